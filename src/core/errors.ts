@@ -1,0 +1,51 @@
+/** Every way in which a call can fail, in one table; one filter turns them into responses (RFC 9457). */
+
+export const errorTable = {
+  malformed_request: { status: 400, title: 'The request is not well-formed' },
+  invalid_request: { status: 400, title: 'The request is not valid' },
+  no_policy_set: { status: 400, title: 'No policy set was named and there is no default' },
+  unauthenticated: { status: 401, title: 'Authentication is required' },
+  forbidden: { status: 403, title: 'The caller may not do this' },
+  not_found: { status: 404, title: 'Nothing is here' },
+  policy_set_not_found: { status: 404, title: 'There is no such policy set' },
+  decision_not_found: { status: 404, title: 'There is no such decision' },
+  method_not_allowed: { status: 405, title: 'The method is not allowed here' },
+  payload_too_large: { status: 413, title: 'The request is too large' },
+  too_many_requests: { status: 429, title: 'Too many requests' },
+  internal_error: { status: 500, title: 'Something went wrong inside' },
+  policy_set_unavailable: { status: 503, title: 'The policy set is not available' },
+  decision_log_unavailable: { status: 503, title: 'The decision cannot be recorded' },
+  shutting_down: { status: 503, title: 'The service is stopping' },
+} as const satisfies Record<string, { status: number; title: string }>;
+
+export type ErrorCode = keyof typeof errorTable;
+
+/** One fault in a request body, by RFC 6901 JSON pointer; `''` is the body as a whole. */
+export interface FieldError {
+  readonly pointer: string;
+  readonly detail: string;
+}
+
+/**
+ * The one error that is thrown on purpose. `detail` may be shown to the caller; what only the operator should read
+ * goes into `cause`.
+ */
+export class VerdictError extends Error {
+  override readonly name = 'VerdictError';
+
+  constructor(
+    readonly code: ErrorCode,
+    readonly detail: string,
+    readonly extra: {
+      readonly errors?: readonly FieldError[];
+      readonly cause?: unknown;
+      readonly retryAfter?: number;
+    } = {},
+  ) {
+    super(detail, { cause: extra.cause });
+  }
+
+  get status(): number {
+    return errorTable[this.code].status;
+  }
+}

@@ -1,0 +1,43 @@
+/** What is wrong with a policy set, and where: found when it loads, all of it at once. */
+
+export interface Problem {
+  readonly severity: 'error' | 'warning';
+  /** Stable, in snake case; documented in `docs/problems.md`. */
+  readonly code: string;
+  readonly message: string;
+  readonly file: string;
+  /** 1-based; columns count UTF-16 code units, as editors do. */
+  readonly line: number;
+  readonly column: number;
+  readonly hint?: string;
+}
+
+/** Thrown when a policy set cannot be loaded; `problems` holds every problem found, in order of file and place. */
+export class PolicyError extends Error {
+  override readonly name = 'PolicyError';
+  readonly problems: readonly Problem[];
+
+  constructor(problems: readonly Problem[]) {
+    const sorted = sortProblems(problems);
+    const first = sorted.find((problem) => problem.severity === 'error') ?? sorted[0];
+    const rest = sorted.length > 1 ? ` (and ${sorted.length - 1} more)` : '';
+    super(first === undefined ? 'the policy set is invalid' : `${formatProblem(first)}${rest}`);
+    this.problems = sorted;
+  }
+}
+
+/** `rules.csv:7:4: error wrong_field_count: expected 3 fields, got 2` */
+export function formatProblem(problem: Problem): string {
+  const { file, line, column, severity, code, message } = problem;
+  return `${file}:${line}:${column}: ${severity} ${code}: ${message}`;
+}
+
+export function sortProblems(problems: readonly Problem[]): readonly Problem[] {
+  return [...problems].sort(
+    (a, b) => compareText(a.file, b.file) || a.line - b.line || a.column - b.column || compareText(a.code, b.code),
+  );
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

@@ -1,0 +1,65 @@
+/** What a question is made of: the words that the edges, the engine and the decision log share. */
+
+export type Json = null | boolean | number | string | Json[] | JsonObject;
+export interface JsonObject {
+  [name: string]: Json;
+}
+
+/** Who asks, or what is asked for. `type` is missing when the caller named the entity by a plain string. */
+export interface Entity {
+  readonly type?: string;
+  readonly id: string;
+  readonly attributes?: JsonObject;
+}
+
+export interface Action {
+  readonly name: string;
+  readonly attributes?: JsonObject;
+}
+
+/**
+ * One question in its normal form, as the engine evaluates it and the decision log records it: plain strings have
+ * become objects, nothing else was added. It is also a valid request body, so a recorded request can be asked again.
+ */
+export interface DecisionRequest {
+  readonly subject: Entity;
+  readonly action: Action;
+  readonly resource: Entity;
+  readonly attributes?: JsonObject;
+}
+
+/** The forms a caller may use: a string stands for the id, or for the action's name. */
+export interface DecisionRequestInput {
+  readonly subject: string | Entity;
+  readonly action: string | Action;
+  readonly resource: string | Entity;
+  readonly attributes?: JsonObject;
+}
+
+/**
+ * Brings a valid request into its normal form. Members it does not know (`policySet`, `explain`) are left out.
+ *
+ *     normaliseRequest({ subject: 'alice', action: 'read', resource: { type: 'doc', id: '1' } })
+ *     // { subject: { id: 'alice' }, action: { name: 'read' }, resource: { type: 'doc', id: '1' } }
+ */
+export function normaliseRequest(input: DecisionRequestInput): DecisionRequest {
+  const request = {
+    subject: normaliseEntity(input.subject),
+    action: normaliseAction(input.action),
+    resource: normaliseEntity(input.resource),
+  };
+  return input.attributes === undefined ? request : { ...request, attributes: input.attributes };
+}
+
+function normaliseEntity(entity: string | Entity): Entity {
+  if (typeof entity === 'string') return { id: entity };
+  const { type, id, attributes } = entity;
+  if (type === undefined) return attributes === undefined ? { id } : { id, attributes };
+  return attributes === undefined ? { type, id } : { type, id, attributes };
+}
+
+function normaliseAction(action: string | Action): Action {
+  if (typeof action === 'string') return { name: action };
+  const { name, attributes } = action;
+  return attributes === undefined ? { name } : { name, attributes };
+}
