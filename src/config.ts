@@ -1,0 +1,279 @@
+/**
+ * Everything an operator can set, as environment variables: one class is the list, the validation and the documentation.
+ * It is read once at start and frozen; each folder is then handed its own part as plain arguments.
+ */
+import 'reflect-metadata';
+import { readFileSync } from 'node:fs';
+import {
+  IsIn,
+  IsInt,
+  IsNotEmpty,
+  IsNumber,
+  IsOptional,
+  IsString,
+  Matches,
+  Max,
+  Min,
+  ValidateBy,
+  type ValidationArguments,
+  validateSync,
+} from 'class-validator';
+
+export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+export const DECISION_LOG_MODES = ['sync', 'off'] as const;
+
+/** One environment variable: `publicUrl` is read from `VERDICT_PUBLIC_URL`. */
+export interface Variable {
+  readonly property: keyof Config;
+  readonly name: string;
+  readonly description: string;
+  /** A secret can also come as `<name>_FILE`, and is shown masked. */
+  readonly secret: boolean;
+}
+
+const variables: Variable[] = [];
+
+function Variable(description: string, options: { secret?: boolean } = {}): PropertyDecorator {
+  return (_target, key) => {
+    const property = key as keyof Config;
+    const name = `VERDICT_${property.replace(/[A-Z]/g, '_$&').toUpperCase()}`;
+    variables.push(Object.freeze({ property, name, description, secret: options.secret ?? false }));
+  };
+}
+
+/** A rule that needs a sentence of its own or looks at other variables: `fault` says what is wrong, or nothing. */
+function Rule(fault: (value: unknown, config: Config) => string | undefined): PropertyDecorator {
+  const faultOf = (args: ValidationArguments) => fault(args.value, args.object as Config);
+  return ValidateBy({
+    name: 'rule',
+    validator: {
+      validate: (_value, args) => faultOf(args!) === undefined,
+      defaultMessage: (args) => `$property ${faultOf(args!)}`,
+    },
+  });
+}
+
+export class Config {
+  @Variable('Address to listen on.')
+  @Matches(/^[A-Za-z0-9.:_-]+$/, { message: '$property must be a host name or an IP address' })
+  readonly host: string = '127.0.0.1';
+
+  @Variable('Port to listen on; 0 picks a free one.')
+  @IsInt()
+  @Min(0)
+  @Max(65535)
+  readonly port: number = 3000;
+
+  @Variable('The URL under which callers know the service, without a slash at its end. Default: what it listens on.')
+  @IsOptional()
+  @Rule((value) => (isBaseUrl(value) ? undefined : 'must be an http(s) URL without query, fragment or final slash'))
+  readonly publicUrl?: string;
+
+  @Variable('Folder that holds the policy sets. `npm start` sets it to `./policies`.')
+  @IsNotEmpty({ message: '$property must be set: it is the folder that holds the policy sets' })
+  @IsString()
+  readonly policyDir!: string;
+
+  @Variable('Set that answers requests which name none. Default: the set named `default`, else the only one.')
+  @IsOptional()
+  @IsString()
+  readonly defaultPolicySet?: string;
+
+  @Variable('Where decisions are recorded.', { secret: true })
+  @Matches(/^sqlite:./, { message: '$property must be sqlite:<path of the file>' })
+  readonly databaseUrl: string = 'sqlite:./data/verdict.sqlite';
+
+  @Variable('`sync`: no answer leaves before its record is committed; `off`: nothing is recorded.')
+  @IsIn(DECISION_LOG_MODES)
+  readonly decisionLog: (typeof DECISION_LOG_MODES)[number] = 'sync';
+
+  @Variable('Share of decisions, 0 to 1, that stock Casbin evaluates again after the answer; differences are logged.')
+  @IsNumber()
+  @Min(0)
+  @Max(1)
+  readonly crossCheck: number = 0;
+
+  @Variable('Whether callers must authenticate. `none` is accepted on a loopback host only; `npm start` sets it.')
+  @IsIn(['required', 'none'])
+  @Rule((auth, { host }) => {
+    if (auth === 'required') {
+      return 'is "required", but this version has no way to authenticate callers yet; set it to "none" and VERDICT_HOST to a loopback address';
+    }
+    if (auth === 'none' && !isLoopback(host)) {
+      return `is "none", which is accepted only when VERDICT_HOST is a loopback address, not ${host}`;
+    }
+    return undefined;
+  })
+  readonly auth: 'required' | 'none' = 'required';
+
+  @Variable('Least level of the JSON log lines on standard output. `debug` adds a line per request.')
+  @IsIn(LOG_LEVELS)
+  readonly logLevel: (typeof LOG_LEVELS)[number] = 'info';
+
+  @Variable('Largest request body in bytes.')
+  @IsInt()
+  @Min(1024)
+  readonly maxBodyBytes: number = 1024 * 1024;
+
+  @Variable('Largest body of a batch request in bytes.')
+  @IsInt()
+  @Min(1024)
+  readonly maxBatchBytes: number = 8 * 1024 * 1024;
+
+  @Variable('Most requests in one batch.')
+  @IsInt()
+  @Min(1)
+  readonly maxBatchItems: number = 10_000;
+
+  @Variable('Longest id, type, action name or policy set name in characters.')
+  @IsInt()
+  @Min(1)
+  readonly maxIdLength: number = 1024;
+
+  @Variable('Deepest nesting of attributes; the `attributes` object itself is 1.')
+  @IsInt()
+  @Min(1)
+  @Max(256)
+  readonly maxAttributeDepth: number = 16;
+}
+
+/** All variables, in the order of the class. */
+export const configVariables: readonly Variable[] = Object.freeze(variables);
+
+/** Why the service cannot start with this environment; each problem starts with the variable's name. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+
+  constructor(readonly problems: readonly string[]) {
+    super(`the configuration is not valid:\n${problems.map((problem) => `  ${problem}`).join('\n')}`);
+  }
+}
+
+export interface ReadConfig {
+  readonly config: Readonly<Config>;
+  /** What was ignored, and why. */
+  readonly warnings: readonly string[];
+  /** Names of the variables that the environment set. */
+  readonly given: ReadonlySet<string>;
+}
+
+/**
+ * Reads and checks the whole configuration. An empty variable counts as not set.
+ *
+ *     readConfig({ VERDICT_PORT: '8080', VERDICT_AUTH: 'none' }, { policyDir: './policies' }).config.port // 8080
+ *
+ * @param defaults what holds for variables that are not set, over the defaults of the class
+ * @throws ConfigError with every problem found
+ */
+export function readConfig(env: NodeJS.ProcessEnv, defaults: Partial<Config> = {}): ReadConfig {
+  const set = Object.entries(env).filter(([name, value]) => name.startsWith('VERDICT_') && value !== '') as [
+    string,
+    string,
+  ][];
+  const values: Record<string, unknown> = { ...defaults };
+  const given = new Set<string>();
+  const problems: string[] = [];
+  const warnings: string[] = [];
+
+  for (const [name, value] of set) {
+    const variable = variables.find((known) => known.name === name || (known.secret && `${known.name}_FILE` === name));
+    if (name.startsWith('VERDICT_TEST_')) continue;
+    if (isFromKubernetes(name, value)) {
+      warnings.push(`${name} is ignored: it looks like what Kubernetes injects beside a Service`);
+    } else if (variable === undefined) {
+      problems.push(`${name} is not a variable of Verdict${suggestion(name)}`);
+    } else if (given.has(variable.name)) {
+      problems.push(`${variable.name} is set twice: as ${variable.name} and as ${variable.name}_FILE`);
+    } else {
+      given.add(variable.name);
+      try {
+        values[variable.property] = parse(variable.property, name === variable.name ? value : readSecret(value));
+      } catch (error) {
+        problems.push(`${name} cannot be read: ${(error as Error).message}`);
+      }
+    }
+  }
+
+  const config = Object.assign(new Config(), values);
+  for (const { property, constraints } of validateSync(config)) {
+    const { name, secret } = variables.find((variable) => variable.property === property)!;
+    // Decorators run from the last to the first, so this is the first one's: "must be an integer", not "too large".
+    const message = Object.values(constraints!).at(-1)!.replace(property, name);
+    problems.push(secret || !given.has(name) ? message : `${message} (it is "${values[property]}")`);
+  }
+  if (problems.length > 0) throw new ConfigError(problems);
+  return Object.freeze({ config: Object.freeze(config), warnings, given });
+}
+
+/** The effective configuration as it may be shown: secrets are masked, what is not set is left out. */
+export function describeConfig({ config, given }: ReadConfig): string {
+  return variables
+    .filter(({ property }) => config[property] !== undefined)
+    .map(({ property, name, secret }) => {
+      const value = String(config[property]);
+      return `${name}=${secret ? maskSecret(value) : value}${given.has(name) ? '' : '  # default'}`;
+    })
+    .join('\n');
+}
+
+/** A URL keeps all but its password, so that an operator still sees where it points; anything else is hidden whole. */
+function maskSecret(value: string): string {
+  if (!URL.canParse(value)) return '********';
+  const url = new URL(value);
+  if (url.password === '') return value;
+  url.password = '********';
+  return url.href;
+}
+
+/** Text that is no number stays text, and the class then says what it should have been. */
+function parse(property: keyof Config, text: string): unknown {
+  const isNumber = Reflect.getMetadata('design:type', Config.prototype, property) === Number;
+  return isNumber && /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
+}
+
+function readSecret(file: string): string {
+  return readFileSync(file, 'utf8').replace(/\r?\n$/, '');
+}
+
+/** https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables, for a Service named "verdict". */
+function isFromKubernetes(name: string, value: string): boolean {
+  return (
+    /^VERDICT_SERVICE_/.test(name) ||
+    /^VERDICT_PORT_\d+_/.test(name) ||
+    (name === 'VERDICT_PORT' && /^\w+:\/\//.test(value))
+  );
+}
+
+/** The addresses that no other machine can reach. */
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host);
+}
+
+function isBaseUrl(value: unknown): boolean {
+  if (typeof value !== 'string' || !URL.canParse(value) || /[?#]|\/$/.test(value)) return false;
+  return /^https?:$/.test(new URL(value).protocol);
+}
+
+function suggestion(name: string): string {
+  const names = variables.flatMap((variable) =>
+    variable.secret ? [variable.name, `${variable.name}_FILE`] : [variable.name],
+  );
+  const [nearest] = names
+    .map((known) => ({ known, distance: editDistance(name, known) }))
+    .sort((a, b) => a.distance - b.distance);
+  return nearest !== undefined && nearest.distance <= 4 ? `; did you mean ${nearest.known}?` : '';
+}
+
+/** Levenshtein's: the fewest single-character insertions, deletions and replacements between two texts. */
+function editDistance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, column) => column);
+  for (let row = 1; row <= a.length; row++) {
+    const current = [row];
+    for (let column = 1; column <= b.length; column++) {
+      const replaced = previous[column - 1]! + (a[row - 1] === b[column - 1] ? 0 : 1);
+      current.push(Math.min(replaced, previous[column]! + 1, current[column - 1]! + 1));
+    }
+    previous = current;
+  }
+  return previous[b.length]!;
+}
