@@ -1,0 +1,206 @@
+/**
+ * Rules as Casbin's Go file adapter reads them: each line by itself through Go's encoding/csv, with leading white space
+ * trimmed. Which types exist and how many fields they take is for the model to say.
+ */
+import type { ReportProblem } from './document-problem.js';
+import { isSpace, skipSpace, trimSpace } from './white-space.js';
+
+export interface RuleLine {
+  /** `p`, `p2`, `g`…: the first field. */
+  readonly ptype: string;
+  readonly fields: readonly string[];
+  readonly file: string;
+  readonly line: number;
+  /** 1-based start columns: of the type, then of each field. Found by reading the line again: for messages only. */
+  readonly columns: readonly number[];
+}
+
+/** Go's bufio.Scanner holds 64 KiB, line feed included, and gives up on longer lines. */
+const maximumLineBytes = 65_535;
+
+/**
+ * Reads a file of rules; comments and empty lines are skipped, a line that cannot be read is reported and left out.
+ *
+ *     parseRules('# staff\np, alice , "a, b", read\n', 'rules.csv', report)
+ *     // [{ ptype: 'p', fields: ['alice ', 'a, b', 'read'], file: 'rules.csv', line: 2, columns: [1, 4, 12, 20] }]
+ */
+export function parseRules(text: string, file: string, report: ReportProblem): RuleLine[] {
+  const rules: RuleLine[] = [];
+  let start = 0;
+  if (text.startsWith('\uFEFF')) {
+    start = 1;
+    report({
+      severity: 'warning',
+      code: 'byte_order_mark',
+      message: 'the file starts with a byte order mark, which Casbin takes for a part of the first rule',
+      file,
+      line: 1,
+      column: 1,
+      hint: 'save it as UTF-8 without BOM',
+    });
+  }
+  for (let line = 1; start < text.length; line++) {
+    const lineFeed = text.indexOf('\n', start);
+    const end = lineFeed === -1 ? text.length : lineFeed;
+    const rule = parseRuleLine(text.slice(start, end), file, line, report);
+    if (rule !== undefined) rules.push(rule);
+    start = end + 1;
+  }
+  return rules;
+}
+
+/** Reads one line; `undefined` for a comment, an empty line, and a line that cannot be read, which is reported. */
+export function parseRuleLine(source: string, file: string, line: number, report: ReportProblem): RuleLine | undefined {
+  const text = trimSpace(source);
+  if (text === '' || text.startsWith('#')) return undefined;
+  if (!isReadable(source, file, line, report)) return undefined;
+  if (!text.includes('"')) return new ParsedRule(splitAtCommas(text), source, file, line);
+  const fields = readQuotedFields(text);
+  if (Array.isArray(fields)) return new ParsedRule(fields, source, file, line);
+  report({
+    severity: 'error',
+    code: 'bad_quotes',
+    message: fields.message,
+    file,
+    line,
+    column: skipSpace(source, 0) + fields.offset + 1,
+    hint: fields.hint,
+    refusedByReference: true,
+  });
+  return undefined;
+}
+
+class ParsedRule implements RuleLine {
+  readonly ptype: string;
+
+  constructor(
+    readonly fields: string[],
+    private readonly source: string,
+    readonly file: string,
+    readonly line: number,
+  ) {
+    this.ptype = fields.shift() ?? '';
+  }
+
+  get columns(): readonly number[] {
+    const indent = skipSpace(this.source, 0);
+    return fieldOffsets(trimSpace(this.source)).map((offset) => indent + offset + 1);
+  }
+}
+
+function splitAtCommas(text: string): string[] {
+  const fields = text.split(',');
+  for (let index = 0; index < fields.length; index++) {
+    const field = fields[index] as string;
+    if (isSpace(field.charCodeAt(0))) fields[index] = field.slice(skipSpace(field, 0));
+  }
+  return fields;
+}
+
+interface QuoteFault {
+  readonly message: string;
+  readonly offset: number;
+  readonly hint: string;
+}
+
+/** encoding/csv for a line that holds quotes: RFC 4180, neither lazy quotes nor fields that span lines. */
+function readQuotedFields(text: string): string[] | QuoteFault {
+  const fields: string[] = [];
+  let index = 0;
+  for (;;) {
+    index = skipSpace(text, index);
+    if (text.charCodeAt(index) !== quoteCode) {
+      const comma = text.indexOf(',', index);
+      const end = comma === -1 ? text.length : comma;
+      const field = text.slice(index, end);
+      const bareQuote = field.indexOf('"');
+      if (bareQuote !== -1) {
+        return {
+          message: 'a quote stands inside a field that does not start with one',
+          offset: index + bareQuote,
+          hint: 'put the whole field in quotes and double the quotes inside: "r.sub.name == ""alice"""',
+        };
+      }
+      fields.push(field);
+      if (comma === -1) return fields;
+      index = comma + 1;
+      continue;
+    }
+
+    const opening = index;
+    let field = '';
+    index++;
+    for (;;) {
+      const closing = text.indexOf('"', index);
+      if (closing === -1) {
+        return {
+          message: 'the quoted field does not end',
+          offset: opening,
+          hint: 'close it with a quote; a quote inside the field is written twice',
+        };
+      }
+      field += text.slice(index, closing);
+      index = closing + 1;
+      if (text.charCodeAt(index) !== quoteCode) break;
+      field += '"';
+      index++;
+    }
+    fields.push(field);
+    if (index === text.length) return fields;
+    if (text.charCodeAt(index) !== commaCode) {
+      return {
+        message: 'a quoted field must end at the comma or at the end of the line',
+        offset: index - 1,
+        hint: 'a quote inside a quoted field is written twice; no space may stand between closing quote and comma',
+      };
+    }
+    index++;
+  }
+}
+
+/** Where each field of a line that was read without a fault starts. */
+function fieldOffsets(text: string): number[] {
+  const offsets: number[] = [];
+  let index = 0;
+  for (;;) {
+    index = skipSpace(text, index);
+    offsets.push(index);
+    if (text.charCodeAt(index) === quoteCode) {
+      do index = text.indexOf('"', index + 1) + 1;
+      while (text.charCodeAt(index) === quoteCode);
+    }
+    const comma = text.indexOf(',', index);
+    if (comma === -1) return offsets;
+    index = comma + 1;
+  }
+}
+
+const quoteCode = 0x22;
+const commaCode = 0x2c;
+
+function isReadable(source: string, file: string, line: number, report: ReportProblem): boolean {
+  const binary = source.search(/[\0\uFFFD]/);
+  if (binary !== -1) {
+    report({
+      severity: 'error',
+      code: 'binary_content',
+      message: 'the line holds bytes that are no UTF-8 text',
+      file,
+      line,
+      column: binary + 1,
+      hint: 'save the file as UTF-8',
+    });
+  }
+  // A code unit takes at most three bytes in UTF-8, so few lines have to be measured.
+  if (source.length * 3 <= maximumLineBytes || Buffer.byteLength(source) <= maximumLineBytes) return true;
+  report({
+    severity: 'error',
+    code: 'line_too_long',
+    message: `the line is longer than ${maximumLineBytes} bytes`,
+    file,
+    line,
+    column: 1,
+    refusedByReference: true,
+  });
+  return false;
+}
