@@ -1,0 +1,39 @@
+/** What the service and the thread that runs stock Casbin say to each other: one message, one reply, in turn. */
+import type { Json } from '../core/request.js';
+
+/** A policy set as stock Casbin takes it. */
+export interface StockSet {
+  /** Tells the sets of one thread apart; a set's version, for one. */
+  readonly key: string;
+  /** Text of model.conf. */
+  readonly model: string;
+  /** Text of all rule files, one after the other. */
+  readonly rules: string;
+  /** `2` for r2, p2, e2, m2; empty for r, p, e, m. */
+  readonly definitions: string;
+  readonly roleMatching: readonly RoleMatching[];
+}
+
+/** A built-in function by which role names or domains of a role definition are matched. */
+export interface RoleMatching {
+  readonly definition: string;
+  readonly of: 'names' | 'domains';
+  readonly function: string;
+}
+
+export type Question =
+  | { readonly kind: 'load'; readonly set: StockSet }
+  | { readonly kind: 'enforce'; readonly key: string; readonly values: readonly Json[] }
+  | { readonly kind: 'forget'; readonly key: string };
+
+export type Reply =
+  | { readonly kind: 'done' }
+  | {
+      readonly kind: 'answer';
+      readonly allowed: boolean;
+      /** The rule that stock Casbin explains its answer with, without its type; empty when it names none. */
+      readonly rule: readonly string[];
+      /** What that rule's effect column says, if it has one. */
+      readonly effect?: string;
+    }
+  | { readonly kind: 'error'; readonly message: string };
