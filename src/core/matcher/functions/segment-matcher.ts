@@ -1,0 +1,128 @@
+/** Matches the segments of a path against a pattern of segments, without allocating and without backtracking. */
+
+export type Segment =
+  /** This text; slashes in it are where segments were joined. */
+  | { readonly kind: 'text'; readonly text: string }
+  /** One segment of prefix, at least one character, suffix. */
+  | { readonly kind: 'variable'; readonly prefix: string; readonly suffix: string }
+  /** Any characters, slashes included, between two slashes or up to the end: one or more whole segments. */
+  | { readonly kind: 'star' };
+
+/** Without stars: matches a fixed number of segments. */
+interface Block {
+  readonly parts: readonly Exclude<Segment, { kind: 'star' }>[];
+  readonly segmentCount: number;
+}
+
+/**
+ * Positions are the indexes at which segments start; one more than the length of the name means that none is left. Time
+ * is linear in the name: since blocks have fixed numbers of segments, each can take the first place where it fits and
+ * never needs to give it up again.
+ */
+export class SegmentMatcher {
+  readonly hasStar: boolean;
+  /** Whether `values` can tell: with a star before the end it would depend on how much that takes. */
+  readonly hasValues: boolean;
+  private readonly first: Block;
+  /** One for each star: what follows it. */
+  private readonly others: readonly Block[];
+
+  constructor(segments: readonly Segment[]) {
+    const [first, ...others] = splitAtStars(segments);
+    this.first = first as Block;
+    this.others = others;
+    this.hasStar = others.length > 0;
+    this.hasValues = others.length === 0 || (others.length === 1 && others[0]?.segmentCount === 0);
+  }
+
+  matches(name: string): boolean {
+    const { others } = this;
+    let at = matchBlock(this.first, name, 0);
+    if (others.length === 0) return at === name.length + 1;
+    for (let index = 0; index < others.length; index++) {
+      const block = others[index] as Block;
+      if (at === -1 || at > name.length) return false;
+      at = nextSegment(name, at);
+      if (index === others.length - 1) return matchesAtEnd(block, name, at);
+      at = findBlock(block, name, at);
+    }
+    return false;
+  }
+
+  /** What stands for each variable; only where `hasValues`. */
+  values(name: string): readonly string[] | undefined {
+    const values: string[] = [];
+    const at = matchBlock(this.first, name, 0, values);
+    const matches = this.hasStar ? at !== -1 && at <= name.length : at === name.length + 1;
+    return matches ? values : undefined;
+  }
+}
+
+function splitAtStars(segments: readonly Segment[]): readonly Block[] {
+  const blocks: { parts: Exclude<Segment, { kind: 'star' }>[]; segmentCount: number }[] = [];
+  let block: (typeof blocks)[number] = { parts: [], segmentCount: 0 };
+  blocks.push(block);
+  for (const segment of segments) {
+    const last = block.parts.at(-1);
+    if (segment.kind === 'star') {
+      block = { parts: [], segmentCount: 0 };
+      blocks.push(block);
+      continue;
+    }
+    if (segment.kind === 'text' && last?.kind === 'text') {
+      block.parts[block.parts.length - 1] = { kind: 'text', text: `${last.text}/${segment.text}` };
+    } else {
+      block.parts.push(segment);
+    }
+    block.segmentCount++;
+  }
+  return blocks;
+}
+
+/** The position behind the block when it matches at `start`, else -1. */
+function matchBlock(block: Block, name: string, start: number, values?: string[]): number {
+  let at = start;
+  for (const part of block.parts) {
+    if (at > name.length) return -1;
+    if (part.kind === 'text') {
+      const end = at + part.text.length;
+      if (!name.startsWith(part.text, at) || (end < name.length && name.charCodeAt(end) !== slash)) return -1;
+      at = end + 1;
+    } else {
+      const { prefix, suffix } = part;
+      const end = nextSegment(name, at) - 1;
+      if (end - at <= prefix.length + suffix.length) return -1;
+      if (!name.startsWith(prefix, at) || !name.startsWith(suffix, end - suffix.length)) return -1;
+      values?.push(name.slice(at + prefix.length, end - suffix.length));
+      at = end + 1;
+    }
+  }
+  return at;
+}
+
+/** The position behind the first place from `start` on where the block matches, else -1. */
+function findBlock(block: Block, name: string, start: number): number {
+  for (let at = start; at <= name.length; at = nextSegment(name, at)) {
+    const behind = matchBlock(block, name, at);
+    if (behind !== -1) return behind;
+  }
+  return block.segmentCount === 0 ? start : -1;
+}
+
+/** Whether the block matches the last segments of the name, none of them before `start`. */
+function matchesAtEnd(block: Block, name: string, start: number): boolean {
+  if (block.segmentCount === 0) return true;
+  let at = name.length + 1;
+  for (let count = block.segmentCount; count > 0; count--) {
+    if (at <= start) return false;
+    at = name.lastIndexOf('/', at - 2) + 1;
+  }
+  return at >= start && matchBlock(block, name, at) === name.length + 1;
+}
+
+function nextSegment(name: string, at: number): number {
+  const end = name.indexOf('/', at);
+  return (end === -1 ? name.length : end) + 1;
+}
+
+const slash = 0x2f;

@@ -1,0 +1,36 @@
+import { epochOf } from './civil-time.js';
+import { FunctionError } from './function-definition.js';
+import { quote } from './quote.js';
+
+/**
+ * Casbin's condition for temporary roles: true strictly between two times `2026-01-31 09:00:00`, which are UTC; `_`
+ * leaves a side open. `now` is in milliseconds since the epoch. Throws FunctionError for what is no time, but, as
+ * Casbin, reads the end only when the start lies behind.
+ */
+export function timeMatch(start: string, end: string, now: number): boolean {
+  if (start !== '_' && now <= Math.floor(parseTime(start))) return false;
+  return end === '_' || now < Math.ceil(parseTime(end));
+}
+
+/**
+ * Go's time.Parse is a little more liberal than the layout that it is given here: it takes an hour of one digit, several
+ * spaces, and a fraction of a second, of which it keeps nanoseconds. Half a millisecond stands for any of those, which is
+ * all that comparing with a clock of whole milliseconds needs.
+ */
+function parseTime(text: string): number {
+  const match = /^(\d{4})-(\d\d)-(\d\d) +(\d{1,2}):(\d\d):(\d\d)(?:[.,](\d+))?$/.exec(text);
+  if (match !== null) {
+    const [, year, month, day, hour, minute, second, digits = ''] = match;
+    const epoch = epochOf({
+      year: Number(year),
+      month: Number(month),
+      day: Number(day),
+      hour: Number(hour),
+      minute: Number(minute),
+      second: Number(second),
+    });
+    const hasRest = /[1-9]/.test(digits.slice(3, 9));
+    if (epoch !== undefined) return epoch + Number(digits.slice(0, 3).padEnd(3, '0')) + (hasRest ? 0.5 : 0);
+  }
+  throw new FunctionError(`timeMatch: ${quote(text)} is no time such as 2026-01-31 09:00:00`);
+}
