@@ -98,7 +98,8 @@ function alternatives(pattern: string): string[] {
     else if (character === '[' && depth === 0) i = endOfClass(pattern, i);
     else if (character === '{' && depth++ === 0) open = i;
     else if (character === ',' && depth === 1) cuts.push(i);
-    else if (character === '}' && depth > 0 && --depth === 0) {
+    else if (character === '}' && depth === 0) throw new EvaluationError('bad_pattern', `a brace too many: ${pattern}`);
+    else if (character === '}' && --depth === 0) {
       const bounds = [open, ...cuts, i];
       const rest = pattern.slice(i + 1);
       return bounds
@@ -128,14 +129,18 @@ function globFrom(name: readonly string[], pattern: readonly string[], segmentSt
   if (name.length === 0) return ['*', '**', '/**', '**/', '/**/'].includes(pattern.join(''));
   if (first === '*') {
     const double = pattern[1] === '*';
-    const rest = pattern.slice(double ? 2 : 1);
     if (double && segmentStart) {
+      const rest = pattern.slice(2);
       if (rest.length === 0) return true;
       if (rest[0] === '/') {
         const starts = [0, ...name.flatMap((character, i) => (character === '/' ? [i + 1] : []))];
         return starts.some((start) => start <= name.length && globFrom(name.slice(start), rest.slice(1), true));
       }
     }
+    // Any other row of stars is one star.
+    let stars = 1;
+    while (pattern[stars] === '*') stars++;
+    const rest = pattern.slice(stars);
     const slash = name.indexOf('/');
     const longest = slash < 0 ? name.length : slash;
     return Array.from({ length: longest + 1 }, (_, n) => n).some((n) => globFrom(name.slice(n), rest, false));
@@ -205,17 +210,18 @@ function ipMatch(address: string, range: string): boolean {
   if (single !== undefined) return bits === single;
   const [network = '', prefix = '', ...more] = range.split('/');
   const base = parseAddress(network);
-  const v4 = !network.includes(':');
+  const bitsOfFamily = network.includes(':') ? 128 : 32;
   const length = /^\d{1,3}$/.test(prefix) && more.length === 0 ? Number(prefix) : Number.NaN;
-  if (base === undefined || !(length <= (v4 ? 32 : 128))) {
+  if (base === undefined || !(length <= bitsOfFamily)) {
     throw new EvaluationError('bad_address', `not an address or a range: ${range}`);
   }
-  // A range of one family holds no address of the other; an IPv4 address in IPv6 form counts as IPv4.
-  const isV4 = bits >> 32n === 0xffffn;
-  if (isV4 !== v4) return false;
-  const free = BigInt((v4 ? 32 : 128) - length);
-  return bits >> free === base >> free;
+  const free = BigInt(bitsOfFamily - length);
+  const start = (base >> free) << free;
+  // An IPv4 range holds no IPv6 address and the other way round, whatever the bits; `::ffff:a.b.c.d` is IPv4.
+  return isIPv4(start) === isIPv4(bits) && bits >> free === base >> free;
 }
+
+const isIPv4 = (bits: bigint) => bits >> 32n === 0xffffn;
 
 /** True strictly between two UTC times, `_` being open; anything that is not a time counts as "no". */
 export function timeMatch(start: string | undefined, end: string | undefined, now: number): boolean {

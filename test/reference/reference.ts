@@ -130,8 +130,9 @@ function decide(
     if (hasEval && rules.length === 0) throw new EvaluationError('no_rules', 'eval() needs a rule to read');
     const result = evaluate(expression, around(policyColumns.map(() => '')));
     if (typeof result !== 'boolean') throw new EvaluationError('bad_result', 'the matcher must give a boolean');
-    if (result) return { decision: 'allow', rule: rules[0] ?? null, errors: [] };
-    return { decision: effect === denyOverride ? 'allow' : 'deny', rule: null, errors: [] };
+    // Under deny-override nothing explains an allow; otherwise the first rule does, though it had no part in it.
+    if (effect === denyOverride) return { decision: 'allow', rule: null, errors: [] };
+    return { decision: result ? 'allow' : 'deny', rule: result ? (rules[0] ?? null) : null, errors: [] };
   }
 
   const eft = policyColumns.lastIndexOf(`${name.p}_eft`);
