@@ -1,0 +1,60 @@
+import { randomFillSync } from 'node:crypto';
+
+const countersPerMillisecond = 4096;
+
+/**
+ * Decision ids: UUIDv7 (RFC 9562), strictly increasing within a log file, also when the clock steps back or restarts.
+ *
+ *     0199c2f6-3d41-7003-8a41-90b7c3d9e211
+ *     milliseconds   | counter (rand_a) | writer: 30 bits of rand_b | 32 random bits
+ *
+ * The writer's number keeps the files of two processes apart. The random bits are for mode `async`: an id that was
+ * answered and lost with its record must not be given out again after a restart.
+ */
+export class DecisionIds {
+  #milliseconds: number;
+  #counter = countersPerMillisecond;
+  #prefix = '';
+  readonly #writer: string;
+  #random = '';
+  #randomAt = 0;
+
+  /** `after` is the highest millisecond that any earlier id may have used. */
+  constructor(writer: number, after: number) {
+    this.#milliseconds = after;
+    const high = (0x8000 | (writer >>> 16)).toString(16);
+    this.#writer = `-${high}-${(writer & 0xffff).toString(16).padStart(4, '0')}`;
+  }
+
+  next(nowMs: number): string {
+    if (nowMs > this.#milliseconds) this.#startMillisecond(nowMs);
+    else if (this.#counter === countersPerMillisecond) this.#startMillisecond(this.#milliseconds + 1);
+    const counter = (0x7000 | this.#counter++).toString(16);
+    return `${this.#prefix}${counter}${this.#writer}${this.#randomHex()}`;
+  }
+
+  #startMillisecond(milliseconds: number): void {
+    this.#milliseconds = milliseconds;
+    this.#counter = 0;
+    const hex = milliseconds.toString(16).padStart(12, '0');
+    this.#prefix = `${hex.slice(0, 8)}-${hex.slice(8)}-`;
+  }
+
+  /** Eight digits out of a pool: one call to the system's generator for 512 ids. */
+  #randomHex(): string {
+    if (this.#randomAt === this.#random.length) {
+      this.#random = randomFillSync(Buffer.allocUnsafe(2048)).toString('hex');
+      this.#randomAt = 0;
+    }
+    const start = this.#randomAt;
+    this.#randomAt += 8;
+    return this.#random.slice(start, this.#randomAt);
+  }
+}
+
+const uuid7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+
+/** The milliseconds in a UUIDv7 in lower case; undefined for any other text. */
+export function idMilliseconds(id: string): number | undefined {
+  return uuid7.test(id) ? Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16) : undefined;
+}

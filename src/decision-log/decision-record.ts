@@ -1,0 +1,45 @@
+/** What the log keeps of one answer: enough to explain it, to compute it again, and to find it by whom it was about. */
+import type { Diagnostic, Effect, Reason } from '../core/decision.js';
+import type { DecisionRequest, Json } from '../core/request.js';
+
+export interface DecisionRecord {
+  /** UUIDv7, from `DecisionLog.nextId`. */
+  readonly id: string;
+  /** When it was decided, by the service's clock: RFC 3339, UTC, milliseconds. */
+  readonly time: string;
+  readonly policySet: string;
+  readonly policyVersion: string;
+  readonly engineVersion: string;
+  /** As it was evaluated, after masking. */
+  readonly request: DecisionRequest;
+  /** The time that the evaluation saw (RFC 3339); it differs from `time` only where a request may set it. */
+  readonly clock: string;
+  readonly decision: Effect;
+  readonly reason: Reason;
+  readonly errors: readonly Diagnostic[];
+  readonly obligations: readonly Json[];
+  readonly caller: string;
+  /** The door it came through: `decide`, `batch`, `authzen`… */
+  readonly via: string;
+  readonly requestId: string;
+  readonly traceId?: string;
+  /** Microseconds from the request being valid to the answer being known. */
+  readonly durationUs: number;
+  /** Which log file, by the number it was given when it was made. */
+  readonly writer: number;
+  /** 1, 2, 3… within a writer, without a gap: the order in which records were committed. */
+  readonly sequence: number;
+}
+
+/** A record as the PDP hands it over; the log adds its own two fields when it commits. */
+export type NewDecisionRecord = Omit<DecisionRecord, 'writer' | 'sequence'>;
+
+/** The record's text without its last two members; `completeText` adds them. Serialised once, never again. */
+export function serialise(record: NewDecisionRecord): string {
+  return JSON.stringify(record);
+}
+
+/** The exact text that is stored. JSON text holds no line feed of its own, so a group keeps one record a line. */
+export function completeText(text: string, writer: number, sequence: number): string {
+  return `${text.slice(0, -1)},"writer":${writer},"sequence":${sequence}}`;
+}

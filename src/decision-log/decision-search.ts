@@ -1,0 +1,248 @@
+import { VerdictError } from '../core/errors.js';
+import { idMilliseconds } from './decision-ids.js';
+import { type DecisionQuery, defaultLimit, maxLimit } from './decision-query.js';
+import type { DecisionRecord } from './decision-record.js';
+import type { JournalEnd } from './journal.js';
+import {
+  filterKeys,
+  likePattern,
+  matchingRecords,
+  maySee,
+  type RecordFilter,
+  readFilter,
+  type SearchScope,
+} from './record-filter.js';
+import { decodeCursor, encodeCursor } from './search-cursor.js';
+import type { SqliteConnection } from './sqlite-connection.js';
+
+export type { SearchScope } from './record-filter.js';
+
+export interface DecisionPage {
+  readonly items: readonly DecisionRecord[];
+  /** Missing on the last page. */
+  readonly nextCursor?: string;
+  /**
+   * Given when the budget ran out before the page was full: every record from this time on was looked at, and
+   * `nextCursor` goes on from there.
+   */
+  readonly searchedTo?: string;
+}
+
+/** The log as a search sees it; what is committed later is on no page of it. */
+export interface LogView {
+  /** The index file with the journal attached; undefined when there is no file. */
+  readonly connection: SqliteConnection | undefined;
+  readonly end: JournalEnd;
+  /** Up to this sequence the key index knows; above it the journal's own keys are read. */
+  readonly indexedTo: number;
+}
+
+/**
+ * How much one search may look at, counted in records whose text is read. Reading text costs 1 each; passing over a
+ * record by the journal's keys a sixteenth; a segment of the index as much as some hundred texts.
+ */
+const budget = 131_072;
+const keysPerText = 16;
+const segmentCost = 512;
+/** The most sequences that one statement passes over, so that statements stay short and others get their turn. */
+const textWindow = 8_192;
+const keyWindow = 65_536;
+/** With several keys a statement compares their lists in so many segments. */
+const segmentWindow = 16;
+/** Groups read by one statement: few at first, since the first page is often in the newest group. */
+const firstBatch = 4;
+const lastBatch = 64;
+
+interface Group {
+  readonly first: number;
+  readonly records: string;
+}
+
+/** What one statement found: `groups`, newest first, and that every group from `before` on has been looked at. */
+interface Step {
+  readonly groups: readonly Group[];
+  readonly before: number;
+  readonly cost: number;
+}
+
+/** Throws VerdictError `invalid_request` for a time, cursor or limit that is none. */
+export async function searchRecords(view: LogView, query: DecisionQuery, scope: SearchScope): Promise<DecisionPage> {
+  const filter = readFilter(query, scope);
+  const limit = readLimit(query.limit);
+  const cursor = query.cursor === undefined ? undefined : decodeCursor(query.cursor, filter);
+  const { connection } = view;
+  if (connection === undefined) return { items: [] };
+
+  const { lowest, beyond } = await timeBounds(connection, filter, view.end);
+  let before = Math.min(cursor ?? Number.MAX_SAFE_INTEGER, beyond, view.end.sequence + 1);
+  const items: DecisionRecord[] = [];
+  let left = budget;
+  for (let batch = firstBatch; before > lowest && left > 0; batch = Math.min(batch * 2, lastBatch)) {
+    const byIndex = filter.equal.length > 0 && before <= view.indexedTo + 1;
+    const step = byIndex
+      ? await stepByIndex(connection, filter, before, lowest, batch)
+      : await stepThroughJournal(connection, filter, before, Math.max(lowest, lowestUnindexed(view, filter)), batch);
+    for (const { records } of step.groups) {
+      for (const record of matchingRecords(records, filter)) {
+        // A cursor can point into a group.
+        if (cursor !== undefined && record.sequence >= cursor) continue;
+        // One more than asked for shows that there is a next page.
+        if (items.length === limit) {
+          return { items, nextCursor: encodeCursor(items[limit - 1]!.sequence, filter) };
+        }
+        items.push(record);
+      }
+    }
+    before = step.before;
+    left -= step.cost;
+  }
+  if (before <= lowest) return { items };
+  return { items, nextCursor: encodeCursor(before, filter), searchedTo: await timeAt(connection, before) };
+}
+
+/** The record with this id, when `scope` lets it be seen. */
+export async function findRecord(view: LogView, id: string, scope: SearchScope): Promise<DecisionRecord | undefined> {
+  const milliseconds = idMilliseconds(id);
+  const { connection } = view;
+  if (connection === undefined || milliseconds === undefined) return undefined;
+  const { lowest, beyond } = await timeBounds(connection, { from: milliseconds, to: milliseconds + 1 }, view.end);
+  const groups = await connection.query<Group>(
+    `SELECT first, records FROM journal.journal
+     WHERE first >= ? AND first < ? AND since <= ? AND instr(records, ?) ORDER BY first`,
+    [lowest, beyond, milliseconds, `"id":"${id}"`],
+  );
+  for (const { records } of groups) {
+    for (const text of records.split('\n')) {
+      // Another record may name the id in an attribute.
+      if (!text.includes(id)) continue;
+      const record = JSON.parse(text) as DecisionRecord;
+      if (record.id === id) return maySee(record, scope) ? record : undefined;
+    }
+  }
+  return undefined;
+}
+
+/** The groups that can hold times within `from` and `to`: those that begin from `lowest` on and below `beyond`. */
+async function timeBounds(
+  connection: SqliteConnection,
+  { from, to }: Pick<RecordFilter, 'from' | 'to'>,
+  end: JournalEnd,
+): Promise<{ lowest: number; beyond: number }> {
+  const firstSince = 'SELECT first FROM journal.journal WHERE until >= ? ORDER BY until, first LIMIT 1';
+  let lowest = 1;
+  let beyond = Number.MAX_SAFE_INTEGER;
+  if (from !== undefined) {
+    const [row] = await connection.query<{ first: number }>(firstSince, [from]);
+    lowest = row?.first ?? beyond;
+  }
+  if (to !== undefined) {
+    const [row] = await connection.query<{ first: number }>(firstSince, [to + end.lag]);
+    if (row !== undefined) beyond = row.first + 1;
+  }
+  return { lowest, beyond };
+}
+
+function lowestUnindexed(view: LogView, filter: RecordFilter): number {
+  return filter.equal.length > 0 ? view.indexedTo + 1 : 1;
+}
+
+/** Looks at the journal's newest rows below `before`, but not below `lowest`, by their keys and texts. */
+async function stepThroughJournal(
+  connection: SqliteConnection,
+  filter: RecordFilter,
+  before: number,
+  lowest: number,
+  batch: number,
+): Promise<Step> {
+  const window = filter.q === undefined ? keyWindow : textWindow;
+  const low = Math.max(lowest, before - window);
+  const keys = filterKeys(filter);
+  const { conditions, parameters } = rowConditions(filter);
+  const groups = await connection.query<Group>(
+    `SELECT first, records FROM journal.journal WHERE first >= ? AND first < ?
+     ${keys.map(() => 'AND instr(keys, ?)').join(' ')} ${conditions} ORDER BY first DESC LIMIT ?`,
+    [low, before, ...keys, ...parameters, batch],
+  );
+  const reached = groups.length < batch ? low : groups.at(-1)!.first;
+  const passed = before - reached;
+  const cost = filter.q === undefined ? passed / keysPerText + groups.length : passed;
+  return { groups, before: reached, cost };
+}
+
+/** Looks up the newest groups below `before` that have all keys, and reads them. */
+async function stepByIndex(
+  connection: SqliteConnection,
+  filter: RecordFilter,
+  before: number,
+  lowest: number,
+  batch: number,
+): Promise<Step> {
+  const keys = filterKeys(filter);
+  const segments = await connection.query<{ id: number; first: number }>(
+    'SELECT id, first FROM segment WHERE first < ? AND last >= ? ORDER BY id DESC LIMIT ?',
+    [before, lowest, keys.length === 1 ? -1 : segmentWindow],
+  );
+  if (segments.length === 0) return { groups: [], before: lowest, cost: 0 };
+  const oldest = segments.at(-1)!;
+  const candidates = await connection.query<{ first: number }>(candidateSql(keys.length), [
+    oldest.id,
+    segments[0]!.id,
+    before,
+    ...keys,
+    batch,
+  ]);
+  const { conditions, parameters } = rowConditions(filter);
+  const groups = await connection.query<Group>(
+    `SELECT first, records FROM journal.journal WHERE first IN (SELECT value FROM json_each(?)) ${conditions}
+     ORDER BY first DESC`,
+    [JSON.stringify(candidates.map(({ first }) => first)), ...parameters],
+  );
+  const reached = candidates.length < batch ? oldest.first : candidates.at(-1)!.first;
+  const cost = candidates.length * 64 + (keys.length === 1 ? 0 : segments.length * segmentCost);
+  return { groups, before: reached, cost };
+}
+
+/** Where the groups begin that have every key, newest first. CROSS JOIN keeps the order that the result needs. */
+export function candidateSql(keys: number): string {
+  const others = Array.from(
+    { length: keys - 1 },
+    () => 'AND EXISTS (SELECT 1 FROM segment_key o WHERE o.segment = s.id AND o.key = ? AND o.start = k.start)',
+  );
+  return `SELECT s.first + k.start AS first FROM segment s CROSS JOIN segment_key k
+    WHERE s.id BETWEEN ? AND ? AND k.segment = s.id AND k.start < ? - s.first AND k.key = ? ${others.join(' ')}
+    ORDER BY s.id DESC, k.start DESC LIMIT ?`;
+}
+
+/** What else a journal row must satisfy before its texts are worth reading. */
+function rowConditions(filter: RecordFilter): { conditions: string; parameters: (number | string)[] } {
+  const conditions: string[] = [];
+  const parameters: (number | string)[] = [];
+  if (filter.from !== undefined) {
+    conditions.push('AND until >= ?');
+    parameters.push(filter.from);
+  }
+  if (filter.to !== undefined) {
+    conditions.push('AND since < ?');
+    parameters.push(filter.to);
+  }
+  if (filter.q !== undefined) {
+    conditions.push(`AND records LIKE ? ESCAPE '\\'`);
+    parameters.push(likePattern(filter.q));
+  }
+  return { conditions: conditions.join(' '), parameters };
+}
+
+async function timeAt(connection: SqliteConnection, sequence: number): Promise<string> {
+  const [row] = await connection.query<{ since: number }>(
+    'SELECT since FROM journal.journal WHERE first >= ? ORDER BY first LIMIT 1',
+    [sequence],
+  );
+  return new Date(row?.since ?? 0).toISOString();
+}
+
+function readLimit(limit: number | undefined): number {
+  if (limit === undefined) return defaultLimit;
+  if (Number.isInteger(limit) && limit >= 1 && limit <= maxLimit) return limit;
+  const detail = `is not a whole number from 1 to ${maxLimit}`;
+  throw new VerdictError('invalid_request', `limit ${detail}`, { errors: [{ pointer: '/limit', detail }] });
+}

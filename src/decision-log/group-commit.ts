@@ -1,0 +1,141 @@
+import { idMilliseconds } from './decision-ids.js';
+import { type NewDecisionRecord, serialise } from './decision-record.js';
+import { addRecordKeys } from './record-keys.js';
+
+/** Records that are committed together or not at all. */
+export interface Group {
+  /** Each record's text, not yet completed with writer and sequence. */
+  readonly texts: string[];
+  readonly keys: Set<number>;
+  /** The lowest and the highest time in the group: milliseconds since 1970. */
+  since: number;
+  until: number;
+}
+
+interface OpenGroup extends Group {
+  readonly committed: Promise<void>;
+  readonly settle: (error?: unknown) => void;
+}
+
+/** The most records in a group. What a look-up by key reads is a group, so it is also the grain of the index. */
+export const groupLimit = 128;
+/** Enough records to commit at once: a commit costs about what twenty records cost, so more saves little. */
+const enough = 64;
+/** A group this small shows that nobody else is waiting to be taken along. */
+const alone = 4;
+/** The longest that a record waits for company, in timer ticks of a millisecond. */
+const patience = 3;
+
+/**
+ * Gathers records into groups and commits them one group after another.
+ *
+ * A lone record is committed at the end of the event loop's round. While the groups are larger than `alone`, the next
+ * one waits until it has `enough`, until a millisecond passes in which nothing came, or until `patience` is over: then
+ * 64 waiting connections share one commit, and five do not wait for a sixth that is not coming.
+ */
+export class GroupCommit {
+  readonly #commit: (group: Group) => Promise<void>;
+  #full: OpenGroup[] = [];
+  #open: OpenGroup | undefined;
+  #committing = false;
+  #timer: NodeJS.Timeout | NodeJS.Immediate | undefined;
+  #lastSize = 0;
+  #depth = 0;
+  #idle: (() => void) | undefined;
+
+  constructor(commit: (group: Group) => Promise<void>) {
+    this.#commit = commit;
+  }
+
+  /** How many records are not committed yet. */
+  get depth(): number {
+    return this.#depth;
+  }
+
+  /** Serialises the record now, so that nothing done to it later is recorded; resolves when its group is committed. */
+  add(record: NewDecisionRecord): Promise<void> {
+    this.#open ??= openGroup();
+    const group = this.#open;
+    group.texts.push(serialise(record));
+    addRecordKeys(record, group.keys);
+    const time = Date.parse(record.time);
+    const idTime = idMilliseconds(record.id) ?? time;
+    group.since = Math.min(group.since, time, idTime);
+    group.until = Math.max(group.until, time, idTime);
+    this.#depth++;
+    if (group.texts.length === groupLimit) {
+      this.#full.push(group);
+      this.#open = undefined;
+    }
+    this.#schedule();
+    return group.committed;
+  }
+
+  /** Commits what is pending without waiting for more; resolves when all of it is settled. */
+  async flush(): Promise<void> {
+    if (this.#depth === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#idle = resolve;
+      this.#commitNext();
+    });
+  }
+
+  #schedule(): void {
+    if (this.#committing) return;
+    if (this.#full.length > 0 || (this.#open !== undefined && this.#open.texts.length >= enough)) this.#commitNext();
+    else if (this.#timer === undefined && this.#open !== undefined) {
+      if (this.#lastSize < alone || this.#idle !== undefined) this.#timer = setImmediate(() => this.#commitNext());
+      else this.#waitForMore(this.#open.texts.length, patience);
+    }
+  }
+
+  #waitForMore(seen: number, ticks: number): void {
+    this.#timer = setTimeout(() => {
+      const size = this.#open?.texts.length ?? 0;
+      if (ticks === 1 || size === seen) this.#commitNext();
+      else this.#waitForMore(size, ticks - 1);
+    }, 1);
+  }
+
+  #commitNext(): void {
+    if (this.#committing) return;
+    clearTimeout(this.#timer as NodeJS.Timeout);
+    clearImmediate(this.#timer as NodeJS.Immediate);
+    this.#timer = undefined;
+    let group = this.#full.shift();
+    if (group === undefined) {
+      group = this.#open;
+      this.#open = undefined;
+    }
+    if (group === undefined) return;
+    void this.#run(group);
+  }
+
+  async #run(group: OpenGroup): Promise<void> {
+    this.#committing = true;
+    try {
+      await this.#commit(group);
+      group.settle();
+    } catch (error) {
+      group.settle(error);
+    }
+    this.#committing = false;
+    this.#lastSize = group.texts.length;
+    this.#depth -= group.texts.length;
+    if (this.#depth === 0) {
+      this.#idle?.();
+      this.#idle = undefined;
+    }
+    this.#schedule();
+  }
+}
+
+function openGroup(): OpenGroup {
+  let settle!: OpenGroup['settle'];
+  const committed = new Promise<void>((resolve, reject) => {
+    settle = (error) => (error === undefined ? resolve() : reject(error));
+  });
+  // Whoever appended hears of a failure; with nobody waiting it must not end the process.
+  committed.catch(() => undefined);
+  return { texts: [], keys: new Set(), since: Number.MAX_SAFE_INTEGER, until: 0, committed, settle };
+}

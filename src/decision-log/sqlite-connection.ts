@@ -1,0 +1,75 @@
+import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
+import sqlite3 from 'sqlite3';
+import { DataSource, type MigrationInterface } from 'typeorm';
+
+type Parameter = string | number | Buffer | null;
+
+/**
+ * TypeORM asks its driver for `verbose()`, which inspects every argument of every call (35 KB of records for each
+ * commit) and puts them into the stack of errors, where a log would print them. So it gets the quiet one.
+ */
+const quietDriver = { verbose: () => sqlite3 };
+
+export interface ConnectionOptions {
+  readonly path: string;
+  /** Run one after another, each in its transaction, before the connection is used. */
+  readonly migrations?: (new () => MigrationInterface)[];
+  /** Statements that set the connection up, after the migrations. */
+  readonly setup?: readonly string[];
+  /** How long a statement waits for another connection's lock. */
+  readonly busyTimeoutMs: number;
+}
+
+/**
+ * One connection to one SQLite file in WAL mode. SQLite runs on libuv's pool, so nothing here blocks the event loop.
+ *
+ * Statements run one at a time, in order: `sqlite3` would send them all to the pool at once, where those that wait for
+ * the connection hold its few threads, and a commit on another connection could not start.
+ */
+export class SqliteConnection {
+  #last: Promise<unknown> = Promise.resolve();
+
+  private constructor(private readonly dataSource: DataSource) {}
+
+  /** Opens the file; one that is not there is made, readable by its owner alone, with its directory. */
+  static async open(options: ConnectionOptions): Promise<SqliteConnection> {
+    mkdirSync(dirname(options.path), { recursive: true, mode: 0o700 });
+    // SQLite gives the files beside it (-wal, -shm) the same mode.
+    closeSync(openSync(options.path, 'a', 0o600));
+    const dataSource = new DataSource({
+      type: 'sqlite',
+      driver: quietDriver,
+      database: options.path,
+      enableWAL: true,
+      busyTimeout: options.busyTimeoutMs,
+      migrations: options.migrations ?? [],
+      migrationsTransactionMode: 'each',
+      synchronize: false,
+      logging: false,
+    });
+    await dataSource.initialize();
+    const connection = new SqliteConnection(dataSource);
+    try {
+      if (options.migrations !== undefined) await dataSource.runMigrations();
+      for (const statement of options.setup ?? []) await connection.query(statement);
+    } catch (error) {
+      await dataSource.destroy();
+      throw error;
+    }
+    return connection;
+  }
+
+  query<Row>(sql: string, parameters: readonly Parameter[] = []): Promise<Row[]> {
+    // Whoever asked hears of a failure; the next statement runs all the same.
+    const result = this.#last.then(() => this.dataSource.query(sql, parameters as Parameter[]));
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+
+  /** Waits for what was asked before, then closes. */
+  async close(): Promise<void> {
+    await this.#last;
+    await this.dataSource.destroy();
+  }
+}

@@ -1,0 +1,84 @@
+import { existsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { exampleRecord, noon } from './example-records.js';
+import { startLog, temporaryDirectory } from './temporary-log.js';
+
+it('a record is found the moment append resolves, and comes back as it went in', async () => {
+  const log = await startLog(temporaryDirectory());
+  const record = exampleRecord(log);
+  await log.append(record);
+  const { items, nextCursor } = await log.search({ subject: 'alice' });
+  expect(items).toEqual([{ ...record, writer: expect.any(Number), sequence: 1 }]);
+  expect(nextCursor).toBeUndefined();
+  expect(await log.find(record.id)).toEqual(items[0]);
+});
+
+it('what is appended together is committed together, in order', async () => {
+  const log = await startLog(temporaryDirectory());
+  const records = Array.from({ length: 1_000 }, (_, i) => exampleRecord(log, { resource: String(i) }));
+  const appended = Promise.all(records.map((record) => log.append(record)));
+  expect(log.depth).toBe(1_000);
+  await appended;
+  expect(log.depth).toBe(0);
+  const { items } = await log.search({ limit: 1_000 });
+  expect(items.map(({ sequence }) => sequence)).toEqual(records.map((_, i) => 1_000 - i));
+  expect(items.map(({ id }) => id).reverse()).toEqual(records.map(({ id }) => id));
+});
+
+it('stop commits what is pending, and a new start goes on where it ended', async () => {
+  const directory = temporaryDirectory();
+  const first = await startLog(directory);
+  const pending = first.append(exampleRecord(first));
+  await first.stop();
+  await pending;
+  const second = await startLog(directory);
+  await second.append(exampleRecord(second));
+  const { items } = await second.search({});
+  expect(items.map(({ sequence }) => sequence)).toEqual([2, 1]);
+  expect(new Set(items.map(({ writer }) => writer)).size).toBe(1);
+});
+
+it('ids stay above the last one after a restart with the clock an hour back', async () => {
+  const directory = temporaryDirectory();
+  const first = await startLog(directory);
+  const before = exampleRecord(first, { now: noon });
+  await first.append(before);
+  await first.stop();
+  const second = await startLog(directory);
+  const after = exampleRecord(second, { now: noon - 3_600_000 });
+  await second.append(after);
+  expect(after.id > before.id).toBe(true);
+  expect(await second.find(after.id)).toMatchObject({ time: '2026-11-21T11:00:00.000Z' });
+  expect(await second.find(before.id)).toMatchObject({ id: before.id });
+});
+
+it('the files are made with their directory and belong to their owner alone', async () => {
+  const directory = temporaryDirectory();
+  const log = await startLog(join(directory, 'a', 'b'));
+  await log.append(exampleRecord(log));
+  for (const name of ['verdict.sqlite', 'verdict.sqlite-wal', 'verdict.sqlite-shm', 'verdict.index.sqlite']) {
+    expect(statSync(join(directory, 'a', 'b', name)).mode & 0o777, name).toBe(0o600);
+  }
+  expect(statSync(join(directory, 'a', 'b')).mode & 0o777).toBe(0o700);
+});
+
+it('mode off writes no record and makes no file, but gives ids and answers queries', async () => {
+  const directory = temporaryDirectory();
+  const log = await startLog(directory, { mode: 'off' });
+  const record = exampleRecord(log);
+  await log.append(record);
+  expect(existsSync(join(directory, 'verdict.sqlite'))).toBe(false);
+  expect(await log.search({})).toEqual({ items: [] });
+  expect(await log.find(record.id)).toBeUndefined();
+});
+
+it('mode off still reads what was recorded before', async () => {
+  const directory = temporaryDirectory();
+  const writing = await startLog(directory);
+  await writing.append(exampleRecord(writing));
+  await writing.stop();
+  const log = await startLog(directory, { mode: 'off' });
+  await log.append(exampleRecord(log));
+  expect((await log.search({})).items).toHaveLength(1);
+});

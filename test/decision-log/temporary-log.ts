@@ -1,0 +1,20 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import { DecisionLog, type DecisionLogOptions } from '../../src/decision-log/decision-log.js';
+
+/** A directory that goes when the test ends. */
+export function temporaryDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'verdict-log-'));
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+/** A started log on a file in `directory`; stopped when the test ends. */
+export async function startLog(directory: string, options: Partial<DecisionLogOptions> = {}): Promise<DecisionLog> {
+  const log = new DecisionLog({ url: `sqlite:${join(directory, 'verdict.sqlite')}`, mode: 'sync', ...options });
+  await log.start();
+  onTestFinished(() => log.stop());
+  return log;
+}
