@@ -1,0 +1,282 @@
+/** Calls: built-in functions, role definitions, `has`, `hasRole`, `eval`, and functions of the embedding program. */
+import type { Json } from '../request.js';
+import { type Expression, walk } from './ast.js';
+import type { CustomFunction, Environment, RoleRelation } from './environment.js';
+import { type FunctionDefinition, FunctionError, type Parameter } from './functions/function-definition.js';
+import { hasPath } from './paths.js';
+import { type Evaluator, FAULT, type Outcome, type Scope } from './scope.js';
+import { describeValue } from './values.js';
+
+type Call = Extract<Expression, { kind: 'call' }>;
+type Compile = (expression: Expression) => Evaluator;
+
+/** Conditions may call `eval` in turn; a condition that evaluates itself would never end. */
+const maxEvalDepth = 16;
+
+export function compileCall(call: Call, environment: Environment, compile: Compile): Evaluator {
+  const { name } = call;
+  if (name === 'eval' && environment.hasEval) return compileEval(call, environment, compile);
+  const relation = environment.roles.get(name);
+  if (relation !== undefined) return compileRoleCall(call, relation, compile);
+  const custom = environment.customFunctions.get(name);
+  if (custom !== undefined) return compileCustomCall(call, custom, compile);
+  const definition = environment.functions.get(name);
+  if (definition !== undefined) return compileBuiltInCall(call, definition, environment, compile);
+  if (name === 'has') return compileHas(call, environment);
+  return compileHasRole(call, environment, compile);
+}
+
+/** `has(r.sub.department)`: whether the path is there. */
+function compileHas(call: Call, environment: Environment): Evaluator {
+  const [path] = call.args;
+  if (call.args.length !== 1 || path === undefined) return wrongCount(call, environment, '1 argument');
+  if (path.kind === 'column' || path.kind === 'attribute') {
+    const index = environment.requestColumns.get(path.name);
+    const steps = path.kind === 'column' ? [] : path.path;
+    if (index !== undefined) return (scope) => hasPath(scope.sources[index], steps);
+    if (environment.policyColumns.has(path.name) && path.kind === 'column') return () => true;
+  }
+  environment.report({ code: 'unknown_column', message: 'has() takes a path such as r.sub.department', at: call.at });
+  return (scope) => scope.fail('unknown_column', () => 'has() takes a path such as r.sub.department');
+}
+
+/**
+ * `hasRole(roles, role[, domain])`: whether a text of the list is the role or reaches it over `g`, for roles that come
+ * with the request. What is in the list beside texts names no role.
+ */
+function compileHasRole(call: Call, environment: Environment, compile: Compile): Evaluator {
+  if (call.args.length < 2 || call.args.length > 3) return wrongCount(call, environment, '2 or 3 arguments');
+  const relation = environment.roles.get('g');
+  const [rolesOf, roleOf, domainOf] = call.args.map(compile);
+  return (scope) => {
+    const roles = rolesOf?.(scope);
+    if (roles === FAULT) return FAULT;
+    const role = roleOf?.(scope);
+    if (role === FAULT) return FAULT;
+    const domain = domainOf?.(scope);
+    if (domain === FAULT) return FAULT;
+    if (!Array.isArray(roles)) return argumentError(scope, 'hasRole', 'roles', 'a list', roles);
+    if (typeof role !== 'string') return argumentError(scope, 'hasRole', 'role', 'a text', role);
+    if (domain !== undefined && typeof domain !== 'string') {
+      return argumentError(scope, 'hasRole', 'domain', 'a text', domain);
+    }
+    if (!scope.spend(roles.length + 1)) return scope.failBudget();
+    return roles.some(
+      (held) =>
+        typeof held === 'string' && (held === role || relation?.reaches(held, role, domain, scope.now) === true),
+    );
+  };
+}
+
+/** `g(name, role[, domain])`. Further arguments are ignored, as in the reference. */
+function compileRoleCall(call: Call, relation: RoleRelation, compile: Compile): Evaluator {
+  const args = call.args.map(compile);
+  return (scope) => {
+    const given = evaluateArguments(args, scope);
+    if (given === FAULT) return FAULT;
+    const values = asReferencePasses(given);
+    const [name, role, domain] = values;
+    if (values.length < 2) return scope.fail('wrong_argument_count', () => `${call.name}() wants 2 or 3 arguments`);
+    for (const value of values) {
+      if (typeof value !== 'string') return argumentError(scope, call.name, 'each argument', 'a text', value);
+    }
+    if (!scope.spend(1)) return scope.failBudget();
+    return relation.reaches(name as string, role as string, domain as string | undefined, scope.now);
+  };
+}
+
+function compileCustomCall(call: Call, custom: CustomFunction, compile: Compile): Evaluator {
+  const args = call.args.map(compile);
+  return (scope) => {
+    const given = evaluateArguments(args, scope);
+    if (given === FAULT) return FAULT;
+    const values = asReferencePasses(given);
+    if (!scope.spend(values.length + 1)) return scope.failBudget();
+    try {
+      const result = custom(...values);
+      return result === undefined ? null : (result as Json);
+    } catch (error) {
+      return scope.fail('function_error', () => `${call.name}(): ${error instanceof Error ? error.message : error}`);
+    }
+  };
+}
+
+function compileBuiltInCall(
+  call: Call,
+  definition: FunctionDefinition,
+  environment: Environment,
+  compile: Compile,
+): Evaluator {
+  const required = definition.parameters.filter((parameter) => parameter.optional !== true).length;
+  if (call.args.length > definition.parameters.length || (call.args.length < required && call.args.length !== 1)) {
+    return wrongCount(call, environment, countOf(definition, required));
+  }
+  if (call.args.length < required) {
+    environment.report({
+      code: 'wrong_argument_count',
+      message: `${call.name}() wants ${countOf(definition, required)}`,
+      at: call.at,
+    });
+  }
+  const args = call.args.map(compile);
+  const pattern = call.args[1];
+  if (definition.prepare !== undefined && args.length === 2 && pattern !== undefined && isPolicyText(pattern)) {
+    return compilePatternCall(call, definition, environment, compile);
+  }
+  return (scope) => {
+    const given = evaluateArguments(args, scope);
+    if (given === FAULT) return FAULT;
+    const values = definition.origin === 'casbin' ? asReferencePasses(given) : given;
+    if (values.length < required || values.length > definition.parameters.length) {
+      return scope.fail('wrong_argument_count', () => `${call.name}() wants ${countOf(definition, required)}`);
+    }
+    for (let index = 0; index < values.length; index++) {
+      const parameter = definition.parameters[index] as Parameter;
+      const value = values[index] as Json;
+      if (!hasType(value, parameter)) return argumentError(scope, call.name, parameter.name, parameter.type, value);
+    }
+    if (!scope.spend(1)) return scope.failBudget();
+    try {
+      return definition.call(values, scope.now);
+    } catch (error) {
+      return functionFault(scope, call.name, error);
+    }
+  };
+}
+
+/** A call whose pattern is policy text: each pattern is prepared once, when the set loads or when it is first met. */
+function compilePatternCall(
+  call: Call,
+  definition: FunctionDefinition,
+  environment: Environment,
+  compile: Compile,
+): Evaluator {
+  const [nameOf, patternOf] = call.args.map(compile) as [Evaluator, Evaluator];
+  const literal = call.args[1];
+  if (literal?.kind === 'literal' && typeof literal.value === 'string') {
+    const prepared = environment.patterns.find(definition, literal.value);
+    if (prepared.matches === undefined) {
+      environment.report({ code: 'bad_pattern', message: prepared.message, at: literal.at });
+    }
+  }
+  return (scope) => {
+    const given = nameOf(scope);
+    if (given === FAULT) return FAULT;
+    const pattern = patternOf(scope);
+    if (pattern === FAULT) return FAULT;
+    const name = Array.isArray(given) && given.length === 1 ? given[0] : given;
+    if (typeof name !== 'string') return argumentError(scope, call.name, 'the first argument', 'a text', name);
+    if (typeof pattern !== 'string') return argumentError(scope, call.name, 'the pattern', 'a text', pattern);
+    if (!scope.spend(1)) return scope.failBudget();
+    const prepared = environment.patterns.find(definition, pattern);
+    if (prepared.matches === undefined) {
+      return scope.fail('bad_pattern', () => `${call.name}(): ${prepared.message}`);
+    }
+    try {
+      return prepared.matches(name);
+    } catch (error) {
+      return functionFault(scope, call.name, error);
+    }
+  };
+}
+
+/**
+ * `eval(p.condition)`: runs a text of the policy as an expression of its own. Texts of the request are never parsed
+ * (`casbin-semantics.md`, section 6), so an argument that reads the request is an error.
+ */
+function compileEval(call: Call, environment: Environment, compile: Compile): Evaluator {
+  const [text] = call.args;
+  if (call.args.length !== 1 || text === undefined) return wrongCount(call, environment, '1 argument');
+  if (!isPolicyText(text)) {
+    const message = 'eval() takes texts of the policy, never of the request';
+    environment.report({ code: 'eval_of_request', message, at: call.at });
+    return (scope) => scope.fail('eval_of_request', () => message);
+  }
+  const textOf = compile(text);
+  return (scope) => {
+    const source = textOf(scope);
+    if (source === FAULT) return FAULT;
+    if (typeof source !== 'string') return argumentError(scope, 'eval', 'the condition', 'a text', source);
+    if (!scope.spend(1)) return scope.failBudget();
+    const condition = environment.conditions.find(source);
+    if (condition.run === undefined) return scope.fail('condition_syntax', () => condition.message);
+    if (scope.evalDepth >= maxEvalDepth) {
+      return scope.fail('eval_too_deep', () => `conditions call eval() more than ${maxEvalDepth} deep`);
+    }
+    scope.evalDepth++;
+    const outcome = condition.run(scope);
+    scope.evalDepth--;
+    return outcome;
+  };
+}
+
+/** Whether a value can only come from rules and literals. */
+function isPolicyText(expression: Expression): boolean {
+  let fromPolicy = true;
+  walk(expression, (part) => {
+    if (part.kind === 'attribute' || part.kind === 'call') fromPolicy = false;
+    if (part.kind === 'column' && !part.name.startsWith('p')) fromPolicy = false;
+  });
+  return fromPolicy;
+}
+
+function evaluateArguments(args: readonly Evaluator[], scope: Scope): Json[] | typeof FAULT {
+  const values: Json[] = [];
+  for (const argument of args) {
+    const value = argument(scope);
+    if (value === FAULT) return FAULT;
+    values.push(value);
+  }
+  return values;
+}
+
+/**
+ * The arguments as the reference passes them, which cannot tell a list from the argument list: one that comes first
+ * is spread, so that `keyMatch(r.sub.pair)` has as many arguments as the pair has members, and a lone null is none.
+ */
+function asReferencePasses(values: Json[]): Json[] {
+  const [first, ...rest] = values;
+  if (Array.isArray(first)) return [...first, ...rest];
+  return values.length === 1 && first === null ? [] : values;
+}
+
+function functionFault(scope: Scope, name: string, error: unknown): Outcome {
+  if (!(error instanceof FunctionError)) throw error;
+  return scope.fail('function_error', () => `${name}(): ${error.message}`);
+}
+
+function wrongCount(call: Call, environment: Environment, wanted: string): Evaluator {
+  const message = `${call.name}() wants ${wanted}, not ${call.args.length}`;
+  environment.report({ code: 'wrong_argument_count', message, at: call.at });
+  return (scope) => scope.fail('wrong_argument_count', () => message);
+}
+
+function countOf(definition: FunctionDefinition, required: number): string {
+  const most = definition.parameters.length;
+  const count = required === most ? String(most) : `${required} to ${most}`;
+  return `${count} argument${count === '1' ? '' : 's'}`;
+}
+
+function hasType(value: Json, parameter: Parameter): boolean {
+  switch (parameter.type) {
+    case 'any':
+      return true;
+    case 'list':
+      return Array.isArray(value);
+    default:
+      return typeof value === parameter.type;
+  }
+}
+
+function argumentError(
+  scope: Scope,
+  name: string,
+  parameter: string,
+  wanted: string,
+  value: Json | undefined,
+): Outcome {
+  return scope.fail(
+    'type_mismatch',
+    () => `${name}(): ${parameter} must be ${wanted}, not ${value === undefined ? 'missing' : describeValue(value)}`,
+  );
+}

@@ -1,0 +1,178 @@
+/** A tree to closures. Nothing is decided here twice: what can be looked up by name is looked up now. */
+import type { Json } from '../request.js';
+import type { Expression } from './ast.js';
+import { compileCall } from './calls.js';
+import type { Environment } from './environment.js';
+import { binaryOperations, complement, invert, isIn, negate, operandError } from './operators.js';
+import { readPath } from './paths.js';
+import { type Evaluator, FAULT, type Outcome, type Scope } from './scope.js';
+import { sameValue } from './values.js';
+
+/**
+ * Compiles an expression for one environment. Names that mean nothing are reported and become errors of every rule
+ * that reaches them, as in the reference; only parsing stops a matcher as a whole.
+ */
+export function compileExpression(expression: Expression, environment: Environment): Evaluator {
+  const compile = (part: Expression): Evaluator => compileExpression(part, environment);
+  switch (expression.kind) {
+    case 'literal': {
+      const { value } = expression;
+      return () => value;
+    }
+    case 'column':
+      return compileColumn(expression, environment);
+    case 'attribute':
+      return compileAttribute(expression, environment);
+    case 'unary': {
+      const operand = compile(expression.operand);
+      const operation = { '-': negate, '!': invert, '~': complement }[expression.operator];
+      return (scope) => {
+        const value = operand(scope);
+        return value === FAULT ? FAULT : operation(value, scope);
+      };
+    }
+    case 'binary':
+      return compileBinary(expression, environment, compile);
+    case 'in': {
+      const leftOf = compile(expression.left);
+      const rightOf = compile(expression.right);
+      return (scope) => {
+        const left = leftOf(scope);
+        if (left === FAULT) return FAULT;
+        const right = rightOf(scope);
+        return right === FAULT ? FAULT : isIn(left, right, scope);
+      };
+    }
+    case 'and':
+      return compileLogical(compile(expression.left), compile(expression.right), '&&', false);
+    case 'or':
+      return compileLogical(compile(expression.left), compile(expression.right), '||', true);
+    case 'then': {
+      const conditionOf = compile(expression.condition);
+      const resultOf = compile(expression.value);
+      return (scope) => {
+        const condition = conditionOf(scope);
+        if (condition === FAULT) return FAULT;
+        if (typeof condition !== 'boolean') return operandError(scope, '?', condition, 'true or false');
+        return condition ? resultOf(scope) : null;
+      };
+    }
+    case 'otherwise': {
+      const resultOf = compile(expression.value);
+      const fallbackOf = compile(expression.fallback);
+      return (scope) => {
+        const value = resultOf(scope);
+        return value === null ? fallbackOf(scope) : value;
+      };
+    }
+    case 'list':
+      return compileList(expression.items.map(compile));
+    case 'call':
+      return compileCall(expression, environment, compile);
+    default:
+      return expression satisfies never;
+  }
+}
+
+function compileColumn(column: Extract<Expression, { kind: 'column' }>, environment: Environment): Evaluator {
+  const request = environment.requestColumns.get(column.name);
+  if (request !== undefined) {
+    const label = authorsName(column.name);
+    return (scope) => {
+      const value = scope.values[request];
+      return value === undefined ? scope.fail('missing_attribute', () => `the request has no ${label}`) : value;
+    };
+  }
+  const policy = environment.policyColumns.get(column.name);
+  if (policy !== undefined) return (scope) => scope.fields[policy] ?? '';
+  return unknownColumn(column.name, column.at, environment);
+}
+
+function compileAttribute(attribute: Extract<Expression, { kind: 'attribute' }>, environment: Environment): Evaluator {
+  const { name, path } = attribute;
+  const label = authorsName(name);
+  const request = environment.requestColumns.get(name);
+  if (request !== undefined) return (scope) => readPath(scope, request, path, label);
+  if (environment.policyColumns.has(name)) {
+    return (scope) => scope.fail('not_an_object', () => `${label} is a text, it has no "${path[0]}"`);
+  }
+  return unknownColumn(name, attribute.at, environment);
+}
+
+function unknownColumn(name: string, at: number, environment: Environment): Evaluator {
+  const message = `there is no column ${authorsName(name)}`;
+  environment.report({ code: 'unknown_column', message, at });
+  return (scope) => scope.fail('unknown_column', () => message);
+}
+
+/** `r_sub` → `r.sub`. */
+export function authorsName(name: string): string {
+  return name.replace(/^([rp][0-9]*)_/, '$1.');
+}
+
+function compileBinary(
+  binary: Extract<Expression, { kind: 'binary' }>,
+  environment: Environment,
+  compile: (expression: Expression) => Evaluator,
+): Evaluator {
+  const { operator, left, right } = binary;
+  if (operator === '==') return compileEquality(compile(left), compile(right));
+  if (operator === '=~' || operator === '!~') {
+    // The library's regular expression operators are `regexMatch` under another name.
+    const call = compileCall(
+      { kind: 'call', name: 'regexMatch', args: [left, right], at: binary.at },
+      environment,
+      compile,
+    );
+    if (operator === '=~') return call;
+    return (scope) => {
+      const matches = call(scope);
+      return matches === FAULT ? FAULT : !matches;
+    };
+  }
+  const leftOf = compile(left);
+  const rightOf = compile(right);
+  const operation = binaryOperations[operator];
+  return (scope) => {
+    const a = leftOf(scope);
+    if (a === FAULT) return FAULT;
+    const b = rightOf(scope);
+    return b === FAULT ? FAULT : operation(a, b, scope);
+  };
+}
+
+function compileEquality(leftOf: Evaluator, rightOf: Evaluator): Evaluator {
+  return (scope) => {
+    const left = leftOf(scope);
+    if (left === FAULT) return FAULT;
+    const right = rightOf(scope);
+    if (right === FAULT) return FAULT;
+    return left === right || (typeof left === 'object' && sameValue(left, right));
+  };
+}
+
+/** `&&` and `||`: the right side is not looked at when the left one decides. */
+function compileLogical(leftOf: Evaluator, rightOf: Evaluator, operator: string, decisive: boolean): Evaluator {
+  return (scope) => {
+    const left = leftOf(scope);
+    if (left === FAULT || left === decisive) return left;
+    const right = rightOf(scope);
+    if (right === FAULT) return FAULT;
+    if (typeof left !== 'boolean') return operandError(scope, operator, left, 'true or false');
+    return typeof right === 'boolean' ? right : operandError(scope, operator, right, 'true or false');
+  };
+}
+
+/** `(a, b)`. Where the first item is a list itself, the others are put behind its items, as the reference does. */
+function compileList(items: readonly Evaluator[]): Evaluator {
+  return (scope: Scope): Outcome => {
+    const list: Json[] = [];
+    for (const [index, item] of items.entries()) {
+      const value = item(scope);
+      if (value === FAULT) return FAULT;
+      if (index === 0 && Array.isArray(value)) list.push(...value);
+      else list.push(value);
+    }
+    return list;
+  };
+}

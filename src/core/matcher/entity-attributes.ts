@@ -1,0 +1,41 @@
+/** A subject, resource or action of a decision request, as `r.sub.x` sees it. */
+import type { Json, JsonObject } from '../request.js';
+import { ownMember } from './values.js';
+
+export interface EntityAttributesOptions {
+  /** What no attribute can overwrite: `{ type, id }` of an entity, `{ name }` of an action. */
+  readonly own: Readonly<Record<string, string | undefined>>;
+  readonly requested: JsonObject | undefined;
+  /** From `entities.yaml`. */
+  readonly stored: JsonObject | undefined;
+  /** Whose attribute wins where both have one. */
+  readonly precedence: 'request' | 'stored';
+}
+
+/** `properties` and `attributes` name the attributes as a whole: `r.sub.properties.x` says the same as `r.sub.x`. */
+export function namesAllAttributes(name: string | undefined): boolean {
+  return name === 'properties' || name === 'attributes';
+}
+
+export class EntityAttributes {
+  constructor(private readonly options: EntityAttributesOptions) {}
+
+  /** The attribute `name`, or undefined when neither the request nor the stored entity has it. */
+  get(name: string): Json | undefined {
+    if (Object.hasOwn(this.options.own, name)) return this.options.own[name];
+    const { requested, stored, precedence } = this.options;
+    const [first, second] = precedence === 'request' ? [requested, stored] : [stored, requested];
+    const value = first === undefined ? undefined : ownMember(first, name);
+    if (value !== undefined || second === undefined) return value;
+    return ownMember(second, name);
+  }
+
+  /** All attributes in one object, for an expression that reads them as a whole. */
+  all(): JsonObject {
+    const { requested, stored, precedence } = this.options;
+    const layers = precedence === 'request' ? [stored, requested] : [requested, stored];
+    const merged: JsonObject = Object.create(null);
+    for (const layer of layers) Object.assign(merged, layer);
+    return merged;
+  }
+}

@@ -1,0 +1,261 @@
+/**
+ * Matcher text to tokens, by the rules of the reference's expression library (govaluate 1.3, `parsing.go` and
+ * `lexerState.go`): which characters run together into one token, and which token may follow which.
+ */
+import { parseDateLiteral } from './date-literal.js';
+import type { SourceText } from './source-text.js';
+import { MatcherSyntaxError } from './syntax-error.js';
+
+export type TokenKind =
+  | 'prefix'
+  | 'number'
+  | 'boolean'
+  | 'string'
+  | 'time'
+  | 'variable'
+  | 'accessor'
+  | 'function'
+  | 'comparator'
+  | 'modifier'
+  | 'logical'
+  | 'ternary'
+  | 'separator'
+  | 'open'
+  | 'close';
+
+export interface Token {
+  readonly kind: TokenKind;
+  /** The operator, the name or the text; numbers and booleans as their value. */
+  readonly value: string | number | boolean;
+  /** Where the token starts in the author's text. */
+  readonly at: number;
+}
+
+const prefixes = new Set(['-', '!', '~']);
+const modifiers = new Set(['+', '-', '*', '/', '%', '**', '&', '|', '^', '>>', '<<']);
+const logicals = new Set(['&&', '||']);
+const comparators = new Set(['==', '!=', '>', '>=', '<', '<=', '=~', '!~']);
+const ternaries = new Set(['?', ':', '??']);
+
+const operand: readonly TokenKind[] = ['number', 'boolean', 'variable', 'function', 'accessor', 'string', 'open'];
+const operator: readonly TokenKind[] = ['modifier', 'comparator', 'logical', 'close', 'separator'];
+
+/** What may follow a token; `start` is the beginning of the text. */
+const followers: Readonly<Record<TokenKind | 'start', ReadonlySet<TokenKind>>> = {
+  start: new Set([...operand, 'prefix', 'time']),
+  open: new Set([...operand, 'prefix', 'time', 'close']),
+  close: new Set([...operator, 'number', 'boolean', 'variable', 'string', 'time', 'open', 'ternary']),
+  number: new Set([...operator, 'ternary']),
+  boolean: new Set([...operator, 'ternary']),
+  string: new Set([...operator, 'ternary']),
+  variable: new Set([...operator, 'ternary']),
+  time: new Set(operator),
+  accessor: new Set([...operator, 'ternary', 'open']),
+  function: new Set(['open']),
+  modifier: new Set([...operand, 'prefix', 'close']),
+  comparator: new Set([...operand, 'prefix', 'time', 'close']),
+  logical: new Set([...operand, 'prefix', 'time', 'close']),
+  prefix: new Set(['number', 'boolean', 'variable', 'function', 'accessor', 'open', 'close']),
+  ternary: new Set([...operand, 'prefix', 'time', 'separator']),
+  separator: new Set([...operand, 'prefix', 'time']),
+};
+const mayEnd: ReadonlySet<TokenKind> = new Set([
+  'close',
+  'number',
+  'boolean',
+  'string',
+  'time',
+  'variable',
+  'accessor',
+]);
+
+/**
+ * Reads all tokens. `isFunction` tells function names from columns.
+ *
+ * @throws MatcherSyntaxError at the first place that the reference would not parse.
+ */
+export function tokenise(source: SourceText, isFunction: (name: string) => boolean): Token[] {
+  const reader = new Reader(source.text);
+  const tokens: Token[] = [];
+  let state: TokenKind | 'start' = 'start';
+  let depth = 0;
+  for (;;) {
+    reader.skipSpace();
+    if (reader.atEnd) break;
+    const start = reader.position;
+    const at = source.originOf(start);
+    const token: Token = { ...readToken(reader, state, isFunction, (message) => fail(message, at)), at };
+    if (!followers[state].has(token.kind)) {
+      const previous = tokens.at(-1);
+      if (previous?.kind === 'variable' && token.kind === 'open') {
+        throw new MatcherSyntaxError('unknown_function', `unknown function ${previous.value}`, previous.at);
+      }
+      fail(`${describe(token)} may not stand ${previous === undefined ? 'first' : `after ${describe(previous)}`}`, at);
+    }
+    if (token.kind === 'open') depth++;
+    if (token.kind === 'close') depth--;
+    if (depth < 0) fail('a closing parenthesis without an opening one', at);
+    tokens.push(token);
+    state = token.kind;
+  }
+  const end = source.originOf(source.text.length);
+  if (depth > 0) fail('an opening parenthesis is not closed', end);
+  if (state === 'start' || !mayEnd.has(state)) fail('the expression ends too early', end);
+  return tokens;
+}
+
+function fail(message: string, at: number): never {
+  throw new MatcherSyntaxError('matcher_syntax', message, at);
+}
+
+function describe(token: Token): string {
+  return token.kind === 'string' ? `the text "${token.value}"` : `"${token.value}"`;
+}
+
+type Read = Pick<Token, 'kind' | 'value'>;
+
+function readToken(
+  reader: Reader,
+  state: TokenKind | 'start',
+  isFunction: (name: string) => boolean,
+  refuse: (message: string) => never,
+): Read {
+  const character = reader.peek();
+  if (isNumeric(character)) return { kind: 'number', value: readNumber(reader, refuse) };
+  if (character === ',') {
+    reader.skip();
+    return { kind: 'separator', value: ',' };
+  }
+  if (character === '[') {
+    reader.skip();
+    const name = reader.until((next) => next === ']');
+    if (reader.atEnd) refuse('an opening bracket is not closed');
+    reader.skip();
+    return { kind: 'variable', value: name };
+  }
+  if (isLetter(character)) return readWord(reader.word(isNameCharacter), isFunction, refuse);
+  if (isQuote(character)) {
+    reader.skip();
+    const text = reader.until(isQuote);
+    if (reader.atEnd) refuse('a quoted text is not closed');
+    reader.skip();
+    const time = parseDateLiteral(text);
+    return time === undefined ? { kind: 'string', value: text } : { kind: 'time', value: time };
+  }
+  if (character === '(' || character === ')') {
+    reader.skip();
+    return { kind: character === '(' ? 'open' : 'close', value: character };
+  }
+  return readSymbol(reader.word(isSymbolCharacter), state, refuse);
+}
+
+function readNumber(reader: Reader, refuse: (message: string) => never): number {
+  if (reader.startsWithHex()) {
+    reader.skip();
+    reader.skip();
+    const digits = reader.word(isHexDigit);
+    if (!/^[0-9a-fA-F]{1,16}$/.test(digits)) refuse(`0x${digits} is not a number`);
+    return Number(BigInt(`0x${digits}`));
+  }
+  const text = reader.word(isNumeric);
+  const value = /^(?:[0-9]+\.?[0-9]*|\.[0-9]+)$/.test(text) ? Number(text) : Number.NaN;
+  if (!Number.isFinite(value)) refuse(`${text} is not a number`);
+  return value;
+}
+
+function readWord(word: string, isFunction: (name: string) => boolean, refuse: (message: string) => never): Read {
+  if (word.includes('.')) {
+    if (word.endsWith('.')) refuse(`"${word}" ends with a dot`);
+    return { kind: 'accessor', value: word };
+  }
+  if (isFunction(word)) return { kind: 'function', value: word };
+  if (word === 'true' || word === 'false') return { kind: 'boolean', value: word === 'true' };
+  if (word === 'in' || word === 'IN') return { kind: 'comparator', value: 'in' };
+  return { kind: 'variable', value: word };
+}
+
+function readSymbol(symbol: string, state: TokenKind | 'start', refuse: (message: string) => never): Read {
+  if (prefixes.has(symbol) && followers[state].has('prefix')) return { kind: 'prefix', value: symbol };
+  if (modifiers.has(symbol)) return { kind: 'modifier', value: symbol };
+  if (logicals.has(symbol)) return { kind: 'logical', value: symbol };
+  if (comparators.has(symbol)) return { kind: 'comparator', value: symbol };
+  if (ternaries.has(symbol)) return { kind: 'ternary', value: symbol };
+  return refuse(`"${symbol}" is not an operator`);
+}
+
+/** A cursor over code points. A backslash takes the character after it as it is, wherever it stands in a token. */
+class Reader {
+  position = 0;
+
+  constructor(private readonly text: string) {}
+
+  get atEnd(): boolean {
+    return this.position >= this.text.length;
+  }
+
+  peek(): string {
+    return String.fromCodePoint(this.text.codePointAt(this.position) ?? 0);
+  }
+
+  skip(): void {
+    this.position += this.peek().length;
+  }
+
+  skipSpace(): void {
+    while (!this.atEnd && isSpace(this.peek())) this.skip();
+  }
+
+  startsWithHex(): boolean {
+    return this.text.startsWith('0x', this.position) && this.position + 2 < this.text.length;
+  }
+
+  /** A run of characters that `belongs` accepts; white space ends it. */
+  word(belongs: (character: string) => boolean): string {
+    let word = '';
+    while (!this.atEnd) {
+      const character = this.peek();
+      if (character === '\\') {
+        this.skip();
+        if (this.atEnd) return word;
+        word += this.peek();
+      } else if (isSpace(character) && word === '') {
+        // Leading white space of a word is skipped by the reference too (`0x 1F`).
+      } else if (!isSpace(character) && belongs(character)) {
+        word += character;
+      } else {
+        return word;
+      }
+      this.skip();
+    }
+    return word;
+  }
+
+  /** Everything up to a character that `ends` accepts, white space included. Stops at the end if there is none. */
+  until(ends: (character: string) => boolean): string {
+    let text = '';
+    while (!this.atEnd) {
+      let character = this.peek();
+      if (character === '\\') {
+        this.skip();
+        if (this.atEnd) return text;
+        character = this.peek();
+      } else if (ends(character)) {
+        return text;
+      }
+      text += character;
+      this.skip();
+    }
+    return text;
+  }
+}
+
+const isSpace = (character: string): boolean => /^[\p{White_Space}]$/u.test(character);
+const isLetter = (character: string): boolean => /^\p{L}$/u.test(character);
+const isDigit = (character: string): boolean => /^\p{Nd}$/u.test(character);
+const isQuote = (character: string): boolean => character === "'" || character === '"';
+const isNumeric = (character: string): boolean => isDigit(character) || character === '.';
+const isHexDigit = (character: string): boolean => isDigit(character) || /^[a-fA-F]$/.test(character);
+const isNameCharacter = (character: string): boolean =>
+  isLetter(character) || isDigit(character) || character === '_' || character === '.';
+const isSymbolCharacter = (character: string): boolean =>
+  !(isDigit(character) || isLetter(character) || '()[]'.includes(character) || isQuote(character));

@@ -1,0 +1,193 @@
+/**
+ * Matcher text to a tree. One level of precedence a row, every level binding from the left (the reference builds
+ * each level to the right and turns it round afterwards: `reorderStages`).
+ */
+import type { BinaryOperator, Expression } from './ast.js';
+import { type Token, type TokenKind, tokenise } from './lexer.js';
+import type { SourceText } from './source-text.js';
+import { MatcherSyntaxError } from './syntax-error.js';
+
+interface Level {
+  readonly kind: TokenKind;
+  readonly operators: ReadonlySet<string>;
+}
+
+/** Loosest first. `,` is looser than all of these, prefixes and calls bind tighter. */
+const levels: readonly Level[] = [
+  { kind: 'ternary', operators: new Set(['?', ':', '??']) },
+  { kind: 'logical', operators: new Set(['||']) },
+  { kind: 'logical', operators: new Set(['&&']) },
+  { kind: 'comparator', operators: new Set(['==', '!=', '>', '>=', '<', '<=', '=~', '!~', 'in']) },
+  { kind: 'modifier', operators: new Set(['&', '|', '^']) },
+  { kind: 'modifier', operators: new Set(['<<', '>>']) },
+  { kind: 'modifier', operators: new Set(['+', '-']) },
+  { kind: 'modifier', operators: new Set(['*', '/', '%']) },
+  { kind: 'modifier', operators: new Set(['**']) },
+];
+
+/** More than anybody writes; they keep hostile text from exhausting the stack. */
+const maxDepth = 200;
+const maxTokens = 10_000;
+
+/**
+ * Parses a prepared text.
+ *
+ *     parseExpression(matcherSource('r.sub == p.sub', { fromModel: true }), (name) => name === 'g')
+ *
+ * @throws MatcherSyntaxError with the offset of the first place that does not parse.
+ */
+export function parseExpression(source: SourceText, isFunction: (name: string) => boolean): Expression {
+  const tokens = tokenise(source, isFunction);
+  if (tokens.length > maxTokens) {
+    throw new MatcherSyntaxError('matcher_syntax', `more than ${maxTokens} words and operators`, 0);
+  }
+  return new Parser(tokens, source).parse();
+}
+
+class Parser {
+  private position = 0;
+  private depth = 0;
+
+  constructor(
+    private readonly tokens: readonly Token[],
+    private readonly source: SourceText,
+  ) {}
+
+  parse(): Expression {
+    const expression = this.list();
+    const rest = this.peek();
+    // The reference ignores what follows a complete expression, as in `(a) b`; ignoring text is no way to decide.
+    if (rest !== undefined) this.refuse(`"${rest.value}" follows a complete expression`, rest.at);
+    return expression;
+  }
+
+  /** list = ternary { "," ternary } */
+  private list(): Expression {
+    const first = this.level(0);
+    if (this.peek()?.kind !== 'separator') return first;
+    const items = [first];
+    while (this.takeIf('separator') !== undefined) items.push(this.level(0));
+    return { kind: 'list', items, at: first.at };
+  }
+
+  private level(index: number): Expression {
+    const level = levels[index];
+    if (level === undefined) return this.prefixed();
+    let left = this.level(index + 1);
+    for (;;) {
+      const token = this.peek();
+      if (token?.kind !== level.kind || !level.operators.has(String(token.value))) return left;
+      this.position++;
+      const literalList = token.value === 'in' ? this.singleLiteralList() : undefined;
+      left = combine(token, left, literalList ?? this.level(index + 1));
+    }
+  }
+
+  /** `x in ("a")`: the one place where parentheses around a single literal make a list. */
+  private singleLiteralList(): Expression | undefined {
+    const [open, item, close] = this.tokens.slice(this.position, this.position + 3);
+    if (open?.kind !== 'open' || close?.kind !== 'close' || item === undefined) return undefined;
+    if (item.kind !== 'string' && item.kind !== 'number' && item.kind !== 'boolean' && item.kind !== 'time') {
+      return undefined;
+    }
+    this.position += 3;
+    return { kind: 'list', items: [{ kind: 'literal', value: item.value, at: item.at }], at: open.at };
+  }
+
+  /** prefixed = [ "-" | "!" | "~" ] call */
+  private prefixed(): Expression {
+    const token = this.takeIf('prefix');
+    if (token === undefined) return this.operand();
+    return { kind: 'unary', operator: token.value as '-' | '!' | '~', operand: this.operand(), at: token.at };
+  }
+
+  /** operand = literal | column | attribute | function "(" [ list ] ")" | "(" [ list ] ")" */
+  private operand(): Expression {
+    const token = this.tokens[this.position];
+    if (token === undefined) return this.refuse('an operand is missing', this.source.originOf(this.source.text.length));
+    this.position++;
+    const { value, at } = token;
+    switch (token.kind) {
+      case 'number':
+      case 'string':
+      case 'boolean':
+      case 'time':
+        return { kind: 'literal', value, at };
+      case 'variable':
+        return { kind: 'column', name: String(value), at };
+      case 'accessor':
+        return this.attribute(String(value), at);
+      case 'function': {
+        const args = this.parenthesised();
+        return { kind: 'call', name: String(value), args: args === undefined ? [] : argumentsOf(args), at };
+      }
+      case 'open':
+        this.position--;
+        // Empty parentheses are null in the reference: a call without arguments gets there the same way.
+        return this.parenthesised() ?? { kind: 'literal', value: null, at };
+      default:
+        return this.refuse(`an operand is missing before "${value}"`, at);
+    }
+  }
+
+  private attribute(word: string, at: number): Expression {
+    if (this.peek()?.kind === 'open') this.refuse(`"${word}" is an attribute, not a function`, at);
+    const [name = '', ...path] = word.split('.');
+    return { kind: 'attribute', name, path, at };
+  }
+
+  private parenthesised(): Expression | undefined {
+    const open = this.takeIf('open');
+    if (++this.depth > maxDepth) this.refuse(`more than ${maxDepth} nested parentheses`, open?.at ?? 0);
+    const content = this.peek()?.kind === 'close' ? undefined : this.list();
+    const close = this.peek();
+    if (close?.kind !== 'close') {
+      this.refuse(
+        close === undefined ? 'a parenthesis is not closed' : `"${close.value}" is unexpected here`,
+        close?.at,
+      );
+    }
+    this.position++;
+    this.depth--;
+    return content;
+  }
+
+  private peek(): Token | undefined {
+    return this.tokens[this.position];
+  }
+
+  private takeIf(kind: TokenKind): Token | undefined {
+    const token = this.peek();
+    if (token?.kind !== kind) return undefined;
+    this.position++;
+    return token;
+  }
+
+  private refuse(message: string, at = this.source.originOf(this.source.text.length)): never {
+    throw new MatcherSyntaxError('matcher_syntax', message, at);
+  }
+}
+
+/** `f(a, b)` has two arguments; `f((a, b))` too, since the reference does not tell them apart. */
+function argumentsOf(content: Expression): readonly Expression[] {
+  return content.kind === 'list' ? content.items : [content];
+}
+
+function combine(token: Token, left: Expression, right: Expression): Expression {
+  const { value: operator, at } = token;
+  switch (operator) {
+    case '?':
+      return { kind: 'then', condition: left, value: right, at };
+    case ':':
+    case '??':
+      return { kind: 'otherwise', value: left, fallback: right, at };
+    case '&&':
+      return { kind: 'and', left, right, at };
+    case '||':
+      return { kind: 'or', left, right, at };
+    case 'in':
+      return { kind: 'in', left, right, at };
+    default:
+      return { kind: 'binary', operator: operator as BinaryOperator, left, right, at };
+  }
+}

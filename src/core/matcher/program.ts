@@ -1,0 +1,118 @@
+/** A matcher, compiled: what picks candidates apart from what is evaluated on them. */
+import type { Expression } from './ast.js';
+import { compileExpression } from './compile.js';
+import { type Environment, isFunctionName } from './environment.js';
+import { parseExpression } from './parser.js';
+import { type Evaluator, FAULT, type Scope } from './scope.js';
+import type { SourceText } from './source-text.js';
+import { describeValue } from './values.js';
+
+export interface Program {
+  readonly expression: Expression;
+  /** The expression as a whole, its terms in the author's order. */
+  readonly run: Evaluator;
+  /** Of its top-level conjunction, the terms that pick candidates and those that remain, each in order. */
+  readonly pickers: readonly Evaluator[];
+  readonly remaining: readonly Evaluator[];
+}
+
+/**
+ * Parses and compiles a matcher.
+ *
+ * @throws MatcherSyntaxError when it does not parse.
+ */
+export function compileProgram(source: SourceText, environment: Environment): Program {
+  const expression = parseExpression(source, (name) => isFunctionName(environment, name));
+  const terms = conjunction(expression);
+  // A lone term may have a number for a result; only under && must each be true or false.
+  const pickers = terms.filter((term) => picksCandidates(term, environment));
+  const remaining = terms.filter((term) => !pickers.includes(term));
+  const quiet = { ...environment, report: () => {} };
+  return {
+    expression,
+    run: compileExpression(expression, environment),
+    pickers: pickers.map((term) => compileExpression(term, quiet)),
+    remaining: remaining.map((term) => compileExpression(term, quiet)),
+  };
+}
+
+/**
+ * `error`: the rule failed. `wrong_result`: the matcher's result is neither a boolean nor a number, an error of the
+ * request and not of the rule. Why is in `scope.fault`.
+ */
+export type RuleOutcome = 'no_match' | 'match' | 'error' | 'wrong_result';
+
+/**
+ * Evaluates a matcher on the rule in `scope.fields`. What picks candidates is looked at first, so that only a rule
+ * that passes it can fail (contract, section 4).
+ */
+export function matchRule(program: Program, scope: Scope): RuleOutcome {
+  for (const picker of program.pickers) {
+    const picked = picker(scope);
+    if (picked === false) return 'no_match';
+    // It failed after all: an argument that is no text. Then its place in the author's order counts.
+    if (picked !== true) return outcomeOf(program.run(scope), scope);
+  }
+  const { remaining } = program;
+  if (remaining.length === 0) return 'match';
+  if (remaining.length === 1 && program.pickers.length === 0)
+    return outcomeOf((remaining[0] as Evaluator)(scope), scope);
+  for (const term of remaining) {
+    const holds = term(scope);
+    if (holds === false) return 'no_match';
+    if (holds === FAULT) return 'error';
+    if (holds !== true) {
+      scope.fail('type_mismatch', () => `"&&" wants true or false, not ${describeValue(holds)}`);
+      return 'error';
+    }
+  }
+  return 'match';
+}
+
+function outcomeOf(result: ReturnType<Evaluator>, scope: Scope): RuleOutcome {
+  if (result === FAULT) return 'error';
+  if (typeof result === 'boolean') return result ? 'match' : 'no_match';
+  if (typeof result === 'number') return result === 0 ? 'no_match' : 'match';
+  scope.fail('wrong_result', () => `the matcher's result must be true or false, not ${describeValue(result)}`);
+  return 'wrong_result';
+}
+
+/** `a && b && c` → its terms. */
+export function conjunction(expression: Expression): readonly Expression[] {
+  if (expression.kind !== 'and') return [expression];
+  return [...conjunction(expression.left), ...conjunction(expression.right)];
+}
+
+/**
+ * Whether a term only asks for equality of whole columns and literals, or for a role: it cannot fail, and an index
+ * can answer it.
+ */
+export function picksCandidates(term: Expression, environment: Environment): boolean {
+  switch (term.kind) {
+    case 'and':
+    case 'or':
+      return picksCandidates(term.left, environment) && picksCandidates(term.right, environment);
+    case 'binary':
+      return term.operator === '==' && isPlain(term.left, environment) && isPlain(term.right, environment);
+    case 'in':
+      return (
+        isPlain(term.left, environment) &&
+        term.right.kind === 'list' &&
+        term.right.items.every((item) => item.kind === 'literal')
+      );
+    case 'call':
+      return (
+        environment.roles.has(term.name) &&
+        (term.args.length === 2 || term.args.length === 3) &&
+        term.args.every((argument) => isPlain(argument, environment))
+      );
+    default:
+      return false;
+  }
+}
+
+function isPlain(operand: Expression, environment: Environment): boolean {
+  if (operand.kind === 'literal') return true;
+  if (operand.kind !== 'column') return false;
+  return environment.requestColumns.has(operand.name) || environment.policyColumns.has(operand.name);
+}

@@ -1,0 +1,58 @@
+/** What a compiled expression sees while it runs: one request, one rule, the clock. */
+import type { Json } from '../request.js';
+import type { EntityAttributes } from './entity-attributes.js';
+
+/** The value of a column where attributes are read from it; undefined when the request does not have it. */
+export type AttributeSource = Json | EntityAttributes | undefined;
+
+/** Returned instead of a value when an expression fails; what went wrong is in `scope.fault`. */
+export const FAULT: unique symbol = Symbol('fault');
+export type Outcome = Json | typeof FAULT;
+
+export type Evaluator = (scope: Scope) => Outcome;
+
+/** Why an expression has no value. The message is written only when somebody reads it. */
+export class Fault {
+  constructor(
+    readonly code: string,
+    private readonly describe: () => string,
+  ) {}
+
+  get message(): string {
+    return this.describe();
+  }
+}
+
+/** An evaluation that would take longer than this is ended with an error; about a second on a slow machine. */
+export const defaultStepBudget = 10_000_000;
+
+export const noFields: readonly string[] = Object.freeze([]);
+
+/** One evaluation's state. It is used again for the next request: nothing may hold on to it. */
+export class Scope {
+  /** By position in the request definition; undefined for what the request does not have. */
+  values: readonly (Json | undefined)[] = [];
+  sources: readonly AttributeSource[] = [];
+  /** The columns of the rule at hand. */
+  fields: readonly string[] = noFields;
+  /** Milliseconds since the epoch. */
+  now = 0;
+  stepsLeft = defaultStepBudget;
+  evalDepth = 0;
+  fault: Fault | undefined;
+
+  fail(code: string, describe: () => string): typeof FAULT {
+    this.fault = new Fault(code, describe);
+    return FAULT;
+  }
+
+  /** Counts work. False when the budget is used up: the caller fails with `step_budget_exceeded`. */
+  spend(steps: number): boolean {
+    this.stepsLeft -= steps;
+    return this.stepsLeft >= 0;
+  }
+
+  failBudget(): typeof FAULT {
+    return this.fail('step_budget_exceeded', () => 'the evaluation takes too many steps');
+  }
+}

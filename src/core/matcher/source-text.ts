@@ -1,0 +1,78 @@
+/** The rewriting that Casbin does to a matcher before it is parsed; offsets into the author's text are kept. */
+
+export interface SourceText {
+  /** What the lexer reads. */
+  readonly text: string;
+  /** Index in the author's text of a character of `text`. */
+  readonly originOf: (index: number) => number;
+}
+
+// Go's `\s` is ASCII only. The prefix character keeps `user.r.x` from being taken for a request column.
+const assertion = /([()\t\n\f\r |&,=!><+\-*/]|^)((?:r|p)[0-9]*)\./g;
+
+/** `r.sub.name == p.sub` → `r_sub.name == p_sub`: Casbin's EscapeAssertion. The length does not change. */
+export function escapeAssertions(text: string): string {
+  return text.replace(assertion, (_match, before: string, name: string) => `${before}${name}_`);
+}
+
+/**
+ * Prepares the text of a matcher as the reference does (`model.AddDef`): column prefixes, a `#` comment, backslashes
+ * in literals made literal, and, where the letters `in` occur anywhere, every bracket made a parenthesis.
+ */
+export function matcherSource(text: string, options: { readonly fromModel: boolean }): SourceText {
+  let escaped = escapeAssertions(text);
+  const comment = escaped.indexOf('#');
+  if (comment >= 0) escaped = escaped.slice(0, comment).trimEnd();
+  const source = doubleBackslashes(escaped);
+  if (!options.fromModel || !source.text.includes('in')) return source;
+  return { ...source, text: source.text.replaceAll('[', '(').replaceAll(']', ')') };
+}
+
+/** Prepares a condition, the text that `eval()` is given: only the column prefixes are rewritten. */
+export function conditionSource(text: string): SourceText {
+  return { text: escapeAssertions(text), originOf: (index) => index };
+}
+
+/**
+ * A backslash in a matcher's literal stands for itself (Casbin's EscapeStringLiterals), in a condition it escapes.
+ *
+ * The reference walks over the bytes and so turns every character beyond ASCII into several wrong ones: `"é"` never
+ * equals `é`. That is kept (P6), and the strict loader refuses such a matcher.
+ */
+function doubleBackslashes(text: string): SourceText {
+  if (isAscii(text) && !text.includes('\\')) return { text, originOf: (index) => index };
+  let result = '';
+  const origins: number[] = [];
+  let quote: string | undefined;
+  let index = 0;
+  for (const character of text) {
+    for (const byte of utf8Bytes(character)) {
+      const unit = String.fromCharCode(byte);
+      result += unit;
+      origins.push(index);
+      if (quote === undefined) {
+        if (unit === "'" || unit === '"') quote = unit;
+      } else if (unit === '\\') {
+        result += '\\';
+        origins.push(index);
+      } else if (unit === quote) {
+        quote = undefined;
+      }
+    }
+    index += character.length;
+  }
+  return { text: result, originOf: (at) => origins[at] ?? text.length };
+}
+
+export function isAscii(text: string): boolean {
+  for (let index = 0; index < text.length; index++) if (text.charCodeAt(index) > 127) return false;
+  return true;
+}
+
+function utf8Bytes(character: string): number[] {
+  const point = character.codePointAt(0) ?? 0;
+  if (point < 0x80) return [point];
+  if (point < 0x800) return [0xc0 | (point >> 6), 0x80 | (point & 63)];
+  if (point < 0x10000) return [0xe0 | (point >> 12), 0x80 | ((point >> 6) & 63), 0x80 | (point & 63)];
+  return [0xf0 | (point >> 18), 0x80 | ((point >> 12) & 63), 0x80 | ((point >> 6) & 63), 0x80 | (point & 63)];
+}

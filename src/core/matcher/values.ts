@@ -1,0 +1,74 @@
+/** How the matcher language compares and writes values: typed, by content, never converting (govaluate). */
+import type { Json, JsonObject } from '../request.js';
+
+export function isObject(value: Json | undefined): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** The own member `name`, or undefined; what an object inherits is no data. */
+export function ownMember(object: JsonObject, name: string): Json | undefined {
+  return Object.hasOwn(object, name) ? object[name] : undefined;
+}
+
+/** Equal in type and content, as Go's `reflect.DeepEqual` on JSON values. */
+export function sameValue(left: Json, right: Json): boolean {
+  if (left === right) return true;
+  if (typeof left !== 'object' || typeof right !== 'object' || left === null || right === null) return false;
+  if (Array.isArray(left)) {
+    return (
+      Array.isArray(right) &&
+      left.length === right.length &&
+      left.every((item, index) => sameValue(item, right[index] as Json))
+    );
+  }
+  if (Array.isArray(right)) return false;
+  const names = Object.keys(left);
+  if (names.length !== Object.keys(right).length) return false;
+  return names.every((name) => Object.hasOwn(right, name) && sameValue(left[name] as Json, right[name] as Json));
+}
+
+/** Negative, zero or positive, by the bytes of the UTF-8 form as Go compares strings. */
+export function compareStrings(left: string, right: string): number {
+  const length = Math.min(left.length, right.length);
+  for (let index = 0; index < length; index++) {
+    const a = left.charCodeAt(index);
+    const b = right.charCodeAt(index);
+    if (a !== b) return utf8Rank(a) - utf8Rank(b);
+  }
+  return left.length - right.length;
+}
+
+/** UTF-16 puts surrogates before U+E000..U+FFFF, UTF-8 puts what they stand for behind. */
+function utf8Rank(unit: number): number {
+  return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
+}
+
+/** The text of a value when `+` joins it to a string: Go's `%v`. */
+export function formatValue(value: Json): string {
+  if (value === null) return '<nil>';
+  if (typeof value === 'number') return formatNumber(value);
+  if (Array.isArray(value)) return `[${value.map(formatValue).join(' ')}]`;
+  if (typeof value === 'object') {
+    const names = Object.keys(value).sort(compareStrings);
+    return `map[${names.map((name) => `${name}:${formatValue(value[name] as Json)}`).join(' ')}]`;
+  }
+  return String(value);
+}
+
+/** The shortest text, with an exponent below 1e-4 and from 1e21 on, of two digits at least. */
+function formatNumber(value: number): string {
+  if (value === Number.POSITIVE_INFINITY) return '+Inf';
+  if (value === Number.NEGATIVE_INFINITY) return '-Inf';
+  if (Object.is(value, -0)) return '-0';
+  const magnitude = Math.abs(value);
+  const text = magnitude !== 0 && magnitude < 1e-4 ? value.toExponential() : String(value);
+  return text.replace(/e([+-])(\d)$/, 'e$10$2');
+}
+
+/** A short description for diagnostics: never more than a line, whatever the request holds. */
+export function describeValue(value: Json): string {
+  if (Array.isArray(value)) return 'a list';
+  if (typeof value === 'object' && value !== null) return 'an object';
+  if (typeof value !== 'string') return String(value);
+  return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value);
+}
