@@ -25,7 +25,11 @@ const maximumLineBytes = 65_535;
  *     // [{ ptype: 'p', fields: ['alice ', 'a, b', 'read'], file: 'rules.csv', line: 2, columns: [1, 4, 12, 20] }]
  */
 export function parseRules(text: string, file: string, report: ReportProblem): RuleLine[] {
-  const rules: RuleLine[] = [];
+  return [...parseRuleLines(text, file, report)];
+}
+
+/** As `parseRules`, one rule at a time, for a caller that must not stop for a long file. */
+export function* parseRuleLines(text: string, file: string, report: ReportProblem): Generator<RuleLine> {
   let start = 0;
   if (text.startsWith('\uFEFF')) {
     start = 1;
@@ -43,10 +47,9 @@ export function parseRules(text: string, file: string, report: ReportProblem): R
     const lineFeed = text.indexOf('\n', start);
     const end = lineFeed === -1 ? text.length : lineFeed;
     const rule = parseRuleLine(text.slice(start, end), file, line, report);
-    if (rule !== undefined) rules.push(rule);
+    if (rule !== undefined) yield rule;
     start = end + 1;
   }
-  return rules;
 }
 
 /** Reads one line; `undefined` for a comment, an empty line, and a line that cannot be read, which is reported. */

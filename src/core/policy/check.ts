@@ -1,0 +1,226 @@
+/** Strictness: what parses but cannot mean what its author meant. Nothing is skipped, everything is told at once. */
+import type { ReportProblem } from '../casbin/document-problem.js';
+import type { Definition } from '../casbin/model-document.js';
+import { walk } from '../matcher/ast.js';
+import type { Environment, Flaw } from '../matcher/environment.js';
+import { isAscii } from '../matcher/source-text.js';
+import {
+  type Combination,
+  type CombinationError,
+  type CombinationParts,
+  compileCombination,
+  conditionColumns,
+  isCombination,
+} from './combination.js';
+import { parseConstraint, violationOf } from './constraints.js';
+import { effectKindOf, effectSpellings } from './effect.js';
+import type { DefinitionNames, Manifest } from './manifest.js';
+import type { Rule, RuleTable } from './rule-table.js';
+
+export interface Checked {
+  readonly parts: CombinationParts;
+  readonly manifest: Manifest;
+  readonly table: RuleTable;
+  readonly report: ReportProblem;
+}
+
+/** Checks a set as a whole and returns its main combination. */
+export function* checkPolicySet(set: Checked): Generator<void, Combination | CombinationError> {
+  const { parts, manifest } = set;
+  const main = checkCombination(set, manifest.definitions, () => true);
+  yield;
+  for (const names of otherDefinitions(set)) {
+    // Which r, p and e a further matcher is used with is the caller's choice: only what is wrong with any is told.
+    checkCombination(set, names, ({ code }) => code === 'bad_pattern');
+  }
+  checkEffects(set);
+  checkConstraints(set);
+  if (isCombination(main)) {
+    checkTokens(set, main);
+    checkRoleCalls(set, main);
+    if (main.readsRules && main.rules.length === 0 && manifest.emptyPolicy === 'refused') reportEmpty(set);
+    yield* checkConditions(set, main);
+    yield* checkPatterns(set, main);
+  }
+  for (const definition of parts.model.matchers.values()) {
+    if (!isAscii(definition.value)) reportNonAscii(set, definition);
+  }
+  return main;
+}
+
+function problem(set: Checked, definition: Definition, offset: number, code: string, message: string, hint?: string) {
+  const place = { file: set.parts.model.file, ...definition.place(offset) };
+  return { severity: 'error' as const, code, message, ...place, ...(hint !== undefined && { hint }) };
+}
+
+/** The flaws of one matcher. A flaw of a matcher is told once, however many combinations use it. */
+function checkCombination(
+  set: Checked,
+  names: DefinitionNames,
+  matters: (flaw: Flaw) => boolean,
+): Combination | CombinationError {
+  const definition = set.parts.model.matchers.get(names.m);
+  const combination = compileCombination(set.parts, names, undefined, (flaw) => {
+    if (definition === undefined || !matters(flaw)) return;
+    set.report(problem(set, definition, flaw.at, flaw.code, flaw.message));
+  });
+  if (isCombination(combination)) return combination;
+  if (combination.code === 'unknown_definition') {
+    const message = `${combination.message}, which the manifest asks for`;
+    const place = { file: 'policy-set.yaml', line: 1, column: 1 };
+    // Without a manifest it is a required section that is missing, and reported as such.
+    if (names.m !== 'm' || names.r !== 'r' || names.p !== 'p' || names.e !== 'e') {
+      set.report({ severity: 'error', code: 'unknown_definition', message, ...place, refusedByReference: true });
+    }
+  } else if (definition !== undefined) {
+    set.report(problem(set, definition, combination.at, combination.code, combination.message));
+  }
+  return combination;
+}
+
+function otherDefinitions({ parts, manifest }: Checked): DefinitionNames[] {
+  const { model } = parts;
+  const others = [...model.matchers.keys()].filter((key) => key !== manifest.definitions.m);
+  return others.map((m) => {
+    const suffix = m.slice(1);
+    const own = (letter: string, known: ReadonlyMap<string, unknown>): string =>
+      known.has(letter + suffix) ? letter + suffix : letter;
+    return { r: own('r', model.requests), p: own('p', model.policies), e: own('e', model.effects), m };
+  });
+}
+
+function checkEffects(set: Checked): void {
+  const { model } = set.parts;
+  const text = model.effects.get(set.manifest.definitions.e);
+  const definition = model.effectDefinitions.get(set.manifest.definitions.e);
+  if (text === undefined || definition === undefined || effectKindOf(text) !== undefined) return;
+  const hint = `Casbin compares the text exactly; it knows ${effectSpellings.join('  and  ')}`;
+  set.report(problem(set, definition, 0, 'unsupported_effect', `"${definition.value}" is not an effect`, hint));
+}
+
+function checkConstraints(set: Checked): void {
+  const { model } = set.parts;
+  const groupings = set.table.groupings.get('g');
+  for (const definition of model.constraints.values()) {
+    if (groupings === undefined) {
+      const message = 'a constraint needs a role definition g';
+      set.report({ ...problem(set, definition, 0, 'constraint_without_roles', message), refusedByReference: true });
+      continue;
+    }
+    const constraint = parseConstraint(definition.value.trim());
+    if (constraint === undefined) {
+      const hint = 'it may be sod("a", "b"), sodMax(["a", "b"], 1), roleMax("a", 1) or rolePre("a", "b")';
+      const message = `"${definition.value}" is not a constraint`;
+      set.report({ ...problem(set, definition, 0, 'constraint_syntax', message, hint), refusedByReference: true });
+      continue;
+    }
+    const violation = violationOf(
+      constraint,
+      groupings.map(({ fields }) => fields),
+    );
+    if (violation !== undefined) {
+      set.report(problem(set, definition, 0, 'constraint_violation', `${definition.key}: ${violation}`));
+    }
+  }
+}
+
+function checkTokens(set: Checked, main: Combination): void {
+  for (const { token, role, line, readAsValue } of main.tokens) {
+    if (role !== 'attribute' || line !== undefined || !readAsValue) continue;
+    const message = `r.${token} is bound by its name to attributes.${token}`;
+    const hint = `say so in policy-set.yaml: request: { ${token}: attributes.${token} }`;
+    set.report({ ...problem(set, main.request.definition, 0, 'unnamed_binding', message, hint), severity: 'warning' });
+  }
+  for (const token of set.manifest.request.keys()) {
+    if (main.request.tokens.includes(token)) continue;
+    const message = `the manifest binds "${token}", which is no column of ${main.request.key}`;
+    const place = { file: 'policy-set.yaml', line: 1, column: 1 };
+    set.report({ severity: 'error', code: 'unknown_token', message, ...place });
+  }
+}
+
+/** `g(a, b)` on a definition with domains sees no domain's links, `g(a, b, d)` on one without ignores the third. */
+function checkRoleCalls(set: Checked, main: Combination): void {
+  const definition = set.parts.model.matchers.get(set.manifest.definitions.m);
+  if (definition === undefined) return;
+  walk(main.program.expression, (part) => {
+    if (part.kind !== 'call') return;
+    const role = set.parts.model.roles.get(part.name);
+    if (role === undefined) return;
+    const wanted = role.hasDomain ? 3 : 2;
+    if (part.args.length === wanted) return;
+    const message = `${part.name} = ${role.definition.value} wants ${wanted} arguments, not ${part.args.length}`;
+    set.report(problem(set, definition, part.at, 'role_arity', message));
+  });
+}
+
+function reportEmpty(set: Checked): void {
+  const definition = set.parts.model.matchers.get(set.manifest.definitions.m);
+  if (definition === undefined) return;
+  const message = 'there are no rules, and the matcher reads rules';
+  const hint = 'in Casbin this may allow everything; say "emptyPolicy: allowed" in policy-set.yaml if it is meant';
+  set.report(problem(set, definition, 0, 'empty_policy', message, hint));
+}
+
+function reportNonAscii(set: Checked, definition: Definition): void {
+  const offset = [...definition.value].findIndex((character) => !isAscii(character));
+  const message = 'the matcher has characters beyond ASCII, which Casbin garbles';
+  const hint = 'put the text into a column of the rules, or into a condition';
+  set.report(problem(set, definition, offset, 'non_ascii_matcher', message, hint));
+}
+
+const rulesPerStep = 500;
+
+/** Each condition by itself, so that `true) || (true` cannot escape. */
+function* checkConditions(set: Checked, main: Combination): Generator<void> {
+  const columns = main.callsEval ? conditionColumns(main.program.expression, main.policy) : [];
+  if (columns.length === 0) return;
+  let count = 0;
+  for (const rule of main.rules) {
+    if (++count % rulesPerStep === 0) yield;
+    for (const column of columns) {
+      const text = rule.fields[column] ?? '';
+      const condition = main.conditions.find(text);
+      if (condition.run === undefined) {
+        const code = condition.code === 'unknown_function' ? 'unknown_function' : 'condition_syntax';
+        set.report({ ...placeOf(rule, column, condition.at), severity: 'error', code, message: condition.message });
+        continue;
+      }
+      for (const flaw of condition.flaws) {
+        set.report({ ...placeOf(rule, column, flaw.at), severity: 'error', code: flaw.code, message: flaw.message });
+      }
+    }
+  }
+}
+
+/** Patterns that stand in columns: `keyMatch2(r.obj, p.obj)` makes each `obj` of the rules one. */
+function* checkPatterns(set: Checked, main: Combination): Generator<void> {
+  const { environment, policy } = main;
+  const wanted: { name: string; column: number }[] = [];
+  walk(main.program.expression, (part) => {
+    if (part.kind !== 'call' || !isPatternFunction(part.name, environment)) return;
+    const pattern = part.args[1];
+    const column = pattern?.kind === 'column' ? policy.columns.get(pattern.name) : undefined;
+    if (column !== undefined) wanted.push({ name: part.name, column });
+  });
+  let count = 0;
+  for (const rule of wanted.length === 0 ? [] : main.rules) {
+    if (++count % rulesPerStep === 0) yield;
+    for (const { name, column } of wanted) {
+      const definition = environment.functions.get(name);
+      if (definition === undefined) continue;
+      const prepared = environment.patterns.find(definition, rule.fields[column] ?? '');
+      if (prepared.matches !== undefined) continue;
+      const message = `${name}: ${prepared.message}`;
+      set.report({ ...placeOf(rule, column, 0), severity: 'error', code: 'bad_pattern', message });
+    }
+  }
+}
+
+function isPatternFunction(name: string, { functions, customFunctions, roles }: Environment): boolean {
+  return functions.get(name)?.prepare !== undefined && !customFunctions.has(name) && !roles.has(name);
+}
+
+function placeOf({ source }: Rule, column: number, offset: number): { file: string; line: number; column: number } {
+  return { file: source.file, line: source.line, column: (source.columns[column + 1] ?? 1) + offset };
+}

@@ -1,0 +1,173 @@
+/** One choice of r, p, e and m, compiled: what an evaluation runs on. Casbin calls the choice an EnforceContext. */
+import { type Expression, walk } from '../matcher/ast.js';
+import { compileExpression } from '../matcher/compile.js';
+import type { CompiledCondition, Conditions, Environment, Flaw } from '../matcher/environment.js';
+import { isFunctionName } from '../matcher/environment.js';
+import { parseExpression } from '../matcher/parser.js';
+import { compileProgram, type Program } from '../matcher/program.js';
+import { conditionSource, matcherSource } from '../matcher/source-text.js';
+import { MatcherSyntaxError } from '../matcher/syntax-error.js';
+import { type TokenBinding, tokenRole } from './binding.js';
+import type { Binding } from './binding-text.js';
+import type { CasbinModel, ColumnsDefinition } from './casbin-model.js';
+import { type EffectKind, effectKindOf } from './effect.js';
+import type { DefinitionNames } from './manifest.js';
+import type { Rule } from './rule-table.js';
+
+export interface Combination {
+  readonly request: ColumnsDefinition;
+  readonly policy: ColumnsDefinition;
+  readonly rules: readonly Rule[];
+  /** Undefined for a text that is no effect of Casbin's: an error when the first rule is merged. */
+  readonly effect: EffectKind | undefined;
+  readonly effectText: string;
+  readonly program: Program;
+  /** Whether rules are gone through at all; decided by the matcher's text, as in the reference. */
+  readonly readsRules: boolean;
+  readonly callsEval: boolean;
+  readonly tokens: readonly TokenBinding[];
+  readonly conditions: Conditions;
+  readonly environment: Environment;
+}
+
+/** Why a combination cannot be asked: each request is an error. `at` is an offset into the matcher's text. */
+export interface CombinationError {
+  readonly code: 'unknown_definition' | 'matcher_syntax' | 'unknown_function';
+  readonly message: string;
+  readonly at: number;
+}
+
+export interface CombinationParts {
+  readonly model: CasbinModel;
+  readonly policies: ReadonlyMap<string, readonly Rule[]>;
+  readonly bindings: ReadonlyMap<string, Binding>;
+  readonly language: Pick<Environment, 'roles' | 'functions' | 'customFunctions' | 'patterns'>;
+}
+
+/** Compiles a combination. `matcher` replaces the model's own (Casbin's EnforceWithMatcher). */
+export function compileCombination(
+  parts: CombinationParts,
+  names: DefinitionNames,
+  matcher: string | undefined,
+  report: (flaw: Flaw) => void,
+): Combination | CombinationError {
+  const { model } = parts;
+  const request = model.requests.get(names.r);
+  const policy = model.policies.get(names.p);
+  const effectText = model.effects.get(names.e);
+  const text = matcher ?? model.matchers.get(names.m)?.value;
+  if (request === undefined) return unknownDefinition(names.r);
+  if (policy === undefined) return unknownDefinition(names.p);
+  if (effectText === undefined) return unknownDefinition(names.e);
+  if (text === undefined) return unknownDefinition(names.m);
+  const source = matcherSource(text, { fromModel: matcher === undefined });
+  const callsEval = /\beval\([^)]*\)/.test(source.text);
+  const environment: Environment = {
+    ...parts.language,
+    requestColumns: request.columns,
+    policyColumns: policy.columns,
+    hasEval: callsEval,
+    conditions: { find: (condition) => conditions.find(condition) },
+    report,
+  };
+  const conditions = new ConditionLibrary(environment);
+  try {
+    const program = compileProgram(source, environment);
+    const rules = parts.policies.get(names.p) ?? [];
+    const texts = callsEval ? conditions.compileAll(program.expression, rules, policy) : [];
+    return {
+      request,
+      policy,
+      rules,
+      effect: effectKindOf(effectText),
+      effectText,
+      program,
+      readsRules: source.text.includes(`${names.p}_`),
+      callsEval,
+      tokens: bindTokens(request, parts.bindings, [program.expression, ...texts]),
+      conditions,
+      environment,
+    };
+  } catch (error) {
+    if (!(error instanceof MatcherSyntaxError)) throw error;
+    return { code: error.code, message: error.message, at: error.at };
+  }
+}
+
+export function isCombination(value: Combination | CombinationError): value is Combination {
+  return 'program' in value;
+}
+
+function unknownDefinition(name: string): CombinationError {
+  return { code: 'unknown_definition', message: `the model defines no "${name}"`, at: 0 };
+}
+
+function bindTokens(
+  request: ColumnsDefinition,
+  bindings: ReadonlyMap<string, Binding>,
+  expressions: readonly Expression[],
+): readonly TokenBinding[] {
+  const readAsValues = new Set<string>();
+  for (const expression of expressions) {
+    walk(expression, (part) => {
+      if (part.kind === 'column') readAsValues.add(part.name);
+    });
+  }
+  return request.tokens.map((token) => ({
+    token,
+    role: tokenRole(token),
+    line: bindings.get(token),
+    readAsValue: readAsValues.has(`${request.key}_${token}`),
+  }));
+}
+
+/** The policy columns that `eval()` is given as they are: their texts are conditions. */
+export function conditionColumns(expression: Expression, policy: ColumnsDefinition): readonly number[] {
+  const columns = new Set<number>();
+  walk(expression, (part) => {
+    const [text] = part.kind === 'call' && part.name === 'eval' ? part.args : [];
+    const column = text?.kind === 'column' ? policy.columns.get(text.name) : undefined;
+    if (column !== undefined) columns.add(column);
+  });
+  return [...columns];
+}
+
+/** Conditions are texts of the policy: there are only so many, and each is compiled once. */
+class ConditionLibrary implements Conditions {
+  private readonly compiled = new Map<string, CompiledCondition>();
+
+  constructor(private readonly environment: Environment) {}
+
+  find(text: string): CompiledCondition {
+    let condition = this.compiled.get(text);
+    if (condition === undefined) {
+      condition = this.compile(text);
+      this.compiled.set(text, condition);
+    }
+    return condition;
+  }
+
+  /** Compiles the conditions of all rules now, and those that they evaluate in turn; returns those that parse. */
+  compileAll(expression: Expression, rules: readonly Rule[], policy: ColumnsDefinition): readonly Expression[] {
+    const expressions: Expression[] = [];
+    for (const column of conditionColumns(expression, policy)) {
+      for (const { fields } of rules) {
+        const condition = this.find(fields[column] ?? '');
+        if (condition.run !== undefined) expressions.push(condition.expression);
+      }
+    }
+    return expressions;
+  }
+
+  private compile(text: string): CompiledCondition {
+    try {
+      const expression = parseExpression(conditionSource(text), (name) => isFunctionName(this.environment, name));
+      const flaws: Flaw[] = [];
+      const environment = { ...this.environment, report: (flaw: Flaw) => void flaws.push(flaw) };
+      return { expression, run: compileExpression(expression, environment), flaws };
+    } catch (error) {
+      if (!(error instanceof MatcherSyntaxError)) throw error;
+      return { run: undefined, code: error.code, message: error.message, at: error.at };
+    }
+  }
+}

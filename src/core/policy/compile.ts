@@ -1,0 +1,234 @@
+/** From the texts of a policy set to the frozen data that evaluations run on. All problems are found in one go. */
+import type { DocumentProblem } from '../casbin/document-problem.js';
+import { parseModel } from '../casbin/model-document.js';
+import { parseRuleLines, type RuleLine } from '../casbin/rules-document.js';
+import type { CustomFunction, Environment } from '../matcher/environment.js';
+import { builtInFunctions } from '../matcher/functions/built-in-functions.js';
+import { PolicyError, type Problem, sortProblems } from '../problem.js';
+import type { Json } from '../request.js';
+import { type CasbinModel, type ColumnsDefinition, readCasbinModel } from './casbin-model.js';
+import { checkPolicySet } from './check.js';
+import {
+  type Combination,
+  type CombinationError,
+  type CombinationParts,
+  compileCombination,
+  isCombination,
+} from './combination.js';
+import { type EntityStore, noEntities, readEntities } from './entities.js';
+import { type DefinitionNames, defaultManifest, type Manifest, manifestText, readManifest } from './manifest.js';
+import { PatternLibrary } from './prepared-patterns.js';
+import { buildRoleGraphs, type LinkCondition } from './role-graphs.js';
+import type { RoleGraph } from './roles.js';
+import { buildRuleTable, type FieldIndex, type RuleTable } from './rule-table.js';
+import { policySetVersion } from './version.js';
+import type { NamedText } from './yaml-document.js';
+
+/** Text of a file; a bare string has the name that the file has in a policy folder. */
+export type TextSource = string | NamedText;
+
+/** As Casbin's AddNamedMatchingFunc: `fn` for role names, `domainFn` for domains. */
+export interface RoleMatcher {
+  readonly ptype: string;
+  readonly fn?: string;
+  readonly domainFn?: string;
+}
+
+/** As Casbin's SetFieldIndex: the column of `ptype` that plays the part of `field`. */
+export interface FieldIndexEntry {
+  readonly ptype?: string;
+  readonly field: 'priority' | 'dom';
+  /** Its position, or its name in the policy definition. */
+  readonly index: number | string;
+}
+
+export interface CompileOptions {
+  /** model.conf. */
+  readonly model: TextSource;
+  /** One CSV text, or the CSV files in the order in which they are read. */
+  readonly rules: string | readonly NamedText[];
+  /** Throws for every problem of severity error, not only for what Casbin's reference refuses. */
+  readonly strict?: boolean;
+  /** policy-set.yaml, or what it says as a value. */
+  readonly manifest?: TextSource | { readonly [key: string]: Json };
+  /** entities.yaml, or its list. */
+  readonly entities?: TextSource | readonly Json[];
+  /** schema.yaml: a part of the version. */
+  readonly roleMatching?:
+    | readonly RoleMatcher[]
+    | Readonly<Record<string, string | { names?: string; domains?: string }>>;
+  readonly linkConditions?: readonly LinkCondition[];
+  readonly fieldIndex?: readonly FieldIndexEntry[] | Readonly<Record<string, number | string>>;
+  /** Request values that are texts starting with `{` or `[` are parsed as JSON objects. */
+  readonly acceptJson?: boolean;
+  readonly functions?: Readonly<Record<string, CustomFunction>>;
+}
+
+export interface CompiledPolicySet {
+  readonly version: string;
+  readonly problems: readonly Problem[];
+  readonly manifest: Manifest;
+  readonly model: CasbinModel;
+  readonly table: RuleTable;
+  readonly roles: ReadonlyMap<string, RoleGraph>;
+  readonly entities: EntityStore;
+  readonly acceptJson: boolean;
+  /** What decides when nothing else is asked for: the definitions that the manifest names. */
+  readonly main: Combination | CombinationError;
+  /** Compiles another choice of definitions, or another matcher. */
+  combine(names: DefinitionNames, matcher: string | undefined): Combination | CombinationError;
+}
+
+/**
+ * Compiles a policy set. The generator pauses now and then, so that a service can load a large set while it answers.
+ *
+ * @throws PolicyError with every problem found, when one of them stops the load.
+ */
+export function* compileInSteps(options: CompileOptions): Generator<void, CompiledPolicySet> {
+  const problems: DocumentProblem[] = [];
+  const report = (problem: DocumentProblem): void => void problems.push(problem);
+  // What cannot be read has no meaning that one could go on with, strict or not.
+  const reportFatal = (problem: Problem): void => void problems.push({ ...problem, refusedByReference: true });
+
+  const sources = readSources(options);
+  const manifest = sources.manifest === undefined ? defaultManifest : readManifest(sources.manifest, reportFatal);
+  const entities = sources.entities === undefined ? noEntities : readEntities(sources.entities, reportFatal);
+  const model = readCasbinModel(parseModel(sources.model.text, sources.model.file, report));
+  yield;
+  const lines: RuleLine[] = [];
+  for (const { file, text } of sources.rules) yield* readLines(text, file, lines, report);
+  const table = yield* buildRuleTable(model, lines, fieldIndexOf(options.fieldIndex), report);
+  const customFunctions = new Map(Object.entries(options.functions ?? {}));
+  const functions = { functions: builtInFunctions, customFunctions };
+  const matching = new Map([...manifest.roleMatching, ...roleMatchingOf(options.roleMatching)]);
+  const roles = buildRoleGraphs(model, table.groupings, matching, options.linkConditions ?? [], functions, report);
+  yield;
+  const language: CombinationParts['language'] & Partial<Environment> = {
+    ...functions,
+    roles,
+    patterns: new PatternLibrary(),
+  };
+  const parts = { model, policies: table.policies, bindings: manifest.request, language };
+  const main = yield* checkPolicySet({ parts, manifest, table, report });
+  const sorted = settleProblems(problems, manifest, options.strict === true);
+
+  const combinations = new Map<string, Combination | CombinationError>();
+  return Object.freeze({
+    version: versionOf(sources),
+    problems: sorted,
+    manifest,
+    model,
+    table,
+    roles,
+    entities,
+    acceptJson: options.acceptJson === true,
+    main,
+    combine(names: DefinitionNames, matcher: string | undefined) {
+      if (matcher !== undefined) return compileCombination(parts, names, matcher, () => {});
+      const key = `${names.r},${names.p},${names.e},${names.m}`;
+      let combination = combinations.get(key);
+      if (combination === undefined) {
+        combination = compileCombination(parts, names, undefined, () => {});
+        // Names that the model does not define are no reason to remember anything.
+        if (isCombination(combination)) combinations.set(key, combination);
+      }
+      return combination;
+    },
+  });
+}
+
+function* readLines(
+  text: string,
+  file: string,
+  into: RuleLine[],
+  report: (problem: DocumentProblem) => void,
+): Generator<void> {
+  for (const line of parseRuleLines(text, file, report)) {
+    into.push(line);
+    if (into.length % 2_000 === 0) yield;
+  }
+}
+
+/** Throws for what stops the load; what remains is sorted, and downgraded where the manifest says so. */
+function settleProblems(problems: readonly DocumentProblem[], manifest: Manifest, strict: boolean): readonly Problem[] {
+  const settled = problems.map(({ refusedByReference, ...problem }) => {
+    const downgraded = manifest.downgraded.has(problem.code) && refusedByReference !== true;
+    const severity = downgraded ? ('warning' as const) : problem.severity;
+    return {
+      problem: { ...problem, severity },
+      stops: refusedByReference === true || (strict && severity === 'error'),
+    };
+  });
+  const all = sortProblems(settled.map(({ problem }) => problem));
+  if (settled.some(({ stops }) => stops)) throw new PolicyError(all);
+  return Object.freeze(all);
+}
+
+interface Sources {
+  readonly model: NamedText;
+  readonly rules: readonly NamedText[];
+  readonly manifest: NamedText | undefined;
+  readonly entities: NamedText | undefined;
+}
+
+function readSources(options: CompileOptions): Sources {
+  const { model, rules, manifest, entities } = options;
+  const isText = (source: object): source is NamedText => 'file' in source && 'text' in source;
+  return {
+    model: named(model, 'model.conf'),
+    rules: typeof rules === 'string' ? [named(rules, 'policy.csv')] : rules,
+    manifest:
+      manifest === undefined
+        ? undefined
+        : typeof manifest === 'string' || isText(manifest)
+          ? named(manifest as TextSource, 'policy-set.yaml')
+          : manifestText(manifest as Json),
+    entities:
+      entities === undefined
+        ? undefined
+        : typeof entities === 'string' || isText(entities)
+          ? named(entities as TextSource, 'entities.yaml')
+          : { file: 'entities.json', text: JSON.stringify(entities) },
+  };
+}
+
+function named(source: TextSource, file: string): NamedText {
+  return typeof source === 'string' ? { file, text: source } : source;
+}
+
+function versionOf({ model, rules, manifest, entities }: Sources): string {
+  const files = [model, ...rules, ...(manifest ? [manifest] : []), ...(entities ? [entities] : [])];
+  return policySetVersion(files.map(({ file, text }) => ({ path: file, bytes: Buffer.from(text, 'utf8') })));
+}
+
+function roleMatchingOf(matching: CompileOptions['roleMatching']): [string, { names?: string; domains?: string }][] {
+  if (matching === undefined) return [];
+  if (!Array.isArray(matching)) {
+    return Object.entries(matching).map(([key, names]) => [key, typeof names === 'string' ? { names } : names]);
+  }
+  const merged = new Map<string, { names?: string; domains?: string }>();
+  for (const { ptype, fn, domainFn } of matching as readonly RoleMatcher[]) {
+    merged.set(ptype, {
+      ...merged.get(ptype),
+      ...(fn !== undefined && { names: fn }),
+      ...(domainFn !== undefined && { domains: domainFn }),
+    });
+  }
+  return [...merged];
+}
+
+/** Without an entry, the column of that name plays the part. */
+function fieldIndexOf(fieldIndex: CompileOptions['fieldIndex']): FieldIndex {
+  const entries: readonly FieldIndexEntry[] = Array.isArray(fieldIndex)
+    ? fieldIndex
+    : Object.entries(fieldIndex ?? {}).map(([field, index]) => ({ field: field as FieldIndexEntry['field'], index }));
+  return (ptype, field, definition) => {
+    const entry = entries.find((candidate) => candidate.field === field && (candidate.ptype ?? ptype) === ptype);
+    return entry === undefined ? columnOf(definition, field) : columnOf(definition, entry.index);
+  };
+}
+
+function columnOf({ tokens }: ColumnsDefinition, column: number | string): number | undefined {
+  const index = typeof column === 'number' ? column : tokens.indexOf(column);
+  return index >= 0 && index < tokens.length ? index : undefined;
+}

@@ -1,0 +1,69 @@
+/** Casbin's constraints on grouping rules: separation of duty, cardinality, prerequisites (`model/constraint.go`). */
+
+export type Constraint =
+  | { readonly kind: 'sod'; readonly roles: readonly string[] }
+  | { readonly kind: 'sodMax'; readonly roles: readonly string[]; readonly most: number }
+  | { readonly kind: 'roleMax'; readonly role: string; readonly most: number }
+  | { readonly kind: 'rolePre'; readonly role: string; readonly prerequisite: string };
+
+/** Undefined when the text is no constraint. */
+export function parseConstraint(text: string): Constraint | undefined {
+  const sod = /^sod\s*\(\s*"([^"]+)"\s*,\s*"([^"]+)"\s*\)$/.exec(text);
+  if (sod !== null) return { kind: 'sod', roles: [sod[1] as string, sod[2] as string] };
+  const sodMax = /^sodMax\s*\(\s*\[([^\]]+)\]\s*,\s*(\d+)\s*\)$/.exec(text);
+  if (sodMax !== null) {
+    const roles = (sodMax[1] as string).split(',').map((role) => role.trim().replace(/^"+|"+$/g, ''));
+    const named = roles.filter((role) => role !== '');
+    return named.length === 0 ? undefined : { kind: 'sodMax', roles: named, most: Number(sodMax[2]) };
+  }
+  const roleMax = /^roleMax\s*\(\s*"([^"]+)"\s*,\s*(\d+)\s*\)$/.exec(text);
+  if (roleMax !== null) return { kind: 'roleMax', role: roleMax[1] as string, most: Number(roleMax[2]) };
+  const rolePre = /^rolePre\s*\(\s*"([^"]+)"\s*,\s*"([^"]+)"\s*\)$/.exec(text);
+  if (rolePre !== null) return { kind: 'rolePre', role: rolePre[1] as string, prerequisite: rolePre[2] as string };
+  return undefined;
+}
+
+/** What breaks the constraint among the rules of `g`, in words; undefined when nothing does. */
+export function violationOf(constraint: Constraint, groupings: readonly (readonly string[])[]): string | undefined {
+  if (constraint.kind === 'roleMax') {
+    const holders = groupings.filter((fields) => fields[1] === constraint.role).length;
+    if (holders <= constraint.most) return undefined;
+    return `role "${constraint.role}" is given to ${holders} users, ${constraint.most} at most may have it`;
+  }
+  for (const [user, roles] of rolesByUser(groupings)) {
+    switch (constraint.kind) {
+      case 'sod': {
+        if (constraint.roles.every((role) => roles.has(role))) {
+          return `user "${user}" has both roles "${constraint.roles.join('" and "')}"`;
+        }
+        break;
+      }
+      case 'sodMax': {
+        const held = constraint.roles.filter((role) => roles.has(role));
+        if (held.length > constraint.most) {
+          return `user "${user}" has ${held.length} of the roles "${constraint.roles.join('", "')}", ${constraint.most} at most are allowed`;
+        }
+        break;
+      }
+      case 'rolePre': {
+        if (roles.has(constraint.role) && !roles.has(constraint.prerequisite)) {
+          return `user "${user}" has role "${constraint.role}" without role "${constraint.prerequisite}"`;
+        }
+        break;
+      }
+      default:
+        constraint satisfies never;
+    }
+  }
+  return undefined;
+}
+
+function rolesByUser(groupings: readonly (readonly string[])[]): ReadonlyMap<string, ReadonlySet<string>> {
+  const users = new Map<string, Set<string>>();
+  for (const [user = '', role = ''] of groupings) {
+    const roles = users.get(user);
+    if (roles === undefined) users.set(user, new Set([role]));
+    else roles.add(role);
+  }
+  return users;
+}

@@ -1,0 +1,70 @@
+/** `entities.yaml`: known subjects and resources with their attributes, a PIP in a file. */
+import type { JsonObject } from '../request.js';
+import type { NamedText, ReportFatal, YamlNode } from './yaml-document.js';
+import { readYaml } from './yaml-document.js';
+
+export interface StoredEntity {
+  readonly type: string;
+  readonly id: string;
+  readonly attributes: JsonObject;
+}
+
+/** Found when several entities of different types have the id that a request names without a type. */
+export const AMBIGUOUS: unique symbol = Symbol('ambiguous');
+
+export class EntityStore {
+  private readonly byTypeAndId = new Map<string, StoredEntity>();
+  private readonly byId = new Map<string, StoredEntity | typeof AMBIGUOUS>();
+
+  constructor(readonly all: readonly StoredEntity[]) {
+    for (const entity of all) {
+      this.byTypeAndId.set(entityKey(entity.type, entity.id), entity);
+      this.byId.set(entity.id, this.byId.has(entity.id) ? AMBIGUOUS : entity);
+    }
+  }
+
+  /** Without a type: the only entity with that id, whatever its type. */
+  find(type: string | undefined, id: string): StoredEntity | typeof AMBIGUOUS | undefined {
+    return type === undefined ? this.byId.get(id) : this.byTypeAndId.get(entityKey(type, id));
+  }
+
+  get size(): number {
+    return this.all.length;
+  }
+}
+
+export const noEntities = new EntityStore([]);
+
+/** Lengths first, so that no type and id can be taken for another pair. */
+function entityKey(type: string, id: string): string {
+  return `${type.length}:${type}${id}`;
+}
+
+/** Reads the list. An entity that is wrong is reported and left out; the set does not load then. */
+export function readEntities(source: NamedText, report: ReportFatal): EntityStore {
+  const items = readYaml(source, report)?.items('the list of entities') ?? [];
+  const entities: StoredEntity[] = [];
+  const seen = new Set<string>();
+  for (const item of items) {
+    const entity = readEntity(item);
+    if (entity === undefined) continue;
+    const key = entityKey(entity.type, entity.id);
+    if (seen.has(key)) item.refuse('duplicate_entity', `there is a ${entity.type} "${entity.id}" already`);
+    seen.add(key);
+    entities.push(entity);
+  }
+  return new EntityStore(entities);
+}
+
+function readEntity(node: YamlNode): StoredEntity | undefined {
+  const members = node.knownMembers('an entity', ['type', 'id', 'attributes']);
+  if (members === undefined) return undefined;
+  if (members.type === undefined) return node.refuse('missing_value', 'an entity needs a type');
+  if (members.id === undefined) return node.refuse('missing_value', 'an entity needs an id');
+  const type = members.type.text("an entity's type");
+  const id = members.id.text("an entity's id");
+  if (type === undefined || id === undefined) return undefined;
+  if (members.attributes === undefined) return { type, id, attributes: {} };
+  if (members.attributes.members("an entity's attributes") === undefined) return undefined;
+  return { type, id, attributes: members.attributes.json() as JsonObject };
+}

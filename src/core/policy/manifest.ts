@@ -1,0 +1,173 @@
+/** `policy-set.yaml`: what a policy set says about itself beside Casbin's own files. */
+import type { Json } from '../request.js';
+import { type Binding, parseBinding } from './binding-text.js';
+import type { NamedText, ReportFatal, YamlNode } from './yaml-document.js';
+import { readYaml } from './yaml-document.js';
+
+export interface RoleMatchingNames {
+  /** Function names, as Casbin's AddNamedMatchingFunc and AddNamedDomainMatchingFunc take them. */
+  readonly names?: string;
+  readonly domains?: string;
+}
+
+/** Which definitions of the model decide: `r`, `p`, `e`, `m` unless the manifest says otherwise. */
+export interface DefinitionNames {
+  readonly r: string;
+  readonly p: string;
+  readonly e: string;
+  readonly m: string;
+}
+
+export interface Manifest {
+  readonly description: string;
+  readonly engine: 'verdict' | 'casbin';
+  /** What a token of the request definition is as a value, where it is not what its name says. */
+  readonly request: ReadonlyMap<string, Binding>;
+  readonly definitions: DefinitionNames;
+  readonly roleMatching: ReadonlyMap<string, RoleMatchingNames>;
+  /** Whose attribute wins where a request and `entities.yaml` both have one. */
+  readonly precedence: 'request' | 'stored';
+  readonly emptyPolicy: 'refused' | 'allowed';
+  readonly clock: 'server' | 'request';
+  readonly stepBudget: number | undefined;
+  /** Codes of strict problems that are warnings in this set. */
+  readonly downgraded: ReadonlySet<string>;
+  readonly decisionLog: { readonly mask: readonly string[]; readonly drop: readonly string[] };
+}
+
+export const defaultDefinitions: DefinitionNames = { r: 'r', p: 'p', e: 'e', m: 'm' };
+
+export const defaultManifest: Manifest = Object.freeze({
+  description: '',
+  engine: 'verdict',
+  request: new Map(),
+  definitions: defaultDefinitions,
+  roleMatching: new Map(),
+  precedence: 'request',
+  emptyPolicy: 'refused',
+  clock: 'server',
+  stepBudget: undefined,
+  downgraded: new Set<string>(),
+  decisionLog: Object.freeze({ mask: [], drop: [] }),
+});
+
+const keys = [
+  'description',
+  'engine',
+  'request',
+  'definitions',
+  'roleMatching',
+  'entities',
+  'emptyPolicy',
+  'clock',
+  'stepBudget',
+  'lint',
+  'decisionLog',
+] as const;
+
+/** Reads a manifest. Whatever is wrong is reported and stands at its default. */
+export function readManifest(source: NamedText, report: ReportFatal): Manifest {
+  const node = readYaml(source, report)?.knownMembers('the manifest', keys);
+  if (node === undefined) return defaultManifest;
+  return Object.freeze({
+    description: node.description?.text('description') ?? defaultManifest.description,
+    engine: node.engine?.oneOf('engine', ['verdict', 'casbin']) ?? defaultManifest.engine,
+    request: node.request === undefined ? defaultManifest.request : readBindings(node.request),
+    definitions: node.definitions === undefined ? defaultDefinitions : readDefinitions(node.definitions),
+    roleMatching: node.roleMatching === undefined ? defaultManifest.roleMatching : readRoleMatching(node.roleMatching),
+    precedence: node.entities === undefined ? defaultManifest.precedence : readPrecedence(node.entities),
+    emptyPolicy: node.emptyPolicy?.oneOf('emptyPolicy', ['refused', 'allowed']) ?? defaultManifest.emptyPolicy,
+    clock: node.clock?.oneOf('clock', ['server', 'request']) ?? defaultManifest.clock,
+    stepBudget: node.stepBudget?.positiveInteger('stepBudget'),
+    downgraded: node.lint === undefined ? defaultManifest.downgraded : readLint(node.lint),
+    decisionLog: node.decisionLog === undefined ? defaultManifest.decisionLog : readDecisionLog(node.decisionLog),
+  });
+}
+
+/** `"2"` → r2, p2, e2, m2; also Casbin's own form with the names one by one, the others staying r, p, e, m. */
+export function definitionNames(context: string | Partial<DefinitionNames>): DefinitionNames {
+  if (typeof context !== 'string') return { ...defaultDefinitions, ...context };
+  return { r: `r${context}`, p: `p${context}`, e: `e${context}`, m: `m${context}` };
+}
+
+function readBindings(node: YamlNode): ReadonlyMap<string, Binding> {
+  const bindings = new Map<string, Binding>();
+  for (const [token, value] of node.members('request') ?? []) {
+    const text = value.text(`request.${token}`);
+    if (text === undefined) continue;
+    const binding = parseBinding(text);
+    if (typeof binding === 'string')
+      value.refuse('bad_binding', binding, 'for example subject.id or "${resource.type}:${resource.id}"');
+    else bindings.set(token, binding);
+  }
+  return bindings;
+}
+
+function readDefinitions(node: YamlNode): DefinitionNames {
+  if (!node.isMapping) return definitionNames(node.text('definitions') ?? '');
+  const named = node.knownMembers('definitions', ['r', 'p', 'e', 'm']) ?? {};
+  const names: Partial<Record<keyof DefinitionNames, string>> = {};
+  for (const key of ['r', 'p', 'e', 'm'] as const) {
+    const name = named[key]?.text(`definitions.${key}`);
+    if (name !== undefined) names[key] = name;
+  }
+  return definitionNames(names);
+}
+
+/** `{ g2: keyMatch2 }` or `{ g: { names: keyMatch2, domains: keyMatch } }`. */
+function readRoleMatching(node: YamlNode): ReadonlyMap<string, RoleMatchingNames> {
+  const matching = new Map<string, RoleMatchingNames>();
+  for (const [key, value] of node.members('roleMatching') ?? []) {
+    if (!value.isMapping) {
+      const names = value.text(`roleMatching.${key}`);
+      if (names !== undefined) matching.set(key, { names });
+      continue;
+    }
+    const members = value.knownMembers(`roleMatching.${key}`, ['names', 'domains']);
+    const names = members?.names?.text(`roleMatching.${key}.names`);
+    const domains = members?.domains?.text(`roleMatching.${key}.domains`);
+    matching.set(key, { ...(names !== undefined && { names }), ...(domains !== undefined && { domains }) });
+  }
+  return matching;
+}
+
+function readPrecedence(node: YamlNode): 'request' | 'stored' {
+  const members = node.knownMembers('entities', ['precedence']);
+  return members?.precedence?.oneOf('entities.precedence', ['request', 'stored']) ?? defaultManifest.precedence;
+}
+
+function readLint(node: YamlNode): ReadonlySet<string> {
+  const downgraded = new Set<string>();
+  for (const [code, value] of node.members('lint') ?? []) {
+    if (value.oneOf(`lint.${code}`, ['warn', 'error']) === 'warn') downgraded.add(code);
+  }
+  return downgraded;
+}
+
+function readDecisionLog(node: YamlNode): Manifest['decisionLog'] {
+  const members = node.knownMembers('decisionLog', ['mask', 'drop']);
+  return Object.freeze({
+    mask: members?.mask === undefined ? [] : readPointers(members.mask, 'decisionLog.mask'),
+    drop: members?.drop === undefined ? [] : readPointers(members.drop, 'decisionLog.drop'),
+  });
+}
+
+/** RFC 6901 pointers below the parts of a request that may be hidden; ids and names are what records are found by. */
+function readPointers(node: YamlNode, what: string): readonly string[] {
+  const pointers: string[] = [];
+  for (const item of node.items(what) ?? []) {
+    const pointer = item.text(`each of ${what}`);
+    if (pointer === undefined) continue;
+    if (/^\/((subject|action|resource)\/)?attributes\/.+$/.test(pointer) && !/~(?![01])/.test(pointer)) {
+      pointers.push(pointer);
+    } else {
+      item.refuse('bad_pointer', `"${pointer}" does not point at an attribute`, 'for example /subject/attributes/ssn');
+    }
+  }
+  return pointers;
+}
+
+/** A manifest that a program gives as a value instead of a text. */
+export function manifestText(manifest: Json): NamedText {
+  return { file: 'policy-set.yaml', text: JSON.stringify(manifest) };
+}

@@ -1,0 +1,31 @@
+/** The patterns of a policy set, prepared once each and shared by all places that ask for them. */
+import type { PreparedPattern, PreparedPatterns } from '../matcher/environment.js';
+import { type FunctionDefinition, FunctionError } from '../matcher/functions/function-definition.js';
+
+/** Keyed by texts of the policy only, so it cannot grow beyond the policy. */
+export class PatternLibrary implements PreparedPatterns {
+  private readonly prepared = new Map<FunctionDefinition, Map<string, PreparedPattern>>();
+
+  find(definition: FunctionDefinition, pattern: string): PreparedPattern {
+    let patterns = this.prepared.get(definition);
+    if (patterns === undefined) {
+      patterns = new Map();
+      this.prepared.set(definition, patterns);
+    }
+    let found = patterns.get(pattern);
+    if (found === undefined) {
+      found = prepare(definition, pattern);
+      patterns.set(pattern, found);
+    }
+    return found;
+  }
+}
+
+function prepare(definition: FunctionDefinition, pattern: string): PreparedPattern {
+  try {
+    return { matches: (definition.prepare as NonNullable<FunctionDefinition['prepare']>)(pattern) };
+  } catch (error) {
+    if (!(error instanceof FunctionError)) throw error;
+    return { matches: undefined, message: error.message };
+  }
+}

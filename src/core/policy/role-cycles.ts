@@ -1,0 +1,40 @@
+/** Cycles among role links: refused where a definition has no domain, a warning within a domain. */
+import type { RoleLink } from './roles.js';
+
+/**
+ * The first cycle among the links, as the names on it with the first one repeated at the end; undefined when there is
+ * none. Depth first without recursion: a chain may be as long as the file.
+ *
+ *     findCycle([{ child: 'a', parent: 'b' }, { child: 'b', parent: 'a' }])   // ['a', 'b', 'a']
+ */
+export function findCycle(links: readonly Pick<RoleLink, 'child' | 'parent'>[]): readonly string[] | undefined {
+  const parents = new Map<string, string[]>();
+  for (const { child, parent } of links) {
+    const known = parents.get(child);
+    if (known === undefined) parents.set(child, [parent]);
+    else known.push(parent);
+  }
+  const done = new Set<string>();
+  for (const start of parents.keys()) {
+    if (done.has(start)) continue;
+    const path = [start];
+    const onPath = new Set(path);
+    const pending = [[...(parents.get(start) ?? [])]];
+    while (path.length > 0) {
+      const next = pending.at(-1)?.pop();
+      if (next === undefined) {
+        const finished = path.pop() as string;
+        onPath.delete(finished);
+        done.add(finished);
+        pending.pop();
+      } else if (onPath.has(next)) {
+        return [...path.slice(path.indexOf(next)), next];
+      } else if (!done.has(next)) {
+        path.push(next);
+        onPath.add(next);
+        pending.push([...(parents.get(next) ?? [])]);
+      }
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,234 @@
+/** From role definitions and grouping rules to graphs: matching functions, conditions on links, cycles. */
+import type { ReportProblem } from '../casbin/document-problem.js';
+import type { RuleLine } from '../casbin/rules-document.js';
+import type { CustomFunction } from '../matcher/environment.js';
+import { type FunctionDefinition, FunctionError } from '../matcher/functions/function-definition.js';
+import { timeMatch } from '../matcher/functions/time-match.js';
+import type { CasbinModel, ColumnsDefinition, RoleDefinition } from './casbin-model.js';
+import type { RoleMatchingNames } from './manifest.js';
+import { findCycle } from './role-cycles.js';
+import { type NameMatching, RoleGraph, type RoleLink } from './roles.js';
+
+/** A condition function on one link, as with Casbin's AddNamedLinkConditionFunc. */
+export interface LinkCondition {
+  readonly ptype: string;
+  readonly user: string;
+  readonly role: string;
+  readonly domain?: string;
+  /** `timeMatch`, or a function of the embedding program, called with the link's further columns. */
+  readonly fn: string;
+}
+
+export interface RoleFunctions {
+  readonly functions: ReadonlyMap<string, FunctionDefinition>;
+  readonly customFunctions: ReadonlyMap<string, CustomFunction>;
+}
+
+export function buildRoleGraphs(
+  model: CasbinModel,
+  groupings: ReadonlyMap<string, readonly RuleLine[]>,
+  matching: ReadonlyMap<string, RoleMatchingNames>,
+  conditions: readonly LinkCondition[],
+  functions: RoleFunctions,
+  report: ReportProblem,
+): ReadonlyMap<string, RoleGraph> {
+  const graphs = new Map<string, RoleGraph>();
+  for (const [key, definition] of model.roles) {
+    if (definition.width < 2) refuseNarrow(definition, model, report);
+    const rules = groupings.get(key) ?? [];
+    const links = rules.map((rule) => readLink(rule, definition, conditions, functions));
+    reportCycles(definition, rules, links, report);
+    const names = matching.get(key) ?? {};
+    graphs.set(
+      key,
+      new RoleGraph(links, {
+        hasDomain: definition.hasDomain,
+        ...optional('nameMatching', findMatching(names.names, key, functions, report)),
+        ...optional('domainMatching', findMatching(domainFunction(names, definition, model), key, functions, report)),
+      }),
+    );
+  }
+  return graphs;
+}
+
+function optional<Key extends string, Value>(key: Key, value: Value | undefined): { [K in Key]?: Value } {
+  return value === undefined ? {} : ({ [key]: value } as { [K in Key]?: Value });
+}
+
+function refuseNarrow(definition: RoleDefinition, model: CasbinModel, report: ReportProblem): void {
+  report({
+    severity: 'error',
+    code: 'role_arity',
+    message: `${definition.key} = ${definition.definition.value} must have two columns at least, "_, _"`,
+    file: model.file,
+    ...definition.definition.place(0),
+    refusedByReference: true,
+  });
+}
+
+/**
+ * Casbin in Go registers keyMatch for domains by itself when the matcher asks `keyMatch(r.dom, p.dom)`, with the second
+ * columns of r and p, whatever they are called, and exactly one space (`registerDomainMatchingFunc`).
+ */
+function domainFunction(names: RoleMatchingNames, definition: RoleDefinition, model: CasbinModel): string | undefined {
+  if (names.domains !== undefined || !definition.hasDomain) return names.domains;
+  const second = (columns: ColumnsDefinition | undefined): string | undefined => columns?.tokens[1];
+  const asked = second(model.requests.get('r'));
+  const stored = second(model.policies.get('p'));
+  if (asked === undefined || stored === undefined) return undefined;
+  const matcher = model.matchers.get('m')?.value ?? '';
+  const spelling = new RegExp(`keyMatch\\(r[._]${escapeRegExp(asked)}, p[._]${escapeRegExp(stored)}\\)`);
+  return spelling.test(matcher) ? 'keyMatch' : undefined;
+}
+
+function escapeRegExp(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+}
+
+function readLink(
+  rule: RuleLine,
+  definition: RoleDefinition,
+  conditions: readonly LinkCondition[],
+  functions: RoleFunctions,
+): RoleLink {
+  const [child = '', parent = ''] = rule.fields;
+  const domain = definition.hasDomain ? (rule.fields[2] ?? '') : '';
+  const link = { child, parent, domain };
+  if (definition.conditionColumns === 0) return link;
+  const parameters = rule.fields.slice(definition.leastColumns, definition.width);
+  const own = conditions.filter(({ ptype }) => ptype === definition.key);
+  // A definition that nobody registered a function for would hold for ever in the reference; here it is a time.
+  const registered = own.find(
+    (condition) => condition.user === child && condition.role === parent && (condition.domain ?? domain) === domain,
+  );
+  const name = own.length === 0 ? 'timeMatch' : registered?.fn;
+  if (name === undefined) return link;
+  return { ...link, holds: linkCondition(name, parameters, functions) };
+}
+
+/** An error of the condition counts as "no". */
+function linkCondition(
+  name: string,
+  parameters: readonly string[],
+  functions: RoleFunctions,
+): (now: number) => boolean {
+  const custom = functions.customFunctions.get(name);
+  return (now) => {
+    try {
+      if (custom !== undefined) return custom(...parameters) === true;
+      const [start, end] = parameters;
+      if (name !== 'timeMatch' || parameters.length !== 2 || start === undefined || end === undefined) return false;
+      return timeMatch(start, end, now);
+    } catch {
+      return false;
+    }
+  };
+}
+
+function findMatching(
+  name: string | undefined,
+  key: string,
+  functions: RoleFunctions,
+  report: ReportProblem,
+): NameMatching | undefined {
+  if (name === undefined) return undefined;
+  const custom = functions.customFunctions.get(name);
+  if (custom !== undefined) {
+    return { matches: (text, pattern) => holds(() => custom(text, pattern) === true), isPattern: () => true };
+  }
+  const definition = functions.functions.get(name);
+  const prepare = definition?.prepare;
+  if (prepare === undefined) {
+    report({
+      severity: 'error',
+      code: 'unknown_function',
+      message: `roleMatching.${key}: "${name}" is no matching function`,
+      file: 'policy-set.yaml',
+      line: 1,
+      column: 1,
+      hint: 'it may be keyMatch, keyMatch2, keyMatch3, keyMatch4, keyMatch5, regexMatch, globMatch or ipMatch',
+      refusedByReference: true,
+    });
+    return undefined;
+  }
+  const prepared = new Map<string, (text: string) => boolean>();
+  const isPattern = patternTests.get(name) ?? (() => true);
+  return {
+    isPattern,
+    matches: (text, pattern) => {
+      if (!isPattern(pattern)) return text === pattern;
+      let matches = prepared.get(pattern);
+      if (matches === undefined) {
+        matches = prepareQuietly(prepare, pattern);
+        // Only names of links are kept: a request may ask for as many as it likes.
+        if (prepared.size < maxPreparedNames) prepared.set(pattern, matches);
+      }
+      return holds(() => matches(text));
+    },
+  };
+}
+
+const maxPreparedNames = 10_000;
+const plainPath = /^[A-Za-z0-9_\-/@ ]*$/;
+
+/** Which names a function takes for more than themselves. Where nothing is said, any name may be a pattern. */
+const patternTests: ReadonlyMap<string, (name: string) => boolean> = new Map([
+  ['keyMatch', (name: string) => name.includes('*')],
+  ...['keyMatch2', 'keyMatch3', 'keyMatch4', 'globMatch'].map(
+    (name) => [name, (text: string) => !plainPath.test(text)] as const,
+  ),
+]);
+
+/** A name that is no pattern of its function matches nothing beside itself. */
+function prepareQuietly(
+  prepare: (pattern: string) => (text: string) => boolean,
+  pattern: string,
+): (text: string) => boolean {
+  try {
+    return prepare(pattern);
+  } catch (error) {
+    if (error instanceof FunctionError) return () => false;
+    throw error;
+  }
+}
+
+function holds(ask: () => boolean): boolean {
+  try {
+    return ask();
+  } catch (error) {
+    if (error instanceof FunctionError) return false;
+    throw error;
+  }
+}
+
+/** Cycles stop the load where a definition has no domain, as in the reference; within a domain they are a warning. */
+function reportCycles(
+  definition: RoleDefinition,
+  rules: readonly RuleLine[],
+  links: readonly RoleLink[],
+  report: ReportProblem,
+): void {
+  const byDomain = new Map<string, RoleLink[]>();
+  for (const link of links) {
+    const group = byDomain.get(link.domain);
+    if (group === undefined) byDomain.set(link.domain, [link]);
+    else group.push(link);
+  }
+  for (const [domain, group] of byDomain) {
+    const cycle = findCycle(group);
+    if (cycle === undefined) continue;
+    const at = links.findIndex(
+      ({ child, parent, domain: of }) => child === cycle[0] && parent === cycle[1] && of === domain,
+    );
+    const rule = rules[at];
+    report({
+      severity: definition.hasDomain ? 'warning' : 'error',
+      code: 'role_cycle',
+      message: `the roles of ${definition.key} have a cycle${domain === '' ? '' : ` in domain "${domain}"`}: ${cycle.join(' -> ')}`,
+      file: rule?.file ?? '',
+      line: rule?.line ?? 1,
+      column: rule?.columns[0] ?? 1,
+      ...(!definition.hasDomain && { refusedByReference: true }),
+    });
+  }
+}

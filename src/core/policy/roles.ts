@@ -1,0 +1,189 @@
+/** The links of one role definition and what can be reached over them (Casbin's default role manager, in Go). */
+import type { RoleRelation } from '../matcher/environment.js';
+import { BoundedCache } from './bounded-cache.js';
+
+export interface RoleLink {
+  readonly child: string;
+  readonly parent: string;
+  /** `''` where the definition has no domain. */
+  readonly domain: string;
+  /** Holds while the condition on the link's further columns does; it is asked with the decision's clock. */
+  readonly holds?: (now: number) => boolean;
+}
+
+/** A matching function of Casbin (AddNamedMatchingFunc): `(name, pattern) => boolean`. Must not throw. */
+export interface NameMatching {
+  matches(name: string, pattern: string): boolean;
+  /** False for names that match nothing but themselves: most names of most policies. */
+  isPattern(name: string): boolean;
+}
+
+export interface RoleGraphOptions {
+  readonly hasDomain: boolean;
+  readonly nameMatching?: NameMatching;
+  readonly domainMatching?: NameMatching;
+}
+
+/** A role is found over ten links, not over eleven. */
+const maxHops = 10;
+const cachedDomains = 1_000;
+const cachedClosures = 50_000;
+
+export class RoleGraph implements RoleRelation {
+  private readonly domains = new Map<string, DomainGraph>();
+  private readonly combined = new BoundedCache<DomainGraph>(cachedDomains);
+
+  constructor(
+    readonly links: readonly RoleLink[],
+    private readonly options: RoleGraphOptions,
+  ) {
+    for (const link of links) {
+      const domain = options.hasDomain ? link.domain : '';
+      let graph = this.domains.get(domain);
+      if (graph === undefined) {
+        graph = new DomainGraph(options.nameMatching);
+        this.domains.set(domain, graph);
+      }
+      graph.add(link);
+    }
+  }
+
+  reaches(name: string, role: string, domain: string | undefined, now: number): boolean {
+    if (name === role) return true;
+    if (this.options.nameMatching?.matches(name, role) === true) return true;
+    return this.graphOf(domain)?.reaches(name, role, now) ?? false;
+  }
+
+  /**
+   * How `name` reaches `role`: every name on the way, both ends included; undefined when it does not. For
+   * explanations; of several ways one of the shortest.
+   */
+  pathTo(name: string, role: string, domain: string | undefined, now: number): readonly string[] | undefined {
+    if (name === role) return [name];
+    if (this.options.nameMatching?.matches(name, role) === true) return [name, role];
+    return this.graphOf(domain)?.pathTo(name, role, now);
+  }
+
+  /** Asked without a domain, a definition with domains answers from the domain `''`. */
+  private graphOf(domain: string | undefined): DomainGraph | undefined {
+    const asked = this.options.hasDomain ? (domain ?? '') : '';
+    const { domainMatching } = this.options;
+    if (!this.options.hasDomain || domainMatching === undefined) {
+      return this.domains.get(asked);
+    }
+    return this.combined.getOrMake(asked, () => this.combine(asked, domainMatching));
+  }
+
+  /** The links of all stored domains that are the asked one or a pattern that it matches, as one graph. */
+  private combine(asked: string, matching: NameMatching): DomainGraph {
+    const graph = new DomainGraph(this.options.nameMatching);
+    for (const [stored, part] of this.domains) {
+      if (stored === asked || matching.matches(asked, stored)) graph.addAll(part);
+    }
+    return graph;
+  }
+}
+
+class DomainGraph {
+  private readonly parents = new Map<string, RoleLink[]>();
+  private readonly closures = new BoundedCache<ReadonlySet<string>>(cachedClosures);
+  /** Names of this graph that match more than themselves; empty without a matching function. */
+  private readonly patterns = new Set<string>();
+  private readonly names = new Set<string>();
+  private conditional = false;
+
+  constructor(private readonly matching: NameMatching | undefined) {}
+
+  add(link: RoleLink): void {
+    const links = this.parents.get(link.child);
+    if (links === undefined) this.parents.set(link.child, [link]);
+    else links.push(link);
+    if (link.holds !== undefined) this.conditional = true;
+    if (this.matching === undefined) return;
+    for (const name of [link.child, link.parent]) {
+      this.names.add(name);
+      if (this.matching.isPattern(name)) this.patterns.add(name);
+    }
+  }
+
+  addAll(other: DomainGraph): void {
+    for (const links of other.parents.values()) for (const link of links) this.add(link);
+  }
+
+  reaches(name: string, role: string, now: number): boolean {
+    if (this.matching === undefined && !this.conditional) {
+      return this.closures.getOrMake(name, () => this.closureOf(name)).has(role);
+    }
+    return this.pathTo(name, role, now) !== undefined;
+  }
+
+  private closureOf(name: string): ReadonlySet<string> {
+    const reached = new Set([name]);
+    let frontier = [name];
+    for (let hop = 0; hop < maxHops && frontier.length > 0; hop++) {
+      const next: string[] = [];
+      for (const current of frontier) {
+        for (const { parent } of this.parents.get(current) ?? []) {
+          if (reached.has(parent)) continue;
+          reached.add(parent);
+          next.push(parent);
+        }
+      }
+      frontier = next;
+    }
+    return reached;
+  }
+
+  /** Breadth first, hop by hop; `cameFrom` is at once what was visited and the way back. */
+  pathTo(name: string, role: string, now: number): readonly string[] | undefined {
+    const cameFrom = new Map<string, string | undefined>([[name, undefined]]);
+    let frontier = [name];
+    for (let hop = 0; hop <= maxHops && frontier.length > 0; hop++) {
+      const next: string[] = [];
+      for (const current of frontier) {
+        if (current === role || this.matching?.matches(current, role) === true) {
+          const path = pathBack(cameFrom, current);
+          return current === role ? path : [...path, role];
+        }
+        for (const neighbour of this.neighbours(current, name, role, now)) {
+          if (cameFrom.has(neighbour)) continue;
+          cameFrom.set(neighbour, current);
+          next.push(neighbour);
+        }
+      }
+      frontier = next;
+    }
+    return undefined;
+  }
+
+  /**
+   * Where one hop leads: to the parents, to the known names that a parent which is a pattern matches, and to the
+   * parents of every pattern that matches the name. The two names asked for count as known.
+   */
+  private *neighbours(current: string, from: string, to: string, now: number): Generator<string> {
+    yield* this.liveParents(current, now);
+    const { matching } = this;
+    if (matching === undefined) return;
+    for (const parent of this.liveParents(current, now)) {
+      if (!matching.isPattern(parent)) continue;
+      for (const known of [...this.names, from, to]) {
+        if (known !== parent && matching.matches(known, parent)) yield known;
+      }
+    }
+    for (const pattern of this.patterns) {
+      if (pattern !== current && matching.matches(current, pattern)) yield* this.liveParents(pattern, now);
+    }
+  }
+
+  private *liveParents(name: string, now: number): Generator<string> {
+    for (const link of this.parents.get(name) ?? []) {
+      if (link.holds === undefined || link.holds(now)) yield link.parent;
+    }
+  }
+}
+
+function pathBack(cameFrom: ReadonlyMap<string, string | undefined>, last: string): string[] {
+  const path: string[] = [];
+  for (let name: string | undefined = last; name !== undefined; name = cameFrom.get(name)) path.unshift(name);
+  return path;
+}

@@ -1,0 +1,69 @@
+/** The order in which rules are asked, where it is not the order of the file. */
+
+export interface Grouping {
+  readonly fields: readonly string[];
+}
+
+/** Go's Atoi: decimal digits with an optional sign, within 64 bits. */
+export function parseInteger(text: string): number | undefined {
+  if (!/^[+-]?[0-9]+$/.test(text)) return undefined;
+  const value = BigInt(text.replace('+', ''));
+  if (value !== BigInt.asIntN(64, value)) return undefined;
+  return Number(value);
+}
+
+/** Sorts by the priority column, ascending and stable. Every value must be an integer: the caller has checked it. */
+export function sortByPriority<Rule extends Grouping>(rules: readonly Rule[], column: number): readonly Rule[] {
+  return rules
+    .map((rule) => ({ rule, priority: parseInteger(rule.fields[column] ?? '') ?? 0 }))
+    .sort((a, b) => a.priority - b.priority)
+    .map(({ rule }) => rule);
+}
+
+/**
+ * Sorts by how deep the rule's first column stands in the tree of `g`, deepest first, stable. Where rules have a
+ * domain column, names count per domain.
+ */
+export function sortBySubjectDepth<Rule extends Grouping>(
+  rules: readonly Rule[],
+  depths: ReadonlyMap<string, number>,
+  domainColumn: number | undefined,
+): readonly Rule[] {
+  const depthOf = ({ fields }: Rule): number => {
+    const domain = domainColumn === undefined ? '' : (fields[domainColumn] ?? '');
+    return depths.get(`${domain}::${fields[0] ?? ''}`) ?? 0;
+  };
+  return rules
+    .map((rule) => ({ rule, depth: depthOf(rule) }))
+    .sort((a, b) => b.depth - a.depth)
+    .map(({ rule }) => rule);
+}
+
+/**
+ * How deep each name stands below a root of the tree that the grouping rules make, by `domain::name`. A third column
+ * is a domain here, whatever the role definition says. Below several roots the greatest depth counts (the reference
+ * takes the one that it happens to visit last).
+ *
+ * @returns undefined when a root reaches a cycle: the reference would never end.
+ */
+export function subjectDepths(groupings: readonly Grouping[]): ReadonlyMap<string, number> | undefined {
+  const children = new Map<string, string[]>();
+  const depths = new Map<string, number>();
+  const hasParent = new Set<string>();
+  for (const { fields } of groupings) {
+    const domain = fields.length === 2 ? '' : (fields[2] ?? '');
+    const [child, parent] = [`${domain}::${fields[0]}`, `${domain}::${fields[1]}`];
+    children.set(parent, [...(children.get(parent) ?? []), child]);
+    hasParent.add(child);
+    for (const name of [child, parent]) if (!depths.has(name)) depths.set(name, 0);
+  }
+  // A name that no root reaches, on a cycle of its own, keeps the depth it was first given.
+  for (const name of hasParent) depths.set(name, 1);
+  let level = [...depths.keys()].filter((name) => !hasParent.has(name));
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > depths.size) return undefined;
+    for (const name of level) depths.set(name, depth);
+    level = [...new Set(level.flatMap((name) => children.get(name) ?? []))];
+  }
+  return depths;
+}
