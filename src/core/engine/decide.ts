@@ -1,0 +1,110 @@
+/** Verdict's own question: subject, action, resource and attributes, bound to the model's request definition. */
+import type { EngineDecision, Reason, ReasonCode } from '../decision.js';
+import { type AttributeSource, Scope } from '../matcher/scope.js';
+import { BindingError, type BoundRequest, bindRequest, tokenSource, tokenValue } from '../policy/binding.js';
+import { type Combination, isCombination } from '../policy/combination.js';
+import type { CompiledPolicySet } from '../policy/compile.js';
+import type { Rule } from '../policy/rule-table.js';
+import { type DecisionRequest, type DecisionRequestInput, type Json, normaliseRequest } from '../request.js';
+import { evaluateGuarded } from './enforce.js';
+import { type Evaluation, requestError } from './evaluate.js';
+import { diagnosticsOf, ruleLine } from './report.js';
+import { answersOf } from './rule-answers.js';
+
+export interface DecideOptions {
+  /** The decision's clock, in milliseconds since the epoch. */
+  readonly now: number;
+  /** How much of the why is worked out; `brief` unless it says otherwise. */
+  readonly explain?: 'none' | 'brief' | 'full';
+}
+
+const noObligations: readonly Json[] = Object.freeze([]);
+
+export function decide(set: CompiledPolicySet, input: DecisionRequestInput, { now }: DecideOptions): EngineDecision {
+  const request = normaliseRequest(input);
+  const combination = set.main;
+  if (!isCombination(combination)) return answer(requestError(combination.code, combination.message));
+  const scope = bindScope(set, combination, request, now);
+  if (scope instanceof BindingError) return answerBindingError(scope);
+  return answer(evaluateGuarded(combination, scope));
+}
+
+/** The request's values in the order of the request definition, as `enforce` and stock Casbin take them. */
+export function bindValues(set: CompiledPolicySet, request: DecisionRequest): BoundValues | BindingError {
+  if (!isCombination(set.main)) return { values: [], sources: [] };
+  const scope = bindScope(set, set.main, request, 0);
+  return scope instanceof BindingError ? scope : { values: scope.values, sources: scope.sources };
+}
+
+export interface BoundValues {
+  readonly values: readonly (Json | undefined)[];
+  readonly sources: readonly AttributeSource[];
+}
+
+function bindScope(
+  set: CompiledPolicySet,
+  combination: Combination,
+  request: DecisionRequest,
+  now: number,
+): Scope | BindingError {
+  const bound: BoundRequest | BindingError = bindRequest(request, set.entities, set.manifest.precedence);
+  if (bound instanceof BindingError) return bound;
+  const values: (Json | undefined)[] = [];
+  const sources: AttributeSource[] = [];
+  for (const token of combination.tokens) {
+    const value = tokenValue(token, bound);
+    if (value instanceof BindingError && token.readAsValue) return value;
+    values.push(value instanceof BindingError ? undefined : value);
+    sources.push(tokenSource(token, bound));
+  }
+  const scope = new Scope();
+  scope.values = values;
+  scope.sources = sources;
+  scope.now = now;
+  scope.stepsLeft = set.manifest.stepBudget ?? scope.stepsLeft;
+  return scope;
+}
+
+function answerBindingError({ code, message }: BindingError): EngineDecision {
+  const reason: ReasonCode = code === 'domain_conflict' ? 'domain_conflict' : 'evaluation_error';
+  return { decision: 'deny', reason: { code: reason }, obligations: noObligations, errors: [{ code, message }] };
+}
+
+function answer(evaluation: Evaluation): EngineDecision {
+  const { allowed, rule, by } = evaluation;
+  const deciding = by === 'rule' ? rule : undefined;
+  const decision = allowed ? ('allow' as const) : ('deny' as const);
+  const errors = diagnosticsOf(evaluation.errors, { withType: true });
+  if (deciding === undefined)
+    return { decision, reason: { code: reasonCode(evaluation) }, obligations: noObligations, errors };
+  const { message, obligations, advice } = answersOf(deciding);
+  return {
+    decision,
+    reason: describeRule(reasonCode(evaluation), deciding, message),
+    obligations,
+    ...(advice.length > 0 && { advice }),
+    errors,
+  };
+}
+
+function reasonCode({ allowed, by, rule, errors }: Evaluation): ReasonCode {
+  switch (by) {
+    case 'rule':
+      if (allowed) return 'rule_allowed';
+      return errors.some((error) => error.rule === rule) ? 'evaluation_error' : 'rule_denied';
+    case 'matcher':
+      return 'rule_allowed';
+    case 'default':
+      if (allowed) return 'allowed_by_default';
+      return errors.length > 0 ? 'evaluation_error' : 'no_matching_rule';
+    case 'error':
+      return 'evaluation_error';
+    default:
+      return by satisfies never;
+  }
+}
+
+function describeRule(code: ReasonCode, rule: Rule, message: Json | undefined): Reason {
+  const { file, line } = rule.source;
+  return { code, rule: ruleLine(rule), file, line, ...(message !== undefined && { message }) };
+}

@@ -1,0 +1,87 @@
+/** Casbin's own question: request values in the order of the request definition. */
+import type { Diagnostic, Effect } from '../decision.js';
+import { Scope } from '../matcher/scope.js';
+import { isObject } from '../matcher/values.js';
+import { type Combination, isCombination } from '../policy/combination.js';
+import type { CompiledPolicySet } from '../policy/compile.js';
+import { type DefinitionNames, definitionNames } from '../policy/manifest.js';
+import type { Json } from '../request.js';
+import { type Evaluation, evaluate, requestError } from './evaluate.js';
+import { diagnosticsOf } from './report.js';
+
+export interface EnforceOptions {
+  /** A suffix (`"2"` means r2, p2, e2, m2) or the four names, as Casbin's EnforceContext. */
+  readonly context?: string | Partial<DefinitionNames>;
+  /** A matcher for this request instead of the model's (EnforceWithMatcher). */
+  readonly matcher?: string;
+  /** Milliseconds since the epoch, for roles and conditions that hold for a time. */
+  readonly now?: number;
+}
+
+export interface EnforceResult {
+  readonly decision: Effect;
+  /** The columns of the rule that decided, without its type, as Casbin's EnforceEx gives them. */
+  readonly rule: string[] | null;
+  readonly errors: readonly Diagnostic[];
+}
+
+export function enforce(set: CompiledPolicySet, args: readonly unknown[], options: EnforceOptions): EnforceResult {
+  const evaluation = evaluateArguments(set, args, options);
+  return {
+    decision: evaluation.allowed ? 'allow' : 'deny',
+    rule: evaluation.rule === undefined ? null : [...evaluation.rule.fields],
+    errors: diagnosticsOf(evaluation.errors, { withType: false }),
+  };
+}
+
+function evaluateArguments(set: CompiledPolicySet, args: readonly unknown[], options: EnforceOptions): Evaluation {
+  const combination = chooseCombination(set, options);
+  if (!isCombination(combination)) return requestError(combination.code, combination.message);
+  const wanted = combination.request.tokens.length;
+  if (args.length !== wanted) {
+    return requestError('wrong_request_size', `the request must have ${wanted} values, not ${args.length}`);
+  }
+  const scope = new Scope();
+  scope.now = options.now ?? Date.now();
+  scope.stepsLeft = set.manifest.stepBudget ?? scope.stepsLeft;
+  const values: Json[] = [];
+  for (const [index, argument] of args.entries()) {
+    const value = (argument ?? null) as Json;
+    if (!set.acceptJson || typeof value !== 'string' || !/^[{[]/.test(value)) {
+      values.push(value);
+      continue;
+    }
+    const parsed = parseJsonObject(value);
+    if (parsed === undefined) return requestError('bad_json_argument', `request value ${index + 1} is no JSON object`);
+    values.push(parsed);
+  }
+  scope.values = values;
+  scope.sources = values;
+  return evaluateGuarded(combination, scope);
+}
+
+/** Values may be nested deeper than the stack is: the one way in which an evaluation can throw. */
+export function evaluateGuarded(combination: Combination, scope: Scope): Evaluation {
+  try {
+    return evaluate(combination, scope);
+  } catch (error) {
+    if (error instanceof RangeError) return requestError('nested_too_deep', 'the request is nested too deeply');
+    throw error;
+  }
+}
+
+function chooseCombination(set: CompiledPolicySet, { context, matcher }: EnforceOptions) {
+  if (context === undefined && matcher === undefined) return set.main;
+  const names = context === undefined ? set.manifest.definitions : definitionNames(context);
+  return set.combine(names, matcher);
+}
+
+/** With `acceptJson` the reference takes objects and nothing else for JSON. */
+function parseJsonObject(text: string): Json | undefined {
+  try {
+    const value = JSON.parse(text) as Json;
+    return isObject(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}

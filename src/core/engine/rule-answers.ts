@@ -1,0 +1,44 @@
+/** What a rule says to the caller when it decides: its columns `reason`, `obligations` and `advice`. */
+import type { Rule } from '../policy/rule-table.js';
+import type { Json } from '../request.js';
+
+export interface RuleAnswers {
+  readonly message: Json | undefined;
+  readonly obligations: readonly Json[];
+  readonly advice: readonly Json[];
+}
+
+const nothing: RuleAnswers = Object.freeze({ message: undefined, obligations: Object.freeze([]), advice: [] });
+const remembered = new WeakMap<Rule, RuleAnswers>();
+
+export function answersOf(rule: Rule): RuleAnswers {
+  if (rule.answerColumns === undefined) return nothing;
+  let answers = remembered.get(rule);
+  if (answers === undefined) {
+    const { reason, obligations, advice } = rule.answerColumns;
+    answers = Object.freeze({
+      message: readValue(rule, reason),
+      obligations: asList(readValue(rule, obligations)),
+      advice: asList(readValue(rule, advice)),
+    });
+    remembered.set(rule, answers);
+  }
+  return answers;
+}
+
+/** A column is JSON when it looks like JSON and parses, else text; an empty one says nothing. */
+function readValue({ fields }: Rule, column: number | undefined): Json | undefined {
+  const text = column === undefined ? '' : (fields[column] ?? '');
+  if (text === '') return undefined;
+  if (!/^[[{"]/.test(text)) return text;
+  try {
+    return JSON.parse(text) as Json;
+  } catch {
+    return text;
+  }
+}
+
+function asList(value: Json | undefined): readonly Json[] {
+  if (value === undefined) return [];
+  return Array.isArray(value) ? value : [value];
+}

@@ -1,0 +1,18 @@
+/**
+ * The engine as a library: no framework, no database, no files.
+ *
+ *     import { compilePolicySet } from 'verdict/engine';
+ *
+ *     const set = compilePolicySet({ model, rules: 'p, alice, invoice, read' });
+ *     set.decide({ subject: 'alice', action: 'read', resource: 'invoice' }, { now: Date.now() }).decision; // 'allow'
+ */
+
+export type { Diagnostic, Effect, EngineDecision, Reason, ReasonCode } from './core/decision.js';
+export type { DecideOptions } from './core/engine/decide.js';
+export type { EnforceOptions, EnforceResult } from './core/engine/enforce.js';
+export { engineVersion } from './core/engine/engine-version.js';
+export { compilePolicySet, compilePolicySetInSteps, PolicySet } from './core/engine/policy-set.js';
+export type { CompileOptions } from './core/policy/compile.js';
+export type { Problem } from './core/problem.js';
+export { PolicyError } from './core/problem.js';
+export type { DecisionRequest, DecisionRequestInput, Json, JsonObject } from './core/request.js';
