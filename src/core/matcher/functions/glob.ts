@@ -13,7 +13,7 @@ import { quote } from './quote.js';
  * bounds; whatever reaches them is refused, so that time stays linear.
  */
 const baseSteps = 100_000;
-const stepsPerCharacter = 100;
+const stepsPerCharacter = 20;
 const maximumAlternatives = 500;
 
 /** True when the glob is well-formed in all its parts. */

@@ -45,29 +45,43 @@ export function isInRange(address: IpAddress, range: IpRange): boolean {
 }
 
 function isV4(bytes: Uint8Array): boolean {
-  return bytes[10] === 0xff && bytes[11] === 0xff && bytes.subarray(0, 10).every((byte) => byte === 0);
+  for (let index = 0; index < 10; index++) {
+    if (bytes[index] !== 0) return false;
+  }
+  return bytes[10] === 0xff && bytes[11] === 0xff;
 }
 
 function parseV4(text: string): Uint8Array | undefined {
-  const numbers = parseDottedNumbers(text);
-  if (numbers === undefined) return undefined;
   const bytes = new Uint8Array(16);
-  bytes.fill(0xff, 10, 12);
-  bytes.set(numbers, 12);
-  return bytes;
+  bytes[10] = bytes[11] = 0xff;
+  return writeV4(text, bytes, 12) ? bytes : undefined;
 }
 
-function parseDottedNumbers(text: string): readonly number[] | undefined {
-  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
-  if (match === null) return undefined;
-  const parts = match.slice(1);
-  const isValid = parts.every((part) => Number(part) <= 255 && (part === '0' || !part.startsWith('0')));
-  return isValid ? parts.map(Number) : undefined;
+/** Reads four numbers with dots between them into `bytes` from `offset` on; false when the text is something else. */
+function writeV4(text: string, bytes: Uint8Array, offset: number): boolean {
+  let index = 0;
+  for (let part = 0; part < 4; part++) {
+    const start = index;
+    let value = 0;
+    while (index - start < 3 && isDigit(text.charCodeAt(index))) value = value * 10 + text.charCodeAt(index++) - zero;
+    const hasLeadingZero = index - start > 1 && text.charCodeAt(start) === zero;
+    if (index === start || value > 255 || hasLeadingZero) return false;
+    bytes[offset + part] = value;
+    if (part < 3 && text.charCodeAt(index++) !== dot) return false;
+  }
+  return index === text.length;
 }
+
+function isDigit(code: number): boolean {
+  return code >= zero && code <= zero + 9;
+}
+
+const zero = 0x30;
+const dot = 0x2e;
 
 /** RFC 4291, section 2.2: eight groups; `::` stands for one or more of them; the last two may be written dotted. */
 function parseV6(text: string): Uint8Array | undefined {
-  const halves = text.split('::');
+  const halves = text.split('::', 3);
   if (halves.length > 2) return undefined;
   const head = parseGroups(halves[0] as string, halves.length === 1);
   const tail = parseGroups(halves[1] ?? '', true);
@@ -81,19 +95,21 @@ function parseV6(text: string): Uint8Array | undefined {
 }
 
 /** The bytes of groups with colons between them. */
-function parseGroups(text: string, mayEndDotted: boolean): readonly number[] | undefined {
-  if (text === '') return [];
-  const groups = text.split(':');
-  const bytes: number[] = [];
-  for (const [index, group] of groups.entries()) {
-    if (/^[0-9a-f]{1,4}$/i.test(group)) {
-      const value = Number.parseInt(group, 16);
-      bytes.push(value >> 8, value & 0xff);
-    } else {
-      const numbers = mayEndDotted && index === groups.length - 1 ? parseDottedNumbers(group) : undefined;
-      if (numbers === undefined) return undefined;
-      bytes.push(...numbers);
+function parseGroups(text: string, mayEndDotted: boolean): Uint8Array | undefined {
+  const bytes = new Uint8Array(18);
+  let length = 0;
+  for (let start = 0; start < text.length && length < 16; length += 2) {
+    const colon = text.indexOf(':', start);
+    const group = text.slice(start, colon === -1 ? text.length : colon);
+    if (!/^[0-9a-f]{1,4}$/i.test(group)) {
+      const isDotted = colon === -1 && mayEndDotted && writeV4(group, bytes, length);
+      return isDotted ? bytes.subarray(0, length + 4) : undefined;
     }
+    const value = Number.parseInt(group, 16);
+    bytes[length] = value >> 8;
+    bytes[length + 1] = value & 0xff;
+    if (colon === -1) return bytes.subarray(0, length + 2);
+    start = colon + 1;
   }
-  return bytes;
+  return text === '' ? bytes.subarray(0, 0) : undefined;
 }

@@ -37,6 +37,8 @@ export interface PathPattern {
   values(name: string): readonly string[] | undefined;
 }
 
+const maximumWork = 10_000_000;
+
 /** Throws FunctionError when what becomes of the pattern is no regular expression. */
 export function compilePathPattern(pattern: string, syntax: PathSyntax): PathPattern {
   const segments = pattern.split('/').map(syntax.parse);
@@ -57,8 +59,10 @@ export function compilePathPattern(pattern: string, syntax: PathSyntax): PathPat
     compiled ??= compileRegularExpression(source);
     return compiled;
   };
-  // `.*` ends at a line feed, which the segments do not know: too rare in a name to deserve a way of its own.
-  const isSpecial = (name: string) => matcher.hasStar && name.includes('\n');
+  // `.*` ends at a line feed, which the segments do not know: too rare in a name to deserve a way of its own. And
+  // looking for segments behind a star takes the product of both lengths at worst, the expression knows its limits.
+  const isSpecial = (name: string) =>
+    matcher.hasStar && (name.includes('\n') || (!matcher.hasValues && pattern.length * name.length > maximumWork));
   return {
     variables,
     matches: (name) => (isSpecial(name) ? expression().test(name) : matcher.matches(name)),

@@ -5,10 +5,11 @@
  * `[[:alpha:]]`; it has look-around, which Casbin refuses) and backtracks: `(a+)+$` takes exponential time, and
  * patterns and names both come from outside. RE2 takes time linear in the name.
  */
-import { RE2JS, RE2JSException } from 're2js';
+import { RE2JS, RE2JSSyntaxException } from 're2js';
 import { FunctionError } from './function-definition.js';
 import { quote } from './quote.js';
 
+/** Both functions throw FunctionError for a text so long that searching it could take most of a second. */
 export interface RegularExpression {
   /** True when it is found anywhere in the text; only `^` and `$` tie it to the ends. */
   test(text: string): boolean;
@@ -16,18 +17,34 @@ export interface RegularExpression {
   groups(text: string): readonly string[] | undefined;
 }
 
-/**
- * A program of this size still searches a name of 1,024 characters in some 10 ms. Counted repetitions are written out
- * when they are compiled, so that a few characters can make millions of instructions: `a{1000}b{1000}…`.
- */
+/** Counted repetitions are written out: without a limit `a{1000}b{1000}…` makes millions of instructions. */
 const maximumProgramSize = 10_000;
 
-/** Throws FunctionError when RE2 does not know the syntax, or the expression is too large. */
+/**
+ * Instructions times characters: what a search can cost at worst. An id, of at most 1,024 characters, never reaches it;
+ * a long attribute can, with a large expression.
+ */
+const maximumWork = maximumProgramSize * 1024;
+
+/**
+ * Throws FunctionError when RE2 does not know the syntax, or the expression is too large.
+ *
+ *     compileRegularExpression('(?i)^/docs/(\\d+)').groups('/DOCS/42')  // ['42']
+ */
 export function compileRegularExpression(source: string): RegularExpression {
   const compiled = compile(source);
+  const maximumLength = maximumWork / compiled.programSize();
+  const checkLength = (text: string) => {
+    if (text.length > maximumLength)
+      throw new FunctionError(`the text is too long to be searched for ${quote(source)}`);
+  };
   return {
-    test: (text) => compiled.test(text),
+    test: (text) => {
+      checkLength(text);
+      return compiled.test(text);
+    },
     groups: (text) => {
+      checkLength(text);
       const match: (string | undefined)[] | null = compiled.exec(text);
       return match?.slice(1).map((group) => group ?? '');
     },
@@ -35,27 +52,47 @@ export function compileRegularExpression(source: string): RegularExpression {
 }
 
 function compile(source: string): RE2JS {
-  if (repetitions(source) > maximumProgramSize) throw tooLarge(source);
-  let compiled: RE2JS;
-  try {
-    compiled = RE2JS.compile(source);
-  } catch (error) {
-    if (!(error instanceof RE2JSException)) throw error;
-    throw new FunctionError(`${quote(source)} is no regular expression: ${error.message}`);
+  if (!exceedsSize(source)) {
+    try {
+      const compiled = RE2JS.compile(source);
+      if (compiled.programSize() <= maximumProgramSize) return compiled;
+    } catch (error) {
+      // Its message holds the whole source.
+      const fault = error instanceof RE2JSSyntaxException ? error.getDescription() : 'it cannot be compiled';
+      throw new FunctionError(`${quote(source)} is no regular expression: ${fault}`);
+    }
   }
-  if (compiled.programSize() > maximumProgramSize) throw tooLarge(source);
-  return compiled;
+  throw new FunctionError(`${quote(source)} is too large a regular expression`);
 }
 
-/** No less than the copies that counted repetitions make, found without compiling them; nesting multiplies on top. */
-function repetitions(source: string): number {
-  let sum = 0;
-  for (const [, minimum, maximum] of source.matchAll(/\{(\d{1,4})(?:,(\d{0,4}))?\}/g)) {
-    sum += Math.max(Number(minimum), Number(maximum || 0));
-  }
-  return sum;
-}
+/** Quoted text, an escape, a class, the start of a group with its flags or name, its end, a repetition, a character. */
+const tokens =
+  /\\Q.*?(?:\\E|$)|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]?|\((?:\?P?<[^>]{0,100}>|\?[a-z-]*:?)?|\)|\{\d{1,4}(?:,\d{0,4})?\}|./gisu;
 
-function tooLarge(source: string): FunctionError {
-  return new FunctionError(`${quote(source)} is too large a regular expression`);
+/**
+ * Whether the expression is certainly too large, found before compiling it could take a second: an atom counts 1, a
+ * counted repetition multiplies the atom or the group before it.
+ */
+function exceedsSize(source: string): boolean {
+  const outer: number[] = [];
+  let size = 0;
+  let last = 0;
+  for (const [token] of source.matchAll(tokens)) {
+    if (token.startsWith('(')) {
+      outer.push(size);
+      size = 0;
+    } else if (token === ')') {
+      last = size;
+      size += outer.pop() ?? 0;
+    } else if (token.startsWith('{') && token.length > 1) {
+      const times = Math.max(1, ...token.slice(1, -1).split(',').map(Number));
+      size += last * (times - 1);
+      last *= times;
+    } else {
+      last = 1;
+      size += token.startsWith('\\Q') ? token.length : 1;
+    }
+    if (size > maximumProgramSize) return true;
+  }
+  return false;
 }

@@ -15,9 +15,9 @@ interface Block {
 }
 
 /**
- * Positions are the indexes at which segments start; one more than the length of the name means that none is left. Time
- * is linear in the name: since blocks have fixed numbers of segments, each can take the first place where it fits and
- * never needs to give it up again.
+ * Positions are the indexes at which segments start; one more than the length of the name means that none is left. Since
+ * blocks have fixed numbers of segments, each can take the first place where it fits and never needs to give it up
+ * again: at worst it is compared at each segment of the name, once.
  */
 export class SegmentMatcher {
   readonly hasStar: boolean;
