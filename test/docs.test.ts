@@ -7,6 +7,20 @@ it('docs/functions.md lists every function as the code defines it', async () => 
   await expect(functionsPage()).toMatchFileSnapshot('../docs/functions.md');
 });
 
+/** They read the rules or the request, so they are no entries of `builtInFunctions`. */
+const setFunctions = [
+  [
+    '`g(name, role)`, `g(name, role, domain)`',
+    'true when the name is the role or reaches it over `g` rules; the same for `g2` and every other role definition',
+  ],
+  ['`has(r.sub.department)`', 'true when every step of the path is there, also if its value is null; never an error'],
+  [
+    '`hasRole(roles, role)`, `hasRole(roles, role, domain)`',
+    'true when a text in the list is the role or reaches it over `g`: for roles that come with the request',
+  ],
+  ['`eval(p.condition)`', 'what the text in the rule evaluates to; only texts of the policy are evaluated'],
+];
+
 function functionsPage(): string {
   const definitions = [...builtInFunctions.values()];
   return `# Functions
@@ -20,32 +34,33 @@ not allow, a deny rule denies.
 
 These read the policy set or the request itself.
 
-| call | is |
-| --- | --- |
-| \`g(name, role)\`, \`g(name, role, domain)\` | true when the name is the role or reaches it over \`g\` rules; so for \`g2\` and every other role definition |
-| \`has(r.sub.department)\` | true when every step of the path is there, also if its value is null; never an error |
-| \`hasRole(roles, role)\`, \`hasRole(roles, role, domain)\` | true when some text in the list is the role or reaches it over \`g\`: for roles that come with the request |
-| \`eval(p.condition)\` | what the text in the rule evaluates to; only texts of the policy are evaluated |
+${table(['call', 'is'], setFunctions)}
 
 ## Verdict's own
 
 Sets that use them do not run on stock Casbin.
 
-${table(definitions.filter(({ origin }) => origin === 'verdict'))}
+${functionTable(definitions.filter(({ origin }) => origin === 'verdict'))}
 
 ## Casbin's
 
 They answer as Casbin's Go implementation does. The name comes first, the pattern second.
 
-${table(definitions.filter(({ origin }) => origin === 'casbin'))}
+${functionTable(definitions.filter(({ origin }) => origin === 'casbin'))}
 `;
 }
 
-function table(definitions: readonly FunctionDefinition[]): string {
-  const rows = definitions.map(
-    (definition) => `| ${code(signature(definition))} | ${cell(definition.summary)} | ${code(definition.example)} |`,
-  );
-  return ['| function | is | example |', '| --- | --- | --- |', ...rows].join('\n');
+function functionTable(definitions: readonly FunctionDefinition[]): string {
+  const rows = definitions.map((definition) => [
+    code(signature(definition)),
+    cell(definition.summary),
+    code(definition.example),
+  ]);
+  return table(['function', 'is', 'example'], rows);
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 }
 
 /** `betweenHours(zone, from, to): boolean` */
