@@ -38,7 +38,7 @@ export function* checkPolicySet(set: Checked): Generator<void, Combination | Com
   if (isCombination(main)) {
     checkTokens(set, main);
     checkRoleCalls(set, main);
-    if (main.readsRules && main.rules.length === 0 && manifest.emptyPolicy === 'refused') reportEmpty(set);
+    if (main.readsRules && set.table.lineCount === 0 && manifest.emptyPolicy === 'refused') reportEmpty(set);
     yield* checkConditions(set, main);
     yield* checkPatterns(set, main);
   }

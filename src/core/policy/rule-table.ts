@@ -26,6 +26,8 @@ export interface RuleTable {
   readonly policies: ReadonlyMap<string, readonly Rule[]>;
   /** By role definition, in the order of the files. */
   readonly groupings: ReadonlyMap<string, readonly RuleLine[]>;
+  /** Lines read, those included that were refused. */
+  readonly lineCount: number;
 }
 
 /** A column that plays a built-in part under another name, as with Casbin's SetFieldIndex: `priority` or `dom`. */
@@ -56,7 +58,7 @@ export function* buildRuleTable(
     else policies.get(line.ptype)?.push(readRule(line, policy, report));
   }
   yield;
-  return { policies: sortRules(model, policies, groupings, fieldIndex, report), groupings };
+  return { policies: sortRules(model, policies, groupings, fieldIndex, report), groupings, lineCount: count };
 }
 
 function isWellFormed(line: RuleLine, model: CasbinModel, report: ReportProblem): boolean {
