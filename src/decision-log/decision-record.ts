@@ -12,6 +12,8 @@ export interface DecisionRecord {
   readonly engineVersion: string;
   /** As it was evaluated, after masking. */
   readonly request: DecisionRequest;
+  /** Given when masking changed the request: then it cannot be evaluated again as it was. */
+  readonly masked?: true;
   /** The time that the evaluation saw (RFC 3339); it differs from `time` only where a request may set it. */
   readonly clock: string;
   readonly decision: Effect;
