@@ -1,8 +1,9 @@
 import type { Problem } from '../problem.js';
 
 /**
- * A problem of a model or rules file. `refusedByReference` is set where Casbin's Go implementation refuses to load the
- * file, too; everything else it swallows in silence, and only a strict load stops there.
+ * A problem of a model or rules file. `refusedByReference` is set where Casbin's Go implementation refuses the file, too,
+ * or would read something else than what stands there (binary content, lines cut in pieces): such a file never loads.
+ * Everything else it swallows in silence, and only a strict load stops there.
  */
 export type DocumentProblem = Problem & { readonly refusedByReference?: true };
 

@@ -4,6 +4,7 @@
  * read at all, is reported.
  */
 import type { ReportProblem } from './document-problem.js';
+import { readableText } from './readable-text.js';
 import { skipSpace, trimSpace } from './white-space.js';
 
 export type Section = 'r' | 'p' | 'g' | 'e' | 'm' | 'c';
@@ -52,12 +53,19 @@ const maximumLineBytes = 4096;
  *     model.definitions.m.get('m')?.place(0)  // { line: 2, column: 5 }
  */
 export function parseModel(text: string, file: string, report: ReportProblem): ModelDocument {
-  const entries = readEntries(text, file, report);
+  const readable = readableText(text, file, report);
+  if (readable === undefined) return emptyModel(file);
+  const entries = readEntries(readable, file, report);
   const definitions = Object.fromEntries(
     sections.map((section) => [section, selectDefinitions(section, entries, file, report)]),
   ) as Record<Section, ReadonlyMap<string, Definition>>;
   reportMissingSections(definitions, entries, file, report);
   return Object.freeze({ file, definitions: Object.freeze(definitions) });
+}
+
+function emptyModel(file: string): ModelDocument {
+  const none: ReadonlyMap<string, Definition> = new Map();
+  return Object.freeze({ file, definitions: Object.freeze({ r: none, p: none, g: none, e: none, m: none, c: none }) });
 }
 
 interface SectionEntry {
@@ -81,16 +89,28 @@ type Entry = SectionEntry | DefinitionEntry;
 /** The text of one definition while its lines are being joined, and where each run of its characters comes from. */
 class JoinedLines {
   text = '';
+  /** The quote of a literal that is still open, else empty. */
+  openQuote = '';
   private readonly runs: { readonly offset: number; readonly place: Place }[] = [];
 
   append(text: string, place: Place): void {
     this.runs.push({ offset: this.text.length, place });
     this.text += text;
+    for (const [quote] of text.matchAll(/["']/g)) {
+      if (this.openQuote === '') this.openQuote = quote;
+      else if (this.openQuote === quote) this.openQuote = '';
+    }
   }
 
   place(offset: number): Place {
-    const run = this.runs.findLast((candidate) => candidate.offset <= offset);
-    if (run === undefined) return { line: 1, column: 1 };
+    let low = 0;
+    let high = this.runs.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if ((this.runs[middle] as { offset: number }).offset <= offset) low = middle;
+      else high = middle - 1;
+    }
+    const run = this.runs[low] as { offset: number; place: Place };
     return { line: run.place.line, column: run.place.column + offset - run.offset };
   }
 }
@@ -102,15 +122,15 @@ function readEntries(text: string, file: string, report: ReportProblem): readonl
 
   const finishDefinition = () => {
     if (joined.text === '') return;
-    const entry = definitionOf(joined, section, file, report);
+    const entry = entryOf(joined, section, file, report);
     if (entry !== undefined) entries.push(entry);
+    if (entry?.kind === 'section') section = entry.name;
     joined = new JoinedLines();
   };
 
-  const lines = withoutByteOrderMark(text, file, report).split('\n');
-  for (const [index, line] of lines.entries()) {
+  for (const [index, line] of text.split('\n').entries()) {
     const number = index + 1;
-    reportUnreadable(line, number, file, report);
+    reportLongLine(line, number, file, report);
     const content = trimSpace(line);
     const place = { line: number, column: skipSpace(line, 0) + 1 };
     if (content === '' || content.startsWith('#') || content.startsWith(';')) {
@@ -124,7 +144,9 @@ function readEntries(text: string, file: string, report: ReportProblem): readonl
       const whole = continued ? `${trimSpace(content.slice(0, -1))} ` : content;
       const comment = whole.search(/[#;]/);
       joined.append(comment === -1 ? whole : whole.slice(0, comment), place);
-      if (comment !== -1 && section === sectionNames.m) reportCommentInText(joined, place, comment, file, report);
+      if (comment !== -1 && joined.openQuote !== '' && section === sectionNames.m) {
+        reportCommentInText({ line: number, column: place.column + comment }, file, report);
+      }
       if (!continued) finishDefinition();
     }
   }
@@ -132,26 +154,32 @@ function readEntries(text: string, file: string, report: ReportProblem): readonl
   return entries;
 }
 
-function definitionOf(
+function entryOf(
   joined: JoinedLines,
   section: string | undefined,
   file: string,
   report: ReportProblem,
-): DefinitionEntry | undefined {
+): Entry | undefined {
   const { text } = joined;
   const keyPlace = joined.place(skipSpace(text, 0, text.length - 1));
   const equals = text.indexOf('=');
   if (equals === -1) {
+    const refused = { severity: 'error', file, ...keyPlace, refusedByReference: true } as const;
+    if (text.startsWith('[')) {
+      report({
+        ...refused,
+        code: 'broken_section_header',
+        message: `${quote(trimSpace(text))} is no section header`,
+        hint: 'a header is a name in brackets and nothing else, not even a comment',
+      });
+      // Go on as if it were one, so that what stands below it is not reported, too.
+      return { kind: 'section', name: text.replace(/^\[([a-z_]*).*$/s, '$1'), place: keyPlace };
+    }
     report({
-      severity: 'error',
+      ...refused,
       code: 'missing_equals',
-      message: `expected "key = value" or "[section]", got ${quote(trimSpace(text))}`,
-      file,
-      ...keyPlace,
-      hint: text.startsWith('[')
-        ? 'a section header stands on a line by itself, without a comment behind it'
-        : 'end a line with a backslash to continue it on the next one',
-      refusedByReference: true,
+      message: `expected "key = value", got ${quote(trimSpace(text))}`,
+      hint: 'end a line with a backslash to continue it on the next one',
     });
     return undefined;
   }
@@ -344,69 +372,29 @@ function letters(name: string): string {
  * `#` and `;` start a comment inside a literal, too: `r.obj == "a;b"` ends in the middle of it. What the author meant
  * as one text is lost, perhaps with further terms behind it.
  */
-function reportCommentInText(
-  joined: JoinedLines,
-  place: Place,
-  comment: number,
-  file: string,
-  report: ReportProblem,
-): void {
-  let open = '';
-  for (const character of joined.text) {
-    if (open === '' && (character === '"' || character === "'")) open = character;
-    else if (character === open) open = '';
-  }
-  if (open === '') return;
+function reportCommentInText(place: Place, file: string, report: ReportProblem): void {
   report({
     severity: 'error',
     code: 'comment_in_text',
     message: 'a comment starts inside a quoted text; the rest of the line is not read',
     file,
-    line: place.line,
-    column: place.column + comment,
+    ...place,
     hint: 'neither # nor ; can stand in a model: give the value as a column of the rules',
   });
 }
 
-function withoutByteOrderMark(text: string, file: string, report: ReportProblem): string {
-  if (!text.startsWith('\uFEFF')) return text;
+function reportLongLine(line: string, number: number, file: string, report: ReportProblem): void {
+  if (Buffer.byteLength(line) <= maximumLineBytes) return;
   report({
-    severity: 'warning',
-    code: 'byte_order_mark',
-    message: 'the file starts with a byte order mark, which Casbin takes for a part of the first line',
+    severity: 'error',
+    code: 'line_too_long',
+    message: `the line is longer than ${maximumLineBytes} bytes; Casbin would break it there and lose the rest`,
     file,
-    line: 1,
+    line: number,
     column: 1,
-    hint: 'save it as UTF-8 without BOM',
+    hint: 'continue it on the next line with a backslash at the end',
+    refusedByReference: true,
   });
-  return text.slice(1);
-}
-
-function reportUnreadable(line: string, number: number, file: string, report: ReportProblem): void {
-  const binary = line.search(/[\0\uFFFD]/);
-  if (binary !== -1) {
-    report({
-      severity: 'error',
-      code: 'binary_content',
-      message: 'the line holds bytes that are no UTF-8 text',
-      file,
-      line: number,
-      column: binary + 1,
-      hint: 'save the file as UTF-8',
-    });
-  }
-  if (Buffer.byteLength(line) > maximumLineBytes) {
-    report({
-      severity: 'error',
-      code: 'line_too_long',
-      message: `the line is longer than ${maximumLineBytes} bytes; Casbin would break it there and lose the rest`,
-      file,
-      line: number,
-      column: 1,
-      hint: 'continue it on the next line with a backslash at the end',
-      refusedByReference: true,
-    });
-  }
 }
 
 function quote(text: string): string {

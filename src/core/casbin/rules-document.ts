@@ -3,6 +3,7 @@
  * trimmed. Which types exist and how many fields they take is for the model to say.
  */
 import type { ReportProblem } from './document-problem.js';
+import { readableText } from './readable-text.js';
 import { isSpace, skipSpace, trimSpace } from './white-space.js';
 
 export interface RuleLine {
@@ -30,33 +31,24 @@ export function parseRules(text: string, file: string, report: ReportProblem): R
 
 /** As `parseRules`, one rule at a time, for a caller that must not stop for a long file. */
 export function* parseRuleLines(text: string, file: string, report: ReportProblem): Generator<RuleLine> {
-  let start = 0;
-  if (text.startsWith('\uFEFF')) {
-    start = 1;
-    report({
-      severity: 'warning',
-      code: 'byte_order_mark',
-      message: 'the file starts with a byte order mark, which Casbin takes for a part of the first rule',
-      file,
-      line: 1,
-      column: 1,
-      hint: 'save it as UTF-8 without BOM',
-    });
-  }
-  for (let line = 1; start < text.length; line++) {
-    const lineFeed = text.indexOf('\n', start);
-    const end = lineFeed === -1 ? text.length : lineFeed;
-    const rule = parseRuleLine(text.slice(start, end), file, line, report);
+  const readable = readableText(text, file, report) ?? '';
+  for (let line = 1, start = 0; start < readable.length; line++) {
+    const lineFeed = readable.indexOf('\n', start);
+    const end = lineFeed === -1 ? readable.length : lineFeed;
+    const rule = parseRuleLine(readable.slice(start, end), file, line, report);
     if (rule !== undefined) yield rule;
     start = end + 1;
   }
 }
 
-/** Reads one line; `undefined` for a comment, an empty line, and a line that cannot be read, which is reported. */
+/**
+ * Reads one line of a readable text; `undefined` for a comment, an empty line, and a line that cannot be read, which is
+ * reported.
+ */
 export function parseRuleLine(source: string, file: string, line: number, report: ReportProblem): RuleLine | undefined {
   const text = trimSpace(source);
   if (text === '' || text.startsWith('#')) return undefined;
-  if (!isReadable(source, file, line, report)) return undefined;
+  if (isTooLong(source, file, line, report)) return undefined;
   if (!text.includes('"')) return new ParsedRule(splitAtCommas(text), source, file, line);
   const fields = readQuotedFields(text);
   if (Array.isArray(fields)) return new ParsedRule(fields, source, file, line);
@@ -181,21 +173,9 @@ function fieldOffsets(text: string): number[] {
 const quoteCode = 0x22;
 const commaCode = 0x2c;
 
-function isReadable(source: string, file: string, line: number, report: ReportProblem): boolean {
-  const binary = source.search(/[\0\uFFFD]/);
-  if (binary !== -1) {
-    report({
-      severity: 'error',
-      code: 'binary_content',
-      message: 'the line holds bytes that are no UTF-8 text',
-      file,
-      line,
-      column: binary + 1,
-      hint: 'save the file as UTF-8',
-    });
-  }
+function isTooLong(source: string, file: string, line: number, report: ReportProblem): boolean {
   // A code unit takes at most three bytes in UTF-8, so few lines have to be measured.
-  if (source.length * 3 <= maximumLineBytes || Buffer.byteLength(source) <= maximumLineBytes) return true;
+  if (source.length * 3 <= maximumLineBytes || Buffer.byteLength(source) <= maximumLineBytes) return false;
   report({
     severity: 'error',
     code: 'line_too_long',
@@ -205,5 +185,5 @@ function isReadable(source: string, file: string, line: number, report: ReportPr
     column: 1,
     refusedByReference: true,
   });
-  return false;
+  return true;
 }
