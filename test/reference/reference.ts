@@ -22,7 +22,7 @@ export interface ReferenceOptions {
   readonly model: string;
   readonly rules: string;
   readonly roleMatching?: readonly { ptype: string; fn?: string; domainFn?: string }[];
-  readonly fieldIndex?: readonly { ptype: string; field: string; index: number }[];
+  readonly fieldIndex?: readonly { ptype: string; field: 'priority' | 'dom'; index: number }[];
   readonly acceptJson?: boolean;
   readonly functions?: Readonly<Record<string, (...args: Value[]) => Value>>;
 }
