@@ -9,8 +9,8 @@ export interface StockSet {
   readonly model: string;
   /** Text of all rule files, one after the other. */
   readonly rules: string;
-  /** `2` for r2, p2, e2, m2; empty for r, p, e, m. */
-  readonly definitions: string;
+  /** Which definitions decide: `r`, `p`, `e` and `m`, or others of the model. */
+  readonly definitions: { readonly r: string; readonly p: string; readonly e: string; readonly m: string };
   readonly roleMatching: readonly RoleMatching[];
 }
 
@@ -23,7 +23,7 @@ export interface RoleMatching {
 
 export type Question =
   | { readonly kind: 'load'; readonly set: StockSet }
-  | { readonly kind: 'enforce'; readonly key: string; readonly values: readonly Json[] }
+  | { readonly kind: 'enforce'; readonly key: string; readonly values: readonly (Json | undefined)[] }
   | { readonly kind: 'forget'; readonly key: string };
 
 export type Reply =

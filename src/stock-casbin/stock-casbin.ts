@@ -50,7 +50,7 @@ interface Job {
  * Questions are put to it one at a time, so that only the one that is to blame fails; the others go to the next thread.
  *
  *     const stock = new StockCasbin();
- *     await stock.load({ key: 'v1', model, rules, definitions: '', roleMatching: [] });   // rejects if it cannot load
+ *     await stock.load({ key: 'v1', model, rules, definitions: { r: 'r', p: 'p', e: 'e', m: 'm' }, roleMatching: [] });   // rejects if it cannot load
  *     await stock.enforce('v1', ['alice', 'data1', 'read']);   // { kind: 'answer', allowed: true, rule: [...] }
  *     await stock.stop();
  */
@@ -85,7 +85,7 @@ export class StockCasbin {
   }
 
   /** Asks one question of a loaded set, with the values of the request definition in their order. Never rejects. */
-  enforce(key: string, values: readonly Json[]): Promise<StockAnswer> {
+  enforce(key: string, values: readonly (Json | undefined)[]): Promise<StockAnswer> {
     if (this.queue.length >= this.limits.queue) {
       return Promise.resolve(failure('stock_casbin_overloaded', 'too many questions wait for stock Casbin'));
     }

@@ -43,12 +43,12 @@ async function load(set: StockSet): Promise<Loaded> {
     else await enforcer.addNamedDomainMatchingFunc(matching.definition, matches);
   }
   if (set.roleMatching.length > 0) await enforcer.buildRoleLinks();
-  const n = set.definitions;
-  const policy = enforcer.getModel().model.get('p')?.get(`p${n}`);
+  const { r, p, e, m } = set.definitions;
+  const policy = enforcer.getModel().model.get('p')?.get(p);
   return {
     enforcer,
-    context: new EnforceContext(`r${n}`, `p${n}`, `e${n}`, `m${n}`),
-    effectColumn: policy?.tokens.indexOf(`p${n}_eft`) ?? -1,
+    context: new EnforceContext(r, p, e, m),
+    effectColumn: policy?.tokens.indexOf(`${p}_eft`) ?? -1,
   };
 }
 

@@ -26,7 +26,7 @@ e = some(where (p.eft == allow)) && !some(where (p.eft == deny))
 [matchers]
 m = ${matcher}
 `;
-  return { key: 'v1', model, rules, definitions: '', roleMatching: [], ...more };
+  return { key: 'v1', model, rules, definitions: { r: 'r', p: 'p', e: 'e', m: 'm' }, roleMatching: [], ...more };
 }
 
 const rbac = set(
@@ -77,7 +77,7 @@ m2 = r2.sub == p2.sub && g(r2.obj, p2.obj)
       key: 'two',
       model,
       rules: 'p2, alice, books\ng, /book/:id, books',
-      definitions: '2',
+      definitions: { r: 'r2', p: 'p2', e: 'e2', m: 'm2' },
       roleMatching: [{ definition: 'g', of: 'names', function: 'keyMatch2' }],
     });
     await casbin.load({ ...rbac, key: 'empty', rules: '' });

@@ -1,0 +1,94 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Problem } from '../core/problem.js';
+import { ChangeSignal } from './change-signal.js';
+import type { DirectorySource, FolderScan } from './directory-source.js';
+
+/** What two looks at the directory agree on. */
+export interface DirectoryChanges {
+  /** Why the directory is not to be believed; nothing else is said then. */
+  readonly problem?: Problem;
+  /** Sets whose folder is new or has changed, and is at rest. */
+  readonly changed: readonly FolderScan[];
+  /** Sets whose folder is not there any more. */
+  readonly gone: readonly string[];
+  /** Sets whose folder changed between the two looks. */
+  readonly restless: readonly string[];
+}
+
+const NOTHING: DirectoryChanges = Object.freeze({ changed: [], gone: [], restless: [] });
+
+/** Sees what changes in a directory of policy sets, by file events and by looking regularly. */
+export class DirectoryWatch {
+  private readonly signal = new ChangeSignal(() => this.wake());
+  private wake: () => void = () => undefined;
+
+  /** `settleMs` lie between the two looks that must agree. */
+  constructor(
+    private readonly source: DirectorySource,
+    private readonly settleMs: number,
+  ) {}
+
+  /**
+   * What is different from what is known: sets by name, with the fingerprint of the folder that was last dealt with.
+   * Without a change this is one look; with one it takes `settleMs` and a second look.
+   */
+  async changes(
+    known: ReadonlyMap<string, string | undefined>,
+    forced: (name: string) => boolean,
+  ): Promise<DirectoryChanges> {
+    const first = await this.look(known);
+    if ('problem' in first) return { ...NOTHING, problem: first.problem };
+    const names = [...new Set([...first.sets.keys(), ...known.keys()])].filter(
+      (name) => forced(name) || known.get(name) === undefined || first.sets.get(name)?.fingerprint !== known.get(name),
+    );
+    if (names.length === 0) return NOTHING;
+
+    await delay(this.settleMs);
+    const second = await this.look(known);
+    if ('problem' in second) return { ...NOTHING, problem: second.problem };
+    const changed: FolderScan[] = [];
+    const gone: string[] = [];
+    const restless: string[] = [];
+    for (const name of names) {
+      const [before, now] = [first.sets.get(name), second.sets.get(name)];
+      if (before === undefined && now === undefined) gone.push(name);
+      else if (now !== undefined && before?.fingerprint === now.fingerprint) changed.push(now);
+      else restless.push(name);
+    }
+    return { changed, gone, restless };
+  }
+
+  /** Resolves when a file event comes, after `ms`, or when the watch is closed. */
+  async changeOrTimeout(ms: number): Promise<void> {
+    const waiting = new AbortController();
+    this.wake = () => waiting.abort();
+    await delay(ms, undefined, { signal: waiting.signal }).catch(() => undefined);
+    this.wake = () => undefined;
+  }
+
+  close(): void {
+    this.signal.close();
+    this.wake();
+  }
+
+  /** The folders that are policy sets, or were: a folder whose model is missing for a moment is not gone. */
+  private async look(
+    known: ReadonlyMap<string, unknown>,
+  ): Promise<{ readonly sets: ReadonlyMap<string, FolderScan> } | { readonly problem: Problem }> {
+    const scan = await this.source.scan();
+    if (!scan.readable) return { problem: scan.problem };
+    const sets = new Map([...scan.folders].filter(([name, { hasModel }]) => hasModel !== false || known.has(name)));
+    this.signal.watch([this.source.root, ...[...sets.values()].map(({ path }) => path)]);
+    return sets.size === 0 ? { problem: emptyDirectory } : { sets };
+  }
+}
+
+const emptyDirectory: Problem = Object.freeze({
+  severity: 'error',
+  code: 'policy_dir_empty',
+  message: 'there is no policy set in the policy directory',
+  file: '.',
+  line: 1,
+  column: 1,
+  hint: 'each folder with a model.conf is a policy set; see VERDICT_POLICY_DIR',
+});

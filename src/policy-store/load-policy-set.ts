@@ -1,0 +1,84 @@
+import { PolicySet } from '../core/engine/policy-set.js';
+import { type CompileOptions, compileInSteps } from '../core/policy/compile.js';
+import { StockPolicySet } from '../stock-casbin/stock-policy-set.js';
+import { type StockTexts, StockView } from '../stock-casbin/stock-view.js';
+import { type FileRole, fileRole, type PolicyFile, type PolicySetFiles, versionOf } from './policy-set-files.js';
+import type { ServedPolicySet } from './served-policy-set.js';
+
+/** A policy set that may be put into service, and how to end what runs for it. */
+export interface LoadedPolicySet {
+  readonly served: ServedPolicySet;
+  /** Called when another version took its place: requests that began with it still finish. */
+  retire(): void;
+  stop(): Promise<void>;
+}
+
+/** How long loading may keep the event loop from answering requests, in milliseconds. */
+const TURN_MS = 8;
+
+/**
+ * Compiles a policy set whole and strictly.
+ *
+ * @throws PolicyError with every problem, at once
+ */
+export async function loadPolicySet(set: PolicySetFiles): Promise<LoadedPolicySet> {
+  const options = compileOptions(set.files);
+  const inside = await inTurns(compileInSteps(options));
+  const compiled = new PolicySet(inside);
+  let view: StockView | undefined;
+  const stockView = () => {
+    view ??= new StockView(inside, stockTexts(set.files));
+    return view;
+  };
+  const common = { name: set.name, version: versionOf(set.files), compiled, stockView };
+  if (compiled.manifest.engine === 'casbin') {
+    const stock = await StockPolicySet.load(stockView());
+    const evaluate: ServedPolicySet['evaluate'] = (request) => stock.evaluate(request);
+    const served: ServedPolicySet = Object.freeze({ ...common, engine: 'casbin', evaluate });
+    return { served, retire: () => stock.retire(), stop: () => stock.stop() };
+  }
+  const evaluate: ServedPolicySet['evaluate'] = (request, evaluation) => compiled.decide(request, evaluation);
+  const served: ServedPolicySet = Object.freeze({ ...common, engine: 'verdict', evaluate });
+  return { served, retire: () => undefined, stop: async () => undefined };
+}
+
+function compileOptions(files: readonly PolicyFile[]): CompileOptions {
+  const [model] = textsOf(files, 'model');
+  const [manifest] = textsOf(files, 'manifest');
+  const [entities] = textsOf(files, 'entities');
+  return {
+    model: model ?? { file: 'model.conf', text: '' },
+    rules: textsOf(files, 'rules'),
+    strict: true,
+    ...(manifest !== undefined && { manifest }),
+    ...(entities !== undefined && { entities }),
+  };
+}
+
+function stockTexts(files: readonly PolicyFile[]): StockTexts {
+  const rules = textsOf(files, 'rules').map(({ text }) => text);
+  return { model: textsOf(files, 'model')[0]?.text ?? '', rules };
+}
+
+function textsOf(files: readonly PolicyFile[], role: FileRole): { readonly file: string; readonly text: string }[] {
+  return files
+    .filter(({ path }) => fileRole(path) === role)
+    .map(({ path, bytes }) => ({ file: path, text: textOf(bytes) }));
+}
+
+/** The text as it is, a byte order mark included: the version is of the bytes, wherever it is computed. */
+function textOf(bytes: Uint8Array): string {
+  return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+}
+
+/** Runs a long computation in short turns between which the event loop answers requests. */
+async function inTurns<T>(steps: Generator<unknown, T>): Promise<T> {
+  let since = performance.now();
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+    if (performance.now() - since < TURN_MS) continue;
+    await new Promise(setImmediate);
+    since = performance.now();
+  }
+}

@@ -1,0 +1,170 @@
+import { createHash } from 'node:crypto';
+import { promisify } from 'node:util';
+import { gunzip, gzip } from 'node:zlib';
+import { SqliteConnection } from '../decision-log/sqlite-connection.js';
+import { PolicyArchive1763700000010 } from './migrations/1763700000010-policy-archive.js';
+import { isVersioned, type PolicyFile, type PolicySetFiles, versionOf } from './policy-set-files.js';
+
+const compress = promisify(gzip);
+const decompress = promisify(gunzip);
+
+/** A version that served, without the content of its files. */
+export interface ArchivedVersion {
+  readonly version: string;
+  readonly files: readonly ArchivedFile[];
+  readonly gitCommit?: string;
+  /** RFC 3339. */
+  readonly firstServed: string;
+  /** When it was last put into service; RFC 3339. */
+  readonly lastServed: string;
+}
+
+export interface ArchivedFile {
+  readonly path: string;
+  /** SHA-256 of the content, in hexadecimal. */
+  readonly digest: string;
+  /** In bytes. */
+  readonly size: number;
+}
+
+/** What a set served when the process was last running. */
+export interface ArchivedState {
+  readonly name: string;
+  readonly version: string;
+  /** The version that the folder had when `version` was pinned; `''` when that could not be told. */
+  readonly pinnedOver?: string | undefined;
+}
+
+interface VersionRow {
+  version: string;
+  files: string;
+  git_commit: string | null;
+  first_served: number;
+  last_served: number;
+}
+
+/**
+ * Every version of every policy set that served, in the service's database: so that decisions of any day can be
+ * replayed, a set can be rolled back, and a folder that is broken when the service starts does not leave it without.
+ */
+export class PolicyArchive {
+  private constructor(private readonly connection: SqliteConnection) {}
+
+  /** `path` is the file of the database; its tables are made when they are not there. */
+  static async open(path: string): Promise<PolicyArchive> {
+    const connection = await SqliteConnection.open({
+      path,
+      migrations: [PolicyArchive1763700000010],
+      busyTimeoutMs: 10_000,
+    });
+    return new PolicyArchive(connection);
+  }
+
+  close(): Promise<void> {
+    return this.connection.close();
+  }
+
+  /** Keeps the files of a version; tests are not a part of it. When this resolves, they are committed. */
+  async keep(set: PolicySetFiles, at: number, gitCommit?: string): Promise<void> {
+    const files: ArchivedFile[] = [];
+    for (const { path, bytes } of set.files.filter(({ path }) => isVersioned(path))) {
+      const digest = createHash('sha256').update(bytes).digest('hex');
+      await this.keepFile(digest, bytes);
+      files.push({ path, digest, size: bytes.byteLength });
+    }
+    await this.connection.query(
+      `INSERT INTO policy_version (policy_set, version, files, git_commit, first_served, last_served)
+       VALUES (?, ?, ?, ?, ?, ?)
+       ON CONFLICT DO UPDATE SET last_served = excluded.last_served`,
+      [set.name, versionOf(set.files), JSON.stringify(files), gitCommit ?? null, at, at],
+    );
+  }
+
+  private async keepFile(digest: string, bytes: Uint8Array): Promise<void> {
+    const known = await this.connection.query('SELECT 1 FROM policy_file WHERE digest = ?', [digest]);
+    if (known.length > 0) return;
+    // Each file is a transaction of its own, so that the decision log never waits for a whole set to be written.
+    await this.connection.query('INSERT OR IGNORE INTO policy_file (digest, size, content) VALUES (?, ?, ?)', [
+      digest,
+      bytes.byteLength,
+      await compress(bytes),
+    ]);
+  }
+
+  /** Notes which version serves, and over which version of the folder it is pinned, if it is. */
+  async setState(state: ArchivedState, at: number): Promise<void> {
+    await this.connection.query(
+      `INSERT INTO policy_set (name, version, pinned_over) VALUES (?, ?, ?)
+       ON CONFLICT DO UPDATE SET version = excluded.version, pinned_over = excluded.pinned_over, removed = NULL`,
+      [state.name, state.version, state.pinnedOver ?? null],
+    );
+    await this.connection.query('UPDATE policy_version SET last_served = ? WHERE policy_set = ? AND version = ?', [
+      at,
+      state.name,
+      state.version,
+    ]);
+  }
+
+  /** Notes that the set's folder is gone; its versions stay. */
+  async setRemoved(name: string, at: number): Promise<void> {
+    await this.connection.query('UPDATE policy_set SET removed = ?, pinned_over = NULL WHERE name = ?', [at, name]);
+  }
+
+  /** The sets that were there last, removed ones left out. */
+  async states(): Promise<ArchivedState[]> {
+    const rows = await this.connection.query<{ name: string; version: string; pinned_over: string | null }>(
+      'SELECT name, version, pinned_over FROM policy_set WHERE removed IS NULL ORDER BY name',
+    );
+    return rows.map(({ name, version, pinned_over }) =>
+      pinned_over === null ? { name, version } : { name, version, pinnedOver: pinned_over },
+    );
+  }
+
+  /** Versions of a set, the one that first served last first. `after` is the last version of the page before. */
+  async versions(name: string, limit: number, after?: string): Promise<ArchivedVersion[]> {
+    const rows = await this.connection.query<VersionRow>(
+      `SELECT version, files, git_commit, first_served, last_served FROM policy_version AS v
+       WHERE policy_set = ?1 AND (?2 IS NULL OR (first_served, version) <
+         (SELECT first_served, version FROM policy_version WHERE policy_set = ?1 AND version = ?2))
+       ORDER BY first_served DESC, version DESC LIMIT ?3`,
+      [name, after ?? null, limit],
+    );
+    return rows.map(toVersion);
+  }
+
+  async version(name: string, version: string): Promise<ArchivedVersion | undefined> {
+    const [row] = await this.connection.query<VersionRow>(
+      `SELECT version, files, git_commit, first_served, last_served FROM policy_version
+       WHERE policy_set = ? AND version = ?`,
+      [name, version],
+    );
+    return row === undefined ? undefined : toVersion(row);
+  }
+
+  /** The files of an archived version; rejects when what was kept is not what the version says. */
+  async files(name: string, version: string): Promise<PolicySetFiles | undefined> {
+    const archived = await this.version(name, version);
+    if (archived === undefined) return undefined;
+    const files: PolicyFile[] = [];
+    for (const { path, digest } of archived.files) {
+      const [row] = await this.connection.query<{ content: Buffer }>(
+        'SELECT content FROM policy_file WHERE digest = ?',
+        [digest],
+      );
+      if (row === undefined) throw new Error(`the archive has no content for ${path} of ${name} ${version}`);
+      files.push({ path, bytes: await decompress(row.content) });
+    }
+    if (versionOf(files) !== version) throw new Error(`the archive's content of ${name} ${version} is damaged`);
+    return Object.freeze({ name, files: Object.freeze(files) });
+  }
+}
+
+function toVersion(row: VersionRow): ArchivedVersion {
+  const version = {
+    version: row.version,
+    files: JSON.parse(row.files) as ArchivedFile[],
+    firstServed: new Date(row.first_served).toISOString(),
+    lastServed: new Date(row.last_served).toISOString(),
+  };
+  return row.git_commit === null ? version : { ...version, gitCommit: row.git_commit };
+}

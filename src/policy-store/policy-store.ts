@@ -1,0 +1,436 @@
+import { VerdictError } from '../core/errors.js';
+import { formatProblem, PolicyError, type Problem, sortProblems } from '../core/problem.js';
+import { DirectorySource, type FolderScan, type SourceLimits } from './directory-source.js';
+import { DirectoryWatch } from './directory-watch.js';
+import { gitCommitOf } from './git-commit.js';
+import { type LoadedPolicySet, loadPolicySet } from './load-policy-set.js';
+import type { ArchivedState, PolicyArchive } from './policy-archive.js';
+import { type PolicySetFiles, versionOf } from './policy-set-files.js';
+import type { PolicySetStatus } from './policy-set-status.js';
+import type { ServedPolicySet } from './served-policy-set.js';
+
+/** What the store says to the operator; pino's loggers fit. */
+export interface PolicyStoreLog {
+  info(details: object, message: string): void;
+  warn(details: object, message: string): void;
+  error(details: object, message: string): void;
+}
+
+/** What became of a folder that changed; for measuring. */
+export interface LoadEvent {
+  readonly policySet: string;
+  readonly result: 'served' | 'unchanged' | 'failed' | 'removed';
+  readonly durationMs: number;
+}
+
+export interface PolicyStoreOptions {
+  readonly directory: string;
+  /** The set of requests that name none; by default the one named `default`, else the only one. */
+  readonly defaultPolicySet?: string;
+  /** Without an archive nothing survives a restart, and there is nothing to roll back to. */
+  readonly archive?: PolicyArchive;
+  readonly log: PolicyStoreLog;
+  readonly onLoad?: (event: LoadEvent) => void;
+  /** Milliseconds between two looks at the directory. File events make it look at once. */
+  readonly pollMs?: number;
+  /** Milliseconds between the two looks that must agree before a folder is read. */
+  readonly settleMs?: number;
+  /** How long a folder may keep changing before that is a problem. */
+  readonly patienceMs?: number;
+  readonly limits?: SourceLimits;
+}
+
+/** What the store knows of one set. */
+interface Entry {
+  readonly name: string;
+  /** What serves. */
+  loaded?: LoadedPolicySet | undefined;
+  /** What served when the process last ended, as long as nothing does. */
+  archived?: ArchivedState | undefined;
+  /** What was last seen in its folder and dealt with, well or not. */
+  folder?: { readonly fingerprint?: string; readonly version?: string } | undefined;
+  /** The folder's version that a rollback holds against; `''` when the folder could not be read then. */
+  pinnedOver?: string | undefined;
+  /** Why the folder's content does not serve. */
+  problems: readonly Problem[];
+  /** Since when its folder has not been at rest, by the monotonic clock. */
+  changingSince?: number | undefined;
+  /** What operators were last shown, and since when. */
+  shown?: { readonly state: PolicySetStatus['state']; readonly version: string | undefined; readonly since: string };
+}
+
+/**
+ * The policy sets of a directory: loaded whole or not at all, swapped in one assignment, kept when what comes after
+ * them is broken. What happens in the directory and what operators ask is done one after the other.
+ */
+export class PolicyStore {
+  private readonly source: DirectorySource;
+  private readonly watch: DirectoryWatch;
+  private readonly entries = new Map<string, Entry>();
+  /** Every set by name, `undefined` where nothing can be served. Never changed, only replaced. */
+  private serving: ReadonlyMap<string, ServedPolicySet | undefined> = new Map();
+  private directoryProblem: Problem | undefined;
+  private work: Promise<unknown> = Promise.resolve();
+  private watching: Promise<void> | undefined;
+  private stopped = false;
+
+  constructor(private readonly options: PolicyStoreOptions) {
+    this.source = new DirectorySource(options.directory, options.limits);
+    this.watch = new DirectoryWatch(this.source, options.settleMs ?? 100);
+  }
+
+  /** Loads every set, then watches the directory. Resolves also when a set, or the whole directory, cannot be loaded. */
+  async start(): Promise<void> {
+    for (const state of (await this.options.archive?.states()) ?? []) {
+      this.entries.set(state.name, { ...newEntry(state.name), archived: state, pinnedOver: state.pinnedOver });
+    }
+    await this.checkUntilSettled(() => false, Math.min(this.patienceMs, 2_000));
+    await this.exclusively(async () => {
+      for (const entry of this.entries.values()) await this.serveArchived(entry);
+    });
+    this.watching = this.keepWatching();
+  }
+
+  /** Ends the watch and the threads of stock Casbin; what was resolved before can no longer be counted on. */
+  async stop(): Promise<void> {
+    this.stopped = true;
+    this.watch.close();
+    await this.watching;
+    await this.work;
+    await Promise.all([...this.entries.values()].map((entry) => entry.loaded?.stop()));
+  }
+
+  /**
+   * The version of a set that serves now.
+   *
+   * @throws VerdictError `no_policy_set`, `policy_set_not_found`, `policy_set_unavailable`
+   */
+  resolve(name: string | undefined = this.defaultName()): ServedPolicySet {
+    if (name === undefined) {
+      if (this.serving.size === 0) throw unavailable('no policy set could be loaded');
+      throw new VerdictError('no_policy_set', `policySet must be one of: ${[...this.serving.keys()].join(', ')}`);
+    }
+    const set = this.serving.get(name);
+    if (set !== undefined) return set;
+    if (this.serving.has(name)) throw unavailable(`the policy set "${name}" could not be loaded`);
+    // Whether there is such a set cannot be told while the directory cannot be read.
+    if (this.directoryProblem !== undefined) throw unavailable('the policy directory cannot be read');
+    throw new VerdictError('policy_set_not_found', `there is no policy set "${name}"`);
+  }
+
+  /** The set of requests that name none, if there is one. */
+  defaultName(): string | undefined {
+    if (this.options.defaultPolicySet !== undefined) return this.options.defaultPolicySet;
+    if (this.serving.has('default')) return 'default';
+    const [only, ...others] = this.serving.keys();
+    return others.length === 0 ? only : undefined;
+  }
+
+  /** Every set, in the order of their names. */
+  statuses(): readonly PolicySetStatus[] {
+    return [...this.entries.values()].sort((a, b) => (a.name < b.name ? -1 : 1)).map((entry) => this.statusOf(entry));
+  }
+
+  /** @throws VerdictError `policy_set_not_found` */
+  status(name: string): PolicySetStatus {
+    return this.statusOf(this.entryOf(name));
+  }
+
+  /** Why the directory as a whole cannot be used; what was served before goes on. */
+  get problem(): Problem | undefined {
+    return this.directoryProblem;
+  }
+
+  /**
+   * Loads the folder's content again, also when nothing changed; without a name, that of every set. When this resolves,
+   * the status says what became of it.
+   *
+   * @throws VerdictError `policy_set_not_found`
+   */
+  async reload(name?: string): Promise<void> {
+    if (name !== undefined) this.entryOf(name);
+    await this.checkUntilSettled((candidate) => name === undefined || candidate === name, this.patienceMs);
+  }
+
+  /**
+   * Serves an earlier version until the folder's version changes, across restarts too. Rolling back to the folder's own
+   * version ends an earlier rollback.
+   *
+   * @throws VerdictError `policy_set_not_found`, `policy_version_not_found`, `policy_version_invalid`
+   */
+  async rollback(name: string, version: string): Promise<PolicySetStatus> {
+    return this.exclusively(async () => {
+      const entry = this.entryOf(name);
+      const loaded = await this.loadVersion(name, version);
+      const folderVersion = entry.folder?.version;
+      await this.serve(entry, loaded, folderVersion === version ? undefined : (folderVersion ?? ''));
+      return this.statusOf(entry);
+    });
+  }
+
+  private get patienceMs(): number {
+    return this.options.patienceMs ?? 5_000;
+  }
+
+  private entryOf(name: string): Entry {
+    const entry = this.entries.get(name);
+    if (entry === undefined) throw new VerdictError('policy_set_not_found', `there is no policy set "${name}"`);
+    return entry;
+  }
+
+  /** One at a time: a rollback must not meet a reload halfway. */
+  private exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.work.then(work).finally(() => this.publish());
+    this.work = result.catch(() => undefined);
+    return result;
+  }
+
+  private async keepWatching(): Promise<void> {
+    let settled = true;
+    while (!this.stopped) {
+      await this.watch.changeOrTimeout(settled ? (this.options.pollMs ?? 400) : 20);
+      if (this.stopped) return;
+      try {
+        settled = await this.check(() => false);
+      } catch (error) {
+        // Nothing in the directory can cause this; but if a defect ended the watch, the sets would grow old unnoticed.
+        this.options.log.error({ err: error }, 'looking for changed policy sets failed');
+      }
+    }
+  }
+
+  private async checkUntilSettled(forced: (name: string) => boolean, patienceMs: number): Promise<void> {
+    const until = performance.now() + patienceMs;
+    while (!(await this.check(forced)) && performance.now() < until);
+  }
+
+  /** @returns false if a folder was changing, so that another look is due soon */
+  private check(forced: (name: string) => boolean): Promise<boolean> {
+    return this.exclusively(async () => {
+      const known = new Map([...this.entries.values()].map(({ name, folder }) => [name, folder?.fingerprint]));
+      const { problem, changed, gone, restless } = await this.watch.changes(known, forced);
+      if (problem?.code !== this.directoryProblem?.code) this.noteDirectory(problem);
+      for (const name of gone) await this.remove(name);
+      for (const name of restless) this.noteChanging(name);
+      let settled = restless.length === 0;
+      for (const scan of changed) settled = (await this.loadFolder(scan)) && settled;
+      return settled;
+    });
+  }
+
+  /** @returns false if the folder changed while it was read */
+  private async loadFolder(scan: FolderScan): Promise<boolean> {
+    const startedAt = performance.now();
+    const { name, fingerprint } = scan;
+    const content = await this.source.read(scan);
+    if (content === 'changed') {
+      this.noteChanging(name);
+      return false;
+    }
+    const entry = this.entries.get(name) ?? newEntry(name);
+    this.entries.set(name, entry);
+    entry.changingSince = undefined;
+    let result: LoadEvent['result'] = 'failed';
+    if (content.problems.some(({ severity }) => severity === 'error')) {
+      entry.folder = { fingerprint };
+      this.fail(entry, content.problems);
+    } else {
+      entry.folder = { fingerprint, version: versionOf(content.set.files) };
+      try {
+        result = await this.serveFolder(entry, scan, content.set);
+        entry.problems = [];
+      } catch (error) {
+        if (error instanceof PolicyError) {
+          this.fail(entry, error.problems);
+        } else {
+          // The folder is not to blame, so the next look tries again.
+          entry.folder = { version: entry.folder.version };
+          this.fail(entry, [loadFailed]);
+          this.options.log.error({ err: error, policySet: name }, 'a policy set could not be put into service');
+        }
+      }
+    }
+    if (entry.loaded === undefined) await this.serveArchived(entry);
+    this.options.onLoad?.({ policySet: name, result, durationMs: performance.now() - startedAt });
+    return true;
+  }
+
+  private async serveFolder(entry: Entry, scan: FolderScan, set: PolicySetFiles): Promise<'served' | 'unchanged'> {
+    const version = entry.folder?.version;
+    if (entry.pinnedOver === '') {
+      // When the pin was set the folder could not be read; this is the version that it is over.
+      entry.pinnedOver = version;
+      const pinned = entry.loaded?.served.version ?? entry.archived?.version;
+      if (pinned !== undefined)
+        await this.options.archive?.setState({ name: entry.name, version: pinned, pinnedOver: version }, Date.now());
+    }
+    if (entry.pinnedOver === version && (await this.serveArchived(entry))) return 'unchanged';
+    if (entry.loaded?.served.version === version) return 'unchanged';
+    const loaded = await loadPolicySet(set);
+    await this.options.archive?.keep(set, Date.now(), await gitCommitOf(scan.path));
+    await this.serve(entry, loaded, undefined);
+    return 'served';
+  }
+
+  /** Notes the version in the archive, then puts it into service. */
+  private async serve(entry: Entry, loaded: LoadedPolicySet, pinnedOver: string | undefined): Promise<void> {
+    const { name, version } = loaded.served;
+    try {
+      await this.options.archive?.setState({ name, version, pinnedOver }, Date.now());
+    } catch (error) {
+      await loaded.stop();
+      throw error;
+    }
+    entry.pinnedOver = pinnedOver;
+    const replaced = entry.loaded;
+    entry.loaded = loaded;
+    entry.archived = undefined;
+    this.publish();
+    replaced?.retire();
+    this.options.log.info(
+      { policySet: name, version, replaced: replaced?.served.version, pinnedOver },
+      'policy set served',
+    );
+  }
+
+  /**
+   * Serves what served when the process last ended, if nothing does.
+   *
+   * @returns whether something serves
+   */
+  private async serveArchived(entry: Entry): Promise<boolean> {
+    if (entry.loaded !== undefined) return true;
+    if (entry.archived === undefined) return false;
+    const { name, version } = entry.archived;
+    entry.archived = undefined;
+    try {
+      entry.loaded = await this.loadVersion(name, version);
+      this.options.log.warn({ policySet: name, version }, 'policy set served from the archive');
+      return true;
+    } catch (error) {
+      this.options.log.error({ err: error, policySet: name, version }, 'the archived version cannot be served either');
+      return false;
+    }
+  }
+
+  private async loadVersion(name: string, version: string): Promise<LoadedPolicySet> {
+    const files = await this.options.archive?.files(name, version);
+    if (files === undefined) {
+      throw new VerdictError('policy_version_not_found', `the policy set "${name}" never served version "${version}"`);
+    }
+    try {
+      return await loadPolicySet(files);
+    } catch (error) {
+      if (!(error instanceof PolicyError)) throw error;
+      throw new VerdictError('policy_version_invalid', error.message, { cause: error });
+    }
+  }
+
+  private async remove(name: string): Promise<void> {
+    const entry = this.entries.get(name);
+    if (entry === undefined) return;
+    this.entries.delete(name);
+    this.publish();
+    entry.loaded?.retire();
+    this.options.log.warn({ policySet: name }, 'policy set removed: its folder is gone');
+    this.options.onLoad?.({ policySet: name, result: 'removed', durationMs: 0 });
+    await this.options.archive?.setRemoved(name, Date.now()).catch((error) => {
+      // After a restart it will be found missing once more.
+      this.options.log.error({ err: error, policySet: name }, 'the removal of a policy set could not be recorded');
+    });
+  }
+
+  private fail(entry: Entry, problems: readonly Problem[]): void {
+    const before = entry.problems.map(formatProblem).join('\n');
+    entry.problems = sortProblems(problems);
+    if (entry.problems.map(formatProblem).join('\n') === before) return;
+    this.options.log.error(
+      { policySet: entry.name, problems: entry.problems.slice(0, 20), serving: entry.loaded?.served.version },
+      `policy set not loaded: ${formatProblem(entry.problems[0] ?? loadFailed)}`,
+    );
+  }
+
+  private noteDirectory(problem: Problem | undefined): void {
+    this.directoryProblem = problem;
+    if (problem === undefined) this.options.log.info({ directory: this.options.directory }, 'policy directory read');
+    else this.options.log.error({ directory: this.options.directory, problem }, `policy directory: ${problem.message}`);
+  }
+
+  private noteChanging(name: string): void {
+    const entry = this.entries.get(name) ?? newEntry(name);
+    this.entries.set(name, entry);
+    const now = performance.now();
+    entry.changingSince ??= now;
+    if (now - entry.changingSince < this.patienceMs || entry.problems.some(({ code }) => code === keepsChanging.code))
+      return;
+    entry.folder = undefined;
+    this.fail(entry, [keepsChanging]);
+  }
+
+  /** Makes what the entries say visible: to requests in one assignment, to operators by state. */
+  private publish(): void {
+    const serving = new Map([...this.entries.values()].map(({ name, loaded }) => [name, loaded?.served]));
+    if (!sameEntries(serving, this.serving)) this.serving = serving;
+    for (const entry of this.entries.values()) {
+      const state = this.stateOf(entry);
+      const version = entry.loaded?.served.version;
+      if (entry.shown?.state === state && entry.shown.version === version) continue;
+      entry.shown = { state, version, since: new Date().toISOString() };
+    }
+  }
+
+  private stateOf(entry: Entry): PolicySetStatus['state'] {
+    if (entry.loaded === undefined) return 'failed';
+    return entry.problems.length > 0 || this.directoryProblem !== undefined ? 'stale' : 'active';
+  }
+
+  private statusOf(entry: Entry): PolicySetStatus {
+    const served = entry.loaded?.served;
+    return Object.freeze({
+      name: entry.name,
+      state: entry.shown?.state ?? 'failed',
+      since: entry.shown?.since ?? new Date().toISOString(),
+      version: served?.version,
+      engine: served?.engine,
+      description: served?.compiled.manifest.description,
+      folderVersion: entry.folder?.version,
+      pinned: entry.pinnedOver !== undefined,
+      problems: Object.freeze([
+        ...(this.directoryProblem === undefined ? [] : [this.directoryProblem]),
+        ...entry.problems,
+        ...(served?.compiled.problems ?? []),
+      ]),
+    });
+  }
+}
+
+function newEntry(name: string): Entry {
+  return { name, problems: [] };
+}
+
+function unavailable(detail: string): VerdictError {
+  return new VerdictError('policy_set_unavailable', detail);
+}
+
+function sameEntries<K, V>(a: ReadonlyMap<K, V>, b: ReadonlyMap<K, V>): boolean {
+  return a.size === b.size && [...a].every(([key, value]) => b.has(key) && b.get(key) === value);
+}
+
+const keepsChanging: Problem = Object.freeze({
+  severity: 'error',
+  code: 'policy_set_changing',
+  message: 'the files of this set keep changing',
+  file: '.',
+  line: 1,
+  column: 1,
+  hint: 'write them elsewhere, then rename the folder or swap a link to it',
+});
+
+const loadFailed: Problem = Object.freeze({
+  severity: 'error',
+  code: 'load_failed',
+  message: 'the set could not be put into service; the log of the service says why',
+  file: '.',
+  line: 1,
+  column: 1,
+});

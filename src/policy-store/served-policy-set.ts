@@ -1,0 +1,22 @@
+import type { EngineDecision } from '../core/decision.js';
+import type { PolicySet } from '../core/engine/policy-set.js';
+import type { DecisionRequest } from '../core/request.js';
+import type { StockView } from '../stock-casbin/stock-view.js';
+
+export interface EvaluationOptions {
+  /** The clock of this decision, in milliseconds since the epoch. */
+  readonly now: number;
+  readonly explain: 'none' | 'brief' | 'full';
+}
+
+/** One version of a policy set, in service. Whoever holds it decides by it to the end, whatever is swapped meanwhile. */
+export interface ServedPolicySet {
+  readonly name: string;
+  readonly version: string;
+  /** Which engine evaluates it: Verdict's own, or stock Casbin in a thread of its own. */
+  readonly engine: 'verdict' | 'casbin';
+  readonly compiled: PolicySet;
+  /** The set as stock Casbin would run it; made when it is first asked for. */
+  stockView(): StockView;
+  evaluate(request: DecisionRequest, options: EvaluationOptions): EngineDecision | Promise<EngineDecision>;
+}

@@ -1,0 +1,94 @@
+import type { EngineDecision } from '../core/decision.js';
+import { ruleLine } from '../core/engine/report.js';
+import { answersOf } from '../core/engine/rule-answers.js';
+import { BindingError } from '../core/policy/binding.js';
+import { PolicyError, type Problem } from '../core/problem.js';
+import type { DecisionRequest } from '../core/request.js';
+import { type StockAnswer, StockCasbin } from './stock-casbin.js';
+import type { StockView } from './stock-view.js';
+
+/** How long a version that was replaced still answers those who began with it, in milliseconds. */
+const GRACE_MS = 30_000;
+const KEY = 'set';
+
+/** A policy set with `engine: casbin` in its manifest: evaluated by stock Casbin, in a thread of its own. */
+export class StockPolicySet {
+  private readonly stock = new StockCasbin();
+
+  private constructor(private readonly view: StockView) {}
+
+  /** @throws PolicyError when stock Casbin cannot run the set, with all reasons that are known beforehand */
+  static async load(view: StockView): Promise<StockPolicySet> {
+    if (view.obstacles.length > 0) throw new PolicyError(view.obstacles.map(unsupported));
+    const set = new StockPolicySet(view);
+    try {
+      await set.stock.load(view.stockSet(KEY));
+    } catch (error) {
+      await set.stop();
+      throw new PolicyError([unsupported(`stock Casbin does not load this set: ${(error as Error).message}`)]);
+    }
+    return set;
+  }
+
+  /** Never rejects: what stock Casbin cannot answer in time, or at all, is a deny. */
+  async evaluate(request: DecisionRequest): Promise<EngineDecision> {
+    const values = this.view.bind(request);
+    if (values instanceof BindingError) return failed(values.code, values.message);
+    const answer = await this.stock.enforce(KEY, values);
+    return answer.kind === 'failure' ? failed(answer.code, answer.message) : this.explain(answer);
+  }
+
+  /** Ends the thread when those who resolved this version before it was replaced have had time to ask it. */
+  retire(): void {
+    setTimeout(() => void this.stop(), GRACE_MS).unref();
+  }
+
+  stop(): Promise<void> {
+    return this.stock.stop();
+  }
+
+  private explain({ allowed, rule: columns, effect }: Extract<StockAnswer, { kind: 'answer' }>): EngineDecision {
+    const decision = allowed ? 'allow' : 'deny';
+    const combination = this.view.combination;
+    const readsRules = combination?.readsRules === true && combination.rules.length > 0;
+    // Where no rule was read, stock Casbin names the first one all the same.
+    const named = readsRules && columns.length > 0 && (allowed || effect === 'deny');
+    const rule = named ? this.view.ruleOf(columns) : undefined;
+    if (!named) {
+      const byDefault = allowed && combination?.effect === 'deny_override';
+      const code = byDefault ? 'allowed_by_default' : allowed ? 'rule_allowed' : 'no_matching_rule';
+      return { decision, reason: { code }, obligations: [], errors: [] };
+    }
+    const code = allowed ? 'rule_allowed' : 'rule_denied';
+    if (rule === undefined) {
+      const type = this.view.compiled.manifest.definitions.p;
+      return { decision, reason: { code, rule: [type, ...columns] }, obligations: [], errors: [] };
+    }
+    const { message, obligations, advice } = answersOf(rule);
+    const { file, line } = rule.source;
+    return {
+      decision,
+      reason: { code, rule: ruleLine(rule), file, line, ...(message !== undefined && { message }) },
+      obligations,
+      ...(advice.length > 0 && { advice }),
+      errors: [],
+    };
+  }
+}
+
+function failed(code: string, message: string): EngineDecision {
+  const reason = code === 'domain_conflict' ? 'domain_conflict' : 'evaluation_error';
+  return { decision: 'deny', reason: { code: reason }, obligations: [], errors: [{ code, message }] };
+}
+
+function unsupported(message: string): Problem {
+  return {
+    severity: 'error',
+    code: 'unsupported_by_stock_casbin',
+    message,
+    file: 'policy-set.yaml',
+    line: 1,
+    column: 1,
+    hint: 'leave out "engine: casbin", or change what stock Casbin cannot do',
+  };
+}

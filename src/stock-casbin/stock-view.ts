@@ -1,0 +1,165 @@
+/** A policy set as stock Casbin would run it: its texts, its request values, and what stock Casbin lacks for it. */
+import { bindValues } from '../core/engine/decide.js';
+import { type Expression, walk } from '../core/matcher/ast.js';
+import { EntityAttributes } from '../core/matcher/entity-attributes.js';
+import type { AttributeSource } from '../core/matcher/scope.js';
+import { BindingError } from '../core/policy/binding.js';
+import { type Combination, conditionColumns, isCombination } from '../core/policy/combination.js';
+import type { CompiledPolicySet } from '../core/policy/compile.js';
+import type { Rule } from '../core/policy/rule-table.js';
+import type { DecisionRequest, Json, JsonObject } from '../core/request.js';
+import type { RoleMatching, StockSet } from './messages.js';
+
+/** Texts of the files that stock Casbin reads. */
+export interface StockTexts {
+  readonly model: string;
+  /** In the order in which they are read. */
+  readonly rules: readonly string[];
+}
+
+/** Registered in every enforcer of the `casbin` package. */
+const stockFunctions: ReadonlySet<string> = new Set([
+  'eval',
+  'globMatch',
+  'ipMatch',
+  'keyGet',
+  'keyGet2',
+  'keyMatch',
+  'keyMatch2',
+  'keyMatch3',
+  'keyMatch4',
+  'keyMatch5',
+  'regexMatch',
+]);
+
+export class StockView {
+  /** Why stock Casbin cannot run this set; empty if nothing is in the way. */
+  readonly obstacles: readonly string[];
+  /** The matcher and every condition that `eval()` may be given. */
+  readonly expressions: readonly Expression[];
+  readonly combination: Combination | undefined;
+  private readonly readsAttributes: ReadonlySet<string>;
+  private rulesByText: ReadonlyMap<string, Rule> | undefined;
+
+  constructor(
+    readonly compiled: CompiledPolicySet,
+    private readonly texts: StockTexts,
+  ) {
+    this.combination = isCombination(compiled.main) ? compiled.main : undefined;
+    this.expressions = this.combination === undefined ? [] : expressionsOf(this.combination);
+    const attributes = new Set<string>();
+    const calls = new Set<string>();
+    for (const expression of this.expressions) {
+      walk(expression, (part) => {
+        if (part.kind === 'attribute') attributes.add(part.name);
+        if (part.kind === 'call') calls.add(part.name);
+      });
+    }
+    this.readsAttributes = attributes;
+    this.obstacles = this.findObstacles(calls);
+  }
+
+  stockSet(key: string): StockSet {
+    const { definitions, roleMatching } = this.compiled.manifest;
+    const matching: RoleMatching[] = [];
+    for (const [definition, { names, domains }] of roleMatching) {
+      if (names !== undefined) matching.push({ definition, of: 'names', function: names });
+      if (domains !== undefined) matching.push({ definition, of: 'domains', function: domains });
+    }
+    const withoutMark = (text: string) => text.replace(/^\uFEFF/, '');
+    return {
+      key,
+      model: withoutMark(this.texts.model),
+      rules: this.texts.rules.map(withoutMark).join('\n'),
+      definitions,
+      roleMatching: matching,
+    };
+  }
+
+  /**
+   * The request's values in the order of the request definition: of a token whose attributes are read the entity with
+   * all of them, of any other its value.
+   */
+  bind(request: DecisionRequest): readonly (Json | undefined)[] | BindingError {
+    const { combination } = this;
+    const bound = bindValues(this.compiled, request);
+    if (bound instanceof BindingError || combination === undefined) return bound instanceof BindingError ? bound : [];
+    const values: (Json | undefined)[] = [];
+    for (const [index, { token, readAsValue }] of combination.tokens.entries()) {
+      const value = this.readsAttributes.has(`${combination.request.key}_${token}`)
+        ? wholeOf(bound.sources[index])
+        : bound.values[index];
+      // Stock Casbin would compare what is missing with undefined, and find it equal to what else is missing.
+      if (value === undefined && readAsValue) {
+        return new BindingError('missing_binding', `the request has no r.${token}`);
+      }
+      values.push(value);
+    }
+    return values;
+  }
+
+  /** The rule that stock Casbin names by its columns. It trims them, so the comparison does too. */
+  ruleOf(columns: readonly string[]): Rule | undefined {
+    if (this.rulesByText === undefined) {
+      const rules = new Map<string, Rule>();
+      for (const rule of this.combination?.rules ?? []) {
+        const text = textOfColumns(rule.fields);
+        if (!rules.has(text)) rules.set(text, rule);
+      }
+      this.rulesByText = rules;
+    }
+    return this.rulesByText.get(textOfColumns(columns));
+  }
+
+  private findObstacles(calls: ReadonlySet<string>): readonly string[] {
+    const { combination, compiled } = this;
+    if (combination === undefined) return ['its definitions cannot be evaluated'];
+    const obstacles: string[] = [];
+    for (const name of calls) {
+      if (!stockFunctions.has(name) && !compiled.model.roles.has(name)) {
+        obstacles.push(`stock Casbin has no function ${name}`);
+      }
+    }
+    for (const { token, readAsValue } of combination.tokens) {
+      if (readAsValue && this.readsAttributes.has(`${combination.request.key}_${token}`)) {
+        obstacles.push(`r.${token} is read both as a value and by its attributes; in stock Casbin it is one of them`);
+      }
+    }
+    for (const { key, conditionColumns } of compiled.model.roles.values()) {
+      if (conditionColumns > 0) obstacles.push(`stock Casbin has no conditional roles, as ${key} are`);
+    }
+    return Object.freeze(obstacles);
+  }
+}
+
+export function textOfColumns(columns: readonly string[]): string {
+  return columns.map((column) => column.trim()).join('\0');
+}
+
+function expressionsOf(combination: Combination): readonly Expression[] {
+  const expressions = [combination.program.expression];
+  const seen = new Set<string>();
+  for (const column of conditionColumns(combination.program.expression, combination.policy)) {
+    for (const { fields } of combination.rules) {
+      const text = fields[column] ?? '';
+      if (seen.has(text)) continue;
+      seen.add(text);
+      const condition = combination.conditions.find(text);
+      if (condition.run !== undefined) expressions.push(condition.expression);
+    }
+  }
+  return expressions;
+}
+
+/** An entity as one object, so that `r.sub.id`, `r.sub.x` and `r.sub.attributes.x` read the same as in Verdict. */
+function wholeOf(source: AttributeSource): Json | undefined {
+  if (!(source instanceof EntityAttributes)) return source;
+  const attributes = source.all();
+  const whole: JsonObject = { properties: attributes, attributes, ...attributes };
+  for (const name of ['type', 'id', 'name']) {
+    const own = source.get(name);
+    if (own === undefined) delete whole[name];
+    else whole[name] = own;
+  }
+  return whole;
+}

@@ -1,0 +1,140 @@
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { SqliteConnection } from '../../src/decision-log/sqlite-connection.js';
+import { gitCommitOf } from '../../src/policy-store/git-commit.js';
+import { PolicyArchive } from '../../src/policy-store/policy-archive.js';
+import { type PolicySetFiles, versionOf } from '../../src/policy-store/policy-set-files.js';
+import { aclModel, temporaryDirectory, writeTree } from './folders.js';
+
+const open: { close(): Promise<void> }[] = [];
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((archive) => archive.close()));
+});
+
+async function archiveAt(path: string): Promise<PolicyArchive> {
+  const archive = await PolicyArchive.open(path);
+  open.push(archive);
+  return archive;
+}
+
+const newFile = () => join(temporaryDirectory(), 'verdict.sqlite');
+
+function set(rules: string, name = 'acl'): PolicySetFiles {
+  const file = (path: string, text: string) => ({ path, bytes: Buffer.from(text) });
+  return { name, files: [file('model.conf', aclModel), file('rules.csv', rules), file('tests/a.yaml', '[]')] };
+}
+
+describe('the archive of policy versions', () => {
+  it('gives back the files of a version, byte by byte, without its tests', async () => {
+    const path = newFile();
+    const kept = set('p, älice, data1, read\r\n');
+    const version = versionOf(kept.files);
+    const first = await archiveAt(path);
+    await first.keep(kept, 1_000, 'c0ffee');
+    const again = await archiveAt(path);
+    const files = await again.files('acl', version);
+    expect(files?.files.map(({ path, bytes }) => [path, Buffer.from(bytes).toString()])).toEqual([
+      ['model.conf', aclModel],
+      ['rules.csv', 'p, älice, data1, read\r\n'],
+    ]);
+    expect(await again.version('acl', version)).toMatchObject({
+      version,
+      gitCommit: 'c0ffee',
+      firstServed: '1970-01-01T00:00:01.000Z',
+      files: [
+        { path: 'model.conf', size: aclModel.length },
+        { path: 'rules.csv', size: 24 },
+      ],
+    });
+    expect(await again.files('acl', 'sha256:00')).toBeUndefined();
+    expect(await again.files('other', version)).toBeUndefined();
+  });
+
+  it('keeps a content once, however many versions and sets have it', async () => {
+    const path = newFile();
+    const archive = await archiveAt(path);
+    for (const rules of ['a', 'b', 'a']) await archive.keep(set(rules), 1);
+    await archive.keep(set('a', 'other'), 1);
+    const connection = await SqliteConnection.open({ path, busyTimeoutMs: 1_000 });
+    open.push(connection);
+    expect(await connection.query('SELECT count(*) AS n FROM policy_file')).toEqual([{ n: 3 }]);
+    expect(await connection.query('SELECT count(*) AS n FROM policy_version')).toEqual([{ n: 3 }]);
+  });
+
+  it('lists versions page by page, newest first', async () => {
+    const archive = await archiveAt(newFile());
+    const versions: string[] = [];
+    for (let i = 0; i < 5; i++) {
+      const kept = set(`# ${i}`);
+      await archive.keep(kept, Math.floor(i / 2));
+      versions.unshift(versionOf(kept.files));
+    }
+    const seen: string[] = [];
+    for (let after: string | undefined; ; after = seen.at(-1)) {
+      const page = await archive.versions('acl', 2, after);
+      if (page.length === 0) break;
+      seen.push(...page.map(({ version }) => version));
+    }
+    expect(seen).toHaveLength(5);
+    expect(new Set(seen)).toEqual(new Set(versions));
+    expect(seen[0]).toBe(versions[0]);
+  });
+
+  it('remembers what served and what was pinned, until the set is removed', async () => {
+    const path = newFile();
+    const archive = await archiveAt(path);
+    await archive.setState({ name: 'acl', version: 'v1' }, 9);
+    await archive.setState({ name: 'rbac', version: 'v1', pinnedOver: 'v2' }, 9);
+    await archive.setState({ name: 'acl', version: 'v3' }, 9);
+    expect(await (await archiveAt(path)).states()).toEqual([
+      { name: 'acl', version: 'v3' },
+      { name: 'rbac', version: 'v1', pinnedOver: 'v2' },
+    ]);
+    await archive.setRemoved('rbac', 5);
+    expect(await archive.states()).toEqual([{ name: 'acl', version: 'v3' }]);
+    await archive.setState({ name: 'rbac', version: 'v2' }, 9);
+    expect(await archive.states()).toContainEqual({ name: 'rbac', version: 'v2' });
+  });
+
+  it('does not give back what is not what it kept', async () => {
+    const path = newFile();
+    const archive = await archiveAt(path);
+    const kept = set('p, alice, data1, read');
+    await archive.keep(kept, 1);
+    const connection = await SqliteConnection.open({ path, busyTimeoutMs: 1_000 });
+    open.push(connection);
+    await connection.query("UPDATE policy_version SET files = replace(files, 'rules.csv', 'ruled.csv')");
+    await expect(archive.files('acl', versionOf(kept.files))).rejects.toThrow('damaged');
+    await connection.query('DELETE FROM policy_file');
+    await expect(archive.files('acl', versionOf(kept.files))).rejects.toThrow('no content');
+  });
+});
+
+describe('the commit of a folder', () => {
+  it('is the one checked out, in a work tree, a linked one, with packed references, on a branch or not', async () => {
+    const root = temporaryDirectory();
+    const git = (at: string, ...args: string[]) =>
+      execFileSync('git', ['-C', at, '-c', 'user.name=t', '-c', 'user.email=t@example.org', ...args], {
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'ignore'],
+      }).trim();
+    const tree = join(root, 'tree');
+    await writeTree(tree, { 'policies/acl/model.conf': aclModel });
+    const folder = join(tree, 'policies/acl');
+    expect(await gitCommitOf(folder)).toBeUndefined();
+    git(tree, 'init', '-q', '-b', 'main');
+    expect(await gitCommitOf(folder)).toBeUndefined();
+    git(tree, 'add', '.');
+    git(tree, 'commit', '-qm', 'one');
+    const commit = git(tree, 'rev-parse', 'HEAD');
+    expect(await gitCommitOf(folder)).toBe(commit);
+    git(tree, 'worktree', 'add', '-q', join(root, 'linked'), '-b', 'other');
+    expect(await gitCommitOf(join(root, 'linked/policies'))).toBe(commit);
+    git(tree, 'pack-refs', '--all');
+    expect(await gitCommitOf(folder)).toBe(commit);
+    git(tree, 'checkout', '-q', '--detach');
+    expect(await gitCommitOf(folder)).toBe(commit);
+  });
+});

@@ -1,0 +1,140 @@
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { VerdictError } from '../../src/core/errors.js';
+import type { PolicyStore } from '../../src/policy-store/policy-store.js';
+import { aclModel, temporaryDirectory, writeTree } from './folders.js';
+import { brief, newStore, startedStore } from './store.js';
+
+const rule = (subject: string) => `p, ${subject}, data1, read\n`;
+const set = (name: string, rules = rule('alice')) => ({
+  [`${name}/model.conf`]: aclModel,
+  [`${name}/rules.csv`]: rules,
+});
+
+async function directory(files: Record<string, string>): Promise<string> {
+  const root = temporaryDirectory();
+  await writeTree(root, files);
+  return root;
+}
+
+function errorOf(store: PolicyStore, name?: string): string {
+  try {
+    store.resolve(name);
+    return 'none';
+  } catch (error) {
+    if (!(error instanceof VerdictError)) throw error;
+    return `${error.code}: ${error.detail}`;
+  }
+}
+
+async function allowed(store: PolicyStore, subject: string, name?: string): Promise<boolean> {
+  const request = { subject: { id: subject }, action: { name: 'read' }, resource: { id: 'data1' } };
+  const { decision } = await store.resolve(name).evaluate(request, { now: Date.now(), explain: 'brief' });
+  return decision === 'allow';
+}
+
+describe('a policy store', () => {
+  it('serves every set of its directory, each with its version', async () => {
+    const { store } = await startedStore(await directory({ ...set('a'), ...set('b', rule('bob')) }));
+    expect(store.statuses().map(brief)).toEqual(['a active', 'b active']);
+    expect(await allowed(store, 'alice', 'a')).toBe(true);
+    expect(await allowed(store, 'alice', 'b')).toBe(false);
+    const { name, version, engine, compiled } = store.resolve('b');
+    expect({ name, engine }).toEqual({ name: 'b', engine: 'verdict' });
+    expect(version).toMatch(/^sha256:[0-9a-f]{64}$/);
+    expect(compiled.version).toBe(version);
+    expect(store.status('b')).toMatchObject({ version, folderVersion: version, pinned: false, engine: 'verdict' });
+  });
+
+  it('reads manifest and entities, and takes the version over both', async () => {
+    const root = await directory({
+      ...set('acl', 'p, user:alice, data1, read\n'),
+      'acl/policy-set.yaml': 'description: who reads what\nrequest:\n  sub: "${subject.type}:${subject.id}"\n',
+      'acl/entities.yaml': '- { type: user, id: alice }\n',
+    });
+    const { store } = await startedStore(root);
+    expect(await allowed(store, 'alice')).toBe(true);
+    expect(store.status('acl').description).toBe('who reads what');
+    expect(store.resolve().compiled.version).toBe(store.resolve().version);
+  });
+
+  it('says of each broken set what is wrong with it and where, and serves the others', async () => {
+    const root = await directory({
+      ...set('good'),
+      ...set('short', 'p, alice, data1, read\np, bob, data1\nq, x\n'),
+      'bare/model.conf': '',
+      'binary/model.conf': aclModel,
+      'binary/rules.csv': 'p, a\0b, x, y',
+    });
+    const { store, log } = await startedStore(root);
+    const shown = store.statuses().map(brief);
+    expect(shown[1]).toBe('binary failed [rules.csv:1 binary_file]');
+    expect(shown[2]).toBe('good active');
+    expect(shown[3]).toMatch(/^short failed \[rules\.csv:2 \w+, rules\.csv:3 \w+\]$/);
+    expect(shown[0]).toMatch(/^bare failed \[model\.conf:/);
+    expect(errorOf(store, 'short')).toBe('policy_set_unavailable: the policy set "short" could not be loaded');
+    expect(await allowed(store, 'alice', 'good')).toBe(true);
+    expect(log.filter(({ level }) => level === 'error').map(({ details }) => details)).toHaveLength(3);
+  });
+
+  it('takes the set named "default" for requests that name none, else the only one, else what it is told', async () => {
+    const named = await startedStore(await directory({ ...set('a'), ...set('default') }));
+    expect(named.store.resolve().name).toBe('default');
+    const only = await startedStore(await directory(set('a')));
+    expect(only.store.resolve().name).toBe('a');
+    const root = await directory({ ...set('a'), ...set('b') });
+    const none = await startedStore(root);
+    expect(errorOf(none.store)).toBe('no_policy_set: policySet must be one of: a, b');
+    const told = await startedStore(root, { defaultPolicySet: 'b' });
+    expect(told.store.resolve().name).toBe('b');
+    const wrong = await startedStore(root, { defaultPolicySet: 'c' });
+    expect(errorOf(wrong.store)).toBe('policy_set_not_found: there is no policy set "c"');
+  });
+
+  it('does not fall back from a broken default to another set', async () => {
+    const { store } = await startedStore(await directory({ ...set('a'), ...set('default', 'nonsense') }));
+    expect(errorOf(store)).toMatch(/^policy_set_unavailable/);
+  });
+
+  it('starts without anything to serve when the directory is missing or empty, and says so', async () => {
+    const root = temporaryDirectory();
+    await mkdir(join(root, 'empty'));
+    for (const [path, code] of [
+      ['missing', 'policy_dir_missing'],
+      ['empty', 'policy_dir_empty'],
+    ] as const) {
+      const { store } = await startedStore(join(root, path));
+      expect(store.problem?.code).toBe(code);
+      expect(store.statuses()).toEqual([]);
+      expect(errorOf(store)).toMatch(/^policy_set_unavailable/);
+      expect(errorOf(store, 'a')).toMatch(/^policy_set_unavailable/);
+    }
+  });
+
+  it('tells a set that is not there from one that cannot be served', async () => {
+    const { store } = await startedStore(await directory(set('a')));
+    for (const name of ['b', '', '__proto__', 'constructor', 'toString']) {
+      expect(errorOf(store, name)).toBe(`policy_set_not_found: there is no policy set "${name}"`);
+    }
+    expect(() => store.status('b')).toThrow(VerdictError);
+    await expect(store.reload('b')).rejects.toThrow('no policy set');
+    await expect(store.rollback('a', 'sha256:00')).rejects.toMatchObject({ code: 'policy_version_not_found' });
+  });
+
+  it('shows warnings of a set that it serves', async () => {
+    const { store } = await startedStore(await directory(set('a', rule('alice') + rule('alice'))));
+    expect(store.statuses().map(brief)[0]).toMatch(/^a active \[rules\.csv:2 \w+\]$/);
+  });
+
+  it('can be stopped at any time', async () => {
+    const root = await directory(set('a'));
+    const { store } = newStore(root);
+    const starting = store.start();
+    await writeFile(join(root, 'a/rules.csv'), rule('bob'));
+    await starting;
+    await rm(join(root, 'a'), { recursive: true });
+    await store.stop();
+    await store.stop();
+  });
+});

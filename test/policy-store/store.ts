@@ -1,0 +1,68 @@
+import { afterEach } from 'vitest';
+import { PolicyArchive } from '../../src/policy-store/policy-archive.js';
+import type { PolicySetStatus } from '../../src/policy-store/policy-set-status.js';
+import { type LoadEvent, PolicyStore, type PolicyStoreOptions } from '../../src/policy-store/policy-store.js';
+
+export interface LogLine {
+  readonly level: string;
+  readonly message: string;
+  readonly details: object;
+}
+
+export interface TestStore {
+  readonly store: PolicyStore;
+  readonly log: readonly LogLine[];
+  readonly events: readonly LoadEvent[];
+}
+
+const running: { stop(): Promise<void> }[] = [];
+
+afterEach(async () => {
+  for (const started of running.splice(0).reverse()) await started.stop();
+});
+
+/** A store that looks often and settles soon; it is stopped after the test. */
+export function newStore(directory: string, options: Partial<PolicyStoreOptions> = {}): TestStore {
+  const log: LogLine[] = [];
+  const events: LoadEvent[] = [];
+  const write = (level: string) => (details: object, message: string) => void log.push({ level, message, details });
+  const store = new PolicyStore({
+    directory,
+    log: { info: write('info'), warn: write('warn'), error: write('error') },
+    onLoad: (event) => events.push(event),
+    pollMs: 50,
+    settleMs: 20,
+    ...options,
+  });
+  running.push(store);
+  return { store, log, events };
+}
+
+export async function startedStore(directory: string, options: Partial<PolicyStoreOptions> = {}): Promise<TestStore> {
+  const made = newStore(directory, options);
+  await made.store.start();
+  return made;
+}
+
+export async function openArchive(path: string): Promise<PolicyArchive> {
+  const archive = await PolicyArchive.open(path);
+  running.push({ stop: () => archive.close() });
+  return archive;
+}
+
+/** Waits until something holds, looking often; fails with what was seen last. */
+export async function until<T>(see: () => T, holds: (seen: T) => boolean, withinMs = 5_000): Promise<T> {
+  const end = performance.now() + withinMs;
+  for (;;) {
+    const seen = see();
+    if (holds(seen)) return seen;
+    if (performance.now() > end) throw new Error(`still ${JSON.stringify(seen)}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** What a status says, in short: `acl active`, `acl stale [rules.csv:1 unknown_ptype]`. */
+export function brief(status: PolicySetStatus): string {
+  const problems = status.problems.map(({ file, line, code }) => `${file}:${line} ${code}`);
+  return `${status.name} ${status.state}${problems.length > 0 ? ` [${problems.join(', ')}]` : ''}`;
+}
