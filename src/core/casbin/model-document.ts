@@ -42,8 +42,8 @@ const sectionNames: Readonly<Record<Section, string>> = {
 const sections = Object.keys(sectionNames) as Section[];
 const requiredSections: ReadonlySet<Section> = new Set(['r', 'p', 'e', 'm']);
 
-/** Go reads the file through a buffer of this size and takes what does not fit for the next line. */
-const maximumLineBytes = 4096;
+/** Go reads lines through a buffer of 4 KiB, line feed included, and takes what does not fit for the next line. */
+const maximumLineBytes = 4095;
 
 /**
  * Reads a model. Problems are reported, never thrown; reading goes on behind each of them, so that all are found.
