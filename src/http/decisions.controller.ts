@@ -1,0 +1,29 @@
+import { Controller, Get, Param, Query } from '@nestjs/common';
+import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { VerdictError } from '../core/errors.js';
+import { DecisionLog } from '../decision-log/decision-log.js';
+import { DecisionQuery } from '../decision-log/decision-query.js';
+import type { DecisionRecord } from '../decision-log/decision-record.js';
+import type { DecisionPage } from '../decision-log/decision-search.js';
+import { queryPipe } from './query-pipe.js';
+
+/** What was decided, and why. */
+@ApiTags('decisions')
+@Controller('v1/decisions')
+export class DecisionsController {
+  constructor(private readonly log: DecisionLog) {}
+
+  @Get()
+  @ApiOperation({ summary: 'Decisions, newest first; pass nextCursor as cursor for the page after.' })
+  search(@Query(queryPipe) filters: DecisionQuery): Promise<DecisionPage> {
+    return this.log.search(filters);
+  }
+
+  @Get(':id')
+  @ApiOperation({ summary: 'One decision by its id' })
+  async find(@Param('id') id: string): Promise<DecisionRecord> {
+    const record = await this.log.find(id);
+    if (record === undefined) throw new VerdictError('decision_not_found', `There is no decision "${id}".`);
+    return record;
+  }
+}

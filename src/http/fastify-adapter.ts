@@ -1,0 +1,97 @@
+/** The HTTP server below Nest: limits, time-outs, strict bodies, request ids; all of it before any route. */
+import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
+import { type FastifyHttpOptions, type FastifyInstance, LogController } from 'fastify';
+import type { Logger } from 'pino';
+import { VerdictError } from '../core/errors.js';
+import { asVerdictError, PROBLEM_TYPE, problemOf, sendProblem } from './problem.js';
+import { REQUEST_ID_HEADER, requestIdOf } from './request-ids.js';
+import type { RequestLimits } from './request-rules.js';
+import { parseStrictJson } from './strict-json.js';
+
+export interface HttpLimits extends RequestLimits {
+  readonly bodyBytes: number;
+  readonly batchBytes: number;
+}
+
+/** Levels of a body above its deepest attributes: body, `requests`, item, subject. */
+const LEVELS_ABOVE_ATTRIBUTES = 4;
+
+const HEADERS_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 30_000;
+/** Longer than load balancers keep their side open (60 s is common), so that the end is theirs and no request meets it. */
+const KEEP_ALIVE_MS = 72_000;
+const MAX_HEADER_BYTES = 16 * 1024;
+
+export function createFastifyAdapter(limits: HttpLimits, logger: Logger): FastifyAdapter {
+  const logsRequests = logger.isLevelEnabled('debug');
+  const options: FastifyHttpOptions<Server> = {
+    loggerInstance: logger,
+    // A line and a child logger per request would cost more than the decision, and the decision log already has them.
+    logController: new LogController({ disableRequestLogging: !logsRequests }),
+    childLoggerFactory: (parent, bindings) => (logsRequests ? parent.child(bindings) : parent),
+    genReqId: ({ headers }) => requestIdOf(headers),
+    bodyLimit: limits.bodyBytes,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    http: { headersTimeout: HEADERS_TIMEOUT_MS, maxHeaderSize: MAX_HEADER_BYTES },
+    routerOptions: { maxParamLength: limits.idLength },
+    // While it stops, a request on a connection that is still open is answered; then the connection is closed.
+    return503OnClosing: false,
+    forceCloseConnections: 'idle',
+    clientErrorHandler: answerMalformedHttp,
+    // What the router refuses before any hook or filter runs: an impossible escape in the path, a parameter too long.
+    frameworkErrors: (error, request, reply) => sendProblem(reply, asVerdictError(error), request.id),
+  };
+  // No middleware of Express's kind is used, and the plugin that runs it costs every request something.
+  const adapter = new FastifyAdapter({ ...options, skipMiddie: true });
+  const fastify = adapter.getInstance() as FastifyInstance;
+  fastify.addHook('onRequest', (request, reply, done) => {
+    reply.header(REQUEST_ID_HEADER, request.id);
+    done();
+  });
+  takeOnlyJson(fastify, limits.attributeDepth + LEVELS_ABOVE_ATTRIBUTES);
+  return adapter;
+}
+
+function takeOnlyJson(fastify: FastifyInstance, maxDepth: number): void {
+  fastify.removeAllContentTypeParsers();
+  fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
+    try {
+      done(null, parseStrictJson(body as Buffer, maxDepth));
+    } catch (error) {
+      done(error as VerdictError);
+    }
+  });
+  fastify.addContentTypeParser('*', (request, _payload, done) => {
+    const type = request.headers['content-type'];
+    done(
+      new VerdictError(
+        'malformed_request',
+        `The body must be application/json, ${type === undefined ? 'and no content type was given' : `not ${type}`}.`,
+      ),
+    );
+  });
+}
+
+/** Bytes that are not HTTP never reach a route; they get a problem document all the same. */
+function answerMalformedHttp(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const problem = problemOf(
+    new VerdictError(
+      'malformed_request',
+      error.code === 'HPE_HEADER_OVERFLOW'
+        ? 'The headers are too large.'
+        : 'The request is not HTTP/1.1, or came too slowly.',
+    ),
+    requestIdOf({}),
+  );
+  const body = JSON.stringify(problem);
+  socket.end(
+    `HTTP/1.1 400 Bad Request\r\nContent-Type: ${PROBLEM_TYPE}\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
+}

@@ -1,0 +1,142 @@
+/** Request classes compiled: class-validator's metadata → JSON Schema → a function, 0.4 µs where the pipe takes 25. */
+import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
+import { isRFC3339 } from 'class-validator';
+import { targetConstructorToSchema } from 'class-validator-jsonschema';
+import { type FieldError, VerdictError } from '../core/errors.js';
+import { faultInAttributes, type RequestLimits } from './request-rules.js';
+
+export type JsonSchema = Record<string, unknown>;
+type Shape = new () => object;
+
+/** More faults than this are not worth reading; a body can hold a hundred thousand. */
+const MAX_REPORTED = 20;
+
+/**
+ * The JSON Schema of each class by its name, for the classes to refer to each other by.
+ *
+ * @param unknownFields `refuse` on our own routes, so that a slip of the pen is an error; AuthZEN has them ignored
+ * @param refPrefix where the schemas will stand: `#/components/schemas/` in OpenAPI
+ */
+export function jsonSchemas(
+  shapes: readonly Shape[],
+  limits: RequestLimits,
+  { unknownFields, refPrefix }: { unknownFields: 'refuse' | 'ignore'; refPrefix: string },
+): Record<string, JsonSchema> {
+  const id = { type: 'string', maxLength: limits.idLength } as const;
+  const options = {
+    refPointerPrefix: refPrefix,
+    additionalConverters: {
+      isId: id,
+      isIdOr: (meta: { constraints: [Shape] }) => ({ anyOf: [id, { $ref: refPrefix + meta.constraints[0].name }] }),
+      isAttributes: { type: 'object', attributeDepth: limits.attributeDepth },
+      isBatch: { type: 'array', items: {}, maxItems: limits.batchItems },
+      isRFC3339: { type: 'string', format: 'date-time' },
+    },
+    // The package's types are OpenAPI 3.0's and know nothing of `attributeDepth`.
+  } as unknown as Parameters<typeof targetConstructorToSchema>[1];
+  return Object.fromEntries(
+    shapes.map((shape) => {
+      const schema = targetConstructorToSchema(shape, options) as JsonSchema;
+      return [shape.name, unknownFields === 'refuse' ? { ...schema, additionalProperties: false } : schema];
+    }),
+  );
+}
+
+/** Validates bodies against their classes. Nothing is coerced, removed or filled in. */
+export class Validation {
+  readonly #ajv = new Ajv({ allErrors: true, strict: true, strictTypes: false });
+
+  constructor(shapes: readonly Shape[], limits: RequestLimits, unknownFields: 'refuse' | 'ignore') {
+    this.#ajv.addKeyword({
+      keyword: 'attributeDepth',
+      type: 'object',
+      schemaType: 'number',
+      validate: validateAttributes,
+    });
+    this.#ajv.addFormat('date-time', isRFC3339);
+    const schemas = jsonSchemas(shapes, limits, { unknownFields, refPrefix: '' });
+    for (const [name, schema] of Object.entries(schemas)) this.#ajv.addSchema(schema, name);
+  }
+
+  of(shape: Shape): ValidateFunction {
+    return this.#ajv.getSchema(shape.name)!;
+  }
+}
+
+/** Ajv takes a keyword's own errors from the function that found them. */
+const validateAttributes = Object.assign(
+  function validate(depth: number, value: unknown): boolean {
+    const fault = faultInAttributes(value, depth);
+    validateAttributes.errors =
+      fault === undefined ? [] : [{ keyword: 'attributeDepth', message: fault, params: { depth } }];
+    return fault === undefined;
+  },
+  { errors: [] as Partial<ErrorObject>[] },
+);
+
+/** The refusal of a value that did not pass, every fault by its JSON pointer, in class-validator's words. */
+export function invalidRequest(errors: readonly ErrorObject[]): VerdictError {
+  const faults = readableErrors(errors);
+  const more = faults.length > MAX_REPORTED ? ` The first ${MAX_REPORTED} of ${faults.length} faults are listed.` : '';
+  return new VerdictError('invalid_request', `The request is not valid: ${faults[0]!.detail}.${more}`, {
+    errors: faults.slice(0, MAX_REPORTED),
+  });
+}
+
+/**
+ * A text or an object is `anyOf` in JSON Schema, and a value that is neither errs in both branches: of the branches
+ * only the one that the value meant is kept.
+ */
+function readableErrors(errors: readonly ErrorObject[]): FieldError[] {
+  const choices = errors.filter(({ keyword }) => keyword === 'anyOf').map(({ instancePath }) => instancePath);
+  const isChoice = (error: ErrorObject) => choices.includes(error.instancePath);
+  const specific = errors.filter(
+    (error) => error.keyword !== 'anyOf' && !(error.keyword === 'type' && isChoice(error)),
+  );
+  const unexplained = errors.filter(
+    (error) =>
+      error.keyword === 'anyOf' && !specific.some(({ instancePath }) => isAtOrBelow(instancePath, error.instancePath)),
+  );
+  return [...unexplained, ...specific].map(fieldError);
+}
+
+function isAtOrBelow(pointer: string, place: string): boolean {
+  return pointer === place || pointer.startsWith(`${place}/`);
+}
+
+function fieldError({ keyword, instancePath, params, message }: ErrorObject): FieldError {
+  const name =
+    instancePath === '' ? 'the body' : unescapePointer(instancePath.slice(instancePath.lastIndexOf('/') + 1));
+  const at = (detail: string, pointer = instancePath) => ({ pointer, detail });
+  switch (keyword) {
+    case 'required':
+      return at(`${params.missingProperty} is required`, below(instancePath, params.missingProperty));
+    case 'additionalProperties':
+      return at(
+        `property ${params.additionalProperty} should not exist`,
+        below(instancePath, params.additionalProperty),
+      );
+    case 'anyOf':
+      return at(`${name} must be a string or an object`);
+    case 'type':
+      return at(`${name} must be ${/^[aeiou]/.test(params.type) ? 'an' : 'a'} ${params.type}`);
+    case 'maxLength':
+      return at(`${name} must be shorter than or equal to ${params.limit} characters`);
+    case 'maxItems':
+      return at(`${name} must contain no more than ${params.limit} elements`);
+    case 'enum':
+      return at(`${name} must be one of the following values: ${params.allowedValues.join(', ')}`);
+    case 'format':
+      return at(`${name} must be a RFC 3339 time`);
+    default:
+      return at(`${name} ${message}`);
+  }
+}
+
+function below(pointer: string, name: string): string {
+  return `${pointer}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+}
+
+function unescapePointer(step: string): string {
+  return step.replaceAll('~1', '/').replaceAll('~0', '~');
+}

@@ -1,0 +1,30 @@
+import type { FastifyInstance } from 'fastify';
+import { VerdictError } from '../core/errors.js';
+
+/**
+ * Answers 405 with `Allow` where a path exists and the method does not; Fastify by itself says 404. Call `watchRoutes`
+ * before the first route and what it returns after the last.
+ */
+export function watchRoutes(fastify: FastifyInstance): () => void {
+  const methodsOf = new Map<string, Set<string>>();
+  fastify.addHook('onRoute', ({ url, method }) => {
+    const methods = methodsOf.get(url) ?? new Set();
+    for (const each of [method].flat()) methods.add(each);
+    methodsOf.set(url, methods);
+  });
+  return () => {
+    for (const [url, methods] of [...methodsOf]) {
+      const allowed = [...methods].sort().join(', ');
+      fastify.route({
+        url,
+        method: fastify.supportedMethods.filter((method) => !methods.has(method)),
+        // Before the body is read: whatever it holds, the method is what is wrong.
+        onRequest: (request, reply, done) => {
+          reply.header('allow', allowed);
+          done(new VerdictError('method_not_allowed', `${request.method} is not allowed here, only ${allowed}.`));
+        },
+        handler: () => undefined,
+      });
+    }
+  };
+}

@@ -1,0 +1,119 @@
+/** `/docs` and `/docs-json`: the schemas are the ones that requests are validated by. */
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
+import { type ErrorCode, errorTable } from '../core/errors.js';
+import { DecisionQuery } from '../decision-log/decision-query.js';
+import { DecisionAnswer } from '../pdp/decision-answer.js';
+import { decideShapes } from './decide-routes.js';
+import type { HttpLimits } from './fastify-adapter.js';
+import { type JsonSchema, jsonSchemas } from './json-schema.js';
+import { PROBLEM_TYPE, Problem } from './problem.js';
+
+const REF = '#/components/schemas/';
+
+export function openApiDocument(app: NestFastifyApplication, limits: HttpLimits, version: string): OpenAPIObject {
+  const base = new DocumentBuilder()
+    .setOpenAPIVersion('3.1.0')
+    .setTitle('Verdict')
+    .setDescription('A policy decision point: Casbin models decide, every decision is recorded.')
+    .setVersion(version)
+    .build();
+  const document = SwaggerModule.createDocument(app, base);
+  const requests = jsonSchemas(decideShapes, limits, { unknownFields: 'refuse', refPrefix: REF });
+  const answers = jsonSchemas([DecisionAnswer, Problem], limits, { unknownFields: 'ignore', refPrefix: REF });
+  const decisions = document.paths['/v1/decisions']?.get;
+  if (decisions !== undefined) decisions.parameters = queryParameters(DecisionQuery, limits);
+  return {
+    ...document,
+    // The decide routes are Fastify's own, so Nest does not know them.
+    paths: { ...decidePaths(), ...document.paths },
+    components: { ...document.components, schemas: { ...document.components?.schemas, ...requests, ...answers } },
+  } as OpenAPIObject;
+}
+
+/** Swagger UI from this machine: no content delivery network, no validator of others. */
+export function serveDocs(app: NestFastifyApplication, document: () => OpenAPIObject): void {
+  SwaggerModule.setup('docs', app, document, {
+    jsonDocumentUrl: 'docs-json',
+    raw: ['json'],
+    customSiteTitle: 'Verdict',
+    swaggerOptions: { validatorUrl: 'none' },
+  });
+}
+
+function decidePaths(): Record<string, unknown> {
+  const decide = (operationId: string) => ({
+    operationId,
+    tags: ['decide'],
+    summary: 'May this subject do this action on this resource?',
+    requestBody: jsonBody({ $ref: `${REF}DecideRequest` }),
+    responses: {
+      200: {
+        description: 'Allowed or denied: only `allowed: true` may go forward.',
+        ...jsonContent({ $ref: `${REF}DecisionAnswer` }),
+      },
+      ...problems('malformed_request', 'policy_set_not_found', 'payload_too_large', 'policy_set_unavailable'),
+    },
+  });
+  const batchAnswer = {
+    type: 'object',
+    properties: {
+      decisions: {
+        type: 'array',
+        items: {
+          anyOf: [
+            { $ref: `${REF}DecisionAnswer` },
+            { type: 'object', properties: { problem: { $ref: `${REF}Problem` } }, required: ['problem'] },
+          ],
+        },
+      },
+    },
+    required: ['decisions'],
+  };
+  return {
+    '/v1/decide': { post: decide('decide') },
+    '/decide': { post: { ...decide('decideUnversioned'), summary: 'The same as /v1/decide' } },
+    '/v1/decide/batch': {
+      post: {
+        operationId: 'decideBatch',
+        tags: ['decide'],
+        summary: 'Many questions, answered in their order from one version of each policy set',
+        requestBody: jsonBody({ $ref: `${REF}DecideBatchRequest` }),
+        responses: {
+          200: { description: 'A decision or a problem for each request.', ...jsonContent(batchAnswer) },
+          ...problems('malformed_request', 'payload_too_large', 'decision_log_unavailable'),
+        },
+      },
+    },
+  };
+}
+
+function queryParameters(shape: new () => object, limits: HttpLimits): [] {
+  const schema = jsonSchemas([shape], limits, { unknownFields: 'ignore', refPrefix: REF })[shape.name] as {
+    properties: Record<string, JsonSchema>;
+  };
+  const parameters = Object.entries(schema.properties).map(([name, property]) => ({
+    name,
+    in: 'query',
+    schema: property,
+  }));
+  // @nestjs/swagger types schemas as OpenAPI 3.0's; these are JSON Schema, as 3.1 has them.
+  return parameters as unknown as [];
+}
+
+function problems(...codes: ErrorCode[]): Record<number, unknown> {
+  return Object.fromEntries(
+    codes.map((code) => {
+      const { status, title } = errorTable[code];
+      return [status, { description: title, content: { [PROBLEM_TYPE]: { schema: { $ref: `${REF}Problem` } } } }];
+    }),
+  );
+}
+
+function jsonBody(schema: JsonSchema) {
+  return { required: true, ...jsonContent(schema) };
+}
+
+function jsonContent(schema: JsonSchema) {
+  return { content: { 'application/json': { schema } } };
+}

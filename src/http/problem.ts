@@ -1,0 +1,114 @@
+/** Errors as the caller sees them: RFC 9457 problem details. The operator finds the rest in the log, by the request id. */
+import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
+import { IsArray, IsInt, IsOptional, IsString } from 'class-validator';
+import { JSONSchema } from 'class-validator-jsonschema';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import { type ErrorCode, errorTable, type FieldError, VerdictError } from '../core/errors.js';
+import { REQUEST_ID_HEADER } from './request-ids.js';
+
+export const PROBLEM_TYPE = 'application/problem+json';
+
+@JSONSchema({ description: 'What went wrong (RFC 9457).' })
+export class Problem {
+  @IsString()
+  @JSONSchema({ description: '`urn:verdict:problem:` and the code', examples: ['urn:verdict:problem:invalid_request'] })
+  readonly type!: string;
+
+  @IsString()
+  readonly title!: string;
+
+  @IsInt()
+  readonly status!: number;
+
+  @IsString()
+  readonly detail!: string;
+
+  @IsString()
+  @JSONSchema({ description: 'This occurrence: `urn:verdict:request:` and the request id, which the log has too.' })
+  readonly instance!: string;
+
+  @IsOptional()
+  @IsArray()
+  @JSONSchema({
+    description: 'Each fault by its JSON pointer.',
+    items: {
+      type: 'object',
+      properties: { pointer: { type: 'string' }, detail: { type: 'string' } },
+      required: ['pointer', 'detail'],
+    },
+  })
+  readonly errors?: readonly FieldError[];
+}
+
+export function problemOf(error: VerdictError, requestId: string): Problem {
+  const { status, title } = errorTable[error.code];
+  return {
+    type: `urn:verdict:problem:${error.code}`,
+    title,
+    status,
+    detail: error.detail,
+    instance: `urn:verdict:request:${encodeURIComponent(requestId)}`,
+    ...(error.extra.errors !== undefined && { errors: error.extra.errors }),
+  };
+}
+
+/** The one place where errors of all routes, and of the frameworks below them, become responses. */
+@Catch()
+export class ProblemFilter implements ExceptionFilter {
+  constructor(private readonly logger: Logger) {}
+
+  catch(thrown: unknown, host: ArgumentsHost): void {
+    const request = host.switchToHttp().getRequest<FastifyRequest>();
+    const reply = host.switchToHttp().getResponse<FastifyReply>();
+    const error = asVerdictError(thrown);
+    if (error.status >= 500) {
+      this.logger.error({ err: error.extra.cause ?? thrown, requestId: request.id, code: error.code }, error.detail);
+    }
+    if (reply.sent) return;
+    if (error.extra.retryAfter !== undefined) reply.header('retry-after', error.extra.retryAfter);
+    reply
+      .code(error.status)
+      .type(PROBLEM_TYPE)
+      .send(JSON.stringify(problemOf(error, request.id)));
+  }
+}
+
+/** What the frameworks throw, in our own words; whatever is not the caller's fault is an internal error without detail. */
+export function asVerdictError(thrown: unknown): VerdictError {
+  if (thrown instanceof VerdictError) return thrown;
+  const code = codeOf(statusOf(thrown));
+  const detail =
+    code === 'internal_error' ? 'The service failed to answer this request.' : sentence((thrown as Error).message);
+  return new VerdictError(code, detail, { cause: thrown });
+}
+
+function statusOf(thrown: unknown): number {
+  if (thrown instanceof HttpException) return thrown.getStatus();
+  // Fastify's errors, and those of its plugins
+  const { statusCode } = thrown as { statusCode?: unknown };
+  return typeof statusCode === 'number' ? statusCode : 500;
+}
+
+function codeOf(status: number): ErrorCode {
+  switch (status) {
+    case 401:
+      return 'unauthenticated';
+    case 403:
+      return 'forbidden';
+    case 404:
+      return 'not_found';
+    case 405:
+      return 'method_not_allowed';
+    case 413:
+      return 'payload_too_large';
+    case 429:
+      return 'too_many_requests';
+    default:
+      return status >= 400 && status < 500 ? 'malformed_request' : 'internal_error';
+  }
+}
+
+function sentence(text: string): string {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}

@@ -1,0 +1,29 @@
+/** What names a request across services: its id, given or made up, and the trace it belongs to. */
+import { randomUUID } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
+
+export const REQUEST_ID_HEADER = 'x-request-id';
+
+/**
+ * The caller's `X-Request-ID`, whatever it is (AuthZEN 10.1.3: an arbitrary string, returned as it came), as long as it can
+ * stand in a header and a log line; otherwise a new one.
+ */
+export function requestIdOf(headers: IncomingHttpHeaders): string {
+  const given = headers[REQUEST_ID_HEADER];
+  return typeof given === 'string' && /^[\x21-\x7e\xa1-\xff][\x20-\x7e\xa0-\xff]{0,254}$/.test(given)
+    ? given
+    : randomUUID();
+}
+
+/**
+ * The trace id of a W3C `traceparent` (https://www.w3.org/TR/trace-context/#traceparent-header), if there is a valid one.
+ *
+ *     traceIdOf({ traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' })
+ *     // '0af7651916cd43dd8448eb211c80319c'
+ */
+export function traceIdOf({ traceparent }: IncomingHttpHeaders): string | undefined {
+  if (typeof traceparent !== 'string') return undefined;
+  // A later version may add fields; version ff and ids of zeros alone are invalid.
+  const parts = /^(?!ff)([\da-f]{2})-(?!0{32})([\da-f]{32})-(?!0{16})[\da-f]{16}-[\da-f]{2}($|-)/.exec(traceparent);
+  return parts === null || (parts[1] === '00' && parts[3] === '-') ? undefined : parts[2];
+}

@@ -1,0 +1,98 @@
+/** The rules that requests share, as class-validator decorators; json-schema.ts turns the same rules into JSON Schema. */
+import { isObject, ValidateBy, ValidateIf, validateSync } from 'class-validator';
+import type { Json } from '../core/request.js';
+
+export interface RequestLimits {
+  /** Characters (code points, as JSON Schema counts them) of an id, a type, a name. */
+  readonly idLength: number;
+  /** Levels of objects and arrays in attributes; the attributes object itself is 1. */
+  readonly attributeDepth: number;
+  readonly batchItems: number;
+}
+
+/** What holds where nothing else is configured, and what class-validator alone checks. */
+export const defaultLimits: RequestLimits = Object.freeze({ idLength: 1024, attributeDepth: 16, batchItems: 10_000 });
+
+/** May be missing. Unlike `IsOptional` this does not let null pass, which a reader could take for a value. */
+export function Optional(): PropertyDecorator {
+  return ValidateIf((_object, value) => value !== undefined);
+}
+
+/** A text that names something. The empty text is a name like any other. */
+export function IsId(): PropertyDecorator {
+  return ValidateBy({
+    name: 'isId',
+    validator: {
+      validate: isId,
+      defaultMessage: () => `$property must be a string of at most ${defaultLimits.idLength} characters`,
+    },
+  });
+}
+
+/** A JSON object of any content, up to a depth, whose numbers survive being written down again. */
+export function IsAttributes(): PropertyDecorator {
+  return ValidateBy({
+    name: 'isAttributes',
+    validator: {
+      validate: (value) => faultInAttributes(value, defaultLimits.attributeDepth) === undefined,
+      defaultMessage: (args) => `$property ${faultInAttributes(args?.value, defaultLimits.attributeDepth)}`,
+    },
+  });
+}
+
+/** An id, standing for an object that has nothing else, or that object. */
+export function IsIdOr(shape: new () => object): PropertyDecorator {
+  return ValidateBy({
+    name: 'isIdOr',
+    constraints: [shape],
+    validator: {
+      validate: (value) =>
+        isId(value) ||
+        (isObject(value) &&
+          !Array.isArray(value) &&
+          validateSync(Object.assign(new shape(), value), { whitelist: true, forbidNonWhitelisted: true }).length ===
+            0),
+      defaultMessage: () => '$property must be a string or an object',
+    },
+  });
+}
+
+/** A list of anything, as long as a batch may be: its items are validated one by one, so that one bad item is only that. */
+export function IsBatch(): PropertyDecorator {
+  return ValidateBy({
+    name: 'isBatch',
+    validator: {
+      validate: (value) => Array.isArray(value) && value.length <= defaultLimits.batchItems,
+      defaultMessage: () => `$property must be an array of at most ${defaultLimits.batchItems} elements`,
+    },
+  });
+}
+
+/** What is wrong with attributes, as the end of a sentence; undefined if nothing is. */
+export function faultInAttributes(value: unknown, depth: number): string | undefined {
+  if (!isObject(value) || Array.isArray(value)) return 'must be an object';
+  return faultIn(value as Json, depth) ?? undefined;
+}
+
+/** Recursion ends at `depth`, however deep the value is. */
+function faultIn(value: Json, depth: number): string | undefined {
+  if (typeof value === 'number') return Number.isFinite(value) ? undefined : 'holds a number that is too large';
+  if (typeof value !== 'object' || value === null) return undefined;
+  if (depth === 0) return 'is nested too deep';
+  if (Array.isArray(value)) {
+    for (const item of value) {
+      const fault = faultIn(item, depth - 1);
+      if (fault !== undefined) return fault;
+    }
+    return undefined;
+  }
+  for (const name in value) {
+    const fault = faultIn(value[name]!, depth - 1);
+    if (fault !== undefined) return fault;
+  }
+  return undefined;
+}
+
+function isId(value: unknown): boolean {
+  return typeof value === 'string' && [...value].length <= defaultLimits.idLength;
+}

@@ -1,0 +1,162 @@
+import { setImmediate } from 'node:timers/promises';
+import type { EngineDecision } from '../core/decision.js';
+import { engineVersion } from '../core/engine/engine-version.js';
+import { VerdictError } from '../core/errors.js';
+import { normaliseRequest } from '../core/request.js';
+import type { DecisionLog } from '../decision-log/decision-log.js';
+import type { NewDecisionRecord } from '../decision-log/decision-record.js';
+import { compileMask, type Mask } from '../decision-log/mask.js';
+import type { PolicyStore } from '../policy-store/policy-store.js';
+import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
+import type { DecisionAnswer } from './decision-answer.js';
+import type { Asker, Explain, Question } from './question.js';
+
+/** For so long a batch may hold the event loop before others get a turn; in milliseconds. */
+const TURN_MS = 5;
+
+/**
+ * The policy decision point: set → evaluate → record → answer.
+ *
+ *     await pdp.decide({ subject: 'alice', action: 'read', resource: 'doc-1' }, { caller: 'shop', via: 'decide', requestId })
+ *     // { allowed: false, decision: 'deny', decisionId: '0199…', policySet: 'default', …, reason: { code: 'no_matching_rule' } }
+ */
+export class Pdp {
+  readonly #masks = new WeakMap<ServedPolicySet, Mask>();
+
+  constructor(
+    private readonly policySets: PolicyStore,
+    private readonly log: DecisionLog,
+  ) {}
+
+  /**
+   * Answers once the record is as safe as the log's mode promises, and not before.
+   *
+   * @throws VerdictError when there is no such set, or the decision cannot be recorded
+   */
+  async decide(question: Question, asker: Asker): Promise<DecisionAnswer> {
+    const set = this.policySets.resolve(question.policySet);
+    const { record, answer } = await this.#evaluate(set, question, asker);
+    await this.#record([record]);
+    return answer;
+  }
+
+  /**
+   * Answers many questions in their order, all from one version of each set. A question that cannot be answered is
+   * answered by its error (and one that arrives as an error stays one); the others are not touched by it.
+   *
+   * @throws VerdictError when the decisions cannot be recorded
+   */
+  async decideBatch(
+    questions: Iterable<Question | VerdictError>,
+    asker: Asker,
+  ): Promise<(DecisionAnswer | VerdictError)[]> {
+    const sets = new Map<string | undefined, ServedPolicySet>();
+    const answers: (DecisionAnswer | VerdictError)[] = [];
+    let unrecorded: NewDecisionRecord[] = [];
+    let turnEnds = performance.now() + TURN_MS;
+    for (const question of questions) {
+      try {
+        if (question instanceof VerdictError) throw question;
+        const set = sets.get(question.policySet) ?? this.policySets.resolve(question.policySet);
+        sets.set(question.policySet, set);
+        const { record, answer } = await this.#evaluate(set, question, asker);
+        unrecorded.push(record);
+        answers.push(answer);
+      } catch (error) {
+        if (!(error instanceof VerdictError)) throw error;
+        answers.push(error);
+      }
+      if (performance.now() > turnEnds) {
+        await this.#record(unrecorded);
+        await setImmediate();
+        unrecorded = [];
+        turnEnds = performance.now() + TURN_MS;
+      }
+    }
+    await this.#record(unrecorded);
+    return answers;
+  }
+
+  async #evaluate(
+    set: ServedPolicySet,
+    question: Question,
+    asker: Asker,
+  ): Promise<{ record: NewDecisionRecord; answer: DecisionAnswer }> {
+    const started = performance.now();
+    const now = Date.now();
+    const time = new Date(now).toISOString();
+    const clock = question.at === undefined ? now : requestedClock(set, question.at);
+    const explain = question.explain ?? 'brief';
+    const request = normaliseRequest(question);
+    const decision = await set.evaluate(request, { now: clock, explain });
+    const id = this.log.nextId(now);
+    const record: NewDecisionRecord = {
+      id,
+      time,
+      policySet: set.name,
+      policyVersion: set.version,
+      engineVersion,
+      request: this.#maskOf(set)(request),
+      clock: clock === now ? time : new Date(clock).toISOString(),
+      decision: decision.decision,
+      reason: decision.reason,
+      errors: decision.errors,
+      obligations: decision.obligations,
+      ...asker,
+      durationUs: Math.round((performance.now() - started) * 1000),
+    };
+    return { record, answer: answerOf(id, set, decision, explain) };
+  }
+
+  async #record(records: readonly NewDecisionRecord[]): Promise<void> {
+    try {
+      await Promise.all(records.map((record) => this.log.append(record)));
+    } catch (cause) {
+      throw new VerdictError('decision_log_unavailable', 'The decision could not be recorded, so it is not answered.', {
+        cause,
+        retryAfter: 1,
+      });
+    }
+  }
+
+  #maskOf(set: ServedPolicySet): Mask {
+    let mask = this.#masks.get(set);
+    if (mask === undefined) {
+      mask = compileMask(set.compiled.manifest.decisionLog);
+      this.#masks.set(set, mask);
+    }
+    return mask;
+  }
+}
+
+/** The clock that the request asks for, in milliseconds, where the policy set lets requests set it. */
+function requestedClock(set: ServedPolicySet, at: string): number {
+  if (set.compiled.manifest.clock !== 'request') {
+    const detail = `the clock of policy set "${set.name}" is the server's; its manifest does not say "clock: request"`;
+    throw new VerdictError('invalid_request', `The request is not valid: ${detail}.`, {
+      errors: [{ pointer: '/at', detail }],
+    });
+  }
+  return Date.parse(at);
+}
+
+/** `none` keeps the codes of what happened and drops where: rules, files and lines. */
+function answerOf(
+  decisionId: string,
+  set: ServedPolicySet,
+  decision: EngineDecision,
+  explain: Explain,
+): DecisionAnswer {
+  const { reason, obligations, advice, errors } = decision;
+  const answer = {
+    allowed: decision.decision === 'allow',
+    decision: decision.decision,
+    decisionId,
+    policySet: set.name,
+    policyVersion: set.version,
+    reason: explain === 'none' ? { code: reason.code } : reason,
+    obligations,
+    errors: explain === 'none' ? errors.map(({ code, message }) => ({ code, message })) : errors,
+  };
+  return advice === undefined ? answer : { ...answer, advice };
+}

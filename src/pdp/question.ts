@@ -1,0 +1,22 @@
+/** What the PDP is asked, and by whom; every door (HTTP, AuthZEN, gateways) brings its callers' words into this form. */
+import type { DecisionRequestInput } from '../core/request.js';
+
+export const EXPLANATIONS = ['none', 'brief', 'full'] as const;
+export type Explain = (typeof EXPLANATIONS)[number];
+
+export interface Question extends DecisionRequestInput {
+  /** Left out: the default set. */
+  readonly policySet?: string;
+  readonly explain?: Explain;
+  /** RFC 3339; only for sets whose manifest says `clock: request`. */
+  readonly at?: string;
+}
+
+/** On whose behalf a question comes; all of it is recorded. */
+export interface Asker {
+  readonly caller: string;
+  /** The door: `decide`, `batch`, `authzen`… */
+  readonly via: string;
+  readonly requestId: string;
+  readonly traceId?: string;
+}

@@ -1,0 +1,117 @@
+import type { AddressInfo } from 'node:net';
+import { NestFactory } from '@nestjs/core';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { FastifyInstance } from 'fastify';
+import { type Logger, pino } from 'pino';
+import { AppModule } from './app.module.js';
+import { type Config, ConfigError, type ReadConfig, readConfig } from './config.js';
+import { engineVersion } from './core/engine/engine-version.js';
+import { registerDecideRoutes } from './http/decide-routes.js';
+import { createFastifyAdapter, type HttpLimits } from './http/fastify-adapter.js';
+import { watchRoutes } from './http/method-not-allowed.js';
+import { openApiDocument, serveDocs } from './http/openapi.js';
+import { ProblemFilter } from './http/problem.js';
+import { Pdp } from './pdp/pdp.js';
+import { PinoLogger } from './pino-logger.js';
+
+/** EX_CONFIG of sysexits.h: the environment must be changed before another start can succeed. */
+export const EXIT_CONFIG = 78;
+
+/** What `verdict serve --local` (and so `npm start`) takes where the environment says nothing. */
+export const localDefaults: Partial<Config> = Object.freeze({ policyDir: './policies', auth: 'none' });
+
+/** Connections that are still busy so long after the signal to stop are cut. */
+const STOP_MS = 10_000;
+
+/** Starts the service; it runs until it is told to stop. What prevents a start ends the process. */
+export async function serve(env: NodeJS.ProcessEnv, defaults: Partial<Config> = {}): Promise<void> {
+  const { config, warnings } = readConfigOrExit(env, defaults);
+  const logger = pino({ level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime });
+  for (const warning of warnings) logger.warn(warning);
+  if (config.auth === 'none') process.stderr.write(NO_AUTHENTICATION);
+  try {
+    const app = await createApplication(config, logger);
+    stopOnSignals(app, logger);
+    await app.listen(config.port, config.host);
+    process.stdout.write(`verdict listening on ${urlOf(app)}\n`);
+  } catch (error) {
+    logger.fatal({ err: error }, 'the service could not start');
+    process.stderr.write(`verdict: ${startFailure(error, config)}\n`);
+    process.exit(1);
+  }
+}
+
+/** The whole service, policies loaded and log open, but not listening: tests ask it by `inject`. */
+export async function createApplication(config: Config, logger: Logger): Promise<NestFastifyApplication> {
+  const limits: HttpLimits = {
+    bodyBytes: config.maxBodyBytes,
+    batchBytes: config.maxBatchBytes,
+    batchItems: config.maxBatchItems,
+    idLength: config.maxIdLength,
+    attributeDepth: config.maxAttributeDepth,
+  };
+  const adapter = createFastifyAdapter(limits, logger);
+  const fastify = adapter.getInstance() as FastifyInstance;
+  const refuseOtherMethods = watchRoutes(fastify);
+  const app = await NestFactory.create<NestFastifyApplication>(AppModule.with(config, logger), adapter, {
+    logger: new PinoLogger(logger),
+    bodyParser: false,
+    abortOnError: false,
+  });
+  app.useGlobalFilters(new ProblemFilter(logger));
+  registerDecideRoutes(fastify, app.get(Pdp), limits);
+  serveDocs(app, () => openApiDocument(app, limits, engineVersion));
+  await app.init();
+  refuseOtherMethods();
+  await fastify.ready();
+  return app;
+}
+
+export function readConfigOrExit(env: NodeJS.ProcessEnv, defaults: Partial<Config>): ReadConfig {
+  try {
+    return readConfig(env, defaults);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`verdict: ${error.message}\n`);
+    process.exit(EXIT_CONFIG);
+  }
+}
+
+/** No new connections, requests finish, the log is flushed, exit 0. A second signal ends the process at once. */
+function stopOnSignals(app: NestFastifyApplication, logger: Logger): void {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(signal, async () => {
+      logger.info({ signal }, 'stopping');
+      setTimeout(() => app.getHttpServer().closeAllConnections(), STOP_MS).unref();
+      await app.close();
+      logger.info('stopped');
+      process.exit(0);
+    });
+  }
+}
+
+function urlOf(app: NestFastifyApplication): string {
+  const { address, family, port } = app.getHttpServer().address() as AddressInfo;
+  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+}
+
+function startFailure(error: unknown, { host, port }: Config): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  switch (code) {
+    case 'EADDRINUSE':
+      return `cannot listen on ${host}:${port}: another process does already; VERDICT_PORT chooses another port`;
+    case 'EACCES':
+      return `cannot start: ${message}`;
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return `cannot listen on ${host}: this machine has no such address; see VERDICT_HOST`;
+    default:
+      return `cannot start: ${message}`;
+  }
+}
+
+const NO_AUTHENTICATION = `
+  Authentication is off: every program on this machine may ask, and may read what was decided.
+  The service listens on a loopback address only.
+
+`;
