@@ -2,10 +2,11 @@ import { existsSync } from 'node:fs';
 import { DecisionIds } from './decision-ids.js';
 import type { DecisionQuery } from './decision-query.js';
 import type { DecisionRecord, NewDecisionRecord } from './decision-record.js';
-import { type DecisionPage, findRecord, type SearchScope, searchRecords } from './decision-search.js';
+import { type DecisionPage, findRecord, type LogView, searchRecords } from './decision-search.js';
 import { type Group, GroupCommit } from './group-commit.js';
 import { Journal } from './journal.js';
 import { KeyIndex, openReader } from './key-index.js';
+import type { SearchScope } from './record-filter.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 
 export interface DecisionLogOptions {
@@ -16,6 +17,8 @@ export interface DecisionLogOptions {
    * kill -9 included. `off`: nothing; no record is written, those that are there can be read.
    */
   readonly mode: 'sync' | 'off';
+  /** Hears of what goes wrong behind the scenes, where there is no caller to tell. */
+  readonly onProblem?: (what: string, error: unknown) => void;
 }
 
 /** So much WAL is worth writing back: less often means fewer commits that meet a checkpoint, more means a long start. */
@@ -42,7 +45,8 @@ export class DecisionLog {
   #journal: Journal | undefined;
   #index: KeyIndex | undefined;
   #reader: SqliteConnection | undefined;
-  #background: Promise<void> | undefined;
+  #background: Promise<void> = Promise.resolve();
+  #tidying = false;
   #uncheckpointed = 0;
   #commitsSinceIndexed = 0;
 
@@ -58,7 +62,7 @@ export class DecisionLog {
     this.#ids = new DecisionIds(writer, end.until);
     this.#index = await KeyIndex.open(indexPath, path, writer, end.sequence);
     this.#reader = await openReader(indexPath, path);
-    this.#startBackground();
+    this.#startTidying();
   }
 
   /** Commits what is pending and closes the files; nothing may be appended any more. */
@@ -99,7 +103,17 @@ export class DecisionLog {
     return findRecord(this.#view(), id, scope);
   }
 
-  #view() {
+  /**
+   * Brings the key index up to the newest record. The log does so by itself in large steps, and finds records that are
+   * not indexed yet; before a bulk of queries on a file at rest it can be worth doing all of it.
+   */
+  async indexNow(): Promise<void> {
+    await this.#inBackground(async () => {
+      while (await this.#index?.indexStep(true));
+    });
+  }
+
+  #view(): LogView {
     return {
       connection: this.#reader,
       end: this.#journal?.end ?? { sequence: 0, until: 0, lag: 0 },
@@ -110,25 +124,35 @@ export class DecisionLog {
   async #commit(group: Group): Promise<void> {
     this.#uncheckpointed += await this.#journal!.commit(group);
     this.#commitsSinceIndexed++;
-    if (this.#uncheckpointed >= checkpointBytes || this.#commitsSinceIndexed >= indexCommits) this.#startBackground();
+    if (this.#uncheckpointed >= checkpointBytes || this.#commitsSinceIndexed >= indexCommits) this.#startTidying();
   }
 
-  #startBackground(): void {
-    this.#background ??= this.#tidy().finally(() => {
-      this.#background = undefined;
-    });
+  #startTidying(): void {
+    if (this.#tidying) return;
+    this.#tidying = true;
+    void this.#inBackground(async () => {
+      this.#commitsSinceIndexed = 0;
+      while (await this.#index?.indexStep()) await this.#checkpointIfDue();
+      await this.#checkpointIfDue();
+    })
+      // The records are committed and are found without index; the next turn tries again.
+      .catch((error: unknown) => this.options.onProblem?.('the key index or the checkpoint failed', error))
+      .finally(() => {
+        this.#tidying = false;
+      });
   }
 
-  async #tidy(): Promise<void> {
-    this.#commitsSinceIndexed = 0;
-    while (await this.#index!.indexStep()) await this.#checkpointIfDue();
-    await this.#checkpointIfDue();
+  /** One thing after another: they share a connection and its transactions. */
+  #inBackground(work: () => Promise<void>): Promise<void> {
+    const done = this.#background.then(work);
+    this.#background = done.catch(() => undefined);
+    return done;
   }
 
   async #checkpointIfDue(): Promise<void> {
     if (this.#uncheckpointed < checkpointBytes) return;
     this.#uncheckpointed = 0;
-    await this.#index!.checkpoint();
+    await this.#index?.checkpoint();
   }
 }
 

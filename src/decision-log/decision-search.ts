@@ -15,8 +15,6 @@ import {
 import { decodeCursor, encodeCursor } from './search-cursor.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 
-export type { SearchScope } from './record-filter.js';
-
 export interface DecisionPage {
   readonly items: readonly DecisionRecord[];
   /** Missing on the last page. */
