@@ -18,6 +18,9 @@ import {
   type ValidationArguments,
   validateSync,
 } from 'class-validator';
+import { closest } from './core/closest.js';
+
+const PREFIX = 'VERDICT_';
 
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export const DECISION_LOG_MODES = ['sync', 'off'] as const;
@@ -36,7 +39,7 @@ const variables: Variable[] = [];
 function Variable(description: string, options: { secret?: boolean } = {}): PropertyDecorator {
   return (_target, key) => {
     const property = key as keyof Config;
-    const name = `VERDICT_${property.replace(/[A-Z]/g, '_$&').toUpperCase()}`;
+    const name = `${PREFIX}${property.replace(/[A-Z]/g, '_$&').toUpperCase()}`;
     variables.push(Object.freeze({ property, name, description, secret: options.secret ?? false }));
   };
 }
@@ -166,7 +169,7 @@ export interface ReadConfig {
  * @throws ConfigError with every problem found
  */
 export function readConfig(env: NodeJS.ProcessEnv, defaults: Partial<Config> = {}): ReadConfig {
-  const set = Object.entries(env).filter(([name, value]) => name.startsWith('VERDICT_') && value !== '') as [
+  const set = Object.entries(env).filter(([name, value]) => name.startsWith(PREFIX) && value !== '') as [
     string,
     string,
   ][];
@@ -258,22 +261,10 @@ function suggestion(name: string): string {
   const names = variables.flatMap((variable) =>
     variable.secret ? [variable.name, `${variable.name}_FILE`] : [variable.name],
   );
-  const [nearest] = names
-    .map((known) => ({ known, distance: editDistance(name, known) }))
-    .sort((a, b) => a.distance - b.distance);
-  return nearest !== undefined && nearest.distance <= 4 ? `; did you mean ${nearest.known}?` : '';
-}
-
-/** Levenshtein's: the fewest single-character insertions, deletions and replacements between two texts. */
-function editDistance(a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, column) => column);
-  for (let row = 1; row <= a.length; row++) {
-    const current = [row];
-    for (let column = 1; column <= b.length; column++) {
-      const replaced = previous[column - 1]! + (a[row - 1] === b[column - 1] ? 0 : 1);
-      current.push(Math.min(replaced, previous[column]! + 1, current[column - 1]! + 1));
-    }
-    previous = current;
-  }
-  return previous[b.length]!;
+  // The prefix is common to all and would make any two look alike.
+  const nearest = closest(
+    name.slice(PREFIX.length),
+    names.map((known) => known.slice(PREFIX.length)),
+  );
+  return nearest === undefined ? '' : `; did you mean ${PREFIX}${nearest}?`;
 }

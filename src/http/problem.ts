@@ -65,13 +65,17 @@ export class ProblemFilter implements ExceptionFilter {
     if (error.status >= 500) {
       this.logger.error({ err: error.extra.cause ?? thrown, requestId: request.id, code: error.code }, error.detail);
     }
-    if (reply.sent) return;
-    if (error.extra.retryAfter !== undefined) reply.header('retry-after', error.extra.retryAfter);
-    reply
-      .code(error.status)
-      .type(PROBLEM_TYPE)
-      .send(JSON.stringify(problemOf(error, request.id)));
+    if (!reply.sent) sendProblem(reply, error, request.id);
   }
+}
+
+export function sendProblem(reply: FastifyReply, error: VerdictError, requestId: string): void {
+  if (error.extra.retryAfter !== undefined) reply.header('retry-after', error.extra.retryAfter);
+  reply
+    .code(error.status)
+    .header(REQUEST_ID_HEADER, requestId)
+    .header('content-type', PROBLEM_TYPE)
+    .send(JSON.stringify(problemOf(error, requestId)));
 }
 
 /** What the frameworks throw, in our own words; whatever is not the caller's fault is an internal error without detail. */
