@@ -29,7 +29,12 @@ export class AppModule implements OnApplicationShutdown {
             return log;
           },
         },
-        { provide: PolicyArchive, useFactory: () => PolicyArchive.open(databasePath) },
+        {
+          provide: PolicyArchive,
+          // After the log: two connections that make the same new database at once would block each other.
+          inject: [DecisionLog],
+          useFactory: () => PolicyArchive.open(databasePath),
+        },
         {
           provide: PolicyStore,
           inject: [PolicyArchive],
