@@ -1,4 +1,5 @@
 /** What an answer is made of. A deny is a value like any other; nothing in here is thrown. */
+import type { Explanation } from './explanation.js';
 import type { Json } from './request.js';
 
 export type Effect = 'allow' | 'deny';
@@ -38,4 +39,6 @@ export interface EngineDecision {
   readonly obligations: readonly Json[];
   readonly advice?: readonly Json[];
   readonly errors: readonly Diagnostic[];
+  /** Only when it was asked for with `explain: full`. */
+  readonly explanation?: Explanation;
 }

@@ -1,6 +1,6 @@
 /** Verdict's own question: subject, action, resource and attributes, bound to the model's request definition. */
 import type { EngineDecision, Reason, ReasonCode } from '../decision.js';
-import { type AttributeSource, Scope } from '../matcher/scope.js';
+import { type AssumedLink, type AttributeSource, Scope } from '../matcher/scope.js';
 import { BindingError, type BoundRequest, bindRequest, tokenSource, tokenValue } from '../policy/binding.js';
 import { type Combination, isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
@@ -8,6 +8,7 @@ import type { Rule } from '../policy/rule-table.js';
 import { type DecisionRequest, type DecisionRequestInput, type Json, normaliseRequest } from '../request.js';
 import { evaluateGuarded } from './enforce.js';
 import { type Evaluation, requestError } from './evaluate.js';
+import { explain } from './explain.js';
 import { diagnosticsOf, ruleLine } from './report.js';
 import { answersOf } from './rule-answers.js';
 
@@ -20,13 +21,38 @@ export interface DecideOptions {
 
 const noObligations: readonly Json[] = Object.freeze([]);
 
-export function decide(set: CompiledPolicySet, input: DecisionRequestInput, { now }: DecideOptions): EngineDecision {
+export function decide(set: CompiledPolicySet, input: DecisionRequestInput, options: DecideOptions): EngineDecision {
   const request = normaliseRequest(input);
   const combination = set.main;
   if (!isCombination(combination)) return answer(requestError(combination.code, combination.message));
-  const scope = bindScope(set, combination, request, now);
+  const scope = bindScope(set, combination, request, options.now);
   if (scope instanceof BindingError) return answerBindingError(scope);
-  return answer(evaluateGuarded(combination, scope));
+  const decision = answer(evaluateGuarded(combination, scope));
+  if (options.explain !== 'full') return decision;
+  const fresh = bindScope(set, combination, request, options.now);
+  if (fresh instanceof BindingError) return decision;
+  try {
+    return { ...decision, explanation: explain(set, request, fresh, decision) };
+  } catch (error) {
+    // Nested deeper than the stack is, as in `evaluateGuarded`: the decision stands, there is nothing to explain it by.
+    if (error instanceof RangeError) return decision;
+    throw error;
+  }
+}
+
+/** Whether a request is allowed, one role link that does not exist being assumed if it is given. */
+export function isAllowed(
+  set: CompiledPolicySet,
+  request: DecisionRequest,
+  now: number,
+  assumedLink: AssumedLink | undefined,
+): boolean {
+  const combination = set.main;
+  if (!isCombination(combination)) return false;
+  const scope = bindScope(set, combination, request, now);
+  if (scope instanceof BindingError) return false;
+  scope.assumedLink = assumedLink;
+  return evaluateGuarded(combination, scope).allowed;
 }
 
 /** The request's values in the order of the request definition, as `enforce` and stock Casbin take them. */

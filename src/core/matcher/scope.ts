@@ -23,6 +23,14 @@ export class Fault {
   }
 }
 
+export interface AssumedLink {
+  /** The role definition, `g`. */
+  readonly definition: string;
+  readonly name: string;
+  readonly role: string;
+  readonly domain: string | undefined;
+}
+
 /** An evaluation that would take longer than this is ended with an error; about a second on a slow machine. */
 export const defaultStepBudget = 10_000_000;
 
@@ -40,6 +48,8 @@ export class Scope {
   stepsLeft = defaultStepBudget;
   evalDepth = 0;
   fault: Fault | undefined;
+  /** A role link that does not exist, for the question what would change if it did. */
+  assumedLink: AssumedLink | undefined;
 
   fail(code: string, describe: () => string): typeof FAULT {
     this.fault = new Fault(code, describe);

@@ -1,0 +1,95 @@
+/** A tree back to text, as an author would write it: for explanations and for tests of the parser. */
+import type { Expression } from './ast.js';
+import { authorsName } from './compile.js';
+
+/** How tightly each kind binds; the parser's levels, from the loosest. */
+const tightness: Readonly<Record<string, number>> = {
+  ',': 0,
+  '?': 1,
+  ':': 1,
+  '||': 2,
+  '&&': 3,
+  '==': 4,
+  '!=': 4,
+  '<': 4,
+  '<=': 4,
+  '>': 4,
+  '>=': 4,
+  '=~': 4,
+  '!~': 4,
+  in: 4,
+  '&': 5,
+  '|': 5,
+  '^': 5,
+  '<<': 6,
+  '>>': 6,
+  '+': 7,
+  '-': 7,
+  '*': 8,
+  '/': 8,
+  '%': 8,
+  '**': 9,
+};
+const prefixed = 10;
+const operand = 11;
+
+/**
+ * The text of an expression, with parentheses only where they are needed.
+ *
+ *     printExpression(parse('(r.sub == p.sub) && g(r.sub, "x")'))   // r.sub == p.sub && g(r.sub, "x")
+ */
+export function printExpression(expression: Expression): string {
+  return print(expression, 0);
+}
+
+function print(expression: Expression, least: number): string {
+  const [text, level] = printBare(expression);
+  return level < least ? `(${text})` : text;
+}
+
+function printBare(expression: Expression): [text: string, level: number] {
+  switch (expression.kind) {
+    case 'literal':
+      return [
+        printLiteral(expression.value),
+        typeof expression.value === 'number' && expression.value < 0 ? prefixed : operand,
+      ];
+    case 'column':
+      return [authorsName(expression.name), operand];
+    case 'attribute':
+      return [[authorsName(expression.name), ...expression.path].join('.'), operand];
+    case 'unary':
+      return [`${expression.operator}${print(expression.operand, operand)}`, prefixed];
+    case 'binary':
+      return infix(expression.operator, expression.left, expression.right);
+    case 'in':
+      return infix('in', expression.left, expression.right);
+    case 'and':
+      return infix('&&', expression.left, expression.right);
+    case 'or':
+      return infix('||', expression.left, expression.right);
+    case 'then':
+      return infix('?', expression.condition, expression.value);
+    case 'otherwise':
+      return infix(':', expression.value, expression.fallback);
+    case 'list':
+      return [`(${expression.items.map((item) => print(item, 1)).join(', ')})`, operand];
+    case 'call':
+      return [`${expression.name}(${expression.args.map((argument) => print(argument, 1)).join(', ')})`, operand];
+    default:
+      return expression satisfies never;
+  }
+}
+
+/** All levels bind from the left: the right side needs parentheses where it is no tighter. */
+function infix(operator: string, left: Expression, right: Expression): [string, number] {
+  const level = tightness[operator] as number;
+  return [`${print(left, level)} ${operator} ${print(right, level + 1)}`, level];
+}
+
+function printLiteral(value: unknown): string {
+  if (value === null) return '()';
+  if (typeof value !== 'string') return String(value);
+  // A literal cannot hold either quote; a backslash stands for itself in a matcher.
+  return `"${value}"`;
+}

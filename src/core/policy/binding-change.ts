@@ -1,0 +1,131 @@
+/** The way back from a token's value to the request: what would have to be asked for the token to have it. */
+import type { DecisionRequest, Json, JsonObject } from '../request.js';
+import type { TokenBinding } from './binding.js';
+import type { Binding, BindingPath } from './binding-text.js';
+
+/** One member of a request and its new value; `path` is a JSON pointer into the normal form of the request. */
+export interface RequestChange {
+  readonly path: string;
+  readonly to: Json;
+}
+
+/** What gives the token this value; undefined when nothing does, as a template that the text does not fit. */
+export function changeOfToken({ role, token, line }: TokenBinding, value: Json): readonly RequestChange[] | undefined {
+  if (line !== undefined) return typeof value === 'string' ? changesOfLine(line, value) : undefined;
+  switch (role) {
+    case 'subject':
+      return typeof value === 'string' ? [{ path: '/subject/id', to: value }] : undefined;
+    case 'resource':
+      return typeof value === 'string' ? [{ path: '/resource/id', to: value }] : undefined;
+    case 'action':
+      return typeof value === 'string' ? [{ path: '/action/name', to: value }] : undefined;
+    case 'domain':
+      return [{ path: '/attributes/tenant', to: value }];
+    case 'attribute':
+      return [{ path: `/attributes/${escapeStep(token)}`, to: value }];
+    case 'environment':
+      return undefined;
+    default:
+      return role satisfies never;
+  }
+}
+
+/** What gives the attribute `r.token.path` this value. */
+export function changeOfAttribute(
+  { role, token }: TokenBinding,
+  path: readonly string[],
+  value: Json,
+): RequestChange | undefined {
+  const steps = path[0] === 'properties' || path[0] === 'attributes' ? path.slice(1) : path;
+  if (steps.length === 0) return undefined;
+  const below = steps.map(escapeStep).join('/');
+  switch (role) {
+    case 'subject':
+    case 'resource':
+      if (steps[0] === 'id' || steps[0] === 'type') return { path: `/${role}/${steps[0]}`, to: value };
+      return { path: `/${role}/attributes/${below}`, to: value };
+    case 'action':
+      if (steps[0] === 'name') return { path: '/action/name', to: value };
+      return { path: `/action/attributes/${below}`, to: value };
+    case 'environment':
+      return { path: `/attributes/${below}`, to: value };
+    case 'domain':
+    case 'attribute':
+      return { path: `/attributes/${escapeStep(token)}/${below}`, to: value };
+    default:
+      return role satisfies never;
+  }
+}
+
+/**
+ * Reads a text back through a line of the manifest: `doc:42` through `${resource.type}:${resource.id}` is type `doc`,
+ * id `42`. Where several readings fit, each path but the last takes as little as it can.
+ */
+export function changesOfLine(line: Binding, text: string): readonly RequestChange[] | undefined {
+  if (line.kind === 'path') return [{ path: pointerOf(line.path), to: text }];
+  const changes: RequestChange[] = [];
+  let rest = text;
+  for (const [index, part] of line.parts.entries()) {
+    if (typeof part === 'string') {
+      if (!rest.startsWith(part)) return undefined;
+      rest = rest.slice(part.length);
+      continue;
+    }
+    const next = line.parts[index + 1];
+    const end = next === undefined ? rest.length : typeof next === 'string' ? rest.indexOf(next) : -1;
+    if (end < 0) return undefined;
+    changes.push({ path: pointerOf(part), to: rest.slice(0, end) });
+    rest = rest.slice(end);
+  }
+  return rest === '' ? changes : undefined;
+}
+
+function pointerOf({ root, steps }: BindingPath): string {
+  const [first = ''] = steps;
+  const own = root === 'action' ? first === 'name' : root !== 'attributes' && (first === 'id' || first === 'type');
+  const aliased = root !== 'attributes' && steps.length > 1 && (first === 'attributes' || first === 'properties');
+  const below = (aliased ? steps.slice(1) : steps).map(escapeStep).join('/');
+  if (root === 'attributes') return `/attributes/${below}`;
+  return own ? `/${root}/${first}` : `/${root}/attributes/${below}`;
+}
+
+function escapeStep(step: string): string {
+  return step.replaceAll('~', '~0').replaceAll('/', '~1');
+}
+
+/** The request with the changes made; the one given stays as it is. */
+export function applyChanges(request: DecisionRequest, changes: readonly RequestChange[]): DecisionRequest {
+  const copy = structuredClone(request) as { -readonly [Key in keyof DecisionRequest]: DecisionRequest[Key] };
+  for (const { path, to } of changes) {
+    const steps = path
+      .slice(1)
+      .split('/')
+      .map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'));
+    let target = copy as unknown as JsonObject;
+    for (const step of steps.slice(0, -1)) {
+      const next = Object.hasOwn(target, step) ? target[step] : undefined;
+      const object = typeof next === 'object' && next !== null && !Array.isArray(next) ? next : {};
+      define(target, step, object);
+      target = object;
+    }
+    define(target, steps.at(-1) as string, to);
+  }
+  return copy;
+}
+
+/** As an own member, whatever its name: `__proto__` is an attribute like any other. */
+function define(target: JsonObject, name: string, value: Json): void {
+  Object.defineProperty(target, name, { value, enumerable: true, configurable: true, writable: true });
+}
+
+/** What a request says at a pointer now, for "from". */
+export function readPointer(request: DecisionRequest, path: string): Json | undefined {
+  let value: Json | undefined = request as unknown as JsonObject;
+  for (const step of path.slice(1).split('/')) {
+    const name = step.replaceAll('~1', '/').replaceAll('~0', '~');
+    if (typeof value !== 'object' || value === null || Array.isArray(value) || !Object.hasOwn(value, name))
+      return undefined;
+    value = value[name];
+  }
+  return value;
+}
