@@ -6,7 +6,7 @@ import type { Environment } from './environment.js';
 import { binaryOperations, complement, invert, isIn, negate, operandError } from './operators.js';
 import { readPath } from './paths.js';
 import { type Evaluator, FAULT, type Outcome, type Scope } from './scope.js';
-import { sameValue } from './values.js';
+import { describeValue, sameValue } from './values.js';
 
 /**
  * Compiles an expression for one environment. Names that mean nothing are reported and become errors of every rule
@@ -118,11 +118,20 @@ function compileBinary(
   const { operator, left, right } = binary;
   if (operator === '==') return compileEquality(compile(left), compile(right));
   if (operator === '=~' || operator === '!~') {
-    // The library's regular expression operators are `regexMatch` under another name.
+    // The library's regular expression operators are `regexMatch` under another name, but for a list, which is an
+    // operand of the wrong type here and would be the arguments there.
+    const compileText = (operand: Expression): Evaluator => {
+      const valueOf = compile(operand);
+      return (scope) => {
+        const value = valueOf(scope);
+        if (value === FAULT || typeof value === 'string') return value;
+        return scope.fail('type_mismatch', () => `"${operator}" wants texts, not ${describeValue(value)}`);
+      };
+    };
     const call = compileCall(
       { kind: 'call', name: 'regexMatch', args: [left, right], at: binary.at },
       environment,
-      compile,
+      compileText,
     );
     if (operator === '=~') return call;
     return (scope) => {

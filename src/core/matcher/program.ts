@@ -47,12 +47,14 @@ export type RuleOutcome = 'no_match' | 'match' | 'error' | 'wrong_result';
  * that passes it can fail (contract, section 4).
  */
 export function matchRule(program: Program, scope: Scope): RuleOutcome {
+  let failed = false;
   for (const picker of program.pickers) {
     const picked = picker(scope);
     if (picked === false) return 'no_match';
-    // It failed after all: an argument that is no text. Then its place in the author's order counts.
-    if (picked !== true) return outcomeOf(program.run(scope), scope);
+    if (picked !== true) failed = true;
   }
+  // One failed after all, on an argument that is no text: then its place in the author's order counts.
+  if (failed) return outcomeOf(program.run(scope), scope);
   const { remaining } = program;
   if (remaining.length === 0) return 'match';
   if (remaining.length === 1 && program.pickers.length === 0)
