@@ -81,7 +81,10 @@ function compileRoleCall(call: Call, relation: RoleRelation, compile: Compile): 
       if (typeof value !== 'string') return argumentError(scope, call.name, 'each argument', 'a text', value);
     }
     if (!scope.spend(1)) return scope.failBudget();
-    return relation.reaches(name as string, role as string, domain as string | undefined, scope.now);
+    if (relation.reaches(name as string, role as string, domain as string | undefined, scope.now)) return true;
+    const assumed = scope.assumedLink;
+    if (assumed === undefined || assumed.definition !== call.name) return false;
+    return assumed.name === name && assumed.role === role && assumed.domain === domain;
   };
 }
 
