@@ -8,6 +8,8 @@ const folder = new URL('../cases/', import.meta.url);
 /** One file of `test/cases/casbin`; its README says what the fields mean. */
 export interface CasbinCase {
   readonly name: string;
+  /** The tests that it comes from; `reference run` when no suite asserts it. */
+  readonly origin: string;
   readonly model: string;
   readonly policy: string;
   readonly load_error?: string;
