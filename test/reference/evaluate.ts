@@ -36,7 +36,7 @@ function attribute(value: Value, name: string): Value {
 }
 
 function callFunction(name: string, argument: Expression | null, around: Surroundings): Value {
-  const args = argument === null ? [] : argumentsOf(argument, around);
+  const args = argument === null ? [] : argumentsFrom(evaluate(argument, around));
   const matching = Object.hasOwn(matchings, name) ? matchings[name] : undefined;
   const getter = Object.hasOwn(getters, name) ? getters[name] : undefined;
   if (matching === undefined && getter === undefined) return around.call(name, args);
@@ -44,10 +44,10 @@ function callFunction(name: string, argument: Expression | null, around: Surroun
   return matching ? matching(texts[0]!, texts[1]!) : getter!(...texts);
 }
 
-/** One value for each comma; a list from the request stays one value and never becomes several arguments. */
-function argumentsOf(node: Expression, around: Surroundings): Value[] {
-  if (node.kind !== 'binary' || node.operator !== ',') return [evaluate(node, around)];
-  return [...argumentsOf(node.left, around), evaluate(node.right, around)];
+/** What stands in the parentheses is one value; a list of it, also one from the request, is the arguments. */
+function argumentsFrom(value: Value): Value[] {
+  if (value === null) return [];
+  return Array.isArray(value) ? value : [value];
 }
 
 export function requireTexts(name: string, args: readonly Value[], count?: number): string[] {

@@ -96,7 +96,8 @@ function decide(
   given: string,
 ): ReferenceAnswer {
   const { model } = loaded;
-  const matcher = given === '' ? model.matchers.get(name.m) : withoutComment(escapeColumns(given));
+  const written = given === '' ? model.matchers.get(name.m) : withoutComment(escapeColumns(given));
+  const matcher = written === undefined ? undefined : bytesAsCharacters(written);
   const requestColumns = model.requests.get(name.r);
   const policyColumns = model.policies.get(name.p);
   const effect = model.effects.get(name.e);
@@ -140,7 +141,9 @@ function decide(
   let firstAllow: readonly string[] | undefined;
   for (const rule of rules) {
     const says = eft < 0 ? 'allow' : rule[eft];
-    const matches = matchRule(expression, around(rule), errors) ?? (says === 'deny' && effect !== allowOverride);
+    const outcome = matchRule(expression, around(rule), errors);
+    if (outcome === 'bad result') return { decision: 'deny', rule: null, errors };
+    const matches = outcome ?? (says === 'deny' && effect !== allowOverride);
     if (!matches) continue;
     if (says === 'deny' && effect !== allowOverride) return { decision: 'deny', rule, errors };
     if (says === 'allow' && effect !== denyOverride) {
@@ -153,10 +156,10 @@ function decide(
 }
 
 /**
- * Whether one rule matches, or undefined (and a code in `errors`) when it fails. What picks candidates is looked at
+ * Whether one rule matches, or (and a code in `errors`) undefined when it fails, or that its result denies all. What picks candidates is looked at
  * first, so that a rule about someone else cannot fail; a term of that kind that fails is left for its turn.
  */
-function matchRule(expression: Expression, around: Surroundings, errors: string[]): boolean | undefined {
+function matchRule(expression: Expression, around: Surroundings, errors: string[]): boolean | 'bad result' | undefined {
   const terms = conjuncts(expression);
   const pending = terms.filter((term) => !picksCandidates(term) || attempt(term, around) !== true);
   if (pending.some((term) => picksCandidates(term) && attempt(term, around) === false)) return false;
@@ -169,9 +172,8 @@ function matchRule(expression: Expression, around: Surroundings, errors: string[
     }
     return true;
   } catch (error) {
-    if (error instanceof EvaluationError && error.code === 'bad_result') throw error;
     errors.push(codeOf(error));
-    return undefined;
+    return error instanceof EvaluationError && error.code === 'bad_result' ? 'bad result' : undefined;
   }
 }
 
@@ -194,11 +196,12 @@ function conjuncts(node: Expression): Expression[] {
   return [node];
 }
 
-/** Equalities, role calls and `in` on whole columns and literals, joined by `&&` and `||`. */
+/** Equalities and role calls on whole columns and literals, `in` a list of literals, joined by `&&` and `||`. */
 function picksCandidates(node: Expression): boolean {
   if (node.kind === 'group') return picksCandidates(node.inner);
   if (node.kind === 'call') {
-    return /^g[0-9]*$/.test(node.name) && node.argument !== null && listItems(node.argument).every(isPlain);
+    const args = node.argument === null ? [] : listItems(node.argument);
+    return /^g[0-9]*$/.test(node.name) && (args.length === 2 || args.length === 3) && args.every(isPlain);
   }
   if (node.kind !== 'binary') return false;
   switch (node.operator) {
@@ -208,7 +211,7 @@ function picksCandidates(node: Expression): boolean {
     case '==':
       return isPlain(node.left) && isPlain(node.right);
     case 'in':
-      return isPlain(node.left) && node.right.kind === 'group' && listItems(node.right.inner).every(isPlain);
+      return isPlain(node.left) && node.right.kind === 'group' && listItems(node.right.inner).every(isLiteral);
     default:
       return false;
   }
@@ -218,8 +221,12 @@ function listItems(node: Expression): Expression[] {
   return node.kind === 'binary' && node.operator === ',' ? [...listItems(node.left), node.right] : [node];
 }
 
+const isLiteral = (node: Expression): boolean =>
+  node.kind === 'group' ? isLiteral(node.inner) : node.kind === 'literal';
+
 function isPlain(node: Expression): boolean {
-  return node.kind === 'literal' || (node.kind === 'variable' && node.path.length === 0);
+  if (node.kind === 'group') return isPlain(node.inner);
+  return isLiteral(node) || (node.kind === 'variable' && node.path.length === 0);
 }
 
 function callFunction(
@@ -241,6 +248,9 @@ function callFunction(
   return evaluate(parse(escapeColumns(condition), functions, true), around);
 }
 
+/** Casbin copies a matcher byte by byte, so that each byte of a character beyond ASCII becomes one of its own. */
+const bytesAsCharacters = (matcher: string) => Buffer.from(matcher, 'utf8').toString('latin1');
+
 function parseJsonArgument(value: Value): Value {
   if (typeof value !== 'string' || !/^[{[]/.test(value)) return value;
   let parsed: Value;
@@ -259,12 +269,23 @@ function roleDefinitions(options: ReferenceOptions, model: Model, rules: Rules):
     const wanted = options.roleMatching?.filter(({ ptype }) => ptype === name) ?? [];
     const nameFunction = wanted.findLast(({ fn }) => fn)?.fn;
     const domainFunction = wanted.findLast(({ domainFn }) => domainFn)?.domainFn;
-    const matchDomain = domainFunction ? matchings[domainFunction] : domainPatternOf(model);
+    const matchDomain = domainFunction ? named(domainFunction) : domainPatternOf(model);
     // Casbin takes no name patterns for conditional definitions.
-    const matchName: Matching | undefined = nameFunction && !columns.conditions ? matchings[nameFunction] : undefined;
+    const matchName: Matching | undefined = nameFunction && !columns.conditions ? named(nameFunction) : undefined;
     roles.set(name, { ...columns, links: rules.links.get(name) ?? [], matchName, matchDomain });
   }
   return roles;
+}
+
+/** A name that does not compile as a pattern is a name and no more. */
+function named(matching: string): Matching {
+  return (name, pattern) => {
+    try {
+      return matchings[matching]!(name, pattern);
+    } catch {
+      return false;
+    }
+  };
 }
 
 /** A matcher that says exactly `keyMatch(r.<second column>, p.<second column>)` makes domains patterns. */

@@ -1,0 +1,16 @@
+/** How much is tried, and from where: the same numbers in every fuzz test, so that one seed repeats a whole run. */
+
+const given = (name: string) => Number(process.env[`VERDICT_TEST_FUZZ_${name}`]);
+
+/** A run of `share` 1 asks about 100,000 questions; `VERDICT_TEST_FUZZ_RUNS=20` is twenty times as much. */
+const factor = given('RUNS') || 1;
+
+/** `VERDICT_TEST_FUZZ_SEED` repeats the run that printed it. */
+export const seed = given('SEED') || Date.now() % 2 ** 31;
+
+export function runs(count: number): { numRuns: number; seed: number } {
+  return { numRuns: Math.round(count * factor), seed };
+}
+
+/** A test has a second for each thousand questions, however many there are. */
+export const timeout = 120_000 * factor;
