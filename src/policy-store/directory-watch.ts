@@ -13,9 +13,11 @@ export interface DirectoryChanges {
   readonly gone: readonly string[];
   /** Sets whose folder changed between the two looks. */
   readonly restless: readonly string[];
+  /** False when the two looks did not agree on everything, so that another is due soon. */
+  readonly atRest: boolean;
 }
 
-const NOTHING: DirectoryChanges = Object.freeze({ changed: [], gone: [], restless: [] });
+const NOTHING: DirectoryChanges = Object.freeze({ changed: [], gone: [], restless: [], atRest: true });
 
 /** Sees what changes in a directory of policy sets, by file events and by looking regularly. */
 export class DirectoryWatch {
@@ -30,22 +32,28 @@ export class DirectoryWatch {
 
   /**
    * What is different from what is known: sets by name, with the fingerprint of the folder that was last dealt with.
-   * Without a change this is one look; with one it takes `settleMs` and a second look.
+   * When nothing changed this is one look; otherwise it takes `settleMs` and a second look.
    */
   async changes(
     known: ReadonlyMap<string, string | undefined>,
     forced: (name: string) => boolean,
   ): Promise<DirectoryChanges> {
     const first = await this.look(known);
-    if ('problem' in first) return { ...NOTHING, problem: first.problem };
-    const names = [...new Set([...first.sets.keys(), ...known.keys()])].filter(
-      (name) => forced(name) || known.get(name) === undefined || first.sets.get(name)?.fingerprint !== known.get(name),
-    );
-    if (names.length === 0) return NOTHING;
+    const names =
+      'problem' in first
+        ? []
+        : [...new Set([...first.sets.keys(), ...known.keys()])].filter(
+            (name) =>
+              forced(name) || known.get(name) === undefined || first.sets.get(name)?.fingerprint !== known.get(name),
+          );
+    if (!('problem' in first) && names.length === 0) return NOTHING;
 
     await delay(this.settleMs);
     const second = await this.look(known);
-    if ('problem' in second) return { ...NOTHING, problem: second.problem };
+    if ('problem' in first || 'problem' in second) {
+      const same = 'problem' in first && 'problem' in second && first.problem.code === second.problem.code;
+      return same ? { ...NOTHING, problem: second.problem } : { ...NOTHING, atRest: false };
+    }
     const changed: FolderScan[] = [];
     const gone: string[] = [];
     const restless: string[] = [];
@@ -55,7 +63,7 @@ export class DirectoryWatch {
       else if (now !== undefined && before?.fingerprint === now.fingerprint) changed.push(now);
       else restless.push(name);
     }
-    return { changed, gone, restless };
+    return { changed, gone, restless, atRest: restless.length === 0 };
   }
 
   /** Resolves when a file event comes, after `ms`, or when the watch is closed. */

@@ -1,5 +1,8 @@
+import { judge, problemOf, readPolicyTests } from '../core/analysis/policy-tests.js';
 import { PolicySet } from '../core/engine/policy-set.js';
 import { type CompileOptions, compileInSteps } from '../core/policy/compile.js';
+import type { EntityStore } from '../core/policy/entities.js';
+import { PolicyError } from '../core/problem.js';
 import { StockPolicySet } from '../stock-casbin/stock-policy-set.js';
 import { type StockTexts, StockView } from '../stock-casbin/stock-view.js';
 import { type FileRole, fileRole, type PolicyFile, type PolicySetFiles, versionOf } from './policy-set-files.js';
@@ -17,7 +20,7 @@ export interface LoadedPolicySet {
 const TURN_MS = 8;
 
 /**
- * Compiles a policy set whole and strictly.
+ * Compiles a policy set whole and strictly, and runs its tests.
  *
  * @throws PolicyError with every problem, at once
  */
@@ -34,12 +37,43 @@ export async function loadPolicySet(set: PolicySetFiles): Promise<LoadedPolicySe
   if (compiled.manifest.engine === 'casbin') {
     const stock = await StockPolicySet.load(stockView());
     const evaluate: ServedPolicySet['evaluate'] = (request) => stock.evaluate(request);
+    try {
+      await passTests(set.files, inside.entities, evaluate);
+    } catch (error) {
+      await stock.stop();
+      throw error;
+    }
     const served: ServedPolicySet = Object.freeze({ ...common, engine: 'casbin', evaluate });
     return { served, retire: () => stock.retire(), stop: () => stock.stop() };
   }
   const evaluate: ServedPolicySet['evaluate'] = (request, evaluation) => compiled.decide(request, evaluation);
+  await passTests(set.files, inside.entities, evaluate);
   const served: ServedPolicySet = Object.freeze({ ...common, engine: 'verdict', evaluate });
   return { served, retire: () => undefined, stop: async () => undefined };
+}
+
+/**
+ * Asks the set what its tests ask, on the engine that would serve it.
+ *
+ * @throws PolicyError with every test that fails and every fault of the test files
+ */
+async function passTests(
+  files: readonly PolicyFile[],
+  entities: EntityStore,
+  evaluate: ServedPolicySet['evaluate'],
+): Promise<void> {
+  const { tests, problems } = readPolicyTests(textsOf(files, 'test'), entities);
+  const failing = [...problems];
+  let since = performance.now();
+  for (const test of tests) {
+    const decision = await evaluate(test.request, { now: test.now, explain: 'none' });
+    const problem = problemOf(judge(test, decision));
+    if (problem !== undefined) failing.push(problem);
+    if (performance.now() - since < TURN_MS) continue;
+    await new Promise(setImmediate);
+    since = performance.now();
+  }
+  if (failing.length > 0) throw new PolicyError(failing);
 }
 
 function compileOptions(files: readonly PolicyFile[]): CompileOptions {

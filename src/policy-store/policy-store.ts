@@ -48,16 +48,19 @@ interface Entry {
   /** What served when the process last ended, as long as nothing does. */
   archived?: ArchivedState | undefined;
   /** What was last seen in its folder and dealt with, well or not. */
-  folder?: { readonly fingerprint?: string; readonly version?: string } | undefined;
+  folder?: { readonly fingerprint: string; readonly version?: string } | undefined;
   /** The folder's version that a rollback holds against; `''` when the folder could not be read then. */
   pinnedOver?: string | undefined;
   /** Why the folder's content does not serve. */
   problems: readonly Problem[];
-  /** Since when its folder has not been at rest, by the monotonic clock. */
-  changingSince?: number | undefined;
+  /** When the folder is to be loaded again though nothing changed in it, by the monotonic clock. */
+  retryAt?: number;
   /** What operators were last shown, and since when. */
   shown?: { readonly state: PolicySetStatus['state']; readonly version: string | undefined; readonly since: string };
 }
+
+/** After this long a set is tried again that failed for another reason than its files. */
+const RETRY_MS = 5_000;
 
 /**
  * The policy sets of a directory: loaded whole or not at all, swapped in one assignment, kept when what comes after
@@ -70,6 +73,8 @@ export class PolicyStore {
   /** Every set by name, `undefined` where nothing can be served. Never changed, only replaced. */
   private serving: ReadonlyMap<string, ServedPolicySet | undefined> = new Map();
   private directoryProblem: Problem | undefined;
+  /** Sets whose folder is not at rest, and since when, by the monotonic clock. */
+  private readonly restlessSince = new Map<string, number>();
   private work: Promise<unknown> = Promise.resolve();
   private watching: Promise<void> | undefined;
   private stopped = false;
@@ -128,7 +133,11 @@ export class PolicyStore {
 
   /** Every set, in the order of their names. */
   statuses(): readonly PolicySetStatus[] {
-    return [...this.entries.values()].sort((a, b) => (a.name < b.name ? -1 : 1)).map((entry) => this.statusOf(entry));
+    // A set that is being loaded for the first time is not there yet.
+    return [...this.entries.values()]
+      .filter(({ shown }) => shown !== undefined)
+      .sort((a, b) => (a.name < b.name ? -1 : 1))
+      .map((entry) => this.statusOf(entry));
   }
 
   /** @throws VerdictError `policy_set_not_found` */
@@ -142,8 +151,8 @@ export class PolicyStore {
   }
 
   /**
-   * Loads the folder's content again, also when nothing changed; without a name, that of every set. When this resolves,
-   * the status says what became of it.
+   * Reads the folder again, whether or not it seems to have changed; without a name, that of every set. When this
+   * resolves, the status says what became of it.
    *
    * @throws VerdictError `policy_set_not_found`
    */
@@ -161,9 +170,9 @@ export class PolicyStore {
   async rollback(name: string, version: string): Promise<PolicySetStatus> {
     return this.exclusively(async () => {
       const entry = this.entryOf(name);
-      const loaded = await this.loadVersion(name, version);
       const folderVersion = entry.folder?.version;
-      await this.serve(entry, loaded, folderVersion === version ? undefined : (folderVersion ?? ''));
+      const pinnedOver = folderVersion === version ? undefined : (folderVersion ?? '');
+      await this.serve(entry, await this.loadVersion(name, version), pinnedOver);
       return this.statusOf(entry);
     });
   }
@@ -208,11 +217,12 @@ export class PolicyStore {
   private check(forced: (name: string) => boolean): Promise<boolean> {
     return this.exclusively(async () => {
       const known = new Map([...this.entries.values()].map(({ name, folder }) => [name, folder?.fingerprint]));
-      const { problem, changed, gone, restless } = await this.watch.changes(known, forced);
-      if (problem?.code !== this.directoryProblem?.code) this.noteDirectory(problem);
+      const due = (name: string) => forced(name) || performance.now() > (this.entries.get(name)?.retryAt ?? Infinity);
+      const { problem, changed, gone, restless, atRest } = await this.watch.changes(known, due);
+      if (atRest && problem?.code !== this.directoryProblem?.code) this.noteDirectory(problem);
       for (const name of gone) await this.remove(name);
       for (const name of restless) this.noteChanging(name);
-      let settled = restless.length === 0;
+      let settled = atRest;
       for (const scan of changed) settled = (await this.loadFolder(scan)) && settled;
       return settled;
     });
@@ -229,7 +239,8 @@ export class PolicyStore {
     }
     const entry = this.entries.get(name) ?? newEntry(name);
     this.entries.set(name, entry);
-    entry.changingSince = undefined;
+    entry.retryAt = Number.POSITIVE_INFINITY;
+    this.restlessSince.delete(name);
     let result: LoadEvent['result'] = 'failed';
     if (content.problems.some(({ severity }) => severity === 'error')) {
       entry.folder = { fingerprint };
@@ -243,14 +254,15 @@ export class PolicyStore {
         if (error instanceof PolicyError) {
           this.fail(entry, error.problems);
         } else {
-          // The folder is not to blame, so the next look tries again.
-          entry.folder = { version: entry.folder.version };
+          // The folder is not to blame, so it is tried again without a change.
+          entry.retryAt = performance.now() + RETRY_MS;
           this.fail(entry, [loadFailed]);
           this.options.log.error({ err: error, policySet: name }, 'a policy set could not be put into service');
         }
       }
     }
     if (entry.loaded === undefined) await this.serveArchived(entry);
+    this.publish();
     this.options.onLoad?.({ policySet: name, result, durationMs: performance.now() - startedAt });
     return true;
   }
@@ -266,17 +278,26 @@ export class PolicyStore {
     }
     if (entry.pinnedOver === version && (await this.serveArchived(entry))) return 'unchanged';
     if (entry.loaded?.served.version === version) return 'unchanged';
-    const loaded = await loadPolicySet(set);
-    await this.options.archive?.keep(set, Date.now(), await gitCommitOf(scan.path));
-    await this.serve(entry, loaded, undefined);
+    await this.serve(entry, await loadPolicySet(set), undefined, async (archive) =>
+      archive.keep(set, Date.now(), await gitCommitOf(scan.path)),
+    );
     return 'served';
   }
 
-  /** Notes the version in the archive, then puts it into service. */
-  private async serve(entry: Entry, loaded: LoadedPolicySet, pinnedOver: string | undefined): Promise<void> {
+  /** Archives the version and notes that it serves, then puts it into service. */
+  private async serve(
+    entry: Entry,
+    loaded: LoadedPolicySet,
+    pinnedOver: string | undefined,
+    keep?: (archive: PolicyArchive) => Promise<void>,
+  ): Promise<void> {
+    const { archive } = this.options;
     const { name, version } = loaded.served;
     try {
-      await this.options.archive?.setState({ name, version, pinnedOver }, Date.now());
+      if (archive !== undefined) {
+        await keep?.(archive);
+        await archive.setState({ name, version, pinnedOver }, Date.now());
+      }
     } catch (error) {
       await loaded.stop();
       throw error;
@@ -330,6 +351,7 @@ export class PolicyStore {
     const entry = this.entries.get(name);
     if (entry === undefined) return;
     this.entries.delete(name);
+    this.restlessSince.delete(name);
     this.publish();
     entry.loaded?.retire();
     this.options.log.warn({ policySet: name }, 'policy set removed: its folder is gone');
@@ -352,17 +374,18 @@ export class PolicyStore {
 
   private noteDirectory(problem: Problem | undefined): void {
     this.directoryProblem = problem;
+    this.publish();
     if (problem === undefined) this.options.log.info({ directory: this.options.directory }, 'policy directory read');
     else this.options.log.error({ directory: this.options.directory, problem }, `policy directory: ${problem.message}`);
   }
 
   private noteChanging(name: string): void {
+    const now = performance.now();
+    const since = this.restlessSince.get(name) ?? now;
+    this.restlessSince.set(name, since);
+    if (now - since < this.patienceMs) return;
     const entry = this.entries.get(name) ?? newEntry(name);
     this.entries.set(name, entry);
-    const now = performance.now();
-    entry.changingSince ??= now;
-    if (now - entry.changingSince < this.patienceMs || entry.problems.some(({ code }) => code === keepsChanging.code))
-      return;
     entry.folder = undefined;
     this.fail(entry, [keepsChanging]);
   }
