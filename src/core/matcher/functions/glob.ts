@@ -12,7 +12,7 @@ import { quote } from './quote.js';
  * Alternatives multiply: `{a,b}{a,b}{a,b}…` has 2ⁿ ways. Globs and names as people write them stay far below these
  * bounds; whatever reaches them is refused, so that time stays linear.
  */
-const baseSteps = 100_000;
+const baseSteps = 1_000_000;
 const stepsPerCharacter = 20;
 const maximumAlternatives = 500;
 

@@ -54,7 +54,7 @@ export function compileRegularExpression(source: string): RegularExpression {
 function compile(source: string): RE2JS {
   if (!exceedsSize(source)) {
     try {
-      const compiled = RE2JS.compile(source);
+      const compiled = RE2JS.compile(withUniqueNames(source));
       if (compiled.programSize() <= maximumProgramSize) return compiled;
     } catch (error) {
       // Its message holds the whole source.
@@ -68,6 +68,15 @@ function compile(source: string): RE2JS {
 /** Quoted text, an escape, a class, the start of a group with its flags or name, its end, a repetition, a character. */
 const tokens =
   /\\Q.*?(?:\\E|$)|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]?|\((?:\?P?<[^>]{0,100}>|\?[a-z-]*:?)?|\)|\{\d{1,4}(?:,\d{0,4})?\}|./gisu;
+
+/** Go lets several groups have one name, re2js does not. Here groups are only ever counted. */
+function withUniqueNames(source: string): string {
+  if (!source.includes('<')) return source;
+  let count = 0;
+  return source.replace(tokens, (token) =>
+    /^\(\?P?<[^>]+>$/.test(token) ? `${token.slice(0, -1)}_${count++}>` : token,
+  );
+}
 
 /**
  * Whether the expression is certainly too large, found before compiling it could take a second: an atom counts 1, a
