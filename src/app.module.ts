@@ -7,6 +7,7 @@ import { DecisionLog } from './decision-log/decision-log.js';
 import { DecisionsController } from './http/decisions.controller.js';
 import { HealthController } from './http/health.controller.js';
 import { DataDirectory, HealthIndicators } from './http/health-indicators.js';
+import { PolicySetsController } from './http/policy-sets.controller.js';
 import { Pdp } from './pdp/pdp.js';
 import { PolicyArchive } from './policy-store/policy-archive.js';
 import { PolicyStore } from './policy-store/policy-store.js';
@@ -19,7 +20,7 @@ export class AppModule implements OnApplicationShutdown {
     return {
       module: AppModule,
       imports: [TerminusModule.forRoot({ logger: false })],
-      controllers: [HealthController, DecisionsController],
+      controllers: [HealthController, DecisionsController, PolicySetsController],
       providers: [
         {
           provide: DecisionLog,

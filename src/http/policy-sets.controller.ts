@@ -1,0 +1,89 @@
+import { Body, Controller, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
+import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { VerdictError } from '../core/errors.js';
+import { type ArchivedVersion, PolicyArchive } from '../policy-store/policy-archive.js';
+import { diffPolicies, type PolicyDiff } from '../policy-store/policy-diff.js';
+import type { PolicySetFiles } from '../policy-store/policy-set-files.js';
+import type { PolicySetStatus } from '../policy-store/policy-set-status.js';
+import { PolicyStore } from '../policy-store/policy-store.js';
+import { bodyPipe } from './body-pipe.js';
+import { DiffQuery, RollbackRequest, VersionsQuery } from './policy-sets.requests.js';
+import { queryPipe } from './query-pipe.js';
+
+/** Which policies are served, which were, and going back to them. */
+@ApiTags('policy sets')
+@Controller('v1/policy-sets')
+export class PolicySetsController {
+  constructor(
+    private readonly store: PolicyStore,
+    private readonly archive: PolicyArchive,
+  ) {}
+
+  @Get()
+  @ApiOperation({ summary: 'Every policy set: what is served, since when, and what is wrong with its folder' })
+  list(): { readonly items: readonly PolicySetStatus[] } {
+    return { items: this.store.statuses() };
+  }
+
+  @Get(':set')
+  @ApiOperation({ summary: 'One policy set' })
+  find(@Param('set') set: string): PolicySetStatus {
+    return this.store.status(set);
+  }
+
+  @Get(':set/versions')
+  @ApiOperation({
+    summary: 'Every version that served, the newest first; pass nextCursor as cursor for the page after',
+  })
+  async versions(
+    @Param('set') set: string,
+    @Query(queryPipe) { limit, cursor }: VersionsQuery,
+  ): Promise<{ readonly items: readonly ArchivedVersion[]; readonly nextCursor?: string }> {
+    const found = await this.archive.versions(set, limit + 1, cursor);
+    // The versions of a set that was removed stay; only a set that never was is not found.
+    if (found.length === 0) this.store.status(set);
+    const items = found.slice(0, limit);
+    const last = items.at(-1);
+    return found.length > limit && last !== undefined ? { items, nextCursor: last.version } : { items };
+  }
+
+  @Get(':set/versions/:version')
+  @ApiOperation({ summary: 'One version: its files, when it served, the commit that it came from' })
+  async version(@Param('set') set: string, @Param('version') version: string): Promise<ArchivedVersion> {
+    return (await this.archive.version(set, version)) ?? neverServed(set, version);
+  }
+
+  @Post(':set/reload')
+  @HttpCode(200)
+  @ApiOperation({ summary: 'Read the folder again now; the answer says what became of it' })
+  async reload(@Param('set') set: string): Promise<PolicySetStatus> {
+    await this.store.reload(set);
+    return this.store.status(set);
+  }
+
+  @Post(':set/rollback')
+  @HttpCode(200)
+  @ApiOperation({ summary: "Serve an earlier version until the folder's version changes" })
+  rollback(@Param('set') set: string, @Body(bodyPipe) { version }: RollbackRequest): Promise<PolicySetStatus> {
+    return this.store.rollback(set, version);
+  }
+
+  @Get(':set/diff')
+  @ApiOperation({ summary: 'Which rules and files differ between two versions' })
+  async diff(
+    @Param('set') set: string,
+    @Query(queryPipe) query: DiffQuery,
+  ): Promise<{ readonly from: string; readonly to: string } & PolicyDiff> {
+    const to = query.to ?? this.store.resolve(set).version;
+    const [before, after] = await Promise.all([this.filesOf(set, query.from), this.filesOf(set, to)]);
+    return { from: query.from, to, ...diffPolicies(before, after) };
+  }
+
+  private async filesOf(set: string, version: string): Promise<PolicySetFiles> {
+    return (await this.archive.files(set, version)) ?? neverServed(set, version);
+  }
+}
+
+function neverServed(set: string, version: string): never {
+  throw new VerdictError('policy_version_not_found', `the policy set "${set}" never served version "${version}"`);
+}
