@@ -1,19 +1,20 @@
 /**
- * model.conf as a document: what Casbin's Go implementation reads from it (config/config.go, model/model.go), and where
- * each character of it stands in the file. What Go reads differently from what the author must have meant, or does not
- * read at all, is reported.
+ * model.conf as a document: the definitions that Casbin's model/model.go takes from it, and where each character of them
+ * stands in the file. What Casbin does not read, or reads differently from what the author must have meant, is reported.
  */
 import type { ReportProblem } from './document-problem.js';
+import {
+  type DefinitionEntry,
+  type Entry,
+  type Place,
+  quote,
+  type ReportFinding,
+  readEntries,
+  type SectionEntry,
+} from './model-lines.js';
+import { requiredSections, type Section, sectionNames, sections } from './model-sections.js';
 import { readableText } from './readable-text.js';
 import { skipSpace, trimSpace } from './white-space.js';
-
-export type Section = 'r' | 'p' | 'g' | 'e' | 'm' | 'c';
-
-export interface Place {
-  /** 1-based; columns count UTF-16 code units, as editors do. */
-  readonly line: number;
-  readonly column: number;
-}
 
 export interface Definition {
   readonly section: Section;
@@ -31,20 +32,6 @@ export interface ModelDocument {
   readonly definitions: Readonly<Record<Section, ReadonlyMap<string, Definition>>>;
 }
 
-const sectionNames: Readonly<Record<Section, string>> = {
-  r: 'request_definition',
-  p: 'policy_definition',
-  g: 'role_definition',
-  e: 'policy_effect',
-  m: 'matchers',
-  c: 'constraint_definition',
-};
-const sections = Object.keys(sectionNames) as Section[];
-const requiredSections: ReadonlySet<Section> = new Set(['r', 'p', 'e', 'm']);
-
-/** Go reads lines through a buffer of 4 KiB, line feed included, and takes what does not fit for the next line. */
-const maximumLineBytes = 4095;
-
 /**
  * Reads a model. Problems are reported, never thrown; reading goes on behind each of them, so that all are found.
  *
@@ -55,11 +42,13 @@ const maximumLineBytes = 4095;
 export function parseModel(text: string, file: string, report: ReportProblem): ModelDocument {
   const readable = readableText(text, file, report);
   if (readable === undefined) return emptyModel(file);
-  const entries = readEntries(readable, file, report);
+  const reportFinding: ReportFinding = (finding) => report({ ...finding, file });
+  const entries = readEntries(readable, reportFinding);
   const definitions = Object.fromEntries(
-    sections.map((section) => [section, selectDefinitions(section, entries, file, report)]),
+    sections.map((section) => [section, selectDefinitions(section, entries, reportFinding)]),
   ) as Record<Section, ReadonlyMap<string, Definition>>;
-  reportMissingSections(definitions, entries, file, report);
+  reportMissingSections(definitions, entries, reportFinding);
+  reportUnknownSections(entries, reportFinding);
   return Object.freeze({ file, definitions: Object.freeze(definitions) });
 }
 
@@ -68,138 +57,11 @@ function emptyModel(file: string): ModelDocument {
   return Object.freeze({ file, definitions: Object.freeze({ r: none, p: none, g: none, e: none, m: none, c: none }) });
 }
 
-interface SectionEntry {
-  readonly kind: 'section';
-  readonly name: string;
-  readonly place: Place;
-}
-
-interface DefinitionEntry {
-  readonly kind: 'definition';
-  /** The name of the section above it. */
-  readonly section: string | undefined;
-  readonly key: string;
-  readonly keyPlace: Place;
-  readonly value: string;
-  readonly place: (offset: number) => Place;
-}
-
-type Entry = SectionEntry | DefinitionEntry;
-
-/** The text of one definition while its lines are being joined, and where each run of its characters comes from. */
-class JoinedLines {
-  text = '';
-  /** The quote of a literal that is still open, else empty. */
-  openQuote = '';
-  private readonly runs: { readonly offset: number; readonly place: Place }[] = [];
-
-  append(text: string, place: Place): void {
-    this.runs.push({ offset: this.text.length, place });
-    this.text += text;
-    for (const [quote] of text.matchAll(/["']/g)) {
-      if (this.openQuote === '') this.openQuote = quote;
-      else if (this.openQuote === quote) this.openQuote = '';
-    }
-  }
-
-  place(offset: number): Place {
-    let low = 0;
-    let high = this.runs.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if ((this.runs[middle] as { offset: number }).offset <= offset) low = middle;
-      else high = middle - 1;
-    }
-    const run = this.runs[low] as { offset: number; place: Place };
-    return { line: run.place.line, column: run.place.column + offset - run.offset };
-  }
-}
-
-function readEntries(text: string, file: string, report: ReportProblem): readonly Entry[] {
-  const entries: Entry[] = [];
-  let section: string | undefined;
-  let joined = new JoinedLines();
-
-  const finishDefinition = () => {
-    if (joined.text === '') return;
-    const entry = entryOf(joined, section, file, report);
-    if (entry !== undefined) entries.push(entry);
-    if (entry?.kind === 'section') section = entry.name;
-    joined = new JoinedLines();
-  };
-
-  for (const [index, line] of text.split('\n').entries()) {
-    const number = index + 1;
-    reportLongLine(line, number, file, report);
-    const content = trimSpace(line);
-    const place = { line: number, column: skipSpace(line, 0) + 1 };
-    if (content === '' || content.startsWith('#') || content.startsWith(';')) {
-      finishDefinition();
-    } else if (content.startsWith('[') && content.endsWith(']')) {
-      finishDefinition();
-      section = content.slice(1, -1);
-      entries.push({ kind: 'section', name: section, place });
-    } else {
-      const continued = content.endsWith('\\');
-      const whole = continued ? `${trimSpace(content.slice(0, -1))} ` : content;
-      const comment = whole.search(/[#;]/);
-      joined.append(comment === -1 ? whole : whole.slice(0, comment), place);
-      if (comment !== -1 && joined.openQuote !== '' && section === sectionNames.m) {
-        reportCommentInText({ line: number, column: place.column + comment }, file, report);
-      }
-      if (!continued) finishDefinition();
-    }
-  }
-  finishDefinition();
-  return entries;
-}
-
-function entryOf(
-  joined: JoinedLines,
-  section: string | undefined,
-  file: string,
-  report: ReportProblem,
-): Entry | undefined {
-  const { text } = joined;
-  const keyPlace = joined.place(skipSpace(text, 0, text.length - 1));
-  const equals = text.indexOf('=');
-  if (equals === -1) {
-    const refused = { severity: 'error', file, ...keyPlace, refusedByReference: true } as const;
-    if (text.startsWith('[')) {
-      report({
-        ...refused,
-        code: 'broken_section_header',
-        message: `${quote(trimSpace(text))} is no section header`,
-        hint: 'a header is a name in brackets and nothing else, not even a comment',
-      });
-      // Go on as if it were one, so that what stands below it is not reported, too.
-      return { kind: 'section', name: text.replace(/^\[([a-z_]*).*$/s, '$1'), place: keyPlace };
-    }
-    report({
-      ...refused,
-      code: 'missing_equals',
-      message: `expected "key = value", got ${quote(trimSpace(text))}`,
-      hint: 'end a line with a backslash to continue it on the next one',
-    });
-    return undefined;
-  }
-  const start = skipSpace(text, equals + 1);
-  return {
-    kind: 'definition',
-    section,
-    key: trimSpace(text.slice(0, equals)),
-    keyPlace,
-    value: trimSpace(text.slice(start)),
-    place: (offset) => joined.place(start + offset),
-  };
-}
-
 /** The definitions of one section that Go reads: `r`, `r2`, `r3`… up to the first that is missing or empty. */
 function selectDefinitions(
   section: Section,
   entries: readonly Entry[],
-  file: string,
-  report: ReportProblem,
+  report: ReportFinding,
 ): ReadonlyMap<string, Definition> {
   const written = new Map<string, DefinitionEntry>();
   for (const entry of entries) {
@@ -210,7 +72,6 @@ function selectDefinitions(
         severity: 'error',
         code: 'duplicate_definition',
         message: `"${entry.key}" is already defined in line ${earlier.keyPlace.line}; the last one counts`,
-        file,
         ...entry.keyPlace,
         hint: `name a further definition "${section}2", "${section}3"…`,
       });
@@ -223,11 +84,11 @@ function selectDefinitions(
     const key = number === 1 ? section : `${section}${number}`;
     const entry = written.get(key);
     if (entry === undefined || entry.value === '') {
-      reportUnread(section, key, [...written.values()], definitions, file, report);
+      reportUnread(section, key, [...written.values()], definitions, report);
       return definitions;
     }
     definitions.set(key, Object.freeze({ section, key, value: entry.value, place: entry.place }));
-    if (section === 'r' || section === 'p') reportTokens(entry, file, report);
+    if (section === 'r' || section === 'p') reportTokens(entry, report);
   }
 }
 
@@ -237,14 +98,13 @@ function reportUnread(
   gap: string,
   written: readonly DefinitionEntry[],
   read: ReadonlyMap<string, Definition>,
-  file: string,
-  report: ReportProblem,
+  report: ReportFinding,
 ): void {
   const validKey = new RegExp(`^${section}([2-9]|[1-9][0-9]+)?$`);
   for (const entry of written) {
     if (read.has(entry.key)) continue;
     const { key } = entry;
-    const unread = { severity: 'error', file, ...entry.keyPlace } as const;
+    const unread = { severity: 'error', ...entry.keyPlace } as const;
     if (!validKey.test(key)) {
       report({
         ...unread,
@@ -272,7 +132,7 @@ function reportUnread(
   }
 }
 
-function reportTokens(entry: DefinitionEntry, file: string, report: ReportProblem): void {
+function reportTokens(entry: DefinitionEntry, report: ReportFinding): void {
   const seen = new Set<string>();
   let offset = 0;
   for (const column of entry.value.split(',')) {
@@ -283,7 +143,6 @@ function reportTokens(entry: DefinitionEntry, file: string, report: ReportProble
         severity: 'error',
         code: 'empty_token',
         message: `a column of "${entry.key}" has no name`,
-        file,
         ...place,
         hint: 'remove the comma that is too many: the nameless column counts, too',
       });
@@ -292,7 +151,6 @@ function reportTokens(entry: DefinitionEntry, file: string, report: ReportProble
         severity: 'error',
         code: 'duplicate_token',
         message: `the column ${quote(token)} stands twice in "${entry.key}"`,
-        file,
         ...place,
         hint: 'give each column a name of its own',
       });
@@ -305,8 +163,7 @@ function reportTokens(entry: DefinitionEntry, file: string, report: ReportProble
 function reportMissingSections(
   definitions: Readonly<Record<Section, ReadonlyMap<string, Definition>>>,
   entries: readonly Entry[],
-  file: string,
-  report: ReportProblem,
+  report: ReportFinding,
 ): void {
   for (const section of sections) {
     if (definitions[section].size > 0) continue;
@@ -317,7 +174,6 @@ function reportMissingSections(
         severity: 'error',
         code: 'missing_section',
         message: header === undefined ? `the section [${name}] is missing` : `[${name}] does not define "${section}"`,
-        file,
         ...(header?.place ?? { line: 1, column: 1 }),
         refusedByReference: true,
       });
@@ -326,15 +182,13 @@ function reportMissingSections(
         severity: 'warning',
         code: 'empty_section',
         message: `[${name}] does not define "${section}"`,
-        file,
         ...header.place,
       });
     }
   }
-  reportUnknownSections(entries, file, report);
 }
 
-function reportUnknownSections(entries: readonly Entry[], file: string, report: ReportProblem): void {
+function reportUnknownSections(entries: readonly Entry[], report: ReportFinding): void {
   const names: readonly string[] = Object.values(sectionNames);
   for (const entry of entries) {
     if (entry.kind === 'definition') {
@@ -343,7 +197,6 @@ function reportUnknownSections(entries: readonly Entry[], file: string, report: 
         severity: 'error',
         code: 'definition_outside_section',
         message: `${quote(entry.key)} is not read: it stands before the first section`,
-        file,
         ...entry.keyPlace,
       });
     } else if (!names.includes(entry.name)) {
@@ -352,7 +205,6 @@ function reportUnknownSections(entries: readonly Entry[], file: string, report: 
         severity: 'error',
         code: 'unknown_section',
         message: `the section [${entry.name}] is not read`,
-        file,
         ...entry.place,
         hint: meant === undefined ? `sections are ${names.join(', ')}` : `did you mean [${meant}]?`,
       });
@@ -366,37 +218,4 @@ function letters(name: string): string {
     .toLowerCase()
     .replaceAll(/[^a-z]/g, '')
     .replace(/s$/, '');
-}
-
-/**
- * `#` and `;` start a comment inside a literal, too: `r.obj == "a;b"` ends in the middle of it. What the author meant
- * as one text is lost, perhaps with further terms behind it.
- */
-function reportCommentInText(place: Place, file: string, report: ReportProblem): void {
-  report({
-    severity: 'error',
-    code: 'comment_in_text',
-    message: 'a comment starts inside a quoted text; the rest of the line is not read',
-    file,
-    ...place,
-    hint: 'neither # nor ; can stand in a model: give the value as a column of the rules',
-  });
-}
-
-function reportLongLine(line: string, number: number, file: string, report: ReportProblem): void {
-  if (Buffer.byteLength(line) <= maximumLineBytes) return;
-  report({
-    severity: 'error',
-    code: 'line_too_long',
-    message: `the line is longer than ${maximumLineBytes} bytes; Casbin would break it there and lose the rest`,
-    file,
-    line: number,
-    column: 1,
-    hint: 'continue it on the next line with a backslash at the end',
-    refusedByReference: true,
-  });
-}
-
-function quote(text: string): string {
-  return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text);
 }
