@@ -43,12 +43,11 @@ export interface DecisionRequestInput {
  *     // { subject: { id: 'alice' }, action: { name: 'read' }, resource: { type: 'doc', id: '1' } }
  */
 export function normaliseRequest(input: DecisionRequestInput): DecisionRequest {
-  const request = {
-    subject: normaliseEntity(input.subject),
-    action: normaliseAction(input.action),
-    resource: normaliseEntity(input.resource),
-  };
-  return input.attributes === undefined ? request : { ...request, attributes: input.attributes };
+  const subject = normaliseEntity(input.subject);
+  const action = normaliseAction(input.action);
+  const resource = normaliseEntity(input.resource);
+  const { attributes } = input;
+  return attributes === undefined ? { subject, action, resource } : { subject, action, resource, attributes };
 }
 
 function normaliseEntity(entity: string | Entity): Entity {

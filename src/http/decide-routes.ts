@@ -58,7 +58,5 @@ function decisionOrProblem(
 }
 
 function askerOf(request: FastifyRequest, via: string): Asker {
-  const traceId = traceIdOf(request.headers);
-  const asker = { caller: 'anonymous', via, requestId: request.id };
-  return traceId === undefined ? asker : { ...asker, traceId };
+  return { caller: 'anonymous', via, requestId: request.id, traceId: traceIdOf(request.headers) };
 }

@@ -102,7 +102,10 @@ export class Pdp {
       reason: decision.reason,
       errors: decision.errors,
       obligations: decision.obligations,
-      ...asker,
+      caller: asker.caller,
+      via: asker.via,
+      requestId: asker.requestId,
+      traceId: asker.traceId,
       durationUs: Math.round((performance.now() - started) * 1000),
     };
     return { record, answer: answerOf(id, set, decision, explain) };

@@ -18,5 +18,5 @@ export interface Asker {
   /** The door: `decide`, `batch`, `authzen`… */
   readonly via: string;
   readonly requestId: string;
-  readonly traceId?: string;
+  readonly traceId?: string | undefined;
 }
