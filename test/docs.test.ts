@@ -1,8 +1,46 @@
-/** The documentation that is made from the code: `npx vitest run test/docs.test.ts -u` writes it anew. */
-import { expect, it } from 'vitest';
+/** The documentation is true: examples are run, and pages made from the code are made again and compared. */
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
 import { builtInFunctions } from '../src/core/matcher/functions/built-in-functions.js';
 import type { FunctionDefinition } from '../src/core/matcher/functions/function-definition.js';
+import { formatProblem, type Problem } from '../src/core/problem.js';
+import { type CompileOptions, compilePolicySet, PolicyError } from '../src/engine.js';
 
+describe('docs/policy-sets.md', () => {
+  const page = readFileSync(new URL('../docs/policy-sets.md', import.meta.url), 'utf8');
+  const blocks = fencedBlocks(page);
+  const textOf = (name: string) => blocks.find((block) => block.name === name)!.text;
+  const options = {
+    model: textOf('model.conf'),
+    rules: [{ file: 'rules.csv', text: textOf('rules.csv') }],
+    manifest: textOf('policy-set.yaml'),
+    entities: textOf('entities.yaml'),
+    strict: true,
+  };
+  const questions = blocks.flatMap(({ name, text }, index) =>
+    name === 'ask' ? [{ ask: JSON.parse(text), answer: JSON.parse(blocks[index + 1]!.text) }] : [],
+  );
+
+  it.each(questions)('answers as it says whether $ask.subject may $ask.action $ask.resource', ({ ask, answer }) => {
+    const set = compilePolicySet(options);
+    expect(set.problems).toEqual([]);
+    expect(set.decide(ask, { now: Date.parse('2026-11-18T10:00:00Z') })).toEqual(answer);
+  });
+
+  it('refuses what it says', () => {
+    const rules = [{ file: 'rules.csv', text: textOf('rules.csv') + textOf('broken') }];
+    expect(problemsWith({ ...options, rules }).map(formatProblem)).toEqual(textOf('problems').trimEnd().split('\n'));
+  });
+
+  it('lists the keys that a manifest may have', () => {
+    const table = page.slice(page.indexOf('## The manifest'), page.indexOf('## When something is wrong'));
+    const listed = [...table.matchAll(/^\| `(\w+)` \|/gm)].map(([, key]) => key);
+    const [problem] = problemsWith({ ...options, manifest: { anotherKey: '' } });
+    expect(problem?.hint).toBe(`it may have ${listed.join(', ')}`);
+  });
+});
+
+/** Run with `-u` to write the page anew. */
 it('docs/functions.md lists every function as the code defines it', async () => {
   await expect(functionsPage()).toMatchFileSnapshot('../docs/functions.md');
 });
@@ -75,4 +113,24 @@ function code(text: string): string {
 
 function cell(text: string): string {
   return text.replaceAll('|', '\\|');
+}
+
+interface NamedBlock {
+  readonly name: string;
+  readonly text: string;
+}
+
+/** The code blocks of a page that have a name behind their language. */
+function fencedBlocks(page: string): NamedBlock[] {
+  return [...page.matchAll(/^```\w+ (\S+)\n([\s\S]*?)^```$/gm)].map(([, name, text]) => ({ name: name!, text: text! }));
+}
+
+function problemsWith(options: CompileOptions): readonly Problem[] {
+  try {
+    compilePolicySet(options);
+    return [];
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error;
+    return error.problems;
+  }
 }
