@@ -221,6 +221,11 @@ function isPatternFunction(name: string, { functions, customFunctions, roles }: 
   return functions.get(name)?.prepare !== undefined && !customFunctions.has(name) && !roles.has(name);
 }
 
-function placeOf({ source }: Rule, column: number, offset: number): { file: string; line: number; column: number } {
+/** Where a column of a rule stands, and in it the character at `offset`. */
+export function placeOf(
+  { source }: Rule,
+  column: number,
+  offset: number,
+): { file: string; line: number; column: number } {
   return { file: source.file, line: source.line, column: (source.columns[column + 1] ?? 1) + offset };
 }

@@ -8,6 +8,7 @@ import { PolicyError, type Problem, sortProblems } from '../problem.js';
 import type { Json } from '../request.js';
 import { type CasbinModel, type ColumnsDefinition, readCasbinModel } from './casbin-model.js';
 import { checkPolicySet } from './check.js';
+import { checkAttributes } from './check-attributes.js';
 import {
   type Combination,
   type CombinationError,
@@ -21,6 +22,7 @@ import { PatternLibrary } from './prepared-patterns.js';
 import { buildRoleGraphs, type LinkCondition } from './role-graphs.js';
 import type { RoleGraph } from './roles.js';
 import { buildRuleTable, type FieldIndex, type RuleTable } from './rule-table.js';
+import { noSchema, readSchema } from './schema.js';
 import { policySetVersion } from './version.js';
 import type { NamedText } from './yaml-document.js';
 
@@ -53,7 +55,8 @@ export interface CompileOptions {
   readonly manifest?: TextSource | { readonly [key: string]: Json };
   /** entities.yaml, or its list. */
   readonly entities?: TextSource | readonly Json[];
-  /** schema.yaml: a part of the version. */
+  /** schema.yaml, or what it says as a value: the attributes that matchers and conditions may read. */
+  readonly schema?: TextSource | { readonly [key: string]: Json };
   readonly roleMatching?:
     | readonly RoleMatcher[]
     | Readonly<Record<string, string | { names?: string; domains?: string }>>;
@@ -93,6 +96,7 @@ export function* compileInSteps(options: CompileOptions): Generator<void, Compil
   const sources = readSources(options);
   const manifest = sources.manifest === undefined ? defaultManifest : readManifest(sources.manifest, reportFatal);
   const entities = sources.entities === undefined ? noEntities : readEntities(sources.entities, reportFatal);
+  const schema = sources.schema === undefined ? noSchema : readSchema(sources.schema, reportFatal);
   const model = readCasbinModel(parseModel(sources.model.text, sources.model.file, report));
   yield;
   const lines: RuleLine[] = [];
@@ -110,6 +114,7 @@ export function* compileInSteps(options: CompileOptions): Generator<void, Compil
   };
   const parts = { model, policies: table.policies, bindings: manifest.request, language };
   const main = yield* checkPolicySet({ parts, manifest, table, report });
+  if (isCombination(main)) yield* checkAttributes({ model, manifest, main, schema, report });
   const sorted = settleProblems(problems, manifest, options.strict === true);
 
   const combinations = new Map<string, Combination | CombinationError>();
@@ -169,10 +174,11 @@ interface Sources {
   readonly rules: readonly NamedText[];
   readonly manifest: NamedText | undefined;
   readonly entities: NamedText | undefined;
+  readonly schema: NamedText | undefined;
 }
 
 function readSources(options: CompileOptions): Sources {
-  const { model, rules, manifest, entities } = options;
+  const { model, rules, manifest, entities, schema } = options;
   const isText = (source: object): source is NamedText => 'file' in source && 'text' in source;
   return {
     model: named(model, 'model.conf'),
@@ -189,6 +195,12 @@ function readSources(options: CompileOptions): Sources {
         : typeof entities === 'string' || isText(entities)
           ? named(entities as TextSource, 'entities.yaml')
           : { file: 'entities.json', text: JSON.stringify(entities) },
+    schema:
+      schema === undefined
+        ? undefined
+        : typeof schema === 'string' || isText(schema)
+          ? named(schema as TextSource, 'schema.yaml')
+          : { file: 'schema.yaml', text: JSON.stringify(schema) },
   };
 }
 
@@ -196,8 +208,9 @@ function named(source: TextSource, file: string): NamedText {
   return typeof source === 'string' ? { file, text: source } : source;
 }
 
-function versionOf({ model, rules, manifest, entities }: Sources): string {
-  const files = [model, ...rules, ...(manifest ? [manifest] : []), ...(entities ? [entities] : [])];
+function versionOf({ model, rules, manifest, entities, schema }: Sources): string {
+  const optional = [manifest, entities, schema].filter((source) => source !== undefined);
+  const files = [model, ...rules, ...optional];
   return policySetVersion(files.map(({ file, text }) => ({ path: file, bytes: Buffer.from(text, 'utf8') })));
 }
 

@@ -18,18 +18,15 @@ export class YamlNode {
     private readonly document: { readonly file: string; readonly lines: LineCounter; readonly report: ReportFatal },
   ) {}
 
-  refuse(code: string, message: string, hint?: string): undefined {
-    const { file, lines, report } = this.document;
+  /** Where the node begins. */
+  get place(): { readonly file: string; readonly line: number; readonly column: number } {
+    const { file, lines } = this.document;
     const { line, col } = lines.linePos(this.node?.range?.[0] ?? 0);
-    report({
-      severity: 'error',
-      code,
-      message,
-      file,
-      line: Math.max(line, 1),
-      column: Math.max(col, 1),
-      ...(hint && { hint }),
-    });
+    return { file, line: Math.max(line, 1), column: Math.max(col, 1) };
+  }
+
+  refuse(code: string, message: string, hint?: string): undefined {
+    this.document.report({ severity: 'error', code, message, ...this.place, ...(hint && { hint }) });
     return undefined;
   }
 
@@ -74,6 +71,10 @@ export class YamlNode {
 
   get isMapping(): boolean {
     return isMap(this.node);
+  }
+
+  get isList(): boolean {
+    return isSeq(this.node);
   }
 
   text(what: string): string | undefined {

@@ -1,0 +1,114 @@
+/** Runs the tests of a policy set. The loader, `verdict test` and `verdict lint` ask the same question here. */
+import { isDeepStrictEqual } from 'node:util';
+import type { EngineDecision } from '../decision.js';
+import type { EntityStore } from '../policy/entities.js';
+import type { NamedText } from '../policy/yaml-document.js';
+import { type Problem, sortProblems } from '../problem.js';
+import type { DecisionRequest, Json } from '../request.js';
+import { maxTests, type PolicyTest, readTests } from './test-document.js';
+
+export interface PolicyTestResult {
+  readonly test: PolicyTest;
+  readonly decision: EngineDecision;
+  /** What is not as wanted, a sentence each; empty when the test passed. */
+  readonly failures: readonly string[];
+}
+
+export interface TestDocuments {
+  readonly tests: readonly PolicyTest[];
+  /** What is wrong with the files themselves; such a set does not load. */
+  readonly problems: readonly Problem[];
+}
+
+/** Whoever answers: a compiled set, or a stock enforcer in its thread. */
+export type Decide<Answer> = (request: DecisionRequest, options: { readonly now: number }) => Answer;
+
+/** How many tests are run between two pauses of a load in steps. */
+const testsPerStep = 200;
+
+export function readPolicyTests(files: readonly NamedText[], entities: EntityStore): TestDocuments {
+  const problems: Problem[] = [];
+  const tests: PolicyTest[] = [];
+  for (const file of files) {
+    for (const test of readTests(file, entities, (problem) => problems.push(problem))) tests.push(test);
+  }
+  const tooMany = tests[maxTests];
+  if (tooMany !== undefined) {
+    const { file, line, column } = tooMany;
+    const message = `the files ask ${tests.length} questions; the tests of a set may ask ${maxTests}`;
+    problems.push({ severity: 'error', code: 'too_many_tests', message, file, line, column });
+  }
+  return { tests: tests.slice(0, maxTests), problems: sortProblems(problems) };
+}
+
+/** Compares an answer with what the test wants. */
+export function judge(test: PolicyTest, decision: EngineDecision): PolicyTestResult {
+  const { expected } = test;
+  const failures: string[] = [];
+  if (decision.decision !== expected.decision) {
+    failures.push(`expected ${expected.decision}, got ${decision.decision} (${describeReason(decision)})`);
+  }
+  const compare = (what: string, wanted: unknown, got: unknown): void => {
+    if (wanted === undefined || isDeepStrictEqual(wanted, got)) return;
+    failures.push(`expected ${what} ${show(wanted)}, got ${got === undefined ? 'none' : show(got)}`);
+  };
+  compare('reason', expected.reason, decision.reason.code);
+  compare('message', expected.message, decision.reason.message);
+  compare('obligations', expected.obligations, decision.obligations);
+  compare('advice', expected.advice, decision.advice ?? []);
+  compare(
+    'errors',
+    expected.errors,
+    decision.errors.map(({ code }) => code),
+  );
+  return { test, decision, failures };
+}
+
+/** Runs the tests of a set that answers at once, pausing now and then. */
+export function* runTestsInSteps(
+  tests: readonly PolicyTest[],
+  decide: Decide<EngineDecision>,
+): Generator<void, readonly PolicyTestResult[]> {
+  const results: PolicyTestResult[] = [];
+  for (const test of tests) {
+    results.push(judge(test, decide(test.request, { now: test.now })));
+    if (results.length % testsPerStep === 0) yield;
+  }
+  return results;
+}
+
+/** `failing_test`, at the place of the test; undefined when it passed. */
+export function problemOf({ test, failures }: PolicyTestResult): Problem | undefined {
+  if (failures.length === 0) return undefined;
+  const { file, line, column } = test;
+  const message = `"${nameOf(test)}": ${failures.join('; ')}`;
+  const hint = '`verdict test` explains why';
+  return { severity: 'error', code: 'failing_test', message, file, line, column, hint };
+}
+
+/**
+ * What the tests of a set have to say against it: faults in the files, and each test that fails. A set is not put into
+ * service while there is one.
+ */
+export function* checkTestsInSteps(
+  files: readonly NamedText[],
+  entities: EntityStore,
+  decide: Decide<EngineDecision>,
+): Generator<void, readonly Problem[]> {
+  const { tests, problems } = readPolicyTests(files, entities);
+  const results = yield* runTestsInSteps(tests, decide);
+  return sortProblems([...problems, ...results.flatMap((result) => problemOf(result) ?? [])]);
+}
+
+export function nameOf({ name, cell }: PolicyTest): string {
+  return cell === undefined ? name : `${name}: ${cell}`;
+}
+
+function describeReason({ reason }: EngineDecision): string {
+  const rule = reason.line === undefined ? '' : ` by ${reason.file}:${reason.line}`;
+  return `${reason.code}${rule}`;
+}
+
+function show(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value as Json);
+}

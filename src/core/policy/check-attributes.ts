@@ -1,0 +1,132 @@
+/** Attributes that a matcher, a condition or a binding reads and the schema does not know. */
+import type { ReportProblem } from '../casbin/document-problem.js';
+import { closest } from '../closest.js';
+import { type Expression, walk } from '../matcher/ast.js';
+import { namesAllAttributes } from '../matcher/entity-attributes.js';
+import { tokenRole } from './binding.js';
+import type { BindingPath } from './binding-text.js';
+import type { CasbinModel } from './casbin-model.js';
+import { placeOf } from './check.js';
+import { type Combination, conditionColumns } from './combination.js';
+import type { Manifest } from './manifest.js';
+import { type AttributeSchema, knownNames, knowsPath, type SchemaPart } from './schema.js';
+
+const rulesPerStep = 500;
+
+export interface CheckedAttributes {
+  readonly model: CasbinModel;
+  readonly manifest: Manifest;
+  readonly main: Combination;
+  readonly schema: AttributeSchema;
+  readonly report: ReportProblem;
+}
+
+export function* checkAttributes(set: CheckedAttributes): Generator<void> {
+  const { model, manifest, main, schema, report } = set;
+  if (schema.parts.size === 0) return;
+  const definition = model.matchers.get(manifest.definitions.m);
+  for (const fault of faultsIn(main.program.expression, set)) {
+    report({ ...fault.problem, file: model.file, ...(definition?.place(fault.at) ?? { line: 1, column: 1 }) });
+  }
+  for (const { line } of main.tokens) {
+    const paths = line === undefined ? [] : line.kind === 'path' ? [line.path] : line.parts;
+    for (const path of paths) {
+      const problem = typeof path === 'string' ? undefined : unknownInBinding(path, schema);
+      if (problem !== undefined) report({ ...problem, file: 'policy-set.yaml', line: 1, column: 1 });
+    }
+  }
+  const columns = main.callsEval ? conditionColumns(main.program.expression, main.policy) : [];
+  const known = new Map<string, readonly Fault[]>();
+  let count = 0;
+  for (const rule of columns.length === 0 ? [] : main.rules) {
+    if (++count % rulesPerStep === 0) yield;
+    for (const column of columns) {
+      const text = rule.fields[column] ?? '';
+      let faults = known.get(text);
+      if (faults === undefined) {
+        const condition = main.conditions.find(text);
+        faults = condition.run === undefined ? [] : faultsIn(condition.expression, set);
+        known.set(text, faults);
+      }
+      for (const { problem, at } of faults) report({ ...problem, ...placeOf(rule, column, at) });
+    }
+  }
+}
+
+interface Fault {
+  readonly at: number;
+  readonly problem: {
+    readonly severity: 'error';
+    readonly code: 'unknown_attribute';
+    readonly message: string;
+    readonly hint: string;
+  };
+}
+
+function faultsIn(expression: Expression, { main, schema }: CheckedAttributes): readonly Fault[] {
+  const faults: Fault[] = [];
+  walk(expression, (part) => {
+    if (part.kind !== 'attribute') return;
+    const index = main.request.columns.get(part.name);
+    const token = index === undefined ? undefined : main.request.tokens[index];
+    if (token === undefined) return;
+    const read = readingOf(token, part.path);
+    if (read === undefined || knowsPath(schema, read.part, read.path)) return;
+    const text = [`r.${token}`, ...part.path].join('.');
+    faults.push({ at: part.at, problem: unknownAttribute(text, read.part, read.path, schema) });
+  });
+  return faults;
+}
+
+interface Reading {
+  readonly part: SchemaPart;
+  readonly path: readonly string[];
+}
+
+/** What `r.token.path` reads; undefined where the schema has no say: an entity's own id, attributes as a whole. */
+function readingOf(token: string, path: readonly string[]): Reading | undefined {
+  const role = tokenRole(token);
+  switch (role) {
+    case 'subject':
+    case 'resource':
+    case 'action':
+      return entityReading(role, path);
+    case 'environment':
+      return path.length === 0 ? undefined : { part: 'environment', path };
+    case 'domain':
+    case 'attribute':
+      return { part: 'environment', path: [token, ...path] };
+    default:
+      return role satisfies never;
+  }
+}
+
+function entityReading(part: 'subject' | 'resource' | 'action', path: readonly string[]): Reading | undefined {
+  const own = part === 'action' ? ['name'] : ['id', 'type'];
+  if (path.length === 1 && own.includes(path[0] as string)) return undefined;
+  const attributes = namesAllAttributes(path[0]) ? path.slice(1) : path;
+  return attributes.length === 0 ? undefined : { part, path: attributes };
+}
+
+function unknownInBinding({ root, steps }: BindingPath, schema: AttributeSchema): Fault['problem'] | undefined {
+  const read = root === 'attributes' ? ({ part: 'environment', path: steps } as const) : entityReading(root, steps);
+  if (read === undefined || knowsPath(schema, read.part, read.path)) return undefined;
+  return unknownAttribute([root, ...steps].join('.'), read.part, read.path, schema);
+}
+
+function unknownAttribute(
+  text: string,
+  part: SchemaPart,
+  path: readonly string[],
+  schema: AttributeSchema,
+): Fault['problem'] {
+  const names = knownNames(schema, part, path);
+  const meant = closest(path.at(-1) as string, names);
+  const known = names.length === 0 ? 'schema.yaml names none there' : `schema.yaml knows ${names.join(', ')}`;
+  return {
+    severity: 'error',
+    code: 'unknown_attribute',
+    message: `${text} is no attribute of ${part === 'environment' ? 'the request' : `any ${part}`}`,
+    hint: meant === undefined ? known : `did you mean "${meant}"?`,
+  };
+}

@@ -1,0 +1,180 @@
+/**
+ * `schema.yaml`: which attributes there are, as JSON Schemas by type of subject and resource, for actions and for the
+ * request's own attributes. It says what may be read; requests are not validated by it.
+ */
+import { closest } from '../closest.js';
+import { builtInFunctions } from '../matcher/functions/built-in-functions.js';
+import { FunctionError } from '../matcher/functions/function-definition.js';
+import { isObject, ownMember } from '../matcher/values.js';
+import type { Json, JsonObject } from '../request.js';
+import type { NamedText, ReportFatal, YamlNode } from './yaml-document.js';
+import { readYaml } from './yaml-document.js';
+
+/** The parts of a request that a schema can speak of. */
+export type SchemaPart = 'subject' | 'action' | 'resource' | 'environment';
+
+export interface AttributeSchema {
+  /** Of each part the schemas that an entity of it may have; a part that is missing may have any attribute. */
+  readonly parts: ReadonlyMap<SchemaPart, readonly JsonObject[]>;
+  /** `#/$defs/…`, which every schema of the file may refer to. */
+  readonly definitions: JsonObject;
+}
+
+export const noSchema: AttributeSchema = Object.freeze({ parts: new Map(), definitions: {} });
+
+/** JSON Schema's keywords, of draft 2020-12, that may stand in the file: any other is a slip. */
+const keywords: ReadonlySet<string> = new Set([
+  ...['$ref', '$defs', '$comment', 'title', 'description', 'default', 'examples', 'deprecated', 'format'],
+  ...['type', 'enum', 'const', 'properties', 'patternProperties', 'additionalProperties', 'required'],
+  ...['minProperties', 'maxProperties', 'propertyNames', 'dependentRequired', 'items', 'prefixItems', 'contains'],
+  ...[
+    'minItems',
+    'maxItems',
+    'uniqueItems',
+    'minimum',
+    'maximum',
+    'exclusiveMinimum',
+    'exclusiveMaximum',
+    'multipleOf',
+  ],
+  ...['minLength', 'maxLength', 'pattern', 'allOf', 'anyOf', 'oneOf', 'not', 'if', 'then', 'else'],
+]);
+
+/** Where a keyword's value holds schemas again: one, a list of them, or a mapping of names to them. */
+const nested: ReadonlyMap<string, 'schema' | 'list' | 'mapping'> = new Map([
+  ...(['additionalProperties', 'propertyNames', 'items', 'contains', 'not', 'if', 'then', 'else'] as const).map(
+    (keyword) => [keyword, 'schema'] as const,
+  ),
+  ...(['prefixItems', 'allOf', 'anyOf', 'oneOf'] as const).map((keyword) => [keyword, 'list'] as const),
+  ...(['properties', 'patternProperties', '$defs'] as const).map((keyword) => [keyword, 'mapping'] as const),
+]);
+
+/** Reads a schema. What is wrong in it is reported; the set does not load then. */
+export function readSchema(source: NamedText, report: ReportFatal): AttributeSchema {
+  const root = readYaml(source, report)?.knownMembers('the schema', [
+    'subject',
+    'action',
+    'resource',
+    'environment',
+    '$defs',
+  ]);
+  if (root === undefined) return noSchema;
+  const parts = new Map<SchemaPart, readonly JsonObject[]>();
+  for (const part of ['subject', 'resource'] as const) {
+    const types = root[part]?.members(part);
+    if (types === undefined) continue;
+    for (const node of types.values()) checkSchema(node);
+    parts.set(
+      part,
+      [...types.values()].map((node) => schemaOf(node.json())),
+    );
+  }
+  for (const part of ['action', 'environment'] as const) {
+    const node = root[part];
+    if (node === undefined) continue;
+    checkSchema(node);
+    parts.set(part, [schemaOf(node.json())]);
+  }
+  for (const node of root.$defs?.members('$defs')?.values() ?? []) checkSchema(node);
+  return Object.freeze({ parts, definitions: schemaOf(root.$defs?.json() ?? {}) });
+}
+
+function checkSchema(node: YamlNode): void {
+  if (typeof node.json() === 'boolean') return;
+  for (const [keyword, value] of node.members('a JSON Schema') ?? []) {
+    if (!keywords.has(keyword)) {
+      const meant = closest(keyword, keywords);
+      const hint = meant === undefined ? 'attributes are named under "properties"' : `did you mean "${meant}"?`;
+      value.refuse('unknown_key', `JSON Schema has no keyword "${keyword}"`, hint);
+    }
+    const form = nested.get(keyword);
+    if (form === 'schema') checkSchema(value);
+    else if (form === 'list') for (const item of value.items(keyword) ?? []) checkSchema(item);
+    else if (form === 'mapping') for (const member of value.members(keyword)?.values() ?? []) checkSchema(member);
+  }
+}
+
+/** `false` and `true` are schemas, too: of nothing, and of everything. */
+function schemaOf(value: Json): JsonObject {
+  if (value === true) return { additionalProperties: true };
+  return isObject(value) ? value : { properties: {} };
+}
+
+/** Whether some entity of the part may have an attribute at `path`, as far as the schema knows. */
+export function knowsPath(schema: AttributeSchema, part: SchemaPart, path: readonly string[]): boolean {
+  const schemas = schema.parts.get(part);
+  return schemas === undefined || schemas.some((candidate) => leads(schema, candidate, path, 0));
+}
+
+/** The names that may stand at the last step of `path`, for a hint. */
+export function knownNames(schema: AttributeSchema, part: SchemaPart, path: readonly string[]): readonly string[] {
+  const names = new Set<string>();
+  const collect = (candidate: JsonObject, step: number): void => {
+    for (const branch of branchesOf(schema, candidate)) {
+      const properties = objectMember(branch, 'properties');
+      if (step === path.length - 1) for (const name of Object.keys(properties ?? {})) names.add(name);
+      else {
+        const next = properties === undefined ? undefined : objectMember(properties, path[step] as string);
+        if (next !== undefined) collect(next, step + 1);
+      }
+    }
+  };
+  for (const candidate of schema.parts.get(part) ?? []) collect(candidate, 0);
+  return [...names];
+}
+
+/**
+ * Unlike in JSON Schema an object is closed unless it says `additionalProperties`: what a schema does not name is what
+ * this check is for. A value that says nothing of its members may have any.
+ */
+function leads(schema: AttributeSchema, candidate: JsonObject, path: readonly string[], step: number): boolean {
+  if (step === path.length) return true;
+  const branches = [...branchesOf(schema, candidate)];
+  const name = path[step] as string;
+  const speaks = branches.some((branch) => memberKeywords.some((keyword) => Object.hasOwn(branch, keyword)));
+  if (!speaks) return step > 0 && branches.every(({ type }) => type === undefined || mayBeObject(type));
+  return branches.some((branch) => {
+    const properties = objectMember(branch, 'properties');
+    const property = properties === undefined ? undefined : ownMember(properties, name);
+    if (property !== undefined) return property !== false && leads(schema, schemaOf(property), path, step + 1);
+    for (const [pattern, value] of Object.entries(objectMember(branch, 'patternProperties') ?? {})) {
+      if (matchesPattern(pattern, name)) return leads(schema, schemaOf(value), path, step + 1);
+    }
+    const additional = branch.additionalProperties;
+    return additional === true || (isObject(additional) && leads(schema, additional, path, step + 1));
+  });
+}
+
+const memberKeywords = ['properties', 'patternProperties', 'additionalProperties'];
+
+function mayBeObject(type: Json): boolean {
+  return type === 'object' || (Array.isArray(type) && type.includes('object'));
+}
+
+/** JSON Schema's patterns search; one that RE2 cannot compile is taken to match. */
+function matchesPattern(pattern: string, name: string): boolean {
+  const search = builtInFunctions.get('regexMatch')?.prepare;
+  try {
+    return search?.(pattern)(name) !== false;
+  } catch (error) {
+    if (error instanceof FunctionError) return true;
+    throw error;
+  }
+}
+
+/** The schema and what it is composed of, each once: references may lead in a circle. */
+function branchesOf(schema: AttributeSchema, candidate: JsonObject): ReadonlySet<JsonObject> {
+  const branches = new Set([candidate]);
+  for (const branch of branches) {
+    const parts = ['allOf', 'anyOf', 'oneOf', 'then', 'else'].flatMap((keyword) => ownMember(branch, keyword) ?? []);
+    const name = typeof branch.$ref === 'string' ? /^#\/\$defs\/(.+)$/.exec(branch.$ref)?.[1] : undefined;
+    const target = name === undefined ? undefined : ownMember(schema.definitions, name);
+    for (const part of [...parts, target]) if (isObject(part)) branches.add(part);
+  }
+  return branches;
+}
+
+function objectMember(object: JsonObject, name: string): JsonObject | undefined {
+  const value = ownMember(object, name);
+  return isObject(value) ? value : undefined;
+}

@@ -1,0 +1,57 @@
+import { describe, expect, it } from 'vitest';
+import { PolicyError } from '../../src/core/problem.js';
+import { loadPolicySet } from '../../src/policy-store/load-policy-set.js';
+import type { PolicySetFiles } from '../../src/policy-store/policy-set-files.js';
+
+const model = `
+[request_definition]
+r = sub, obj, act
+[policy_definition]
+p = sub, obj, act
+[policy_effect]
+e = some(where (p.eft == allow))
+[matchers]
+m = r.sub == p.sub && r.obj == p.obj && r.act == p.act
+`;
+
+function setOf(tests: string, manifest: string): PolicySetFiles {
+  const texts = {
+    'model.conf': model,
+    'policy-set.yaml': manifest,
+    'rules.csv': 'p, alice, letter, read\n',
+    'tests/readers.yaml': tests,
+  };
+  const files = Object.entries(texts).map(([path, text]) => ({ path, bytes: Buffer.from(text) }));
+  return { name: 'letters', files };
+}
+
+const passing = `
+subjects: [alice, bob]
+resources: [letter]
+tests: [{ name: readers, actions: [write], allow: { alice: { letter: read }, bob: {} } }]
+`;
+
+describe.each([
+  ['verdict', 'description: letters'],
+  ['casbin', 'engine: casbin'],
+])('a set on the engine %s', (_engine, manifest) => {
+  it('loads when its tests pass', async () => {
+    const loaded = await loadPolicySet(setOf(passing, manifest));
+    expect(loaded.served.name).toBe('letters');
+    await loaded.stop();
+  });
+
+  it('does not load while a test fails, and says which', async () => {
+    const failing = passing.replace('bob: {}', 'bob: { letter: read }');
+    const error = await loadPolicySet(setOf(failing, manifest)).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(PolicyError);
+    expect((error as PolicyError).problems).toMatchObject([
+      {
+        code: 'failing_test',
+        file: 'tests/readers.yaml',
+        line: 4,
+        message: expect.stringContaining('bob, read, letter'),
+      },
+    ]);
+  });
+});
