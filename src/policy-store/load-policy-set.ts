@@ -80,12 +80,14 @@ function compileOptions(files: readonly PolicyFile[]): CompileOptions {
   const [model] = textsOf(files, 'model');
   const [manifest] = textsOf(files, 'manifest');
   const [entities] = textsOf(files, 'entities');
+  const [schema] = textsOf(files, 'schema');
   return {
     model: model ?? { file: 'model.conf', text: '' },
     rules: textsOf(files, 'rules'),
     strict: true,
     ...(manifest !== undefined && { manifest }),
     ...(entities !== undefined && { entities }),
+    ...(schema !== undefined && { schema }),
   };
 }
 
