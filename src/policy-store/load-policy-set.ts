@@ -1,11 +1,12 @@
 import { judge, problemOf, readPolicyTests } from '../core/analysis/policy-tests.js';
 import { PolicySet } from '../core/engine/policy-set.js';
-import { type CompileOptions, compileInSteps } from '../core/policy/compile.js';
+import { compileInSteps } from '../core/policy/compile.js';
 import type { EntityStore } from '../core/policy/entities.js';
 import { PolicyError } from '../core/problem.js';
 import { StockPolicySet } from '../stock-casbin/stock-policy-set.js';
 import { type StockTexts, StockView } from '../stock-casbin/stock-view.js';
-import { type FileRole, fileRole, type PolicyFile, type PolicySetFiles, versionOf } from './policy-set-files.js';
+import { type PolicyFile, type PolicySetFiles, versionOf } from './policy-set-files.js';
+import { compileOptions, textsOf } from './policy-set-texts.js';
 import type { ServedPolicySet } from './served-policy-set.js';
 
 /** A policy set that may be put into service, and how to end what runs for it. */
@@ -76,35 +77,9 @@ async function passTests(
   if (failing.length > 0) throw new PolicyError(failing);
 }
 
-function compileOptions(files: readonly PolicyFile[]): CompileOptions {
-  const [model] = textsOf(files, 'model');
-  const [manifest] = textsOf(files, 'manifest');
-  const [entities] = textsOf(files, 'entities');
-  const [schema] = textsOf(files, 'schema');
-  return {
-    model: model ?? { file: 'model.conf', text: '' },
-    rules: textsOf(files, 'rules'),
-    strict: true,
-    ...(manifest !== undefined && { manifest }),
-    ...(entities !== undefined && { entities }),
-    ...(schema !== undefined && { schema }),
-  };
-}
-
 function stockTexts(files: readonly PolicyFile[]): StockTexts {
   const rules = textsOf(files, 'rules').map(({ text }) => text);
   return { model: textsOf(files, 'model')[0]?.text ?? '', rules };
-}
-
-function textsOf(files: readonly PolicyFile[], role: FileRole): { readonly file: string; readonly text: string }[] {
-  return files
-    .filter(({ path }) => fileRole(path) === role)
-    .map(({ path, bytes }) => ({ file: path, text: textOf(bytes) }));
-}
-
-/** The text as it is, a byte order mark included: the version is of the bytes, wherever it is computed. */
-function textOf(bytes: Uint8Array): string {
-  return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
 }
 
 /** Runs a long computation in short turns between which the event loop answers requests. */
