@@ -5,7 +5,7 @@ import { DecisionLog } from '../decision-log/decision-log.js';
 import { DecisionQuery } from '../decision-log/decision-query.js';
 import type { DecisionRecord } from '../decision-log/decision-record.js';
 import type { DecisionPage } from '../decision-log/decision-search.js';
-import { queryPipe } from './query-pipe.js';
+import { queryPipe } from './validation-pipes.js';
 
 /** What was decided, and why. */
 @ApiTags('decisions')

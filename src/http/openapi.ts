@@ -7,7 +7,15 @@ import { DecisionAnswer } from '../pdp/decision-answer.js';
 import { decideShapes } from './decide-routes.js';
 import type { HttpLimits } from './fastify-adapter.js';
 import { type JsonSchema, jsonSchemas } from './json-schema.js';
+import { DiffQuery, RollbackRequest, VersionsQuery } from './policy-sets.requests.js';
 import { PROBLEM_TYPE, Problem } from './problem.js';
+
+/** Nest's scanner knows the classes of queries, not what their members may be. */
+const queries = {
+  '/v1/decisions': DecisionQuery,
+  '/v1/policy-sets/{set}/versions': VersionsQuery,
+  '/v1/policy-sets/{set}/diff': DiffQuery,
+};
 
 const REF = '#/components/schemas/';
 
@@ -19,10 +27,12 @@ export function openApiDocument(app: NestFastifyApplication, limits: HttpLimits,
     .setVersion(version)
     .build();
   const document = SwaggerModule.createDocument(app, base);
-  const requests = jsonSchemas(decideShapes, limits, { unknownFields: 'refuse', refPrefix: REF });
+  const requests = jsonSchemas([...decideShapes, RollbackRequest], limits, { unknownFields: 'refuse', refPrefix: REF });
   const answers = jsonSchemas([DecisionAnswer, Problem], limits, { unknownFields: 'ignore', refPrefix: REF });
-  const decisions = document.paths['/v1/decisions']?.get;
-  if (decisions !== undefined) decisions.parameters = queryParameters(DecisionQuery, limits);
+  for (const [path, shape] of Object.entries(queries)) {
+    const operation = document.paths[path]!.get!;
+    operation.parameters = [...(operation.parameters ?? []), ...queryParameters(shape, limits)];
+  }
   return {
     ...document,
     // The decide routes are Fastify's own, so Nest does not know them.
@@ -91,6 +101,7 @@ function decidePaths(): Record<string, unknown> {
 function queryParameters(shape: new () => object, limits: HttpLimits): [] {
   const schema = jsonSchemas([shape], limits, { unknownFields: 'ignore', refPrefix: REF })[shape.name] as {
     properties: Record<string, JsonSchema>;
+    required?: string[];
   };
   const parameters = Object.entries(schema.properties).map(([name, property]) => ({
     name,

@@ -6,9 +6,9 @@ import { diffPolicies, type PolicyDiff } from '../policy-store/policy-diff.js';
 import type { PolicySetFiles } from '../policy-store/policy-set-files.js';
 import type { PolicySetStatus } from '../policy-store/policy-set-status.js';
 import { PolicyStore } from '../policy-store/policy-store.js';
-import { bodyPipe } from './body-pipe.js';
+
 import { DiffQuery, RollbackRequest, VersionsQuery } from './policy-sets.requests.js';
-import { queryPipe } from './query-pipe.js';
+import { bodyPipe, queryPipe } from './validation-pipes.js';
 
 /** Which policies are served, which were, and going back to them. */
 @ApiTags('policy sets')

@@ -1,6 +1,7 @@
 import { IsArray, IsBoolean, IsIn, IsObject, IsOptional, IsString } from 'class-validator';
 import { JSONSchema } from 'class-validator-jsonschema';
 import type { Diagnostic, Effect, Reason } from '../core/decision.js';
+import type { Explanation } from '../core/explanation.js';
 import type { Json } from '../core/request.js';
 
 /** What a caller gets for a question. The class is also its OpenAPI schema. */
@@ -53,7 +54,7 @@ export class DecisionAnswer {
 
   @IsOptional()
   @IsArray()
-  readonly advice?: readonly Json[];
+  readonly advice?: readonly Json[] | undefined;
 
   @IsArray()
   @JSONSchema({
@@ -65,4 +66,11 @@ export class DecisionAnswer {
     },
   })
   readonly errors!: readonly Diagnostic[];
+
+  @IsOptional()
+  @IsObject()
+  @JSONSchema({
+    description: 'With `explain: full`: all that matched, what nearly did, and what would change the answer.',
+  })
+  readonly explanation?: Explanation | undefined;
 }

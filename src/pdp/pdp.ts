@@ -150,7 +150,7 @@ function answerOf(
   decision: EngineDecision,
   explain: Explain,
 ): DecisionAnswer {
-  const { reason, obligations, advice, errors } = decision;
+  const { reason, obligations, advice, errors, explanation } = decision;
   const answer = {
     allowed: decision.decision === 'allow',
     decision: decision.decision,
@@ -161,5 +161,6 @@ function answerOf(
     obligations,
     errors: explain === 'none' ? errors.map(({ code, message }) => ({ code, message })) : errors,
   };
-  return advice === undefined ? answer : { ...answer, advice };
+  if (advice === undefined && explanation === undefined) return answer;
+  return { ...answer, advice, explanation };
 }
