@@ -58,6 +58,11 @@ export function versionOf(files: readonly PolicyFile[]): string {
   return policySetVersion(files.filter(({ path }) => isVersioned(path)));
 }
 
+/** Another text whenever a test changed. */
+export function testsVersionOf(files: readonly PolicyFile[]): string {
+  return policySetVersion(files.filter(({ path }) => fileRole(path) === 'test'));
+}
+
 export function isVersioned(path: string): boolean {
   const role = fileRole(path);
   return role !== undefined && role !== 'test';

@@ -5,7 +5,7 @@ import { DirectoryWatch } from './directory-watch.js';
 import { gitCommitOf } from './git-commit.js';
 import { type LoadedPolicySet, loadPolicySet } from './load-policy-set.js';
 import type { ArchivedState, PolicyArchive } from './policy-archive.js';
-import { type PolicySetFiles, versionOf } from './policy-set-files.js';
+import { type PolicySetFiles, testsVersionOf, versionOf } from './policy-set-files.js';
 import type { PolicySetStatus } from './policy-set-status.js';
 import type { ServedPolicySet } from './served-policy-set.js';
 
@@ -49,6 +49,8 @@ interface Entry {
   archived?: ArchivedState | undefined;
   /** What was last seen in its folder and dealt with, well or not. */
   folder?: { readonly fingerprint: string; readonly version?: string } | undefined;
+  /** The version, with its tests, that was last found good. */
+  checked?: string;
   /** The folder's version that a rollback holds against; `''` when the folder could not be read then. */
   pinnedOver?: string | undefined;
   /** Why the folder's content does not serve. */
@@ -277,8 +279,16 @@ export class PolicyStore {
         await this.options.archive?.setState({ name: entry.name, version: pinned, pinnedOver: version }, Date.now());
     }
     if (entry.pinnedOver === version && (await this.serveArchived(entry))) return 'unchanged';
-    if (entry.loaded?.served.version === version) return 'unchanged';
-    await this.serve(entry, await loadPolicySet(set), undefined, async (archive) =>
+    // Tests are not a part of the version: when they change, they are run again on what serves already.
+    const checked = `${version} ${testsVersionOf(set.files)}`;
+    if (entry.loaded?.served.version === version && entry.checked === checked) return 'unchanged';
+    const loaded = await loadPolicySet(set);
+    entry.checked = checked;
+    if (entry.loaded?.served.version === version) {
+      await loaded.stop();
+      return 'unchanged';
+    }
+    await this.serve(entry, loaded, undefined, async (archive) =>
       archive.keep(set, Date.now(), await gitCommitOf(scan.path)),
     );
     return 'served';

@@ -5,6 +5,9 @@ import { type Comparison, knownDifferences } from './known-differences.js';
 import { defaultStockCasbinLimits, type StockAnswer, StockCasbin, type StockCasbinLimits } from './stock-casbin.js';
 import { type StockView, textOfColumns } from './stock-view.js';
 
+/** With so many rules stock Casbin takes a tenth of a second and more for each request. */
+const MOST_RULES = 100_000;
+
 /** What the cross-check needs of a policy set in service. */
 export interface CheckedSet {
   readonly name: string;
@@ -159,6 +162,8 @@ export class CrossCheck {
   private async load(set: CheckedSet, key: string): Promise<readonly string[]> {
     const view = set.stockView();
     let { obstacles } = view;
+    const rules = view.combination?.rules.length ?? 0;
+    if (rules > MOST_RULES) obstacles = [`it has ${rules} rules, which stock Casbin would take too long for`];
     if (obstacles.length === 0) {
       try {
         await this.stock.load(view.stockSet(key));

@@ -79,9 +79,7 @@ export const knownDifferences: readonly KnownDifference[] = [
   {
     // Fields are trimmed there, quoted ones too, and joined until their parentheses balance.
     code: 'rule_fields',
-    explains: ({ view: { combination } }) =>
-      combination?.rules.some(({ fields }) => fields.some((field) => field !== field.trim() || isUnbalanced(field))) ??
-      false,
+    explains: ({ view }) => traitsOf(view).unusualFields,
   },
   {
     // A backslash in a matcher's literal escapes there and is itself here.
@@ -92,9 +90,7 @@ export const knownDifferences: readonly KnownDifference[] = [
   {
     // The text of a condition is put into the matcher's text with String.replace, for which `$` is special.
     code: 'eval_substitution',
-    explains: ({ view: { combination } }) =>
-      combination?.callsEval === true &&
-      combination.rules.some(({ fields }) => fields.some((field) => field.includes('$'))),
+    explains: ({ view }) => view.combination?.callsEval === true && traitsOf(view).dollars,
   },
 ];
 
@@ -109,6 +105,31 @@ function some({ expressions }: StockView, holds: (part: Expression) => boolean):
     if (found) return true;
   }
   return false;
+}
+
+interface RuleTraits {
+  /** Some field begins or ends with white space, or has parentheses that do not balance. */
+  readonly unusualFields: boolean;
+  readonly dollars: boolean;
+}
+
+const ruleTraits = new WeakMap<StockView, RuleTraits>();
+
+/** Looks at the rules of a version once, however many differences it shows. */
+function traitsOf(view: StockView): RuleTraits {
+  let traits = ruleTraits.get(view);
+  if (traits === undefined) {
+    let [unusualFields, dollars] = [false, false];
+    for (const { fields } of view.combination?.rules ?? []) {
+      for (const field of fields) {
+        unusualFields ||= field !== field.trim() || isUnbalanced(field);
+        dollars ||= field.includes('$');
+      }
+    }
+    traits = { unusualFields, dollars };
+    ruleTraits.set(view, traits);
+  }
+  return traits;
 }
 
 function isEquality(part: Expression): boolean {
