@@ -4,6 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import type { DecisionRequestInput, Json } from '../src/core/request.js';
 import { compilePolicySet, type PolicySet } from '../src/engine.js';
+import { loadPolicySet } from '../src/policy-store/load-policy-set.js';
+import { compileOptions } from '../src/policy-store/policy-set-texts.js';
 
 /** One question to a set, as `test/policies/<set>.yaml` writes it. */
 interface Question {
@@ -31,8 +33,10 @@ describe.each(setNames)('the bundled set %s', (name) => {
   const set = compile(files, { strict: true });
   const questions: Question[] = parse(readFileSync(new URL(`${name}.yaml`, cases), 'utf8'));
 
-  it('loads without an error or a warning', () => {
-    expect(set.problems).toEqual([]);
+  it('loads without an error or a warning, and passes its own tests', async () => {
+    const { served } = await loadPolicySet({ name, files: policyFiles(files) });
+    expect(served.compiled.problems).toEqual([]);
+    expect([...files.keys()].some((path) => path.startsWith('tests/'))).toBe(true);
   });
 
   it.each(questions)('$that', (question) => {
@@ -57,27 +61,25 @@ describe.each(setNames)('the bundled set %s', (name) => {
 
   it('has a README that names each of its files', () => {
     const readme = files.get('README.md') ?? '';
-    expect([...files.keys()].filter((file) => file !== 'README.md' && !readme.includes(file))).toEqual([]);
+    expect([...files.keys()].filter((file) => !file.startsWith('README') && !readme.includes(file))).toEqual([]);
   });
 });
 
+/** By path in the set's folder. */
 type Files = ReadonlyMap<string, string>;
 
 function filesOf(set: string): Files {
   const folder = new URL(`${set}/`, policies);
-  const names = readdirSync(folder).sort();
-  return new Map(names.map((name) => [name, readFileSync(new URL(name, folder), 'utf8')]));
+  const paths = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((path) => /\.\w+$/.test(path));
+  return new Map(paths.sort().map((path) => [path, readFileSync(new URL(path, folder), 'utf8')]));
+}
+
+function policyFiles(files: Files) {
+  return [...files].map(([path, text]) => ({ path, bytes: Buffer.from(text) }));
 }
 
 function compile(files: Files, { strict }: { strict: boolean }): PolicySet {
-  const source = (file: string) => ({ file, text: files.get(file)! });
-  return compilePolicySet({
-    model: source('model.conf'),
-    rules: ruleFiles(files).map(source),
-    manifest: source('policy-set.yaml'),
-    entities: source('entities.yaml'),
-    strict,
-  });
+  return compilePolicySet({ ...compileOptions(policyFiles(files)), strict });
 }
 
 /** A Wednesday in working hours, unless the question says otherwise. */
