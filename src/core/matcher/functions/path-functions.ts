@@ -1,6 +1,6 @@
 /** Casbin's functions for paths, with the answers of its util/builtin_operators.go. */
 import { type FunctionDefinition, FunctionError } from './function-definition.js';
-import { compilePathPattern, type PathSyntax, pathSyntaxes } from './path-pattern.js';
+import { PathPattern, type PathSyntax, pathSyntaxes } from './path-pattern.js';
 import { patternFunction } from './pattern-function.js';
 import { quote } from './quote.js';
 import { remember } from './remember.js';
@@ -31,7 +31,7 @@ export const pathFunctions: readonly FunctionDefinition[] = [
       summary: 'Matches a path: `:name` is one segment, `/*` any rest; all else is regular expression.',
       example: 'keyMatch2("/invoices/42/lines", "/invoices/:id/lines") // true',
     },
-    (pattern) => compilePathPattern(pattern, pathSyntaxes.keyMatch2).matches,
+    (pattern) => preparePath(pattern, pathSyntaxes.keyMatch2),
   ),
   variableFunction(
     {
@@ -48,7 +48,7 @@ export const pathFunctions: readonly FunctionDefinition[] = [
       summary: 'Matches a path: `{name}` is a part of one segment, `/*` any rest; all else is regular expression.',
       example: 'keyMatch3("/invoices/42.pdf", "/invoices/{id}.pdf") // true',
     },
-    (pattern) => compilePathPattern(pattern, pathSyntaxes.keyMatch3).matches,
+    (pattern) => preparePath(pattern, pathSyntaxes.keyMatch3),
   ),
   variableFunction(
     {
@@ -75,7 +75,7 @@ export const pathFunctions: readonly FunctionDefinition[] = [
       example: 'keyMatch5("/invoices/42?page=2", "/invoices/{id}") // true',
     },
     (pattern) => {
-      const { matches } = compilePathPattern(pattern, pathSyntaxes.keyMatch3);
+      const matches = preparePath(pattern, pathSyntaxes.keyMatch3);
       return (name) => {
         const query = name.indexOf('?');
         return matches(query === -1 ? name : name.slice(0, query));
@@ -96,14 +96,20 @@ function keyGet(name: string, pattern: string): string {
   return star !== -1 && name.startsWith(pattern.slice(0, star)) ? name.slice(star) : '';
 }
 
+function preparePath(pattern: string, syntax: PathSyntax): (name: string) => boolean {
+  const path = new PathPattern(pattern, syntax);
+  return (name) => path.matches(name);
+}
+
 function prepareKeyMatch4(pattern: string): (name: string) => boolean {
-  const { variables, values } = compilePathPattern(pattern, pathSyntaxes.keyMatch4);
+  const path = new PathPattern(pattern, pathSyntaxes.keyMatch4);
+  const { variables } = path;
   const firstOfName = new Map<string, number>();
   for (const [index, variable] of variables.entries()) {
     if (!firstOfName.has(variable)) firstOfName.set(variable, index);
   }
   return (name) => {
-    const found = values(name);
+    const found = path.values(name);
     if (found === undefined) return false;
     if (found.length !== variables.length) {
       throw new FunctionError(`keyMatch4: ${quote(pattern)} has groups beside its variables`);
@@ -128,7 +134,7 @@ function getFunction(words: GetWords, get: (name: string, pattern: string) => st
 }
 
 function variableFunction(words: GetWords, syntax: PathSyntax): FunctionDefinition {
-  const compile = remember((pattern) => compilePathPattern(pattern, syntax));
+  const compile = remember((pattern) => new PathPattern(pattern, syntax));
   return {
     ...words,
     origin: 'casbin',
@@ -139,9 +145,9 @@ function variableFunction(words: GetWords, syntax: PathSyntax): FunctionDefiniti
     ],
     returns: 'string',
     call: ([name, pattern, variable]) => {
-      const { variables, values } = compile(pattern as string);
-      const found = values(name as string);
-      const index = variables.indexOf(variable as string);
+      const path = compile(pattern as string);
+      const found = path.values(name as string);
+      const index = path.variables.indexOf(variable as string);
       if (found === undefined || index === -1) return '';
       const value = found[index];
       // A variable that the pattern quotes (`\Q:x`) is no group.

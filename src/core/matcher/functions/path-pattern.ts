@@ -10,7 +10,7 @@ import { compileRegularExpression, type RegularExpression } from './regular-expr
 import { type Segment, SegmentMatcher } from './segment-matcher.js';
 
 export interface PathSyntax {
-  /** Splits a segment into text and the names of variables: `['file-', { variable: 'id' }]`. */
+  /** Splits a segment into text and the names of variables, in turn: `['file-', { variable: 'id' }]`. */
   readonly parse: (segment: string) => readonly Part[];
   /** What a variable becomes. With a group it is a group, which makes a difference where other groups are around. */
   readonly variable: '[^/]+' | '([^/]+)' | '([^/]+?)';
@@ -26,64 +26,86 @@ export const pathSyntaxes = {
   keyGet3: { parse: parseSeparateBraces, variable: '([^/]+?)' },
 } as const satisfies Record<string, PathSyntax>;
 
-export interface PathPattern {
+const maximumWork = 10_000_000;
+
+/** A prepared pattern. There can be one for each rule, so it keeps little: what is seldom asked for is found again. */
+export class PathPattern {
+  private readonly matcher: SegmentMatcher | undefined;
+  private compiled: RegularExpression | undefined;
+
+  /** Throws FunctionError when what becomes of the pattern is no regular expression. */
+  constructor(
+    private readonly pattern: string,
+    private readonly syntax: PathSyntax,
+  ) {
+    const segments = plainSegments(pattern, syntax);
+    if (segments === undefined) this.compiled = this.compile();
+    else this.matcher = new SegmentMatcher(segments);
+  }
+
   /** The names of the variables, in the order of the pattern; a name can stand there twice. */
-  readonly variables: readonly string[];
-  matches(name: string): boolean;
+  get variables(): readonly string[] {
+    return this.pattern
+      .split('/')
+      .flatMap((segment) => this.syntax.parse(segment))
+      .flatMap((part) => (typeof part === 'string' ? [] : part.variable));
+  }
+
+  matches(name: string): boolean {
+    const { matcher } = this;
+    return matcher === undefined || this.needsExpression(matcher, name)
+      ? this.compile().test(name)
+      : matcher.matches(name);
+  }
+
   /**
    * The text of each variable; `undefined` when the name does not match. Groups that the pattern itself holds are
    * counted, as Casbin does: with `/(a|b)/:x` the first value is that of the group.
    */
-  values(name: string): readonly string[] | undefined;
-}
-
-const maximumWork = 10_000_000;
-
-/** Throws FunctionError when what becomes of the pattern is no regular expression. */
-export function compilePathPattern(pattern: string, syntax: PathSyntax): PathPattern {
-  const segments = pattern.split('/').map(syntax.parse);
-  const variables = segments.flat().flatMap((part) => (typeof part === 'string' ? [] : part.variable));
-  const source = `^${segments.map((parts, index) => sourceOf(parts, index, syntax)).join('/')}$`;
-  // A bare `*` repeats the `^` before it, any number of times: it matches everything.
-  if (pattern === '*') return { variables, matches: () => true, values: () => [] };
-
-  const plain = segments.map(plainSegment);
-  if (!plain.every((segment) => segment !== undefined)) {
-    const expression = compileRegularExpression(source);
-    return { variables, matches: (name) => expression.test(name), values: (name) => expression.groups(name) };
+  values(name: string): readonly string[] | undefined {
+    const { matcher } = this;
+    return matcher === undefined || !matcher.hasValues || this.needsExpression(matcher, name)
+      ? this.compile().groups(name)
+      : matcher.values(name);
   }
 
-  const matcher = new SegmentMatcher(plain);
-  let compiled: RegularExpression | undefined;
-  const expression = () => {
-    compiled ??= compileRegularExpression(source);
-    return compiled;
-  };
-  // `.*` ends at a line feed, which the segments do not know: too rare in a name to deserve a way of its own. And
-  // looking for segments behind a star takes the product of both lengths at worst, the expression knows its limits.
-  const isSpecial = (name: string) =>
-    matcher.hasStar && (name.includes('\n') || (!matcher.hasValues && pattern.length * name.length > maximumWork));
-  return {
-    variables,
-    matches: (name) => (isSpecial(name) ? expression().test(name) : matcher.matches(name)),
-    values: (name) => (isSpecial(name) || !matcher.hasValues ? expression().groups(name) : matcher.values(name)),
-  };
+  /**
+   * `.*` ends at a line feed, which the segments do not know: too rare in a name to deserve a way of its own. And to look
+   * for segments behind a star takes the product of both lengths at worst; the expression knows its limits.
+   */
+  private needsExpression(matcher: SegmentMatcher, name: string): boolean {
+    if (!matcher.hasStar) return false;
+    return name.includes('\n') || (!matcher.hasValues && this.pattern.length * name.length > maximumWork);
+  }
+
+  private compile(): RegularExpression {
+    this.compiled ??= compileRegularExpression(sourceOf(this.pattern, this.syntax));
+    return this.compiled;
+  }
 }
 
-function sourceOf(parts: readonly Part[], index: number, syntax: PathSyntax): string {
-  const source = parts.map((part) => (typeof part === 'string' ? part : syntax.variable)).join('');
-  return index > 0 && typeof parts[0] === 'string' && parts[0].startsWith('*') ? `.${source}` : source;
+function sourceOf(pattern: string, syntax: PathSyntax): string {
+  const segments = pattern.split('/').map((segment, index) => {
+    const parts = syntax.parse(segment).map((part) => (typeof part === 'string' ? part : syntax.variable));
+    return index > 0 && segment.startsWith('*') ? `.${parts.join('')}` : parts.join('');
+  });
+  return `^${segments.join('/')}$`;
 }
 
-/** `undefined` for a segment that needs a regular expression. */
-function plainSegment(parts: readonly Part[], index: number): Segment | undefined {
-  const texts = parts.filter((part) => typeof part === 'string');
-  if (index > 0 && texts.length === parts.length && texts.join('') === '*') return { kind: 'star' };
-  if (texts.some((text) => /[\\.+*?()|[\]{}^$]/.test(text))) return undefined;
-  if (texts.length === parts.length) return { kind: 'text', text: texts.join('') };
-  if (parts.length - texts.length > 1) return undefined;
-  const at = parts.findIndex((part) => typeof part !== 'string');
-  return { kind: 'variable', prefix: parts.slice(0, at).join(''), suffix: parts.slice(at + 1).join('') };
+/** `undefined` when a segment needs a regular expression. */
+function plainSegments(pattern: string, syntax: PathSyntax): readonly Segment[] | undefined {
+  const segments: Segment[] = [];
+  for (const [index, text] of pattern.split('/').entries()) {
+    const [prefix = '', variable, suffix = '', ...more] = syntax.parse(text);
+    if (text === '*' && index > 0) segments.push({ kind: 'star' });
+    else if (more.length > 0 || !isPlain(prefix) || !isPlain(suffix)) return undefined;
+    else segments.push(variable === undefined ? { kind: 'text', text } : { kind: 'variable', prefix, suffix });
+  }
+  return segments;
+}
+
+function isPlain(part: Part): part is string {
+  return typeof part === 'string' && !/[\\.+*?()|[\]{}^$]/.test(part);
 }
 
 /** `:name`, everything from the colon to the end of the segment. */

@@ -54,7 +54,7 @@ export function compileRegularExpression(source: string): RegularExpression {
 function compile(source: string): RE2JS {
   if (!exceedsSize(source)) {
     try {
-      const compiled = RE2JS.compile(withUniqueNames(source));
+      const compiled = RE2JS.compile(asRe2jsReads(source));
       if (compiled.programSize() <= maximumProgramSize) return compiled;
     } catch (error) {
       // Its message holds the whole source.
@@ -69,13 +69,18 @@ function compile(source: string): RE2JS {
 const tokens =
   /\\Q.*?(?:\\E|$)|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]?|\((?:\?P?<[^>]{0,100}>|\?[a-z-]*:?)?|\)|\{\d{1,4}(?:,\d{0,4})?\}|./gisu;
 
-/** Go lets several groups have one name, re2js does not. Here groups are only ever counted. */
-function withUniqueNames(source: string): string {
-  if (!source.includes('<')) return source;
+/**
+ * The same expression, written around two things that re2js refuses and Go does not: groups with the same name (here
+ * they are only counted), and `[[:]`, where it takes the colon for both ends of a `[:name:]`.
+ */
+function asRe2jsReads(source: string): string {
   let count = 0;
-  return source.replace(tokens, (token) =>
-    /^\(\?P?<[^>]+>$/.test(token) ? `${token.slice(0, -1)}_${count++}>` : token,
-  );
+  return source.replace(tokens, (token, offset: number) => {
+    if (/^\(\?P?<[^>]+>$/.test(token)) return `${token.slice(0, -1)}_${count++}>`;
+    const end = offset + token.length;
+    if (/^\[.*\[:\]$/s.test(token) && !source.includes(':]', end - 1)) return `${token.slice(0, -3)}\\[:]`;
+    return token;
+  });
 }
 
 /**

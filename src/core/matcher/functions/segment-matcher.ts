@@ -8,9 +8,11 @@ export type Segment =
   /** Any characters, slashes included, between two slashes or up to the end: one or more whole segments. */
   | { readonly kind: 'star' };
 
+type Part = Exclude<Segment, { kind: 'star' }>;
+
 /** Without stars: matches a fixed number of segments. */
 interface Block {
-  readonly parts: readonly Exclude<Segment, { kind: 'star' }>[];
+  readonly parts: readonly Part[];
   readonly segmentCount: number;
 }
 
@@ -58,24 +60,38 @@ export class SegmentMatcher {
   }
 }
 
+const emptyBlock: Block = { parts: [], segmentCount: 0 };
+
 function splitAtStars(segments: readonly Segment[]): readonly Block[] {
-  const blocks: { parts: Exclude<Segment, { kind: 'star' }>[]; segmentCount: number }[] = [];
-  let block: (typeof blocks)[number] = { parts: [], segmentCount: 0 };
-  blocks.push(block);
+  const blocks: Block[] = [];
+  let parts: Part[] = [];
+  let texts: string[] = [];
+  let segmentCount = 0;
+  const endText = () => {
+    if (texts.length > 0) parts.push({ kind: 'text', text: texts.join('/') });
+    texts = [];
+  };
+  const endBlock = () => {
+    endText();
+    // Copied, because arrays that grew keep room for more, and there can be a matcher for each rule.
+    blocks.push(segmentCount === 0 ? emptyBlock : { parts: [...parts], segmentCount });
+    parts = [];
+    segmentCount = 0;
+  };
   for (const segment of segments) {
-    const last = block.parts.at(-1);
     if (segment.kind === 'star') {
-      block = { parts: [], segmentCount: 0 };
-      blocks.push(block);
+      endBlock();
       continue;
     }
-    if (segment.kind === 'text' && last?.kind === 'text') {
-      block.parts[block.parts.length - 1] = { kind: 'text', text: `${last.text}/${segment.text}` };
+    segmentCount++;
+    if (segment.kind === 'text') {
+      texts.push(segment.text);
     } else {
-      block.parts.push(segment);
+      endText();
+      parts.push(segment);
     }
-    block.segmentCount++;
   }
+  endBlock();
   return blocks;
 }
 
