@@ -5,26 +5,28 @@ import { builtInFunctions } from '../src/core/matcher/functions/built-in-functio
 import type { FunctionDefinition } from '../src/core/matcher/functions/function-definition.js';
 import { formatProblem, type Problem } from '../src/core/problem.js';
 import { type CompileOptions, compilePolicySet, PolicyError } from '../src/engine.js';
+import { loadPolicySet } from '../src/policy-store/load-policy-set.js';
+import { compileOptions } from '../src/policy-store/policy-set-texts.js';
 
 describe('docs/policy-sets.md', () => {
   const page = readFileSync(new URL('../docs/policy-sets.md', import.meta.url), 'utf8');
   const blocks = fencedBlocks(page);
   const textOf = (name: string) => blocks.find((block) => block.name === name)!.text;
-  const options = {
-    model: textOf('model.conf'),
-    rules: [{ file: 'rules.csv', text: textOf('rules.csv') }],
-    manifest: textOf('policy-set.yaml'),
-    entities: textOf('entities.yaml'),
-    strict: true,
-  };
+  const files = blocks
+    .filter(({ name }) => name.includes('.'))
+    .map(({ name, text }) => ({ path: name, bytes: Buffer.from(text) }));
+  const options = compileOptions(files);
   const questions = blocks.flatMap(({ name, text }, index) =>
     name === 'ask' ? [{ ask: JSON.parse(text), answer: JSON.parse(blocks[index + 1]!.text) }] : [],
   );
 
   it.each(questions)('answers as it says whether $ask.subject may $ask.action $ask.resource', ({ ask, answer }) => {
-    const set = compilePolicySet(options);
-    expect(set.problems).toEqual([]);
-    expect(set.decide(ask, { now: Date.parse('2026-11-18T10:00:00Z') })).toEqual(answer);
+    expect(compilePolicySet(options).decide(ask, { now: Date.parse('2026-11-18T10:00:00Z') })).toEqual(answer);
+  });
+
+  it('shows a set that loads and passes its tests', async () => {
+    const { served } = await loadPolicySet({ name: 'newsroom', files });
+    expect(served.compiled.problems).toEqual([]);
   });
 
   it('refuses what it says', () => {
