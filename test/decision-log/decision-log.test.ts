@@ -82,3 +82,30 @@ it('mode off still reads what was recorded before', async () => {
   await log.append(exampleRecord(log));
   expect((await log.search({})).items).toHaveLength(1);
 });
+
+it('two readers see whole, growing logs while records are written', async () => {
+  const log = await startLog(temporaryDirectory());
+  // A search of an empty log asks nothing of SQLite, and a loop of those would never let go of the event loop.
+  await log.append(exampleRecord(log));
+  let writing = true;
+  const read = async (): Promise<number> => {
+    let seen = 0;
+    while (writing) {
+      const { items } = await log.search({ subject: 'alice', limit: 1_000 });
+      const sequences = items.map(({ sequence }) => sequence);
+      const [newest = 0] = sequences;
+      expect(newest).toBeGreaterThanOrEqual(seen);
+      expect(sequences).toEqual(sequences.map((_, i) => newest - i));
+      seen = newest;
+    }
+    return seen;
+  };
+  const readers = [read(), read()];
+  for (let i = 0; i < 40; i++) {
+    await Promise.all(Array.from({ length: 250 }, () => log.append(exampleRecord(log))));
+    if (i === 20) await log.indexNow();
+  }
+  writing = false;
+  for (const seen of await Promise.all(readers)) expect(seen).toBeGreaterThan(0);
+  expect((await log.search({ limit: 1 })).items[0]?.sequence).toBe(10_001);
+});

@@ -1,0 +1,217 @@
+// What a record costs: the decision log beside the cheapest thing that could keep it, in one run.
+//
+//   npm run bench:log [-- --rows 1000000 --rate 15000 --seconds 8]
+//
+// Records arrive at a fixed rate, spread over the milliseconds, as from 64 connections or more. `rows` records are in
+// the file before anything is measured. Each line is measured against the same loop making the same records for a log
+// that is off, so that making them is in no figure.
+
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { DecisionLog } from '../../dist/decision-log/decision-log.js';
+import { GroupCommit } from '../../dist/decision-log/group-commit.js';
+import { Journal } from '../../dist/decision-log/journal.js';
+
+const { values } = parseArgs({
+  options: {
+    rows: { type: 'string', default: '1000000' },
+    rate: { type: 'string', default: '15000' },
+    seconds: { type: 'string', default: '8' },
+  },
+});
+const [rows, rate, seconds] = [values.rows, values.rate, values.seconds].map(Number);
+
+const subjects = Array.from({ length: 100_000 }, (_, i) => `user-${(i * 7919) % 100_000}@example.com`);
+let made = 0;
+
+/** 560 bytes, subject and resource drawn from 100,000 and 1,000,000. */
+function makeRecord(log) {
+  const n = made++;
+  const now = Date.now();
+  const time = new Date(now).toISOString();
+  const deny = n % 10 === 0;
+  return {
+    id: log.nextId(now),
+    time,
+    policySet: 'invoices',
+    policyVersion: 'sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08',
+    engineVersion: '0.1.0',
+    request: {
+      subject: { type: 'user', id: subjects[(n * 31) % subjects.length], attributes: { department: 'sales' } },
+      action: { name: ['read', 'approve', 'create', 'delete'][n % 4] },
+      resource: { type: 'invoice', id: String((n * 104_729) % 1_000_000), attributes: { amount: n % 5_000 } },
+      attributes: { tenant: 'acme' },
+    },
+    clock: time,
+    decision: deny ? 'deny' : 'allow',
+    reason: deny
+      ? { code: 'no_matching_rule' }
+      : { code: 'rule_allowed', rule: ['p', 'manager', 'invoice', 'approve', 'allow'], file: 'rules.csv', line: 7 },
+    errors: [],
+    obligations: [],
+    caller: 'billing',
+    via: 'decide',
+    requestId: `0199c2f6-${n.toString(16).padStart(8, '0')}`,
+    durationUs: 12,
+  };
+}
+
+/** CPU time of the thread that runs JavaScript, in µs; process.cpuUsage() has all threads. Linux only. */
+function mainThreadCpu() {
+  return Number(readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'latin1').split(' ')[0]) / 1000;
+}
+
+/** Offers records at the rate for so long; what they cost and how long each waited for its commit. */
+async function measure(log) {
+  const total = rate * seconds;
+  const waits = new Float64Array(total);
+  const cpuBefore = process.cpuUsage();
+  const mainBefore = mainThreadCpu();
+  const start = performance.now();
+  let offered = 0;
+  let settled = 0;
+  await new Promise((resolve, reject) => {
+    const offer = () => {
+      const due = Math.min(total, ((performance.now() - start) / 1000) * rate);
+      while (offered < due) {
+        const n = offered++;
+        const at = performance.now();
+        log.append(makeRecord(log)).then(() => {
+          waits[n] = performance.now() - at;
+          if (++settled === total) resolve();
+        }, reject);
+      }
+      if (offered < total) setTimeout(offer, 0);
+    };
+    offer();
+  });
+  const main = (mainThreadCpu() - mainBefore) / total;
+  const cpu = process.cpuUsage(cpuBefore);
+  waits.sort();
+  const at = (share) => waits[Math.floor(total * share)];
+  return {
+    cpu: (cpu.user + cpu.system) / total,
+    main,
+    p50: at(0.5),
+    p99: at(0.99),
+    worst: at(0.9999),
+  };
+}
+
+/** The floor: a group's texts written to the end of a file, nothing else. */
+async function startFile(directory) {
+  const file = await open(join(directory, 'records.ndjson'), 'a', 0o600);
+  const group = new GroupCommit(async ({ texts }) => {
+    await file.write(`${texts.join('\n')}\n`);
+  });
+  return { append: (record) => group.add(record), flush: () => group.flush(), stop: () => file.close() };
+}
+
+/** The journal alone: committed, but nothing is searchable and its WAL grows. */
+async function startJournal(directory) {
+  const journal = await Journal.open(join(directory, 'journal.sqlite'), 'NORMAL');
+  const group = new GroupCommit((records) => journal.commit(records));
+  return { append: (record) => group.add(record), flush: () => group.flush(), stop: () => journal.close() };
+}
+
+async function startLog(directory, mode = 'sync') {
+  const log = new DecisionLog({ url: `sqlite:${join(directory, 'log.sqlite')}`, mode, onProblem: console.error });
+  await log.start();
+  return log;
+}
+
+async function fill(log, count) {
+  for (let i = 0; i < count; i += 10_000) {
+    await Promise.all(Array.from({ length: Math.min(10_000, count - i) }, () => log.append(makeRecord(log))));
+  }
+}
+
+function bytes(directory, names) {
+  return names.reduce((sum, name) => sum + (statSync(join(directory, name), { throwIfNoEntry: false })?.size ?? 0), 0);
+}
+
+const directory = mkdtempSync(join(tmpdir(), 'verdict-bench-'));
+const idsOnly = await startLog(directory, 'off');
+const results = [];
+
+async function run(name, start) {
+  const log = await start(directory);
+  log.nextId ??= (now) => idsOnly.nextId(now);
+  results.push({ name, ...(await measure(log)) });
+  return log;
+}
+
+try {
+  console.log(`${rate} records/s for ${seconds} s; ${rows} records in the log before`);
+  await run('warm-up', startJournal).then((log) => log.stop());
+  results.length = 0;
+  await run('log off', () => idsOnly);
+  await run('append-only file', startFile).then((log) => log.stop());
+  await run('journal alone', startJournal).then((log) => log.stop());
+
+  const started = performance.now();
+  const filling = await startLog(directory);
+  await fill(filling, rows);
+  await filling.stop();
+  console.log(`filled in ${((performance.now() - started) / 1000).toFixed(1)} s`);
+  const files = ['log.sqlite', 'log.index.sqlite', 'log.sqlite-wal', 'log.index.sqlite-wal'];
+  const before = bytes(directory, files);
+  const reopened = performance.now();
+  const log = await run('journal and index', startLog);
+  const reopening = performance.now() - reopened - seconds * 1000;
+
+  const [off, ...others] = results;
+  const table = others.map(({ name, cpu, main, p50, p99, worst }) => ({
+    design: name,
+    'all CPU, µs a record': (cpu - off.cpu).toFixed(1),
+    'main thread, µs': (main - off.main).toFixed(1),
+    'commit p50, ms': p50.toFixed(2),
+    'p99, ms': p99.toFixed(2),
+    'worst of 10,000, ms': worst.toFixed(1),
+  }));
+  console.table(table);
+  console.log(`making a record: ${off.cpu.toFixed(1)} µs; opening and waiting: ${reopening.toFixed(0)} ms`);
+
+  const { items } = await log.search({ limit: 1 });
+  const [{ request, requestId, sequence }] = items;
+  const oldest = { subject: subjects[31] };
+  const times = [];
+  for (const [what, query] of [
+    ['newest', {}],
+    ['subject', { subject: request.subject.id }],
+    ['subject, 1,000', { subject: request.subject.id, limit: 1000 }],
+    ['resource', { resource: request.resource.id }],
+    ['request id', { requestId }],
+    ['request id of the first record', { requestId: '0199c2f6-00000000' }],
+    ['decision', { decision: 'deny' }],
+    ['nobody', { subject: 'nobody' }],
+    ['subject and decision', { subject: oldest.subject, decision: 'deny' }],
+    ['subject, one hour', { subject: request.subject.id, from: new Date(Date.now() - 3_600_000).toISOString() }],
+    ['q, nothing', { q: 'no such text' }],
+  ]) {
+    const at = performance.now();
+    const loopBefore = performance.eventLoopUtilization();
+    const page = await log.search(query);
+    const main = performance.eventLoopUtilization(loopBefore).active;
+    const took = performance.now() - at;
+    times.push({
+      query: what,
+      'first page, ms': took.toFixed(1),
+      'main thread, ms': main.toFixed(1),
+      found: page.items.length,
+      'searched to': page.searchedTo ?? '',
+    });
+  }
+  console.table(times);
+  await log.stop();
+  console.log(
+    `${((bytes(directory, files) - before) / (rate * seconds)).toFixed(0)} bytes a record, all files; ${sequence} records`,
+  );
+  for (const name of files)
+    console.log(`  ${name}: ${(bytes(directory, [name]) / sequence).toFixed(1)} bytes a record`);
+} finally {
+  rmSync(directory, { recursive: true, force: true });
+}
