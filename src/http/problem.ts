@@ -82,8 +82,7 @@ export function sendProblem(reply: FastifyReply, error: VerdictError, requestId:
 export function asVerdictError(thrown: unknown): VerdictError {
   if (thrown instanceof VerdictError) return thrown;
   const code = codeOf(statusOf(thrown));
-  const detail =
-    code === 'internal_error' ? 'The service failed to answer this request.' : sentence((thrown as Error).message);
+  const detail = code === 'internal_error' ? 'The service failed to answer this request.' : (thrown as Error).message;
   return new VerdictError(code, detail, { cause: thrown });
 }
 
@@ -111,8 +110,4 @@ function codeOf(status: number): ErrorCode {
     default:
       return status >= 400 && status < 500 ? 'malformed_request' : 'internal_error';
   }
-}
-
-function sentence(text: string): string {
-  return /[.!?]$/.test(text) ? text : `${text}.`;
 }

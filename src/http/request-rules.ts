@@ -69,25 +69,25 @@ export function IsBatch(): PropertyDecorator {
 }
 
 /** What is wrong with attributes, as the end of a sentence; undefined if nothing is. */
-export function faultInAttributes(value: unknown, depth: number): string | undefined {
+export function faultInAttributes(value: unknown, maxDepth: number): string | undefined {
   if (!isObject(value) || Array.isArray(value)) return 'must be an object';
-  return faultIn(value as Json, depth) ?? undefined;
+  return faultIn(value as Json, 1, maxDepth);
 }
 
-/** Recursion ends at `depth`, however deep the value is. */
-function faultIn(value: Json, depth: number): string | undefined {
+/** Recursion ends below `maxDepth`, however deep the value is. */
+function faultIn(value: Json, depth: number, maxDepth: number): string | undefined {
   if (typeof value === 'number') return Number.isFinite(value) ? undefined : 'holds a number that is too large';
   if (typeof value !== 'object' || value === null) return undefined;
-  if (depth === 0) return 'is nested too deep';
+  if (depth > maxDepth) return `is nested deeper than ${maxDepth} levels`;
   if (Array.isArray(value)) {
     for (const item of value) {
-      const fault = faultIn(item, depth - 1);
+      const fault = faultIn(item, depth + 1, maxDepth);
       if (fault !== undefined) return fault;
     }
     return undefined;
   }
   for (const name in value) {
-    const fault = faultIn(value[name]!, depth - 1);
+    const fault = faultIn(value[name]!, depth + 1, maxDepth);
     if (fault !== undefined) return fault;
   }
   return undefined;

@@ -8,6 +8,7 @@ import type { NewDecisionRecord } from '../decision-log/decision-record.js';
 import { compileMask, type Mask } from '../decision-log/mask.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
+import type { CrossCheck } from '../stock-casbin/cross-check.js';
 import type { DecisionAnswer } from './decision-answer.js';
 import type { Asker, Explain, Question } from './question.js';
 
@@ -26,6 +27,7 @@ export class Pdp {
   constructor(
     private readonly policySets: PolicyStore,
     private readonly log: DecisionLog,
+    private readonly crossCheck: CrossCheck,
   ) {}
 
   /**
@@ -89,6 +91,7 @@ export class Pdp {
     const explain = question.explain ?? 'brief';
     const request = normaliseRequest(question);
     const decision = await set.evaluate(request, { now: clock, explain });
+    this.crossCheck.observe(set, request, clock, decision);
     const id = this.log.nextId(now);
     const record: NewDecisionRecord = {
       id,
