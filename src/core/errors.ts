@@ -9,14 +9,17 @@ export const errorTable = {
   not_found: { status: 404, title: 'Nothing is here' },
   policy_set_not_found: { status: 404, title: 'There is no such policy set' },
   policy_version_not_found: { status: 404, title: 'The policy set never served that version' },
+  api_key_not_found: { status: 404, title: 'There is no such API key' },
   decision_not_found: { status: 404, title: 'There is no such decision' },
   method_not_allowed: { status: 405, title: 'The method is not allowed here' },
+  api_key_exists: { status: 409, title: 'There is an API key of that name' },
   policy_version_invalid: { status: 409, title: 'That version of the policy set cannot be loaded' },
   payload_too_large: { status: 413, title: 'The request is too large' },
   too_many_requests: { status: 429, title: 'Too many requests' },
   internal_error: { status: 500, title: 'Something went wrong inside' },
   policy_set_unavailable: { status: 503, title: 'The policy set is not available' },
   decision_log_unavailable: { status: 503, title: 'The decision cannot be recorded' },
+  identity_provider_unavailable: { status: 503, title: 'The caller cannot be identified now' },
   shutting_down: { status: 503, title: 'The service is stopping' },
 } as const satisfies Record<string, { status: number; title: string }>;
 

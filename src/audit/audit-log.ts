@@ -1,0 +1,176 @@
+import { VerdictError } from '../core/errors.js';
+import { SqliteConnection } from '../decision-log/sqlite-connection.js';
+import { type AuditEvent, type AuditEventType, type AuditQuery, type NewAuditEvent } from './audit-event.js';
+import { AuditEvents1763700000030 } from './migrations/1763700000030-audit-events.js';
+
+export interface AuditPage {
+  readonly items: readonly AuditEvent[];
+  /** Missing on the last page. */
+  readonly nextCursor?: string;
+}
+
+export interface AuditLogOptions {
+  /** The file of the database. */
+  readonly path: string;
+  /** Hears of events that could not be written, where there is no caller to tell. */
+  readonly onProblem: (what: string, error: unknown) => void;
+}
+
+interface Pending {
+  readonly event: NewAuditEvent;
+  readonly time: number;
+  count: number;
+}
+
+const DEFAULT_LIMIT = 50;
+const FLUSH_MS = 1_000;
+/** Different events that wait at most; whoever makes up more of them in a second is counted without their details. */
+const MAX_PENDING = 1_000;
+/** Of what a stranger sent this much is kept. */
+const MAX_TEXT = 512;
+
+/**
+ * The audit events. What changes something is committed before it is answered (`record`); what a stranger can cause at
+ * will is counted for a second first (`note`), so that a flood of it is a row with a number and not a flood of rows.
+ */
+export class AuditLog {
+  /** Events since the process started, by type; for metrics. */
+  readonly counts = new Map<AuditEventType, number>();
+  private pending = new Map<string, Pending>();
+  private timer: NodeJS.Timeout | undefined;
+
+  private constructor(
+    private readonly connection: SqliteConnection,
+    private readonly options: AuditLogOptions,
+  ) {}
+
+  static async open(options: AuditLogOptions): Promise<AuditLog> {
+    const migrations = [AuditEvents1763700000030];
+    const connection = await SqliteConnection.open({ path: options.path, migrations, busyTimeoutMs: 10_000 });
+    return new AuditLog(connection, options);
+  }
+
+  async close(): Promise<void> {
+    clearTimeout(this.timer);
+    await this.flush();
+    await this.connection.close();
+  }
+
+  /** Writes an event; when this resolves, it is committed. */
+  async record(event: NewAuditEvent, now = Date.now()): Promise<void> {
+    this.count(event.type);
+    await this.write([{ event, time: now, count: 1 }]);
+  }
+
+  /** Writes an event within a second, together with others that are equal but for their request. */
+  note(event: NewAuditEvent, now = Date.now()): void {
+    this.count(event.type);
+    const full = this.pending.size >= MAX_PENDING;
+    const kept = full ? { type: event.type, detail: 'one of too many to tell apart' } : event;
+    const key = JSON.stringify([kept.type, kept.actor, kept.method, kept.address, kept.policySet, kept.detail]);
+    const same = this.pending.get(key);
+    if (same !== undefined) same.count++;
+    else this.pending.set(key, { event: kept, time: now, count: 1 });
+    this.timer ??= setTimeout(() => void this.flush(), FLUSH_MS).unref();
+  }
+
+  /** A page of events, newest first; with `policySets` only those about one of them. */
+  async search(query: AuditQuery, policySets?: readonly string[]): Promise<AuditPage> {
+    await this.flush();
+    const limit = query.limit ?? DEFAULT_LIMIT;
+    const conditions: [string, string | number | undefined][] = [
+      ['type = ?', query.type],
+      ['actor = ?', query.actor],
+      ['address = ?', query.address],
+      ['policy_set = ?', query.policySet],
+      ['request_id = ?', query.requestId],
+      ['time >= ?', timeOf(query.from, 'from')],
+      ['time < ?', timeOf(query.to, 'to')],
+      ['id < ?', cursorOf(query.cursor)],
+      ['policy_set IN (SELECT value FROM json_each(?))', policySets && JSON.stringify(policySets)],
+    ];
+    const given = conditions.filter((condition): condition is [string, string | number] => condition[1] !== undefined);
+    const where = given.length === 0 ? '' : `WHERE ${given.map(([sql]) => sql).join(' AND ')}`;
+    const rows = await this.connection.query<Row>(`SELECT * FROM audit_event ${where} ORDER BY id DESC LIMIT ?`, [
+      ...given.map(([, value]) => value),
+      limit + 1,
+    ]);
+    const items = rows.slice(0, limit).map(toEvent);
+    return rows.length > limit ? { items, nextCursor: String(items.at(-1)!.id) } : { items };
+  }
+
+  private count(type: AuditEventType): void {
+    this.counts.set(type, (this.counts.get(type) ?? 0) + 1);
+  }
+
+  private async flush(): Promise<void> {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    const events = [...this.pending.values()];
+    this.pending = new Map();
+    if (events.length === 0) return;
+    try {
+      await this.write(events);
+    } catch (error) {
+      // Said where it can be said: the operator's log has what the table lacks.
+      this.options.onProblem(`${events.length} audit events could not be written: ${JSON.stringify(events)}`, error);
+    }
+  }
+
+  private async write(events: readonly Pending[]): Promise<void> {
+    const rows = events.map(({ event, time, count }) => ({ ...event, time, count }));
+    const text = (name: string) => `substr(j.value ->> '${name}', 1, ${MAX_TEXT})`;
+    await this.connection.query(
+      `INSERT INTO audit_event (time, type, actor, method, address, policy_set, detail, request_id, count)
+       SELECT j.value ->> 'time', ${['type', 'actor', 'method', 'address', 'policySet', 'detail', 'requestId'].map(text).join(', ')},
+              j.value ->> 'count'
+       FROM json_each(?) AS j`,
+      [JSON.stringify(rows)],
+    );
+  }
+}
+
+interface Row {
+  id: number;
+  time: number;
+  type: AuditEventType;
+  actor: string | null;
+  method: string | null;
+  address: string | null;
+  policy_set: string | null;
+  detail: string | null;
+  request_id: string | null;
+  count: number;
+}
+
+function toEvent(row: Row): AuditEvent {
+  return {
+    id: row.id,
+    time: new Date(row.time).toISOString(),
+    type: row.type,
+    ...(row.actor !== null && { actor: row.actor }),
+    ...(row.method !== null && { method: row.method }),
+    ...(row.address !== null && { address: row.address }),
+    ...(row.policy_set !== null && { policySet: row.policy_set }),
+    ...(row.detail !== null && { detail: row.detail }),
+    ...(row.request_id !== null && { requestId: row.request_id }),
+    count: row.count,
+  };
+}
+
+const RFC3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$/i;
+
+function timeOf(text: string | undefined, name: string): number | undefined {
+  if (text === undefined) return undefined;
+  const time = RFC3339.test(text) ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(time) ? invalid(name, 'is not a time such as 2026-11-21T18:30:00Z') : time;
+}
+
+function cursorOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  return /^\d{1,15}$/.test(text) ? Number(text) : invalid('cursor', 'is not the nextCursor of a page');
+}
+
+function invalid(name: string, detail: string): never {
+  throw new VerdictError('invalid_request', `${name} ${detail}`, { errors: [{ pointer: `/${name}`, detail }] });
+}

@@ -1,0 +1,147 @@
+import { hash } from 'node:crypto';
+import { errors, type JWTPayload, jwtVerify } from 'jose';
+import { VerdictError } from '../core/errors.js';
+import type { Caller } from './caller.js';
+import { Grants } from './grants.js';
+import { IssuerKeys } from './issuer-keys.js';
+
+/** Signatures by a private key alone. An HMAC key would have to be shared, and confusing the two kinds is an attack. */
+export const TOKEN_ALGORITHMS = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+  'Ed25519',
+] as const;
+
+export interface AccessTokensOptions {
+  readonly issuers: readonly { readonly issuer: string; readonly jwksUrl?: string }[];
+  readonly audience: readonly string[];
+  readonly algorithms: readonly string[];
+  /** Claim that holds the scopes, beside `scope` and `scp`. */
+  readonly scopeClaim?: string;
+  /** How far the issuer's clock may be off, in seconds. */
+  readonly clockSkewSeconds: number;
+  readonly onProblem: (issuer: string, error: unknown) => void;
+}
+
+/** More characters than any provider's token has; above it nothing is even hashed. */
+const MAX_TOKEN_LENGTH = 8_192;
+const MAX_CACHED = 10_000;
+/** RFC 9068 section 2.1; and what providers from before it write. An ID or log-out token that names itself is none. */
+const TOKEN_TYPES = new Set([undefined, 'at+jwt', 'application/at+jwt', 'jwt']);
+
+interface Verified {
+  readonly caller: Caller;
+  /** Milliseconds since the epoch. */
+  readonly expires: number;
+}
+
+/**
+ * OAuth 2.0 access tokens (RFC 9068) and those of OpenID providers: signature by a key of the issuer, pinned algorithms,
+ * issuer, audience, times, type.
+ *
+ * A token that was verified is known by its hash until it expires, so that a service which asks a thousand times a
+ * second costs one signature and not a thousand. The cache is bounded, and emptied when an issuer changes its keys.
+ */
+export class AccessTokens {
+  private readonly issuers: ReadonlyMap<string, IssuerKeys>;
+  private readonly verified = new Map<string, Verified>();
+
+  constructor(private readonly options: AccessTokensOptions) {
+    this.issuers = new Map(
+      options.issuers.map(({ issuer, jwksUrl }) => [
+        issuer,
+        new IssuerKeys({
+          issuer,
+          ...(jwksUrl !== undefined && { jwksUrl }),
+          onProblem: (error) => options.onProblem(issuer, error),
+          onChange: () => this.verified.clear(),
+        }),
+      ]),
+    );
+  }
+
+  /** The caller of a token that was verified before and still holds; costs a hash and a look-up. */
+  cached(token: string, now: number): Caller | undefined {
+    if (token.length > MAX_TOKEN_LENGTH) return undefined;
+    const found = this.verified.get(hash('sha256', token, 'base64'));
+    return found !== undefined && found.expires > now ? found.caller : undefined;
+  }
+
+  /**
+   * Verifies a token; what is wrong with it is an answer for the operator.
+   *
+   * @throws VerdictError `identity_provider_unavailable` when there are no keys to verify it by
+   */
+  async verify(token: string, now: number): Promise<Caller | string> {
+    if (token.length > MAX_TOKEN_LENGTH) return 'token too long';
+    try {
+      const { payload } = await jwtVerify(token, this.#keyOf, {
+        issuer: [...this.issuers.keys()],
+        audience: [...this.options.audience],
+        algorithms: [...this.options.algorithms],
+        clockTolerance: this.options.clockSkewSeconds,
+        currentDate: new Date(now),
+        requiredClaims: ['exp', 'iss', 'aud'],
+      });
+      const name = this.nameOf(payload);
+      if (name === undefined) return 'token names nobody: no sub, client_id or azp';
+      const caller: Caller = Object.freeze({ name, method: 'jwt', grants: this.grantsOf(payload) });
+      this.remember(token, { caller, expires: (payload.exp! + this.options.clockSkewSeconds) * 1000 });
+      return caller;
+    } catch (error) {
+      if (error instanceof VerdictError) throw error;
+      if (error instanceof errors.JOSEError) return `${error.code}: ${error.message}`;
+      // A key of a broken form makes Web Crypto throw; that is no reason to answer 500 to whoever sent it.
+      return `token cannot be verified: ${(error as Error).message}`;
+    }
+  }
+
+  /** The issuer is read before the signature is verified, only to choose among the configured ones' keys. */
+  readonly #keyOf: Parameters<typeof jwtVerify>[1] = (header, token) => {
+    const type = header.typ;
+    if (type !== undefined && (typeof type !== 'string' || !TOKEN_TYPES.has(type.toLowerCase()))) {
+      throw new errors.JWTInvalid('the type of the token is not that of an access token');
+    }
+    const keys = this.issuers.get(issuerIn(token.payload as string));
+    if (keys === undefined) throw new errors.JWTInvalid('the issuer is none of the configured ones');
+    return keys.find(header, token);
+  };
+
+  private nameOf({ sub, iss, client_id, azp }: JWTPayload): string | undefined {
+    const name = [sub, client_id, azp].find((claim) => typeof claim === 'string' && claim !== '');
+    // Two issuers may know different people by the same name.
+    return typeof name !== 'string' || this.issuers.size === 1 ? (name as string | undefined) : `${iss}|${name}`;
+  }
+
+  private grantsOf(payload: JWTPayload): Grants {
+    const { scopeClaim } = this.options;
+    const claims = [payload.scope, payload.scp, ...(scopeClaim === undefined ? [] : [payload[scopeClaim]])];
+    const texts = claims.flatMap((claim) =>
+      typeof claim === 'string' ? claim.split(' ') : Array.isArray(claim) ? claim : [],
+    );
+    return Grants.ofTexts(texts.filter((text) => typeof text === 'string'));
+  }
+
+  private remember(token: string, verified: Verified): void {
+    // The oldest goes; if it is still good, it is verified again when it comes back.
+    if (this.verified.size >= MAX_CACHED) this.verified.delete(this.verified.keys().next().value!);
+    this.verified.set(hash('sha256', token, 'base64'), verified);
+  }
+}
+
+function issuerIn(payload: string): string {
+  try {
+    const { iss } = JSON.parse(Buffer.from(payload, 'base64url').toString()) as { iss?: unknown };
+    return typeof iss === 'string' ? iss : '';
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,36 @@
+import { BlockList, isIP } from 'node:net';
+
+/**
+ * A list of addresses and ranges: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`.
+ *
+ * @throws Error that names the first entry that is neither
+ */
+export function addressList(ranges: readonly string[]): (address: string) => boolean {
+  const list = new BlockList();
+  for (const range of ranges) {
+    const [address, prefix, ...more] = range.split('/') as [string, string?];
+    const family = isIP(address);
+    const bits = family === 4 ? 32 : 128;
+    const length = prefix === undefined ? bits : /^\d{1,3}$/.test(prefix) ? Number(prefix) : Number.NaN;
+    if (family === 0 || more.length > 0 || !(length <= bits)) {
+      throw new Error(`"${range}" is not an address or a range such as 10.0.0.0/8`);
+    }
+    list.addSubnet(address, length, family === 4 ? 'ipv4' : 'ipv6');
+  }
+  return (address) => {
+    // An IPv4 client on a socket that takes both families.
+    const plain = address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
+    const family = isIP(plain);
+    return family !== 0 && list.check(plain, family === 4 ? 'ipv4' : 'ipv6');
+  };
+}
+
+/** What a limit counts by: an IPv6 client usually has a whole /64 to take addresses from. */
+export function addressGroup(address: string): string {
+  if (isIP(address) !== 6 || address.startsWith('::ffff:')) return address;
+  const [head = '', tail] = address.split('::') as [string, string?];
+  const groups = head === '' ? [] : head.split(':');
+  const after = tail === undefined || tail === '' ? [] : tail.split(':');
+  const missing = tail === undefined ? 0 : 8 - groups.length - after.length;
+  return `${[...groups, ...Array<string>(missing).fill('0'), ...after].slice(0, 4).join(':')}::/64`;
+}

@@ -1,0 +1,50 @@
+/**
+ * The text of an API key: `vd_<environment>_<secret>_<checksum>`.
+ *
+ * The prefix and the checksum let secret scanners, and this service, tell a key from noise without knowing any; the
+ * environment keeps a key of one deployment from being tried on another. The secret is 256 random bits, so its plain
+ * SHA-256 can be stored: there is nothing to guess, and so nothing for a slow hash to slow down.
+ */
+import { hash, randomBytes } from 'node:crypto';
+import { crc32 } from 'node:zlib';
+
+const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
+/** 62^43 > 2^256 */
+const SECRET_LENGTH = 43;
+/** 62^6 > 2^32 */
+const CHECKSUM_LENGTH = 6;
+
+export const ENVIRONMENT = /^[a-z0-9]{1,16}$/;
+const API_KEY = /^vd_([a-z0-9]{1,16})_([0-9A-Za-z]{43})_([0-9A-Za-z]{6})$/;
+
+/** For logs of others: finds keys in any text, as a secret scanner would. */
+export const API_KEY_PATTERN = 'vd_[a-z0-9]{1,16}_[0-9A-Za-z]{43}_[0-9A-Za-z]{6}';
+
+/** A new key from the system's generator. This is the only time that its text exists. */
+export function makeApiKey(environment: string): string {
+  const secret = base62(BigInt(`0x${randomBytes(32).toString('hex')}`), SECRET_LENGTH);
+  const body = `vd_${environment}_${secret}`;
+  return `${body}_${checksumOf(body)}`;
+}
+
+/** The environment that a key is for; undefined when the text is no key, or was mistyped. */
+export function environmentOf(key: string): string | undefined {
+  const match = API_KEY.exec(key);
+  return match !== null && checksumOf(key.slice(0, -CHECKSUM_LENGTH - 1)) === match[3] ? match[1] : undefined;
+}
+
+/** SHA-256 in hexadecimal: all that is ever kept of a key. */
+export function digestOf(key: string): string {
+  return hash('sha256', key);
+}
+
+/** CRC-32: against slips and for scanners; it protects nothing. */
+function checksumOf(body: string): string {
+  return base62(BigInt(crc32(body)), CHECKSUM_LENGTH);
+}
+
+function base62(value: bigint, length: number): string {
+  let digits = '';
+  for (let rest = value; digits.length < length; rest /= 62n) digits = ALPHABET[Number(rest % 62n)] + digits;
+  return digits;
+}

@@ -1,0 +1,170 @@
+import type { IncomingMessage } from 'node:http';
+import type { AccessTokens } from './access-tokens.js';
+import { digestOf } from './api-key.js';
+import type { Credential } from './api-key-entry.js';
+import type { ApiKeys } from './api-keys.js';
+import type { AuthenticationMethod, Caller } from './caller.js';
+import { certificateNames } from './client-certificate.js';
+import { isCsrfToken, type Sessions, sessionTokenIn } from './sessions.js';
+
+/** Why nobody was authenticated. The caller hears none of it; the audit event does. */
+export interface Refusal {
+  readonly refused: string;
+  /** The method that was tried, if one was. */
+  readonly method?: AuthenticationMethod;
+  /** The name that the sender claimed, where it was plain to read. */
+  readonly claimed?: string;
+}
+
+export interface AuthenticatorOptions {
+  readonly apiKeys: ApiKeys;
+  readonly tokens: AccessTokens | undefined;
+  readonly sessions: Sessions;
+  /** Whether browsers reach the service over TLS: then cookies are for TLS alone. */
+  readonly secure: boolean;
+  /** Asked before work is spent on a token that was not seen before. */
+  readonly mayTry: (address: string) => boolean;
+}
+
+/** Methods that a browser repeats by itself, on behalf of any site. */
+const CHANGES_NOTHING = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/**
+ * Who sent a request. A request shows at most one credential of its own: `Authorization: Bearer` (an API key or an access
+ * token), `Authorization: Basic` (key name and key) or `X-API-Key`; with none of them, the session cookie or the
+ * certificate of the connection counts. A credential that is wrong is refused, whatever else is there.
+ */
+export class Authenticator {
+  constructor(private readonly options: AuthenticatorOptions) {}
+
+  /** Only an access token that was not seen before takes a promise. */
+  authenticate(message: IncomingMessage, address: string, now: number): Caller | Refusal | Promise<Caller | Refusal> {
+    const { authorization, 'x-api-key': apiKey } = message.headers;
+    if (apiKey !== undefined || authorization !== undefined) {
+      if (headerCount(message, 'authorization') + headerCount(message, 'x-api-key') > 1) {
+        return { refused: 'more than one credential' };
+      }
+      return this.#byHeader(authorization, apiKey, message, address, now);
+    }
+    const token = sessionTokenIn(message.headers.cookie, this.options.secure);
+    if (token !== undefined) return this.#bySession(token, message, address, now);
+    const names = certificateNames(message.socket);
+    if (names === undefined) return { refused: 'no credential' };
+    return this.#byCertificate(names, message, address, now);
+  }
+
+  /** The digest of the API key in a request that was authenticated by one: what a session is bound to. */
+  static keyDigest({ headers }: IncomingMessage): string | undefined {
+    const { authorization = '', 'x-api-key': apiKey } = headers;
+    if (typeof apiKey === 'string') return digestOf(apiKey);
+    const basic = readBasic(authorization);
+    const key = basic?.key ?? bearerIn(authorization);
+    return key?.startsWith('vd_') === true ? digestOf(key) : undefined;
+  }
+
+  #byHeader(
+    authorization: string | undefined,
+    apiKey: string | string[] | undefined,
+    message: IncomingMessage,
+    address: string,
+    now: number,
+  ): Caller | Refusal | Promise<Caller | Refusal> {
+    if (authorization === undefined) return this.#byKey('api_key', String(apiKey), address, now);
+    const bearer = bearerIn(authorization);
+    if (bearer !== undefined) {
+      return bearer.startsWith('vd_')
+        ? this.#byKey('api_key', bearer, address, now)
+        : this.#byToken(bearer, address, now);
+    }
+    const basic = readBasic(authorization);
+    if (basic === undefined) return { refused: 'malformed Authorization header' };
+    // A browser repeats Basic credentials for whoever makes it send a request.
+    if (isFromAnotherSite(message)) return { refused: 'sent by another site', method: 'basic' };
+    return this.#byKey('basic', basic.key, address, now, basic.name);
+  }
+
+  #byKey(method: 'api_key' | 'basic', key: string, address: string, now: number, name?: string): Caller | Refusal {
+    const credential = this.options.apiKeys.authenticate(key, address, now, name);
+    if (typeof credential !== 'string') return callerOf(credential, method);
+    return { refused: credential, method, ...(name !== undefined && { claimed: name }) };
+  }
+
+  #byToken(token: string, address: string, now: number): Caller | Refusal | Promise<Caller | Refusal> {
+    const { tokens, mayTry } = this.options;
+    if (tokens === undefined) return { refused: 'malformed', method: 'api_key' };
+    const known = tokens.cached(token, now);
+    if (known !== undefined) return known;
+    if (!mayTry(address)) return { refused: 'too many failures before', method: 'jwt' };
+    return tokens
+      .verify(token, now)
+      .then((caller) => (typeof caller === 'string' ? { refused: caller, method: 'jwt' } : caller));
+  }
+
+  #bySession(token: string, message: IncomingMessage, address: string, now: number): Caller | Refusal {
+    const session = this.options.sessions.find(token, now);
+    if (session === undefined) return { refused: 'unknown or ended session', method: 'session' };
+    const credential = this.options.apiKeys.recheck(session.keyDigest, address, now);
+    if (typeof credential === 'string') return { refused: credential, method: 'session' };
+    const safe = CHANGES_NOTHING.has(message.method ?? '');
+    if (!safe && !isCsrfToken(session, message.headers['x-csrf-token'])) {
+      return { refused: 'no valid CSRF token', method: 'session', claimed: credential.key.name };
+    }
+    return callerOf(credential, 'session');
+  }
+
+  #byCertificate(names: readonly string[] | string, message: IncomingMessage, address: string, now: number) {
+    if (typeof names === 'string') return { refused: names, method: 'certificate' } as const;
+    if (isFromAnotherSite(message)) return { refused: 'sent by another site', method: 'certificate' } as const;
+    const credential = this.options.apiKeys.ofCertificate(names, address, now);
+    if (typeof credential !== 'string') return callerOf(credential, 'certificate');
+    return { refused: `${credential} certificate`, method: 'certificate', claimed: names.at(-1)! } as const;
+  }
+}
+
+/** One object for each credential and method, so that what is counted and logged by it need not be made again. */
+function callerOf(credential: Credential, method: AuthenticationMethod): Caller {
+  let byMethod = callers.get(credential);
+  if (byMethod === undefined) {
+    byMethod = new Map();
+    callers.set(credential, byMethod);
+  }
+  let caller = byMethod.get(method);
+  if (caller === undefined) {
+    const { key, grants } = credential;
+    const quota = key.dailyQuota === undefined ? {} : { dailyQuota: key.dailyQuota };
+    caller = Object.freeze({ name: key.name, method, grants, ...quota });
+    byMethod.set(method, caller);
+  }
+  return caller;
+}
+
+const callers = new WeakMap<Credential, Map<AuthenticationMethod, Caller>>();
+
+function bearerIn(authorization: string): string | undefined {
+  return /^bearer +([\x21-\x7e]+)$/i.exec(authorization)?.[1];
+}
+
+/** RFC 7617: the name ends at the first colon. */
+function readBasic(authorization: string): { readonly name: string; readonly key: string } | undefined {
+  const encoded = /^basic +([A-Za-z0-9+/]+=*)$/i.exec(authorization)?.[1];
+  if (encoded === undefined) return undefined;
+  const text = Buffer.from(encoded, 'base64').toString();
+  const colon = text.indexOf(':');
+  return colon === -1 ? undefined : { name: text.slice(0, colon), key: text.slice(colon + 1) };
+}
+
+/** What browsers say of themselves (https://www.w3.org/TR/fetch-metadata/); a request that changes nothing may come. */
+function isFromAnotherSite({ method = '', headers }: IncomingMessage): boolean {
+  const site = headers['sec-fetch-site'];
+  return site !== undefined && site !== 'same-origin' && site !== 'none' && !CHANGES_NOTHING.has(method);
+}
+
+/** Node keeps the first of two `Authorization` headers and a proxy may have looked at the second. */
+function headerCount({ rawHeaders }: IncomingMessage, name: string): number {
+  let count = 0;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const header = rawHeaders[index]!;
+    if (header.length === name.length && header.toLowerCase() === name) count++;
+  }
+  return count;
+}

@@ -1,0 +1,16 @@
+import { Grants } from './grants.js';
+
+/** How a caller proved who he is. */
+export type AuthenticationMethod = 'none' | 'api_key' | 'basic' | 'jwt' | 'certificate' | 'session';
+
+/** Whoever sent a request, once that is established. */
+export interface Caller {
+  readonly name: string;
+  readonly method: AuthenticationMethod;
+  readonly grants: Grants;
+  /** Decisions a day (UTC); no quota when left out. */
+  readonly dailyQuota?: number;
+}
+
+/** Who calls while authentication is off. */
+export const anonymous: Caller = Object.freeze({ name: 'anonymous', method: 'none', grants: Grants.all });

@@ -1,0 +1,139 @@
+import { createLocalJWKSet, errors, type FlattenedJWSInput, type JSONWebKeySet, type JWSHeaderParameters } from 'jose';
+import { VerdictError } from '../core/errors.js';
+
+/** No more often than this is an issuer asked again because of a key that nobody knows. */
+const COOLDOWN_MS = 10_000;
+/** Keys this old are fetched again in the background: a key that the issuer withdrew must end some time. */
+const REFRESH_MS = 5 * 60_000;
+const TIMEOUT_MS = 5_000;
+const MAX_BYTES = 512 * 1024;
+
+export interface IssuerKeysOptions {
+  readonly issuer: string;
+  /** Left out, it is the `jwks_uri` of the issuer's OpenID or OAuth metadata. */
+  readonly jwksUrl?: string;
+  /** Hears of fetches that failed. */
+  readonly onProblem: (error: unknown) => void;
+  /** Called when the issuer's keys are other ones than before. */
+  readonly onChange: () => void;
+  /** Milliseconds, monotonic. */
+  readonly clock?: () => number;
+}
+
+/**
+ * The public keys of one issuer: fetched when they are first needed, again when a token names a key that is not among
+ * them (at a bounded rate, so that made-up names do not become a flood at the issuer), and now and then. While the
+ * issuer is away, what was fetched last stays.
+ */
+export class IssuerKeys {
+  private keySet: ReturnType<typeof createLocalJWKSet> | undefined;
+  private text = '';
+  private jwksUrl: string | undefined;
+  private triedAt = Number.NEGATIVE_INFINITY;
+  private fetchedAt = Number.NEGATIVE_INFINITY;
+  private fetching: Promise<void> | undefined;
+
+  constructor(private readonly options: IssuerKeysOptions) {
+    this.jwksUrl = options.jwksUrl;
+  }
+
+  /**
+   * The key that a token is signed with. It is chosen from the issuer's keys alone: `jwk`, `jku` and `x5u` in a header,
+   * which the sender writes, are never looked at.
+   *
+   * @throws VerdictError `identity_provider_unavailable` while there are no keys at all; jose's errors for an unknown key
+   */
+  readonly find = async (header: JWSHeaderParameters, token: FlattenedJWSInput) => {
+    if (this.keySet === undefined) await this.fetchAtBoundedRate();
+    else if (this.now() - this.fetchedAt > REFRESH_MS) void this.fetchAtBoundedRate();
+    try {
+      return await this.known(header, token);
+    } catch (error) {
+      if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
+      await this.fetchAtBoundedRate();
+      return this.known(header, token);
+    }
+  };
+
+  private known(header: JWSHeaderParameters, token: FlattenedJWSInput) {
+    if (this.keySet === undefined) {
+      throw new VerdictError('identity_provider_unavailable', 'The keys of the token issuer cannot be fetched now.', {
+        retryAfter: COOLDOWN_MS / 1000,
+      });
+    }
+    return this.keySet(header, token);
+  }
+
+  private fetchAtBoundedRate(): Promise<void> {
+    if (this.fetching === undefined) {
+      if (this.now() - this.triedAt < COOLDOWN_MS) return Promise.resolve();
+      this.triedAt = this.now();
+      this.fetching = this.fetch()
+        .catch(this.options.onProblem)
+        .finally(() => {
+          this.fetching = undefined;
+        });
+    }
+    return this.fetching;
+  }
+
+  private async fetch(): Promise<void> {
+    this.jwksUrl ??= await this.discover();
+    const text = await fetchText(this.jwksUrl);
+    this.keySet = createLocalJWKSet(JSON.parse(text) as JSONWebKeySet);
+    this.fetchedAt = this.now();
+    if (text !== this.text && this.text !== '') this.options.onChange();
+    this.text = text;
+  }
+
+  /** OpenID Connect Discovery 1.0 section 4; RFC 8414 section 3 puts its path in front of the issuer's. */
+  private async discover(): Promise<string> {
+    const { issuer } = this.options;
+    const base = new URL(issuer);
+    const path = base.pathname.replace(/\/$/, '');
+    const places = [
+      `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`,
+      `${base.origin}/.well-known/oauth-authorization-server${path}`,
+    ];
+    let problem: unknown;
+    for (const place of places) {
+      try {
+        const metadata = JSON.parse(await fetchText(place)) as { issuer?: unknown; jwks_uri?: unknown };
+        if (metadata.issuer !== issuer) throw new Error(`${place} speaks for another issuer: ${metadata.issuer}`);
+        if (typeof metadata.jwks_uri !== 'string') throw new Error(`${place} names no jwks_uri`);
+        if (!isTrustworthyUrl(metadata.jwks_uri)) throw new Error(`${place} names keys on plain HTTP`);
+        return metadata.jwks_uri;
+      } catch (error) {
+        problem ??= error;
+      }
+    }
+    throw problem;
+  }
+
+  private now(): number {
+    return this.options.clock?.() ?? performance.now();
+  }
+}
+
+/** Keys that came over plain HTTP could be anybody's; on this machine nobody is in between. */
+export function isTrustworthyUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, hostname } = new URL(text);
+  return protocol === 'https:' || (protocol === 'http:' && /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname));
+}
+
+async function fetchText(url: string): Promise<string> {
+  const response = await fetch(url, {
+    redirect: 'error',
+    signal: AbortSignal.timeout(TIMEOUT_MS),
+    headers: { accept: 'application/json' },
+  });
+  if (!response.ok) throw new Error(`${url} answered ${response.status}`);
+  let text = '';
+  const decoder = new TextDecoder();
+  for await (const chunk of response.body ?? []) {
+    text += decoder.decode(chunk as Uint8Array, { stream: true });
+    if (text.length > MAX_BYTES) throw new Error(`${url} answered more than ${MAX_BYTES} bytes`);
+  }
+  return text;
+}

@@ -1,0 +1,34 @@
+/** What a caller can be allowed to do. A scope can be limited to policy sets: `decide:invoices`. */
+
+export const SCOPES = [
+  'decide',
+  'explain',
+  'decisions:read',
+  'policies:read',
+  'policies:write',
+  'keys:admin',
+  'metrics:read',
+] as const;
+export type Scope = (typeof SCOPES)[number];
+
+/** A scope as it was granted: for one policy set, or for all of them. */
+export interface GrantedScope {
+  readonly scope: Scope;
+  readonly policySet?: string;
+}
+
+/**
+ * Reads a scope as keys and tokens write it; undefined for any other text.
+ *
+ *     parseScope('decisions:read')          // { scope: 'decisions:read' }
+ *     parseScope('decisions:read:invoices') // { scope: 'decisions:read', policySet: 'invoices' }
+ */
+export function parseScope(text: string): GrantedScope | undefined {
+  for (const scope of SCOPES) {
+    if (text === scope) return { scope };
+    if (text.startsWith(`${scope}:`) && text.length > scope.length + 1) {
+      return { scope, policySet: text.slice(scope.length + 1) };
+    }
+  }
+  return undefined;
+}

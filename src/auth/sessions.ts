@@ -1,0 +1,66 @@
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
+
+/** A browser's log-in by an API key. The key itself is not kept, only which one it was. */
+export interface Session {
+  readonly keyDigest: string;
+  /** What a request that changes something must repeat in `X-CSRF-Token`; another site cannot read it. */
+  readonly csrfToken: string;
+  /** Milliseconds since the epoch. */
+  readonly ends: number;
+  lastUsed: number;
+}
+
+const LIFETIME_MS = 8 * 60 * 60_000;
+const IDLE_MS = 30 * 60_000;
+const MAX_SESSIONS = 10_000;
+
+/** The sessions of this process. They are in memory alone: a restart asks everybody to log in again. */
+export class Sessions {
+  private readonly sessions = new Map<string, Session>();
+
+  /** Begins a session; the token goes into the cookie and is kept only as its hash. */
+  begin(keyDigest: string, now: number): { readonly token: string; readonly session: Session } {
+    const token = randomBytes(32).toString('base64url');
+    const csrfToken = randomBytes(32).toString('base64url');
+    const session: Session = { keyDigest, csrfToken, ends: now + LIFETIME_MS, lastUsed: now };
+    // Whoever has been logged in the longest goes first.
+    if (this.sessions.size >= MAX_SESSIONS) this.sessions.delete(this.sessions.keys().next().value!);
+    this.sessions.set(hash('sha256', token), session);
+    return { token, session };
+  }
+
+  /** The session of a cookie, if it has not ended by time or by lying idle. */
+  find(token: string, now: number): Session | undefined {
+    const key = hash('sha256', token);
+    const session = this.sessions.get(key);
+    if (session === undefined) return undefined;
+    if (now >= session.ends || now - session.lastUsed >= IDLE_MS) {
+      this.sessions.delete(key);
+      return undefined;
+    }
+    session.lastUsed = now;
+    return session;
+  }
+
+  end(token: string): void {
+    this.sessions.delete(hash('sha256', token));
+  }
+}
+
+export function isCsrfToken(session: Session, given: unknown): boolean {
+  const expected = Buffer.from(session.csrfToken);
+  const actual = Buffer.from(typeof given === 'string' ? given : '');
+  return expected.length === actual.length && timingSafeEqual(expected, actual);
+}
+
+/** Over TLS the browser itself refuses a cookie of this name that another host or a plain connection set. */
+export function sessionCookieName(secure: boolean): string {
+  return secure ? '__Host-verdict-session' : 'verdict-session';
+}
+
+/** The session's token in a `Cookie` header. */
+export function sessionTokenIn(cookies: string | undefined, secure: boolean): string | undefined {
+  const prefix = `${sessionCookieName(secure)}=`;
+  const cookie = cookies?.split('; ').find((each) => each.startsWith(prefix));
+  return cookie?.slice(prefix.length);
+}
