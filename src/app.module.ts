@@ -4,6 +4,7 @@ import { TerminusModule } from '@nestjs/terminus';
 import type { Logger } from 'pino';
 import type { Config } from './config.js';
 import { DecisionLog } from './decision-log/decision-log.js';
+import { compileMask } from './decision-log/mask.js';
 import { DecisionsController } from './http/decisions.controller.js';
 import { HealthController } from './http/health.controller.js';
 import { DataDirectory, HealthIndicators } from './http/health-indicators.js';
@@ -11,6 +12,7 @@ import { PolicySetsController } from './http/policy-sets.controller.js';
 import { Pdp } from './pdp/pdp.js';
 import { PolicyArchive } from './policy-store/policy-archive.js';
 import { PolicyStore } from './policy-store/policy-store.js';
+import { CrossCheck } from './stock-casbin/cross-check.js';
 
 /** Builds what the service is made of, each part started before whatever needs it, and stops it in the reverse order. */
 @Module({})
@@ -53,8 +55,18 @@ export class AppModule implements OnApplicationShutdown {
         },
         {
           provide: Pdp,
-          inject: [PolicyStore, DecisionLog],
-          useFactory: (policySets: PolicyStore, log: DecisionLog) => new Pdp(policySets, log),
+          inject: [PolicyStore, DecisionLog, CrossCheck],
+          useFactory: (policySets: PolicyStore, log: DecisionLog, crossCheck: CrossCheck) =>
+            new Pdp(policySets, log, crossCheck),
+        },
+        {
+          provide: CrossCheck,
+          useFactory: () =>
+            new CrossCheck({
+              share: config.crossCheck,
+              log: logger,
+              mask: (set, request) => compileMask(set.stockView().compiled.manifest.decisionLog)(request),
+            }),
         },
         { provide: DataDirectory, useValue: new DataDirectory(dirname(databasePath)) },
         HealthIndicators,
@@ -66,10 +78,12 @@ export class AppModule implements OnApplicationShutdown {
     private readonly policySets: PolicyStore,
     private readonly archive: PolicyArchive,
     private readonly log: DecisionLog,
+    private readonly crossCheck: CrossCheck,
   ) {}
 
   /** Runs when the last request is answered and the last connection closed. */
   async onApplicationShutdown(): Promise<void> {
+    await this.crossCheck.stop();
     await this.policySets.stop();
     await this.archive.close();
     await this.log.stop();

@@ -13,6 +13,7 @@ import { openApiDocument, serveDocs } from './http/openapi.js';
 import { ProblemFilter } from './http/problem.js';
 import { Pdp } from './pdp/pdp.js';
 import { PinoLogger } from './pino-logger.js';
+import { PolicyStore } from './policy-store/policy-store.js';
 
 /** EX_CONFIG of sysexits.h: the environment must be changed before another start can succeed. */
 export const EXIT_CONFIG = 78;
@@ -32,6 +33,7 @@ export async function serve(env: NodeJS.ProcessEnv, defaults: Partial<Config> = 
   try {
     const app = await createApplication(config, logger);
     stopOnSignals(app, logger);
+    reloadOnSignal(app.get(PolicyStore), logger);
     await app.listen(config.port, config.host);
     process.stdout.write(`verdict listening on ${urlOf(app)}\n`);
   } catch (error) {
@@ -88,6 +90,14 @@ function stopOnSignals(app: NestFastifyApplication, logger: Logger): void {
       process.exit(0);
     });
   }
+}
+
+/** SIGHUP, which service managers send for a reload: every policy folder is read again now. */
+function reloadOnSignal(policySets: PolicyStore, logger: Logger): void {
+  process.on('SIGHUP', () => {
+    logger.info({ signal: 'SIGHUP' }, 'reading the policy sets again');
+    policySets.reload().catch((error) => logger.error({ err: error }, 'the policy sets could not be read again'));
+  });
 }
 
 function urlOf(app: NestFastifyApplication): string {

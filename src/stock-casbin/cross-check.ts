@@ -109,8 +109,9 @@ export class CrossCheck {
     while (this.pending > 0) await new Promise((resolve) => setTimeout(resolve, 2));
   }
 
-  stop(): Promise<void> {
-    return this.stock.stop();
+  async stop(): Promise<void> {
+    await this.stock.stop();
+    if (this.options.share > 0) this.options.log.info({ ...this.counts }, 'decisions that were cross-checked');
   }
 
   private async check(set: CheckedSet, request: DecisionRequest, now: number, ours: EngineDecision): Promise<void> {
