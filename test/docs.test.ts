@@ -1,6 +1,7 @@
 /** The documentation is true: examples are run, and pages made from the code are made again and compared. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { errorTable } from '../src/core/errors.js';
 import { builtInFunctions } from '../src/core/matcher/functions/built-in-functions.js';
 import type { FunctionDefinition } from '../src/core/matcher/functions/function-definition.js';
 import { formatProblem, type Problem } from '../src/core/problem.js';
@@ -39,6 +40,35 @@ describe('docs/policy-sets.md', () => {
     const listed = [...table.matchAll(/^\| `(\w+)` \|/gm)].map(([, key]) => key);
     const [problem] = problemsWith({ ...options, manifest: { anotherKey: '' } });
     expect(problem?.hint).toBe(`it may have ${listed.join(', ')}`);
+  });
+});
+
+describe('docs/problems.md', () => {
+  /** Texts of the same form that are no codes of problems: reasons, effects, sections of a model. */
+  const others = new Set([
+    ...['rule_allowed', 'rule_denied', 'no_matching_rule', 'allowed_by_default', 'evaluation_error'],
+    ...['allow_override', 'deny_override', 'allow_and_deny', 'subject_priority', 'no_match'],
+    ...[
+      'request_definition',
+      'policy_definition',
+      'role_definition',
+      'policy_effect',
+      'constraint_definition',
+      'p_eft',
+    ],
+    ...Object.keys(errorTable),
+  ]);
+  const source = ['core', 'policy-store', 'stock-casbin/stock-casbin.ts', 'stock-casbin/stock-policy-set.ts'];
+  const inCode = source
+    .flatMap((path) => sourceFiles(path))
+    .flatMap((text) => text.match(/(?<=')[a-z0-9]+(_[a-z0-9]+)+(?=')/g) ?? []);
+  const page = readFileSync(new URL('../docs/problems.md', import.meta.url), 'utf8');
+  const rows = page.match(/^\| `.*?` \|/gm)!;
+  const listed = rows.flatMap((row) => row.match(/\w+/g)!);
+
+  it('lists every code, and none that there is not', () => {
+    const codes = new Set(inCode.filter((text) => !others.has(text)));
+    expect([...new Set(listed)].sort()).toEqual([...codes].sort());
   });
 });
 
@@ -115,6 +145,13 @@ function code(text: string): string {
 
 function cell(text: string): string {
   return text.replaceAll('|', '\\|');
+}
+
+/** The texts of a file, or of all files of a folder, under `src`. */
+function sourceFiles(path: string): string[] {
+  const url = new URL(`../src/${path}`, import.meta.url);
+  if (statSync(url).isFile()) return [readFileSync(url, 'utf8')];
+  return readdirSync(url).flatMap((name) => sourceFiles(`${path}/${name}`));
 }
 
 interface NamedBlock {
