@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { connect } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { errorTable } from '../../src/core/errors.js';
 import { type Answer, onePolicySet, type Service, startService } from './service.js';
@@ -9,7 +9,7 @@ let port: number;
 beforeAll(async () => {
   service = await startService({ ...onePolicySet, 'broken/model.conf': 'not a model' });
   await service.app.listen(0, '127.0.0.1');
-  port = service.app.getHttpServer().address().port;
+  port = (service.app.getHttpServer().address() as AddressInfo).port;
 });
 afterAll(() => service.stop());
 
