@@ -1,5 +1,5 @@
 /** The documentation is true: examples are run, and pages made from the code are made again and compared. */
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { errorTable } from '../src/core/errors.js';
 import { builtInFunctions } from '../src/core/matcher/functions/built-in-functions.js';
@@ -70,6 +70,15 @@ describe('docs/problems.md', () => {
     const codes = new Set(inCode.filter((text) => !others.has(text)));
     expect([...new Set(listed)].sort()).toEqual([...codes].sort());
   });
+});
+
+it('docs/architecture.md speaks of files that are there', () => {
+  const page = readFileSync(new URL('../docs/architecture.md', import.meta.url), 'utf8');
+  const paths = [...page.matchAll(/`([\w-]+(?:\/[\w.-]+)*\/[\w-]+\.ts|src[\w/-]*)`/g)].map(([, path]) => path!);
+  expect(paths.length).toBeGreaterThan(20);
+  const isThere = (path: string) =>
+    ['../', '../src/'].some((base) => existsSync(new URL(base + path, import.meta.url)));
+  expect(paths.filter((path) => !isThere(path))).toEqual([]);
 });
 
 /** Run with `-u` to write the page anew. */
