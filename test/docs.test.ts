@@ -74,7 +74,7 @@ describe('docs/problems.md', () => {
 
 it('docs/architecture.md speaks of files that are there', () => {
   const page = readFileSync(new URL('../docs/architecture.md', import.meta.url), 'utf8');
-  const paths = [...page.matchAll(/`([\w-]+(?:\/[\w.-]+)*\/[\w-]+\.ts|src[\w/-]*)`/g)].map(([, path]) => path!);
+  const paths = [...page.matchAll(/`([\w-]+(?:\/[\w.-]+)*\/[\w.-]+\.ts|src[\w/-]*)`/g)].map(([, path]) => path!);
   expect(paths.length).toBeGreaterThan(20);
   const isThere = (path: string) =>
     ['../', '../src/'].some((base) => existsSync(new URL(base + path, import.meta.url)));
