@@ -65,7 +65,7 @@ export class StockPolicySet {
       return { decision, reason: { code, rule: [type, ...columns] }, obligations: [], errors: [] };
     }
     const { message, obligations, advice } = answersOf(rule);
-    const { file, line } = rule.source;
+    const { file, line } = rule;
     return {
       decision,
       reason: { code, rule: ruleLine(rule), file, line, ...(message !== undefined && { message }) },

@@ -6,7 +6,7 @@ import type { AttributeSource } from '../core/matcher/scope.js';
 import { BindingError } from '../core/policy/binding.js';
 import { type Combination, conditionColumns, isCombination } from '../core/policy/combination.js';
 import type { CompiledPolicySet } from '../core/policy/compile.js';
-import type { Rule } from '../core/policy/rule-table.js';
+import type { Rule } from '../core/policy/rule-store.js';
 import type { DecisionRequest, Json, JsonObject } from '../core/request.js';
 import type { RoleMatching, StockSet } from './messages.js';
 
@@ -39,7 +39,8 @@ export class StockView {
   readonly expressions: readonly Expression[];
   readonly combination: Combination | undefined;
   private readonly readsAttributes: ReadonlySet<string>;
-  private rulesByText: ReadonlyMap<string, Rule> | undefined;
+  /** By the text of its columns, the place of the first such rule. */
+  private places: ReadonlyMap<string, number> | undefined;
 
   constructor(
     readonly compiled: CompiledPolicySet,
@@ -100,15 +101,18 @@ export class StockView {
 
   /** The rule that stock Casbin names by its columns. It trims them, so the comparison does too. */
   ruleOf(columns: readonly string[]): Rule | undefined {
-    if (this.rulesByText === undefined) {
-      const rules = new Map<string, Rule>();
-      for (const rule of this.combination?.rules ?? []) {
-        const text = textOfColumns(rule.fields);
-        if (!rules.has(text)) rules.set(text, rule);
+    if (this.places === undefined) {
+      const places = new Map<string, number>();
+      let place = 0;
+      for (const { fields } of this.combination?.rules ?? []) {
+        const text = textOfColumns(fields);
+        if (!places.has(text)) places.set(text, place);
+        place++;
       }
-      this.rulesByText = rules;
+      this.places = places;
     }
-    return this.rulesByText.get(textOfColumns(columns));
+    const place = this.places.get(textOfColumns(columns));
+    return place === undefined ? undefined : this.combination?.rules.at(place);
   }
 
   private findObstacles(calls: ReadonlySet<string>): readonly string[] {

@@ -4,7 +4,7 @@ import { type AssumedLink, type AttributeSource, Scope } from '../matcher/scope.
 import { BindingError, type BoundRequest, bindRequest, tokenSource, tokenValue } from '../policy/binding.js';
 import { type Combination, isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
-import type { Rule } from '../policy/rule-table.js';
+import type { Rule } from '../policy/rule-store.js';
 import { type DecisionRequest, type DecisionRequestInput, type Json, normaliseRequest } from '../request.js';
 import { evaluateGuarded } from './enforce.js';
 import { type Evaluation, requestError } from './evaluate.js';
@@ -117,7 +117,7 @@ function reasonCode({ allowed, by, rule, errors }: Evaluation): ReasonCode {
   switch (by) {
     case 'rule':
       if (allowed) return 'rule_allowed';
-      return errors.some((error) => error.rule === rule) ? 'evaluation_error' : 'rule_denied';
+      return errors.some((error) => error.rule?.index === rule?.index) ? 'evaluation_error' : 'rule_denied';
     case 'matcher':
       return 'rule_allowed';
     case 'default':
@@ -131,6 +131,6 @@ function reasonCode({ allowed, by, rule, errors }: Evaluation): ReasonCode {
 }
 
 function describeRule(code: ReasonCode, rule: Rule, message: Json | undefined): Reason {
-  const { file, line } = rule.source;
+  const { file, line } = rule;
   return { code, rule: ruleLine(rule), file, line, ...(message !== undefined && { message }) };
 }

@@ -1,10 +1,10 @@
 /** The evaluation: one request, all candidates, one effect. It does not throw; what fails is part of the answer. */
 
 import { matchRule } from '../matcher/program.js';
-import { FAULT, noFields, type Scope } from '../matcher/scope.js';
+import { FAULT, noRules, type Scope } from '../matcher/scope.js';
 import type { Combination } from '../policy/combination.js';
-import type { EffectKind } from '../policy/effect.js';
-import type { Rule } from '../policy/rule-table.js';
+import type { EffectKind, RuleEffect } from '../policy/effect.js';
+import type { Rule, RuleStore } from '../policy/rule-store.js';
 
 export interface EvaluationError {
   readonly code: string;
@@ -52,7 +52,7 @@ export function requestError(
  * false are answers. `eft` columns are not looked at; true counts as one allow.
  */
 function evaluateOnce(combination: Combination, scope: Scope): Evaluation {
-  scope.fields = noFields;
+  scope.rules = noRules;
   const result = combination.program.run(scope);
   if (result === FAULT) return requestError(...faultOf(scope));
   if (typeof result !== 'boolean') {
@@ -65,7 +65,7 @@ function evaluateOnce(combination: Combination, scope: Scope): Evaluation {
   return {
     allowed: result,
     by: result ? 'matcher' : 'default',
-    rule: result ? combination.rules[0] : undefined,
+    rule: result && combination.rules.length > 0 ? combination.rules.at(0) : undefined,
     errors: noErrors,
   };
 }
@@ -75,41 +75,67 @@ function evaluateOnce(combination: Combination, scope: Scope): Evaluation {
  * not match, a deny counts as matching wherever the effect reads denies.
  */
 function evaluateRules(combination: Combination, scope: Scope): Evaluation {
-  const { effect, program, rules } = combination;
-  let errors: EvaluationError[] | undefined;
-  let unreported = 0;
-  let firstAllow: Rule | undefined;
-  for (const rule of rules) {
-    if (!scope.spend(1)) return requestError('step_budget_exceeded', 'the evaluation takes too many steps', errors);
-    scope.fields = rule.fields;
-    const outcome = matchRule(program, scope);
-    if (scope.stepsLeft < 0) return requestError('step_budget_exceeded', 'the evaluation takes too many steps', errors);
-    if (outcome === 'wrong_result') return requestError(...faultOf(scope), errors);
+  const { effect, program, rules, plan } = combination;
+  const found = plan.candidates(scope);
+  const pickers = found === undefined ? program.pickers : plan.pickers;
+  const start = found?.start ?? 0;
+  const end = found?.end ?? rules.length;
+  const errors = new ErrorList(rules);
+  let firstAllow: number | undefined;
+  scope.rules = rules;
+  for (let at = start; at < end; at++) {
+    const rule = found === undefined ? at : (found.rules[at] as number);
+    if (!scope.spend(1)) return requestError(...budget, errors.list());
+    scope.rule = rule;
+    const outcome = matchRule(program, pickers, scope);
+    if (scope.stepsLeft < 0) return requestError(...budget, errors.list());
+    if (outcome === 'wrong_result') return requestError(...faultOf(scope), errors.list());
     if (effect === undefined) return unsupportedEffect(combination);
     if (outcome === 'no_match') continue;
+    const ruleEffect = rules.effect(rule);
     if (outcome === 'error') {
-      const [code, message] = faultOf(scope);
-      if (errors === undefined) errors = [];
-      if (errors.length < maxReportedErrors) errors.push({ code, message, rule });
-      else unreported++;
-      if (rule.effect !== 'deny' || effect === 'allow_override') continue;
+      errors.add(faultOf(scope), rule);
+      if (ruleEffect !== 'deny' || effect === 'allow_override') continue;
     }
-    const decision = decidesAtOnce(effect, rule);
-    if (decision !== undefined) return { allowed: decision, by: 'rule', rule, errors: listErrors(errors, unreported) };
-    if (rule.effect === 'allow' && firstAllow === undefined) firstAllow = rule;
+    const decision = decidesAtOnce(effect, ruleEffect);
+    if (decision !== undefined) return { allowed: decision, by: 'rule', rule: rules.at(rule), errors: errors.list() };
+    if (ruleEffect === 'allow' && firstAllow === undefined) firstAllow = rule;
   }
-  const reported = listErrors(errors, unreported);
-  if (effect === 'deny_override') return { allowed: true, by: 'default', rule: undefined, errors: reported };
+  // The reference merges only when it has asked a rule; a request that no rule is a candidate for asks none of them.
+  if (effect === undefined) return unsupportedEffect(combination);
+  if (effect === 'deny_override') return { allowed: true, by: 'default', rule: undefined, errors: errors.list() };
   if (effect === 'allow_and_deny' && firstAllow !== undefined) {
-    return { allowed: true, by: 'rule', rule: firstAllow, errors: reported };
+    return { allowed: true, by: 'rule', rule: rules.at(firstAllow), errors: errors.list() };
   }
-  return { allowed: false, by: 'default', rule: undefined, errors: reported };
+  return { allowed: false, by: 'default', rule: undefined, errors: errors.list() };
+}
+
+const budget = ['step_budget_exceeded', 'the evaluation takes too many steps'] as const;
+
+/** What went wrong in rules; the first of them are named. */
+class ErrorList {
+  private errors: EvaluationError[] | undefined;
+  private unreported = 0;
+
+  constructor(private readonly rules: RuleStore) {}
+
+  add([code, message]: readonly [string, string], rule: number): void {
+    if (this.errors === undefined) this.errors = [];
+    if (this.errors.length < maxReportedErrors) this.errors.push({ code, message, rule: this.rules.at(rule) });
+    else this.unreported++;
+  }
+
+  list(): readonly EvaluationError[] {
+    if (this.errors === undefined) return noErrors;
+    if (this.unreported === 0) return this.errors;
+    return [...this.errors, { code: 'more_errors', message: `${this.unreported} more rules failed` }];
+  }
 }
 
 /** What a matching rule decides by itself, before the rules behind it are asked. */
-function decidesAtOnce(effect: EffectKind, rule: Rule): boolean | undefined {
-  if (rule.effect === 'indeterminate') return undefined;
-  const allows = rule.effect === 'allow';
+function decidesAtOnce(effect: EffectKind, ruleEffect: RuleEffect): boolean | undefined {
+  if (ruleEffect === 'indeterminate') return undefined;
+  const allows = ruleEffect === 'allow';
   switch (effect) {
     case 'allow_override':
       return allows ? true : undefined;
@@ -122,12 +148,6 @@ function decidesAtOnce(effect: EffectKind, rule: Rule): boolean | undefined {
     default:
       return effect satisfies never;
   }
-}
-
-function listErrors(errors: readonly EvaluationError[] | undefined, unreported: number): readonly EvaluationError[] {
-  if (errors === undefined) return noErrors;
-  if (unreported === 0) return errors;
-  return [...errors, { code: 'more_errors', message: `${unreported} more rules failed` }];
 }
 
 function faultOf(scope: Scope): [code: string, message: string] {

@@ -9,7 +9,7 @@ import { type Evaluator, FAULT, type Scope } from '../matcher/scope.js';
 import { describeValue } from '../matcher/values.js';
 import { type Combination, isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
-import type { Rule } from '../policy/rule-table.js';
+import type { Rule } from '../policy/rule-store.js';
 import type { DecisionRequest, Json } from '../request.js';
 import { ruleLine } from './report.js';
 import { findSmallestChanges } from './smallest-change.js';
@@ -40,8 +40,10 @@ export function explain(
   const terms = new TermReader(combination);
   const matching: MatchingRule[] = [];
   const misses: Miss[] = [];
-  const looked = combination.rules.slice(0, maxRules);
-  for (const rule of looked) {
+  const looked = Math.min(combination.rules.length, maxRules);
+  scope.rules = combination.rules;
+  for (let index = 0; index < looked; index++) {
+    const rule = combination.rules.at(index);
     const failed = terms.failing(rule, scope);
     if (failed.length > 0) misses.push({ rule, terms: failed });
     else if (matching.length < maxMatching)
@@ -60,7 +62,7 @@ export function explain(
     matching,
     nearMisses: decided.decision === 'allow' ? [] : nearMisses,
     changes,
-    complete: looked.length === combination.rules.length && matching.length < maxMatching,
+    complete: looked === combination.rules.length && matching.length < maxMatching,
   };
 }
 
@@ -81,7 +83,7 @@ function explainOnce(combination: Combination, scope: Scope, decided: EngineDeci
 }
 
 export function describeRule(rule: Rule): ExplainedRule {
-  const { file, line } = rule.source;
+  const { file, line } = rule;
   return { rule: ruleLine(rule), effect: rule.effect, file, line };
 }
 
@@ -93,7 +95,7 @@ export class TermReader {
 
   /** The terms that do not hold on a rule; empty when it matches. */
   failing(rule: Rule, scope: Scope): readonly Expression[] {
-    scope.fields = rule.fields;
+    scope.rule = rule.index;
     return this.failingIn(this.combination.program.expression, scope);
   }
 
@@ -142,7 +144,7 @@ export class TermReader {
   }
 
   describe(term: Expression, rule: Rule, scope: Scope): FailedTerm {
-    scope.fields = rule.fields;
+    scope.rule = rule.index;
     return this.describeIn(term, scope);
   }
 
@@ -186,7 +188,7 @@ function operandsOf(term: Expression): readonly Expression[] {
 }
 
 function rolePaths(set: CompiledPolicySet, terms: TermReader, rule: Rule, scope: Scope): readonly RolePath[] {
-  scope.fields = rule.fields;
+  scope.rule = rule.index;
   const paths: RolePath[] = [];
   for (const call of terms.roleCalls(scope)) {
     const [name, role, domain] = call.args.map((argument) => terms.evaluate(argument, scope));

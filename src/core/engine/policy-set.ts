@@ -1,6 +1,7 @@
 /** A compiled policy set as its users see it. */
 import type { EngineDecision } from '../decision.js';
 import type { BindingError } from '../policy/binding.js';
+import { isCombination } from '../policy/combination.js';
 import { type CompiledPolicySet, type CompileOptions, compileInSteps } from '../policy/compile.js';
 import type { Manifest } from '../policy/manifest.js';
 import type { Problem } from '../problem.js';
@@ -21,14 +22,20 @@ export class PolicySet {
     return this.compiled.problems;
   }
 
+  /** How requests find their rules, in words; where every rule must be asked it says so. */
+  get plan(): readonly string[] {
+    const { main } = this.compiled;
+    return isCombination(main) ? main.plan.words : [main.message];
+  }
+
   get manifest(): Manifest {
     return this.compiled.manifest;
   }
 
   /** How many rules decide, how many link roles, how many entities are known. */
   get size(): { readonly rules: number; readonly roleLinks: number; readonly entities: number } {
-    const count = (lists: Iterable<readonly unknown[]>): number =>
-      [...lists].reduce((sum, list) => sum + list.length, 0);
+    const count = (stores: Iterable<{ readonly length: number }>): number =>
+      [...stores].reduce((sum, store) => sum + store.length, 0);
     const { policies, groupings } = this.compiled.table;
     return {
       rules: count(policies.values()),

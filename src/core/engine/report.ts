@@ -1,6 +1,6 @@
 /** From what an evaluation found to what an answer says. */
 import type { Diagnostic } from '../decision.js';
-import type { Rule } from '../policy/rule-table.js';
+import type { Rule } from '../policy/rule-store.js';
 import type { EvaluationError } from './evaluate.js';
 
 /** `['p', 'manager', 'invoice', 'approve', 'allow']`: the rule as its line says it. */
@@ -16,7 +16,7 @@ export function diagnosticsOf(
   if (errors.length === 0) return noDiagnostics;
   return errors.map(({ code, message, rule }) => {
     if (rule === undefined) return { code, message };
-    const { file, line } = rule.source;
+    const { file, line } = rule;
     return { code, message, rule: withType ? ruleLine(rule) : rule.fields, file, line };
   });
 }

@@ -1,5 +1,5 @@
 /** What a rule says to the caller when it decides: its columns `reason`, `obligations` and `advice`. */
-import type { Rule } from '../policy/rule-table.js';
+import type { Rule } from '../policy/rule-store.js';
 import type { Json } from '../request.js';
 
 export interface RuleAnswers {
@@ -9,21 +9,15 @@ export interface RuleAnswers {
 }
 
 const nothing: RuleAnswers = Object.freeze({ message: undefined, obligations: Object.freeze([]), advice: [] });
-const remembered = new WeakMap<Rule, RuleAnswers>();
 
 export function answersOf(rule: Rule): RuleAnswers {
   if (rule.answerColumns === undefined) return nothing;
-  let answers = remembered.get(rule);
-  if (answers === undefined) {
-    const { reason, obligations, advice } = rule.answerColumns;
-    answers = Object.freeze({
-      message: readValue(rule, reason),
-      obligations: asList(readValue(rule, obligations)),
-      advice: asList(readValue(rule, advice)),
-    });
-    remembered.set(rule, answers);
-  }
-  return answers;
+  const { reason, obligations, advice } = rule.answerColumns;
+  return {
+    message: readValue(rule, reason),
+    obligations: asList(readValue(rule, obligations)),
+    advice: asList(readValue(rule, advice)),
+  };
 }
 
 /** A column is JSON when it looks like JSON and parses, else text; an empty one says nothing. */

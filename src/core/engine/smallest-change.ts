@@ -63,7 +63,7 @@ function remediesOf(
   scope: Scope,
   terms: TermReader,
 ): readonly Remedy[] | undefined {
-  scope.fields = miss.rule.fields;
+  scope.rule = miss.rule.index;
   const remedies: Remedy[] = [];
   for (const term of miss.terms) {
     const remedy = remedyOf(term, combination, scope, terms);

@@ -172,11 +172,9 @@ function compilePatternCall(
     if (typeof pattern !== 'string') return argumentError(scope, call.name, 'the pattern', 'a text', pattern);
     if (!scope.spend(1)) return scope.failBudget();
     const prepared = environment.patterns.find(definition, pattern);
-    if (prepared.matches === undefined) {
-      return scope.fail('bad_pattern', () => `${call.name}(): ${prepared.message}`);
-    }
     try {
-      return prepared.matches(name);
+      // A broken glob may still match in the reference, which reads no further than it must.
+      return prepared.matches === undefined ? definition.call([name, pattern], scope.now) : prepared.matches(name);
     } catch (error) {
       return functionFault(scope, call.name, error);
     }

@@ -84,7 +84,7 @@ function compileColumn(column: Extract<Expression, { kind: 'column' }>, environm
     };
   }
   const policy = environment.policyColumns.get(column.name);
-  if (policy !== undefined) return (scope) => scope.fields[policy] ?? '';
+  if (policy !== undefined) return (scope) => scope.rules.text(policy, scope.rule);
   return unknownColumn(column.name, column.at, environment);
 }
 

@@ -43,12 +43,15 @@ export function compileProgram(source: SourceText, environment: Environment): Pr
 export type RuleOutcome = 'no_match' | 'match' | 'error' | 'wrong_result';
 
 /**
- * Evaluates a matcher on the rule in `scope.fields`. What picks candidates is looked at first, so that only a rule
+ * Evaluates a matcher on the rule in `scope.rule`. `pickers` are the terms of `program.pickers` that are not known to
+ * hold, since the rule was found by a look-up for them.
+ *
+ * What picks candidates is looked at first, so that only a rule
  * that passes it can fail (contract, section 4).
  */
-export function matchRule(program: Program, scope: Scope): RuleOutcome {
+export function matchRule(program: Program, pickers: readonly Evaluator[], scope: Scope): RuleOutcome {
   let failed = false;
-  for (const picker of program.pickers) {
+  for (const picker of pickers) {
     const picked = picker(scope);
     if (picked === false) return 'no_match';
     if (picked !== true) failed = true;

@@ -34,15 +34,22 @@ export interface AssumedLink {
 /** An evaluation that would take longer than this is ended with an error; about a second on a slow machine. */
 export const defaultStepBudget = 10_000_000;
 
-export const noFields: readonly string[] = Object.freeze([]);
+/** Where the columns of rules are read from. */
+export interface RuleColumns {
+  text(column: number, rule: number): string;
+}
+
+/** For a matcher that is asked without rules: every policy column is an empty text. */
+export const noRules: RuleColumns = { text: () => '' };
 
 /** One evaluation's state. It is used again for the next request: nothing may hold on to it. */
 export class Scope {
   /** By position in the request definition; undefined for what the request does not have. */
   values: readonly (Json | undefined)[] = [];
   sources: readonly AttributeSource[] = [];
-  /** The columns of the rule at hand. */
-  fields: readonly string[] = noFields;
+  /** The rule at hand: its index among these. */
+  rules: RuleColumns = noRules;
+  rule = 0;
   /** Milliseconds since the epoch. */
   now = 0;
   stepsLeft = defaultStepBudget;

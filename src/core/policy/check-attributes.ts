@@ -6,18 +6,19 @@ import { namesAllAttributes } from '../matcher/entity-attributes.js';
 import { tokenRole } from './binding.js';
 import type { BindingPath } from './binding-text.js';
 import type { CasbinModel } from './casbin-model.js';
-import { placeOf } from './check.js';
+import { checkTexts } from './check.js';
 import { type Combination, conditionColumns } from './combination.js';
 import type { Manifest } from './manifest.js';
 import { type AttributeSchema, knownNames, knowsPath, type SchemaPart } from './schema.js';
-
-const rulesPerStep = 500;
+import type { NamedText } from './yaml-document.js';
 
 export interface CheckedAttributes {
   readonly model: CasbinModel;
   readonly manifest: Manifest;
   readonly main: Combination;
   readonly schema: AttributeSchema;
+  /** The files that the rules were read from, for places in them. */
+  readonly rules: readonly NamedText[];
   readonly report: ReportProblem;
 }
 
@@ -36,20 +37,12 @@ export function* checkAttributes(set: CheckedAttributes): Generator<void> {
     }
   }
   const columns = main.callsEval ? conditionColumns(main.program.expression, main.policy) : [];
-  const known = new Map<string, readonly Fault[]>();
-  let count = 0;
-  for (const rule of columns.length === 0 ? [] : main.rules) {
-    if (++count % rulesPerStep === 0) yield;
-    for (const column of columns) {
-      const text = rule.fields[column] ?? '';
-      let faults = known.get(text);
-      if (faults === undefined) {
-        const condition = main.conditions.find(text);
-        faults = condition.run === undefined ? [] : faultsIn(condition.expression, set);
-        known.set(text, faults);
-      }
-      for (const { problem, at } of faults) report({ ...problem, ...placeOf(rule, column, at) });
-    }
+  for (const column of columns) {
+    yield* checkTexts(set, main.rules, column, (text) => {
+      const condition = main.conditions.find(text);
+      const faults = condition.run === undefined ? [] : faultsIn(condition.expression, set);
+      return faults.map(({ problem: { code, message, hint }, at }) => ({ code, message, at, ...(hint && { hint }) }));
+    });
   }
 }
 

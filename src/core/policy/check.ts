@@ -1,8 +1,10 @@
 /** Strictness: what parses but cannot mean what its author meant. Nothing is skipped, everything is told at once. */
 import type { ReportProblem } from '../casbin/document-problem.js';
 import type { Definition } from '../casbin/model-document.js';
+import { parseRuleLine } from '../casbin/rules-document.js';
 import { walk } from '../matcher/ast.js';
 import type { Environment, Flaw } from '../matcher/environment.js';
+import type { FunctionDefinition } from '../matcher/functions/function-definition.js';
 import { isAscii } from '../matcher/source-text.js';
 import {
   type Combination,
@@ -15,12 +17,16 @@ import {
 import { parseConstraint, violationOf } from './constraints.js';
 import { effectKindOf, effectSpellings } from './effect.js';
 import type { DefinitionNames, Manifest } from './manifest.js';
-import type { Rule, RuleTable } from './rule-table.js';
+import type { Rule, RuleStore } from './rule-store.js';
+import type { RuleTable } from './rule-table.js';
+import type { NamedText } from './yaml-document.js';
 
 export interface Checked {
   readonly parts: CombinationParts;
   readonly manifest: Manifest;
   readonly table: RuleTable;
+  /** The files that the rules were read from, for places in them. */
+  readonly rules: readonly NamedText[];
   readonly report: ReportProblem;
 }
 
@@ -116,7 +122,7 @@ function checkConstraints(set: Checked): void {
     }
     const violation = violationOf(
       constraint,
-      groupings.map(({ fields }) => fields),
+      [...groupings].map(({ fields }) => fields),
     );
     if (violation !== undefined) {
       set.report(problem(set, definition, 0, 'constraint_violation', `${definition.key}: ${violation}`));
@@ -169,50 +175,69 @@ function reportNonAscii(set: Checked, definition: Definition): void {
   set.report(problem(set, definition, offset, 'non_ascii_matcher', message, hint));
 }
 
-const rulesPerStep = 500;
+/** How many texts of a column are looked at between two pauses of a load in steps. */
+const textsPerStep = 200;
 
 /** Each condition by itself, so that `true) || (true` cannot escape. */
 function* checkConditions(set: Checked, main: Combination): Generator<void> {
   const columns = main.callsEval ? conditionColumns(main.program.expression, main.policy) : [];
-  if (columns.length === 0) return;
-  let count = 0;
-  for (const rule of main.rules) {
-    if (++count % rulesPerStep === 0) yield;
-    for (const column of columns) {
-      const text = rule.fields[column] ?? '';
+  for (const column of columns) {
+    yield* checkTexts(set, main.rules, column, (text) => {
       const condition = main.conditions.find(text);
-      if (condition.run === undefined) {
-        const code = condition.code === 'unknown_function' ? 'unknown_function' : 'condition_syntax';
-        set.report({ ...placeOf(rule, column, condition.at), severity: 'error', code, message: condition.message });
-        continue;
-      }
-      for (const flaw of condition.flaws) {
-        set.report({ ...placeOf(rule, column, flaw.at), severity: 'error', code: flaw.code, message: flaw.message });
-      }
-    }
+      if (condition.run !== undefined) return condition.flaws;
+      const code = condition.code === 'unknown_function' ? 'unknown_function' : 'condition_syntax';
+      return [{ code, message: condition.message, at: condition.at }];
+    });
   }
 }
 
 /** Patterns that stand in columns: `keyMatch2(r.obj, p.obj)` makes each `obj` of the rules one. */
 function* checkPatterns(set: Checked, main: Combination): Generator<void> {
   const { environment, policy } = main;
-  const wanted: { name: string; column: number }[] = [];
+  const wanted: { definition: FunctionDefinition; column: number }[] = [];
   walk(main.program.expression, (part) => {
     if (part.kind !== 'call' || !isPatternFunction(part.name, environment)) return;
     const pattern = part.args[1];
     const column = pattern?.kind === 'column' ? policy.columns.get(pattern.name) : undefined;
-    if (column !== undefined) wanted.push({ name: part.name, column });
+    const definition = environment.functions.get(part.name);
+    if (column !== undefined && definition !== undefined) wanted.push({ definition, column });
   });
-  let count = 0;
-  for (const rule of wanted.length === 0 ? [] : main.rules) {
-    if (++count % rulesPerStep === 0) yield;
-    for (const { name, column } of wanted) {
-      const definition = environment.functions.get(name);
-      if (definition === undefined) continue;
-      const prepared = environment.patterns.find(definition, rule.fields[column] ?? '');
-      if (prepared.matches !== undefined) continue;
-      const message = `${name}: ${prepared.message}`;
-      set.report({ ...placeOf(rule, column, 0), severity: 'error', code: 'bad_pattern', message });
+  for (const { definition, column } of wanted) {
+    yield* checkTexts(set, main.rules, column, (text) => {
+      const prepared = environment.patterns.find(definition, text);
+      if (prepared.matches !== undefined) return [];
+      return [{ code: 'bad_pattern', message: `${definition.name}: ${prepared.message}`, at: 0 }];
+    });
+  }
+}
+
+/** What is wrong with the text of a column; `at` is an offset into the text. */
+export interface TextFlaw {
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string;
+  readonly at: number;
+}
+
+/** Looks at each text of a column once, and tells what is wrong with it in every rule that has it. */
+export function* checkTexts(
+  set: Pick<Checked, 'rules' | 'report'>,
+  rules: RuleStore,
+  column: number,
+  look: (text: string) => readonly TextFlaw[],
+): Generator<void> {
+  const flawed = new Map<number, readonly TextFlaw[]>();
+  const symbols = rules.columns[column] ?? new Int32Array(0);
+  let looked = 0;
+  for (const symbol of new Set(symbols)) {
+    if (++looked % textsPerStep === 0) yield;
+    const flaws = look(rules.symbols.text(symbol));
+    if (flaws.length > 0) flawed.set(symbol, flaws);
+  }
+  if (flawed.size === 0) return;
+  for (const [rule, symbol] of symbols.entries()) {
+    for (const { at, ...flaw } of flawed.get(symbol) ?? []) {
+      set.report({ ...placeOf(set.rules, rules.at(rule), column, at), severity: 'error', ...flaw });
     }
   }
 }
@@ -222,10 +247,14 @@ function isPatternFunction(name: string, { functions, customFunctions, roles }: 
 }
 
 /** Where a column of a rule stands, and in it the character at `offset`. */
-export function placeOf(
-  { source }: Rule,
+export /** Columns are not kept with the rules: the line is read again. */
+function placeOf(
+  sources: readonly NamedText[],
+  { file, line }: Rule,
   column: number,
   offset: number,
 ): { file: string; line: number; column: number } {
-  return { file: source.file, line: source.line, column: (source.columns[column + 1] ?? 1) + offset };
+  const text = sources.find((source) => source.file === file)?.text.split('\n', line)[line - 1] ?? '';
+  const columns = parseRuleLine(text, file, line, () => {})?.columns;
+  return { file, line, column: (columns?.[column + 1] ?? 1) + offset };
 }

@@ -12,16 +12,20 @@ import type { Binding } from './binding-text.js';
 import type { CasbinModel, ColumnsDefinition } from './casbin-model.js';
 import { type EffectKind, effectKindOf } from './effect.js';
 import type { DefinitionNames } from './manifest.js';
-import type { Rule } from './rule-table.js';
+import { type Plan, planRules } from './plan.js';
+import type { RoleGraph } from './roles.js';
+import type { RuleStore } from './rule-store.js';
 
 export interface Combination {
   readonly request: ColumnsDefinition;
   readonly policy: ColumnsDefinition;
-  readonly rules: readonly Rule[];
+  readonly rules: RuleStore;
   /** Undefined for a text that is no effect of Casbin's: an error when the first rule is merged. */
   readonly effect: EffectKind | undefined;
   readonly effectText: string;
   readonly program: Program;
+  /** Which rules a request can match at all, and how they are found. */
+  readonly plan: Plan;
   /** Whether rules are gone through at all; decided by the matcher's text, as in the reference. */
   readonly readsRules: boolean;
   readonly callsEval: boolean;
@@ -39,9 +43,11 @@ export interface CombinationError {
 
 export interface CombinationParts {
   readonly model: CasbinModel;
-  readonly policies: ReadonlyMap<string, readonly Rule[]>;
+  readonly policies: ReadonlyMap<string, RuleStore>;
   readonly bindings: ReadonlyMap<string, Binding>;
-  readonly language: Pick<Environment, 'roles' | 'functions' | 'customFunctions' | 'patterns'>;
+  readonly language: Pick<Environment, 'functions' | 'customFunctions' | 'patterns'> & {
+    readonly roles: ReadonlyMap<string, RoleGraph>;
+  };
 }
 
 /** Compiles a combination. `matcher` replaces the model's own (Casbin's EnforceWithMatcher). */
@@ -73,7 +79,7 @@ export function compileCombination(
   const conditions = new ConditionLibrary(environment);
   try {
     const program = compileProgram(source, environment);
-    const rules = parts.policies.get(names.p) ?? [];
+    const rules = parts.policies.get(names.p) as RuleStore;
     const texts = callsEval ? conditions.compileAll(program.expression, rules, policy) : [];
     return {
       request,
@@ -82,6 +88,7 @@ export function compileCombination(
       effect: effectKindOf(effectText),
       effectText,
       program,
+      plan: planRules(program, environment, parts.language.roles, rules),
       readsRules: source.text.includes(`${names.p}_`),
       callsEval,
       tokens: bindTokens(request, parts.bindings, [program.expression, ...texts]),
@@ -148,11 +155,11 @@ class ConditionLibrary implements Conditions {
   }
 
   /** Compiles the conditions of all rules now, and those that they evaluate in turn; returns those that parse. */
-  compileAll(expression: Expression, rules: readonly Rule[], policy: ColumnsDefinition): readonly Expression[] {
+  compileAll(expression: Expression, rules: RuleStore, policy: ColumnsDefinition): readonly Expression[] {
     const expressions: Expression[] = [];
     for (const column of conditionColumns(expression, policy)) {
-      for (const { fields } of rules) {
-        const condition = this.find(fields[column] ?? '');
+      for (const symbol of new Set(rules.columns[column])) {
+        const condition = this.find(rules.symbols.text(symbol));
         if (condition.run !== undefined) expressions.push(condition.expression);
       }
     }

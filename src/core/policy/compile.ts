@@ -2,7 +2,7 @@
 import type { DocumentProblem } from '../casbin/document-problem.js';
 import { parseModel } from '../casbin/model-document.js';
 import { parseRuleLines, type RuleLine } from '../casbin/rules-document.js';
-import type { CustomFunction, Environment } from '../matcher/environment.js';
+import type { CustomFunction } from '../matcher/environment.js';
 import { builtInFunctions } from '../matcher/functions/built-in-functions.js';
 import { PolicyError, type Problem, sortProblems } from '../problem.js';
 import type { Json } from '../request.js';
@@ -23,6 +23,7 @@ import { buildRoleGraphs, type LinkCondition } from './role-graphs.js';
 import type { RoleGraph } from './roles.js';
 import { buildRuleTable, type FieldIndex, type RuleTable } from './rule-table.js';
 import { noSchema, readSchema } from './schema.js';
+import { SymbolTable } from './symbols.js';
 import { policySetVersion } from './version.js';
 import type { NamedText } from './yaml-document.js';
 
@@ -99,22 +100,17 @@ export function* compileInSteps(options: CompileOptions): Generator<void, Compil
   const schema = sources.schema === undefined ? noSchema : readSchema(sources.schema, reportFatal);
   const model = readCasbinModel(parseModel(sources.model.text, sources.model.file, report));
   yield;
-  const lines: RuleLine[] = [];
-  for (const { file, text } of sources.rules) yield* readLines(text, file, lines, report);
-  const table = yield* buildRuleTable(model, lines, fieldIndexOf(options.fieldIndex), report);
+  const lines = readLines(sources.rules, report);
+  const table = yield* buildRuleTable(model, lines, new SymbolTable(), fieldIndexOf(options.fieldIndex), report);
   const customFunctions = new Map(Object.entries(options.functions ?? {}));
   const functions = { functions: builtInFunctions, customFunctions };
   const matching = new Map([...manifest.roleMatching, ...roleMatchingOf(options.roleMatching)]);
   const roles = buildRoleGraphs(model, table.groupings, matching, options.linkConditions ?? [], functions, report);
   yield;
-  const language: CombinationParts['language'] & Partial<Environment> = {
-    ...functions,
-    roles,
-    patterns: new PatternLibrary(),
-  };
+  const language: CombinationParts['language'] = { ...functions, roles, patterns: new PatternLibrary() };
   const parts = { model, policies: table.policies, bindings: manifest.request, language };
-  const main = yield* checkPolicySet({ parts, manifest, table, report });
-  if (isCombination(main)) yield* checkAttributes({ model, manifest, main, schema, report });
+  const main = yield* checkPolicySet({ parts, manifest, table, rules: sources.rules, report });
+  if (isCombination(main)) yield* checkAttributes({ model, manifest, main, schema, rules: sources.rules, report });
   const sorted = settleProblems(problems, manifest, options.strict === true);
 
   const combinations = new Map<string, Combination | CombinationError>();
@@ -142,16 +138,9 @@ export function* compileInSteps(options: CompileOptions): Generator<void, Compil
   });
 }
 
-function* readLines(
-  text: string,
-  file: string,
-  into: RuleLine[],
-  report: (problem: DocumentProblem) => void,
-): Generator<void> {
-  for (const line of parseRuleLines(text, file, report)) {
-    into.push(line);
-    if (into.length % 2_000 === 0) yield;
-  }
+/** Lines one by one: what has become numbers need not stay in memory as text. */
+function* readLines(sources: readonly NamedText[], report: (problem: DocumentProblem) => void): Generator<RuleLine> {
+  for (const { file, text } of sources) yield* parseRuleLines(text, file, report);
 }
 
 /** Throws for what stops the load; what remains is sorted, and downgraded where the manifest says so. */

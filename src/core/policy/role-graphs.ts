@@ -1,6 +1,5 @@
 /** From role definitions and grouping rules to graphs: matching functions, conditions on links, cycles. */
 import type { ReportProblem } from '../casbin/document-problem.js';
-import type { RuleLine } from '../casbin/rules-document.js';
 import type { CustomFunction } from '../matcher/environment.js';
 import { type FunctionDefinition, FunctionError } from '../matcher/functions/function-definition.js';
 import { timeMatch } from '../matcher/functions/time-match.js';
@@ -8,6 +7,7 @@ import type { CasbinModel, ColumnsDefinition, RoleDefinition } from './casbin-mo
 import type { RoleMatchingNames } from './manifest.js';
 import { findCycle } from './role-cycles.js';
 import { type NameMatching, RoleGraph, type RoleLink } from './roles.js';
+import type { RuleStore } from './rule-store.js';
 
 /** A condition function on one link, as with Casbin's AddNamedLinkConditionFunc. */
 export interface LinkCondition {
@@ -26,7 +26,7 @@ export interface RoleFunctions {
 
 export function buildRoleGraphs(
   model: CasbinModel,
-  groupings: ReadonlyMap<string, readonly RuleLine[]>,
+  groupings: ReadonlyMap<string, RuleStore>,
   matching: ReadonlyMap<string, RoleMatchingNames>,
   conditions: readonly LinkCondition[],
   functions: RoleFunctions,
@@ -35,13 +35,12 @@ export function buildRoleGraphs(
   const graphs = new Map<string, RoleGraph>();
   for (const [key, definition] of model.roles) {
     if (definition.width < 2) refuseNarrow(definition, model, report);
-    const rules = groupings.get(key) ?? [];
-    const links = rules.map((rule) => readLink(rule, definition, conditions, functions));
-    reportCycles(definition, rules, links, report);
+    const rules = groupings.get(key) as RuleStore;
+    reportCycles(definition, rules, report);
     const names = matching.get(key) ?? {};
     graphs.set(
       key,
-      new RoleGraph(links, {
+      new RoleGraph(linksOf(rules, definition, conditions, functions), {
         hasDomain: definition.hasDomain,
         ...optional('nameMatching', findMatching(names.names, key, functions, report)),
         ...optional('domainMatching', findMatching(domainFunction(names, definition, model), key, functions, report)),
@@ -85,17 +84,28 @@ function escapeRegExp(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 }
 
+function* linksOf(
+  rules: RuleStore,
+  definition: RoleDefinition,
+  conditions: readonly LinkCondition[],
+  functions: RoleFunctions,
+): Generator<RoleLink> {
+  for (let rule = 0; rule < rules.length; rule++) yield readLink(rules, rule, definition, conditions, functions);
+}
+
 function readLink(
-  rule: RuleLine,
+  rules: RuleStore,
+  rule: number,
   definition: RoleDefinition,
   conditions: readonly LinkCondition[],
   functions: RoleFunctions,
 ): RoleLink {
-  const [child = '', parent = ''] = rule.fields;
-  const domain = definition.hasDomain ? (rule.fields[2] ?? '') : '';
+  const child = rules.text(0, rule);
+  const parent = rules.text(1, rule);
+  const domain = definition.hasDomain ? rules.text(2, rule) : '';
   const link = { child, parent, domain };
   if (definition.conditionColumns === 0) return link;
-  const parameters = rule.fields.slice(definition.leastColumns, definition.width);
+  const parameters = rules.fields(rule).slice(definition.leastColumns, definition.width);
   const own = conditions.filter(({ ptype }) => ptype === definition.key);
   // A definition that nobody registered a function for would hold for ever in the reference; here it is a time.
   const registered = own.find(
@@ -202,32 +212,27 @@ function holds(ask: () => boolean): boolean {
 }
 
 /** Cycles stop the load where a definition has no domain, as in the reference; within a domain they are a warning. */
-function reportCycles(
-  definition: RoleDefinition,
-  rules: readonly RuleLine[],
-  links: readonly RoleLink[],
-  report: ReportProblem,
-): void {
-  const byDomain = new Map<string, RoleLink[]>();
-  for (const link of links) {
-    const group = byDomain.get(link.domain);
-    if (group === undefined) byDomain.set(link.domain, [link]);
-    else group.push(link);
+function reportCycles(definition: RoleDefinition, rules: RuleStore, report: ReportProblem): void {
+  const byDomain = new Map<string, number[]>();
+  for (let rule = 0; rule < rules.length; rule++) {
+    const domain = definition.hasDomain ? rules.text(2, rule) : '';
+    const group = byDomain.get(domain);
+    if (group === undefined) byDomain.set(domain, [rule]);
+    else group.push(rule);
   }
   for (const [domain, group] of byDomain) {
-    const cycle = findCycle(group);
+    const links = group.map((rule) => ({ child: rules.text(0, rule), parent: rules.text(1, rule) }));
+    const cycle = findCycle(links);
     if (cycle === undefined) continue;
-    const at = links.findIndex(
-      ({ child, parent, domain: of }) => child === cycle[0] && parent === cycle[1] && of === domain,
-    );
-    const rule = rules[at];
+    const at = links.findIndex(({ child, parent }) => child === cycle[0] && parent === cycle[1]);
+    const { file, line } = rules.at(group[at] ?? 0);
     report({
       severity: definition.hasDomain ? 'warning' : 'error',
       code: 'role_cycle',
       message: `the roles of ${definition.key} have a cycle${domain === '' ? '' : ` in domain "${domain}"`}: ${cycle.join(' -> ')}`,
-      file: rule?.file ?? '',
-      line: rule?.line ?? 1,
-      column: rule?.columns[0] ?? 1,
+      file,
+      line,
+      column: 1,
       ...(!definition.hasDomain && { refusedByReference: true }),
     });
   }

@@ -27,14 +27,15 @@ export interface RoleGraphOptions {
 /** A role is found over ten links, not over eleven. */
 const maxHops = 10;
 const cachedDomains = 1_000;
-const cachedClosures = 50_000;
+/** Sets of roles, each shared by all who have the same parents. */
+const cachedRoleSets = 20_000;
 
 export class RoleGraph implements RoleRelation {
   private readonly domains = new Map<string, DomainGraph>();
   private readonly combined = new BoundedCache<DomainGraph>(cachedDomains);
 
   constructor(
-    readonly links: readonly RoleLink[],
+    links: Iterable<RoleLink>,
     private readonly options: RoleGraphOptions,
   ) {
     for (const link of links) {
@@ -44,7 +45,7 @@ export class RoleGraph implements RoleRelation {
         graph = new DomainGraph(options.nameMatching);
         this.domains.set(domain, graph);
       }
-      graph.add(link);
+      graph.add(link.child, link);
     }
   }
 
@@ -52,6 +53,21 @@ export class RoleGraph implements RoleRelation {
     if (name === role) return true;
     if (this.options.nameMatching?.matches(name, role) === true) return true;
     return this.graphOf(domain)?.reaches(name, role, now) ?? false;
+  }
+
+  /**
+   * The roles above a name, the name itself not among them. Undefined where they cannot be listed: with a matching
+   * function a name may have roles that nobody wrote down, and conditional links come and go.
+   */
+  rolesAbove(name: string, domain: string | undefined): RoleSet | undefined {
+    if (!this.isListable) return undefined;
+    return this.graphOf(domain)?.rolesAbove(name) ?? noRoles;
+  }
+
+  get isListable(): boolean {
+    if (this.options.nameMatching !== undefined) return false;
+    for (const graph of this.domains.values()) if (graph.conditional) return false;
+    return true;
   }
 
   /**
@@ -68,9 +84,7 @@ export class RoleGraph implements RoleRelation {
   private graphOf(domain: string | undefined): DomainGraph | undefined {
     const asked = this.options.hasDomain ? (domain ?? '') : '';
     const { domainMatching } = this.options;
-    if (!this.options.hasDomain || domainMatching === undefined) {
-      return this.domains.get(asked);
-    }
+    if (!this.options.hasDomain || domainMatching === undefined) return this.domains.get(asked);
     return this.combined.getOrMake(asked, () => this.combine(asked, domainMatching));
   }
 
@@ -84,43 +98,66 @@ export class RoleGraph implements RoleRelation {
   }
 }
 
+/** Roles that somebody has; one object for all who have the same. */
+export class RoleSet {
+  /** Symbols of these roles among the keys of an index: the index's to fill. */
+  readonly keys = new Map<object, Int32Array>();
+
+  constructor(readonly names: ReadonlySet<string>) {}
+}
+
+const noRoles = new RoleSet(new Set());
+
+interface Parent {
+  readonly parent: string;
+  readonly holds?: (now: number) => boolean;
+}
+
 class DomainGraph {
-  private readonly parents = new Map<string, RoleLink[]>();
-  private readonly closures = new BoundedCache<ReadonlySet<string>>(cachedClosures);
+  private readonly parents = new Map<string, Parent[]>();
+  private readonly roleSets = new BoundedCache<RoleSet>(cachedRoleSets);
   /** Names of this graph that match more than themselves; empty without a matching function. */
   private readonly patterns = new Set<string>();
   private readonly names = new Set<string>();
-  private conditional = false;
+  conditional = false;
 
   constructor(private readonly matching: NameMatching | undefined) {}
 
-  add(link: RoleLink): void {
-    const links = this.parents.get(link.child);
-    if (links === undefined) this.parents.set(link.child, [link]);
+  add(child: string, { parent, holds }: Parent): void {
+    const link: Parent = holds === undefined ? { parent } : { parent, holds };
+    const links = this.parents.get(child);
+    if (links === undefined) this.parents.set(child, [link]);
     else links.push(link);
-    if (link.holds !== undefined) this.conditional = true;
+    if (holds !== undefined) this.conditional = true;
     if (this.matching === undefined) return;
-    for (const name of [link.child, link.parent]) {
+    for (const name of [child, parent]) {
       this.names.add(name);
       if (this.matching.isPattern(name)) this.patterns.add(name);
     }
   }
 
   addAll(other: DomainGraph): void {
-    for (const links of other.parents.values()) for (const link of links) this.add(link);
+    for (const [child, links] of other.parents) for (const link of links) this.add(child, link);
   }
 
   reaches(name: string, role: string, now: number): boolean {
-    if (this.matching === undefined && !this.conditional) {
-      return this.closures.getOrMake(name, () => this.closureOf(name)).has(role);
-    }
-    return this.pathTo(name, role, now) !== undefined;
+    if (this.matching !== undefined || this.conditional) return this.pathTo(name, role, now) !== undefined;
+    return this.rolesAbove(name)?.names.has(role) ?? false;
   }
 
-  private closureOf(name: string): ReadonlySet<string> {
-    const reached = new Set([name]);
-    let frontier = [name];
-    for (let hop = 0; hop < maxHops && frontier.length > 0; hop++) {
+  rolesAbove(name: string): RoleSet | undefined {
+    const links = this.parents.get(name);
+    if (links === undefined) return undefined;
+    const [only] = links;
+    const key = links.length === 1 && only !== undefined ? only.parent : links.map(({ parent }) => parent).join('\0');
+    return this.roleSets.getOrMake(key, () => new RoleSet(this.climb(links.map(({ parent }) => parent))));
+  }
+
+  /** The parents and what is above them: they are one hop up already. */
+  private climb(parents: readonly string[]): ReadonlySet<string> {
+    const reached = new Set(parents);
+    let frontier = parents;
+    for (let hop = 1; hop < maxHops && frontier.length > 0; hop++) {
       const next: string[] = [];
       for (const current of frontier) {
         for (const { parent } of this.parents.get(current) ?? []) {

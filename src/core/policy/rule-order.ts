@@ -1,8 +1,6 @@
 /** The order in which rules are asked, where it is not the order of the file. */
 
-export interface Grouping {
-  readonly fields: readonly string[];
-}
+import type { RuleStore } from './rule-store.js';
 
 /** Go's Atoi: decimal digits with an optional sign, within 64 bits. */
 export function parseInteger(text: string): number | undefined {
@@ -12,31 +10,30 @@ export function parseInteger(text: string): number | undefined {
   return Number(value);
 }
 
-/** Sorts by the priority column, ascending and stable. Every value must be an integer: the caller has checked it. */
-export function sortByPriority<Rule extends Grouping>(rules: readonly Rule[], column: number): readonly Rule[] {
-  return rules
-    .map((rule) => ({ rule, priority: parseInteger(rule.fields[column] ?? '') ?? 0 }))
-    .sort((a, b) => a.priority - b.priority)
-    .map(({ rule }) => rule);
+/** Sorts by the priority column, ascending and stable. That every value is an integer was checked before. */
+export function sortByPriority(rules: RuleStore, column: number): RuleStore {
+  return sortBy(rules, (rule) => parseInteger(rules.text(column, rule)) ?? 0);
 }
 
 /**
  * Sorts by how deep the rule's first column stands in the tree of `g`, deepest first, stable. Where rules have a
  * domain column, names count per domain.
  */
-export function sortBySubjectDepth<Rule extends Grouping>(
-  rules: readonly Rule[],
+export function sortBySubjectDepth(
+  rules: RuleStore,
   depths: ReadonlyMap<string, number>,
   domainColumn: number | undefined,
-): readonly Rule[] {
-  const depthOf = ({ fields }: Rule): number => {
-    const domain = domainColumn === undefined ? '' : (fields[domainColumn] ?? '');
-    return depths.get(`${domain}::${fields[0] ?? ''}`) ?? 0;
-  };
-  return rules
-    .map((rule) => ({ rule, depth: depthOf(rule) }))
-    .sort((a, b) => b.depth - a.depth)
-    .map(({ rule }) => rule);
+): RuleStore {
+  return sortBy(rules, (rule) => {
+    const domain = domainColumn === undefined ? '' : rules.text(domainColumn, rule);
+    return -(depths.get(`${domain}::${rules.text(0, rule)}`) ?? 0);
+  });
+}
+
+function sortBy(rules: RuleStore, rankOf: (rule: number) => number): RuleStore {
+  const ranks = Float64Array.from({ length: rules.length }, (_, rule) => rankOf(rule));
+  const order = Array.from({ length: rules.length }, (_, rule) => rule);
+  return rules.reordered(order.sort((a, b) => (ranks[a] as number) - (ranks[b] as number)));
 }
 
 /**
@@ -46,14 +43,16 @@ export function sortBySubjectDepth<Rule extends Grouping>(
  *
  * @returns undefined when a root reaches a cycle: the reference would never end.
  */
-export function subjectDepths(groupings: readonly Grouping[]): ReadonlyMap<string, number> | undefined {
+export function subjectDepths(groupings: RuleStore): ReadonlyMap<string, number> | undefined {
   const children = new Map<string, string[]>();
   const depths = new Map<string, number>();
   const hasParent = new Set<string>();
   for (const { fields } of groupings) {
     const domain = fields.length === 2 ? '' : (fields[2] ?? '');
     const [child, parent] = [`${domain}::${fields[0]}`, `${domain}::${fields[1]}`];
-    children.set(parent, [...(children.get(parent) ?? []), child]);
+    const known = children.get(parent);
+    if (known === undefined) children.set(parent, [child]);
+    else known.push(child);
     hasParent.add(child);
     for (const name of [child, parent]) if (!depths.has(name)) depths.set(name, 0);
   }

@@ -2,30 +2,17 @@
 import type { ReportProblem } from '../casbin/document-problem.js';
 import type { RuleLine } from '../casbin/rules-document.js';
 import { closest } from '../closest.js';
-import type { CasbinModel, ColumnsDefinition } from './casbin-model.js';
-import { type EffectKind, effectKindOf, type RuleEffect, ruleEffectOf } from './effect.js';
+import type { CasbinModel, ColumnsDefinition, RoleDefinition } from './casbin-model.js';
+import { type EffectKind, effectKindOf, ruleEffectOf } from './effect.js';
 import { parseInteger, sortByPriority, sortBySubjectDepth, subjectDepths } from './rule-order.js';
-
-export interface Rule {
-  readonly ptype: string;
-  readonly fields: readonly string[];
-  readonly effect: RuleEffect;
-  readonly source: RuleLine;
-  /** Where the rule says something to the caller; undefined when its definition has no such columns. */
-  readonly answerColumns: AnswerColumns | undefined;
-}
-
-export interface AnswerColumns {
-  readonly reason?: number | undefined;
-  readonly obligations?: number | undefined;
-  readonly advice?: number | undefined;
-}
+import { type RuleStore, RuleStoreBuilder } from './rule-store.js';
+import type { SymbolTable } from './symbols.js';
 
 export interface RuleTable {
   /** By policy definition, in the order in which they are asked. */
-  readonly policies: ReadonlyMap<string, readonly Rule[]>;
+  readonly policies: ReadonlyMap<string, RuleStore>;
   /** By role definition, in the order of the files. */
-  readonly groupings: ReadonlyMap<string, readonly RuleLine[]>;
+  readonly groupings: ReadonlyMap<string, RuleStore>;
   /** Lines read, those included that were refused. */
   readonly lineCount: number;
 }
@@ -43,22 +30,39 @@ const rulesPerStep = 2_000;
 export function* buildRuleTable(
   model: CasbinModel,
   lines: Iterable<RuleLine>,
+  symbols: SymbolTable,
   fieldIndex: FieldIndex,
   report: ReportProblem,
 ): Generator<void, RuleTable> {
-  const policies = new Map<string, Rule[]>([...model.policies.keys()].map((key) => [key, []]));
-  const groupings = new Map<string, RuleLine[]>([...model.roles.keys()].map((key) => [key, []]));
-  const seen = new Map<string, RuleLine>();
-  let count = 0;
+  const policies = new Map<string, RuleStoreBuilder>();
+  const groupings = new Map<string, RuleStoreBuilder>();
+  for (const [key, policy] of model.policies) {
+    policies.set(key, new RuleStoreBuilder(key, policy.tokens.length, symbols, policy));
+  }
+  for (const [key, role] of model.roles) {
+    groupings.set(key, new RuleStoreBuilder(key, widthOf(role), symbols, undefined));
+  }
+  let lineCount = 0;
   for (const line of lines) {
-    if (++count % rulesPerStep === 0) yield;
-    if (!isWellFormed(line, model, report) || isRepeated(line, seen, report)) continue;
-    const policy = model.policies.get(line.ptype);
-    if (policy === undefined) groupings.get(line.ptype)?.push(line);
-    else policies.get(line.ptype)?.push(readRule(line, policy, report));
+    if (++lineCount % rulesPerStep === 0) yield;
+    if (!isWellFormed(line, model, report)) continue;
+    const builder = (policies.get(line.ptype) ?? groupings.get(line.ptype)) as RuleStoreBuilder;
+    const repeated = builder.add(line);
+    if (repeated !== undefined) reportRepeated(line, builder, repeated, report);
+    else checkColumns(line, model, fieldIndex, report);
   }
   yield;
-  return { policies: sortRules(model, policies, groupings, fieldIndex, report), groupings, lineCount: count };
+  const stored = {
+    policies: new Map([...policies].map(([key, builder]) => [key, builder.build()])),
+    groupings: new Map([...groupings].map(([key, builder]) => [key, builder.build()])),
+  };
+  yield;
+  return { ...stored, policies: sortRules(model, stored, fieldIndex, report), lineCount };
+}
+
+/** What a grouping rule must have at least; further columns are data of the author's. */
+function widthOf(role: RoleDefinition): number {
+  return Math.max(role.width, role.leastColumns);
 }
 
 function isWellFormed(line: RuleLine, model: CasbinModel, report: ReportProblem): boolean {
@@ -79,7 +83,7 @@ function isWellFormed(line: RuleLine, model: CasbinModel, report: ReportProblem)
     });
     return false;
   }
-  const wanted = policy?.tokens.length ?? Math.max(role?.width ?? 0, role?.leastColumns ?? 0);
+  const wanted = policy?.tokens.length ?? (role === undefined ? 0 : widthOf(role));
   if (fields.length === wanted || (role !== undefined && fields.length > wanted)) return true;
   report({
     ...place,
@@ -93,34 +97,26 @@ function isWellFormed(line: RuleLine, model: CasbinModel, report: ReportProblem)
   return false;
 }
 
-/**
- * Whether the reference drops the rule as a repeat of an earlier one: it compares the texts joined by commas, and so
- * takes `"a,b",c` and `a,"b,c"` for the same.
- */
-function isRepeated(line: RuleLine, seen: Map<string, RuleLine>, report: ReportProblem): boolean {
-  const key = `${line.ptype},${line.fields.join(',')}`;
-  const first = seen.get(key);
-  if (first === undefined) {
-    seen.set(key, line);
-    return false;
-  }
-  const same =
-    first.fields.length === line.fields.length && first.fields.every((field, at) => field === line.fields[at]);
+/** The reference drops a repeat; it takes `"a,b",c` and `a,"b,c"` for the same, since it compares joined texts. */
+function reportRepeated(line: RuleLine, builder: RuleStoreBuilder, repeated: number, report: ReportProblem): void {
+  const first = builder.fieldsAt(repeated);
+  const same = first.length === line.fields.length && first.every((field, at) => field === line.fields[at]);
   const place = { file: line.file, line: line.line, column: line.columns[0] ?? 1 };
-  const where = `${first.file}:${first.line}`;
+  const where = builder.placeAt(repeated);
   if (same) {
     report({ ...place, severity: 'warning', code: 'duplicate_rule', message: `the same rule stands in ${where}` });
   } else {
     const message = `Casbin takes this rule for the one in ${where} and drops it`;
     report({ ...place, severity: 'error', code: 'ambiguous_duplicate', message, hint: 'avoid commas inside fields' });
   }
-  return true;
 }
 
-function readRule(line: RuleLine, policy: ColumnsDefinition, report: ReportProblem): Rule {
+/** The columns whose texts must be something certain: the effect and the priority. */
+function checkColumns(line: RuleLine, model: CasbinModel, fieldIndex: FieldIndex, report: ReportProblem): void {
+  const policy = model.policies.get(line.ptype);
+  if (policy === undefined) return;
   const effectColumn = policy.columns.get(`${policy.key}_eft`);
-  const effect = ruleEffectOf(line.fields, effectColumn);
-  if (effect === 'indeterminate' && effectColumn !== undefined) {
+  if (effectColumn !== undefined && ruleEffectOf(line.fields, effectColumn) === 'indeterminate') {
     report({
       severity: 'error',
       code: 'unknown_effect',
@@ -131,40 +127,36 @@ function readRule(line: RuleLine, policy: ColumnsDefinition, report: ReportProbl
       hint: 'Casbin lets such a rule decide nothing',
     });
   }
-  return { ptype: line.ptype, fields: line.fields, effect, source: line, answerColumns: answerColumnsOf(policy) };
-}
-
-const answerColumns = new WeakMap<ColumnsDefinition, AnswerColumns>();
-
-function answerColumnsOf(policy: ColumnsDefinition): AnswerColumns | undefined {
-  const [reason, obligations, advice] = ['reason', 'obligations', 'advice'].map((name) =>
-    policy.columns.get(`${policy.key}_${name}`),
-  );
-  if (reason === undefined && obligations === undefined && advice === undefined) return undefined;
-  let columns = answerColumns.get(policy);
-  if (columns === undefined) {
-    columns = { reason, obligations, advice };
-    answerColumns.set(policy, columns);
+  const priority = fieldIndex(line.ptype, 'priority', policy);
+  if (priority !== undefined && parseInteger(line.fields[priority] ?? '') === undefined) {
+    report({
+      severity: 'error',
+      code: 'wrong_priority',
+      message: `the priority must be a whole number, not "${line.fields[priority]}"`,
+      file: line.file,
+      line: line.line,
+      column: line.columns[priority + 1] ?? 1,
+      hint: 'Casbin sorts such rules into no certain order',
+      refusedByReference: true,
+    });
   }
-  return columns;
 }
 
 function sortRules(
   model: CasbinModel,
-  policies: ReadonlyMap<string, readonly Rule[]>,
-  groupings: ReadonlyMap<string, readonly RuleLine[]>,
+  { policies, groupings }: Pick<RuleTable, 'policies' | 'groupings'>,
   fieldIndex: FieldIndex,
   report: ReportProblem,
-): ReadonlyMap<string, readonly Rule[]> {
+): ReadonlyMap<string, RuleStore> {
   const effect: EffectKind | undefined = effectKindOf(model.effects.get('e') ?? '');
   const depths = effect === 'subject_priority' ? readDepths(model, groupings, report) : undefined;
-  const sorted = new Map<string, readonly Rule[]>();
+  const sorted = new Map<string, RuleStore>();
   for (const [ptype, rules] of policies) {
     const definition = model.policies.get(ptype) as ColumnsDefinition;
     let ordered = rules;
     if (depths !== undefined) ordered = sortBySubjectDepth(ordered, depths, fieldIndex(ptype, 'dom', definition));
     const priority = fieldIndex(ptype, 'priority', definition);
-    if (priority !== undefined && areIntegers(rules, priority, report)) ordered = sortByPriority(ordered, priority);
+    if (priority !== undefined) ordered = sortByPriority(ordered, priority);
     sorted.set(ptype, ordered);
   }
   return sorted;
@@ -172,7 +164,7 @@ function sortRules(
 
 function readDepths(
   model: CasbinModel,
-  groupings: ReadonlyMap<string, readonly RuleLine[]>,
+  groupings: ReadonlyMap<string, RuleStore>,
   report: ReportProblem,
 ): ReadonlyMap<string, number> | undefined {
   const [definition] = model.policies.values();
@@ -186,26 +178,9 @@ function readDepths(
   }
   const depths = subjectDepths(rules);
   if (depths === undefined) {
-    const first = rules[0];
+    const { file, line } = rules.at(0);
     const message = 'the roles have a cycle, so that subjects have no depth to be sorted by';
-    report({ ...place, file: first?.file ?? '', line: first?.line ?? 1, code: 'role_cycle', message });
+    report({ ...place, file, line, code: 'role_cycle', message });
   }
   return depths;
-}
-
-function areIntegers(rules: readonly Rule[], column: number, report: ReportProblem): boolean {
-  const wrong = rules.filter(({ fields }) => parseInteger(fields[column] ?? '') === undefined);
-  for (const { fields, source } of wrong) {
-    report({
-      severity: 'error',
-      code: 'wrong_priority',
-      message: `the priority must be a whole number, not "${fields[column]}"`,
-      file: source.file,
-      line: source.line,
-      column: source.columns[column + 1] ?? 1,
-      hint: 'Casbin sorts such rules into no certain order',
-      refusedByReference: true,
-    });
-  }
-  return wrong.length === 0;
 }

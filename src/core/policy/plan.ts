@@ -1,0 +1,127 @@
+/** How the rules that a request can match are found: by look-ups where the matcher lets them, else one by one. */
+import { type Expression, walk } from '../matcher/ast.js';
+import { compileExpression } from '../matcher/compile.js';
+import type { Environment } from '../matcher/environment.js';
+import { printExpression } from '../matcher/print.js';
+import { conjunction, type Program, picksCandidates } from '../matcher/program.js';
+import type { Evaluator, Scope } from '../matcher/scope.js';
+import { type Candidates, KeyIndex } from './key-index.js';
+import type { RoleGraph } from './roles.js';
+import type { RuleStore } from './rule-store.js';
+import { pathSelectorOf, type Selector, type SelectorContext, selectorOf } from './selector.js';
+
+/** More look-ups than this are slower than most scans. */
+const maxLookUps = 50_000;
+
+export class Plan {
+  private readonly index: KeyIndex | undefined;
+
+  constructor(
+    private readonly rules: RuleStore,
+    private readonly selectors: readonly Selector[],
+    /** Columns of the request that must be texts, or a term that no look-up stands for fails before one that does. */
+    private readonly textColumns: readonly number[],
+    /** The terms that pick candidates and that no look-up stands for. */
+    readonly pickers: readonly Evaluator[],
+    /** The plan in words, a line a step. */
+    readonly words: readonly string[],
+  ) {
+    this.index =
+      selectors.length === 0
+        ? undefined
+        : new KeyIndex(
+            selectors.map(({ keys }) => keys),
+            rules.length,
+          );
+  }
+
+  /** Whether each request is put to every rule, whatever it asks. */
+  get scans(): boolean {
+    return this.index === undefined;
+  }
+
+  /** The rules that the request in `scope` can match; undefined when every rule must be asked. */
+  candidates(scope: Scope): Candidates | undefined {
+    if (this.index === undefined || scope.assumedLink !== undefined) return undefined;
+    for (const column of this.textColumns) if (typeof scope.values[column] !== 'string') return undefined;
+    const choices: ArrayLike<number>[] = [];
+    let lookUps = 1;
+    for (const selector of this.selectors) {
+      const selected = selector.select(scope);
+      if (selected === undefined) return undefined;
+      lookUps *= selected.length;
+      choices.push(selected);
+    }
+    if (lookUps > maxLookUps || lookUps > this.rules.length) return undefined;
+    return this.index.find(choices);
+  }
+}
+
+/**
+ * Makes the plan of a matcher. What is looked up are the terms that pick candidates (they cannot fail, so a rule that
+ * they leave out could neither match nor err) and, of what remains, path patterns as long as only path patterns stand
+ * before them.
+ */
+export function planRules(
+  program: Program,
+  environment: Environment,
+  roles: ReadonlyMap<string, RoleGraph>,
+  rules: RuleStore,
+): Plan {
+  const terms = conjunction(program.expression);
+  const pickers = terms.filter((term) => picksCandidates(term, environment));
+  const remaining = terms.filter((term) => !pickers.includes(term));
+  const context: SelectorContext = { environment: { ...environment, report: () => {} }, roles, rules, pickers };
+  const selectors = new Map<number, Selector>();
+  const residual: Expression[] = [];
+  for (const term of pickers) {
+    const selector = selectorOf(term, context);
+    if (selector === undefined || selectors.has(selector.column)) residual.push(term);
+    else selectors.set(selector.column, selector);
+  }
+  const textColumns = new Set<number>();
+  for (const term of residual.some(mustFail) ? [] : remaining) {
+    const selector = pathSelectorOf(term, context);
+    if (selector === undefined) break;
+    if (selectors.has(selector.column)) continue;
+    selectors.set(selector.column, selector);
+    for (const column of residual.flatMap((picker) => requestColumnsOf(picker, environment))) textColumns.add(column);
+    // A broken pattern fails whatever stands behind it: nothing behind it may leave its rule out.
+    if (selector.mayFail === true) break;
+  }
+  const evaluators = residual.map((term) => compileExpression(term, context.environment));
+  const found = [...selectors.values()];
+  return new Plan(rules, found, [...textColumns], evaluators, describePlan(found, residual, remaining));
+}
+
+/** A role is asked for with a literal that is no text: an error on every rule, which none may be left out of. */
+function mustFail(term: Expression): boolean {
+  let fails = false;
+  walk(term, (part) => {
+    if (part.kind !== 'call') return;
+    fails ||= part.args.some((argument) => argument.kind === 'literal' && typeof argument.value !== 'string');
+  });
+  return fails;
+}
+
+function requestColumnsOf(term: Expression, { requestColumns }: Environment): readonly number[] {
+  const columns: number[] = [];
+  walk(term, (part) => {
+    const column = part.kind === 'column' ? requestColumns.get(part.name) : undefined;
+    if (column !== undefined) columns.push(column);
+  });
+  return columns;
+}
+
+function describePlan(
+  selectors: readonly Selector[],
+  residual: readonly Expression[],
+  remaining: readonly Expression[],
+): readonly string[] {
+  const found =
+    selectors.length === 0
+      ? 'every rule is asked: no term compares a column of the rules with the request alone'
+      : `rules are looked up where ${selectors.map(({ words }) => words).join(' and ')}`;
+  const evaluated = [...residual, ...remaining].map(printExpression);
+  return evaluated.length === 0 ? [found] : [found, `on each of them is evaluated ${evaluated.join(' && ')}`];
+}

@@ -1,0 +1,281 @@
+/** What picks candidates, term by term: which values a column of a rule must have for the term to hold. */
+import { type Expression, walk } from '../matcher/ast.js';
+import { compileExpression } from '../matcher/compile.js';
+import { type Environment, isFunctionName } from '../matcher/environment.js';
+import { printExpression } from '../matcher/print.js';
+import { picksCandidates } from '../matcher/program.js';
+import type { Scope } from '../matcher/scope.js';
+import { patternKey, prefixFunctions } from './pattern-prefix.js';
+import type { RoleGraph } from './roles.js';
+import type { RuleStore } from './rule-store.js';
+import type { SymbolTable } from './symbols.js';
+
+export interface Selector {
+  /** The column of the rules. */
+  readonly column: number;
+  /** The keys of the rules in this column. */
+  readonly keys: Int32Array;
+  /** Whether some of the rules that it selects make its term fail. */
+  readonly mayFail?: boolean;
+  /** What holds of the rules that it selects, in words. */
+  readonly words: string;
+  /** The keys to look for, each once; undefined when this request must be put to every rule. */
+  select(scope: Scope): ArrayLike<number> | undefined;
+}
+
+export interface SelectorContext {
+  readonly environment: Environment;
+  readonly roles: ReadonlyMap<string, RoleGraph>;
+  readonly rules: RuleStore;
+  /** All terms of the conjunction that pick candidates. */
+  readonly pickers: readonly Expression[];
+}
+
+const none: readonly number[] = Object.freeze([]);
+
+/** A value known before the rules are: a column of the request, or a literal. */
+type Given = (scope: Scope) => unknown;
+
+/** The selector of a term that picks candidates; undefined when no look-up can stand for it. */
+export function selectorOf(term: Expression, context: SelectorContext): Selector | undefined {
+  switch (term.kind) {
+    case 'binary':
+      if (term.operator !== '==') return undefined;
+      return equality(term.left, term.right, context) ?? equality(term.right, term.left, context);
+    case 'in':
+      return constants(term, context);
+    case 'call':
+      return roleSelector(term, context);
+    case 'or':
+      return alternative(term, context);
+    default:
+      return undefined;
+  }
+}
+
+function equality(given: Expression, column: Expression, context: SelectorContext): Selector | undefined {
+  const index = policyColumn(column, context);
+  const value = givenValue(given, context);
+  if (index === undefined || value === undefined) return undefined;
+  const { symbols } = context.rules;
+  return {
+    column: index,
+    keys: context.rules.columns[index] ?? new Int32Array(0),
+    words: `${printExpression(column)} is ${printExpression(given)}`,
+    select: (scope) => {
+      const found = value(scope);
+      if (found === undefined) return undefined;
+      // A value of another type equals no column.
+      const symbol = typeof found === 'string' ? symbols.find(found) : undefined;
+      return symbol === undefined ? none : [symbol];
+    },
+  };
+}
+
+/** `p.act in ("read", "list")`. */
+function constants(term: Extract<Expression, { kind: 'in' }>, context: SelectorContext): Selector | undefined {
+  const index = policyColumn(term.left, context);
+  if (index === undefined || term.right.kind !== 'list') return undefined;
+  const { symbols } = context.rules;
+  const found = new Set<number>();
+  for (const item of term.right.items) {
+    const symbol = item.kind === 'literal' && typeof item.value === 'string' ? symbols.find(item.value) : undefined;
+    if (symbol !== undefined) found.add(symbol);
+  }
+  const selected = [...found];
+  return {
+    column: index,
+    keys: context.rules.columns[index] ?? new Int32Array(0),
+    words: printExpression(term),
+    select: () => selected,
+  };
+}
+
+/** `g(r.sub, p.sub[, r.dom])`: the name itself and every role above it. */
+function roleSelector(call: Extract<Expression, { kind: 'call' }>, context: SelectorContext): Selector | undefined {
+  const [who, column, domain] = call.args;
+  const graph = context.roles.get(call.name);
+  if (who === undefined || column === undefined || graph === undefined || !graph.isListable) return undefined;
+  const index = policyColumn(column, context);
+  const name = givenValue(who, context);
+  const inDomain = domain === undefined ? () => '' : domainValue(domain, context);
+  if (index === undefined || name === undefined || inDomain === undefined) return undefined;
+  const { symbols } = context.rules;
+  const keys = context.rules.columns[index] ?? new Int32Array(0);
+  const present = new Set(keys);
+  return {
+    column: index,
+    keys,
+    words: `${printExpression(column)} is ${printExpression(who)} or one of its roles over ${call.name}`,
+    select: (scope) => {
+      const asked = name(scope);
+      const where = inDomain(scope);
+      if (typeof asked !== 'string' || typeof where !== 'string') return undefined;
+      const above = graph.rolesAbove(asked, where);
+      if (above === undefined) return undefined;
+      let roleKeys = above.keys.get(keys);
+      if (roleKeys === undefined) {
+        roleKeys = keysOf(above.names, symbols, present);
+        above.keys.set(keys, roleKeys);
+      }
+      const own = symbols.find(asked);
+      if (own === undefined || !present.has(own) || roleKeys.includes(own)) return roleKeys;
+      if (roleKeys.length === 0) return [own];
+      const all = new Int32Array(roleKeys.length + 1);
+      all[0] = own;
+      all.set(roleKeys, 1);
+      return all;
+    },
+  };
+}
+
+function keysOf(names: ReadonlySet<string>, symbols: SymbolTable, present: ReadonlySet<number>): Int32Array {
+  const keys: number[] = [];
+  for (const name of names) {
+    const symbol = symbols.find(name);
+    if (symbol !== undefined && present.has(symbol)) keys.push(symbol);
+  }
+  return Int32Array.from(keys);
+}
+
+/** The third argument of a role call: given, or a column that another term makes equal to something given. */
+function domainValue(domain: Expression, context: SelectorContext): Given | undefined {
+  const given = givenValue(domain, context);
+  if (given !== undefined || domain.kind !== 'column') return given;
+  for (const term of context.pickers) {
+    if (term.kind !== 'binary' || term.operator !== '==') continue;
+    for (const [one, other] of [
+      [term.left, term.right],
+      [term.right, term.left],
+    ] as const) {
+      if (one.kind === 'column' && one.name === domain.name) return givenValue(other, context);
+    }
+  }
+  return undefined;
+}
+
+/** `p.act == "*" || r.act == p.act`, and `r.sub == "root" || g(r.sub, p.sub)`, which then no rule is too many for. */
+function alternative(term: Extract<Expression, { kind: 'or' }>, context: SelectorContext): Selector | undefined {
+  const left = selectorOf(term.left, context);
+  const right = selectorOf(term.right, context);
+  if (left !== undefined && right !== undefined) return left.column === right.column ? union(left, right) : undefined;
+  const selector = left ?? right;
+  const test = left === undefined ? term.left : term.right;
+  if (selector === undefined || !isOfRequest(test, context)) return undefined;
+  const holds = compileExpression(test, { ...context.environment, report: () => {} });
+  return {
+    ...selector,
+    words: `${selector.words}, or ${printExpression(test)}`,
+    select: (scope) => (holds(scope) === false ? selector.select(scope) : undefined),
+  };
+}
+
+function union(left: Selector, right: Selector): Selector {
+  return {
+    ...left,
+    words: `${left.words}, or ${right.words}`,
+    select: (scope) => {
+      const a = left.select(scope);
+      const b = right.select(scope);
+      if (a === undefined || b === undefined) return undefined;
+      if (a.length === 0) return b;
+      return b.length === 0 ? a : [...new Set([...Array.from(a), ...Array.from(b)])];
+    },
+  };
+}
+
+/** A term that picks and reads no rule. */
+function isOfRequest(term: Expression, context: SelectorContext): boolean {
+  if (!picksCandidates(term, context.environment)) return false;
+  let ofRequest = true;
+  const look = (part: Expression): void => {
+    if (part.kind === 'column' && context.environment.policyColumns.has(part.name)) ofRequest = false;
+    if (part.kind === 'call' && !isFunctionName(context.environment, part.name)) ofRequest = false;
+  };
+  walk(term, look);
+  return ofRequest;
+}
+
+/**
+ * `keyMatch2(r.obj, p.obj)`: the patterns that begin as the name does. The term itself remains to be evaluated. A
+ * pattern that is broken is found under every name, so that its error is not lost.
+ */
+export function pathSelectorOf(term: Expression, context: SelectorContext): Selector | undefined {
+  if (term.kind !== 'call' || !prefixFunctions.has(term.name) || term.args.length !== 2) return undefined;
+  const definition = context.environment.functions.get(term.name);
+  if (definition?.prepare === undefined || context.environment.customFunctions.has(term.name)) return undefined;
+  const [nameOf, pattern] = term.args as [Expression, Expression];
+  const index = policyColumn(pattern, context);
+  const value = givenValue(nameOf, context);
+  if (index === undefined || value === undefined) return undefined;
+  const { symbols } = context.rules;
+  const patterns = context.rules.columns[index] ?? new Int32Array(0);
+  const prefixes = new Map<string, number>();
+  const keyOfPattern = new Map<number, number>();
+  let deepest = 0;
+  let mayFail = false;
+  const keys = patterns.map((symbol) => {
+    let key = keyOfPattern.get(symbol);
+    if (key === undefined) {
+      const text = symbols.text(symbol);
+      const broken = context.environment.patterns.find(definition, text).matches === undefined;
+      mayFail ||= broken;
+      const found = broken ? ({ kind: 'prefix', text: '' } as const) : patternKey(term.name, text);
+      if (found.kind === 'exact') {
+        key = symbol;
+      } else {
+        // Below zero, so that a prefix is never taken for a pattern that is the same text.
+        key = prefixes.get(found.text) ?? -1 - prefixes.size;
+        prefixes.set(found.text, key);
+        deepest = Math.max(deepest, slashesIn(found.text));
+      }
+      keyOfPattern.set(symbol, key);
+    }
+    return key;
+  });
+  return {
+    column: index,
+    keys,
+    mayFail,
+    words: `${printExpression(pattern)} begins as ${printExpression(nameOf)} does`,
+    select: (scope) => {
+      const given = value(scope);
+      if (typeof given !== 'string') return undefined;
+      const name = term.name === 'keyMatch5' ? beforeQuery(given) : given;
+      const selected: number[] = [];
+      const exact = symbols.find(name);
+      if (exact !== undefined) selected.push(exact);
+      let end = 0;
+      for (let depth = 0; depth <= deepest; depth++) {
+        const key = prefixes.get(name.slice(0, end));
+        if (key !== undefined) selected.push(key);
+        end = name.indexOf('/', end) + 1;
+        if (end === 0) break;
+      }
+      return selected;
+    },
+  };
+}
+
+function slashesIn(text: string): number {
+  return text.split('/').length - 1;
+}
+
+function beforeQuery(name: string): string {
+  const query = name.indexOf('?');
+  return query < 0 ? name : name.slice(0, query);
+}
+
+function policyColumn(expression: Expression, { environment }: SelectorContext): number | undefined {
+  return expression.kind === 'column' ? environment.policyColumns.get(expression.name) : undefined;
+}
+
+function givenValue(expression: Expression, { environment }: SelectorContext): Given | undefined {
+  if (expression.kind === 'literal') {
+    const { value } = expression;
+    return () => value;
+  }
+  if (expression.kind !== 'column') return undefined;
+  const index = environment.requestColumns.get(expression.name);
+  return index === undefined ? undefined : (scope) => scope.values[index];
+}

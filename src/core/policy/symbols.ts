@@ -1,0 +1,49 @@
+/** Each text of a policy once, under a number: rules hold numbers, and to look a text up is to find its number. */
+
+/**
+ * One large Map stops everything for hundreds of milliseconds when it grows; many small ones grow one at a time.
+ */
+const shardCount = 64;
+
+export class SymbolTable {
+  private readonly texts: string[] = [];
+  private readonly shards = Array.from({ length: shardCount }, () => new Map<string, number>());
+
+  /** The number of a text, a new one if it has none yet. */
+  intern(text: string): number {
+    const shard = this.shards[shardOf(text)] as Map<string, number>;
+    let symbol = shard.get(text);
+    if (symbol === undefined) {
+      // A part of a file's text would keep the whole of it in memory.
+      const own = text.length > 12 ? detach(text) : text;
+      symbol = this.texts.length;
+      this.texts.push(own);
+      shard.set(own, symbol);
+    }
+    return symbol;
+  }
+
+  /** The number of a text; undefined when no rule says it. */
+  find(text: string): number | undefined {
+    return (this.shards[shardOf(text)] as Map<string, number>).get(text);
+  }
+
+  text(symbol: number): string {
+    return this.texts[symbol] as string;
+  }
+
+  get size(): number {
+    return this.texts.length;
+  }
+}
+
+function shardOf(text: string): number {
+  const { length } = text;
+  if (length === 0) return 0;
+  return (length + 7 * text.charCodeAt(length - 1) + 31 * text.charCodeAt(length >> 1)) & (shardCount - 1);
+}
+
+/** A copy that shares no memory with the text it was cut from; UTF-16 keeps lone surrogates as they are. */
+function detach(text: string): string {
+  return Buffer.from(text, 'utf16le').toString('utf16le');
+}
