@@ -14,7 +14,7 @@ const mostly = <T>(good: fc.Arbitrary<T>, bad: fc.Arbitrary<unknown>) =>
   fc.oneof({ weight: 20, arbitrary: good }, { weight: 1, arbitrary: bad });
 const attributes = mostly(fc.dictionary(fc.string(), fc.jsonValue(), { maxKeys: 3 }), junk);
 const id = mostly(fc.string(), junk);
-const noise = mostly(fc.constant({}), fc.constant({ unknown: true }));
+const noise = mostly(fc.constant({}), fc.constant({ unknown: true })) as fc.Arbitrary<object>;
 const entity = fc
   .tuple(noise, fc.record({ id, type: id, attributes }, { requiredKeys: ['id'] }))
   .map(([unknown, known]) => ({ ...known, ...unknown }));
