@@ -55,6 +55,9 @@ export class PolicyArchive {
     const connection = await SqliteConnection.open({
       path,
       migrations: [PolicyArchive1763700000010],
+      // The decision log writes the same file: what is written here must hold it up as little as can be. Its own
+      // connection makes the checkpoints; these pages are only the limit for when there is none.
+      setup: ['PRAGMA synchronous = NORMAL', 'PRAGMA wal_autocheckpoint = 4000'],
       busyTimeoutMs: 10_000,
     });
     return new PolicyArchive(connection);

@@ -1,0 +1,105 @@
+/**
+ * What reloads cost those who are asking: latency without reloads, while two small versions are swapped all the time,
+ * and while a set of many rules is loaded again and again. Run after `npm run build`:
+ *
+ *     node test/bench/reload.mjs [rules, by default 100000] [seconds for each, by default 5]
+ */
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import autocannon from 'autocannon';
+
+const rules = Number(process.argv[2] ?? 100_000);
+const seconds = Number(process.argv[3] ?? 5);
+const CONNECTIONS = 64;
+
+const model = `[request_definition]
+r = sub, obj, act
+[policy_definition]
+p = sub, obj, act
+[role_definition]
+g = _, _
+[policy_effect]
+e = some(where (p.eft == allow))
+[matchers]
+m = g(r.sub, p.sub) && r.obj == p.obj && r.act == p.act
+`;
+const root = mkdtempSync(join(tmpdir(), 'verdict-bench-'));
+const policies = join(root, 'policies');
+
+function writeVersion(name, files) {
+  mkdirSync(join(root, name));
+  for (const [path, text] of Object.entries(files)) writeFileSync(join(root, name, path), text);
+}
+
+/** Puts a version in place in one step. */
+function point(set, name) {
+  symlinkSync(join(root, name), join(root, 'next'));
+  renameSync(join(root, 'next'), join(policies, set));
+}
+
+mkdirSync(policies);
+for (const reader of ['alice', 'bob']) {
+  writeVersion(`small-${reader}`, { 'model.conf': model, 'rules.csv': `p, ${reader}, data1, read\n` });
+  const many = Array.from({ length: rules }, (_, i) => `p, role${i % 1000}, data${i}, read\n`).join('');
+  const links = Array.from({ length: 10_000 }, (_, i) => `g, user${i}, role${i % 1000}\n`).join('');
+  writeVersion(`many-${reader}`, { 'model.conf': model, 'rules.csv': `${many}${links}p, ${reader}, data1, write\n` });
+}
+point('small', 'small-alice');
+point('many', 'many-alice');
+
+const service = spawn('node', [fileURLToPath(new URL('../../dist/main.js', import.meta.url))], {
+  env: {
+    ...process.env,
+    VERDICT_AUTH: 'none',
+    VERDICT_POLICY_DIR: policies,
+    VERDICT_PORT: '0',
+    VERDICT_LOG_LEVEL: 'warn',
+    VERDICT_DATABASE_URL: `sqlite:${join(root, 'verdict.sqlite')}`,
+  },
+  stdio: ['ignore', 'pipe', 'inherit'],
+});
+const url = await new Promise((resolve) => {
+  createInterface(service.stdout).on('line', (line) => {
+    const listening = /^verdict listening on (.*)$/.exec(line);
+    if (listening) resolve(listening[1]);
+    else process.stderr.write(`${line}\n`);
+  });
+});
+
+/** Asks with many connections; meanwhile swaps a set between its two versions, every so many milliseconds. */
+async function measure(title, swap) {
+  const load = autocannon({
+    url: `${url}/v1/decide`,
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ subject: 'alice', action: 'read', resource: 'data1', policySet: 'small' }),
+    connections: CONNECTIONS,
+    duration: seconds,
+  });
+  let swaps = 0;
+  const timer =
+    swap && setInterval(() => point(swap.set, `${swap.set}-${swaps++ % 2 === 0 ? 'bob' : 'alice'}`), swap.everyMs);
+  const { latency, requests, errors, non2xx } = await load;
+  clearInterval(timer);
+  const figures = `p50 ${latency.p50} ms, p99 ${latency.p99} ms, max ${latency.max} ms, ${Math.round(requests.average)}/s`;
+  process.stdout.write(`${title.padEnd(44)} ${figures}, ${swaps} swaps, ${errors + non2xx} errors\n`);
+  return latency;
+}
+
+try {
+  await measure('warming up');
+  const still = await measure('no reload');
+  const small = await measure('a small set, every 200 ms', { set: 'small', everyMs: 200 });
+  const many = await measure(`a set of ${rules} rules, every 2 s`, { set: 'many', everyMs: 2_000 });
+  process.stdout.write(
+    `p99 with swaps / without: ${(small.p99 / still.p99).toFixed(2)} (small), ${(many.p99 / still.p99).toFixed(2)} (many); longest stop while loading many: ${many.max} ms\n`,
+  );
+} finally {
+  service.kill();
+  await new Promise((resolve) => service.once('exit', resolve));
+  rmSync(root, { recursive: true });
+}
