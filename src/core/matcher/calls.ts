@@ -176,7 +176,8 @@ function compilePatternCall(
       // A broken glob may still match in the reference, which reads no further than it must.
       return prepared.matches === undefined ? definition.call([name, pattern], scope.now) : prepared.matches(name);
     } catch (error) {
-      return functionFault(scope, call.name, error);
+      const code = prepared.matches === undefined ? 'bad_pattern' : 'function_error';
+      return functionFault(scope, call.name, error, code);
     }
   };
 }
@@ -241,9 +242,9 @@ function asReferencePasses(values: Json[]): Json[] {
   return values.length === 1 && first === null ? [] : values;
 }
 
-function functionFault(scope: Scope, name: string, error: unknown): Outcome {
+function functionFault(scope: Scope, name: string, error: unknown, code = 'function_error'): Outcome {
   if (!(error instanceof FunctionError)) throw error;
-  return scope.fail('function_error', () => `${name}(): ${error.message}`);
+  return scope.fail(code, () => `${name}(): ${error.message}`);
 }
 
 function wrongCount(call: Call, environment: Environment, wanted: string): Evaluator {
