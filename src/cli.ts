@@ -1,35 +1,31 @@
 #!/usr/bin/env node
-import { describeConfig } from './config.js';
-import { localDefaults, readConfigOrExit, serve } from './serve.js';
+import type { Command } from 'commander';
+import { runCommandLine } from './cli/program.js';
 
-const USAGE = `verdict: a policy decision point
+await runCommandLine(process.argv.slice(2), addServiceCommands);
 
-  verdict serve [--local]          run the service; --local: policies in ./policies, no authentication
-  verdict config check [--local]   print the effective configuration, secrets masked
-
-Exit codes: 0 fine, 2 wrong usage, 78 wrong configuration. docs/configuration.md lists the environment variables.
-`;
-
-const args = process.argv.slice(2);
-const local = args.includes('--local');
-const command = args.filter((arg) => arg !== '--local').join(' ');
-
-switch (command) {
-  case 'serve':
-    await serve(process.env, local ? localDefaults : {});
-    break;
-  case 'config check': {
-    const read = readConfigOrExit(process.env, local ? localDefaults : {});
-    for (const warning of read.warnings) process.stderr.write(`warning: ${warning}\n`);
-    process.stdout.write(`${describeConfig(read)}\n`);
-    break;
-  }
-  case 'help':
-  case '--help':
-  case '-h':
-    process.stdout.write(USAGE);
-    break;
-  default:
-    process.stderr.write(command === '' ? USAGE : `verdict: there is no command "${command}"\n\n${USAGE}`);
-    process.exitCode = 2;
+/** They need the whole service, which the commands on files do without: it is loaded when one of them is called. */
+function addServiceCommands(program: Command): void {
+  program
+    .command('serve')
+    .summary('run the service')
+    .description('Runs the service. docs/configuration.md lists the environment variables that it reads.')
+    .option('--local', 'policies in ./policies, no authentication')
+    .action(async ({ local }: { local?: true }) => {
+      const { localDefaults, serve } = await import('./serve.js');
+      await serve(process.env, local ? localDefaults : {});
+    });
+  program
+    .command('config')
+    .summary('look at the configuration')
+    .command('check')
+    .description('Prints the effective configuration, secrets masked. Exit code 78 when it is wrong.')
+    .option('--local', 'policies in ./policies, no authentication')
+    .action(async ({ local }: { local?: true }) => {
+      const { localDefaults, readConfigOrExit } = await import('./serve.js');
+      const { describeConfig } = await import('./config.js');
+      const read = readConfigOrExit(process.env, local ? localDefaults : {});
+      for (const warning of read.warnings) process.stderr.write(`warning: ${warning}\n`);
+      process.stdout.write(`${describeConfig(read)}\n`);
+    });
 }

@@ -1,0 +1,78 @@
+import type { Command } from 'commander';
+import { lint } from '../core/analysis/lint.js';
+import { checkTestsInSteps } from '../core/analysis/policy-tests.js';
+import { engineVersion } from '../core/engine/engine-version.js';
+import { PolicySet } from '../core/engine/policy-set.js';
+import type { Problem } from '../core/problem.js';
+import { exitCodes } from './exit-code.js';
+import { outputOption } from './options.js';
+import { compileFolder, finish, foldersOf, type PolicyFolder } from './policy-folder.js';
+import { type CheckedSet, count, printProblems, sarifOf } from './report.js';
+import type { Terminal } from './terminal.js';
+
+interface LintOptions {
+  readonly output: 'text' | 'json' | 'sarif';
+  readonly errorsOnly?: true;
+}
+
+export function addLintCommand(program: Command, terminal: Terminal): void {
+  program
+    .command('lint [folders...]')
+    .summary('find what is wrong, and what has no effect')
+    .description(
+      'Checks policy sets as the service does when it loads them, tests included, and looks for rules that do nothing.\n' +
+        'docs/lint.md has a page for every warning. Exit code 1 when something was found.',
+    )
+    .addOption(outputOption('text', 'json', 'sarif'))
+    .option('--errors-only', 'warnings are shown, but do not change the exit code')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  verdict lint policies\n  verdict lint policies/invoices --output sarif > lint.sarif\n',
+    )
+    .action(async (paths: string[], options: LintOptions) => {
+      process.exitCode = await lintFolders(paths, options, terminal);
+    });
+}
+
+async function lintFolders(paths: readonly string[], options: LintOptions, terminal: Terminal): Promise<number> {
+  const folders = await foldersOf(paths);
+  const sets: CheckedSet[] = [];
+  for (const folder of folders) {
+    terminal.progress(`linting ${folder.name}`);
+    sets.push({ name: folder.name, path: folder.path, problems: lintFolder(folder) });
+  }
+  terminal.progress('');
+  const all = sets.flatMap(({ problems }) => problems);
+  const errors = all.filter(({ severity }) => severity === 'error').length;
+  switch (options.output) {
+    case 'json':
+      terminal.print(JSON.stringify({ sets }, null, 2));
+      break;
+    case 'sarif':
+      terminal.print(JSON.stringify(sarifOf(sets, engineVersion), null, 2));
+      break;
+    case 'text': {
+      for (const set of sets) printProblems(terminal, set);
+      const found = `${count(errors, 'error')}, ${count(all.length - errors, 'warning')}`;
+      terminal.print(`${found} in ${count(sets.length, 'policy set')}`);
+      break;
+    }
+    default:
+      return options.output satisfies never;
+  }
+  const findings = options.errorsOnly === true ? errors : all.length;
+  return findings === 0 ? exitCodes.fine : exitCodes.findings;
+}
+
+/** Everything that can be said against a set: what the loader says, its tests, and the linter's warnings. */
+export function lintFolder(folder: PolicyFolder): readonly Problem[] {
+  const { compiled, problems, tests, texts } = compileFolder(folder);
+  if (compiled === undefined) return lint(undefined, problems, texts);
+  const failing = problems.some(({ severity }) => severity === 'error') ? [] : testProblems();
+  return lint(compiled, [...problems, ...failing], texts);
+
+  function testProblems(): readonly Problem[] {
+    const set = new PolicySet(compiled!);
+    return finish(checkTestsInSteps(tests, compiled!.entities, (request, options) => set.decide(request, options)));
+  }
+}

@@ -1,0 +1,35 @@
+/** The command line: which commands there are. What each does is in its own file. */
+import { Command, CommanderError } from 'commander';
+import { engineVersion } from '../core/engine/engine-version.js';
+import { exitCodes, UsageError } from './exit-code.js';
+import { addLintCommand } from './lint-command.js';
+import { Terminal } from './terminal.js';
+
+/** Runs one command line, `process.argv` without its first two parts; sets `process.exitCode`. */
+export async function runCommandLine(args: readonly string[], addServiceCommands: (program: Command) => void) {
+  const terminal = new Terminal(process.stdout, process.stderr, process.env);
+  const program = new Command('verdict')
+    .description('A policy decision point: write, check, test and serve Casbin policy sets.')
+    .version(engineVersion)
+    .exitOverride()
+    .showSuggestionAfterError()
+    .showHelpAfterError('(verdict --help shows every command)')
+    .configureHelp({ showGlobalOptions: false, sortSubcommands: false })
+    .addHelpText('after', '\nExit codes: 0 fine, 1 findings or a deny, 2 wrong usage, 78 wrong configuration.\n');
+  addServiceCommands(program);
+  addLintCommand(program, terminal);
+  try {
+    await program.parseAsync(args, { from: 'user' });
+  } catch (error) {
+    process.exitCode = reportFailure(error, terminal);
+  }
+}
+
+function reportFailure(error: unknown, terminal: Terminal): number {
+  // Commander has said what is wrong already; help and version are no failures.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.fine : exitCodes.usage;
+  if (!(error instanceof UsageError)) throw error;
+  terminal.remark(`verdict: ${error.message}`);
+  if (error.hint !== undefined) terminal.remark(`  ${error.hint}`);
+  return exitCodes.usage;
+}

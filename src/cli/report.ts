@@ -1,0 +1,61 @@
+/** How commands show problems: to people, to programs, to code hosts. */
+import { join } from 'node:path';
+import type { Problem } from '../core/problem.js';
+import type { Terminal } from './terminal.js';
+
+export interface CheckedSet {
+  readonly name: string;
+  readonly path: string;
+  readonly problems: readonly Problem[];
+}
+
+/** `policies/default/rules.csv:7:4: warning shadowed_rule: …` and, below, what to do. */
+export function printProblems(terminal: Terminal, { path, problems }: CheckedSet): void {
+  for (const { severity, code, message, file, line, column, hint } of problems) {
+    const place = terminal.style('bold', `${filePath(path, file)}:${line}:${column}`);
+    const kind = terminal.style(severity === 'error' ? 'red' : 'yellow', severity);
+    terminal.print(`${place}: ${kind} ${terminal.style('cyan', code)}: ${message}`);
+    if (hint !== undefined) terminal.print(terminal.style('dim', `    ${hint}`));
+  }
+}
+
+/** Of the folder itself the folder's path. */
+export function filePath(folder: string, file: string): string {
+  return file === '.' ? folder : join(folder, file).replaceAll('\\', '/');
+}
+
+/** `1 policy set`, `2 policy sets` */
+export function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
+}
+
+/** A SARIF 2.1.0 log, as code hosts read it. */
+export function sarifOf(sets: readonly CheckedSet[], version: string): object {
+  const codes = [...new Set(sets.flatMap(({ problems }) => problems.map(({ code }) => code)))].sort();
+  return {
+    $schema: 'https://json.schemastore.org/sarif-2.1.0.json',
+    version: '2.1.0',
+    runs: [
+      {
+        tool: { driver: { name: 'verdict', version, rules: codes.map((id) => ({ id })) } },
+        columnKind: 'utf16CodeUnits',
+        results: sets.flatMap(({ path, problems }) =>
+          problems.map(({ severity, code, message, hint, file, line, column }) => ({
+            ruleId: code,
+            ruleIndex: codes.indexOf(code),
+            level: severity,
+            message: { text: hint === undefined ? message : `${message} (${hint})` },
+            locations: [
+              {
+                physicalLocation: {
+                  artifactLocation: { uri: encodeURI(filePath(path, file)) },
+                  region: { startLine: line, startColumn: column },
+                },
+              },
+            ],
+          })),
+        ),
+      },
+    ],
+  };
+}

@@ -1,0 +1,69 @@
+/** A policy set as the linter looks at it: compiled, with the texts that it was compiled from. */
+import { parseRuleLine } from '../casbin/rules-document.js';
+import type { Combination } from '../policy/combination.js';
+import type { CompiledPolicySet } from '../policy/compile.js';
+import type { NamedText } from '../policy/yaml-document.js';
+import type { Problem } from '../problem.js';
+
+export interface LintedSet {
+  readonly compiled: CompiledPolicySet;
+  readonly main: Combination;
+  readonly rules: readonly LintedRule[];
+  /** The links of each role definition. */
+  readonly links: ReadonlyMap<string, readonly LintedRule[]>;
+  readonly places: Places;
+}
+
+export interface LintedRule {
+  readonly fields: readonly string[];
+  readonly effect: 'allow' | 'deny' | 'indeterminate';
+  readonly file: string;
+  readonly line: number;
+}
+
+export type Place = Pick<Problem, 'file' | 'line' | 'column'>;
+
+export function lintedSet(compiled: CompiledPolicySet, main: Combination, texts: readonly NamedText[]): LintedSet {
+  const links = [...compiled.table.groupings].map(
+    ([key, lines]) => [key, Array.from(lines, (line) => linted(line, 'allow'))] as const,
+  );
+  return {
+    compiled,
+    main,
+    rules: Array.from(main.rules, (rule) => ({ ...linted(rule.source, rule.effect), fields: rule.fields })),
+    links: new Map(links),
+    places: new Places(texts),
+  };
+}
+
+function linted(line: Omit<LintedRule, 'effect'>, effect: LintedRule['effect']): LintedRule {
+  return { fields: line.fields, effect, file: line.file, line: line.line };
+}
+
+/** Finds columns by reading a line again: only the few lines that are complained of need it. */
+export class Places {
+  private readonly lines = new Map<string, readonly string[]>();
+
+  constructor(private readonly texts: readonly NamedText[]) {}
+
+  /** Where the field `column` of a rule begins, or the rule when there is none. */
+  ofField({ file, line }: LintedRule, column: number | undefined): Place {
+    const text = this.linesOf(file)[line - 1] ?? '';
+    const columns = parseRuleLine(text, file, line, () => {})?.columns;
+    return { file, line, column: columns?.[column === undefined ? 0 : column + 1] ?? 1 };
+  }
+
+  private linesOf(file: string): readonly string[] {
+    let lines = this.lines.get(file);
+    if (lines === undefined) {
+      lines = (this.texts.find((text) => text.file === file)?.text ?? '').split('\n');
+      this.lines.set(file, lines);
+    }
+    return lines;
+  }
+}
+
+/** `rules.csv:7` */
+export function at({ file, line }: LintedRule): string {
+  return `${file}:${line}`;
+}

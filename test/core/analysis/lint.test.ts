@@ -1,0 +1,62 @@
+/** The pages of docs/lint.md: each wrong example has the warning that it is about, and each right one has none. */
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { lint } from '../../../src/core/analysis/lint.js';
+import { compileInSteps } from '../../../src/core/policy/compile.js';
+import type { Problem } from '../../../src/core/problem.js';
+import { finish } from './finish.js';
+
+const page = readFileSync(new URL('../../../docs/lint.md', import.meta.url), 'utf8');
+
+interface Block {
+  readonly language: string;
+  readonly words: readonly string[];
+  readonly text: string;
+}
+
+function blocksOf(markdown: string): readonly Block[] {
+  return [...markdown.matchAll(/```(\w+) ([\w ]+)\n(.*?)```/gs)].map(([, language, words, text]) => ({
+    language: language!,
+    words: words!.split(' '),
+    text: text!,
+  }));
+}
+
+const [preface, ...sections] = page.split(/^## /m);
+const defaults = blocksOf(preface!);
+
+function warningsOf({
+  model,
+  manifest,
+  rules,
+}: {
+  model: string;
+  manifest: string;
+  rules: string;
+}): readonly Problem[] {
+  const named = (file: string, text: string) => ({ file, text });
+  const texts = [named('model.conf', model), named('rules.csv', rules), named('policy-set.yaml', manifest)];
+  const compiled = finish(compileInSteps({ model, manifest, rules: [named('rules.csv', rules)], strict: true }));
+  return lint(compiled, compiled.problems, texts);
+}
+
+function example(section: string, side: 'wrong' | 'right') {
+  const blocks = blocksOf(section);
+  const find = (kind: string) =>
+    blocks.find(({ words }) => words.includes(side) && words.includes(kind))?.text ??
+    defaults.find(({ words }) => words.includes(kind))!.text;
+  const rules = blocks.find(({ language, words }) => language === 'csv' && words.includes(side))!.text;
+  return { model: find('model'), manifest: find('manifest'), rules };
+}
+
+describe.each(sections.map((section) => [section.split('\n')[0]!, section] as const))('%s', (code, section) => {
+  it('is warned of in the wrong example', () => {
+    const warnings = warningsOf(example(section, 'wrong'));
+    expect(warnings.map((warning) => warning.code)).toContain(code);
+    expect(warnings.every(({ severity, line, column }) => severity === 'warning' && line > 0 && column > 0)).toBe(true);
+  });
+
+  it('is not warned of in the right one, nor is anything else', () => {
+    expect(warningsOf(example(section, 'right'))).toEqual([]);
+  });
+});
