@@ -18,6 +18,8 @@ export interface PolicySetStatus {
   readonly folderVersion: string | undefined;
   /** Whether a rollback holds `version` until the folder's version changes. */
   readonly pinned: boolean;
-  /** Why the folder's content is not served; and warnings about what is. */
+  /** Why the folder's content is not served; and warnings about what is. The first hundred of them. */
   readonly problems: readonly Problem[];
+  /** How many there are. */
+  readonly problemCount: number;
 }

@@ -61,6 +61,9 @@ interface Entry {
   shown?: { readonly state: PolicySetStatus['state']; readonly version: string | undefined; readonly since: string };
 }
 
+/** A file of the wrong kind can have a problem in every line; nobody reads them all. */
+const SHOWN_PROBLEMS = 100;
+
 /** After this long a set is tried again that failed for another reason than its files. */
 const RETRY_MS = 5_000;
 
@@ -419,20 +422,19 @@ export class PolicyStore {
 
   private statusOf(entry: Entry): PolicySetStatus {
     const served = entry.loaded?.served;
+    const directory = this.directoryProblem === undefined ? [] : [this.directoryProblem];
+    const kinds = [directory, entry.problems, served?.compiled.problems ?? []];
     return Object.freeze({
       name: entry.name,
-      state: entry.shown?.state ?? 'failed',
+      state: this.stateOf(entry),
       since: entry.shown?.since ?? new Date().toISOString(),
       version: served?.version,
       engine: served?.engine,
       description: served?.compiled.manifest.description,
       folderVersion: entry.folder?.version,
       pinned: entry.pinnedOver !== undefined,
-      problems: Object.freeze([
-        ...(this.directoryProblem === undefined ? [] : [this.directoryProblem]),
-        ...entry.problems,
-        ...(served?.compiled.problems ?? []),
-      ]),
+      problems: Object.freeze(kinds.flatMap((problems) => problems.slice(0, SHOWN_PROBLEMS)).slice(0, SHOWN_PROBLEMS)),
+      problemCount: kinds.reduce((count, problems) => count + problems.length, 0),
     });
   }
 }

@@ -7,13 +7,15 @@ import type { DecisionRequest } from '../core/request.js';
 import { type StockAnswer, StockCasbin } from './stock-casbin.js';
 import type { StockView } from './stock-view.js';
 
-/** How long a version that was replaced still answers those who began with it, in milliseconds. */
-const GRACE_MS = 30_000;
+/** A version that was replaced ends when nobody who began with it has asked for this long, in milliseconds. */
+const GRACE_MS = 5_000;
 const KEY = 'set';
 
 /** A policy set with `engine: casbin` in its manifest: evaluated by stock Casbin, in a thread of its own. */
 export class StockPolicySet {
   private readonly stock = new StockCasbin();
+  /** By the monotonic clock. */
+  private askedAt = 0;
 
   private constructor(private readonly view: StockView) {}
 
@@ -34,13 +36,17 @@ export class StockPolicySet {
   async evaluate(request: DecisionRequest): Promise<EngineDecision> {
     const values = this.view.bind(request);
     if (values instanceof BindingError) return failed(values.code, values.message);
+    this.askedAt = performance.now();
     const answer = await this.stock.enforce(KEY, values);
     return answer.kind === 'failure' ? failed(answer.code, answer.message) : this.explain(answer);
   }
 
-  /** Ends the thread when those who resolved this version before it was replaced have had time to ask it. */
+  /** Ends the thread once those who resolved this version before it was replaced are done with it. */
   retire(): void {
-    setTimeout(() => void this.stop(), GRACE_MS).unref();
+    setTimeout(() => {
+      if (performance.now() - this.askedAt < GRACE_MS || this.stock.pending > 0) this.retire();
+      else void this.stop();
+    }, GRACE_MS).unref();
   }
 
   stop(): Promise<void> {

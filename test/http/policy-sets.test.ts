@@ -68,6 +68,7 @@ describe('/v1/policy-sets', () => {
         engine: 'verdict',
         pinned: false,
         problems: [],
+        problemCount: 0,
       },
       { name: 'broken', state: 'failed', problems: [{ severity: 'error', file: 'rules.csv', line: 1 }] },
     ]);

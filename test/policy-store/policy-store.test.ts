@@ -127,6 +127,17 @@ describe('a policy store', () => {
     expect(store.statuses().map(brief)[0]).toMatch(/^a active \[rules\.csv:2 \w+\]$/);
   });
 
+  it('shows the first hundred problems of a set, and how many there are', async () => {
+    for (const [problems, shown] of [
+      [100, 100],
+      [101, 100],
+    ] as const) {
+      const { store } = await startedStore(await directory(set('a', 'x\n'.repeat(problems))));
+      expect(store.status('a')).toMatchObject({ problemCount: problems });
+      expect(store.status('a').problems).toHaveLength(shown);
+    }
+  });
+
   it('can be stopped at any time', async () => {
     const root = await directory(set('a'));
     const { store } = newStore(root);
