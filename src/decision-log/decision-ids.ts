@@ -26,6 +26,11 @@ export class DecisionIds {
     this.#writer = `-${high}-${(writer & 0xffff).toString(16).padStart(4, '0')}`;
   }
 
+  /** The highest millisecond that an id has used. */
+  get milliseconds(): number {
+    return this.#milliseconds;
+  }
+
   next(nowMs: number): string {
     if (nowMs > this.#milliseconds) this.#startMillisecond(nowMs);
     else if (this.#counter === countersPerMillisecond) this.#startMillisecond(this.#milliseconds + 1);

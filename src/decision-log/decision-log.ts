@@ -1,30 +1,63 @@
 import { existsSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { VerdictError } from '../core/errors.js';
 import { DecisionIds } from './decision-ids.js';
 import type { DecisionQuery } from './decision-query.js';
 import type { DecisionRecord, NewDecisionRecord } from './decision-record.js';
 import { type DecisionPage, findRecord, type LogView, searchRecords } from './decision-search.js';
 import { type Group, GroupCommit } from './group-commit.js';
-import { Journal } from './journal.js';
-import { KeyIndex, openReader } from './key-index.js';
+import { closeLogFiles, type LogFiles, openLogFiles, openOrReplaceLogFiles, setFilesAside } from './log-files.js';
+import type { Loss } from './log-gap.js';
 import type { SearchScope } from './record-filter.js';
-import type { SqliteConnection } from './sqlite-connection.js';
+import { isDamaged } from './sqlite-connection.js';
 
 export interface DecisionLogOptions {
   /** `sqlite:` and the path of the file. */
   readonly url: string;
   /**
-   * What `append` promises when it resolves. `sync`: the record is committed and survives the end of the process,
-   * kill -9 included. `off`: nothing; no record is written, those that are there can be read.
+   * What `append` promises when it resolves.
+   * - `sync`: the record is committed and survives the end of the process, kill -9 included.
+   * - `fsync`: it survives power loss too.
+   * - `async`: it waits in memory, as a rule for less than 5 ms. Lost are, at most, `queueLimit` records when the
+   *   process ends without warning, and those that come while as many wait. A `LogGap` says so.
+   * - `off`: nothing. No record is written; those that are there can be read.
    */
-  readonly mode: 'sync' | 'off';
+  readonly mode: 'sync' | 'fsync' | 'async' | 'off';
+  /** So many records may wait for their commit; beyond that `sync` and `fsync` refuse, and `async` loses. */
+  readonly queueLimit?: number;
+  readonly retention?: Retention;
+  /** While the log cannot be written it tries again this often, in milliseconds. */
+  readonly retryMs?: number;
   /** Hears of what goes wrong behind the scenes, where there is no caller to tell. */
   readonly onProblem?: (what: string, error: unknown) => void;
 }
 
+export interface Retention {
+  /** Records older than this go, in milliseconds. */
+  readonly maxAgeMs?: number;
+  /** Of more records than this the oldest go. */
+  readonly maxRecords?: number;
+}
+
+export interface DecisionLogStatus {
+  /** `failing`: nothing can be written now; `sync` and `fsync` refuse decisions until it can. */
+  readonly state: 'ok' | 'failing';
+  /** Records that wait for their commit. */
+  readonly depth: number;
+  /** Records lost by this process (mode `async`). */
+  readonly lost: number;
+  /** Why it is failing. */
+  readonly problem?: string;
+}
+
+/** About half a second of a process at its limit, and some 15 MB. */
+const defaultQueueLimit = 16_384;
+const defaultRetryMs = 1_000;
 /** So much WAL is worth writing back: less often means fewer commits that meet a checkpoint, more means a long start. */
 const checkpointBytes = 16 * 1024 * 1024;
 /** So many commits later the index may have a segment to write. */
 const indexCommits = 512;
+const pruneEveryMs = 60_000;
 
 /**
  * The decision log: what the PDP answered, to whom and why.
@@ -36,43 +69,70 @@ const indexCommits = 512;
  *     await log.stop();
  *
  * A commit is one row of the journal (journal.ts) with the exact texts of its records; making them searchable and
- * writing the WAL back happen behind it, on a connection of their own (key-index.ts). Three connections: the writer,
- * the background, the reader. None blocks the event loop, and no write waits for another.
+ * writing the WAL back happen behind it, on a connection of their own (key-index.ts). None of it blocks the event loop.
+ *
+ * When a commit fails (disk full or read-only, file locked or damaged), the log is `failing` until a write succeeds
+ * again, which it tries by itself. A damaged file is set aside under another name and a new one is begun.
  */
 export class DecisionLog {
+  readonly #path: string;
   readonly #group = new GroupCommit((group) => this.#commit(group));
+  readonly #queueLimit: number;
+  readonly #stopping = new AbortController();
+  #files: LogFiles | undefined;
   #ids = new DecisionIds(0, 0);
-  #journal: Journal | undefined;
-  #index: KeyIndex | undefined;
-  #reader: SqliteConnection | undefined;
+  #trouble: { readonly error: unknown; readonly over: Promise<void> } | undefined;
+  /** Lost since the last gap was noted. */
+  #loss: (Loss & { readonly lost: number }) | undefined;
+  #lost = 0;
   #background: Promise<void> = Promise.resolve();
   #tidying = false;
   #uncheckpointed = 0;
   #commitsSinceIndexed = 0;
+  #pruneTimer: NodeJS.Timeout | undefined;
 
-  constructor(private readonly options: DecisionLogOptions) {}
+  constructor(private readonly options: DecisionLogOptions) {
+    this.#path = sqlitePath(options.url);
+    this.#queueLimit = options.queueLimit ?? defaultQueueLimit;
+  }
 
   /** Opens or makes the files; after a crash this is also the recovery, and takes milliseconds. */
   async start(): Promise<void> {
-    const path = sqlitePath(this.options.url);
-    if (this.options.mode === 'off' && !existsSync(path)) return;
-    const indexPath = path.replace(/(\.[^./\\]+)?$/, '.index$1');
-    this.#journal = await Journal.open(path, 'NORMAL');
-    const { writer, end } = this.#journal;
-    this.#ids = new DecisionIds(writer, end.until);
-    this.#index = await KeyIndex.open(indexPath, path, writer, end.sequence);
-    this.#reader = await openReader(indexPath, path);
+    if (this.options.mode === 'off' && !existsSync(this.#path)) return;
+    this.#use(
+      await openOrReplaceLogFiles(this.#path, this.#durability, (name, error) => this.#reportAside(name, error)),
+    );
+    const { journal } = this.#files!;
+    if (await journal.wasUnclean()) {
+      const { sequence: after, until: since } = journal.end;
+      await journal.noteGap({ after, lost: null, since, until: Date.now() }, 'not_flushed');
+    }
+    await journal.setUnclean(this.options.mode === 'async');
     this.#startTidying();
+    if (this.options.retention !== undefined && this.options.mode !== 'off') {
+      this.#pruneTimer = setInterval(() => this.#startPruning(), pruneEveryMs).unref();
+      this.#startPruning();
+    }
   }
 
   /** Commits what is pending and closes the files; nothing may be appended any more. */
   async stop(): Promise<void> {
+    clearInterval(this.#pruneTimer);
+    this.#stopping.abort();
     await this.#group.flush();
+    await this.#trouble?.over;
     await this.#background;
-    await this.#reader?.close();
-    await this.#index?.close();
-    await this.#journal?.close();
-    this.#reader = this.#index = this.#journal = undefined;
+    const files = this.#files;
+    if (files === undefined) return;
+    this.#files = undefined;
+    try {
+      await this.#noteLoss(files, 'unwritable');
+      await files.journal.setUnclean(false);
+    } catch (error) {
+      const unnoted = this.#loss === undefined ? '' : `; ${this.#loss.lost} decision records are lost`;
+      this.options.onProblem?.(`the decision log could not be closed as it should${unnoted}`, error);
+    }
+    await closeLogFiles(files);
   }
 
   /** A UUIDv7 for a decision made at `nowMs` (milliseconds since 1970), higher than every id before it. */
@@ -81,11 +141,21 @@ export class DecisionLog {
   }
 
   /**
-   * Records a decision; resolves when the mode's promise holds and rejects when it cannot be kept: then the decision
-   * must not be answered. The record is serialised before this returns.
+   * Records a decision; resolves when the mode's promise holds. Rejects with VerdictError `decision_log_unavailable`
+   * when it cannot be kept: then the decision must not be answered. The record is serialised before this returns.
    */
   append(record: NewDecisionRecord): Promise<void> {
-    return this.options.mode === 'off' ? written : this.#group.add(record);
+    const { mode } = this.options;
+    if (mode === 'off') return written;
+    const full = this.#group.depth >= this.#queueLimit;
+    if (mode === 'async') {
+      if (full) this.#lose(1, Date.parse(record.time), Date.parse(record.time));
+      else void this.#group.add(record);
+      return written;
+    }
+    if (this.#trouble !== undefined) return Promise.reject(unavailable('cannot be written', this.#trouble.error));
+    if (full) return Promise.reject(unavailable('has too many records waiting'));
+    return this.#group.add(record);
   }
 
   /** Records that were appended and are not committed yet. */
@@ -93,13 +163,19 @@ export class DecisionLog {
     return this.#group.depth;
   }
 
+  get status(): DecisionLogStatus {
+    const counts = { depth: this.#group.depth, lost: this.#lost };
+    if (this.#trouble === undefined) return { state: 'ok', ...counts };
+    return { state: 'failing', ...counts, problem: String(this.#trouble.error) };
+  }
+
   /** A page of records, newest first; `scope` says what the caller may see. Throws VerdictError `invalid_request`. */
-  search(query: DecisionQuery, scope: SearchScope = {}): Promise<DecisionPage> {
+  async search(query: DecisionQuery, scope: SearchScope = {}): Promise<DecisionPage> {
     return searchRecords(this.#view(), query, scope);
   }
 
   /** The record with this id; undefined where there is none or the caller may not see it. */
-  find(id: string, scope: SearchScope = {}): Promise<DecisionRecord | undefined> {
+  async find(id: string, scope: SearchScope = {}): Promise<DecisionRecord | undefined> {
     return findRecord(this.#view(), id, scope);
   }
 
@@ -108,55 +184,168 @@ export class DecisionLog {
    * not indexed yet; before a bulk of queries on a file at rest it can be worth doing all of it.
    */
   async indexNow(): Promise<void> {
-    await this.#inBackground(async () => {
-      while (await this.#index?.indexStep(true));
+    await this.#inBackground(async ({ index }) => {
+      while (await index.indexStep(true));
     });
   }
 
+  /** Deletes what the retention no longer keeps at `nowMs`, in small steps between commits. */
+  async prune(nowMs: number): Promise<void> {
+    const { maxAgeMs, maxRecords } = this.options.retention ?? {};
+    await this.#inBackground(async ({ journal, index }) => {
+      const oldest = await journal.prune(
+        maxAgeMs === undefined ? 0 : nowMs - maxAgeMs,
+        maxRecords === undefined ? 0 : journal.end.sequence - maxRecords + 1,
+      );
+      await index.prune(oldest);
+    });
+  }
+
+  get #durability(): 'NORMAL' | 'FULL' {
+    return this.options.mode === 'fsync' ? 'FULL' : 'NORMAL';
+  }
+
+  #use(files: LogFiles): void {
+    this.#files = files;
+    this.#ids = new DecisionIds(files.journal.writer, Math.max(this.#ids.milliseconds, files.journal.end.until));
+  }
+
   #view(): LogView {
-    return {
-      connection: this.#reader,
-      end: this.#journal?.end ?? { sequence: 0, until: 0, lag: 0 },
-      indexedTo: this.#index?.indexedTo ?? 0,
-    };
+    const files = this.#files;
+    if (files !== undefined) {
+      return { connection: files.reader, end: files.journal.end, indexedTo: files.index.indexedTo };
+    }
+    if (this.#trouble !== undefined) throw unavailable('is being opened again', this.#trouble.error);
+    return { connection: undefined, end: { sequence: 0, until: 0, lag: 0 }, indexedTo: 0 };
   }
 
   async #commit(group: Group): Promise<void> {
-    this.#uncheckpointed += await this.#journal!.commit(group);
+    for (;;) {
+      if (this.#trouble === undefined) {
+        try {
+          this.#uncheckpointed += await this.#files!.journal.commit(group);
+          break;
+        } catch (error) {
+          this.#startRecovery(error);
+        }
+      }
+      if (this.options.mode !== 'async') throw unavailable('cannot be written', this.#trouble!.error);
+      if (this.#stopping.signal.aborted) {
+        this.#lose(group.texts.length, group.since, group.until);
+        return;
+      }
+      await this.#trouble!.over;
+    }
+    // The group is committed, whatever becomes of the note: it may not be committed again.
+    await this.#noteLoss(this.#files!, 'queue_full').catch((error: unknown) => this.#startRecovery(error));
     this.#commitsSinceIndexed++;
     if (this.#uncheckpointed >= checkpointBytes || this.#commitsSinceIndexed >= indexCommits) this.#startTidying();
+  }
+
+  #lose(records: number, since: number, until: number): void {
+    this.#lost += records;
+    // Those that wait will be written before those that are lost now.
+    const after = (this.#files?.journal.end.sequence ?? 0) + this.#group.depth;
+    const loss = this.#loss ?? { after, lost: 0, since, until };
+    this.#loss = {
+      after: loss.after,
+      lost: loss.lost + records,
+      since: Math.min(loss.since, since),
+      until: Math.max(loss.until, until),
+    };
+  }
+
+  async #noteLoss({ journal }: LogFiles, cause: 'queue_full' | 'unwritable'): Promise<void> {
+    const loss = this.#loss;
+    if (loss === undefined) return;
+    await journal.noteGap(loss, cause);
+    // More may have been lost while this was written.
+    const { after, lost, until } = this.#loss!;
+    this.#loss = lost === loss.lost ? undefined : { after, lost: lost - loss.lost, since: loss.until, until };
+    this.options.onProblem?.(`${loss.lost} decision records were lost (${cause})`, undefined);
+  }
+
+  #startRecovery(error: unknown): void {
+    this.options.onProblem?.('the decision log cannot be written', error);
+    this.#trouble = { error, over: this.#recover(error) };
+  }
+
+  /** Tries until a write succeeds; ends early when the log is stopped. */
+  async #recover(first: unknown): Promise<void> {
+    let error = first;
+    for (;;) {
+      try {
+        await delay(this.options.retryMs ?? defaultRetryMs, undefined, { signal: this.#stopping.signal, ref: false });
+      } catch {
+        return;
+      }
+      try {
+        if (isDamaged(error) || this.#files === undefined) await this.#reopen(isDamaged(error));
+        await this.#files!.journal.probe();
+        break;
+      } catch (again) {
+        error = again;
+      }
+    }
+    this.#trouble = undefined;
+    this.options.onProblem?.('the decision log can be written again', undefined);
+  }
+
+  async #reopen(damaged: boolean): Promise<void> {
+    const files = this.#files;
+    await this.#background;
+    this.#files = undefined;
+    if (files !== undefined) await closeLogFiles(files);
+    if (damaged && existsSync(this.#path)) this.#reportAside(setFilesAside(this.#path), this.#trouble?.error);
+    this.#use(await openLogFiles(this.#path, this.#durability));
+  }
+
+  #reportAside(name: string, error: unknown): void {
+    this.options.onProblem?.(
+      `the decision log's file is damaged; it was set aside as ${name}, a new one is begun`,
+      error,
+    );
   }
 
   #startTidying(): void {
     if (this.#tidying) return;
     this.#tidying = true;
-    void this.#inBackground(async () => {
+    const tidied = this.#inBackground(async ({ index }) => {
       this.#commitsSinceIndexed = 0;
-      while (await this.#index?.indexStep()) await this.#checkpointIfDue();
-      await this.#checkpointIfDue();
-    })
-      // The records are committed and are found without index; the next turn tries again.
-      .catch((error: unknown) => this.options.onProblem?.('the key index or the checkpoint failed', error))
-      .finally(() => {
-        this.#tidying = false;
-      });
+      do {
+        if (this.#uncheckpointed >= checkpointBytes) {
+          this.#uncheckpointed = 0;
+          await index.checkpoint();
+        }
+      } while (await index.indexStep());
+    });
+    // The records are committed and are found without index; the next turn tries again.
+    this.#report('the key index or the checkpoint failed', tidied).finally(() => {
+      this.#tidying = false;
+    });
+  }
+
+  #startPruning(): void {
+    void this.#report('retention failed', this.prune(Date.now()));
+  }
+
+  #report(what: string, work: Promise<void>): Promise<void> {
+    return work.catch((error: unknown) => this.options.onProblem?.(what, error));
   }
 
   /** One thing after another: they share a connection and its transactions. */
-  #inBackground(work: () => Promise<void>): Promise<void> {
-    const done = this.#background.then(work);
+  #inBackground(work: (files: LogFiles) => Promise<void>): Promise<void> {
+    const done = this.#background.then(() => (this.#files === undefined ? undefined : work(this.#files)));
     this.#background = done.catch(() => undefined);
     return done;
-  }
-
-  async #checkpointIfDue(): Promise<void> {
-    if (this.#uncheckpointed < checkpointBytes) return;
-    this.#uncheckpointed = 0;
-    await this.#index?.checkpoint();
   }
 }
 
 const written = Promise.resolve();
+
+function unavailable(why: string, cause?: unknown): VerdictError {
+  return new VerdictError('decision_log_unavailable', `The decision log ${why}.`, { cause, retryAfter: 1 });
+}
 
 function sqlitePath(url: string): string {
   if (!url.startsWith('sqlite:')) throw new Error(`not a sqlite: URL: ${url}`);

@@ -21,6 +21,8 @@ export interface DecisionRecord {
   readonly errors: readonly Diagnostic[];
   readonly obligations: readonly Json[];
   readonly caller: string;
+  /** How the caller proved who he is: `api_key`, `jwt`, `certificate`…; `none` while authentication is off. */
+  readonly authentication?: string;
   /** The door it came through: `decide`, `batch`, `authzen`… */
   readonly via: string;
   readonly requestId: string;

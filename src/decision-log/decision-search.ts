@@ -3,6 +3,7 @@ import { idMilliseconds } from './decision-ids.js';
 import { type DecisionQuery, defaultLimit, maxLimit } from './decision-query.js';
 import type { DecisionRecord } from './decision-record.js';
 import type { JournalEnd } from './journal.js';
+import type { GapCause, LogGap } from './log-gap.js';
 import {
   filterKeys,
   likePattern,
@@ -24,6 +25,8 @@ export interface DecisionPage {
    * `nextCursor` goes on from there.
    */
   readonly searchedTo?: string;
+  /** Records that are missing (mode `async`) among those that were looked at; not given when there are none. */
+  readonly gaps?: readonly LogGap[];
 }
 
 /** The log as a search sees it; what is committed later is on no page of it. */
@@ -73,6 +76,7 @@ export async function searchRecords(view: LogView, query: DecisionQuery, scope: 
 
   const { lowest, beyond } = await timeBounds(connection, filter, view.end);
   let before = Math.min(cursor ?? Number.MAX_SAFE_INTEGER, beyond, view.end.sequence + 1);
+  const start = before;
   const items: DecisionRecord[] = [];
   let left = budget;
   for (let batch = firstBatch; before > lowest && left > 0; batch = Math.min(batch * 2, lastBatch)) {
@@ -86,7 +90,8 @@ export async function searchRecords(view: LogView, query: DecisionQuery, scope: 
         if (cursor !== undefined && record.sequence >= cursor) continue;
         // One more than asked for shows that there is a next page.
         if (items.length === limit) {
-          return { items, nextCursor: encodeCursor(items[limit - 1]!.sequence, filter) };
+          const { sequence } = items[limit - 1]!;
+          return { items, nextCursor: encodeCursor(sequence, filter), ...(await gapsIn(connection, sequence, start)) };
         }
         items.push(record);
       }
@@ -94,8 +99,33 @@ export async function searchRecords(view: LogView, query: DecisionQuery, scope: 
     before = step.before;
     left -= step.cost;
   }
-  if (before <= lowest) return { items };
-  return { items, nextCursor: encodeCursor(before, filter), searchedTo: await timeAt(connection, before) };
+  const gaps = await gapsIn(connection, before, start);
+  if (before <= lowest) return { items, ...gaps };
+  return { items, nextCursor: encodeCursor(before, filter), searchedTo: await timeAt(connection, before), ...gaps };
+}
+
+/** The gaps behind the records from `from` on and below `before`. */
+async function gapsIn(
+  connection: SqliteConnection,
+  from: number,
+  before: number,
+): Promise<{ readonly gaps?: readonly LogGap[] }> {
+  const rows = await connection.query<{
+    after: number;
+    lost: number | null;
+    since: number;
+    until: number;
+    cause: GapCause;
+  }>(
+    'SELECT after, lost, since, until, cause FROM journal.gap WHERE after >= ? AND after < ? ORDER BY after DESC, id DESC LIMIT 100',
+    // The gap before the first record of all lies after sequence 0.
+    [from === 1 ? 0 : from, before],
+  );
+  if (rows.length === 0) return {};
+  const gaps = rows.map(({ since, until, ...gap }) => {
+    return { ...gap, from: new Date(since).toISOString(), to: new Date(until).toISOString() };
+  });
+  return { gaps };
 }
 
 /** The record with this id, when `scope` lets it be seen. */

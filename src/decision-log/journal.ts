@@ -1,7 +1,9 @@
 import { randomInt } from 'node:crypto';
 import { completeText } from './decision-record.js';
 import type { Group } from './group-commit.js';
+import type { GapCause, Loss } from './log-gap.js';
 import { Journal1763700000000 } from './migrations/1763700000000-journal.js';
+import { Gaps1763700000002 } from './migrations/1763700000002-gaps.js';
 import { encodeKeys } from './record-keys.js';
 import { SqliteConnection } from './sqlite-connection.js';
 
@@ -17,7 +19,8 @@ export interface JournalEnd {
 
 /** The writing end of the journal (its table is described in the migration). One process writes one file. */
 export class Journal {
-  #uncertain = false;
+  /** The group whose commit failed last. It may be on the disk all the same. */
+  #uncertain: Group | undefined;
 
   private constructor(
     private readonly connection: SqliteConnection,
@@ -28,10 +31,10 @@ export class Journal {
   static async open(path: string, durability: 'NORMAL' | 'FULL'): Promise<Journal> {
     const connection = await SqliteConnection.open({
       path,
-      migrations: [Journal1763700000000],
+      migrations: [Journal1763700000000, Gaps1763700000002],
       // A checkpoint takes 10 to 20 ms and would be part of some commit, so another connection makes them.
       setup: [`PRAGMA synchronous = ${durability}`, 'PRAGMA wal_autocheckpoint = 0'],
-      busyTimeoutMs: 5_000,
+      busyTimeoutMs: 2_000,
     });
     return new Journal(connection, await readWriter(connection), await readEnd(connection));
   }
@@ -42,8 +45,11 @@ export class Journal {
 
   /** Commits the group as one row; returns how many bytes it holds. When this resolves, the records are durable. */
   async commit(group: Group): Promise<number> {
-    // A commit that failed may still be on the disk; the file says where it ends, not memory.
-    if (this.#uncertain) this.lastEnd = await readEnd(this.connection);
+    if (this.#uncertain !== undefined) {
+      const before = this.lastEnd.sequence;
+      this.lastEnd = await readEnd(this.connection);
+      if (this.#uncertain === group && this.lastEnd.sequence > before) return 0;
+    }
     const { sequence, until, lag } = this.lastEnd;
     const first = sequence + 1;
     const records = group.texts.map((text, i) => completeText(text, this.writer, first + i)).join('\n');
@@ -52,14 +58,61 @@ export class Journal {
       until: Math.max(until, group.until),
       lag: Math.max(lag, until - group.since),
     };
-    this.#uncertain = true;
+    this.#uncertain = group;
     await this.connection.query(
       'INSERT INTO journal (first, count, since, until, lag, keys, records) VALUES (?, ?, ?, ?, ?, ?, ?)',
       [first, group.texts.length, group.since, end.until, end.lag, encodeKeys(group.keys), records],
     );
-    this.#uncertain = false;
+    this.#uncertain = undefined;
     this.lastEnd = end;
     return records.length;
+  }
+
+  /** Commits a note of what is missing. */
+  async noteGap(loss: Loss, cause: GapCause): Promise<void> {
+    await this.connection.query('INSERT INTO gap (after, lost, since, until, cause) VALUES (?, ?, ?, ?, ?)', [
+      loss.after,
+      loss.lost,
+      loss.since,
+      loss.until,
+      cause,
+    ]);
+  }
+
+  /** Whether the process that had the file before could not flush what it had promised to write. */
+  async wasUnclean(): Promise<boolean> {
+    const [row] = await this.connection.query<{ unclean: number }>('SELECT unclean FROM log');
+    return row?.unclean === 1;
+  }
+
+  async setUnclean(unclean: boolean): Promise<void> {
+    await this.connection.query('UPDATE log SET unclean = ?', [unclean ? 1 : 0]);
+  }
+
+  /** Writes something that changes nothing: rejects as a commit would. */
+  async probe(): Promise<void> {
+    await this.connection.query('UPDATE log SET writer = writer');
+  }
+
+  /**
+   * Deletes rows whose newest record is older than `time` (milliseconds) or has a sequence below `sequence`; the newest
+   * row stays, for it says where the journal ends. A few rows a statement, so that a commit waits for one of them at
+   * most. Returns the sequence of the oldest record that is left.
+   */
+  async prune(time: number, sequence: number): Promise<number> {
+    const [kept] = await this.connection.query<{ first: number }>(
+      `SELECT max(
+         coalesce((SELECT first FROM journal WHERE until >= ? ORDER BY until, first LIMIT 1), ?),
+         coalesce((SELECT first FROM journal WHERE first <= ? ORDER BY first DESC LIMIT 1), 0)) AS first`,
+      [time, this.lastEnd.sequence, sequence],
+    );
+    const [newest] = await this.connection.query<{ first: number }>('SELECT max(first) AS first FROM journal');
+    const below = Math.min(kept!.first, newest!.first ?? 0);
+    const nextRows = 'SELECT first FROM journal WHERE first < ? ORDER BY first LIMIT 16';
+    while ((await this.connection.query(nextRows, [below])).length > 0) {
+      await this.connection.query(`DELETE FROM journal WHERE first IN (${nextRows})`, [below]);
+    }
+    return below;
   }
 
   close(): Promise<void> {

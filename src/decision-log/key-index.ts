@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs';
 import { KeyIndex1763700000001 } from './migrations/1763700000001-key-index.js';
 import { keyBytes } from './record-keys.js';
-import { SqliteConnection } from './sqlite-connection.js';
+import { isDamaged, SqliteConnection } from './sqlite-connection.js';
 
 /** A segment is written when this much waits. Until then look-ups read the keys of the waiting rows themselves. */
 const segmentGroups = 8_192;
@@ -92,6 +92,15 @@ export class KeyIndex {
     await this.connection.query('PRAGMA journal.wal_checkpoint(RESTART)');
   }
 
+  /** Forgets segments that end below this sequence; one statement each, on a file that no decision waits for. */
+  async prune(below: number): Promise<void> {
+    const segments = await this.connection.query<{ id: number }>('SELECT id FROM segment WHERE last < ?', [below]);
+    for (const { id } of segments) {
+      await this.connection.query('DELETE FROM segment_key WHERE segment = ?', [id]);
+      await this.connection.query('DELETE FROM segment WHERE id = ?', [id]);
+    }
+  }
+
   close(): Promise<void> {
     return this.connection.close();
   }
@@ -113,8 +122,4 @@ function openWithJournal(path: string, journalPath: string): Promise<SqliteConne
 
 function attach(journalPath: string): string {
   return `ATTACH DATABASE '${journalPath.replaceAll("'", "''")}' AS journal`;
-}
-
-function isDamaged(error: unknown): boolean {
-  return /SQLITE_(CORRUPT|NOTADB)/.test(String(error));
 }

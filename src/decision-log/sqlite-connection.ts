@@ -1,7 +1,7 @@
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import sqlite3 from 'sqlite3';
-import { DataSource, type MigrationInterface } from 'typeorm';
+import { DataSource, type MigrationInterface, QueryFailedError } from 'typeorm';
 
 type Parameter = string | number | Buffer | null;
 
@@ -62,7 +62,7 @@ export class SqliteConnection {
 
   query<Row>(sql: string, parameters: readonly Parameter[] = []): Promise<Row[]> {
     // Whoever asked hears of a failure; the next statement runs all the same.
-    const result = this.#last.then(() => this.dataSource.query(sql, parameters as Parameter[]));
+    const result = this.#last.then(() => this.dataSource.query(sql, parameters as Parameter[])).catch(rethrowPlain);
     this.#last = result.catch(() => undefined);
     return result;
   }
@@ -72,4 +72,14 @@ export class SqliteConnection {
     await this.#last;
     await this.dataSource.destroy();
   }
+}
+
+/** TypeORM's error carries the parameters, that is, whole records; whoever logs an error must not log those. */
+function rethrowPlain(error: unknown): never {
+  throw error instanceof QueryFailedError ? error.driverError : error;
+}
+
+/** Whether SQLite says that the file is not, or not any more, a sound database. */
+export function isDamaged(error: unknown): boolean {
+  return /SQLITE_(CORRUPT|NOTADB)/.test(String(error));
 }

@@ -109,3 +109,33 @@ it('two readers see whole, growing logs while records are written', async () => 
   for (const seen of await Promise.all(readers)) expect(seen).toBeGreaterThan(0);
   expect((await log.search({ limit: 1 })).items[0]?.sequence).toBe(10_001);
 });
+
+it('retention by count keeps the newest records, and their order goes on', async () => {
+  const log = await startLog(temporaryDirectory(), { retention: { maxRecords: 300 } });
+  for (let i = 0; i < 10; i++) {
+    await Promise.all(Array.from({ length: 100 }, () => log.append(exampleRecord(log, { subject: `s${i}` }))));
+    if (i === 4) await log.indexNow();
+  }
+  await log.prune(noon);
+  const { items } = await log.search({ limit: 1_000 });
+  // Whole groups go, so a few more may be left than asked for, and never fewer.
+  expect(items.length).toBeGreaterThanOrEqual(300);
+  expect(items.length).toBeLessThan(300 + 128);
+  expect(items[0]!.sequence).toBe(1_000);
+  expect((await log.search({ subject: 's1' })).items).toEqual([]);
+  expect((await log.search({ subject: 's9', limit: 1_000 })).items).toHaveLength(100);
+});
+
+it('retention by age removes what is older to the group, and never the newest', async () => {
+  const directory = temporaryDirectory();
+  const log = await startLog(directory, { retention: { maxAgeMs: 60_000 } });
+  for (let i = 0; i < 20; i++) await log.append(exampleRecord(log, { now: noon + i * 10_000 }));
+  await log.prune(noon + 190_000);
+  expect((await log.search({})).items.map(({ sequence }) => sequence)).toEqual([20, 19, 18, 17, 16, 15, 14]);
+  await log.prune(noon + 86_400_000);
+  expect((await log.search({})).items.map(({ sequence }) => sequence)).toEqual([20]);
+  await log.stop();
+  const again = await startLog(directory);
+  await again.append(exampleRecord(again));
+  expect((await again.search({})).items.map(({ sequence }) => sequence)).toEqual([21, 20]);
+});

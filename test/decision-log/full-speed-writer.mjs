@@ -1,4 +1,5 @@
 // Appends as fast as it can and prints the id of each acknowledged record, until it is killed.
+import { setImmediate } from 'node:timers/promises';
 import { DecisionLog } from '../../dist/decision-log/decision-log.js';
 
 const [url, mode, concurrency] = process.argv.slice(2);
@@ -31,6 +32,8 @@ for (let i = 0; i < Number(concurrency); i++) {
       };
       await log.append(record);
       process.stdout.write(`${record.id}\n`);
+      // Mode async resolves at once; the pipe needs its turn too.
+      if (mode === 'async') await setImmediate();
     }
   })();
 }
