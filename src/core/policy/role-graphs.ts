@@ -38,11 +38,13 @@ export function buildRoleGraphs(
     const rules = groupings.get(key) as RuleStore;
     reportCycles(definition, rules, report);
     const names = matching.get(key) ?? {};
+    // Casbin registers no function for the names of a conditional definition, only for its domains.
+    const nameFunction = definition.conditionColumns > 0 ? undefined : names.names;
     graphs.set(
       key,
       new RoleGraph(linksOf(rules, definition, conditions, functions), {
         hasDomain: definition.hasDomain,
-        ...optional('nameMatching', findMatching(names.names, key, functions, report)),
+        ...optional('nameMatching', findMatching(nameFunction, key, functions, report)),
         ...optional('domainMatching', findMatching(domainFunction(names, definition, model), key, functions, report)),
       }),
     );
