@@ -71,9 +71,11 @@ export function evaluateGuarded(combination: Combination, scope: Scope): Evaluat
 }
 
 function chooseCombination(set: CompiledPolicySet, { context, matcher }: EnforceOptions) {
-  if (context === undefined && matcher === undefined) return set.main;
+  // In Casbin an empty matcher is none.
+  const given = matcher === '' ? undefined : matcher;
+  if (context === undefined && given === undefined) return set.main;
   const names = context === undefined ? set.manifest.definitions : definitionNames(context);
-  return set.combine(names, matcher);
+  return set.combine(names, given);
 }
 
 /** With `acceptJson` the reference takes objects and nothing else for JSON. */
