@@ -55,14 +55,14 @@ export function formatValue(value: Json): string {
   return String(value);
 }
 
-/** The shortest text, with an exponent below 1e-4 and from 1e21 on, of two digits at least. */
+/** Go's `%v`: the shortest text, with an exponent of two digits at least below 1e-4 and from a million on. */
 function formatNumber(value: number): string {
   if (value === Number.POSITIVE_INFINITY) return '+Inf';
   if (value === Number.NEGATIVE_INFINITY) return '-Inf';
   if (Object.is(value, -0)) return '-0';
   const magnitude = Math.abs(value);
-  const text = magnitude !== 0 && magnitude < 1e-4 ? value.toExponential() : String(value);
-  return text.replace(/e([+-])(\d)$/, 'e$10$2');
+  if (Number.isNaN(value) || magnitude === 0 || (magnitude >= 1e-4 && magnitude < 1e6)) return String(value);
+  return value.toExponential().replace(/e([+-])(\d)$/, 'e$10$2');
 }
 
 /** A short description for diagnostics: never more than a line, whatever the request holds. */
