@@ -2,12 +2,10 @@
 
 import type { RuleStore } from './rule-store.js';
 
-/** Go's Atoi: decimal digits with an optional sign, within 64 bits. */
+/** Decimal digits with an optional sign, as Go's Atoi, up to what a number holds exactly. */
 export function parseInteger(text: string): number | undefined {
-  if (!/^[+-]?[0-9]+$/.test(text)) return undefined;
-  const value = BigInt(text.replace('+', ''));
-  if (value !== BigInt.asIntN(64, value)) return undefined;
-  return Number(value);
+  const value = /^[+-]?[0-9]+$/.test(text) ? Number(text) : undefined;
+  return Number.isSafeInteger(value) ? value : undefined;
 }
 
 /** Sorts by the priority column, ascending and stable. That every value is an integer was checked before. */
