@@ -22,13 +22,14 @@ export function readableText(text: string, file: string, report: ReportProblem):
   }
   if (!text.startsWith('\uFEFF')) return text;
   report({
-    severity: 'warning',
+    severity: 'error',
     code: 'byte_order_mark',
     message: 'the file starts with a byte order mark, which Casbin takes for a part of the first line',
     file,
     line: 1,
     column: 1,
     hint: 'save it as UTF-8 without BOM',
+    refusedByReference: true,
   });
   return text.slice(1);
 }

@@ -266,7 +266,7 @@ describe('problems', () => {
       completeBut(matcherLine, 'm = r.sub == "a" # isn\'t it\n'),
       [],
     ],
-    ['a byte order mark is passed over', `\uFEFF${complete}`, ['1:1 warning byte_order_mark'], whole],
+    ['a byte order mark is refused', `\uFEFF${complete}`, ['1:1 error byte_order_mark!'], whole],
     ['NUL is no text', completeBut(matcherLine, 'm = a\0b\n'), ['11:6 error binary_content!'], {}],
     ['U+FFFD comes from bytes that were no text', `\uFFFD${complete}`, ['1:1 error binary_content!'], {}],
     ['a line of 4,095 bytes is read', completeBut(matcherLine, `m = ${'é'.repeat(2045)}x\n`), []],

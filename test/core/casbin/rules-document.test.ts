@@ -98,11 +98,12 @@ describe('problems', () => {
     }
   });
 
-  it('a byte order mark is passed over with a warning', () => {
+  it('a byte order mark is refused, and the rest is read for its own problems', () => {
     const { problems, fields } = parse('\uFEFFp, a');
     expect(fields).toEqual([['p', 'a']]);
-    expect(problems).toMatchObject([{ severity: 'warning', code: 'byte_order_mark', line: 1, column: 1 }]);
-    expect(problems[0]).not.toHaveProperty('refusedByReference');
+    expect(problems).toMatchObject([
+      { severity: 'error', code: 'byte_order_mark', line: 1, column: 1, refusedByReference: true },
+    ]);
   });
 
   it('a bare quote gets the hint to quote the whole field', () => {
