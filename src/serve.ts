@@ -84,7 +84,10 @@ function stopOnSignals(app: NestFastifyApplication, logger: Logger): void {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, async () => {
       logger.info({ signal }, 'stopping');
-      setTimeout(() => app.getHttpServer().closeAllConnections(), STOP_MS).unref();
+      const server = app.getHttpServer();
+      // A connection that was busy at first is idle after its answer, and would stay open until its client closes it.
+      setInterval(() => server.closeIdleConnections(), 50).unref();
+      setTimeout(() => server.closeAllConnections(), STOP_MS).unref();
       await app.close();
       logger.info('stopped');
       process.exit(0);
