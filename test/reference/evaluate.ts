@@ -52,7 +52,7 @@ function argumentsFrom(value: Value): Value[] {
 
 export function requireTexts(name: string, args: readonly Value[], count?: number): string[] {
   if (count !== undefined && args.length !== count) {
-    throw new EvaluationError('wrong_arguments', `${name} takes ${count} arguments, not ${args.length}`);
+    throw new EvaluationError('wrong_argument_count', `${name} takes ${count} arguments, not ${args.length}`);
   }
   return args.map((arg) => {
     if (typeof arg !== 'string') throw new EvaluationError('type_mismatch', `${name} takes strings`);

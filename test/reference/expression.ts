@@ -2,6 +2,12 @@
 
 export class ParseError extends Error {
   override readonly name = 'ParseError';
+  constructor(
+    message: string,
+    readonly code: 'matcher_syntax' | 'unknown_function' = 'matcher_syntax',
+  ) {
+    super(message);
+  }
 }
 
 export type Value = null | boolean | number | string | Value[] | { readonly [name: string]: Value };
@@ -142,6 +148,7 @@ function tokenise(text: string, functions: ReadonlySet<string>, backslashEscapes
     rest = rest.replace(/^\s+/, '');
     if (rest === '') break;
     const [token, length] = readToken(rest, state, functions, backslashEscapes);
+    if (state === 'variable' && token.kind === 'open') throw new ParseError('unknown function', 'unknown_function');
     if (!follows[state].includes(token.kind)) throw new ParseError(`unexpected ${token.text}`);
     tokens.push(token);
     state = token.kind;

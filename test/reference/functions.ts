@@ -45,7 +45,7 @@ export function compile(pattern: string): RE2JS {
   try {
     return RE2JS.compile(pattern);
   } catch {
-    throw new EvaluationError('bad_pattern', `not a regular expression: ${pattern}`);
+    throw new EvaluationError('function_error', `not a regular expression: ${pattern}`);
   }
 }
 
@@ -66,7 +66,7 @@ function keyMatch4(name: string, pattern: string): boolean {
   });
   const matcher = compile(`^${expression}$`).matcher(name);
   if (!matcher.find()) return false;
-  if (matcher.groupCount() !== variables.length) throw new EvaluationError('bad_pattern', `groups in ${pattern}`);
+  if (matcher.groupCount() !== variables.length) throw new EvaluationError('function_error', `groups in ${pattern}`);
   const bound = new Map<string, string | null>();
   return variables.every((variable, i) => {
     const text = matcher.group(i + 1);
@@ -84,7 +84,7 @@ function captured(name: string, pattern: string, variable: RegExp, group: string
 
 /** Alternatives are written out first; what is left is matched piece by piece, trying every length of a star. */
 export function globMatch(name: string, pattern: string): boolean {
-  return alternatives(pattern).some((plain) => globFrom([...name], [...plain], true));
+  return alternatives(pattern).some((plain) => globFrom([...name], [...plain]));
 }
 
 /** `a{b,c{d,e}}` → `ab`, `acd`, `ace`. */
@@ -94,11 +94,13 @@ function alternatives(pattern: string): string[] {
   const cuts: number[] = [];
   for (let i = 0; i < pattern.length; i++) {
     const character = pattern[i];
-    if (character === '\\') i++;
-    else if (character === '[' && depth === 0) i = endOfClass(pattern, i);
+    if (character === '\\') {
+      if (++i === pattern.length) throw new EvaluationError('function_error', `nothing is escaped: ${pattern}`);
+    } else if (character === '[' && depth === 0) i = endOfClass(pattern, i);
     else if (character === '{' && depth++ === 0) open = i;
     else if (character === ',' && depth === 1) cuts.push(i);
-    else if (character === '}' && depth === 0) throw new EvaluationError('bad_pattern', `a brace too many: ${pattern}`);
+    else if (character === '}' && depth === 0)
+      throw new EvaluationError('function_error', `a brace too many: ${pattern}`);
     else if (character === '}' && --depth === 0) {
       const bounds = [open, ...cuts, i];
       const rest = pattern.slice(i + 1);
@@ -107,52 +109,59 @@ function alternatives(pattern: string): string[] {
         .flatMap((end, n) => alternatives(pattern.slice(0, open) + pattern.slice(bounds[n]! + 1, end) + rest));
     }
   }
-  if (depth > 0) throw new EvaluationError('bad_pattern', `a brace is not closed: ${pattern}`);
+  if (depth > 0) throw new EvaluationError('function_error', `a brace is not closed: ${pattern}`);
   return [pattern];
 }
 
 function endOfClass(pattern: string | readonly string[], start: number): number {
   let i = start + 1;
   if (pattern[i] === '!' || pattern[i] === '^') i++;
-  if (pattern[i] === ']') throw new EvaluationError('bad_pattern', 'an empty class');
+  if (pattern[i] === ']') throw new EvaluationError('function_error', 'an empty class');
   for (; i < pattern.length; i++) {
     if (pattern[i] === '\\') i++;
     else if (pattern[i] === ']') return i;
   }
-  throw new EvaluationError('bad_pattern', 'a class is not closed');
+  throw new EvaluationError('function_error', 'a class is not closed');
 }
 
-function globFrom(name: readonly string[], pattern: readonly string[], segmentStart: boolean): boolean {
-  const [first] = pattern;
-  if (first === undefined) return name.length === 0;
-  // The end of a pattern may stand for nothing: `/a/**` matches `/a`.
-  if (name.length === 0) return ['*', '**', '/**', '**/', '/**/'].includes(pattern.join(''));
-  if (first === '*') {
-    const double = pattern[1] === '*';
-    if (double && segmentStart) {
-      const rest = pattern.slice(2);
-      if (rest.length === 0) return true;
-      if (rest[0] === '/') {
-        const starts = [0, ...name.flatMap((character, i) => (character === '/' ? [i + 1] : []))];
-        return starts.some((start) => start <= name.length && globFrom(name.slice(start), rest.slice(1), true));
+function globFrom(name: readonly string[], pattern: readonly string[]): boolean {
+  /** What is known of the rest of the name and the rest of the pattern, so that nothing is tried twice. */
+  const known = new Map<string, boolean>();
+  const rest = (from: number, at: number, segmentStart: boolean): boolean => {
+    const key = `${from} ${at} ${segmentStart}`;
+    const answer = known.get(key) ?? matchRest(from, at, segmentStart);
+    known.set(key, answer);
+    return answer;
+  };
+  const matchRest = (from: number, at: number, segmentStart: boolean): boolean => {
+    const first = pattern[at];
+    if (first === undefined) return from === name.length;
+    // The end of a pattern may stand for nothing: `/a/**` matches `/a`.
+    if (from === name.length) return ['*', '**', '/**', '**/', '/**/'].includes(pattern.slice(at).join(''));
+    if (first === '*') {
+      if (pattern[at + 1] === '*' && segmentStart) {
+        if (pattern[at + 2] === undefined) return true;
+        if (pattern[at + 2] === '/') {
+          const starts = [from, ...name.flatMap((character, i) => (i >= from && character === '/' ? [i + 1] : []))];
+          return starts.some((start) => rest(start, at + 3, true));
+        }
       }
+      // Any other row of stars is one star.
+      let next = at + 1;
+      while (pattern[next] === '*') next++;
+      const slash = name.indexOf('/', from);
+      const end = slash < 0 ? name.length : slash;
+      return Array.from({ length: end - from + 1 }, (_, n) => from + n).some((start) => rest(start, next, false));
     }
-    // Any other row of stars is one star.
-    let stars = 1;
-    while (pattern[stars] === '*') stars++;
-    const rest = pattern.slice(stars);
-    const slash = name.indexOf('/');
-    const longest = slash < 0 ? name.length : slash;
-    return Array.from({ length: longest + 1 }, (_, n) => n).some((n) => globFrom(name.slice(n), rest, false));
-  }
-  if (first === '?') return name[0] !== '/' && globFrom(name.slice(1), pattern.slice(1), false);
-  if (first === '[') {
-    const end = endOfClass(pattern, 0);
-    return inClass(name[0]!, pattern.slice(1, end)) && globFrom(name.slice(1), pattern.slice(end + 1), false);
-  }
-  const escaped = first === '\\' ? 1 : 0;
-  if (pattern[escaped] === undefined) throw new EvaluationError('bad_pattern', 'a backslash at the end');
-  return name[0] === pattern[escaped] && globFrom(name.slice(1), pattern.slice(escaped + 1), name[0] === '/');
+    if (first === '?') return name[from] !== '/' && rest(from + 1, at + 1, false);
+    if (first === '[') {
+      const end = endOfClass(pattern, at);
+      return inClass(name[from]!, pattern.slice(at + 1, end)) && rest(from + 1, end + 1, false);
+    }
+    const escaped = first === '\\' ? 1 : 0;
+    return name[from] === pattern[at + escaped] && rest(from + 1, at + escaped + 1, name[from] === '/');
+  };
+  return rest(0, 0, true);
 }
 
 function inClass(character: string, characters: readonly string[]): boolean {
@@ -205,7 +214,7 @@ function parseIPv4(text: string): bigint | undefined {
 
 function ipMatch(address: string, range: string): boolean {
   const bits = parseAddress(address);
-  if (bits === undefined) throw new EvaluationError('bad_address', `not an address: ${address}`);
+  if (bits === undefined) throw new EvaluationError('function_error', `not an address: ${address}`);
   const single = parseAddress(range);
   if (single !== undefined) return bits === single;
   const [network = '', prefix = '', ...more] = range.split('/');
@@ -213,7 +222,7 @@ function ipMatch(address: string, range: string): boolean {
   const bitsOfFamily = network.includes(':') ? 128 : 32;
   const length = /^\d{1,3}$/.test(prefix) && more.length === 0 ? Number(prefix) : Number.NaN;
   if (base === undefined || !(length <= bitsOfFamily)) {
-    throw new EvaluationError('bad_address', `not an address or a range: ${range}`);
+    throw new EvaluationError('function_error', `not an address or a range: ${range}`);
   }
   const free = BigInt(bitsOfFamily - length);
   const start = (base >> free) << free;

@@ -77,7 +77,7 @@ function names(context: Context = ''): { r: string; p: string; e: string; m: str
 
 function codeOf(error: unknown): string {
   if (error instanceof EvaluationError) return error.code;
-  if (error instanceof ParseError) return 'parse_error';
+  if (error instanceof ParseError) return error.code;
   throw error;
 }
 
@@ -104,16 +104,15 @@ function decide(
   if (matcher === undefined || !requestColumns || !policyColumns || effect === undefined) {
     throw new EvaluationError('unknown_definition', 'the context names a definition that the model does not have');
   }
-  const request = loaded.options.acceptJson ? args.map(parseJsonArgument) : args;
   const hasEval = /\beval\([^)]*\)/.test(matcher);
   const functions = new Set([...Object.keys(matchings), ...Object.keys(getters), ...model.roles.keys()]);
   for (const own of Object.keys(loaded.options.functions ?? {})) functions.add(own);
   if (hasEval) functions.add('eval');
   const expression = parse(matcher, functions, false);
-  if (request.length !== requestColumns.length) {
-    throw new EvaluationError('wrong_request_size', `expected ${requestColumns.length} values, got ${request.length}`);
+  if (args.length !== requestColumns.length) {
+    throw new EvaluationError('wrong_request_size', `expected ${requestColumns.length} values, got ${args.length}`);
   }
-  if (!effects.includes(effect)) throw new EvaluationError('unsupported_effect', effect);
+  const request = loaded.options.acceptJson ? args.map(parseJsonArgument) : args;
 
   const around = (rule: readonly string[]): Surroundings => ({
     column: (column) => {
@@ -128,9 +127,10 @@ function decide(
 
   const rules = loaded.rules.get(name.p) ?? [];
   if (rules.length === 0 || !matcher.includes(`${name.p}_`)) {
-    if (hasEval && rules.length === 0) throw new EvaluationError('no_rules', 'eval() needs a rule to read');
+    if (hasEval && rules.length === 0) throw new EvaluationError('eval_without_rules', 'eval() needs a rule to read');
     const result = evaluate(expression, around(policyColumns.map(() => '')));
-    if (typeof result !== 'boolean') throw new EvaluationError('bad_result', 'the matcher must give a boolean');
+    if (typeof result !== 'boolean') throw new EvaluationError('wrong_result', 'the matcher must give a boolean');
+    requireEffect(effect);
     // Under deny-override nothing explains an allow; otherwise the first rule does, though it had no part in it.
     if (effect === denyOverride) return { decision: 'allow', rule: null, errors: [] };
     return { decision: result ? 'allow' : 'deny', rule: result ? (rules[0] ?? null) : null, errors: [] };
@@ -143,6 +143,7 @@ function decide(
     const says = eft < 0 ? 'allow' : rule[eft];
     const outcome = matchRule(expression, around(rule), errors);
     if (outcome === 'bad result') return { decision: 'deny', rule: null, errors };
+    requireEffect(effect);
     const matches = outcome ?? (says === 'deny' && effect !== allowOverride);
     if (!matches) continue;
     if (says === 'deny' && effect !== allowOverride) return { decision: 'deny', rule, errors };
@@ -155,9 +156,13 @@ function decide(
   return { decision: firstAllow ? 'allow' : 'deny', rule: firstAllow ?? null, errors };
 }
 
+function requireEffect(effect: string): void {
+  if (!effects.includes(effect)) throw new EvaluationError('unsupported_effect', effect);
+}
+
 /**
- * Whether one rule matches, or (and a code in `errors`) undefined when it fails, or that its result denies all. What picks candidates is looked at
- * first, so that a rule about someone else cannot fail; a term of that kind that fails is left for its turn.
+ * Whether one rule matches; undefined when it fails, with a code in `errors`. What picks candidates is looked at first,
+ * so that a rule about someone else cannot fail; a term of that kind that fails is left for its turn.
  */
 function matchRule(expression: Expression, around: Surroundings, errors: string[]): boolean | 'bad result' | undefined {
   const terms = conjuncts(expression);
@@ -173,13 +178,13 @@ function matchRule(expression: Expression, around: Surroundings, errors: string[
     return true;
   } catch (error) {
     errors.push(codeOf(error));
-    return error instanceof EvaluationError && error.code === 'bad_result' ? 'bad result' : undefined;
+    return error instanceof EvaluationError && error.code === 'wrong_result' ? 'bad result' : undefined;
   }
 }
 
 function isMatch(result: Value): boolean {
   if (typeof result === 'number') return result !== 0;
-  throw new EvaluationError('bad_result', 'the matcher must give a boolean or a number');
+  throw new EvaluationError('wrong_result', 'the matcher must give a boolean or a number');
 }
 
 function attempt(term: Expression, around: Surroundings): Value | undefined {
@@ -241,11 +246,19 @@ function callFunction(
   const role = roles.get(name);
   if (role !== undefined) {
     const [user, parent, domain = ''] = requireTexts(name, args);
-    if (user === undefined || parent === undefined) throw new EvaluationError('wrong_arguments', name);
+    if (user === undefined || parent === undefined) throw new EvaluationError('wrong_argument_count', name);
     return hasRole(role, user, parent, domain, now);
   }
   const [condition = ''] = requireTexts(name, args, 1);
-  return evaluate(parse(escapeColumns(condition), functions, true), around);
+  return evaluate(parseCondition(condition, functions), around);
+}
+
+function parseCondition(condition: string, functions: ReadonlySet<string>): Expression {
+  try {
+    return parse(escapeColumns(condition), functions, true);
+  } catch (error) {
+    throw error instanceof ParseError ? new EvaluationError('condition_syntax', error.message) : error;
+  }
 }
 
 /** Casbin copies a matcher byte by byte, so that each byte of a character beyond ASCII becomes one of its own. */
@@ -257,9 +270,9 @@ function parseJsonArgument(value: Value): Value {
   try {
     parsed = JSON.parse(value);
   } catch {
-    throw new EvaluationError('bad_json', 'an argument that begins like JSON is none');
+    throw new EvaluationError('bad_json_argument', 'an argument that begins like JSON is none');
   }
-  if (Array.isArray(parsed)) throw new EvaluationError('bad_json', 'a JSON argument must be an object');
+  if (Array.isArray(parsed)) throw new EvaluationError('bad_json_argument', 'a JSON argument must be an object');
   return parsed;
 }
 
@@ -316,7 +329,9 @@ function sortRules(options: ReferenceOptions, model: Model, rules: Rules): Map<s
     const column = indexOf(ptype, 'priority');
     if (column < 0) continue;
     for (const rule of list) {
-      if (!/^[+-]?\d+$/.test(rule[column]!)) throw new LoadError(`a priority must be an integer: ${rule.join(', ')}`);
+      if (!/^[+-]?\d+$/.test(rule[column]!) || !Number.isSafeInteger(Number(rule[column]))) {
+        throw new LoadError(`a priority must be an integer: ${rule.join(', ')}`);
+      }
     }
     list.sort((a, b) => Number(a[column]) - Number(b[column]));
   }
