@@ -6,6 +6,7 @@ import { type CompiledPolicySet, type CompileOptions, compileInSteps } from '../
 import type { Manifest } from '../policy/manifest.js';
 import type { Problem } from '../problem.js';
 import type { DecisionRequest, DecisionRequestInput } from '../request.js';
+import { finish } from '../steps.js';
 import { type BoundValues, bindValues, type DecideOptions, decide } from './decide.js';
 import { type EnforceOptions, type EnforceResult, enforce } from './enforce.js';
 
@@ -76,11 +77,7 @@ export class PolicySet {
  *   refuses, and with `strict` for every problem of severity `error`.
  */
 export function compilePolicySet(options: CompileOptions): PolicySet {
-  const steps = compilePolicySetInSteps(options);
-  for (;;) {
-    const step = steps.next();
-    if (step.done === true) return step.value;
-  }
+  return finish(compilePolicySetInSteps(options));
 }
 
 /** As `compilePolicySet`, pausing every few milliseconds, so that a service can load a large set while it answers. */

@@ -10,7 +10,7 @@ import {
   type Combination,
   type CombinationError,
   type CombinationParts,
-  compileCombination,
+  compileCombinationInSteps,
   conditionColumns,
   isCombination,
 } from './combination.js';
@@ -19,6 +19,7 @@ import { effectKindOf, effectSpellings } from './effect.js';
 import type { DefinitionNames, Manifest } from './manifest.js';
 import type { Rule, RuleStore } from './rule-store.js';
 import type { RuleTable } from './rule-table.js';
+import { SymbolSet } from './symbols.js';
 import type { NamedText } from './yaml-document.js';
 
 export interface Checked {
@@ -33,11 +34,11 @@ export interface Checked {
 /** Checks a set as a whole and returns its main combination. */
 export function* checkPolicySet(set: Checked): Generator<void, Combination | CombinationError> {
   const { parts, manifest } = set;
-  const main = checkCombination(set, manifest.definitions, () => true);
+  const main = yield* checkCombination(set, manifest.definitions, () => true);
   yield;
   for (const names of otherDefinitions(set)) {
     // Which r, p and e a further matcher is used with is the caller's choice: only what is wrong with any is told.
-    checkCombination(set, names, ({ code }) => code === 'bad_pattern');
+    yield* checkCombination(set, names, ({ code }) => code === 'bad_pattern');
   }
   checkEffects(set);
   checkConstraints(set);
@@ -60,13 +61,13 @@ function problem(set: Checked, definition: Definition, offset: number, code: str
 }
 
 /** The flaws of one matcher. A flaw of a matcher is told once, however many combinations use it. */
-function checkCombination(
+function* checkCombination(
   set: Checked,
   names: DefinitionNames,
   matters: (flaw: Flaw) => boolean,
-): Combination | CombinationError {
+): Generator<void, Combination | CombinationError> {
   const definition = set.parts.model.matchers.get(names.m);
-  const combination = compileCombination(set.parts, names, undefined, (flaw) => {
+  const combination = yield* compileCombinationInSteps(set.parts, names, undefined, (flaw) => {
     if (definition === undefined || !matters(flaw)) return;
     set.report(problem(set, definition, flaw.at, flaw.code, flaw.message));
   });
@@ -228,9 +229,11 @@ export function* checkTexts(
 ): Generator<void> {
   const flawed = new Map<number, readonly TextFlaw[]>();
   const symbols = rules.columns[column] ?? new Int32Array(0);
-  let looked = 0;
-  for (const symbol of new Set(symbols)) {
-    if (++looked % textsPerStep === 0) yield;
+  const looked = new SymbolSet([], rules.symbols.size);
+  let count = 0;
+  for (const symbol of symbols) {
+    if (!looked.add(symbol)) continue;
+    if (++count % textsPerStep === 0) yield;
     const flaws = look(rules.symbols.text(symbol));
     if (flaws.length > 0) flawed.set(symbol, flaws);
   }

@@ -7,6 +7,7 @@ import { parseExpression } from '../matcher/parser.js';
 import { compileProgram, type Program } from '../matcher/program.js';
 import { conditionSource, matcherSource } from '../matcher/source-text.js';
 import { MatcherSyntaxError } from '../matcher/syntax-error.js';
+import { finish } from '../steps.js';
 import { type TokenBinding, tokenRole } from './binding.js';
 import type { Binding } from './binding-text.js';
 import type { CasbinModel, ColumnsDefinition } from './casbin-model.js';
@@ -15,6 +16,7 @@ import type { DefinitionNames } from './manifest.js';
 import { type Plan, planRules } from './plan.js';
 import type { RoleGraph } from './roles.js';
 import type { RuleStore } from './rule-store.js';
+import { SymbolSet } from './symbols.js';
 
 export interface Combination {
   readonly request: ColumnsDefinition;
@@ -51,12 +53,12 @@ export interface CombinationParts {
 }
 
 /** Compiles a combination. `matcher` replaces the model's own (Casbin's EnforceWithMatcher). */
-export function compileCombination(
+export function* compileCombinationInSteps(
   parts: CombinationParts,
   names: DefinitionNames,
   matcher: string | undefined,
   report: (flaw: Flaw) => void,
-): Combination | CombinationError {
+): Generator<void, Combination | CombinationError> {
   const { model } = parts;
   const request = model.requests.get(names.r);
   const policy = model.policies.get(names.p);
@@ -80,7 +82,7 @@ export function compileCombination(
   try {
     const program = compileProgram(source, environment);
     const rules = parts.policies.get(names.p) as RuleStore;
-    const texts = callsEval ? conditions.compileAll(program.expression, rules, policy) : [];
+    const texts = callsEval ? yield* conditions.compileAll(program.expression, rules, policy) : [];
     return {
       request,
       policy,
@@ -88,7 +90,7 @@ export function compileCombination(
       effect: effectKindOf(effectText),
       effectText,
       program,
-      plan: planRules(program, environment, parts.language.roles, rules),
+      plan: yield* planRules(program, environment, parts.language.roles, rules),
       readsRules: source.text.includes(`${names.p}_`),
       callsEval,
       tokens: bindTokens(request, parts.bindings, [program.expression, ...texts]),
@@ -99,6 +101,12 @@ export function compileCombination(
     if (!(error instanceof MatcherSyntaxError)) throw error;
     return { code: error.code, message: error.message, at: error.at };
   }
+}
+
+export function compileCombination(
+  ...args: Parameters<typeof compileCombinationInSteps>
+): Combination | CombinationError {
+  return finish(compileCombinationInSteps(...args));
 }
 
 export function isCombination(value: Combination | CombinationError): value is Combination {
@@ -139,6 +147,8 @@ export function conditionColumns(expression: Expression, policy: ColumnsDefiniti
   return [...columns];
 }
 
+const conditionsPerStep = 200;
+
 /** Conditions are texts of the policy: there are only so many, and each is compiled once. */
 class ConditionLibrary implements Conditions {
   private readonly compiled = new Map<string, CompiledCondition>();
@@ -155,10 +165,17 @@ class ConditionLibrary implements Conditions {
   }
 
   /** Compiles the conditions of all rules now, and those that they evaluate in turn; returns those that parse. */
-  compileAll(expression: Expression, rules: RuleStore, policy: ColumnsDefinition): readonly Expression[] {
+  *compileAll(
+    expression: Expression,
+    rules: RuleStore,
+    policy: ColumnsDefinition,
+  ): Generator<void, readonly Expression[]> {
     const expressions: Expression[] = [];
     for (const column of conditionColumns(expression, policy)) {
-      for (const symbol of new Set(rules.columns[column])) {
+      const looked = new SymbolSet([], rules.symbols.size);
+      for (const symbol of rules.columns[column] ?? []) {
+        if (!looked.add(symbol)) continue;
+        if (expressions.length % conditionsPerStep === 0) yield;
         const condition = this.find(rules.symbols.text(symbol));
         if (condition.run !== undefined) expressions.push(condition.expression);
       }

@@ -1,4 +1,5 @@
 /** Rules by the values of some of their columns: a hash table of numbers, without an object for each entry. */
+import { itemsPerStep } from '../steps.js';
 import { finish, mix } from './rule-store.js';
 
 /** The rules of one key, or of several merged: indexes in ascending order, from `start` to before `end`. */
@@ -10,48 +11,66 @@ export interface Candidates {
 
 export const noCandidates: Candidates = Object.freeze({ rules: new Int32Array(0), start: 0, end: 0 });
 
-export class KeyIndex {
-  /** By hash: one more than the number of a bucket, 0 where there is none. */
-  private readonly slots: Int32Array;
-  /** By bucket: a rule whose columns are the bucket's key, and where its rules begin in `postings`. */
-  private readonly firstRules: Int32Array;
-  private readonly starts: Int32Array;
-  private readonly postings: Int32Array;
+/** Builds the index: `columns[i][rule]` is the i-th part of a rule's key. */
+export function* buildKeyIndex(columns: readonly Int32Array[], length: number): Generator<void, KeyIndex> {
+  let capacity = 16;
+  while (capacity < 2 * length) capacity *= 2;
+  const slots = new Int32Array(capacity);
+  const bucketOf = new Int32Array(length);
+  const firstRules = new Int32Array(length);
+  const counts = new Int32Array(length);
+  let buckets = 0;
+  for (let rule = 0; rule < length; rule++) {
+    if (rule % itemsPerStep === 0) yield;
+    const slot = slotOf(rule, columns, slots, firstRules);
+    let bucket = (slots[slot] as number) - 1;
+    if (bucket < 0) {
+      bucket = buckets++;
+      firstRules[bucket] = rule;
+      slots[slot] = buckets;
+    }
+    bucketOf[rule] = bucket;
+    counts[bucket] = (counts[bucket] as number) + 1;
+  }
+  const starts = new Int32Array(buckets + 1);
+  for (let bucket = 0; bucket < buckets; bucket++) {
+    starts[bucket + 1] = (starts[bucket] as number) + (counts[bucket] as number);
+  }
+  const postings = new Int32Array(length);
+  const next = starts.slice();
+  for (let rule = 0; rule < length; rule++) {
+    if (rule % itemsPerStep === 0) yield;
+    const bucket = bucketOf[rule] as number;
+    const at = next[bucket] as number;
+    postings[at] = rule;
+    next[bucket] = at + 1;
+  }
+  return new KeyIndex(columns, slots, firstRules.slice(0, buckets), starts, postings);
+}
 
-  /** `columns[i][rule]` is the i-th part of the rule's key. */
+/** The slot of a rule's key: its bucket's, or the empty one where a new bucket belongs. */
+function slotOf(rule: number, columns: readonly Int32Array[], slots: Int32Array, firstRules: Int32Array): number {
+  let hash = startHash;
+  for (const column of columns) hash = mix(hash, column[rule] as number);
+  const mask = slots.length - 1;
+  for (let slot = finish(hash) & mask; ; slot = (slot + 1) & mask) {
+    const bucket = (slots[slot] as number) - 1;
+    if (bucket < 0) return slot;
+    const other = firstRules[bucket] as number;
+    if (columns.every((column) => column[rule] === column[other])) return slot;
+  }
+}
+
+export class KeyIndex {
   constructor(
     private readonly columns: readonly Int32Array[],
-    length: number,
-  ) {
-    let capacity = 16;
-    while (capacity < 2 * length) capacity *= 2;
-    this.slots = new Int32Array(capacity);
-    const bucketOf = new Int32Array(length);
-    const firstRules: number[] = [];
-    const counts: number[] = [];
-    for (let rule = 0; rule < length; rule++) {
-      const slot = this.slotOf(rule, firstRules);
-      let bucket = (this.slots[slot] as number) - 1;
-      if (bucket < 0) {
-        bucket = firstRules.push(rule) - 1;
-        counts.push(0);
-        this.slots[slot] = bucket + 1;
-      }
-      bucketOf[rule] = bucket;
-      counts[bucket] = (counts[bucket] as number) + 1;
-    }
-    this.firstRules = Int32Array.from(firstRules);
-    this.starts = new Int32Array(counts.length + 1);
-    for (const [bucket, count] of counts.entries()) this.starts[bucket + 1] = (this.starts[bucket] as number) + count;
-    this.postings = new Int32Array(length);
-    const next = this.starts.slice();
-    for (let rule = 0; rule < length; rule++) {
-      const bucket = bucketOf[rule] as number;
-      const at = next[bucket] as number;
-      this.postings[at] = rule;
-      next[bucket] = at + 1;
-    }
-  }
+    /** By hash: one more than the number of a bucket, 0 where there is none. */
+    private readonly slots: Int32Array,
+    /** By bucket: a rule whose columns are the bucket's key, and where its rules begin in `postings`. */
+    private readonly firstRules: Int32Array,
+    private readonly starts: Int32Array,
+    private readonly postings: Int32Array,
+  ) {}
 
   /**
    * The rules whose key is one of the combinations of the values given for each part. `choices[i]` are the values of
@@ -104,20 +123,6 @@ export class KeyIndex {
         }
       }
       if (same) return bucket;
-    }
-  }
-
-  /** The slot of a rule's key: its bucket's, or the empty one where a new bucket belongs. */
-  private slotOf(rule: number, firstRules: readonly number[]): number {
-    const { slots, columns } = this;
-    let hash = startHash;
-    for (const column of columns) hash = mix(hash, column[rule] as number);
-    const mask = slots.length - 1;
-    for (let slot = finish(hash) & mask; ; slot = (slot + 1) & mask) {
-      const bucket = (slots[slot] as number) - 1;
-      if (bucket < 0) return slot;
-      const other = firstRules[bucket] as number;
-      if (columns.every((column) => column[rule] === column[other])) return slot;
     }
   }
 

@@ -5,7 +5,7 @@ import type { Environment } from '../matcher/environment.js';
 import { printExpression } from '../matcher/print.js';
 import { conjunction, type Program, picksCandidates } from '../matcher/program.js';
 import type { Evaluator, Scope } from '../matcher/scope.js';
-import { type Candidates, KeyIndex } from './key-index.js';
+import { buildKeyIndex, type Candidates, type KeyIndex } from './key-index.js';
 import type { RoleGraph } from './roles.js';
 import type { RuleStore } from './rule-store.js';
 import { pathSelectorOf, type Selector, type SelectorContext, selectorOf } from './selector.js';
@@ -14,26 +14,18 @@ import { pathSelectorOf, type Selector, type SelectorContext, selectorOf } from 
 const maxLookUps = 50_000;
 
 export class Plan {
-  private readonly index: KeyIndex | undefined;
-
   constructor(
     private readonly rules: RuleStore,
     private readonly selectors: readonly Selector[],
+    /** Undefined where each request is put to every rule, whatever it asks. */
+    private readonly index: KeyIndex | undefined,
     /** Columns of the request that must be texts, or a term that no look-up stands for fails before one that does. */
     private readonly textColumns: readonly number[],
     /** The terms that pick candidates and that no look-up stands for. */
     readonly pickers: readonly Evaluator[],
     /** The plan in words, a line a step. */
     readonly words: readonly string[],
-  ) {
-    this.index =
-      selectors.length === 0
-        ? undefined
-        : new KeyIndex(
-            selectors.map(({ keys }) => keys),
-            rules.length,
-          );
-  }
+  ) {}
 
   /** Whether each request is put to every rule, whatever it asks. */
   get scans(): boolean {
@@ -62,12 +54,12 @@ export class Plan {
  * they leave out could neither match nor err) and, of what remains, path patterns as long as only path patterns stand
  * before them.
  */
-export function planRules(
+export function* planRules(
   program: Program,
   environment: Environment,
   roles: ReadonlyMap<string, RoleGraph>,
   rules: RuleStore,
-): Plan {
+): Generator<void, Plan> {
   const terms = conjunction(program.expression);
   const pickers = terms.filter((term) => picksCandidates(term, environment));
   const remaining = terms.filter((term) => !pickers.includes(term));
@@ -81,7 +73,7 @@ export function planRules(
   }
   const textColumns = new Set<number>();
   for (const term of residual.some(mustFail) ? [] : remaining) {
-    const selector = pathSelectorOf(term, context);
+    const selector = yield* pathSelectorOf(term, context);
     if (selector === undefined) break;
     if (selectors.has(selector.column)) continue;
     selectors.set(selector.column, selector);
@@ -91,7 +83,9 @@ export function planRules(
   }
   const evaluators = residual.map((term) => compileExpression(term, context.environment));
   const found = [...selectors.values()];
-  return new Plan(rules, found, [...textColumns], evaluators, describePlan(found, residual, remaining));
+  const keys = found.map((selector) => selector.keys);
+  const index = keys.length === 0 ? undefined : yield* buildKeyIndex(keys, rules.length);
+  return new Plan(rules, found, index, [...textColumns], evaluators, describePlan(found, residual, remaining));
 }
 
 /** A role is asked for with a literal that is no text: an error on every rule, which none may be left out of. */

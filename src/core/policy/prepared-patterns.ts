@@ -1,12 +1,15 @@
 /** The patterns of a policy set, prepared once each and shared by all places that ask for them. */
 import type { PreparedPattern, PreparedPatterns } from '../matcher/environment.js';
 import { type FunctionDefinition, FunctionError } from '../matcher/functions/function-definition.js';
+import { beforeQuery, isExactPattern } from '../matcher/pattern-key.js';
 
 /** Keyed by texts of the policy only, so it cannot grow beyond the policy. */
 export class PatternLibrary implements PreparedPatterns {
   private readonly prepared = new Map<FunctionDefinition, Map<string, PreparedPattern>>();
 
   find(definition: FunctionDefinition, pattern: string): PreparedPattern {
+    // Not worth keeping: of a million paths most are no patterns at all.
+    if (isExactPattern(definition.name, pattern)) return exactly(definition.name, pattern);
     let patterns = this.prepared.get(definition);
     if (patterns === undefined) {
       patterns = new Map();
@@ -19,6 +22,11 @@ export class PatternLibrary implements PreparedPatterns {
     }
     return found;
   }
+}
+
+function exactly(name: string, pattern: string): PreparedPattern {
+  if (name !== 'keyMatch5') return { matches: (text) => text === pattern };
+  return { matches: (text) => beforeQuery(text) === pattern };
 }
 
 function prepare(definition: FunctionDefinition, pattern: string): PreparedPattern {

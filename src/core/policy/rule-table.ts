@@ -25,7 +25,7 @@ export type FieldIndex = (
 ) => number | undefined;
 
 /** How many rules are looked at between two pauses of a load in steps. */
-const rulesPerStep = 2_000;
+const rulesPerStep = 500;
 
 export function* buildRuleTable(
   model: CasbinModel,

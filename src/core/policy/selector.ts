@@ -2,13 +2,15 @@
 import { type Expression, walk } from '../matcher/ast.js';
 import { compileExpression } from '../matcher/compile.js';
 import { type Environment, isFunctionName } from '../matcher/environment.js';
+import { beforeQuery, patternKey, prefixFunctions } from '../matcher/pattern-key.js';
 import { printExpression } from '../matcher/print.js';
 import { picksCandidates } from '../matcher/program.js';
 import type { Scope } from '../matcher/scope.js';
-import { patternKey, prefixFunctions } from './pattern-prefix.js';
+
+import { itemsPerStep } from '../steps.js';
 import type { RoleGraph } from './roles.js';
 import type { RuleStore } from './rule-store.js';
-import type { SymbolTable } from './symbols.js';
+import { SymbolSet, type SymbolTable } from './symbols.js';
 
 export interface Selector {
   /** The column of the rules. */
@@ -102,7 +104,7 @@ function roleSelector(call: Extract<Expression, { kind: 'call' }>, context: Sele
   if (index === undefined || name === undefined || inDomain === undefined) return undefined;
   const { symbols } = context.rules;
   const keys = context.rules.columns[index] ?? new Int32Array(0);
-  const present = new Set(keys);
+  const present = new SymbolSet(keys, symbols.size);
   return {
     column: index,
     keys,
@@ -129,7 +131,7 @@ function roleSelector(call: Extract<Expression, { kind: 'call' }>, context: Sele
   };
 }
 
-function keysOf(names: ReadonlySet<string>, symbols: SymbolTable, present: ReadonlySet<number>): Int32Array {
+function keysOf(names: ReadonlySet<string>, symbols: SymbolTable, present: SymbolSet): Int32Array {
   const keys: number[] = [];
   for (const name of names) {
     const symbol = symbols.find(name);
@@ -200,7 +202,7 @@ function isOfRequest(term: Expression, context: SelectorContext): boolean {
  * `keyMatch2(r.obj, p.obj)`: the patterns that begin as the name does. The term itself remains to be evaluated. A
  * pattern that is broken is found under every name, so that its error is not lost.
  */
-export function pathSelectorOf(term: Expression, context: SelectorContext): Selector | undefined {
+export function* pathSelectorOf(term: Expression, context: SelectorContext): Generator<void, Selector | undefined> {
   if (term.kind !== 'call' || !prefixFunctions.has(term.name) || term.args.length !== 2) return undefined;
   const definition = context.environment.functions.get(term.name);
   if (definition?.prepare === undefined || context.environment.customFunctions.has(term.name)) return undefined;
@@ -211,28 +213,29 @@ export function pathSelectorOf(term: Expression, context: SelectorContext): Sele
   const { symbols } = context.rules;
   const patterns = context.rules.columns[index] ?? new Int32Array(0);
   const prefixes = new Map<string, number>();
-  const keyOfPattern = new Map<number, number>();
+  const keyOf = (symbol: number): number => {
+    const text = symbols.text(symbol);
+    const broken = context.environment.patterns.find(definition, text).matches === undefined;
+    mayFail ||= broken;
+    const found = broken ? ({ kind: 'prefix', text: '' } as const) : patternKey(term.name, text);
+    if (found.kind === 'exact') return symbol;
+    // Below zero, so that a prefix is never taken for a pattern that is the same text.
+    const key = prefixes.get(found.text) ?? -1 - prefixes.size;
+    prefixes.set(found.text, key);
+    deepest = Math.max(deepest, slashesIn(found.text));
+    return key;
+  };
   let deepest = 0;
   let mayFail = false;
-  const keys = patterns.map((symbol) => {
-    let key = keyOfPattern.get(symbol);
-    if (key === undefined) {
-      const text = symbols.text(symbol);
-      const broken = context.environment.patterns.find(definition, text).matches === undefined;
-      mayFail ||= broken;
-      const found = broken ? ({ kind: 'prefix', text: '' } as const) : patternKey(term.name, text);
-      if (found.kind === 'exact') {
-        key = symbol;
-      } else {
-        // Below zero, so that a prefix is never taken for a pattern that is the same text.
-        key = prefixes.get(found.text) ?? -1 - prefixes.size;
-        prefixes.set(found.text, key);
-        deepest = Math.max(deepest, slashesIn(found.text));
-      }
-      keyOfPattern.set(symbol, key);
-    }
-    return key;
-  });
+  const looked = new SymbolSet([], symbols.size);
+  const keyOfPattern = new Int32Array(symbols.size);
+  const keys = new Int32Array(patterns.length);
+  for (let rule = 0; rule < patterns.length; rule++) {
+    if (rule % itemsPerStep === 0) yield;
+    const symbol = patterns[rule] as number;
+    if (looked.add(symbol)) keyOfPattern[symbol] = keyOf(symbol);
+    keys[rule] = keyOfPattern[symbol] as number;
+  }
   return {
     column: index,
     keys,
@@ -259,11 +262,6 @@ export function pathSelectorOf(term: Expression, context: SelectorContext): Sele
 
 function slashesIn(text: string): number {
   return text.split('/').length - 1;
-}
-
-function beforeQuery(name: string): string {
-  const query = name.indexOf('?');
-  return query < 0 ? name : name.slice(0, query);
 }
 
 function policyColumn(expression: Expression, { environment }: SelectorContext): number | undefined {

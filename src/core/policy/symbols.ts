@@ -37,6 +37,27 @@ export class SymbolTable {
   }
 }
 
+/** Some of the symbols of a table, a bit each. */
+export class SymbolSet {
+  private readonly bits: Uint8Array;
+
+  constructor(symbols: Iterable<number>, tableSize: number) {
+    this.bits = new Uint8Array((tableSize + 7) >> 3);
+    for (const symbol of symbols) if (symbol >= 0) this.add(symbol);
+  }
+
+  has(symbol: number): boolean {
+    return ((this.bits[symbol >> 3] ?? 0) & (1 << (symbol & 7))) !== 0;
+  }
+
+  /** False when it was there already. */
+  add(symbol: number): boolean {
+    if (this.has(symbol)) return false;
+    this.bits[symbol >> 3] = (this.bits[symbol >> 3] as number) | (1 << (symbol & 7));
+    return true;
+  }
+}
+
 function shardOf(text: string): number {
   const { length } = text;
   if (length === 0) return 0;

@@ -38,6 +38,17 @@ export function patternKey(name: string, pattern: string): PatternKey {
   return prefixOf(plain);
 }
 
+/** Whether a pattern of a path function matches its own text and nothing else, as most of them do. */
+export function isExactPattern(name: string, pattern: string): boolean {
+  return prefixFunctions.has(name) && patternKey(name, pattern).kind === 'exact';
+}
+
 function prefixOf(text: string): PatternKey {
   return { kind: 'prefix', text: text.slice(0, text.lastIndexOf('/') + 1) };
+}
+
+/** keyMatch5 looks at a name up to its first `?`. */
+export function beforeQuery(name: string): string {
+  const query = name.indexOf('?');
+  return query < 0 ? name : name.slice(0, query);
 }
