@@ -113,6 +113,15 @@ const styles: readonly WriteStyle[] = [
     },
   },
   {
+    style: 'in place behind a link, where no file event comes from',
+    shows: [alice, bob],
+    async prepare(root) {
+      await writeTree(root, { 'acl/model.conf': aclModel, '..elsewhere/rules.csv': rule('alice') });
+      await symlink('../..elsewhere/rules.csv', join(root, 'acl/rules.csv'));
+    },
+    change: (root) => writeFile(join(root, '..elsewhere/rules.csv'), rule('bob')),
+  },
+  {
     style: 'by a git checkout, back and forth',
     shows: [alice, bob, alice],
     async prepare(root) {
@@ -305,6 +314,49 @@ describe('a policy set that is changed while it serves', () => {
       });
     });
   }
+});
+
+describe('a change', () => {
+  it('is seen by its file event, long before the next regular look', async () => {
+    const root = temporaryDirectory();
+    await writeTree(root, acl('alice'));
+    const { store } = await startedStore(root, { pollMs: 3_600_000 });
+    await writeFile(join(root, 'acl/rules.csv'), rule('bob'));
+    await until(
+      () => seen(store),
+      (now) => now === bob,
+    );
+    await writeTree(root, { 'new/model.conf': aclModel, 'new/rules.csv': rule('alice') });
+    await until(
+      () => seen(store),
+      (now) => now === 'bob: acl active; new active',
+    );
+  });
+
+  it('is told to whoever measures: what became of it and how long it took', async () => {
+    const root = temporaryDirectory();
+    await writeTree(root, { ...acl('alice'), 'other/model.conf': aclModel, 'other/rules.csv': rule('alice') });
+    const { store, events } = await startedStore(root);
+    await store.reload('acl');
+    await writeFile(join(root, 'acl/rules.csv'), 'nonsense');
+    await until(
+      () => seen(store),
+      (now) => now.includes('stale'),
+    );
+    await rm(join(root, 'other'), { recursive: true });
+    await until(
+      () => seen(store),
+      (now) => !now.includes('other'),
+    );
+    expect(events.map(({ policySet, result }) => `${policySet} ${result}`)).toEqual([
+      'acl served',
+      'other served',
+      'acl unchanged',
+      'acl failed',
+      'other removed',
+    ]);
+    expect(events.every(({ durationMs }) => durationMs >= 0)).toBe(true);
+  });
 });
 
 function matches(now: string, show: string | RegExp): boolean {
