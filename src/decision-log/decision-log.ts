@@ -5,11 +5,13 @@ import { DecisionIds } from './decision-ids.js';
 import type { DecisionQuery } from './decision-query.js';
 import type { DecisionRecord, NewDecisionRecord } from './decision-record.js';
 import { type DecisionPage, findRecord, type LogView, searchRecords } from './decision-search.js';
+import { type DecisionStats, type StatsQuery, statsRange, summarise } from './decision-stats.js';
 import { type Group, GroupCommit } from './group-commit.js';
 import { closeLogFiles, type LogFiles, openLogFiles, openOrReplaceLogFiles, setFilesAside } from './log-files.js';
 import type { Loss } from './log-gap.js';
 import type { SearchScope } from './record-filter.js';
 import { isDamaged } from './sqlite-connection.js';
+import type { TallyRow } from './tally.js';
 
 export interface DecisionLogOptions {
   /** `sqlite:` and the path of the file. */
@@ -108,7 +110,8 @@ export class DecisionLog {
       await journal.noteGap({ after, lost: null, since, until: Date.now() }, 'not_flushed');
     }
     await journal.setUnclean(this.options.mode === 'async');
-    this.#startTidying();
+    // What an earlier process left is counted now, so that `stats` only ever adds up.
+    void this.#report('the key index failed', this.indexNow());
     if (this.options.retention !== undefined && this.options.mode !== 'off') {
       this.#pruneTimer = setInterval(() => this.#startPruning(), pruneEveryMs).unref();
       this.#startPruning();
@@ -179,13 +182,25 @@ export class DecisionLog {
     return findRecord(this.#view(), id, scope);
   }
 
+  /** Counts of decisions. Throws VerdictError `invalid_request`. */
+  async stats(query: StatsQuery, scope: SearchScope = {}): Promise<DecisionStats> {
+    const range = statsRange(query);
+    this.#view();
+    let rows: TallyRow[] = [];
+    // In its turn, so that a group is counted once while it moves from memory to the index.
+    await this.#inBackground(async ({ index }) => {
+      rows = await index.tallyRows(range);
+    });
+    return summarise(rows, query, scope);
+  }
+
   /**
    * Brings the key index up to the newest record. The log does so by itself in large steps, and finds records that are
    * not indexed yet; before a bulk of queries on a file at rest it can be worth doing all of it.
    */
   async indexNow(): Promise<void> {
-    await this.#inBackground(async ({ index }) => {
-      while (await index.indexStep(true));
+    await this.#inBackground(async ({ journal, index }) => {
+      while (await index.indexStep(journal.end.sequence, true));
     });
   }
 
@@ -223,7 +238,9 @@ export class DecisionLog {
     for (;;) {
       if (this.#trouble === undefined) {
         try {
-          this.#uncheckpointed += await this.#files!.journal.commit(group);
+          const { journal, index } = this.#files!;
+          this.#uncheckpointed += await journal.commit(group);
+          index.noteCommit(journal.end.sequence, group.tally);
           break;
         } catch (error) {
           this.#startRecovery(error);
@@ -310,14 +327,14 @@ export class DecisionLog {
   #startTidying(): void {
     if (this.#tidying) return;
     this.#tidying = true;
-    const tidied = this.#inBackground(async ({ index }) => {
+    const tidied = this.#inBackground(async ({ journal, index }) => {
       this.#commitsSinceIndexed = 0;
       do {
         if (this.#uncheckpointed >= checkpointBytes) {
           this.#uncheckpointed = 0;
           await index.checkpoint();
         }
-      } while (await index.indexStep());
+      } while (await index.indexStep(journal.end.sequence));
     });
     // The records are committed and are found without index; the next turn tries again.
     this.#report('the key index or the checkpoint failed', tidied).finally(() => {

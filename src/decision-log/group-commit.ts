@@ -1,12 +1,14 @@
 import { idMilliseconds } from './decision-ids.js';
 import { type NewDecisionRecord, serialise } from './decision-record.js';
 import { addRecordKeys } from './record-keys.js';
+import { Tally } from './tally.js';
 
 /** Records that are committed together or not at all. */
 export interface Group {
   /** Each record's text, not yet completed with writer and sequence. */
   readonly texts: string[];
   readonly keys: Set<number>;
+  readonly tally: Tally;
   /** The lowest and the highest time in the group: milliseconds since 1970. */
   since: number;
   until: number;
@@ -60,6 +62,7 @@ export class GroupCommit {
     addRecordKeys(record, group.keys);
     const time = Date.parse(record.time);
     const idTime = idMilliseconds(record.id) ?? time;
+    group.tally.add(record, time);
     group.since = Math.min(group.since, time, idTime);
     group.until = Math.max(group.until, time, idTime);
     this.#depth++;
@@ -137,5 +140,13 @@ function openGroup(): OpenGroup {
   });
   // Whoever appended hears of a failure; with nobody waiting it must not end the process.
   committed.catch(() => undefined);
-  return { texts: [], keys: new Set(), since: Number.MAX_SAFE_INTEGER, until: 0, committed, settle };
+  return {
+    texts: [],
+    keys: new Set(),
+    tally: new Tally(),
+    since: Number.MAX_SAFE_INTEGER,
+    until: 0,
+    committed,
+    settle,
+  };
 }

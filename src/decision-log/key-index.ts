@@ -1,20 +1,37 @@
 import { rmSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
+import type { DecisionRecord } from './decision-record.js';
 import { KeyIndex1763700000001 } from './migrations/1763700000001-key-index.js';
+import { Tally1763700000003 } from './migrations/1763700000003-tally.js';
 import { keyBytes } from './record-keys.js';
 import { isDamaged, SqliteConnection } from './sqlite-connection.js';
+import { mergeRows, Tally, type TallyRow } from './tally.js';
 
 /** A segment is written when this much waits. Until then look-ups read the keys of the waiting rows themselves. */
 const segmentGroups = 8_192;
 const segmentRecords = 65_536;
+/** Groups that are counted by reading their texts, at a time. */
+const recountGroups = 32;
+
+/** Which counts to add up; minutes since 1970, `to` excluded. */
+export interface TallyRange {
+  readonly from: number;
+  readonly to: number;
+}
 
 /**
- * What happens behind the writer's back: the key index is built and the journal's WAL is written back into its file.
- * Both are on one connection of their own, the index file with the journal attached to it.
+ * What happens behind the writer's back: the key index is built, decisions are counted, and the journal's WAL is
+ * written back into its file. All on one connection, the index file with the journal attached to it.
  */
 export class KeyIndex {
+  /** Counts of the groups that no segment covers yet and that this process committed, oldest first. */
+  #tail: { readonly last: number; readonly rows: readonly TallyRow[] }[] = [];
+
   private constructor(
     private readonly connection: SqliteConnection,
     private lastIndexed: number,
+    /** The last sequence that an earlier process committed: its groups are counted from their texts. */
+    private readonly inherited: number,
   ) {}
 
   /** Opens the index of the journal; one that is damaged or belongs to another journal is built anew. */
@@ -30,14 +47,14 @@ export class KeyIndex {
     const [owner] = await connection.query<{ writer: number }>('SELECT writer FROM indexed_log');
     // After a power loss the index can know of records that the journal lost; their numbers will be given out again.
     const valid = owner?.writer === writer ? journalEnd : 0;
+    const segments = await connection.query<{ id: number }>('SELECT id FROM segment WHERE last > ?', [valid]);
     await connection.query('BEGIN');
-    await connection.query('DELETE FROM segment_key WHERE segment IN (SELECT id FROM segment WHERE last > ?)', [valid]);
-    await connection.query('DELETE FROM segment WHERE last > ?', [valid]);
+    for (const { id } of segments) await forgetSegment(connection, id);
     await connection.query('DELETE FROM indexed_log');
     await connection.query('INSERT INTO indexed_log (writer) VALUES (?)', [writer]);
     await connection.query('COMMIT');
     const [row] = await connection.query<{ last: number | null }>('SELECT max(last) AS last FROM segment');
-    return new KeyIndex(connection, row?.last ?? 0);
+    return new KeyIndex(connection, row?.last ?? 0, journalEnd);
   }
 
   /** The last sequence that the index covers; what is newer is found by reading the journal's own keys. */
@@ -45,41 +62,53 @@ export class KeyIndex {
     return this.lastIndexed;
   }
 
-  /** Writes one segment if enough waits, or if anything waits and `force` is set; says whether it did. */
-  async indexStep(force = false): Promise<boolean> {
+  /** Takes note of a group that was committed, up to the sequence `last`. */
+  noteCommit(last: number, tally: Tally): void {
+    this.#tail.push({ last, rows: tally.rows() });
+  }
+
+  /**
+   * Writes one segment if enough waits, or if anything waits and `force` is set; says whether it did. `end` is the last
+   * sequence that `noteCommit` heard of.
+   */
+  async indexStep(end: number, force = false): Promise<boolean> {
     // Not simply the next sequence: retention may have removed rows that were never indexed.
     const [next] = await this.connection.query<{ first: number }>(
-      'SELECT first FROM journal.journal WHERE first > ? ORDER BY first LIMIT 1',
-      [this.lastIndexed],
+      'SELECT first FROM journal.journal WHERE first > ? AND first <= ? ORDER BY first LIMIT 1',
+      [this.lastIndexed, end],
     );
     if (next === undefined) return false;
     const { first } = next;
     const [waiting] = await this.connection.query<{ groups: number; last: number }>(
       `SELECT count(*) AS groups, max(last) AS last FROM (
          SELECT first + count - 1 AS last FROM journal.journal WHERE first BETWEEN ? AND ? ORDER BY first LIMIT ?)`,
-      [first, first + segmentRecords - 1, segmentGroups],
+      [first, Math.min(end, first + segmentRecords - 1), segmentGroups],
     );
     const { groups, last } = waiting!;
     const full = groups === segmentGroups || last - first + 1 >= segmentRecords;
     if (!full && !force) return false;
+    const counts = await this.#countsOf(first, last);
     await this.connection.query('BEGIN');
     try {
-      await this.connection.query('INSERT INTO segment (first, last) VALUES (?, ?)', [first, last]);
-      await this.connection.query(
-        `INSERT INTO segment_key (segment, key, start)
-         SELECT last_insert_rowid(), substr(j.keys, o.n * ${keyBytes} + 1, ${keyBytes}) AS key, j.first - ? AS start
-         FROM journal.journal j CROSS JOIN ordinal o
-         WHERE j.first BETWEEN ? AND ? AND o.n < length(j.keys) / ${keyBytes}
-         ORDER BY key, start`,
-        [first, first, last],
-      );
+      await this.#writeSegment(first, last, counts);
       await this.connection.query('COMMIT');
     } catch (error) {
       await this.connection.query('ROLLBACK').catch(() => undefined);
       throw error;
     }
     this.lastIndexed = last;
+    this.#tail = this.#tail.filter((group) => group.last > last);
     return true;
+  }
+
+  /** The counts of all decisions in the range, not added up further than they happen to be. */
+  async tallyRows({ from, to }: TallyRange): Promise<TallyRow[]> {
+    const rows = await this.connection.query<TallyRow>(
+      `SELECT minute, policySet, policyVersion, decision, reason, caller, sum(count) AS count FROM tally
+       WHERE minute >= ? AND minute < ? GROUP BY minute, policySet, policyVersion, decision, reason, caller`,
+      [from, to],
+    );
+    return rows.concat(this.#tail.flatMap((group) => group.rows).filter(({ minute }) => minute >= from && minute < to));
   }
 
   /**
@@ -92,17 +121,57 @@ export class KeyIndex {
     await this.connection.query('PRAGMA journal.wal_checkpoint(RESTART)');
   }
 
-  /** Forgets segments that end below this sequence; one statement each, on a file that no decision waits for. */
+  /** Forgets segments that end below this sequence, on a file that no decision waits for. */
   async prune(below: number): Promise<void> {
     const segments = await this.connection.query<{ id: number }>('SELECT id FROM segment WHERE last < ?', [below]);
-    for (const { id } of segments) {
-      await this.connection.query('DELETE FROM segment_key WHERE segment = ?', [id]);
-      await this.connection.query('DELETE FROM segment WHERE id = ?', [id]);
-    }
+    for (const { id } of segments) await forgetSegment(this.connection, id);
   }
 
   close(): Promise<void> {
     return this.connection.close();
+  }
+
+  async #writeSegment(first: number, last: number, counts: readonly TallyRow[]): Promise<void> {
+    await this.connection.query('INSERT INTO segment (first, last) VALUES (?, ?)', [first, last]);
+    const [segment] = await this.connection.query<{ id: number }>('SELECT max(id) AS id FROM segment');
+    const { id } = segment!;
+    await this.connection.query(
+      `INSERT INTO segment_key (segment, key, start)
+       SELECT ?, substr(j.keys, o.n * ${keyBytes} + 1, ${keyBytes}) AS key, j.first - ? AS start
+       FROM journal.journal j CROSS JOIN ordinal o
+       WHERE j.first BETWEEN ? AND ? AND o.n < length(j.keys) / ${keyBytes}
+       ORDER BY key, start`,
+      [id, first, first, last],
+    );
+    await this.connection.query(
+      `INSERT INTO tally (segment, minute, policySet, policyVersion, decision, reason, caller, count)
+       SELECT ?, value ->> 'minute', value ->> 'policySet', value ->> 'policyVersion', value ->> 'decision',
+         value ->> 'reason', value ->> 'caller', value ->> 'count' FROM json_each(?)`,
+      [id, JSON.stringify(counts)],
+    );
+  }
+
+  /** How many decisions of each kind are in a run of whole groups. */
+  async #countsOf(first: number, last: number): Promise<TallyRow[]> {
+    const rows = this.#tail.filter((group) => group.last <= last).flatMap((group) => group.rows);
+    const recounted = new Tally();
+    for (let from = first; from <= Math.min(last, this.inherited); ) {
+      const groups = await this.connection.query<{ first: number; records: string }>(
+        'SELECT first, records FROM journal.journal WHERE first BETWEEN ? AND ? ORDER BY first LIMIT ?',
+        [from, Math.min(last, this.inherited), recountGroups],
+      );
+      for (const { records } of groups) {
+        for (const text of records.split('\n')) {
+          const record = JSON.parse(text) as DecisionRecord;
+          recounted.add(record, Date.parse(record.time));
+        }
+        // Decisions go on while an index is built again.
+        await setImmediate();
+      }
+      if (groups.length < recountGroups) break;
+      from = groups.at(-1)!.first + 1;
+    }
+    return mergeRows([...recounted.rows(), ...rows]);
   }
 }
 
@@ -114,7 +183,7 @@ export function openReader(path: string, journalPath: string): Promise<SqliteCon
 function openWithJournal(path: string, journalPath: string): Promise<SqliteConnection> {
   return SqliteConnection.open({
     path,
-    migrations: [KeyIndex1763700000001],
+    migrations: [KeyIndex1763700000001, Tally1763700000003],
     setup: [attach(journalPath), 'PRAGMA synchronous = NORMAL', 'PRAGMA cache_size = -16000'],
     busyTimeoutMs: 0,
   });
@@ -122,4 +191,10 @@ function openWithJournal(path: string, journalPath: string): Promise<SqliteConne
 
 function attach(journalPath: string): string {
   return `ATTACH DATABASE '${journalPath.replaceAll("'", "''")}' AS journal`;
+}
+
+async function forgetSegment(connection: SqliteConnection, id: number): Promise<void> {
+  await connection.query('DELETE FROM tally WHERE segment = ?', [id]);
+  await connection.query('DELETE FROM segment_key WHERE segment = ?', [id]);
+  await connection.query('DELETE FROM segment WHERE id = ?', [id]);
 }

@@ -6,7 +6,7 @@ import { encodeKey, type IndexedField, indexedFieldNames, indexedFields } from '
 
 /** What a caller may see; with nothing named, everything. */
 export interface SearchScope {
-  readonly policySets?: readonly string[];
+  readonly policySets?: readonly string[] | undefined;
 }
 
 /** A query as the search runs it: what a record must be, and what narrows down where to look. */
@@ -107,7 +107,8 @@ function inJson(text: string): string {
 
 const rfc3339 = /^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$/;
 
-function readTime(text: string | undefined, name: string): number | undefined {
+/** Milliseconds since 1970. Throws VerdictError `invalid_request` that points at the parameter. */
+export function readTime(text: string | undefined, name: string): number | undefined {
   if (text === undefined) return undefined;
   const time = rfc3339.test(text) ? Date.parse(text.toUpperCase()) : Number.NaN;
   if (Number.isNaN(time)) {
