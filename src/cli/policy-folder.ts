@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { type CompiledPolicySet, type CompileOptions, compileInSteps } from '../core/policy/compile.js';
 import type { NamedText } from '../core/policy/yaml-document.js';
-import { PolicyError, type Problem } from '../core/problem.js';
+import { formatProblem, PolicyError, type Problem } from '../core/problem.js';
 import { DirectorySource, type FolderScan } from '../policy-store/directory-source.js';
 import { fileRole, type PolicyFile, versionOf } from '../policy-store/policy-set-files.js';
 import { compileOptions, textsOf } from '../policy-store/policy-set-texts.js';
@@ -127,6 +127,22 @@ export function compileFolder(folder: PolicyFolder): CompiledFolder {
     return { ...common, compiled: undefined, problems: [...folder.problems, ...error.problems] };
   }
 }
+
+export interface LoadedFolder extends CompiledFolder {
+  readonly compiled: CompiledPolicySet;
+}
+
+/** @throws UsageError with every problem when the set does not load. */
+export async function loadFolder(path: string | undefined): Promise<LoadedFolder> {
+  const compiled = compileFolder(await readPolicyFolder(path ?? (await defaultPath())));
+  const errors = compiled.problems.filter(({ severity }) => severity === 'error');
+  if (compiled.compiled !== undefined && errors.length === 0) return { ...compiled, compiled: compiled.compiled };
+  const listed = errors.slice(0, maxListed).map((problem) => `\n  ${formatProblem(problem)}`);
+  const rest = errors.length > maxListed ? `\n  and ${errors.length - maxListed} more: see \`verdict lint\`` : '';
+  throw new UsageError(`${compiled.folder.path} does not load${listed.join('')}${rest}`);
+}
+
+const maxListed = 10;
 
 /** Runs what works in steps to its end. */
 export function finish<T>(steps: Generator<unknown, T>): T {

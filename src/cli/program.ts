@@ -1,9 +1,12 @@
 /** The command line: which commands there are. What each does is in its own file. */
 import { Command, CommanderError } from 'commander';
 import { engineVersion } from '../core/engine/engine-version.js';
+import { addDecideCommand } from './decide-command.js';
 import { exitCodes, UsageError } from './exit-code.js';
+import { addFmtCommand } from './fmt-command.js';
 import { addLintCommand } from './lint-command.js';
 import { Terminal } from './terminal.js';
+import { addTestCommand } from './test-command.js';
 
 /** Runs one command line, `process.argv` without its first two parts; sets `process.exitCode`. */
 export async function runCommandLine(args: readonly string[], addServiceCommands: (program: Command) => void) {
@@ -17,7 +20,7 @@ export async function runCommandLine(args: readonly string[], addServiceCommands
     .configureHelp({ showGlobalOptions: false, sortSubcommands: false })
     .addHelpText('after', '\nExit codes: 0 fine, 1 findings or a deny, 2 wrong usage, 78 wrong configuration.\n');
   addServiceCommands(program);
-  addLintCommand(program, terminal);
+  for (const add of [addLintCommand, addFmtCommand, addTestCommand, addDecideCommand]) add(program, terminal);
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {

@@ -24,20 +24,14 @@ export interface LintedRule {
 export type Place = Pick<Problem, 'file' | 'line' | 'column'>;
 
 export function lintedSet(compiled: CompiledPolicySet, main: Combination, texts: readonly NamedText[]): LintedSet {
-  const links = [...compiled.table.groupings].map(
-    ([key, lines]) => [key, Array.from(lines, (line) => linted(line, 'allow'))] as const,
-  );
+  const links = [...compiled.table.groupings].map(([key, lines]) => [key, [...lines]] as const);
   return {
     compiled,
     main,
-    rules: Array.from(main.rules, (rule) => ({ ...linted(rule.source, rule.effect), fields: rule.fields })),
+    rules: [...main.rules],
     links: new Map(links),
     places: new Places(texts),
   };
-}
-
-function linted(line: Omit<LintedRule, 'effect'>, effect: LintedRule['effect']): LintedRule {
-  return { fields: line.fields, effect, file: line.file, line: line.line };
 }
 
 /** Finds columns by reading a line again: only the few lines that are complained of need it. */

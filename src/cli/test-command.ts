@@ -1,0 +1,131 @@
+import type { Command } from 'commander';
+import { nameOf, type PolicyTestResult, readPolicyTests, runTestsInSteps } from '../core/analysis/policy-tests.js';
+import { PolicySet } from '../core/engine/policy-set.js';
+import type { Problem } from '../core/problem.js';
+import { exitCodes } from './exit-code.js';
+import { junitOf } from './junit.js';
+import { outputOption } from './options.js';
+import { compileFolder, finish, foldersOf, type PolicyFolder } from './policy-folder.js';
+import { count, filePath, printProblems } from './report.js';
+import type { Terminal } from './terminal.js';
+import { watchFolders } from './watch.js';
+
+interface TestOptions {
+  readonly output: 'text' | 'json' | 'junit';
+  readonly watch?: true;
+}
+
+/** The tests of one set and what came of them. */
+export interface TestedSet {
+  readonly name: string;
+  readonly path: string;
+  /** Why the tests, or some of them, could not be run. */
+  readonly problems: readonly Problem[];
+  readonly results: readonly PolicyTestResult[];
+  readonly durationMs: number;
+}
+
+export function addTestCommand(program: Command, terminal: Terminal): void {
+  program
+    .command('test [folders...]')
+    .summary('run the tests of policy sets')
+    .description(
+      'Runs tests/*.yaml of each set, as the service does before it serves a version. docs/policy-sets.md says how they\n' +
+        'are written. Exit code 1 when a test fails, or a set does not load.',
+    )
+    .addOption(outputOption('text', 'json', 'junit'))
+    .option('--watch', 'run them again whenever a file changes, until interrupted')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  verdict test policies/invoices --watch\n  verdict test --output junit > results.xml\n',
+    )
+    .action(async (paths: string[], options: TestOptions) => {
+      process.exitCode = await testFolders(paths, options, terminal);
+      if (options.watch !== true) return;
+      for await (const _ of watchFolders(await foldersOf(paths))) {
+        terminal.print(terminal.style('dim', `— ${new Date().toISOString().slice(11, 19)}`));
+        process.exitCode = await testFolders(paths, options, terminal);
+      }
+    });
+}
+
+async function testFolders(paths: readonly string[], options: TestOptions, terminal: Terminal): Promise<number> {
+  const sets: TestedSet[] = [];
+  for (const folder of await foldersOf(paths)) {
+    terminal.progress(`testing ${folder.name}`);
+    sets.push(testFolder(folder));
+  }
+  terminal.progress('');
+  switch (options.output) {
+    case 'json':
+      terminal.print(JSON.stringify({ sets: sets.map(jsonOf) }, null, 2));
+      break;
+    case 'junit':
+      terminal.print(junitOf(sets));
+      break;
+    case 'text':
+      for (const set of sets) printSet(terminal, set);
+      printTotal(terminal, sets);
+      break;
+    default:
+      return options.output satisfies never;
+  }
+  return sets.some(isBroken) ? exitCodes.findings : exitCodes.fine;
+}
+
+export function testFolder(folder: PolicyFolder): TestedSet {
+  const start = performance.now();
+  const { compiled, problems, tests } = compileFolder(folder);
+  const errors = problems.filter(({ severity }) => severity === 'error');
+  const { name, path } = folder;
+  if (compiled === undefined || errors.length > 0) {
+    return { name, path, problems: errors, results: [], durationMs: performance.now() - start };
+  }
+  const set = new PolicySet(compiled);
+  const read = readPolicyTests(tests, compiled.entities);
+  const results = finish(runTestsInSteps(read.tests, (request, options) => set.decide(request, options)));
+  return { name, path, problems: read.problems, results, durationMs: performance.now() - start };
+}
+
+function isBroken({ problems, results }: TestedSet): boolean {
+  return problems.length > 0 || results.some(({ failures }) => failures.length > 0);
+}
+
+function printSet(terminal: Terminal, set: TestedSet): void {
+  const failed = set.results.filter(({ failures }) => failures.length > 0);
+  const mark = isBroken(set) ? terminal.style('red', '✗') : terminal.style('green', '✓');
+  const passed = `${set.results.length - failed.length} of ${count(set.results.length, 'test')} passed`;
+  const summary = set.problems.length > 0 ? 'does not load' : set.results.length === 0 ? 'has no tests' : passed;
+  terminal.print(`${mark} ${terminal.style('bold', set.name)} ${summary}`);
+  printProblems(terminal, set);
+  for (const { test, failures } of failed) {
+    terminal.print(
+      `  ${filePath(set.path, test.file)}:${test.line}:${test.column}: ${terminal.style('bold', nameOf(test))}`,
+    );
+    for (const failure of failures) terminal.print(`    ${terminal.style('red', failure)}`);
+  }
+}
+
+function printTotal(terminal: Terminal, sets: readonly TestedSet[]): void {
+  const results = sets.flatMap((set) => set.results);
+  const failed = results.filter(({ failures }) => failures.length > 0).length;
+  terminal.print(`${count(results.length, 'test')} in ${count(sets.length, 'policy set')}, ${failed} failed`);
+}
+
+function jsonOf({ name, path, problems, results }: TestedSet): object {
+  return {
+    name,
+    path,
+    problems,
+    tests: results.map(({ test, decision, failures }) => ({
+      name: nameOf(test),
+      file: test.file,
+      line: test.line,
+      column: test.column,
+      passed: failures.length === 0,
+      failures,
+      decision: decision.decision,
+      reason: decision.reason,
+    })),
+  };
+}
