@@ -1,5 +1,6 @@
 import { VerdictError } from '../core/errors.js';
 import { formatProblem, PolicyError, type Problem, sortProblems } from '../core/problem.js';
+import { ArchivedVersions } from './archived-versions.js';
 import { DirectorySource, type FolderScan, type SourceLimits } from './directory-source.js';
 import { DirectoryWatch } from './directory-watch.js';
 import { gitCommitOf } from './git-commit.js';
@@ -84,7 +85,10 @@ export class PolicyStore {
   private watching: Promise<void> | undefined;
   private stopped = false;
 
+  private readonly archived: ArchivedVersions;
+
   constructor(private readonly options: PolicyStoreOptions) {
+    this.archived = new ArchivedVersions(options.archive);
     this.source = new DirectorySource(options.directory, options.limits);
     this.watch = new DirectoryWatch(this.source, options.settleMs ?? 100);
   }
@@ -107,6 +111,7 @@ export class PolicyStore {
     this.watch.close();
     await this.watching;
     await this.work;
+    await this.archived.stop();
     await Promise.all([...this.entries.values()].map((entry) => entry.loaded?.stop()));
   }
 
@@ -126,6 +131,16 @@ export class PolicyStore {
     // Whether there is such a set cannot be told while the directory cannot be read.
     if (this.directoryProblem !== undefined) throw unavailable('the policy directory cannot be read');
     throw new VerdictError('policy_set_not_found', `there is no policy set "${name}"`);
+  }
+
+  /**
+   * A version that serves or once did, also of a set that was removed: to ask it what it would answer.
+   *
+   * @throws VerdictError `policy_version_not_found`, `policy_version_invalid`
+   */
+  async version(name: string, version: string): Promise<ServedPolicySet> {
+    const serving = this.serving.get(name);
+    return serving?.version === version ? serving : this.archived.get(name, version);
   }
 
   /** The set of requests that name none, if there is one. */
@@ -177,7 +192,7 @@ export class PolicyStore {
       const entry = this.entryOf(name);
       const folderVersion = entry.folder?.version;
       const pinnedOver = folderVersion === version ? undefined : (folderVersion ?? '');
-      await this.serve(entry, await this.loadVersion(name, version), pinnedOver);
+      await this.serve(entry, await this.archived.load(name, version), pinnedOver);
       return this.statusOf(entry);
     });
   }
@@ -338,25 +353,12 @@ export class PolicyStore {
     const { name, version } = entry.archived;
     entry.archived = undefined;
     try {
-      entry.loaded = await this.loadVersion(name, version);
+      entry.loaded = await this.archived.load(name, version);
       this.options.log.warn({ policySet: name, version }, 'policy set served from the archive');
       return true;
     } catch (error) {
       this.options.log.error({ err: error, policySet: name, version }, 'the archived version cannot be served either');
       return false;
-    }
-  }
-
-  private async loadVersion(name: string, version: string): Promise<LoadedPolicySet> {
-    const files = await this.options.archive?.files(name, version);
-    if (files === undefined) {
-      throw new VerdictError('policy_version_not_found', `the policy set "${name}" never served version "${version}"`);
-    }
-    try {
-      return await loadPolicySet(files);
-    } catch (error) {
-      if (!(error instanceof PolicyError)) throw error;
-      throw new VerdictError('policy_version_invalid', error.message, { cause: error });
     }
   }
 

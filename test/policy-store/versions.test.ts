@@ -189,6 +189,50 @@ describe('the archive', () => {
     expect((await archive.versions('acl', 10)).map(({ version }) => version)).toEqual(versions);
   });
 
+  it('answers as any version of any day did, also of a set that was removed', async () => {
+    const at = await place('alice');
+    await writeTree(at.directory, { 'other/model.conf': aclModel, 'other/rules.csv': rule('bob') });
+    const store = await at.start();
+    const alices = store.resolve('acl').version;
+    await at.write('bob');
+    await comesTo(store, 'bob acl active; other active');
+    const bobs = store.resolve('acl');
+    await rm(join(at.directory, 'acl'), { recursive: true });
+    await until(
+      () => state(store),
+      (now) => now === 'other active',
+    );
+    const allows = async (version: string, subject: string) => {
+      const set = await store.version('acl', version);
+      expect(set.version).toBe(version);
+      return set.compiled.decide({ subject, action: 'read', resource: 'data1' }, { now: 0 }).decision;
+    };
+    expect(await allows(alices, 'alice')).toBe('allow');
+    expect(await allows(alices, 'bob')).toBe('deny');
+    expect(await allows(bobs.version, 'bob')).toBe('allow');
+    expect(await store.version('acl', alices)).toBe(await store.version('acl', alices));
+    const other = store.resolve('other');
+    expect(await store.version('other', other.version)).toBe(other);
+    await expect(store.version('acl', 'sha256:00')).rejects.toMatchObject({ code: 'policy_version_not_found' });
+  });
+
+  it('loads a version again when others were asked for in between', async () => {
+    const at = await place('alice');
+    const store = await at.start();
+    const versions: string[] = [];
+    for (let i = 0; i < 10; i++) {
+      await writeFile(join(at.directory, 'acl/rules.csv'), `${rule('alice')}# ${i}\n`);
+      await store.reload('acl');
+      versions.push(store.resolve('acl').version);
+    }
+    const [first = ''] = versions;
+    const before = await store.version('acl', first);
+    for (const version of versions) await store.version('acl', version);
+    const again = await store.version('acl', first);
+    expect(again).not.toBe(before);
+    expect(again.version).toBe(before.version);
+  });
+
   it('that cannot be written keeps a new version from being served: it could not be replayed', async () => {
     const at = await place('alice');
     const archive = await PolicyArchive.open(at.database);
