@@ -12,6 +12,7 @@ export type { DecideOptions } from './core/engine/decide.js';
 export type { EnforceOptions, EnforceResult } from './core/engine/enforce.js';
 export { engineVersion } from './core/engine/engine-version.js';
 export { compilePolicySet, compilePolicySetInSteps, PolicySet } from './core/engine/policy-set.js';
+export type { SearchOptions, SearchQuery, SearchResult } from './core/engine/search.js';
 export type { CompileOptions } from './core/policy/compile.js';
 export type { Problem } from './core/problem.js';
 export { PolicyError } from './core/problem.js';

@@ -7,8 +7,10 @@ import type { Manifest } from '../policy/manifest.js';
 import type { Problem } from '../problem.js';
 import type { DecisionRequest, DecisionRequestInput } from '../request.js';
 import { finish } from '../steps.js';
+import { candidatesOf, type SearchKind } from './candidates.js';
 import { type BoundValues, bindValues, type DecideOptions, decide } from './decide.js';
 import { type EnforceOptions, type EnforceResult, enforce } from './enforce.js';
+import { type SearchOptions, type SearchQuery, type SearchResult, searchInSteps } from './search.js';
 
 export class PolicySet {
   constructor(private readonly compiled: CompiledPolicySet) {}
@@ -62,6 +64,25 @@ export class PolicySet {
    */
   enforce(args: readonly unknown[], options: EnforceOptions = {}): EnforceResult {
     return enforce(this.compiled, args, options);
+  }
+
+  /**
+   * Finds who may, or what may be done, or on what. Every candidate is decided; `complete` says whether all were.
+   *
+   *     set.search({ kind: 'subject', type: 'user', action: { name: 'read' }, resource: { type: 'doc', id: '1' } }, { now });
+   */
+  search(query: SearchQuery, options: SearchOptions): SearchResult {
+    return finish(searchInSteps(this.compiled, query, options));
+  }
+
+  /** As `search`, pausing every millisecond or so. */
+  searchInSteps(query: SearchQuery, options: SearchOptions): Generator<void, SearchResult> {
+    return searchInSteps(this.compiled, query, options);
+  }
+
+  /** What a search would try, in its order. */
+  candidates(kind: SearchKind, type?: string): readonly string[] {
+    return candidatesOf(this.compiled, kind, type);
   }
 
   /** The values that a decision request becomes: what `enforce`, or stock Casbin, would be asked with. */

@@ -121,9 +121,9 @@ function compileBinary(
     // The library's regular expression operators are `regexMatch` under another name, but for a list, which is an
     // operand of the wrong type here and would be the arguments there.
     const compileText = (operand: Expression): Evaluator => {
-      const valueOf = compile(operand);
+      const textOf = compile(operand);
       return (scope) => {
-        const value = valueOf(scope);
+        const value = textOf(scope);
         if (value === FAULT || typeof value === 'string') return value;
         return scope.fail('type_mismatch', () => `"${operator}" wants texts, not ${describeValue(value)}`);
       };

@@ -32,6 +32,8 @@ export interface Manifest {
   readonly stepBudget: number | undefined;
   /** Codes of strict problems that are warnings in this set. */
   readonly downgraded: ReadonlySet<string>;
+  /** Actions that a search for actions tries beside those that rules name. */
+  readonly searchActions: readonly string[];
   readonly decisionLog: { readonly mask: readonly string[]; readonly drop: readonly string[] };
 }
 
@@ -48,6 +50,7 @@ export const defaultManifest: Manifest = Object.freeze({
   clock: 'server',
   stepBudget: undefined,
   downgraded: new Set<string>(),
+  searchActions: Object.freeze([]),
   decisionLog: Object.freeze({ mask: [], drop: [] }),
 });
 
@@ -62,6 +65,7 @@ const keys = [
   'clock',
   'stepBudget',
   'lint',
+  'search',
   'decisionLog',
 ] as const;
 
@@ -80,6 +84,7 @@ export function readManifest(source: NamedText, report: ReportFatal): Manifest {
     clock: node.clock?.oneOf('clock', ['server', 'request']) ?? defaultManifest.clock,
     stepBudget: node.stepBudget?.positiveInteger('stepBudget'),
     downgraded: node.lint === undefined ? defaultManifest.downgraded : readLint(node.lint),
+    searchActions: node.search === undefined ? defaultManifest.searchActions : readSearch(node.search),
     decisionLog: node.decisionLog === undefined ? defaultManifest.decisionLog : readDecisionLog(node.decisionLog),
   });
 }
@@ -142,6 +147,11 @@ function readLint(node: YamlNode): ReadonlySet<string> {
     if (value.oneOf(`lint.${code}`, ['warn', 'error']) === 'warn') downgraded.add(code);
   }
   return downgraded;
+}
+
+function readSearch(node: YamlNode): readonly string[] {
+  const members = node.knownMembers('search', ['actions']);
+  return members?.actions?.texts('search.actions') ?? defaultManifest.searchActions;
 }
 
 function readDecisionLog(node: YamlNode): Manifest['decisionLog'] {

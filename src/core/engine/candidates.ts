@@ -1,0 +1,130 @@
+/** Who and what a search tries (contract, section 5): known entities, and the names that rules speak of. */
+import { type Expression, walk } from '../matcher/ast.js';
+import { isExactPattern, prefixFunctions } from '../matcher/pattern-key.js';
+import type { TokenBinding } from '../policy/binding.js';
+import { changesOfLine } from '../policy/binding-change.js';
+import { type Combination, conditionColumns, isCombination } from '../policy/combination.js';
+import type { CompiledPolicySet } from '../policy/compile.js';
+
+export type SearchKind = 'subject' | 'resource' | 'action';
+
+const remembered = new WeakMap<CompiledPolicySet, Map<string, readonly string[]>>();
+
+/**
+ * The ids (of actions: the names) that a search tries, each once, in the order of their code units: an order that
+ * stays the same as long as the version does, so that a page can go on where the last one ended.
+ */
+export function candidatesOf(set: CompiledPolicySet, kind: SearchKind, type: string | undefined): readonly string[] {
+  let lists = remembered.get(set);
+  if (lists === undefined) {
+    lists = new Map();
+    remembered.set(set, lists);
+  }
+  // A type that nobody has heard of has the same candidates as any other such type, and is not worth remembering.
+  const key = kind === 'action' ? kind : `${kind}:${type}`;
+  let list = lists.get(key);
+  if (list === undefined) {
+    list = Object.freeze(findCandidates(set, kind, type).sort());
+    if (lists.size < maxLists) lists.set(key, list);
+  }
+  return list;
+}
+
+const maxLists = 100;
+
+function findCandidates(set: CompiledPolicySet, kind: SearchKind, type: string | undefined): string[] {
+  const ids = new Set<string>();
+  if (kind === 'action') for (const name of set.manifest.searchActions) ids.add(name);
+  else for (const entity of set.entities.all) if (entity.type === type) ids.add(entity.id);
+  if (!isCombination(set.main)) return [...ids];
+  const roles = roleNames(set);
+  for (const token of set.main.tokens) {
+    for (const constant of constantsOf(set, set.main, token, kind)) {
+      if (roles.has(constant)) continue;
+      const id = idOf(token, kind, type, constant);
+      if (id !== undefined) ids.add(id);
+    }
+  }
+  return [...ids];
+}
+
+/** Names that stand as a role in some grouping rule: they are held, not searched for. */
+function roleNames(set: CompiledPolicySet): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const rules of set.table.groupings.values()) {
+    for (const symbol of rules.columns[1] ?? []) if (symbol >= 0) names.add(rules.symbols.text(symbol));
+  }
+  return names;
+}
+
+/** The id that a constant stands for: itself, or what it reads back to through the line that binds the token. */
+function idOf(token: TokenBinding, kind: SearchKind, type: string | undefined, constant: string): string | undefined {
+  if (token.line === undefined) return token.role === kind ? constant : undefined;
+  const changes = changesOfLine(token.line, constant) ?? [];
+  const valueAt = (member: string): unknown => changes.find(({ path }) => path === `/${kind}/${member}`)?.to;
+  const id = valueAt(kind === 'action' ? 'name' : 'id');
+  const givenType = valueAt('type');
+  if (typeof id !== 'string' || (givenType !== undefined && givenType !== type)) return undefined;
+  return id;
+}
+
+/** The texts that the matcher and the conditions compare with a token as a value. */
+function constantsOf(
+  set: CompiledPolicySet,
+  combination: Combination,
+  token: TokenBinding,
+  kind: SearchKind,
+): ReadonlySet<string> {
+  const name = `${combination.request.key}_${token.token}`;
+  const found = new Set<string>();
+  const isToken = (part: Expression | undefined): boolean => {
+    if (part?.kind === 'column') return part.name === name;
+    if (part?.kind !== 'attribute' || part.name !== name || token.role !== kind) return false;
+    return part.path.length === 1 && part.path[0] === (kind === 'action' ? 'name' : 'id');
+  };
+  const take = (part: Expression | undefined, accepts: (text: string) => boolean = () => true): void => {
+    if (part?.kind === 'literal' && typeof part.value === 'string' && accepts(part.value)) found.add(part.value);
+    if (part?.kind === 'list') for (const item of part.items) take(item);
+    const column = part?.kind === 'column' ? combination.policy.columns.get(part.name) : undefined;
+    if (column === undefined) return;
+    for (const text of textsOf(combination, column)) if (accepts(text)) found.add(text);
+  };
+  for (const expression of expressionsOf(combination)) {
+    walk(expression, (part) => {
+      if (part.kind === 'binary' && part.operator === '==') {
+        if (isToken(part.left)) take(part.right);
+        if (isToken(part.right)) take(part.left);
+      } else if (part.kind === 'in') {
+        if (isToken(part.left)) take(part.right);
+      } else if (part.kind === 'call' && isToken(part.args[0])) {
+        const roles = set.table.groupings.get(part.name);
+        if (roles !== undefined) {
+          take(part.args[1]);
+          for (const symbol of roles.columns[0] ?? []) if (symbol >= 0) found.add(roles.symbols.text(symbol));
+        } else if (prefixFunctions.has(part.name)) {
+          take(part.args[1], (text) => isExactPattern(part.name, text));
+        }
+      }
+    });
+  }
+  return found;
+}
+
+function textsOf({ rules }: Combination, column: number): Set<string> {
+  const texts = new Set<string>();
+  for (const symbol of new Set(rules.columns[column])) texts.add(rules.symbols.text(symbol));
+  return texts;
+}
+
+function expressionsOf(combination: Combination): readonly Expression[] {
+  const { program, policy, conditions, callsEval } = combination;
+  const expressions = [program.expression];
+  if (!callsEval) return expressions;
+  for (const column of conditionColumns(program.expression, policy)) {
+    for (const text of textsOf(combination, column)) {
+      const condition = conditions.find(text);
+      if (condition.run !== undefined) expressions.push(condition.expression);
+    }
+  }
+  return expressions;
+}
