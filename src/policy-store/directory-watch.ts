@@ -21,8 +21,10 @@ const NOTHING: DirectoryChanges = Object.freeze({ changed: [], gone: [], restles
 
 /** Sees what changes in a directory of policy sets, by file events and by looking regularly. */
 export class DirectoryWatch {
-  private readonly signal = new ChangeSignal(() => this.wake());
-  private wake: () => void = () => undefined;
+  private readonly signal = new ChangeSignal(() => this.note());
+  /** Whether an event came that nobody was waiting for. */
+  private noted = false;
+  private wake: (() => void) | undefined;
 
   /** `settleMs` lie between the two looks that must agree. */
   constructor(
@@ -66,17 +68,23 @@ export class DirectoryWatch {
     return { changed, gone, restless, atRest: restless.length === 0 };
   }
 
-  /** Resolves when a file event comes, after `ms`, or when the watch is closed. */
+  /** Resolves when a file event comes, or came since it was last asked; after `ms`; or when the watch is closed. */
   async changeOrTimeout(ms: number): Promise<void> {
     const waiting = new AbortController();
     this.wake = () => waiting.abort();
-    await delay(ms, undefined, { signal: waiting.signal }).catch(() => undefined);
-    this.wake = () => undefined;
+    if (!this.noted) await delay(ms, undefined, { signal: waiting.signal }).catch(() => undefined);
+    this.wake = undefined;
+    this.noted = false;
   }
 
   close(): void {
     this.signal.close();
-    this.wake();
+    this.note();
+  }
+
+  private note(): void {
+    this.noted = true;
+    this.wake?.();
   }
 
   /** The folders that are policy sets, or were: a folder whose model is missing for a moment is not gone. */

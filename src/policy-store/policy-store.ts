@@ -75,6 +75,7 @@ const RETRY_MS = 5_000;
 export class PolicyStore {
   private readonly source: DirectorySource;
   private readonly watch: DirectoryWatch;
+  private readonly archived: ArchivedVersions;
   private readonly entries = new Map<string, Entry>();
   /** Every set by name, `undefined` where nothing can be served. Never changed, only replaced. */
   private serving: ReadonlyMap<string, ServedPolicySet | undefined> = new Map();
@@ -84,8 +85,6 @@ export class PolicyStore {
   private work: Promise<unknown> = Promise.resolve();
   private watching: Promise<void> | undefined;
   private stopped = false;
-
-  private readonly archived: ArchivedVersions;
 
   constructor(private readonly options: PolicyStoreOptions) {
     this.archived = new ArchivedVersions(options.archive);
@@ -100,6 +99,8 @@ export class PolicyStore {
     }
     await this.checkUntilSettled(() => false, Math.min(this.patienceMs, 2_000));
     await this.exclusively(async () => {
+      // Nobody is to be told that a set does not exist, or get another one's answer, because it is not at rest yet.
+      for (const name of this.restlessSince.keys()) this.failChanging(name);
       for (const entry of this.entries.values()) await this.serveArchived(entry);
     });
     this.watching = this.keepWatching();
@@ -398,7 +399,10 @@ export class PolicyStore {
     const now = performance.now();
     const since = this.restlessSince.get(name) ?? now;
     this.restlessSince.set(name, since);
-    if (now - since < this.patienceMs) return;
+    if (now - since >= this.patienceMs) this.failChanging(name);
+  }
+
+  private failChanging(name: string): void {
     const entry = this.entries.get(name) ?? newEntry(name);
     this.entries.set(name, entry);
     entry.folder = undefined;

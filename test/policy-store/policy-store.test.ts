@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -120,6 +121,19 @@ describe('a policy store', () => {
     expect(() => store.status('b')).toThrow(VerdictError);
     await expect(store.reload('b')).rejects.toThrow('no policy set');
     await expect(store.rollback('a', 'sha256:00')).rejects.toMatchObject({ code: 'policy_version_not_found' });
+  });
+
+  it('does not take a set that is being written when it starts for one that is not there', async () => {
+    const root = await directory({ ...set('a'), ...set('b') });
+    const writing = setInterval(() => writeFileSync(join(root, 'b/rules.csv'), `# ${performance.now()}\n`), 5);
+    try {
+      const { store } = await startedStore(root, { patienceMs: 200 });
+      expect(store.statuses().map(brief)).toEqual(['a active', 'b failed [.:1 policy_set_changing]']);
+      expect(errorOf(store, 'b')).toMatch(/^policy_set_unavailable/);
+      expect(errorOf(store)).toMatch(/^no_policy_set/);
+    } finally {
+      clearInterval(writing);
+    }
   });
 
   it('shows warnings of a set that it serves', async () => {
