@@ -1,20 +1,28 @@
 import { existsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { VerdictError } from '../core/errors.js';
+import { type ExportQuery, exportRecords } from './decision-export.js';
 import { DecisionIds } from './decision-ids.js';
 import type { DecisionQuery } from './decision-query.js';
 import type { DecisionRecord, NewDecisionRecord } from './decision-record.js';
 import { type DecisionPage, findRecord, type LogView, searchRecords } from './decision-search.js';
 import { type DecisionStats, type StatsQuery, statsRange, summarise } from './decision-stats.js';
 import { type Group, GroupCommit } from './group-commit.js';
-import { closeLogFiles, type LogFiles, openLogFiles, openOrReplaceLogFiles, setFilesAside } from './log-files.js';
+import {
+  closeLogFiles,
+  type LogFiles,
+  openLogFiles,
+  openOrReplaceLogFiles,
+  setFilesAside,
+  withSuffix,
+} from './log-files.js';
 import type { Loss } from './log-gap.js';
 import type { SearchScope } from './record-filter.js';
 import { isDamaged } from './sqlite-connection.js';
 import type { TallyRow } from './tally.js';
 
 export interface DecisionLogOptions {
-  /** `sqlite:` and the path of the file. */
+  /** Of the service's database: `sqlite:` and a path. The log has files of its own beside it, see `decisionLogPath`. */
   readonly url: string;
   /**
    * What `append` promises when it resolves.
@@ -94,7 +102,7 @@ export class DecisionLog {
   #pruneTimer: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: DecisionLogOptions) {
-    this.#path = sqlitePath(options.url);
+    this.#path = decisionLogPath(options.url);
     this.#queueLimit = options.queueLimit ?? defaultQueueLimit;
   }
 
@@ -180,6 +188,11 @@ export class DecisionLog {
   /** The record with this id; undefined where there is none or the caller may not see it. */
   async find(id: string, scope: SearchScope = {}): Promise<DecisionRecord | undefined> {
     return findRecord(this.#view(), id, scope);
+  }
+
+  /** All records that match, newest first, as text in pieces; memory does not grow. Throws like `search`. */
+  export(query: ExportQuery, scope: SearchScope = {}): AsyncGenerator<string> {
+    return exportRecords(this.#view(), query, scope);
   }
 
   /** Counts of decisions. Throws VerdictError `invalid_request`. */
@@ -364,7 +377,11 @@ function unavailable(why: string, cause?: unknown): VerdictError {
   return new VerdictError('decision_log_unavailable', `The decision log ${why}.`, { cause, retryAfter: 1 });
 }
 
-function sqlitePath(url: string): string {
+/**
+ * The log's file beside the service's database: `sqlite:data/verdict.sqlite` → `data/verdict.decisions.sqlite`. So that
+ * commits and what else the service writes do not wait for each other, and a damaged log takes nothing else with it.
+ */
+export function decisionLogPath(url: string): string {
   if (!url.startsWith('sqlite:')) throw new Error(`not a sqlite: URL: ${url}`);
-  return url.slice('sqlite:'.length);
+  return withSuffix(url.slice('sqlite:'.length), 'decisions');
 }

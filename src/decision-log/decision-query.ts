@@ -4,11 +4,8 @@ import { IsIn, IsInt, IsOptional, IsString, Max, MaxLength, Min } from 'class-va
 export const defaultLimit = 50;
 export const maxLimit = 1_000;
 
-/**
- * The query string of `GET /v1/decisions`. Filters are exact and case-sensitive, whatever their text holds; all of
- * them must match.
- */
-export class DecisionQuery {
+/** Which records a query is about. Filters are exact and case-sensitive, whatever their text holds; all must match. */
+export class DecisionFilters {
   /** Id of the subject. */
   @IsOptional()
   @IsString()
@@ -74,7 +71,10 @@ export class DecisionQuery {
   @IsString()
   @MaxLength(256)
   readonly q?: string;
+}
 
+/** The query string of `GET /v1/decisions`. */
+export class DecisionQuery extends DecisionFilters {
   /** Where the page before ended: its `nextCursor`, with the same filters. */
   @IsOptional()
   @IsString()

@@ -74,16 +74,10 @@ export async function searchRecords(view: LogView, query: DecisionQuery, scope: 
   const { connection } = view;
   if (connection === undefined) return { items: [] };
 
-  const { lowest, beyond } = await timeBounds(connection, filter, view.end);
-  let before = Math.min(cursor ?? Number.MAX_SAFE_INTEGER, beyond, view.end.sequence + 1);
-  const start = before;
   const items: DecisionRecord[] = [];
+  const start = Math.min(cursor ?? Number.MAX_SAFE_INTEGER, view.end.sequence + 1);
   let left = budget;
-  for (let batch = firstBatch; before > lowest && left > 0; batch = Math.min(batch * 2, lastBatch)) {
-    const byIndex = filter.equal.length > 0 && before <= view.indexedTo + 1;
-    const step = byIndex
-      ? await stepByIndex(connection, filter, before, lowest, batch)
-      : await stepThroughJournal(connection, filter, before, Math.max(lowest, lowestUnindexed(view, filter)), batch);
+  for await (const step of scan(connection, view, filter, start)) {
     for (const { records } of step.groups) {
       for (const record of matchingRecords(records, filter)) {
         // A cursor can point into a group.
@@ -96,12 +90,36 @@ export async function searchRecords(view: LogView, query: DecisionQuery, scope: 
         items.push(record);
       }
     }
-    before = step.before;
     left -= step.cost;
+    if (left <= 0 && !step.last) {
+      const gaps = await gapsIn(connection, step.before, start);
+      const searchedTo = await timeAt(connection, step.before);
+      return { items, nextCursor: encodeCursor(step.before, filter), searchedTo, ...gaps };
+    }
   }
-  const gaps = await gapsIn(connection, before, start);
-  if (before <= lowest) return { items, ...gaps };
-  return { items, nextCursor: encodeCursor(before, filter), searchedTo: await timeAt(connection, before), ...gaps };
+  return { items, ...(await gapsIn(connection, 1, start)) };
+}
+
+/**
+ * Looks at groups that may hold matching records, newest first, a statement or two at a time: those below `start`, and
+ * none that was committed after `view` was taken.
+ */
+export async function* scan(
+  connection: SqliteConnection,
+  view: LogView,
+  filter: RecordFilter,
+  start: number = view.end.sequence + 1,
+): AsyncGenerator<Step & { readonly last: boolean }> {
+  const { lowest, beyond } = await timeBounds(connection, filter, view.end);
+  let before = Math.min(start, beyond);
+  for (let batch = firstBatch; before > lowest; batch = Math.min(batch * 2, lastBatch)) {
+    const byIndex = filter.equal.length > 0 && before <= view.indexedTo + 1;
+    const step = byIndex
+      ? await stepByIndex(connection, filter, before, lowest, batch)
+      : await stepThroughJournal(connection, filter, before, Math.max(lowest, lowestUnindexed(view, filter)), batch);
+    before = step.before;
+    yield { ...step, last: before <= lowest };
+  }
 }
 
 /** The gaps behind the records from `from` on and below `before`. */

@@ -1,4 +1,5 @@
 import { existsSync, renameSync } from 'node:fs';
+import { join, parse } from 'node:path';
 import { Journal } from './journal.js';
 import { KeyIndex, openReader } from './key-index.js';
 import { isDamaged, type SqliteConnection } from './sqlite-connection.js';
@@ -12,7 +13,7 @@ export interface LogFiles {
 
 /** Opens the files, makes those that are not there, and builds an index that is damaged anew. */
 export async function openLogFiles(path: string, durability: 'NORMAL' | 'FULL'): Promise<LogFiles> {
-  const indexPath = path.replace(/(\.[^./\\]+)?$/, '.index$1');
+  const indexPath = withSuffix(path, 'index');
   const journal = await Journal.open(path, durability);
   let index: KeyIndex | undefined;
   try {
@@ -58,4 +59,10 @@ export function setFilesAside(path: string): string {
     if (existsSync(path + suffix)) renameSync(path + suffix, name + suffix);
   }
   return name;
+}
+
+/** `a/b.sqlite`, `index` → `a/b.index.sqlite` */
+export function withSuffix(path: string, suffix: string): string {
+  const { dir, name, ext } = parse(path);
+  return join(dir, `${name}.${suffix}${ext}`);
 }

@@ -1,6 +1,6 @@
 import { VerdictError } from '../core/errors.js';
 import type { Json } from '../core/request.js';
-import type { DecisionQuery } from './decision-query.js';
+import type { DecisionFilters } from './decision-query.js';
 import type { DecisionRecord } from './decision-record.js';
 import { encodeKey, type IndexedField, indexedFieldNames, indexedFields } from './record-keys.js';
 
@@ -22,7 +22,7 @@ export interface RecordFilter {
 }
 
 /** Throws VerdictError `invalid_request` when a time is not one. */
-export function readFilter(query: DecisionQuery, scope: SearchScope): RecordFilter {
+export function readFilter(query: DecisionFilters, scope: SearchScope): RecordFilter {
   const [onlySet, ...otherSets] = scope.policySets ?? [];
   const values: { readonly [field in IndexedField]?: string } =
     onlySet !== undefined && otherSets.length === 0 ? { ...query, policySet: query.policySet ?? onlySet } : query;
@@ -50,6 +50,17 @@ export function likePattern(q: string): string {
 
 /** The records among a group's texts that match, newest first. */
 export function* matchingRecords(texts: string, filter: RecordFilter): Generator<DecisionRecord> {
+  for (const { record } of matching(texts, filter)) yield record;
+}
+
+/** The same as their exact texts; where everything matches they are not even parsed. */
+export function* matchingTexts(texts: string, filter: RecordFilter): Generator<string> {
+  const { equal, from, to, q, policySets } = filter;
+  if (equal.length === 0 && (from ?? to ?? q ?? policySets) === undefined) yield* texts.split('\n').reverse();
+  else for (const { text } of matching(texts, filter)) yield text;
+}
+
+function* matching(texts: string, filter: RecordFilter): Generator<{ text: string; record: DecisionRecord }> {
   // A text that does not hold the first value anywhere need not be parsed.
   const [first] = filter.equal;
   const needle = first === undefined ? '' : JSON.stringify(first.value);
@@ -64,7 +75,7 @@ export function* matchingRecords(texts: string, filter: RecordFilter): Generator
     end = start - 1;
     if (q !== '' && !asciiLower(text).includes(q)) continue;
     const record = JSON.parse(text) as DecisionRecord;
-    if (matches(record, filter)) yield record;
+    if (matches(record, filter)) yield { text, record };
   }
 }
 

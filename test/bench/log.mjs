@@ -157,7 +157,12 @@ try {
   await fill(filling, rows);
   await filling.stop();
   console.log(`filled in ${((performance.now() - started) / 1000).toFixed(1)} s`);
-  const files = ['log.sqlite', 'log.index.sqlite', 'log.sqlite-wal', 'log.index.sqlite-wal'];
+  const files = [
+    'log.decisions.sqlite',
+    'log.decisions.index.sqlite',
+    'log.decisions.sqlite-wal',
+    'log.decisions.index.sqlite-wal',
+  ];
   const before = bytes(directory, files);
   const reopened = performance.now();
   const log = await run('journal and index', startLog);

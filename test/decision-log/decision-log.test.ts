@@ -57,7 +57,12 @@ it('the files are made with their directory and belong to their owner alone', as
   const directory = temporaryDirectory();
   const log = await startLog(join(directory, 'a', 'b'));
   await log.append(exampleRecord(log));
-  for (const name of ['verdict.sqlite', 'verdict.sqlite-wal', 'verdict.sqlite-shm', 'verdict.index.sqlite']) {
+  for (const name of [
+    'verdict.decisions.sqlite',
+    'verdict.decisions.sqlite-wal',
+    'verdict.decisions.sqlite-shm',
+    'verdict.decisions.index.sqlite',
+  ]) {
     expect(statSync(join(directory, 'a', 'b', name)).mode & 0o777, name).toBe(0o600);
   }
   expect(statSync(join(directory, 'a', 'b')).mode & 0o777).toBe(0o700);
@@ -68,7 +73,7 @@ it('mode off writes no record and makes no file, but gives ids and answers queri
   const log = await startLog(directory, { mode: 'off' });
   const record = exampleRecord(log);
   await log.append(record);
-  expect(existsSync(join(directory, 'verdict.sqlite'))).toBe(false);
+  expect(existsSync(join(directory, 'verdict.decisions.sqlite'))).toBe(false);
   expect(await log.search({})).toEqual({ items: [] });
   expect(await log.find(record.id)).toBeUndefined();
 });

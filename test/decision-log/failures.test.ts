@@ -47,7 +47,7 @@ it('while another holds the lock decisions are refused; then they are recorded a
   const directory = temporaryDirectory();
   const log = await startLog(directory, quick);
   await log.append(exampleRecord(log));
-  const other = await SqliteConnection.open({ path: join(directory, 'verdict.sqlite'), busyTimeoutMs: 0 });
+  const other = await SqliteConnection.open({ path: join(directory, 'verdict.decisions.sqlite'), busyTimeoutMs: 0 });
   await other.query('BEGIN IMMEDIATE');
   await expect(log.append(exampleRecord(log))).rejects.toMatchObject(refused);
   expect(log.status).toMatchObject({ state: 'failing', problem: expect.stringContaining('SQLITE_BUSY') });
@@ -63,7 +63,7 @@ it('while another holds the lock decisions are refused; then they are recorded a
 it('in mode async records wait for the lock, and none is lost', async () => {
   const directory = temporaryDirectory();
   const log = await startLog(directory, { ...quick, mode: 'async' });
-  const other = await SqliteConnection.open({ path: join(directory, 'verdict.sqlite'), busyTimeoutMs: 0 });
+  const other = await SqliteConnection.open({ path: join(directory, 'verdict.decisions.sqlite'), busyTimeoutMs: 0 });
   await other.query('BEGIN IMMEDIATE');
   await log.append(exampleRecord(log));
   await vi.waitFor(() => expect(log.status.state).toBe('failing'), 10_000);
@@ -113,14 +113,14 @@ for (const [what, damage] of [
     const first = await startLog(directory);
     for (let i = 0; i < 20; i++) await first.append(exampleRecord(first, { attributes: { text: 'x'.repeat(5_000) } }));
     await first.stop();
-    const path = join(directory, 'verdict.sqlite');
+    const path = join(directory, 'verdict.decisions.sqlite');
     damage(path);
     const damaged = readFileSync(path);
     const problems: string[] = [];
     const log = await startLog(directory, { onProblem: (problem) => problems.push(problem) });
     await log.append(exampleRecord(log));
     expect((await log.search({})).items).toHaveLength(1);
-    const aside = readdirSync(directory).find((name) => /^verdict\.sqlite\.damaged-[0-9TZ_]+$/.test(name))!;
+    const aside = readdirSync(directory).find((name) => /^verdict\.decisions\.sqlite\.damaged-[0-9TZ_]+$/.test(name))!;
     expect(readFileSync(join(directory, aside))).toEqual(damaged);
     expect(problems).toEqual([expect.stringContaining(join(directory, aside))]);
   });
@@ -130,7 +130,7 @@ it('a file that is damaged while it is written is set aside, and decisions are r
   const directory = temporaryDirectory();
   const log = await startLog(directory, quick);
   await log.append(exampleRecord(log));
-  const path = join(directory, 'verdict.sqlite');
+  const path = join(directory, 'verdict.decisions.sqlite');
   const other = await SqliteConnection.open({ path, busyTimeoutMs: 0 });
   await other.query('PRAGMA wal_checkpoint(TRUNCATE)');
   await other.close();
@@ -153,7 +153,7 @@ it('an index that is damaged or missing is built again from the journal', async 
     await log.append(exampleRecord(log));
     await log.indexNow();
     await log.stop();
-    damage(join(directory, 'verdict.index.sqlite'));
+    damage(join(directory, 'verdict.decisions.index.sqlite'));
     const again = await startLog(directory);
     await again.indexNow();
     expect((await again.search({ subject: 'alice' })).items.length).toBeGreaterThan(0);

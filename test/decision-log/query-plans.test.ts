@@ -30,7 +30,10 @@ it('every indexed filter reads by its index, as kept in query-plans.txt', async 
   await log.append(record);
   await log.indexNow();
   await log.append(exampleRecord(log, { now: noon + 1 }));
-  const reader = await openReader(join(directory, 'verdict.index.sqlite'), join(directory, 'verdict.sqlite'));
+  const reader = await openReader(
+    join(directory, 'verdict.decisions.index.sqlite'),
+    join(directory, 'verdict.decisions.sqlite'),
+  );
   onTestFinished(() => reader.close());
 
   const end = { sequence: 2, until: noon + 1, lag: 0 };

@@ -63,7 +63,7 @@ it('counts survive a restart, and a lost index', async () => {
   const second = await startLog(directory);
   expect(await second.stats(query)).toEqual(expected);
   await second.stop();
-  rmSync(join(directory, 'verdict.index.sqlite'));
+  rmSync(join(directory, 'verdict.decisions.index.sqlite'));
   const third = await startLog(directory);
   expect(await third.stats(query)).toEqual(expected);
 });

@@ -1,0 +1,44 @@
+import { setImmediate } from 'node:timers/promises';
+import { IsIn, IsOptional } from 'class-validator';
+import { csvHeader, csvRow } from './decision-csv.js';
+import { DecisionFilters } from './decision-query.js';
+import { type LogView, scan } from './decision-search.js';
+import { matchingTexts, readFilter, type SearchScope } from './record-filter.js';
+
+export const exportFormats = ['ndjson', 'csv'] as const;
+
+/** The query string of `GET /v1/decisions/export`. */
+export class ExportQuery extends DecisionFilters {
+  /** `ndjson`: each record as it was stored, one a line; `csv`: a table for spreadsheets. */
+  @IsOptional()
+  @IsIn(exportFormats)
+  readonly format?: (typeof exportFormats)[number];
+}
+
+/**
+ * The text of all records that match, newest first, in pieces of a group at most. Statements are short, so that no read
+ * keeps the WAL from being written back, and other work gets its turn between groups; memory does not grow. What is
+ * committed later is not in it. Throws VerdictError `invalid_request` before the first piece.
+ */
+export function exportRecords(view: LogView, query: ExportQuery, scope: SearchScope): AsyncGenerator<string> {
+  return pieces(view, readFilter(query, scope), query.format ?? 'ndjson');
+}
+
+async function* pieces(
+  view: LogView,
+  filter: ReturnType<typeof readFilter>,
+  format: 'ndjson' | 'csv',
+): AsyncGenerator<string> {
+  if (format === 'csv') yield csvHeader;
+  if (view.connection === undefined) return;
+  for await (const { groups } of scan(view.connection, view, filter)) {
+    for (const { records } of groups) {
+      let piece = '';
+      for (const text of matchingTexts(records, filter)) {
+        piece += format === 'csv' ? csvRow(JSON.parse(text)) : `${text}\n`;
+      }
+      if (piece !== '') yield piece;
+      await setImmediate();
+    }
+  }
+}

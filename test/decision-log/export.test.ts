@@ -1,0 +1,75 @@
+import { expect, it } from 'vitest';
+import { csvHeader, csvRow } from '../../src/decision-log/decision-csv.js';
+import type { ExportQuery } from '../../src/decision-log/decision-export.js';
+import type { DecisionLog } from '../../src/decision-log/decision-log.js';
+import type { SearchScope } from '../../src/decision-log/record-filter.js';
+import { exampleRecord, noon } from './example-records.js';
+import { startLog, temporaryDirectory } from './temporary-log.js';
+
+async function textOf(log: DecisionLog, query: ExportQuery, scope: SearchScope = {}): Promise<string> {
+  let text = '';
+  for await (const piece of log.export(query, scope)) text += piece;
+  return text;
+}
+
+it('exports what a search finds, record by record, in both formats', async () => {
+  const log = await startLog(temporaryDirectory());
+  const append = (i: number) =>
+    log.append(exampleRecord(log, { now: noon + i, subject: `s${i % 3}`, policySet: `set${i % 2}` }));
+  await Promise.all(Array.from({ length: 500 }, (_, i) => append(i)));
+  await log.indexNow();
+  await Promise.all(Array.from({ length: 400 }, (_, i) => append(500 + i)));
+  for (const [query, scope] of [
+    [{}, {}],
+    [{ subject: 's1' }, {}],
+    [{ subject: 's1', from: '2026-11-21T12:00:00.200Z' }, {}],
+    [{ q: 's2' }, { policySets: ['set1'] }],
+    [{ subject: 'nobody' }, {}],
+  ] as const) {
+    const { items } = await log.search({ ...query, limit: 1_000 }, scope);
+    const lines = (await textOf(log, query, scope)).split('\n').slice(0, -1);
+    expect(lines.map((line) => JSON.parse(line))).toEqual(items);
+    expect(await textOf(log, { ...query, format: 'csv' }, scope)).toBe(csvHeader + items.map(csvRow).join(''));
+  }
+});
+
+it('does not hold what was committed after it began', async () => {
+  const log = await startLog(temporaryDirectory());
+  await log.append(exampleRecord(log));
+  const pieces = log.export({});
+  await log.append(exampleRecord(log));
+  const text = [];
+  for await (const piece of pieces) text.push(piece);
+  expect(text.join('').match(/\n/g)).toHaveLength(1);
+});
+
+it('no cell of the CSV starts a formula, whatever subjects and resources are called', async () => {
+  const log = await startLog(temporaryDirectory());
+  const names = ['=1+1', '+1', '-1', '@SUM(A1)', '\t=1', '\r=1', ' =1', '"=1', 'a,b', 'a"b', 'a\nb', '\uff1d1', '|x'];
+  for (const name of names) await log.append(exampleRecord(log, { subject: name, resource: name, caller: name }));
+  const csv = await textOf(log, { format: 'csv' });
+  for (const record of (await log.search({})).items) expect(csv).toContain(csvRow(record));
+  const cells = [...csv.matchAll(/(?:^|,|\r\n)(?:"((?:[^"]|"")*)"|([^",\r\n]*))/g)].map(
+    ([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain!,
+  );
+  for (const name of names) expect(cells.some((cell) => cell === name || cell === `'${name}`)).toBe(true);
+  expect(cells.filter((cell) => /^\s*[=+\-@|\uff1d]/.test(cell))).toEqual([]);
+});
+
+it('a query that is not valid fails before the first piece', async () => {
+  const log = await startLog(temporaryDirectory());
+  expect(() => log.export({ from: 'x' })).toThrow(expect.objectContaining({ code: 'invalid_request' }));
+});
+
+it('100,000 records need no more memory than 10,000', async () => {
+  const log = await startLog(temporaryDirectory());
+  for (let i = 0; i < 100; i++) await Promise.all(Array.from({ length: 1_000 }, () => log.append(exampleRecord(log))));
+  let most = 0;
+  let bytes = 0;
+  for await (const piece of log.export({})) {
+    bytes += piece.length;
+    most = Math.max(most, piece.length);
+  }
+  expect(bytes).toBeGreaterThan(50_000_000);
+  expect(most).toBeLessThan(128 * 1_000);
+});
