@@ -2,9 +2,15 @@ import { dirname } from 'node:path';
 import { type DynamicModule, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
 import type { Logger } from 'pino';
+import { AuditLog } from './audit/audit-log.js';
+import { ApiKeys } from './auth/api-keys.js';
+import { KeyAdministration } from './auth/key-administration.js';
+import { ManagedKeys } from './auth/managed-keys.js';
 import type { Config } from './config.js';
 import { DecisionLog } from './decision-log/decision-log.js';
 import { compileMask } from './decision-log/mask.js';
+import { ApiKeysController } from './http/api-keys.controller.js';
+import { AuditEventsController } from './http/audit-events.controller.js';
 import { DecisionsController } from './http/decisions.controller.js';
 import { HealthController } from './http/health.controller.js';
 import { DataDirectory, HealthIndicators } from './http/health-indicators.js';
@@ -22,7 +28,13 @@ export class AppModule implements OnApplicationShutdown {
     return {
       module: AppModule,
       imports: [TerminusModule.forRoot({ logger: false })],
-      controllers: [HealthController, DecisionsController, PolicySetsController],
+      controllers: [
+        HealthController,
+        DecisionsController,
+        PolicySetsController,
+        ApiKeysController,
+        AuditEventsController,
+      ],
       providers: [
         {
           provide: DecisionLog,
@@ -37,6 +49,36 @@ export class AppModule implements OnApplicationShutdown {
           // After the log: two connections that make the same new database at once would block each other.
           inject: [DecisionLog],
           useFactory: () => PolicyArchive.open(databasePath),
+        },
+        {
+          provide: AuditLog,
+          inject: [PolicyArchive],
+          useFactory: () =>
+            AuditLog.open({
+              path: databasePath,
+              onProblem: (what, error) => logger.error({ err: error }, what),
+            }),
+        },
+        {
+          provide: ManagedKeys,
+          inject: [AuditLog],
+          useFactory: () => ManagedKeys.open(databasePath),
+        },
+        {
+          provide: ApiKeys,
+          inject: [ManagedKeys],
+          useFactory: async (managed: ManagedKeys) => {
+            const { env: environment, apiKeysFile: file } = config;
+            const keys = new ApiKeys({ environment, managed, log: logger, ...(file !== undefined && { file }) });
+            await keys.start();
+            return keys;
+          },
+        },
+        {
+          provide: KeyAdministration,
+          inject: [ManagedKeys, ApiKeys, AuditLog],
+          useFactory: (managed: ManagedKeys, live: ApiKeys, audit: AuditLog) =>
+            new KeyAdministration(managed, live, audit, config.env),
         },
         {
           provide: PolicyStore,
@@ -79,12 +121,18 @@ export class AppModule implements OnApplicationShutdown {
     private readonly archive: PolicyArchive,
     private readonly log: DecisionLog,
     private readonly crossCheck: CrossCheck,
+    private readonly apiKeys: ApiKeys,
+    private readonly managedKeys: ManagedKeys,
+    private readonly audit: AuditLog,
   ) {}
 
   /** Runs when the last request is answered and the last connection closed. */
   async onApplicationShutdown(): Promise<void> {
     await this.crossCheck.stop();
     await this.policySets.stop();
+    await this.apiKeys.stop();
+    await this.managedKeys.close();
+    await this.audit.close();
     await this.archive.close();
     await this.log.stop();
   }

@@ -18,6 +18,11 @@ import {
   type ValidationArguments,
   validateSync,
 } from 'class-validator';
+import { TOKEN_ALGORITHMS } from './auth/access-tokens.js';
+import { addressList } from './auth/address-list.js';
+import { ENVIRONMENT } from './auth/api-key.js';
+import { isTrustworthyUrl } from './auth/issuer-keys.js';
+import { parseRate } from './auth/rate.js';
 import { closest } from './core/closest.js';
 
 const PREFIX = 'VERDICT_';
@@ -59,6 +64,10 @@ function Rule(fault: (value: unknown, config: Config) => string | undefined): Pr
 export class Config {
   @Variable('Address to listen on.')
   @Matches(/^[A-Za-z0-9.:_-]+$/, { message: '$property must be a host name or an IP address' })
+  @Rule((host, { auth, tls, tlsCert }) => {
+    if (auth === 'none' || isLoopback(host as string) || tls !== undefined || tlsCert !== undefined) return undefined;
+    return 'is not a loopback address, so VERDICT_TLS_CERT and VERDICT_TLS_KEY must be set, or VERDICT_TLS=terminated-elsewhere where a proxy does it';
+  })
   readonly host: string = '127.0.0.1';
 
   @Variable('Port to listen on; 0 picks a free one.')
@@ -99,15 +108,133 @@ export class Config {
   @Variable('Whether callers must authenticate. `none` is accepted on a loopback host only; `npm start` sets it.')
   @IsIn(['required', 'none'])
   @Rule((auth, { host }) => {
-    if (auth === 'required') {
-      return 'is "required", but this version has no way to authenticate callers yet; set it to "none" and VERDICT_HOST to a loopback address';
-    }
     if (auth === 'none' && !isLoopback(host)) {
       return `is "none", which is accepted only when VERDICT_HOST is a loopback address, not ${host}`;
     }
     return undefined;
   })
   readonly auth: 'required' | 'none' = 'required';
+
+  @Variable('Name of this deployment, in lower case; an API key of another (`vd_<env>_…`) is refused.')
+  @Matches(ENVIRONMENT, { message: '$property must be 1 to 16 lower-case letters and digits' })
+  readonly env: string = 'prod';
+
+  @Variable('File of API keys and client certificates, by digest; read again when it changes. See docs/security.md.')
+  @IsOptional()
+  @IsString()
+  readonly apiKeysFile?: string;
+
+  @Variable('Issuers whose access tokens are accepted, separated by commas.')
+  @IsOptional()
+  @Rule((value, { jwtAudience }) =>
+    jwtAudience === undefined
+      ? 'needs VERDICT_JWT_AUDIENCE: a token for another service is none for this'
+      : whyNotUrls(value),
+  )
+  readonly jwtIssuer?: string;
+
+  @Variable('Audiences, one of which an access token must be for, separated by commas.')
+  @IsOptional()
+  @IsString()
+  @Rule((_value, { jwtIssuer }) => (jwtIssuer === undefined ? 'needs VERDICT_JWT_ISSUER' : undefined))
+  readonly jwtAudience?: string;
+
+  @Variable('Where the keys of the issuers are, in the order of VERDICT_JWT_ISSUER. Default: what their metadata says.')
+  @IsOptional()
+  @Rule((value, { jwtIssuer }) => {
+    const issuers = listIn(jwtIssuer).length;
+    return listIn(value as string).length === issuers ? whyNotUrls(value) : 'must name one URL for each issuer';
+  })
+  readonly jwtJwksUrl?: string;
+
+  @Variable('Signature algorithms that are accepted, separated by commas.')
+  @Rule((value) => {
+    const wrong = listIn(value as string).find((name) => !(TOKEN_ALGORITHMS as readonly string[]).includes(name));
+    return wrong === undefined ? undefined : `names "${wrong}"; it may name ${TOKEN_ALGORITHMS.join(', ')}`;
+  })
+  readonly jwtAlgorithms: string = 'RS256,PS256,ES256,ES384,EdDSA,Ed25519';
+
+  @Variable('Claim of access tokens that holds scopes, beside `scope` and `scp`.')
+  @IsOptional()
+  @IsString()
+  readonly jwtScopeClaim?: string;
+
+  @Variable("How far an issuer's clock may be off, in seconds.")
+  @IsInt()
+  @Min(0)
+  @Max(300)
+  readonly jwtClockSkew: number = 30;
+
+  @Variable(
+    '`terminated-elsewhere`: a proxy in front speaks TLS, so that this may listen in the plain beyond loopback.',
+  )
+  @IsOptional()
+  @IsIn(['terminated-elsewhere'])
+  readonly tls?: 'terminated-elsewhere';
+
+  @Variable('PEM file of the certificate and its chain; turns TLS on. Read again when it changes.')
+  @IsOptional()
+  @IsString()
+  @Rule((_value, { tlsKey }) => (tlsKey === undefined ? 'needs VERDICT_TLS_KEY' : undefined))
+  readonly tlsCert?: string;
+
+  @Variable("PEM file of the certificate's private key.")
+  @IsOptional()
+  @IsString()
+  @Rule((_value, { tlsCert }) => (tlsCert === undefined ? 'needs VERDICT_TLS_CERT' : undefined))
+  readonly tlsKey?: string;
+
+  @Variable('PEM file of the authorities whose client certificates are accepted; turns mutual TLS on.')
+  @IsOptional()
+  @IsString()
+  @Rule((_value, { tlsCert }) => (tlsCert === undefined ? 'needs VERDICT_TLS_CERT' : undefined))
+  readonly tlsClientCa?: string;
+
+  @Variable('PEM file of certificate revocation lists for client certificates.')
+  @IsOptional()
+  @IsString()
+  @Rule((_value, { tlsClientCa }) => (tlsClientCa === undefined ? 'needs VERDICT_TLS_CLIENT_CA' : undefined))
+  readonly tlsCrl?: string;
+
+  @Variable('Port beside TLS that sends browsers to it and refuses everything else.')
+  @IsOptional()
+  @IsInt()
+  @Min(0)
+  @Max(65535)
+  @Rule((_value, { tlsCert }) => (tlsCert === undefined ? 'needs VERDICT_TLS_CERT' : undefined))
+  readonly plainPort?: number;
+
+  @Variable('Addresses and ranges of proxies whose X-Forwarded-For is believed, separated by commas.')
+  @IsOptional()
+  @Rule((value) => whyNotAddresses(value))
+  readonly trustedProxies?: string;
+
+  @Variable('Origins whose pages may call the API, separated by commas. Default: none.')
+  @IsOptional()
+  @Rule((value) => {
+    const wrong = listIn(value as string).find((origin) => !isOrigin(origin));
+    return wrong === undefined ? undefined : `names "${wrong}", which is no origin such as https://console.example`;
+  })
+  readonly corsOrigins?: string;
+
+  @Variable(
+    'Decisions that each caller may ask for, such as `1000/s,burst=2000`; an item of a batch is one. `off`: any.',
+  )
+  @Rule((value) => whyNotRate(value, 'off'))
+  readonly rateLimit: string = 'off';
+
+  @Variable('Searches that each caller may make.')
+  @Rule((value) => whyNotRate(value))
+  readonly searchRateLimit: string = '1000/s,burst=2000';
+
+  @Variable('Failed authentications from one address (IPv6: one /64).')
+  @Rule((value) => whyNotRate(value))
+  readonly authFailureLimit: string = '30/m,burst=60';
+
+  @Variable('Connections that are open at once at most.')
+  @IsInt()
+  @Min(1)
+  readonly maxConnections: number = 10_000;
 
   @Variable('Least level of the JSON log lines on standard output. `debug` adds a line per request.')
   @IsIn(LOG_LEVELS)
@@ -248,8 +375,36 @@ function isFromKubernetes(name: string, value: string): boolean {
 }
 
 /** The addresses that no other machine can reach. */
-function isLoopback(host: string): boolean {
+export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host);
+}
+
+/** The members of a list as an environment variable writes it. */
+export function listIn(text: string | undefined): readonly string[] {
+  return (text ?? '').split(/[\s,]+/).filter((member) => member !== '');
+}
+
+function whyNotUrls(value: unknown): string | undefined {
+  const wrong = listIn(value as string).find((url) => !isTrustworthyUrl(url));
+  return wrong === undefined ? undefined : `names "${wrong}", which is no https URL (http is for loopback alone)`;
+}
+
+function whyNotAddresses(value: unknown): string | undefined {
+  try {
+    addressList(listIn(value as string));
+    return undefined;
+  } catch (error) {
+    return `must be addresses and ranges: ${(error as Error).message}`;
+  }
+}
+
+function whyNotRate(value: unknown, ...others: string[]): string | undefined {
+  if (others.includes(value as string) || parseRate(value as string) !== undefined) return undefined;
+  return 'must be a rate such as 1000/s or 1000/s,burst=2000 (per s, m, h or d)';
+}
+
+function isOrigin(text: string): boolean {
+  return URL.canParse(text) && new URL(text).origin === text;
 }
 
 function isBaseUrl(value: unknown): boolean {

@@ -4,13 +4,18 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance } from 'fastify';
 import { type Logger, pino } from 'pino';
 import { AppModule } from './app.module.js';
-import { type Config, ConfigError, type ReadConfig, readConfig } from './config.js';
+import { type Config, ConfigError, listIn, type ReadConfig, readConfig } from './config.js';
 import { engineVersion } from './core/engine/engine-version.js';
+import { addDoors, isSecure, refuseToStandOpen, tlsFilesOf, watchCertificates } from './doors.js';
+import { requireAccess } from './http/access.js';
 import { registerDecideRoutes } from './http/decide-routes.js';
-import { createFastifyAdapter, type HttpLimits } from './http/fastify-adapter.js';
+import { announceDeprecations } from './http/deprecation.js';
+import { createFastifyAdapter, type HttpLimits, type ListenerOptions } from './http/fastify-adapter.js';
 import { watchRoutes } from './http/method-not-allowed.js';
 import { openApiDocument, serveDocs } from './http/openapi.js';
 import { ProblemFilter } from './http/problem.js';
+import { tlsOptions } from './http/tls-files.js';
+import { addWebHeaders } from './http/web-headers.js';
 import { Pdp } from './pdp/pdp.js';
 import { PinoLogger } from './pino-logger.js';
 import { PolicyStore } from './policy-store/policy-store.js';
@@ -32,6 +37,8 @@ export async function serve(env: NodeJS.ProcessEnv, defaults: Partial<Config> = 
   if (config.auth === 'none') process.stderr.write(NO_AUTHENTICATION);
   try {
     const app = await createApplication(config, logger);
+    refuseToStandOpen(app, config, logger);
+    watchCertificates(app, config, logger);
     stopOnSignals(app, logger);
     reloadOnSignal(app.get(PolicyStore), logger);
     await app.listen(config.port, config.host);
@@ -52,8 +59,17 @@ export async function createApplication(config: Config, logger: Logger): Promise
     idLength: config.maxIdLength,
     attributeDepth: config.maxAttributeDepth,
   };
-  const adapter = createFastifyAdapter(limits, logger);
+  const tlsFiles = tlsFilesOf(config);
+  const listener: ListenerOptions = {
+    tls: tlsFiles && tlsOptions(tlsFiles),
+    trustedProxies: listIn(config.trustedProxies),
+    maxConnections: config.maxConnections,
+  };
+  const adapter = createFastifyAdapter(limits, listener, logger);
   const fastify = adapter.getInstance() as FastifyInstance;
+  await addWebHeaders(fastify, { corsOrigins: listIn(config.corsOrigins), secure: isSecure(config) });
+  announceDeprecations(fastify);
+  requireAccess(fastify);
   const refuseOtherMethods = watchRoutes(fastify);
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.with(config, logger), adapter, {
     logger: new PinoLogger(logger),
@@ -61,7 +77,8 @@ export async function createApplication(config: Config, logger: Logger): Promise
     abortOnError: false,
   });
   app.useGlobalFilters(new ProblemFilter(logger));
-  registerDecideRoutes(fastify, app.get(Pdp), limits);
+  const gate = addDoors(app, config, logger);
+  registerDecideRoutes(fastify, app.get(Pdp), limits, gate);
   serveDocs(app, () => openApiDocument(app, limits, engineVersion));
   await app.init();
   refuseOtherMethods();

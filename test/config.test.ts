@@ -69,10 +69,45 @@ describe('the configuration', () => {
     ]);
   });
 
-  it('refuses required authentication as long as there is none, and says so', () => {
-    expect(problemsOf({}, { policyDir: './policies' })).toEqual([
-      expect.stringMatching(/^VERDICT_AUTH is "required", but this version has no way to authenticate callers yet/),
+  it('requires authentication unless it is told otherwise', () => {
+    expect(readConfig({}, { policyDir: './policies' }).config.auth).toBe('required');
+  });
+
+  it('refuses to speak plain HTTP beyond loopback, unless a proxy in front speaks TLS', () => {
+    const beyond = { VERDICT_HOST: '0.0.0.0', VERDICT_AUTH: 'required' };
+    expect(problemsOf(beyond)).toEqual([
+      expect.stringMatching(/^VERDICT_HOST is not a loopback address, so VERDICT_TLS_CERT .* must be set/),
     ]);
+    expect(problemsOf({ ...beyond, VERDICT_TLS: 'terminated-elsewhere' })).toEqual([]);
+    expect(problemsOf({ ...beyond, VERDICT_TLS_CERT: 'cert.pem', VERDICT_TLS_KEY: 'key.pem' })).toEqual([]);
+  });
+
+  it.each([
+    ['VERDICT_TLS_CERT', 'cert.pem', 'VERDICT_TLS_CERT needs VERDICT_TLS_KEY'],
+    ['VERDICT_TLS_CLIENT_CA', 'ca.pem', 'VERDICT_TLS_CLIENT_CA needs VERDICT_TLS_CERT'],
+    ['VERDICT_TLS_CRL', 'crl.pem', 'VERDICT_TLS_CRL needs VERDICT_TLS_CLIENT_CA'],
+    ['VERDICT_PLAIN_PORT', '80', 'VERDICT_PLAIN_PORT needs VERDICT_TLS_CERT'],
+    ['VERDICT_JWT_ISSUER', 'https://id.example', 'VERDICT_JWT_ISSUER needs VERDICT_JWT_AUDIENCE'],
+    ['VERDICT_JWT_AUDIENCE', 'verdict', 'VERDICT_JWT_AUDIENCE needs VERDICT_JWT_ISSUER'],
+    ['VERDICT_JWT_ALGORITHMS', 'RS256,HS256', 'VERDICT_JWT_ALGORITHMS names "HS256"'],
+    ['VERDICT_JWT_ALGORITHMS', 'none', 'VERDICT_JWT_ALGORITHMS names "none"'],
+    ['VERDICT_CORS_ORIGINS', '*', 'VERDICT_CORS_ORIGINS names "*"'],
+    ['VERDICT_CORS_ORIGINS', 'https://a.example/', 'VERDICT_CORS_ORIGINS names "https://a.example/"'],
+    ['VERDICT_TRUSTED_PROXIES', '10.0.0.0/33', 'VERDICT_TRUSTED_PROXIES must be addresses'],
+    ['VERDICT_RATE_LIMIT', '1000', 'VERDICT_RATE_LIMIT must be a rate'],
+    ['VERDICT_RATE_LIMIT', '1000/s,burst=999', 'VERDICT_RATE_LIMIT must be a rate'],
+    ['VERDICT_SEARCH_RATE_LIMIT', 'off', 'VERDICT_SEARCH_RATE_LIMIT must be a rate'],
+    ['VERDICT_ENV', 'Prod', 'VERDICT_ENV must be'],
+  ])('refuses %s=%s', (name, value, problem) => {
+    expect(problemsOf({ [name]: value })).toEqual([expect.stringContaining(problem)]);
+  });
+
+  it('does not fetch the keys of an issuer over plain HTTP, but from this machine', () => {
+    const audience = { VERDICT_JWT_AUDIENCE: 'verdict' };
+    expect(problemsOf({ ...audience, VERDICT_JWT_ISSUER: 'http://id.example' })).toEqual([
+      expect.stringContaining('which is no https URL'),
+    ]);
+    expect(problemsOf({ ...audience, VERDICT_JWT_ISSUER: 'http://127.0.0.1:8080' })).toEqual([]);
   });
 
   it.each(['127.0.0.1', '127.8.9.10', 'localhost', '::1'])('accepts no authentication on %s', (host) => {

@@ -1,6 +1,7 @@
 /** The HTTP server below Nest: limits, time-outs, strict bodies, request ids; all of it before any route. */
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
+import type { TlsOptions } from 'node:tls';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { type FastifyHttpOptions, type FastifyInstance, LogController } from 'fastify';
 import type { Logger } from 'pino';
@@ -15,6 +16,15 @@ export interface HttpLimits extends RequestLimits {
   readonly batchBytes: number;
 }
 
+/** How the outside reaches the listener. */
+export interface ListenerOptions {
+  /** Certificate, key and what goes with them; the listener speaks plain HTTP without. */
+  readonly tls: TlsOptions | undefined;
+  /** Proxies whose `X-Forwarded-For` is believed. */
+  readonly trustedProxies: readonly string[];
+  readonly maxConnections: number;
+}
+
 /** Levels of a body above its deepest attributes: body, `requests`, item, subject. */
 const LEVELS_ABOVE_ATTRIBUTES = 4;
 
@@ -22,10 +32,21 @@ const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
 /** Longer than load balancers keep their side open (60 s is common), so that the end is theirs and no request meets it. */
 const KEEP_ALIVE_MS = 72_000;
+/** How often Node looks for connections beyond their time; by default it would let them be for 30 s more. */
+const CHECK_TIMEOUTS_MS = 2_000;
 const MAX_HEADER_BYTES = 16 * 1024;
 
-export function createFastifyAdapter(limits: HttpLimits, logger: Logger): FastifyAdapter {
+export function createFastifyAdapter(
+  limits: HttpLimits,
+  { tls, trustedProxies, maxConnections }: ListenerOptions,
+  logger: Logger,
+): FastifyAdapter {
   const logsRequests = logger.isLevelEnabled('debug');
+  const serverOptions = {
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    maxHeaderSize: MAX_HEADER_BYTES,
+    connectionsCheckingInterval: CHECK_TIMEOUTS_MS,
+  };
   const options: FastifyHttpOptions<Server> = {
     loggerInstance: logger,
     // A line and a child logger per request would cost more than the decision, and the decision log already has them.
@@ -35,7 +56,7 @@ export function createFastifyAdapter(limits: HttpLimits, logger: Logger): Fastif
     bodyLimit: limits.bodyBytes,
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
-    http: { headersTimeout: HEADERS_TIMEOUT_MS, maxHeaderSize: MAX_HEADER_BYTES },
+    trustProxy: trustedProxies.length === 0 ? false : [...trustedProxies],
     routerOptions: { maxParamLength: limits.idLength },
     // While it stops, a request on a connection that is still open is answered; then the connection is closed.
     return503OnClosing: false,
@@ -44,9 +65,13 @@ export function createFastifyAdapter(limits: HttpLimits, logger: Logger): Fastif
     // What the router refuses before any hook or filter runs: an impossible escape in the path, a parameter too long.
     frameworkErrors: (error, request, reply) => sendProblem(reply, asVerdictError(error), request.id),
   };
-  // No middleware of Express's kind is used, and the plugin that runs it costs every request something.
-  const adapter = new FastifyAdapter({ ...options, skipMiddie: true });
+  const withServer = tls === undefined ? { http: serverOptions } : { https: { ...serverOptions, ...tls } };
+  // No middleware of Express's kind is used, and the plugin that runs it costs every request something (`skipMiddie`).
+  // Fastify's types tell the two servers apart; nothing here depends on which it is.
+  const allOptions = { ...options, ...withServer, skipMiddie: true } as unknown as FastifyHttpOptions<Server>;
+  const adapter = new FastifyAdapter(allOptions);
   const fastify = adapter.getInstance() as FastifyInstance;
+  fastify.server.maxConnections = maxConnections;
   fastify.addHook('onRequest', (request, reply, done) => {
     reply.header(REQUEST_ID_HEADER, request.id);
     done();

@@ -2,6 +2,7 @@ import { Controller, Get, Header, Res, ServiceUnavailableException } from '@nest
 import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { HealthCheckService, type HealthIndicatorFunction } from '@nestjs/terminus';
 import type { FastifyReply } from 'fastify';
+import { Public, Requires } from './access.js';
 import { HealthIndicators } from './health-indicators.js';
 
 const RESPONSES = [
@@ -19,6 +20,7 @@ export class HealthController {
   ) {}
 
   @Get()
+  @Requires('metrics:read')
   @Header('cache-control', 'no-store')
   @ApiOperation({ summary: 'Is everything well, and if not, what?' })
   @ApiResponse(RESPONSES[0])
@@ -35,6 +37,7 @@ export class HealthController {
   }
 
   @Get('live')
+  @Public()
   @Header('cache-control', 'no-store')
   @ApiOperation({ summary: 'Does the process answer at all?' })
   @ApiResponse(RESPONSES[0])
@@ -43,6 +46,7 @@ export class HealthController {
   }
 
   @Get('ready')
+  @Public()
   @Header('cache-control', 'no-store')
   @ApiOperation({ summary: 'Should requests be sent here?' })
   @ApiResponse(RESPONSES[0])

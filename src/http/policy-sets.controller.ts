@@ -7,6 +7,8 @@ import type { PolicySetFiles } from '../policy-store/policy-set-files.js';
 import type { PolicySetStatus } from '../policy-store/policy-set-status.js';
 import { PolicyStore } from '../policy-store/policy-store.js';
 
+import { Requires } from './access.js';
+import { VisibleSets } from './caller.decorator.js';
 import { DiffQuery, RollbackRequest, VersionsQuery } from './policy-sets.requests.js';
 import { bodyPipe, queryPipe } from './validation-pipes.js';
 
@@ -20,18 +22,23 @@ export class PolicySetsController {
   ) {}
 
   @Get()
+  @Requires('policies:read')
   @ApiOperation({ summary: 'Every policy set: what is served, since when, and what is wrong with its folder' })
-  list(): { readonly items: readonly PolicySetStatus[] } {
-    return { items: this.store.statuses() };
+  list(@VisibleSets('policies:read') visible: readonly string[] | undefined): {
+    readonly items: readonly PolicySetStatus[];
+  } {
+    return { items: this.store.statuses().filter(({ name }) => visible?.includes(name) ?? true) };
   }
 
   @Get(':set')
+  @Requires('policies:read')
   @ApiOperation({ summary: 'One policy set' })
   find(@Param('set') set: string): PolicySetStatus {
     return this.store.status(set);
   }
 
   @Get(':set/versions')
+  @Requires('policies:read')
   @ApiOperation({
     summary: 'Every version that served, the newest first; pass nextCursor as cursor for the page after',
   })
@@ -48,12 +55,14 @@ export class PolicySetsController {
   }
 
   @Get(':set/versions/:version')
+  @Requires('policies:read')
   @ApiOperation({ summary: 'One version: its files, when it served, the commit that it came from' })
   async version(@Param('set') set: string, @Param('version') version: string): Promise<ArchivedVersion> {
     return (await this.archive.version(set, version)) ?? neverServed(set, version);
   }
 
   @Post(':set/reload')
+  @Requires('policies:write', { audit: 'policy_set_reloaded' })
   @HttpCode(200)
   @ApiOperation({ summary: 'Read the folder again now; the answer says what became of it' })
   async reload(@Param('set') set: string): Promise<PolicySetStatus> {
@@ -62,6 +71,7 @@ export class PolicySetsController {
   }
 
   @Post(':set/rollback')
+  @Requires('policies:write', { audit: 'policy_set_rolled_back' })
   @HttpCode(200)
   @ApiOperation({ summary: "Serve an earlier version until the folder's version changes" })
   rollback(@Param('set') set: string, @Body(bodyPipe) { version }: RollbackRequest): Promise<PolicySetStatus> {
@@ -69,6 +79,7 @@ export class PolicySetsController {
   }
 
   @Get(':set/diff')
+  @Requires('policies:read')
   @ApiOperation({ summary: 'Which rules and files differ between two versions' })
   async diff(
     @Param('set') set: string,

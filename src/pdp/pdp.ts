@@ -11,6 +11,7 @@ import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
 import type { CrossCheck } from '../stock-casbin/cross-check.js';
 import type { DecisionAnswer } from './decision-answer.js';
 import type { Asker, Explain, Question } from './question.js';
+import { visiblePolicySet } from './visible-policy-set.js';
 
 /** For so long a batch may hold the event loop before others get a turn; in milliseconds. */
 const TURN_MS = 5;
@@ -18,7 +19,7 @@ const TURN_MS = 5;
 /**
  * The policy decision point: set → evaluate → record → answer.
  *
- *     await pdp.decide({ subject: 'alice', action: 'read', resource: 'doc-1' }, { caller: 'shop', via: 'decide', requestId })
+ *     await pdp.decide({ subject: 'alice', action: 'read', resource: 'doc-1' }, { caller: 'shop', via: 'decide', … })
  *     // { allowed: false, decision: 'deny', decisionId: '0199…', policySet: 'default', …, reason: { code: 'no_matching_rule' } }
  */
 export class Pdp {
@@ -36,7 +37,7 @@ export class Pdp {
    * @throws VerdictError when there is no such set, or the decision cannot be recorded
    */
   async decide(question: Question, asker: Asker): Promise<DecisionAnswer> {
-    const set = this.policySets.resolve(question.policySet);
+    const set = this.#setFor(question, asker);
     const { record, answer } = await this.#evaluate(set, question, asker);
     await this.#record([record]);
     return answer;
@@ -46,11 +47,13 @@ export class Pdp {
    * Answers many questions in their order, all from one version of each set. A question that cannot be answered is
    * answered by its error (and one that arrives as an error stays one); the others are not touched by it.
    *
+   * @param isLast says after which answer the rest is not asked; it is then missing at the end
    * @throws VerdictError when the decisions cannot be recorded
    */
   async decideBatch(
     questions: Iterable<Question | VerdictError>,
     asker: Asker,
+    { isLast = () => false }: { readonly isLast?: (answer: DecisionAnswer | VerdictError) => boolean } = {},
   ): Promise<(DecisionAnswer | VerdictError)[]> {
     const sets = new Map<string | undefined, ServedPolicySet>();
     const answers: (DecisionAnswer | VerdictError)[] = [];
@@ -59,7 +62,7 @@ export class Pdp {
     for (const question of questions) {
       try {
         if (question instanceof VerdictError) throw question;
-        const set = sets.get(question.policySet) ?? this.policySets.resolve(question.policySet);
+        const set = sets.get(question.policySet) ?? this.#setFor(question, asker);
         sets.set(question.policySet, set);
         const { record, answer } = await this.#evaluate(set, question, asker);
         unrecorded.push(record);
@@ -68,6 +71,7 @@ export class Pdp {
         if (!(error instanceof VerdictError)) throw error;
         answers.push(error);
       }
+      if (isLast(answers.at(-1)!)) break;
       if (performance.now() > turnEnds) {
         await this.#record(unrecorded);
         await setImmediate();
@@ -79,6 +83,10 @@ export class Pdp {
     return answers;
   }
 
+  #setFor({ policySet }: Question, { grants }: Asker): ServedPolicySet {
+    return visiblePolicySet(this.policySets, grants.policySets('decide'), policySet);
+  }
+
   async #evaluate(
     set: ServedPolicySet,
     question: Question,
@@ -87,8 +95,9 @@ export class Pdp {
     const started = performance.now();
     const now = Date.now();
     const time = new Date(now).toISOString();
-    const clock = question.at === undefined ? now : requestedClock(set, question.at);
+    const clock = question.at === undefined ? now : requestedClock(set, question.at, asker);
     const explain = question.explain ?? 'brief';
+    if (explain === 'full') requireExplain(asker, set);
     const request = normaliseRequest(question);
     const decision = await set.evaluate(request, { now: clock, explain });
     this.crossCheck.observe(set, request, clock, decision);
@@ -106,6 +115,7 @@ export class Pdp {
       errors: decision.errors,
       obligations: decision.obligations,
       caller: asker.caller,
+      authentication: asker.authentication,
       via: asker.via,
       requestId: asker.requestId,
       traceId: asker.traceId,
@@ -135,9 +145,19 @@ export class Pdp {
   }
 }
 
-/** The clock that the request asks for, in milliseconds, where the policy set lets requests set it. */
-function requestedClock(set: ServedPolicySet, at: string): number {
-  if (set.compiled.manifest.clock !== 'request') {
+/** A full explanation says what other rules hold, and to whom they apply. */
+function requireExplain({ grants }: Asker, { name }: ServedPolicySet): void {
+  if (grants.allows('explain', name)) return;
+  throw new VerdictError('forbidden', 'The credential does not have the scope "explain" for this policy set.');
+}
+
+/**
+ * The clock that the request asks for, in milliseconds, where the policy set lets requests set it or the caller may
+ * explain. While authentication is off nobody was given that scope, so there only the set counts.
+ */
+function requestedClock(set: ServedPolicySet, at: string, { authentication, grants }: Asker): number {
+  const mayExplain = authentication !== 'none' && grants.allows('explain', set.name);
+  if (!mayExplain && set.compiled.manifest.clock !== 'request') {
     const detail = `the clock of policy set "${set.name}" is the server's; its manifest does not say "clock: request"`;
     throw new VerdictError('invalid_request', `The request is not valid: ${detail}.`, {
       errors: [{ pointer: '/at', detail }],

@@ -1,4 +1,6 @@
 /** What the PDP is asked, and by whom; every door (HTTP, AuthZEN, gateways) brings its callers' words into this form. */
+import type { AuthenticationMethod } from '../auth/caller.js';
+import type { Grants } from '../auth/grants.js';
 import type { DecisionRequestInput } from '../core/request.js';
 
 export const EXPLANATIONS = ['none', 'brief', 'full'] as const;
@@ -8,13 +10,17 @@ export interface Question extends DecisionRequestInput {
   /** Left out: the default set. */
   readonly policySet?: string;
   readonly explain?: Explain;
-  /** RFC 3339; only for sets whose manifest says `clock: request`. */
+  /** RFC 3339; only for sets whose manifest says `clock: request`, and for callers with scope `explain`. */
   readonly at?: string;
 }
 
-/** On whose behalf a question comes; all of it is recorded. */
+/** On whose behalf a question comes; all but the grants is recorded. */
 export interface Asker {
   readonly caller: string;
+  /** How the caller proved who he is. */
+  readonly authentication: AuthenticationMethod;
+  /** What he may ask: a policy set beyond them does not exist for him. */
+  readonly grants: Grants;
   /** The door: `decide`, `batch`, `authzen`… */
   readonly via: string;
   readonly requestId: string;

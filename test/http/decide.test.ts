@@ -159,6 +159,7 @@ describe('the record of a decision', () => {
       errors: [],
       obligations: [],
       caller: 'anonymous',
+      authentication: 'none',
       via: 'decide',
       requestId: 'req 1',
       traceId: '0af7651916cd43dd8448eb211c80319c',

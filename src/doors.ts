@@ -1,0 +1,99 @@
+/** The doors, put together from the configuration: everything that stands between the network and the routes. */
+import type { Server as TlsServer } from 'node:tls';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import { AuditLog } from './audit/audit-log.js';
+import { AccessTokens } from './auth/access-tokens.js';
+import { ApiKeys } from './auth/api-keys.js';
+import { Authenticator } from './auth/authenticator.js';
+import { parseRate, type Rate } from './auth/rate.js';
+import { Sessions } from './auth/sessions.js';
+import { type Config, ConfigError, isLoopback, listIn } from './config.js';
+import { FailedAuthentications, Gate } from './http/gate.js';
+import { RateLimits } from './http/rate-limits.js';
+import { registerSessionRoutes } from './http/session-routes.js';
+import { type TlsFiles, watchTlsFiles } from './http/tls-files.js';
+
+/** Calls that are rare and costly, whoever makes them. */
+const KEY_RATE: Rate = { points: 60, seconds: 60, burst: 120 };
+const EXPORT_RATE: Rate = { points: 10, seconds: 60, burst: 20 };
+
+/** Puts the gate in front of all routes and adds the routes of sessions. */
+export function addDoors(app: NestFastifyApplication, config: Config, logger: Logger): Gate {
+  const fastify = app.getHttpAdapter().getInstance() as FastifyInstance;
+  const audit = app.get(AuditLog);
+  const decide = parseRate(config.rateLimit);
+  const limits = new RateLimits({
+    ...(decide !== undefined && { decide }),
+    search: parseRate(config.searchRateLimit)!,
+    failures: parseRate(config.authFailureLimit)!,
+    keys: KEY_RATE,
+    export: EXPORT_RATE,
+  });
+  const failures = new FailedAuthentications(limits);
+  const sessions = new Sessions();
+  const secure = isSecure(config);
+  const authenticator = new Authenticator({
+    apiKeys: app.get(ApiKeys),
+    tokens: accessTokens(config, logger),
+    sessions,
+    secure,
+    mayTry: (address) => failures.mayTry(address),
+  });
+  const isOpen = config.auth === 'none';
+  const gate = new Gate({ authenticator: isOpen ? undefined : authenticator, limits, failures, audit, logger });
+  gate.guard(fastify);
+  registerSessionRoutes(fastify, { sessions, audit, secure });
+  return gate;
+}
+
+/** P7: with nobody who could authenticate, the service is for this machine alone. */
+export function refuseToStandOpen(app: NestFastifyApplication, config: Config, logger: Logger): void {
+  if (config.auth === 'none' || config.jwtIssuer !== undefined || app.get(ApiKeys).hasUsable(Date.now())) return;
+  const how = 'make one with "verdict keys create", or set VERDICT_API_KEYS_FILE or VERDICT_JWT_ISSUER';
+  if (!isLoopback(config.host)) {
+    throw new ConfigError([`VERDICT_HOST is ${config.host}, but no usable credential is configured: ${how}`]);
+  }
+  logger.warn(`no usable credential is configured, so every call is refused: ${how}`);
+}
+
+/** Whether browsers reach the service over TLS, here or at the proxy in front. */
+export function isSecure({ tlsCert, tls }: Config): boolean {
+  return tlsCert !== undefined || tls === 'terminated-elsewhere';
+}
+
+export function tlsFilesOf({ tlsCert, tlsKey, tlsClientCa, tlsCrl }: Config): TlsFiles | undefined {
+  if (tlsCert === undefined || tlsKey === undefined) return undefined;
+  return {
+    cert: tlsCert,
+    key: tlsKey,
+    ...(tlsClientCa !== undefined && { clientCa: tlsClientCa }),
+    ...(tlsCrl !== undefined && { crl: tlsCrl }),
+  };
+}
+
+export function watchCertificates(app: NestFastifyApplication, config: Config, logger: Logger): void {
+  const files = tlsFilesOf(config);
+  if (files === undefined) return;
+  const server = app.getHttpServer() as unknown as TlsServer;
+  server.once('close', watchTlsFiles(server, files, logger));
+}
+
+function accessTokens(config: Config, logger: Logger): AccessTokens | undefined {
+  if (config.jwtIssuer === undefined) return undefined;
+  const jwksUrls = listIn(config.jwtJwksUrl);
+  const { jwtScopeClaim: scopeClaim } = config;
+  return new AccessTokens({
+    issuers: listIn(config.jwtIssuer).map((issuer, index) => {
+      const jwksUrl = jwksUrls[index];
+      return { issuer, ...(jwksUrl !== undefined && { jwksUrl }) };
+    }),
+    audience: listIn(config.jwtAudience),
+    algorithms: listIn(config.jwtAlgorithms),
+    clockSkewSeconds: config.jwtClockSkew,
+    ...(scopeClaim !== undefined && { scopeClaim }),
+    onProblem: (issuer, error) =>
+      logger.error({ err: error, issuer }, 'the keys of the token issuer cannot be fetched'),
+  });
+}

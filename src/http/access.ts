@@ -1,0 +1,69 @@
+/** What a route asks of its callers. It is said where the route is declared, and a route that does not say it stops the start. */
+import { RouteConfig } from '@nestjs/platform-fastify';
+import type { FastifyInstance, RouteOptions } from 'fastify';
+import type { AuditEventType } from '../audit/audit-event.js';
+import type { Caller } from '../auth/caller.js';
+import type { Scope } from '../auth/scopes.js';
+
+/** Nobody in particular, anybody who is authenticated, or a scope. */
+export type Access = 'public' | 'authenticated' | Scope;
+
+/** The limits that are counted apart from each other. */
+export const LIMITS = ['decide', 'search', 'export', 'keys', 'failures'] as const;
+export type LimitName = (typeof LIMITS)[number];
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    access?: Access;
+    /** The rate limit that a call counts against. */
+    limit?: LimitName;
+    /** The audit event that a call leaves when it succeeds. */
+    audit?: AuditEventType;
+  }
+  interface FastifyRequest {
+    /** Who sent the request; set before any handler runs. */
+    caller: Caller;
+  }
+}
+
+/** A route of a controller for whoever has the scope. With `:set` in its path, for that set; others are not found. */
+export const Requires = (
+  access: Exclude<Access, 'public'>,
+  beside: { readonly limit?: LimitName; readonly audit?: AuditEventType } = {},
+): MethodDecorator => RouteConfig({ access, ...beside });
+
+/** A route of a controller that answers everybody. */
+export const Public = (): MethodDecorator => RouteConfig({ access: 'public' satisfies Access });
+
+/** Routes that a framework declares, where nothing can be said beside the route. */
+const accessOfOthers: readonly (readonly [RegExp, Access])[] = [
+  // Swagger UI and the document that it shows
+  [/^\/docs(\/.*|-json)?$/, 'authenticated'],
+];
+
+/** Every route that was declared, for tests that must not forget any. */
+export interface DeclaredRoute {
+  readonly method: string;
+  readonly url: string;
+  readonly access: Access;
+}
+
+/**
+ * Looks at every route that is declared from now on; the list that is returned grows with them.
+ *
+ * @throws Error, at the declaration, for a route that does not say who may call it
+ */
+export function requireAccess(fastify: FastifyInstance): readonly DeclaredRoute[] {
+  const routes: DeclaredRoute[] = [];
+  fastify.addHook('onRoute', (route: RouteOptions) => {
+    const access = route.config?.access ?? accessOfOthers.find(([pattern]) => pattern.test(route.url))?.[1];
+    if (access === undefined) {
+      throw new Error(
+        `the route ${String(route.method)} ${route.url} does not say who may call it; see http/access.ts`,
+      );
+    }
+    route.config = { ...route.config, access };
+    for (const method of [route.method].flat()) routes.push({ method, url: route.url, access });
+  });
+  return routes;
+}

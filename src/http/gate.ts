@@ -1,0 +1,233 @@
+/**
+ * The one gate before every route: who calls, whether he may, whether it is too often. It runs when the headers are
+ * read and before a body is, so what a stranger sends costs no more than that.
+ */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import type { AuditEventType } from '../audit/audit-event.js';
+import type { AuditLog } from '../audit/audit-log.js';
+import { addressGroup } from '../auth/address-list.js';
+import type { Authenticator, Refusal } from '../auth/authenticator.js';
+import { anonymous, type Caller } from '../auth/caller.js';
+import { VerdictError } from '../core/errors.js';
+import type { Access, LimitName } from './access.js';
+import type { Allowance, RateLimits } from './rate-limits.js';
+
+export interface GateOptions {
+  /** Undefined while authentication is off: then everybody is `anonymous` and may do everything. */
+  readonly authenticator: Authenticator | undefined;
+  readonly limits: RateLimits;
+  readonly failures: FailedAuthentications;
+  readonly audit: AuditLog;
+  readonly logger: Logger;
+}
+
+/** Addresses that failed to authenticate too often; they may still use a credential that is known to be good. */
+export class FailedAuthentications {
+  private readonly blockedUntil = new Map<string, number>();
+
+  constructor(private readonly limits: RateLimits) {}
+
+  /** Whether work may be spent on an unknown credential from there. */
+  mayTry(address: string): boolean {
+    const group = addressGroup(address);
+    const until = this.blockedUntil.get(group);
+    if (until === undefined) return true;
+    if (Date.now() < until) return false;
+    this.blockedUntil.delete(group);
+    return true;
+  }
+
+  async count(address: string): Promise<Allowance> {
+    const group = addressGroup(address);
+    const allowance = await this.limits.take('failures', group);
+    if (allowance.limited) {
+      if (this.blockedUntil.size >= MAX_BLOCKED) this.blockedUntil.delete(this.blockedUntil.keys().next().value!);
+      this.blockedUntil.set(group, Date.now() + allowance.resetSeconds * 1000);
+    }
+    return allowance;
+  }
+}
+
+const MAX_BLOCKED = 10_000;
+const BASIC = 'Basic realm="verdict", charset="UTF-8"';
+
+type Done = (error?: Error) => void;
+
+export class Gate {
+  constructor(private readonly options: GateOptions) {}
+
+  /** Puts the gate in front of every route of the service. */
+  guard(fastify: FastifyInstance): void {
+    fastify.decorateRequest('caller');
+    fastify.addHook('onRequest', (request, reply, done) => this.pass(request, reply, done));
+    fastify.addHook('onRoute', (route) => {
+      const type = route.config?.audit;
+      if (type === undefined) return;
+      const onSend = [route.onSend ?? []].flat();
+      route.onSend = [...onSend, async (request, reply) => this.noteSuccess(type, request, reply)];
+    });
+  }
+
+  /** Before the answer leaves, so that nobody reads or changes something and is not in the log. */
+  private async noteSuccess(type: AuditEventType, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    if (reply.statusCode >= 400) return;
+    const { caller, ip: address, id: requestId, method, url } = request;
+    const { set } = request.params as { set?: string };
+    const { policySet = set } = request.query as { policySet?: string };
+    const event = {
+      type,
+      actor: caller.name,
+      method: caller.method,
+      address,
+      ...(typeof policySet === 'string' && { policySet }),
+      detail: `${method} ${url}`,
+      requestId,
+    };
+    if (method === 'GET' || method === 'HEAD') this.options.audit.note(event);
+    else await this.options.audit.record(event);
+  }
+
+  /**
+   * Counts more of a call against a limit, once the body says how much it is.
+   *
+   * @throws VerdictError `too_many_requests`
+   */
+  async charge(limit: LimitName, request: FastifyRequest, reply: FastifyReply, points: number): Promise<void> {
+    if (points <= 0 || !this.counts(limit, request.caller)) return;
+    const fault = await this.take(limit, request, reply, points);
+    if (fault !== undefined) throw fault;
+  }
+
+  /** Everything happens at once for a caller who is known; only what must wait takes a promise. */
+  private pass(request: FastifyRequest, reply: FastifyReply, done: Done): void {
+    // A path that no route has is answered 404, but not to strangers.
+    const { access = 'authenticated', limit } = request.routeOptions.config;
+    const { authenticator } = this.options;
+    if (access === 'public' || authenticator === undefined) {
+      request.caller = anonymous;
+      this.limit(limit, request, reply, done);
+      return;
+    }
+    let outcome: ReturnType<Authenticator['authenticate']>;
+    try {
+      outcome = authenticator.authenticate(request.raw, request.ip, Date.now());
+    } catch (error) {
+      done(error as Error);
+      return;
+    }
+    if (outcome instanceof Promise) {
+      outcome.then((settled) => this.admit(settled, access, limit, request, reply, done)).catch(done);
+    } else {
+      this.admit(outcome, access, limit, request, reply, done);
+    }
+  }
+
+  private admit(
+    outcome: Caller | Refusal,
+    access: Access,
+    limit: LimitName | undefined,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    done: Done,
+  ): void {
+    if ('refused' in outcome) {
+      this.refuse(outcome, request, reply).then(done, done);
+      return;
+    }
+    request.caller = outcome;
+    const fault = this.faultOf(outcome, access, request, reply);
+    if (fault === undefined) this.limit(limit, request, reply, done);
+    else done(fault);
+  }
+
+  /** Nobody: 401, and 429 for an address that tries too often. Which of the reasons it is stays here. */
+  private async refuse(refusal: Refusal, request: FastifyRequest, reply: FastifyReply): Promise<VerdictError> {
+    const { audit, logger, failures } = this.options;
+    const { ip: address, id: requestId } = request;
+    const { refused: detail, method, claimed } = refusal;
+    const allowance = await failures.count(address);
+    const who = { ...(method !== undefined && { method }), ...(claimed !== undefined && { actor: claimed }) };
+    if (allowance.limited) {
+      audit.note({ type: 'limit_hit', address, detail: 'failures', requestId });
+      return tooMany(reply, allowance);
+    }
+    audit.note({ type: 'authentication_failed', ...who, address, detail, requestId });
+    logger.warn({ requestId, address, ...who, reason: detail }, 'authentication failed');
+    reply.header('www-authenticate', `Bearer realm="verdict", ${BASIC}`);
+    return new VerdictError('unauthenticated', 'A valid credential is required.');
+  }
+
+  /** Somebody, but not for this. A set that is not his does not exist for him. */
+  private faultOf(
+    caller: Caller,
+    access: Access,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): VerdictError | undefined {
+    if (access === 'authenticated' || access === 'public') return undefined;
+    if (caller.grants.has(access)) {
+      const { set } = request.params as { set?: string };
+      if (set === undefined || caller.grants.allows(access, set)) return undefined;
+      this.noteRefusedScope(caller, `${access}:${set}`, request);
+      return new VerdictError('policy_set_not_found', `there is no policy set "${set}"`);
+    }
+    this.noteRefusedScope(caller, access, request);
+    reply.header('www-authenticate', `Bearer realm="verdict", error="insufficient_scope", scope="${access}"`);
+    return new VerdictError('forbidden', `The credential does not have the scope "${access}".`);
+  }
+
+  private noteRefusedScope({ name: actor, method }: Caller, detail: string, request: FastifyRequest): void {
+    const { ip: address, id: requestId } = request;
+    this.options.audit.note({ type: 'scope_refused', actor, method, address, detail, requestId });
+  }
+
+  private limit(limit: LimitName | undefined, request: FastifyRequest, reply: FastifyReply, done: Done): void {
+    if (limit === undefined || !this.counts(limit, request.caller)) done();
+    else this.take(limit, request, reply, 1).then(done, done);
+  }
+
+  private counts(limit: LimitName, { dailyQuota }: Caller): boolean {
+    return this.options.limits.has(limit) || (limit === 'decide' && dailyQuota !== undefined);
+  }
+
+  private async take(
+    limit: LimitName,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    points: number,
+  ): Promise<VerdictError | undefined> {
+    const { limits, audit } = this.options;
+    const { caller, ip: address, id: requestId } = request;
+    const key = limitKey(caller, address);
+    let allowance: Allowance | undefined;
+    if (limits.has(limit)) {
+      allowance = await limits.take(limit, key, points);
+      reply.header('ratelimit-policy', limits.policy(limit));
+      reply.header('ratelimit', `"${limit}";r=${allowance.remaining};t=${allowance.resetSeconds}`);
+    }
+    if (allowance?.limited !== true && limit === 'decide' && caller.dailyQuota !== undefined) {
+      allowance = await limits.takeOfDay(caller.dailyQuota, key, Date.now(), points);
+    }
+    if (allowance?.limited !== true) return undefined;
+    audit.note({ type: 'limit_hit', actor: caller.name, method: caller.method, address, detail: limit, requestId });
+    return tooMany(reply, allowance);
+  }
+}
+
+function tooMany(reply: FastifyReply, { resetSeconds }: Allowance): VerdictError {
+  reply.header('retry-after', resetSeconds);
+  return new VerdictError('too_many_requests', `Too many requests; come back in ${resetSeconds} s.`);
+}
+
+/** A key by whatever method it comes is one caller; a token may bear the same name and is another. */
+function limitKey({ name, method }: Caller, address: string): string {
+  switch (method) {
+    case 'none':
+      return `address ${addressGroup(address)}`;
+    case 'jwt':
+      return `token ${name}`;
+    default:
+      return `key ${name}`;
+  }
+}

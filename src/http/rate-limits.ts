@@ -1,0 +1,97 @@
+import { BurstyRateLimiter, RateLimiterMemory, type RateLimiterRes } from 'rate-limiter-flexible';
+import type { Rate } from '../auth/rate.js';
+import type { LimitName } from './access.js';
+
+/** What is left of a limit after a call. */
+export interface Allowance {
+  readonly limited: boolean;
+  readonly remaining: number;
+  /** Seconds until the limit is whole again, or until the next call may come. */
+  readonly resetSeconds: number;
+}
+
+/** The burst beyond the steady rate is whole again after so many periods of the rate. */
+const BURST_PERIODS = 10;
+
+interface Limiter {
+  readonly policy: string;
+  consume(key: string, points: number): Promise<RateLimiterRes>;
+}
+
+/**
+ * The rate limits: each counts its own calls, by credential where there is one and by address where there is none. They
+ * live in this process; `rate-limiter-flexible` has the same limiter over PostgreSQL and Redis for when there are more.
+ */
+export class RateLimits {
+  private readonly limiters: ReadonlyMap<LimitName, Limiter>;
+  private readonly quotas = new Map<number, RateLimiterMemory>();
+
+  /** Limits that are left out do not limit. */
+  constructor(rates: { readonly [name in LimitName]?: Rate }) {
+    this.limiters = new Map(
+      Object.entries(rates).map(([name, rate]) => [name as LimitName, limiterOf(name as LimitName, rate)]),
+    );
+  }
+
+  /** Whether calls of this kind are counted at all; asked before anything is spent on counting. */
+  has(name: LimitName): boolean {
+    return this.limiters.has(name);
+  }
+
+  /** For `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers): how much the limit allows, and in how many seconds. */
+  policy(name: LimitName): string {
+    return this.limiters.get(name)?.policy ?? '';
+  }
+
+  async take(name: LimitName, key: string, points = 1): Promise<Allowance> {
+    const limiter = this.limiters.get(name);
+    if (limiter === undefined) return { limited: false, remaining: 0, resetSeconds: 0 };
+    return allowanceOf(limiter.consume(key, points));
+  }
+
+  /** One of `quota` calls a day, by the calendar of UTC. */
+  takeOfDay(quota: number, key: string, now: number, points = 1): Promise<Allowance> {
+    let limiter = this.quotas.get(quota);
+    if (limiter === undefined) {
+      limiter = new RateLimiterMemory({ keyPrefix: '', points: quota, duration: DAY_SECONDS });
+      this.quotas.set(quota, limiter);
+    }
+    const day = Math.floor(now / 1000 / DAY_SECONDS);
+    const customDuration = DAY_SECONDS - (Math.floor(now / 1000) % DAY_SECONDS);
+    return allowanceOf(limiter.consume(`${day}:${key}`, points, { customDuration }));
+  }
+}
+
+const DAY_SECONDS = 86_400;
+
+function limiterOf(name: LimitName, { points, seconds, burst }: Rate): Limiter {
+  const steady = new RateLimiterMemory({ keyPrefix: name, points, duration: seconds });
+  const policy = `"${name}";q=${points};w=${seconds}`;
+  if (burst <= points) return { policy, consume: (key, taken) => steady.consume(key, taken) };
+  const extra = new RateLimiterMemory({
+    keyPrefix: `${name}+`,
+    points: burst - points,
+    duration: seconds * BURST_PERIODS,
+  });
+  const limiter = new BurstyRateLimiter(steady, extra);
+  return { policy, consume: (key, taken) => limiter.consume(key, taken) };
+}
+
+/** The library resolves with what is left and rejects with the same when nothing is. */
+function allowanceOf(consumed: Promise<RateLimiterRes>): Promise<Allowance> {
+  return consumed.then(
+    (left) => toAllowance(left, false),
+    (left: RateLimiterRes | Error) => {
+      if (left instanceof Error) throw left;
+      return toAllowance(left, true);
+    },
+  );
+}
+
+function toAllowance(left: RateLimiterRes, limited: boolean): Allowance {
+  return {
+    limited,
+    remaining: left.remainingPoints,
+    resetSeconds: Math.max(1, Math.ceil(left.msBeforeNext / 1000)),
+  };
+}

@@ -1,0 +1,91 @@
+import { readFileSync, statSync } from 'node:fs';
+import { createSecureContext, type SecureContextOptions, type Server } from 'node:tls';
+
+export interface TlsFiles {
+  readonly cert: string;
+  readonly key: string;
+  readonly clientCa?: string;
+  readonly crl?: string;
+}
+
+/** Forward secrecy and authenticated encryption alone; TLS 1.3 has nothing else (RFC 9325 section 4.2). */
+const CIPHERS = [
+  'TLS_AES_256_GCM_SHA384',
+  'TLS_CHACHA20_POLY1305_SHA256',
+  'TLS_AES_128_GCM_SHA256',
+  'ECDHE-ECDSA-AES256-GCM-SHA384',
+  'ECDHE-RSA-AES256-GCM-SHA384',
+  'ECDHE-ECDSA-CHACHA20-POLY1305',
+  'ECDHE-RSA-CHACHA20-POLY1305',
+  'ECDHE-ECDSA-AES128-GCM-SHA256',
+  'ECDHE-RSA-AES128-GCM-SHA256',
+].join(':');
+
+/** A handshake that takes longer is no client's; in milliseconds. */
+const HANDSHAKE_MS = 10_000;
+const POLL_MS = 1_000;
+
+/**
+ * The options of the listener. A client certificate is asked for where there is a CA for it, and judged when a request
+ * comes: callers with other credentials need none.
+ *
+ * @throws Error of the file system, or of OpenSSL when certificate and key do not belong together
+ */
+export function tlsOptions(files: TlsFiles) {
+  const material = readMaterial(files);
+  createSecureContext(material);
+  return {
+    ...material,
+    handshakeTimeout: HANDSHAKE_MS,
+    requestCert: files.clientCa !== undefined,
+    rejectUnauthorized: false,
+  };
+}
+
+function readMaterial({ cert, key, clientCa, crl }: TlsFiles): SecureContextOptions {
+  return {
+    cert: readFileSync(cert),
+    key: readFileSync(key),
+    ...(clientCa !== undefined && { ca: readFileSync(clientCa) }),
+    ...(crl !== undefined && { crl: readFileSync(crl) }),
+    minVersion: 'TLSv1.2',
+    ciphers: CIPHERS,
+    honorCipherOrder: true,
+  };
+}
+
+export interface TlsLog {
+  info(details: object, message: string): void;
+  error(details: object, message: string): void;
+}
+
+/**
+ * Uses new certificates for new connections as soon as the files change; those that are open go on with what they began
+ * with. Files that do not belong together, as in the middle of a renewal, change nothing. Returns what ends it.
+ */
+export function watchTlsFiles(server: Server, files: TlsFiles, log: TlsLog, pollMs = POLL_MS): () => void {
+  const paths = Object.values(files);
+  let seen = stampOf(paths);
+  const timer = setInterval(() => {
+    const stamp = stampOf(paths);
+    if (stamp === seen) return;
+    seen = stamp;
+    try {
+      server.setSecureContext(readMaterial(files));
+      log.info({ files: paths }, 'the certificates were read again');
+    } catch (error) {
+      log.error({ err: error, files: paths }, 'the new certificates cannot be used; those before stay');
+    }
+  }, pollMs);
+  timer.unref();
+  return () => clearInterval(timer);
+}
+
+function stampOf(paths: readonly string[]): string {
+  return paths
+    .map((path) => {
+      const file = statSync(path, { throwIfNoEntry: false });
+      return file === undefined ? '' : [file.mtimeMs, file.ctimeMs, file.ino, file.size].join();
+    })
+    .join(';');
+}

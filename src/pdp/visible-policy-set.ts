@@ -1,0 +1,27 @@
+import type { PolicySets } from '../auth/grants.js';
+import { VerdictError } from '../core/errors.js';
+import type { PolicyStore } from '../policy-store/policy-store.js';
+import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
+
+/**
+ * The policy set that a request names, as the caller sees the store: with nothing in it but the sets that he may use. So
+ * the default is his default (the configured one, the one named `default`, or the only one), and whatever else is there
+ * is not found like what is not.
+ *
+ * @throws VerdictError `no_policy_set` naming his sets, `policy_set_not_found`, `policy_set_unavailable`
+ */
+export function visiblePolicySet(store: PolicyStore, visible: PolicySets, name: string | undefined): ServedPolicySet {
+  if (visible === 'all') return store.resolve(name);
+  const chosen = name ?? defaultAmong(store, visible);
+  if (chosen === undefined) {
+    throw new VerdictError('no_policy_set', `policySet must be one of: ${visible.join(', ')}`);
+  }
+  if (!visible.includes(chosen)) throw new VerdictError('policy_set_not_found', `there is no policy set "${chosen}"`);
+  return store.resolve(chosen);
+}
+
+function defaultAmong(store: PolicyStore, visible: readonly string[]): string | undefined {
+  const ofAll = store.defaultName();
+  if (ofAll !== undefined && visible.includes(ofAll)) return ofAll;
+  return visible.length === 1 ? visible[0] : undefined;
+}
