@@ -1,6 +1,7 @@
 /** Verdict's own question: subject, action, resource and attributes, bound to the model's request definition. */
 import type { EngineDecision, Reason, ReasonCode } from '../decision.js';
-import { type AssumedLink, type AttributeSource, Scope } from '../matcher/scope.js';
+import type { Explanation } from '../explanation.js';
+import { type AssumedLink, type AttributeSource, type Scope, withScope } from '../matcher/scope.js';
 import { BindingError, type BoundRequest, bindRequest, tokenSource, tokenValue } from '../policy/binding.js';
 import { type Combination, isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
@@ -23,19 +24,32 @@ const noObligations: readonly Json[] = Object.freeze([]);
 
 export function decide(set: CompiledPolicySet, input: DecisionRequestInput, options: DecideOptions): EngineDecision {
   const request = normaliseRequest(input);
+  const decision = withScope((scope) => decideIn(scope, set, request, options.now));
+  if (options.explain !== 'full') return decision;
+  const explanation = withScope((scope) => explainIn(scope, set, request, options.now, decision));
+  return explanation === undefined ? decision : { ...decision, explanation };
+}
+
+function decideIn(scope: Scope, set: CompiledPolicySet, request: DecisionRequest, now: number): EngineDecision {
   const combination = set.main;
   if (!isCombination(combination)) return answer(requestError(combination.code, combination.message));
-  const scope = bindScope(set, combination, request, options.now);
-  if (scope instanceof BindingError) return answerBindingError(scope);
-  const decision = answer(evaluateGuarded(combination, scope));
-  if (options.explain !== 'full') return decision;
-  const fresh = bindScope(set, combination, request, options.now);
-  if (fresh instanceof BindingError) return decision;
+  const error = bindScope(scope, set, combination, request, now);
+  return error === undefined ? answer(evaluateGuarded(combination, scope)) : answerBindingError(error);
+}
+
+/** Undefined where there is nothing to explain by: the request does not fit the set, or is nested too deeply. */
+function explainIn(
+  scope: Scope,
+  set: CompiledPolicySet,
+  request: DecisionRequest,
+  now: number,
+  decision: EngineDecision,
+): Explanation | undefined {
+  if (!isCombination(set.main) || bindScope(scope, set, set.main, request, now) !== undefined) return undefined;
   try {
-    return { ...decision, explanation: explain(set, request, fresh, decision) };
+    return explain(set, request, scope, decision);
   } catch (error) {
-    // Nested deeper than the stack is, as in `evaluateGuarded`: the decision stands, there is nothing to explain it by.
-    if (error instanceof RangeError) return decision;
+    if (error instanceof RangeError) return undefined;
     throw error;
   }
 }
@@ -47,19 +61,22 @@ export function isAllowed(
   now: number,
   assumedLink: AssumedLink | undefined,
 ): boolean {
-  const combination = set.main;
-  if (!isCombination(combination)) return false;
-  const scope = bindScope(set, combination, request, now);
-  if (scope instanceof BindingError) return false;
-  scope.assumedLink = assumedLink;
-  return evaluateGuarded(combination, scope).allowed;
+  return withScope((scope) => {
+    const combination = set.main;
+    if (!isCombination(combination) || bindScope(scope, set, combination, request, now) !== undefined) return false;
+    scope.assumedLink = assumedLink;
+    return evaluateGuarded(combination, scope).allowed;
+  });
 }
 
 /** The request's values in the order of the request definition, as `enforce` and stock Casbin take them. */
 export function bindValues(set: CompiledPolicySet, request: DecisionRequest): BoundValues | BindingError {
-  if (!isCombination(set.main)) return { values: [], sources: [] };
-  const scope = bindScope(set, set.main, request, 0);
-  return scope instanceof BindingError ? scope : { values: scope.values, sources: scope.sources };
+  const combination = set.main;
+  if (!isCombination(combination)) return { values: [], sources: [] };
+  return withScope((scope) => {
+    const error = bindScope(scope, set, combination, request, 0);
+    return error ?? { values: scope.values, sources: scope.sources };
+  });
 }
 
 export interface BoundValues {
@@ -67,12 +84,14 @@ export interface BoundValues {
   readonly sources: readonly AttributeSource[];
 }
 
+/** Puts a request into a scope; returns why it does not fit the set, if it does not. */
 function bindScope(
+  scope: Scope,
   set: CompiledPolicySet,
   combination: Combination,
   request: DecisionRequest,
   now: number,
-): Scope | BindingError {
+): BindingError | undefined {
   const bound: BoundRequest | BindingError = bindRequest(request, set.entities, set.manifest.precedence);
   if (bound instanceof BindingError) return bound;
   const values: (Json | undefined)[] = [];
@@ -83,12 +102,11 @@ function bindScope(
     values.push(value instanceof BindingError ? undefined : value);
     sources.push(tokenSource(token, bound));
   }
-  const scope = new Scope();
   scope.values = values;
   scope.sources = sources;
   scope.now = now;
   scope.stepsLeft = set.manifest.stepBudget ?? scope.stepsLeft;
-  return scope;
+  return undefined;
 }
 
 function answerBindingError({ code, message }: BindingError): EngineDecision {

@@ -1,6 +1,6 @@
 /** Casbin's own question: request values in the order of the request definition. */
 import type { Diagnostic, Effect } from '../decision.js';
-import { Scope } from '../matcher/scope.js';
+import { type Scope, withScope } from '../matcher/scope.js';
 import { isObject } from '../matcher/values.js';
 import { type Combination, isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
@@ -26,38 +26,50 @@ export interface EnforceResult {
 }
 
 export function enforce(set: CompiledPolicySet, args: readonly unknown[], options: EnforceOptions): EnforceResult {
-  const evaluation = evaluateArguments(set, args, options);
+  const { allowed, rule, errors } = withScope((scope) => evaluateArguments(set, args, options, scope));
   return {
-    decision: evaluation.allowed ? 'allow' : 'deny',
-    rule: evaluation.rule === undefined ? null : [...evaluation.rule.fields],
-    errors: diagnosticsOf(evaluation.errors, { withType: false }),
+    decision: allowed ? 'allow' : 'deny',
+    rule: rule === undefined ? null : (rule.fields as string[]),
+    errors: diagnosticsOf(errors, { withType: false }),
   };
 }
 
-function evaluateArguments(set: CompiledPolicySet, args: readonly unknown[], options: EnforceOptions): Evaluation {
+function evaluateArguments(
+  set: CompiledPolicySet,
+  args: readonly unknown[],
+  options: EnforceOptions,
+  scope: Scope,
+): Evaluation {
   const combination = chooseCombination(set, options);
   if (!isCombination(combination)) return requestError(combination.code, combination.message);
   const wanted = combination.request.tokens.length;
   if (args.length !== wanted) {
     return requestError('wrong_request_size', `the request must have ${wanted} values, not ${args.length}`);
   }
-  const scope = new Scope();
+  const values = readArguments(args, set.acceptJson);
+  if (typeof values === 'number') return requestError('bad_json_argument', `request value ${values} is no JSON object`);
+  scope.values = values;
+  scope.sources = values;
   scope.now = options.now ?? Date.now();
   scope.stepsLeft = set.manifest.stepBudget ?? scope.stepsLeft;
+  return evaluateGuarded(combination, scope);
+}
+
+/** The request values; the position of the first, counted from 1, that should be a JSON object and is none. */
+function readArguments(args: readonly unknown[], acceptJson: boolean): readonly Json[] | number {
+  if (!acceptJson && !args.includes(undefined)) return args as readonly Json[];
   const values: Json[] = [];
-  for (const [index, argument] of args.entries()) {
+  for (const argument of args) {
     const value = (argument ?? null) as Json;
-    if (!set.acceptJson || typeof value !== 'string' || !/^[{[]/.test(value)) {
+    if (!acceptJson || typeof value !== 'string' || !/^[{[]/.test(value)) {
       values.push(value);
       continue;
     }
     const parsed = parseJsonObject(value);
-    if (parsed === undefined) return requestError('bad_json_argument', `request value ${index + 1} is no JSON object`);
+    if (parsed === undefined) return values.length + 1;
     values.push(parsed);
   }
-  scope.values = values;
-  scope.sources = values;
-  return evaluateGuarded(combination, scope);
+  return values;
 }
 
 /** Values may be nested deeper than the stack is: the one way in which an evaluation can throw. */

@@ -80,56 +80,60 @@ function evaluateRules(combination: Combination, scope: Scope): Evaluation {
   const pickers = found === undefined ? program.pickers : plan.pickers;
   const start = found?.start ?? 0;
   const end = found?.end ?? rules.length;
-  const errors = new ErrorList(rules);
+  let errors: ErrorList | undefined;
   let firstAllow: number | undefined;
   scope.rules = rules;
   for (let at = start; at < end; at++) {
     const rule = found === undefined ? at : (found.rules[at] as number);
-    if (!scope.spend(1)) return requestError(...budget, errors.list());
+    if (!scope.spend(1)) return requestError(...budget, listOf(errors));
     scope.rule = rule;
     const outcome = matchRule(program, pickers, scope);
-    if (scope.stepsLeft < 0) return requestError(...budget, errors.list());
-    if (outcome === 'wrong_result') return requestError(...faultOf(scope), errors.list());
+    if (scope.stepsLeft < 0) return requestError(...budget, listOf(errors));
+    if (outcome === 'wrong_result') return requestError(...faultOf(scope), listOf(errors));
     if (effect === undefined) return unsupportedEffect(combination);
     if (outcome === 'no_match') continue;
     const ruleEffect = rules.effect(rule);
     if (outcome === 'error') {
+      errors ??= new ErrorList(rules);
       errors.add(faultOf(scope), rule);
       if (ruleEffect !== 'deny' || effect === 'allow_override') continue;
     }
     const decision = decidesAtOnce(effect, ruleEffect);
-    if (decision !== undefined) return { allowed: decision, by: 'rule', rule: rules.at(rule), errors: errors.list() };
+    if (decision !== undefined) return { allowed: decision, by: 'rule', rule: rules.at(rule), errors: listOf(errors) };
     if (ruleEffect === 'allow' && firstAllow === undefined) firstAllow = rule;
   }
   // The reference merges only when it has asked a rule; a request that no rule is a candidate for asks none of them.
   if (effect === undefined) return unsupportedEffect(combination);
-  if (effect === 'deny_override') return { allowed: true, by: 'default', rule: undefined, errors: errors.list() };
+  if (effect === 'deny_override') return { allowed: true, by: 'default', rule: undefined, errors: listOf(errors) };
   if (effect === 'allow_and_deny' && firstAllow !== undefined) {
-    return { allowed: true, by: 'rule', rule: rules.at(firstAllow), errors: errors.list() };
+    return { allowed: true, by: 'rule', rule: rules.at(firstAllow), errors: listOf(errors) };
   }
-  return { allowed: false, by: 'default', rule: undefined, errors: errors.list() };
+  return { allowed: false, by: 'default', rule: undefined, errors: listOf(errors) };
 }
 
 const budget = ['step_budget_exceeded', 'the evaluation takes too many steps'] as const;
 
 /** What went wrong in rules; the first of them are named. */
 class ErrorList {
-  private errors: EvaluationError[] | undefined;
+  private readonly errors: EvaluationError[] = [];
   private unreported = 0;
 
   constructor(private readonly rules: RuleStore) {}
 
   add([code, message]: readonly [string, string], rule: number): void {
-    if (this.errors === undefined) this.errors = [];
     if (this.errors.length < maxReportedErrors) this.errors.push({ code, message, rule: this.rules.at(rule) });
     else this.unreported++;
   }
 
   list(): readonly EvaluationError[] {
-    if (this.errors === undefined) return noErrors;
     if (this.unreported === 0) return this.errors;
     return [...this.errors, { code: 'more_errors', message: `${this.unreported} more rules failed` }];
   }
+}
+
+/** Made only when something goes wrong: nearly always nothing does. */
+function listOf(errors: ErrorList | undefined): readonly EvaluationError[] {
+  return errors === undefined ? noErrors : errors.list();
 }
 
 /** What a matching rule decides by itself, before the rules behind it are asked. */

@@ -42,6 +42,8 @@ export interface RuleColumns {
 /** For a matcher that is asked without rules: every policy column is an empty text. */
 export const noRules: RuleColumns = { text: () => '' };
 
+const nothing: readonly never[] = Object.freeze([]);
+
 /** One evaluation's state. It is used again for the next request: nothing may hold on to it. */
 export class Scope {
   /** By position in the request definition; undefined for what the request does not have. */
@@ -58,6 +60,18 @@ export class Scope {
   /** A role link that does not exist, for the question what would change if it did. */
   assumedLink: AssumedLink | undefined;
 
+  /** Lets go of everything that the request brought. */
+  reset(): void {
+    this.values = nothing;
+    this.sources = nothing;
+    this.rules = noRules;
+    this.now = 0;
+    this.stepsLeft = defaultStepBudget;
+    this.evalDepth = 0;
+    this.fault = undefined;
+    this.assumedLink = undefined;
+  }
+
   fail(code: string, describe: () => string): typeof FAULT {
     this.fault = new Fault(code, describe);
     return FAULT;
@@ -71,5 +85,22 @@ export class Scope {
 
   failBudget(): typeof FAULT {
     return this.fail('step_budget_exceeded', () => 'the evaluation takes too many steps');
+  }
+}
+
+let spare: Scope | undefined;
+
+/**
+ * Runs an evaluation on a scope that is used again and again. A function of the embedding program may ask the engine
+ * something in turn; it then gets a scope of its own.
+ */
+export function withScope<Result>(evaluate: (scope: Scope) => Result): Result {
+  const scope = spare ?? new Scope();
+  spare = undefined;
+  try {
+    return evaluate(scope);
+  } finally {
+    scope.reset();
+    spare = scope;
   }
 }

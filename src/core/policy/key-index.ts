@@ -70,15 +70,22 @@ export class KeyIndex {
     private readonly firstRules: Int32Array,
     private readonly starts: Int32Array,
     private readonly postings: Int32Array,
-  ) {}
+  ) {
+    this.key = new Int32Array(columns.length);
+  }
+
+  /** Of the look-up at hand; nothing else runs while it does. */
+  private readonly key: Int32Array;
+  private readonly buckets: number[] = [];
 
   /**
    * The rules whose key is one of the combinations of the values given for each part. `choices[i]` are the values of
    * the i-th part, each once.
    */
   find(choices: readonly ArrayLike<number>[]): Candidates {
-    const buckets: number[] = [];
-    this.collect(choices, 0, startHash, [], buckets);
+    const { buckets } = this;
+    buckets.length = 0;
+    this.collect(choices, 0, startHash);
     const [first] = buckets;
     if (first === undefined) return noCandidates;
     if (buckets.length === 1) {
@@ -87,28 +94,23 @@ export class KeyIndex {
     return this.merge(buckets);
   }
 
-  private collect(
-    choices: readonly ArrayLike<number>[],
-    part: number,
-    hash: number,
-    key: number[],
-    into: number[],
-  ): void {
+  private collect(choices: readonly ArrayLike<number>[], part: number, hash: number): void {
     const values = choices[part] as ArrayLike<number>;
     const last = part === choices.length - 1;
     for (let index = 0; index < values.length; index++) {
       const value = values[index] as number;
-      key[part] = value;
+      this.key[part] = value;
       const mixed = mix(hash, value);
-      if (!last) this.collect(choices, part + 1, mixed, key, into);
-      else {
-        const bucket = this.bucketOf(finish(mixed), key);
-        if (bucket >= 0) into.push(bucket);
+      if (!last) {
+        this.collect(choices, part + 1, mixed);
+        continue;
       }
+      const bucket = this.bucketOf(finish(mixed), this.key);
+      if (bucket >= 0) this.buckets.push(bucket);
     }
   }
 
-  private bucketOf(hash: number, key: readonly number[]): number {
+  private bucketOf(hash: number, key: Int32Array): number {
     const { slots, columns } = this;
     const mask = slots.length - 1;
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {

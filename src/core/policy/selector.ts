@@ -60,6 +60,8 @@ function equality(given: Expression, column: Expression, context: SelectorContex
   const value = givenValue(given, context);
   if (index === undefined || value === undefined) return undefined;
   const { symbols } = context.rules;
+  // Used again by the next look-up: a selection is read before anything else runs.
+  const selection = [0];
   return {
     column: index,
     keys: context.rules.columns[index] ?? new Int32Array(0),
@@ -69,7 +71,9 @@ function equality(given: Expression, column: Expression, context: SelectorContex
       if (found === undefined) return undefined;
       // A value of another type equals no column.
       const symbol = typeof found === 'string' ? symbols.find(found) : undefined;
-      return symbol === undefined ? none : [symbol];
+      if (symbol === undefined) return none;
+      selection[0] = symbol;
+      return selection;
     },
   };
 }
