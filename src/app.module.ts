@@ -11,6 +11,7 @@ import { DecisionLog } from './decision-log/decision-log.js';
 import { compileMask } from './decision-log/mask.js';
 import { ApiKeysController } from './http/api-keys.controller.js';
 import { AuditEventsController } from './http/audit-events.controller.js';
+import { DecisionReportsController } from './http/decision-reports.controller.js';
 import { DecisionsController } from './http/decisions.controller.js';
 import { HealthController } from './http/health.controller.js';
 import { DataDirectory, HealthIndicators } from './http/health-indicators.js';
@@ -31,6 +32,7 @@ export class AppModule implements OnApplicationShutdown {
       controllers: [
         HealthController,
         DecisionsController,
+        DecisionReportsController,
         PolicySetsController,
         ApiKeysController,
         AuditEventsController,
