@@ -4,11 +4,12 @@
  */
 import fc from 'fast-check';
 import type { Value } from '../reference/expression.js';
+import type { Context } from '../reference/reference.js';
 
 export interface Ask {
   readonly args: Value[];
   readonly matcher?: string;
-  readonly context?: string;
+  readonly context?: Context;
 }
 
 export interface World {
@@ -80,6 +81,8 @@ interface Shape {
   readonly g: 0 | 2 | 3;
   readonly g2: boolean;
   readonly effect: string;
+  /** Whether there are r2, p2, e2 and m2, with the same columns. */
+  readonly second: boolean;
 }
 
 const shape: fc.Arbitrary<Shape> = fc
@@ -91,6 +94,7 @@ const shape: fc.Arbitrary<Shape> = fc
     g: oneOf<0 | 2 | 3>(0, 2, 2, 3),
     g2: often([3, fc.constant(false)], [1, fc.constant(true)]),
     effect: oneOf(...effects),
+    second: often([4, fc.constant(false)], [1, fc.constant(true)]),
   })
   .map((drawn) => ({ ...drawn, g: drawn.effect === effects[4] && drawn.g === 0 ? 2 : drawn.g }));
 
@@ -142,7 +146,7 @@ function grammar(s: Shape): { truth: fc.Arbitrary<string>; value: fc.Arbitrary<s
       [2, text],
       [2, number],
       [1, oneOf('true', 'false')],
-      [1, oneOf('r.nosuch', 'p2.sub', 'r_sub', 'keyGet(r.obj, p.obj)', 'keyGet2(r.obj, p.obj, "id")')],
+      [1, oneOf('r_sub', 'keyGet(r.obj, p.obj)', 'keyGet2(r.obj, p.obj, "id")', 'r_sub', '[p_obj]', 'r.nosuch')],
     ),
     value: often(
       [8, tie('atom')],
@@ -247,7 +251,8 @@ const condition: fc.Arbitrary<string> = fc.oneof(
     '!r.sub.admin',
     'p.sub == r.sub',
   ),
-  grammar({ domain: false, eft: false, priority: false, condition: false, g: 0, g2: false, effect: '' }).truth,
+  grammar({ domain: false, eft: false, priority: false, condition: false, g: 0, g2: false, effect: '', second: false })
+    .truth,
 );
 
 const quote = (field: string) => (/[",#]|^\s|\s$|^$/.test(field) ? `"${field.replaceAll('"', '""')}"` : field);
@@ -264,7 +269,8 @@ function rule(s: Shape): fc.Arbitrary<string> {
     eft: often([5, leaf('allow')], [3, leaf('deny')], [1, oneOf('', 'Deny', 'unknown')]),
     priority: fc.integer({ min: -2, max: 12 }).map(String),
   };
-  return fc.tuple(...policyColumns(s).map((c) => field[c]!)).map((fields) => line('p', ...fields));
+  const ptype = s.second ? oneOf('p', 'p2') : leaf('p');
+  return fc.tuple(ptype, ...policyColumns(s).map((c) => field[c]!)).map((fields) => line(...fields));
 }
 
 /** Links go from a later name to an earlier one, so that a definition without domain has no cycle. */
@@ -283,8 +289,8 @@ const attributeValue: fc.Arbitrary<Value> = fc.oneof(
   oneOf<Value>(['read', 'alice'], [], [1, 2], [null], { level: 3, dept: 'sales', org: { age: 20 } }, {}),
 );
 const entity: fc.Arbitrary<Value> = fc
-  .array(fc.tuple(oneOf(...attributes), attributeValue), { maxLength: 6 })
-  .map((entries) => Object.fromEntries(entries) as Value);
+  .tuple(fc.subarray(attributes, { minLength: 3 }), fc.infiniteStream(attributeValue))
+  .map(([present, stream]) => Object.fromEntries(present.map((key) => [key, stream.next().value])) as Value);
 const odd: fc.Arbitrary<Value> = oneOf<Value>(
   null,
   7,
@@ -311,22 +317,21 @@ function ask(s: Shape): fc.Arbitrary<Ask> {
     [12, args.map((values) => ({ args: values }))],
     [2, fc.tuple(args, matcher(s)).map(([values, given]) => ({ args: values, matcher: given }))],
     [1, fc.array(name, { maxLength: 5 }).map((values) => ({ args: values }))],
-    [1, args.map((values) => ({ args: values, context: '2' }))],
+    [s.second ? 12 : 1, args.map((values) => ({ args: values, context: '2' }))],
+    [s.second ? 3 : 0, args.map((values) => ({ args: values, context: { r: 'r2', p: 'p2', m: 'm2' } }))],
   );
 }
 
-function modelText(s: Shape, written: string): string {
+function modelText(s: Shape, written: string, second: string): string {
+  const define = (key: string, value: string) => `${key} = ${value}\n${s.second ? `${key}2 = ${value}\n` : ''}`;
   const roles =
     s.g === 0 ? '' : `[role_definition]\ng = ${s.g === 3 ? '_, _, _' : '_, _'}\n${s.g2 ? 'g2 = _, _\n' : ''}`;
   return `[request_definition]
-r = ${requestColumns(s).join(', ')}
-[policy_definition]
-p = ${policyColumns(s).join(', ')}
-${roles}[policy_effect]
-e = ${s.effect}
-[matchers]
+${define('r', requestColumns(s).join(', '))}[policy_definition]
+${define('p', policyColumns(s).join(', '))}${roles}[policy_effect]
+${define('e', s.effect)}[matchers]
 m = ${written}
-`;
+${s.second ? `m2 = ${second.replace(/\b([rp])\./g, '$12.')}\n` : ''}`;
 }
 
 /** The tree of `subjectPriority` has one root, since several of different depth have no order in Casbin. */
@@ -346,10 +351,10 @@ export const world: fc.Arbitrary<World> = shape
         )
       : fc.array(link('g', names, s.g === 3), { maxLength: 8 });
     return fc.record({
-      model: matcher(s).map((written) => modelText(s, written)),
+      model: fc.tuple(matcher(s), matcher(s)).map(([first, second]) => modelText(s, first, second)),
       rules: fc
         .tuple(
-          fc.array(rule(s), { maxLength: 8 }),
+          often([6, fc.array(rule(s), { maxLength: 8 })], [1, fc.array(rule(s), { minLength: 9, maxLength: 60 })]),
           s.g === 0 ? fc.constant<string[]>([]) : links,
           s.g2 ? fc.array(link('g2', objects, false), { maxLength: 5 }) : fc.constant<string[]>([]),
         )

@@ -76,12 +76,9 @@ const symbols: readonly (readonly [Kind, readonly string[]])[] = [
   ['ternary', levels[1]!],
 ];
 
-/**
- * @param functions every name that may be called
- * @param backslashEscapes whether `\n` in a literal is `n` (conditions in rules) or two characters (matchers)
- */
-export function parse(text: string, functions: ReadonlySet<string>, backslashEscapes: boolean): Expression {
-  const tokens = tokenise(text, functions, backslashEscapes);
+/** @param functions every name that may be called */
+export function parse(text: string, functions: ReadonlySet<string>): Expression {
+  const tokens = tokenise(text, functions);
   let position = 0;
   const peek = () => tokens[position];
 
@@ -140,14 +137,14 @@ export function parse(text: string, functions: ReadonlySet<string>, backslashEsc
   return expression;
 }
 
-function tokenise(text: string, functions: ReadonlySet<string>, backslashEscapes: boolean): Token[] {
+function tokenise(text: string, functions: ReadonlySet<string>): Token[] {
   const tokens: Token[] = [];
   let rest = text;
   let state: Kind = 'start';
   for (;;) {
     rest = rest.replace(/^\s+/, '');
     if (rest === '') break;
-    const [token, length] = readToken(rest, state, functions, backslashEscapes);
+    const [token, length] = readToken(rest, state, functions);
     if (state === 'variable' && token.kind === 'open') throw new ParseError('unknown function', 'unknown_function');
     if (!follows[state].includes(token.kind)) throw new ParseError(`unexpected ${token.text}`);
     tokens.push(token);
@@ -158,67 +155,70 @@ function tokenise(text: string, functions: ReadonlySet<string>, backslashEscapes
 }
 
 /** The token at the start of `rest`, and how many characters it takes. */
-function readToken(
-  rest: string,
-  state: Kind,
-  functions: ReadonlySet<string>,
-  backslashEscapes: boolean,
-): [Token, number] {
+function readToken(rest: string, state: Kind, functions: ReadonlySet<string>): [Token, number] {
   const hexadecimal = /^0x([0-9a-f]+)/i.exec(rest);
   if (hexadecimal) return [{ kind: 'number', text: '', value: Number(hexadecimal[0]) }, hexadecimal[0].length];
-  const number = /^[\p{Nd}.]+/u.exec(rest)?.[0];
-  if (number) {
+  if (/^[\p{Nd}.]/u.test(rest)) {
+    const [number, length] = readRun(rest, /[\p{Nd}.]/u);
     if (!/^([0-9]+\.?[0-9]*|\.[0-9]+)$/.test(number)) throw new ParseError(`not a number: ${number}`);
-    return [{ kind: 'number', text: '', value: Number(number) }, number.length];
+    return [{ kind: 'number', text: '', value: Number(number) }, length];
   }
   if (rest.startsWith(',')) return [{ kind: 'separator', text: ',' }, 1];
   if (rest.startsWith('(')) return [{ kind: 'open', text: '(' }, 1];
   if (rest.startsWith(')')) return [{ kind: 'close', text: ')' }, 1];
   if (rest.startsWith('[')) {
-    const end = rest.indexOf(']');
-    if (end < 0) throw new ParseError('a bracket is not closed');
-    return [{ kind: 'variable', text: rest.slice(1, end) }, end + 1];
+    const [name, length] = readRun(rest.slice(1), /[^\]]/u, 'with spaces');
+    if (rest[length + 1] !== ']') throw new ParseError('a bracket is not closed');
+    return [{ kind: 'variable', text: name }, length + 2];
   }
-  if (/^['"]/.test(rest)) return readString(rest, backslashEscapes);
+  if (/^['"]/.test(rest)) {
+    // Either quote ends a literal, whichever began it.
+    const [value, length] = readRun(rest.slice(1), /[^'"]/u, 'with spaces');
+    if (rest[length + 1] === undefined) throw new ParseError('a text is not closed');
+    const seconds = dateSeconds(value);
+    const token: Token =
+      seconds === undefined ? { kind: 'string', text: value, value } : { kind: 'time', text: '', value: seconds };
+    return [token, length + 2];
+  }
 
-  const word = /^\p{L}[\p{L}\p{Nd}_.]*/u.exec(rest)?.[0];
-  if (word) {
-    if (word.endsWith('.')) throw new ParseError(`a name after the dot is missing: ${word}`);
-    if (word === 'true' || word === 'false')
-      return [{ kind: 'boolean', text: '', value: word === 'true' }, word.length];
-    if (word === 'in' || word === 'IN') return [{ kind: 'comparator', text: 'in' }, word.length];
-    const kind = word.includes('.') ? 'accessor' : functions.has(word) ? 'function' : 'variable';
-    return [{ kind, text: word }, word.length];
+  if (/^\p{L}/u.test(rest)) {
+    const [word, length] = readRun(rest, /[\p{L}\p{Nd}_.]/u);
+    if (word.includes('.')) {
+      if (word.endsWith('.')) throw new ParseError(`a name after the dot is missing: ${word}`);
+      return [{ kind: 'accessor', text: word }, length];
+    }
+    if (word === 'true' || word === 'false') return [{ kind: 'boolean', text: '', value: word === 'true' }, length];
+    if (word === 'in' || word === 'IN') return [{ kind: 'comparator', text: 'in' }, length];
+    return [{ kind: functions.has(word) ? 'function' : 'variable', text: word }, length];
   }
 
   // Symbols are read up to the next letter, digit, bracket, quote or space, so `a==-1` has the one symbol `==-`.
-  const symbol = /^[^\p{L}\p{Nd}()[\]'"\s]+/u.exec(rest)![0];
-  if (follows[state].includes('prefix') && ['-', '!', '~'].includes(symbol))
-    return [{ kind: 'prefix', text: symbol }, symbol.length];
+  const [symbol, length] = readRun(rest, /[^\p{L}\p{Nd}()[\]'"]/u);
+  if (follows[state].includes('prefix') && ['-', '!', '~'].includes(symbol)) {
+    return [{ kind: 'prefix', text: symbol }, length];
+  }
   const kind = symbols.find(([, known]) => known.includes(symbol))?.[0];
   if (kind === undefined) throw new ParseError(`not a symbol: ${symbol}`);
-  return [{ kind, text: symbol }, symbol.length];
+  return [{ kind, text: symbol }, length];
 }
 
-/** Either quote ends a literal, whichever began it. */
-function readString(rest: string, backslashEscapes: boolean): [Token, number] {
-  let value = '';
-  for (let i = 1; i < rest.length; i++) {
-    const character = rest[i]!;
-    if (character === "'" || character === '"') {
-      const seconds = dateSeconds(value);
-      const token: Token =
-        seconds === undefined ? { kind: 'string', text: value, value } : { kind: 'time', text: '', value: seconds };
-      return [token, i + 1];
+/** Characters of one kind and how many there were; a backslash makes any character one of that kind. */
+function readRun(rest: string, kind: RegExp, spaces?: 'with spaces'): [string, number] {
+  let text = '';
+  let i = 0;
+  while (i < rest.length) {
+    let character = String.fromCodePoint(rest.codePointAt(i)!);
+    if (character === '\\') {
+      i++;
+      if (i === rest.length) throw new ParseError('nothing is escaped');
+      character = String.fromCodePoint(rest.codePointAt(i)!);
+    } else if (!kind.test(character) || (spaces === undefined && /\s/.test(character))) {
+      break;
     }
-    if (character === '\\' && backslashEscapes) {
-      if (++i === rest.length) break;
-      value += rest[i];
-    } else {
-      value += character;
-    }
+    text += character;
+    i += character.length;
   }
-  throw new ParseError('a text is not closed');
+  return [text, i];
 }
 
 /** Unix seconds of a literal that reads as a date (in UTC), or undefined. */

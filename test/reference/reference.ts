@@ -97,7 +97,7 @@ function decide(
 ): ReferenceAnswer {
   const { model } = loaded;
   const written = given === '' ? model.matchers.get(name.m) : withoutComment(escapeColumns(given));
-  const matcher = written === undefined ? undefined : bytesAsCharacters(written);
+  const matcher = written === undefined ? undefined : escapeLiterals(written);
   const requestColumns = model.requests.get(name.r);
   const policyColumns = model.policies.get(name.p);
   const effect = model.effects.get(name.e);
@@ -108,7 +108,7 @@ function decide(
   const functions = new Set([...Object.keys(matchings), ...Object.keys(getters), ...model.roles.keys()]);
   for (const own of Object.keys(loaded.options.functions ?? {})) functions.add(own);
   if (hasEval) functions.add('eval');
-  const expression = parse(matcher, functions, false);
+  const expression = parse(matcher, functions);
   if (args.length !== requestColumns.length) {
     throw new EvaluationError('wrong_request_size', `expected ${requestColumns.length} values, got ${args.length}`);
   }
@@ -255,14 +255,27 @@ function callFunction(
 
 function parseCondition(condition: string, functions: ReadonlySet<string>): Expression {
   try {
-    return parse(escapeColumns(condition), functions, true);
+    return parse(escapeColumns(condition), functions);
   } catch (error) {
     throw error instanceof ParseError ? new EvaluationError('condition_syntax', error.message) : error;
   }
 }
 
-/** Casbin copies a matcher byte by byte, so that each byte of a character beyond ASCII becomes one of its own. */
-const bytesAsCharacters = (matcher: string) => Buffer.from(matcher, 'utf8').toString('latin1');
+/**
+ * Doubles backslashes in literals, so that they stand for themselves. Casbin copies the matcher byte by byte for this, and
+ * each byte of a character beyond ASCII becomes a character of its own.
+ */
+function escapeLiterals(matcher: string): string {
+  let quote: string | undefined;
+  return Buffer.from(matcher, 'utf8')
+    .toString('latin1')
+    .replace(/['"\\]/g, (character) => {
+      if (character === '\\') return quote === undefined ? '\\' : '\\\\';
+      if (quote === undefined) quote = character;
+      else if (character === quote) quote = undefined;
+      return character;
+    });
+}
 
 function parseJsonArgument(value: Value): Value {
   if (typeof value !== 'string' || !/^[{[]/.test(value)) return value;
