@@ -7,7 +7,7 @@ import { ApiKeys } from './auth/api-keys.js';
 import { KeyAdministration } from './auth/key-administration.js';
 import { ManagedKeys } from './auth/managed-keys.js';
 import type { Config } from './config.js';
-import { DecisionLog } from './decision-log/decision-log.js';
+import { DecisionLog, type Retention } from './decision-log/decision-log.js';
 import { compileMask } from './decision-log/mask.js';
 import { ApiKeysController } from './http/api-keys.controller.js';
 import { AuditEventsController } from './http/audit-events.controller.js';
@@ -41,7 +41,17 @@ export class AppModule implements OnApplicationShutdown {
         {
           provide: DecisionLog,
           useFactory: async () => {
-            const log = new DecisionLog({ url: config.databaseUrl, mode: config.decisionLog });
+            const { decisionLogRetentionDays: days, decisionLogRetentionRecords: maxRecords } = config;
+            const log = new DecisionLog({
+              url: config.databaseUrl,
+              mode: config.decisionLog,
+              queueLimit: config.decisionLogQueue,
+              retention: {
+                ...(days !== undefined && { maxAgeMs: days * 86_400_000 }),
+                ...(maxRecords !== undefined && { maxRecords }),
+              },
+              onProblem: (what, error) => logger.error({ err: error }, what),
+            });
             await log.start();
             return log;
           },
@@ -138,4 +148,16 @@ export class AppModule implements OnApplicationShutdown {
     await this.archive.close();
     await this.log.stop();
   }
+}
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+function retentionOf({ decisionLogMaxAgeDays, decisionLogMaxRecords }: Config): { retention?: Retention } {
+  if (decisionLogMaxAgeDays === undefined && decisionLogMaxRecords === undefined) return {};
+  return {
+    retention: {
+      ...(decisionLogMaxAgeDays !== undefined && { maxAgeMs: decisionLogMaxAgeDays * DAY_MS }),
+      ...(decisionLogMaxRecords !== undefined && { maxRecords: decisionLogMaxRecords }),
+    },
+  };
 }

@@ -28,7 +28,7 @@ import { closest } from './core/closest.js';
 const PREFIX = 'VERDICT_';
 
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
-export const DECISION_LOG_MODES = ['sync', 'off'] as const;
+export const DECISION_LOG_MODES = ['sync', 'fsync', 'async', 'off'] as const;
 
 /** One environment variable: `publicUrl` is read from `VERDICT_PUBLIC_URL`. */
 export interface Variable {
@@ -81,6 +81,11 @@ export class Config {
   @Rule((value) => (isBaseUrl(value) ? undefined : 'must be an http(s) URL without query, fragment or final slash'))
   readonly publicUrl?: string;
 
+  @Variable('Private key in PEM that AuthZEN metadata is signed with. Default: it is not signed.', { secret: true })
+  @IsOptional()
+  @IsString()
+  readonly authzenSigningKey?: string;
+
   @Variable('Folder that holds the policy sets. `npm start` sets it to `./policies`.')
   @IsNotEmpty({ message: '$property must be set: it is the folder that holds the policy sets' })
   @IsString()
@@ -95,9 +100,31 @@ export class Config {
   @Matches(/^sqlite:./, { message: '$property must be sqlite:<path of the file>' })
   readonly databaseUrl: string = 'sqlite:./data/verdict.sqlite';
 
-  @Variable('`sync`: no answer leaves before its record is committed; `off`: nothing is recorded.')
+  @Variable(
+    'No answer leaves before its record survives the end of the process (`sync`) or a power loss (`fsync`); `async` answers at once and says what it lost; `off` records nothing. See docs/decision-log.md.',
+  )
   @IsIn(DECISION_LOG_MODES)
   readonly decisionLog: (typeof DECISION_LOG_MODES)[number] = 'sync';
+
+  @Variable(
+    'Records that may wait for their commit. Beyond that decisions are refused with 503; `async` loses records.',
+  )
+  @IsInt()
+  @Min(1)
+  @Max(1_000_000)
+  readonly decisionLogQueue: number = 16_384;
+
+  @Variable('Days that decision records are kept. Default: for ever.')
+  @IsOptional()
+  @IsNumber()
+  @Min(0.01)
+  readonly decisionLogRetentionDays?: number;
+
+  @Variable('Decision records that are kept; of more the oldest go. Default: all.')
+  @IsOptional()
+  @IsInt()
+  @Min(1)
+  readonly decisionLogRetentionRecords?: number;
 
   @Variable('Share of decisions, 0 to 1, that stock Casbin evaluates again after the answer; differences are logged.')
   @IsNumber()

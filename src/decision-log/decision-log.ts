@@ -120,7 +120,8 @@ export class DecisionLog {
     await journal.setUnclean(this.options.mode === 'async');
     // What an earlier process left is counted now, so that `stats` only ever adds up.
     void this.#report('the key index failed', this.indexNow());
-    if (this.options.retention !== undefined && this.options.mode !== 'off') {
+    const { maxAgeMs, maxRecords } = this.options.retention ?? {};
+    if ((maxAgeMs ?? maxRecords) !== undefined && this.options.mode !== 'off') {
       this.#pruneTimer = setInterval(() => this.#startPruning(), pruneEveryMs).unref();
       this.#startPruning();
     }

@@ -2,6 +2,17 @@
 import type { Diagnostic, Effect, Reason } from '../core/decision.js';
 import type { DecisionRequest, Json } from '../core/request.js';
 
+/** What a record keeps of a search: one record for all the candidates that were decided. */
+export interface SearchRecord {
+  /** What was searched for; the request holds the type, and an empty id or name in its place. */
+  readonly kind: 'subject' | 'resource' | 'action';
+  readonly examined: number;
+  /** Whether nothing was left to look at. */
+  readonly complete: boolean;
+  /** Ids, of actions their names, that the answer named. */
+  readonly results: readonly string[];
+}
+
 export interface DecisionRecord {
   /** UUIDv7, from `DecisionLog.nextId`. */
   readonly id: string;
@@ -20,6 +31,8 @@ export interface DecisionRecord {
   readonly reason: Reason;
   readonly errors: readonly Diagnostic[];
   readonly obligations: readonly Json[];
+  /** Of a search. Its `decision` is `allow` when something was found. */
+  readonly search?: SearchRecord;
   readonly caller: string;
   /** How the caller proved who he is: `api_key`, `jwt`, `certificate`…; `none` while authentication is off. */
   readonly authentication?: string;

@@ -52,10 +52,12 @@ export class HealthIndicators implements OnModuleDestroy {
       .withTimeout(DATABASE_TIMEOUT_MS);
   }
 
+  /** Down while records cannot be written: then no decision is answered. */
   logQueue(): HealthIndicatorResult {
     const indicator = this.indicators.check('logQueue');
-    const { depth } = this.log;
-    return depth > LONG_QUEUE ? indicator.degraded({ depth }) : indicator.up({ depth });
+    const { state, depth, lost, problem } = this.log.status;
+    if (state === 'failing') return indicator.down({ depth, lost, problem });
+    return depth > LONG_QUEUE ? indicator.degraded({ depth, lost }) : indicator.up({ depth, lost });
   }
 
   /** The 99th percentile since it was last asked for. */

@@ -2,7 +2,9 @@
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { type ErrorCode, errorTable } from '../core/errors.js';
+import { ExportQuery } from '../decision-log/decision-export.js';
 import { DecisionQuery } from '../decision-log/decision-query.js';
+import { StatsQuery } from '../decision-log/decision-stats.js';
 import { DecisionAnswer } from '../pdp/decision-answer.js';
 import { decideShapes } from './decide-routes.js';
 import type { HttpLimits } from './fastify-adapter.js';
@@ -13,6 +15,8 @@ import { PROBLEM_TYPE, Problem } from './problem.js';
 /** Nest's scanner knows the classes of queries, not what their members may be. */
 const queries = {
   '/v1/decisions': DecisionQuery,
+  '/v1/decisions/stats': StatsQuery,
+  '/v1/decisions/export': ExportQuery,
   '/v1/policy-sets/{set}/versions': VersionsQuery,
   '/v1/policy-sets/{set}/diff': DiffQuery,
 };
@@ -47,8 +51,18 @@ export function serveDocs(app: NestFastifyApplication, document: () => OpenAPIOb
     jsonDocumentUrl: 'docs-json',
     raw: ['json'],
     customSiteTitle: 'Verdict',
-    swaggerOptions: { validatorUrl: 'none' },
+    swaggerOptions: { validatorUrl: 'none', requestInterceptor: sendCsrfToken },
   });
+}
+
+/**
+ * Runs in the browser, as text: with a session (`POST /v1/session`) whatever changes something must repeat its CSRF token.
+ */
+function sendCsrfToken(request: { headers: Record<string, string> }): object {
+  const { document } = globalThis as unknown as { document: { cookie: string } };
+  const cookie = document.cookie.split('; ').find((each) => each.startsWith('verdict-csrf='));
+  if (cookie !== undefined) request.headers['x-csrf-token'] = cookie.slice('verdict-csrf='.length);
+  return request;
 }
 
 function decidePaths(): Record<string, unknown> {
