@@ -6,8 +6,9 @@ import { AuditLog } from './audit/audit-log.js';
 import { ApiKeys } from './auth/api-keys.js';
 import { KeyAdministration } from './auth/key-administration.js';
 import { ManagedKeys } from './auth/managed-keys.js';
+import { maskCredentials } from './auth/mask-credentials.js';
 import type { Config } from './config.js';
-import { DecisionLog, type Retention } from './decision-log/decision-log.js';
+import { DecisionLog } from './decision-log/decision-log.js';
 import { compileMask } from './decision-log/mask.js';
 import { ApiKeysController } from './http/api-keys.controller.js';
 import { AuditEventsController } from './http/audit-events.controller.js';
@@ -68,6 +69,7 @@ export class AppModule implements OnApplicationShutdown {
           useFactory: () =>
             AuditLog.open({
               path: databasePath,
+              mask: maskCredentials,
               onProblem: (what, error) => logger.error({ err: error }, what),
             }),
         },
@@ -148,16 +150,4 @@ export class AppModule implements OnApplicationShutdown {
     await this.archive.close();
     await this.log.stop();
   }
-}
-
-const DAY_MS = 24 * 60 * 60 * 1000;
-
-function retentionOf({ decisionLogMaxAgeDays, decisionLogMaxRecords }: Config): { retention?: Retention } {
-  if (decisionLogMaxAgeDays === undefined && decisionLogMaxRecords === undefined) return {};
-  return {
-    retention: {
-      ...(decisionLogMaxAgeDays !== undefined && { maxAgeMs: decisionLogMaxAgeDays * DAY_MS }),
-      ...(decisionLogMaxRecords !== undefined && { maxRecords: decisionLogMaxRecords }),
-    },
-  };
 }
