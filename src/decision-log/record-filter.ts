@@ -95,9 +95,20 @@ function matches(record: DecisionRecord, filter: RecordFilter): boolean {
 }
 
 function mentions(record: DecisionRecord, q: string): boolean {
-  const { id, caller, requestId, traceId = '', reason, request } = record;
+  const { id, caller, requestId, traceId = '', reason, request, search } = record;
   const { subject, action, resource, attributes = {} } = request;
-  const searched = [id, caller, requestId, traceId, reason, subject, action, resource, attributes];
+  const searched = [
+    id,
+    caller,
+    requestId,
+    traceId,
+    reason,
+    subject,
+    action,
+    resource,
+    attributes,
+    search?.results ?? [],
+  ];
   return searched.some((value) => holds(value as Json, q));
 }
 

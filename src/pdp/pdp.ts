@@ -102,13 +102,15 @@ export class Pdp {
     const decision = await set.evaluate(request, { now: clock, explain });
     this.crossCheck.observe(set, request, clock, decision);
     const id = this.log.nextId(now);
+    const recorded = this.#maskOf(set)(request);
     const record: NewDecisionRecord = {
       id,
       time,
       policySet: set.name,
       policyVersion: set.version,
       engineVersion,
-      request: this.#maskOf(set)(request),
+      request: recorded,
+      masked: recorded === request ? undefined : true,
       clock: clock === now ? time : new Date(clock).toISOString(),
       decision: decision.decision,
       reason: decision.reason,
