@@ -1,11 +1,16 @@
+import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance } from 'fastify';
 import { type Logger, pino } from 'pino';
 import { AppModule } from './app.module.js';
+import { maskCredentials } from './auth/mask-credentials.js';
+import { registerAuthzenRoutes } from './authzen/authzen-routes.js';
+import { MetadataSigner } from './authzen/metadata-signer.js';
 import { type Config, ConfigError, listIn, type ReadConfig, readConfig } from './config.js';
 import { engineVersion } from './core/engine/engine-version.js';
+import { DecisionLog } from './decision-log/decision-log.js';
 import { addDoors, isSecure, refuseToStandOpen, tlsFilesOf, watchCertificates } from './doors.js';
 import { requireAccess } from './http/access.js';
 import { registerDecideRoutes } from './http/decide-routes.js';
@@ -13,10 +18,12 @@ import { announceDeprecations } from './http/deprecation.js';
 import { createFastifyAdapter, type HttpLimits, type ListenerOptions } from './http/fastify-adapter.js';
 import { watchRoutes } from './http/method-not-allowed.js';
 import { openApiDocument, serveDocs } from './http/openapi.js';
+import { createPlainPort } from './http/plain-port.js';
 import { ProblemFilter } from './http/problem.js';
 import { tlsOptions } from './http/tls-files.js';
 import { addWebHeaders } from './http/web-headers.js';
 import { Pdp } from './pdp/pdp.js';
+import { PolicySearch } from './pdp/policy-search.js';
 import { PinoLogger } from './pino-logger.js';
 import { PolicyStore } from './policy-store/policy-store.js';
 
@@ -32,7 +39,12 @@ const STOP_MS = 10_000;
 /** Starts the service; it runs until it is told to stop. What prevents a start ends the process. */
 export async function serve(env: NodeJS.ProcessEnv, defaults: Partial<Config> = {}): Promise<void> {
   const { config, warnings } = readConfigOrExit(env, defaults);
-  const logger = pino({ level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime });
+  const logger = pino({
+    level: config.logLevel,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    hooks: { streamWrite: maskCredentials },
+  });
   for (const warning of warnings) logger.warn(warning);
   if (config.auth === 'none') process.stderr.write(NO_AUTHENTICATION);
   try {
@@ -42,8 +54,10 @@ export async function serve(env: NodeJS.ProcessEnv, defaults: Partial<Config> = 
     stopOnSignals(app, logger);
     reloadOnSignal(app.get(PolicyStore), logger);
     await app.listen(config.port, config.host);
-    process.stdout.write(`verdict listening on ${urlOf(app)}\n`);
+    await openPlainPort(app, config);
+    process.stdout.write(`verdict listening on ${urlOf(app, config)}\n`);
   } catch (error) {
+    if (error instanceof ConfigError) exitForConfig(error);
     logger.fatal({ err: error }, 'the service could not start');
     process.stderr.write(`verdict: ${startFailure(error, config)}\n`);
     process.exit(1);
@@ -78,7 +92,19 @@ export async function createApplication(config: Config, logger: Logger): Promise
   });
   app.useGlobalFilters(new ProblemFilter(logger));
   const gate = addDoors(app, config, logger);
-  registerDecideRoutes(fastify, app.get(Pdp), limits, gate);
+  const pdp = app.get(Pdp);
+  const policySets = app.get(PolicyStore);
+  registerDecideRoutes(fastify, pdp, limits, gate);
+  registerAuthzenRoutes(fastify, {
+    pdp,
+    policySets,
+    limits,
+    gate,
+    search: new PolicySearch(app.get(DecisionLog)),
+    publicUrl: () => config.publicUrl ?? urlOf(app, config),
+    publicPath: config.publicUrl === undefined ? '' : new URL(config.publicUrl).pathname.replace(/\/$/, ''),
+    signer: await metadataSigner(config),
+  });
   serveDocs(app, () => openApiDocument(app, limits, engineVersion));
   await app.init();
   refuseOtherMethods();
@@ -86,14 +112,27 @@ export async function createApplication(config: Config, logger: Logger): Promise
   return app;
 }
 
+async function metadataSigner({ authzenSigningKey: pem }: Config): Promise<MetadataSigner | undefined> {
+  if (pem === undefined) return undefined;
+  try {
+    return await MetadataSigner.of(pem);
+  } catch (error) {
+    throw new ConfigError([`VERDICT_AUTHZEN_SIGNING_KEY cannot be used: ${(error as Error).message}`]);
+  }
+}
+
 export function readConfigOrExit(env: NodeJS.ProcessEnv, defaults: Partial<Config>): ReadConfig {
   try {
     return readConfig(env, defaults);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    process.stderr.write(`verdict: ${error.message}\n`);
-    process.exit(EXIT_CONFIG);
+    exitForConfig(error);
   }
+}
+
+function exitForConfig(error: ConfigError): never {
+  process.stderr.write(`verdict: ${error.message}\n`);
+  process.exit(EXIT_CONFIG);
 }
 
 /** No new connections, requests finish, the log is flushed, exit 0. A second signal ends the process at once. */
@@ -120,9 +159,18 @@ function reloadOnSignal(policySets: PolicyStore, logger: Logger): void {
   });
 }
 
-function urlOf(app: NestFastifyApplication): string {
+/** Where TLS is spoken, a port without it may stand beside it; it goes when the service goes. */
+async function openPlainPort(app: NestFastifyApplication, config: Config): Promise<void> {
+  if (config.plainPort === undefined) return;
+  const server = createPlainPort(() => config.publicUrl ?? urlOf(app, config));
+  server.listen(config.plainPort, config.host);
+  await once(server, 'listening');
+  app.getHttpServer().once('close', () => server.close());
+}
+
+function urlOf(app: NestFastifyApplication, { tlsCert }: Config): string {
   const { address, family, port } = app.getHttpServer().address() as AddressInfo;
-  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+  return `${tlsCert === undefined ? 'http' : 'https'}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
 }
 
 function startFailure(error: unknown, { host, port }: Config): string {

@@ -13,7 +13,9 @@ const layers = [
   ['policy-store', 'audit'],
   ['auth'],
   ['pdp'],
-  ['http', 'authzen', 'gateway', 'cli'],
+  ['http'],
+  ['authzen', 'gateway'],
+  ['cli'],
   // Files that stand in src itself: the composition root.
   [''],
 ];

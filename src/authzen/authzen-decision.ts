@@ -1,0 +1,89 @@
+/** What AuthZEN callers get (sections 5.5 and 7.2.1). */
+import type { Diagnostic, Reason } from '../core/decision.js';
+import type { VerdictError } from '../core/errors.js';
+import type { Json } from '../core/request.js';
+import type { DecisionAnswer } from '../pdp/decision-answer.js';
+
+/** `decision: true` and nothing else may go forward. */
+export interface AuthzenDecision {
+  readonly decision: boolean;
+  readonly context: DecisionContext | FailureContext;
+}
+
+/** Texts by language tag. */
+type Localised = Readonly<Record<string, string>>;
+
+export interface DecisionContext {
+  /** Under this id the decision is in the decision log. */
+  readonly id: string;
+  readonly policy_set: string;
+  readonly policy_version: string;
+  readonly reason: Reason;
+  readonly reason_admin: Localised;
+  /** What the `reason` column of the deciding rule says; of a deny at least that it is one. */
+  readonly reason_user?: Localised;
+  readonly obligations?: readonly Json[];
+  readonly advice?: readonly Json[];
+  readonly errors?: readonly Diagnostic[];
+}
+
+/** Why one item of a batch could not be evaluated. */
+export interface FailureContext {
+  readonly error: { readonly status: number; readonly message: string };
+}
+
+const DENIED: Localised = Object.freeze({ en: 'You may not do this.' });
+
+/** The PDP's answer in AuthZEN's words. Lists that are empty are left out. */
+export function authzenDecision(answer: DecisionAnswer): AuthzenDecision {
+  const { reason, obligations, advice, errors } = answer;
+  const userReason = localised(reason.message) ?? (answer.allowed ? undefined : DENIED);
+  return {
+    decision: answer.allowed,
+    context: {
+      id: answer.decisionId,
+      policy_set: answer.policySet,
+      policy_version: answer.policyVersion,
+      reason,
+      reason_admin: { en: adminReason(answer) },
+      ...(userReason !== undefined && { reason_user: userReason }),
+      ...(obligations.length > 0 && { obligations }),
+      ...(advice !== undefined && advice.length > 0 && { advice }),
+      ...(errors.length > 0 && { errors }),
+    },
+  };
+}
+
+/** An item that cannot be evaluated is a denial, whatever stopped it. */
+export function failedDecision({ status, detail }: VerdictError): AuthzenDecision {
+  return { decision: false, context: { error: { status, message: detail } } };
+}
+
+/** A rule may give its reason as a text, or as an object of texts by language tag. */
+function localised(message: Json | undefined): Localised | undefined {
+  if (typeof message === 'string') return { en: message };
+  if (typeof message !== 'object' || message === null || Array.isArray(message)) return undefined;
+  return Object.values(message).every((text) => typeof text === 'string') ? (message as Localised) : undefined;
+}
+
+function adminReason({ reason, errors }: DecisionAnswer): string {
+  const { code, rule, file, line } = reason;
+  const place = file === undefined ? '' : ` at ${file}:${line}`;
+  const deciding = `the rule${place}: ${rule?.join(', ')}`;
+  switch (code) {
+    case 'rule_allowed':
+      return `Allowed by ${deciding}`;
+    case 'rule_denied':
+      return `Denied by ${deciding}`;
+    case 'no_matching_rule':
+      return 'No rule matches.';
+    case 'allowed_by_default':
+      return 'No rule denies.';
+    case 'evaluation_error':
+      return `The evaluation failed: ${errors[0]?.message ?? 'see errors'}${place}.`;
+    case 'domain_conflict':
+      return 'The request names two different domains.';
+    default:
+      return code satisfies never;
+  }
+}

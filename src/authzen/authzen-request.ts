@@ -1,0 +1,129 @@
+/**
+ * What AuthZEN callers send (OpenID AuthZEN Authorization API 1.0, sections 5 to 7): each class is the type, the validation
+ * and the OpenAPI schema. Members that they do not name are ignored (10.1.1).
+ */
+import 'reflect-metadata';
+import { IsIn, IsObject, ValidateNested } from 'class-validator';
+import { JSONSchema } from 'class-validator-jsonschema';
+import type { Action, Entity, JsonObject } from '../core/request.js';
+import { IsAttributes, IsBatch, IsId, Optional } from '../http/request-rules.js';
+import type { Question } from '../pdp/question.js';
+
+@JSONSchema({ description: 'A subject or a resource; the id is unique within the type.' })
+export class AuthzenEntity {
+  @IsId()
+  readonly type!: string;
+
+  @IsId()
+  readonly id!: string;
+
+  @Optional()
+  @IsAttributes()
+  readonly properties?: JsonObject;
+}
+
+@JSONSchema({ description: 'What would be done.' })
+export class AuthzenAction {
+  @IsId()
+  readonly name!: string;
+
+  @Optional()
+  @IsAttributes()
+  readonly properties?: JsonObject;
+}
+
+@JSONSchema({
+  description: 'May this subject do this action on this resource?',
+  examples: [
+    {
+      subject: { type: 'user', id: 'alice', properties: { department: 'sales' } },
+      action: { name: 'approve' },
+      resource: { type: 'invoice', id: '42', properties: { amount: 900 } },
+      context: { ip: '10.0.0.7' },
+    },
+  ],
+})
+export class EvaluationRequest {
+  @ValidateNested()
+  readonly subject!: AuthzenEntity;
+
+  @ValidateNested()
+  readonly action!: AuthzenAction;
+
+  @ValidateNested()
+  readonly resource!: AuthzenEntity;
+
+  @Optional()
+  @IsAttributes()
+  readonly context?: JsonObject;
+}
+
+export const EVALUATION_SEMANTICS = ['execute_all', 'deny_on_first_deny', 'permit_on_first_permit'] as const;
+export type EvaluationSemantic = (typeof EVALUATION_SEMANTICS)[number];
+
+export class EvaluationsOptions {
+  @Optional()
+  @IsIn(EVALUATION_SEMANTICS)
+  @JSONSchema({
+    description: 'After which answer the rest is not asked; the response is then shorter than the request.',
+  })
+  readonly evaluations_semantic?: EvaluationSemantic;
+}
+
+/** Defaults are only known to be objects here: one that is incomplete harms the items that inherit it and no others. */
+@JSONSchema({
+  description: 'Many questions at once; members at the top are defaults, each replaced as a whole by an item.',
+})
+export class EvaluationsRequest {
+  @Optional()
+  @IsObject()
+  readonly subject?: JsonObject;
+
+  @Optional()
+  @IsObject()
+  readonly action?: JsonObject;
+
+  @Optional()
+  @IsObject()
+  readonly resource?: JsonObject;
+
+  @Optional()
+  @IsObject()
+  readonly context?: JsonObject;
+
+  @Optional()
+  @IsBatch()
+  @JSONSchema({ description: 'Each is an EvaluationRequest once the defaults are added. Without any: one evaluation.' })
+  readonly evaluations?: readonly unknown[];
+
+  @Optional()
+  @ValidateNested()
+  readonly options?: EvaluationsOptions;
+}
+
+export const evaluationShapes = [
+  AuthzenEntity,
+  AuthzenAction,
+  EvaluationRequest,
+  EvaluationsOptions,
+  EvaluationsRequest,
+] as const;
+
+/** The same question in the words of the PDP: properties are attributes, the context is the top-level attributes. */
+export function questionOf({ subject, action, resource, context }: EvaluationRequest, policySet: string): Question {
+  const question = {
+    subject: entityOf(subject),
+    action: actionOf(action),
+    resource: entityOf(resource),
+    policySet,
+  };
+  return context === undefined ? question : { ...question, attributes: context };
+}
+
+export function entityOf({ type, id, properties }: AuthzenEntity): Entity {
+  return properties === undefined ? { type, id } : { type, id, attributes: properties };
+}
+
+export function actionOf({ name, properties }: AuthzenAction): Action {
+  return properties === undefined ? { name } : { name, attributes: properties };
+}

@@ -1,0 +1,113 @@
+/**
+ * Access Evaluation and Access Evaluations (sections 6 and 7): a thin edge over the PDP, so that the same question has the
+ * same answer here and at `/v1/decide`.
+ */
+import type { FastifyInstance, FastifyRequest, RouteShorthandOptions } from 'fastify';
+import { VerdictError } from '../core/errors.js';
+import { askerOf } from '../http/asker.js';
+import type { HttpLimits } from '../http/fastify-adapter.js';
+import type { Gate } from '../http/gate.js';
+import { invalidRequest, Validation } from '../http/json-schema.js';
+import type { DecisionAnswer } from '../pdp/decision-answer.js';
+import type { Pdp } from '../pdp/pdp.js';
+import type { Question } from '../pdp/question.js';
+import type { PolicyStore } from '../policy-store/policy-store.js';
+import { type AuthzenDecision, authzenDecision, failedDecision } from './authzen-decision.js';
+import {
+  EvaluationRequest,
+  type EvaluationSemantic,
+  EvaluationsRequest,
+  evaluationShapes,
+  questionOf,
+} from './authzen-request.js';
+import { policySetBases, policySetOf } from './policy-set-base.js';
+
+export interface EvaluationServices {
+  readonly pdp: Pdp;
+  readonly policySets: PolicyStore;
+  readonly limits: HttpLimits;
+  readonly gate: Gate;
+}
+
+const VIA = 'authzen';
+
+export function registerEvaluationRoutes(fastify: FastifyInstance, services: EvaluationServices): void {
+  const { pdp, policySets, limits, gate } = services;
+  const validation = new Validation(evaluationShapes, limits, 'ignore');
+  const isEvaluation = validation.of(EvaluationRequest);
+  const validated = (shape: (typeof evaluationShapes)[number]): RouteShorthandOptions => ({
+    config: { access: 'decide', limit: 'decide' },
+    schema: { body: { $ref: shape.name } },
+    validatorCompiler: () => validation.of(shape),
+    schemaErrorFormatter: invalidRequest,
+  });
+  const batchOptions = { ...validated(EvaluationsRequest), bodyLimit: limits.batchBytes };
+
+  async function evaluate(body: EvaluationRequest, request: FastifyRequest): Promise<AuthzenDecision> {
+    const set = policySetOf(request, policySets);
+    return authzenDecision(await pdp.decide(questionOf(body, set.name), askerOf(request, VIA)));
+  }
+
+  /** Each item with the defaults added, validated by itself, one at a time as the batch gets to it. */
+  function* questionsOf(body: EvaluationsRequest, policySet: string): Iterable<Question | VerdictError> {
+    const { subject, action, resource, context } = body;
+    const defaults = {
+      ...(subject !== undefined && { subject }),
+      ...(action !== undefined && { action }),
+      ...(resource !== undefined && { resource }),
+      ...(context !== undefined && { context }),
+    };
+    for (const item of body.evaluations!) {
+      const isObject = typeof item === 'object' && item !== null && !Array.isArray(item);
+      const evaluation: unknown = isObject ? { ...defaults, ...item } : item;
+      if (isEvaluation(evaluation)) yield questionOf(evaluation as EvaluationRequest, policySet);
+      else yield invalidRequest(isEvaluation.errors!);
+    }
+  }
+
+  for (const base of policySetBases) {
+    fastify.post<{ Body: EvaluationRequest }>(`${base}/access/v1/evaluation`, validated(EvaluationRequest), (request) =>
+      evaluate(request.body, request),
+    );
+
+    fastify.post<{ Body: EvaluationsRequest }>(
+      `${base}/access/v1/evaluations`,
+      batchOptions,
+      async (request, reply) => {
+        const { body } = request;
+        const { evaluations = [], options = {} } = body;
+        if (evaluations.length === 0) {
+          // Section 7.1: without items it is an Access Evaluation, its errors included.
+          if (!isEvaluation(body)) throw invalidRequest(isEvaluation.errors!);
+          return evaluate(body as unknown as EvaluationRequest, request);
+        }
+        const set = policySetOf(request, policySets);
+        // The first was counted at the gate; each of the others is a decision like it.
+        await gate.charge('decide', request, reply, evaluations.length - 1);
+        const answers = await pdp.decideBatch(questionsOf(body, set.name), askerOf(request, VIA), {
+          isLast: endOf(options.evaluations_semantic ?? 'execute_all'),
+        });
+        return { evaluations: answers.map(decisionOf) };
+      },
+    );
+  }
+}
+
+/** After which answer the rest is not asked (section 7.1.2.1). What failed is a denial. */
+function endOf(semantic: EvaluationSemantic): (answer: DecisionAnswer | VerdictError) => boolean {
+  const permits = (answer: DecisionAnswer | VerdictError) => !(answer instanceof VerdictError) && answer.allowed;
+  switch (semantic) {
+    case 'execute_all':
+      return () => false;
+    case 'deny_on_first_deny':
+      return (answer) => !permits(answer);
+    case 'permit_on_first_permit':
+      return permits;
+    default:
+      return semantic satisfies never;
+  }
+}
+
+function decisionOf(answer: DecisionAnswer | VerdictError): AuthzenDecision {
+  return answer instanceof VerdictError ? failedDecision(answer) : authzenDecision(answer);
+}

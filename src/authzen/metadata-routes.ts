@@ -1,0 +1,57 @@
+/** `/.well-known/authzen-configuration`, put between host and path of each base URL (section 9.2), and the keys beside it. */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { VerdictError } from '../core/errors.js';
+import type { PolicyStore } from '../policy-store/policy-store.js';
+import { type AuthzenMetadata, JWKS_PATH, metadataOf, WELL_KNOWN } from './metadata.js';
+import type { MetadataSigner } from './metadata-signer.js';
+import { policySetOf } from './policy-set-base.js';
+
+export interface MetadataServices {
+  readonly policySets: PolicyStore;
+  /** Without a slash at its end. Asked with each request: a service that picks its port knows it late. */
+  readonly publicUrl: () => string;
+  /** Without one metadata is not signed. */
+  readonly signer: MetadataSigner | undefined;
+  /** What the public URL has behind its host, `''` as a rule: a client asks for the metadata with it at the end. */
+  readonly publicPath: string;
+}
+
+/** Addresses hardly ever change; five minutes is how long a client may need to notice (section 11.9). */
+const CACHE_CONTROL = 'max-age=300';
+
+export function registerMetadataRoutes(fastify: FastifyInstance, services: MetadataServices): void {
+  const { policySets, publicUrl, signer, publicPath } = services;
+
+  async function metadata(set: string | undefined): Promise<AuthzenMetadata> {
+    const plain = metadataOf(publicUrl(), set);
+    if (signer === undefined) return plain;
+    const withKeys = { ...plain, jwks_uri: publicUrl() + JWKS_PATH };
+    return { ...withKeys, signed_metadata: await signer.sign(withKeys) };
+  }
+
+  function root(_request: FastifyRequest, reply: FastifyReply): Promise<AuthzenMetadata> {
+    if (policySets.defaultName() === undefined) {
+      throw new VerdictError('not_found', 'There is no default policy set; the metadata of each is below /sets/{set}.');
+    }
+    reply.header('cache-control', `public, ${CACHE_CONTROL}`);
+    return metadata(undefined);
+  }
+
+  function ofSet(request: FastifyRequest, reply: FastifyReply): Promise<AuthzenMetadata> {
+    const { name } = policySetOf(request, policySets);
+    reply.header('cache-control', `private, ${CACHE_CONTROL}`);
+    return metadata(name);
+  }
+
+  for (const path of new Set(['', publicPath])) {
+    fastify.get(WELL_KNOWN + path, { config: { access: 'public' } }, root);
+    // Whether there is a set of that name is for its callers alone.
+    fastify.get(`${WELL_KNOWN}${path}/sets/:set`, { config: { access: 'decide' } }, ofSet);
+  }
+  if (signer !== undefined) {
+    fastify.get(JWKS_PATH, { config: { access: 'public' } }, (_request, reply) => {
+      reply.header('cache-control', `public, ${CACHE_CONTROL}`).type('application/json');
+      return { keys: [signer.publicKey] };
+    });
+  }
+}

@@ -1,0 +1,36 @@
+/** AuthZEN metadata (section 9): where what is offered, so that a client needs the base URL and nothing else. */
+import { pathOfSet } from './policy-set-base.js';
+
+export const WELL_KNOWN = '/.well-known/authzen-configuration';
+export const JWKS_PATH = '/.well-known/jwks.json';
+
+export interface AuthzenMetadata {
+  readonly policy_decision_point: string;
+  readonly access_evaluation_endpoint: string;
+  readonly access_evaluations_endpoint: string;
+  readonly search_subject_endpoint: string;
+  readonly search_resource_endpoint: string;
+  readonly search_action_endpoint: string;
+  /** Where the keys are that the metadata is signed with; not a parameter of the specification, so others ignore it. */
+  readonly jwks_uri?: string;
+  readonly signed_metadata?: string;
+}
+
+/**
+ * What is said of the service, or of one policy set.
+ *
+ *     metadataOf('https://pdp.example.com', 'invoices').policy_decision_point // 'https://pdp.example.com/sets/invoices'
+ *
+ * @param publicUrl without a slash at its end; clients compare `policy_decision_point` with what they asked by character
+ */
+export function metadataOf(publicUrl: string, set: string | undefined): AuthzenMetadata {
+  const base = set === undefined ? publicUrl : publicUrl + pathOfSet(set);
+  return {
+    policy_decision_point: base,
+    access_evaluation_endpoint: `${base}/access/v1/evaluation`,
+    access_evaluations_endpoint: `${base}/access/v1/evaluations`,
+    search_subject_endpoint: `${base}/access/v1/search/subject`,
+    search_resource_endpoint: `${base}/access/v1/search/resource`,
+    search_action_endpoint: `${base}/access/v1/search/action`,
+  };
+}

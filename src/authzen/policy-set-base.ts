@@ -1,0 +1,29 @@
+/** Where a policy set is asked in AuthZEN's words: the default set at the root, each set below `/sets/`. */
+import type { FastifyRequest } from 'fastify';
+import { VerdictError } from '../core/errors.js';
+import { visiblePolicySet } from '../pdp/visible-policy-set.js';
+import type { PolicyStore } from '../policy-store/policy-store.js';
+import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
+
+/** What stands before each path, as Fastify's router reads it. */
+export const policySetBases = ['', '/sets/:set'] as const;
+
+/** The base of one set's URLs, behind the service's own. */
+export function pathOfSet(set: string): string {
+  return `/sets/${encodeURIComponent(set)}`;
+}
+
+/**
+ * The set that a path speaks of, as the caller sees the store.
+ *
+ * @throws VerdictError `not_found` at the root where the caller has no default: a path without a set is not there
+ */
+export function policySetOf({ params, caller }: FastifyRequest, store: PolicyStore): ServedPolicySet {
+  const { set } = params as { set?: string };
+  try {
+    return visiblePolicySet(store, caller.grants.policySets('decide'), set);
+  } catch (error) {
+    if (!(error instanceof VerdictError && error.code === 'no_policy_set')) throw error;
+    throw new VerdictError('not_found', 'There is no default policy set; each set is below /sets/{set}.');
+  }
+}

@@ -1,0 +1,108 @@
+/** Subject, Resource and Action Search (section 8). */
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { SearchQuery } from '../core/engine/search.js';
+import type { Json } from '../core/request.js';
+import { askerOf } from '../http/asker.js';
+import type { HttpLimits } from '../http/fastify-adapter.js';
+import { invalidRequest, Validation } from '../http/json-schema.js';
+import type { PolicySearch, SearchPage } from '../pdp/policy-search.js';
+import type { PolicyStore } from '../policy-store/policy-store.js';
+import { type PagePlace, pageToken, readPageToken, refused } from './page-token.js';
+import { policySetBases, policySetOf } from './policy-set-base.js';
+import {
+  ActionSearchRequest,
+  actionQuery,
+  type PageRequest,
+  ResourceSearchRequest,
+  resourceQuery,
+  SubjectSearchRequest,
+  searchShapes,
+  subjectQuery,
+} from './search-request.js';
+
+export interface SearchServices {
+  readonly search: PolicySearch;
+  readonly policySets: PolicyStore;
+  readonly limits: HttpLimits;
+}
+
+export interface SearchResponse {
+  readonly page: {
+    /** `""` when there is nothing left to look at. */
+    readonly next_token: string;
+    readonly count: number;
+    readonly properties: {
+      /** Whether every candidate was looked at, with the pages before. */
+      readonly complete: boolean;
+      readonly stopped_by?: 'limit' | 'budget';
+      /** How many candidates were decided for this page. */
+      readonly examined: number;
+    };
+  };
+  readonly context: { readonly id: string; readonly policy_set: string; readonly policy_version: string };
+  readonly results: readonly ({ readonly type: string; readonly id: string } | { readonly name: string })[];
+}
+
+/** The most results on one page, whatever a request allows; also where it says nothing. */
+const MAX_RESULTS = 1_000;
+
+export function registerSearchRoutes(fastify: FastifyInstance, { search, policySets, limits }: SearchServices): void {
+  const validation = new Validation(searchShapes, limits, 'ignore');
+
+  async function answer(query: SearchQuery, page: PageRequest, request: FastifyRequest): Promise<SearchResponse> {
+    const set = policySetOf(request, policySets);
+    // As JSON: a query holds what came in a body, and the name of a set.
+    const identity = [set.name, query] as unknown as Json;
+    const { after, limit } = placeOf(page, identity);
+    const found = await search.search(
+      set,
+      query,
+      { after, limit: Math.min(limit, MAX_RESULTS) },
+      askerOf(request, 'search'),
+    );
+    return responseOf(query, found, found.end === 'complete' ? '' : pageToken({ after: found.next, limit }, identity));
+  }
+
+  function route<Body extends { readonly page?: PageRequest }>(
+    kind: SearchQuery['kind'],
+    shape: new () => Body,
+    queryOf: (body: Body) => SearchQuery,
+  ): void {
+    for (const base of policySetBases) {
+      fastify.post(`${base}/access/v1/search/${kind}`, {
+        config: { access: 'decide', limit: 'search' },
+        schema: { body: { $ref: shape.name } },
+        validatorCompiler: () => validation.of(shape),
+        schemaErrorFormatter: invalidRequest,
+        handler: (request) => {
+          const body = request.body as Body;
+          return answer(queryOf(body), body.page ?? {}, request);
+        },
+      });
+    }
+  }
+
+  route('subject', SubjectSearchRequest, subjectQuery);
+  route('resource', ResourceSearchRequest, resourceQuery);
+  route('action', ActionSearchRequest, actionQuery);
+}
+
+/** Where the page begins and how much it may hold: with a token, what the first page said (section 8.2.3). */
+function placeOf({ token, limit }: PageRequest, identity: Json): PagePlace {
+  if (token === undefined || token === '') return { after: undefined, limit: limit ?? MAX_RESULTS };
+  const place = readPageToken(token, identity);
+  if (limit !== undefined && limit !== place.limit) {
+    throw refused(`was given for pages of ${place.limit}, not of ${limit}`);
+  }
+  return place;
+}
+
+function responseOf({ kind, type }: SearchQuery, found: SearchPage, nextToken: string): SearchResponse {
+  const { searchId, policySet, policyVersion, results, examined, end } = found;
+  const extent = end === 'complete' ? { complete: true } : { complete: false, stopped_by: end };
+  return {
+    page: { next_token: nextToken, count: results.length, properties: { ...extent, examined } },
+    context: { id: searchId, policy_set: policySet, policy_version: policyVersion },
+    results: results.map((id) => (kind === 'action' ? { name: id } : { type: type!, id })),
+  };
+}
