@@ -36,7 +36,7 @@ function attribute(value: Value, name: string): Value {
 }
 
 function callFunction(name: string, argument: Expression | null, around: Surroundings): Value {
-  const args = argument === null ? [] : argumentsFrom(evaluate(argument, around));
+  const args = argument === null ? [] : argumentsIn(argument).map((part) => evaluate(part, around));
   const matching = Object.hasOwn(matchings, name) ? matchings[name] : undefined;
   const getter = Object.hasOwn(getters, name) ? getters[name] : undefined;
   if (matching === undefined && getter === undefined) return around.call(name, args);
@@ -44,10 +44,11 @@ function callFunction(name: string, argument: Expression | null, around: Surroun
   return matching ? matching(texts[0]!, texts[1]!) : getter!(...texts);
 }
 
-/** What stands in the parentheses is one value; a list of it, also one from the request, is the arguments. */
-function argumentsFrom(value: Value): Value[] {
-  if (value === null) return [];
-  return Array.isArray(value) ? value : [value];
+/** What stands between the commas. A list that a request brings is one argument, not several. */
+function argumentsIn(expression: Expression): Expression[] {
+  if (expression.kind === 'group') return argumentsIn(expression.inner);
+  if (expression.kind !== 'binary' || expression.operator !== ',') return [expression];
+  return [...argumentsIn(expression.left), expression.right];
 }
 
 export function requireTexts(name: string, args: readonly Value[], count?: number): string[] {

@@ -72,9 +72,8 @@ function compileHasRole(call: Call, environment: Environment, compile: Compile):
 function compileRoleCall(call: Call, relation: RoleRelation, compile: Compile): Evaluator {
   const args = call.args.map(compile);
   return (scope) => {
-    const given = evaluateArguments(args, scope);
-    if (given === FAULT) return FAULT;
-    const values = asReferencePasses(given);
+    const values = evaluateArguments(args, scope);
+    if (values === FAULT) return FAULT;
     const [name, role, domain] = values;
     if (values.length < 2) return scope.fail('wrong_argument_count', () => `${call.name}() wants 2 or 3 arguments`);
     for (const value of values) {
@@ -91,9 +90,8 @@ function compileRoleCall(call: Call, relation: RoleRelation, compile: Compile): 
 function compileCustomCall(call: Call, custom: CustomFunction, compile: Compile): Evaluator {
   const args = call.args.map(compile);
   return (scope) => {
-    const given = evaluateArguments(args, scope);
-    if (given === FAULT) return FAULT;
-    const values = asReferencePasses(given);
+    const values = evaluateArguments(args, scope);
+    if (values === FAULT) return FAULT;
     if (!scope.spend(values.length + 1)) return scope.failBudget();
     try {
       const result = custom(...values);
@@ -127,9 +125,8 @@ function compileBuiltInCall(
     return compilePatternCall(call, definition, environment, compile);
   }
   return (scope) => {
-    const given = evaluateArguments(args, scope);
-    if (given === FAULT) return FAULT;
-    const values = definition.origin === 'casbin' ? asReferencePasses(given) : given;
+    const values = evaluateArguments(args, scope);
+    if (values === FAULT) return FAULT;
     if (values.length < required || values.length > definition.parameters.length) {
       return scope.fail('wrong_argument_count', () => `${call.name}() wants ${countOf(definition, required)}`);
     }
@@ -163,11 +160,10 @@ function compilePatternCall(
     }
   }
   return (scope) => {
-    const given = nameOf(scope);
-    if (given === FAULT) return FAULT;
+    const name = nameOf(scope);
+    if (name === FAULT) return FAULT;
     const pattern = patternOf(scope);
     if (pattern === FAULT) return FAULT;
-    const name = Array.isArray(given) && given.length === 1 ? given[0] : given;
     if (typeof name !== 'string') return argumentError(scope, call.name, 'the first argument', 'a text', name);
     if (typeof pattern !== 'string') return argumentError(scope, call.name, 'the pattern', 'a text', pattern);
     if (!scope.spend(1)) return scope.failBudget();
@@ -222,6 +218,10 @@ function isPolicyText(expression: Expression): boolean {
   return fromPolicy;
 }
 
+/**
+ * The values of the arguments, each one as it is. The reference takes a list that comes first for the argument list
+ * itself: `g(r.sub.role, p.sub)` holds for every role once a caller sends the same text twice as its role.
+ */
 function evaluateArguments(args: readonly Evaluator[], scope: Scope): Json[] | typeof FAULT {
   const values: Json[] = [];
   for (const argument of args) {
@@ -230,16 +230,6 @@ function evaluateArguments(args: readonly Evaluator[], scope: Scope): Json[] | t
     values.push(value);
   }
   return values;
-}
-
-/**
- * The arguments as the reference passes them, which cannot tell a list from the argument list: one that comes first
- * is spread, so that `keyMatch(r.sub.pair)` has as many arguments as the pair has members, and a lone null is none.
- */
-function asReferencePasses(values: Json[]): Json[] {
-  const [first, ...rest] = values;
-  if (Array.isArray(first)) return [...first, ...rest];
-  return values.length === 1 && first === null ? [] : values;
 }
 
 function functionFault(scope: Scope, name: string, error: unknown, code = 'function_error'): Outcome {
