@@ -62,7 +62,7 @@ function* formattedFiles({ files, problems }: PolicyFolder): Generator<Formatted
     yield {
       path: file.path,
       before,
-      formatted: role === 'model' ? formatModel(before) : formatRules(before, file.path),
+      formatted: role === 'model' ? formatModel(before, file.path) : formatRules(before, file.path),
     };
   }
 }

@@ -4,6 +4,7 @@ import { engineVersion } from '../core/engine/engine-version.js';
 import { addDecideCommand } from './decide-command.js';
 import { exitCodes, UsageError } from './exit-code.js';
 import { addFmtCommand } from './fmt-command.js';
+import { addInitCommand } from './init-command.js';
 import { addLintCommand } from './lint-command.js';
 import { Terminal } from './terminal.js';
 import { addTestCommand } from './test-command.js';
@@ -20,7 +21,8 @@ export async function runCommandLine(args: readonly string[], addServiceCommands
     .configureHelp({ showGlobalOptions: false, sortSubcommands: false })
     .addHelpText('after', '\nExit codes: 0 fine, 1 findings or a deny, 2 wrong usage, 78 wrong configuration.\n');
   addServiceCommands(program);
-  for (const add of [addLintCommand, addFmtCommand, addTestCommand, addDecideCommand]) add(program, terminal);
+  for (const add of [addInitCommand, addLintCommand, addFmtCommand, addTestCommand, addDecideCommand])
+    add(program, terminal);
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {

@@ -1,4 +1,5 @@
 /** The one way to write rules and models: what means the same looks the same. Comments and meaning stay. */
+import { parseModel } from '../casbin/model-document.js';
 import { parseRuleLine } from '../casbin/rules-document.js';
 import { skipSpace, trimSpace } from '../casbin/white-space.js';
 import type { Problem } from '../problem.js';
@@ -61,7 +62,12 @@ const columnKey = /^(r|p|g)[0-9]*$/;
  * A model: `key = value`, columns with a space after each comma, one empty line before each section. Matchers and effects
  * are left as they are written, since Casbin reads some of them by their exact text.
  */
-export function formatModel(text: string): Formatted {
+export function formatModel(text: string, file: string): Formatted {
+  const problems: Problem[] = [];
+  parseModel(text, file, ({ refusedByReference, ...problem }) => {
+    if (refusedByReference === true && problem.code !== 'missing_section') problems.push(problem);
+  });
+  if (problems.length > 0) return { problems };
   const lines: string[] = [];
   let continued = false;
   for (const line of linesOf(text)) {

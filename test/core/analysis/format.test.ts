@@ -13,8 +13,8 @@ function rules(text: string): string {
 }
 
 function model(text: string): string {
-  const formatted = formatModel(text);
-  return 'text' in formatted ? formatted.text : '';
+  const formatted = formatModel(text, 'model.conf');
+  return 'text' in formatted ? formatted.text : text;
 }
 
 describe('rules', () => {
@@ -82,6 +82,10 @@ describe('models', () => {
     expect(model(text)).toBe(
       '[request_definition]\nr = sub, obj, act\n\n# rules\n[policy_definition]\n\np = sub, obj\n\n[role_definition]\ng = _, _, (_, _)\n\n[matchers]\nm = r.sub==p.sub && \\\n    r.obj == p.obj # all\n',
     );
+  });
+
+  it('that do not parse are not touched', () => {
+    expect(formatModel('[matchers]\nm  r.sub', 'model.conf')).toMatchObject({ problems: [{ code: 'missing_equals' }] });
   });
 
   const pieces = fc.constantFrom(

@@ -1,0 +1,131 @@
+import { copyFile, cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { basename, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Command, Option } from 'commander';
+import { problemsOf, repairRules } from '../core/analysis/repairs.js';
+import type { Problem } from '../core/problem.js';
+import { textProblem } from '../policy-store/text-problem.js';
+import { exitCodes, UsageError } from './exit-code.js';
+import { count, printProblems } from './report.js';
+import type { Terminal } from './terminal.js';
+
+/** Beside the package's `dist` and `src`. */
+const templatesFolder = fileURLToPath(new URL('../../templates/', import.meta.url));
+const schemasFolder = fileURLToPath(new URL('../../schemas/', import.meta.url));
+
+const templates = {
+  rbac: 'roles that include each other',
+  abac: 'conditions on attributes',
+  tenants: 'roles in tenants',
+  gateway: 'paths and methods of an HTTP API',
+  rest: 'roles, and who owns what',
+} as const;
+
+interface InitOptions {
+  readonly template: keyof typeof templates;
+  readonly fromCasbin?: string[];
+  readonly fix?: true;
+}
+
+export function addInitCommand(program: Command, terminal: Terminal): void {
+  const described = Object.entries(templates).map(([name, about]) => `  ${name.padEnd(9)}${about}`);
+  program
+    .command('init <folder>')
+    .summary('make a policy set, from a template or from Casbin files')
+    .description(
+      'Makes a policy set in a new or empty folder: model, rules, manifest, entities, schema and passing tests.',
+    )
+    .addOption(new Option('--template <name>', 'what to start from').choices(Object.keys(templates)).default('rbac'))
+    .option('--from-casbin <files...>', 'take over a model.conf and its policy files as they are')
+    .option('--fix', 'with --from-casbin: repair what can only be meant in one way')
+    .addHelpText(
+      'after',
+      `\nTemplates:\n${described.join('\n')}\n\nExamples:\n  verdict init policies/documents --template rbac\n` +
+        '  verdict init policies/legacy --from-casbin model.conf policy.csv\n',
+    )
+    .action(async (folder: string, options: InitOptions) => {
+      await makeEmptyFolder(folder);
+      process.exitCode =
+        options.fromCasbin === undefined
+          ? await initFromTemplate(folder, options.template, terminal)
+          : await initFromCasbin(folder, options.fromCasbin, options.fix === true, terminal);
+    });
+}
+
+/** Nothing that is there is ever overwritten. */
+async function makeEmptyFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true });
+    if ((await readdir(folder)).length === 0) return;
+  } catch (error) {
+    throw new UsageError(`${folder} cannot be made: ${(error as NodeJS.ErrnoException).code}`);
+  }
+  throw new UsageError(`${folder} is not empty`, 'name a new folder: nothing is overwritten');
+}
+
+async function initFromTemplate(folder: string, template: string, terminal: Terminal): Promise<number> {
+  await cp(join(templatesFolder, template), folder, { recursive: true });
+  await mkdir(join(folder, '.schemas'));
+  for (const schema of await readdir(schemasFolder)) {
+    await copyFile(join(schemasFolder, schema), join(folder, '.schemas', schema));
+  }
+  for (const path of (await readdir(folder, { recursive: true, withFileTypes: true }))
+    .filter((entry) => entry.isFile() && !entry.parentPath.endsWith('.schemas'))
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
+    .sort()) {
+    terminal.print(`  ${join(folder, path)}`);
+  }
+  terminal.print(`\nNext: verdict test ${folder}`);
+  return exitCodes.fine;
+}
+
+async function initFromCasbin(
+  folder: string,
+  files: readonly string[],
+  fix: boolean,
+  terminal: Terminal,
+): Promise<number> {
+  const [modelFile, ...policyFiles] = files;
+  if (modelFile === undefined || policyFiles.length === 0) {
+    throw new UsageError('--from-casbin wants a model and its policy files', '--from-casbin model.conf policy.csv');
+  }
+  const model = { file: 'model.conf', text: await readText(modelFile) };
+  const names = policyFiles.map((file) => csvName(file));
+  if (new Set(names).size < names.length) throw new UsageError('two policy files have the same name');
+  let rules: readonly { readonly file: string; readonly text: string }[] = await Promise.all(
+    policyFiles.map(async (file, index) => ({ file: names[index] as string, text: await readText(file) })),
+  );
+  let { problems } = problemsOf({ model, rules });
+  // A repair may bring to light what it hid: a line that is now a repeat of another.
+  for (let repaired = fix; repaired; ) {
+    const { rules: mended, repairs } = repairRules(rules, problems);
+    for (const repair of repairs) terminal.print(`fixed ${join(folder, repair)}`);
+    rules = mended;
+    ({ problems } = problemsOf({ model, rules }));
+    repaired = repairs.length > 0;
+  }
+  for (const { file, text } of [model, ...rules]) await writeFile(join(folder, file), text, { flag: 'wx' });
+  printProblems(terminal, { name: folder, path: folder, problems });
+  const errors = problems.filter(({ severity }: Problem) => severity === 'error');
+  terminal.print(
+    errors.length === 0
+      ? `${folder} loads. Next: verdict lint ${folder}`
+      : `${folder} does not load yet: ${count(errors.length, 'problem')}${fix ? '' : '; --fix repairs some of them'}`,
+  );
+  return errors.length === 0 ? exitCodes.fine : exitCodes.findings;
+}
+
+function csvName(file: string): string {
+  const name = basename(file);
+  return name.toLowerCase().endsWith('.csv') ? `${name.slice(0, -4)}.csv` : `${name}.csv`;
+}
+
+/** The bytes stay what they are: a file that is no text is refused, not guessed at. */
+async function readText(file: string): Promise<string> {
+  const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
+    throw new UsageError(`${file} cannot be read: ${error.code}`);
+  });
+  const problem = textProblem(file, bytes);
+  if (problem !== undefined) throw new UsageError(`${file}: ${problem.message}`, problem.hint);
+  return bytes.toString('utf8');
+}

@@ -1,0 +1,80 @@
+/** Faults of an existing Casbin policy that can only be meant in one way, and their repair. */
+import { parseRuleLine } from '../casbin/rules-document.js';
+import { trimSpace } from '../casbin/white-space.js';
+import { closest } from '../closest.js';
+import { type CompiledPolicySet, type CompileOptions, compileInSteps } from '../policy/compile.js';
+import type { NamedText } from '../policy/yaml-document.js';
+import { PolicyError, type Problem } from '../problem.js';
+
+export interface Repaired {
+  readonly rules: readonly NamedText[];
+  /** What was done: `policy.csv:7: removed a repeated rule`. */
+  readonly repairs: readonly string[];
+}
+
+/**
+ * Repairs rules of the right form whose words are wrong: an effect written `Deny`, a type written `P`, the same line
+ * twice. Whatever leaves a choice is the author's.
+ */
+export function repairRules(rules: readonly NamedText[], problems: readonly Problem[]): Repaired {
+  const repairs: string[] = [];
+  const repaired = rules.map(({ file, text }) => {
+    const lines = text.split('\n');
+    for (const problem of problems) {
+      if (problem.file !== file) continue;
+      const line = lines[problem.line - 1];
+      const repair = line === undefined ? undefined : repairLine(line, problem);
+      if (repair === undefined) continue;
+      lines[problem.line - 1] = repair.line;
+      repairs.push(`${file}:${problem.line}: ${repair.what}`);
+    }
+    return { file, text: lines.filter((line) => line !== removed).join('\n') };
+  });
+  return { rules: repaired, repairs };
+}
+
+/** No line of a file holds a line feed. */
+const removed = '\n';
+
+function repairLine(line: string, problem: Problem): { readonly line: string; readonly what: string } | undefined {
+  switch (problem.code) {
+    case 'duplicate_rule':
+      return { line: removed, what: 'removed a repeated rule' };
+    case 'unknown_effect':
+      return replaceWord(line, problem.column, ['allow', 'deny']);
+    case 'unknown_ptype': {
+      const known = /"(\w+)"|it defines (.*)/.exec(problem.hint ?? '');
+      return replaceWord(line, problem.column, known?.[1] === undefined ? (known?.[2]?.split(', ') ?? []) : [known[1]]);
+    }
+    default:
+      return undefined;
+  }
+}
+
+/** Puts the right word in the place of one that differs in case, in spaces, or by one slip of the keyboard. */
+function replaceWord(line: string, column: number, words: readonly string[]) {
+  const rule = parseRuleLine(line, '', 1, () => {});
+  const index = rule?.columns.indexOf(column) ?? -1;
+  const wrong = rule === undefined || index < 0 ? undefined : [rule.ptype, ...rule.fields][index];
+  const word = wrong === undefined ? undefined : closest(trimSpace(wrong).toLowerCase(), words);
+  if (wrong === undefined || word === undefined || line.slice(column - 1, column - 1 + wrong.length) !== wrong) return;
+  const mended = line.slice(0, column - 1) + word + line.slice(column - 1 + wrong.length);
+  return { line: mended, what: `wrote "${word}" for "${wrong}"` };
+}
+
+/** Compiles as far as it goes: the problems are all there, strict ones and the reference's. */
+export function problemsOf(options: CompileOptions): {
+  readonly compiled?: CompiledPolicySet;
+  readonly problems: readonly Problem[];
+} {
+  try {
+    const steps = compileInSteps({ ...options, strict: false });
+    for (;;) {
+      const step = steps.next();
+      if (step.done === true) return { compiled: step.value, problems: step.value.problems };
+    }
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error;
+    return { problems: error.problems };
+  }
+}

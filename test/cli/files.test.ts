@@ -1,0 +1,140 @@
+/** Commands that write, and folders that mean no good. */
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { verdict, workFolder } from './run.js';
+
+const model = readFileSync(new URL('../../policies/default/model.conf', import.meta.url), 'utf8');
+const rules = 'p,nurse, chart,read\n\n\n# roles\ng,dana,nurse\ng2, x,  chart\n';
+
+function setFolder(files: Readonly<Record<string, string | Buffer>>): string {
+  const folder = workFolder({ policies: false });
+  for (const [name, content] of Object.entries({ 'model.conf': model, 'rules.csv': rules, ...files })) {
+    writeFileSync(join(folder, name), content);
+  }
+  return folder;
+}
+
+describe('fmt', () => {
+  it('writes the one form and keeps mode and links', async () => {
+    const cwd = setFolder({});
+    chmodSync(join(cwd, 'rules.csv'), 0o640);
+    const elsewhere = workFolder({ policies: false });
+    writeFileSync(join(elsewhere, 'more.csv'), 'p,a,b,c\n');
+    symlinkSync(join(elsewhere, 'more.csv'), join(cwd, 'more.csv'));
+    const ran = await verdict(['fmt'], { cwd });
+    expect(ran).toMatchObject({ code: 0, stderr: '', stdout: 'formatted more.csv\nformatted rules.csv\n' });
+    expect(readFileSync(join(cwd, 'rules.csv'), 'utf8')).toBe(
+      'p, nurse, chart, read\n\n# roles\ng, dana, nurse\ng2, x, chart\n',
+    );
+    expect(statSync(join(cwd, 'rules.csv')).mode & 0o777).toBe(0o640);
+    expect(readFileSync(join(elsewhere, 'more.csv'), 'utf8')).toBe('p, a, b, c\n');
+    expect(readdirSync(cwd).sort()).toEqual(['model.conf', 'more.csv', 'rules.csv']);
+    expect(await verdict(['fmt', '--check'], { cwd })).toMatchObject({ code: 0, stdout: 'every file is in form\n' });
+  });
+
+  it('with --check writes nothing and ends with 1', async () => {
+    const cwd = setFolder({});
+    const ran = await verdict(['fmt', '--check'], { cwd });
+    expect(ran).toMatchObject({ code: 1, stdout: 'would change rules.csv\n1 file: run `verdict fmt`\n' });
+    expect(readFileSync(join(cwd, 'rules.csv'), 'utf8')).toBe(rules);
+  });
+});
+
+describe('a hostile folder gets a clear message and stays as it is', () => {
+  const cases: [that: string, name: string, content: string | Buffer, says: string][] = [
+    ['a binary file', 'bad.csv', Buffer.from([0, 1, 2, 255]), 'binary_file'],
+    ['UTF-16', 'bad.csv', Buffer.from('\uFEFFp, a, b, c\n', 'utf16le'), 'utf16_text'],
+    ['bytes that are no UTF-8', 'bad.csv', Buffer.from([0x70, 0x2c, 0xff, 0xfe, 0x41]), 'not_utf8'],
+    ['a model that is none', 'model.conf', 'hello', 'missing_equals'],
+    ['a line of 70,000 characters', 'bad.csv', `p, ${'a'.repeat(70_000)}, b, c\n`, 'line_too_long'],
+    ['YAML that names itself', 'entities.yaml', '&a [*a]', 'wrong_type'],
+    ['YAML that is none', 'policy-set.yaml', 'a: [', 'yaml_syntax'],
+  ];
+
+  it.each(cases)('%s', async (_that, name, content, says) => {
+    const cwd = setFolder({ [name]: content });
+    for (const command of ['lint', 'fmt', 'test']) {
+      const ran = await verdict([command], { cwd });
+      expect([0, 1, 2]).toContain(ran.code);
+      if (command === 'lint') {
+        expect(ran.code).toBe(1);
+        expect(ran.stdout).toContain(says);
+      }
+      expect(`${ran.stdout}${ran.stderr}`).not.toContain('    at ');
+    }
+    expect(readFileSync(join(cwd, name))).toEqual(Buffer.from(content));
+  });
+
+  it('a file of a gigabyte is not read', async () => {
+    const cwd = setFolder({ 'huge.csv': 'p, a' });
+    truncateSync(join(cwd, 'huge.csv'), 1024 ** 3);
+    const ran = await verdict(['lint'], { cwd });
+    expect(ran.code).toBe(1);
+    expect(ran.stdout).toContain('policy_set_too_large');
+  });
+
+  it('links that lead in a circle, and to nothing', async () => {
+    const cwd = setFolder({});
+    symlinkSync('loop.csv', join(cwd, 'loop.csv'));
+    symlinkSync('nowhere', join(cwd, 'none.csv'));
+    mkdirSync(join(cwd, 'tests'));
+    symlinkSync('..', join(cwd, 'tests', 'up.yaml'));
+    const ran = await verdict(['lint'], { cwd });
+    expect(ran.code).toBe(1);
+    expect(ran.stdout).toContain('unreadable_file');
+    expect(ran.stdout).toContain('not_a_file');
+  });
+
+  it('a byte order mark and CRLF are told of or put right', async () => {
+    const cwd = setFolder({ 'rules.csv': '\uFEFFp,nurse,chart,read\r\n' });
+    expect((await verdict(['lint'], { cwd })).stdout).toContain('byte_order_mark');
+    expect((await verdict(['fmt'], { cwd })).code).toBe(0);
+    expect(readFileSync(join(cwd, 'rules.csv'), 'utf8')).toBe('p, nurse, chart, read\n');
+  });
+});
+
+describe('init', () => {
+  it.each(['rbac', 'abac', 'tenants', 'gateway', 'rest'])(
+    'makes a set of %s that lints clean and passes',
+    async (name) => {
+      const cwd = workFolder({ policies: false });
+      expect((await verdict(['init', 'set', '--template', name], { cwd })).code).toBe(0);
+      expect(await verdict(['lint', 'set'], { cwd })).toMatchObject({
+        code: 0,
+        stdout: '0 errors, 0 warnings in 1 policy set\n',
+      });
+      expect((await verdict(['test', 'set'], { cwd })).stdout).toContain(', 0 failed');
+      expect((await verdict(['fmt', '--check', 'set'], { cwd })).code).toBe(0);
+      for (const file of ['policy-set.yaml', 'entities.yaml', 'schema.yaml']) {
+        const schema = /\$schema=(\S+)/.exec(readFileSync(join(cwd, 'set', file), 'utf8'))?.[1];
+        expect(readdirSync(join(cwd, 'set', '.schemas')).map((path) => `.schemas/${path}`)).toContain(schema);
+      }
+    },
+  );
+
+  it('--from-casbin takes files over as they are, and --fix repairs what can only be meant in one way', async () => {
+    const cwd = workFolder({ policies: false });
+    const policy = 'P, a, d, read\np, a, d, read\ng, x, y, z\n# kept\ng2, u, v\n';
+    writeFileSync(join(cwd, 'm.conf'), model);
+    writeFileSync(join(cwd, 'p.csv'), policy);
+    const asIs = await verdict(['init', 'one', '--from-casbin', 'm.conf', 'p.csv'], { cwd });
+    expect(asIs.code).toBe(1);
+    expect(asIs.stdout).toContain('one/p.csv:1:1: error unknown_ptype');
+    expect(readFileSync(join(cwd, 'one/p.csv'), 'utf8')).toBe(policy);
+    const fixed = await verdict(['init', 'two', '--from-casbin', 'm.conf', 'p.csv', '--fix'], { cwd });
+    expect(fixed.stdout).toContain('fixed two/p.csv:1: wrote "p" for "P"');
+    expect(fixed.stdout).toContain('removed a repeated rule');
+    expect(readFileSync(join(cwd, 'two/p.csv'), 'utf8')).toBe('p, a, d, read\ng, x, y, z\n# kept\ng2, u, v\n');
+    expect(fixed.code).toBe(0);
+  });
+});

@@ -1,0 +1,125 @@
+/** What the commands print on the bundled sets, whole: `npx vitest run test/cli -u` writes the files anew. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { verdict, verdictInTerminal, workFolder } from './run.js';
+
+const commands: [name: string, code: number, args: string[]][] = [
+  ['help', 0, ['--help']],
+  ['lint-help', 0, ['lint', '--help']],
+  ['lint', 0, ['lint']],
+  ['lint-json', 0, ['lint', 'policies/default', '--output', 'json']],
+  ['fmt-check', 0, ['fmt', '--check', 'policies']],
+  ['test', 0, ['test', 'policies']],
+  ['decide-allow', 0, ['decide', 'policies/default', '--subject', 'dana', '--action', 'read', '--resource', 'L-2231']],
+  ['decide-deny', 1, ['decide', 'policies/default', '--subject', 'dana', '--action', 'write', '--resource', 'R-5190']],
+  [
+    'decide-json',
+    0,
+    [
+      ...['decide', 'policies/invoices', '--subject', 'greta', '--action', 'approve', '--resource', 'INV-1044'],
+      ...['--output', 'json'],
+    ],
+  ],
+  [
+    'decide-attributes',
+    0,
+    [
+      ...['decide', 'policies/invoices', '--subject', 'amara', '--action', 'approve', '--resource', 'invoice:new'],
+      ...['--attr', 'amount=900', '--attr', 'resource.department=sales', '--attr', 'owner=felix'],
+    ],
+  ],
+  ['init', 0, ['init', 'documents', '--template', 'rbac']],
+];
+
+describe.each(commands)('%s', (name, code, args) => {
+  it(`ends with ${code} and prints what is kept`, async () => {
+    const ran = await verdict(args, { cwd: workFolder() });
+    expect(ran.stderr).toBe('');
+    await expect(ran.stdout).toMatchFileSnapshot(`outputs/${name}.txt`);
+    expect(ran.code).toBe(code);
+  });
+});
+
+const faulty = `
+[request_definition]
+r = sub, obj, act
+[policy_definition]
+p = sub, obj, act
+[role_definition]
+g = _, _
+[policy_effect]
+e = some(where (p.eft == allow))
+[matchers]
+m = g(r.sub, p.sub) && r.obj == p.obj && r.act == p.act
+`;
+
+function faultyFolder(): string {
+  const folder = workFolder({ policies: false });
+  mkdirSync(join(folder, 'faulty'));
+  writeFileSync(join(folder, 'faulty/model.conf'), faulty);
+  writeFileSync(join(folder, 'faulty/rules.csv'), 'p, a, d, read\np, a, d, read\nq, a, b\np,a, d\ng, x, a\n');
+  return folder;
+}
+
+describe('a set with faults', () => {
+  it.each([
+    ['faulty-lint', ['lint', 'faulty']],
+    ['faulty-sarif', ['lint', 'faulty', '--output', 'sarif']],
+    ['faulty-test', ['test', 'faulty']],
+    ['faulty-junit', ['test', 'faulty', '--output', 'junit']],
+  ] as const)('%s: is told with its places, and ends with 1', async (name, args) => {
+    const cwd = faultyFolder();
+    const ran = await verdict(args, { cwd });
+    const text = ran.stdout.replace(/time="[\d.]+"/g, 'time="0.000"');
+    await expect(text).toMatchFileSnapshot(`outputs/${name}.txt`);
+    expect(ran.code).toBe(1);
+  });
+
+  it('is not decided on', async () => {
+    const ran = await verdict(['decide', 'faulty', '--subject', 'a', '--action', 'read', '--resource', 'd'], {
+      cwd: faultyFolder(),
+    });
+    expect(ran).toMatchObject({ code: 2, stdout: '' });
+    expect(ran.stderr).toContain('does not load\n  rules.csv:3:1: error unknown_ptype');
+  });
+});
+
+describe('colour', () => {
+  const args = ['decide', 'policies/default', '--subject', 'dana', '--action', 'read', '--resource', 'L-2231'];
+
+  it('is there on a terminal', async () => {
+    const { stdout } = await verdictInTerminal(args, { cwd: workFolder() });
+    expect(stdout).toContain('\u001b[32mALLOW');
+  });
+
+  it('is gone with NO_COLOR, and where nobody looks', async () => {
+    const cwd = workFolder();
+    const shown = await verdictInTerminal(args, { cwd, env: { NO_COLOR: '1' } });
+    expect(shown.stdout).not.toContain('\u001b');
+    expect((await verdict(args, { cwd })).stdout).not.toContain('\u001b');
+  });
+});
+
+describe('wrong usage ends with 2 and says what to do', () => {
+  it.each([
+    [['frob'], "unknown command 'frob'"],
+    [['lint', 'nowhere'], 'there is no nowhere'],
+    [['lint', '--output', 'xml'], "argument 'xml' is invalid"],
+    [['decide', 'policies'], 'policies holds 5 policy sets'],
+    [['decide', 'policies/default', '--subject', 'dana'], 'a question needs --subject, --action and --resource'],
+    [['init', 'policies'], 'policies is not empty'],
+    [
+      ['decide', 'policies/default', '--subject', 'a', '--action', 'b', '--resource', 'c', '--attr', 'x'],
+      'is no attribute',
+    ],
+    [
+      ['decide', '--url', 'http://127.0.0.1:1', '--subject', 'a', '--action', 'b', '--resource', 'c'],
+      'cannot be reached',
+    ],
+  ])('%j', async (args, message) => {
+    const ran = await verdict(args, { cwd: workFolder() });
+    expect(ran).toMatchObject({ code: 2, stdout: '' });
+    expect(ran.stderr).toContain(message);
+  });
+});
