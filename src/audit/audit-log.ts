@@ -12,6 +12,8 @@ export interface AuditPage {
 export interface AuditLogOptions {
   /** The file of the database. */
   readonly path: string;
+  /** Takes credentials out of what strangers sent. */
+  readonly mask: (text: string) => string;
   /** Hears of events that could not be written, where there is no caller to tell. */
   readonly onProblem: (what: string, error: unknown) => void;
 }
@@ -113,7 +115,10 @@ export class AuditLog {
       await this.write(events);
     } catch (error) {
       // Said where it can be said: the operator's log has what the table lacks.
-      this.options.onProblem(`${events.length} audit events could not be written: ${JSON.stringify(events)}`, error);
+      this.options.onProblem(
+        `${events.length} audit events could not be written: ${this.options.mask(JSON.stringify(events))}`,
+        error,
+      );
     }
   }
 
@@ -125,7 +130,7 @@ export class AuditLog {
        SELECT j.value ->> 'time', ${['type', 'actor', 'method', 'address', 'policySet', 'detail', 'requestId'].map(text).join(', ')},
               j.value ->> 'count'
        FROM json_each(?) AS j`,
-      [JSON.stringify(rows)],
+      [this.options.mask(JSON.stringify(rows))],
     );
   }
 }

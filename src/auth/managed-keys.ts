@@ -82,22 +82,24 @@ export class ManagedKeys {
    */
   async create(key: ApiKey, environment: string, by: string, now: number): Promise<string> {
     const text = makeApiKey(environment);
-    const made = await this.connection.query<{ name: string }>(
-      `INSERT INTO api_key (name, owner, scopes, policy_sets, addresses, daily_quota, expires, created, created_by)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING name`,
-      [
-        key.name,
-        key.owner ?? null,
-        JSON.stringify(key.scopes),
-        key.policySets === undefined ? null : JSON.stringify(key.policySets),
-        key.addresses === undefined ? null : JSON.stringify(key.addresses),
-        key.dailyQuota ?? null,
-        key.expires ?? null,
-        now,
-        by,
-      ],
-    );
-    if (made.length === 0) {
+    try {
+      await this.connection.query(
+        `INSERT INTO api_key (name, owner, scopes, policy_sets, addresses, daily_quota, expires, created, created_by)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        [
+          key.name,
+          key.owner ?? null,
+          JSON.stringify(key.scopes),
+          key.policySets === undefined ? null : JSON.stringify(key.policySets),
+          key.addresses === undefined ? null : JSON.stringify(key.addresses),
+          key.dailyQuota ?? null,
+          key.expires ?? null,
+          now,
+          by,
+        ],
+      );
+    } catch (error) {
+      if (!/UNIQUE constraint/.test((error as Error).message)) throw error;
       throw new VerdictError('api_key_exists', `There is, or was, an API key "${key.name}"; names are used once.`);
     }
     await this.addSecret(key.name, text, now);
@@ -129,11 +131,8 @@ export class ManagedKeys {
 
   /** @throws VerdictError `api_key_not_found`; a key that is revoked already stays so since then */
   async revoke(name: string, now: number): Promise<void> {
-    const revoked = await this.connection.query(
-      'UPDATE api_key SET revoked = coalesce(revoked, ?) WHERE name = ? RETURNING name',
-      [now, name],
-    );
-    if (revoked.length === 0) throw notFound(name);
+    if ((await this.find(name)) === undefined) throw notFound(name);
+    await this.connection.query('UPDATE api_key SET revoked = coalesce(revoked, ?) WHERE name = ?', [now, name]);
   }
 
   /** Notes when secrets were last used; called rarely, so that authenticating writes nothing. */

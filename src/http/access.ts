@@ -20,6 +20,10 @@ declare module 'fastify' {
     /** The audit event that a call leaves when it succeeds. */
     audit?: AuditEventType;
   }
+  interface FastifyInstance {
+    /** Every route with what it asks of its callers, for whoever must not forget any. */
+    readonly declaredRoutes: readonly DeclaredRoute[];
+  }
   interface FastifyRequest {
     /** Who sent the request; set before any handler runs. */
     caller: Caller;
@@ -41,7 +45,6 @@ const accessOfOthers: readonly (readonly [RegExp, Access])[] = [
   [/^\/docs(\/.*|-json)?$/, 'authenticated'],
 ];
 
-/** Every route that was declared, for tests that must not forget any. */
 export interface DeclaredRoute {
   readonly method: string;
   readonly url: string;
@@ -49,12 +52,13 @@ export interface DeclaredRoute {
 }
 
 /**
- * Looks at every route that is declared from now on; the list that is returned grows with them.
+ * Looks at every route that is declared from now on.
  *
  * @throws Error, at the declaration, for a route that does not say who may call it
  */
-export function requireAccess(fastify: FastifyInstance): readonly DeclaredRoute[] {
+export function requireAccess(fastify: FastifyInstance): void {
   const routes: DeclaredRoute[] = [];
+  fastify.decorate('declaredRoutes', routes);
   fastify.addHook('onRoute', (route: RouteOptions) => {
     const access = route.config?.access ?? accessOfOthers.find(([pattern]) => pattern.test(route.url))?.[1];
     if (access === undefined) {
@@ -65,5 +69,4 @@ export function requireAccess(fastify: FastifyInstance): readonly DeclaredRoute[
     route.config = { ...route.config, access };
     for (const method of [route.method].flat()) routes.push({ method, url: route.url, access });
   });
-  return routes;
 }

@@ -1,0 +1,12 @@
+import { API_KEY_PATTERN } from './api-key.js';
+
+/** API keys, and what looks like a signed token or the value of an `Authorization` header. */
+const CREDENTIAL = new RegExp(
+  `${API_KEY_PATTERN}|eyJ[\\w-]{8,}\\.[\\w-]+\\.[\\w-]*|\\b(?:Basic|Bearer) +[\\w+/=.~-]{8,}`,
+  'gi',
+);
+
+/** A text as it may be logged: whatever somebody put a credential into, it does not stay there. */
+export function maskCredentials(text: string): string {
+  return text.replace(CREDENTIAL, '[credential]');
+}
