@@ -17,6 +17,7 @@ import { DecisionsController } from './http/decisions.controller.js';
 import { HealthController } from './http/health.controller.js';
 import { DataDirectory, HealthIndicators } from './http/health-indicators.js';
 import { PolicySetsController } from './http/policy-sets.controller.js';
+import { ReplayController } from './http/replay.controller.js';
 import { Pdp } from './pdp/pdp.js';
 import { PolicyArchive } from './policy-store/policy-archive.js';
 import { PolicyStore } from './policy-store/policy-store.js';
@@ -34,6 +35,7 @@ export class AppModule implements OnApplicationShutdown {
         HealthController,
         DecisionsController,
         DecisionReportsController,
+        ReplayController,
         PolicySetsController,
         ApiKeysController,
         AuditEventsController,

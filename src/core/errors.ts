@@ -13,6 +13,7 @@ export const errorTable = {
   decision_not_found: { status: 404, title: 'There is no such decision' },
   method_not_allowed: { status: 405, title: 'The method is not allowed here' },
   api_key_exists: { status: 409, title: 'There is an API key of that name' },
+  not_replayable: { status: 409, title: 'The decision cannot be computed again' },
   policy_version_invalid: { status: 409, title: 'That version of the policy set cannot be loaded' },
   payload_too_large: { status: 413, title: 'The request is too large' },
   too_many_requests: { status: 429, title: 'Too many requests' },
