@@ -1,11 +1,18 @@
 #!/usr/bin/env node
 import type { Command } from 'commander';
+import { addKeysCommand } from './cli/keys-command.js';
 import { runCommandLine } from './cli/program.js';
+import type { Terminal } from './cli/terminal.js';
 
 await runCommandLine(process.argv.slice(2), addServiceCommands);
 
 /** They need the whole service, which the commands on files do without: it is loaded when one of them is called. */
-function addServiceCommands(program: Command): void {
+function addServiceCommands(program: Command, terminal: Terminal): void {
+  addKeysCommand(program, terminal, async () => {
+    const { localDefaults, readConfigOrExit } = await import('./serve.js');
+    const { config } = readConfigOrExit(process.env, localDefaults);
+    return { databasePath: config.databaseUrl.slice('sqlite:'.length), environment: config.env };
+  });
   program
     .command('serve')
     .summary('run the service')

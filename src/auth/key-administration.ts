@@ -22,7 +22,7 @@ export interface KeyAdministrator {
 export class KeyAdministration {
   constructor(
     private readonly keys: ManagedKeys,
-    private readonly live: ApiKeys,
+    private readonly live: Pick<ApiKeys, 'refresh'>,
     private readonly audit: AuditLog,
     private readonly environment: string,
   ) {}

@@ -10,7 +10,10 @@ import { Terminal } from './terminal.js';
 import { addTestCommand } from './test-command.js';
 
 /** Runs one command line, `process.argv` without its first two parts; sets `process.exitCode`. */
-export async function runCommandLine(args: readonly string[], addServiceCommands: (program: Command) => void) {
+export async function runCommandLine(
+  args: readonly string[],
+  addServiceCommands: (program: Command, terminal: Terminal) => void,
+) {
   const terminal = new Terminal(process.stdout, process.stderr, process.env);
   const program = new Command('verdict')
     .description('A policy decision point: write, check, test and serve Casbin policy sets.')
@@ -20,7 +23,7 @@ export async function runCommandLine(args: readonly string[], addServiceCommands
     .showHelpAfterError('(verdict --help shows every command)')
     .configureHelp({ showGlobalOptions: false, sortSubcommands: false })
     .addHelpText('after', '\nExit codes: 0 fine, 1 findings or a deny, 2 wrong usage, 78 wrong configuration.\n');
-  addServiceCommands(program);
+  addServiceCommands(program, terminal);
   for (const add of [addInitCommand, addLintCommand, addFmtCommand, addTestCommand, addDecideCommand])
     add(program, terminal);
   try {

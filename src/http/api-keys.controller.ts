@@ -2,7 +2,6 @@ import { Body, Controller, Delete, Get, HttpCode, Param, Post, Req } from '@nest
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { KeyAdministration, type KeyAdministrator } from '../auth/key-administration.js';
-import type { ManagedKey } from '../auth/managed-keys.js';
 import { Requires } from './access.js';
 import { CreateApiKeyRequest, DEFAULT_OVERLAP_SECONDS, RotateApiKeyRequest } from './api-keys.requests.js';
 import { bodyPipe } from './validation-pipes.js';
@@ -17,14 +16,14 @@ export class ApiKeysController {
   @Requires('keys:admin', { limit: 'keys' })
   @ApiOperation({ summary: 'Every API key, revoked ones too; never a secret' })
   async list(@Req() request: FastifyRequest): Promise<{ readonly items: readonly object[] }> {
-    return { items: (await this.keys.list(administratorOf(request))).map(shown) };
+    return { items: (await this.keys.list(administratorOf(request))).map(describeKey) };
   }
 
   @Get(':name')
   @Requires('keys:admin', { limit: 'keys' })
   @ApiOperation({ summary: 'One API key' })
   async find(@Param('name') name: string, @Req() request: FastifyRequest): Promise<object> {
-    return shown(await this.keys.find(name, administratorOf(request)));
+    return describeKey(await this.keys.find(name, administratorOf(request)));
   }
 
   @Post()
@@ -39,7 +38,7 @@ export class ApiKeysController {
     };
     const by = administratorOf(request);
     const text = await this.keys.create(key, by);
-    return { key: text, ...shown(await this.keys.find(key.name, by)) };
+    return { key: text, ...describeKey(await this.keys.find(key.name, by)) };
   }
 
   @Post(':name/rotate')
@@ -53,7 +52,7 @@ export class ApiKeysController {
   ): Promise<object> {
     const by = administratorOf(request);
     const text = await this.keys.rotate(name, overlapSeconds * 1000, by);
-    return { key: text, ...shown(await this.keys.find(name, by)) };
+    return { key: text, ...describeKey(await this.keys.find(name, by)) };
   }
 
   @Delete(':name')
@@ -68,32 +67,4 @@ export class ApiKeysController {
 function administratorOf({ caller, ip: address, id: requestId }: FastifyRequest): KeyAdministrator {
   const { name, method, grants } = caller;
   return { name, method, policySets: grants.policySets('keys:admin'), address, requestId };
-}
-
-/** Times as the rest of the API writes them, and digests left out: they are no secret, and no one needs them. */
-function shown({ name, owner, scopes, policySets, addresses, dailyQuota, createdBy, ...key }: ManagedKey): object {
-  const { created, expires, revoked, secrets } = key;
-  const lastUsed = Math.max(...secrets.map((secret) => secret.lastUsed ?? 0));
-  return {
-    name,
-    owner,
-    scopes,
-    sets: policySets,
-    addresses,
-    dailyQuota,
-    expires: time(expires),
-    created: time(created),
-    createdBy,
-    revoked: time(revoked),
-    lastUsed: lastUsed === 0 ? undefined : time(lastUsed),
-    secrets: secrets.map((secret) => ({
-      created: time(secret.created),
-      expires: time(secret.expires),
-      lastUsed: time(secret.lastUsed),
-    })),
-  };
-}
-
-function time(milliseconds: number | undefined): string | undefined {
-  return milliseconds === undefined ? undefined : new Date(milliseconds).toISOString();
 }
