@@ -74,8 +74,8 @@ export function* planRules(
   const textColumns = new Set<number>();
   for (const term of residual.some(mustFail) ? [] : remaining) {
     const selector = yield* pathSelectorOf(term, context);
-    if (selector === undefined) break;
-    if (selectors.has(selector.column)) continue;
+    // A second term on a column is not looked up, and may fail: nothing behind it may leave a rule out.
+    if (selector === undefined || selectors.has(selector.column)) break;
     selectors.set(selector.column, selector);
     for (const column of residual.flatMap((picker) => requestColumnsOf(picker, environment))) textColumns.add(column);
     // A broken pattern fails whatever stands behind it: nothing behind it may leave its rule out.
