@@ -2,6 +2,7 @@ import { Body, Controller, Delete, Get, HttpCode, Param, Post, Req } from '@nest
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { KeyAdministration, type KeyAdministrator } from '../auth/key-administration.js';
+import { describeKey } from '../auth/key-description.js';
 import { Requires } from './access.js';
 import { CreateApiKeyRequest, DEFAULT_OVERLAP_SECONDS, RotateApiKeyRequest } from './api-keys.requests.js';
 import { bodyPipe } from './validation-pipes.js';
