@@ -40,6 +40,8 @@ export interface DecisionLogOptions {
   readonly retryMs?: number;
   /** Hears of what goes wrong behind the scenes, where there is no caller to tell. */
   readonly onProblem?: (what: string, error: unknown) => void;
+  /** Hears of every commit, for measuring. */
+  readonly onCommit?: (commit: { readonly records: number; readonly durationMs: number }) => void;
 }
 
 export interface Retention {
@@ -56,6 +58,12 @@ export interface DecisionLogStatus {
   readonly depth: number;
   /** Records lost by this process (mode `async`). */
   readonly lost: number;
+  /** The time of the oldest record that waits for its commit, in milliseconds since 1970. */
+  readonly oldestPending: number | undefined;
+  /** The time of the newest record that is committed. */
+  readonly newest: number | undefined;
+  /** Committed records that the key index does not cover yet: look-ups read through them. */
+  readonly unindexed: number;
   /** Why it is failing. */
   readonly problem?: string;
 }
@@ -63,8 +71,10 @@ export interface DecisionLogStatus {
 /** About half a second of a process at its limit, and some 15 MB. */
 const defaultQueueLimit = 16_384;
 const defaultRetryMs = 1_000;
-/** So much WAL is worth writing back: less often means fewer commits that meet a checkpoint, more means a long start. */
+/** So much is worth writing back into the journal. */
 const checkpointBytes = 16 * 1024 * 1024;
+/** With so much in the WAL it starts anew, which a commit or two has to wait for: rarely, but a large WAL starts slowly. */
+const restartBytes = 64 * 1024 * 1024;
 /** So many commits later the index may have a segment to write. */
 const indexCommits = 512;
 const pruneEveryMs = 60_000;
@@ -98,6 +108,7 @@ export class DecisionLog {
   #background: Promise<void> = Promise.resolve();
   #tidying = false;
   #uncheckpointed = 0;
+  #walBytes = 0;
   #commitsSinceIndexed = 0;
   #pruneTimer: NodeJS.Timeout | undefined;
 
@@ -176,7 +187,15 @@ export class DecisionLog {
   }
 
   get status(): DecisionLogStatus {
-    const counts = { depth: this.#group.depth, lost: this.#lost };
+    const files = this.#files;
+    const end = files?.journal.end;
+    const counts = {
+      depth: this.#group.depth,
+      lost: this.#lost,
+      oldestPending: this.#group.oldest,
+      newest: end === undefined || end.sequence === 0 ? undefined : end.until,
+      unindexed: files === undefined ? 0 : files.journal.end.sequence - files.index.indexedTo,
+    };
     if (this.#trouble === undefined) return { state: 'ok', ...counts };
     return { state: 'failing', ...counts, problem: String(this.#trouble.error) };
   }
@@ -253,7 +272,9 @@ export class DecisionLog {
       if (this.#trouble === undefined) {
         try {
           const { journal, index } = this.#files!;
+          const started = performance.now();
           this.#uncheckpointed += await journal.commit(group);
+          this.options.onCommit?.({ records: group.texts.length, durationMs: performance.now() - started });
           index.noteCommit(journal.end.sequence, group.tally);
           break;
         } catch (error) {
@@ -345,8 +366,9 @@ export class DecisionLog {
       this.#commitsSinceIndexed = 0;
       do {
         if (this.#uncheckpointed >= checkpointBytes) {
+          this.#walBytes += this.#uncheckpointed;
           this.#uncheckpointed = 0;
-          await index.checkpoint();
+          if (await index.checkpoint(this.#walBytes >= restartBytes)) this.#walBytes = 0;
         }
       } while (await index.indexStep(journal.end.sequence));
     });

@@ -39,6 +39,7 @@ export class GroupCommit {
   readonly #commit: (group: Group) => Promise<void>;
   #full: OpenGroup[] = [];
   #open: OpenGroup | undefined;
+  #running: OpenGroup | undefined;
   #committing = false;
   #timer: NodeJS.Timeout | NodeJS.Immediate | undefined;
   #lastSize = 0;
@@ -52,6 +53,11 @@ export class GroupCommit {
   /** How many records are not committed yet. */
   get depth(): number {
     return this.#depth;
+  }
+
+  /** The lowest time of a record that is not committed yet, in milliseconds since 1970. */
+  get oldest(): number | undefined {
+    return (this.#running ?? this.#full[0] ?? this.#open)?.since;
   }
 
   /** Serialises the record now, so that nothing done to it later is recorded; resolves when its group is committed. */
@@ -116,6 +122,7 @@ export class GroupCommit {
 
   async #run(group: OpenGroup): Promise<void> {
     this.#committing = true;
+    this.#running = group;
     try {
       await this.#commit(group);
       group.settle();
@@ -123,6 +130,7 @@ export class GroupCommit {
       group.settle(error);
     }
     this.#committing = false;
+    this.#running = undefined;
     this.#lastSize = group.texts.length;
     this.#depth -= group.texts.length;
     if (this.#depth === 0) {

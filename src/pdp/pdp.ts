@@ -13,6 +13,12 @@ import type { DecisionAnswer } from './decision-answer.js';
 import type { Asker, Explain, Question } from './question.js';
 import { visiblePolicySet } from './visible-policy-set.js';
 
+/** Hears of what was answered, for measuring. */
+export interface DecisionObserver {
+  answered(record: NewDecisionRecord): void;
+  answeredBatch(size: number): void;
+}
+
 /** For so long a batch may hold the event loop before others get a turn; in milliseconds. */
 const TURN_MS = 5;
 
@@ -29,6 +35,7 @@ export class Pdp {
     private readonly policySets: PolicyStore,
     private readonly log: DecisionLog,
     private readonly crossCheck: CrossCheck,
+    private readonly observer?: DecisionObserver,
   ) {}
 
   /**
@@ -80,6 +87,7 @@ export class Pdp {
       }
     }
     await this.#record(unrecorded);
+    this.observer?.answeredBatch(answers.length);
     return answers;
   }
 
@@ -135,6 +143,7 @@ export class Pdp {
         retryAfter: 1,
       });
     }
+    if (this.observer !== undefined) for (const record of records) this.observer.answered(record);
   }
 
   #maskOf(set: ServedPolicySet): Mask {

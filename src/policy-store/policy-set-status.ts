@@ -12,6 +12,8 @@ export interface PolicySetStatus {
   readonly since: string;
   /** The version that is served; undefined when there is none. */
   readonly version: string | undefined;
+  /** Since when this process serves that version; RFC 3339. */
+  readonly servedSince: string | undefined;
   readonly engine: 'verdict' | 'casbin' | undefined;
   readonly description: string | undefined;
   /** The version of what its folder holds, where that could be read. */

@@ -59,7 +59,7 @@ interface Entry {
   /** When the folder is to be loaded again though nothing changed in it, by the monotonic clock. */
   retryAt?: number;
   /** What operators were last shown, and since when. */
-  shown?: { readonly state: PolicySetStatus['state']; readonly version: string | undefined; readonly since: string };
+  shown?: Pick<PolicySetStatus, 'state' | 'version' | 'since' | 'servedSince'>;
 }
 
 /** A file of the wrong kind can have a problem in every line; nobody reads them all. */
@@ -417,7 +417,9 @@ export class PolicyStore {
       const state = this.stateOf(entry);
       const version = entry.loaded?.served.version;
       if (entry.shown?.state === state && entry.shown.version === version) continue;
-      entry.shown = { state, version, since: new Date().toISOString() };
+      const since = new Date().toISOString();
+      const servedSince = entry.shown?.version === version ? entry.shown?.servedSince : since;
+      entry.shown = { state, version, since, servedSince: version === undefined ? undefined : servedSince };
     }
   }
 
@@ -435,6 +437,7 @@ export class PolicyStore {
       state: this.stateOf(entry),
       since: entry.shown?.since ?? new Date().toISOString(),
       version: served?.version,
+      servedSince: entry.shown?.servedSince,
       engine: served?.engine,
       description: served?.compiled.manifest.description,
       folderVersion: entry.folder?.version,
