@@ -109,10 +109,11 @@ export async function* scan(
   view: LogView,
   filter: RecordFilter,
   start: number = view.end.sequence + 1,
+  largestBatch: number = lastBatch,
 ): AsyncGenerator<Step & { readonly last: boolean }> {
   const { lowest, beyond } = await timeBounds(connection, filter, view.end);
   let before = Math.min(start, beyond);
-  for (let batch = firstBatch; before > lowest; batch = Math.min(batch * 2, lastBatch)) {
+  for (let batch = firstBatch; before > lowest; batch = Math.min(batch * 2, largestBatch)) {
     const byIndex = filter.equal.length > 0 && before <= view.indexedTo + 1;
     const step = byIndex
       ? await stepByIndex(connection, filter, before, lowest, batch)

@@ -112,13 +112,16 @@ export class KeyIndex {
   }
 
   /**
-   * Writes the WAL back into the journal. PASSIVE does the work beside the writer but never starts the WAL anew, since
-   * the writer is always a few frames ahead; RESTART then has only those left, holds the lock for that long, and gives
-   * up at once where a reader is in the way (`busyTimeoutMs` 0): the next turn will do.
+   * Writes the WAL back into the journal, beside the writer (PASSIVE). That never starts the WAL anew, since the writer
+   * is always a few frames ahead; with `restart`, RESTART then writes those few, holding the lock for as long as the
+   * disk takes to sync. It gives up at once where a reader is in the way (`busyTimeoutMs` 0): the next turn will do.
+   * Says whether the WAL starts anew.
    */
-  async checkpoint(): Promise<void> {
+  async checkpoint(restart: boolean): Promise<boolean> {
     await this.connection.query('PRAGMA journal.wal_checkpoint(PASSIVE)');
-    await this.connection.query('PRAGMA journal.wal_checkpoint(RESTART)');
+    if (!restart) return false;
+    const [result] = await this.connection.query<{ busy: number }>('PRAGMA journal.wal_checkpoint(RESTART)');
+    return result?.busy === 0;
   }
 
   /** Forgets segments that end below this sequence, on a file that no decision waits for. */
