@@ -36,7 +36,7 @@ function attribute(value: Value, name: string): Value {
 }
 
 function callFunction(name: string, argument: Expression | null, around: Surroundings): Value {
-  const args = argument === null ? [] : argumentsIn(argument).map((part) => evaluate(part, around));
+  const args = argument === null ? [] : argumentsOf(argument, around);
   const matching = Object.hasOwn(matchings, name) ? matchings[name] : undefined;
   const getter = Object.hasOwn(getters, name) ? getters[name] : undefined;
   if (matching === undefined && getter === undefined) return around.call(name, args);
@@ -44,11 +44,10 @@ function callFunction(name: string, argument: Expression | null, around: Surroun
   return matching ? matching(texts[0]!, texts[1]!) : getter!(...texts);
 }
 
-/** What stands between the commas. A list that a request brings is one argument, not several. */
-function argumentsIn(expression: Expression): Expression[] {
-  if (expression.kind === 'group') return argumentsIn(expression.inner);
-  if (expression.kind !== 'binary' || expression.operator !== ',') return [expression];
-  return [...argumentsIn(expression.left), expression.right];
+/** One value for each comma. In Casbin a list from the request in the first place becomes several arguments. */
+function argumentsOf(node: Expression, around: Surroundings): Value[] {
+  if (node.kind !== 'binary' || node.operator !== ',') return [evaluate(node, around)];
+  return [...argumentsOf(node.left, around), evaluate(node.right, around)];
 }
 
 export function requireTexts(name: string, args: readonly Value[], count?: number): string[] {
