@@ -4,9 +4,10 @@ import { checkTestsInSteps } from '../core/analysis/policy-tests.js';
 import { engineVersion } from '../core/engine/engine-version.js';
 import { PolicySet } from '../core/engine/policy-set.js';
 import type { Problem } from '../core/problem.js';
+import { finish } from '../core/steps.js';
 import { exitCodes } from './exit-code.js';
 import { outputOption } from './options.js';
-import { compileFolder, finish, foldersOf, type PolicyFolder } from './policy-folder.js';
+import { compileFolder, foldersOf, type PolicyFolder } from './policy-folder.js';
 import { type CheckedSet, count, printProblems, sarifOf } from './report.js';
 import type { Terminal } from './terminal.js';
 

@@ -4,6 +4,7 @@ import { basename, join, resolve } from 'node:path';
 import { type CompiledPolicySet, type CompileOptions, compileInSteps } from '../core/policy/compile.js';
 import type { NamedText } from '../core/policy/yaml-document.js';
 import { formatProblem, PolicyError, type Problem } from '../core/problem.js';
+import { finish } from '../core/steps.js';
 import { DirectorySource, type FolderScan } from '../policy-store/directory-source.js';
 import { fileRole, type PolicyFile, versionOf } from '../policy-store/policy-set-files.js';
 import { compileOptions, textsOf } from '../policy-store/policy-set-texts.js';
@@ -143,11 +144,3 @@ export async function loadFolder(path: string | undefined): Promise<LoadedFolder
 }
 
 const maxListed = 10;
-
-/** Runs what works in steps to its end. */
-export function finish<T>(steps: Generator<unknown, T>): T {
-  for (;;) {
-    const step = steps.next();
-    if (step.done === true) return step.value;
-  }
-}

@@ -3,11 +3,23 @@ import { Command, CommanderError } from 'commander';
 import { engineVersion } from '../core/engine/engine-version.js';
 import { addDecideCommand } from './decide-command.js';
 import { exitCodes, UsageError } from './exit-code.js';
+import { addExplainCommand } from './explain-command.js';
 import { addFmtCommand } from './fmt-command.js';
 import { addInitCommand } from './init-command.js';
 import { addLintCommand } from './lint-command.js';
+import { addSearchCommands } from './search-commands.js';
 import { Terminal } from './terminal.js';
 import { addTestCommand } from './test-command.js';
+
+const commands = [
+  addInitCommand,
+  addLintCommand,
+  addFmtCommand,
+  addTestCommand,
+  addDecideCommand,
+  addExplainCommand,
+  addSearchCommands,
+];
 
 /** Runs one command line, `process.argv` without its first two parts; sets `process.exitCode`. */
 export async function runCommandLine(
@@ -23,9 +35,8 @@ export async function runCommandLine(
     .showHelpAfterError('(verdict --help shows every command)')
     .configureHelp({ showGlobalOptions: false, sortSubcommands: false })
     .addHelpText('after', '\nExit codes: 0 fine, 1 findings or a deny, 2 wrong usage, 78 wrong configuration.\n');
-  addServiceCommands(program, terminal);
-  for (const add of [addInitCommand, addLintCommand, addFmtCommand, addTestCommand, addDecideCommand])
-    add(program, terminal);
+  addServiceCommands(program);
+  for (const add of commands) add(program, terminal);
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {

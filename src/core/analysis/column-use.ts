@@ -8,7 +8,14 @@ export type ColumnUse =
   /** No part of deciding: `eft`, `priority`, `reason`. */
   | { readonly kind: 'unread' }
   | { readonly kind: 'equal'; readonly token: string; readonly always?: string }
-  | { readonly kind: 'role'; readonly token: string; readonly relation: string; readonly always?: string }
+  | {
+      readonly kind: 'role';
+      readonly token: string;
+      readonly relation: string;
+      /** The token that says in which domain. */
+      readonly domain?: string;
+      readonly always?: string;
+    }
   | { readonly kind: 'pattern'; readonly token: string; readonly function: string; readonly always?: string }
   | { readonly kind: 'condition'; readonly always?: string }
   /** Anything else: two rules are only comparable where they say the same. */
@@ -76,7 +83,10 @@ function useInCall(call: Extract<Expression, { kind: 'call' }>, combination: Com
   if (first === undefined || second === undefined || !isPolicyColumn(second, combination)) return undefined;
   const token = tokenOf(first, combination);
   if (token === undefined) return undefined;
-  if (environment.roles.has(call.name)) return { kind: 'role', token, relation: call.name };
+  if (environment.roles.has(call.name)) {
+    const domain = call.args[2] === undefined ? undefined : tokenOf(call.args[2], combination);
+    return { kind: 'role', token, relation: call.name, ...(domain !== undefined && { domain }) };
+  }
   const isPattern = environment.functions.get(call.name)?.prepare !== undefined && call.args.length === 2;
   if (!isPattern || environment.customFunctions.has(call.name)) return undefined;
   return { kind: 'pattern', token, function: call.name };

@@ -5,6 +5,7 @@ import { closest } from '../closest.js';
 import { type CompiledPolicySet, type CompileOptions, compileInSteps } from '../policy/compile.js';
 import type { NamedText } from '../policy/yaml-document.js';
 import { PolicyError, type Problem } from '../problem.js';
+import { finish } from '../steps.js';
 
 export interface Repaired {
   readonly rules: readonly NamedText[];
@@ -68,11 +69,8 @@ export function problemsOf(options: CompileOptions): {
   readonly problems: readonly Problem[];
 } {
   try {
-    const steps = compileInSteps({ ...options, strict: false });
-    for (;;) {
-      const step = steps.next();
-      if (step.done === true) return { compiled: step.value, problems: step.value.problems };
-    }
+    const compiled = finish(compileInSteps({ ...options, strict: false }));
+    return { compiled, problems: compiled.problems };
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error;
     return { problems: error.problems };

@@ -4,7 +4,7 @@ import { formatModel, formatRules } from '../../../src/core/analysis/format.js';
 import { parseModel } from '../../../src/core/casbin/model-document.js';
 import { parseRules } from '../../../src/core/casbin/rules-document.js';
 import { compileInSteps } from '../../../src/core/policy/compile.js';
-import { finish } from './finish.js';
+import { finish } from '../../../src/core/steps.js';
 
 function rules(text: string): string {
   const formatted = formatRules(text, 'rules.csv');

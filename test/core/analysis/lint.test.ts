@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { lint } from '../../../src/core/analysis/lint.js';
 import { compileInSteps } from '../../../src/core/policy/compile.js';
 import type { Problem } from '../../../src/core/problem.js';
-import { finish } from './finish.js';
+import { finish } from '../../../src/core/steps.js';
 
 const page = readFileSync(new URL('../../../docs/lint.md', import.meta.url), 'utf8');
 

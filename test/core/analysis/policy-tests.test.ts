@@ -3,7 +3,7 @@ import { checkTestsInSteps, judge, readPolicyTests } from '../../../src/core/ana
 import { PolicySet } from '../../../src/core/engine/policy-set.js';
 import { compileInSteps } from '../../../src/core/policy/compile.js';
 import type { Problem } from '../../../src/core/problem.js';
-import { finish } from './finish.js';
+import { finish } from '../../../src/core/steps.js';
 
 const model = `
 [request_definition]

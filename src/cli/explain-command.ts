@@ -1,0 +1,109 @@
+import type { Command } from 'commander';
+import { PolicySet } from '../core/engine/policy-set.js';
+import type { Change, Explanation, RolePath } from '../core/explanation.js';
+import type { Json } from '../core/request.js';
+import { printDecision } from './decide-command.js';
+import { exitCodes } from './exit-code.js';
+import { outputOption } from './options.js';
+import { loadFolder } from './policy-folder.js';
+import { addRequestOptions, clockOf, type RequestOptions, requestOf } from './request-options.js';
+import type { Terminal } from './terminal.js';
+
+interface ExplainOptions extends RequestOptions {
+  readonly output: 'text' | 'json';
+  readonly plan?: true;
+}
+
+export function addExplainCommand(program: Command, terminal: Terminal): void {
+  const command = program
+    .command('explain [folder]')
+    .summary('show why a question is answered so')
+    .description(
+      'Shows which roles and which rule decide a question, or what is missing, and the smallest changes that would allow.\n' +
+        'Exit code 0 for allow, 1 for deny.',
+    );
+  addRequestOptions(command)
+    .option('--plan', 'how the rules that can match a question are found; without a question, only that')
+    .addOption(outputOption('text', 'json'))
+    .addHelpText(
+      'after',
+      '\nExamples:\n  verdict explain policies/default --subject imran --action sign --resource D-0342\n' +
+        '  verdict explain policies/invoices --subject alice --action approve --resource invoice:42 --attr amount=900\n' +
+        '  verdict explain policies/invoices --plan\n',
+    )
+    .action(async (path: string | undefined, options: ExplainOptions) => {
+      const { compiled } = await loadFolder(path);
+      const set = new PolicySet(compiled);
+      if (options.plan === true) {
+        for (const line of set.plan) terminal.print(line);
+        if (options.subject === undefined && options.request === undefined) return;
+        terminal.print();
+      }
+      const request = await requestOf(options, compiled);
+      const answer = set.decide(request, { now: clockOf(options), explain: 'full' });
+      if (options.output === 'json') {
+        terminal.print(JSON.stringify({ request, ...answer }, null, 2));
+      } else {
+        printDecision(terminal, answer);
+        if (answer.explanation !== undefined) printExplanation(terminal, answer.explanation);
+      }
+      process.exitCode = answer.decision === 'allow' ? exitCodes.fine : exitCodes.findings;
+    });
+}
+
+export function printExplanation(terminal: Terminal, explanation: Explanation): void {
+  const { matching, nearMisses, changes, complete } = explanation;
+  if (matching.length > 0) {
+    heading(terminal, 'Rules that apply');
+    for (const { rule, effect, file, line, roles } of matching) {
+      const mark = effect === 'deny' ? terminal.style('red', '✗') : terminal.style('green', '✓');
+      terminal.print(`  ${mark} ${place(terminal, file, line)}  ${rule.join(', ')}`);
+      for (const path of roles) if (path.path.length > 1) terminal.print(`      ${drawPath(terminal, path)}`);
+    }
+  }
+  if (nearMisses.length > 0) {
+    heading(terminal, 'Rules that nearly apply');
+    for (const { rule, file, line, failed } of nearMisses) {
+      terminal.print(`  ${terminal.style('yellow', '·')} ${place(terminal, file, line)}  ${rule.join(', ')}`);
+      for (const { message } of failed) terminal.print(`      ${terminal.style('yellow', message)}`);
+    }
+  }
+  if (changes.length > 0) {
+    heading(terminal, 'It would be allowed if');
+    for (const { changes: needed, file, line } of changes) {
+      const texts = needed.map(describeChange);
+      terminal.print(`  ${texts.join(', and\n  ')}  ${terminal.style('dim', `(${file}:${line})`)}`);
+    }
+  }
+  if (!complete)
+    terminal.print(terminal.style('dim', '\nThere is more: an explanation looks at so many rules and no further.'));
+}
+
+function heading(terminal: Terminal, text: string): void {
+  terminal.print(`\n${terminal.style('bold', text)}`);
+}
+
+function place(terminal: Terminal, file: string, line: number): string {
+  return terminal.style('dim', `${file}:${line}`);
+}
+
+/** `user:dana → nurse → clinician` */
+export function drawPath(terminal: Terminal, { definition, path, domain }: RolePath): string {
+  const arrows = path.join(` ${terminal.style('cyan', '→')} `);
+  const where = domain === undefined ? '' : ` in ${domain}`;
+  return `${arrows}${terminal.style('dim', ` (${definition}${where})`)}`;
+}
+
+function describeChange(change: Change): string {
+  if (change.kind === 'role') {
+    const where = change.domain === undefined ? '' : ` in ${change.domain}`;
+    return `${change.name} had the role ${change.role}${where} (${change.definition})`;
+  }
+  const path = change.path.slice(1).replaceAll('/', '.').replace('.attributes.', '.');
+  const from = change.from === undefined ? '' : ` instead of ${show(change.from)}`;
+  return `${path} were ${show(change.to)}${from}`;
+}
+
+function show(value: Json): string {
+  return JSON.stringify(value);
+}

@@ -1,0 +1,195 @@
+/** `who-can`, `what-can` and `access-review`: the same engine, asked about everybody and everything it knows of. */
+import { type Command, InvalidArgumentError } from 'commander';
+import {
+  type Permission,
+  type Permissions,
+  permissionsInSteps,
+  questionsOf,
+  type ReviewedPermission,
+  review,
+} from '../core/analysis/access.js';
+import { keyOf, type Universe, universeOf } from '../core/analysis/universe.js';
+import type { CompiledPolicySet } from '../core/policy/compile.js';
+import type { Entity, JsonObject } from '../core/request.js';
+import { finish } from '../core/steps.js';
+import { UsageError } from './exit-code.js';
+import { outputOption } from './options.js';
+import { loadFolder } from './policy-folder.js';
+import { count } from './report.js';
+import { clockOf, entityOf } from './request-options.js';
+import { alignColumns, type Terminal } from './terminal.js';
+
+interface SearchOptions {
+  readonly subject?: string;
+  readonly action?: string;
+  readonly resource?: string;
+  readonly attr: readonly string[];
+  readonly at?: string;
+  readonly maxQuestions: number;
+  readonly output: 'text' | 'json' | 'csv';
+}
+
+/** As many decisions take a few seconds. */
+const defaultMaxQuestions = 1_000_000;
+
+export function addSearchCommands(program: Command, terminal: Terminal): void {
+  addSearch(program, terminal, 'who-can', {
+    summary: 'list who may do something',
+    description: 'Lists every subject that may do an action with a resource, and through which role and rule.',
+    examples: ['who-can policies/default --action read --resource L-2231', 'who-can policies/default --action sign'],
+    needs: ['action'],
+  });
+  addSearch(program, terminal, 'what-can', {
+    summary: 'list what somebody may do',
+    description: 'Lists every action and resource that a subject may do, and through which role and rule.',
+    examples: [
+      'what-can policies/default --subject user:dana',
+      'what-can policies/default --subject dana --action read',
+    ],
+    needs: ['subject'],
+  });
+  addSearch(program, terminal, 'access-review', {
+    summary: 'list everything that everybody may do',
+    description: 'Lists every permission of a policy set: subject, action, resource, through which role and rule.',
+    examples: ['access-review policies/default', 'access-review policies/default --output csv > review.csv'],
+    needs: [],
+  });
+}
+
+interface Search {
+  readonly summary: string;
+  readonly description: string;
+  readonly examples: readonly string[];
+  readonly needs: readonly ('subject' | 'action')[];
+}
+
+function addSearch(program: Command, terminal: Terminal, name: string, search: Search): void {
+  program
+    .command(`${name} [folder]`)
+    .summary(search.summary)
+    .description(
+      `${search.description}\nLooked at are the known entities and what the rules name; what the rules can mean beyond that is said\n` +
+        'at the end, with "complete: no".',
+    )
+    .option('--subject <[type:]id>', 'only this subject')
+    .option('--action <name>', 'only this action')
+    .option('--resource <[type:]id>', 'only this resource')
+    .option(
+      '--attr <name=value>',
+      "one of the request's own attributes, any number of times",
+      (value: string, list: readonly string[]) => [...list, value],
+      [] as readonly string[],
+    )
+    .option('--at <time>', 'the clock of the decisions, RFC 3339; now if it is not given')
+    .option('--max-questions <number>', 'stop after so many decisions', positiveInteger, defaultMaxQuestions)
+    .addOption(outputOption('text', 'json', 'csv'))
+    .addHelpText('after', `\nExamples:\n${search.examples.map((line) => `  verdict ${line}\n`).join('')}`)
+    .action(async (path: string | undefined, options: SearchOptions) => {
+      for (const need of search.needs) if (options[need] === undefined) throw new UsageError(`${name} needs --${need}`);
+      const { compiled } = await loadFolder(path);
+      searchFolder(compiled, options, terminal);
+    });
+}
+
+function positiveInteger(text: string): number {
+  const number = Number(text);
+  if (!Number.isSafeInteger(number) || number < 1) throw new InvalidArgumentError('It must be a whole number above 0.');
+  return number;
+}
+
+function searchFolder(compiled: CompiledPolicySet, options: SearchOptions, terminal: Terminal): void {
+  const now = clockOf(options);
+  const universe = narrow(universeOf([compiled]), options, compiled);
+  const searched = finish(
+    permissionsInSteps(compiled, questionsOf(universe), { now, maxQuestions: options.maxQuestions }),
+  );
+  const permissions = searched.permissions.map((permission) => review(compiled, permission, now));
+  const limits = searched.complete ? universe.limits : [...universe.limits, stopped(searched)];
+  switch (options.output) {
+    case 'json':
+      terminal.print(
+        JSON.stringify(
+          { permissions: permissions.map(jsonOf), examined: searched.examined, complete: limits.length === 0, limits },
+          null,
+          2,
+        ),
+      );
+      break;
+    case 'csv':
+      for (const row of [head, ...permissions.map(rowOf)]) terminal.print(row.map(csvField).join(','));
+      if (limits.length > 0) for (const limit of limits) terminal.remark(`not complete: ${limit}`);
+      break;
+    case 'text': {
+      const [titles, ...lines] = alignColumns([head, ...permissions.map(rowOf)]);
+      if (lines.length > 0) terminal.print(terminal.style('bold', titles as string));
+      for (const line of lines) terminal.print(line);
+      terminal.print(
+        `${lines.length > 0 ? '\n' : ''}${count(permissions.length, 'permission')} in ${count(searched.examined, 'question')}`,
+      );
+      terminal.print(`complete: ${limits.length === 0 ? 'yes' : 'no'}`);
+      for (const limit of limits) terminal.print(terminal.style('dim', `  ${limit}`));
+      break;
+    }
+    default:
+      options.output satisfies never;
+  }
+}
+
+function stopped({ examined }: Permissions): string {
+  return `stopped after ${examined} questions: see --max-questions`;
+}
+
+/** Only what the options name; what the policies have never heard of can be asked about, too. */
+function narrow(
+  universe: Universe,
+  { subject, action, resource, attr }: SearchOptions,
+  compiled: CompiledPolicySet,
+): Universe {
+  const context: JsonObject = {};
+  for (const given of attr) {
+    const equals = given.indexOf('=');
+    if (equals <= 0) throw new UsageError(`--attr ${given} is no attribute`, 'for example --attr tenant=acme');
+    context[given.slice(0, equals)] = given.slice(equals + 1);
+  }
+  return {
+    ...universe,
+    subjects: subject === undefined ? universe.subjects : [known(subject, compiled)],
+    resources: resource === undefined ? universe.resources : [known(resource, compiled)],
+    actions: action === undefined ? universe.actions : [action],
+    contexts: attr.length === 0 ? universe.contexts : [context],
+  };
+}
+
+/** A bare id is that of the stored entity, if there is one. */
+function known(text: string, { entities }: CompiledPolicySet): Entity {
+  const { type, id } = entityOf(text);
+  const stored = type === undefined ? entities.find(undefined, id) : undefined;
+  if (typeof stored === 'object') return { type: stored.type, id };
+  return type === undefined ? { id } : { type, id };
+}
+
+const head: readonly string[] = ['subject', 'action', 'resource', 'with', 'through', 'rule', 'at'];
+
+function rowOf({ path, rule, file, line, ...permission }: ReviewedPermission): readonly string[] {
+  const through = path.slice(1).join(' → ');
+  return [...permissionCells(permission), through, rule?.join(', ') ?? '', file === undefined ? '' : `${file}:${line}`];
+}
+
+function permissionCells({ subject, action, resource, context }: Permission): readonly string[] {
+  const attributes = Object.entries(context).map(([name, value]) => `${name}=${value}`);
+  return [nameOf(subject), action, nameOf(resource), attributes.join(' ')];
+}
+
+export function nameOf(entity: Entity): string {
+  return entity.type === undefined ? entity.id : keyOf(entity);
+}
+
+function jsonOf({ subject, action, resource, context, path, rule, file, line }: ReviewedPermission): object {
+  return { subject, action, resource, context, path, rule, file, line };
+}
+
+/** A field that a spreadsheet would take for a formula is kept from it by an apostrophe. */
+function csvField(text: string): string {
+  const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+  return /[",\n\r]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}
