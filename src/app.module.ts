@@ -18,6 +18,8 @@ import { HealthController } from './http/health.controller.js';
 import { DataDirectory, HealthIndicators } from './http/health-indicators.js';
 import { PolicySetsController } from './http/policy-sets.controller.js';
 import { ReplayController } from './http/replay.controller.js';
+import { MetricsController } from './metrics/metrics.controller.js';
+import { Metrics } from './metrics/metrics.js';
 import { Pdp } from './pdp/pdp.js';
 import { PolicyArchive } from './policy-store/policy-archive.js';
 import { PolicyStore } from './policy-store/policy-store.js';
@@ -39,11 +41,14 @@ export class AppModule implements OnApplicationShutdown {
         PolicySetsController,
         ApiKeysController,
         AuditEventsController,
+        MetricsController,
       ],
       providers: [
+        { provide: Metrics, useValue: new Metrics() },
         {
           provide: DecisionLog,
-          useFactory: async () => {
+          inject: [Metrics],
+          useFactory: async (metrics: Metrics) => {
             const { decisionLogRetentionDays: days, decisionLogRetentionRecords: maxRecords } = config;
             const log = new DecisionLog({
               url: config.databaseUrl,
@@ -54,6 +59,7 @@ export class AppModule implements OnApplicationShutdown {
                 ...(maxRecords !== undefined && { maxRecords }),
               },
               onProblem: (what, error) => logger.error({ err: error }, what),
+              onCommit: (commit) => metrics.logCommits.committed(commit),
             });
             await log.start();
             return log;
@@ -98,13 +104,14 @@ export class AppModule implements OnApplicationShutdown {
         },
         {
           provide: PolicyStore,
-          inject: [PolicyArchive],
-          useFactory: async (archive: PolicyArchive) => {
+          inject: [PolicyArchive, Metrics],
+          useFactory: async (archive: PolicyArchive, metrics: Metrics) => {
             const { policyDir: directory, defaultPolicySet } = config;
             const store = new PolicyStore({
               directory,
               archive,
               log: logger,
+              onLoad: (event) => metrics.policySetLoaded(event),
               ...(defaultPolicySet !== undefined && { defaultPolicySet }),
             });
             await store.start();
@@ -113,9 +120,9 @@ export class AppModule implements OnApplicationShutdown {
         },
         {
           provide: Pdp,
-          inject: [PolicyStore, DecisionLog, CrossCheck],
-          useFactory: (policySets: PolicyStore, log: DecisionLog, crossCheck: CrossCheck) =>
-            new Pdp(policySets, log, crossCheck),
+          inject: [PolicyStore, DecisionLog, CrossCheck, Metrics],
+          useFactory: (policySets: PolicyStore, log: DecisionLog, crossCheck: CrossCheck, metrics: Metrics) =>
+            new Pdp(policySets, log, crossCheck, metrics.decisions),
         },
         {
           provide: CrossCheck,

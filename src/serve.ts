@@ -1,10 +1,12 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
+import { dirname } from 'node:path';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance } from 'fastify';
 import { type Logger, pino } from 'pino';
 import { AppModule } from './app.module.js';
+import { AuditLog } from './audit/audit-log.js';
 import { maskCredentials } from './auth/mask-credentials.js';
 import { registerAuthzenRoutes } from './authzen/authzen-routes.js';
 import { MetadataSigner } from './authzen/metadata-signer.js';
@@ -22,10 +24,12 @@ import { createPlainPort } from './http/plain-port.js';
 import { ProblemFilter } from './http/problem.js';
 import { tlsOptions } from './http/tls-files.js';
 import { addWebHeaders } from './http/web-headers.js';
+import { Metrics } from './metrics/metrics.js';
 import { Pdp } from './pdp/pdp.js';
 import { PolicySearch } from './pdp/policy-search.js';
 import { PinoLogger } from './pino-logger.js';
 import { PolicyStore } from './policy-store/policy-store.js';
+import { CrossCheck } from './stock-casbin/cross-check.js';
 
 /** EX_CONFIG of sysexits.h: the environment must be changed before another start can succeed. */
 export const EXIT_CONFIG = 78;
@@ -91,6 +95,7 @@ export async function createApplication(config: Config, logger: Logger): Promise
     abortOnError: false,
   });
   app.useGlobalFilters(new ProblemFilter(logger));
+  measure(app, config);
   const gate = addDoors(app, config, logger);
   const pdp = app.get(Pdp);
   const policySets = app.get(PolicyStore);
@@ -110,6 +115,20 @@ export async function createApplication(config: Config, logger: Logger): Promise
   refuseOtherMethods();
   await fastify.ready();
   return app;
+}
+
+/** Before the first route, so that requests of every route are counted. */
+function measure(app: NestFastifyApplication, { databaseUrl }: Config): void {
+  const metrics = app.get(Metrics);
+  metrics.http.count(app.getHttpAdapter().getInstance() as FastifyInstance);
+  metrics.read({
+    policySets: app.get(PolicyStore),
+    log: app.get(DecisionLog),
+    crossCheck: app.get(CrossCheck),
+    audit: app.get(AuditLog),
+    databaseUrl,
+    dataDirectory: dirname(databaseUrl.slice('sqlite:'.length)),
+  });
 }
 
 async function metadataSigner({ authzenSigningKey: pem }: Config): Promise<MetadataSigner | undefined> {

@@ -14,7 +14,7 @@ const layers = [
   ['auth'],
   ['pdp'],
   ['http'],
-  ['authzen', 'gateway'],
+  ['authzen', 'gateway', 'metrics'],
   ['cli'],
   // Files that stand in src itself: the composition root.
   [''],

@@ -1,0 +1,53 @@
+import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { engineVersion } from '../core/engine/engine-version.js';
+import type { LoadEvent } from '../policy-store/policy-store.js';
+import { DecisionMetrics } from './decision-metrics.js';
+import { HttpMetrics } from './http-metrics.js';
+import { LogCommitMetrics } from './log-commit-metrics.js';
+import { PolicyLoadMetrics } from './policy-load-metrics.js';
+import { addStateMetrics, type ServiceParts } from './state-metrics.js';
+
+/**
+ * Everything that Prometheus is told. What happens is counted as it happens; what is the case is read at a scrape.
+ *
+ *     const metrics = new Metrics();
+ *     new Pdp(policySets, log, crossCheck, metrics.decisions);
+ *     metrics.read({ policySets, log, … });
+ *     await metrics.text();   // '# HELP verdict_decisions_total …'
+ */
+export class Metrics {
+  readonly registry = new Registry();
+  readonly decisions = new DecisionMetrics(this.registry);
+  readonly http = new HttpMetrics(this.registry);
+  readonly logCommits = new LogCommitMetrics(this.registry);
+  readonly #policyLoads = new PolicyLoadMetrics(this.registry);
+
+  constructor() {
+    // The event loop's delay, memory, processor time, garbage collection, file descriptors.
+    collectDefaultMetrics({ register: this.registry });
+    new Gauge({
+      name: 'verdict_build_info',
+      help: 'Always 1; the version is a label.',
+      labelNames: ['version'],
+      registers: [this.registry],
+    }).set({ version: engineVersion }, 1);
+  }
+
+  policySetLoaded(event: LoadEvent): void {
+    this.#policyLoads.loaded(event);
+    if (event.result === 'removed') this.decisions.forget(event.policySet);
+  }
+
+  /** Adds what is read from the parts of the service at each scrape. */
+  read(parts: ServiceParts): void {
+    addStateMetrics(this.registry, parts);
+  }
+
+  get contentType(): string {
+    return this.registry.contentType;
+  }
+
+  text(): Promise<string> {
+    return this.registry.metrics();
+  }
+}

@@ -1,0 +1,226 @@
+/** What is the case in the service, read when Prometheus asks. */
+import { stat, statfs } from 'node:fs/promises';
+import { Counter, Gauge, type Registry } from 'prom-client';
+import { AUDIT_EVENT_TYPES } from '../audit/audit-event.js';
+import type { AuditLog } from '../audit/audit-log.js';
+import { type DecisionLog, decisionLogPath } from '../decision-log/decision-log.js';
+import { withSuffix } from '../decision-log/log-files.js';
+import type { PolicyStore } from '../policy-store/policy-store.js';
+import type { CrossCheck } from '../stock-casbin/cross-check.js';
+
+export interface ServiceParts {
+  readonly policySets: PolicyStore;
+  readonly log: DecisionLog;
+  readonly crossCheck: CrossCheck;
+  readonly audit: AuditLog;
+  /** `sqlite:` and a path. */
+  readonly databaseUrl: string;
+  /** The folder of that path. */
+  readonly dataDirectory: string;
+}
+
+export function addStateMetrics(registry: Registry, parts: ServiceParts): void {
+  addPolicySets(registry, parts);
+  addDecisionLog(registry, parts);
+  addCrossCheck(registry, parts);
+  addAuditEvents(registry, parts);
+  addFiles(registry, parts);
+}
+
+const STATES = ['active', 'stale', 'failed'] as const;
+
+function addPolicySets(registry: Registry, { policySets }: ServiceParts): void {
+  const registers = [registry];
+  new Gauge({
+    name: 'verdict_policy_set_info',
+    help: 'Always 1; the version that is served is a label.',
+    labelNames: ['policy_set', 'version', 'engine'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { name: policy_set, version, engine } of policySets.statuses()) {
+        if (version !== undefined && engine !== undefined) this.set({ policy_set, version, engine }, 1);
+      }
+    },
+  });
+  new Gauge({
+    name: 'verdict_policy_set_served_since_timestamp_seconds',
+    help: 'When this process began to serve the version that it serves; its age is time() minus this.',
+    labelNames: ['policy_set'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { name: policy_set, servedSince } of policySets.statuses()) {
+        if (servedSince !== undefined) this.set({ policy_set }, Date.parse(servedSince) / 1000);
+      }
+    },
+  });
+  new Gauge({
+    name: 'verdict_policy_set_state',
+    help: '1 for the state that a policy set is in, 0 for the others.',
+    labelNames: ['policy_set', 'state'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { name: policy_set, state } of policySets.statuses()) {
+        for (const possible of STATES) this.set({ policy_set, state: possible }, state === possible ? 1 : 0);
+      }
+    },
+  });
+  new Gauge({
+    name: 'verdict_policy_set_state_since_timestamp_seconds',
+    help: 'When a policy set came into its state, or to its version if that was later.',
+    labelNames: ['policy_set'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { name: policy_set, since } of policySets.statuses()) {
+        this.set({ policy_set }, Date.parse(since) / 1000);
+      }
+    },
+  });
+  new Gauge({
+    name: 'verdict_policy_set_pinned',
+    help: '1 while a rollback holds a version against what the folder holds.',
+    labelNames: ['policy_set'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { name: policy_set, pinned } of policySets.statuses()) this.set({ policy_set }, pinned ? 1 : 0);
+    },
+  });
+  new Gauge({
+    name: 'verdict_policy_directory_readable',
+    help: '1 while the policy directory can be read and holds policy sets.',
+    registers,
+    collect() {
+      this.set(policySets.problem === undefined ? 1 : 0);
+    },
+  });
+}
+
+function addDecisionLog(registry: Registry, { log }: ServiceParts): void {
+  const registers = [registry];
+  new Gauge({
+    name: 'verdict_decision_log_writable',
+    help: '0 while decision records cannot be written.',
+    registers,
+    collect() {
+      this.set(log.status.state === 'ok' ? 1 : 0);
+    },
+  });
+  new Gauge({
+    name: 'verdict_decision_log_queue_records',
+    help: 'Decision records that wait for their commit.',
+    registers,
+    collect() {
+      this.set(log.status.depth);
+    },
+  });
+  new Gauge({
+    name: 'verdict_decision_log_oldest_waiting_age_seconds',
+    help: 'Age of the oldest decision record that waits for its commit; 0 when none waits.',
+    registers,
+    collect() {
+      const { oldestPending } = log.status;
+      this.set(oldestPending === undefined ? 0 : Math.max(0, Date.now() - oldestPending) / 1000);
+    },
+  });
+  new Gauge({
+    name: 'verdict_decision_log_last_record_timestamp_seconds',
+    help: 'Time of the newest decision record that is committed; 0 when there is none.',
+    registers,
+    collect() {
+      this.set((log.status.newest ?? 0) / 1000);
+    },
+  });
+  new Gauge({
+    name: 'verdict_decision_log_unindexed_records',
+    help: 'Committed decision records that the key index does not cover yet; searches read through them.',
+    registers,
+    collect() {
+      this.set(log.status.unindexed);
+    },
+  });
+  new Counter({
+    name: 'verdict_decision_log_lost_records_total',
+    help: 'Decision records that were lost; only mode async loses any, and notes a gap.',
+    registers,
+    collect() {
+      this.reset();
+      this.inc(log.status.lost);
+    },
+  });
+}
+
+function addCrossCheck(registry: Registry, { crossCheck }: ServiceParts): void {
+  const registers = [registry];
+  new Counter({
+    name: 'verdict_cross_check_decisions_total',
+    help: 'Decisions chosen for the cross-check on stock Casbin, by result; unexpected is a defect of one of the two.',
+    labelNames: ['result'],
+    registers,
+    collect() {
+      this.reset();
+      const { agreed, known, unexpected, dropped, failed, uncheckable } = crossCheck.counts;
+      const allKnown = Object.values(known).reduce((sum, count) => sum + count, 0);
+      const counts = { agreed, known: allKnown, unexpected, dropped, failed, uncheckable };
+      for (const [result, count] of Object.entries(counts)) this.inc({ result }, count);
+    },
+  });
+  new Counter({
+    name: 'verdict_cross_check_known_differences_total',
+    help: 'Cross-checked decisions that differ in a way that is listed as known, by its code.',
+    labelNames: ['code'],
+    registers,
+    collect() {
+      this.reset();
+      for (const [code, count] of Object.entries(crossCheck.counts.known)) this.inc({ code }, count);
+    },
+  });
+}
+
+function addAuditEvents(registry: Registry, { audit }: ServiceParts): void {
+  new Counter({
+    name: 'verdict_audit_events_total',
+    help: 'Audit events by type: failed authentications, refused scopes, limits that were hit, changes, reads.',
+    labelNames: ['type'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const type of AUDIT_EVENT_TYPES) this.inc({ type }, audit.counts.get(type) ?? 0);
+    },
+  });
+}
+
+function addFiles(registry: Registry, { databaseUrl, dataDirectory }: ServiceParts): void {
+  const registers = [registry];
+  new Gauge({
+    name: 'verdict_database_size_bytes',
+    help: 'Size of a database file with its write-ahead log: main (policies, keys, audit events), decisions, or index.',
+    labelNames: ['database'],
+    registers,
+    async collect() {
+      this.set({ database: 'main' }, await sizeOf(databaseUrl.slice('sqlite:'.length)));
+      const decisions = decisionLogPath(databaseUrl);
+      this.set({ database: 'decisions' }, await sizeOf(decisions));
+      this.set({ database: 'index' }, await sizeOf(withSuffix(decisions, 'index')));
+    },
+  });
+  new Gauge({
+    name: 'verdict_data_directory_free_bytes',
+    help: 'Free space on the file system of the database.',
+    registers,
+    async collect() {
+      const { bavail, bsize } = await statfs(dataDirectory);
+      this.set(bavail * bsize);
+    },
+  });
+}
+
+async function sizeOf(path: string): Promise<number> {
+  const sizes = await Promise.all(
+    ['', '-wal'].map(async (suffix) => (await stat(path + suffix).catch(() => undefined))?.size ?? 0),
+  );
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
