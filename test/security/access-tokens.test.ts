@@ -1,6 +1,6 @@
 /** Forged, borrowed and broken access tokens, from the attacker's side. */
 import { createHmac, createPrivateKey, generateKeyPairSync } from 'node:crypto';
-import { exportJWK, exportSPKI, generateKeyPair, SignJWT, UnsecuredJWT } from 'jose';
+import { exportJWK, exportSPKI, generateKeyPair, type JWTPayload, SignJWT, UnsecuredJWT } from 'jose';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { AccessTokens } from '../../src/auth/access-tokens.js';
 import { VerdictError } from '../../src/core/errors.js';
@@ -44,7 +44,7 @@ describe('an access token', () => {
     ['a named claim', { scope: undefined, 'https://verdict.example/scopes': ['decide'] }],
   ])('has its scopes in %s', async (_name, claims) => {
     const caller = await verify(
-      await issuer.sign(claimsOf(issuer, claims as object)),
+      await issuer.sign(claimsOf(issuer, claims as JWTPayload)),
       tokens({ scopeClaim: 'https://verdict.example/scopes' }),
     );
     expect(typeof caller === 'object' && caller.grants.toTexts()).toEqual(['decide']);
@@ -91,7 +91,7 @@ describe('an access token', () => {
     ['nobody', { sub: undefined }],
     ['an empty subject', { sub: '' }],
   ])('for %s is refused', async (_name, claims) => {
-    expect(await verify(await issuer.sign(claimsOf(issuer, claims as object)))).toEqual(expect.any(String));
+    expect(await verify(await issuer.sign(claimsOf(issuer, claims as JWTPayload)))).toEqual(expect.any(String));
   });
 
   it('holds until its end and the skew, and not a second longer', async () => {

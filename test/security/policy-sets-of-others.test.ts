@@ -1,0 +1,202 @@
+/** A caller who is limited to one policy set cannot decide on, list, read the records of, or learn of any other. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type KeyedService, startKeyedService } from './keyed-service.js';
+
+const ALL = 'decide, explain, decisions:read, policies:read, policies:write, keys:admin';
+let keyed: KeyedService;
+
+beforeAll(async () => {
+  keyed = await startKeyedService({
+    admin: `scopes: [${ALL}]`,
+    clerk: `scopes: [${ALL}]\nsets: [invoices]`,
+    auditor: 'scopes: ["decisions:read:invoices", "decisions:read:default"]',
+    pair: 'scopes: ["decide:invoices", "decide:salaries"]',
+    plain: 'scopes: [decide]',
+  });
+  const ask = (subject: string, action: string, resource: string, policySet: string) =>
+    keyed.as('admin', 'POST', '/v1/decide', { subject, action, resource, policySet });
+  for (let n = 0; n < 5; n++) {
+    await ask('ann', 'pay', 'invoice', 'invoices');
+    await ask('eve', 'read', 'salary', 'salaries');
+    await ask('ann', 'read', 'doc', 'default');
+  }
+});
+afterAll(() => keyed.stop());
+
+const question = { subject: 'ann', action: 'pay', resource: 'invoice' };
+
+describe('a caller who is limited to invoices', () => {
+  it('decides there, and by default there', async () => {
+    const named = await keyed.as('clerk', 'POST', '/v1/decide', { ...question, policySet: 'invoices' });
+    expect(named.json()).toMatchObject({ allowed: true, policySet: 'invoices' });
+    const unnamed = await keyed.as('clerk', 'POST', '/decide', question);
+    expect(unnamed.json()).toMatchObject({ allowed: true, policySet: 'invoices' });
+  });
+
+  it('gets for another set what he gets for one that is not there, to the letter', async () => {
+    const answers = await Promise.all(
+      ['salaries', 'no-such-set'].map((policySet) =>
+        keyed.as('clerk', 'POST', '/v1/decide', { ...question, policySet }, { 'x-request-id': 'same' }),
+      ),
+    );
+    const [hidden, missing] = answers.map((answer) => answer.body.replaceAll(/salaries|no-such-set/g, '<set>'));
+    expect(answers.map(({ statusCode }) => statusCode)).toEqual([404, 404]);
+    expect(hidden).toBe(missing);
+  });
+
+  it.each([
+    ['GET', '/v1/policy-sets/<set>'],
+    ['GET', '/v1/policy-sets/<set>/versions'],
+    ['POST', '/v1/policy-sets/<set>/reload'],
+  ] as const)('cannot tell a hidden set from a missing one at %s %s', async (method, url) => {
+    const answers = await Promise.all(
+      ['salaries', 'no-such-set'].map((set) =>
+        keyed.as('clerk', method, url.replace('<set>', set), undefined, { 'x-request-id': 'same' }),
+      ),
+    );
+    const [hidden, missing] = answers.map((answer) => answer.body.replaceAll(/salaries|no-such-set/g, '<set>'));
+    expect(answers.map(({ statusCode }) => statusCode)).toEqual([404, 404]);
+    expect(hidden).toBe(missing);
+  });
+
+  it('gets a problem for each item of a batch that is about another set, and answers for the rest', async () => {
+    const answer = await keyed.as('clerk', 'POST', '/v1/decide/batch', {
+      requests: [{ ...question }, { ...question, policySet: 'salaries' }, { ...question, policySet: 'invoices' }],
+    });
+    const { decisions } = answer.json();
+    expect(decisions[0]).toMatchObject({ allowed: true });
+    expect(decisions[1]).toMatchObject({ problem: { type: 'urn:verdict:problem:policy_set_not_found' } });
+    expect(decisions[2]).toMatchObject({ allowed: true });
+  });
+
+  it('lists his sets and no other', async () => {
+    const answer = await keyed.as('clerk', 'GET', '/v1/policy-sets');
+    expect(answer.json().items.map(({ name }: { name: string }) => name)).toEqual(['invoices']);
+    expect(answer.body).not.toMatch(/salaries|default/);
+  });
+
+  it.each([
+    '/v1/decisions?limit=1000',
+    '/v1/decisions?policySet=salaries',
+    '/v1/decisions?subject=eve',
+    '/v1/decisions?q=salary',
+    '/v1/decisions?caller=admin&decision=allow',
+  ])('reads no record of another set by %s', async (url) => {
+    const answer = await keyed.as('clerk', 'GET', url);
+    expect(answer.statusCode).toBe(200);
+    for (const { policySet } of answer.json().items) expect(policySet).toBe('invoices');
+    expect(answer.body).not.toMatch(/salar|eve/);
+  });
+
+  it('pages through his records without gaps where those of others were', async () => {
+    const ids: string[] = [];
+    let url = '/v1/decisions?limit=2&decision=allow&subject=ann';
+    for (let pages = 0; url !== '' && pages < 50; pages++) {
+      const { items, nextCursor } = (await keyed.as('clerk', 'GET', url)).json();
+      ids.push(...items.map(({ id }: { id: string }) => id));
+      url = nextCursor === undefined ? '' : `/v1/decisions?limit=2&decision=allow&subject=ann&cursor=${nextCursor}`;
+    }
+    expect(new Set(ids).size).toBe(ids.length);
+    expect(ids.length).toBeGreaterThanOrEqual(5);
+  });
+
+  it('does not find a record of another set by its id', async () => {
+    const { items } = (await keyed.as('admin', 'GET', '/v1/decisions?policySet=salaries&limit=1')).json();
+    const hidden = await keyed.as('clerk', 'GET', `/v1/decisions/${items[0].id}`);
+    expect(hidden.statusCode).toBe(404);
+    expect(hidden.body).not.toContain('eve');
+    expect((await keyed.as('admin', 'GET', `/v1/decisions/${items[0].id}`)).statusCode).toBe(200);
+  });
+
+  it('counts no decision of another set', async () => {
+    const answer = await keyed.as('clerk', 'GET', '/v1/decisions/stats');
+    expect(answer.statusCode).toBe(200);
+    expect(answer.body).not.toMatch(/salaries|"default"/);
+  });
+
+  it('exports no decision of another set', async () => {
+    const answer = await keyed.as('clerk', 'GET', '/v1/decisions/export?format=ndjson');
+    expect(answer.statusCode).toBe(200);
+    expect(answer.body).toContain('invoices');
+    expect(answer.body).not.toMatch(/salar|eve/);
+  });
+
+  it('reads no audit event about another set, or about the service', async () => {
+    await keyed.as('admin', 'GET', '/v1/decisions?policySet=salaries');
+    await keyed.inject({ method: 'GET', url: '/v1/decisions' });
+    const { items } = (await keyed.as('clerk', 'GET', '/v1/audit-events?limit=1000')).json();
+    for (const { policySet } of items) expect(policySet).toBe('invoices');
+    const all = (await keyed.as('admin', 'GET', '/v1/audit-events?limit=1000')).json().items;
+    expect(all.map(({ type }: { type: string }) => type)).toEqual(expect.arrayContaining(['authentication_failed']));
+  });
+
+  it('makes no key that reaches further, and sees no key that does', async () => {
+    const refused = await keyed.as('clerk', 'POST', '/v1/api-keys', { name: 'mine', scopes: ['decide'] });
+    expect(refused.statusCode).toBe(403);
+    const other = await keyed.as('clerk', 'POST', '/v1/api-keys', { name: 'mine', scopes: ['decide:salaries'] });
+    expect(other.statusCode).toBe(403);
+    await keyed.as('admin', 'POST', '/v1/api-keys', { name: 'of-admin', scopes: ['decide'] });
+    for (const [method, url] of [
+      ['GET', '/v1/api-keys/of-admin'],
+      ['POST', '/v1/api-keys/of-admin/rotate'],
+      ['DELETE', '/v1/api-keys/of-admin'],
+    ] as const) {
+      expect((await keyed.as('clerk', method, url, method === 'POST' ? {} : undefined)).statusCode).toBe(404);
+    }
+    const made = await keyed.as('clerk', 'POST', '/v1/api-keys', { name: 'mine', scopes: ['decide:invoices'] });
+    expect(made.statusCode).toBe(201);
+    expect(
+      (await keyed.as('clerk', 'GET', '/v1/api-keys')).json().items.map(({ name }: { name: string }) => name),
+    ).toEqual(['mine']);
+  });
+});
+
+describe('a caller with two sets and no default', () => {
+  it('is told his own sets and no other', async () => {
+    const answer = await keyed.as('pair', 'POST', '/v1/decide', question);
+    expect(answer.statusCode).toBe(400);
+    expect(answer.json().detail).toBe('policySet must be one of: invoices, salaries');
+  });
+
+  it('reads the records of neither, since nothing says that he may', async () => {
+    expect((await keyed.as('pair', 'GET', '/v1/decisions')).statusCode).toBe(403);
+  });
+});
+
+describe('an auditor of two sets', () => {
+  it('finds the records of both and of no third', async () => {
+    const { items } = (await keyed.as('auditor', 'GET', '/v1/decisions?limit=1000')).json();
+    expect(new Set(items.map(({ policySet }: { policySet: string }) => policySet))).toEqual(
+      new Set(['invoices', 'default']),
+    );
+  });
+});
+
+describe('the scope explain', () => {
+  it('is needed for a full explanation', async () => {
+    const full = { ...question, policySet: 'invoices', explain: 'full' };
+    expect((await keyed.as('plain', 'POST', '/v1/decide', full)).statusCode).toBe(403);
+    expect((await keyed.as('clerk', 'POST', '/v1/decide', full)).json()).toMatchObject({
+      explanation: expect.any(Object),
+    });
+    const batch = await keyed.as('plain', 'POST', '/v1/decide/batch', { requests: [full] });
+    expect(batch.json().decisions[0]).toMatchObject({ problem: { status: 403 } });
+  });
+
+  it('lets a caller set the clock, and no other caller', async () => {
+    const then = { ...question, policySet: 'invoices', at: '2030-01-01T00:00:00Z' };
+    expect((await keyed.as('plain', 'POST', '/v1/decide', then)).statusCode).toBe(400);
+    const { decisionId } = (await keyed.as('clerk', 'POST', '/v1/decide', then)).json();
+    const record = (await keyed.as('clerk', 'GET', `/v1/decisions/${decisionId}`)).json();
+    expect(record.clock).toBe('2030-01-01T00:00:00.000Z');
+  });
+});
+
+describe('a record', () => {
+  it('names the caller and how he authenticated', async () => {
+    const basic = Buffer.from(`clerk:${keyed.keys.clerk}`).toString('base64');
+    const answer = await keyed.as('clerk', 'POST', '/v1/decide', question, { authorization: `Basic ${basic}` });
+    const record = (await keyed.as('clerk', 'GET', `/v1/decisions/${answer.json().decisionId}`)).json();
+    expect(record).toMatchObject({ caller: 'clerk', authentication: 'basic' });
+  });
+});
