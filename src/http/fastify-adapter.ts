@@ -34,6 +34,7 @@ const REQUEST_TIMEOUT_MS = 30_000;
 const KEEP_ALIVE_MS = 72_000;
 /** How often Node looks for connections beyond their time; by default it would let them be for 30 s more. */
 const CHECK_TIMEOUTS_MS = 2_000;
+const BEYOND_ASCII = /[^\x20-\x7e]/;
 const MAX_HEADER_BYTES = 16 * 1024;
 
 export function createFastifyAdapter(
@@ -75,6 +76,11 @@ export function createFastifyAdapter(
   fastify.addHook('onRequest', (request, reply, done) => {
     reply.header(REQUEST_ID_HEADER, request.id);
     done();
+  });
+  // Node writes headers that go out together with a text in the text's encoding, UTF-8; on their own they are Latin-1.
+  fastify.addHook('onSend', (request, _reply, payload, done) => {
+    if (typeof payload === 'string' && BEYOND_ASCII.test(request.id)) done(null, Buffer.from(payload));
+    else done();
   });
   takeOnlyJson(fastify, limits.attributeDepth + LEVELS_ABOVE_ATTRIBUTES);
   return adapter;

@@ -1,4 +1,5 @@
 /** What names a request across services: its id, given or made up, and the trace it belongs to. */
+import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 
@@ -10,9 +11,13 @@ export const REQUEST_ID_HEADER = 'x-request-id';
  */
 export function requestIdOf(headers: IncomingHttpHeaders): string {
   const given = headers[REQUEST_ID_HEADER];
-  return typeof given === 'string' && /^[\x21-\x7e\xa1-\xff][\x20-\x7e\xa0-\xff]{0,254}$/.test(given)
-    ? given
-    : randomUUID();
+  return typeof given === 'string' && isRequestId(given) ? given : randomUUID();
+}
+
+/** Node reads headers byte by byte: what looks like a control character beyond ASCII may be a part of one in UTF-8. */
+function isRequestId(text: string): boolean {
+  if (!/^[\x21-\x7e\x80-\xff][\x20-\x7e\x80-\xff]{0,254}$/.test(text)) return false;
+  return !/[\x80-\x9f]/.test(text) || isUtf8(Buffer.from(text, 'latin1'));
 }
 
 /**
