@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { compilePolicySet, PolicyError } from '../../src/engine.js';
 import { type CasbinCase, casbinCases, functionsOf } from './corpus.js';
+import { decisionQuestions } from './decision-questions.js';
 
 /** Every condition in the cases is about years long gone or far away. */
 const now = Date.UTC(2024, 5, 1);
@@ -51,7 +52,7 @@ describe('P6: the engine answers as Casbin does', () => {
 });
 
 describe('the same cases as decision requests', () => {
-  const expressible = casbinCases().filter(isExpressible);
+  const expressible = casbinCases().filter((example) => decisionQuestions(example).length > 0);
 
   it('are many', () => {
     expect(expressible.length).toBeGreaterThan(60);
@@ -59,45 +60,11 @@ describe('the same cases as decision requests', () => {
 
   it.each(expressible)('$name', (example) => {
     const set = compile(example);
-    for (const { args, allow, error, verdict, matched } of example.requests) {
-      if (!args.every((arg) => typeof arg === 'string') || args.length !== requestColumns(example).length) continue;
-      const values = Object.fromEntries(requestColumns(example).map((column, i) => [column, args[i] as string]));
-      const answer = set.decide(
-        {
-          subject: values.sub ?? '',
-          action: values.act ?? '',
-          resource: values.obj ?? '',
-          ...(values.dom !== undefined && { attributes: { tenant: values.dom } }),
-        },
-        { now },
-      );
-      const question = JSON.stringify(args);
-      expect(answer.decision, question).toBe((verdict?.allow ?? allow) ? 'allow' : 'deny');
-      if (error !== undefined && verdict === undefined) expect(answer.errors, question).not.toEqual([]);
-      const rule = matched?.[0];
-      if (rule !== undefined && answer.reason.rule !== undefined) {
-        expect(answer.reason.rule.slice(1), question).toEqual(rule);
-      }
+    for (const { request, decision, rule, errs } of decisionQuestions(example)) {
+      const answer = set.decide(request, { now });
+      expect(answer.decision, JSON.stringify(request)).toBe(decision);
+      if (errs) expect(answer.errors, JSON.stringify(request)).not.toEqual([]);
+      if (answer.reason.rule !== undefined) expect(answer.reason.rule.slice(1), JSON.stringify(request)).toEqual(rule);
     }
   });
 });
-
-/** Requests of plain names, columns that go by name, no options that a decision request does not have. */
-function isExpressible({ requests, context, model, roleMatchers, linkConditions, acceptJson }: CasbinCase): boolean {
-  const columns = requestColumns({ model });
-  return (
-    requests.some(({ matcher }) => matcher === undefined) &&
-    requests.every(({ matcher }) => matcher === undefined) &&
-    context === undefined &&
-    roleMatchers === undefined &&
-    linkConditions === undefined &&
-    acceptJson !== true &&
-    columns.includes('sub') &&
-    columns.every((column) => ['sub', 'obj', 'act', 'dom'].includes(column))
-  );
-}
-
-function requestColumns({ model }: Pick<CasbinCase, 'model'>): string[] {
-  const line = /^r\s*=\s*(.*)$/m.exec(model)?.[1]?.split(/[#;]/)[0] ?? '';
-  return line.split(',').map((column) => column.trim());
-}

@@ -32,6 +32,16 @@ function problemsOf(options: CompileOptions): string[] {
   }
 }
 
+function hintsOf(options: CompileOptions): string[] {
+  try {
+    compilePolicySet({ ...options, strict: true });
+    return [];
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error;
+    return error.problems.map(({ code, file, line, column, hint }) => `${file}:${line}:${column} ${code}: ${hint}`);
+  }
+}
+
 describe('an answer', () => {
   const rules = 'p, alice, invoice, read\np, bob, invoice, write';
   const options = { model: model('r.sub == p.sub && r.obj == p.obj && r.act == p.act'), rules };
@@ -335,6 +345,24 @@ describe('the strict loader', () => {
     expect(
       problemsOf({ model: model('r.sub == p.sub', { p: 'sub' }), rules: '', manifest: { emptyPolicy: 'allowed' } }),
     ).toEqual([]);
+  });
+  it('says what was probably meant, and where a manifest says it', () => {
+    const options = {
+      model: model('g(r.sub, p.subb) && r.obj == p.obj', { g: '_, _' }),
+      rules: 'p, alice, data, read',
+      manifest: { file: 'policy-set.yaml', text: 'request:\n  objj: subject.id\nroleMatching:\n  g3: keyMatch\n' },
+    };
+    expect(hintsOf(options)).toEqual([
+      'model.conf:10:14 unknown_column: did you mean "p.sub"?',
+      'policy-set.yaml:2:3 unknown_token: did you mean "obj"?',
+      'policy-set.yaml:4:3 unknown_definition: did you mean "g"?',
+    ]);
+    expect(hintsOf({ ...options, model: model('keymatch2(r.obj, p.obj)'), manifest: {} })).toEqual([
+      'model.conf:8:5 unknown_function: did you mean "keyMatch2"?',
+    ]);
+    expect(
+      problemsOf({ ...options, model: model('r.sub == p.sub && weekday("Mars/Base") < 6'), manifest: {} }),
+    ).toEqual(['model.conf:8:23 bad_argument']);
   });
   it('downgrades a strict problem by its code, but nothing that the reference refuses', () => {
     const manifest = { lint: { unknown_effect: 'warn', wrong_field_count: 'warn' } };

@@ -49,7 +49,7 @@ export function explain(
     else if (matching.length < maxMatching)
       matching.push({ ...describeRule(rule), roles: rolePaths(set, terms, rule, scope) });
   }
-  misses.sort((a, b) => a.terms.length - b.terms.length);
+  misses.sort((a, b) => distanceOf(a, combination) - distanceOf(b, combination));
   const near = misses.filter(({ rule }) => rule.effect === 'allow').slice(0, maxNearMisses);
   const nearMisses: NearMiss[] = near.map(({ rule, terms: failed }) => ({
     ...describeRule(rule),
@@ -64,6 +64,23 @@ export function explain(
     changes,
     complete: looked === combination.rules.length && matching.length < maxMatching,
   };
+}
+
+/**
+ * How far a rule is from matching: by its failing terms, and among as many by what they are about. Somebody who lacks
+ * a role asked the right question; a rule about another action or resource is about another question.
+ */
+function distanceOf({ terms }: Miss, combination: Combination): number {
+  let elsewhere = 0;
+  for (const term of terms) {
+    walk(term, (part) => {
+      if (part.kind !== 'column') return;
+      const index = combination.request.columns.get(part.name);
+      const role = index === undefined ? undefined : combination.tokens[index]?.role;
+      if (role === 'action' || role === 'resource') elsewhere++;
+    });
+  }
+  return terms.length * 1_000 + Math.min(elsewhere, 999);
 }
 
 function explainOnce(combination: Combination, scope: Scope, decided: EngineDecision): Explanation {

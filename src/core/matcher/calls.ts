@@ -119,6 +119,7 @@ function compileBuiltInCall(
       at: call.at,
     });
   }
+  reportBadLiterals(call, definition, environment);
   const args = call.args.map(compile);
   const pattern = call.args[1];
   if (definition.prepare !== undefined && args.length === 2 && pattern !== undefined && isPolicyText(pattern)) {
@@ -142,6 +143,21 @@ function compileBuiltInCall(
       return functionFault(scope, call.name, error);
     }
   };
+}
+
+/** A call of literals alone fails always or never: `weekday("Mars/Base")` is wrong before anybody asks. */
+function reportBadLiterals(call: Call, definition: FunctionDefinition, environment: Environment): void {
+  const values = call.args.map((argument) => (argument.kind === 'literal' ? argument.value : undefined));
+  const literals = values.filter((value) => value !== undefined);
+  if (literals.length === 0 || literals.length < values.length) return;
+  const wrong = literals.findIndex((value, index) => !hasType(value, definition.parameters[index] as Parameter));
+  try {
+    if (wrong < 0) definition.call(literals, 0);
+    else throw new FunctionError(`its argument ${wrong + 1} must be a ${definition.parameters[wrong]?.type}`);
+  } catch (error) {
+    if (!(error instanceof FunctionError)) throw error;
+    environment.report({ code: 'bad_argument', message: `${call.name}(): ${error.message}`, at: call.at });
+  }
 }
 
 /** A call whose pattern is policy text: each pattern is prepared once, when the set loads or when it is first met. */

@@ -1,4 +1,5 @@
 /** A tree to closures. Nothing is decided here twice: what can be looked up by name is looked up now. */
+import { closest } from '../closest.js';
 import type { Json } from '../request.js';
 import type { Expression } from './ast.js';
 import { compileCall } from './calls.js';
@@ -101,7 +102,9 @@ function compileAttribute(attribute: Extract<Expression, { kind: 'attribute' }>,
 
 function unknownColumn(name: string, at: number, environment: Environment): Evaluator {
   const message = `there is no column ${authorsName(name)}`;
-  environment.report({ code: 'unknown_column', message, at });
+  const meant = closest(name, [...environment.requestColumns.keys(), ...environment.policyColumns.keys()]);
+  const hint = meant === undefined ? {} : { hint: `did you mean "${authorsName(meant)}"?` };
+  environment.report({ code: 'unknown_column', message, at, ...hint });
   return (scope) => scope.fail('unknown_column', () => message);
 }
 

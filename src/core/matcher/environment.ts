@@ -1,4 +1,5 @@
 /** What names mean in an expression: columns, functions, role definitions. One for each combination of r and p. */
+import { closest } from '../closest.js';
 import type { Json } from '../request.js';
 import type { Expression } from './ast.js';
 import type { FunctionDefinition } from './functions/function-definition.js';
@@ -32,8 +33,9 @@ export interface Environment {
 }
 
 export interface Flaw {
-  readonly code: 'unknown_column' | 'wrong_argument_count' | 'bad_pattern' | 'eval_of_request';
+  readonly code: 'unknown_column' | 'wrong_argument_count' | 'bad_argument' | 'bad_pattern' | 'eval_of_request';
   readonly message: string;
+  readonly hint?: string;
   readonly at: number;
 }
 
@@ -45,7 +47,13 @@ export interface Conditions {
 
 export type CompiledCondition =
   | { readonly run: Evaluator; readonly expression: Expression; readonly flaws: readonly Flaw[] }
-  | { readonly run: undefined; readonly code: string; readonly message: string; readonly at: number };
+  | {
+      readonly run: undefined;
+      readonly code: string;
+      readonly message: string;
+      readonly hint: string | undefined;
+      readonly at: number;
+    };
 
 /** Patterns of rules and literals, compiled once each. */
 export interface PreparedPatterns {
@@ -58,6 +66,14 @@ export type PreparedPattern =
 
 /** The names that `has`, `hasRole` and `eval` have; they are part of the language, not of the function list. */
 export const languageFunctions: ReadonlySet<string> = new Set(['has', 'hasRole']);
+
+/** "did you mean" for a function that does not exist; undefined when nothing is near. */
+export function functionHint(environment: Environment, name: string | undefined): string | undefined {
+  const { roles, customFunctions, functions } = environment;
+  const known = [...roles.keys(), ...customFunctions.keys(), ...functions.keys(), ...languageFunctions, 'eval'];
+  const meant = name === undefined ? undefined : closest(name, known);
+  return meant === undefined ? undefined : `did you mean "${meant}"?`;
+}
 
 export function isFunctionName(environment: Environment, name: string): boolean {
   return (

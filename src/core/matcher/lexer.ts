@@ -88,7 +88,8 @@ export function tokenise(source: SourceText, isFunction: (name: string) => boole
     if (!followers[state].has(token.kind)) {
       const previous = tokens.at(-1);
       if (previous?.kind === 'variable' && token.kind === 'open') {
-        throw new MatcherSyntaxError('unknown_function', `unknown function ${previous.value}`, previous.at);
+        const name = String(previous.value);
+        throw new MatcherSyntaxError('unknown_function', `unknown function ${name}`, previous.at, name);
       }
       fail(`${describe(token)} may not stand ${previous === undefined ? 'first' : `after ${describe(previous)}`}`, at);
     }

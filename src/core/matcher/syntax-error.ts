@@ -6,6 +6,8 @@ export class MatcherSyntaxError extends Error {
     readonly code: 'matcher_syntax' | 'unknown_function',
     message: string,
     readonly at: number,
+    /** The name that means nothing, for `unknown_function`. */
+    readonly unknownName?: string,
   ) {
     super(message);
   }

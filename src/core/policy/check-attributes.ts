@@ -29,11 +29,11 @@ export function* checkAttributes(set: CheckedAttributes): Generator<void> {
   for (const fault of faultsIn(main.program.expression, set)) {
     report({ ...fault.problem, file: model.file, ...(definition?.place(fault.at) ?? { line: 1, column: 1 }) });
   }
-  for (const { line } of main.tokens) {
+  for (const { token, line } of main.tokens) {
     const paths = line === undefined ? [] : line.kind === 'path' ? [line.path] : line.parts;
     for (const path of paths) {
       const problem = typeof path === 'string' ? undefined : unknownInBinding(path, schema);
-      if (problem !== undefined) report({ ...problem, file: 'policy-set.yaml', line: 1, column: 1 });
+      if (problem !== undefined) report({ ...problem, ...manifest.placeOf('request', token) });
     }
   }
   const columns = main.callsEval ? conditionColumns(main.program.expression, main.policy) : [];

@@ -2,6 +2,7 @@
 import type { ReportProblem } from '../casbin/document-problem.js';
 import type { Definition } from '../casbin/model-document.js';
 import { parseRuleLine } from '../casbin/rules-document.js';
+import { closest } from '../closest.js';
 import { walk } from '../matcher/ast.js';
 import type { Environment, Flaw } from '../matcher/environment.js';
 import type { FunctionDefinition } from '../matcher/functions/function-definition.js';
@@ -40,6 +41,7 @@ export function* checkPolicySet(set: Checked): Generator<void, Combination | Com
     // Which r, p and e a further matcher is used with is the caller's choice: only what is wrong with any is told.
     yield* checkCombination(set, names, ({ code }) => code === 'bad_pattern');
   }
+  checkRoleMatching(set);
   checkEffects(set);
   checkConstraints(set);
   if (isCombination(main)) {
@@ -53,6 +55,12 @@ export function* checkPolicySet(set: Checked): Generator<void, Combination | Com
     if (!isAscii(definition.value)) reportNonAscii(set, definition);
   }
   return main;
+}
+
+/** `{ hint: 'did you mean "sub"?' }`, or nothing to add. */
+function meantHint(name: string, names: Iterable<string>): { readonly hint?: string } {
+  const meant = closest(name, names);
+  return meant === undefined ? {} : { hint: `did you mean "${meant}"?` };
 }
 
 function problem(set: Checked, definition: Definition, offset: number, code: string, message: string, hint?: string) {
@@ -69,18 +77,18 @@ function* checkCombination(
   const definition = set.parts.model.matchers.get(names.m);
   const combination = yield* compileCombinationInSteps(set.parts, names, undefined, (flaw) => {
     if (definition === undefined || !matters(flaw)) return;
-    set.report(problem(set, definition, flaw.at, flaw.code, flaw.message));
+    set.report(problem(set, definition, flaw.at, flaw.code, flaw.message, flaw.hint));
   });
   if (isCombination(combination)) return combination;
   if (combination.code === 'unknown_definition') {
     const message = `${combination.message}, which the manifest asks for`;
-    const place = { file: 'policy-set.yaml', line: 1, column: 1 };
+    const place = set.manifest.placeOf('definitions');
     // Without a manifest it is a required section that is missing, and reported as such.
     if (names.m !== 'm' || names.r !== 'r' || names.p !== 'p' || names.e !== 'e') {
       set.report({ severity: 'error', code: 'unknown_definition', message, ...place, refusedByReference: true });
     }
   } else if (definition !== undefined) {
-    set.report(problem(set, definition, combination.at, combination.code, combination.message));
+    set.report(problem(set, definition, combination.at, combination.code, combination.message, combination.hint));
   }
   return combination;
 }
@@ -94,6 +102,16 @@ function otherDefinitions({ parts, manifest }: Checked): DefinitionNames[] {
       known.has(letter + suffix) ? letter + suffix : letter;
     return { r: own('r', model.requests), p: own('p', model.policies), e: own('e', model.effects), m };
   });
+}
+
+function checkRoleMatching({ manifest, parts, report }: Checked): void {
+  const known = parts.model.roles;
+  for (const key of manifest.roleMatching.keys()) {
+    if (known.has(key)) continue;
+    const message = `roleMatching: the model defines no "${key}"`;
+    const place = manifest.placeOf('roleMatching', key);
+    report({ severity: 'error', code: 'unknown_definition', message, ...place, ...meantHint(key, known.keys()) });
+  }
 }
 
 function checkEffects(set: Checked): void {
@@ -141,8 +159,9 @@ function checkTokens(set: Checked, main: Combination): void {
   for (const token of set.manifest.request.keys()) {
     if (main.request.tokens.includes(token)) continue;
     const message = `the manifest binds "${token}", which is no column of ${main.request.key}`;
-    const place = { file: 'policy-set.yaml', line: 1, column: 1 };
-    set.report({ severity: 'error', code: 'unknown_token', message, ...place });
+    const hint = meantHint(token, main.request.tokens);
+    const place = set.manifest.placeOf('request', token);
+    set.report({ severity: 'error', code: 'unknown_token', message, ...place, ...hint });
   }
 }
 
@@ -187,7 +206,8 @@ function* checkConditions(set: Checked, main: Combination): Generator<void> {
       const condition = main.conditions.find(text);
       if (condition.run !== undefined) return condition.flaws;
       const code = condition.code === 'unknown_function' ? 'unknown_function' : 'condition_syntax';
-      return [{ code, message: condition.message, at: condition.at }];
+      const { message, hint, at } = condition;
+      return [{ code, message, at, ...(hint !== undefined && { hint }) }];
     });
   }
 }

@@ -2,7 +2,7 @@
 import { type Expression, walk } from '../matcher/ast.js';
 import { compileExpression } from '../matcher/compile.js';
 import type { CompiledCondition, Conditions, Environment, Flaw } from '../matcher/environment.js';
-import { isFunctionName } from '../matcher/environment.js';
+import { functionHint, isFunctionName } from '../matcher/environment.js';
 import { parseExpression } from '../matcher/parser.js';
 import { compileProgram, type Program } from '../matcher/program.js';
 import { conditionSource, matcherSource } from '../matcher/source-text.js';
@@ -40,6 +40,7 @@ export interface Combination {
 export interface CombinationError {
   readonly code: 'unknown_definition' | 'matcher_syntax' | 'unknown_function';
   readonly message: string;
+  readonly hint?: string | undefined;
   readonly at: number;
 }
 
@@ -99,7 +100,8 @@ export function* compileCombinationInSteps(
     };
   } catch (error) {
     if (!(error instanceof MatcherSyntaxError)) throw error;
-    return { code: error.code, message: error.message, at: error.at };
+    const hint = functionHint(environment, error.unknownName);
+    return { code: error.code, message: error.message, hint, at: error.at };
   }
 }
 
@@ -191,7 +193,8 @@ class ConditionLibrary implements Conditions {
       return { expression, run: compileExpression(expression, environment), flaws };
     } catch (error) {
       if (!(error instanceof MatcherSyntaxError)) throw error;
-      return { run: undefined, code: error.code, message: error.message, at: error.at };
+      const hint = functionHint(this.environment, error.unknownName);
+      return { run: undefined, code: error.code, message: error.message, hint, at: error.at };
     }
   }
 }

@@ -105,7 +105,9 @@ export function* compileInSteps(options: CompileOptions): Generator<void, Compil
   const customFunctions = new Map(Object.entries(options.functions ?? {}));
   const functions = { functions: builtInFunctions, customFunctions };
   const matching = new Map([...manifest.roleMatching, ...roleMatchingOf(options.roleMatching)]);
-  const roles = buildRoleGraphs(model, table.groupings, matching, options.linkConditions ?? [], functions, report);
+  const { placeOf } = manifest;
+  const links = options.linkConditions ?? [];
+  const roles = buildRoleGraphs(model, table.groupings, matching, links, functions, placeOf, report);
   yield;
   const language: CombinationParts['language'] = { ...functions, roles, patterns: new PatternLibrary() };
   const parts = { model, policies: table.policies, bindings: manifest.request, language };

@@ -1,7 +1,7 @@
 /** `policy-set.yaml`: what a policy set says about itself beside Casbin's own files. */
 import type { Json } from '../request.js';
 import { type Binding, parseBinding } from './binding-text.js';
-import type { NamedText, ReportFatal, YamlNode } from './yaml-document.js';
+import type { NamedText, Place, ReportFatal, YamlNode } from './yaml-document.js';
 import { readYaml } from './yaml-document.js';
 
 export interface RoleMatchingNames {
@@ -35,6 +35,8 @@ export interface Manifest {
   /** Actions that a search for actions tries beside those that rules name. */
   readonly searchActions: readonly string[];
   readonly decisionLog: { readonly mask: readonly string[]; readonly drop: readonly string[] };
+  /** Where a key stands, for what can only be found wrong when the model is known: `placeOf('request', 'obj')`. */
+  placeOf(...path: string[]): Place;
 }
 
 export const defaultDefinitions: DefinitionNames = { r: 'r', p: 'p', e: 'e', m: 'm' };
@@ -52,6 +54,7 @@ export const defaultManifest: Manifest = Object.freeze({
   downgraded: new Set<string>(),
   searchActions: Object.freeze([]),
   decisionLog: Object.freeze({ mask: [], drop: [] }),
+  placeOf: () => ({ file: 'policy-set.yaml', line: 1, column: 1 }),
 });
 
 const keys = [
@@ -71,8 +74,9 @@ const keys = [
 
 /** Reads a manifest. Whatever is wrong is reported and stands at its default. */
 export function readManifest(source: NamedText, report: ReportFatal): Manifest {
-  const node = readYaml(source, report)?.knownMembers('the manifest', keys);
-  if (node === undefined) return defaultManifest;
+  const root = readYaml(source, report);
+  const node = root?.knownMembers('the manifest', keys);
+  if (root === undefined || node === undefined) return defaultManifest;
   return Object.freeze({
     description: node.description?.text('description') ?? defaultManifest.description,
     engine: node.engine?.oneOf('engine', ['verdict', 'casbin']) ?? defaultManifest.engine,
@@ -86,6 +90,7 @@ export function readManifest(source: NamedText, report: ReportFatal): Manifest {
     downgraded: node.lint === undefined ? defaultManifest.downgraded : readLint(node.lint),
     searchActions: node.search === undefined ? defaultManifest.searchActions : readSearch(node.search),
     decisionLog: node.decisionLog === undefined ? defaultManifest.decisionLog : readDecisionLog(node.decisionLog),
+    placeOf: (...path: string[]) => root.placeOfKey(path),
   });
 }
 

@@ -4,7 +4,7 @@ import type { CustomFunction } from '../matcher/environment.js';
 import { type FunctionDefinition, FunctionError } from '../matcher/functions/function-definition.js';
 import { timeMatch } from '../matcher/functions/time-match.js';
 import type { CasbinModel, ColumnsDefinition, RoleDefinition } from './casbin-model.js';
-import type { RoleMatchingNames } from './manifest.js';
+import type { Manifest, RoleMatchingNames } from './manifest.js';
 import { findCycle } from './role-cycles.js';
 import { type NameMatching, RoleGraph, type RoleLink } from './roles.js';
 import type { RuleStore } from './rule-store.js';
@@ -30,6 +30,7 @@ export function buildRoleGraphs(
   matching: ReadonlyMap<string, RoleMatchingNames>,
   conditions: readonly LinkCondition[],
   functions: RoleFunctions,
+  placeOf: Manifest['placeOf'],
   report: ReportProblem,
 ): ReadonlyMap<string, RoleGraph> {
   const graphs = new Map<string, RoleGraph>();
@@ -38,14 +39,18 @@ export function buildRoleGraphs(
     const rules = groupings.get(key) as RuleStore;
     reportCycles(definition, rules, report);
     const names = matching.get(key) ?? {};
+    const refuse = (message: string, hint: string): void => {
+      const place = placeOf('roleMatching', key);
+      report({ severity: 'error', code: 'unknown_function', message, ...place, hint, refusedByReference: true });
+    };
     // Casbin registers no function for the names of a conditional definition, only for its domains.
     const nameFunction = definition.conditionColumns > 0 ? undefined : names.names;
     graphs.set(
       key,
       new RoleGraph(linksOf(rules, definition, conditions, functions), {
         hasDomain: definition.hasDomain,
-        ...optional('nameMatching', findMatching(nameFunction, key, functions, report)),
-        ...optional('domainMatching', findMatching(domainFunction(names, definition, model), key, functions, report)),
+        ...optional('nameMatching', findMatching(nameFunction, key, functions, refuse)),
+        ...optional('domainMatching', findMatching(domainFunction(names, definition, model), key, functions, refuse)),
       }),
     );
   }
@@ -141,7 +146,7 @@ function findMatching(
   name: string | undefined,
   key: string,
   functions: RoleFunctions,
-  report: ReportProblem,
+  refuse: (message: string, hint: string) => void,
 ): NameMatching | undefined {
   if (name === undefined) return undefined;
   const custom = functions.customFunctions.get(name);
@@ -151,16 +156,8 @@ function findMatching(
   const definition = functions.functions.get(name);
   const prepare = definition?.prepare;
   if (prepare === undefined) {
-    report({
-      severity: 'error',
-      code: 'unknown_function',
-      message: `roleMatching.${key}: "${name}" is no matching function`,
-      file: 'policy-set.yaml',
-      line: 1,
-      column: 1,
-      hint: 'it may be keyMatch, keyMatch2, keyMatch3, keyMatch4, keyMatch5, regexMatch, globMatch or ipMatch',
-      refusedByReference: true,
-    });
+    const hint = 'it may be keyMatch, keyMatch2, keyMatch3, keyMatch4, keyMatch5, regexMatch, globMatch or ipMatch';
+    refuse(`roleMatching.${key}: "${name}" is no matching function`, hint);
     return undefined;
   }
   const prepared = new Map<string, (text: string) => boolean>();

@@ -127,6 +127,18 @@ function checkColumns(line: RuleLine, model: CasbinModel, fieldIndex: FieldIndex
       hint: 'Casbin lets such a rule decide nothing',
     });
   }
+  for (const name of ['obligations', 'advice', 'reason']) {
+    const column = policy.columns.get(`${policy.key}_${name}`);
+    if (column === undefined || isTextOrJson(line.fields[column] ?? '')) continue;
+    report({
+      severity: 'warning',
+      code: 'not_json',
+      message: `${name} begins as JSON and is none; it is answered as a text`,
+      file: line.file,
+      line: line.line,
+      column: line.columns[column + 1] ?? 1,
+    });
+  }
   const priority = fieldIndex(line.ptype, 'priority', policy);
   if (priority !== undefined && parseInteger(line.fields[priority] ?? '') === undefined) {
     report({
@@ -139,6 +151,16 @@ function checkColumns(line: RuleLine, model: CasbinModel, fieldIndex: FieldIndex
       hint: 'Casbin sorts such rules into no certain order',
       refusedByReference: true,
     });
+  }
+}
+
+function isTextOrJson(text: string): boolean {
+  if (!/^[[{]/.test(text)) return true;
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
   }
 }
 

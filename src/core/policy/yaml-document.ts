@@ -9,6 +9,12 @@ export interface NamedText {
   readonly text: string;
 }
 
+export interface Place {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+}
+
 export type ReportFatal = (problem: Problem) => void;
 
 /** A node and how to say what is wrong with it. */
@@ -19,10 +25,22 @@ export class YamlNode {
   ) {}
 
   /** Where the node begins. */
-  get place(): { readonly file: string; readonly line: number; readonly column: number } {
+  get place(): Place {
     const { file, lines } = this.document;
     const { line, col } = lines.linePos(this.node?.range?.[0] ?? 0);
     return { file, line: Math.max(line, 1), column: Math.max(col, 1) };
+  }
+
+  /** Where the key at the end of a path stands, or the last key on the way to it that is there. */
+  placeOfKey(path: readonly string[]): Place {
+    const [name, ...rest] = path;
+    if (name === undefined || !isMap(this.node)) return this.place;
+    for (const { key, value } of (this.node as YAMLMap<Node, Node | null>).items) {
+      if (!isScalar(key) || key.value !== name) continue;
+      const below = rest.length > 0 && isMap(value) ? new YamlNode(value, this.document).placeOfKey(rest) : undefined;
+      return below ?? new YamlNode(key, this.document).place;
+    }
+    return this.place;
   }
 
   refuse(code: string, message: string, hint?: string): undefined {
