@@ -5,7 +5,7 @@ import type { CasbinCase } from './corpus.js';
 export interface DecisionQuestion {
   readonly request: DecisionRequestInput;
   readonly decision: 'allow' | 'deny';
-  /** The deciding rule without its type; undefined when none decided. */
+  /** The deciding rule without its type; undefined when none decided, or when the case does not say. */
   readonly rule: readonly string[] | undefined;
   /** Whether the answer must report an error. */
   readonly errs: boolean;
