@@ -96,7 +96,9 @@ export class Config {
   @IsString()
   readonly defaultPolicySet?: string;
 
-  @Variable('Where decisions are recorded.', { secret: true })
+  @Variable('The database. Decisions are recorded in files of their own beside it (`verdict.decisions.sqlite`).', {
+    secret: true,
+  })
   @Matches(/^sqlite:./, { message: '$property must be sqlite:<path of the file>' })
   readonly databaseUrl: string = 'sqlite:./data/verdict.sqlite';
 

@@ -20,6 +20,7 @@ import type { Loss } from './log-gap.js';
 import type { SearchScope } from './record-filter.js';
 import { isDamaged } from './sqlite-connection.js';
 import type { TallyRow } from './tally.js';
+import { topIds } from './top-ids.js';
 
 export interface DecisionLogOptions {
   /** Of the service's database: `sqlite:` and a path. The log has files of its own beside it, see `decisionLogPath`. */
@@ -224,7 +225,9 @@ export class DecisionLog {
     await this.#inBackground(async ({ index }) => {
       rows = await index.tallyRows(range);
     });
-    return summarise(rows, query, scope);
+    const stats = summarise(rows, query, scope);
+    if (query.top === undefined) return stats;
+    return { ...stats, top: await topIds(this.#view(), query, query.top, scope) };
   }
 
   /**

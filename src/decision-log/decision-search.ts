@@ -42,7 +42,7 @@ export interface LogView {
  * How much one search may look at, counted in records whose text is read. Reading text costs 1 each; passing over a
  * record by the journal's keys a sixteenth; a segment of the index as much as some hundred texts.
  */
-const budget = 131_072;
+export const searchBudget = 131_072;
 const keysPerText = 16;
 const segmentCost = 512;
 /** The most sequences that one statement passes over, so that statements stay short and others get their turn. */
@@ -76,7 +76,7 @@ export async function searchRecords(view: LogView, query: DecisionQuery, scope: 
 
   const items: DecisionRecord[] = [];
   const start = Math.min(cursor ?? Number.MAX_SAFE_INTEGER, view.end.sequence + 1);
-  let left = budget;
+  let left = searchBudget;
   for await (const step of scan(connection, view, filter, start)) {
     for (const { records } of step.groups) {
       for (const record of matchingRecords(records, filter)) {

@@ -3,6 +3,7 @@ import { IsIn, IsOptional, IsString, MaxLength } from 'class-validator';
 import { VerdictError } from '../core/errors.js';
 import { readTime, type SearchScope } from './record-filter.js';
 import { type TallyField, type TallyRow, tallyFields } from './tally.js';
+import type { TopField, TopIds } from './top-ids.js';
 
 const buckets = { minute: 1, hour: 60, day: 1_440 } as const;
 type Bucket = keyof typeof buckets;
@@ -34,6 +35,11 @@ export class StatsQuery {
   @Transform(({ value }) => (typeof value === 'string' ? value.split(',') : value))
   @IsIn(tallyFields, { each: true })
   readonly by?: readonly TallyField[];
+
+  /** Also the ids that the newest of these decisions are about most often. */
+  @IsOptional()
+  @IsIn(['subject', 'resource'])
+  readonly top?: TopField;
 
   @IsOptional()
   @IsString()
@@ -68,6 +74,8 @@ export interface DecisionStats {
   /** In order of time, then the most frequent first. */
   readonly items: readonly StatsItem[];
   readonly total: number;
+  /** Given where `top` asks for it. */
+  readonly top?: TopIds;
 }
 
 /** The minutes that a query is about; throws VerdictError `invalid_request` for a time that is none. */

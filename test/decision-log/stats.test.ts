@@ -79,3 +79,37 @@ it('a table of more than 10,000 rows is refused', async () => {
     extra: { errors: [{ pointer: '/bucket' }] },
   });
 });
+
+it('names the ids that decisions are about most often, within filters and scope', async () => {
+  const log = await startLog(temporaryDirectory());
+  const subjects = ['ann', 'ann', 'ann', '__proto__', '__proto__', 'bob', 'bob', ''];
+  await Promise.all(
+    subjects.map((subject, i) => log.append(exampleRecord(log, { subject, resource: `r${i % 2}`, now: noon + i }))),
+  );
+  const { top, total } = await log.stats({ top: 'subject' });
+  expect(total).toBe(8);
+  expect(top).toEqual({
+    ids: [
+      { id: 'ann', count: 3 },
+      { id: '__proto__', count: 2 },
+      { id: 'bob', count: 2 },
+      { id: '', count: 1 },
+    ],
+    examined: 8,
+  });
+  expect((await log.stats({ top: 'resource', policySet: 'invoices' })).top?.ids).toHaveLength(2);
+  expect((await log.stats({ top: 'subject', decision: 'deny' })).top).toEqual({ ids: [], examined: 0 });
+  expect((await log.stats({ top: 'subject' }, { policySets: ['other'] })).top).toEqual({ ids: [], examined: 0 });
+});
+
+it('says how far back it counted, when the records are more than it reads', async () => {
+  const log = await startLog(temporaryDirectory());
+  const append = (i: number) => log.append(exampleRecord(log, { now: noon + i }));
+  for (let i = 0; i < 70_000; i += 10_000) {
+    await Promise.all(Array.from({ length: 10_000 }, (_, j) => append(i + j)));
+  }
+  const { top } = await log.stats({ top: 'subject' });
+  expect(top!.examined).toBeGreaterThanOrEqual(65_536);
+  expect(top!.examined).toBeLessThan(65_536 + 1_024);
+  expect(top!.searchedTo).toBe(new Date(noon + 70_000 - top!.examined).toISOString());
+});
