@@ -35,7 +35,7 @@ export async function runCommandLine(
     .showHelpAfterError('(verdict --help shows every command)')
     .configureHelp({ showGlobalOptions: false, sortSubcommands: false })
     .addHelpText('after', '\nExit codes: 0 fine, 1 findings or a deny, 2 wrong usage, 78 wrong configuration.\n');
-  addServiceCommands(program);
+  addServiceCommands(program, terminal);
   for (const add of commands) add(program, terminal);
   try {
     await program.parseAsync(args, { from: 'user' });
