@@ -2,15 +2,16 @@ import { setImmediate } from 'node:timers/promises';
 import type { EngineDecision } from '../core/decision.js';
 import { engineVersion } from '../core/engine/engine-version.js';
 import { VerdictError } from '../core/errors.js';
-import { normaliseRequest } from '../core/request.js';
+import { type DecisionRequest, normaliseRequest } from '../core/request.js';
 import type { DecisionLog } from '../decision-log/decision-log.js';
 import type { NewDecisionRecord } from '../decision-log/decision-record.js';
 import { compileMask, type Mask } from '../decision-log/mask.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
-import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
+import type { EvaluationOptions, ServedPolicySet } from '../policy-store/served-policy-set.js';
 import type { CrossCheck } from '../stock-casbin/cross-check.js';
 import type { DecisionAnswer } from './decision-answer.js';
 import type { Asker, Explain, Question } from './question.js';
+import { rfc3339 } from './rfc3339.js';
 import { visiblePolicySet } from './visible-policy-set.js';
 
 /** Hears of what was answered, for measuring. */
@@ -45,7 +46,9 @@ export class Pdp {
    */
   async decide(question: Question, asker: Asker): Promise<DecisionAnswer> {
     const set = this.#setFor(question, asker);
-    const { record, answer } = await this.#evaluate(set, question, asker);
+    const inquiry = inquire(set, question, asker);
+    const decision = await set.evaluate(inquiry.request, inquiry);
+    const { record, answer } = this.#conclude(set, inquiry, decision, asker);
     await this.#record([record]);
     return answer;
   }
@@ -71,7 +74,9 @@ export class Pdp {
         if (question instanceof VerdictError) throw question;
         const set = sets.get(question.policySet) ?? this.#setFor(question, asker);
         sets.set(question.policySet, set);
-        const { record, answer } = await this.#evaluate(set, question, asker);
+        const inquiry = inquire(set, question, asker);
+        const decision = await set.evaluate(inquiry.request, inquiry);
+        const { record, answer } = this.#conclude(set, inquiry, decision, asker);
         unrecorded.push(record);
         answers.push(answer);
       } catch (error) {
@@ -95,31 +100,24 @@ export class Pdp {
     return visiblePolicySet(this.policySets, grants.policySets('decide'), policySet);
   }
 
-  async #evaluate(
+  #conclude(
     set: ServedPolicySet,
-    question: Question,
+    { request, received, now, explain, started }: Inquiry,
+    decision: EngineDecision,
     asker: Asker,
-  ): Promise<{ record: NewDecisionRecord; answer: DecisionAnswer }> {
-    const started = performance.now();
-    const now = Date.now();
-    const time = new Date(now).toISOString();
-    const clock = question.at === undefined ? now : requestedClock(set, question.at, asker);
-    const explain = question.explain ?? 'brief';
-    if (explain === 'full') requireExplain(asker, set);
-    const request = normaliseRequest(question);
-    const decision = await set.evaluate(request, { now: clock, explain });
-    this.crossCheck.observe(set, request, clock, decision);
-    const id = this.log.nextId(now);
+  ): { record: NewDecisionRecord; answer: DecisionAnswer } {
+    this.crossCheck.observe(set, request, now, decision);
+    const id = this.log.nextId(received);
     const recorded = this.#maskOf(set)(request);
     const record: NewDecisionRecord = {
       id,
-      time,
+      time: rfc3339(received),
       policySet: set.name,
       policyVersion: set.version,
       engineVersion,
       request: recorded,
       masked: recorded === request ? undefined : true,
-      clock: clock === now ? time : new Date(clock).toISOString(),
+      clock: rfc3339(now),
       decision: decision.decision,
       reason: decision.reason,
       errors: decision.errors,
@@ -136,7 +134,8 @@ export class Pdp {
 
   async #record(records: readonly NewDecisionRecord[]): Promise<void> {
     try {
-      await Promise.all(records.map((record) => this.log.append(record)));
+      const appended = records.map((record) => this.log.append(record));
+      await (appended.length === 1 ? appended[0] : Promise.all(appended));
     } catch (cause) {
       throw new VerdictError('decision_log_unavailable', 'The decision could not be recorded, so it is not answered.', {
         cause,
@@ -154,6 +153,24 @@ export class Pdp {
     }
     return mask;
   }
+}
+
+/** A question on its way through the PDP: what is evaluated, at which clock, and when it came. */
+interface Inquiry extends EvaluationOptions {
+  readonly request: DecisionRequest;
+  /** By the service's clock, in milliseconds; `now` differs from it only where the question may set the clock. */
+  readonly received: number;
+  /** By the monotonic clock. */
+  readonly started: number;
+}
+
+function inquire(set: ServedPolicySet, question: Question, asker: Asker): Inquiry {
+  const started = performance.now();
+  const received = Date.now();
+  const explain = question.explain ?? 'brief';
+  if (explain === 'full') requireExplain(asker, set);
+  const now = question.at === undefined ? received : requestedClock(set, question.at, asker);
+  return { request: normaliseRequest(question), received, now, explain, started };
 }
 
 /** A full explanation says what other rules hold, and to whom they apply. */
