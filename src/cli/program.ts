@@ -2,11 +2,13 @@
 import { Command, CommanderError } from 'commander';
 import { engineVersion } from '../core/engine/engine-version.js';
 import { addDecideCommand } from './decide-command.js';
+import { addDiffCommand } from './diff-command.js';
 import { exitCodes, UsageError } from './exit-code.js';
 import { addExplainCommand } from './explain-command.js';
 import { addFmtCommand } from './fmt-command.js';
 import { addInitCommand } from './init-command.js';
 import { addLintCommand } from './lint-command.js';
+import { addPolicyCommand } from './policy-command.js';
 import { addSearchCommands } from './search-commands.js';
 import { Terminal } from './terminal.js';
 import { addTestCommand } from './test-command.js';
@@ -19,6 +21,8 @@ const commands = [
   addDecideCommand,
   addExplainCommand,
   addSearchCommands,
+  addDiffCommand,
+  addPolicyCommand,
 ];
 
 /** Runs one command line, `process.argv` without its first two parts; sets `process.exitCode`. */

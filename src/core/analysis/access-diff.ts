@@ -25,6 +25,8 @@ export interface ChangedRule {
 export interface AccessDiffOptions {
   readonly now: number;
   readonly maxQuestions: number;
+  /** How many questions are all asked; of more only those that a changed rule can apply to. */
+  readonly compareWholeUpTo?: number;
   /** Rules that only one of the two has; undefined when more than rules changed. */
   readonly changed?: { readonly removed: readonly ChangedRule[]; readonly added: readonly ChangedRule[] };
 }
@@ -32,14 +34,18 @@ export interface AccessDiffOptions {
 /** Universes up to this size are compared whole: looking for what a change concerns would take longer. */
 const smallUniverse = 200_000;
 
+/** A set that is missing, because it is new or gone, allows nothing. */
 export function* diffAccessInSteps(
-  before: CompiledPolicySet,
-  after: CompiledPolicySet,
-  { now, maxQuestions, changed }: AccessDiffOptions,
+  before: CompiledPolicySet | undefined,
+  after: CompiledPolicySet | undefined,
+  { now, maxQuestions, changed, compareWholeUpTo = smallUniverse }: AccessDiffOptions,
 ): Generator<void, AccessDiff> {
-  const universe = universeOf([before, after]);
-  const whole = changed === undefined || sizeOf(universe) <= smallUniverse;
-  const questions = whole ? questionsOf(universe) : concernedQuestions(universe, before, after, changed);
+  const universe = universeOf([before, after].filter((set) => set !== undefined));
+  const isPartial = changed !== undefined && before !== undefined && after !== undefined;
+  const questions =
+    isPartial && sizeOf(universe) > compareWholeUpTo
+      ? concernedQuestions(universe, before, after, changed)
+      : questionsOf(universe);
   const [gained, lost]: [Permission[], Permission[]] = [[], []];
   let examined = 0;
   for (const question of questions) {
@@ -49,8 +55,8 @@ export function* diffAccessInSteps(
     }
     if (++examined % itemsPerStep === 0) yield;
     const request = requestOf(question);
-    const was = isAllowed(before, request, now, undefined);
-    const is = isAllowed(after, request, now, undefined);
+    const was = before !== undefined && isAllowed(before, request, now, undefined);
+    const is = after !== undefined && isAllowed(after, request, now, undefined);
     if (is && !was) gained.push(question);
     if (was && !is) lost.push(question);
   }

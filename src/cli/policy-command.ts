@@ -1,0 +1,107 @@
+import type { Command } from 'commander';
+import type { PolicySetStatus } from '../policy-store/policy-set-status.js';
+import { exitCodes, UsageError } from './exit-code.js';
+import { outputOption } from './options.js';
+import { printProblems } from './report.js';
+import { addServerOptions, askServer, type ServerOptions } from './server.js';
+import { alignColumns, type Terminal } from './terminal.js';
+
+interface PolicyOptions extends ServerOptions {
+  readonly output: 'text' | 'json';
+}
+
+interface Version {
+  readonly version: string;
+  readonly firstServed: string;
+  readonly lastServed: string;
+  readonly gitCommit?: string;
+}
+
+/** What a running service serves, and going back to what it served. */
+export function addPolicyCommand(program: Command, terminal: Terminal): void {
+  const policy = program.command('policy').summary('see and change what a running service serves');
+  add(
+    'list',
+    'Lists the policy sets of a service. Exit code 1 when one of them is not what its folder holds.',
+    async (options) => {
+      const { items } = (await askServer(options, 'GET', '/v1/policy-sets')) as { items: readonly PolicySetStatus[] };
+      if (options.output === 'json') terminal.print(JSON.stringify(items, null, 2));
+      else printSets(terminal, items);
+      return items.every(({ state }) => state === 'active') ? exitCodes.fine : exitCodes.findings;
+    },
+  );
+  add('versions <set>', 'Lists the versions of a policy set that served, the newest first.', async (options, set) => {
+    const { items } = (await askServer(options, 'GET', `${pathOf(set)}/versions`)) as { items: readonly Version[] };
+    if (options.output === 'json') terminal.print(JSON.stringify(items, null, 2));
+    else {
+      const rows = items.map(({ version, lastServed, gitCommit }) => [
+        version,
+        lastServed,
+        gitCommit?.slice(0, 12) ?? '',
+      ]);
+      for (const line of alignColumns([['version', 'last served', 'commit'], ...rows])) terminal.print(line);
+    }
+    return exitCodes.fine;
+  });
+  add(
+    'rollback <set> <version>',
+    "Serves an earlier version until the folder's version changes. The beginning of a version is enough.",
+    async (options, set, version) => {
+      const chosen = await fullVersion(options, set, version ?? '');
+      return printStatus(options, await askServer(options, 'POST', `${pathOf(set)}/rollback`, { version: chosen }));
+    },
+  );
+  add(
+    'reload <set>',
+    'Reads the folder of a policy set again. Exit code 1 when it does not load.',
+    async (options, set) => printStatus(options, await askServer(options, 'POST', `${pathOf(set)}/reload`)),
+  );
+
+  type Run = (options: PolicyOptions, set: string, version?: string) => Promise<number>;
+
+  function add(command: string, description: string, run: Run): void {
+    const added = policy.command(command).description(description);
+    addServerOptions(added)
+      .addOption(outputOption('text', 'json'))
+      .addHelpText('after', `\nExample:\n  verdict policy ${command} --url http://127.0.0.1:3000\n`)
+      .action(async (...given: unknown[]) => {
+        const [options] = given.slice(-2) as [PolicyOptions, Command];
+        const [set = '', version] = given.slice(0, -2) as string[];
+        process.exitCode = await run(options, set, version);
+      });
+  }
+
+  function printStatus(options: PolicyOptions, answer: unknown): number {
+    const status = answer as PolicySetStatus;
+    if (options.output === 'json') terminal.print(JSON.stringify(status, null, 2));
+    else printSets(terminal, [status]);
+    return status.state === 'active' ? exitCodes.fine : exitCodes.findings;
+  }
+}
+
+function printSets(terminal: Terminal, sets: readonly PolicySetStatus[]): void {
+  const rows = sets.map(({ name, state, version, since, pinned }) => [
+    name,
+    pinned ? `${state}, pinned` : state,
+    version?.slice(0, 'sha256:'.length + 12) ?? '',
+    since,
+  ]);
+  for (const line of alignColumns([['set', 'state', 'version', 'since'], ...rows])) terminal.print(line);
+  for (const { name, problems } of sets) printProblems(terminal, { name, path: name, problems });
+}
+
+async function fullVersion(options: PolicyOptions, set: string, version: string): Promise<string> {
+  if (/^sha256:[0-9a-f]{64}$/.test(version)) return version;
+  const { items } = (await askServer(options, 'GET', `${pathOf(set)}/versions`)) as { items: readonly Version[] };
+  const wanted = version.startsWith('sha256:') ? version : `sha256:${version}`;
+  const found = items.filter((item) => item.version.startsWith(wanted));
+  const [only] = found;
+  if (found.length === 1 && only !== undefined) return only.version;
+  throw new UsageError(
+    `${found.length === 0 ? 'no version' : 'more than one version'} of ${set} begins with ${version}`,
+  );
+}
+
+function pathOf(set: string): string {
+  return `/v1/policy-sets/${encodeURIComponent(set)}`;
+}

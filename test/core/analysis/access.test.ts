@@ -1,0 +1,150 @@
+/** Effective access against brute force: every name that a set could mean, asked one by one. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { permissionsInSteps, questionsOf, review } from '../../../src/core/analysis/access.js';
+import { diffAccessInSteps } from '../../../src/core/analysis/access-diff.js';
+import { keyOf, universeOf } from '../../../src/core/analysis/universe.js';
+import { compileInSteps } from '../../../src/core/policy/compile.js';
+import { finish } from '../../../src/core/steps.js';
+import { evaluateCase } from './brute-force.js';
+
+const users = ['u:ann', 'u:ben', 'u:cleo'];
+const roles = ['nurse', 'staff', 'boss'];
+const kinds = ['chart', 'letter', 'files'];
+const actions = ['read', 'write'];
+
+const model = (effect: string) => `
+[request_definition]
+r = sub, obj, act
+[policy_definition]
+p = sub, obj, act, eft
+[role_definition]
+g = _, _
+g2 = _, _
+[policy_effect]
+e = ${effect}
+[matchers]
+m = (p.sub == "*" || g(r.sub, p.sub)) && g2(r.obj, p.obj) && r.act == p.act
+`;
+const manifest = 'request: { sub: "${subject.type}:${subject.id}", obj: resource.type }';
+
+const effects = fc.constantFrom(
+  'some(where (p.eft == allow))',
+  'some(where (p.eft == allow)) && !some(where (p.eft == deny))',
+  'priority(p.eft) || deny',
+);
+const rule = fc
+  .tuple(
+    fc.constantFrom(...users, ...roles, '*'),
+    fc.constantFrom(...kinds),
+    fc.constantFrom(...actions),
+    fc.constantFrom('allow', 'allow', 'deny'),
+  )
+  .map((fields) => ['p', ...fields]);
+// A child stands before its parent in the list of roles: no cycles.
+const link = fc
+  .tuple(fc.constantFrom(...users, 'nurse', 'staff'), fc.constantFrom('staff', 'boss'))
+  .filter(([child, parent]) => child !== parent && !(child === 'staff' && parent === 'staff'))
+  .map((fields) => ['g', ...fields]);
+const group = fc.constantFrom(['g2', 'chart', 'files'], ['g2', 'letter', 'files']);
+const lines = fc.uniqueArray(fc.oneof({ weight: 3, arbitrary: rule }, link, group), {
+  selector: (fields) => fields.join(),
+  maxLength: 9,
+});
+
+function compile(effect: string, rules: readonly (readonly string[])[]) {
+  return finish(
+    compileInSteps({ model: model(effect), manifest, rules: rules.map((fields) => fields.join(', ')).join('\n') }),
+  );
+}
+
+/** `u:ann read chart`, for all that the rules allow. */
+function bruteForce(effect: string, rules: readonly (readonly string[])[]): string[] {
+  return users
+    .flatMap((user) => kinds.flatMap((kind) => actions.map((action) => [user, kind, action] as const)))
+    .filter(([user, kind, action]) => evaluateCase(effect, rules, user, kind, action))
+    .map(([user, kind, action]) => `${user} ${action} ${kind}`);
+}
+
+describe('effective access', () => {
+  it('of a set is what brute force finds', () => {
+    fc.assert(
+      fc.property(effects, lines, (effect, rules) => {
+        const set = compile(effect, rules);
+        const { permissions } = finish(
+          permissionsInSteps(set, questionsOf(universeOf([set])), { now: 0, maxQuestions: 10_000 }),
+        );
+        const found = permissions.map(
+          ({ subject, action, resource }) => `${keyOf(subject)} ${action} ${resource.type}`,
+        );
+        // Brute force also asks about names that no rule speaks of; only `*` gives them anything.
+        const named = new Set(universeOf([set]).subjects.map(keyOf));
+        const knownKinds = new Set(universeOf([set]).resources.map(({ type }) => type));
+        const wanted = bruteForce(effect, rules).filter((text) => {
+          const [user, , kind] = text.split(' ');
+          return named.has(user!) && knownKinds.has(kind);
+        });
+        expect([...found].sort()).toEqual(wanted.sort());
+        for (const permission of permissions) expect(review(set, permission, 0).rule?.at(-1)).toBe('allow');
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it('of a change is the difference of the two, whether everything is asked or only what the change concerns', () => {
+    fc.assert(
+      fc.property(effects, lines, lines, (effect, one, other) => {
+        const [before, after] = [compile(effect, one), compile(effect, other)];
+        const without = (these: readonly (readonly string[])[], those: readonly (readonly string[])[]) =>
+          these
+            .filter((fields) => !those.some((known) => known.join() === fields.join()))
+            .map((fields) => ({ rule: fields }));
+        const options = { now: 0, maxQuestions: 10_000 };
+        const whole = finish(diffAccessInSteps(before, after, options));
+        // Where rules have an order, one that only moved changes something, too: the command asks everything then.
+        const changed = { removed: without(one, other), added: without(other, one) };
+        const partial = finish(diffAccessInSteps(before, after, { ...options, changed, compareWholeUpTo: 0 }));
+        const texts = (list: typeof whole.gained) =>
+          list.map(({ subject, action, resource }) => `${keyOf(subject)} ${action} ${resource.type}`).sort();
+        const universe = universeOf([before, after]);
+        const [was, is] = [bruteForce(effect, one), bruteForce(effect, other)].map(
+          (found) =>
+            new Set(
+              found.filter((text) => {
+                const [user, , kind] = text.split(' ');
+                return (
+                  universe.subjects.some((subject) => keyOf(subject) === user) &&
+                  universe.resources.some(({ type }) => type === kind)
+                );
+              }),
+            ),
+        ) as [Set<string>, Set<string>];
+        expect(texts(whole.gained)).toEqual([...is].filter((text) => !was.has(text)).sort());
+        expect(texts(whole.lost)).toEqual([...was].filter((text) => !is.has(text)).sort());
+        if (effect.startsWith('priority')) return;
+        expect(texts(partial.gained)).toEqual(texts(whole.gained));
+        expect(texts(partial.lost)).toEqual(texts(whole.lost));
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('of a set that is new or gone is all that it allows', () => {
+    const set = compile('some(where (p.eft == allow))', [['p', 'u:ann', 'chart', 'read', 'allow']]);
+    const options = { now: 0, maxQuestions: 100 };
+    expect(finish(diffAccessInSteps(undefined, set, options)).gained).toHaveLength(1);
+    expect(finish(diffAccessInSteps(set, undefined, options)).lost).toHaveLength(1);
+  });
+
+  it('says when it had to stop', () => {
+    const set = compile('some(where (p.eft == allow))', [
+      ['p', 'u:ann', 'chart', 'read', 'allow'],
+      ['p', 'u:ben', 'chart', 'write', 'allow'],
+    ]);
+    const stopped = finish(permissionsInSteps(set, questionsOf(universeOf([set])), { now: 0, maxQuestions: 3 }));
+    expect(stopped).toMatchObject({ examined: 3, complete: false });
+    expect(finish(permissionsInSteps(set, questionsOf(universeOf([set])), { now: 0, maxQuestions: 4 })).complete).toBe(
+      true,
+    );
+  });
+});
