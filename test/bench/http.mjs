@@ -1,21 +1,26 @@
 /**
  * What a decision costs beside a bare Fastify route that returns the same JSON: `npm run bench:http [-- rounds seconds]`.
  *
- * The built service (log off, log sync) and the bare route run as processes of their own, the load (autocannon, 64
+ * The built service (log off, log sync; and with log off, callers who authenticate by API key or by access token, with
+ * scopes and a rate limit, beside callers who do not) and the bare route run as processes of their own, the load (autocannon, 64
  * connections) in another. They are measured in alternating rounds, so that what else the machine does hits all of them;
  * compared is the processor time (user + system, all threads) per answered request. Ratios carry over to other machines,
  * absolute figures do not. Nothing is asserted.
  */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import autocannon from 'autocannon';
 import { fastify } from 'fastify';
+import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 
 const CONNECTIONS = 64;
+/** One that is counted against and never reached. */
+const LIMIT = '1000000/s,burst=2000000';
 const self = fileURLToPath(import.meta.url);
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const body = JSON.stringify({
@@ -27,7 +32,7 @@ const body = JSON.stringify({
 
 const [mode, ...rest] = process.argv.slice(2);
 if (mode === '--bare') await serveBare(JSON.parse(rest[0]));
-else if (mode === '--load') await load(rest[0], Number(rest[1]));
+else if (mode === '--load') await load(rest[0], Number(rest[1]), rest[2]);
 else await main(Number(mode ?? 5), Number(rest[0] ?? 3));
 
 async function serveBare(answer) {
@@ -36,11 +41,11 @@ async function serveBare(answer) {
   process.stdout.write(`bare listening on ${await app.listen({ port: 0, host: '127.0.0.1' })}\n`);
 }
 
-async function load(url, seconds) {
+async function load(url, seconds, authorization) {
   const { requests, latency, non2xx, errors } = await autocannon({
     url,
     method: 'POST',
-    headers: { 'content-type': 'application/json' },
+    headers: { 'content-type': 'application/json', ...(authorization && { authorization }) },
     body,
     connections: CONNECTIONS,
     duration: seconds,
@@ -50,14 +55,15 @@ async function load(url, seconds) {
 
 async function main(rounds, seconds) {
   const directory = mkdtempSync(join(tmpdir(), 'verdict-bench-'));
-  const service = (log) =>
+  const service = (log, name = log, env = {}) =>
     start([join(root, 'dist/main.js')], {
       VERDICT_PORT: '0',
       VERDICT_AUTH: 'none',
       VERDICT_POLICY_DIR: join(root, 'policies'),
-      VERDICT_DATABASE_URL: `sqlite:${join(directory, log, 'verdict.sqlite')}`,
+      VERDICT_DATABASE_URL: `sqlite:${join(directory, name, 'verdict.sqlite')}`,
       VERDICT_DECISION_LOG: log,
       VERDICT_LOG_LEVEL: 'warn',
+      ...env,
     });
   const off = await service('off');
   const answer = await decide(off.url);
@@ -66,6 +72,8 @@ async function main(rounds, seconds) {
     'bare Fastify': await start([self, '--bare', JSON.stringify(answer)]),
     'decide, log off': off,
     'decide, log sync': await service('sync'),
+    'API key, log off': await withApiKey(service, directory),
+    'token, log off': await withAccessToken(service),
   };
   const results = Object.fromEntries(Object.keys(subjects).map((name) => [name, []]));
   for (const subject of Object.values(subjects)) await measure(subject, 2);
@@ -75,6 +83,39 @@ async function main(rounds, seconds) {
   for (const { child } of Object.values(subjects)) child.kill();
   rmSync(directory, { recursive: true, force: true });
   report(results);
+}
+
+async function withApiKey(service, directory) {
+  const { digestOf, makeApiKey } = await import(join(root, 'dist/auth/api-key.js'));
+  const key = makeApiKey('prod');
+  const file = join(directory, 'keys.yaml');
+  writeFileSync(file, `- {name: shop, sha256: ${digestOf(key)}, scopes: ["decide:default"], addresses: [127.0.0.0/8]}`);
+  const env = { VERDICT_AUTH: 'required', VERDICT_API_KEYS_FILE: file, VERDICT_RATE_LIMIT: LIMIT };
+  return { ...(await service('off', 'key', env)), authorization: `Bearer ${key}` };
+}
+
+async function withAccessToken(service) {
+  const { publicKey, privateKey } = await generateKeyPair('RS256', { extractable: true });
+  const jwks = JSON.stringify({ keys: [{ ...(await exportJWK(publicKey)), kid: '1', alg: 'RS256' }] });
+  const server = createServer((_request, response) => response.end(jwks));
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  server.unref();
+  const issuer = `http://127.0.0.1:${server.address().port}`;
+  const token = await new SignJWT({ scope: 'decide:default' })
+    .setProtectedHeader({ alg: 'RS256', kid: '1', typ: 'at+jwt' })
+    .setIssuer(issuer)
+    .setAudience('verdict')
+    .setSubject('shop')
+    .setExpirationTime('1h')
+    .sign(privateKey);
+  const env = {
+    VERDICT_AUTH: 'required',
+    VERDICT_JWT_ISSUER: issuer,
+    VERDICT_JWT_AUDIENCE: 'verdict',
+    VERDICT_JWT_JWKS_URL: issuer,
+    VERDICT_RATE_LIMIT: LIMIT,
+  };
+  return { ...(await service('off', 'token', env)), authorization: `Bearer ${token}` };
 }
 
 /** Starts a server and waits for its line `… listening on <url>`. */
@@ -97,9 +138,9 @@ async function decide(url) {
   return response.json();
 }
 
-async function measure({ child, url }, seconds) {
+async function measure({ child, url, authorization = '' }, seconds) {
   const before = cpuMicroseconds(child.pid);
-  const loader = spawn(process.execPath, [self, '--load', url, String(seconds)], {
+  const loader = spawn(process.execPath, [self, '--load', url, String(seconds), authorization], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   let output = '';
@@ -121,10 +162,12 @@ function report(results) {
     const cpu = median(rounds.map((round) => round.cpu));
     // The ratio of each round to the bare route next to it, then the median: a noisy spell counts once.
     const ratio = median(rounds.map((round, index) => round.cpu / results['bare Fastify'][index].cpu));
+    const open = results['decide, log off'];
+    const ofOpen = median(rounds.map((round, index) => round.cpu / open[index].cpu));
     const rate = median(rounds.map((round) => round.rate));
     const p99 = median(rounds.map((round) => round.p99));
     console.log(
-      `${name.padEnd(18)} ${cpu.toFixed(1).padStart(6)} µs CPU/request (${(cpu - bare).toFixed(1).padStart(5)} over)   ${ratio.toFixed(2)} × bare   ${Math.round(rate)} requests/s, p99 ${p99} ms`,
+      `${name.padEnd(18)} ${cpu.toFixed(1).padStart(6)} µs CPU/request (${(cpu - bare).toFixed(1).padStart(5)} over)   ${ratio.toFixed(2)} × bare, ${ofOpen.toFixed(2)} × log off   ${Math.round(rate)} requests/s, p99 ${p99} ms`,
     );
   }
 }
