@@ -80,6 +80,8 @@ interface Shape {
   /** Columns of g (0: no role definition), and whether g2 exists. */
   readonly g: 0 | 2 | 3;
   readonly g2: boolean;
+  /** Whether the links of g hold for a time. */
+  readonly timed: boolean;
   readonly effect: string;
   /** Whether there are r2, p2, e2 and m2, with the same columns. */
   readonly second: boolean;
@@ -93,6 +95,7 @@ const shape: fc.Arbitrary<Shape> = fc
     condition: often([2, fc.constant(false)], [1, fc.constant(true)]),
     g: oneOf<0 | 2 | 3>(0, 2, 2, 3),
     g2: often([3, fc.constant(false)], [1, fc.constant(true)]),
+    timed: often([6, fc.constant(false)], [1, fc.constant(true)]),
     effect: oneOf(...effects),
     second: often([4, fc.constant(false)], [1, fc.constant(true)]),
   })
@@ -251,8 +254,17 @@ const condition: fc.Arbitrary<string> = fc.oneof(
     '!r.sub.admin',
     'p.sub == r.sub',
   ),
-  grammar({ domain: false, eft: false, priority: false, condition: false, g: 0, g2: false, effect: '', second: false })
-    .truth,
+  grammar({
+    domain: false,
+    eft: false,
+    priority: false,
+    condition: false,
+    g: 0,
+    g2: false,
+    timed: false,
+    effect: '',
+    second: false,
+  }).truth,
 );
 
 const quote = (field: string) => (/[",#]|^\s|\s$|^$/.test(field) ? `"${field.replaceAll('"', '""')}"` : field);
@@ -273,13 +285,16 @@ function rule(s: Shape): fc.Arbitrary<string> {
   return fc.tuple(ptype, ...policyColumns(s).map((c) => field[c]!)).map((fields) => line(...fields));
 }
 
+const time = oneOf('_', '_', '2000-01-01 00:00:00', '2100-01-01 00:00:00', '2024-05-32 00:00:00', 'soon');
+
 /** Links go from a later name to an earlier one, so that a definition without domain has no cycle. */
-function link(ptype: string, pool: readonly string[], withDomain: boolean): fc.Arbitrary<string> {
+function link(ptype: string, pool: readonly string[], withDomain: boolean, timed: boolean): fc.Arbitrary<string> {
   return fc
-    .tuple(fc.nat(pool.length - 1), fc.nat(pool.length - 1), domain)
+    .tuple(fc.nat(pool.length - 1), fc.nat(pool.length - 1), domain, time, time)
     .filter(([a, b]) => a !== b)
-    .map(([a, b, d]) => {
-      const fields = [pool[Math.max(a, b)]!, pool[Math.min(a, b)]!, ...(withDomain ? [d] : [])];
+    .map(([a, b, d, ...times]) => {
+      const names = [pool[Math.max(a, b)]!, pool[Math.min(a, b)]!];
+      const fields = [...names, ...(withDomain ? [d] : []), ...(timed ? times : [])];
       return line(ptype, ...fields);
     });
 }
@@ -325,7 +340,9 @@ function ask(s: Shape): fc.Arbitrary<Ask> {
 function modelText(s: Shape, written: string, second: string): string {
   const define = (key: string, value: string) => `${key} = ${value}\n${s.second ? `${key}2 = ${value}\n` : ''}`;
   const roles =
-    s.g === 0 ? '' : `[role_definition]\ng = ${s.g === 3 ? '_, _, _' : '_, _'}\n${s.g2 ? 'g2 = _, _\n' : ''}`;
+    s.g === 0
+      ? ''
+      : `[role_definition]\ng = ${s.g === 3 ? '_, _, _' : '_, _'}${s.timed ? ', (_, _)' : ''}\n${s.g2 ? 'g2 = _, _\n' : ''}`;
   return `[request_definition]
 ${define('r', requestColumns(s).join(', '))}[policy_definition]
 ${define('p', policyColumns(s).join(', '))}${roles}[policy_effect]
@@ -346,17 +363,21 @@ export const world: fc.Arbitrary<World> = shape
           ...treeNames
             .slice(1)
             .map((child, i) =>
-              fc.nat(i).map((parent) => line('g', child, treeNames[parent]!, ...(s.g === 3 ? ['d1'] : []))),
+              fc
+                .nat(i)
+                .map((parent) =>
+                  line('g', child, treeNames[parent]!, ...(s.g === 3 ? ['d1'] : []), ...(s.timed ? ['_', '_'] : [])),
+                ),
             ),
         )
-      : fc.array(link('g', names, s.g === 3), { maxLength: 8 });
+      : fc.array(link('g', names, s.g === 3, s.timed), { maxLength: 8 });
     return fc.record({
       model: fc.tuple(matcher(s), matcher(s)).map(([first, second]) => modelText(s, first, second)),
       rules: fc
         .tuple(
           often([6, fc.array(rule(s), { maxLength: 8 })], [1, fc.array(rule(s), { minLength: 9, maxLength: 60 })]),
           s.g === 0 ? fc.constant<string[]>([]) : links,
-          s.g2 ? fc.array(link('g2', objects, false), { maxLength: 5 }) : fc.constant<string[]>([]),
+          s.g2 ? fc.array(link('g2', objects, false, false), { maxLength: 5 }) : fc.constant<string[]>([]),
         )
         .map((lines) => lines.flat().join('\n')),
       roleMatching:

@@ -36,12 +36,33 @@ function attribute(value: Value, name: string): Value {
 }
 
 function callFunction(name: string, argument: Expression | null, around: Surroundings): Value {
+  if (name === 'eval' && argument !== null && !isPolicyText(argument)) {
+    throw new EvaluationError('eval_of_request', 'what comes with the request is never parsed');
+  }
   const args = argument === null ? [] : argumentsOf(argument, around);
   const matching = Object.hasOwn(matchings, name) ? matchings[name] : undefined;
   const getter = Object.hasOwn(getters, name) ? getters[name] : undefined;
   if (matching === undefined && getter === undefined) return around.call(name, args);
   const texts = requireTexts(name, args, matching || name === 'keyGet' ? 2 : 3);
   return matching ? matching(texts[0]!, texts[1]!) : getter!(...texts);
+}
+
+/** Only columns of the rule and literals, whatever is done with them. */
+function isPolicyText(node: Expression): boolean {
+  switch (node.kind) {
+    case 'literal':
+      return true;
+    case 'variable':
+      return node.name.startsWith('p') && node.path.length === 0;
+    case 'call':
+      return false;
+    case 'group':
+      return isPolicyText(node.inner);
+    case 'prefix':
+      return isPolicyText(node.operand);
+    case 'binary':
+      return isPolicyText(node.left) && isPolicyText(node.right);
+  }
 }
 
 /** One value for each comma. In Casbin a list from the request in the first place becomes several arguments. */

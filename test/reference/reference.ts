@@ -116,11 +116,10 @@ function decide(
 
   const around = (rule: readonly string[]): Surroundings => ({
     column: (column) => {
-      const request_ = column.startsWith('r') ? requestColumns.lastIndexOf(column) : -1;
-      const policy = column.startsWith('p') ? policyColumns.lastIndexOf(column) : -1;
-      if (request_ >= 0) return request[request_]!;
-      if (policy >= 0) return rule[policy]!;
-      throw new EvaluationError('unknown_column', `no column ${column}`);
+      const [columns, values] = column.startsWith('p') ? [policyColumns, rule] : [requestColumns, request];
+      const index = columns.lastIndexOf(column);
+      if (index < 0) throw new EvaluationError('unknown_column', `no column ${column}`);
+      return values[index]!;
     },
     call: (called, values) => callFunction(loaded, functions, called, values, around(rule)),
   });
