@@ -112,6 +112,7 @@ export class DecisionLog {
   #walBytes = 0;
   #commitsSinceIndexed = 0;
   #pruneTimer: NodeJS.Timeout | undefined;
+  #pruning: Promise<void> | undefined;
 
   constructor(private readonly options: DecisionLogOptions) {
     this.#path = decisionLogPath(options.url);
@@ -145,6 +146,7 @@ export class DecisionLog {
     this.#stopping.abort();
     await this.#group.flush();
     await this.#trouble?.over;
+    await this.#pruning;
     await this.#background;
     const files = this.#files;
     if (files === undefined) return;
@@ -203,12 +205,12 @@ export class DecisionLog {
 
   /** A page of records, newest first; `scope` says what the caller may see. Throws VerdictError `invalid_request`. */
   async search(query: DecisionQuery, scope: SearchScope = {}): Promise<DecisionPage> {
-    return searchRecords(this.#view(), query, scope);
+    return readable(searchRecords(this.#view(), query, scope));
   }
 
   /** The record with this id; undefined where there is none or the caller may not see it. */
   async find(id: string, scope: SearchScope = {}): Promise<DecisionRecord | undefined> {
-    return findRecord(this.#view(), id, scope);
+    return readable(findRecord(this.#view(), id, scope));
   }
 
   /** All records that match, newest first, as text in pieces; memory does not grow. Throws like `search`. */
@@ -222,12 +224,13 @@ export class DecisionLog {
     this.#view();
     let rows: TallyRow[] = [];
     // In its turn, so that a group is counted once while it moves from memory to the index.
-    await this.#inBackground(async ({ index }) => {
+    const read = this.#inBackground(async ({ index }) => {
       rows = await index.tallyRows(range);
     });
+    await readable(read);
     const stats = summarise(rows, query, scope);
     if (query.top === undefined) return stats;
-    return { ...stats, top: await topIds(this.#view(), query, query.top, scope) };
+    return { ...stats, top: await readable(topIds(this.#view(), query, query.top, scope)) };
   }
 
   /**
@@ -243,13 +246,14 @@ export class DecisionLog {
   /** Deletes what the retention no longer keeps at `nowMs`, in small steps between commits. */
   async prune(nowMs: number): Promise<void> {
     const { maxAgeMs, maxRecords } = this.options.retention ?? {};
-    await this.#inBackground(async ({ journal, index }) => {
-      const oldest = await journal.prune(
-        maxAgeMs === undefined ? 0 : nowMs - maxAgeMs,
-        maxRecords === undefined ? 0 : journal.end.sequence - maxRecords + 1,
-      );
-      await index.prune(oldest);
-    });
+    if (this.#files === undefined) return;
+    const { journal } = this.#files;
+    const first = await journal.retentionStart(
+      maxAgeMs === undefined ? 0 : nowMs - maxAgeMs,
+      maxRecords === undefined ? 0 : journal.end.sequence - maxRecords + 1,
+    );
+    await journal.deleteBelow(first, this.#stopping.signal);
+    await this.#inBackground(({ index }) => index.prune(first));
   }
 
   get #durability(): 'NORMAL' | 'FULL' {
@@ -382,7 +386,10 @@ export class DecisionLog {
   }
 
   #startPruning(): void {
-    void this.#report('retention failed', this.prune(Date.now()));
+    if (this.#pruning !== undefined || this.#files === undefined) return;
+    this.#pruning = this.#report('retention failed', this.prune(Date.now())).finally(() => {
+      this.#pruning = undefined;
+    });
   }
 
   #report(what: string, work: Promise<void>): Promise<void> {
@@ -398,6 +405,15 @@ export class DecisionLog {
 }
 
 const written = Promise.resolve();
+
+/** What SQLite cannot read now (damaged, locked) is the log's trouble and not the caller's. */
+async function readable<T>(reading: Promise<T>): Promise<T> {
+  try {
+    return await reading;
+  } catch (error) {
+    throw error instanceof VerdictError ? error : unavailable('cannot be read', error);
+  }
+}
 
 function unavailable(why: string, cause?: unknown): VerdictError {
   return new VerdictError('decision_log_unavailable', `The decision log ${why}.`, { cause, retryAfter: 1 });

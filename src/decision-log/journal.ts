@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { completeText } from './decision-record.js';
 import type { Group } from './group-commit.js';
 import type { GapCause, Loss } from './log-gap.js';
@@ -6,6 +7,10 @@ import { Journal1763700000000 } from './migrations/1763700000000-journal.js';
 import { Gaps1763700000002 } from './migrations/1763700000002-gaps.js';
 import { encodeKeys } from './record-keys.js';
 import { SqliteConnection } from './sqlite-connection.js';
+
+/** A delete of so many records takes a millisecond or two. */
+const recordsPerDelete = 2_048;
+const deletePauseMs = 5;
 
 /** Where the journal ends. */
 export interface JournalEnd {
@@ -95,24 +100,31 @@ export class Journal {
   }
 
   /**
-   * Deletes rows whose newest record is older than `time` (milliseconds) or has a sequence below `sequence`; the newest
-   * row stays, for it says where the journal ends. A few rows a statement, so that a commit waits for one of them at
-   * most. Returns the sequence of the oldest record that is left.
+   * Where a retention begins that keeps records from `time` on (milliseconds) and from `sequence` on: the sequence of
+   * the first row that it keeps. The newest row is always kept, for it says where the journal ends.
    */
-  async prune(time: number, sequence: number): Promise<number> {
-    const [kept] = await this.connection.query<{ first: number }>(
-      `SELECT max(
+  async retentionStart(time: number, sequence: number): Promise<number> {
+    const [row] = await this.connection.query<{ first: number }>(
+      `SELECT min(coalesce((SELECT max(first) FROM journal), 0), max(
          coalesce((SELECT first FROM journal WHERE until >= ? ORDER BY until, first LIMIT 1), ?),
-         coalesce((SELECT first FROM journal WHERE first <= ? ORDER BY first DESC LIMIT 1), 0)) AS first`,
+         coalesce((SELECT first FROM journal WHERE first <= ? ORDER BY first DESC LIMIT 1), 0))) AS first`,
       [time, this.lastEnd.sequence, sequence],
     );
-    const [newest] = await this.connection.query<{ first: number }>('SELECT max(first) AS first FROM journal');
-    const below = Math.min(kept!.first, newest!.first ?? 0);
-    const nextRows = 'SELECT first FROM journal WHERE first < ? ORDER BY first LIMIT 16';
-    while ((await this.connection.query(nextRows, [below])).length > 0) {
-      await this.connection.query(`DELETE FROM journal WHERE first IN (${nextRows})`, [below]);
+    return row!.first;
+  }
+
+  /**
+   * Deletes the rows below a row's first sequence, the oldest first: some at a time, with pauses, so that a commit seldom
+   * meets one and never waits for more than one. Ends early when `signal` says so.
+   */
+  async deleteBelow(first: number, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const [oldest] = await this.connection.query<{ first: number | null }>('SELECT min(first) AS first FROM journal');
+      if (oldest?.first == null || oldest.first >= first) return;
+      const below = Math.min(first, oldest.first + recordsPerDelete);
+      await this.connection.query('DELETE FROM journal WHERE first < ?', [below]);
+      await delay(deletePauseMs);
     }
-    return below;
   }
 
   close(): Promise<void> {

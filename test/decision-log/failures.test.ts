@@ -143,6 +143,22 @@ it('a file that is damaged while it is written is set aside, and decisions are r
   expect((await log.search({ limit: 1 })).items).toHaveLength(1);
 });
 
+it('what cannot be read is a 503, and says nothing of what SQLite said', async () => {
+  const directory = temporaryDirectory();
+  const first = await startLog(directory);
+  for (let i = 0; i < 50; i++) await first.append(exampleRecord(first, { attributes: { text: 'x'.repeat(5_000) } }));
+  await first.stop();
+  const path = join(directory, 'verdict.decisions.sqlite');
+  const log = await startLog(directory);
+  const file = readFileSync(path);
+  // Pages in the middle: the records of long ago.
+  file.fill(0xa5, file.length / 2, file.length / 2 + 65_536);
+  writeFileSync(path, file);
+  await expect(log.search({ limit: 1_000 })).rejects.toMatchObject(refused);
+  await log.append(exampleRecord(log));
+  expect((await log.search({ limit: 1 })).items[0]!.sequence).toBe(51);
+});
+
 it('an index that is damaged or missing is built again from the journal', async () => {
   const directory = temporaryDirectory();
   for (const damage of [
