@@ -372,6 +372,23 @@ describe('the strict loader', () => {
   });
 });
 
+describe('a column that plays a built-in part under another name', () => {
+  const options = {
+    model: model('r.sub == p.sub', { p: 'rank, sub, eft', e: 'priority(p.eft) || deny' }),
+    rules: 'p, 10, alice, deny\np, 9, alice, allow',
+  };
+  it.each([
+    ['no field index', undefined, 'deny'],
+    ['an entry', { ptype: 'p', field: 'priority', index: 0 }, 'allow'],
+    ['a list', [{ ptype: 'p', field: 'priority', index: 'rank' }], 'allow'],
+    ['by field', { priority: 0 }, 'allow'],
+    ['by definition and field', { p: { priority: 0 } }, 'allow'],
+    ['another definition', { p2: { priority: 0 } }, 'deny'],
+  ] as const)('is said by %s', (_form, fieldIndex, decision) => {
+    expect(compilePolicySet({ ...options, fieldIndex }).enforce(['alice', 'x', 'y']).decision).toBe(decision);
+  });
+});
+
 describe('the version', () => {
   it('is the digest of the texts and of nothing else', () => {
     const base = { model: model('r.sub == p.sub', { p: 'sub' }), rules: 'p, a' };

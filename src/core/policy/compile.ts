@@ -62,7 +62,11 @@ export interface CompileOptions {
     | readonly RoleMatcher[]
     | Readonly<Record<string, string | { names?: string; domains?: string }>>;
   readonly linkConditions?: readonly LinkCondition[];
-  readonly fieldIndex?: readonly FieldIndexEntry[] | Readonly<Record<string, number | string>>;
+  /** Entries; or by field, `{ priority: 0 }`; or by definition and field, `{ p2: { priority: 'rank' } }`. */
+  readonly fieldIndex?:
+    | FieldIndexEntry
+    | readonly FieldIndexEntry[]
+    | Readonly<Record<string, number | string | Readonly<Record<string, number | string>>>>;
   /** Request values that are texts starting with `{` or `[` are parsed as JSON objects. */
   readonly acceptJson?: boolean;
   readonly functions?: Readonly<Record<string, CustomFunction>>;
@@ -223,13 +227,27 @@ function roleMatchingOf(matching: CompileOptions['roleMatching']): [string, { na
 
 /** Without an entry, the column of that name plays the part. */
 function fieldIndexOf(fieldIndex: CompileOptions['fieldIndex']): FieldIndex {
-  const entries: readonly FieldIndexEntry[] = Array.isArray(fieldIndex)
-    ? fieldIndex
-    : Object.entries(fieldIndex ?? {}).map(([field, index]) => ({ field: field as FieldIndexEntry['field'], index }));
+  const entries = fieldIndexEntries(fieldIndex);
   return (ptype, field, definition) => {
     const entry = entries.find((candidate) => candidate.field === field && (candidate.ptype ?? ptype) === ptype);
     return entry === undefined ? columnOf(definition, field) : columnOf(definition, entry.index);
   };
+}
+
+type FieldIndexByName = Readonly<Record<string, number | string | Readonly<Record<string, number | string>>>>;
+
+function fieldIndexEntries(fieldIndex: CompileOptions['fieldIndex']): readonly FieldIndexEntry[] {
+  if (fieldIndex === undefined) return [];
+  if (Array.isArray(fieldIndex)) return fieldIndex as readonly FieldIndexEntry[];
+  if (isFieldIndexEntry(fieldIndex)) return [fieldIndex];
+  return Object.entries(fieldIndex as FieldIndexByName).flatMap(([name, value]) => {
+    if (typeof value !== 'object') return [{ field: name, index: value } as FieldIndexEntry];
+    return Object.entries(value).map(([field, index]) => ({ ptype: name, field, index }) as FieldIndexEntry);
+  });
+}
+
+function isFieldIndexEntry(value: object): value is FieldIndexEntry {
+  return 'field' in value && 'index' in value;
 }
 
 function columnOf({ tokens }: ColumnsDefinition, column: number | string): number | undefined {
