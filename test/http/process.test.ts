@@ -86,13 +86,24 @@ describe('verdict serve', () => {
     expect(await service.exit).toBe(0);
   });
 
-  it('needs authentication in production, says that there is none yet, and exits 78', async () => {
-    const { output, exit } = run('main.js', [], { VERDICT_POLICY_DIR: './policies' });
-    expect(await exit).toBe(78);
-    expect(output.stderr).toContain(
-      'VERDICT_AUTH is "required", but this version has no way to authenticate callers yet',
-    );
-    expect(output.stdout).toBe('');
+  it('asks for a credential in production, and listens beyond loopback only when there is one', async () => {
+    const local = await start({ VERDICT_AUTH: 'required' });
+    const response = await fetch(`${local.url}/v1/decide`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: question,
+    });
+    expect(response.status).toBe(401);
+    const open = run('main.js', [], {
+      VERDICT_POLICY_DIR: './policies',
+      VERDICT_DATABASE_URL: 'sqlite:./other/verdict.sqlite',
+      VERDICT_HOST: '0.0.0.0',
+      VERDICT_PORT: '0',
+      VERDICT_TLS: 'terminated-elsewhere',
+    });
+    expect(await open.exit).toBe(78);
+    expect(open.output.stderr).toContain('no usable credential is configured');
+    expect(open.output.stdout).not.toContain('verdict listening');
   });
 
   it('lists everything that is wrong with its environment and exits 78', async () => {
