@@ -50,27 +50,48 @@ export class Journal {
 
   /** Commits the group as one row; returns how many bytes it holds. When this resolves, the records are durable. */
   async commit(group: Group): Promise<number> {
-    if (this.#uncertain !== undefined) {
-      const before = this.lastEnd.sequence;
+    if (this.#uncertain === group && (await this.#holds(group))) {
       this.lastEnd = await readEnd(this.connection);
-      if (this.#uncertain === group && this.lastEnd.sequence > before) return 0;
+      return 0;
     }
-    const { sequence, until, lag } = this.lastEnd;
-    const first = sequence + 1;
-    const records = group.texts.map((text, i) => completeText(text, this.writer, first + i)).join('\n');
-    const end: JournalEnd = {
-      sequence: sequence + group.texts.length,
-      until: Math.max(until, group.until),
-      lag: Math.max(lag, until - group.since),
-    };
-    this.#uncertain = group;
-    await this.connection.query(
-      'INSERT INTO journal (first, count, since, until, lag, keys, records) VALUES (?, ?, ?, ?, ?, ?, ?)',
-      [first, group.texts.length, group.since, end.until, end.lag, encodeKeys(group.keys), records],
-    );
-    this.#uncertain = undefined;
-    this.lastEnd = end;
-    return records.length;
+    for (;;) {
+      const { sequence, until, lag } = this.lastEnd;
+      const first = sequence + 1;
+      const records = group.texts.map((text, i) => completeText(text, this.writer, first + i)).join('\n');
+      const end: JournalEnd = {
+        sequence: sequence + group.texts.length,
+        until: Math.max(until, group.until),
+        lag: Math.max(lag, until - group.since),
+      };
+      try {
+        await this.connection.query(
+          'INSERT INTO journal (first, count, since, until, lag, keys, records) VALUES (?, ?, ?, ?, ?, ?, ?)',
+          [first, group.texts.length, group.since, end.until, end.lag, encodeKeys(group.keys), records],
+        );
+        this.#uncertain = undefined;
+        this.lastEnd = end;
+        return records.length;
+      } catch (error) {
+        // The numbers are taken: by a commit that failed and was written all the same, or by another process, while one
+        // version of the service takes over from another. The file says where it ends.
+        if (!/UNIQUE constraint failed: journal.first/.test(String(error))) {
+          this.#uncertain = group;
+          throw error;
+        }
+        this.lastEnd = await readEnd(this.connection);
+      }
+    }
+  }
+
+  /** Whether the group follows the last row that is known to be committed. */
+  async #holds(group: Group): Promise<boolean> {
+    const text = completeText(group.texts[0]!, this.writer, this.lastEnd.sequence + 1);
+    const rows = await this.connection.query('SELECT 1 FROM journal WHERE first = ? AND substr(records, 1, ?) = ?', [
+      this.lastEnd.sequence + 1,
+      text.length,
+      text,
+    ]);
+    return rows.length > 0;
   }
 
   /** Commits a note of what is missing. */

@@ -90,14 +90,20 @@ export class KeyIndex {
     const counts = await this.#countsOf(first, last);
     await this.connection.query('BEGIN');
     try {
+      const [covered] = await this.connection.query<{ last: number | null }>('SELECT max(last) AS last FROM segment');
+      if ((covered?.last ?? 0) > this.lastIndexed) {
+        // Another process is taking over, and did it.
+        await this.connection.query('ROLLBACK');
+        this.#advanceTo(covered!.last!);
+        return true;
+      }
       await this.#writeSegment(first, last, counts);
       await this.connection.query('COMMIT');
     } catch (error) {
       await this.connection.query('ROLLBACK').catch(() => undefined);
       throw error;
     }
-    this.lastIndexed = last;
-    this.#tail = this.#tail.filter((group) => group.last > last);
+    this.#advanceTo(last);
     return true;
   }
 
@@ -132,6 +138,11 @@ export class KeyIndex {
 
   close(): Promise<void> {
     return this.connection.close();
+  }
+
+  #advanceTo(last: number): void {
+    this.lastIndexed = last;
+    this.#tail = this.#tail.filter((group) => group.last > last);
   }
 
   async #writeSegment(first: number, last: number, counts: readonly TallyRow[]): Promise<void> {

@@ -1,6 +1,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import type { DecisionLog } from '../../src/decision-log/decision-log.js';
 import { exampleRecord, noon } from './example-records.js';
 import { startLog, temporaryDirectory } from './temporary-log.js';
 
@@ -143,4 +144,21 @@ it('retention by age removes what is older to the group, and never the newest', 
   const again = await startLog(directory);
   await again.append(exampleRecord(again));
   expect((await again.search({})).items.map(({ sequence }) => sequence)).toEqual([21, 20]);
+});
+
+it('two processes that meet on a file, while one takes over from the other, keep all records of both', async () => {
+  const directory = temporaryDirectory();
+  const [old, next] = [await startLog(directory), await startLog(directory)];
+  const append = (log: DecisionLog, subject: string) => log.append(exampleRecord(log, { subject }));
+  for (let i = 0; i < 20; i++) {
+    await Promise.all([append(old, 'old'), append(next, 'next'), append(old, 'old'), append(next, 'next')]);
+    if (i === 10) await old.indexNow();
+  }
+  await old.stop();
+  await append(next, 'next');
+  await next.indexNow();
+  const { items } = await next.search({ limit: 1_000 });
+  expect(items.map(({ sequence }) => sequence)).toEqual(items.map((_, i) => 81 - i));
+  expect((await next.search({ subject: 'old', limit: 1_000 })).items).toHaveLength(40);
+  expect((await next.search({ subject: 'next', limit: 1_000 })).items).toHaveLength(41);
 });
