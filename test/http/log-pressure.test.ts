@@ -1,0 +1,35 @@
+import { expect, it, onTestFinished } from 'vitest';
+import { startService } from './service.js';
+
+it('when records cannot keep up decisions are refused with 503, and every answer has its record', async () => {
+  const service = await startService(undefined, { decisionLogQueue: 3 });
+  onTestFinished(() => service.stop());
+  const ask = () => service.post('/v1/decide', { subject: 'ann', action: 'read', resource: 'doc' });
+  const answers = await Promise.all(Array.from({ length: 40 }, ask));
+  const refused = answers.filter(({ status }) => status === 503);
+  const answered = answers.filter(({ status }) => status === 200);
+  expect(refused.length).toBeGreaterThan(0);
+  expect(refused.length + answered.length).toBe(40);
+  for (const { headers, body } of refused) {
+    expect(headers['retry-after']).toBe('1');
+    expect(body.type).toBe('urn:verdict:problem:decision_log_unavailable');
+    expect(body).not.toHaveProperty('allowed');
+  }
+  const { items } = (await service.get('/v1/decisions?limit=1000')).body;
+  const recorded = items.map(({ id }: { id: string }) => id);
+  expect(recorded.sort()).toEqual(answered.map(({ body }) => body.decisionId).sort());
+  expect((await ask()).status).toBe(200);
+});
+
+it('with the log in mode async no decision is refused, and what is lost is named', async () => {
+  const service = await startService(undefined, { decisionLog: 'async', decisionLogQueue: 3 });
+  onTestFinished(() => service.stop());
+  const ask = () => service.post('/v1/decide', { subject: 'ann', action: 'read', resource: 'doc' });
+  const answers = await Promise.all(Array.from({ length: 40 }, ask));
+  expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 40 }, () => 200));
+  await expect.poll(() => service.log.depth).toBe(0);
+  const { items, gaps } = (await service.get('/v1/decisions?limit=1000')).body;
+  const lost = (gaps ?? []).reduce((sum: number, gap: { lost: number }) => sum + gap.lost, 0);
+  expect(items.length + lost).toBe(40);
+  expect(lost).toBe(service.log.status.lost);
+});
