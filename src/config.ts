@@ -168,6 +168,12 @@ export class Config {
   @Rule((_value, { jwtIssuer }) => (jwtIssuer === undefined ? 'needs VERDICT_JWT_ISSUER' : undefined))
   readonly jwtAudience?: string;
 
+  @Variable("Audiences of the users' tokens that gateways pass on, separated by commas. Default: VERDICT_JWT_AUDIENCE.")
+  @IsOptional()
+  @IsString()
+  @Rule((_value, { jwtIssuer }) => (jwtIssuer === undefined ? 'needs VERDICT_JWT_ISSUER' : undefined))
+  readonly gatewayJwtAudience?: string;
+
   @Variable('Where the keys of the issuers are, in the order of VERDICT_JWT_ISSUER. Default: what their metadata says.')
   @IsOptional()
   @Rule((value, { jwtIssuer }) => {

@@ -36,7 +36,7 @@ export function addDoors(app: NestFastifyApplication, config: Config, logger: Lo
   const secure = isSecure(config);
   const authenticator = new Authenticator({
     apiKeys: app.get(ApiKeys),
-    tokens: accessTokens(config, logger),
+    tokens: accessTokens(config, config.jwtAudience, logger),
     sessions,
     secure,
     mayTry: (address) => failures.mayTry(address),
@@ -80,7 +80,12 @@ export function watchCertificates(app: NestFastifyApplication, config: Config, l
   server.once('close', watchTlsFiles(server, files, logger));
 }
 
-function accessTokens(config: Config, logger: Logger): AccessTokens | undefined {
+/** Verifies the tokens of the users whose requests gateways ask about: of the same issuers, as a rule for another audience. */
+export function userTokens(config: Config, logger: Logger): AccessTokens | undefined {
+  return accessTokens(config, config.gatewayJwtAudience ?? config.jwtAudience, logger);
+}
+
+function accessTokens(config: Config, audience: string | undefined, logger: Logger): AccessTokens | undefined {
   if (config.jwtIssuer === undefined) return undefined;
   const jwksUrls = listIn(config.jwtJwksUrl);
   const { jwtScopeClaim: scopeClaim } = config;
@@ -89,7 +94,7 @@ function accessTokens(config: Config, logger: Logger): AccessTokens | undefined 
       const jwksUrl = jwksUrls[index];
       return { issuer, ...(jwksUrl !== undefined && { jwksUrl }) };
     }),
-    audience: listIn(config.jwtAudience),
+    audience: listIn(audience),
     algorithms: listIn(config.jwtAlgorithms),
     clockSkewSeconds: config.jwtClockSkew,
     ...(scopeClaim !== undefined && { scopeClaim }),

@@ -13,7 +13,8 @@ import { MetadataSigner } from './authzen/metadata-signer.js';
 import { type Config, ConfigError, listIn, type ReadConfig, readConfig } from './config.js';
 import { engineVersion } from './core/engine/engine-version.js';
 import { DecisionLog } from './decision-log/decision-log.js';
-import { addDoors, isSecure, refuseToStandOpen, tlsFilesOf, watchCertificates } from './doors.js';
+import { addDoors, isSecure, refuseToStandOpen, tlsFilesOf, userTokens, watchCertificates } from './doors.js';
+import { registerForwardAuthRoutes } from './gateway/forward-auth-routes.js';
 import { requireAccess } from './http/access.js';
 import { registerDecideRoutes } from './http/decide-routes.js';
 import { announceDeprecations } from './http/deprecation.js';
@@ -110,6 +111,7 @@ export async function createApplication(config: Config, logger: Logger): Promise
     publicPath: config.publicUrl === undefined ? '' : new URL(config.publicUrl).pathname.replace(/\/$/, ''),
     signer: await metadataSigner(config),
   });
+  registerForwardAuthRoutes(fastify, { pdp, policySets, userTokens: userTokens(config, logger) });
   serveDocs(app, () => openApiDocument(app, limits, engineVersion));
   await app.init();
   refuseOtherMethods();

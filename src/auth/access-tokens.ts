@@ -93,7 +93,7 @@ export class AccessTokens {
       });
       const name = this.nameOf(payload);
       if (name === undefined) return 'token names nobody: no sub, client_id or azp';
-      const caller: Caller = Object.freeze({ name, method: 'jwt', grants: this.grantsOf(payload) });
+      const caller: Caller = Object.freeze({ name, method: 'jwt', grants: this.grantsOf(payload), claims: payload });
       this.remember(token, { caller, expires: (payload.exp! + this.options.clockSkewSeconds) * 1000 });
       return caller;
     } catch (error) {

@@ -37,6 +37,31 @@ const CHANGES_NOTHING = new Set(['GET', 'HEAD', 'OPTIONS']);
 export class Authenticator {
   constructor(private readonly options: AuthenticatorOptions) {}
 
+  /**
+   * Whether a request that a gateway made about another shows a credential of the gateway itself. `Authorization` and
+   * the cookies in it are then the user's.
+   */
+  static showsGateway(message: IncomingMessage): boolean {
+    return message.headers['x-api-key'] !== undefined || certificateNames(message.socket) !== undefined;
+  }
+
+  /** Who the gateway is that made a request about another; as `authenticate` where it shows nothing of its own. */
+  authenticateGateway(
+    message: IncomingMessage,
+    address: string,
+    now: number,
+  ): Caller | Refusal | Promise<Caller | Refusal> {
+    const apiKey = message.headers['x-api-key'];
+    if (apiKey !== undefined) {
+      if (headerCount(message, 'x-api-key') > 1) return { refused: 'more than one credential' };
+      return this.#byKey('api_key', String(apiKey), address, now);
+    }
+    const names = certificateNames(message.socket);
+    return names === undefined
+      ? this.authenticate(message, address, now)
+      : this.#byCertificate(names, message, address, now);
+  }
+
   /** Only an access token that was not seen before takes a promise. */
   authenticate(message: IncomingMessage, address: string, now: number): Caller | Refusal | Promise<Caller | Refusal> {
     const { authorization, 'x-api-key': apiKey } = message.headers;
@@ -159,7 +184,7 @@ function isFromAnotherSite({ method = '', headers }: IncomingMessage): boolean {
   return site !== undefined && site !== 'same-origin' && site !== 'none' && !CHANGES_NOTHING.has(method);
 }
 
-/** Node keeps the first of two `Authorization` headers and a proxy may have looked at the second. */
+/** Node keeps the first of two `Authorization` headers, and a proxy may have looked at the second. */
 function headerCount({ rawHeaders }: IncomingMessage, name: string): number {
   let count = 0;
   for (let index = 0; index < rawHeaders.length; index += 2) {

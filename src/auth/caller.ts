@@ -8,6 +8,8 @@ export interface Caller {
   readonly name: string;
   readonly method: AuthenticationMethod;
   readonly grants: Grants;
+  /** Of the access token, if it was one. */
+  readonly claims?: Readonly<Record<string, unknown>>;
   /** Decisions a day (UTC); no quota when left out. */
   readonly dailyQuota?: number;
 }

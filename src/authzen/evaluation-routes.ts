@@ -8,6 +8,7 @@ import { askerOf } from '../http/asker.js';
 import type { HttpLimits } from '../http/fastify-adapter.js';
 import type { Gate } from '../http/gate.js';
 import { invalidRequest, Validation } from '../http/json-schema.js';
+import { policySetBases, policySetOf } from '../http/policy-set-base.js';
 import type { DecisionAnswer } from '../pdp/decision-answer.js';
 import type { Pdp } from '../pdp/pdp.js';
 import type { Question } from '../pdp/question.js';
@@ -20,7 +21,6 @@ import {
   evaluationShapes,
   questionOf,
 } from './authzen-request.js';
-import { policySetBases, policySetOf } from './policy-set-base.js';
 
 export interface EvaluationServices {
   readonly pdp: Pdp;

@@ -1,5 +1,5 @@
 /** AuthZEN metadata (section 9): where what is offered, so that a client needs the base URL and nothing else. */
-import { pathOfSet } from './policy-set-base.js';
+import { pathOfSet } from '../http/policy-set-base.js';
 
 export const WELL_KNOWN = '/.well-known/authzen-configuration';
 export const JWKS_PATH = '/.well-known/jwks.json';

@@ -5,10 +5,10 @@ import type { Json } from '../core/request.js';
 import { askerOf } from '../http/asker.js';
 import type { HttpLimits } from '../http/fastify-adapter.js';
 import { invalidRequest, Validation } from '../http/json-schema.js';
+import { policySetBases, policySetOf } from '../http/policy-set-base.js';
 import type { PolicySearch, SearchPage } from '../pdp/policy-search.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import { type PagePlace, pageToken, readPageToken, refused } from './page-token.js';
-import { policySetBases, policySetOf } from './policy-set-base.js';
 import {
   ActionSearchRequest,
   actionQuery,

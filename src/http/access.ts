@@ -19,6 +19,8 @@ declare module 'fastify' {
     limit?: LimitName;
     /** The audit event that a call leaves when it succeeds. */
     audit?: AuditEventType;
+    /** Gateways ask here about the requests of others, whose `Authorization` comes along. */
+    forGateways?: boolean;
   }
   interface FastifyInstance {
     /** Every route with what it asks of its callers, for whoever must not forget any. */

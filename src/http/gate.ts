@@ -102,7 +102,7 @@ export class Gate {
   /** Everything happens at once for a caller who is known; only what must wait takes a promise. */
   private pass(request: FastifyRequest, reply: FastifyReply, done: Done): void {
     // A path that no route has is answered 404, but not to strangers.
-    const { access = 'authenticated', limit } = request.routeOptions.config;
+    const { access = 'authenticated', limit, forGateways = false } = request.routeOptions.config;
     const { authenticator } = this.options;
     if (access === 'public' || authenticator === undefined) {
       request.caller = anonymous;
@@ -111,7 +111,9 @@ export class Gate {
     }
     let outcome: ReturnType<Authenticator['authenticate']>;
     try {
-      outcome = authenticator.authenticate(request.raw, request.ip, Date.now());
+      outcome = forGateways
+        ? authenticator.authenticateGateway(request.raw, request.ip, Date.now())
+        : authenticator.authenticate(request.raw, request.ip, Date.now());
     } catch (error) {
       done(error as Error);
       return;
@@ -154,7 +156,9 @@ export class Gate {
     }
     audit.note({ type: 'authentication_failed', ...who, address, detail, requestId });
     logger.warn({ requestId, address, ...who, reason: detail }, 'authentication failed');
-    reply.header('www-authenticate', `Bearer realm="verdict", ${BASIC}`);
+    // A gateway may hand this on to a browser, which would ask its user for a name and a key.
+    const { forGateways = false } = request.routeOptions.config;
+    reply.header('www-authenticate', forGateways ? 'Bearer realm="verdict"' : `Bearer realm="verdict", ${BASIC}`);
     return new VerdictError('unauthenticated', 'A valid credential is required.');
   }
 

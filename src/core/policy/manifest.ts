@@ -1,6 +1,7 @@
 /** `policy-set.yaml`: what a policy set says about itself beside Casbin's own files. */
 import type { Json } from '../request.js';
 import { type Binding, parseBinding } from './binding-text.js';
+import { defaultGatewayMapping, type GatewayMapping, readGatewayMapping } from './gateway-mapping.js';
 import type { NamedText, Place, ReportFatal, YamlNode } from './yaml-document.js';
 import { readYaml } from './yaml-document.js';
 
@@ -34,6 +35,8 @@ export interface Manifest {
   readonly downgraded: ReadonlySet<string>;
   /** Actions that a search for actions tries beside those that rules name. */
   readonly searchActions: readonly string[];
+  /** How a request at a gateway becomes a question. */
+  readonly gateway: GatewayMapping;
   readonly decisionLog: { readonly mask: readonly string[]; readonly drop: readonly string[] };
   /** Where a key stands, for what can only be found wrong when the model is known: `placeOf('request', 'obj')`. */
   placeOf(...path: string[]): Place;
@@ -53,6 +56,7 @@ export const defaultManifest: Manifest = Object.freeze({
   stepBudget: undefined,
   downgraded: new Set<string>(),
   searchActions: Object.freeze([]),
+  gateway: defaultGatewayMapping,
   decisionLog: Object.freeze({ mask: [], drop: [] }),
   placeOf: () => ({ file: 'policy-set.yaml', line: 1, column: 1 }),
 });
@@ -69,6 +73,7 @@ const keys = [
   'stepBudget',
   'lint',
   'search',
+  'gateway',
   'decisionLog',
 ] as const;
 
@@ -89,6 +94,7 @@ export function readManifest(source: NamedText, report: ReportFatal): Manifest {
     stepBudget: node.stepBudget?.positiveInteger('stepBudget'),
     downgraded: node.lint === undefined ? defaultManifest.downgraded : readLint(node.lint),
     searchActions: node.search === undefined ? defaultManifest.searchActions : readSearch(node.search),
+    gateway: node.gateway === undefined ? defaultManifest.gateway : readGatewayMapping(node.gateway),
     decisionLog: node.decisionLog === undefined ? defaultManifest.decisionLog : readDecisionLog(node.decisionLog),
     placeOf: (...path: string[]) => root.placeOfKey(path),
   });

@@ -1,4 +1,4 @@
-/** Where a policy set is asked in AuthZEN's words: the default set at the root, each set below `/sets/`. */
+/** Where a policy set has doors of its own: the default set at the root, each set below `/sets/`. */
 import type { FastifyRequest } from 'fastify';
 import { VerdictError } from '../core/errors.js';
 import { visiblePolicySet } from '../pdp/visible-policy-set.js';

@@ -1,0 +1,248 @@
+/**
+ * The manifest's `gateway`: how a request that a gateway holds becomes a question. Every value is a text whose `${…}` parts
+ * are put in once and not read again; a text that is one such part alone is the value itself, a list of roles as well.
+ */
+import type { YamlNode } from './yaml-document.js';
+
+export const gatewaySources = ['identity', 'token', 'request', 'path', 'query', 'headers', 'client'] as const;
+
+/** `token.realm.roles` → kind `token`, name `realm.roles`; of `identity` the name is empty. */
+export interface GatewaySource {
+  readonly kind: (typeof gatewaySources)[number];
+  readonly name: string;
+}
+
+export type GatewayTemplate = readonly (string | GatewaySource)[];
+export type GatewayAttributes = ReadonlyMap<string, GatewayTemplate>;
+
+/** One segment of a path: as it is, one of any text under a name, or all that is left under a name. */
+export type PathPart =
+  | { readonly kind: 'literal'; readonly text: string }
+  | { readonly kind: 'one'; readonly name: string }
+  | { readonly kind: 'rest'; readonly name: string };
+
+export interface GatewayRoute {
+  readonly path: readonly PathPart[];
+  /** Undefined: any. */
+  readonly methods: ReadonlySet<string> | undefined;
+  /** Undefined: what `actions` makes of the method. */
+  readonly action: string | undefined;
+  readonly resource: GatewayEntity;
+}
+
+export interface GatewayEntity {
+  readonly type: GatewayTemplate;
+  readonly id: GatewayTemplate;
+  readonly attributes: GatewayAttributes;
+}
+
+export interface GatewayMapping {
+  readonly subject: GatewayEntity;
+  /** A header that says who the user is, in lower case, and the callers (by name) from which it is believed. */
+  readonly identity: { readonly header: string; readonly proxies: ReadonlySet<string> } | undefined;
+  /** The subject's id for whoever shows no identity; undefined: they are refused. */
+  readonly anonymous: string | undefined;
+  /** By method; a method that is not named is its own action. */
+  readonly actions: ReadonlyMap<string, string>;
+  /** The first that takes a request is it; what none takes is denied. */
+  readonly routes: readonly GatewayRoute[];
+  readonly attributes: GatewayAttributes;
+}
+
+const source = (kind: GatewaySource['kind'], name = ''): GatewayTemplate => [{ kind, name }];
+const noAttributes: GatewayAttributes = new Map();
+
+/** Without a mapping: the user, the method, the path as it is, and from where. */
+export const defaultGatewayMapping: GatewayMapping = Object.freeze<GatewayMapping>({
+  subject: { type: ['user'], id: source('identity'), attributes: noAttributes },
+  identity: undefined,
+  anonymous: undefined,
+  actions: new Map(),
+  routes: [
+    {
+      path: [{ kind: 'rest', name: 'path' }],
+      methods: undefined,
+      action: undefined,
+      resource: { type: ['path'], id: source('request', 'path'), attributes: noAttributes },
+    },
+  ],
+  attributes: new Map([['ip', source('client', 'address')]]),
+});
+
+/** Reads `gateway`. Whatever is wrong is reported and stands at its default. */
+export function readGatewayMapping(node: YamlNode): GatewayMapping {
+  const keys = ['subject', 'identity', 'anonymous', 'actions', 'routes', 'attributes'] as const;
+  const members = node.knownMembers('gateway', keys);
+  const fallback = defaultGatewayMapping;
+  if (members === undefined) return fallback;
+  const { subject, identity, anonymous, actions, routes, attributes } = members;
+  return Object.freeze({
+    subject: subject === undefined ? fallback.subject : readEntity(subject, 'gateway.subject', fallback.subject, []),
+    identity: identity === undefined ? undefined : readIdentity(identity),
+    anonymous: anonymous?.text('gateway.anonymous'),
+    actions: actions === undefined ? fallback.actions : readActions(actions),
+    routes: routes === undefined ? fallback.routes : readRoutes(routes),
+    attributes: attributes === undefined ? fallback.attributes : readAttributes(attributes, 'gateway.attributes', []),
+  });
+}
+
+function readIdentity(node: YamlNode): GatewayMapping['identity'] {
+  const members = node.knownMembers('gateway.identity', ['header', 'proxies']);
+  if (members === undefined) return undefined;
+  if (members.header === undefined || members.proxies === undefined) {
+    const hint = 'for example { header: X-Forwarded-User, proxies: [edge] }';
+    return node.refuse(
+      'missing_value',
+      'gateway.identity needs a header and the proxies that it is believed from',
+      hint,
+    );
+  }
+  const header = members.header.text('gateway.identity.header')?.toLowerCase();
+  const proxies = members.proxies.texts('gateway.identity.proxies');
+  if (header === undefined || proxies === undefined) return undefined;
+  if (/^[!#$%&'*+.^`|~\w-]+$/.test(header)) return { header, proxies: new Set(proxies) };
+  return members.header.refuse('wrong_value', `"${header}" is not the name of a header`);
+}
+
+function readActions(node: YamlNode): ReadonlyMap<string, string> {
+  const actions = new Map<string, string>();
+  for (const [method, value] of node.members('gateway.actions') ?? []) {
+    const action = value.text(`gateway.actions.${method}`);
+    if (isMethod(method, value) && action !== undefined) actions.set(method, action);
+  }
+  return actions;
+}
+
+/** Methods are case-sensitive (RFC 9110, section 9.1), so `get` would never be asked for. */
+function isMethod(method: string, node: YamlNode): boolean {
+  if (/^[A-Z][A-Z-]*$/.test(method)) return true;
+  node.refuse('wrong_value', `"${method}" is not a method`, 'methods are in capitals: GET, POST, PROPFIND');
+  return false;
+}
+
+function readRoutes(node: YamlNode): readonly GatewayRoute[] {
+  return (node.items('gateway.routes') ?? []).flatMap((item) => readRoute(item) ?? []);
+}
+
+function readRoute(node: YamlNode): GatewayRoute | undefined {
+  const members = node.knownMembers('a gateway route', ['path', 'methods', 'action', 'resource']);
+  if (members === undefined) return undefined;
+  if (members.path === undefined) return node.refuse('missing_value', 'a gateway route needs a path');
+  const text = members.path.text("a gateway route's path");
+  const path = text === undefined ? undefined : parsePath(text);
+  if (typeof path === 'string') members.path.refuse('bad_path', path, 'for example /orders/{id} or /files/{rest*}');
+  if (path === undefined || typeof path === 'string') return undefined;
+  const names = path.flatMap((part) => (part.kind === 'literal' ? [] : [part.name]));
+  const [plain] = defaultGatewayMapping.routes;
+  const methods = members.methods
+    ?.texts("a gateway route's methods")
+    ?.filter((each) => isMethod(each, members.methods!));
+  return {
+    path,
+    methods: methods === undefined ? undefined : new Set(methods),
+    action: members.action?.text("a gateway route's action"),
+    resource:
+      members.resource === undefined
+        ? plain!.resource
+        : readEntity(members.resource, "a gateway route's resource", plain!.resource, names),
+  };
+}
+
+/**
+ * Reads the path of a route.
+ *
+ *     parsePath('/orders/{id}')     // [literal orders, one id]
+ *     parsePath('/files/{name*}')   // [literal files, rest name]
+ *
+ * @returns what is wrong, in words, when it is none
+ */
+export function parsePath(text: string): readonly PathPart[] | string {
+  if (!text.startsWith('/')) return `"${text}" does not begin with a slash`;
+  const names = new Set<string>();
+  const parts: PathPart[] = [];
+  for (const segment of text.slice(1).split('/')) {
+    if (parts.at(-1)?.kind === 'rest') return `in "${text}" something follows what takes the rest`;
+    const variable = /^\{(\w+)(\*?)\}$/.exec(segment);
+    if (variable === null) {
+      if (/[{}]/.test(segment)) return `"${segment}" is neither a text nor a name in braces`;
+      parts.push({ kind: 'literal', text: segment });
+      continue;
+    }
+    const name = variable[1]!;
+    if (names.has(name)) return `"${text}" has the name "${name}" twice`;
+    names.add(name);
+    parts.push({ kind: variable[2] === '*' ? 'rest' : 'one', name });
+  }
+  return parts;
+}
+
+function readEntity(node: YamlNode, what: string, fallback: GatewayEntity, names: readonly string[]): GatewayEntity {
+  const members = node.knownMembers(what, ['type', 'id', 'attributes']);
+  if (members === undefined) return fallback;
+  const { type, id, attributes } = members;
+  return {
+    type: (type && readTemplate(type, `${what}.type`, names)) ?? fallback.type,
+    id: (id && readTemplate(id, `${what}.id`, names)) ?? fallback.id,
+    attributes: attributes === undefined ? noAttributes : readAttributes(attributes, `${what}.attributes`, names),
+  };
+}
+
+function readAttributes(node: YamlNode, what: string, names: readonly string[]): GatewayAttributes {
+  const attributes = new Map<string, GatewayTemplate>();
+  for (const [name, value] of node.members(what) ?? []) {
+    const template = readTemplate(value, `${what}.${name}`, names);
+    if (name === '__proto__') value.refuse('wrong_value', 'no attribute can have the name "__proto__"');
+    else if (template !== undefined) attributes.set(name, template);
+  }
+  return attributes;
+}
+
+function readTemplate(node: YamlNode, what: string, names: readonly string[]): GatewayTemplate | undefined {
+  const text = node.text(what);
+  if (text === undefined) return undefined;
+  const template = parseTemplate(text);
+  if (typeof template === 'string') {
+    return node.refuse('bad_template', template, `a part begins with ${gatewaySources.join(', ')}`);
+  }
+  for (const part of template) {
+    if (typeof part !== 'string' && part.kind === 'path' && !names.includes(part.name)) {
+      node.refuse('bad_template', `the path of this route has no "${part.name}"`);
+    }
+  }
+  return template;
+}
+
+const namesOf: { readonly [kind in GatewaySource['kind']]?: readonly string[] } = {
+  identity: [''],
+  request: ['method', 'path', 'host', 'scheme'],
+  client: ['address'],
+};
+
+/**
+ * Reads a text with parts.
+ *
+ *     parseTemplate('order-${path.id}')   // ['order-', { kind: 'path', name: 'id' }]
+ *
+ * @returns what is wrong, in words, when a part is none
+ */
+export function parseTemplate(text: string): GatewayTemplate | string {
+  const parts: (string | GatewaySource)[] = [];
+  let rest = text;
+  while (rest !== '') {
+    const start = rest.indexOf('${');
+    if (start !== 0) parts.push(start < 0 ? rest : rest.slice(0, start));
+    if (start < 0) break;
+    const end = rest.indexOf('}', start);
+    if (end < 0) return `"${text}" has a "\${" that is not closed`;
+    const part = rest.slice(start + 2, end);
+    const dot = part.indexOf('.');
+    const kind = gatewaySources.find((each) => each === (dot < 0 ? part : part.slice(0, dot)));
+    const name = dot < 0 ? '' : part.slice(dot + 1);
+    if (kind === undefined) return `"${part}" is not a part of a gateway's request`;
+    const known = namesOf[kind];
+    if (known === undefined ? name === '' : !known.includes(name)) return `"${part}" names nothing of ${kind}`;
+    parts.push({ kind, name: kind === 'headers' ? name.toLowerCase() : name });
+    rest = rest.slice(end + 1);
+  }
+  return parts;
+}

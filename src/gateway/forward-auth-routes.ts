@@ -1,0 +1,142 @@
+/**
+ * `/v1/gateway/forward-auth`: a gateway asks whether the request that it holds may go forward (NGINX `auth_request`, Caddy
+ * `forward_auth`, Traefik ForwardAuth, HAProxy by a script). What it holds comes in `X-Forwarded-*`, and nowhere else: a
+ * second way to say the same would be one that clients could use.
+ */
+import { isUtf8 } from 'node:buffer';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { AccessTokens } from '../auth/access-tokens.js';
+import { Authenticator } from '../auth/authenticator.js';
+import { VerdictError } from '../core/errors.js';
+import type { GatewayMapping } from '../core/policy/gateway-mapping.js';
+import { askerOf } from '../http/asker.js';
+import { policySetBases, policySetOf } from '../http/policy-set-base.js';
+import type { DecisionAnswer } from '../pdp/decision-answer.js';
+import type { Pdp } from '../pdp/pdp.js';
+import type { PolicyStore } from '../policy-store/policy-store.js';
+import { type GatewayIdentity, type GatewayRequest, gatewayQuestion } from './gateway-request.js';
+
+export interface ForwardAuthServices {
+  readonly pdp: Pdp;
+  readonly policySets: PolicyStore;
+  /** Undefined where no issuer is configured: then only trusted proxies can say who a user is. */
+  readonly userTokens: AccessTokens | undefined;
+}
+
+export const DECISION_ID_HEADER = 'x-verdict-decision-id';
+export const SUBJECT_HEADER = 'x-verdict-subject';
+
+const CHALLENGE = 'Bearer realm="verdict"';
+
+export function registerForwardAuthRoutes(fastify: FastifyInstance, services: ForwardAuthServices): void {
+  for (const base of policySetBases) {
+    fastify.route({
+      method: fastify.supportedMethods,
+      url: `${base}/v1/gateway/forward-auth`,
+      config: { access: 'decide', limit: 'decide', forGateways: true },
+      // Before the body is read: some gateways send the client's along, and nothing here depends on it.
+      onRequest: (request, reply) => answer(request, reply, services),
+      onSend: (_request, reply, _payload, done) => {
+        reply.header('cache-control', 'no-store');
+        done();
+      },
+      handler: () => undefined,
+    });
+  }
+}
+
+async function answer(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { pdp, policySets, userTokens }: ForwardAuthServices,
+): Promise<FastifyReply> {
+  const set = policySetOf(request, policySets);
+  const mapping = set.compiled.manifest.gateway;
+  const identity = await identityOf(request, reply, mapping, userTokens);
+  const question = gatewayQuestion(mapping, forwardedRequest(request), identity);
+  if ('refused' in question) {
+    if (question.refused === 'unauthenticated') reply.header('www-authenticate', CHALLENGE);
+    throw new VerdictError(question.refused, question.detail);
+  }
+  const decision = await pdp.decide({ ...question, policySet: set.name }, askerOf(request, 'gateway'));
+  reply.header(DECISION_ID_HEADER, decision.decisionId);
+  if (!decision.allowed) throw new VerdictError('denied', userReason(decision));
+  return reply.header(SUBJECT_HEADER, headerText(question.subject.id)).code(200).send();
+}
+
+/** @throws VerdictError `malformed_request` when the gateway does not say what it holds, or says it twice */
+function forwardedRequest(request: FastifyRequest): GatewayRequest {
+  const { headers, ip: clientAddress } = request;
+  const method = oneHeader(request, 'x-forwarded-method');
+  const target = oneHeader(request, 'x-forwarded-uri');
+  if (method === undefined || target === undefined) {
+    throw new VerdictError('malformed_request', 'The gateway must set X-Forwarded-Method and X-Forwarded-Uri.');
+  }
+  const host = oneHeader(request, 'x-forwarded-host');
+  const scheme = oneHeader(request, 'x-forwarded-proto');
+  return { method, target, host, scheme, clientAddress, headers };
+}
+
+/**
+ * Who the user is: whoever a trusted proxy names, else whoever a token that is verified here names.
+ *
+ * @throws VerdictError `unauthenticated` for a token that is wrong, even where nobody needs one
+ */
+async function identityOf(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { identity }: GatewayMapping,
+  tokens: AccessTokens | undefined,
+): Promise<GatewayIdentity | undefined> {
+  if (identity?.proxies.has(request.caller.name)) {
+    const name = oneHeader(request, identity.header);
+    if (name !== undefined && name !== '') return { id: decoded(name) };
+  }
+  const token = userToken(request);
+  if (token === undefined || tokens === undefined) return undefined;
+  const now = Date.now();
+  const user = tokens.cached(token, now) ?? (await tokens.verify(token, now));
+  if (typeof user !== 'string') return { id: user.name, ...(user.claims !== undefined && { claims: user.claims }) };
+  reply.header('www-authenticate', `${CHALLENGE}, error="invalid_token"`);
+  throw new VerdictError('unauthenticated', 'The token is not valid.');
+}
+
+/** The user's bearer token; where the gateway shows no credential of its own, what is in `Authorization` is the gateway's. */
+function userToken(request: FastifyRequest): string | undefined {
+  const { caller, raw } = request;
+  if (caller.method !== 'none' && !Authenticator.showsGateway(raw)) return undefined;
+  const authorization = oneHeader(request, 'authorization');
+  return authorization === undefined ? undefined : /^bearer +(\S+)$/i.exec(authorization)?.[1];
+}
+
+/** A header that comes twice was set by two, one of whom may be the client. */
+function oneHeader({ raw, headers }: FastifyRequest, name: string): string | undefined {
+  let count = 0;
+  for (let index = 0; index < raw.rawHeaders.length; index += 2) {
+    if (raw.rawHeaders[index]!.toLowerCase() === name) count++;
+  }
+  if (count > 1) throw new VerdictError('malformed_request', `The header ${name} comes ${count} times.`);
+  const value = headers[name];
+  return typeof value === 'string' ? value : undefined;
+}
+
+/** Node reads headers byte by byte; names beyond ASCII are sent in UTF-8. */
+function decoded(header: string): string {
+  const bytes = Buffer.from(header, 'latin1');
+  return isUtf8(bytes) ? bytes.toString('utf8') : header;
+}
+
+/** Printable ASCII but for `%`; everything else percent-encoded, so that decoding it gives the id back. */
+function headerText(id: string): string {
+  // A lone surrogate, which a token can hold, cannot be encoded.
+  const wellFormed = Buffer.from(id).toString();
+  return wellFormed.replace(/[^\x21-\x24\x26-\x7e]+/g, encodeURIComponent);
+}
+
+/** What the rule itself says to the user; gateways show it to whoever asked, so nothing else of the policy is in it. */
+function userReason({ reason: { message } }: DecisionAnswer): string {
+  if (typeof message === 'string') return message;
+  const isObject = typeof message === 'object' && message !== null && !Array.isArray(message);
+  const english = isObject ? message.en : undefined;
+  return typeof english === 'string' ? english : 'You may not do this.';
+}

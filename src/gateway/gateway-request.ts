@@ -1,0 +1,193 @@
+/** What a gateway holds, and the question that it becomes by a policy set's mapping. */
+import type {
+  GatewayAttributes,
+  GatewayEntity,
+  GatewayMapping,
+  GatewayRoute,
+  GatewaySource,
+  GatewayTemplate,
+  PathPart,
+} from '../core/policy/gateway-mapping.js';
+import type { DecisionRequest, Entity, Json, JsonObject } from '../core/request.js';
+import { type RequestPath, readRequestPath } from './request-path.js';
+
+export interface GatewayRequest {
+  readonly method: string;
+  /** Path and query as the client sent them. */
+  readonly target: string;
+  readonly host: string | undefined;
+  readonly scheme: string | undefined;
+  readonly clientAddress: string;
+  /** By name in lower case. */
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
+}
+
+/** Whom a verified token, or a trusted proxy, says that it is. */
+export interface GatewayIdentity {
+  readonly id: string;
+  /** Of the verified token. */
+  readonly claims?: Readonly<Record<string, unknown>>;
+}
+
+/** Why a request becomes no question. */
+export interface GatewayRefusal {
+  readonly refused: 'unauthenticated' | 'ambiguous_path' | 'unmapped_path';
+  readonly detail: string;
+}
+
+/**
+ * Makes a question of a request.
+ *
+ *     gatewayQuestion(defaultGatewayMapping, { method: 'GET', target: '/orders/7', … }, { id: 'alice' })
+ *     // { subject: { type: 'user', id: 'alice' }, action: { name: 'GET' }, resource: { type: 'path', id: '/orders/7' }, … }
+ */
+export function gatewayQuestion(
+  mapping: GatewayMapping,
+  request: GatewayRequest,
+  identity: GatewayIdentity | undefined,
+): DecisionRequest | GatewayRefusal {
+  const path = readRequestPath(request.target);
+  if (typeof path === 'string') return { refused: 'ambiguous_path', detail: `The path holds ${path}.` };
+  const user = identity ?? (mapping.anonymous === undefined ? undefined : { id: mapping.anonymous });
+  if (user === undefined) return { refused: 'unauthenticated', detail: 'The request shows no identity.' };
+  const found = routeOf(mapping, request.method, path);
+  if (found === undefined) {
+    return { refused: 'unmapped_path', detail: `No route of the mapping takes ${request.method} ${path.text}.` };
+  }
+  const values = new Values(request, path, found.variables, user);
+  const subject = values.entity(mapping.subject);
+  if (subject === undefined)
+    return { refused: 'unauthenticated', detail: 'The identity lacks what the subject is named by.' };
+  const resource = values.entity(found.route.resource);
+  if (resource === undefined)
+    return { refused: 'unmapped_path', detail: 'The request lacks what the resource is named by.' };
+  const action = found.route.action ?? mapping.actions.get(request.method) ?? request.method;
+  const attributes = values.attributes(mapping.attributes);
+  return { subject, action: { name: action }, resource, ...(attributes !== undefined && { attributes }) };
+}
+
+type Variables = ReadonlyMap<string, string>;
+
+function routeOf(
+  { routes }: GatewayMapping,
+  method: string,
+  path: RequestPath,
+): { readonly route: GatewayRoute; readonly variables: Variables } | undefined {
+  for (const route of routes) {
+    if (route.methods !== undefined && !route.methods.has(method)) continue;
+    const variables = matchPath(route.path, path.segments);
+    if (variables !== undefined) return { route, variables };
+  }
+  return undefined;
+}
+
+function matchPath(parts: readonly PathPart[], segments: readonly string[]): Variables | undefined {
+  const variables = new Map<string, string>();
+  for (const [index, part] of parts.entries()) {
+    if (part.kind === 'rest') {
+      variables.set(part.name, segments.slice(index).join('/'));
+      return variables;
+    }
+    const segment = segments[index];
+    if (segment === undefined) return undefined;
+    if (part.kind === 'literal') {
+      if (segment !== part.text) return undefined;
+    } else {
+      if (segment === '') return undefined;
+      variables.set(part.name, segment);
+    }
+  }
+  return parts.length === segments.length ? variables : undefined;
+}
+
+/** The parts of a request that templates can name. */
+class Values {
+  constructor(
+    private readonly request: GatewayRequest,
+    private readonly path: RequestPath,
+    private readonly variables: Variables,
+    private readonly identity: GatewayIdentity,
+  ) {}
+
+  /** Undefined when its type or its id would be empty, or made of something that is not there. */
+  entity({ type, id, attributes }: GatewayEntity): Entity | undefined {
+    const typeText = this.#text(type);
+    const idText = this.#text(id);
+    if (!typeText || !idText) return undefined;
+    const found = this.attributes(attributes);
+    return { type: typeText, id: idText, ...(found !== undefined && { attributes: found }) };
+  }
+
+  /** Those whose parts are there; undefined without any. */
+  attributes(templates: GatewayAttributes): JsonObject | undefined {
+    const attributes: JsonObject = {};
+    for (const [name, template] of templates) {
+      const value =
+        template.length === 1 && typeof template[0] !== 'string' ? this.#value(template[0]!) : this.#text(template);
+      if (value !== undefined) attributes[name] = value;
+    }
+    return Object.keys(attributes).length === 0 ? undefined : attributes;
+  }
+
+  #text(template: GatewayTemplate): string | undefined {
+    let text = '';
+    for (const part of template) {
+      const value = typeof part === 'string' ? part : this.#value(part);
+      if (typeof value !== 'string' && typeof value !== 'number') return undefined;
+      text += value;
+    }
+    return text;
+  }
+
+  #value({ kind, name }: GatewaySource): Json | undefined {
+    const { request } = this;
+    switch (kind) {
+      case 'identity':
+        return this.identity.id;
+      case 'token':
+        return claim(this.identity.claims, name);
+      case 'request':
+        return this.#ofRequest(name);
+      case 'path':
+        return this.variables.get(name);
+      case 'query': {
+        const all = this.path.query.getAll(name);
+        return all.length > 1 ? all : all[0];
+      }
+      case 'headers': {
+        const value = Object.hasOwn(request.headers, name) ? request.headers[name] : undefined;
+        return typeof value === 'object' ? [...value] : value;
+      }
+      case 'client':
+        return request.clientAddress;
+      default:
+        return kind satisfies never;
+    }
+  }
+
+  #ofRequest(name: string): string | undefined {
+    const { method, host, scheme } = this.request;
+    switch (name) {
+      case 'method':
+        return method;
+      case 'path':
+        return this.path.text;
+      case 'host':
+        return host?.toLowerCase();
+      default:
+        return scheme?.toLowerCase();
+    }
+  }
+}
+
+/** A claim of that very name (`https://example.com/roles`), else step by step (`realm_access.roles`). */
+function claim(claims: Readonly<Record<string, unknown>> | undefined, name: string): Json | undefined {
+  if (claims === undefined) return undefined;
+  if (Object.hasOwn(claims, name)) return claims[name] as Json;
+  let value: unknown = claims;
+  for (const step of name.split('.')) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, step)) return undefined;
+    value = (value as Record<string, unknown>)[step];
+  }
+  return value as Json;
+}

@@ -1,0 +1,78 @@
+/**
+ * The path of a request, read once and strictly (RFC 3986, WHATWG URL). A path that another reader could take for a
+ * different one is no path to decide on: whoever serves it may be that reader.
+ */
+import { isUtf8 } from 'node:buffer';
+
+export interface RequestPath {
+  /** Decoded, without dot segments and empty segments: `/orders/42`. */
+  readonly text: string;
+  /** Its segments; the last is empty when the path ends with a slash. */
+  readonly segments: readonly string[];
+  readonly query: URLSearchParams;
+}
+
+/**
+ * Reads the target of a request, as the client sent it.
+ *
+ *     readRequestPath('/a/./b//c%20d?x=1')   // text '/a/b/c d', segments ['a', 'b', 'c d']
+ *     readRequestPath('/public/%2e%2e/admin') // 'an encoded dot segment'
+ *
+ * @returns what makes it ambiguous, in words, when it is
+ */
+export function readRequestPath(target: string): RequestPath | string {
+  const [path = '', ...query] = target.split('?');
+  if (!path.startsWith('/')) return 'a target that does not begin with a slash';
+  const raw = path.slice(1).split('/');
+  const fault = faultInCharacters(target, path) ?? faultInStructure(raw);
+  if (fault !== undefined) return fault;
+  const segments: string[] = [];
+  for (const [index, segment] of raw.entries()) {
+    const isLast = index === raw.length - 1;
+    if (segment === '..') segments.pop();
+    else if (segment !== '.' && segment !== '') {
+      const decoded = decodeSegment(segment);
+      if (decoded.fault !== undefined) return decoded.fault;
+      segments.push(decoded.text);
+      continue;
+    }
+    // A path that ends with a slash, or with a dot segment, is a folder's (RFC 3986, section 5.2.4).
+    if (isLast) segments.push('');
+  }
+  return { text: `/${segments.join('/')}`, segments, query: new URLSearchParams(query.join('?')) };
+}
+
+/** RFC 3986 has no such characters in a path; what servers make of them differs. */
+function faultInCharacters(target: string, path: string): string | undefined {
+  if (/[^\x21-\x7e]/.test(target)) return 'a space, a control character or a character beyond ASCII';
+  if (path.includes('\\')) return 'a backslash';
+  if (target.includes('#')) return 'a fragment';
+  return undefined;
+}
+
+function faultInStructure(segments: readonly string[]): string | undefined {
+  const dots = segments.some((segment) => segment === '.' || segment === '..');
+  // Merging slashes first and removing dot segments first lead to different places: /a//../b is /b or /a/b.
+  if (dots && segments.slice(0, -1).includes('')) return 'dot segments beside empty segments';
+  // Java servers cut what follows the semicolon and then see a dot segment.
+  if (segments.some((segment) => /^\.\.?;/.test(segment))) return 'a dot segment with a parameter';
+  return undefined;
+}
+
+function decodeSegment(segment: string): { text: string; fault?: never } | { fault: string } {
+  if (!segment.includes('%')) return { text: segment };
+  if (/%(?![\da-f]{2})/i.test(segment)) return { fault: 'a percent sign that encodes nothing' };
+  const bytes = Buffer.from(
+    segment.replace(/%([\da-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))),
+    'latin1',
+  );
+  if (!isUtf8(bytes)) return { fault: 'encoded bytes that are not UTF-8' };
+  const text = bytes.toString('utf8');
+  if (text.includes('/')) return { fault: 'an encoded slash' };
+  if (text.includes('\\')) return { fault: 'an encoded backslash' };
+  if (/^\.\.?(;|$)/.test(text)) return { fault: 'an encoded dot segment' };
+  if (/\p{Cc}/u.test(text)) return { fault: 'an encoded control character' };
+  // Whoever decodes twice would see what is refused above.
+  if (/%(2e|2f|5c|[01][\da-f]|7f)/i.test(text)) return { fault: 'a character that is encoded twice' };
+  return { text };
+}

@@ -1,0 +1,196 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Answer, idModel, type PolicyFiles, type Service, startService } from '../http/service.js';
+import { AUDIENCE, type Issuer, startIssuer } from '../security/world.js';
+
+const files: PolicyFiles = {
+  'default/model.conf': idModel,
+  'default/rules.csv': 'p, alice, /orders, GET\np, Zoë %, /orders, GET\n',
+  'proxied/model.conf': idModel,
+  'proxied/rules.csv': 'p, alice, /orders, read\np, guest, /public, read\n',
+  'proxied/policy-set.yaml': `gateway:
+  identity: { header: X-Forwarded-User, proxies: [anonymous] }
+  anonymous: guest
+  actions: { GET: read }
+`,
+  'elsewhere/model.conf': idModel,
+  'elsewhere/rules.csv': 'p, alice, /orders, GET\n',
+  'elsewhere/policy-set.yaml': 'gateway: { identity: { header: X-Forwarded-User, proxies: [edge] } }\n',
+  'explained/model.conf': idModel
+    .replace('p = sub, obj, act', 'p = sub, obj, act, eft, reason')
+    .replace(/e = .*/, 'e = some(where (p.eft == allow)) && !some(where (p.eft == deny))'),
+  'explained/rules.csv': 'p, alice, /orders, GET, deny, Orders are closed on Sundays\n',
+};
+
+let service: Service;
+let issuer: Issuer;
+beforeAll(async () => {
+  issuer = await startIssuer();
+  service = await startService(files, { jwtIssuer: issuer.url, jwtAudience: AUDIENCE, gatewayJwtAudience: 'shop' });
+});
+afterAll(async () => {
+  await service.stop();
+  await issuer.stop();
+});
+
+type Headers = Record<string, string>;
+
+const ask = (uri: string, headers: Headers = {}, set = ''): Promise<Answer> =>
+  service.get(`${set}/v1/gateway/forward-auth`, {
+    'x-forwarded-method': 'GET',
+    'x-forwarded-uri': uri,
+    'x-forwarded-host': 'shop.example',
+    ...headers,
+  });
+
+async function bearer(claims: Record<string, unknown>): Promise<Headers> {
+  const expires = Math.floor(Date.now() / 1000) + 60;
+  return { authorization: `Bearer ${await issuer.sign({ iss: issuer.url, aud: 'shop', exp: expires, ...claims })}` };
+}
+
+describe('forward-auth', () => {
+  it('lets an allowed request go forward, and says by which decision and for whom', async () => {
+    const { status, headers, body } = await ask('/orders', await bearer({ sub: 'alice' }));
+    expect(status).toBe(200);
+    expect(body).toBe('');
+    expect(headers['x-verdict-subject']).toBe('alice');
+    expect(headers['cache-control']).toBe('no-store');
+    const record = await service.log.find(String(headers['x-verdict-decision-id']));
+    expect(record).toMatchObject({
+      via: 'gateway',
+      decision: 'allow',
+      request: {
+        subject: { type: 'user', id: 'alice' },
+        action: { name: 'GET' },
+        resource: { type: 'path', id: '/orders' },
+        attributes: { ip: '127.0.0.1' },
+      },
+    });
+  });
+
+  it('writes subjects beyond ASCII so that a header can hold them', async () => {
+    const { status, headers } = await ask('/orders', await bearer({ sub: 'Zoë %' }));
+    expect(status).toBe(200);
+    expect(decodeURIComponent(String(headers['x-verdict-subject']))).toBe('Zoë %');
+  });
+
+  it('denies with 403 and the id of the decision', async () => {
+    const { status, headers, body } = await ask('/orders/7', await bearer({ sub: 'alice' }));
+    expect(status).toBe(403);
+    expect(body).toMatchObject({ type: 'urn:verdict:problem:denied', detail: 'You may not do this.' });
+    expect(headers['x-verdict-subject']).toBeUndefined();
+    expect(headers['cache-control']).toBe('no-store');
+    expect(await service.log.find(String(headers['x-verdict-decision-id']))).toMatchObject({ decision: 'deny' });
+  });
+
+  it('gives the reason that the rule has for the user, and nothing else of the policy', async () => {
+    const { body } = await ask('/orders', await bearer({ sub: 'alice' }), '/sets/explained');
+    expect(body.detail).toBe('Orders are closed on Sundays');
+    expect(JSON.stringify(body)).not.toContain('rules.csv');
+  });
+
+  it('asks whoever shows no identity for one', async () => {
+    const strangers: Headers[] = [
+      {},
+      { authorization: 'Basic YTpi' },
+      { 'x-forwarded-user': 'alice' },
+      { 'x-verdict-subject': 'alice' },
+    ];
+    for (const headers of strangers) {
+      const answer = await ask('/orders', headers);
+      expect(answer.status).toBe(401);
+      expect(answer.headers['www-authenticate']).toBe('Bearer realm="verdict"');
+      expect(answer.headers['cache-control']).toBe('no-store');
+    }
+  });
+
+  it('refuses a token that is wrong, where anonymous users are welcome as well', async () => {
+    const past = Math.floor(Date.now() / 1000) - 3600;
+    const wrong = [
+      { authorization: 'Bearer made.up.token' },
+      { authorization: 'Bearer vd_prod_key' },
+      await bearer({ sub: 'alice', aud: AUDIENCE }),
+      await bearer({ sub: 'alice', exp: past }),
+      await bearer({ sub: 'alice', iss: 'https://other.example' }),
+    ];
+    for (const headers of wrong) {
+      for (const set of ['', '/sets/proxied']) {
+        const answer = await ask('/public', headers, set);
+        expect(answer.status).toBe(401);
+        expect(answer.headers['www-authenticate']).toBe('Bearer realm="verdict", error="invalid_token"');
+      }
+    }
+  });
+
+  it('believes the header of a trusted proxy, and of no other', async () => {
+    const headers = { 'x-forwarded-user': 'alice' };
+    expect((await ask('/orders', headers, '/sets/proxied')).status).toBe(200);
+    expect((await ask('/orders', headers, '/sets/elsewhere')).status).toBe(401);
+    expect((await ask('/orders', {}, '/sets/proxied')).status).toBe(403);
+    expect((await ask('/public', {}, '/sets/proxied')).status).toBe(200);
+  });
+
+  it.each(['/orders%2f', '/x/%2e%2e/orders', '/x/..;/orders', '/orders\\', '/orders%00', '/x//../orders'])(
+    'denies %s for being ambiguous',
+    async (uri) => {
+      const { status, body } = await ask(uri, await bearer({ sub: 'alice' }));
+      expect(status).toBe(403);
+      expect(body.type).toBe('urn:verdict:problem:ambiguous_path');
+    },
+  );
+
+  it('decides on the path as it is once it is normalised', async () => {
+    expect((await ask('/x/../orders?a=b', await bearer({ sub: 'alice' }))).status).toBe(200);
+    expect((await ask('/orders/../x', await bearer({ sub: 'alice' }))).status).toBe(403);
+  });
+
+  it('answers every method, and reads no body', async () => {
+    const headers = { ...(await bearer({ sub: 'alice' })), 'x-forwarded-method': 'GET', 'x-forwarded-uri': '/orders' };
+    for (const method of ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const) {
+      const response = await service.app.inject({
+        method,
+        url: '/v1/gateway/forward-auth',
+        headers: { ...headers, 'content-type': 'multipart/form-data; boundary=x' },
+        ...(method !== 'GET' && method !== 'HEAD' && { payload: 'not for you' }),
+      });
+      expect(response.statusCode, method).toBe(200);
+    }
+  });
+
+  it('is a bad request where the gateway does not say what it holds', async () => {
+    for (const headers of [
+      {},
+      { 'x-forwarded-method': 'GET' },
+      { 'x-forwarded-uri': '/a' },
+      { 'x-original-uri': '/a', 'x-original-method': 'GET' },
+    ]) {
+      const { status, headers: sent } = await service.get('/v1/gateway/forward-auth', headers as Headers);
+      expect(status).toBe(400);
+      expect(sent['cache-control']).toBe('no-store');
+    }
+  });
+
+  it('is 503 while users cannot be identified, and then must not be cached', async () => {
+    const away = await startIssuer();
+    away.serve(undefined);
+    const alone = await startService(files, {
+      jwtIssuer: away.url,
+      jwtAudience: 'shop',
+      jwtJwksUrl: `${away.url}/jwks`,
+    });
+    const token = await away.sign({
+      iss: away.url,
+      aud: 'shop',
+      sub: 'alice',
+      exp: Math.floor(Date.now() / 1000) + 60,
+    });
+    const answer = await alone.get('/v1/gateway/forward-auth', {
+      'x-forwarded-method': 'GET',
+      'x-forwarded-uri': '/orders',
+      authorization: `Bearer ${token}`,
+    });
+    expect(answer.status).toBe(503);
+    expect(answer.headers['cache-control']).toBe('no-store');
+    await alone.stop();
+    await away.stop();
+  });
+});

@@ -1,0 +1,126 @@
+import { describe, expect, it } from 'vitest';
+import { readGatewayMapping } from '../../src/core/policy/gateway-mapping.js';
+import { defaultManifest, readManifest } from '../../src/core/policy/manifest.js';
+import { readYaml } from '../../src/core/policy/yaml-document.js';
+import type { Problem } from '../../src/core/problem.js';
+import { type GatewayIdentity, gatewayQuestion } from '../../src/gateway/gateway-request.js';
+
+function mappingOf(text: string) {
+  const problems: Problem[] = [];
+  const node = readYaml({ file: 'gateway.yaml', text }, (problem) => problems.push(problem));
+  const mapping = readGatewayMapping(node!);
+  expect(problems.map(({ message }) => message)).toEqual([]);
+  return mapping;
+}
+
+function ask(text: string, method: string, target: string, identity?: GatewayIdentity, headers = {}) {
+  const request = { method, target, host: 'API.example', scheme: 'https', clientAddress: '192.0.2.7', headers };
+  return gatewayQuestion(text === '' ? defaultManifest.gateway : mappingOf(text), request, identity);
+}
+
+const alice = {
+  id: 'alice',
+  claims: { sub: 'alice', roles: ['editor'], realm: { level: 3 }, 'https://x.example/a': 'b' },
+};
+
+describe('a request at a gateway', () => {
+  it('is by default the user, the method, the path and the address', () => {
+    expect(ask('', 'GET', '/orders/./7?x=1', alice)).toEqual({
+      subject: { type: 'user', id: 'alice' },
+      action: { name: 'GET' },
+      resource: { type: 'path', id: '/orders/7' },
+      attributes: { ip: '192.0.2.7' },
+    });
+  });
+
+  it('is what the mapping makes of it', () => {
+    const mapping = `
+subject: { type: person, id: "\${token.sub}", attributes: { roles: "\${token.roles}", level: "\${token.realm.level}", a: "\${token.https://x.example/a}" } }
+actions: { GET: read, HEAD: read }
+routes:
+  - path: /tenants/{tenant}/orders/{id}
+    resource: { type: order, id: "\${path.tenant}:\${path.id}", attributes: { tenant: "\${path.tenant}" } }
+  - { path: "/tenants/{tenant}/orders", methods: [POST], action: place, resource: { type: orders, id: "\${path.tenant}" } }
+  - { path: "/files/{name*}", resource: { type: file, id: "\${path.name}" } }
+attributes: { host: "\${request.host}", region: "\${query.region}", channel: web, trace: "\${headers.X-Trace}" }
+`;
+    expect(ask(mapping, 'HEAD', '/tenants/acme/orders/7?region=eu', alice, { 'x-trace': 't' })).toEqual({
+      subject: { type: 'person', id: 'alice', attributes: { roles: ['editor'], level: 3, a: 'b' } },
+      action: { name: 'read' },
+      resource: { type: 'order', id: 'acme:7', attributes: { tenant: 'acme' } },
+      attributes: { host: 'api.example', region: 'eu', channel: 'web', trace: 't' },
+    });
+    expect(ask(mapping, 'POST', '/tenants/acme/orders', alice)).toMatchObject({
+      action: { name: 'place' },
+      resource: { type: 'orders', id: 'acme' },
+    });
+    expect(ask(mapping, 'DELETE', '/files/a/b%20c', alice)).toMatchObject({
+      action: { name: 'DELETE' },
+      resource: { id: 'a/b c' },
+    });
+    expect(ask(mapping, 'GET', '/files/a?region=eu&region=us', alice)).toMatchObject({
+      attributes: { region: ['eu', 'us'] },
+    });
+    for (const [method, target] of [
+      ['GET', '/tenants/acme/orders'],
+      ['GET', '/tenants/acme/orders/'],
+      ['GET', '/tenants/acme/orders/7/'],
+      ['GET', '/files'],
+      ['GET', '/files/'],
+      ['GET', '/'],
+    ] as const) {
+      expect(ask(mapping, method, target, alice), target).toMatchObject({ refused: 'unmapped_path' });
+    }
+  });
+
+  it('puts values in once: what they hold is not read again', () => {
+    const mapping = 'routes: [{ path: "/a/{x}", resource: { type: t, id: "${path.x}-${query.y}" } }]';
+    expect(ask(mapping, 'GET', '/a/$%7Bidentity%7D?y=$%7Bpath.x%7D', alice)).toMatchObject({
+      resource: { id: '${identity}-${path.x}' },
+    });
+  });
+
+  it('needs an identity, unless the mapping says who strangers are', () => {
+    expect(ask('', 'GET', '/a')).toMatchObject({ refused: 'unauthenticated' });
+    expect(ask('anonymous: guest', 'GET', '/a')).toMatchObject({ subject: { type: 'user', id: 'guest' } });
+    expect(ask('subject: { id: "${token.email}" }', 'GET', '/a', alice)).toMatchObject({ refused: 'unauthenticated' });
+  });
+
+  it('is refused where its path is ambiguous, before anything else', () => {
+    expect(ask('anonymous: guest', 'GET', '/a%2fb')).toEqual({
+      refused: 'ambiguous_path',
+      detail: 'The path holds an encoded slash.',
+    });
+  });
+
+  it('reads nothing that is not its own', () => {
+    const mapping =
+      'attributes: { a: "${token.constructor}", b: "${headers.constructor}", c: "${token.toString.name}" }';
+    expect(ask(mapping, 'GET', '/a', alice)).not.toHaveProperty('attributes');
+  });
+});
+
+describe('a gateway mapping', () => {
+  it.each([
+    ['{ subjects: {} }', 'gateway has no "subjects"'],
+    ['{ identity: { header: X-User } }', 'gateway.identity needs a header and the proxies that it is believed from'],
+    ['{ identity: { header: "X User", proxies: [edge] } }', '"x user" is not the name of a header'],
+    ['{ actions: { get: read } }', '"get" is not a method'],
+    ['{ routes: [{ resource: { type: a } }] }', 'a gateway route needs a path'],
+    ['{ routes: [{ path: orders }] }', '"orders" does not begin with a slash'],
+    ['{ routes: [{ path: "/a/{b*}/c" }] }', 'in "/a/{b*}/c" something follows what takes the rest'],
+    ['{ routes: [{ path: "/a/{b}/{b}" }] }', '"/a/{b}/{b}" has the name "b" twice'],
+    ['{ routes: [{ path: "/a/x{b}" }] }', '"x{b}" is neither a text nor a name in braces'],
+    ['{ routes: [{ path: "/a", resource: { id: "${path.b}" } }] }', 'the path of this route has no "b"'],
+    ['{ attributes: { a: "${path.b}" } }', 'the path of this route has no "b"'],
+    ['{ attributes: { a: "${cookie.b}" } }', '"cookie.b" is not a part of a gateway\'s request'],
+    ['{ attributes: { a: "${request.body}" } }', '"request.body" names nothing of request'],
+    ['{ attributes: { a: "${token}" } }', '"token" names nothing of token'],
+    ['{ attributes: { a: "${query.b" } }', '"${query.b" has a "${" that is not closed'],
+  ])('%s is refused: %s', (text, message) => {
+    const problems: Problem[] = [];
+    readManifest({ file: 'policy-set.yaml', text: `gateway: ${text}` }, (problem) => problems.push(problem));
+    expect(problems.map((problem) => problem.message)).toEqual([message]);
+    expect(problems[0]).toMatchObject({ severity: 'error', file: 'policy-set.yaml', line: 1 });
+  });
+});
