@@ -53,6 +53,6 @@ describe.each(corpusFiles())('$name', ({ cases }) => {
       return;
     }
     checkEngine(example, compile(false));
-    checkReference(example, loadReference(options));
+    checkReference(example, loadReference({ ...options, ...(linkConditions && { linkConditions }) }));
   });
 });

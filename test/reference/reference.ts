@@ -24,6 +24,8 @@ export interface ReferenceOptions {
   readonly roleMatching?: readonly { ptype: string; fn?: string; domainFn?: string }[];
   readonly fieldIndex?: readonly { ptype: string; field: 'priority' | 'dom'; index: number }[];
   readonly acceptJson?: boolean;
+  /** Only which definitions have functions registered counts: all of them are taken for timeMatch. */
+  readonly linkConditions?: readonly { ptype: string }[];
   readonly functions?: Readonly<Record<string, (...args: Value[]) => Value>>;
 }
 
@@ -297,7 +299,10 @@ function roleDefinitions(options: ReferenceOptions, model: Model, rules: Rules):
     const matchDomain = domainFunction ? named(domainFunction) : domainPatternOf(model);
     // Casbin takes no name patterns for conditional definitions.
     const matchName: Matching | undefined = nameFunction && !columns.conditions ? named(nameFunction) : undefined;
-    roles.set(name, { ...columns, links: rules.links.get(name) ?? [], matchName, matchDomain });
+    // Of functions that are registered in domains, Casbin asks that of the first link only.
+    const registered = options.linkConditions?.some(({ ptype }) => ptype === name) === true;
+    const firstLinkOnly = registered && columns.columns >= 3;
+    roles.set(name, { ...columns, links: rules.links.get(name) ?? [], matchName, matchDomain, firstLinkOnly });
   }
   return roles;
 }

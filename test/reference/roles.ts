@@ -8,6 +8,8 @@ export interface RoleDefinition extends RoleColumns {
   readonly links: readonly (readonly string[])[];
   readonly matchName?: Matching | undefined;
   readonly matchDomain?: Matching | undefined;
+  /** Whether conditions count for the first link of a path only. */
+  readonly firstLinkOnly?: boolean;
 }
 
 const maxHops = 10;
@@ -23,16 +25,17 @@ export function hasRole(definition: RoleDefinition, user: string, role: string, 
     [...names].filter((name) => name !== pattern && matchName?.(name, pattern) === true);
   const patternsOf = (name: string) =>
     [...names].filter((pattern) => pattern !== name && matchName?.(name, pattern) === true);
-  const parentsOf = (name: string) =>
-    links.filter((link) => link[0] === name && linkHolds(definition, link, now)).map((link) => link[1]!);
+  const parentsOf = (name: string, hops: number) =>
+    links.filter((link) => link[0] === name && linkHolds(definition, link, hops, now)).map((link) => link[1]!);
 
   let reached = new Set([user]);
   for (let hops = 0; hops <= maxHops; hops++) {
     if ([...reached].some((name) => isOrMatches(name, role))) return true;
     reached = new Set(
       [...reached].flatMap((name) => {
-        const parents = parentsOf(name);
-        return [...parents, ...parents.flatMap(matching), ...patternsOf(name).flatMap(parentsOf)];
+        const parents = parentsOf(name, hops);
+        const ofPatterns = patternsOf(name).flatMap((pattern) => parentsOf(pattern, hops));
+        return [...parents, ...parents.flatMap(matching), ...ofPatterns];
       }),
     );
   }
@@ -45,8 +48,10 @@ function linksIn({ links, columns, matchDomain }: RoleDefinition, domain: string
 }
 
 /** A conditional definition counts a link only while the present lies between its two times. */
-function linkHolds({ columns, conditions }: RoleDefinition, link: readonly string[], now: number): boolean {
-  return conditions === 0 || (conditions === 2 && timeMatch(link[columns], link[columns + 1], now));
+function linkHolds(definition: RoleDefinition, link: readonly string[], hops: number, now: number): boolean {
+  const { columns, conditions } = definition;
+  if (conditions === 0 || (definition.firstLinkOnly === true && hops > 0)) return true;
+  return conditions === 2 && timeMatch(link[columns], link[columns + 1], now);
 }
 
 /** The first repeated name on a path of links, or undefined: only definitions without domain must be free of cycles. */

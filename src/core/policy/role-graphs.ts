@@ -120,7 +120,10 @@ function readLink(
   );
   const name = own.length === 0 ? 'timeMatch' : registered?.fn;
   if (name === undefined) return link;
-  return { ...link, holds: linkCondition(name, parameters, functions) };
+  const holds = linkCondition(name, parameters, functions);
+  // Of functions that are registered in domains the reference asks only that of the first link (P6).
+  const firstOnly = own.length > 0 && definition.hasDomain;
+  return { ...link, holds: firstOnly ? (now, hop) => hop > 0 || holds(now) : holds };
 }
 
 /** An error of the condition counts as "no". */

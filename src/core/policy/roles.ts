@@ -8,8 +8,11 @@ export interface RoleLink {
   /** `''` where the definition has no domain. */
   readonly domain: string;
   /** Holds while the condition on the link's further columns does; it is asked with the decision's clock. */
-  readonly holds?: (now: number) => boolean;
+  readonly holds?: LinkCondition;
 }
+
+/** Whether a link counts now, as the first of a way or behind `hop` others. */
+export type LinkCondition = (now: number, hop: number) => boolean;
 
 /** A matching function of Casbin (AddNamedMatchingFunc): `(name, pattern) => boolean`. Must not throw. */
 export interface NameMatching {
@@ -110,7 +113,7 @@ const noRoles = new RoleSet(new Set());
 
 interface Parent {
   readonly parent: string;
-  readonly holds?: (now: number) => boolean;
+  readonly holds?: LinkCondition;
 }
 
 class DomainGraph {
@@ -182,7 +185,7 @@ class DomainGraph {
           const path = pathBack(cameFrom, current);
           return current === role ? path : [...path, role];
         }
-        for (const neighbour of this.neighbours(current, name, role, now)) {
+        for (const neighbour of this.neighbours(current, hop, name, role, now)) {
           if (cameFrom.has(neighbour)) continue;
           cameFrom.set(neighbour, current);
           next.push(neighbour);
@@ -197,24 +200,24 @@ class DomainGraph {
    * Where one hop leads: to the parents, to the known names that a parent which is a pattern matches, and to the
    * parents of every pattern that matches the name. The two names asked for count as known.
    */
-  private *neighbours(current: string, from: string, to: string, now: number): Generator<string> {
-    yield* this.liveParents(current, now);
+  private *neighbours(current: string, hop: number, from: string, to: string, now: number): Generator<string> {
+    yield* this.liveParents(current, hop, now);
     const { matching } = this;
     if (matching === undefined) return;
-    for (const parent of this.liveParents(current, now)) {
+    for (const parent of this.liveParents(current, hop, now)) {
       if (!matching.isPattern(parent)) continue;
       for (const known of [...this.names, from, to]) {
         if (known !== parent && matching.matches(known, parent)) yield known;
       }
     }
     for (const pattern of this.patterns) {
-      if (pattern !== current && matching.matches(current, pattern)) yield* this.liveParents(pattern, now);
+      if (pattern !== current && matching.matches(current, pattern)) yield* this.liveParents(pattern, hop, now);
     }
   }
 
-  private *liveParents(name: string, now: number): Generator<string> {
+  private *liveParents(name: string, hop: number, now: number): Generator<string> {
     for (const link of this.parents.get(name) ?? []) {
-      if (link.holds === undefined || link.holds(now)) yield link.parent;
+      if (link.holds === undefined || link.holds(now, hop)) yield link.parent;
     }
   }
 }
