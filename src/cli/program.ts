@@ -1,6 +1,7 @@
 /** The command line: which commands there are. What each does is in its own file. */
 import { Command, CommanderError } from 'commander';
 import { engineVersion } from '../core/engine/engine-version.js';
+import { addCompletionCommand } from './completion-command.js';
 import { addDecideCommand } from './decide-command.js';
 import { addDiffCommand } from './diff-command.js';
 import { exitCodes, UsageError } from './exit-code.js';
@@ -23,6 +24,7 @@ const commands = [
   addSearchCommands,
   addDiffCommand,
   addPolicyCommand,
+  addCompletionCommand,
 ];
 
 /** Runs one command line, `process.argv` without its first two parts; sets `process.exitCode`. */

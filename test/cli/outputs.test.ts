@@ -30,6 +30,29 @@ const commands: [name: string, code: number, args: string[]][] = [
     ],
   ],
   ['init', 0, ['init', 'documents', '--template', 'rbac']],
+  [
+    'explain-allow',
+    0,
+    ['explain', 'policies/default', '--subject', 'dana', '--action', 'read', '--resource', 'L-2231'],
+  ],
+  [
+    'explain-deny',
+    1,
+    ['explain', 'policies/default', '--subject', 'imran', '--action', 'sign', '--resource', 'D-0342'],
+  ],
+  [
+    'explain-attributes',
+    1,
+    [
+      ...['explain', 'policies/invoices', '--subject', 'alice', '--action', 'approve', '--resource', 'invoice:42'],
+      ...['--attr', 'amount=900', '--at', '2026-11-18T10:00:00Z'],
+    ],
+  ],
+  ['explain-plan', 0, ['explain', 'policies/invoices', '--plan']],
+  ['who-can', 0, ['who-can', 'policies/default', '--action', 'read', '--resource', 'L-2231']],
+  ['what-can', 0, ['what-can', 'policies/workspaces', '--subject', 'priya']],
+  ['access-review', 0, ['access-review', 'policies/default', '--output', 'csv']],
+  ['access-review-json', 0, ['access-review', 'policies/workspaces', '--subject', 'user:sam', '--output', 'json']],
 ];
 
 describe.each(commands)('%s', (name, code, args) => {

@@ -5,10 +5,10 @@
  */
 import { type Expression, walk } from '../matcher/ast.js';
 import type { TokenBinding } from '../policy/binding.js';
-import { applyChanges, changeOfToken } from '../policy/binding-change.js';
+import { changeOfToken } from '../policy/binding-change.js';
 import { type Combination, isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
-import type { DecisionRequest, Entity, JsonObject } from '../request.js';
+import type { Entity, JsonObject } from '../request.js';
 import { type ColumnUse, columnUses } from './column-use.js';
 
 export interface Universe {
@@ -55,7 +55,7 @@ function readSet(set: CompiledPolicySet, main: Combination, found: Found): void 
   const roles = roleNames(set);
   for (const action of set.manifest.searchActions) found.actions.add(action);
   for (const token of main.tokens) {
-    for (const text of textsFor(set, main, uses, token)) {
+    for (const text of new Set(textsFor(set, main, uses, token))) {
       if (!roles.has(text)) addConstant(token, text, found);
     }
   }
@@ -84,13 +84,10 @@ function* textsFor(
   uses: readonly ColumnUse[],
   { token, role }: TokenBinding,
 ): Generator<string> {
-  const seen = new Set<string>();
   for (const [column, use] of uses.entries()) {
     if (!('token' in use) || use.token !== token) continue;
-    for (const { fields } of main.rules) {
-      const text = fields[column] ?? '';
-      if (text === use.always || seen.has(text)) continue;
-      seen.add(text);
+    for (const text of new Set(Array.from(main.rules, ({ fields }) => fields[column] ?? ''))) {
+      if (text === use.always) continue;
       // Of `production/*` the environment is `production`: what a pattern does name is found behind its binding.
       if (use.kind === 'pattern' && use.function === 'regexMatch') yield* alternatives(text);
       else yield text;
@@ -131,18 +128,19 @@ function literalsFor(main: Combination, token: string): readonly string[] {
 }
 
 function addConstant(token: TokenBinding, text: string, found: Found): void {
-  const changes = changeOfToken(token, text);
-  if (changes === undefined) return;
-  const nothing: DecisionRequest = { subject: { id: '' }, action: { name: '' }, resource: { id: '' } };
-  const { subject, action, resource, attributes } = applyChanges(nothing, changes);
-  addEntity(found.subjects, subject);
-  addEntity(found.resources, resource);
-  if (action.name !== '') found.actions.add(action.name);
-  for (const [name, value] of Object.entries(attributes ?? {})) {
-    if (typeof value !== 'string' || !isPlain(value)) continue;
-    const values = found.attributes.get(name) ?? new Set();
-    found.attributes.set(name, values.add(value));
+  const named = { subject: { id: '' }, resource: { id: '' } } as { subject: Entity; resource: Entity };
+  for (const { path, to } of changeOfToken(token, text) ?? []) {
+    const [, root = '', member = '', ...deeper] = path.split('/');
+    if (typeof to !== 'string' || deeper.length > 0) continue;
+    if (root === 'subject' || root === 'resource') named[root] = { ...named[root], [member]: to };
+    else if (root === 'action' && member === 'name' && to !== '' && isPlain(to)) found.actions.add(to);
+    else if (root === 'attributes' && isPlain(to)) {
+      const name = member.replaceAll('~1', '/').replaceAll('~0', '~');
+      found.attributes.set(name, (found.attributes.get(name) ?? new Set()).add(to));
+    }
   }
+  addEntity(found.subjects, named.subject);
+  addEntity(found.resources, named.resource);
 }
 
 function addEntity(into: Map<string, Entity>, { type, id }: Entity): void {

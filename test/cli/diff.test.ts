@@ -1,0 +1,102 @@
+/** `verdict diff` on folders and on git revisions, and the gate that it can be. */
+import { execFileSync } from 'node:child_process';
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { verdict, workFolder } from './run.js';
+
+function edit(path: string, change: (text: string) => string): void {
+  writeFileSync(path, change(readFileSync(path, 'utf8')));
+}
+
+/** The bundled sets, and a copy in which a nurse may dispense, Tomas is gone and finance approves more. */
+function changedCopies(): string {
+  const cwd = workFolder();
+  cpSync(join(cwd, 'policies'), join(cwd, 'changed'), { recursive: true });
+  change(join(cwd, 'changed'));
+  return cwd;
+}
+
+function change(folder: string): void {
+  edit(join(folder, 'default/permissions.csv'), (text) => `${text}p, nurse, prescription, dispense\n`);
+  edit(join(folder, 'default/roles.csv'), (text) => text.replace('g, user:tomas, receptionist\n', ''));
+  edit(join(folder, 'invoices/rules.csv'), (text) => text.replace('<= 50000', '<= 60000'));
+}
+
+const at = ['--at', '2026-11-18T10:00:00Z'];
+
+it('of two folders shows rules, conditions, and what is gained and lost', async () => {
+  const ran = await verdict(['diff', 'policies', 'changed', ...at], { cwd: changedCopies() });
+  expect(ran).toMatchObject({ code: 0, stderr: '' });
+  await expect(ran.stdout).toMatchFileSnapshot('outputs/diff.txt');
+});
+
+it('as JSON has every permission', async () => {
+  const ran = await verdict(['diff', 'policies/default', 'changed/default', '--output', 'json'], {
+    cwd: changedCopies(),
+  });
+  const { sets } = JSON.parse(ran.stdout);
+  expect(sets[0].access).toMatchObject({ complete: true, limits: [] });
+  expect(sets[0].access.gained).toEqual([
+    {
+      subject: { type: 'user', id: 'dana' },
+      action: 'dispense',
+      resource: { type: 'prescription', id: 'R-5190' },
+      context: {},
+    },
+  ]);
+  expect(sets[0].access.lost).toHaveLength(4);
+});
+
+describe('--fail-on', () => {
+  it.each([
+    ['gain', 'default', 1],
+    ['loss', 'default', 1],
+    ['gain', 'workspaces', 0],
+    ['change', 'invoices', 0],
+  ])('%s in %s ends with %i', async (what, set, code) => {
+    const args = ['diff', `policies/${set}`, `changed/${set}`, '--fail-on', what, ...at];
+    expect((await verdict(args, { cwd: changedCopies() })).code).toBe(code);
+  });
+});
+
+describe('of git revisions', () => {
+  function repository(): string {
+    const cwd = workFolder();
+    const git = (...args: string[]) =>
+      execFileSync('git', ['-c', 'user.name=t', '-c', 'user.email=t@example.org', ...args], { cwd, stdio: 'pipe' });
+    git('init', '-q', '-b', 'main');
+    git('add', '.');
+    git('commit', '-q', '-m', 'one');
+    git('checkout', '-q', '-b', 'branch');
+    change(join(cwd, 'policies'));
+    rmSync(join(cwd, 'policies/deployments'), { recursive: true });
+    git('add', '-A');
+    git('commit', '-q', '-m', 'two');
+    return cwd;
+  }
+
+  it('compares a range', async () => {
+    const ran = await verdict(['diff', 'main..HEAD', ...at], { cwd: repository() });
+    expect(ran).toMatchObject({ code: 0, stderr: '' });
+    expect(ran.stdout).toContain('prescription:R-5190: dispense  (user:dana)');
+    expect(ran.stdout).toMatch(/deployments {2}sha256:\w{12} → nothing/);
+  });
+
+  it('compares one set, and a revision with the work tree', async () => {
+    const cwd = repository();
+    expect((await verdict(['diff', 'main..', 'policies/default'], { cwd })).stdout).toMatch(/^default/);
+    expect((await verdict(['diff', 'branch', 'policies/default'], { cwd })).stdout).toBe('default: no change\n');
+    expect((await verdict(['diff', 'main', 'policies/default', '--fail-on', 'gain'], { cwd })).code).toBe(1);
+  });
+
+  it.each([
+    [['diff', 'nobranch..HEAD'], 'git rev-parse failed'],
+    [['diff', '--', '-x..HEAD'], 'is no git revision'],
+    [['diff', 'main', 'elsewhere'], 'there is no elsewhere'],
+  ])('that are none end with 2: %j', async (args, says) => {
+    const ran = await verdict(args, { cwd: repository() });
+    expect(ran.code).toBe(2);
+    expect(ran.stderr).toContain(says);
+  });
+});
