@@ -17,13 +17,26 @@ export function addressList(ranges: readonly string[]): (address: string) => boo
     }
     list.addSubnet(address, length, family === 4 ? 'ipv4' : 'ipv6');
   }
-  return (address) => {
+  const holds = (address: string) => {
     // An IPv4 client on a socket that takes both families.
     const plain = address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
     const family = isIP(plain);
     return family !== 0 && list.check(plain, family === 4 ? 'ipv4' : 'ipv6');
   };
+  // Callers come from few addresses, and asking the list takes longer than all else about a key.
+  const known = new Map<string, boolean>();
+  return (address) => {
+    let answer = known.get(address);
+    if (answer === undefined) {
+      answer = holds(address);
+      if (known.size >= MAX_KNOWN) known.clear();
+      known.set(address, answer);
+    }
+    return answer;
+  };
 }
+
+const MAX_KNOWN = 1_000;
 
 /** What a limit counts by: an IPv6 client usually has a whole /64 to take addresses from. */
 export function addressGroup(address: string): string {
