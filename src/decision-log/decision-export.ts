@@ -26,16 +26,23 @@ const groupsAtOnce = 4;
  * keeps the WAL from being written back, and other work gets its turn between pieces; memory does not grow. What is
  * committed later is not in it. Throws VerdictError `invalid_request` before the first piece.
  */
-export function exportRecords(view: LogView, query: ExportQuery, scope: SearchScope): AsyncGenerator<string> {
+export function exportRecords(
+  view: LogView | Promise<LogView>,
+  query: ExportQuery,
+  scope: SearchScope,
+): AsyncGenerator<string> {
+  // Whoever reads the pieces hears of it; until somebody does, it must not end the process.
+  Promise.resolve(view).catch(() => undefined);
   return pieces(view, readFilter(query, scope), query.format ?? 'ndjson');
 }
 
 async function* pieces(
-  view: LogView,
+  viewed: LogView | Promise<LogView>,
   filter: ReturnType<typeof readFilter>,
   format: 'ndjson' | 'csv',
 ): AsyncGenerator<string> {
   if (format === 'csv') yield csvHeader;
+  const view = await viewed;
   if (view.connection === undefined) return;
   let turnEnds = performance.now() + turnMs;
   for await (const { groups } of scan(view.connection, view, filter, undefined, groupsAtOnce)) {

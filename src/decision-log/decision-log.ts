@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { VerdictError } from '../core/errors.js';
 import { type ExportQuery, exportRecords } from './decision-export.js';
 import { DecisionIds } from './decision-ids.js';
+import { DecisionLogReader } from './decision-log-reader.js';
 import type { DecisionQuery } from './decision-query.js';
 import type { DecisionRecord, NewDecisionRecord } from './decision-record.js';
 import { type DecisionPage, findRecord, type LogView, searchRecords } from './decision-search.js';
@@ -10,11 +11,11 @@ import { type DecisionStats, type StatsQuery, statsRange, summarise } from './de
 import { type Group, GroupCommit } from './group-commit.js';
 import {
   closeLogFiles,
+  decisionLogPath,
   type LogFiles,
   openLogFiles,
   openOrReplaceLogFiles,
   setFilesAside,
-  withSuffix,
 } from './log-files.js';
 import type { Loss } from './log-gap.js';
 import type { SearchScope } from './record-filter.js';
@@ -101,6 +102,8 @@ export class DecisionLog {
   readonly #queueLimit: number;
   readonly #stopping = new AbortController();
   #files: LogFiles | undefined;
+  /** Of what was recorded before, in mode `off`. */
+  #reader: DecisionLogReader | undefined;
   #ids = new DecisionIds(0, 0);
   #trouble: { readonly error: unknown; readonly over: Promise<void> } | undefined;
   /** Lost since the last gap was noted. */
@@ -121,7 +124,10 @@ export class DecisionLog {
 
   /** Opens or makes the files; after a crash this is also the recovery, and takes milliseconds. */
   async start(): Promise<void> {
-    if (this.options.mode === 'off' && !existsSync(this.#path)) return;
+    if (this.options.mode === 'off') {
+      if (existsSync(this.#path)) this.#reader = await DecisionLogReader.open(this.options.url);
+      return;
+    }
     this.#use(
       await openOrReplaceLogFiles(this.#path, this.#durability, (name, error) => this.#reportAside(name, error)),
     );
@@ -134,7 +140,7 @@ export class DecisionLog {
     // What an earlier process left is counted now, so that `stats` only ever adds up.
     void this.#report('the key index failed', this.indexNow());
     const { maxAgeMs, maxRecords } = this.options.retention ?? {};
-    if ((maxAgeMs ?? maxRecords) !== undefined && this.options.mode !== 'off') {
+    if ((maxAgeMs ?? maxRecords) !== undefined) {
       this.#pruneTimer = setInterval(() => this.#startPruning(), pruneEveryMs).unref();
       this.#startPruning();
     }
@@ -148,6 +154,7 @@ export class DecisionLog {
     await this.#trouble?.over;
     await this.#pruning;
     await this.#background;
+    await this.#reader?.close();
     const files = this.#files;
     if (files === undefined) return;
     this.#files = undefined;
@@ -205,12 +212,12 @@ export class DecisionLog {
 
   /** A page of records, newest first; `scope` says what the caller may see. Throws VerdictError `invalid_request`. */
   async search(query: DecisionQuery, scope: SearchScope = {}): Promise<DecisionPage> {
-    return readable(searchRecords(this.#view(), query, scope));
+    return readable(searchRecords(await this.#view(), query, scope));
   }
 
   /** The record with this id; undefined where there is none or the caller may not see it. */
   async find(id: string, scope: SearchScope = {}): Promise<DecisionRecord | undefined> {
-    return readable(findRecord(this.#view(), id, scope));
+    return readable(findRecord(await this.#view(), id, scope));
   }
 
   /** All records that match, newest first, as text in pieces; memory does not grow. Throws like `search`. */
@@ -220,8 +227,9 @@ export class DecisionLog {
 
   /** Counts of decisions. Throws VerdictError `invalid_request`. */
   async stats(query: StatsQuery, scope: SearchScope = {}): Promise<DecisionStats> {
+    if (this.#reader !== undefined) return readable(this.#reader.stats(query, scope));
     const range = statsRange(query);
-    this.#view();
+    await this.#view();
     let rows: TallyRow[] = [];
     // In its turn, so that a group is counted once while it moves from memory to the index.
     const read = this.#inBackground(async ({ index }) => {
@@ -230,7 +238,7 @@ export class DecisionLog {
     await readable(read);
     const stats = summarise(rows, query, scope);
     if (query.top === undefined) return stats;
-    return { ...stats, top: await readable(topIds(this.#view(), query, query.top, scope)) };
+    return { ...stats, top: await readable(topIds(await this.#view(), query, query.top, scope)) };
   }
 
   /**
@@ -265,7 +273,8 @@ export class DecisionLog {
     this.#ids = new DecisionIds(files.journal.writer, Math.max(this.#ids.milliseconds, files.journal.end.until));
   }
 
-  #view(): LogView {
+  async #view(): Promise<LogView> {
+    if (this.#reader !== undefined) return this.#reader.view();
     const files = this.#files;
     if (files !== undefined) {
       return { connection: files.reader, end: files.journal.end, indexedTo: files.index.indexedTo };
@@ -417,13 +426,4 @@ async function readable<T>(reading: Promise<T>): Promise<T> {
 
 function unavailable(why: string, cause?: unknown): VerdictError {
   return new VerdictError('decision_log_unavailable', `The decision log ${why}.`, { cause, retryAfter: 1 });
-}
-
-/**
- * The log's file beside the service's database: `sqlite:data/verdict.sqlite` → `data/verdict.decisions.sqlite`. So that
- * commits and what else the service writes do not wait for each other, and a damaged log takes nothing else with it.
- */
-export function decisionLogPath(url: string): string {
-  if (!url.startsWith('sqlite:')) throw new Error(`not a sqlite: URL: ${url}`);
-  return withSuffix(url.slice('sqlite:'.length), 'decisions');
 }

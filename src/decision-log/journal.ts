@@ -161,7 +161,8 @@ async function readWriter(connection: SqliteConnection): Promise<number> {
   return row!.writer;
 }
 
-async function readEnd(connection: SqliteConnection): Promise<JournalEnd> {
+/** Where the journal ends by what is committed. */
+export async function readEnd(connection: SqliteConnection): Promise<JournalEnd> {
   const [row] = await connection.query<JournalEnd>(
     'SELECT first + count - 1 AS sequence, until, lag FROM journal ORDER BY first DESC LIMIT 1',
   );

@@ -1,17 +1,14 @@
 import { rmSync } from 'node:fs';
-import { setImmediate } from 'node:timers/promises';
-import type { DecisionRecord } from './decision-record.js';
 import { KeyIndex1763700000001 } from './migrations/1763700000001-key-index.js';
 import { Tally1763700000003 } from './migrations/1763700000003-tally.js';
 import { keyBytes } from './record-keys.js';
+import { recount } from './recount.js';
 import { isDamaged, SqliteConnection } from './sqlite-connection.js';
-import { mergeRows, Tally, type TallyRow } from './tally.js';
+import { mergeRows, type Tally, type TallyRow } from './tally.js';
 
 /** A segment is written when this much waits. Until then look-ups read the keys of the waiting rows themselves. */
 const segmentGroups = 8_192;
 const segmentRecords = 65_536;
-/** Groups that are counted by reading their texts, at a time. */
-const recountGroups = 32;
 
 /** Which counts to add up; minutes since 1970, `to` excluded. */
 export interface TallyRange {
@@ -108,13 +105,10 @@ export class KeyIndex {
   }
 
   /** The counts of all decisions in the range, not added up further than they happen to be. */
-  async tallyRows({ from, to }: TallyRange): Promise<TallyRow[]> {
-    const rows = await this.connection.query<TallyRow>(
-      `SELECT minute, policySet, policyVersion, decision, reason, caller, sum(count) AS count FROM tally
-       WHERE minute >= ? AND minute < ? GROUP BY minute, policySet, policyVersion, decision, reason, caller`,
-      [from, to],
-    );
-    return rows.concat(this.#tail.flatMap((group) => group.rows).filter(({ minute }) => minute >= from && minute < to));
+  async tallyRows(range: TallyRange): Promise<TallyRow[]> {
+    const rows = await tallyRows(this.connection, range);
+    const tail = this.#tail.flatMap((group) => group.rows);
+    return rows.concat(tail.filter(({ minute }) => minute >= range.from && minute < range.to));
   }
 
   /**
@@ -168,25 +162,18 @@ export class KeyIndex {
   /** How many decisions of each kind are in a run of whole groups. */
   async #countsOf(first: number, last: number): Promise<TallyRow[]> {
     const rows = this.#tail.filter((group) => group.last <= last).flatMap((group) => group.rows);
-    const recounted = new Tally();
-    for (let from = first; from <= Math.min(last, this.inherited); ) {
-      const groups = await this.connection.query<{ first: number; records: string }>(
-        'SELECT first, records FROM journal.journal WHERE first BETWEEN ? AND ? ORDER BY first LIMIT ?',
-        [from, Math.min(last, this.inherited), recountGroups],
-      );
-      for (const { records } of groups) {
-        for (const text of records.split('\n')) {
-          const record = JSON.parse(text) as DecisionRecord;
-          recounted.add(record, Date.parse(record.time));
-        }
-        // Decisions go on while an index is built again.
-        await setImmediate();
-      }
-      if (groups.length < recountGroups) break;
-      from = groups.at(-1)!.first + 1;
-    }
-    return mergeRows([...recounted.rows(), ...rows]);
+    const recounted = await recount(this.connection, first, Math.min(last, this.inherited));
+    return mergeRows([...recounted, ...rows]);
   }
+}
+
+/** The counts that are kept with the segments. */
+export function tallyRows(connection: SqliteConnection, { from, to }: TallyRange): Promise<TallyRow[]> {
+  return connection.query<TallyRow>(
+    `SELECT minute, policySet, policyVersion, decision, reason, caller, sum(count) AS count FROM tally
+     WHERE minute >= ? AND minute < ? GROUP BY minute, policySet, policyVersion, decision, reason, caller`,
+    [from, to],
+  );
 }
 
 /** A reading connection: the index, with the journal attached as `journal`. */

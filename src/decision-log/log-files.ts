@@ -13,7 +13,7 @@ export interface LogFiles {
 
 /** Opens the files, makes those that are not there, and builds an index that is damaged anew. */
 export async function openLogFiles(path: string, durability: 'NORMAL' | 'FULL'): Promise<LogFiles> {
-  const indexPath = withSuffix(path, 'index');
+  const indexPath = indexPathOf(path);
   const journal = await Journal.open(path, durability);
   let index: KeyIndex | undefined;
   try {
@@ -61,8 +61,21 @@ export function setFilesAside(path: string): string {
   return name;
 }
 
+/**
+ * The log's file beside the service's database: `sqlite:data/verdict.sqlite` → `data/verdict.decisions.sqlite`. So that
+ * commits and what else the service writes do not wait for each other, and a damaged log takes nothing else with it.
+ */
+export function decisionLogPath(url: string): string {
+  if (!url.startsWith('sqlite:')) throw new Error(`not a sqlite: URL: ${url}`);
+  return withSuffix(url.slice('sqlite:'.length), 'decisions');
+}
+
+export function indexPathOf(path: string): string {
+  return withSuffix(path, 'index');
+}
+
 /** `a/b.sqlite`, `index` → `a/b.index.sqlite` */
-export function withSuffix(path: string, suffix: string): string {
+function withSuffix(path: string, suffix: string): string {
   const { dir, name, ext } = parse(path);
   return join(dir, `${name}.${suffix}${ext}`);
 }

@@ -34,9 +34,11 @@ export class SqliteConnection {
 
   /** Opens the file; one that is not there is made, readable by its owner alone, with its directory. */
   static async open(options: ConnectionOptions): Promise<SqliteConnection> {
-    mkdirSync(dirname(options.path), { recursive: true, mode: 0o700 });
-    // SQLite gives the files beside it (-wal, -shm) the same mode.
-    closeSync(openSync(options.path, 'a', 0o600));
+    if (options.path !== ':memory:') {
+      mkdirSync(dirname(options.path), { recursive: true, mode: 0o700 });
+      // SQLite gives the files beside it (-wal, -shm) the same mode.
+      closeSync(openSync(options.path, 'a', 0o600));
+    }
     const dataSource = new DataSource({
       type: 'sqlite',
       driver: quietDriver,

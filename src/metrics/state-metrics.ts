@@ -3,8 +3,8 @@ import { stat, statfs } from 'node:fs/promises';
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { AUDIT_EVENT_TYPES } from '../audit/audit-event.js';
 import type { AuditLog } from '../audit/audit-log.js';
-import { type DecisionLog, decisionLogPath } from '../decision-log/decision-log.js';
-import { withSuffix } from '../decision-log/log-files.js';
+import type { DecisionLog } from '../decision-log/decision-log.js';
+import { decisionLogPath, indexPathOf } from '../decision-log/log-files.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { CrossCheck } from '../stock-casbin/cross-check.js';
 
@@ -204,7 +204,7 @@ function addFiles(registry: Registry, { databaseUrl, dataDirectory }: ServicePar
       this.set({ database: 'main' }, await sizeOf(databaseUrl.slice('sqlite:'.length)));
       const decisions = decisionLogPath(databaseUrl);
       this.set({ database: 'decisions' }, await sizeOf(decisions));
-      this.set({ database: 'index' }, await sizeOf(withSuffix(decisions, 'index')));
+      this.set({ database: 'index' }, await sizeOf(indexPathOf(decisions)));
     },
   });
   new Gauge({
