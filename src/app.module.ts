@@ -21,6 +21,7 @@ import { ReplayController } from './http/replay.controller.js';
 import { MetricsController } from './metrics/metrics.controller.js';
 import { Metrics } from './metrics/metrics.js';
 import { Pdp } from './pdp/pdp.js';
+import { notePolicyLoad } from './policy-audit.js';
 import { PolicyArchive } from './policy-store/policy-archive.js';
 import { PolicyStore } from './policy-store/policy-store.js';
 import { CrossCheck } from './stock-casbin/cross-check.js';
@@ -104,14 +105,17 @@ export class AppModule implements OnApplicationShutdown {
         },
         {
           provide: PolicyStore,
-          inject: [PolicyArchive, Metrics],
-          useFactory: async (archive: PolicyArchive, metrics: Metrics) => {
+          inject: [PolicyArchive, Metrics, AuditLog],
+          useFactory: async (archive: PolicyArchive, metrics: Metrics, audit: AuditLog) => {
             const { policyDir: directory, defaultPolicySet } = config;
             const store = new PolicyStore({
               directory,
               archive,
               log: logger,
-              onLoad: (event) => metrics.policySetLoaded(event),
+              onLoad: (event) => {
+                metrics.policySetLoaded(event);
+                notePolicyLoad(audit, event);
+              },
               ...(defaultPolicySet !== undefined && { defaultPolicySet }),
             });
             await store.start();

@@ -1,0 +1,14 @@
+import type { AuditLog } from './audit/audit-log.js';
+import type { LoadEvent } from './policy-store/policy-store.js';
+
+const TYPES = {
+  served: 'policy_set_changed',
+  failed: 'policy_set_load_failed',
+  removed: 'policy_set_removed',
+} as const;
+
+/** A policy set that changed by its folder: who wrote there, the file system knows. A start is a change too. */
+export function notePolicyLoad(audit: AuditLog, { policySet, result }: LoadEvent): void {
+  if (result === 'unchanged') return;
+  audit.note({ type: TYPES[result], actor: 'policy directory', policySet });
+}
