@@ -284,14 +284,13 @@ export class DecisionLog {
   }
 
   async #commit(group: Group): Promise<void> {
+    let durationMs = 0;
     for (;;) {
       if (this.#trouble === undefined) {
         try {
-          const { journal, index } = this.#files!;
           const started = performance.now();
-          this.#uncheckpointed += await journal.commit(group);
-          this.options.onCommit?.({ records: group.texts.length, durationMs: performance.now() - started });
-          index.noteCommit(journal.end.sequence, group.tally);
+          this.#uncheckpointed += await this.#files!.journal.commit(group);
+          durationMs = performance.now() - started;
           break;
         } catch (error) {
           this.#startRecovery(error);
@@ -304,7 +303,10 @@ export class DecisionLog {
       }
       await this.#trouble!.over;
     }
-    // The group is committed, whatever becomes of the note: it may not be committed again.
+    // The group is committed, whatever becomes of the rest: it may not be committed again.
+    const { journal, index } = this.#files!;
+    index.noteCommit(journal.end.sequence, group.tally);
+    this.options.onCommit?.({ records: group.texts.length, durationMs });
     await this.#noteLoss(this.#files!, 'queue_full').catch((error: unknown) => this.#startRecovery(error));
     this.#commitsSinceIndexed++;
     if (this.#uncheckpointed >= checkpointBytes || this.#commitsSinceIndexed >= indexCommits) this.#startTidying();

@@ -2,6 +2,7 @@ import { VerdictError } from '../core/errors.js';
 import { idMilliseconds } from './decision-ids.js';
 import { type DecisionQuery, defaultLimit, maxLimit } from './decision-query.js';
 import type { DecisionRecord } from './decision-record.js';
+import { groupLimit } from './group-commit.js';
 import type { JournalEnd } from './journal.js';
 import type { GapCause, LogGap } from './log-gap.js';
 import {
@@ -50,9 +51,14 @@ const textWindow = 8_192;
 const keyWindow = 65_536;
 /** With several keys a statement compares their lists in so many segments. */
 const segmentWindow = 16;
-/** Groups read by one statement: few at first, since the first page is often in the newest group. */
+/**
+ * Groups read by one statement: few at first, since the first page is often in the newest group, and never so many that
+ * turning them into strings holds the event loop for more than a few milliseconds.
+ */
 const firstBatch = 4;
-const lastBatch = 64;
+const lastBatch = 16;
+/** What reading a group counts that the index named: as many texts as it may have. */
+const groupCost = groupLimit;
 
 interface Group {
   readonly first: number;
@@ -245,7 +251,7 @@ async function stepByIndex(
     [JSON.stringify(candidates.map(({ first }) => first)), ...parameters],
   );
   const reached = candidates.length < batch ? oldest.first : candidates.at(-1)!.first;
-  const cost = candidates.length * 64 + (keys.length === 1 ? 0 : segments.length * segmentCost);
+  const cost = candidates.length * groupCost + (keys.length === 1 ? 0 : segments.length * segmentCost);
   return { groups, before: reached, cost };
 }
 
