@@ -79,6 +79,17 @@ export function printExplanation(terminal: Terminal, explanation: Explanation): 
     terminal.print(terminal.style('dim', '\nThere is more: an explanation looks at so many rules and no further.'));
 }
 
+/** An explanation in a few lines, below a test that failed: the reason, how the roles are held, and what would allow. */
+export function printWhy(terminal: Terminal, { summary, matching, changes }: Explanation): void {
+  terminal.print(`    ${summary}`);
+  for (const { roles } of matching) {
+    for (const path of roles) if (path.path.length > 1) terminal.print(`      ${drawPath(terminal, path)}`);
+  }
+  for (const { changes: needed } of changes) {
+    terminal.print(`      it would be allowed if ${needed.map(describeChange).join(', and ')}`);
+  }
+}
+
 function heading(terminal: Terminal, text: string): void {
   terminal.print(`\n${terminal.style('bold', text)}`);
 }

@@ -73,7 +73,7 @@ async function initFromTemplate(folder: string, template: string, terminal: Term
     .filter((entry) => entry.isFile() && !entry.parentPath.endsWith('.schemas'))
     .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
     .sort()) {
-    terminal.print(`  ${join(folder, path)}`);
+    terminal.print(`made ${join(folder, path)}`);
   }
   terminal.print(`\nNext: verdict test ${folder}`);
   return exitCodes.fine;

@@ -4,6 +4,7 @@ import { PolicySet } from '../core/engine/policy-set.js';
 import type { Problem } from '../core/problem.js';
 import { finish } from '../core/steps.js';
 import { exitCodes } from './exit-code.js';
+import { printWhy } from './explain-command.js';
 import { junitOf } from './junit.js';
 import { outputOption } from './options.js';
 import { compileFolder, foldersOf, type PolicyFolder } from './policy-folder.js';
@@ -23,6 +24,8 @@ export interface TestedSet {
   /** Why the tests, or some of them, could not be run. */
   readonly problems: readonly Problem[];
   readonly results: readonly PolicyTestResult[];
+  /** What the tests were asked of; undefined when it does not load. */
+  readonly set?: PolicySet;
   readonly durationMs: number;
 }
 
@@ -85,7 +88,7 @@ export function testFolder(folder: PolicyFolder): TestedSet {
   const set = new PolicySet(compiled);
   const read = readPolicyTests(tests, compiled.entities);
   const results = finish(runTestsInSteps(read.tests, (request, options) => set.decide(request, options)));
-  return { name, path, problems: read.problems, results, durationMs: performance.now() - start };
+  return { name, path, problems: read.problems, results, set, durationMs: performance.now() - start };
 }
 
 function isBroken({ problems, results }: TestedSet): boolean {
@@ -104,6 +107,8 @@ function printSet(terminal: Terminal, set: TestedSet): void {
       `  ${filePath(set.path, test.file)}:${test.line}:${test.column}: ${terminal.style('bold', nameOf(test))}`,
     );
     for (const failure of failures) terminal.print(`    ${terminal.style('red', failure)}`);
+    const asked = set.set?.decide(test.request, { now: test.now, explain: 'full' });
+    if (asked?.explanation !== undefined) printWhy(terminal, asked.explanation);
   }
 }
 

@@ -108,6 +108,19 @@ describe('a set with faults', () => {
   });
 });
 
+it('a failing test shows the reason and the smallest change', async () => {
+  const cwd = workFolder();
+  mkdirSync(join(cwd, 'policies/default/tests'), { recursive: true });
+  const tests = `tests:
+  - name: who signs
+    allow: { imran: { D-0342: sign }, helena: { D-0342: [sign, write] } }
+`;
+  writeFileSync(join(cwd, 'policies/default/tests/wrong.yaml'), tests);
+  const ran = await verdict(['test', 'policies/default'], { cwd });
+  await expect(ran.stdout).toMatchFileSnapshot('outputs/failing-test.txt');
+  expect(ran.code).toBe(1);
+});
+
 describe('colour', () => {
   const args = ['decide', 'policies/default', '--subject', 'dana', '--action', 'read', '--resource', 'L-2231'];
 

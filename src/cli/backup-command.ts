@@ -1,0 +1,58 @@
+import { existsSync } from 'node:fs';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import type { Command } from 'commander';
+import { UsageError } from './exit-code.js';
+import type { Terminal } from './terminal.js';
+
+const BUSY_TIMEOUT_MS = 10_000;
+
+/** `verdict backup`: the service's databases as they are at one moment each, while it runs or not. */
+export function addBackupCommand(program: Command, terminal: Terminal, readDatabasePath: () => Promise<string>): void {
+  program
+    .command('backup')
+    .summary('copy the databases, whether the service runs or not')
+    .argument('<folder>', 'a folder that is not there yet')
+    .description(
+      'Copies the decision log and the database with policies, keys and audit events. See docs/operations.md.',
+    )
+    .action(async (folder: string) => {
+      for (const file of await backUp(await readDatabasePath(), resolve(folder))) terminal.print(file);
+    });
+}
+
+/**
+ * Copies what cannot be made again; the log's index can. The folder has its name only when everything is in it.
+ *
+ * The log comes first: a version is archived before it serves, so the archive that is copied later has every version
+ * that the copied records name.
+ *
+ * @returns the files
+ */
+async function backUp(databasePath: string, folder: string): Promise<string[]> {
+  const { decisionLogPath } = await import('../decision-log/log-files.js');
+  const paths = [decisionLogPath(`sqlite:${databasePath}`), databasePath].filter((path) => existsSync(path));
+  if (paths.length === 0) throw new UsageError(`there is no database ${databasePath}`, 'VERDICT_DATABASE_URL names it');
+  if (existsSync(folder)) throw new UsageError(`${folder} is there already`, 'name a folder that is not there yet');
+  const draft = `${folder}.partial`;
+  await rm(draft, { recursive: true, force: true });
+  await mkdir(draft, { recursive: true, mode: 0o700 });
+  for (const path of paths) await copyDatabase(path, join(draft, basename(path)));
+  await rename(draft, folder);
+  return paths.map((path) => join(folder, basename(path)));
+}
+
+/** SQLite reads the file as it is when this begins; writers go on meanwhile. */
+async function copyDatabase(from: string, to: string): Promise<void> {
+  const { SqliteConnection } = await import('../decision-log/sqlite-connection.js');
+  // SQLite writes into an empty file as into a new one, which would be readable by everybody.
+  const file = await open(to, 'wx', 0o600);
+  const connection = await SqliteConnection.open({ path: from, busyTimeoutMs: BUSY_TIMEOUT_MS });
+  try {
+    await connection.query('VACUUM INTO ?', [to]);
+    await file.sync();
+  } finally {
+    await connection.close();
+    await file.close();
+  }
+}
