@@ -215,9 +215,9 @@ function arithmetic(operator: string, left: number, right: number): number {
     case '^':
       return Number(integer(left) ^ integer(right));
     case '<<':
-      return integer(right) > 63n ? 0 : Number(BigInt.asUintN(64, integer(left) << integer(right)));
+      return unsigned(right) > 63n ? 0 : Number(BigInt.asUintN(64, unsigned(left) << unsigned(right)));
     case '>>':
-      return integer(right) > 63n ? 0 : Number(integer(left) >> integer(right));
+      return unsigned(right) > 63n ? 0 : Number(unsigned(left) >> unsigned(right));
     default:
       throw new Error(`not an operator: ${operator}`);
   }
@@ -227,6 +227,11 @@ function arithmetic(operator: string, left: number, right: number): number {
 function integer(number: number): bigint {
   if (!Number.isFinite(number) || Math.abs(number) >= 2 ** 63) return -(2n ** 63n);
   return BigInt(Math.trunc(number));
+}
+
+/** Shifts take their operands as unsigned, so that a negative number is a very large one. */
+function unsigned(number: number): bigint {
+  return number >= 2 ** 63 && number < 2 ** 64 ? BigInt(number) : BigInt.asUintN(64, integer(number));
 }
 
 /** How Go's `%v` writes a value, which is what `+` joins. */

@@ -221,9 +221,15 @@ function readRun(rest: string, kind: RegExp, spaces?: 'with spaces'): [string, n
   return [text, i];
 }
 
-/** Unix seconds of a literal that reads as a date (in UTC), or undefined. */
+/** Unix seconds of a literal that reads as a date or a time (in UTC), or undefined. A time of day is one of the year 0. */
 function dateSeconds(text: string): number | undefined {
-  const date = /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d)(?::(\d\d)(?::(\d\d)(?:\.\d+)?)?)?(Z|[+-]\d\d:?\d\d)?)?$/.exec(text);
+  const clock = /^(\d{1,2}):(\d\d)(AM|PM)$/.exec(text);
+  if (clock !== null && Number(clock[1]) <= 12 && Number(clock[2]) < 60) {
+    const yearZero = -62_167_219_200;
+    return yearZero + ((Number(clock[1]) % 12) + (clock[3] === 'PM' ? 12 : 0)) * 3600 + Number(clock[2]) * 60;
+  }
+  const date =
+    /^(\d{4})-(\d\d)-(\d\d)(?:(?:T| +)(\d{1,2})(?::(\d\d)(?::(\d\d)(?:\.\d+)?)?)?(Z|[+-]\d\d:?\d\d)?)?$/.exec(text);
   if (date === null) return undefined;
   const [, year, month, day, hour, minute, second, zone] = date;
   // With a `T` a zone is needed; with a space an hour alone is not enough.

@@ -7,13 +7,13 @@ const date = String.raw`(?<year>\d{4})-(?<month>\d{2})-(?<day>\d{2})`;
 const seconds = String.raw`(?<second>\d{2})(?<fraction>[.,]\d+)?`;
 const forms: readonly RegExp[] = [
   // ANSIC, Unix date and Ruby date: the week day is read and not checked against the date, as in Go.
-  /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) (?<name>[A-Z][a-z]{2}) {1,2}(?<day>\d{1,2}) (?<hour>\d{2}):(?<minute>\d{2}):(?<second>\d{2})(?<fraction>[.,]\d+)? (?<year>\d{4})$/i,
-  /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) (?<name>[A-Z][a-z]{2}) {1,2}(?<day>\d{1,2}) (?<hour>\d{2}):(?<minute>\d{2}):(?<second>\d{2})(?<fraction>[.,]\d+)? (?:[A-Z]{3,4}) (?<year>\d{4})$/i,
-  /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) (?<name>[A-Z][a-z]{2}) (?<day>\d{2}) (?<hour>\d{2}):(?<minute>\d{2}):(?<second>\d{2})(?<fraction>[.,]\d+)? (?<zone>[+-]\d{4}) (?<year>\d{4})$/i,
+  /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) +(?<name>[A-Z][a-z]{2}) +(?<day>\d{1,2}) +(?<hour>\d{1,2}):(?<minute>\d{2}):(?<second>\d{2})(?<fraction>[.,]\d+)? +(?<year>\d{4})$/i,
+  /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) +(?<name>[A-Z][a-z]{2}) +(?<day>\d{1,2}) +(?<hour>\d{1,2}):(?<minute>\d{2}):(?<second>\d{2})(?<fraction>[.,]\d+)? +(?:[A-Z]{3,4}) +(?<year>\d{4})$/i,
+  /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) +(?<name>[A-Z][a-z]{2}) +(?<day>\d{2}) +(?<hour>\d{1,2}):(?<minute>\d{2}):(?<second>\d{2})(?<fraction>[.,]\d+)? +(?<zone>[+-]\d{4}) +(?<year>\d{4})$/i,
   /^(?<hour>\d{1,2}):(?<minute>\d{2})(?<half>AM|PM)$/,
   new RegExp(`^${date}$`),
-  new RegExp(`^${date} (?<hour>\\d{1,2}):(?<minute>\\d{2})$`),
-  new RegExp(`^${date} (?<hour>\\d{1,2}):(?<minute>\\d{2}):${seconds}(?<zone>[+-]\\d{2}:\\d{2})?$`),
+  new RegExp(`^${date} +(?<hour>\\d{1,2}):(?<minute>\\d{2})$`),
+  new RegExp(`^${date} +(?<hour>\\d{1,2}):(?<minute>\\d{2}):${seconds}(?<zone>[+-]\\d{2}:\\d{2})?$`),
   new RegExp(`^${date}T(?<hour>\\d{1,2})(?::(?<minute>\\d{2})(?::${seconds})?)?(?<zone>Z|[+-]\\d{4})$`),
   new RegExp(`^${date}T(?<hour>\\d{1,2}):(?<minute>\\d{2}):${seconds}(?<zone>[+-]\\d{2}:\\d{2})$`),
 ];
@@ -36,7 +36,7 @@ function unixSeconds(parts: Record<string, string | undefined>): number | undefi
   const minute = Number(parts.minute ?? 0);
   const second = Number(parts.second ?? 0);
   if (parts.half !== undefined) {
-    if (hour < 1 || hour > 12) return undefined;
+    if (hour > 12) return undefined;
     hour = (hour % 12) + (parts.half === 'PM' ? 12 : 0);
   }
   if (month < 0 || month > 11 || hour > 23 || minute > 59 || second > 59) return undefined;
