@@ -194,7 +194,7 @@ try {
     design: name,
     'all CPU, µs a record': (cpu - off.cpu).toFixed(1),
     'main thread, µs': (main - off.main).toFixed(1),
-    'commit p50, ms': p50.toFixed(2),
+    'append to commit p50, ms': p50.toFixed(2),
     'p99, ms': p99.toFixed(2),
     'worst of 10,000, ms': worst.toFixed(1),
   }));
