@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import type { Command } from 'commander';
+import { addBackupCommand } from './cli/backup-command.js';
 import { addKeysCommand } from './cli/keys-command.js';
 import { runCommandLine } from './cli/program.js';
 import type { Terminal } from './cli/terminal.js';
@@ -12,6 +13,10 @@ function addServiceCommands(program: Command, terminal: Terminal): void {
     const { localDefaults, readConfigOrExit } = await import('./serve.js');
     const { config } = readConfigOrExit(process.env, localDefaults);
     return { databasePath: config.databaseUrl.slice('sqlite:'.length), environment: config.env };
+  });
+  addBackupCommand(program, terminal, async () => {
+    const { localDefaults, readConfigOrExit } = await import('./serve.js');
+    return readConfigOrExit(process.env, localDefaults).config.databaseUrl.slice('sqlite:'.length);
   });
   program
     .command('serve')
