@@ -58,6 +58,8 @@ export interface DecisionLogStatus {
   readonly state: 'ok' | 'failing';
   /** Records that wait for their commit. */
   readonly depth: number;
+  /** So many may wait. */
+  readonly limit: number;
   /** Records lost by this process (mode `async`). */
   readonly lost: number;
   /** The time of the oldest record that waits for its commit, in milliseconds since 1970. */
@@ -201,6 +203,7 @@ export class DecisionLog {
     const end = files?.journal.end;
     const counts = {
       depth: this.#group.depth,
+      limit: this.#queueLimit,
       lost: this.#lost,
       oldestPending: this.#group.oldest,
       newest: end === undefined || end.sequence === 0 ? undefined : end.until,

@@ -5,8 +5,6 @@ import { type HealthIndicatorResult, HealthIndicatorService } from '@nestjs/term
 import { DecisionLog } from '../decision-log/decision-log.js';
 import { PolicyStore } from '../policy-store/policy-store.js';
 
-/** A queue this long is worth a look: it is about a second of a process at its limit. */
-const LONG_QUEUE = 10_000;
 const SLOW_LOOP_MS = 500;
 const LITTLE_SPACE_BYTES = 256 * 1024 * 1024;
 const NO_SPACE_BYTES = 16 * 1024 * 1024;
@@ -52,12 +50,12 @@ export class HealthIndicators implements OnModuleDestroy {
       .withTimeout(DATABASE_TIMEOUT_MS);
   }
 
-  /** Down while records cannot be written: then no decision is answered. */
+  /** Down while records cannot be written: then no decision is answered. A queue that is half full is worth a look. */
   logQueue(): HealthIndicatorResult {
     const indicator = this.indicators.check('logQueue');
-    const { state, depth, lost, problem } = this.log.status;
+    const { state, depth, limit, lost, problem } = this.log.status;
     if (state === 'failing') return indicator.down({ depth, lost, problem });
-    return depth > LONG_QUEUE ? indicator.degraded({ depth, lost }) : indicator.up({ depth, lost });
+    return depth > limit / 2 ? indicator.degraded({ depth, lost }) : indicator.up({ depth, lost });
   }
 
   /** The 99th percentile since it was last asked for. */

@@ -118,6 +118,14 @@ function addDecisionLog(registry: Registry, { log }: ServiceParts): void {
     },
   });
   new Gauge({
+    name: 'verdict_decision_log_queue_limit_records',
+    help: 'Decision records that may wait; beyond that decisions are refused, or in mode async records are lost.',
+    registers,
+    collect() {
+      this.set(log.status.limit);
+    },
+  });
+  new Gauge({
     name: 'verdict_decision_log_oldest_waiting_age_seconds',
     help: 'Age of the oldest decision record that waits for its commit; 0 when none waits.',
     registers,
