@@ -1,0 +1,39 @@
+# Verdict as a container image: docs/operations.md says how to run it. test/deploy/dockerfile.test.ts runs these steps.
+
+FROM node:24-trixie-slim AS dependencies
+WORKDIR /app
+COPY package.json package-lock.json ./
+# sqlite3 comes as a prebuilt binary for this image's C library. Where it cannot be downloaded, use node:24-trixie here
+# and below: it has the tools to compile it.
+RUN npm ci --omit=dev --no-fund --no-audit
+
+FROM dependencies AS build
+RUN npm ci --no-fund --no-audit
+COPY nest-cli.json tsconfig.json tsconfig.build.json ./
+COPY src ./src
+RUN npm run build
+# Copied below with its owner: volumes that are mounted there take it over.
+RUN mkdir data
+
+FROM node:24-trixie-slim
+LABEL org.opencontainers.image.title="Verdict" \
+      org.opencontainers.image.description="A policy decision point: Casbin models decide, every decision is recorded" \
+      org.opencontainers.image.licenses="Apache-2.0"
+ENV NODE_ENV=production \
+    VERDICT_HOST=0.0.0.0 \
+    VERDICT_PORT=3000 \
+    VERDICT_POLICY_DIR=/policies \
+    VERDICT_DATABASE_URL=sqlite:/data/verdict.sqlite \
+    SQLITE_TMPDIR=/data
+WORKDIR /app
+COPY LICENSE package.json ./
+COPY --from=dependencies /app/node_modules ./node_modules
+COPY --from=build /app/dist ./dist
+COPY --from=build --chown=1000:1000 /app/data /data
+# The user "node" of the base image, by number: Kubernetes' runAsNonRoot cannot tell who a name is.
+USER 1000:1000
+VOLUME ["/data"]
+EXPOSE 3000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 CMD ["node", "dist/healthcheck.js"]
+CMD ["node", "dist/main.js"]
