@@ -6,11 +6,20 @@ import { type Problem, sortProblems } from '../problem.js';
 import { findBroadWildcards } from './broad-wildcards.js';
 import { findConstantConditions } from './constant-conditions.js';
 import { findCoveredRules } from './covered-rules.js';
+import { findFullScans } from './full-scans.js';
 import { findIdleRoles } from './idle-roles.js';
 import { lintedSet } from './linted-set.js';
+import { findOwnLimits } from './own-limits.js';
 import { applySilences } from './silences.js';
 
-const checks = [findCoveredRules, findIdleRoles, findConstantConditions, findBroadWildcards];
+const checks = [
+  findCoveredRules,
+  findIdleRoles,
+  findConstantConditions,
+  findBroadWildcards,
+  findOwnLimits,
+  findFullScans,
+];
 
 /**
  * Adds the linter's warnings to the problems that the compiler found, leaves out what is silenced in place, and sorts.

@@ -35,6 +35,8 @@ export interface Manifest {
   readonly downgraded: ReadonlySet<string>;
   /** Actions that a search for actions tries beside those that rules name. */
   readonly searchActions: readonly string[];
+  /** Resources, as rules name them, that hold what limits roles, and those roles: for the linter. */
+  readonly limits: ReadonlyMap<string, readonly string[]>;
   /** How a request at a gateway becomes a question. */
   readonly gateway: GatewayMapping;
   readonly decisionLog: { readonly mask: readonly string[]; readonly drop: readonly string[] };
@@ -56,6 +58,7 @@ export const defaultManifest: Manifest = Object.freeze({
   stepBudget: undefined,
   downgraded: new Set<string>(),
   searchActions: Object.freeze([]),
+  limits: new Map(),
   gateway: defaultGatewayMapping,
   decisionLog: Object.freeze({ mask: [], drop: [] }),
   placeOf: () => ({ file: 'policy-set.yaml', line: 1, column: 1 }),
@@ -71,6 +74,7 @@ const keys = [
   'emptyPolicy',
   'clock',
   'stepBudget',
+  'limits',
   'lint',
   'search',
   'gateway',
@@ -94,6 +98,7 @@ export function readManifest(source: NamedText, report: ReportFatal): Manifest {
     stepBudget: node.stepBudget?.positiveInteger('stepBudget'),
     downgraded: node.lint === undefined ? defaultManifest.downgraded : readLint(node.lint),
     searchActions: node.search === undefined ? defaultManifest.searchActions : readSearch(node.search),
+    limits: node.limits === undefined ? defaultManifest.limits : readLimits(node.limits),
     gateway: node.gateway === undefined ? defaultManifest.gateway : readGatewayMapping(node.gateway),
     decisionLog: node.decisionLog === undefined ? defaultManifest.decisionLog : readDecisionLog(node.decisionLog),
     placeOf: (...path: string[]) => root.placeOfKey(path),
@@ -163,6 +168,14 @@ function readLint(node: YamlNode): ReadonlySet<string> {
 function readSearch(node: YamlNode): readonly string[] {
   const members = node.knownMembers('search', ['actions']);
   return members?.actions?.texts('search.actions') ?? defaultManifest.searchActions;
+}
+
+function readLimits(node: YamlNode): Manifest['limits'] {
+  const limits = new Map<string, readonly string[]>();
+  for (const [resource, roles] of node.members('limits') ?? []) {
+    limits.set(resource, roles.texts(`limits.${resource}`) ?? []);
+  }
+  return limits;
 }
 
 function readDecisionLog(node: YamlNode): Manifest['decisionLog'] {

@@ -45,7 +45,9 @@ function example(section: string, side: 'wrong' | 'right') {
   const find = (kind: string) =>
     blocks.find(({ words }) => words.includes(side) && words.includes(kind))?.text ??
     defaults.find(({ words }) => words.includes(kind))!.text;
-  const rules = blocks.find(({ language, words }) => language === 'csv' && words.includes(side))!.text;
+  const { text, words } = blocks.find((block) => block.language === 'csv' && block.words.includes(side))!;
+  const times = words.includes('repeated') ? 1_001 : 1;
+  const rules = Array.from({ length: times }, (_, n) => text.replaceAll('{n}', String(n))).join('');
   return { model: find('model'), manifest: find('manifest'), rules };
 }
 

@@ -1,0 +1,19 @@
+/** Matchers that put each request to every rule. */
+import type { Problem } from '../problem.js';
+import type { LintedSet } from './linted-set.js';
+
+/** Fewer rules are asked in less time than anybody could notice. */
+const manyRules = 1_000;
+
+export function* findFullScans({ compiled, main, rules }: LintedSet): Generator<Problem> {
+  const definition = compiled.model.matchers.get(compiled.manifest.definitions.m);
+  if (definition === undefined || !main.plan.scans || !main.readsRules || rules.length <= manyRules) return;
+  yield {
+    severity: 'warning',
+    code: 'full_scan',
+    message: `each request is put to all ${rules.length} rules: nothing in the matcher can be looked up`,
+    file: compiled.model.file,
+    ...definition.place(0),
+    hint: 'begin with terms such as r.act == p.act or g(r.sub, p.sub), joined by &&',
+  };
+}
