@@ -1,6 +1,8 @@
 /** `/docs` and `/docs-json`: the schemas are the ones that requests are validated by. */
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
+import type { FastifyInstance } from 'fastify';
+import { AuditQuery } from '../audit/audit-event.js';
 import { type ErrorCode, errorTable } from '../core/errors.js';
 import { ExportQuery } from '../decision-log/decision-export.js';
 import { DecisionQuery } from '../decision-log/decision-query.js';
@@ -9,6 +11,7 @@ import { DecisionAnswer } from '../pdp/decision-answer.js';
 import { decideShapes } from './decide-routes.js';
 import type { HttpLimits } from './fastify-adapter.js';
 import { type JsonSchema, jsonSchemas } from './json-schema.js';
+import { withAccess } from './openapi-access.js';
 import { DiffQuery, RollbackRequest, VersionsQuery } from './policy-sets.requests.js';
 import { PROBLEM_TYPE, Problem } from './problem.js';
 
@@ -17,6 +20,7 @@ const queries = {
   '/v1/decisions': DecisionQuery,
   '/v1/decisions/stats': StatsQuery,
   '/v1/decisions/export': ExportQuery,
+  '/v1/audit-events': AuditQuery,
   '/v1/policy-sets/{set}/versions': VersionsQuery,
   '/v1/policy-sets/{set}/diff': DiffQuery,
 };
@@ -37,12 +41,14 @@ export function openApiDocument(app: NestFastifyApplication, limits: HttpLimits,
     const operation = document.paths[path]!.get!;
     operation.parameters = [...(operation.parameters ?? []), ...queryParameters(shape, limits)];
   }
-  return {
+  const { declaredRoutes } = app.getHttpAdapter().getInstance() as FastifyInstance;
+  const whole = {
     ...document,
     // The decide routes are Fastify's own, so Nest does not know them.
     paths: { ...decidePaths(), ...document.paths },
     components: { ...document.components, schemas: { ...document.components?.schemas, ...requests, ...answers } },
   } as OpenAPIObject;
+  return withAccess(whole, declaredRoutes);
 }
 
 /** Swagger UI from this machine: no content delivery network, no validator of others. */
