@@ -1,0 +1,73 @@
+import { existsSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { API_KEY_PATTERN, digestOf } from '../../src/auth/api-key.js';
+import { readApiKeyFile } from '../../src/auth/api-key-file.js';
+import { verdict, workFolder } from './run.js';
+
+const KEY = new RegExp(API_KEY_PATTERN);
+
+describe('verdict keys', () => {
+  it('makes, lists, rotates and revokes keys in the database, and says no secret twice', async () => {
+    const cwd = workFolder({ policies: false });
+    const run = (...args: string[]) => verdict(['keys', ...args], { cwd, env: { VERDICT_ENV: 'test' } });
+    const created = await run('create', 'shop', '--scope', 'decide', '--set', 'invoices', '--expires', '2099-01-01');
+    expect(created).toMatchObject({ code: 0, stderr: '' });
+    expect(created.stdout).toMatch(/^vd_test_\w{43}_\w{6}\n$/);
+    expect(statSync(join(cwd, 'data', 'verdict.sqlite')).mode & 0o777).toBe(0o600);
+    const listed = await run('list');
+    expect(listed.stdout).toMatch(/^shop +good +decide +invoices/m);
+    expect(listed.stdout).not.toMatch(KEY);
+    const rotated = await run('rotate', 'shop', '--overlap', '1');
+    expect(rotated.stdout).toMatch(KEY);
+    expect(rotated.stdout).not.toBe(created.stdout);
+    expect((await run('revoke', 'shop')).code).toBe(0);
+    const [key] = JSON.parse((await run('list', '--output', 'json')).stdout);
+    expect(key).toMatchObject({ name: 'shop', sets: ['invoices'], revoked: expect.any(String) });
+    expect(JSON.stringify(key)).not.toContain(digestOf(created.stdout.trim()));
+  }, 60_000);
+
+  it('makes an entry for the declared file: the key on stderr, its digest on stdout', async () => {
+    const cwd = workFolder({ policies: false });
+    const hashed = await verdict(
+      ['keys', 'hash', '--name', 'shop', '--scope', 'decide:invoices', '--address', '10.0.0.0/8'],
+      { cwd },
+    );
+    const key = KEY.exec(hashed.stderr)![0];
+    expect(hashed.stdout).not.toMatch(KEY);
+    expect(readApiKeyFile('keys.yaml', hashed.stdout)).toMatchObject([
+      { key: { name: 'shop', scopes: ['decide:invoices'], addresses: ['10.0.0.0/8'] }, digests: [digestOf(key)] },
+    ]);
+    const again = await verdict(['keys', 'hash', '--stdin', '--scope', 'decide'], { cwd, input: `${key}\n` });
+    expect(again.stdout).toContain(digestOf(key));
+    expect(again.stderr).not.toMatch(KEY);
+    expect(existsSync(join(cwd, 'data'))).toBe(false);
+  }, 60_000);
+
+  it.each([
+    [['create', 'shop'], "required option '--scope <scope>'"],
+    [['create', 'shop', '--scope', 'everything'], 'there is no scope "everything"'],
+    [['create', 'a b', '--scope', 'decide'], 'printable ASCII'],
+    [['create', 'shop', '--scope', 'decide', '--expires', 'soon'], 'is not a time'],
+    [['create', 'shop', '--scope', 'decide', '--address', 'home'], 'is not an address'],
+    [['rotate', 'nobody'], 'There is no API key "nobody".'],
+    [['revoke', 'nobody'], 'There is no API key "nobody".'],
+    [['rotate', 'shop', '--overlap', '-1'], '--overlap takes hours'],
+  ])(
+    'answers %j with exit code 2 and says why',
+    async (args, message) => {
+      const { code, stderr } = await verdict(['keys', ...args], { cwd: workFolder({ policies: false }) });
+      expect(code).toBe(2);
+      expect(stderr).toContain(message);
+    },
+    30_000,
+  );
+
+  it('needs a right configuration', async () => {
+    const cwd = workFolder({ policies: false });
+    writeFileSync(join(cwd, 'x'), '');
+    const { code, stderr } = await verdict(['keys', 'list'], { cwd, env: { VERDICT_ENV: 'Not This' } });
+    expect(code).toBe(78);
+    expect(stderr).toContain('VERDICT_ENV');
+  }, 30_000);
+});
