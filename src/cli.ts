@@ -4,20 +4,17 @@ import { addBackupCommand } from './cli/backup-command.js';
 import { addKeysCommand } from './cli/keys-command.js';
 import { runCommandLine } from './cli/program.js';
 import type { Terminal } from './cli/terminal.js';
+import type { Config } from './config.js';
 
 await runCommandLine(process.argv.slice(2), addServiceCommands);
 
 /** They need the whole service, which the commands on files do without: it is loaded when one of them is called. */
 function addServiceCommands(program: Command, terminal: Terminal): void {
   addKeysCommand(program, terminal, async () => {
-    const { localDefaults, readConfigOrExit } = await import('./serve.js');
-    const { config } = readConfigOrExit(process.env, localDefaults);
-    return { databasePath: config.databaseUrl.slice('sqlite:'.length), environment: config.env };
+    const { databaseUrl, env } = await readConfigOfDatabase();
+    return { databasePath: databaseUrl.slice('sqlite:'.length), environment: env };
   });
-  addBackupCommand(program, terminal, async () => {
-    const { localDefaults, readConfigOrExit } = await import('./serve.js');
-    return readConfigOrExit(process.env, localDefaults).config.databaseUrl.slice('sqlite:'.length);
-  });
+  addBackupCommand(program, terminal, async () => (await readConfigOfDatabase()).databaseUrl.slice('sqlite:'.length));
   program
     .command('serve')
     .summary('run the service')
@@ -40,4 +37,13 @@ function addServiceCommands(program: Command, terminal: Terminal): void {
       for (const warning of read.warnings) process.stderr.write(`warning: ${warning}\n`);
       process.stdout.write(`${describeConfig(read)}\n`);
     });
+}
+
+/**
+ * For commands on the database, which need neither policies nor callers. Authentication stays `required`: `none` is refused
+ * where the service listens for other machines, as in a container.
+ */
+async function readConfigOfDatabase(): Promise<Config> {
+  const { localDefaults, readConfigOrExit } = await import('./serve.js');
+  return readConfigOrExit(process.env, { policyDir: localDefaults.policyDir! }).config;
 }

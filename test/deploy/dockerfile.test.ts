@@ -13,6 +13,7 @@ import { validate } from 'dockerfile-utils';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { API_KEY_PATTERN } from '../../src/auth/api-key.js';
+import { readApiKeyFile } from '../../src/auth/api-key-file.js';
 import { build, environmentOf, type Instruction, readDockerfile } from './dockerfile.js';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
@@ -119,6 +120,19 @@ describe('its steps, done in folders', { timeout: 600_000 }, () => {
     const shipped = new Set(readdirSync(join(root, 'app/node_modules')));
     expect(['vitest', '@biomejs', 'autocannon'].filter((name) => shipped.has(name))).toEqual([]);
     expect(shipped.has('fastify')).toBe(true);
+  });
+
+  it('make the entry of a key before there is any, as docs/operations.md says', () => {
+    const page = readFileSync(join(repository, 'docs/operations.md'), 'utf8');
+    const [, variable, command] = /^docker run --rm -e (\S+) verdict:local node (.*?) 2> \S+ > \S+$/m.exec(page)!;
+    const entry = execFileSync(process.execPath, command!.split(' '), {
+      cwd: join(root, 'app'),
+      env: { ...environmentOf(last), PATH: process.env.PATH!, ...Object.fromEntries([variable!.split('=')]) },
+      stdio: ['ignore', 'pipe', 'ignore'],
+      encoding: 'utf8',
+    });
+    const [caller] = readApiKeyFile('api-keys.yaml', entry);
+    expect(caller).toMatchObject({ key: { name: 'prometheus', scopes: ['metrics:read'] } });
   });
 
   it('start by its command on files that cannot be written, are healthy by its own check, decide, and stop by its signal', async () => {
