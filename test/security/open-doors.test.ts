@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { digestOf, makeApiKey } from '../../src/auth/api-key.js';
 import { writePolicies } from '../http/service.js';
+import { makeAuthority } from './certificates.js';
 import { threeSets } from './keyed-service.js';
 
 const main = new URL('../../dist/main.js', import.meta.url).pathname;
@@ -87,5 +88,37 @@ describe('P7: with no usable credential configured, the service', () => {
     const { output, code } = await run({ VERDICT_HOST: '0.0.0.0', VERDICT_API_KEYS_FILE: keysFile('good.yaml', '') });
     expect(code).toBe(78);
     expect(output).toContain('VERDICT_TLS=terminated-elsewhere');
+  }, 30_000);
+});
+
+describe('with a certificate, the service', () => {
+  it('speaks TLS beyond loopback, has a plain port beside it, and stops with both', async () => {
+    const authority = await makeAuthority('Verdict test CA');
+    const { cert, key: certKey } = await authority.issue('localhost', { server: true });
+    writeFileSync(join(directory, 'cert.pem'), cert);
+    writeFileSync(join(directory, 'key.pem'), certKey);
+    const { output, code } = await run({
+      VERDICT_API_KEYS_FILE: keysFile('good.yaml', ''),
+      VERDICT_TLS_CERT: join(directory, 'cert.pem'),
+      VERDICT_TLS_KEY: join(directory, 'key.pem'),
+      VERDICT_PLAIN_PORT: '0',
+    });
+    expect(output).toMatch(/verdict listening on https:\/\/127\.0\.0\.1:\d+/);
+    expect(code, output).toBe(0);
+  }, 30_000);
+
+  it("does not start with a key that is not the certificate's, and does not show it", async () => {
+    const authority = await makeAuthority('Verdict test CA');
+    const [one, other] = [await authority.issue('localhost'), await authority.issue('localhost')];
+    writeFileSync(join(directory, 'cert.pem'), one.cert);
+    writeFileSync(join(directory, 'key.pem'), other.key);
+    const { output, code } = await run({
+      VERDICT_API_KEYS_FILE: keysFile('good.yaml', ''),
+      VERDICT_TLS_CERT: join(directory, 'cert.pem'),
+      VERDICT_TLS_KEY: join(directory, 'key.pem'),
+    });
+    expect(code).toBe(1);
+    expect(output).toMatch(/key values mismatch/);
+    expect(output).not.toContain(other.key.split('\n')[1]);
   }, 30_000);
 });

@@ -323,6 +323,26 @@ describe('slow and idle connections', () => {
   }, 60_000);
 });
 
+describe('connections', () => {
+  it('are taken up to the limit, and not one more', async () => {
+    const few = await startKeyedService(entries, { maxConnections: 3 });
+    try {
+      await few.service.app.listen(0, '127.0.0.1');
+      const to = (few.service.app.getHttpServer().address() as AddressInfo).port;
+      const ask = head('GET /health/live HTTP/1.1', 'Host: x', 'Connection: close');
+      await open(to);
+      await open(to);
+      expect(statusesIn(await raw(ask, { to }))).toEqual([200]);
+      await open(to);
+      await sleep(50);
+      expect(await raw(ask, { to })).toBe('');
+    } finally {
+      for (const socket of sockets.splice(0)) socket.destroy();
+      await few.stop();
+    }
+  });
+});
+
 describe('TLS', () => {
   let directory: string;
   let authority: Authority;
