@@ -1,6 +1,7 @@
+import { lintInSteps } from '../core/analysis/lint.js';
 import { judge, problemOf, readPolicyTests } from '../core/analysis/policy-tests.js';
 import { PolicySet } from '../core/engine/policy-set.js';
-import { compileInSteps } from '../core/policy/compile.js';
+import { type CompiledPolicySet, compileInSteps } from '../core/policy/compile.js';
 import type { EntityStore } from '../core/policy/entities.js';
 import { PolicyError } from '../core/problem.js';
 import { StockPolicySet } from '../stock-casbin/stock-policy-set.js';
@@ -21,13 +22,13 @@ export interface LoadedPolicySet {
 const TURN_MS = 8;
 
 /**
- * Compiles a policy set whole and strictly, and runs its tests.
+ * Compiles a policy set whole and strictly, runs its tests, and adds the linter's warnings to its problems.
  *
  * @throws PolicyError with every problem, at once
  */
 export async function loadPolicySet(set: PolicySetFiles): Promise<LoadedPolicySet> {
   const options = compileOptions(set.files);
-  const inside = await inTurns(compileInSteps(options));
+  const inside = await lintIfSmall(await inTurns(compileInSteps(options)), set.files);
   const compiled = new PolicySet(inside);
   let view: StockView | undefined;
   const stockView = () => {
@@ -51,6 +52,15 @@ export async function loadPolicySet(set: PolicySetFiles): Promise<LoadedPolicySe
   await passTests(set.files, inside.entities, evaluate);
   const served: ServedPolicySet = Object.freeze({ ...common, engine: 'verdict', evaluate });
   return { served, retire: () => undefined, stop: async () => undefined };
+}
+
+/** With more rules than this the linter's warnings are left to `verdict lint`: they would take longer than the load. */
+const LINTED_RULES = 20_000;
+
+async function lintIfSmall(compiled: CompiledPolicySet, files: readonly PolicyFile[]): Promise<CompiledPolicySet> {
+  if (compiled.table.lineCount > LINTED_RULES) return compiled;
+  const texts = (['model', 'rules', 'manifest', 'entities'] as const).flatMap((role) => textsOf(files, role));
+  return Object.freeze({ ...compiled, problems: await inTurns(lintInSteps(compiled, compiled.problems, texts)) });
 }
 
 /**

@@ -55,3 +55,24 @@ describe.each([
     ]);
   });
 });
+
+it("a set that loads shows the linter's warnings among its problems", async () => {
+  const files = setOf(passing, 'description: letters').files.map(({ path, bytes }) =>
+    path === 'rules.csv'
+      ? { path, bytes: Buffer.from('p, alice, letter, read\np, alice, letter, read\n') }
+      : { path, bytes },
+  );
+  const { served } = await loadPolicySet({ name: 'letters', files });
+  expect(served.compiled.problems).toMatchObject([{ severity: 'warning', code: 'duplicate_rule', line: 2 }]);
+  const silenced = files.map(({ path, bytes }) =>
+    path === 'rules.csv'
+      ? {
+          path,
+          bytes: Buffer.from(
+            'p, alice, letter, read\n# lint-ignore duplicate_rule: both lists have it\np, alice, letter, read\n',
+          ),
+        }
+      : { path, bytes },
+  );
+  expect((await loadPolicySet({ name: 'letters', files: silenced })).served.compiled.problems).toEqual([]);
+});

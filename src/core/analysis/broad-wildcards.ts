@@ -1,14 +1,13 @@
 /** An allow rule with a wildcard where all its neighbours, the rules of the same subject, say what they mean. */
-import type { Problem } from '../problem.js';
 import { columnUses } from './column-use.js';
-import type { LintedRule, LintedSet } from './linted-set.js';
+import type { Check, LintedRule, LintedSet } from './linted-set.js';
 
 /** Fewer neighbours are no habit that a wildcard could break. */
 const leastNeighbours = 2;
 
 const wildcards: ReadonlySet<string> = new Set(['*', '/*', '.*', '^.*$', '^.*', '.*$', '**']);
 
-export function* findBroadWildcards(set: LintedSet): Generator<Problem> {
+export function* findBroadWildcards(set: LintedSet): Check {
   const uses = columnUses(set.main);
   const tokens = uses.map((use) =>
     'token' in use ? set.main.tokens.find(({ token }) => token === use.token) : undefined,

@@ -1,23 +1,25 @@
 /** Rules that others make idle: shadowed, unreachable, contradicting. */
 import type { Problem } from '../problem.js';
 import { type ColumnUse, columnUses } from './column-use.js';
-import { at, type LintedRule, type LintedSet } from './linted-set.js';
+import { at, type Check, type LintedRule, type LintedSet, rulesPerStep } from './linted-set.js';
 
 /** More ways than this in which other rules could cover one are not looked at. */
 const maxCombinations = 1_000;
 
-export function* findCoveredRules(set: LintedSet): Generator<Problem> {
+export function* findCoveredRules(set: LintedSet): Check {
   const uses = columnUses(set.main);
   const read = uses.flatMap((use, column) => (use.kind === 'unread' ? [] : [{ use, column }]));
   const wider = read.map(({ use, column }) => widerTexts(set, use, column));
   const byKey = new Map<string, number[]>();
   for (const [index, rule] of set.rules.entries()) {
+    if (index % rulesPerStep === 0) yield;
     const key = keyOf(read.map(({ column }) => rule.fields[column] ?? ''));
     const same = byKey.get(key);
     if (same === undefined) byKey.set(key, [index]);
     else same.push(index);
   }
   for (const [index, rule] of set.rules.entries()) {
+    if (index % rulesPerStep === 0) yield;
     const idle = idleByEffect(set, rule);
     if (idle !== undefined) {
       yield warn(set, rule, 'unreachable_rule', idle);

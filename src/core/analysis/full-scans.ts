@@ -1,11 +1,10 @@
 /** Matchers that put each request to every rule. */
-import type { Problem } from '../problem.js';
-import type { LintedSet } from './linted-set.js';
+import type { Check, LintedSet } from './linted-set.js';
 
 /** Fewer rules are asked in less time than anybody could notice. */
 const manyRules = 1_000;
 
-export function* findFullScans({ compiled, main, rules }: LintedSet): Generator<Problem> {
+export function* findFullScans({ compiled, main, rules }: LintedSet): Check {
   const definition = compiled.model.matchers.get(compiled.manifest.definitions.m);
   if (definition === undefined || !main.plan.scans || !main.readsRules || rules.length <= manyRules) return;
   yield {

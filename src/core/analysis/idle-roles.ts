@@ -4,11 +4,11 @@ import type { TokenBinding } from '../policy/binding.js';
 import { isCombination } from '../policy/combination.js';
 import type { Problem } from '../problem.js';
 import { type ColumnUse, columnUses } from './column-use.js';
-import type { LintedRule, LintedSet } from './linted-set.js';
+import type { Check, LintedRule, LintedSet } from './linted-set.js';
 
 type RoleUse = Extract<ColumnUse, { kind: 'role' }>;
 
-export function* findIdleRoles(set: LintedSet): Generator<Problem> {
+export function* findIdleRoles(set: LintedSet): Check {
   yield* findOpenRoleNames(set);
   const uses = columnUses(set.main);
   for (const [key] of set.compiled.model.roles) {

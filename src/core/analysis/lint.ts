@@ -3,6 +3,7 @@ import { isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
 import type { NamedText } from '../policy/yaml-document.js';
 import { type Problem, sortProblems } from '../problem.js';
+import { finish } from '../steps.js';
 import { findBroadWildcards } from './broad-wildcards.js';
 import { findConstantConditions } from './constant-conditions.js';
 import { findCoveredRules } from './covered-rules.js';
@@ -26,16 +27,26 @@ const checks = [
  *
  * @param texts the files that the set was compiled from, for places and silences.
  */
-export function lint(
+export function* lintInSteps(
   compiled: CompiledPolicySet | undefined,
   found: readonly Problem[],
   texts: readonly NamedText[],
-): readonly Problem[] {
+): Generator<void, readonly Problem[]> {
   const main = compiled?.main;
   const warnings: Problem[] = [];
   if (compiled !== undefined && main !== undefined && isCombination(main)) {
     const set = lintedSet(compiled, main, texts);
-    for (const check of checks) for (const problem of check(set)) warnings.push(problem);
+    for (const check of checks) {
+      for (const problem of check(set)) {
+        if (problem === undefined) yield;
+        else warnings.push(problem);
+      }
+    }
   }
   return sortProblems(applySilences([...found, ...warnings], texts));
+}
+
+/** As `lintInSteps`, at once. */
+export function lint(...args: Parameters<typeof lintInSteps>): readonly Problem[] {
+  return finish(lintInSteps(...args));
 }

@@ -21,6 +21,12 @@ export interface LintedRule {
   readonly line: number;
 }
 
+/** Yields what it finds, and nothing now and then, so that a service can go on answering meanwhile. */
+export type Check = Generator<Problem | undefined>;
+
+/** How many rules are looked at between two pauses. */
+export const rulesPerStep = 500;
+
 export type Place = Pick<Problem, 'file' | 'line' | 'column'>;
 
 export function lintedSet(compiled: CompiledPolicySet, main: Combination, texts: readonly NamedText[]): LintedSet {

@@ -1,12 +1,11 @@
 /** Rules by which a role could change what limits it: the approval limit that a clerk may raise is none. */
-import type { Problem } from '../problem.js';
 import { columnUses } from './column-use.js';
-import type { LintedRule, LintedSet } from './linted-set.js';
+import type { Check, LintedRule, LintedSet } from './linted-set.js';
 
 /** Actions by these names only look. */
 const harmless = /^(read|list|view|get|head|search|export|audit)/i;
 
-export function* findOwnLimits(set: LintedSet): Generator<Problem> {
+export function* findOwnLimits(set: LintedSet): Check {
   const { limits } = set.compiled.manifest;
   if (limits.size === 0) return;
   const uses = columnUses(set.main);
