@@ -10,11 +10,13 @@ import { AuditLog } from './audit/audit-log.js';
 import { maskCredentials } from './auth/mask-credentials.js';
 import { registerAuthzenRoutes } from './authzen/authzen-routes.js';
 import { MetadataSigner } from './authzen/metadata-signer.js';
+import { authzenOpenApi } from './authzen/openapi.js';
 import { type Config, ConfigError, listIn, type ReadConfig, readConfig } from './config.js';
 import { engineVersion } from './core/engine/engine-version.js';
 import { DecisionLog } from './decision-log/decision-log.js';
 import { addDoors, isSecure, refuseToStandOpen, tlsFilesOf, userTokens, watchCertificates } from './doors.js';
 import { registerForwardAuthRoutes } from './gateway/forward-auth-routes.js';
+import { forwardAuthOpenApi } from './gateway/openapi.js';
 import { requireAccess } from './http/access.js';
 import { registerDecideRoutes } from './http/decide-routes.js';
 import { announceDeprecations } from './http/deprecation.js';
@@ -112,7 +114,7 @@ export async function createApplication(config: Config, logger: Logger): Promise
     signer: await metadataSigner(config),
   });
   registerForwardAuthRoutes(fastify, { pdp, policySets, userTokens: userTokens(config, logger) });
-  serveDocs(app, () => openApiDocument(app, limits, engineVersion));
+  serveDocs(app, () => openApiDocument(app, limits, engineVersion, [authzenOpenApi(limits), forwardAuthOpenApi()]));
   await app.init();
   refuseOtherMethods();
   await fastify.ready();

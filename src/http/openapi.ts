@@ -27,7 +27,18 @@ const queries = {
 
 const REF = '#/components/schemas/';
 
-export function openApiDocument(app: NestFastifyApplication, limits: HttpLimits, version: string): OpenAPIObject {
+/** Routes of Fastify's own, as the folder that has them describes them. */
+export interface OpenApiPart {
+  readonly paths: Record<string, unknown>;
+  readonly schemas: Record<string, JsonSchema>;
+}
+
+export function openApiDocument(
+  app: NestFastifyApplication,
+  limits: HttpLimits,
+  version: string,
+  parts: readonly OpenApiPart[],
+): OpenAPIObject {
   const base = new DocumentBuilder()
     .setOpenAPIVersion('3.1.0')
     .setTitle('Verdict')
@@ -42,11 +53,12 @@ export function openApiDocument(app: NestFastifyApplication, limits: HttpLimits,
     operation.parameters = [...(operation.parameters ?? []), ...queryParameters(shape, limits)];
   }
   const { declaredRoutes } = app.getHttpAdapter().getInstance() as FastifyInstance;
+  const schemas = { ...document.components?.schemas, ...requests, ...answers };
   const whole = {
     ...document,
     // The decide routes are Fastify's own, so Nest does not know them.
-    paths: { ...decidePaths(), ...document.paths },
-    components: { ...document.components, schemas: { ...document.components?.schemas, ...requests, ...answers } },
+    paths: Object.assign(decidePaths(), ...parts.map(({ paths }) => paths), document.paths),
+    components: { ...document.components, schemas: Object.assign(schemas, ...parts.map((part) => part.schemas)) },
   } as OpenAPIObject;
   return withAccess(whole, declaredRoutes);
 }
@@ -132,7 +144,7 @@ function queryParameters(shape: new () => object, limits: HttpLimits): [] {
   return parameters as unknown as [];
 }
 
-function problems(...codes: ErrorCode[]): Record<number, unknown> {
+export function problems(...codes: ErrorCode[]): Record<number, unknown> {
   return Object.fromEntries(
     codes.map((code) => {
       const { status, title } = errorTable[code];
@@ -141,10 +153,10 @@ function problems(...codes: ErrorCode[]): Record<number, unknown> {
   );
 }
 
-function jsonBody(schema: JsonSchema) {
+export function jsonBody(schema: JsonSchema) {
   return { required: true, ...jsonContent(schema) };
 }
 
-function jsonContent(schema: JsonSchema) {
+export function jsonContent(schema: JsonSchema) {
   return { content: { 'application/json': { schema } } };
 }
