@@ -7,6 +7,7 @@ import { addDiffCommand } from './diff-command.js';
 import { exitCodes, UsageError } from './exit-code.js';
 import { addExplainCommand } from './explain-command.js';
 import { addFmtCommand } from './fmt-command.js';
+import { addGatewayCommand } from './gateway-command.js';
 import { addInitCommand } from './init-command.js';
 import { addLintCommand } from './lint-command.js';
 import { addPolicyCommand } from './policy-command.js';
@@ -24,6 +25,7 @@ const commands = [
   addSearchCommands,
   addDiffCommand,
   addPolicyCommand,
+  addGatewayCommand,
   addCompletionCommand,
 ];
 
