@@ -1,6 +1,7 @@
 /** The links of one role definition and what can be reached over them (Casbin's default role manager, in Go). */
+
+import { BoundedCache } from '../bounded-cache.js';
 import type { RoleRelation } from '../matcher/environment.js';
-import { BoundedCache } from './bounded-cache.js';
 
 export interface RoleLink {
   readonly child: string;
