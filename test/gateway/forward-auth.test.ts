@@ -1,4 +1,8 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { digestOf, makeApiKey } from '../../src/auth/api-key.js';
 import { type Answer, idModel, type PolicyFiles, type Service, startService } from '../http/service.js';
 import { AUDIENCE, type Issuer, startIssuer } from '../security/world.js';
 
@@ -192,5 +196,67 @@ describe('forward-auth', () => {
     expect(answer.headers['cache-control']).toBe('no-store');
     await alone.stop();
     await away.stop();
+  });
+});
+
+/** What gateways send that the tests do not start, as their documentation has it; the client's own headers come along. */
+const recorded: Record<string, Headers> = {
+  'Traefik 3, ForwardAuth': {
+    accept: '*/*',
+    'accept-encoding': 'gzip',
+    'user-agent': 'curl/8.5.0',
+    'x-forwarded-for': '192.0.2.7',
+    'x-forwarded-host': 'shop.example',
+    'x-forwarded-method': 'GET',
+    'x-forwarded-port': '443',
+    'x-forwarded-proto': 'https',
+    'x-forwarded-server': 'traefik-7d9f',
+    'x-forwarded-uri': '/orders?page=2',
+    'x-real-ip': '192.0.2.7',
+  },
+  'Kong 3, pre-function': {
+    'content-length': '0',
+    'user-agent': 'lua-resty-http/0.17.2 (Lua) ngx_lua/10026',
+    'x-forwarded-for': '192.0.2.7',
+    'x-forwarded-host': 'shop.example',
+    'x-forwarded-method': 'GET',
+    'x-forwarded-proto': 'https',
+    'x-forwarded-uri': '/orders?page=2',
+  },
+};
+
+describe.each(Object.entries(recorded))('a request as %s sends it', (_gateway, headers) => {
+  it('is allowed, denied, or asked for an identity', async () => {
+    const path = '/v1/gateway/forward-auth';
+    const alice = await bearer({ sub: 'alice' });
+    expect((await service.get(path, { ...headers, ...alice })).status).toBe(200);
+    expect((await service.get(path, { ...headers, ...alice, 'x-forwarded-uri': '/admin' })).status).toBe(403);
+    expect((await service.get(path, headers)).status).toBe(401);
+  });
+});
+
+describe('a gateway', () => {
+  it('must show a credential of its own: the token of a user is none', async () => {
+    const key = makeApiKey('prod');
+    const directory = mkdtempSync(join(tmpdir(), 'verdict-gateway-'));
+    const apiKeysFile = join(directory, 'keys.yaml');
+    writeFileSync(apiKeysFile, `- { name: edge, sha256: ${digestOf(key)}, scopes: [decide] }\n`);
+    const jwt = { jwtIssuer: issuer.url, jwtAudience: AUDIENCE, gatewayJwtAudience: 'shop' };
+    const closed = await startService(files, { auth: 'required', apiKeysFile, ...jwt });
+    const headers = { 'x-forwarded-method': 'GET', 'x-forwarded-uri': '/orders' };
+    const alice = await bearer({ sub: 'alice' });
+    const statusOf = async (more: Headers, set = '') =>
+      (await closed.get(`${set}/v1/gateway/forward-auth`, { ...headers, ...more })).status;
+    expect(await statusOf({ ...alice, 'x-api-key': key })).toBe(200);
+    expect(await statusOf(alice)).toBe(401);
+    expect(await statusOf(await bearer({ sub: 'alice', aud: AUDIENCE }))).toBe(403);
+    expect(await statusOf({ ...alice, 'x-api-key': 'vd_prod_wrong' })).toBe(401);
+    // With a key in Authorization there is no token of a user left, and so no identity but that of a trusted proxy.
+    const inAuthorization = { authorization: `Bearer ${key}` };
+    expect(await statusOf(inAuthorization)).toBe(401);
+    expect(await statusOf({ ...inAuthorization, 'x-forwarded-user': 'alice' })).toBe(401);
+    expect(await statusOf({ ...inAuthorization, 'x-forwarded-user': 'alice' }, '/sets/elsewhere')).toBe(200);
+    await closed.stop();
+    rmSync(directory, { recursive: true, force: true });
   });
 });
