@@ -24,6 +24,12 @@ const files: PolicyFiles = {
     `p, ann, doc, print, deny, , ,`,
     '',
   ].join('\n'),
+  'stock/model.conf': idModel,
+  'stock/rules.csv': Array.from(
+    { length: 25 },
+    (_, i) => `p, user-${String(i).padStart(2, '0')}, doc, ${i % 2 === 0 ? 'read' : 'write'}\n`,
+  ).join(''),
+  'stock/policy-set.yaml': 'engine: casbin\n',
   'levels/model.conf': idModel.replace(/m = .*/, 'm = r.sub.level > 3 && r.obj == p.obj && r.act == p.act'),
   'levels/rules.csv': 'p, ann, doc, read\n',
 };
@@ -177,6 +183,22 @@ describe('a search', () => {
       },
       search: { kind: 'subject', examined: 3, complete: true, results: ['alice', 'bob'] },
     });
+  });
+});
+
+describe('a search in a set that stock Casbin runs', () => {
+  it('has stock Casbin decide each candidate, page by page', async () => {
+    const body = { subject: { type: 'user' }, action: { name: 'read' }, resource: { type: 'document', id: 'doc' } };
+    const ids: string[] = [];
+    let page: Record<string, unknown> = { limit: 5 };
+    while (ids.length < 100) {
+      const { body: answer } = await service.post('/sets/stock/access/v1/search/subject', { ...body, page });
+      expect(answer.results.length).toBeLessThanOrEqual(5);
+      ids.push(...answer.results.map(({ id }: { id: string }) => id));
+      if (answer.page.next_token === '') break;
+      page = { token: answer.page.next_token };
+    }
+    expect(ids).toEqual(Array.from({ length: 13 }, (_, i) => `user-${String(2 * i).padStart(2, '0')}`));
   });
 });
 
