@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { addBackupCommand } from './cli/backup-command.js';
 import { addKeysCommand } from './cli/keys-command.js';
+import { addLogCommand } from './cli/log-command.js';
 import { runCommandLine } from './cli/program.js';
 import type { Terminal } from './cli/terminal.js';
 import type { Config } from './config.js';
@@ -15,6 +16,7 @@ function addServiceCommands(program: Command, terminal: Terminal): void {
     return { databasePath: databaseUrl.slice('sqlite:'.length), environment: env };
   });
   addBackupCommand(program, terminal, async () => (await readConfigOfDatabase()).databaseUrl.slice('sqlite:'.length));
+  addLogCommand(program, terminal, async () => (await readConfigOfDatabase()).databaseUrl);
   program
     .command('serve')
     .summary('run the service')

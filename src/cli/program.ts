@@ -39,6 +39,8 @@ export async function runCommandLine(
     .description('A policy decision point: write, check, test and serve Casbin policy sets.')
     .version(engineVersion)
     .exitOverride()
+    // `--version` behind a command is that command's own.
+    .enablePositionalOptions()
     .showSuggestionAfterError()
     .showHelpAfterError('(verdict --help shows every command)')
     .configureHelp({ showGlobalOptions: false, sortSubcommands: false })

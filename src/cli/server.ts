@@ -17,12 +17,41 @@ const TIMEOUT_MS = 30_000;
  *
  * @throws UsageError when the service cannot be reached, or refuses.
  */
-export async function askServer({ url }: ServerOptions, method: string, path: string, body?: object): Promise<unknown> {
+export async function askServer(options: ServerOptions, method: string, path: string, body?: object): Promise<unknown> {
+  const response = await callServer(options, method, path, AbortSignal.timeout(TIMEOUT_MS), body);
+  const answer = (await response.json().catch(() => undefined)) as unknown;
+  if (response.ok && answer !== undefined) return answer;
+  throw refusal(response, answer);
+}
+
+/**
+ * An answer of any length, piece by piece; only its beginning has a deadline.
+ *
+ * @throws UsageError as `askServer`, and when the answer breaks off.
+ */
+export async function* streamFromServer(options: ServerOptions, path: string): AsyncGenerator<Uint8Array> {
+  const deadline = new AbortController();
+  const timer = setTimeout(() => deadline.abort(new Error('no answer in time')), TIMEOUT_MS);
+  const response = await callServer(options, 'GET', path, deadline.signal).finally(() => clearTimeout(timer));
+  if (!response.ok) throw refusal(response, await response.json().catch(() => undefined));
+  try {
+    for await (const piece of response.body ?? []) yield piece;
+  } catch (error) {
+    throw new UsageError(`the answer broke off: ${reasonOf(error)}`);
+  }
+}
+
+async function callServer(
+  { url }: ServerOptions,
+  method: string,
+  path: string,
+  signal: AbortSignal,
+  body?: object,
+): Promise<Response> {
   if (url === undefined) throw new UsageError('say which service: --url http://127.0.0.1:3000');
   const key = process.env.VERDICT_API_KEY ?? '';
-  let response: Response;
   try {
-    response = await fetch(`${url.replace(/\/+$/, '')}${path}`, {
+    return await fetch(`${url.replace(/\/+$/, '')}${path}`, {
       method,
       headers: {
         accept: 'application/json',
@@ -30,15 +59,20 @@ export async function askServer({ url }: ServerOptions, method: string, path: st
         ...(key !== '' && { authorization: `Bearer ${key}` }),
       },
       ...(body !== undefined && { body: JSON.stringify(body) }),
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal,
       redirect: 'error',
     });
   } catch (error) {
-    const { cause, message } = error as Error;
-    throw new UsageError(`${url} cannot be reached: ${cause instanceof Error ? cause.message : message}`);
+    throw new UsageError(`${url} cannot be reached: ${reasonOf(error)}`);
   }
-  const answer = (await response.json().catch(() => undefined)) as unknown;
-  if (response.ok && answer !== undefined) return answer;
+}
+
+function reasonOf(error: unknown): string {
+  const { cause, message } = error as Error;
+  return cause instanceof Error ? cause.message : message;
+}
+
+function refusal({ status, statusText }: Response, answer: unknown): UsageError {
   const problem = (answer ?? {}) as { title?: string; detail?: string };
-  throw new UsageError(`${response.status} ${problem.title ?? response.statusText}`, problem.detail);
+  return new UsageError(`${status} ${problem.title ?? statusText}`, problem.detail);
 }

@@ -11,6 +11,8 @@ export interface TerminalStream {
 
 export class Terminal {
   readonly width: number;
+  /** Whether a person reads what is printed, and not a file or another program. */
+  readonly isTTY: boolean;
   private readonly coloured: boolean;
 
   constructor(
@@ -20,7 +22,8 @@ export class Terminal {
   ) {
     // https://no-color.org: any value but the empty one.
     const refused = (env.NO_COLOR ?? '') !== '' || env.TERM === 'dumb';
-    this.coloured = stdout.isTTY === true && !refused;
+    this.isTTY = stdout.isTTY === true;
+    this.coloured = this.isTTY && !refused;
     this.width = Math.max(40, stdout.columns ?? (Number.parseInt(env.COLUMNS ?? '', 10) || 100));
   }
 

@@ -28,7 +28,11 @@ export interface Replay {
  * @throws VerdictError `not_replayable` when the record does not hold the question as it was asked,
  *   `policy_version_not_found` when no such version ever served
  */
-export async function replay(policySets: PolicyStore, record: DecisionRecord, version?: string): Promise<Replay> {
+export async function replay(
+  policySets: Pick<PolicyStore, 'version'>,
+  record: DecisionRecord,
+  version?: string,
+): Promise<Replay> {
   if (record.masked === true) {
     throw notReplayable(record, 'parts of its request were masked before it was stored');
   }

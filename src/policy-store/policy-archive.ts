@@ -63,6 +63,13 @@ export class PolicyArchive {
     return new PolicyArchive(connection);
   }
 
+  /** To look into a database that is there, whether a service runs on it or not; what would write is refused. */
+  static async openToRead(path: string): Promise<PolicyArchive> {
+    return new PolicyArchive(
+      await SqliteConnection.open({ path, setup: ['PRAGMA query_only = ON'], busyTimeoutMs: 10_000 }),
+    );
+  }
+
   close(): Promise<void> {
     return this.connection.close();
   }

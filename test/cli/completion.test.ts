@@ -12,6 +12,7 @@ it('completes commands and their options in bash', async () => {
   expect(complete(['verdict', 'li'])).toEqual(['lint']);
   expect(complete(['verdict', 'lint', '--err'])).toEqual(['--errors-only']);
   expect(complete(['verdict', 'policy', 'roll'])).toEqual(['rollback']);
+  expect(complete(['verdict', 'log', 're'])).toEqual(['replay']);
 });
 
 it.each(['zsh', 'fish'])('has a script for %s, too', async (shell) => {

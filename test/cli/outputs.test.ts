@@ -7,6 +7,7 @@ import { verdict, verdictInTerminal, workFolder } from './run.js';
 const commands: [name: string, code: number, args: string[]][] = [
   ['help', 0, ['--help']],
   ['lint-help', 0, ['lint', '--help']],
+  ['log-query-help', 0, ['log', 'query', '--help']],
   ['lint', 0, ['lint']],
   ['lint-json', 0, ['lint', 'policies/default', '--output', 'json']],
   ['fmt-check', 0, ['fmt', '--check', 'policies']],
