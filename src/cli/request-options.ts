@@ -2,10 +2,11 @@
 import { readFile } from 'node:fs/promises';
 import { text as readStream } from 'node:stream/consumers';
 import type { Command } from 'commander';
+import { expressionsOf } from '../core/analysis/expressions.js';
 import { walk } from '../core/matcher/ast.js';
 import { namesAllAttributes } from '../core/matcher/entity-attributes.js';
 import { tokenRole } from '../core/policy/binding.js';
-import { type Combination, conditionColumns, isCombination } from '../core/policy/combination.js';
+import { isCombination } from '../core/policy/combination.js';
 import type { CompiledPolicySet } from '../core/policy/compile.js';
 import type { DecisionRequest, Entity, Json, JsonObject } from '../core/request.js';
 import { normaliseRequest } from '../core/request.js';
@@ -132,17 +133,6 @@ function ownerOf(name: string, { main }: CompiledPolicySet): AttributeOwner {
     throw new UsageError(`--attr ${name}=… could be ${names.join(' or ')}`, 'say which one');
   }
   return [...owners][0] ?? 'attributes';
-}
-
-function* expressionsOf(main: Combination) {
-  yield main.program.expression;
-  const columns = main.callsEval ? conditionColumns(main.program.expression, main.policy) : [];
-  for (const { fields } of columns.length === 0 ? [] : main.rules) {
-    for (const column of columns) {
-      const condition = main.conditions.find(fields[column] ?? '');
-      if (condition.run !== undefined) yield condition.expression;
-    }
-  }
 }
 
 async function readRequest(file: string): Promise<DecisionRequest> {

@@ -4,6 +4,7 @@ import type { TokenBinding } from '../policy/binding.js';
 import { isCombination } from '../policy/combination.js';
 import type { Problem } from '../problem.js';
 import { type ColumnUse, columnUses } from './column-use.js';
+import { expressionsOf } from './expressions.js';
 import type { Check, LintedRule, LintedSet } from './linted-set.js';
 
 type RoleUse = Extract<ColumnUse, { kind: 'role' }>;
@@ -121,7 +122,7 @@ function bindingOf({ main }: LintedSet, token: string): TokenBinding | undefined
 /** Whether the definition is asked by more calls than those that compare a column, or by `hasRole`. */
 function readsOtherwise(set: LintedSet, key: string, known: number): boolean {
   let calls = 0;
-  for (const expression of expressionsOf(set)) {
+  for (const expression of allExpressions(set)) {
     walk(expression, (part) => {
       if (part.kind === 'call' && (part.name === key || (part.name === 'hasRole' && key === 'g'))) calls++;
     });
@@ -129,22 +130,13 @@ function readsOtherwise(set: LintedSet, key: string, known: number): boolean {
   return calls > known;
 }
 
-function* expressionsOf({ main, compiled, rules }: LintedSet): Generator<Expression> {
-  yield main.program.expression;
+/** With the matchers that are not the main one: another choice of definitions may ask for the same roles. */
+function* allExpressions({ main, compiled }: LintedSet): Generator<Expression> {
+  yield* expressionsOf(main);
   for (const [name] of compiled.model.matchers) {
+    if (name === compiled.manifest.definitions.m) continue;
     const other = compiled.combine({ ...compiled.manifest.definitions, m: name }, undefined);
-    if (isCombination(other) && name !== compiled.manifest.definitions.m) yield other.program.expression;
-  }
-  const columns = columnUses(main).flatMap((use, column) => (use.kind === 'condition' ? [column] : []));
-  const seen = new Set<string>();
-  for (const { fields } of rules) {
-    for (const column of columns) {
-      const text = fields[column] ?? '';
-      if (seen.has(text)) continue;
-      seen.add(text);
-      const condition = main.conditions.find(text);
-      if (condition.run !== undefined) yield condition.expression;
-    }
+    if (isCombination(other)) yield other.program.expression;
   }
 }
 

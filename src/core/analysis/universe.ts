@@ -10,6 +10,7 @@ import { type Combination, isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
 import type { Entity, JsonObject } from '../request.js';
 import { type ColumnUse, columnUses } from './column-use.js';
+import { expressionsOf } from './expressions.js';
 
 export interface Universe {
   readonly subjects: readonly Entity[];
@@ -200,21 +201,6 @@ function readsAttributes(main: Combination): boolean {
     });
   }
   return reads;
-}
-
-function* expressionsOf(main: Combination): Generator<Expression> {
-  yield main.program.expression;
-  const columns = columnUses(main).flatMap((use, column) => (use.kind === 'condition' ? [column] : []));
-  const seen = new Set<string>();
-  for (const { fields } of columns.length === 0 ? [] : main.rules) {
-    for (const column of columns) {
-      const text = fields[column] ?? '';
-      if (seen.has(text)) continue;
-      seen.add(text);
-      const condition = main.conditions.find(text);
-      if (condition.run !== undefined) yield condition.expression;
-    }
-  }
 }
 
 /** No sign of a pattern of any of Casbin's functions. */
