@@ -1,6 +1,9 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { SqliteConnection } from '../../src/decision-log/sqlite-connection.js';
 import { exampleRecord } from './example-records.js';
@@ -60,6 +63,37 @@ it('while another holds the lock decisions are refused; then they are recorded a
   expect((await log.search({})).items.map(({ sequence }) => sequence)).toEqual([2, 1]);
 });
 
+const project = fileURLToPath(new URL('../..', import.meta.url));
+/** Takes the write lock of a file, says so, and ends after so many milliseconds without giving it back. */
+const locker = `import sqlite3 from 'sqlite3';
+const [path, ms] = process.argv.slice(-2);
+const db = new sqlite3.Database(path);
+db.exec('BEGIN IMMEDIATE', () => { console.log('locked'); setTimeout(() => process.exit(), Number(ms)); });`;
+
+it('while another process holds the lock for long nothing is recorded, reading goes on, and then all is well', async () => {
+  const directory = temporaryDirectory();
+  const path = join(directory, 'verdict.decisions.sqlite');
+  const log = await startLog(directory);
+  await log.append(exampleRecord(log));
+  const other = spawn(process.execPath, ['--input-type=module', '-e', locker, path, '10000'], { cwd: project });
+  const released = once(other, 'exit');
+  await once(other.stdout, 'data');
+  while (other.exitCode === null) {
+    const outcome = await log.append(exampleRecord(log)).catch((error: unknown) => error);
+    // The lock may end between the question and its answer.
+    if (other.exitCode !== null) break;
+    expect(outcome).toMatchObject(refused);
+    expect(log.status).toMatchObject({ state: 'failing', problem: expect.stringContaining('SQLITE_BUSY'), depth: 0 });
+    expect((await log.search({})).items).toHaveLength(1);
+    await delay(100);
+  }
+  await released;
+  await vi.waitFor(() => log.append(exampleRecord(log)), 5_000);
+  expect(log.status.state).toBe('ok');
+  const sequences = (await log.search({})).items.map(({ sequence }) => sequence);
+  expect(sequences).toEqual(sequences.map((_, i) => sequences.length - i));
+}, 60_000);
+
 it('in mode async records wait for the lock, and none is lost', async () => {
   const directory = temporaryDirectory();
   const log = await startLog(directory, { ...quick, mode: 'async' });
@@ -101,6 +135,60 @@ it.skipIf(!root)('a full disk refuses decisions, and room on it lets them be rec
   expect((await log.search({})).items.map(({ sequence }) => sequence)).toEqual([2, 1]);
   expect(problems).toContain('the decision log can be written again');
   await log.stop();
+});
+
+/** What a kernel does to a file of a disk that it no longer trusts: those who have it open cannot write it either. */
+function setWritable(writable: boolean, ...paths: string[]): void {
+  execFileSync('chattr', [writable ? '-i' : '+i', ...paths], { stdio: 'ignore' });
+}
+
+it.skipIf(!root)('a file made read-only refuses decisions, and one made writable again records them', async () => {
+  const directory = temporaryDirectory();
+  const log = await startLog(directory, quick);
+  await log.append(exampleRecord(log));
+  const paths = ['', '-wal'].map((suffix) => join(directory, `verdict.decisions.sqlite${suffix}`));
+  try {
+    setWritable(false, ...paths);
+  } catch {
+    // A file system, or a container, that knows no such files.
+    return;
+  }
+  try {
+    await expect(log.append(exampleRecord(log))).rejects.toMatchObject(refused);
+    expect(log.status).toMatchObject({ state: 'failing', problem: expect.stringContaining('SQLITE_') });
+    await expect(log.append(exampleRecord(log))).rejects.toMatchObject(refused);
+    expect((await log.search({})).items).toHaveLength(1);
+  } finally {
+    setWritable(true, ...paths);
+  }
+  await vi.waitFor(() => expect(log.status.state).toBe('ok'), 10_000);
+  await log.append(exampleRecord(log));
+  expect((await log.search({})).items.map(({ sequence }) => sequence)).toEqual([2, 1]);
+});
+
+it.skipIf(!root)('a read-only disk stops a start, which says why and ends with 1', async () => {
+  const directory = temporaryDirectory();
+  const disk = join(directory, 'disk');
+  mkdirSync(disk);
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', disk], { stdio: 'ignore' });
+  } catch {
+    return;
+  }
+  onTestFinished(() => void execFileSync('umount', ['-l', disk]));
+  await (await startLog(disk)).stop();
+  execFileSync('mount', ['-o', 'remount,ro', disk]);
+  await expect(startLog(disk)).rejects.toMatchObject({ code: 'EROFS', path: join(disk, 'verdict.decisions.sqlite') });
+  const started = spawnSync(process.execPath, [join(project, 'dist/cli.js'), 'serve', '--local'], {
+    cwd: project,
+    env: { PATH: process.env.PATH, VERDICT_PORT: '0', VERDICT_DATABASE_URL: `sqlite:${join(disk, 'verdict.sqlite')}` },
+    encoding: 'utf8',
+    timeout: 20_000,
+  });
+  expect(started.status).toBe(1);
+  expect(started.stderr).toContain('verdict: cannot start: EROFS: read-only file system');
+  execFileSync('mount', ['-o', 'remount,rw', disk]);
+  await (await startLog(disk)).stop();
 });
 
 for (const [what, damage] of [
