@@ -4,7 +4,7 @@
 //
 // Records arrive at a fixed rate, spread over the milliseconds, as from 64 connections or more. `rows` records are in
 // the file before anything is measured. Each line is measured against the same loop making the same records for a log
-// that is off, so that making them is in no figure.
+// that is off, so that making them is in no figure. At the end both services are compared: log-beside-cerbos.mjs.
 
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
@@ -14,6 +14,7 @@ import { parseArgs } from 'node:util';
 import { DecisionLog } from '../../dist/decision-log/decision-log.js';
 import { GroupCommit } from '../../dist/decision-log/group-commit.js';
 import { Journal } from '../../dist/decision-log/journal.js';
+import { besideCerbos } from './log-beside-cerbos.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -242,3 +243,5 @@ try {
 } finally {
   rmSync(directory, { recursive: true, force: true });
 }
+
+await besideCerbos();
