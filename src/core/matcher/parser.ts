@@ -28,6 +28,8 @@ const levels: readonly Level[] = [
 /** More than anybody writes; they keep hostile text from exhausting the stack. */
 const maxDepth = 200;
 const maxTokens = 10_000;
+/** A chain of operators is a tree as deep as it is long. */
+const maxOperators = 1_000;
 
 /**
  * Parses a prepared text.
@@ -47,6 +49,7 @@ export function parseExpression(source: SourceText, isFunction: (name: string) =
 class Parser {
   private position = 0;
   private depth = 0;
+  private operators = 0;
 
   constructor(
     private readonly tokens: readonly Token[],
@@ -78,6 +81,7 @@ class Parser {
       const token = this.peek();
       if (token?.kind !== level.kind || !level.operators.has(String(token.value))) return left;
       this.position++;
+      if (++this.operators > maxOperators) this.refuse(`more than ${maxOperators} operators`, token.at);
       const literalList = token.value === 'in' ? this.singleLiteralList() : undefined;
       left = combine(token, left, literalList ?? this.level(index + 1));
     }
