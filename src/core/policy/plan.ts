@@ -27,6 +27,9 @@ export class Plan {
     readonly words: readonly string[],
   ) {}
 
+  /** Of the look-up at hand; nothing else runs while it does. */
+  private readonly choices: ArrayLike<number>[] = [];
+
   /** Whether each request is put to every rule, whatever it asks. */
   get scans(): boolean {
     return this.index === undefined;
@@ -36,13 +39,13 @@ export class Plan {
   candidates(scope: Scope): Candidates | undefined {
     if (this.index === undefined || scope.assumedLink !== undefined) return undefined;
     for (const column of this.textColumns) if (typeof scope.values[column] !== 'string') return undefined;
-    const choices: ArrayLike<number>[] = [];
+    const { choices, selectors } = this;
     let lookUps = 1;
-    for (const selector of this.selectors) {
-      const selected = selector.select(scope);
+    for (let part = 0; part < selectors.length; part++) {
+      const selected = (selectors[part] as Selector).select(scope);
       if (selected === undefined) return undefined;
       lookUps *= selected.length;
-      choices.push(selected);
+      choices[part] = selected;
     }
     if (lookUps > maxLookUps || lookUps > this.rules.length) return undefined;
     return this.index.find(choices);
