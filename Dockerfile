@@ -28,6 +28,8 @@ ENV NODE_ENV=production \
 WORKDIR /app
 COPY LICENSE package.json ./
 COPY --from=dependencies /app/node_modules ./node_modules
+COPY templates ./templates
+COPY schemas ./schemas
 COPY --from=build /app/dist ./dist
 COPY --from=build --chown=1000:1000 /app/data /data
 # The user "node" of the base image, by number: Kubernetes' runAsNonRoot cannot tell who a name is.

@@ -116,7 +116,14 @@ describe('its steps, done in folders', { timeout: 600_000 }, () => {
 
   it('ship the built service and what it needs to run, and nothing that only builds or tests', () => {
     expect(readdirSync(root).sort()).toEqual(['app', 'data']);
-    expect(readdirSync(join(root, 'app')).sort()).toEqual(['LICENSE', 'dist', 'node_modules', 'package.json']);
+    expect(readdirSync(join(root, 'app')).sort()).toEqual([
+      'LICENSE',
+      'dist',
+      'node_modules',
+      'package.json',
+      'schemas',
+      'templates',
+    ]);
     const shipped = new Set(readdirSync(join(root, 'app/node_modules')));
     expect(['vitest', '@biomejs', 'autocannon'].filter((name) => shipped.has(name))).toEqual([]);
     expect(shipped.has('fastify')).toBe(true);
