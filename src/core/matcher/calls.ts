@@ -82,8 +82,12 @@ function compileRoleCall(call: Call, relation: RoleRelation, compile: Compile): 
     if (!scope.spend(1)) return scope.failBudget();
     if (relation.reaches(name as string, role as string, domain as string | undefined, scope.now)) return true;
     const assumed = scope.assumedLink;
-    if (assumed === undefined || assumed.definition !== call.name) return false;
-    return assumed.name === name && assumed.role === role && assumed.domain === domain;
+    if (assumed === undefined || assumed.definition !== call.name || assumed.domain !== domain) return false;
+    // Whoever has the assumed role has what is above it, too: a deny for that role must be found.
+    return (
+      relation.reaches(name as string, assumed.name, domain, scope.now) &&
+      relation.reaches(assumed.role, role as string, domain, scope.now)
+    );
   };
 }
 
