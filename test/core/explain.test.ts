@@ -88,6 +88,14 @@ describe('a full explanation', () => {
     ]);
   });
 
+  it('offers no role through which a denial would be inherited', () => {
+    const rules = `${rbac.rules}p, guest, article, write, deny\ng, editor, guest\n`;
+    const { changes } = explain({ ...rbac, rules }, { subject: 'ida', action: 'write', resource: 'article' });
+    expect(changes.flatMap((change) => change.changes)).not.toContainEqual(
+      expect.objectContaining({ kind: 'role', role: 'editor' }),
+    );
+  });
+
   it('offers at most three changes, those of the fewest terms', () => {
     const { changes } = explain(rbac, { subject: 'alice', action: 'delete', resource: 'article' });
     expect(changes.map(({ changes: [change] }) => change)).toEqual([

@@ -5,8 +5,10 @@ const given = (name: string) => Number(process.env[`VERDICT_TEST_FUZZ_${name}`])
 /** A run of factor 1 asks about 100,000 questions; `VERDICT_TEST_FUZZ_RUNS=20` is twenty times as much. */
 const factor = given('RUNS') || 1;
 
-/** `VERDICT_TEST_FUZZ_SEED` repeats the run that printed it. */
-/** The suite tries the same each time, so that it fails for what was changed; `npm run fuzz` tries something new. */
+/**
+ * The suite tries the same each time, so that it fails for what was changed; `npm run fuzz` tries something new.
+ * `VERDICT_TEST_FUZZ_SEED` repeats the run that printed it.
+ */
 export const seed = given('SEED') || (given('RUNS') ? Date.now() % 2 ** 31 : 20_261_122);
 
 export function runs(count: number): { numRuns: number; seed: number } {
