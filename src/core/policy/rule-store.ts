@@ -128,10 +128,6 @@ export class RuleStoreBuilder {
     this.effectColumn = definition?.columns.get(`${ptype}_eft`);
   }
 
-  get size(): number {
-    return this.length;
-  }
-
   /**
    * Adds a rule, unless the reference would drop it as a repeat: it compares fields joined by commas.
    *
