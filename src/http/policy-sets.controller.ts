@@ -1,5 +1,5 @@
-import { Body, Controller, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
-import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { Body, Controller, Get, Header, HttpCode, Param, Post, Query } from '@nestjs/common';
+import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { VerdictError } from '../core/errors.js';
 import { type ArchivedVersion, PolicyArchive } from '../policy-store/policy-archive.js';
 import { diffPolicies, type PolicyDiff } from '../policy-store/policy-diff.js';
@@ -59,6 +59,22 @@ export class PolicySetsController {
   @ApiOperation({ summary: 'One version: its files, when it served, the commit that it came from' })
   async version(@Param('set') set: string, @Param('version') version: string): Promise<ArchivedVersion> {
     return (await this.archive.version(set, version)) ?? neverServed(set, version);
+  }
+
+  @Get(':set/versions/:version/files/:path')
+  @Requires('policies:read')
+  @Header('content-type', 'text/plain; charset=utf-8')
+  @ApiOperation({ summary: 'One file of a version, as it was' })
+  @ApiOkResponse({ content: { 'text/plain': { schema: { type: 'string' } } } })
+  async file(
+    @Param('set') set: string,
+    @Param('version') version: string,
+    @Param('path') path: string,
+  ): Promise<Uint8Array> {
+    const content = await this.archive.file(set, version, path);
+    if (content !== undefined) return content;
+    if ((await this.archive.version(set, version)) === undefined) neverServed(set, version);
+    throw new VerdictError('not_found', `that version of the policy set "${set}" has no file "${path}"`);
   }
 
   @Post(':set/reload')

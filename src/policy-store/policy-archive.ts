@@ -156,16 +156,28 @@ export class PolicyArchive {
     const archived = await this.version(name, version);
     if (archived === undefined) return undefined;
     const files: PolicyFile[] = [];
-    for (const { path, digest } of archived.files) {
-      const [row] = await this.connection.query<{ content: Buffer }>(
-        'SELECT content FROM policy_file WHERE digest = ?',
-        [digest],
-      );
-      if (row === undefined) throw new Error(`the archive has no content for ${path} of ${name} ${version}`);
-      files.push({ path, bytes: await decompress(row.content) });
-    }
+    for (const file of archived.files) files.push({ path: file.path, bytes: await this.contentOf(file) });
     if (versionOf(files) !== version) throw new Error(`the archive's content of ${name} ${version} is damaged`);
     return Object.freeze({ name, files: Object.freeze(files) });
+  }
+
+  /** The content of one file of an archived version; rejects as `files` does. */
+  async file(name: string, version: string, path: string): Promise<Uint8Array | undefined> {
+    const file = (await this.version(name, version))?.files.find((candidate) => candidate.path === path);
+    if (file === undefined) return undefined;
+    const bytes = await this.contentOf(file);
+    if (createHash('sha256').update(bytes).digest('hex') !== file.digest) {
+      throw new Error(`the archive's content of ${path} of ${name} ${version} is damaged`);
+    }
+    return bytes;
+  }
+
+  private async contentOf({ path, digest }: ArchivedFile): Promise<Uint8Array> {
+    const [row] = await this.connection.query<{ content: Buffer }>('SELECT content FROM policy_file WHERE digest = ?', [
+      digest,
+    ]);
+    if (row === undefined) throw new Error(`the archive has no content for ${path}, ${digest}`);
+    return decompress(row.content);
   }
 }
 

@@ -102,6 +102,25 @@ describe('/v1/policy-sets', () => {
     }
   });
 
+  it('hands out the files of a version as they were', async () => {
+    const file = (version: string, path: string) => `/v1/policy-sets/acl/versions/${version}/files/${path}`;
+    const rules = await app.inject({ method: 'GET', url: file(alices, 'rules.csv') });
+    expect(rules.statusCode).toBe(200);
+    expect(rules.headers).toMatchObject({ 'content-type': 'text/plain; charset=utf-8' });
+    expect(rules.headers).toMatchObject({ 'x-content-type-options': 'nosniff', 'cache-control': 'no-store' });
+    expect(rules.body).toBe(rule('alice'));
+    expect((await app.inject({ method: 'GET', url: file(bobs, 'model.conf') })).body).toBe(aclModel);
+    for (const path of ['none.csv', '..%2Facl%2Frules.csv', '%2Fetc%2Fpasswd', '__proto__', 'tests%2Fa.yaml']) {
+      expect(await call('GET', file(alices, path))).toMatchObject({
+        status: 404,
+        body: { type: 'urn:verdict:problem:not_found' },
+      });
+    }
+    const never = await call('GET', file(NEVER, 'rules.csv'));
+    expect(never.body.type).toBe('urn:verdict:problem:policy_version_not_found');
+    expect((await call('GET', file(alices, 'rules.csv').replace('acl', 'none'))).status).toBe(404);
+  });
+
   it('shows which rules differ between two versions', async () => {
     const { body } = await call('GET', `/v1/policy-sets/acl/diff?from=${alices}&to=${bobs}`);
     expect(body).toEqual({

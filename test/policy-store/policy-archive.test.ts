@@ -105,10 +105,19 @@ describe('the archive of policy versions', () => {
     await archive.keep(kept, 1);
     const connection = await SqliteConnection.open({ path, busyTimeoutMs: 1_000 });
     open.push(connection);
+    const version = versionOf(kept.files);
+    expect(Buffer.from((await archive.file('acl', version, 'rules.csv'))!).toString()).toBe('p, alice, data1, read');
+    expect(await archive.file('acl', version, 'tests/a.yaml')).toBeUndefined();
     await connection.query("UPDATE policy_version SET files = replace(files, 'rules.csv', 'ruled.csv')");
-    await expect(archive.files('acl', versionOf(kept.files))).rejects.toThrow('damaged');
+    await expect(archive.files('acl', version)).rejects.toThrow('damaged');
+    await connection.query('UPDATE policy_file SET content = (SELECT max(content) FROM policy_file)');
+    const [one, other] = await Promise.allSettled([
+      archive.file('acl', version, 'model.conf'),
+      archive.file('acl', version, 'ruled.csv'),
+    ]);
+    expect([one.status, other.status].sort()).toEqual(['fulfilled', 'rejected']);
     await connection.query('DELETE FROM policy_file');
-    await expect(archive.files('acl', versionOf(kept.files))).rejects.toThrow('no content');
+    await expect(archive.files('acl', version)).rejects.toThrow('no content');
   });
 });
 

@@ -47,6 +47,7 @@ describe('a caller who is limited to invoices', () => {
   it.each([
     ['GET', '/v1/policy-sets/<set>'],
     ['GET', '/v1/policy-sets/<set>/versions'],
+    ['GET', `/v1/policy-sets/<set>/versions/sha256:${'0'.repeat(64)}/files/rules.csv`],
     ['POST', '/v1/policy-sets/<set>/reload'],
   ] as const)('cannot tell a hidden set from a missing one at %s %s', async (method, url) => {
     const answers = await Promise.all(
@@ -57,6 +58,18 @@ describe('a caller who is limited to invoices', () => {
     const [hidden, missing] = answers.map((answer) => answer.body.replaceAll(/salaries|no-such-set/g, '<set>'));
     expect(answers.map(({ statusCode }) => statusCode)).toEqual([404, 404]);
     expect(hidden).toBe(missing);
+  });
+
+  it('reads the files of his sets and of no other', async () => {
+    const url = async (set: string) => {
+      const { version } = (await keyed.as('admin', 'GET', `/v1/policy-sets/${set}`)).json();
+      return `/v1/policy-sets/${set}/versions/${version}/files/rules.csv`;
+    };
+    expect((await keyed.as('clerk', 'GET', await url('invoices'))).statusCode).toBe(200);
+    expect((await keyed.as('admin', 'GET', await url('salaries'))).body).toMatch(/^p, /);
+    const hidden = await keyed.as('clerk', 'GET', await url('salaries'));
+    expect(hidden.statusCode).toBe(404);
+    expect(hidden.json().type).toBe('urn:verdict:problem:policy_set_not_found');
   });
 
   it('gets a problem for each item of a batch that is about another set, and answers for the rest', async () => {
