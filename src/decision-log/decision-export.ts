@@ -3,13 +3,13 @@ import { IsIn, IsOptional } from 'class-validator';
 import { csvHeader, csvRow } from './decision-csv.js';
 import { DecisionFilters } from './decision-query.js';
 import { type LogView, scan } from './decision-search.js';
-import { matchingTexts, readFilter, type SearchScope } from './record-filter.js';
+import { matchingRecords, readFilter, type SearchScope } from './record-filter.js';
 
 export const exportFormats = ['ndjson', 'csv'] as const;
 
 /** The query string of `GET /v1/decisions/export`. */
 export class ExportQuery extends DecisionFilters {
-  /** `ndjson`: each record as it was stored, one a line; `csv`: a table for spreadsheets. */
+  /** `ndjson`: a record a line, as `GET /v1/decisions/{id}` gives it; `csv`: a table for spreadsheets. */
   @IsOptional()
   @IsIn(exportFormats)
   readonly format?: (typeof exportFormats)[number];
@@ -46,10 +46,10 @@ async function* pieces(
   if (view.connection === undefined) return;
   let turnEnds = performance.now() + turnMs;
   for await (const { groups } of scan(view.connection, view, filter, undefined, groupsAtOnce)) {
-    for (const { records } of groups) {
+    for (const group of groups) {
       let piece = '';
-      for (const text of matchingTexts(records, filter)) {
-        piece += format === 'csv' ? csvRow(JSON.parse(text)) : `${text}\n`;
+      for (const record of matchingRecords(group, filter)) {
+        piece += format === 'csv' ? csvRow(record) : `${JSON.stringify(record)}\n`;
       }
       if (piece !== '') yield piece;
       if (performance.now() > turnEnds) {

@@ -92,7 +92,7 @@ const pruneEveryMs = 60_000;
  *     await log.search({ subject: 'alice', limit: 20 });     // and it is found at once
  *     await log.stop();
  *
- * A commit is one row of the journal (journal.ts) with the exact texts of its records; making them searchable and
+ * A commit is one row of the journal (journal.ts) with the texts of its records (group-text.ts); making them searchable and
  * writing the WAL back happen behind it, on a connection of their own (key-index.ts). None of it blocks the event loop.
  *
  * When a commit fails (disk full or read-only, file locked or damaged), the log is `failing` until a write succeeds
@@ -301,7 +301,7 @@ export class DecisionLog {
       }
       if (this.options.mode !== 'async') throw unavailable('cannot be written', this.#trouble!.error);
       if (this.#stopping.signal.aborted) {
-        this.#lose(group.texts.length, group.since, group.until);
+        this.#lose(group.lines.length, group.since, group.until);
         return;
       }
       await this.#trouble!.over;
@@ -309,7 +309,7 @@ export class DecisionLog {
     // The group is committed, whatever becomes of the rest: it may not be committed again.
     const { journal, index } = this.#files!;
     index.noteCommit(journal.end.sequence, group.tally);
-    this.options.onCommit?.({ records: group.texts.length, durationMs });
+    this.options.onCommit?.({ records: group.lines.length, durationMs });
     await this.#noteLoss(this.#files!, 'queue_full').catch((error: unknown) => this.#startRecovery(error));
     this.#commitsSinceIndexed++;
     if (this.#uncheckpointed >= checkpointBytes || this.#commitsSinceIndexed >= indexCommits) this.#startTidying();

@@ -35,7 +35,7 @@ export interface DecisionRecord {
   readonly search?: SearchRecord;
   readonly caller: string;
   /** How the caller proved who he is: `api_key`, `jwt`, `certificate`…; `none` while authentication is off. */
-  readonly authentication?: string;
+  readonly authentication: string;
   /** The door it came through: `decide`, `batch`, `authzen`… */
   readonly via: string;
   readonly requestId: string;
@@ -50,13 +50,3 @@ export interface DecisionRecord {
 
 /** A record as the PDP hands it over; the log adds its own two fields when it commits. */
 export type NewDecisionRecord = Omit<DecisionRecord, 'writer' | 'sequence'>;
-
-/** The record's text without its last two members; `completeText` adds them. Serialised once, never again. */
-export function serialise(record: NewDecisionRecord): string {
-  return JSON.stringify(record);
-}
-
-/** The exact text that is stored. JSON text holds no line feed of its own, so a group keeps one record a line. */
-export function completeText(text: string, writer: number, sequence: number): string {
-  return `${text.slice(0, -1)},"writer":${writer},"sequence":${sequence}}`;
-}

@@ -3,6 +3,7 @@ import { idMilliseconds } from './decision-ids.js';
 import { type DecisionQuery, defaultLimit, maxLimit } from './decision-query.js';
 import type { DecisionRecord } from './decision-record.js';
 import { groupLimit } from './group-commit.js';
+import { recordsOf, type StoredGroup } from './group-text.js';
 import type { JournalEnd } from './journal.js';
 import type { GapCause, LogGap } from './log-gap.js';
 import {
@@ -60,14 +61,9 @@ const lastBatch = 16;
 /** What reading a group counts that the index named: as many texts as it may have. */
 const groupCost = groupLimit;
 
-interface Group {
-  readonly first: number;
-  readonly records: string;
-}
-
 /** What one statement found: `groups`, newest first, and that every group from `before` on has been looked at. */
 interface Step {
-  readonly groups: readonly Group[];
+  readonly groups: readonly StoredGroup[];
   readonly before: number;
   readonly cost: number;
 }
@@ -84,8 +80,8 @@ export async function searchRecords(view: LogView, query: DecisionQuery, scope: 
   const start = Math.min(cursor ?? Number.MAX_SAFE_INTEGER, view.end.sequence + 1);
   let left = searchBudget;
   for await (const step of scan(connection, view, filter, start)) {
-    for (const { records } of step.groups) {
-      for (const record of matchingRecords(records, filter)) {
+    for (const group of step.groups) {
+      for (const record of matchingRecords(group, filter)) {
         // A cursor can point into a group.
         if (cursor !== undefined && record.sequence >= cursor) continue;
         // One more than asked for shows that there is a next page.
@@ -159,16 +155,14 @@ export async function findRecord(view: LogView, id: string, scope: SearchScope):
   const { connection } = view;
   if (connection === undefined || milliseconds === undefined) return undefined;
   const { lowest, beyond } = await timeBounds(connection, { from: milliseconds, to: milliseconds + 1 }, view.end);
-  const groups = await connection.query<Group>(
+  const groups = await connection.query<StoredGroup>(
     `SELECT first, records FROM journal.journal
      WHERE first >= ? AND first < ? AND since <= ? AND instr(records, ?) ORDER BY first`,
     [lowest, beyond, milliseconds, `"id":"${id}"`],
   );
-  for (const { records } of groups) {
-    for (const text of records.split('\n')) {
+  for (const group of groups) {
+    for (const record of recordsOf(group, [(text) => text.includes(id)])) {
       // Another record may name the id in an attribute.
-      if (!text.includes(id)) continue;
-      const record = JSON.parse(text) as DecisionRecord;
       if (record.id === id) return maySee(record, scope) ? record : undefined;
     }
   }
@@ -211,7 +205,7 @@ async function stepThroughJournal(
   const low = Math.max(lowest, before - window);
   const keys = filterKeys(filter);
   const { conditions, parameters } = rowConditions(filter);
-  const groups = await connection.query<Group>(
+  const groups = await connection.query<StoredGroup>(
     `SELECT first, records FROM journal.journal WHERE first >= ? AND first < ?
      ${keys.map(() => 'AND instr(keys, ?)').join(' ')} ${conditions} ORDER BY first DESC LIMIT ?`,
     [low, before, ...keys, ...parameters, batch],
@@ -245,7 +239,7 @@ async function stepByIndex(
     batch,
   ]);
   const { conditions, parameters } = rowConditions(filter);
-  const groups = await connection.query<Group>(
+  const groups = await connection.query<StoredGroup>(
     `SELECT first, records FROM journal.journal WHERE first IN (SELECT value FROM json_each(?)) ${conditions}
      ORDER BY first DESC`,
     [JSON.stringify(candidates.map(({ first }) => first)), ...parameters],

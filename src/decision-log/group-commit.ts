@@ -1,12 +1,14 @@
 import { idMilliseconds } from './decision-ids.js';
-import { type NewDecisionRecord, serialise } from './decision-record.js';
+import type { NewDecisionRecord } from './decision-record.js';
+import { type CommonMembers, commonMembers, recordLine } from './group-text.js';
 import { addRecordKeys } from './record-keys.js';
 import { Tally } from './tally.js';
 
 /** Records that are committed together or not at all. */
 export interface Group {
-  /** Each record's text, not yet completed with writer and sequence. */
-  readonly texts: string[];
+  readonly common: CommonMembers;
+  /** Each record's own text. */
+  readonly lines: string[];
   readonly keys: Set<number>;
   readonly tally: Tally;
   /** The lowest and the highest time in the group: milliseconds since 1970. */
@@ -62,17 +64,17 @@ export class GroupCommit {
 
   /** Serialises the record now, so that nothing done to it later is recorded; resolves when its group is committed. */
   add(record: NewDecisionRecord): Promise<void> {
-    this.#open ??= openGroup();
+    this.#open ??= openGroup(commonMembers(record));
     const group = this.#open;
-    group.texts.push(serialise(record));
-    addRecordKeys(record, group.keys);
     const time = Date.parse(record.time);
-    const idTime = idMilliseconds(record.id) ?? time;
+    const idTime = idMilliseconds(record.id);
+    group.lines.push(recordLine(record, group.common, time === idTime));
+    addRecordKeys(record, group.keys);
     group.tally.add(record, time);
-    group.since = Math.min(group.since, time, idTime);
-    group.until = Math.max(group.until, time, idTime);
+    group.since = Math.min(group.since, time, idTime ?? time);
+    group.until = Math.max(group.until, time, idTime ?? time);
     this.#depth++;
-    if (group.texts.length === groupLimit) {
+    if (group.lines.length === groupLimit) {
       this.#full.push(group);
       this.#open = undefined;
     }
@@ -91,16 +93,16 @@ export class GroupCommit {
 
   #schedule(): void {
     if (this.#committing) return;
-    if (this.#full.length > 0 || (this.#open !== undefined && this.#open.texts.length >= enough)) this.#commitNext();
+    if (this.#full.length > 0 || (this.#open !== undefined && this.#open.lines.length >= enough)) this.#commitNext();
     else if (this.#timer === undefined && this.#open !== undefined) {
       if (this.#lastSize < alone || this.#idle !== undefined) this.#timer = setImmediate(() => this.#commitNext());
-      else this.#waitForMore(this.#open.texts.length, patience);
+      else this.#waitForMore(this.#open.lines.length, patience);
     }
   }
 
   #waitForMore(seen: number, ticks: number): void {
     this.#timer = setTimeout(() => {
-      const size = this.#open?.texts.length ?? 0;
+      const size = this.#open?.lines.length ?? 0;
       if (ticks === 1 || size === seen) this.#commitNext();
       else this.#waitForMore(size, ticks - 1);
     }, 1);
@@ -131,8 +133,8 @@ export class GroupCommit {
     }
     this.#committing = false;
     this.#running = undefined;
-    this.#lastSize = group.texts.length;
-    this.#depth -= group.texts.length;
+    this.#lastSize = group.lines.length;
+    this.#depth -= group.lines.length;
     if (this.#depth === 0) {
       this.#idle?.();
       this.#idle = undefined;
@@ -141,7 +143,7 @@ export class GroupCommit {
   }
 }
 
-function openGroup(): OpenGroup {
+function openGroup(common: CommonMembers): OpenGroup {
   let settle!: OpenGroup['settle'];
   const committed = new Promise<void>((resolve, reject) => {
     settle = (error) => (error === undefined ? resolve() : reject(error));
@@ -149,7 +151,8 @@ function openGroup(): OpenGroup {
   // Whoever appended hears of a failure; with nobody waiting it must not end the process.
   committed.catch(() => undefined);
   return {
-    texts: [],
+    common,
+    lines: [],
     keys: new Set(),
     tally: new Tally(),
     since: Number.MAX_SAFE_INTEGER,

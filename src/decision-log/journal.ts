@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { completeText } from './decision-record.js';
 import type { Group } from './group-commit.js';
+import { groupText } from './group-text.js';
 import type { GapCause, Loss } from './log-gap.js';
 import { Journal1763700000000 } from './migrations/1763700000000-journal.js';
 import { Gaps1763700000002 } from './migrations/1763700000002-gaps.js';
@@ -54,19 +54,19 @@ export class Journal {
       this.lastEnd = await readEnd(this.connection);
       return 0;
     }
+    const records = groupText(group.common, this.writer, group.lines);
     for (;;) {
       const { sequence, until, lag } = this.lastEnd;
       const first = sequence + 1;
-      const records = group.texts.map((text, i) => completeText(text, this.writer, first + i)).join('\n');
       const end: JournalEnd = {
-        sequence: sequence + group.texts.length,
+        sequence: sequence + group.lines.length,
         until: Math.max(until, group.until),
         lag: Math.max(lag, until - group.since),
       };
       try {
         await this.connection.query(
           'INSERT INTO journal (first, count, since, until, lag, keys, records) VALUES (?, ?, ?, ?, ?, ?, ?)',
-          [first, group.texts.length, group.since, end.until, end.lag, encodeKeys(group.keys), records],
+          [first, group.lines.length, group.since, end.until, end.lag, encodeKeys(group.keys), records],
         );
         this.#uncertain = undefined;
         this.lastEnd = end;
@@ -85,7 +85,7 @@ export class Journal {
 
   /** Whether the group follows the last row that is known to be committed. */
   async #holds(group: Group): Promise<boolean> {
-    const text = completeText(group.texts[0]!, this.writer, this.lastEnd.sequence + 1);
+    const text = groupText(group.common, this.writer, group.lines.slice(0, 1));
     const rows = await this.connection.query('SELECT 1 FROM journal WHERE first = ? AND substr(records, 1, ?) = ?', [
       this.lastEnd.sequence + 1,
       text.length,

@@ -2,6 +2,7 @@ import { VerdictError } from '../core/errors.js';
 import type { Json } from '../core/request.js';
 import type { DecisionFilters } from './decision-query.js';
 import type { DecisionRecord } from './decision-record.js';
+import { recordsOf, type StoredGroup, type TextTest } from './group-text.js';
 import { encodeKey, type IndexedField, indexedFieldNames, indexedFields } from './record-keys.js';
 
 /** What a caller may see; with nothing named, everything. */
@@ -48,35 +49,19 @@ export function likePattern(q: string): string {
   return `%${inJson(q).replace(/[\\%_]/g, '\\$&')}%`;
 }
 
-/** The records among a group's texts that match, newest first. */
-export function* matchingRecords(texts: string, filter: RecordFilter): Generator<DecisionRecord> {
-  for (const { record } of matching(texts, filter)) yield record;
-}
-
-/** The same as their exact texts; where everything matches they are not even parsed. */
-export function* matchingTexts(texts: string, filter: RecordFilter): Generator<string> {
-  const { equal, from, to, q, policySets } = filter;
-  if (equal.length === 0 && (from ?? to ?? q ?? policySets) === undefined) yield* texts.split('\n').reverse();
-  else for (const { text } of matching(texts, filter)) yield text;
-}
-
-function* matching(texts: string, filter: RecordFilter): Generator<{ text: string; record: DecisionRecord }> {
-  // A text that does not hold the first value anywhere need not be parsed.
+/** The records of a group that match, newest first. */
+export function* matchingRecords(group: StoredGroup, filter: RecordFilter): Generator<DecisionRecord> {
+  const tests: TextTest[] = [];
   const [first] = filter.equal;
-  const needle = first === undefined ? '' : JSON.stringify(first.value);
-  const q = filter.q === undefined ? '' : inJson(filter.q);
-  let end = texts.length;
-  while (end > 0) {
-    const hit = needle === '' ? end - 1 : texts.lastIndexOf(needle, end - 1);
-    if (hit < 0) return;
-    const start = texts.lastIndexOf('\n', hit) + 1;
-    const newline = texts.indexOf('\n', hit);
-    const text = texts.slice(start, newline < 0 || newline > end ? end : newline);
-    end = start - 1;
-    if (q !== '' && !asciiLower(text).includes(q)) continue;
-    const record = JSON.parse(text) as DecisionRecord;
-    if (matches(record, filter)) yield { text, record };
+  if (first !== undefined) {
+    const value = JSON.stringify(first.value);
+    tests.push((text) => text.includes(value));
   }
+  if (filter.q !== undefined) {
+    const q = inJson(filter.q);
+    tests.push((text) => asciiLower(text).includes(q));
+  }
+  for (const record of recordsOf(group, tests)) if (matches(record, filter)) yield record;
 }
 
 export function maySee(record: DecisionRecord, scope: SearchScope): boolean {

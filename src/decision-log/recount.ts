@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import type { DecisionRecord } from './decision-record.js';
+import { recordsOf, type StoredGroup } from './group-text.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 import { Tally, type TallyRow } from './tally.js';
 
@@ -11,15 +11,12 @@ export async function recount(connection: SqliteConnection, first: number, last:
   const tally = new Tally();
   let from = first;
   while (from <= last) {
-    const groups = await connection.query<{ first: number; records: string }>(
+    const groups = await connection.query<StoredGroup>(
       'SELECT first, records FROM journal.journal WHERE first BETWEEN ? AND ? ORDER BY first LIMIT ?',
       [from, last, groupsAtOnce],
     );
-    for (const { records } of groups) {
-      for (const text of records.split('\n')) {
-        const record = JSON.parse(text) as DecisionRecord;
-        tally.add(record, Date.parse(record.time));
-      }
+    for (const group of groups) {
+      for (const record of recordsOf(group)) tally.add(record, Date.parse(record.time));
       // Decisions go on meanwhile.
       await setImmediate();
     }

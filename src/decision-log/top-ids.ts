@@ -36,8 +36,8 @@ export async function topIds(
   let turnEnds = performance.now() + turnMs;
   if (view.connection === undefined) return { ids: [], examined };
   for await (const { groups, last, cost } of scan(view.connection, view, filter, undefined, 4)) {
-    for (const { records } of groups) {
-      for (const record of matchingRecords(records, filter)) {
+    for (const group of groups) {
+      for (const record of matchingRecords(group, filter)) {
         const { id } = record.request[field];
         counts.set(id, (counts.get(id) ?? 0) + 1);
         examined++;

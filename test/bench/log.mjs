@@ -54,6 +54,7 @@ function makeRecord(log) {
     errors: [],
     obligations: [],
     caller: 'billing',
+    authentication: 'api_key',
     via: 'decide',
     requestId: `0199c2f6-${n.toString(16).padStart(8, '0')}`,
     durationUs: 12,
@@ -105,8 +106,8 @@ async function measure(log) {
 /** The floor: a group's texts written to the end of a file, nothing else. */
 async function startFile(directory) {
   const file = await open(join(directory, 'records.ndjson'), 'a', 0o600);
-  const group = new GroupCommit(async ({ texts }) => {
-    await file.write(`${texts.join('\n')}\n`);
+  const group = new GroupCommit(async ({ lines }) => {
+    await file.write(`${lines.join('\n')}\n`);
   });
   return { append: (record) => group.add(record), flush: () => group.flush(), stop: () => file.close() };
 }

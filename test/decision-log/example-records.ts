@@ -18,7 +18,7 @@ export interface Example {
 export const noon = Date.UTC(2026, 10, 21, 12);
 
 /** A record of typical size, about 550 bytes. */
-export function exampleRecord(log: DecisionLog, example: Example = {}): NewDecisionRecord {
+export function exampleRecord(log: Pick<DecisionLog, 'nextId'>, example: Example = {}): NewDecisionRecord {
   const { now = noon, subject = 'alice', action = 'approve', resource = '42', decision = 'allow' } = example;
   const time = new Date(now).toISOString();
   const allowed = decision === 'allow';
@@ -42,6 +42,7 @@ export function exampleRecord(log: DecisionLog, example: Example = {}): NewDecis
     errors: [],
     obligations: [],
     caller: example.caller ?? 'billing',
+    authentication: 'api_key',
     via: 'decide',
     requestId: example.requestId ?? `r-${subject}-${resource}`,
     durationUs: 12,

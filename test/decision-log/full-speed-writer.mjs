@@ -10,6 +10,7 @@ const text = {
   policyVersion: 'sha256:0',
   engineVersion: '1',
   caller: 'c',
+  authentication: 'none',
   via: 'decide',
   requestId: 'r',
 };

@@ -10,7 +10,7 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
  * - `lag`: how far any row so far reaches back behind the row before it; 0 while clock and engine keep order.
  *   So row n holds nothing earlier than `until` of row n − 1 minus `lag` of the last row.
  * - `keys`: the group's keys (record-keys.ts), before the text, so that reading them does not read the text.
- * - `records`: the records' exact texts, one a line.
+ * - `records`: the records' texts (group-text.ts).
  */
 export class Journal1763700000000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {

@@ -1,0 +1,77 @@
+import { expect, it } from 'vitest';
+import { DecisionIds } from '../../src/decision-log/decision-ids.js';
+import type { NewDecisionRecord } from '../../src/decision-log/decision-record.js';
+import { commonMembers, groupText, recordLine, recordsOf } from '../../src/decision-log/group-text.js';
+import { exampleRecord, noon } from './example-records.js';
+
+const ids = new DecisionIds(7, 0);
+const example = (changes: Partial<NewDecisionRecord> = {}): NewDecisionRecord => {
+  return { ...exampleRecord({ nextId: (now) => ids.next(now) }), ...changes };
+};
+
+function written(records: readonly NewDecisionRecord[]): string {
+  const common = commonMembers(records[0]!);
+  const lines = records.map((record) => {
+    // As the log does it: all examples are made at noon, by their ids.
+    return recordLine(record, common, Date.parse(record.time) === noon);
+  });
+  return groupText(common, 7, lines);
+}
+
+const unlike: readonly (readonly [string, Partial<NewDecisionRecord>])[] = [
+  ['is like the first', {}],
+  ['names another set and version', { policySet: 'orders', policyVersion: 'sha256:00' }],
+  ['was answered by another engine', { engineVersion: '0.2.0' }],
+  ['came from another caller through another door', { caller: 'crm', authentication: 'jwt', via: 'batch' }],
+  ['was decided before the millisecond of its id, by a clock that went back', { time: '2026-11-21T11:59:59.000Z' }],
+  ['saw another clock than the service', { clock: '2026-03-01T07:00:00Z' }],
+  ['has errors and obligations', { errors: [{ code: 'missing_attribute', message: 'm' }], obligations: ['log\nit'] }],
+  ['was masked, and traced', { masked: true, traceId: '4bf92f3577b34da6a3ce929d0e0e4736' }],
+  ['is a search', { search: { kind: 'subject', examined: 3, complete: true, results: ['alice'] } }],
+  ['has line feeds in its ids', { requestId: 'a\nb', caller: 'c\r\nd' }],
+];
+
+for (const [what, changes] of unlike) {
+  it(`a record that ${what} comes back as it went in, beside others`, () => {
+    const records = [example(), example(changes), example()];
+    const read = [...recordsOf({ first: 41, records: written(records) })].reverse();
+    expect(read).toEqual(records.map((record, i) => ({ ...record, writer: 7, sequence: 41 + i })));
+  });
+  it(`a record that ${what} comes back as it went in when the others are compared with it`, () => {
+    const records = [example(changes), example()];
+    const read = [...recordsOf({ first: 1, records: written(records) })].reverse();
+    expect(read).toEqual(records.map((record, i) => ({ ...record, writer: 7, sequence: 1 + i })));
+  });
+}
+
+it('a test that the common members pass is passed by every record, and each other test by each record itself', () => {
+  const records = written([
+    example({ requestId: 'r-1' }),
+    example({ requestId: 'r-2', caller: 'crm' }),
+    example({ requestId: 'r-3' }),
+  ]);
+  const found = (...texts: string[]) =>
+    [
+      ...recordsOf(
+        { first: 1, records },
+        texts.map((text) => (line) => line.includes(text)),
+      ),
+    ].map(({ requestId }) => requestId);
+  expect(found('"billing"')).toEqual(['r-3', 'r-2', 'r-1']);
+  expect(found('"crm"')).toEqual(['r-2']);
+  expect(found('"billing"', '"r-1"')).toEqual(['r-1']);
+  expect(found('"crm"', '"r-1"')).toEqual([]);
+});
+
+it('groups of whole records, as they were once written, are read', () => {
+  const records = [example(), example({ caller: 'crm', errors: [{ code: 'missing_attribute', message: 'm' }] })];
+  const stored = records.map((record, i) => ({ ...record, writer: 3, sequence: 9 + i }));
+  const text = stored.map((record) => JSON.stringify(record)).join('\n');
+  expect([...recordsOf({ first: 9, records: text })]).toEqual([...stored].reverse());
+});
+
+it('of a typical record two fifths need not be written', () => {
+  const records = Array.from({ length: 64 }, () => example());
+  const whole = records.map((record, i) => JSON.stringify({ ...record, writer: 7, sequence: i })).join('\n');
+  expect(written(records).length).toBeLessThan(0.6 * whole.length);
+});
