@@ -3,6 +3,7 @@ import { type DynamicModule, Module, type OnApplicationShutdown } from '@nestjs/
 import { TerminusModule } from '@nestjs/terminus';
 import type { Logger } from 'pino';
 import { AuditLog } from './audit/audit-log.js';
+import { DEFAULT_ENVIRONMENT } from './auth/api-key.js';
 import { ApiKeys } from './auth/api-keys.js';
 import { KeyAdministration } from './auth/key-administration.js';
 import { ManagedKeys } from './auth/managed-keys.js';
@@ -92,7 +93,12 @@ export class AppModule implements OnApplicationShutdown {
           inject: [ManagedKeys],
           useFactory: async (managed: ManagedKeys) => {
             const { env: environment, apiKeysFile: file } = config;
-            const keys = new ApiKeys({ environment, managed, log: logger, ...(file !== undefined && { file }) });
+            const keys = new ApiKeys({
+              ...(environment !== undefined && { environment }),
+              ...(file !== undefined && { file }),
+              managed,
+              log: logger,
+            });
             await keys.start();
             return keys;
           },
@@ -101,7 +107,7 @@ export class AppModule implements OnApplicationShutdown {
           provide: KeyAdministration,
           inject: [ManagedKeys, ApiKeys, AuditLog],
           useFactory: (managed: ManagedKeys, live: ApiKeys, audit: AuditLog) =>
-            new KeyAdministration(managed, live, audit, config.env),
+            new KeyAdministration(managed, live, audit, config.env ?? DEFAULT_ENVIRONMENT),
         },
         {
           provide: PolicyStore,

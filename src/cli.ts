@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import type { Command } from 'commander';
+import { DEFAULT_ENVIRONMENT } from './auth/api-key.js';
 import { addBackupCommand } from './cli/backup-command.js';
 import { addKeysCommand } from './cli/keys-command.js';
 import { addLogCommand } from './cli/log-command.js';
@@ -13,7 +14,7 @@ await runCommandLine(process.argv.slice(2), addServiceCommands);
 function addServiceCommands(program: Command, terminal: Terminal): void {
   addKeysCommand(program, terminal, async () => {
     const { databaseUrl, env } = await readConfigOfDatabase();
-    return { databasePath: databaseUrl.slice('sqlite:'.length), environment: env };
+    return { databasePath: databaseUrl.slice('sqlite:'.length), environment: env ?? DEFAULT_ENVIRONMENT };
   });
   addBackupCommand(program, terminal, async () => (await readConfigOfDatabase()).databaseUrl.slice('sqlite:'.length));
   addLogCommand(program, terminal, async () => (await readConfigOfDatabase()).databaseUrl);

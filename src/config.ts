@@ -144,9 +144,12 @@ export class Config {
   })
   readonly auth: 'required' | 'none' = 'required';
 
-  @Variable('Name of this deployment, in lower case; an API key of another (`vd_<env>_…`) is refused.')
+  @Variable(
+    'Name of this deployment, in lower case: API keys are made as `vd_<env>_…`, and those of another are refused. Default: made for `prod`, and accepted from any.',
+  )
+  @IsOptional()
   @Matches(ENVIRONMENT, { message: '$property must be 1 to 16 lower-case letters and digits' })
-  readonly env: string = 'prod';
+  readonly env?: string;
 
   @Variable('File of API keys and client certificates, by digest; read again when it changes. See docs/security.md.')
   @IsOptional()

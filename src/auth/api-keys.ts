@@ -18,8 +18,8 @@ export interface ApiKeysLog {
 }
 
 export interface ApiKeysOptions {
-  /** `VERDICT_ENV`: the environment whose keys are accepted. */
-  readonly environment: string;
+  /** `VERDICT_ENV`: the environment whose keys alone are accepted. */
+  readonly environment?: string;
   /** The file of declared callers. */
   readonly file?: string;
   readonly managed: ManagedKeys;
@@ -87,7 +87,8 @@ export class ApiKeys {
     const credential = this.table.byDigest.get(digest);
     if (credential === undefined) return this.whyUnknown(key);
     // The environment stands in front of the secret, so a file of digests alone cannot carry it.
-    if (!key.startsWith(`vd_${this.options.environment}_`)) return this.whyUnknown(key);
+    const { environment } = this.options;
+    if (environment !== undefined && !key.startsWith(`vd_${environment}_`)) return this.whyUnknown(key);
     if (name !== undefined && !sameText(name, credential.key.name)) return 'unknown';
     const refusal = whyRefused(credential, address, now);
     if (refusal !== undefined) return refusal;
@@ -156,7 +157,8 @@ export class ApiKeys {
   private whyUnknown(key: string): KeyRefusal {
     const environment = environmentOf(key);
     if (environment === undefined) return 'malformed';
-    return environment === this.options.environment ? 'unknown' : 'other_environment';
+    const { environment: own = environment } = this.options;
+    return environment === own ? 'unknown' : 'other_environment';
   }
 
   private noteUse(digest: string, { source }: Credential, now: number): void {

@@ -141,6 +141,15 @@ describe('API keys', () => {
     expect(keys.authenticate(key, ADDRESS, Date.now())).toBe('other_environment');
   });
 
+  it('of any environment are good where none is configured', async () => {
+    keys = new ApiKeys({ managed, log });
+    await keys.start();
+    const key = await managed.create({ name: 'shop', scopes: ['decide'] }, 'staging', 'me', Date.now());
+    await keys.refresh();
+    expect(isGood(key)).toBe(true);
+    expect(keys.authenticate(makeApiKey('staging'), ADDRESS, Date.now())).toBe('unknown');
+  });
+
   it('say to the operator alone why they are refused', async () => {
     await start();
     const now = Date.now();
