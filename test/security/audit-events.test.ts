@@ -9,7 +9,7 @@ import { type KeyedService, startKeyedService } from './keyed-service.js';
 let keyed: KeyedService;
 beforeAll(async () => {
   keyed = await startKeyedService({
-    admin: 'scopes: [decide, "decisions:read", "policies:read", "policies:write", "keys:admin"]',
+    admin: 'scopes: [decide, explain, "decisions:read", "policies:read", "policies:write", "keys:admin"]',
     shop: 'scopes: ["decide:invoices", "policies:read:invoices"]',
   });
 });
@@ -20,6 +20,7 @@ interface Event {
   readonly actor?: string;
   readonly detail?: string;
 }
+const question = { subject: 'ann', action: 'pay', resource: 'invoice', policySet: 'invoices' };
 async function events(type: string): Promise<Event[]> {
   return (await keyed.as('admin', 'GET', `/v1/audit-events?type=${type}`)).json().items;
 }
@@ -86,6 +87,14 @@ describe('an event says who, from where and why', () => {
       { actor: 'admin', detail: 'GET /v1/decisions/export?format=csv' },
     ]);
     expect((await events('audit_events_read')).length).toBeGreaterThan(0);
+  });
+
+  it('when a decision is computed again', async () => {
+    const { decisionId } = (await keyed.as('admin', 'POST', '/v1/decide', question)).json();
+    await keyed.as('admin', 'POST', `/v1/decisions/${decisionId}/replay`);
+    expect(await events('decision_replayed')).toMatchObject([
+      { actor: 'admin', detail: `POST /v1/decisions/${decisionId}/replay` },
+    ]);
   });
 
   it('when a session begins and ends', async () => {
