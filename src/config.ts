@@ -308,6 +308,15 @@ export class Config {
 /** All variables, in the order of the class. */
 export const configVariables: readonly Variable[] = Object.freeze(variables);
 
+/** `VERDICT_TLS_CERT` for `tlsCert` */
+export function nameOf(property: keyof Config): string {
+  return variableOf(property).name;
+}
+
+function variableOf(property: keyof Config): Variable {
+  return variables.find((variable) => variable.property === property)!;
+}
+
 /** Why the service cannot start with this environment; each problem starts with the variable's name. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
@@ -364,7 +373,7 @@ export function readConfig(env: NodeJS.ProcessEnv, defaults: Partial<Config> = {
 
   const config = Object.assign(new Config(), values);
   for (const { property, constraints } of validateSync(config)) {
-    const { name, secret } = variables.find((variable) => variable.property === property)!;
+    const { name, secret } = variableOf(property as keyof Config);
     // Decorators run from the last to the first, so this is the first one's: "must be an integer", not "too large".
     const message = Object.values(constraints!).at(-1)!.replace(property, name);
     problems.push(secret || !given.has(name) ? message : `${message} (it is "${values[property]}")`);

@@ -12,6 +12,7 @@ import { registerAuthzenRoutes } from './authzen/authzen-routes.js';
 import { MetadataSigner } from './authzen/metadata-signer.js';
 import { authzenOpenApi } from './authzen/openapi.js';
 import { type Config, ConfigError, listIn, type ReadConfig, readConfig } from './config.js';
+import { checkConfigFiles } from './config-files.js';
 import { engineVersion } from './core/engine/engine-version.js';
 import { DecisionLog } from './decision-log/decision-log.js';
 import { addDoors, isSecure, refuseToStandOpen, tlsFilesOf, userTokens, watchCertificates } from './doors.js';
@@ -55,6 +56,7 @@ export async function serve(env: NodeJS.ProcessEnv, defaults: Partial<Config> = 
   for (const warning of warnings) logger.warn(warning);
   if (config.auth === 'none') process.stderr.write(NO_AUTHENTICATION);
   try {
+    checkConfigFiles(config);
     const app = await createApplication(config, logger);
     refuseToStandOpen(app, config, logger);
     watchCertificates(app, config, logger);

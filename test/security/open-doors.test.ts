@@ -117,8 +117,25 @@ describe('with a certificate, the service', () => {
       VERDICT_TLS_CERT: join(directory, 'cert.pem'),
       VERDICT_TLS_KEY: join(directory, 'key.pem'),
     });
-    expect(code).toBe(1);
-    expect(output).toMatch(/key values mismatch/);
+    expect(code).toBe(78);
+    expect(output).toMatch(/VERDICT_TLS_CERT, VERDICT_TLS_KEY cannot be used: .*key values mismatch/);
     expect(output).not.toContain(other.key.split('\n')[1]);
+  }, 30_000);
+
+  it('does not start when files that the configuration names are missing or wrong, and tells all of it', async () => {
+    const missing = (name: string) => join(directory, `no-${name}`);
+    const { output, code } = await run({
+      VERDICT_API_KEYS_FILE: missing('keys.yaml'),
+      VERDICT_TLS_CERT: missing('cert.pem'),
+      VERDICT_TLS_KEY: missing('key.pem'),
+    });
+    expect(code).toBe(78);
+    for (const name of ['VERDICT_API_KEYS_FILE', 'VERDICT_TLS_CERT', 'VERDICT_TLS_KEY']) {
+      expect(output).toContain(`${name} cannot be read: ENOENT`);
+    }
+    const wrong = await run({ VERDICT_API_KEYS_FILE: keysFile('wrong.yaml', ', set: [invoices]}\n- {name: web') });
+    expect(wrong.code).toBe(78);
+    expect(wrong.output).toMatch(/VERDICT_API_KEYS_FILE: .*wrong\.yaml:1:\d+: error unknown_key/);
+    expect(wrong.output).toMatch(/VERDICT_API_KEYS_FILE: .*wrong\.yaml:2:\d+: error missing_value/);
   }, 30_000);
 });
