@@ -14,6 +14,8 @@ export interface Refusal {
   readonly method?: AuthenticationMethod;
   /** The name that the sender claimed, where it was plain to read. */
   readonly claimed?: string;
+  /** The credential is good, but a page of another site may have made the browser send it: 403, not 401. */
+  readonly forged?: true;
 }
 
 export interface AuthenticatorOptions {
@@ -132,7 +134,7 @@ export class Authenticator {
     if (typeof credential === 'string') return { refused: credential, method: 'session' };
     const safe = CHANGES_NOTHING.has(message.method ?? '');
     if (!safe && !isCsrfToken(session, message.headers['x-csrf-token'])) {
-      return { refused: 'no valid CSRF token', method: 'session', claimed: credential.key.name };
+      return { refused: 'no valid CSRF token', method: 'session', claimed: credential.key.name, forged: true };
     }
     return callerOf(credential, 'session');
   }

@@ -143,7 +143,7 @@ export class Gate {
     else done(fault);
   }
 
-  /** Nobody: 401, and 429 for an address that tries too often. Which of the reasons it is stays here. */
+  /** Nobody: 401 (403 for what may be forged), and 429 for an address that tries too often. Which of the reasons it is stays here. */
   private async refuse(refusal: Refusal, request: FastifyRequest, reply: FastifyReply): Promise<VerdictError> {
     const { audit, logger, failures } = this.options;
     const { ip: address, id: requestId } = request;
@@ -156,6 +156,7 @@ export class Gate {
     }
     audit.note({ type: 'authentication_failed', ...who, address, detail, requestId });
     logger.warn({ requestId, address, ...who, reason: detail }, 'authentication failed');
+    if (refusal.forged) return new VerdictError('forbidden', 'The CSRF token of the session is missing or wrong.');
     // A gateway may hand this on to a browser, which would ask its user for a name and a key.
     const { forGateways = false } = request.routeOptions.config;
     reply.header('www-authenticate', forGateways ? 'Bearer realm="verdict"' : `Bearer realm="verdict", ${BASIC}`);

@@ -157,15 +157,15 @@ describe('a session', () => {
     const { csrf: another } = await logIn();
     for (const token of [undefined, '', 'x'.repeat(43), another]) {
       const headers = { cookie, ...(token !== undefined && { 'x-csrf-token': token }) };
-      expect((await asSession('POST', '/v1/decide', headers, question)).statusCode).toBe(401);
-      expect((await asSession('DELETE', '/v1/session', headers)).statusCode).toBe(401);
+      expect((await asSession('POST', '/v1/decide', headers, question)).statusCode).toBe(403);
+      expect((await asSession('DELETE', '/v1/session', headers)).statusCode).toBe(403);
     }
   });
 
   it('does not take the CSRF token from the cookie, which another site can make a browser send', async () => {
     const { cookie, csrf } = await logIn();
     const headers = { cookie: `${cookie}; verdict-csrf=${csrf}`, 'sec-fetch-site': 'cross-site' };
-    expect((await asSession('POST', '/v1/decide', headers, question)).statusCode).toBe(401);
+    expect((await asSession('POST', '/v1/decide', headers, question)).statusCode).toBe(403);
   });
 
   it('ends by log-out, for good', async () => {
