@@ -58,3 +58,9 @@ export class VerdictError extends Error {
     return errorTable[this.code].status;
   }
 }
+
+/** @param usable the sets that the request could have named */
+export function noPolicySet(usable: readonly string[]): VerdictError {
+  const detail = `policySet must be one of: ${usable.join(', ')}`;
+  return new VerdictError('no_policy_set', detail, { errors: [{ pointer: '/policySet', detail }] });
+}

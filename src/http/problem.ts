@@ -31,7 +31,7 @@ export class Problem {
   @IsOptional()
   @IsArray()
   @JSONSchema({
-    description: 'Each fault by its JSON pointer.',
+    description: 'Each fault by its JSON pointer; with status 400 there is one at least.',
     items: {
       type: 'object',
       properties: { pointer: { type: 'string' }, detail: { type: 'string' } },
@@ -43,13 +43,15 @@ export class Problem {
 
 export function problemOf(error: VerdictError, requestId: string): Problem {
   const { status, title } = errorTable[error.code];
+  // A bad request is told where it is bad; where there is no closer place, that is the body as a whole.
+  const errors = error.extra.errors ?? (status === 400 ? [{ pointer: '', detail: error.detail }] : undefined);
   return {
     type: `urn:verdict:problem:${error.code}`,
     title,
     status,
     detail: error.detail,
     instance: `urn:verdict:request:${encodeURIComponent(requestId)}`,
-    ...(error.extra.errors !== undefined && { errors: error.extra.errors }),
+    ...(errors !== undefined && { errors }),
   };
 }
 

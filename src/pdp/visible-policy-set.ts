@@ -1,5 +1,5 @@
 import type { PolicySets } from '../auth/grants.js';
-import { VerdictError } from '../core/errors.js';
+import { noPolicySet, VerdictError } from '../core/errors.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
 
@@ -14,7 +14,7 @@ export function visiblePolicySet(store: PolicyStore, visible: PolicySets, name: 
   if (visible === 'all') return store.resolve(name);
   const chosen = name ?? defaultAmong(store, visible);
   if (chosen === undefined) {
-    throw new VerdictError('no_policy_set', `policySet must be one of: ${visible.join(', ')}`);
+    throw noPolicySet(visible);
   }
   if (!visible.includes(chosen)) throw new VerdictError('policy_set_not_found', `there is no policy set "${chosen}"`);
   return store.resolve(chosen);

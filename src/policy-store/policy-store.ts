@@ -1,4 +1,4 @@
-import { VerdictError } from '../core/errors.js';
+import { noPolicySet, VerdictError } from '../core/errors.js';
 import { formatProblem, PolicyError, type Problem, sortProblems } from '../core/problem.js';
 import { ArchivedVersions } from './archived-versions.js';
 import { DirectorySource, type FolderScan, type SourceLimits } from './directory-source.js';
@@ -124,7 +124,7 @@ export class PolicyStore {
   resolve(name: string | undefined = this.defaultName()): ServedPolicySet {
     if (name === undefined) {
       if (this.serving.size === 0) throw unavailable('no policy set could be loaded');
-      throw new VerdictError('no_policy_set', `policySet must be one of: ${[...this.serving.keys()].join(', ')}`);
+      throw noPolicySet([...this.serving.keys()]);
     }
     const set = this.serving.get(name);
     if (set !== undefined) return set;
