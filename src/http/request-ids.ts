@@ -16,7 +16,7 @@ export function requestIdOf(headers: IncomingHttpHeaders): string {
 
 /** Node reads headers byte by byte: what looks like a control character beyond ASCII may be a part of one in UTF-8. */
 function isRequestId(text: string): boolean {
-  if (!/^[\x21-\x7e\x80-\xff][\x20-\x7e\x80-\xff]{0,254}$/.test(text)) return false;
+  if (!/^[\x21-\x7e\x80-\xff][\x20-\x7e\x80-\xff]{0,1023}$/.test(text)) return false;
   return !/[\x80-\x9f]/.test(text) || isUtf8(Buffer.from(text, 'latin1'));
 }
 
