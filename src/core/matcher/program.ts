@@ -12,8 +12,13 @@ export interface Program {
   /** The expression as a whole, its terms in the author's order. */
   readonly run: Evaluator;
   /** Of its top-level conjunction, the terms that pick candidates and those that remain, each in order. */
-  readonly pickers: readonly Evaluator[];
-  readonly remaining: readonly Evaluator[];
+  readonly pickers: readonly Term[];
+  readonly remaining: readonly Term[];
+}
+
+export interface Term {
+  readonly expression: Expression;
+  readonly run: Evaluator;
 }
 
 /**
@@ -23,17 +28,12 @@ export interface Program {
  */
 export function compileProgram(source: SourceText, environment: Environment): Program {
   const expression = parseExpression(source, (name) => isFunctionName(environment, name));
-  const terms = conjunction(expression);
-  // A lone term may have a number for a result; only under && must each be true or false.
-  const pickers = terms.filter((term) => picksCandidates(term, environment));
-  const remaining = terms.filter((term) => !pickers.includes(term));
+  const run = compileExpression(expression, environment);
+  // What they cannot do was reported with the whole.
   const quiet = { ...environment, report: () => {} };
-  return {
-    expression,
-    run: compileExpression(expression, environment),
-    pickers: pickers.map((term) => compileExpression(term, quiet)),
-    remaining: remaining.map((term) => compileExpression(term, quiet)),
-  };
+  const terms = conjunction(expression).map((term) => ({ expression: term, run: compileExpression(term, quiet) }));
+  const picks = (term: Term): boolean => picksCandidates(term.expression, environment);
+  return { expression, run, pickers: terms.filter(picks), remaining: terms.filter((term) => !picks(term)) };
 }
 
 /**
@@ -46,13 +46,12 @@ export type RuleOutcome = 'no_match' | 'match' | 'error' | 'wrong_result';
  * Evaluates a matcher on the rule in `scope.rule`. `pickers` are the terms of `program.pickers` that are not known to
  * hold, since the rule was found by a look-up for them.
  *
- * What picks candidates is looked at first, so that only a rule
- * that passes it can fail (contract, section 4).
+ * What picks candidates is looked at first, so that only a rule that passes it can fail (contract, section 4).
  */
-export function matchRule(program: Program, pickers: readonly Evaluator[], scope: Scope): RuleOutcome {
+export function matchRule(program: Program, pickers: readonly Term[], scope: Scope): RuleOutcome {
   let failed = false;
   for (const picker of pickers) {
-    const picked = picker(scope);
+    const picked = picker.run(scope);
     if (picked === false) return 'no_match';
     if (picked !== true) failed = true;
   }
@@ -60,10 +59,12 @@ export function matchRule(program: Program, pickers: readonly Evaluator[], scope
   if (failed) return outcomeOf(program.run(scope), scope);
   const { remaining } = program;
   if (remaining.length === 0) return 'match';
-  if (remaining.length === 1 && program.pickers.length === 0)
-    return outcomeOf((remaining[0] as Evaluator)(scope), scope);
+  // A lone term may have a number for a result; only under && must each be true or false.
+  if (remaining.length === 1 && program.pickers.length === 0) {
+    return outcomeOf((remaining[0] as Term).run(scope), scope);
+  }
   for (const term of remaining) {
-    const holds = term(scope);
+    const holds = term.run(scope);
     if (holds === false) return 'no_match';
     if (holds === FAULT) return 'error';
     if (holds !== true) {

@@ -1,14 +1,13 @@
 /** How the rules that a request can match are found: by look-ups where the matcher lets them, else one by one. */
-import { type Expression, walk } from '../matcher/ast.js';
-import { compileExpression } from '../matcher/compile.js';
+import { walk } from '../matcher/ast.js';
 import type { Environment } from '../matcher/environment.js';
 import { printExpression } from '../matcher/print.js';
-import { conjunction, type Program, picksCandidates } from '../matcher/program.js';
-import type { Evaluator, Scope } from '../matcher/scope.js';
+import type { Program, Term } from '../matcher/program.js';
+import type { Scope } from '../matcher/scope.js';
 import { buildKeyIndex, type Candidates, type KeyIndex } from './key-index.js';
 import type { RoleGraph } from './roles.js';
 import type { RuleStore } from './rule-store.js';
-import { pathSelectorOf, type Selector, type SelectorContext, selectorOf } from './selector.js';
+import { pathSelectorOf, requestColumnsOf, type Selector, type SelectorContext, selectorOf } from './selector.js';
 
 /** More look-ups than this are slower than most scans. */
 const maxLookUps = 50_000;
@@ -22,7 +21,7 @@ export class Plan {
     /** Columns of the request that must be texts, or a term that no look-up stands for fails before one that does. */
     private readonly textColumns: readonly number[],
     /** The terms that pick candidates and that no look-up stands for. */
-    readonly pickers: readonly Evaluator[],
+    readonly pickers: readonly Term[],
     /** The plan in words, a line a step. */
     readonly words: readonly string[],
   ) {}
@@ -50,6 +49,36 @@ export class Plan {
     if (lookUps > maxLookUps || lookUps > this.rules.length) return undefined;
     return this.index.find(choices);
   }
+
+  /** By the selectors that they look up with: indexes of a part of the plan, made when a search first needs them. */
+  private readonly partialIndexes = new Map<string, KeyIndex>();
+
+  /**
+   * The rules that a request can match of which only some columns are known: those that the selectors find which read
+   * no other. Undefined when that may be any rule.
+   */
+  *candidatesOfPart(scope: Scope, unknown: ReadonlySet<number>): Generator<void, Candidates | undefined> {
+    const parts: number[] = [];
+    const choices: Int32Array[] = [];
+    let lookUps = 1;
+    for (const [part, { reads, select }] of this.selectors.entries()) {
+      const selected = reads.some((column) => unknown.has(column)) ? undefined : select(scope);
+      if (selected === undefined) continue;
+      parts.push(part);
+      // A selection is read before anything else runs, and an index may have to be made first.
+      choices.push(Int32Array.from(selected));
+      lookUps *= selected.length;
+    }
+    if (parts.length === 0 || lookUps > maxLookUps) return undefined;
+    const key = parts.join();
+    let index = parts.length === this.selectors.length ? this.index : this.partialIndexes.get(key);
+    if (index === undefined) {
+      const keys = parts.map((part) => (this.selectors[part] as Selector).keys);
+      index = yield* buildKeyIndex(keys, this.rules.length);
+      this.partialIndexes.set(key, index);
+    }
+    return index.find(choices);
+  }
 }
 
 /**
@@ -63,62 +92,52 @@ export function* planRules(
   roles: ReadonlyMap<string, RoleGraph>,
   rules: RuleStore,
 ): Generator<void, Plan> {
-  const terms = conjunction(program.expression);
-  const pickers = terms.filter((term) => picksCandidates(term, environment));
-  const remaining = terms.filter((term) => !pickers.includes(term));
-  const context: SelectorContext = { environment: { ...environment, report: () => {} }, roles, rules, pickers };
+  const { pickers, remaining } = program;
+  const context: SelectorContext = { environment, roles, rules, pickers };
   const selectors = new Map<number, Selector>();
-  const residual: Expression[] = [];
+  const residual: Term[] = [];
   for (const term of pickers) {
-    const selector = selectorOf(term, context);
+    const selector = selectorOf(term.expression, context);
     if (selector === undefined || selectors.has(selector.column)) residual.push(term);
     else selectors.set(selector.column, selector);
   }
   const textColumns = new Set<number>();
   for (const term of residual.some(mustFail) ? [] : remaining) {
-    const selector = yield* pathSelectorOf(term, context);
+    const selector = yield* pathSelectorOf(term.expression, context);
     // A second term on a column is not looked up, and may fail: nothing behind it may leave a rule out.
     if (selector === undefined || selectors.has(selector.column)) break;
     selectors.set(selector.column, selector);
-    for (const column of residual.flatMap((picker) => requestColumnsOf(picker, environment))) textColumns.add(column);
+    for (const { expression } of residual) {
+      for (const column of requestColumnsOf(expression, environment)) textColumns.add(column);
+    }
     // A broken pattern fails whatever stands behind it: nothing behind it may leave its rule out.
     if (selector.mayFail === true) break;
   }
-  const evaluators = residual.map((term) => compileExpression(term, context.environment));
   const found = [...selectors.values()];
   const keys = found.map((selector) => selector.keys);
   const index = keys.length === 0 ? undefined : yield* buildKeyIndex(keys, rules.length);
-  return new Plan(rules, found, index, [...textColumns], evaluators, describePlan(found, residual, remaining));
+  return new Plan(rules, found, index, [...textColumns], residual, describePlan(found, residual, remaining));
 }
 
 /** A role is asked for with a literal that is no text: an error on every rule, which none may be left out of. */
-function mustFail(term: Expression): boolean {
+function mustFail({ expression }: Term): boolean {
   let fails = false;
-  walk(term, (part) => {
+  walk(expression, (part) => {
     if (part.kind !== 'call') return;
     fails ||= part.args.some((argument) => argument.kind === 'literal' && typeof argument.value !== 'string');
   });
   return fails;
 }
 
-function requestColumnsOf(term: Expression, { requestColumns }: Environment): readonly number[] {
-  const columns: number[] = [];
-  walk(term, (part) => {
-    const column = part.kind === 'column' ? requestColumns.get(part.name) : undefined;
-    if (column !== undefined) columns.push(column);
-  });
-  return columns;
-}
-
 function describePlan(
   selectors: readonly Selector[],
-  residual: readonly Expression[],
-  remaining: readonly Expression[],
+  residual: readonly Term[],
+  remaining: readonly Term[],
 ): readonly string[] {
   const found =
     selectors.length === 0
       ? 'every rule is asked: no term compares a column of the rules with the request alone'
       : `rules are looked up where ${selectors.map(({ words }) => words).join(' and ')}`;
-  const evaluated = [...residual, ...remaining].map(printExpression);
+  const evaluated = [...residual, ...remaining].map(({ expression }) => printExpression(expression));
   return evaluated.length === 0 ? [found] : [found, `on each of them is evaluated ${evaluated.join(' && ')}`];
 }

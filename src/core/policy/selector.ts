@@ -4,7 +4,7 @@ import { compileExpression } from '../matcher/compile.js';
 import { type Environment, isFunctionName } from '../matcher/environment.js';
 import { beforeQuery, patternKey, prefixFunctions } from '../matcher/pattern-key.js';
 import { printExpression } from '../matcher/print.js';
-import { picksCandidates } from '../matcher/program.js';
+import { picksCandidates, type Term } from '../matcher/program.js';
 import type { Scope } from '../matcher/scope.js';
 
 import { itemsPerStep } from '../steps.js';
@@ -21,6 +21,8 @@ export interface Selector {
   readonly mayFail?: boolean;
   /** What holds of the rules that it selects, in words. */
   readonly words: string;
+  /** The columns of the request that `select` reads. */
+  readonly reads: readonly number[];
   /** The keys to look for, each once; undefined when this request must be put to every rule. */
   select(scope: Scope): ArrayLike<number> | undefined;
 }
@@ -30,7 +32,7 @@ export interface SelectorContext {
   readonly roles: ReadonlyMap<string, RoleGraph>;
   readonly rules: RuleStore;
   /** All terms of the conjunction that pick candidates. */
-  readonly pickers: readonly Expression[];
+  readonly pickers: readonly Term[];
 }
 
 const none: readonly number[] = Object.freeze([]);
@@ -66,6 +68,7 @@ function equality(given: Expression, column: Expression, context: SelectorContex
     column: index,
     keys: context.rules.columns[index] ?? new Int32Array(0),
     words: `${printExpression(column)} is ${printExpression(given)}`,
+    reads: requestColumnsOf(given, context.environment),
     select: (scope) => {
       const found = value(scope);
       if (found === undefined) return undefined;
@@ -93,6 +96,7 @@ function constants(term: Extract<Expression, { kind: 'in' }>, context: SelectorC
     column: index,
     keys: context.rules.columns[index] ?? new Int32Array(0),
     words: printExpression(term),
+    reads: [],
     select: () => selected,
   };
 }
@@ -104,8 +108,9 @@ function roleSelector(call: Extract<Expression, { kind: 'call' }>, context: Sele
   if (who === undefined || column === undefined || graph === undefined || !graph.isListable) return undefined;
   const index = policyColumn(column, context);
   const name = givenValue(who, context);
-  const inDomain = domain === undefined ? () => '' : domainValue(domain, context);
-  if (index === undefined || name === undefined || inDomain === undefined) return undefined;
+  const where = domain === undefined ? noDomain : givenDomain(domain, context);
+  const inDomain = where === undefined ? undefined : givenValue(where, context);
+  if (index === undefined || name === undefined || where === undefined || inDomain === undefined) return undefined;
   const { symbols } = context.rules;
   const keys = context.rules.columns[index] ?? new Int32Array(0);
   const present = new SymbolSet(keys, symbols.size);
@@ -113,11 +118,12 @@ function roleSelector(call: Extract<Expression, { kind: 'call' }>, context: Sele
     column: index,
     keys,
     words: `${printExpression(column)} is ${printExpression(who)} or one of its roles over ${call.name}`,
+    reads: [who, where].flatMap((part) => requestColumnsOf(part, context.environment)),
     select: (scope) => {
       const asked = name(scope);
-      const where = inDomain(scope);
-      if (typeof asked !== 'string' || typeof where !== 'string') return undefined;
-      const above = graph.rolesAbove(asked, where);
+      const inside = inDomain(scope);
+      if (typeof asked !== 'string' || typeof inside !== 'string') return undefined;
+      const above = graph.rolesAbove(asked, inside);
       if (above === undefined) return undefined;
       let roleKeys = above.keys.get(keys);
       if (roleKeys === undefined) {
@@ -144,17 +150,19 @@ function keysOf(names: ReadonlySet<string>, symbols: SymbolTable, present: Symbo
   return Int32Array.from(keys);
 }
 
-/** The third argument of a role call: given, or a column that another term makes equal to something given. */
-function domainValue(domain: Expression, context: SelectorContext): Given | undefined {
-  const given = givenValue(domain, context);
-  if (given !== undefined || domain.kind !== 'column') return given;
-  for (const term of context.pickers) {
+const noDomain: Expression = Object.freeze({ kind: 'literal', value: '', at: 0 });
+
+/** The third argument of a role call, or what another term makes equal to it if it is a column of the rules. */
+function givenDomain(domain: Expression, context: SelectorContext): Expression | undefined {
+  if (givenValue(domain, context) !== undefined) return domain;
+  if (domain.kind !== 'column') return undefined;
+  for (const { expression: term } of context.pickers) {
     if (term.kind !== 'binary' || term.operator !== '==') continue;
     for (const [one, other] of [
       [term.left, term.right],
       [term.right, term.left],
     ] as const) {
-      if (one.kind === 'column' && one.name === domain.name) return givenValue(other, context);
+      if (one.kind === 'column' && one.name === domain.name) return other;
     }
   }
   return undefined;
@@ -172,6 +180,7 @@ function alternative(term: Extract<Expression, { kind: 'or' }>, context: Selecto
   return {
     ...selector,
     words: `${selector.words}, or ${printExpression(test)}`,
+    reads: [...selector.reads, ...requestColumnsOf(test, context.environment)],
     select: (scope) => (holds(scope) === false ? selector.select(scope) : undefined),
   };
 }
@@ -180,6 +189,7 @@ function union(left: Selector, right: Selector): Selector {
   return {
     ...left,
     words: `${left.words}, or ${right.words}`,
+    reads: [...left.reads, ...right.reads],
     select: (scope) => {
       const a = left.select(scope);
       const b = right.select(scope);
@@ -245,6 +255,7 @@ export function* pathSelectorOf(term: Expression, context: SelectorContext): Gen
     keys,
     mayFail,
     words: `${printExpression(pattern)} begins as ${printExpression(nameOf)} does`,
+    reads: requestColumnsOf(nameOf, context.environment),
     select: (scope) => {
       const given = value(scope);
       if (typeof given !== 'string') return undefined;
@@ -280,4 +291,13 @@ function givenValue(expression: Expression, { environment }: SelectorContext): G
   if (expression.kind !== 'column') return undefined;
   const index = environment.requestColumns.get(expression.name);
   return index === undefined ? undefined : (scope) => scope.values[index];
+}
+
+export function requestColumnsOf(term: Expression, { requestColumns }: Environment): readonly number[] {
+  const columns: number[] = [];
+  walk(term, (part) => {
+    const column = part.kind === 'column' ? requestColumns.get(part.name) : undefined;
+    if (column !== undefined) columns.push(column);
+  });
+  return columns;
 }
