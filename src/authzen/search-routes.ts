@@ -1,6 +1,6 @@
 /** Subject, Resource and Action Search (section 8). */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { SearchQuery } from '../core/engine/search.js';
+import type { SearchQuery } from '../core/engine/search-query.js';
 import type { Json } from '../core/request.js';
 import { askerOf } from '../http/asker.js';
 import type { HttpLimits } from '../http/fastify-adapter.js';
@@ -32,7 +32,7 @@ export interface SearchResponse {
     readonly next_token: string;
     readonly count: number;
     readonly properties: {
-      /** Whether every candidate was looked at, with the pages before. */
+      /** Whether every candidate that a rule could allow was decided, with the pages before. */
       readonly complete: boolean;
       readonly stopped_by?: 'limit' | 'budget';
       /** How many candidates were decided for this page. */

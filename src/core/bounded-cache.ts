@@ -10,11 +10,19 @@ export class BoundedCache<Value> {
     const found = this.recent.get(key);
     if (found !== undefined) return found;
     const value = this.older.get(key) ?? make();
+    this.set(key, value);
+    return value;
+  }
+
+  get(key: string): Value | undefined {
+    return this.recent.get(key) ?? this.older.get(key);
+  }
+
+  set(key: string, value: Value): void {
     if (this.recent.size >= this.capacity) {
       this.older = this.recent;
       this.recent = new Map();
     }
     this.recent.set(key, value);
-    return value;
   }
 }

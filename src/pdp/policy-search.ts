@@ -1,8 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
 import { engineVersion } from '../core/engine/engine-version.js';
-import type { SearchQuery, SearchResult } from '../core/engine/search.js';
+import type { SearchOptions, SearchResult } from '../core/engine/search.js';
+import { questionAbout, type SearchQuery } from '../core/engine/search-query.js';
 import { VerdictError } from '../core/errors.js';
-import type { DecisionRequest } from '../core/request.js';
 import type { DecisionLog } from '../decision-log/decision-log.js';
 import { compileMask } from '../decision-log/mask.js';
 import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
@@ -17,7 +17,7 @@ export interface SearchPage {
   readonly results: readonly string[];
   /** How many candidates were decided for this page. */
   readonly examined: number;
-  /** Why the page ends here: everything was looked at, it is full, or it had looked long enough. */
+  /** Why the page ends here: everything that could be allowed was looked at, it is full, or it had looked long enough. */
   readonly end: 'complete' | 'limit' | 'budget';
   /** Behind which candidate the next page begins; left out at the end, and while nothing was looked at. */
   readonly next?: string;
@@ -32,11 +32,10 @@ export interface PageOptions {
 const BUDGET_MS = 120;
 /** So long it may hold the event loop before others get a turn. */
 const TURN_MS = 4;
-const CANDIDATES_PER_STEP = 250;
 
 /**
- * Searches a policy set: who may, what may be done, or on what. Every candidate is decided by the engine of the set, and
- * the page is one record.
+ * Searches a policy set: who may, what may be done, or on what. Whoever could be allowed is decided by the engine of the
+ * set, and the page is one record.
  */
 export class PolicySearch {
   constructor(private readonly log: DecisionLog) {}
@@ -50,25 +49,11 @@ export class PolicySearch {
   ): Promise<SearchPage> {
     const started = performance.now();
     const now = Date.now();
-    const results: string[] = [];
-    let examined = 0;
-    let next = after;
-    let turnEnds = started + TURN_MS;
-    let end: SearchPage['end'] | undefined;
-    while (end === undefined) {
-      const step = await searchStep(set, query, { now, after: next, limit: limit - results.length });
-      results.push(...step.results);
-      examined += step.examined;
-      next = step.next ?? next;
-      const time = performance.now();
-      if (step.complete) end = 'complete';
-      else if (results.length >= limit) end = 'limit';
-      else if (time - started > BUDGET_MS) end = 'budget';
-      else if (time > turnEnds) {
-        await setImmediate();
-        turnEnds = performance.now() + TURN_MS;
-      }
-    }
+    const steps = searchInSteps(set, query, { now, limit, ...(after !== undefined && { after }) }, started);
+    const found = await inTurns(steps);
+    const { results, examined } = found;
+    const next = found.next ?? after;
+    const end: SearchPage['end'] = found.complete ? 'complete' : results.length >= limit ? 'limit' : 'budget';
     const searchId = this.log.nextId(now);
     const durationUs = Math.round((performance.now() - started) * 1000);
     await this.#record(set, query, { searchId, now, durationUs, examined, results, end }, asker);
@@ -117,48 +102,47 @@ export class PolicySearch {
   }
 }
 
-interface StepOptions {
-  readonly now: number;
-  readonly after: string | undefined;
-  readonly limit: number;
+/** Lets others have the thread now and then. */
+async function inTurns(steps: SearchSteps): Promise<SearchResult> {
+  let turnEnds = performance.now() + TURN_MS;
+  for (;;) {
+    const step = await steps.next();
+    if (step.done === true) return step.value;
+    if (performance.now() < turnEnds) continue;
+    await setImmediate();
+    turnEnds = performance.now() + TURN_MS;
+  }
 }
 
-/** Decides the next candidates. Stock Casbin decides for the sets that it runs, one candidate after the other. */
-async function searchStep(
+type SearchSteps = Generator<void, SearchResult> | AsyncGenerator<void, SearchResult>;
+
+function searchInSteps(set: ServedPolicySet, query: SearchQuery, options: SearchOptions, started: number): SearchSteps {
+  const mustStop = (): boolean => performance.now() - started > BUDGET_MS;
+  if (set.engine === 'verdict') return set.compiled.searchInSteps(query, { ...options, mustStop });
+  return searchOnStockCasbin(set, query, options, mustStop);
+}
+
+/** Stock Casbin decides for the sets that it runs, one candidate after the other; each costs it up to a millisecond. */
+async function* searchOnStockCasbin(
   set: ServedPolicySet,
   query: SearchQuery,
-  { now, after, limit }: StepOptions,
-): Promise<SearchResult> {
-  const options = { limit, maxExamined: CANDIDATES_PER_STEP, ...(after !== undefined && { after }) };
-  if (set.engine === 'verdict') return set.compiled.search(query, { now, ...options });
+  { now, after, limit = Number.POSITIVE_INFINITY }: SearchOptions,
+  mustStop: () => boolean,
+): AsyncGenerator<void, SearchResult> {
   const candidates = set.compiled.candidates(query.kind, query.type);
-  const start = after === undefined ? 0 : candidates.findIndex((id) => id > after);
-  const untried = limit === 0 || start === -1 ? [] : candidates.slice(start, start + CASBIN_CANDIDATES_PER_STEP);
   const results: string[] = [];
-  for (const id of untried) {
+  let examined = 0;
+  let next = after;
+  for (const id of candidates) {
+    if (after !== undefined && id <= after) continue;
+    if (results.length >= limit || (examined > 0 && mustStop())) {
+      return { results, examined, complete: false, narrowed: false, ...(next !== undefined && { next }) };
+    }
     const { decision } = await set.evaluate(questionAbout(query, id), { now, explain: 'none' });
     if (decision === 'allow') results.push(id);
-    if (results.length === limit) {
-      const examined = untried.indexOf(id) + 1;
-      return { results, examined, complete: start + examined >= candidates.length, next: id };
-    }
+    examined++;
+    next = id;
+    yield;
   }
-  const complete = start === -1 || start + untried.length >= candidates.length;
-  const next = untried.at(-1);
-  return { results, examined: untried.length, complete, ...(next !== undefined && { next }) };
-}
-
-/** A question costs stock Casbin up to a millisecond. */
-const CASBIN_CANDIDATES_PER_STEP = 10;
-
-/** The question that decides one candidate, as the engine's own search asks it. */
-function questionAbout(query: SearchQuery, id: string): DecisionRequest {
-  const type = query.type === undefined ? {} : { type: query.type };
-  const { kind, subject, action, resource, attributes } = query;
-  return {
-    subject: kind === 'subject' ? { ...type, id } : (subject ?? { id: '' }),
-    action: kind === 'action' ? { name: id } : (action ?? { name: '' }),
-    resource: kind === 'resource' ? { ...type, id } : (resource ?? { id: '' }),
-    ...(attributes !== undefined && { attributes }),
-  };
+  return { results, examined, complete: true, narrowed: false };
 }

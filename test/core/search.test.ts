@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type CompileOptions, compilePolicySet, type SearchQuery } from '../../src/engine.js';
+import { type CompileOptions, compilePolicySet, type JsonObject, type SearchQuery } from '../../src/engine.js';
 
 const now = Date.parse('2026-03-02T09:00:00Z');
 
@@ -47,7 +47,12 @@ describe('a search', () => {
 
   it('finds subjects through their roles', () => {
     const query = { kind: 'subject', type: 'user', action: { name: 'read' }, resource: report } as const;
-    expect(search(rbac, query)).toEqual({ results: ['alice', 'bob', 'root'], examined: 5, complete: true });
+    expect(search(rbac, query)).toEqual({
+      results: ['alice', 'bob', 'root'],
+      examined: 3,
+      complete: true,
+      narrowed: true,
+    });
   });
 
   it('finds resources, with constants read back through the template that binds them', () => {
@@ -92,16 +97,21 @@ describe('a search', () => {
   it('pages in a stable order, and says when it is not complete', () => {
     const query = { kind: 'subject', type: 'user', action: { name: 'read' }, resource: report } as const;
     const first = search(rbac, query, { limit: 1 });
-    expect(first).toEqual({ results: ['alice'], examined: 1, complete: false, next: 'alice' });
-    const second = search(rbac, query, { limit: 2, after: 'alice' });
-    expect(second).toEqual({ results: ['bob', 'root'], examined: 3, complete: false, next: 'root' });
-    expect(search(rbac, query, { limit: 2, after: 'root' })).toEqual({ results: [], examined: 1, complete: true });
-    expect(search(rbac, query, { maxExamined: 3 })).toMatchObject({
+    expect(first).toEqual({ results: ['alice'], examined: 1, complete: false, next: 'alice', narrowed: true });
+    const second = search(rbac, query, { limit: 1, after: 'alice' });
+    expect(second).toEqual({ results: ['bob'], examined: 1, complete: false, next: 'bob', narrowed: true });
+    expect(search(rbac, query, { limit: 2, after: 'bob' })).toEqual({
+      results: ['root'],
+      examined: 1,
+      complete: true,
+      narrowed: true,
+    });
+    expect(search(rbac, query, { maxExamined: 2 })).toMatchObject({
       results: ['alice', 'bob'],
       complete: false,
-      next: 'carol',
+      next: 'bob',
     });
-    expect(search(rbac, query, { limit: 0 })).toEqual({ results: [], examined: 0, complete: false });
+    expect(search(rbac, query, { limit: 0 })).toEqual({ results: [], examined: 0, complete: false, narrowed: true });
   });
 
   it('does not take patterns for names', () => {
@@ -135,5 +145,169 @@ describe('a search', () => {
       }),
       { numRuns: 200 },
     );
+  });
+});
+
+describe('a search by the rules, read backwards', () => {
+  const modelOf = (matcher: string, { effect = 'some(where (p.eft == allow))', roles = '_, _', columns = '' } = {}) =>
+    `[request_definition]
+r = sub, dom, obj, act
+[policy_definition]
+p = sub, dom, obj, act${columns}
+[role_definition]
+g = ${roles}
+[policy_effect]
+e = ${effect}
+[matchers]
+m = ${matcher}
+`;
+  const usual = 'g(r.sub, p.sub) && r.dom == p.dom && r.obj == p.obj && r.act == p.act';
+  const inDomain = usual.replace('p.sub)', 'p.sub, r.dom)');
+  const everybody = ['amy', 'ben', 'cleo', 'dan'].map((id) => `{ type: user, id: ${id} }`).join(', ');
+  const ask = (model: string, rules: string, more: Partial<CompileOptions> = {}, changed: object = {}) => {
+    const query = {
+      type: 'user',
+      action: { name: 'read' },
+      resource: { type: 'doc', id: '1' },
+      attributes: { tenant: 'acme' },
+      ...changed,
+    };
+    const { results, examined, narrowed } = compilePolicySet({
+      model,
+      rules,
+      entities: `[${everybody}]`,
+      ...more,
+    }).whoCan(query, { now });
+    return { results, examined, narrowed };
+  };
+
+  it('decides those alone who hold a role that a rule names', () => {
+    const rules = 'p, reader, acme, 1, read\np, writer, acme, 1, write\ng, amy, lead\ng, lead, reader\ng, ben, writer';
+    expect(ask(modelOf(usual), rules)).toEqual({ results: ['amy'], examined: 1, narrowed: true });
+    expect(ask(modelOf(usual), rules, {}, { action: { name: 'burn' } })).toMatchObject({ results: [], examined: 0 });
+  });
+
+  it('reaches as far down as roles reach up: ten links', () => {
+    const chain = (length: number) =>
+      Array.from({ length }, (_, link) => `g, ${link === 0 ? 'amy' : `n${link}`}, n${link + 1}`).join('\n');
+    expect(ask(modelOf(usual), `p, n10, acme, 1, read\n${chain(10)}`)).toMatchObject({ results: ['amy'], examined: 1 });
+    expect(ask(modelOf(usual), `p, n11, acme, 1, read\n${chain(11)}`)).toMatchObject({ results: [], examined: 0 });
+    // A shorter way to the same name counts, whichever is found first.
+    const twoWays = `p, n11, acme, 1, read\np, n5, acme, 1, read\n${chain(11)}`;
+    expect(ask(modelOf(usual), twoWays)).toMatchObject({ results: ['amy'], examined: 1 });
+  });
+
+  it('follows links of the domain asked for, and of the patterns that it matches', () => {
+    const rules = 'p, reader, acme, 1, read\ng, amy, reader, acme\ng, ben, reader, other\ng, cleo, reader, ac*';
+    const model = modelOf(inDomain, { roles: '_, _, _' });
+    expect(ask(model, rules)).toMatchObject({ results: ['amy'], examined: 1 });
+    const roleMatching = { g: { domains: 'keyMatch' } };
+    expect(ask(model, rules, { roleMatching })).toMatchObject({ results: ['amy', 'cleo'], examined: 2 });
+  });
+
+  it('looks past further columns of a link', () => {
+    expect(ask(modelOf(usual), 'p, reader, acme, 1, read\ng, amy, reader, since 2020')).toMatchObject({
+      results: ['amy'],
+      examined: 1,
+    });
+  });
+
+  it('takes a role that only the matcher names', () => {
+    const model = modelOf('(p.sub == "x" || g(r.sub, "staff")) && r.obj == p.obj && r.act == p.act');
+    expect(ask(model, 'p, y, acme, 1, read\ng, amy, staff')).toMatchObject({ results: ['amy'], examined: 1 });
+    expect(ask(model, 'p, x, acme, 1, read\ng, amy, staff').results).toEqual(['amy', 'ben', 'cleo', 'dan']);
+    // In no link it is a name like any other, and a name is its own role.
+    expect(ask(model, 'p, y, acme, 1, read')).toMatchObject({ results: ['staff'], examined: 1 });
+  });
+
+  it('decides everybody where roles match by pattern, where a condition asks, or where nothing is needed for an allow', () => {
+    const all = { examined: 4, narrowed: false };
+    const rules = 'p, reader, acme, 1, read\ng, amy, reader';
+    expect(ask(modelOf(usual), rules, { roleMatching: { g: 'keyMatch' } })).toEqual({ ...all, results: ['amy'] });
+    const attribute = usual.replace('g(r.sub, p.sub)', 'r.sub.id == "ben"');
+    expect(ask(modelOf(attribute), 'p, , acme, 1, read')).toEqual({ ...all, results: ['ben'] });
+    const effect = '!some(where (p.eft == deny))';
+    const deny = ask(modelOf(usual, { effect, columns: ', eft' }), 'p, reader, acme, 1, read, deny\ng, amy, reader');
+    expect(deny).toEqual({ ...all, results: ['ben', 'cleo', 'dan'] });
+  });
+
+  it('decides nobody for rules that deny', () => {
+    const model = modelOf(usual, { columns: ', eft' });
+    expect(ask(model, 'p, amy, acme, 1, read, deny\np, ben, acme, 1, read, allow')).toEqual({
+      results: ['ben'],
+      examined: 1,
+      narrowed: true,
+    });
+  });
+
+  it('knows that links which hold for a time come and go', () => {
+    const model = modelOf(`${usual} && g(r.obj, p.obj)`.replace('r.obj == p.obj && ', ''), { roles: '_, _, (_, _)' });
+    const set = compilePolicySet({
+      model,
+      rules: 'p, amy, acme, folder, read\ng, 1, folder, 2026-01-01 00:00:00, 2026-02-01 00:00:00',
+    });
+    const query = {
+      action: { name: 'read' },
+      resource: { id: '1' },
+      attributes: { tenant: 'acme' },
+    };
+    const at = (time: string) => set.whoCan(query, { now: Date.parse(time) }).results;
+    expect(at('2026-03-01T00:00:00Z')).toEqual([]);
+    expect(at('2026-01-15T00:00:00Z')).toEqual(['amy']);
+  });
+
+  it('finds resources by paths and their beginnings', () => {
+    const paths = (match: string, pattern: string, obj: string) => {
+      const set = compilePolicySet({
+        model: modelOf(usual.replace('r.obj == p.obj', `${match}(r.obj, p.obj)`)),
+        rules: `p, amy, acme, ${pattern}, read`,
+        manifest: { request: { obj } },
+        entities: ['/a', '/a/1', '/a/1?x=2', '/b/1'].map((id) => ({ type: 'doc', id })),
+      });
+      const subject = { id: 'amy' };
+      const query = { subject, action: { name: 'read' }, type: 'doc', attributes: { tenant: 'acme' } };
+      const { results, examined } = set.whatCan(query, { now });
+      return { results, examined };
+    };
+    expect(paths('keyMatch2', '/a/:id', 'resource.id')).toEqual({ results: ['/a/1', '/a/1?x=2'], examined: 2 });
+    expect(paths('keyMatch5', '/a/1', 'resource.id')).toEqual({ results: ['/a/1', '/a/1?x=2'], examined: 2 });
+    expect(paths('keyMatch', '/doc/a/*', '/${resource.type}${resource.id}').results).toEqual(['/a/1', '/a/1?x=2']);
+    expect(paths('keyMatch', '/a/*', '${resource.id}/x').results).toEqual(['/a', '/a/1', '/a/1?x=2']);
+    expect(paths('keyMatch2', '/a/1', 'resource.id')).toEqual({ results: ['/a/1'], examined: 1 });
+  });
+
+  it('finds the actions that a subject may do with a resource', () => {
+    const set = compilePolicySet({
+      model: modelOf(usual),
+      rules: 'p, reader, acme, 1, read\np, amy, acme, 1, sign\np, amy, acme, 2, burn\ng, amy, reader',
+    });
+    const query = { subject: { id: 'amy' }, resource: { id: '1' }, attributes: { tenant: 'acme' } };
+    expect(set.whatCan(query, { now })).toEqual({
+      results: ['read', 'sign'],
+      examined: 2,
+      complete: true,
+      narrowed: true,
+    });
+  });
+
+  it('keeps a missing attribute apart from one that is null', () => {
+    const model = modelOf(usual).replace('dom, obj', 'level, obj').replace('r.dom == p.dom', 'r.level == r.level');
+    const set = compilePolicySet({ model, rules: 'p, amy, acme, 1, read' });
+    const find = (attributes: JsonObject) =>
+      set.whoCan({ action: { name: 'read' }, resource: { id: '1' }, attributes }, { now }).results;
+    expect(find({})).toEqual([]);
+    expect(find({ level: null })).toEqual(['amy']);
+  });
+
+  it('ends where it is told to, and goes on from there', () => {
+    const rules = Array.from({ length: 200 }, (_, n) => `p, u${1000 + n}, acme, 1, read`).join('\n');
+    const set = compilePolicySet({ model: modelOf(usual), rules });
+    const query = { action: { name: 'read' }, resource: { id: '1' }, attributes: { tenant: 'acme' } };
+    const first = set.whoCan(query, { now, mustStop: () => true });
+    expect(first).toMatchObject({ complete: false, next: first.results.at(-1) });
+    expect(first.examined).toBeLessThan(200);
+    const rest = set.whoCan(query, { now, after: first.next as string });
+    expect(rest.complete).toBe(true);
+    expect([...first.results, ...rest.results]).toHaveLength(200);
   });
 });

@@ -10,7 +10,8 @@ import { finish } from '../steps.js';
 import { candidatesOf, type SearchKind } from './candidates.js';
 import { type BoundValues, bindValues, type DecideOptions, decide } from './decide.js';
 import { type EnforceOptions, type EnforceResult, enforce } from './enforce.js';
-import { type SearchOptions, type SearchQuery, type SearchResult, searchInSteps } from './search.js';
+import { type SearchOptions, type SearchResult, searchInSteps } from './search.js';
+import type { SearchQuery, WhatQuery, WhoQuery } from './search-query.js';
 
 export class PolicySet {
   constructor(private readonly compiled: CompiledPolicySet) {}
@@ -67,15 +68,33 @@ export class PolicySet {
   }
 
   /**
-   * Finds who may, or what may be done, or on what. Every candidate is decided; `complete` says whether all were.
+   * The subjects of a type that may do an action with a resource, as ids. Whoever could be allowed is decided;
+   * `complete` says whether all were.
    *
-   *     set.search({ kind: 'subject', type: 'user', action: { name: 'read' }, resource: { type: 'doc', id: '1' } }, { now });
+   *     set.whoCan({ type: 'user', action: { name: 'read' }, resource: { type: 'doc', id: '1' } }, { now });
+   *     // { results: ['alice', 'bob'], examined: 2, complete: true, narrowed: true }
    */
+  whoCan(query: WhoQuery, options: SearchOptions): SearchResult {
+    return this.search({ kind: 'subject', ...query }, options);
+  }
+
+  /**
+   * What a subject may do: with `type` and an action, the resources of that type with which it may; with a resource,
+   * the actions that it may do with it.
+   *
+   *     set.whatCan({ subject: { id: 'alice' }, action: { name: 'read' }, type: 'doc' }, { now }).results;  // ['1', '2']
+   *     set.whatCan({ subject: { id: 'alice' }, resource: { type: 'doc', id: '1' } }, { now }).results;    // ['read']
+   */
+  whatCan(query: WhatQuery, options: SearchOptions): SearchResult {
+    return this.search({ kind: 'resource' in query ? 'action' : 'resource', ...query }, options);
+  }
+
+  /** As `whoCan` and `whatCan`; `kind` says which of the three is searched for. */
   search(query: SearchQuery, options: SearchOptions): SearchResult {
     return finish(searchInSteps(this.compiled, query, options));
   }
 
-  /** As `search`, pausing every millisecond or so. */
+  /** As `search`, pausing every few milliseconds at most. */
   searchInSteps(query: SearchQuery, options: SearchOptions): Generator<void, SearchResult> {
     return searchInSteps(this.compiled, query, options);
   }

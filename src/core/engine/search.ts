@@ -1,19 +1,9 @@
-/** Who may, what may be done, and on what: every candidate is decided by the same engine as any other question. */
+/** Who may, what may be done, and on what: whoever could be allowed is decided by the same engine as any other question. */
 import type { CompiledPolicySet } from '../policy/compile.js';
-import type { Action, DecisionRequest, Entity, JsonObject } from '../request.js';
-import { candidatesOf, type SearchKind } from './candidates.js';
+import { findPlaces } from './backwards.js';
+import { candidatesOf } from './candidates.js';
 import { isAllowed } from './decide.js';
-
-export interface SearchQuery {
-  readonly kind: SearchKind;
-  /** Of the subjects or resources searched for. */
-  readonly type?: string;
-  /** What is not searched for. */
-  readonly subject?: Entity;
-  readonly action?: Action;
-  readonly resource?: Entity;
-  readonly attributes?: JsonObject;
-}
+import { questionAbout, type SearchQuery } from './search-query.js';
 
 export interface SearchOptions {
   /** The clock of all its decisions, in milliseconds since the epoch. */
@@ -24,58 +14,64 @@ export interface SearchOptions {
   readonly limit?: number;
   /** The most candidates to decide; a search that has to stop says so. */
   readonly maxExamined?: number;
+  /** Asked between steps: true ends the search with what it has. */
+  readonly mustStop?: () => boolean;
 }
 
 export interface SearchResult {
   /** Ids, of actions their names, in a stable order. */
   readonly results: readonly string[];
+  /** How many candidates were decided. */
   readonly examined: number;
-  /** Whether every candidate was looked at. If not, `next` is where to go on. */
+  /** Whether every candidate that could be allowed was decided. If not, `next` is where to go on. */
   readonly complete: boolean;
   readonly next?: string;
+  /** Whether the rules said which candidates could be allowed; if they could not, every one is decided. */
+  readonly narrowed: boolean;
 }
 
-/** How many candidates are decided between two pauses: about a millisecond's worth. */
-const candidatesPerStep = 500;
+/** How many candidates are decided between two pauses: few, since with some matchers a decision takes milliseconds. */
+const candidatesPerStep = 50;
 
-/** Decides every candidate behind `after` until the limit, the budget or the end is reached. */
+/**
+ * Decides the candidates behind `after` that could be allowed, until the limit, the budget or the end is reached. Which
+ * these are the rules say, read backwards, where the plan lets them.
+ */
 export function* searchInSteps(
   set: CompiledPolicySet,
   query: SearchQuery,
-  { now, after, limit = Number.POSITIVE_INFINITY, maxExamined = Number.POSITIVE_INFINITY }: SearchOptions,
+  options: SearchOptions,
 ): Generator<void, SearchResult> {
+  const { now, after, limit = Number.POSITIVE_INFINITY, maxExamined = Number.POSITIVE_INFINITY, mustStop } = options;
   const candidates = candidatesOf(set, query.kind, query.type);
+  const places = yield* findPlaces(set, query);
+  const length = places?.length ?? candidates.length;
+  const idAt = (at: number): string => candidates[places === undefined ? at : (places[at] as number)] as string;
+  const narrowed = places !== undefined;
   const results: string[] = [];
-  let at = after === undefined ? 0 : firstBehind(candidates, after);
-  let examined = 0;
-  for (; at < candidates.length && results.length < limit && examined < maxExamined; at++) {
-    const id = candidates[at] as string;
-    if (++examined % candidatesPerStep === 0) yield;
+  const start = after === undefined ? 0 : firstBehind(length, idAt, after);
+  let at = start;
+  for (let stopped = false; at < length && results.length < limit && at - start < maxExamined && !stopped; at++) {
+    const id = idAt(at);
     if (isAllowed(set, questionAbout(query, id), now, undefined)) results.push(id);
+    if ((at - start) % candidatesPerStep !== candidatesPerStep - 1) continue;
+    yield;
+    stopped = mustStop?.() === true;
   }
-  if (at >= candidates.length) return { results, examined, complete: true };
+  const examined = at - start;
+  if (at >= length) return { results, examined, complete: true, narrowed };
   // With a limit of 0 nothing was looked at: the next page begins where this one did.
-  const next = at === 0 ? undefined : (candidates[at - 1] as string);
-  return { results, examined, complete: false, ...(next !== undefined && { next }) };
+  const next = at === 0 ? undefined : idAt(at - 1);
+  return { results, examined, complete: false, ...(next !== undefined && { next }), narrowed };
 }
 
-function questionAbout(query: SearchQuery, id: string): DecisionRequest {
-  const type = query.type === undefined ? {} : { type: query.type };
-  const nobody = { id: '' };
-  return {
-    subject: query.kind === 'subject' ? { ...type, id } : (query.subject ?? nobody),
-    action: query.kind === 'action' ? { name: id } : (query.action ?? { name: '' }),
-    resource: query.kind === 'resource' ? { ...type, id } : (query.resource ?? nobody),
-    ...(query.attributes !== undefined && { attributes: query.attributes }),
-  };
-}
-
-function firstBehind(sorted: readonly string[], id: string): number {
+/** The first place behind an id, in ids that are sorted by their code units. */
+function firstBehind(length: number, idAt: (at: number) => string, id: string): number {
   let low = 0;
-  let high = sorted.length;
+  let high = length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if ((sorted[middle] as string) <= id) low = middle + 1;
+    if (idAt(middle) <= id) low = middle + 1;
     else high = middle;
   }
   return low;

@@ -29,7 +29,7 @@ export interface RoleGraphOptions {
 }
 
 /** A role is found over ten links, not over eleven. */
-const maxHops = 10;
+export const maxHops = 10;
 const cachedDomains = 1_000;
 /** Sets of roles, each shared by all who have the same parents. */
 const cachedRoleSets = 20_000;
@@ -69,9 +69,26 @@ export class RoleGraph implements RoleRelation {
   }
 
   get isListable(): boolean {
-    if (this.options.nameMatching !== undefined) return false;
-    for (const graph of this.domains.values()) if (graph.conditional) return false;
-    return true;
+    return !this.matchesNames && !this.isConditional;
+  }
+
+  /** Whether names have roles that nobody wrote down. */
+  get matchesNames(): boolean {
+    return this.options.nameMatching !== undefined;
+  }
+
+  /** Whether links come and go. */
+  get isConditional(): boolean {
+    for (const graph of this.domains.values()) if (graph.conditional) return true;
+    return false;
+  }
+
+  /** The domains of links that count where `domain` is asked for. */
+  domainsOf(domain: string): readonly string[] {
+    const { hasDomain, domainMatching } = this.options;
+    if (!hasDomain) return [''];
+    if (domainMatching === undefined) return [domain];
+    return [...this.domains.keys()].filter((stored) => stored === domain || domainMatching.matches(domain, stored));
   }
 
   /**
@@ -89,15 +106,13 @@ export class RoleGraph implements RoleRelation {
     const asked = this.options.hasDomain ? (domain ?? '') : '';
     const { domainMatching } = this.options;
     if (!this.options.hasDomain || domainMatching === undefined) return this.domains.get(asked);
-    return this.combined.getOrMake(asked, () => this.combine(asked, domainMatching));
+    return this.combined.getOrMake(asked, () => this.combine(asked));
   }
 
   /** The links of all stored domains that are the asked one or a pattern that it matches, as one graph. */
-  private combine(asked: string, matching: NameMatching): DomainGraph {
+  private combine(asked: string): DomainGraph {
     const graph = new DomainGraph(this.options.nameMatching);
-    for (const [stored, part] of this.domains) {
-      if (stored === asked || matching.matches(asked, stored)) graph.addAll(part);
-    }
+    for (const stored of this.domainsOf(asked)) graph.addAll(this.domains.get(stored) as DomainGraph);
     return graph;
   }
 }

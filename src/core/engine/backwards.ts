@@ -1,0 +1,360 @@
+/**
+ * A search the other way round: from the rules that what is known of the question can reach, back through their columns
+ * and the role links to the ids that could be allowed. Too many of them may be found, never too few: the engine decides
+ * each.
+ */
+import { BoundedCache } from '../bounded-cache.js';
+import { type Expression, walk } from '../matcher/ast.js';
+import { compileExpression } from '../matcher/compile.js';
+import { EntityAttributes } from '../matcher/entity-attributes.js';
+import { patternKey, prefixFunctions } from '../matcher/pattern-key.js';
+import { conjunction, picksCandidates } from '../matcher/program.js';
+import { type Evaluator, FAULT, Scope } from '../matcher/scope.js';
+import { BindingError, type BoundRequest, bindRequest, type TokenBinding, tokenValue } from '../policy/binding.js';
+import type { BindingPath } from '../policy/binding-text.js';
+import { type Combination, isCombination } from '../policy/combination.js';
+import type { CompiledPolicySet } from '../policy/compile.js';
+import { RoleHolders } from '../policy/role-holders.js';
+import { requestColumnsOf } from '../policy/selector.js';
+import type { Json } from '../request.js';
+import { itemsPerStep } from '../steps.js';
+import { candidatesOf } from './candidates.js';
+import { questionAbout, type SearchQuery } from './search-query.js';
+
+/** Of the candidates, the places in their list of those that could be allowed; undefined when that may be any. */
+export type Places = Int32Array | undefined;
+
+/** What searches of one set have made and share. */
+interface Made {
+  readonly holders: Map<string, RoleHolders>;
+  readonly places: BoundedCache<{ readonly found: Places }>;
+}
+
+const made = new WeakMap<CompiledPolicySet, Made>();
+const rememberedSearches = 16;
+
+/** Where more than one candidate in so many could be allowed, it takes no longer to decide them all. */
+const worthwhileShare = 8;
+const alwaysWorthwhile = 100;
+
+/** Finds the candidates that could be allowed; the search's next page finds them remembered. */
+export function* findPlaces(set: CompiledPolicySet, query: SearchQuery): Generator<void, Places> {
+  const { main } = set;
+  if (!isCombination(main) || !onlyRulesAllow(main)) return undefined;
+  const known = readQuery(set, main, query);
+  if (known === undefined) return undefined;
+  let shared = made.get(set);
+  if (shared === undefined) {
+    shared = { holders: new Map(), places: new BoundedCache(rememberedSearches) };
+    made.set(set, shared);
+  }
+  // A value that is missing is not null.
+  const values = known.values.map((value) => (value === undefined ? [] : [value]));
+  const key = JSON.stringify([query.kind, query.type, values, [...known.open]]);
+  let remembered = shared.places.get(key);
+  if (remembered === undefined) {
+    const candidates = candidatesOf(set, query.kind, query.type);
+    remembered = { found: yield* new BackwardSearch(set, main, known, shared.holders, candidates).run() };
+    if (key.length <= maxKeyLength) shared.places.set(key, remembered);
+  }
+  return remembered.found;
+}
+
+const maxKeyLength = 10_000;
+
+/** Whether nothing is allowed but by a rule that matches and says so. */
+function onlyRulesAllow({ readsRules, rules, effect }: Combination): boolean {
+  return readsRules && rules.length > 0 && effect !== undefined && effect !== 'deny_override';
+}
+
+/** A text that ends in the id searched for and goes on behind it: of `${type}:${id}`, `user:` and nothing. */
+interface Around {
+  readonly before: string;
+  readonly after: string;
+}
+
+/** What is known of the question without the id: its values by column of the request. */
+interface KnownPart {
+  readonly values: readonly (Json | undefined)[];
+  /** The columns whose value is the id, or a text around it. */
+  readonly open: ReadonlyMap<number, Around>;
+  /** The columns whose value is not known: those, and whatever follows from the id's stored attributes. */
+  readonly unknown: ReadonlySet<number>;
+}
+
+/** Undefined when the question does not fit the set, whoever asks. */
+function readQuery(set: CompiledPolicySet, main: Combination, query: SearchQuery): KnownPart | undefined {
+  const bound = bindRequest(questionAbout(query, ''), set.entities, set.manifest.precedence);
+  if (bound instanceof BindingError) return undefined;
+  const { kind, type } = query;
+  const own = kind === 'action' ? { name: '' } : { type, id: '' };
+  const nameless = { own, requested: undefined, stored: undefined, precedence: set.manifest.precedence };
+  const probe: BoundRequest = { ...bound, [kind]: new EntityAttributes(nameless) };
+  const values: (Json | undefined)[] = [];
+  const open = new Map<number, Around>();
+  const unknown = new Set<number>();
+  for (const [column, token] of main.tokens.entries()) {
+    const follows = token.readAsValue ? followsFromId(token, query, probe) : 'unknown';
+    const value = follows === 'not' ? tokenValue(token, probe) : undefined;
+    if (value instanceof BindingError) return undefined;
+    values.push(value);
+    if (follows !== 'not') unknown.add(column);
+    if (typeof follows === 'object') open.set(column, follows);
+  }
+  return { values, open, unknown };
+}
+
+/** How the value of a token follows from the id searched for. */
+function followsFromId(token: TokenBinding, query: SearchQuery, probe: BoundRequest): 'not' | 'unknown' | Around {
+  const { line, role } = token;
+  if (line === undefined) {
+    if (role === query.kind) return { before: '', after: '' };
+    // Where the request names a tenant, a resource of another one is refused before any rule is asked.
+    const ofResource = role === 'domain' && query.kind === 'resource' && query.attributes?.tenant === undefined;
+    return ofResource ? 'unknown' : 'not';
+  }
+  const parts = line.kind === 'path' ? [line.path] : line.parts;
+  const follow = parts.map((part) => (typeof part === 'string' ? 'not' : pathFollows(part, query)));
+  if (follow.every((part) => part === 'not')) return 'not';
+  const at = follow.indexOf('is');
+  if (at < 0 || follow.some((part, index) => part !== 'not' && index !== at)) return 'unknown';
+  const textOf = (some: typeof parts): string | undefined => {
+    const text = tokenValue({ ...token, line: { kind: 'template', parts: some } }, probe);
+    return typeof text === 'string' ? text : undefined;
+  };
+  const [before, after] = [textOf(parts.slice(0, at)), textOf(parts.slice(at + 1))];
+  return before === undefined || after === undefined ? 'unknown' : { before, after };
+}
+
+/** Whether a path leads to the id, to what depends on it, or not to it. */
+function pathFollows({ root, steps }: BindingPath, { kind, type }: SearchQuery): 'not' | 'is' | 'unknown' {
+  if (root !== kind) return 'not';
+  if (steps.length > 1) return 'unknown';
+  if (steps[0] === (kind === 'action' ? 'name' : 'id')) return 'is';
+  return steps[0] === 'type' && kind !== 'action' && type !== undefined ? 'not' : 'unknown';
+}
+
+/** A role that whoever asks must hold: over which definition, in which domain, as the value of which column. */
+interface HeldRoles {
+  readonly relation: string;
+  readonly domain: string;
+  readonly column: number;
+  readonly roles: Set<string>;
+}
+
+class BackwardSearch {
+  private readonly scope = new Scope();
+  private readonly ids = new Set<string>();
+  private readonly beginnings = new Set<string>();
+  private readonly held = new Map<string, HeldRoles>();
+  private readonly tests = new Map<Expression, Evaluator | undefined>();
+  private readonly most: number;
+
+  constructor(
+    private readonly set: CompiledPolicySet,
+    private readonly main: Combination,
+    private readonly known: KnownPart,
+    private readonly holders: Map<string, RoleHolders>,
+    private readonly candidates: readonly string[],
+  ) {
+    this.most = Math.max(alwaysWorthwhile, Math.floor(candidates.length / worthwhileShare));
+    this.scope.values = known.values;
+    this.scope.rules = main.rules;
+    // A term that fails for want of steps would be taken for one that does not hold.
+    this.scope.stepsLeft = Number.POSITIVE_INFINITY;
+  }
+
+  *run(): Generator<void, Places> {
+    const { main, known, scope } = this;
+    const found = yield* main.plan.candidatesOfPart(scope, known.unknown);
+    const start = found?.start ?? 0;
+    const end = found?.end ?? main.rules.length;
+    for (let at = start; at < end; at++) {
+      if (at % itemsPerStep === 0) yield;
+      scope.rule = found === undefined ? at : (found.rules[at] as number);
+      if (main.rules.effect(scope.rule) !== 'allow') continue;
+      if (this.anyoneMay(main.program.expression) || this.ids.size > this.most) return undefined;
+    }
+    for (const held of this.held.values()) if (yield* this.tooManyHold(held)) return undefined;
+    return this.placesFound();
+  }
+
+  /**
+   * Notes for whom a term can hold on the rule in scope.
+   *
+   * @returns true when that may be anyone
+   */
+  private anyoneMay(term: Expression): boolean {
+    const test = this.testOf(term);
+    if (test !== undefined) {
+      // What fails does not hold; a number may.
+      const holds = test(this.scope);
+      return holds !== false && holds !== FAULT;
+    }
+    switch (term.kind) {
+      case 'and': {
+        const terms = conjunction(term);
+        // First what needs no one to ask it: if it does not hold, it holds for nobody.
+        for (const part of terms) if (this.testOf(part) !== undefined && !this.anyoneMay(part)) return false;
+        return terms.every((part) => this.testOf(part) !== undefined || this.anyoneMay(part));
+      }
+      case 'or': {
+        const left = this.anyoneMay(term.left);
+        return this.anyoneMay(term.right) || left;
+      }
+      case 'binary':
+        if (term.operator !== '==') return true;
+        return this.noteEqual(term.left, [term.right]) && this.noteEqual(term.right, [term.left]);
+      case 'in':
+        return term.right.kind !== 'list' || this.noteEqual(term.left, term.right.items);
+      case 'call':
+        return this.set.roles.has(term.name) ? this.noteHolders(term) : this.notePath(term);
+      default:
+        return true;
+    }
+  }
+
+  /** A term that asks nothing of who is searched for, compiled; undefined for others, and for what changes with time. */
+  private testOf(term: Expression): Evaluator | undefined {
+    if (!this.tests.has(term)) this.tests.set(term, this.compileTest(term));
+    return this.tests.get(term);
+  }
+
+  private compileTest(term: Expression): Evaluator | undefined {
+    const { environment } = this.main;
+    const isPlain = term.kind === 'literal' || term.kind === 'column' || picksCandidates(term, environment);
+    if (!isPlain && !this.isPathCall(term)) return undefined;
+    if (requestColumnsOf(term, environment).some((column) => this.known.unknown.has(column))) return undefined;
+    let changes = false;
+    walk(term, (part) => {
+      if (part.kind === 'call') changes ||= this.set.roles.get(part.name)?.isConditional === true;
+    });
+    return changes ? undefined : compileExpression(term, { ...environment, report: () => {} });
+  }
+
+  /** `keyMatch(r.obj, p.obj)` and its like, of columns and literals alone. */
+  private isPathCall(term: Expression): term is Extract<Expression, { kind: 'call' }> {
+    if (term.kind !== 'call' || term.args.length !== 2 || !prefixFunctions.has(term.name)) return false;
+    const { customFunctions, roles } = this.main.environment;
+    if (customFunctions.has(term.name) || roles.has(term.name)) return false;
+    return term.args.every(({ kind }) => kind === 'column' || kind === 'literal');
+  }
+
+  /** The column of the request that an expression is, if its value is the id or a text around it. */
+  private openColumn(expression: Expression | undefined): number | undefined {
+    if (expression?.kind !== 'column') return undefined;
+    const column = this.main.environment.requestColumns.get(expression.name);
+    return column !== undefined && this.known.open.has(column) ? column : undefined;
+  }
+
+  private noteEqual(asked: Expression, given: readonly Expression[]): boolean {
+    const column = this.openColumn(asked);
+    if (column === undefined) return true;
+    for (const part of given) {
+      const value = this.testOf(part);
+      if (value === undefined) return true;
+      this.noteText(column, value(this.scope));
+    }
+    return false;
+  }
+
+  /** `g(r.sub, p.sub[, r.dom])`. */
+  private noteHolders({ name, args }: Extract<Expression, { kind: 'call' }>): boolean {
+    const graph = this.set.roles.get(name);
+    const column = this.openColumn(args[0]);
+    const roleOf = args[1] && this.testOf(args[1]);
+    const domainOf = args[2] === undefined ? () => '' : this.testOf(args[2]);
+    if (graph === undefined || graph.matchesNames || args.length > 3) return true;
+    if (column === undefined || roleOf === undefined || domainOf === undefined) return true;
+    const [role, domain] = [roleOf(this.scope), domainOf(this.scope)];
+    if (typeof role !== 'string' || typeof domain !== 'string') return false;
+    const key = JSON.stringify([name, domain, column]);
+    let held = this.held.get(key);
+    if (held === undefined) {
+      held = { relation: name, domain, column, roles: new Set() };
+      this.held.set(key, held);
+    }
+    held.roles.add(role);
+    return false;
+  }
+
+  private notePath(call: Extract<Expression, { kind: 'call' }>): boolean {
+    if (!this.isPathCall(call)) return true;
+    const [name, pattern] = call.args;
+    const column = this.openColumn(name);
+    const patternOf = pattern && this.testOf(pattern);
+    if (column === undefined || patternOf === undefined) return true;
+    const text = patternOf(this.scope);
+    if (typeof text !== 'string') return false;
+    const key = patternKey(call.name, text);
+    if (key.kind === 'exact' && call.name !== 'keyMatch5') {
+      this.noteText(column, key.text);
+      return false;
+    }
+    return this.noteBeginning(column, key.text);
+  }
+
+  private noteText(column: number, value: unknown): void {
+    const { before, after } = this.known.open.get(column) as Around;
+    if (typeof value !== 'string' || value.length < before.length + after.length) return;
+    if (!value.startsWith(before) || !value.endsWith(after)) return;
+    this.ids.add(value.slice(before.length, value.length - after.length));
+  }
+
+  private noteBeginning(column: number, text: string): boolean {
+    const { before, after } = this.known.open.get(column) as Around;
+    if (before.startsWith(text)) return true;
+    if (!text.startsWith(before)) return false;
+    if (after !== '') return true;
+    this.beginnings.add(text.slice(before.length));
+    return false;
+  }
+
+  private *tooManyHold({ relation, domain, column, roles }: HeldRoles): Generator<void, boolean> {
+    for (const role of roles) this.noteText(column, role);
+    const links = this.set.table.groupings.get(relation);
+    const graph = this.set.roles.get(relation);
+    const hasDomain = this.set.model.roles.get(relation)?.hasDomain === true;
+    if (links === undefined || graph === undefined) return true;
+    let holders = this.holders.get(relation);
+    if (holders === undefined) {
+      holders = yield* RoleHolders.build(links, hasDomain);
+      this.holders.set(relation, holders);
+    }
+    const { symbols } = links;
+    const known = (texts: Iterable<string>): number[] =>
+      [...texts].map((text) => symbols.find(text)).filter((symbol) => symbol !== undefined);
+    const domains = hasDomain ? known(graph.domainsOf(domain)) : undefined;
+    const below = yield* holders.below(known(roles), domains, this.most + roles.size);
+    for (const symbol of below) this.noteText(column, symbols.text(symbol));
+    return this.ids.size > this.most;
+  }
+
+  private placesFound(): Places {
+    const { candidates, ids, beginnings, most } = this;
+    const places = new Set<number>();
+    for (const id of ids) {
+      const place = firstFrom(candidates, id);
+      if (candidates[place] === id) places.add(place);
+    }
+    for (const beginning of beginnings) {
+      for (let place = firstFrom(candidates, beginning); candidates[place]?.startsWith(beginning); place++) {
+        places.add(place);
+        if (places.size > most) return undefined;
+      }
+    }
+    return Int32Array.from(places).sort();
+  }
+}
+
+/** The place of the first text that is not before `text`. */
+function firstFrom(sorted: readonly string[], text: string): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((sorted[middle] as string) < text) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
