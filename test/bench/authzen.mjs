@@ -1,23 +1,18 @@
 /**
  * What AuthZEN costs beside /v1/decide: `npm run bench:authzen [-- rounds seconds]`.
  *
- * The built service runs as a process, once with the log off and once in `sync`; the load (autocannon) in another. Compared is the
+ * The built service runs as a process, once with the log off and once in `sync`; the load in another. Compared is the
  * processor time (user + system, all threads) per answered request, in alternating rounds, so that what else the machine does hits
  * all of them. Ratios carry over to other machines, absolute figures do not. Nothing is asserted.
  */
-import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-import autocannon from 'autocannon';
+import { endAll, measure, median, percentile, startService } from './service.mjs';
 
 const BATCH = 100;
 const LARGE_BATCH = 1_000;
-const self = fileURLToPath(import.meta.url);
-const root = fileURLToPath(new URL('../..', import.meta.url));
 
 const subject = { type: 'user', id: 'dana' };
 const resource = { type: 'lab-result', id: 'L-2231' };
@@ -41,32 +36,18 @@ function items(count) {
   return Array.from({ length: count }, (_, i) => ({ resource: { type: 'lab-result', id: `L-${i}` } }));
 }
 
-const [mode, ...rest] = process.argv.slice(2);
-if (mode === '--load') await load(rest[0], rest[1], Number(rest[2]));
-else await main(Number(mode ?? 5), Number(rest[0] ?? 2));
-
-async function load(url, name, seconds) {
-  const [path, body] = questions[name];
-  const { requests, non2xx, errors } = await autocannon({
-    url: url + path,
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-    connections: name === 'batch of 100' ? 8 : 64,
-    duration: seconds,
-  });
-  process.stdout.write(`${JSON.stringify({ total: requests.total, failed: non2xx + errors })}\n`);
-}
+const [rounds, seconds] = process.argv.slice(2).map(Number);
+await main(rounds ?? 5, seconds ?? 2);
 
 async function main(rounds, seconds) {
   const directory = mkdtempSync(join(tmpdir(), 'verdict-bench-'));
   for (const log of ['off', 'sync']) {
-    const service = await start(join(directory, log, 'verdict.sqlite'), log);
+    const service = await startService(join(directory, log, 'verdict.sqlite'), log);
     const names = Object.keys(questions);
     const cpu = Object.fromEntries(names.map((name) => [name, []]));
-    for (const name of names) await measure(service, name, 2);
+    for (const name of names) await cpuOf(service, name, 2);
     for (let round = 0; round < rounds; round++) {
-      for (const name of names) cpu[name].push(await measure(service, name, seconds));
+      for (const name of names) cpu[name].push(await cpuOf(service, name, seconds));
     }
     const of = (name) => median(cpu[name]);
     console.log(`\nlog ${log}, median of ${rounds} rounds of ${seconds} s:`);
@@ -78,7 +59,7 @@ async function main(rounds, seconds) {
       `  a decision of a batch beyond the first: ${beyond.toFixed(1)} µs (at most ${log === 'off' ? 6 : 25})`,
     );
     await reportStall(service, log);
-    service.child.kill();
+    await endAll([service.child]);
   }
   rmSync(directory, { recursive: true, force: true });
 }
@@ -135,52 +116,9 @@ function call(url, options, body) {
   });
 }
 
-async function start(database, log) {
-  const child = spawn(process.execPath, [join(root, 'dist/main.js')], {
-    cwd: root,
-    env: {
-      PATH: process.env.PATH,
-      VERDICT_PORT: '0',
-      VERDICT_AUTH: 'none',
-      VERDICT_POLICY_DIR: join(root, 'policies'),
-      VERDICT_DATABASE_URL: `sqlite:${database}`,
-      VERDICT_DECISION_LOG: log,
-      VERDICT_LOG_LEVEL: 'warn',
-    },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  for await (const line of createInterface({ input: child.stdout })) {
-    const url = /listening on (http:\S+)/.exec(line)?.[1];
-    if (url === undefined) continue;
-    child.stdout.resume();
-    return { child, url };
-  }
-  throw new Error('the service did not start');
-}
-
 /** Processor time of the service per answered request, in microseconds. */
-async function measure({ child, url }, name, seconds) {
-  const before = cpuMicroseconds(child.pid);
-  const loader = spawn(process.execPath, [self, '--load', url, name, String(seconds)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  let output = '';
-  for await (const chunk of loader.stdout) output += chunk;
-  const { total, failed } = JSON.parse(output);
-  if (failed > 0) throw new Error(`${failed} requests failed`);
-  return (cpuMicroseconds(child.pid) - before) / total;
-}
-
-/** User and system time of a process and all its threads: fields 14 and 15 of /proc/<pid>/stat, in ticks of 10 ms. */
-function cpuMicroseconds(pid) {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * 10_000;
-}
-
-function median(list) {
-  return percentile(list, 0.5);
-}
-
-function percentile(list, share) {
-  return [...list].sort((a, b) => a - b)[Math.floor((list.length - 1) * share)];
+async function cpuOf(service, name, seconds) {
+  const [path, body] = questions[name];
+  const connections = name === 'batch of 100' ? 8 : 64;
+  return (await measure(service, { path, bodies: [JSON.stringify(body)], connections, seconds })).cpu;
 }

@@ -2,27 +2,25 @@
  * What a decision costs beside a bare Fastify route that returns the same JSON: `npm run bench:http [-- rounds seconds]`.
  *
  * The built service (log off, log sync; and with log off, callers who authenticate by API key or by access token, with
- * scopes and a rate limit, beside callers who do not) and the bare route run as processes of their own, the load (autocannon, 64
+ * scopes and a rate limit, beside callers who do not) and the bare route run as processes of their own, the load (64
  * connections) in another. They are measured in alternating rounds, so that what else the machine does hits all of them;
  * compared is the processor time (user + system, all threads) per answered request. Ratios carry over to other machines,
  * absolute figures do not. Nothing is asserted.
  */
-import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import autocannon from 'autocannon';
 import { fastify } from 'fastify';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
+import { endAll, measure, median, root, startServer, startService } from './service.mjs';
 
 const CONNECTIONS = 64;
+const path = '/v1/decide';
 /** One that is counted against and never reached. */
 const LIMIT = '1000000/s,burst=2000000';
 const self = fileURLToPath(import.meta.url);
-const root = fileURLToPath(new URL('../..', import.meta.url));
 const body = JSON.stringify({
   subject: { type: 'user', id: 'dana', attributes: { department: 'ward 3' } },
   action: 'read',
@@ -32,55 +30,34 @@ const body = JSON.stringify({
 
 const [mode, ...rest] = process.argv.slice(2);
 if (mode === '--bare') await serveBare(JSON.parse(rest[0]));
-else if (mode === '--load') await load(rest[0], Number(rest[1]), rest[2]);
 else await main(Number(mode ?? 5), Number(rest[0] ?? 3));
 
 async function serveBare(answer) {
   const app = fastify();
-  app.post('/v1/decide', () => answer);
+  app.post(path, () => answer);
   process.stdout.write(`bare listening on ${await app.listen({ port: 0, host: '127.0.0.1' })}\n`);
-}
-
-async function load(url, seconds, authorization) {
-  const { requests, latency, non2xx, errors } = await autocannon({
-    url,
-    method: 'POST',
-    headers: { 'content-type': 'application/json', ...(authorization && { authorization }) },
-    body,
-    connections: CONNECTIONS,
-    duration: seconds,
-  });
-  process.stdout.write(`${JSON.stringify({ total: requests.total, p99: latency.p99, failed: non2xx + errors })}\n`);
 }
 
 async function main(rounds, seconds) {
   const directory = mkdtempSync(join(tmpdir(), 'verdict-bench-'));
-  const service = (log, name = log, env = {}) =>
-    start([join(root, 'dist/main.js')], {
-      VERDICT_PORT: '0',
-      VERDICT_AUTH: 'none',
-      VERDICT_POLICY_DIR: join(root, 'policies'),
-      VERDICT_DATABASE_URL: `sqlite:${join(directory, name, 'verdict.sqlite')}`,
-      VERDICT_DECISION_LOG: log,
-      VERDICT_LOG_LEVEL: 'warn',
-      ...env,
-    });
+  const service = (log, name = log, env = {}) => startService(join(directory, name, 'verdict.sqlite'), log, env);
   const off = await service('off');
   const answer = await decide(off.url);
   console.log(`${CONNECTIONS} connections, ${rounds} rounds of ${seconds} s; the answer: ${JSON.stringify(answer)}\n`);
   const subjects = {
-    'bare Fastify': await start([self, '--bare', JSON.stringify(answer)]),
+    'bare Fastify': await startServer([self, '--bare', JSON.stringify(answer)]),
     'decide, log off': off,
     'decide, log sync': await service('sync'),
     'API key, log off': await withApiKey(service, directory),
     'token, log off': await withAccessToken(service),
   };
   const results = Object.fromEntries(Object.keys(subjects).map((name) => [name, []]));
-  for (const subject of Object.values(subjects)) await measure(subject, 2);
+  const load = { path, bodies: [body], connections: CONNECTIONS, seconds };
+  for (const subject of Object.values(subjects)) await measure(subject, { ...load, seconds: 2 });
   for (let round = 0; round < rounds; round++) {
-    for (const [name, subject] of Object.entries(subjects)) results[name].push(await measure(subject, seconds));
+    for (const [name, subject] of Object.entries(subjects)) results[name].push(await measure(subject, load));
   }
-  for (const { child } of Object.values(subjects)) child.kill();
+  await endAll(Object.values(subjects).map(({ child }) => child));
   rmSync(directory, { recursive: true, force: true });
   report(results);
 }
@@ -91,7 +68,7 @@ async function withApiKey(service, directory) {
   const file = join(directory, 'keys.yaml');
   writeFileSync(file, `- {name: shop, sha256: ${digestOf(key)}, scopes: ["decide:default"], addresses: [127.0.0.0/8]}`);
   const env = { VERDICT_AUTH: 'required', VERDICT_API_KEYS_FILE: file, VERDICT_RATE_LIMIT: LIMIT };
-  return { ...(await service('off', 'key', env)), authorization: `Bearer ${key}` };
+  return { ...(await service('off', 'key', env)), headers: { authorization: `Bearer ${key}` } };
 }
 
 async function withAccessToken(service) {
@@ -115,45 +92,13 @@ async function withAccessToken(service) {
     VERDICT_JWT_JWKS_URL: issuer,
     VERDICT_RATE_LIMIT: LIMIT,
   };
-  return { ...(await service('off', 'token', env)), authorization: `Bearer ${token}` };
-}
-
-/** Starts a server and waits for its line `… listening on <url>`. */
-async function start(args, env = {}) {
-  const child = spawn(process.execPath, args, {
-    cwd: root,
-    env: { PATH: process.env.PATH, ...env },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  for await (const line of createInterface({ input: child.stdout })) {
-    const url = /listening on (http:\S+)/.exec(line)?.[1];
-    if (url !== undefined) return { child, url: `${url}/v1/decide` };
-  }
-  throw new Error(`${args[0]} did not start`);
+  return { ...(await service('off', 'token', env)), headers: { authorization: `Bearer ${token}` } };
 }
 
 async function decide(url) {
-  const response = await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body });
+  const response = await fetch(url + path, { method: 'POST', headers: { 'content-type': 'application/json' }, body });
   if (!response.ok) throw new Error(await response.text());
   return response.json();
-}
-
-async function measure({ child, url, authorization = '' }, seconds) {
-  const before = cpuMicroseconds(child.pid);
-  const loader = spawn(process.execPath, [self, '--load', url, String(seconds), authorization], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  let output = '';
-  for await (const chunk of loader.stdout) output += chunk;
-  const { total, p99, failed } = JSON.parse(output);
-  if (failed > 0) throw new Error(`${failed} requests failed`);
-  return { cpu: (cpuMicroseconds(child.pid) - before) / total, rate: total / seconds, p99 };
-}
-
-/** User and system time of a process and all its threads: fields 14 and 15 of /proc/<pid>/stat, in ticks of 10 ms. */
-function cpuMicroseconds(pid) {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * 10_000;
 }
 
 function report(results) {
@@ -167,11 +112,7 @@ function report(results) {
     const rate = median(rounds.map((round) => round.rate));
     const p99 = median(rounds.map((round) => round.p99));
     console.log(
-      `${name.padEnd(18)} ${cpu.toFixed(1).padStart(6)} µs CPU/request (${(cpu - bare).toFixed(1).padStart(5)} over)   ${ratio.toFixed(2)} × bare, ${ofOpen.toFixed(2)} × log off   ${Math.round(rate)} requests/s, p99 ${p99} ms`,
+      `${name.padEnd(18)} ${cpu.toFixed(1).padStart(6)} µs CPU/request (${(cpu - bare).toFixed(1).padStart(5)} over)   ${ratio.toFixed(2)} × bare, ${ofOpen.toFixed(2)} × log off   ${Math.round(rate)} requests/s, p99 ${p99.toFixed(1)} ms`,
     );
   }
-}
-
-function median(values) {
-  return [...values].sort((a, b) => a - b)[values.length >> 1];
 }

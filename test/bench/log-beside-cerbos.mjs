@@ -7,19 +7,16 @@
 // processor time (user and system, all threads) per answer, and answers per second. Linux only.
 
 import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import autocannon from 'autocannon';
+import { endAll, measure, median, startService } from './service.mjs';
 
 const cerbosVersion = '0.55.0';
 const self = fileURLToPath(import.meta.url);
-const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /** 1,000 questions of a nurse, one in ten of them denied. Cerbos wants the roles in the question; our set knows them. */
 const questions = Array.from({ length: 1_000 }, (_, i) =>
@@ -31,6 +28,8 @@ const questions = Array.from({ length: 1_000 }, (_, i) =>
   }),
 );
 
+const load = { path: '/access/v1/evaluation', bodies: questions, connections: 64 };
+
 /** The rules of policies/default about a lab result. */
 const cerbosPolicy = `apiVersion: api.cerbos.dev/v1
 resourcePolicy:
@@ -41,9 +40,7 @@ resourcePolicy:
     - { actions: [record], effect: EFFECT_ALLOW, roles: [laboratory] }
 `;
 
-const [mode, ...rest] = process.argv[1] === self ? process.argv.slice(2) : ['imported'];
-if (mode === '--load') await load(rest[0], Number(rest[1]));
-else if (mode !== 'imported') await besideCerbos(Number(mode ?? 5), Number(rest[0] ?? 3));
+if (process.argv[1] === self) await besideCerbos(...process.argv.slice(2).map(Number));
 
 export async function besideCerbos(rounds = 5, seconds = 3) {
   const directory = mkdtempSync(join(tmpdir(), 'verdict-bench-'));
@@ -54,19 +51,22 @@ export async function besideCerbos(rounds = 5, seconds = 3) {
       console.log(`\nno Cerbos ${cerbosVersion} for ${process.platform}-${process.arch}: not compared`);
       return;
     }
-    const services = { verdict: await startVerdict(directory), cerbos: await startCerbos(directory, binary) };
+    const services = {
+      verdict: await startService(join(directory, 'verdict.sqlite'), 'sync'),
+      cerbos: await startCerbos(directory, binary),
+    };
     started.push(...Object.values(services));
     const rows = { verdict: [], cerbos: [] };
     for (const [name, service] of Object.entries(services)) {
       await checkAnswers(name, service);
-      await measure(service, seconds);
+      await measure(service, { ...load, seconds });
     }
     for (let round = 0; round < rounds; round++)
-      for (const [name, service] of Object.entries(services)) rows[name].push(await measure(service, seconds));
+      for (const [name, service] of Object.entries(services))
+        rows[name].push(await measure(service, { ...load, seconds }));
     report(rows, rounds, seconds);
   } finally {
-    // They write into the folder until they are gone.
-    await Promise.all(started.map(({ child }) => child.kill('SIGKILL') && once(child, 'exit')));
+    await endAll(started.map(({ child }) => child));
     rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
   }
 }
@@ -125,68 +125,14 @@ async function startCerbos(directory, binary) {
   throw new Error('Cerbos did not start');
 }
 
-async function startVerdict(directory) {
-  const child = spawn(process.execPath, [join(root, 'dist/main.js')], {
-    cwd: root,
-    env: {
-      PATH: process.env.PATH,
-      VERDICT_PORT: '0',
-      VERDICT_AUTH: 'none',
-      VERDICT_POLICY_DIR: join(root, 'policies'),
-      VERDICT_DATABASE_URL: `sqlite:${join(directory, 'verdict.sqlite')}`,
-      VERDICT_DECISION_LOG: 'sync',
-      VERDICT_LOG_LEVEL: 'warn',
-    },
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
-  for await (const line of createInterface({ input: child.stdout })) {
-    const url = /listening on (http:\S+)/.exec(line)?.[1];
-    if (url === undefined) continue;
-    child.stdout.resume();
-    return { child, url };
-  }
-  throw new Error('the service did not start');
-}
-
 /** What is compared must give the same answers. */
 async function checkAnswers(name, { url }) {
   for (const [i, body] of questions.slice(0, 20).entries()) {
     const headers = { 'content-type': 'application/json' };
-    const response = await fetch(`${url}/access/v1/evaluation`, { method: 'POST', headers, body });
+    const response = await fetch(url + load.path, { method: 'POST', headers, body });
     const { decision } = await response.json();
     if (decision !== (i % 10 !== 0)) throw new Error(`${name} answers ${decision} to ${body}`);
   }
-}
-
-async function measure({ child, url }, seconds) {
-  const before = cpuMicroseconds(child.pid);
-  const loader = spawn(process.execPath, [self, '--load', url, String(seconds)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  let output = '';
-  for await (const chunk of loader.stdout) output += chunk;
-  const { total, rate, p99, failed } = JSON.parse(output);
-  if (failed > 0) throw new Error(`${failed} requests failed`);
-  return { cpu: (cpuMicroseconds(child.pid) - before) / total, rate, p99 };
-}
-
-async function load(url, seconds) {
-  const { requests, latency, non2xx, errors, duration } = await autocannon({
-    url: `${url}/access/v1/evaluation`,
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    requests: questions.map((body) => ({ body })),
-    connections: 64,
-    duration: seconds,
-  });
-  const result = { total: requests.total, rate: requests.total / duration, p99: latency.p99, failed: non2xx + errors };
-  process.stdout.write(JSON.stringify(result));
-}
-
-/** User and system time of a process and all its threads: fields 14 and 15 of /proc/<pid>/stat, in ticks of 10 ms. */
-function cpuMicroseconds(pid) {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * 10_000;
 }
 
 /** Free a moment ago; Cerbos does not say which port it got. */
@@ -197,8 +143,4 @@ function freePort() {
       server.close(() => resolve(port));
     });
   });
-}
-
-function median(list) {
-  return [...list].sort((a, b) => a - b)[Math.floor((list.length - 1) / 2)];
 }

@@ -4,7 +4,8 @@
 //
 // Records arrive at a fixed rate, spread over the milliseconds, as from 64 connections or more. `rows` records are in
 // the file before anything is measured. Each line is measured against the same loop making the same records for a log
-// that is off, so that making them is in no figure. At the end both services are compared: log-beside-cerbos.mjs.
+// that is off, so that making them is in no figure. Then follow what callers notice (log-over-http.mjs) and the comparison
+// with another product (log-beside-cerbos.mjs).
 
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
@@ -15,6 +16,7 @@ import { DecisionLog } from '../../dist/decision-log/decision-log.js';
 import { GroupCommit } from '../../dist/decision-log/group-commit.js';
 import { Journal } from '../../dist/decision-log/journal.js';
 import { besideCerbos } from './log-beside-cerbos.mjs';
+import { logOverHttp } from './log-over-http.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -245,4 +247,5 @@ try {
   rmSync(directory, { recursive: true, force: true });
 }
 
+await logOverHttp();
 await besideCerbos();

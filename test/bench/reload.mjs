@@ -4,13 +4,10 @@
  *
  *     node test/bench/reload.mjs [rules, by default 100000] [seconds for each, by default 5]
  */
-import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-import autocannon from 'autocannon';
+import { endAll, measure as measureLoad, startService } from './service.mjs';
 
 const rules = Number(process.argv[2] ?? 100_000);
 const seconds = Number(process.argv[3] ?? 5);
@@ -51,42 +48,19 @@ for (const reader of ['alice', 'bob']) {
 point('small', 'small-alice');
 point('many', 'many-alice');
 
-const service = spawn('node', [fileURLToPath(new URL('../../dist/main.js', import.meta.url))], {
-  env: {
-    ...process.env,
-    VERDICT_AUTH: 'none',
-    VERDICT_POLICY_DIR: policies,
-    VERDICT_PORT: '0',
-    VERDICT_LOG_LEVEL: 'warn',
-    VERDICT_DATABASE_URL: `sqlite:${join(root, 'verdict.sqlite')}`,
-  },
-  stdio: ['ignore', 'pipe', 'inherit'],
-});
-const url = await new Promise((resolve) => {
-  createInterface(service.stdout).on('line', (line) => {
-    const listening = /^verdict listening on (.*)$/.exec(line);
-    if (listening) resolve(listening[1]);
-    else process.stderr.write(`${line}\n`);
-  });
-});
+const service = await startService(join(root, 'verdict.sqlite'), 'sync', { VERDICT_POLICY_DIR: policies });
+const question = { subject: 'alice', action: 'read', resource: 'data1', policySet: 'small' };
+const load = { path: '/v1/decide', bodies: [JSON.stringify(question)], connections: CONNECTIONS, seconds };
 
 /** Asks with many connections; meanwhile swaps a set between its two versions, every so many milliseconds. */
 async function measure(title, swap) {
-  const load = autocannon({
-    url: `${url}/v1/decide`,
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ subject: 'alice', action: 'read', resource: 'data1', policySet: 'small' }),
-    connections: CONNECTIONS,
-    duration: seconds,
-  });
   let swaps = 0;
   const timer =
     swap && setInterval(() => point(swap.set, `${swap.set}-${swaps++ % 2 === 0 ? 'bob' : 'alice'}`), swap.everyMs);
-  const { latency, requests, errors, non2xx } = await load;
+  const latency = await measureLoad(service, load);
   clearInterval(timer);
-  const figures = `p50 ${latency.p50} ms, p99 ${latency.p99} ms, max ${latency.max} ms, ${Math.round(requests.average)}/s`;
-  process.stdout.write(`${title.padEnd(44)} ${figures}, ${swaps} swaps, ${errors + non2xx} errors\n`);
+  const figures = `p50 ${latency.p50.toFixed(1)} ms, p99 ${latency.p99.toFixed(1)} ms, max ${latency.max.toFixed(0)} ms, ${latency.rate.toFixed(0)}/s`;
+  process.stdout.write(`${title.padEnd(44)} ${figures}, ${swaps} swaps\n`);
   return latency;
 }
 
@@ -96,10 +70,9 @@ try {
   const small = await measure('a small set, every 200 ms', { set: 'small', everyMs: 200 });
   const many = await measure(`a set of ${rules} rules, every 2 s`, { set: 'many', everyMs: 2_000 });
   process.stdout.write(
-    `p99 with swaps / without: ${(small.p99 / still.p99).toFixed(2)} (small), ${(many.p99 / still.p99).toFixed(2)} (many); longest stop while loading many: ${many.max} ms\n`,
+    `p99 with swaps / without: ${(small.p99 / still.p99).toFixed(2)} (small), ${(many.p99 / still.p99).toFixed(2)} (many); longest stop while loading many: ${many.max.toFixed(0)} ms\n`,
   );
 } finally {
-  service.kill();
-  await new Promise((resolve) => service.once('exit', resolve));
+  await endAll([service.child]);
   rmSync(root, { recursive: true });
 }
