@@ -50,9 +50,13 @@ export async function readPolicyFolders(path: string): Promise<readonly PolicyFo
 /** The sets that a command is given, by as many paths as there are; without one those of the usual place. */
 export async function foldersOf(paths: readonly string[]): Promise<readonly PolicyFolder[]> {
   const folders: PolicyFolder[] = [];
-  for (const path of paths.length === 0 ? [await defaultPath()] : paths)
-    folders.push(...(await readPolicyFolders(path)));
+  for (const path of await givenPaths(paths)) folders.push(...(await readPolicyFolders(path)));
   return folders;
+}
+
+/** The paths that a command is given; without one the usual place. */
+export async function givenPaths(paths: readonly string[]): Promise<readonly string[]> {
+  return paths.length === 0 ? [await defaultPath()] : paths;
 }
 
 /** @throws UsageError when the path holds another number of sets than one. */
@@ -135,7 +139,12 @@ export interface LoadedFolder extends CompiledFolder {
 
 /** @throws UsageError with every problem when the set does not load. */
 export async function loadFolder(path: string | undefined): Promise<LoadedFolder> {
-  const compiled = compileFolder(await readPolicyFolder(path ?? (await defaultPath())));
+  return loadSet(await readPolicyFolder(path ?? (await defaultPath())));
+}
+
+/** @throws UsageError with every problem when the set does not load. */
+export function loadSet(folder: PolicyFolder): LoadedFolder {
+  const compiled = compileFolder(folder);
   const errors = compiled.problems.filter(({ severity }) => severity === 'error');
   if (compiled.compiled !== undefined && errors.length === 0) return { ...compiled, compiled: compiled.compiled };
   const listed = errors.slice(0, maxListed).map((problem) => `\n  ${formatProblem(problem)}`);

@@ -34,6 +34,10 @@ export async function runCommandLine(
   args: readonly string[],
   addServiceCommands: (program: Command, terminal: Terminal) => void,
 ) {
+  // `verdict lint | head`: whoever reads has enough. The exit code is still that of the findings.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
   const terminal = new Terminal(process.stdout, process.stderr, process.env);
   const program = new Command('verdict')
     .description('A policy decision point: write, check, test and serve Casbin policy sets.')

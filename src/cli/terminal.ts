@@ -10,10 +10,12 @@ export interface TerminalStream {
 }
 
 export class Terminal {
+  /** In columns; without end where no person reads, so that nothing is wrapped there. */
   readonly width: number;
   /** Whether a person reads what is printed, and not a file or another program. */
   readonly isTTY: boolean;
   private readonly coloured: boolean;
+  private readonly showsProgress: boolean;
 
   constructor(
     private readonly stdout: TerminalStream,
@@ -24,7 +26,8 @@ export class Terminal {
     const refused = (env.NO_COLOR ?? '') !== '' || env.TERM === 'dumb';
     this.isTTY = stdout.isTTY === true;
     this.coloured = this.isTTY && !refused;
-    this.width = Math.max(40, stdout.columns ?? (Number.parseInt(env.COLUMNS ?? '', 10) || 100));
+    this.width = this.isTTY ? Math.max(narrowest, stdout.columns || 80) : Number.POSITIVE_INFINITY;
+    this.showsProgress = stderr.isTTY === true && env.TERM !== 'dumb';
   }
 
   print(text = ''): void {
@@ -35,14 +38,98 @@ export class Terminal {
     this.stderr.write(`${text}\n`);
   }
 
+  /** Columns as wide as the terminal has room for; longer cells go on in the next line. */
+  printTable(head: readonly string[], rows: readonly (readonly string[])[]): void {
+    const [titles = '', ...lines] = alignColumns(wrapCells([head, ...rows], this.width));
+    this.print(this.style('bold', titles));
+    for (const line of lines) this.print(line);
+  }
+
   /** A line that the next one takes the place of, and that is gone at the end: for long work, and only for people. */
   progress(text: string): void {
-    if (this.stderr.isTTY === true) this.stderr.write(`\r\u001b[K${text}`);
+    if (!this.showsProgress) return;
+    // What reaches the next line would stay there.
+    const line = text.slice(0, Math.max(narrowest, this.stderr.columns || 80) - 1);
+    this.stderr.write(`\r\u001b[K${line}`);
+  }
+
+  /** Runs work that may take long, and says on a terminal what it is and for how long it has been going on. */
+  finish<T>(what: string, work: Iterator<void, T>): T {
+    const start = performance.now();
+    let shown = -1;
+    for (;;) {
+      const seconds = Math.floor((performance.now() - start) / 1_000);
+      if (seconds > shown) this.progress(seconds === 0 ? what : `${what}, ${seconds} s`);
+      shown = seconds;
+      const step = work.next();
+      if (step.done !== true) continue;
+      this.progress('');
+      return step.value;
+    }
   }
 
   style(style: Style, text: string): string {
     return this.coloured ? styleText(style, text, { validateStream: false }) : text;
   }
+}
+
+const narrowest = 40;
+const narrowestColumn = 8;
+const gap = 2;
+
+/** Rows of cells that fit: the widest columns give way, and a cell that is too long for its column becomes several rows. */
+function wrapCells(rows: readonly (readonly string[])[], width: number): readonly (readonly string[])[] {
+  const widths = columnWidths(rows);
+  const words = columnWidths(rows.map((row) => row.map((cell) => longestWord(cell))));
+  // Words are broken only where breaking between them is not enough.
+  narrow(widths, width, (column) => Math.max(words[column] as number, narrowestColumn));
+  narrow(widths, width, () => narrowestColumn);
+  return rows.flatMap((row) => {
+    const cells = row.map((cell, column) => wrap(cell, widths[column] as number));
+    const height = Math.max(...cells.map(({ length }) => length));
+    return Array.from({ length: height }, (_, line) => cells.map((lines) => lines[line] ?? ''));
+  });
+}
+
+/** Takes from the widest columns what is too much, but leaves each as wide as `least` says. */
+function narrow(widths: number[], width: number, least: (column: number) => number): void {
+  let excess = widths.reduce((sum, each) => sum + each + gap, -gap) - width;
+  while (excess > 0) {
+    let widest: number | undefined;
+    for (const [column, each] of widths.entries()) {
+      if (each > least(column) && (widest === undefined || each > (widths[widest] as number))) widest = column;
+    }
+    if (widest === undefined) return;
+    widths[widest] = (widths[widest] as number) - 1;
+    excess--;
+  }
+}
+
+function longestWord(text: string): string {
+  return text.split(' ').reduce((longest, word) => (word.length > longest.length ? word : longest), '');
+}
+
+/** Lines of at most `width` characters, broken at spaces where there are some. */
+function wrap(text: string, width: number): readonly string[] {
+  const lines: string[] = [];
+  let rest = text;
+  while (rest.length > width) {
+    const space = rest.lastIndexOf(' ', width);
+    // Never within a character of two code units.
+    const cut = /[\uDC00-\uDFFF]/.test(rest.charAt(width)) ? width - 1 : width;
+    const end = space > 0 ? space : cut;
+    lines.push(rest.slice(0, end));
+    rest = rest.slice(end).trimStart();
+  }
+  return [...lines, rest];
+}
+
+function columnWidths(rows: readonly (readonly string[])[]): number[] {
+  const widths: number[] = [];
+  for (const row of rows) {
+    for (const [index, cell] of row.entries()) widths[index] = Math.max(widths[index] ?? 0, cell.length);
+  }
+  return widths;
 }
 
 /**
@@ -51,14 +138,11 @@ export class Terminal {
  *     alignColumns([['a', 'bcd'], ['ef', 'g']])   // ['a   bcd', 'ef  g']
  */
 export function alignColumns(rows: readonly (readonly string[])[]): readonly string[] {
-  const widths: number[] = [];
-  for (const row of rows) {
-    for (const [index, cell] of row.entries()) widths[index] = Math.max(widths[index] ?? 0, cell.length);
-  }
+  const widths = columnWidths(rows);
   return rows.map((row) =>
     row
       .map((cell, index) => cell.padEnd(widths[index] ?? 0))
-      .join('  ')
+      .join(' '.repeat(gap))
       .trimEnd(),
   );
 }

@@ -3,11 +3,11 @@ import { nameOf, type PolicyTestResult, readPolicyTests, runTestsInSteps } from 
 import { PolicySet } from '../core/engine/policy-set.js';
 import type { Problem } from '../core/problem.js';
 import { finish } from '../core/steps.js';
-import { exitCodes } from './exit-code.js';
+import { exitCodes, UsageError } from './exit-code.js';
 import { printWhy } from './explain-command.js';
 import { junitOf } from './junit.js';
 import { outputOption } from './options.js';
-import { compileFolder, foldersOf, type PolicyFolder } from './policy-folder.js';
+import { compileFolder, foldersOf, givenPaths, type PolicyFolder } from './policy-folder.js';
 import { count, filePath, printProblems } from './report.js';
 import type { Terminal } from './terminal.js';
 import { watchFolders } from './watch.js';
@@ -44,13 +44,25 @@ export function addTestCommand(program: Command, terminal: Terminal): void {
       '\nExamples:\n  verdict test policies/invoices --watch\n  verdict test --output junit > results.xml\n',
     )
     .action(async (paths: string[], options: TestOptions) => {
-      process.exitCode = await testFolders(paths, options, terminal);
-      if (options.watch !== true) return;
-      for await (const _ of watchFolders(await foldersOf(paths))) {
-        terminal.print(terminal.style('dim', `— ${new Date().toISOString().slice(11, 19)}`));
-        process.exitCode = await testFolders(paths, options, terminal);
-      }
+      if (options.watch === true) await watchTests(await givenPaths(paths), options, terminal);
+      else process.exitCode = await testFolders(paths, options, terminal);
     });
+}
+
+async function watchTests(paths: readonly string[], options: TestOptions, terminal: Terminal): Promise<void> {
+  // Nobody reads any more.
+  process.stdout.on('error', () => process.exit());
+  let runs = 0;
+  for await (const _ of watchFolders(paths)) {
+    if (runs++ > 0) terminal.print(terminal.style('dim', `— ${new Date().toISOString().slice(11, 19)}`));
+    try {
+      process.exitCode = await testFolders(paths, options, terminal);
+    } catch (error) {
+      // A folder that is gone may be on its way back: another branch is checked out, an editor writes it anew.
+      if (!(error instanceof UsageError) || runs === 1) throw error;
+      terminal.remark(`verdict: ${error.message}`);
+    }
+  }
 }
 
 async function testFolders(paths: readonly string[], options: TestOptions, terminal: Terminal): Promise<number> {

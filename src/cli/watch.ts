@@ -1,15 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { DirectorySource } from '../policy-store/directory-source.js';
-import type { PolicyFolder } from './policy-folder.js';
 
 /** Between two looks, in milliseconds. Looking is enough, and works where file events do not come. */
 const INTERVAL_MS = 250;
 
-/** Yields whenever the folders have changed and are at rest again; ends with the process. */
-export async function* watchFolders(folders: readonly PolicyFolder[]): AsyncGenerator<void> {
-  const look = async () => (await Promise.all(folders.map(({ path }) => fingerprintOf(path)))).join('\n');
+/** Yields at once, and whenever what the paths hold has changed since then and is at rest again; ends with the process. */
+export async function* watchFolders(paths: readonly string[]): AsyncGenerator<void> {
+  const look = async () => (await Promise.all(paths.map(fingerprintOf))).join('\n');
   let known = await look();
   let before = known;
+  yield;
   for (;;) {
     await delay(INTERVAL_MS);
     const now = await look();

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { verdict, verdictInTerminal, workFolder } from './run.js';
+import { verdict, workFolder } from './run.js';
 
 const commands: [name: string, code: number, args: string[]][] = [
   ['help', 0, ['--help']],
@@ -120,22 +120,6 @@ it('a failing test shows the reason and the smallest change', async () => {
   const ran = await verdict(['test', 'policies/default'], { cwd });
   await expect(ran.stdout).toMatchFileSnapshot('outputs/failing-test.txt');
   expect(ran.code).toBe(1);
-});
-
-describe('colour', () => {
-  const args = ['decide', 'policies/default', '--subject', 'dana', '--action', 'read', '--resource', 'L-2231'];
-
-  it('is there on a terminal', async () => {
-    const { stdout } = await verdictInTerminal(args, { cwd: workFolder() });
-    expect(stdout).toContain('\u001b[32mALLOW');
-  });
-
-  it('is gone with NO_COLOR, and where nobody looks', async () => {
-    const cwd = workFolder();
-    const shown = await verdictInTerminal(args, { cwd, env: { NO_COLOR: '1' } });
-    expect(shown.stdout).not.toContain('\u001b');
-    expect((await verdict(args, { cwd })).stdout).not.toContain('\u001b');
-  });
 });
 
 describe('wrong usage ends with 2 and says what to do', () => {

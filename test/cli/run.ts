@@ -1,5 +1,5 @@
 /** Runs the built command as a person or a build server does. */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -39,11 +39,25 @@ export function verdict(args: readonly string[], { cwd, env = {}, input }: RunOp
   return run(process.execPath, [entry, ...args], { cwd, env, ...(input !== undefined && { input }) });
 }
 
+/** Whether `script` of util-linux is there, which makes the terminals of these tests. */
+export const hasTerminals =
+  process.env.VERDICT_TEST_REQUIRE === 'all' || /util-linux/.test(String(spawnSync('script', ['--version']).stdout));
+if (!hasTerminals) console.warn('script of util-linux is not installed: what needs a terminal is skipped');
+
 /** As `verdict`, with a terminal for its output. */
-export async function verdictInTerminal(args: readonly string[], { cwd, env = {} }: RunOptions): Promise<Ran> {
+export async function verdictInTerminal(
+  args: readonly string[],
+  { cwd, env = {}, columns = 80 }: RunOptions & { readonly columns?: number },
+): Promise<Ran> {
   const command = [process.execPath, entry, ...args].map((part) => `'${part}'`).join(' ');
-  const ran = await run('script', ['-qefc', command, '/dev/null'], { cwd, env: { TERM: 'xterm', ...env } });
+  const inTerminal = ['-qefc', `stty cols ${columns}; exec ${command}`, '/dev/null'];
+  const ran = await run('script', inTerminal, { cwd, env: { TERM: 'xterm', ...env } });
   return { ...ran, stdout: ran.stdout.replaceAll('\r\n', '\n') };
+}
+
+/** What is left on the screen: lines that were written over are gone. */
+export function onScreen({ stdout }: Ran): string {
+  return stdout.replace(/^[^\n]*\r\u001b\[K/gm, '');
 }
 
 function run(command: string, args: readonly string[], { cwd, env = {}, input = '' }: RunOptions): Promise<Ran> {
