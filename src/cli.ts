@@ -4,6 +4,7 @@ import { DEFAULT_ENVIRONMENT } from './auth/api-key.js';
 import { addBackupCommand } from './cli/backup-command.js';
 import { addKeysCommand } from './cli/keys-command.js';
 import { addLogCommand } from './cli/log-command.js';
+import { addOpenApiCommand } from './cli/openapi-command.js';
 import { runCommandLine } from './cli/program.js';
 import type { Terminal } from './cli/terminal.js';
 import type { Config } from './config.js';
@@ -13,11 +14,13 @@ await runCommandLine(process.argv.slice(2), addServiceCommands);
 /** They need the whole service, which the commands on files do without: it is loaded when one of them is called. */
 function addServiceCommands(program: Command, terminal: Terminal): void {
   addKeysCommand(program, terminal, async () => {
-    const { databaseUrl, env } = await readConfigOfDatabase();
+    const { databaseUrl, env } = await readConfigWithoutPolicies();
     return { databasePath: databaseUrl.slice('sqlite:'.length), environment: env ?? DEFAULT_ENVIRONMENT };
   });
-  addBackupCommand(program, terminal, async () => (await readConfigOfDatabase()).databaseUrl.slice('sqlite:'.length));
-  addLogCommand(program, terminal, async () => (await readConfigOfDatabase()).databaseUrl);
+  addBackupCommand(program, terminal, async () =>
+    (await readConfigWithoutPolicies()).databaseUrl.slice('sqlite:'.length),
+  );
+  addLogCommand(program, terminal, async () => (await readConfigWithoutPolicies()).databaseUrl);
   program
     .command('serve')
     .summary('run the service')
@@ -40,13 +43,17 @@ function addServiceCommands(program: Command, terminal: Terminal): void {
       for (const warning of read.warnings) process.stderr.write(`warning: ${warning}\n`);
       process.stdout.write(`${describeConfig(read)}\n`);
     });
+  addOpenApiCommand(program, terminal, async () => {
+    const { openApiOfBuild } = await import('./openapi-of-build.js');
+    return openApiOfBuild(await readConfigWithoutPolicies());
+  });
 }
 
 /**
- * For commands on the database, which need neither policies nor callers. Authentication stays `required`: `none` is refused
- * where the service listens for other machines, as in a container.
+ * For commands on the database and on the build itself, which need neither policies nor callers. Authentication stays
+ * `required`: `none` is refused where the service listens for other machines, as in a container.
  */
-async function readConfigOfDatabase(): Promise<Config> {
+async function readConfigWithoutPolicies(): Promise<Config> {
   const { localDefaults, readConfigOrExit } = await import('./serve.js');
   return readConfigOrExit(process.env, { policyDir: localDefaults.policyDir! }).config;
 }
