@@ -1,11 +1,11 @@
 import { userInfo } from 'node:os';
 import type { Command } from 'commander';
-import type { KeyAdministration, KeyAdministrator } from '../auth/key-administration.js';
-import type { ManagedKey } from '../auth/managed-keys.js';
+import type { ApiKey } from '../auth/api-key-entry.js';
 import { VerdictError } from '../core/errors.js';
 import { UsageError } from './exit-code.js';
 import { outputOption } from './options.js';
-import { alignColumns, type Terminal } from './terminal.js';
+import { addServerOptions, askServer, type ServerOptions } from './server.js';
+import type { Terminal } from './terminal.js';
 
 /** What the commands need of the configuration; read when one of them is called. */
 export interface KeysConfig {
@@ -13,7 +13,7 @@ export interface KeysConfig {
   readonly environment: string;
 }
 
-interface KeyOptions {
+interface KeyOptions extends ServerOptions {
   readonly scope: string[];
   readonly set?: string[];
   readonly address?: string[];
@@ -23,7 +23,8 @@ interface KeyOptions {
 
 /**
  * `verdict keys`: made, listed, rotated and revoked in the service's database, whether it runs or not; a service that
- * runs sees it within a second. This is also how the first key comes to be.
+ * runs sees it within a second. This is also how the first key comes to be. With `--url` a service does it, for whoever
+ * has the scope `keys:admin`.
  */
 export function addKeysCommand(program: Command, terminal: Terminal, readConfig: () => Promise<KeysConfig>): void {
   const keys = program.command('keys').summary('make, list, rotate and revoke API keys');
@@ -40,67 +41,108 @@ export function addKeysCommand(program: Command, terminal: Terminal, readConfig:
       terminal.print(entryOf(name, digestOf(key), options));
     });
 
-  keyOptions(keys.command('create'))
+  addServerOptions(keyOptions(keys.command('create')))
     .argument('<name>', 'name of the caller')
     .description('Makes a key in the database and prints it, this once.')
+    .addHelpText('after', examples('create shop --scope decide --set invoices --expires 2027-06-30T12:00:00Z'))
     .action(async (name: string, options: KeyOptions) => {
-      const { expires, scope: scopes, set: policySets, address: addresses, owner } = await checked(name, options);
-      const key = {
-        name,
-        scopes,
-        ...(policySets !== undefined && { policySets }),
-        ...(addresses !== undefined && { addresses }),
-        ...(owner !== undefined && { owner }),
-        ...(expires !== undefined && { expires: Date.parse(expires) }),
-      };
-      await administer(readConfig, async (admin, by) => terminal.print(await admin.create(key, by)));
+      await check(name, options);
+      await administer(options, async (keeper) => terminal.print(await keeper.create(name, options)));
     });
 
-  keys
-    .command('list')
+  addServerOptions(keys.command('list'))
     .description('Lists the keys of the database, never their secrets.')
     .addOption(outputOption('text', 'json'))
-    .action(({ output }: { output: string }) =>
-      administer(readConfig, async (admin, by) => {
-        const found = await admin.list(by);
-        const { describeKey } = await import('../auth/key-description.js');
-        if (output === 'json') terminal.print(JSON.stringify(found.map(describeKey), null, 2));
-        else for (const line of alignColumns([HEAD, ...found.map(rowOf)])) terminal.print(line);
+    .addHelpText('after', examples('list'))
+    .action((options: ServerOptions & { output: string }) =>
+      administer(options, async (keeper) => {
+        const found = await keeper.list();
+        if (options.output === 'json') terminal.print(JSON.stringify(found, null, 2));
+        else terminal.printTable(HEAD, found.map(rowOf));
       }),
     );
 
-  keys
-    .command('rotate')
+  addServerOptions(keys.command('rotate'))
     .argument('<name>', 'name of the caller')
     .option('--overlap <hours>', 'how long the key before stays good', '24')
     .description('Makes a new secret for a key and prints it, this once.')
-    .action((name: string, { overlap }: { overlap: string }) => {
-      const hours = Number(overlap);
+    .addHelpText('after', examples('rotate shop --overlap 1'))
+    .action((name: string, options: ServerOptions & { overlap: string }) => {
+      const hours = Number(options.overlap);
       if (!(hours >= 0 && hours <= 2_160)) throw new UsageError('--overlap takes hours, 0 to 2160');
-      return administer(readConfig, async (admin, by) =>
-        terminal.print(await admin.rotate(name, hours * 3_600_000, by)),
+      return administer(options, async (keeper) =>
+        terminal.print(await keeper.rotate(name, Math.round(hours * 3_600))),
       );
     });
 
-  keys
-    .command('revoke')
+  addServerOptions(keys.command('revoke'))
     .argument('<name>', 'name of the caller')
     .description('Revokes a key for good.')
-    .action((name: string) => administer(readConfig, (admin, by) => admin.revoke(name, by)));
+    .addHelpText('after', examples('revoke shop'))
+    .action((name: string, options: ServerOptions) => administer(options, (keeper) => keeper.revoke(name)));
+
+  /** What the service, or the database's own reader, refuses is said, and ends the command with exit code 2. */
+  async function administer(options: ServerOptions, work: (keeper: KeyKeeper) => Promise<void>): Promise<void> {
+    if (options.url !== undefined) return work(keeperOfServer(options));
+    await withDatabase(await readConfig(), work);
+  }
+}
+
+function examples(line: string): string {
+  return `\nExamples:\n  verdict keys ${line}\n  verdict keys ${line} --url https://pdp.example.org\n`;
+}
+
+/** Whoever makes and ends keys: a service, or what stands in its database. */
+interface KeyKeeper {
+  create(name: string, options: KeyOptions): Promise<string>;
+  list(): Promise<readonly DescribedKey[]>;
+  rotate(name: string, overlapSeconds: number): Promise<string>;
+  revoke(name: string): Promise<void>;
+}
+
+/** As `/v1/api-keys` describes it; times in RFC 3339. */
+interface DescribedKey {
+  readonly name: string;
+  readonly scopes: readonly string[];
+  readonly sets?: readonly string[];
+  readonly owner?: string;
+  readonly expires?: string;
+  readonly revoked?: string;
+  readonly lastUsed?: string;
+}
+
+function keeperOfServer(server: ServerOptions): KeyKeeper {
+  const pathOf = (name: string) => `/v1/api-keys/${encodeURIComponent(name)}`;
+  return {
+    async create(name, { scope: scopes, set: sets, address: addresses, owner, expires }) {
+      const until = expires === undefined ? undefined : new Date(expires).toISOString();
+      const body = { name, scopes, sets, addresses, owner, expires: until };
+      return ((await askServer(server, 'POST', '/v1/api-keys', body)) as { key: string }).key;
+    },
+    async list() {
+      return ((await askServer(server, 'GET', '/v1/api-keys')) as { items: readonly DescribedKey[] }).items;
+    },
+    async rotate(name, overlapSeconds) {
+      const body = { overlapSeconds };
+      return ((await askServer(server, 'POST', `${pathOf(name)}/rotate`, body)) as { key: string }).key;
+    },
+    async revoke(name) {
+      await askServer(server, 'DELETE', pathOf(name));
+    },
+  };
 }
 
 const HEAD = ['NAME', 'STATE', 'SCOPES', 'SETS', 'OWNER', 'LAST USED'];
 
-function rowOf(key: ManagedKey): string[] {
-  const lastUsed = Math.max(...key.secrets.map((secret) => secret.lastUsed ?? 0));
-  const isExpired = key.expires !== undefined && key.expires <= Date.now();
+function rowOf({ name, scopes, sets, owner, expires, revoked, lastUsed }: DescribedKey): string[] {
+  const isExpired = expires !== undefined && Date.parse(expires) <= Date.now();
   return [
-    key.name,
-    key.revoked !== undefined ? 'revoked' : isExpired ? 'expired' : 'good',
-    key.scopes.join(' '),
-    key.policySets?.join(' ') ?? 'all',
-    key.owner ?? '',
-    lastUsed === 0 ? 'never' : new Date(lastUsed).toISOString(),
+    name,
+    revoked !== undefined ? 'revoked' : isExpired ? 'expired' : 'good',
+    scopes.join(' '),
+    sets?.join(' ') ?? 'all',
+    owner ?? '',
+    lastUsed ?? 'never',
   ];
 }
 
@@ -115,12 +157,11 @@ function keyOptions(command: Command): Command {
 }
 
 /** The file's own reader is what says whether an entry is right. */
-async function checked(name: string, options: KeyOptions): Promise<KeyOptions> {
+async function check(name: string, options: KeyOptions): Promise<void> {
   const { readApiKeyFile } = await import('../auth/api-key-file.js');
   const { PolicyError } = await import('../core/problem.js');
   try {
     readApiKeyFile('the key', entryOf(name, '0'.repeat(64), options));
-    return options;
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error;
     throw new UsageError(error.problems.map(({ message }) => message).join('\n'));
@@ -140,13 +181,13 @@ function entryOf(name: string, digest: string, { scope, set, address, owner, exp
   ].join('\n');
 }
 
-async function administer(
-  readConfig: () => Promise<KeysConfig>,
-  work: (admin: KeyAdministration, by: KeyAdministrator) => Promise<void>,
+async function withDatabase(
+  { databasePath: path, environment }: KeysConfig,
+  work: (keeper: KeyKeeper) => Promise<void>,
 ): Promise<void> {
-  const { databasePath: path, environment } = await readConfig();
   const { AuditLog } = await import('../audit/audit-log.js');
   const { KeyAdministration } = await import('../auth/key-administration.js');
+  const { describeKey } = await import('../auth/key-description.js');
   const { ManagedKeys } = await import('../auth/managed-keys.js');
   const { maskCredentials } = await import('../auth/mask-credentials.js');
   const audit = await AuditLog.open({
@@ -159,7 +200,13 @@ async function administer(
     // A service that runs finds out by itself.
     const elsewhere = { refresh: () => Promise.resolve() };
     const by = { name: userInfo().username, method: 'command_line', policySets: 'all' } as const;
-    await work(new KeyAdministration(keys, elsewhere, audit, environment), by);
+    const admin = new KeyAdministration(keys, elsewhere, audit, environment);
+    await work({
+      create: (name, options) => admin.create(keyOf(name, options), by),
+      list: async () => (await admin.list(by)).map(describeKey) as readonly DescribedKey[],
+      rotate: (name, overlapSeconds) => admin.rotate(name, overlapSeconds * 1_000, by),
+      revoke: (name) => admin.revoke(name, by),
+    });
   } catch (error) {
     if (!(error instanceof VerdictError)) throw error;
     throw new UsageError(error.detail);
@@ -167,6 +214,20 @@ async function administer(
     await keys.close();
     await audit.close();
   }
+}
+
+function keyOf(
+  name: string,
+  { scope: scopes, set: policySets, address: addresses, owner, expires }: KeyOptions,
+): ApiKey {
+  return {
+    name,
+    scopes,
+    ...(policySets !== undefined && { policySets }),
+    ...(addresses !== undefined && { addresses }),
+    ...(owner !== undefined && { owner }),
+    ...(expires !== undefined && { expires: Date.parse(expires) }),
+  };
 }
 
 /** From standard input, since what stands on a command line can be read by everybody on the machine. */

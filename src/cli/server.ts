@@ -13,15 +13,23 @@ export function addServerOptions(command: Command): Command {
 const TIMEOUT_MS = 30_000;
 
 /**
- * One call; the answer's body.
+ * One call; the answer's body, undefined where it has none.
  *
  * @throws UsageError when the service cannot be reached, or refuses.
  */
 export async function askServer(options: ServerOptions, method: string, path: string, body?: object): Promise<unknown> {
   const response = await callServer(options, method, path, AbortSignal.timeout(TIMEOUT_MS), body);
+  if (response.status === 204) return undefined;
   const answer = (await response.json().catch(() => undefined)) as unknown;
   if (response.ok && answer !== undefined) return answer;
   throw refusal(response, answer);
+}
+
+/** As `askServer`, an answer that is no JSON, as it is. */
+export async function readFromServer(options: ServerOptions, path: string): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  for await (const piece of streamFromServer(options, path)) pieces.push(piece);
+  return Buffer.concat(pieces);
 }
 
 /**

@@ -1,10 +1,15 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { API_KEY_PATTERN, digestOf } from '../../src/auth/api-key.js';
 import { readApiKeyFile } from '../../src/auth/api-key-file.js';
 import { verdict, workFolder } from './run.js';
 
+const entry = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 const KEY = new RegExp(API_KEY_PATTERN);
 
 describe('verdict keys', () => {
@@ -25,6 +30,51 @@ describe('verdict keys', () => {
     const [key] = JSON.parse((await run('list', '--output', 'json')).stdout);
     expect(key).toMatchObject({ name: 'shop', sets: ['invoices'], revoked: expect.any(String) });
     expect(JSON.stringify(key)).not.toContain(digestOf(created.stdout.trim()));
+  }, 60_000);
+
+  it('does the same with --url for whoever has keys:admin, through the service', async () => {
+    const cwd = workFolder();
+    const environment = { VERDICT_POLICY_DIR: 'policies', VERDICT_PORT: '0', VERDICT_LOG_LEVEL: 'error' };
+    const admin = await verdict(['keys', 'create', 'admin', '--scope', 'keys:admin'], { cwd });
+    const service = spawn(process.execPath, [entry, 'serve'], {
+      cwd,
+      env: { PATH: process.env.PATH, ...environment },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    try {
+      const [line] = await once(createInterface({ input: service.stdout }), 'line');
+      const url = /http:\S+/.exec(line)![0];
+      const run = (key: string, ...args: string[]) =>
+        verdict(['keys', ...args, '--url', url], { cwd, env: { VERDICT_API_KEY: key } });
+      const as = (...args: string[]) => run(admin.stdout.trim(), ...args);
+      const created = await as('create', 'shop', '--scope', 'decide', '--set', 'invoices', '--expires', '2099-01-01');
+      expect(created).toMatchObject({ code: 0, stderr: '' });
+      expect(created.stdout).toMatch(/^vd_\w+_\w{43}_\w{6}\n$/);
+      expect((await as('list')).stdout).toMatch(/^shop +good +decide +invoices/m);
+      // When a key was last used is written now and then.
+      const list = (text: string) => JSON.parse(text, (name, value) => (name === 'lastUsed' ? undefined : value));
+      expect(list((await as('list', '--output', 'json')).stdout)).toEqual(
+        list((await verdict(['keys', 'list', '--output', 'json'], { cwd })).stdout),
+      );
+      const rotated = await as('rotate', 'shop', '--overlap', '0.5');
+      expect(rotated.stdout).toMatch(KEY);
+      expect(rotated.stdout).not.toBe(created.stdout);
+      expect(await as('revoke', 'shop')).toEqual({ code: 0, stdout: '', stderr: '' });
+      const all = await as('list');
+      expect(all.stdout).toMatch(/^shop +revoked/m);
+      expect(all.stdout).not.toMatch(KEY);
+      // Somebody who may not, and nobody.
+      const clerk = await as('create', 'clerk', '--scope', 'decide');
+      expect((await run(clerk.stdout.trim(), 'list')).stderr).toContain('403 The caller may not do this');
+      expect(await run('', 'list')).toMatchObject({ code: 2, stdout: '' });
+      expect(await as('create', 'shop', '--scope', 'decide')).toMatchObject({
+        code: 2,
+        stderr: expect.stringContaining('409 There is an API key of that name'),
+      });
+    } finally {
+      service.kill('SIGTERM');
+      await once(service, 'exit');
+    }
   }, 60_000);
 
   it('makes an entry for the declared file: the key on stderr, its digest on stdout', async () => {
