@@ -2,16 +2,16 @@ import type { Command } from 'commander';
 import type { Diagnostic, EngineDecision, Reason } from '../core/decision.js';
 import { PolicySet } from '../core/engine/policy-set.js';
 import type { Json } from '../core/request.js';
+import { type AskedSetOptions, addAskedSetOptions, checkAskedSet } from './asked-set.js';
 import { exitCodes } from './exit-code.js';
 import { outputOption } from './options.js';
 import { loadFolder } from './policy-folder.js';
 import { addRequestOptions, clockOf, type RequestOptions, requestOf } from './request-options.js';
-import { addServerOptions, askServer, type ServerOptions } from './server.js';
+import { askServer } from './server.js';
 import type { Terminal } from './terminal.js';
 
-interface DecideOptions extends RequestOptions, ServerOptions {
+interface DecideOptions extends RequestOptions, AskedSetOptions {
   readonly output: 'text' | 'json';
-  readonly set?: string;
 }
 
 export function addDecideCommand(program: Command, terminal: Terminal): void {
@@ -21,8 +21,7 @@ export function addDecideCommand(program: Command, terminal: Terminal): void {
     .description(
       'Answers one question, from a folder or, with --url, from a service. Exit code 0 for allow, 1 for deny.',
     );
-  addServerOptions(addRequestOptions(command))
-    .option('--set <name>', 'with --url: the policy set')
+  addAskedSetOptions(addRequestOptions(command))
     .addOption(outputOption('text', 'json'))
     .addHelpText(
       'after',
@@ -38,23 +37,31 @@ export function addDecideCommand(program: Command, terminal: Terminal): void {
     });
 }
 
-type Answer = Pick<EngineDecision, 'decision' | 'reason' | 'obligations' | 'errors'> & {
+export type Answer = Pick<EngineDecision, 'decision' | 'reason' | 'obligations' | 'errors'> & {
   readonly advice?: readonly Json[];
   readonly policyVersion?: string;
 };
 
 async function answerOf(path: string | undefined, options: DecideOptions): Promise<Answer> {
-  if (options.url !== undefined) {
-    const request = await requestOf(options, undefined);
-    const body = { ...request, ...(options.set !== undefined && { policySet: options.set }) };
-    return (await askServer(options, 'POST', '/v1/decide', body)) as Answer;
-  }
+  checkAskedSet(path, options);
+  if (options.url !== undefined) return (await askForDecision(options, {})) as Answer;
   const { compiled, version } = await loadFolder(path);
   const request = await requestOf(options, compiled);
   const { decision, reason, obligations, advice, errors } = new PolicySet(compiled).decide(request, {
     now: clockOf(options),
   });
   return { decision, reason, obligations, ...(advice !== undefined && { advice }), errors, policyVersion: version };
+}
+
+/** The answer of a service; the time, if it is given, is one that the policy set must allow. */
+export async function askForDecision(
+  options: RequestOptions & AskedSetOptions,
+  also: { readonly explain?: 'full' },
+): Promise<unknown> {
+  const request = await requestOf(options, undefined);
+  const { set: policySet, at } = options;
+  const named = { ...(policySet !== undefined && { policySet }), ...(at !== undefined && { at }) };
+  return askServer(options, 'POST', '/v1/decide', { ...request, ...named, ...also });
 }
 
 export function printDecision(terminal: Terminal, { decision, reason, obligations, advice, errors }: Answer): void {

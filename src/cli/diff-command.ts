@@ -6,7 +6,6 @@ import { columnUses } from '../core/analysis/column-use.js';
 import { isCombination } from '../core/policy/combination.js';
 import type { CompiledPolicySet } from '../core/policy/compile.js';
 import { formatProblem } from '../core/problem.js';
-import { finish } from '../core/steps.js';
 import { type DiffRule, diffPolicies, type PolicyDiff } from '../policy-store/policy-diff.js';
 import { exitCodes, UsageError } from './exit-code.js';
 import { readRevision } from './git-folder.js';
@@ -16,15 +15,25 @@ import {
   compileFolder,
   foldersOf,
   type PolicyFolder,
+  readPolicyFolder,
   readPolicyFolders,
 } from './policy-folder.js';
+import {
+  fullVersion,
+  isVersion,
+  type PolicyVersions,
+  readServed,
+  readVersion,
+  versionsOfServer,
+} from './policy-versions.js';
 import { count } from './report.js';
 import { clockOf } from './request-options.js';
 import { nameOf } from './search-commands.js';
-import { addServerOptions, askServer, type ServerOptions } from './server.js';
+import { addServerOptions, type ServerOptions } from './server.js';
 import type { Terminal } from './terminal.js';
 
 interface DiffOptions extends ServerOptions {
+  readonly database?: string;
   readonly output: 'text' | 'json';
   readonly failOn?: 'gain' | 'loss' | 'change';
   readonly at?: string;
@@ -38,12 +47,13 @@ export function addDiffCommand(program: Command, terminal: Terminal): void {
     .command('diff <from> [to]')
     .summary('show what a change adds and takes away')
     .description(
-      'Compares two folders, two git revisions (main..HEAD, or main for the work tree) or, with --url, two versions that a\n' +
-        'service has served: the rules that changed, and exactly which permissions appear and disappear, as far as known\n' +
-        'entities and rules name who and what there is.',
+      'Compares two folders, two git revisions (main..HEAD, or main for the work tree) or, with --url or --database, what a\n' +
+        'service serves with a folder, or versions that it has served: the rules that changed, and exactly which permissions\n' +
+        'appear and disappear, as far as known entities and rules name who and what there is.',
     );
   addServerOptions(command)
-    .option('--set <name>', 'with --url: the policy set')
+    .addOption(new Option('--database <file>', "take versions from a service's database").conflicts('url'))
+    .option('--set <name>', 'with --url or --database: the policy set')
     .option('--at <time>', 'the clock of the decisions, RFC 3339; now if it is not given')
     .addOption(
       new Option('--fail-on <what>', 'exit code 1 when there is such a permission').choices(['gain', 'loss', 'change']),
@@ -52,13 +62,11 @@ export function addDiffCommand(program: Command, terminal: Terminal): void {
     .addHelpText(
       'after',
       '\nExamples:\n  verdict diff policies/invoices new/invoices\n  verdict diff main..HEAD policies --fail-on gain\n' +
-        '  verdict diff main policies/invoices\n  verdict diff --url http://127.0.0.1:3000 --set invoices sha256:1f… sha256:9c…\n',
+        '  verdict diff main policies/invoices\n  verdict diff --url http://127.0.0.1:3000 policies/invoices\n' +
+        '  verdict diff --url http://127.0.0.1:3000 --set invoices sha256:1f09 sha256:9c41\n',
     )
     .action(async (from: string, to: string | undefined, options: DiffOptions) => {
-      process.exitCode =
-        options.url === undefined
-          ? await diffFolders(from, to, options, terminal)
-          : await diffVersions(from, to, options, terminal);
+      process.exitCode = await diffPairs(await pairsOf(from, to, options), options, terminal);
     });
 }
 
@@ -68,8 +76,29 @@ interface Pair {
   readonly after: PolicyFolder;
 }
 
-/** What `<from> [to]` means: two folders, or a revision (or two) and the folder that is compared. */
-async function pairsOf(from: string, to: string | undefined): Promise<readonly Pair[]> {
+/** What `<from> [to]` means. */
+async function pairsOf(from: string, to: string | undefined, options: DiffOptions): Promise<readonly Pair[]> {
+  if (options.url === undefined && options.database === undefined) {
+    if (options.set !== undefined) throw new UsageError('--set goes with --url or --database');
+    return pairsOfFolders(from, to);
+  }
+  const versions =
+    options.database === undefined
+      ? versionsOfServer(options)
+      : await (await import('./versions-in-database.js')).versionsInDatabase(options.database);
+  try {
+    return await pairsWithVersions(from, to, options.set, versions);
+  } finally {
+    await versions.close();
+  }
+}
+
+/** Two folders, or a revision (or two) and the folder that is compared. */
+async function pairsOfFolders(from: string, to: string | undefined): Promise<readonly Pair[]> {
+  for (const side of [from, to ?? '']) {
+    if (isVersion(side))
+      throw new UsageError(`where is ${side} from?`, '--url or --database says which service served it');
+  }
   const range = /^(.*?)\.\.\.?(.*)$/.exec(from);
   if (range !== null && !(await isFolder(from))) {
     const path = to ?? 'policies';
@@ -87,6 +116,55 @@ async function pairsOf(from: string, to: string | undefined): Promise<readonly P
   }
   const folders = await foldersOf(to === undefined ? [] : [to]);
   return pair(await readRevision(from, to ?? 'policies'), folders);
+}
+
+/** What is served and a folder; or versions, of which the second may be left out for what is served; or one of each. */
+async function pairsWithVersions(
+  from: string,
+  to: string | undefined,
+  set: string | undefined,
+  versions: PolicyVersions,
+): Promise<readonly Pair[]> {
+  if (to === undefined && !isVersion(from)) return servedAndFolder(from, set, versions);
+  const [before, after] = [await sideOf(from), to === undefined ? undefined : await sideOf(to)];
+  const name = set ?? before?.name ?? after?.name;
+  if (name === undefined) throw new UsageError('say which policy set the versions are of: --set');
+  return [
+    {
+      name,
+      before: before ?? (await readVersion(versions, name, await fullVersion(versions, name, from))),
+      after: after ?? (await afterwards(name)),
+    },
+  ];
+
+  /** Undefined for a version. */
+  function sideOf(text: string): Promise<PolicyFolder> | undefined {
+    return isVersion(text) ? undefined : readPolicyFolder(text);
+  }
+
+  async function afterwards(name: string): Promise<PolicyFolder> {
+    if (to === undefined) return readServed(versions, name);
+    return readVersion(versions, name, await fullVersion(versions, name, to));
+  }
+}
+
+async function servedAndFolder(
+  path: string,
+  set: string | undefined,
+  versions: PolicyVersions,
+): Promise<readonly Pair[]> {
+  const folders = await readPolicyFolders(path);
+  const [only] = folders;
+  const isOne = only !== undefined && folders.length === 1 && (set !== undefined || only.path === path);
+  const served = await versions.served();
+  const wanted = isOne ? [set ?? only.name] : [...served.keys()].filter((name) => set === undefined || name === set);
+  const before: PolicyFolder[] = [];
+  for (const name of wanted) {
+    const version = served.get(name);
+    if (version !== undefined) before.push(await readVersion(versions, name, version));
+  }
+  if (isOne) return pair(before, [{ ...only, name: set ?? only.name }]);
+  return pair(before, set === undefined ? folders : folders.filter(({ name }) => name === set));
 }
 
 async function isFolder(path: string): Promise<boolean> {
@@ -112,19 +190,12 @@ interface SetDiff {
   readonly sets: readonly [before: CompiledPolicySet | undefined, after: CompiledPolicySet | undefined];
 }
 
-async function diffFolders(
-  from: string,
-  to: string | undefined,
-  options: DiffOptions,
-  terminal: Terminal,
-): Promise<number> {
+async function diffPairs(pairs: readonly Pair[], options: DiffOptions, terminal: Terminal): Promise<number> {
   const now = clockOf(options);
   const diffs: SetDiff[] = [];
-  for (const { name, before, after } of await pairsOf(from, to)) {
-    terminal.progress(`comparing ${name}`);
-    diffs.push(diffSet(name, before, after, now));
+  for (const { name, before, after } of pairs) {
+    diffs.push(terminal.finish(`comparing ${name}`, diffSetInSteps(name, before, after, now)));
   }
-  terminal.progress('');
   if (options.output === 'json') terminal.print(JSON.stringify({ sets: diffs.map(jsonOf) }, null, 2));
   else for (const diff of diffs) printDiff(terminal, diff, now);
   const gains = diffs.some(({ access }) => access.gained.length > 0);
@@ -133,7 +204,13 @@ async function diffFolders(
   return options.failOn !== undefined && fails[options.failOn] ? exitCodes.findings : exitCodes.fine;
 }
 
-function diffSet(name: string, before: PolicyFolder, after: PolicyFolder, now: number): SetDiff {
+function* diffSetInSteps(
+  name: string,
+  before: PolicyFolder,
+  after: PolicyFolder,
+  now: number,
+): Generator<void, SetDiff> {
+  yield;
   const policies = diffPolicies(before, after);
   const [old, current] = [loaded(before), loaded(after)];
   const sets = [old?.compiled, current?.compiled] as const;
@@ -141,7 +218,7 @@ function diffSet(name: string, before: PolicyFolder, after: PolicyFolder, now: n
   if (policies.files.length === 0) return { ...common, access: { gained: [], lost: [], examined: 0, limits: [] } };
   const rulesOnly = policies.files.every(({ path }) => path.endsWith('.csv')) && !policies.reordered;
   const changed = rulesOnly ? { changed: policies } : {};
-  return { ...common, access: finish(diffAccessInSteps(...sets, { now, maxQuestions, ...changed })) };
+  return { ...common, access: yield* diffAccessInSteps(...sets, { now, maxQuestions, ...changed }) };
 }
 
 /** Undefined for a set that is not there. One that does not load cannot be compared. */
@@ -280,26 +357,4 @@ function jsonOf({ name, from, to, policies, access }: SetDiff): object {
     ...policies,
     access: { ...access, complete: access.limits.length === 0 },
   };
-}
-
-/** Two versions that a service has served: it compares their rules, and keeps their files to itself. */
-async function diffVersions(
-  from: string,
-  to: string | undefined,
-  options: DiffOptions,
-  terminal: Terminal,
-): Promise<number> {
-  if (options.set === undefined) throw new UsageError('with --url, diff needs --set');
-  const query = new URLSearchParams({ from, ...(to !== undefined && { to }) });
-  const path = `/v1/policy-sets/${encodeURIComponent(options.set)}/diff?${query}`;
-  const answer = (await askServer(options, 'GET', path)) as PolicyDiff & { readonly from: string; readonly to: string };
-  if (options.output === 'json') {
-    terminal.print(JSON.stringify(answer, null, 2));
-  } else {
-    terminal.print(`${terminal.style('bold', options.set)}  ${short(answer.from)} → ${short(answer.to)}`);
-    for (const { path: file, change } of answer.files)
-      terminal.print(`  ${terminal.style('dim', `${change} ${file}`)}`);
-    printRules(terminal, answer, undefined);
-  }
-  return exitCodes.fine;
 }

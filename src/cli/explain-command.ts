@@ -1,15 +1,16 @@
 import type { Command } from 'commander';
 import { PolicySet } from '../core/engine/policy-set.js';
 import type { Change, Explanation, RolePath } from '../core/explanation.js';
-import type { Json } from '../core/request.js';
-import { printDecision } from './decide-command.js';
+import type { DecisionRequest, Json } from '../core/request.js';
+import { type AskedSetOptions, addAskedSetOptions, checkAskedSet, loadAskedSet } from './asked-set.js';
+import { type Answer, askForDecision, printDecision } from './decide-command.js';
 import { exitCodes } from './exit-code.js';
 import { outputOption } from './options.js';
 import { loadFolder } from './policy-folder.js';
 import { addRequestOptions, clockOf, type RequestOptions, requestOf } from './request-options.js';
 import type { Terminal } from './terminal.js';
 
-interface ExplainOptions extends RequestOptions {
+interface ExplainOptions extends RequestOptions, AskedSetOptions {
   readonly output: 'text' | 'json';
   readonly plan?: true;
 }
@@ -20,9 +21,9 @@ export function addExplainCommand(program: Command, terminal: Terminal): void {
     .summary('show why a question is answered so')
     .description(
       'Shows which roles and which rule decide a question, or what is missing, and the smallest changes that would allow.\n' +
-        'Exit code 0 for allow, 1 for deny.',
+        'Exit code 0 for allow, 1 for deny. A service, with --url, explains to callers with the scope "explain".',
     );
-  addRequestOptions(command)
+  addAskedSetOptions(addRequestOptions(command))
     .option('--plan', 'how the rules that can match a question are found; without a question, only that')
     .addOption(outputOption('text', 'json'))
     .addHelpText(
@@ -32,23 +33,31 @@ export function addExplainCommand(program: Command, terminal: Terminal): void {
         '  verdict explain policies/invoices --plan\n',
     )
     .action(async (path: string | undefined, options: ExplainOptions) => {
-      const { compiled } = await loadFolder(path);
-      const set = new PolicySet(compiled);
       if (options.plan === true) {
-        for (const line of set.plan) terminal.print(line);
+        const { compiled } = await loadAskedSet(path, options);
+        for (const line of new PolicySet(compiled).plan) terminal.print(line);
         if (options.subject === undefined && options.request === undefined) return;
         terminal.print();
       }
-      const request = await requestOf(options, compiled);
-      const answer = set.decide(request, { now: clockOf(options), explain: 'full' });
+      const answer = await explained(path, options);
       if (options.output === 'json') {
-        terminal.print(JSON.stringify({ request, ...answer }, null, 2));
+        terminal.print(JSON.stringify(answer, null, 2));
       } else {
         printDecision(terminal, answer);
         if (answer.explanation !== undefined) printExplanation(terminal, answer.explanation);
       }
       process.exitCode = answer.decision === 'allow' ? exitCodes.fine : exitCodes.findings;
     });
+}
+
+type Explained = Answer & { readonly request?: DecisionRequest; readonly explanation?: Explanation | undefined };
+
+async function explained(path: string | undefined, options: ExplainOptions): Promise<Explained> {
+  checkAskedSet(path, options);
+  if (options.url !== undefined) return (await askForDecision(options, { explain: 'full' })) as Explained;
+  const { compiled } = await loadFolder(path);
+  const request = await requestOf(options, compiled);
+  return { request, ...new PolicySet(compiled).decide(request, { now: clockOf(options), explain: 'full' }) };
 }
 
 export function printExplanation(terminal: Terminal, explanation: Explanation): void {

@@ -1,20 +1,15 @@
 import type { Command } from 'commander';
+import type { ArchivedVersion } from '../policy-store/policy-archive.js';
 import type { PolicySetStatus } from '../policy-store/policy-set-status.js';
-import { exitCodes, UsageError } from './exit-code.js';
+import { exitCodes } from './exit-code.js';
 import { outputOption } from './options.js';
+import { fullVersion, pathOfSet, versionsOfServer } from './policy-versions.js';
 import { printProblems } from './report.js';
 import { addServerOptions, askServer, type ServerOptions } from './server.js';
-import { alignColumns, type Terminal } from './terminal.js';
+import type { Terminal } from './terminal.js';
 
 interface PolicyOptions extends ServerOptions {
   readonly output: 'text' | 'json';
-}
-
-interface Version {
-  readonly version: string;
-  readonly firstServed: string;
-  readonly lastServed: string;
-  readonly gitCommit?: string;
 }
 
 /** What a running service serves, and going back to what it served. */
@@ -31,7 +26,8 @@ export function addPolicyCommand(program: Command, terminal: Terminal): void {
     },
   );
   add('versions <set>', 'Lists the versions of a policy set that served, the newest first.', async (options, set) => {
-    const { items } = (await askServer(options, 'GET', `${pathOf(set)}/versions`)) as { items: readonly Version[] };
+    const items: ArchivedVersion[] = [];
+    for await (const version of versionsOfServer(options).list(set)) items.push(version);
     if (options.output === 'json') terminal.print(JSON.stringify(items, null, 2));
     else {
       const rows = items.map(({ version, lastServed, gitCommit }) => [
@@ -39,7 +35,7 @@ export function addPolicyCommand(program: Command, terminal: Terminal): void {
         lastServed,
         gitCommit?.slice(0, 12) ?? '',
       ]);
-      for (const line of alignColumns([['version', 'last served', 'commit'], ...rows])) terminal.print(line);
+      terminal.printTable(['version', 'last served', 'commit'], rows);
     }
     return exitCodes.fine;
   });
@@ -47,14 +43,14 @@ export function addPolicyCommand(program: Command, terminal: Terminal): void {
     'rollback <set> <version>',
     "Serves an earlier version until the folder's version changes. The beginning of a version is enough.",
     async (options, set, version) => {
-      const chosen = await fullVersion(options, set, version ?? '');
-      return printStatus(options, await askServer(options, 'POST', `${pathOf(set)}/rollback`, { version: chosen }));
+      const chosen = await fullVersion(versionsOfServer(options), set, version ?? '');
+      return printStatus(options, await askServer(options, 'POST', `${pathOfSet(set)}/rollback`, { version: chosen }));
     },
   );
   add(
     'reload <set>',
     'Reads the folder of a policy set again. Exit code 1 when it does not load.',
-    async (options, set) => printStatus(options, await askServer(options, 'POST', `${pathOf(set)}/reload`)),
+    async (options, set) => printStatus(options, await askServer(options, 'POST', `${pathOfSet(set)}/reload`)),
   );
 
   type Run = (options: PolicyOptions, set: string, version?: string) => Promise<number>;
@@ -86,22 +82,6 @@ function printSets(terminal: Terminal, sets: readonly PolicySetStatus[]): void {
     version?.slice(0, 'sha256:'.length + 12) ?? '',
     since,
   ]);
-  for (const line of alignColumns([['set', 'state', 'version', 'since'], ...rows])) terminal.print(line);
+  terminal.printTable(['set', 'state', 'version', 'since'], rows);
   for (const { name, problems } of sets) printProblems(terminal, { name, path: name, problems });
-}
-
-async function fullVersion(options: PolicyOptions, set: string, version: string): Promise<string> {
-  if (/^sha256:[0-9a-f]{64}$/.test(version)) return version;
-  const { items } = (await askServer(options, 'GET', `${pathOf(set)}/versions`)) as { items: readonly Version[] };
-  const wanted = version.startsWith('sha256:') ? version : `sha256:${version}`;
-  const found = items.filter((item) => item.version.startsWith(wanted));
-  const [only] = found;
-  if (found.length === 1 && only !== undefined) return only.version;
-  throw new UsageError(
-    `${found.length === 0 ? 'no version' : 'more than one version'} of ${set} begins with ${version}`,
-  );
-}
-
-function pathOf(set: string): string {
-  return `/v1/policy-sets/${encodeURIComponent(set)}`;
 }

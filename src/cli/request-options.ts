@@ -28,8 +28,8 @@ export function addRequestOptions(command: Command): Command {
     .option('--resource <[type:]id>', 'with what')
     .option(
       '--attr <name=value>',
-      'an attribute, any number of times. subject.x, resource.x, action.x say whose it is; a bare name goes to where\n' +
-        'the policies read it. A value that is JSON is read as JSON',
+      'an attribute, any number of times. subject.x, resource.x, action.x say whose it is; a bare name goes to where ' +
+        "the policies read it (with --url it is the request's own). A value that is JSON is read as JSON",
       (value: string, list: readonly string[]) => [...list, value],
       [] as readonly string[],
     )

@@ -11,15 +11,14 @@ import {
 import { keyOf, type Universe, universeOf } from '../core/analysis/universe.js';
 import type { CompiledPolicySet } from '../core/policy/compile.js';
 import type { Entity, JsonObject } from '../core/request.js';
-import { finish } from '../core/steps.js';
+import { type AskedSetOptions, addAskedSetOptions, loadAskedSet } from './asked-set.js';
 import { UsageError } from './exit-code.js';
 import { outputOption } from './options.js';
-import { loadFolder } from './policy-folder.js';
 import { count } from './report.js';
 import { clockOf, entityOf } from './request-options.js';
-import { alignColumns, type Terminal } from './terminal.js';
+import type { Terminal } from './terminal.js';
 
-interface SearchOptions {
+interface SearchOptions extends AskedSetOptions {
   readonly subject?: string;
   readonly action?: string;
   readonly resource?: string;
@@ -64,13 +63,14 @@ interface Search {
 }
 
 function addSearch(program: Command, terminal: Terminal, name: string, search: Search): void {
-  program
+  const command = program
     .command(`${name} [folder]`)
     .summary(search.summary)
     .description(
       `${search.description}\nLooked at are the known entities and what the rules name; what the rules can mean beyond that is said\n` +
-        'at the end, with "complete: no".',
-    )
+        'at the end, with "complete: no". With --url it is what a service serves.',
+    );
+  addAskedSetOptions(command)
     .option('--subject <[type:]id>', 'only this subject')
     .option('--action <name>', 'only this action')
     .option('--resource <[type:]id>', 'only this resource')
@@ -86,7 +86,7 @@ function addSearch(program: Command, terminal: Terminal, name: string, search: S
     .addHelpText('after', `\nExamples:\n${search.examples.map((line) => `  verdict ${line}\n`).join('')}`)
     .action(async (path: string | undefined, options: SearchOptions) => {
       for (const need of search.needs) if (options[need] === undefined) throw new UsageError(`${name} needs --${need}`);
-      const { compiled } = await loadFolder(path);
+      const { compiled } = await loadAskedSet(path, options);
       searchFolder(compiled, options, terminal);
     });
 }
@@ -100,7 +100,8 @@ function positiveInteger(text: string): number {
 function searchFolder(compiled: CompiledPolicySet, options: SearchOptions, terminal: Terminal): void {
   const now = clockOf(options);
   const universe = narrow(universeOf([compiled]), options, compiled);
-  const searched = finish(
+  const searched = terminal.finish(
+    'asking',
     permissionsInSteps(compiled, questionsOf(universe), { now, maxQuestions: options.maxQuestions }),
   );
   const permissions = searched.permissions.map((permission) => review(compiled, permission, now));
@@ -120,11 +121,9 @@ function searchFolder(compiled: CompiledPolicySet, options: SearchOptions, termi
       if (limits.length > 0) for (const limit of limits) terminal.remark(`not complete: ${limit}`);
       break;
     case 'text': {
-      const [titles, ...lines] = alignColumns([head, ...permissions.map(rowOf)]);
-      if (lines.length > 0) terminal.print(terminal.style('bold', titles as string));
-      for (const line of lines) terminal.print(line);
+      if (permissions.length > 0) terminal.printTable(head, permissions.map(rowOf));
       terminal.print(
-        `${lines.length > 0 ? '\n' : ''}${count(permissions.length, 'permission')} in ${count(searched.examined, 'question')}`,
+        `${permissions.length > 0 ? '\n' : ''}${count(permissions.length, 'permission')} in ${count(searched.examined, 'question')}`,
       );
       terminal.print(`complete: ${limits.length === 0 ? 'yes' : 'no'}`);
       for (const limit of limits) terminal.print(terminal.style('dim', `  ${limit}`));

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { verdict } from './run.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -45,6 +45,131 @@ it('decide asks the service', async () => {
   expect(JSON.parse(decided.stdout)).toMatchObject({ decision: 'allow', policySet: 'default' });
 });
 
+it('explain asks the service, and shows the plan of what it serves', async () => {
+  const explained = await ask('explain', ...question);
+  expect(explained).toMatchObject({ code: 0, stderr: '' });
+  expect(explained.stdout).toContain('user:dana → nurse → clinician (g)');
+  const denied = await ask('explain', '--subject', 'imran', '--action', 'sign', '--resource', 'D-0342');
+  expect(denied.code).toBe(1);
+  expect(denied.stdout).toContain('user:imran had the role chief-physician');
+  const planned = await ask('explain', '--plan');
+  expect(planned.stdout).toBe((await verdict(['explain', 'policies/default', '--plan'], { cwd })).stdout);
+});
+
+it.each([
+  ['who-can', '--action', 'read', '--resource', 'L-2231'],
+  ['what-can', '--subject', 'dana'],
+  ['access-review', '--output', 'csv'],
+])('%s looks at what is served', async (...args) => {
+  const [ofService, ofFolder] = [await ask(...args), await verdict([...args, 'policies/default'], { cwd })];
+  expect(ofService.stdout.split('\n').length).toBeGreaterThan(3);
+  expect(ofService).toEqual(ofFolder);
+});
+
+it('openapi prints what the service answers, and what a service of this build would', async () => {
+  const [running, built] = [await ask('openapi'), await verdict(['openapi'], { cwd })];
+  expect(running).toEqual(built);
+  expect(JSON.parse(built.stdout)).toEqual(await (await fetch(`${url}/docs-json`)).json());
+});
+
+describe('diff against the service', () => {
+  const versions: string[] = [];
+  const edit = (folder: string, change: (text: string) => string) => {
+    const file = join(cwd, folder, 'roles.csv');
+    writeFileSync(file, change(readFileSync(file, 'utf8')));
+  };
+  const withoutTomas = (text: string) => text.replace('g, user:tomas, receptionist\n', '');
+
+  beforeAll(async () => {
+    // One version after the other is served: as it was, without Tomas, and as it was again.
+    cpSync(join(cwd, 'policies/default'), join(cwd, 'mine'), { recursive: true });
+    const before = readFileSync(join(cwd, 'mine/roles.csv'), 'utf8');
+    edit('policies/default', withoutTomas);
+    await ask('policy', 'reload', 'default');
+    edit('policies/default', () => before);
+    await ask('policy', 'reload', 'default');
+    versions.push(
+      ...JSON.parse((await ask('policy', 'versions', 'default', '--output', 'json')).stdout).map(
+        ({ version }: { version: string }) => version,
+      ),
+    );
+    expect(versions).toHaveLength(2);
+  });
+
+  it('shows that a folder is what is served', async () => {
+    expect(await ask('diff', 'policies/default')).toEqual({ code: 0, stdout: 'default: no change\n', stderr: '' });
+    expect((await ask('diff', 'mine', '--set', 'default')).stdout).toBe('default: no change\n');
+    expect((await ask('diff', 'policies')).stdout).toBe('default: no change\n');
+  });
+
+  it('shows what a folder adds and takes away', async () => {
+    edit('mine', withoutTomas);
+    const ran = await ask('diff', 'mine', '--set', 'default', '--fail-on', 'loss');
+    expect(ran).toMatchObject({ code: 1, stderr: '' });
+    expect(ran.stdout).toContain('- g, user:tomas, receptionist  (roles.csv:15)');
+    expect(ran.stdout).toContain('Permissions lost\n  as receptionist\n    appointment:A-8804: book, cancel, read');
+    expect((await ask('diff', 'mine', '--set', 'default', '--fail-on', 'gain')).code).toBe(0);
+  });
+
+  it('shows a set that only the folder has as gained, one that only the service has as lost', async () => {
+    cpSync(join(root, 'policies/deployments'), join(cwd, 'others/deployments'), { recursive: true });
+    const ran = await ask('diff', 'others', '--output', 'json');
+    const [lost, gained] = JSON.parse(ran.stdout).sets;
+    expect(lost).toMatchObject({ name: 'default', from: versions[1], access: { gained: [] } });
+    expect(lost.to).toBeUndefined();
+    expect(lost.access.lost.length).toBeGreaterThan(10);
+    expect(gained).toMatchObject({ name: 'deployments', access: { lost: [] } });
+  });
+
+  const database = () => ['--database', join(cwd, 'data/verdict.sqlite')];
+
+  it('compares versions that served, by their beginnings, also from the database', async () => {
+    const [without, as] = versions as [string, string];
+    const back = await ask('diff', '--set', 'default', without.slice(0, 15), as.slice(0, 15));
+    expect(back.stdout).toContain('+ g, user:tomas, receptionist  (roles.csv:15)');
+    expect(back.stdout).toMatch(/4 gained, 0 lost in \d+ questions; complete: yes/);
+    // Without a second version it is what is served.
+    expect((await ask('diff', '--set', 'default', without)).stdout).toBe(back.stdout);
+    const stored = await verdict(['diff', '--set', 'default', without, as, ...database()], { cwd });
+    expect(stored).toEqual(back);
+    expect((await verdict(['diff', 'policies/default', ...database()], { cwd })).stdout).toBe('default: no change\n');
+  });
+
+  it('compares a version with a folder, either way round', async () => {
+    const [without] = versions as [string];
+    expect((await ask('diff', without, 'policies/default')).stdout).toContain('4 gained, 0 lost');
+    expect((await ask('diff', 'policies/default', without)).stdout).toContain('0 gained, 4 lost');
+  });
+
+  it.each([
+    [['diff', 'sha256:0000', 'sha256:1111'], 'say which policy set the versions are of'],
+    [['diff', 'sha256:0000', '--set', 'default'], 'no version of default begins with sha256:0000'],
+    [['diff', `sha256:${'0'.repeat(64)}`, '--set', 'default'], '404 The policy set never served that version'],
+    [['diff', 'sha256:0000', '--set', 'nothing'], '404 There is no such policy set'],
+    [['diff', 'nowhere'], 'there is no nowhere'],
+    [['who-can', '--action', 'read', '--set', 'nothing'], 'there is no policy set "nothing"'],
+    [['who-can', 'policies/default', '--action', 'read'], 'say which one to ask: policies/default, or --url'],
+    [['decide', 'policies/default', ...question], 'say which one to ask: policies/default, or --url'],
+    [['decide', ...question, '--at', '2026-11-18T10:00:00Z'], '400'],
+  ])('%j ends with 2', async (args, says) => {
+    const ran = await ask(...args);
+    expect(ran).toMatchObject({ code: 2, stdout: '' });
+    expect(ran.stderr).toContain(says);
+  });
+
+  it.each([
+    [['diff', 'sha256:0000', 'sha256:1111'], 'where is sha256:0000 from?'],
+    [['diff', 'policies', '--database', 'none.sqlite'], 'there is no database none.sqlite'],
+    [['diff', 'policies', '--database', 'policies/default/model.conf'], 'cannot be read: SQLITE_NOTADB'],
+    [['diff', 'policies', 'policies', '--set', 'default'], '--set goes with --url or --database'],
+    [['who-can', 'policies/default', '--action', 'read', '--set', 'default'], '--set goes with --url'],
+  ])('%j without a service ends with 2', async (args, says) => {
+    const ran = await verdict(args, { cwd });
+    expect(ran).toMatchObject({ code: 2, stdout: '' });
+    expect(ran.stderr).toContain(says);
+  });
+});
+
 it('policy lists, reloads, and rolls back to the beginning of a version', async () => {
   const listed = await ask('policy', 'list');
   expect(listed).toMatchObject({ code: 0, stderr: '' });
@@ -52,11 +177,8 @@ it('policy lists, reloads, and rolls back to the beginning of a version', async 
   const rules = join(cwd, 'policies/default/roles.csv');
   writeFileSync(rules, readFileSync(rules, 'utf8').replace('g, user:tomas, receptionist\n', ''));
   expect((await ask('policy', 'reload', 'default')).code).toBe(0);
-  const versions = JSON.parse((await ask('policy', 'versions', 'default', '--output', 'json')).stdout);
-  expect(versions).toHaveLength(2);
-  const [now, before] = versions.map((item: { version: string }) => item.version);
-  const diff = await ask('diff', before, now, '--set', 'default');
-  expect(diff.stdout).toContain('- g, user:tomas, receptionist  (roles.csv:15)');
+  const shown = await ask('policy', 'versions', 'default');
+  expect(shown.stdout).toMatch(/^version +last served +commit\nsha256:\w{64} +\d{4}-/);
   const back = await ask('policy', 'rollback', 'default', version);
   expect(back.stdout).toMatch(new RegExp(`default +\\w+, pinned +${version}`));
   expect(await ask('policy', 'rollback', 'default', 'sha256:0000')).toMatchObject({ code: 2 });
