@@ -1,4 +1,5 @@
 import type { DecisionRecord } from './decision-record.js';
+import type { LogGap } from './log-gap.js';
 
 type Cell = string | number | undefined;
 
@@ -35,6 +36,17 @@ export const csvHeader = `${columns.map(([name]) => name).join(',')}\r\n`;
 
 export function csvRow(record: DecisionRecord): string {
   return `${columns.map(([, read]) => cell(read(record))).join(',')}\r\n`;
+}
+
+/** A row for records that are missing: `gap` as the decision, its cause as the reason, all of it as the request. */
+export function csvGapRow(gap: LogGap): string {
+  const cells: Readonly<Record<string, string>> = {
+    time: gap.from,
+    decision: 'gap',
+    reason: gap.cause,
+    request: JSON.stringify(gap),
+  };
+  return `${columns.map(([name]) => cell(cells[name])).join(',')}\r\n`;
 }
 
 /**

@@ -1,9 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { IsIn, IsOptional } from 'class-validator';
-import { csvHeader, csvRow } from './decision-csv.js';
+import { csvGapRow, csvHeader, csvRow } from './decision-csv.js';
 import { DecisionFilters } from './decision-query.js';
+import type { DecisionRecord } from './decision-record.js';
 import { type LogView, scan } from './decision-search.js';
-import { matchingRecords, readFilter, type SearchScope } from './record-filter.js';
+import { gapsBetween, type LogGap } from './log-gap.js';
+import { matchingRecords, type RecordFilter, readFilter, type SearchScope } from './record-filter.js';
 
 export const exportFormats = ['ndjson', 'csv'] as const;
 
@@ -24,7 +26,8 @@ const groupsAtOnce = 4;
 /**
  * The text of all records that match, newest first, in pieces of a group at most. Statements are short, so that no read
  * keeps the WAL from being written back, and other work gets its turn between pieces; memory does not grow. What is
- * committed later is not in it. Throws VerdictError `invalid_request` before the first piece.
+ * committed later is not in it. Where records are missing (mode `async`), a line `{"gap": …}` or a row says so, whatever
+ * the filters: they may have been among what matches. Throws VerdictError `invalid_request` before the first piece.
  */
 export function exportRecords(
   view: LogView | Promise<LogView>,
@@ -38,18 +41,25 @@ export function exportRecords(
 
 async function* pieces(
   viewed: LogView | Promise<LogView>,
-  filter: ReturnType<typeof readFilter>,
+  filter: RecordFilter,
   format: 'ndjson' | 'csv',
 ): AsyncGenerator<string> {
   if (format === 'csv') yield csvHeader;
   const view = await viewed;
-  if (view.connection === undefined) return;
+  const { connection } = view;
+  if (connection === undefined) return;
+  const recordText = format === 'csv' ? csvRow : (record: DecisionRecord) => `${JSON.stringify(record)}\n`;
+  const gapText = format === 'csv' ? csvGapRow : (gap: LogGap) => `${JSON.stringify({ gap })}\n`;
   let turnEnds = performance.now() + turnMs;
-  for await (const { groups } of scan(view.connection, view, filter, undefined, groupsAtOnce)) {
+  let start = view.end.sequence + 1;
+  for await (const { groups, before } of scan(connection, view, filter, start, groupsAtOnce)) {
+    const gaps = await gapsBetween(connection, before, start, filter);
+    start = before;
     for (const group of groups) {
       let piece = '';
       for (const record of matchingRecords(group, filter)) {
-        piece += format === 'csv' ? csvRow(record) : `${JSON.stringify(record)}\n`;
+        while (gaps[0] !== undefined && gaps[0].after >= record.sequence) piece += gapText(gaps.shift()!);
+        piece += recordText(record);
       }
       if (piece !== '') yield piece;
       if (performance.now() > turnEnds) {
@@ -57,5 +67,8 @@ async function* pieces(
         turnEnds = performance.now() + turnMs;
       }
     }
+    if (gaps.length > 0) yield gaps.map(gapText).join('');
   }
+  const oldest = await gapsBetween(connection, 0, start, filter);
+  if (oldest.length > 0) yield oldest.map(gapText).join('');
 }

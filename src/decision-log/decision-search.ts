@@ -5,7 +5,7 @@ import type { DecisionRecord } from './decision-record.js';
 import { groupLimit } from './group-commit.js';
 import { recordsOf, type StoredGroup } from './group-text.js';
 import type { JournalEnd } from './journal.js';
-import type { GapCause, LogGap } from './log-gap.js';
+import { gapsBetween, type LogGap } from './log-gap.js';
 import {
   filterKeys,
   likePattern,
@@ -58,6 +58,8 @@ const segmentWindow = 16;
  */
 const firstBatch = 4;
 const lastBatch = 16;
+/** A page names so many of the newest gaps; an export names all. */
+const gapsOnAPage = 100;
 /** What reading a group counts that the index named: as many texts as it may have. */
 const groupCost = groupLimit;
 
@@ -79,6 +81,10 @@ export async function searchRecords(view: LogView, query: DecisionQuery, scope: 
   const items: DecisionRecord[] = [];
   const start = Math.min(cursor ?? Number.MAX_SAFE_INTEGER, view.end.sequence + 1);
   let left = searchBudget;
+  const gapsDownTo = async (sequence: number): Promise<Pick<DecisionPage, 'gaps'>> => {
+    const gaps = await gapsBetween(connection, sequence, start, filter, gapsOnAPage);
+    return gaps.length === 0 ? {} : { gaps };
+  };
   for await (const step of scan(connection, view, filter, start)) {
     for (const group of step.groups) {
       for (const record of matchingRecords(group, filter)) {
@@ -87,19 +93,18 @@ export async function searchRecords(view: LogView, query: DecisionQuery, scope: 
         // One more than asked for shows that there is a next page.
         if (items.length === limit) {
           const { sequence } = items[limit - 1]!;
-          return { items, nextCursor: encodeCursor(sequence, filter), ...(await gapsIn(connection, sequence, start)) };
+          return { items, nextCursor: encodeCursor(sequence, filter), ...(await gapsDownTo(sequence)) };
         }
         items.push(record);
       }
     }
     left -= step.cost;
     if (left <= 0 && !step.last) {
-      const gaps = await gapsIn(connection, step.before, start);
       const searchedTo = await timeAt(connection, step.before);
-      return { items, nextCursor: encodeCursor(step.before, filter), searchedTo, ...gaps };
+      return { items, nextCursor: encodeCursor(step.before, filter), searchedTo, ...(await gapsDownTo(step.before)) };
     }
   }
-  return { items, ...(await gapsIn(connection, 1, start)) };
+  return { items, ...(await gapsDownTo(0)) };
 }
 
 /**
@@ -123,30 +128,6 @@ export async function* scan(
     before = step.before;
     yield { ...step, last: before <= lowest };
   }
-}
-
-/** The gaps behind the records from `from` on and below `before`. */
-async function gapsIn(
-  connection: SqliteConnection,
-  from: number,
-  before: number,
-): Promise<{ readonly gaps?: readonly LogGap[] }> {
-  const rows = await connection.query<{
-    after: number;
-    lost: number | null;
-    since: number;
-    until: number;
-    cause: GapCause;
-  }>(
-    'SELECT after, lost, since, until, cause FROM journal.gap WHERE after >= ? AND after < ? ORDER BY after DESC, id DESC LIMIT 100',
-    // The gap before the first record of all lies after sequence 0.
-    [from === 1 ? 0 : from, before],
-  );
-  if (rows.length === 0) return {};
-  const gaps = rows.map(({ since, until, ...gap }) => {
-    return { ...gap, from: new Date(since).toISOString(), to: new Date(until).toISOString() };
-  });
-  return { gaps };
 }
 
 /** The record with this id, when `scope` lets it be seen. */

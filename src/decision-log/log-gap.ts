@@ -1,3 +1,5 @@
+import type { SqliteConnection } from './sqlite-connection.js';
+
 /** Records that are missing: mode `async` may lose some, and says how many, when and why. */
 export interface LogGap {
   /** The gap lies after the record with this sequence. */
@@ -20,4 +22,25 @@ export interface Loss {
   readonly lost: number | null;
   readonly since: number;
   readonly until: number;
+}
+
+/**
+ * The gaps that lie after records from sequence `from` on and below `before`, newest first, as far as they touch the
+ * times (milliseconds since 1970, `to` excluded). The gap before the first record of all lies after sequence 0.
+ */
+export async function gapsBetween(
+  connection: SqliteConnection,
+  from: number,
+  before: number,
+  times: { readonly from: number | undefined; readonly to: number | undefined },
+  limit = -1,
+): Promise<LogGap[]> {
+  const rows = await connection.query<Loss & { readonly cause: GapCause }>(
+    `SELECT after, lost, since, until, cause FROM journal.gap
+     WHERE after >= ? AND after < ? AND until >= ? AND since < ? ORDER BY after DESC, id DESC LIMIT ?`,
+    [from, before, times.from ?? 0, times.to ?? Number.MAX_SAFE_INTEGER, limit],
+  );
+  return rows.map(({ since, until, ...gap }) => {
+    return { ...gap, from: new Date(since).toISOString(), to: new Date(until).toISOString() };
+  });
 }

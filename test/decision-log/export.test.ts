@@ -33,6 +33,48 @@ it('exports what a search finds, record by record, in both formats', async () =>
   }
 });
 
+it('says where records are missing, in their place among the others, and only within the times that are asked for', async () => {
+  const directory = temporaryDirectory();
+  for (const hour of [0, 1]) {
+    const log = await startLog(directory, { mode: 'async', queueLimit: 2 });
+    const now = noon + hour * 3_600_000;
+    for (const subject of ['a', 'b', 'c', 'd']) await log.append(exampleRecord(log, { now, subject }));
+    await log.stop();
+  }
+  const log = await startLog(directory);
+  const at = (hour: number) => ({ from: `2026-11-21T${hour}:00:00.000Z`, to: `2026-11-21T${hour}:00:00.000Z` });
+  const gaps = [
+    { after: 4, lost: 2, cause: 'queue_full', ...at(13) },
+    { after: 2, lost: 2, cause: 'queue_full', ...at(12) },
+  ];
+  const lines = (await textOf(log, {})).split('\n').slice(0, -1);
+  expect(lines.map((line) => JSON.parse(line)).map(({ gap, request }) => gap ?? request.subject.id)).toEqual([
+    gaps[0],
+    'b',
+    'a',
+    gaps[1],
+    'b',
+    'a',
+  ]);
+  const csv = (await textOf(log, { format: 'csv', subject: 'b' })).split('\r\n');
+  expect(csv[1]).toMatch(/^2026-11-21T13:00:00.000Z,,gap,queue_full,.*"{""after"":4,""lost"":2,/);
+  expect(csv.map((row) => row.split(',')[2])).toEqual(['decision', 'gap', 'allow', 'gap', 'allow', undefined]);
+
+  const before = { to: '2026-11-21T12:30:00Z' };
+  expect((await log.search(before)).gaps).toEqual([gaps[1]]);
+  expect((await textOf(log, before)).match(/"gap"/g)).toHaveLength(1);
+  expect((await log.search({ from: '2026-11-21T14:00:00Z' })).gaps).toBeUndefined();
+});
+
+it('says that records are missing where there are no others', async () => {
+  const directory = temporaryDirectory();
+  const lossy = await startLog(directory, { mode: 'async', queueLimit: 0 });
+  await lossy.append(exampleRecord(lossy));
+  await lossy.stop();
+  const log = await startLog(directory);
+  expect(JSON.parse(await textOf(log, {}))).toMatchObject({ gap: { after: 0, lost: 1 } });
+});
+
 it('does not hold what was committed after it began', async () => {
   const log = await startLog(temporaryDirectory());
   await log.append(exampleRecord(log));
