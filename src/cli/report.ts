@@ -1,5 +1,6 @@
 /** How commands show problems: to people, to programs, to code hosts. */
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import type { Problem } from '../core/problem.js';
 import type { Terminal } from './terminal.js';
 
@@ -33,7 +34,7 @@ export function count(number: number, noun: string): string {
 export function sarifOf(sets: readonly CheckedSet[], version: string): object {
   const codes = [...new Set(sets.flatMap(({ problems }) => problems.map(({ code }) => code)))].sort();
   return {
-    $schema: 'https://json.schemastore.org/sarif-2.1.0.json',
+    $schema: 'https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json',
     version: '2.1.0',
     runs: [
       {
@@ -48,7 +49,7 @@ export function sarifOf(sets: readonly CheckedSet[], version: string): object {
             locations: [
               {
                 physicalLocation: {
-                  artifactLocation: { uri: encodeURI(filePath(path, file)) },
+                  artifactLocation: { uri: uriOf(filePath(path, file)) },
                   region: { startLine: line, startColumn: column },
                 },
               },
@@ -58,4 +59,9 @@ export function sarifOf(sets: readonly CheckedSet[], version: string): object {
       },
     ],
   };
+}
+
+/** Relative where the path is: a code host takes it from the root of the repository. */
+function uriOf(path: string): string {
+  return isAbsolute(path) ? pathToFileURL(path).href : path.split('/').map(encodeURIComponent).join('/');
 }
