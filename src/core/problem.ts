@@ -1,4 +1,5 @@
 /** What is wrong with a policy set, and where: found when it loads, all of it at once. */
+import { usualHints } from './problem-hints.js';
 
 export interface Problem {
   readonly severity: 'error' | 'warning';
@@ -18,7 +19,7 @@ export class PolicyError extends Error {
   readonly problems: readonly Problem[];
 
   constructor(problems: readonly Problem[]) {
-    const sorted = sortProblems(problems);
+    const sorted = presentProblems(problems);
     const first = sorted.find((problem) => problem.severity === 'error') ?? sorted[0];
     const rest = sorted.length > 1 ? ` (and ${sorted.length - 1} more)` : '';
     super(first === undefined ? 'the policy set is invalid' : `${formatProblem(first)}${rest}`);
@@ -32,10 +33,17 @@ export function formatProblem(problem: Problem): string {
   return `${file}:${line}:${column}: ${severity} ${code}: ${message}`;
 }
 
-export function sortProblems(problems: readonly Problem[]): readonly Problem[] {
-  return [...problems].sort(
-    (a, b) => compareText(a.file, b.file) || a.line - b.line || a.column - b.column || compareText(a.code, b.code),
-  );
+/** Problems as they are shown: by file and place, each with its own hint or the usual one of its code. */
+export function presentProblems(problems: readonly Problem[]): readonly Problem[] {
+  return problems
+    .map((problem) => withHint(problem, problem.hint ?? usualHints[problem.code]))
+    .sort(
+      (a, b) => compareText(a.file, b.file) || a.line - b.line || a.column - b.column || compareText(a.code, b.code),
+    );
+}
+
+function withHint(problem: Problem, hint: string | undefined): Problem {
+  return hint === undefined ? problem : { ...problem, hint };
 }
 
 function compareText(a: string, b: string): number {

@@ -1,5 +1,5 @@
 import { noPolicySet, VerdictError } from '../core/errors.js';
-import { formatProblem, PolicyError, type Problem, sortProblems } from '../core/problem.js';
+import { formatProblem, PolicyError, type Problem, presentProblems } from '../core/problem.js';
 import { ArchivedVersions } from './archived-versions.js';
 import { DirectorySource, type FolderScan, type SourceLimits } from './directory-source.js';
 import { DirectoryWatch } from './directory-watch.js';
@@ -380,7 +380,7 @@ export class PolicyStore {
 
   private fail(entry: Entry, problems: readonly Problem[]): void {
     const before = entry.problems.map(formatProblem).join('\n');
-    entry.problems = sortProblems(problems);
+    entry.problems = presentProblems(problems);
     if (entry.problems.map(formatProblem).join('\n') === before) return;
     this.options.log.error(
       { policySet: entry.name, problems: entry.problems.slice(0, 20), serving: entry.loaded?.served.version },

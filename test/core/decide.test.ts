@@ -28,6 +28,7 @@ function problemsOf(options: CompileOptions): string[] {
     return [];
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error;
+    for (const { code, hint } of error.problems) expect(hint, code).toEqual(expect.any(String));
     return error.problems.map(({ code, file, line, column }) => `${file}:${line}:${column} ${code}`);
   }
 }
@@ -345,6 +346,24 @@ describe('the strict loader', () => {
     expect(
       problemsOf({ model: model('r.sub == p.sub', { p: 'sub' }), rules: '', manifest: { emptyPolicy: 'allowed' } }),
     ).toEqual([]);
+  });
+  it('refuses what does not fit its role definition, and says what of a role rule is not read', () => {
+    const roles = { p: 'sub', g: '_, _' };
+    expect(problemsOf({ model: model('g(r.sub, p.sub, r.obj)', roles), rules: 'p, x' })).toEqual([
+      'model.conf:10:5 role_arity',
+    ]);
+    expect(problemsOf({ model: model('r.sub == p.sub', { p: 'sub', g: '_' }), rules: 'p, x' })).toEqual([
+      'model.conf:6:5 role_arity',
+    ]);
+    expect(problemsOf({ model: model('g(r.sub, p.sub)', roles), rules: 'p, x\ng, a' })).toEqual([
+      'policy.csv:2:4 wrong_field_count',
+    ]);
+    const set = compilePolicySet({
+      model: model('g(r.sub, p.sub)', roles),
+      rules: 'p, x\ng, a, x, acme',
+      strict: true,
+    });
+    expect(set.problems).toMatchObject([{ severity: 'warning', code: 'unread_fields', line: 2, column: 10 }]);
   });
   it('says what was probably meant, and where a manifest says it', () => {
     const options = {

@@ -2,7 +2,7 @@
 import { isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
 import type { NamedText } from '../policy/yaml-document.js';
-import { type Problem, sortProblems } from '../problem.js';
+import { type Problem, presentProblems } from '../problem.js';
 import { finish } from '../steps.js';
 import { findBroadWildcards } from './broad-wildcards.js';
 import { findConstantConditions } from './constant-conditions.js';
@@ -43,7 +43,7 @@ export function* lintInSteps(
       }
     }
   }
-  return sortProblems(applySilences([...found, ...warnings], texts));
+  return presentProblems(applySilences([...found, ...warnings], texts));
 }
 
 /** As `lintInSteps`, at once. */

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { EngineDecision } from '../decision.js';
 import type { EntityStore } from '../policy/entities.js';
 import type { NamedText } from '../policy/yaml-document.js';
-import { type Problem, sortProblems } from '../problem.js';
+import { type Problem, presentProblems } from '../problem.js';
 import type { DecisionRequest, Json } from '../request.js';
 import { maxTests, type PolicyTest, readTests } from './test-document.js';
 
@@ -38,7 +38,7 @@ export function readPolicyTests(files: readonly NamedText[], entities: EntitySto
     const message = `the files ask ${tests.length} questions; the tests of a set may ask ${maxTests}`;
     problems.push({ severity: 'error', code: 'too_many_tests', message, file, line, column });
   }
-  return { tests: tests.slice(0, maxTests), problems: sortProblems(problems) };
+  return { tests: tests.slice(0, maxTests), problems: presentProblems(problems) };
 }
 
 /** Compares an answer with what the test wants. */
@@ -97,7 +97,7 @@ export function* checkTestsInSteps(
 ): Generator<void, readonly Problem[]> {
   const { tests, problems } = readPolicyTests(files, entities);
   const results = yield* runTestsInSteps(tests, decide);
-  return sortProblems([...problems, ...results.flatMap((result) => problemOf(result) ?? [])]);
+  return presentProblems([...problems, ...results.flatMap((result) => problemOf(result) ?? [])]);
 }
 
 export function nameOf({ name, cell }: PolicyTest): string {

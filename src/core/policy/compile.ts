@@ -4,7 +4,7 @@ import { parseModel } from '../casbin/model-document.js';
 import { parseRuleLines, type RuleLine } from '../casbin/rules-document.js';
 import type { CustomFunction } from '../matcher/environment.js';
 import { builtInFunctions } from '../matcher/functions/built-in-functions.js';
-import { PolicyError, type Problem, sortProblems } from '../problem.js';
+import { PolicyError, type Problem, presentProblems } from '../problem.js';
 import type { Json } from '../request.js';
 import { type CasbinModel, type ColumnsDefinition, readCasbinModel } from './casbin-model.js';
 import { checkPolicySet } from './check.js';
@@ -159,7 +159,7 @@ function settleProblems(problems: readonly DocumentProblem[], manifest: Manifest
       stops: refusedByReference === true || (strict && severity === 'error'),
     };
   });
-  const all = sortProblems(settled.map(({ problem }) => problem));
+  const all = presentProblems(settled.map(({ problem }) => problem));
   if (settled.some(({ stops }) => stops)) throw new PolicyError(all);
   return Object.freeze(all);
 }

@@ -84,7 +84,18 @@ function isWellFormed(line: RuleLine, model: CasbinModel, report: ReportProblem)
     return false;
   }
   const wanted = policy?.tokens.length ?? (role === undefined ? 0 : widthOf(role));
-  if (fields.length === wanted || (role !== undefined && fields.length > wanted)) return true;
+  if (fields.length === wanted) return true;
+  if (role !== undefined && fields.length > wanted) {
+    report({
+      ...place,
+      severity: 'warning',
+      code: 'unread_fields',
+      message: `${ptype} has ${wanted} columns, what this rule has beyond is not read`,
+      column: line.columns[wanted + 1] ?? 1,
+      hint: 'a domain needs a column of its own in the model',
+    });
+    return true;
+  }
   report({
     ...place,
     code: 'wrong_field_count',
