@@ -37,7 +37,8 @@ export interface DecisionRequestInput {
 }
 
 /**
- * Brings a valid request into its normal form. Members it does not know (`policySet`, `explain`) are left out.
+ * Brings a request into its normal form. Members it does not know (`policySet`, `explain`) are left out. Where the caller
+ * is plain JavaScript and the request lacks what its type says, it lacks that still: rules that read it err.
  *
  *     normaliseRequest({ subject: 'alice', action: 'read', resource: { type: 'doc', id: '1' } })
  *     // { subject: { id: 'alice' }, action: { name: 'read' }, resource: { type: 'doc', id: '1' } }
@@ -50,15 +51,17 @@ export function normaliseRequest(input: DecisionRequestInput): DecisionRequest {
   return attributes === undefined ? { subject, action, resource } : { subject, action, resource, attributes };
 }
 
+const nothing = Object.freeze({}) as Entity & Action;
+
 function normaliseEntity(entity: string | Entity): Entity {
   if (typeof entity === 'string') return { id: entity };
-  const { type, id, attributes } = entity;
+  const { type, id, attributes } = entity ?? nothing;
   if (type === undefined) return attributes === undefined ? { id } : { id, attributes };
   return attributes === undefined ? { type, id } : { type, id, attributes };
 }
 
 function normaliseAction(action: string | Action): Action {
   if (typeof action === 'string') return { name: action };
-  const { name, attributes } = action;
+  const { name, attributes } = action ?? nothing;
   return attributes === undefined ? { name } : { name, attributes };
 }

@@ -56,6 +56,19 @@ describe('an answer', () => {
     });
   });
 
+  it('is a deny with its error where the request lacks what it must have', () => {
+    for (const request of [
+      {},
+      { subject: null, action: undefined, resource: 5 },
+      { subject: [], action: {}, resource: {} },
+    ]) {
+      expect(ask(options, request as unknown as DecisionRequestInput)).toMatchObject({
+        decision: 'deny',
+        reason: { code: 'evaluation_error' },
+      });
+    }
+  });
+
   it('says that no rule matched', () => {
     const { decision, reason } = ask(options, { subject: 'carol', action: 'write', resource: 'invoice' });
     expect({ decision, reason }).toEqual({ decision: 'deny', reason: { code: 'no_matching_rule' } });
