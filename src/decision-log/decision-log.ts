@@ -17,7 +17,8 @@ import {
   openOrReplaceLogFiles,
   setFilesAside,
 } from './log-files.js';
-import type { Loss } from './log-gap.js';
+import { LogUpkeep, type Retention } from './log-upkeep.js';
+import { Losses } from './losses.js';
 import type { SearchScope } from './record-filter.js';
 import { isDamaged } from './sqlite-connection.js';
 import type { TallyRow } from './tally.js';
@@ -46,13 +47,6 @@ export interface DecisionLogOptions {
   readonly onCommit?: (commit: { readonly records: number; readonly durationMs: number }) => void;
 }
 
-export interface Retention {
-  /** Records older than this go, in milliseconds. */
-  readonly maxAgeMs?: number;
-  /** Of more records than this the oldest go. */
-  readonly maxRecords?: number;
-}
-
 export interface DecisionLogStatus {
   /** `failing`: nothing can be written now; `sync` and `fsync` refuse decisions until it can. */
   readonly state: 'ok' | 'failing';
@@ -75,13 +69,6 @@ export interface DecisionLogStatus {
 /** About half a second of a process at its limit, and some 15 MB. */
 const defaultQueueLimit = 16_384;
 const defaultRetryMs = 1_000;
-/** So much is worth writing back into the journal. */
-const checkpointBytes = 16 * 1024 * 1024;
-/** With so much in the WAL it starts anew, which a commit or two has to wait for: rarely, but a large WAL starts slowly. */
-const restartBytes = 64 * 1024 * 1024;
-/** So many commits later the index may have a segment to write. */
-const indexCommits = 512;
-const pruneEveryMs = 60_000;
 
 /**
  * The decision log: what the PDP answered, to whom and why.
@@ -93,7 +80,8 @@ const pruneEveryMs = 60_000;
  *     await log.stop();
  *
  * A commit is one row of the journal (journal.ts) with the texts of its records (group-text.ts); making them searchable and
- * writing the WAL back happen behind it, on a connection of their own (key-index.ts). None of it blocks the event loop.
+ * writing the WAL back happen behind it (log-upkeep.ts), on a connection of their own (key-index.ts). None of it blocks the
+ * event loop.
  *
  * When a commit fails (disk full or read-only, file locked or damaged), the log is `failing` until a write succeeds
  * again, which it tries by itself. A damaged file is set aside under another name and a new one is begun.
@@ -103,25 +91,22 @@ export class DecisionLog {
   readonly #group = new GroupCommit((group) => this.#commit(group));
   readonly #queueLimit: number;
   readonly #stopping = new AbortController();
+  readonly #upkeep: LogUpkeep;
   #files: LogFiles | undefined;
   /** Of what was recorded before, in mode `off`. */
   #reader: DecisionLogReader | undefined;
   #ids = new DecisionIds(0, 0);
   #trouble: { readonly error: unknown; readonly over: Promise<void> } | undefined;
-  /** Lost since the last gap was noted. */
-  #loss: (Loss & { readonly lost: number }) | undefined;
-  #lost = 0;
-  #background: Promise<void> = Promise.resolve();
-  #tidying = false;
-  #uncheckpointed = 0;
-  #walBytes = 0;
-  #commitsSinceIndexed = 0;
-  #pruneTimer: NodeJS.Timeout | undefined;
-  #pruning: Promise<void> | undefined;
+  readonly #losses = new Losses();
 
   constructor(private readonly options: DecisionLogOptions) {
     this.#path = decisionLogPath(options.url);
     this.#queueLimit = options.queueLimit ?? defaultQueueLimit;
+    this.#upkeep = new LogUpkeep({
+      files: () => this.#files,
+      retention: options.retention,
+      onProblem: (what, error) => options.onProblem?.(what, error),
+    });
   }
 
   /** Opens or makes the files; after a crash this is also the recovery, and takes milliseconds. */
@@ -139,33 +124,27 @@ export class DecisionLog {
       await journal.noteGap({ after, lost: null, since, until: Date.now() }, 'not_flushed');
     }
     await journal.setUnclean(this.options.mode === 'async');
-    // What an earlier process left is counted now, so that `stats` only ever adds up.
-    void this.#report('the key index failed', this.indexNow());
-    const { maxAgeMs, maxRecords } = this.options.retention ?? {};
-    if ((maxAgeMs ?? maxRecords) !== undefined) {
-      this.#pruneTimer = setInterval(() => this.#startPruning(), pruneEveryMs).unref();
-      this.#startPruning();
-    }
+    this.#upkeep.start();
   }
 
   /** Commits what is pending and closes the files; nothing may be appended any more. */
   async stop(): Promise<void> {
-    clearInterval(this.#pruneTimer);
+    this.#upkeep.stop();
     this.#stopping.abort();
     await this.#group.flush();
     await this.#trouble?.over;
-    await this.#pruning;
-    await this.#background;
+    await this.#upkeep.settled();
     await this.#reader?.close();
     const files = this.#files;
     if (files === undefined) return;
     this.#files = undefined;
     try {
-      await this.#noteLoss(files, 'unwritable');
+      await this.#noteLosses(files, 'unwritable');
       await files.journal.setUnclean(false);
     } catch (error) {
-      const unnoted = this.#loss === undefined ? '' : `; ${this.#loss.lost} decision records are lost`;
-      this.options.onProblem?.(`the decision log could not be closed as it should${unnoted}`, error);
+      const { unnoted } = this.#losses;
+      const lost = unnoted === 0 ? '' : `; ${unnoted} decision records are lost`;
+      this.options.onProblem?.(`the decision log could not be closed as it should${lost}`, error);
     }
     await closeLogFiles(files);
   }
@@ -204,7 +183,7 @@ export class DecisionLog {
     const counts = {
       depth: this.#group.depth,
       limit: this.#queueLimit,
-      lost: this.#lost,
+      lost: this.#losses.total,
       oldestPending: this.#group.oldest,
       newest: end === undefined || end.sequence === 0 ? undefined : end.until,
       unindexed: files === undefined ? 0 : files.journal.end.sequence - files.index.indexedTo,
@@ -235,7 +214,7 @@ export class DecisionLog {
     await this.#view();
     let rows: TallyRow[] = [];
     // In its turn, so that a group is counted once while it moves from memory to the index.
-    const read = this.#inBackground(async ({ index }) => {
+    const read = this.#upkeep.inTurn(async ({ index }) => {
       rows = await index.tallyRows(range);
     });
     await readable(read);
@@ -249,22 +228,12 @@ export class DecisionLog {
    * not indexed yet; before a bulk of queries on a file at rest it can be worth doing all of it.
    */
   async indexNow(): Promise<void> {
-    await this.#inBackground(async ({ journal, index }) => {
-      while (await index.indexStep(journal.end.sequence, true));
-    });
+    await this.#upkeep.indexNow();
   }
 
   /** Deletes what the retention no longer keeps at `nowMs`, in small steps between commits. */
   async prune(nowMs: number): Promise<void> {
-    const { maxAgeMs, maxRecords } = this.options.retention ?? {};
-    if (this.#files === undefined) return;
-    const { journal } = this.#files;
-    const first = await journal.retentionStart(
-      maxAgeMs === undefined ? 0 : nowMs - maxAgeMs,
-      maxRecords === undefined ? 0 : journal.end.sequence - maxRecords + 1,
-    );
-    await journal.deleteBelow(first, this.#stopping.signal);
-    await this.#inBackground(({ index }) => index.prune(first));
+    await this.#upkeep.prune(nowMs);
   }
 
   get #durability(): 'NORMAL' | 'FULL' {
@@ -287,12 +256,13 @@ export class DecisionLog {
   }
 
   async #commit(group: Group): Promise<void> {
+    let bytes = 0;
     let durationMs = 0;
     for (;;) {
       if (this.#trouble === undefined) {
         try {
           const started = performance.now();
-          this.#uncheckpointed += await this.#files!.journal.commit(group);
+          bytes = await this.#files!.journal.commit(group);
           durationMs = performance.now() - started;
           break;
         } catch (error) {
@@ -310,32 +280,18 @@ export class DecisionLog {
     const { journal, index } = this.#files!;
     index.noteCommit(journal.end.sequence, group.tally);
     this.options.onCommit?.({ records: group.lines.length, durationMs });
-    await this.#noteLoss(this.#files!, 'queue_full').catch((error: unknown) => this.#startRecovery(error));
-    this.#commitsSinceIndexed++;
-    if (this.#uncheckpointed >= checkpointBytes || this.#commitsSinceIndexed >= indexCommits) this.#startTidying();
+    await this.#noteLosses(this.#files!, 'queue_full').catch((error: unknown) => this.#startRecovery(error));
+    this.#upkeep.committed(bytes);
   }
 
+  /** Those that wait will be written before those that are lost now. */
   #lose(records: number, since: number, until: number): void {
-    this.#lost += records;
-    // Those that wait will be written before those that are lost now.
-    const after = (this.#files?.journal.end.sequence ?? 0) + this.#group.depth;
-    const loss = this.#loss ?? { after, lost: 0, since, until };
-    this.#loss = {
-      after: loss.after,
-      lost: loss.lost + records,
-      since: Math.min(loss.since, since),
-      until: Math.max(loss.until, until),
-    };
+    this.#losses.add(records, (this.#files?.journal.end.sequence ?? 0) + this.#group.depth, since, until);
   }
 
-  async #noteLoss({ journal }: LogFiles, cause: 'queue_full' | 'unwritable'): Promise<void> {
-    const loss = this.#loss;
-    if (loss === undefined) return;
-    await journal.noteGap(loss, cause);
-    // More may have been lost while this was written.
-    const { after, lost, until } = this.#loss!;
-    this.#loss = lost === loss.lost ? undefined : { after, lost: lost - loss.lost, since: loss.until, until };
-    this.options.onProblem?.(`${loss.lost} decision records were lost (${cause})`, undefined);
+  async #noteLosses({ journal }: LogFiles, cause: 'queue_full' | 'unwritable'): Promise<void> {
+    const lost = await this.#losses.note(journal, cause);
+    if (lost > 0) this.options.onProblem?.(`${lost} decision records were lost (${cause})`, undefined);
   }
 
   #startRecovery(error: unknown): void {
@@ -366,7 +322,7 @@ export class DecisionLog {
 
   async #reopen(damaged: boolean): Promise<void> {
     const files = this.#files;
-    await this.#background;
+    await this.#upkeep.inTurn(async () => undefined);
     this.#files = undefined;
     if (files !== undefined) await closeLogFiles(files);
     if (damaged && existsSync(this.#path)) this.#reportAside(setFilesAside(this.#path), this.#trouble?.error);
@@ -378,43 +334,6 @@ export class DecisionLog {
       `the decision log's file is damaged; it was set aside as ${name}, a new one is begun`,
       error,
     );
-  }
-
-  #startTidying(): void {
-    if (this.#tidying) return;
-    this.#tidying = true;
-    const tidied = this.#inBackground(async ({ journal, index }) => {
-      this.#commitsSinceIndexed = 0;
-      do {
-        if (this.#uncheckpointed >= checkpointBytes) {
-          this.#walBytes += this.#uncheckpointed;
-          this.#uncheckpointed = 0;
-          if (await index.checkpoint(this.#walBytes >= restartBytes)) this.#walBytes = 0;
-        }
-      } while (await index.indexStep(journal.end.sequence));
-    });
-    // The records are committed and are found without index; the next turn tries again.
-    this.#report('the key index or the checkpoint failed', tidied).finally(() => {
-      this.#tidying = false;
-    });
-  }
-
-  #startPruning(): void {
-    if (this.#pruning !== undefined || this.#files === undefined) return;
-    this.#pruning = this.#report('retention failed', this.prune(Date.now())).finally(() => {
-      this.#pruning = undefined;
-    });
-  }
-
-  #report(what: string, work: Promise<void>): Promise<void> {
-    return work.catch((error: unknown) => this.options.onProblem?.(what, error));
-  }
-
-  /** One thing after another: they share a connection and its transactions. */
-  #inBackground(work: (files: LogFiles) => Promise<void>): Promise<void> {
-    const done = this.#background.then(() => (this.#files === undefined ? undefined : work(this.#files)));
-    this.#background = done.catch(() => undefined);
-    return done;
   }
 }
 
