@@ -1,16 +1,20 @@
-/** Attributes that a matcher, a condition or a binding reads and the schema does not know. */
+/** Attributes that a matcher, a condition or a binding reads, or an entity has, and the schema does not know. */
 import type { ReportProblem } from '../casbin/document-problem.js';
 import { closest } from '../closest.js';
 import { type Expression, walk } from '../matcher/ast.js';
 import { namesAllAttributes } from '../matcher/entity-attributes.js';
+import { isObject } from '../matcher/values.js';
+import type { JsonObject } from '../request.js';
+import { itemsPerStep } from '../steps.js';
 import { tokenRole } from './binding.js';
 import type { BindingPath } from './binding-text.js';
 import type { CasbinModel } from './casbin-model.js';
 import { checkTexts } from './check.js';
 import { type Combination, conditionColumns } from './combination.js';
+import type { EntityStore, StoredEntity } from './entities.js';
 import type { Manifest } from './manifest.js';
-import { type AttributeSchema, knownNames, knowsPath, type SchemaPart } from './schema.js';
-import type { NamedText } from './yaml-document.js';
+import { type AttributeSchema, allowsPath, knowsPath, namesAt, type SchemaPart } from './schema.js';
+import { type NamedText, readYaml, type YamlNode } from './yaml-document.js';
 
 export interface CheckedAttributes {
   readonly model: CasbinModel;
@@ -113,13 +117,62 @@ function unknownAttribute(
   path: readonly string[],
   schema: AttributeSchema,
 ): Fault['problem'] {
-  const names = knownNames(schema, part, path);
-  const meant = closest(path.at(-1) as string, names);
-  const known = names.length === 0 ? 'schema.yaml names none there' : `schema.yaml knows ${names.join(', ')}`;
   return {
     severity: 'error',
     code: 'unknown_attribute',
     message: `${text} is no attribute of ${part === 'environment' ? 'the request' : `any ${part}`}`,
-    hint: meant === undefined ? known : `did you mean "${meant}"?`,
+    hint: hintFor(path, namesAt(schema, schema.parts.get(part) ?? [], path)),
   };
+}
+
+function hintFor(path: readonly string[], names: readonly string[]): string {
+  const meant = closest(path.at(-1) as string, names);
+  const known = names.length === 0 ? 'schema.yaml names none there' : `schema.yaml knows ${names.join(', ')}`;
+  return meant === undefined ? known : `did you mean "${meant}"?`;
+}
+
+/** Attributes of stored entities, where the schema names their type; of other types it says nothing. */
+export function* checkEntities(
+  { all }: EntityStore,
+  source: NamedText | undefined,
+  schema: AttributeSchema,
+  report: ReportProblem,
+): Generator<void> {
+  const faulty: StoredEntity[] = [];
+  for (const [index, entity] of all.entries()) {
+    if (index % itemsPerStep === 0) yield;
+    if (unknownPaths(entity, schema).length > 0) faulty.push(entity);
+  }
+  if (source === undefined || faulty.length === 0) return;
+  // Where they stand is looked up only now: the tree of a large file is not kept for it.
+  const nodes = new Map<string, YamlNode>();
+  for (const node of readYaml(source, () => {})?.items('the list of entities') ?? []) {
+    const { type, id } = node.json() as { readonly type: string; readonly id: string };
+    nodes.set(JSON.stringify([type, id]), node);
+  }
+  for (const entity of faulty) {
+    const { type, id } = entity;
+    const node = nodes.get(JSON.stringify([type, id]));
+    for (const path of unknownPaths(entity, schema)) {
+      const place = node?.placeOfKey(['attributes', ...path]) ?? { file: source.file, line: 1, column: 1 };
+      const message = `${type} "${id}" has an attribute "${path.join('.')}" that the schema does not know`;
+      const hint = hintFor(path, namesAt(schema, schema.types.get(type) ?? [], path));
+      report({ severity: 'error', code: 'unknown_attribute', message, hint, ...place });
+    }
+  }
+}
+
+function unknownPaths({ type, attributes }: StoredEntity, schema: AttributeSchema): readonly (readonly string[])[] {
+  const candidates = schema.types.get(type);
+  if (candidates === undefined) return [];
+  const unknown: (readonly string[])[] = [];
+  const look = (members: JsonObject, above: readonly string[]): void => {
+    for (const [name, value] of Object.entries(members)) {
+      const path = [...above, name];
+      if (!allowsPath(schema, candidates, path)) unknown.push(path);
+      else if (isObject(value)) look(value, path);
+    }
+  };
+  look(attributes, []);
+  return unknown;
 }

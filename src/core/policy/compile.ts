@@ -8,7 +8,7 @@ import { PolicyError, type Problem, presentProblems } from '../problem.js';
 import type { Json } from '../request.js';
 import { type CasbinModel, type ColumnsDefinition, readCasbinModel } from './casbin-model.js';
 import { checkPolicySet } from './check.js';
-import { checkAttributes } from './check-attributes.js';
+import { checkAttributes, checkEntities } from './check-attributes.js';
 import {
   type Combination,
   type CombinationError,
@@ -102,6 +102,7 @@ export function* compileInSteps(options: CompileOptions): Generator<void, Compil
   const manifest = sources.manifest === undefined ? defaultManifest : readManifest(sources.manifest, reportFatal);
   const entities = sources.entities === undefined ? noEntities : readEntities(sources.entities, reportFatal);
   const schema = sources.schema === undefined ? noSchema : readSchema(sources.schema, reportFatal);
+  yield* checkEntities(entities, sources.entities, schema, report);
   const model = readCasbinModel(parseModel(sources.model.text, sources.model.file, report));
   yield;
   const lines = readLines(sources.rules, report);

@@ -16,11 +16,13 @@ export type SchemaPart = 'subject' | 'action' | 'resource' | 'environment';
 export interface AttributeSchema {
   /** Of each part the schemas that an entity of it may have; a part that is missing may have any attribute. */
   readonly parts: ReadonlyMap<SchemaPart, readonly JsonObject[]>;
+  /** Of each type that is named, as a subject, a resource or both, what an entity of it may have. */
+  readonly types: ReadonlyMap<string, readonly JsonObject[]>;
   /** `#/$defs/…`, which every schema of the file may refer to. */
   readonly definitions: JsonObject;
 }
 
-export const noSchema: AttributeSchema = Object.freeze({ parts: new Map(), definitions: {} });
+export const noSchema: AttributeSchema = Object.freeze({ parts: new Map(), types: new Map(), definitions: {} });
 
 /** JSON Schema's keywords, of draft 2020-12, that may stand in the file: any other is a slip. */
 const keywords: ReadonlySet<string> = new Set([
@@ -60,14 +62,17 @@ export function readSchema(source: NamedText, report: ReportFatal): AttributeSch
   ]);
   if (root === undefined) return noSchema;
   const parts = new Map<SchemaPart, readonly JsonObject[]>();
+  const ofTypes = new Map<string, readonly JsonObject[]>();
   for (const part of ['subject', 'resource'] as const) {
     const types = root[part]?.members(part);
     if (types === undefined) continue;
     for (const node of types.values()) checkSchema(node);
+    const schemas = [...types].map(([type, node]) => [type, schemaOf(node.json())] as const);
     parts.set(
       part,
-      [...types.values()].map((node) => schemaOf(node.json())),
+      schemas.map(([, schema]) => schema),
     );
+    for (const [type, schema] of schemas) ofTypes.set(type, [...(ofTypes.get(type) ?? []), schema]);
   }
   for (const part of ['action', 'environment'] as const) {
     const node = root[part];
@@ -76,7 +81,7 @@ export function readSchema(source: NamedText, report: ReportFatal): AttributeSch
     parts.set(part, [schemaOf(node.json())]);
   }
   for (const node of root.$defs?.members('$defs')?.values() ?? []) checkSchema(node);
-  return Object.freeze({ parts, definitions: schemaOf(root.$defs?.json() ?? {}) });
+  return Object.freeze({ parts, types: ofTypes, definitions: schemaOf(root.$defs?.json() ?? {}) });
 }
 
 function checkSchema(node: YamlNode): void {
@@ -103,11 +108,24 @@ function schemaOf(value: Json): JsonObject {
 /** Whether some entity of the part may have an attribute at `path`, as far as the schema knows. */
 export function knowsPath(schema: AttributeSchema, part: SchemaPart, path: readonly string[]): boolean {
   const schemas = schema.parts.get(part);
-  return schemas === undefined || schemas.some((candidate) => leads(schema, candidate, path, 0));
+  return schemas === undefined || allowsPath(schema, schemas, path);
 }
 
-/** The names that may stand at the last step of `path`, for a hint. */
-export function knownNames(schema: AttributeSchema, part: SchemaPart, path: readonly string[]): readonly string[] {
+/** Whether one of the schemas allows an attribute at `path`; `$ref` leads to the definitions of `schema`. */
+export function allowsPath(
+  schema: AttributeSchema,
+  candidates: readonly JsonObject[],
+  path: readonly string[],
+): boolean {
+  return candidates.some((candidate) => leads(schema, candidate, path, 0));
+}
+
+/** The names that the schemas have for the last step of `path`, for a hint. */
+export function namesAt(
+  schema: AttributeSchema,
+  candidates: readonly JsonObject[],
+  path: readonly string[],
+): readonly string[] {
   const names = new Set<string>();
   const collect = (candidate: JsonObject, step: number): void => {
     for (const branch of branchesOf(schema, candidate)) {
@@ -119,7 +137,7 @@ export function knownNames(schema: AttributeSchema, part: SchemaPart, path: read
       }
     }
   };
-  for (const candidate of schema.parts.get(part) ?? []) collect(candidate, 0);
+  for (const candidate of candidates) collect(candidate, 0);
   return [...names];
 }
 

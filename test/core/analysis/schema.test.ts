@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { compilePolicySet, PolicyError, type Problem } from '../../../src/engine.js';
+import { type CompileOptions, compilePolicySet, PolicyError, type Problem } from '../../../src/engine.js';
 
 const schema = `
 subject:
@@ -123,5 +123,74 @@ describe('a schema', () => {
       rules: 'p, a',
     };
     expect(compilePolicySet({ ...set, schema }).version).not.toBe(compilePolicySet(set).version);
+  });
+});
+
+describe('an attribute of a stored entity', () => {
+  const model = `
+[request_definition]
+r = sub, obj, act
+[policy_definition]
+p = sub, obj, act
+[policy_effect]
+e = some(where (p.eft == allow))
+[matchers]
+m = r.sub == p.sub && r.obj == p.obj && r.act == p.act
+`;
+
+  function compiled(entities: string, options: Partial<CompileOptions> = {}): readonly Problem[] {
+    try {
+      return compilePolicySet({ model, rules: 'p, a, b, c\n', schema, strict: true, entities, ...options }).problems;
+    } catch (error) {
+      return (error as PolicyError).problems;
+    }
+  }
+
+  it.each([
+    '- { type: user, id: ann, attributes: { department: sales, limits: { approval: 5 }, notes: { any: { thing: 1 } } } }',
+    '- { type: invoice, id: "1", attributes: { amount: 5, owner: { name: ann, boss: { boss: { name: zoe } } } } }',
+    // Of a type that the schema does not name, it says nothing.
+    '- { type: room, id: "1", attributes: { floor: 3 } }',
+    '- { type: user, id: ann }',
+  ])('is fine where the schema knows it: %s', (entities) => {
+    expect(compiled(entities)).toEqual([]);
+  });
+
+  it.each([
+    ['{ departement: sales }', 'departement', 'did you mean "department"?', 40],
+    ['{ limits: { aproval: 5 } }', 'limits.aproval', 'did you mean "approval"?', 50],
+    ['{ limits: { approval: { euro: 5 } } }', 'limits.approval.euro', 'schema.yaml names none there', 62],
+    ['{ __proto__: 5 }', '__proto__', 'schema.yaml knows department, limits, notes', 40],
+  ])('stops the load where it does not: %s', (attributes, name, hint, column) => {
+    const entities = `- { type: room, id: ann }\n- { type: user, id: ann, attributes: ${attributes} }\n`;
+    expect(compiled(entities)).toEqual([
+      {
+        severity: 'error',
+        code: 'unknown_attribute',
+        message: `user "ann" has an attribute "${name}" that the schema does not know`,
+        hint,
+        file: 'entities.yaml',
+        line: 2,
+        column,
+      },
+    ]);
+  });
+
+  it('is told of each by each, and a warning where the manifest says so', () => {
+    const entities =
+      '- { type: user, id: a, attributes: { x: 1, y: 2 } }\n- { type: invoice, id: b, attributes: { z: 3 } }';
+    const found = compiled(entities, { manifest: 'lint: { unknown_attribute: warn }' });
+    expect(found.map(({ severity, line, column }) => [severity, line, column])).toEqual([
+      ['warning', 1, 38],
+      ['warning', 1, 44],
+      ['warning', 2, 41],
+    ]);
+  });
+
+  it('is found in a value, too, that a program gives', () => {
+    const entities = [{ type: 'service', id: 's', attributes: { ownr: 'ann' } }];
+    expect(() => compilePolicySet({ model, rules: 'p, a, b, c', schema, strict: true, entities })).toThrow(
+      'entities.json:1:43: error unknown_attribute',
+    );
   });
 });
