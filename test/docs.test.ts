@@ -1,45 +1,73 @@
 /** The documentation is true: examples are run, and pages made from the code are made again and compared. */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { formatRules } from '../src/core/analysis/format.js';
 import { errorTable } from '../src/core/errors.js';
 import { builtInFunctions } from '../src/core/matcher/functions/built-in-functions.js';
 import type { FunctionDefinition } from '../src/core/matcher/functions/function-definition.js';
+import { effectSpellings } from '../src/core/policy/effect.js';
+import type { NamedText } from '../src/core/policy/yaml-document.js';
 import { formatProblem, type Problem } from '../src/core/problem.js';
 import { type CompileOptions, compilePolicySet, PolicyError } from '../src/engine.js';
 import { loadPolicySet } from '../src/policy-store/load-policy-set.js';
 import { compileOptions } from '../src/policy-store/policy-set-texts.js';
 
-describe('docs/policy-sets.md', () => {
-  const page = readFileSync(new URL('../docs/policy-sets.md', import.meta.url), 'utf8');
-  const blocks = fencedBlocks(page);
-  const textOf = (name: string) => blocks.find((block) => block.name === name)!.text;
-  const files = blocks
-    .filter(({ name }) => name.includes('.'))
-    .map(({ name, text }) => ({ path: name, bytes: Buffer.from(text) }));
-  const options = compileOptions(files);
-  const questions = blocks.flatMap(({ name, text }, index) =>
-    name === 'ask' ? [{ ask: JSON.parse(text), answer: JSON.parse(blocks[index + 1]!.text) }] : [],
-  );
+describe('docs/policy-format.md', () => {
+  const page = readFileSync(new URL('../docs/policy-format.md', import.meta.url), 'utf8');
+  const newsroom = filesIn(fencedBlocks(page));
+  const sections = page.split(/^## /m).map((text) => [text.split('\n')[0]!, examplesIn(fencedBlocks(text))] as const);
 
-  it.each(questions)('answers as it says whether $ask.subject may $ask.action $ask.resource', ({ ask, answer }) => {
-    expect(compilePolicySet(options).decide(ask, { now: Date.parse('2026-11-18T10:00:00Z') })).toEqual(answer);
+  /** An example with a model is a set of its own; the others show what they change of the newsroom. */
+  const optionsFor = ({ files }: Example) => optionsOf('model.conf' in files ? files : { ...newsroom, ...files });
+
+  const saying = (example: Example) => example.questions.length > 0 || example.problems !== '';
+  describe.each(sections.filter(([, examples]) => examples.some(saying)))('%s', (title, examples) => {
+    const questions = examples.flatMap((example) => example.questions.map((question) => ({ example, ...question })));
+    it.runIf(questions.length > 0).each(questions)('answers as it says: $ask', ({ example, ask, answer }) => {
+      const decided = compilePolicySet(optionsFor(example)).decide(ask, { now: Date.parse('2026-11-18T10:00:00Z') });
+      // The first example shows whole answers, the others what they are about.
+      if (title === 'An example') expect(decided).toEqual(answer);
+      else expect(decided).toMatchObject(answer);
+    });
+
+    const refused = examples.filter(({ problems }) => problems !== '');
+    it.runIf(refused.length > 0).each(refused)('refuses what it says: $problems', (example) => {
+      const { rules, ...options } = optionsFor(example);
+      const [{ file, text }] = rules as [NamedText];
+      const found = problemsWith({ ...options, rules: [{ file, text: text + example.broken }] });
+      const errors = found.filter(({ severity }) => severity === 'error').map(formatProblem);
+      expect(errors).toEqual(example.problems.trimEnd().split('\n'));
+    });
+  });
+
+  it('has an example of every file, and of most that it says', () => {
+    const files = ['entities.yaml', 'model.conf', 'policy-set.yaml', 'rules.csv', 'schema.yaml', 'tests/newsroom.yaml'];
+    expect(Object.keys(newsroom).sort()).toEqual(files);
+    expect(sections.flatMap(([, examples]) => examples.filter(saying)).length).toBeGreaterThanOrEqual(12);
   });
 
   it('shows a set that loads and passes its tests', async () => {
+    const files = Object.entries(newsroom).map(([path, text]) => ({ path, bytes: Buffer.from(text) }));
     const { served } = await loadPolicySet({ name: 'newsroom', files });
     expect(served.compiled.problems).toEqual([]);
   });
 
-  it('refuses what it says', () => {
-    const rules = [{ file: 'rules.csv', text: textOf('rules.csv') + textOf('broken') }];
-    expect(problemsWith({ ...options, rules }).map(formatProblem)).toEqual(textOf('problems').trimEnd().split('\n'));
+  it('shows the form that fmt writes', () => {
+    const [before, after] = ['before', 'after'].map((name) => fencedBlocks(page).find((block) => block.name === name)!);
+    expect(formatRules(before!.text, 'rules.csv')).toEqual({ text: after!.text });
   });
 
   it('lists the keys that a manifest may have', () => {
-    const table = page.slice(page.indexOf('## The manifest'), page.indexOf('## When something is wrong'));
+    const table = page.slice(page.indexOf('## The manifest'), page.indexOf('## Schema'));
     const listed = [...table.matchAll(/^\| `(\w+)` \|/gm)].map(([, key]) => key);
-    const [problem] = problemsWith({ ...options, manifest: { anotherKey: '' } });
+    const [problem] = problemsWith({ ...optionsOf(newsroom), manifest: { anotherKey: '' } });
     expect(problem?.hint).toBe(`it may have ${listed.join(', ')}`);
+  });
+
+  it('lists every effect that there is', () => {
+    const table = page.slice(page.indexOf('| `e =` |'), page.indexOf('A model may define'));
+    const effects = [...table.matchAll(/^\| `([^`]+)` \| /gm)].map(([, effect]) => effect!.replaceAll('\\|', '|'));
+    expect(effects.slice(1).sort()).toEqual([...effectSpellings].sort());
   });
 });
 
@@ -161,6 +189,42 @@ function sourceFiles(path: string): string[] {
   const url = new URL(`../src/${path}`, import.meta.url);
   if (statSync(url).isFile()) return [readFileSync(url, 'utf8')];
   return readdirSync(url).flatMap((name) => sourceFiles(`${path}/${name}`));
+}
+
+function filesIn(blocks: readonly NamedBlock[]): Record<string, string> {
+  const files: Record<string, string> = {};
+  // The first of a name: later ones change something of it.
+  for (const { name, text } of blocks) if (name.includes('.')) files[name] ??= text;
+  return files;
+}
+
+interface Example {
+  readonly files: Record<string, string>;
+  // biome-ignore lint/suspicious/noExplicitAny: the page writes any request and answer
+  readonly questions: { ask: any; answer: any }[];
+  /** What is added to the rules, and what is said to be wrong then. */
+  broken: string;
+  problems: string;
+}
+
+/** A file behind a question, or behind what is wrong, begins another example. */
+function examplesIn(blocks: readonly NamedBlock[]): readonly Example[] {
+  const examples: Example[] = [];
+  let isDone = true;
+  for (const [index, { name, text }] of blocks.entries()) {
+    if (!/^(ask|problems|broken|.*\..*)$/.test(name)) continue;
+    if (isDone && name !== 'ask') examples.push({ files: {}, questions: [], broken: '', problems: '' });
+    const example = examples.at(-1)!;
+    isDone = name === 'ask' || name === 'problems';
+    if (name === 'ask') example.questions.push({ ask: JSON.parse(text), answer: JSON.parse(blocks[index + 1]!.text) });
+    else if (name === 'broken' || name === 'problems') example[name] = text;
+    else example.files[name] = text;
+  }
+  return examples;
+}
+
+function optionsOf(files: Readonly<Record<string, string>>): CompileOptions {
+  return compileOptions(Object.entries(files).map(([path, text]) => ({ path, bytes: Buffer.from(text) })));
 }
 
 interface NamedBlock {

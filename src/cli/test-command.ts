@@ -34,7 +34,7 @@ export function addTestCommand(program: Command, terminal: Terminal): void {
     .command('test [folders...]')
     .summary('run the tests of policy sets')
     .description(
-      'Runs tests/*.yaml of each set, as the service does before it serves a version. docs/policy-sets.md says how they\n' +
+      'Runs tests/*.yaml of each set, as the service does before it serves a version. docs/policy-format.md says how they\n' +
         'are written. Exit code 1 when a test fails, or a set does not load.',
     )
     .addOption(outputOption('text', 'json', 'junit'))

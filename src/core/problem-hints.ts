@@ -9,7 +9,7 @@ export const usualHints: Readonly<Record<string, string>> = Object.freeze({
   duplicate_entity: 'make one of the two, or give one another id',
   eval_of_request: 'eval() takes a column of the rules, such as p.condition',
   matcher_syntax: 'a matcher is terms such as r.act == p.act and g(r.sub, p.sub), joined by && and ||',
-  missing_value: 'docs/policy-sets.md shows the form',
+  missing_value: 'docs/policy-format.md shows the form',
   missing_definition: 'add [role_definition] with g = _, _',
   missing_section: 'a model has [request_definition], [policy_definition], [policy_effect] and [matchers]',
   role_arity: 'g = _, _ is called as g(r.sub, p.sub), and g = _, _, _ with a domain as g(r.sub, p.sub, r.dom)',
@@ -18,7 +18,7 @@ export const usualHints: Readonly<Record<string, string>> = Object.freeze({
   unknown_function: 'the functions are in docs/functions.md',
   unknown_token: 'a token is a column of r in the model',
   wrong_argument_count: 'docs/functions.md says what each function takes',
-  wrong_type: 'docs/policy-sets.md shows the form',
-  wrong_value: 'docs/policy-sets.md shows the form',
+  wrong_type: 'docs/policy-format.md shows the form',
+  wrong_value: 'docs/policy-format.md shows the form',
   yaml_syntax: 'the file is read as YAML 1.2',
 });
