@@ -80,6 +80,7 @@ export class AppModule implements OnApplicationShutdown {
             AuditLog.open({
               path: databasePath,
               mask: maskCredentials,
+              ...(config.auditRetentionDays !== undefined && { maxAgeMs: config.auditRetentionDays * 86_400_000 }),
               onProblem: (what, error) => logger.error({ err: error }, what),
             }),
         },

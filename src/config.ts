@@ -128,6 +128,12 @@ export class Config {
   @Min(1)
   readonly decisionLogRetentionRecords?: number;
 
+  @Variable('Days that audit events are kept. Default: for ever.')
+  @IsOptional()
+  @IsNumber()
+  @Min(1)
+  readonly auditRetentionDays?: number;
+
   @Variable('Share of decisions, 0 to 1, that stock Casbin evaluates again after the answer; differences are logged.')
   @IsNumber()
   @Min(0)

@@ -14,6 +14,8 @@ export interface AuditLogOptions {
   readonly path: string;
   /** Takes credentials out of what strangers sent. */
   readonly mask: (text: string) => string;
+  /** Events older than this go, in milliseconds. Left out: none does. */
+  readonly maxAgeMs?: number;
   /** Hears of events that could not be written, where there is no caller to tell. */
   readonly onProblem: (what: string, error: unknown) => void;
 }
@@ -26,6 +28,9 @@ interface Pending {
 
 const DEFAULT_LIMIT = 50;
 const FLUSH_MS = 1_000;
+const PRUNE_EVERY_MS = 60_000;
+/** So many events are deleted at a time, so that no other write waits for long. */
+const DELETED_AT_ONCE = 1_000;
 /** Different events that wait at most; whoever makes up more of them in a second is counted without their details. */
 const MAX_PENDING = 1_000;
 /** Of what a stranger sent this much is kept. */
@@ -40,6 +45,9 @@ export class AuditLog {
   readonly counts = new Map<AuditEventType, number>();
   private pending = new Map<string, Pending>();
   private timer: NodeJS.Timeout | undefined;
+  private pruneTimer: NodeJS.Timeout | undefined;
+  private pruning: Promise<void> = Promise.resolve();
+  private closing = false;
 
   private constructor(
     private readonly connection: SqliteConnection,
@@ -49,11 +57,19 @@ export class AuditLog {
   static async open(options: AuditLogOptions): Promise<AuditLog> {
     const migrations = [AuditEvents1763700000030];
     const connection = await SqliteConnection.open({ path: options.path, migrations, busyTimeoutMs: 10_000 });
-    return new AuditLog(connection, options);
+    const audit = new AuditLog(connection, options);
+    if (options.maxAgeMs !== undefined) {
+      audit.startPruning();
+      audit.pruneTimer = setInterval(() => audit.startPruning(), PRUNE_EVERY_MS).unref();
+    }
+    return audit;
   }
 
   async close(): Promise<void> {
+    this.closing = true;
     clearTimeout(this.timer);
+    clearInterval(this.pruneTimer);
+    await this.pruning;
     await this.flush();
     await this.connection.close();
   }
@@ -99,6 +115,29 @@ export class AuditLog {
     ]);
     const items = rows.slice(0, limit).map(toEvent);
     return rows.length > limit ? { items, nextCursor: String(items.at(-1)!.id) } : { items };
+  }
+
+  /** Deletes what is older than `maxAgeMs` at `now` (milliseconds since 1970), the oldest first, in small steps. */
+  async prune(now: number): Promise<void> {
+    const before = now - (this.options.maxAgeMs ?? Number.POSITIVE_INFINITY);
+    while (!this.closing) {
+      // In the order of their ids events are as good as in that of their times, and no index on those is needed.
+      const oldest = await this.connection.query<{ id: number; time: number }>(
+        'SELECT id, time FROM audit_event ORDER BY id LIMIT ?',
+        [DELETED_AT_ONCE],
+      );
+      const kept = oldest.findIndex(({ time }) => time >= before);
+      const last = oldest.at(kept < 0 ? -1 : kept - 1);
+      if (kept === 0 || last === undefined) return;
+      await this.connection.query('DELETE FROM audit_event WHERE id <= ?', [last.id]);
+      if (kept > 0) return;
+    }
+  }
+
+  private startPruning(): void {
+    this.pruning = this.pruning
+      .then(() => this.prune(Date.now()))
+      .catch((error: unknown) => this.options.onProblem('audit events could not be deleted', error));
   }
 
   private count(type: AuditEventType): void {

@@ -16,8 +16,9 @@ afterEach(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-function open(): Promise<AuditLog> {
+function open(maxAgeMs?: number): Promise<AuditLog> {
   return AuditLog.open({
+    ...(maxAgeMs !== undefined && { maxAgeMs }),
     path: join(directory, 'verdict.sqlite'),
     mask: (text) => text.replaceAll('secret', '[credential]'),
     onProblem: (what, error) => {
@@ -37,6 +38,29 @@ describe('audit events', () => {
       { type: 'authentication_failed' },
       { type: 'api_key_created', actor: 'me', count: 1 },
     ]);
+  });
+
+  it('that are older than they are kept go, also many of them, and the newer stay', async () => {
+    const day = 86_400_000;
+    const now = Date.now();
+    for (let n = 0; n < 2_500; n++)
+      audit.note({ type: 'decisions_read', actor: `reader ${n % 500}-${n}` }, now - 9 * day);
+    await audit.search({});
+    await audit.record({ type: 'api_key_created', detail: 'old' }, now - 8 * day);
+    await audit.record({ type: 'api_key_created', detail: 'new' }, now - 6 * day);
+    await audit.close();
+    audit = await open(7 * day);
+    await expect.poll(async () => (await audit.search({})).items.map(({ detail }) => detail)).toEqual(['new']);
+    await audit.prune(now + day - 1);
+    expect((await audit.search({})).items).toHaveLength(1);
+    await audit.prune(now + day + 1);
+    expect((await audit.search({})).items).toHaveLength(0);
+  });
+
+  it('are kept for ever where nothing says otherwise', async () => {
+    await audit.record({ type: 'api_key_created' }, 0);
+    await audit.prune(Date.now());
+    expect((await audit.search({})).items).toHaveLength(1);
   });
 
   it('that are equal within a second are one with a count; the first one names its request', async () => {
