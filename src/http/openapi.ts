@@ -8,6 +8,7 @@ import { ExportQuery } from '../decision-log/decision-export.js';
 import { DecisionQuery } from '../decision-log/decision-query.js';
 import { StatsQuery } from '../decision-log/decision-stats.js';
 import { DecisionAnswer } from '../pdp/decision-answer.js';
+import { answerSchemas, answers } from './answer-schemas.js';
 import { decideShapes } from './decide-routes.js';
 import type { HttpLimits } from './fastify-adapter.js';
 import { type JsonSchema, jsonSchemas } from './json-schema.js';
@@ -47,20 +48,39 @@ export function openApiDocument(
     .build();
   const document = SwaggerModule.createDocument(app, base);
   const requests = jsonSchemas([...decideShapes, RollbackRequest], limits, { unknownFields: 'refuse', refPrefix: REF });
-  const answers = jsonSchemas([DecisionAnswer, Problem], limits, { unknownFields: 'ignore', refPrefix: REF });
+  const answered = jsonSchemas([DecisionAnswer, Problem], limits, { unknownFields: 'ignore', refPrefix: REF });
   for (const [path, shape] of Object.entries(queries)) {
     const operation = document.paths[path]!.get!;
     operation.parameters = [...(operation.parameters ?? []), ...queryParameters(shape, limits)];
   }
   const { declaredRoutes } = app.getHttpAdapter().getInstance() as FastifyInstance;
-  const schemas = { ...document.components?.schemas, ...requests, ...answers };
+  const schemas = { ...document.components?.schemas, ...requests, ...answered, ...answerSchemas };
   const whole = {
     ...document,
     // The decide routes are Fastify's own, so Nest does not know them.
     paths: Object.assign(decidePaths(), ...parts.map(({ paths }) => paths), document.paths),
     components: { ...document.components, schemas: Object.assign(schemas, ...parts.map((part) => part.schemas)) },
   } as OpenAPIObject;
-  return withAccess(whole, declaredRoutes);
+  return withAnswers(withAccess(whole, declaredRoutes));
+}
+
+/** A copy of the document with the answers of the routes that were found by Nest's scanner. */
+function withAnswers(document: OpenAPIObject): OpenAPIObject {
+  const paths: Record<string, Record<string, { responses: Record<string, object> }>> = structuredClone(
+    document.paths,
+  ) as never;
+  for (const [route, { content, problems: refusals }] of Object.entries(answers)) {
+    const [method, path] = route.split(' ') as [string, string];
+    const operation = paths[path]![method]!;
+    const body = Object.fromEntries(Object.entries(content).map(([type, schema]) => [type, { schema }]));
+    for (const [status, response] of Object.entries(operation.responses)) {
+      // Where nothing is well, health says so in the same form.
+      const isAnswer = status.startsWith('2') || (status === '503' && path.startsWith('/health'));
+      if (isAnswer && Object.keys(body).length > 0) Object.assign(response, { content: body });
+    }
+    operation.responses = { ...problems(...refusals), ...operation.responses } as Record<string, object>;
+  }
+  return { ...document, paths } as unknown as OpenAPIObject;
 }
 
 /** Swagger UI from this machine: no content delivery network, no validator of others. */

@@ -1,0 +1,154 @@
+/** Each operation of the OpenAPI document is asked; what comes back is what the document says, and nothing beside it. */
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type KeyedService, startKeyedService } from '../security/keyed-service.js';
+
+const scopes = '[decide, explain, "decisions:read", "policies:read", "policies:write", "keys:admin", "metrics:read"]';
+const ann = { subject: 'ann', action: 'pay', resource: 'invoice', policySet: 'invoices' };
+const authzen = {
+  subject: { type: 'user', id: 'ann' },
+  action: { name: 'pay' },
+  resource: { type: 'thing', id: 'invoice' },
+};
+const unknownVersion = `sha256:${'0'.repeat(64)}`;
+
+let keyed: KeyedService;
+// biome-ignore lint/suspicious/noExplicitAny: an OpenAPI document
+let document: any;
+let ajv: Ajv2020;
+let decisionId: string;
+let version: string;
+const asked = new Set<string>();
+
+beforeAll(async () => {
+  keyed = await startKeyedService({ admin: `scopes: ${scopes}` }, { publicUrl: 'https://pdp.example' });
+  document = (await keyed.as('admin', 'GET', '/docs-json')).json();
+  ajv = new Ajv2020({ strict: false, allErrors: true, validateFormats: false });
+  ajv.addSchema(closed(document), 'document');
+  decisionId = (await keyed.as('admin', 'POST', '/v1/decide', ann)).json().decisionId;
+  version = (await keyed.as('admin', 'GET', '/v1/policy-sets/invoices')).json().version;
+});
+afterAll(() => keyed.stop());
+
+/** A copy in which objects have the members that are described, and no others. */
+function closed(schema: unknown): object {
+  return JSON.parse(JSON.stringify(schema), (_name, value) =>
+    value?.type === 'object' && value.properties !== undefined ? { additionalProperties: false, ...value } : value,
+  );
+}
+
+async function expectAsDocumented(operation: string, status: number, url: string, body?: object): Promise<void> {
+  const [method, path] = operation.split(' ') as [string, string];
+  const answer = await keyed.as('admin', method.toUpperCase() as 'GET', url, body);
+  expect(answer.statusCode, answer.body).toBe(status);
+  asked.add(`${operation} ${status}`);
+  const response = document.paths[path][method].responses[status];
+  expect(response, 'the status is documented').toBeDefined();
+  if (status === 204) return;
+  const type = String(answer.headers['content-type']).split(';')[0]!;
+  expect(Object.keys(response.content ?? {})).toContain(type);
+  const pointer = ['paths', path, method, 'responses', status, 'content', type, 'schema']
+    .map((step) => encodeURIComponent(String(step).replaceAll('~', '~0').replaceAll('/', '~1')))
+    .join('/');
+  const validate = ajv.compile({ $ref: `document#/${pointer}` });
+  expect(validate(/[/+]json$/.test(type) ? answer.json() : answer.body), JSON.stringify(validate.errors)).toBe(true);
+}
+
+describe('what is answered is what the OpenAPI document says', () => {
+  it.each<[string, number, string | (() => string), (object | (() => object))?]>([
+    ['post /v1/decide', 200, '/v1/decide', ann],
+    ['post /v1/decide', 200, '/v1/decide', { ...ann, explain: 'none' }],
+    ['post /v1/decide', 200, '/v1/decide', { ...ann, explain: 'full', action: 'burn' }],
+    ['post /v1/decide', 400, '/v1/decide', {}],
+    ['post /v1/decide', 404, '/v1/decide', { ...ann, policySet: 'none' }],
+    ['post /decide', 200, '/decide', ann],
+    ['post /v1/decide/batch', 200, '/v1/decide/batch', { requests: [ann, {}, 5] }],
+    ['post /v1/decide/batch', 400, '/v1/decide/batch', {}],
+    ...['evaluation', 'evaluations', 'search/subject', 'search/resource', 'search/action'].flatMap(
+      (name): [string, number, string, object][] => [
+        [`post /access/v1/${name}`, 200, `/access/v1/${name}`, authzen],
+        [`post /access/v1/${name}`, 400, `/access/v1/${name}`, {}],
+        [`post /sets/{set}/access/v1/${name}`, 200, `/sets/invoices/access/v1/${name}`, authzen],
+        [`post /sets/{set}/access/v1/${name}`, 404, `/sets/none/access/v1/${name}`, authzen],
+      ],
+    ),
+    ['get /.well-known/authzen-configuration', 200, '/.well-known/authzen-configuration'],
+    ['get /.well-known/authzen-configuration/sets/{set}', 200, '/.well-known/authzen-configuration/sets/invoices'],
+    ['get /.well-known/authzen-configuration/sets/{set}', 404, '/.well-known/authzen-configuration/sets/none'],
+    ['get /v1/decisions', 200, '/v1/decisions?limit=1'],
+    ['get /v1/decisions', 200, '/v1/decisions'],
+    ['get /v1/decisions', 400, '/v1/decisions?limit=0'],
+    ['get /v1/decisions/{id}', 200, () => `/v1/decisions/${decisionId}`],
+    ['get /v1/decisions/{id}', 404, '/v1/decisions/none'],
+    ['get /v1/decisions/stats', 200, '/v1/decisions/stats?bucket=hour&by=policySet,decision&top=subject'],
+    ['get /v1/decisions/stats', 400, '/v1/decisions/stats?bucket=year'],
+    ['get /v1/decisions/export', 200, '/v1/decisions/export?format=ndjson'],
+    ['get /v1/decisions/export', 200, '/v1/decisions/export?format=csv'],
+    ['get /v1/decisions/export', 400, '/v1/decisions/export?format=xml'],
+    ['post /v1/decisions/{id}/replay', 200, () => `/v1/decisions/${decisionId}/replay`, {}],
+    ['post /v1/decisions/{id}/replay', 400, () => `/v1/decisions/${decisionId}/replay`, { version: 'new' }],
+    ['post /v1/decisions/{id}/replay', 404, '/v1/decisions/none/replay', {}],
+    ['get /v1/policy-sets', 200, '/v1/policy-sets'],
+    ['get /v1/policy-sets/{set}', 200, '/v1/policy-sets/invoices'],
+    ['get /v1/policy-sets/{set}', 404, '/v1/policy-sets/none'],
+    ['get /v1/policy-sets/{set}/versions', 200, '/v1/policy-sets/invoices/versions?limit=1'],
+    ['get /v1/policy-sets/{set}/versions', 400, '/v1/policy-sets/invoices/versions?limit=0'],
+    ['get /v1/policy-sets/{set}/versions', 404, '/v1/policy-sets/none/versions'],
+    ['get /v1/policy-sets/{set}/versions/{version}', 200, () => `/v1/policy-sets/invoices/versions/${version}`],
+    ['get /v1/policy-sets/{set}/versions/{version}', 404, `/v1/policy-sets/invoices/versions/${unknownVersion}`],
+    [
+      'get /v1/policy-sets/{set}/versions/{version}/files/{path}',
+      200,
+      () => `/v1/policy-sets/invoices/versions/${version}/files/model.conf`,
+    ],
+    [
+      'get /v1/policy-sets/{set}/versions/{version}/files/{path}',
+      404,
+      () => `/v1/policy-sets/invoices/versions/${version}/files/none`,
+    ],
+    ['post /v1/policy-sets/{set}/reload', 200, '/v1/policy-sets/invoices/reload'],
+    ['post /v1/policy-sets/{set}/reload', 404, '/v1/policy-sets/none/reload'],
+    ['post /v1/policy-sets/{set}/rollback', 200, '/v1/policy-sets/invoices/rollback', () => ({ version })],
+    ['post /v1/policy-sets/{set}/rollback', 400, '/v1/policy-sets/invoices/rollback', {}],
+    ['post /v1/policy-sets/{set}/rollback', 404, '/v1/policy-sets/invoices/rollback', { version: unknownVersion }],
+    ['get /v1/policy-sets/{set}/diff', 200, () => `/v1/policy-sets/invoices/diff?from=${version}`],
+    ['get /v1/policy-sets/{set}/diff', 400, '/v1/policy-sets/invoices/diff'],
+    ['get /v1/policy-sets/{set}/diff', 404, `/v1/policy-sets/invoices/diff?from=${unknownVersion}`],
+    ['post /v1/api-keys', 201, '/v1/api-keys', { name: 'new', scopes: ['decide'], expires: '2099-01-01T00:00:00Z' }],
+    ['post /v1/api-keys', 400, '/v1/api-keys', {}],
+    ['post /v1/api-keys', 409, '/v1/api-keys', { name: 'new', scopes: ['decide'] }],
+    ['get /v1/api-keys', 200, '/v1/api-keys'],
+    ['get /v1/api-keys/{name}', 200, '/v1/api-keys/new'],
+    ['get /v1/api-keys/{name}', 404, '/v1/api-keys/none'],
+    ['post /v1/api-keys/{name}/rotate', 200, '/v1/api-keys/new/rotate', {}],
+    ['post /v1/api-keys/{name}/rotate', 404, '/v1/api-keys/none/rotate', {}],
+    ['delete /v1/api-keys/{name}', 204, '/v1/api-keys/new'],
+    ['delete /v1/api-keys/{name}', 404, '/v1/api-keys/none'],
+    ['get /v1/audit-events', 200, '/v1/audit-events?limit=1'],
+    ['get /v1/audit-events', 400, '/v1/audit-events?limit=0'],
+    ['post /v1/session', 201, '/v1/session'],
+    ['get /v1/session', 200, '/v1/session'],
+    ['delete /v1/session', 204, '/v1/session'],
+    ['get /health', 200, '/health'],
+    ['get /health/live', 200, '/health/live'],
+    ['get /health/ready', 200, '/health/ready'],
+    ['get /metrics', 200, '/metrics'],
+    ['get /v1/gateway/forward-auth', 400, '/v1/gateway/forward-auth'],
+    ['get /sets/{set}/v1/gateway/forward-auth', 400, '/sets/invoices/v1/gateway/forward-auth'],
+  ])('%s: %i for %s %j', async (operation, status, url, body) => {
+    await expectAsDocumented(
+      operation,
+      status,
+      typeof url === 'function' ? url() : url,
+      typeof body === 'function' ? (body as () => object)() : body,
+    );
+  });
+
+  it('and no operation was left out', () => {
+    const documented = Object.entries<object>(document.paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method} ${path}`),
+    );
+    const reached = [...asked].map((each) => each.slice(0, each.lastIndexOf(' ')));
+    expect(documented.filter((operation) => !reached.includes(operation))).toEqual([]);
+  });
+});
