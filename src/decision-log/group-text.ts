@@ -80,14 +80,14 @@ export function* recordsOf(
   // Groups were once written with whole records in their lines, and nothing before the first.
   const hasCommon = head.id === undefined;
   const start = hasCommon ? 1 : 0;
-  const { writer, ...common } = hasCommon ? head : {};
+  const { writer: commonWriter, ...common } = hasCommon ? head : {};
   const ownTests = hasCommon ? tests.filter((test) => !test(commonLine)) : tests;
   for (let i = lines.length - 1; i >= start; i--) {
     const line = lines[i]!;
     if (!ownTests.every((test) => test(line))) continue;
-    const { id, time = timeOf(id), clock = time, errors = [], obligations = [], ...own } = JSON.parse(line);
-    const sequence = first + i - start;
-    yield { id, time, ...common, clock, errors, obligations, writer, ...own, sequence };
+    const own = JSON.parse(line);
+    const { id, time = timeOf(id), clock = time, errors = [], obligations = [], writer = commonWriter } = own;
+    yield { id, time, ...common, ...own, clock, errors, obligations, writer, sequence: first + i - start };
   }
 }
 
