@@ -12,8 +12,11 @@ function strictPipe(what: 'query' | 'body'): ValidationPipe {
     whitelist: true,
     forbidNonWhitelisted: true,
     exceptionFactory: (errors: ValidationError[]) => {
+      // Decorators run from the last to the first; what is no number should be told that before that it is too large.
       const faults = errors.flatMap(({ property, constraints }) =>
-        Object.values(constraints ?? {}).map((detail) => ({ pointer: `/${property}`, detail })),
+        Object.values(constraints ?? {})
+          .toReversed()
+          .map((detail) => ({ pointer: `/${property}`, detail })),
       );
       return new VerdictError('invalid_request', `The ${what} is not valid: ${faults[0]?.detail}.`, { errors: faults });
     },

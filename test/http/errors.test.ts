@@ -125,6 +125,12 @@ describe('a problem', () => {
     }
   });
 
+  it('says first what it is not, then what else is wrong', async () => {
+    const { body } = await service.get('/v1/decisions?limit=ten');
+    expect(body.detail).toBe('The query is not valid: limit must be an integer number.');
+    expect(body.errors.map(({ pointer }: { pointer: string }) => pointer)).toEqual(['/limit', '/limit', '/limit']);
+  });
+
   it('is what an impossible path gets', async () => {
     expectProblem(await service.get('/%ZZ'), 400, 'malformed_request');
     expectProblem(await service.get(`/v1/decisions/${'x'.repeat(2_000)}`), 400, 'malformed_request');
