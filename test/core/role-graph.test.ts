@@ -42,6 +42,22 @@ describe('a role graph', () => {
     expect([...(graph.rolesAbove('stranger', undefined)?.names ?? [])]).toEqual([]);
   });
 
+  it('remembers so many sets of roles and no more, and answers the same with what it forgot', () => {
+    const many = 45_000;
+    const graph = new RoleGraph(
+      Array.from({ length: many }, (_, n) => ({ child: `user${n}`, parent: `role${n}`, domain: '' })),
+      { hasDomain: false },
+    );
+    const first = graph.rolesAbove('user0', undefined);
+    expect(graph.rolesAbove('user0', undefined)).toBe(first);
+    for (let n = 0; n < many; n++) {
+      const above = graph.rolesAbove(`user${n}`, undefined);
+      if (above?.names.size !== 1 || !above.names.has(`role${n}`)) throw new Error(`user${n} has other roles`);
+    }
+    expect(graph.rolesAbove('user0', undefined)).not.toBe(first);
+    expect(graph.rolesAbove('user0', undefined)).toEqual(first);
+  });
+
   it('keeps domains apart, and knows the one without a name', () => {
     const graph = new RoleGraph(links('a>admin>acme b>admin c>admin>*'), { hasDomain: true });
     expect(graph.reaches('a', 'admin', 'acme', now)).toBe(true);

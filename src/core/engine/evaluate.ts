@@ -77,7 +77,7 @@ function evaluateOnce(combination: Combination, scope: Scope): Evaluation {
 function evaluateRules(combination: Combination, scope: Scope): Evaluation {
   const { effect, program, rules, plan } = combination;
   const found = plan.candidates(scope);
-  const pickers = found === undefined ? program.pickers : plan.pickers;
+  const terms = found === undefined ? program : plan;
   const start = found?.start ?? 0;
   const end = found?.end ?? rules.length;
   let errors: ErrorList | undefined;
@@ -87,7 +87,7 @@ function evaluateRules(combination: Combination, scope: Scope): Evaluation {
     const rule = found === undefined ? at : (found.rules[at] as number);
     if (!scope.spend(1)) return requestError(...budget, listOf(errors));
     scope.rule = rule;
-    const outcome = matchRule(program, pickers, scope);
+    const outcome = matchRule(program, terms, scope);
     if (scope.stepsLeft < 0) return requestError(...budget, listOf(errors));
     if (outcome === 'wrong_result') return requestError(...faultOf(scope), listOf(errors));
     if (effect === undefined) return unsupportedEffect(combination);

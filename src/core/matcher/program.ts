@@ -7,11 +7,14 @@ import { type Evaluator, FAULT, type Scope } from './scope.js';
 import type { SourceText } from './source-text.js';
 import { describeValue } from './values.js';
 
-export interface Program {
+export interface Program extends Terms {
   readonly expression: Expression;
   /** The expression as a whole, its terms in the author's order. */
   readonly run: Evaluator;
-  /** Of its top-level conjunction, the terms that pick candidates and those that remain, each in order. */
+}
+
+/** The terms of a top-level conjunction: those that pick candidates and those that remain, each in order. */
+export interface Terms {
   readonly pickers: readonly Term[];
   readonly remaining: readonly Term[];
 }
@@ -43,21 +46,21 @@ export function compileProgram(source: SourceText, environment: Environment): Pr
 export type RuleOutcome = 'no_match' | 'match' | 'error' | 'wrong_result';
 
 /**
- * Evaluates a matcher on the rule in `scope.rule`. `pickers` are the terms of `program.pickers` that are not known to
- * hold, since the rule was found by a look-up for them.
+ * Evaluates a matcher on the rule in `scope.rule`. `terms` are those of the program that are not known to hold: the
+ * program's own, or a plan's, which found the rule by a look-up for the others.
  *
  * What picks candidates is looked at first, so that only a rule that passes it can fail (contract, section 4).
  */
-export function matchRule(program: Program, pickers: readonly Term[], scope: Scope): RuleOutcome {
+export function matchRule(program: Program, terms: Terms, scope: Scope): RuleOutcome {
   let failed = false;
-  for (const picker of pickers) {
+  for (const picker of terms.pickers) {
     const picked = picker.run(scope);
     if (picked === false) return 'no_match';
     if (picked !== true) failed = true;
   }
   // One failed after all, on an argument that is no text: then its place in the author's order counts.
   if (failed) return outcomeOf(program.run(scope), scope);
-  const { remaining } = program;
+  const { remaining } = terms;
   if (remaining.length === 0) return 'match';
   // A lone term may have a number for a result; only under && must each be true or false.
   if (remaining.length === 1 && program.pickers.length === 0) {

@@ -32,20 +32,28 @@ export function* buildKeyIndex(columns: readonly Int32Array[], length: number): 
     bucketOf[rule] = bucket;
     counts[bucket] = (counts[bucket] as number) + 1;
   }
-  const starts = new Int32Array(buckets + 1);
-  for (let bucket = 0; bucket < buckets; bucket++) {
-    starts[bucket + 1] = (starts[bucket] as number) + (counts[bucket] as number);
+  const width = columns.length + 1;
+  const records = new Int32Array((buckets + 1) * width);
+  let start = 0;
+  for (let bucket = 0; bucket <= buckets; bucket++) {
+    if (bucket % itemsPerStep === 0) yield;
+    const record = bucket * width;
+    for (let part = 0; part < columns.length; part++) {
+      records[record + part] = columns[part]?.[firstRules[bucket] as number] ?? 0;
+    }
+    records[record + columns.length] = start;
+    start += counts[bucket] ?? 0;
   }
   const postings = new Int32Array(length);
-  const next = starts.slice();
-  for (let rule = 0; rule < length; rule++) {
+  // What was counted up is counted down again, from the last rule of a bucket to its first.
+  for (let rule = length - 1; rule >= 0; rule--) {
     if (rule % itemsPerStep === 0) yield;
     const bucket = bucketOf[rule] as number;
-    const at = next[bucket] as number;
-    postings[at] = rule;
-    next[bucket] = at + 1;
+    const left = (counts[bucket] as number) - 1;
+    postings[(records[bucket * width + columns.length] as number) + left] = rule;
+    counts[bucket] = left;
   }
-  return new KeyIndex(columns, slots, firstRules.slice(0, buckets), starts, postings);
+  return new KeyIndex(columns.length, slots, records, postings);
 }
 
 /** The slot of a rule's key: its bucket's, or the empty one where a new bucket belongs. */
@@ -61,17 +69,22 @@ function slotOf(rule: number, columns: readonly Int32Array[], slots: Int32Array,
   }
 }
 
+/**
+ * What a look-up reads lies together: with a million rules nearly each read of another place waits for memory.
+ */
 export class KeyIndex {
+  private readonly width: number;
+
   constructor(
-    private readonly columns: readonly Int32Array[],
+    parts: number,
     /** By hash: one more than the number of a bucket, 0 where there is none. */
     private readonly slots: Int32Array,
-    /** By bucket: a rule whose columns are the bucket's key, and where its rules begin in `postings`. */
-    private readonly firstRules: Int32Array,
-    private readonly starts: Int32Array,
+    /** By bucket: the parts of its key, then where its rules begin in `postings`; they end where the next one's begin. */
+    private readonly records: Int32Array,
     private readonly postings: Int32Array,
   ) {
-    this.key = new Int32Array(columns.length);
+    this.width = parts + 1;
+    this.key = new Int32Array(parts);
   }
 
   /** Of the look-up at hand; nothing else runs while it does. */
@@ -88,9 +101,7 @@ export class KeyIndex {
     this.collect(choices, 0, startHash);
     const [first] = buckets;
     if (first === undefined) return noCandidates;
-    if (buckets.length === 1) {
-      return { rules: this.postings, start: this.starts[first] as number, end: this.starts[first + 1] as number };
-    }
+    if (buckets.length === 1) return { rules: this.postings, start: this.startOf(first), end: this.startOf(first + 1) };
     return this.merge(buckets);
   }
 
@@ -111,32 +122,30 @@ export class KeyIndex {
   }
 
   private bucketOf(hash: number, key: Int32Array): number {
-    const { slots, columns } = this;
+    const { slots, records, width } = this;
     const mask = slots.length - 1;
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
       const bucket = (slots[slot] as number) - 1;
       if (bucket < 0) return -1;
-      const rule = this.firstRules[bucket] as number;
-      let same = true;
-      for (let part = 0; part < key.length; part++) {
-        if ((columns[part] as Int32Array)[rule] !== key[part]) {
-          same = false;
-          break;
-        }
-      }
-      if (same) return bucket;
+      const record = bucket * width;
+      let part = 0;
+      while (part < key.length && records[record + part] === key[part]) part++;
+      if (part === key.length) return bucket;
     }
+  }
+
+  private startOf(bucket: number): number {
+    return this.records[bucket * this.width + this.width - 1] as number;
   }
 
   private merge(buckets: readonly number[]): Candidates {
     let total = 0;
-    for (const bucket of buckets) total += (this.starts[bucket + 1] as number) - (this.starts[bucket] as number);
+    for (const bucket of buckets) total += this.startOf(bucket + 1) - this.startOf(bucket);
     const rules = new Int32Array(total);
     let at = 0;
     for (const bucket of buckets) {
-      for (let from = this.starts[bucket] as number; from < (this.starts[bucket + 1] as number); from++) {
-        rules[at++] = this.postings[from] as number;
-      }
+      const end = this.startOf(bucket + 1);
+      for (let from = this.startOf(bucket); from < end; from++) rules[at++] = this.postings[from] as number;
     }
     return { rules: total > 1 ? rules.sort() : rules, start: 0, end: total };
   }

@@ -7,7 +7,14 @@ import type { Scope } from '../matcher/scope.js';
 import { buildKeyIndex, type Candidates, type KeyIndex } from './key-index.js';
 import type { RoleGraph } from './roles.js';
 import type { RuleStore } from './rule-store.js';
-import { pathSelectorOf, requestColumnsOf, type Selector, type SelectorContext, selectorOf } from './selector.js';
+import {
+  type PathSelector,
+  pathSelectorOf,
+  requestColumnsOf,
+  type Selector,
+  type SelectorContext,
+  selectorOf,
+} from './selector.js';
 
 /** More look-ups than this are slower than most scans. */
 const maxLookUps = 50_000;
@@ -22,6 +29,8 @@ export class Plan {
     private readonly textColumns: readonly number[],
     /** The terms that pick candidates and that no look-up stands for. */
     readonly pickers: readonly Term[],
+    /** The terms that remain to be evaluated on a rule that a look-up found. */
+    readonly remaining: readonly Term[],
     /** The plan in words, a line a step. */
     readonly words: readonly string[],
   ) {}
@@ -96,6 +105,7 @@ export function* planRules(
   const context: SelectorContext = { environment, roles, rules, pickers };
   const selectors = new Map<number, Selector>();
   const residual: Term[] = [];
+  const settled = new Map<Term, Term>();
   for (const term of pickers) {
     const selector = selectorOf(term.expression, context);
     if (selector === undefined || selectors.has(selector.column)) residual.push(term);
@@ -107,16 +117,29 @@ export function* planRules(
     // A second term on a column is not looked up, and may fail: nothing behind it may leave a rule out.
     if (selector === undefined || selectors.has(selector.column)) break;
     selectors.set(selector.column, selector);
+    settled.set(term, evaluatedWhereOpen(term, selector));
     for (const { expression } of residual) {
       for (const column of requestColumnsOf(expression, environment)) textColumns.add(column);
     }
     // A broken pattern fails whatever stands behind it: nothing behind it may leave its rule out.
-    if (selector.mayFail === true) break;
+    if (selector.mayFail) break;
   }
   const found = [...selectors.values()];
   const keys = found.map((selector) => selector.keys);
   const index = keys.length === 0 ? undefined : yield* buildKeyIndex(keys, rules.length);
-  return new Plan(rules, found, index, [...textColumns], residual, describePlan(found, residual, remaining));
+  return new Plan(
+    rules,
+    found,
+    index,
+    [...textColumns],
+    residual,
+    remaining.map((term) => settled.get(term) ?? term),
+    describePlan(found, residual, remaining),
+  );
+}
+
+function evaluatedWhereOpen({ expression, run }: Term, { holdsOn }: PathSelector): Term {
+  return { expression, run: (scope) => holdsOn(scope.rule) || run(scope) };
 }
 
 /** A role is asked for with a literal that is no text: an error on every rule, which none may be left out of. */

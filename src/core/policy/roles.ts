@@ -31,18 +31,26 @@ export interface RoleGraphOptions {
 /** A role is found over ten links, not over eleven. */
 export const maxHops = 10;
 const cachedDomains = 1_000;
-/** Sets of roles, each shared by all who have the same parents. */
+/** Sets of roles, each shared by all who have the same parents; and names whose set is at hand, in each domain. */
 const cachedRoleSets = 20_000;
 
 export class RoleGraph implements RoleRelation {
   private readonly domains = new Map<string, DomainGraph>();
   private readonly combined = new BoundedCache<DomainGraph>(cachedDomains);
+  /** A graph's own, so that what an index keeps in it goes with the policy set. */
+  private readonly noRoles = new RoleSet(new Set());
+  /** Whether names have roles that nobody wrote down. */
+  readonly matchesNames: boolean;
+  /** Whether links come and go. */
+  readonly isConditional: boolean;
 
   constructor(
     links: Iterable<RoleLink>,
     private readonly options: RoleGraphOptions,
   ) {
+    let conditional = false;
     for (const link of links) {
+      conditional ||= link.holds !== undefined;
       const domain = options.hasDomain ? link.domain : '';
       let graph = this.domains.get(domain);
       if (graph === undefined) {
@@ -51,6 +59,8 @@ export class RoleGraph implements RoleRelation {
       }
       graph.add(link.child, link);
     }
+    this.matchesNames = options.nameMatching !== undefined;
+    this.isConditional = conditional;
   }
 
   reaches(name: string, role: string, domain: string | undefined, now: number): boolean {
@@ -65,22 +75,11 @@ export class RoleGraph implements RoleRelation {
    */
   rolesAbove(name: string, domain: string | undefined): RoleSet | undefined {
     if (!this.isListable) return undefined;
-    return this.graphOf(domain)?.rolesAbove(name) ?? noRoles;
+    return this.graphOf(domain)?.rolesAbove(name) ?? this.noRoles;
   }
 
   get isListable(): boolean {
     return !this.matchesNames && !this.isConditional;
-  }
-
-  /** Whether names have roles that nobody wrote down. */
-  get matchesNames(): boolean {
-    return this.options.nameMatching !== undefined;
-  }
-
-  /** Whether links come and go. */
-  get isConditional(): boolean {
-    for (const graph of this.domains.values()) if (graph.conditional) return true;
-    return false;
   }
 
   /** The domains of links that count where `domain` is asked for. */
@@ -119,22 +118,46 @@ export class RoleGraph implements RoleRelation {
 
 /** Roles that somebody has; one object for all who have the same. */
 export class RoleSet {
-  /** Symbols of these roles among the keys of an index: the index's to fill. */
-  readonly keys = new Map<object, Int32Array>();
+  private index: object | undefined;
+  private keys: Int32Array | undefined;
+  private others: Map<object, Int32Array> | undefined;
 
   constructor(readonly names: ReadonlySet<string>) {}
-}
 
-const noRoles = new RoleSet(new Set());
+  /** The symbols of these roles among the keys of an index, as they were kept. */
+  keysIn(index: object): Int32Array | undefined {
+    return this.index === index ? this.keys : this.others?.get(index);
+  }
+
+  /** Nearly every set has one index that asks; that one is found without another look-up. */
+  keepKeys(index: object, keys: Int32Array): void {
+    if (this.index === undefined) {
+      this.index = index;
+      this.keys = keys;
+    } else {
+      this.others ??= new Map();
+      this.others.set(index, keys);
+    }
+  }
+}
 
 interface Parent {
   readonly parent: string;
   readonly holds?: LinkCondition;
 }
 
+/** The links up from one name. */
+class Links {
+  readonly parents: Parent[] = [];
+  /** What is above the name, while it is remembered. */
+  above: RoleSet | undefined;
+}
+
 class DomainGraph {
-  private readonly parents = new Map<string, Parent[]>();
+  private readonly links = new Map<string, Links>();
   private readonly roleSets = new BoundedCache<RoleSet>(cachedRoleSets);
+  /** Whose `above` is set. */
+  private remembering: Links[] = [];
   /** Names of this graph that match more than themselves; empty without a matching function. */
   private readonly patterns = new Set<string>();
   private readonly names = new Set<string>();
@@ -144,9 +167,12 @@ class DomainGraph {
 
   add(child: string, { parent, holds }: Parent): void {
     const link: Parent = holds === undefined ? { parent } : { parent, holds };
-    const links = this.parents.get(child);
-    if (links === undefined) this.parents.set(child, [link]);
-    else links.push(link);
+    let links = this.links.get(child);
+    if (links === undefined) {
+      links = new Links();
+      this.links.set(child, links);
+    }
+    links.parents.push(link);
     if (holds !== undefined) this.conditional = true;
     if (this.matching === undefined) return;
     for (const name of [child, parent]) {
@@ -156,7 +182,7 @@ class DomainGraph {
   }
 
   addAll(other: DomainGraph): void {
-    for (const [child, links] of other.parents) for (const link of links) this.add(child, link);
+    for (const [child, { parents }] of other.links) for (const link of parents) this.add(child, link);
   }
 
   reaches(name: string, role: string, now: number): boolean {
@@ -165,11 +191,20 @@ class DomainGraph {
   }
 
   rolesAbove(name: string): RoleSet | undefined {
-    const links = this.parents.get(name);
+    const links = this.links.get(name);
     if (links === undefined) return undefined;
-    const [only] = links;
-    const key = links.length === 1 && only !== undefined ? only.parent : links.map(({ parent }) => parent).join('\0');
-    return this.roleSets.getOrMake(key, () => new RoleSet(this.climb(links.map(({ parent }) => parent))));
+    if (links.above === undefined) this.remember(links);
+    return links.above;
+  }
+
+  private remember(links: Links): void {
+    if (this.remembering.length >= cachedRoleSets) {
+      for (const forgotten of this.remembering) forgotten.above = undefined;
+      this.remembering = [];
+    }
+    const parents = links.parents.map(({ parent }) => parent);
+    links.above = this.roleSets.getOrMake(parents.join('\0'), () => new RoleSet(this.climb(parents)));
+    this.remembering.push(links);
   }
 
   /** The parents and what is above them: they are one hop up already. */
@@ -179,7 +214,7 @@ class DomainGraph {
     for (let hop = 1; hop < maxHops && frontier.length > 0; hop++) {
       const next: string[] = [];
       for (const current of frontier) {
-        for (const { parent } of this.parents.get(current) ?? []) {
+        for (const { parent } of this.links.get(current)?.parents ?? []) {
           if (reached.has(parent)) continue;
           reached.add(parent);
           next.push(parent);
@@ -232,7 +267,7 @@ class DomainGraph {
   }
 
   private *liveParents(name: string, hop: number, now: number): Generator<string> {
-    for (const link of this.parents.get(name) ?? []) {
+    for (const link of this.links.get(name)?.parents ?? []) {
       if (link.holds === undefined || link.holds(now, hop)) yield link.parent;
     }
   }

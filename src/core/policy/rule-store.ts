@@ -5,7 +5,7 @@ import type { ColumnsDefinition } from './casbin-model.js';
 import { type RuleEffect, ruleEffectOf } from './effect.js';
 import type { SymbolTable } from './symbols.js';
 
-/** A rule as messages and answers name it; made when it is asked for. */
+/** A rule as messages and answers name it. */
 export interface Rule {
   /** Its place in the order in which rules are asked. */
   readonly index: number;
@@ -30,7 +30,12 @@ const absent = -1;
 const effects: readonly RuleEffect[] = ['indeterminate', 'allow', 'deny'];
 
 export class RuleStore implements RuleColumns, Iterable<Rule> {
-  private readonly answerColumns: AnswerColumns | undefined;
+  /**
+   * The same numbers rule by rule, each with its effect before them: what a decision reads of a rule lies together, what
+   * an index is made from does not have to.
+   */
+  private readonly rows: Int32Array;
+  private readonly rowWidth: number;
 
   constructor(
     readonly ptype: string,
@@ -42,39 +47,49 @@ export class RuleStore implements RuleColumns, Iterable<Rule> {
     private readonly lines: Int32Array,
     private readonly fileNumbers: Uint16Array,
     private readonly files: readonly string[],
-    definition: ColumnsDefinition | undefined,
+    readonly answerColumns: AnswerColumns | undefined,
   ) {
-    this.answerColumns = definition === undefined ? undefined : answerColumnsOf(definition);
+    this.rowWidth = columns.length + 1;
+    this.rows = new Int32Array(length * this.rowWidth);
+    for (let rule = 0, at = 0; rule < length; rule++) {
+      this.rows[at++] = effectCodes[rule] as number;
+      for (const column of columns) this.rows[at++] = column[rule] as number;
+    }
+  }
+
+  symbol(column: number, rule: number): number {
+    return this.rows[rule * this.rowWidth + 1 + column] as number;
   }
 
   text(column: number, rule: number): string {
-    return this.symbols.text(this.columns[column]?.[rule] as number);
+    return this.symbols.text(this.symbol(column, rule));
   }
 
   effect(rule: number): RuleEffect {
-    return effects[this.effectCodes[rule] as number] as RuleEffect;
+    return effects[this.rows[rule * this.rowWidth] as number] as RuleEffect;
   }
 
   fields(rule: number): readonly string[] {
     const fields: string[] = [];
-    for (const column of this.columns) {
-      const symbol = column[rule] as number;
+    for (let column = 0; column < this.columns.length; column++) {
+      const symbol = this.symbol(column, rule);
       if (symbol === absent) break;
       fields.push(this.symbols.text(symbol));
     }
     return fields;
   }
 
+  file(rule: number): string {
+    return this.files[this.fileNumbers[rule] as number] as string;
+  }
+
+  /** 1-based. */
+  line(rule: number): number {
+    return this.lines[rule] as number;
+  }
+
   at(rule: number): Rule {
-    return {
-      index: rule,
-      ptype: this.ptype,
-      fields: this.fields(rule),
-      effect: this.effect(rule),
-      file: this.files[this.fileNumbers[rule] as number] as string,
-      line: this.lines[rule] as number,
-      answerColumns: this.answerColumns,
-    };
+    return new StoredRule(this, rule);
   }
 
   *[Symbol.iterator](): Generator<Rule> {
@@ -88,13 +103,52 @@ export class RuleStore implements RuleColumns, Iterable<Rule> {
       for (let index = 0; index < order.length; index++) to[index] = from[order[index] as number] as number;
       return to;
     };
-    const reordered = Object.create(RuleStore.prototype) as RuleStore;
-    return Object.assign(reordered, this, {
-      columns: this.columns.map(pick),
-      effectCodes: pick(this.effectCodes),
-      lines: pick(this.lines),
-      fileNumbers: pick(this.fileNumbers),
-    });
+    return new RuleStore(
+      this.ptype,
+      this.length,
+      this.symbols,
+      this.columns.map(pick),
+      pick(this.effectCodes),
+      pick(this.lines),
+      pick(this.fileNumbers),
+      this.files,
+      this.answerColumns,
+    );
+  }
+}
+
+/** Reads of its rule what it is asked for: most answers need a few of its texts, and each lies elsewhere in memory. */
+class StoredRule implements Rule {
+  private texts: readonly string[] | undefined;
+
+  constructor(
+    private readonly store: RuleStore,
+    readonly index: number,
+  ) {}
+
+  get ptype(): string {
+    return this.store.ptype;
+  }
+
+  get fields(): readonly string[] {
+    this.texts ??= this.store.fields(this.index);
+    return this.texts;
+  }
+
+  get effect(): RuleEffect {
+    return this.store.effect(this.index);
+  }
+
+  get file(): string {
+    return this.store.file(this.index);
+  }
+
+  get line(): number {
+    return this.store.line(this.index);
+  }
+
+  get answerColumns(): AnswerColumns | undefined {
+    return this.store.answerColumns;
   }
 }
 
@@ -159,7 +213,7 @@ export class RuleStoreBuilder {
       this.lines.slice(0, this.length),
       this.fileNumbers.slice(0, this.length),
       this.files,
-      this.definition,
+      this.definition === undefined ? undefined : answerColumnsOf(this.definition),
     );
   }
 

@@ -17,14 +17,20 @@ export interface Selector {
   readonly column: number;
   /** The keys of the rules in this column. */
   readonly keys: Int32Array;
-  /** Whether some of the rules that it selects make its term fail. */
-  readonly mayFail?: boolean;
   /** What holds of the rules that it selects, in words. */
   readonly words: string;
   /** The columns of the request that `select` reads. */
   readonly reads: readonly number[];
   /** The keys to look for, each once; undefined when this request must be put to every rule. */
   select(scope: Scope): ArrayLike<number> | undefined;
+}
+
+/** Selects the rules on which a term may hold; the term itself remains to be evaluated. */
+export interface PathSelector extends Selector {
+  /** Whether some of the rules that it selects make its term fail. */
+  readonly mayFail: boolean;
+  /** Whether the term is known to hold on a rule that was selected. */
+  holdsOn(rule: number): boolean;
 }
 
 export interface SelectorContext {
@@ -125,10 +131,10 @@ function roleSelector(call: Extract<Expression, { kind: 'call' }>, context: Sele
       if (typeof asked !== 'string' || typeof inside !== 'string') return undefined;
       const above = graph.rolesAbove(asked, inside);
       if (above === undefined) return undefined;
-      let roleKeys = above.keys.get(keys);
+      let roleKeys = above.keysIn(keys);
       if (roleKeys === undefined) {
         roleKeys = keysOf(above.names, symbols, present);
-        above.keys.set(keys, roleKeys);
+        above.keepKeys(keys, roleKeys);
       }
       const own = symbols.find(asked);
       if (own === undefined || !present.has(own) || roleKeys.includes(own)) return roleKeys;
@@ -216,7 +222,7 @@ function isOfRequest(term: Expression, context: SelectorContext): boolean {
  * `keyMatch2(r.obj, p.obj)`: the patterns that begin as the name does. The term itself remains to be evaluated. A
  * pattern that is broken is found under every name, so that its error is not lost.
  */
-export function* pathSelectorOf(term: Expression, context: SelectorContext): Generator<void, Selector | undefined> {
+export function* pathSelectorOf(term: Expression, context: SelectorContext): Generator<void, PathSelector | undefined> {
   if (term.kind !== 'call' || !prefixFunctions.has(term.name) || term.args.length !== 2) return undefined;
   const definition = context.environment.functions.get(term.name);
   if (definition?.prepare === undefined || context.environment.customFunctions.has(term.name)) return undefined;
@@ -227,12 +233,14 @@ export function* pathSelectorOf(term: Expression, context: SelectorContext): Gen
   const { symbols } = context.rules;
   const patterns = context.rules.columns[index] ?? new Int32Array(0);
   const prefixes = new Map<string, number>();
+  const begun = new SymbolSet([], symbols.size);
   const keyOf = (symbol: number): number => {
     const text = symbols.text(symbol);
     const broken = context.environment.patterns.find(definition, text).matches === undefined;
     mayFail ||= broken;
     const found = broken ? ({ kind: 'prefix', text: '' } as const) : patternKey(term.name, text);
     if (found.kind === 'exact') return symbol;
+    begun.add(symbol);
     // Below zero, so that a prefix is never taken for a pattern that is the same text.
     const key = prefixes.get(found.text) ?? -1 - prefixes.size;
     prefixes.set(found.text, key);
@@ -254,6 +262,8 @@ export function* pathSelectorOf(term: Expression, context: SelectorContext): Gen
     column: index,
     keys,
     mayFail,
+    // Found under its own text, which is no pattern: the name is that text.
+    holdsOn: (rule) => !begun.has(context.rules.symbol(index, rule)),
     words: `${printExpression(pattern)} begins as ${printExpression(nameOf)} does`,
     reads: requestColumnsOf(nameOf, context.environment),
     select: (scope) => {
