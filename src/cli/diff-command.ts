@@ -223,7 +223,7 @@ function* diffSetInSteps(
 
 /** Undefined for a set that is not there. One that does not load cannot be compared. */
 function loaded(folder: PolicyFolder): CompiledFolder | undefined {
-  if (folder.files.length === 0) return undefined;
+  if (folder.files.length === 0 && folder.problems.length === 0) return undefined;
   const compiled = compileFolder(folder);
   const error = compiled.problems.find(({ severity }) => severity === 'error');
   if (error !== undefined)

@@ -44,7 +44,6 @@ export function addInitCommand(program: Command, terminal: Terminal): void {
         '  verdict init policies/legacy --from-casbin model.conf policy.csv\n',
     )
     .action(async (folder: string, options: InitOptions) => {
-      await makeEmptyFolder(folder);
       process.exitCode =
         options.fromCasbin === undefined
           ? await initFromTemplate(folder, options.template, terminal)
@@ -64,6 +63,7 @@ async function makeEmptyFolder(folder: string): Promise<void> {
 }
 
 async function initFromTemplate(folder: string, template: string, terminal: Terminal): Promise<number> {
+  await makeEmptyFolder(folder);
   await cp(join(templatesFolder, template), folder, { recursive: true });
   await mkdir(join(folder, '.schemas'));
   for (const schema of await readdir(schemasFolder)) {
@@ -104,6 +104,7 @@ async function initFromCasbin(
     ({ problems } = problemsOf({ model, rules }));
     repaired = repairs.length > 0;
   }
+  await makeEmptyFolder(folder);
   for (const { file, text } of [model, ...rules]) await writeFile(join(folder, file), text, { flag: 'wx' });
   printProblems(terminal, { name: folder, path: folder, problems });
   const errors = problems.filter(({ severity }: Problem) => severity === 'error');

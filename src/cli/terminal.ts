@@ -31,11 +31,11 @@ export class Terminal {
   }
 
   print(text = ''): void {
-    this.stdout.write(`${text}\n`);
+    this.stdout.write(`${withoutControls(text)}\n`);
   }
 
   remark(text: string): void {
-    this.stderr.write(`${text}\n`);
+    this.stderr.write(`${withoutControls(text)}\n`);
   }
 
   /** Columns as wide as the terminal has room for; longer cells go on in the next line. */
@@ -71,6 +71,25 @@ export class Terminal {
   style(style: Style, text: string): string {
     return this.coloured ? styleText(style, text, { validateStream: false }) : text;
   }
+}
+
+/**
+ * What comes from a file must not be able to move the cursor, to write over a line, or to turn the order of letters round:
+ * whoever reads a diff of somebody's rules relies on seeing them. Our own styles stay.
+ */
+function withoutControls(text: string): string {
+  return text.replace(controls, (found) =>
+    ownStyle.test(found) ? found : JSON.stringify(found).slice(1, -1).replace(notEscaped, escaped),
+  );
+}
+
+const controls = /\u001b\[\d\d?m|[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g;
+const ownStyle = /^\u001b\[(1|2|22|31|32|33|36|39)m$/;
+/** JSON has an escape for what is below a space, and leaves the others as they are. */
+const notEscaped = /[\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g;
+
+function escaped(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
 const narrowest = 40;

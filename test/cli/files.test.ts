@@ -9,6 +9,7 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { verdict, workFolder } from './run.js';
@@ -75,12 +76,71 @@ describe('a hostile folder gets a clear message and stays as it is', () => {
     expect(readFileSync(join(cwd, name))).toEqual(Buffer.from(content));
   });
 
-  it('a file of a gigabyte is not read', async () => {
+  it.each([
+    [['lint'], 1],
+    [['fmt'], 1],
+    [['test'], 1],
+    [['decide', '--subject', 'a', '--action', 'b', '--resource', 'c'], 2],
+    [['diff', '.', '.'], 2],
+    [['init', 'new', '--from-casbin', 'model.conf', 'huge.csv'], 2],
+    [['decide', '--request', 'huge.csv'], 2],
+  ])('a line of a gigabyte: %j', async (args, code) => {
     const cwd = setFolder({ 'huge.csv': 'p, a' });
     truncateSync(join(cwd, 'huge.csv'), 1024 ** 3);
+    const ran = await verdict(args, { cwd });
+    expect(ran.code).toBe(code);
+    expect(`${ran.stdout}${ran.stderr}`).toMatch(/policy_set_too_large|huge\.csv: this file is not text|allowed/);
+    expect(`${ran.stdout}${ran.stderr}`).not.toContain('    at ');
+    expect(statSync(join(cwd, 'huge.csv')).size).toBe(1024 ** 3);
+    expect(readdirSync(cwd).sort()).toEqual(['huge.csv', 'model.conf', 'rules.csv']);
+  });
+
+  // Root is bound by no permission, so the command runs as somebody else there.
+  const uid = process.getuid?.() === 0 ? 65_534 : undefined;
+  const as = (args: string[], cwd: string) => verdict(args, { cwd, ...(uid !== undefined && { uid }) });
+
+  it('files and folders without permission', async () => {
+    const cwd = setFolder({});
+    chmodSync(cwd, 0o755);
+    expect((await as(['fmt', '--check'], cwd)).stdout).toContain('would change rules.csv');
+    // Neither the file nor its folder is for them to write.
+    chmodSync(cwd, 0o555);
+    const fmt = await as(['fmt'], cwd);
+    expect(fmt).toMatchObject({ code: 2, stdout: '' });
+    expect(fmt.stderr).toContain('rules.csv cannot be written: EACCES');
+    expect(await as(['init', 'new'], cwd)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('new cannot be made: EACCES'),
+    });
+    chmodSync(join(cwd, 'rules.csv'), 0o000);
+    const lint = await as(['lint'], cwd);
+    expect(lint.code).toBe(1);
+    expect(lint.stdout).toContain('rules.csv:1:1: error unreadable_file');
+    chmodSync(cwd, 0o000);
+    const nothing = await as(['lint', cwd], tmpdir());
+    expect([nothing.code, nothing.stdout]).toEqual([2, '']);
+    expect(nothing.stderr).toMatch(/cannot be read/);
+    chmodSync(cwd, 0o755);
+    chmodSync(join(cwd, 'rules.csv'), 0o644);
+    expect(readFileSync(join(cwd, 'rules.csv'), 'utf8')).toBe(rules);
+    expect(readdirSync(cwd).sort()).toEqual(['model.conf', 'rules.csv']);
+  });
+
+  it('control characters, and what turns letters round, are shown and not obeyed', async () => {
+    const cwd = setFolder({ 'bad.csv': 'q\u001b[2J\r\u009b31m\u202e, a\np, a\n', 'a\u001b]0;x\u0007.csv': 'p, a\n' });
+    const shown = 'q\\u001b[2J\\r\\u009b31m\\u202e';
     const ran = await verdict(['lint'], { cwd });
-    expect(ran.code).toBe(1);
-    expect(ran.stdout).toContain('policy_set_too_large');
+    expect(ran.stdout).toContain(shown);
+    for (const args of [
+      ['lint'],
+      ['test'],
+      ['lint', '--output', 'sarif'],
+      ['fmt'],
+      ['decide', '--request', 'bad.csv'],
+    ]) {
+      const { stdout, stderr } = await verdict(args, { cwd });
+      expect(`${stdout}${stderr}`).not.toMatch(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202e]/);
+    }
   });
 
   it('links that lead in a circle, and to nothing', async () => {
@@ -100,6 +160,18 @@ describe('a hostile folder gets a clear message and stays as it is', () => {
     expect((await verdict(['lint'], { cwd })).stdout).toContain('byte_order_mark');
     expect((await verdict(['fmt'], { cwd })).code).toBe(0);
     expect(readFileSync(join(cwd, 'rules.csv'), 'utf8')).toBe('p, nurse, chart, read\n');
+  });
+
+  it('a byte order mark and CRLF in YAML mean nothing, and fmt leaves YAML to the byte', async () => {
+    const manifest = '\uFEFFrequest:\r\n    obj:   resource.type   # kind\r\n';
+    const cwd = setFolder({
+      'policy-set.yaml': manifest,
+      'entities.yaml': manifest.replace(/request[\s\S]*/, '[]\r\n'),
+    });
+    const ran = await verdict(['lint'], { cwd });
+    expect(ran.stdout).toContain('0 errors, 1 warning');
+    expect((await verdict(['fmt'], { cwd })).stdout).toBe('formatted rules.csv\n');
+    expect(readFileSync(join(cwd, 'policy-set.yaml'), 'utf8')).toBe(manifest);
   });
 });
 

@@ -19,6 +19,8 @@ export interface RunOptions {
   readonly cwd: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly input?: string;
+  /** Of another account, which permissions bind; only root may say so. */
+  readonly uid?: number;
 }
 
 const folders: string[] = [];
@@ -35,8 +37,8 @@ export function workFolder({ policies = true } = {}): string {
   return folder;
 }
 
-export function verdict(args: readonly string[], { cwd, env = {}, input }: RunOptions): Promise<Ran> {
-  return run(process.execPath, [entry, ...args], { cwd, env, ...(input !== undefined && { input }) });
+export function verdict(args: readonly string[], options: RunOptions): Promise<Ran> {
+  return run(process.execPath, [entry, ...args], options);
 }
 
 /** Whether `script` of util-linux is there, which makes the terminals of these tests. */
@@ -60,10 +62,10 @@ export function onScreen({ stdout }: Ran): string {
   return stdout.replace(/^[^\n]*\r\u001b\[K/gm, '');
 }
 
-function run(command: string, args: readonly string[], { cwd, env = {}, input = '' }: RunOptions): Promise<Ran> {
+function run(command: string, args: readonly string[], { cwd, env = {}, input = '', uid }: RunOptions): Promise<Ran> {
   return new Promise((resolve, reject) => {
     const { PATH, HOME } = process.env;
-    const child = spawn(command, args, { cwd, env: { PATH, HOME, ...env } });
+    const child = spawn(command, args, { cwd, env: { PATH, HOME, ...env }, ...(uid !== undefined && { uid }) });
     let [stdout, stderr] = ['', ''];
     child.stdout.on('data', (chunk) => (stdout += chunk));
     child.stderr.on('data', (chunk) => (stderr += chunk));
