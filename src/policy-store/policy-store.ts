@@ -1,13 +1,13 @@
-import { noPolicySet, VerdictError } from '../core/errors.js';
 import { formatProblem, PolicyError, type Problem, presentProblems } from '../core/problem.js';
 import { ArchivedVersions } from './archived-versions.js';
 import { DirectorySource, type FolderScan, type SourceLimits } from './directory-source.js';
 import { DirectoryWatch } from './directory-watch.js';
 import { gitCommitOf } from './git-commit.js';
 import { type LoadedPolicySet, loadPolicySet } from './load-policy-set.js';
-import type { ArchivedState, PolicyArchive } from './policy-archive.js';
+import type { PolicyArchive } from './policy-archive.js';
 import { type PolicySetFiles, testsVersionOf, versionOf } from './policy-set-files.js';
 import type { PolicySetStatus } from './policy-set-status.js';
+import { type Entry, PolicySetTable } from './policy-set-table.js';
 import type { ServedPolicySet } from './served-policy-set.js';
 
 /** What the store says to the operator; pino's loggers fit. */
@@ -41,30 +41,6 @@ export interface PolicyStoreOptions {
   readonly limits?: SourceLimits;
 }
 
-/** What the store knows of one set. */
-interface Entry {
-  readonly name: string;
-  /** What serves. */
-  loaded?: LoadedPolicySet | undefined;
-  /** What served when the process last ended, as long as nothing does. */
-  archived?: ArchivedState | undefined;
-  /** What was last seen in its folder and dealt with, well or not. */
-  folder?: { readonly fingerprint: string; readonly version?: string } | undefined;
-  /** The version, with its tests, that was last found good. */
-  checked?: string;
-  /** The folder's version that a rollback holds against; `''` when the folder could not be read then. */
-  pinnedOver?: string | undefined;
-  /** Why the folder's content does not serve. */
-  problems: readonly Problem[];
-  /** When the folder is to be loaded again though nothing changed in it, by the monotonic clock. */
-  retryAt?: number;
-  /** What operators were last shown, and since when. */
-  shown?: Pick<PolicySetStatus, 'state' | 'version' | 'since' | 'servedSince'>;
-}
-
-/** A file of the wrong kind can have a problem in every line; nobody reads them all. */
-const SHOWN_PROBLEMS = 100;
-
 /** After this long a set is tried again that failed for another reason than its files. */
 const RETRY_MS = 5_000;
 
@@ -76,10 +52,7 @@ export class PolicyStore {
   private readonly source: DirectorySource;
   private readonly watch: DirectoryWatch;
   private readonly archived: ArchivedVersions;
-  private readonly entries = new Map<string, Entry>();
-  /** Every set by name, `undefined` where nothing can be served. Never changed, only replaced. */
-  private serving: ReadonlyMap<string, ServedPolicySet | undefined> = new Map();
-  private directoryProblem: Problem | undefined;
+  private readonly sets: PolicySetTable;
   /** Sets whose folder is not at rest, and since when, by the monotonic clock. */
   private readonly restlessSince = new Map<string, number>();
   private work: Promise<unknown> = Promise.resolve();
@@ -90,18 +63,19 @@ export class PolicyStore {
     this.archived = new ArchivedVersions(options.archive);
     this.source = new DirectorySource(options.directory, options.limits);
     this.watch = new DirectoryWatch(this.source, options.settleMs ?? 100);
+    this.sets = new PolicySetTable(options.defaultPolicySet);
   }
 
   /** Loads every set, then watches the directory. Resolves also when a set, or the whole directory, cannot be loaded. */
   async start(): Promise<void> {
     for (const state of (await this.options.archive?.states()) ?? []) {
-      this.entries.set(state.name, { ...newEntry(state.name), archived: state, pinnedOver: state.pinnedOver });
+      Object.assign(this.sets.obtain(state.name), { archived: state, pinnedOver: state.pinnedOver });
     }
     await this.checkUntilSettled(() => false, Math.min(this.patienceMs, 2_000));
     await this.exclusively(async () => {
       // Nobody is to be told that a set does not exist, or get another one's answer, because it is not at rest yet.
       for (const name of this.restlessSince.keys()) this.failChanging(name);
-      for (const entry of this.entries.values()) await this.serveArchived(entry);
+      for (const entry of this.sets.entries) await this.serveArchived(entry);
     });
     this.watching = this.keepWatching();
   }
@@ -113,7 +87,7 @@ export class PolicyStore {
     await this.watching;
     await this.work;
     await this.archived.stop();
-    await Promise.all([...this.entries.values()].map((entry) => entry.loaded?.stop()));
+    await Promise.all(this.sets.entries.map((entry) => entry.loaded?.stop()));
   }
 
   /**
@@ -121,17 +95,23 @@ export class PolicyStore {
    *
    * @throws VerdictError `no_policy_set`, `policy_set_not_found`, `policy_set_unavailable`
    */
-  resolve(name: string | undefined = this.defaultName()): ServedPolicySet {
-    if (name === undefined) {
-      if (this.serving.size === 0) throw unavailable('no policy set could be loaded');
-      throw noPolicySet([...this.serving.keys()]);
-    }
-    const set = this.serving.get(name);
-    if (set !== undefined) return set;
-    if (this.serving.has(name)) throw unavailable(`the policy set "${name}" could not be loaded`);
-    // Whether there is such a set cannot be told while the directory cannot be read.
-    if (this.directoryProblem !== undefined) throw unavailable('the policy directory cannot be read');
-    throw new VerdictError('policy_set_not_found', `there is no policy set "${name}"`);
+  resolve(name?: string): ServedPolicySet {
+    return this.sets.resolve(name);
+  }
+
+  /** The set of requests that name none, if there is one. */
+  defaultName(): string | undefined {
+    return this.sets.defaultName();
+  }
+
+  /** Every set, in the order of their names. */
+  statuses(): readonly PolicySetStatus[] {
+    return this.sets.statuses();
+  }
+
+  /** @throws VerdictError `policy_set_not_found` */
+  status(name: string): PolicySetStatus {
+    return this.sets.status(name);
   }
 
   /**
@@ -140,35 +120,13 @@ export class PolicyStore {
    * @throws VerdictError `policy_version_not_found`, `policy_version_invalid`
    */
   async version(name: string, version: string): Promise<ServedPolicySet> {
-    const serving = this.serving.get(name);
+    const serving = this.sets.served(name);
     return serving?.version === version ? serving : this.archived.get(name, version);
-  }
-
-  /** The set of requests that name none, if there is one. */
-  defaultName(): string | undefined {
-    if (this.options.defaultPolicySet !== undefined) return this.options.defaultPolicySet;
-    if (this.serving.has('default')) return 'default';
-    const [only, ...others] = this.serving.keys();
-    return others.length === 0 ? only : undefined;
-  }
-
-  /** Every set, in the order of their names. */
-  statuses(): readonly PolicySetStatus[] {
-    // A set that is being loaded for the first time is not there yet.
-    return [...this.entries.values()]
-      .filter(({ shown }) => shown !== undefined)
-      .sort((a, b) => (a.name < b.name ? -1 : 1))
-      .map((entry) => this.statusOf(entry));
-  }
-
-  /** @throws VerdictError `policy_set_not_found` */
-  status(name: string): PolicySetStatus {
-    return this.statusOf(this.entryOf(name));
   }
 
   /** Why the directory as a whole cannot be used; what was served before goes on. */
   get problem(): Problem | undefined {
-    return this.directoryProblem;
+    return this.sets.directoryProblem;
   }
 
   /**
@@ -178,7 +136,7 @@ export class PolicyStore {
    * @throws VerdictError `policy_set_not_found`
    */
   async reload(name?: string): Promise<void> {
-    if (name !== undefined) this.entryOf(name);
+    if (name !== undefined) this.sets.get(name);
     await this.checkUntilSettled((candidate) => name === undefined || candidate === name, this.patienceMs);
   }
 
@@ -190,11 +148,11 @@ export class PolicyStore {
    */
   async rollback(name: string, version: string): Promise<PolicySetStatus> {
     return this.exclusively(async () => {
-      const entry = this.entryOf(name);
+      const entry = this.sets.get(name);
       const folderVersion = entry.folder?.version;
       const pinnedOver = folderVersion === version ? undefined : (folderVersion ?? '');
       await this.serve(entry, await this.archived.load(name, version), pinnedOver);
-      return this.statusOf(entry);
+      return this.sets.status(name);
     });
   }
 
@@ -202,15 +160,9 @@ export class PolicyStore {
     return this.options.patienceMs ?? 5_000;
   }
 
-  private entryOf(name: string): Entry {
-    const entry = this.entries.get(name);
-    if (entry === undefined) throw new VerdictError('policy_set_not_found', `there is no policy set "${name}"`);
-    return entry;
-  }
-
   /** One at a time: a rollback must not meet a reload halfway. */
   private exclusively<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.work.then(work).finally(() => this.publish());
+    const result = this.work.then(work).finally(() => this.sets.publish());
     this.work = result.catch(() => undefined);
     return result;
   }
@@ -237,10 +189,10 @@ export class PolicyStore {
   /** @returns false if a folder was changing, so that another look is due soon */
   private check(forced: (name: string) => boolean): Promise<boolean> {
     return this.exclusively(async () => {
-      const known = new Map([...this.entries.values()].map(({ name, folder }) => [name, folder?.fingerprint]));
-      const due = (name: string) => forced(name) || performance.now() > (this.entries.get(name)?.retryAt ?? Infinity);
+      const known = new Map(this.sets.entries.map(({ name, folder }) => [name, folder?.fingerprint]));
+      const due = (name: string) => forced(name) || performance.now() > (this.sets.find(name)?.retryAt ?? Infinity);
       const { problem, changed, gone, restless, atRest } = await this.watch.changes(known, due);
-      if (atRest && problem?.code !== this.directoryProblem?.code) this.noteDirectory(problem);
+      if (atRest && problem?.code !== this.sets.directoryProblem?.code) this.noteDirectory(problem);
       for (const name of gone) await this.remove(name);
       for (const name of restless) this.noteChanging(name);
       let settled = atRest;
@@ -258,8 +210,7 @@ export class PolicyStore {
       this.noteChanging(name);
       return false;
     }
-    const entry = this.entries.get(name) ?? newEntry(name);
-    this.entries.set(name, entry);
+    const entry = this.sets.obtain(name);
     entry.retryAt = Number.POSITIVE_INFINITY;
     this.restlessSince.delete(name);
     let result: LoadEvent['result'] = 'failed';
@@ -283,7 +234,7 @@ export class PolicyStore {
       }
     }
     if (entry.loaded === undefined) await this.serveArchived(entry);
-    this.publish();
+    this.sets.publish();
     this.options.onLoad?.({ policySet: name, result, durationMs: performance.now() - startedAt });
     return true;
   }
@@ -335,7 +286,7 @@ export class PolicyStore {
     const replaced = entry.loaded;
     entry.loaded = loaded;
     entry.archived = undefined;
-    this.publish();
+    this.sets.publish();
     replaced?.retire();
     this.options.log.info(
       { policySet: name, version, replaced: replaced?.served.version, pinnedOver },
@@ -364,11 +315,11 @@ export class PolicyStore {
   }
 
   private async remove(name: string): Promise<void> {
-    const entry = this.entries.get(name);
+    const entry = this.sets.find(name);
     if (entry === undefined) return;
-    this.entries.delete(name);
+    this.sets.remove(name);
     this.restlessSince.delete(name);
-    this.publish();
+    this.sets.publish();
     entry.loaded?.retire();
     this.options.log.warn({ policySet: name }, 'policy set removed: its folder is gone');
     this.options.onLoad?.({ policySet: name, result: 'removed', durationMs: 0 });
@@ -389,8 +340,8 @@ export class PolicyStore {
   }
 
   private noteDirectory(problem: Problem | undefined): void {
-    this.directoryProblem = problem;
-    this.publish();
+    this.sets.directoryProblem = problem;
+    this.sets.publish();
     if (problem === undefined) this.options.log.info({ directory: this.options.directory }, 'policy directory read');
     else this.options.log.error({ directory: this.options.directory, problem }, `policy directory: ${problem.message}`);
   }
@@ -403,61 +354,10 @@ export class PolicyStore {
   }
 
   private failChanging(name: string): void {
-    const entry = this.entries.get(name) ?? newEntry(name);
-    this.entries.set(name, entry);
+    const entry = this.sets.obtain(name);
     entry.folder = undefined;
     this.fail(entry, [keepsChanging]);
   }
-
-  /** Makes what the entries say visible: to requests in one assignment, to operators by state. */
-  private publish(): void {
-    const serving = new Map([...this.entries.values()].map(({ name, loaded }) => [name, loaded?.served]));
-    if (!sameEntries(serving, this.serving)) this.serving = serving;
-    for (const entry of this.entries.values()) {
-      const state = this.stateOf(entry);
-      const version = entry.loaded?.served.version;
-      if (entry.shown?.state === state && entry.shown.version === version) continue;
-      const since = new Date().toISOString();
-      const servedSince = entry.shown?.version === version ? entry.shown?.servedSince : since;
-      entry.shown = { state, version, since, servedSince: version === undefined ? undefined : servedSince };
-    }
-  }
-
-  private stateOf(entry: Entry): PolicySetStatus['state'] {
-    if (entry.loaded === undefined) return 'failed';
-    return entry.problems.length > 0 || this.directoryProblem !== undefined ? 'stale' : 'active';
-  }
-
-  private statusOf(entry: Entry): PolicySetStatus {
-    const served = entry.loaded?.served;
-    const directory = this.directoryProblem === undefined ? [] : [this.directoryProblem];
-    const kinds = [directory, entry.problems, served?.compiled.problems ?? []];
-    return Object.freeze({
-      name: entry.name,
-      state: this.stateOf(entry),
-      since: entry.shown?.since ?? new Date().toISOString(),
-      version: served?.version,
-      servedSince: entry.shown?.servedSince,
-      engine: served?.engine,
-      description: served?.compiled.manifest.description,
-      folderVersion: entry.folder?.version,
-      pinned: entry.pinnedOver !== undefined,
-      problems: Object.freeze(kinds.flatMap((problems) => problems.slice(0, SHOWN_PROBLEMS)).slice(0, SHOWN_PROBLEMS)),
-      problemCount: kinds.reduce((count, problems) => count + problems.length, 0),
-    });
-  }
-}
-
-function newEntry(name: string): Entry {
-  return { name, problems: [] };
-}
-
-function unavailable(detail: string): VerdictError {
-  return new VerdictError('policy_set_unavailable', detail);
-}
-
-function sameEntries<K, V>(a: ReadonlyMap<K, V>, b: ReadonlyMap<K, V>): boolean {
-  return a.size === b.size && [...a].every(([key, value]) => b.has(key) && b.get(key) === value);
 }
 
 const keepsChanging: Problem = Object.freeze({
