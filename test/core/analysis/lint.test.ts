@@ -62,3 +62,16 @@ describe.each(sections.map((section) => [section.split('\n')[0]!, section] as co
     expect(warningsOf(example(section, 'right'))).toEqual([]);
   });
 });
+
+it('has a page for every warning, and for nothing else', () => {
+  const problems = readFileSync(new URL('../../../docs/problems.md', import.meta.url), 'utf8');
+  const [beforeLinter, linter] = problems.split('### Warnings of the linter') as [string, string];
+  const ofLinter = linter.slice(0, linter.indexOf('\n## '));
+  const codesIn = (rows: string, form: RegExp) =>
+    [...rows.matchAll(form)].flatMap(([, codes]) => codes!.match(/\w+/g)!);
+  const listed = [
+    ...codesIn(beforeLinter, /^\| (`[^|]*`) \| (?:warning:|.*a warning$|.*a warning \|)/gm),
+    ...codesIn(ofLinter, /^\| (`[^|]*`) \|/gm),
+  ];
+  expect(sections.map((section) => section.split('\n')[0]).sort()).toEqual(listed.sort());
+});
