@@ -38,7 +38,7 @@ function addServiceCommands(program: Command, terminal: Terminal): void {
     .option('--local', 'policies in ./policies, no authentication')
     .action(async ({ local }: { local?: true }) => {
       const { localDefaults, readConfigOrExit } = await import('./serve.js');
-      const { describeConfig } = await import('./config.js');
+      const { describeConfig } = await import('./read-config.js');
       const read = readConfigOrExit(process.env, local ? localDefaults : {});
       for (const warning of read.warnings) process.stderr.write(`warning: ${warning}\n`);
       process.stdout.write(`${describeConfig(read)}\n`);

@@ -1,10 +1,11 @@
 /** The files that the configuration names, looked at before anything starts: all that is wrong with them is told at once. */
 import { readFileSync } from 'node:fs';
 import { readApiKeyFile } from './auth/api-key-file.js';
-import { type Config, ConfigError, nameOf } from './config.js';
+import { type Config, nameOf } from './config.js';
 import { formatProblem, PolicyError } from './core/problem.js';
 import { tlsFilesOf } from './doors.js';
 import { tlsOptions } from './http/tls-files.js';
+import { ConfigError } from './read-config.js';
 
 const FILES = ['apiKeysFile', 'tlsCert', 'tlsKey', 'tlsClientCa', 'tlsCrl'] as const;
 

@@ -9,11 +9,12 @@ import { ApiKeys } from './auth/api-keys.js';
 import { Authenticator } from './auth/authenticator.js';
 import { parseRate, type Rate } from './auth/rate.js';
 import { Sessions } from './auth/sessions.js';
-import { type Config, ConfigError, isLoopback, listIn } from './config.js';
+import { type Config, isLoopback, listIn } from './config.js';
 import { FailedAuthentications, Gate } from './http/gate.js';
 import { RateLimits } from './http/rate-limits.js';
 import { registerSessionRoutes } from './http/session-routes.js';
 import { type TlsFiles, watchTlsFiles } from './http/tls-files.js';
+import { ConfigError } from './read-config.js';
 
 /** Calls that are rare and costly, whoever makes them. */
 const KEY_RATE: Rate = { points: 60, seconds: 60, burst: 120 };

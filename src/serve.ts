@@ -11,7 +11,7 @@ import { maskCredentials } from './auth/mask-credentials.js';
 import { registerAuthzenRoutes } from './authzen/authzen-routes.js';
 import { MetadataSigner } from './authzen/metadata-signer.js';
 import { authzenOpenApi } from './authzen/openapi.js';
-import { type Config, ConfigError, listIn, type ReadConfig, readConfig } from './config.js';
+import { type Config, listIn } from './config.js';
 import { checkConfigFiles } from './config-files.js';
 import { engineVersion } from './core/engine/engine-version.js';
 import { DecisionLog } from './decision-log/decision-log.js';
@@ -33,6 +33,7 @@ import { Pdp } from './pdp/pdp.js';
 import { PolicySearch } from './pdp/policy-search.js';
 import { PinoLogger } from './pino-logger.js';
 import { PolicyStore } from './policy-store/policy-store.js';
+import { ConfigError, type ReadConfig, readConfig } from './read-config.js';
 import { CrossCheck } from './stock-casbin/cross-check.js';
 
 /** EX_CONFIG of sysexits.h: the environment must be changed before another start can succeed. */

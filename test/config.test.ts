@@ -2,7 +2,8 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { Config, ConfigError, configVariables, describeConfig, readConfig } from '../src/config.js';
+import { Config, configVariables } from '../src/config.js';
+import { ConfigError, describeConfig, readConfig } from '../src/read-config.js';
 
 const local = { policyDir: './policies', auth: 'none' } as const;
 

@@ -231,7 +231,7 @@ describe('compose.yaml', () => {
   });
 
   it('sets variables of Verdict that there are', async () => {
-    const { readConfig } = await import('../../src/config.js');
+    const { readConfig } = await import('../../src/read-config.js');
     const { environment } = services.verdict;
     const { config } = readConfig({ ...environmentOf(last), NODE_ENV: '', ...environment });
     expect(config.auth).toBe('required');

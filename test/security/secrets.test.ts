@@ -9,7 +9,7 @@ import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { digestOf, makeApiKey } from '../../src/auth/api-key.js';
 import { maskCredentials } from '../../src/auth/mask-credentials.js';
-import { describeConfig, readConfig } from '../../src/config.js';
+import { describeConfig, readConfig } from '../../src/read-config.js';
 import { createApplication } from '../../src/serve.js';
 import { writePolicies } from '../http/service.js';
 import { threeSets } from './keyed-service.js';
