@@ -18,7 +18,7 @@ import { RoleHolders } from '../policy/role-holders.js';
 import { requestColumnsOf } from '../policy/selector.js';
 import type { Json } from '../request.js';
 import { itemsPerStep } from '../steps.js';
-import { candidatesOf } from './candidates.js';
+import { candidatesInSteps } from './candidates.js';
 import { questionAbout, type SearchQuery } from './search-query.js';
 
 /** Of the candidates, the places in their list of those that could be allowed; undefined when that may be any. */
@@ -53,7 +53,7 @@ export function* findPlaces(set: CompiledPolicySet, query: SearchQuery): Generat
   const key = JSON.stringify([query.kind, query.type, values, [...known.open]]);
   let remembered = shared.places.get(key);
   if (remembered === undefined) {
-    const candidates = candidatesOf(set, query.kind, query.type);
+    const candidates = yield* candidatesInSteps(set, query.kind, query.type);
     remembered = { found: yield* new BackwardSearch(set, main, known, shared.holders, candidates).run() };
     if (key.length <= maxKeyLength) shared.places.set(key, remembered);
   }

@@ -5,6 +5,8 @@ import type { TokenBinding } from '../policy/binding.js';
 import { changesOfLine } from '../policy/binding-change.js';
 import { type Combination, conditionColumns, isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
+import { SymbolSet, type SymbolTable } from '../policy/symbols.js';
+import { itemsPerStep, sortInSteps } from '../steps.js';
 
 export type SearchKind = 'subject' | 'resource' | 'action';
 
@@ -14,7 +16,11 @@ const remembered = new WeakMap<CompiledPolicySet, Map<string, readonly string[]>
  * The ids (of actions: the names) that a search tries, each once, in the order of their code units: an order that
  * stays the same as long as the version does, so that a page can go on where the last one ended.
  */
-export function candidatesOf(set: CompiledPolicySet, kind: SearchKind, type: string | undefined): readonly string[] {
+export function* candidatesInSteps(
+  set: CompiledPolicySet,
+  kind: SearchKind,
+  type: string | undefined,
+): Generator<void, readonly string[]> {
   let lists = remembered.get(set);
   if (lists === undefined) {
     lists = new Map();
@@ -24,7 +30,7 @@ export function candidatesOf(set: CompiledPolicySet, kind: SearchKind, type: str
   const key = kind === 'action' ? kind : `${kind}:${type}`;
   let list = lists.get(key);
   if (list === undefined) {
-    list = Object.freeze(findCandidates(set, kind, type).sort());
+    list = yield* sortInSteps([...(yield* findCandidates(set, kind, type))]);
     if (lists.size < maxLists) lists.set(key, list);
   }
   return list;
@@ -32,27 +38,52 @@ export function candidatesOf(set: CompiledPolicySet, kind: SearchKind, type: str
 
 const maxLists = 100;
 
-function findCandidates(set: CompiledPolicySet, kind: SearchKind, type: string | undefined): string[] {
+function* findCandidates(
+  set: CompiledPolicySet,
+  kind: SearchKind,
+  type: string | undefined,
+): Generator<void, ReadonlySet<string>> {
   const ids = new Set<string>();
   if (kind === 'action') for (const name of set.manifest.searchActions) ids.add(name);
   else for (const entity of set.entities.all) if (entity.type === type) ids.add(entity.id);
-  if (!isCombination(set.main)) return [...ids];
-  const roles = roleNames(set);
+  if (!isCombination(set.main)) return ids;
+  const { symbols } = set.main.rules;
+  const roles = yield* roleNames(set, symbols);
+  const isRole = (text: string): boolean => {
+    const symbol = symbols.find(text);
+    return symbol !== undefined && roles.has(symbol);
+  };
+  const expressions = expressionsOf(set.main);
   for (const token of set.main.tokens) {
-    for (const constant of constantsOf(set, set.main, token, kind)) {
-      if (roles.has(constant)) continue;
-      const id = idOf(token, kind, type, constant);
+    const add = (text: string): void => {
+      const id = idOf(token, kind, type, text);
       if (id !== undefined) ids.add(id);
+    };
+    const { texts, columns } = constantsOf(set, set.main, expressions, token, kind);
+    for (const text of texts) if (!isRole(text)) add(text);
+    const added = new SymbolSet([], symbols.size);
+    for (const { column, accepts } of columns.values()) {
+      for (const [at, symbol] of column.entries()) {
+        if (at % itemsPerStep === 0) yield;
+        if (symbol < 0 || roles.has(symbol) || added.has(symbol)) continue;
+        const text = symbols.text(symbol);
+        if (!accepts(text)) continue;
+        added.add(symbol);
+        add(text);
+      }
     }
   }
-  return [...ids];
+  return ids;
 }
 
 /** Names that stand as a role in some grouping rule: they are held, not searched for. */
-function roleNames(set: CompiledPolicySet): ReadonlySet<string> {
-  const names = new Set<string>();
+function* roleNames(set: CompiledPolicySet, { size }: SymbolTable): Generator<void, SymbolSet> {
+  const names = new SymbolSet([], size);
   for (const rules of set.table.groupings.values()) {
-    for (const symbol of rules.columns[1] ?? []) if (symbol >= 0) names.add(rules.symbols.text(symbol));
+    for (const [at, symbol] of (rules.columns[1] ?? []).entries()) {
+      if (at % itemsPerStep === 0) yield;
+      if (symbol >= 0) names.add(symbol);
+    }
   }
   return names;
 }
@@ -68,28 +99,39 @@ function idOf(token: TokenBinding, kind: SearchKind, type: string | undefined, c
   return id;
 }
 
-/** The texts that the matcher and the conditions compare with a token as a value. */
+/** What the matcher and the conditions compare with a token as a value: texts of their own, and columns of rules. */
+interface Constants {
+  readonly texts: ReadonlySet<string>;
+  /** By what names them: conditions by the thousand may speak of the same column. */
+  readonly columns: ReadonlyMap<string, { readonly column: Int32Array; readonly accepts: Accepts }>;
+}
+
+type Accepts = (text: string) => boolean;
+const anyText: Accepts = () => true;
+
 function constantsOf(
   set: CompiledPolicySet,
   combination: Combination,
+  expressions: readonly Expression[],
   token: TokenBinding,
   kind: SearchKind,
-): ReadonlySet<string> {
+): Constants {
   const name = `${combination.request.key}_${token.token}`;
-  const found = new Set<string>();
+  const texts = new Set<string>();
+  const columns = new Map<string, { column: Int32Array; accepts: Accepts }>();
   const isToken = (part: Expression | undefined): boolean => {
     if (part?.kind === 'column') return part.name === name;
     if (part?.kind !== 'attribute' || part.name !== name || token.role !== kind) return false;
     return part.path.length === 1 && part.path[0] === (kind === 'action' ? 'name' : 'id');
   };
-  const take = (part: Expression | undefined, accepts: (text: string) => boolean = () => true): void => {
-    if (part?.kind === 'literal' && typeof part.value === 'string' && accepts(part.value)) found.add(part.value);
+  const take = (part: Expression | undefined, acceptedBy = '', accepts = anyText): void => {
+    if (part?.kind === 'literal' && typeof part.value === 'string' && accepts(part.value)) texts.add(part.value);
     if (part?.kind === 'list') for (const item of part.items) take(item);
-    const column = part?.kind === 'column' ? combination.policy.columns.get(part.name) : undefined;
-    if (column === undefined) return;
-    for (const text of textsOf(combination, column)) if (accepts(text)) found.add(text);
+    const index = part?.kind === 'column' ? combination.policy.columns.get(part.name) : undefined;
+    const column = index === undefined ? undefined : combination.rules.columns[index];
+    if (column !== undefined) columns.set(`${acceptedBy}(${index})`, { column, accepts });
   };
-  for (const expression of expressionsOf(combination)) {
+  for (const expression of expressions) {
     walk(expression, (part) => {
       if (part.kind === 'binary' && part.operator === '==') {
         if (isToken(part.left)) take(part.right);
@@ -100,14 +142,15 @@ function constantsOf(
         const roles = set.table.groupings.get(part.name);
         if (roles !== undefined) {
           take(part.args[1]);
-          for (const symbol of roles.columns[0] ?? []) if (symbol >= 0) found.add(roles.symbols.text(symbol));
+          const [column] = roles.columns;
+          if (column !== undefined) columns.set(part.name, { column, accepts: anyText });
         } else if (prefixFunctions.has(part.name)) {
-          take(part.args[1], (text) => isExactPattern(part.name, text));
+          take(part.args[1], part.name, (text) => isExactPattern(part.name, text));
         }
       }
     });
   }
-  return found;
+  return { texts, columns };
 }
 
 function textsOf({ rules }: Combination, column: number): Set<string> {

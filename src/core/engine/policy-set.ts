@@ -7,7 +7,7 @@ import type { Manifest } from '../policy/manifest.js';
 import type { Problem } from '../problem.js';
 import type { DecisionRequest, DecisionRequestInput } from '../request.js';
 import { finish } from '../steps.js';
-import { candidatesOf, type SearchKind } from './candidates.js';
+import { candidatesInSteps, type SearchKind } from './candidates.js';
 import { type BoundValues, bindValues, type DecideOptions, decide } from './decide.js';
 import { type EnforceOptions, type EnforceResult, enforce } from './enforce.js';
 import { type SearchOptions, type SearchResult, searchInSteps } from './search.js';
@@ -101,7 +101,7 @@ export class PolicySet {
 
   /** What a search would try, in its order. */
   candidates(kind: SearchKind, type?: string): readonly string[] {
-    return candidatesOf(this.compiled, kind, type);
+    return finish(candidatesInSteps(this.compiled, kind, type));
   }
 
   /** The values that a decision request becomes: what `enforce`, or stock Casbin, would be asked with. */

@@ -1,7 +1,7 @@
 /** Who may, what may be done, and on what: whoever could be allowed is decided by the same engine as any other question. */
 import type { CompiledPolicySet } from '../policy/compile.js';
 import { findPlaces } from './backwards.js';
-import { candidatesOf } from './candidates.js';
+import { candidatesInSteps } from './candidates.js';
 import { isAllowed } from './decide.js';
 import { questionAbout, type SearchQuery } from './search-query.js';
 
@@ -43,7 +43,7 @@ export function* searchInSteps(
   options: SearchOptions,
 ): Generator<void, SearchResult> {
   const { now, after, limit = Number.POSITIVE_INFINITY, maxExamined = Number.POSITIVE_INFINITY, mustStop } = options;
-  const candidates = candidatesOf(set, query.kind, query.type);
+  const candidates = yield* candidatesInSteps(set, query.kind, query.type);
   const places = yield* findPlaces(set, query);
   const length = places?.length ?? candidates.length;
   const idAt = (at: number): string => candidates[places === undefined ? at : (places[at] as number)] as string;
