@@ -80,15 +80,39 @@ export function* recordsOf(
   // Groups were once written with whole records in their lines, and nothing before the first.
   const hasCommon = head.id === undefined;
   const start = hasCommon ? 1 : 0;
-  const { writer: commonWriter, ...common } = hasCommon ? head : {};
+  const common = hasCommon ? head : {};
   const ownTests = hasCommon ? tests.filter((test) => !test(commonLine)) : tests;
   for (let i = lines.length - 1; i >= start; i--) {
     const line = lines[i]!;
     if (!ownTests.every((test) => test(line))) continue;
-    const own = JSON.parse(line);
-    const { id, time = timeOf(id), clock = time, errors = [], obligations = [], writer = commonWriter } = own;
-    yield { id, time, ...common, ...own, clock, errors, obligations, writer, sequence: first + i - start };
+    yield wholeRecord({ ...common, ...JSON.parse(line) }, first + i - start);
   }
+}
+
+type LeftOut = 'time' | 'clock' | 'errors' | 'obligations' | 'sequence';
+
+/** Puts back what was left out. The members are in the order in which a person would read them. */
+function wholeRecord(
+  members: Omit<DecisionRecord, LeftOut> & Partial<Pick<DecisionRecord, LeftOut>>,
+  sequence: number,
+): DecisionRecord {
+  const {
+    id,
+    time = timeOf(id),
+    policySet,
+    policyVersion,
+    engineVersion,
+    request,
+    clock = time,
+    decision,
+    reason,
+    errors = [],
+    obligations = [],
+    writer,
+    ...whoAsked
+  } = members;
+  const answer = { policySet, policyVersion, engineVersion, request, clock, decision, reason, errors, obligations };
+  return { id, time, ...answer, ...whoAsked, writer, sequence };
 }
 
 function timeOf(id: string): string {

@@ -44,6 +44,12 @@ for (const [what, changes] of unlike) {
   });
 }
 
+it('the members of a record are in the order in which they were given, wherever they were written', () => {
+  const record = example();
+  const [read] = recordsOf({ first: 1, records: written([record]) });
+  expect(Object.keys(read!)).toEqual([...Object.keys(record), 'writer', 'sequence']);
+});
+
 it('a test that the common members pass is passed by every record, and each other test by each record itself', () => {
   const records = written([
     example({ requestId: 'r-1' }),
