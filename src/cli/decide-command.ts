@@ -1,12 +1,13 @@
 import type { Command } from 'commander';
 import type { Diagnostic, EngineDecision, Reason } from '../core/decision.js';
-import { PolicySet } from '../core/engine/policy-set.js';
+import { PolicyError } from '../core/problem.js';
 import type { Json } from '../core/request.js';
 import { type AskedSetOptions, addAskedSetOptions, checkAskedSet } from './asked-set.js';
-import { exitCodes } from './exit-code.js';
+import { exitCodes, UsageError } from './exit-code.js';
 import { outputOption } from './options.js';
 import { loadFolder } from './policy-folder.js';
 import { addRequestOptions, clockOf, type RequestOptions, requestOf } from './request-options.js';
+import { servedEngine } from './served-engine.js';
 import { askServer } from './server.js';
 import type { Terminal } from './terminal.js';
 
@@ -45,12 +46,16 @@ export type Answer = Pick<EngineDecision, 'decision' | 'reason' | 'obligations' 
 async function answerOf(path: string | undefined, options: DecideOptions): Promise<Answer> {
   checkAskedSet(path, options);
   if (options.url !== undefined) return (await askForDecision(options, {})) as Answer;
-  const { compiled, version } = await loadFolder(path);
-  const request = await requestOf(options, compiled);
-  const { decision, reason, obligations, advice, errors } = new PolicySet(compiled).decide(request, {
-    now: clockOf(options),
-  });
-  return { decision, reason, obligations, ...(advice !== undefined && { advice }), errors, policyVersion: version };
+  const set = await loadFolder(path);
+  const engine = await servedEngine(set).catch(doesNotLoad);
+  const request = await requestOf(options, set.compiled);
+  const { decision, reason, obligations, advice, errors } = await engine.decide(request, clockOf(options));
+  await engine.stop();
+  return { decision, reason, obligations, ...(advice !== undefined && { advice }), errors, policyVersion: set.version };
+}
+
+function doesNotLoad(error: unknown): never {
+  throw error instanceof PolicyError ? new UsageError(error.message) : error;
 }
 
 /** The answer of a service; the time, if it is given, is one that the policy set must allow. */

@@ -1,14 +1,13 @@
 import type { Command } from 'commander';
 import { lint } from '../core/analysis/lint.js';
-import { checkTestsInSteps } from '../core/analysis/policy-tests.js';
+import { problemOf, readPolicyTests } from '../core/analysis/policy-tests.js';
 import { engineVersion } from '../core/engine/engine-version.js';
-import { PolicySet } from '../core/engine/policy-set.js';
-import type { Problem } from '../core/problem.js';
-import { finish } from '../core/steps.js';
+import { PolicyError, type Problem } from '../core/problem.js';
 import { exitCodes } from './exit-code.js';
 import { outputOption } from './options.js';
-import { compileFolder, foldersOf, type PolicyFolder } from './policy-folder.js';
+import { compileFolder, foldersOf, type LoadedFolder, type PolicyFolder } from './policy-folder.js';
 import { type CheckedSet, count, printProblems, sarifOf } from './report.js';
+import { runTests, servedEngine } from './served-engine.js';
 import type { Terminal } from './terminal.js';
 
 interface LintOptions {
@@ -40,7 +39,7 @@ async function lintFolders(paths: readonly string[], options: LintOptions, termi
   const sets: CheckedSet[] = [];
   for (const folder of folders) {
     terminal.progress(`linting ${folder.name}`);
-    sets.push({ name: folder.name, path: folder.path, problems: lintFolder(folder) });
+    sets.push({ name: folder.name, path: folder.path, problems: await lintFolder(folder) });
   }
   terminal.progress('');
   const all = sets.flatMap(({ problems }) => problems);
@@ -66,14 +65,24 @@ async function lintFolders(paths: readonly string[], options: LintOptions, termi
 }
 
 /** Everything that can be said against a set: what the loader says, its tests, and the linter's warnings. */
-export function lintFolder(folder: PolicyFolder): readonly Problem[] {
-  const { compiled, problems, tests, texts } = compileFolder(folder);
+export async function lintFolder(folder: PolicyFolder): Promise<readonly Problem[]> {
+  const set = compileFolder(folder);
+  const { compiled, problems, texts } = set;
   if (compiled === undefined) return lint(undefined, problems, texts);
-  const failing = problems.some(({ severity }) => severity === 'error') ? [] : testProblems();
+  const isBroken = problems.some(({ severity }) => severity === 'error');
+  const failing = isBroken ? [] : await problemsOfEngineAndTests({ ...set, compiled });
   return lint(compiled, [...problems, ...failing], texts);
+}
 
-  function testProblems(): readonly Problem[] {
-    const set = new PolicySet(compiled!);
-    return finish(checkTestsInSteps(tests, compiled!.entities, (request, options) => set.decide(request, options)));
+async function problemsOfEngineAndTests(set: LoadedFolder): Promise<readonly Problem[]> {
+  const { tests, problems } = readPolicyTests(set.tests, set.compiled.entities);
+  try {
+    const engine = await servedEngine(set);
+    const results = await runTests(engine, tests);
+    await engine.stop();
+    return [...problems, ...results.flatMap((result) => problemOf(result) ?? [])];
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error;
+    return [...problems, ...error.problems];
   }
 }

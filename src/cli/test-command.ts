@@ -1,14 +1,14 @@
 import type { Command } from 'commander';
-import { nameOf, type PolicyTestResult, readPolicyTests, runTestsInSteps } from '../core/analysis/policy-tests.js';
-import { PolicySet } from '../core/engine/policy-set.js';
-import type { Problem } from '../core/problem.js';
-import { finish } from '../core/steps.js';
+import { nameOf, type PolicyTestResult, readPolicyTests } from '../core/analysis/policy-tests.js';
+import type { PolicySet } from '../core/engine/policy-set.js';
+import { PolicyError, type Problem } from '../core/problem.js';
 import { exitCodes, UsageError } from './exit-code.js';
 import { printWhy } from './explain-command.js';
 import { junitOf } from './junit.js';
 import { outputOption } from './options.js';
 import { compileFolder, foldersOf, givenPaths, type PolicyFolder } from './policy-folder.js';
 import { count, filePath, printProblems } from './report.js';
+import { runTests, servedEngine } from './served-engine.js';
 import type { Terminal } from './terminal.js';
 import { watchFolders } from './watch.js';
 
@@ -24,8 +24,8 @@ export interface TestedSet {
   /** Why the tests, or some of them, could not be run. */
   readonly problems: readonly Problem[];
   readonly results: readonly PolicyTestResult[];
-  /** What the tests were asked of; undefined when it does not load. */
-  readonly set?: PolicySet;
+  /** What can explain the answers; undefined when it does not load, or runs on stock Casbin. */
+  readonly set?: PolicySet | undefined;
   readonly durationMs: number;
 }
 
@@ -69,7 +69,7 @@ async function testFolders(paths: readonly string[], options: TestOptions, termi
   const sets: TestedSet[] = [];
   for (const folder of await foldersOf(paths)) {
     terminal.progress(`testing ${folder.name}`);
-    sets.push(testFolder(folder));
+    sets.push(await testFolder(folder));
   }
   terminal.progress('');
   switch (options.output) {
@@ -89,18 +89,26 @@ async function testFolders(paths: readonly string[], options: TestOptions, termi
   return sets.some(isBroken) ? exitCodes.findings : exitCodes.fine;
 }
 
-export function testFolder(folder: PolicyFolder): TestedSet {
+export async function testFolder(folder: PolicyFolder): Promise<TestedSet> {
   const start = performance.now();
-  const { compiled, problems, tests } = compileFolder(folder);
-  const errors = problems.filter(({ severity }) => severity === 'error');
+  const set = compileFolder(folder);
+  const { compiled } = set;
+  const errors = set.problems.filter(({ severity }) => severity === 'error');
   const { name, path } = folder;
-  if (compiled === undefined || errors.length > 0) {
-    return { name, path, problems: errors, results: [], durationMs: performance.now() - start };
+  const broken = (problems: readonly Problem[]): TestedSet => {
+    return { name, path, problems, results: [], durationMs: performance.now() - start };
+  };
+  if (compiled === undefined || errors.length > 0) return broken(errors);
+  const { tests, problems } = readPolicyTests(set.tests, compiled.entities);
+  try {
+    const engine = await servedEngine({ ...set, compiled });
+    const results = await runTests(engine, tests);
+    await engine.stop();
+    return { name, path, problems, results, set: engine.own, durationMs: performance.now() - start };
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error;
+    return broken(error.problems);
   }
-  const set = new PolicySet(compiled);
-  const read = readPolicyTests(tests, compiled.entities);
-  const results = finish(runTestsInSteps(read.tests, (request, options) => set.decide(request, options)));
-  return { name, path, problems: read.problems, results, set, durationMs: performance.now() - start };
 }
 
 function isBroken({ problems, results }: TestedSet): boolean {

@@ -210,3 +210,42 @@ describe('init', () => {
     expect(fixed.code).toBe(0);
   });
 });
+
+describe('a set that runs on stock Casbin', () => {
+  const stock = {
+    'policy-set.yaml': 'engine: casbin\n',
+    'tests/a.yaml':
+      'subjects: [ann]\nresources: [x]\ntests: [{ name: a, subject: ann, action: "5", resource: x, expect: allow }]\n',
+    // Node's Casbin makes a number of the text; Go's, and so Verdict's own engine, has an error.
+    'model.conf': model.replace(/m = .*/, 'm = r.sub == p.sub && r.act > 3'),
+    'rules.csv': 'p, ann, x, a\n',
+  };
+
+  function stockFolder(more: Readonly<Record<string, string>> = {}): string {
+    const folder = workFolder({ policies: false });
+    mkdirSync(join(folder, 'tests'));
+    for (const [name, text] of Object.entries({ ...stock, ...more })) writeFileSync(join(folder, name), text);
+    return folder;
+  }
+
+  it('is tested and asked on it, as the service does', async () => {
+    const cwd = stockFolder();
+    expect((await verdict(['test'], { cwd })).stdout).toContain('1 of 1 test passed');
+    const decide = ['decide', '--subject', 'ann', '--action', '5', '--resource', 'x'];
+    expect((await verdict(decide, { cwd })).stdout).toContain('ALLOW');
+    writeFileSync(join(cwd, 'policy-set.yaml'), 'engine: verdict\n');
+    expect((await verdict(['test'], { cwd })).code).toBe(1);
+  });
+
+  it('is told of what stock Casbin cannot do', async () => {
+    const cwd = stockFolder({ 'model.conf': model.replace(/m = .*/, 'm = hasRole(r.sub.roles, p.sub)') });
+    for (const command of ['lint', 'test']) {
+      const ran = await verdict([command], { cwd });
+      expect(ran).toMatchObject({ code: 1, stdout: expect.stringContaining('unsupported_by_stock_casbin') });
+    }
+    expect(await verdict(['decide', '--subject', 'a', '--action', 'b', '--resource', 'c'], { cwd })).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('unsupported_by_stock_casbin'),
+    });
+  });
+});
