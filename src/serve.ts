@@ -209,6 +209,11 @@ function startFailure(error: unknown, { host, port }: Config): string {
     case 'EADDRNOTAVAIL':
     case 'ENOTFOUND':
       return `cannot listen on ${host}: this machine has no such address; see VERDICT_HOST`;
+    case 'SQLITE_NOTADB':
+    case 'SQLITE_CORRUPT':
+    case 'SQLITE_CANTOPEN':
+    case 'SQLITE_READONLY':
+      return `cannot use the database that VERDICT_DATABASE_URL names: ${message}`;
     default:
       return `cannot start: ${message}`;
   }

@@ -1,7 +1,7 @@
 /** The built service as a process: what it prints, how it exits, and that stopping it under load loses nothing. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -120,6 +120,16 @@ describe('verdict serve', () => {
     expect(await exit).toBe(1);
     expect(output.stderr).toContain(`cannot listen on 127.0.0.1:${port}: another process does already`);
     other.close();
+  });
+
+  it('ends with 1 and leaves the file alone when it is no database', async () => {
+    const file = join(directory, 'data', 'verdict.sqlite');
+    mkdirSync(join(directory, 'data'));
+    writeFileSync(file, 'no database '.repeat(1_000));
+    const { output, exit } = run('cli.js', ['serve', '--local'], { VERDICT_PORT: '0' });
+    expect(await exit).toBe(1);
+    expect(output.stderr).toContain('cannot use the database that VERDICT_DATABASE_URL names: SQLITE_NOTADB');
+    expect(readFileSync(file, 'utf8')).toBe('no database '.repeat(1_000));
   });
 
   it('finishes a request that is half sent when it is told to stop, and takes no new connection', async () => {
