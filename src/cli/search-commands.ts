@@ -4,7 +4,6 @@ import {
   type Permission,
   type Permissions,
   permissionsInSteps,
-  questionsOf,
   type ReviewedPermission,
   review,
 } from '../core/analysis/access.js';
@@ -102,7 +101,7 @@ function searchFolder(compiled: CompiledPolicySet, options: SearchOptions, termi
   const universe = narrow(universeOf([compiled]), options, compiled);
   const searched = terminal.finish(
     'asking',
-    permissionsInSteps(compiled, questionsOf(universe), { now, maxQuestions: options.maxQuestions }),
+    permissionsInSteps(compiled, universe, { now, maxQuestions: options.maxQuestions }),
   );
   const permissions = searched.permissions.map((permission) => review(compiled, permission, now));
   const limits = searched.complete ? universe.limits : [...universe.limits, stopped(searched)];

@@ -1,5 +1,7 @@
 /** Effective access: which subject may do what with which resource, and through which role and rule. */
+import { findPlacesAmong } from '../engine/backwards.js';
 import { bindValues, decide, isAllowed } from '../engine/decide.js';
+import type { SearchQuery } from '../engine/search-query.js';
 import { BindingError } from '../policy/binding.js';
 import { isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
@@ -43,24 +45,91 @@ export function sizeOf({ subjects, resources, actions, contexts }: Universe): nu
 export interface Permissions {
   readonly permissions: readonly Permission[];
   readonly examined: number;
-  /** Whether every question was asked. */
+  /** Whether every question was asked that a rule could allow. */
   readonly complete: boolean;
 }
 
-/** Asks the questions, `maxQuestions` of them at most, and keeps what is allowed. */
+/**
+ * Finds what a universe allows, in the order of its questions. Asked is only what some rule could allow, `maxQuestions`
+ * at most: the engine reads its rules backwards to the longer of the two lists, subjects and resources.
+ */
 export function* permissionsInSteps(
   set: CompiledPolicySet,
-  questions: Iterable<Permission>,
+  universe: Universe,
   { now, maxQuestions }: { readonly now: number; readonly maxQuestions: number },
 ): Generator<void, Permissions> {
-  const permissions: Permission[] = [];
+  const { subjects, resources, contexts, actions } = universe;
+  const kind = subjects.length > resources.length ? 'subject' : 'resource';
+  const searched = groupByType(kind === 'subject' ? subjects : resources);
+  const found: Permission[] = [];
+  const permissions = () => found.sort(inOrderOf(universe));
   let examined = 0;
-  for (const question of questions) {
-    if (examined === maxQuestions) return { permissions, examined, complete: false };
-    if (++examined % itemsPerStep === 0) yield;
-    if (isAllowed(set, requestOf(question), now, undefined)) permissions.push(question);
+  for (const other of kind === 'subject' ? resources : subjects) {
+    const known = kind === 'subject' ? { resource: other } : { subject: other };
+    for (const [context, action] of contexts.flatMap((each) => actions.map((name) => [each, name] as const))) {
+      const query = { kind, ...known, action: { name: action }, attributes: context } as const;
+      for (const entity of yield* possibleEntities(searched, set, query)) {
+        if (examined === maxQuestions) return { permissions: permissions(), examined, complete: false };
+        if (++examined % itemsPerStep === 0) yield;
+        const question = { subject: entity, resource: entity, ...known, action, context };
+        if (isAllowed(set, requestOf(question), now, undefined)) found.push(question);
+      }
+    }
   }
-  return { permissions, examined, complete: true };
+  return { permissions: permissions(), examined, complete: true };
+}
+
+/** Entities of one type, sorted by their ids. */
+interface EntitiesOfType {
+  readonly type: string | undefined;
+  readonly entities: readonly Entity[];
+  readonly ids: readonly string[];
+}
+
+function groupByType(entities: readonly Entity[]): readonly EntitiesOfType[] {
+  const types = new Map<string | undefined, Entity[]>();
+  for (const entity of entities) {
+    const known = types.get(entity.type);
+    if (known === undefined) types.set(entity.type, [entity]);
+    else known.push(entity);
+  }
+  return [...types].map(([type, unsorted]) => {
+    const sorted = unsorted.sort((a, b) => (a.id < b.id ? -1 : 1));
+    return { type, entities: sorted, ids: sorted.map(({ id }) => id) };
+  });
+}
+
+/** Those that some rule could allow. */
+function* possibleEntities(
+  groups: readonly EntitiesOfType[],
+  set: CompiledPolicySet,
+  query: SearchQuery,
+): Generator<void, readonly Entity[]> {
+  const possible: Entity[] = [];
+  for (const { type, entities, ids } of groups) {
+    const places = yield* findPlacesAmong(ids, set, type === undefined ? query : { ...query, type });
+    if (places === undefined) possible.push(...entities);
+    else for (const place of places) possible.push(entities[place] as Entity);
+  }
+  return possible;
+}
+
+/** Compares two permissions of a universe as `questionsOf` would ask them. */
+function inOrderOf(universe: Universe): (one: Permission, other: Permission) => number {
+  const placesOf = <Item>(items: readonly Item[]) => new Map(items.map((item, place) => [item, place]));
+  const [subjects, resources] = [placesOf(universe.subjects), placesOf(universe.resources)];
+  const [contexts, actions] = [placesOf(universe.contexts), placesOf(universe.actions)];
+  const placeOf = ({ subject, resource, context, action }: Permission): readonly (number | undefined)[] => [
+    subjects.get(subject),
+    resources.get(resource),
+    contexts.get(context),
+    actions.get(action),
+  ];
+  return (one, other) => {
+    const [here, there] = [placeOf(one), placeOf(other)];
+    for (const [at, place] of here.entries()) if (place !== there[at]) return (place ?? 0) - (there[at] ?? 0);
+    return 0;
+  };
 }
 
 export function requestOf({ subject, action, resource, context }: Permission): DecisionRequest {

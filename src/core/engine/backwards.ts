@@ -30,7 +30,7 @@ interface Made {
   readonly places: BoundedCache<{ readonly found: Places }>;
 }
 
-const made = new WeakMap<CompiledPolicySet, Made>();
+const madeBySet = new WeakMap<CompiledPolicySet, Made>();
 const rememberedSearches = 16;
 
 /** Where more than one candidate in so many could be allowed, it takes no longer to decide them all. */
@@ -39,25 +39,38 @@ const alwaysWorthwhile = 100;
 
 /** Finds the candidates that could be allowed; the search's next page finds them remembered. */
 export function* findPlaces(set: CompiledPolicySet, query: SearchQuery): Generator<void, Places> {
-  const { main } = set;
-  if (!isCombination(main) || !onlyRulesAllow(main)) return undefined;
-  const known = readQuery(set, main, query);
+  const known = readQuery(set, query);
   if (known === undefined) return undefined;
-  let shared = made.get(set);
-  if (shared === undefined) {
-    shared = { holders: new Map(), places: new BoundedCache(rememberedSearches) };
-    made.set(set, shared);
-  }
+  const { places } = madeFor(set);
   // A value that is missing is not null.
   const values = known.values.map((value) => (value === undefined ? [] : [value]));
   const key = JSON.stringify([query.kind, query.type, values, [...known.open]]);
-  let remembered = shared.places.get(key);
+  let remembered = places.get(key);
   if (remembered === undefined) {
     const candidates = yield* candidatesInSteps(set, query.kind, query.type);
-    remembered = { found: yield* new BackwardSearch(set, main, known, shared.holders, candidates).run() };
-    if (key.length <= maxKeyLength) shared.places.set(key, remembered);
+    remembered = { found: yield* new BackwardSearch(set, known, candidates).run() };
+    if (key.length <= maxKeyLength) places.set(key, remembered);
   }
   return remembered.found;
+}
+
+/** As `findPlaces`, among ids of the caller's, sorted by their code units. */
+export function* findPlacesAmong(
+  ids: readonly string[],
+  set: CompiledPolicySet,
+  query: SearchQuery,
+): Generator<void, Places> {
+  const known = readQuery(set, query);
+  return known === undefined ? undefined : yield* new BackwardSearch(set, known, ids).run();
+}
+
+function madeFor(set: CompiledPolicySet): Made {
+  let shared = madeBySet.get(set);
+  if (shared === undefined) {
+    shared = { holders: new Map(), places: new BoundedCache(rememberedSearches) };
+    madeBySet.set(set, shared);
+  }
+  return shared;
 }
 
 const maxKeyLength = 10_000;
@@ -75,6 +88,7 @@ interface Around {
 
 /** What is known of the question without the id: its values by column of the request. */
 interface KnownPart {
+  readonly main: Combination;
   readonly values: readonly (Json | undefined)[];
   /** The columns whose value is the id, or a text around it. */
   readonly open: ReadonlyMap<number, Around>;
@@ -82,8 +96,10 @@ interface KnownPart {
   readonly unknown: ReadonlySet<number>;
 }
 
-/** Undefined when the question does not fit the set, whoever asks. */
-function readQuery(set: CompiledPolicySet, main: Combination, query: SearchQuery): KnownPart | undefined {
+/** Undefined when rules do not say who could be allowed, or the question does not fit the set, whoever asks. */
+function readQuery(set: CompiledPolicySet, query: SearchQuery): KnownPart | undefined {
+  const { main } = set;
+  if (!isCombination(main) || !onlyRulesAllow(main)) return undefined;
   const bound = bindRequest(questionAbout(query, ''), set.entities, set.manifest.precedence);
   if (bound instanceof BindingError) return undefined;
   const { kind, type } = query;
@@ -101,7 +117,7 @@ function readQuery(set: CompiledPolicySet, main: Combination, query: SearchQuery
     if (follows !== 'not') unknown.add(column);
     if (typeof follows === 'object') open.set(column, follows);
   }
-  return { values, open, unknown };
+  return { main, values, open, unknown };
 }
 
 /** How the value of a token follows from the id searched for. */
@@ -148,18 +164,18 @@ class BackwardSearch {
   private readonly beginnings = new Set<string>();
   private readonly held = new Map<string, HeldRoles>();
   private readonly tests = new Map<Expression, Evaluator | undefined>();
+  private readonly main: Combination;
   private readonly most: number;
 
   constructor(
     private readonly set: CompiledPolicySet,
-    private readonly main: Combination,
     private readonly known: KnownPart,
-    private readonly holders: Map<string, RoleHolders>,
     private readonly candidates: readonly string[],
   ) {
+    this.main = known.main;
     this.most = Math.max(alwaysWorthwhile, Math.floor(candidates.length / worthwhileShare));
     this.scope.values = known.values;
-    this.scope.rules = main.rules;
+    this.scope.rules = known.main.rules;
     // A term that fails for want of steps would be taken for one that does not hold.
     this.scope.stepsLeft = Number.POSITIVE_INFINITY;
   }
@@ -316,10 +332,11 @@ class BackwardSearch {
     const graph = this.set.roles.get(relation);
     const hasDomain = this.set.model.roles.get(relation)?.hasDomain === true;
     if (links === undefined || graph === undefined) return true;
-    let holders = this.holders.get(relation);
+    const made = madeFor(this.set);
+    let holders = made.holders.get(relation);
     if (holders === undefined) {
       holders = yield* RoleHolders.build(links, hasDomain);
-      this.holders.set(relation, holders);
+      made.holders.set(relation, holders);
     }
     const { symbols } = links;
     const known = (texts: Iterable<string>): number[] =>
