@@ -68,7 +68,10 @@ export class DecideRequest implements Question {
 
   @Optional()
   @IsRFC3339()
-  @JSONSchema({ description: 'The time to decide for. Only policy sets with `clock: request` accept it.' })
+  @JSONSchema({
+    description:
+      'The time to decide for: where the policy set says `clock: request`, or the caller has scope `explain`.',
+  })
   readonly at?: string;
 }
 
