@@ -31,7 +31,7 @@ function bashScript(program: Command, shell: 'bash' | 'zsh'): string {
     ...head,
     '_verdict() {',
     "  local current=${COMP_WORDS[COMP_CWORD]} path='' words='' word",
-    '  for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do',
+    '  for word in "${COMP_WORDS[@]:1:$((COMP_CWORD - 1))}"; do',
     '    case "$word" in -*|*/*|*.*) break ;; *) path="${path:+$path }$word" ;; esac',
     '  done',
     '  case "$path" in',
