@@ -1,11 +1,32 @@
-/** Results of policy tests as JUnit's XML, as build servers read it. */
+/** Results of policy tests, and findings of the linter, as JUnit's XML, as build servers read it. */
 import { nameOf } from '../core/analysis/policy-tests.js';
 import { formatProblem } from '../core/problem.js';
-import { filePath } from './report.js';
+import { type CheckedSet, filePath } from './report.js';
 import type { TestedSet } from './test-command.js';
 
 export function junitOf(sets: readonly TestedSet[]): string {
-  const suites = sets.map(suiteOf);
+  return documentOf(sets.map(suiteOf));
+}
+
+/** What the linter found: a set without findings is a test that passed. */
+export function junitOfProblems(sets: readonly CheckedSet[]): string {
+  const suites = sets.map(({ name, path, problems }) => {
+    const cases = problems.map((problem) => {
+      const place = `${filePath(path, problem.file)}:${problem.line}:${problem.column}`;
+      const text = `${place}: ${problem.severity} ${problem.code}: ${problem.message}${problem.hint === undefined ? '' : `\n${problem.hint}`}`;
+      return (
+        `    <testcase classname="${escapeXml(name)}" name="${escapeXml(`${problem.code} ${place}`)}" file="${escapeXml(filePath(path, problem.file))}">\n` +
+        `      <failure message="${escapeXml(problem.message)}" type="${problem.severity}">${escapeXml(text)}</failure>\n    </testcase>`
+      );
+    });
+    const all = cases.length > 0 ? cases : [`    <testcase classname="${escapeXml(name)}" name="lint"/>`];
+    const counts = `tests="${all.length}" failures="${cases.length}" errors="0"`;
+    return [`  <testsuite name="${escapeXml(name)}" ${counts}>`, ...all, '  </testsuite>'].join('\n');
+  });
+  return documentOf(suites);
+}
+
+function documentOf(suites: readonly string[]): string {
   return ['<?xml version="1.0" encoding="UTF-8"?>', '<testsuites name="verdict">', ...suites, '</testsuites>'].join(
     '\n',
   );

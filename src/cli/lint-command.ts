@@ -4,6 +4,7 @@ import { problemOf, readPolicyTests } from '../core/analysis/policy-tests.js';
 import { engineVersion } from '../core/engine/engine-version.js';
 import { PolicyError, type Problem } from '../core/problem.js';
 import { exitCodes } from './exit-code.js';
+import { junitOfProblems } from './junit.js';
 import { outputOption } from './options.js';
 import { compileFolder, foldersOf, type LoadedFolder, type PolicyFolder } from './policy-folder.js';
 import { type CheckedSet, count, printProblems, sarifOf } from './report.js';
@@ -11,7 +12,7 @@ import { runTests, servedEngine } from './served-engine.js';
 import type { Terminal } from './terminal.js';
 
 interface LintOptions {
-  readonly output: 'text' | 'json' | 'sarif';
+  readonly output: 'text' | 'json' | 'junit' | 'sarif';
   readonly errorsOnly?: true;
 }
 
@@ -23,7 +24,7 @@ export function addLintCommand(program: Command, terminal: Terminal): void {
       'Checks policy sets as the service does when it loads them, tests included, and looks for rules that do nothing.\n' +
         'docs/lint.md has a page for every warning. Exit code 1 when something was found.',
     )
-    .addOption(outputOption('text', 'json', 'sarif'))
+    .addOption(outputOption('text', 'json', 'junit', 'sarif'))
     .option('--errors-only', 'warnings are shown, but do not change the exit code')
     .addHelpText(
       'after',
@@ -47,6 +48,9 @@ async function lintFolders(paths: readonly string[], options: LintOptions, termi
   switch (options.output) {
     case 'json':
       terminal.print(JSON.stringify({ sets }, null, 2));
+      break;
+    case 'junit':
+      terminal.print(junitOfProblems(sets));
       break;
     case 'sarif':
       terminal.print(JSON.stringify(sarifOf(sets, engineVersion), null, 2));

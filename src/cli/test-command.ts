@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import { nameOf, type PolicyTestResult, readPolicyTests } from '../core/analysis/policy-tests.js';
+import { nameOf, type PolicyTestResult, problemOf, readPolicyTests } from '../core/analysis/policy-tests.js';
+import { engineVersion } from '../core/engine/engine-version.js';
 import type { PolicySet } from '../core/engine/policy-set.js';
 import { PolicyError, type Problem } from '../core/problem.js';
 import { exitCodes, UsageError } from './exit-code.js';
@@ -7,13 +8,13 @@ import { printWhy } from './explain-command.js';
 import { junitOf } from './junit.js';
 import { outputOption } from './options.js';
 import { compileFolder, foldersOf, givenPaths, type PolicyFolder } from './policy-folder.js';
-import { count, filePath, printProblems } from './report.js';
+import { type CheckedSet, count, filePath, printProblems, sarifOf } from './report.js';
 import { runTests, servedEngine } from './served-engine.js';
 import type { Terminal } from './terminal.js';
 import { watchFolders } from './watch.js';
 
 interface TestOptions {
-  readonly output: 'text' | 'json' | 'junit';
+  readonly output: 'text' | 'json' | 'junit' | 'sarif';
   readonly watch?: true;
 }
 
@@ -37,7 +38,7 @@ export function addTestCommand(program: Command, terminal: Terminal): void {
       'Runs tests/*.yaml of each set, as the service does before it serves a version. docs/policy-format.md says how they\n' +
         'are written. Exit code 1 when a test fails, or a set does not load.',
     )
-    .addOption(outputOption('text', 'json', 'junit'))
+    .addOption(outputOption('text', 'json', 'junit', 'sarif'))
     .option('--watch', 'run them again whenever a file changes, until interrupted')
     .addHelpText(
       'after',
@@ -79,6 +80,9 @@ async function testFolders(paths: readonly string[], options: TestOptions, termi
     case 'junit':
       terminal.print(junitOf(sets));
       break;
+    case 'sarif':
+      terminal.print(JSON.stringify(sarifOf(sets.map(checkedSet), engineVersion), null, 2));
+      break;
     case 'text':
       for (const set of sets) printSet(terminal, set);
       printTotal(terminal, sets);
@@ -109,6 +113,11 @@ export async function testFolder(folder: PolicyFolder): Promise<TestedSet> {
     if (!(error instanceof PolicyError)) throw error;
     return broken(error.problems);
   }
+}
+
+/** Tests that fail as the problems that they are for the service. */
+function checkedSet({ name, path, problems, results }: TestedSet): CheckedSet {
+  return { name, path, problems: [...problems, ...results.flatMap((result) => problemOf(result) ?? [])] };
 }
 
 function isBroken({ problems, results }: TestedSet): boolean {

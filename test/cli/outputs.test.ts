@@ -10,6 +10,7 @@ const commands: [name: string, code: number, args: string[]][] = [
   ['log-query-help', 0, ['log', 'query', '--help']],
   ['lint', 0, ['lint']],
   ['lint-json', 0, ['lint', 'policies/default', '--output', 'json']],
+  ['lint-junit', 0, ['lint', 'policies', '--output', 'junit']],
   ['fmt-check', 0, ['fmt', '--check', 'policies']],
   ['test', 0, ['test', 'policies']],
   ['decide-allow', 0, ['decide', 'policies/default', '--subject', 'dana', '--action', 'read', '--resource', 'L-2231']],
@@ -90,6 +91,7 @@ describe('a set with faults', () => {
   it.each([
     ['faulty-lint', ['lint', 'faulty']],
     ['faulty-sarif', ['lint', 'faulty', '--output', 'sarif']],
+    ['faulty-lint-junit', ['lint', 'faulty', '--output', 'junit']],
     ['faulty-test', ['test', 'faulty']],
     ['faulty-junit', ['test', 'faulty', '--output', 'junit']],
   ] as const)('%s: is told with its places, and ends with 1', async (name, args) => {
@@ -126,7 +128,12 @@ describe('wrong usage ends with 2 and says what to do', () => {
   it.each([
     [['frob'], "unknown command 'frob'"],
     [['lint', 'nowhere'], 'there is no nowhere'],
-    [['lint', '--output', 'xml'], "argument 'xml' is invalid"],
+    [['lint', '--output', 'xml'], "argument 'xml' is invalid. Allowed choices are text, json, junit, sarif."],
+    [['test', '--output', 'csv'], "argument 'csv' is invalid. Allowed choices are text, json, junit, sarif."],
+    [['diff', 'policies', 'policies', '--output', 'sarif'], 'Allowed choices are text, json.'],
+    [['access-review', 'policies/default', '--output', 'junit'], 'Allowed choices are text, json, csv.'],
+    [['openapi', '--output', 'text'], 'Allowed choices are json.'],
+    [['fmt', '--output', 'json'], "unknown option '--output'"],
     [['decide', 'policies'], 'policies holds 5 policy sets'],
     [['decide', 'policies/default', '--subject', 'dana'], 'a question needs --subject, --action and --resource'],
     [['init', 'policies'], 'policies is not empty'],

@@ -20,8 +20,8 @@ const validate = new Ajv({
   },
 }).compile(schema);
 
-async function sarif(args: readonly string[], cwd: string) {
-  const { stdout, stderr } = await verdict(['lint', '--output', 'sarif', ...args], { cwd });
+async function sarif(args: readonly string[], cwd: string, command = 'lint') {
+  const { stdout, stderr } = await verdict([command, '--output', 'sarif', ...args], { cwd });
   expect(stderr).toBe('');
   const log = JSON.parse(stdout);
   validate(log);
@@ -73,6 +73,27 @@ describe('SARIF', () => {
     ])
       expect(codes).toContain(code);
     for (const { ruleId, ruleIndex } of results) expect(tool.driver.rules[ruleIndex].id).toBe(ruleId);
+  });
+
+  it('of tests that fail has their places', async () => {
+    const cwd = workFolder();
+    const tests = 'tests:\n  - { name: no, subject: dana, action: read, resource: L-2231, expect: deny }\n';
+    writeFileSync(join(cwd, 'policies/default/tests/wrong.yaml'), tests);
+    const { results } = await sarif(['policies'], cwd, 'test');
+    expect(results).toMatchObject([
+      {
+        ruleId: 'failing_test',
+        level: 'error',
+        locations: [
+          {
+            physicalLocation: {
+              artifactLocation: { uri: 'policies/default/tests/wrong.yaml' },
+              region: { startLine: 2, startColumn: 5 },
+            },
+          },
+        ],
+      },
+    ]);
   });
 
   it('names files as URIs, whatever their names are', async () => {
