@@ -78,7 +78,7 @@ function isWellFormed(line: RuleLine, model: CasbinModel, report: ReportProblem)
       code: 'unknown_ptype',
       message: `the model defines no "${ptype}"`,
       column: line.columns[0] ?? 1,
-      hint: meant === undefined ? `it defines ${known.join(', ')}` : `did you mean "${meant}"?`,
+      hint: meant === undefined ? `it defines ${known.join(', ') || 'no rules'}` : `did you mean "${meant}"?`,
       refusedByReference: true,
     });
     return false;
