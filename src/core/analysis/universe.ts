@@ -69,6 +69,54 @@ function readSet(set: CompiledPolicySet, main: Combination, found: Found): void 
   }
   if (readsAttributes(main))
     found.limits.add('conditions read attributes: known entities have theirs, others have none');
+  for (const limit of limitsOfNames(set, main, uses)) found.limits.add(limit);
+}
+
+/** Why there may be permissions of names that stand nowhere, which nobody could list. */
+function* limitsOfNames(set: CompiledPolicySet, main: Combination, uses: readonly ColumnUse[]): Generator<string> {
+  if (set.manifest.engine === 'casbin') yield 'the set runs on stock Casbin, which may answer otherwise';
+  if (main.effect === 'deny_override') yield 'what no rule denies is allowed, for names that stand nowhere, too';
+  for (const part of ['subject', 'action', 'resource'] as const) {
+    if (!main.tokens.some((token) => isRead(main, token, part))) {
+      yield `nothing reads the ${part}: what is allowed, is so for each`;
+    }
+  }
+  for (const [column, use] of uses.entries()) {
+    const name = main.policy.tokens[column] as string;
+    if (!('token' in use)) continue;
+    const { always } = use;
+    const allowed = Array.from(main.rules, ({ effect, fields }) => (effect === 'deny' ? undefined : fields[column]));
+    if (always !== undefined && allowed.includes(always)) {
+      yield `"${name}" is "${always}" in a rule, which holds for names that stand nowhere, too`;
+    }
+    if (use.kind === 'role' && set.manifest.roleMatching.get(use.relation)?.names !== undefined) {
+      const links = [...(set.table.groupings.get(use.relation) ?? [])];
+      if (links.some(({ fields }) => !isPlain(fields[0] ?? ''))) {
+        yield `"${use.relation}" holds patterns, which match more than is listed`;
+      }
+    }
+  }
+}
+
+/** Whether deciding looks at the part of a request through this token, as a value or by an attribute. */
+function isRead(
+  main: Combination,
+  { token, role, line, readAsValue }: TokenBinding,
+  part: 'subject' | 'action' | 'resource',
+): boolean {
+  const paths = line === undefined ? [] : line.kind === 'path' ? [line.path] : line.parts;
+  const roots = line === undefined ? [role] : paths.map((path) => (typeof path === 'string' ? undefined : path.root));
+  if (readAsValue && roots.includes(part)) return true;
+  if (role !== part) return false;
+  let reads = false;
+  for (const expression of expressionsOf(main)) {
+    walk(expression, (at) => {
+      if (at.kind !== 'attribute') return;
+      const index = main.request.columns.get(at.name);
+      if (index !== undefined && main.request.tokens[index] === token) reads = true;
+    });
+  }
+  return reads;
 }
 
 /** Names that stand as a role in some grouping rule: they are held, they do not ask. */

@@ -154,3 +154,64 @@ describe('effective access', () => {
     expect(finish(permissionsInSteps(set, universeOf([set]), { now: 0, maxQuestions: 2 })).complete).toBe(true);
   });
 });
+
+describe('a list is not complete', () => {
+  const limits = (matcher: string, rules: string, { effect = 'some(where (p.eft == allow))', more = '' } = {}) =>
+    universeOf([
+      finish(
+        compileInSteps({
+          model: `
+[request_definition]
+r = sub, obj, act
+[policy_definition]
+p = sub, obj, act, eft
+[role_definition]
+g = _, _
+[policy_effect]
+e = ${effect}
+[matchers]
+m = ${matcher}
+`,
+          rules,
+          manifest: more,
+        }),
+      ),
+    ]).limits;
+  const plain = 'g(r.sub, p.sub) && r.obj == p.obj && r.act == p.act';
+  const rules = 'p, ann, data, read, allow\ng, ben, ann\n';
+
+  it('but where rules name all that they hold for', () => {
+    expect(limits(plain, rules)).toEqual([]);
+    expect(limits(`(p.sub == "*" || ${plain.replace('&&', ') &&')}`, `${rules}p, *, data, read, deny\n`)).toEqual([]);
+  });
+
+  it.each([
+    [
+      'where a rule holds for everybody',
+      limits(`(p.sub == "*" || ${plain.replace('&&', ') &&')}`, `${rules}p, *, data, read, allow\n`),
+      '"sub" is "*" in a rule, which holds for names that stand nowhere, too',
+    ],
+    [
+      'where what is not denied is allowed',
+      limits(plain, 'p, ann, data, read, deny\n', { effect: '!some(where (p.eft == deny))' }),
+      'what no rule denies is allowed, for names that stand nowhere, too',
+    ],
+    [
+      'where the action does not matter',
+      limits('g(r.sub, p.sub) && r.obj == p.obj', rules),
+      'nothing reads the action: what is allowed, is so for each',
+    ],
+    [
+      'where names in g are patterns',
+      limits(plain, `${rules}g, user-*, ann\n`, { more: 'roleMatching: { g: keyMatch }' }),
+      '"g" holds patterns, which match more than is listed',
+    ],
+    [
+      'where stock Casbin answers',
+      limits(plain, rules, { more: 'engine: casbin' }),
+      'the set runs on stock Casbin, which may answer otherwise',
+    ],
+  ])('%s', (_where, found, limit) => {
+    expect(found).toEqual([limit]);
+  });
+});
