@@ -26,6 +26,7 @@ function addServiceCommands(program: Command, terminal: Terminal): void {
     .summary('run the service')
     .description('Runs the service. docs/configuration.md lists the environment variables that it reads.')
     .option('--local', 'policies in ./policies, no authentication')
+    .addHelpText('after', '\nExamples:\n  verdict serve --local\n  VERDICT_POLICY_DIR=policies verdict serve\n')
     .action(async ({ local }: { local?: true }) => {
       const { localDefaults, serve } = await import('./serve.js');
       await serve(process.env, local ? localDefaults : {});
@@ -36,6 +37,7 @@ function addServiceCommands(program: Command, terminal: Terminal): void {
     .command('check')
     .description('Prints the effective configuration, secrets masked. Exit code 78 when it is wrong.')
     .option('--local', 'policies in ./policies, no authentication')
+    .addHelpText('after', '\nExamples:\n  VERDICT_POLICY_DIR=policies verdict config check\n')
     .action(async ({ local }: { local?: true }) => {
       const { localDefaults, readConfigOrExit } = await import('./serve.js');
       const { describeConfig } = await import('./read-config.js');

@@ -16,6 +16,7 @@ export function addBackupCommand(program: Command, terminal: Terminal, readDatab
     .description(
       'Copies the decision log and the database with policies, keys and audit events. See docs/operations.md.',
     )
+    .addHelpText('after', '\nExamples:\n  verdict backup /var/backups/verdict-2026-11-22\n')
     .action(async (folder: string) => {
       for (const file of await backUp(await readDatabasePath(), resolve(folder))) terminal.print(file);
     });
