@@ -1,4 +1,5 @@
 import { VerdictError } from '../core/errors.js';
+import { readTime } from '../decision-log/record-filter.js';
 import { SqliteConnection } from '../decision-log/sqlite-connection.js';
 import { type AuditEvent, type AuditEventType, type AuditQuery, type NewAuditEvent } from './audit-event.js';
 import { AuditEvents1763700000030 } from './migrations/1763700000030-audit-events.js';
@@ -102,8 +103,8 @@ export class AuditLog {
       ['address = ?', query.address],
       ['policy_set = ?', query.policySet],
       ['request_id = ?', query.requestId],
-      ['time >= ?', timeOf(query.from, 'from')],
-      ['time < ?', timeOf(query.to, 'to')],
+      ['time >= ?', readTime(query.from, 'from')],
+      ['time < ?', readTime(query.to, 'to')],
       ['id < ?', cursorOf(query.cursor)],
       ['policy_set IN (SELECT value FROM json_each(?))', policySets && JSON.stringify(policySets)],
     ];
@@ -200,14 +201,6 @@ function toEvent(row: Row): AuditEvent {
     ...(row.request_id !== null && { requestId: row.request_id }),
     count: row.count,
   };
-}
-
-const RFC3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$/i;
-
-function timeOf(text: string | undefined, name: string): number | undefined {
-  if (text === undefined) return undefined;
-  const time = RFC3339.test(text) ? Date.parse(text) : Number.NaN;
-  return Number.isNaN(time) ? invalid(name, 'is not a time such as 2026-11-21T18:30:00Z') : time;
 }
 
 function cursorOf(text: string | undefined): number | undefined {

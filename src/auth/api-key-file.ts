@@ -1,6 +1,7 @@
 /** API keys and client certificates as `VERDICT_API_KEYS_FILE` declares them. */
 import { readYaml, type YamlNode } from '../core/policy/yaml-document.js';
 import { PolicyError, type Problem } from '../core/problem.js';
+import { parseRfc3339 } from '../core/rfc3339.js';
 import { addressList } from './address-list.js';
 import type { ApiKey } from './api-key-entry.js';
 import { parseScope } from './scopes.js';
@@ -18,7 +19,7 @@ const FIELDS = [
 ] as const;
 const DIGEST = /^[0-9a-f]{64}$/;
 const NAME = /^[\x21-\x39\x3b-\x7e]{1,128}$/;
-const RFC3339 = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2}))?$/i;
+const DATE = /^\d{4}-\d{2}-\d{2}$/;
 
 export interface DeclaredCaller {
   readonly key: ApiKey;
@@ -101,8 +102,8 @@ function readName(node: YamlNode | undefined): string | undefined {
 function readTime(node: YamlNode): number | undefined {
   const text = node.text('expires');
   if (text === undefined) return undefined;
-  const time = RFC3339.test(text) ? Date.parse(text) : Number.NaN;
-  return Number.isNaN(time) ? node.refuse('wrong_value', `"${text}" is not a time such as 2027-06-30T12:00:00Z`) : time;
+  const time = parseRfc3339(DATE.test(text) ? `${text}T00:00:00Z` : text);
+  return time ?? node.refuse('wrong_value', `"${text}" is not a time such as 2027-06-30T12:00:00Z`);
 }
 
 function refuseWrongAddresses(node: YamlNode, addresses: readonly string[]): void {

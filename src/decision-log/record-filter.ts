@@ -1,5 +1,6 @@
 import { VerdictError } from '../core/errors.js';
 import type { Json } from '../core/request.js';
+import { parseRfc3339 } from '../core/rfc3339.js';
 import type { DecisionFilters } from './decision-query.js';
 import type { DecisionRecord } from './decision-record.js';
 import { recordsOf, type StoredGroup, type TextTest } from './group-text.js';
@@ -112,13 +113,11 @@ function inJson(text: string): string {
   return JSON.stringify(text).slice(1, -1);
 }
 
-const rfc3339 = /^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$/;
-
 /** Milliseconds since 1970. Throws VerdictError `invalid_request` that points at the parameter. */
 export function readTime(text: string | undefined, name: string): number | undefined {
   if (text === undefined) return undefined;
-  const time = rfc3339.test(text) ? Date.parse(text.toUpperCase()) : Number.NaN;
-  if (Number.isNaN(time)) {
+  const time = parseRfc3339(text);
+  if (time === undefined) {
     const detail = 'is not a time such as 2026-11-21T18:30:00Z';
     throw new VerdictError('invalid_request', `${name} ${detail}`, { errors: [{ pointer: `/${name}`, detail }] });
   }

@@ -3,6 +3,7 @@ import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { KeyAdministration, type KeyAdministrator } from '../auth/key-administration.js';
 import { describeKey } from '../auth/key-description.js';
+import { parseRfc3339 } from '../core/rfc3339.js';
 import { Requires } from './access.js';
 import { CreateApiKeyRequest, DEFAULT_OVERLAP_SECONDS, RotateApiKeyRequest } from './api-keys.requests.js';
 import { bodyPipe } from './validation-pipes.js';
@@ -35,7 +36,7 @@ export class ApiKeysController {
     const key = {
       ...same,
       ...(sets !== undefined && { policySets: sets }),
-      ...(expires !== undefined && { expires: Date.parse(expires) }),
+      ...(expires !== undefined && { expires: parseRfc3339(expires)! }),
     };
     const by = administratorOf(request);
     const text = await this.keys.create(key, by);

@@ -1,19 +1,9 @@
 /** The bodies of `/v1/api-keys`: each class is the type and the validation. */
-import {
-  ArrayMaxSize,
-  ArrayMinSize,
-  IsArray,
-  IsInt,
-  IsRFC3339,
-  IsString,
-  Max,
-  MaxLength,
-  Min,
-  ValidateBy,
-} from 'class-validator';
+import { ArrayMaxSize, ArrayMinSize, IsArray, IsInt, IsString, Max, MaxLength, Min, ValidateBy } from 'class-validator';
 import { addressList } from '../auth/address-list.js';
 import { isKeyName } from '../auth/api-key-file.js';
 import { parseScope } from '../auth/scopes.js';
+import { parseRfc3339 } from '../core/rfc3339.js';
 import { Optional } from './request-rules.js';
 
 const MAX_LIST = 100;
@@ -43,7 +33,7 @@ export class CreateApiKeyRequest {
   readonly sets?: readonly string[];
 
   @Optional()
-  @IsRFC3339()
+  @Check((text: string) => parseRfc3339(text) !== undefined, 'must be a time such as 2027-06-30T12:00:00Z')
   readonly expires?: string;
 
   @Optional()

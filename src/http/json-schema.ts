@@ -1,8 +1,8 @@
 /** Request classes compiled: class-validator's metadata → JSON Schema → a function, 0.4 µs where the pipe takes 25. */
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
-import { isRFC3339 } from 'class-validator';
 import { targetConstructorToSchema } from 'class-validator-jsonschema';
 import { type FieldError, VerdictError } from '../core/errors.js';
+import { parseRfc3339 } from '../core/rfc3339.js';
 import { faultInAttributes, type RequestLimits } from './request-rules.js';
 
 export type JsonSchema = Record<string, unknown>;
@@ -53,7 +53,7 @@ export class Validation {
       schemaType: 'number',
       validate: validateAttributes,
     });
-    this.#ajv.addFormat('date-time', isRFC3339);
+    this.#ajv.addFormat('date-time', (text) => parseRfc3339(text) !== undefined);
     const schemas = jsonSchemas(shapes, limits, { unknownFields, refPrefix: '' });
     for (const [name, schema] of Object.entries(schemas)) this.#ajv.addSchema(schema, name);
   }

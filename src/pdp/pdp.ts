@@ -3,6 +3,7 @@ import type { EngineDecision } from '../core/decision.js';
 import { engineVersion } from '../core/engine/engine-version.js';
 import { VerdictError } from '../core/errors.js';
 import { type DecisionRequest, normaliseRequest } from '../core/request.js';
+import { parseRfc3339 } from '../core/rfc3339.js';
 import type { DecisionLog } from '../decision-log/decision-log.js';
 import type { NewDecisionRecord } from '../decision-log/decision-record.js';
 import { compileMask, type Mask } from '../decision-log/mask.js';
@@ -191,7 +192,8 @@ function requestedClock(set: ServedPolicySet, at: string, { authentication, gran
       errors: [{ pointer: '/at', detail }],
     });
   }
-  return Date.parse(at);
+  // The edge let nothing else pass.
+  return parseRfc3339(at)!;
 }
 
 /** `none` keeps the codes of what happened and drops where: rules, files and lines. */

@@ -125,6 +125,19 @@ describe('a problem', () => {
     }
   });
 
+  it('is what a time gets that is in no calendar, wherever it stands', async () => {
+    for (const time of ['2026-02-30T10:00:00Z', '2026-02-28T23:59:60Z']) {
+      const decided = await service.post('/v1/decide', { ...JSON.parse(question), at: time });
+      expectProblem(decided, 400, 'invalid_request');
+      expect(decided.body.errors).toEqual([{ pointer: '/at', detail: 'at must be a RFC 3339 time' }]);
+      const key = { name: 'late', scopes: ['decide'], expires: time };
+      expectProblem(await service.post('/v1/api-keys', key), 400, 'invalid_request');
+      for (const list of ['decisions', 'decisions/stats', 'audit-events']) {
+        expectProblem(await service.get(`/v1/${list}?from=${time}`), 400, 'invalid_request');
+      }
+    }
+  });
+
   it('says first what it is not, then what else is wrong', async () => {
     const { body } = await service.get('/v1/decisions?limit=ten');
     expect(body.detail).toBe('The query is not valid: limit must be an integer number.');

@@ -12,6 +12,7 @@ import {
   type JsonObject,
   normaliseRequest,
 } from '../request.js';
+import { parseRfc3339 } from '../rfc3339.js';
 
 /** One question and the answer that is wanted. */
 export interface PolicyTest {
@@ -288,14 +289,9 @@ function readAttributes(node: YamlNode): JsonObject | undefined {
 function readTime(node: YamlNode | undefined): number | undefined {
   const text = node?.text('at');
   if (node === undefined || text === undefined) return undefined;
-  const time = rfc3339.test(text) ? Date.parse(text) : Number.NaN;
-  return Number.isNaN(time)
-    ? node.refuse('wrong_value', `"${text}" is no time`, `for example ${defaultTestTime}`)
-    : time;
+  // With its offset: a test must not depend on where it runs.
+  return parseRfc3339(text) ?? node.refuse('wrong_value', `"${text}" is no time`, `for example ${defaultTestTime}`);
 }
-
-/** With its offset: a test must not depend on where it runs. */
-const rfc3339 = /^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$/;
 
 /** `allow`, or a mapping with what else is wanted. */
 function readExpectation(node: YamlNode): Expectation | undefined {
