@@ -137,6 +137,43 @@ describe('effective access', () => {
     );
   });
 
+  it('of one line that goes, or comes, is found among what that line concerns', () => {
+    // Links in a row are what a change reaches through.
+    const chain = [
+      ['g', 'u:ann', 'nurse'],
+      ['g', 'nurse', 'staff'],
+      ['g', 'staff', 'boss'],
+      ['g2', 'chart', 'files'],
+    ];
+    fc.assert(
+      fc.property(effects, lines, fc.nat(), (effect, some, pick) => {
+        if (effect.startsWith('priority')) return;
+        const all = [...some, ...chain.filter((link) => !some.some((line) => line.join() === link.join()))];
+        const gone = all[pick % all.length]!;
+        const [whole, less] = [
+          compile(effect, all),
+          compile(
+            effect,
+            all.filter((line) => line !== gone),
+          ),
+        ];
+        const options = { now: 0, maxQuestions: 10_000 };
+        const texts = (list: readonly Permission[]) =>
+          list.map(({ subject, action, resource }) => `${keyOf(subject)} ${action} ${keyOf(resource)}`).sort();
+        for (const [before, after, changed] of [
+          [whole, less, { removed: [{ rule: gone }], added: [] }],
+          [less, whole, { removed: [], added: [{ rule: gone }] }],
+        ] as const) {
+          const asked = finish(diffAccessInSteps(before, after, options));
+          const concerned = finish(diffAccessInSteps(before, after, { ...options, changed, compareWholeUpTo: 0 }));
+          expect(texts(concerned.gained)).toEqual(texts(asked.gained));
+          expect(texts(concerned.lost)).toEqual(texts(asked.lost));
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
   it('of a set that is new or gone is all that it allows', () => {
     const set = compile('some(where (p.eft == allow))', [['p', 'u:ann', 'chart', 'read', 'allow']]);
     const options = { now: 0, maxQuestions: 100 };

@@ -84,6 +84,10 @@ describe('models', () => {
     );
   });
 
+  it('a comment ends what a backslash at its end would continue', () => {
+    expect(model('[request_definition]\n# c \\\nr=sub,obj\n')).toBe('[request_definition]\n# c \\\nr = sub, obj\n');
+  });
+
   it('that do not parse are not touched', () => {
     expect(formatModel('[matchers]\nm  r.sub', 'model.conf')).toMatchObject({ problems: [{ code: 'missing_equals' }] });
   });
@@ -101,7 +105,7 @@ describe('models', () => {
       '  # e',
     ],
     ...['m = r.sub == p.sub&&  r.obj == p.obj', 'm = r.sub == p.sub && \\', '  r.obj == p.obj', 'r = a, b # comment'],
-    ...['p = a \\', ', b', 'broken', '[x', 'm2 = "a,b" in (r.sub,r.obj)'],
+    ...['# c \\', 'p = a \\', ', b', 'broken', '[x', 'm2 = "a,b" in (r.sub,r.obj)'],
   );
 
   it('mean the same as before, and formatting again changes nothing', () => {
