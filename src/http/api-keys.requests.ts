@@ -33,7 +33,7 @@ export class CreateApiKeyRequest {
   readonly sets?: readonly string[];
 
   @Optional()
-  @Check((text: string) => parseRfc3339(text) !== undefined, 'must be a time such as 2027-06-30T12:00:00Z')
+  @Check(isTime, 'must be a time such as 2027-06-30T12:00:00Z')
   readonly expires?: string;
 
   @Optional()
@@ -55,6 +55,10 @@ export class RotateApiKeyRequest {
   @Min(0)
   @Max(MAX_OVERLAP_SECONDS)
   readonly overlapSeconds?: number;
+}
+
+function isTime(value: unknown): boolean {
+  return typeof value === 'string' && parseRfc3339(value) !== undefined;
 }
 
 function areScopes(value: unknown): boolean {
