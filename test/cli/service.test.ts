@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { PolicyArchive } from '../../src/policy-store/policy-archive.js';
+import { idModel, startService } from '../http/service.js';
 import { verdict } from './run.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -188,4 +190,30 @@ it('what the service refuses ends with 2 and its reason', async () => {
   const refused = await ask('policy', 'versions', 'nothing');
   expect(refused).toMatchObject({ code: 2, stdout: '' });
   expect(refused.stderr).toContain('404 There is no such policy set');
+});
+
+it('policy versions lists all of them, page after page, and the oldest is found by its beginning', async () => {
+  const served = await startService({ 'default/model.conf': idModel, 'default/rules.csv': 'p, ann, doc, read\n' });
+  try {
+    const archive = served.app.get(PolicyArchive);
+    const { version } = (await served.get('/v1/policy-sets/default')).body;
+    const file = (path: string, text: string) => ({ path, bytes: Buffer.from(text) });
+    for (let number = 0; number < 120; number++) {
+      const files = [file('model.conf', idModel), file('rules.csv', `p, user${number}, doc, read\n`)];
+      await archive.keep({ name: 'default', files }, Date.now() + number);
+    }
+    await served.app.listen(0, '127.0.0.1');
+    const at = ['--url', await served.app.getUrl()];
+    const listed = await verdict(['policy', 'versions', 'default', '--output', 'json', ...at], { cwd });
+    const versions: { version: string }[] = JSON.parse(listed.stdout);
+    expect(new Set(versions.map((each) => each.version)).size).toBe(121);
+    expect(versions.at(-1)!.version).toBe(version);
+    const diff = await verdict(['diff', '--set', 'default', versions[0]!.version, version.slice(0, 20), ...at], {
+      cwd,
+    });
+    expect(diff.stdout).toContain('+ p, ann, doc, read  (rules.csv:1)');
+    expect(diff.stdout).toContain('- p, user119, doc, read  (rules.csv:1)');
+  } finally {
+    await served.stop();
+  }
 });
