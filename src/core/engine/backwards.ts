@@ -32,6 +32,7 @@ interface Made {
 
 const madeBySet = new WeakMap<CompiledPolicySet, Made>();
 const rememberedSearches = 16;
+const maxKeyLength = 10_000;
 
 /** Where more than one candidate in so many could be allowed, it takes no longer to decide them all. */
 const worthwhileShare = 8;
@@ -73,14 +74,12 @@ function madeFor(set: CompiledPolicySet): Made {
   return shared;
 }
 
-const maxKeyLength = 10_000;
-
 /** Whether nothing is allowed but by a rule that matches and says so. */
 function onlyRulesAllow({ readsRules, rules, effect }: Combination): boolean {
   return readsRules && rules.length > 0 && effect !== undefined && effect !== 'deny_override';
 }
 
-/** A text that ends in the id searched for and goes on behind it: of `${type}:${id}`, `user:` and nothing. */
+/** What stands around the id in the value of a token: of `${subject.type}:${subject.id}`, `user:` and nothing. */
 interface Around {
   readonly before: string;
   readonly after: string;
