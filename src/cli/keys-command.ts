@@ -34,6 +34,7 @@ export function addKeysCommand(program: Command, terminal: Terminal, readConfig:
     .option('--name <name>', 'name of the caller', 'name-of-the-caller')
     .option('--stdin', 'read the key from standard input instead of making one')
     .action(async ({ name, stdin, ...options }: KeyOptions & { name: string; stdin?: true }) => {
+      await check(name, options);
       const { digestOf, environmentOf, makeApiKey } = await import('../auth/api-key.js');
       const key = stdin ? await readKey() : makeApiKey((await readConfig()).environment);
       if (environmentOf(key) === undefined) throw new UsageError('that is no API key: vd_<env>_<secret>_<checksum>');

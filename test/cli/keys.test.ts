@@ -88,6 +88,13 @@ describe('verdict keys', () => {
     expect(readApiKeyFile('keys.yaml', hashed.stdout)).toMatchObject([
       { key: { name: 'shop', scopes: ['decide:invoices'], addresses: ['10.0.0.0/8'] }, digests: [digestOf(key)] },
     ]);
+    for (const wrong of [
+      ['--scope', 'decides'],
+      ['--scope', 'decide', '--expires', 'tomorrow'],
+      ['--scope', 'decide', '--expires', '2026-02-30'],
+    ]) {
+      expect(await verdict(['keys', 'hash', ...wrong], { cwd })).toMatchObject({ code: 2, stdout: '' });
+    }
     const again = await verdict(['keys', 'hash', '--stdin', '--scope', 'decide'], { cwd, input: `${key}\n` });
     expect(again.stdout).toContain(digestOf(key));
     expect(again.stderr).not.toMatch(KEY);
