@@ -72,6 +72,31 @@ describe(`parsers (seed ${seed})`, () => {
     fc.assert(fc.property(changed, compare), runs(1000));
   });
 
+  it.each([
+    '() == 0',
+    '() == ()',
+    '(())',
+    '!()',
+    'true || ()',
+    'r.sub in ()',
+    '(1, ()) == 0',
+    'keyMatch(r.obj, ())',
+    'p.sub == ()',
+  ])('takes empty parentheses alike: %s', (matcher) => {
+    const model = `[request_definition]
+r = sub, obj, act
+[policy_definition]
+p = sub, obj, act
+[policy_effect]
+e = some(where (p.eft == allow))
+[matchers]
+m = ${matcher}
+`;
+    const args = ['alice', 'data1', 'read'];
+    compare({ model, rules: '', roleMatching: [], asks: [{ args }] });
+    compare({ model, rules: 'p, alice, data1, read', roleMatching: [], asks: [{ args }] });
+  });
+
   it('any text at all is a policy set or a list of problems', { timeout }, () => {
     const text = fc.array(fc.oneof(snippets, fc.string({ unit: 'grapheme', maxLength: 5 })), { maxLength: 60 });
     fc.assert(

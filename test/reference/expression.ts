@@ -13,7 +13,7 @@ export class ParseError extends Error {
 export type Value = null | boolean | number | string | Value[] | { readonly [name: string]: Value };
 
 export type Expression =
-  | { readonly kind: 'literal'; readonly value: string | number | boolean }
+  | { readonly kind: 'literal'; readonly value: string | number | boolean | null }
   /** `r_sub` alone, or `r_sub.a.b`. */
   | { readonly kind: 'variable'; readonly name: string; readonly path: readonly string[] }
   | { readonly kind: 'call'; readonly name: string; readonly argument: Expression | null }
@@ -119,6 +119,11 @@ export function parse(text: string, functions: ReadonlySet<string>): Expression 
         position++;
         return { kind: 'call', name: token.text, argument: parseGroup() };
       case 'open':
+        // govaluate plans nothing for empty parentheses, and what has no plan is nil.
+        if (peek()?.kind === 'close') {
+          position++;
+          return { kind: 'literal', value: null };
+        }
         return { kind: 'group', inner: parseGroup() };
       default:
         throw new ParseError(`a value is missing at ${token?.text ?? 'the end'}`);
