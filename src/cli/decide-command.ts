@@ -47,9 +47,10 @@ async function answerOf(path: string | undefined, options: DecideOptions): Promi
   checkAskedSet(path, options);
   if (options.url !== undefined) return (await askForDecision(options, {})) as Answer;
   const set = await loadFolder(path);
-  const engine = await servedEngine(set).catch(doesNotLoad);
   const request = await requestOf(options, set.compiled);
-  const { decision, reason, obligations, advice, errors } = await engine.decide(request, clockOf(options));
+  const now = clockOf(options);
+  const engine = await servedEngine(set).catch(doesNotLoad);
+  const { decision, reason, obligations, advice, errors } = await engine.decide(request, now);
   await engine.stop();
   return { decision, reason, obligations, ...(advice !== undefined && { advice }), errors, policyVersion: set.version };
 }

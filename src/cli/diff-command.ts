@@ -157,6 +157,10 @@ async function servedAndFolder(
   const [only] = folders;
   const isOne = only !== undefined && folders.length === 1 && (set !== undefined || only.path === path);
   const served = await versions.served();
+  // A name that is mistyped must not look like a change without effect.
+  if (set !== undefined && !served.has(set) && !folders.some(({ name }) => name === set)) {
+    throw new UsageError(`there is no policy set "${set}", neither served nor in ${path}`);
+  }
   const wanted = isOne ? [set ?? only.name] : [...served.keys()].filter((name) => set === undefined || name === set);
   const before: PolicyFolder[] = [];
   for (const name of wanted) {

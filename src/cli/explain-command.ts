@@ -39,7 +39,7 @@ export function addExplainCommand(program: Command, terminal: Terminal): void {
         if (options.subject === undefined && options.request === undefined) return;
         terminal.print();
       }
-      const answer = await explained(path, options);
+      const answer = await explained(path, options, terminal);
       if (options.output === 'json') {
         terminal.print(JSON.stringify(answer, null, 2));
       } else {
@@ -52,11 +52,14 @@ export function addExplainCommand(program: Command, terminal: Terminal): void {
 
 type Explained = Answer & { readonly request?: DecisionRequest; readonly explanation?: Explanation | undefined };
 
-async function explained(path: string | undefined, options: ExplainOptions): Promise<Explained> {
+async function explained(path: string | undefined, options: ExplainOptions, terminal: Terminal): Promise<Explained> {
   checkAskedSet(path, options);
   if (options.url !== undefined) return (await askForDecision(options, { explain: 'full' })) as Explained;
   const { compiled } = await loadFolder(path);
   const request = await requestOf(options, compiled);
+  if (compiled.manifest.engine === 'casbin') {
+    terminal.remark("the set runs on stock Casbin, which explains nothing: this is what Verdict's own engine says");
+  }
   return { request, ...new PolicySet(compiled).decide(request, { now: clockOf(options), explain: 'full' }) };
 }
 

@@ -99,6 +99,7 @@ const gap = 2;
 /** Rows of cells that fit: the widest columns give way, and a cell that is too long for its column becomes several rows. */
 function wrapCells(rows: readonly (readonly string[])[], width: number): readonly (readonly string[])[] {
   const widths = columnWidths(rows);
+  if (excessOf(widths, width) <= 0) return rows;
   const words = columnWidths(rows.map((row) => row.map((cell) => longestWord(cell))));
   // Words are broken only where breaking between them is not enough.
   narrow(widths, width, (column) => Math.max(words[column] as number, narrowestColumn));
@@ -112,7 +113,7 @@ function wrapCells(rows: readonly (readonly string[])[], width: number): readonl
 
 /** Takes from the widest columns what is too much, but leaves each as wide as `least` says. */
 function narrow(widths: number[], width: number, least: (column: number) => number): void {
-  let excess = widths.reduce((sum, each) => sum + each + gap, -gap) - width;
+  let excess = excessOf(widths, width);
   while (excess > 0) {
     let widest: number | undefined;
     for (const [column, each] of widths.entries()) {
@@ -122,6 +123,10 @@ function narrow(widths: number[], width: number, least: (column: number) => numb
     widths[widest] = (widths[widest] as number) - 1;
     excess--;
   }
+}
+
+function excessOf(widths: readonly number[], width: number): number {
+  return widths.reduce((sum, each) => sum + each + gap, -gap) - width;
 }
 
 function longestWord(text: string): string {

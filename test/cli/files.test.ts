@@ -233,6 +233,9 @@ describe('a set that runs on stock Casbin', () => {
     expect((await verdict(['test'], { cwd })).stdout).toContain('1 of 1 test passed');
     const decide = ['decide', '--subject', 'ann', '--action', '5', '--resource', 'x'];
     expect((await verdict(decide, { cwd })).stdout).toContain('ALLOW');
+    const explained = await verdict(['explain', ...decide.slice(1)], { cwd });
+    expect(explained.stderr).toContain("this is what Verdict's own engine says");
+    expect((await verdict([...decide, '--attr', 'x'], { cwd })).code).toBe(2);
     writeFileSync(join(cwd, 'policy-set.yaml'), 'engine: verdict\n');
     expect((await verdict(['test'], { cwd })).code).toBe(1);
   });

@@ -149,6 +149,8 @@ describe('diff against the service', () => {
     [['diff', `sha256:${'0'.repeat(64)}`, '--set', 'default'], '404 The policy set never served that version'],
     [['diff', 'sha256:0000', '--set', 'nothing'], '404 There is no such policy set'],
     [['diff', 'nowhere'], 'there is no nowhere'],
+    [['diff', 'mine', '--set', 'defualt'], 'there is no policy set "defualt", neither served nor in mine'],
+    [['diff', 'policies', '--set', 'defualt'], 'there is no policy set "defualt", neither served nor in policies'],
     [['who-can', '--action', 'read', '--set', 'nothing'], 'there is no policy set "nothing"'],
     [['who-can', 'policies/default', '--action', 'read'], 'say which one to ask: policies/default, or --url'],
     [['decide', 'policies/default', ...question], 'say which one to ask: policies/default, or --url'],
