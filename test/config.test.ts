@@ -1,7 +1,7 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { Config, configVariables } from '../src/config.js';
 import { ConfigError, describeConfig, readConfig } from '../src/read-config.js';
 
@@ -157,7 +157,9 @@ describe('the configuration', () => {
   });
 
   it('reads a secret from a file and shows it masked', () => {
-    const file = join(mkdtempSync(join(tmpdir(), 'verdict-config-')), 'url');
+    const directory = mkdtempSync(join(tmpdir(), 'verdict-config-'));
+    onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+    const file = join(directory, 'url');
     writeFileSync(file, 'sqlite://user:hunter2@host/db\n');
     const read = readConfig({ VERDICT_DATABASE_URL_FILE: file }, local);
     expect(read.config.databaseUrl).toBe('sqlite://user:hunter2@host/db');
