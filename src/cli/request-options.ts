@@ -10,6 +10,7 @@ import { isCombination } from '../core/policy/combination.js';
 import type { CompiledPolicySet } from '../core/policy/compile.js';
 import type { DecisionRequest, Entity, Json, JsonObject } from '../core/request.js';
 import { normaliseRequest } from '../core/request.js';
+import { parseRfc3339 } from '../core/rfc3339.js';
 import { UsageError } from './exit-code.js';
 
 export interface RequestOptions {
@@ -65,8 +66,8 @@ export async function requestOf(
 /** The clock, in milliseconds since the epoch. */
 export function clockOf({ at }: Pick<RequestOptions, 'at'>): number {
   if (at === undefined) return Date.now();
-  const time = Date.parse(at);
-  if (Number.isNaN(time)) throw new UsageError(`--at ${at} is no time`, 'for example 2026-11-18T10:00:00Z');
+  const time = parseRfc3339(at);
+  if (time === undefined) throw new UsageError(`--at ${at} is no time`, 'for example 2026-11-18T10:00:00Z');
   return time;
 }
 

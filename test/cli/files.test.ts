@@ -236,6 +236,12 @@ describe('a set that runs on stock Casbin', () => {
     const explained = await verdict(['explain', ...decide.slice(1)], { cwd });
     expect(explained.stderr).toContain("this is what Verdict's own engine says");
     expect((await verdict([...decide, '--attr', 'x'], { cwd })).code).toBe(2);
+    for (const time of ['tomorrow', '2026-11-18', '2026-02-30T00:00:00Z', '2026-11-18T10:00:60Z']) {
+      expect(await verdict([...decide, '--at', time], { cwd })).toMatchObject({
+        code: 2,
+        stderr: expect.stringContaining(`--at ${time} is no time`),
+      });
+    }
     writeFileSync(join(cwd, 'policy-set.yaml'), 'engine: verdict\n');
     expect((await verdict(['test'], { cwd })).code).toBe(1);
   });
