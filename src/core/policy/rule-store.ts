@@ -51,10 +51,13 @@ export class RuleStore implements RuleColumns, Iterable<Rule> {
   ) {
     this.rowWidth = columns.length + 1;
     this.rows = new Int32Array(length * this.rowWidth);
-    for (let rule = 0, at = 0; rule < length; rule++) {
-      this.rows[at++] = effectCodes[rule] as number;
-      for (const column of columns) this.rows[at++] = column[rule] as number;
-    }
+    this.fillRows(0, effectCodes);
+    for (const [column, symbols] of columns.entries()) this.fillRows(column + 1, symbols);
+  }
+
+  private fillRows(at: number, numbers: ArrayLike<number>): void {
+    const { rows, rowWidth, length } = this;
+    for (let rule = 0; rule < length; rule++) rows[rule * rowWidth + at] = numbers[rule] as number;
   }
 
   symbol(column: number, rule: number): number {
