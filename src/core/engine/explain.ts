@@ -188,9 +188,13 @@ export class TermReader {
     if (term.kind === 'binary' && term.operator === '==') {
       return `${printExpression(term.left)} is ${say(term.left)}, not ${say(term.right)}`;
     }
-    const values = operandsOf(term)
-      .filter(({ kind }) => kind !== 'literal')
-      .map((operand) => `${printExpression(operand)} is ${say(operand)}`);
+    // `has(r.sub.x)` does not hold because it is missing, and that is no fault of the term.
+    const values = operandsOf(term).map((operand) => {
+      const value = this.evaluate(operand, scope);
+      const found =
+        value === FAULT ? (scope.fault?.code === 'missing_attribute' ? 'missing' : '?') : describeValue(value);
+      return `${printExpression(operand)} is ${found}`;
+    });
     return `${text} does not hold${values.length === 0 ? '' : `: ${values.join(', ')}`}`;
   }
 }
