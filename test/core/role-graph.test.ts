@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { findCycle } from '../../src/core/policy/role-cycles.js';
 import { type NameMatching, RoleGraph, type RoleLink } from '../../src/core/policy/roles.js';
+import { finish } from '../../src/core/steps.js';
 
 const now = 0;
 const links = (text: string): RoleLink[] =>
@@ -119,9 +120,9 @@ describe('a cycle of roles', () => {
     ['a>b b>c c>d e>c', undefined],
     ['a>b a>c c>a', ['a', 'c', 'a']],
   ])('among %s: %j', (text, cycle) => {
-    expect(findCycle(links(text))).toEqual(cycle);
+    expect(finish(findCycle(links(text)))).toEqual(cycle);
   });
   it('does not need the stack to be as deep as the chain is long', () => {
-    expect(findCycle(links(chain(50_000)))).toBeUndefined();
+    expect(finish(findCycle(links(chain(50_000))))).toBeUndefined();
   });
 });

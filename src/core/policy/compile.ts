@@ -112,7 +112,7 @@ export function* compileInSteps(options: CompileOptions): Generator<void, Compil
   const matching = new Map([...manifest.roleMatching, ...roleMatchingOf(options.roleMatching)]);
   const { placeOf } = manifest;
   const links = options.linkConditions ?? [];
-  const roles = buildRoleGraphs(model, table.groupings, matching, links, functions, placeOf, report);
+  const roles = yield* buildRoleGraphs(model, table.groupings, matching, links, functions, placeOf, report);
   yield;
   const language: CombinationParts['language'] = { ...functions, roles, patterns: new PatternLibrary() };
   const parts = { model, policies: table.policies, bindings: manifest.request, language };

@@ -1,15 +1,19 @@
 /** Cycles among role links: refused where a definition has no domain, a warning within a domain. */
+import { itemsPerStep } from '../steps.js';
 import type { RoleLink } from './roles.js';
 
 /**
  * The first cycle among the links, as the names on it with the first one repeated at the end; undefined when there is
  * none. Depth first without recursion: a chain may be as long as the file.
  *
- *     findCycle([{ child: 'a', parent: 'b' }, { child: 'b', parent: 'a' }])   // ['a', 'b', 'a']
+ *     finish(findCycle([{ child: 'a', parent: 'b' }, { child: 'b', parent: 'a' }]))   // ['a', 'b', 'a']
  */
-export function findCycle(links: readonly Pick<RoleLink, 'child' | 'parent'>[]): readonly string[] | undefined {
+export function* findCycle(
+  links: readonly Pick<RoleLink, 'child' | 'parent'>[],
+): Generator<void, readonly string[] | undefined> {
   const parents = new Map<string, string[]>();
-  for (const { child, parent } of links) {
+  for (const [at, { child, parent }] of links.entries()) {
+    if (at % itemsPerStep === itemsPerStep - 1) yield;
     const known = parents.get(child);
     if (known === undefined) parents.set(child, [parent]);
     else known.push(parent);
@@ -27,6 +31,7 @@ export function findCycle(links: readonly Pick<RoleLink, 'child' | 'parent'>[]):
         onPath.delete(finished);
         done.add(finished);
         pending.pop();
+        if (done.size % itemsPerStep === 0) yield;
       } else if (onPath.has(next)) {
         return [...path.slice(path.indexOf(next)), next];
       } else if (!done.has(next)) {

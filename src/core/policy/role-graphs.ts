@@ -3,6 +3,7 @@ import type { ReportProblem } from '../casbin/document-problem.js';
 import type { CustomFunction } from '../matcher/environment.js';
 import { type FunctionDefinition, FunctionError } from '../matcher/functions/function-definition.js';
 import { timeMatch } from '../matcher/functions/time-match.js';
+import { itemsPerStep } from '../steps.js';
 import type { CasbinModel, ColumnsDefinition, RoleDefinition } from './casbin-model.js';
 import type { Manifest, RoleMatchingNames } from './manifest.js';
 import { findCycle } from './role-cycles.js';
@@ -24,7 +25,7 @@ export interface RoleFunctions {
   readonly customFunctions: ReadonlyMap<string, CustomFunction>;
 }
 
-export function buildRoleGraphs(
+export function* buildRoleGraphs(
   model: CasbinModel,
   groupings: ReadonlyMap<string, RuleStore>,
   matching: ReadonlyMap<string, RoleMatchingNames>,
@@ -32,12 +33,12 @@ export function buildRoleGraphs(
   functions: RoleFunctions,
   placeOf: Manifest['placeOf'],
   report: ReportProblem,
-): ReadonlyMap<string, RoleGraph> {
+): Generator<void, ReadonlyMap<string, RoleGraph>> {
   const graphs = new Map<string, RoleGraph>();
   for (const [key, definition] of model.roles) {
     if (definition.width < 2) refuseNarrow(definition, model, report);
     const rules = groupings.get(key) as RuleStore;
-    reportCycles(definition, rules, report);
+    yield* reportCycles(definition, rules, report);
     const names = matching.get(key) ?? {};
     const refuse = (message: string, hint: string): void => {
       const place = placeOf('roleMatching', key);
@@ -45,14 +46,16 @@ export function buildRoleGraphs(
     };
     // Casbin registers no function for the names of a conditional definition, only for its domains.
     const nameFunction = definition.conditionColumns > 0 ? undefined : names.names;
-    graphs.set(
-      key,
-      new RoleGraph(linksOf(rules, definition, conditions, functions), {
-        hasDomain: definition.hasDomain,
-        ...optional('nameMatching', findMatching(nameFunction, key, functions, refuse)),
-        ...optional('domainMatching', findMatching(domainFunction(names, definition, model), key, functions, refuse)),
-      }),
-    );
+    const graph = new RoleGraph([], {
+      hasDomain: definition.hasDomain,
+      ...optional('nameMatching', findMatching(nameFunction, key, functions, refuse)),
+      ...optional('domainMatching', findMatching(domainFunction(names, definition, model), key, functions, refuse)),
+    });
+    for (let rule = 0; rule < rules.length; rule++) {
+      if (rule % itemsPerStep === 0) yield;
+      graph.add(readLink(rules, rule, definition, conditions, functions));
+    }
+    graphs.set(key, graph);
   }
   return graphs;
 }
@@ -89,15 +92,6 @@ function domainFunction(names: RoleMatchingNames, definition: RoleDefinition, mo
 
 function escapeRegExp(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
-}
-
-function* linksOf(
-  rules: RuleStore,
-  definition: RoleDefinition,
-  conditions: readonly LinkCondition[],
-  functions: RoleFunctions,
-): Generator<RoleLink> {
-  for (let rule = 0; rule < rules.length; rule++) yield readLink(rules, rule, definition, conditions, functions);
 }
 
 function readLink(
@@ -214,9 +208,10 @@ function holds(ask: () => boolean): boolean {
 }
 
 /** Cycles stop the load where a definition has no domain, as in the reference; within a domain they are a warning. */
-function reportCycles(definition: RoleDefinition, rules: RuleStore, report: ReportProblem): void {
+function* reportCycles(definition: RoleDefinition, rules: RuleStore, report: ReportProblem): Generator<void, void> {
   const byDomain = new Map<string, number[]>();
   for (let rule = 0; rule < rules.length; rule++) {
+    if (rule % itemsPerStep === 0) yield;
     const domain = definition.hasDomain ? rules.text(2, rule) : '';
     const group = byDomain.get(domain);
     if (group === undefined) byDomain.set(domain, [rule]);
@@ -224,7 +219,7 @@ function reportCycles(definition: RoleDefinition, rules: RuleStore, report: Repo
   }
   for (const [domain, group] of byDomain) {
     const links = group.map((rule) => ({ child: rules.text(0, rule), parent: rules.text(1, rule) }));
-    const cycle = findCycle(links);
+    const cycle = yield* findCycle(links);
     if (cycle === undefined) continue;
     const at = links.findIndex(({ child, parent }) => child === cycle[0] && parent === cycle[1]);
     const { file, line } = rules.at(group[at] ?? 0);

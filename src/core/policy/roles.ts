@@ -39,28 +39,35 @@ export class RoleGraph implements RoleRelation {
   private readonly combined = new BoundedCache<DomainGraph>(cachedDomains);
   /** A graph's own, so that what an index keeps in it goes with the policy set. */
   private readonly noRoles = new RoleSet(new Set());
-  /** Whether names have roles that nobody wrote down. */
-  readonly matchesNames: boolean;
-  /** Whether links come and go. */
-  readonly isConditional: boolean;
+  private conditional = false;
 
   constructor(
     links: Iterable<RoleLink>,
     private readonly options: RoleGraphOptions,
   ) {
-    let conditional = false;
-    for (const link of links) {
-      conditional ||= link.holds !== undefined;
-      const domain = options.hasDomain ? link.domain : '';
-      let graph = this.domains.get(domain);
-      if (graph === undefined) {
-        graph = new DomainGraph(options.nameMatching);
-        this.domains.set(domain, graph);
-      }
-      graph.add(link.child, link);
+    for (const link of links) this.add(link);
+  }
+
+  /** For whoever makes the graph, in steps; once it is asked it stays as it is. */
+  add(link: RoleLink): void {
+    const domain = this.options.hasDomain ? link.domain : '';
+    let graph = this.domains.get(domain);
+    if (graph === undefined) {
+      graph = new DomainGraph(this.options.nameMatching);
+      this.domains.set(domain, graph);
     }
-    this.matchesNames = options.nameMatching !== undefined;
-    this.isConditional = conditional;
+    graph.add(link.child, link);
+    this.conditional ||= link.holds !== undefined;
+  }
+
+  /** Whether names have roles that nobody wrote down. */
+  get matchesNames(): boolean {
+    return this.options.nameMatching !== undefined;
+  }
+
+  /** Whether links come and go. */
+  get isConditional(): boolean {
+    return this.conditional;
   }
 
   reaches(name: string, role: string, domain: string | undefined, now: number): boolean {
