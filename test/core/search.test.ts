@@ -290,6 +290,23 @@ m = ${matcher}
     });
   });
 
+  it('decides everybody where more hold a role than it goes through, be most of them of another type', () => {
+    const services = Array.from({ length: 300 }, (_, id) => `g, service:${id}, reader`).join('\n');
+    const manifest = { request: { sub: '${subject.type}:${subject.id}' } };
+    const rules = `p, reader, acme, 1, read\n${services}\ng, user:amy, reader`;
+    expect(ask(modelOf(usual), rules, { manifest })).toMatchObject({ results: ['amy'], narrowed: false });
+  });
+
+  it('looks into a list that comes with the request', () => {
+    const model = modelOf('r.sub in (r.team, p.sub) && r.obj == p.obj').replace('obj, act\n[', 'obj, act, team\n[');
+    const changed = { attributes: { tenant: 'acme', team: ['amy', 'ben'] } };
+    expect(ask(model, 'p, cleo, acme, 1, read', {}, changed)).toEqual({
+      results: ['amy', 'ben', 'cleo'],
+      examined: 3,
+      narrowed: true,
+    });
+  });
+
   it('keeps a missing attribute apart from one that is null', () => {
     const model = modelOf(usual).replace('dom, obj', 'level, obj').replace('r.dom == p.dom', 'r.level == r.level');
     const set = compilePolicySet({ model, rules: 'p, amy, acme, 1, read' });

@@ -268,7 +268,9 @@ class BackwardSearch {
     for (const part of given) {
       const value = this.testOf(part);
       if (value === undefined) return true;
-      this.noteText(column, value(this.scope));
+      const found = value(this.scope);
+      // A list among the items of a list may stand for its own items.
+      for (const item of Array.isArray(found) ? found : [found]) this.noteText(column, item);
     }
     return false;
   }
@@ -341,7 +343,10 @@ class BackwardSearch {
     const known = (texts: Iterable<string>): number[] =>
       [...texts].map((text) => symbols.find(text)).filter((symbol) => symbol !== undefined);
     const domains = hasDomain ? known(graph.domainsOf(domain)) : undefined;
-    const below = yield* holders.below(known(roles), domains, this.most + roles.size);
+    const most = this.most + roles.size;
+    const below = yield* holders.below(known(roles), domains, most);
+    // They are not all of them then, and some may read back to no id.
+    if (below.size > most) return true;
     for (const symbol of below) this.noteText(column, symbols.text(symbol));
     return this.ids.size > this.most;
   }
