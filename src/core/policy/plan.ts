@@ -35,8 +35,13 @@ export class Plan {
     readonly words: readonly string[],
   ) {}
 
-  /** Of the look-up at hand; nothing else runs while it does. */
+  /** Of the look-up at hand, as are the arrays that its selectors give. */
   private readonly choices: ArrayLike<number>[] = [];
+  /**
+   * Whether selectors are at work. A function of the embedding program that they ask, one that matches domains, may ask
+   * the engine in turn: that question must not touch what they have chosen, and is put to every rule.
+   */
+  private selecting = false;
 
   /** Whether each request is put to every rule, whatever it asks. */
   get scans(): boolean {
@@ -45,18 +50,27 @@ export class Plan {
 
   /** The rules that the request in `scope` can match; undefined when every rule must be asked. */
   candidates(scope: Scope): Candidates | undefined {
-    if (this.index === undefined || scope.assumedLink !== undefined) return undefined;
-    for (const column of this.textColumns) if (typeof scope.values[column] !== 'string') return undefined;
+    if (this.index === undefined || this.selecting || scope.assumedLink !== undefined) return undefined;
+    this.selecting = true;
+    try {
+      return this.select(scope) ? this.index.find(this.choices) : undefined;
+    } finally {
+      this.selecting = false;
+    }
+  }
+
+  /** Fills `choices`; false when every rule must be asked. */
+  private select(scope: Scope): boolean {
+    for (const column of this.textColumns) if (typeof scope.values[column] !== 'string') return false;
     const { choices, selectors } = this;
     let lookUps = 1;
     for (let part = 0; part < selectors.length; part++) {
       const selected = (selectors[part] as Selector).select(scope);
-      if (selected === undefined) return undefined;
+      if (selected === undefined) return false;
       lookUps *= selected.length;
       choices[part] = selected;
     }
-    if (lookUps > maxLookUps || lookUps > this.rules.length) return undefined;
-    return this.index.find(choices);
+    return lookUps <= maxLookUps && lookUps <= this.rules.length;
   }
 
   /** By the selectors that they look up with: indexes of a part of the plan, made when a search first needs them. */
@@ -67,17 +81,9 @@ export class Plan {
    * no other. Undefined when that may be any rule.
    */
   *candidatesOfPart(scope: Scope, unknown: ReadonlySet<number>): Generator<void, Candidates | undefined> {
-    const parts: number[] = [];
-    const choices: Int32Array[] = [];
-    let lookUps = 1;
-    for (const [part, { reads, select }] of this.selectors.entries()) {
-      const selected = reads.some((column) => unknown.has(column)) ? undefined : select(scope);
-      if (selected === undefined) continue;
-      parts.push(part);
-      // A selection is read before anything else runs, and an index may have to be made first.
-      choices.push(Int32Array.from(selected));
-      lookUps *= selected.length;
-    }
+    if (this.selecting) return undefined;
+    const { parts, choices } = this.selectPart(scope, unknown);
+    const lookUps = choices.reduce((product, { length }) => product * length, 1);
     if (parts.length === 0 || lookUps > maxLookUps) return undefined;
     const key = parts.join();
     let index = parts.length === this.selectors.length ? this.index : this.partialIndexes.get(key);
@@ -87,6 +93,25 @@ export class Plan {
       this.partialIndexes.set(key, index);
     }
     return index.find(choices);
+  }
+
+  /** What the selectors give that read none of the unknown columns, and which these are. */
+  private selectPart(scope: Scope, unknown: ReadonlySet<number>): { parts: number[]; choices: Int32Array[] } {
+    const parts: number[] = [];
+    const choices: Int32Array[] = [];
+    this.selecting = true;
+    try {
+      for (const [part, { reads, select }] of this.selectors.entries()) {
+        const selected = reads.some((column) => unknown.has(column)) ? undefined : select(scope);
+        if (selected === undefined) continue;
+        parts.push(part);
+        // A selector uses its array again, and an index may have to be made first.
+        choices.push(Int32Array.from(selected));
+      }
+    } finally {
+      this.selecting = false;
+    }
+    return { parts, choices };
   }
 }
 
