@@ -14,6 +14,7 @@ import { BindingError, type BoundRequest, bindRequest, type TokenBinding, tokenV
 import type { BindingPath } from '../policy/binding-text.js';
 import { type Combination, isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
+import { MatchingFunctionFailed } from '../policy/role-graphs.js';
 import { RoleHolders } from '../policy/role-holders.js';
 import { requestColumnsOf } from '../policy/selector.js';
 import type { Json } from '../request.js';
@@ -43,16 +44,22 @@ export function* findPlaces(set: CompiledPolicySet, query: SearchQuery): Generat
   const known = readQuery(set, query);
   if (known === undefined) return undefined;
   const { places } = madeFor(set);
+  const key = keyOf(query, known);
+  const remembered = key === undefined ? undefined : places.get(key);
+  if (remembered !== undefined) return remembered.found;
+  const candidates = yield* candidatesInSteps(set, query.kind, query.type);
+  const found = yield* new BackwardSearch(set, known, candidates).run();
+  if (key !== undefined) places.set(key, { found });
+  return found;
+}
+
+/** What a search is remembered by; undefined for one about lists or objects, and for one with long texts. */
+function keyOf({ kind, type }: SearchQuery, { values, open }: KnownPart): string | undefined {
+  if (values.some((value) => typeof value === 'object' && value !== null)) return undefined;
   // A value that is missing is not null.
-  const values = known.values.map((value) => (value === undefined ? [] : [value]));
-  const key = JSON.stringify([query.kind, query.type, values, [...known.open]]);
-  let remembered = places.get(key);
-  if (remembered === undefined) {
-    const candidates = yield* candidatesInSteps(set, query.kind, query.type);
-    remembered = { found: yield* new BackwardSearch(set, known, candidates).run() };
-    if (key.length <= maxKeyLength) places.set(key, remembered);
-  }
-  return remembered.found;
+  const given = values.map((value) => (value === undefined ? [] : [value]));
+  const key = JSON.stringify([kind, type, given, [...open]]);
+  return key.length <= maxKeyLength ? key : undefined;
 }
 
 /** As `findPlaces`, among ids of the caller's, sorted by their code units. */
@@ -179,7 +186,17 @@ class BackwardSearch {
     this.scope.stepsLeft = Number.POSITIVE_INFINITY;
   }
 
+  /** Where something cannot be evaluated, as far as it must be for this, any candidate may be allowed. */
   *run(): Generator<void, Places> {
+    try {
+      return yield* this.find();
+    } catch (error) {
+      if (error instanceof RangeError || error instanceof MatchingFunctionFailed) return undefined;
+      throw error;
+    }
+  }
+
+  private *find(): Generator<void, Places> {
     const { main, known, scope } = this;
     const found = yield* main.plan.candidatesOfPart(scope, known.unknown);
     const start = found?.start ?? 0;

@@ -5,6 +5,7 @@ import { type AssumedLink, type AttributeSource, type Scope, withScope } from '.
 import { BindingError, type BoundRequest, bindRequest, tokenSource, tokenValue } from '../policy/binding.js';
 import { type Combination, isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
+import { MatchingFunctionFailed } from '../policy/role-graphs.js';
 import type { Rule } from '../policy/rule-store.js';
 import { type DecisionRequest, type DecisionRequestInput, type Json, normaliseRequest } from '../request.js';
 import { evaluateGuarded } from './enforce.js';
@@ -37,7 +38,7 @@ function decideIn(scope: Scope, set: CompiledPolicySet, request: DecisionRequest
   return error === undefined ? answer(evaluateGuarded(combination, scope)) : answerBindingError(error);
 }
 
-/** Undefined where there is nothing to explain by: the request does not fit the set, or is nested too deeply. */
+/** Undefined where there is nothing to explain by: the request does not fit the set, or cannot be evaluated. */
 function explainIn(
   scope: Scope,
   set: CompiledPolicySet,
@@ -49,7 +50,7 @@ function explainIn(
   try {
     return explain(set, request, scope, decision);
   } catch (error) {
-    if (error instanceof RangeError) return undefined;
+    if (error instanceof RangeError || error instanceof MatchingFunctionFailed) return undefined;
     throw error;
   }
 }

@@ -5,6 +5,7 @@ import { isObject } from '../matcher/values.js';
 import { type Combination, isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
 import { type DefinitionNames, definitionNames } from '../policy/manifest.js';
+import { MatchingFunctionFailed } from '../policy/role-graphs.js';
 import type { Json } from '../request.js';
 import { type Evaluation, evaluate, requestError } from './evaluate.js';
 import { diagnosticsOf } from './report.js';
@@ -72,11 +73,15 @@ function readArguments(args: readonly unknown[], acceptJson: boolean): readonly 
   return values;
 }
 
-/** Values may be nested deeper than the stack is: the one way in which an evaluation can throw. */
+/**
+ * There are two ways in which an evaluation can throw: values may be nested deeper than the stack is, and a function of
+ * the embedding program may fail where it is asked for roles and not by a rule. Either denies.
+ */
 export function evaluateGuarded(combination: Combination, scope: Scope): Evaluation {
   try {
     return evaluate(combination, scope);
   } catch (error) {
+    if (error instanceof MatchingFunctionFailed) return requestError('function_error', error.message);
     if (error instanceof RangeError) return requestError('nested_too_deep', 'the request is nested too deeply');
     throw error;
   }

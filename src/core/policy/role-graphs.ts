@@ -139,6 +139,18 @@ function linkCondition(
   };
 }
 
+/**
+ * A function of the embedding program that matches names or domains threw. Who has which role is then unknown, and `no`
+ * would be an answer: under `!g(…)` it would allow.
+ */
+export class MatchingFunctionFailed extends Error {
+  override readonly name = 'MatchingFunctionFailed';
+
+  constructor(name: string, cause: unknown) {
+    super(`${name}(): ${cause instanceof Error ? cause.message : cause}`, { cause });
+  }
+}
+
 function findMatching(
   name: string | undefined,
   key: string,
@@ -148,7 +160,14 @@ function findMatching(
   if (name === undefined) return undefined;
   const custom = functions.customFunctions.get(name);
   if (custom !== undefined) {
-    return { matches: (text, pattern) => holds(() => custom(text, pattern) === true), isPattern: () => true };
+    const matches = (text: string, pattern: string): boolean => {
+      try {
+        return custom(text, pattern) === true;
+      } catch (error) {
+        throw new MatchingFunctionFailed(name, error);
+      }
+    };
+    return { matches, isPattern: () => true };
   }
   const definition = functions.functions.get(name);
   const prepare = definition?.prepare;
