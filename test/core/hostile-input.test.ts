@@ -60,8 +60,9 @@ describe('known bad patterns cost what their input is long', () => {
     ask(long)();
     expect(quickest(ask(long))).toBeLessThan(150);
     // Ten times as long takes some ten times as long; quadratic would be a hundred.
-    const [short, tenfold] = [quickest(ask(long)), quickest(ask(10 * long))];
-    expect(tenfold).toBeLessThan(Math.max(40 * short, 20));
+    // RE2 takes a slower way for long texts, so both are long; what takes no time at all is not compared.
+    const [short, tenfold] = [quickest(ask(10 * long)), quickest(ask(100 * long))];
+    expect(tenfold).toBeLessThan(Math.max(40 * short, 100));
   });
 });
 
