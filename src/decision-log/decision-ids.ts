@@ -41,8 +41,7 @@ export class DecisionIds {
   #startMillisecond(milliseconds: number): void {
     this.#milliseconds = milliseconds;
     this.#counter = 0;
-    const hex = milliseconds.toString(16).padStart(12, '0');
-    this.#prefix = `${hex.slice(0, 8)}-${hex.slice(8)}-`;
+    this.#prefix = idBeginning(milliseconds);
   }
 
   /** Eight digits out of a pool: one call to the system's generator for 512 ids. */
@@ -55,6 +54,12 @@ export class DecisionIds {
     this.#randomAt += 8;
     return this.#random.slice(start, this.#randomAt);
   }
+}
+
+/** What every UUIDv7 of a millisecond (since 1970) begins with: `0199c2f6-3d41-`. */
+export function idBeginning(milliseconds: number): string {
+  const hex = milliseconds.toString(16).padStart(12, '0');
+  return `${hex.slice(0, 8)}-${hex.slice(8)}-`;
 }
 
 const uuid7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;

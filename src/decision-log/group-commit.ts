@@ -1,7 +1,7 @@
-import { idMilliseconds } from './decision-ids.js';
+import { idBeginning, idMilliseconds } from './decision-ids.js';
 import type { NewDecisionRecord } from './decision-record.js';
 import { type CommonMembers, commonMembers, recordLine } from './group-text.js';
-import { addRecordKeys } from './record-keys.js';
+import { addRecordKeys, commonKeys } from './record-keys.js';
 import { Tally } from './tally.js';
 
 /** Records that are committed together or not at all. */
@@ -66,13 +66,14 @@ export class GroupCommit {
   add(record: NewDecisionRecord): Promise<void> {
     this.#open ??= openGroup(commonMembers(record));
     const group = this.#open;
-    const time = Date.parse(record.time);
-    const idTime = idMilliseconds(record.id);
-    group.lines.push(recordLine(record, group.common, time === idTime));
-    addRecordKeys(record, group.keys);
+    const { time, beginning } = momentOf(record.time);
+    const timeInId = record.id.startsWith(beginning);
+    const idTime = timeInId ? time : (idMilliseconds(record.id) ?? time);
+    group.lines.push(recordLine(record, group.common, timeInId));
+    addRecordKeys(record, group.common, group.keys);
     group.tally.add(record, time);
-    group.since = Math.min(group.since, time, idTime ?? time);
-    group.until = Math.max(group.until, time, idTime ?? time);
+    group.since = Math.min(group.since, time, idTime);
+    group.until = Math.max(group.until, time, idTime);
     this.#depth++;
     if (group.lines.length === groupLimit) {
       this.#full.push(group);
@@ -143,6 +144,17 @@ export class GroupCommit {
   }
 }
 
+let moment = { text: '', time: Number.NaN, beginning: '' };
+
+/** A record's time in milliseconds, and how ids of it begin. The last one is kept: a busy log has many of a millisecond. */
+function momentOf(text: string): typeof moment {
+  if (text !== moment.text) {
+    const time = Date.parse(text);
+    moment = { text, time, beginning: idBeginning(time) };
+  }
+  return moment;
+}
+
 function openGroup(common: CommonMembers): OpenGroup {
   let settle!: OpenGroup['settle'];
   const committed = new Promise<void>((resolve, reject) => {
@@ -153,7 +165,7 @@ function openGroup(common: CommonMembers): OpenGroup {
   return {
     common,
     lines: [],
-    keys: new Set(),
+    keys: commonKeys(common),
     tally: new Tally(),
     since: Number.MAX_SAFE_INTEGER,
     until: 0,

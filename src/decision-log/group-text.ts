@@ -76,43 +76,53 @@ export function* recordsOf(
 ): Generator<DecisionRecord> {
   const lines = records.split('\n');
   const [commonLine] = lines as [string];
-  const head = JSON.parse(commonLine);
+  const common = JSON.parse(commonLine);
   // Groups were once written with whole records in their lines, and nothing before the first.
-  const hasCommon = head.id === undefined;
+  const hasCommon = common.id === undefined;
   const start = hasCommon ? 1 : 0;
-  const common = hasCommon ? head : {};
   const ownTests = hasCommon ? tests.filter((test) => !test(commonLine)) : tests;
   for (let i = lines.length - 1; i >= start; i--) {
     const line = lines[i]!;
     if (!ownTests.every((test) => test(line))) continue;
-    yield wholeRecord({ ...common, ...JSON.parse(line) }, first + i - start);
+    yield wholeRecord(JSON.parse(line), common, first + i - start);
   }
 }
 
-type LeftOut = 'time' | 'clock' | 'errors' | 'obligations' | 'sequence';
+/** A record's line as it was parsed. */
+type OwnMembers = Partial<DecisionRecord> &
+  Pick<DecisionRecord, 'id' | 'request' | 'decision' | 'reason' | 'requestId' | 'durationUs'>;
 
 /** Puts back what was left out. The members are in the order in which a person would read them. */
 function wholeRecord(
-  members: Omit<DecisionRecord, LeftOut> & Partial<Pick<DecisionRecord, LeftOut>>,
+  own: OwnMembers,
+  common: CommonMembers & Pick<DecisionRecord, 'writer'>,
   sequence: number,
 ): DecisionRecord {
-  const {
-    id,
-    time = timeOf(id),
-    policySet,
-    policyVersion,
-    engineVersion,
-    request,
-    clock = time,
-    decision,
-    reason,
-    errors = [],
-    obligations = [],
-    writer,
-    ...whoAsked
-  } = members;
-  const answer = { policySet, policyVersion, engineVersion, request, clock, decision, reason, errors, obligations };
-  return { id, time, ...answer, ...whoAsked, writer, sequence };
+  const time = own.time ?? timeOf(own.id);
+  // Written out, since spreading one object over another takes as long as parsing both.
+  return {
+    id: own.id,
+    time,
+    policySet: own.policySet ?? common.policySet,
+    policyVersion: own.policyVersion ?? common.policyVersion,
+    engineVersion: own.engineVersion ?? common.engineVersion,
+    request: own.request,
+    ...(own.masked !== undefined && { masked: own.masked }),
+    clock: own.clock ?? time,
+    decision: own.decision,
+    reason: own.reason,
+    errors: own.errors ?? [],
+    obligations: own.obligations ?? [],
+    ...(own.search !== undefined && { search: own.search }),
+    caller: own.caller ?? common.caller,
+    authentication: own.authentication ?? common.authentication,
+    via: own.via ?? common.via,
+    requestId: own.requestId,
+    ...(own.traceId !== undefined && { traceId: own.traceId }),
+    durationUs: own.durationUs,
+    writer: own.writer ?? common.writer,
+    sequence,
+  };
 }
 
 function timeOf(id: string): string {

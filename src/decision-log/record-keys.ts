@@ -3,6 +3,7 @@
  * Two values can share a key, so whoever reads by key compares the record itself.
  */
 import type { NewDecisionRecord } from './decision-record.js';
+import type { CommonMembers } from './group-text.js';
 
 /** The fields that have an index, the most selective first; their order is part of the file format. */
 export const indexedFields = {
@@ -22,14 +23,19 @@ export const indexedFieldNames = Object.keys(indexedFields) as readonly IndexedF
 
 export const keyBytes = 6;
 
-/** Adds the keys of every indexed field of the record. */
-export function addRecordKeys(record: NewDecisionRecord, keys: Set<number>): void {
+/** The keys of the indexed fields that are common to a group. */
+export function commonKeys({ caller, policyVersion, policySet }: CommonMembers): Set<number> {
+  return new Set([hash(4, caller), hash(5, policyVersion), hash(6, policySet)]);
+}
+
+/** Adds the keys of every indexed field of the record that is not the common one. */
+export function addRecordKeys(record: NewDecisionRecord, common: CommonMembers, keys: Set<number>): void {
   keys.add(hash(1, record.requestId));
   keys.add(hash(2, record.request.subject.id));
   keys.add(hash(3, record.request.resource.id));
-  keys.add(hash(4, record.caller));
-  keys.add(hash(5, record.policyVersion));
-  keys.add(hash(6, record.policySet));
+  if (record.caller !== common.caller) keys.add(hash(4, record.caller));
+  if (record.policyVersion !== common.policyVersion) keys.add(hash(5, record.policyVersion));
+  if (record.policySet !== common.policySet) keys.add(hash(6, record.policySet));
   keys.add(hash(7, record.request.action.name));
   keys.add(hash(8, record.reason.code));
   keys.add(hash(9, record.decision));
