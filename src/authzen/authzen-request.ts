@@ -111,13 +111,12 @@ export const evaluationShapes = [
 
 /** The same question in the words of the PDP: properties are attributes, the context is the top-level attributes. */
 export function questionOf({ subject, action, resource, context }: EvaluationRequest, policySet: string): Question {
-  const question = {
-    subject: entityOf(subject),
-    action: actionOf(action),
-    resource: entityOf(resource),
-    policySet,
-  };
-  return context === undefined ? question : { ...question, attributes: context };
+  const own = entityOf(subject);
+  const done = actionOf(action);
+  const target = entityOf(resource);
+  // Without object spreads, which cost more than the rest.
+  if (context === undefined) return { subject: own, action: done, resource: target, policySet };
+  return { subject: own, action: done, resource: target, attributes: context, policySet };
 }
 
 export function entityOf({ type, id, properties }: AuthzenEntity): Entity {
