@@ -20,6 +20,7 @@ import { requestColumnsOf } from '../policy/selector.js';
 import type { Json } from '../request.js';
 import { itemsPerStep } from '../steps.js';
 import { candidatesInSteps } from './candidates.js';
+import { firstPlace } from './first-place.js';
 import { questionAbout, type SearchQuery } from './search-query.js';
 
 /** Of the candidates, the places in their list of those that could be allowed; undefined when that may be any. */
@@ -387,12 +388,5 @@ class BackwardSearch {
 
 /** The place of the first text that is not before `text`. */
 function firstFrom(sorted: readonly string[], text: string): number {
-  let low = 0;
-  let high = sorted.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((sorted[middle] as string) < text) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+  return firstPlace(sorted.length, (place) => (sorted[place] as string) >= text);
 }

@@ -3,6 +3,7 @@ import type { CompiledPolicySet } from '../policy/compile.js';
 import { findPlaces } from './backwards.js';
 import { candidatesInSteps } from './candidates.js';
 import { isAllowed } from './decide.js';
+import { firstPlace } from './first-place.js';
 import { questionAbout, type SearchQuery } from './search-query.js';
 
 export interface SearchOptions {
@@ -49,7 +50,7 @@ export function* searchInSteps(
   const idAt = (at: number): string => candidates[places === undefined ? at : (places[at] as number)] as string;
   const narrowed = places !== undefined;
   const results: string[] = [];
-  const start = after === undefined ? 0 : firstBehind(length, idAt, after);
+  const start = after === undefined ? 0 : firstPlace(length, (place) => idAt(place) > after);
   let at = start;
   for (let stopped = false; at < length && results.length < limit && at - start < maxExamined && !stopped; at++) {
     const id = idAt(at);
@@ -63,16 +64,4 @@ export function* searchInSteps(
   // With a limit of 0 nothing was looked at: the next page begins where this one did.
   const next = at === 0 ? undefined : idAt(at - 1);
   return { results, examined, complete: false, ...(next !== undefined && { next }), narrowed };
-}
-
-/** The first place behind an id, in ids that are sorted by their code units. */
-function firstBehind(length: number, idAt: (at: number) => string, id: string): number {
-  let low = 0;
-  let high = length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (idAt(middle) <= id) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
