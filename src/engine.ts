@@ -18,3 +18,4 @@ export type { CompileOptions } from './core/policy/compile.js';
 export type { Problem } from './core/problem.js';
 export { PolicyError } from './core/problem.js';
 export type { DecisionRequest, DecisionRequestInput, Json, JsonObject } from './core/request.js';
+export { SEMANTICS, type Semantics } from './core/semantics.js';

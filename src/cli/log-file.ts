@@ -32,7 +32,11 @@ export async function logOfDatabase(url: string): Promise<LogSource> {
       const archive = existsSync(archivePath) ? await PolicyArchive.openToRead(archivePath) : undefined;
       const versions = new ArchivedVersions(archive);
       try {
-        return await replay({ version: (name, wanted) => versions.get(name, wanted) }, record, version);
+        return await replay(
+          { version: (name, wanted, semantics) => versions.get(name, wanted, semantics) },
+          record,
+          version,
+        );
       } finally {
         await versions.stop();
         await archive?.close();

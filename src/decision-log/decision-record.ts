@@ -21,6 +21,8 @@ export interface DecisionRecord {
   readonly policySet: string;
   readonly policyVersion: string;
   readonly engineVersion: string;
+  /** The number of the defaults that the version was read with (`core/semantics.ts`); of older records 1. */
+  readonly semantics: number;
   /** As it was evaluated, after masking. */
   readonly request: DecisionRequest;
   /** Given when masking changed the request: then it cannot be evaluated again as it was. */

@@ -2,32 +2,33 @@
  * How the records of a group are written down: a line with what its first record shares with the others, then a line
  * for each record with what is its own.
  *
- *     {"policySet":"invoices","policyVersion":"sha256:9f86…","engineVersion":"0.1.0","caller":"billing",…,"writer":7}
+ *     {"policySet":"invoices","policyVersion":"sha256:9f86…","engineVersion":"0.1.0","semantics":2,…,"writer":7}
  *     {"id":"0199c2f6-…","request":{…},"decision":"allow","reason":{…},"requestId":"r-1","durationUs":12}
  *     {"id":"0199c2f6-…","caller":"crm","request":{…},"decision":"deny",…}
  *
  * Left out of a record's line is what reading puts back: members equal to the common ones; `time` when the id holds the
  * same millisecond; `clock` when it is the time; `errors` and `obligations` when there are none; `sequence`, which the
- * line's place gives. That is two fifths of a typical record, on every way that its text goes. JSON text holds no line
+ * line's place gives. Records of 0.1 name no `semantics`: it is 1. That is two fifths of a typical record, on every way that its text goes. JSON text holds no line
  * feed of its own.
  */
+import { semanticsBeforeNumbers } from '../core/semantics.js';
 import { idMilliseconds } from './decision-ids.js';
 import type { DecisionRecord, NewDecisionRecord } from './decision-record.js';
 
 /** What records of one moment mostly agree in. */
 export type CommonMembers = Pick<
   NewDecisionRecord,
-  'policySet' | 'policyVersion' | 'engineVersion' | 'caller' | 'authentication' | 'via'
+  'policySet' | 'policyVersion' | 'engineVersion' | 'semantics' | 'caller' | 'authentication' | 'via'
 >;
 
 export function commonMembers(record: NewDecisionRecord): CommonMembers {
-  const { policySet, policyVersion, engineVersion, caller, authentication, via } = record;
-  return { policySet, policyVersion, engineVersion, caller, authentication, via };
+  const { policySet, policyVersion, engineVersion, semantics, caller, authentication, via } = record;
+  return { policySet, policyVersion, engineVersion, semantics, caller, authentication, via };
 }
 
 /** A record's line. Serialised once, never again. `timeInId`: whether its id holds the millisecond of its time. */
 export function recordLine(record: NewDecisionRecord, common: CommonMembers, timeInId: boolean): string {
-  const unlessCommon = (name: keyof CommonMembers): string | undefined =>
+  const unlessCommon = (name: keyof CommonMembers): string | number | undefined =>
     record[name] === common[name] ? undefined : record[name];
   return JSON.stringify({
     id: record.id,
@@ -35,6 +36,7 @@ export function recordLine(record: NewDecisionRecord, common: CommonMembers, tim
     policySet: unlessCommon('policySet'),
     policyVersion: unlessCommon('policyVersion'),
     engineVersion: unlessCommon('engineVersion'),
+    semantics: unlessCommon('semantics'),
     request: record.request,
     masked: record.masked,
     clock: record.clock === record.time ? undefined : record.clock,
@@ -106,6 +108,7 @@ function wholeRecord(
     policySet: own.policySet ?? common.policySet,
     policyVersion: own.policyVersion ?? common.policyVersion,
     engineVersion: own.engineVersion ?? common.engineVersion,
+    semantics: own.semantics ?? common.semantics ?? semanticsBeforeNumbers,
     request: own.request,
     ...(own.masked !== undefined && { masked: own.masked }),
     clock: own.clock ?? time,

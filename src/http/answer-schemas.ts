@@ -38,6 +38,7 @@ const computed = {
   errors: list(diagnostic),
   policyVersion: text,
   engineVersion: text,
+  semantics: integer,
 };
 const apiKey = {
   name: text,
@@ -62,6 +63,7 @@ export const answerSchemas: Readonly<Record<string, JsonSchema>> = {
     policySet: text,
     policyVersion: text,
     engineVersion: text,
+    semantics: integer,
     request: object({
       subject: ref(EntityBody.name),
       action,
@@ -166,6 +168,7 @@ export const answerSchemas: Readonly<Record<string, JsonSchema>> = {
     version: text,
     files: list(object({ path: text, digest: text, size: integer })),
     'gitCommit?': text,
+    semantics: integer,
     firstServed: time,
     lastServed: time,
   }),

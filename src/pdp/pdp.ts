@@ -116,6 +116,7 @@ export class Pdp {
       policySet: set.name,
       policyVersion: set.version,
       engineVersion,
+      semantics: set.compiled.semantics,
       request: recorded,
       masked: recorded === request ? undefined : true,
       clock: rfc3339(now),

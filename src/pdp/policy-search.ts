@@ -78,6 +78,7 @@ export class PolicySearch {
         policySet: set.name,
         policyVersion: set.version,
         engineVersion,
+        semantics: set.compiled.semantics,
         request: masked,
         ...(masked !== request && { masked: true as const }),
         clock: time,

@@ -4,11 +4,14 @@ import { engineVersion } from '../core/engine/engine-version.js';
 import { VerdictError } from '../core/errors.js';
 import type { DecisionRecord } from '../decision-log/decision-record.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
+import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
 
 /** What was answered, or is answered now, and by what. */
 interface Answer extends EngineDecision {
   readonly policyVersion: string;
   readonly engineVersion: string;
+  /** The number of the defaults that the version was read with. */
+  readonly semantics: number;
 }
 
 export interface Replay {
@@ -23,10 +26,11 @@ export interface Replay {
 }
 
 /**
- * Asks a recorded question again, at the time it was asked: of the version that answered it, or of another one.
+ * Asks a recorded question again, at the time it was asked: of the version that answered it, read with the defaults of
+ * that time, or of another one.
  *
- * @throws VerdictError `not_replayable` when the record does not hold the question as it was asked,
- *   `policy_version_not_found` when no such version ever served
+ * @throws VerdictError `not_replayable` when the record does not hold the question as it was asked, or this engine cannot
+ *   read the version as it was read then; `policy_version_not_found` when no such version ever served
  */
 export async function replay(
   policySets: Pick<PolicyStore, 'version'>,
@@ -37,11 +41,11 @@ export async function replay(
     throw notReplayable(record, 'parts of its request were masked before it was stored');
   }
   if (record.search !== undefined) throw notReplayable(record, 'it is a search: ask it again instead');
-  const set = await policySets.version(record.policySet, version ?? record.policyVersion);
+  const set = await versionFor(policySets, record, version);
   const now = Date.parse(record.clock);
   const decision = await set.evaluate(record.request, { now, explain: 'full' });
-  const recorded = answerOf(record, record.policyVersion, record.engineVersion);
-  const replayed = answerOf(decision, set.version, engineVersion);
+  const recorded = answerOf(record, record.policyVersion, record.engineVersion, record.semantics);
+  const replayed = answerOf(decision, set.version, engineVersion, set.compiled.semantics);
   return {
     decisionId: record.id,
     policySet: record.policySet,
@@ -52,6 +56,21 @@ export async function replay(
   };
 }
 
+/** Another version than the one that answered is asked as it would serve; the one that answered, as it did. */
+async function versionFor(
+  policySets: Pick<PolicyStore, 'version'>,
+  record: DecisionRecord,
+  version: string = record.policyVersion,
+): Promise<ServedPolicySet> {
+  if (version !== record.policyVersion) return policySets.version(record.policySet, version);
+  try {
+    return await policySets.version(record.policySet, version, record.semantics);
+  } catch (error) {
+    if (!(error instanceof VerdictError) || error.code !== 'policy_version_invalid') throw error;
+    throw notReplayable(record, `its version can no longer be loaded as it was read then: ${error.detail}`);
+  }
+}
+
 function notReplayable({ id }: DecisionRecord, why: string): VerdictError {
   return new VerdictError('not_replayable', `The decision ${id} cannot be computed again: ${why}.`);
 }
@@ -60,8 +79,9 @@ function answerOf(
   { decision, reason, obligations, errors }: Pick<EngineDecision, 'decision' | 'reason' | 'obligations' | 'errors'>,
   policyVersion: string,
   engine: string,
+  semantics: number,
 ): Answer {
-  return { decision, reason, obligations, errors, policyVersion, engineVersion: engine };
+  return { decision, reason, obligations, errors, policyVersion, engineVersion: engine, semantics };
 }
 
 /** As JSON says it: a record was JSON once, where members that are undefined are not there. */

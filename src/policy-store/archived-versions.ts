@@ -1,5 +1,6 @@
 import { VerdictError } from '../core/errors.js';
 import { PolicyError } from '../core/problem.js';
+import { isSemantics, SEMANTICS, semanticsBeforeNumbers } from '../core/semantics.js';
 import { type LoadedPolicySet, loadPolicySet } from './load-policy-set.js';
 import type { PolicyArchive } from './policy-archive.js';
 import type { ServedPolicySet } from './served-policy-set.js';
@@ -17,11 +18,12 @@ export class ArchivedVersions {
   /**
    * A version to ask, not to serve: it is shared and may be ended when others are asked for.
    *
+   * @param semantics the number of the defaults to read it with; by default the one that it served under
    * @throws VerdictError `policy_version_not_found`, `policy_version_invalid`
    */
-  async get(name: string, version: string): Promise<ServedPolicySet> {
-    const key = `${name} ${version}`;
-    const loading = this.kept.get(key) ?? this.load(name, version);
+  async get(name: string, version: string, semantics?: number): Promise<ServedPolicySet> {
+    const key = `${name} ${version} ${semantics}`;
+    const loading = this.kept.get(key) ?? this.load(name, version, semantics);
     this.kept.delete(key);
     this.kept.set(key, loading);
     loading.catch(() => this.kept.delete(key));
@@ -34,17 +36,23 @@ export class ArchivedVersions {
   }
 
   /**
-   * A version for whoever asks to keep, and to stop.
+   * A version that the caller keeps, and stops.
    *
    * @throws VerdictError `policy_version_not_found`, `policy_version_invalid`
    */
-  async load(name: string, version: string): Promise<LoadedPolicySet> {
-    const files = await this.archive?.files(name, version);
-    if (files === undefined) {
+  async load(name: string, version: string, semantics?: number): Promise<LoadedPolicySet> {
+    const archived = await this.archive?.version(name, version);
+    const files = archived === undefined ? undefined : await this.archive?.files(name, version);
+    if (archived === undefined || files === undefined) {
       throw new VerdictError('policy_version_not_found', `the policy set "${name}" never served version "${version}"`);
     }
+    const number = semantics ?? archived.semantics;
+    if (!isSemantics(number)) {
+      const known = `this engine knows ${semanticsBeforeNumbers} to ${SEMANTICS}`;
+      throw new VerdictError('policy_version_invalid', `it is meant under semantics ${number}, and ${known}`);
+    }
     try {
-      return await loadPolicySet(files);
+      return await loadPolicySet(files, number);
     } catch (error) {
       if (!(error instanceof PolicyError)) throw error;
       throw new VerdictError('policy_version_invalid', error.message, { cause: error });

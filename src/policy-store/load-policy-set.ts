@@ -4,6 +4,7 @@ import { PolicySet } from '../core/engine/policy-set.js';
 import { type CompiledPolicySet, compileInSteps } from '../core/policy/compile.js';
 import type { EntityStore } from '../core/policy/entities.js';
 import { PolicyError } from '../core/problem.js';
+import { SEMANTICS, type Semantics } from '../core/semantics.js';
 import { StockPolicySet } from '../stock-casbin/stock-policy-set.js';
 import { type StockTexts, StockView } from '../stock-casbin/stock-view.js';
 import { type PolicyFile, type PolicySetFiles, versionOf } from './policy-set-files.js';
@@ -24,10 +25,11 @@ const TURN_MS = 8;
 /**
  * Compiles a policy set whole and strictly, runs its tests, and adds the linter's warnings to its problems.
  *
+ * @param semantics the number of the defaults to read it with
  * @throws PolicyError with every problem, at once
  */
-export async function loadPolicySet(set: PolicySetFiles): Promise<LoadedPolicySet> {
-  const options = compileOptions(set.files);
+export async function loadPolicySet(set: PolicySetFiles, semantics: Semantics = SEMANTICS): Promise<LoadedPolicySet> {
+  const options = { ...compileOptions(set.files), semantics };
   const inside = await lintIfSmall(await inTurns(compileInSteps(options)), set.files);
   const compiled = new PolicySet(inside);
   let view: StockView | undefined;

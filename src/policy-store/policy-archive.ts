@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
+import { SEMANTICS, semanticsBeforeNumbers } from '../core/semantics.js';
 import { SqliteConnection } from '../decision-log/sqlite-connection.js';
 import { PolicyArchive1763700000010 } from './migrations/1763700000010-policy-archive.js';
+import { Semantics1763700000011 } from './migrations/1763700000011-semantics.js';
 import { isVersioned, type PolicyFile, type PolicySetFiles, versionOf } from './policy-set-files.js';
 
 const compress = promisify(gzip);
@@ -13,6 +15,8 @@ export interface ArchivedVersion {
   readonly version: string;
   readonly files: readonly ArchivedFile[];
   readonly gitCommit?: string;
+  /** The number of the defaults that it served under last (`core/semantics.ts`). */
+  readonly semantics: number;
   /** RFC 3339. */
   readonly firstServed: string;
   /** When it was last put into service; RFC 3339. */
@@ -39,6 +43,8 @@ interface VersionRow {
   version: string;
   files: string;
   git_commit: string | null;
+  /** Not there in a database of 0.1 that is only read. */
+  semantics?: number | null;
   first_served: number;
   last_served: number;
 }
@@ -54,7 +60,7 @@ export class PolicyArchive {
   static async open(path: string): Promise<PolicyArchive> {
     const connection = await SqliteConnection.open({
       path,
-      migrations: [PolicyArchive1763700000010],
+      migrations: [PolicyArchive1763700000010, Semantics1763700000011],
       // The decision log writes the same file: what is written here must hold it up as little as can be. Its own
       // connection makes the checkpoints; these pages are only the limit for when there is none.
       setup: ['PRAGMA synchronous = NORMAL', 'PRAGMA wal_autocheckpoint = 4000'],
@@ -74,7 +80,10 @@ export class PolicyArchive {
     return this.connection.close();
   }
 
-  /** Keeps the files of a version; tests are not a part of it. When this resolves, they are committed. */
+  /**
+   * Keeps the files of a version that loaded with the defaults of today; tests are not a part of it. When this resolves,
+   * they are committed.
+   */
   async keep(set: PolicySetFiles, at: number, gitCommit?: string): Promise<void> {
     const files: ArchivedFile[] = [];
     for (const { path, bytes } of set.files.filter(({ path }) => isVersioned(path))) {
@@ -83,10 +92,10 @@ export class PolicyArchive {
       files.push({ path, digest, size: bytes.byteLength });
     }
     await this.connection.query(
-      `INSERT INTO policy_version (policy_set, version, files, git_commit, first_served, last_served)
-       VALUES (?, ?, ?, ?, ?, ?)
-       ON CONFLICT DO UPDATE SET last_served = excluded.last_served`,
-      [set.name, versionOf(set.files), JSON.stringify(files), gitCommit ?? null, at, at],
+      `INSERT INTO policy_version (policy_set, version, files, git_commit, semantics, first_served, last_served)
+       VALUES (?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT DO UPDATE SET last_served = excluded.last_served, semantics = excluded.semantics`,
+      [set.name, versionOf(set.files), JSON.stringify(files), gitCommit ?? null, SEMANTICS, at, at],
     );
   }
 
@@ -133,7 +142,7 @@ export class PolicyArchive {
   /** Versions of a set, the one that first served last first. `after` is the last version of the page before. */
   async versions(name: string, limit: number, after?: string): Promise<ArchivedVersion[]> {
     const rows = await this.connection.query<VersionRow>(
-      `SELECT version, files, git_commit, first_served, last_served FROM policy_version AS v
+      `SELECT * FROM policy_version
        WHERE policy_set = ?1 AND (?2 IS NULL OR (first_served, version) <
          (SELECT first_served, version FROM policy_version WHERE policy_set = ?1 AND version = ?2))
        ORDER BY first_served DESC, version DESC LIMIT ?3`,
@@ -144,7 +153,7 @@ export class PolicyArchive {
 
   async version(name: string, version: string): Promise<ArchivedVersion | undefined> {
     const [row] = await this.connection.query<VersionRow>(
-      `SELECT version, files, git_commit, first_served, last_served FROM policy_version
+      `SELECT * FROM policy_version
        WHERE policy_set = ? AND version = ?`,
       [name, version],
     );
@@ -185,6 +194,7 @@ function toVersion(row: VersionRow): ArchivedVersion {
   const version = {
     version: row.version,
     files: JSON.parse(row.files) as ArchivedFile[],
+    semantics: row.semantics ?? semanticsBeforeNumbers,
     firstServed: new Date(row.first_served).toISOString(),
     lastServed: new Date(row.last_served).toISOString(),
   };

@@ -1,4 +1,5 @@
 import { formatProblem, PolicyError, type Problem, presentProblems } from '../core/problem.js';
+import { SEMANTICS } from '../core/semantics.js';
 import { ArchivedVersions } from './archived-versions.js';
 import { DirectorySource, type FolderScan, type SourceLimits } from './directory-source.js';
 import { DirectoryWatch } from './directory-watch.js';
@@ -117,11 +118,14 @@ export class PolicyStore {
   /**
    * A version that serves or once did, also of a set that was removed: to ask it what it would answer.
    *
+   * @param semantics the number of the defaults to read it with; by default the one that it serves or served under
    * @throws VerdictError `policy_version_not_found`, `policy_version_invalid`
    */
-  async version(name: string, version: string): Promise<ServedPolicySet> {
+  async version(name: string, version: string, semantics?: number): Promise<ServedPolicySet> {
     const serving = this.sets.served(name);
-    return serving?.version === version ? serving : this.archived.get(name, version);
+    const isIt =
+      serving?.version === version && serving.compiled.semantics === (semantics ?? serving.compiled.semantics);
+    return isIt ? serving : this.archived.get(name, version, semantics);
   }
 
   /** Why the directory as a whole cannot be used; what was served before goes on. */
@@ -251,10 +255,14 @@ export class PolicyStore {
     if (entry.pinnedOver === version && (await this.serveArchived(entry))) return 'unchanged';
     // Tests are not a part of the version: when they change, they are run again on what serves already.
     const checked = `${version} ${testsVersionOf(set.files)}`;
-    if (entry.loaded?.served.version === version && entry.checked === checked) return 'unchanged';
+    const serves = () => {
+      const served = entry.loaded?.served;
+      return served?.version === version && served?.compiled.semantics === SEMANTICS;
+    };
+    if (serves() && entry.checked === checked) return 'unchanged';
     const loaded = await loadPolicySet(set);
     entry.checked = checked;
-    if (entry.loaded?.served.version === version) {
+    if (serves()) {
       await loaded.stop();
       return 'unchanged';
     }

@@ -22,6 +22,7 @@ const unlike: readonly (readonly [string, Partial<NewDecisionRecord>])[] = [
   ['is like the first', {}],
   ['names another set and version', { policySet: 'orders', policyVersion: 'sha256:00' }],
   ['was answered by another engine', { engineVersion: '0.2.0' }],
+  ['was answered under other defaults', { semantics: 1 }],
   ['came from another caller through another door', { caller: 'crm', authentication: 'jwt', via: 'batch' }],
   ['was decided before the millisecond of its id, by a clock that went back', { time: '2026-11-21T11:59:59.000Z' }],
   ['saw another clock than the service', { clock: '2026-03-01T07:00:00Z' }],
@@ -74,6 +75,12 @@ it('groups of whole records, as they were once written, are read', () => {
   const stored = records.map((record, i) => ({ ...record, writer: 3, sequence: 9 + i }));
   const text = stored.map((record) => JSON.stringify(record)).join('\n');
   expect([...recordsOf({ first: 9, records: text })]).toEqual([...stored].reverse());
+});
+
+it('records of groups that name no semantics have the number 1', () => {
+  const text = written([example(), example()]).replaceAll('"semantics":2,', '');
+  expect(text).not.toContain('semantics');
+  expect([...recordsOf({ first: 1, records: text })].map(({ semantics }) => semantics)).toEqual([1, 1]);
 });
 
 it('of a typical record two fifths need not be written', () => {

@@ -1,8 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { SEMANTICS } from '../../src/core/semantics.js';
 import { SqliteConnection } from '../../src/decision-log/sqlite-connection.js';
 import { gitCommitOf } from '../../src/policy-store/git-commit.js';
+import { PolicyArchive1763700000010 } from '../../src/policy-store/migrations/1763700000010-policy-archive.js';
 import { PolicyArchive } from '../../src/policy-store/policy-archive.js';
 import { type PolicySetFiles, versionOf } from '../../src/policy-store/policy-set-files.js';
 import { aclModel, temporaryDirectory, writeTree } from './folders.js';
@@ -50,6 +52,43 @@ describe('the archive of policy versions', () => {
     });
     expect(await again.files('acl', 'sha256:00')).toBeUndefined();
     expect(await again.files('other', version)).toBeUndefined();
+  });
+
+  it('keeps with a version the number of the defaults that it served under last', async () => {
+    const path = newFile();
+    const archive = await archiveAt(path);
+    const kept = set('p, alice, data1, read');
+    await archive.keep(kept, 1_000);
+    const version = versionOf(kept.files);
+    const number = async () => (await archive.version('acl', version))?.semantics;
+    expect(await number()).toBe(SEMANTICS);
+    const connection = await SqliteConnection.open({ path, busyTimeoutMs: 1_000 });
+    open.push(connection);
+    await connection.query('UPDATE policy_version SET semantics = NULL');
+    expect(await number()).toBe(1);
+    await archive.keep(kept, 2_000);
+    expect(await number()).toBe(SEMANTICS);
+  });
+
+  it('takes the versions of a database without the number for those of 0.1, also where it only reads', async () => {
+    const path = newFile();
+    const old = await SqliteConnection.open({
+      path,
+      migrations: [PolicyArchive1763700000010],
+      busyTimeoutMs: 1_000,
+    });
+    const kept = set('p, alice, data1, read');
+    const version = versionOf(kept.files);
+    await old.query(
+      'INSERT INTO policy_version (policy_set, version, files, first_served, last_served) VALUES (?, ?, ?, ?, ?)',
+      ['acl', version, '[]', 1, 1],
+    );
+    await old.close();
+    const reader = await PolicyArchive.openToRead(path);
+    expect(await reader.versions('acl', 10)).toMatchObject([{ version, semantics: 1 }]);
+    await reader.close();
+    const archive = await archiveAt(path);
+    expect(await archive.version('acl', version)).toMatchObject({ semantics: 1 });
   });
 
   it('keeps a content once, however many versions and sets have it', async () => {

@@ -6,6 +6,7 @@ import { type CompiledPolicySet, type CompileOptions, compileInSteps } from '../
 import type { Manifest } from '../policy/manifest.js';
 import type { Problem } from '../problem.js';
 import type { DecisionRequest, DecisionRequestInput } from '../request.js';
+import type { Semantics } from '../semantics.js';
 import { finish } from '../steps.js';
 import { candidatesInSteps, type SearchKind } from './candidates.js';
 import { type BoundValues, bindValues, type DecideOptions, decide } from './decide.js';
@@ -19,6 +20,11 @@ export class PolicySet {
   /** `sha256:` and the digest of model, rules, manifest and entities. */
   get version(): string {
     return this.compiled.version;
+  }
+
+  /** The defaults that the set was read with; a part of each record of its decisions. */
+  get semantics(): Semantics {
+    return this.compiled.semantics;
   }
 
   /** What was found when the set was compiled and did not stop it. */

@@ -6,6 +6,7 @@ import type { CustomFunction } from '../matcher/environment.js';
 import { builtInFunctions } from '../matcher/functions/built-in-functions.js';
 import { PolicyError, type Problem, presentProblems } from '../problem.js';
 import type { Json } from '../request.js';
+import { SEMANTICS, type Semantics } from '../semantics.js';
 import { type CasbinModel, type ColumnsDefinition, readCasbinModel } from './casbin-model.js';
 import { checkPolicySet } from './check.js';
 import { checkAttributes, checkEntities } from './check-attributes.js';
@@ -70,10 +71,14 @@ export interface CompileOptions {
   /** Request values that are texts starting with `{` or `[` are parsed as JSON objects. */
   readonly acceptJson?: boolean;
   readonly functions?: Readonly<Record<string, CustomFunction>>;
+  /** The defaults that the set is read with: `SEMANTICS`, or an earlier number for what was decided or served under it. */
+  readonly semantics?: Semantics;
 }
 
 export interface CompiledPolicySet {
   readonly version: string;
+  /** The defaults that it was read with. */
+  readonly semantics: Semantics;
   readonly problems: readonly Problem[];
   readonly manifest: Manifest;
   readonly model: CasbinModel;
@@ -123,6 +128,7 @@ export function* compileInSteps(options: CompileOptions): Generator<void, Compil
   const combinations = new Map<string, Combination | CombinationError>();
   return Object.freeze({
     version: versionOf(sources),
+    semantics: options.semantics ?? SEMANTICS,
     problems: sorted,
     manifest,
     model,

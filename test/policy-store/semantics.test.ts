@@ -1,0 +1,80 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { SEMANTICS } from '../../src/core/semantics.js';
+import { SqliteConnection } from '../../src/decision-log/sqlite-connection.js';
+import { replay } from '../../src/pdp/replay.js';
+import { exampleRecord } from '../decision-log/example-records.js';
+import { aclModel, temporaryDirectory, writeTree } from './folders.js';
+import { openArchive, startedStore } from './store.js';
+
+/** A service that served a set, and whose archive then says that it was under another number. */
+async function servedUnder(semantics: number | null) {
+  const directory = join(temporaryDirectory(), 'policies');
+  const database = join(temporaryDirectory(), 'verdict.sqlite');
+  await writeTree(directory, { 'acl/model.conf': aclModel, 'acl/rules.csv': 'p, alice, data1, read\n' });
+  const start = async () => (await startedStore(directory, { archive: await openArchive(database) })).store;
+  const store = await start();
+  const { version } = store.resolve('acl');
+  await store.stop();
+  const connection = await SqliteConnection.open({ path: database, busyTimeoutMs: 1_000 });
+  await connection.query('UPDATE policy_version SET semantics = ?', [semantics]);
+  await connection.close();
+  return { directory, start, version };
+}
+
+const record = (version: string, semantics: number) => ({
+  ...exampleRecord({ nextId: () => '0199c2f6-3d41-7003-8a41-90b7c3d9e211' }),
+  policySet: 'acl',
+  policyVersion: version,
+  semantics,
+  writer: 1,
+  sequence: 1,
+});
+
+describe('the number of the defaults that a set is read with', () => {
+  it('is that of today for what a folder holds, also after it served under another', async () => {
+    const { start } = await servedUnder(null);
+    const store = await start();
+    expect(store.resolve('acl').compiled.semantics).toBe(SEMANTICS);
+    await store.stop();
+    const again = await start();
+    expect(again.resolve('acl').compiled.semantics).toBe(SEMANTICS);
+  });
+
+  it('is the one that a version served under, where its folder no longer loads', async () => {
+    const { directory, start, version } = await servedUnder(null);
+    await writeFile(join(directory, 'acl/rules.csv'), 'p, nobody\n');
+    const store = await start();
+    expect(store.status('acl')).toMatchObject({ state: 'stale', version });
+    expect(store.resolve('acl').compiled.semantics).toBe(1);
+    // Once the same version loads again it is read as today.
+    await writeFile(join(directory, 'acl/rules.csv'), 'p, alice, data1, read\n');
+    await store.reload('acl');
+    expect(store.status('acl')).toMatchObject({ state: 'active', version });
+    expect(store.resolve('acl').compiled.semantics).toBe(SEMANTICS);
+  });
+
+  it('is that of the record in a replay, whatever serves', async () => {
+    const { start, version } = await servedUnder(null);
+    const store = await start();
+    for (const semantics of [1, SEMANTICS]) {
+      const { recorded, replayed } = await replay(store, record(version, semantics));
+      expect([recorded.semantics, replayed.semantics]).toEqual([semantics, semantics]);
+    }
+  });
+
+  it('makes a replay impossible where this engine does not know it, and says so', async () => {
+    const { start, version } = await servedUnder(null);
+    await expect(replay(await start(), record(version, 99))).rejects.toMatchObject({
+      code: 'not_replayable',
+      detail: expect.stringContaining('semantics 99'),
+    });
+  });
+
+  it('keeps a version of a later engine from being served', async () => {
+    const { directory, start } = await servedUnder(99);
+    await writeFile(join(directory, 'acl/rules.csv'), 'p, nobody\n');
+    expect((await start()).status('acl')).toMatchObject({ state: 'failed' });
+  });
+});
