@@ -46,7 +46,7 @@ export function gatewayQuestion(
   request: GatewayRequest,
   identity: GatewayIdentity | undefined,
 ): DecisionRequest | GatewayRefusal {
-  const path = readRequestPath(request.target);
+  const path = readRequestPath(request.target, mapping.paths);
   if (typeof path === 'string') return { refused: 'ambiguous_path', detail: `The path holds ${path}.` };
   const user = identity ?? (mapping.anonymous === undefined ? undefined : { id: mapping.anonymous });
   if (user === undefined) return { refused: 'unauthenticated', detail: 'The request shows no identity.' };

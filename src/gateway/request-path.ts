@@ -3,6 +3,7 @@
  * different one is no path to decide on: whoever serves it may be that reader.
  */
 import { isUtf8 } from 'node:buffer';
+import { defaultPathReading, type PathReading } from '../core/policy/gateway-paths.js';
 
 export interface RequestPath {
   /** Decoded, without dot segments and empty segments: `/orders/42`. */
@@ -18,9 +19,10 @@ export interface RequestPath {
  *     readRequestPath('/a/./b//c%20d?x=1')   // text '/a/b/c d', segments ['a', 'b', 'c d']
  *     readRequestPath('/public/%2e%2e/admin') // 'an encoded dot segment'
  *
+ * @param reading what the server behind the gateway takes for the same path
  * @returns what makes it ambiguous, in words, when it is
  */
-export function readRequestPath(target: string): RequestPath | string {
+export function readRequestPath(target: string, reading: PathReading = defaultPathReading): RequestPath | string {
   const [path = '', ...query] = target.split('?');
   if (!path.startsWith('/')) return 'a target that does not begin with a slash';
   const raw = path.slice(1).split('/');
@@ -33,11 +35,14 @@ export function readRequestPath(target: string): RequestPath | string {
     else if (segment !== '.' && segment !== '') {
       const decoded = decodeSegment(segment);
       if (decoded.fault !== undefined) return decoded.fault;
-      segments.push(decoded.text);
+      if (reading.parameters === 'refuse' && decoded.text.includes(';')) return 'a path parameter (";")';
+      const text = reading.segment(decoded.text);
+      if (text === '') return 'a segment of dots and blanks alone';
+      segments.push(text);
       continue;
     }
     // A path that ends with a slash, or with a dot segment, is a folder's (RFC 3986, section 5.2.4).
-    if (isLast) segments.push('');
+    if (isLast && (reading.slash === 'keep' || segments.length === 0)) segments.push('');
   }
   return { text: `/${segments.join('/')}`, segments, query: new URLSearchParams(query.join('?')) };
 }
@@ -71,8 +76,10 @@ function decodeSegment(segment: string): { text: string; fault?: never } | { fau
   if (text.includes('/')) return { fault: 'an encoded slash' };
   if (text.includes('\\')) return { fault: 'an encoded backslash' };
   if (/^\.\.?(;|$)/.test(text)) return { fault: 'an encoded dot segment' };
+  // Windows drops the blanks, and what is left is a dot segment.
+  if (/^\.\.?\s+$/.test(text)) return { fault: 'a dot segment with a blank' };
   if (/\p{Cc}/u.test(text)) return { fault: 'an encoded control character' };
-  // Whoever decodes twice would see what is refused above.
-  if (/%(2e|2f|5c|[01][\da-f]|7f)/i.test(text)) return { fault: 'a character that is encoded twice' };
+  // A server that decodes twice would see another path. A percent sign by itself (`100%25`) is one character to everybody.
+  if (/%[\da-f]{2}/i.test(text)) return { fault: 'a character that is encoded twice' };
   return { text };
 }

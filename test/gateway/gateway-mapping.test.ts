@@ -24,6 +24,21 @@ const alice = {
 };
 
 describe('a request at a gateway', () => {
+  it('meets its route and its rule whatever the case and the end of its path, where the server ignores them', () => {
+    const mapping = `
+paths: { case: ignore, slash: ignore }
+routes:
+  - { path: "/Admin/", resource: { type: page, id: admin } }
+  - { path: "/Users/{id}", resource: { type: user, id: "\${path.id}" } }
+  - { path: "/{rest*}" }
+`;
+    for (const target of ['/admin', '/ADMIN', '/Admin./', '/admin%20']) {
+      expect(ask(mapping, 'GET', target, alice), target).toMatchObject({ resource: { type: 'page', id: 'admin' } });
+    }
+    expect(ask(mapping, 'GET', '/uSers/Ann.', alice)).toMatchObject({ resource: { type: 'user', id: 'ann' } });
+    expect(ask(mapping, 'GET', '/Other/X/', alice)).toMatchObject({ resource: { type: 'path', id: '/other/x' } });
+  });
+
   it('is by default the user, the method, the path and the address', () => {
     expect(ask('', 'GET', '/orders/./7?x=1', alice)).toEqual({
       subject: { type: 'user', id: 'alice' },

@@ -12,6 +12,7 @@ import { findIdleRoles } from './idle-roles.js';
 import { lintedSet } from './linted-set.js';
 import { findOwnLimits } from './own-limits.js';
 import { applySilences } from './silences.js';
+import { findUnaskedPaths } from './unasked-paths.js';
 
 const checks = [
   findCoveredRules,
@@ -20,6 +21,7 @@ const checks = [
   findBroadWildcards,
   findOwnLimits,
   findFullScans,
+  findUnaskedPaths,
 ];
 
 /**

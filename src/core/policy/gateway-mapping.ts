@@ -2,6 +2,7 @@
  * The manifest's `gateway`: how a request that a gateway holds becomes a question. Every value is a text whose `${…}` parts
  * are put in once and not read again; a text that is one such part alone is the value itself, a list of roles as well.
  */
+import { defaultPathReading, type PathReading, readPathReading } from './gateway-paths.js';
 import type { YamlNode } from './yaml-document.js';
 
 export const gatewaySources = ['identity', 'token', 'request', 'path', 'query', 'headers', 'client'] as const;
@@ -47,6 +48,8 @@ export interface GatewayMapping {
   /** The first that takes a request is it; what none takes is denied. */
   readonly routes: readonly GatewayRoute[];
   readonly attributes: GatewayAttributes;
+  /** Which paths are the same to the server behind the gateway. */
+  readonly paths: PathReading;
 }
 
 const source = (kind: GatewaySource['kind'], name = ''): GatewayTemplate => [{ kind, name }];
@@ -67,22 +70,25 @@ export const defaultGatewayMapping: GatewayMapping = Object.freeze<GatewayMappin
     },
   ],
   attributes: new Map([['ip', source('client', 'address')]]),
+  paths: defaultPathReading,
 });
 
 /** Reads `gateway`. Whatever is wrong is reported and stands at its default. */
 export function readGatewayMapping(node: YamlNode): GatewayMapping {
-  const keys = ['subject', 'identity', 'anonymous', 'actions', 'routes', 'attributes'] as const;
+  const keys = ['subject', 'identity', 'anonymous', 'actions', 'routes', 'attributes', 'paths'] as const;
   const members = node.knownMembers('gateway', keys);
   const fallback = defaultGatewayMapping;
   if (members === undefined) return fallback;
   const { subject, identity, anonymous, actions, routes, attributes } = members;
+  const paths = members.paths === undefined ? fallback.paths : readPathReading(members.paths);
   return Object.freeze({
     subject: subject === undefined ? fallback.subject : readEntity(subject, 'gateway.subject', fallback.subject, []),
     identity: identity === undefined ? undefined : readIdentity(identity),
     anonymous: anonymous?.text('gateway.anonymous'),
     actions: actions === undefined ? fallback.actions : readActions(actions),
-    routes: routes === undefined ? fallback.routes : readRoutes(routes),
+    routes: routes === undefined ? fallback.routes : readRoutes(routes, paths),
     attributes: attributes === undefined ? fallback.attributes : readAttributes(attributes, 'gateway.attributes', []),
+    paths,
   });
 }
 
@@ -120,16 +126,16 @@ function isMethod(method: string, node: YamlNode): boolean {
   return false;
 }
 
-function readRoutes(node: YamlNode): readonly GatewayRoute[] {
-  return (node.items('gateway.routes') ?? []).flatMap((item) => readRoute(item) ?? []);
+function readRoutes(node: YamlNode, reading: PathReading): readonly GatewayRoute[] {
+  return (node.items('gateway.routes') ?? []).flatMap((item) => readRoute(item, reading) ?? []);
 }
 
-function readRoute(node: YamlNode): GatewayRoute | undefined {
+function readRoute(node: YamlNode, reading: PathReading): GatewayRoute | undefined {
   const members = node.knownMembers('a gateway route', ['path', 'methods', 'action', 'resource']);
   if (members === undefined) return undefined;
   if (members.path === undefined) return node.refuse('missing_value', 'a gateway route needs a path');
   const text = members.path.text("a gateway route's path");
-  const path = text === undefined ? undefined : parsePath(text);
+  const path = text === undefined ? undefined : parsePath(text, reading);
   if (typeof path === 'string') members.path.refuse('bad_path', path, 'for example /orders/{id} or /files/{rest*}');
   if (path === undefined || typeof path === 'string') return undefined;
   const names = path.flatMap((part) => (part.kind === 'literal' ? [] : [part.name]));
@@ -154,9 +160,10 @@ function readRoute(node: YamlNode): GatewayRoute | undefined {
  *     parsePath('/orders/{id}')     // [literal orders, one id]
  *     parsePath('/files/{name*}')   // [literal files, rest name]
  *
+ * @param reading how requests' paths are read: a literal is read alike, so that it can be met
  * @returns what is wrong, in words, when it is none
  */
-export function parsePath(text: string): readonly PathPart[] | string {
+export function parsePath(text: string, reading: PathReading = defaultPathReading): readonly PathPart[] | string {
   if (!text.startsWith('/')) return `"${text}" does not begin with a slash`;
   const names = new Set<string>();
   const parts: PathPart[] = [];
@@ -165,7 +172,7 @@ export function parsePath(text: string): readonly PathPart[] | string {
     const variable = /^\{(\w+)(\*?)\}$/.exec(segment);
     if (variable === null) {
       if (/[{}]/.test(segment)) return `"${segment}" is neither a text nor a name in braces`;
-      parts.push({ kind: 'literal', text: segment });
+      parts.push({ kind: 'literal', text: reading.segment(segment) });
       continue;
     }
     const name = variable[1]!;
@@ -173,6 +180,8 @@ export function parsePath(text: string): readonly PathPart[] | string {
     names.add(name);
     parts.push({ kind: variable[2] === '*' ? 'rest' : 'one', name });
   }
+  const last = parts.at(-1);
+  if (reading.slash === 'ignore' && parts.length > 1 && last?.kind === 'literal' && last.text === '') parts.pop();
   return parts;
 }
 
