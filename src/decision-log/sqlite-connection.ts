@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import sqlite3 from 'sqlite3';
 import { DataSource, type MigrationInterface, QueryFailedError } from 'typeorm';
@@ -36,8 +36,11 @@ export class SqliteConnection {
   static async open(options: ConnectionOptions): Promise<SqliteConnection> {
     if (options.path !== ':memory:') {
       mkdirSync(dirname(options.path), { recursive: true, mode: 0o700 });
-      // SQLite gives the files beside it (-wal, -shm) the same mode.
-      closeSync(openSync(options.path, 'a', 0o600));
+      // SQLite gives the files beside it (-wal, -shm) the same mode. Only a new file is opened here: POSIX drops all locks
+      // that a process has on a file when it closes any descriptor of it. Another process that closed the database would
+      // then take itself for the last one, and delete the WAL that this process goes on writing.
+      if (existsSync(options.path)) accessSync(options.path, constants.R_OK | constants.W_OK);
+      else closeSync(openSync(options.path, 'a', 0o600));
     }
     const dataSource = new DataSource({
       type: 'sqlite',
