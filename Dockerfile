@@ -3,13 +3,15 @@
 FROM node:24-trixie-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json ./
-# sqlite3 comes as a prebuilt binary for this image's C library. Where it cannot be downloaded, use node:24-trixie here
-# and below: it has the tools to compile it.
-RUN npm ci --omit=dev --no-fund --no-audit
+# No package runs a script of its own while it is installed, but sqlite3, whose script was read: it downloads a prebuilt
+# binary for this image's C library. Where it cannot be downloaded, use node:24-trixie here and below: it has the tools
+# to compile it.
+RUN npm ci --omit=dev --ignore-scripts --no-fund --no-audit
+RUN npm rebuild sqlite3
 
 FROM dependencies AS build
-RUN npm ci --no-fund --no-audit
-COPY nest-cli.json tsconfig.json tsconfig.build.json ./
+RUN npm ci --ignore-scripts --no-fund --no-audit
+COPY tsconfig.json tsconfig.build.json ./
 COPY src ./src
 RUN npm run build
 # Copied below with its owner: volumes that are mounted there take it over.

@@ -73,6 +73,15 @@ describe('the Dockerfile', () => {
     }
   });
 
+  it('lets no package run a script while it is installed, but the one whose script was read', () => {
+    const runs = all.filter(({ keyword }) => keyword === 'RUN').map(({ rest }) => rest);
+    for (const run of runs.filter((rest) => rest.startsWith('npm ci'))) expect(run).toContain(' --ignore-scripts');
+    expect(runs.filter((rest) => rest.startsWith('npm rebuild'))).toEqual(['npm rebuild sqlite3']);
+    const { allowScripts } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8'));
+    const allowed = Object.keys(allowScripts).filter((name) => allowScripts[name]);
+    expect(allowed, 'allowScripts in package.json').toEqual(['sqlite3']);
+  });
+
   it('runs commands without a shell, one of each kind (DL3025, DL3057, DL4003, DL4004)', () => {
     expect(only('CMD').exec).toBeDefined();
     expect(only('HEALTHCHECK').exec?.[0]).toBe('node');

@@ -113,17 +113,21 @@ function linkTree(from: string, to: string): void {
 }
 
 /**
- * As a builder does, but for one thing: where sqlite3's binary cannot be downloaded, `npm ci` compiles it for a minute or
- * more, each time. It was, or it was downloaded, when this repository's own packages were installed; that one is taken.
+ * As a builder does, but for one thing: where sqlite3's binary cannot be downloaded, `npm rebuild sqlite3` compiles it for
+ * a minute or more, each time. It was, or it was downloaded, when this repository's own packages were installed; that one
+ * is taken.
  */
 function runIn(directory: string, command: string, context: string): void {
+  if (command === 'npm rebuild sqlite3') {
+    const binary = 'node_modules/sqlite3/build';
+    cpSync(join(context, binary), join(directory, binary), { recursive: true });
+    return;
+  }
   execFileSync('/bin/sh', ['-c', command], {
     cwd: directory,
-    env: { ...process.env, NODE_ENV: '', npm_config_ignore_scripts: 'true', npm_config_prefer_offline: 'true' },
+    env: { ...process.env, NODE_ENV: '', npm_config_prefer_offline: 'true' },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
-  const binary = 'node_modules/sqlite3/build';
-  if (command.startsWith('npm ci')) cpSync(join(context, binary), join(directory, binary), { recursive: true });
 }
 
 /** Of a .dockerignore that excludes everything and names what goes in. */
