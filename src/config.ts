@@ -259,7 +259,7 @@ export class Config {
   readonly corsOrigins?: string;
 
   @Variable(
-    'Decisions that each caller may ask for, such as `1000/s,burst=2000`; an item of a batch is one. `off`: any.',
+    'Points of decisions that each caller may use, such as `1000/s,burst=2000`; a request costs one for each item, or for each 4 KiB of its body where that is more. `off`: any.',
   )
   @Rule((value) => whyNotRate(value, 'off'))
   readonly rateLimit: string = 'off';

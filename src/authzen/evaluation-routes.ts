@@ -82,8 +82,7 @@ export function registerEvaluationRoutes(fastify: FastifyInstance, services: Eva
           return evaluate(body as unknown as EvaluationRequest, request);
         }
         const set = policySetOf(request, policySets);
-        // The first was counted at the gate; each of the others is a decision like it.
-        await gate.charge('decide', request, reply, evaluations.length - 1);
+        gate.charge('decide', request, reply, evaluations.length, request.bodyBytes);
         const answers = await pdp.decideBatch(questionsOf(body, set.name), askerOf(request, VIA), {
           isLast: endOf(options.evaluations_semantic ?? 'execute_all'),
         });

@@ -19,6 +19,7 @@ export const errorTable = {
   not_replayable: { status: 409, title: 'The decision cannot be computed again' },
   policy_version_invalid: { status: 409, title: 'That version of the policy set cannot be loaded' },
   payload_too_large: { status: 413, title: 'The request is too large' },
+  too_costly: { status: 413, title: 'The request costs more than the limit ever allows at once' },
   too_many_requests: { status: 429, title: 'Too many requests' },
   internal_error: { status: 500, title: 'Something went wrong inside' },
   policy_set_unavailable: { status: 503, title: 'The policy set is not available' },

@@ -29,6 +29,10 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Who sent the request; set before any handler runs. */
     caller: Caller;
+    /** Points of the route's limit that the request has taken. */
+    pointsTaken: number;
+    /** How long the body was; 0 until it is read. */
+    bodyBytes: number;
   }
 }
 

@@ -32,8 +32,7 @@ export function registerDecideRoutes(fastify: FastifyInstance, pdp: Pdp, limits:
 
   const batchOptions = { ...validated(DecideBatchRequest), bodyLimit: limits.batchBytes };
   fastify.post<{ Body: DecideBatchRequest }>('/v1/decide/batch', batchOptions, async (request, reply) => {
-    // The first was counted at the gate; each of the others is a decision like it.
-    await gate.charge('decide', request, reply, request.body.requests.length - 1);
+    gate.charge('decide', request, reply, request.body.requests.length, request.bodyBytes);
     const questions = eachRequest(request.body, validation);
     const answers = await pdp.decideBatch(questions, askerOf(request, 'batch'));
     return { decisions: answers.map((answer) => decisionOrProblem(answer, request.id)) };

@@ -88,7 +88,9 @@ export function createFastifyAdapter(
 
 function takeOnlyJson(fastify: FastifyInstance, maxDepth: number): void {
   fastify.removeAllContentTypeParsers();
-  fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
+  fastify.decorateRequest('bodyBytes', 0);
+  fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
+    request.bodyBytes = body.length;
     try {
       done(null, parseStrictJson(body as Buffer, maxDepth));
     } catch (error) {

@@ -40,7 +40,7 @@ export class FailedAuthentications {
 
   async count(address: string): Promise<Allowance> {
     const group = addressGroup(address);
-    const allowance = await this.limits.take('failures', group);
+    const allowance = this.limits.take('failures', group);
     if (allowance.limited) {
       if (this.blockedUntil.size >= MAX_BLOCKED) this.blockedUntil.delete(this.blockedUntil.keys().next().value!);
       this.blockedUntil.set(group, Date.now() + allowance.resetSeconds * 1000);
@@ -50,6 +50,8 @@ export class FailedAuthentications {
 }
 
 const MAX_BLOCKED = 10_000;
+/** A body costs a point of its limit for each of these bytes begun. */
+const POINT_BYTES = 4_096;
 const BASIC = 'Basic realm="verdict", charset="UTF-8"';
 
 type Done = (error?: Error) => void;
@@ -60,8 +62,16 @@ export class Gate {
   /** Puts the gate in front of every route of the service. */
   guard(fastify: FastifyInstance): void {
     fastify.decorateRequest('caller');
+    fastify.decorateRequest('pointsTaken', 0);
     fastify.addHook('onRequest', (request, reply, done) => this.pass(request, reply, done));
     fastify.addHook('onRoute', (route) => {
+      const limit = route.config?.limit;
+      if (limit !== undefined && route.method !== 'GET') {
+        route.preValidation = [
+          ...[route.preValidation ?? []].flat(),
+          (request, reply, done) => done(this.chargeUnannounced(limit, request, reply)),
+        ];
+      }
       const type = route.config?.audit;
       if (type === undefined) return;
       const onSend = [route.onSend ?? []].flat();
@@ -89,14 +99,22 @@ export class Gate {
   }
 
   /**
-   * Counts more of a call against a limit, once the body says how much it is.
+   * Counts a batch against a limit, once its body says how many items it has: a point an item, or a point for each 4 KiB of
+   * `bytes` where that is more. What the gate took when the headers came is a part of it, and is given back where the rest
+   * is refused.
    *
-   * @throws VerdictError `too_many_requests`
+   * @throws VerdictError `too_many_requests`, or `too_costly` for what can never pass
    */
-  async charge(limit: LimitName, request: FastifyRequest, reply: FastifyReply, points: number): Promise<void> {
-    if (points <= 0 || !this.counts(limit, request.caller)) return;
-    const fault = await this.take(limit, request, reply, points);
+  charge(limit: LimitName, request: FastifyRequest, reply: FastifyReply, items: number, bytes: number): void {
+    if (!this.counts(limit, request.caller)) return;
+    const fault = this.take(limit, request, reply, Math.max(items, pointsOf(bytes)));
     if (fault !== undefined) throw fault;
+  }
+
+  /** A body of no announced length is counted when it is there. */
+  private chargeUnannounced(limit: LimitName, request: FastifyRequest, reply: FastifyReply): VerdictError | undefined {
+    if (request.headers['content-length'] !== undefined || !this.counts(limit, request.caller)) return undefined;
+    return this.take(limit, request, reply, pointsOf(request.bodyBytes));
   }
 
   /** Everything happens at once for a caller who is known; only what must wait takes a promise. */
@@ -189,35 +207,63 @@ export class Gate {
 
   private limit(limit: LimitName | undefined, request: FastifyRequest, reply: FastifyReply, done: Done): void {
     if (limit === undefined || !this.counts(limit, request.caller)) done();
-    else this.take(limit, request, reply, 1).then(done, done);
+    else done(this.take(limit, request, reply, pointsOf(Number(request.headers['content-length'] ?? 0))));
   }
 
   private counts(limit: LimitName, { dailyQuota }: Caller): boolean {
     return this.options.limits.has(limit) || (limit === 'decide' && dailyQuota !== undefined);
   }
 
-  private async take(
+  /** Takes what is missing of `total` points, or gives back all that the request took before. */
+  private take(
     limit: LimitName,
     request: FastifyRequest,
     reply: FastifyReply,
-    points: number,
-  ): Promise<VerdictError | undefined> {
+    total: number,
+  ): VerdictError | undefined {
+    const points = total - request.pointsTaken;
+    if (points <= 0) return undefined;
     const { limits, audit } = this.options;
     const { caller, ip: address, id: requestId } = request;
     const key = limitKey(caller, address);
-    let allowance: Allowance | undefined;
-    if (limits.has(limit)) {
-      allowance = await limits.take(limit, key, points);
-      reply.header('ratelimit-policy', limits.policy(limit));
-      reply.header('ratelimit', `"${limit}";r=${allowance.remaining};t=${allowance.resetSeconds}`);
+    const quota = limit === 'decide' ? caller.dailyQuota : undefined;
+    const most = Math.min(limits.burst(limit), quota ?? Number.POSITIVE_INFINITY);
+    let fault: VerdictError | undefined;
+    if (total > most) fault = tooCostly(total, most);
+    else {
+      let allowance: Allowance | undefined;
+      if (limits.has(limit)) {
+        allowance = limits.take(limit, key, points);
+        reply.header('ratelimit-policy', limits.policy(limit));
+        reply.header('ratelimit', `"${limit}";r=${allowance.remaining};t=${allowance.resetSeconds}`);
+      }
+      if (allowance?.limited !== true && quota !== undefined) {
+        allowance = limits.takeOfDay(quota, key, Date.now(), points);
+        if (allowance.limited) limits.giveBack(limit, key, points);
+      }
+      if (allowance?.limited === true) fault = tooMany(reply, allowance);
     }
-    if (allowance?.limited !== true && limit === 'decide' && caller.dailyQuota !== undefined) {
-      allowance = await limits.takeOfDay(caller.dailyQuota, key, Date.now(), points);
+    if (fault === undefined) {
+      request.pointsTaken = total;
+      return undefined;
     }
-    if (allowance?.limited !== true) return undefined;
+    limits.giveBack(limit, key, request.pointsTaken);
+    if (quota !== undefined) limits.giveBackOfDay(quota, key, Date.now(), request.pointsTaken);
+    request.pointsTaken = 0;
     audit.note({ type: 'limit_hit', actor: caller.name, method: caller.method, address, detail: limit, requestId });
-    return tooMany(reply, allowance);
+    return fault;
   }
+}
+
+function pointsOf(bytes: number): number {
+  return Math.max(1, Math.ceil(bytes / POINT_BYTES));
+}
+
+function tooCostly(points: number, most: number): VerdictError {
+  return new VerdictError(
+    'too_costly',
+    `The request costs ${points} points, and no more than ${most} can be had at once.`,
+  );
 }
 
 function tooMany(reply: FastifyReply, { resetSeconds }: Allowance): VerdictError {

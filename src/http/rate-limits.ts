@@ -1,102 +1,173 @@
-import { RateLimiterMemory, type RateLimiterRes } from 'rate-limiter-flexible';
 import type { Rate } from '../auth/rate.js';
 import type { LimitName } from './access.js';
 
 /** What is left of a limit after a call. */
 export interface Allowance {
   readonly limited: boolean;
+  /** Points left of the steady rate in this period. */
   readonly remaining: number;
-  /** Seconds until the limit is whole again, or until the next call may come. */
+  /** Seconds until the steady rate is whole again; of a refused call, until the same call passes if nothing else comes. */
   readonly resetSeconds: number;
 }
 
-/** The burst beyond the steady rate is whole again after so many periods of the rate. */
+/** The burst beyond the steady rate is whole again after this many periods of the rate. */
 const BURST_PERIODS = 10;
-
-interface Limiter {
-  readonly policy: string;
-  readonly steady: RateLimiterMemory;
-  /** What there is beyond the steady rate. */
-  readonly extra: RateLimiterMemory | undefined;
-}
-
-/**
- * The rate limits: each counts its own calls, by credential where there is one and by address where there is none. They
- * live in this process; `rate-limiter-flexible` has the same limiter over PostgreSQL and Redis for when there are more.
- */
-export class RateLimits {
-  private readonly limiters: ReadonlyMap<LimitName, Limiter>;
-  private readonly quotas = new Map<number, RateLimiterMemory>();
-
-  /** Limits that are left out do not limit. */
-  constructor(rates: { readonly [name in LimitName]?: Rate }) {
-    this.limiters = new Map(
-      Object.entries(rates).map(([name, rate]) => [name as LimitName, limiterOf(name as LimitName, rate)]),
-    );
-  }
-
-  /** Whether calls of this kind are counted at all; asked before anything is spent on counting. */
-  has(name: LimitName): boolean {
-    return this.limiters.has(name);
-  }
-
-  /** For `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers): how much the limit allows, and in how many seconds. */
-  policy(name: LimitName): string {
-    return this.limiters.get(name)?.policy ?? '';
-  }
-
-  async take(name: LimitName, key: string, points = 1): Promise<Allowance> {
-    const limiter = this.limiters.get(name);
-    if (limiter === undefined) return UNLIMITED;
-    // The library's BurstyRateLimiter does the same, and takes four promises where this takes one.
-    const left = await consume(limiter.steady, key, points);
-    if (!left.limited || limiter.extra === undefined) return left;
-    const extra = await consume(limiter.extra, key, points);
-    return extra.limited
-      ? { ...left, resetSeconds: Math.min(left.resetSeconds, extra.resetSeconds) }
-      : { ...left, limited: false };
-  }
-
-  /** One of `quota` calls a day, by the calendar of UTC. */
-  takeOfDay(quota: number, key: string, now: number, points = 1): Promise<Allowance> {
-    let limiter = this.quotas.get(quota);
-    if (limiter === undefined) {
-      limiter = new RateLimiterMemory({ keyPrefix: '', points: quota, duration: DAY_SECONDS });
-      this.quotas.set(quota, limiter);
-    }
-    const day = Math.floor(now / 1000 / DAY_SECONDS);
-    const customDuration = DAY_SECONDS - (Math.floor(now / 1000) % DAY_SECONDS);
-    return consume(limiter, `${day}:${key}`, points, { customDuration });
-  }
-}
 
 const DAY_SECONDS = 86_400;
 
 const UNLIMITED: Allowance = Object.freeze({ limited: false, remaining: 0, resetSeconds: 0 });
 
-function limiterOf(name: LimitName, { points, seconds, burst }: Rate): Limiter {
-  const policy = `"${name}";q=${points};w=${seconds}`;
-  const steady = new RateLimiterMemory({ keyPrefix: '', points, duration: seconds });
-  if (burst <= points) return { policy, steady, extra: undefined };
-  const extra = new RateLimiterMemory({ keyPrefix: '', points: burst - points, duration: seconds * BURST_PERIODS });
-  return { policy, steady, extra };
-}
+/**
+ * The rate limits: each counts its own points, by credential where there is one and by address where there is none. They
+ * live in this process and go by its monotonic clock, so that a step of the wall clock neither opens nor closes them.
+ *
+ *     const limits = new RateLimits({ decide: { points: 10, seconds: 1, burst: 15 } });
+ *     limits.take('decide', 'key shop', 12)  // passes: 10 of the rate and 2 of the 5 beyond it
+ *     limits.take('decide', 'key shop', 4)   // limited; nothing is taken
+ *     limits.take('decide', 'key shop', 3)   // passes
+ */
+export class RateLimits {
+  readonly #limiters: ReadonlyMap<LimitName, Limiter>;
+  readonly #quotas = new Map<number, Limiter>();
 
-/** The library resolves with what is left and rejects with the same when nothing is. */
-async function consume(
-  limiter: RateLimiterMemory,
-  key: string,
-  points: number,
-  options?: { customDuration: number },
-): Promise<Allowance> {
-  try {
-    return toAllowance(await limiter.consume(key, points, options), false);
-  } catch (left) {
-    if (left instanceof Error) throw left;
-    return toAllowance(left as RateLimiterRes, true);
+  /** Limits that are left out do not limit. `clock` is in milliseconds and never goes back. */
+  constructor(
+    rates: { readonly [name in LimitName]?: Rate },
+    private readonly clock: () => number = () => performance.now(),
+  ) {
+    const named = Object.entries(rates) as [LimitName, Rate][];
+    this.#limiters = new Map(named.map(([name, rate]) => [name, new Limiter(rate)]));
+  }
+
+  /** Whether calls of this kind are counted at all; asked before anything is spent on counting. */
+  has(name: LimitName): boolean {
+    return this.#limiters.has(name);
+  }
+
+  /** For `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers): how much the limit allows, and in how many seconds. */
+  policy(name: LimitName): string {
+    const rate = this.#limiters.get(name)?.rate;
+    return rate === undefined ? '' : `"${name}";q=${rate.points};w=${rate.seconds}`;
+  }
+
+  /** The most points that one call can ever take. */
+  burst(name: LimitName): number {
+    return this.#limiters.get(name)?.rate.burst ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** Takes all the points or none. */
+  take(name: LimitName, key: string, points = 1): Allowance {
+    return this.#limiters.get(name)?.take(key, points, this.clock()) ?? UNLIMITED;
+  }
+
+  /** Puts back what a call took that was refused afterwards. */
+  giveBack(name: LimitName, key: string, points: number): void {
+    this.#limiters.get(name)?.giveBack(key, points, this.clock());
+  }
+
+  /** Takes points of `quota` a day, by the calendar of UTC; `now` in milliseconds since 1970. */
+  takeOfDay(quota: number, key: string, now: number, points = 1): Allowance {
+    const seconds = now / 1000;
+    const untilMidnight = DAY_SECONDS - (seconds % DAY_SECONDS);
+    return this.#quotaOf(quota).take(dayKey(seconds, key), points, this.clock(), untilMidnight * 1000);
+  }
+
+  giveBackOfDay(quota: number, key: string, now: number, points: number): void {
+    this.#quotaOf(quota).giveBack(dayKey(now / 1000, key), points, this.clock());
+  }
+
+  #quotaOf(quota: number): Limiter {
+    let limiter = this.#quotas.get(quota);
+    if (limiter === undefined) {
+      limiter = new Limiter({ points: quota, seconds: DAY_SECONDS, burst: quota });
+      this.#quotas.set(quota, limiter);
+    }
+    return limiter;
   }
 }
 
-function toAllowance({ remainingPoints, msBeforeNext }: RateLimiterRes, limited: boolean): Allowance {
-  return { limited, remaining: remainingPoints, resetSeconds: Math.max(1, Math.ceil(msBeforeNext / 1000)) };
+function dayKey(seconds: number, key: string): string {
+  return `${Math.floor(seconds / DAY_SECONDS)}:${key}`;
+}
+
+/** What one key has used of a limit. Times are of the clock, in milliseconds. */
+interface Use {
+  periodEnds: number;
+  used: number;
+  burstEnds: number;
+  /** Of the points beyond the steady rate. */
+  burstUsed: number;
+}
+
+/**
+ * Most keys in one generation. With more, from as many addresses, a generation ends early and forgets uses that are not
+ * over: memory stays bounded, and who has 65,536 addresses has as many limits anyway.
+ */
+const GENERATION_KEYS = 65_536;
+
+/** One limit. Uses are kept in two generations, the older of which is dropped whole: no timers, no sweep. */
+class Limiter {
+  readonly #periodMs: number;
+  readonly #burstMs: number;
+  readonly #beyond: number;
+  #young = new Map<string, Use>();
+  #old = new Map<string, Use>();
+  #turnsOldAt = Number.NEGATIVE_INFINITY;
+
+  constructor(readonly rate: Rate) {
+    this.#periodMs = rate.seconds * 1000;
+    this.#burstMs = this.#periodMs * BURST_PERIODS;
+    this.#beyond = rate.burst - rate.points;
+  }
+
+  take(key: string, points: number, now: number, periodMs = this.#periodMs): Allowance {
+    const use = this.#useOf(key, now, periodMs);
+    const steady = Math.min(points, Math.max(0, this.rate.points - use.used));
+    const beyond = points - steady;
+    if (beyond > this.#beyond - use.burstUsed) return this.#refuse(use, points, now);
+    use.used += steady;
+    if (beyond > 0) {
+      if (use.burstUsed === 0) use.burstEnds = now + this.#burstMs;
+      use.burstUsed += beyond;
+    }
+    return { limited: false, remaining: this.rate.points - use.used, resetSeconds: secondsTo(use.periodEnds, now) };
+  }
+
+  giveBack(key: string, points: number, now: number): void {
+    const use = this.#young.get(key) ?? this.#old.get(key);
+    if (use === undefined) return;
+    const beyond = now < use.burstEnds ? Math.min(points, use.burstUsed) : 0;
+    use.burstUsed -= beyond;
+    if (now < use.periodEnds) use.used = Math.max(0, use.used - (points - beyond));
+  }
+
+  #refuse(use: Use, points: number, now: number): Allowance {
+    const burstLeft = use.burstEnds <= use.periodEnds ? this.#beyond : this.#beyond - use.burstUsed;
+    const passesAt = points <= this.rate.points + burstLeft ? use.periodEnds : Math.max(use.periodEnds, use.burstEnds);
+    return { limited: true, remaining: this.rate.points - use.used, resetSeconds: secondsTo(passesAt, now) };
+  }
+
+  #useOf(key: string, now: number, periodMs: number): Use {
+    if (now >= this.#turnsOldAt || this.#young.size >= GENERATION_KEYS) {
+      this.#old = this.#young;
+      this.#young = new Map();
+      // A use that is found young now was begun within one generation, and is over before it is dropped.
+      this.#turnsOldAt = now + this.#burstMs;
+    }
+    let use = this.#young.get(key);
+    if (use === undefined) {
+      use = this.#old.get(key) ?? { periodEnds: now + periodMs, used: 0, burstEnds: 0, burstUsed: 0 };
+      this.#young.set(key, use);
+    }
+    if (now >= use.periodEnds) {
+      use.periodEnds = now + periodMs;
+      use.used = 0;
+    }
+    if (now >= use.burstEnds) use.burstUsed = 0;
+    return use;
+  }
+}
+
+function secondsTo(time: number, now: number): number {
+  return Math.max(1, Math.ceil((time - now) / 1000));
 }

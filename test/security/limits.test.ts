@@ -1,4 +1,5 @@
 /** Too often, too much, too many: what a caller, or a stranger, cannot do. */
+import { Readable } from 'node:stream';
 import { afterEach, describe, expect, it } from 'vitest';
 import { addressGroup } from '../../src/auth/address-list.js';
 import { makeApiKey } from '../../src/auth/api-key.js';
@@ -61,6 +62,69 @@ describe('decisions', () => {
       keyed.as('shop', 'POST', '/v1/decide/batch', { requests: Array(size).fill(question) });
     expect((await batch(6)).statusCode).toBe(200);
     expect((await batch(5)).statusCode).toBe(429);
+  });
+
+  /** Asks the batch routes for the same questions, padded to a length in bytes. */
+  const batchOf = (items: number, bytes = 0, name = 'shop') =>
+    ['/v1/decide/batch', '/access/v1/evaluations'].map((url) => {
+      const one = url.includes('v1/decide')
+        ? question
+        : { subject: { type: 'user', id: 'ann' }, action: { name: 'read' }, resource: { type: 'doc', id: 'doc' } };
+      const text = JSON.stringify({ [url.includes('v1/decide') ? 'requests' : 'evaluations']: Array(items).fill(one) });
+      return () => keyed.as(name, 'POST', url, text.padEnd(bytes), { 'content-type': 'application/json' });
+    });
+
+  it.each([
+    ['as many points as items', 10, 0, 200],
+    ['a point for each 4,096 bytes where that is more', 1, 10 * 4_096, 200],
+    ['never more than the burst: 11 items', 11, 0, 413],
+    ['never more than the burst: 40,961 bytes', 1, 10 * 4_096 + 1, 413],
+  ])('in a batch cost %s', async (_what, items, bytes, status) => {
+    keyed = await startKeyedService(entries, { rateLimit: '5/h,burst=10' });
+    for (const ask of batchOf(items, bytes)) {
+      const answer = await ask();
+      expect(answer.statusCode).toBe(status);
+      if (status === 413) {
+        expect(answer.json().type).toBe('urn:verdict:problem:too_costly');
+        expect(answer.headers).not.toHaveProperty('retry-after');
+      } else {
+        const again = await ask();
+        expect(again.statusCode).toBe(429);
+        expect(Number(again.headers['retry-after'])).toBeGreaterThan(1);
+        break;
+      }
+    }
+  });
+
+  it('cost nothing where they are refused, whichever part of a batch it was that did not fit', async () => {
+    keyed = await startKeyedService(entries, { rateLimit: '10/h' });
+    expect((await batchOf(6)[0]!()).statusCode).toBe(200);
+    for (const ask of [...batchOf(5), ...batchOf(5)]) expect((await ask()).statusCode).toBe(429);
+    expect((await batchOf(4)[1]!()).statusCode).toBe(200);
+  });
+
+  it('of a length that is not announced cost as much', async () => {
+    keyed = await startKeyedService(entries, { rateLimit: '5/h,burst=10' });
+    const ask = (url: string, bytes: number) =>
+      keyed.inject({
+        method: 'POST',
+        url,
+        headers: { authorization: `Bearer ${keyed.keys.shop}`, 'content-type': 'application/json' },
+        payload: Readable.from([JSON.stringify(question).padEnd(bytes)]),
+      });
+    expect((await ask('/v1/decide', 10 * 4_096 + 1)).statusCode).toBe(413);
+    expect((await ask('/v1/decide', 9 * 4_096)).statusCode).toBe(200);
+    expect((await ask('/v1/decide', 4_097)).statusCode).toBe(429);
+    expect((await ask('/v1/decide', 4_096)).statusCode).toBe(200);
+    expect((await ask('/v1/decide', 1)).statusCode).toBe(429);
+  });
+
+  it('count against a daily quota as they count against a rate', async () => {
+    keyed = await startKeyedService(entries);
+    expect((await batchOf(4, 0, 'daily')[0]!()).json().type).toBe('urn:verdict:problem:too_costly');
+    expect((await batchOf(2, 0, 'daily')[1]!()).statusCode).toBe(200);
+    expect((await batchOf(2, 0, 'daily')[0]!()).statusCode).toBe(429);
+    expect((await batchOf(1, 0, 'daily')[0]!()).statusCode).toBe(200);
   });
 
   it('have a daily quota where the key has one', async () => {
