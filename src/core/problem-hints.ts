@@ -5,6 +5,7 @@ export const usualHints: Readonly<Record<string, string>> = Object.freeze({
   condition_syntax: 'a condition is complete by itself, such as r.sub.age >= 18 && r.obj.owner == r.sub',
   constraint_violation: 'take one of the rules out, or change the constraint',
   constraint_without_roles: 'add [role_definition] with g = _, _',
+  control_character: 'write the name without it: requests could not name it so',
   definition_outside_section: 'begin with a header such as [request_definition]',
   duplicate_entity: 'make one of the two, or give one another id',
   eval_of_request: 'eval() takes a column of the rules, such as p.condition',
@@ -17,8 +18,10 @@ export const usualHints: Readonly<Record<string, string>> = Object.freeze({
   unknown_column: 'columns are what the model defines under r and p; attributes stand behind them, as r.sub.department',
   unknown_function: 'the functions are in docs/functions.md',
   unknown_token: 'a token is a column of r in the model',
+  unsafe_number: 'numbers are those that every JSON reader reads alike',
   wrong_argument_count: 'docs/functions.md says what each function takes',
   wrong_type: 'docs/policy-format.md shows the form',
   wrong_value: 'docs/policy-format.md shows the form',
+  yaml_tag: 'leave the tag out, and put a text in quotes',
   yaml_syntax: 'the file is read as YAML 1.2',
 });

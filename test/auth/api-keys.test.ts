@@ -76,7 +76,7 @@ describe('the file of API keys', () => {
     [`- name: a\n  sha256: ${digest}\n  scopes: [decide]\n  expires: 2026-02-30`, ['4 wrong_value']],
     [`- name: a\n  sha256: ${digest}\n  scopes: [decide]\n  addresses: [10.0.0.0/33]`, ['4 wrong_value']],
     [
-      `- &x {name: a, sha256: ${digest}, scopes: [decide]}\n- {name: a, sha256: ${digest}, scopes: [decide]}`,
+      `- {name: a, sha256: ${digest}, scopes: [decide]}\n- {name: a, sha256: ${digest}, scopes: [decide]}`,
       ['1 duplicate_key'],
     ],
     ['name: a', ['1 unknown_key']],

@@ -13,6 +13,7 @@ import {
   normaliseRequest,
 } from '../request.js';
 import { parseRfc3339 } from '../rfc3339.js';
+import type { Semantics } from '../semantics.js';
 
 /** One question and the answer that is wanted. */
 export interface PolicyTest {
@@ -55,8 +56,13 @@ const reasonCodes: readonly ReasonCode[] = [
 ];
 
 /** Reads the tests of a file. What is wrong in it is reported and left out. */
-export function readTests(source: NamedText, entities: EntityStore, report: ReportFatal): readonly PolicyTest[] {
-  const root = readYaml(source, report)?.knownMembers('a test file', [
+export function readTests(
+  source: NamedText,
+  entities: EntityStore,
+  report: ReportFatal,
+  semantics?: Semantics,
+): readonly PolicyTest[] {
+  const root = readYaml(source, report, semantics)?.knownMembers('a test file', [
     'description',
     'subjects',
     'resources',
@@ -155,8 +161,8 @@ function* readMatrix(members: Members, file: TestFile, { name, now, attributes }
     const entity = file.resources.named(id, node);
     if (entity !== undefined) resources.set(id, entity);
   };
-  for (const action of members.actions?.texts('actions') ?? []) actions.add(action);
-  for (const node of members.resources?.items('resources') ?? []) addResource(node, node.text('a resource') ?? '');
+  for (const action of members.actions?.names('actions') ?? []) actions.add(action);
+  for (const node of members.resources?.items('resources') ?? []) addResource(node, node.name('a resource') ?? '');
   for (const [id, row] of members.allow?.members('allow') ?? []) {
     const entity = file.subjects.named(id, row);
     const cells = new Map<string, Cell>();
@@ -164,7 +170,7 @@ function* readMatrix(members: Members, file: TestFile, { name, now, attributes }
       addResource(node, resource);
       const allowed = new Map<string, YamlNode>();
       for (const item of node.isList ? (node.items('actions') ?? []) : [node]) {
-        const action = item.text('an action');
+        const action = item.name('an action');
         if (action === undefined) continue;
         actions.add(action);
         allowed.set(action, item);
@@ -174,7 +180,7 @@ function* readMatrix(members: Members, file: TestFile, { name, now, attributes }
     if (entity !== undefined) subjects.set(id, { entity, node: row, cells });
   }
   for (const node of members.subjects?.items('subjects') ?? []) {
-    const id = node.text('a subject');
+    const id = node.name('a subject');
     const entity = id === undefined || subjects.has(id) ? undefined : file.subjects.named(id, node);
     if (id !== undefined && entity !== undefined) subjects.set(id, { entity, node, cells: new Map() });
   }
@@ -229,10 +235,10 @@ class Names {
     private readonly entities: EntityStore,
   ) {
     // `[alice, bob]`: names that are their own ids.
-    if (node?.isList === true) for (const id of node.texts(`${what}s`) ?? []) this.declared.set(id, { id });
+    if (node?.isList === true) for (const id of node.names(`${what}s`) ?? []) this.declared.set(id, { id });
     else {
       for (const [name, value] of node?.members(`${what}s`) ?? []) {
-        const entity = value.isMapping ? readEntity(value, what) : { id: value.text(`the id of "${name}"`) ?? '' };
+        const entity = value.isMapping ? readEntity(value, what) : { id: value.name(`the id of "${name}"`) ?? '' };
         if (entity !== undefined) this.declared.set(name, entity);
       }
     }
@@ -263,8 +269,8 @@ function readEntity(node: YamlNode, what: string): Entity | undefined {
   const members = node.knownMembers(`a ${what}`, ['type', 'id', 'attributes']);
   if (members === undefined) return undefined;
   if (members.id === undefined) return node.refuse('missing_value', `a ${what} needs an id`);
-  const id = members.id.text(`the ${what}'s id`);
-  const type = members.type?.text(`the ${what}'s type`);
+  const id = members.id.name(`the ${what}'s id`);
+  const type = members.type?.name(`the ${what}'s type`);
   const attributes = members.attributes === undefined ? undefined : readAttributes(members.attributes);
   if (id === undefined) return undefined;
   return { ...(type !== undefined && { type }), id, ...(attributes !== undefined && { attributes }) };
@@ -272,11 +278,11 @@ function readEntity(node: YamlNode, what: string): Entity | undefined {
 
 function readAction(node: YamlNode): Action | undefined {
   if (!node.isMapping) {
-    const name = node.text('the action');
+    const name = node.name('the action');
     return name === undefined ? undefined : { name };
   }
   const members = node.knownMembers('an action', ['name', 'attributes']);
-  const name = members?.name?.text("the action's name");
+  const name = members?.name?.name("the action's name");
   if (name === undefined)
     return members?.name === undefined ? node.refuse('missing_value', 'an action needs a name') : undefined;
   return { name, ...(members?.attributes !== undefined && { attributes: readAttributes(members.attributes) ?? {} }) };

@@ -14,7 +14,7 @@ import { type Combination, conditionColumns } from './combination.js';
 import type { EntityStore, StoredEntity } from './entities.js';
 import type { Manifest } from './manifest.js';
 import { type AttributeSchema, allowsPath, knowsPath, namesAt, type SchemaPart } from './schema.js';
-import { type NamedText, readYaml, type YamlNode } from './yaml-document.js';
+import { type NamedText, readYamlInSteps, type YamlNode } from './yaml-document.js';
 
 export interface CheckedAttributes {
   readonly model: CasbinModel;
@@ -146,7 +146,7 @@ export function* checkEntities(
   if (source === undefined || faulty.length === 0) return;
   // Where they stand is looked up only now: the tree of a large file is not kept for it.
   const nodes = new Map<string, YamlNode>();
-  for (const node of readYaml(source, () => {})?.items('the list of entities') ?? []) {
+  for (const node of (yield* readYamlInSteps(source, () => {}))?.items('the list of entities') ?? []) {
     const { type, id } = node.json() as { readonly type: string; readonly id: string };
     nodes.set(JSON.stringify([type, id]), node);
   }

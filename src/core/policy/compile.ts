@@ -18,7 +18,7 @@ import {
   isCombination,
 } from './combination.js';
 import { type EntityStore, noEntities, readEntities } from './entities.js';
-import { type DefinitionNames, defaultManifest, type Manifest, manifestText, readManifest } from './manifest.js';
+import { type DefinitionNames, defaultManifest, type Manifest, manifestText, readManifestInSteps } from './manifest.js';
 import { PatternLibrary } from './prepared-patterns.js';
 import { buildRoleGraphs, type LinkCondition } from './role-graphs.js';
 import type { RoleGraph } from './roles.js';
@@ -104,9 +104,10 @@ export function* compileInSteps(options: CompileOptions): Generator<void, Compil
   const reportFatal = (problem: Problem): void => void problems.push({ ...problem, refusedByReference: true });
 
   const sources = readSources(options);
-  const manifest = sources.manifest === undefined ? defaultManifest : readManifest(sources.manifest, reportFatal);
-  const entities = sources.entities === undefined ? noEntities : readEntities(sources.entities, reportFatal);
-  const schema = sources.schema === undefined ? noSchema : readSchema(sources.schema, reportFatal);
+  const manifest =
+    sources.manifest === undefined ? defaultManifest : yield* readManifestInSteps(sources.manifest, reportFatal);
+  const entities = sources.entities === undefined ? noEntities : yield* readEntities(sources.entities, reportFatal);
+  const schema = sources.schema === undefined ? noSchema : yield* readSchema(sources.schema, reportFatal);
   yield* checkEntities(entities, sources.entities, schema, report);
   const model = readCasbinModel(parseModel(sources.model.text, sources.model.file, report));
   yield;

@@ -1,7 +1,9 @@
 /** `entities.yaml`: known subjects and resources with their attributes, a PIP in a file. */
 import type { JsonObject } from '../request.js';
+import type { Semantics } from '../semantics.js';
+import { itemsPerStep } from '../steps.js';
 import type { NamedText, ReportFatal, YamlNode } from './yaml-document.js';
-import { readYaml } from './yaml-document.js';
+import { readYamlInSteps } from './yaml-document.js';
 
 export interface StoredEntity {
   readonly type: string;
@@ -41,11 +43,16 @@ function entityKey(type: string, id: string): string {
 }
 
 /** Reads the list. An entity that is wrong is reported and left out; the set does not load then. */
-export function readEntities(source: NamedText, report: ReportFatal): EntityStore {
-  const items = readYaml(source, report)?.items('the list of entities') ?? [];
+export function* readEntities(
+  source: NamedText,
+  report: ReportFatal,
+  semantics?: Semantics,
+): Generator<void, EntityStore> {
+  const items = (yield* readYamlInSteps(source, report, semantics))?.items('the list of entities') ?? [];
   const entities: StoredEntity[] = [];
   const seen = new Set<string>();
-  for (const item of items) {
+  for (const [index, item] of items.entries()) {
+    if (index % itemsPerStep === 0) yield;
     const entity = readEntity(item);
     if (entity === undefined) continue;
     const key = entityKey(entity.type, entity.id);
@@ -61,8 +68,8 @@ function readEntity(node: YamlNode): StoredEntity | undefined {
   if (members === undefined) return undefined;
   if (members.type === undefined) return node.refuse('missing_value', 'an entity needs a type');
   if (members.id === undefined) return node.refuse('missing_value', 'an entity needs an id');
-  const type = members.type.text("an entity's type");
-  const id = members.id.text("an entity's id");
+  const type = members.type.name("an entity's type");
+  const id = members.id.name("an entity's id");
   if (type === undefined || id === undefined) return undefined;
   if (members.attributes === undefined) return { type, id, attributes: {} };
   if (members.attributes.members("an entity's attributes") === undefined) return undefined;

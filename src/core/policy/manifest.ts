@@ -1,9 +1,11 @@
 /** `policy-set.yaml`: what a policy set says about itself beside Casbin's own files. */
 import type { Json } from '../request.js';
+import type { Semantics } from '../semantics.js';
+import { finish } from '../steps.js';
 import { type Binding, parseBinding } from './binding-text.js';
 import { defaultGatewayMapping, type GatewayMapping, readGatewayMapping } from './gateway-mapping.js';
 import type { NamedText, Place, ReportFatal, YamlNode } from './yaml-document.js';
-import { readYaml } from './yaml-document.js';
+import { readYamlInSteps } from './yaml-document.js';
 
 export interface RoleMatchingNames {
   /** Function names, as Casbin's AddNamedMatchingFunc and AddNamedDomainMatchingFunc take them. */
@@ -82,8 +84,16 @@ const keys = [
 ] as const;
 
 /** Reads a manifest. Whatever is wrong is reported and stands at its default. */
-export function readManifest(source: NamedText, report: ReportFatal): Manifest {
-  const root = readYaml(source, report);
+export function readManifest(source: NamedText, report: ReportFatal, semantics?: Semantics): Manifest {
+  return finish(readManifestInSteps(source, report, semantics));
+}
+
+export function* readManifestInSteps(
+  source: NamedText,
+  report: ReportFatal,
+  semantics?: Semantics,
+): Generator<void, Manifest> {
+  const root = yield* readYamlInSteps(source, report, semantics);
   const node = root?.knownMembers('the manifest', keys);
   if (root === undefined || node === undefined) return defaultManifest;
   return Object.freeze({
@@ -167,7 +177,7 @@ function readLint(node: YamlNode): ReadonlySet<string> {
 
 function readSearch(node: YamlNode): readonly string[] {
   const members = node.knownMembers('search', ['actions']);
-  return members?.actions?.texts('search.actions') ?? defaultManifest.searchActions;
+  return members?.actions?.names('search.actions') ?? defaultManifest.searchActions;
 }
 
 function readLimits(node: YamlNode): Manifest['limits'] {

@@ -7,8 +7,9 @@ import { builtInFunctions } from '../matcher/functions/built-in-functions.js';
 import { FunctionError } from '../matcher/functions/function-definition.js';
 import { isObject, ownMember } from '../matcher/values.js';
 import type { Json, JsonObject } from '../request.js';
+import type { Semantics } from '../semantics.js';
 import type { NamedText, ReportFatal, YamlNode } from './yaml-document.js';
-import { readYaml } from './yaml-document.js';
+import { readYamlInSteps } from './yaml-document.js';
 
 /** The parts of a request that a schema can speak of. */
 export type SchemaPart = 'subject' | 'action' | 'resource' | 'environment';
@@ -52,8 +53,12 @@ const nested: ReadonlyMap<string, 'schema' | 'list' | 'mapping'> = new Map([
 ]);
 
 /** Reads a schema. What is wrong in it is reported; the set does not load then. */
-export function readSchema(source: NamedText, report: ReportFatal): AttributeSchema {
-  const root = readYaml(source, report)?.knownMembers('the schema', [
+export function* readSchema(
+  source: NamedText,
+  report: ReportFatal,
+  semantics?: Semantics,
+): Generator<void, AttributeSchema> {
+  const root = (yield* readYamlInSteps(source, report, semantics))?.knownMembers('the schema', [
     'subject',
     'action',
     'resource',

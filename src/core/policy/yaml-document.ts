@@ -1,8 +1,26 @@
 /** YAML 1.2 with places: the only file that imports the YAML library. JSON is YAML, so it reads both. */
-import { isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, type YAMLMap } from 'yaml';
+import {
+  Composer,
+  type CST,
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  Lexer,
+  LineCounter,
+  type Node,
+  Parser,
+  type Scalar,
+  type YAMLMap,
+  type YAMLSeq,
+} from 'yaml';
 import { closest } from '../closest.js';
+import { faultInName } from '../names.js';
 import type { Problem } from '../problem.js';
 import type { Json } from '../request.js';
+import { SEMANTICS, type Semantics } from '../semantics.js';
+import { finish, itemsPerStep } from '../steps.js';
 
 export interface NamedText {
   readonly file: string;
@@ -17,11 +35,19 @@ export interface Place {
 
 export type ReportFatal = (problem: Problem) => void;
 
+/** The file that a node is from. */
+interface YamlSource {
+  readonly file: string;
+  readonly lines: LineCounter;
+  readonly report: ReportFatal;
+  readonly semantics: Semantics;
+}
+
 /** A node and how to say what is wrong with it. */
 export class YamlNode {
   constructor(
     private readonly node: Node | null,
-    private readonly document: { readonly file: string; readonly lines: LineCounter; readonly report: ReportFatal },
+    private readonly document: YamlSource,
   ) {}
 
   /** Where the node begins. */
@@ -102,6 +128,17 @@ export class YamlNode {
     return this.refuse('wrong_type', `${what} must be a text`, hint);
   }
 
+  /** A text that names something: what requests could not name is refused. */
+  name(what: string): string | undefined {
+    const text = this.text(what);
+    const fault = text === undefined || this.document.semantics === 1 ? undefined : faultInName(text);
+    return fault === undefined ? text : this.refuse('control_character', `${what} holds ${fault}`);
+  }
+
+  names(what: string): readonly string[] | undefined {
+    return this.items(what)?.flatMap((item) => item.name(`each of ${what}`) ?? []);
+  }
+
   oneOf<Value extends string>(what: string, values: readonly Value[]): Value | undefined {
     const text = this.text(what);
     if (text === undefined) return undefined;
@@ -125,18 +162,186 @@ export class YamlNode {
   }
 }
 
+/** Levels of lists and mappings in a file. The parser takes a stack frame for each, and could exhaust the stack. */
+export const maxNesting = 100;
+
 /**
  * Reads a document. What does not parse is reported with its place, and there is no node then; nor is there one for
  * a document that says nothing, which is fine.
  */
-export function readYaml({ file, text }: NamedText, report: ReportFatal): YamlNode | undefined {
+export function readYaml(source: NamedText, report: ReportFatal, semantics?: Semantics): YamlNode | undefined {
+  return finish(readYamlInSteps(source, report, semantics));
+}
+
+/** As `readYaml`, pausing every few milliseconds: a long list of entities takes seconds. */
+export function* readYamlInSteps(
+  { file, text }: NamedText,
+  report: ReportFatal,
+  semantics: Semantics = SEMANTICS,
+): Generator<void, YamlNode | undefined> {
   const lines = new LineCounter();
-  const document = parseDocument(text, { version: '1.2', lineCounter: lines, uniqueKeys: true, prettyErrors: false });
-  for (const error of document.errors) {
-    const { line, col } = lines.linePos(error.pos[0]);
-    report({ severity: 'error', code: 'yaml_syntax', message: error.message, file, line: line || 1, column: col || 1 });
+  for (let at = 0; at >= 0; at = text.indexOf('\n', at) + 1 || -1) lines.addNewLine(at);
+  const source = { file, lines, report, semantics };
+  let contents: Node | null = null;
+  let isSound = true;
+  for (const { at: start, part } of partsOf(text)) {
+    const { document, faults } = yield* parseInSteps(part, semantics);
+    if (document?.contents) yield* checkNodes(document.contents, part, start, semantics, faults);
+    for (const { at, code, message, hint, isOfValue } of faults.sort((a, b) => a.at - b.at)) {
+      const { line, col } = lines.linePos(at + start);
+      const place = { file, line: Math.max(line, 1), column: Math.max(col, 1) };
+      report({ severity: 'error', code, message, ...place, ...(hint !== undefined && { hint }) });
+      isSound &&= isOfValue === true;
+    }
+    const found: Node | null = document?.contents ?? null;
+    // Every part of a list that is read in parts is such a list.
+    if (isSeq(contents) && isSeq(found)) for (const item of found.items) contents.items.push(item);
+    else contents ??= found;
   }
-  if (document.errors.length > 0) return undefined;
-  const empty = document.contents === null || (isScalar(document.contents) && document.contents.value === null);
-  return empty ? undefined : new YamlNode(document.contents, { file, lines, report });
+  if (!isSound) return undefined;
+  const empty = contents === null || (isScalar(contents) && contents.value === null);
+  return empty ? undefined : new YamlNode(contents, source);
+}
+
+interface Fault {
+  /** Where it stands in what was parsed. */
+  readonly at: number;
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string;
+  /** The structure of the document is what it seems, and the rest can be read. */
+  readonly isOfValue?: true;
+}
+
+/** Of a long list this many characters, and the rest of their item, are parsed at once. */
+const partLength = 16_384;
+
+/**
+ * The parts that a text can be read in, one after the other. A list whose items begin with a hyphen in the first column
+ * is cut before such lines, where nothing else can begin with a hyphen (YAML 1.2, 8.2.1). So the tokens of a long list
+ * are never in memory all at once.
+ */
+function* partsOf(text: string): Generator<{ readonly at: number; readonly part: string }> {
+  const beginning = /^(?:---[ \t]*(?:#.*)?\r?\n|[ \t]*(?:#.*)?\r?\n)*-[ \t\r\n]/.exec(text)?.[0];
+  const isList = beginning !== undefined && !/^(?:---|\.\.\.|%)/m.test(text.slice(beginning.length));
+  let at = 0;
+  while (isList && text.length - at > partLength) {
+    let cut = at + partLength;
+    do cut = text.indexOf('\n-', cut) + 1;
+    while (cut > 0 && !/[ \t\r\n]/.test(text.charAt(cut + 1)));
+    if (cut === 0) break;
+    yield { at, part: text.slice(at, cut) };
+    at = cut;
+  }
+  yield { at, part: text.slice(at) };
+}
+
+/** What a text is, or why it cannot be read. */
+function* parseInSteps(
+  text: string,
+  semantics: Semantics,
+): Generator<void, { readonly document: Document.Parsed | undefined; readonly faults: Fault[] }> {
+  const parser = new Parser();
+  const tokens: CST.Token[] = [];
+  let count = 0;
+  for (const lexeme of new Lexer().lex(text)) {
+    for (const token of parser.next(lexeme)) tokens.push(token);
+    if (parser.stack.length > maxNesting && nestingOf(parser) > maxNesting) {
+      const message = `lists and mappings are nested deeper than ${maxNesting} levels`;
+      return { document: undefined, faults: [{ at: parser.offset, code: 'yaml_syntax', message }] };
+    }
+    if (++count % itemsPerStep === 0) yield;
+  }
+  for (const token of parser.end()) tokens.push(token);
+  yield;
+  // Keys are compared in checkNodes: the library compares each with all before it.
+  const composer = new Composer({ version: '1.2', uniqueKeys: semantics === 1 });
+  const documents = [...composer.compose(tokens, true, text.length)];
+  yield;
+  const [document, second] = documents as Document.Parsed[];
+  const faults: Fault[] = [];
+  for (const { pos, message } of document?.errors ?? []) faults.push({ at: pos[0], code: 'yaml_syntax', message });
+  if (second !== undefined) {
+    const message = 'the file has more than one document';
+    faults.push({ at: second.range[0], code: 'yaml_syntax', message, hint: 'leave out the line "---"' });
+  }
+  const version = document?.directives.yaml;
+  if (version?.explicit === true && version.version !== '1.2' && semantics !== 1) {
+    faults.push({ at: 0, code: 'yaml_syntax', message: `files are read as YAML 1.2, not ${version.version}` });
+  }
+  return { document, faults };
+}
+
+function nestingOf({ stack }: Parser): number {
+  return stack.filter(({ type }) => type === 'block-map' || type === 'block-seq' || type === 'flow-collection').length;
+}
+
+/** `! text`, and the tags that YAML 1.2's core schema gives its values. */
+const coreTags: ReadonlySet<string> = new Set([
+  '!',
+  ...['str', 'int', 'float', 'bool', 'null', 'map', 'seq'].map((name) => `tag:yaml.org,2002:${name}`),
+]);
+
+/**
+ * Finds what two readers could read differently, below `root`, and moves the places of all nodes by `offset`. A set
+ * that is read as 0.1 read it may hold that.
+ */
+function* checkNodes(root: Node, text: string, offset: number, semantics: Semantics, faults: Fault[]): Generator<void> {
+  const left: Node[] = [root];
+  let count = 0;
+  for (let node = left.pop(); node !== undefined; node = left.pop()) {
+    if (++count % itemsPerStep === 0) yield;
+    if (semantics !== 1) checkNode(node, text, faults);
+    if (isMap(node)) {
+      if (semantics !== 1) checkKeys(node as YAMLMap<Node, Node | null>, faults);
+      for (const { key, value } of (node as YAMLMap<Node, Node | null>).items) {
+        left.push(key);
+        if (value !== null) left.push(value);
+      }
+    } else if (isSeq(node)) {
+      for (const item of node.items as Node[]) left.push(item);
+    }
+    if (offset > 0 && node.range) node.range = node.range.map((at) => at + offset) as [number, number, number];
+  }
+}
+
+function checkNode(node: Node, text: string, faults: Fault[]): void {
+  const at = node.range?.[0] ?? 0;
+  const anchor = isAlias(node) ? undefined : (node as Scalar | YAMLMap | YAMLSeq).anchor;
+  if (isAlias(node) || anchor !== undefined) {
+    const message = isAlias(node) ? 'aliases are not read' : 'anchors are not read';
+    const place = anchor === undefined ? at : text.lastIndexOf(`&${anchor}`, at);
+    faults.push({ at: place, code: 'yaml_alias', message, hint: 'write the value out wherever it is meant' });
+  }
+  if (node.tag !== undefined && !coreTags.has(node.tag)) {
+    faults.push({ at, code: 'yaml_tag', message: "only the tags of YAML 1.2's core schema are read" });
+  }
+  if (!isScalar(node) || typeof node.value !== 'number') return;
+  const source = node.source ?? '';
+  if (!Number.isFinite(node.value)) {
+    const message = 'the number is infinite, or none at all';
+    faults.push({ at, code: 'unsafe_number', message, isOfValue: true });
+  } else if (integer.test(source) && !Number.isSafeInteger(node.value)) {
+    const message = `an integer beyond ±${Number.MAX_SAFE_INTEGER} could be taken for another one`;
+    faults.push({ at, code: 'unsafe_number', message, hint: 'put it in quotes', isOfValue: true });
+  }
+}
+
+const integer = /^[-+]?(?:\d+|0o[0-7]+|0x[\da-fA-F]+)$/;
+
+function checkKeys(map: YAMLMap<Node, Node | null>, faults: Fault[]): void {
+  const names = new Set<string>();
+  for (const { key } of map.items) {
+    const at = key.range?.[0] ?? 0;
+    if (!isScalar(key) || typeof key.value !== 'string') {
+      faults.push({ at, code: 'wrong_type', message: 'the keys of a mapping must be texts', hint: 'put it in quotes' });
+    } else if (names.has(key.value)) {
+      faults.push({ at, code: 'yaml_syntax', message: 'the key stands twice in its mapping' });
+    } else if (key.value === '<<' && key.type === 'PLAIN') {
+      const hint = 'write the members out; a member of that name is put in quotes';
+      faults.push({ at, code: 'yaml_alias', message: 'merge keys are not read', hint });
+    } else {
+      names.add(key.value);
+    }
+  }
 }

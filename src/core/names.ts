@@ -1,0 +1,13 @@
+/** What ids, types, names of actions and tenants may not hold: two that look alike would not be the same. */
+
+/** U+0000 to U+001F and U+007F to U+009F, as they stand in a class of a regular expression. */
+export const controlCharacters = '\\u0000-\\u001f\\u007f-\\u009f';
+
+const control = new RegExp(`[${controlCharacters}]`);
+const loneSurrogate = /\p{Surrogate}/u;
+
+/** What a name holds that it may not, in words; undefined if nothing. */
+export function faultInName(name: string): string | undefined {
+  if (control.test(name)) return 'a control character';
+  return loneSurrogate.test(name) ? 'half of a character' : undefined;
+}
