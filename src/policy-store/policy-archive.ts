@@ -10,6 +10,15 @@ import { isVersioned, type PolicyFile, type PolicySetFiles, versionOf } from './
 const compress = promisify(gzip);
 const decompress = promisify(gunzip);
 
+/** How many versions of each set are kept, whether a decision record needs them or not. */
+const newestVersions = 100;
+const versionsPerStep = 100;
+/**
+ * Decisions that began on a version may end after it was replaced, and two clocks are involved (milliseconds). Far longer
+ * than any request takes.
+ */
+const replacementMs = 3_600_000;
+
 /** A version that served, without the content of its files. */
 export interface ArchivedVersion {
   readonly version: string;
@@ -54,6 +63,9 @@ interface VersionRow {
  * replayed, a set can be rolled back, and a folder that is broken when the service starts does not leave it without.
  */
 export class PolicyArchive {
+  /** The last of the changes that must not meet: a file is kept before the version that names it. */
+  private lastChange: Promise<unknown> = Promise.resolve();
+
   private constructor(private readonly connection: SqliteConnection) {}
 
   /** `path` is the file of the database; its tables are made when they are not there. */
@@ -84,7 +96,67 @@ export class PolicyArchive {
    * Keeps the files of a version that loaded with the defaults of today; tests are not a part of it. When this resolves,
    * they are committed.
    */
-  async keep(set: PolicySetFiles, at: number, gitCommit?: string): Promise<void> {
+  keep(set: PolicySetFiles, at: number, gitCommit?: string): Promise<void> {
+    return this.inTurn(() => this.keepAll(set, at, gitCommit));
+  }
+
+  /**
+   * Removes versions that no decision record needs any more: those that were out of service before `neededSince`, except
+   * the newest of each set and what a set serves. In small steps, so that nothing else waits long for the database.
+   *
+   * @param neededSince the time of the oldest decision record that is kept, in milliseconds since 1970
+   * @param newest how many versions of each set stay, whatever their age
+   * @returns how many versions were removed
+   */
+  async prune(neededSince: number, newest = newestVersions): Promise<number> {
+    let removed = 0;
+    for (let step = versionsPerStep; step === versionsPerStep; removed += step) {
+      step = await this.inTurn(() => this.removeVersions(neededSince - replacementMs, newest));
+    }
+    // Also after a start: a process may have ended between a version and its files.
+    for (let step = versionsPerStep; step === versionsPerStep; ) step = await this.inTurn(() => this.removeFiles());
+    return removed;
+  }
+
+  private async removeVersions(endedBefore: number, newest: number): Promise<number> {
+    const rows = await this.connection.query<{ policy_set: string; version: string }>(
+      `SELECT policy_set, version FROM (
+         SELECT policy_set, version, row_number() OVER later AS place, lag(last_served) OVER later AS ended
+         FROM policy_version WINDOW later AS (PARTITION BY policy_set ORDER BY last_served DESC, version))
+       WHERE place > ? AND ended < ?
+         AND (policy_set, version) NOT IN (SELECT name, version FROM policy_set)
+       LIMIT ${versionsPerStep}`,
+      [newest, endedBefore],
+    );
+    for (const { policy_set, version } of rows) {
+      await this.connection.query('DELETE FROM policy_version WHERE policy_set = ? AND version = ?', [
+        policy_set,
+        version,
+      ]);
+    }
+    return rows.length;
+  }
+
+  /** Removes files that no version names. */
+  private async removeFiles(): Promise<number> {
+    const rows = await this.connection.query<{ digest: string }>(
+      `SELECT digest FROM policy_file WHERE digest NOT IN (
+         SELECT file.value ->> 'digest' FROM policy_version, json_each(policy_version.files) file)
+       LIMIT ${versionsPerStep}`,
+    );
+    await this.connection.query('DELETE FROM policy_file WHERE digest IN (SELECT value FROM json_each(?))', [
+      JSON.stringify(rows.map(({ digest }) => digest)),
+    ]);
+    return rows.length;
+  }
+
+  private inTurn<Result>(change: () => Promise<Result>): Promise<Result> {
+    const turn = this.lastChange.then(change);
+    this.lastChange = turn.catch(() => undefined);
+    return turn;
+  }
+
+  private async keepAll(set: PolicySetFiles, at: number, gitCommit: string | undefined): Promise<void> {
     const files: ArchivedFile[] = [];
     for (const { path, bytes } of set.files.filter(({ path }) => isVersioned(path))) {
       const digest = createHash('sha256').update(bytes).digest('hex');

@@ -186,3 +186,71 @@ describe('the commit of a folder', () => {
     expect(await gitCommitOf(folder)).toBe(commit);
   });
 });
+
+describe('the retention of the archive', () => {
+  const hour = 3_600_000;
+  /** Versions that were put into service an hour after one another, the first at hour 1; returns their digests. */
+  async function versionsOf(archive: PolicyArchive, count: number, name = 'acl'): Promise<string[]> {
+    const digests: string[] = [];
+    for (let each = 1; each <= count; each++) {
+      const files = set(`p, alice, data${each}, read\n`, name);
+      await archive.keep(files, each * hour);
+      await archive.setState({ name, version: versionOf(files.files) }, each * hour);
+      digests.push(versionOf(files.files));
+    }
+    return digests;
+  }
+  const kept = async (archive: PolicyArchive, name = 'acl') =>
+    (await archive.versions(name, 1_000)).map(({ version }) => version).reverse();
+
+  it('keeps every version that a retained record can name, and the newest', async () => {
+    const archive = await archiveAt(newFile());
+    const digests = await versionsOf(archive, 6);
+    // The oldest record is of hour 4: the third version served until then, and a decision may have ended a little later.
+    expect(await archive.prune(4 * hour, 1)).toBe(1);
+    expect(await kept(archive)).toEqual(digests.slice(1));
+    expect(await archive.prune(100 * hour, 3)).toBe(2);
+    expect(await kept(archive)).toEqual(digests.slice(3));
+    expect(await archive.prune(100 * hour, 3)).toBe(0);
+  });
+
+  it('keeps a hundred of each set, and not one more', async () => {
+    const archive = await archiveAt(newFile());
+    await versionsOf(archive, 100);
+    const others = await versionsOf(archive, 101, 'other');
+    expect(await archive.prune(1_000 * hour)).toBe(1);
+    expect(await kept(archive)).toHaveLength(100);
+    expect(await kept(archive, 'other')).toEqual(others.slice(1));
+  });
+
+  it('keeps what a set serves, however long ago it was put into service', async () => {
+    const archive = await archiveAt(newFile());
+    const [first] = await versionsOf(archive, 5);
+    await archive.setState({ name: 'acl', version: first! }, 6 * hour);
+    await archive.prune(100 * hour, 1);
+    expect(await kept(archive)).toEqual([first]);
+    expect((await archive.files('acl', first!))?.files).toHaveLength(2);
+  });
+
+  it('removes the files that only removed versions have, and no other', async () => {
+    const path = newFile();
+    const archive = await archiveAt(path);
+    const digests = await versionsOf(archive, 3);
+    await versionsOf(archive, 1, 'other');
+    await archive.prune(100 * hour, 1);
+    const database = await SqliteConnection.open({ path, busyTimeoutMs: 1_000 });
+    open.push(database);
+    // The model, which all share; the newest rules of each.
+    expect(await database.query('SELECT digest FROM policy_file')).toHaveLength(3);
+    expect((await archive.files('acl', digests[2]!))?.files).toHaveLength(2);
+  });
+
+  it('keeps the files of a version that is archived meanwhile', async () => {
+    const archive = await archiveAt(newFile());
+    await versionsOf(archive, 250);
+    const again = set('p, alice, data1, read\n');
+    const [removed] = await Promise.all([archive.prune(1_000 * hour, 1), archive.keep(again, 1_000 * hour)]);
+    expect(removed).toBeGreaterThan(0);
+    expect((await archive.files('acl', versionOf(again.files)))?.files).toHaveLength(2);
+  });
+});
