@@ -84,6 +84,10 @@ function adminReason({ reason, errors }: DecisionAnswer): string {
       return `The evaluation failed: ${errors[0]?.message ?? 'see errors'}${place}.`;
     case 'domain_conflict':
       return 'The request names two different domains.';
+    case 'unknown_entity':
+      return 'The request names an entity that is not known.';
+    case 'schema_violation':
+      return `The request does not fit the schema: ${errors[0]?.message ?? 'see errors'}.`;
     default:
       return code satisfies never;
   }

@@ -87,6 +87,8 @@ const reasonTexts: Readonly<Record<Reason['code'], string>> = {
   allowed_by_default: 'no rule denies it',
   evaluation_error: 'something could not be evaluated',
   domain_conflict: 'the request and the resource name different tenants',
+  unknown_entity: 'the request names an entity that is not stored',
+  schema_violation: 'the request does not fit schema.yaml',
 };
 
 function describeReason({ code, file, line }: Reason): string {

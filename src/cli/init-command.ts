@@ -3,6 +3,10 @@ import { basename, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Command, Option } from 'commander';
 import { problemsOf, repairRules } from '../core/analysis/repairs.js';
+import { ambiguousTokens, guessedBindings } from '../core/policy/binding.js';
+import { isCombination } from '../core/policy/combination.js';
+import type { CompileOptions } from '../core/policy/compile.js';
+import type { NamedText } from '../core/policy/yaml-document.js';
 import type { Problem } from '../core/problem.js';
 import { textProblem } from '../policy-store/text-problem.js';
 import { exitCodes, UsageError } from './exit-code.js';
@@ -104,8 +108,13 @@ async function initFromCasbin(
     ({ problems } = problemsOf({ model, rules }));
     repaired = repairs.length > 0;
   }
+  const manifest = guessedManifest({ model, rules });
+  if (manifest !== undefined) ({ problems } = problemsOf({ model, rules, manifest }));
   await makeEmptyFolder(folder);
-  for (const { file, text } of [model, ...rules]) await writeFile(join(folder, file), text, { flag: 'wx' });
+  const made = [model, ...rules, ...(manifest === undefined ? [] : [manifest])];
+  for (const { file, text } of made) await writeFile(join(folder, file), text, { flag: 'wx' });
+  if (manifest !== undefined)
+    terminal.print(`guessed ${join(folder, manifest.file)}: look whether its lines say what is meant`);
   printProblems(terminal, { name: folder, path: folder, problems });
   const errors = problems.filter(({ severity }: Problem) => severity === 'error');
   terminal.print(
@@ -114,6 +123,18 @@ async function initFromCasbin(
       : `${folder} does not load yet: ${count(errors.length, 'problem')}${fix ? '' : '; --fix repairs some of them'}`,
   );
   return errors.length === 0 ? exitCodes.fine : exitCodes.findings;
+}
+
+/** A manifest that says what tokens are which name the same thing by their names; undefined where none do. */
+function guessedManifest(options: CompileOptions): NamedText | undefined {
+  const main = problemsOf(options).compiled?.main;
+  const ambiguous = main !== undefined && isCombination(main) ? [...ambiguousTokens(main.tokens)] : [];
+  if (ambiguous.length === 0) return undefined;
+  const lines = ambiguous.flatMap(([role, tokens]) => [
+    `  # ${tokens.join(' and ')} all name the ${role} by their names. Say what each of them is:`,
+    ...guessedBindings(tokens).map(([token, line]) => `  ${token}: ${line}`),
+  ]);
+  return { file: 'policy-set.yaml', text: `request:\n${lines.join('\n')}\n` };
 }
 
 function csvName(file: string): string {

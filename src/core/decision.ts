@@ -10,7 +10,9 @@ export type ReasonCode =
   | 'no_matching_rule'
   | 'allowed_by_default'
   | 'evaluation_error'
-  | 'domain_conflict';
+  | 'domain_conflict'
+  | 'unknown_entity'
+  | 'schema_violation';
 
 /** Why it was decided so. `rule` is the deciding rule as its line in the file says it, its type (`p`, `p2`) first. */
 export interface Reason {
@@ -26,6 +28,8 @@ export interface Reason {
 export interface Diagnostic {
   readonly code: string;
   readonly message: string;
+  /** A JSON pointer into the normal form of the request, where the fault is there: `/subject/attributes/age`. */
+  readonly pointer?: string;
   readonly rule?: readonly string[];
   readonly file?: string;
   readonly line?: number;

@@ -37,6 +37,8 @@ export class DecisionAnswer {
           'allowed_by_default',
           'evaluation_error',
           'domain_conflict',
+          'unknown_entity',
+          'schema_violation',
         ],
       },
       rule: { type: 'array', items: { type: 'string' }, description: 'The deciding rule, its type first.' },
@@ -61,7 +63,11 @@ export class DecisionAnswer {
     description: 'What went wrong while deciding. An error never turns a deny into an allow.',
     items: {
       type: 'object',
-      properties: { code: { type: 'string' }, message: { type: 'string' } },
+      properties: {
+        code: { type: 'string' },
+        message: { type: 'string' },
+        pointer: { type: 'string', description: 'Where in the request, as a JSON pointer.' },
+      },
       required: ['code', 'message'],
     },
   })

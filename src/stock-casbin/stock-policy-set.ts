@@ -1,4 +1,5 @@
 import type { EngineDecision } from '../core/decision.js';
+import { answerBindingError } from '../core/engine/decide.js';
 import { ruleLine } from '../core/engine/report.js';
 import { answersOf } from '../core/engine/rule-answers.js';
 import { BindingError } from '../core/policy/binding.js';
@@ -35,7 +36,7 @@ export class StockPolicySet {
   /** Never rejects: what stock Casbin cannot answer in time, or at all, is a deny. */
   async evaluate(request: DecisionRequest): Promise<EngineDecision> {
     const values = this.view.bind(request);
-    if (values instanceof BindingError) return failed(values.code, values.message);
+    if (values instanceof BindingError) return answerBindingError(values);
     this.askedAt = performance.now();
     const answer = await this.stock.enforce(KEY, values);
     return answer.kind === 'failure' ? failed(answer.code, answer.message) : this.explain(answer);
@@ -83,8 +84,7 @@ export class StockPolicySet {
 }
 
 function failed(code: string, message: string): EngineDecision {
-  const reason = code === 'domain_conflict' ? 'domain_conflict' : 'evaluation_error';
-  return { decision: 'deny', reason: { code: reason }, obligations: [], errors: [{ code, message }] };
+  return { decision: 'deny', reason: { code: 'evaluation_error' }, obligations: [], errors: [{ code, message }] };
 }
 
 function unsupported(message: string): Problem {

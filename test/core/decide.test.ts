@@ -301,10 +301,10 @@ describe('entities', () => {
     expect(ask(set, as('bob'))).toMatchObject({ decision: 'deny', reason: { code: 'no_matching_rule' } });
     expect(ask(set, as('alice'))).toMatchObject({ decision: 'deny', errors: [{ code: 'ambiguous_entity' }] });
   });
-  it('merge attribute by attribute; the request wins unless the manifest says stored', () => {
+  it('merge attribute by attribute; the stored one wins unless the manifest says request', () => {
     const bob = { type: 'user', id: 'bob', attributes: { level: 5 } };
-    expect(ask(set, as(bob)).decision).toBe('allow');
-    expect(ask({ ...set, manifest: { entities: { precedence: 'stored' } } }, as(bob)).decision).toBe('deny');
+    expect(ask(set, as(bob)).decision).toBe('deny');
+    expect(ask({ ...set, manifest: { entities: { precedence: 'request' } } }, as(bob)).decision).toBe('allow');
   });
   it('stop the load with a hint when an id is no text, and when one is there twice', () => {
     const bad =

@@ -257,12 +257,12 @@ m = ${matcher}
   });
 
   it('finds resources by paths and their beginnings', () => {
-    const paths = (match: string, pattern: string, obj: string) => {
+    const paths = (match: string, pattern: string, obj: string, ids = ['/a', '/a/1', '/a/1?x=2', '/b/1']) => {
       const set = compilePolicySet({
         model: modelOf(usual.replace('r.obj == p.obj', `${match}(r.obj, p.obj)`)),
         rules: `p, amy, acme, ${pattern}, read`,
         manifest: { request: { obj } },
-        entities: ['/a', '/a/1', '/a/1?x=2', '/b/1'].map((id) => ({ type: 'doc', id })),
+        entities: ids.map((id) => ({ type: 'doc', id })),
       });
       const subject = { id: 'amy' };
       const query = { subject, action: { name: 'read' }, type: 'doc', attributes: { tenant: 'acme' } };
@@ -271,8 +271,9 @@ m = ${matcher}
     };
     expect(paths('keyMatch2', '/a/:id', 'resource.id')).toEqual({ results: ['/a/1', '/a/1?x=2'], examined: 2 });
     expect(paths('keyMatch5', '/a/1', 'resource.id')).toEqual({ results: ['/a/1', '/a/1?x=2'], examined: 2 });
-    expect(paths('keyMatch', '/doc/a/*', '/${resource.type}${resource.id}').results).toEqual(['/a/1', '/a/1?x=2']);
-    expect(paths('keyMatch', '/a/*', '${resource.id}/x').results).toEqual(['/a', '/a/1', '/a/1?x=2']);
+    const ids = ['a', 'a/1', 'a/1?x=2', 'b/1', 'a/../b', '/a/1'];
+    expect(paths('keyMatch', '/doc/a/*', '/${resource.type}/${resource.id}', ids).results).toEqual(['a/1', 'a/1?x=2']);
+    expect(paths('keyMatch', 'a/*', '${resource.id}/x', ids).results).toEqual(['a', 'a/1', 'a/1?x=2']);
     expect(paths('keyMatch2', '/a/1', 'resource.id')).toEqual({ results: ['/a/1'], examined: 1 });
   });
 

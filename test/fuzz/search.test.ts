@@ -13,7 +13,7 @@ const manifest = fc.record(
   {
     request: fc.record(
       {
-        sub: oneOf('subject.id', 'a${subject.id}', '${subject.id}e', '${subject.type}${subject.id}', 'subject.dept'),
+        sub: oneOf('subject.id', 'a${subject.id}', '${subject.id}e', '${subject.type}:${subject.id}', 'subject.dept'),
         obj: oneOf('resource.id', '/a/${resource.id}', '/${resource.type}/${resource.id}', '${resource.id}/b'),
         act: oneOf('action.name', '${action.name}e', 'resource.act'),
         dom: oneOf('attributes.tenant', 'resource.tenant', 'subject.tenant', 'd${resource.id}'),

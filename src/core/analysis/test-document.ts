@@ -53,6 +53,8 @@ const reasonCodes: readonly ReasonCode[] = [
   'allowed_by_default',
   'evaluation_error',
   'domain_conflict',
+  'unknown_entity',
+  'schema_violation',
 ];
 
 /** Reads the tests of a file. What is wrong in it is reported and left out. */

@@ -142,7 +142,7 @@ function followsFromId(token: TokenBinding, query: SearchQuery, probe: BoundRequ
   const at = follow.indexOf('is');
   if (at < 0 || follow.some((part, index) => part !== 'not' && index !== at)) return 'unknown';
   const textOf = (some: typeof parts): string | undefined => {
-    const text = tokenValue({ ...token, line: { kind: 'template', parts: some } }, probe);
+    const text = tokenValue({ ...token, line: { kind: 'template', parts: some, last: -1, takes: 'anything' } }, probe);
     return typeof text === 'string' ? text : undefined;
   };
   const [before, after] = [textOf(parts.slice(0, at)), textOf(parts.slice(at + 1))];

@@ -95,6 +95,8 @@ function bindScope(
 ): BindingError | undefined {
   const bound: BoundRequest | BindingError = bindRequest(request, set.entities, set.manifest.precedence);
   if (bound instanceof BindingError) return bound;
+  const refused = set.admission?.(bound);
+  if (refused !== undefined) return refused;
   const values: (Json | undefined)[] = [];
   const sources: AttributeSource[] = [];
   for (const token of combination.tokens) {
@@ -110,9 +112,9 @@ function bindScope(
   return undefined;
 }
 
-function answerBindingError({ code, message }: BindingError): EngineDecision {
-  const reason: ReasonCode = code === 'domain_conflict' ? 'domain_conflict' : 'evaluation_error';
-  return { decision: 'deny', reason: { code: reason }, obligations: noObligations, errors: [{ code, message }] };
+/** The deny of a request that cannot be put to the set. */
+export function answerBindingError({ reason, details }: BindingError): EngineDecision {
+  return { decision: 'deny', reason: { code: reason }, obligations: noObligations, errors: details };
 }
 
 function answer(evaluation: Evaluation): EngineDecision {

@@ -233,6 +233,8 @@ function summarise(decided: EngineDecision, nearMisses: readonly NearMiss[]): st
     case 'allowed_by_default':
       return 'allowed, since no rule denies';
     case 'domain_conflict':
+    case 'unknown_entity':
+    case 'schema_violation':
       return `denied: ${decided.errors[0]?.message}`;
     case 'evaluation_error':
       return `denied${by}: ${decided.errors[0]?.message}`;

@@ -30,6 +30,20 @@ export class EntityAttributes {
     return ownMember(second, name);
   }
 
+  get type(): string | undefined {
+    return this.options.own.type;
+  }
+
+  /** Whether `entities.yaml` has the entity. */
+  get isStored(): boolean {
+    return this.options.stored !== undefined;
+  }
+
+  /** Whether the request says attributes of it. */
+  get isDescribed(): boolean {
+    return this.options.requested !== undefined;
+  }
+
   /** All attributes in one object, for an expression that reads them as a whole. */
   all(): JsonObject {
     const { requested, stored, precedence } = this.options;

@@ -1,7 +1,7 @@
 /** The way back from a token's value to the request: what would have to be asked for the token to have it. */
 import type { DecisionRequest, Json, JsonObject } from '../request.js';
 import type { TokenBinding } from './binding.js';
-import type { Binding, BindingPath } from './binding-text.js';
+import { type Binding, type BindingPath, faultInPart } from './binding-text.js';
 
 /** One member of a request and its new value; `path` is a JSON pointer into the normal form of the request. */
 export interface RequestChange {
@@ -59,7 +59,8 @@ export function changeOfAttribute(
 
 /**
  * Reads a text back through a line of the manifest: `doc:42` through `${resource.type}:${resource.id}` is type `doc`,
- * id `42`. Where several readings fit, each path but the last takes as little as it can.
+ * id `42`. What is read makes that text again; no other reading does, since a path but the last yields nothing that
+ * holds the text behind it. Undefined when no request makes the text.
  */
 export function changesOfLine(line: Binding, text: string): readonly RequestChange[] | undefined {
   if (line.kind === 'path') return [{ path: pointerOf(line.path), to: text }];
@@ -71,10 +72,15 @@ export function changesOfLine(line: Binding, text: string): readonly RequestChan
       rest = rest.slice(part.length);
       continue;
     }
-    const next = line.parts[index + 1];
-    const end = next === undefined ? rest.length : typeof next === 'string' ? rest.indexOf(next) : -1;
-    if (end < 0) return undefined;
-    changes.push({ path: pointerOf(part), to: rest.slice(0, end) });
+    const next = line.parts[index + 1] ?? '';
+    if (typeof next !== 'string') return undefined;
+    const end = index === line.last ? rest.length - next.length : rest.indexOf(next);
+    const value = rest.slice(0, Math.max(end, 0));
+    if (end < 0 || faultInPart(line, index, value) !== undefined) return undefined;
+    const path = pointerOf(part);
+    // A path that stands twice has one value.
+    if (changes.some((change) => change.path === path && change.to !== value)) return undefined;
+    changes.push({ path, to: value });
     rest = rest.slice(end);
   }
   return rest === '' ? changes : undefined;

@@ -1,4 +1,5 @@
 /** The lines of a manifest's `request`: a path into the request, or a text with paths in it. */
+import { SEMANTICS, type Semantics } from '../semantics.js';
 
 /** `subject.department` → root `subject`, steps `['department']`. */
 export interface BindingPath {
@@ -6,10 +7,21 @@ export interface BindingPath {
   readonly steps: readonly string[];
 }
 
-export type Binding =
-  | { readonly kind: 'path'; readonly path: BindingPath }
-  /** Texts and paths in turn. What a path yields is put in as it is and not read again. */
-  | { readonly kind: 'template'; readonly parts: readonly (string | BindingPath)[] };
+export type Binding = { readonly kind: 'path'; readonly path: BindingPath } | BindingTemplate;
+
+/** Texts and paths in turn. What a path yields is put in as it is and not read again. */
+export interface BindingTemplate {
+  readonly kind: 'template';
+  readonly parts: readonly (string | BindingPath)[];
+  /** The last part that is a path. */
+  readonly last: number;
+  /**
+   * What a path may yield. `separated`: nothing that holds the text behind it, so that two requests cannot become the
+   * same text; `segments`: nor what would lead to another place in a path. A template that is one path alone, and any in
+   * a set that is read as 0.1 read it, takes `anything`.
+   */
+  readonly takes: 'anything' | 'separated' | 'segments';
+}
 
 /**
  * Reads one line.
@@ -17,12 +29,12 @@ export type Binding =
  *     parseBinding('subject.id')                        // { kind: 'path', path: { root: 'subject', steps: ['id'] } }
  *     parseBinding('${resource.type}:${resource.id}')   // { kind: 'template', parts: [path, ':', path] }
  *
- * @returns what is wrong, in words, when it is neither.
+ * @returns what is wrong when it is neither.
  */
-export function parseBinding(text: string): Binding | string {
+export function parseBinding(text: string, semantics: Semantics = SEMANTICS): Binding | BindingFault {
   if (!text.includes('${')) {
     const path = parsePath(text);
-    return typeof path === 'string' ? path : { kind: 'path', path };
+    return typeof path === 'string' ? fault(path) : { kind: 'path', path };
   }
   const parts: (string | BindingPath)[] = [];
   let rest = text;
@@ -31,14 +43,62 @@ export function parseBinding(text: string): Binding | string {
     if (start !== 0) parts.push(start < 0 ? rest : rest.slice(0, start));
     if (start < 0) break;
     const end = rest.indexOf('}', start);
-    if (end < 0) return `"${text}" has a "\${" that is not closed`;
+    if (end < 0) return fault(`"${text}" has a "\${" that is not closed`);
     const path = parsePath(rest.slice(start + 2, end));
-    if (typeof path === 'string') return path;
+    if (typeof path === 'string') return fault(path);
+    if (semantics !== 1 && typeof parts.at(-1) === 'object') {
+      const message = 'two parts have nothing between them: "ab" and "c" would be the same as "a" and "bc"';
+      return {
+        code: 'ambiguous_template',
+        message,
+        hint: 'put a text between them, as in "${resource.type}:${resource.id}"',
+      };
+    }
     parts.push(path);
     rest = rest.slice(end + 1);
   }
-  return { kind: 'template', parts };
+  const texts = parts.filter((part) => typeof part === 'string');
+  const takes =
+    semantics === 1 || texts.length === 0 ? 'anything' : texts.join().includes('/') ? 'segments' : 'separated';
+  return { kind: 'template', parts, last: parts.findLastIndex((part) => typeof part !== 'string'), takes };
 }
+
+/** A line of `request` that cannot be used. */
+export interface BindingFault {
+  readonly code: 'bad_binding' | 'ambiguous_template';
+  readonly message: string;
+  readonly hint: string;
+}
+
+export function isBindingFault(read: Binding | BindingFault): read is BindingFault {
+  return 'code' in read;
+}
+
+function fault(message: string): BindingFault {
+  return { code: 'bad_binding', message, hint: 'for example subject.id or "${resource.type}:${resource.id}"' };
+}
+
+/**
+ * What is wrong with what the path at `index` yields, as the end of a sentence; undefined if nothing is.
+ *
+ *     // in "${resource.type}:${resource.id}"
+ *     faultInPart(template, 0, 'doc')    // undefined
+ *     faultInPart(template, 0, 'a:b')    // 'holds the text that stands behind it'
+ *     faultInPart(template, 2, 'a:b')    // undefined: nothing comes behind it
+ */
+export function faultInPart({ parts, last, takes }: BindingTemplate, index: number, value: string): string | undefined {
+  if (takes === 'anything') return undefined;
+  const behind = parts[index + 1];
+  // The end of the value and the beginning of the text may make the text, too: "a:" in front of "::".
+  if (index < last && typeof behind === 'string' && (value + behind).indexOf(behind) !== value.length) {
+    return 'holds the text that stands behind it';
+  }
+  if (takes === 'separated' || !brokenSegment.test(value)) return undefined;
+  return value === '' ? 'is empty' : 'has a segment that is empty, "." or ".."';
+}
+
+/** A segment between slashes that is empty, `.` or `..`; an empty text is one. */
+const brokenSegment = /(?:^|\/)\.{0,2}(?:\/|$)/;
 
 const roots = new Set(['subject', 'action', 'resource', 'attributes']);
 

@@ -1,18 +1,40 @@
 /** What each token of a request definition is in a decision request (contract, section 3: Binding). */
+import type { Diagnostic, ReasonCode } from '../decision.js';
 import { EntityAttributes } from '../matcher/entity-attributes.js';
 import type { AttributeSource } from '../matcher/scope.js';
 import { describeValue, isObject, ownMember } from '../matcher/values.js';
 import type { Action, DecisionRequest, Entity, Json } from '../request.js';
-import type { Binding, BindingPath } from './binding-text.js';
+import { type Binding, type BindingPath, type BindingTemplate, faultInPart } from './binding-text.js';
 import { AMBIGUOUS, type EntityStore } from './entities.js';
 import type { Manifest } from './manifest.js';
 
 /** Why a request cannot be put to this policy set: it denies. */
 export class BindingError {
+  /** All of what is wrong, where it is more than one thing or has a place in the request. */
+  readonly details: readonly Diagnostic[];
+
   constructor(
-    readonly code: 'ambiguous_entity' | 'missing_binding' | 'wrong_binding' | 'domain_conflict',
+    readonly code:
+      | 'ambiguous_entity'
+      | 'missing_binding'
+      | 'wrong_binding'
+      | 'control_character'
+      | 'domain_conflict'
+      | 'unknown_entity'
+      | 'schema_violation',
     readonly message: string,
-  ) {}
+    details?: readonly Diagnostic[],
+  ) {
+    this.details = details ?? [{ code, message }];
+  }
+
+  /** The reason of the deny. */
+  get reason(): ReasonCode {
+    const { code } = this;
+    return code === 'domain_conflict' || code === 'unknown_entity' || code === 'schema_violation'
+      ? code
+      : 'evaluation_error';
+  }
 }
 
 /** What a token means by its name. */
@@ -30,12 +52,49 @@ export function tokenRole(token: string): TokenRole {
   return tokenRoles.get(token) ?? 'attribute';
 }
 
+/**
+ * What tokens that name the same thing are probably meant as: the first is the thing, each other an attribute of the
+ * request.
+ *
+ *     guessedBindings(['sub', 'user'])   // [['sub', 'subject.id'], ['user', 'attributes.user']]
+ */
+export function guessedBindings([first = '', ...others]: readonly string[]): (readonly [string, string])[] {
+  const role = tokenRole(first);
+  const path =
+    role === 'subject' || role === 'resource'
+      ? `${role}.id`
+      : role === 'action'
+        ? 'action.name'
+        : role === 'domain'
+          ? 'attributes.tenant'
+          : `attributes.${first}`;
+  return [[first, path], ...others.map((token) => [token, `attributes.${token}`] as const)];
+}
+
 export interface TokenBinding {
   readonly token: string;
   readonly role: TokenRole;
   readonly line: Binding | undefined;
   /** Whether some expression reads the token as a value; if none does, it does not matter that it has none. */
   readonly readAsValue: boolean;
+}
+
+/** By what they name: tokens that name the same by their names, of which the manifest does not say what each is. */
+export function ambiguousTokens(tokens: readonly TokenBinding[]): ReadonlyMap<TokenRole, readonly string[]> {
+  const byRole = new Map<TokenRole, readonly TokenBinding[]>();
+  for (const token of tokens) {
+    if (token.role !== 'attribute') byRole.set(token.role, [...(byRole.get(token.role) ?? []), token]);
+  }
+  const ambiguous = new Map<TokenRole, readonly string[]>();
+  for (const [role, sharing] of byRole) {
+    if (sharing.length > 1 && sharing.some(({ line }) => line === undefined)) {
+      ambiguous.set(
+        role,
+        sharing.map(({ token }) => token),
+      );
+    }
+  }
+  return ambiguous;
 }
 
 /** A request's entities with their stored attributes. */
@@ -153,14 +212,29 @@ function domainOf(bound: BoundRequest): Json | BindingError {
 }
 
 function valueOfLine(line: Binding, token: string, bound: BoundRequest): Json | BindingError {
-  if (line.kind === 'path') return readLinePath(line.path, token, bound);
+  return line.kind === 'path' ? readLinePath(line.path, token, bound) : textOfTemplate(line, token, bound);
+}
+
+function textOfTemplate(template: BindingTemplate, token: string, bound: BoundRequest): string | BindingError {
   let text = '';
-  for (const part of line.parts) {
-    const value = typeof part === 'string' ? part : readLinePath(part, token, bound);
-    if (value instanceof BindingError) return value;
-    text += String(value);
+  for (const [index, part] of template.parts.entries()) {
+    if (typeof part === 'string') {
+      text += part;
+      continue;
+    }
+    const found = readLinePath(part, token, bound);
+    if (found instanceof BindingError) return found;
+    const value = String(found);
+    const fault = faultInPart(template, index, value);
+    if (fault !== undefined)
+      return new BindingError('wrong_binding', `r.${token} is bound to ${nameOf(part)}, which ${fault}`);
+    text += value;
   }
   return text;
+}
+
+function nameOf({ root, steps }: BindingPath): string {
+  return `${root}.${steps.join('.')}`;
 }
 
 function readLinePath(path: BindingPath, token: string, bound: BoundRequest): string | number | BindingError {
@@ -174,10 +248,9 @@ function readLinePath(path: BindingPath, token: string, bound: BoundRequest): st
     value = entity.get(skipsAll ? (rest.shift() as string) : first);
   }
   for (const step of rest) value = isObject(value) ? ownMember(value, step) : undefined;
-  const name = `${path.root}.${path.steps.join('.')}`;
   if (value === undefined)
-    return new BindingError('missing_binding', `r.${token} is bound to ${name}, which is missing`);
+    return new BindingError('missing_binding', `r.${token} is bound to ${nameOf(path)}, which is missing`);
   if (typeof value === 'string' || typeof value === 'number') return value;
-  const message = `r.${token} is bound to ${name}, which must be a text or a number, not ${describeValue(value)}`;
+  const message = `r.${token} is bound to ${nameOf(path)}, which must be a text or a number, not ${describeValue(value)}`;
   return new BindingError('wrong_binding', message);
 }

@@ -5,6 +5,7 @@ import { type Expression, walk } from '../matcher/ast.js';
 import { namesAllAttributes } from '../matcher/entity-attributes.js';
 import { isObject } from '../matcher/values.js';
 import type { JsonObject } from '../request.js';
+import type { Semantics } from '../semantics.js';
 import { itemsPerStep } from '../steps.js';
 import { tokenRole } from './binding.js';
 import type { BindingPath } from './binding-text.js';
@@ -137,6 +138,7 @@ export function* checkEntities(
   source: NamedText | undefined,
   schema: AttributeSchema,
   report: ReportProblem,
+  semantics: Semantics,
 ): Generator<void> {
   const faulty: StoredEntity[] = [];
   for (const [index, entity] of all.entries()) {
@@ -146,7 +148,7 @@ export function* checkEntities(
   if (source === undefined || faulty.length === 0) return;
   // Where they stand is looked up only now: the tree of a large file is not kept for it.
   const nodes = new Map<string, YamlNode>();
-  for (const node of (yield* readYamlInSteps(source, () => {}))?.items('the list of entities') ?? []) {
+  for (const node of (yield* readYamlInSteps(source, () => {}, semantics))?.items('the list of entities') ?? []) {
     const { type, id } = node.json() as { readonly type: string; readonly id: string };
     nodes.set(JSON.stringify([type, id]), node);
   }

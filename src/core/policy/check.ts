@@ -7,6 +7,8 @@ import { walk } from '../matcher/ast.js';
 import type { Environment, Flaw } from '../matcher/environment.js';
 import type { FunctionDefinition } from '../matcher/functions/function-definition.js';
 import { isAscii } from '../matcher/source-text.js';
+import type { Semantics } from '../semantics.js';
+import { ambiguousTokens, guessedBindings } from './binding.js';
 import {
   type Combination,
   type CombinationError,
@@ -30,6 +32,7 @@ export interface Checked {
   /** The files that the rules were read from, for places in them. */
   readonly rules: readonly NamedText[];
   readonly report: ReportProblem;
+  readonly semantics: Semantics;
 }
 
 /** Checks a set as a whole and returns its main combination. */
@@ -46,6 +49,7 @@ export function* checkPolicySet(set: Checked): Generator<void, Combination | Com
   checkConstraints(set);
   if (isCombination(main)) {
     checkTokens(set, main);
+    if (set.semantics !== 1) checkBindings(set, main);
     checkRoleCalls(set, main);
     if (main.readsRules && set.table.lineCount === 0 && manifest.emptyPolicy === 'refused') reportEmpty(set);
     yield* checkConditions(set, main);
@@ -162,6 +166,16 @@ function checkTokens(set: Checked, main: Combination): void {
     const hint = meantHint(token, main.request.tokens);
     const place = set.manifest.placeOf('request', token);
     set.report({ severity: 'error', code: 'unknown_token', message, ...place, ...hint });
+  }
+}
+
+/** Two tokens that are the same by their names: `sub` and `user`. One of them is meant otherwise, or is not needed. */
+function checkBindings(set: Checked, main: Combination): void {
+  for (const [role, names] of ambiguousTokens(main.tokens)) {
+    const message = `${names.map((name) => `r.${name}`).join(' and ')} all name the ${role}`;
+    const lines = guessedBindings(names).map(([token, line]) => `${token}: ${line}`);
+    const hint = `say in policy-set.yaml what each of them is, for example request: { ${lines.join(', ')} }`;
+    set.report(problem(set, main.request.definition, 0, 'ambiguous_binding', message, hint));
   }
 }
 

@@ -7,6 +7,7 @@ import { builtInFunctions } from '../matcher/functions/built-in-functions.js';
 import { PolicyError, type Problem, presentProblems } from '../problem.js';
 import type { Json } from '../request.js';
 import { SEMANTICS, type Semantics } from '../semantics.js';
+import { type Admission, admissionOf } from './admission.js';
 import { type CasbinModel, type ColumnsDefinition, readCasbinModel } from './casbin-model.js';
 import { checkPolicySet } from './check.js';
 import { checkAttributes, checkEntities } from './check-attributes.js';
@@ -18,7 +19,13 @@ import {
   isCombination,
 } from './combination.js';
 import { type EntityStore, noEntities, readEntities } from './entities.js';
-import { type DefinitionNames, defaultManifest, type Manifest, manifestText, readManifestInSteps } from './manifest.js';
+import {
+  type DefinitionNames,
+  defaultManifestFor,
+  type Manifest,
+  manifestText,
+  readManifestInSteps,
+} from './manifest.js';
 import { PatternLibrary } from './prepared-patterns.js';
 import { buildRoleGraphs, type LinkCondition } from './role-graphs.js';
 import type { RoleGraph } from './roles.js';
@@ -85,6 +92,8 @@ export interface CompiledPolicySet {
   readonly table: RuleTable;
   readonly roles: ReadonlyMap<string, RoleGraph>;
   readonly entities: EntityStore;
+  /** What a request must be for the rules to be asked; undefined when anything may ask them. */
+  readonly admission: Admission | undefined;
   readonly acceptJson: boolean;
   /** What decides when nothing else is asked for: the definitions that the manifest names. */
   readonly main: Combination | CombinationError;
@@ -104,11 +113,15 @@ export function* compileInSteps(options: CompileOptions): Generator<void, Compil
   const reportFatal = (problem: Problem): void => void problems.push({ ...problem, refusedByReference: true });
 
   const sources = readSources(options);
+  const { semantics = SEMANTICS } = options;
   const manifest =
-    sources.manifest === undefined ? defaultManifest : yield* readManifestInSteps(sources.manifest, reportFatal);
-  const entities = sources.entities === undefined ? noEntities : yield* readEntities(sources.entities, reportFatal);
-  const schema = sources.schema === undefined ? noSchema : yield* readSchema(sources.schema, reportFatal);
-  yield* checkEntities(entities, sources.entities, schema, report);
+    sources.manifest === undefined
+      ? defaultManifestFor(semantics)
+      : yield* readManifestInSteps(sources.manifest, reportFatal, semantics);
+  const entities =
+    sources.entities === undefined ? noEntities : yield* readEntities(sources.entities, reportFatal, semantics);
+  const schema = sources.schema === undefined ? noSchema : yield* readSchema(sources.schema, reportFatal, semantics);
+  yield* checkEntities(entities, sources.entities, schema, report, semantics);
   const model = readCasbinModel(parseModel(sources.model.text, sources.model.file, report));
   yield;
   const lines = readLines(sources.rules, report);
@@ -122,20 +135,21 @@ export function* compileInSteps(options: CompileOptions): Generator<void, Compil
   yield;
   const language: CombinationParts['language'] = { ...functions, roles, patterns: new PatternLibrary() };
   const parts = { model, policies: table.policies, bindings: manifest.request, language };
-  const main = yield* checkPolicySet({ parts, manifest, table, rules: sources.rules, report });
+  const main = yield* checkPolicySet({ parts, manifest, table, rules: sources.rules, report, semantics });
   if (isCombination(main)) yield* checkAttributes({ model, manifest, main, schema, rules: sources.rules, report });
   const sorted = settleProblems(problems, manifest, options.strict === true);
 
   const combinations = new Map<string, Combination | CombinationError>();
   return Object.freeze({
     version: versionOf(sources),
-    semantics: options.semantics ?? SEMANTICS,
+    semantics,
     problems: sorted,
     manifest,
     model,
     table,
     roles,
     entities,
+    admission: admissionOf(manifest, entities, schema),
     acceptJson: options.acceptJson === true,
     main,
     combine(names: DefinitionNames, matcher: string | undefined) {

@@ -1,8 +1,8 @@
 /** `policy-set.yaml`: what a policy set says about itself beside Casbin's own files. */
 import type { Json } from '../request.js';
-import type { Semantics } from '../semantics.js';
+import { SEMANTICS, type Semantics } from '../semantics.js';
 import { finish } from '../steps.js';
-import { type Binding, parseBinding } from './binding-text.js';
+import { type Binding, isBindingFault, parseBinding } from './binding-text.js';
 import { defaultGatewayMapping, type GatewayMapping, readGatewayMapping } from './gateway-mapping.js';
 import type { NamedText, Place, ReportFatal, YamlNode } from './yaml-document.js';
 import { readYamlInSteps } from './yaml-document.js';
@@ -30,6 +30,8 @@ export interface Manifest {
   readonly roleMatching: ReadonlyMap<string, RoleMatchingNames>;
   /** Whose attribute wins where a request and `entities.yaml` both have one. */
   readonly precedence: 'request' | 'stored';
+  /** Of which types an entity that is not stored is denied: of these, of all that `entities.yaml` names, or of none. */
+  readonly unknownDenied: ReadonlySet<string> | 'stored_types' | undefined;
   readonly emptyPolicy: 'refused' | 'allowed';
   readonly clock: 'server' | 'request';
   readonly stepBudget: number | undefined;
@@ -54,7 +56,8 @@ export const defaultManifest: Manifest = Object.freeze({
   request: new Map(),
   definitions: defaultDefinitions,
   roleMatching: new Map(),
-  precedence: 'request',
+  precedence: 'stored',
+  unknownDenied: undefined,
   emptyPolicy: 'refused',
   clock: 'server',
   stepBudget: undefined,
@@ -65,6 +68,11 @@ export const defaultManifest: Manifest = Object.freeze({
   decisionLog: Object.freeze({ mask: [], drop: [] }),
   placeOf: () => ({ file: 'policy-set.yaml', line: 1, column: 1 }),
 });
+
+/** A set without a manifest, as that number says. */
+export function defaultManifestFor(semantics: Semantics): Manifest {
+  return semantics === 1 ? { ...defaultManifest, precedence: 'request' } : defaultManifest;
+}
 
 const keys = [
   'description',
@@ -84,25 +92,26 @@ const keys = [
 ] as const;
 
 /** Reads a manifest. Whatever is wrong is reported and stands at its default. */
-export function readManifest(source: NamedText, report: ReportFatal, semantics?: Semantics): Manifest {
+export function readManifest(source: NamedText, report: ReportFatal, semantics: Semantics = SEMANTICS): Manifest {
   return finish(readManifestInSteps(source, report, semantics));
 }
 
 export function* readManifestInSteps(
   source: NamedText,
   report: ReportFatal,
-  semantics?: Semantics,
+  semantics: Semantics,
 ): Generator<void, Manifest> {
+  const defaults = defaultManifestFor(semantics);
   const root = yield* readYamlInSteps(source, report, semantics);
   const node = root?.knownMembers('the manifest', keys);
-  if (root === undefined || node === undefined) return defaultManifest;
+  if (root === undefined || node === undefined) return defaults;
   return Object.freeze({
     description: node.description?.text('description') ?? defaultManifest.description,
     engine: node.engine?.oneOf('engine', ['verdict', 'casbin']) ?? defaultManifest.engine,
-    request: node.request === undefined ? defaultManifest.request : readBindings(node.request),
+    request: node.request === undefined ? defaultManifest.request : readBindings(node.request, semantics),
     definitions: node.definitions === undefined ? defaultDefinitions : readDefinitions(node.definitions),
     roleMatching: node.roleMatching === undefined ? defaultManifest.roleMatching : readRoleMatching(node.roleMatching),
-    precedence: node.entities === undefined ? defaultManifest.precedence : readPrecedence(node.entities),
+    ...readEntityRules(node.entities, defaults),
     emptyPolicy: node.emptyPolicy?.oneOf('emptyPolicy', ['refused', 'allowed']) ?? defaultManifest.emptyPolicy,
     clock: node.clock?.oneOf('clock', ['server', 'request']) ?? defaultManifest.clock,
     stepBudget: node.stepBudget?.positiveInteger('stepBudget'),
@@ -121,14 +130,13 @@ export function definitionNames(context: string | Partial<DefinitionNames>): Def
   return { r: `r${context}`, p: `p${context}`, e: `e${context}`, m: `m${context}` };
 }
 
-function readBindings(node: YamlNode): ReadonlyMap<string, Binding> {
+function readBindings(node: YamlNode, semantics: Semantics): ReadonlyMap<string, Binding> {
   const bindings = new Map<string, Binding>();
   for (const [token, value] of node.members('request') ?? []) {
     const text = value.text(`request.${token}`);
     if (text === undefined) continue;
-    const binding = parseBinding(text);
-    if (typeof binding === 'string')
-      value.refuse('bad_binding', binding, 'for example subject.id or "${resource.type}:${resource.id}"');
+    const binding = parseBinding(text, semantics);
+    if (isBindingFault(binding)) value.refuse(binding.code, binding.message, binding.hint);
     else bindings.set(token, binding);
   }
   return bindings;
@@ -162,9 +170,22 @@ function readRoleMatching(node: YamlNode): ReadonlyMap<string, RoleMatchingNames
   return matching;
 }
 
-function readPrecedence(node: YamlNode): 'request' | 'stored' {
-  const members = node.knownMembers('entities', ['precedence']);
-  return members?.precedence?.oneOf('entities.precedence', ['request', 'stored']) ?? defaultManifest.precedence;
+type EntityRules = Pick<Manifest, 'precedence' | 'unknownDenied'>;
+
+function readEntityRules(node: YamlNode | undefined, defaults: Manifest): EntityRules {
+  const { precedence, unknown } = node?.knownMembers('entities', ['precedence', 'unknown']) ?? {};
+  return {
+    precedence: precedence?.oneOf('entities.precedence', ['stored', 'request']) ?? defaults.precedence,
+    unknownDenied: unknown === undefined ? undefined : readUnknown(unknown),
+  };
+}
+
+/** `deny`, or `{ deny: [invoice] }`. */
+function readUnknown(node: YamlNode): Manifest['unknownDenied'] {
+  if (!node.isMapping) return node.oneOf('entities.unknown', ['deny']) && 'stored_types';
+  const { deny } = node.knownMembers('entities.unknown', ['deny']) ?? {};
+  if (deny === undefined) return node.refuse('missing_value', 'entities.unknown needs "deny"');
+  return new Set(deny.names('entities.unknown.deny') ?? []);
 }
 
 function readLint(node: YamlNode): ReadonlySet<string> {

@@ -19,11 +19,25 @@ export interface AttributeSchema {
   readonly parts: ReadonlyMap<SchemaPart, readonly JsonObject[]>;
   /** Of each type that is named, as a subject, a resource or both, what an entity of it may have. */
   readonly types: ReadonlyMap<string, readonly JsonObject[]>;
+  /** As they stand in the file, by type. */
+  readonly entities: {
+    readonly subject: ReadonlyMap<string, Json>;
+    readonly resource: ReadonlyMap<string, Json>;
+  };
+  readonly action: Json | undefined;
+  readonly environment: Json | undefined;
   /** `#/$defs/…`, which every schema of the file may refer to. */
   readonly definitions: JsonObject;
 }
 
-export const noSchema: AttributeSchema = Object.freeze({ parts: new Map(), types: new Map(), definitions: {} });
+export const noSchema: AttributeSchema = Object.freeze({
+  parts: new Map(),
+  types: new Map(),
+  entities: { subject: new Map(), resource: new Map() },
+  action: undefined,
+  environment: undefined,
+  definitions: {},
+});
 
 /** JSON Schema's keywords, of draft 2020-12, that may stand in the file: any other is a slip. */
 const keywords: ReadonlySet<string> = new Set([
@@ -68,11 +82,13 @@ export function* readSchema(
   if (root === undefined) return noSchema;
   const parts = new Map<SchemaPart, readonly JsonObject[]>();
   const ofTypes = new Map<string, readonly JsonObject[]>();
+  const entities = { subject: new Map<string, Json>(), resource: new Map<string, Json>() };
   for (const part of ['subject', 'resource'] as const) {
     const types = root[part]?.members(part);
     if (types === undefined) continue;
     for (const node of types.values()) checkSchema(node);
-    const schemas = [...types].map(([type, node]) => [type, schemaOf(node.json())] as const);
+    for (const [type, node] of types) entities[part].set(type, node.json());
+    const schemas = [...entities[part]].map(([type, schema]) => [type, schemaOf(schema)] as const);
     parts.set(
       part,
       schemas.map(([, schema]) => schema),
@@ -86,7 +102,14 @@ export function* readSchema(
     parts.set(part, [schemaOf(node.json())]);
   }
   for (const node of root.$defs?.members('$defs')?.values() ?? []) checkSchema(node);
-  return Object.freeze({ parts, types: ofTypes, definitions: schemaOf(root.$defs?.json() ?? {}) });
+  return Object.freeze({
+    parts,
+    types: ofTypes,
+    entities,
+    action: root.action?.json(),
+    environment: root.environment?.json(),
+    definitions: schemaOf(root.$defs?.json() ?? {}),
+  });
 }
 
 function checkSchema(node: YamlNode): void {
