@@ -1,4 +1,3 @@
-import { dirname } from 'node:path';
 import { type DynamicModule, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
 import type { Logger } from 'pino';
@@ -9,8 +8,11 @@ import { KeyAdministration } from './auth/key-administration.js';
 import { ManagedKeys } from './auth/managed-keys.js';
 import { maskCredentials } from './auth/mask-credentials.js';
 import type { Config } from './config.js';
+import { databasePathOf, dataFolderOf, instanceOf } from './data-folder.js';
+import { DataFolderLock } from './decision-log/data-folder-lock.js';
 import { DecisionLog } from './decision-log/decision-log.js';
 import { compileMask } from './decision-log/mask.js';
+import { parseDuration } from './duration.js';
 import { ApiKeysController } from './http/api-keys.controller.js';
 import { AuditEventsController } from './http/audit-events.controller.js';
 import { DecisionReportsController } from './http/decision-reports.controller.js';
@@ -31,7 +33,8 @@ import { CrossCheck } from './stock-casbin/cross-check.js';
 @Module({})
 export class AppModule implements OnApplicationShutdown {
   static with(config: Config, logger: Logger): DynamicModule {
-    const databasePath = config.databaseUrl.slice('sqlite:'.length);
+    const databasePath = databasePathOf(config);
+    const onProblem = (what: string, error: unknown) => logger.error({ err: error }, what);
     return {
       module: AppModule,
       imports: [TerminusModule.forRoot({ logger: false })],
@@ -48,19 +51,31 @@ export class AppModule implements OnApplicationShutdown {
       providers: [
         { provide: Metrics, useValue: new Metrics() },
         {
+          // Before everything that writes into the folder.
+          provide: DataFolderLock,
+          useFactory: () =>
+            DataFolderLock.take({
+              folder: dataFolderOf(config),
+              holder: { instance: instanceOf(config), pid: process.pid },
+              waitMs: parseDuration(config.lockWait)!,
+              onProblem,
+            }),
+        },
+        {
           provide: DecisionLog,
-          inject: [Metrics],
+          inject: [Metrics, DataFolderLock],
           useFactory: async (metrics: Metrics) => {
             const { decisionLogRetentionDays: days, decisionLogRetentionRecords: maxRecords } = config;
             const log = new DecisionLog({
               url: config.databaseUrl,
               mode: config.decisionLog,
+              instance: instanceOf(config),
               queueLimit: config.decisionLogQueue,
               retention: {
                 ...(days !== undefined && { maxAgeMs: days * 86_400_000 }),
                 ...(maxRecords !== undefined && { maxRecords }),
               },
-              onProblem: (what, error) => logger.error({ err: error }, what),
+              onProblem,
               onCommit: (commit) => metrics.logCommits.committed(commit),
             });
             await log.start();
@@ -81,7 +96,7 @@ export class AppModule implements OnApplicationShutdown {
               path: databasePath,
               mask: maskCredentials,
               ...(config.auditRetentionDays !== undefined && { maxAgeMs: config.auditRetentionDays * 86_400_000 }),
-              onProblem: (what, error) => logger.error({ err: error }, what),
+              onProblem,
             }),
         },
         {
@@ -144,7 +159,7 @@ export class AppModule implements OnApplicationShutdown {
               mask: (set, request) => compileMask(set.stockView().compiled.manifest.decisionLog)(request),
             }),
         },
-        { provide: DataDirectory, useValue: new DataDirectory(dirname(databasePath)) },
+        { provide: DataDirectory, useValue: new DataDirectory(dataFolderOf(config)) },
         HealthIndicators,
       ],
     };
@@ -154,6 +169,7 @@ export class AppModule implements OnApplicationShutdown {
     private readonly policySets: PolicyStore,
     private readonly archive: PolicyArchive,
     private readonly log: DecisionLog,
+    private readonly lock: DataFolderLock,
     private readonly crossCheck: CrossCheck,
     private readonly apiKeys: ApiKeys,
     private readonly managedKeys: ManagedKeys,
@@ -169,5 +185,6 @@ export class AppModule implements OnApplicationShutdown {
     await this.audit.close();
     await this.archive.close();
     await this.log.stop();
+    await this.lock.release();
   }
 }

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { readApiKeyFile } from './auth/api-key-file.js';
 import { type Config, nameOf } from './config.js';
 import { formatProblem, PolicyError } from './core/problem.js';
+import { faultsOfDataFolder } from './data-folder.js';
 import { tlsFilesOf } from './doors.js';
 import { tlsOptions } from './http/tls-files.js';
 import { ConfigError } from './read-config.js';
@@ -12,7 +13,8 @@ const FILES = ['apiKeysFile', 'tlsCert', 'tlsKey', 'tlsClientCa', 'tlsCrl'] as c
 /** @throws ConfigError with every problem found */
 export function checkConfigFiles(config: Config): void {
   const unreadable = FILES.flatMap((property) => whyUnreadable(property, config[property]));
-  const problems = unreadable.length > 0 ? unreadable : [...faultsOfApiKeys(config), ...faultsOfTls(config)];
+  const unusable = unreadable.length > 0 ? unreadable : [...faultsOfApiKeys(config), ...faultsOfTls(config)];
+  const problems = [...unusable, ...faultsOfDataFolder(config)];
   if (problems.length > 0) throw new ConfigError(problems);
 }
 

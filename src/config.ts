@@ -21,6 +21,7 @@ import { addressList } from './auth/address-list.js';
 import { ENVIRONMENT } from './auth/api-key.js';
 import { isTrustworthyUrl } from './auth/issuer-keys.js';
 import { parseRate } from './auth/rate.js';
+import { parseDuration } from './duration.js';
 
 export const PREFIX = 'VERDICT_';
 
@@ -98,6 +99,19 @@ export class Config {
   })
   @Matches(/^sqlite:./, { message: '$property must be sqlite:<path of the file>' })
   readonly databaseUrl: string = 'sqlite:./data/verdict.sqlite';
+
+  @Variable(
+    'How long to wait, such as `30s`, for another process that serves with the same data folder, before giving up.',
+  )
+  @Rule((value) =>
+    parseDuration(value as string) === undefined ? 'must be a duration such as 500ms, 30s or 5m' : undefined,
+  )
+  readonly lockWait: string = '0';
+
+  @Variable('How this instance is called in records and messages. Default: the host name.')
+  @IsOptional()
+  @Matches(/^[A-Za-z0-9._:-]{1,128}$/, { message: '$property must be 1 to 128 letters, digits and . _ : -' })
+  readonly instance?: string;
 
   @Variable(
     'No answer leaves before its record survives the end of the process (`sync`) or a power loss (`fsync`); `async` answers at once and says what it lost; `off` records nothing. See docs/decision-log.md.',

@@ -1,6 +1,5 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import { dirname } from 'node:path';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance } from 'fastify';
@@ -14,6 +13,8 @@ import { authzenOpenApi } from './authzen/openapi.js';
 import { type Config, listIn } from './config.js';
 import { checkConfigFiles } from './config-files.js';
 import { engineVersion } from './core/engine/engine-version.js';
+import { dataFolderOf } from './data-folder.js';
+import { DataFolderInUse } from './decision-log/data-folder-lock.js';
 import { DecisionLog } from './decision-log/decision-log.js';
 import { addDoors, isSecure, refuseToStandOpen, tlsFilesOf, userTokens, watchCertificates } from './doors.js';
 import { registerForwardAuthRoutes } from './gateway/forward-auth-routes.js';
@@ -29,6 +30,7 @@ import { ProblemFilter } from './http/problem.js';
 import { tlsOptions } from './http/tls-files.js';
 import { addWebHeaders } from './http/web-headers.js';
 import { Metrics } from './metrics/metrics.js';
+import { whyTooFewOpenFiles } from './open-files.js';
 import { Pdp } from './pdp/pdp.js';
 import { PolicySearch } from './pdp/policy-search.js';
 import { PinoLogger } from './pino-logger.js';
@@ -54,7 +56,8 @@ export async function serve(env: NodeJS.ProcessEnv, defaults: Partial<Config> = 
     timestamp: pino.stdTimeFunctions.isoTime,
     hooks: { streamWrite: maskCredentials },
   });
-  for (const warning of warnings) logger.warn(warning);
+  const tooFewFiles = whyTooFewOpenFiles(config);
+  for (const warning of tooFewFiles === undefined ? warnings : [...warnings, tooFewFiles]) logger.warn(warning);
   if (config.auth === 'none') process.stderr.write(NO_AUTHENTICATION);
   try {
     checkConfigFiles(config);
@@ -68,6 +71,7 @@ export async function serve(env: NodeJS.ProcessEnv, defaults: Partial<Config> = 
     process.stdout.write(`verdict listening on ${urlOf(app, config)}\n`);
   } catch (error) {
     if (error instanceof ConfigError) exitForConfig(error);
+    if (error instanceof DataFolderInUse) exitForConfig(new ConfigError([whatToDo(error)]));
     logger.fatal({ err: error }, 'the service could not start');
     process.stderr.write(`verdict: ${startFailure(error, config)}\n`);
     process.exit(1);
@@ -125,7 +129,7 @@ export async function createApplication(config: Config, logger: Logger): Promise
 }
 
 /** Before the first route, so that requests of every route are counted. */
-function measure(app: NestFastifyApplication, { databaseUrl }: Config): void {
+function measure(app: NestFastifyApplication, config: Config): void {
   const metrics = app.get(Metrics);
   metrics.http.count(app.getHttpAdapter().getInstance() as FastifyInstance);
   metrics.read({
@@ -133,8 +137,8 @@ function measure(app: NestFastifyApplication, { databaseUrl }: Config): void {
     log: app.get(DecisionLog),
     crossCheck: app.get(CrossCheck),
     audit: app.get(AuditLog),
-    databaseUrl,
-    dataDirectory: dirname(databaseUrl.slice('sqlite:'.length)),
+    databaseUrl: config.databaseUrl,
+    dataDirectory: dataFolderOf(config),
   });
 }
 
@@ -159,6 +163,10 @@ export function readConfigOrExit(env: NodeJS.ProcessEnv, defaults: Partial<Confi
 function exitForConfig(error: ConfigError): never {
   process.stderr.write(`verdict: ${error.message}\n`);
   process.exit(EXIT_CONFIG);
+}
+
+function whatToDo({ message }: DataFolderInUse): string {
+  return `${message}: stop that one first, set VERDICT_LOCK_WAIT to wait for it, or set VERDICT_DATABASE_URL to another folder`;
 }
 
 /** No new connections, requests finish, the log is flushed, exit 0. A second signal ends the process at once. */

@@ -27,6 +27,7 @@ const columns: readonly (readonly [string, (record: DecisionRecord) => Cell])[] 
   ['obligations', (record) => json(record.obligations)],
   ['errors', (record) => json(record.errors)],
   ['request', (record) => JSON.stringify(record.request)],
+  ['instance', (record) => record.instance],
   ['writer', (record) => record.writer],
   ['sequence', (record) => record.sequence],
 ];

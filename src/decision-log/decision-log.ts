@@ -36,6 +36,8 @@ export interface DecisionLogOptions {
    * - `off`: nothing. No record is written; those that are there can be read.
    */
   readonly mode: 'sync' | 'fsync' | 'async' | 'off';
+  /** The name of this process in its records. */
+  readonly instance?: string;
   /** So many records may wait for their commit; beyond that `sync` and `fsync` refuse, and `async` loses. */
   readonly queueLimit?: number;
   readonly retention?: Retention;
@@ -88,7 +90,7 @@ const defaultRetryMs = 1_000;
  */
 export class DecisionLog {
   readonly #path: string;
-  readonly #group = new GroupCommit((group) => this.#commit(group));
+  readonly #group: GroupCommit;
   readonly #queueLimit: number;
   readonly #stopping = new AbortController();
   readonly #upkeep: LogUpkeep;
@@ -101,6 +103,7 @@ export class DecisionLog {
 
   constructor(private readonly options: DecisionLogOptions) {
     this.#path = decisionLogPath(options.url);
+    this.#group = new GroupCommit((group) => this.#commit(group), options.instance);
     this.#queueLimit = options.queueLimit ?? defaultQueueLimit;
     this.#upkeep = new LogUpkeep({
       files: () => this.#files,

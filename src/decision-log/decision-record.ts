@@ -44,11 +44,13 @@ export interface DecisionRecord {
   readonly traceId?: string;
   /** Microseconds from the request being valid to the answer being known. */
   readonly durationUs: number;
+  /** The name of the instance that answered (`VERDICT_INSTANCE`). Records of 0.1 have none. */
+  readonly instance?: string;
   /** Which log file, by the number it was given when it was made. */
   readonly writer: number;
   /** 1, 2, 3… within a writer, without a gap: the order in which records were committed. */
   readonly sequence: number;
 }
 
-/** A record as the PDP hands it over; the log adds its own two fields when it commits. */
-export type NewDecisionRecord = Omit<DecisionRecord, 'writer' | 'sequence'>;
+/** A record as the PDP hands it over; the log adds its own fields when it commits. */
+export type NewDecisionRecord = Omit<DecisionRecord, 'instance' | 'writer' | 'sequence'>;

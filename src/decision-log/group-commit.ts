@@ -48,7 +48,11 @@ export class GroupCommit {
   #depth = 0;
   #idle: (() => void) | undefined;
 
-  constructor(commit: (group: Group) => Promise<void>) {
+  /** `instance` stands in every record. */
+  constructor(
+    commit: (group: Group) => Promise<void>,
+    private readonly instance?: string,
+  ) {
     this.#commit = commit;
   }
 
@@ -64,7 +68,7 @@ export class GroupCommit {
 
   /** Serialises the record now, so that nothing done to it later is recorded; resolves when its group is committed. */
   add(record: NewDecisionRecord): Promise<void> {
-    this.#open ??= openGroup(commonMembers(record));
+    this.#open ??= openGroup(commonMembers(record, this.instance));
     const group = this.#open;
     const { time, beginning } = momentOf(record.time);
     const timeInId = record.id.startsWith(beginning);

@@ -8,8 +8,9 @@
  *
  * Left out of a record's line is what reading puts back: members equal to the common ones; `time` when the id holds the
  * same millisecond; `clock` when it is the time; `errors` and `obligations` when there are none; `sequence`, which the
- * line's place gives. Records of 0.1 name no `semantics`: it is 1. That is two fifths of a typical record, on every way that its text goes. JSON text holds no line
- * feed of its own.
+ * line's place gives. Records of 0.1 name no `semantics`: it is 1; and no
+ * `instance`: it is not known. That is two fifths of a typical record, on every way that its text goes. JSON text holds
+ * no line feed of its own.
  */
 import { semanticsBeforeNumbers } from '../core/semantics.js';
 import { idMilliseconds } from './decision-ids.js';
@@ -19,16 +20,20 @@ import type { DecisionRecord, NewDecisionRecord } from './decision-record.js';
 export type CommonMembers = Pick<
   NewDecisionRecord,
   'policySet' | 'policyVersion' | 'engineVersion' | 'semantics' | 'caller' | 'authentication' | 'via'
->;
+> &
+  Pick<DecisionRecord, 'instance'>;
 
-export function commonMembers(record: NewDecisionRecord): CommonMembers {
+/** The members that a record's line repeats where they differ; the instance is the same for all that a process writes. */
+type RepeatedMember = Exclude<keyof CommonMembers, 'instance'>;
+
+export function commonMembers(record: NewDecisionRecord, instance?: string): CommonMembers {
   const { policySet, policyVersion, engineVersion, semantics, caller, authentication, via } = record;
-  return { policySet, policyVersion, engineVersion, semantics, caller, authentication, via };
+  return { policySet, policyVersion, engineVersion, semantics, caller, authentication, via, instance };
 }
 
 /** A record's line. Serialised once, never again. `timeInId`: whether its id holds the millisecond of its time. */
 export function recordLine(record: NewDecisionRecord, common: CommonMembers, timeInId: boolean): string {
-  const unlessCommon = (name: keyof CommonMembers): string | number | undefined =>
+  const unlessCommon = (name: RepeatedMember): string | number | undefined =>
     record[name] === common[name] ? undefined : record[name];
   return JSON.stringify({
     id: record.id,
@@ -123,6 +128,7 @@ function wholeRecord(
     requestId: own.requestId,
     ...(own.traceId !== undefined && { traceId: own.traceId }),
     durationUs: own.durationUs,
+    ...(common.instance !== undefined && { instance: common.instance }),
     writer: own.writer ?? common.writer,
     sequence,
   };

@@ -19,10 +19,12 @@ export interface ConnectionOptions {
   readonly setup?: readonly string[];
   /** How long a statement waits for another connection's lock. */
   readonly busyTimeoutMs: number;
+  /** Whether the file keeps a write-ahead log; true when left out. */
+  readonly wal?: boolean;
 }
 
 /**
- * One connection to one SQLite file in WAL mode. SQLite runs on libuv's pool, so nothing here blocks the event loop.
+ * One connection to one SQLite file, as a rule in WAL mode. SQLite runs on libuv's pool, so nothing here blocks the event loop.
  *
  * Statements run one at a time, in order: `sqlite3` would send them all to the pool at once, where those that wait for
  * the connection hold its few threads, and a commit on another connection could not start.
@@ -46,7 +48,7 @@ export class SqliteConnection {
       type: 'sqlite',
       driver: quietDriver,
       database: options.path,
-      enableWAL: true,
+      enableWAL: options.wal ?? true,
       busyTimeout: options.busyTimeoutMs,
       migrations: options.migrations ?? [],
       migrationsTransactionMode: 'each',

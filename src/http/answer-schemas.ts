@@ -88,6 +88,7 @@ export const answerSchemas: Readonly<Record<string, JsonSchema>> = {
     requestId: text,
     'traceId?': text,
     durationUs: integer,
+    'instance?': text,
     writer: integer,
     sequence: integer,
   }),

@@ -162,3 +162,15 @@ it('two processes that meet on a file, while one takes over from the other, keep
   expect((await next.search({ subject: 'old', limit: 1_000 })).items).toHaveLength(40);
   expect((await next.search({ subject: 'next', limit: 1_000 })).items).toHaveLength(41);
 });
+
+it('records say which instance answered; those of a log without a name say nothing', async () => {
+  const directory = temporaryDirectory();
+  const nameless = await startLog(directory);
+  await nameless.append(exampleRecord(nameless));
+  await nameless.stop();
+  const log = await startLog(directory, { instance: 'pdp-7' });
+  await Promise.all(['billing', 'crm'].map((caller) => log.append(exampleRecord(log, { caller }))));
+  const { items } = await log.search({});
+  expect(items.map(({ instance }) => instance)).toEqual(['pdp-7', 'pdp-7', undefined]);
+  expect(items[2]).not.toHaveProperty('instance');
+});
