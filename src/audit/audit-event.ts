@@ -1,6 +1,8 @@
 /** What happened at the doors and to the service itself: who changed, read or exported what, and who was turned away. */
 import { Transform } from 'class-transformer';
-import { IsIn, IsInt, IsOptional, IsString, Max, MaxLength, Min } from 'class-validator';
+import { IsIn, IsInt, IsOptional, Max, Min } from 'class-validator';
+import { OptionalText } from '../decision-log/query-text.js';
+import { TimeRangeQuery } from '../decision-log/time-range.js';
 
 export const AUDIT_EVENT_TYPES = [
   'authentication_failed',
@@ -46,47 +48,25 @@ export interface AuditEvent extends NewAuditEvent {
 }
 
 /** The query string of `GET /v1/audit-events`. */
-export class AuditQuery {
+export class AuditQuery extends TimeRangeQuery {
   @IsOptional()
   @IsIn(AUDIT_EVENT_TYPES)
   readonly type?: AuditEventType;
 
-  @IsOptional()
-  @IsString()
-  @MaxLength(1_024)
+  @OptionalText(1_024)
   readonly actor?: string;
 
-  @IsOptional()
-  @IsString()
-  @MaxLength(64)
+  @OptionalText(64)
   readonly address?: string;
 
-  @IsOptional()
-  @IsString()
-  @MaxLength(256)
+  @OptionalText(256)
   readonly policySet?: string;
 
-  @IsOptional()
-  @IsString()
-  @MaxLength(1_024)
+  @OptionalText(1_024)
   readonly requestId?: string;
 
-  /** Only events from this time on (RFC 3339). */
-  @IsOptional()
-  @IsString()
-  @MaxLength(64)
-  readonly from?: string;
-
-  /** Only events before this time (RFC 3339). */
-  @IsOptional()
-  @IsString()
-  @MaxLength(64)
-  readonly to?: string;
-
   /** Where the page before ended: its `nextCursor`. */
-  @IsOptional()
-  @IsString()
-  @MaxLength(32)
+  @OptionalText(32)
   readonly cursor?: string;
 
   @IsOptional()

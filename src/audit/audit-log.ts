@@ -1,6 +1,6 @@
 import { VerdictError } from '../core/errors.js';
-import { readTime } from '../decision-log/record-filter.js';
 import { SqliteConnection } from '../decision-log/sqlite-connection.js';
+import { readTimeRange } from '../decision-log/time-range.js';
 import { type AuditEvent, type AuditEventType, type AuditQuery, type NewAuditEvent } from './audit-event.js';
 import { AuditEvents1763700000030 } from './migrations/1763700000030-audit-events.js';
 
@@ -95,6 +95,7 @@ export class AuditLog {
 
   /** A page of events, newest first; with `policySets` only those about one of them. */
   async search(query: AuditQuery, policySets?: readonly string[]): Promise<AuditPage> {
+    const { from, to } = readTimeRange(query);
     await this.flush();
     const limit = query.limit ?? DEFAULT_LIMIT;
     const conditions: [string, string | number | undefined][] = [
@@ -103,8 +104,8 @@ export class AuditLog {
       ['address = ?', query.address],
       ['policy_set = ?', query.policySet],
       ['request_id = ?', query.requestId],
-      ['time >= ?', readTime(query.from, 'from')],
-      ['time < ?', readTime(query.to, 'to')],
+      ['time >= ?', from],
+      ['time < ?', to],
       ['id < ?', cursorOf(query.cursor)],
       ['policy_set IN (SELECT value FROM json_each(?))', policySets && JSON.stringify(policySets)],
     ];

@@ -21,14 +21,18 @@ interface LogOptions extends ServerOptions {
 
 type Options<Query> = LogOptions & { readonly [name in keyof Query]: Query[name] };
 
-const filterNames = ['subject', 'action', 'resource', 'requestId', 'from', 'to', 'q'] as const;
+const filterNames = ['subject', 'action', 'resource', 'requestId', 'q'] as const;
 const tallyNames = ['policySet', 'policyVersion', 'decision', 'reason', 'caller'] as const;
+/** On which times; not for `tail`, which goes on from now. */
+const timeNames = ['from', 'to', 'tz'] as const;
 const tallyList: readonly string[] = tallyNames;
 /** What a page of the log holds at most, and a table that somebody reads. */
 const pageLimit = 1_000;
 const listLimit = 10_000;
 
-const about: Readonly<Record<(typeof filterNames)[number] | (typeof tallyNames)[number], string>> = {
+type FilterName = (typeof filterNames)[number] | (typeof tallyNames)[number] | (typeof timeNames)[number];
+
+const about: Readonly<Record<FilterName, string>> = {
   subject: 'id of the subject',
   action: 'name of the action',
   resource: 'id of the resource',
@@ -38,8 +42,9 @@ const about: Readonly<Record<(typeof filterNames)[number] | (typeof tallyNames)[
   policyVersion: 'version that answered',
   caller: 'who asked',
   requestId: 'id of the request',
-  from: 'from this time on (RFC 3339)',
-  to: 'before this time',
+  from: 'from this time on (RFC 3339), or from this day on: 2026-03-03',
+  to: 'before this time, or up to the end of this day',
+  tz: 'time zone of days: Europe/Zurich; without it UTC',
   q: 'a text within an id, the reason or an attribute',
 };
 
@@ -51,8 +56,6 @@ export function addLogCommand(program: Command, terminal: Terminal, readDatabase
   const log = program.command('log').summary('query, follow, export, replay and count decisions');
 
   add('query', 'Lists decisions, the newest first.', ['--subject alice --decision deny --from 2026-11-01T00:00:00Z'])
-    .addOption(filter('from'))
-    .addOption(filter('to'))
     .option('--limit <number>', `how many at most, up to ${listLimit}`, wholeNumber(1, listLimit), 50)
     .option('--cursor <cursor>', 'go on where the list before ended')
     .addOption(output('text', 'ndjson'))
@@ -78,8 +81,6 @@ export function addLogCommand(program: Command, terminal: Terminal, readDatabase
     '--policy-set invoices > decisions.ndjson',
     '--output csv | gzip > decisions.csv.gz',
   ])
-    .addOption(filter('from'))
-    .addOption(filter('to'))
     .addOption(new Option('--output <format>', 'how to write them').choices(['ndjson', 'csv']).default('ndjson'))
     .action((options: Options<DecisionFilters> & { output: 'ndjson' | 'csv' }) =>
       run(options, async (source, signal) => {
@@ -115,7 +116,7 @@ export function addLogCommand(program: Command, terminal: Terminal, readDatabase
     );
 
   const stats = source(log.command('stats')).description('Counts decisions, by time and by field.');
-  for (const name of [...tallyNames, 'from', 'to'] as const) stats.addOption(filter(name));
+  for (const name of [...tallyNames, ...timeNames]) stats.addOption(filter(name));
   stats
     .addOption(new Option('--bucket <length>', 'counts for each of these (UTC)').choices(['minute', 'hour', 'day']))
     .option('--by <fields>', `counts by ${tallyNames.join(', ')}; several with commas`, fieldList)
@@ -124,7 +125,7 @@ export function addLogCommand(program: Command, terminal: Terminal, readDatabase
     .addHelpText('after', examples('stats', ['--bucket day --by policySet,decision', '--top subject --decision deny']))
     .action((options: Options<StatsQuery>) =>
       run(options, async (from) => {
-        const query = pick(options, ['bucket', 'by', 'top', ...tallyNames, 'from', 'to']);
+        const query = pick(options, ['bucket', 'by', 'top', ...tallyNames, ...timeNames]);
         const counted = await from.stats(query);
         if (isForPeople(options)) printStats(terminal, counted);
         else terminal.print(jsonLine(counted));
@@ -132,12 +133,11 @@ export function addLogCommand(program: Command, terminal: Terminal, readDatabase
       }),
     );
 
-  /** A command with the filters of records, but for times. */
+  /** A command with the filters of records. */
   function add(name: string, description: string, lines: readonly string[]): Command {
     const command = source(log.command(name)).description(description).addHelpText('after', examples(name, lines));
-    for (const field of [...filterNames, ...tallyNames]) {
-      if (field !== 'from' && field !== 'to') command.addOption(filter(field));
-    }
+    for (const field of [...filterNames, ...tallyNames]) command.addOption(filter(field));
+    if (name !== 'tail') for (const field of timeNames) command.addOption(filter(field));
     return command;
   }
 
@@ -206,9 +206,11 @@ function source(command: Command): Command {
   );
 }
 
-function filter(name: keyof typeof about): Option {
+const placeholders: { readonly [name in FilterName]?: string } = { from: 'time', to: 'time', tz: 'zone' };
+
+function filter(name: FilterName): Option {
   const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-  const option = new Option(`--${flag} <${name === 'from' || name === 'to' ? 'time' : 'text'}>`, about[name]);
+  const option = new Option(`--${flag} <${placeholders[name] ?? 'text'}>`, about[name]);
   return name === 'decision' ? option.choices(['allow', 'deny']) : option;
 }
 
@@ -222,7 +224,7 @@ function examples(name: string, lines: readonly string[]): string {
 }
 
 function filtersOf(options: Options<DecisionFilters>): DecisionFilters {
-  return pick(options, [...filterNames, ...tallyNames]);
+  return pick(options, [...filterNames, ...tallyNames, ...timeNames]);
 }
 
 /** The options of these names that were given. */

@@ -1,84 +1,57 @@
 import { Transform } from 'class-transformer';
-import { IsIn, IsInt, IsOptional, IsString, Max, MaxLength, Min } from 'class-validator';
+import { IsIn, IsInt, IsOptional, Max, Min } from 'class-validator';
+import { OptionalText } from './query-text.js';
+import { TimeRangeQuery } from './time-range.js';
 
 export const defaultLimit = 50;
 export const maxLimit = 1_000;
 
-/** Which records a query is about. Filters are exact and case-sensitive, whatever their text holds; all must match. */
-export class DecisionFilters {
-  /** Id of the subject. */
-  @IsOptional()
-  @IsString()
-  @MaxLength(1_024)
-  readonly subject?: string;
+/** The filters on what decisions are counted by. Exact and case-sensitive, whatever their text holds; all must match. */
+export class CountedFilters extends TimeRangeQuery {
+  @OptionalText(256)
+  readonly policySet?: string;
 
-  /** Name of the action. */
-  @IsOptional()
-  @IsString()
-  @MaxLength(1_024)
-  readonly action?: string;
-
-  /** Id of the resource. */
-  @IsOptional()
-  @IsString()
-  @MaxLength(1_024)
-  readonly resource?: string;
+  @OptionalText(256)
+  readonly policyVersion?: string;
 
   @IsOptional()
   @IsIn(['allow', 'deny'])
   readonly decision?: string;
 
   /** The reason's code. */
-  @IsOptional()
-  @IsString()
-  @MaxLength(256)
+  @OptionalText(256)
   readonly reason?: string;
 
-  @IsOptional()
-  @IsString()
-  @MaxLength(256)
-  readonly policySet?: string;
-
-  @IsOptional()
-  @IsString()
-  @MaxLength(256)
-  readonly policyVersion?: string;
-
-  @IsOptional()
-  @IsString()
-  @MaxLength(1_024)
+  @OptionalText(1_024)
   readonly caller?: string;
+}
 
-  @IsOptional()
-  @IsString()
-  @MaxLength(1_024)
+/** Which records a query is about: filters as above, and on what is in the record alone. */
+export class DecisionFilters extends CountedFilters {
+  /** Id of the subject. */
+  @OptionalText(1_024)
+  readonly subject?: string;
+
+  /** Name of the action. */
+  @OptionalText(1_024)
+  readonly action?: string;
+
+  /** Id of the resource. */
+  @OptionalText(1_024)
+  readonly resource?: string;
+
+  @OptionalText(1_024)
   readonly requestId?: string;
 
-  /** Only records from this time on (RFC 3339). */
-  @IsOptional()
-  @IsString()
-  @MaxLength(64)
-  readonly from?: string;
-
-  /** Only records before this time (RFC 3339). */
-  @IsOptional()
-  @IsString()
-  @MaxLength(64)
-  readonly to?: string;
-
   /** A text within an id, the reason or an attribute; A–Z match in either case. */
-  @IsOptional()
-  @IsString()
-  @MaxLength(256)
+  @OptionalText(256)
   readonly q?: string;
 }
 
 /** The query string of `GET /v1/decisions`. */
 export class DecisionQuery extends DecisionFilters {
   /** Where the page before ended: its `nextCursor`, with the same filters. */
-  @IsOptional()
-  @IsString()
-  @MaxLength(256)
+  @OptionalText(256)
   readonly cursor?: string;
 
   /** How many records a page holds at most. */

@@ -1,8 +1,10 @@
 import { Transform } from 'class-transformer';
-import { IsIn, IsOptional, IsString, MaxLength } from 'class-validator';
+import { IsIn, IsOptional } from 'class-validator';
 import { VerdictError } from '../core/errors.js';
-import { readTime, type SearchScope } from './record-filter.js';
+import { CountedFilters } from './decision-query.js';
+import type { SearchScope } from './record-filter.js';
 import { type TallyField, type TallyRow, tallyFields } from './tally.js';
+import { readTimeRange } from './time-range.js';
 import type { TopField, TopIds } from './top-ids.js';
 
 const buckets = { minute: 1, hour: 60, day: 1_440 } as const;
@@ -11,20 +13,8 @@ type Bucket = keyof typeof buckets;
 /** More rows than this are nobody's chart. */
 const rowLimit = 10_000;
 
-/** The query string of `GET /v1/decisions/stats`. */
-export class StatsQuery {
-  /** From the minute of this time on (RFC 3339). Default: everything that is kept. */
-  @IsOptional()
-  @IsString()
-  @MaxLength(64)
-  readonly from?: string;
-
-  /** Up to the minute of this time, it excluded unless it has begun. */
-  @IsOptional()
-  @IsString()
-  @MaxLength(64)
-  readonly to?: string;
-
+/** The query string of `GET /v1/decisions/stats`; its times are rounded to whole minutes, outwards. */
+export class StatsQuery extends CountedFilters {
   /** Counts per minute, hour or day (UTC); without it one count for the whole time. */
   @IsOptional()
   @IsIn(Object.keys(buckets))
@@ -40,30 +30,6 @@ export class StatsQuery {
   @IsOptional()
   @IsIn(['subject', 'resource'])
   readonly top?: TopField;
-
-  @IsOptional()
-  @IsString()
-  @MaxLength(256)
-  readonly policySet?: string;
-
-  @IsOptional()
-  @IsString()
-  @MaxLength(256)
-  readonly policyVersion?: string;
-
-  @IsOptional()
-  @IsIn(['allow', 'deny'])
-  readonly decision?: string;
-
-  @IsOptional()
-  @IsString()
-  @MaxLength(256)
-  readonly reason?: string;
-
-  @IsOptional()
-  @IsString()
-  @MaxLength(1_024)
-  readonly caller?: string;
 }
 
 export type StatsItem = { readonly time?: string; readonly count: number } & {
@@ -80,8 +46,7 @@ export interface DecisionStats {
 
 /** The minutes that a query is about; throws VerdictError `invalid_request` for a time that is none. */
 export function statsRange(query: StatsQuery): { readonly from: number; readonly to: number } {
-  const from = readTime(query.from, 'from');
-  const to = readTime(query.to, 'to');
+  const { from, to } = readTimeRange(query);
   return {
     from: from === undefined ? 0 : Math.floor(from / 60_000),
     to: to === undefined ? Number.MAX_SAFE_INTEGER : Math.ceil(to / 60_000),

@@ -1,10 +1,9 @@
-import { VerdictError } from '../core/errors.js';
 import type { Json } from '../core/request.js';
-import { parseRfc3339 } from '../core/rfc3339.js';
 import type { DecisionFilters } from './decision-query.js';
 import type { DecisionRecord } from './decision-record.js';
 import { recordsOf, type StoredGroup, type TextTest } from './group-text.js';
 import { encodeKey, type IndexedField, indexedFieldNames, indexedFields } from './record-keys.js';
+import { readTimeRange } from './time-range.js';
 
 /** What a caller may see; with nothing named, everything. */
 export interface SearchScope {
@@ -23,18 +22,19 @@ export interface RecordFilter {
   readonly policySets: readonly string[] | undefined;
 }
 
-/** Throws VerdictError `invalid_request` when a time is not one. */
+/** Throws VerdictError `invalid_request` for a time, day or zone that does not exist. */
 export function readFilter(query: DecisionFilters, scope: SearchScope): RecordFilter {
   const [onlySet, ...otherSets] = scope.policySets ?? [];
   const values: { readonly [field in IndexedField]?: string } =
     onlySet !== undefined && otherSets.length === 0 ? { ...query, policySet: query.policySet ?? onlySet } : query;
+  const { from, to } = readTimeRange(query);
   return {
     equal: indexedFieldNames.flatMap((field) => {
       const value = values[field];
       return value === undefined ? [] : [{ field, value }];
     }),
-    from: readTime(query.from, 'from'),
-    to: readTime(query.to, 'to'),
+    from,
+    to,
     q: query.q === undefined || query.q === '' ? undefined : asciiLower(query.q),
     policySets: scope.policySets,
   };
@@ -111,15 +111,4 @@ function asciiLower(text: string): string {
 
 function inJson(text: string): string {
   return JSON.stringify(text).slice(1, -1);
-}
-
-/** Milliseconds since 1970. Throws VerdictError `invalid_request` that points at the parameter. */
-export function readTime(text: string | undefined, name: string): number | undefined {
-  if (text === undefined) return undefined;
-  const time = parseRfc3339(text);
-  if (time === undefined) {
-    const detail = 'is not a time such as 2026-11-21T18:30:00Z';
-    throw new VerdictError('invalid_request', `${name} ${detail}`, { errors: [{ pointer: `/${name}`, detail }] });
-  }
-  return time;
 }

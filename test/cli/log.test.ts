@@ -82,6 +82,14 @@ describe.each(['--database', '--url'] as const)('verdict log with %s', (where) =
     expect(JSON.parse(counted.stdout)).toEqual({ items: [{ count: 1 }], total: 1 });
   });
 
+  it('takes days of a zone for times', async () => {
+    const today = new Date().toISOString().slice(0, 10);
+    const days = ['--from', '2026-01-01', '--to', '2026-01-02', '--tz', 'Europe/Zurich'];
+    expect(recordsOf(await log('query', ...days, ...source()))).toEqual([]);
+    expect(recordsOf(await log('export', '--from', today, '--to', today, ...source()))).not.toEqual([]);
+    expect(JSON.parse((await log('stats', ...days, ...source())).stdout)).toEqual({ items: [], total: 0 });
+  });
+
   it.each(hostile)('finds exactly %j, and nothing else', async (name) => {
     const ran = await log('query', `--subject=${name}`, ...source());
     expect(ran).toMatchObject({ code: 0, stderr: '' });
@@ -131,6 +139,9 @@ describe.each(['--database', '--url'] as const)('verdict log with %s', (where) =
     [['replay', '\u001b[2J'], '"\\u001b[2J" is no id of a decision'],
     [['replay', '01999999-9999-7999-8999-999999999999'], 'There is no decision'],
     [['query', '--from', 'yesterday'], 'is not a time such as'],
+    [['query', '--to', '2026-02-30'], 'or a day such as'],
+    [['stats', '--from', '2026-03-03', '--tz', 'Mars/Olympus'], 'is not a time zone such as'],
+    [['export', '--tz', 'Mars/Olympus'], 'is not a time zone such as'],
     [['query', '--cursor', "1' OR '1'='1"], 'is not a cursor of this service'],
     [['query', '--decision', 'maybe'], 'Allowed choices are allow, deny'],
     [['query', '--limit', '0'], 'a whole number from 1 to 10000'],

@@ -228,7 +228,7 @@ it('times, limits and cursors that are none are refused by their name', async ()
   const { nextCursor } = await log.search({ limit: 1 });
   const bad: [DecisionQuery, string][] = [
     [{ from: 'yesterday' }, '/from'],
-    [{ from: '2026-11-21' }, '/from'],
+    [{ from: '2026-11-31' }, '/from'],
     [{ from: '2026-13-41T00:00:00Z' }, '/from'],
     [{ to: `' OR 1=1` }, '/to'],
     [{ limit: 0 }, '/limit'],

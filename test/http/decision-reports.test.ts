@@ -70,3 +70,32 @@ it('refuses what it does not know, before anything is sent', async () => {
     expect(body.errors[0].pointer).toBe(pointer);
   }
 });
+
+it.each(['/v1/decisions', '/v1/decisions/stats', '/v1/decisions/export', '/v1/audit-events'])(
+  '%s takes days, those of a zone too, and refuses what is no day or zone',
+  async (path) => {
+    const today = new Date().toISOString().slice(0, 10);
+    // However late it is: the day before, today and the day after have all of it in any zone.
+    const [before, after] = [-1, 1].map((days) => new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10));
+    const countOf = async (query: string) => {
+      const { status, body } = await service.get(`${path}?${query}`);
+      expect(status, query).toBe(200);
+      if (typeof body === 'string') return body.trimEnd().split('\n').length;
+      return body.total ?? body.items.length;
+    };
+    expect(await countOf(`from=${today}&to=${today}`)).toBeGreaterThan(0);
+    expect(await countOf(`from=${before}&to=${after}&tz=Pacific/Kiritimati`)).toBeGreaterThan(0);
+    for (const [query, pointer] of [
+      ['from=2026-02-30', '/from'],
+      ['to=2026-13-01', '/to'],
+      ['from=2026-03-03T10:00:00', '/from'],
+      ['tz=Europe/Zuerich', '/tz'],
+      ['from=2026-03-03&tz=', '/tz'],
+      ['tz=UTC&tz=UTC', '/tz'],
+    ]) {
+      const { status, body } = await service.get(`${path}?${query}`);
+      expect(status, query).toBe(400);
+      expect(body).toMatchObject({ code: 'invalid_request', errors: [{ pointer }] });
+    }
+  },
+);
