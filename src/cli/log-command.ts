@@ -118,7 +118,13 @@ export function addLogCommand(program: Command, terminal: Terminal, readDatabase
   const stats = source(log.command('stats')).description('Counts decisions, by time and by field.');
   for (const name of [...tallyNames, ...timeNames]) stats.addOption(filter(name));
   stats
-    .addOption(new Option('--bucket <length>', 'counts for each of these (UTC)').choices(['minute', 'hour', 'day']))
+    .addOption(
+      new Option('--bucket <length>', 'counts for each of these, in the time zone of --tz').choices([
+        'minute',
+        'hour',
+        'day',
+      ]),
+    )
     .option('--by <fields>', `counts by ${tallyNames.join(', ')}; several with commas`, fieldList)
     .addOption(new Option('--top <field>', 'the most frequent ids as well').choices(['subject', 'resource']))
     .addOption(output('text', 'json'))

@@ -43,20 +43,28 @@ export function remarkGaps(terminal: Terminal, gaps: readonly LogGap[]): void {
 }
 
 export function printStats(terminal: Terminal, stats: DecisionStats): void {
-  const { items, total, top } = printable(stats);
-  const names = Object.keys(items[0] ?? {}).filter((name) => name !== 'count');
+  const { items, total, uncertain, countedTo, top } = printable(stats);
+  // A column of its own, so that no value can look like the count of all that are not kept apart.
+  const names = [...new Set(items.flatMap((item) => Object.keys(item)))].filter((name) => name !== 'count');
   if (names.length > 0) {
-    const rows = items.map((item) => [...names.map((name) => item[name as 'time'] ?? ''), String(item.count)]);
+    const rows = items.map((item) => [...names.map((name) => cellOf(item[name as 'time'])), String(item.count)]);
     for (const line of alignColumns([[...names, 'count'].map((name) => name.toUpperCase()), ...rows]))
       terminal.print(line);
     terminal.print();
   }
   terminal.print(count(total, 'decision'));
+  if (uncertain !== undefined)
+    terminal.print(`${uncertain} more may match: their values were too many to be kept apart`);
+  if (countedTo !== undefined) terminal.print(`not all are counted yet, but those before ${countedTo} are`);
   if (top === undefined) return;
   const since = top.searchedTo === undefined ? '' : `, since ${top.searchedTo}`;
   terminal.print(`\nMost frequent among the newest ${top.examined}${since}`);
   for (const line of alignColumns(top.ids.map(({ id, count: times }) => [String(times).padStart(8), shorten(id)])))
     terminal.print(line);
+}
+
+function cellOf(value: string | readonly string[] | undefined): string {
+  return typeof value === 'string' ? value : (value ?? []).join(', ');
 }
 
 export function printReplay(terminal: Terminal, given: Replay): void {

@@ -1,14 +1,14 @@
 import { existsSync } from 'node:fs';
+import { DecisionCounts } from './decision-counts.js';
 import { type ExportQuery, exportRecords } from './decision-export.js';
 import type { DecisionQuery } from './decision-query.js';
 import type { DecisionRecord } from './decision-record.js';
 import { type DecisionPage, findRecord, type LogView, searchRecords } from './decision-search.js';
-import { type DecisionStats, type StatsQuery, statsRange, summarise } from './decision-stats.js';
+import { type DecisionStats, questionOf, type StatsQuery, statsOf } from './decision-stats.js';
 import { readEnd } from './journal.js';
-import { openReader, tallyRows } from './key-index.js';
+import { openReader } from './key-index.js';
 import { decisionLogPath, indexPathOf } from './log-files.js';
 import type { SearchScope } from './record-filter.js';
-import { recount } from './recount.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 import { topIds } from './top-ids.js';
 
@@ -24,6 +24,7 @@ export class DecisionLogReader {
   private constructor(
     private readonly connection: SqliteConnection,
     private readonly hasIndex: boolean,
+    private readonly hasCounts: boolean,
   ) {}
 
   /** `url` is that of the service's database. Throws when there is no log beside it. */
@@ -34,7 +35,10 @@ export class DecisionLogReader {
     const connection = await openReader(existsSync(indexPath) ? indexPath : ':memory:', path);
     // An index that belongs to another journal, or was never finished, finds nothing.
     const owners = await connection.query('SELECT 1 FROM indexed_log JOIN journal.log USING (writer)').catch(() => []);
-    return new DecisionLogReader(connection, owners.length > 0);
+    const hasIndex = owners.length > 0;
+    // An earlier version of the service counted otherwise.
+    const counted = hasIndex ? await connection.query(`SELECT 1 FROM main.sqlite_master WHERE name = 'counted'`) : [];
+    return new DecisionLogReader(connection, hasIndex, counted.length > 0);
   }
 
   async search(query: DecisionQuery, scope: SearchScope = {}): Promise<DecisionPage> {
@@ -50,12 +54,18 @@ export class DecisionLogReader {
   }
 
   async stats(query: StatsQuery, scope: SearchScope = {}): Promise<DecisionStats> {
-    const range = statsRange(query);
+    const question = questionOf(query, scope);
     const view = await this.view();
-    const indexed = this.hasIndex ? await tallyRows(this.connection, range) : [];
-    const others = await recount(this.connection, view.indexedTo + 1, view.end.sequence);
-    const within = others.filter(({ minute }) => minute >= range.from && minute < range.to);
-    const stats = summarise([...indexed, ...within], query, scope);
+    const counts = new DecisionCounts(question);
+    const file = {
+      connection: this.connection,
+      hasCounts: this.hasCounts,
+      before: 0,
+      end: view.end.sequence,
+      uncounted: [],
+    };
+    await counts.addFile(file, Number.POSITIVE_INFINITY);
+    const stats = statsOf(counts, question.by);
     if (query.top === undefined) return stats;
     return { ...stats, top: await topIds(view, query, query.top, scope) };
   }

@@ -1,13 +1,14 @@
 import { existsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { VerdictError } from '../core/errors.js';
+import { DecisionCounts, timeAfter } from './decision-counts.js';
 import { type ExportQuery, exportRecords } from './decision-export.js';
 import { DecisionIds } from './decision-ids.js';
 import { DecisionLogReader } from './decision-log-reader.js';
 import type { DecisionQuery } from './decision-query.js';
 import type { DecisionRecord, NewDecisionRecord } from './decision-record.js';
 import { type DecisionPage, findRecord, type LogView, searchRecords } from './decision-search.js';
-import { type DecisionStats, type StatsQuery, statsRange, summarise } from './decision-stats.js';
+import { type DecisionStats, questionOf, type StatsQuery, statsOf } from './decision-stats.js';
 import { type Group, GroupCommit } from './group-commit.js';
 import {
   closeLogFiles,
@@ -21,7 +22,6 @@ import { LogUpkeep, type Retention } from './log-upkeep.js';
 import { Losses } from './losses.js';
 import type { SearchScope } from './record-filter.js';
 import { isDamaged } from './sqlite-connection.js';
-import type { TallyRow } from './tally.js';
 import { topIds } from './top-ids.js';
 
 export interface DecisionLogOptions {
@@ -213,17 +213,13 @@ export class DecisionLog {
   /** Counts of decisions. Throws VerdictError `invalid_request`. */
   async stats(query: StatsQuery, scope: SearchScope = {}): Promise<DecisionStats> {
     if (this.#reader !== undefined) return readable(this.#reader.stats(query, scope));
-    const range = statsRange(query);
-    await this.#view();
-    let rows: TallyRow[] = [];
-    // In its turn, so that a group is counted once while it moves from memory to the index.
-    const read = this.#upkeep.inTurn(async ({ index }) => {
-      rows = await index.tallyRows(range);
-    });
-    await readable(read);
-    const stats = summarise(rows, query, scope);
+    const question = questionOf(query, scope);
+    const view = await this.#view();
+    const counts = new DecisionCounts(question);
+    const countedTo = await readable(this.#addCounts(view, counts));
+    const stats = statsOf(counts, question.by, countedTo);
     if (query.top === undefined) return stats;
-    return { ...stats, top: await readable(topIds(await this.#view(), query, query.top, scope)) };
+    return { ...stats, top: await readable(topIds(view, query, query.top, scope)) };
   }
 
   /**
@@ -256,6 +252,15 @@ export class DecisionLog {
     }
     if (this.#trouble !== undefined) throw unavailable('is being opened again', this.#trouble.error);
     return { connection: undefined, end: { sequence: 0, until: 0, lag: 0 }, indexedTo: 0 };
+  }
+
+  /** Adds all files' decisions; returns the time up to which they are counted when some are not. */
+  async #addCounts({ connection, end }: LogView, counts: DecisionCounts): Promise<number | undefined> {
+    if (connection === undefined) return undefined;
+    const { uncounted } = this.#files!.index;
+    const file = { connection, hasCounts: true, before: 0, end: end.sequence, uncounted };
+    const counted = await counts.addFile(file);
+    return counted === undefined ? undefined : timeAfter(connection, counted);
   }
 
   async #commit(group: Group): Promise<void> {

@@ -4,6 +4,7 @@ import { type DecisionQuery, defaultLimit, maxLimit } from './decision-query.js'
 import type { DecisionRecord } from './decision-record.js';
 import { groupLimit } from './group-commit.js';
 import { recordsOf, type StoredGroup } from './group-text.js';
+import { lookUp } from './index-lookup.js';
 import type { JournalEnd } from './journal.js';
 import { gapsBetween, type LogGap } from './log-gap.js';
 import {
@@ -42,16 +43,13 @@ export interface LogView {
 
 /**
  * How much one search may look at, counted in records whose text is read. Reading text costs 1 each; passing over a
- * record by the journal's keys a sixteenth; a segment of the index as much as some hundred texts.
+ * record by the journal's keys, or over an entry of the index, a sixteenth.
  */
 export const searchBudget = 131_072;
 const keysPerText = 16;
-const segmentCost = 512;
 /** The most sequences that one statement passes over, so that statements stay short and others get their turn. */
 const textWindow = 8_192;
 const keyWindow = 65_536;
-/** With several keys a statement compares their lists in so many segments. */
-const segmentWindow = 16;
 /**
  * Groups read by one statement: few at first, since the first page is often in the newest group, and never so many that
  * turning them into strings holds the event loop for more than a few milliseconds.
@@ -205,40 +203,14 @@ async function stepByIndex(
   lowest: number,
   batch: number,
 ): Promise<Step> {
-  const keys = filterKeys(filter);
-  const segments = await connection.query<{ id: number; first: number }>(
-    'SELECT id, first FROM segment WHERE first < ? AND last >= ? ORDER BY id DESC LIMIT ?',
-    [before, lowest, keys.length === 1 ? -1 : segmentWindow],
-  );
-  if (segments.length === 0) return { groups: [], before: lowest, cost: 0 };
-  const oldest = segments.at(-1)!;
-  const candidates = await connection.query<{ first: number }>(candidateSql(keys.length), [
-    oldest.id,
-    segments[0]!.id,
-    before,
-    ...keys,
-    batch,
-  ]);
+  const { firsts, reached, examined } = await lookUp(connection, filterKeys(filter), before, lowest, batch);
   const { conditions, parameters } = rowConditions(filter);
   const groups = await connection.query<StoredGroup>(
     `SELECT first, records FROM journal.journal WHERE first IN (SELECT value FROM json_each(?)) ${conditions}
      ORDER BY first DESC`,
-    [JSON.stringify(candidates.map(({ first }) => first)), ...parameters],
+    [JSON.stringify(firsts), ...parameters],
   );
-  const reached = candidates.length < batch ? oldest.first : candidates.at(-1)!.first;
-  const cost = candidates.length * groupCost + (keys.length === 1 ? 0 : segments.length * segmentCost);
-  return { groups, before: reached, cost };
-}
-
-/** Where the groups begin that have every key, newest first. CROSS JOIN keeps the order that the result needs. */
-export function candidateSql(keys: number): string {
-  const others = Array.from(
-    { length: keys - 1 },
-    () => 'AND EXISTS (SELECT 1 FROM segment_key o WHERE o.segment = s.id AND o.key = ? AND o.start = k.start)',
-  );
-  return `SELECT s.first + k.start AS first FROM segment s CROSS JOIN segment_key k
-    WHERE s.id BETWEEN ? AND ? AND k.segment = s.id AND k.start < ? - s.first AND k.key = ? ${others.join(' ')}
-    ORDER BY s.id DESC, k.start DESC LIMIT ?`;
+  return { groups, before: reached, cost: firsts.length * groupCost + examined / keysPerText };
 }
 
 /** What else a journal row must satisfy before its texts are worth reading. */

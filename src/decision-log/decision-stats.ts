@@ -1,29 +1,28 @@
 import { Transform } from 'class-transformer';
-import { IsIn, IsOptional } from 'class-validator';
-import { VerdictError } from '../core/errors.js';
+import { ArrayUnique, IsIn, IsOptional } from 'class-validator';
+import type { DecisionCounts } from './decision-counts.js';
 import { CountedFilters } from './decision-query.js';
 import type { SearchScope } from './record-filter.js';
-import { type TallyField, type TallyRow, tallyFields } from './tally.js';
+import { type TallyField, tallyFields } from './tally.js';
+import type { TallyGroup, TallyQuestion } from './tally-query.js';
 import { readTimeRange } from './time-range.js';
 import type { TopField, TopIds } from './top-ids.js';
 
-const buckets = { minute: 1, hour: 60, day: 1_440 } as const;
-type Bucket = keyof typeof buckets;
-
-/** More rows than this are nobody's chart. */
-const rowLimit = 10_000;
+const bucketMinutes = { minute: 1, hour: 60, day: 1_440 } as const;
+type Bucket = keyof typeof bucketMinutes;
 
 /** The query string of `GET /v1/decisions/stats`; its times are rounded to whole minutes, outwards. */
 export class StatsQuery extends CountedFilters {
-  /** Counts per minute, hour or day (UTC); without it one count for the whole time. */
+  /** Counts per minute, hour or day of the zone `tz`; without it one count for the whole time. */
   @IsOptional()
-  @IsIn(Object.keys(buckets))
+  @IsIn(Object.keys(bucketMinutes))
   readonly bucket?: Bucket;
 
   /** Fields to count by, separated by commas: policySet, policyVersion, decision, reason, caller. */
   @IsOptional()
   @Transform(({ value }) => (typeof value === 'string' ? value.split(',') : value))
   @IsIn(tallyFields, { each: true })
+  @ArrayUnique()
   readonly by?: readonly TallyField[];
 
   /** Also the ids that the newest of these decisions are about most often. */
@@ -32,59 +31,74 @@ export class StatsQuery extends CountedFilters {
   readonly top?: TopField;
 }
 
-export type StatsItem = { readonly time?: string; readonly count: number } & {
-  readonly [field in TallyField]?: string;
-};
+export type StatsItem = {
+  /** When the bucket begins. */
+  readonly time?: string;
+  readonly count: number;
+  /** Fields of `by` that are missing here, since their values were too many to be kept apart: the count is of all those. */
+  readonly other?: readonly TallyField[];
+} & { readonly [field in TallyField]?: string };
 
 export interface DecisionStats {
   /** In order of time, then the most frequent first. */
   readonly items: readonly StatsItem[];
   readonly total: number;
+  /**
+   * Decisions that are not in `total` and may belong there: they pass all filters but one on a field whose values were too
+   * many to be kept apart. Not given when there are none.
+   */
+  readonly uncertain?: number;
+  /** Given while counts are being made anew: some decisions since `countedTo` are missing here. */
+  readonly complete?: false;
+  readonly countedTo?: string;
   /** Given where `top` asks for it. */
   readonly top?: TopIds;
 }
 
-/** The minutes that a query is about; throws VerdictError `invalid_request` for a time that is none. */
-export function statsRange(query: StatsQuery): { readonly from: number; readonly to: number } {
-  const { from, to } = readTimeRange(query);
+/** Throws VerdictError `invalid_request` for a time, day or zone that does not exist. */
+export function questionOf(query: StatsQuery, scope: SearchScope): TallyQuestion {
+  const { from, to, zone } = readTimeRange(query);
+  const { policySet, policyVersion, decision, reason, caller } = query;
   return {
     from: from === undefined ? 0 : Math.floor(from / 60_000),
     to: to === undefined ? Number.MAX_SAFE_INTEGER : Math.ceil(to / 60_000),
+    bucket: query.bucket === undefined ? undefined : bucketMinutes[query.bucket],
+    zone,
+    by: query.by ?? [],
+    filters: { policySet, policyVersion, decision, reason, caller },
+    policySets: scope.policySets,
   };
 }
 
-/** Adds the counts up as the query asks. Throws VerdictError `invalid_request` when that would be too many rows. */
-export function summarise(rows: Iterable<TallyRow>, query: StatsQuery, scope: SearchScope): DecisionStats {
-  const minutes = query.bucket === undefined ? undefined : buckets[query.bucket];
-  const by = query.by ?? [];
-  const items = new Map<string, StatsItem>();
-  let total = 0;
-  for (const row of rows) {
-    if (scope.policySets !== undefined && !scope.policySets.includes(row.policySet)) continue;
-    if (tallyFields.some((field) => query[field] !== undefined && query[field] !== row[field])) continue;
-    total += row.count;
-    const start = minutes === undefined ? undefined : Math.floor(row.minute / minutes) * minutes;
-    const key = JSON.stringify([start, ...by.map((field) => row[field])]);
-    const count = (items.get(key)?.count ?? 0) + row.count;
-    const values = Object.fromEntries(by.map((field) => [field, row[field]]));
-    items.set(key, {
-      ...(start !== undefined && { time: new Date(start * 60_000).toISOString() }),
-      ...values,
-      count,
-    });
-    if (items.size > rowLimit) throw tooManyRows();
-  }
-  const sorted = [...items].sort(
-    ([keyA, a], [keyB, b]) => compareText(a.time ?? '', b.time ?? '') || b.count - a.count || compareText(keyA, keyB),
+/** The answer of what was counted; `countedTo` (milliseconds since 1970) where not all was. */
+export function statsOf(counts: DecisionCounts, by: readonly TallyField[], countedTo?: number): DecisionStats {
+  const groups = counts.groups.sort(
+    (a, b) => (a.start ?? 0) - (b.start ?? 0) || b.count - a.count || compareValues(a.values, b.values),
   );
-  return { items: sorted.map(([, item]) => item), total };
+  return {
+    items: groups.map((group) => itemOf(group, by)),
+    total: counts.total,
+    ...(counts.uncertain > 0 && { uncertain: counts.uncertain }),
+    ...(countedTo !== undefined && { complete: false, countedTo: new Date(countedTo).toISOString() }),
+  };
 }
 
-function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
+function itemOf({ start, values, count }: TallyGroup, by: readonly TallyField[]): StatsItem {
+  const known = by.flatMap((field, i) => (values[i] === null ? [] : [[field, values[i]]]));
+  const other = by.filter((_, i) => values[i] === null);
+  return {
+    ...(start !== undefined && { time: new Date(start * 60_000).toISOString() }),
+    ...Object.fromEntries(known),
+    ...(other.length > 0 && { other }),
+    count,
+  };
 }
 
-function tooManyRows(): VerdictError {
-  const detail = `gives more than ${rowLimit} rows; ask for less time, fewer fields or a longer bucket`;
-  return new VerdictError('invalid_request', `The query ${detail}.`, { errors: [{ pointer: '/bucket', detail }] });
+/** What is not kept apart comes last. */
+function compareValues(a: TallyGroup['values'], b: TallyGroup['values']): number {
+  for (const [i, value] of a.entries()) {
+    const other = b[i]!;
+    if (value !== other) return other === null || (value !== null && value < other) ? -1 : 1;
+  }
+  return 0;
 }

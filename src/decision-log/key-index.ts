@@ -1,57 +1,65 @@
 import { rmSync } from 'node:fs';
 import { KeyIndex1763700000001 } from './migrations/1763700000001-key-index.js';
 import { Tally1763700000003 } from './migrations/1763700000003-tally.js';
+import { Rollups1764300000002 } from './migrations/1764300000002-rollups.js';
+import { Merges1764300000003 } from './migrations/1764300000003-merges.js';
 import { keyBytes } from './record-keys.js';
-import { recount } from './recount.js';
+import { endOfStep, recountFresh } from './recount.js';
+import { dropSegments, inTransaction, mergeStep, unusedSegment } from './segment-merge.js';
 import { isDamaged, SqliteConnection } from './sqlite-connection.js';
-import { mergeRows, type Tally, type TallyRow } from './tally.js';
+import type { Tally } from './tally.js';
+import { addFresh, forgetTallies, putFresh, type TallyLimits, tallyLimits, tallyScratch } from './tally-table.js';
+import type { UncountedGroup } from './uncounted.js';
 
 /** A segment is written when this much waits. Until then look-ups read the keys of the waiting rows themselves. */
 const segmentGroups = 8_192;
 const segmentRecords = 65_536;
-
-/** Which counts to add up; minutes since 1970, `to` excluded. */
-export interface TallyRange {
-  readonly from: number;
-  readonly to: number;
-}
+/** Rows of counts that one step adds, and those of one group more. */
+const rowsOfStep = 8_192;
 
 /**
- * What happens behind the writer's back: the key index is built, decisions are counted, and the journal's WAL is
- * written back into its file. All on one connection, the index file with the journal attached to it.
+ * What happens behind the writer's back: the key index is built and merged, decisions are counted, and the journal's WAL
+ * is written back into its file. All on one connection, the index file with the journal attached to it.
  */
 export class KeyIndex {
-  /** Counts of the groups that no segment covers yet and that this process committed, oldest first. */
-  #tail: { readonly last: number; readonly rows: readonly TallyRow[] }[] = [];
+  /** The groups that this process committed and that are not counted in the file yet, oldest first. */
+  #uncounted: UncountedGroup[] = [];
 
   private constructor(
     private readonly connection: SqliteConnection,
     private lastIndexed: number,
-    /** The last sequence that an earlier process committed: its groups are counted from their texts. */
-    private readonly inherited: number,
+    private lastCounted: number,
+    private readonly limits: TallyLimits,
   ) {}
 
   /** Opens the index of the journal; one that is damaged or belongs to another journal is built anew. */
-  static async open(path: string, journalPath: string, writer: number, journalEnd: number): Promise<KeyIndex> {
-    let connection: SqliteConnection;
-    try {
-      connection = await openWithJournal(path, journalPath);
-    } catch (error) {
-      if (!isDamaged(error)) throw error;
+  static async open(
+    path: string,
+    journalPath: string,
+    writer: number,
+    journalEnd: number,
+    limits: TallyLimits = tallyLimits,
+  ): Promise<KeyIndex> {
+    for (let isNew = false; ; isNew = true) {
+      let connection: SqliteConnection | undefined;
+      try {
+        connection = await openWithJournal(path, journalPath);
+        const state = await readState(connection);
+        // After a power loss the index can know of records that the journal lost; their numbers will be given out again.
+        const isOurs = (state.owner ?? writer) === writer && Math.max(state.indexed, state.counted) <= journalEnd;
+        if (isOurs) {
+          if (state.owner === null) await connection.query('INSERT INTO indexed_log (writer) VALUES (?)', [writer]);
+          return new KeyIndex(connection, state.indexed, state.counted, limits);
+        }
+      } catch (error) {
+        if (!isDamaged(error) || isNew) {
+          await connection?.close();
+          throw error;
+        }
+      }
+      await connection?.close();
       for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true });
-      connection = await openWithJournal(path, journalPath);
     }
-    const [owner] = await connection.query<{ writer: number }>('SELECT writer FROM indexed_log');
-    // After a power loss the index can know of records that the journal lost; their numbers will be given out again.
-    const valid = owner?.writer === writer ? journalEnd : 0;
-    const segments = await connection.query<{ id: number }>('SELECT id FROM segment WHERE last > ?', [valid]);
-    await connection.query('BEGIN');
-    for (const { id } of segments) await forgetSegment(connection, id);
-    await connection.query('DELETE FROM indexed_log');
-    await connection.query('INSERT INTO indexed_log (writer) VALUES (?)', [writer]);
-    await connection.query('COMMIT');
-    const [row] = await connection.query<{ last: number | null }>('SELECT max(last) AS last FROM segment');
-    return new KeyIndex(connection, row?.last ?? 0, journalEnd);
   }
 
   /** The last sequence that the index covers; what is newer is found by reading the journal's own keys. */
@@ -59,56 +67,33 @@ export class KeyIndex {
     return this.lastIndexed;
   }
 
+  /**
+   * The groups that this process committed and that the file may not count yet, oldest first. Nothing is ever taken out
+   * of the list that was returned, but newer groups may be added to it.
+   */
+  get uncounted(): readonly UncountedGroup[] {
+    return this.#uncounted;
+  }
+
   /** Takes note of a group that was committed, up to the sequence `last`. */
   noteCommit(last: number, tally: Tally): void {
-    this.#tail.push({ last, rows: tally.rows() });
+    this.#uncounted.push({ first: last - tally.total + 1, last, rows: tally.rows() });
   }
 
   /**
-   * Writes one segment if enough waits, or if anything waits and `force` is set; says whether it did. `end` is the last
-   * sequence that `noteCommit` heard of.
+   * Counts some of what is not counted, or writes one segment if enough waits (or, with `force`, if anything does), or
+   * merges some; says whether it did anything. `end` is the last sequence that `noteCommit` heard of. A step takes a
+   * fraction of a second, and whatever ends it, the next one goes on there.
    */
   async indexStep(end: number, force = false): Promise<boolean> {
-    // Not simply the next sequence: retention may have removed rows that were never indexed.
-    const [next] = await this.connection.query<{ first: number }>(
-      'SELECT first FROM journal.journal WHERE first > ? AND first <= ? ORDER BY first LIMIT 1',
-      [this.lastIndexed, end],
-    );
-    if (next === undefined) return false;
-    const { first } = next;
-    const [waiting] = await this.connection.query<{ groups: number; last: number }>(
-      `SELECT count(*) AS groups, max(last) AS last FROM (
-         SELECT first + count - 1 AS last FROM journal.journal WHERE first BETWEEN ? AND ? ORDER BY first LIMIT ?)`,
-      [first, Math.min(end, first + segmentRecords - 1), segmentGroups],
-    );
-    const { groups, last } = waiting!;
-    const full = groups === segmentGroups || last - first + 1 >= segmentRecords;
-    if (!full && !force) return false;
-    const counts = await this.#countsOf(first, last);
-    await this.connection.query('BEGIN');
-    try {
-      const [covered] = await this.connection.query<{ last: number | null }>('SELECT max(last) AS last FROM segment');
-      if ((covered?.last ?? 0) > this.lastIndexed) {
-        // Another process is taking over, and did it.
-        await this.connection.query('ROLLBACK');
-        this.#advanceTo(covered!.last!);
-        return true;
-      }
-      await this.#writeSegment(first, last, counts);
-      await this.connection.query('COMMIT');
-    } catch (error) {
-      await this.connection.query('ROLLBACK').catch(() => undefined);
-      throw error;
-    }
-    this.#advanceTo(last);
-    return true;
+    if (await this.#countStep(end)) return true;
+    if (await this.#segmentStep(end, force)) return true;
+    return mergeStep(this.connection);
   }
 
-  /** The counts of all decisions in the range, not added up further than they happen to be. */
-  async tallyRows(range: TallyRange): Promise<TallyRow[]> {
-    const rows = await tallyRows(this.connection, range);
-    const tail = this.#tail.flatMap((group) => group.rows);
-    return rows.concat(tail.filter(({ minute }) => minute >= range.from && minute < range.to));
+  /** A step towards one segment for all that is indexed; says whether there was anything to do. */
+  mergeAllStep(): Promise<boolean> {
+    return mergeStep(this.connection, true);
   }
 
   /**
@@ -124,25 +109,77 @@ export class KeyIndex {
     return result?.busy === 0;
   }
 
-  /** Forgets segments that end below this sequence, on a file that no decision waits for. */
+  /** Forgets what the journal no longer has, below this sequence, on a file that no decision waits for. */
   async prune(below: number): Promise<void> {
-    const segments = await this.connection.query<{ id: number }>('SELECT id FROM segment WHERE last < ?', [below]);
-    for (const { id } of segments) await forgetSegment(this.connection, id);
+    const [oldest] = await this.connection.query<{ since: number }>(
+      'SELECT since FROM journal.journal WHERE first >= ? ORDER BY first LIMIT 1',
+      [below],
+    );
+    await inTransaction(this.connection, () => dropSegments(this.connection, below));
+    if (oldest !== undefined) await forgetTallies(this.connection, Math.floor(oldest.since / 60_000));
   }
 
   close(): Promise<void> {
     return this.connection.close();
   }
 
-  #advanceTo(last: number): void {
-    this.lastIndexed = last;
-    this.#tail = this.#tail.filter((group) => group.last > last);
+  async #countStep(end: number): Promise<boolean> {
+    if (this.lastCounted >= end) return false;
+    const next = this.#uncounted.findIndex(({ last }) => last > this.lastCounted);
+    const groups = next === -1 ? [] : this.#uncounted.slice(next);
+    // A group that was committed by an earlier process, or beside this one, has to be read.
+    const known = groups[0]?.first === this.lastCounted + 1 ? runToCount(groups) : [];
+    const last =
+      known.at(-1)?.last ??
+      (await endOfStep(this.connection, this.lastCounted, groups[0] === undefined ? end : groups[0].first - 1));
+    let counted = last;
+    await inTransaction(this.connection, async () => {
+      const state = await readState(this.connection);
+      // Another process is taking over, and did it.
+      if (state.counted > this.lastCounted) {
+        counted = state.counted;
+        return;
+      }
+      await this.connection.query('DELETE FROM temp.fresh');
+      if (known.length === 0) await recountFresh(this.connection, this.lastCounted, last);
+      else await putFresh(this.connection, known);
+      await addFresh(this.connection, this.limits);
+      await this.connection.query('UPDATE counted SET last = ?', [last]);
+    });
+    this.lastCounted = counted;
+    this.#uncounted = this.#uncounted.filter((group) => group.last > counted);
+    return true;
   }
 
-  async #writeSegment(first: number, last: number, counts: readonly TallyRow[]): Promise<void> {
-    await this.connection.query('INSERT INTO segment (first, last) VALUES (?, ?)', [first, last]);
-    const [segment] = await this.connection.query<{ id: number }>('SELECT max(id) AS id FROM segment');
-    const { id } = segment!;
+  async #segmentStep(end: number, force: boolean): Promise<boolean> {
+    // Not simply the next sequence: retention may have removed rows that were never indexed.
+    const [next] = await this.connection.query<{ first: number }>(
+      'SELECT first FROM journal.journal WHERE first > ? AND first <= ? ORDER BY first LIMIT 1',
+      [this.lastIndexed, end],
+    );
+    if (next === undefined) return false;
+    const { first } = next;
+    const [waiting] = await this.connection.query<{ groups: number; last: number }>(
+      `SELECT count(*) AS groups, max(last) AS last FROM (
+         SELECT first + count - 1 AS last FROM journal.journal WHERE first BETWEEN ? AND ? ORDER BY first LIMIT ?)`,
+      [first, Math.min(end, first + segmentRecords - 1), segmentGroups],
+    );
+    const { groups, last } = waiting!;
+    const full = groups === segmentGroups || last - first + 1 >= segmentRecords;
+    if (!full && !force) return false;
+    let indexed = last;
+    await inTransaction(this.connection, async () => {
+      const state = await readState(this.connection);
+      if (state.indexed > this.lastIndexed) indexed = state.indexed;
+      else await this.#writeSegment(first, last);
+    });
+    this.lastIndexed = indexed;
+    return true;
+  }
+
+  async #writeSegment(first: number, last: number): Promise<void> {
+    const id = await unusedSegment(this.connection);
+    await this.connection.query('INSERT INTO segment (id, first, last) VALUES (?, ?, ?)', [id, first, last]);
     await this.connection.query(
       `INSERT INTO segment_key (segment, key, start)
        SELECT ?, substr(j.keys, o.n * ${keyBytes} + 1, ${keyBytes}) AS key, j.first - ? AS start
@@ -151,29 +188,18 @@ export class KeyIndex {
        ORDER BY key, start`,
       [id, first, first, last],
     );
-    await this.connection.query(
-      `INSERT INTO tally (segment, minute, policySet, policyVersion, decision, reason, caller, count)
-       SELECT ?, value ->> 'minute', value ->> 'policySet', value ->> 'policyVersion', value ->> 'decision',
-         value ->> 'reason', value ->> 'caller', value ->> 'count' FROM json_each(?)`,
-      [id, JSON.stringify(counts)],
-    );
-  }
-
-  /** How many decisions of each kind are in a run of whole groups. */
-  async #countsOf(first: number, last: number): Promise<TallyRow[]> {
-    const rows = this.#tail.filter((group) => group.last <= last).flatMap((group) => group.rows);
-    const recounted = await recount(this.connection, first, Math.min(last, this.inherited));
-    return mergeRows([...recounted, ...rows]);
   }
 }
 
-/** The counts that are kept with the segments. */
-export function tallyRows(connection: SqliteConnection, { from, to }: TallyRange): Promise<TallyRow[]> {
-  return connection.query<TallyRow>(
-    `SELECT minute, policySet, policyVersion, decision, reason, caller, sum(count) AS count FROM tally
-     WHERE minute >= ? AND minute < ? GROUP BY minute, policySet, policyVersion, decision, reason, caller`,
-    [from, to],
-  );
+/** The groups from the first on that follow one another without a gap, as many as a step counts. */
+function runToCount(groups: readonly UncountedGroup[]): readonly UncountedGroup[] {
+  let rows = 0;
+  const end = groups.findIndex((group, i) => {
+    if (i > 0 && (rows >= rowsOfStep || group.first !== groups[i - 1]!.last + 1)) return true;
+    rows += group.rows.length;
+    return false;
+  });
+  return end === -1 ? groups : groups.slice(0, end);
 }
 
 /** A reading connection: the index, with the journal attached as `journal`. */
@@ -184,8 +210,8 @@ export function openReader(path: string, journalPath: string): Promise<SqliteCon
 function openWithJournal(path: string, journalPath: string): Promise<SqliteConnection> {
   return SqliteConnection.open({
     path,
-    migrations: [KeyIndex1763700000001, Tally1763700000003],
-    setup: [attach(journalPath), 'PRAGMA synchronous = NORMAL', 'PRAGMA cache_size = -16000'],
+    migrations: [KeyIndex1763700000001, Tally1763700000003, Rollups1764300000002, Merges1764300000003],
+    setup: [attach(journalPath), 'PRAGMA synchronous = NORMAL', 'PRAGMA cache_size = -16000', ...tallyScratch],
     busyTimeoutMs: 0,
   });
 }
@@ -194,8 +220,12 @@ function attach(journalPath: string): string {
   return `ATTACH DATABASE '${journalPath.replaceAll("'", "''")}' AS journal`;
 }
 
-async function forgetSegment(connection: SqliteConnection, id: number): Promise<void> {
-  await connection.query('DELETE FROM tally WHERE segment = ?', [id]);
-  await connection.query('DELETE FROM segment_key WHERE segment = ?', [id]);
-  await connection.query('DELETE FROM segment WHERE id = ?', [id]);
+async function readState(
+  connection: SqliteConnection,
+): Promise<{ readonly owner: number | null; readonly indexed: number; readonly counted: number }> {
+  const [row] = await connection.query<{ owner: number | null; indexed: number; counted: number }>(
+    `SELECT (SELECT writer FROM indexed_log) AS owner, coalesce((SELECT max(last) FROM segment), 0) AS indexed,
+       (SELECT last FROM counted) AS counted`,
+  );
+  return row!;
 }

@@ -4,7 +4,7 @@ import type { NewDecisionRecord } from './decision-record.js';
 export const tallyFields = ['policySet', 'policyVersion', 'decision', 'reason', 'caller'] as const;
 export type TallyField = (typeof tallyFields)[number];
 
-/** So many decisions of one minute (since 1970, UTC) that agree in every field. */
+/** The number of decisions of one minute (since 1970, UTC) that agree in every field. */
 export type TallyRow = { readonly minute: number; readonly count: number } & { readonly [field in TallyField]: string };
 
 type Level = Map<string | number, Level | number>;
@@ -12,8 +12,15 @@ type Level = Map<string | number, Level | number>;
 /** Counts decisions, one map inside another: on the path of every decision that is cheaper than to make up a key. */
 export class Tally {
   readonly #minutes: Level = new Map();
+  #total = 0;
+
+  /** How many decisions were counted. */
+  get total(): number {
+    return this.#total;
+  }
 
   add(record: NewDecisionRecord, time: number): void {
+    this.#total++;
     let level = below(this.#minutes, Math.floor(time / 60_000));
     level = below(level, record.policySet);
     level = below(level, record.policyVersion);
@@ -45,15 +52,4 @@ function below(level: Level, value: string | number): Level {
     level.set(value, next);
   }
   return next;
-}
-
-/** Adds up rows that agree in the minute and all fields. */
-export function mergeRows(rows: Iterable<TallyRow>): TallyRow[] {
-  const merged = new Map<string, TallyRow>();
-  for (const row of rows) {
-    const key = JSON.stringify([row.minute, ...tallyFields.map((field) => row[field])]);
-    const known = merged.get(key);
-    merged.set(key, known === undefined ? row : { ...known, count: known.count + row.count });
-  }
-  return [...merged.values()];
 }

@@ -3,6 +3,7 @@
  * scanner to read; `test/http/openapi-answers.test.ts` holds real answers against these.
  */
 import type { ErrorCode } from '../core/errors.js';
+import { tallyFields } from '../decision-log/tally.js';
 import { EntityBody } from './decide-request.js';
 import type { JsonSchema } from './json-schema.js';
 
@@ -102,9 +103,13 @@ export const answerSchemas: Readonly<Record<string, JsonSchema>> = {
         'decision?': text,
         'reason?': text,
         'caller?': text,
+        'other?': list(oneOf(...tallyFields)),
       }),
     ),
     total: integer,
+    'uncertain?': integer,
+    'complete?': { const: false },
+    'countedTo?': time,
     'top?': object({ ids: list(object({ id: text, count: integer })), examined: integer, 'searchedTo?': time }),
   }),
   Explanation: object({

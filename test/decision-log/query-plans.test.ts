@@ -52,7 +52,10 @@ it('every indexed filter reads by its index, as kept in query-plans.txt', async 
   for (const query of queries) {
     const plans = await planOf(query);
     sections.push(`## ${JSON.stringify(query)}\n${plans}`);
-    expect(plans).not.toMatch(/TEMP B-TREE|SCAN journal(?! USING)|SCAN k\b/);
+    // With several keys a statement sorts what it compared: a bounded number of entries.
+    const sorts = 'decision' in query ? /TEMP B-TREE FOR (?!ORDER BY)/ : /TEMP B-TREE/;
+    expect(plans).not.toMatch(sorts);
+    expect(plans).not.toMatch(/SCAN journal(?! USING)|SCAN (k|o|segment|segment_key)\b/);
   }
   const bySubject = await planOf({ subject: 'x' });
   for (const field of indexedFieldNames) expect(await planOf({ [field]: 'x' }), field).toBe(bySubject);

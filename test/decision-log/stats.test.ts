@@ -1,9 +1,23 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import fc from 'fast-check';
+import { expect, it, onTestFinished, vi } from 'vitest';
+import { DecisionCounts, timeAfter } from '../../src/decision-log/decision-counts.js';
 import type { DecisionLog } from '../../src/decision-log/decision-log.js';
-import { exampleRecord, noon } from './example-records.js';
+import { questionOf, type StatsQuery, statsOf } from '../../src/decision-log/decision-stats.js';
+import { openReader } from '../../src/decision-log/key-index.js';
+import { type TallyField, tallyFields } from '../../src/decision-log/tally.js';
+import { tallyLimits } from '../../src/decision-log/tally-table.js';
+import { readTimeRange } from '../../src/decision-log/time-range.js';
+import { TimeZone } from '../../src/decision-log/time-zone.js';
+import { type Example, exampleRecord, noon } from './example-records.js';
 import { startLog, temporaryDirectory } from './temporary-log.js';
+
+const dayMs = 86_400_000;
+
+async function append(log: DecisionLog, examples: readonly Example[]): Promise<void> {
+  await Promise.all(examples.map((example) => log.append(exampleRecord(log, example))));
+}
 
 /** 300 records, one a second; every third is a deny, sets and callers take turns. */
 async function fill(log: DecisionLog, from = 0): Promise<void> {
@@ -13,9 +27,8 @@ async function fill(log: DecisionLog, from = 0): Promise<void> {
     policySet: `set${i % 2}`,
     caller: i < 100 ? 'a' : 'b\u0000"',
   }));
-  await Promise.all(examples.map((example) => log.append(exampleRecord(log, example))));
+  await append(log, examples);
 }
-
 it('counts by bucket and field, from the index and from what is not indexed yet alike', async () => {
   const log = await startLog(temporaryDirectory());
   await fill(log);
@@ -65,6 +78,7 @@ it('counts survive a restart, and a lost index', async () => {
   await second.stop();
   rmSync(join(directory, 'verdict.decisions.index.sqlite'));
   const third = await startLog(directory);
+  await third.indexNow();
   expect(await third.stats(query)).toEqual(expected);
 });
 
@@ -112,4 +126,161 @@ it('says how far back it counted, when the records are more than it reads', asyn
   expect(top!.examined).toBeGreaterThanOrEqual(65_536);
   expect(top!.examined).toBeLessThan(65_536 + 1_024);
   expect(top!.searchedTo).toBe(new Date(noon + 70_000 - top!.examined).toISOString());
+});
+
+/** Random decisions of two sets, few reasons and more callers than are kept apart, within two days. */
+const examples = fc.array(
+  fc.record({
+    now: fc.oneof(
+      fc.integer({ min: noon, max: noon + 2 * dayMs }),
+      // Around the end of summer time.
+      fc.integer({ min: Date.UTC(2026, 9, 24, 20), max: Date.UTC(2026, 9, 25, 4) }),
+    ),
+    decision: fc.constantFrom('allow' as const, 'deny' as const),
+    policySet: fc.constantFrom('a', 'b'),
+    caller: fc.constantFrom('', 'x', 'y', 'z', 'null', '0'),
+  }),
+  { maxLength: 60 },
+);
+const questions = fc.record(
+  {
+    bucket: fc.constantFrom('minute' as const, 'hour' as const, 'day' as const),
+    by: fc.subarray([...tallyFields]),
+    tz: fc.constantFrom('UTC', 'Europe/Zurich', 'Asia/Kathmandu', 'Australia/Lord_Howe'),
+    from: fc.constantFrom('2026-10-25', '2026-10-25T00:30:00Z', '2026-11-21T12:07:00Z', '2026-11-22'),
+    to: fc.constantFrom('2026-10-25', '2026-11-21T23:59:00Z', '2026-11-22', '2026-11-22T11:07:00Z'),
+    decision: fc.constantFrom('deny'),
+    caller: fc.constantFrom('x', 'nobody'),
+  },
+  { requiredKeys: [] },
+);
+
+/** What the clocks of a zone show at a time, up to the minute, the hour or the day. */
+function rangeInMs(query: StatsQuery): { from: number; to: number } {
+  const { from = 0, to = Number.MAX_SAFE_INTEGER } = readTimeRange(query);
+  return { from, to };
+}
+
+function bucketName(time: number, { bucket, tz = 'UTC' }: StatsQuery): string | undefined {
+  if (bucket === undefined) return undefined;
+  const zone = TimeZone.named(tz)!;
+  const offset = zone.offsetAt(time);
+  const shown = new Date(time + offset * 60_000).toISOString().slice(0, { minute: 16, hour: 13, day: 10 }[bucket]);
+  // An hour that clocks show twice is two.
+  return bucket === 'day' ? shown : `${shown} ${offset}`;
+}
+
+it('counts as somebody would who reads every record, by any fields, bucket, zone and range', async () => {
+  const log = await startLog(temporaryDirectory());
+  const recorded: Required<Pick<Example, 'now' | 'decision' | 'policySet' | 'caller'>>[] = [];
+  await fc.assert(
+    fc.asyncProperty(
+      examples,
+      fc.array(questions, { minLength: 1, maxLength: 5 }),
+      fc.boolean(),
+      async (more, queries, index) => {
+        await append(log, more);
+        recorded.push(...more);
+        if (index) await log.indexNow();
+        for (const query of queries) {
+          const scope = query.caller === undefined ? {} : { policySets: ['b', 'c'] };
+          const { items, total, ...rest } = await log.stats(query, scope);
+          const wanted = new Map<string, number>();
+          const { from, to } = rangeInMs(query);
+          for (const record of recorded) {
+            if (record.now < from || record.now >= to) continue;
+            if (query.decision !== undefined && record.decision !== query.decision) continue;
+            if (query.caller !== undefined && record.caller !== query.caller) continue;
+            if (scope.policySets !== undefined && !scope.policySets.includes(record.policySet)) continue;
+            const whole = exampleRecord(log, record);
+            const values: Record<TallyField, string> = { ...whole, reason: whole.reason.code };
+            const key = JSON.stringify([
+              bucketName(record.now, query),
+              ...(query.by ?? []).map((field) => values[field]),
+            ]);
+            wanted.set(key, (wanted.get(key) ?? 0) + 1);
+          }
+          const got = items.map(({ time, count, ...values }) => {
+            const bucket = time === undefined ? undefined : bucketName(Date.parse(time), query);
+            return [JSON.stringify([bucket, ...(query.by ?? []).map((field) => values[field])]), count];
+          });
+          expect(new Map(got as [string, number][]), JSON.stringify(query)).toEqual(wanted);
+          expect(got).toHaveLength(wanted.size);
+          expect(total).toBe([...wanted.values()].reduce((sum, count) => sum + count, 0));
+          expect(rest).toEqual({});
+        }
+      },
+    ),
+    { numRuns: 40 },
+  );
+});
+
+it('answers while counts are made anew, and says up to when they are complete', async () => {
+  const directory = temporaryDirectory();
+  const log = await startLog(directory);
+  await append(
+    log,
+    Array.from({ length: 300 }, (_, i) => ({ now: noon + i * 1_000 })),
+  );
+  await log.stop();
+  const connection = await openReader(
+    join(directory, 'verdict.decisions.index.sqlite'),
+    join(directory, 'verdict.decisions.sqlite'),
+  );
+  onTestFinished(() => connection.close());
+  const question = questionOf({}, {});
+  const file = { connection, hasCounts: true, before: 0, end: 300, uncounted: [] };
+  const few = new DecisionCounts(question);
+  // Nothing is counted in the file; it may read one record fewer than there are, then all of them.
+  expect(await few.addFile({ ...file, hasCounts: false }, 299)).toBe(0);
+  expect(statsOf(few, [], await timeAfter(connection, 0))).toEqual({
+    items: [],
+    total: 0,
+    complete: false,
+    countedTo: new Date(noon).toISOString(),
+  });
+  const all = new DecisionCounts(question);
+  expect(await all.addFile({ ...file, hasCounts: false }, 300)).toBeUndefined();
+  expect(statsOf(all, []).total).toBe(300);
+  // What the process knows of its newest groups is counted in any case.
+  const rows = [
+    { minute: noon / 60_000, policySet: 'a', policyVersion: 'b', decision: 'deny', reason: 'c', caller: 'd', count: 7 },
+  ];
+  const newest = new DecisionCounts(question);
+  expect(
+    await newest.addFile({ ...file, hasCounts: false, end: 307, uncounted: [{ first: 301, last: 307, rows }] }, 0),
+  ).toBe(0);
+  expect(newest.total).toBe(7);
+});
+
+it('hands the event loop few rows at a time, however many there are', async () => {
+  const log = await startLog(temporaryDirectory());
+  const examples = Array.from({ length: 9_000 }, (_, i) => ({ now: noon + i * 60_000, caller: `c${i % 900}` }));
+  await append(log, examples);
+  await log.indexNow();
+  const parse = vi.spyOn(JSON, 'parse');
+  onTestFinished(() => parse.mockRestore());
+  const { items } = await log.stats({ bucket: 'minute', by: ['caller', 'decision'] });
+  expect(items).toHaveLength(9_000);
+  const pieces = parse.mock.results.map(({ value }) => (Array.isArray(value) ? value.length : 0));
+  expect(pieces.reduce((sum, length) => sum + length, 0)).toBe(9_000);
+  expect(Math.max(...pieces)).toBeLessThanOrEqual(500);
+});
+
+it('a crowd of callers is counted as others, which no caller can be taken for', async () => {
+  const log = await startLog(temporaryDirectory());
+  const names = [...Array.from({ length: tallyLimits.names - 1 }, (_, i) => `c${i}`), 'other', 'other'];
+  await append(
+    log,
+    names.map((caller, i) => ({ caller, now: noon + i * 60_000 })),
+  );
+  await log.indexNow();
+  await append(log, [{ caller: 'late', now: noon + 90_000 }]);
+  await log.indexNow();
+  const { items, total } = await log.stats({ by: ['caller'] });
+  expect(total).toBe(tallyLimits.names + 2);
+  expect(items[0]).toEqual({ caller: 'other', count: 2 });
+  expect(items.filter(({ caller }) => caller === undefined)).toEqual([{ other: ['caller'], count: 1 }]);
+  expect(await log.stats({ caller: 'late' })).toEqual({ items: [], total: 0, uncertain: 1 });
+  expect(await log.stats({ caller: 'c7' })).toEqual({ items: [{ count: 1 }], total: 1, uncertain: 1 });
 });
