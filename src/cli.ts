@@ -14,8 +14,12 @@ await runCommandLine(process.argv.slice(2), addServiceCommands);
 /** They need the whole service, which the commands on files do without: it is loaded when one of them is called. */
 function addServiceCommands(program: Command, terminal: Terminal): void {
   addKeysCommand(program, terminal, async () => {
-    const { databaseUrl, env } = await readConfigWithoutPolicies();
-    return { databasePath: databaseUrl.slice('sqlite:'.length), environment: env ?? DEFAULT_ENVIRONMENT };
+    const { databaseUrl, env, apiKeysFile } = await readConfigWithoutPolicies();
+    return {
+      databasePath: databaseUrl.slice('sqlite:'.length),
+      environment: env ?? DEFAULT_ENVIRONMENT,
+      ...(apiKeysFile !== undefined && { apiKeysFile }),
+    };
   });
   addBackupCommand(program, terminal, async () =>
     (await readConfigWithoutPolicies()).databaseUrl.slice('sqlite:'.length),

@@ -51,8 +51,32 @@ export function readApiKeyFile(file: string, text: string): readonly DeclaredCal
     if (names.has(key.name)) list?.refuse('duplicate_key', `two keys have the name "${key.name}"`);
     names.add(key.name);
   }
+  // A copied entry is one mistake, and said once.
+  for (const shared of problems.length > 0
+    ? []
+    : twiceIn(callers.map(({ digests, certificates }) => [...digests, ...certificates]))) {
+    list?.refuse('duplicate_key', `two keys have the digest or certificate "${shared}": whose would it be?`);
+  }
   if (problems.length > 0) throw new PolicyError(problems);
   return Object.freeze(callers);
+}
+
+/**
+ * The names that no managed key may have, in lower case: those of declared callers and of their certificates. Names that
+ * differ in case alone are taken for one.
+ */
+export function declaredNames(callers: readonly DeclaredCaller[]): ReadonlySet<string> {
+  return new Set(
+    callers.flatMap(({ key, certificates }) => [key.name, ...certificates]).map((name) => name.toLowerCase()),
+  );
+}
+
+/** What stands in more than one of the lists. */
+function twiceIn(lists: readonly (readonly string[])[]): ReadonlySet<string> {
+  const once = new Set<string>();
+  const twice = new Set<string>();
+  for (const each of lists.flatMap((list) => [...new Set(list)])) (once.has(each) ? twice : once).add(each);
+  return twice;
 }
 
 function readCaller(node: YamlNode): DeclaredCaller | undefined {

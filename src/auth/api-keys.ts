@@ -4,7 +4,7 @@ import { formatProblem, PolicyError } from '../core/problem.js';
 import { addressList } from './address-list.js';
 import { digestOf, environmentOf } from './api-key.js';
 import type { ApiKey, Credential } from './api-key-entry.js';
-import { type DeclaredCaller, readApiKeyFile } from './api-key-file.js';
+import { type DeclaredCaller, declaredNames, readApiKeyFile } from './api-key-file.js';
 import { Grants } from './grants.js';
 import type { ManagedKey, ManagedKeys } from './managed-keys.js';
 import { parseScope } from './scopes.js';
@@ -44,6 +44,8 @@ const LAST_USE_STEP_MS = 60_000;
 export class ApiKeys {
   private table: Table = { byDigest: new Map(), byCertificate: new Map() };
   private declared: readonly DeclaredCaller[] = [];
+  /** Managed keys that are refused since the file declares their names. */
+  private hidden: readonly string[] = [];
   private fileStamp = '';
   private databaseChanges = -1;
   private readonly lastUses = new Map<string, number>();
@@ -102,6 +104,14 @@ export class ApiKeys {
     return credential === undefined ? 'unknown' : (whyRefused(credential, address, now) ?? credential);
   }
 
+  /**
+   * Whether a name stands for a declared caller, or would be taken for one: names that differ in case alone are one here,
+   * and so is the name of a declared certificate.
+   */
+  isDeclared(name: string): boolean {
+    return declaredNames(this.declared).has(name.toLowerCase());
+  }
+
   /** Whose certificate has one of these names, which the client CA vouches for. */
   ofCertificate(names: readonly string[], address: string, now: number): Credential | KeyRefusal {
     for (const name of names) {
@@ -134,7 +144,9 @@ export class ApiKeys {
       if (!changed) return await this.saveUses();
       const stored = await this.options.managed.list();
       this.databaseChanges = changes;
-      this.table = tableOf(this.declared, stored);
+      const { table, hidden } = tableOf(this.declared, stored);
+      this.table = table;
+      this.noteHidden(hidden);
     } catch (error) {
       if (strict) throw error;
       this.options.log.error({ err: error }, 'the API keys in the database cannot be read');
@@ -152,6 +164,15 @@ export class ApiKeys {
     this.declared = readApiKeyFile(file, await readFile(file, 'utf8'));
     if (!first) this.options.log.info({ keys: this.declared.length }, 'the file of API keys was read again');
     return true;
+  }
+
+  /** Said once for each key, and again when it came back in between. */
+  private noteHidden(names: readonly string[]): void {
+    for (const name of names.filter((each) => !this.hidden.includes(each))) {
+      const what = 'a managed API key is refused: the file of API keys declares a caller of the same name';
+      this.options.log.error({ key: name }, what);
+    }
+    this.hidden = names;
   }
 
   private whyUnknown(key: string): KeyRefusal {
@@ -175,12 +196,22 @@ export class ApiKeys {
   }
 }
 
-function tableOf(declared: readonly DeclaredCaller[], stored: readonly ManagedKey[]): Table {
+/** Also the names of the managed keys that are left out: records must not mean two callers by one name. */
+function tableOf(
+  declared: readonly DeclaredCaller[],
+  stored: readonly ManagedKey[],
+): { readonly table: Table; readonly hidden: readonly string[] } {
+  const taken = declaredNames(declared);
+  const hidden: string[] = [];
   const byDigest = new Map<string, Credential>();
   const byCertificate = new Map<string, Credential>();
   // The file comes last: where both have a digest, the operator's file is what counts.
   for (const key of stored) {
     if (key.revoked !== undefined) continue;
+    if (taken.has(key.name.toLowerCase())) {
+      hidden.push(key.name);
+      continue;
+    }
     for (const { digest, expires } of key.secrets) byDigest.set(digest, credentialOf(key, 'managed', expires));
   }
   for (const { key, digests, certificates } of declared) {
@@ -188,7 +219,7 @@ function tableOf(declared: readonly DeclaredCaller[], stored: readonly ManagedKe
     for (const digest of digests) byDigest.set(digest, credential);
     for (const name of certificates) byCertificate.set(name, credential);
   }
-  return Object.freeze({ byDigest, byCertificate });
+  return { table: Object.freeze({ byDigest, byCertificate }), hidden };
 }
 
 function credentialOf(key: ApiKey, source: Credential['source'], secretExpires = Number.POSITIVE_INFINITY): Credential {
@@ -208,5 +239,7 @@ function whyRefused({ expires, from }: Credential, address: string, now: number)
 }
 
 function sameText(a: string, b: string): boolean {
-  return a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b));
+  // In bytes: a text beyond ASCII has more of them than its length says, and `timingSafeEqual` throws where they differ.
+  const [bytes, others] = [Buffer.from(a), Buffer.from(b)];
+  return bytes.length === others.length && timingSafeEqual(bytes, others);
 }

@@ -2,6 +2,7 @@ import type { AuditLog } from '../audit/audit-log.js';
 import { VerdictError } from '../core/errors.js';
 import type { ApiKey } from './api-key-entry.js';
 import type { ApiKeys } from './api-keys.js';
+import { anonymous } from './caller.js';
 import { Grants, type PolicySets } from './grants.js';
 import type { ManagedKey, ManagedKeys } from './managed-keys.js';
 import { parseScope, SCOPES } from './scopes.js';
@@ -22,7 +23,7 @@ export interface KeyAdministrator {
 export class KeyAdministration {
   constructor(
     private readonly keys: ManagedKeys,
-    private readonly live: Pick<ApiKeys, 'refresh'>,
+    private readonly live: Pick<ApiKeys, 'refresh' | 'isDeclared'>,
     private readonly audit: AuditLog,
     private readonly environment: string,
   ) {}
@@ -41,11 +42,15 @@ export class KeyAdministration {
   /**
    * Makes a key and returns its text, which cannot be had again.
    *
-   * @throws VerdictError `api_key_exists`, `forbidden` for a key that would reach further than who makes it
+   * @throws VerdictError `api_key_exists`, also for the name of a declared caller; `forbidden` for a key that would reach
+   * further than who makes it
    */
   async create(key: ApiKey, by: KeyAdministrator): Promise<string> {
     if (!reachesOnly(key, by.policySets)) {
       throw new VerdictError('forbidden', 'The key would reach policy sets that the credential does not administer.');
+    }
+    if (this.live.isDeclared(key.name) || isReserved(key.name)) {
+      throw new VerdictError('api_key_exists', `The name "${key.name}" is taken by a caller of another kind.`);
     }
     const text = await this.keys.create(key, this.environment, by.name, Date.now());
     await this.done('api_key_created', `${key.name}: ${key.scopes.join(' ')}`, by);
@@ -82,6 +87,11 @@ export class KeyAdministration {
       ...(requestId !== undefined && { requestId }),
     });
   }
+}
+
+/** What records call those who have no key: a key of that name could pass for them. */
+function isReserved(name: string): boolean {
+  return name.toLowerCase() === anonymous.name;
 }
 
 function reachesOnly({ scopes, policySets }: ApiKey, within: PolicySets): boolean {

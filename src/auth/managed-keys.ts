@@ -78,9 +78,13 @@ export class ManagedKeys {
   /**
    * Makes a key and returns its text, which cannot be had again.
    *
-   * @throws VerdictError `api_key_exists` also when a revoked key had the name: records must not mean two callers by it
+   * @throws VerdictError `api_key_exists` also when a revoked key had the name, or one that differs in case alone: records
+   * must not mean two callers by it
    */
   async create(key: ApiKey, environment: string, by: string, now: number): Promise<string> {
+    const alike = 'SELECT name FROM api_key WHERE name = ? COLLATE NOCASE';
+    const [taken] = await this.connection.query<{ name: string }>(alike, [key.name]);
+    if (taken !== undefined) throw nameTaken(taken.name);
     const text = makeApiKey(environment);
     try {
       await this.connection.query(
@@ -100,7 +104,7 @@ export class ManagedKeys {
       );
     } catch (error) {
       if (!/UNIQUE constraint/.test((error as Error).message)) throw error;
-      throw new VerdictError('api_key_exists', `There is, or was, an API key "${key.name}"; names are used once.`);
+      throw nameTaken(key.name);
     }
     await this.addSecret(key.name, text, now);
     return text;
@@ -152,6 +156,10 @@ export class ManagedKeys {
       now,
     ]);
   }
+}
+
+function nameTaken(name: string): VerdictError {
+  return new VerdictError('api_key_exists', `There is, or was, an API key "${name}"; names are used once.`);
 }
 
 function notFound(name: string): VerdictError {

@@ -11,6 +11,8 @@ import type { Terminal } from './terminal.js';
 export interface KeysConfig {
   readonly databasePath: string;
   readonly environment: string;
+  /** The file of declared callers, whose names no key in the database may have. */
+  readonly apiKeysFile?: string;
 }
 
 interface KeyOptions extends ServerOptions {
@@ -183,7 +185,7 @@ function entryOf(name: string, digest: string, { scope, set, address, owner, exp
 }
 
 async function withDatabase(
-  { databasePath: path, environment }: KeysConfig,
+  { databasePath: path, environment, apiKeysFile }: KeysConfig,
   work: (keeper: KeyKeeper) => Promise<void>,
 ): Promise<void> {
   const { AuditLog } = await import('../audit/audit-log.js');
@@ -191,6 +193,7 @@ async function withDatabase(
   const { describeKey } = await import('../auth/key-description.js');
   const { ManagedKeys } = await import('../auth/managed-keys.js');
   const { maskCredentials } = await import('../auth/mask-credentials.js');
+  const isDeclared = await declaredIn(apiKeysFile);
   const audit = await AuditLog.open({
     path,
     mask: maskCredentials,
@@ -199,7 +202,7 @@ async function withDatabase(
   const keys = await ManagedKeys.open(path);
   try {
     // A service that runs finds out by itself.
-    const elsewhere = { refresh: () => Promise.resolve() };
+    const elsewhere = { refresh: () => Promise.resolve(), isDeclared };
     const by = { name: userInfo().username, method: 'command_line', policySets: 'all' } as const;
     const admin = new KeyAdministration(keys, elsewhere, audit, environment);
     await work({
@@ -214,6 +217,24 @@ async function withDatabase(
   } finally {
     await keys.close();
     await audit.close();
+  }
+}
+
+/** Whether a name is that of a declared caller; throws where the file cannot say so. */
+async function declaredIn(file: string | undefined): Promise<(name: string) => boolean> {
+  if (file === undefined) return () => false;
+  const { readFileSync } = await import('node:fs');
+  const { declaredNames, readApiKeyFile } = await import('../auth/api-key-file.js');
+  const { formatProblem, PolicyError } = await import('../core/problem.js');
+  try {
+    const names = declaredNames(readApiKeyFile(file, readFileSync(file, 'utf8')));
+    return (name) => names.has(name.toLowerCase());
+  } catch (error) {
+    const why = error instanceof PolicyError ? error.problems.map(formatProblem).join('\n') : (error as Error).message;
+    // Listing and revoking go on.
+    return () => {
+      throw new UsageError(`VERDICT_API_KEYS_FILE cannot be read: ${why}`);
+    };
   }
 }
 

@@ -88,7 +88,8 @@ async function identityOf(
   { identity }: GatewayMapping,
   tokens: AccessTokens | undefined,
 ): Promise<GatewayIdentity | undefined> {
-  if (identity?.proxies.has(request.caller.name)) {
+  // A proxy is named by its key or certificate. Whoever an issuer's token names may have chosen that name.
+  if (request.caller.method !== 'jwt' && identity?.proxies.has(request.caller.name)) {
     const name = oneHeader(request, identity.header);
     if (name !== undefined && name !== '') return { id: decoded(name) };
   }

@@ -79,6 +79,14 @@ describe('the file of API keys', () => {
       `- {name: a, sha256: ${digest}, scopes: [decide]}\n- {name: a, sha256: ${digest}, scopes: [decide]}`,
       ['1 duplicate_key'],
     ],
+    [
+      `- {name: a, sha256: ${digest}, scopes: [decide]}\n- {name: b, sha256: ${digest}, scopes: [decide]}`,
+      ['1 duplicate_key'],
+    ],
+    [
+      `- {name: a, certificate: CN=a, scopes: [decide]}\n- {name: b, certificate: [CN=b, CN=a], scopes: [decide]}`,
+      ['1 duplicate_key'],
+    ],
     ['name: a', ['1 unknown_key']],
   ])('is refused with its place: %j', (text, problems) => {
     expect(codesOf(text)).toEqual(problems);
@@ -133,6 +141,45 @@ describe('API keys', () => {
     await elsewhere.revoke('shop', Date.now());
     await within1s(() => !isGood(key));
     await elsewhere.close();
+  });
+
+  it('give a name beyond ASCII that is claimed for a good key the answer of any wrong name', async () => {
+    await start();
+    const key = await managed.create({ name: 'shop', scopes: ['decide'] }, 'test', 'me', Date.now());
+    await keys.refresh();
+    for (const name of ['shöp', 'ѕhop', 'sho\u{1f511}', 'SHOP', 'shop ', '']) {
+      expect(keys.authenticate(key, ADDRESS, Date.now(), name)).toBe('unknown');
+    }
+    expect(keys.authenticate(key, ADDRESS, Date.now(), 'shop')).toMatchObject({ key: { name: 'shop' } });
+  });
+
+  it('in a database do not pass for a caller that the file declares, not even one that is declared later', async () => {
+    const file = join(directory, 'keys.yaml');
+    writeFileSync(file, '');
+    await start(file);
+    const key = await managed.create({ name: 'Root', scopes: ['decide'] }, 'test', 'me', Date.now());
+    await keys.refresh();
+    expect(isGood(key)).toBe(true);
+    const root = makeApiKey('test');
+    writeFileSync(file, `- {name: root, sha256: ${digestOf(root)}, scopes: [decide]}`);
+    await within1s(() => isGood(root));
+    expect(isGood(key)).toBe(false);
+    expect(log.error).toHaveBeenCalledWith(
+      { key: 'Root' },
+      expect.stringContaining('declares a caller of the same name'),
+    );
+    expect(keys.isDeclared('ROOT')).toBe(true);
+    expect(keys.isDeclared('rooty')).toBe(false);
+  });
+
+  it('in a database have names of their own, by more than the case of letters', async () => {
+    await start();
+    const create = (name: string) => managed.create({ name, scopes: ['decide'] }, 'test', 'me', Date.now());
+    await create('shop');
+    for (const name of ['shop', 'SHOP', 'Shop']) {
+      await expect(create(name)).rejects.toMatchObject({ code: 'api_key_exists' });
+    }
+    await create('shop2');
   });
 
   it('are refused by the environment in front, though the digest is known', async () => {

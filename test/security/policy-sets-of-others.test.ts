@@ -12,6 +12,7 @@ beforeAll(async () => {
     auditor: 'scopes: ["decisions:read:invoices", "decisions:read:default"]',
     pair: 'scopes: ["decide:invoices", "decide:salaries"]',
     plain: 'scopes: [decide]',
+    edge: 'scopes: [decide]\ncertificate: CN=Edge',
   });
   const ask = (subject: string, action: string, resource: string, policySet: string) =>
     keyed.as('admin', 'POST', '/v1/decide', { subject, action, resource, policySet });
@@ -162,6 +163,27 @@ describe('a caller who is limited to invoices', () => {
       (await keyed.as('clerk', 'GET', '/v1/api-keys')).json().items.map(({ name }: { name: string }) => name),
     ).toEqual(['mine']);
   });
+});
+
+describe('a key administrator', () => {
+  it.each(['admin', 'Admin', 'CLERK', 'CN=Edge', 'cn=edge', 'anonymous', 'Anonymous'])(
+    'cannot name a key like a caller of another kind, whatever the case of its letters: %s',
+    async (name) => {
+      for (const by of ['admin', 'clerk']) {
+        const answer = await keyed.as(by, 'POST', '/v1/api-keys', { name, scopes: ['decide:invoices'] });
+        expect(answer.statusCode).toBe(409);
+        expect(answer.json().type).toBe('urn:verdict:problem:api_key_exists');
+      }
+    },
+  );
+
+  it.each(['ѕhop', ' shop', 'shop ', 'sh\u200bop', 'shop\n', 'a:b', '', 'x'.repeat(129)])(
+    'cannot name a key so that it only looks like another: %j',
+    async (name) => {
+      const answer = await keyed.as('admin', 'POST', '/v1/api-keys', { name, scopes: ['decide'] });
+      expect(answer.statusCode).toBe(400);
+    },
+  );
 });
 
 describe('a caller with two sets and no default', () => {
