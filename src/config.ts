@@ -220,6 +220,18 @@ export class Config {
   @Max(300)
   readonly jwtClockSkew: number = 30;
 
+  @Variable('The furthest end (`exp`) of an access token that is accepted, in seconds from now.')
+  @IsInt()
+  @Min(60)
+  @Max(31_536_000)
+  readonly jwtMaxLifetime: number = 86_400;
+
+  @Variable('How long the keys of an issuer stay good while it cannot be asked for them, in seconds.')
+  @IsInt()
+  @Min(60)
+  @Max(604_800)
+  readonly jwtKeysMaxAge: number = 3_600;
+
   @Variable(
     '`terminated-elsewhere`: a proxy in front speaks TLS, so that this may listen in the plain beyond loopback.',
   )

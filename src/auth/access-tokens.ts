@@ -28,12 +28,22 @@ export interface AccessTokensOptions {
   readonly scopeClaim?: string;
   /** How far the issuer's clock may be off, in seconds. */
   readonly clockSkewSeconds: number;
+  /** The furthest end (`exp`) of a token that is accepted, in seconds from now; 86,400 when left out. */
+  readonly maxLifetimeSeconds?: number;
+  /** How long an issuer's keys stay good while it cannot be asked, in seconds; 3,600 when left out. */
+  readonly keysMaxAgeSeconds?: number;
   readonly onProblem: (issuer: string, error: unknown) => void;
 }
 
 /** More characters than any provider's token has; above it nothing is even hashed. */
 const MAX_TOKEN_LENGTH = 8_192;
 const MAX_CACHED = 10_000;
+/** A token is verified again after so long, whatever its end: keys and configuration may be others by then. */
+const CACHED_MS = 5 * 60_000;
+export const DEFAULT_MAX_LIFETIME_SECONDS = 86_400;
+export const DEFAULT_KEYS_MAX_AGE_SECONDS = 3_600;
+/** They would stand in records and logs, where a reader could take one name for another. */
+const CONTROL_CHARACTER = /[\u0000-\u001f\u007f-\u009f]/;
 /** RFC 9068 section 2.1; and what providers from before it write. An ID or log-out token that names itself is none. */
 const TOKEN_TYPES = new Set([undefined, 'at+jwt', 'application/at+jwt', 'jwt']);
 
@@ -47,8 +57,9 @@ interface Verified {
  * OAuth 2.0 access tokens (RFC 9068) and those of OpenID providers: signature by a key of the issuer, pinned algorithms,
  * issuer, audience, times, type.
  *
- * A token that was verified is known by its hash until it expires, so that a service which asks a thousand times a
- * second costs one signature and not a thousand. The cache is bounded, and emptied when an issuer changes its keys.
+ * A token that was verified is known by its hash until it expires, for five minutes at most, so that a service which asks
+ * a thousand times a second costs one signature and not a thousand. The cache is bounded, and emptied when an issuer
+ * changes its keys.
  */
 export class AccessTokens {
   private readonly issuers: ReadonlyMap<string, IssuerKeys>;
@@ -61,11 +72,17 @@ export class AccessTokens {
         new IssuerKeys({
           issuer,
           ...(jwksUrl !== undefined && { jwksUrl }),
+          maxAgeMs: (options.keysMaxAgeSeconds ?? DEFAULT_KEYS_MAX_AGE_SECONDS) * 1000,
           onProblem: (error) => options.onProblem(issuer, error),
           onChange: () => this.verified.clear(),
         }),
       ]),
     );
+  }
+
+  /** Stops the fetching of keys in the background. */
+  close(): void {
+    for (const keys of this.issuers.values()) keys.close();
   }
 
   /** The caller of a token that was verified before and still holds; costs a hash and a look-up. */
@@ -91,10 +108,14 @@ export class AccessTokens {
         currentDate: new Date(now),
         requiredClaims: ['exp', 'iss', 'aud'],
       });
+      const wrongTime = this.faultInTimes(payload, now);
+      if (wrongTime !== undefined) return wrongTime;
       const name = this.nameOf(payload);
       if (name === undefined) return 'token names nobody: no sub, client_id or azp';
+      if (CONTROL_CHARACTER.test(name)) return 'the name in the token has a control character';
       const caller: Caller = Object.freeze({ name, method: 'jwt', grants: this.grantsOf(payload), claims: payload });
-      this.remember(token, { caller, expires: (payload.exp! + this.options.clockSkewSeconds) * 1000 });
+      const expires = (payload.exp! + this.options.clockSkewSeconds) * 1000;
+      this.remember(token, { caller, expires: Math.min(expires, now + CACHED_MS) });
       return caller;
     } catch (error) {
       if (error instanceof VerdictError) throw error;
@@ -114,6 +135,16 @@ export class AccessTokens {
     if (keys === undefined) throw new errors.JWTInvalid('the issuer is none of the configured ones');
     return keys.find(header, token);
   };
+
+  /** What jose lets pass: an end that never comes, and a token from the future. */
+  private faultInTimes({ exp, iat }: JWTPayload, now: number): string | undefined {
+    const { clockSkewSeconds, maxLifetimeSeconds = DEFAULT_MAX_LIFETIME_SECONDS } = this.options;
+    const latest = now / 1000 + clockSkewSeconds;
+    if (exp! > latest + maxLifetimeSeconds) return `the end of the token is more than ${maxLifetimeSeconds} s away`;
+    if (iat === undefined) return undefined;
+    if (typeof iat !== 'number' || iat > latest) return 'the token was issued in the future';
+    return iat > exp! ? 'the token ends before it was issued' : undefined;
+  }
 
   private nameOf({ sub, iss, client_id, azp }: JWTPayload): string | undefined {
     const name = [sub, client_id, azp].find((claim) => typeof claim === 'string' && claim !== '');

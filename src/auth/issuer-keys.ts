@@ -3,8 +3,8 @@ import { VerdictError } from '../core/errors.js';
 
 /** No more often than this is an issuer asked again because of a key that nobody knows. */
 const COOLDOWN_MS = 10_000;
-/** Keys this old are fetched again in the background: a key that the issuer withdrew must end some time. */
-const REFRESH_MS = 5 * 60_000;
+/** How often the keys are fetched again, used or not: a key that the issuer withdrew is good for so long at most. */
+const REFRESH_MS = 60_000;
 const TIMEOUT_MS = 5_000;
 const MAX_BYTES = 512 * 1024;
 
@@ -14,16 +14,18 @@ export interface IssuerKeysOptions {
   readonly jwksUrl?: string;
   /** Hears of fetches that failed. */
   readonly onProblem: (error: unknown) => void;
-  /** Called when the issuer's keys are other ones than before. */
+  /** How long the keys that were fetched last stay good while none can be fetched, in milliseconds. */
+  readonly maxAgeMs: number;
+  /** Called when the issuer's keys are other ones than before, or were kept for too long. */
   readonly onChange: () => void;
-  /** Milliseconds, monotonic. */
-  readonly clock?: () => number;
+  /** Milliseconds between two fetches; 60,000 when left out. */
+  readonly refreshMs?: number;
 }
 
 /**
- * The public keys of one issuer: fetched when they are first needed, again when a token names a key that is not among
- * them (at a bounded rate, so that made-up names do not become a flood at the issuer), and now and then. While the
- * issuer is away, what was fetched last stays.
+ * The public keys of one issuer: fetched when they are first needed, from then on each minute, and when a token names a
+ * key that is not among them (at a bounded rate, so that made-up names do not become a flood at the issuer). While the
+ * issuer is away, or answers without a single key, what was fetched last stays for `maxAgeMs`, and then goes.
  */
 export class IssuerKeys {
   private keySet: ReturnType<typeof createLocalJWKSet> | undefined;
@@ -32,6 +34,7 @@ export class IssuerKeys {
   private triedAt = Number.NEGATIVE_INFINITY;
   private fetchedAt = Number.NEGATIVE_INFINITY;
   private fetching: Promise<void> | undefined;
+  private timer: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: IssuerKeysOptions) {
     this.jwksUrl = options.jwksUrl;
@@ -44,8 +47,9 @@ export class IssuerKeys {
    * @throws VerdictError `identity_provider_unavailable` while there are no keys at all; jose's errors for an unknown key
    */
   readonly find = async (header: JWSHeaderParameters, token: FlattenedJWSInput) => {
+    this.timer ??= setInterval(() => void this.refresh(), this.options.refreshMs ?? REFRESH_MS).unref();
+    this.dropWhatIsTooOld();
     if (this.keySet === undefined) await this.fetchAtBoundedRate();
-    else if (this.now() - this.fetchedAt > REFRESH_MS) void this.fetchAtBoundedRate();
     try {
       return await this.known(header, token);
     } catch (error) {
@@ -54,6 +58,23 @@ export class IssuerKeys {
       return this.known(header, token);
     }
   };
+
+  /** Stops the fetching in the background. */
+  close(): void {
+    clearInterval(this.timer);
+  }
+
+  private async refresh(): Promise<void> {
+    this.triedAt = performance.now();
+    await this.fetchOnce();
+    this.dropWhatIsTooOld();
+  }
+
+  private dropWhatIsTooOld(): void {
+    if (this.keySet === undefined || performance.now() - this.fetchedAt <= this.options.maxAgeMs) return;
+    this.keySet = undefined;
+    this.options.onChange();
+  }
 
   private known(header: JWSHeaderParameters, token: FlattenedJWSInput) {
     if (this.keySet === undefined) {
@@ -66,22 +87,30 @@ export class IssuerKeys {
 
   private fetchAtBoundedRate(): Promise<void> {
     if (this.fetching === undefined) {
-      if (this.now() - this.triedAt < COOLDOWN_MS) return Promise.resolve();
-      this.triedAt = this.now();
-      this.fetching = this.fetch()
-        .catch(this.options.onProblem)
-        .finally(() => {
-          this.fetching = undefined;
-        });
+      if (performance.now() - this.triedAt < COOLDOWN_MS) return Promise.resolve();
+      this.triedAt = performance.now();
     }
+    return this.fetchOnce();
+  }
+
+  private fetchOnce(): Promise<void> {
+    this.fetching ??= this.fetch()
+      .catch(this.options.onProblem)
+      .finally(() => {
+        this.fetching = undefined;
+      });
     return this.fetching;
   }
 
   private async fetch(): Promise<void> {
     this.jwksUrl ??= await this.discover();
     const text = await fetchText(this.jwksUrl);
-    this.keySet = createLocalJWKSet(JSON.parse(text) as JSONWebKeySet);
-    this.fetchedAt = this.now();
+    const keySet = JSON.parse(text) as JSONWebKeySet;
+    const local = createLocalJWKSet(keySet);
+    if (!keySet.keys.some(({ kty }) => typeof kty === 'string'))
+      throw new Error(`${this.jwksUrl} answered without any key`);
+    this.keySet = local;
+    this.fetchedAt = performance.now();
     if (text !== this.text && this.text !== '') this.options.onChange();
     this.text = text;
   }
@@ -108,10 +137,6 @@ export class IssuerKeys {
       }
     }
     throw problem;
-  }
-
-  private now(): number {
-    return this.options.clock?.() ?? performance.now();
   }
 }
 

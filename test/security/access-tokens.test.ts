@@ -3,6 +3,7 @@ import { createHmac, createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import { exportJWK, exportSPKI, generateKeyPair, type JWTPayload, SignJWT, UnsecuredJWT } from 'jose';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { AccessTokens } from '../../src/auth/access-tokens.js';
+import { IssuerKeys } from '../../src/auth/issuer-keys.js';
 import { VerdictError } from '../../src/core/errors.js';
 import { AUDIENCE, claimsOf, type Issuer, startIssuer } from './world.js';
 
@@ -108,6 +109,32 @@ describe('an access token', () => {
     expect(await tokens().verify(token, (from - 30) * 1000)).toMatchObject({ name: 'robot' });
   });
 
+  it('ends within the longest lifetime, or is refused: an end in the year 9999 is none', async () => {
+    const now = Date.now();
+    const at = async (exp: number, with_ = tokens()) => with_.verify(await issuer.sign(claimsOf(issuer, { exp })), now);
+    const latest = Math.floor(now / 1000) + 30 + 86_400;
+    expect(await at(latest)).toMatchObject({ name: 'robot' });
+    for (const exp of [latest + 1, 253_402_300_799, Number.MAX_SAFE_INTEGER, 1e300]) {
+      expect(await at(exp)).toMatch(/^the end of the token is more than 86400 s away$/);
+    }
+    expect(await at(latest + 1, tokens({ maxLifetimeSeconds: 86_401 }))).toMatchObject({ name: 'robot' });
+  });
+
+  it('is not from the future, and does not end before it was issued', async () => {
+    const now = Math.floor(Date.now() / 1000);
+    const issued = async (iat: number, exp = now + 600) =>
+      tokens().verify(await issuer.sign(claimsOf(issuer, { iat, exp })), now * 1000);
+    expect(await issued(now + 30)).toMatchObject({ name: 'robot' });
+    expect(await issued(now + 31)).toBe('the token was issued in the future');
+    expect(await issued(now + 20, now + 10)).toBe('the token ends before it was issued');
+  });
+
+  it('does not bring control characters into records by its name', async () => {
+    for (const sub of ['ro\nbot', 'root\u0000', '\u001b[2Jroot', 'a\u0085b']) {
+      expect(await verify(await issuer.sign(claimsOf(issuer, { sub })))).toEqual(expect.any(String));
+    }
+  });
+
   it.each(['logout+jwt', 'dpop+jwt', 'secevent+jwt', 'application/json'])('of the type %s is refused', async (typ) => {
     expect(await verify(await issuer.sign(claimsOf(issuer), { typ }))).toEqual(expect.any(String));
   });
@@ -191,6 +218,16 @@ describe('an access token', () => {
 });
 
 describe('the keys of an issuer', () => {
+  const issuerKeys = (more: Partial<ConstructorParameters<typeof IssuerKeys>[0]>) =>
+    new IssuerKeys({
+      issuer: issuer.url,
+      maxAgeMs: 3_600_000,
+      refreshMs: 20,
+      onProblem: () => undefined,
+      onChange: () => undefined,
+      ...more,
+    });
+
   it('are asked for again because of an unknown key, but not at the pace of an attacker', async () => {
     const one = tokens();
     await verify(await issuer.sign(claimsOf(issuer)), one);
@@ -235,6 +272,46 @@ describe('the keys of an issuer', () => {
     }
   });
 
+  it('that were fetched last go when the issuer was away for too long', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    try {
+      const one = tokens({ keysMaxAgeSeconds: 600 });
+      const token = await issuer.sign(claimsOf(issuer));
+      await verify(token, one);
+      issuer.serve(undefined);
+      vi.advanceTimersByTime(600_000);
+      expect(await verify(token, one)).toMatchObject({ name: 'robot' });
+      vi.advanceTimersByTime(1);
+      await expect(verify(token, one)).rejects.toMatchObject({ code: 'identity_provider_unavailable' });
+      expect(one.cached(token, Date.now())).toBeUndefined();
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it.each([[[]], [[{}]]])('are those of before where it answers without any key: %j', async (served) => {
+    const problems: unknown[] = [];
+    const keys = issuerKeys({ onProblem: (error) => problems.push(error) });
+    await keys.find({ alg: 'ES256', kid: issuer.keys.kid }, {} as never);
+    issuer.serve(served as never);
+    await vi.waitFor(() =>
+      expect(problems).toContainEqual(expect.objectContaining({ message: expect.stringMatching(/without any key/) })),
+    );
+    expect(await keys.find({ alg: 'ES256', kid: issuer.keys.kid }, {} as never)).toBeDefined();
+    keys.close();
+  });
+
+  it('are fetched again and again, though nobody asks, so that a withdrawn one ends', async () => {
+    const onChange = vi.fn();
+    const keys = issuerKeys({ onChange });
+    await keys.find({ alg: 'ES256', kid: issuer.keys.kid }, {} as never);
+    const { publicKey } = await generateKeyPair('ES256', { extractable: true });
+    issuer.serve([{ ...(await exportJWK(publicKey)), kid: 'key-2', alg: 'ES256' }]);
+    await vi.waitFor(() => expect(onChange).toHaveBeenCalledOnce());
+    await expect(keys.find({ alg: 'ES256', kid: issuer.keys.kid }, {} as never)).rejects.toThrow();
+    keys.close();
+  });
+
   it('that were never fetched are the fault of nobody who calls: 503, not 401', async () => {
     issuer.serve(undefined);
     await expect(verify(await issuer.sign(claimsOf(issuer)))).rejects.toMatchObject(
@@ -267,6 +344,15 @@ describe('a verified token', () => {
     expect(one.cached(token, Date.now())).toBe(caller);
     expect(one.cached(`${token}x`, Date.now())).toBeUndefined();
     expect(one.cached(token, (end + 30) * 1000)).toBeUndefined();
+  });
+
+  it('is verified again after five minutes, however far its end is', async () => {
+    const one = tokens();
+    const now = Date.now();
+    const token = await issuer.sign(claimsOf(issuer, { exp: Math.floor(now / 1000) + 3_600 }));
+    await one.verify(token, now);
+    expect(one.cached(token, now + 299_999)).toBeDefined();
+    expect(one.cached(token, now + 300_000)).toBeUndefined();
   });
 
   it('is verified again when the issuer changes its keys, so that a withdrawn key ends', async () => {
