@@ -10,7 +10,9 @@ import { Authenticator } from './auth/authenticator.js';
 import { parseRate, type Rate } from './auth/rate.js';
 import { Sessions } from './auth/sessions.js';
 import { type Config, isLoopback, listIn } from './config.js';
-import { FailedAuthentications, Gate } from './http/gate.js';
+import { wantContentType } from './http/ambiguous-requests.js';
+import { FailedAuthentications } from './http/failed-authentications.js';
+import { Gate } from './http/gate.js';
 import { RateLimits } from './http/rate-limits.js';
 import { registerSessionRoutes } from './http/session-routes.js';
 import { type TlsFiles, watchTlsFiles } from './http/tls-files.js';
@@ -37,14 +39,16 @@ export function addDoors(app: NestFastifyApplication, config: Config, logger: Lo
   const secure = isSecure(config);
   const authenticator = new Authenticator({
     apiKeys: app.get(ApiKeys),
-    tokens: accessTokens(config, config.jwtAudience, logger),
+    tokens: accessTokens(fastify, config, config.jwtAudience, logger),
     sessions,
     secure,
+    ...(config.publicUrl !== undefined && { ownOrigins: new Set([new URL(config.publicUrl).origin]) }),
     mayTry: (address) => failures.mayTry(address),
   });
   const isOpen = config.auth === 'none';
   const gate = new Gate({ authenticator: isOpen ? undefined : authenticator, limits, failures, audit, logger });
   gate.guard(fastify);
+  wantContentType(fastify);
   registerSessionRoutes(fastify, { sessions, audit, secure });
   return gate;
 }
@@ -82,15 +86,20 @@ export function watchCertificates(app: NestFastifyApplication, config: Config, l
 }
 
 /** Verifies the tokens of the users whose requests gateways ask about: of the same issuers, as a rule for another audience. */
-export function userTokens(config: Config, logger: Logger): AccessTokens | undefined {
-  return accessTokens(config, config.gatewayJwtAudience ?? config.jwtAudience, logger);
+export function userTokens(fastify: FastifyInstance, config: Config, logger: Logger): AccessTokens | undefined {
+  return accessTokens(fastify, config, config.gatewayJwtAudience ?? config.jwtAudience, logger);
 }
 
-function accessTokens(config: Config, audience: string | undefined, logger: Logger): AccessTokens | undefined {
+function accessTokens(
+  fastify: FastifyInstance,
+  config: Config,
+  audience: string | undefined,
+  logger: Logger,
+): AccessTokens | undefined {
   if (config.jwtIssuer === undefined) return undefined;
   const jwksUrls = listIn(config.jwtJwksUrl);
   const { jwtScopeClaim: scopeClaim } = config;
-  return new AccessTokens({
+  const tokens = new AccessTokens({
     issuers: listIn(config.jwtIssuer).map((issuer, index) => {
       const jwksUrl = jwksUrls[index];
       return { issuer, ...(jwksUrl !== undefined && { jwksUrl }) };
@@ -98,8 +107,12 @@ function accessTokens(config: Config, audience: string | undefined, logger: Logg
     audience: listIn(audience),
     algorithms: listIn(config.jwtAlgorithms),
     clockSkewSeconds: config.jwtClockSkew,
+    maxLifetimeSeconds: config.jwtMaxLifetime,
+    keysMaxAgeSeconds: config.jwtKeysMaxAge,
     ...(scopeClaim !== undefined && { scopeClaim }),
     onProblem: (issuer, error) =>
       logger.error({ err: error, issuer }, 'the keys of the token issuer cannot be fetched'),
   });
+  fastify.addHook('onClose', async () => tokens.close());
+  return tokens;
 }

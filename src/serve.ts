@@ -120,7 +120,7 @@ export async function createApplication(config: Config, logger: Logger): Promise
     publicPath: config.publicUrl === undefined ? '' : new URL(config.publicUrl).pathname.replace(/\/$/, ''),
     signer: await metadataSigner(config),
   });
-  registerForwardAuthRoutes(fastify, { pdp, policySets, userTokens: userTokens(config, logger) });
+  registerForwardAuthRoutes(fastify, { pdp, policySets, userTokens: userTokens(fastify, config, logger) });
   serveDocs(app, () => openApiDocument(app, limits, engineVersion, [authzenOpenApi(limits), forwardAuthOpenApi()]));
   await app.init();
   refuseOtherMethods();

@@ -14,8 +14,10 @@ export interface Refusal {
   readonly method?: AuthenticationMethod;
   /** The name that the sender claimed, where it was plain to read. */
   readonly claimed?: string;
-  /** The credential is good, but a page of another site may have made the browser send it: 403, not 401. */
-  readonly forged?: true;
+  /** A page of another site may have made the browser send it: 403, not 401. What is wrong with it, as a sentence. */
+  readonly forged?: string;
+  /** No credential was shown, so nothing was tried. */
+  readonly missing?: true;
 }
 
 export interface AuthenticatorOptions {
@@ -24,9 +26,14 @@ export interface AuthenticatorOptions {
   readonly sessions: Sessions;
   /** Whether browsers reach the service over TLS: then cookies are for TLS alone. */
   readonly secure: boolean;
+  /** The origins of this service's own pages. Left out: that of the `Host` header. */
+  readonly ownOrigins?: ReadonlySet<string>;
   /** Asked before work is spent on a token that was not seen before. */
   readonly mayTry: (address: string) => boolean;
 }
+
+const NO_CSRF_TOKEN = 'The CSRF token of the session is missing or wrong.';
+const ANOTHER_SITE = 'A page of another site sent the credential.';
 
 /** Methods that a browser repeats by itself, on behalf of any site. */
 const CHANGES_NOTHING = new Set(['GET', 'HEAD', 'OPTIONS']);
@@ -59,9 +66,8 @@ export class Authenticator {
       return this.#byKey('api_key', String(apiKey), address, now);
     }
     const names = certificateNames(message.socket);
-    return names === undefined
-      ? this.authenticate(message, address, now)
-      : this.#byCertificate(names, message, address, now);
+    // The gateway's own certificate; `Origin` and `Sec-Fetch-Site` are those of the request that it asks about.
+    return names === undefined ? this.authenticate(message, address, now) : this.#byCertificate(names, address, now);
   }
 
   /** Only an access token that was not seen before takes a promise. */
@@ -76,8 +82,8 @@ export class Authenticator {
     const token = sessionTokenIn(message.headers.cookie, this.options.secure);
     if (token !== undefined) return this.#bySession(token, message, address, now);
     const names = certificateNames(message.socket);
-    if (names === undefined) return { refused: 'no credential' };
-    return this.#byCertificate(names, message, address, now);
+    if (names === undefined) return { refused: 'no credential', missing: true };
+    return this.#ofAnotherSite(message, 'certificate') ?? this.#byCertificate(names, address, now);
   }
 
   /** The digest of the API key in a request that was authenticated by one: what a session is bound to. */
@@ -106,8 +112,7 @@ export class Authenticator {
     const basic = readBasic(authorization);
     if (basic === undefined) return { refused: 'malformed Authorization header' };
     // A browser repeats Basic credentials for whoever makes it send a request.
-    if (isFromAnotherSite(message)) return { refused: 'sent by another site', method: 'basic' };
-    return this.#byKey('basic', basic.key, address, now, basic.name);
+    return this.#ofAnotherSite(message, 'basic') ?? this.#byKey('basic', basic.key, address, now, basic.name);
   }
 
   #byKey(method: 'api_key' | 'basic', key: string, address: string, now: number, name?: string): Caller | Refusal {
@@ -128,20 +133,28 @@ export class Authenticator {
   }
 
   #bySession(token: string, message: IncomingMessage, address: string, now: number): Caller | Refusal {
+    const foreign = this.#ofAnotherSite(message, 'session');
+    if (foreign !== undefined) return foreign;
     const session = this.options.sessions.find(token, now);
     if (session === undefined) return { refused: 'unknown or ended session', method: 'session' };
     const credential = this.options.apiKeys.recheck(session.keyDigest, address, now);
     if (typeof credential === 'string') return { refused: credential, method: 'session' };
     const safe = CHANGES_NOTHING.has(message.method ?? '');
     if (!safe && !isCsrfToken(session, message.headers['x-csrf-token'])) {
-      return { refused: 'no valid CSRF token', method: 'session', claimed: credential.key.name, forged: true };
+      return { refused: 'no valid CSRF token', method: 'session', claimed: credential.key.name, forged: NO_CSRF_TOKEN };
     }
     return callerOf(credential, 'session');
   }
 
-  #byCertificate(names: readonly string[] | string, message: IncomingMessage, address: string, now: number) {
+  /** The refusal of a credential that a browser sends by itself, where another site made it do so. */
+  #ofAnotherSite(message: IncomingMessage, method: AuthenticationMethod): Refusal | undefined {
+    const { secure, ownOrigins } = this.options;
+    if (!isFromAnotherSite(message, secure, ownOrigins)) return undefined;
+    return { refused: 'sent by another site', method, forged: ANOTHER_SITE };
+  }
+
+  #byCertificate(names: readonly string[] | string, address: string, now: number) {
     if (typeof names === 'string') return { refused: names, method: 'certificate' } as const;
-    if (isFromAnotherSite(message)) return { refused: 'sent by another site', method: 'certificate' } as const;
     const credential = this.options.apiKeys.ofCertificate(names, address, now);
     if (typeof credential !== 'string') return callerOf(credential, 'certificate');
     return { refused: `${credential} certificate`, method: 'certificate', claimed: names.at(-1)! } as const;
@@ -180,9 +193,21 @@ function readBasic(authorization: string): { readonly name: string; readonly key
   return colon === -1 ? undefined : { name: text.slice(0, colon), key: text.slice(colon + 1) };
 }
 
-/** What browsers say of themselves (https://www.w3.org/TR/fetch-metadata/); a request that changes nothing may come. */
-function isFromAnotherSite({ method = '', headers }: IncomingMessage): boolean {
-  const site = headers['sec-fetch-site'];
+/**
+ * Whether a page of another site sent a request, by what browsers say: `Origin` (old browsers too) where they send it, and
+ * `Sec-Fetch-Site` (https://www.w3.org/TR/fetch-metadata/), by which a link from elsewhere may lead to a page here.
+ */
+function isFromAnotherSite(
+  { method = '', headers }: IncomingMessage,
+  secure: boolean,
+  ownOrigins: ReadonlySet<string> | undefined,
+): boolean {
+  const { origin, host, 'sec-fetch-site': site } = headers;
+  if (origin !== undefined && ownOrigins?.has(origin) !== true) {
+    // Where nothing here speaks TLS, a proxy that nobody configured may.
+    const own = origin === `https://${host}` || (!secure && origin === `http://${host}`);
+    if (!own) return true;
+  }
   return site !== undefined && site !== 'same-origin' && site !== 'none' && !CHANGES_NOTHING.has(method);
 }
 

@@ -63,7 +63,8 @@ async function callServer(
       method,
       headers: {
         accept: 'application/json',
-        ...(body !== undefined && { 'content-type': 'application/json' }),
+        // A POST says its type though it has no body.
+        ...((body !== undefined || method === 'POST') && { 'content-type': 'application/json' }),
         ...(key !== '' && { authorization: `Bearer ${key}` }),
       },
       ...(body !== undefined && { body: JSON.stringify(body) }),

@@ -21,6 +21,12 @@ declare module 'fastify' {
     audit?: AuditEventType;
     /** Gateways ask here about the requests of others, whose `Authorization` comes along. */
     forGateways?: boolean;
+    /** A POST that needs no body, only its content type. */
+    bodyOptional?: boolean;
+    /** What it shows is of all policy sets together, so the scope must be for all of them. */
+    allSets?: boolean;
+    /** The path has other methods than this one: 405. */
+    wrongMethod?: boolean;
   }
   interface FastifyInstance {
     /** Every route with what it asks of its callers, for whoever must not forget any. */
@@ -39,7 +45,12 @@ declare module 'fastify' {
 /** A route of a controller for whoever has the scope. With `:set` in its path, for that set; others are not found. */
 export const Requires = (
   access: Exclude<Access, 'public'>,
-  beside: { readonly limit?: LimitName; readonly audit?: AuditEventType } = {},
+  beside: {
+    readonly limit?: LimitName;
+    readonly audit?: AuditEventType;
+    readonly allSets?: true;
+    readonly bodyOptional?: true;
+  } = {},
 ): MethodDecorator => RouteConfig({ access, ...beside });
 
 /** A route of a controller that answers everybody. */

@@ -45,7 +45,7 @@ export class ApiKeysController {
 
   @Post(':name/rotate')
   @HttpCode(200)
-  @Requires('keys:admin', { limit: 'keys' })
+  @Requires('keys:admin', { limit: 'keys', bodyOptional: true })
   @ApiOperation({ summary: 'Make a new secret for a key; the one before stays good for a day, or as long as is said' })
   async rotate(
     @Param('name') name: string,

@@ -6,6 +6,7 @@ import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { type FastifyHttpOptions, type FastifyInstance, LogController } from 'fastify';
 import type { Logger } from 'pino';
 import { VerdictError } from '../core/errors.js';
+import { notJson, refuseAmbiguousRequests } from './ambiguous-requests.js';
 import { asVerdictError, PROBLEM_TYPE, problemOf, sendProblem } from './problem.js';
 import { REQUEST_ID_HEADER, requestIdOf } from './request-ids.js';
 import type { RequestLimits } from './request-rules.js';
@@ -82,6 +83,7 @@ export function createFastifyAdapter(
     if (typeof payload === 'string' && BEYOND_ASCII.test(request.id)) done(null, Buffer.from(payload));
     else done();
   });
+  refuseAmbiguousRequests(fastify);
   takeOnlyJson(fastify, limits.attributeDepth + LEVELS_ABOVE_ATTRIBUTES);
   return adapter;
 }
@@ -91,27 +93,28 @@ function takeOnlyJson(fastify: FastifyInstance, maxDepth: number): void {
   fastify.decorateRequest('bodyBytes', 0);
   fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
     request.bodyBytes = body.length;
+    if (body.length === 0 && request.routeOptions.config.bodyOptional === true) {
+      done(null, undefined);
+      return;
+    }
     try {
       done(null, parseStrictJson(body as Buffer, maxDepth));
     } catch (error) {
       done(error as VerdictError);
     }
   });
-  fastify.addContentTypeParser('*', (request, _payload, done) => {
-    const type = request.headers['content-type'];
-    done(
-      new VerdictError(
-        'malformed_request',
-        `The body must be application/json, ${type === undefined ? 'and no content type was given' : `not ${type}`}.`,
-      ),
-    );
-  });
+  fastify.addContentTypeParser('*', (request, _payload, done) => done(notJson(request.headers['content-type'])));
 }
 
 /** Bytes that are not HTTP never reach a route; they get a problem document all the same. */
 function answerMalformedHttp(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
+    return;
+  }
+  // Bytes behind a request that ends its connection: it has its answer, and they get none.
+  if (error.code === 'HPE_CLOSED_CONNECTION') {
+    socket.end();
     return;
   }
   const problem = problemOf(

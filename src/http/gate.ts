@@ -11,6 +11,7 @@ import type { Authenticator, Refusal } from '../auth/authenticator.js';
 import { anonymous, type Caller } from '../auth/caller.js';
 import { VerdictError } from '../core/errors.js';
 import type { Access, LimitName } from './access.js';
+import type { FailedAuthentications } from './failed-authentications.js';
 import type { Allowance, RateLimits } from './rate-limits.js';
 
 export interface GateOptions {
@@ -22,36 +23,9 @@ export interface GateOptions {
   readonly logger: Logger;
 }
 
-/** Addresses that failed to authenticate too often; they may still use a credential that is known to be good. */
-export class FailedAuthentications {
-  private readonly blockedUntil = new Map<string, number>();
-
-  constructor(private readonly limits: RateLimits) {}
-
-  /** Whether work may be spent on an unknown credential from there. */
-  mayTry(address: string): boolean {
-    const group = addressGroup(address);
-    const until = this.blockedUntil.get(group);
-    if (until === undefined) return true;
-    if (Date.now() < until) return false;
-    this.blockedUntil.delete(group);
-    return true;
-  }
-
-  async count(address: string): Promise<Allowance> {
-    const group = addressGroup(address);
-    const allowance = this.limits.take('failures', group);
-    if (allowance.limited) {
-      if (this.blockedUntil.size >= MAX_BLOCKED) this.blockedUntil.delete(this.blockedUntil.keys().next().value!);
-      this.blockedUntil.set(group, Date.now() + allowance.resetSeconds * 1000);
-    }
-    return allowance;
-  }
-}
-
-const MAX_BLOCKED = 10_000;
 /** A body costs a point of its limit for each of these bytes begun. */
 const POINT_BYTES = 4_096;
+const BEARER = 'Bearer realm="verdict"';
 const BASIC = 'Basic realm="verdict", charset="UTF-8"';
 
 type Done = (error?: Error) => void;
@@ -152,7 +126,7 @@ export class Gate {
     done: Done,
   ): void {
     if ('refused' in outcome) {
-      this.refuse(outcome, request, reply).then(done, done);
+      done(this.refuse(outcome, request, reply));
       return;
     }
     request.caller = outcome;
@@ -161,23 +135,27 @@ export class Gate {
     else done(fault);
   }
 
-  /** Nobody: 401 (403 for what may be forged), and 429 for an address that tries too often. Which of the reasons it is stays here. */
-  private async refuse(refusal: Refusal, request: FastifyRequest, reply: FastifyReply): Promise<VerdictError> {
+  /**
+   * 401 for nobody, 403 for what another site may have made a browser send, 429 for an address that guesses too often.
+   * Which of the reasons for a 401 it is stays here. Only a credential that was tried counts as a failure: neither one
+   * that was not sent, nor one that a foreign page sent, which is the page's fault and not the address's.
+   */
+  private refuse(refusal: Refusal, request: FastifyRequest, reply: FastifyReply): VerdictError {
     const { audit, logger, failures } = this.options;
     const { ip: address, id: requestId } = request;
-    const { refused: detail, method, claimed } = refusal;
-    const allowance = await failures.count(address);
+    const { refused: detail, method, claimed, forged, missing } = refusal;
     const who = { ...(method !== undefined && { method }), ...(claimed !== undefined && { actor: claimed }) };
-    if (allowance.limited) {
-      audit.note({ type: 'limit_hit', address, detail: 'failures', requestId });
-      return tooMany(reply, allowance);
+    if (missing !== true && forged === undefined) {
+      const allowance = failures.count(address);
+      if (allowance.limited) {
+        audit.note({ type: 'limit_hit', address, detail: 'failures', requestId });
+        return tooMany(reply, allowance);
+      }
     }
     audit.note({ type: 'authentication_failed', ...who, address, detail, requestId });
     logger.warn({ requestId, address, ...who, reason: detail }, 'authentication failed');
-    if (refusal.forged) return new VerdictError('forbidden', 'The CSRF token of the session is missing or wrong.');
-    // A gateway may hand this on to a browser, which would ask its user for a name and a key.
-    const { forGateways = false } = request.routeOptions.config;
-    reply.header('www-authenticate', forGateways ? 'Bearer realm="verdict"' : `Bearer realm="verdict", ${BASIC}`);
+    if (forged !== undefined) return new VerdictError('forbidden', forged);
+    reply.header('www-authenticate', challengesFor(request));
     return new VerdictError('unauthenticated', 'A valid credential is required.');
   }
 
@@ -189,7 +167,9 @@ export class Gate {
     reply: FastifyReply,
   ): VerdictError | undefined {
     if (access === 'authenticated' || access === 'public') return undefined;
-    if (caller.grants.has(access)) {
+    const { allSets = false } = request.routeOptions.config;
+    const has = allSets ? caller.grants.policySets(access) === 'all' : caller.grants.has(access);
+    if (has) {
       const { set } = request.params as { set?: string };
       if (set === undefined || caller.grants.allows(access, set)) return undefined;
       this.noteRefusedScope(caller, `${access}:${set}`, request);
@@ -197,7 +177,8 @@ export class Gate {
     }
     this.noteRefusedScope(caller, access, request);
     reply.header('www-authenticate', `Bearer realm="verdict", error="insufficient_scope", scope="${access}"`);
-    return new VerdictError('forbidden', `The credential does not have the scope "${access}".`);
+    const which = allSets ? `${access}" for all policy sets` : `${access}"`;
+    return new VerdictError('forbidden', `The credential does not have the scope "${which}.`);
   }
 
   private noteRefusedScope({ name: actor, method }: Caller, detail: string, request: FastifyRequest): void {
@@ -264,6 +245,14 @@ function tooCostly(points: number, most: number): VerdictError {
     'too_costly',
     `The request costs ${points} points, and no more than ${most} can be had at once.`,
   );
+}
+
+/**
+ * One line for each scheme, since Chromium reads only the first of a line. A gateway may hand the answer on to a browser,
+ * which would ask its user for a name and a key.
+ */
+function challengesFor({ routeOptions }: FastifyRequest): string | string[] {
+  return routeOptions.config.forGateways === true ? BEARER : [BEARER, BASIC];
 }
 
 function tooMany(reply: FastifyReply, { resetSeconds }: Allowance): VerdictError {

@@ -20,7 +20,7 @@ export class HealthController {
   ) {}
 
   @Get()
-  @Requires('metrics:read')
+  @Requires('metrics:read', { allSets: true })
   @Header('cache-control', 'no-store')
   @ApiOperation({ summary: 'Is everything well, and if not, what?' })
   @ApiResponse(RESPONSES[0])

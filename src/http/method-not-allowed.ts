@@ -17,7 +17,7 @@ export function watchRoutes(fastify: FastifyInstance): () => void {
       const allowed = [...methods].sort().join(', ');
       fastify.route({
         url,
-        config: { access: 'authenticated' },
+        config: { access: 'authenticated', wrongMethod: true },
         method: fastify.supportedMethods.filter((method) => !methods.has(method)),
         // Before the body is read: whatever it holds, the method is what is wrong.
         onRequest: (request, reply, done) => {

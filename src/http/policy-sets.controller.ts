@@ -78,7 +78,7 @@ export class PolicySetsController {
   }
 
   @Post(':set/reload')
-  @Requires('policies:write', { audit: 'policy_set_reloaded' })
+  @Requires('policies:write', { audit: 'policy_set_reloaded', bodyOptional: true })
   @HttpCode(200)
   @ApiOperation({ summary: 'Read the folder again now; the answer says what became of it' })
   async reload(@Param('set') set: string): Promise<PolicySetStatus> {

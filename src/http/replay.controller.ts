@@ -20,7 +20,7 @@ export class ReplayController {
 
   /** It explains in full, so it needs the scope for that; and what the caller may not read is not there. */
   @Post(':id/replay')
-  @Requires('explain', { limit: 'search', audit: 'decision_replayed' })
+  @Requires('explain', { limit: 'search', audit: 'decision_replayed', bodyOptional: true })
   @HttpCode(200)
   @ApiOperation({ summary: 'Compute a decision again, on the version of its time or on another one' })
   async replay(

@@ -22,7 +22,7 @@ export function registerSessionRoutes(fastify: FastifyInstance, options: Session
   const { sessions, audit, secure } = options;
   const config = { access: 'authenticated', limit: 'keys' } as const;
 
-  fastify.post('/v1/session', { config }, async (request, reply) => {
+  fastify.post('/v1/session', { config: { ...config, bodyOptional: true } }, async (request, reply) => {
     const digest = Authenticator.keyDigest(request.raw);
     if (digest === undefined) {
       throw new VerdictError('invalid_request', 'A session begins with an API key, not with another credential.');

@@ -1,24 +1,75 @@
-import { ValidationPipe } from '@nestjs/common';
-import type { ValidationError } from 'class-validator';
-import { VerdictError } from '../core/errors.js';
+import { type ArgumentMetadata, Injectable, type PipeTransform, ValidationPipe } from '@nestjs/common';
+import { getMetadataStorage, type ValidationError } from 'class-validator';
+import { type FieldError, VerdictError } from '../core/errors.js';
 
-/** Query strings, and bodies of the routes that are not about decisions, against their class: unknown members are refused. */
-export const queryPipe = strictPipe('query');
-export const bodyPipe = strictPipe('body');
+/**
+ * Query strings, and bodies of the routes that are not about decisions, against their class: unknown members are refused.
+ * class-validator's own whitelist takes a name that every object inherits (`constructor`) for a known one, and a body
+ * that is null for one without members; so the names and the form are looked at before it sees them.
+ */
+@Injectable()
+class StrictPipe implements PipeTransform {
+  readonly #validation: ValidationPipe;
 
-function strictPipe(what: 'query' | 'body'): ValidationPipe {
-  return new ValidationPipe({
-    transform: true,
-    whitelist: true,
-    forbidNonWhitelisted: true,
-    exceptionFactory: (errors: ValidationError[]) => {
-      // Decorators run from the last to the first; what is no number should be told that before that it is too large.
-      const faults = errors.flatMap(({ property, constraints }) =>
-        Object.values(constraints ?? {})
-          .toReversed()
-          .map((detail) => ({ pointer: `/${property}`, detail })),
+  constructor(private readonly what: 'query' | 'body') {
+    this.#validation = new ValidationPipe({
+      transform: true,
+      exceptionFactory: (errors: ValidationError[]) => {
+        // Decorators run from the last to the first; what is no number should be told that before that it is too large.
+        const faults = errors.flatMap(({ property, constraints }) =>
+          Object.values(constraints ?? {})
+            .toReversed()
+            .map((detail) => ({ pointer: `/${property}`, detail })),
+        );
+        return this.#refusal(faults);
+      },
+    });
+  }
+
+  async transform(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
+    const shape = metadata.metatype;
+    if (value === undefined || shape === undefined) return this.#validation.transform(value, metadata);
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      throw this.#refusal([{ pointer: '', detail: `the ${this.what} must be an object` }]);
+    }
+    const known = membersOf(shape);
+    const unknown = Object.keys(value).filter((name) => !known.has(name));
+    if (unknown.length > 0) {
+      throw this.#refusal(
+        unknown
+          .slice(0, MAX_REPORTED)
+          .map((name) => ({ pointer: pointerTo(name), detail: `property ${name} should not exist` })),
       );
-      return new VerdictError('invalid_request', `The ${what} is not valid: ${faults[0]?.detail}.`, { errors: faults });
-    },
-  });
+    }
+    return this.#validation.transform(value, metadata);
+  }
+
+  #refusal(faults: readonly FieldError[]): VerdictError {
+    return new VerdictError('invalid_request', `The ${this.what} is not valid: ${faults[0]?.detail}.`, {
+      errors: faults,
+    });
+  }
+}
+
+/** More unknown names than this are not listed; a body can hold a hundred thousand. */
+const MAX_REPORTED = 20;
+
+export const queryPipe = new StrictPipe('query');
+export const bodyPipe = new StrictPipe('body');
+
+const members = new WeakMap<object, ReadonlySet<string>>();
+
+/** The members that a class has rules for, its parents' too. */
+function membersOf(shape: new () => unknown): ReadonlySet<string> {
+  let names = members.get(shape);
+  if (names === undefined) {
+    const rules = getMetadataStorage().getTargetValidationMetadatas(shape, '', false, false);
+    names = new Set(rules.map(({ propertyName }) => propertyName));
+    members.set(shape, names);
+  }
+  return names;
+}
+
+function pointerTo(name: string): string {
+  return `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
 }

@@ -10,7 +10,7 @@ export class MetricsController {
   constructor(private readonly metrics: Metrics) {}
 
   @Get()
-  @Requires('metrics:read')
+  @Requires('metrics:read', { allSets: true })
   @Header('cache-control', 'no-store')
   @ApiOperation({ summary: 'What Prometheus asks' })
   @ApiProduces('text/plain')

@@ -22,7 +22,8 @@ let alices: string;
 let bobs: string;
 
 async function call(method: 'GET' | 'POST', url: string, payload?: object): Promise<Answer> {
-  const response = await app.inject({ method, url, ...(payload !== undefined && { payload }) });
+  const headers = method === 'POST' ? { 'content-type': 'application/json' } : {};
+  const response = await app.inject({ method, url, headers, ...(payload !== undefined && { payload }) });
   return { status: response.statusCode, body: response.json() };
 }
 

@@ -98,9 +98,48 @@ describe('pages of other origins', () => {
     const authorization = `Basic ${Buffer.from(`admin:${keyed.keys.admin}`).toString('base64')}`;
     const post = (site: string) =>
       keyed.as('admin', 'POST', '/v1/decide', question, { authorization, 'sec-fetch-site': site });
-    expect((await post('cross-site')).statusCode).toBe(401);
-    expect((await post('same-site')).statusCode).toBe(401);
+    expect((await post('cross-site')).statusCode).toBe(403);
+    expect((await post('same-site')).statusCode).toBe(403);
     expect((await post('same-origin')).statusCode).toBe(200);
+  });
+
+  it.each([
+    'https://evil.example',
+    'null',
+    'https://pdp.example.evil.example',
+    'https://pdp.example:444',
+    'http://pdp.example',
+    '',
+  ])('cannot use what a browser sends by itself where it says only its origin: %j', async (origin) => {
+    const host = 'pdp.example';
+    const authorization = `Basic ${Buffer.from(`admin:${keyed.keys.admin}`).toString('base64')}`;
+    const headers = { authorization, host, origin };
+    expect((await keyed.as('admin', 'POST', '/v1/decide', question, headers)).statusCode).toBe(403);
+    expect((await keyed.as('admin', 'GET', '/v1/decisions', undefined, headers)).statusCode).toBe(403);
+    const own = { authorization, host, origin: 'https://pdp.example' };
+    expect((await keyed.as('admin', 'POST', '/v1/decide', question, own)).statusCode).toBe(200);
+    // A credential that only a script of the page could add is the page's own.
+    expect((await keyed.as('admin', 'POST', '/v1/decide', question, { host, origin })).statusCode).toBe(200);
+    const { cookie, csrf } = await logIn();
+    const session = { cookie, host, origin, 'x-csrf-token': csrf, 'content-type': 'application/json' };
+    const answer = await keyed.inject({ method: 'POST', url: '/v1/decide', headers: session, payload: question });
+    expect(answer.statusCode).toBe(403);
+  });
+
+  it('cannot send a POST without a body by a form: it wants a content type that no form can send', async () => {
+    for (const type of ['application/x-www-form-urlencoded', 'text/plain', 'text/plain; application/json']) {
+      const answer = await keyed.as('admin', 'POST', '/v1/session', undefined, { 'content-type': type });
+      expect(answer.statusCode).toBe(400);
+    }
+    const authorization = `Bearer ${keyed.keys.admin}`;
+    const bare = await keyed.inject({ method: 'POST', url: '/v1/session', headers: { authorization } });
+    expect(bare.statusCode).toBe(400);
+    const typed = { authorization, 'content-type': 'Application/JSON ; charset=utf-8' };
+    expect((await keyed.inject({ method: 'POST', url: '/v1/session', headers: typed })).statusCode).toBe(201);
+    // Who it is comes first, and so does what is not there.
+    expect((await keyed.inject({ method: 'POST', url: '/v1/session' })).statusCode).toBe(401);
+    expect((await keyed.inject({ method: 'POST', url: '/nowhere', headers: { authorization } })).statusCode).toBe(404);
+    expect((await keyed.inject({ method: 'POST', url: '/health', headers: { authorization } })).statusCode).toBe(405);
   });
 
   it('cannot send a form that is read as a question', async () => {
@@ -191,7 +230,11 @@ describe('a session', () => {
     const made = (
       await keyed.as('admin', 'POST', '/v1/api-keys', { name: 'short', scopes: ['decisions:read'] })
     ).json();
-    const answer = await keyed.inject({ method: 'POST', url: '/v1/session', headers: { 'x-api-key': made.key } });
+    const answer = await keyed.inject({
+      method: 'POST',
+      url: '/v1/session',
+      headers: { 'x-api-key': made.key, 'content-type': 'application/json' },
+    });
     const cookie = [answer.headers['set-cookie']]
       .flat()
       .map((each) => String(each).split(';')[0])

@@ -62,7 +62,11 @@ export async function startKeyedService(entries: Entries, settings: Partial<Conf
       inject({
         method,
         url,
-        headers: { authorization: `Bearer ${keys[name]}`, ...headers },
+        headers: {
+          authorization: `Bearer ${keys[name]}`,
+          ...(method === 'POST' && { 'content-type': 'application/json' }),
+          ...headers,
+        },
         ...(body !== undefined && { payload: body as object }),
       }),
     stop: async () => {

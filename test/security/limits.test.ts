@@ -4,7 +4,10 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { addressGroup } from '../../src/auth/address-list.js';
 import { makeApiKey } from '../../src/auth/api-key.js';
 import { parseRate } from '../../src/auth/rate.js';
+import { FailedAuthentications, VERIFICATIONS_WHILE_BLOCKED } from '../../src/http/failed-authentications.js';
+import { RateLimits } from '../../src/http/rate-limits.js';
 import { type KeyedService, startKeyedService } from './keyed-service.js';
+import { AUDIENCE, claimsOf, startIssuer } from './world.js';
 
 let keyed: KeyedService;
 afterEach(() => keyed?.stop());
@@ -136,13 +139,53 @@ describe('decisions', () => {
 });
 
 describe('failed authentications', () => {
-  const fail = () =>
-    keyed.inject({ method: 'GET', url: '/v1/decisions', headers: { authorization: `Bearer ${makeApiKey('test')}` } });
+  const wrong = { authorization: `Bearer ${makeApiKey('test')}` };
+  const fail = () => keyed.inject({ method: 'GET', url: '/v1/decisions', headers: wrong });
 
   it('are limited per address; a good key from there still works', async () => {
     keyed = await startKeyedService(entries, { authFailureLimit: '5/h' });
     expect(await statuses(7, fail)).toEqual([401, 401, 401, 401, 401, 429, 429]);
     expect((await keyed.as('shop', 'POST', '/v1/decide', question)).statusCode).toBe(200);
+  });
+
+  it('are none where no credential was sent, or a page of another site sent it', async () => {
+    keyed = await startKeyedService(entries, { authFailureLimit: '1/h' });
+    const nothing = () => keyed.inject({ method: 'GET', url: '/v1/decisions' });
+    expect(await statuses(70, nothing)).toEqual(Array(70).fill(401));
+    const authorization = `Basic ${Buffer.from(`shop:${keyed.keys.shop}`).toString('base64')}`;
+    const foreign = () =>
+      keyed.inject({ method: 'GET', url: '/docs', headers: { authorization, origin: 'https://evil.example' } });
+    expect(await statuses(3, foreign)).toEqual([403, 403, 403]);
+    expect(await statuses(2, fail)).toEqual([401, 429]);
+  });
+
+  it('leave a budget for tokens not seen before: 50 a second for an address, and not one more', () => {
+    const failures = new FailedAuthentications(new RateLimits({ failures: { points: 1, seconds: 60, burst: 1 } }));
+    const now = 1_000_000_000_000;
+    const tried = (address: string, at: number, count: number) =>
+      Array.from({ length: count }, () => failures.mayTry(address, at)).filter(Boolean).length;
+    expect(tried('192.0.2.1', now, 1_000)).toBe(1_000);
+    for (let n = 0; n < 2; n++) failures.count('192.0.2.1', now);
+    expect(tried('192.0.2.1', now, VERIFICATIONS_WHILE_BLOCKED)).toBe(50);
+    expect(tried('192.0.2.1', now + 999, 1)).toBe(0);
+    expect(tried('192.0.2.1', now + 1_000, 51)).toBe(50);
+    expect(tried('192.0.2.2', now, 1_000)).toBe(1_000);
+    expect(tried('192.0.2.1', now + 61_000, 1_000)).toBe(1_000);
+  });
+
+  it('let a good token in that was never seen, from an address that is blocked', async () => {
+    const issuer = await startIssuer();
+    try {
+      const settings = { jwtIssuer: issuer.url, jwtAudience: AUDIENCE, authFailureLimit: '2/h' };
+      keyed = await startKeyedService(entries, settings);
+      expect(await statuses(4, fail)).toEqual([401, 401, 429, 429]);
+      const authorization = `Bearer ${await issuer.sign(claimsOf(issuer))}`;
+      const headers = { authorization, 'content-type': 'application/json' };
+      const answer = await keyed.inject({ method: 'POST', url: '/v1/decide', headers, payload: question });
+      expect(answer.statusCode).toBe(200);
+    } finally {
+      await issuer.stop();
+    }
   });
 
   it('are counted for the address of the connection, whatever X-Forwarded-For says', async () => {
@@ -152,7 +195,7 @@ describe('failed authentications', () => {
       keyed.inject({
         method: 'GET',
         url: '/v1/decisions',
-        headers: { 'x-forwarded-for': `10.0.0.${n++}`, 'x-real-ip': '10.1.1.1' },
+        headers: { ...wrong, 'x-forwarded-for': `10.0.0.${n++}`, 'x-real-ip': '10.1.1.1' },
       });
     expect(await statuses(6, spoofed)).toEqual([401, 401, 401, 401, 401, 429]);
   });
@@ -164,7 +207,7 @@ describe('failed authentications', () => {
         method: 'GET',
         url: '/v1/decisions',
         remoteAddress: peer,
-        headers: { 'x-forwarded-for': client },
+        headers: { ...wrong, 'x-forwarded-for': client },
       });
     expect(await statuses(3, () => from('192.0.2.1', '127.0.0.1'))).toEqual([401, 401, 429]);
     expect((await from('192.0.2.2', '127.0.0.1')).statusCode).toBe(401);

@@ -89,6 +89,45 @@ describe('two readers of one request (smuggling)', () => {
     for (const status of statuses) expect(status).toBe(400);
   });
 
+  it.each([
+    ['two Host headers', 'HTTP/1.1', ['Host: evil.example'], ''],
+    ['two Host headers that are the same', 'HTTP/1.1', ['HOST: x'], ''],
+    ['two content types', 'HTTP/1.1', ['Content-Type: text/plain'], ''],
+    ['two origins', 'HTTP/1.1', ['Origin: http://x', 'Origin: https://evil.example'], ''],
+    ['HTTP/2.0', 'HTTP/2.0', [], ''],
+    ['HTTP/1.2', 'HTTP/1.2', [], ''],
+    ['HTTP/0.9', 'HTTP/0.9', [], ''],
+    ['HTTP/1.0 with chunks', 'HTTP/1.0', ['Transfer-Encoding: chunked'], `0\r\n\r\n${hidden}`],
+    ['an encoded body', 'HTTP/1.1', ['Content-Encoding: gzip', 'Content-Length: 0'], hidden],
+    ['an encoding in a list', 'HTTP/1.1', ['Content-Encoding: identity, br', 'Content-Length: 0'], hidden],
+  ])('is refused, and its connection ended: %s', async (_name, version, headers, body) => {
+    const answer = await raw(
+      head(`POST /v1/decide ${version}`, 'Host: x', authorization(), 'Content-Type: application/json', ...headers) +
+        body,
+    );
+    expect(statusesIn(answer)).toEqual([400]);
+    expect(answer).toMatch(/^connection: close\r$/im);
+    expect(answer).toMatch(/^content-type: application\/problem\+json/im);
+  });
+
+  it('is not an identity encoding, HTTP/1.0, or a name that only begins like one', async () => {
+    const ask = (version: string, ...headers: string[]) =>
+      raw(
+        head(
+          `POST /v1/decide ${version}`,
+          'Host: x',
+          authorization(),
+          'Content-Type: application/json',
+          `Content-Length: ${QUESTION.length}`,
+          'Connection: close',
+          ...headers,
+        ) + QUESTION,
+      );
+    expect(statusesIn(await ask('HTTP/1.1', 'Content-Encoding: Identity'))).toEqual([200]);
+    expect(statusesIn(await ask('HTTP/1.1', 'Hosts: y', 'Hos: z', 'X-Host: a'))).toEqual([200]);
+    expect(statusesIn(await ask('HTTP/1.0'))).toEqual([200]);
+  });
+
   it('in one connection keep each their own credential', async () => {
     const good =
       head(
@@ -160,6 +199,7 @@ describe('tricks with paths, methods and headers', () => {
           'Host: x',
           `Authorization: Bearer ${keyed.keys.admin}`,
           `${header}: GET`,
+          'Content-Type: application/json',
           'Content-Length: 0',
           'Connection: close',
         ),

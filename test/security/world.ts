@@ -227,7 +227,10 @@ export async function startWorld(): Promise<World> {
           method,
           path,
           agent: agentFor(certificate),
-          headers: { ...headers, ...(text !== undefined && { 'content-type': 'application/json' }) },
+          headers: {
+            ...headers,
+            ...((method === 'POST' || text !== undefined) && { 'content-type': 'application/json' }),
+          },
         },
         (response) => {
           let answer = '';

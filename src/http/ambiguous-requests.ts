@@ -1,0 +1,71 @@
+/** Requests that two readers could read differently, refused before anything else looks at them. */
+import type { IncomingMessage } from 'node:http';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { VerdictError } from '../core/errors.js';
+
+/** Headers of which Node keeps the first and a proxy in front may have kept the last. */
+const ONCE = new Set(['host', 'content-type', 'content-encoding', 'origin']);
+/** No header name between these lengths needs to be put into lower case. */
+const LENGTHS = new Set([...ONCE].map((name) => name.length));
+const JSON_TYPE = /^application\/json[ \t]*(;|$)/i;
+
+/**
+ * What Node's parser lets pass and this service does not: a version that is neither HTTP/1.0 nor 1.1, a header that comes
+ * twice, chunks in HTTP/1.0 (RFC 9112 section 6.1), an encoded body (none is ever unpacked). Such a connection is ended:
+ * where the next request on it begins is what the readers would disagree about.
+ */
+export function refuseAmbiguousRequests(fastify: FastifyInstance): void {
+  fastify.addHook('onRequest', (request, reply, done) => {
+    // A gateway that asks about a request passes its headers on, and not its body.
+    const fault = faultOf(request.raw, request.routeOptions.config?.forGateways === true);
+    if (fault === undefined) done();
+    else {
+      reply.header('connection', 'close');
+      done(new VerdictError('malformed_request', fault));
+    }
+  });
+}
+
+/**
+ * A POST says that it is JSON though it has no body: a form of another site can send one without a body, and cannot send
+ * that type. To be called after the gate was added, so that a stranger gets 401.
+ */
+export function wantContentType(fastify: FastifyInstance): void {
+  fastify.addHook('onRequest', (request, _reply, done) => {
+    const { 'content-type': type } = request.headers;
+    if (request.method !== 'POST' || (type !== undefined && JSON_TYPE.test(type)) || takesNoBody(request)) done();
+    else done(notJson(type));
+  });
+}
+
+/** Answers 404 or 405 whatever came, or answers a gateway, which passes on the headers of another request. */
+function takesNoBody({ is404, routeOptions: { config } }: FastifyRequest): boolean {
+  return is404 || config.wrongMethod === true || config.forGateways === true;
+}
+
+export function notJson(type: string | undefined): VerdictError {
+  const given = type === undefined ? 'and no content type was given' : `not ${type}`;
+  return new VerdictError('malformed_request', `The body must be application/json, ${given}.`);
+}
+
+function faultOf(
+  { httpVersionMajor, httpVersionMinor, headers, rawHeaders }: IncomingMessage,
+  forGateways: boolean,
+): string | undefined {
+  if (httpVersionMajor !== 1 || httpVersionMinor > 1) return 'Only HTTP/1.1 and HTTP/1.0 are spoken here.';
+  if (httpVersionMinor === 0 && headers['transfer-encoding'] !== undefined) return 'HTTP/1.0 has no chunks.';
+  const coding = headers['content-encoding'];
+  if (!forGateways && coding !== undefined && coding.toLowerCase() !== 'identity')
+    return 'No encoded body is unpacked.';
+  let seen: string[] | undefined;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const raw = rawHeaders[index]!;
+    if (!LENGTHS.has(raw.length)) continue;
+    const name = raw.toLowerCase();
+    if (!ONCE.has(name)) continue;
+    if (seen?.includes(name)) return `The header ${name} comes twice.`;
+    seen ??= [];
+    seen.push(name);
+  }
+  return undefined;
+}
