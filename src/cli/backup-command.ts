@@ -23,7 +23,7 @@ export function addBackupCommand(program: Command, terminal: Terminal, readDatab
 }
 
 /**
- * Copies what cannot be made again; the log's index can. The folder has its name only when everything is in it.
+ * Copies what cannot be made again; the index of the log's open file can. The folder has its name only when everything is in it.
  *
  * The log comes first: a version is archived before it serves, so the archive that is copied later has every version
  * that the copied records name.
@@ -32,19 +32,22 @@ export function addBackupCommand(program: Command, terminal: Terminal, readDatab
  */
 async function backUp(databasePath: string, folder: string): Promise<string[]> {
   const { decisionLogPath } = await import('../decision-log/log-files.js');
-  const paths = [decisionLogPath(`sqlite:${databasePath}`), databasePath].filter((path) => existsSync(path));
-  if (paths.length === 0) throw new UsageError(`there is no database ${databasePath}`, 'VERDICT_DATABASE_URL names it');
+  const { backUpJournal } = await import('../decision-log/journal-backup.js');
+  const logPath = decisionLogPath(`sqlite:${databasePath}`);
+  if (!existsSync(logPath) && !existsSync(databasePath))
+    throw new UsageError(`there is no database ${databasePath}`, 'VERDICT_DATABASE_URL names it');
   if (existsSync(folder)) throw new UsageError(`${folder} is there already`, 'name a folder that is not there yet');
   const draft = `${folder}.partial`;
   await rm(draft, { recursive: true, force: true });
   await mkdir(draft, { recursive: true, mode: 0o700 });
-  for (const path of paths) await copyDatabase(path, join(draft, basename(path)));
+  const copies = await backUpJournal(logPath, draft);
+  if (existsSync(databasePath)) copies.push(await copyDatabase(databasePath, join(draft, basename(databasePath))));
   await rename(draft, folder);
-  return paths.map((path) => join(folder, basename(path)));
+  return copies.map((path) => join(folder, basename(path)));
 }
 
-/** SQLite reads the file as it is when this begins; writers go on meanwhile. */
-async function copyDatabase(from: string, to: string): Promise<void> {
+/** SQLite reads the file as it is when this begins; writers go on meanwhile. Returns the copy. */
+async function copyDatabase(from: string, to: string): Promise<string> {
   const { SqliteConnection } = await import('../decision-log/sqlite-connection.js');
   // SQLite writes into an empty file as into a new one, which would be readable by everybody.
   const file = await open(to, 'wx', 0o600);
@@ -52,6 +55,7 @@ async function copyDatabase(from: string, to: string): Promise<void> {
   try {
     await connection.query('VACUUM INTO ?', [to]);
     await file.sync();
+    return to;
   } finally {
     await connection.close();
     await file.close();

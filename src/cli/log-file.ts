@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { VerdictError } from '../core/errors.js';
 import { DecisionLogReader } from '../decision-log/decision-log-reader.js';
-import { decisionLogPath } from '../decision-log/log-files.js';
+import { closedFiles, decisionLogPath } from '../decision-log/log-files.js';
 import { replay } from '../pdp/replay.js';
 import { ArchivedVersions } from '../policy-store/archived-versions.js';
 import { PolicyArchive } from '../policy-store/policy-archive.js';
@@ -16,7 +16,7 @@ import type { LogSource } from './log-source.js';
  */
 export async function logOfDatabase(url: string): Promise<LogSource> {
   const path = decisionLogPath(url);
-  if (!existsSync(path)) {
+  if (!existsSync(path) && closedFiles(path).length === 0) {
     throw new UsageError(`there is no decision log ${path}`, '--database or VERDICT_DATABASE_URL name its database');
   }
   const reader = await DecisionLogReader.open(url);

@@ -3,8 +3,9 @@ import { IsIn, IsOptional } from 'class-validator';
 import { csvGapRow, csvHeader, csvRow } from './decision-csv.js';
 import { DecisionFilters } from './decision-query.js';
 import type { DecisionRecord } from './decision-record.js';
-import { type LogView, scan } from './decision-search.js';
-import { gapsBetween, type LogGap } from './log-gap.js';
+import { scan } from './decision-search.js';
+import type { LogGap } from './log-gap.js';
+import type { LogView } from './log-view.js';
 import { matchingRecords, type RecordFilter, readFilter, type SearchScope } from './record-filter.js';
 
 export const exportFormats = ['ndjson', 'csv'] as const;
@@ -46,19 +47,15 @@ async function* pieces(
 ): AsyncGenerator<string> {
   if (format === 'csv') yield csvHeader;
   const view = await viewed;
-  const { connection } = view;
-  if (connection === undefined) return;
   const recordText = format === 'csv' ? csvRow : (record: DecisionRecord) => `${JSON.stringify(record)}\n`;
   const gapText = format === 'csv' ? csvGapRow : (gap: LogGap) => `${JSON.stringify({ gap })}\n`;
   let turnEnds = performance.now() + turnMs;
-  let start = view.end.sequence + 1;
-  for await (const { groups, before } of scan(connection, view, filter, start, groupsAtOnce)) {
-    const gaps = await gapsBetween(connection, before, start, filter);
-    start = before;
+  const gaps = await view.gaps({ from: 0, before: view.end + 1, times: filter });
+  for await (const { groups, before } of scan(view, filter, undefined, groupsAtOnce)) {
     for (const group of groups) {
       let piece = '';
       for (const record of matchingRecords(group, filter)) {
-        while (gaps[0] !== undefined && gaps[0].after >= record.sequence) piece += gapText(gaps.shift()!);
+        piece += takeGaps(gaps, record.sequence).map(gapText).join('');
         piece += recordText(record);
       }
       if (piece !== '') yield piece;
@@ -67,8 +64,14 @@ async function* pieces(
         turnEnds = performance.now() + turnMs;
       }
     }
-    if (gaps.length > 0) yield gaps.map(gapText).join('');
+    const passed = takeGaps(gaps, before);
+    if (passed.length > 0) yield passed.map(gapText).join('');
   }
-  const oldest = await gapsBetween(connection, 0, start, filter);
-  if (oldest.length > 0) yield oldest.map(gapText).join('');
+  if (gaps.length > 0) yield gaps.map(gapText).join('');
+}
+
+/** Removes those that lie after the record with this sequence or a later one. */
+function takeGaps(gaps: LogGap[], from: number): LogGap[] {
+  const older = gaps.findIndex(({ after }) => after < from);
+  return gaps.splice(0, older === -1 ? gaps.length : older);
 }

@@ -1,13 +1,18 @@
 import { existsSync } from 'node:fs';
+import { readCatalog } from './catalog.js';
+import { describeClosed, openClosedReader, readIndexedTo } from './closed-unit.js';
+import { addUnits } from './count-units.js';
 import { DecisionCounts } from './decision-counts.js';
 import { type ExportQuery, exportRecords } from './decision-export.js';
 import type { DecisionQuery } from './decision-query.js';
 import type { DecisionRecord } from './decision-record.js';
-import { type DecisionPage, findRecord, type LogView, searchRecords } from './decision-search.js';
+import { type DecisionPage, findRecord, searchRecords } from './decision-search.js';
 import { type DecisionStats, questionOf, type StatsQuery, statsOf } from './decision-stats.js';
-import { readEnd } from './journal.js';
+import { readBeginning, readExtent, readFormat, readGaps, readLast } from './journal-format.js';
 import { openReader } from './key-index.js';
-import { decisionLogPath, indexPathOf } from './log-files.js';
+import { catalogPathOf, closedFiles, decisionLogPath, indexPathOf } from './log-files.js';
+import { gapsWithin, type StoredGap } from './log-gap.js';
+import { type ClosedView, emptyLog, type LogView, type UnitView, viewOfClosed } from './log-view.js';
 import type { SearchScope } from './record-filter.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 import { topIds } from './top-ids.js';
@@ -19,26 +24,24 @@ import { topIds } from './top-ids.js';
  *     const reader = await DecisionLogReader.open('sqlite:./data/verdict.sqlite');
  *     for await (const text of reader.export({ subject: 'alice' })) process.stdout.write(text);
  *     await reader.close();
+ *
+ * No file stays open between two statements or two steps: a service that writes the log closes its open file now and
+ * then, and cannot while anybody has it open.
  */
 export class DecisionLogReader {
-  private constructor(
-    private readonly connection: SqliteConnection,
-    private readonly hasIndex: boolean,
-    private readonly hasCounts: boolean,
-  ) {}
+  /** What the closed files hold; they do not change. */
+  readonly #closed = new Map<number, ClosedView>();
+
+  private constructor(private readonly path: string) {}
 
   /** `url` is that of the service's database. Throws when there is no log beside it. */
   static async open(url: string): Promise<DecisionLogReader> {
     const path = decisionLogPath(url);
-    if (!existsSync(path)) throw new Error(`there is no decision log at ${path}`);
-    const indexPath = indexPathOf(path);
-    const connection = await openReader(existsSync(indexPath) ? indexPath : ':memory:', path);
-    // An index that belongs to another journal, or was never finished, finds nothing.
-    const owners = await connection.query('SELECT 1 FROM indexed_log JOIN journal.log USING (writer)').catch(() => []);
-    const hasIndex = owners.length > 0;
-    // An earlier version of the service counted otherwise.
-    const counted = hasIndex ? await connection.query(`SELECT 1 FROM main.sqlite_master WHERE name = 'counted'`) : [];
-    return new DecisionLogReader(connection, hasIndex, counted.length > 0);
+    if (!existsSync(path) && closedFiles(path).length === 0) throw new Error(`there is no decision log at ${path}`);
+    const reader = new DecisionLogReader(path);
+    // One that cannot be read is refused now.
+    await reader.view();
+    return reader;
   }
 
   async search(query: DecisionQuery, scope: SearchScope = {}): Promise<DecisionPage> {
@@ -57,31 +60,102 @@ export class DecisionLogReader {
     const question = questionOf(query, scope);
     const view = await this.view();
     const counts = new DecisionCounts(question);
-    const file = {
-      connection: this.connection,
-      hasCounts: this.hasCounts,
-      before: 0,
-      end: view.end.sequence,
-      uncounted: [],
-    };
-    await counts.addFile(file, Number.POSITIVE_INFINITY);
+    await addUnits(view, question, counts, Number.POSITIVE_INFINITY);
     const stats = statsOf(counts, question.by);
     if (query.top === undefined) return stats;
     return { ...stats, top: await topIds(view, query, query.top, scope) };
   }
 
   async view(): Promise<LogView> {
-    const { connection } = this;
-    const end = await readEnd(connection);
-    if (!this.hasIndex) return { connection, end, indexedTo: 0 };
-    const [row] = await connection.query<{ last: number | null }>(
-      'SELECT max(last) AS last FROM segment WHERE last <= ?',
-      [end.sequence],
-    );
-    return { connection, end, indexedTo: row?.last ?? 0 };
+    for (;;) {
+      const files = closedFiles(this.path);
+      await this.#describe(files);
+      const open = existsSync(this.path) ? await this.#readOpen() : undefined;
+      // A turn in between would hide the file that it closed.
+      if (closedFiles(this.path).join() === files.join()) return this.#viewOf(files, open);
+    }
   }
 
-  close(): Promise<void> {
-    return this.connection.close();
+  async close(): Promise<void> {}
+
+  #viewOf(files: readonly number[], open: OpenFile | undefined): LogView {
+    const closed = files.flatMap((first) => this.#closed.get(first) ?? []).reverse();
+    const units: UnitView[] = [
+      ...(open === undefined || open.unit.last < open.unit.first ? [] : [open.unit]),
+      ...closed,
+    ];
+    if (units.length === 0 && open === undefined) return emptyLog;
+    const gaps = [...(open?.gaps ?? []), ...closed.flatMap((unit) => unit.gaps)];
+    return {
+      name: open?.name,
+      end: units[0]?.last ?? 0,
+      units,
+      read: (unit, work) => this.#read(unit.first, unit.first === open?.unit.first, work),
+      gaps: async (range) => gapsWithin(gaps, range),
+    };
   }
+
+  async #read<T>(
+    first: number,
+    isOpen: boolean,
+    work: (connection: SqliteConnection) => Promise<T>,
+  ): Promise<T | undefined> {
+    const connection = await this.#connect(first, isOpen);
+    if (connection === undefined) return undefined;
+    try {
+      return await work(connection);
+    } finally {
+      await connection.close();
+    }
+  }
+
+  /** The file of this first sequence: it may be the open one, or have been closed, or be gone. */
+  async #connect(first: number, wasOpen: boolean): Promise<SqliteConnection | undefined> {
+    const isClosed = closedFiles(this.path).includes(first);
+    if (isClosed) return openClosedReader(this.path, first);
+    return wasOpen && existsSync(this.path) ? openOpenReader(this.path) : undefined;
+  }
+
+  async #describe(files: readonly number[]): Promise<void> {
+    if (files.every((first) => this.#closed.has(first))) return;
+    const catalogPath = catalogPathOf(this.path);
+    const noted = existsSync(catalogPath) ? await readCatalog(catalogPath) : [];
+    for (const first of files) {
+      if (this.#closed.has(first)) continue;
+      const unit = noted.find((known) => known.first === first) ?? (await describeClosed(this.path, first));
+      this.#closed.set(first, viewOfClosed(unit));
+    }
+  }
+
+  async #readOpen(): Promise<OpenFile | undefined> {
+    const connection = await openOpenReader(this.path);
+    try {
+      const format = await readFormat(connection, this.path, 'journal');
+      const beginning = format && (await readBeginning(connection, format, 'journal'));
+      if (format === undefined || beginning === undefined) return undefined;
+      const { name, start: first } = beginning;
+      // Before the last sequence is read: the index never goes beyond it then.
+      const indexedTo = await readIndexedTo(connection, first);
+      const last = await readLast(connection, first, 'journal');
+      const extent = await readExtent(connection, format, 'journal');
+      // An earlier version of the service counted otherwise.
+      const counted = await connection.query(`SELECT 1 FROM main.sqlite_master WHERE name = 'counted'`);
+      const hasCounts = indexedTo > 0 && counted.length > 0;
+      const gaps = await readGaps(connection, 'journal');
+      return { name, unit: { first, last, format, extent, indexedTo, hasCounts, uncounted: [] }, gaps };
+    } finally {
+      await connection.close();
+    }
+  }
+}
+
+interface OpenFile {
+  readonly name: string;
+  readonly unit: UnitView;
+  readonly gaps: readonly StoredGap[];
+}
+
+function openOpenReader(path: string): Promise<SqliteConnection> {
+  const indexPath = indexPathOf(path);
+  return openReader(existsSync(indexPath) ? indexPath : ':memory:', path);
 }

@@ -1,28 +1,26 @@
 import { existsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { VerdictError } from '../core/errors.js';
-import { DecisionCounts, timeAfter } from './decision-counts.js';
+import { addUnits } from './count-units.js';
+import { DecisionCounts } from './decision-counts.js';
 import { type ExportQuery, exportRecords } from './decision-export.js';
 import { DecisionIds } from './decision-ids.js';
 import { DecisionLogReader } from './decision-log-reader.js';
 import type { DecisionQuery } from './decision-query.js';
 import type { DecisionRecord, NewDecisionRecord } from './decision-record.js';
-import { type DecisionPage, findRecord, type LogView, searchRecords } from './decision-search.js';
+import { type DecisionPage, findRecord, searchRecords } from './decision-search.js';
 import { type DecisionStats, questionOf, type StatsQuery, statsOf } from './decision-stats.js';
 import { type Group, GroupCommit } from './group-commit.js';
-import {
-  closeLogFiles,
-  decisionLogPath,
-  type LogFiles,
-  openLogFiles,
-  openOrReplaceLogFiles,
-  setFilesAside,
-} from './log-files.js';
+import { JournalFiles } from './journal-files.js';
+import { closedFiles, decisionLogPath, setFilesAside } from './log-files.js';
+import type { GapCause } from './log-gap.js';
 import { LogUpkeep, type Retention } from './log-upkeep.js';
+import { emptyLog, type LogView } from './log-view.js';
 import { Losses } from './losses.js';
 import type { SearchScope } from './record-filter.js';
 import { isDamaged } from './sqlite-connection.js';
 import { topIds } from './top-ids.js';
+import { type TurnLimits, turnLimits } from './turn-limits.js';
 
 export interface DecisionLogOptions {
   /** Of the service's database: `sqlite:` and a path. The log has files of its own beside it, see `decisionLogPath`. */
@@ -41,6 +39,10 @@ export interface DecisionLogOptions {
   /** So many records may wait for their commit; beyond that `sync` and `fsync` refuse, and `async` loses. */
   readonly queueLimit?: number;
   readonly retention?: Retention;
+  /** When the next file of the journal is begun; by default as the retention asks, and after a day or 1 GiB. */
+  readonly limits?: Partial<TurnLimits>;
+  /** Pause after an attempt to begin the next file that failed, in milliseconds (1,000); it doubles each time. */
+  readonly turnPauseMs?: number;
   /** While the log cannot be written it tries again this often, in milliseconds. */
   readonly retryMs?: number;
   /** Hears of what goes wrong behind the scenes, where there is no caller to tell. */
@@ -94,7 +96,7 @@ export class DecisionLog {
   readonly #queueLimit: number;
   readonly #stopping = new AbortController();
   readonly #upkeep: LogUpkeep;
-  #files: LogFiles | undefined;
+  #files: JournalFiles | undefined;
   /** Of what was recorded before, in mode `off`. */
   #reader: DecisionLogReader | undefined;
   #ids = new DecisionIds(0, 0);
@@ -108,6 +110,7 @@ export class DecisionLog {
     this.#upkeep = new LogUpkeep({
       files: () => this.#files,
       retention: options.retention,
+      turnPauseMs: options.turnPauseMs,
       onProblem: (what, error) => options.onProblem?.(what, error),
     });
   }
@@ -115,15 +118,14 @@ export class DecisionLog {
   /** Opens or makes the files; after a crash this is also the recovery, and takes milliseconds. */
   async start(): Promise<void> {
     if (this.options.mode === 'off') {
-      if (existsSync(this.#path)) this.#reader = await DecisionLogReader.open(this.options.url);
+      if (existsSync(this.#path) || closedFiles(this.#path).length > 0)
+        this.#reader = await DecisionLogReader.open(this.options.url);
       return;
     }
-    this.#use(
-      await openOrReplaceLogFiles(this.#path, this.#durability, (name, error) => this.#reportAside(name, error)),
-    );
+    this.#use(await this.#openOrReplace());
     const { journal } = this.#files!;
     if (await journal.wasUnclean()) {
-      const { sequence: after, until: since } = journal.end;
+      const { sequence: after, newest: since } = journal.end;
       await journal.noteGap({ after, lost: null, since, until: Date.now() }, 'not_flushed');
     }
     await journal.setUnclean(this.options.mode === 'async');
@@ -149,7 +151,7 @@ export class DecisionLog {
       const lost = unnoted === 0 ? '' : `; ${unnoted} decision records are lost`;
       this.options.onProblem?.(`the decision log could not be closed as it should${lost}`, error);
     }
-    await closeLogFiles(files);
+    await files.close();
   }
 
   /** A UUIDv7 for a decision made at `nowMs` (milliseconds since 1970), higher than every id before it. */
@@ -188,7 +190,7 @@ export class DecisionLog {
       limit: this.#queueLimit,
       lost: this.#losses.total,
       oldestPending: this.#group.oldest,
-      newest: end === undefined || end.sequence === 0 ? undefined : end.until,
+      newest: end === undefined || end.newest === 0 ? undefined : end.newest,
       unindexed: files === undefined ? 0 : files.journal.end.sequence - files.index.indexedTo,
     };
     if (this.#trouble === undefined) return { state: 'ok', ...counts };
@@ -216,7 +218,7 @@ export class DecisionLog {
     const question = questionOf(query, scope);
     const view = await this.#view();
     const counts = new DecisionCounts(question);
-    const countedTo = await readable(this.#addCounts(view, counts));
+    const countedTo = await readable(addUnits(view, question, counts));
     const stats = statsOf(counts, question.by, countedTo);
     if (query.top === undefined) return stats;
     return { ...stats, top: await readable(topIds(view, query, query.top, scope)) };
@@ -235,32 +237,44 @@ export class DecisionLog {
     await this.#upkeep.prune(nowMs);
   }
 
-  get #durability(): 'NORMAL' | 'FULL' {
-    return this.options.mode === 'fsync' ? 'FULL' : 'NORMAL';
+  #openFiles(cause?: GapCause): Promise<JournalFiles> {
+    return JournalFiles.open(
+      {
+        path: this.#path,
+        durability: this.options.mode === 'fsync' ? 'FULL' : 'NORMAL',
+        limits: { ...turnLimits(this.options.retention), ...this.options.limits },
+        onProblem: (what, error) => this.options.onProblem?.(what, error),
+      },
+      cause,
+    );
   }
 
-  #use(files: LogFiles): void {
+  /** A journal that is damaged is set aside first, with its WAL. Nothing is ever written over it. */
+  async #openOrReplace(): Promise<JournalFiles> {
+    try {
+      return await this.#openFiles();
+    } catch (error) {
+      if (!isDamaged(error)) throw error;
+      this.#reportAside(setFilesAside(this.#path), error);
+      return this.#openFiles('file_damaged');
+    }
+  }
+
+  #use(files: JournalFiles): void {
     this.#files = files;
-    this.#ids = new DecisionIds(files.journal.writer, Math.max(this.#ids.milliseconds, files.journal.end.until));
+    const { writer, end } = files.journal;
+    this.#ids = new DecisionIds(writer, Math.max(this.#ids.milliseconds, end.idUntil));
+    if (files.missing !== undefined) {
+      this.options.onProblem?.(`files of the decision log are missing: ${files.missing}`, undefined);
+    }
   }
 
   async #view(): Promise<LogView> {
     if (this.#reader !== undefined) return this.#reader.view();
     const files = this.#files;
-    if (files !== undefined) {
-      return { connection: files.reader, end: files.journal.end, indexedTo: files.index.indexedTo };
-    }
+    if (files !== undefined) return files.view();
     if (this.#trouble !== undefined) throw unavailable('is being opened again', this.#trouble.error);
-    return { connection: undefined, end: { sequence: 0, until: 0, lag: 0 }, indexedTo: 0 };
-  }
-
-  /** Adds all files' decisions; returns the time up to which they are counted when some are not. */
-  async #addCounts({ connection, end }: LogView, counts: DecisionCounts): Promise<number | undefined> {
-    if (connection === undefined) return undefined;
-    const { uncounted } = this.#files!.index;
-    const file = { connection, hasCounts: true, before: 0, end: end.sequence, uncounted };
-    const counted = await counts.addFile(file);
-    return counted === undefined ? undefined : timeAfter(connection, counted);
+    return emptyLog;
   }
 
   async #commit(group: Group): Promise<void> {
@@ -269,8 +283,9 @@ export class DecisionLog {
     for (;;) {
       if (this.#trouble === undefined) {
         try {
+          if (this.#files!.isDue(group)) await this.#upkeep.turn();
           const started = performance.now();
-          bytes = await this.#files!.journal.commit(group);
+          bytes = await this.#files!.commit(group);
           durationMs = performance.now() - started;
           break;
         } catch (error) {
@@ -284,9 +299,6 @@ export class DecisionLog {
       }
       await this.#trouble!.over;
     }
-    // The group is committed, whatever becomes of the rest: it may not be committed again.
-    const { journal, index } = this.#files!;
-    index.noteCommit(journal.end.sequence, group.tally);
     this.options.onCommit?.({ records: group.lines.length, durationMs });
     await this.#noteLosses(this.#files!, 'queue_full').catch((error: unknown) => this.#startRecovery(error));
     this.#upkeep.committed(bytes);
@@ -297,7 +309,7 @@ export class DecisionLog {
     this.#losses.add(records, (this.#files?.journal.end.sequence ?? 0) + this.#group.depth, since, until);
   }
 
-  async #noteLosses({ journal }: LogFiles, cause: 'queue_full' | 'unwritable'): Promise<void> {
+  async #noteLosses({ journal }: JournalFiles, cause: 'queue_full' | 'unwritable'): Promise<void> {
     const lost = await this.#losses.note(journal, cause);
     if (lost > 0) this.options.onProblem?.(`${lost} decision records were lost (${cause})`, undefined);
   }
@@ -317,7 +329,7 @@ export class DecisionLog {
         return;
       }
       try {
-        if (isDamaged(error) || this.#files === undefined) await this.#reopen(isDamaged(error));
+        if (isDamaged(error) || this.#files === undefined || this.#files.isBroken) await this.#reopen(isDamaged(error));
         await this.#files!.journal.probe();
         break;
       } catch (again) {
@@ -332,9 +344,9 @@ export class DecisionLog {
     const files = this.#files;
     await this.#upkeep.inTurn(async () => undefined);
     this.#files = undefined;
-    if (files !== undefined) await closeLogFiles(files);
+    await files?.close();
     if (damaged && existsSync(this.#path)) this.#reportAside(setFilesAside(this.#path), this.#trouble?.error);
-    this.#use(await openLogFiles(this.#path, this.#durability));
+    this.#use(await this.#openFiles(damaged ? 'file_damaged' : undefined));
   }
 
   #reportAside(name: string, error: unknown): void {

@@ -5,8 +5,8 @@ import type { DecisionRecord } from './decision-record.js';
 import { groupLimit } from './group-commit.js';
 import { recordsOf, type StoredGroup } from './group-text.js';
 import { lookUp } from './index-lookup.js';
-import type { JournalEnd } from './journal.js';
-import { gapsBetween, type LogGap } from './log-gap.js';
+import type { LogGap } from './log-gap.js';
+import type { LogView, UnitView } from './log-view.js';
 import {
   filterKeys,
   likePattern,
@@ -18,6 +18,7 @@ import {
 } from './record-filter.js';
 import { decodeCursor, encodeCursor } from './search-cursor.js';
 import type { SqliteConnection } from './sqlite-connection.js';
+import { mayHoldId, mayHoldTimes, rangesOfId, rangesOfTimes } from './time-ranges.js';
 
 export interface DecisionPage {
   readonly items: readonly DecisionRecord[];
@@ -32,21 +33,14 @@ export interface DecisionPage {
   readonly gaps?: readonly LogGap[];
 }
 
-/** The log as a search sees it; what is committed later is on no page of it. */
-export interface LogView {
-  /** The index file with the journal attached; undefined when there is no file. */
-  readonly connection: SqliteConnection | undefined;
-  readonly end: JournalEnd;
-  /** Up to this sequence the key index knows; above it the journal's own keys are read. */
-  readonly indexedTo: number;
-}
-
 /**
  * How much one search may look at, counted in records whose text is read. Reading text costs 1 each; passing over a
- * record by the journal's keys, or over an entry of the index, a sixteenth.
+ * record by the journal's keys, or over an entry of the index, a sixteenth; a file of the journal, which may have to be
+ * opened, two thousand.
  */
 export const searchBudget = 131_072;
 const keysPerText = 16;
+const unitCost = 2_048;
 /** The most sequences that one statement passes over, so that statements stay short and others get their turn. */
 const textWindow = 8_192;
 const keyWindow = 65_536;
@@ -68,22 +62,20 @@ interface Step {
   readonly cost: number;
 }
 
-/** Throws VerdictError `invalid_request` for a time, cursor or limit that is none. */
+/** Throws VerdictError `invalid_request` for a time, cursor or limit that is not one. */
 export async function searchRecords(view: LogView, query: DecisionQuery, scope: SearchScope): Promise<DecisionPage> {
   const filter = readFilter(query, scope);
   const limit = readLimit(query.limit);
   const cursor = query.cursor === undefined ? undefined : decodeCursor(query.cursor, filter);
-  const { connection } = view;
-  if (connection === undefined) return { items: [] };
 
   const items: DecisionRecord[] = [];
-  const start = Math.min(cursor ?? Number.MAX_SAFE_INTEGER, view.end.sequence + 1);
+  const start = Math.min(cursor ?? Number.MAX_SAFE_INTEGER, view.end + 1);
   let left = searchBudget;
-  const gapsDownTo = async (sequence: number): Promise<Pick<DecisionPage, 'gaps'>> => {
-    const gaps = await gapsBetween(connection, sequence, start, filter, gapsOnAPage);
-    return gaps.length === 0 ? {} : { gaps };
+  const gapsDownTo = async (from: number): Promise<Pick<DecisionPage, 'gaps'>> => {
+    const gaps = await view.gaps({ from, before: start, times: filter });
+    return gaps.length === 0 ? {} : { gaps: gaps.slice(0, gapsOnAPage) };
   };
-  for await (const step of scan(connection, view, filter, start)) {
+  for await (const step of scan(view, filter, start)) {
     for (const group of step.groups) {
       for (const record of matchingRecords(group, filter)) {
         // A cursor can point into a group.
@@ -98,7 +90,7 @@ export async function searchRecords(view: LogView, query: DecisionQuery, scope: 
     }
     left -= step.cost;
     if (left <= 0 && !step.last) {
-      const searchedTo = await timeAt(connection, step.before);
+      const searchedTo = await timeAt(view, step.unit, step.before);
       return { items, nextCursor: encodeCursor(step.before, filter), searchedTo, ...(await gapsDownTo(step.before)) };
     }
   }
@@ -107,69 +99,89 @@ export async function searchRecords(view: LogView, query: DecisionQuery, scope: 
 
 /**
  * Looks at groups that may hold matching records, newest first, a statement or two at a time: those below `start`, and
- * none that was committed after `view` was taken.
+ * none that was committed after `view` was taken. Files that cannot hold any are not opened.
  */
 export async function* scan(
-  connection: SqliteConnection,
   view: LogView,
   filter: RecordFilter,
-  start: number = view.end.sequence + 1,
+  start: number = view.end + 1,
   largestBatch: number = lastBatch,
-): AsyncGenerator<Step & { readonly last: boolean }> {
-  const { lowest, beyond } = await timeBounds(connection, filter, view.end);
-  let before = Math.min(start, beyond);
-  for (let batch = firstBatch; before > lowest; batch = Math.min(batch * 2, largestBatch)) {
-    const byIndex = filter.equal.length > 0 && before <= view.indexedTo + 1;
-    const step = byIndex
-      ? await stepByIndex(connection, filter, before, lowest, batch)
-      : await stepThroughJournal(connection, filter, before, Math.max(lowest, lowestUnindexed(view, filter)), batch);
-    before = step.before;
-    yield { ...step, last: before <= lowest };
+): AsyncGenerator<Step & { readonly unit: UnitView; readonly last: boolean }> {
+  const units = view.units.filter((unit) => unit.first < start && mayHoldTimes(unit, filter));
+  let batch = firstBatch;
+  for (const unit of units) {
+    const isLastUnit = unit === units.at(-1);
+    const ranges = (await view.read(unit, (connection) => rangesOfTimes(connection, unit, filter))) ?? [];
+    let before = Math.min(start, unit.last + 1);
+    let unitCosts = unitCost;
+    for (const range of ranges) {
+      before = Math.min(before, range.beyond);
+      while (before > range.low) {
+        const step = await view.read(unit, (connection) => stepIn(connection, unit, filter, before, range.low, batch));
+        // The retention removed the file.
+        if (step === undefined) break;
+        before = step.before;
+        batch = Math.min(batch * 2, largestBatch);
+        const last = isLastUnit && range === ranges.at(-1) && before <= range.low;
+        yield { ...step, cost: step.cost + unitCosts, unit, last };
+        unitCosts = 0;
+      }
+    }
+    if (unitCosts > 0) yield { groups: [], before: unit.first, cost: unitCosts, unit, last: isLastUnit };
   }
+}
+
+function stepIn(
+  connection: SqliteConnection,
+  unit: UnitView,
+  filter: RecordFilter,
+  before: number,
+  low: number,
+  batch: number,
+): Promise<Step> {
+  const hasKeys = filter.equal.length > 0;
+  if (hasKeys && before <= unit.indexedTo + 1) return stepByIndex(connection, filter, before, low, batch);
+  const lowest = hasKeys ? Math.max(low, unit.indexedTo + 1) : low;
+  return stepThroughJournal(connection, filter, before, lowest, batch);
 }
 
 /** The record with this id, when `scope` lets it be seen. */
 export async function findRecord(view: LogView, id: string, scope: SearchScope): Promise<DecisionRecord | undefined> {
   const milliseconds = idMilliseconds(id);
-  const { connection } = view;
-  if (connection === undefined || milliseconds === undefined) return undefined;
-  const { lowest, beyond } = await timeBounds(connection, { from: milliseconds, to: milliseconds + 1 }, view.end);
-  const groups = await connection.query<StoredGroup>(
-    `SELECT first, records FROM journal.journal
-     WHERE first >= ? AND first < ? AND since <= ? AND instr(records, ?) ORDER BY first`,
-    [lowest, beyond, milliseconds, `"id":"${id}"`],
-  );
-  for (const group of groups) {
-    for (const record of recordsOf(group, [(text) => text.includes(id)])) {
-      // Another record may name the id in an attribute.
-      if (record.id === id) return maySee(record, scope) ? record : undefined;
+  if (milliseconds === undefined) return undefined;
+  for (const unit of view.units) {
+    if (!mayHoldId(unit, milliseconds)) continue;
+    const groups = await view.read(unit, (connection) => groupsWithId(connection, unit, id, milliseconds));
+    for (const group of groups ?? []) {
+      for (const record of recordsOf(group, [(text) => text.includes(id)])) {
+        // Another record may name the id in an attribute.
+        if (record.id === id) return maySee(record, scope) ? record : undefined;
+      }
     }
   }
   return undefined;
 }
 
-/** The groups that can hold times within `from` and `to`: those that begin from `lowest` on and below `beyond`. */
-async function timeBounds(
+async function groupsWithId(
   connection: SqliteConnection,
-  { from, to }: Pick<RecordFilter, 'from' | 'to'>,
-  end: JournalEnd,
-): Promise<{ lowest: number; beyond: number }> {
-  const firstSince = 'SELECT first FROM journal.journal WHERE until >= ? ORDER BY until, first LIMIT 1';
-  let lowest = 1;
-  let beyond = Number.MAX_SAFE_INTEGER;
-  if (from !== undefined) {
-    const [row] = await connection.query<{ first: number }>(firstSince, [from]);
-    lowest = row?.first ?? beyond;
+  unit: UnitView,
+  id: string,
+  milliseconds: number,
+): Promise<StoredGroup[]> {
+  const [condition, times] =
+    unit.format === 1
+      ? ['since <= ?', [milliseconds]]
+      : ['idUntil >= ? AND idSince <= ?', [milliseconds, milliseconds]];
+  const found: StoredGroup[] = [];
+  for (const { low, beyond } of await rangesOfId(connection, unit, milliseconds)) {
+    const groups = await connection.query<StoredGroup>(
+      `SELECT first, records FROM journal.journal
+       WHERE first >= ? AND first < ? AND ${condition} AND instr(records, ?) ORDER BY first`,
+      [low, beyond, ...times, `"id":"${id}"`],
+    );
+    found.push(...groups);
   }
-  if (to !== undefined) {
-    const [row] = await connection.query<{ first: number }>(firstSince, [to + end.lag]);
-    if (row !== undefined) beyond = row.first + 1;
-  }
-  return { lowest, beyond };
-}
-
-function lowestUnindexed(view: LogView, filter: RecordFilter): number {
-  return filter.equal.length > 0 ? view.indexedTo + 1 : 1;
+  return found;
 }
 
 /** Looks at the journal's newest rows below `before`, but not below `lowest`, by their keys and texts. */
@@ -232,12 +244,13 @@ function rowConditions(filter: RecordFilter): { conditions: string; parameters: 
   return { conditions: conditions.join(' '), parameters };
 }
 
-async function timeAt(connection: SqliteConnection, sequence: number): Promise<string> {
-  const [row] = await connection.query<{ since: number }>(
-    'SELECT since FROM journal.journal WHERE first >= ? ORDER BY first LIMIT 1',
-    [sequence],
+async function timeAt(view: LogView, unit: UnitView, sequence: number): Promise<string> {
+  const rows = await view.read(unit, (connection) =>
+    connection.query<{ since: number }>('SELECT since FROM journal.journal WHERE first >= ? ORDER BY first LIMIT 1', [
+      sequence,
+    ]),
   );
-  return new Date(row?.since ?? 0).toISOString();
+  return new Date(rows?.[0]?.since ?? unit.extent?.since ?? 0).toISOString();
 }
 
 function readLimit(limit: number | undefined): number {

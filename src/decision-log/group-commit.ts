@@ -11,9 +11,12 @@ export interface Group {
   readonly lines: string[];
   readonly keys: Set<number>;
   readonly tally: Tally;
-  /** The lowest and the highest time in the group: milliseconds since 1970. */
+  /** The lowest and the highest time of its records: milliseconds since 1970. */
   since: number;
   until: number;
+  /** The same of the times in their ids. */
+  idSince: number;
+  idUntil: number;
 }
 
 interface OpenGroup extends Group {
@@ -76,8 +79,10 @@ export class GroupCommit {
     group.lines.push(recordLine(record, group.common, timeInId));
     addRecordKeys(record, group.common, group.keys);
     group.tally.add(record, time);
-    group.since = Math.min(group.since, time, idTime);
-    group.until = Math.max(group.until, time, idTime);
+    group.since = Math.min(group.since, time);
+    group.until = Math.max(group.until, time);
+    group.idSince = Math.min(group.idSince, idTime);
+    group.idUntil = Math.max(group.idUntil, idTime);
     this.#depth++;
     if (group.lines.length === groupLimit) {
       this.#full.push(group);
@@ -173,6 +178,8 @@ function openGroup(common: CommonMembers): OpenGroup {
     tally: new Tally(),
     since: Number.MAX_SAFE_INTEGER,
     until: 0,
+    idSince: Number.MAX_SAFE_INTEGER,
+    idUntil: 0,
     committed,
     settle,
   };

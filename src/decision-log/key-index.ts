@@ -6,7 +6,7 @@ import { Merges1764300000003 } from './migrations/1764300000003-merges.js';
 import { keyBytes } from './record-keys.js';
 import { endOfStep, recountFresh } from './recount.js';
 import { dropSegments, inTransaction, mergeStep, unusedSegment } from './segment-merge.js';
-import { isDamaged, SqliteConnection } from './sqlite-connection.js';
+import { isDamaged, leaveWal, SqliteConnection } from './sqlite-connection.js';
 import type { Tally } from './tally.js';
 import { addFresh, forgetTallies, putFresh, type TallyLimits, tallyLimits, tallyScratch } from './tally-table.js';
 import type { UncountedGroup } from './uncounted.js';
@@ -91,6 +91,11 @@ export class KeyIndex {
     return mergeStep(this.connection);
   }
 
+  /** The same, but it merges nothing: what a file needs before it is closed. */
+  async catchUpStep(end: number): Promise<boolean> {
+    return (await this.#countStep(end)) || this.#segmentStep(end, true);
+  }
+
   /** A step towards one segment for all that is indexed; says whether there was anything to do. */
   mergeAllStep(): Promise<boolean> {
     return mergeStep(this.connection, true);
@@ -107,6 +112,14 @@ export class KeyIndex {
     if (!restart) return false;
     const [result] = await this.connection.query<{ busy: number }>('PRAGMA journal.wal_checkpoint(RESTART)');
     return result?.busy === 0;
+  }
+
+  /**
+   * Writes the index's WAL back and leaves WAL mode, so that the file is whole by itself. Says whether that could be
+   * done: it cannot while any other connection has the file open.
+   */
+  leaveWal(): Promise<boolean> {
+    return leaveWal(this.connection);
   }
 
   /** Forgets what the journal no longer has, below this sequence, on a file that no decision waits for. */

@@ -1,53 +1,67 @@
-import { existsSync, renameSync } from 'node:fs';
-import { join, parse } from 'node:path';
-import { Journal } from './journal.js';
-import { KeyIndex, openReader } from './key-index.js';
-import { isDamaged, type SqliteConnection } from './sqlite-connection.js';
-
-/** The log's two files (journal and key index) with their three connections: writer, background, reader. */
-export interface LogFiles {
-  readonly journal: Journal;
-  readonly index: KeyIndex;
-  readonly reader: SqliteConnection;
-}
-
-/** Opens the files, makes those that are not there, and builds an index that is damaged anew. */
-export async function openLogFiles(path: string, durability: 'NORMAL' | 'FULL'): Promise<LogFiles> {
-  const indexPath = indexPathOf(path);
-  const journal = await Journal.open(path, durability);
-  let index: KeyIndex | undefined;
-  try {
-    index = await KeyIndex.open(indexPath, path, journal.writer, journal.end.sequence);
-    return { journal, index, reader: await openReader(indexPath, path) };
-  } catch (error) {
-    await index?.close();
-    await journal.close();
-    throw error;
-  }
-}
-
-export async function closeLogFiles({ journal, index, reader }: LogFiles): Promise<void> {
-  await reader.close();
-  await index.close();
-  await journal.close();
-}
-
 /**
- * Opens the files like `openLogFiles`; a journal that is damaged is set aside first, with its WAL, and a new one is
- * begun. Nothing is ever written over it. `setAside` hears its new name.
+ * Where the log's files lie, beside the service's database `data/verdict.sqlite`:
+ *
+ *     data/verdict.decisions.sqlite                    the open file of the journal
+ *     data/verdict.decisions.index.sqlite              its key index
+ *     data/verdict.decisions.0000000000000001.sqlite   a closed file, by the sequence of its first record
+ *     data/verdict.index.0000000000000001.sqlite       its key index
+ *     data/verdict.catalog.sqlite                      what the closed files hold, so that few need be opened
+ *
+ * So commits and what else the service writes do not wait for each other, and a damaged log takes nothing else with it.
  */
-export async function openOrReplaceLogFiles(
-  path: string,
-  durability: 'NORMAL' | 'FULL',
-  setAside: (name: string, error: unknown) => void,
-): Promise<LogFiles> {
-  try {
-    return await openLogFiles(path, durability);
-  } catch (error) {
-    if (!isDamaged(error)) throw error;
-    setAside(setFilesAside(path), error);
-    return openLogFiles(path, durability);
-  }
+import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { dirname, join, parse } from 'node:path';
+
+/** The open file of the journal: `sqlite:data/verdict.sqlite` → `data/verdict.decisions.sqlite`. */
+export function decisionLogPath(url: string): string {
+  if (!url.startsWith('sqlite:')) throw new Error(`not a sqlite: URL: ${url}`);
+  return withSuffix(url.slice('sqlite:'.length), 'decisions');
+}
+
+/** The key index of the open file. */
+export function indexPathOf(path: string): string {
+  return withSuffix(path, 'index');
+}
+
+/** A closed file of the journal; `path` is that of the open one, `first` the sequence of its first record. */
+export function closedPathOf(path: string, first: number): string {
+  return withSuffix(path, digits(first));
+}
+
+export function closedIndexPathOf(path: string, first: number): string {
+  return withSuffix(besideJournal(path, 'index'), digits(first));
+}
+
+export function catalogPathOf(path: string): string {
+  return besideJournal(path, 'catalog');
+}
+
+/** The first sequences of all closed files, in order. */
+export function closedFiles(path: string): number[] {
+  const { dir, name, ext } = parse(path);
+  const names = existsSync(dir === '' ? '.' : dir) ? readdirSync(dir === '' ? '.' : dir) : [];
+  return names
+    .filter((file) => file.startsWith(`${name}.`) && file.endsWith(ext))
+    .map((file) => file.slice(name.length + 1, file.length - ext.length))
+    .filter((middle) => /^\d{16}$/.test(middle))
+    .map(Number)
+    .sort((a, b) => a - b);
+}
+
+/** All files of the journal, the open one first. */
+export function filesOfJournal(path: string): string[] {
+  return [path, ...closedFiles(path).map((first) => closedPathOf(path, first))];
+}
+
+/** All files that find and count what is in the journal. */
+export function filesOfIndex(path: string): string[] {
+  const closed = closedFiles(path).map((first) => closedIndexPathOf(path, first));
+  return [indexPathOf(path), catalogPathOf(path), ...closed];
+}
+
+/** Removes a closed file with its index; either may be gone. */
+export function removeClosed(path: string, first: number): void {
+  for (const file of [closedPathOf(path, first), closedIndexPathOf(path, first)]) rmSync(file, { force: true });
 }
 
 /** Renames the database and what SQLite keeps beside it; returns the new name of the database. */
@@ -61,17 +75,22 @@ export function setFilesAside(path: string): string {
   return name;
 }
 
-/**
- * The log's file beside the service's database: `sqlite:data/verdict.sqlite` → `data/verdict.decisions.sqlite`. So that
- * commits and what else the service writes do not wait for each other, and a damaged log takes nothing else with it.
- */
-export function decisionLogPath(url: string): string {
-  if (!url.startsWith('sqlite:')) throw new Error(`not a sqlite: URL: ${url}`);
-  return withSuffix(url.slice('sqlite:'.length), 'decisions');
+/** Renames a file so that its new name survives a power loss. */
+export function renameDurably(from: string, to: string): void {
+  renameSync(from, to);
+  const directory = openSync(dirname(to), 'r');
+  fsyncSync(directory);
+  closeSync(directory);
 }
 
-export function indexPathOf(path: string): string {
-  return withSuffix(path, 'index');
+function digits(first: number): string {
+  return String(first).padStart(16, '0');
+}
+
+/** `a/b.decisions.sqlite`, `catalog` → `a/b.catalog.sqlite` */
+function besideJournal(path: string, kind: string): string {
+  const { dir, name, ext } = parse(path);
+  return join(dir, `${name.replace(/\.decisions$/, '')}.${kind}${ext}`);
 }
 
 /** `a/b.sqlite`, `index` → `a/b.index.sqlite` */

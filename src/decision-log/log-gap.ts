@@ -1,5 +1,3 @@
-import type { SqliteConnection } from './sqlite-connection.js';
-
 /** Records that are missing: mode `async` may lose some, and says how many, when and why. */
 export interface LogGap {
   /** The gap lies after the record with this sequence. */
@@ -12,9 +10,12 @@ export interface LogGap {
   readonly cause: GapCause;
 }
 
-/** `queue_full`: they came faster than they could be written. `unwritable`: the service stopped while the log could
- * not be written. `not_flushed`: the process ended without warning. */
-export type GapCause = 'queue_full' | 'unwritable' | 'not_flushed';
+/**
+ * `queue_full`: they came faster than they could be written. `unwritable`: the service stopped while the log could
+ * not be written. `not_flushed`: the process ended without warning. `file_missing`, `file_damaged`: they were recorded,
+ * and the file that held them is gone or cannot be read.
+ */
+export type GapCause = 'queue_full' | 'unwritable' | 'not_flushed' | 'file_missing' | 'file_damaged';
 
 /** A gap as it is noted; times in milliseconds since 1970. */
 export interface Loss {
@@ -24,23 +25,27 @@ export interface Loss {
   readonly until: number;
 }
 
-/**
- * The gaps that lie after records from sequence `from` on and below `before`, newest first, as far as they touch the
- * times (milliseconds since 1970, `to` excluded). The gap before the first record of all lies after sequence 0.
- */
-export async function gapsBetween(
-  connection: SqliteConnection,
-  from: number,
-  before: number,
-  times: { readonly from: number | undefined; readonly to: number | undefined },
-  limit = -1,
-): Promise<LogGap[]> {
-  const rows = await connection.query<Loss & { readonly cause: GapCause }>(
-    `SELECT after, lost, since, until, cause FROM journal.gap
-     WHERE after >= ? AND after < ? AND until >= ? AND since < ? ORDER BY after DESC, id DESC LIMIT ?`,
-    [from, before, times.from ?? 0, times.to ?? Number.MAX_SAFE_INTEGER, limit],
-  );
-  return rows.map(({ since, until, ...gap }) => {
-    return { ...gap, from: new Date(since).toISOString(), to: new Date(until).toISOString() };
+/** A gap as it is stored. */
+export interface StoredGap extends Loss {
+  readonly cause: GapCause;
+}
+
+/** Which gaps a reader wants: times in milliseconds since 1970, `to` excluded. */
+export interface GapRange {
+  /** Those that lie after records from this sequence on and below `before`; the first record of all lies after 0. */
+  readonly from: number;
+  readonly before: number;
+  readonly times: { readonly from: number | undefined; readonly to: number | undefined };
+}
+
+/** The gaps within the range, newest first. */
+export function gapsWithin(gaps: readonly StoredGap[], { from, before, times }: GapRange): LogGap[] {
+  const within = gaps.filter(({ after, since, until }) => {
+    const inTime = until >= (times.from ?? 0) && since < (times.to ?? Number.MAX_SAFE_INTEGER);
+    return after >= from && after < before && inTime;
+  });
+  within.sort((a, b) => b.after - a.after);
+  return within.map(({ since, until, after, lost, cause }) => {
+    return { after, lost, cause, from: new Date(since).toISOString(), to: new Date(until).toISOString() };
   });
 }

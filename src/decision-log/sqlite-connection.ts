@@ -1,5 +1,6 @@
 import { accessSync, closeSync, constants, existsSync, mkdirSync, openSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import sqlite3 from 'sqlite3';
 import { DataSource, type MigrationInterface, QueryFailedError } from 'typeorm';
 
@@ -13,6 +14,13 @@ const quietDriver = { verbose: () => sqlite3 };
 
 export interface ConnectionOptions {
   readonly path: string;
+  /**
+   * The file will not change while it is open: it is read without locks, and nothing is made beside it. Databases are
+   * attached to such a connection by their `immutableUri`.
+   */
+  readonly immutable?: boolean;
+  /** Bytes in a page of a file that is made; 4,096 by default. */
+  readonly pageSize?: number;
   /** Run one after another, each in its transaction, before the connection is used. */
   readonly migrations?: (new () => MigrationInterface)[];
   /** Statements that set the connection up, after the migrations. */
@@ -36,19 +44,14 @@ export class SqliteConnection {
 
   /** Opens the file; one that is not there is made, readable by its owner alone, with its directory. */
   static async open(options: ConnectionOptions): Promise<SqliteConnection> {
-    if (options.path !== ':memory:') {
-      mkdirSync(dirname(options.path), { recursive: true, mode: 0o700 });
-      // SQLite gives the files beside it (-wal, -shm) the same mode. Only a new file is opened here: POSIX drops all locks
-      // that a process has on a file when it closes any descriptor of it. Another process that closed the database would
-      // then take itself for the last one, and delete the WAL that this process goes on writing.
-      if (existsSync(options.path)) accessSync(options.path, constants.R_OK | constants.W_OK);
-      else closeSync(openSync(options.path, 'a', 0o600));
-    }
+    const { path, immutable = false } = options;
+    if (path !== ':memory:' && !immutable) makeFile(path);
     const dataSource = new DataSource({
       type: 'sqlite',
       driver: quietDriver,
-      database: options.path,
-      enableWAL: options.wal ?? true,
+      database: immutable && path !== ':memory:' ? immutableUri(path) : path,
+      ...(immutable && { flags: sqlite3.OPEN_URI | (path === ':memory:' ? inMemory : sqlite3.OPEN_READONLY) }),
+      enableWAL: (options.wal ?? true) && !immutable && options.pageSize === undefined,
       busyTimeout: options.busyTimeoutMs,
       migrations: options.migrations ?? [],
       migrationsTransactionMode: 'each',
@@ -58,6 +61,11 @@ export class SqliteConnection {
     await dataSource.initialize();
     const connection = new SqliteConnection(dataSource);
     try {
+      if (options.pageSize !== undefined) {
+        // The size of a page is fixed once the file is in WAL mode.
+        await connection.query(`PRAGMA page_size = ${options.pageSize}`);
+        await connection.query('PRAGMA journal_mode = WAL');
+      }
       if (options.migrations !== undefined) await dataSource.runMigrations();
       for (const statement of options.setup ?? []) await connection.query(statement);
     } catch (error) {
@@ -74,11 +82,36 @@ export class SqliteConnection {
     return result;
   }
 
+  /** Ends the statement that runs now, if any, with an error. */
+  interrupt(): void {
+    // Sound: the driver of the type `sqlite` keeps its sqlite3.Database under this name.
+    (this.dataSource.driver as unknown as { databaseConnection: { interrupt(): void } }).databaseConnection.interrupt();
+  }
+
   /** Waits for what was asked before, then closes. */
   async close(): Promise<void> {
     await this.#last;
-    await this.dataSource.destroy();
+    if (this.dataSource.isInitialized) await this.dataSource.destroy();
   }
+}
+
+const inMemory = sqlite3.OPEN_READWRITE | sqlite3.OPEN_CREATE;
+
+/** How SQLite is asked to open a file that does not change: `file:///data/a.sqlite?immutable=1`. */
+export function immutableUri(path: string): string {
+  return `${pathToFileURL(resolve(path)).href}?immutable=1`;
+}
+
+/**
+ * Makes an empty file with its directory, readable by its owner alone; SQLite gives the files beside it (-wal, -shm) the
+ * same mode. Only a new file is opened here: POSIX drops all locks that a process has on a file when it closes any
+ * descriptor of it. Another process that closed the database would then take itself for the last one, and delete the WAL
+ * that this process goes on writing.
+ */
+function makeFile(path: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  if (existsSync(path)) accessSync(path, constants.R_OK | constants.W_OK);
+  else closeSync(openSync(path, 'a', 0o600));
 }
 
 /** TypeORM's error carries the parameters, that is, whole records; whoever logs an error must not log those. */
@@ -89,4 +122,18 @@ function rethrowPlain(error: unknown): never {
 /** Whether SQLite says that the file is not, or not any more, a sound database. */
 export function isDamaged(error: unknown): boolean {
   return /SQLITE_(CORRUPT|NOTADB)/.test(String(error));
+}
+
+/**
+ * Writes the WAL back into the connection's database and leaves WAL mode. Says whether it did: it cannot while another
+ * connection has the database open.
+ */
+export async function leaveWal(connection: SqliteConnection): Promise<boolean> {
+  try {
+    const [mode] = await connection.query<{ journal_mode: string }>('PRAGMA main.journal_mode = DELETE');
+    return mode?.journal_mode === 'delete';
+  } catch (error) {
+    if (/SQLITE_BUSY/.test(String(error))) return false;
+    throw error;
+  }
 }

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DecisionFilters } from './decision-query.js';
-import { type LogView, scan, searchBudget } from './decision-search.js';
+import { scan, searchBudget } from './decision-search.js';
+import type { LogView } from './log-view.js';
 import { matchingRecords, readFilter, type SearchScope } from './record-filter.js';
 
 export type TopField = 'subject' | 'resource';
@@ -34,8 +35,7 @@ export async function topIds(
   let left = searchBudget;
   let searchedTo: string | undefined;
   let turnEnds = performance.now() + turnMs;
-  if (view.connection === undefined) return { ids: [], examined };
-  for await (const { groups, last, cost } of scan(view.connection, view, filter, undefined, 4)) {
+  for await (const { groups, last, cost } of scan(view, filter, undefined, 4)) {
     for (const group of groups) {
       for (const record of matchingRecords(group, filter)) {
         const { id } = record.request[field];

@@ -4,7 +4,7 @@ import { Counter, Gauge, type Registry } from 'prom-client';
 import { AUDIT_EVENT_TYPES } from '../audit/audit-event.js';
 import type { AuditLog } from '../audit/audit-log.js';
 import type { DecisionLog } from '../decision-log/decision-log.js';
-import { decisionLogPath, indexPathOf } from '../decision-log/log-files.js';
+import { decisionLogPath, filesOfIndex, filesOfJournal } from '../decision-log/log-files.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { CrossCheck } from '../stock-casbin/cross-check.js';
 
@@ -211,8 +211,8 @@ function addFiles(registry: Registry, { databaseUrl, dataDirectory }: ServicePar
     async collect() {
       this.set({ database: 'main' }, await sizeOf(databaseUrl.slice('sqlite:'.length)));
       const decisions = decisionLogPath(databaseUrl);
-      this.set({ database: 'decisions' }, await sizeOf(decisions));
-      this.set({ database: 'index' }, await sizeOf(indexPathOf(decisions)));
+      this.set({ database: 'decisions' }, await sizeOfAll(filesOfJournal(decisions)));
+      this.set({ database: 'index' }, await sizeOfAll(filesOfIndex(decisions)));
     },
   });
   new Gauge({
@@ -224,6 +224,12 @@ function addFiles(registry: Registry, { databaseUrl, dataDirectory }: ServicePar
       this.set(bavail * bsize);
     },
   });
+}
+
+async function sizeOfAll(paths: readonly string[]): Promise<number> {
+  let bytes = 0;
+  for (const path of paths) bytes += await sizeOf(path);
+  return bytes;
 }
 
 async function sizeOf(path: string): Promise<number> {

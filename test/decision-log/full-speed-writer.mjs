@@ -2,8 +2,8 @@
 import { setImmediate } from 'node:timers/promises';
 import { DecisionLog } from '../../dist/decision-log/decision-log.js';
 
-const [url, mode, concurrency] = process.argv.slice(2);
-const log = new DecisionLog({ url, mode });
+const [url, mode, concurrency, limits = '{}'] = process.argv.slice(2);
+const log = new DecisionLog({ url, mode, limits: JSON.parse(limits) });
 await log.start();
 const text = {
   policySet: 's',

@@ -8,7 +8,7 @@ import { searchRecords } from '../../src/decision-log/decision-search.js';
 import { KeyIndex, openReader } from '../../src/decision-log/key-index.js';
 import { mergeWidth, runToMerge } from '../../src/decision-log/segment-merge.js';
 import { exampleRecord, noon } from './example-records.js';
-import { startLog, temporaryDirectory } from './temporary-log.js';
+import { startLog, temporaryDirectory, viewOfFile } from './temporary-log.js';
 
 const index = (directory: string) => join(directory, 'verdict.decisions.index.sqlite');
 const journal = (directory: string) => join(directory, 'verdict.decisions.sqlite');
@@ -49,7 +49,7 @@ const queries: DecisionQuery[] = [
 async function answers(directory: string, end: number): Promise<unknown> {
   const reader = await openReader(index(directory), journal(directory));
   try {
-    const view = { connection: reader, end: { sequence: end, until: noon + 86_400_000, lag: 0 }, indexedTo: end };
+    const view = viewOfFile(reader, { last: end, extent: undefined, indexedTo: end });
     return await Promise.all(queries.map((query) => searchRecords(view, query, {})));
   } finally {
     await reader.close();

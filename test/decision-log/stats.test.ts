@@ -272,7 +272,8 @@ it('a crowd of callers is counted as others, which no caller can be taken for', 
   const names = [...Array.from({ length: tallyLimits.names - 1 }, (_, i) => `c${i}`), 'other', 'other'];
   await append(
     log,
-    names.map((caller, i) => ({ caller, now: noon + i * 60_000 })),
+    // Within a day: each file keeps as many names apart.
+    names.map((caller, i) => ({ caller, now: noon + i * 30_000 })),
   );
   await log.indexNow();
   await append(log, [{ caller: 'late', now: noon + 90_000 }]);

@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { DecisionLog, type DecisionLogOptions } from '../../src/decision-log/decision-log.js';
+import { emptyLog, type LogView, type UnitView } from '../../src/decision-log/log-view.js';
+import type { SqliteConnection } from '../../src/decision-log/sqlite-connection.js';
 
 /** A directory that goes when the test ends. */
 export function temporaryDirectory(): string {
@@ -17,4 +19,13 @@ export async function startLog(directory: string, options: Partial<DecisionLogOp
   await log.start();
   onTestFinished(() => log.stop());
   return log;
+}
+
+/** A log of one file that begins with sequence 1, read through a connection that has its index and its journal. */
+export function viewOfFile(
+  connection: SqliteConnection,
+  unit: Pick<UnitView, 'last' | 'extent' | 'indexedTo'>,
+): LogView {
+  const units = [{ first: 1, format: 2 as const, hasCounts: true, uncounted: [], ...unit }];
+  return { ...emptyLog, end: unit.last, units, read: (_, work) => work(connection) };
 }

@@ -1,0 +1,294 @@
+import { Catalog, type ClosedUnit } from './catalog.js';
+import { openClosedReader } from './closed-unit.js';
+import type { Group } from './group-commit.js';
+import { Journal } from './journal.js';
+import type { Beginning } from './journal-format.js';
+import { recoverFiles } from './journal-recovery.js';
+import { KeyIndex, openReader } from './key-index.js';
+import {
+  catalogPathOf,
+  closedIndexPathOf,
+  closedPathOf,
+  indexPathOf,
+  removeClosed,
+  renameDurably,
+} from './log-files.js';
+import { type GapCause, gapsWithin, type StoredGap } from './log-gap.js';
+import { type LogView, type UnitView, viewOfClosed } from './log-view.js';
+import { keyBytes } from './record-keys.js';
+import type { SqliteConnection } from './sqlite-connection.js';
+import { dayOf, isOtherDay, type TurnLimits } from './turn-limits.js';
+import { UnitReaders } from './unit-readers.js';
+
+export interface JournalFilesOptions {
+  /** The open file: `data/verdict.decisions.sqlite`. */
+  readonly path: string;
+  readonly durability: 'NORMAL' | 'FULL';
+  readonly limits: TurnLimits;
+  /** Hears what was found wrong with the files. */
+  readonly onProblem: (what: string, error: unknown) => void;
+}
+
+/** The open file of the journal with its key index. */
+interface OpenUnit {
+  readonly journal: Journal;
+  readonly index: KeyIndex;
+}
+
+/**
+ * The journal as a row of files. Records are committed into the open one. Now and then it is closed: it gets a name of
+ * its own, never changes again, and the next one goes on with the next sequence. A file and the key index beside it are
+ * a *unit*, known by its first sequence; what each holds stands in the catalog.
+ *
+ * Closing is a row of steps, any of which may be the last before a crash; `recoverFiles` goes on from there:
+ *
+ * 1. the index is brought up to the last record; both files are written back from their WAL and leave WAL mode;
+ * 2. the catalog notes which file is open; the first turn of all makes it;
+ * 3. the journal's file gets its new name, then the index;
+ * 4. the next file is made, and says where it goes on;
+ * 5. the catalog notes the closed file, then that the next one is open.
+ *
+ * Commits wait during these steps, and reads of the open file; that is some tens of milliseconds.
+ */
+export class JournalFiles {
+  #open: OpenUnit;
+  #closed: readonly ClosedUnit[];
+  readonly #readers: UnitReaders;
+  /** While a turn goes on: what it must not meet waits for it. */
+  #turning: Promise<unknown> | undefined;
+  #committing: Promise<unknown> | undefined;
+  #isBroken = false;
+  /** Size of the open file: as it was measured last, and what was committed since. */
+  #bytes = 0;
+  /** The day of the open file's records; undefined while it has none. */
+  #day: number | undefined;
+
+  private constructor(
+    private readonly options: JournalFilesOptions,
+    private catalog: Catalog | undefined,
+    open: OpenUnit,
+    closed: readonly ClosedUnit[],
+    /** Files that were there once and are gone, by their names; undefined when none is. */
+    readonly missing: string | undefined,
+  ) {
+    this.#open = open;
+    this.#closed = closed;
+    this.#readers = new UnitReaders((first) => this.#openReader(first));
+    this.#noteDay();
+  }
+
+  /**
+   * Opens the files, makes those that are not there, and finishes what a crash interrupted. `cause`: why the open file
+   * is not there, if it is not.
+   */
+  static async open(options: JournalFilesOptions, cause: GapCause = 'file_missing'): Promise<JournalFiles> {
+    const { path } = options;
+    const { journal, catalog, closed, missing } = await recoverFiles({ ...options, cause });
+    try {
+      const index = await KeyIndex.open(indexPathOf(path), path, journal.writer, journal.end.sequence);
+      const files = new JournalFiles(options, catalog, { journal, index }, closed, missing);
+      await files.measure();
+      return files;
+    } catch (error) {
+      await journal.close();
+      await catalog?.close();
+      throw error;
+    }
+  }
+
+  /** The writing end. Which file it writes changes with every turn. */
+  get journal(): Journal {
+    return this.#open.journal;
+  }
+
+  get index(): KeyIndex {
+    return this.#open.index;
+  }
+
+  /** The journal's name: 128 random bits in hexadecimal. */
+  get name(): string {
+    return this.journal.beginning.name;
+  }
+
+  get closed(): readonly ClosedUnit[] {
+    return this.#closed;
+  }
+
+  /** How often a file was opened for reading. */
+  get opened(): number {
+    return this.#readers.opened;
+  }
+
+  /** Commits the group into the open file; returns how many bytes it holds. */
+  async commit(group: Group): Promise<number> {
+    while (this.#turning !== undefined) await this.#turning;
+    const { journal, index } = this.#open;
+    const committed = journal.commit(group);
+    this.#committing = committed.catch(() => undefined);
+    const bytes = await committed;
+    // The group is committed, whatever becomes of the rest: it may not be committed again.
+    index.noteCommit(journal.end.sequence, group.tally);
+    this.#day ??= dayOf(group.until);
+    this.#bytes += bytes + group.keys.size * keyBytes;
+    // A failure changes nothing but the time that a look-up takes; the next commit tries again.
+    await journal.writeSpan().catch(() => undefined);
+    return bytes;
+  }
+
+  /** Whether the open file should be closed before this group is committed. */
+  isDue({ until }: Pick<Group, 'until'>): boolean {
+    const { journal } = this.#open;
+    if (journal.isEmpty) return false;
+    const { bytes, records, spanMs } = this.options.limits;
+    const { since } = journal.extent;
+    return (
+      (this.#day !== undefined && isOtherDay(until, this.#day)) ||
+      this.#bytes >= bytes ||
+      journal.end.sequence - journal.start + 1 >= records ||
+      until - since >= spanMs
+    );
+  }
+
+  /** Measures the open file. */
+  async measure(): Promise<void> {
+    this.#bytes = await this.journal.size();
+  }
+
+  /** Whether a turn failed halfway: then the files have to be opened again. */
+  get isBroken(): boolean {
+    return this.#isBroken;
+  }
+
+  /**
+   * Closes the open file and begins the next one. Says whether it did: it does not while another process has the file
+   * open, for SQLite would take the WAL of the next file for that of this one. Throws when it cannot go on; then the
+   * files have to be opened again.
+   */
+  async turn(): Promise<boolean> {
+    const { start } = this.journal;
+    const turn = this.#turn();
+    const over = turn.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#turning = over;
+    try {
+      return await turn;
+    } catch (error) {
+      this.#isBroken = true;
+      throw error;
+    } finally {
+      this.#turning = undefined;
+      this.#readers.resume(start);
+    }
+  }
+
+  async #turn(): Promise<boolean> {
+    const { path, durability } = this.options;
+    await this.#committing;
+    const { journal, index } = this.#open;
+    const { start, end } = journal;
+    await this.#readers.pause(start);
+    while (await index.catchUpStep(end.sequence));
+    if (!(await index.leaveWal())) return false;
+    await index.close();
+    if (!(await journal.leaveWal())) {
+      const again = await KeyIndex.open(indexPathOf(path), path, journal.writer, end.sequence);
+      this.#open = { journal, index: again };
+      return false;
+    }
+    const gaps = await journal.gaps();
+    await journal.close();
+    this.catalog ??= await Catalog.open(catalogPathOf(path));
+    await this.catalog.noteBegun(journal.beginning);
+    renameDurably(path, closedPathOf(path, start));
+    renameDurably(indexPathOf(path), closedIndexPathOf(path, start));
+    const { name, writer } = journal.beginning;
+    const beginning: Beginning = { name, writer, start: end.sequence + 1, floor: end.idUntil };
+    const next = await Journal.open(path, durability, () => beginning);
+    const unit: ClosedUnit = {
+      name,
+      first: start,
+      last: end.sequence,
+      format: journal.format,
+      extent: journal.extent,
+      indexedTo: end.sequence,
+      gaps,
+    };
+    await this.catalog.add(unit);
+    await this.catalog.noteBegun(beginning);
+    this.#closed = [...this.#closed, unit];
+    this.#open = {
+      journal: next,
+      index: await KeyIndex.open(indexPathOf(path), path, writer, next.end.sequence),
+    };
+    this.#bytes = 0;
+    this.#day = undefined;
+    return true;
+  }
+
+  /** The log as it is now. */
+  view(): LogView {
+    const { journal, index } = this.#open;
+    const { start: first, format, extent, end } = journal;
+    const { indexedTo, uncounted } = index;
+    const open: UnitView = { first, last: end.sequence, format, extent, indexedTo, hasCounts: true, uncounted };
+    return {
+      name: this.name,
+      end: end.sequence,
+      units: [...(journal.isEmpty ? [] : [open]), ...this.#closed.map(viewOfClosed).reverse()],
+      read: (unit, work) => this.#read(unit.first, work),
+      gaps: async (range) => {
+        const newest = (await this.#read(this.journal.start, readOpenGaps)) ?? [];
+        return gapsWithin([...newest, ...this.#closed.toReversed().flatMap(({ gaps }) => gaps)], range);
+      },
+    };
+  }
+
+  /** Removes the closed files that `keeps` says no to: the journal with its index, whole. */
+  async remove(keeps: (unit: ClosedUnit) => boolean): Promise<void> {
+    for (const unit of this.#closed.filter((closed) => !keeps(closed))) {
+      await this.catalog?.markRemoving(unit.first);
+      this.#closed = this.#closed.filter(({ first }) => first !== unit.first);
+      await this.#readers.retire(unit.first);
+      removeClosed(this.options.path, unit.first);
+      await this.catalog?.remove(unit.first);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#readers.close();
+    await this.index.close();
+    await this.journal.close();
+    await this.catalog?.close();
+  }
+
+  async #read<T>(first: number, work: (connection: SqliteConnection) => Promise<T>): Promise<T | undefined> {
+    while (this.#turning !== undefined) await this.#turning;
+    if (!this.#holds(first)) return undefined;
+    try {
+      return await this.#readers.use(first, work);
+    } catch (error) {
+      if (!this.#holds(first)) return undefined;
+      throw error;
+    }
+  }
+
+  #holds(first: number): boolean {
+    return first === this.journal.start || this.#closed.some((unit) => unit.first === first);
+  }
+
+  async #openReader(first: number): Promise<SqliteConnection> {
+    const { path } = this.options;
+    return first === this.journal.start ? openReader(indexPathOf(path), path) : openClosedReader(path, first);
+  }
+
+  #noteDay(): void {
+    const { journal } = this.#open;
+    this.#day = journal.isEmpty ? undefined : dayOf(journal.end.newest);
+  }
+}
+
+function readOpenGaps(connection: SqliteConnection): Promise<StoredGap[]> {
+  return connection.query('SELECT after, lost, since, until, cause FROM journal.gap ORDER BY after DESC, id DESC');
+}
