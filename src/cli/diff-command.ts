@@ -6,7 +6,7 @@ import { columnUses } from '../core/analysis/column-use.js';
 import { isCombination } from '../core/policy/combination.js';
 import type { CompiledPolicySet } from '../core/policy/compile.js';
 import { formatProblem } from '../core/problem.js';
-import { type DiffRule, diffPolicies, type PolicyDiff } from '../policy-store/policy-diff.js';
+import { type DiffRule, diffPoliciesInSteps, type PolicyDiff } from '../policy-store/policy-diff.js';
 import { exitCodes, UsageError } from './exit-code.js';
 import { readRevision } from './git-folder.js';
 import { outputOption } from './options.js';
@@ -215,7 +215,7 @@ function* diffSetInSteps(
   now: number,
 ): Generator<void, SetDiff> {
   yield;
-  const policies = diffPolicies(before, after);
+  const policies = yield* diffPoliciesInSteps(before, after);
   const [old, current] = [loaded(before), loaded(after)];
   const sets = [old?.compiled, current?.compiled] as const;
   const common = { name, from: old?.version, to: current?.version, policies, sets };

@@ -18,12 +18,12 @@ export async function versionsInDatabase(path: string): Promise<PolicyVersions> 
       return new Map(states.map(({ name, version }) => [name, version]));
     },
     async *list(set) {
-      for (let after: string | undefined; ; ) {
+      let after: string | undefined;
+      do {
         const page = await archive.versions(set, PAGE, after).catch(cannotRead(path));
-        yield* page;
-        if (page.length < PAGE) return;
-        after = page.at(-1)?.version;
-      }
+        yield* page.items;
+        after = page.nextCursor;
+      } while (after !== undefined);
     },
     async files(set, version) {
       const found = await archive.files(set, version).catch(cannotRead(path));

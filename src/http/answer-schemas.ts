@@ -185,6 +185,7 @@ export const answerSchemas: Readonly<Record<string, JsonSchema>> = {
     added: list(object({ rule: list(text), file: text, line: integer })),
     removed: list(object({ rule: list(text), file: text, line: integer })),
     reordered: { type: 'boolean' },
+    'more?': object({ added: integer, removed: integer }),
   }),
   ApiKey: object(apiKey),
   NewApiKey: object({ key: text, ...apiKey }),

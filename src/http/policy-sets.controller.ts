@@ -1,8 +1,9 @@
 import { Body, Controller, Get, Header, HttpCode, Param, Post, Query } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { VerdictError } from '../core/errors.js';
-import { type ArchivedVersion, PolicyArchive } from '../policy-store/policy-archive.js';
-import { diffPolicies, type PolicyDiff } from '../policy-store/policy-diff.js';
+import { inTurns } from '../policy-store/in-turns.js';
+import { type ArchivedVersion, PolicyArchive, type VersionsPage } from '../policy-store/policy-archive.js';
+import { type BoundedDiff, boundDiff, diffPoliciesInSteps } from '../policy-store/policy-diff.js';
 import type { PolicySetFiles } from '../policy-store/policy-set-files.js';
 import type { PolicySetStatus } from '../policy-store/policy-set-status.js';
 import { PolicyStore } from '../policy-store/policy-store.js';
@@ -42,16 +43,11 @@ export class PolicySetsController {
   @ApiOperation({
     summary: 'Every version that served, the newest first; pass nextCursor as cursor for the page after',
   })
-  async versions(
-    @Param('set') set: string,
-    @Query(queryPipe) { limit, cursor }: VersionsQuery,
-  ): Promise<{ readonly items: readonly ArchivedVersion[]; readonly nextCursor?: string }> {
-    const found = await this.archive.versions(set, limit + 1, cursor);
+  async versions(@Param('set') set: string, @Query(queryPipe) { limit, cursor }: VersionsQuery): Promise<VersionsPage> {
+    const page = await this.archive.versions(set, limit, cursor);
     // The versions of a set that was removed stay; only a set that never was is not found.
-    if (found.length === 0) this.store.status(set);
-    const items = found.slice(0, limit);
-    const last = items.at(-1);
-    return found.length > limit && last !== undefined ? { items, nextCursor: last.version } : { items };
+    if (page.items.length === 0) this.store.status(set);
+    return page;
   }
 
   @Get(':set/versions/:version')
@@ -100,10 +96,11 @@ export class PolicySetsController {
   async diff(
     @Param('set') set: string,
     @Query(queryPipe) query: DiffQuery,
-  ): Promise<{ readonly from: string; readonly to: string } & PolicyDiff> {
+  ): Promise<{ readonly from: string; readonly to: string } & BoundedDiff> {
     const to = query.to ?? this.store.resolve(set).version;
     const [before, after] = await Promise.all([this.filesOf(set, query.from), this.filesOf(set, to)]);
-    return { from: query.from, to, ...diffPolicies(before, after) };
+    const diff = await inTurns(diffPoliciesInSteps(before, after));
+    return { from: query.from, to, ...boundDiff(diff) };
   }
 
   private async filesOf(set: string, version: string): Promise<PolicySetFiles> {

@@ -7,6 +7,7 @@ import { PolicyError } from '../core/problem.js';
 import { SEMANTICS, type Semantics } from '../core/semantics.js';
 import { StockPolicySet } from '../stock-casbin/stock-policy-set.js';
 import { type StockTexts, StockView } from '../stock-casbin/stock-view.js';
+import { inTurns } from './in-turns.js';
 import { type PolicyFile, type PolicySetFiles, versionOf } from './policy-set-files.js';
 import { compileOptions, textsOf } from './policy-set-texts.js';
 import type { ServedPolicySet } from './served-policy-set.js';
@@ -92,16 +93,4 @@ async function passTests(
 function stockTexts(files: readonly PolicyFile[]): StockTexts {
   const rules = textsOf(files, 'rules').map(({ text }) => text);
   return { model: textsOf(files, 'model')[0]?.text ?? '', rules };
-}
-
-/** Runs a long computation in short turns between which the event loop answers requests. */
-async function inTurns<T>(steps: Generator<unknown, T>): Promise<T> {
-  let since = performance.now();
-  for (;;) {
-    const step = steps.next();
-    if (step.done) return step.value;
-    if (performance.now() - since < TURN_MS) continue;
-    await new Promise(setImmediate);
-    since = performance.now();
-  }
 }

@@ -13,6 +13,8 @@ const decompress = promisify(gunzip);
 /** How many versions of each set are kept, whether a decision record needs them or not. */
 const newestVersions = 100;
 const versionsPerStep = 100;
+/** Text of the lists of files on one page of versions: some ten thousand files. A version alone can have as many. */
+const bytesOnAPage = 1_048_576;
 /**
  * Decisions that began on a version may end after it was replaced, and two clocks are involved (milliseconds). Far longer
  * than any request takes.
@@ -30,6 +32,13 @@ export interface ArchivedVersion {
   readonly firstServed: string;
   /** When it was last put into service; RFC 3339. */
   readonly lastServed: string;
+}
+
+/** Some of the versions of a set. */
+export interface VersionsPage {
+  readonly items: readonly ArchivedVersion[];
+  /** Missing on the last page. */
+  readonly nextCursor?: string;
 }
 
 export interface ArchivedFile {
@@ -211,16 +220,29 @@ export class PolicyArchive {
     );
   }
 
-  /** Versions of a set, the one that first served last first. `after` is the last version of the page before. */
-  async versions(name: string, limit: number, after?: string): Promise<ArchivedVersion[]> {
-    const rows = await this.connection.query<VersionRow>(
-      `SELECT * FROM policy_version
+  /**
+   * A page of a set's versions, the one that first served last first; `after` is the `nextCursor` of the page before. It
+   * ends before `limit` where the versions name more files than one page should.
+   */
+  async versions(name: string, limit: number, after?: string): Promise<VersionsPage> {
+    const found = await this.connection.query<{ version: string; bytes: number }>(
+      `SELECT version, octet_length(files) AS bytes FROM policy_version
        WHERE policy_set = ?1 AND (?2 IS NULL OR (first_served, version) <
          (SELECT first_served, version FROM policy_version WHERE policy_set = ?1 AND version = ?2))
        ORDER BY first_served DESC, version DESC LIMIT ?3`,
-      [name, after ?? null, limit],
+      [name, after ?? null, limit + 1],
     );
-    return rows.map(toVersion);
+    const items: ArchivedVersion[] = [];
+    let bytes = 0;
+    for (const row of found) {
+      if (items.length === limit || (items.length > 0 && bytes + row.bytes > bytesOnAPage)) {
+        return { items, nextCursor: items.at(-1)!.version };
+      }
+      bytes += row.bytes;
+      const item = await this.version(name, row.version);
+      if (item !== undefined) items.push(item);
+    }
+    return { items };
   }
 
   async version(name: string, version: string): Promise<ArchivedVersion | undefined> {

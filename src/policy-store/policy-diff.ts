@@ -1,5 +1,5 @@
 /** What is different between two versions of a policy set. */
-import { parseRules, type RuleLine } from '../core/casbin/rules-document.js';
+import { parseRuleLines, type RuleLine } from '../core/casbin/rules-document.js';
 import { fileRole, isVersioned, type PolicySetFiles } from './policy-set-files.js';
 
 export interface PolicyDiff {
@@ -19,17 +19,38 @@ export interface DiffRule {
   readonly line: number;
 }
 
-/** Rules are compared by what they say, wherever they stand; a rule that stands twice counts twice. */
-export function diffPolicies(from: PolicySetFiles, to: PolicySetFiles): PolicyDiff {
-  const [before, after] = [rulesOf(from), rulesOf(to)];
-  const added = without(after, before);
-  const removed = without(before, after);
-  const [keptBefore, keptAfter] = [without(before, removed), without(after, added)];
+/** The same with so few rules that it can be sent in one piece. */
+export interface BoundedDiff extends PolicyDiff {
+  /** How many rules were left out of each list; not given when none was. */
+  readonly more?: { readonly added: number; readonly removed: number };
+}
+
+/** Leaves out what is beyond `limit` rules in either list, and says how many those are. */
+export function boundDiff(diff: PolicyDiff, limit = 10_000): BoundedDiff {
+  const more = { added: Math.max(0, diff.added.length - limit), removed: Math.max(0, diff.removed.length - limit) };
+  if (more.added + more.removed === 0) return diff;
+  return { ...diff, added: diff.added.slice(0, limit), removed: diff.removed.slice(0, limit), more };
+}
+
+/** Rules between two pauses: a millisecond or two. */
+const rulesPerStep = 1_000;
+
+/**
+ * Rules are compared by what they say, wherever they stand; a rule that stands twice counts twice. In steps, for versions
+ * can have a hundred thousand rules.
+ */
+export function* diffPoliciesInSteps(from: PolicySetFiles, to: PolicySetFiles): Generator<void, PolicyDiff> {
+  const before = yield* rulesOf(from);
+  const after = yield* rulesOf(to);
+  const added = yield* without(after, before);
+  const removed = yield* without(before, after);
+  const keptBefore = yield* without(before, removed);
+  const keptAfter = yield* without(after, added);
   return {
     files: diffFiles(from, to),
     added: added.map(toDiffRule),
     removed: removed.map(toDiffRule),
-    reordered: keptBefore.some((rule, index) => keyOf(rule) !== keyOf(keptAfter[index] as RuleLine)),
+    reordered: keptBefore.some(({ key }, index) => key !== keptAfter[index]!.key),
   };
 }
 
@@ -47,27 +68,40 @@ function diffFiles(from: PolicySetFiles, to: PolicySetFiles): PolicyDiff['files'
   return changes;
 }
 
-function rulesOf({ files }: PolicySetFiles): readonly RuleLine[] {
-  return files
-    .filter(({ path }) => fileRole(path) === 'rules')
-    .flatMap(({ path, bytes }) => parseRules(new TextDecoder().decode(bytes), path, () => undefined));
+interface KeyedRule {
+  /** What it says: equal for equal rules. */
+  readonly key: string;
+  readonly line: RuleLine;
+}
+
+function* rulesOf({ files }: PolicySetFiles): Generator<void, readonly KeyedRule[]> {
+  const rules: KeyedRule[] = [];
+  for (const { path, bytes } of files.filter((file) => fileRole(file.path) === 'rules')) {
+    for (const line of parseRuleLines(new TextDecoder().decode(bytes), path, () => undefined)) {
+      rules.push({ key: JSON.stringify([line.ptype, ...line.fields]), line });
+      if (rules.length % rulesPerStep === 0) yield;
+    }
+  }
+  return rules;
 }
 
 /** The rules of `these` less those of `others`, each of which takes away one that says the same. */
-function without(these: readonly RuleLine[], others: readonly RuleLine[]): readonly RuleLine[] {
+function* without(these: readonly KeyedRule[], others: readonly KeyedRule[]): Generator<void, readonly KeyedRule[]> {
   const left = new Map<string, number>();
-  for (const rule of others) left.set(keyOf(rule), (left.get(keyOf(rule)) ?? 0) + 1);
-  return these.filter((rule) => {
-    const count = left.get(keyOf(rule)) ?? 0;
-    if (count > 0) left.set(keyOf(rule), count - 1);
-    return count === 0;
-  });
+  for (const [index, { key }] of others.entries()) {
+    left.set(key, (left.get(key) ?? 0) + 1);
+    if (index % rulesPerStep === 0) yield;
+  }
+  const rest: KeyedRule[] = [];
+  for (const [index, rule] of these.entries()) {
+    const count = left.get(rule.key) ?? 0;
+    if (count > 0) left.set(rule.key, count - 1);
+    else rest.push(rule);
+    if (index % rulesPerStep === 0) yield;
+  }
+  return rest;
 }
 
-function keyOf({ ptype, fields }: RuleLine): string {
-  return JSON.stringify([ptype, ...fields]);
-}
-
-function toDiffRule({ ptype, fields, file, line }: RuleLine): DiffRule {
+function toDiffRule({ line: { ptype, fields, file, line } }: KeyedRule): DiffRule {
   return { rule: [ptype, ...fields], file, line };
 }

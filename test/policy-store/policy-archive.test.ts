@@ -85,7 +85,7 @@ describe('the archive of policy versions', () => {
     );
     await old.close();
     const reader = await PolicyArchive.openToRead(path);
-    expect(await reader.versions('acl', 10)).toMatchObject([{ version, semantics: 1 }]);
+    expect((await reader.versions('acl', 10)).items).toMatchObject([{ version, semantics: 1 }]);
     await reader.close();
     const archive = await archiveAt(path);
     expect(await archive.version('acl', version)).toMatchObject({ semantics: 1 });
@@ -111,14 +111,38 @@ describe('the archive of policy versions', () => {
       versions.unshift(versionOf(kept.files));
     }
     const seen: string[] = [];
-    for (let after: string | undefined; ; after = seen.at(-1)) {
+    let after: string | undefined;
+    do {
       const page = await archive.versions('acl', 2, after);
-      if (page.length === 0) break;
-      seen.push(...page.map(({ version }) => version));
-    }
+      expect(page.items.length).toBeLessThanOrEqual(2);
+      seen.push(...page.items.map(({ version }) => version));
+      after = page.nextCursor;
+    } while (after !== undefined);
     expect(seen).toHaveLength(5);
     expect(new Set(seen)).toEqual(new Set(versions));
     expect(seen[0]).toBe(versions[0]);
+  });
+
+  it('ends a page of versions where they name more files than one should', async () => {
+    const archive = await archiveAt(newFile());
+    const files = (version: number, count: number) =>
+      Array.from({ length: count }, (_, i) => ({
+        path: `rules-${version}-${'x'.repeat(800)}-${i}.csv`,
+        bytes: Buffer.from(''),
+      }));
+    // Some 700 KB of names each, so that two are too many, and one that is too many by itself.
+    for (const [version, count] of [700, 700, 1_400].entries()) {
+      await archive.keep({ name: 'acl', files: files(version, count) }, version);
+    }
+    const sizes: number[] = [];
+    let after: string | undefined;
+    do {
+      const page = await archive.versions('acl', 10, after);
+      expect(page.items).toHaveLength(1);
+      sizes.push(page.items[0]!.files.length);
+      after = page.nextCursor;
+    } while (after !== undefined);
+    expect(sizes).toEqual([1_400, 700, 700]);
   });
 
   it('remembers what served and what was pinned, until the set is removed', async () => {
@@ -201,7 +225,7 @@ describe('the retention of the archive', () => {
     return digests;
   }
   const kept = async (archive: PolicyArchive, name = 'acl') =>
-    (await archive.versions(name, 1_000)).map(({ version }) => version).reverse();
+    (await archive.versions(name, 1_000)).items.map(({ version }) => version).reverse();
 
   it('keeps every version that a retained record can name, and the newest', async () => {
     const archive = await archiveAt(newFile());

@@ -186,7 +186,7 @@ describe('the archive', () => {
       await comesTo(store, `${subject} acl active`);
       versions.unshift(store.resolve('acl').version);
     }
-    expect((await archive.versions('acl', 10)).map(({ version }) => version)).toEqual(versions);
+    expect((await archive.versions('acl', 10)).items.map(({ version }) => version)).toEqual(versions);
   });
 
   it('answers as any version of any day did, also of a set that was removed', async () => {
