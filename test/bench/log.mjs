@@ -1,6 +1,7 @@
 // What a record costs: the decision log beside the cheapest thing that could keep it, in one run.
 //
 //   npm run bench:log [-- --rows 1000000 --rate 15000 --seconds 8]
+//   npm run bench:log -- --fill 10000000 --callers 20 --days 10    // instead of that, every read of a filled log
 //
 // Records arrive at a fixed rate, spread over the milliseconds, as from 64 connections or more. `rows` records are in
 // the file before anything is measured. Each line is measured against the same loop making the same records for a log
@@ -23,8 +24,18 @@ const { values } = parseArgs({
     rows: { type: 'string', default: '1000000' },
     rate: { type: 'string', default: '15000' },
     seconds: { type: 'string', default: '8' },
+    fill: { type: 'string' },
+    callers: { type: 'string', default: '20' },
+    days: { type: 'string', default: '10' },
+    keep: { type: 'string' },
   },
 });
+if (values.fill !== undefined) {
+  const { filledLog } = await import('./filled-log.mjs');
+  const [records, callers, days] = [values.fill, values.callers, values.days].map(Number);
+  await filledLog({ records, callers, days, keep: values.keep });
+  process.exit();
+}
 const [rows, rate, seconds] = [values.rows, values.rate, values.seconds].map(Number);
 
 const subjects = Array.from({ length: 100_000 }, (_, i) => `user-${(i * 7919) % 100_000}@example.com`);
