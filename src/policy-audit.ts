@@ -8,7 +8,13 @@ const TYPES = {
 } as const;
 
 /** A policy set that changed by its folder: who wrote there, the file system knows. A start is a change too. */
-export function notePolicyLoad(audit: AuditLog, { policySet, result }: LoadEvent): void {
+export function notePolicyLoad(audit: AuditLog, { policySet, result, from, to }: LoadEvent): void {
   if (result === 'unchanged') return;
-  audit.note({ type: TYPES[result], actor: 'policy directory', policySet });
+  audit.note({
+    type: TYPES[result],
+    actor: 'policy directory',
+    policySet,
+    ...(from !== undefined && { fromVersion: from }),
+    ...(to !== undefined && { toVersion: to }),
+  });
 }

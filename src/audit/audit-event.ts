@@ -34,6 +34,9 @@ export interface NewAuditEvent {
   readonly address?: string;
   /** The set that it was about; events about one set can be read by whoever may read its decisions. */
   readonly policySet?: string;
+  /** Of a change of policies: the version that was served before, if one was, and the one that is served after it. */
+  readonly fromVersion?: string;
+  readonly toVersion?: string;
   /** The exact reason or object, for the operator: never a secret. */
   readonly detail?: string;
   readonly requestId?: string;
@@ -66,7 +69,7 @@ export class AuditQuery extends TimeRangeQuery {
   readonly requestId?: string;
 
   /** Where the page before ended: its `nextCursor`. */
-  @OptionalText(32)
+  @OptionalText(256)
   readonly cursor?: string;
 
   @IsOptional()

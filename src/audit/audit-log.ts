@@ -3,6 +3,7 @@ import { SqliteConnection } from '../decision-log/sqlite-connection.js';
 import { readTimeRange } from '../decision-log/time-range.js';
 import { type AuditEvent, type AuditEventType, type AuditQuery, type NewAuditEvent } from './audit-event.js';
 import { AuditEvents1763700000030 } from './migrations/1763700000030-audit-events.js';
+import { AuditedVersions1763700000031 } from './migrations/1763700000031-versions.js';
 
 export interface AuditPage {
   readonly items: readonly AuditEvent[];
@@ -56,7 +57,7 @@ export class AuditLog {
   ) {}
 
   static async open(options: AuditLogOptions): Promise<AuditLog> {
-    const migrations = [AuditEvents1763700000030];
+    const migrations = [AuditEvents1763700000030, AuditedVersions1763700000031];
     const connection = await SqliteConnection.open({ path: options.path, migrations, busyTimeoutMs: 10_000 });
     const audit = new AuditLog(connection, options);
     if (options.maxAgeMs !== undefined) {
@@ -86,7 +87,16 @@ export class AuditLog {
     this.count(event.type);
     const full = this.pending.size >= MAX_PENDING;
     const kept = full ? { type: event.type, detail: 'one of too many to tell apart' } : event;
-    const key = JSON.stringify([kept.type, kept.actor, kept.method, kept.address, kept.policySet, kept.detail]);
+    const key = JSON.stringify([
+      kept.type,
+      kept.actor,
+      kept.method,
+      kept.address,
+      kept.policySet,
+      kept.detail,
+      kept.fromVersion,
+      kept.toVersion,
+    ]);
     const same = this.pending.get(key);
     if (same !== undefined) same.count++;
     else this.pending.set(key, { event: kept, time: now, count: 1 });
@@ -167,14 +177,26 @@ export class AuditLog {
     const rows = events.map(({ event, time, count }) => ({ ...event, time, count }));
     const text = (name: string) => `substr(j.value ->> '${name}', 1, ${MAX_TEXT})`;
     await this.connection.query(
-      `INSERT INTO audit_event (time, type, actor, method, address, policy_set, detail, request_id, count)
-       SELECT j.value ->> 'time', ${['type', 'actor', 'method', 'address', 'policySet', 'detail', 'requestId'].map(text).join(', ')},
+      `INSERT INTO audit_event (time, type, actor, method, address, policy_set, detail, request_id, from_version, to_version, count)
+       SELECT j.value ->> 'time', ${TEXTS.map(text).join(', ')},
               j.value ->> 'count'
        FROM json_each(?) AS j`,
       [this.options.mask(JSON.stringify(rows))],
     );
   }
 }
+
+const TEXTS = [
+  'type',
+  'actor',
+  'method',
+  'address',
+  'policySet',
+  'detail',
+  'requestId',
+  'fromVersion',
+  'toVersion',
+] as const satisfies (keyof NewAuditEvent)[];
 
 interface Row {
   id: number;
@@ -186,6 +208,8 @@ interface Row {
   policy_set: string | null;
   detail: string | null;
   request_id: string | null;
+  from_version: string | null;
+  to_version: string | null;
   count: number;
 }
 
@@ -198,6 +222,8 @@ function toEvent(row: Row): AuditEvent {
     ...(row.method !== null && { method: row.method }),
     ...(row.address !== null && { address: row.address }),
     ...(row.policy_set !== null && { policySet: row.policy_set }),
+    ...(row.from_version !== null && { fromVersion: row.from_version }),
+    ...(row.to_version !== null && { toVersion: row.to_version }),
     ...(row.detail !== null && { detail: row.detail }),
     ...(row.request_id !== null && { requestId: row.request_id }),
     count: row.count,

@@ -33,6 +33,8 @@ declare module 'fastify' {
     readonly declaredRoutes: readonly DeclaredRoute[];
   }
   interface FastifyRequest {
+    /** Of a call that changes what is served: the versions before and after it, for its audit event. */
+    servedVersions: { readonly fromVersion?: string; readonly toVersion?: string } | undefined;
     /** Who sent the request; set before any handler runs. */
     caller: Caller;
     /** Points of the route's limit that the request has taken. */

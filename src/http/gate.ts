@@ -36,6 +36,7 @@ export class Gate {
   /** Puts the gate in front of every route of the service. */
   guard(fastify: FastifyInstance): void {
     fastify.decorateRequest('caller');
+    fastify.decorateRequest('servedVersions');
     fastify.decorateRequest('pointsTaken', 0);
     fastify.addHook('onRequest', (request, reply, done) => this.pass(request, reply, done));
     fastify.addHook('onRoute', (route) => {
@@ -65,6 +66,7 @@ export class Gate {
       method: caller.method,
       address,
       ...(typeof policySet === 'string' && { policySet }),
+      ...request.servedVersions,
       detail: `${method} ${url}`,
       requestId,
     };

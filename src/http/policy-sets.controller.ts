@@ -1,5 +1,6 @@
-import { Body, Controller, Get, Header, HttpCode, Param, Post, Query } from '@nestjs/common';
+import { Body, Controller, Get, Header, HttpCode, Param, Post, Query, Req } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import type { FastifyRequest } from 'fastify';
 import { VerdictError } from '../core/errors.js';
 import { inTurns } from '../policy-store/in-turns.js';
 import { type ArchivedVersion, PolicyArchive, type VersionsPage } from '../policy-store/policy-archive.js';
@@ -77,17 +78,20 @@ export class PolicySetsController {
   @Requires('policies:write', { audit: 'policy_set_reloaded', bodyOptional: true })
   @HttpCode(200)
   @ApiOperation({ summary: 'Read the folder again now; the answer says what became of it' })
-  async reload(@Param('set') set: string): Promise<PolicySetStatus> {
-    await this.store.reload(set);
-    return this.store.status(set);
+  reload(@Param('set') set: string, @Req() request: FastifyRequest): Promise<PolicySetStatus> {
+    return this.change(set, request, () => this.store.reload(set));
   }
 
   @Post(':set/rollback')
   @Requires('policies:write', { audit: 'policy_set_rolled_back' })
   @HttpCode(200)
   @ApiOperation({ summary: "Serve an earlier version until the folder's version changes" })
-  rollback(@Param('set') set: string, @Body(bodyPipe) { version }: RollbackRequest): Promise<PolicySetStatus> {
-    return this.store.rollback(set, version);
+  rollback(
+    @Param('set') set: string,
+    @Body(bodyPipe) { version }: RollbackRequest,
+    @Req() request: FastifyRequest,
+  ): Promise<PolicySetStatus> {
+    return this.change(set, request, () => this.store.rollback(set, version));
   }
 
   @Get(':set/diff')
@@ -101,6 +105,18 @@ export class PolicySetsController {
     const [before, after] = await Promise.all([this.filesOf(set, query.from), this.filesOf(set, to)]);
     const diff = await inTurns(diffPoliciesInSteps(before, after));
     return { from: query.from, to, ...boundDiff(diff) };
+  }
+
+  /** Does the work, and notes for the audit event what was served before and after it. */
+  private async change(set: string, request: FastifyRequest, work: () => Promise<unknown>): Promise<PolicySetStatus> {
+    const { version: from } = this.store.status(set);
+    await work();
+    const status = this.store.status(set);
+    request.servedVersions = {
+      ...(from !== undefined && { fromVersion: from }),
+      ...(status.version !== undefined && { toVersion: status.version }),
+    };
+    return status;
   }
 
   private async filesOf(set: string, version: string): Promise<PolicySetFiles> {

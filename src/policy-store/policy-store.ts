@@ -23,6 +23,10 @@ export interface LoadEvent {
   readonly policySet: string;
   readonly result: 'served' | 'unchanged' | 'failed' | 'removed';
   readonly durationMs: number;
+  /** The version that was served before, at a start when the process last ended; undefined when none was. */
+  readonly from: string | undefined;
+  /** The version that is served now; undefined when none is. */
+  readonly to: string | undefined;
 }
 
 export interface PolicyStoreOptions {
@@ -215,6 +219,7 @@ export class PolicyStore {
       return false;
     }
     const entry = this.sets.obtain(name);
+    const from = entry.loaded?.served.version ?? entry.archived?.version;
     entry.retryAt = Number.POSITIVE_INFINITY;
     this.restlessSince.delete(name);
     let result: LoadEvent['result'] = 'failed';
@@ -239,7 +244,8 @@ export class PolicyStore {
     }
     if (entry.loaded === undefined) await this.serveArchived(entry);
     this.sets.publish();
-    this.options.onLoad?.({ policySet: name, result, durationMs: performance.now() - startedAt });
+    const to = entry.loaded?.served.version;
+    this.options.onLoad?.({ policySet: name, result, durationMs: performance.now() - startedAt, from, to });
     return true;
   }
 
@@ -330,7 +336,8 @@ export class PolicyStore {
     this.sets.publish();
     entry.loaded?.retire();
     this.options.log.warn({ policySet: name }, 'policy set removed: its folder is gone');
-    this.options.onLoad?.({ policySet: name, result: 'removed', durationMs: 0 });
+    const from = entry.loaded?.served.version ?? entry.archived?.version;
+    this.options.onLoad?.({ policySet: name, result: 'removed', durationMs: 0, from, to: undefined });
     await this.options.archive?.setRemoved(name, Date.now()).catch((error) => {
       // After a restart it will be found missing once more.
       this.options.log.error({ err: error, policySet: name }, 'the removal of a policy set could not be recorded');

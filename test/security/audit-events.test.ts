@@ -71,10 +71,19 @@ describe('an event says who, from where and why', () => {
     const changes = async () =>
       (await events('policy_set_changed')).filter(({ actor }) => actor === 'policy directory').length;
     const atStart = await changes();
+    expect((await events('policy_set_reloaded'))[0]).toMatchObject({ fromVersion: before, toVersion: before });
     for (let wait = 0; (await changes()) === atStart && wait < 100; wait++) await sleep(50);
+    const after = (await keyed.as('admin', 'GET', '/v1/policy-sets/invoices')).json().version;
+    expect((await events('policy_set_changed'))[0]).toMatchObject({
+      policySet: 'invoices',
+      fromVersion: before,
+      toVersion: after,
+    });
     const rollback = await keyed.as('admin', 'POST', '/v1/policy-sets/invoices/rollback', { version: before });
     expect(rollback.statusCode).toBe(200);
-    expect(await events('policy_set_rolled_back')).toMatchObject([{ actor: 'admin', policySet: 'invoices' }]);
+    expect(await events('policy_set_rolled_back')).toMatchObject([
+      { actor: 'admin', policySet: 'invoices', fromVersion: after, toVersion: before },
+    ]);
   });
 
   it('when the log is read or exported, with what was asked', async () => {
