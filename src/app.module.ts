@@ -7,6 +7,7 @@ import { ApiKeys } from './auth/api-keys.js';
 import { KeyAdministration } from './auth/key-administration.js';
 import { ManagedKeys } from './auth/managed-keys.js';
 import { maskCredentials } from './auth/mask-credentials.js';
+import { serviceSecret } from './auth/service-secret.js';
 import type { Config } from './config.js';
 import { databasePathOf, dataFolderOf, instanceOf } from './data-folder.js';
 import { DataFolderLock } from './decision-log/data-folder-lock.js';
@@ -21,6 +22,7 @@ import { HealthController } from './http/health.controller.js';
 import { DataDirectory, HealthIndicators } from './http/health-indicators.js';
 import { PolicySetsController } from './http/policy-sets.controller.js';
 import { ReplayController } from './http/replay.controller.js';
+import { SealedCursors } from './http/sealed-cursors.js';
 import { MetricsController } from './metrics/metrics.controller.js';
 import { Metrics } from './metrics/metrics.js';
 import { Pdp } from './pdp/pdp.js';
@@ -158,6 +160,11 @@ export class AppModule implements OnApplicationShutdown {
               log: logger,
               mask: (set, request) => compileMask(set.stockView().compiled.manifest.decisionLog)(request),
             }),
+        },
+        {
+          provide: SealedCursors,
+          inject: [ManagedKeys],
+          useFactory: async () => new SealedCursors(await serviceSecret(databasePath, 'cursors')),
         },
         { provide: DataDirectory, useValue: new DataDirectory(dataFolderOf(config)) },
         HealthIndicators,

@@ -1,9 +1,8 @@
-import type { DecisionRecord } from './decision-record.js';
-import type { LogGap } from './log-gap.js';
+import type { SeenGap, SeenRecord } from './partial-view.js';
 
 type Cell = string | number | undefined;
 
-const columns: readonly (readonly [string, (record: DecisionRecord) => Cell])[] = [
+const columns: readonly (readonly [string, (record: SeenRecord) => Cell])[] = [
   ['time', (record) => record.time],
   ['id', (record) => record.id],
   ['decision', (record) => record.decision],
@@ -19,6 +18,7 @@ const columns: readonly (readonly [string, (record: DecisionRecord) => Cell])[] 
   ['file', (record) => record.reason.file],
   ['line', (record) => record.reason.line],
   ['caller', (record) => record.caller],
+  ['authentication', (record) => record.authentication],
   ['via', (record) => record.via],
   ['requestId', (record) => record.requestId],
   ['traceId', (record) => record.traceId],
@@ -35,12 +35,12 @@ const columns: readonly (readonly [string, (record: DecisionRecord) => Cell])[] 
 /** RFC 4180, with the names of the columns. */
 export const csvHeader = `${columns.map(([name]) => name).join(',')}\r\n`;
 
-export function csvRow(record: DecisionRecord): string {
+export function csvRow(record: SeenRecord): string {
   return `${columns.map(([, read]) => cell(read(record))).join(',')}\r\n`;
 }
 
 /** A row for records that are missing: `gap` as the decision, its cause as the reason, all of it as the request. */
-export function csvGapRow(gap: LogGap): string {
+export function csvGapRow(gap: SeenGap): string {
   const cells: Readonly<Record<string, string>> = {
     time: gap.from,
     decision: 'gap',

@@ -6,6 +6,7 @@ import type { DecisionRecord } from './decision-record.js';
 import { scan } from './decision-search.js';
 import type { LogGap } from './log-gap.js';
 import type { LogView } from './log-view.js';
+import { gapForSome, recordForSome, type SeenGap, type SeenRecord } from './partial-view.js';
 import { matchingRecords, type RecordFilter, readFilter, type SearchScope } from './record-filter.js';
 
 export const exportFormats = ['ndjson', 'csv'] as const;
@@ -37,18 +38,37 @@ export function exportRecords(
 ): AsyncGenerator<string> {
   // Whoever reads the pieces hears of it; until somebody does, it must not end the process.
   Promise.resolve(view).catch(() => undefined);
-  return pieces(view, readFilter(query, scope), query.format ?? 'ndjson');
+  return pieces(view, readFilter(query, scope), textsOf(query.format ?? 'ndjson', scope));
+}
+
+/** How the parts of an export are written; who may read some policy sets alone sees less in them. */
+interface Texts {
+  readonly header: string;
+  readonly record: (record: DecisionRecord) => string;
+  readonly gap: (gap: LogGap) => string;
+}
+
+function textsOf(format: 'ndjson' | 'csv', { policySets }: SearchScope): Texts {
+  const rows =
+    format === 'csv'
+      ? { header: csvHeader, record: csvRow, gap: csvGapRow }
+      : { header: '', record: (record: SeenRecord) => line(record), gap: (gap: SeenGap) => line({ gap }) };
+  if (policySets === undefined) return rows;
+  const { header, record, gap } = rows;
+  return { header, record: (each) => record(recordForSome(each)), gap: (each) => gap(gapForSome(each)) };
+}
+
+function line(value: object): string {
+  return `${JSON.stringify(value)}\n`;
 }
 
 async function* pieces(
   viewed: LogView | Promise<LogView>,
   filter: RecordFilter,
-  format: 'ndjson' | 'csv',
+  { header, record: recordText, gap: gapText }: Texts,
 ): AsyncGenerator<string> {
-  if (format === 'csv') yield csvHeader;
+  if (header !== '') yield header;
   const view = await viewed;
-  const recordText = format === 'csv' ? csvRow : (record: DecisionRecord) => `${JSON.stringify(record)}\n`;
-  const gapText = format === 'csv' ? csvGapRow : (gap: LogGap) => `${JSON.stringify({ gap })}\n`;
   let turnEnds = performance.now() + turnMs;
   const gaps = await view.gaps({ from: 0, before: view.end + 1, times: filter });
   for await (const { groups, before } of scan(view, filter, undefined, groupsAtOnce)) {

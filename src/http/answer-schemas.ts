@@ -91,7 +91,7 @@ export const answerSchemas: Readonly<Record<string, JsonSchema>> = {
     durationUs: integer,
     'instance?': text,
     writer: integer,
-    sequence: integer,
+    'sequence?': integer,
   }),
   DecisionStats: object({
     items: list(
@@ -190,13 +190,15 @@ export const answerSchemas: Readonly<Record<string, JsonSchema>> = {
   ApiKey: object(apiKey),
   NewApiKey: object({ key: text, ...apiKey }),
   AuditEvent: object({
-    id: integer,
+    'id?': integer,
     time,
     type: text,
     'actor?': text,
     'method?': text,
     'address?': text,
     'policySet?': text,
+    'fromVersion?': text,
+    'toVersion?': text,
     'detail?': text,
     'requestId?': text,
     count: integer,

@@ -1,25 +1,37 @@
 import { Controller, Get, Query } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
-import { AuditQuery } from '../audit/audit-event.js';
+import { type AuditEvent, AuditQuery } from '../audit/audit-event.js';
 import { AuditLog, type AuditPage } from '../audit/audit-log.js';
 import { Requires } from './access.js';
 import { VisibleSets } from './caller.decorator.js';
+import { SealedCursors } from './sealed-cursors.js';
 import { queryPipe } from './validation-pipes.js';
+
+interface EventsForSome extends Omit<AuditPage, 'items'> {
+  readonly items: readonly Omit<AuditEvent, 'id'>[];
+}
 
 /** Who changed, read or exported what, and who was turned away. */
 @ApiTags('audit events')
 @Controller('v1/audit-events')
 export class AuditEventsController {
-  constructor(private readonly audit: AuditLog) {}
+  constructor(
+    private readonly audit: AuditLog,
+    private readonly cursors: SealedCursors,
+  ) {}
 
   /** Whoever reads the decisions of some sets alone sees the events about those. */
   @Get()
   @Requires('decisions:read', { limit: 'search', audit: 'audit_events_read' })
   @ApiOperation({ summary: 'Audit events, newest first; pass nextCursor as cursor for the page after' })
-  search(
+  async search(
     @Query(queryPipe) query: AuditQuery,
     @VisibleSets('decisions:read') policySets: readonly string[] | undefined,
-  ): Promise<AuditPage> {
-    return this.audit.search(query, policySets);
+  ): Promise<AuditPage | EventsForSome> {
+    const page = await this.audit.search(this.cursors.openQuery(query, policySets), policySets);
+    if (policySets === undefined) return page;
+    // The ids count the events of all sets.
+    const { items, ...rest } = this.cursors.sealPage(page, policySets);
+    return { ...rest, items: items.map(({ id: _, ...event }) => event) };
   }
 }

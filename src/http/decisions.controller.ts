@@ -3,26 +3,31 @@ import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { VerdictError } from '../core/errors.js';
 import { DecisionLog } from '../decision-log/decision-log.js';
 import { DecisionQuery } from '../decision-log/decision-query.js';
-import type { DecisionRecord } from '../decision-log/decision-record.js';
 import type { DecisionPage } from '../decision-log/decision-search.js';
+import { gapForSome, recordForSome, type SeenGap, type SeenRecord } from '../decision-log/partial-view.js';
 import { Requires } from './access.js';
 import { VisibleSets } from './caller.decorator.js';
+import { SealedCursors } from './sealed-cursors.js';
 import { queryPipe } from './validation-pipes.js';
 
 /** What was decided, and why. */
 @ApiTags('decisions')
 @Controller('v1/decisions')
 export class DecisionsController {
-  constructor(private readonly log: DecisionLog) {}
+  constructor(
+    private readonly log: DecisionLog,
+    private readonly cursors: SealedCursors,
+  ) {}
 
   @Get()
   @Requires('decisions:read', { limit: 'search', audit: 'decisions_read' })
   @ApiOperation({ summary: 'Decisions, newest first; pass nextCursor as cursor for the page after.' })
-  search(
+  async search(
     @Query(queryPipe) filters: DecisionQuery,
     @VisibleSets('decisions:read') policySets: readonly string[] | undefined,
-  ): Promise<DecisionPage> {
-    return this.log.search(filters, { policySets });
+  ): Promise<SeenPage> {
+    const page = await this.log.search(this.cursors.openQuery(filters, policySets), { policySets });
+    return policySets === undefined ? page : pageForSome(this.cursors.sealPage(page, policySets));
   }
 
   @Get(':id')
@@ -31,9 +36,18 @@ export class DecisionsController {
   async find(
     @Param('id') id: string,
     @VisibleSets('decisions:read') policySets: readonly string[] | undefined,
-  ): Promise<DecisionRecord> {
+  ): Promise<SeenRecord> {
     const record = await this.log.find(id, { policySets });
     if (record === undefined) throw new VerdictError('decision_not_found', `There is no decision "${id}".`);
-    return record;
+    return policySets === undefined ? record : recordForSome(record);
   }
+}
+
+interface SeenPage extends Omit<DecisionPage, 'items' | 'gaps'> {
+  readonly items: readonly SeenRecord[];
+  readonly gaps?: readonly SeenGap[];
+}
+
+function pageForSome({ items, gaps, ...page }: DecisionPage): SeenPage {
+  return { ...page, items: items.map(recordForSome), ...(gaps !== undefined && { gaps: gaps.map(gapForSome) }) };
 }

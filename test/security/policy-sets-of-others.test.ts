@@ -12,6 +12,8 @@ beforeAll(async () => {
     auditor: 'scopes: ["decisions:read:invoices", "decisions:read:default"]',
     pair: 'scopes: ["decide:invoices", "decide:salaries"]',
     plain: 'scopes: [decide]',
+    meter: 'scopes: ["metrics:read:invoices", "metrics:read:default"]',
+    prometheus: 'scopes: ["metrics:read"]',
     edge: 'scopes: [decide]\ncertificate: CN=Edge',
   });
   const ask = (subject: string, action: string, resource: string, policySet: string) =>
@@ -133,6 +135,56 @@ describe('a caller who is limited to invoices', () => {
     expect(answer.statusCode).toBe(200);
     expect(answer.body).toContain('invoices');
     expect(answer.body).not.toMatch(/salar|eve/);
+  });
+
+  it('does not see by the sequence of records how many there are of all sets', async () => {
+    const [mine, all] = await Promise.all(
+      ['clerk', 'admin'].map(async (name) => (await keyed.as(name, 'GET', '/v1/decisions?policySet=invoices')).json()),
+    );
+    expect(all.items[0].sequence).toEqual(expect.any(Number));
+    expect(mine.items.map(({ id }: { id: string }) => id)).toEqual(all.items.map(({ id }: { id: string }) => id));
+    for (const item of mine.items) expect(item).not.toHaveProperty('sequence');
+    const one = await keyed.as('clerk', 'GET', `/v1/decisions/${mine.items[0].id}`);
+    expect(one.json()).not.toHaveProperty('sequence');
+    expect((await keyed.as('admin', 'GET', `/v1/decisions/${mine.items[0].id}`)).json()).toHaveProperty('sequence');
+    const lines = (await keyed.as('clerk', 'GET', '/v1/decisions/export?format=ndjson')).body.trim().split('\n');
+    for (const line of lines) expect(JSON.parse(line)).not.toHaveProperty('sequence');
+    const [head, ...rows] = (await keyed.as('clerk', 'GET', '/v1/decisions/export?format=csv')).body
+      .trim()
+      .split('\r\n');
+    expect(head).toMatch(/,sequence$/);
+    for (const row of rows) expect(row).toMatch(/,$/);
+  });
+
+  it('does not see it by cursors either, which say nothing and cannot be made up', async () => {
+    for (const path of ['/v1/decisions', '/v1/audit-events']) {
+      const { nextCursor } = (await keyed.as('clerk', 'GET', `${path}?limit=1`)).json();
+      const again = (await keyed.as('clerk', 'GET', `${path}?limit=1`)).json();
+      expect(nextCursor).not.toBe(again.nextCursor);
+      // Of one length, however many digits there are in it.
+      expect((Buffer.from(nextCursor, 'base64url').length - 12 - 16) % 64).toBe(0);
+      const second = await keyed.as('clerk', 'GET', `${path}?limit=1&cursor=${nextCursor}`);
+      expect(second.json().items).toHaveLength(1);
+      const ofAdmin = (await keyed.as('admin', 'GET', `${path}?limit=1`)).json().nextCursor;
+      for (const cursor of [ofAdmin, '7', 'x', nextCursor.slice(4), `${nextCursor.slice(0, -4)}AAAA`]) {
+        const refused = await keyed.as('clerk', 'GET', `${path}?limit=1&cursor=${cursor}`);
+        expect(refused.statusCode).toBe(400);
+        expect(refused.json().errors).toEqual([{ pointer: '/cursor', detail: 'is not a cursor of this service' }]);
+      }
+    }
+  });
+
+  it('does not see by the ids of audit events how many there are', async () => {
+    const { items } = (await keyed.as('clerk', 'GET', '/v1/audit-events')).json();
+    expect(items.length).toBeGreaterThan(0);
+    for (const item of items) expect(item).not.toHaveProperty('id');
+  });
+
+  it.each(['/metrics', '/health'])('does not see what shows all sets: %s', async (url) => {
+    const answer = await keyed.as('meter', 'GET', url);
+    expect(answer.statusCode).toBe(403);
+    expect(answer.json().detail).toContain('for all policy sets');
+    expect((await keyed.as('prometheus', 'GET', url)).body).toContain('salaries');
   });
 
   it('reads no audit event about another set, or about the service', async () => {

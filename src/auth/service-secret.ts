@@ -1,0 +1,17 @@
+import { randomBytes } from 'node:crypto';
+import { SqliteConnection } from '../decision-log/sqlite-connection.js';
+import { ServiceSecrets1763700000021 } from './migrations/1763700000021-service-secrets.js';
+
+/** 32 random bytes that the database at `path` keeps under a name; they are made when they are first asked for. */
+export async function serviceSecret(path: string, name: string): Promise<Buffer> {
+  const migrations = [ServiceSecrets1763700000021];
+  const connection = await SqliteConnection.open({ path, migrations, busyTimeoutMs: 10_000 });
+  try {
+    // Of two processes that ask at once, one makes it and both read it.
+    await connection.query('INSERT OR IGNORE INTO service_secret (name, value) VALUES (?, ?)', [name, randomBytes(32)]);
+    const [row] = await connection.query<{ value: Buffer }>('SELECT value FROM service_secret WHERE name = ?', [name]);
+    return row!.value;
+  } finally {
+    await connection.close();
+  }
+}
