@@ -27,6 +27,7 @@ import { MetricsController } from './metrics/metrics.controller.js';
 import { Metrics } from './metrics/metrics.js';
 import { Pdp } from './pdp/pdp.js';
 import { notePolicyLoad } from './policy-audit.js';
+import { ArchiveRetention } from './policy-store/archive-retention.js';
 import { PolicyArchive } from './policy-store/policy-archive.js';
 import { PolicyStore } from './policy-store/policy-store.js';
 import { CrossCheck } from './stock-casbin/cross-check.js';
@@ -147,6 +148,20 @@ export class AppModule implements OnApplicationShutdown {
           },
         },
         {
+          provide: ArchiveRetention,
+          // After the store: what it serves is noted in the archive by then.
+          inject: [PolicyArchive, DecisionLog, PolicyStore],
+          useFactory: (archive: PolicyArchive, log: DecisionLog) => {
+            const retention = new ArchiveRetention({
+              archive,
+              oldestRecord: () => log.oldestRecord(),
+              onProblem,
+            });
+            retention.start();
+            return retention;
+          },
+        },
+        {
           provide: Pdp,
           inject: [PolicyStore, DecisionLog, CrossCheck, Metrics],
           useFactory: (policySets: PolicyStore, log: DecisionLog, crossCheck: CrossCheck, metrics: Metrics) =>
@@ -175,6 +190,7 @@ export class AppModule implements OnApplicationShutdown {
   constructor(
     private readonly policySets: PolicyStore,
     private readonly archive: PolicyArchive,
+    private readonly archiveRetention: ArchiveRetention,
     private readonly log: DecisionLog,
     private readonly lock: DataFolderLock,
     private readonly crossCheck: CrossCheck,
@@ -190,6 +206,7 @@ export class AppModule implements OnApplicationShutdown {
     await this.apiKeys.stop();
     await this.managedKeys.close();
     await this.audit.close();
+    await this.archiveRetention.stop();
     await this.archive.close();
     await this.log.stop();
     await this.lock.release();

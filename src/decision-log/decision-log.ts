@@ -19,6 +19,7 @@ import { emptyLog, type LogView } from './log-view.js';
 import { Losses } from './losses.js';
 import type { SearchScope } from './record-filter.js';
 import { isDamaged } from './sqlite-connection.js';
+import { oldestTime } from './time-ranges.js';
 import { topIds } from './top-ids.js';
 import { type TurnLimits, turnLimits } from './turn-limits.js';
 
@@ -222,6 +223,11 @@ export class DecisionLog {
     const stats = statsOf(counts, question.by, countedTo);
     if (query.top === undefined) return stats;
     return { ...stats, top: await readable(topIds(view, query, query.top, scope)) };
+  }
+
+  /** The lowest time of a record that is kept, in milliseconds since 1970; undefined where there is none. */
+  async oldestRecord(): Promise<number | undefined> {
+    return readable(oldestTime(await this.#view()));
   }
 
   /**

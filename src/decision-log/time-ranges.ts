@@ -1,4 +1,4 @@
-import type { UnitView } from './log-view.js';
+import type { LogView, UnitView } from './log-view.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 
 /** Groups that begin from `low` on and below `beyond`. */
@@ -86,4 +86,19 @@ async function rangesByHighest(
     if (row !== undefined) beyond = Math.min(beyond, row.first + 1);
   }
   return low < beyond ? [{ low, beyond }] : [];
+}
+
+/** The lowest time of a record in the log; undefined where there is none. */
+export async function oldestTime(view: LogView): Promise<number | undefined> {
+  let oldest: number | undefined;
+  for (const unit of view.units) {
+    const since = unit.extent?.since ?? (await view.read(unit, lowestSince));
+    if (since !== undefined && since < (oldest ?? Number.MAX_SAFE_INTEGER)) oldest = since;
+  }
+  return oldest;
+}
+
+async function lowestSince(connection: SqliteConnection): Promise<number | undefined> {
+  const [row] = await connection.query<{ since: number | null }>('SELECT min(since) AS since FROM journal.journal');
+  return row?.since ?? undefined;
 }

@@ -74,6 +74,7 @@ interface VersionRow {
 export class PolicyArchive {
   /** The last of the changes that must not meet: a file is kept before the version that names it. */
   private lastChange: Promise<unknown> = Promise.resolve();
+  private pruningEnds = false;
 
   private constructor(private readonly connection: SqliteConnection) {}
 
@@ -119,12 +120,19 @@ export class PolicyArchive {
    */
   async prune(neededSince: number, newest = newestVersions): Promise<number> {
     let removed = 0;
-    for (let step = versionsPerStep; step === versionsPerStep; removed += step) {
+    for (let step = versionsPerStep; step === versionsPerStep && !this.pruningEnds; removed += step) {
       step = await this.inTurn(() => this.removeVersions(neededSince - replacementMs, newest));
     }
     // Also after a start: a process may have ended between a version and its files.
-    for (let step = versionsPerStep; step === versionsPerStep; ) step = await this.inTurn(() => this.removeFiles());
+    for (let step = versionsPerStep; step === versionsPerStep && !this.pruningEnds; ) {
+      step = await this.inTurn(() => this.removeFiles());
+    }
     return removed;
+  }
+
+  /** Lets `prune` end after the step that it is at. */
+  endPruning(): void {
+    this.pruningEnds = true;
   }
 
   private async removeVersions(endedBefore: number, newest: number): Promise<number> {
