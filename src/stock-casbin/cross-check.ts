@@ -117,11 +117,12 @@ export class CrossCheck {
   private async check(set: CheckedSet, request: DecisionRequest, now: number, ours: EngineDecision): Promise<void> {
     const { key, obstacles } = this.loadingOf(set);
     const view = set.stockView();
-    const values = (await obstacles).length > 0 ? undefined : view.bind(request);
-    if (values === undefined || values instanceof BindingError) {
+    const bound = (await obstacles).length > 0 ? undefined : view.bind(request);
+    if (bound === undefined || bound instanceof BindingError) {
       this.totals.uncheckable++;
       return;
     }
+    const { values } = bound;
     const theirs = await this.stock.enforce(key, values);
     if (theirs.kind === 'failure' && theirs.code !== 'stock_casbin_error') {
       this.totals.failed++;

@@ -35,11 +35,12 @@ export class StockPolicySet {
 
   /** Never rejects: what stock Casbin cannot answer in time, or at all, is a deny. */
   async evaluate(request: DecisionRequest): Promise<EngineDecision> {
-    const values = this.view.bind(request);
-    if (values instanceof BindingError) return answerBindingError(values);
+    const bound = this.view.bind(request);
+    if (bound instanceof BindingError) return answerBindingError(bound);
     this.askedAt = performance.now();
-    const answer = await this.stock.enforce(KEY, values);
-    return answer.kind === 'failure' ? failed(answer.code, answer.message) : this.explain(answer);
+    const answer = await this.stock.enforce(KEY, bound.values);
+    const decision = answer.kind === 'failure' ? failed(answer.code, answer.message) : this.explain(answer);
+    return bound.warnings.length === 0 ? decision : { ...decision, errors: [...bound.warnings, ...decision.errors] };
   }
 
   /** Ends the thread once those who resolved this version before it was replaced are done with it. */

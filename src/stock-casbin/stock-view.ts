@@ -1,5 +1,5 @@
 /** A policy set as stock Casbin would run it: its texts, its request values, and what stock Casbin lacks for it. */
-import { bindValues } from '../core/engine/decide.js';
+import { type BoundValues, bindValues } from '../core/engine/decide.js';
 import { type Expression, walk } from '../core/matcher/ast.js';
 import { EntityAttributes } from '../core/matcher/entity-attributes.js';
 import type { AttributeSource } from '../core/matcher/scope.js';
@@ -81,10 +81,10 @@ export class StockView {
    * The request's values in the order of the request definition: of a token whose attributes are read the entity with
    * all of them, of any other its value.
    */
-  bind(request: DecisionRequest): readonly (Json | undefined)[] | BindingError {
+  bind(request: DecisionRequest): Pick<BoundValues, 'values' | 'warnings'> | BindingError {
     const { combination } = this;
     const bound = bindValues(this.compiled, request);
-    if (bound instanceof BindingError || combination === undefined) return bound instanceof BindingError ? bound : [];
+    if (bound instanceof BindingError || combination === undefined) return bound;
     const values: (Json | undefined)[] = [];
     for (const [index, { token, readAsValue }] of combination.tokens.entries()) {
       const value = this.readsAttributes.has(`${combination.request.key}_${token}`)
@@ -96,7 +96,7 @@ export class StockView {
       }
       values.push(value);
     }
-    return values;
+    return { values, warnings: bound.warnings };
   }
 
   /** The rule that stock Casbin names by its columns. It trims them, so the comparison does too. */

@@ -1,5 +1,5 @@
 /** Verdict's own question: subject, action, resource and attributes, bound to the model's request definition. */
-import type { EngineDecision, Reason, ReasonCode } from '../decision.js';
+import type { Diagnostic, EngineDecision, Reason, ReasonCode } from '../decision.js';
 import type { Explanation } from '../explanation.js';
 import { type AssumedLink, type AttributeSource, type Scope, withScope } from '../matcher/scope.js';
 import { BindingError, type BoundRequest, bindRequest, tokenSource, tokenValue } from '../policy/binding.js';
@@ -35,7 +35,7 @@ function decideIn(scope: Scope, set: CompiledPolicySet, request: DecisionRequest
   const combination = set.main;
   if (!isCombination(combination)) return answer(requestError(combination.code, combination.message));
   const error = bindScope(scope, set, combination, request, now);
-  return error === undefined ? answer(evaluateGuarded(combination, scope)) : answerBindingError(error);
+  return error === undefined ? answer(evaluateGuarded(combination, scope), scope.warnings) : answerBindingError(error);
 }
 
 /** Undefined where there is nothing to explain by: the request does not fit the set, or cannot be evaluated. */
@@ -73,16 +73,18 @@ export function isAllowed(
 /** The request's values in the order of the request definition, as `enforce` and stock Casbin take them. */
 export function bindValues(set: CompiledPolicySet, request: DecisionRequest): BoundValues | BindingError {
   const combination = set.main;
-  if (!isCombination(combination)) return { values: [], sources: [] };
+  if (!isCombination(combination)) return { values: [], sources: [], warnings: [] };
   return withScope((scope) => {
     const error = bindScope(scope, set, combination, request, 0);
-    return error ?? { values: scope.values, sources: scope.sources };
+    return error ?? { values: scope.values, sources: scope.sources, warnings: scope.warnings ?? [] };
   });
 }
 
 export interface BoundValues {
   readonly values: readonly (Json | undefined)[];
   readonly sources: readonly AttributeSource[];
+  /** What is to be said beside the answer. */
+  readonly warnings: readonly Diagnostic[];
 }
 
 /** Puts a request into a scope; returns why it does not fit the set, if it does not. */
@@ -95,8 +97,9 @@ function bindScope(
 ): BindingError | undefined {
   const bound: BoundRequest | BindingError = bindRequest(request, set.entities, set.manifest.precedence);
   if (bound instanceof BindingError) return bound;
-  const refused = set.admission?.(bound);
-  if (refused !== undefined) return refused;
+  const found = set.admission?.(bound);
+  if (found instanceof BindingError) return found;
+  scope.warnings = found;
   const values: (Json | undefined)[] = [];
   const sources: AttributeSource[] = [];
   for (const token of combination.tokens) {
@@ -117,11 +120,13 @@ export function answerBindingError({ reason, details }: BindingError): EngineDec
   return { decision: 'deny', reason: { code: reason }, obligations: noObligations, errors: details };
 }
 
-function answer(evaluation: Evaluation): EngineDecision {
+/** @param warnings what was found before the rules were asked */
+function answer(evaluation: Evaluation, warnings?: readonly Diagnostic[]): EngineDecision {
   const { allowed, rule, by } = evaluation;
   const deciding = by === 'rule' ? rule : undefined;
   const decision = allowed ? ('allow' as const) : ('deny' as const);
-  const errors = diagnosticsOf(evaluation.errors, { withType: true });
+  const found = diagnosticsOf(evaluation.errors, { withType: true });
+  const errors = warnings === undefined ? found : [...warnings, ...found];
   if (deciding === undefined)
     return { decision, reason: { code: reasonCode(evaluation) }, obligations: noObligations, errors };
   const { message, obligations, advice } = answersOf(deciding);

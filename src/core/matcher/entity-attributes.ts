@@ -17,6 +17,8 @@ export function namesAllAttributes(name: string | undefined): boolean {
   return name === 'properties' || name === 'attributes';
 }
 
+const noAttributes: JsonObject = Object.freeze({});
+
 export class EntityAttributes {
   constructor(private readonly options: EntityAttributesOptions) {}
 
@@ -42,6 +44,13 @@ export class EntityAttributes {
   /** Whether the request says attributes of it. */
   get isDescribed(): boolean {
     return this.options.requested !== undefined;
+  }
+
+  /** What the request says and what is stored, merged; where only one of the two says something, that itself. */
+  get merged(): JsonObject {
+    const { requested, stored } = this.options;
+    if (requested === undefined) return stored ?? noAttributes;
+    return stored === undefined ? requested : this.all();
   }
 
   /** All attributes in one object, for an expression that reads them as a whole. */

@@ -1,4 +1,5 @@
 /** What a compiled expression sees while it runs: one request, one rule, the clock. */
+import type { Diagnostic } from '../decision.js';
 import type { Json } from '../request.js';
 import type { EntityAttributes } from './entity-attributes.js';
 
@@ -57,6 +58,8 @@ export class Scope {
   stepsLeft = defaultStepBudget;
   evalDepth = 0;
   fault: Fault | undefined;
+  /** What was found before the rules are asked and does not keep them from being asked. */
+  warnings: readonly Diagnostic[] | undefined;
   /** A role link that does not exist, for the question what would change if it did. */
   assumedLink: AssumedLink | undefined;
 
@@ -69,6 +72,7 @@ export class Scope {
     this.stepsLeft = defaultStepBudget;
     this.evalDepth = 0;
     this.fault = undefined;
+    this.warnings = undefined;
     this.assumedLink = undefined;
   }
 

@@ -86,7 +86,8 @@ export function changesOfLine(line: Binding, text: string): readonly RequestChan
   return rest === '' ? changes : undefined;
 }
 
-function pointerOf({ root, steps }: BindingPath): string {
+/** Where a path of the manifest leads, in the normal form of a request. */
+export function pointerOf({ root, steps }: BindingPath): string {
   const [first = ''] = steps;
   const own = root === 'action' ? first === 'name' : root !== 'attributes' && (first === 'id' || first === 'type');
   const aliased = root !== 'attributes' && steps.length > 1 && (first === 'attributes' || first === 'properties');

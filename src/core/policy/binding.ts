@@ -21,7 +21,8 @@ export class BindingError {
       | 'control_character'
       | 'domain_conflict'
       | 'unknown_entity'
-      | 'schema_violation',
+      | 'schema_violation'
+      | 'step_budget_exceeded',
     readonly message: string,
     details?: readonly Diagnostic[],
   ) {
@@ -212,7 +213,7 @@ function domainOf(bound: BoundRequest): Json | BindingError {
 }
 
 function valueOfLine(line: Binding, token: string, bound: BoundRequest): Json | BindingError {
-  return line.kind === 'path' ? readLinePath(line.path, token, bound) : textOfTemplate(line, token, bound);
+  return line.kind === 'path' ? readBindingPath(line.path, token, bound) : textOfTemplate(line, token, bound);
 }
 
 function textOfTemplate(template: BindingTemplate, token: string, bound: BoundRequest): string | BindingError {
@@ -222,7 +223,7 @@ function textOfTemplate(template: BindingTemplate, token: string, bound: BoundRe
       text += part;
       continue;
     }
-    const found = readLinePath(part, token, bound);
+    const found = readBindingPath(part, token, bound);
     if (found instanceof BindingError) return found;
     const value = String(found);
     const fault = faultInPart(template, index, value);
@@ -237,7 +238,8 @@ function nameOf({ root, steps }: BindingPath): string {
   return `${root}.${steps.join('.')}`;
 }
 
-function readLinePath(path: BindingPath, token: string, bound: BoundRequest): string | number | BindingError {
+/** What a path of the manifest finds; `token` is whose line it is. */
+export function readBindingPath(path: BindingPath, token: string, bound: BoundRequest): string | number | BindingError {
   const [first, ...rest] = path.steps as [string, ...string[]];
   let value: Json | undefined;
   if (path.root === 'attributes') {

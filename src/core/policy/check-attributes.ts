@@ -4,9 +4,9 @@ import { closest } from '../closest.js';
 import { type Expression, walk } from '../matcher/ast.js';
 import { namesAllAttributes } from '../matcher/entity-attributes.js';
 import { isObject } from '../matcher/values.js';
+import { quoteName } from '../names.js';
 import type { JsonObject } from '../request.js';
 import type { Semantics } from '../semantics.js';
-import { itemsPerStep } from '../steps.js';
 import { tokenRole } from './binding.js';
 import type { BindingPath } from './binding-text.js';
 import type { CasbinModel } from './casbin-model.js';
@@ -15,6 +15,7 @@ import { type Combination, conditionColumns } from './combination.js';
 import type { EntityStore, StoredEntity } from './entities.js';
 import type { Manifest } from './manifest.js';
 import { type AttributeSchema, allowsPath, knowsPath, namesAt, type SchemaPart } from './schema.js';
+import { storedValueCheck } from './stored-values.js';
 import { type NamedText, readYamlInSteps, type YamlNode } from './yaml-document.js';
 
 export interface CheckedAttributes {
@@ -140,10 +141,12 @@ export function* checkEntities(
   report: ReportProblem,
   semantics: Semantics,
 ): Generator<void> {
+  if (schema.types.size === 0) return;
+  const faultsOf = storedValueCheck(schema);
   const faulty: StoredEntity[] = [];
   for (const [index, entity] of all.entries()) {
-    if (index % itemsPerStep === 0) yield;
-    if (unknownPaths(entity, schema).length > 0) faulty.push(entity);
+    if (index % entitiesPerStep === 0) yield;
+    if (unknownPaths(entity, schema).length > 0 || faultsOf(entity).length > 0) faulty.push(entity);
   }
   if (source === undefined || faulty.length === 0) return;
   // Where they stand is looked up only now: the tree of a large file is not kept for it.
@@ -155,7 +158,15 @@ export function* checkEntities(
   for (const entity of faulty) {
     const { type, id } = entity;
     const node = nodes.get(JSON.stringify([type, id]));
-    for (const path of unknownPaths(entity, schema)) {
+    const unknown = unknownPaths(entity, schema);
+    for (const { path, message } of faultsOf(entity)) {
+      // What the schema does not name is told once, below.
+      if (unknown.some((known) => isBeginning(known, path) || isBeginning(path, known))) continue;
+      const place = node?.placeOfKey(['attributes', ...path]) ?? { file: source.file, line: 1, column: 1 };
+      const what = `the attribute ${quoteName(path.join('.'))} of ${type} ${quoteName(id)} ${message}`;
+      report({ severity: 'error', code: 'schema_violation', message: what, ...place });
+    }
+    for (const path of unknown) {
       const place = node?.placeOfKey(['attributes', ...path]) ?? { file: source.file, line: 1, column: 1 };
       const message = `${type} "${id}" has an attribute "${path.join('.')}" that the schema does not know`;
       const hint = hintFor(path, namesAt(schema, schema.types.get(type) ?? [], path));
@@ -163,6 +174,13 @@ export function* checkEntities(
     }
   }
 }
+
+function isBeginning(path: readonly string[], longer: readonly string[]): boolean {
+  return path.every((step, at) => step === longer[at]);
+}
+
+/** Checking the values of one takes some microseconds. */
+const entitiesPerStep = 500;
 
 function unknownPaths({ type, attributes }: StoredEntity, schema: AttributeSchema): readonly (readonly string[])[] {
   const candidates = schema.types.get(type);

@@ -149,7 +149,7 @@ export function* compileInSteps(options: CompileOptions): Generator<void, Compil
     table,
     roles,
     entities,
-    admission: admissionOf(manifest, entities, schema),
+    admission: admissionOf({ manifest, entities, schema, tokens: isCombination(main) ? main.tokens : [], semantics }),
     acceptJson: options.acceptJson === true,
     main,
     combine(names: DefinitionNames, matcher: string | undefined) {

@@ -32,6 +32,8 @@ export interface Manifest {
   readonly precedence: 'request' | 'stored';
   /** Of which types an entity that is not stored is denied: of these, of all that `entities.yaml` names, or of none. */
   readonly unknownDenied: ReadonlySet<string> | 'stored_types' | undefined;
+  /** What becomes of a request that does not fit `schema.yaml`. */
+  readonly schemaRequests: 'deny' | 'reject' | 'warn' | 'ignore';
   readonly emptyPolicy: 'refused' | 'allowed';
   readonly clock: 'server' | 'request';
   readonly stepBudget: number | undefined;
@@ -58,6 +60,7 @@ export const defaultManifest: Manifest = Object.freeze({
   roleMatching: new Map(),
   precedence: 'stored',
   unknownDenied: undefined,
+  schemaRequests: 'deny',
   emptyPolicy: 'refused',
   clock: 'server',
   stepBudget: undefined,
@@ -71,7 +74,7 @@ export const defaultManifest: Manifest = Object.freeze({
 
 /** A set without a manifest, as that number says. */
 export function defaultManifestFor(semantics: Semantics): Manifest {
-  return semantics === 1 ? { ...defaultManifest, precedence: 'request' } : defaultManifest;
+  return semantics === 1 ? { ...defaultManifest, precedence: 'request', schemaRequests: 'ignore' } : defaultManifest;
 }
 
 const keys = [
@@ -81,6 +84,7 @@ const keys = [
   'definitions',
   'roleMatching',
   'entities',
+  'schema',
   'emptyPolicy',
   'clock',
   'stepBudget',
@@ -112,6 +116,7 @@ export function* readManifestInSteps(
     definitions: node.definitions === undefined ? defaultDefinitions : readDefinitions(node.definitions),
     roleMatching: node.roleMatching === undefined ? defaultManifest.roleMatching : readRoleMatching(node.roleMatching),
     ...readEntityRules(node.entities, defaults),
+    schemaRequests: node.schema === undefined ? defaults.schemaRequests : readSchemaRules(node.schema, defaults),
     emptyPolicy: node.emptyPolicy?.oneOf('emptyPolicy', ['refused', 'allowed']) ?? defaultManifest.emptyPolicy,
     clock: node.clock?.oneOf('clock', ['server', 'request']) ?? defaultManifest.clock,
     stepBudget: node.stepBudget?.positiveInteger('stepBudget'),
@@ -186,6 +191,11 @@ function readUnknown(node: YamlNode): Manifest['unknownDenied'] {
   const { deny } = node.knownMembers('entities.unknown', ['deny']) ?? {};
   if (deny === undefined) return node.refuse('missing_value', 'entities.unknown needs "deny"');
   return new Set(deny.names('entities.unknown.deny') ?? []);
+}
+
+function readSchemaRules(node: YamlNode, defaults: Manifest): Manifest['schemaRequests'] {
+  const { requests } = node.knownMembers('schema', ['requests']) ?? {};
+  return requests?.oneOf('schema.requests', ['deny', 'reject', 'warn', 'ignore']) ?? defaults.schemaRequests;
 }
 
 function readLint(node: YamlNode): ReadonlySet<string> {

@@ -1,13 +1,14 @@
 /**
  * `schema.yaml`: which attributes there are, as JSON Schemas by type of subject and resource, for actions and for the
- * request's own attributes. It says what may be read; requests are not validated by it.
+ * request's own attributes. It says what may be read, and what a request must be to be decided.
  */
 import { closest } from '../closest.js';
 import { builtInFunctions } from '../matcher/functions/built-in-functions.js';
 import { FunctionError } from '../matcher/functions/function-definition.js';
 import { isObject, ownMember } from '../matcher/values.js';
 import type { Json, JsonObject } from '../request.js';
-import type { Semantics } from '../semantics.js';
+import { SEMANTICS, type Semantics } from '../semantics.js';
+import { checkKeyword, endlessDefinitions } from './schema-keywords.js';
 import type { NamedText, ReportFatal, YamlNode } from './yaml-document.js';
 import { readYamlInSteps } from './yaml-document.js';
 
@@ -70,9 +71,14 @@ const nested: ReadonlyMap<string, 'schema' | 'list' | 'mapping'> = new Map([
 export function* readSchema(
   source: NamedText,
   report: ReportFatal,
-  semantics?: Semantics,
+  semantics: Semantics = SEMANTICS,
 ): Generator<void, AttributeSchema> {
-  const root = (yield* readYamlInSteps(source, report, semantics))?.knownMembers('the schema', [
+  let isSound = semantics !== 1;
+  const note: ReportFatal = (problem) => {
+    isSound = false;
+    report(problem);
+  };
+  const root = (yield* readYamlInSteps(source, note, semantics))?.knownMembers('the schema', [
     'subject',
     'action',
     'resource',
@@ -80,13 +86,16 @@ export function* readSchema(
     '$defs',
   ]);
   if (root === undefined) return noSchema;
+  const definitions = schemaOf(root.$defs?.json() ?? {});
+  // Of 0.1, which never held a value against a schema, it was not asked whether one could.
+  const check = (node: YamlNode): void => checkSchema(node, semantics === 1 ? undefined : definitions);
   const parts = new Map<SchemaPart, readonly JsonObject[]>();
   const ofTypes = new Map<string, readonly JsonObject[]>();
   const entities = { subject: new Map<string, Json>(), resource: new Map<string, Json>() };
   for (const part of ['subject', 'resource'] as const) {
     const types = root[part]?.members(part);
     if (types === undefined) continue;
-    for (const node of types.values()) checkSchema(node);
+    for (const node of types.values()) check(node);
     for (const [type, node] of types) entities[part].set(type, node.json());
     const schemas = [...entities[part]].map(([type, schema]) => [type, schemaOf(schema)] as const);
     parts.set(
@@ -98,22 +107,26 @@ export function* readSchema(
   for (const part of ['action', 'environment'] as const) {
     const node = root[part];
     if (node === undefined) continue;
-    checkSchema(node);
+    check(node);
     parts.set(part, [schemaOf(node.json())]);
   }
-  for (const node of root.$defs?.members('$defs')?.values() ?? []) checkSchema(node);
+  const defined = root.$defs?.members('$defs');
+  for (const node of defined?.values() ?? []) check(node);
+  for (const name of semantics === 1 ? [] : endlessDefinitions(definitions)) {
+    defined?.get(name)?.refuse('wrong_value', 'the definition leads to itself without a step into the value');
+  }
   return Object.freeze({
     parts,
     types: ofTypes,
-    entities,
-    action: root.action?.json(),
-    environment: root.environment?.json(),
-    definitions: schemaOf(root.$defs?.json() ?? {}),
+    entities: isSound ? entities : noSchema.entities,
+    action: isSound ? root.action?.json() : undefined,
+    environment: isSound ? root.environment?.json() : undefined,
+    definitions,
   });
 }
 
-function checkSchema(node: YamlNode): void {
-  if (typeof node.json() === 'boolean') return;
+function checkSchema(node: YamlNode, definitions: JsonObject | undefined): void {
+  if (!node.isMapping && typeof node.json() === 'boolean') return;
   for (const [keyword, value] of node.members('a JSON Schema') ?? []) {
     if (!keywords.has(keyword)) {
       const meant = closest(keyword, keywords);
@@ -121,9 +134,11 @@ function checkSchema(node: YamlNode): void {
       value.refuse('unknown_key', `JSON Schema has no keyword "${keyword}"`, hint);
     }
     const form = nested.get(keyword);
-    if (form === 'schema') checkSchema(value);
-    else if (form === 'list') for (const item of value.items(keyword) ?? []) checkSchema(item);
-    else if (form === 'mapping') for (const member of value.members(keyword)?.values() ?? []) checkSchema(member);
+    if (definitions !== undefined) checkKeyword(keyword, value, definitions);
+    if (form === 'schema') checkSchema(value, definitions);
+    else if (form === 'list') for (const item of value.items(keyword) ?? []) checkSchema(item, definitions);
+    else if (form === 'mapping')
+      for (const member of value.members(keyword)?.values() ?? []) checkSchema(member, definitions);
   }
 }
 

@@ -113,7 +113,10 @@ describe('a schema', () => {
   it('that composes itself ends', () => {
     const endless =
       '$defs: { a: { allOf: [{ $ref: "#/$defs/a" }, { $ref: "#/$defs/a" }] } }\nenvironment: { $ref: "#/$defs/a" }';
-    expect(problemsOf('r.env.port == 1', '{}', endless)).toMatchObject([{ code: 'unknown_attribute' }]);
+    expect(problemsOf('r.env.port == 1', '{}', endless)).toMatchObject([
+      { code: 'unknown_attribute' },
+      { code: 'wrong_value', file: 'schema.yaml' },
+    ]);
   });
 
   it('is a part of the version', () => {

@@ -1,0 +1,74 @@
+/** `schema: { requests: … }`: what a request is as evaluated, stored attributes included, must fit `schema.yaml`. */
+import type { Diagnostic } from '../decision.js';
+import { quoteName } from '../names.js';
+import type { Json, JsonObject } from '../request.js';
+import type { Admission, AdmissionParts } from './admission.js';
+import { BindingError, type BoundRequest } from './binding.js';
+import { SchemaCompiler } from './json-schema.js';
+import type { SchemaPart } from './schema.js';
+import type { SchemaCheck, SchemaFault } from './schema-checking.js';
+
+export function schemaAdmission({ manifest, schema }: AdmissionParts): Admission | undefined {
+  const { schemaRequests } = manifest;
+  const { entities, action, environment, definitions } = schema;
+  if (schemaRequests === 'ignore' || schema.parts.size === 0) return undefined;
+  const compiler = new SchemaCompiler(definitions);
+  const byType = (schemas: ReadonlyMap<string, Json>): ReadonlyMap<string, SchemaCheck> =>
+    new Map([...schemas].map(([type, of]) => [type, compiler.compile(of)]));
+  const [subjects, resources] = [byType(entities.subject), byType(entities.resource)];
+  const ofAction = action === undefined ? undefined : compiler.compile(action);
+  const ofEnvironment = environment === undefined ? undefined : compiler.compile(environment);
+
+  const faultsIn = (bound: BoundRequest): (Diagnostic | 'step_budget_exceeded')[] => {
+    const { subject, resource, request } = bound;
+    const found = [
+      faultOf('subject', subject.type === undefined ? undefined : subjects.get(subject.type), subject),
+      faultOf('action', ofAction, bound.action),
+      faultOf('resource', resource.type === undefined ? undefined : resources.get(resource.type), resource),
+      faultOf('environment', ofEnvironment, { merged: request.attributes ?? {} }),
+    ];
+    return found.filter((fault) => fault !== undefined);
+  };
+
+  return (bound) => {
+    const found = faultsIn(bound);
+    if (found.length === 0) return undefined;
+    if (found.includes('step_budget_exceeded')) return tooManySteps;
+    const faults = found as Diagnostic[];
+    if (schemaRequests === 'warn') return faults;
+    return new BindingError('schema_violation', (faults[0] as Diagnostic).message, faults);
+  };
+}
+
+const tooManySteps = new BindingError('step_budget_exceeded', 'it takes too many steps to check the attributes');
+
+/** Attributes are merged only where something is to be checked. */
+function faultOf(
+  part: SchemaPart,
+  check: SchemaCheck | undefined,
+  entity: { readonly merged: JsonObject },
+): Diagnostic | 'step_budget_exceeded' | undefined {
+  const fault = check?.(entity.merged);
+  if (fault === undefined || fault === 'step_budget_exceeded') return fault;
+  return { code: 'schema_violation', message: describeFault(part, fault), pointer: pointerTo(part, fault) };
+}
+
+/** `the subject's attribute "age" must be integer` */
+function describeFault(part: SchemaPart, { path, message }: SchemaFault): string {
+  const owner = part === 'environment' ? 'the request' : `the ${part}`;
+  const name = path.at(-1);
+  return name === undefined ? `what ${owner} has ${message}` : `${owner}'s attribute ${quoteName(name)} ${message}`;
+}
+
+/** To the fault, or as far as the way there can be said in few words. */
+function pointerTo(part: SchemaPart, { path }: SchemaFault): string {
+  let pointer = part === 'environment' ? '/attributes' : `/${part}/attributes`;
+  for (const step of path) {
+    const next = `${pointer}/${step.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+    if (next.length > longestPointer) break;
+    pointer = next;
+  }
+  return pointer;
+}
+
+const longestPointer = 512;

@@ -1,0 +1,49 @@
+/** Values of stored attributes against the schema of their entity's type. What a request may add is not missed here. */
+import { isObject, ownMember } from '../matcher/values.js';
+import type { Json, JsonObject } from '../request.js';
+import type { StoredEntity } from './entities.js';
+import { definitionName, SchemaCompiler } from './json-schema.js';
+import type { AttributeSchema } from './schema.js';
+import type { SchemaCheck, SchemaFault } from './schema-checking.js';
+
+/** Finds the attributes of an entity that no schema of its type allows, each with its first fault. */
+export type StoredValueCheck = (entity: StoredEntity) => readonly SchemaFault[];
+
+export function storedValueCheck({ entities, definitions }: AttributeSchema): StoredValueCheck {
+  const compiler = new SchemaCompiler(definitions);
+  const byType = new Map<string, SchemaCheck[]>();
+  for (const schemas of [entities.subject, entities.resource]) {
+    for (const [type, schema] of schemas) {
+      byType.set(type, [...(byType.get(type) ?? []), compiler.compile(ofEachAttribute(schema, definitions))]);
+    }
+  }
+  return ({ type, attributes }) => {
+    const checks = byType.get(type);
+    if (checks === undefined) return [];
+    return Object.entries(attributes).flatMap(([name, value]) => {
+      const alone: JsonObject = Object.create(null);
+      alone[name] = value;
+      const found = checks.map((check) => check(alone));
+      const [fault] = found;
+      if (fault === undefined || found.includes(undefined)) return [];
+      return fault === 'step_budget_exceeded' ? [{ path: [name], message: 'takes too many steps to check' }] : [fault];
+    });
+  };
+}
+
+/**
+ * What a schema says of each attribute by itself: not which there must be, nor which go together, since a request may
+ * bring the others.
+ */
+function ofEachAttribute(schema: Json, definitions: JsonObject): Json {
+  if (!isObject(schema)) return schema;
+  const kept: JsonObject = {};
+  for (const keyword of ['properties', 'patternProperties', 'additionalProperties', 'propertyNames']) {
+    const value = schema[keyword];
+    if (value !== undefined) kept[keyword] = value;
+  }
+  const name = typeof schema.$ref === 'string' ? definitionName(schema.$ref) : undefined;
+  const referred = name === undefined ? undefined : ownMember(definitions, name);
+  const parts = [...(Array.isArray(schema.allOf) ? schema.allOf : []), ...(referred === undefined ? [] : [referred])];
+  return { ...kept, allOf: parts.map((part) => ofEachAttribute(part, definitions)) };
+}

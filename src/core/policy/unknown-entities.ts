@@ -1,0 +1,40 @@
+/** `entities: { unknown: deny }`: what is not stored is denied, whatever the rules say. */
+import type { EntityAttributes } from '../matcher/entity-attributes.js';
+import { describeValue } from '../matcher/values.js';
+import type { Admission, AdmissionParts } from './admission.js';
+import { BindingError } from './binding.js';
+
+export function unknownAdmission({ manifest, entities, schema }: AdmissionParts): Admission | undefined {
+  const { unknownDenied, gateway } = manifest;
+  if (unknownDenied === undefined) return undefined;
+  const types = unknownDenied === 'stored_types' ? new Set(entities.all.map(({ type }) => type)) : unknownDenied;
+  const isDenied = (type: string): boolean => types.has(type);
+  const subjectTypes = [...schema.entities.subject.keys(), ...typesOf([gateway.subject])];
+  const resourceTypes = [
+    ...schema.entities.resource.keys(),
+    ...typesOf(gateway.routes.map(({ resource }) => resource)),
+  ];
+  const mayBeDenied = { subject: subjectTypes.some(isDenied), resource: resourceTypes.some(isDenied) };
+
+  const isUnknown = (entity: EntityAttributes, part: 'subject' | 'resource'): boolean => {
+    if (entity.isStored) return false;
+    if (entity.type !== undefined) return isDenied(entity.type);
+    // Leaving the type out is no way around: who may be of such a type is denied.
+    return mayBeDenied[part] || (part === 'resource' && entity.isDescribed && types.size > 0);
+  };
+
+  return (bound) => {
+    for (const part of ['subject', 'resource'] as const) {
+      const entity = bound[part];
+      if (!isUnknown(entity, part)) continue;
+      const message = `no ${entity.type ?? part} ${describeValue(bound.request[part].id)} is stored`;
+      return new BindingError('unknown_entity', message, [{ code: 'unknown_entity', message, pointer: `/${part}` }]);
+    }
+    return undefined;
+  };
+}
+
+/** The types that are texts of the gateway mapping; those that come with a request are not known. */
+function typesOf(entities: readonly { readonly type: readonly unknown[] }[]): string[] {
+  return entities.flatMap(({ type }) => (type.length === 1 && typeof type[0] === 'string' ? [type[0]] : []));
+}
