@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { VerdictError } from '../core/errors.js';
+import { BulkRoom } from './bulk-room.js';
 import { addUnits } from './count-units.js';
 import { DecisionCounts } from './decision-counts.js';
 import { type ExportQuery, exportRecords } from './decision-export.js';
@@ -73,6 +74,8 @@ export interface DecisionLogStatus {
 
 /** About half a second of a process at its limit, and some 15 MB. */
 const defaultQueueLimit = 16_384;
+/** Most text that may wait for its commit, in characters, whatever the number of its records: they can be of a megabyte. */
+const MAX_QUEUE_LENGTH = 64 * 1024 * 1024;
 const defaultRetryMs = 1_000;
 
 /**
@@ -95,6 +98,7 @@ export class DecisionLog {
   readonly #path: string;
   readonly #group: GroupCommit;
   readonly #queueLimit: number;
+  readonly #bulkRoom: BulkRoom;
   readonly #stopping = new AbortController();
   readonly #upkeep: LogUpkeep;
   #files: JournalFiles | undefined;
@@ -108,6 +112,7 @@ export class DecisionLog {
     this.#path = decisionLogPath(options.url);
     this.#group = new GroupCommit((group) => this.#commit(group), options.instance);
     this.#queueLimit = options.queueLimit ?? defaultQueueLimit;
+    this.#bulkRoom = new BulkRoom(this.#queueLimit);
     this.#upkeep = new LogUpkeep({
       files: () => this.#files,
       retention: options.retention,
@@ -167,7 +172,7 @@ export class DecisionLog {
   append(record: NewDecisionRecord): Promise<void> {
     const { mode } = this.options;
     if (mode === 'off') return written;
-    const full = this.#group.depth >= this.#queueLimit;
+    const full = this.#group.depth >= this.#queueLimit || this.#group.length >= MAX_QUEUE_LENGTH;
     if (mode === 'async') {
       if (full) this.#lose(1, Date.parse(record.time), Date.parse(record.time));
       else void this.#group.add(record);
@@ -176,6 +181,32 @@ export class DecisionLog {
     if (this.#trouble !== undefined) return Promise.reject(unavailable('cannot be written', this.#trouble.error));
     if (full) return Promise.reject(unavailable('has too many records waiting'));
     return this.#group.add(record);
+  }
+
+  /**
+   * Makes room for up to `records` records of a batch, waiting for at most `ms` milliseconds; resolves to how many may be
+   * appended by `appendBulk`, which gives the room back, and to 0 where the time was not enough.
+   */
+  async roomForBulk(records: number, ms: number): Promise<number> {
+    const room = Math.min(records, this.#bulkRoom.size);
+    return (await this.#bulkRoom.take(room, ms)) ? room : 0;
+  }
+
+  /** Like `append`, for records of a batch that `room` was made for. They are never lost, and never refused, for want of room. */
+  async appendBulk(records: readonly NewDecisionRecord[], room: number): Promise<void> {
+    const { mode } = this.options;
+    const fails = this.#trouble !== undefined;
+    if (mode === 'off' || records.length === 0 || fails) {
+      this.#bulkRoom.giveBack(room);
+      // In `async` nothing waits for a log that fails: its records go the way of all others.
+      if (fails && records.length > 0) await Promise.all(records.map((record) => this.append(record)));
+      return;
+    }
+    this.#bulkRoom.giveBack(room - records.length);
+    const groups = new Set(records.map((record) => this.#group.add(record)));
+    const committed = Promise.all(groups).finally(() => this.#bulkRoom.giveBack(records.length));
+    if (mode === 'async') committed.catch(() => undefined);
+    else await committed;
   }
 
   /** Records that were appended and are not committed yet. */

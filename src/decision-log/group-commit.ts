@@ -22,10 +22,14 @@ export interface Group {
 interface OpenGroup extends Group {
   readonly committed: Promise<void>;
   readonly settle: (error?: unknown) => void;
+  /** Characters of its lines. */
+  length: number;
 }
 
 /** The most records in a group. What a look-up by key reads is a group, so it is also the grain of the index. */
 export const groupLimit = 128;
+/** A group of more text than this, in characters, takes no further record: its commit is one string, made at once. */
+const lengthLimit = 1024 * 1024;
 /** Enough records to commit at once: a commit costs about what twenty records cost, so more saves little. */
 const enough = 64;
 /** A group this small shows that nobody else is waiting to be taken along. */
@@ -49,6 +53,7 @@ export class GroupCommit {
   #timer: NodeJS.Timeout | NodeJS.Immediate | undefined;
   #lastSize = 0;
   #depth = 0;
+  #length = 0;
   #idle: (() => void) | undefined;
 
   /** `instance` stands in every record. */
@@ -64,6 +69,11 @@ export class GroupCommit {
     return this.#depth;
   }
 
+  /** How much text is not committed yet, in characters. */
+  get length(): number {
+    return this.#length;
+  }
+
   /** The lowest time of a record that is not committed yet, in milliseconds since 1970. */
   get oldest(): number | undefined {
     return (this.#running ?? this.#full[0] ?? this.#open)?.since;
@@ -76,7 +86,10 @@ export class GroupCommit {
     const { time, beginning } = momentOf(record.time);
     const timeInId = record.id.startsWith(beginning);
     const idTime = timeInId ? time : (idMilliseconds(record.id) ?? time);
-    group.lines.push(recordLine(record, group.common, timeInId));
+    const line = recordLine(record, group.common, timeInId);
+    group.lines.push(line);
+    group.length += line.length;
+    this.#length += line.length;
     addRecordKeys(record, group.common, group.keys);
     group.tally.add(record, time);
     group.since = Math.min(group.since, time);
@@ -84,7 +97,7 @@ export class GroupCommit {
     group.idSince = Math.min(group.idSince, idTime);
     group.idUntil = Math.max(group.idUntil, idTime);
     this.#depth++;
-    if (group.lines.length === groupLimit) {
+    if (group.lines.length === groupLimit || group.length > lengthLimit) {
       this.#full.push(group);
       this.#open = undefined;
     }
@@ -145,6 +158,7 @@ export class GroupCommit {
     this.#running = undefined;
     this.#lastSize = group.lines.length;
     this.#depth -= group.lines.length;
+    this.#length -= group.length;
     if (this.#depth === 0) {
       this.#idle?.();
       this.#idle = undefined;
@@ -182,5 +196,6 @@ function openGroup(common: CommonMembers): OpenGroup {
     idUntil: 0,
     committed,
     settle,
+    length: 0,
   };
 }
