@@ -322,6 +322,13 @@ export class Config {
   @Min(1)
   readonly maxBatchItems: number = 10_000;
 
+  @Variable(
+    'Longest time that a batch may take, in seconds; items that are not decided by then are answered by a problem.',
+  )
+  @IsInt()
+  @Min(1)
+  readonly maxBatchSeconds: number = 10;
+
   @Variable('Longest id, type, action name or policy set name in characters.')
   @IsInt()
   @Min(1)
@@ -332,6 +339,18 @@ export class Config {
   @Min(1)
   @Max(256)
   readonly maxAttributeDepth: number = 16;
+
+  @Variable('Most members of objects in all attributes of one request, nested ones included.')
+  @IsInt()
+  @Min(1)
+  @Max(100_000)
+  readonly maxAttributeMembers: number = 1_000;
+
+  @Variable('Most elements of lists in all attributes of one request.')
+  @IsInt()
+  @Min(1)
+  @Max(100_000)
+  readonly maxAttributeElements: number = 10_000;
 }
 
 /** All variables, in the order of the class. */

@@ -86,6 +86,9 @@ export async function createApplication(config: Config, logger: Logger): Promise
     batchItems: config.maxBatchItems,
     idLength: config.maxIdLength,
     attributeDepth: config.maxAttributeDepth,
+    attributeMembers: config.maxAttributeMembers,
+    attributeElements: config.maxAttributeElements,
+    batchSeconds: config.maxBatchSeconds,
   };
   const tlsFiles = tlsFilesOf(config);
   const listener: ListenerOptions = {

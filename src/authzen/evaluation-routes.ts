@@ -4,13 +4,16 @@
  */
 import type { FastifyInstance, FastifyRequest, RouteShorthandOptions } from 'fastify';
 import { VerdictError } from '../core/errors.js';
+import type { JsonObject } from '../core/request.js';
+import { answerInParts, isGone } from '../http/answer-in-parts.js';
 import { askerOf } from '../http/asker.js';
+import { Batch } from '../http/batch.js';
 import type { HttpLimits } from '../http/fastify-adapter.js';
 import type { Gate } from '../http/gate.js';
 import { invalidRequest, Validation } from '../http/json-schema.js';
 import { policySetBases, policySetOf } from '../http/policy-set-base.js';
-import type { DecisionAnswer } from '../pdp/decision-answer.js';
-import type { Pdp } from '../pdp/pdp.js';
+import type { BatchItem } from '../http/strict-json.js';
+import type { BatchOutcome, Pdp } from '../pdp/pdp.js';
 import type { Question } from '../pdp/question.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import { type AuthzenDecision, authzenDecision, failedDecision } from './authzen-decision.js';
@@ -41,26 +44,19 @@ export function registerEvaluationRoutes(fastify: FastifyInstance, services: Eva
     validatorCompiler: () => validation.of(shape),
     schemaErrorFormatter: invalidRequest,
   });
-  const batchOptions = { ...validated(EvaluationsRequest), bodyLimit: limits.batchBytes };
+  const single = validated(EvaluationsRequest);
+  const batchOptions = { ...single, config: { ...single.config, list: 'evaluations' }, bodyLimit: limits.batchBytes };
 
   async function evaluate(body: EvaluationRequest, request: FastifyRequest): Promise<AuthzenDecision> {
     const set = policySetOf(request, policySets);
     return authzenDecision(await pdp.decide(questionOf(body, set.name), askerOf(request, VIA)));
   }
 
-  /** Each item with the defaults added, validated by itself, one at a time as the batch gets to it. */
-  function* questionsOf(body: EvaluationsRequest, policySet: string): Iterable<Question | VerdictError> {
-    const { subject, action, resource, context } = body;
-    const defaults = {
-      ...(subject !== undefined && { subject }),
-      ...(action !== undefined && { action }),
-      ...(resource !== undefined && { resource }),
-      ...(context !== undefined && { context }),
-    };
-    for (const item of body.evaluations!) {
-      const isObject = typeof item === 'object' && item !== null && !Array.isArray(item);
-      const evaluation: unknown = isObject ? { ...defaults, ...item } : item;
-      if (isEvaluation(evaluation)) yield questionOf(evaluation as EvaluationRequest, policySet);
+  /** Each item with the defaults added, validated by itself. */
+  function* questionsOf(batch: Batch, policySet: string): Iterable<Question | VerdictError> {
+    for (const item of batch.each()) {
+      if (item instanceof VerdictError) yield item;
+      else if (isEvaluation(item)) yield questionOf(item as unknown as EvaluationRequest, policySet);
       else yield invalidRequest(isEvaluation.errors!);
     }
   }
@@ -74,6 +70,7 @@ export function registerEvaluationRoutes(fastify: FastifyInstance, services: Eva
       `${base}/access/v1/evaluations`,
       batchOptions,
       async (request, reply) => {
+        const endsAt = performance.now() + limits.batchSeconds * 1000;
         const { body } = request;
         const { evaluations = [], options = {} } = body;
         if (evaluations.length === 0) {
@@ -82,19 +79,35 @@ export function registerEvaluationRoutes(fastify: FastifyInstance, services: Eva
           return evaluate(body as unknown as EvaluationRequest, request);
         }
         const set = policySetOf(request, policySets);
-        gate.charge('decide', request, reply, evaluations.length, request.bodyBytes);
-        const answers = await pdp.decideBatch(questionsOf(body, set.name), askerOf(request, VIA), {
+        // What the content type parser leaves of the list.
+        const items = evaluations as readonly BatchItem[];
+        const batch = new Batch(items, defaultsOf(body), request.bodyBytes, limits);
+        gate.charge('decide', request, reply, batch.count, batch.bytes);
+        const parts = pdp.decideBatch(questionsOf(batch, set.name), askerOf(request, VIA), {
+          count: batch.count,
+          endsAt,
           isLast: endOf(options.evaluations_semantic ?? 'execute_all'),
+          isGone: () => isGone(request),
+          textOf: (outcome) => JSON.stringify(decisionOf(outcome)),
         });
-        return { evaluations: answers.map(decisionOf) };
+        return answerInParts(reply, '{"evaluations":[', parts, ']}');
       },
     );
   }
 }
 
+function defaultsOf({ subject, action, resource, context }: EvaluationsRequest): JsonObject {
+  return {
+    ...(subject !== undefined && { subject }),
+    ...(action !== undefined && { action }),
+    ...(resource !== undefined && { resource }),
+    ...(context !== undefined && { context }),
+  };
+}
+
 /** After which answer the rest is not asked (section 7.1.2.1). What failed is a denial. */
-function endOf(semantic: EvaluationSemantic): (answer: DecisionAnswer | VerdictError) => boolean {
-  const permits = (answer: DecisionAnswer | VerdictError) => !(answer instanceof VerdictError) && answer.allowed;
+function endOf(semantic: EvaluationSemantic): (answer: BatchOutcome) => boolean {
+  const permits = (answer: BatchOutcome) => !(answer instanceof VerdictError) && answer.allowed;
   switch (semantic) {
     case 'execute_all':
       return () => false;
@@ -107,6 +120,6 @@ function endOf(semantic: EvaluationSemantic): (answer: DecisionAnswer | VerdictE
   }
 }
 
-function decisionOf(answer: DecisionAnswer | VerdictError): AuthzenDecision {
+function decisionOf(answer: BatchOutcome): AuthzenDecision {
   return answer instanceof VerdictError ? failedDecision(answer) : authzenDecision(answer);
 }

@@ -19,6 +19,8 @@ declare module 'fastify' {
     limit?: LimitName;
     /** The audit event that a call leaves when it succeeds. */
     audit?: AuditEventType;
+    /** The member of the body whose elements are parsed one by one, as a batch gets to them. */
+    list?: string;
     /** Gateways ask here about the requests of others, whose `Authorization` comes along. */
     forGateways?: boolean;
     /** A POST that needs no body, only its content type. */

@@ -5,13 +5,16 @@
 import type { FastifyInstance, RouteShorthandOptions } from 'fastify';
 import { VerdictError } from '../core/errors.js';
 import type { DecisionAnswer } from '../pdp/decision-answer.js';
-import type { Pdp } from '../pdp/pdp.js';
+import type { BatchOutcome, Pdp } from '../pdp/pdp.js';
+import { answerInParts, isGone } from './answer-in-parts.js';
 import { askerOf } from './asker.js';
+import { Batch } from './batch.js';
 import { ActionBody, DecideBatchRequest, DecideRequest, EntityBody } from './decide-request.js';
 import type { HttpLimits } from './fastify-adapter.js';
 import type { Gate } from './gate.js';
-import { invalidRequest, Validation } from './json-schema.js';
+import { invalidRequest, Validation, type Validator } from './json-schema.js';
 import { type Problem, problemOf } from './problem.js';
+import type { BatchItem } from './strict-json.js';
 
 export const decideShapes = [EntityBody, ActionBody, DecideRequest, DecideBatchRequest] as const;
 
@@ -30,31 +33,36 @@ export function registerDecideRoutes(fastify: FastifyInstance, pdp: Pdp, limits:
     );
   }
 
-  const batchOptions = { ...validated(DecideBatchRequest), bodyLimit: limits.batchBytes };
-  fastify.post<{ Body: DecideBatchRequest }>('/v1/decide/batch', batchOptions, async (request, reply) => {
-    gate.charge('decide', request, reply, request.body.requests.length, request.bodyBytes);
-    const questions = eachRequest(request.body, validation);
-    const answers = await pdp.decideBatch(questions, askerOf(request, 'batch'));
-    return { decisions: answers.map((answer) => decisionOrProblem(answer, request.id)) };
-  });
+  const batchOptions = validated(DecideBatchRequest);
+  const isRequest = validation.of(DecideRequest);
+  fastify.post<{ Body: DecideBatchRequest }>(
+    '/v1/decide/batch',
+    { ...batchOptions, config: { ...batchOptions.config, list: 'requests' }, bodyLimit: limits.batchBytes },
+    (request, reply) => {
+      const endsAt = performance.now() + limits.batchSeconds * 1000;
+      // What the content type parser leaves of the list.
+      const items = request.body.requests as readonly BatchItem[];
+      const batch = new Batch(items, request.body.defaults ?? {}, request.bodyBytes, limits);
+      gate.charge('decide', request, reply, batch.count, batch.bytes);
+      const parts = pdp.decideBatch(eachRequest(batch, isRequest), askerOf(request, 'batch'), {
+        count: batch.count,
+        endsAt,
+        isGone: () => isGone(request),
+        textOf: (outcome) => JSON.stringify(decisionOrProblem(outcome, request.id)),
+      });
+      return answerInParts(reply, '{"decisions":[', parts, ']}');
+    },
+  );
 }
 
-/** The items with the defaults added, each validated by itself, one at a time as the batch gets to them. */
-function* eachRequest(
-  { defaults, requests }: DecideBatchRequest,
-  validation: Validation,
-): Iterable<DecideRequest | VerdictError> {
-  const validate = validation.of(DecideRequest);
-  for (const item of requests) {
-    const isObject = typeof item === 'object' && item !== null && !Array.isArray(item);
-    const request: unknown = isObject ? { ...defaults, ...item } : item;
-    yield validate(request) ? (request as DecideRequest) : invalidRequest(validate.errors!);
+/** The items with the defaults added, each validated by itself. */
+function* eachRequest(batch: Batch, isRequest: Validator): Iterable<DecideRequest | VerdictError> {
+  for (const item of batch.each()) {
+    if (item instanceof VerdictError) yield item;
+    else yield isRequest(item) ? (item as unknown as DecideRequest) : invalidRequest(isRequest.errors!);
   }
 }
 
-function decisionOrProblem(
-  answer: DecisionAnswer | VerdictError,
-  requestId: string,
-): DecisionAnswer | { problem: Problem } {
+function decisionOrProblem(answer: BatchOutcome, requestId: string): DecisionAnswer | { problem: Problem } {
   return answer instanceof VerdictError ? { problem: problemOf(answer, requestId) } : answer;
 }

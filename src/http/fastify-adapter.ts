@@ -10,11 +10,13 @@ import { notJson, refuseAmbiguousRequests } from './ambiguous-requests.js';
 import { asVerdictError, PROBLEM_TYPE, problemOf, sendProblem } from './problem.js';
 import { REQUEST_ID_HEADER, requestIdOf } from './request-ids.js';
 import type { RequestLimits } from './request-rules.js';
-import { parseStrictJson } from './strict-json.js';
+import { parseBatchBody, parseStrictJson, parseStrictJsonInTurns } from './strict-json.js';
 
 export interface HttpLimits extends RequestLimits {
   readonly bodyBytes: number;
   readonly batchBytes: number;
+  /** How long a batch may take. */
+  readonly batchSeconds: number;
 }
 
 /** How the outside reaches the listener. */
@@ -28,6 +30,11 @@ export interface ListenerOptions {
 
 /** Levels of a body above its deepest attributes: body, `requests`, item, subject. */
 const LEVELS_ABOVE_ATTRIBUTES = 4;
+
+/** Values of a body that are not attributes: those of the request itself, those that AuthZEN has ignored, those of small bodies. */
+const OTHER_VALUES = 2_000;
+/** Longer bodies are looked at in turns. */
+const AT_ONCE_BYTES = 64 * 1024;
 
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
@@ -84,11 +91,17 @@ export function createFastifyAdapter(
     else done();
   });
   refuseAmbiguousRequests(fastify);
-  takeOnlyJson(fastify, limits.attributeDepth + LEVELS_ABOVE_ATTRIBUTES);
+  takeOnlyJson(fastify, limits);
   return adapter;
 }
 
-function takeOnlyJson(fastify: FastifyInstance, maxDepth: number): void {
+function takeOnlyJson(fastify: FastifyInstance, limits: HttpLimits): void {
+  const { attributeDepth, attributeMembers, attributeElements, batchItems: items, bodyBytes: bytes } = limits;
+  const depth = attributeDepth + LEVELS_ABOVE_ATTRIBUTES;
+  // The scan counts brackets too, and members that routes ignore; what is within the limits of attributes is within these.
+  const ofQuestions = { depth, values: 2 * (attributeMembers + attributeElements) + OTHER_VALUES };
+  const ofOthers = { depth, values: OTHER_VALUES };
+  const ofBatches = { ...ofQuestions, items, bytes };
   fastify.removeAllContentTypeParsers();
   fastify.decorateRequest('bodyBytes', 0);
   fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
@@ -97,11 +110,22 @@ function takeOnlyJson(fastify: FastifyInstance, maxDepth: number): void {
       done(null, undefined);
       return;
     }
-    try {
-      done(null, parseStrictJson(body as Buffer, maxDepth));
-    } catch (error) {
-      done(error as VerdictError);
+    const { config, schema } = request.routeOptions;
+    // Routes of controllers, which have no schema here, take small bodies and spend more on each member.
+    const scanLimits = schema?.body === undefined ? ofOthers : ofQuestions;
+    if (config.list === undefined && body.length <= AT_ONCE_BYTES) {
+      try {
+        done(null, parseStrictJson(body as Buffer, scanLimits));
+      } catch (error) {
+        done(error as VerdictError);
+      }
+      return;
     }
+    const parsed =
+      config.list === undefined
+        ? parseStrictJsonInTurns(body as Buffer, scanLimits)
+        : parseBatchBody(body as Buffer, ofBatches, config.list);
+    parsed.then((value) => done(null, value), done);
   });
   fastify.addContentTypeParser('*', (request, _payload, done) => done(notJson(request.headers['content-type'])));
 }

@@ -1,9 +1,9 @@
 /** Request classes compiled: class-validator's metadata → JSON Schema → a function, 0.4 µs where the pipe takes 25. */
-import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
+import { Ajv, type ErrorObject } from 'ajv';
 import { targetConstructorToSchema } from 'class-validator-jsonschema';
 import { type FieldError, VerdictError } from '../core/errors.js';
 import { parseRfc3339 } from '../core/rfc3339.js';
-import { faultInAttributes, type RequestLimits } from './request-rules.js';
+import { AttributeCount, type RequestLimits } from './request-rules.js';
 
 export type JsonSchema = Record<string, unknown>;
 type Shape = new () => object;
@@ -42,44 +42,66 @@ export function jsonSchemas(
   );
 }
 
+/** Says whether a value is of a shape; if not, `errors` says why. */
+export interface Validator {
+  (value: unknown): boolean;
+  errors?: ErrorObject[] | null;
+}
+
 /** Validates bodies against their classes. Nothing is coerced, removed or filled in. */
 export class Validation {
   readonly #ajv = new Ajv({ allErrors: true, strict: true, strictTypes: false });
+  readonly #limits: RequestLimits;
+  /** Of the value that is being validated. */
+  #count: AttributeCount;
 
   constructor(shapes: readonly Shape[], limits: RequestLimits, unknownFields: 'refuse' | 'ignore') {
+    this.#limits = limits;
+    this.#count = new AttributeCount(limits);
     this.#ajv.addKeyword({
       keyword: 'attributeDepth',
       type: 'object',
       schemaType: 'number',
-      validate: validateAttributes,
+      validate: this.#attributesKeyword(),
     });
     this.#ajv.addFormat('date-time', (text) => parseRfc3339(text) !== undefined);
     const schemas = jsonSchemas(shapes, limits, { unknownFields, refPrefix: '' });
     for (const [name, schema] of Object.entries(schemas)) this.#ajv.addSchema(schema, name);
   }
 
-  of(shape: Shape): ValidateFunction {
-    return this.#ajv.getSchema(shape.name)!;
+  of(shape: Shape): Validator {
+    const compiled = this.#ajv.getSchema(shape.name)!;
+    const validator: Validator = (value) => {
+      this.#count = new AttributeCount(this.#limits);
+      // No schema here is asynchronous.
+      const isValid = compiled(value) as boolean;
+      validator.errors = compiled.errors ?? null;
+      return isValid;
+    };
+    return validator;
+  }
+
+  /** Ajv takes a keyword's own errors from the function that found them. */
+  #attributesKeyword() {
+    const validate = Object.assign(
+      (depth: number, value: unknown): boolean => {
+        const fault = this.#count.faultIn(value);
+        validate.errors = fault === undefined ? [] : [{ keyword: 'attributeDepth', message: fault, params: { depth } }];
+        return fault === undefined;
+      },
+      { errors: [] as Partial<ErrorObject>[] },
+    );
+    return validate;
   }
 }
 
-/** Ajv takes a keyword's own errors from the function that found them. */
-const validateAttributes = Object.assign(
-  function validate(depth: number, value: unknown): boolean {
-    const fault = faultInAttributes(value, depth);
-    validateAttributes.errors =
-      fault === undefined ? [] : [{ keyword: 'attributeDepth', message: fault, params: { depth } }];
-    return fault === undefined;
-  },
-  { errors: [] as Partial<ErrorObject>[] },
-);
-
 /** The refusal of a value that did not pass, every fault by its JSON pointer, in class-validator's words. */
 export function invalidRequest(errors: readonly ErrorObject[]): VerdictError {
-  const faults = readableErrors(errors);
-  const more = faults.length > MAX_REPORTED ? ` The first ${MAX_REPORTED} of ${faults.length} faults are listed.` : '';
+  const found = errorsToReport(errors);
+  const faults = found.slice(0, MAX_REPORTED).map(fieldError);
+  const more = found.length > MAX_REPORTED ? ` The first ${MAX_REPORTED} of ${found.length} faults are listed.` : '';
   return new VerdictError('invalid_request', `The request is not valid: ${faults[0]!.detail}.${more}`, {
-    errors: faults.slice(0, MAX_REPORTED),
+    errors: faults,
   });
 }
 
@@ -87,7 +109,7 @@ export function invalidRequest(errors: readonly ErrorObject[]): VerdictError {
  * A text or an object is `anyOf` in JSON Schema, and a value that is neither errs in both branches: of the branches
  * only the one that the value meant is kept.
  */
-function readableErrors(errors: readonly ErrorObject[]): FieldError[] {
+function errorsToReport(errors: readonly ErrorObject[]): ErrorObject[] {
   const choices = errors.filter(({ keyword }) => keyword === 'anyOf').map(({ instancePath }) => instancePath);
   const isChoice = (error: ErrorObject) => choices.includes(error.instancePath);
   const specific = errors.filter(
@@ -97,7 +119,7 @@ function readableErrors(errors: readonly ErrorObject[]): FieldError[] {
     (error) =>
       error.keyword === 'anyOf' && !specific.some(({ instancePath }) => isAtOrBelow(instancePath, error.instancePath)),
   );
-  return [...unexplained, ...specific].map(fieldError);
+  return [...unexplained, ...specific];
 }
 
 function isAtOrBelow(pointer: string, place: string): boolean {

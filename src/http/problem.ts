@@ -41,18 +41,31 @@ export class Problem {
   readonly errors?: readonly FieldError[];
 }
 
+/** Most faults of a problem, and most characters of each text in it: a name in a body can be a megabyte long. */
+const MAX_FAULTS = 100;
+const MAX_TEXT = 2_000;
+
 export function problemOf(error: VerdictError, requestId: string): Problem {
   const { status, title } = errorTable[error.code];
+  const detail = short(error.detail);
   // A bad request is told where it is bad; where there is no closer place, that is the body as a whole.
-  const errors = error.extra.errors ?? (status === 400 ? [{ pointer: '', detail: error.detail }] : undefined);
+  const errors =
+    error.extra.errors
+      ?.slice(0, MAX_FAULTS)
+      .map((fault) => ({ pointer: short(fault.pointer), detail: short(fault.detail) })) ??
+    (status === 400 ? [{ pointer: '', detail }] : undefined);
   return {
     type: `urn:verdict:problem:${error.code}`,
     title,
     status,
-    detail: error.detail,
+    detail,
     instance: `urn:verdict:request:${encodeURIComponent(requestId)}`,
     ...(errors !== undefined && { errors }),
   };
+}
+
+function short(text: string): string {
+  return text.length <= MAX_TEXT ? text : `${text.slice(0, MAX_TEXT - 1)}…`;
 }
 
 /** The one place where errors of all routes, and of the frameworks below them, become responses. */

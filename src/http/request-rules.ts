@@ -7,11 +7,21 @@ export interface RequestLimits {
   readonly idLength: number;
   /** Levels of objects and arrays in attributes; the attributes object itself is 1. */
   readonly attributeDepth: number;
+  /** Members of objects in all attributes of one request, nested ones included. */
+  readonly attributeMembers: number;
+  /** Elements of lists in all attributes of one request. */
+  readonly attributeElements: number;
   readonly batchItems: number;
 }
 
 /** What holds where nothing else is configured, and what class-validator alone checks. */
-export const defaultLimits: RequestLimits = Object.freeze({ idLength: 1024, attributeDepth: 16, batchItems: 10_000 });
+export const defaultLimits: RequestLimits = Object.freeze({
+  idLength: 1024,
+  attributeDepth: 16,
+  attributeMembers: 1_000,
+  attributeElements: 10_000,
+  batchItems: 10_000,
+});
 
 /** May be missing. Unlike `IsOptional` this does not let null pass, which a reader could take for a value. */
 export function Optional(): PropertyDecorator {
@@ -34,8 +44,8 @@ export function IsAttributes(): PropertyDecorator {
   return ValidateBy({
     name: 'isAttributes',
     validator: {
-      validate: (value) => faultInAttributes(value, defaultLimits.attributeDepth) === undefined,
-      defaultMessage: (args) => `$property ${faultInAttributes(args?.value, defaultLimits.attributeDepth)}`,
+      validate: (value) => new AttributeCount(defaultLimits).faultIn(value) === undefined,
+      defaultMessage: (args) => `$property ${new AttributeCount(defaultLimits).faultIn(args?.value)}`,
     },
   });
 }
@@ -68,29 +78,41 @@ export function IsBatch(): PropertyDecorator {
   });
 }
 
-/** What is wrong with attributes, as the end of a sentence; undefined if nothing is. */
-export function faultInAttributes(value: unknown, maxDepth: number): string | undefined {
-  if (!isObject(value) || Array.isArray(value)) return 'must be an object';
-  return faultIn(value as Json, 1, maxDepth);
-}
+/** Looks at the attributes of one request and counts what all of them hold. */
+export class AttributeCount {
+  #members = 0;
+  #elements = 0;
 
-/** Recursion ends below `maxDepth`, however deep the value is. */
-function faultIn(value: Json, depth: number, maxDepth: number): string | undefined {
-  if (typeof value === 'number') return Number.isFinite(value) ? undefined : 'holds a number that is too large';
-  if (typeof value !== 'object' || value === null) return undefined;
-  if (depth > maxDepth) return `is nested deeper than ${maxDepth} levels`;
-  if (Array.isArray(value)) {
-    for (const item of value) {
-      const fault = faultIn(item, depth + 1, maxDepth);
+  constructor(private readonly limits: RequestLimits) {}
+
+  /** What is wrong with attributes, as the end of a sentence; undefined if nothing is. */
+  faultIn(value: unknown): string | undefined {
+    if (!isObject(value) || Array.isArray(value)) return 'must be an object';
+    return this.#faultIn(value as Json, 1);
+  }
+
+  /** Recursion ends below the depth that is allowed, however deep the value is. */
+  #faultIn(value: Json, depth: number): string | undefined {
+    if (typeof value === 'number') return Number.isFinite(value) ? undefined : 'holds a number that is too large';
+    if (typeof value !== 'object' || value === null) return undefined;
+    const { attributeDepth, attributeMembers, attributeElements } = this.limits;
+    if (depth > attributeDepth) return `is nested deeper than ${attributeDepth} levels`;
+    if (Array.isArray(value)) {
+      this.#elements += value.length;
+      if (this.#elements > attributeElements) return `holds more than ${attributeElements} elements of lists`;
+      for (const item of value) {
+        const fault = this.#faultIn(item, depth + 1);
+        if (fault !== undefined) return fault;
+      }
+      return undefined;
+    }
+    for (const name in value) {
+      if (++this.#members > attributeMembers) return `holds more than ${attributeMembers} members`;
+      const fault = this.#faultIn(value[name]!, depth + 1);
       if (fault !== undefined) return fault;
     }
     return undefined;
   }
-  for (const name in value) {
-    const fault = faultIn(value[name]!, depth + 1, maxDepth);
-    if (fault !== undefined) return fault;
-  }
-  return undefined;
 }
 
 function isId(value: unknown): boolean {

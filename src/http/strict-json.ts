@@ -4,191 +4,158 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { VerdictError } from '../core/errors.js';
-import type { Json } from '../core/request.js';
+import type { Json, JsonObject } from '../core/request.js';
+import { nextTurn, TURN_MS } from '../pdp/turns.js';
+import { JsonScan, type ScanLimits } from './json-scan.js';
 
-const QUOTE = 0x22;
-const COMMA = 0x2c;
-const COLON = 0x3a;
-const OPEN_BRACKET = 0x5b;
-const BACKSLASH = 0x5c;
-const CLOSE_BRACKET = 0x5d;
-const LETTER_U = 0x75;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
-
-/** Up to this many members, comparing with each name before is cheaper than a set of them. */
-const FEW_MEMBERS = 16;
+/** As much of a body, in bytes, as is looked at before the clock is: a millisecond at most. */
+const STEP_BYTES = 32 * 1024;
 
 /**
  * Parses a request body. Besides text that is not JSON it refuses invalid UTF-8, lone surrogates, NUL, duplicate member
- * names, `__proto__` as a member name, and nesting deeper than `maxDepth` (the outermost value is 1); the fault is
- * named by its JSON pointer.
+ * names, `__proto__` as a member name, and nesting deeper than `limits.depth` (the outermost value is 1); the fault is
+ * named by its JSON pointer. And it refuses more values than `limits.values`, before any of them is made.
  *
- *     parseStrictJson(Buffer.from('{"subject":{"id":"a","id":"b"}}'), 16)
+ *     parseStrictJson(Buffer.from('{"subject":{"id":"a","id":"b"}}'), { depth: 16, values: 1_000 })
  *     // throws VerdictError malformed_request, errors: [{ pointer: '/subject/id', detail: 'duplicate member name' }]
  *
- * @throws VerdictError malformed_request
+ * @throws VerdictError malformed_request, or invalid_request for too many values
  */
-export function parseStrictJson(body: Buffer, maxDepth: number): Json {
-  if (!isUtf8(body)) throw new VerdictError('malformed_request', 'The body is not valid UTF-8.');
-  const text = body.toString('utf8');
-  // Before parsing, so that a megabyte of opening brackets never becomes a megabyte of arrays. The scan takes any text:
-  // whatever it says of text that is not JSON, the answer is 400 in either case.
-  const fault = firstFault(text, maxDepth);
-  if (fault !== undefined) {
-    const pointer = pointerAt(text, fault.offset);
-    throw new VerdictError('malformed_request', `The body is not acceptable JSON: ${fault.detail}.`, {
-      errors: [{ pointer, detail: fault.detail }],
-    });
+export function parseStrictJson(body: Buffer, limits: ScanLimits): Json {
+  const scan = scanOf(body, limits);
+  scan.run(body.length);
+  return parsedBody(body, scan);
+}
+
+/** The same for a body of any length, in turns between which others are answered. */
+export async function parseStrictJsonInTurns(body: Buffer, limits: ScanLimits): Promise<Json> {
+  const scan = scanOf(body, limits);
+  await inTurns(() => scan.run(STEP_BYTES));
+  return parsedBody(body, scan);
+}
+
+/** A body whose list is parsed element by element, as each is needed. */
+export interface BatchLimits extends ScanLimits {
+  /** Most elements of the list. */
+  readonly items: number;
+  /** Most bytes of an element, and of everything outside the list but blanks. */
+  readonly bytes: number;
+}
+
+/**
+ * Parses a body but for the elements of the list `member` of the outermost object, in turns. They become `BatchItem`s; they
+ * are known to be JSON, but for those that are too large. A list that is too long keeps one element too many, as a sign.
+ *
+ * @throws VerdictError malformed_request, invalid_request, or payload_too_large for what stands outside the list
+ */
+export async function parseBatchBody(body: Buffer, limits: BatchLimits, member: string): Promise<Json> {
+  const scan = scanOf(body, limits, { member, limit: limits.items + 1 });
+  await inTurns(() => scan.run(STEP_BYTES));
+  refuseFault(scan);
+  const hasList = scan.listEnd !== -1;
+  const listStart = hasList ? scan.listStart : body.length;
+  const listEnd = hasList ? scan.listEnd : body.length;
+  if (body.length - (listEnd - listStart) - scan.blanks > limits.bytes) {
+    throw new VerdictError(
+      'payload_too_large',
+      `What stands outside of ${member} is longer than ${limits.bytes} bytes.`,
+    );
   }
+  const before = body.toString('utf8', 0, listStart);
+  // With the bracket that closes the list as it stands there: it may be the wrong one.
+  const shell = parseText(hasList ? `${before}[${body.toString('utf8', listEnd - 1)}` : before);
+  if (!hasList) return shell;
+  const items = scan.elements.map(({ start, end, oversized }) => new BatchItem(body, start, end, oversized, limits));
+  let index = 0;
+  await inTurns(() => {
+    if (index < items.length) items[index]!.check(`/${member}/${index++}`);
+    return index === items.length;
+  });
+  // The list was found in an object, so the shell is one. Its elements are no JSON yet; only the routes of batches see them.
+  (shell as JsonObject)[member] = items as unknown as Json;
+  return shell;
+}
+
+/** One item of a batch, as it stands in the body. */
+export class BatchItem {
+  constructor(
+    private readonly body: Buffer,
+    private readonly start: number,
+    private readonly end: number,
+    private readonly oversized: boolean,
+    private readonly limits: BatchLimits,
+  ) {}
+
+  get bytes(): number {
+    return this.end - this.start;
+  }
+
+  /** @throws VerdictError malformed_request for what is not JSON; a large item is not looked at */
+  check(pointer: string): void {
+    if (this.fault() === undefined) parseText(this.#text(), pointer);
+  }
+
+  /** Made anew each time, so that a long batch holds one item's values and not all of them. */
+  value(): Json | VerdictError {
+    return this.fault() ?? parseText(this.#text());
+  }
+
+  private fault(): VerdictError | undefined {
+    if (this.bytes > this.limits.bytes) {
+      return new VerdictError('payload_too_large', `The item is longer than ${this.limits.bytes} bytes.`);
+    }
+    return this.oversized ? tooManyValues('item', `holds more than ${this.limits.values} values`) : undefined;
+  }
+
+  #text(): string {
+    return this.body.toString('utf8', this.start, this.end);
+  }
+}
+
+function scanOf(body: Buffer, limits: ScanLimits, list?: { member: string; limit: number }): JsonScan {
+  if (!isUtf8(body)) throw new VerdictError('malformed_request', 'The body is not valid UTF-8.');
+  return new JsonScan(body, limits, list);
+}
+
+async function inTurns(isDone: () => boolean): Promise<void> {
+  let turnEnds = performance.now() + TURN_MS;
+  while (!isDone()) {
+    if (performance.now() < turnEnds) continue;
+    await nextTurn();
+    turnEnds = performance.now() + TURN_MS;
+  }
+}
+
+function parsedBody(body: Buffer, scan: JsonScan): Json {
+  // Before parsing, so that a megabyte of opening brackets never becomes a megabyte of arrays. The scan takes any bytes:
+  // whatever it says of those that are not JSON, the answer is 400 in either case.
+  refuseFault(scan);
+  return parseText(body.toString('utf8'));
+}
+
+function refuseFault({ fault }: JsonScan): void {
+  if (fault === undefined) return;
+  const { kind, pointer, detail, members = [] } = fault;
+  if (kind === 'values') throw tooManyValues('body', detail, members);
+  throw new VerdictError('malformed_request', `The body is not acceptable JSON: ${detail}.`, {
+    errors: [{ pointer, detail }],
+  });
+}
+
+function tooManyValues(what: string, detail: string, members: readonly string[] = []): VerdictError {
+  const more = members.length === 0 ? '' : ` The first ${members.length} of the members among them are listed.`;
+  return new VerdictError('invalid_request', `The ${what} ${detail}.${more}`, {
+    errors: (members.length === 0 ? [''] : members).map((pointer) => ({ pointer, detail })),
+  });
+}
+
+function parseText(text: string, pointer = ''): Json {
   try {
     return JSON.parse(text) as Json;
   } catch (error) {
-    throw new VerdictError('malformed_request', `The body is not JSON: ${(error as SyntaxError).message}`);
+    const { message: detail } = error as SyntaxError;
+    throw new VerdictError('malformed_request', `The body is not JSON: ${detail}`, {
+      ...(pointer !== '' && { errors: [{ pointer, detail }] }),
+    });
   }
-}
-
-interface Fault {
-  readonly offset: number;
-  readonly detail: string;
-}
-
-/** One pass over the text, about a microsecond for a typical body: strings are skipped whole, names are compared as slices. */
-function firstFault(text: string, maxDepth: number): Fault | undefined {
-  // UTF-8 cannot encode a surrogate and JSON allows no raw NUL, so both can only come as escapes. (A variable that the loop
-  // changes, because V8 moves the search for a constant into the loop, where it makes a long body take quadratic time.)
-  let nextBackslash = indexOrEnd(text, '\\', 0);
-  // The first `count` are the names of the open objects, outermost first; those at depth d start at nameStarts[d - 1].
-  const names: string[] = [];
-  let count = 0;
-  const nameStarts: number[] = [];
-  const largeObjects: (Set<string> | undefined)[] = [];
-  let stringStart = 0;
-  let stringEnd = 0;
-
-  for (let offset = 0; offset < text.length; offset++) {
-    switch (text.charCodeAt(offset)) {
-      case QUOTE: {
-        stringEnd = indexOrEnd(text, '"', offset + 1);
-        if (nextBackslash < stringEnd) {
-          const fault = faultInString(text, offset + 1);
-          if (typeof fault !== 'number') return fault;
-          stringEnd = fault;
-          nextBackslash = indexOrEnd(text, '\\', stringEnd);
-        }
-        stringStart = offset + 1;
-        offset = stringEnd;
-        break;
-      }
-      case OPEN_BRACE:
-      case OPEN_BRACKET:
-        if (nameStarts.length === maxDepth) return { offset, detail: `nested deeper than ${maxDepth} levels` };
-        largeObjects[nameStarts.length] = undefined;
-        nameStarts.push(count);
-        break;
-      case CLOSE_BRACE:
-      case CLOSE_BRACKET:
-        count = nameStarts.pop() ?? 0;
-        break;
-      case COLON: {
-        const name = decodeName(text.slice(stringStart, stringEnd));
-        if (name === '__proto__') return { offset, detail: '__proto__ as a member name' };
-        const start = nameStarts.at(-1) ?? 0;
-        if (count - start < FEW_MEMBERS) {
-          for (let i = start; i < count; i++) {
-            if (names[i] === name) return { offset, detail: 'duplicate member name' };
-          }
-        } else {
-          const large = largeObjects[nameStarts.length - 1] ?? new Set(names.slice(start, count));
-          largeObjects[nameStarts.length - 1] = large;
-          if (large.has(name)) return { offset, detail: 'duplicate member name' };
-          large.add(name);
-        }
-        names[count++] = name;
-      }
-    }
-  }
-  return undefined;
-}
-
-/** Where the string that starts at `start` ends, or what is wrong with one of its escapes. */
-function faultInString(text: string, start: number): number | Fault {
-  for (let offset = start; offset < text.length; offset++) {
-    const character = text.charCodeAt(offset);
-    if (character === QUOTE) return offset;
-    if (character !== BACKSLASH) continue;
-    offset++;
-    if (text.charCodeAt(offset) !== LETTER_U) continue;
-    const unit = escapedUnit(text, offset - 1);
-    if (unit === 0) return { offset, detail: 'NUL in a string' };
-    if (unit >= 0xdc00 && unit <= 0xdfff) return { offset, detail: 'lone surrogate in a string' };
-    if (unit >= 0xd800 && unit <= 0xdbff) {
-      const next = escapedUnit(text, offset + 5);
-      if (!(next >= 0xdc00 && next <= 0xdfff)) return { offset, detail: 'lone surrogate in a string' };
-      offset += 6;
-    }
-  }
-  return text.length;
-}
-
-function indexOrEnd(text: string, character: string, from: number): number {
-  const index = text.indexOf(character, from);
-  return index === -1 ? text.length : index;
-}
-
-/** The code unit of the escape (`\u00e9`) at `offset`; NaN where there is none. */
-function escapedUnit(text: string, offset: number): number {
-  const sequence = text.slice(offset, offset + 6);
-  return /^\\u[0-9A-Fa-f]{4}$/.test(sequence) ? Number.parseInt(sequence.slice(2), 16) : Number.NaN;
-}
-
-/** `\u005f_proto__` is `__proto__`; what is no JSON string stays as it is. */
-function decodeName(name: string): string {
-  if (!name.includes('\\')) return name;
-  try {
-    return JSON.parse(`"${name}"`) as string;
-  } catch {
-    return name;
-  }
-}
-
-/** The RFC 6901 pointer to the value, or member, that the text has at `end`. Only called once there is something to report. */
-function pointerAt(text: string, end: number): string {
-  // Of each open array the index, of each open object the member; undefined between its brace or comma and its colon.
-  const path: (string | number | undefined)[] = [];
-  let lastString = '';
-  for (let offset = 0; offset <= end; offset++) {
-    switch (text.charCodeAt(offset)) {
-      case QUOTE: {
-        const start = offset + 1;
-        for (offset = start; offset < end && text.charCodeAt(offset) !== QUOTE; offset++) {
-          if (text.charCodeAt(offset) === BACKSLASH) offset++;
-        }
-        lastString = text.slice(start, offset);
-        break;
-      }
-      case OPEN_BRACE:
-        if (offset < end) path.push(undefined);
-        break;
-      case OPEN_BRACKET:
-        if (offset < end) path.push(0);
-        break;
-      case CLOSE_BRACE:
-      case CLOSE_BRACKET:
-        path.pop();
-        break;
-      case COMMA: {
-        const last = path.pop();
-        path.push(typeof last === 'number' ? last + 1 : undefined);
-        break;
-      }
-      case COLON:
-        path.pop();
-        path.push(decodeName(lastString));
-    }
-  }
-  return path
-    .filter((step) => step !== undefined)
-    .map((step) => `/${String(step).replaceAll('~', '~0').replaceAll('/', '~1')}`)
-    .join('');
 }

@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises';
 import type { EngineDecision } from '../core/decision.js';
 import { engineVersion } from '../core/engine/engine-version.js';
 import { VerdictError } from '../core/errors.js';
@@ -13,6 +12,7 @@ import type { CrossCheck } from '../stock-casbin/cross-check.js';
 import type { DecisionAnswer } from './decision-answer.js';
 import type { Asker, Explain, Question } from './question.js';
 import { rfc3339 } from './rfc3339.js';
+import { nextTurn, TURN_MS } from './turns.js';
 import { visiblePolicySet } from './visible-policy-set.js';
 
 /** Hears of what was answered, for measuring. */
@@ -21,8 +21,32 @@ export interface DecisionObserver {
   answeredBatch(size: number): void;
 }
 
-/** For so long a batch may hold the event loop before others get a turn; in milliseconds. */
-const TURN_MS = 5;
+/** Most questions of a batch in one turn: as many records as one commit takes. */
+const TURN_QUESTIONS = 128;
+/** A turn ends with this much text of answers, in characters, so that no more waits for a caller who does not read. */
+const TURN_TEXT = 64 * 1024;
+
+/** A question of a batch that is answered by its error stays one. */
+export type BatchOutcome = DecisionAnswer | VerdictError;
+
+export interface BatchOptions {
+  /** How many questions there are. */
+  readonly count: number;
+  /** By the monotonic clock, in milliseconds: what is not decided by then is answered by an error. */
+  readonly endsAt: number;
+  /** What is sent for an outcome. */
+  readonly textOf: (outcome: BatchOutcome) => string;
+  /** Says after which answer the rest is not asked; it is then missing at the end. */
+  readonly isLast?: (outcome: BatchOutcome) => boolean;
+  /** Whether there is nobody left to answer. */
+  readonly isGone?: () => boolean;
+}
+
+export interface BatchPart {
+  readonly texts: readonly string[];
+  /** Nothing follows. */
+  readonly isEnd: boolean;
+}
 
 /**
  * The policy decision point: set → evaluate → record → answer.
@@ -50,51 +74,77 @@ export class Pdp {
     const inquiry = inquire(set, question, asker);
     const decision = await set.evaluate(inquiry.request, inquiry);
     const { record, answer } = this.#conclude(set, inquiry, decision, asker);
-    await this.#record([record]);
+    await this.#record(record);
     return answer;
   }
 
   /**
-   * Answers many questions in their order, all from one version of each set. A question that cannot be answered is
-   * answered by its error (and one that arrives as an error stays one); the others are not touched by it.
+   * Answers many questions in their order, all from one version of each set, in turns between which others are answered.
+   * A part of the answers comes once its records are as safe as the log's mode promises; nobody decides ahead of who takes
+   * them. A question that cannot be answered, or for which there is no time left, is answered by its error; the others are
+   * not touched by it. Ends without a last part where the caller has gone.
    *
-   * @param isLast says after which answer the rest is not asked; it is then missing at the end
    * @throws VerdictError when the decisions cannot be recorded
    */
-  async decideBatch(
+  async *decideBatch(
     questions: Iterable<Question | VerdictError>,
     asker: Asker,
-    { isLast = () => false }: { readonly isLast?: (answer: DecisionAnswer | VerdictError) => boolean } = {},
-  ): Promise<(DecisionAnswer | VerdictError)[]> {
+    { count, endsAt, textOf, isLast = () => false, isGone = () => false }: BatchOptions,
+  ): AsyncGenerator<BatchPart, void> {
     const sets = new Map<string | undefined, ServedPolicySet>();
-    const answers: (DecisionAnswer | VerdictError)[] = [];
-    let unrecorded: NewDecisionRecord[] = [];
-    let turnEnds = performance.now() + TURN_MS;
-    for (const question of questions) {
-      try {
-        if (question instanceof VerdictError) throw question;
-        const set = sets.get(question.policySet) ?? this.#setFor(question, asker);
-        sets.set(question.policySet, set);
-        const inquiry = inquire(set, question, asker);
-        const decision = await set.evaluate(inquiry.request, inquiry);
-        const { record, answer } = this.#conclude(set, inquiry, decision, asker);
-        unrecorded.push(record);
-        answers.push(answer);
-      } catch (error) {
-        if (!(error instanceof VerdictError)) throw error;
-        answers.push(error);
-      }
-      if (isLast(answers.at(-1)!)) break;
-      if (performance.now() > turnEnds) {
-        await this.#record(unrecorded);
-        await setImmediate();
-        unrecorded = [];
-        turnEnds = performance.now() + TURN_MS;
-      }
+    const next = questions[Symbol.iterator]();
+    let answered = 0;
+    let isEnd = count === 0;
+    if (isEnd) {
+      this.observer?.answeredBatch(0);
+      yield { texts: [], isEnd };
     }
-    await this.#record(unrecorded);
-    this.observer?.answeredBatch(answers.length);
-    return answers;
+    while (!isEnd) {
+      if (answered > 0) await nextTurn();
+      if (isGone()) return;
+      const room = await this.log.roomForBulk(Math.min(TURN_QUESTIONS, count - answered), endsAt - performance.now());
+      const texts: string[] = [];
+      const records: NewDecisionRecord[] = [];
+      const turnEnds = performance.now() + TURN_MS;
+      let length = 0;
+      try {
+        do {
+          let outcome: BatchOutcome;
+          if (room === 0 || performance.now() > endsAt) outcome = outOfTime;
+          else {
+            const decided = await this.#decideOne(next.next().value, asker, sets);
+            outcome = decided instanceof VerdictError ? decided : decided.answer;
+            if (!(decided instanceof VerdictError)) records.push(decided.record);
+          }
+          const text = textOf(outcome);
+          texts.push(text);
+          length += text.length;
+          isEnd = ++answered === count || isLast(outcome);
+        } while (!isEnd && length < TURN_TEXT && performance.now() < turnEnds && (room === 0 || texts.length < room));
+      } finally {
+        await this.#recordBatch(records, room);
+      }
+      if (isEnd) this.observer?.answeredBatch(answered);
+      yield { texts, isEnd };
+    }
+  }
+
+  async #decideOne(
+    question: Question | VerdictError,
+    asker: Asker,
+    sets: Map<string | undefined, ServedPolicySet>,
+  ): Promise<{ record: NewDecisionRecord; answer: DecisionAnswer } | VerdictError> {
+    try {
+      if (question instanceof VerdictError) return question;
+      const set = sets.get(question.policySet) ?? this.#setFor(question, asker);
+      sets.set(question.policySet, set);
+      const inquiry = inquire(set, question, asker);
+      const decision = await set.evaluate(inquiry.request, inquiry);
+      return this.#conclude(set, inquiry, decision, asker);
+    } catch (error) {
+      if (error instanceof VerdictError) return error;
+      throw error;
+    }
   }
 
   #setFor({ policySet }: Question, { grants }: Asker): ServedPolicySet {
@@ -134,15 +184,20 @@ export class Pdp {
     return { record, answer: answerOf(id, set, decision, explain) };
   }
 
-  async #record(records: readonly NewDecisionRecord[]): Promise<void> {
+  async #record(record: NewDecisionRecord): Promise<void> {
     try {
-      const appended = records.map((record) => this.log.append(record));
-      await (appended.length === 1 ? appended[0] : Promise.all(appended));
+      await this.log.append(record);
     } catch (cause) {
-      throw new VerdictError('decision_log_unavailable', 'The decision could not be recorded, so it is not answered.', {
-        cause,
-        retryAfter: 1,
-      });
+      throw unrecorded(cause);
+    }
+    this.observer?.answered(record);
+  }
+
+  async #recordBatch(records: readonly NewDecisionRecord[], room: number): Promise<void> {
+    try {
+      await this.log.appendBulk(records, room);
+    } catch (cause) {
+      throw unrecorded(cause);
     }
     if (this.observer !== undefined) for (const record of records) this.observer.answered(record);
   }
@@ -156,6 +211,14 @@ export class Pdp {
     return mask;
   }
 }
+
+function unrecorded(cause: unknown): VerdictError {
+  const detail = 'The decision could not be recorded, so it is not answered.';
+  return new VerdictError('decision_log_unavailable', detail, { cause, retryAfter: 1 });
+}
+
+/** What the questions of a batch are answered by that its time was not enough for. */
+const outOfTime = new VerdictError('batch_out_of_time', 'The time of the batch was over before this was decided.');
 
 /** A question on its way through the PDP: what is evaluated, at which clock, and when it came. */
 interface Inquiry extends EvaluationOptions {

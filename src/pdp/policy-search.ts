@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises';
 import { engineVersion } from '../core/engine/engine-version.js';
 import type { SearchOptions, SearchResult } from '../core/engine/search.js';
 import { questionAbout, type SearchQuery } from '../core/engine/search-query.js';
@@ -7,6 +6,7 @@ import type { DecisionLog } from '../decision-log/decision-log.js';
 import { compileMask } from '../decision-log/mask.js';
 import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
 import type { Asker } from './question.js';
+import { nextTurn } from './turns.js';
 
 export interface SearchPage {
   /** Under this id the search is in the decision log. */
@@ -110,7 +110,7 @@ async function inTurns(steps: SearchSteps): Promise<SearchResult> {
     const step = await steps.next();
     if (step.done === true) return step.value;
     if (performance.now() < turnEnds) continue;
-    await setImmediate();
+    await nextTurn();
     turnEnds = performance.now() + TURN_MS;
   }
 }
