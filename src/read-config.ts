@@ -68,8 +68,13 @@ export function readConfig(env: NodeJS.ProcessEnv, defaults: Partial<Config> = {
     problems.push(secret || !given.has(name) ? message : `${message} (it is "${values[property]}")`);
   }
   if (problems.length > 0) throw new ConfigError(problems);
+  if (config.tls === 'terminated-elsewhere' && config.trustedProxies === undefined) warnings.push(NO_TRUSTED_PROXIES);
   return Object.freeze({ config: Object.freeze(config), warnings, given });
 }
+
+/** Behind a proxy every client has the proxy's address, until the proxy is believed. */
+const NO_TRUSTED_PROXIES =
+  'VERDICT_TLS is terminated-elsewhere and VERDICT_TRUSTED_PROXIES is not set: all clients behind the proxy have its address, and share its limit of failed authentications';
 
 /** The effective configuration as it may be shown: secrets are masked, what is not set is left out. */
 export function describeConfig({ config, given }: ReadConfig): string {

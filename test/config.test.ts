@@ -137,6 +137,12 @@ describe('the configuration', () => {
     expect(readConfig({ VERDICT_TEST_REQUIRE: 'all' }, local).warnings).toEqual([]);
   });
 
+  it('warns where a proxy in front speaks TLS and none is trusted', () => {
+    const env = { VERDICT_TLS: 'terminated-elsewhere' };
+    expect(readConfig(env, local).warnings).toEqual([expect.stringContaining('VERDICT_TRUSTED_PROXIES is not set')]);
+    expect(readConfig({ ...env, VERDICT_TRUSTED_PROXIES: '10.0.0.0/8' }, local).warnings).toEqual([]);
+  });
+
   it('ignores what Kubernetes injects beside a Service, with a warning', () => {
     const { config, warnings } = readConfig(
       {
