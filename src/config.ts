@@ -303,6 +303,23 @@ export class Config {
   @Min(1)
   readonly maxConnections: number = 10_000;
 
+  @Variable('Longest time in seconds that bytes of an answer may wait for their reader; then the connection is ended.')
+  @IsNumber()
+  @Min(0.1)
+  readonly maxUnreadSeconds: number = 30;
+
+  @Variable(
+    'Bytes of answers that may wait for their readers. Beyond that batches, searches and exports are refused with 503, and connections that have waited longest are ended.',
+  )
+  @IsInt()
+  @Min(65_536)
+  readonly maxUnreadBytes: number = 64 * 1024 * 1024;
+
+  @Variable('The same for the readers of one caller.')
+  @IsInt()
+  @Min(65_536)
+  readonly maxUnreadBytesOfCaller: number = 16 * 1024 * 1024;
+
   @Variable('Least level of the JSON log lines on standard output. `debug` adds a line per request.')
   @IsIn(LOG_LEVELS)
   readonly logLevel: (typeof LOG_LEVELS)[number] = 'info';

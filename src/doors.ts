@@ -46,7 +46,15 @@ export function addDoors(app: NestFastifyApplication, config: Config, logger: Lo
     mayTry: (address) => failures.mayTry(address),
   });
   const isOpen = config.auth === 'none';
-  const gate = new Gate({ authenticator: isOpen ? undefined : authenticator, limits, failures, audit, logger });
+  const { connections } = fastify;
+  const gate = new Gate({
+    authenticator: isOpen ? undefined : authenticator,
+    limits,
+    failures,
+    audit,
+    connections,
+    logger,
+  });
   gate.guard(fastify);
   wantContentType(fastify);
   registerSessionRoutes(fastify, { sessions, audit, secure });

@@ -95,6 +95,11 @@ export async function createApplication(config: Config, logger: Logger): Promise
     tls: tlsFiles && tlsOptions(tlsFiles),
     trustedProxies: listIn(config.trustedProxies),
     maxConnections: config.maxConnections,
+    unread: {
+      waitMs: config.maxUnreadSeconds * 1000,
+      bytes: config.maxUnreadBytes,
+      bytesOfCaller: config.maxUnreadBytesOfCaller,
+    },
   };
   const adapter = createFastifyAdapter(limits, listener, logger);
   const fastify = adapter.getInstance() as FastifyInstance;
@@ -178,8 +183,6 @@ function stopOnSignals(app: NestFastifyApplication, logger: Logger): void {
     process.once(signal, async () => {
       logger.info({ signal }, 'stopping');
       const server = app.getHttpServer();
-      // A connection that was busy at first is idle after its answer, and would stay open until its client closes it.
-      setInterval(() => server.closeIdleConnections(), 50).unref();
       setTimeout(() => server.closeAllConnections(), STOP_MS).unref();
       await app.close();
       logger.info('stopped');

@@ -1,3 +1,4 @@
+import { addressGroup } from './address-list.js';
 import { Grants } from './grants.js';
 
 /** How a caller proved who he is. */
@@ -16,3 +17,18 @@ export interface Caller {
 
 /** Who calls while authentication is off. */
 export const anonymous: Caller = Object.freeze({ name: 'anonymous', method: 'none', grants: Grants.all });
+
+/**
+ * What is counted for one caller. A key by whatever method it comes is one caller; a token may bear the same name and is
+ * another; who does not authenticate is counted by address.
+ */
+export function callerKey({ name, method }: Caller, address: string): string {
+  switch (method) {
+    case 'none':
+      return `address ${addressGroup(address)}`;
+    case 'jwt':
+      return `token ${name}`;
+    default:
+      return `key ${name}`;
+  }
+}

@@ -23,6 +23,7 @@ export const errorTable = {
   too_many_requests: { status: 429, title: 'Too many requests' },
   internal_error: { status: 500, title: 'Something went wrong inside' },
   policy_set_unavailable: { status: 503, title: 'The policy set is not available' },
+  answers_unread: { status: 503, title: 'Too many answers wait to be read' },
   batch_out_of_time: { status: 503, title: 'The time of the batch was not enough' },
   decision_log_unavailable: { status: 503, title: 'The decision cannot be recorded' },
   identity_provider_unavailable: { status: 503, title: 'The caller cannot be identified now' },

@@ -7,10 +7,17 @@ import { type FastifyHttpOptions, type FastifyInstance, LogController } from 'fa
 import type { Logger } from 'pino';
 import { VerdictError } from '../core/errors.js';
 import { notJson, refuseAmbiguousRequests } from './ambiguous-requests.js';
+import { Connections, type UnreadLimits } from './connections.js';
 import { asVerdictError, PROBLEM_TYPE, problemOf, sendProblem } from './problem.js';
 import { REQUEST_ID_HEADER, requestIdOf } from './request-ids.js';
 import type { RequestLimits } from './request-rules.js';
 import { parseBatchBody, parseStrictJson, parseStrictJsonInTurns } from './strict-json.js';
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    readonly connections: Connections;
+  }
+}
 
 export interface HttpLimits extends RequestLimits {
   readonly bodyBytes: number;
@@ -26,6 +33,7 @@ export interface ListenerOptions {
   /** Proxies whose `X-Forwarded-For` is believed. */
   readonly trustedProxies: readonly string[];
   readonly maxConnections: number;
+  readonly unread: UnreadLimits;
 }
 
 /** Levels of a body above its deepest attributes: body, `requests`, item, subject. */
@@ -47,7 +55,7 @@ const MAX_HEADER_BYTES = 16 * 1024;
 
 export function createFastifyAdapter(
   limits: HttpLimits,
-  { tls, trustedProxies, maxConnections }: ListenerOptions,
+  { tls, trustedProxies, maxConnections, unread }: ListenerOptions,
   logger: Logger,
 ): FastifyAdapter {
   const logsRequests = logger.isLevelEnabled('debug');
@@ -69,7 +77,7 @@ export function createFastifyAdapter(
     routerOptions: { maxParamLength: limits.idLength },
     // While it stops, a request on a connection that is still open is answered; then the connection is closed.
     return503OnClosing: false,
-    forceCloseConnections: 'idle',
+    forceCloseConnections: false,
     clientErrorHandler: answerMalformedHttp,
     // What the router refuses before any hook or filter runs: an impossible escape in the path, a parameter too long.
     frameworkErrors: (error, request, reply) => sendProblem(reply, asVerdictError(error), request.id),
@@ -81,7 +89,12 @@ export function createFastifyAdapter(
   const adapter = new FastifyAdapter(allOptions);
   const fastify = adapter.getInstance() as FastifyInstance;
   fastify.server.maxConnections = maxConnections;
+  const connections = new Connections(fastify.server, unread, (connection) =>
+    logger.warn(connection, 'a connection was ended: its answers were not read'),
+  );
+  fastify.decorate('connections', connections);
   fastify.addHook('onRequest', (request, reply, done) => {
+    connections.asked(reply);
     reply.header(REQUEST_ID_HEADER, request.id);
     done();
   });

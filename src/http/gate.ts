@@ -6,11 +6,11 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { AuditEventType } from '../audit/audit-event.js';
 import type { AuditLog } from '../audit/audit-log.js';
-import { addressGroup } from '../auth/address-list.js';
 import type { Authenticator, Refusal } from '../auth/authenticator.js';
-import { anonymous, type Caller } from '../auth/caller.js';
+import { anonymous, type Caller, callerKey } from '../auth/caller.js';
 import { VerdictError } from '../core/errors.js';
 import type { Access, LimitName } from './access.js';
+import type { Connections } from './connections.js';
 import type { FailedAuthentications } from './failed-authentications.js';
 import type { Allowance, RateLimits } from './rate-limits.js';
 
@@ -20,6 +20,8 @@ export interface GateOptions {
   readonly limits: RateLimits;
   readonly failures: FailedAuthentications;
   readonly audit: AuditLog;
+  /** Says whether answers of any length may be made for a caller, or too many of its answers wait to be read. */
+  readonly connections: Pick<Connections, 'hasRoomFor'>;
   readonly logger: Logger;
 }
 
@@ -189,7 +191,9 @@ export class Gate {
   }
 
   private limit(limit: LimitName | undefined, request: FastifyRequest, reply: FastifyReply, done: Done): void {
-    if (limit === undefined || !this.counts(limit, request.caller)) done();
+    if (isBulky(request) && !this.options.connections.hasRoomFor(callerKey(request.caller, request.ip))) {
+      done(new VerdictError('answers_unread', 'Too many answers wait for their readers.', { retryAfter: 1 }));
+    } else if (limit === undefined || !this.counts(limit, request.caller)) done();
     else done(this.take(limit, request, reply, pointsOf(announcedBytes(request))));
   }
 
@@ -208,7 +212,7 @@ export class Gate {
     if (points <= 0) return undefined;
     const { limits, audit } = this.options;
     const { caller, ip: address, id: requestId } = request;
-    const key = limitKey(caller, address);
+    const key = callerKey(caller, address);
     const quota = limit === 'decide' ? caller.dailyQuota : undefined;
     const most = Math.min(limits.burst(limit), quota ?? Number.POSITIVE_INFINITY);
     let fault: VerdictError | undefined;
@@ -243,6 +247,11 @@ function announcedBytes({ headers, routeOptions }: FastifyRequest): number {
   return routeOptions.config.forGateways === true ? 0 : Number(headers['content-length'] ?? 0);
 }
 
+/** Whether an answer can be long. Single decisions are answered, whatever else waits. */
+function isBulky({ routeOptions: { config } }: FastifyRequest): boolean {
+  return config.limit === 'search' || config.limit === 'export' || config.list !== undefined;
+}
+
 function pointsOf(bytes: number): number {
   return Math.max(1, Math.ceil(bytes / POINT_BYTES));
 }
@@ -265,16 +274,4 @@ function challengesFor({ routeOptions }: FastifyRequest): string | string[] {
 function tooMany(reply: FastifyReply, { resetSeconds }: Allowance): VerdictError {
   reply.header('retry-after', resetSeconds);
   return new VerdictError('too_many_requests', `Too many requests; come back in ${resetSeconds} s.`);
-}
-
-/** A key by whatever method it comes is one caller; a token may bear the same name and is another. */
-function limitKey({ name, method }: Caller, address: string): string {
-  switch (method) {
-    case 'none':
-      return `address ${addressGroup(address)}`;
-    case 'jwt':
-      return `token ${name}`;
-    default:
-      return `key ${name}`;
-  }
 }

@@ -153,6 +153,32 @@ describe('verdict serve', () => {
     expect(await service.exit).toBe(0);
   });
 
+  it.each(['sync', 'async'])('stopped under load resets no connection, with the log in mode %s', async (mode) => {
+    const service = await start({ VERDICT_DECISION_LOG: mode });
+    const agent = new Agent({ keepAlive: true, maxSockets: 32 });
+    let answers = 0;
+    const ends: (string | undefined)[] = [];
+    const client = async () => {
+      for (;;) {
+        try {
+          await post(agent, service.port);
+          answers++;
+        } catch (error) {
+          ends.push((error as NodeJS.ErrnoException).code);
+          return;
+        }
+      }
+    };
+    const clients = Promise.all(Array.from({ length: 32 }, client));
+    while (answers < 2_000) await delay(10);
+    service.child.kill('SIGTERM');
+    expect(await service.exit).toBe(0);
+    await clients;
+    agent.destroy();
+    // Each had its last answer, which said that the connection closes, and then found nobody to connect to.
+    expect(new Set(ends)).toEqual(new Set(['ECONNREFUSED']));
+  });
+
   it('stopped under load answers what it accepted and has a record of every answer', async () => {
     const service = await start();
     const agent = new Agent({ keepAlive: true, maxSockets: 32 });

@@ -1,0 +1,239 @@
+import type { Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { FastifyReply } from 'fastify';
+import { callerKey } from '../auth/caller.js';
+
+export interface UnreadLimits {
+  /** Longest time that bytes of an answer may wait for their reader, in milliseconds. */
+  readonly waitMs: number;
+  /** Most bytes that may wait for all readers, and for those of one caller. */
+  readonly bytes: number;
+  readonly bytesOfCaller: number;
+}
+
+/** What is known of a connection that was ended because its answers were not read. */
+export interface UnreadConnection {
+  readonly caller: string;
+  readonly address: string | undefined;
+  readonly unsentBytes: number;
+  readonly waitedMs: number;
+}
+
+interface Mark {
+  /** Bytes given to the connection since it was opened. */
+  readonly total: number;
+  /** When they were all there. */
+  readonly at: number;
+}
+
+interface Connection {
+  readonly socket: Socket;
+  /** Requests whose answers are not known to be finished, oldest first. */
+  replies: FastifyReply[];
+  /** Of the caller of the last of them. */
+  callerKey: string;
+  /** While bytes wait: how many there were at each look. The first is the oldest that has not left. */
+  marks: Mark[];
+  /** While the service stops: since when nothing has been asked, and how many bytes had come by then. */
+  idle: { readonly since: number; readonly bytesRead: number } | undefined;
+}
+
+const CONNECTION = Symbol('connection');
+type WatchedSocket = Socket & { [CONNECTION]?: Connection };
+
+/** A sum of unsent bytes is good for this long, in milliseconds. */
+const LEDGER_MS = 50;
+/** Bytes that waited less than this, in milliseconds, are not taken to be unread, however many there are. */
+const READING_MS = 1_000;
+/** How often the time of waiting bytes is looked at, in milliseconds; where less is allowed, more often. */
+const LOOK_MS = 1_000;
+/** While the service stops, a connection without a request for this long, in milliseconds, is closed. */
+const IDLE_MS = 1_000;
+/** How long a client has to close its side once the service has closed its own, in milliseconds. */
+const LINGER_MS = 1_000;
+
+/**
+ * The connections of a server, and what waits on them to be read.
+ *
+ * Node ends no connection whose reader has stopped reading: its answers stay in memory for ever, and where requests are
+ * pipelined there are many. Here every byte of an answer has `waitMs` to leave this process; a reader who takes a byte now
+ * and then gains nothing by it, and one who has been sent everything (a stream of events between two of them) is left alone.
+ * What the kernel keeps for a reader has left.
+ *
+ * And a connection that the service closes is closed in two steps, so that an answer on its way is not lost: to close with
+ * bytes unread makes the kernel send a reset, which takes the answer from a client that has not read it yet.
+ */
+export class Connections {
+  readonly #all = new Set<Connection>();
+  #ledger: { readonly at: number; readonly total: number; readonly byCaller: ReadonlyMap<string, number> };
+  #stopping = false;
+
+  constructor(
+    server: Server,
+    private readonly limits: UnreadLimits,
+    private readonly onUnread: (connection: UnreadConnection) => void = () => undefined,
+  ) {
+    this.#ledger = { at: Number.NEGATIVE_INFINITY, total: 0, byCaller: new Map() };
+    // TLS connections are sockets of their own, over those of 'connection'.
+    const opened = 'setSecureContext' in server ? 'secureConnection' : 'connection';
+    server.on(opened, (socket: Socket) => this.#opened(socket));
+    const looking = setInterval(() => this.#look(), Math.min(LOOK_MS, Math.ceil(limits.waitMs / 10))).unref();
+    server.once('close', () => clearInterval(looking));
+    // Node calls it when the server is closed, to cut what is idle, whatever the client may be about to send.
+    server.closeIdleConnections = () => this.#stop();
+  }
+
+  /** A request has come: its answer counts from now on. */
+  asked(reply: FastifyReply): void {
+    const connection = (reply.request.raw.socket as WatchedSocket)[CONNECTION];
+    if (connection === undefined) return;
+    const { replies } = connection;
+    while (replies.length > 0 && isOver(replies[0]!.raw)) replies.shift();
+    replies.push(reply);
+    connection.idle = undefined;
+  }
+
+  /** Whether more may be kept for a caller than it reads at once; `key` as `callerKey` makes it. */
+  hasRoomFor(key: string): boolean {
+    if (performance.now() - this.#ledger.at > LEDGER_MS) this.#count();
+    const { total, byCaller } = this.#ledger;
+    return total < this.limits.bytes && (byCaller.get(key) ?? 0) < this.limits.bytesOfCaller;
+  }
+
+  /** Bytes of answers that wait to be read. */
+  get unsentBytes(): number {
+    this.#count();
+    return this.#ledger.total;
+  }
+
+  #opened(socket: WatchedSocket): void {
+    const connection: Connection = { socket, replies: [], callerKey: '', marks: [], idle: undefined };
+    socket[CONNECTION] = connection;
+    this.#all.add(connection);
+    socket.once('close', () => this.#all.delete(connection));
+    // By this Node closes a connection once its last answer is written.
+    socket.destroySoon = () => closeInTwoSteps(socket);
+  }
+
+  #count(): void {
+    let total = 0;
+    const byCaller = new Map<string, number>();
+    for (const connection of this.#all) {
+      const unsent = unsentOn(connection);
+      if (unsent === 0) continue;
+      total += unsent;
+      const key = callerOn(connection);
+      byCaller.set(key, (byCaller.get(key) ?? 0) + unsent);
+    }
+    this.#ledger = { at: performance.now(), total, byCaller };
+  }
+
+  #look(): void {
+    const now = performance.now();
+    const { waitMs } = this.limits;
+    const waiting: { connection: Connection; unsent: number; waitedMs: number }[] = [];
+    for (const connection of this.#all) {
+      const unsent = unsentOn(connection);
+      if (unsent === 0) {
+        connection.marks = [];
+        // A finished request is not kept for as long as its connection.
+        if (connection.replies.every(({ raw }) => isOver(raw))) connection.replies = [];
+        continue;
+      }
+      const waitedMs = waitOn(connection, unsent, now);
+      if (waitedMs >= waitMs) this.#end(connection, unsent, waitedMs);
+      else if (waitedMs >= READING_MS) waiting.push({ connection, unsent, waitedMs });
+    }
+    this.#endBeyondBounds(waiting);
+  }
+
+  /** With more unread than may be kept, who has waited longest goes first. */
+  #endBeyondBounds(waiting: { connection: Connection; unsent: number; waitedMs: number }[]): void {
+    this.#count();
+    let { total } = this.#ledger;
+    const byCaller = new Map(this.#ledger.byCaller);
+    waiting.sort((a, b) => b.waitedMs - a.waitedMs);
+    for (const { connection, unsent, waitedMs } of waiting) {
+      const key = callerOn(connection);
+      const ofCaller = byCaller.get(key) ?? 0;
+      if (total <= this.limits.bytes && ofCaller <= this.limits.bytesOfCaller) continue;
+      total -= unsent;
+      byCaller.set(key, ofCaller - unsent);
+      this.#end(connection, unsent, waitedMs);
+    }
+  }
+
+  #end(connection: Connection, unsentBytes: number, waitedMs: number): void {
+    const { socket } = connection;
+    this.onUnread({
+      caller: callerOn(connection),
+      address: socket.remoteAddress,
+      unsentBytes,
+      waitedMs: Math.round(waitedMs),
+    });
+    socket.destroy();
+  }
+
+  /**
+   * Closes connections as they come to have nothing to answer: those that are busy after their answer, which says
+   * `Connection: close`, the others when nothing has been asked on them for a while. A request that is on its way meanwhile
+   * is answered.
+   */
+  #stop(): void {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    const closing = setInterval(() => {
+      for (const connection of this.#all) this.#closeIfIdle(connection);
+      if (this.#all.size === 0) clearInterval(closing);
+    }, 50).unref();
+  }
+
+  #closeIfIdle(connection: Connection): void {
+    const { socket, replies, idle } = connection;
+    if (socket.writableEnded || replies.some(({ raw }) => !isOver(raw))) return;
+    const now = performance.now();
+    if (idle === undefined) connection.idle = { since: now, bytesRead: socket.bytesRead };
+    // What has come since is the beginning of a request.
+    else if (idle.bytesRead === socket.bytesRead && now - idle.since >= IDLE_MS) closeInTwoSteps(socket);
+  }
+}
+
+/** Sends what is left and the end, reads on until the client's end comes, and only then, or after a while, closes. */
+function closeInTwoSteps(socket: Socket): void {
+  if (socket.destroyed) return;
+  // Whatever comes now cannot be answered any more, and must not be read as a request.
+  socket.removeAllListeners('data');
+  socket.on('data', () => undefined);
+  socket.resume();
+  socket.end();
+  const lingering = setTimeout(() => socket.destroy(), LINGER_MS).unref();
+  socket.once('close', () => clearTimeout(lingering));
+}
+
+/** How long the oldest byte has waited, to the exactness of the looks at it. */
+function waitOn(connection: Connection, unsent: number, now: number): number {
+  const { socket, marks } = connection;
+  const left = socket.bytesWritten - socket.writableLength;
+  while (marks.length > 0 && marks[0]!.total <= left) marks.shift();
+  const total = left + unsent;
+  if (marks.length === 0 || total > marks.at(-1)!.total) marks.push({ total, at: now });
+  return now - marks[0]!.at;
+}
+
+/** What a connection holds, with the answers to later requests, which wait until the earlier ones are written. */
+function unsentOn({ socket, replies }: Connection): number {
+  let unsent = socket.writableLength;
+  for (const { raw } of replies) if (raw.socket === null) unsent += raw.writableLength;
+  return unsent;
+}
+
+function isOver(response: ServerResponse): boolean {
+  return response.writableFinished || response.destroyed;
+}
+
+function callerOn(connection: Connection): string {
+  const last = connection.replies.at(-1);
+  // Undefined until the gate has established it.
+  if (last?.request.caller !== undefined) connection.callerKey = callerKey(last.request.caller, last.request.ip);
+  return connection.callerKey;
+}
