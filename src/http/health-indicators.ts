@@ -50,15 +50,11 @@ export class HealthIndicators implements OnModuleDestroy {
       .withTimeout(DATABASE_TIMEOUT_MS);
   }
 
-  /**
-   * Down while records cannot be written: then no decision is answered. Worth a look are a queue that is half full, and
-   * files of the log that were gone when it was opened.
-   */
+  /** Down while records cannot be written: then no decision is answered. A queue that is half full is worth a look. */
   logQueue(): HealthIndicatorResult {
     const indicator = this.indicators.check('logQueue');
-    const { state, depth, limit, lost, missing, problem } = this.log.status;
+    const { state, depth, limit, lost, problem } = this.log.status;
     if (state === 'failing') return indicator.down({ depth, lost, problem });
-    if (missing !== undefined) return indicator.degraded({ depth, lost, missing });
     return depth > limit / 2 ? indicator.degraded({ depth, lost }) : indicator.up({ depth, lost });
   }
 

@@ -46,7 +46,7 @@ const commands: [name: string, code: number, args: string[]][] = [
     'explain-attributes',
     1,
     [
-      ...['explain', 'policies/invoices', '--subject', 'alice', '--action', 'approve', '--resource', 'invoice:42'],
+      ...['explain', 'policies/invoices', '--subject', 'amara', '--action', 'approve', '--resource', 'invoice:new'],
       ...['--attr', 'amount=900', '--at', '2026-11-18T10:00:00Z'],
     ],
   ],
