@@ -29,9 +29,12 @@ export interface CountedFile {
   readonly uncounted: readonly UncountedGroup[];
 }
 
+type Mutable<T> = { -readonly [Name in keyof T]: T[Name] };
+
 /** Adds up what the files of a log say to one question. */
 export class DecisionCounts {
-  readonly #groups = new Map<string, { readonly group: TallyGroup; count: number }>();
+  readonly #buckets = new Map<number, Map<string, Mutable<TallyGroup>>>();
+  #rows = 0;
   readonly #starts = new Map<number, number | undefined>();
   /** Decisions that match, but for filters on values that were not kept apart. */
   uncertain = 0;
@@ -42,9 +45,10 @@ export class DecisionCounts {
     private readonly limit = rowLimit,
   ) {}
 
-  /** What was counted, in no order. */
-  get groups(): TallyGroup[] {
-    return [...this.#groups.values()].map(({ group, count }) => ({ ...group, count }));
+  /** What was counted, a list for each bucket that has any, in order of time. */
+  buckets(): TallyGroup[][] {
+    const starts = [...this.#buckets.keys()].sort((a, b) => a - b);
+    return starts.map((start) => [...this.#buckets.get(start)!.values()]);
   }
 
   /**
@@ -88,11 +92,19 @@ export class DecisionCounts {
       return;
     }
     this.total += group.count;
-    const key = JSON.stringify([group.start, ...group.values]);
-    const same = this.#groups.get(key);
+    let bucket = this.#buckets.get(group.start ?? 0);
+    if (bucket === undefined) {
+      bucket = new Map();
+      this.#buckets.set(group.start ?? 0, bucket);
+    }
+    const key = JSON.stringify(group.values);
+    const same = bucket.get(key);
     if (same !== undefined) same.count += group.count;
-    else this.#groups.set(key, { group, count: group.count });
-    if (this.#groups.size > this.limit) throw tooManyRows(this.limit);
+    else {
+      bucket.set(key, { ...group });
+      this.#rows++;
+    }
+    if (this.#rows > this.limit) throw tooManyRows(this.limit);
   }
 
   /** The minute at which the bucket of a minute begins, as in `readTallies`. */

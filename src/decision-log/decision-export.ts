@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { IsIn, IsOptional } from 'class-validator';
 import { csvGapRow, csvHeader, csvRow } from './decision-csv.js';
 import { DecisionFilters } from './decision-query.js';
@@ -8,6 +7,7 @@ import type { LogGap } from './log-gap.js';
 import type { LogView } from './log-view.js';
 import { gapForSome, recordForSome, type SeenGap, type SeenRecord } from './partial-view.js';
 import { matchingRecords, type RecordFilter, readFilter, type SearchScope } from './record-filter.js';
+import { Turns } from './turns.js';
 
 export const exportFormats = ['ndjson', 'csv'] as const;
 
@@ -69,20 +69,17 @@ async function* pieces(
 ): AsyncGenerator<string> {
   if (header !== '') yield header;
   const view = await viewed;
-  let turnEnds = performance.now() + turnMs;
+  const turns = new Turns(turnMs, pauseMs);
   const gaps = await view.gaps({ from: 0, before: view.end + 1, times: filter });
   for await (const { groups, before } of scan(view, filter, undefined, groupsAtOnce)) {
     for (const group of groups) {
       let piece = '';
-      for (const record of matchingRecords(group, filter)) {
+      for await (const record of matchingRecords(group, filter, turns)) {
         piece += takeGaps(gaps, record.sequence).map(gapText).join('');
         piece += recordText(record);
       }
       if (piece !== '') yield piece;
-      if (performance.now() > turnEnds) {
-        await delay(pauseMs);
-        turnEnds = performance.now() + turnMs;
-      }
+      if (turns.isOver) await turns.next();
     }
     const passed = takeGaps(gaps, before);
     if (passed.length > 0) yield passed.map(gapText).join('');

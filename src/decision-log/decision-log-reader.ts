@@ -61,7 +61,7 @@ export class DecisionLogReader {
     const view = await this.view();
     const counts = new DecisionCounts(question);
     await addUnits(view, question, counts, Number.POSITIVE_INFINITY);
-    const stats = statsOf(counts, question.by);
+    const stats = await statsOf(counts, question.by);
     if (query.top === undefined) return stats;
     return { ...stats, top: await topIds(view, query, query.top, scope) };
   }

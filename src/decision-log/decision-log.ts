@@ -21,6 +21,7 @@ import { Losses } from './losses.js';
 import type { SearchScope } from './record-filter.js';
 import { isDamaged } from './sqlite-connection.js';
 import { oldestTime } from './time-ranges.js';
+import { TimeZone } from './time-zone.js';
 import { topIds } from './top-ids.js';
 import { type TurnLimits, turnLimits } from './turn-limits.js';
 
@@ -123,6 +124,8 @@ export class DecisionLog {
 
   /** Opens or makes the files; after a crash this is also the recovery, and takes milliseconds. */
   async start(): Promise<void> {
+    // The first use of time zones loads their data, which would be the longest turn that any query has.
+    TimeZone.named('Europe/Zurich')?.offsetAt(0);
     if (this.options.mode === 'off') {
       if (existsSync(this.#path) || closedFiles(this.#path).length > 0)
         this.#reader = await DecisionLogReader.open(this.options.url);
@@ -251,7 +254,7 @@ export class DecisionLog {
     const view = await this.#view();
     const counts = new DecisionCounts(question);
     const countedTo = await readable(addUnits(view, question, counts));
-    const stats = statsOf(counts, question.by, countedTo);
+    const stats = await statsOf(counts, question.by, countedTo);
     if (query.top === undefined) return stats;
     return { ...stats, top: await readable(topIds(view, query, query.top, scope)) };
   }

@@ -19,6 +19,7 @@ import {
 import { decodeCursor, encodeCursor } from './search-cursor.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 import { mayHoldId, mayHoldTimes, rangesOfId, rangesOfTimes } from './time-ranges.js';
+import { Turns } from './turns.js';
 
 export interface DecisionPage {
   readonly items: readonly DecisionRecord[];
@@ -50,6 +51,8 @@ const keyWindow = 65_536;
  */
 const firstBatch = 4;
 const lastBatch = 16;
+/** Records can be large: a statement reads no more text than this, or one group. */
+const batchBytes = 2 ** 21;
 /** A page names so many of the newest gaps; an export names all. */
 const gapsOnAPage = 100;
 /** What reading a group counts that the index named: as many texts as it may have. */
@@ -71,13 +74,14 @@ export async function searchRecords(view: LogView, query: DecisionQuery, scope: 
   const items: DecisionRecord[] = [];
   const start = Math.min(cursor ?? Number.MAX_SAFE_INTEGER, view.end + 1);
   let left = searchBudget;
+  const turns = new Turns();
   const gapsDownTo = async (from: number): Promise<Pick<DecisionPage, 'gaps'>> => {
     const gaps = await view.gaps({ from, before: start, times: filter });
     return gaps.length === 0 ? {} : { gaps: gaps.slice(0, gapsOnAPage) };
   };
   for await (const step of scan(view, filter, start)) {
     for (const group of step.groups) {
-      for (const record of matchingRecords(group, filter)) {
+      for await (const record of matchingRecords(group, filter, turns)) {
         // A cursor can point into a group.
         if (cursor !== undefined && record.sequence >= cursor) continue;
         // One more than asked for shows that there is a next page.
@@ -196,12 +200,13 @@ async function stepThroughJournal(
   const low = Math.max(lowest, before - window);
   const keys = filterKeys(filter);
   const { conditions, parameters } = rowConditions(filter);
-  const groups = await connection.query<StoredGroup>(
-    `SELECT first, records FROM journal.journal WHERE first >= ? AND first < ?
+  const found = await connection.query<GroupSize>(
+    `SELECT first, octet_length(records) AS bytes FROM journal.journal WHERE first >= ? AND first < ?
      ${keys.map(() => 'AND instr(keys, ?)').join(' ')} ${conditions} ORDER BY first DESC LIMIT ?`,
     [low, before, ...keys, ...parameters, batch],
   );
-  const reached = groups.length < batch ? low : groups.at(-1)!.first;
+  const { groups, end } = await readGroups(connection, found);
+  const reached = end ?? (found.length < batch ? low : found.at(-1)!.first);
   const passed = before - reached;
   const cost = filter.q === undefined ? passed / keysPerText + groups.length : passed;
   return { groups, before: reached, cost };
@@ -217,12 +222,40 @@ async function stepByIndex(
 ): Promise<Step> {
   const { firsts, reached, examined } = await lookUp(connection, filterKeys(filter), before, lowest, batch);
   const { conditions, parameters } = rowConditions(filter);
-  const groups = await connection.query<StoredGroup>(
-    `SELECT first, records FROM journal.journal WHERE first IN (SELECT value FROM json_each(?)) ${conditions}
-     ORDER BY first DESC`,
+  const found = await connection.query<GroupSize>(
+    `SELECT first, octet_length(records) AS bytes FROM journal.journal
+     WHERE first IN (SELECT value FROM json_each(?)) ${conditions} ORDER BY first DESC`,
     [JSON.stringify(firsts), ...parameters],
   );
-  return { groups, before: reached, cost: firsts.length * groupCost + examined / keysPerText };
+  const { groups, end } = await readGroups(connection, found);
+  return { groups, before: end ?? reached, cost: firsts.length * groupCost + examined / keysPerText };
+}
+
+interface GroupSize {
+  readonly first: number;
+  readonly bytes: number;
+}
+
+/**
+ * Reads the texts of groups, newest first: as many as become strings in a millisecond or two, and one at least. `end` is
+ * the sequence at which the last of them begins when that were not all.
+ */
+async function readGroups(
+  connection: SqliteConnection,
+  found: readonly GroupSize[],
+): Promise<{ readonly groups: readonly StoredGroup[]; readonly end: number | undefined }> {
+  let bytes = 0;
+  const beyond = found.findIndex((group, i) => {
+    bytes += group.bytes;
+    return i > 0 && bytes > batchBytes;
+  });
+  const firsts = (beyond === -1 ? found : found.slice(0, beyond)).map(({ first }) => first);
+  if (firsts.length === 0) return { groups: [], end: undefined };
+  const groups = await connection.query<StoredGroup>(
+    'SELECT first, records FROM journal.journal WHERE first IN (SELECT value FROM json_each(?)) ORDER BY first DESC',
+    [JSON.stringify(firsts)],
+  );
+  return { groups, end: beyond === -1 ? undefined : firsts.at(-1) };
 }
 
 /** What else a journal row must satisfy before its texts are worth reading. */

@@ -7,6 +7,7 @@ import { type TallyField, tallyFields } from './tally.js';
 import type { TallyGroup, TallyQuestion } from './tally-query.js';
 import { readTimeRange } from './time-range.js';
 import type { TopField, TopIds } from './top-ids.js';
+import { Turns } from './turns.js';
 
 const bucketMinutes = { minute: 1, hour: 60, day: 1_440 } as const;
 type Bucket = keyof typeof bucketMinutes;
@@ -71,12 +72,22 @@ export function questionOf(query: StatsQuery, scope: SearchScope): TallyQuestion
 }
 
 /** The answer of what was counted; `countedTo` (milliseconds since 1970) where not all was. */
-export function statsOf(counts: DecisionCounts, by: readonly TallyField[], countedTo?: number): DecisionStats {
-  const groups = counts.groups.sort(
-    (a, b) => (a.start ?? 0) - (b.start ?? 0) || b.count - a.count || compareValues(a.values, b.values),
-  );
+export async function statsOf(
+  counts: DecisionCounts,
+  by: readonly TallyField[],
+  countedTo?: number,
+): Promise<DecisionStats> {
+  const turns = new Turns();
+  const items: StatsItem[] = [];
+  for (const groups of counts.buckets()) {
+    groups.sort((a, b) => b.count - a.count || compareValues(a.values, b.values));
+    for (const group of groups) {
+      items.push(itemOf(group, by));
+      if (turns.isOver) await turns.next();
+    }
+  }
   return {
-    items: groups.map((group) => itemOf(group, by)),
+    items,
     total: counts.total,
     ...(counts.uncertain > 0 && { uncertain: counts.uncertain }),
     ...(countedTo !== undefined && { complete: false, countedTo: new Date(countedTo).toISOString() }),

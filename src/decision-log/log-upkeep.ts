@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { JournalFiles } from './journal-files.js';
+import type { KeyIndex } from './key-index.js';
 
 export interface Retention {
   /** Records older than this go, in milliseconds. */
@@ -85,7 +86,8 @@ export class LogUpkeep {
   /** Brings the key index up to the newest record. */
   async indexNow(): Promise<void> {
     await this.inTurn(async ({ journal, index }) => {
-      while (await index.indexStep(journal.end.sequence, true));
+      do await this.#checkpointIfDue(index);
+      while (!this.#stopping.signal.aborted && (await index.indexStep(journal.end.sequence, true)));
     });
   }
 
@@ -127,6 +129,11 @@ export class LogUpkeep {
         // Most of the work is done before commits have to wait.
         while (await files.index.catchUpStep(files.journal.end.sequence)) {
           if (files.journal.end.sequence - files.index.indexedTo < quickRecords) break;
+          await this.#checkpointIfDue(files.index);
+        }
+        // A closed file has one segment of the index, and a few small ones at most.
+        while (!this.#stopping.signal.aborted && (await files.index.mergeAllStep())) {
+          await this.#checkpointIfDue(files.index);
         }
         await files.index.checkpoint(false);
         turned = await files.turn();
@@ -161,17 +168,20 @@ export class LogUpkeep {
       const { journal, index } = files;
       this.#commitsSinceIndexed = 0;
       await files.measure();
-      do {
-        if (this.#uncheckpointed >= checkpointBytes) {
-          this.#walBytes += this.#uncheckpointed;
-          this.#uncheckpointed = 0;
-          if (await index.checkpoint(this.#walBytes >= restartBytes)) this.#walBytes = 0;
-        }
-      } while (await index.indexStep(journal.end.sequence));
+      do await this.#checkpointIfDue(index);
+      while (!this.#stopping.signal.aborted && (await index.indexStep(journal.end.sequence)));
     });
     void this.#report('the key index or the checkpoint failed', tidied).finally(() => {
       this.#tidying = false;
     });
+  }
+
+  /** The WAL may not grow while something else takes long. */
+  async #checkpointIfDue(index: KeyIndex): Promise<void> {
+    if (this.#uncheckpointed < checkpointBytes) return;
+    this.#walBytes += this.#uncheckpointed;
+    this.#uncheckpointed = 0;
+    if (await index.checkpoint(this.#walBytes >= restartBytes)) this.#walBytes = 0;
   }
 
   #startPruning(): void {

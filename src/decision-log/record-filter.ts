@@ -4,6 +4,7 @@ import type { DecisionRecord } from './decision-record.js';
 import { recordsOf, type StoredGroup, type TextTest } from './group-text.js';
 import { encodeKey, type IndexedField, indexedFieldNames, indexedFields } from './record-keys.js';
 import { readTimeRange } from './time-range.js';
+import type { Turns } from './turns.js';
 
 /** What a caller may see; with nothing named, everything. */
 export interface SearchScope {
@@ -50,19 +51,26 @@ export function likePattern(q: string): string {
   return `%${inJson(q).replace(/[\\%_]/g, '\\$&')}%`;
 }
 
-/** The records of a group that match, newest first. */
-export function* matchingRecords(group: StoredGroup, filter: RecordFilter): Generator<DecisionRecord> {
+/** The records of a group that match, newest first. Ends the turn whenever it is over, since records can be large. */
+export async function* matchingRecords(
+  group: StoredGroup,
+  filter: RecordFilter,
+  turns: Turns,
+): AsyncGenerator<DecisionRecord> {
   const tests: TextTest[] = [];
-  const [first] = filter.equal;
-  if (first !== undefined) {
-    const value = JSON.stringify(first.value);
-    tests.push((text) => text.includes(value));
+  // Parsing a record takes far longer than seeing that it cannot match.
+  for (const { value } of filter.equal) {
+    const text = JSON.stringify(value);
+    tests.push((line) => line.includes(text));
   }
   if (filter.q !== undefined) {
     const q = inJson(filter.q);
     tests.push((text) => asciiLower(text).includes(q));
   }
-  for (const record of recordsOf(group, tests)) if (matches(record, filter)) yield record;
+  for (const record of recordsOf(group, tests)) {
+    if (matches(record, filter)) yield record;
+    if (turns.isOver) await turns.next();
+  }
 }
 
 export function maySee(record: DecisionRecord, scope: SearchScope): boolean {

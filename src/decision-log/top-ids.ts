@@ -1,8 +1,8 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { DecisionFilters } from './decision-query.js';
 import { scan, searchBudget } from './decision-search.js';
 import type { LogView } from './log-view.js';
 import { matchingRecords, readFilter, type SearchScope } from './record-filter.js';
+import { Turns } from './turns.js';
 
 export type TopField = 'subject' | 'resource';
 
@@ -18,10 +18,6 @@ export interface TopIds {
 /** Ids have no rollup, since there are as many as anybody likes; so the newest records are read, and no more than these. */
 const recordLimit = 65_536;
 const listLength = 100;
-/** Counting may use about a quarter of the event loop, like an export. */
-const turnMs = 1;
-const pauseMs = 3;
-
 /** The subjects or resources that the newest matching records are about most often. Throws like `searchRecords`. */
 export async function topIds(
   view: LogView,
@@ -34,25 +30,40 @@ export async function topIds(
   let examined = 0;
   let left = searchBudget;
   let searchedTo: string | undefined;
-  let turnEnds = performance.now() + turnMs;
-  for await (const { groups, last, cost } of scan(view, filter, undefined, 4)) {
+  const turns = new Turns();
+  for await (const { groups, last, cost } of scan(view, filter)) {
     for (const group of groups) {
-      for (const record of matchingRecords(group, filter)) {
+      for await (const record of matchingRecords(group, filter, turns)) {
         const { id } = record.request[field];
         counts.set(id, (counts.get(id) ?? 0) + 1);
         examined++;
         searchedTo = record.time;
       }
-      if (performance.now() > turnEnds) {
-        await delay(pauseMs);
-        turnEnds = performance.now() + turnMs;
-      }
+      if (turns.isOver) await turns.next();
     }
     if (last) searchedTo = undefined;
     left -= cost;
     if (examined >= recordLimit || left <= 0) break;
   }
-  const ids = [...counts].map(([id, count]) => ({ id, count }));
-  ids.sort((a, b) => b.count - a.count || (a.id < b.id ? -1 : 1));
-  return { ids: ids.slice(0, listLength), examined, ...(searchedTo !== undefined && { searchedTo }) };
+  const ids = await mostFrequent(counts, turns);
+  return { ids, examined, ...(searchedTo !== undefined && { searchedTo }) };
+}
+
+/** The ids with the highest counts. A list is sorted now and then, for to sort all of them would take too long a turn. */
+async function mostFrequent(counts: ReadonlyMap<string, number>, turns: Turns): Promise<TopIds['ids']> {
+  let list: { id: string; count: number }[] = [];
+  let least = 0;
+  const cut = () => {
+    list = list.sort((a, b) => b.count - a.count || (a.id < b.id ? -1 : 1)).slice(0, listLength);
+    least = list.length < listLength ? 0 : list.at(-1)!.count;
+  };
+  for (const [id, count] of counts) {
+    if (count < least) continue;
+    list.push({ id, count });
+    if (list.length < 10 * listLength) continue;
+    cut();
+    if (turns.isOver) await turns.next();
+  }
+  cut();
+  return list;
 }

@@ -233,7 +233,7 @@ it('answers while counts are made anew, and says up to when they are complete', 
   const few = new DecisionCounts(question);
   // Nothing is counted in the file; it may read one record fewer than there are, then all of them.
   expect(await few.addFile({ ...file, hasCounts: false }, 299)).toBe(0);
-  expect(statsOf(few, [], await timeAfter(connection, 0))).toEqual({
+  expect(await statsOf(few, [], await timeAfter(connection, 0))).toEqual({
     items: [],
     total: 0,
     complete: false,
@@ -241,7 +241,7 @@ it('answers while counts are made anew, and says up to when they are complete', 
   });
   const all = new DecisionCounts(question);
   expect(await all.addFile({ ...file, hasCounts: false }, 300)).toBeUndefined();
-  expect(statsOf(all, []).total).toBe(300);
+  expect((await statsOf(all, [])).total).toBe(300);
   // What the process knows of its newest groups is counted in any case.
   const rows = [
     { minute: noon / 60_000, policySet: 'a', policyVersion: 'b', decision: 'deny', reason: 'c', caller: 'd', count: 7 },
