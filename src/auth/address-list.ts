@@ -1,4 +1,5 @@
 import { BlockList, isIP } from 'node:net';
+import { quote } from '../core/quote.js';
 
 /**
  * A list of addresses and ranges: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`.
@@ -13,7 +14,7 @@ export function addressList(ranges: readonly string[]): (address: string) => boo
     const bits = family === 4 ? 32 : 128;
     const length = prefix === undefined ? bits : /^\d{1,3}$/.test(prefix) ? Number(prefix) : Number.NaN;
     if (family === 0 || more.length > 0 || !(length <= bits)) {
-      throw new Error(`"${range}" is not an address or a range such as 10.0.0.0/8`);
+      throw new Error(`${quote(range)} is not an address or a range such as 10.0.0.0/8`);
     }
     list.addSubnet(address, length, family === 4 ? 'ipv4' : 'ipv6');
   }

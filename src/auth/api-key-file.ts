@@ -1,6 +1,8 @@
 /** API keys and client certificates as `VERDICT_API_KEYS_FILE` declares them. */
+
 import { readYaml, type YamlNode } from '../core/policy/yaml-document.js';
 import { PolicyError, type Problem } from '../core/problem.js';
+import { quote } from '../core/quote.js';
 import { parseRfc3339 } from '../core/rfc3339.js';
 import { addressList } from './address-list.js';
 import type { ApiKey } from './api-key-entry.js';
@@ -48,7 +50,7 @@ export function readApiKeyFile(file: string, text: string): readonly DeclaredCal
   const callers = (list?.items('the list of keys') ?? []).flatMap((node) => readCaller(node) ?? []);
   const names = new Set<string>();
   for (const { key } of callers) {
-    if (names.has(key.name)) list?.refuse('duplicate_key', `two keys have the name "${key.name}"`);
+    if (names.has(key.name)) list?.refuse('duplicate_key', `two keys have the name ${quote(key.name)}`);
     names.add(key.name);
   }
   // A copied entry is one mistake, and said once.
@@ -85,11 +87,11 @@ function readCaller(node: YamlNode): DeclaredCaller | undefined {
   const name = readName(fields.name ?? missing(node, 'name'));
   const scopes = (fields.scopes ?? missing(node, 'scopes'))?.texts('scopes') ?? [];
   for (const scope of scopes.filter((text) => parseScope(text) === undefined)) {
-    fields.scopes?.refuse('unknown_scope', `there is no scope "${scope}"`);
+    fields.scopes?.refuse('unknown_scope', `there is no scope ${quote(scope)}`);
   }
   const digests = fields.sha256 === undefined ? [] : oneOrMore(fields.sha256, 'sha256');
   for (const digest of digests.filter((text) => !DIGEST.test(text))) {
-    fields.sha256?.refuse('wrong_value', `"${digest}" is not a SHA-256 digest: 64 hexadecimal digits`);
+    fields.sha256?.refuse('wrong_value', `${quote(digest)} is not a SHA-256 digest: 64 hexadecimal digits`);
   }
   const certificates = fields.certificate === undefined ? [] : oneOrMore(fields.certificate, 'certificate');
   if (digests.length + certificates.length === 0) node.refuse('missing_value', 'a key needs "sha256" or "certificate"');
@@ -127,7 +129,7 @@ function readTime(node: YamlNode): number | undefined {
   const text = node.text('expires');
   if (text === undefined) return undefined;
   const time = parseRfc3339(DATE.test(text) ? `${text}T00:00:00Z` : text);
-  return time ?? node.refuse('wrong_value', `"${text}" is not a time such as 2027-06-30T12:00:00Z`);
+  return time ?? node.refuse('wrong_value', `${quote(text)} is not a time such as 2027-06-30T12:00:00Z`);
 }
 
 function refuseWrongAddresses(node: YamlNode, addresses: readonly string[]): void {
@@ -145,5 +147,5 @@ function oneOrMore(node: YamlNode, what: string): readonly string[] {
 }
 
 function missing(node: YamlNode, name: string): undefined {
-  return node.refuse('missing_value', `a key needs "${name}"`);
+  return node.refuse('missing_value', `a key needs ${quote(name)}`);
 }

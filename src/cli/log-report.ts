@@ -1,4 +1,5 @@
 /** How records, counts and replays look to a person. */
+import { spellUnseen } from '../core/quote.js';
 import type { DecisionRecord } from '../decision-log/decision-record.js';
 import type { DecisionStats } from '../decision-log/decision-stats.js';
 import type { LogGap } from '../decision-log/log-gap.js';
@@ -94,20 +95,13 @@ export function printable<T>(value: T): T {
 }
 
 function walk(value: unknown): unknown {
-  if (typeof value === 'string') return value.replace(unprintable, spell);
+  if (typeof value === 'string') return spellUnseen(value);
   if (Array.isArray(value)) return value.map(walk);
   if (value === null || typeof value !== 'object') return value;
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [walk(name), walk(member)]));
 }
 
-/** Controls (C0, DEL, C1), line separators, and what turns the direction of text. */
-const unprintable = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
-
-function spell(character: string): string {
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
-}
-
 /** As one line of JSON in which a terminal finds no control character either; `\u009b` means the same to who parses it. */
 export function jsonLine(value: unknown): string {
-  return JSON.stringify(value).replace(unprintable, spell);
+  return spellUnseen(JSON.stringify(value));
 }

@@ -2,6 +2,7 @@
 import { isAbsolute, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Problem } from '../core/problem.js';
+import { spellUnseen } from '../core/quote.js';
 import type { Terminal } from './terminal.js';
 
 export interface CheckedSet {
@@ -13,10 +14,10 @@ export interface CheckedSet {
 /** `policies/default/rules.csv:7:4: warning shadowed_rule: …` and, below, what to do. */
 export function printProblems(terminal: Terminal, { path, problems }: CheckedSet): void {
   for (const { severity, code, message, file, line, column, hint } of problems) {
-    const place = terminal.style('bold', `${filePath(path, file)}:${line}:${column}`);
+    const place = terminal.style('bold', `${spellUnseen(filePath(path, file))}:${line}:${column}`);
     const kind = terminal.style(severity === 'error' ? 'red' : 'yellow', severity);
-    terminal.print(`${place}: ${kind} ${terminal.style('cyan', code)}: ${message}`);
-    if (hint !== undefined) terminal.print(terminal.style('dim', `    ${hint}`));
+    terminal.print(`${place}: ${kind} ${terminal.style('cyan', code)}: ${spellUnseen(message)}`);
+    if (hint !== undefined) terminal.print(terminal.style('dim', `    ${spellUnseen(hint)}`));
   }
 }
 

@@ -1,5 +1,7 @@
 /** Where a command writes: results to stdout, remarks to stderr, colours only where a person looks. */
-import { styleText } from 'node:util';
+import { randomBytes } from 'node:crypto';
+import { inspect } from 'node:util';
+import { spellUnseen } from '../core/quote.js';
 
 export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
 
@@ -31,11 +33,11 @@ export class Terminal {
   }
 
   print(text = ''): void {
-    this.stdout.write(`${withoutControls(text)}\n`);
+    this.stdout.write(`${this.visible(text)}\n`);
   }
 
   remark(text: string): void {
-    this.stderr.write(`${withoutControls(text)}\n`);
+    this.stderr.write(`${this.visible(text)}\n`);
   }
 
   /** Columns as wide as the terminal has room for; longer cells go on in the next line. */
@@ -49,7 +51,7 @@ export class Terminal {
   progress(text: string): void {
     if (!this.showsProgress) return;
     // What reaches the next line would stay there.
-    const line = text.slice(0, Math.max(narrowest, this.stderr.columns || 80) - 1);
+    const line = spellUnseen(text).slice(0, Math.max(narrowest, this.stderr.columns || 80) - 1);
     this.stderr.write(`\r\u001b[K${line}`);
   }
 
@@ -69,28 +71,23 @@ export class Terminal {
   }
 
   style(style: Style, text: string): string {
-    return this.coloured ? styleText(style, text, { validateStream: false }) : text;
+    if (!this.coloured) return text;
+    const [on, off] = inspect.colors[style] as [number, number];
+    return `{${mark}:${on}}${text}{${mark}:${off}}`;
+  }
+
+  /**
+   * What comes from a file must not be able to move the cursor, to write over a line, to colour, or to turn the order of
+   * letters round: who reads a diff of somebody's rules relies on seeing them.
+   */
+  private visible(text: string): string {
+    return spellUnseen(text, '\n\t\u200c\u200d').replace(marked, '\u001b[$1m');
   }
 }
 
-/**
- * What comes from a file must not be able to move the cursor, to write over a line, or to turn the order of letters round:
- * whoever reads a diff of somebody's rules relies on seeing them. Our own styles stay.
- */
-function withoutControls(text: string): string {
-  return text.replace(controls, (found) =>
-    ownStyle.test(found) ? found : JSON.stringify(found).slice(1, -1).replace(notEscaped, escaped),
-  );
-}
-
-const controls = /\u001b\[\d\d?m|[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g;
-const ownStyle = /^\u001b\[(1|2|22|31|32|33|36|39)m$/;
-/** JSON has an escape for what is below a space, and leaves the others as they are. */
-const notEscaped = /[\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g;
-
-function escaped(character: string): string {
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
-}
+/** What a style is in the text until it is written: an escape sequence of a file is not one of ours. */
+const mark = randomBytes(8).toString('hex');
+const marked = new RegExp(`\\{${mark}:(\\d+)\\}`, 'g');
 
 const narrowest = 40;
 const narrowestColumn = 8;

@@ -1,5 +1,7 @@
 /** What is wrong with a policy set, and where: found when it loads, all of it at once. */
+
 import { usualHints } from './problem-hints.js';
+import { spellUnseen } from './quote.js';
 
 export interface Problem {
   readonly severity: 'error' | 'warning';
@@ -27,10 +29,10 @@ export class PolicyError extends Error {
   }
 }
 
-/** `rules.csv:7:4: error wrong_field_count: expected 3 fields, got 2` */
+/** `rules.csv:7:4: error wrong_field_count: expected 3 fields, got 2`, in one line whatever the file is called. */
 export function formatProblem(problem: Problem): string {
   const { file, line, column, severity, code, message } = problem;
-  return `${file}:${line}:${column}: ${severity} ${code}: ${message}`;
+  return spellUnseen(`${file}:${line}:${column}: ${severity} ${code}: ${message}`);
 }
 
 /** Problems as they are shown: by file and place, each with its own hint or the usual one of its code. */

@@ -4,6 +4,7 @@ import { ruleLine } from '../core/engine/report.js';
 import { answersOf } from '../core/engine/rule-answers.js';
 import { BindingError } from '../core/policy/binding.js';
 import { PolicyError, type Problem } from '../core/problem.js';
+import { cut } from '../core/quote.js';
 import type { DecisionRequest } from '../core/request.js';
 import { type StockAnswer, StockCasbin } from './stock-casbin.js';
 import type { StockView } from './stock-view.js';
@@ -28,7 +29,7 @@ export class StockPolicySet {
       await set.stock.load(view.stockSet(KEY));
     } catch (error) {
       await set.stop();
-      throw new PolicyError([unsupported(`stock Casbin does not load this set: ${(error as Error).message}`)]);
+      throw new PolicyError([unsupported(`stock Casbin does not load this set: ${cut((error as Error).message)}`)]);
     }
     return set;
   }

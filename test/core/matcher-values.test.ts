@@ -85,8 +85,8 @@ describe('a value in a message', () => {
     [null, 'null'],
     [[1], 'a list'],
     [{ a: 1 }, 'an object'],
-    ['y'.repeat(60), `"${'y'.repeat(60)}"`],
-    ['y'.repeat(61), `"${'y'.repeat(57)}..."`],
+    ['y'.repeat(40), `"${'y'.repeat(40)}"`],
+    ['y'.repeat(41), `"${'y'.repeat(40)}…"`],
   ])('%j is described as %s', (value, text) => {
     expect(describeValue(value)).toBe(text);
   });

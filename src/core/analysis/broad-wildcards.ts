@@ -1,4 +1,5 @@
 /** An allow rule with a wildcard where all its neighbours, the rules of the same subject, say what they mean. */
+import { cut, quote } from '../quote.js';
 import { columnUses } from './column-use.js';
 import type { Check, LintedRule, LintedSet } from './linted-set.js';
 
@@ -30,7 +31,7 @@ export function* findBroadWildcards(set: LintedSet): Check {
       if (wide.length !== 1 || only === undefined || rules.length - 1 < leastNeighbours) continue;
       const text = only.fields[column];
       const token = set.main.policy.tokens[column];
-      const message = `"${text}" is every ${token}; the other ${rules.length - 1} rules of "${name}" name theirs`;
+      const message = `${quote(text)} is every ${cut(token as string)}; the other ${rules.length - 1} rules of ${quote(name)} name theirs`;
       yield { severity: 'warning', code: 'broad_wildcard', message, ...set.places.ofField(only, column) };
     }
   }

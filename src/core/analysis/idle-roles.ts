@@ -1,8 +1,10 @@
 /** Roles that nobody has, roles that give nothing, and names that anybody could take for a role. */
+
 import { type Expression, walk } from '../matcher/ast.js';
 import type { TokenBinding } from '../policy/binding.js';
 import { isCombination } from '../policy/combination.js';
 import type { Problem } from '../problem.js';
+import { cut, quote } from '../quote.js';
 import { type ColumnUse, columnUses } from './column-use.js';
 import { expressionsOf } from './expressions.js';
 import type { Check, LintedRule, LintedSet } from './linted-set.js';
@@ -42,10 +44,10 @@ function* findOpenRoleNames(set: LintedSet): Generator<Problem> {
     yield {
       severity: 'warning',
       code: 'role_name_open',
-      message: `${call.name}() gets the subject's bare id: whoever has the id "${role}" has the role "${role}"`,
+      message: `${call.name}() gets the subject's bare id: whoever has the id ${quote(role)} has the role ${quote(role)}`,
       file: compiled.model.file,
       ...definition.place(call.at),
-      hint: `in policy-set.yaml: request: { ${token}: "\${subject.type}:\${subject.id}" }`,
+      hint: `in policy-set.yaml: request: { ${cut(token)}: "\${subject.type}:\${subject.id}" }`,
     };
   }
 }
@@ -73,7 +75,7 @@ function* findUselessRoles(
     const role = link.fields[1] ?? '';
     if (useful.has(role) || reported.has(role)) continue;
     reported.add(role);
-    const message = `the role "${role}" gives nothing: no rule names it, nor a role that it includes`;
+    const message = `the role ${quote(role)} gives nothing: no rule names it, nor a role that it includes`;
     yield { severity: 'warning', code: 'role_gives_nothing', message, ...set.places.ofField(link, 1) };
   }
 }
@@ -94,7 +96,7 @@ function* findRolesWithoutMembers(set: LintedSet, key: string, use: RoleUse, col
     const role = rule.fields[column] ?? '';
     if (role === use.always || held.has(role) || isMember(role) || reported.has(role)) continue;
     reported.add(role);
-    const message = `nobody has the role "${role}": no ${key} rule gives it to a subject`;
+    const message = `nobody has the role ${quote(role)}: no ${key} rule gives it to a subject`;
     yield { severity: 'warning', code: 'role_without_members', message, ...set.places.ofField(rule, column) };
   }
 }

@@ -1,4 +1,5 @@
 /** Rules by which a role could change what limits it: the approval limit that a clerk may raise is none. */
+import { cut, quote } from '../quote.js';
 import { columnUses } from './column-use.js';
 import type { Check, LintedRule, LintedSet } from './linted-set.js';
 
@@ -22,7 +23,7 @@ export function* findOwnLimits(set: LintedSet): Check {
     const isEverybody = use !== undefined && 'always' in use && who === use.always;
     const reaching = limited.find((role) => isEverybody || includes(links, role, who as string));
     if (reaching === undefined) continue;
-    const message = `"${reaching}" is limited by "${what}", and this rule lets it ${does} that`;
+    const message = `${quote(reaching)} is limited by ${quote(what)}, and this rule lets it ${cut(does as string)} that`;
     yield { severity: 'warning', code: 'changes_own_limit', message, ...set.places.ofField(rule, subject) };
   }
 }

@@ -1,9 +1,11 @@
 /** Runs the tests of a policy set. The loader, `verdict test` and `verdict lint` ask the same question here. */
+
 import { isDeepStrictEqual } from 'node:util';
 import type { EngineDecision } from '../decision.js';
 import type { EntityStore } from '../policy/entities.js';
 import type { NamedText } from '../policy/yaml-document.js';
 import { type Problem, presentProblems } from '../problem.js';
+import { cut, quote } from '../quote.js';
 import type { DecisionRequest, Json } from '../request.js';
 import { maxTests, type PolicyTest, readTests } from './test-document.js';
 
@@ -81,7 +83,7 @@ export function* runTestsInSteps(
 export function problemOf({ test, failures }: PolicyTestResult): Problem | undefined {
   if (failures.length === 0) return undefined;
   const { file, line, column } = test;
-  const message = `"${nameOf(test)}": ${failures.join('; ')}`;
+  const message = `${quote(nameOf(test))}: ${failures.join('; ')}`;
   const hint = '`verdict test` explains why';
   return { severity: 'error', code: 'failing_test', message, file, line, column, hint };
 }
@@ -110,5 +112,5 @@ function describeReason({ reason }: EngineDecision): string {
 }
 
 function show(value: unknown): string {
-  return typeof value === 'string' ? value : JSON.stringify(value as Json);
+  return cut(typeof value === 'string' ? value : JSON.stringify(value as Json));
 }

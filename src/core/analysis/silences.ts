@@ -4,8 +4,10 @@
  *     # lint-ignore shadowed_rule: the wider rule goes when the migration is over
  *     p, nurse, chart, read
  */
+
 import type { NamedText } from '../policy/yaml-document.js';
 import type { Problem } from '../problem.js';
+import { quote } from '../quote.js';
 
 interface Silence {
   readonly code: string;
@@ -38,7 +40,7 @@ export function applySilences(problems: readonly Problem[], files: readonly Name
       const hint = `# lint-ignore ${code || 'code'}: why it stays`;
       left.push({ ...place, code: 'silence_without_reason', message: 'lint-ignore needs a reason', hint });
     } else if (!used.has(silence)) {
-      const message = `there is no warning "${code}" to silence here`;
+      const message = `there is no warning ${quote(code)} to silence here`;
       left.push({ ...place, code: 'unused_silence', message, hint: 'remove the comment' });
     }
   }

@@ -1,9 +1,11 @@
 /** `tests/*.yaml`: what a policy set should answer, as questions with their places in the file. */
+
 import { closest } from '../closest.js';
 import type { Effect, ReasonCode } from '../decision.js';
 import { AMBIGUOUS, type EntityStore } from '../policy/entities.js';
 import type { NamedText, ReportFatal, YamlNode } from '../policy/yaml-document.js';
 import { readYaml } from '../policy/yaml-document.js';
+import { quote } from '../quote.js';
 import {
   type Action,
   type DecisionRequest,
@@ -138,7 +140,7 @@ function* readCase(
   if (subject === undefined || action === undefined || resource === undefined || expect === undefined) {
     const missing = Object.entries({ subject, action, resource, expect }).filter(([, given]) => given === undefined);
     const hint = 'a matrix has "allow" instead';
-    node.refuse('missing_value', `the test needs ${missing.map(([key]) => `"${key}"`).join(' and ')}`, hint);
+    node.refuse('missing_value', `the test needs ${missing.map(([key]) => quote(key)).join(' and ')}`, hint);
     return;
   }
   const asked = {
@@ -168,7 +170,7 @@ function* readMatrix(members: Members, file: TestFile, { name, now, attributes }
   for (const [id, row] of members.allow?.members('allow') ?? []) {
     const entity = file.subjects.named(id, row);
     const cells = new Map<string, Cell>();
-    for (const [resource, node] of row.members(`the row of "${id}"`) ?? []) {
+    for (const [resource, node] of row.members(`the row of ${quote(id)}`) ?? []) {
       addResource(node, resource);
       const allowed = new Map<string, YamlNode>();
       for (const item of node.isList ? (node.items('actions') ?? []) : [node]) {
@@ -240,7 +242,7 @@ class Names {
     if (node?.isList === true) for (const id of node.names(`${what}s`) ?? []) this.declared.set(id, { id });
     else {
       for (const [name, value] of node?.members(`${what}s`) ?? []) {
-        const entity = value.isMapping ? readEntity(value, what) : { id: value.name(`the id of "${name}"`) ?? '' };
+        const entity = value.isMapping ? readEntity(value, what) : { id: value.name(`the id of ${quote(name)}`) ?? '' };
         if (entity !== undefined) this.declared.set(name, entity);
       }
     }
@@ -258,12 +260,12 @@ class Names {
     const stored = this.entities.find(undefined, name);
     if (stored === AMBIGUOUS) {
       const hint = `declare it with its type under "${this.what}s"`;
-      return node.refuse('ambiguous_entity', `several entities have the id "${name}"`, hint);
+      return node.refuse('ambiguous_entity', `several entities have the id ${quote(name)}`, hint);
     }
     if (stored !== undefined) return { type: stored.type, id: stored.id };
     const meant = closest(name, [...this.declared.keys(), ...this.entities.all.map(({ id }) => id)]);
-    const hint = meant === undefined ? `declare it under "${this.what}s"` : `did you mean "${meant}"?`;
-    return node.refuse('unknown_name', `"${name}" is no ${this.what} of this file and no stored entity`, hint);
+    const hint = meant === undefined ? `declare it under "${this.what}s"` : `did you mean ${quote(meant)}?`;
+    return node.refuse('unknown_name', `${quote(name)} is no ${this.what} of this file and no stored entity`, hint);
   }
 }
 
@@ -298,7 +300,9 @@ function readTime(node: YamlNode | undefined): number | undefined {
   const text = node?.text('at');
   if (node === undefined || text === undefined) return undefined;
   // With its offset: a test must not depend on where it runs.
-  return parseRfc3339(text) ?? node.refuse('wrong_value', `"${text}" is no time`, `for example ${defaultTestTime}`);
+  return (
+    parseRfc3339(text) ?? node.refuse('wrong_value', `${quote(text)} is no time`, `for example ${defaultTestTime}`)
+  );
 }
 
 /** `allow`, or a mapping with what else is wanted. */

@@ -3,11 +3,13 @@
  * with the request. Effective access is computed on these and on nothing else; what the rules can mean beyond them is
  * said with it.
  */
+
 import { type Expression, walk } from '../matcher/ast.js';
 import type { TokenBinding } from '../policy/binding.js';
 import { changeOfToken } from '../policy/binding-change.js';
 import { type Combination, isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
+import { quote } from '../quote.js';
 import type { Entity, JsonObject } from '../request.js';
 import { type ColumnUse, columnUses } from './column-use.js';
 import { expressionsOf } from './expressions.js';
@@ -62,9 +64,9 @@ function readSet(set: CompiledPolicySet, main: Combination, found: Found): void 
   }
   for (const [column, use] of uses.entries()) {
     const name = main.policy.tokens[column] as string;
-    if (use.kind === 'other') found.limits.add(`"${name}" is compared in a way that names nothing`);
+    if (use.kind === 'other') found.limits.add(`${quote(name)} is compared in a way that names nothing`);
     if (use.kind === 'pattern' && hasPatterns(main, column, use)) {
-      found.limits.add(`"${name}" holds patterns, which match more than is listed`);
+      found.limits.add(`${quote(name)} holds patterns, which match more than is listed`);
     }
   }
   if (readsAttributes(main))
@@ -87,12 +89,12 @@ function* limitsOfNames(set: CompiledPolicySet, main: Combination, uses: readonl
     const { always } = use;
     const allowed = Array.from(main.rules, ({ effect, fields }) => (effect === 'deny' ? undefined : fields[column]));
     if (always !== undefined && allowed.includes(always)) {
-      yield `"${name}" is "${always}" in a rule, which holds for names that stand nowhere, too`;
+      yield `${quote(name)} is ${quote(always)} in a rule, which holds for names that stand nowhere, too`;
     }
     if (use.kind === 'role' && set.manifest.roleMatching.get(use.relation)?.names !== undefined) {
       const links = [...(set.table.groupings.get(use.relation) ?? [])];
       if (links.some(({ fields }) => !isPlain(fields[0] ?? ''))) {
-        yield `"${use.relation}" holds patterns, which match more than is listed`;
+        yield `${quote(use.relation)} holds patterns, which match more than is listed`;
       }
     }
   }

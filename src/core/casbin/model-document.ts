@@ -2,12 +2,12 @@
  * model.conf as a document: the definitions that Casbin's model/model.go takes from it, and where each character of them
  * stands in the file. What Casbin does not read, or reads differently from what the author must have meant, is reported.
  */
+import { cut, quote } from '../quote.js';
 import type { ReportProblem } from './document-problem.js';
 import {
   type DefinitionEntry,
   type Entry,
   type Place,
-  quote,
   type ReportFinding,
   readEntries,
   type SectionEntry,
@@ -71,7 +71,7 @@ function selectDefinitions(
       report({
         severity: 'error',
         code: 'duplicate_definition',
-        message: `"${entry.key}" is already defined in line ${earlier.keyPlace.line}; the last one counts`,
+        message: `${quote(entry.key)} is already defined in line ${earlier.keyPlace.line}; the last one counts`,
         ...entry.keyPlace,
         hint: `name a further definition "${section}2", "${section}3"…`,
       });
@@ -118,14 +118,14 @@ function reportUnread(
       report({
         ...unread,
         code: 'empty_definition',
-        message: `"${key}" has no value`,
+        message: `${quote(key)} has no value`,
         hint: 'remove it or complete it',
       });
     } else {
       report({
         ...unread,
         code: 'definition_after_gap',
-        message: `"${key}" is not read: there is no "${gap}"`,
+        message: `${quote(key)} is not read: there is no ${quote(gap)}`,
         hint: 'number the definitions without gaps',
       });
     }
@@ -142,7 +142,7 @@ function reportTokens(entry: DefinitionEntry, report: ReportFinding): void {
       report({
         severity: 'error',
         code: 'empty_token',
-        message: `a column of "${entry.key}" has no name`,
+        message: `a column of ${quote(entry.key)} has no name`,
         ...place,
         hint: 'remove the comma that is too many: the nameless column counts, too',
       });
@@ -150,7 +150,7 @@ function reportTokens(entry: DefinitionEntry, report: ReportFinding): void {
       report({
         severity: 'error',
         code: 'duplicate_token',
-        message: `the column ${quote(token)} stands twice in "${entry.key}"`,
+        message: `the column ${quote(token)} stands twice in ${quote(entry.key)}`,
         ...place,
         hint: 'give each column a name of its own',
       });
@@ -204,7 +204,7 @@ function reportUnknownSections(entries: readonly Entry[], report: ReportFinding)
       report({
         severity: 'error',
         code: 'unknown_section',
-        message: `the section [${entry.name}] is not read`,
+        message: `the section [${cut(entry.name)}] is not read`,
         ...entry.place,
         hint: meant === undefined ? `sections are ${names.join(', ')}` : `did you mean [${meant}]?`,
       });

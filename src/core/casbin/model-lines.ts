@@ -1,4 +1,6 @@
 /** model.conf as sections and `key = value`: what Casbin's config/config.go reads, with places. */
+
+import { quote } from '../quote.js';
 import type { DocumentProblem } from './document-problem.js';
 import { sectionNames } from './model-sections.js';
 import { skipSpace, trimSpace } from './white-space.js';
@@ -162,9 +164,4 @@ function reportLongLine(line: string, number: number, report: ReportFinding): vo
     hint: 'continue it on the next line with a backslash at the end',
     refusedByReference: true,
   });
-}
-
-/** For messages: in quotes, cut where it gets long. */
-export function quote(text: string): string {
-  return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text);
 }

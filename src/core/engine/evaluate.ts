@@ -5,6 +5,7 @@ import { FAULT, noRules, type Scope } from '../matcher/scope.js';
 import type { Combination } from '../policy/combination.js';
 import type { EffectKind, RuleEffect } from '../policy/effect.js';
 import type { Rule, RuleStore } from '../policy/rule-store.js';
+import { quote } from '../quote.js';
 
 export interface EvaluationError {
   readonly code: string;
@@ -159,5 +160,5 @@ function faultOf(scope: Scope): [code: string, message: string] {
 }
 
 function unsupportedEffect(combination: Combination): Evaluation {
-  return requestError('unsupported_effect', `"${combination.effectText}" is not an effect`);
+  return requestError('unsupported_effect', `${quote(combination.effectText)} is not an effect`);
 }

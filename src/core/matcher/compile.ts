@@ -1,5 +1,7 @@
 /** A tree to closures. Nothing is decided here twice: what can be looked up by name is looked up now. */
+
 import { closest } from '../closest.js';
+import { cut, quote } from '../quote.js';
 import type { Json } from '../request.js';
 import type { Expression } from './ast.js';
 import { compileCall } from './calls.js';
@@ -78,7 +80,7 @@ export function compileExpression(expression: Expression, environment: Environme
 function compileColumn(column: Extract<Expression, { kind: 'column' }>, environment: Environment): Evaluator {
   const request = environment.requestColumns.get(column.name);
   if (request !== undefined) {
-    const label = authorsName(column.name);
+    const label = cut(authorsName(column.name));
     return (scope) => {
       const value = scope.values[request];
       return value === undefined ? scope.fail('missing_attribute', () => `the request has no ${label}`) : value;
@@ -91,19 +93,19 @@ function compileColumn(column: Extract<Expression, { kind: 'column' }>, environm
 
 function compileAttribute(attribute: Extract<Expression, { kind: 'attribute' }>, environment: Environment): Evaluator {
   const { name, path } = attribute;
-  const label = authorsName(name);
+  const label = cut(authorsName(name));
   const request = environment.requestColumns.get(name);
   if (request !== undefined) return (scope) => readPath(scope, request, path, label);
   if (environment.policyColumns.has(name)) {
-    return (scope) => scope.fail('not_an_object', () => `${label} is a text, it has no "${path[0]}"`);
+    return (scope) => scope.fail('not_an_object', () => `${label} is a text, it has no ${quote(path[0])}`);
   }
   return unknownColumn(name, attribute.at, environment);
 }
 
 function unknownColumn(name: string, at: number, environment: Environment): Evaluator {
-  const message = `there is no column ${authorsName(name)}`;
+  const message = `there is no column ${cut(authorsName(name))}`;
   const meant = closest(name, [...environment.requestColumns.keys(), ...environment.policyColumns.keys()]);
-  const hint = meant === undefined ? {} : { hint: `did you mean "${authorsName(meant)}"?` };
+  const hint = meant === undefined ? {} : { hint: `did you mean ${quote(authorsName(meant))}?` };
   environment.report({ code: 'unknown_column', message, at, ...hint });
   return (scope) => scope.fail('unknown_column', () => message);
 }
@@ -128,7 +130,7 @@ function compileBinary(
       return (scope) => {
         const value = textOf(scope);
         if (value === FAULT || typeof value === 'string') return value;
-        return scope.fail('type_mismatch', () => `"${operator}" wants texts, not ${describeValue(value)}`);
+        return scope.fail('type_mismatch', () => `${quote(operator)} wants texts, not ${describeValue(value)}`);
       };
     };
     const call = compileCall(

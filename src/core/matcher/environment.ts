@@ -1,5 +1,7 @@
 /** What names mean in an expression: columns, functions, role definitions. One for each combination of r and p. */
+
 import { closest } from '../closest.js';
+import { quote } from '../quote.js';
 import type { Json } from '../request.js';
 import type { Expression } from './ast.js';
 import type { FunctionDefinition } from './functions/function-definition.js';
@@ -72,7 +74,7 @@ export function functionHint(environment: Environment, name: string | undefined)
   const { roles, customFunctions, functions } = environment;
   const known = [...roles.keys(), ...customFunctions.keys(), ...functions.keys(), ...languageFunctions, 'eval'];
   const meant = name === undefined ? undefined : closest(name, known);
-  return meant === undefined ? undefined : `did you mean "${meant}"?`;
+  return meant === undefined ? undefined : `did you mean ${quote(meant)}?`;
 }
 
 export function isFunctionName(environment: Environment, name: string): boolean {

@@ -2,6 +2,7 @@
  * Matcher text to tokens, by the rules of the reference's expression library (govaluate 1.3, `parsing.go` and
  * `lexerState.go`): which characters run together into one token, and which token may follow which.
  */
+import { cut, quote } from '../quote.js';
 import { parseDateLiteral } from './date-literal.js';
 import type { SourceText } from './source-text.js';
 import { MatcherSyntaxError } from './syntax-error.js';
@@ -89,7 +90,7 @@ export function tokenise(source: SourceText, isFunction: (name: string) => boole
       const previous = tokens.at(-1);
       if (previous?.kind === 'variable' && token.kind === 'open') {
         const name = String(previous.value);
-        throw new MatcherSyntaxError('unknown_function', `unknown function ${name}`, previous.at, name);
+        throw new MatcherSyntaxError('unknown_function', `unknown function ${cut(name)}`, previous.at, name);
       }
       fail(`${describe(token)} may not stand ${previous === undefined ? 'first' : `after ${describe(previous)}`}`, at);
     }
@@ -110,7 +111,7 @@ function fail(message: string, at: number): never {
 }
 
 function describe(token: Token): string {
-  return token.kind === 'string' ? `the text "${token.value}"` : `"${token.value}"`;
+  return token.kind === 'string' ? `the text ${quote(token.value)}` : quote(token.value);
 }
 
 type Read = Pick<Token, 'kind' | 'value'>;
@@ -155,18 +156,18 @@ function readNumber(reader: Reader, refuse: (message: string) => never): number 
     reader.skip();
     reader.skip();
     const digits = reader.word(isHexDigit);
-    if (!/^[0-9a-fA-F]{1,16}$/.test(digits)) refuse(`0x${digits} is not a number`);
+    if (!/^[0-9a-fA-F]{1,16}$/.test(digits)) refuse(`${cut(`0x${digits}`)} is not a number`);
     return Number(BigInt(`0x${digits}`));
   }
   const text = reader.word(isNumeric);
   const value = /^(?:[0-9]+\.?[0-9]*|\.[0-9]+)$/.test(text) ? Number(text) : Number.NaN;
-  if (!Number.isFinite(value)) refuse(`${text} is not a number`);
+  if (!Number.isFinite(value)) refuse(`${cut(text)} is not a number`);
   return value;
 }
 
 function readWord(word: string, isFunction: (name: string) => boolean, refuse: (message: string) => never): Read {
   if (word.includes('.')) {
-    if (word.endsWith('.')) refuse(`"${word}" ends with a dot`);
+    if (word.endsWith('.')) refuse(`${quote(word)} ends with a dot`);
     return { kind: 'accessor', value: word };
   }
   if (isFunction(word)) return { kind: 'function', value: word };
@@ -181,7 +182,7 @@ function readSymbol(symbol: string, state: TokenKind | 'start', refuse: (message
   if (logicals.has(symbol)) return { kind: 'logical', value: symbol };
   if (comparators.has(symbol)) return { kind: 'comparator', value: symbol };
   if (ternaries.has(symbol)) return { kind: 'ternary', value: symbol };
-  return refuse(`"${symbol}" is not an operator`);
+  return refuse(`${quote(symbol)} is not an operator`);
 }
 
 /** A cursor over code points. A backslash takes the character after it as it is, wherever it stands in a token. */

@@ -2,6 +2,7 @@
  * Matcher text to a tree. One level of precedence a row, every level binding from the left (the reference builds
  * each level to the right and turns it round afterwards: `reorderStages`).
  */
+import { quote } from '../quote.js';
 import type { BinaryOperator, Expression } from './ast.js';
 import { type Token, type TokenKind, tokenise } from './lexer.js';
 import type { SourceText } from './source-text.js';
@@ -60,7 +61,7 @@ class Parser {
     const expression = this.list();
     const rest = this.peek();
     // The reference ignores what follows a complete expression, as in `(a) b`; ignoring text is no way to decide.
-    if (rest !== undefined) this.refuse(`"${rest.value}" follows a complete expression`, rest.at);
+    if (rest !== undefined) this.refuse(`${quote(rest.value)} follows a complete expression`, rest.at);
     return expression;
   }
 
@@ -130,12 +131,12 @@ class Parser {
         // Empty parentheses are null in the reference: a call without arguments gets there the same way.
         return this.parenthesised() ?? { kind: 'literal', value: null, at };
       default:
-        return this.refuse(`an operand is missing before "${value}"`, at);
+        return this.refuse(`an operand is missing before ${quote(value)}`, at);
     }
   }
 
   private attribute(word: string, at: number): Expression {
-    if (this.peek()?.kind === 'open') this.refuse(`"${word}" is an attribute, not a function`, at);
+    if (this.peek()?.kind === 'open') this.refuse(`${quote(word)} is an attribute, not a function`, at);
     const [name = '', ...path] = word.split('.');
     return { kind: 'attribute', name, path, at };
   }
@@ -147,7 +148,7 @@ class Parser {
     const close = this.peek();
     if (close?.kind !== 'close') {
       this.refuse(
-        close === undefined ? 'a parenthesis is not closed' : `"${close.value}" is unexpected here`,
+        close === undefined ? 'a parenthesis is not closed' : `${quote(close.value)} is unexpected here`,
         close?.at,
       );
     }

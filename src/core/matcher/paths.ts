@@ -1,4 +1,5 @@
 /** Reading attributes along a path: own members of parsed JSON and nothing else. */
+import { cut, quote } from '../quote.js';
 import type { Json } from '../request.js';
 import { EntityAttributes, namesAllAttributes } from './entity-attributes.js';
 import { type AttributeSource, type Outcome, type Scope } from './scope.js';
@@ -27,8 +28,8 @@ function descend(scope: Scope, start: Json, path: readonly string[], from: numbe
   for (let step = from; step < path.length; step++) {
     if (!isObject(value)) {
       const found = value;
-      const owner = [label, ...path.slice(0, step)].join('.');
-      return scope.fail('not_an_object', () => `${owner} is ${describeValue(found)}, it has no "${path[step]}"`);
+      const owner = cut([label, ...path.slice(0, step)].join('.'));
+      return scope.fail('not_an_object', () => `${owner} is ${describeValue(found)}, it has no ${quote(path[step])}`);
     }
     const next = ownMember(value, path[step] as string);
     if (next === undefined) return missing(scope, label, path, step);
@@ -38,7 +39,7 @@ function descend(scope: Scope, start: Json, path: readonly string[], from: numbe
 }
 
 function missing(scope: Scope, label: string, path: readonly string[], step: number): Outcome {
-  return scope.fail('missing_attribute', () => `${[label, ...path.slice(0, step + 1)].join('.')} is missing`);
+  return scope.fail('missing_attribute', () => `${cut([label, ...path.slice(0, step + 1)].join('.'))} is missing`);
 }
 
 /** Whether every step of the path is there, null at its end included. Never a fault. */

@@ -1,4 +1,5 @@
 /** How the matcher language compares and writes values: typed, by content, never converting (govaluate). */
+import { quote } from '../quote.js';
 import type { Json, JsonObject } from '../request.js';
 
 export function isObject(value: Json | undefined): value is JsonObject {
@@ -70,5 +71,5 @@ export function describeValue(value: Json): string {
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'object' && value !== null) return 'an object';
   if (typeof value !== 'string') return String(value);
-  return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value);
+  return quote(value);
 }

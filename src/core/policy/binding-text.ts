@@ -1,4 +1,6 @@
 /** The lines of a manifest's `request`: a path into the request, or a text with paths in it. */
+
+import { quote } from '../quote.js';
 import { SEMANTICS, type Semantics } from '../semantics.js';
 
 /** `subject.department` → root `subject`, steps `['department']`. */
@@ -43,7 +45,7 @@ export function parseBinding(text: string, semantics: Semantics = SEMANTICS): Bi
     if (start !== 0) parts.push(start < 0 ? rest : rest.slice(0, start));
     if (start < 0) break;
     const end = rest.indexOf('}', start);
-    if (end < 0) return fault(`"${text}" has a "\${" that is not closed`);
+    if (end < 0) return fault(`${quote(text)} has a "\${" that is not closed`);
     const path = parsePath(rest.slice(start + 2, end));
     if (typeof path === 'string') return fault(path);
     if (semantics !== 1 && typeof parts.at(-1) === 'object') {
@@ -104,7 +106,7 @@ const roots = new Set(['subject', 'action', 'resource', 'attributes']);
 
 function parsePath(text: string): BindingPath | string {
   const [root = '', ...steps] = text.split('.');
-  if (!roots.has(root)) return `"${text}" does not begin with subject, action, resource or attributes`;
-  if (steps.length === 0 || steps.includes('')) return `"${text}" does not name a member`;
+  if (!roots.has(root)) return `${quote(text)} does not begin with subject, action, resource or attributes`;
+  if (steps.length === 0 || steps.includes('')) return `${quote(text)} does not name a member`;
   return { root: root as BindingPath['root'], steps };
 }

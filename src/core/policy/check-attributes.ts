@@ -1,10 +1,12 @@
 /** Attributes that a matcher, a condition or a binding reads, or an entity has, and the schema does not know. */
+
 import type { ReportProblem } from '../casbin/document-problem.js';
 import { closest } from '../closest.js';
 import { type Expression, walk } from '../matcher/ast.js';
 import { namesAllAttributes } from '../matcher/entity-attributes.js';
 import { isObject } from '../matcher/values.js';
 import { quoteName } from '../names.js';
+import { cut, quote } from '../quote.js';
 import type { JsonObject } from '../request.js';
 import type { Semantics } from '../semantics.js';
 import { tokenRole } from './binding.js';
@@ -122,15 +124,15 @@ function unknownAttribute(
   return {
     severity: 'error',
     code: 'unknown_attribute',
-    message: `${text} is no attribute of ${part === 'environment' ? 'the request' : `any ${part}`}`,
+    message: `${cut(text)} is no attribute of ${part === 'environment' ? 'the request' : `any ${part}`}`,
     hint: hintFor(path, namesAt(schema, schema.parts.get(part) ?? [], path)),
   };
 }
 
 function hintFor(path: readonly string[], names: readonly string[]): string {
   const meant = closest(path.at(-1) as string, names);
-  const known = names.length === 0 ? 'schema.yaml names none there' : `schema.yaml knows ${names.join(', ')}`;
-  return meant === undefined ? known : `did you mean "${meant}"?`;
+  const known = names.length === 0 ? 'schema.yaml names none there' : `schema.yaml knows ${cut(names.join(', '))}`;
+  return meant === undefined ? known : `did you mean ${quote(meant)}?`;
 }
 
 /** Attributes of stored entities, where the schema names their type; of other types it says nothing. */
@@ -168,7 +170,7 @@ export function* checkEntities(
     }
     for (const path of unknown) {
       const place = node?.placeOfKey(['attributes', ...path]) ?? { file: source.file, line: 1, column: 1 };
-      const message = `${type} "${id}" has an attribute "${path.join('.')}" that the schema does not know`;
+      const message = `${cut(type)} ${quote(id)} has an attribute ${quote(path.join('.'))} that the schema does not know`;
       const hint = hintFor(path, namesAt(schema, schema.types.get(type) ?? [], path));
       report({ severity: 'error', code: 'unknown_attribute', message, hint, ...place });
     }

@@ -1,4 +1,5 @@
 /** Strictness: what parses but cannot mean what its author meant. Nothing is skipped, everything is told at once. */
+
 import type { ReportProblem } from '../casbin/document-problem.js';
 import type { Definition } from '../casbin/model-document.js';
 import { parseRuleLine } from '../casbin/rules-document.js';
@@ -7,6 +8,7 @@ import { walk } from '../matcher/ast.js';
 import type { Environment, Flaw } from '../matcher/environment.js';
 import type { FunctionDefinition } from '../matcher/functions/function-definition.js';
 import { isAscii } from '../matcher/source-text.js';
+import { cut, quote } from '../quote.js';
 import type { Semantics } from '../semantics.js';
 import { ambiguousTokens, guessedBindings } from './binding.js';
 import {
@@ -64,7 +66,7 @@ export function* checkPolicySet(set: Checked): Generator<void, Combination | Com
 /** `{ hint: 'did you mean "sub"?' }`, or nothing to add. */
 function meantHint(name: string, names: Iterable<string>): { readonly hint?: string } {
   const meant = closest(name, names);
-  return meant === undefined ? {} : { hint: `did you mean "${meant}"?` };
+  return meant === undefined ? {} : { hint: `did you mean ${quote(meant)}?` };
 }
 
 function problem(set: Checked, definition: Definition, offset: number, code: string, message: string, hint?: string) {
@@ -112,7 +114,7 @@ function checkRoleMatching({ manifest, parts, report }: Checked): void {
   const known = parts.model.roles;
   for (const key of manifest.roleMatching.keys()) {
     if (known.has(key)) continue;
-    const message = `roleMatching: the model defines no "${key}"`;
+    const message = `roleMatching: the model defines no ${quote(key)}`;
     const place = manifest.placeOf('roleMatching', key);
     report({ severity: 'error', code: 'unknown_definition', message, ...place, ...meantHint(key, known.keys()) });
   }
@@ -124,7 +126,7 @@ function checkEffects(set: Checked): void {
   const definition = model.effectDefinitions.get(set.manifest.definitions.e);
   if (text === undefined || definition === undefined || effectKindOf(text) !== undefined) return;
   const hint = `Casbin compares the text exactly; it knows ${effectSpellings.join('  and  ')}`;
-  set.report(problem(set, definition, 0, 'unsupported_effect', `"${definition.value}" is not an effect`, hint));
+  set.report(problem(set, definition, 0, 'unsupported_effect', `${quote(definition.value)} is not an effect`, hint));
 }
 
 function checkConstraints(set: Checked): void {
@@ -139,7 +141,7 @@ function checkConstraints(set: Checked): void {
     const constraint = parseConstraint(definition.value.trim());
     if (constraint === undefined) {
       const hint = 'it may be sod("a", "b"), sodMax(["a", "b"], 1), roleMax("a", 1) or rolePre("a", "b")';
-      const message = `"${definition.value}" is not a constraint`;
+      const message = `${quote(definition.value)} is not a constraint`;
       set.report({ ...problem(set, definition, 0, 'constraint_syntax', message, hint), refusedByReference: true });
       continue;
     }
@@ -156,13 +158,13 @@ function checkConstraints(set: Checked): void {
 function checkTokens(set: Checked, main: Combination): void {
   for (const { token, role, line, readAsValue } of main.tokens) {
     if (role !== 'attribute' || line !== undefined || !readAsValue) continue;
-    const message = `r.${token} is bound by its name to attributes.${token}`;
-    const hint = `say so in policy-set.yaml: request: { ${token}: attributes.${token} }`;
+    const message = `r.${cut(token)} is bound by its name to attributes.${cut(token)}`;
+    const hint = `say so in policy-set.yaml: request: { ${cut(token)}: attributes.${cut(token)} }`;
     set.report({ ...problem(set, main.request.definition, 0, 'unnamed_binding', message, hint), severity: 'warning' });
   }
   for (const token of set.manifest.request.keys()) {
     if (main.request.tokens.includes(token)) continue;
-    const message = `the manifest binds "${token}", which is no column of ${main.request.key}`;
+    const message = `the manifest binds ${quote(token)}, which is no column of ${main.request.key}`;
     const hint = meantHint(token, main.request.tokens);
     const place = set.manifest.placeOf('request', token);
     set.report({ severity: 'error', code: 'unknown_token', message, ...place, ...hint });
@@ -189,7 +191,7 @@ function checkRoleCalls(set: Checked, main: Combination): void {
     if (role === undefined) return;
     const wanted = role.hasDomain ? 3 : 2;
     if (part.args.length === wanted) return;
-    const message = `${part.name} = ${role.definition.value} wants ${wanted} arguments, not ${part.args.length}`;
+    const message = `${part.name} = ${cut(role.definition.value)} wants ${wanted} arguments, not ${part.args.length}`;
     set.report(problem(set, definition, part.at, 'role_arity', message));
   });
 }

@@ -1,4 +1,5 @@
 /** One choice of r, p, e and m, compiled: what an evaluation runs on. Casbin calls the choice an EnforceContext. */
+
 import { type Expression, walk } from '../matcher/ast.js';
 import { compileExpression } from '../matcher/compile.js';
 import type { CompiledCondition, Conditions, Environment, Flaw } from '../matcher/environment.js';
@@ -7,6 +8,7 @@ import { parseExpression } from '../matcher/parser.js';
 import { compileProgram, type Program } from '../matcher/program.js';
 import { conditionSource, matcherSource } from '../matcher/source-text.js';
 import { MatcherSyntaxError } from '../matcher/syntax-error.js';
+import { quote } from '../quote.js';
 import { finish } from '../steps.js';
 import { type TokenBinding, tokenRole } from './binding.js';
 import type { Binding } from './binding-text.js';
@@ -116,7 +118,7 @@ export function isCombination(value: Combination | CombinationError): value is C
 }
 
 function unknownDefinition(name: string): CombinationError {
-  return { code: 'unknown_definition', message: `the model defines no "${name}"`, at: 0 };
+  return { code: 'unknown_definition', message: `the model defines no ${quote(name)}`, at: 0 };
 }
 
 function bindTokens(

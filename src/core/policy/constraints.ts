@@ -1,4 +1,5 @@
 /** Casbin's constraints on grouping rules: separation of duty, cardinality, prerequisites (`model/constraint.go`). */
+import { quote, quoteList } from '../quote.js';
 
 export type Constraint =
   | { readonly kind: 'sod'; readonly roles: readonly string[] }
@@ -28,26 +29,26 @@ export function violationOf(constraint: Constraint, groupings: readonly (readonl
   if (constraint.kind === 'roleMax') {
     const holders = groupings.filter((fields) => fields[1] === constraint.role).length;
     if (holders <= constraint.most) return undefined;
-    return `role "${constraint.role}" is given to ${holders} users, ${constraint.most} at most may have it`;
+    return `role ${quote(constraint.role)} is given to ${holders} users, ${constraint.most} at most may have it`;
   }
   for (const [user, roles] of rolesByUser(groupings)) {
     switch (constraint.kind) {
       case 'sod': {
         if (constraint.roles.every((role) => roles.has(role))) {
-          return `user "${user}" has both roles "${constraint.roles.join('" and "')}"`;
+          return `user ${quote(user)} has both roles ${quoteList(constraint.roles, ' and ')}`;
         }
         break;
       }
       case 'sodMax': {
         const held = constraint.roles.filter((role) => roles.has(role));
         if (held.length > constraint.most) {
-          return `user "${user}" has ${held.length} of the roles "${constraint.roles.join('", "')}", ${constraint.most} at most are allowed`;
+          return `user ${quote(user)} has ${held.length} of the roles ${quoteList(constraint.roles)}, ${constraint.most} at most are allowed`;
         }
         break;
       }
       case 'rolePre': {
         if (roles.has(constraint.role) && !roles.has(constraint.prerequisite)) {
-          return `user "${user}" has role "${constraint.role}" without role "${constraint.prerequisite}"`;
+          return `user ${quote(user)} has role ${quote(constraint.role)} without role ${quote(constraint.prerequisite)}`;
         }
         break;
       }

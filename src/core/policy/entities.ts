@@ -1,4 +1,5 @@
 /** `entities.yaml`: known subjects and resources with their attributes, a PIP in a file. */
+import { cut, quote } from '../quote.js';
 import type { JsonObject } from '../request.js';
 import type { Semantics } from '../semantics.js';
 import { itemsPerStep } from '../steps.js';
@@ -56,7 +57,7 @@ export function* readEntities(
     const entity = readEntity(item);
     if (entity === undefined) continue;
     const key = entityKey(entity.type, entity.id);
-    if (seen.has(key)) item.refuse('duplicate_entity', `there is a ${entity.type} "${entity.id}" already`);
+    if (seen.has(key)) item.refuse('duplicate_entity', `there is a ${cut(entity.type)} ${quote(entity.id)} already`);
     seen.add(key);
     entities.push(entity);
   }

@@ -2,6 +2,8 @@
  * The manifest's `gateway`: how a request that a gateway holds becomes a question. Every value is a text whose `${…}` parts
  * are put in once and not read again; a text that is one such part alone is the value itself, a list of roles as well.
  */
+
+import { cut, quote } from '../quote.js';
 import { defaultPathReading, type PathReading, readPathReading } from './gateway-paths.js';
 import type { YamlNode } from './yaml-document.js';
 
@@ -107,13 +109,13 @@ function readIdentity(node: YamlNode): GatewayMapping['identity'] {
   const proxies = members.proxies.texts('gateway.identity.proxies');
   if (header === undefined || proxies === undefined) return undefined;
   if (/^[!#$%&'*+.^`|~\w-]+$/.test(header)) return { header, proxies: new Set(proxies) };
-  return members.header.refuse('wrong_value', `"${header}" is not the name of a header`);
+  return members.header.refuse('wrong_value', `${quote(header)} is not the name of a header`);
 }
 
 function readActions(node: YamlNode): ReadonlyMap<string, string> {
   const actions = new Map<string, string>();
   for (const [method, value] of node.members('gateway.actions') ?? []) {
-    const action = value.text(`gateway.actions.${method}`);
+    const action = value.text(`gateway.actions.${cut(method)}`);
     if (isMethod(method, value) && action !== undefined) actions.set(method, action);
   }
   return actions;
@@ -122,7 +124,7 @@ function readActions(node: YamlNode): ReadonlyMap<string, string> {
 /** Methods are case-sensitive (RFC 9110, section 9.1), so `get` would never be asked for. */
 function isMethod(method: string, node: YamlNode): boolean {
   if (/^[A-Z][A-Z-]*$/.test(method)) return true;
-  node.refuse('wrong_value', `"${method}" is not a method`, 'methods are in capitals: GET, POST, PROPFIND');
+  node.refuse('wrong_value', `${quote(method)} is not a method`, 'methods are in capitals: GET, POST, PROPFIND');
   return false;
 }
 
@@ -164,19 +166,19 @@ function readRoute(node: YamlNode, reading: PathReading): GatewayRoute | undefin
  * @returns what is wrong, in words, when it is none
  */
 export function parsePath(text: string, reading: PathReading = defaultPathReading): readonly PathPart[] | string {
-  if (!text.startsWith('/')) return `"${text}" does not begin with a slash`;
+  if (!text.startsWith('/')) return `${quote(text)} does not begin with a slash`;
   const names = new Set<string>();
   const parts: PathPart[] = [];
   for (const segment of text.slice(1).split('/')) {
-    if (parts.at(-1)?.kind === 'rest') return `in "${text}" something follows what takes the rest`;
+    if (parts.at(-1)?.kind === 'rest') return `in ${quote(text)} something follows what takes the rest`;
     const variable = /^\{(\w+)(\*?)\}$/.exec(segment);
     if (variable === null) {
-      if (/[{}]/.test(segment)) return `"${segment}" is neither a text nor a name in braces`;
+      if (/[{}]/.test(segment)) return `${quote(segment)} is neither a text nor a name in braces`;
       parts.push({ kind: 'literal', text: reading.segment(segment) });
       continue;
     }
     const name = variable[1]!;
-    if (names.has(name)) return `"${text}" has the name "${name}" twice`;
+    if (names.has(name)) return `${quote(text)} has the name ${quote(name)} twice`;
     names.add(name);
     parts.push({ kind: variable[2] === '*' ? 'rest' : 'one', name });
   }
@@ -199,7 +201,7 @@ function readEntity(node: YamlNode, what: string, fallback: GatewayEntity, names
 function readAttributes(node: YamlNode, what: string, names: readonly string[]): GatewayAttributes {
   const attributes = new Map<string, GatewayTemplate>();
   for (const [name, value] of node.members(what) ?? []) {
-    const template = readTemplate(value, `${what}.${name}`, names);
+    const template = readTemplate(value, `${what}.${cut(name)}`, names);
     if (name === '__proto__') value.refuse('wrong_value', 'no attribute can have the name "__proto__"');
     else if (template !== undefined) attributes.set(name, template);
   }
@@ -215,7 +217,7 @@ function readTemplate(node: YamlNode, what: string, names: readonly string[]): G
   }
   for (const part of template) {
     if (typeof part !== 'string' && part.kind === 'path' && !names.includes(part.name)) {
-      node.refuse('bad_template', `the path of this route has no "${part.name}"`);
+      node.refuse('bad_template', `the path of this route has no ${quote(part.name)}`);
     }
   }
   return template;
@@ -242,14 +244,14 @@ export function parseTemplate(text: string): GatewayTemplate | string {
     if (start !== 0) parts.push(start < 0 ? rest : rest.slice(0, start));
     if (start < 0) break;
     const end = rest.indexOf('}', start);
-    if (end < 0) return `"${text}" has a "\${" that is not closed`;
+    if (end < 0) return `${quote(text)} has a "\${" that is not closed`;
     const part = rest.slice(start + 2, end);
     const dot = part.indexOf('.');
     const kind = gatewaySources.find((each) => each === (dot < 0 ? part : part.slice(0, dot)));
     const name = dot < 0 ? '' : part.slice(dot + 1);
-    if (kind === undefined) return `"${part}" is not a part of a gateway's request`;
+    if (kind === undefined) return `${quote(part)} is not a part of a gateway's request`;
     const known = namesOf[kind];
-    if (known === undefined ? name === '' : !known.includes(name)) return `"${part}" names nothing of ${kind}`;
+    if (known === undefined ? name === '' : !known.includes(name)) return `${quote(part)} names nothing of ${kind}`;
     parts.push({ kind, name: kind === 'headers' ? name.toLowerCase() : name });
     rest = rest.slice(end + 1);
   }

@@ -1,4 +1,5 @@
 /** `policy-set.yaml`: what a policy set says about itself beside Casbin's own files. */
+import { cut, quote } from '../quote.js';
 import type { Json } from '../request.js';
 import { SEMANTICS, type Semantics } from '../semantics.js';
 import { finish } from '../steps.js';
@@ -138,7 +139,7 @@ export function definitionNames(context: string | Partial<DefinitionNames>): Def
 function readBindings(node: YamlNode, semantics: Semantics): ReadonlyMap<string, Binding> {
   const bindings = new Map<string, Binding>();
   for (const [token, value] of node.members('request') ?? []) {
-    const text = value.text(`request.${token}`);
+    const text = value.text(`request.${cut(token)}`);
     if (text === undefined) continue;
     const binding = parseBinding(text, semantics);
     if (isBindingFault(binding)) value.refuse(binding.code, binding.message, binding.hint);
@@ -163,13 +164,13 @@ function readRoleMatching(node: YamlNode): ReadonlyMap<string, RoleMatchingNames
   const matching = new Map<string, RoleMatchingNames>();
   for (const [key, value] of node.members('roleMatching') ?? []) {
     if (!value.isMapping) {
-      const names = value.text(`roleMatching.${key}`);
+      const names = value.text(`roleMatching.${cut(key)}`);
       if (names !== undefined) matching.set(key, { names });
       continue;
     }
-    const members = value.knownMembers(`roleMatching.${key}`, ['names', 'domains']);
-    const names = members?.names?.text(`roleMatching.${key}.names`);
-    const domains = members?.domains?.text(`roleMatching.${key}.domains`);
+    const members = value.knownMembers(`roleMatching.${cut(key)}`, ['names', 'domains']);
+    const names = members?.names?.text(`roleMatching.${cut(key)}.names`);
+    const domains = members?.domains?.text(`roleMatching.${cut(key)}.domains`);
     matching.set(key, { ...(names !== undefined && { names }), ...(domains !== undefined && { domains }) });
   }
   return matching;
@@ -201,7 +202,7 @@ function readSchemaRules(node: YamlNode, defaults: Manifest): Manifest['schemaRe
 function readLint(node: YamlNode): ReadonlySet<string> {
   const downgraded = new Set<string>();
   for (const [code, value] of node.members('lint') ?? []) {
-    if (value.oneOf(`lint.${code}`, ['warn', 'error']) === 'warn') downgraded.add(code);
+    if (value.oneOf(`lint.${cut(code)}`, ['warn', 'error']) === 'warn') downgraded.add(code);
   }
   return downgraded;
 }
@@ -214,7 +215,7 @@ function readSearch(node: YamlNode): readonly string[] {
 function readLimits(node: YamlNode): Manifest['limits'] {
   const limits = new Map<string, readonly string[]>();
   for (const [resource, roles] of node.members('limits') ?? []) {
-    limits.set(resource, roles.texts(`limits.${resource}`) ?? []);
+    limits.set(resource, roles.texts(`limits.${cut(resource)}`) ?? []);
   }
   return limits;
 }
@@ -236,7 +237,11 @@ function readPointers(node: YamlNode, what: string): readonly string[] {
     if (/^\/((subject|action|resource)\/)?attributes\/.+$/.test(pointer) && !/~(?![01])/.test(pointer)) {
       pointers.push(pointer);
     } else {
-      item.refuse('bad_pointer', `"${pointer}" does not point at an attribute`, 'for example /subject/attributes/ssn');
+      item.refuse(
+        'bad_pointer',
+        `${quote(pointer)} does not point at an attribute`,
+        'for example /subject/attributes/ssn',
+      );
     }
   }
   return pointers;

@@ -1,8 +1,10 @@
 /** From role definitions and grouping rules to graphs: matching functions, conditions on links, cycles. */
+
 import type { ReportProblem } from '../casbin/document-problem.js';
 import type { CustomFunction } from '../matcher/environment.js';
 import { type FunctionDefinition, FunctionError } from '../matcher/functions/function-definition.js';
 import { timeMatch } from '../matcher/functions/time-match.js';
+import { cut, quote, quoteList } from '../quote.js';
 import { itemsPerStep } from '../steps.js';
 import type { CasbinModel, ColumnsDefinition, RoleDefinition } from './casbin-model.js';
 import type { Manifest, RoleMatchingNames } from './manifest.js';
@@ -173,7 +175,7 @@ function findMatching(
   const prepare = definition?.prepare;
   if (prepare === undefined) {
     const hint = 'it may be keyMatch, keyMatch2, keyMatch3, keyMatch4, keyMatch5, regexMatch, globMatch or ipMatch';
-    refuse(`roleMatching.${key}: "${name}" is no matching function`, hint);
+    refuse(`roleMatching.${cut(key)}: ${quote(name)} is no matching function`, hint);
     return undefined;
   }
   const prepared = new Map<string, (text: string) => boolean>();
@@ -245,7 +247,7 @@ function* reportCycles(definition: RoleDefinition, rules: RuleStore, report: Rep
     report({
       severity: definition.hasDomain ? 'warning' : 'error',
       code: 'role_cycle',
-      message: `the roles of ${definition.key} have a cycle${domain === '' ? '' : ` in domain "${domain}"`}: ${cycle.join(' -> ')}`,
+      message: `the roles of ${definition.key} have a cycle${domain === '' ? '' : ` in domain ${quote(domain)}`}: ${quoteList(cycle, ' -> ')}`,
       file,
       line,
       column: 1,

@@ -1,7 +1,9 @@
 /** The rules of a set, checked against the model's definitions and put in the order in which they are asked. */
+
 import type { ReportProblem } from '../casbin/document-problem.js';
 import type { RuleLine } from '../casbin/rules-document.js';
 import { closest } from '../closest.js';
+import { cut, quote } from '../quote.js';
 import type { CasbinModel, ColumnsDefinition, RoleDefinition } from './casbin-model.js';
 import { type EffectKind, effectKindOf, ruleEffectOf } from './effect.js';
 import { parseInteger, sortByPriority, sortBySubjectDepth, subjectDepths } from './rule-order.js';
@@ -76,9 +78,9 @@ function isWellFormed(line: RuleLine, model: CasbinModel, report: ReportProblem)
     report({
       ...place,
       code: 'unknown_ptype',
-      message: `the model defines no "${ptype}"`,
+      message: `the model defines no ${quote(ptype)}`,
       column: line.columns[0] ?? 1,
-      hint: meant === undefined ? `it defines ${known.join(', ') || 'no rules'}` : `did you mean "${meant}"?`,
+      hint: meant === undefined ? `it defines ${cut(known.join(', ')) || 'no rules'}` : `did you mean ${quote(meant)}?`,
       refusedByReference: true,
     });
     return false;
@@ -99,7 +101,7 @@ function isWellFormed(line: RuleLine, model: CasbinModel, report: ReportProblem)
   report({
     ...place,
     code: 'wrong_field_count',
-    message: `${ptype} has ${wanted} fields${policy ? ` (${policy.tokens.join(', ')})` : ''}, this rule has ${fields.length}`,
+    message: `${ptype} has ${wanted} fields${policy ? ` (${cut(policy.tokens.join(', '))})` : ''}, this rule has ${fields.length}`,
     column: line.columns[Math.min(wanted, fields.length) + (fields.length > wanted ? 1 : 0)] ?? 1,
     hint:
       fields.length > wanted ? 'a field that contains a comma must be put in double quotes' : 'a field may be missing',
@@ -131,7 +133,7 @@ function checkColumns(line: RuleLine, model: CasbinModel, fieldIndex: FieldIndex
     report({
       severity: 'error',
       code: 'unknown_effect',
-      message: `the effect must be allow or deny, not "${line.fields[effectColumn]}"`,
+      message: `the effect must be allow or deny, not ${quote(line.fields[effectColumn])}`,
       file: line.file,
       line: line.line,
       column: line.columns[effectColumn + 1] ?? 1,
@@ -155,7 +157,7 @@ function checkColumns(line: RuleLine, model: CasbinModel, fieldIndex: FieldIndex
     report({
       severity: 'error',
       code: 'wrong_priority',
-      message: `the priority must be a whole number, not "${line.fields[priority]}"`,
+      message: `the priority must be a whole number, not ${quote(line.fields[priority])}`,
       file: line.file,
       line: line.line,
       column: line.columns[priority + 1] ?? 1,

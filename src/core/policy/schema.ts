@@ -2,10 +2,12 @@
  * `schema.yaml`: which attributes there are, as JSON Schemas by type of subject and resource, for actions and for the
  * request's own attributes. It says what may be read, and what a request must be to be decided.
  */
+
 import { closest } from '../closest.js';
 import { builtInFunctions } from '../matcher/functions/built-in-functions.js';
 import { FunctionError } from '../matcher/functions/function-definition.js';
 import { isObject, ownMember } from '../matcher/values.js';
+import { quote } from '../quote.js';
 import type { Json, JsonObject } from '../request.js';
 import { SEMANTICS, type Semantics } from '../semantics.js';
 import { checkKeyword, endlessDefinitions } from './schema-keywords.js';
@@ -130,8 +132,8 @@ function checkSchema(node: YamlNode, definitions: JsonObject | undefined): void 
   for (const [keyword, value] of node.members('a JSON Schema') ?? []) {
     if (!keywords.has(keyword)) {
       const meant = closest(keyword, keywords);
-      const hint = meant === undefined ? 'attributes are named under "properties"' : `did you mean "${meant}"?`;
-      value.refuse('unknown_key', `JSON Schema has no keyword "${keyword}"`, hint);
+      const hint = meant === undefined ? 'attributes are named under "properties"' : `did you mean ${quote(meant)}?`;
+      value.refuse('unknown_key', `JSON Schema has no keyword ${quote(keyword)}`, hint);
     }
     const form = nested.get(keyword);
     if (definitions !== undefined) checkKeyword(keyword, value, definitions);

@@ -12,12 +12,14 @@ import {
   type Node,
   Parser,
   type Scalar,
+  type YAMLError,
   type YAMLMap,
   type YAMLSeq,
 } from 'yaml';
 import { closest } from '../closest.js';
 import { faultInName } from '../names.js';
 import type { Problem } from '../problem.js';
+import { cut, quote } from '../quote.js';
 import type { Json } from '../request.js';
 import { SEMANTICS, type Semantics } from '../semantics.js';
 import { finish, itemsPerStep } from '../steps.js';
@@ -85,7 +87,7 @@ export class YamlNode {
       } else {
         // A key without a value has no place of its own; the key's is as good.
         members.set(key.value, new YamlNode(value?.range == null ? key : value, this.document));
-        if (value?.range == null) keyNode.refuse('missing_value', `"${key.value}" has no value`);
+        if (value?.range == null) keyNode.refuse('missing_value', `${quote(key.value)} has no value`);
       }
     }
     return members;
@@ -101,8 +103,8 @@ export class YamlNode {
         found[name as Key] = node;
       } else {
         const meant = closest(name, known);
-        const hint = meant === undefined ? `it may have ${known.join(', ')}` : `did you mean "${meant}"?`;
-        node.refuse('unknown_key', `${what} has no "${name}"`, hint);
+        const hint = meant === undefined ? `it may have ${known.join(', ')}` : `did you mean ${quote(meant)}?`;
+        node.refuse('unknown_key', `${what} has no ${quote(name)}`, hint);
       }
     }
     return found;
@@ -124,7 +126,7 @@ export class YamlNode {
   text(what: string): string | undefined {
     const value = isScalar(this.node) ? this.node.value : undefined;
     if (typeof value === 'string') return value;
-    const hint = value !== undefined && value !== null ? `put it in quotes: "${String(value)}"` : undefined;
+    const hint = value !== undefined && value !== null ? `put it in quotes: ${quote(String(value))}` : undefined;
     return this.refuse('wrong_type', `${what} must be a text`, hint);
   }
 
@@ -143,7 +145,7 @@ export class YamlNode {
     const text = this.text(what);
     if (text === undefined) return undefined;
     if ((values as readonly string[]).includes(text)) return text as Value;
-    return this.refuse('wrong_value', `${what} must be one of ${values.join(', ')}, not "${text}"`);
+    return this.refuse('wrong_value', `${what} must be one of ${values.join(', ')}, not ${quote(text)}`);
   }
 
   positiveInteger(what: string): number | undefined {
@@ -186,13 +188,16 @@ export function* readYamlInSteps(
   let isSound = true;
   for (const { at: start, part } of partsOf(text)) {
     const { document, faults } = yield* parseInSteps(part, semantics);
-    if (document?.contents) yield* checkNodes(document.contents, part, start, semantics, faults);
+    // Behind a place that is no YAML the parser guesses on: what could be said then follows from that.
+    const isBroken = faults.length > 0;
+    if (document?.contents && !isBroken) yield* checkNodes(document.contents, part, start, semantics, faults);
     for (const { at, code, message, hint, isOfValue } of faults.sort((a, b) => a.at - b.at)) {
       const { line, col } = lines.linePos(at + start);
       const place = { file, line: Math.max(line, 1), column: Math.max(col, 1) };
       report({ severity: 'error', code, message, ...place, ...(hint !== undefined && { hint }) });
       isSound &&= isOfValue === true;
     }
+    if (isBroken) return undefined;
     const found: Node | null = document?.contents ?? null;
     // Every part of a list that is read in parts is such a list.
     if (isSeq(contents) && isSeq(found)) for (const item of found.items) contents.items.push(item);
@@ -260,7 +265,9 @@ function* parseInSteps(
   yield;
   const [document, second] = documents as Document.Parsed[];
   const faults: Fault[] = [];
-  for (const { pos, message } of document?.errors ?? []) faults.push({ at: pos[0], code: 'yaml_syntax', message });
+  for (const { pos, message } of independentErrors(document?.errors ?? [])) {
+    faults.push({ at: pos[0], code: 'yaml_syntax', message: withoutSource(message) });
+  }
   if (second !== undefined) {
     const message = 'the file has more than one document';
     faults.push({ at: second.range[0], code: 'yaml_syntax', message, hint: 'leave out the line "---"' });
@@ -344,4 +351,21 @@ function checkKeys(map: YAMLMap<Node, Node | null>, faults: Fault[]): void {
       names.add(key.value);
     }
   }
+}
+
+/** The first place that is no YAML, and keys that stand twice before it. */
+function independentErrors(errors: readonly YAMLError[]): readonly YAMLError[] {
+  const [first] = errors.filter(({ code }) => code !== 'DUPLICATE_KEY');
+  return errors.filter((error) => error === first || (error.code === 'DUPLICATE_KEY' && !isBehind(error, first)));
+}
+
+function isBehind(error: YAMLError, other: YAMLError | undefined): boolean {
+  return other !== undefined && error.pos[0] > other.pos[0];
+}
+
+/** The parser's message; what it repeats of the file, behind a colon or as a word, is cut. */
+function withoutSource(message: string): string {
+  const [, said = '', source] = /^(.*?)(?:: (.*))?$/s.exec(message) as RegExpExecArray;
+  const sentence = said.replaceAll(/\S+/g, (word) => cut(word));
+  return source === undefined ? sentence : `${sentence}: ${quote(source)}`;
 }

@@ -1,8 +1,9 @@
 /** Verdict's own function for lists of address ranges. */
+
+import { quote } from '../../quote.js';
 import type { Json } from '../../request.js';
 import { type FunctionDefinition, FunctionError } from './function-definition.js';
 import { type IpRange, isInRange, parseIpAddress, parseIpRange } from './ip-address.js';
-import { quote } from './quote.js';
 import { remember } from './remember.js';
 
 export const addressFunctions: readonly FunctionDefinition[] = [

@@ -1,8 +1,9 @@
 /** Verdict's own functions for the time of a decision. Its clock comes with the call, so a decision can be repeated. */
+
+import { quote } from '../../quote.js';
 import type { Json } from '../../request.js';
 import { epochOf } from './civil-time.js';
 import { type FunctionDefinition, FunctionError } from './function-definition.js';
-import { quote } from './quote.js';
 
 const zone = { name: 'zone', type: 'string' } as const;
 

@@ -5,8 +5,9 @@
  * order in which it looks (only the last `*` and the last `**` are reconsidered, a class can match a slash, alternatives
  * are put in as text), and so does whether it notices that a glob is broken.
  */
+
+import { quote } from '../../quote.js';
 import { FunctionError } from './function-definition.js';
-import { quote } from './quote.js';
 
 /**
  * Alternatives multiply: `{a,b}{a,b}{a,b}…` has 2ⁿ ways. Globs and names as people write them stay far below these

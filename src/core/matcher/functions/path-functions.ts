@@ -1,8 +1,9 @@
 /** Casbin's functions for paths, with the answers of its util/builtin_operators.go. */
+
+import { quote } from '../../quote.js';
 import { type FunctionDefinition, FunctionError } from './function-definition.js';
 import { PathPattern, type PathSyntax, pathSyntaxes } from './path-pattern.js';
 import { patternFunction } from './pattern-function.js';
-import { quote } from './quote.js';
 import { remember } from './remember.js';
 
 export const pathFunctions: readonly FunctionDefinition[] = [

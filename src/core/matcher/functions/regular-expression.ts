@@ -6,8 +6,8 @@
  * patterns and names both come from outside. RE2 takes time linear in the name.
  */
 import { RE2JS, RE2JSSyntaxException } from 're2js';
+import { quote } from '../../quote.js';
 import { FunctionError } from './function-definition.js';
-import { quote } from './quote.js';
 
 /** Both functions throw FunctionError for a text so long that searching it could take most of a second. */
 export interface RegularExpression {

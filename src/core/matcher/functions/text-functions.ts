@@ -1,9 +1,10 @@
 /** Casbin's functions for patterns that are no paths: regular expressions, globs and addresses. */
+
+import { quote } from '../../quote.js';
 import { type FunctionDefinition, FunctionError } from './function-definition.js';
 import { isValidGlob, matchGlob } from './glob.js';
 import { isInRange, parseIpAddress, parseIpRange } from './ip-address.js';
 import { patternFunction } from './pattern-function.js';
-import { quote } from './quote.js';
 import { compileRegularExpression } from './regular-expression.js';
 
 export const textFunctions: readonly FunctionDefinition[] = [

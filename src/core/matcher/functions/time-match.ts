@@ -1,6 +1,6 @@
+import { quote } from '../../quote.js';
 import { epochOf } from './civil-time.js';
 import { FunctionError } from './function-definition.js';
-import { quote } from './quote.js';
 
 /**
  * Casbin's condition for temporary roles: true strictly between two times `2026-01-31 09:00:00`, which are UTC; `_`
