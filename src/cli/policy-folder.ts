@@ -123,14 +123,24 @@ export function compileFolder(folder: PolicyFolder): CompiledFolder {
     texts: roles.flatMap((role) => textsOf(readable, role)),
   };
   const isWhole = readable.some(({ path }) => fileRole(path) === 'model') && !unreadable.has('.');
-  if (!isWhole) return { ...common, compiled: undefined, problems: folder.problems };
+  // What the others mean depends on the manifest.
+  if (!isWhole || unreadable.has('policy-set.yaml'))
+    return { ...common, compiled: undefined, problems: folder.problems };
   try {
     const compiled = finish(compileInSteps(options));
-    return { ...common, compiled, problems: [...folder.problems, ...compiled.problems] };
+    const problems = [...folder.problems, ...compiled.problems.filter(doesNotFollowFrom(unreadable))];
+    return { ...common, compiled: unreadable.size === 0 ? compiled : undefined, problems };
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error;
-    return { ...common, compiled: undefined, problems: [...folder.problems, ...error.problems] };
+    const problems = [...folder.problems, ...error.problems.filter(doesNotFollowFrom(unreadable))];
+    return { ...common, compiled: undefined, problems };
   }
+}
+
+/** Rules that could not be read are not missing. */
+function doesNotFollowFrom(unreadable: ReadonlySet<string>): (problem: Problem) => boolean {
+  const hasUnreadRules = [...unreadable].some((file) => fileRole(file) === 'rules');
+  return ({ code }) => code !== 'empty_policy' || !hasUnreadRules;
 }
 
 export interface LoadedFolder extends CompiledFolder {

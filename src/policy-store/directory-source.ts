@@ -1,11 +1,13 @@
 /**
  * Policy sets in a directory: what is there, whether it changed, and its bytes. Nothing a directory can hold makes this
- * throw; what cannot be read becomes a problem with a place and a hint.
+ * throw; what cannot be read becomes a problem with a place and a hint. Nothing outside the directory is read.
  */
-import { type BigIntStats, constants, type Dirent } from 'node:fs';
-import { open, readdir, stat } from 'node:fs/promises';
+import type { Dirent } from 'node:fs';
+import { readdir, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Problem } from '../core/problem.js';
+import { quote } from '../core/quote.js';
+import { identityOf, leadsWithin, readUnchanged, type SeenFile } from './contained-files.js';
 import { fileRole, intendedName, type PolicyFile, type PolicySetFiles } from './policy-set-files.js';
 import { textProblem } from './text-problem.js';
 
@@ -27,6 +29,10 @@ export type RootScan =
 export interface FolderScan {
   readonly name: string;
   readonly path: string;
+  /** The real path of the directory that this look went through: what lies outside is not read. */
+  readonly root: string;
+  /** Of the folder, as a name in `root`: itself perhaps a link. */
+  readonly realPath: string;
   /** `unknown`: the folder is there, but cannot be looked into. */
   readonly hasModel: boolean | 'unknown';
   readonly files: readonly ScannedFile[];
@@ -35,10 +41,8 @@ export interface FolderScan {
   readonly fingerprint: string;
 }
 
-interface ScannedFile {
+interface ScannedFile extends SeenFile {
   readonly path: string;
-  readonly size: number;
-  readonly identity: string;
 }
 
 /** The files of a folder; with problems of severity error they are not to be used, and may be incomplete. */
@@ -56,6 +60,10 @@ const WITHOUT_READING = new Set([
   'unreadable_folder',
 ]);
 
+function preventsReading({ code, file }: Problem): boolean {
+  return WITHOUT_READING.has(code) || (code === 'link_leads_out' && file === '.');
+}
+
 /** The name of the set whose files lie directly in the root. */
 const ROOT_SET = 'default';
 const SET_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
@@ -72,8 +80,11 @@ export class DirectorySource {
    */
   async scan(): Promise<RootScan> {
     let entries: Dirent[];
+    let root: string;
     try {
-      entries = await readdir(this.root, { withFileTypes: true });
+      // The directory itself may be a link, which somebody may swap while we look: one look goes through one directory.
+      root = await realpath(this.root);
+      entries = await readdir(root, { withFileTypes: true });
     } catch (error) {
       return { readable: false, problem: unreadableRoot(error) };
     }
@@ -82,13 +93,13 @@ export class DirectorySource {
         // `lost+found` is the file system's own and readable by root alone; `..data` is a mount's of Kubernetes.
         .filter(({ name }) => !name.startsWith('.') && name !== 'lost+found')
         .filter((entry) => entry.isDirectory() || entry.isSymbolicLink())
-        .map((entry) => this.scanFolder(entry.name)),
+        .map((entry) => this.scanFolder(root, entry)),
     );
     const folders = new Map<string, FolderScan>();
     for (const scan of scans) if (scan !== undefined) folders.set(scan.name, scan);
 
     if (entries.some(({ name }) => fileRole(name) !== undefined)) {
-      const own = await scanFiles(ROOT_SET, this.root, this.limits);
+      const own = await this.scanFiles({ name: ROOT_SET, path: this.root, root, realPath: root });
       const twin = folders.get(ROOT_SET);
       folders.set(ROOT_SET, twin === undefined || twin.hasModel === false ? own : sameNameTwice(own, twin));
       // The root's own `tests` are tests, not a set.
@@ -98,21 +109,27 @@ export class DirectorySource {
   }
 
   /** `undefined` for what is no folder. */
-  private async scanFolder(name: string): Promise<FolderScan | undefined> {
-    const path = join(this.root, name);
+  private async scanFolder(root: string, entry: Dirent): Promise<FolderScan | undefined> {
+    const { name } = entry;
+    const folder = { name, path: join(this.root, name), root, realPath: join(root, name) };
     try {
-      if (!(await stat(path)).isDirectory()) return undefined;
+      if (!(await stat(folder.realPath)).isDirectory()) return undefined;
+      if (entry.isSymbolicLink() && !(await leadsWithin(root, folder.realPath))) return await leadingOut(folder);
     } catch (error) {
-      return unreadableFolder(name, path, error);
+      return unreadableFolder(folder, error);
     }
-    const scan = await scanFiles(name, path, this.limits);
+    const scan = await this.scanFiles(folder);
     if (scan.hasModel === false || SET_NAME.test(name)) return scan;
     const problem = atFolder(
       'bad_set_name',
-      `${JSON.stringify(name)} cannot be the name of a policy set`,
+      `${quote(name)} cannot be the name of a policy set`,
       'use letters, digits, ".", "_" and "-", a letter or digit first, at most 128',
     );
     return { ...scan, problems: [problem, ...scan.problems] };
+  }
+
+  private scanFiles(folder: Folder): Promise<FolderScan> {
+    return scanFiles(folder, this.limits);
   }
 
   /**
@@ -122,10 +139,10 @@ export class DirectorySource {
   async read(scan: FolderScan): Promise<FolderContent | 'changed'> {
     const files: PolicyFile[] = [];
     const problems = [...scan.problems];
-    if (!problems.some(({ code }) => WITHOUT_READING.has(code))) {
+    if (!problems.some(preventsReading)) {
       for (const file of scan.files) {
         try {
-          const bytes = await readUnchanged(join(scan.path, file.path), file);
+          const bytes = await readUnchanged(scan.root, join(scan.realPath, file.path), file);
           if (bytes === undefined) return 'changed';
           files.push({ path: file.path, bytes });
           const problem = textProblem(file.path, bytes);
@@ -136,28 +153,36 @@ export class DirectorySource {
         }
       }
       // Each file was whole; that they belong together is only known when none of them changed meanwhile.
-      const after = await scanFiles(scan.name, scan.path, this.limits);
+      const after = await this.scanFiles(scan);
       if (after.fingerprint !== scan.fingerprint) return 'changed';
     }
     return { set: Object.freeze({ name: scan.name, files: Object.freeze(files) }), problems };
   }
 }
 
-async function scanFiles(name: string, path: string, limits: SourceLimits): Promise<FolderScan> {
+type Folder = Pick<FolderScan, 'name' | 'path' | 'root' | 'realPath'>;
+
+async function scanFiles(folder: Folder, limits: SourceLimits): Promise<FolderScan> {
+  const { root, realPath } = folder;
   const problems: Problem[] = [];
   const files: ScannedFile[] = [];
   const marks: string[] = [];
   let entries: Dirent[];
   try {
-    entries = [
-      ...(await readdir(path, { withFileTypes: true })),
-      ...(await readdir(join(path, 'tests'), { withFileTypes: true }).catch(noTests)),
-    ];
+    entries = await readdir(realPath, { withFileTypes: true });
+    const tests = join(realPath, 'tests');
+    const isLink = entries.some((entry) => entry.name === 'tests' && entry.isSymbolicLink());
+    if (!isLink || (await leadsWithin(root, tests))) {
+      entries.push(...(await readdir(tests, { withFileTypes: true }).catch(noTests)));
+    } else {
+      problems.push(linkLeadsOut('tests'));
+      marks.push('tests leads out');
+    }
   } catch (error) {
-    return unreadableFolder(name, path, error);
+    return unreadableFolder(folder, error);
   }
   const named = entries
-    .map((entry) => ({ entry, path: entry.parentPath === path ? entry.name : `tests/${entry.name}` }))
+    .map((entry) => ({ entry, path: entry.parentPath === realPath ? entry.name : `tests/${entry.name}` }))
     .sort((a, b) => (a.path < b.path ? -1 : 1));
   for (const { path: misnamed } of named) {
     const intended = intendedName(misnamed);
@@ -175,8 +200,10 @@ async function scanFiles(name: string, path: string, limits: SourceLimits): Prom
   }
   const found = await Promise.all(
     own.slice(0, limits.maxFiles).map(async ({ entry, path: file }) => {
+      const at = join(realPath, file);
       try {
-        return { file, stats: await stat(join(path, file), { bigint: true }) };
+        if (entry.isSymbolicLink() && !(await leadsWithin(root, at))) return { file, isOutside: true };
+        return { file, stats: await stat(at, { bigint: true }) };
       } catch (error) {
         // A plain file that is listed and then not there was deleted in between; a link leads nowhere.
         return entry.isSymbolicLink() || !isErrno(error, 'ENOENT') ? { file, error } : { file };
@@ -184,8 +211,11 @@ async function scanFiles(name: string, path: string, limits: SourceLimits): Prom
     }),
   );
   let size = 0;
-  for (const { file, stats, error } of found) {
-    if (stats?.isFile()) {
+  for (const { file, stats, error, isOutside } of found) {
+    if (isOutside === true) {
+      problems.push(linkLeadsOut(file));
+      marks.push(`${file} leads out`);
+    } else if (stats?.isFile()) {
       const identity = identityOf(stats);
       size += Number(stats.size);
       files.push({ path: file, size: Number(stats.size), identity });
@@ -219,30 +249,24 @@ async function scanFiles(name: string, path: string, limits: SourceLimits): Prom
   if (!hasModel) {
     problems.push(atFolder('model_missing', 'there is no model.conf', 'a policy set needs a Casbin model'));
   }
-  return { name, path, hasModel, files, problems, fingerprint: marks.join('\n') };
+  return { ...folder, hasModel, files, problems, fingerprint: marks.join('\n') };
 }
 
-/** The bytes of a file, if it is still the one that was scanned. */
-async function readUnchanged(path: string, scanned: ScannedFile): Promise<Uint8Array | undefined> {
-  // Without O_NONBLOCK, opening a named pipe that took the file's place would wait for its other end.
-  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  try {
-    if (identityOf(await handle.stat({ bigint: true })) !== scanned.identity) return undefined;
-    const bytes = new Uint8Array(scanned.size);
-    let length = 0;
-    while (length < bytes.length) {
-      const { bytesRead } = await handle.read(bytes, length, bytes.length - length, length);
-      if (bytesRead === 0) return undefined;
-      length += bytesRead;
-    }
-    return identityOf(await handle.stat({ bigint: true })) === scanned.identity ? bytes : undefined;
-  } finally {
-    await handle.close();
-  }
+/** What a link outside holds is not looked at; whether there is a model says whether a set was meant. */
+async function leadingOut(folder: Folder): Promise<FolderScan> {
+  const model = await stat(join(folder.realPath, 'model.conf')).catch(() => undefined);
+  return {
+    ...folder,
+    hasModel: model !== undefined,
+    files: [],
+    problems: [linkLeadsOut('.')],
+    fingerprint: 'leads out',
+  };
 }
 
-function identityOf(stats: BigIntStats): string {
-  return `${stats.dev} ${stats.ino} ${stats.mode} ${stats.size} ${stats.mtimeNs} ${stats.ctimeNs}`;
+function linkLeadsOut(file: string): Problem {
+  const message = 'this is a link that leads out of the policy directory';
+  return problem(file, 'link_leads_out', message, 'put a copy here: nothing outside the policy directory is read');
 }
 
 function noTests(error: unknown): Dirent[] {
@@ -274,9 +298,9 @@ function unreadableRoot(error: unknown): Problem {
       );
 }
 
-function unreadableFolder(name: string, path: string, error: unknown): FolderScan {
+function unreadableFolder(folder: Folder, error: unknown): FolderScan {
   const problem = atFolder('unreadable_folder', `this folder cannot be read: ${reasonOf(error)}`, hintFor(error));
-  return { name, path, hasModel: 'unknown', files: [], problems: [problem], fingerprint: errnoOf(error) };
+  return { ...folder, hasModel: 'unknown', files: [], problems: [problem], fingerprint: errnoOf(error) };
 }
 
 function unreadableFile(file: string, error: unknown): Problem {

@@ -1,5 +1,6 @@
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { readNote } from './contained-files.js';
 
 /**
  * The commit that is checked out where this folder lies, or `undefined` outside a git work tree. It is a note for
@@ -21,7 +22,7 @@ async function findGitDirectory(folder: string): Promise<string | undefined> {
     if (stats?.isDirectory()) return candidate;
     if (stats?.isFile()) {
       // A linked work tree or submodule: `gitdir: <path>`.
-      const pointer = /^gitdir: (.+)$/m.exec(await readFile(candidate, 'utf8'))?.[1];
+      const pointer = /^gitdir: (.+)$/m.exec(await readNote(candidate))?.[1];
       return pointer === undefined ? undefined : resolve(at, pointer.trim());
     }
     if (dirname(at) === at) return undefined;
@@ -29,15 +30,15 @@ async function findGitDirectory(folder: string): Promise<string | undefined> {
 }
 
 async function readHead(gitDirectory: string): Promise<string | undefined> {
-  const head = (await readFile(join(gitDirectory, 'HEAD'), 'utf8')).trim();
+  const head = (await readNote(join(gitDirectory, 'HEAD'))).trim();
   const ref = /^ref: (refs\/.+)$/.exec(head)?.[1];
   if (ref === undefined) return commitId(head);
   // The refs of a linked work tree are those of the repository that it belongs to.
-  const common = await readFile(join(gitDirectory, 'commondir'), 'utf8').catch(() => '.');
+  const common = await readNote(join(gitDirectory, 'commondir')).catch(() => '.');
   const repository = resolve(gitDirectory, common.trim());
-  const loose = await readFile(join(repository, ref), 'utf8').catch(() => undefined);
+  const loose = await readNote(join(repository, ref)).catch(() => undefined);
   if (loose !== undefined) return commitId(loose.trim());
-  const packed = await readFile(join(repository, 'packed-refs'), 'utf8');
+  const packed = await readNote(join(repository, 'packed-refs'));
   const line = packed.split('\n').find((entry) => entry.endsWith(` ${ref}`));
   return line === undefined ? undefined : commitId(line.slice(0, line.indexOf(' ')));
 }

@@ -29,9 +29,10 @@ describe('fmt', () => {
   it('writes the one form and keeps mode and links', async () => {
     const cwd = setFolder({});
     chmodSync(join(cwd, 'rules.csv'), 0o640);
-    const elsewhere = workFolder({ policies: false });
+    const elsewhere = join(cwd, '..elsewhere');
+    mkdirSync(elsewhere);
     writeFileSync(join(elsewhere, 'more.csv'), 'p,a,b,c\n');
-    symlinkSync(join(elsewhere, 'more.csv'), join(cwd, 'more.csv'));
+    symlinkSync('..elsewhere/more.csv', join(cwd, 'more.csv'));
     const ran = await verdict(['fmt'], { cwd });
     expect(ran).toMatchObject({ code: 0, stderr: '', stdout: 'formatted more.csv\nformatted rules.csv\n' });
     expect(readFileSync(join(cwd, 'rules.csv'), 'utf8')).toBe(

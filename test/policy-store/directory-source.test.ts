@@ -1,7 +1,10 @@
 import { execFileSync } from 'node:child_process';
-import { chmod, mkdir, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { once } from 'node:events';
+import { appendFile, chmod, mkdir, realpath, rename, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { identityOf, isWithin, readUnchanged } from '../../src/policy-store/contained-files.js';
 import { DirectorySource, type FolderScan } from '../../src/policy-store/directory-source.js';
 import { fileRole, versionOf } from '../../src/policy-store/policy-set-files.js';
 import { aclModel, temporaryDirectory, withoutPrivileges, writeTree } from './folders.js';
@@ -244,6 +247,144 @@ describe('a change', () => {
     const scan = (await folders(from)).get('acl')!;
     await symlink('..two', join(root, '..new'));
     await rename(join(root, '..new'), join(root, 'acl'));
+    expect(await from.read(scan)).toBe('changed');
+  });
+});
+
+describe('links', () => {
+  const secret = '-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7\n';
+
+  async function withSecret(files: Record<string, string> = acl) {
+    const outside = temporaryDirectory();
+    await writeTree(outside, { 'key.pem': secret, 'set/model.conf': aclModel, 'set/rules.csv': secret, 'plain/a': '' });
+    return { outside, ...(await source(files)) };
+  }
+
+  const leadsOut = { severity: 'error', code: 'link_leads_out', line: 1, column: 1 };
+
+  it.each(['a.csv', 'schema.yaml', 'entities.yaml', 'policy-set.yaml', 'tests/a.yaml'])(
+    'that lead out are a problem, and %s is not read',
+    async (file) => {
+      const { root, outside, source: from } = await withSecret();
+      await mkdir(join(root, 'acl/tests'));
+      await symlink(join(outside, 'key.pem'), join(root, 'acl', file));
+      const { set, problems } = await read(from, 'acl');
+      expect(problems).toEqual([expect.objectContaining({ ...leadsOut, file })]);
+      expect(set.files.map(({ path }) => path)).toEqual(['model.conf', 'rules.csv']);
+      expect(JSON.stringify(problems)).not.toContain(outside);
+    },
+  );
+
+  it('that lead out by a relative path, over another link, or over a folder, are the same', async () => {
+    const { root, outside, source: from } = await withSecret();
+    await symlink(join('../..', basename(outside), 'key.pem'), join(root, 'acl/a.csv'));
+    await symlink(outside, join(root, 'acl/..data'));
+    await symlink('..data/key.pem', join(root, 'acl/b.csv'));
+    await symlink('..data', join(root, 'acl/tests'));
+    expect((await read(from, 'acl')).codes).toEqual([
+      'tests link_leads_out',
+      'a.csv link_leads_out',
+      'b.csv link_leads_out',
+    ]);
+  });
+
+  it('that lead to what is not there, outside, say nothing of it', async () => {
+    const { root, source: from } = await withSecret();
+    await symlink('/nowhere/at/all.csv', join(root, 'acl/a.csv'));
+    expect((await read(from, 'acl')).codes).toEqual(['a.csv link_leads_out']);
+  });
+
+  it('to a policy set outside are a set with a problem; to another folder outside, and to a file, no set', async () => {
+    const { root, outside, source: from } = await withSecret();
+    for (const name of ['set', 'plain', 'key.pem']) await symlink(join(outside, name), join(root, name));
+    const found = await folders(from);
+    expect([...found].map(([name, { hasModel }]) => [name, hasModel])).toEqual([
+      ['acl', true],
+      ['plain', false],
+      ['set', true],
+    ]);
+    const { set, codes } = await read(from, 'set');
+    expect([set.files, codes]).toEqual([[], ['. link_leads_out']]);
+  });
+
+  it('that lead out of the set and stay in the directory are read', async () => {
+    const { root, source: from } = await withSecret({ ...acl, '..shared/a.csv': 'p, bob, data1, read\n' });
+    await symlink('../..shared/a.csv', join(root, 'acl/a.csv'));
+    await symlink(join(root, '..shared'), join(root, 'acl/..data'));
+    await symlink('..data/a.csv', join(root, 'acl/b.csv'));
+    const { set, problems } = await read(from, 'acl');
+    expect(problems).toEqual([]);
+    expect(set.files.map(({ path }) => path)).toEqual(['a.csv', 'b.csv', 'model.conf', 'rules.csv']);
+  });
+
+  it('may be the directory itself, and are followed again with each look', async () => {
+    const { root } = await withSecret();
+    const parent = temporaryDirectory();
+    await symlink(root, join(parent, 'current'));
+    const from = new DirectorySource(join(parent, 'current'));
+    expect((await read(from, 'acl')).problems).toEqual([]);
+    const scan = (await folders(from)).get('acl')!;
+    const { root: next } = await withSecret({ 'acl/model.conf': aclModel, 'acl/rules.csv': 'p, bob, data1, read\n' });
+    await symlink(next, join(parent, 'next'));
+    await rename(join(parent, 'next'), join(parent, 'current'));
+    // What the first look saw is still read from where it looked, whole.
+    expect(await from.read(scan)).not.toBe('changed');
+    expect((await folders(from)).get('acl')!.fingerprint).not.toBe(scan.fingerprint);
+  });
+
+  it.each([
+    ['a file', 'acl/rules.csv', 'set/rules.csv'],
+    ['its folder', 'acl', 'set'],
+  ])('swapped in for %s between look and reading lead to nothing that is read', async (_what, inside, target) => {
+    const { root, outside, source: from } = await withSecret({ 'acl/model.conf': aclModel, 'acl/rules.csv': secret });
+    const scan = (await folders(from)).get('acl')!;
+    await rename(join(root, inside), join(root, '..aside'));
+    await symlink(join(outside, target), join(root, inside));
+    expect(await from.read(scan)).toBe('changed');
+  });
+
+  it('swapped in at the last moment: what was opened is outside, and not read', async () => {
+    const { root, outside } = await withSecret();
+    const path = join(root, 'acl/rules.csv');
+    await rm(path);
+    await symlink(join(outside, 'key.pem'), path);
+    const stats = await stat(path, { bigint: true });
+    const seen = { size: Number(stats.size), identity: identityOf(stats) };
+    expect(await readUnchanged(await realpath(root), path, seen)).toBeUndefined();
+    expect(await readUnchanged(await realpath(outside), path, seen)).toEqual(new Uint8Array(Buffer.from(secret)));
+  });
+
+  it('are not taken for inside by a name that begins alike', () => {
+    expect(isWithin('/policies', '/policies')).toBe(true);
+    expect(isWithin('/policies', '/policies/a')).toBe(true);
+    expect(isWithin('/policies', '/policies-of-others/a')).toBe(false);
+    expect(isWithin('/', '/anything')).toBe(true);
+  });
+});
+
+describe('what is no plain file', () => {
+  it('is a problem, and nothing waits for it', async () => {
+    const { root, source: from } = await source(acl);
+    await mkdir(join(root, 'acl/a.csv'));
+    execFileSync('mkfifo', [join(root, 'acl/b.csv')]);
+    const server = createServer().listen(join(root, 'acl/c.csv'));
+    await once(server, 'listening');
+    await symlink('/dev/zero', join(root, 'acl/d.csv'));
+    const { codes } = await read(from, 'acl');
+    server.close();
+    expect(codes).toEqual(['a.csv not_a_file', 'b.csv not_a_file', 'c.csv not_a_file', 'd.csv link_leads_out']);
+  });
+
+  it('a file of a terabyte of holes is refused by its size', async () => {
+    const { root, source: from } = await source(acl);
+    await truncate(join(root, 'acl/rules.csv'), 2 ** 40);
+    expect((await read(from, 'acl')).codes).toEqual(['rules.csv policy_set_too_large']);
+  });
+
+  it('a file that grows while it is read is another file', async () => {
+    const { root, source: from } = await source(acl);
+    const scan = (await folders(from)).get('acl')!;
+    await appendFile(join(root, 'acl/rules.csv'), 'p, mallory, data1, read\n');
     expect(await from.read(scan)).toBe('changed');
   });
 });

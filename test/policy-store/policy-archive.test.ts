@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { rm, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { SEMANTICS } from '../../src/core/semantics.js';
@@ -208,6 +209,17 @@ describe('the commit of a folder', () => {
     expect(await gitCommitOf(folder)).toBe(commit);
     git(tree, 'checkout', '-q', '--detach');
     expect(await gitCommitOf(folder)).toBe(commit);
+  });
+
+  it('is unknown where a pipe or a file of holes stands in its place, and nobody waits', async () => {
+    const root = temporaryDirectory();
+    await writeTree(root, { 'acl/model.conf': aclModel, '.git/x': '' });
+    execFileSync('mkfifo', [join(root, '.git/HEAD')]);
+    expect(await gitCommitOf(join(root, 'acl'))).toBeUndefined();
+    await rm(join(root, '.git'), { recursive: true });
+    await writeTree(root, { '.git': '' });
+    await truncate(join(root, '.git'), 2 ** 40);
+    expect(await gitCommitOf(join(root, 'acl'))).toBeUndefined();
   });
 });
 
