@@ -1,5 +1,6 @@
 /** A path with capital letters in a set whose gateway asks in lower case: an allow rule that allows nothing, or a denial that denies nothing. */
 import { foldCase } from '../policy/gateway-paths.js';
+import { quote } from '../quote.js';
 import { columnUses } from './column-use.js';
 import { type Check, type LintedSet, rulesPerStep } from './linted-set.js';
 
@@ -13,8 +14,8 @@ export function* findUnaskedPaths(set: LintedSet): Check {
     for (const column of columns) {
       const text = rule.fields[column] ?? '';
       if (!text.startsWith('/') || isLowerCase(text)) continue;
-      const message = `the gateway asks for paths in lower case (gateway.paths.case), never for ${quoted(text)}`;
-      const hint = `write ${quoted(foldCase(text))}`;
+      const message = `the gateway asks for paths in lower case (gateway.paths.case), never for ${quote(text)}`;
+      const hint = `write ${quote(foldCase(text))}`;
       yield { severity: 'warning', code: 'path_never_asked', message, hint, ...set.places.ofField(rule, column) };
     }
   }
@@ -24,8 +25,4 @@ export function* findUnaskedPaths(set: LintedSet): Check {
 function isLowerCase(path: string): boolean {
   const compared = path.replace(/:[^/]+|\{[^/]+\}/g, '');
   return foldCase(compared) === compared;
-}
-
-function quoted(text: string): string {
-  return text.length <= 40 ? `"${text}"` : `"${text.slice(0, 39)}…"`;
 }
