@@ -155,8 +155,66 @@ ${functionTable(definitions.filter(({ origin }) => origin === 'verdict'))}
 They answer as Casbin's Go implementation does. The name comes first, the pattern second.
 
 ${functionTable(definitions.filter(({ origin }) => origin === 'casbin'))}
+
+## Own functions
+
+A program that embeds Casbin can register functions of its own. A policy set in a folder cannot: what it answers depends on its
+files, the request and the clock alone. A matcher or condition that calls any other function does not load
+(\`unknown_function\`), and what it says can nearly always be said with a function of this page, a role, or a condition over
+attributes:
+
+${table(['function', 'means', 'say instead'], ownFunctions)}
+
+A program that embeds the engine gives functions of its own as before. They are called with the values of the arguments; one that
+throws is an error of the rule:
+
+\`\`\`ts
+const set = compilePolicySet({ model, rules, functions: { nearBy: (a, b) => distance(a, b) < 100 } });
+\`\`\`
 `;
 }
+
+/** As public policies call them. */
+const ownFunctions = [
+  [
+    '`globOrRegexMatch(r.res, p.res)` (Argo CD)',
+    'a glob or a regular expression, by a setting of the server',
+    '`globMatch(r.res, p.res)`, where `*` ends at a slash, so that `*/*` is two segments; or `regexMatch(r.res, p.res)` with `^...$`',
+  ],
+  [
+    '`matchKeyByPart(r.obj, p.obj)` (Devtron)',
+    'each part between slashes is equal or `*`',
+    '`globMatch(r.obj, p.obj)`, or `keyMatch2(r.obj, p.obj)` with `:name` for a part that may be anything',
+  ],
+  [
+    '`hasPrefix(r.obj, p.obj)` (KubeSphere)',
+    'the text begins with another one',
+    '`keyMatch(r.obj, p.obj)` with a pattern that ends in `*`',
+  ],
+  [
+    '`parseFloat(p.limit) >= r.obj.cpu` (KubeSphere)',
+    'a column as a number',
+    'a condition: `eval(p.condition)` in the matcher, `r.obj.cpu <= 1.5` in the rule',
+  ],
+  [
+    '`isOwner(r.sub, r.obj)`, `is_therapist(r.sub, r.obj)`',
+    'what the program knows of the two',
+    'a comparison of attributes, `r.obj.owner == r.sub`; or a role, `g(r.sub, p.sub)`',
+  ],
+];
+
+it.each([
+  ['globMatch', 'apps/get', '*/*', true],
+  ['globMatch', 'apps/get/all', '*/*', false],
+  ['regexMatch', 'apps/get/all', '^.*/.*$', true],
+  ['globMatch', 'team/app', 'team/*', true],
+  ['globMatch', 'team/app/env', 'team/*', false],
+  ['keyMatch2', '/team/app', '/team/:app', true],
+  ['keyMatch', '/docs/plan', '/docs/*', true],
+  ['keyMatch', '/doc', '/docs/*', false],
+] as const)('in place of an own function, %s(%j, %j) is %s', (name, text, pattern, result) => {
+  expect(builtInFunctions.get(name)?.call([text, pattern], 0)).toBe(result);
+});
 
 function functionTable(definitions: readonly FunctionDefinition[]): string {
   const rows = definitions.map((definition) => [

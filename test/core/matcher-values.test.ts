@@ -179,15 +179,17 @@ describe('in', () => {
 
 describe('a matcher that does not parse says where it stops making sense', () => {
   it.each([
-    ['(r.sub == "a") r.obj', '"r_obj" follows a complete expression'],
-    ['r.sub.name("x")', '"r_sub.name" is an attribute, not a function'],
+    ['(r.sub == "a") r.obj', '"r.obj" follows a complete expression'],
+    ['r.sub.name("x")', '"r.sub.name" is an attribute, not a function'],
     ['(r.sub == )', 'an operand is missing before ")"'],
     ['(r.sub == "a"', 'an opening parenthesis is not closed'],
     ['r.sub == "a")', 'a closing parenthesis without an opening one'],
+    ['r.sub == "a" and r.obj == "b"', '"and" is not an operator'],
+    ['r.sub == "a" r.obj', '"r.obj" may not stand after the text "a"'],
     ['r.sub ==', 'the expression ends too early'],
     ['r.sub == "a', 'a quoted text is not closed'],
     ['r.sub ==! "a"', '"==!" is not an operator'],
-    ['r.sub. == "a"', '"r_sub." ends with a dot'],
+    ['r.sub. == "a"', '"r.sub." ends with a dot'],
     ['== r.sub', '"==" may not stand first'],
     ['"a" "b"', 'the text "b" may not stand after the text "a"'],
     ['1.2.3 == 1', '1.2.3 is not a number'],

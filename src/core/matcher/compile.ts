@@ -1,14 +1,15 @@
 /** A tree to closures. Nothing is decided here twice: what can be looked up by name is looked up now. */
 
-import { closest } from '../closest.js';
 import { cut, quote } from '../quote.js';
 import type { Json } from '../request.js';
 import type { Expression } from './ast.js';
 import { compileCall } from './calls.js';
+import { columnHint } from './column-hint.js';
 import type { Environment } from './environment.js';
 import { binaryOperations, complement, invert, isIn, negate, operandError } from './operators.js';
 import { readPath } from './paths.js';
 import { type Evaluator, FAULT, type Outcome, type Scope } from './scope.js';
+import { authorsName } from './source-text.js';
 import { describeValue, sameValue } from './values.js';
 
 /**
@@ -104,15 +105,9 @@ function compileAttribute(attribute: Extract<Expression, { kind: 'attribute' }>,
 
 function unknownColumn(name: string, at: number, environment: Environment): Evaluator {
   const message = `there is no column ${cut(authorsName(name))}`;
-  const meant = closest(name, [...environment.requestColumns.keys(), ...environment.policyColumns.keys()]);
-  const hint = meant === undefined ? {} : { hint: `did you mean ${quote(authorsName(meant))}?` };
-  environment.report({ code: 'unknown_column', message, at, ...hint });
+  const hint = columnHint(name, environment);
+  environment.report({ code: 'unknown_column', message, at, ...(hint !== undefined && { hint }) });
   return (scope) => scope.fail('unknown_column', () => message);
-}
-
-/** `r_sub` → `r.sub`. */
-export function authorsName(name: string): string {
-  return name.replace(/^([rp][0-9]*)_/, '$1.');
 }
 
 function compileBinary(

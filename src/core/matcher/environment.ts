@@ -1,7 +1,5 @@
 /** What names mean in an expression: columns, functions, role definitions. One for each combination of r and p. */
 
-import { closest } from '../closest.js';
-import { quote } from '../quote.js';
 import type { Json } from '../request.js';
 import type { Expression } from './ast.js';
 import type { FunctionDefinition } from './functions/function-definition.js';
@@ -68,14 +66,6 @@ export type PreparedPattern =
 
 /** The names that `has`, `hasRole` and `eval` have; they are part of the language, not of the function list. */
 export const languageFunctions: ReadonlySet<string> = new Set(['has', 'hasRole']);
-
-/** "did you mean" for a function that does not exist; undefined when nothing is near. */
-export function functionHint(environment: Environment, name: string | undefined): string | undefined {
-  const { roles, customFunctions, functions } = environment;
-  const known = [...roles.keys(), ...customFunctions.keys(), ...functions.keys(), ...languageFunctions, 'eval'];
-  const meant = name === undefined ? undefined : closest(name, known);
-  return meant === undefined ? undefined : `did you mean ${quote(meant)}?`;
-}
 
 export function isFunctionName(environment: Environment, name: string): boolean {
   return (

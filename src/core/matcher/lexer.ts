@@ -4,7 +4,8 @@
  */
 import { cut, quote } from '../quote.js';
 import { parseDateLiteral } from './date-literal.js';
-import type { SourceText } from './source-text.js';
+import { isForeignOperator, operatorHint } from './operator-hints.js';
+import { authorsName, type SourceText } from './source-text.js';
 import { MatcherSyntaxError } from './syntax-error.js';
 
 export type TokenKind =
@@ -76,6 +77,7 @@ const mayEnd: ReadonlySet<TokenKind> = new Set([
  * @throws MatcherSyntaxError at the first place that the reference would not parse.
  */
 export function tokenise(source: SourceText, isFunction: (name: string) => boolean): Token[] {
+  const refuse = (message: string, at: number): never => fail(message, at, source);
   const reader = new Reader(source.text);
   const tokens: Token[] = [];
   let state: TokenKind | 'start' = 'start';
@@ -85,33 +87,42 @@ export function tokenise(source: SourceText, isFunction: (name: string) => boole
     if (reader.atEnd) break;
     const start = reader.position;
     const at = source.originOf(start);
-    const token: Token = { ...readToken(reader, state, isFunction, (message) => fail(message, at)), at };
+    const token: Token = { ...readToken(reader, state, isFunction, (message) => refuse(message, at)), at };
     if (!followers[state].has(token.kind)) {
       const previous = tokens.at(-1);
       if (previous?.kind === 'variable' && token.kind === 'open') {
         const name = String(previous.value);
-        throw new MatcherSyntaxError('unknown_function', `unknown function ${cut(name)}`, previous.at, name);
+        throw new MatcherSyntaxError(
+          'unknown_function',
+          `unknown function ${cut(authorsName(name))}`,
+          previous.at,
+          name,
+        );
       }
-      fail(`${describe(token)} may not stand ${previous === undefined ? 'first' : `after ${describe(previous)}`}`, at);
+      refuse(
+        `${describe(token)} may not stand ${previous === undefined ? 'first' : `after ${describe(previous)}`}`,
+        at,
+      );
     }
     if (token.kind === 'open') depth++;
     if (token.kind === 'close') depth--;
-    if (depth < 0) fail('a closing parenthesis without an opening one', at);
+    if (depth < 0) refuse('a closing parenthesis without an opening one', at);
     tokens.push(token);
     state = token.kind;
   }
   const end = source.originOf(source.text.length);
-  if (depth > 0) fail('an opening parenthesis is not closed', end);
-  if (state === 'start' || !mayEnd.has(state)) fail('the expression ends too early', end);
+  if (depth > 0) refuse('an opening parenthesis is not closed', end);
+  if (state === 'start' || !mayEnd.has(state)) refuse('the expression ends too early', end);
   return tokens;
 }
 
-function fail(message: string, at: number): never {
-  throw new MatcherSyntaxError('matcher_syntax', message, at);
+function fail(message: string, at: number, { text }: SourceText): never {
+  throw new MatcherSyntaxError('matcher_syntax', message, at, undefined, operatorHint(text));
 }
 
-function describe(token: Token): string {
-  return token.kind === 'string' ? `the text ${quote(token.value)}` : quote(token.value);
+/** As its author wrote it. */
+export function describe({ kind, value }: Token): string {
+  return kind === 'string' ? `the text ${quote(value)}` : quote(authorsName(String(value)));
 }
 
 type Read = Pick<Token, 'kind' | 'value'>;
@@ -167,11 +178,12 @@ function readNumber(reader: Reader, refuse: (message: string) => never): number 
 
 function readWord(word: string, isFunction: (name: string) => boolean, refuse: (message: string) => never): Read {
   if (word.includes('.')) {
-    if (word.endsWith('.')) refuse(`${quote(word)} ends with a dot`);
+    if (word.endsWith('.')) refuse(`${quote(authorsName(word))} ends with a dot`);
     return { kind: 'accessor', value: word };
   }
   if (isFunction(word)) return { kind: 'function', value: word };
   if (word === 'true' || word === 'false') return { kind: 'boolean', value: word === 'true' };
+  if (isForeignOperator(word)) refuse(`${quote(word)} is not an operator`);
   if (word === 'in' || word === 'IN') return { kind: 'comparator', value: 'in' };
   return { kind: 'variable', value: word };
 }

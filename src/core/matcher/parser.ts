@@ -4,8 +4,9 @@
  */
 import { quote } from '../quote.js';
 import type { BinaryOperator, Expression } from './ast.js';
-import { type Token, type TokenKind, tokenise } from './lexer.js';
-import type { SourceText } from './source-text.js';
+import { describe, type Token, type TokenKind, tokenise } from './lexer.js';
+import { operatorHint } from './operator-hints.js';
+import { authorsName, type SourceText } from './source-text.js';
 import { MatcherSyntaxError } from './syntax-error.js';
 
 interface Level {
@@ -61,7 +62,7 @@ class Parser {
     const expression = this.list();
     const rest = this.peek();
     // The reference ignores what follows a complete expression, as in `(a) b`; ignoring text is no way to decide.
-    if (rest !== undefined) this.refuse(`${quote(rest.value)} follows a complete expression`, rest.at);
+    if (rest !== undefined) this.refuse(`${describe(rest)} follows a complete expression`, rest.at);
     return expression;
   }
 
@@ -131,12 +132,12 @@ class Parser {
         // Empty parentheses are null in the reference: a call without arguments gets there the same way.
         return this.parenthesised() ?? { kind: 'literal', value: null, at };
       default:
-        return this.refuse(`an operand is missing before ${quote(value)}`, at);
+        return this.refuse(`an operand is missing before ${describe(token)}`, at);
     }
   }
 
   private attribute(word: string, at: number): Expression {
-    if (this.peek()?.kind === 'open') this.refuse(`${quote(word)} is an attribute, not a function`, at);
+    if (this.peek()?.kind === 'open') this.refuse(`${quote(authorsName(word))} is an attribute, not a function`, at);
     const [name = '', ...path] = word.split('.');
     return { kind: 'attribute', name, path, at };
   }
@@ -148,7 +149,7 @@ class Parser {
     const close = this.peek();
     if (close?.kind !== 'close') {
       this.refuse(
-        close === undefined ? 'a parenthesis is not closed' : `${quote(close.value)} is unexpected here`,
+        close === undefined ? 'a parenthesis is not closed' : `${describe(close)} is unexpected here`,
         close?.at,
       );
     }
@@ -169,7 +170,7 @@ class Parser {
   }
 
   private refuse(message: string, at = this.source.originOf(this.source.text.length)): never {
-    throw new MatcherSyntaxError('matcher_syntax', message, at);
+    throw new MatcherSyntaxError('matcher_syntax', message, at, undefined, operatorHint(this.source.text));
   }
 }
 

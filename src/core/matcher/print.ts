@@ -1,6 +1,6 @@
 /** A tree back to text, as an author would write it: for explanations and for tests of the parser. */
 import type { Expression } from './ast.js';
-import { authorsName } from './compile.js';
+import { authorsName } from './source-text.js';
 
 /** How tightly each kind binds; the parser's levels, from the loosest. */
 const tightness: Readonly<Record<string, number>> = {

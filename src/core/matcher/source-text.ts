@@ -15,6 +15,11 @@ export function escapeAssertions(text: string): string {
   return text.replace(assertion, (_match, before: string, name: string) => `${before}${name}_`);
 }
 
+/** `r_sub` → `r.sub`. */
+export function authorsName(name: string): string {
+  return name.replace(/^([rp][0-9]*)_/, '$1.');
+}
+
 /**
  * Prepares the text of a matcher as the reference does (`model.AddDef`): column prefixes, a `#` comment, backslashes
  * in literals made literal, and, where the letters `in` occur anywhere, every bracket made a parenthesis.

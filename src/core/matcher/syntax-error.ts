@@ -8,6 +8,7 @@ export class MatcherSyntaxError extends Error {
     readonly at: number,
     /** The name that means nothing, for `unknown_function`. */
     readonly unknownName?: string,
+    readonly hint?: string,
   ) {
     super(message);
   }

@@ -7,6 +7,8 @@ import { closest } from '../closest.js';
 import { walk } from '../matcher/ast.js';
 import type { Environment, Flaw } from '../matcher/environment.js';
 import type { FunctionDefinition } from '../matcher/functions/function-definition.js';
+import { isNumber } from '../matcher/number-expression.js';
+import { plainForm } from '../matcher/operator-hints.js';
 import { isAscii } from '../matcher/source-text.js';
 import { cut, quote } from '../quote.js';
 import type { Semantics } from '../semantics.js';
@@ -85,7 +87,12 @@ function* checkCombination(
     if (definition === undefined || !matters(flaw)) return;
     set.report(problem(set, definition, flaw.at, flaw.code, flaw.message, flaw.hint));
   });
-  if (isCombination(combination)) return combination;
+  if (isCombination(combination)) {
+    if (definition !== undefined && isNumber(combination.program.expression, combination.environment)) {
+      reportNumber(set, definition, combination.program.expression.at);
+    }
+    return combination;
+  }
   if (combination.code === 'unknown_definition') {
     const message = `${combination.message}, which the manifest asks for`;
     const place = set.manifest.placeOf('definitions');
@@ -93,7 +100,8 @@ function* checkCombination(
     if (names.m !== 'm' || names.r !== 'r' || names.p !== 'p' || names.e !== 'e') {
       set.report({ severity: 'error', code: 'unknown_definition', message, ...place, refusedByReference: true });
     }
-  } else if (definition !== undefined) {
+  } else if (definition !== undefined && isAscii(definition.value)) {
+    // Of a matcher with other letters, which Casbin garbles, that alone is told.
     set.report(problem(set, definition, combination.at, combination.code, combination.message, combination.hint));
   }
   return combination;
@@ -206,9 +214,20 @@ function reportEmpty(set: Checked): void {
 
 function reportNonAscii(set: Checked, definition: Definition): void {
   const offset = [...definition.value].findIndex((character) => !isAscii(character));
-  const message = 'the matcher has characters beyond ASCII, which Casbin garbles';
-  const hint = 'put the text into a column of the rules, or into a condition';
+  const character = String.fromCodePoint(definition.value.codePointAt(offset) as number);
+  const plain = plainForm(character);
+  const message = `the matcher has ${quote(character)}, a character beyond ASCII, which Casbin garbles`;
+  const hint =
+    plain === undefined
+      ? 'put the text into a column of the rules, or into a condition'
+      : `write ${plain} for ${cut(character)}`;
   set.report(problem(set, definition, offset, 'non_ascii_matcher', message, hint));
+}
+
+function reportNumber(set: Checked, definition: Definition, at: number): void {
+  const message = 'the matcher is a number, neither true nor false';
+  const hint = 'compare it, as in r.sub.level >= 3; Casbin takes every number but 0 for a match';
+  set.report(problem(set, definition, at, 'number_as_condition', message, hint));
 }
 
 /** How many texts of a column are looked at between two pauses of a load in steps. */

@@ -1,9 +1,11 @@
 /** One choice of r, p, e and m, compiled: what an evaluation runs on. Casbin calls the choice an EnforceContext. */
 
+import { trimSpace } from '../casbin/white-space.js';
 import { type Expression, walk } from '../matcher/ast.js';
 import { compileExpression } from '../matcher/compile.js';
 import type { CompiledCondition, Conditions, Environment, Flaw } from '../matcher/environment.js';
-import { functionHint, isFunctionName } from '../matcher/environment.js';
+import { isFunctionName } from '../matcher/environment.js';
+import { functionHint } from '../matcher/function-hint.js';
 import { parseExpression } from '../matcher/parser.js';
 import { compileProgram, type Program } from '../matcher/program.js';
 import { conditionSource, matcherSource } from '../matcher/source-text.js';
@@ -102,7 +104,7 @@ export function* compileCombinationInSteps(
     };
   } catch (error) {
     if (!(error instanceof MatcherSyntaxError)) throw error;
-    const hint = functionHint(environment, error.unknownName);
+    const hint = error.hint ?? functionHint(environment, error.unknownName);
     return { code: error.code, message: error.message, hint, at: error.at };
   }
 }
@@ -153,6 +155,14 @@ export function conditionColumns(expression: Expression, policy: ColumnsDefiniti
 
 const conditionsPerStep = 200;
 
+const emptyCondition: CompiledCondition = Object.freeze({
+  run: undefined,
+  code: 'matcher_syntax',
+  message: 'the condition is empty',
+  hint: 'a rule without a condition says true',
+  at: 0,
+});
+
 /** Conditions are texts of the policy: there are only so many, and each is compiled once. */
 class ConditionLibrary implements Conditions {
   private readonly compiled = new Map<string, CompiledCondition>();
@@ -188,6 +198,7 @@ class ConditionLibrary implements Conditions {
   }
 
   private compile(text: string): CompiledCondition {
+    if (trimSpace(text) === '') return emptyCondition;
     try {
       const expression = parseExpression(conditionSource(text), (name) => isFunctionName(this.environment, name));
       const flaws: Flaw[] = [];
@@ -195,7 +206,7 @@ class ConditionLibrary implements Conditions {
       return { expression, run: compileExpression(expression, environment), flaws };
     } catch (error) {
       if (!(error instanceof MatcherSyntaxError)) throw error;
-      const hint = functionHint(this.environment, error.unknownName);
+      const hint = error.hint ?? functionHint(this.environment, error.unknownName);
       return { run: undefined, code: error.code, message: error.message, hint, at: error.at };
     }
   }

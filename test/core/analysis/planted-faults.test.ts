@@ -134,6 +134,7 @@ const faults: readonly Fault[] = [
   inModel('empty_policy', 14, /$/, '', { 'rules.csv': '' }),
 
   inModel('matcher_syntax', 14, 'eval(p.cond)', 'eval(p.cond) &&'),
+  inModel('number_as_condition', 14, /m = .*/, 'm = 1'),
   inRules('condition_syntax', 3, cond('r.sub.x = 1')),
   inRules('unknown_function', 3, cond('nothing(r.sub.x)')),
   inRules('unknown_column', 3, cond('r.subject == p.sub')),

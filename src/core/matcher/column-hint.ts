@@ -1,0 +1,18 @@
+/** What to do about a column that the model does not have. */
+import { closest } from '../closest.js';
+import type { Environment } from './environment.js';
+import { authorsName } from './source-text.js';
+
+/** `name` in Casbin's inner spelling; what the author wrote without `r.` or `p.` is most often a text, or a word of another language. */
+export function columnHint(name: string, environment: Environment): string | undefined {
+  const columns = [...environment.requestColumns.keys(), ...environment.policyColumns.keys()];
+  if (/^(?:true|false)$/i.test(name)) return `write ${name.toLowerCase()}`;
+  if (/^(?:none|null|nil|undefined)$/i.test(name)) return 'has(r.sub.department) says whether an attribute is there';
+  // Brackets hold the name of a variable, whatever it is.
+  if (/["',\s]/.test(name)) return 'a list is written in parentheses: ("read", "list")';
+  const own = columns.filter((column) => column.slice(column.indexOf('_') + 1) === name);
+  if (own.length > 0) return `did you mean ${own.map((column) => `"${authorsName(column)}"`).join(' or ')}?`;
+  const meant = closest(name, columns);
+  if (meant !== undefined) return `did you mean "${authorsName(meant)}"?`;
+  return /^[rp]\d*_/.test(name) ? undefined : 'a text is written in quotes: "read"';
+}

@@ -1,0 +1,32 @@
+/** What to do about a function that does not exist: a slip, or one that the author's own program registers with Casbin. */
+import { closest } from '../closest.js';
+import { type Environment, languageFunctions } from './environment.js';
+
+/** What a function of that name usually does, and the built-in one that is nearest to it; the first that fits counts. */
+const nearest: readonly (readonly [name: RegExp, instead: string])[] = [
+  [/glob/i, 'globMatch(name, pattern)'],
+  [/reg_?ex|regexp/i, 'regexMatch(name, pattern)'],
+  [/prefix|starts?_?with/i, 'keyMatch(name, pattern) with a pattern such as /docs/*'],
+  [/suffix|ends?_?with/i, 'regexMatch(name, pattern) with a pattern such as [.]pdf$'],
+  [/cidr|subnet|(^|_)ip|Ip[A-Z]|IP/, 'ipMatch(address, range)'],
+  [/time|hour|date|day|expire/i, 'now(), timeOfDay(zone) or betweenHours(zone, from, to)'],
+  [/role|group|member|admin/i, 'g(r.sub, role), or hasRole(r.sub.roles, role)'],
+  [/owner|same|equal/i, 'a comparison such as r.obj.owner == r.sub.id'],
+  [/contains|includes|any_?of|(^|_)in($|_)|inlist/i, 'in, such as r.act in ("read", "list")'],
+  [/exists?$|isset|defined|null|empty/i, 'has(r.sub.department)'],
+  [/key|path|url|uri|route|match/i, 'keyMatch2(name, pattern)'],
+];
+
+/** Undefined when no name is missing. */
+export function functionHint(environment: Environment, name: string | undefined): string | undefined {
+  if (name === undefined) return undefined;
+  const { roles, customFunctions, functions } = environment;
+  const known = [...roles.keys(), ...customFunctions.keys(), ...functions.keys(), ...languageFunctions, 'eval'];
+  // Three letters are near to too many names: "now" is no cure for "not".
+  const slip = name.length > 3 ? closest(name, known) : known.find((each) => each === name.toLowerCase());
+  if (slip !== undefined) return `did you mean "${slip}"?`;
+  if (/^g\d*$/.test(name)) return `add ${name} = _, _ under [role_definition], or take one that is there`;
+  const instead = nearest.find(([form]) => form.test(name))?.[1];
+  const near = instead === undefined ? '' : `the nearest built-in one is ${instead}; `;
+  return `${near}say it with built-in functions or as a condition; a program that embeds the engine gives its own as "functions": docs/functions.md, Own functions`;
+}
