@@ -11,8 +11,3 @@ export function faultInName(name: string): string | undefined {
   if (control.test(name)) return 'a control character';
   return loneSurrogate.test(name) ? 'half of a character' : undefined;
 }
-
-/** For messages: a name of any length, from a request or a file, in quotes and cut. */
-export function quoteName(name: string): string {
-  return JSON.stringify(name.length > 40 ? `${name.slice(0, 39)}…` : name);
-}

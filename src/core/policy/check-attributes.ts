@@ -5,7 +5,6 @@ import { closest } from '../closest.js';
 import { type Expression, walk } from '../matcher/ast.js';
 import { namesAllAttributes } from '../matcher/entity-attributes.js';
 import { isObject } from '../matcher/values.js';
-import { quoteName } from '../names.js';
 import { cut, quote } from '../quote.js';
 import type { JsonObject } from '../request.js';
 import type { Semantics } from '../semantics.js';
@@ -165,7 +164,7 @@ export function* checkEntities(
       // What the schema does not name is told once, below.
       if (unknown.some((known) => isBeginning(known, path) || isBeginning(path, known))) continue;
       const place = node?.placeOfKey(['attributes', ...path]) ?? { file: source.file, line: 1, column: 1 };
-      const what = `the attribute ${quoteName(path.join('.'))} of ${type} ${quoteName(id)} ${message}`;
+      const what = `the attribute ${quote(path.join('.'))} of ${cut(type)} ${quote(id)} ${message}`;
       report({ severity: 'error', code: 'schema_violation', message: what, ...place });
     }
     for (const path of unknown) {

@@ -1,6 +1,7 @@
 /** `schema: { requests: … }`: what a request is as evaluated, stored attributes included, must fit `schema.yaml`. */
+
 import type { Diagnostic } from '../decision.js';
-import { quoteName } from '../names.js';
+import { quote } from '../quote.js';
 import type { Json, JsonObject } from '../request.js';
 import type { Admission, AdmissionParts } from './admission.js';
 import { BindingError, type BoundRequest } from './binding.js';
@@ -57,7 +58,7 @@ function faultOf(
 function describeFault(part: SchemaPart, { path, message }: SchemaFault): string {
   const owner = part === 'environment' ? 'the request' : `the ${part}`;
   const name = path.at(-1);
-  return name === undefined ? `what ${owner} has ${message}` : `${owner}'s attribute ${quoteName(name)} ${message}`;
+  return name === undefined ? `what ${owner} has ${message}` : `${owner}'s attribute ${quote(name)} ${message}`;
 }
 
 /** To the fault, or as far as the way there can be said in few words. */
