@@ -13,6 +13,7 @@ import { type Config, isLoopback, listIn } from './config.js';
 import { wantContentType } from './http/ambiguous-requests.js';
 import { FailedAuthentications } from './http/failed-authentications.js';
 import { Gate } from './http/gate.js';
+import { signInPage } from './http/pages.js';
 import { RateLimits } from './http/rate-limits.js';
 import { registerSessionRoutes } from './http/session-routes.js';
 import { type TlsFiles, watchTlsFiles } from './http/tls-files.js';
@@ -54,6 +55,7 @@ export function addDoors(app: NestFastifyApplication, config: Config, logger: Lo
     audit,
     connections,
     logger,
+    signInPage: signInPage(basePathOf(config)),
   });
   gate.guard(fastify);
   wantContentType(fastify);
@@ -69,6 +71,11 @@ export function refuseToStandOpen(app: NestFastifyApplication, config: Config, l
     throw new ConfigError([`VERDICT_HOST is ${config.host}, but no usable credential is configured: ${how}`]);
   }
   logger.warn(`no usable credential is configured, so every call is refused: ${how}`);
+}
+
+/** The path under which callers know the service, without a slash at its end: a proxy may take it away. */
+export function basePathOf({ publicUrl }: Config): string {
+  return publicUrl === undefined ? '' : new URL(publicUrl).pathname.replace(/\/$/, '');
 }
 
 /** Whether browsers reach the service over TLS, here or at the proxy in front. */

@@ -16,13 +16,22 @@ import { engineVersion } from './core/engine/engine-version.js';
 import { dataFolderOf } from './data-folder.js';
 import { DataFolderInUse } from './decision-log/data-folder-lock.js';
 import { DecisionLog } from './decision-log/decision-log.js';
-import { addDoors, isSecure, refuseToStandOpen, tlsFilesOf, userTokens, watchCertificates } from './doors.js';
+import {
+  addDoors,
+  basePathOf,
+  isSecure,
+  refuseToStandOpen,
+  tlsFilesOf,
+  userTokens,
+  watchCertificates,
+} from './doors.js';
 import { registerForwardAuthRoutes } from './gateway/forward-auth-routes.js';
 import { forwardAuthOpenApi } from './gateway/openapi.js';
 import { requireAccess } from './http/access.js';
 import { registerDecideRoutes } from './http/decide-routes.js';
 import { announceDeprecations } from './http/deprecation.js';
 import { createFastifyAdapter, type HttpLimits, type ListenerOptions } from './http/fastify-adapter.js';
+import { registerFrontPage } from './http/front-page-route.js';
 import { watchRoutes } from './http/method-not-allowed.js';
 import { openApiDocument, serveDocs } from './http/openapi.js';
 import { createPlainPort } from './http/plain-port.js';
@@ -68,6 +77,7 @@ export async function serve(env: NodeJS.ProcessEnv, defaults: Partial<Config> = 
     reloadOnSignal(app.get(PolicyStore), logger);
     await app.listen(config.port, config.host);
     await openPlainPort(app, config);
+    process.stderr.write(whereToGo(config.publicUrl ?? urlOf(app, config)));
     process.stdout.write(`verdict listening on ${urlOf(app, config)}\n`);
   } catch (error) {
     if (error instanceof ConfigError) exitForConfig(error);
@@ -125,10 +135,11 @@ export async function createApplication(config: Config, logger: Logger): Promise
     gate,
     search: new PolicySearch(app.get(DecisionLog)),
     publicUrl: () => config.publicUrl ?? urlOf(app, config),
-    publicPath: config.publicUrl === undefined ? '' : new URL(config.publicUrl).pathname.replace(/\/$/, ''),
+    publicPath: basePathOf(config),
     signer: await metadataSigner(config),
   });
   registerForwardAuthRoutes(fastify, { pdp, policySets, userTokens: userTokens(fastify, config, logger) });
+  registerFrontPage(fastify, { base: basePathOf(config), version: engineVersion });
   serveDocs(app, () => openApiDocument(app, limits, engineVersion, [authzenOpenApi(limits), forwardAuthOpenApi()]));
   await app.init();
   refuseOtherMethods();
@@ -231,6 +242,11 @@ function startFailure(error: unknown, { host, port }: Config): string {
     default:
       return `cannot start: ${message}`;
   }
+}
+
+/** On standard error, since standard output has one line before the log and programs read it. */
+function whereToGo(url: string): string {
+  return `  The API can be read and tried in a browser: ${url}/docs\n\n`;
 }
 
 const NO_AUTHENTICATION = `

@@ -23,6 +23,8 @@ declare module 'fastify' {
     list?: string;
     /** Gateways ask here about the requests of others, whose `Authorization` comes along. */
     forGateways?: boolean;
+    /** People open it in a browser: without a credential they get a page to sign in. */
+    isPage?: boolean;
     /** A POST that needs no body, only its content type. */
     bodyOptional?: boolean;
     /** What it shows is of all policy sets together, so the scope must be for all of them. */
@@ -66,6 +68,9 @@ const accessOfOthers: readonly (readonly [RegExp, Access])[] = [
   [/^\/docs(\/.*|-json)?$/, 'authenticated'],
 ];
 
+/** What of Swagger UI is a page; the rest are its files. */
+const DOCS_PAGE = /^\/docs\/?$/;
+
 export interface DeclaredRoute {
   readonly method: string;
   readonly url: string;
@@ -87,7 +92,7 @@ export function requireAccess(fastify: FastifyInstance): void {
         `the route ${String(route.method)} ${route.url} does not say who may call it; see http/access.ts`,
       );
     }
-    route.config = { ...route.config, access };
+    route.config = { ...route.config, access, ...(DOCS_PAGE.test(route.url) && { isPage: true }) };
     for (const method of [route.method].flat()) routes.push({ method, url: route.url, access });
   });
 }

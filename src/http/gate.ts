@@ -12,6 +12,8 @@ import { VerdictError } from '../core/errors.js';
 import type { Access, LimitName } from './access.js';
 import type { Connections } from './connections.js';
 import type { FailedAuthentications } from './failed-authentications.js';
+import { isPerson, sendPage } from './front-page-route.js';
+import type { Page } from './pages.js';
 import type { Allowance, RateLimits } from './rate-limits.js';
 
 export interface GateOptions {
@@ -23,6 +25,7 @@ export interface GateOptions {
   /** Says whether answers of any length may be made for a caller, or too many of its answers wait to be read. */
   readonly connections: Pick<Connections, 'hasRoomFor'>;
   readonly logger: Logger;
+  readonly signInPage: Page;
 }
 
 /** A body costs a point of its limit for each of these bytes begun. */
@@ -130,7 +133,8 @@ export class Gate {
     done: Done,
   ): void {
     if ('refused' in outcome) {
-      done(this.refuse(outcome, request, reply));
+      const fault = this.refuse(outcome, request, reply);
+      if (fault !== undefined) done(fault);
       return;
     }
     request.caller = outcome;
@@ -142,9 +146,10 @@ export class Gate {
   /**
    * 401 for nobody, 403 for what another site may have made a browser send, 429 for an address that guesses too often.
    * Which of the reasons for a 401 it is stays here. Only a credential that was tried counts as a failure: neither one
-   * that was not sent, nor one that a foreign page sent, which is the page's fault and not the address's.
+   * that was not sent, nor one that a foreign page sent, which is the page's fault and not the address's. Somebody who
+   * opens a page gets one to sign in, which is sent here: then there is no error to answer.
    */
-  private refuse(refusal: Refusal, request: FastifyRequest, reply: FastifyReply): VerdictError {
+  private refuse(refusal: Refusal, request: FastifyRequest, reply: FastifyReply): VerdictError | undefined {
     const { audit, logger, failures } = this.options;
     const { ip: address, id: requestId } = request;
     const { refused: detail, method, claimed, forged, missing } = refusal;
@@ -159,6 +164,10 @@ export class Gate {
     audit.note({ type: 'authentication_failed', ...who, address, detail, requestId });
     logger.warn({ requestId, address, ...who, reason: detail }, 'authentication failed');
     if (forged !== undefined) return new VerdictError('forbidden', forged);
+    if (request.routeOptions.config.isPage === true && isPerson(request)) {
+      sendPage(reply.code(401).header('www-authenticate', BEARER).header('vary', 'accept'), this.options.signInPage);
+      return undefined;
+    }
     reply.header('www-authenticate', challengesFor(request));
     return new VerdictError('unauthenticated', 'A valid credential is required.');
   }
@@ -264,11 +273,13 @@ function tooCostly(points: number, most: number): VerdictError {
 }
 
 /**
- * One line for each scheme, since Chromium reads only the first of a line. A gateway may hand the answer on to a browser,
- * which would ask its user for a name and a key.
+ * One line for each scheme, since Chromium reads only the first of a line. Basic is left out where a browser would ask its
+ * user for a name and a key: a gateway may hand the answer on to one, and scripts of a page show what is wrong themselves.
  */
-function challengesFor({ routeOptions }: FastifyRequest): string | string[] {
-  return routeOptions.config.forGateways === true ? BEARER : [BEARER, BASIC];
+function challengesFor({ routeOptions, headers }: FastifyRequest): string | string[] {
+  const { 'sec-fetch-mode': mode } = headers;
+  const byScript = mode !== undefined && mode !== 'navigate';
+  return routeOptions.config.forGateways === true || byScript ? BEARER : [BEARER, BASIC];
 }
 
 function tooMany(reply: FastifyReply, { resetSeconds }: Allowance): VerdictError {

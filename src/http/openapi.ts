@@ -108,7 +108,7 @@ function decidePaths(): Record<string, unknown> {
     operationId,
     tags: ['decide'],
     summary: 'May this subject do this action on this resource?',
-    requestBody: jsonBody({ $ref: `${REF}DecideRequest` }),
+    requestBody: jsonBody({ $ref: `${REF}DecideRequest` }, decideExamples),
     responses: {
       200: {
         description: 'Allowed or denied: only `allowed: true` may go forward.',
@@ -132,7 +132,21 @@ function decidePaths(): Record<string, unknown> {
     },
     required: ['decisions'],
   };
+  const links = ['service', 'version', 'documentation', 'openapi', 'decide', 'ready'];
+  const frontPage = {
+    type: 'object',
+    properties: Object.fromEntries(links.map((name) => [name, { type: 'string' }])),
+    required: links,
+  };
   return {
+    '/': {
+      get: {
+        operationId: 'frontPage',
+        tags: ['documentation'],
+        summary: 'Where to go from here: a page for people, JSON for programs',
+        responses: { 200: { description: 'Paths of this service.', ...jsonContent(frontPage) } },
+      },
+    },
     '/v1/decide': { post: decide('decide') },
     '/decide': { post: { ...decide('decideUnversioned'), summary: 'The same as /v1/decide' } },
     '/v1/decide/batch': {
@@ -140,7 +154,7 @@ function decidePaths(): Record<string, unknown> {
         operationId: 'decideBatch',
         tags: ['decide'],
         summary: 'Many questions, answered in their order from one version of each policy set',
-        requestBody: jsonBody({ $ref: `${REF}DecideBatchRequest` }),
+        requestBody: jsonBody({ $ref: `${REF}DecideBatchRequest` }, batchExamples),
         responses: {
           200: { description: 'A decision or a problem for each request.', ...jsonContent(batchAnswer) },
           ...problems('malformed_request', 'payload_too_large', 'decision_log_unavailable'),
@@ -173,8 +187,27 @@ export function problems(...codes: ErrorCode[]): Record<number, unknown> {
   );
 }
 
-export function jsonBody(schema: JsonSchema) {
-  return { required: true, ...jsonContent(schema) };
+interface Example {
+  readonly summary: string;
+  readonly value: unknown;
+}
+
+/** Of the bundled set `default`, a clinic. Swagger UI shows the first one, so it is one that is allowed. */
+const ask = (action: string, resource: object) => ({ subject: { type: 'user', id: 'dana' }, action, resource });
+const read = ask('read', { type: 'lab-result', id: 'L-2231' });
+const write = ask('write', { type: 'prescription', id: 'R-5190' });
+const decideExamples: Record<string, Example> = {
+  allowed: { summary: 'A nurse reads a lab result', value: read },
+  denied: { summary: 'A nurse writes a prescription', value: write },
+  explained: { summary: 'The same, and what would have to be otherwise', value: { ...write, explain: 'full' } },
+};
+const batchExamples: Record<string, Example> = {
+  two: { summary: 'Both at once', value: { requests: [read, write] } },
+};
+
+export function jsonBody(schema: JsonSchema, examples?: Record<string, Example>) {
+  const content = { schema, ...(examples !== undefined && { examples }) };
+  return { required: true, content: { 'application/json': content } };
 }
 
 export function jsonContent(schema: JsonSchema) {

@@ -126,6 +126,7 @@ describe('what is answered is what the OpenAPI document says', () => {
     ['delete /v1/api-keys/{name}', 404, '/v1/api-keys/none'],
     ['get /v1/audit-events', 200, '/v1/audit-events?limit=1'],
     ['get /v1/audit-events', 400, '/v1/audit-events?limit=0'],
+    ['get /', 200, '/'],
     ['post /v1/session', 201, '/v1/session'],
     ['get /v1/session', 200, '/v1/session'],
     ['delete /v1/session', 204, '/v1/session'],

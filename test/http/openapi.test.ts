@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DecideRequest } from '../../src/http/decide-request.js';
 import { decideShapes } from '../../src/http/decide-routes.js';
@@ -95,4 +96,21 @@ describe('/docs', () => {
       expect((await service.get(path)).status, path).toBeGreaterThanOrEqual(400);
     }
   });
+});
+
+it('the first example of each decision, which is what Swagger shows, is allowed by the bundled policy sets', async () => {
+  const bundled = await startService({}, { policyDir: fileURLToPath(new URL('../../policies', import.meta.url)) });
+  try {
+    for (const path of ['/v1/decide', '/decide']) {
+      const { examples } = document.paths[path].post.requestBody.content['application/json'];
+      const [first, ...others] = Object.values(examples as Record<string, { value: object }>);
+      expect((await bundled.post(path, first!.value)).body).toMatchObject({ allowed: true, decision: 'allow' });
+      for (const { value } of others) expect((await bundled.post(path, value)).status).toBe(200);
+    }
+    const batch = document.paths['/v1/decide/batch'].post.requestBody.content['application/json'].examples.two.value;
+    const { decisions } = (await bundled.post('/v1/decide/batch', batch)).body;
+    expect(decisions.map(({ allowed }: { allowed: boolean }) => allowed)).toEqual([true, false]);
+  } finally {
+    await bundled.stop();
+  }
 });
