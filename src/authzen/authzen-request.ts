@@ -5,6 +5,7 @@
 import 'reflect-metadata';
 import { IsIn, IsObject, ValidateNested } from 'class-validator';
 import { JSONSchema } from 'class-validator-jsonschema';
+import { VerdictError } from '../core/errors.js';
 import type { Action, Entity, JsonObject } from '../core/request.js';
 import { IsAttributes, IsBatch, IsId, Optional } from '../http/request-rules.js';
 import type { Question } from '../pdp/question.js';
@@ -117,6 +118,16 @@ export function questionOf({ subject, action, resource, context }: EvaluationReq
   // Without object spreads, which cost more than the rest.
   if (context === undefined) return { subject: own, action: done, resource: target, policySet };
   return { subject: own, action: done, resource: target, attributes: context, policySet };
+}
+
+/** The same error with pointers into what an AuthZEN caller sends. */
+export function inAuthzenWords(error: unknown): unknown {
+  if (!(error instanceof VerdictError) || error.code !== 'invalid_request') return error;
+  const errors = (error.extra.errors ?? []).map(({ pointer, detail }) => ({
+    pointer: pointer.replace(/^\/attributes/, '/context').replace(/^(\/[a-z]+)\/attributes/, '$1/properties'),
+    detail,
+  }));
+  return new VerdictError(error.code, error.detail, { ...error.extra, errors });
 }
 
 export function entityOf({ type, id, properties }: AuthzenEntity): Entity {

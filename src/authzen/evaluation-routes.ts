@@ -22,6 +22,7 @@ import {
   type EvaluationSemantic,
   EvaluationsRequest,
   evaluationShapes,
+  inAuthzenWords,
   questionOf,
 } from './authzen-request.js';
 
@@ -49,7 +50,12 @@ export function registerEvaluationRoutes(fastify: FastifyInstance, services: Eva
 
   async function evaluate(body: EvaluationRequest, request: FastifyRequest): Promise<AuthzenDecision> {
     const set = policySetOf(request, policySets);
-    return authzenDecision(await pdp.decide(questionOf(body, set.name), askerOf(request, VIA)));
+    const answer = pdp.decide(questionOf(body, set.name), askerOf(request, VIA));
+    return authzenDecision(
+      await answer.catch((error) => {
+        throw inAuthzenWords(error);
+      }),
+    );
   }
 
   /** Each item with the defaults added, validated by itself. */

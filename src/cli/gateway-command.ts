@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { PolicySet } from '../core/engine/policy-set.js';
+import { parseExactJson } from '../core/exact-json.js';
 import type { JsonObject } from '../core/request.js';
 import { type GatewayIdentity, gatewayQuestion } from '../gateway/gateway-request.js';
 import { printDecision } from './decide-command.js';
@@ -87,7 +88,7 @@ function identityOf({ token, user }: TryOptions): GatewayIdentity | undefined {
 
 function readClaims(text: string): JsonObject {
   try {
-    const claims: unknown = JSON.parse(text);
+    const claims: unknown = parseExactJson(text);
     if (typeof claims === 'object' && claims !== null && !Array.isArray(claims)) return claims as JsonObject;
   } catch {
     // The same is wrong with it as with JSON of another kind.

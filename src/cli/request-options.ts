@@ -3,11 +3,14 @@ import { readFile } from 'node:fs/promises';
 import { text as readStream } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import { expressionsOf } from '../core/analysis/expressions.js';
+import { parseExactJson, pointerToInexact } from '../core/exact-json.js';
 import { walk } from '../core/matcher/ast.js';
 import { namesAllAttributes } from '../core/matcher/entity-attributes.js';
+import { faultInName } from '../core/names.js';
 import { tokenRole } from '../core/policy/binding.js';
 import { isCombination } from '../core/policy/combination.js';
 import type { CompiledPolicySet } from '../core/policy/compile.js';
+import { quote } from '../core/quote.js';
 import type { DecisionRequest, Entity, Json, JsonObject } from '../core/request.js';
 import { normaliseRequest } from '../core/request.js';
 import { parseRfc3339 } from '../core/rfc3339.js';
@@ -55,12 +58,13 @@ export async function requestOf(
   }
   const attributesOf = (owner: AttributeOwner) =>
     Object.keys(parts[owner]).length === 0 ? {} : { attributes: parts[owner] };
-  return normaliseRequest({
+  const request = normaliseRequest({
     subject: { ...entityOf(subject), ...attributesOf('subject') },
     action: { name: action, ...attributesOf('action') },
     resource: { ...entityOf(resource), ...attributesOf('resource') },
     ...attributesOf('attributes'),
   });
+  return withGoodNames(request);
 }
 
 /** The clock, in milliseconds since the epoch. */
@@ -95,11 +99,15 @@ function readAttribute(given: string, compiled: CompiledPolicySet | undefined) {
 }
 
 function readValue(text: string): Json {
+  let value: Json;
   try {
-    return JSON.parse(text) as Json;
+    value = parseExactJson(text);
   } catch {
     return text;
   }
+  if (pointerToInexact(value) !== undefined)
+    throw new UsageError(`${quote(text)} holds a number that is too large to be exact`);
+  return value;
 }
 
 function setAt(target: JsonObject, path: readonly string[], value: Json): void {
@@ -140,15 +148,28 @@ async function readRequest(file: string): Promise<DecisionRequest> {
   const body = file === '-' ? await readStream(process.stdin) : await readFile(file, 'utf8').catch(cannotRead(file));
   let value: Json;
   try {
-    value = JSON.parse(body) as Json;
+    value = parseExactJson(body);
   } catch (error) {
     throw new UsageError(`${file} is no JSON: ${(error as Error).message}`);
   }
+  const pointer = pointerToInexact(value);
+  if (pointer !== undefined) throw new UsageError(`${file}: ${pointer} is a number that is too large to be exact`);
   const request = value as Partial<DecisionRequest> | null;
   if (request?.subject === undefined || request.action === undefined || request.resource === undefined) {
     throw new UsageError(`${file} is no request`, 'it must have subject, action and resource');
   }
-  return normaliseRequest(request as DecisionRequest);
+  return withGoodNames(normaliseRequest(request as DecisionRequest));
+}
+
+/** As the service, which answers 400. */
+function withGoodNames(request: DecisionRequest): DecisionRequest {
+  const { subject, action, resource } = request;
+  const names = { 'subject.id': subject.id, 'subject.type': subject.type, 'action.name': action.name } as const;
+  for (const [what, name] of Object.entries({ ...names, 'resource.id': resource.id, 'resource.type': resource.type })) {
+    const fault = typeof name === 'string' ? faultInName(name) : undefined;
+    if (fault !== undefined) throw new UsageError(`${what} holds ${fault}`);
+  }
+  return request;
 }
 
 function cannotRead(file: string) {

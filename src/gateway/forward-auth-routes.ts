@@ -58,10 +58,18 @@ async function answer(
     if (question.refused === 'unauthenticated') reply.header('www-authenticate', CHALLENGE);
     throw new VerdictError(question.refused, question.detail);
   }
-  const decision = await pdp.decide({ ...question, policySet: set.name }, askerOf(request, 'gateway'));
+  const decision = await pdp
+    .decide({ ...question, policySet: set.name }, askerOf(request, 'gateway'))
+    .catch(denyInvalid);
   reply.header(DECISION_ID_HEADER, decision.decisionId);
   if (!decision.allowed) throw new VerdictError('denied', userReason(decision));
   return reply.header(SUBJECT_HEADER, headerText(question.subject.id)).code(200).send();
+}
+
+/** What the mapping makes of a request may not fit the schema. A gateway takes 400 for a fault of its own. */
+function denyInvalid(error: unknown): never {
+  if (!(error instanceof VerdictError) || error.code !== 'invalid_request') throw error;
+  throw new VerdictError('denied', 'You may not do this.', { cause: error });
 }
 
 /** @throws VerdictError `malformed_request` when the gateway does not say what it holds, or says it twice */

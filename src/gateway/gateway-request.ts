@@ -1,4 +1,6 @@
 /** What a gateway holds, and the question that it becomes by a policy set's mapping. */
+
+import { faultInName } from '../core/names.js';
 import type {
   GatewayAttributes,
   GatewayEntity,
@@ -63,7 +65,27 @@ export function gatewayQuestion(
     return { refused: 'unmapped_path', detail: 'The request lacks what the resource is named by.' };
   const action = found.route.action ?? mapping.actions.get(request.method) ?? request.method;
   const attributes = values.attributes(mapping.attributes);
+  if (namesFault(subject)) return { refused: 'unauthenticated', detail: 'The identity holds a control character.' };
+  if (namesFault(resource) || faultInName(action) !== undefined) {
+    return { refused: 'ambiguous_path', detail: 'What the request asks for holds a control character.' };
+  }
+  // A claim was rounded when its token was read, so that two users could have the same one.
+  const sent = [subject.attributes, resource.attributes, attributes].some(
+    (each) => each !== undefined && !isExact(each),
+  );
+  if (sent) return { refused: 'unauthenticated', detail: 'The identity holds an integer that is not exact.' };
   return { subject, action: { name: action }, resource, ...(attributes !== undefined && { attributes }) };
+}
+
+function namesFault({ type = '', id }: Entity): boolean {
+  return faultInName(type) !== undefined || faultInName(id) !== undefined;
+}
+
+/** Whether no number is beyond those that are told apart from their neighbours. */
+function isExact(value: Json): boolean {
+  if (typeof value === 'number')
+    return Number.isSafeInteger(value) || (Number.isFinite(value) && !Number.isInteger(value));
+  return typeof value !== 'object' || value === null || Object.values(value).every(isExact);
 }
 
 type Variables = ReadonlyMap<string, string>;

@@ -2,11 +2,14 @@
 import { Ajv, type ErrorObject } from 'ajv';
 import { targetConstructorToSchema } from 'class-validator-jsonschema';
 import { type FieldError, VerdictError } from '../core/errors.js';
+import { controlCharacters } from '../core/names.js';
 import { parseRfc3339 } from '../core/rfc3339.js';
 import { AttributeCount, type RequestLimits } from './request-rules.js';
 
 export type JsonSchema = Record<string, unknown>;
 type Shape = new () => object;
+
+const NAME_PATTERN = `^[^${controlCharacters}]*$`;
 
 /** More faults than this are not worth reading; a body can hold a hundred thousand. */
 const MAX_REPORTED = 20;
@@ -22,7 +25,7 @@ export function jsonSchemas(
   limits: RequestLimits,
   { unknownFields, refPrefix }: { unknownFields: 'refuse' | 'ignore'; refPrefix: string },
 ): Record<string, JsonSchema> {
-  const id = { type: 'string', maxLength: limits.idLength } as const;
+  const id = { type: 'string', maxLength: limits.idLength, pattern: NAME_PATTERN } as const;
   const options = {
     refPointerPrefix: refPrefix,
     additionalConverters: {
@@ -84,10 +87,16 @@ export class Validation {
   /** Ajv takes a keyword's own errors from the function that found them. */
   #attributesKeyword() {
     const validate = Object.assign(
-      (depth: number, value: unknown): boolean => {
+      (depth: number, value: unknown, _schema?: unknown, at?: { readonly instancePath: string }): boolean => {
         const fault = this.#count.faultIn(value);
-        validate.errors = fault === undefined ? [] : [{ keyword: 'attributeDepth', message: fault, params: { depth } }];
-        return fault === undefined;
+        if (fault === undefined) {
+          validate.errors = [];
+          return true;
+        }
+        const { pointer, detail: message } = fault;
+        const instancePath = `${at?.instancePath ?? ''}${pointer}`;
+        validate.errors = [{ keyword: 'attributeDepth', message, params: { depth }, instancePath }];
+        return false;
       },
       { errors: [] as Partial<ErrorObject>[] },
     );
@@ -144,6 +153,8 @@ function fieldError({ keyword, instancePath, params, message }: ErrorObject): Fi
       return at(`${name} must be ${/^[aeiou]/.test(params.type) ? 'an' : 'a'} ${params.type}`);
     case 'maxLength':
       return at(`${name} must be shorter than or equal to ${params.limit} characters`);
+    case 'pattern':
+      return at(`${name} must not hold control characters`);
     case 'maxItems':
       return at(`${name} must contain no more than ${params.limit} elements`);
     case 'enum':

@@ -1,5 +1,6 @@
 /** The rules that requests share, as class-validator decorators; json-schema.ts turns the same rules into JSON Schema. */
 import { isObject, ValidateBy, ValidateIf, validateSync } from 'class-validator';
+import { faultInName } from '../core/names.js';
 import type { Json } from '../core/request.js';
 
 export interface RequestLimits {
@@ -28,13 +29,14 @@ export function Optional(): PropertyDecorator {
   return ValidateIf((_object, value) => value !== undefined);
 }
 
-/** A text that names something. The empty text is a name like any other. */
+/** A text that names something, without control characters. The empty text is a name like any other. */
 export function IsId(): PropertyDecorator {
   return ValidateBy({
     name: 'isId',
     validator: {
       validate: isId,
-      defaultMessage: () => `$property must be a string of at most ${defaultLimits.idLength} characters`,
+      defaultMessage: () =>
+        `$property must be a string of at most ${defaultLimits.idLength} characters, none a control character`,
     },
   });
 }
@@ -45,7 +47,7 @@ export function IsAttributes(): PropertyDecorator {
     name: 'isAttributes',
     validator: {
       validate: (value) => new AttributeCount(defaultLimits).faultIn(value) === undefined,
-      defaultMessage: (args) => `$property ${new AttributeCount(defaultLimits).faultIn(args?.value)}`,
+      defaultMessage: (args) => `$property ${new AttributeCount(defaultLimits).faultIn(args?.value)?.detail}`,
     },
   });
 }
@@ -78,6 +80,13 @@ export function IsBatch(): PropertyDecorator {
   });
 }
 
+export interface AttributeFault {
+  /** A JSON pointer below the attributes. */
+  readonly pointer: string;
+  /** The end of a sentence about what is there. */
+  readonly detail: string;
+}
+
 /** Looks at the attributes of one request and counts what all of them hold. */
 export class AttributeCount {
   #members = 0;
@@ -85,36 +94,50 @@ export class AttributeCount {
 
   constructor(private readonly limits: RequestLimits) {}
 
-  /** What is wrong with attributes, as the end of a sentence; undefined if nothing is. */
-  faultIn(value: unknown): string | undefined {
-    if (!isObject(value) || Array.isArray(value)) return 'must be an object';
+  /** What is wrong with attributes; undefined if nothing is. */
+  faultIn(value: unknown): AttributeFault | undefined {
+    if (!isObject(value) || Array.isArray(value)) return { pointer: '', detail: 'must be an object' };
     return this.#faultIn(value as Json, 1);
   }
 
   /** Recursion ends below the depth that is allowed, however deep the value is. */
-  #faultIn(value: Json, depth: number): string | undefined {
-    if (typeof value === 'number') return Number.isFinite(value) ? undefined : 'holds a number that is too large';
+  #faultIn(value: Json, depth: number): AttributeFault | undefined {
+    if (typeof value === 'number') return Number.isFinite(value) ? undefined : inexactNumber;
     if (typeof value !== 'object' || value === null) return undefined;
     const { attributeDepth, attributeMembers, attributeElements } = this.limits;
-    if (depth > attributeDepth) return `is nested deeper than ${attributeDepth} levels`;
+    if (depth > attributeDepth) return whole(`is nested deeper than ${attributeDepth} levels`);
     if (Array.isArray(value)) {
       this.#elements += value.length;
-      if (this.#elements > attributeElements) return `holds more than ${attributeElements} elements of lists`;
-      for (const item of value) {
-        const fault = this.#faultIn(item, depth + 1);
-        if (fault !== undefined) return fault;
+      if (this.#elements > attributeElements) return whole(`holds more than ${attributeElements} elements of lists`);
+      for (let index = 0; index < value.length; index++) {
+        const fault = this.#faultIn(value[index]!, depth + 1);
+        if (fault !== undefined) return below(String(index), fault);
       }
       return undefined;
     }
     for (const name in value) {
-      if (++this.#members > attributeMembers) return `holds more than ${attributeMembers} members`;
+      if (++this.#members > attributeMembers) return whole(`holds more than ${attributeMembers} members`);
       const fault = this.#faultIn(value[name]!, depth + 1);
-      if (fault !== undefined) return fault;
+      if (fault !== undefined) return below(name, fault);
     }
     return undefined;
   }
 }
 
+/** Infinity: beyond all numbers, or an integer that is not exact (`core/exact-json.ts`). */
+const inexactNumber: AttributeFault = { pointer: '', detail: 'is a number that is too large to be exact' };
+
+/** Of all attributes together. */
+function whole(detail: string): AttributeFault {
+  return { pointer: '', detail };
+}
+
+/** Only a number has its own place. */
+function below(name: string, fault: AttributeFault): AttributeFault {
+  if (fault.detail !== inexactNumber.detail) return fault;
+  return { ...fault, pointer: `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}${fault.pointer}` };
+}
+
 function isId(value: unknown): boolean {
-  return typeof value === 'string' && [...value].length <= defaultLimits.idLength;
+  return typeof value === 'string' && [...value].length <= defaultLimits.idLength && faultInName(value) === undefined;
 }

@@ -4,6 +4,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { VerdictError } from '../core/errors.js';
+import { parseExactJson } from '../core/exact-json.js';
 import type { Json, JsonObject } from '../core/request.js';
 import { nextTurn, TURN_MS } from '../pdp/turns.js';
 import { JsonScan, type ScanLimits } from './json-scan.js';
@@ -15,6 +16,7 @@ const STEP_BYTES = 32 * 1024;
  * Parses a request body. Besides text that is not JSON it refuses invalid UTF-8, lone surrogates, NUL, duplicate member
  * names, `__proto__` as a member name, and nesting deeper than `limits.depth` (the outermost value is 1); the fault is
  * named by its JSON pointer. And it refuses more values than `limits.values`, before any of them is made.
+ * An integer that a double rounds to a neighbour becomes infinity, which `request-rules.ts` refuses where it is read.
  *
  *     parseStrictJson(Buffer.from('{"subject":{"id":"a","id":"b"}}'), { depth: 16, values: 1_000 })
  *     // throws VerdictError malformed_request, errors: [{ pointer: '/subject/id', detail: 'duplicate member name' }]
@@ -151,7 +153,7 @@ function tooManyValues(what: string, detail: string, members: readonly string[] 
 
 function parseText(text: string, pointer = ''): Json {
   try {
-    return JSON.parse(text) as Json;
+    return parseExactJson(text);
   } catch (error) {
     const { message: detail } = error as SyntaxError;
     throw new VerdictError('malformed_request', `The body is not JSON: ${detail}`, {

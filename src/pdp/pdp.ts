@@ -13,6 +13,7 @@ import type { DecisionAnswer } from './decision-answer.js';
 import type { Asker, Explain, Question } from './question.js';
 import { rfc3339 } from './rfc3339.js';
 import { nextTurn, TURN_MS } from './turns.js';
+import { refuseUnacceptable } from './unacceptable.js';
 import { visiblePolicySet } from './visible-policy-set.js';
 
 /** Hears of what was answered, for measuring. */
@@ -73,6 +74,7 @@ export class Pdp {
     const set = this.#setFor(question, asker);
     const inquiry = inquire(set, question, asker);
     const decision = await set.evaluate(inquiry.request, inquiry);
+    refuseUnacceptable(set, decision);
     const { record, answer } = this.#conclude(set, inquiry, decision, asker);
     await this.#record(record);
     return answer;
@@ -140,6 +142,7 @@ export class Pdp {
       sets.set(question.policySet, set);
       const inquiry = inquire(set, question, asker);
       const decision = await set.evaluate(inquiry.request, inquiry);
+      refuseUnacceptable(set, decision);
       return this.#conclude(set, inquiry, decision, asker);
     } catch (error) {
       if (error instanceof VerdictError) return error;

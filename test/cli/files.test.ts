@@ -216,6 +216,52 @@ describe('init', () => {
   });
 });
 
+describe('a question that could mean another one', () => {
+  const question = ['decide', '--subject', 'a', '--action', 'b', '--resource', 'c'];
+  it.each([
+    [[...question, '--attr', 'n=9007199254740993'], '9007199254740993'],
+    [[...question, '--attr', 'n={"m":[9007199254740993]}'], 'too large to be exact'],
+    [[...question, '--attr', 'n=1e400'], 'too large to be exact'],
+    [['decide', '--subject', 'a\tb', '--action', 'b', '--resource', 'c'], 'subject.id holds a control character'],
+    [['decide', '--subject', 'a', '--action', 'b\n', '--resource', 'c'], 'action.name holds a control character'],
+    [['decide', '--request', 'request.json'], '/resource/attributes/n is a number that is too large to be exact'],
+  ])('is refused: %j', async (args, says) => {
+    const cwd = workFolder({ policies: false });
+    writeFileSync(join(cwd, 'model.conf'), model);
+    writeFileSync(join(cwd, 'rules.csv'), 'p, a, c, b\n');
+    const resource = '{"id":"c","attributes":{"n":9007199254740993}}';
+    writeFileSync(join(cwd, 'request.json'), `{"subject":"a","action":"b","resource":${resource}}`);
+    const ran = await verdict(args, { cwd });
+    expect({ code: ran.code, says: ran.stderr }).toEqual({ code: 2, says: expect.stringContaining(says) });
+  });
+
+  it('a text of digits is a text, and a fraction a number', async () => {
+    const cwd = workFolder({ policies: false });
+    writeFileSync(join(cwd, 'model.conf'), model.replace(/m = .*/, 'm = r.sub.n == "9007199254740993" && r.sub.f > 1'));
+    writeFileSync(join(cwd, 'rules.csv'), 'p, a, c, b\n');
+    const attributes = ['--attr', 'subject.n="9007199254740993"', '--attr', 'subject.f=9007199254740993.0'];
+    expect((await verdict([...question, ...attributes], { cwd })).code).toBe(0);
+  });
+});
+
+it('init --from-casbin writes what it would guess of two words for one thing', async () => {
+  const cwd = workFolder({ policies: false });
+  writeFileSync(
+    join(cwd, 'm.conf'),
+    model.replace(/r = .*/, 'r = sub, user, obj, act').replace(/m = .*/, 'm = r.sub == p.sub'),
+  );
+  writeFileSync(join(cwd, 'p.csv'), 'p, a, d, read\n');
+  const made = await verdict(['init', 'set', '--from-casbin', 'm.conf', 'p.csv'], { cwd });
+  expect({ code: made.code, says: made.stdout }).toEqual({
+    code: 0,
+    says: expect.stringContaining('guessed set/policy-set.yaml'),
+  });
+  expect(readFileSync(join(cwd, 'set/policy-set.yaml'), 'utf8')).toBe(
+    'request:\n  # sub and user all name the subject by their names. Say what each of them is:\n' +
+      '  sub: subject.id\n  user: attributes.user\n',
+  );
+});
+
 describe('a set that runs on stock Casbin', () => {
   const stock = {
     'policy-set.yaml': 'engine: casbin\n',

@@ -147,6 +147,7 @@ describe('the record of a decision', () => {
       policySet: 'default',
       policyVersion: answer.policyVersion,
       engineVersion: expect.stringMatching(/^\d+\.\d+\.\d+$/),
+      semantics: 2,
       request: {
         subject: { type: 'user', id: 'ann' },
         action: { name: 'read' },
@@ -164,6 +165,7 @@ describe('the record of a decision', () => {
       requestId: 'req 1',
       traceId: '0af7651916cd43dd8448eb211c80319c',
       durationUs: expect.any(Number),
+      instance: expect.any(String),
       writer: expect.any(Number),
       sequence: expect.any(Number),
     });
@@ -235,7 +237,20 @@ describe('a request', () => {
     [{ ...question, policySet: 1 }, ['/policySet: policySet must be a string']],
     [
       '{"subject":"ann","action":"read","resource":"doc","attributes":{"a":1e999}}',
-      ['/attributes: attributes holds a number that is too large'],
+      ['/attributes/a: a is a number that is too large to be exact'],
+    ],
+    [
+      '{"subject":"ann","action":"read","resource":{"id":"doc","attributes":{"a/b":[{"n":9007199254740993}]}}}',
+      ['/resource/attributes/a~1b/0/n: n is a number that is too large to be exact'],
+    ],
+    [
+      { subject: { id: 'an\nn', type: 'us\u0085er' }, action: { name: 're\u0001ad' }, resource: 'do\u007fc' },
+      [
+        '/subject/type: type must not hold control characters',
+        '/subject/id: id must not hold control characters',
+        '/action/name: name must not hold control characters',
+        '/resource: resource must not hold control characters',
+      ],
     ],
   ])('%j is refused, every fault by its pointer', async (body, errors) => {
     expect(await errorsOf(body)).toEqual(errors);
