@@ -11,6 +11,7 @@ import { serviceSecret } from './auth/service-secret.js';
 import type { Config } from './config.js';
 import { databasePathOf, dataFolderOf, instanceOf } from './data-folder.js';
 import { DataFolderLock } from './decision-log/data-folder-lock.js';
+import { DatabaseWatch } from './decision-log/database-watch.js';
 import { DecisionLog } from './decision-log/decision-log.js';
 import { compileMask } from './decision-log/mask.js';
 import { parseDuration } from './duration.js';
@@ -181,6 +182,16 @@ export class AppModule implements OnApplicationShutdown {
           inject: [ManagedKeys],
           useFactory: async () => new SealedCursors(await serviceSecret(databasePath, 'cursors')),
         },
+        {
+          provide: DatabaseWatch,
+          inject: [PolicyArchive, AuditLog, ManagedKeys],
+          useFactory: (archive: PolicyArchive, audit: AuditLog, keys: ManagedKeys) => {
+            const connections = [archive, audit, keys].map(({ connection }) => connection);
+            const watch = new DatabaseWatch({ path: databasePath, connections, onProblem });
+            watch.start();
+            return watch;
+          },
+        },
         { provide: DataDirectory, useValue: new DataDirectory(dataFolderOf(config)) },
         HealthIndicators,
       ],
@@ -193,6 +204,7 @@ export class AppModule implements OnApplicationShutdown {
     private readonly archiveRetention: ArchiveRetention,
     private readonly log: DecisionLog,
     private readonly lock: DataFolderLock,
+    private readonly databaseWatch: DatabaseWatch,
     private readonly crossCheck: CrossCheck,
     private readonly apiKeys: ApiKeys,
     private readonly managedKeys: ManagedKeys,
@@ -202,6 +214,7 @@ export class AppModule implements OnApplicationShutdown {
   /** Runs when the last request is answered and the last connection closed. */
   async onApplicationShutdown(): Promise<void> {
     await this.crossCheck.stop();
+    await this.databaseWatch.stop();
     await this.policySets.stop();
     await this.apiKeys.stop();
     await this.managedKeys.close();

@@ -45,6 +45,7 @@ import { PolicySearch } from './pdp/policy-search.js';
 import { PinoLogger } from './pino-logger.js';
 import { PolicyStore } from './policy-store/policy-store.js';
 import { ConfigError, type ReadConfig, readConfig } from './read-config.js';
+import { suppressRepeats } from './repeated-lines.js';
 import { CrossCheck } from './stock-casbin/cross-check.js';
 
 /** EX_CONFIG of sysexits.h: the environment must be changed before another start can succeed. */
@@ -63,7 +64,7 @@ export async function serve(env: NodeJS.ProcessEnv, defaults: Partial<Config> = 
     level: config.logLevel,
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
-    hooks: { streamWrite: maskCredentials },
+    hooks: { streamWrite: maskCredentials, logMethod: suppressRepeats() },
   });
   const tooFewFiles = whyTooFewOpenFiles(config);
   for (const warning of tooFewFiles === undefined ? warnings : [...warnings, tooFewFiles]) logger.warn(warning);

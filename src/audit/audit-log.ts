@@ -52,7 +52,7 @@ export class AuditLog {
   private closing = false;
 
   private constructor(
-    private readonly connection: SqliteConnection,
+    readonly connection: SqliteConnection,
     private readonly options: AuditLogOptions,
   ) {}
 

@@ -35,7 +35,7 @@ interface SecretRow {
 
 /** The API keys in the service's database. The text of a key exists only in the answer to whoever made it. */
 export class ManagedKeys {
-  private constructor(private readonly connection: SqliteConnection) {}
+  private constructor(readonly connection: SqliteConnection) {}
 
   /** `path` is the file of the database; its tables are made when they are not there. */
   static async open(path: string): Promise<ManagedKeys> {

@@ -26,6 +26,7 @@ export const errorTable = {
   answers_unread: { status: 503, title: 'Too many answers wait to be read' },
   batch_out_of_time: { status: 503, title: 'The time of the batch was not enough' },
   decision_log_unavailable: { status: 503, title: 'The decision cannot be recorded' },
+  database_unavailable: { status: 503, title: 'The database cannot be read or written' },
   identity_provider_unavailable: { status: 503, title: 'The caller cannot be identified now' },
   shutting_down: { status: 503, title: 'The service is stopping' },
 } as const satisfies Record<string, { status: number; title: string }>;

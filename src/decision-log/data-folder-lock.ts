@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { statSync } from 'node:fs';
 import { truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { fileIdentity } from './file-identity.js';
 import { isDamaged, SqliteConnection } from './sqlite-connection.js';
 
 /** A serving process, as another one names it. */
@@ -90,7 +90,7 @@ export class DataFolderLock {
 
   /** A lock on a file that nobody else can find keeps nobody out: then the file at its place is locked as well. */
   async #look(): Promise<void> {
-    if (this.file === identityOf(pathOf(this.options))) return;
+    if (this.file === fileIdentity(pathOf(this.options))) return;
     const { onProblem } = this.options;
     try {
       const [connection, file] = await lock(this.options);
@@ -120,7 +120,7 @@ async function lock(options: DataFolderLockOptions): Promise<[SqliteConnection, 
       await truncate(path);
       await hold(connection, options.holder);
     }
-    return [connection, identityOf(path)];
+    return [connection, fileIdentity(path)];
   } catch (error) {
     const holder = await readHolder(connection).catch(() => undefined);
     await connection.close();
@@ -163,12 +163,6 @@ async function readHolder(connection: SqliteConnection): Promise<(DataFolderHold
 
 function pathOf({ folder }: DataFolderLockOptions): string {
   return join(folder, FILE);
-}
-
-/** Which file lies at a path: '' when there is none. The file is not opened, which would give up the locks on it. */
-function identityOf(path: string): string {
-  const found = statSync(path, { throwIfNoEntry: false, bigint: true });
-  return found === undefined ? '' : `${found.dev}:${found.ino}`;
 }
 
 function isBusy(error: unknown): boolean {

@@ -20,6 +20,7 @@ import { emptyLog, type LogView } from './log-view.js';
 import { Losses } from './losses.js';
 import type { SearchScope } from './record-filter.js';
 import { isDamaged } from './sqlite-connection.js';
+import { SteadyState } from './steady-state.js';
 import { oldestTime } from './time-ranges.js';
 import { TimeZone } from './time-zone.js';
 import { topIds } from './top-ids.js';
@@ -57,6 +58,12 @@ export interface DecisionLogOptions {
 export interface DecisionLogStatus {
   /** `failing`: nothing can be written now; `sync` and `fsync` refuse decisions until it can. */
   readonly state: 'ok' | 'failing';
+  /**
+   * Whether decisions are answered as far as the log is concerned. In modes `sync` and `fsync` it is false from the first
+   * failure until writing has succeeded for a while (`SteadyState`).
+   */
+  readonly answering: boolean;
+  readonly mode: DecisionLogOptions['mode'];
   /** Records that wait for their commit. */
   readonly depth: number;
   /** So many may wait. */
@@ -108,6 +115,7 @@ export class DecisionLog {
   #ids = new DecisionIds(0, 0);
   #trouble: { readonly error: unknown; readonly over: Promise<void> } | undefined;
   readonly #losses = new Losses();
+  readonly #steady = new SteadyState();
 
   constructor(private readonly options: DecisionLogOptions) {
     this.#path = decisionLogPath(options.url);
@@ -220,7 +228,10 @@ export class DecisionLog {
   get status(): DecisionLogStatus {
     const files = this.#files;
     const end = files?.journal.end;
+    const { mode } = this.options;
     const counts = {
+      mode,
+      answering: mode === 'async' || mode === 'off' || this.#steady.isWorking(),
       depth: this.#group.depth,
       limit: this.#queueLimit,
       lost: this.#losses.total,
@@ -355,6 +366,7 @@ export class DecisionLog {
   }
 
   #startRecovery(error: unknown): void {
+    this.#steady.failed();
     this.options.onProblem?.('the decision log cannot be written', error);
     this.#trouble = { error, over: this.#recover(error) };
   }
@@ -377,6 +389,7 @@ export class DecisionLog {
       }
     }
     this.#trouble = undefined;
+    this.#steady.recovered();
     this.options.onProblem?.('the decision log can be written again', undefined);
   }
 

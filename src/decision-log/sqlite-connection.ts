@@ -40,7 +40,10 @@ export interface ConnectionOptions {
 export class SqliteConnection {
   #last: Promise<unknown> = Promise.resolve();
 
-  private constructor(private readonly dataSource: DataSource) {}
+  private constructor(
+    private dataSource: DataSource,
+    private readonly options: ConnectionOptions,
+  ) {}
 
   /** Opens the file; one that is not there is made, readable by its owner alone, with its directory. */
   static async open(options: ConnectionOptions): Promise<SqliteConnection> {
@@ -59,7 +62,7 @@ export class SqliteConnection {
       logging: false,
     });
     await dataSource.initialize();
-    const connection = new SqliteConnection(dataSource);
+    const connection = new SqliteConnection(dataSource, options);
     try {
       if (options.pageSize !== undefined) {
         // The size of a page is fixed once the file is in WAL mode.
@@ -86,6 +89,45 @@ export class SqliteConnection {
   interrupt(): void {
     // Sound: the driver of the type `sqlite` keeps its sqlite3.Database under this name.
     (this.dataSource.driver as unknown as { databaseConnection: { interrupt(): void } }).databaseConnection.interrupt();
+  }
+
+  /**
+   * Closes connections to one file and opens them again; what is asked of them meanwhile waits. Before they are closed,
+   * `before` may ask the first of them; `between` runs while none is open. If `before` fails, they stay as they are.
+   */
+  static async renew(
+    connections: readonly SqliteConnection[],
+    steps: {
+      readonly before: (query: (sql: string) => Promise<unknown[]>) => Promise<void>;
+      readonly between: () => Promise<void>;
+    },
+  ): Promise<void> {
+    let resume!: () => void;
+    const over = new Promise<void>((resolve) => {
+      resume = resolve;
+    });
+    const [first] = connections;
+    try {
+      await Promise.all(connections.map((connection) => connection.#hold(over)));
+      await steps.before((sql) => first!.dataSource.query(sql).catch(rethrowPlain));
+      for (const connection of connections) await connection.dataSource.destroy();
+      try {
+        await steps.between();
+      } finally {
+        for (const connection of connections) {
+          connection.dataSource = (await SqliteConnection.open(connection.options)).dataSource;
+        }
+      }
+    } finally {
+      resume();
+    }
+  }
+
+  /** Resolves when what was asked before is done; what is asked later waits for `until`. */
+  #hold(until: Promise<void>): Promise<void> {
+    const free = this.#last.then(() => undefined);
+    this.#last = free.then(() => until);
+    return free;
   }
 
   /** Waits for what was asked before, then closes. */
@@ -136,4 +178,10 @@ export async function leaveWal(connection: SqliteConnection): Promise<boolean> {
     if (/SQLITE_BUSY/.test(String(error))) return false;
     throw error;
   }
+}
+
+/** Whether SQLite says that the file cannot be used now: it is locked, damaged, read-only, gone, or its disk is full. */
+export function isUnusable(error: unknown): boolean {
+  const { code } = (error ?? {}) as { code?: unknown };
+  return /^SQLITE_(BUSY|LOCKED|FULL|IOERR|CORRUPT|NOTADB|READONLY|CANTOPEN|PERM|AUTH)/.test(String(code));
 }

@@ -2,13 +2,14 @@ import { statfs } from 'node:fs/promises';
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import { Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { type HealthIndicatorResult, HealthIndicatorService } from '@nestjs/terminus';
+import { DataFolderLock } from '../decision-log/data-folder-lock.js';
+import { DatabaseWatch } from '../decision-log/database-watch.js';
 import { DecisionLog } from '../decision-log/decision-log.js';
 import { PolicyStore } from '../policy-store/policy-store.js';
 
 const SLOW_LOOP_MS = 500;
 const LITTLE_SPACE_BYTES = 256 * 1024 * 1024;
 const NO_SPACE_BYTES = 16 * 1024 * 1024;
-const DATABASE_TIMEOUT_MS = 2_000;
 
 /** The folder that the service writes to; a class so that it can be injected by its name. */
 export class DataDirectory {
@@ -24,6 +25,8 @@ export class HealthIndicators implements OnModuleDestroy {
     private readonly indicators: HealthIndicatorService,
     private readonly policySets: PolicyStore,
     private readonly log: DecisionLog,
+    private readonly databaseWatch: DatabaseWatch,
+    private readonly lock: DataFolderLock,
     private readonly data: DataDirectory,
   ) {
     this.#loopDelay.enable();
@@ -33,29 +36,36 @@ export class HealthIndicators implements OnModuleDestroy {
     this.#loopDelay.disable();
   }
 
-  /** Down while a set cannot be served at all; degraded while an older version stands in for what its folder holds. */
+  /**
+   * Down while no set can be served, or the default one cannot; degraded while another cannot, or an older version stands
+   * in for what a folder holds.
+   */
   policies(): HealthIndicatorResult {
     const indicator = this.indicators.check('policies');
     const sets = this.policySets.statuses();
     const details = Object.fromEntries(sets.map(({ name, state, version }) => [name, { state, version }]));
-    if (sets.length === 0 || sets.some(({ state }) => state === 'failed')) return indicator.down({ sets: details });
-    if (sets.some(({ state }) => state === 'stale')) return indicator.degraded({ sets: details });
+    if (!this.policySets.isServing) return indicator.down({ sets: details });
+    if (sets.some(({ state }) => state !== 'active')) return indicator.degraded({ sets: details });
     return indicator.up({ sets: details });
   }
 
-  async database(): Promise<HealthIndicatorResult> {
-    return this.indicators
-      .check('database')
-      .attempt(async () => void (await this.log.search({ limit: 1 })))
-      .withTimeout(DATABASE_TIMEOUT_MS);
+  /** What the last look found at `verdict.sqlite`: nothing is asked here, so that nothing is waited for. */
+  database(): HealthIndicatorResult {
+    const indicator = this.indicators.check('database');
+    const problem = this.databaseWatch.problem ?? this.lock.problem;
+    return problem === undefined ? indicator.up() : indicator.degraded({ problem });
   }
 
-  /** Down while records cannot be written: then no decision is answered. A queue that is half full is worth a look. */
+  /**
+   * Down while no decision is answered, because records cannot be written (modes `sync` and `fsync`). What waits, what is
+   * lost and what is wrong with the log's files is worth a look.
+   */
   logQueue(): HealthIndicatorResult {
     const indicator = this.indicators.check('logQueue');
-    const { state, depth, limit, lost, problem } = this.log.status;
-    if (state === 'failing') return indicator.down({ depth, lost, problem });
-    return depth > limit / 2 ? indicator.degraded({ depth, lost }) : indicator.up({ depth, lost });
+    const { answering, mode, state, depth, limit, lost, problem } = this.log.status;
+    const details = { mode, state, depth, lost, ...(problem !== undefined && { problem }) };
+    if (!answering) return indicator.down(details);
+    return state === 'failing' || depth > limit / 2 ? indicator.degraded(details) : indicator.up(details);
   }
 
   /** The 99th percentile since it was last asked for. */

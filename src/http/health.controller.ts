@@ -53,7 +53,7 @@ export class HealthController {
   @ApiResponse(RESPONSES[1])
   async ready(@Res({ passthrough: true }) reply: FastifyReply): Promise<{ status: string }> {
     const { indicators } = this;
-    const { status } = await this.check(reply, [() => indicators.policies(), () => indicators.database()]);
+    const { status } = await this.check(reply, [() => indicators.policies(), () => indicators.logQueue()]);
     return { status };
   }
 

@@ -5,6 +5,7 @@ import { JSONSchema } from 'class-validator-jsonschema';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { type ErrorCode, errorTable, type FieldError, VerdictError } from '../core/errors.js';
+import { isUnusable } from '../decision-log/sqlite-connection.js';
 import { REQUEST_ID_HEADER } from './request-ids.js';
 
 export const PROBLEM_TYPE = 'application/problem+json';
@@ -96,6 +97,10 @@ export function sendProblem(reply: FastifyReply, error: VerdictError, requestId:
 /** What the frameworks throw, in our own words; whatever is not the caller's fault is an internal error without detail. */
 export function asVerdictError(thrown: unknown): VerdictError {
   if (thrown instanceof VerdictError) return thrown;
+  if (isUnusable(thrown)) {
+    const detail = 'The database cannot be read or written now.';
+    return new VerdictError('database_unavailable', detail, { cause: thrown, retryAfter: 1 });
+  }
   const code = codeOf(statusOf(thrown));
   const detail = code === 'internal_error' ? 'The service failed to answer this request.' : (thrown as Error).message;
   return new VerdictError(code, detail, { cause: thrown });

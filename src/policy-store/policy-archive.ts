@@ -76,7 +76,7 @@ export class PolicyArchive {
   private lastChange: Promise<unknown> = Promise.resolve();
   private pruningEnds = false;
 
-  private constructor(private readonly connection: SqliteConnection) {}
+  private constructor(readonly connection: SqliteConnection) {}
 
   /** `path` is the file of the database; its tables are made when they are not there. */
   static async open(path: string): Promise<PolicyArchive> {

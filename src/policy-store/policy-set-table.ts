@@ -20,6 +20,8 @@ export interface Entry {
   pinnedOver?: string | undefined;
   /** Why the folder's content does not serve. */
   problems: readonly Problem[];
+  /** Its folder appeared while the service ran, and has not been served yet: nothing else changes because of it. */
+  unproven?: boolean;
   /** When the folder is to be loaded again though nothing changed in it, by the monotonic clock. */
   retryAt?: number;
   /** What operators were last shown, and since when. */
@@ -37,6 +39,8 @@ export class PolicySetTable {
   readonly #entries = new Map<string, Entry>();
   /** Every set by name, `undefined` where nothing can be served. Never changed, only replaced. */
   #serving: ReadonlyMap<string, ServedPolicySet | undefined> = new Map();
+  /** Whether the first look at the directory is over. What appears from then on has to be served before it counts. */
+  isStarted = false;
   /** Why the directory as a whole cannot be used; what was served before goes on. */
   directoryProblem: Problem | undefined;
 
@@ -60,7 +64,7 @@ export class PolicySetTable {
 
   /** The entry of that name, made if there is none. */
   obtain(name: string): Entry {
-    const entry = this.find(name) ?? { name, problems: [] };
+    const entry = this.find(name) ?? { name, problems: [], unproven: this.isStarted };
     this.#entries.set(name, entry);
     return entry;
   }
@@ -95,8 +99,9 @@ export class PolicySetTable {
   /** The set of requests that name none, if there is one. */
   defaultName(): string | undefined {
     if (this.defaultPolicySet !== undefined) return this.defaultPolicySet;
-    if (this.#serving.has('default')) return 'default';
-    const [only, ...others] = this.#serving.keys();
+    const names = [...this.#serving.keys()].filter((name) => this.find(name)?.unproven !== true);
+    if (names.includes('default')) return 'default';
+    const [only, ...others] = names;
     return others.length === 0 ? only : undefined;
   }
 
@@ -119,6 +124,7 @@ export class PolicySetTable {
     const serving = new Map(this.entries.map(({ name, loaded }) => [name, loaded?.served]));
     if (!sameEntries(serving, this.#serving)) this.#serving = serving;
     for (const entry of this.entries) {
+      if (entry.loaded !== undefined) entry.unproven = false;
       const state = this.stateOf(entry);
       const version = entry.loaded?.served.version;
       if (entry.shown?.state === state && entry.shown.version === version) continue;

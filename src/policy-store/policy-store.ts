@@ -82,6 +82,7 @@ export class PolicyStore {
       for (const name of this.restlessSince.keys()) this.failChanging(name);
       for (const entry of this.sets.entries) await this.serveArchived(entry);
     });
+    this.sets.isStarted = true;
     this.watching = this.keepWatching();
   }
 
@@ -107,6 +108,13 @@ export class PolicyStore {
   /** The set of requests that name none, if there is one. */
   defaultName(): string | undefined {
     return this.sets.defaultName();
+  }
+
+  /** Whether requests that name no set are answered, and some of those that name one. */
+  get isServing(): boolean {
+    const byDefault = this.defaultName();
+    const served = this.statuses().filter(({ state }) => state !== 'failed');
+    return served.length > 0 && (byDefault === undefined || served.some(({ name }) => name === byDefault));
   }
 
   /** Every set, in the order of their names. */

@@ -1,0 +1,158 @@
+import { existsSync, renameSync, rmSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { fileIdentity } from './file-identity.js';
+import { SqliteConnection } from './sqlite-connection.js';
+
+export interface DatabaseWatchOptions {
+  readonly path: string;
+  /** All connections of this process to the file. They are opened again when the file had to be restored. */
+  readonly connections: readonly SqliteConnection[];
+  /** Milliseconds between two looks (5,000). */
+  readonly everyMs?: number;
+  /** Reading the whole file takes at most this share of the time (0.01). */
+  readonly share?: number;
+  /** Hears what was found, once for each thing. */
+  readonly onProblem: (what: string, error: unknown) => void;
+}
+
+const defaultEveryMs = 5_000;
+const defaultShare = 0.01;
+/** A lock that another process has for a moment is no problem yet. */
+const busyLooks = 3;
+
+/**
+ * Looks after the service's database while it is open: whether it is still the file that lies at its path, and whether it
+ * can be read. A file that was removed or moved over lives on behind the open connections, with all that was committed;
+ * it is written back to its place through them. What is damaged is said and not mended: nobody can know what was there.
+ */
+export class DatabaseWatch {
+  #problem: string | undefined;
+  #identity: string;
+  #walIdentity: string;
+  #timer: NodeJS.Timeout | undefined;
+  #looking: Promise<void> = Promise.resolve();
+  #nextRead = 0;
+  #busy = 0;
+
+  constructor(private readonly options: DatabaseWatchOptions) {
+    this.#identity = fileIdentity(options.path);
+    this.#walIdentity = fileIdentity(`${options.path}-wal`);
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => void this.look(), this.options.everyMs ?? defaultEveryMs).unref();
+    void this.look();
+  }
+
+  /** What is wrong with the database; undefined when it was well at the last look. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#looking;
+  }
+
+  /** Looks now; resolves when it is done. */
+  look(): Promise<void> {
+    this.#looking = this.#looking.then(() => this.#look());
+    return this.#looking;
+  }
+
+  async #look(): Promise<void> {
+    const { path } = this.options;
+    try {
+      const wal = fileIdentity(`${path}-wal`);
+      if (fileIdentity(path) !== this.#identity || (this.#walIdentity !== '' && wal !== this.#walIdentity)) {
+        await this.#restore();
+      } else {
+        this.#walIdentity = wal;
+        await this.#read();
+      }
+      this.#note(undefined);
+    } catch (error) {
+      if (/SQLITE_BUSY/.test(String(error)) && ++this.#busy < busyLooks) return;
+      this.#note(error as Error);
+    }
+  }
+
+  /** Through a connection of its own: those that are open would show what they remember of the file. */
+  async #read(): Promise<void> {
+    const started = performance.now();
+    if (started < this.#nextRead) return;
+    const connection = await SqliteConnection.open({ path: this.options.path, busyTimeoutMs: 0 });
+    try {
+      const [found] = await connection.query<{ quick_check: string }>('PRAGMA quick_check(1)');
+      if (found?.quick_check !== 'ok') throw new Error(`it is damaged: ${found?.quick_check}`);
+    } finally {
+      await connection.close();
+      const now = performance.now();
+      this.#nextRead = now + (now - started) / (this.options.share ?? defaultShare);
+    }
+  }
+
+  #note(error: Error | undefined): void {
+    const { path, onProblem } = this.options;
+    if (error === undefined) this.#busy = 0;
+    const problem = error?.message;
+    if (problem === this.#problem) return;
+    this.#problem = problem;
+    if (problem === undefined) onProblem(`${path} is well again`, undefined);
+    else onProblem(`${path} cannot be used as it should: ${problem}`, error);
+  }
+
+  async #restore(): Promise<void> {
+    const { path, connections, onProblem } = this.options;
+    const isGone = fileIdentity(path) !== this.#identity;
+    const copy = `${path}.restored`;
+    let aside: string | undefined;
+    await SqliteConnection.renew(connections, {
+      before: async (query) => {
+        if (!isGone) {
+          const [written] = (await query('PRAGMA wal_checkpoint(TRUNCATE)')) as { busy: number }[];
+          if (written?.busy !== 0)
+            throw new Error(`${path}-wal was removed or replaced, and cannot be written back yet`);
+          return;
+        }
+        rmSync(copy, { force: true });
+        await query(`VACUUM INTO '${copy.replaceAll("'", "''")}'`);
+        await makeSafe(copy);
+      },
+      between: async () => {
+        if (!isGone) return;
+        // What is in this WAL is in the copy. SQLite leaves it there when it sees that its database has moved.
+        if (fileIdentity(`${path}-wal`) === this.#walIdentity) {
+          for (const suffix of ['-wal', '-shm']) rmSync(path + suffix, { force: true });
+        }
+        aside = setAside(path);
+        renameSync(copy, path);
+      },
+    });
+    this.#identity = fileIdentity(path);
+    this.#walIdentity = fileIdentity(`${path}-wal`);
+    const found = aside === undefined ? '' : `; what lay there instead is now ${aside}`;
+    const what = isGone ? path : `${path}-wal`;
+    onProblem(`${what} was removed or replaced; all that was committed is written back${found}`, undefined);
+  }
+}
+
+/** Renames a file that is not ours, with what SQLite may keep beside it; its new name. Undefined when there is none. */
+export function setAside(path: string): string | undefined {
+  const name = `${path}.other-${new Date().toISOString().replace(/[-:]/g, '').replace('.', '_')}`;
+  for (const suffix of ['-wal', '-shm', '']) {
+    if (existsSync(path + suffix)) renameSync(path + suffix, name + suffix);
+  }
+  return existsSync(name) ? name : undefined;
+}
+
+/** Readable by its owner alone, and on the disk before it takes the place of another file. */
+export async function makeSafe(path: string): Promise<void> {
+  const file = await open(path, 'r+');
+  try {
+    await file.chmod(0o600);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}

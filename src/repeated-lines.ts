@@ -1,0 +1,63 @@
+import type { LoggerOptions } from 'pino';
+
+type LogMethod = NonNullable<NonNullable<LoggerOptions['hooks']>['logMethod']>;
+
+const WINDOW_MS = 60_000;
+/** Most kinds of lines that are told apart; all others are one kind. */
+const MAX_KINDS = 1_000;
+/** pino's number of the level `error`. */
+const ERROR = 50;
+const FATAL = 60;
+
+interface Kind {
+  suppressed: number;
+  last: () => void;
+}
+
+/**
+ * A hook of pino: of lines at level `error` that say the same, one a minute is written. The next one says in `suppressed`
+ * how many were left out. So a disk that is full costs a line a minute, and not one a request.
+ *
+ * Two lines say the same when their texts agree, numbers aside, and they are about the same policy set and error code.
+ */
+export function suppressRepeats(): LogMethod {
+  const kinds = new Map<string, Kind>();
+
+  function closeWindow(name: string): void {
+    const kind = kinds.get(name);
+    if (kind === undefined || kind.suppressed === 0) {
+      kinds.delete(name);
+      return;
+    }
+    const { last } = kind;
+    setTimeout(closeWindow, WINDOW_MS, name).unref();
+    last();
+    kind.suppressed = 0;
+  }
+
+  return function log(args, method, level) {
+    if (level < ERROR || level >= FATAL) return method.apply(this, args);
+    const known = kindOf(args);
+    const name = kinds.has(known) || kinds.size < MAX_KINDS ? known : 'others';
+    const kind = kinds.get(name);
+    if (kind === undefined) {
+      kinds.set(name, { suppressed: 0, last: () => undefined });
+      setTimeout(closeWindow, WINDOW_MS, name).unref();
+      return method.apply(this, args);
+    }
+    kind.suppressed++;
+    kind.last = () => method.apply(this, withCount(args, kind.suppressed));
+  };
+}
+
+function kindOf(args: readonly unknown[]): string {
+  const [details, message] = typeof args[0] === 'string' ? [{}, args[0]] : [args[0], args[1]];
+  const { policySet, code } = (details ?? {}) as { policySet?: unknown; code?: unknown };
+  return JSON.stringify([String(message).replace(/\d+/g, '#').slice(0, 120), policySet, code]);
+}
+
+function withCount(args: Parameters<LogMethod>[0], suppressed: number): Parameters<LogMethod>[0] {
+  const [first, ...others] = args as [unknown, ...unknown[]];
+  const counted = typeof first === 'string' ? [{ suppressed }, first] : [{ ...(first as object), suppressed }];
+  return [...counted, ...others] as Parameters<LogMethod>[0];
+}
