@@ -97,8 +97,8 @@ export class KeyIndex {
   }
 
   /** A step towards one segment for all that is indexed; says whether there was anything to do. */
-  mergeAllStep(): Promise<boolean> {
-    return mergeStep(this.connection, true);
+  mergeAllStep(entries?: number): Promise<boolean> {
+    return mergeStep(this.connection, true, entries);
   }
 
   /**

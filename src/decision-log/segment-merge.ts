@@ -9,7 +9,7 @@ import type { SqliteConnection } from './sqlite-connection.js';
 export const mergeWidth = 16;
 /** Segments of up to this many records are of the smallest size, those of `mergeWidth` times as many of the next. */
 const smallest = 65_536;
-/** Entries that one step takes from each segment at most, and that it deletes. */
+/** Most entries that one step takes from each segment, and that it deletes. */
 const entriesOfSegment = 2_048;
 const entriesDeleted = 16_384;
 
@@ -29,13 +29,17 @@ interface Merge {
 
 /**
  * One step of what there is to merge, or to delete after a merge; says whether there was anything. `toOne`: whatever
- * their sizes, all segments become one.
+ * their sizes, all segments become one. `entries`: how many of each segment a step copies at most.
  */
-export async function mergeStep(connection: SqliteConnection, toOne = false): Promise<boolean> {
+export async function mergeStep(
+  connection: SqliteConnection,
+  toOne = false,
+  entries = entriesOfSegment,
+): Promise<boolean> {
   if (await deleteStep(connection)) return true;
   const [merge] = await connection.query<Merge>('SELECT * FROM merge');
   if (merge !== undefined) {
-    await inTransaction(connection, () => copyStep(connection, merge));
+    await inTransaction(connection, () => copyStep(connection, merge, entries));
     return true;
   }
   const segments = await connection.query<Segment>('SELECT id, first, last FROM segment ORDER BY first');
@@ -87,7 +91,7 @@ export async function dropSegments(connection: SqliteConnection, below: number):
   await connection.query('DELETE FROM merge');
 }
 
-async function copyStep(connection: SqliteConnection, merge: Merge): Promise<void> {
+async function copyStep(connection: SqliteConnection, merge: Merge, entries: number): Promise<void> {
   const { target, first, last, key, at } = merge;
   const sources = await connection.query<Segment>(
     'SELECT id, first, last FROM segment WHERE first >= ? AND last <= ? ORDER BY first',
@@ -98,8 +102,8 @@ async function copyStep(connection: SqliteConnection, merge: Merge): Promise<voi
   for (const source of sources) {
     const [furthest] = await connection.query<{ key: Buffer; start: number }>(
       `SELECT key, start FROM segment_key WHERE segment = ? AND (key, start) > (?, ?)
-       ORDER BY key, start LIMIT 1 OFFSET ${entriesOfSegment - 1}`,
-      [source.id, key, at - source.first],
+       ORDER BY key, start LIMIT 1 OFFSET ?`,
+      [source.id, key, at - source.first, entries - 1],
     );
     if (furthest === undefined) continue;
     const reached = { key: furthest.key, at: source.first + furthest.start };

@@ -223,7 +223,7 @@ export async function filledLog({ records, callers, days, keep }) {
         resource: { resource: newest.request.resource.id },
         'request id': { requestId: middle.requestId },
         'subject that is not there': { subject: 'nobody' },
-        'subject and request that never meet': { subject: newest.request.subject.id, requestId: middle.requestId },
+        'subject and request that never meet': { subject: newest.request.subject.id, requestId: '0199c2f6-00000001' },
         'caller and action that never meet': { caller: 'caller-3', action: 'none' },
         'answer and reason that never meet': { decision: 'deny', reason: 'rule_allowed' },
         'set and answer, another caller': { policySet: 'orders', decision: 'deny', caller: 'nobody' },
