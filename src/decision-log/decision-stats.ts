@@ -7,7 +7,7 @@ import { type TallyField, tallyFields } from './tally.js';
 import type { TallyGroup, TallyQuestion } from './tally-query.js';
 import { readTimeRange } from './time-range.js';
 import type { TopField, TopIds } from './top-ids.js';
-import { Turns } from './turns.js';
+import { sortInTurns, Turns } from './turns.js';
 
 const bucketMinutes = { minute: 1, hour: 60, day: 1_440 } as const;
 type Bucket = keyof typeof bucketMinutes;
@@ -80,8 +80,7 @@ export async function statsOf(
   const turns = new Turns();
   const items: StatsItem[] = [];
   for (const groups of counts.buckets()) {
-    groups.sort((a, b) => b.count - a.count || compareValues(a.values, b.values));
-    for (const group of groups) {
+    for (const group of await sortInTurns(groups, compareGroups, turns)) {
       items.push(itemOf(group, by));
       if (turns.isOver) await turns.next();
     }
@@ -105,7 +104,11 @@ function itemOf({ start, values, count }: TallyGroup, by: readonly TallyField[])
   };
 }
 
-/** What is not kept apart comes last. */
+/** The most frequent first; then in order of the values, of which those that are not kept apart come last. */
+function compareGroups(a: TallyGroup, b: TallyGroup): number {
+  return b.count - a.count || compareValues(a.values, b.values);
+}
+
 function compareValues(a: TallyGroup['values'], b: TallyGroup['values']): number {
   for (const [i, value] of a.entries()) {
     const other = b[i]!;

@@ -7,8 +7,9 @@ import { keyBytes } from './record-keys.js';
 import { endOfStep, recountFresh } from './recount.js';
 import { dropSegments, inTransaction, mergeStep, unusedSegment } from './segment-merge.js';
 import { isDamaged, leaveWal, SqliteConnection } from './sqlite-connection.js';
-import type { Tally } from './tally.js';
+import { Tally, type TallyRow } from './tally.js';
 import { addFresh, forgetTallies, putFresh, type TallyLimits, tallyLimits, tallyScratch } from './tally-table.js';
+import { Turns } from './turns.js';
 import type { UncountedGroup } from './uncounted.js';
 
 /** A segment is written when this much waits. Until then look-ups read the keys of the waiting rows themselves. */
@@ -141,9 +142,9 @@ export class KeyIndex {
     const next = this.#uncounted.findIndex(({ last }) => last > this.lastCounted);
     const groups = next === -1 ? [] : this.#uncounted.slice(next);
     // A group that was committed by an earlier process, or beside this one, has to be read.
-    const known = groups[0]?.first === this.lastCounted + 1 ? runToCount(groups) : [];
+    const known = groups[0]?.first === this.lastCounted + 1 ? await sumOf(groups) : undefined;
     const last =
-      known.at(-1)?.last ??
+      known?.last ??
       (await endOfStep(this.connection, this.lastCounted, groups[0] === undefined ? end : groups[0].first - 1));
     let counted = last;
     await inTransaction(this.connection, async () => {
@@ -154,8 +155,8 @@ export class KeyIndex {
         return;
       }
       await this.connection.query('DELETE FROM temp.fresh');
-      if (known.length === 0) await recountFresh(this.connection, this.lastCounted, last);
-      else await putFresh(this.connection, known);
+      if (known === undefined) await recountFresh(this.connection, this.lastCounted, last);
+      else await putFresh(this.connection, known.rows);
       await addFresh(this.connection, this.limits);
       await this.connection.query('UPDATE counted SET last = ?', [last]);
     });
@@ -204,15 +205,18 @@ export class KeyIndex {
   }
 }
 
-/** The groups from the first on that follow one another without a gap, as many as a step counts. */
-function runToCount(groups: readonly UncountedGroup[]): readonly UncountedGroup[] {
-  let rows = 0;
-  const end = groups.findIndex((group, i) => {
-    if (i > 0 && (rows >= rowsOfStep || group.first !== groups[i - 1]!.last + 1)) return true;
-    rows += group.rows.length;
-    return false;
-  });
-  return end === -1 ? groups : groups.slice(0, end);
+/** Adds up the groups that follow the first one without a gap, as many as a step counts; `last` is where they end. */
+async function sumOf(groups: readonly UncountedGroup[]): Promise<{ last: number; rows: TallyRow[] }> {
+  const sum = new Tally();
+  const turns = new Turns();
+  let { last } = groups[0]!;
+  for (const [i, group] of groups.entries()) {
+    if (i > 0 && (sum.size >= rowsOfStep || group.first !== last + 1)) break;
+    for (const row of group.rows) sum.addRow(row);
+    last = group.last;
+    if (turns.isOver) await turns.next();
+  }
+  return { last, rows: sum.rows() };
 }
 
 /** A reading connection: the index, with the journal attached as `journal`. */

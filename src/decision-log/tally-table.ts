@@ -7,7 +7,6 @@
 import { inTransaction } from './segment-merge.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 import { type TallyField, type TallyRow, tallyFields } from './tally.js';
-import type { UncountedGroup } from './uncounted.js';
 
 export interface TallyLimits {
   /** Most values of a field that a file keeps apart. */
@@ -34,21 +33,17 @@ export const tallyScratch: readonly string[] = [
 
 /** Periods that one statement forgets: rows for some ten milliseconds. */
 const periodsForgotten = 60;
-/** One statement hands over this many rows, and those of a group more: their text is made in a millisecond. */
+/** Rows that one statement hands over: their text is made in a fraction of a millisecond. */
 const rowsAtOnce = 512;
 
-/** Hands the counts of groups to `addFresh`. */
-export async function putFresh(connection: SqliteConnection, groups: readonly UncountedGroup[]): Promise<void> {
+/** Hands rows to `addFresh`. */
+export async function putFresh(connection: SqliteConnection, rows: readonly TallyRow[]): Promise<void> {
   const members = ['minute', ...tallyFields, 'count'];
-  let rows: TallyRow[] = [];
-  for (const [i, group] of groups.entries()) {
-    rows.push(...group.rows);
-    if (rows.length < rowsAtOnce && i < groups.length - 1) continue;
+  for (let i = 0; i < rows.length; i += rowsAtOnce) {
     await connection.query(
       `INSERT INTO temp.fresh SELECT ${members.map((name) => `value ->> '${name}'`).join(', ')} FROM json_each(?)`,
-      [JSON.stringify(rows)],
+      [JSON.stringify(rows.slice(i, i + rowsAtOnce))],
     );
-    rows = [];
   }
 }
 

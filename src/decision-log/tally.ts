@@ -13,20 +13,25 @@ type Level = Map<string | number, Level | number>;
 export class Tally {
   readonly #minutes: Level = new Map();
   #total = 0;
+  #size = 0;
 
   /** How many decisions were counted. */
   get total(): number {
     return this.#total;
   }
 
+  /** How many rows there are. */
+  get size(): number {
+    return this.#size;
+  }
+
   add(record: NewDecisionRecord, time: number): void {
-    this.#total++;
-    let level = below(this.#minutes, Math.floor(time / 60_000));
-    level = below(level, record.policySet);
-    level = below(level, record.policyVersion);
-    level = below(level, record.decision);
-    level = below(level, record.reason.code);
-    level.set(record.caller, ((level.get(record.caller) as number | undefined) ?? 0) + 1);
+    const { policySet, policyVersion, decision, reason, caller } = record;
+    this.#count(Math.floor(time / 60_000), policySet, policyVersion, decision, reason.code, caller, 1);
+  }
+
+  addRow({ minute, policySet, policyVersion, decision, reason, caller, count }: TallyRow): void {
+    this.#count(minute, policySet, policyVersion, decision, reason, caller, count);
   }
 
   rows(): TallyRow[] {
@@ -42,6 +47,26 @@ export class Tally {
     };
     walk(this.#minutes, []);
     return rows;
+  }
+
+  #count(
+    minute: number,
+    policySet: string,
+    policyVersion: string,
+    decision: string,
+    reason: string,
+    caller: string,
+    count: number,
+  ): void {
+    let level = below(this.#minutes, minute);
+    level = below(level, policySet);
+    level = below(level, policyVersion);
+    level = below(level, decision);
+    level = below(level, reason);
+    const known = level.get(caller) as number | undefined;
+    if (known === undefined) this.#size++;
+    level.set(caller, (known ?? 0) + count);
+    this.#total += count;
   }
 }
 

@@ -150,8 +150,8 @@ async function measure(name, log, read, recordOne) {
 
 const ofPage = ({ items, searchedTo }) =>
   `${items.length} records${searchedTo ? `, to ${searchedTo.slice(0, 16)}` : ''}`;
-const ofStats = ({ items, total, top }) =>
-  `${items.length} rows of ${total}${top ? `, ${top.ids.length} ids of ${top.examined}` : ''}`;
+const ofStats = ({ items, total, uncertain, top }) =>
+  `${items.length} rows of ${total}${uncertain ? `, ${uncertain} uncertain` : ''}${top ? `, ${top.ids.length} ids of ${top.examined}` : ''}`;
 
 async function exported(log, query) {
   let bytes = 0;

@@ -40,7 +40,7 @@ function row(more: Partial<TallyRow>): TallyRow {
 }
 
 async function add(connection: SqliteConnection, rows: readonly TallyRow[], limits: TallyLimits): Promise<void> {
-  await putFresh(connection, [{ first: 1, last: 1, rows }]);
+  await putFresh(connection, rows);
   await addFresh(connection, limits);
 }
 

@@ -1,7 +1,8 @@
 import { performance } from 'node:perf_hooks';
+import fc from 'fast-check';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { GroupCommit } from '../../src/decision-log/group-commit.js';
-import { Turns } from '../../src/decision-log/turns.js';
+import { sortInTurns, Turns } from '../../src/decision-log/turns.js';
 import { exampleRecord, noon } from './example-records.js';
 import { startLog, temporaryDirectory } from './temporary-log.js';
 
@@ -75,4 +76,18 @@ it('a statement reads a few megabytes of text at most, whatever the records are'
   expect(found.items.map(({ sequence }) => sequence)).toEqual(Array.from({ length: 60 }, (_, i) => 60 - i));
   const all = await log.search({ limit: 60 });
   expect(all.items).toEqual(found.items);
+});
+
+it('sorts as `sort` does, with a turn at least every five hundred items', async () => {
+  const pairs = fc.array(fc.tuple(fc.integer({ min: 0, max: 50 }), fc.nat()), { maxLength: 3_000, size: 'max' });
+  const compare = (a: readonly number[], b: readonly number[]) => a[0]! - b[0]!;
+  const turns = shortestTurns();
+  await fc.assert(
+    fc.asyncProperty(pairs, async (items) => {
+      const before = turns.ended();
+      expect(await sortInTurns(items, compare, new Turns())).toEqual([...items].sort(compare));
+      expect(turns.ended() - before).toBeGreaterThanOrEqual(Math.floor(items.length / 512));
+    }),
+    { numRuns: 30 },
+  );
 });
