@@ -1,6 +1,6 @@
-import { existsSync, renameSync, rmSync } from 'node:fs';
+import { renameSync, rmSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { fileIdentity } from './file-identity.js';
+import { OpenDatabase } from './open-database.js';
 import { SqliteConnection } from './sqlite-connection.js';
 
 export interface DatabaseWatchOptions {
@@ -27,16 +27,14 @@ const busyLooks = 3;
  */
 export class DatabaseWatch {
   #problem: string | undefined;
-  #identity: string;
-  #walIdentity: string;
+  #file: OpenDatabase;
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> = Promise.resolve();
   #nextRead = 0;
   #busy = 0;
 
   constructor(private readonly options: DatabaseWatchOptions) {
-    this.#identity = fileIdentity(options.path);
-    this.#walIdentity = fileIdentity(`${options.path}-wal`);
+    this.#file = new OpenDatabase(options.path);
   }
 
   start(): void {
@@ -61,15 +59,9 @@ export class DatabaseWatch {
   }
 
   async #look(): Promise<void> {
-    const { path } = this.options;
     try {
-      const wal = fileIdentity(`${path}-wal`);
-      if (fileIdentity(path) !== this.#identity || (this.#walIdentity !== '' && wal !== this.#walIdentity)) {
-        await this.#restore();
-      } else {
-        this.#walIdentity = wal;
-        await this.#read();
-      }
+      if (this.#file.vanished() === undefined) await this.#read();
+      else await this.#restore();
       this.#note(undefined);
     } catch (error) {
       if (/SQLITE_BUSY/.test(String(error)) && ++this.#busy < busyLooks) return;
@@ -104,7 +96,7 @@ export class DatabaseWatch {
 
   async #restore(): Promise<void> {
     const { path, connections, onProblem } = this.options;
-    const isGone = fileIdentity(path) !== this.#identity;
+    const isGone = this.#file.vanished() === 'database';
     const copy = `${path}.restored`;
     let aside: string | undefined;
     await SqliteConnection.renew(connections, {
@@ -121,29 +113,15 @@ export class DatabaseWatch {
       },
       between: async () => {
         if (!isGone) return;
-        // What is in this WAL is in the copy. SQLite leaves it there when it sees that its database has moved.
-        if (fileIdentity(`${path}-wal`) === this.#walIdentity) {
-          for (const suffix of ['-wal', '-shm']) rmSync(path + suffix, { force: true });
-        }
-        aside = setAside(path);
+        aside = this.#file.clearPlace();
         renameSync(copy, path);
       },
     });
-    this.#identity = fileIdentity(path);
-    this.#walIdentity = fileIdentity(`${path}-wal`);
+    this.#file = new OpenDatabase(path);
     const found = aside === undefined ? '' : `; what lay there instead is now ${aside}`;
     const what = isGone ? path : `${path}-wal`;
     onProblem(`${what} was removed or replaced; all that was committed is written back${found}`, undefined);
   }
-}
-
-/** Renames a file that is not ours, with what SQLite may keep beside it; its new name. Undefined when there is none. */
-export function setAside(path: string): string | undefined {
-  const name = `${path}.other-${new Date().toISOString().replace(/[-:]/g, '').replace('.', '_')}`;
-  for (const suffix of ['-wal', '-shm', '']) {
-    if (existsSync(path + suffix)) renameSync(path + suffix, name + suffix);
-  }
-  return existsSync(name) ? name : undefined;
 }
 
 /** Readable by its owner alone, and on the disk before it takes the place of another file. */

@@ -49,6 +49,8 @@ export interface DecisionLogOptions {
   readonly turnPauseMs?: number;
   /** While the log cannot be written it tries again this often, in milliseconds. */
   readonly retryMs?: number;
+  /** How often it looks whether its files are still those that lie at their paths, in milliseconds (1,000). */
+  readonly watchMs?: number;
   /** Hears of what goes wrong behind the scenes, where there is no caller to tell. */
   readonly onProblem?: (what: string, error: unknown) => void;
   /** Hears of every commit, for measuring. */
@@ -85,6 +87,7 @@ const defaultQueueLimit = 16_384;
 /** Most text that may wait for its commit, in characters, whatever the number of its records: they can be of a megabyte. */
 const MAX_QUEUE_LENGTH = 64 * 1024 * 1024;
 const defaultRetryMs = 1_000;
+const defaultWatchMs = 1_000;
 
 /**
  * The decision log: what the PDP answered, to whom and why.
@@ -116,6 +119,8 @@ export class DecisionLog {
   #trouble: { readonly error: unknown; readonly over: Promise<void> } | undefined;
   readonly #losses = new Losses();
   readonly #steady = new SteadyState();
+  #watchTimer: NodeJS.Timeout | undefined;
+  #rescuing: Promise<void> | undefined;
 
   constructor(private readonly options: DecisionLogOptions) {
     this.#path = decisionLogPath(options.url);
@@ -147,11 +152,16 @@ export class DecisionLog {
     }
     await journal.setUnclean(this.options.mode === 'async');
     this.#upkeep.start();
+    this.#watchTimer = setInterval(() => this.#watch(), this.options.watchMs ?? defaultWatchMs).unref();
   }
 
   /** Commits what is pending and closes the files; nothing may be appended any more. */
   async stop(): Promise<void> {
+    clearInterval(this.#watchTimer);
     this.#upkeep.stop();
+    // What vanished is lost when this process ends, so it is brought back first.
+    this.#watch();
+    await this.#rescuing;
     this.#stopping.abort();
     await this.#group.flush();
     await this.#trouble?.over;
@@ -365,6 +375,16 @@ export class DecisionLog {
     if (lost > 0) this.options.onProblem?.(`${lost} decision records were lost (${cause})`, undefined);
   }
 
+  /**
+   * A file that is removed or moved over goes on taking commits, which nobody will find again. So whoever holds it looks
+   * where it lies.
+   */
+  #watch(): void {
+    const vanished = this.#files?.vanished();
+    if (vanished === undefined || this.#trouble !== undefined) return;
+    this.#startRecovery(new Error(`${vanished} was removed or replaced`));
+  }
+
   #startRecovery(error: unknown): void {
     this.#steady.failed();
     this.options.onProblem?.('the decision log cannot be written', error);
@@ -374,14 +394,21 @@ export class DecisionLog {
   /** Tries until a write succeeds; ends early when the log is stopped. */
   async #recover(first: unknown): Promise<void> {
     let error = first;
-    for (;;) {
+    for (let attempt = 0; ; attempt++) {
       try {
-        await delay(this.options.retryMs ?? defaultRetryMs, undefined, { signal: this.#stopping.signal, ref: false });
+        // What vanished is there for as long as this process is.
+        if (attempt > 0 || this.#files?.vanished() === undefined)
+          await delay(this.options.retryMs ?? defaultRetryMs, undefined, { signal: this.#stopping.signal, ref: false });
       } catch {
         return;
       }
       try {
-        if (isDamaged(error) || this.#files === undefined || this.#files.isBroken) await this.#reopen(isDamaged(error));
+        if (this.#files?.vanished() !== undefined) {
+          const rescue = this.#rescue(this.#files);
+          this.#rescuing = rescue.catch(() => undefined);
+          await rescue;
+        } else if (isDamaged(error) || this.#files === undefined || this.#files.isBroken)
+          await this.#reopen(isDamaged(error));
         await this.#files!.journal.probe();
         break;
       } catch (again) {
@@ -400,6 +427,24 @@ export class DecisionLog {
     await files?.close();
     if (damaged && existsSync(this.#path)) this.#reportAside(setFilesAside(this.#path), this.#trouble?.error);
     this.#use(await this.#openFiles(damaged ? 'file_damaged' : undefined));
+  }
+
+  async #rescue(files: JournalFiles): Promise<void> {
+    const vanished = files.vanished();
+    await this.#upkeep.inTurn(async () => undefined);
+    const { damaged, aside } = await files.rescue();
+    this.#files = undefined;
+    this.#use(await this.#openFiles());
+    const { newest: until } = this.#files!.journal.end;
+    for (const { after, count } of damaged) {
+      await this.#files!.journal.noteGap({ after, lost: count, since: 0, until }, 'file_damaged');
+    }
+    const lost = damaged.reduce((sum, { count }) => sum + count, 0);
+    const found = aside.length === 0 ? '' : `; what lay there instead is now ${aside.join(' and ')}`;
+    this.options.onProblem?.(
+      `${vanished} was removed or replaced; what was committed is written back, ${lost} decision records are lost${found}`,
+      undefined,
+    );
   }
 
   #reportAside(name: string, error: unknown): void {

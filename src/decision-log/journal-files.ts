@@ -1,5 +1,7 @@
 import { Catalog, type ClosedUnit } from './catalog.js';
 import { openClosedReader } from './closed-unit.js';
+import type { DamagedRange } from './damaged-rows.js';
+import { makeSafe } from './database-watch.js';
 import type { Group } from './group-commit.js';
 import { Journal } from './journal.js';
 import type { Beginning } from './journal-format.js';
@@ -15,6 +17,7 @@ import {
 } from './log-files.js';
 import { type GapCause, gapsWithin, type StoredGap } from './log-gap.js';
 import { type LogView, type UnitView, viewOfClosed } from './log-view.js';
+import { OpenDatabase } from './open-database.js';
 import { keyBytes } from './record-keys.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 import { dayOf, isOtherDay, type TurnLimits } from './turn-limits.js';
@@ -27,6 +30,14 @@ export interface JournalFilesOptions {
   readonly limits: TurnLimits;
   /** Hears what was found wrong with the files. */
   readonly onProblem: (what: string, error: unknown) => void;
+}
+
+/** What became of files that vanished. */
+export interface Rescue {
+  /** Records that could not be read back. */
+  readonly damaged: readonly DamagedRange[];
+  /** What lay in their places, by its new names. */
+  readonly aside: readonly string[];
 }
 
 /** The open file of the journal with its key index. */
@@ -54,6 +65,8 @@ export class JournalFiles {
   #open: OpenUnit;
   #closed: readonly ClosedUnit[];
   readonly #readers: UnitReaders;
+  /** The files of the open unit. */
+  #files: readonly [journal: OpenDatabase, index: OpenDatabase];
   /** While a turn goes on: what it must not meet waits for it. */
   #turning: Promise<unknown> | undefined;
   #committing: Promise<unknown> | undefined;
@@ -74,6 +87,7 @@ export class JournalFiles {
     this.#open = open;
     this.#closed = closed;
     this.#readers = new UnitReaders((first) => this.#openReader(first));
+    this.#files = this.#openFiles();
     this.#noteDay();
   }
 
@@ -178,8 +192,58 @@ export class JournalFiles {
       this.#isBroken = true;
       throw error;
     } finally {
+      this.#files = this.#openFiles();
       this.#turning = undefined;
       this.#readers.resume(start);
+    }
+  }
+
+  /** Which file of the open unit was removed or replaced, for people; undefined when none was. */
+  vanished(): string | undefined {
+    if (this.#turning !== undefined) return undefined;
+    const gone = this.#files.flatMap((file) => {
+      const what = file.vanished();
+      return what === undefined ? [] : [what === 'wal' ? `${file.path}-wal` : file.path];
+    });
+    return gone.length === 0 ? undefined : gone.join(' and ');
+  }
+
+  /**
+   * Brings back what of the open unit vanished, through the connections that still have it: all that was committed is
+   * there again at its place, and what lay there meanwhile has another name. An index that is gone is made anew. Closes
+   * the files, which then have to be opened again. If it fails, the journal stays open, and this can be tried again.
+   */
+  async rescue(): Promise<Rescue> {
+    const { path } = this.options;
+    const [journalFile, indexFile] = this.#files;
+    let finish!: () => void;
+    this.#turning = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    try {
+      await this.#committing;
+      const journal = journalFile.vanished();
+      const isIndexGone = indexFile.vanished() !== undefined;
+      await this.#readers.close();
+      await this.index.close();
+      const copy = `${path}.rescued`;
+      let damaged: readonly DamagedRange[] = [];
+      if (journal === 'database') {
+        damaged = await this.journal.copyTo(copy);
+        await makeSafe(copy);
+      } else if (journal === 'wal') await this.journal.writeBack();
+      await this.journal.close();
+      await this.catalog?.close();
+      const aside: (string | undefined)[] = [];
+      if (journal === 'database') {
+        aside.push(journalFile.clearPlace());
+        renameDurably(copy, path);
+      }
+      if (isIndexGone) aside.push(indexFile.clearPlace());
+      return { damaged, aside: aside.filter((name) => name !== undefined) };
+    } finally {
+      this.#turning = undefined;
+      finish();
     }
   }
 
@@ -281,6 +345,11 @@ export class JournalFiles {
   async #openReader(first: number): Promise<SqliteConnection> {
     const { path } = this.options;
     return first === this.journal.start ? openReader(indexPathOf(path), path) : openClosedReader(path, first);
+  }
+
+  #openFiles(): [OpenDatabase, OpenDatabase] {
+    const { path } = this.options;
+    return [new OpenDatabase(path), new OpenDatabase(indexPathOf(path))];
   }
 
   #noteDay(): void {

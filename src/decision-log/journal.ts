@@ -1,8 +1,10 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { DamagedRange } from './damaged-rows.js';
 import type { Group } from './group-commit.js';
 import { groupText } from './group-text.js';
+import { copyJournal } from './journal-copy.js';
 import {
   type Beginning,
   type Extent,
@@ -297,6 +299,20 @@ export class Journal {
     const [written] = await this.connection.query<{ busy: number }>('PRAGMA wal_checkpoint(TRUNCATE)');
     if (written?.busy !== 0) return false;
     return leaveWal(this.connection);
+  }
+
+  /**
+   * Copies all that was committed into a new file, also when the file that lies at the path is another one by now.
+   * Returns what could not be read.
+   */
+  copyTo(path: string): Promise<readonly DamagedRange[]> {
+    return copyJournal(this.connection, path, this.#end.sequence);
+  }
+
+  /** Writes the WAL back into the file, whether or not it can still be found by its name. */
+  async writeBack(): Promise<void> {
+    const [written] = await this.connection.query<{ busy: number }>('PRAGMA wal_checkpoint(TRUNCATE)');
+    if (written?.busy !== 0) throw new Error(`${this.path}-wal cannot be written back now`);
   }
 
   close(): Promise<void> {
