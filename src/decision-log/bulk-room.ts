@@ -4,10 +4,10 @@ interface Waiting {
 }
 
 /**
- * Most records of batches that wait for their commit: four commits' worth, so that the next one is always full and a
- * single decision that comes behind them is committed some ten milliseconds later.
+ * Most records of batches that wait for their commit: two commits' worth, so that the next one is always full and a single
+ * decision that comes behind them is committed some milliseconds later.
  */
-const MOST_RECORDS = 512;
+const MOST_RECORDS = 256;
 
 /**
  * The part of the log's queue that batches may fill, half of it at most: a single decision always finds the rest. Where it

@@ -1,6 +1,6 @@
-import type { Server, ServerResponse } from 'node:http';
+import type { RequestListener, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { FastifyReply } from 'fastify';
+import type { FastifyRequest } from 'fastify';
 import { callerKey } from '../auth/caller.js';
 
 export interface UnreadLimits {
@@ -27,10 +27,12 @@ interface Mark {
 }
 
 interface Connection {
-  readonly socket: Socket;
-  /** Requests whose answers are not known to be finished, oldest first. */
-  replies: FastifyReply[];
-  /** Of the caller of the last of them. */
+  readonly socket: HttpSocket;
+  /** Those not known to be finished, oldest first; all but the first belong to requests that are not begun. */
+  responses: ServerResponse[];
+  /** The last one that was begun. */
+  request: FastifyRequest | undefined;
+  /** Of its caller, or of the one before. */
   callerKey: string;
   /** While bytes wait: how many there were at each look. The first is the oldest that has not left. */
   marks: Mark[];
@@ -39,8 +41,12 @@ interface Connection {
 }
 
 const CONNECTION = Symbol('connection');
-type WatchedSocket = Socket & { [CONNECTION]?: Connection };
+/** A socket as Node's HTTP server marks it, since Node 10. */
+type HttpSocket = Socket & { _paused?: boolean; parser?: { resume?(): void } | null };
+type WatchedSocket = HttpSocket & { [CONNECTION]?: Connection };
 
+/** Most requests of one connection that are not answered: more than one read brings, so that nobody who reads comes to it. */
+const MAX_PIPELINED = 4_000;
 /** A sum of unsent bytes is good for this long, in milliseconds. */
 const LEDGER_MS = 50;
 /** Bytes that waited less than this, in milliseconds, are not taken to be unread, however many there are. */
@@ -83,14 +89,44 @@ export class Connections {
     server.closeIdleConnections = () => this.#stop();
   }
 
-  /** A request has come: its answer counts from now on. */
-  asked(reply: FastifyReply): void {
-    const connection = (reply.request.raw.socket as WatchedSocket)[CONNECTION];
-    if (connection === undefined) return;
-    const { replies } = connection;
-    while (replies.length > 0 && isOver(replies[0]!.raw)) replies.shift();
-    replies.push(reply);
-    connection.idle = undefined;
+  /**
+   * The listener for requests that begins one of each connection at a time: the next when the one before it is answered. By
+   * itself Node begins all that one read brings, hundreds of pipelined requests, before anybody else is heard.
+   */
+  inOrder(begin: RequestListener): RequestListener {
+    return (request, response) => {
+      const connection = (request.socket as WatchedSocket)[CONNECTION];
+      if (connection === undefined) {
+        begin(request, response);
+        return;
+      }
+      const { responses, socket } = connection;
+      while (responses.length > 0 && isOver(responses[0]!)) responses.shift();
+      const before = responses.at(-1);
+      responses.push(response);
+      connection.idle = undefined;
+      if (before === undefined) {
+        begin(request, response);
+        return;
+      }
+      if (responses.length > MAX_PIPELINED) {
+        socket.destroy();
+        return;
+      }
+      pauseReading(socket);
+      before.once('close', () => {
+        // Of a connection that has ended nothing more is begun.
+        if (socket.destroyed) return;
+        if (responses.at(-1) === response) resumeReading(socket);
+        begin(request, response);
+      });
+    };
+  }
+
+  /** Says whose request it is that a connection carries. */
+  carries(request: FastifyRequest): void {
+    const connection = (request.raw.socket as WatchedSocket)[CONNECTION];
+    if (connection !== undefined) connection.request = request;
   }
 
   /** Whether more may be kept for a caller than it reads at once; `key` as `callerKey` makes it. */
@@ -107,7 +143,14 @@ export class Connections {
   }
 
   #opened(socket: WatchedSocket): void {
-    const connection: Connection = { socket, replies: [], callerKey: '', marks: [], idle: undefined };
+    const connection: Connection = {
+      socket,
+      responses: [],
+      request: undefined,
+      callerKey: '',
+      marks: [],
+      idle: undefined,
+    };
     socket[CONNECTION] = connection;
     this.#all.add(connection);
     socket.once('close', () => this.#all.delete(connection));
@@ -137,7 +180,11 @@ export class Connections {
       if (unsent === 0) {
         connection.marks = [];
         // A finished request is not kept for as long as its connection.
-        if (connection.replies.every(({ raw }) => isOver(raw))) connection.replies = [];
+        if (connection.responses.every(isOver)) {
+          callerOn(connection);
+          connection.responses = [];
+          connection.request = undefined;
+        }
         continue;
       }
       const waitedMs = waitOn(connection, unsent, now);
@@ -189,13 +236,29 @@ export class Connections {
   }
 
   #closeIfIdle(connection: Connection): void {
-    const { socket, replies, idle } = connection;
-    if (socket.writableEnded || replies.some(({ raw }) => !isOver(raw))) return;
+    const { socket, responses, idle } = connection;
+    if (socket.writableEnded || !responses.every(isOver)) return;
     const now = performance.now();
     if (idle === undefined) connection.idle = { since: now, bytesRead: socket.bytesRead };
     // What has come since is the beginning of a request.
     else if (idle.bytesRead === socket.bytesRead && now - idle.since >= IDLE_MS) closeInTwoSteps(socket);
   }
+}
+
+/**
+ * Reads no more than has been read, 64 KiB at most, until `resumeReading`. To pause the socket is not enough: Node resumes it
+ * whenever a body is taken, unless it has paused it itself, for which it has a mark of its own. Where a version of Node has
+ * none, `MAX_PIPELINED` is what holds.
+ */
+function pauseReading(socket: HttpSocket): void {
+  socket._paused = true;
+  socket.pause();
+}
+
+function resumeReading(socket: HttpSocket): void {
+  socket._paused = false;
+  socket.parser?.resume?.();
+  socket.resume();
 }
 
 /** Sends what is left and the end, reads on until the client's end comes, and only then, or after a while, closes. */
@@ -221,9 +284,9 @@ function waitOn(connection: Connection, unsent: number, now: number): number {
 }
 
 /** What a connection holds, with the answers to later requests, which wait until the earlier ones are written. */
-function unsentOn({ socket, replies }: Connection): number {
+function unsentOn({ socket, responses }: Connection): number {
   let unsent = socket.writableLength;
-  for (const { raw } of replies) if (raw.socket === null) unsent += raw.writableLength;
+  for (const response of responses) if (response.socket === null) unsent += response.writableLength;
   return unsent;
 }
 
@@ -232,8 +295,8 @@ function isOver(response: ServerResponse): boolean {
 }
 
 function callerOn(connection: Connection): string {
-  const last = connection.replies.at(-1);
+  const { request } = connection;
   // Undefined until the gate has established it.
-  if (last?.request.caller !== undefined) connection.callerKey = callerKey(last.request.caller, last.request.ip);
+  if (request?.caller !== undefined) connection.callerKey = callerKey(request.caller, request.ip);
   return connection.callerKey;
 }

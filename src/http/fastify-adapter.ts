@@ -1,5 +1,5 @@
 /** The HTTP server below Nest: limits, time-outs, strict bodies, request ids; all of it before any route. */
-import type { Server } from 'node:http';
+import type { RequestListener, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { TlsOptions } from 'node:tls';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
@@ -93,9 +93,12 @@ export function createFastifyAdapter(
     logger.warn(connection, 'a connection was ended: its answers were not read'),
   );
   fastify.decorate('connections', connections);
+  // Fastify's own listener is the only one.
+  const [begin] = fastify.server.listeners('request') as [RequestListener];
+  fastify.server.removeAllListeners('request').on('request', connections.inOrder(begin));
   fastify.addHook('onRequest', (request, reply, done) => {
-    connections.asked(reply);
     reply.header(REQUEST_ID_HEADER, request.id);
+    connections.carries(request);
     done();
   });
   // Node writes headers that go out together with a text in the text's encoding, UTF-8; on their own they are Latin-1.

@@ -102,7 +102,7 @@ export class Pdp {
       yield { texts: [], isEnd };
     }
     while (!isEnd) {
-      if (answered > 0) await nextTurn();
+      await nextTurn();
       if (isGone()) return;
       const room = await this.log.roomForBulk(Math.min(TURN_QUESTIONS, count - answered), endsAt - performance.now());
       const texts: string[] = [];

@@ -105,6 +105,7 @@ export class PolicySearch {
 
 /** Lets others have the thread now and then. */
 async function inTurns(steps: SearchSteps): Promise<SearchResult> {
+  await nextTurn();
   let turnEnds = performance.now() + TURN_MS;
   for (;;) {
     const step = await steps.next();

@@ -7,17 +7,27 @@
 /** The longest that a piece of work may hold the event loop, in milliseconds, before it asks for its next turn. */
 export const TURN_MS = 5;
 
+const granted = Promise.resolve();
 const waiting: (() => void)[] = [];
+/** Whether this round of the event loop has had its piece. */
+let isTaken = false;
 
-/** Resolves when it is this piece's turn: first come, first served. */
+/** Resolves when it is this piece's turn, at once where nobody else had one in this round: first come, first served. */
 export function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    waiting.push(resolve);
-    if (waiting.length === 1) setImmediate(grant);
-  });
+  if (isTaken) {
+    return new Promise((resolve) => {
+      waiting.push(resolve);
+    });
+  }
+  isTaken = true;
+  setImmediate(nextRound);
+  return granted;
 }
 
-function grant(): void {
-  waiting.shift()!();
-  if (waiting.length > 0) setImmediate(grant);
+function nextRound(): void {
+  const first = waiting.shift();
+  isTaken = first !== undefined;
+  if (first === undefined) return;
+  first();
+  setImmediate(nextRound);
 }

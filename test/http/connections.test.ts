@@ -5,7 +5,7 @@ import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
-import type { FastifyReply } from 'fastify';
+import type { FastifyRequest } from 'fastify';
 import { afterEach, describe, expect, it } from 'vitest';
 import { anonymous, callerKey } from '../../src/auth/caller.js';
 import { Connections, type UnreadConnection, type UnreadLimits } from '../../src/http/connections.js';
@@ -17,6 +17,8 @@ const MEGABYTE = Buffer.alloc(1024 * 1024, 'x');
 let server: Server;
 let connections: Connections;
 let unread: UnreadConnection[];
+/** Requests that were worked on. */
+let begun: number;
 const sockets: Socket[] = [];
 
 afterEach(async () => {
@@ -29,16 +31,15 @@ afterEach(async () => {
 async function serve(own: Partial<UnreadLimits> = {}, made: Server = createServer()): Promise<number> {
   server = made;
   unread = [];
+  begun = 0;
   connections = new Connections(server, { ...limits, ...own }, (connection) => unread.push(connection));
-  server.on('request', (request, raw) => {
-    // What the adapter's first hook does, with as much of a reply as is looked at.
-    connections.asked({
-      raw,
-      request: { raw: request, caller: anonymous, ip: '127.0.0.1' },
-    } as unknown as FastifyReply);
-    if (request.url === '/slow') raw.write('x');
-    else raw.end(Buffer.concat(Array(Number(request.url!.slice(1))).fill(MEGABYTE)));
+  const begin = connections.inOrder((request, response) => {
+    begun++;
+    connections.carries({ raw: request, caller: anonymous, ip: '127.0.0.1' } as unknown as FastifyRequest);
+    if (request.url === '/slow') response.write('x');
+    else response.end(Buffer.concat(Array(Number(request.url!.slice(1))).fill(MEGABYTE)));
   });
+  server.on('request', begin);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   return (server.address() as AddressInfo).port;
@@ -71,12 +72,12 @@ describe('a connection whose answers are not read', () => {
     await expect.poll(() => unread.length, { timeout: 5_000 }).toBe(1);
   });
 
-  it('is ended where the bytes are answers to pipelined requests', async () => {
+  it('is ended where the requests are pipelined, and only the first of them is worked on', async () => {
     const port = await serve();
-    ask(connect(port, '127.0.0.1').pause(), ...Array<string>(40).fill('1'));
-    await expect.poll(() => connections.unsentBytes).toBeGreaterThan(20 * 1024 * 1024);
+    ask(connect(port, '127.0.0.1').pause(), ...Array<string>(40).fill('16'));
     await expect.poll(() => unread.length).toBe(1);
     await expect.poll(() => connections.unsentBytes).toBe(0);
+    expect(begun).toBe(1);
   });
 
   it('is ended though it takes a byte now and then', async () => {
@@ -98,6 +99,48 @@ describe('a connection whose answers are not read', () => {
     await delay(3_500);
     expect(unread).toEqual([]);
     expect([waiting.destroyed, reader.destroyed]).toEqual([false, false]);
+  });
+});
+
+describe('pipelined requests', () => {
+  it('are answered in order, each when the one before it is, and bodies among them are read', async () => {
+    const port = await serve();
+    const order: string[] = [];
+    server.removeAllListeners('request').on(
+      'request',
+      connections.inOrder(async (request, response) => {
+        order.push(`begin ${request.url}`);
+        let length = 0;
+        for await (const chunk of request) length += chunk.length;
+        order.push(`end ${request.url} ${length}`);
+        response.end('x');
+      }),
+    );
+    const socket = connect(port, '127.0.0.1');
+    sockets.push(socket);
+    const body = 'y'.repeat(300_000);
+    const post = (path: string) => `POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+    socket.write(post('/1') + post('/2') + post('/3'));
+    let answers = 0;
+    socket.on('data', (chunk) => {
+      answers += String(chunk).split('HTTP/1.1 200').length - 1;
+    });
+    await expect.poll(() => answers).toBe(3);
+    expect(order).toEqual([1, 2, 3].flatMap((n) => [`begin /${n}`, `end /${n} ${body.length}`]));
+  });
+
+  it('of any number are all answered to a client that reads', async () => {
+    const port = await serve();
+    const socket = ask(connect(port, '127.0.0.1'), ...Array<string>(10_000).fill('0'));
+    let answers = 0;
+    let rest = '';
+    socket.on('data', (chunk) => {
+      const text = rest + chunk;
+      answers += text.split('HTTP/1.1 200').length - 1;
+      rest = text.slice(-11);
+      if (rest.includes('HTTP/1.1 20')) rest = rest.slice(rest.lastIndexOf('H'));
+    });
+    await expect.poll(() => answers, { timeout: 20_000 }).toBe(10_000);
   });
 });
 
