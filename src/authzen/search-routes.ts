@@ -37,6 +37,8 @@ export interface SearchResponse {
       readonly stopped_by?: 'limit' | 'budget';
       /** How many candidates were decided for this page. */
       readonly examined: number;
+      /** How many names of rules were not tried since they are names of roles; left out when none was. */
+      readonly roles_left_out?: number;
     };
   };
   readonly context: { readonly id: string; readonly policy_set: string; readonly policy_version: string };
@@ -98,10 +100,14 @@ function placeOf({ token, limit }: PageRequest, identity: Json): PagePlace {
 }
 
 function responseOf({ kind, type }: SearchQuery, found: SearchPage, nextToken: string): SearchResponse {
-  const { searchId, policySet, policyVersion, results, examined, end } = found;
+  const { searchId, policySet, policyVersion, results, examined, rolesLeftOut, end } = found;
   const extent = end === 'complete' ? { complete: true } : { complete: false, stopped_by: end };
   return {
-    page: { next_token: nextToken, count: results.length, properties: { ...extent, examined } },
+    page: {
+      next_token: nextToken,
+      count: results.length,
+      properties: { ...extent, examined, ...(rolesLeftOut > 0 && { roles_left_out: rolesLeftOut }) },
+    },
     context: { id: searchId, policy_set: policySet, policy_version: policyVersion },
     results: results.map((id) => (kind === 'action' ? { name: id } : { type: type!, id })),
   };

@@ -17,6 +17,8 @@ export interface SearchPage {
   readonly results: readonly string[];
   /** How many candidates were decided for this page. */
   readonly examined: number;
+  /** How many names were not tried since they are names of roles. */
+  readonly rolesLeftOut: number;
   /** Why the page ends here: everything that could be allowed was looked at, it is full, or it had looked long enough. */
   readonly end: 'complete' | 'limit' | 'budget';
   /** Behind which candidate the next page begins; left out at the end, and while nothing was looked at. */
@@ -57,7 +59,8 @@ export class PolicySearch {
     const searchId = this.log.nextId(now);
     const durationUs = Math.round((performance.now() - started) * 1000);
     await this.#record(set, query, { searchId, now, durationUs, examined, results, end }, asker);
-    const page = { searchId, policySet: set.name, policyVersion: set.version, results, examined, end };
+    const { rolesLeftOut = 0 } = found;
+    const page = { searchId, policySet: set.name, policyVersion: set.version, results, examined, rolesLeftOut, end };
     return end === 'complete' || next === undefined ? page : { ...page, next };
   }
 
@@ -132,13 +135,15 @@ async function* searchOnStockCasbin(
   mustStop: () => boolean,
 ): AsyncGenerator<void, SearchResult> {
   const candidates = set.compiled.candidates(query.kind, query.type);
+  const rolesLeftOut = set.compiled.rolesLeftOut(query.kind, query.type);
   const results: string[] = [];
   let examined = 0;
   let next = after;
   for (const id of candidates) {
     if (after !== undefined && id <= after) continue;
     if (results.length >= limit || (examined > 0 && mustStop())) {
-      return { results, examined, complete: false, narrowed: false, ...(next !== undefined && { next }) };
+      const incomplete = { results, examined, complete: false, narrowed: false, rolesLeftOut };
+      return next === undefined ? incomplete : { ...incomplete, next };
     }
     const { decision } = await set.evaluate(questionAbout(query, id), { now, explain: 'none' });
     if (decision === 'allow') results.push(id);
@@ -146,5 +151,5 @@ async function* searchOnStockCasbin(
     next = id;
     yield;
   }
-  return { results, examined, complete: true, narrowed: false };
+  return { results, examined, complete: true, narrowed: false, rolesLeftOut };
 }

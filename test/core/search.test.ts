@@ -52,6 +52,111 @@ describe('a search', () => {
       examined: 3,
       complete: true,
       narrowed: true,
+      rolesLeftOut: 2,
+    });
+  });
+
+  describe('a role name is left out', () => {
+    const sets = (m: string, rules: string, more: Partial<CompileOptions> = {}) =>
+      compilePolicySet({
+        ...rbac,
+        model: (rbac.model as string).replace(/m = .*/, `m = ${m}`).replace('g = _, _', 'g = _, _\ng2 = _, _'),
+        rules,
+        ...more,
+      });
+    const plain = { manifest: {}, entities: '- { type: user, id: zoe }' };
+    const rules = 'p, editor, folder, read\ng, ann, editor\ng2, paper, folder';
+
+    it('for the token that is the first argument of its g, and for no other', () => {
+      const set = sets('g(r.sub, p.sub) && g2(r.obj, p.obj) && r.act == p.act', rules, plain);
+      expect([set.candidates('subject', 'user'), set.rolesLeftOut('subject', 'user')]).toEqual([['ann', 'zoe'], 1]);
+      expect([set.candidates('resource', 'doc'), set.rolesLeftOut('resource', 'doc')]).toEqual([['paper'], 1]);
+      const direct = sets('r.sub == p.sub && g2(r.obj, p.obj)', rules, plain);
+      expect(direct.candidates('subject', 'user')).toEqual(['editor', 'zoe']);
+      const others = sets('g(r.sub, p.sub) && r.obj == p.obj', 'p, editor, editor, read\ng, ann, editor', plain);
+      expect([others.candidates('resource', 'doc'), others.rolesLeftOut('resource', 'doc')]).toEqual([['editor'], 0]);
+    });
+
+    it('never for actions', () => {
+      const set = sets('r.sub == p.sub && g(r.act, p.act)', 'p, ann, x, write\ng, append, write', plain);
+      expect([set.candidates('action'), set.rolesLeftOut('action')]).toEqual([['append', 'write'], 0]);
+    });
+
+    it('never where an entity has that name', () => {
+      const entities = '- { type: group, id: editor }';
+      const set = sets('g(r.sub, p.sub)', rules, { ...plain, entities });
+      expect([set.candidates('subject', 'user'), set.rolesLeftOut('subject', 'user')]).toEqual([['ann', 'editor'], 0]);
+    });
+
+    it('by what a template reads it back to', () => {
+      const manifest = { request: { sub: '${subject.type}:${subject.id}' } };
+      const typed =
+        'p, user:lead, x, read\np, editor, x, read\ng, user:ann, user:lead\ng, user:lead, editor\ng, group:ops, editor';
+      const left = (entities: string) => {
+        const set = sets('g(r.sub, p.sub)', typed, { manifest, entities });
+        return [set.candidates('subject', 'user'), set.rolesLeftOut('subject', 'user')];
+      };
+      expect(left('- { type: group, id: lead }')).toEqual([['ann'], 1]);
+      expect(left('- { type: user, id: lead }')).toEqual([['ann', 'lead'], 0]);
+    });
+  });
+
+  it('tries a constant that reads back through the template, and no other', () => {
+    const set = compilePolicySet({
+      ...rbac,
+      manifest: { request: { obj: '/${resource.type}/${resource.id}' } },
+      rules: [
+        'p, ann, /doc/a, read',
+        'p, ann, /doc/a/b, read',
+        'p, ann, /doc/, read',
+        'p, ann, /doc/a//b, read',
+        'p, ann, /doc/../b, read',
+        'p, ann, doc/c, read',
+        'p, ann, /note/d, read',
+      ].join('\n'),
+      entities: '[]',
+    });
+    expect(set.candidates('resource', 'doc')).toEqual(['a', 'a/b']);
+    const ends = compilePolicySet({
+      ...rbac,
+      manifest: { request: { obj: '${resource.id}@x' } },
+      rules: 'p, ann, a@x, read\np, ann, a@x@x, read\np, ann, a@y, read',
+      entities: '[]',
+    });
+    expect(ends.candidates('resource', 'doc')).toEqual(['a', 'a@x']);
+  });
+
+  describe('a candidate is not allowed', () => {
+    const query = {
+      kind: 'resource',
+      type: 'doc',
+      subject: { type: 'user', id: 'ann' },
+      action: { name: 'read' },
+    } as const;
+    const all = {
+      model: (rbac.model as string).replace(/m = .*/, 'm = r.act == p.act && r.obj == p.obj'),
+      manifest: {},
+      rules: 'p, x, a, read\np, x, b, read',
+    };
+
+    it('that is unknown where the manifest wants it known', () => {
+      const entities = '- { type: doc, id: a }';
+      expect(search({ ...rbac, ...all, entities }, query).results).toEqual(['a', 'b']);
+      const manifest = { entities: { unknown: 'deny' } };
+      expect(search({ ...rbac, ...all, entities, manifest }, query).results).toEqual(['a']);
+    });
+
+    it.each([
+      ['deny', ['a']],
+      ['reject', ['a']],
+      ['warn', ['a', 'b']],
+      ['ignore', ['a', 'b']],
+    ])('that does not fit the schema, requests being told to %s', (requests, results) => {
+      const entities = '- { type: doc, id: a, attributes: { n: 1 } }\n- { type: doc, id: b }';
+      const schema = 'resource: { doc: { required: [n], properties: { n: { type: integer } } } }';
+      expect(search({ ...rbac, ...all, entities, schema, manifest: { schema: { requests } } }, query).results).toEqual(
+        results,
+      );
     });
   });
 
@@ -97,10 +202,25 @@ describe('a search', () => {
   it('pages in a stable order, and says when it is not complete', () => {
     const query = { kind: 'subject', type: 'user', action: { name: 'read' }, resource: report } as const;
     const first = search(rbac, query, { limit: 1 });
-    expect(first).toEqual({ results: ['alice'], examined: 1, complete: false, next: 'alice', narrowed: true });
+    expect(first).toEqual({
+      rolesLeftOut: 2,
+      results: ['alice'],
+      examined: 1,
+      complete: false,
+      next: 'alice',
+      narrowed: true,
+    });
     const second = search(rbac, query, { limit: 1, after: 'alice' });
-    expect(second).toEqual({ results: ['bob'], examined: 1, complete: false, next: 'bob', narrowed: true });
+    expect(second).toEqual({
+      rolesLeftOut: 2,
+      results: ['bob'],
+      examined: 1,
+      complete: false,
+      next: 'bob',
+      narrowed: true,
+    });
     expect(search(rbac, query, { limit: 2, after: 'bob' })).toEqual({
+      rolesLeftOut: 2,
       results: ['root'],
       examined: 1,
       complete: true,
@@ -111,7 +231,13 @@ describe('a search', () => {
       complete: false,
       next: 'bob',
     });
-    expect(search(rbac, query, { limit: 0 })).toEqual({ results: [], examined: 0, complete: false, narrowed: true });
+    expect(search(rbac, query, { limit: 0 })).toEqual({
+      rolesLeftOut: 2,
+      results: [],
+      examined: 0,
+      complete: false,
+      narrowed: true,
+    });
   });
 
   it('does not take patterns for names', () => {

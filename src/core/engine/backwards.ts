@@ -48,7 +48,7 @@ export function* findPlaces(set: CompiledPolicySet, query: SearchQuery): Generat
   const key = keyOf(query, known);
   const remembered = key === undefined ? undefined : places.get(key);
   if (remembered !== undefined) return remembered.found;
-  const candidates = yield* candidatesInSteps(set, query.kind, query.type);
+  const { ids: candidates } = yield* candidatesInSteps(set, query.kind, query.type);
   const found = yield* new BackwardSearch(set, known, candidates).run();
   if (key !== undefined) places.set(key, { found });
   return found;

@@ -10,7 +10,14 @@ import { itemsPerStep, sortInSteps } from '../steps.js';
 
 export type SearchKind = 'subject' | 'resource' | 'action';
 
-const remembered = new WeakMap<CompiledPolicySet, Map<string, readonly string[]>>();
+/** What a search tries. */
+export interface Candidates {
+  readonly ids: readonly string[];
+  /** How many names were left out since they are names of roles. */
+  readonly rolesLeftOut: number;
+}
+
+const remembered = new WeakMap<CompiledPolicySet, Map<string, Candidates>>();
 
 /**
  * The ids (of actions: the names) that a search tries, each once, in the order of their code units: an order that
@@ -20,7 +27,7 @@ export function* candidatesInSteps(
   set: CompiledPolicySet,
   kind: SearchKind,
   type: string | undefined,
-): Generator<void, readonly string[]> {
+): Generator<void, Candidates> {
   let lists = remembered.get(set);
   if (lists === undefined) {
     lists = new Map();
@@ -30,7 +37,8 @@ export function* candidatesInSteps(
   const key = kind === 'action' ? kind : `${kind}:${type}`;
   let list = lists.get(key);
   if (list === undefined) {
-    list = yield* sortInSteps([...(yield* findCandidates(set, kind, type))]);
+    const { ids, rolesLeftOut } = yield* findCandidates(set, kind, type);
+    list = { ids: yield* sortInSteps([...ids]), rolesLeftOut };
     if (lists.size < maxLists) lists.set(key, list);
   }
   return list;
@@ -42,61 +50,68 @@ function* findCandidates(
   set: CompiledPolicySet,
   kind: SearchKind,
   type: string | undefined,
-): Generator<void, ReadonlySet<string>> {
+): Generator<void, { readonly ids: ReadonlySet<string>; readonly rolesLeftOut: number }> {
   const ids = new Set<string>();
+  const leftOut = new Set<string>();
   if (kind === 'action') for (const name of set.manifest.searchActions) ids.add(name);
   else for (const entity of set.entities.all) if (entity.type === type) ids.add(entity.id);
-  if (!isCombination(set.main)) return ids;
+  if (!isCombination(set.main)) return { ids, rolesLeftOut: 0 };
   const { symbols } = set.main.rules;
-  const roles = yield* roleNames(set, symbols);
-  const isRole = (text: string): boolean => {
-    const symbol = symbols.find(text);
-    return symbol !== undefined && roles.has(symbol);
-  };
   const expressions = expressionsOf(set.main);
+  const rolesOf = new Map<string, SymbolSet>();
   for (const token of set.main.tokens) {
-    const add = (text: string): void => {
-      const id = idOf(token, kind, type, text);
-      if (id !== undefined) ids.add(id);
+    const { texts, columns, relations } = constantsOf(set, set.main, expressions, token, kind);
+    for (const name of relations) if (!rolesOf.has(name)) rolesOf.set(name, yield* roleNames(set, name, symbols));
+    const roles = [...relations].map((name) => rolesOf.get(name) as SymbolSet);
+    const add = (text: string, symbol: number | undefined): void => {
+      const read = idOf(token, kind, type, text);
+      if (read === undefined) return;
+      const isRole = kind !== 'action' && symbol !== undefined && roles.some((names) => names.has(symbol));
+      // Somebody, or something, may have the name of a role.
+      if (isRole && set.entities.find(read.type, read.id) === undefined) leftOut.add(read.id);
+      else ids.add(read.id);
     };
-    const { texts, columns } = constantsOf(set, set.main, expressions, token, kind);
-    for (const text of texts) if (!isRole(text)) add(text);
+    for (const text of texts) add(text, symbols.find(text));
     const added = new SymbolSet([], symbols.size);
     for (const { column, accepts } of columns.values()) {
       for (const [at, symbol] of column.entries()) {
         if (at % itemsPerStep === 0) yield;
-        if (symbol < 0 || roles.has(symbol) || added.has(symbol)) continue;
+        if (symbol < 0 || added.has(symbol)) continue;
         const text = symbols.text(symbol);
         if (!accepts(text)) continue;
         added.add(symbol);
-        add(text);
+        add(text, symbol);
       }
     }
   }
-  return ids;
+  for (const id of ids) leftOut.delete(id);
+  return { ids, rolesLeftOut: leftOut.size };
 }
 
-/** Names that stand as a role in some grouping rule: they are held, not searched for. */
-function* roleNames(set: CompiledPolicySet, { size }: SymbolTable): Generator<void, SymbolSet> {
+/** Names that stand as a role in the rules of one definition: they are held, not searched for. */
+function* roleNames(set: CompiledPolicySet, definition: string, { size }: SymbolTable): Generator<void, SymbolSet> {
   const names = new SymbolSet([], size);
-  for (const rules of set.table.groupings.values()) {
-    for (const [at, symbol] of (rules.columns[1] ?? []).entries()) {
-      if (at % itemsPerStep === 0) yield;
-      if (symbol >= 0) names.add(symbol);
-    }
+  for (const [at, symbol] of (set.table.groupings.get(definition)?.columns[1] ?? []).entries()) {
+    if (at % itemsPerStep === 0) yield;
+    if (symbol >= 0) names.add(symbol);
   }
   return names;
 }
 
 /** The id that a constant stands for: itself, or what it reads back to through the line that binds the token. */
-function idOf(token: TokenBinding, kind: SearchKind, type: string | undefined, constant: string): string | undefined {
-  if (token.line === undefined) return token.role === kind ? constant : undefined;
+function idOf(
+  token: TokenBinding,
+  kind: SearchKind,
+  type: string | undefined,
+  constant: string,
+): { readonly id: string; readonly type?: string } | undefined {
+  if (token.line === undefined) return token.role === kind ? { id: constant } : undefined;
   const changes = changesOfLine(token.line, constant) ?? [];
   const valueAt = (member: string): unknown => changes.find(({ path }) => path === `/${kind}/${member}`)?.to;
   const id = valueAt(kind === 'action' ? 'name' : 'id');
   const givenType = valueAt('type');
   if (typeof id !== 'string' || (givenType !== undefined && givenType !== type)) return undefined;
-  return id;
+  return typeof givenType === 'string' ? { id, type: givenType } : { id };
 }
 
 /** What the matcher and the conditions compare with a token as a value: texts of their own, and columns of rules. */
@@ -104,6 +119,8 @@ interface Constants {
   readonly texts: ReadonlySet<string>;
   /** By what names them: conditions by the thousand may speak of the same column. */
   readonly columns: ReadonlyMap<string, { readonly column: Int32Array; readonly accepts: Accepts }>;
+  /** The role definitions that the token is the first argument of. */
+  readonly relations: ReadonlySet<string>;
 }
 
 type Accepts = (text: string) => boolean;
@@ -119,6 +136,7 @@ function constantsOf(
   const name = `${combination.request.key}_${token.token}`;
   const texts = new Set<string>();
   const columns = new Map<string, { column: Int32Array; accepts: Accepts }>();
+  const relations = new Set<string>();
   const isToken = (part: Expression | undefined): boolean => {
     if (part?.kind === 'column') return part.name === name;
     if (part?.kind !== 'attribute' || part.name !== name || token.role !== kind) return false;
@@ -141,6 +159,7 @@ function constantsOf(
       } else if (part.kind === 'call' && isToken(part.args[0])) {
         const roles = set.table.groupings.get(part.name);
         if (roles !== undefined) {
+          relations.add(part.name);
           take(part.args[1]);
           const [column] = roles.columns;
           if (column !== undefined) columns.set(part.name, { column, accepts: anyText });
@@ -150,7 +169,7 @@ function constantsOf(
       }
     });
   }
-  return { texts, columns };
+  return { texts, columns, relations };
 }
 
 function textsOf({ rules }: Combination, column: number): Set<string> {

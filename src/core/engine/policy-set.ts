@@ -107,7 +107,12 @@ export class PolicySet {
 
   /** What a search would try, in its order. */
   candidates(kind: SearchKind, type?: string): readonly string[] {
-    return finish(candidatesInSteps(this.compiled, kind, type));
+    return finish(candidatesInSteps(this.compiled, kind, type)).ids;
+  }
+
+  /** How many names a search would not try since they are names of roles. */
+  rolesLeftOut(kind: SearchKind, type?: string): number {
+    return finish(candidatesInSteps(this.compiled, kind, type)).rolesLeftOut;
   }
 
   /** The values that a decision request becomes: what `enforce`, or stock Casbin, would be asked with. */

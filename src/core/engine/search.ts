@@ -29,6 +29,8 @@ export interface SearchResult {
   readonly next?: string;
   /** Whether the rules said which candidates could be allowed; if they could not, every one is decided. */
   readonly narrowed: boolean;
+  /** How many names were not tried since they are names of roles; left out when none was. */
+  readonly rolesLeftOut?: number;
 }
 
 /** How many candidates are decided between two pauses: few, since with some matchers a decision takes milliseconds. */
@@ -44,7 +46,7 @@ export function* searchInSteps(
   options: SearchOptions,
 ): Generator<void, SearchResult> {
   const { now, after, limit = Number.POSITIVE_INFINITY, maxExamined = Number.POSITIVE_INFINITY, mustStop } = options;
-  const candidates = yield* candidatesInSteps(set, query.kind, query.type);
+  const { ids: candidates, rolesLeftOut } = yield* candidatesInSteps(set, query.kind, query.type);
   const places = yield* findPlaces(set, query);
   const length = places?.length ?? candidates.length;
   const idAt = (at: number): string => candidates[places === undefined ? at : (places[at] as number)] as string;
@@ -60,8 +62,9 @@ export function* searchInSteps(
     stopped = mustStop?.() === true;
   }
   const examined = at - start;
-  if (at >= length) return { results, examined, complete: true, narrowed };
+  const left = rolesLeftOut > 0 ? { rolesLeftOut } : {};
+  if (at >= length) return { results, examined, complete: true, narrowed, ...left };
   // With a limit of 0 nothing was looked at: the next page begins where this one did.
   const next = at === 0 ? undefined : idAt(at - 1);
-  return { results, examined, complete: false, ...(next !== undefined && { next }), narrowed };
+  return { results, examined, complete: false, ...(next !== undefined && { next }), narrowed, ...left };
 }
