@@ -9,6 +9,8 @@ export interface AuditPage {
   readonly items: readonly AuditEvent[];
   /** Missing on the last page. */
   readonly nextCursor?: string;
+  /** Given when a page ended before it was full: every event from this time on was looked at; `nextCursor` goes on. */
+  readonly searchedTo?: string;
 }
 
 export interface AuditLogOptions {
@@ -18,6 +20,8 @@ export interface AuditLogOptions {
   readonly mask: (text: string) => string;
   /** Events older than this go, in milliseconds. Left out: none does. */
   readonly maxAgeMs?: number;
+  /** Most statements of one search, each of which looks at 20,000 events; by default 200. */
+  readonly searchWindows?: number;
   /** Hears of events that could not be written, where there is no caller to tell. */
   readonly onProblem: (what: string, error: unknown) => void;
 }
@@ -30,6 +34,10 @@ interface Pending {
 
 const DEFAULT_LIMIT = 50;
 const FLUSH_MS = 1_000;
+/** Events that one statement looks at: some milliseconds, in which no other event can be written. */
+const WINDOW = 20_000;
+/** Statements of one search: after four million events it says how far it came. */
+const MAX_WINDOWS = 200;
 const PRUNE_EVERY_MS = 60_000;
 /** So many events are deleted at a time, so that no other write waits for long. */
 const DELETED_AT_ONCE = 1_000;
@@ -116,17 +124,41 @@ export class AuditLog {
       ['request_id = ?', query.requestId],
       ['time >= ?', from],
       ['time < ?', to],
-      ['id < ?', cursorOf(query.cursor)],
       ['policy_set IN (SELECT value FROM json_each(?))', policySets && JSON.stringify(policySets)],
     ];
     const given = conditions.filter((condition): condition is [string, string | number] => condition[1] !== undefined);
-    const where = given.length === 0 ? '' : `WHERE ${given.map(([sql]) => sql).join(' AND ')}`;
-    const rows = await this.connection.query<Row>(`SELECT * FROM audit_event ${where} ORDER BY id DESC LIMIT ?`, [
-      ...given.map(([, value]) => value),
-      limit + 1,
-    ]);
-    const items = rows.slice(0, limit).map(toEvent);
-    return rows.length > limit ? { items, nextCursor: String(items.at(-1)!.id) } : { items };
+    const sql = `SELECT * FROM audit_event WHERE ${[...given.map(([condition]) => condition), 'id >= ? AND id < ?'].join(' AND ')}
+      ORDER BY id DESC LIMIT ?`;
+    const values = given.map(([, value]) => value);
+    const { first, last } = await this.ends();
+    const items: AuditEvent[] = [];
+    let before = Math.min(cursorOf(query.cursor) ?? Number.MAX_SAFE_INTEGER, last + 1);
+    for (let windows = 0; before > first; windows++) {
+      if (windows === (this.options.searchWindows ?? MAX_WINDOWS))
+        return { items, nextCursor: String(before), searchedTo: await this.timeAt(before) };
+      const low = Math.max(first, before - WINDOW);
+      const rows = await this.connection.query<Row>(sql, [...values, low, before, limit + 1 - items.length]);
+      items.push(...rows.map(toEvent));
+      // One more than asked for shows that there is a next page.
+      if (items.length > limit) return { items: items.slice(0, limit), nextCursor: String(items[limit - 1]!.id) };
+      before = low;
+    }
+    return { items };
+  }
+
+  private async ends(): Promise<{ readonly first: number; readonly last: number }> {
+    const [row] = await this.connection.query<{ first: number | null; last: number | null }>(
+      'SELECT (SELECT min(id) FROM audit_event) AS first, (SELECT max(id) FROM audit_event) AS last',
+    );
+    return { first: row?.first ?? 1, last: row?.last ?? 0 };
+  }
+
+  private async timeAt(id: number): Promise<string> {
+    const [row] = await this.connection.query<{ time: number }>(
+      'SELECT time FROM audit_event WHERE id >= ? ORDER BY id LIMIT 1',
+      [id],
+    );
+    return new Date(row?.time ?? 0).toISOString();
   }
 
   /** Deletes what is older than `maxAgeMs` at `now` (milliseconds since 1970), the oldest first, in small steps. */

@@ -264,7 +264,7 @@ export const answers: Readonly<Record<string, Answer>> = {
   'get /v1/api-keys/{name}': json(ref('ApiKey'), 'api_key_not_found'),
   'post /v1/api-keys/{name}/rotate': json(ref('NewApiKey'), 'invalid_request', 'api_key_not_found'),
   'delete /v1/api-keys/{name}': { content: {}, problems: ['api_key_not_found'] },
-  'get /v1/audit-events': json(page(ref('AuditEvent')), 'invalid_request'),
+  'get /v1/audit-events': json(page(ref('AuditEvent'), { 'searchedTo?': time }), 'invalid_request'),
   'post /v1/session': json(object({ ...session, csrfToken: text, ends: time }), 'invalid_request'),
   'get /v1/session': json(object(session)),
   'delete /v1/session': { content: {}, problems: [] },

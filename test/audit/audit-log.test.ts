@@ -16,8 +16,9 @@ afterEach(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-function open(maxAgeMs?: number): Promise<AuditLog> {
+function open(maxAgeMs?: number, searchWindows?: number): Promise<AuditLog> {
   return AuditLog.open({
+    ...(searchWindows !== undefined && { searchWindows }),
     ...(maxAgeMs !== undefined && { maxAgeMs }),
     path: join(directory, 'verdict.sqlite'),
     mask: (text) => text.replaceAll('secret', '[credential]'),
@@ -55,6 +56,28 @@ describe('audit events', () => {
     expect((await audit.search({})).items).toHaveLength(1);
     await audit.prune(now + day + 1);
     expect((await audit.search({})).items).toHaveLength(0);
+  });
+
+  it('that are rare among many are found page by page, and each says how far it looked', async () => {
+    const now = Date.UTC(2026, 2, 1);
+    await audit.record({ type: 'api_key_created', actor: 'first' }, now - 1_000);
+    for (let n = 0; n < 45_000; n += 900) {
+      for (let i = n; i < n + 900; i++) audit.note({ type: 'decisions_read', actor: `reader ${i}` }, now + i);
+      await audit.search({ limit: 1 });
+    }
+    await audit.close();
+    // Two statements look at 40,000 events, of 45,001.
+    audit = await open(undefined, 2);
+    const page = await audit.search({ type: 'api_key_created' });
+    expect(page).toMatchObject({ items: [], nextCursor: '5002' });
+    expect(Date.parse(page.searchedTo!)).toBeGreaterThanOrEqual(now + 4_000);
+    const last = await audit.search({ type: 'api_key_created', cursor: page.nextCursor! });
+    expect(last.items).toMatchObject([{ actor: 'first' }]);
+    expect(last.searchedTo).toBeUndefined();
+    expect(last.nextCursor).toBeUndefined();
+    const everything = await audit.search({ limit: 1_000 });
+    expect(everything.items).toHaveLength(1_000);
+    expect((await audit.search({ limit: 1, cursor: everything.nextCursor! })).items[0]!.id).toBe(44_001);
   });
 
   it('are kept for ever where nothing says otherwise', async () => {

@@ -1,7 +1,10 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import fc from 'fast-check';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { GroupCommit } from '../../src/decision-log/group-commit.js';
+import { KeyIndex } from '../../src/decision-log/key-index.js';
 import { sortInTurns, Turns } from '../../src/decision-log/turns.js';
 import { exampleRecord, noon } from './example-records.js';
 import { startLog, temporaryDirectory } from './temporary-log.js';
@@ -90,4 +93,27 @@ it('sorts as `sort` does, with a turn at least every five hundred items', async 
     }),
     { numRuns: 30 },
   );
+});
+
+it('what goes on in the background ends with the step that it is about when the log is stopped', async () => {
+  const directory = temporaryDirectory();
+  const first = await startLog(directory);
+  for (let i = 0; i < 20_000; i += 5_000) {
+    await Promise.all(
+      Array.from({ length: 5_000 }, (_, j) => first.append(exampleRecord(first, { now: noon + i + j }))),
+    );
+  }
+  await first.stop();
+  rmSync(join(directory, 'verdict.decisions.index.sqlite'));
+  const step = vi.spyOn(KeyIndex.prototype, 'indexStep');
+  onTestFinished(() => step.mockRestore());
+  const second = await startLog(directory);
+  await second.stop();
+  // Counting alone would be five steps.
+  expect(step.mock.calls.length).toBeLessThanOrEqual(2);
+  step.mockClear();
+  const third = await startLog(directory);
+  await third.indexNow();
+  expect(step.mock.calls.length).toBeGreaterThan(5);
+  expect(await third.stats({})).toEqual({ items: [{ count: 20_000 }], total: 20_000 });
 });
