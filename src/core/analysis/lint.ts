@@ -10,11 +10,15 @@ import { findCoveredRules } from './covered-rules.js';
 import { findFullScans } from './full-scans.js';
 import { findIdleRoles } from './idle-roles.js';
 import { lintedSet } from './linted-set.js';
+import { findMisreadValues } from './misread-values.js';
+import { findNullAttributes } from './null-attributes.js';
 import { findOwnLimits } from './own-limits.js';
 import { applySilences } from './silences.js';
 import { findUnaskedPaths } from './unasked-paths.js';
 
 const checks = [
+  findMisreadValues,
+  findNullAttributes,
   findCoveredRules,
   findIdleRoles,
   findConstantConditions,
@@ -45,7 +49,21 @@ export function* lintInSteps(
       }
     }
   }
-  return presentProblems(applySilences([...found, ...warnings], texts));
+  return presentProblems(applySilences([...found, ...withoutConsequences(warnings)], texts));
+}
+
+/** What a value that is misread leads to: nobody has the role "kim ", and it gives nothing. */
+const consequences: ReadonlySet<string> = new Set(['role_without_members', 'role_gives_nothing', 'broad_wildcard']);
+const misreadings: ReadonlySet<string> = new Set([
+  ...['comment_in_value', 'space_in_value', 'unseen_in_value', 'quotes_in_value', 'lookalike_in_value'],
+  ...['wildcard_compared', 'wildcard_domain', 'foreign_pattern'],
+]);
+
+/** One mistake is one problem: what only follows from a value that is misread is left out. */
+function withoutConsequences(warnings: readonly Problem[]): readonly Problem[] {
+  const placeOf = ({ file, line, column }: Problem): string => `${file}:${line}:${column}`;
+  const misread = new Set(warnings.filter(({ code }) => misreadings.has(code)).map(placeOf));
+  return warnings.filter((warning) => !consequences.has(warning.code) || !misread.has(placeOf(warning)));
 }
 
 /** As `lintInSteps`, at once. */

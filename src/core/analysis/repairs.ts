@@ -1,6 +1,6 @@
 /** Faults of an existing Casbin policy that can only be meant in one way, and their repair. */
 import { parseRuleLine } from '../casbin/rules-document.js';
-import { trimSpace } from '../casbin/white-space.js';
+import { skipSpace, trimSpace } from '../casbin/white-space.js';
 import { closest } from '../closest.js';
 import { type CompiledPolicySet, type CompileOptions, compileInSteps } from '../policy/compile.js';
 import type { NamedText } from '../policy/yaml-document.js';
@@ -23,15 +23,24 @@ export function repairRules(rules: readonly NamedText[], problems: readonly Prob
     const lines = text.split('\n');
     for (const problem of problems) {
       if (problem.file !== file) continue;
-      const line = lines[problem.line - 1];
-      const repair = line === undefined ? undefined : repairLine(line, problem);
-      if (repair === undefined) continue;
-      lines[problem.line - 1] = repair.line;
-      repairs.push(`${file}:${problem.line}: ${repair.what}`);
+      for (const index of problem.code === 'unknown_ptype' ? linesAlike(lines, problem) : [problem.line - 1]) {
+        const line = lines[index];
+        const repair = line === undefined ? undefined : repairLine(line, problem);
+        if (repair === undefined) continue;
+        lines[index] = repair.line;
+        repairs.push(`${file}:${index + 1}: ${repair.what}`);
+      }
     }
     return { file, text: lines.filter((line) => line !== removed).join('\n') };
   });
   return { rules: repaired, repairs };
+}
+
+/** An unknown type is told once, at the first of its rules. */
+function* linesAlike(lines: readonly string[], { line }: Problem): Generator<number> {
+  const typeOf = (text: string | undefined): string | undefined => parseRuleLine(text ?? '', '', 1, () => {})?.ptype;
+  const wrong = typeOf(lines[line - 1]);
+  for (const [index, text] of lines.entries()) if (typeOf(text) === wrong && wrong !== undefined) yield index;
 }
 
 /** No line of a file holds a line feed. */
@@ -45,7 +54,11 @@ function repairLine(line: string, problem: Problem): { readonly line: string; re
       return replaceWord(line, problem.column, ['allow', 'deny']);
     case 'unknown_ptype': {
       const known = /"(\w+)"|it defines (.*)/.exec(problem.hint ?? '');
-      return replaceWord(line, problem.column, known?.[1] === undefined ? (known?.[2]?.split(', ') ?? []) : [known[1]]);
+      return replaceWord(
+        line,
+        skipSpace(line, 0) + 1,
+        known?.[1] === undefined ? (known?.[2]?.split(', ') ?? []) : [known[1]],
+      );
     }
     default:
       return undefined;

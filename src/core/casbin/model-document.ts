@@ -2,6 +2,7 @@
  * model.conf as a document: the definitions that Casbin's model/model.go takes from it, and where each character of them
  * stands in the file. What Casbin does not read, or reads differently from what the author must have meant, is reported.
  */
+import { closest } from '../closest.js';
 import { cut, quote } from '../quote.js';
 import type { ReportProblem } from './document-problem.js';
 import {
@@ -104,7 +105,7 @@ function reportUnread(
   for (const entry of written) {
     if (read.has(entry.key)) continue;
     const { key } = entry;
-    const unread = { severity: 'error', ...entry.keyPlace } as const;
+    const unread = { severity: 'error', damages: section, ...entry.keyPlace } as const;
     if (!validKey.test(key)) {
       report({
         ...unread,
@@ -175,6 +176,8 @@ function reportMissingSections(
         code: 'missing_section',
         message: header === undefined ? `the section [${name}] is missing` : `[${name}] does not define "${section}"`,
         ...(header?.place ?? { line: 1, column: 1 }),
+        damages: section,
+        follows: section,
         refusedByReference: true,
       });
     } else if (header !== undefined) {
@@ -182,6 +185,7 @@ function reportMissingSections(
         severity: 'warning',
         code: 'empty_section',
         message: `[${name}] does not define "${section}"`,
+        follows: section,
         ...header.place,
       });
     }
@@ -200,16 +204,26 @@ function reportUnknownSections(entries: readonly Entry[], report: ReportFinding)
         ...entry.keyPlace,
       });
     } else if (!names.includes(entry.name)) {
-      const meant = names.find((name) => letters(name) === letters(entry.name));
+      const section = meantSection(entry.name);
+      const meant = section === undefined ? undefined : sectionNames[section];
       report({
         severity: 'error',
         code: 'unknown_section',
+        ...(section !== undefined && { damages: section }),
         message: `the section [${cut(entry.name)}] is not read`,
         ...entry.place,
         hint: meant === undefined ? `sections are ${names.join(', ')}` : `did you mean [${meant}]?`,
       });
     }
   }
+}
+
+/** The section that a name which is none stands for. */
+function meantSection(name: string): Section | undefined {
+  const names = Object.values(sectionNames);
+  if (names.includes(name)) return undefined;
+  const meant = names.find((each) => letters(each) === letters(name)) ?? closest(name, names);
+  return sections.find((section) => sectionNames[section] === meant);
 }
 
 /** What is left of a name when case, spaces, underlines and a plural are set aside. */

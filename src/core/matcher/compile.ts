@@ -106,7 +106,8 @@ function compileAttribute(attribute: Extract<Expression, { kind: 'attribute' }>,
 function unknownColumn(name: string, at: number, environment: Environment): Evaluator {
   const message = `there is no column ${cut(authorsName(name))}`;
   const hint = columnHint(name, environment);
-  environment.report({ code: 'unknown_column', message, at, ...(hint !== undefined && { hint }) });
+  const of = /^([rp])\d*_/.exec(name)?.[1] as 'r' | 'p' | undefined;
+  environment.report({ code: 'unknown_column', message, at, of, ...(hint !== undefined && { hint }) });
   return (scope) => scope.fail('unknown_column', () => message);
 }
 

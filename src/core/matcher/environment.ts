@@ -37,6 +37,8 @@ export interface Flaw {
   readonly message: string;
   readonly hint?: string;
   readonly at: number;
+  /** The definitions that the name belongs to, for one that is unknown. */
+  readonly of?: 'r' | 'p' | undefined;
 }
 
 /** Conditions of rules, the texts that `eval()` is given, compiled once each. */

@@ -8,7 +8,7 @@ const nearest: readonly (readonly [name: RegExp, instead: string])[] = [
   [/reg_?ex|regexp/i, 'regexMatch(name, pattern)'],
   [/prefix|starts?_?with/i, 'keyMatch(name, pattern) with a pattern such as /docs/*'],
   [/suffix|ends?_?with/i, 'regexMatch(name, pattern) with a pattern such as [.]pdf$'],
-  [/cidr|subnet|(^|_)ip|Ip[A-Z]|IP/, 'ipMatch(address, range)'],
+  [/[Cc]idr|CIDR|[Ss]ubnet|(^|_)ip|Ip[A-Z]|IP/, 'ipMatch(address, range)'],
   [/time|hour|date|day|expire/i, 'now(), timeOfDay(zone) or betweenHours(zone, from, to)'],
   [/role|group|member|admin/i, 'g(r.sub, role), or hasRole(r.sub.roles, role)'],
   [/owner|same|equal/i, 'a comparison such as r.obj.owner == r.sub.id'],

@@ -33,6 +33,8 @@ export interface Checked {
   readonly parts: CombinationParts;
   readonly manifest: Manifest;
   readonly table: RuleTable;
+  /** Whether there are rules, those included that could not be read. */
+  readonly hasRules: boolean;
   /** The files that the rules were read from, for places in them. */
   readonly rules: readonly NamedText[];
   readonly report: ReportProblem;
@@ -55,7 +57,7 @@ export function* checkPolicySet(set: Checked): Generator<void, Combination | Com
     checkTokens(set, main);
     if (set.semantics !== 1) checkBindings(set, main);
     checkRoleCalls(set, main);
-    if (main.readsRules && set.table.lineCount === 0 && manifest.emptyPolicy === 'refused') reportEmpty(set);
+    if (main.readsRules && !set.hasRules && manifest.emptyPolicy === 'refused') reportEmpty(set);
     yield* checkConditions(set, main);
     yield* checkPatterns(set, main);
   }
@@ -85,7 +87,7 @@ function* checkCombination(
   const definition = set.parts.model.matchers.get(names.m);
   const combination = yield* compileCombinationInSteps(set.parts, names, undefined, (flaw) => {
     if (definition === undefined || !matters(flaw)) return;
-    set.report(problem(set, definition, flaw.at, flaw.code, flaw.message, flaw.hint));
+    set.report({ ...problem(set, definition, flaw.at, flaw.code, flaw.message, flaw.hint), follows: flaw.of });
   });
   if (isCombination(combination)) {
     if (definition !== undefined && isNumber(combination.program.expression, combination.environment)) {
@@ -102,7 +104,10 @@ function* checkCombination(
     }
   } else if (definition !== undefined && isAscii(definition.value)) {
     // Of a matcher with other letters, which Casbin garbles, that alone is told.
-    set.report(problem(set, definition, combination.at, combination.code, combination.message, combination.hint));
+    set.report({
+      ...problem(set, definition, combination.at, combination.code, combination.message, combination.hint),
+      follows: /^g\d*$/.test(combination.unknownName ?? '') ? 'g' : undefined,
+    });
   }
   return combination;
 }
@@ -143,7 +148,11 @@ function checkConstraints(set: Checked): void {
   for (const definition of model.constraints.values()) {
     if (groupings === undefined) {
       const message = 'a constraint needs a role definition g';
-      set.report({ ...problem(set, definition, 0, 'constraint_without_roles', message), refusedByReference: true });
+      set.report({
+        ...problem(set, definition, 0, 'constraint_without_roles', message),
+        refusedByReference: true,
+        follows: 'g',
+      });
       continue;
     }
     const constraint = parseConstraint(definition.value.trim());
@@ -175,7 +184,7 @@ function checkTokens(set: Checked, main: Combination): void {
     const message = `the manifest binds ${quote(token)}, which is no column of ${main.request.key}`;
     const hint = meantHint(token, main.request.tokens);
     const place = set.manifest.placeOf('request', token);
-    set.report({ severity: 'error', code: 'unknown_token', message, ...place, ...hint });
+    set.report({ severity: 'error', code: 'unknown_token', follows: 'r', message, ...place, ...hint });
   }
 }
 
@@ -273,6 +282,7 @@ export interface TextFlaw {
   readonly message: string;
   readonly hint?: string;
   readonly at: number;
+  readonly of?: 'r' | 'p' | undefined;
 }
 
 /** Looks at each text of a column once, and tells what is wrong with it in every rule that has it. */
@@ -294,8 +304,8 @@ export function* checkTexts(
   }
   if (flawed.size === 0) return;
   for (const [rule, symbol] of symbols.entries()) {
-    for (const { at, ...flaw } of flawed.get(symbol) ?? []) {
-      set.report({ ...placeOf(set.rules, rules.at(rule), column, at), severity: 'error', ...flaw });
+    for (const { at, of, ...flaw } of flawed.get(symbol) ?? []) {
+      set.report({ ...placeOf(set.rules, rules.at(rule), column, at), severity: 'error', follows: of, ...flaw });
     }
   }
 }

@@ -46,6 +46,8 @@ export interface CombinationError {
   readonly message: string;
   readonly hint?: string | undefined;
   readonly at: number;
+  /** The function that there is not. */
+  readonly unknownName?: string | undefined;
 }
 
 export interface CombinationParts {
@@ -105,7 +107,7 @@ export function* compileCombinationInSteps(
   } catch (error) {
     if (!(error instanceof MatcherSyntaxError)) throw error;
     const hint = error.hint ?? functionHint(environment, error.unknownName);
-    return { code: error.code, message: error.message, hint, at: error.at };
+    return { code: error.code, message: error.message, hint, at: error.at, unknownName: error.unknownName };
   }
 }
 

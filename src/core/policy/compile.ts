@@ -30,7 +30,7 @@ import { PatternLibrary } from './prepared-patterns.js';
 import { buildRoleGraphs, type LinkCondition } from './role-graphs.js';
 import type { RoleGraph } from './roles.js';
 import { buildRuleTable, type FieldIndex, type RuleTable } from './rule-table.js';
-import { noSchema, readSchema } from './schema.js';
+import { type AttributeSchema, noSchema, readSchema } from './schema.js';
 import { SymbolTable } from './symbols.js';
 import { policySetVersion } from './version.js';
 import type { NamedText } from './yaml-document.js';
@@ -92,6 +92,7 @@ export interface CompiledPolicySet {
   readonly table: RuleTable;
   readonly roles: ReadonlyMap<string, RoleGraph>;
   readonly entities: EntityStore;
+  readonly schema: AttributeSchema;
   /** What a request must be for the rules to be asked; undefined when anything may ask them. */
   readonly admission: Admission | undefined;
   readonly acceptJson: boolean;
@@ -124,7 +125,11 @@ export function* compileInSteps(options: CompileOptions): Generator<void, Compil
   yield* checkEntities(entities, sources.entities, schema, report, semantics);
   const model = readCasbinModel(parseModel(sources.model.text, sources.model.file, report));
   yield;
-  const lines = readLines(sources.rules, report);
+  let unreadLines = 0;
+  const lines = readLines(sources.rules, (problem) => {
+    unreadLines++;
+    report(problem);
+  });
   const table = yield* buildRuleTable(model, lines, new SymbolTable(), fieldIndexOf(options.fieldIndex), report);
   const customFunctions = new Map(Object.entries(options.functions ?? {}));
   const functions = { functions: builtInFunctions, customFunctions };
@@ -135,7 +140,15 @@ export function* compileInSteps(options: CompileOptions): Generator<void, Compil
   yield;
   const language: CombinationParts['language'] = { ...functions, roles, patterns: new PatternLibrary() };
   const parts = { model, policies: table.policies, bindings: manifest.request, language };
-  const main = yield* checkPolicySet({ parts, manifest, table, rules: sources.rules, report, semantics });
+  const main = yield* checkPolicySet({
+    parts,
+    manifest,
+    table,
+    hasRules: table.lineCount + unreadLines > 0,
+    rules: sources.rules,
+    report,
+    semantics,
+  });
   if (isCombination(main)) yield* checkAttributes({ model, manifest, main, schema, rules: sources.rules, report });
   const sorted = settleProblems(problems, manifest, options.strict === true);
 
@@ -149,6 +162,7 @@ export function* compileInSteps(options: CompileOptions): Generator<void, Compil
     table,
     roles,
     entities,
+    schema,
     admission: admissionOf({ manifest, entities, schema, tokens: isCombination(main) ? main.tokens : [], semantics }),
     acceptJson: options.acceptJson === true,
     main,
@@ -173,15 +187,23 @@ function* readLines(sources: readonly NamedText[], report: (problem: DocumentPro
 
 /** Throws for what stops the load; what remains is sorted, and downgraded where the manifest says so. */
 function settleProblems(problems: readonly DocumentProblem[], manifest: Manifest, strict: boolean): readonly Problem[] {
-  const settled = problems.map(({ refusedByReference, ...problem }) => {
+  const damages = new Map<string, number>();
+  for (const { damages: section } of problems)
+    if (section !== undefined) damages.set(section, (damages.get(section) ?? 0) + 1);
+  const followsFromOther = ({ follows, damages: own }: DocumentProblem): boolean =>
+    follows !== undefined && (damages.get(follows) ?? 0) > (own === follows ? 1 : 0);
+  const settled = problems.map((found) => {
+    const { refusedByReference, damages: _damages, follows: _follows, ...problem } = found;
     const downgraded = manifest.downgraded.has(problem.code) && refusedByReference !== true;
     const severity = downgraded ? ('warning' as const) : problem.severity;
     return {
       problem: { ...problem, severity },
       stops: refusedByReference === true || (strict && severity === 'error'),
+      follows: followsFromOther(found),
     };
   });
-  const all = presentProblems(settled.map(({ problem }) => problem));
+  // One mistake is one problem: what follows from it is left out. It stops the load all the same.
+  const all = presentProblems(settled.filter(({ follows }) => !follows).map(({ problem }) => problem));
   if (settled.some(({ stops }) => stops)) throw new PolicyError(all);
   return Object.freeze(all);
 }

@@ -65,6 +65,11 @@ export class RoleGraph implements RoleRelation {
     return this.options.nameMatching !== undefined;
   }
 
+  /** Whether links hold in more domains than the one that they name. */
+  get matchesDomains(): boolean {
+    return this.options.domainMatching !== undefined;
+  }
+
   /** Whether links come and go. */
   get isConditional(): boolean {
     return this.conditional;

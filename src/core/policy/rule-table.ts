@@ -2,10 +2,10 @@
 
 import type { ReportProblem } from '../casbin/document-problem.js';
 import type { RuleLine } from '../casbin/rules-document.js';
-import { closest } from '../closest.js';
-import { cut, quote } from '../quote.js';
-import type { CasbinModel, ColumnsDefinition, RoleDefinition } from './casbin-model.js';
+import { quote } from '../quote.js';
+import type { CasbinModel, ColumnsDefinition } from './casbin-model.js';
 import { type EffectKind, effectKindOf, ruleEffectOf } from './effect.js';
+import { Misfits, widthOf } from './misfits.js';
 import { parseInteger, sortByPriority, sortBySubjectDepth, subjectDepths } from './rule-order.js';
 import { type RuleStore, RuleStoreBuilder } from './rule-store.js';
 import type { SymbolTable } from './symbols.js';
@@ -45,14 +45,16 @@ export function* buildRuleTable(
     groupings.set(key, new RuleStoreBuilder(key, widthOf(role), symbols, undefined));
   }
   let lineCount = 0;
+  const misfits = new Misfits(model);
   for (const line of lines) {
     if (++lineCount % rulesPerStep === 0) yield;
-    if (!isWellFormed(line, model, report)) continue;
+    if (!misfits.fits(line)) continue;
     const builder = (policies.get(line.ptype) ?? groupings.get(line.ptype)) as RuleStoreBuilder;
     const repeated = builder.add(line);
     if (repeated !== undefined) reportRepeated(line, builder, repeated, report);
     else checkColumns(line, model, fieldIndex, report);
   }
+  misfits.tell(report);
   yield;
   const stored = {
     policies: new Map([...policies].map(([key, builder]) => [key, builder.build()])),
@@ -60,54 +62,6 @@ export function* buildRuleTable(
   };
   yield;
   return { ...stored, policies: sortRules(model, stored, fieldIndex, report), lineCount };
-}
-
-/** What a grouping rule must have at least; further columns are data of the author's. */
-function widthOf(role: RoleDefinition): number {
-  return Math.max(role.width, role.leastColumns);
-}
-
-function isWellFormed(line: RuleLine, model: CasbinModel, report: ReportProblem): boolean {
-  const { ptype, fields, file } = line;
-  const place = { severity: 'error', file, line: line.line } as const;
-  const policy = model.policies.get(ptype);
-  const role = model.roles.get(ptype);
-  if (policy === undefined && role === undefined) {
-    const known = [...model.policies.keys(), ...model.roles.keys()];
-    const meant = closest(ptype, known);
-    report({
-      ...place,
-      code: 'unknown_ptype',
-      message: `the model defines no ${quote(ptype)}`,
-      column: line.columns[0] ?? 1,
-      hint: meant === undefined ? `it defines ${cut(known.join(', ')) || 'no rules'}` : `did you mean ${quote(meant)}?`,
-      refusedByReference: true,
-    });
-    return false;
-  }
-  const wanted = policy?.tokens.length ?? (role === undefined ? 0 : widthOf(role));
-  if (fields.length === wanted) return true;
-  if (role !== undefined && fields.length > wanted) {
-    report({
-      ...place,
-      severity: 'warning',
-      code: 'unread_fields',
-      message: `${ptype} has ${wanted} columns, what this rule has beyond is not read`,
-      column: line.columns[wanted + 1] ?? 1,
-      hint: 'a domain needs a column of its own in the model',
-    });
-    return true;
-  }
-  report({
-    ...place,
-    code: 'wrong_field_count',
-    message: `${ptype} has ${wanted} fields${policy ? ` (${cut(policy.tokens.join(', '))})` : ''}, this rule has ${fields.length}`,
-    column: line.columns[Math.min(wanted, fields.length) + (fields.length > wanted ? 1 : 0)] ?? 1,
-    hint:
-      fields.length > wanted ? 'a field that contains a comma must be put in double quotes' : 'a field may be missing',
-    refusedByReference: true,
-  });
-  return false;
 }
 
 /** The reference drops a repeat; it takes `"a,b",c` and `a,"b,c"` for the same, since it compares joined texts. */
@@ -208,7 +162,7 @@ function readDepths(
   if (rules === undefined) {
     const message = 'subjectPriority needs a role definition g';
     const at = definition?.definition.place(0);
-    report({ ...place, ...at, file: model.file, code: 'missing_definition', message });
+    report({ ...place, ...at, file: model.file, code: 'missing_definition', follows: 'g', message });
     return undefined;
   }
   const depths = subjectDepths(rules);

@@ -165,6 +165,23 @@ export function allowsPath(
   return candidates.some((candidate) => leads(schema, candidate, path, 0));
 }
 
+/** Whether the schema says of an attribute, in so many words, that it may be null. */
+export function mayBeNull(schema: AttributeSchema, part: SchemaPart, path: readonly string[]): boolean {
+  const isNullable = (candidate: JsonObject, step: number): boolean =>
+    [...branchesOf(schema, candidate)].some((branch) => {
+      if (step === path.length) return namesNull(branch);
+      const properties = objectMember(branch, 'properties');
+      const next = properties === undefined ? undefined : objectMember(properties, path[step] as string);
+      return next !== undefined && isNullable(next, step + 1);
+    });
+  return (schema.parts.get(part) ?? []).some((candidate) => isNullable(candidate, 0));
+}
+
+function namesNull({ type, enum: values, const: value }: JsonObject): boolean {
+  if (type === 'null' || value === null) return true;
+  return (Array.isArray(type) && type.includes('null')) || (Array.isArray(values) && values.includes(null));
+}
+
 /** The names that the schemas have for the last step of `path`, for a hint. */
 export function namesAt(
   schema: AttributeSchema,

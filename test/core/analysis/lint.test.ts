@@ -29,14 +29,17 @@ function warningsOf({
   model,
   manifest,
   rules,
+  entities,
 }: {
   model: string;
   manifest: string;
   rules: string;
+  entities: string;
 }): readonly Problem[] {
   const named = (file: string, text: string) => ({ file, text });
   const texts = [named('model.conf', model), named('rules.csv', rules), named('policy-set.yaml', manifest)];
-  const compiled = finish(compileInSteps({ model, manifest, rules: [named('rules.csv', rules)], strict: true }));
+  const sources = { model, manifest, entities, rules: [named('rules.csv', rules)] };
+  const compiled = finish(compileInSteps({ ...sources, strict: true }));
   return lint(compiled, compiled.problems, texts);
 }
 
@@ -48,7 +51,8 @@ function example(section: string, side: 'wrong' | 'right') {
   const { text, words } = blocks.find((block) => block.language === 'csv' && block.words.includes(side))!;
   const times = words.includes('repeated') ? 1_001 : 1;
   const rules = Array.from({ length: times }, (_, n) => text.replaceAll('{n}', String(n))).join('');
-  return { model: find('model'), manifest: find('manifest'), rules };
+  const entities = blocks.find(({ words }) => words.includes(side) && words.includes('entities'))?.text ?? '';
+  return { model: find('model'), manifest: find('manifest'), rules, entities };
 }
 
 describe.each(sections.map((section) => [section.split('\n')[0]!, section] as const))('%s', (code, section) => {
