@@ -1,6 +1,5 @@
 /** The decision log in a database, read without the service; loads the drivers, so it is imported when it is needed. */
 import { existsSync } from 'node:fs';
-import { VerdictError } from '../core/errors.js';
 import { DecisionLogReader } from '../decision-log/decision-log-reader.js';
 import { closedFiles, decisionLogPath } from '../decision-log/log-files.js';
 import { replay } from '../pdp/replay.js';
@@ -26,7 +25,7 @@ export async function logOfDatabase(url: string): Promise<LogSource> {
     stats: (query) => reader.stats(query),
     replay: async (id, version) => {
       const record = await reader.find(id);
-      if (record === undefined) throw new VerdictError('decision_not_found', `There is no decision "${id}".`);
+      if (record === undefined) throw await reader.notFound(id);
       const archivePath = url.slice('sqlite:'.length);
       // Opening a file that is not there would make it.
       const archive = existsSync(archivePath) ? await PolicyArchive.openToRead(archivePath) : undefined;

@@ -3,6 +3,7 @@
 export const errorTable = {
   malformed_request: { status: 400, title: 'The request is not well-formed' },
   invalid_request: { status: 400, title: 'The request is not valid' },
+  cursor_expired: { status: 400, title: 'The cursor is of an earlier version' },
   no_policy_set: { status: 400, title: 'No policy set was named and there is no default' },
   unauthenticated: { status: 401, title: 'Authentication is required' },
   forbidden: { status: 403, title: 'The caller may not do this' },

@@ -68,3 +68,9 @@ const uuid7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{
 export function idMilliseconds(id: string): number | undefined {
   return uuid7.test(id) ? Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16) : undefined;
 }
+
+/** The writer that an id of `DecisionIds` names; undefined for a text that is not a UUIDv7 in lower case. */
+export function idWriter(id: string): number | undefined {
+  if (!uuid7.test(id)) return undefined;
+  return (Number.parseInt(id.slice(19, 23), 16) & 0x3fff) * 0x10000 + Number.parseInt(id.slice(24, 28), 16);
+}

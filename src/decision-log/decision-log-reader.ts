@@ -1,9 +1,11 @@
 import { existsSync } from 'node:fs';
+import type { VerdictError } from '../core/errors.js';
 import { readCatalog } from './catalog.js';
 import { describeClosed, openClosedReader, readIndexedTo } from './closed-unit.js';
 import { addUnits } from './count-units.js';
 import { DecisionCounts } from './decision-counts.js';
 import { type ExportQuery, exportRecords } from './decision-export.js';
+import { decisionNotFound } from './decision-not-found.js';
 import type { DecisionQuery } from './decision-query.js';
 import type { DecisionRecord } from './decision-record.js';
 import { type DecisionPage, findRecord, searchRecords } from './decision-search.js';
@@ -52,6 +54,11 @@ export class DecisionLogReader {
     return findRecord(await this.view(), id, scope);
   }
 
+  /** What to tell whoever asked for a decision that `find` does not find. */
+  async notFound(id: string): Promise<VerdictError> {
+    return decisionNotFound(id, (await this.view()).writer);
+  }
+
   export(query: ExportQuery, scope: SearchScope = {}): AsyncGenerator<string> {
     return exportRecords(this.view(), query, scope);
   }
@@ -88,6 +95,7 @@ export class DecisionLogReader {
     const gaps = [...(open?.gaps ?? []), ...closed.flatMap((unit) => unit.gaps)];
     return {
       name: open?.name,
+      writer: open?.writer,
       end: units[0]?.last ?? 0,
       units,
       read: (unit, work) => this.#read(unit.first, unit.first === open?.unit.first, work),
@@ -133,7 +141,7 @@ export class DecisionLogReader {
       const format = await readFormat(connection, this.path, 'journal');
       const beginning = format && (await readBeginning(connection, format, 'journal'));
       if (format === undefined || beginning === undefined) return undefined;
-      const { name, start: first } = beginning;
+      const { name, writer, start: first } = beginning;
       // Before the last sequence is read: the index never goes beyond it then.
       const indexedTo = await readIndexedTo(connection, first);
       const last = await readLast(connection, first, 'journal');
@@ -142,7 +150,7 @@ export class DecisionLogReader {
       const counted = await connection.query(`SELECT 1 FROM main.sqlite_master WHERE name = 'counted'`);
       const hasCounts = indexedTo > 0 && counted.length > 0;
       const gaps = await readGaps(connection, 'journal');
-      return { name, unit: { first, last, format, extent, indexedTo, hasCounts, uncounted: [] }, gaps };
+      return { name, writer, unit: { first, last, format, extent, indexedTo, hasCounts, uncounted: [] }, gaps };
     } finally {
       await connection.close();
     }
@@ -151,6 +159,7 @@ export class DecisionLogReader {
 
 interface OpenFile {
   readonly name: string;
+  readonly writer: number;
   readonly unit: UnitView;
   readonly gaps: readonly StoredGap[];
 }

@@ -7,6 +7,7 @@ import { DecisionCounts } from './decision-counts.js';
 import { type ExportQuery, exportRecords } from './decision-export.js';
 import { DecisionIds } from './decision-ids.js';
 import { DecisionLogReader } from './decision-log-reader.js';
+import { decisionNotFound } from './decision-not-found.js';
 import type { DecisionQuery } from './decision-query.js';
 import type { DecisionRecord, NewDecisionRecord } from './decision-record.js';
 import { type DecisionPage, findRecord, searchRecords } from './decision-search.js';
@@ -78,6 +79,10 @@ export interface DecisionLogStatus {
   readonly newest: number | undefined;
   /** Committed records that the key index does not cover yet: look-ups read through them. */
   readonly unindexed: number;
+  /** The journal's name; undefined while its files are not open. */
+  readonly name: string | undefined;
+  /** Files that were not there when the log was opened, with the records in them. */
+  readonly missing: string | undefined;
   /** Why it is failing. */
   readonly problem?: string;
 }
@@ -247,6 +252,8 @@ export class DecisionLog {
       lost: this.#losses.total,
       oldestPending: this.#group.oldest,
       newest: end === undefined || end.newest === 0 ? undefined : end.newest,
+      name: files?.name,
+      missing: files?.missing,
       unindexed: files === undefined ? 0 : files.journal.end.sequence - files.index.indexedTo,
     };
     if (this.#trouble === undefined) return { state: 'ok', ...counts };
@@ -261,6 +268,11 @@ export class DecisionLog {
   /** The record with this id; undefined where there is none or the caller may not see it. */
   async find(id: string, scope: SearchScope = {}): Promise<DecisionRecord | undefined> {
     return readable(findRecord(await this.#view(), id, scope));
+  }
+
+  /** What to tell whoever asked for a decision that `find` does not find. */
+  async notFound(id: string): Promise<VerdictError> {
+    return decisionNotFound(id, (await this.#view()).writer);
   }
 
   /** All records that match, newest first, as text in pieces; memory does not grow. Throws like `search`. */

@@ -65,11 +65,11 @@ interface Step {
   readonly cost: number;
 }
 
-/** Throws VerdictError `invalid_request` for a time, cursor or limit that is not one. */
+/** Throws VerdictError `invalid_request` for a time, cursor or limit that is not one, `cursor_expired` for an old cursor. */
 export async function searchRecords(view: LogView, query: DecisionQuery, scope: SearchScope): Promise<DecisionPage> {
   const filter = readFilter(query, scope);
   const limit = readLimit(query.limit);
-  const cursor = query.cursor === undefined ? undefined : decodeCursor(query.cursor, filter);
+  const cursor = query.cursor === undefined ? undefined : decodeCursor(query.cursor, filter, view.name);
 
   const items: DecisionRecord[] = [];
   const start = Math.min(cursor ?? Number.MAX_SAFE_INTEGER, view.end + 1);
@@ -87,7 +87,7 @@ export async function searchRecords(view: LogView, query: DecisionQuery, scope: 
         // One more than asked for shows that there is a next page.
         if (items.length === limit) {
           const { sequence } = items[limit - 1]!;
-          return { items, nextCursor: encodeCursor(sequence, filter), ...(await gapsDownTo(sequence)) };
+          return { items, nextCursor: encodeCursor(sequence, filter, view.name), ...(await gapsDownTo(sequence)) };
         }
         items.push(record);
       }
@@ -95,7 +95,12 @@ export async function searchRecords(view: LogView, query: DecisionQuery, scope: 
     left -= step.cost;
     if (left <= 0 && !step.last) {
       const searchedTo = await timeAt(view, step.unit, step.before);
-      return { items, nextCursor: encodeCursor(step.before, filter), searchedTo, ...(await gapsDownTo(step.before)) };
+      return {
+        items,
+        nextCursor: encodeCursor(step.before, filter, view.name),
+        searchedTo,
+        ...(await gapsDownTo(step.before)),
+      };
     }
   }
   return { items, ...(await gapsDownTo(0)) };

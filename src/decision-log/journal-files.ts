@@ -299,6 +299,7 @@ export class JournalFiles {
     const open: UnitView = { first, last: end.sequence, format, extent, indexedTo, hasCounts: true, uncounted };
     return {
       name: this.name,
+      writer: journal.writer,
       end: end.sequence,
       units: [...(journal.isEmpty ? [] : [open]), ...this.#closed.map(viewOfClosed).reverse()],
       read: (unit, work) => this.#read(unit.first, work),

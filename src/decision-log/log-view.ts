@@ -31,6 +31,8 @@ export function viewOfClosed({ first, last, format, extent, indexedTo, gaps }: C
 export interface LogView {
   /** The journal's name; undefined when there is none. */
   readonly name: string | undefined;
+  /** The writer that its newest ids name. */
+  readonly writer: number | undefined;
   /** Sequence of the newest record; 0 when there is none. */
   readonly end: number;
   /** The newest first. */
@@ -47,6 +49,7 @@ export interface LogView {
 /** The log of which there is nothing. */
 export const emptyLog: LogView = {
   name: undefined,
+  writer: undefined,
   end: 0,
   units: [],
   read: async () => undefined,

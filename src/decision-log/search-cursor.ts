@@ -3,22 +3,36 @@ import { VerdictError } from '../core/errors.js';
 
 /**
  * Where a page ended: the sequence below which the next one begins. New records have higher sequences, so a page never
- * shifts. It carries a digest of the filters, for a position means nothing under others.
+ * shifts. A cursor carries the name of its journal, since a sequence means nothing in another one, and a digest of the
+ * filters, since a position means nothing under others.
  */
-export function encodeCursor(before: number, filters: unknown): string {
-  return Buffer.from(`1:${before}:${digest(filters)}`).toString('base64url');
+export function encodeCursor(before: number, filters: unknown, journal: string | undefined): string {
+  return Buffer.from(`2:${before}:${digest(filters)}:${journal}`).toString('base64url');
 }
 
-/** Throws VerdictError `invalid_request` for a text that is no cursor, or that belongs to other filters. */
-export function decodeCursor(cursor: string, filters: unknown): number {
-  const parts = /^1:([1-9][0-9]{0,14}):([0-9a-f]{16})$/.exec(Buffer.from(cursor, 'base64url').toString('latin1'));
-  if (parts === null) throw invalidCursor('is not a cursor of this service');
-  if (parts[2] !== digest(filters)) throw invalidCursor('belongs to a query with other filters');
+/**
+ * Throws VerdictError `cursor_expired` for a cursor of version 0.1, which named no journal, and `invalid_request` for a
+ * text that is not a cursor, or one of another journal or other filters.
+ */
+export function decodeCursor(cursor: string, filters: unknown, journal: string | undefined): number {
+  const text = Buffer.from(cursor, 'base64url').toString('latin1');
+  if (isOldCursor(cursor)) {
+    throw refusal('cursor_expired', 'was given out by an earlier version; begin at the first page again');
+  }
+  const parts = /^2:([1-9][0-9]{0,14}):([0-9a-f]{16}):([0-9a-z-]{1,64})$/.exec(text);
+  if (parts === null) throw refusal('invalid_request', 'is not a cursor of this service');
+  if (parts[3] !== journal) throw refusal('invalid_request', 'belongs to another decision log');
+  if (parts[2] !== digest(filters)) throw refusal('invalid_request', 'belongs to a query with other filters');
   return Number(parts[1]);
 }
 
-function invalidCursor(detail: string): VerdictError {
-  return new VerdictError('invalid_request', `cursor ${detail}`, { errors: [{ pointer: '/cursor', detail }] });
+/** Whether the text is a cursor that version 0.1 gave out. */
+export function isOldCursor(cursor: string): boolean {
+  return /^1:[1-9][0-9]{0,14}:[0-9a-f]{16}$/.test(Buffer.from(cursor, 'base64url').toString('latin1'));
+}
+
+function refusal(code: 'cursor_expired' | 'invalid_request', detail: string): VerdictError {
+  return new VerdictError(code, `cursor ${detail}`, { errors: [{ pointer: '/cursor', detail }] });
 }
 
 function digest(filters: unknown): string {

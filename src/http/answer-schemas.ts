@@ -229,6 +229,7 @@ export const answers: Readonly<Record<string, Answer>> = {
   'get /v1/decisions': json(
     page(ref('DecisionRecord'), { 'searchedTo?': time, 'gaps?': list({ type: 'object' }) }),
     'invalid_request',
+    'cursor_expired',
   ),
   'get /v1/decisions/{id}': json(ref('DecisionRecord'), 'decision_not_found'),
   'get /v1/decisions/stats': json(ref('DecisionStats'), 'invalid_request'),

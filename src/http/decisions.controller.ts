@@ -1,6 +1,5 @@
 import { Controller, Get, Param, Query } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
-import { VerdictError } from '../core/errors.js';
 import { DecisionLog } from '../decision-log/decision-log.js';
 import { DecisionQuery } from '../decision-log/decision-query.js';
 import type { DecisionPage } from '../decision-log/decision-search.js';
@@ -38,7 +37,7 @@ export class DecisionsController {
     @VisibleSets('decisions:read') policySets: readonly string[] | undefined,
   ): Promise<SeenRecord> {
     const record = await this.log.find(id, { policySets });
-    if (record === undefined) throw new VerdictError('decision_not_found', `There is no decision "${id}".`);
+    if (record === undefined) throw await this.log.notFound(id);
     return policySets === undefined ? record : recordForSome(record);
   }
 }

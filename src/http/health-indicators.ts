@@ -62,10 +62,18 @@ export class HealthIndicators implements OnModuleDestroy {
    */
   logQueue(): HealthIndicatorResult {
     const indicator = this.indicators.check('logQueue');
-    const { answering, mode, state, depth, limit, lost, problem } = this.log.status;
-    const details = { mode, state, depth, lost, ...(problem !== undefined && { problem }) };
+    const { answering, mode, state, depth, limit, lost, missing, problem } = this.log.status;
+    const details = {
+      mode,
+      state,
+      depth,
+      lost,
+      ...(missing !== undefined && { missing }),
+      ...(problem !== undefined && { problem }),
+    };
     if (!answering) return indicator.down(details);
-    return state === 'failing' || depth > limit / 2 ? indicator.degraded(details) : indicator.up(details);
+    const isFine = state !== 'failing' && missing === undefined && depth <= limit / 2;
+    return isFine ? indicator.up(details) : indicator.degraded(details);
   }
 
   /** The 99th percentile since it was last asked for. */

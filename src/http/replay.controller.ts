@@ -1,6 +1,5 @@
 import { Body, Controller, HttpCode, Param, Post } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
-import { VerdictError } from '../core/errors.js';
 import { DecisionLog } from '../decision-log/decision-log.js';
 import { type Replay, replay } from '../pdp/replay.js';
 import { PolicyStore } from '../policy-store/policy-store.js';
@@ -31,7 +30,7 @@ export class ReplayController {
   ): Promise<Replay> {
     const record = await this.log.find(id, { policySets: readable });
     if (record === undefined || explainable?.includes(record.policySet) === false) {
-      throw new VerdictError('decision_not_found', `There is no decision "${id}".`);
+      throw await this.log.notFound(id);
     }
     return replay(this.policySets, record, version);
   }

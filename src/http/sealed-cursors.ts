@@ -1,5 +1,6 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { VerdictError } from '../core/errors.js';
+import { isOldCursor } from '../decision-log/search-cursor.js';
 
 const CIPHER = 'aes-256-gcm';
 const NONCE_BYTES = 12;
@@ -41,6 +42,8 @@ export class SealedCursors {
   }
 
   open(sealed: string): string {
+    // Version 0.1 sealed none; the log says that they have expired.
+    if (isOldCursor(sealed)) return sealed;
     const bytes = Buffer.from(sealed, 'base64url');
     try {
       const nonce = bytes.subarray(0, NONCE_BYTES);

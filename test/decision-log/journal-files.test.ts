@@ -3,44 +3,17 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import type { DecisionLog, DecisionLogOptions } from '../../src/decision-log/decision-log.js';
+import type { DecisionLogOptions } from '../../src/decision-log/decision-log.js';
 import { DecisionLogReader } from '../../src/decision-log/decision-log-reader.js';
-import type { DecisionRecord } from '../../src/decision-log/decision-record.js';
 import { closedIndexPathOf, closedPathOf, indexPathOf } from '../../src/decision-log/log-files.js';
 import { SqliteConnection } from '../../src/decision-log/sqlite-connection.js';
-import { type Example, exampleRecord, noon } from './example-records.js';
+import { exampleRecord, noon } from './example-records.js';
+import { append, countDown, everything, sequencesOf } from './many-records.js';
 import { startLog, temporaryDirectory } from './temporary-log.js';
 
 const day = 86_400_000;
 /** A file is closed once it has 100 records. */
 const small: Partial<DecisionLogOptions> = { limits: { records: 100 } };
-
-async function append(log: DecisionLog, count: number, example: (i: number) => Example = () => ({})): Promise<void> {
-  for (let i = 0; i < count; i += 10) {
-    await Promise.all(
-      Array.from({ length: Math.min(10, count - i) }, (_, j) => log.append(exampleRecord(log, example(i + j)))),
-    );
-  }
-}
-
-async function everything(log: Pick<DecisionLog, 'search'>, query = {}): Promise<DecisionRecord[]> {
-  const records: DecisionRecord[] = [];
-  let cursor: string | undefined;
-  do {
-    const page = await log.search({ ...query, limit: 1_000, ...(cursor !== undefined && { cursor }) });
-    records.push(...page.items);
-    cursor = page.nextCursor;
-  } while (cursor !== undefined);
-  return records;
-}
-
-function sequencesOf(records: readonly DecisionRecord[]): number[] {
-  return records.map(({ sequence }) => sequence);
-}
-
-function countDown(from: number, to = 1): number[] {
-  return Array.from({ length: from - to + 1 }, (_, i) => from - i);
-}
 
 const openFile = 'verdict.decisions.sqlite';
 const pathIn = (directory: string): string => join(directory, openFile);
