@@ -351,14 +351,14 @@ export class DecisionLog {
   }
 
   async #commit(group: Group): Promise<void> {
-    let bytes = 0;
     let durationMs = 0;
     for (;;) {
       if (this.#trouble === undefined) {
         try {
           if (this.#files!.isDue(group)) await this.#upkeep.turn();
+          if (this.#files!.wal.isFull) await this.#upkeep.roomInWal();
           const started = performance.now();
-          bytes = await this.#files!.commit(group);
+          await this.#files!.commit(group);
           durationMs = performance.now() - started;
           break;
         } catch (error) {
@@ -374,7 +374,7 @@ export class DecisionLog {
     }
     this.options.onCommit?.({ records: group.lines.length, durationMs });
     await this.#noteLosses(this.#files!, 'queue_full').catch((error: unknown) => this.#startRecovery(error));
-    this.#upkeep.committed(bytes);
+    this.#upkeep.committed();
   }
 
   /** Those that wait will be written before those that are lost now. */

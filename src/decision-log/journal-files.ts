@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { Catalog, type ClosedUnit } from './catalog.js';
 import { openClosedReader } from './closed-unit.js';
 import type { DamagedRange } from './damaged-rows.js';
@@ -20,8 +21,9 @@ import { type LogView, type UnitView, viewOfClosed } from './log-view.js';
 import { OpenDatabase } from './open-database.js';
 import { keyBytes } from './record-keys.js';
 import type { SqliteConnection } from './sqlite-connection.js';
-import { dayOf, isOtherDay, type TurnLimits } from './turn-limits.js';
+import { DayTurns, dayOf, isOtherDay, type TurnLimits } from './turn-limits.js';
 import { UnitReaders } from './unit-readers.js';
+import { WalBound } from './wal-bound.js';
 
 export interface JournalFilesOptions {
   /** The open file: `data/verdict.decisions.sqlite`. */
@@ -71,6 +73,8 @@ export class JournalFiles {
   #turning: Promise<unknown> | undefined;
   #committing: Promise<unknown> | undefined;
   #isBroken = false;
+  #wal: WalBound;
+  readonly #dayTurns = new DayTurns();
   /** Size of the open file: as it was measured last, and what was committed since. */
   #bytes = 0;
   /** The day of the open file's records; undefined while it has none. */
@@ -89,6 +93,8 @@ export class JournalFiles {
     this.#readers = new UnitReaders((first) => this.#openReader(first));
     this.#files = this.#openFiles();
     this.#noteDay();
+    const wal = statSync(`${options.path}-wal`, { throwIfNoEntry: false });
+    this.#wal = new WalBound(options.limits.walBytes, wal?.size ?? 0);
   }
 
   /**
@@ -133,8 +139,13 @@ export class JournalFiles {
     return this.#readers.opened;
   }
 
-  /** Commits the group into the open file; returns how many bytes it holds. */
-  async commit(group: Group): Promise<number> {
+  /** The WAL of the open file. */
+  get wal(): WalBound {
+    return this.#wal;
+  }
+
+  /** Commits the group into the open file. */
+  async commit(group: Group): Promise<void> {
     while (this.#turning !== undefined) await this.#turning;
     const { journal, index } = this.#open;
     const committed = journal.commit(group);
@@ -143,10 +154,11 @@ export class JournalFiles {
     // The group is committed, whatever becomes of the rest: it may not be committed again.
     index.noteCommit(journal.end.sequence, group.tally);
     this.#day ??= dayOf(group.until);
-    this.#bytes += bytes + group.keys.size * keyBytes;
+    const written = bytes + group.keys.size * keyBytes;
+    this.#bytes += written;
+    this.#wal.grew(written);
     // A failure changes nothing but the time that a look-up takes; the next commit tries again.
     await journal.writeSpan().catch(() => undefined);
-    return bytes;
   }
 
   /** Whether the open file should be closed before this group is committed. */
@@ -156,7 +168,7 @@ export class JournalFiles {
     const { bytes, records, spanMs } = this.options.limits;
     const { since } = journal.extent;
     return (
-      (this.#day !== undefined && isOtherDay(until, this.#day)) ||
+      (this.#day !== undefined && isOtherDay(until, this.#day) && this.#dayTurns.areLeft) ||
       this.#bytes >= bytes ||
       journal.end.sequence - journal.start + 1 >= records ||
       until - since >= spanMs
@@ -188,9 +200,6 @@ export class JournalFiles {
     this.#turning = over;
     try {
       return await turn;
-    } catch (error) {
-      this.#isBroken = true;
-      throw error;
     } finally {
       this.#files = this.#openFiles();
       this.#turning = undefined;
@@ -255,10 +264,13 @@ export class JournalFiles {
     await this.#readers.pause(start);
     while (await index.catchUpStep(end.sequence));
     if (!(await index.leaveWal())) return false;
+    // From here on, until the files are open again, a failure leaves them closed.
+    this.#isBroken = true;
     await index.close();
     if (!(await journal.leaveWal())) {
       const again = await KeyIndex.open(indexPathOf(path), path, journal.writer, end.sequence);
       this.#open = { journal, index: again };
+      this.#isBroken = false;
       return false;
     }
     const gaps = await journal.gaps();
@@ -288,6 +300,9 @@ export class JournalFiles {
     };
     this.#bytes = 0;
     this.#day = undefined;
+    this.#wal = new WalBound(this.options.limits.walBytes, 0);
+    this.#dayTurns.spend();
+    this.#isBroken = false;
     return true;
   }
 

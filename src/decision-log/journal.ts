@@ -279,14 +279,15 @@ export class Journal {
 
   /**
    * Deletes the rows below a row's first sequence, the oldest first: some at a time, with pauses, so that a commit seldom
-   * meets one and never waits for more than one. Ends early when `signal` says so.
+   * meets one and never waits for more than one. Ends early when `signal` says so. `deleted` hears of each step.
    */
-  async deleteBelow(first: number, signal: AbortSignal): Promise<void> {
+  async deleteBelow(first: number, signal: AbortSignal, deleted: () => void): Promise<void> {
     while (!signal.aborted) {
       const [oldest] = await this.connection.query<{ first: number | null }>('SELECT min(first) AS first FROM journal');
       if (oldest?.first == null || oldest.first >= first) return;
       const below = Math.min(first, oldest.first + recordsPerDelete);
       await this.connection.query('DELETE FROM journal WHERE first < ?', [below]);
+      deleted();
       await delay(deletePauseMs);
     }
   }

@@ -11,10 +11,13 @@ import { Tally, type TallyRow } from './tally.js';
 import { addFresh, forgetTallies, putFresh, type TallyLimits, tallyLimits, tallyScratch } from './tally-table.js';
 import { Turns } from './turns.js';
 import type { UncountedGroup } from './uncounted.js';
+import type { WrittenBack } from './wal-bound.js';
 
 /** A segment is written when this much waits. Until then look-ups read the keys of the waiting rows themselves. */
 const segmentGroups = 8_192;
 const segmentRecords = 65_536;
+/** The longest that commits wait for readers so that the WAL can start anew, in milliseconds. */
+const restartWaitMs = 1_000;
 /** Rows of counts that one step adds, and those of one group more. */
 const rowsOfStep = 8_192;
 
@@ -105,14 +108,25 @@ export class KeyIndex {
   /**
    * Writes the WAL back into the journal, beside the writer (PASSIVE). That never starts the WAL anew, since the writer
    * is always a few frames ahead; with `restart`, RESTART then writes those few, holding the lock for as long as the
-   * disk takes to sync. It gives up at once where a reader is in the way (`busyTimeoutMs` 0): the next turn will do.
-   * Says whether the WAL starts anew.
+   * disk takes to sync. It gives up at once where a reader is in the way, or with `wait` after a second: the next turn
+   * will do.
    */
-  async checkpoint(restart: boolean): Promise<boolean> {
-    await this.connection.query('PRAGMA journal.wal_checkpoint(PASSIVE)');
-    if (!restart) return false;
-    const [result] = await this.connection.query<{ busy: number }>('PRAGMA journal.wal_checkpoint(RESTART)');
-    return result?.busy === 0;
+  async checkpoint(restart: boolean, wait = false): Promise<WrittenBack> {
+    const [passive] = await this.connection.query<{ log: number }>('PRAGMA journal.wal_checkpoint(PASSIVE)');
+    const frames = Math.max(0, passive?.log ?? 0);
+    if (!restart) return { frames, restarted: false };
+    if (wait) await this.connection.query(`PRAGMA busy_timeout = ${restartWaitMs}`);
+    try {
+      const [result] = await this.connection.query<{ busy: number }>('PRAGMA journal.wal_checkpoint(RESTART)');
+      return { frames, restarted: result?.busy === 0 };
+    } finally {
+      if (wait) await this.connection.query('PRAGMA busy_timeout = 0');
+    }
+  }
+
+  /** Ends the statement that runs now, if any: the step that it was part of is undone, and rejects. */
+  interrupt(): void {
+    this.connection.interrupt();
   }
 
   /**

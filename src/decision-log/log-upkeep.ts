@@ -1,6 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { JournalFiles } from './journal-files.js';
-import type { KeyIndex } from './key-index.js';
 
 export interface Retention {
   /** Records older than this go, in milliseconds. */
@@ -19,13 +18,11 @@ export interface UpkeepOptions {
   readonly onProblem: (what: string, error: unknown) => void;
 }
 
-/** So much is worth writing back into the journal. */
-const checkpointBytes = 16 * 1024 * 1024;
-/** With so much in the WAL it starts anew, which a commit or two has to wait for: rarely, but a large WAL starts slowly. */
-const restartBytes = 64 * 1024 * 1024;
 /** So many commits later the index may have a segment to write. */
 const indexCommits = 512;
 const pruneEveryMs = 60_000;
+/** What a step of deleting rows writes to the WAL, about: it frees pages without writing them. */
+const deleteBytes = 131_072;
 /** The longest that a commit waits for the next file to be begun, in milliseconds; then it goes into the old one. */
 const turnPatienceMs = 250;
 /** Between two attempts to begin the next file, in milliseconds; it doubles with each that fails, up to the longest. */
@@ -33,6 +30,10 @@ const defaultTurnPauseMs = 1_000;
 const longestTurnPauseMs = 60_000;
 /** Indexing no more records than this takes some milliseconds. */
 const quickRecords = 2_048;
+/** After a wait for a reader that was in vain commits do not wait for so long, in milliseconds. */
+const waitPauseMs = 60_000;
+const snapshotHeld =
+  'another process has been reading the open file of the decision log for long, so that its WAL cannot be written back';
 const heldOpen =
   'another process has the open file of the decision log open, so that the next one cannot be begun; it is tried again';
 
@@ -44,14 +45,13 @@ export class LogUpkeep {
   readonly #stopping = new AbortController();
   #last: Promise<void> = Promise.resolve();
   #tidying = false;
-  #uncheckpointed = 0;
-  #walBytes = 0;
   #commitsSinceIndexed = 0;
   #pruneTimer: NodeJS.Timeout | undefined;
   #pruning: Promise<void> | undefined;
   #turn: Promise<void> | undefined;
   #turnPauseMs = 0;
   #nextTurn = 0;
+  #nextWait = 0;
 
   constructor(private readonly options: UpkeepOptions) {}
 
@@ -64,10 +64,12 @@ export class LogUpkeep {
     this.#startPruning();
   }
 
-  /** Begins nothing new; what runs ends soon, see `settled`. */
+  /** Begins nothing new; what runs is interrupted or ends soon, see `settled`. */
   stop(): void {
     clearInterval(this.#pruneTimer);
     this.#stopping.abort();
+    // A turn goes on to its end: half of it would be work for the next start.
+    if (this.#turn === undefined) this.options.files()?.index.interrupt();
   }
 
   /** Resolves when nothing runs. */
@@ -76,19 +78,25 @@ export class LogUpkeep {
     await this.#last;
   }
 
-  /** Takes note of a commit of so many bytes; now and then there is enough to do. */
-  committed(bytes: number): void {
-    this.#uncheckpointed += bytes;
+  /** Takes note of a commit; now and then there is enough to do. */
+  committed(): void {
     this.#commitsSinceIndexed++;
-    if (this.#uncheckpointed >= checkpointBytes || this.#commitsSinceIndexed >= indexCommits) this.#startTidying();
+    const wal = this.options.files()?.wal;
+    if (wal?.isDue || this.#commitsSinceIndexed >= indexCommits) this.#startTidying();
+  }
+
+  /**
+   * Resolves when the WAL is small enough for the next commit. When a reader of another process is in the way for long,
+   * it resolves all the same, and that is reported: no commit is refused for its sake.
+   */
+  async roomInWal(): Promise<void> {
+    if (performance.now() < this.#nextWait) return;
+    await this.inTurn((files) => this.#writeBack(files));
   }
 
   /** Brings the key index up to the newest record. */
   async indexNow(): Promise<void> {
-    await this.inTurn(async ({ journal, index }) => {
-      do await this.#checkpointIfDue(index);
-      while (!this.#stopping.signal.aborted && (await index.indexStep(journal.end.sequence, true)));
-    });
+    while (await this.#step(true));
   }
 
   /**
@@ -105,7 +113,10 @@ export class LogUpkeep {
     await this.inTurn(() => files.remove(({ last, extent }) => last >= sequence && extent.until >= time));
     const first = await journal.retentionStart(time, sequence);
     if (first <= journal.start) return;
-    await journal.deleteBelow(first, this.#stopping.signal);
+    await journal.deleteBelow(first, this.#stopping.signal, () => {
+      files.wal.grew(deleteBytes);
+      if (files.wal.isDue) this.#startTidying();
+    });
     await this.inTurn(({ index }) => index.prune(first));
   }
 
@@ -125,23 +136,17 @@ export class LogUpkeep {
   async #startTurn(): Promise<void> {
     let turned = false;
     try {
+      // Most of the work is done before commits have to wait.
+      while (await this.#prepareTurn());
+      if (this.#stopping.signal.aborted) return;
       await this.inTurn(async (files) => {
-        // Most of the work is done before commits have to wait.
-        while (await files.index.catchUpStep(files.journal.end.sequence)) {
-          if (files.journal.end.sequence - files.index.indexedTo < quickRecords) break;
-          await this.#checkpointIfDue(files.index);
-        }
-        // A closed file has one segment of the index, and a few small ones at most.
-        while (!this.#stopping.signal.aborted && (await files.index.mergeAllStep())) {
-          await this.#checkpointIfDue(files.index);
-        }
-        await files.index.checkpoint(false);
+        await files.wal.writeBack(() => files.index.checkpoint(false));
         turned = await files.turn();
       });
       if (!turned) this.options.onProblem(heldOpen, undefined);
     } catch (error) {
+      // A commit finds the files closed, and opens them again.
       this.options.onProblem('the next file of the decision log could not be begun', error);
-      throw error;
     } finally {
       this.#turnPauseMs = turned
         ? 0
@@ -149,6 +154,23 @@ export class LogUpkeep {
       this.#nextTurn = performance.now() + this.#turnPauseMs;
       this.#turn = undefined;
     }
+  }
+
+  /**
+   * Indexes some of what waits, or merges some of the index: a closed file has one segment, and a few small ones at most.
+   * Says whether there is more to do.
+   */
+  async #prepareTurn(): Promise<boolean> {
+    let more = false;
+    await this.inTurn(async (files) => {
+      if (this.#stopping.signal.aborted) return;
+      if (files.wal.isDue) await this.#writeBack(files);
+      const { index, journal } = files;
+      const waiting = journal.end.sequence - index.indexedTo;
+      more =
+        (waiting >= quickRecords && (await index.catchUpStep(journal.end.sequence))) || (await index.mergeAllStep());
+    });
+    return more;
   }
 
   /** Does something when all before it is done: these share a connection and its transactions. */
@@ -161,27 +183,45 @@ export class LogUpkeep {
     return done;
   }
 
-  #startTidying(): void {
-    if (this.#tidying) return;
-    this.#tidying = true;
-    const tidied = this.inTurn(async (files) => {
-      const { journal, index } = files;
-      this.#commitsSinceIndexed = 0;
-      await files.measure();
-      do await this.#checkpointIfDue(index);
-      while (!this.#stopping.signal.aborted && (await index.indexStep(journal.end.sequence)));
+  /**
+   * Writes the WAL back if there is enough in it, and indexes some of what waits; says whether there may be more to do.
+   * Between two steps something else can have its turn.
+   */
+  async #step(force: boolean): Promise<boolean> {
+    if (this.#stopping.signal.aborted) return false;
+    let more = false;
+    await this.inTurn(async (files) => {
+      if (this.#stopping.signal.aborted) return;
+      if (files.wal.isDue) await this.#writeBack(files);
+      more = await files.index.indexStep(files.journal.end.sequence, force);
     });
-    void this.#report('the key index or the checkpoint failed', tidied).finally(() => {
-      this.#tidying = false;
+    return more;
+  }
+
+  #writeBack(files: JournalFiles): Promise<void> {
+    return files.wal.writeBack(async (restart, mayWait) => {
+      const wait = mayWait && performance.now() >= this.#nextWait;
+      const written = await files.index.checkpoint(restart, wait);
+      if (wait && !written.restarted) {
+        this.#nextWait = performance.now() + waitPauseMs;
+        this.options.onProblem(snapshotHeld, undefined);
+      }
+      return written;
     });
   }
 
-  /** The WAL may not grow while something else takes long. */
-  async #checkpointIfDue(index: KeyIndex): Promise<void> {
-    if (this.#uncheckpointed < checkpointBytes) return;
-    this.#walBytes += this.#uncheckpointed;
-    this.#uncheckpointed = 0;
-    if (await index.checkpoint(this.#walBytes >= restartBytes)) this.#walBytes = 0;
+  async #tidy(): Promise<void> {
+    this.#commitsSinceIndexed = 0;
+    await this.inTurn((files) => files.measure());
+    while (await this.#step(false));
+  }
+
+  #startTidying(): void {
+    if (this.#tidying) return;
+    this.#tidying = true;
+    void this.#report('the key index or the checkpoint failed', this.#tidy()).finally(() => {
+      this.#tidying = false;
+    });
   }
 
   #startPruning(): void {
@@ -192,6 +232,9 @@ export class LogUpkeep {
   }
 
   #report(what: string, work: Promise<void>): Promise<void> {
-    return work.catch((error: unknown) => this.options.onProblem(what, error));
+    return work.catch((error: unknown) => {
+      // What a stop interrupts is no problem.
+      if (!this.#stopping.signal.aborted) this.options.onProblem(what, error);
+    });
   }
 }

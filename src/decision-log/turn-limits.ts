@@ -9,6 +9,8 @@ export interface TurnLimits {
   readonly records: number;
   /** From the first record's time to the last one's, in milliseconds. */
   readonly spanMs: number;
+  /** The most that the open file's WAL may grow to, in bytes. */
+  readonly walBytes: number;
 }
 
 /** A retention keeps an eighth more than it must, but for files so small that turning them would cost more. */
@@ -26,6 +28,7 @@ const leastSpanMs = 3_600_000;
 export function turnLimits({ maxAgeMs, maxRecords }: Retention = {}): TurnLimits {
   return {
     bytes: 1024 * 1024 * 1024,
+    walBytes: 128 * 1024 * 1024,
     records: maxRecords === undefined ? Number.MAX_SAFE_INTEGER : Math.max(leastRecords, maxRecords / retentionShare),
     spanMs: maxAgeMs === undefined ? dayMs : Math.min(dayMs, Math.max(leastSpanMs, maxAgeMs / retentionShare)),
   };
@@ -42,4 +45,24 @@ const lateMs = 600_000;
 /** Whether a record of this time belongs to another day than the file: a later one, or the clock stepped back. */
 export function isOtherDay(time: number, day: number): boolean {
   return dayOf(time) > day || time < day * dayMs - lateMs;
+}
+
+/** A clock that steps forth and back all the time begins no more files than these: at once, and then one in so long. */
+const burst = 32;
+const refillMs = 600_000;
+
+/** How many files may be begun for the sake of the day. */
+export class DayTurns {
+  #left = burst;
+  #since = performance.now();
+
+  get areLeft(): boolean {
+    this.#left = Math.min(burst, this.#left + (performance.now() - this.#since) / refillMs);
+    this.#since = performance.now();
+    return this.#left >= 1;
+  }
+
+  spend(): void {
+    this.#left--;
+  }
 }
