@@ -73,6 +73,17 @@ export function refuseToStandOpen(app: NestFastifyApplication, config: Config, l
   logger.warn(`no usable credential is configured, so every call is refused: ${how}`);
 }
 
+/**
+ * Behind a proxy whose `X-Forwarded-For` is not believed, every caller seems to come from the proxy: they share the limits
+ * of one address, and address ranges of keys are compared with the proxy's.
+ */
+export function warnOfOneAddress({ tls, trustedProxies }: Config, logger: Pick<Logger, 'warn'>): void {
+  if (tls !== 'terminated-elsewhere' || trustedProxies !== undefined) return;
+  logger.warn(
+    'VERDICT_TLS=terminated-elsewhere without VERDICT_TRUSTED_PROXIES: all callers have the address of the proxy, and share its limits',
+  );
+}
+
 /** The path under which callers know the service, without a slash at its end: a proxy may take it away. */
 export function basePathOf({ publicUrl }: Config): string {
   return publicUrl === undefined ? '' : new URL(publicUrl).pathname.replace(/\/$/, '');

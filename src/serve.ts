@@ -23,6 +23,7 @@ import {
   refuseToStandOpen,
   tlsFilesOf,
   userTokens,
+  warnOfOneAddress,
   watchCertificates,
 } from './doors.js';
 import { registerForwardAuthRoutes } from './gateway/forward-auth-routes.js';
@@ -73,6 +74,7 @@ export async function serve(env: NodeJS.ProcessEnv, defaults: Partial<Config> = 
     checkConfigFiles(config);
     const app = await createApplication(config, logger);
     refuseToStandOpen(app, config, logger);
+    warnOfOneAddress(config, logger);
     watchCertificates(app, config, logger);
     stopOnSignals(app, logger);
     reloadOnSignal(app.get(PolicyStore), logger);

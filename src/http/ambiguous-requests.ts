@@ -8,11 +8,18 @@ const ONCE = new Set(['host', 'content-type', 'content-encoding', 'origin']);
 /** No header name between these lengths needs to be put into lower case. */
 const LENGTHS = new Set([...ONCE].map((name) => name.length));
 const JSON_TYPE = /^application\/json[ \t]*(;|$)/i;
+/** JSON is UTF-8, whatever a parameter says; a reader who believed it would read other letters. */
+const OTHER_CHARSET = /;[ \t]*charset=(?!"?utf-8"?[ \t]*(;|$))/i;
+/** RFC 3986 section 3.2.2, and a port. */
+const HOST = /^[\w.~!$&'()*+,;=%:[\]-]*$/;
+
+/** Connections that end with a refusal: what still comes on them is no request, and gets no answer of its own. */
+export const refusedConnections = new WeakSet<object>();
 
 /**
  * What Node's parser lets pass and this service does not: a version that is neither HTTP/1.0 nor 1.1, a header that comes
- * twice, chunks in HTTP/1.0 (RFC 9112 section 6.1), an encoded body (none is ever unpacked). Such a connection is ended:
- * where the next request on it begins is what the readers would disagree about.
+ * twice, no `Host` or a second one in the target, chunks in HTTP/1.0 (RFC 9112 section 6.1), an encoded body (none is ever
+ * unpacked). Such a connection is ended: where the next request on it begins is what the readers would disagree about.
  */
 export function refuseAmbiguousRequests(fastify: FastifyInstance): void {
   fastify.addHook('onRequest', (request, reply, done) => {
@@ -20,6 +27,7 @@ export function refuseAmbiguousRequests(fastify: FastifyInstance): void {
     const fault = faultOf(request.raw, request.routeOptions.config?.forGateways === true);
     if (fault === undefined) done();
     else {
+      refusedConnections.add(request.raw.socket);
       reply.header('connection', 'close');
       done(new VerdictError('malformed_request', fault));
     }
@@ -33,9 +41,13 @@ export function refuseAmbiguousRequests(fastify: FastifyInstance): void {
 export function wantContentType(fastify: FastifyInstance): void {
   fastify.addHook('onRequest', (request, _reply, done) => {
     const { 'content-type': type } = request.headers;
-    if (request.method !== 'POST' || (type !== undefined && JSON_TYPE.test(type)) || takesNoBody(request)) done();
+    if (request.method !== 'POST' || (type !== undefined && isJson(type)) || takesNoBody(request)) done();
     else done(notJson(type));
   });
+}
+
+function isJson(type: string): boolean {
+  return JSON_TYPE.test(type) && !OTHER_CHARSET.test(type);
 }
 
 /** Answers 404 or 405 whatever came, or answers a gateway, which passes on the headers of another request. */
@@ -49,12 +61,17 @@ export function notJson(type: string | undefined): VerdictError {
 }
 
 function faultOf(
-  { httpVersionMajor, httpVersionMinor, headers, rawHeaders }: IncomingMessage,
+  { httpVersionMajor, httpVersionMinor, headers, rawHeaders, url = '' }: IncomingMessage,
   forGateways: boolean,
 ): string | undefined {
   if (httpVersionMajor !== 1 || httpVersionMinor > 1) return 'Only HTTP/1.1 and HTTP/1.0 are spoken here.';
-  if (httpVersionMinor === 0 && headers['transfer-encoding'] !== undefined) return 'HTTP/1.0 has no chunks.';
-  const coding = headers['content-encoding'];
+  const { host, 'transfer-encoding': transfer, 'content-encoding': coding } = headers;
+  if (transfer !== undefined) {
+    if (httpVersionMinor === 0) return 'HTTP/1.0 has no chunks.';
+    if (transfer.toLowerCase() !== 'chunked') return 'No transfer coding but "chunked" is read.';
+  }
+  if (host === undefined ? httpVersionMinor === 1 : !HOST.test(host)) return 'The header Host is missing or malformed.';
+  if (!url.startsWith('/') && namesAnotherHost(url, host)) return 'The target and the header Host name two hosts.';
   if (!forGateways && coding !== undefined && coding.toLowerCase() !== 'identity')
     return 'No encoded body is unpacked.';
   let seen: string[] | undefined;
@@ -68,4 +85,10 @@ function faultOf(
     seen.push(name);
   }
   return undefined;
+}
+
+/** Of a target as proxies are sent it, `http://host/path` (RFC 9112 section 3.2.2). */
+function namesAnotherHost(url: string, host: string | undefined): boolean {
+  const authority = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(url)?.[1];
+  return authority !== undefined && authority.toLowerCase() !== host?.toLowerCase();
 }

@@ -6,7 +6,7 @@ import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { type FastifyHttpOptions, type FastifyInstance, LogController } from 'fastify';
 import type { Logger } from 'pino';
 import { VerdictError } from '../core/errors.js';
-import { notJson, refuseAmbiguousRequests } from './ambiguous-requests.js';
+import { notJson, refuseAmbiguousRequests, refusedConnections } from './ambiguous-requests.js';
 import { Connections, type UnreadLimits } from './connections.js';
 import { asVerdictError, PROBLEM_TYPE, problemOf, sendProblem } from './problem.js';
 import { REQUEST_ID_HEADER, requestIdOf } from './request-ids.js';
@@ -62,6 +62,8 @@ export function createFastifyAdapter(
   const serverOptions = {
     headersTimeout: HEADERS_TIMEOUT_MS,
     maxHeaderSize: MAX_HEADER_BYTES,
+    // Looked at with everything else that two readers could read differently, so that the answer is a problem document.
+    requireHostHeader: false,
     connectionsCheckingInterval: CHECK_TIMEOUTS_MS,
   };
   const options: FastifyHttpOptions<Server> = {
@@ -89,6 +91,13 @@ export function createFastifyAdapter(
   const adapter = new FastifyAdapter(allOptions);
   const fastify = adapter.getInstance() as FastifyInstance;
   fastify.server.maxConnections = maxConnections;
+  // "100-continue" is answered by Node; by itself it would answer anything else with 417 and no body.
+  fastify.server.on('checkExpectation', (request, response) => {
+    const id = requestIdOf(request.headers);
+    const error = new VerdictError('malformed_request', 'No expectation but "100-continue" is met.');
+    response.writeHead(error.status, { 'content-type': PROBLEM_TYPE, [REQUEST_ID_HEADER]: id, connection: 'close' });
+    response.end(JSON.stringify(problemOf(error, id)));
+  });
   const connections = new Connections(fastify.server, unread, (connection) =>
     logger.warn(connection, 'a connection was ended: its answers were not read'),
   );
@@ -153,7 +162,7 @@ function answerMalformedHttp(error: Error & { code?: string }, socket: Socket): 
     return;
   }
   // Bytes behind a request that ends its connection: it has its answer, and they get none.
-  if (error.code === 'HPE_CLOSED_CONNECTION') {
+  if (error.code === 'HPE_CLOSED_CONNECTION' || refusedConnections.has(socket)) {
     socket.end();
     return;
   }

@@ -32,6 +32,21 @@ describe('verdict keys', () => {
     expect(JSON.stringify(key)).not.toContain(digestOf(created.stdout.trim()));
   }, 60_000);
 
+  it('makes no key of the name of a caller that the file declares', async () => {
+    const cwd = workFolder({ policies: false });
+    writeFileSync(join(cwd, 'keys.yaml'), `- {name: root, sha256: ${'a'.repeat(64)}, scopes: [decide]}\n`);
+    const run = (...args: string[]) => verdict(['keys', ...args], { cwd, env: { VERDICT_API_KEYS_FILE: 'keys.yaml' } });
+    for (const name of ['root', 'Root']) {
+      const refused = await run('create', name, '--scope', 'decide');
+      expect(refused.code).toBe(2);
+      expect(refused.stderr).toContain(`The name "${name}" is taken by a caller of another kind.`);
+    }
+    expect((await run('create', 'other', '--scope', 'decide')).code).toBe(0);
+    writeFileSync(join(cwd, 'keys.yaml'), '- nothing');
+    expect((await run('create', 'third', '--scope', 'decide')).stderr).toContain('VERDICT_API_KEYS_FILE');
+    expect((await run('list')).stdout).toMatch(/^other /m);
+  }, 60_000);
+
   it('does the same with --url for whoever has keys:admin, through the service', async () => {
     const cwd = workFolder();
     const environment = { VERDICT_POLICY_DIR: 'policies', VERDICT_PORT: '0', VERDICT_LOG_LEVEL: 'error' };

@@ -258,6 +258,14 @@ describe('a gateway', () => {
     expect(await statusOf(alice)).toBe(401);
     expect(await statusOf(await bearer({ sub: 'alice', aud: AUDIENCE }))).toBe(403);
     expect(await statusOf({ ...alice, 'x-api-key': 'vd_prod_wrong' })).toBe(401);
+    // The headers of the user's request come along: of a page of another site, with a body that stays at the gateway.
+    const ofUser = { origin: 'https://elsewhere.example', 'content-encoding': 'gzip', 'sec-fetch-site': 'cross-site' };
+    expect(await statusOf({ ...alice, ...ofUser, 'x-api-key': key })).toBe(200);
+    // Whom an issuer's token names is no proxy of that name.
+    const named = { 'x-forwarded-user': 'alice' };
+    expect(await statusOf({ ...named, 'x-api-key': key }, '/sets/elsewhere')).toBe(200);
+    const edge = await bearer({ sub: 'edge', aud: AUDIENCE, scope: 'decide' });
+    expect(await statusOf({ ...named, ...edge }, '/sets/elsewhere')).toBe(401);
     // With a key in Authorization there is no token of a user left, and so no identity but that of a trusted proxy.
     const inAuthorization = { authorization: `Bearer ${key}` };
     expect(await statusOf(inAuthorization)).toBe(401);

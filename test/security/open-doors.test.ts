@@ -3,8 +3,10 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { digestOf, makeApiKey } from '../../src/auth/api-key.js';
+import { warnOfOneAddress } from '../../src/doors.js';
+import { readConfig } from '../../src/read-config.js';
 import { writePolicies } from '../http/service.js';
 import { makeAuthority } from './certificates.js';
 import { threeSets } from './keyed-service.js';
@@ -138,4 +140,15 @@ describe('with a certificate, the service', () => {
     expect(wrong.output).toMatch(/VERDICT_API_KEYS_FILE: .*wrong\.yaml:1:\d+: error unknown_key/);
     expect(wrong.output).toMatch(/VERDICT_API_KEYS_FILE: .*wrong\.yaml:2:\d+: error missing_value/);
   }, 30_000);
+});
+
+it('a proxy that speaks TLS and is not trusted to say who its clients are is warned of: all share its address', () => {
+  const warned = (env: Record<string, string>) => {
+    const warn = vi.fn();
+    warnOfOneAddress(readConfig({ VERDICT_POLICY_DIR: 'policies', ...env }).config, { warn });
+    return warn.mock.calls.flat().join();
+  };
+  expect(warned({ VERDICT_TLS: 'terminated-elsewhere' })).toContain('VERDICT_TRUSTED_PROXIES');
+  expect(warned({ VERDICT_TLS: 'terminated-elsewhere', VERDICT_TRUSTED_PROXIES: '10.0.0.0/8' })).toBe('');
+  expect(warned({})).toBe('');
 });

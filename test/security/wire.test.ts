@@ -99,15 +99,46 @@ describe('two readers of one request (smuggling)', () => {
     ['HTTP/0.9', 'HTTP/0.9', [], ''],
     ['HTTP/1.0 with chunks', 'HTTP/1.0', ['Transfer-Encoding: chunked'], `0\r\n\r\n${hidden}`],
     ['an encoded body', 'HTTP/1.1', ['Content-Encoding: gzip', 'Content-Length: 0'], hidden],
+    ['a Host of two words', 'HTTP/1.1', [], '', 'Host: a b'],
+    ['no Host', 'HTTP/1.1', [], '', 'X-Host: x'],
+    ['an expectation that is not known', 'HTTP/1.1', ['Expect: 200-ok', 'Content-Length: 0'], ''],
+    ['a transfer coding before chunked', 'HTTP/1.1', ['Transfer-Encoding: gzip, chunked'], '0\r\n\r\n'],
     ['an encoding in a list', 'HTTP/1.1', ['Content-Encoding: identity, br', 'Content-Length: 0'], hidden],
-  ])('is refused, and its connection ended: %s', async (_name, version, headers, body) => {
+  ])('is refused, and its connection ended: %s', async (_name, version, headers, body, host = 'Host: x') => {
     const answer = await raw(
-      head(`POST /v1/decide ${version}`, 'Host: x', authorization(), 'Content-Type: application/json', ...headers) +
-        body,
+      head(`POST /v1/decide ${version}`, host, authorization(), 'Content-Type: application/json', ...headers) + body,
     );
     expect(statusesIn(answer)).toEqual([400]);
     expect(answer).toMatch(/^connection: close\r$/im);
     expect(answer).toMatch(/^content-type: application\/problem\+json/im);
+  });
+
+  it('is refused where the target names one host and Host another', async () => {
+    const ask = (target: string, host: string) =>
+      raw(head(`GET ${target} HTTP/1.1`, `Host: ${host}`, 'Connection: close'));
+    expect(statusesIn(await ask('http://evil.example/health/live', 'pdp.example'))).toEqual([400]);
+    expect(statusesIn(await ask('http://pdp.example@evil.example/health/live', 'pdp.example'))).toEqual([400]);
+    expect(statusesIn(await ask('http://PDP.example/health/live', 'pdp.example'))).toEqual([200]);
+  });
+
+  it('is refused where JSON is said to be in other letters than UTF-8', async () => {
+    const ask = (type: string) =>
+      raw(
+        head(
+          'POST /v1/decide HTTP/1.1',
+          'Host: x',
+          authorization(),
+          `Content-Type: ${type}`,
+          `Content-Length: ${QUESTION.length}`,
+          'Connection: close',
+        ) + QUESTION,
+      );
+    for (const charset of ['iso-8859-1', 'utf-16', '"utf-7"', 'utf-8x', '']) {
+      expect(statusesIn(await ask(`application/json; charset=${charset}`)), charset).toEqual([400]);
+    }
+    for (const type of ['application/json; Charset="UTF-8"', 'application/json;profile=x; charset=utf-8']) {
+      expect(statusesIn(await ask(type)), type).toEqual([200]);
+    }
   });
 
   it('is not an identity encoding, HTTP/1.0, or a name that only begins like one', async () => {
