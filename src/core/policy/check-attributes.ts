@@ -16,8 +16,8 @@ import { type Combination, conditionColumns } from './combination.js';
 import type { EntityStore, StoredEntity } from './entities.js';
 import type { Manifest } from './manifest.js';
 import { type AttributeSchema, allowsPath, knowsPath, namesAt, type SchemaPart } from './schema.js';
-import { storedValueCheck } from './stored-values.js';
-import { type NamedText, readYamlInSteps, type YamlNode } from './yaml-document.js';
+import { entityNodes, storedValueCheck } from './stored-values.js';
+import type { NamedText } from './yaml-document.js';
 
 export interface CheckedAttributes {
   readonly model: CasbinModel;
@@ -151,14 +151,10 @@ export function* checkEntities(
   }
   if (source === undefined || faulty.length === 0) return;
   // Where they stand is looked up only now: the tree of a large file is not kept for it.
-  const nodes = new Map<string, YamlNode>();
-  for (const node of (yield* readYamlInSteps(source, () => {}, semantics))?.items('the list of entities') ?? []) {
-    const { type, id } = node.json() as { readonly type: string; readonly id: string };
-    nodes.set(JSON.stringify([type, id]), node);
-  }
+  const nodeOf = yield* entityNodes(source, semantics);
   for (const entity of faulty) {
     const { type, id } = entity;
-    const node = nodes.get(JSON.stringify([type, id]));
+    const node = nodeOf(entity);
     const unknown = unknownPaths(entity, schema);
     for (const { path, message } of faultsOf(entity)) {
       // What the schema does not name is told once, below.

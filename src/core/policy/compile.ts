@@ -11,6 +11,7 @@ import { type Admission, admissionOf } from './admission.js';
 import { type CasbinModel, type ColumnsDefinition, readCasbinModel } from './casbin-model.js';
 import { checkPolicySet } from './check.js';
 import { checkAttributes, checkEntities } from './check-attributes.js';
+import { checkNames } from './check-names.js';
 import {
   type Combination,
   type CombinationError,
@@ -149,6 +150,10 @@ export function* compileInSteps(options: CompileOptions): Generator<void, Compil
     report,
     semantics,
   });
+  if (isCombination(main) && semantics !== 1) {
+    const [files, entitiesText] = [sources.rules, sources.entities];
+    yield* checkNames({ model, main, table, entities, rules: files, entitiesText, report });
+  }
   if (isCombination(main)) yield* checkAttributes({ model, manifest, main, schema, rules: sources.rules, report });
   const sorted = settleProblems(problems, manifest, options.strict === true);
 

@@ -1,10 +1,25 @@
 /** Values of stored attributes against the schema of their entity's type. What a request may add is not missed here. */
 import { isObject, ownMember } from '../matcher/values.js';
 import type { Json, JsonObject } from '../request.js';
+import type { Semantics } from '../semantics.js';
 import type { StoredEntity } from './entities.js';
 import { definitionName, SchemaCompiler } from './json-schema.js';
 import type { AttributeSchema } from './schema.js';
 import type { SchemaCheck, SchemaFault } from './schema-checking.js';
+import { type NamedText, readYamlInSteps, type YamlNode } from './yaml-document.js';
+
+/** The nodes of a list of entities, by entity: a tree that is not kept, since only problems need it. */
+export function* entityNodes(
+  source: NamedText,
+  semantics?: Semantics,
+): Generator<void, (entity: StoredEntity) => YamlNode | undefined> {
+  const nodes = new Map<string, YamlNode>();
+  for (const node of (yield* readYamlInSteps(source, () => {}, semantics))?.items('the list of entities') ?? []) {
+    const { type, id } = node.json() as { readonly type: string; readonly id: string };
+    nodes.set(JSON.stringify([type, id]), node);
+  }
+  return ({ type, id }) => nodes.get(JSON.stringify([type, id]));
+}
 
 /** Finds the attributes of an entity that no schema of its type allows, each with its first fault. */
 export type StoredValueCheck = (entity: StoredEntity) => readonly SchemaFault[];

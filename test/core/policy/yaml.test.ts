@@ -147,6 +147,28 @@ describe('control characters are refused where requests could not hold them', ()
     expect(problems.map(({ code }) => code)).toEqual(['control_character']);
   });
 
+  it('in names of rules, not in conditions and in what is answered', () => {
+    const conditional = model
+      .replace('p = sub, obj, act', 'p = sub, obj, act, when, reason')
+      .replace(/m = .*/, 'm = g(r.sub, p.sub) && r.obj == p.obj && eval(p.when)')
+      .replace('[policy_effect]', '[role_definition]\ng = _, _\n[policy_effect]');
+    const rules = 'p, al\tice, doc, read, "true ||\tfalse", "one\ttwo"\ng, bob, ad\u0085min\np, x, y\u007f, z, true, a';
+    const problems = problemsOf({ model: conditional, rules });
+    expect(problems.map(({ line, column, code }) => `${line}:${column} ${code}`)).toEqual([
+      '1:4 control_character',
+      '2:9 control_character',
+      '3:7 control_character',
+    ]);
+    expect(problemsOf({ model: conditional, rules, semantics: 1 })).toEqual([]);
+  });
+
+  it('in the tenant of a stored entity, where the model reads it', () => {
+    const entities = '- { type: doc, id: a, attributes: { tenant: "ac\\tme" } }';
+    expect(problemsOf({ entities })).toEqual([]);
+    const inDomain = model.replace('r = sub', 'r = dom, sub').replace(/m = .*/, 'm = r.dom == p.sub');
+    expect(problemsOf({ model: inDomain, entities })).toMatchObject([{ code: 'control_character', column: 37 }]);
+  });
+
   it('in actions that a search tries', () => {
     expect(problemsOf({ manifest: 'search: { actions: [read, "wri\\tte"] }' })).toMatchObject([
       { code: 'control_character', file: 'policy-set.yaml', column: 27 },
@@ -193,13 +215,11 @@ describe('P10: no file exhausts the stack or stops the thread', () => {
 
   it('what is wrong far down in a long list has its place', () => {
     const list = Array.from({ length: 3_000 }, (_, at) => `- { type: user, id: u-${at} }`);
-    const text = [...list, '- { type: user, id: *x }', '- { type: user, id: &x b }', '- { type: user', '- a'].join(
-      '\n',
-    );
-    expect(read(text).problems.map((problem) => problem.split(' ')[0]!.split(':')[0])).toEqual(
-      expect.arrayContaining(['3001', '3002']),
-    );
-    expect(read([...list, 'a: b'].join('\n')).problems.length).toBeGreaterThan(0);
+    const lines = (...more: string[]) =>
+      read([...list, ...more].join('\n')).problems.map((problem) => problem.split(':')[0]);
+    expect(lines('- { type: user, id: *x }', '- { type: user, id: &x b }')).toEqual(['3001', '3002']);
+    expect(lines('- { type: user, id: b', '- a')).toEqual(expect.arrayContaining(['3002']));
+    expect(lines('a: b').length).toBeGreaterThan(0);
   });
 
   it('a list at the margin below a key is the value of the key', () => {

@@ -1,0 +1,58 @@
+/** Names in rules, and tenants of stored entities, that no request could name: they hold a control character. */
+import type { ReportProblem } from '../casbin/document-problem.js';
+import { faultInName } from '../names.js';
+import type { CasbinModel } from './casbin-model.js';
+import { checkTexts, type TextFlaw } from './check.js';
+import { type Combination, conditionColumns } from './combination.js';
+import type { EntityStore, StoredEntity } from './entities.js';
+import type { RuleTable } from './rule-table.js';
+import { entityNodes } from './stored-values.js';
+import type { NamedText } from './yaml-document.js';
+
+export interface CheckedNames {
+  readonly model: CasbinModel;
+  readonly main: Combination;
+  readonly table: RuleTable;
+  readonly entities: EntityStore;
+  readonly rules: readonly NamedText[];
+  readonly entitiesText: NamedText | undefined;
+  readonly report: ReportProblem;
+}
+
+export function* checkNames(set: CheckedNames): Generator<void> {
+  const { model, main, table } = set;
+  const { policy, rules } = main;
+  const { reason, obligations, advice } = rules.answerColumns ?? {};
+  // Conditions are formulas, and these columns are what is answered.
+  const texts = new Set([...conditionColumns(main.program.expression, policy), reason, obligations, advice]);
+  for (const column of policy.tokens.keys()) if (!texts.has(column)) yield* checkTexts(set, rules, column, flawsOf);
+  for (const [key, links] of table.groupings) {
+    const columns = model.roles.get(key)?.hasDomain === true ? 3 : 2;
+    for (let column = 0; column < columns; column++) yield* checkTexts(set, links, column, flawsOf);
+  }
+  yield* checkTenants(set);
+}
+
+function flawsOf(text: string): readonly TextFlaw[] {
+  const fault = faultInName(text);
+  return fault === undefined ? [] : [{ code: 'control_character', message: `the name holds ${fault}`, at: 0 }];
+}
+
+/** Where a word of the model is the tenant by its name. */
+function* checkTenants({ main, entities, entitiesText, report }: CheckedNames): Generator<void> {
+  if (entitiesText === undefined || !main.tokens.some(({ role, line }) => role === 'domain' && line === undefined))
+    return;
+  const faultOf = ({ attributes: { tenant } }: StoredEntity) =>
+    typeof tenant === 'string' ? faultInName(tenant) : undefined;
+  const faulty = entities.all.filter((entity) => faultOf(entity) !== undefined);
+  if (faulty.length === 0) return;
+  const nodeOf = yield* entityNodes(entitiesText);
+  for (const entity of faulty) {
+    const place = nodeOf(entity)?.placeOfKey(['attributes', 'tenant']) ?? {
+      file: entitiesText.file,
+      line: 1,
+      column: 1,
+    };
+    report({ severity: 'error', code: 'control_character', message: `the tenant holds ${faultOf(entity)}`, ...place });
+  }
+}
