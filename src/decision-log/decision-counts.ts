@@ -10,6 +10,8 @@ import { offsetRuns } from './zone-offsets.js';
 
 /** Most rows of an answer: more are nobody's chart. */
 export const rowLimit = 10_000;
+/** Most values of a field that an answer keeps apart: files may have named different ones. */
+export const valueLimit = 5_000;
 /** Records that a service reads again for an answer when no count of them was kept: a tenth of a second. */
 export const recountLimit = 16_384;
 /** Rows that the event loop adds up at a time: half a millisecond. */
@@ -40,10 +42,15 @@ export class DecisionCounts {
   uncertain = 0;
   total = 0;
 
+  readonly #names: NameBounds;
+
   constructor(
     private readonly question: TallyQuestion,
     private readonly limit = rowLimit,
-  ) {}
+    values = valueLimit,
+  ) {
+    this.#names = new NameBounds(values);
+  }
 
   /** What was counted, a list for each bucket that has any, in order of time. */
   buckets(): TallyGroup[][] {
@@ -61,7 +68,7 @@ export class DecisionCounts {
       for (const group of groups) this.#add(group);
     };
     const counted = file.hasCounts ? await readTallies(connection, this.question, this.limit, add) : 0;
-    const names = new NameBounds();
+    const names = new NameBounds(tallyLimits.names);
     const newest = file.uncounted.filter(({ last }) => last > counted && last <= end);
     const from = Math.max(counted, file.before);
     const known = newest[0] === undefined ? end : newest[0].first - 1;
@@ -97,14 +104,20 @@ export class DecisionCounts {
       bucket = new Map();
       this.#buckets.set(group.start ?? 0, bucket);
     }
-    const key = JSON.stringify(group.values);
+    const values = this.#boundValues(group.values);
+    const key = JSON.stringify(values);
     const same = bucket.get(key);
     if (same !== undefined) same.count += group.count;
     else {
-      bucket.set(key, { ...group });
+      bucket.set(key, { ...group, values });
       this.#rows++;
     }
     if (this.#rows > this.limit) throw tooManyRows(this.limit);
+  }
+
+  #boundValues(values: TallyGroup['values']): TallyGroup['values'] {
+    const { by } = this.question;
+    return values.map((value, i) => (value === null || this.#names.keeps(by[i]!, value) ? value : null));
   }
 
   /** The minute at which the bucket of a minute begins, as in `readTallies`. */
@@ -136,14 +149,16 @@ function bucketStart({ bucket = 1, zone }: TallyQuestion, minute: number): numbe
   return zone.offsetAt(start * 60_000) === offset ? start : offsetRuns(zone, start, minute).at(-1)!.start;
 }
 
-/** What is not in the index yet could have a name a record: as many as a file of the index keeps are kept apart. */
+/** Keeps a number of values of each field apart, those that come first. Sets and answers are always kept. */
 class NameBounds {
   readonly #names = new Map<TallyField, Set<string>>(openFields.map((field) => [field, new Set()]));
+
+  constructor(private readonly limit: number) {}
 
   keeps(field: TallyField, name: string): boolean {
     const names = this.#names.get(field);
     if (names === undefined || names.has(name)) return true;
-    if (names.size >= tallyLimits.names) return false;
+    if (names.size >= this.limit) return false;
     names.add(name);
     return true;
   }

@@ -59,6 +59,7 @@ const own = (name: string) => `coalesce(line.value ->> '${name}', part.common ->
 const minuteOfRecord = `CASE WHEN line.value ->> 'time' IS NULL THEN (${millisecondsOf(`line.value ->> 'id'`)}) / 60000
   ELSE unixepoch(line.value ->> 'time') / 60 END`;
 
+/** A group whose text is damaged counts nothing, and keeps nothing else from being counted. */
 const countsSql = `
   SELECT ${minuteOfRecord} AS minute, ${own('policySet')} AS policySet, ${own('policyVersion')} AS policyVersion,
     ${own('decision')} AS decision, line.value -> 'reason' ->> 'code' AS reason, ${own('caller')} AS caller, count(*) AS count
@@ -66,7 +67,7 @@ const countsSql = `
     SELECT substr(records, 1, instr(records || char(10), char(10)) - 1) AS common,
       '[' || replace(records, char(10), ',') || ']' AS lines
     FROM journal.journal WHERE first > ? AND first <= ?) part
-  CROSS JOIN json_each(part.lines) line
+  CROSS JOIN json_each(CASE WHEN json_valid(part.lines) THEN part.lines ELSE '[]' END) line
   WHERE line.value ->> 'id' IS NOT NULL
   GROUP BY 1, 2, 3, 4, 5, 6`;
 
