@@ -31,6 +31,7 @@ export function parseStrictJson(body: Buffer, limits: ScanLimits): Json {
 
 /** The same for a body of any length, in turns between which others are answered. */
 export async function parseStrictJsonInTurns(body: Buffer, limits: ScanLimits): Promise<Json> {
+  await nextTurn();
   const scan = scanOf(body, limits);
   await inTurns(() => scan.run(STEP_BYTES));
   await nextTurn();
@@ -55,6 +56,7 @@ export interface BatchLimits extends ScanLimits {
  * @throws VerdictError malformed_request, invalid_request, or payload_too_large for what stands outside the list
  */
 export async function parseBatchBody(body: Buffer, limits: BatchLimits, member: string): Promise<Json> {
+  await nextTurn();
   const scan = scanOf(body, limits, { member, limit: limits.items + 1 });
   await inTurns(() => scan.run(STEP_BYTES));
   refuseFault(scan);
