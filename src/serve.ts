@@ -141,7 +141,7 @@ export async function createApplication(config: Config, logger: Logger): Promise
     publicPath: basePathOf(config),
     signer: await metadataSigner(config),
   });
-  registerForwardAuthRoutes(fastify, { pdp, policySets, userTokens: userTokens(fastify, config, logger) });
+  registerForwardAuthRoutes(fastify, { pdp, policySets, userTokens: userTokens(fastify, config, logger), limits });
   registerFrontPage(fastify, { base: basePathOf(config), version: engineVersion });
   serveDocs(app, () => openApiDocument(app, limits, engineVersion, [authzenOpenApi(limits), forwardAuthOpenApi()]));
   await app.init();

@@ -11,6 +11,7 @@ import { VerdictError } from '../core/errors.js';
 import type { GatewayMapping } from '../core/policy/gateway-mapping.js';
 import { askerOf } from '../http/asker.js';
 import { policySetBases, policySetOf } from '../http/policy-set-base.js';
+import { AttributeCount, type RequestLimits } from '../http/request-rules.js';
 import type { DecisionAnswer } from '../pdp/decision-answer.js';
 import type { Pdp } from '../pdp/pdp.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
@@ -21,6 +22,7 @@ export interface ForwardAuthServices {
   readonly policySets: PolicyStore;
   /** Undefined where no issuer is configured: then only trusted proxies can say who a user is. */
   readonly userTokens: AccessTokens | undefined;
+  readonly limits: RequestLimits;
 }
 
 export const DECISION_ID_HEADER = 'x-verdict-decision-id';
@@ -48,7 +50,7 @@ export function registerForwardAuthRoutes(fastify: FastifyInstance, services: Fo
 async function answer(
   request: FastifyRequest,
   reply: FastifyReply,
-  { pdp, policySets, userTokens }: ForwardAuthServices,
+  { pdp, policySets, userTokens, limits }: ForwardAuthServices,
 ): Promise<FastifyReply> {
   const set = policySetOf(request, policySets);
   const mapping = set.compiled.manifest.gateway;
@@ -57,6 +59,11 @@ async function answer(
   if ('refused' in question) {
     if (question.refused === 'unauthenticated') reply.header('www-authenticate', CHALLENGE);
     throw new VerdictError(question.refused, question.detail);
+  }
+  const count = new AttributeCount(limits);
+  for (const attributes of [question.subject.attributes, question.resource.attributes, question.attributes]) {
+    const fault = attributes && count.faultIn(attributes);
+    if (fault !== undefined) throw new VerdictError('denied', `What the request is mapped to ${fault.detail}.`);
   }
   const decision = await pdp
     .decide({ ...question, policySet: set.name }, askerOf(request, 'gateway'))

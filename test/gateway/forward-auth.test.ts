@@ -16,6 +16,9 @@ const files: PolicyFiles = {
   anonymous: guest
   actions: { GET: read }
 `,
+  'claims/model.conf': idModel,
+  'claims/rules.csv': 'p, alice, /orders, GET\n',
+  'claims/policy-set.yaml': 'gateway: { subject: { attributes: { data: "${token.data}" } }, attributes: {} }\n',
   'elsewhere/model.conf': idModel,
   'elsewhere/rules.csv': 'p, alice, /orders, GET\n',
   'elsewhere/policy-set.yaml': 'gateway: { identity: { header: X-Forwarded-User, proxies: [edge] } }\n',
@@ -90,6 +93,30 @@ describe('forward-auth', () => {
     const { body } = await ask('/orders', await bearer({ sub: 'alice' }), '/sets/explained');
     expect(body.detail).toBe('Orders are closed on Sundays');
     expect(JSON.stringify(body)).not.toContain('rules.csv');
+  });
+
+  it('denies a request whose attributes hold more members than are allowed', async () => {
+    const small = await startService(files, {
+      jwtIssuer: issuer.url,
+      jwtAudience: AUDIENCE,
+      gatewayJwtAudience: 'shop',
+      maxAttributeMembers: 10,
+    });
+    const askFor = async (count: number) =>
+      small.get('/sets/claims/v1/gateway/forward-auth', {
+        'x-forwarded-method': 'GET',
+        'x-forwarded-uri': '/orders',
+        ...(await bearer({
+          sub: 'alice',
+          data: Object.fromEntries(Array.from({ length: count }, (_, n) => [`m${n}`, 1])),
+        })),
+      });
+    // `data` itself is one.
+    expect((await askFor(9)).status).toBe(200);
+    const refused = await askFor(10);
+    expect(refused.status).toBe(403);
+    expect(refused.body.detail).toContain('holds more than 10 members');
+    await small.stop();
   });
 
   it('asks whoever shows no identity for one', async () => {
