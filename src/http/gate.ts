@@ -210,43 +210,42 @@ export class Gate {
     return this.options.limits.has(limit) || (limit === 'decide' && dailyQuota !== undefined);
   }
 
-  /** Takes what is missing of `total` points, or gives back all that the request took before. */
+  /** Takes `total` points in place of those that the request took before, or none. */
   private take(
     limit: LimitName,
     request: FastifyRequest,
     reply: FastifyReply,
     total: number,
   ): VerdictError | undefined {
-    const points = total - request.pointsTaken;
-    if (points <= 0) return undefined;
+    const before = request.pointsTaken;
+    if (total <= before) return undefined;
     const { limits, audit } = this.options;
     const { caller, ip: address, id: requestId } = request;
     const key = callerKey(caller, address);
     const quota = limit === 'decide' ? caller.dailyQuota : undefined;
+    // All points are taken at once, so that what is said of a refusal holds for the whole request.
+    request.pointsTaken = 0;
+    limits.giveBack(limit, key, before);
+    if (quota !== undefined) limits.giveBackOfDay(quota, key, Date.now(), before);
     const most = Math.min(limits.burst(limit), quota ?? Number.POSITIVE_INFINITY);
     let fault: VerdictError | undefined;
     if (total > most) fault = tooCostly(total, most);
     else {
       let allowance: Allowance | undefined;
       if (limits.has(limit)) {
-        allowance = limits.take(limit, key, points);
+        allowance = limits.take(limit, key, total);
         reply.header('ratelimit-policy', limits.policy(limit));
         reply.header('ratelimit', `"${limit}";r=${allowance.remaining};t=${allowance.resetSeconds}`);
       }
       if (allowance?.limited !== true && quota !== undefined) {
-        allowance = limits.takeOfDay(quota, key, Date.now(), points);
-        if (allowance.limited) limits.giveBack(limit, key, points);
+        allowance = limits.takeOfDay(quota, key, Date.now(), total);
+        if (allowance.limited) limits.giveBack(limit, key, total);
       }
       if (allowance?.limited === true) fault = tooMany(reply, allowance);
     }
-    if (fault === undefined) {
-      request.pointsTaken = total;
-      return undefined;
-    }
-    limits.giveBack(limit, key, request.pointsTaken);
-    if (quota !== undefined) limits.giveBackOfDay(quota, key, Date.now(), request.pointsTaken);
-    request.pointsTaken = 0;
-    audit.note({ type: 'limit_hit', actor: caller.name, method: caller.method, address, detail: limit, requestId });
+    if (fault === undefined) request.pointsTaken = total;
+    else
+      audit.note({ type: 'limit_hit', actor: caller.name, method: caller.method, address, detail: limit, requestId });
     return fault;
   }
 }

@@ -134,7 +134,7 @@ class Limiter {
   }
 
   giveBack(key: string, points: number, now: number): void {
-    const use = this.#young.get(key) ?? this.#old.get(key);
+    const use = points === 0 ? undefined : (this.#young.get(key) ?? this.#old.get(key));
     if (use === undefined) return;
     const beyond = now < use.burstEnds ? Math.min(points, use.burstUsed) : 0;
     use.burstUsed -= beyond;

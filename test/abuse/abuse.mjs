@@ -41,7 +41,7 @@ for (const name of positionals.length > 0 ? positionals : attackers) await row(n
 async function row(name) {
   const directory = mkdtempSync(join(tmpdir(), 'verdict-abuse-'));
   const keys = { client: makeApiKey('prod'), attacker: makeApiKey('prod') };
-  const { child, url } = await startServer([join(root, 'dist/main.js')], environment(directory, keys));
+  const { child, url } = await startServer([join(root, 'dist/main.js')], environment(directory, keys), 'ignore');
   try {
     if (READING.includes(name)) await fill(url, keys.client);
     const attack = run('attackers.mjs', { name, url, key: keys.attacker, seconds: seconds + 3 });

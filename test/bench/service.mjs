@@ -23,11 +23,11 @@ export function startService(database, log, env = {}) {
 }
 
 /** Starts a server of ours and waits for its line `… listening on <url>`. */
-export async function startServer(args, env = {}) {
+export async function startServer(args, env = {}, stderr = 'inherit') {
   const child = spawn(process.execPath, args, {
     cwd: root,
     env: { PATH: process.env.PATH, ...env },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', stderr],
   });
   for await (const line of createInterface({ input: child.stdout })) {
     const url = /listening on (http:\S+)/.exec(line)?.[1];
