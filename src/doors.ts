@@ -38,9 +38,10 @@ export function addDoors(app: NestFastifyApplication, config: Config, logger: Lo
   const failures = new FailedAuthentications(limits);
   const sessions = new Sessions();
   const secure = isSecure(config);
+  const apiKeys = app.get(ApiKeys);
   const authenticator = new Authenticator({
-    apiKeys: app.get(ApiKeys),
-    tokens: accessTokens(fastify, config, config.jwtAudience, logger),
+    apiKeys,
+    tokens: accessTokens(fastify, config, config.jwtAudience, logger, (name) => apiKeys.noteTokenName(name)),
     sessions,
     secure,
     ...(config.publicUrl !== undefined && { ownOrigins: new Set([new URL(config.publicUrl).origin]) }),
@@ -121,6 +122,7 @@ function accessTokens(
   config: Config,
   audience: string | undefined,
   logger: Logger,
+  onCaller?: (name: string) => void,
 ): AccessTokens | undefined {
   if (config.jwtIssuer === undefined) return undefined;
   const jwksUrls = listIn(config.jwtJwksUrl);
@@ -136,6 +138,7 @@ function accessTokens(
     maxLifetimeSeconds: config.jwtMaxLifetime,
     keysMaxAgeSeconds: config.jwtKeysMaxAge,
     ...(scopeClaim !== undefined && { scopeClaim }),
+    ...(onCaller !== undefined && { onCaller }),
     onProblem: (issuer, error) =>
       logger.error({ err: error, issuer }, 'the keys of the token issuer cannot be fetched'),
   });

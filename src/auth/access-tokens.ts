@@ -32,6 +32,8 @@ export interface AccessTokensOptions {
   readonly maxLifetimeSeconds?: number;
   /** How long an issuer's keys stay good while it cannot be asked, in seconds; 3,600 when left out. */
   readonly keysMaxAgeSeconds?: number;
+  /** Hears of each caller whose token was verified. */
+  readonly onCaller?: (name: string) => void;
   readonly onProblem: (issuer: string, error: unknown) => void;
 }
 
@@ -114,6 +116,7 @@ export class AccessTokens {
       if (name === undefined) return 'token names nobody: no sub, client_id or azp';
       if (CONTROL_CHARACTER.test(name)) return 'the name in the token has a control character';
       const caller: Caller = Object.freeze({ name, method: 'jwt', grants: this.grantsOf(payload), claims: payload });
+      this.options.onCaller?.(name);
       const expires = (payload.exp! + this.options.clockSkewSeconds) * 1000;
       this.remember(token, { caller, expires: Math.min(expires, now + CACHED_MS) });
       return caller;

@@ -35,6 +35,7 @@ interface Table {
 }
 
 const LAST_USE_STEP_MS = 60_000;
+const MAX_TOKEN_NAMES = 10_000;
 
 /**
  * Every API key that is good, in memory, from the declared file and from the database. Both are looked at twice a
@@ -46,6 +47,8 @@ export class ApiKeys {
   private declared: readonly DeclaredCaller[] = [];
   /** Managed keys that are refused since the file declares their names. */
   private hidden: readonly string[] = [];
+  /** Lower case; the oldest go when there are too many. */
+  private readonly tokenNames = new Set<string>();
   private fileStamp = '';
   private databaseChanges = -1;
   private readonly lastUses = new Map<string, number>();
@@ -105,11 +108,18 @@ export class ApiKeys {
   }
 
   /**
-   * Whether a name stands for a declared caller, or would be taken for one: names that differ in case alone are one here,
-   * and so is the name of a declared certificate.
+   * Whether a name stands for a caller of another kind than a managed key, or would be taken for one: a declared caller, a
+   * declared certificate, somebody whose token was verified lately. Names that differ in case alone are one here.
    */
-  isDeclared(name: string): boolean {
-    return declaredNames(this.declared).has(name.toLowerCase());
+  isOfAnotherKind(name: string): boolean {
+    const folded = name.toLowerCase();
+    return this.tokenNames.has(folded) || declaredNames(this.declared).has(folded);
+  }
+
+  /** Takes note of a caller whom a token names. */
+  noteTokenName(name: string): void {
+    if (this.tokenNames.size >= MAX_TOKEN_NAMES) this.tokenNames.delete(this.tokenNames.keys().next().value!);
+    this.tokenNames.add(name.toLowerCase());
   }
 
   /** Whose certificate has one of these names, which the client CA vouches for. */

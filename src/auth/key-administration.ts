@@ -23,7 +23,7 @@ export interface KeyAdministrator {
 export class KeyAdministration {
   constructor(
     private readonly keys: ManagedKeys,
-    private readonly live: Pick<ApiKeys, 'refresh' | 'isDeclared'>,
+    private readonly live: Pick<ApiKeys, 'refresh' | 'isOfAnotherKind'>,
     private readonly audit: AuditLog,
     private readonly environment: string,
   ) {}
@@ -42,14 +42,14 @@ export class KeyAdministration {
   /**
    * Makes a key and returns its text, which cannot be had again.
    *
-   * @throws VerdictError `api_key_exists`, also for the name of a declared caller; `forbidden` for a key that would reach
+   * @throws VerdictError `api_key_exists`, also for the name of a caller of another kind; `forbidden` for a key that would reach
    * further than who makes it
    */
   async create(key: ApiKey, by: KeyAdministrator): Promise<string> {
     if (!reachesOnly(key, by.policySets)) {
       throw new VerdictError('forbidden', 'The key would reach policy sets that the credential does not administer.');
     }
-    if (this.live.isDeclared(key.name) || isReserved(key.name)) {
+    if (this.live.isOfAnotherKind(key.name) || isReserved(key.name)) {
       throw new VerdictError('api_key_exists', `The name "${key.name}" is taken by a caller of another kind.`);
     }
     const text = await this.keys.create(key, this.environment, by.name, Date.now());

@@ -202,7 +202,7 @@ async function withDatabase(
   const keys = await ManagedKeys.open(path);
   try {
     // A service that runs finds out by itself.
-    const elsewhere = { refresh: () => Promise.resolve(), isDeclared };
+    const elsewhere = { refresh: () => Promise.resolve(), isOfAnotherKind: isDeclared };
     const by = { name: userInfo().username, method: 'command_line', policySets: 'all' } as const;
     const admin = new KeyAdministration(keys, elsewhere, audit, environment);
     await work({

@@ -168,8 +168,10 @@ describe('API keys', () => {
       { key: 'Root' },
       expect.stringContaining('declares a caller of the same name'),
     );
-    expect(keys.isDeclared('ROOT')).toBe(true);
-    expect(keys.isDeclared('rooty')).toBe(false);
+    expect(keys.isOfAnotherKind('ROOT')).toBe(true);
+    expect(keys.isOfAnotherKind('rooty')).toBe(false);
+    keys.noteTokenName('Rooty');
+    expect(keys.isOfAnotherKind('rooty')).toBe(true);
   });
 
   it('in a database have names of their own, by more than the case of letters', async () => {

@@ -183,6 +183,9 @@ describe('failed authentications', () => {
       const headers = { authorization, 'content-type': 'application/json' };
       const answer = await keyed.inject({ method: 'POST', url: '/v1/decide', headers, payload: question });
       expect(answer.statusCode).toBe(200);
+      // No key takes the name of the caller whom the token named.
+      const key = { name: 'Robot', scopes: ['decide'] };
+      expect((await keyed.as('admin', 'POST', '/v1/api-keys', key)).statusCode).toBe(409);
     } finally {
       await issuer.stop();
     }
