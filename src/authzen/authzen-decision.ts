@@ -88,6 +88,8 @@ function adminReason({ reason, errors }: DecisionAnswer): string {
       return 'The request names an entity that is not known.';
     case 'schema_violation':
       return `The request does not fit the schema: ${errors[0]?.message ?? 'see errors'}.`;
+    case 'step_budget_exceeded':
+      return 'The evaluation takes too many steps.';
     default:
       return code satisfies never;
   }

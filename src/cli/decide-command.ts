@@ -89,6 +89,7 @@ const reasonTexts: Readonly<Record<Reason['code'], string>> = {
   domain_conflict: 'the request and the resource name different tenants',
   unknown_entity: 'the request names an entity that is not stored',
   schema_violation: 'the request does not fit schema.yaml',
+  step_budget_exceeded: 'it takes more steps than an evaluation may',
 };
 
 function describeReason({ code, file, line }: Reason): string {

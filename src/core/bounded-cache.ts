@@ -2,8 +2,9 @@
 export class BoundedCache<Value> {
   private recent = new Map<string, Value>();
   private older = new Map<string, Value>();
+  private size = 0;
 
-  /** `capacity` entries a generation; twice as many at most are held. */
+  /** Entries of that size together make a generation; twice as much at most is held, beside the largest one. */
   constructor(private readonly capacity: number) {}
 
   getOrMake(key: string, make: () => Value): Value {
@@ -18,11 +19,14 @@ export class BoundedCache<Value> {
     return this.recent.get(key) ?? this.older.get(key);
   }
 
-  set(key: string, value: Value): void {
-    if (this.recent.size >= this.capacity) {
+  /** An entry is of size 1 where its value is no list. */
+  set(key: string, value: Value, size = 1): void {
+    if (this.size >= this.capacity) {
       this.older = this.recent;
       this.recent = new Map();
+      this.size = 0;
     }
+    if (!this.recent.has(key)) this.size += size;
     this.recent.set(key, value);
   }
 }

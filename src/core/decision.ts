@@ -12,7 +12,8 @@ export type ReasonCode =
   | 'evaluation_error'
   | 'domain_conflict'
   | 'unknown_entity'
-  | 'schema_violation';
+  | 'schema_violation'
+  | 'step_budget_exceeded';
 
 /** Why it was decided so. `rule` is the deciding rule as its line in the file says it, its type (`p`, `p2`) first. */
 export interface Reason {

@@ -3,6 +3,9 @@
 /** How many items of a list are worked on between two pauses: some milliseconds' worth. */
 export const itemsPerStep = 10_000;
 
+/** How many patterns are prepared between two pauses; one may take some tenths of a millisecond. */
+export const patternsPerStep = 50;
+
 /** Runs all steps at once. */
 export function finish<Result>(steps: Generator<void, Result>): Result {
   for (;;) {

@@ -39,6 +39,7 @@ export class DecisionAnswer {
           'domain_conflict',
           'unknown_entity',
           'schema_violation',
+          'step_budget_exceeded',
         ],
       },
       rule: { type: 'array', items: { type: 'string' }, description: 'The deciding rule, its type first.' },

@@ -1,5 +1,7 @@
 /** Which permissions a change of policy adds and takes away. */
+
 import { bindValues, isAllowed } from '../engine/decide.js';
+import { unmetered } from '../matcher/step-budget.js';
 import { BindingError } from '../policy/binding.js';
 import { type Combination, isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
@@ -55,8 +57,8 @@ export function* diffAccessInSteps(
     }
     if (++examined % itemsPerStep === 0) yield;
     const request = requestOf(question);
-    const was = before !== undefined && isAllowed(before, request, now, undefined);
-    const is = after !== undefined && isAllowed(after, request, now, undefined);
+    const was = before !== undefined && isAllowed(before, request, now);
+    const is = after !== undefined && isAllowed(after, request, now);
     if (is && !was) gained.push(question);
     if (was && !is) lost.push(question);
   }
@@ -144,7 +146,7 @@ function mayMatch(set: CompiledPolicySet, use: ColumnUse, text: string, read: Re
       const definition = set.main.environment.functions.get(use.function);
       if (definition === undefined) return true;
       try {
-        return set.main.environment.patterns.find(definition, text).matches?.(value) !== false;
+        return set.main.environment.patterns.find(definition, text).matches?.(value, unmetered) !== false;
       } catch {
         return true;
       }

@@ -72,7 +72,7 @@ export function* permissionsInSteps(
         if (examined === maxQuestions) return { permissions: permissions(), examined, complete: false };
         if (++examined % itemsPerStep === 0) yield;
         const question = { subject: entity, resource: entity, ...known, action, context };
-        if (isAllowed(set, requestOf(question), now, undefined)) found.push(question);
+        if (isAllowed(set, requestOf(question), now)) found.push(question);
       }
     }
   }

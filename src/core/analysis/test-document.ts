@@ -57,6 +57,7 @@ const reasonCodes: readonly ReasonCode[] = [
   'domain_conflict',
   'unknown_entity',
   'schema_violation',
+  'step_budget_exceeded',
 ];
 
 /** Reads the tests of a file. What is wrong in it is reported and left out. */

@@ -14,7 +14,7 @@ import { BindingError, type BoundRequest, bindRequest, type TokenBinding, tokenV
 import type { BindingPath } from '../policy/binding-text.js';
 import { type Combination, isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
-import { MatchingFunctionFailed } from '../policy/role-graphs.js';
+import { MatchingFunctionFailed } from '../policy/name-matching.js';
 import { RoleHolders } from '../policy/role-holders.js';
 import { requestColumnsOf } from '../policy/selector.js';
 import type { Json } from '../request.js';

@@ -1,17 +1,19 @@
 /** Verdict's own question: subject, action, resource and attributes, bound to the model's request definition. */
 import type { Diagnostic, EngineDecision, Reason, ReasonCode } from '../decision.js';
 import type { Explanation } from '../explanation.js';
-import { type AssumedLink, type AttributeSource, type Scope, withScope } from '../matcher/scope.js';
+import { type AssumedLink, type AttributeSource, Scope, withScope } from '../matcher/scope.js';
+import { StepBudgetExceeded, stepBudgetExceeded } from '../matcher/step-budget.js';
 import { BindingError, type BoundRequest, bindRequest, tokenSource, tokenValue } from '../policy/binding.js';
 import { type Combination, isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
-import { MatchingFunctionFailed } from '../policy/role-graphs.js';
+import { MatchingFunctionFailed } from '../policy/name-matching.js';
 import type { Rule } from '../policy/rule-store.js';
 import { type DecisionRequest, type DecisionRequestInput, type Json, normaliseRequest } from '../request.js';
+import { finish } from '../steps.js';
 import { evaluateGuarded } from './enforce.js';
 import { type Evaluation, requestError } from './evaluate.js';
-import { explain } from './explain.js';
-import { diagnosticsOf, ruleLine } from './report.js';
+import { explainInSteps } from './explain.js';
+import { diagnosticsOf, failedRuleLine, ruleLine } from './report.js';
 import { answersOf } from './rule-answers.js';
 
 export interface DecideOptions {
@@ -24,10 +26,23 @@ export interface DecideOptions {
 const noObligations: readonly Json[] = Object.freeze([]);
 
 export function decide(set: CompiledPolicySet, input: DecisionRequestInput, options: DecideOptions): EngineDecision {
+  if (options.explain === 'full') return finish(decideInSteps(set, input, options));
+  const request = normaliseRequest(input);
+  return withScope((scope) => decideIn(scope, set, request, options.now));
+}
+
+/** As `decide`, pausing before and within a full explanation: the decision itself is one step. */
+export function* decideInSteps(
+  set: CompiledPolicySet,
+  input: DecisionRequestInput,
+  options: DecideOptions,
+): Generator<void, EngineDecision> {
   const request = normaliseRequest(input);
   const decision = withScope((scope) => decideIn(scope, set, request, options.now));
   if (options.explain !== 'full') return decision;
-  const explanation = withScope((scope) => explainIn(scope, set, request, options.now, decision));
+  yield;
+  // Of its own, since other questions are asked while it pauses.
+  const explanation = yield* explainIn(new Scope(), set, request, options.now, decision);
   return explanation === undefined ? decision : { ...decision, explanation };
 }
 
@@ -39,24 +54,40 @@ function decideIn(scope: Scope, set: CompiledPolicySet, request: DecisionRequest
 }
 
 /** Undefined where there is nothing to explain by: the request does not fit the set, or cannot be evaluated. */
-function explainIn(
+function* explainIn(
   scope: Scope,
   set: CompiledPolicySet,
   request: DecisionRequest,
   now: number,
   decision: EngineDecision,
-): Explanation | undefined {
+): Generator<void, Explanation | undefined> {
   if (!isCombination(set.main) || bindScope(scope, set, set.main, request, now) !== undefined) return undefined;
   try {
-    return explain(set, request, scope, decision);
+    return yield* explainInSteps(set, request, scope, decision);
   } catch (error) {
-    if (error instanceof RangeError || error instanceof MatchingFunctionFailed) return undefined;
+    if (error instanceof StepBudgetExceeded || error instanceof RangeError || error instanceof MatchingFunctionFailed)
+      return undefined;
     throw error;
   }
 }
 
-/** Whether a request is allowed, one role link that does not exist being assumed if it is given. */
-export function isAllowed(
+/** Whether a request is allowed. */
+export function isAllowed(set: CompiledPolicySet, request: DecisionRequest, now: number): boolean {
+  return isAllowedWithin({ left: Number.MAX_SAFE_INTEGER }, set, request, now, undefined);
+}
+
+/** Steps that several decisions share. */
+export interface SharedBudget {
+  left: number;
+}
+
+/**
+ * Whether a request is allowed, one role link that does not exist being assumed if it is given.
+ *
+ * @throws StepBudgetExceeded when the shared budget does not suffice for saying so
+ */
+export function isAllowedWithin(
+  budget: SharedBudget,
   set: CompiledPolicySet,
   request: DecisionRequest,
   now: number,
@@ -65,10 +96,19 @@ export function isAllowed(
   return withScope((scope) => {
     const combination = set.main;
     if (!isCombination(combination) || bindScope(scope, set, combination, request, now) !== undefined) return false;
+    const most = scope.stepsLeft;
+    scope.stepsLeft = Math.min(most, budget.left);
+    const given = scope.stepsLeft;
     scope.assumedLink = assumedLink;
-    return evaluateGuarded(combination, scope).allowed;
+    const { allowed } = evaluateGuarded(combination, scope);
+    budget.left -= given - Math.max(scope.stepsLeft, 0) + stepsPerDecision;
+    if (given < most && scope.stepsLeft < 0) throw stepBudgetExceeded;
+    return allowed;
   });
 }
+
+/** For putting a request into a scope. */
+const stepsPerDecision = 100;
 
 /** The request's values in the order of the request definition, as `enforce` and stock Casbin take them. */
 export function bindValues(set: CompiledPolicySet, request: DecisionRequest): BoundValues | BindingError {
@@ -123,32 +163,44 @@ export function answerBindingError({ reason, details }: BindingError): EngineDec
 /** @param warnings what was found before the rules were asked */
 function answer(evaluation: Evaluation, warnings?: readonly Diagnostic[]): EngineDecision {
   const { allowed, rule, by } = evaluation;
-  const deciding = by === 'rule' ? rule : undefined;
+  const deciding = by === 'rule' || by === 'failed_rule' ? rule : undefined;
   const decision = allowed ? ('allow' as const) : ('deny' as const);
   const found = diagnosticsOf(evaluation.errors, { withType: true });
   const errors = warnings === undefined ? found : [...warnings, ...found];
   if (deciding === undefined)
     return { decision, reason: { code: reasonCode(evaluation) }, obligations: noObligations, errors };
+  const code = reasonCode(evaluation);
+  // What a rule says to the caller is for when it matches. Whether one that failed would have matched nobody knows.
+  if (by === 'failed_rule') {
+    const { file, line } = deciding;
+    return {
+      decision,
+      reason: { code, rule: failedRuleLine(deciding), file, line },
+      obligations: noObligations,
+      errors,
+    };
+  }
   const { message, obligations, advice } = answersOf(deciding);
-  const reason = describeRule(reasonCode(evaluation), deciding, message);
+  const reason = describeRule(code, deciding, message);
   // Without object spreads, which cost more than the rest.
   return advice.length > 0
     ? { decision, reason, obligations, advice, errors }
     : { decision, reason, obligations, errors };
 }
 
-function reasonCode({ allowed, by, rule, errors }: Evaluation): ReasonCode {
+function reasonCode({ allowed, by, errors }: Evaluation): ReasonCode {
   switch (by) {
     case 'rule':
-      if (allowed) return 'rule_allowed';
-      return errors.some((error) => error.rule?.index === rule?.index) ? 'evaluation_error' : 'rule_denied';
+      return allowed ? 'rule_allowed' : 'rule_denied';
+    case 'failed_rule':
+      return 'evaluation_error';
     case 'matcher':
       return 'rule_allowed';
     case 'default':
       if (allowed) return 'allowed_by_default';
       return errors.length > 0 ? 'evaluation_error' : 'no_matching_rule';
     case 'error':
-      return 'evaluation_error';
+      return errors.some(({ code }) => code === 'step_budget_exceeded') ? 'step_budget_exceeded' : 'evaluation_error';
     default:
       return by satisfies never;
   }

@@ -1,11 +1,12 @@
 /** Casbin's own question: request values in the order of the request definition. */
 import type { Diagnostic, Effect } from '../decision.js';
 import { type Scope, withScope } from '../matcher/scope.js';
+import { StepBudgetExceeded } from '../matcher/step-budget.js';
 import { isObject } from '../matcher/values.js';
 import { type Combination, isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
 import { type DefinitionNames, definitionNames } from '../policy/manifest.js';
-import { MatchingFunctionFailed } from '../policy/role-graphs.js';
+import { MatchingFunctionFailed } from '../policy/name-matching.js';
 import type { Json } from '../request.js';
 import { type Evaluation, evaluate, requestError } from './evaluate.js';
 import { diagnosticsOf } from './report.js';
@@ -74,13 +75,14 @@ function readArguments(args: readonly unknown[], acceptJson: boolean): readonly 
 }
 
 /**
- * There are two ways in which an evaluation can throw: values may be nested deeper than the stack is, and a function of
- * the embedding program may fail where it is asked for roles and not by a rule. Either denies.
+ * There are three ways in which an evaluation can throw: its budget may be used up, values may be nested deeper than the
+ * stack is, and a function of the embedding program may fail where it is asked for roles and not by a rule. Each denies.
  */
 export function evaluateGuarded(combination: Combination, scope: Scope): Evaluation {
   try {
     return evaluate(combination, scope);
   } catch (error) {
+    if (error instanceof StepBudgetExceeded) return requestError('step_budget_exceeded', error.message);
     if (error instanceof MatchingFunctionFailed) return requestError('function_error', error.message);
     if (error instanceof RangeError) return requestError('nested_too_deep', 'the request is nested too deeply');
     throw error;

@@ -1,7 +1,8 @@
-/** The evaluation: one request, all candidates, one effect. It does not throw; what fails is part of the answer. */
+/** The evaluation: one request, all candidates, one effect. What fails in a rule is part of the answer. */
 
 import { matchRule } from '../matcher/program.js';
 import { FAULT, noRules, type Scope } from '../matcher/scope.js';
+import { stepBudgetExceeded } from '../matcher/step-budget.js';
 import type { Combination } from '../policy/combination.js';
 import type { EffectKind, RuleEffect } from '../policy/effect.js';
 import type { Rule, RuleStore } from '../policy/rule-store.js';
@@ -16,8 +17,11 @@ export interface EvaluationError {
 
 export interface Evaluation {
   readonly allowed: boolean;
-  /** Who decided: a rule, the effect in default of a rule, the matcher where it reads no rules, or an error. */
-  readonly by: 'rule' | 'default' | 'matcher' | 'error';
+  /**
+   * Who decided: a rule that matches, a deny rule that failed and counts as matching, the effect in default of a rule, the
+   * matcher where it reads no rules, or an error outside any rule.
+   */
+  readonly by: 'rule' | 'failed_rule' | 'default' | 'matcher' | 'error';
   /** The rule that the reference explains the decision with. */
   readonly rule: Rule | undefined;
   readonly errors: readonly EvaluationError[];
@@ -28,7 +32,11 @@ export const maxReportedErrors = 20;
 
 const noErrors: readonly EvaluationError[] = Object.freeze([]);
 
-/** Evaluates the request in `scope` (its values, sources and clock are set). */
+/**
+ * Evaluates the request in `scope` (its values, sources, clock and budget are set).
+ *
+ * @throws StepBudgetExceeded when the budget is used up
+ */
 export function evaluate(combination: Combination, scope: Scope): Evaluation {
   if (combination.readsRules && combination.rules.length > 0) {
     return evaluateRules(combination, scope);
@@ -54,6 +62,7 @@ export function requestError(
  */
 function evaluateOnce(combination: Combination, scope: Scope): Evaluation {
   scope.rules = noRules;
+  scope.spend(combination.program.steps);
   const result = combination.program.run(scope);
   if (result === FAULT) return requestError(...faultOf(scope));
   if (typeof result !== 'boolean') {
@@ -86,10 +95,11 @@ function evaluateRules(combination: Combination, scope: Scope): Evaluation {
   scope.rules = rules;
   for (let at = start; at < end; at++) {
     const rule = found === undefined ? at : (found.rules[at] as number);
-    if (!scope.spend(1)) return requestError(...budget, listOf(errors));
+    scope.spend(stepsPerRule);
     scope.rule = rule;
     const outcome = matchRule(program, terms, scope);
-    if (scope.stepsLeft < 0) return requestError(...budget, listOf(errors));
+    // What a rule was found to be once the budget is used up must not decide: the work was not counted to its end.
+    if (scope.stepsLeft < 0) throw stepBudgetExceeded;
     if (outcome === 'wrong_result') return requestError(...faultOf(scope), listOf(errors));
     if (effect === undefined) return unsupportedEffect(combination);
     if (outcome === 'no_match') continue;
@@ -100,7 +110,10 @@ function evaluateRules(combination: Combination, scope: Scope): Evaluation {
       if (ruleEffect !== 'deny' || effect === 'allow_override') continue;
     }
     const decision = decidesAtOnce(effect, ruleEffect);
-    if (decision !== undefined) return { allowed: decision, by: 'rule', rule: rules.at(rule), errors: listOf(errors) };
+    if (decision !== undefined) {
+      const by = outcome === 'error' ? ('failed_rule' as const) : ('rule' as const);
+      return { allowed: decision, by, rule: rules.at(rule), errors: listOf(errors) };
+    }
     if (ruleEffect === 'allow' && firstAllow === undefined) firstAllow = rule;
   }
   // The reference merges only when it has asked a rule; a request that no rule is a candidate for asks none of them.
@@ -112,7 +125,8 @@ function evaluateRules(combination: Combination, scope: Scope): Evaluation {
   return { allowed: false, by: 'default', rule: undefined, errors: listOf(errors) };
 }
 
-const budget = ['step_budget_exceeded', 'the evaluation takes too many steps'] as const;
+/** For going to the next rule. */
+const stepsPerRule = 5;
 
 /** What went wrong in rules; the first of them are named. */
 class ErrorList {

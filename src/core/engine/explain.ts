@@ -1,18 +1,16 @@
 /** Why, and what would change it: a separate pass over the same programs, paid for only when it is asked for. */
 import type { EngineDecision } from '../decision.js';
-import type { ExplainedRule, Explanation, FailedTerm, MatchingRule, NearMiss, RolePath } from '../explanation.js';
+import type { ExplainedRule, Explanation, MatchingRule, NearMiss, RolePath, SmallestChange } from '../explanation.js';
 import { type Expression, walk } from '../matcher/ast.js';
-import { compileExpression } from '../matcher/compile.js';
-import { printExpression } from '../matcher/print.js';
-import { conjunction } from '../matcher/program.js';
-import { type Evaluator, FAULT, type Scope } from '../matcher/scope.js';
-import { describeValue } from '../matcher/values.js';
+import type { Scope } from '../matcher/scope.js';
+import { StepBudgetExceeded } from '../matcher/step-budget.js';
 import { type Combination, isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
 import type { Rule } from '../policy/rule-store.js';
-import type { DecisionRequest, Json } from '../request.js';
+import type { DecisionRequest } from '../request.js';
 import { ruleLine } from './report.js';
 import { findSmallestChanges } from './smallest-change.js';
+import { TermReader } from './term-reader.js';
 
 /** How much an explanation looks at and tells. */
 const maxRules = 10_000;
@@ -23,54 +21,123 @@ const maxNearMisses = 5;
 export interface Miss {
   readonly rule: Rule;
   readonly terms: readonly Expression[];
+  /** From matching, as `distanceOf` has it. */
+  readonly distance: number;
 }
 
-/** Explains a decision. `scope` is bound to the request; `decided` is what the evaluation answered. */
-export function explain(
+/**
+ * The steps of an explanation in budgets of an evaluation: for looking at rules, for saying what was found, and for all
+ * the decisions that verify changes. What they do not suffice for is left out, and said to be.
+ */
+const lookingBudgets = 2;
+const tellingBudgets = 1;
+const changingBudgets = 2;
+/** Between two pauses; an evaluation that verifies a change is not interrupted. */
+const stepsPerTurn = 200_000;
+
+/**
+ * Explains a decision, pausing now and then. `scope` is bound to the request; `decided` is what the evaluation answered.
+ */
+export function* explainInSteps(
   set: CompiledPolicySet,
   request: DecisionRequest,
   scope: Scope,
   decided: EngineDecision,
-): Explanation {
+): Generator<void, Explanation> {
   const combination = set.main;
   if (!isCombination(combination)) {
     return { summary: `denied: ${combination.message}`, matching: [], nearMisses: [], changes: [], complete: true };
   }
   if (!combination.readsRules || combination.rules.length === 0) return explainOnce(combination, scope, decided);
   const terms = new TermReader(combination);
-  const matching: MatchingRule[] = [];
-  const misses: Miss[] = [];
-  const looked = Math.min(combination.rules.length, maxRules);
+  const budget = scope.stepsLeft;
   scope.rules = combination.rules;
-  for (let index = 0; index < looked; index++) {
-    const rule = combination.rules.at(index);
-    const failed = terms.failing(rule, scope);
-    if (failed.length > 0) misses.push({ rule, terms: failed });
-    else if (matching.length < maxMatching)
-      matching.push({ ...describeRule(rule), roles: rolePaths(set, terms, rule, scope) });
+  const { matched, misses, complete } = yield* lookAtRules(combination, terms, scope, budget * lookingBudgets);
+  const told = { complete };
+  scope.stepsLeft = budget * tellingBudgets;
+  const matching = asFarAsPossible(told, matched, (rule): MatchingRule => {
+    return { ...describeRule(rule), roles: rolePaths(set, terms, rule, scope) };
+  });
+  if (decided.decision === 'allow') {
+    return { summary: summarise(decided, []), matching, nearMisses: [], changes: [], complete: told.complete };
   }
-  misses.sort((a, b) => distanceOf(a, combination) - distanceOf(b, combination));
   const near = misses.filter(({ rule }) => rule.effect === 'allow').slice(0, maxNearMisses);
-  const nearMisses: NearMiss[] = near.map(({ rule, terms: failed }) => ({
-    ...describeRule(rule),
-    failed: failed.map((term) => terms.describe(term, rule, scope)),
-  }));
-  const changes =
-    decided.decision === 'allow' ? [] : findSmallestChanges(set, combination, request, scope, misses, terms);
-  return {
-    summary: summarise(decided, nearMisses),
-    matching,
-    nearMisses: decided.decision === 'allow' ? [] : nearMisses,
-    changes,
-    complete: looked === combination.rules.length && matching.length < maxMatching,
-  };
+  const nearMisses = asFarAsPossible(told, near, ({ rule, terms: failed }): NearMiss => {
+    return { ...describeRule(rule), failed: failed.map((term) => terms.describe(term, rule, scope)) };
+  });
+  yield;
+  scope.stepsLeft = budget * tellingBudgets;
+  const changes: SmallestChange[] = [];
+  const found = findSmallestChanges(set, combination, request, scope, misses, terms, budget * changingBudgets);
+  try {
+    for (const change of found) {
+      if (change !== undefined) changes.push(change);
+      yield;
+    }
+  } catch (error) {
+    if (!(error instanceof StepBudgetExceeded)) throw error;
+    told.complete = false;
+  }
+  return { summary: summarise(decided, nearMisses), matching, nearMisses, changes, complete: told.complete };
+}
+
+interface Looked {
+  readonly matched: readonly Rule[];
+  /** The nearest first. */
+  readonly misses: readonly Miss[];
+  readonly complete: boolean;
+}
+
+function* lookAtRules(
+  combination: Combination,
+  terms: TermReader,
+  scope: Scope,
+  steps: number,
+): Generator<void, Looked> {
+  const { rules } = combination;
+  const matched: Rule[] = [];
+  const misses: Miss[] = [];
+  let pauseAt = steps - stepsPerTurn;
+  let index = 0;
+  scope.stepsLeft = steps;
+  try {
+    for (; index < Math.min(rules.length, maxRules); index++) {
+      const rule = rules.at(index);
+      const failed = terms.failing(rule, scope);
+      if (failed.length > 0) misses.push({ rule, terms: failed, distance: distanceOf(failed, combination) });
+      else if (matched.length < maxMatching) matched.push(rule);
+      if (scope.stepsLeft > pauseAt) continue;
+      yield;
+      pauseAt = scope.stepsLeft - stepsPerTurn;
+    }
+  } catch (error) {
+    if (!(error instanceof StepBudgetExceeded)) throw error;
+  }
+  misses.sort((a, b) => a.distance - b.distance);
+  return { matched, misses, complete: index === rules.length && matched.length < maxMatching };
+}
+
+/** What is left when the steps do not suffice is left out. */
+function asFarAsPossible<From, To>(
+  told: { complete: boolean },
+  items: readonly From[],
+  tell: (item: From) => To,
+): To[] {
+  const found: To[] = [];
+  try {
+    for (const item of items) found.push(tell(item));
+  } catch (error) {
+    if (!(error instanceof StepBudgetExceeded)) throw error;
+    told.complete = false;
+  }
+  return found;
 }
 
 /**
  * How far a rule is from matching: by its failing terms, and among as many by what they are about. Somebody who lacks
  * a role asked the right question; a rule about another action or resource is about another question.
  */
-function distanceOf({ terms }: Miss, combination: Combination): number {
+function distanceOf(terms: readonly Expression[], combination: Combination): number {
   let elsewhere = 0;
   for (const term of terms) {
     walk(term, (part) => {
@@ -104,110 +171,6 @@ export function describeRule(rule: Rule): ExplainedRule {
   return { rule: ruleLine(rule), effect: rule.effect, file, line };
 }
 
-/** Evaluates the terms of a matcher one by one, those of conditions included. */
-export class TermReader {
-  private readonly compiled = new Map<Expression, Evaluator>();
-
-  constructor(private readonly combination: Combination) {}
-
-  /** The terms that do not hold on a rule; empty when it matches. */
-  failing(rule: Rule, scope: Scope): readonly Expression[] {
-    scope.rule = rule.index;
-    return this.failingIn(this.combination.program.expression, scope);
-  }
-
-  failingIn(expression: Expression, scope: Scope): readonly Expression[] {
-    const failed: Expression[] = [];
-    for (const term of conjunction(expression)) {
-      const value = this.evaluate(term, scope);
-      if (value === true || (typeof value === 'number' && value !== 0)) continue;
-      const condition = this.conditionOf(term, scope);
-      // What failed in a condition says more than that the condition failed.
-      const inner = condition === undefined ? [] : this.failingIn(condition, scope);
-      failed.push(...(inner.length > 0 ? inner : [term]));
-    }
-    return failed;
-  }
-
-  evaluate(expression: Expression, scope: Scope): Json | typeof FAULT {
-    let run = this.compiled.get(expression);
-    if (run === undefined) {
-      run = compileExpression(expression, { ...this.combination.environment, report: () => {} });
-      this.compiled.set(expression, run);
-    }
-    return run(scope);
-  }
-
-  /** For `eval(…)`: the condition that it runs on the rule at hand. */
-  private conditionOf(term: Expression, scope: Scope): Expression | undefined {
-    if (term.kind !== 'call' || term.name !== 'eval' || term.args[0] === undefined) return undefined;
-    const text = this.evaluate(term.args[0], scope);
-    const condition = typeof text === 'string' ? this.combination.conditions.find(text) : undefined;
-    return condition?.run === undefined ? undefined : condition.expression;
-  }
-
-  /** All role calls of the matcher and of the rule's conditions. */
-  roleCalls(scope: Scope): readonly Extract<Expression, { kind: 'call' }>[] {
-    const calls: Extract<Expression, { kind: 'call' }>[] = [];
-    const collect = (expression: Expression, depth: number): void =>
-      walk(expression, (part) => {
-        if (part.kind !== 'call') return;
-        if (this.combination.environment.roles.has(part.name)) calls.push(part);
-        const condition = depth > 0 ? this.conditionOf(part, scope) : undefined;
-        if (condition !== undefined) collect(condition, depth - 1);
-      });
-    collect(this.combination.program.expression, 4);
-    return calls;
-  }
-
-  describe(term: Expression, rule: Rule, scope: Scope): FailedTerm {
-    scope.rule = rule.index;
-    return this.describeIn(term, scope);
-  }
-
-  describeIn(term: Expression, scope: Scope): FailedTerm {
-    const text = printExpression(term);
-    const value = this.evaluate(term, scope);
-    if (value === FAULT) return { term: text, operands: [], message: scope.fault?.message ?? `${text} failed` };
-    const operands = operandsOf(term).flatMap((operand) => {
-      const found = operand.kind === 'literal' ? FAULT : this.evaluate(operand, scope);
-      return found === FAULT ? [] : [{ text: printExpression(operand), value: found }];
-    });
-    return { term: text, operands, message: this.inWords(term, text, scope) };
-  }
-
-  private inWords(term: Expression, text: string, scope: Scope): string {
-    const say = (operand: Expression | undefined): string => {
-      const value = operand === undefined ? FAULT : this.evaluate(operand, scope);
-      return value === FAULT ? '?' : describeValue(value);
-    };
-    if (term.kind === 'call' && this.combination.environment.roles.has(term.name)) {
-      const [name, role, domain] = term.args;
-      return `${say(name)} does not have role ${say(role)}${domain === undefined ? '' : ` in ${say(domain)}`}`;
-    }
-    if (term.kind === 'binary' && term.operator === '==') {
-      return `${printExpression(term.left)} is ${say(term.left)}, not ${say(term.right)}`;
-    }
-    // `has(r.sub.x)` does not hold because it is missing, and that is no fault of the term.
-    const values = operandsOf(term).map((operand) => {
-      const value = this.evaluate(operand, scope);
-      const found =
-        value === FAULT ? (scope.fault?.code === 'missing_attribute' ? 'missing' : '?') : describeValue(value);
-      return `${printExpression(operand)} is ${found}`;
-    });
-    return `${text} does not hold${values.length === 0 ? '' : `: ${values.join(', ')}`}`;
-  }
-}
-
-/** The columns and attributes that a term reads, each once; what it calls functions on stands for itself. */
-function operandsOf(term: Expression): readonly Expression[] {
-  const operands = new Map<string, Expression>();
-  walk(term, (part) => {
-    if (part.kind === 'column' || part.kind === 'attribute') operands.set(printExpression(part), part);
-  });
-  return [...operands.values()];
-}
-
 function rolePaths(set: CompiledPolicySet, terms: TermReader, rule: Rule, scope: Scope): readonly RolePath[] {
   scope.rule = rule.index;
   const paths: RolePath[] = [];
@@ -215,7 +178,7 @@ function rolePaths(set: CompiledPolicySet, terms: TermReader, rule: Rule, scope:
     const [name, role, domain] = call.args.map((argument) => terms.evaluate(argument, scope));
     if (typeof name !== 'string' || typeof role !== 'string') continue;
     const inDomain = typeof domain === 'string' ? domain : undefined;
-    const path = set.roles.get(call.name)?.pathTo(name, role, inDomain, scope.now);
+    const path = set.roles.get(call.name)?.pathTo(name, role, inDomain, scope.now, scope);
     if (path !== undefined)
       paths.push({ definition: call.name, path, ...(inDomain !== undefined && { domain: inDomain }) });
   }
@@ -235,6 +198,7 @@ function summarise(decided: EngineDecision, nearMisses: readonly NearMiss[]): st
     case 'domain_conflict':
     case 'unknown_entity':
     case 'schema_violation':
+    case 'step_budget_exceeded':
       return `denied: ${decided.errors[0]?.message}`;
     case 'evaluation_error':
       return `denied${by}: ${decided.errors[0]?.message}`;

@@ -8,6 +8,17 @@ export function ruleLine(rule: Rule): readonly string[] {
   return [rule.ptype, ...rule.fields];
 }
 
+/** The same of a rule that failed, with nothing in the columns by which a rule that matches speaks to the caller. */
+export function failedRuleLine(rule: Rule): readonly string[] {
+  return [rule.ptype, ...fieldsWithoutAnswers(rule)];
+}
+
+function fieldsWithoutAnswers({ fields, answerColumns }: Rule): readonly string[] {
+  if (answerColumns === undefined) return fields;
+  const { reason, obligations, advice } = answerColumns;
+  return fields.map((field, column) => (column === reason || column === obligations || column === advice ? '' : field));
+}
+
 /** `withType`: rules begin with their type, as lines of the file do; otherwise they are Casbin's columns only. */
 export function diagnosticsOf(
   errors: readonly EvaluationError[],
@@ -17,7 +28,7 @@ export function diagnosticsOf(
   return errors.map(({ code, message, rule }) => {
     if (rule === undefined) return { code, message };
     const { file, line } = rule;
-    return { code, message, rule: withType ? ruleLine(rule) : rule.fields, file, line };
+    return { code, message, rule: withType ? failedRuleLine(rule) : rule.fields, file, line };
   });
 }
 

@@ -1,8 +1,9 @@
 /** Who may, what may be done, and on what: whoever could be allowed is decided by the same engine as any other question. */
+import { StepBudgetExceeded } from '../matcher/step-budget.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
 import { findPlaces } from './backwards.js';
 import { candidatesInSteps } from './candidates.js';
-import { isAllowed } from './decide.js';
+import { isAllowedWithin, type SharedBudget } from './decide.js';
 import { firstPlace } from './first-place.js';
 import { questionAbout, type SearchQuery } from './search-query.js';
 
@@ -15,6 +16,8 @@ export interface SearchOptions {
   readonly limit?: number;
   /** The most candidates to decide; a search that has to stop says so. */
   readonly maxExamined?: number;
+  /** The most steps that all its decisions may take; a search that has to stop says so. */
+  readonly maxSteps?: number;
   /** Asked between steps: true ends the search with what it has. */
   readonly mustStop?: () => boolean;
 }
@@ -33,8 +36,9 @@ export interface SearchResult {
   readonly rolesLeftOut?: number;
 }
 
-/** How many candidates are decided between two pauses: few, since with some matchers a decision takes milliseconds. */
-const candidatesPerStep = 50;
+/** What is done between two pauses: so many decisions, or fewer that take some milliseconds together. */
+const candidatesPerTurn = 50;
+const stepsPerTurn = 200_000;
 
 /**
  * Decides the candidates behind `after` that could be allowed, until the limit, the budget or the end is reached. Which
@@ -47,6 +51,7 @@ export function* searchInSteps(
 ): Generator<void, SearchResult> {
   const { now, after, limit = Number.POSITIVE_INFINITY, maxExamined = Number.POSITIVE_INFINITY, mustStop } = options;
   const { ids: candidates, rolesLeftOut } = yield* candidatesInSteps(set, query.kind, query.type);
+  const budget: SharedBudget = { left: options.maxSteps ?? Number.MAX_SAFE_INTEGER };
   const places = yield* findPlaces(set, query);
   const length = places?.length ?? candidates.length;
   const idAt = (at: number): string => candidates[places === undefined ? at : (places[at] as number)] as string;
@@ -54,11 +59,21 @@ export function* searchInSteps(
   const results: string[] = [];
   const start = after === undefined ? 0 : firstPlace(length, (place) => idAt(place) > after);
   let at = start;
+  let pauseAt = budget.left - stepsPerTurn;
   for (let stopped = false; at < length && results.length < limit && at - start < maxExamined && !stopped; at++) {
     const id = idAt(at);
-    if (isAllowed(set, questionAbout(query, id), now, undefined)) results.push(id);
-    if ((at - start) % candidatesPerStep !== candidatesPerStep - 1) continue;
+    // The first is decided whatever it takes, or a search would not get on.
+    const own = at === start ? { left: Number.MAX_SAFE_INTEGER } : budget;
+    try {
+      if (isAllowedWithin(own, set, questionAbout(query, id), now, undefined)) results.push(id);
+    } catch (error) {
+      // This one was not decided: the next page begins with it.
+      if (!(error instanceof StepBudgetExceeded)) throw error;
+      break;
+    }
+    if (budget.left > pauseAt && (at - start) % candidatesPerTurn !== candidatesPerTurn - 1) continue;
     yield;
+    pauseAt = budget.left - stepsPerTurn;
     stopped = mustStop?.() === true;
   }
   const examined = at - start;

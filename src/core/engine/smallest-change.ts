@@ -14,8 +14,9 @@ import {
 import type { Combination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
 import type { DecisionRequest, Json } from '../request.js';
-import { isAllowed } from './decide.js';
-import { describeRule, type Miss, type TermReader } from './explain.js';
+import { isAllowedWithin } from './decide.js';
+import { describeRule, type Miss } from './explain.js';
+import type { TermReader } from './term-reader.js';
 
 /** How many are told, and how many near misses are tried for them. */
 const maxChanges = 3;
@@ -26,35 +27,45 @@ type Remedy = { readonly changes: readonly RequestChange[] } | { readonly link: 
 
 /**
  * Of the rules that came nearest, what would make each allow: the fewest changes first. A deny that overrides, or a
- * change that has another effect than meant, drops out when the question is decided again.
+ * change that has another effect than meant, drops out when the question is decided again, which is done within so many
+ * steps in all. Gives each that it found, and undefined where it only was at work.
+ *
+ * @throws StepBudgetExceeded
  */
-export function findSmallestChanges(
+export function* findSmallestChanges(
   set: CompiledPolicySet,
   combination: Combination,
   request: DecisionRequest,
   scope: Scope,
   misses: readonly Miss[],
   terms: TermReader,
-): readonly SmallestChange[] {
-  const found: SmallestChange[] = [];
+  steps: number,
+): Generator<SmallestChange | undefined, void> {
+  const budget = { left: steps };
+  let found = 0;
   const told = new Set<string>();
   let fewest: number | undefined;
   for (const miss of misses.filter(({ rule }) => rule.effect === 'allow').slice(0, maxTried)) {
-    if (found.length === maxChanges || (fewest !== undefined && miss.terms.length > fewest)) break;
+    if (found === maxChanges || (fewest !== undefined && miss.terms.length > fewest)) break;
     const remedies = remediesOf(miss, combination, scope, terms);
     if (remedies === undefined) continue;
     const changes = remedies.flatMap((remedy) => ('link' in remedy ? [] : remedy.changes));
     const links = remedies.flatMap((remedy) => ('link' in remedy ? [remedy.link] : []));
     // One link can be assumed at a time; two missing roles at once are no small change.
-    if (links.length > 1 || !isAllowed(set, applyChanges(request, changes), scope.now, links[0])) continue;
+    if (links.length > 1) continue;
+    const isEnough = isAllowedWithin(budget, set, applyChanges(request, changes), scope.now, links[0]);
+    if (!isEnough) {
+      yield undefined;
+      continue;
+    }
     const described = [...changes.map((change) => describeChange(request, change)), ...links.map(describeLink)];
     const key = JSON.stringify(described);
     if (told.has(key)) continue;
     told.add(key);
     fewest ??= miss.terms.length;
-    found.push({ ...describeRule(miss.rule), changes: described });
+    found++;
+    yield { ...describeRule(miss.rule), changes: described };
   }
-  return found;
 }
 
 function remediesOf(

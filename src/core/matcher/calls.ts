@@ -3,8 +3,10 @@ import type { Json } from '../request.js';
 import { type Expression, walk } from './ast.js';
 import type { CustomFunction, Environment, RoleRelation } from './environment.js';
 import { type FunctionDefinition, FunctionError, type Parameter } from './functions/function-definition.js';
+import { isIn } from './operators.js';
 import { hasPath } from './paths.js';
 import { type Evaluator, FAULT, type Outcome, type Scope } from './scope.js';
+import { stepsForText, unmetered } from './step-budget.js';
 import { describeValue } from './values.js';
 
 type Call = Extract<Expression, { kind: 'call' }>;
@@ -12,6 +14,12 @@ type Compile = (expression: Expression) => Evaluator;
 
 /** Conditions may call `eval` in turn; a condition that evaluates itself would never end. */
 const maxEvalDepth = 16;
+
+/** For finding what was prepared of a pattern. */
+const stepsPerPattern = 12;
+const stepsPerFunctionError = 200;
+const stepsPerCondition = 2_000;
+const stepsPerConditionCharacter = 100;
 
 export function compileCall(call: Call, environment: Environment, compile: Compile): Evaluator {
   const { name } = call;
@@ -60,11 +68,8 @@ function compileHasRole(call: Call, environment: Environment, compile: Compile):
     if (domain !== undefined && typeof domain !== 'string') {
       return argumentError(scope, 'hasRole', 'domain', 'a text', domain);
     }
-    if (!scope.spend(roles.length + 1)) return scope.failBudget();
-    return roles.some(
-      (held) =>
-        typeof held === 'string' && (held === role || relation?.reaches(held, role, domain, scope.now) === true),
-    );
+    if (relation === undefined) return isIn(role, roles, scope);
+    return relation.isRoleOfAny(roles, role, domain, scope);
   };
 }
 
@@ -79,14 +84,13 @@ function compileRoleCall(call: Call, relation: RoleRelation, compile: Compile): 
     for (const value of values) {
       if (typeof value !== 'string') return argumentError(scope, call.name, 'each argument', 'a text', value);
     }
-    if (!scope.spend(1)) return scope.failBudget();
-    if (relation.reaches(name as string, role as string, domain as string | undefined, scope.now)) return true;
+    if (relation.isRole(name as string, role as string, domain as string | undefined, scope)) return true;
     const assumed = scope.assumedLink;
     if (assumed === undefined || assumed.definition !== call.name || assumed.domain !== domain) return false;
     // Whoever has the assumed role has what is above it, too: a deny for that role must be found.
     return (
-      relation.reaches(name as string, assumed.name, domain, scope.now) &&
-      relation.reaches(assumed.role, role as string, domain, scope.now)
+      relation.isRole(name as string, assumed.name, domain, scope) &&
+      relation.isRole(assumed.role, role as string, domain, scope)
     );
   };
 }
@@ -96,7 +100,7 @@ function compileCustomCall(call: Call, custom: CustomFunction, compile: Compile)
   return (scope) => {
     const values = evaluateArguments(args, scope);
     if (values === FAULT) return FAULT;
-    if (!scope.spend(values.length + 1)) return scope.failBudget();
+    scope.spend(values.length + 1);
     try {
       const result = custom(...values);
       return result === undefined ? null : (result as Json);
@@ -140,9 +144,8 @@ function compileBuiltInCall(
       const value = values[index] as Json;
       if (!hasType(value, parameter)) return argumentError(scope, call.name, parameter.name, parameter.type, value);
     }
-    if (!scope.spend(1)) return scope.failBudget();
     try {
-      return definition.call(values, scope.now);
+      return definition.call(values, scope.now, scope);
     } catch (error) {
       return functionFault(scope, call.name, error);
     }
@@ -156,7 +159,7 @@ function reportBadLiterals(call: Call, definition: FunctionDefinition, environme
   if (literals.length === 0 || literals.length < values.length) return;
   const wrong = literals.findIndex((value, index) => !hasType(value, definition.parameters[index] as Parameter));
   try {
-    if (wrong < 0) definition.call(literals, 0);
+    if (wrong < 0) definition.call(literals, 0, unmetered);
     else throw new FunctionError(`its argument ${wrong + 1} must be a ${definition.parameters[wrong]?.type}`);
   } catch (error) {
     if (!(error instanceof FunctionError)) throw error;
@@ -179,6 +182,7 @@ function compilePatternCall(
       environment.report({ code: 'bad_pattern', message: prepared.message, at: literal.at });
     }
   }
+  const isJoined = literal?.kind !== 'literal' && literal?.kind !== 'column';
   return (scope) => {
     const name = nameOf(scope);
     if (name === FAULT) return FAULT;
@@ -186,11 +190,14 @@ function compilePatternCall(
     if (pattern === FAULT) return FAULT;
     if (typeof name !== 'string') return argumentError(scope, call.name, 'the first argument', 'a text', name);
     if (typeof pattern !== 'string') return argumentError(scope, call.name, 'the pattern', 'a text', pattern);
-    if (!scope.spend(1)) return scope.failBudget();
+    scope.spend(stepsPerPattern + 4 * stepsForText(pattern.length));
+    // One that is put together from several texts is prepared when it is first met.
+    if (isJoined && scope.isFirst(definition, pattern)) scope.spend(definition.stepsToPrepare?.(pattern) ?? 0);
     const prepared = environment.patterns.find(definition, pattern);
     try {
       // A broken glob may still match in the reference, which reads no further than it must.
-      return prepared.matches === undefined ? definition.call([name, pattern], scope.now) : prepared.matches(name);
+      if (prepared.matches === undefined) return definition.call([name, pattern], scope.now, scope);
+      return prepared.matches(name, scope);
     } catch (error) {
       const code = prepared.matches === undefined ? 'bad_pattern' : 'function_error';
       return functionFault(scope, call.name, error, code);
@@ -211,16 +218,23 @@ function compileEval(call: Call, environment: Environment, compile: Compile): Ev
     return (scope) => scope.fail('eval_of_request', () => message);
   }
   const textOf = compile(text);
+  // A condition that is put together from several texts is compiled when it is first met.
+  const isJoined = text.kind !== 'literal' && text.kind !== 'column';
+  const stepsToCompile = (source: string): number => stepsPerCondition + stepsPerConditionCharacter * source.length;
   return (scope) => {
     const source = textOf(scope);
     if (source === FAULT) return FAULT;
     if (typeof source !== 'string') return argumentError(scope, 'eval', 'the condition', 'a text', source);
-    if (!scope.spend(1)) return scope.failBudget();
+    if (isJoined) {
+      const steps = stepsForText(source.length) + (scope.isFirst(environment, source) ? stepsToCompile(source) : 0);
+      scope.spend(steps);
+    }
     const condition = environment.conditions.find(source);
     if (condition.run === undefined) return scope.fail('condition_syntax', () => condition.message);
     if (scope.evalDepth >= maxEvalDepth) {
       return scope.fail('eval_too_deep', () => `conditions call eval() more than ${maxEvalDepth} deep`);
     }
+    scope.spend(condition.steps);
     scope.evalDepth++;
     const outcome = condition.run(scope);
     scope.evalDepth--;
@@ -254,6 +268,7 @@ function evaluateArguments(args: readonly Evaluator[], scope: Scope): Json[] | t
 
 function functionFault(scope: Scope, name: string, error: unknown, code = 'function_error'): Outcome {
   if (!(error instanceof FunctionError)) throw error;
+  scope.spend(stepsPerFunctionError);
   return scope.fail(code, () => `${name}(): ${error.message}`);
 }
 

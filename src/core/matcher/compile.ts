@@ -6,10 +6,12 @@ import type { Expression } from './ast.js';
 import { compileCall } from './calls.js';
 import { columnHint } from './column-hint.js';
 import type { Environment } from './environment.js';
+import { constantList } from './expression-steps.js';
 import { binaryOperations, complement, invert, isIn, negate, operandError } from './operators.js';
 import { readPath } from './paths.js';
 import { type Evaluator, FAULT, type Outcome, type Scope } from './scope.js';
 import { authorsName } from './source-text.js';
+import { longText, stepsForText } from './step-budget.js';
 import { describeValue, sameValue } from './values.js';
 
 /**
@@ -39,6 +41,13 @@ export function compileExpression(expression: Expression, environment: Environme
       return compileBinary(expression, environment, compile);
     case 'in': {
       const leftOf = compile(expression.left);
+      const constants = constantList(expression.right);
+      if (constants !== undefined) {
+        return (scope) => {
+          const left = leftOf(scope);
+          return left === FAULT ? FAULT : isIn(left, constants, scope);
+        };
+      }
       const rightOf = compile(expression.right);
       return (scope) => {
         const left = leftOf(scope);
@@ -157,7 +166,9 @@ function compileEquality(leftOf: Evaluator, rightOf: Evaluator): Evaluator {
     if (left === FAULT) return FAULT;
     const right = rightOf(scope);
     if (right === FAULT) return FAULT;
-    return left === right || (typeof left === 'object' && sameValue(left, right));
+    if (typeof left === 'object') return sameValue(left, right, scope);
+    if (typeof left === 'string' && left.length > longText) scope.spend(stepsForText(left.length));
+    return left === right;
   };
 }
 
@@ -180,8 +191,12 @@ function compileList(items: readonly Evaluator[]): Evaluator {
     for (const [index, item] of items.entries()) {
       const value = item(scope);
       if (value === FAULT) return FAULT;
-      if (index === 0 && Array.isArray(value)) list.push(...value);
-      else list.push(value);
+      if (index === 0 && Array.isArray(value)) {
+        scope.spend(value.length);
+        for (const member of value) list.push(member);
+      } else {
+        list.push(value);
+      }
     }
     return list;
   };

@@ -20,6 +20,8 @@ export function namesAllAttributes(name: string | undefined): boolean {
 const noAttributes: JsonObject = Object.freeze({});
 
 export class EntityAttributes {
+  private whole: JsonObject | undefined;
+
   constructor(private readonly options: EntityAttributesOptions) {}
 
   /** The attribute `name`, or undefined when neither the request nor the stored entity has it. */
@@ -53,8 +55,13 @@ export class EntityAttributes {
     return stored === undefined ? requested : this.all();
   }
 
-  /** All attributes in one object, for an expression that reads them as a whole. */
+  /** All attributes in one object, for an expression that reads them as a whole; made once. */
   all(): JsonObject {
+    this.whole ??= this.merge();
+    return this.whole;
+  }
+
+  private merge(): JsonObject {
     const { requested, stored, precedence } = this.options;
     const layers = precedence === 'request' ? [stored, requested] : [requested, stored];
     const merged: JsonObject = Object.create(null);

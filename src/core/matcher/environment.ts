@@ -2,16 +2,15 @@
 
 import type { Json } from '../request.js';
 import type { Expression } from './ast.js';
-import type { FunctionDefinition } from './functions/function-definition.js';
-import type { Evaluator } from './scope.js';
+import type { FunctionDefinition, PatternTest } from './functions/function-definition.js';
+import type { Evaluator, Scope } from './scope.js';
 
 /** The links of one role definition. */
 export interface RoleRelation {
-  /**
-   * Whether `name` is `role` or inherits it, in `domain` where the definition has domains. `now` in milliseconds since
-   * the epoch, for links that hold only for a time.
-   */
-  reaches(name: string, role: string, domain: string | undefined, now: number): boolean;
+  /** Whether `name` is `role` or inherits it, in `domain` where the definition has domains. */
+  isRole(name: string, role: string, domain: string | undefined, scope: Scope): boolean;
+  /** Whether `isRole` holds for a text of a list; what else is in the list names no role. */
+  isRoleOfAny(names: readonly Json[], role: string, domain: string | undefined, scope: Scope): boolean;
 }
 
 /** A function that the embedding program adds; what it throws is an error of the rule that called it. */
@@ -48,7 +47,13 @@ export interface Conditions {
 }
 
 export type CompiledCondition =
-  | { readonly run: Evaluator; readonly expression: Expression; readonly flaws: readonly Flaw[] }
+  | {
+      readonly run: Evaluator;
+      readonly expression: Expression;
+      /** For running it, but for what its calls count themselves. */
+      readonly steps: number;
+      readonly flaws: readonly Flaw[];
+    }
   | {
       readonly run: undefined;
       readonly code: string;
@@ -63,7 +68,7 @@ export interface PreparedPatterns {
 }
 
 export type PreparedPattern =
-  | { readonly matches: (name: string) => boolean }
+  | { readonly matches: PatternTest }
   | { readonly matches: undefined; readonly message: string };
 
 /** The names that `has`, `hasRole` and `eval` have; they are part of the language, not of the function list. */

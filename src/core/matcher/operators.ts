@@ -3,6 +3,7 @@ import type { Json } from '../request.js';
 import type { BinaryOperator } from './ast.js';
 import { bitwiseAnd, bitwiseNot, bitwiseOr, bitwiseXor, shiftLeft, shiftRight } from './integers.js';
 import { FAULT, type Outcome, type Scope } from './scope.js';
+import { stepsForText } from './step-budget.js';
 import { compareStrings, describeValue, formatValue, sameValue } from './values.js';
 
 export type BinaryOperation = (left: Json, right: Json, scope: Scope) => Outcome;
@@ -10,7 +11,7 @@ export type BinaryOperation = (left: Json, right: Json, scope: Scope) => Outcome
 /** All but `=~` and `!~`, which need a regular expression engine. */
 export const binaryOperations: Readonly<Record<Exclude<BinaryOperator, '=~' | '!~'>, BinaryOperation>> = {
   '==': sameValue,
-  '!=': (left, right) => !sameValue(left, right),
+  '!=': (left, right, scope) => !sameValue(left, right, scope),
   '<': comparison('<', (order) => order < 0),
   '<=': comparison('<=', (order) => order <= 0),
   '>': comparison('>', (order) => order > 0),
@@ -34,14 +35,25 @@ function comparison(operator: string, holds: (order: number) => boolean): Binary
     if (typeof left === 'number' && typeof right === 'number') {
       return left === right ? holds(0) : left < right ? holds(-1) : left > right ? holds(1) : false;
     }
-    if (typeof left === 'string' && typeof right === 'string') return holds(compareStrings(left, right));
+    if (typeof left === 'string' && typeof right === 'string') {
+      // Character by character, since the order is not that of JavaScript.
+      scope.spend(Math.min(left.length, right.length) >> 1);
+      return holds(compareStrings(left, right));
+    }
     return typeError(scope, operator, left, right, 'two numbers or two texts');
   };
 }
 
+const stepsPerText = 5;
+
 function add(left: Json, right: Json, scope: Scope): Outcome {
   if (typeof left === 'number' && typeof right === 'number') return left + right;
-  if (typeof left === 'string' || typeof right === 'string') return formatValue(left) + formatValue(right);
+  if (typeof left === 'string' || typeof right === 'string') {
+    const text = formatValue(left, scope) + formatValue(right, scope);
+    // Joined texts are put together when they are first read: each is paid for as if it was.
+    scope.spend(stepsPerText + 2 * stepsForText(text.length));
+    return text;
+  }
   return typeError(scope, '+', left, right, 'two numbers or a text');
 }
 
@@ -71,9 +83,10 @@ export function complement(value: Json, scope: Scope): Outcome {
 }
 
 /** `x in list`: elements compare without conversion. Two lists or two objects cannot be compared so in Go. */
-export function isIn(left: Json, right: Json, scope: Scope): Outcome {
-  if (!Array.isArray(right)) return operandError(scope, 'in', right, 'a list on its right');
-  if (!scope.spend(right.length)) return scope.failBudget();
+export function isIn(left: Json, right: Json | readonly Json[], scope: Scope): Outcome {
+  if (!Array.isArray(right)) return operandError(scope, 'in', right as Json, 'a list on its right');
+  const stepsPerItem = typeof left === 'string' ? 1 + stepsForText(left.length) : 1;
+  scope.spend(right.length * stepsPerItem);
   if (typeof left !== 'object' || left === null) return right.indexOf(left) >= 0;
   for (const item of right) {
     if (typeof item === 'object' && item !== null && Array.isArray(item) === Array.isArray(left)) {

@@ -5,6 +5,9 @@ import { EntityAttributes, namesAllAttributes } from './entity-attributes.js';
 import { type AttributeSource, type Outcome, type Scope } from './scope.js';
 import { describeValue, isObject, ownMember } from './values.js';
 
+/** For putting all attributes of an entity into one object. */
+const stepsPerAttribute = 15;
+
 /**
  * The value at `path` below column `index`, or a fault where a step is missing or does not lead into an object.
  * `label` is the column as authors write it (`r.sub`).
@@ -14,7 +17,11 @@ export function readPath(scope: Scope, index: number, path: readonly string[], l
   if (source instanceof EntityAttributes) {
     const first = namesAllAttributes(path[0]) ? 1 : 0;
     const name = path[first];
-    if (name === undefined) return source.all();
+    if (name === undefined) {
+      const all = source.all();
+      if (scope.isFirst(source, '')) scope.spend(stepsPerAttribute * Object.keys(all).length);
+      return all;
+    }
     const value = source.get(name);
     if (value === undefined) return missing(scope, label, path, first);
     return descend(scope, value, path, first + 1, label);

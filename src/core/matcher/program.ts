@@ -2,6 +2,7 @@
 import type { Expression } from './ast.js';
 import { compileExpression } from './compile.js';
 import { type Environment, isFunctionName } from './environment.js';
+import { expressionSteps } from './expression-steps.js';
 import { parseExpression } from './parser.js';
 import { type Evaluator, FAULT, type Scope } from './scope.js';
 import type { SourceText } from './source-text.js';
@@ -11,6 +12,7 @@ export interface Program extends Terms {
   readonly expression: Expression;
   /** The expression as a whole, its terms in the author's order. */
   readonly run: Evaluator;
+  readonly steps: number;
 }
 
 /** The terms of a top-level conjunction: those that pick candidates and those that remain, each in order. */
@@ -22,6 +24,8 @@ export interface Terms {
 export interface Term {
   readonly expression: Expression;
   readonly run: Evaluator;
+  /** For running it, but for what its calls count themselves. */
+  readonly steps: number;
 }
 
 /**
@@ -34,9 +38,14 @@ export function compileProgram(source: SourceText, environment: Environment): Pr
   const run = compileExpression(expression, environment);
   // What they cannot do was reported with the whole.
   const quiet = { ...environment, report: () => {} };
-  const terms = conjunction(expression).map((term) => ({ expression: term, run: compileExpression(term, quiet) }));
+  const terms = conjunction(expression).map((term) => ({
+    expression: term,
+    run: compileExpression(term, quiet),
+    steps: expressionSteps(term),
+  }));
   const picks = (term: Term): boolean => picksCandidates(term.expression, environment);
-  return { expression, run, pickers: terms.filter(picks), remaining: terms.filter((term) => !picks(term)) };
+  const [pickers, remaining] = [terms.filter(picks), terms.filter((term) => !picks(term))];
+  return { expression, run, steps: expressionSteps(expression), pickers, remaining };
 }
 
 /**
@@ -49,24 +58,32 @@ export type RuleOutcome = 'no_match' | 'match' | 'error' | 'wrong_result';
  * Evaluates a matcher on the rule in `scope.rule`. `terms` are those of the program that are not known to hold: the
  * program's own, or a plan's, which found the rule by a look-up for the others.
  *
- * What picks candidates is looked at first, so that only a rule that passes it can fail (contract, section 4).
+ * What picks candidates is looked at first, so that only a rule that passes it can fail (contract, section 4). Steps are
+ * counted without looking whether some are left: the next rule does.
  */
 export function matchRule(program: Program, terms: Terms, scope: Scope): RuleOutcome {
   let failed = false;
   for (const picker of terms.pickers) {
+    scope.stepsLeft -= picker.steps;
     const picked = picker.run(scope);
     if (picked === false) return 'no_match';
     if (picked !== true) failed = true;
   }
   // One failed after all, on an argument that is no text: then its place in the author's order counts.
-  if (failed) return outcomeOf(program.run(scope), scope);
+  if (failed) {
+    scope.stepsLeft -= program.steps;
+    return outcomeOf(program.run(scope), scope);
+  }
   const { remaining } = terms;
   if (remaining.length === 0) return 'match';
   // A lone term may have a number for a result; only under && must each be true or false.
   if (remaining.length === 1 && program.pickers.length === 0) {
-    return outcomeOf((remaining[0] as Term).run(scope), scope);
+    const [only] = remaining as [Term];
+    scope.stepsLeft -= only.steps;
+    return outcomeOf(only.run(scope), scope);
   }
   for (const term of remaining) {
+    scope.stepsLeft -= term.steps;
     const holds = term.run(scope);
     if (holds === false) return 'no_match';
     if (holds === FAULT) return 'error';

@@ -2,6 +2,7 @@
 import type { Diagnostic } from '../decision.js';
 import type { Json } from '../request.js';
 import type { EntityAttributes } from './entity-attributes.js';
+import { defaultStepBudget, type StepMeter, stepBudgetExceeded } from './step-budget.js';
 
 /** The value of a column where attributes are read from it; undefined when the request does not have it. */
 export type AttributeSource = Json | EntityAttributes | undefined;
@@ -32,9 +33,6 @@ export interface AssumedLink {
   readonly domain: string | undefined;
 }
 
-/** An evaluation that would take longer than this is ended with an error; about a second on a slow machine. */
-export const defaultStepBudget = 10_000_000;
-
 /** Where the columns of rules are read from. */
 export interface RuleColumns {
   text(column: number, rule: number): string;
@@ -45,8 +43,11 @@ export const noRules: RuleColumns = { text: () => '' };
 
 const nothing: readonly never[] = Object.freeze([]);
 
+/** For saying why a value is missing or wrong. */
+const stepsPerFault = 20;
+
 /** One evaluation's state. It is used again for the next request: nothing may hold on to it. */
-export class Scope {
+export class Scope implements StepMeter {
   /** By position in the request definition; undefined for what the request does not have. */
   values: readonly (Json | undefined)[] = [];
   sources: readonly AttributeSource[] = [];
@@ -62,6 +63,10 @@ export class Scope {
   warnings: readonly Diagnostic[] | undefined;
   /** A role link that does not exist, for the question what would change if it did. */
   assumedLink: AssumedLink | undefined;
+  /** What one part of the evaluation found out and another one needs, by who found it. */
+  readonly memory = new Map<object, unknown>();
+  /** What was asked for, by whom. */
+  private readonly asked = new Map<object, Set<string>>();
 
   /** Lets go of everything that the request brought. */
   reset(): void {
@@ -74,21 +79,30 @@ export class Scope {
     this.fault = undefined;
     this.warnings = undefined;
     this.assumedLink = undefined;
+    if (this.memory.size > 0) this.memory.clear();
+    if (this.asked.size > 0) this.asked.clear();
   }
 
   fail(code: string, describe: () => string): typeof FAULT {
+    this.spend(stepsPerFault);
     this.fault = new Fault(code, describe);
     return FAULT;
   }
 
-  /** Counts work. False when the budget is used up: the caller fails with `step_budget_exceeded`. */
-  spend(steps: number): boolean {
+  spend(steps: number): void {
     this.stepsLeft -= steps;
-    return this.stepsLeft >= 0;
+    if (this.stepsLeft < 0) throw stepBudgetExceeded;
   }
 
-  failBudget(): typeof FAULT {
-    return this.fail('step_budget_exceeded', () => 'the evaluation takes too many steps');
+  isFirst(owner: object, text: string): boolean {
+    const known = this.asked.get(owner);
+    if (known === undefined) {
+      this.asked.set(owner, new Set([text]));
+      return true;
+    }
+    if (known.has(text)) return false;
+    known.add(text);
+    return true;
   }
 }
 

@@ -1,6 +1,7 @@
 /** How the matcher language compares and writes values: typed, by content, never converting (govaluate). */
 import { quote } from '../quote.js';
 import type { Json, JsonObject } from '../request.js';
+import { longText, type StepMeter, stepsForText, unmetered } from './step-budget.js';
 
 export function isObject(value: Json | undefined): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -11,21 +12,26 @@ export function ownMember(object: JsonObject, name: string): Json | undefined {
   return Object.hasOwn(object, name) ? object[name] : undefined;
 }
 
+const stepsPerItem = 2;
+const stepsPerMember = 16;
+const stepsToFormat = 20;
+
 /** Equal in type and content, as Go's `reflect.DeepEqual` on JSON values. */
-export function sameValue(left: Json, right: Json): boolean {
+export function sameValue(left: Json, right: Json, meter: StepMeter = unmetered): boolean {
+  if (typeof left === 'string' && left.length > longText) meter.spend(stepsForText(left.length));
   if (left === right) return true;
   if (typeof left !== 'object' || typeof right !== 'object' || left === null || right === null) return false;
   if (Array.isArray(left)) {
-    return (
-      Array.isArray(right) &&
-      left.length === right.length &&
-      left.every((item, index) => sameValue(item, right[index] as Json))
-    );
+    if (!Array.isArray(right) || left.length !== right.length) return false;
+    meter.spend(stepsPerItem * left.length);
+    return left.every((item, index) => sameValue(item, right[index] as Json, meter));
   }
   if (Array.isArray(right)) return false;
   const names = Object.keys(left);
-  if (names.length !== Object.keys(right).length) return false;
-  return names.every((name) => Object.hasOwn(right, name) && sameValue(left[name] as Json, right[name] as Json));
+  const others = Object.keys(right).length;
+  meter.spend(stepsPerMember * (names.length + others + 1));
+  if (names.length !== others) return false;
+  return names.every((name) => Object.hasOwn(right, name) && sameValue(left[name] as Json, right[name] as Json, meter));
 }
 
 /** Negative, zero or positive, by the bytes of the UTF-8 form as Go compares strings. */
@@ -45,13 +51,20 @@ function utf8Rank(unit: number): number {
 }
 
 /** The text of a value when `+` joins it to a string: Go's `%v`. */
-export function formatValue(value: Json): string {
+export function formatValue(value: Json, meter: StepMeter = unmetered): string {
+  if (typeof value === 'string') return value;
   if (value === null) return '<nil>';
+  meter.spend(stepsToFormat);
   if (typeof value === 'number') return formatNumber(value);
-  if (Array.isArray(value)) return `[${value.map(formatValue).join(' ')}]`;
+  if (Array.isArray(value)) {
+    meter.spend(stepsToFormat * value.length);
+    return `[${value.map((item) => formatValue(item, meter)).join(' ')}]`;
+  }
   if (typeof value === 'object') {
-    const names = Object.keys(value).sort(compareStrings);
-    return `map[${names.map((name) => `${name}:${formatValue(value[name] as Json)}`).join(' ')}]`;
+    const names = Object.keys(value);
+    meter.spend(stepsToFormat * (names.length + 1) * (Math.log2(names.length + 1) | 1));
+    names.sort(compareStrings);
+    return `map[${names.map((name) => `${name}:${formatValue(value[name] as Json, meter)}`).join(' ')}]`;
   }
   return String(value);
 }

@@ -12,6 +12,7 @@ import { plainForm } from '../matcher/operator-hints.js';
 import { isAscii } from '../matcher/source-text.js';
 import { cut, quote } from '../quote.js';
 import type { Semantics } from '../semantics.js';
+import { patternsPerStep } from '../steps.js';
 import { ambiguousTokens, guessedBindings } from './binding.js';
 import {
   type Combination,
@@ -239,9 +240,6 @@ function reportNumber(set: Checked, definition: Definition, at: number): void {
   set.report(problem(set, definition, at, 'number_as_condition', message, hint));
 }
 
-/** How many texts of a column are looked at between two pauses of a load in steps. */
-const textsPerStep = 200;
-
 /** Each condition by itself, so that `true) || (true` cannot escape. */
 function* checkConditions(set: Checked, main: Combination): Generator<void> {
   const columns = main.callsEval ? conditionColumns(main.program.expression, main.policy) : [];
@@ -298,7 +296,7 @@ export function* checkTexts(
   let count = 0;
   for (const symbol of symbols) {
     if (!looked.add(symbol)) continue;
-    if (++count % textsPerStep === 0) yield;
+    if (++count % patternsPerStep === 0) yield;
     const flaws = look(rules.symbols.text(symbol));
     if (flaws.length > 0) flawed.set(symbol, flaws);
   }

@@ -6,6 +6,7 @@ import { compileExpression } from '../matcher/compile.js';
 import type { CompiledCondition, Conditions, Environment, Flaw } from '../matcher/environment.js';
 import { isFunctionName } from '../matcher/environment.js';
 import { functionHint } from '../matcher/function-hint.js';
+import { expressionSteps } from '../matcher/expression-steps.js';
 import { parseExpression } from '../matcher/parser.js';
 import { compileProgram, type Program } from '../matcher/program.js';
 import { conditionSource, matcherSource } from '../matcher/source-text.js';
@@ -18,6 +19,7 @@ import type { CasbinModel, ColumnsDefinition } from './casbin-model.js';
 import { type EffectKind, effectKindOf } from './effect.js';
 import type { DefinitionNames } from './manifest.js';
 import { type Plan, planRules } from './plan.js';
+import { prepareRoles } from './prepare-roles.js';
 import type { RoleGraph } from './roles.js';
 import type { RuleStore } from './rule-store.js';
 import { SymbolSet } from './symbols.js';
@@ -90,6 +92,7 @@ export function* compileCombinationInSteps(
     const program = compileProgram(source, environment);
     const rules = parts.policies.get(names.p) as RuleStore;
     const texts = callsEval ? yield* conditions.compileAll(program.expression, rules, policy) : [];
+    yield* prepareRoles([program.expression, ...texts], parts.language.roles, rules, policy);
     return {
       request,
       policy,
@@ -165,6 +168,10 @@ const emptyCondition: CompiledCondition = Object.freeze({
   at: 0,
 });
 
+/** Conditions lie far apart in memory, and each does its work with functions of its own. */
+const stepsPerCondition = 10;
+const stepsPerConditionStep = 3;
+
 /** Conditions are texts of the policy: there are only so many, and each is compiled once. */
 class ConditionLibrary implements Conditions {
   private readonly compiled = new Map<string, CompiledCondition>();
@@ -205,7 +212,12 @@ class ConditionLibrary implements Conditions {
       const expression = parseExpression(conditionSource(text), (name) => isFunctionName(this.environment, name));
       const flaws: Flaw[] = [];
       const environment = { ...this.environment, report: (flaw: Flaw) => void flaws.push(flaw) };
-      return { expression, run: compileExpression(expression, environment), flaws };
+      return {
+        expression,
+        run: compileExpression(expression, environment),
+        steps: stepsPerCondition + stepsPerConditionStep * expressionSteps(expression),
+        flaws,
+      };
     } catch (error) {
       if (!(error instanceof MatcherSyntaxError)) throw error;
       const hint = error.hint ?? functionHint(this.environment, error.unknownName);

@@ -1,4 +1,5 @@
 /** Rules by the values of some of their columns: a hash table of numbers, without an object for each entry. */
+import { type StepMeter, unmetered } from '../matcher/step-budget.js';
 import { itemsPerStep } from '../steps.js';
 import { finish, mix } from './rule-store.js';
 
@@ -95,14 +96,14 @@ export class KeyIndex {
    * The rules whose key is one of the combinations of the values given for each part. `choices[i]` are the values of
    * the i-th part, each once.
    */
-  find(choices: readonly ArrayLike<number>[]): Candidates {
+  find(choices: readonly ArrayLike<number>[], meter: StepMeter = unmetered): Candidates {
     const { buckets } = this;
     buckets.length = 0;
     this.collect(choices, 0, startHash);
     const [first] = buckets;
     if (first === undefined) return noCandidates;
     if (buckets.length === 1) return { rules: this.postings, start: this.startOf(first), end: this.startOf(first + 1) };
-    return this.merge(buckets);
+    return this.merge(buckets, meter);
   }
 
   private collect(choices: readonly ArrayLike<number>[], part: number, hash: number): void {
@@ -138,9 +139,10 @@ export class KeyIndex {
     return this.records[bucket * this.width + this.width - 1] as number;
   }
 
-  private merge(buckets: readonly number[]): Candidates {
+  private merge(buckets: readonly number[], meter: StepMeter): Candidates {
     let total = 0;
     for (const bucket of buckets) total += this.startOf(bucket + 1) - this.startOf(bucket);
+    meter.spend(stepsPerMergedRule * total);
     const rules = new Int32Array(total);
     let at = 0;
     for (const bucket of buckets) {
@@ -150,5 +152,8 @@ export class KeyIndex {
     return { rules: total > 1 ? rules.sort() : rules, start: 0, end: total };
   }
 }
+
+/** Rules of several keys are sorted. */
+const stepsPerMergedRule = 6;
 
 const startHash = 0x9e3779b9;

@@ -1,4 +1,5 @@
 /** `policy-set.yaml`: what a policy set says about itself beside Casbin's own files. */
+import { largestStepBudget } from '../matcher/step-budget.js';
 import { cut, quote } from '../quote.js';
 import type { Json } from '../request.js';
 import { SEMANTICS, type Semantics } from '../semantics.js';
@@ -120,7 +121,7 @@ export function* readManifestInSteps(
     schemaRequests: node.schema === undefined ? defaults.schemaRequests : readSchemaRules(node.schema, defaults),
     emptyPolicy: node.emptyPolicy?.oneOf('emptyPolicy', ['refused', 'allowed']) ?? defaultManifest.emptyPolicy,
     clock: node.clock?.oneOf('clock', ['server', 'request']) ?? defaultManifest.clock,
-    stepBudget: node.stepBudget?.positiveInteger('stepBudget'),
+    stepBudget: node.stepBudget === undefined ? undefined : readStepBudget(node.stepBudget),
     downgraded: node.lint === undefined ? defaultManifest.downgraded : readLint(node.lint),
     searchActions: node.search === undefined ? defaultManifest.searchActions : readSearch(node.search),
     limits: node.limits === undefined ? defaultManifest.limits : readLimits(node.limits),
@@ -197,6 +198,13 @@ function readUnknown(node: YamlNode): Manifest['unknownDenied'] {
 function readSchemaRules(node: YamlNode, defaults: Manifest): Manifest['schemaRequests'] {
   const { requests } = node.knownMembers('schema', ['requests']) ?? {};
   return requests?.oneOf('schema.requests', ['deny', 'reject', 'warn', 'ignore']) ?? defaults.schemaRequests;
+}
+
+function readStepBudget(node: YamlNode): number | undefined {
+  const steps = node.positiveInteger('stepBudget');
+  if (steps === undefined || steps <= largestStepBudget) return steps;
+  node.refuse('wrong_value', `stepBudget is at most ${largestStepBudget.toLocaleString('en')}`);
+  return undefined;
 }
 
 function readLint(node: YamlNode): ReadonlySet<string> {

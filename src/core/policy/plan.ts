@@ -18,6 +18,7 @@ import {
 
 /** More look-ups than this are slower than most scans. */
 const maxLookUps = 50_000;
+const stepsPerLookUp = 8;
 
 export class Plan {
   constructor(
@@ -53,7 +54,7 @@ export class Plan {
     if (this.index === undefined || this.selecting || scope.assumedLink !== undefined) return undefined;
     this.selecting = true;
     try {
-      return this.select(scope) ? this.index.find(this.choices) : undefined;
+      return this.select(scope) ? this.index.find(this.choices, scope) : undefined;
     } finally {
       this.selecting = false;
     }
@@ -70,7 +71,9 @@ export class Plan {
       lookUps *= selected.length;
       choices[part] = selected;
     }
-    return lookUps <= maxLookUps && lookUps <= this.rules.length;
+    if (lookUps > maxLookUps || lookUps > this.rules.length) return false;
+    scope.spend(stepsPerLookUp * lookUps);
+    return true;
   }
 
   /** By the selectors that they look up with: indexes of a part of the plan, made when a search first needs them. */
@@ -92,7 +95,7 @@ export class Plan {
       index = yield* buildKeyIndex(keys, this.rules.length);
       this.partialIndexes.set(key, index);
     }
-    return index.find(choices);
+    return index.find(choices, scope);
   }
 
   /** What the selectors give that read none of the unknown columns, and which these are. */
@@ -163,8 +166,8 @@ export function* planRules(
   );
 }
 
-function evaluatedWhereOpen({ expression, run }: Term, { holdsOn }: PathSelector): Term {
-  return { expression, run: (scope) => holdsOn(scope.rule) || run(scope) };
+function evaluatedWhereOpen({ expression, run, steps }: Term, { holdsOn }: PathSelector): Term {
+  return { expression, steps, run: (scope) => holdsOn(scope.rule) || run(scope) };
 }
 
 /** A role is asked for with a literal that is no text: an error on every rule, which none may be left out of. */

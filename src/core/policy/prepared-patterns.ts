@@ -2,6 +2,7 @@
 import type { PreparedPattern, PreparedPatterns } from '../matcher/environment.js';
 import { type FunctionDefinition, FunctionError } from '../matcher/functions/function-definition.js';
 import { beforeQuery, isExactPattern } from '../matcher/pattern-key.js';
+import { stepsForText } from '../matcher/step-budget.js';
 
 /** Keyed by texts of the policy only, so it cannot grow beyond the policy. */
 export class PatternLibrary implements PreparedPatterns {
@@ -25,8 +26,14 @@ export class PatternLibrary implements PreparedPatterns {
 }
 
 function exactly(name: string, pattern: string): PreparedPattern {
-  if (name !== 'keyMatch5') return { matches: (text) => text === pattern };
-  return { matches: (text) => beforeQuery(text) === pattern };
+  const steps = 2 + stepsForText(pattern.length);
+  const given = name === 'keyMatch5' ? beforeQuery : (text: string) => text;
+  return {
+    matches: (text, meter) => {
+      meter.spend(steps);
+      return given(text) === pattern;
+    },
+  };
 }
 
 function prepare(definition: FunctionDefinition, pattern: string): PreparedPattern {

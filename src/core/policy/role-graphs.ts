@@ -2,14 +2,15 @@
 
 import type { ReportProblem } from '../casbin/document-problem.js';
 import type { CustomFunction } from '../matcher/environment.js';
-import { type FunctionDefinition, FunctionError } from '../matcher/functions/function-definition.js';
-import { timeMatch } from '../matcher/functions/time-match.js';
-import { cut, quote, quoteList } from '../quote.js';
+import type { FunctionDefinition } from '../matcher/functions/function-definition.js';
+import { timeWindow } from '../matcher/functions/time-match.js';
+import { quote, quoteList } from '../quote.js';
 import { itemsPerStep } from '../steps.js';
 import type { CasbinModel, ColumnsDefinition, RoleDefinition } from './casbin-model.js';
 import type { Manifest, RoleMatchingNames } from './manifest.js';
+import { findMatching } from './name-matching.js';
 import { findCycle } from './role-cycles.js';
-import { type NameMatching, RoleGraph, type RoleLink } from './roles.js';
+import { RoleGraph, type RoleLink } from './roles.js';
 import type { RuleStore } from './rule-store.js';
 
 /** A condition function on one link, as with Casbin's AddNamedLinkConditionFunc. */
@@ -53,14 +54,20 @@ export function* buildRoleGraphs(
       ...optional('nameMatching', findMatching(nameFunction, key, functions, refuse)),
       ...optional('domainMatching', findMatching(domainFunction(names, definition, model), key, functions, refuse)),
     });
-    for (let rule = 0; rule < rules.length; rule++) {
-      if (rule % itemsPerStep === 0) yield;
-      graph.add(readLink(rules, rule, definition, conditions, functions));
+    for (let rule = 0, done = 0; rule < rules.length; rule++) {
+      if (done >= itemsPerStep) {
+        yield;
+        done = 0;
+      }
+      done += graph.add(readLink(rules, rule, definition, conditions, functions)) ? itemsPerPattern : 1;
     }
     graphs.set(key, graph);
   }
   return graphs;
 }
+
+/** Of how many links a pattern that is prepared takes the place between two pauses. */
+const itemsPerPattern = 1_000;
 
 function optional<Key extends string, Value>(key: Key, value: Value | undefined): { [K in Key]?: Value } {
   return value === undefined ? {} : ({ [key]: value } as { [K in Key]?: Value });
@@ -129,103 +136,18 @@ function linkCondition(
   functions: RoleFunctions,
 ): (now: number) => boolean {
   const custom = functions.customFunctions.get(name);
-  return (now) => {
+  if (custom === undefined) {
+    const [start, end] = parameters;
+    const isTime = name === 'timeMatch' && parameters.length === 2 && start !== undefined && end !== undefined;
+    return isTime ? timeWindow(start, end) : () => false;
+  }
+  return () => {
     try {
-      if (custom !== undefined) return custom(...parameters) === true;
-      const [start, end] = parameters;
-      if (name !== 'timeMatch' || parameters.length !== 2 || start === undefined || end === undefined) return false;
-      return timeMatch(start, end, now);
+      return custom(...parameters) === true;
     } catch {
       return false;
     }
   };
-}
-
-/**
- * A function of the embedding program that matches names or domains threw. Who has which role is then unknown, and `no`
- * would be an answer: under `!g(…)` it would allow.
- */
-export class MatchingFunctionFailed extends Error {
-  override readonly name = 'MatchingFunctionFailed';
-
-  constructor(name: string, cause: unknown) {
-    super(`${name}(): ${cause instanceof Error ? cause.message : cause}`, { cause });
-  }
-}
-
-function findMatching(
-  name: string | undefined,
-  key: string,
-  functions: RoleFunctions,
-  refuse: (message: string, hint: string) => void,
-): NameMatching | undefined {
-  if (name === undefined) return undefined;
-  const custom = functions.customFunctions.get(name);
-  if (custom !== undefined) {
-    const matches = (text: string, pattern: string): boolean => {
-      try {
-        return custom(text, pattern) === true;
-      } catch (error) {
-        throw new MatchingFunctionFailed(name, error);
-      }
-    };
-    return { matches, isPattern: () => true };
-  }
-  const definition = functions.functions.get(name);
-  const prepare = definition?.prepare;
-  if (prepare === undefined) {
-    const hint = 'it may be keyMatch, keyMatch2, keyMatch3, keyMatch4, keyMatch5, regexMatch, globMatch or ipMatch';
-    refuse(`roleMatching.${cut(key)}: ${quote(name)} is no matching function`, hint);
-    return undefined;
-  }
-  const prepared = new Map<string, (text: string) => boolean>();
-  const isPattern = patternTests.get(name) ?? (() => true);
-  return {
-    isPattern,
-    matches: (text, pattern) => {
-      if (!isPattern(pattern)) return text === pattern;
-      let matches = prepared.get(pattern);
-      if (matches === undefined) {
-        matches = prepareQuietly(prepare, pattern);
-        // Only names of links are kept: a request may ask for as many as it likes.
-        if (prepared.size < maxPreparedNames) prepared.set(pattern, matches);
-      }
-      return holds(() => matches(text));
-    },
-  };
-}
-
-const maxPreparedNames = 10_000;
-const plainPath = /^[A-Za-z0-9_\-/@ ]*$/;
-
-/** Which names a function takes for more than themselves. Where nothing is said, any name may be a pattern. */
-const patternTests: ReadonlyMap<string, (name: string) => boolean> = new Map([
-  ['keyMatch', (name: string) => name.includes('*')],
-  ...['keyMatch2', 'keyMatch3', 'keyMatch4', 'globMatch'].map(
-    (name) => [name, (text: string) => !plainPath.test(text)] as const,
-  ),
-]);
-
-/** A name that is no pattern of its function matches nothing beside itself. */
-function prepareQuietly(
-  prepare: (pattern: string) => (text: string) => boolean,
-  pattern: string,
-): (text: string) => boolean {
-  try {
-    return prepare(pattern);
-  } catch (error) {
-    if (error instanceof FunctionError) return () => false;
-    throw error;
-  }
-}
-
-function holds(ask: () => boolean): boolean {
-  try {
-    return ask();
-  } catch (error) {
-    if (error instanceof FunctionError) return false;
-    throw error;
-  }
 }
 
 /** Cycles stop the load where a definition has no domain, as in the reference; within a domain they are a warning. */

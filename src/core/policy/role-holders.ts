@@ -1,7 +1,7 @@
 /** Role links the other way: from a role to all who hold it. */
 import { itemsPerStep } from '../steps.js';
 import { buildKeyIndex, type KeyIndex } from './key-index.js';
-import { maxHops } from './roles.js';
+import { maxHops } from './role-view.js';
 import type { RuleStore } from './rule-store.js';
 
 /** Made when a search first needs it, and kept: numbers only, about twenty bytes a link. */

@@ -2,6 +2,12 @@
 
 import { BoundedCache } from '../bounded-cache.js';
 import type { RoleRelation } from '../matcher/environment.js';
+import { type StepMeter, unmetered } from '../matcher/step-budget.js';
+import type { Json } from '../request.js';
+import { type NameMatching, PatternIndex } from './pattern-index.js';
+import { CountingMeter, questionAt, type RoleQuestion } from './role-question.js';
+import { RoleSet, RoleSets } from './role-sets.js';
+import { DomainLinks, type LinkCondition, longestKept, type Reached, ReachedNames, RoleView } from './role-view.js';
 
 export interface RoleLink {
   readonly child: string;
@@ -12,52 +18,58 @@ export interface RoleLink {
   readonly holds?: LinkCondition;
 }
 
-/** Whether a link counts now, as the first of a way or behind `hop` others. */
-export type LinkCondition = (now: number, hop: number) => boolean;
-
-/** A matching function of Casbin (AddNamedMatchingFunc): `(name, pattern) => boolean`. Must not throw. */
-export interface NameMatching {
-  matches(name: string, pattern: string): boolean;
-  /** False for names that match nothing but themselves: most names of most policies. */
-  isPattern(name: string): boolean;
-}
-
 export interface RoleGraphOptions {
   readonly hasDomain: boolean;
   readonly nameMatching?: NameMatching;
   readonly domainMatching?: NameMatching;
 }
 
-/** A role is found over ten links, not over eleven. */
-export const maxHops = 10;
+/** Domains that were asked for, and domains that count in views of several. */
 const cachedDomains = 1_000;
-/** Sets of roles, each shared by all who have the same parents; and names whose set is at hand, in each domain. */
-const cachedRoleSets = 20_000;
+const cachedParts = 100_000;
+/** For putting a name into a set. */
+const stepsPerName = 8;
+/** For looking whether a name has a role once its roles are at hand. */
+const stepsPerQuestion = 5;
 
 export class RoleGraph implements RoleRelation {
-  private readonly domains = new Map<string, DomainGraph>();
-  private readonly combined = new BoundedCache<DomainGraph>(cachedDomains);
+  private readonly domains = new Map<string, DomainLinks>();
+  private readonly sets = new RoleSets();
+  private readonly kept = new ReachedNames();
+  /** By the domains that they are of. Domains that are asked for are many, what they match is few. */
+  private readonly views = new BoundedCache<RoleView>(cachedParts);
+  private readonly viewOfDomain = new BoundedCache<{ readonly view: RoleView; readonly steps: number }>(cachedDomains);
+  private readonly domainPatterns: PatternIndex | undefined;
   /** A graph's own, so that what an index keeps in it goes with the policy set. */
-  private readonly noRoles = new RoleSet(new Set());
+  private readonly noRoles = new RoleSet(new Set(), 0);
   private conditional = false;
+  private madeViews = 0;
 
   constructor(
     links: Iterable<RoleLink>,
     private readonly options: RoleGraphOptions,
   ) {
+    if (options.domainMatching !== undefined) this.domainPatterns = new PatternIndex(options.domainMatching);
     for (const link of links) this.add(link);
   }
 
-  /** For whoever makes the graph, in steps; once it is asked it stays as it is. */
-  add(link: RoleLink): void {
+  /** While the graph is made, in steps; once it is asked it stays as it is. @returns whether a pattern was prepared */
+  add(link: RoleLink): boolean {
     const domain = this.options.hasDomain ? link.domain : '';
-    let graph = this.domains.get(domain);
-    if (graph === undefined) {
-      graph = new DomainGraph(this.options.nameMatching);
-      this.domains.set(domain, graph);
+    let links = this.domains.get(domain);
+    if (links === undefined) {
+      links = new DomainLinks(this.domains.size, this.options.nameMatching);
+      this.domains.set(domain, links);
+      if (this.options.domainMatching?.isPattern(domain) === true) this.domainPatterns?.add(domain);
     }
-    graph.add(link.child, link);
     this.conditional ||= link.holds !== undefined;
+    return links.add(link.child, link);
+  }
+
+  /** Prepares a role that rules ask for, where it may be a pattern. */
+  prepareRole(role: string): void {
+    const { nameMatching } = this.options;
+    if (nameMatching?.isPattern(role) === true) nameMatching.prepare?.(role);
   }
 
   /** Whether names have roles that nobody wrote down. */
@@ -75,19 +87,56 @@ export class RoleGraph implements RoleRelation {
     return this.conditional;
   }
 
+  /** As `isRole`, outside an evaluation. */
   reaches(name: string, role: string, domain: string | undefined, now: number): boolean {
+    return this.isRole(name, role, domain, questionAt(now));
+  }
+
+  isRole(name: string, role: string, domain: string | undefined, question: RoleQuestion): boolean {
+    question.spend(stepsPerQuestion);
     if (name === role) return true;
-    if (this.options.nameMatching?.matches(name, role) === true) return true;
-    return this.graphOf(domain)?.reaches(name, role, now) ?? false;
+    const { nameMatching } = this.options;
+    if (nameMatching === undefined) return this.reached(name, domain, question)?.names.has(role) ?? false;
+    if (nameMatching.matches(name, role, question)) return true;
+    const reached = this.reached(name, domain, question);
+    return reached !== undefined && isAmong(reached, role, nameMatching, question);
+  }
+
+  isRoleOfAny(names: readonly Json[], role: string, domain: string | undefined, question: RoleQuestion): boolean {
+    question.spend(stepsPerQuestion);
+    const memory = this.memoryOf(question);
+    if (memory.list !== names || memory.listDomain !== domain) {
+      memory.reachedByAny = this.reachedByAny(names, domain, question);
+      memory.list = names;
+      memory.listDomain = domain;
+    }
+    return isAmong(memory.reachedByAny, role, this.options.nameMatching, question);
+  }
+
+  /** What the names of a list reach together, themselves included. */
+  private reachedByAny(list: readonly Json[], domain: string | undefined, question: RoleQuestion): Reached {
+    const names = new Set<string>();
+    const patternParents = new Set<string>();
+    question.spend(stepsPerName * list.length);
+    for (const name of list) {
+      if (typeof name !== 'string') continue;
+      names.add(name);
+      const reached = this.reached(name, domain, question);
+      if (reached === undefined) continue;
+      question.spend(stepsPerName * reached.names.size);
+      for (const above of reached.names) names.add(above);
+      for (const pattern of reached.patternParents) patternParents.add(pattern);
+    }
+    return { names, patternParents: [...patternParents], steps: 0 };
   }
 
   /**
    * The roles above a name, the name itself not among them. Undefined where they cannot be listed: with a matching
    * function a name may have roles that nobody wrote down, and conditional links come and go.
    */
-  rolesAbove(name: string, domain: string | undefined): RoleSet | undefined {
+  rolesAbove(name: string, domain: string | undefined, meter: StepMeter = unmetered): RoleSet | undefined {
     if (!this.isListable) return undefined;
-    return this.graphOf(domain)?.rolesAbove(name) ?? this.noRoles;
+    return this.viewOf(domain, meter)?.rolesAbove(name, meter) ?? this.noRoles;
   }
 
   get isListable(): boolean {
@@ -95,198 +144,109 @@ export class RoleGraph implements RoleRelation {
   }
 
   /** The domains of links that count where `domain` is asked for. */
-  domainsOf(domain: string): readonly string[] {
-    const { hasDomain, domainMatching } = this.options;
-    if (!hasDomain) return [''];
-    if (domainMatching === undefined) return [domain];
-    return [...this.domains.keys()].filter((stored) => stored === domain || domainMatching.matches(domain, stored));
+  domainsOf(domain: string, meter: StepMeter = unmetered): readonly string[] {
+    if (!this.options.hasDomain) return [''];
+    const { domainPatterns } = this;
+    if (domainPatterns === undefined) return [domain];
+    const matched = domainPatterns.matchedBy(domain, meter);
+    return this.domains.has(domain) && !matched.includes(domain) ? [domain, ...matched] : matched;
   }
 
   /**
    * How `name` reaches `role`: every name on the way, both ends included; undefined when it does not. For
    * explanations; of several ways one of the shortest.
    */
-  pathTo(name: string, role: string, domain: string | undefined, now: number): readonly string[] | undefined {
+  pathTo(
+    name: string,
+    role: string,
+    domain: string | undefined,
+    now: number,
+    meter: StepMeter = unmetered,
+  ): readonly string[] | undefined {
     if (name === role) return [name];
-    if (this.options.nameMatching?.matches(name, role) === true) return [name, role];
-    return this.graphOf(domain)?.pathTo(name, role, now);
+    if (this.options.nameMatching?.matches(name, role, meter) === true) return [name, role];
+    return this.viewOf(domain, meter)?.pathTo(name, role, now, meter);
+  }
+
+  /** What a name reaches, found once for each evaluation. */
+  private reached(name: string, domain: string | undefined, question: RoleQuestion): Reached | undefined {
+    const memory = this.memoryOf(question);
+    if (memory.name === name && memory.domain === domain) return memory.reached;
+    const key = `${domain?.length} ${domain} ${name}`;
+    let reached = memory.all.get(key);
+    if (reached === undefined) {
+      reached = { found: this.viewOf(domain, question)?.reached(name, question) };
+      memory.all.set(key, reached);
+    }
+    memory.name = name;
+    memory.domain = domain;
+    memory.reached = reached.found;
+    return reached.found;
+  }
+
+  private memoryOf(question: RoleQuestion): RoleMemory {
+    let memory = question.memory.get(this) as RoleMemory | undefined;
+    if (memory === undefined) {
+      memory = new RoleMemory();
+      question.memory.set(this, memory);
+    }
+    return memory;
   }
 
   /** Asked without a domain, a definition with domains answers from the domain `''`. */
-  private graphOf(domain: string | undefined): DomainGraph | undefined {
+  private viewOf(domain: string | undefined, meter: StepMeter): RoleView | undefined {
     const asked = this.options.hasDomain ? (domain ?? '') : '';
-    const { domainMatching } = this.options;
-    if (!this.options.hasDomain || domainMatching === undefined) return this.domains.get(asked);
-    return this.combined.getOrMake(asked, () => this.combine(asked));
+    if (this.domainPatterns === undefined) {
+      const links = this.domains.get(asked);
+      if (links === undefined) return undefined;
+      links.view ??= this.makeView([links]);
+      return links.view;
+    }
+    const known = asked.length > longestKept ? undefined : this.viewOfDomain.get(asked);
+    if (known !== undefined) {
+      meter.spend(known.steps);
+      return known.view;
+    }
+    const counting = new CountingMeter(meter);
+    const parts = this.domainsOf(asked, counting).map((stored) => this.domains.get(stored) as DomainLinks);
+    counting.spend(parts.length * stepsPerQuestion);
+    // As they were stored, so that ways are told in the order of the file.
+    parts.sort((a, b) => a.number - b.number);
+    const key = parts.map(({ number }) => number).join();
+    const view = this.views.get(key) ?? this.makeView(parts);
+    this.views.set(key, view, parts.length + 1);
+    if (asked.length <= longestKept) this.viewOfDomain.set(asked, { view, steps: counting.counted });
+    return view;
   }
 
-  /** The links of all stored domains that are the asked one or a pattern that it matches, as one graph. */
-  private combine(asked: string): DomainGraph {
-    const graph = new DomainGraph(this.options.nameMatching);
-    for (const stored of this.domainsOf(asked)) graph.addAll(this.domains.get(stored) as DomainGraph);
-    return graph;
+  private makeView(parts: readonly DomainLinks[]): RoleView {
+    return new RoleView(this.madeViews++, parts, this.options.nameMatching, this.sets, this.kept);
   }
 }
 
-/** Roles that somebody has; one object for all who have the same. */
-export class RoleSet {
-  private index: object | undefined;
-  private keys: Int32Array | undefined;
-  private others: Map<object, Int32Array> | undefined;
-
-  constructor(readonly names: ReadonlySet<string>) {}
-
-  /** The symbols of these roles among the keys of an index, as they were kept. */
-  keysIn(index: object): Int32Array | undefined {
-    return this.index === index ? this.keys : this.others?.get(index);
-  }
-
-  /** Nearly every set has one index that asks; that one is found without another look-up. */
-  keepKeys(index: object, keys: Int32Array): void {
-    if (this.index === undefined) {
-      this.index = index;
-      this.keys = keys;
-    } else {
-      this.others ??= new Map();
-      this.others.set(index, keys);
-    }
-  }
+function isAmong(
+  { names, patternParents }: Reached,
+  role: string,
+  matching: NameMatching | undefined,
+  meter: StepMeter,
+): boolean {
+  if (names.has(role)) return true;
+  if (matching === undefined) return false;
+  if (patternParents.some((pattern) => matching.matches(role, pattern, meter))) return true;
+  if (!matching.isPattern(role)) return false;
+  for (const name of names) if (matching.matches(name, role, meter)) return true;
+  return false;
 }
 
-interface Parent {
-  readonly parent: string;
-  readonly holds?: LinkCondition;
+/** What one evaluation found: the last name or list that was asked about is nearly always the next one. */
+class RoleMemory {
+  readonly all = new Map<string, { readonly found: Reached | undefined }>();
+  name: string | undefined;
+  domain: string | undefined;
+  reached: Reached | undefined;
+  list: readonly Json[] | undefined;
+  listDomain: string | undefined;
+  reachedByAny: Reached = nothingReached;
 }
 
-/** The links up from one name. */
-class Links {
-  readonly parents: Parent[] = [];
-  /** What is above the name, while it is remembered. */
-  above: RoleSet | undefined;
-}
-
-class DomainGraph {
-  private readonly links = new Map<string, Links>();
-  private readonly roleSets = new BoundedCache<RoleSet>(cachedRoleSets);
-  /** Whose `above` is set. */
-  private remembering: Links[] = [];
-  /** Names of this graph that match more than themselves; empty without a matching function. */
-  private readonly patterns = new Set<string>();
-  private readonly names = new Set<string>();
-  conditional = false;
-
-  constructor(private readonly matching: NameMatching | undefined) {}
-
-  add(child: string, { parent, holds }: Parent): void {
-    const link: Parent = holds === undefined ? { parent } : { parent, holds };
-    let links = this.links.get(child);
-    if (links === undefined) {
-      links = new Links();
-      this.links.set(child, links);
-    }
-    links.parents.push(link);
-    if (holds !== undefined) this.conditional = true;
-    if (this.matching === undefined) return;
-    for (const name of [child, parent]) {
-      this.names.add(name);
-      if (this.matching.isPattern(name)) this.patterns.add(name);
-    }
-  }
-
-  addAll(other: DomainGraph): void {
-    for (const [child, { parents }] of other.links) for (const link of parents) this.add(child, link);
-  }
-
-  reaches(name: string, role: string, now: number): boolean {
-    if (this.matching !== undefined || this.conditional) return this.pathTo(name, role, now) !== undefined;
-    return this.rolesAbove(name)?.names.has(role) ?? false;
-  }
-
-  rolesAbove(name: string): RoleSet | undefined {
-    const links = this.links.get(name);
-    if (links === undefined) return undefined;
-    if (links.above === undefined) this.remember(links);
-    return links.above;
-  }
-
-  private remember(links: Links): void {
-    if (this.remembering.length >= cachedRoleSets) {
-      for (const forgotten of this.remembering) forgotten.above = undefined;
-      this.remembering = [];
-    }
-    const parents = links.parents.map(({ parent }) => parent);
-    links.above = this.roleSets.getOrMake(parents.join('\0'), () => new RoleSet(this.climb(parents)));
-    this.remembering.push(links);
-  }
-
-  /** The parents and what is above them: they are one hop up already. */
-  private climb(parents: readonly string[]): ReadonlySet<string> {
-    const reached = new Set(parents);
-    let frontier = parents;
-    for (let hop = 1; hop < maxHops && frontier.length > 0; hop++) {
-      const next: string[] = [];
-      for (const current of frontier) {
-        for (const { parent } of this.links.get(current)?.parents ?? []) {
-          if (reached.has(parent)) continue;
-          reached.add(parent);
-          next.push(parent);
-        }
-      }
-      frontier = next;
-    }
-    return reached;
-  }
-
-  /** Breadth first, hop by hop; `cameFrom` is at once what was visited and the way back. */
-  pathTo(name: string, role: string, now: number): readonly string[] | undefined {
-    const cameFrom = new Map<string, string | undefined>([[name, undefined]]);
-    let frontier = [name];
-    for (let hop = 0; hop <= maxHops && frontier.length > 0; hop++) {
-      const next: string[] = [];
-      for (const current of frontier) {
-        if (current === role || this.matching?.matches(current, role) === true) {
-          const path = pathBack(cameFrom, current);
-          return current === role ? path : [...path, role];
-        }
-        for (const neighbour of this.neighbours(current, hop, name, role, now)) {
-          if (cameFrom.has(neighbour)) continue;
-          cameFrom.set(neighbour, current);
-          next.push(neighbour);
-        }
-      }
-      frontier = next;
-    }
-    return undefined;
-  }
-
-  /**
-   * Where one hop leads: to the parents, to the known names that a parent which is a pattern matches, and to the
-   * parents of every pattern that matches the name. The two names asked for count as known.
-   */
-  private *neighbours(current: string, hop: number, from: string, to: string, now: number): Generator<string> {
-    yield* this.liveParents(current, hop, now);
-    const { matching } = this;
-    if (matching === undefined) return;
-    for (const parent of this.liveParents(current, hop, now)) {
-      if (!matching.isPattern(parent)) continue;
-      for (const known of [...this.names, from, to]) {
-        if (known !== parent && matching.matches(known, parent)) yield known;
-      }
-    }
-    for (const pattern of this.patterns) {
-      if (pattern !== current && matching.matches(current, pattern)) yield* this.liveParents(pattern, hop, now);
-    }
-  }
-
-  private *liveParents(name: string, hop: number, now: number): Generator<string> {
-    for (const link of this.links.get(name)?.parents ?? []) {
-      if (link.holds === undefined || link.holds(now, hop)) yield link.parent;
-    }
-  }
-}
-
-function pathBack(cameFrom: ReadonlyMap<string, string | undefined>, last: string): string[] {
-  const path: string[] = [];
-  for (let name: string | undefined = last; name !== undefined; name = cameFrom.get(name)) path.unshift(name);
-  return path;
-}
+const nothingReached: Reached = Object.freeze({ names: new Set<string>(), patternParents: [], steps: 0 });

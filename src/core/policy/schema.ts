@@ -6,6 +6,7 @@
 import { closest } from '../closest.js';
 import { builtInFunctions } from '../matcher/functions/built-in-functions.js';
 import { FunctionError } from '../matcher/functions/function-definition.js';
+import { unmetered } from '../matcher/step-budget.js';
 import { isObject, ownMember } from '../matcher/values.js';
 import { quote } from '../quote.js';
 import type { Json, JsonObject } from '../request.js';
@@ -235,7 +236,7 @@ function mayBeObject(type: Json): boolean {
 function matchesPattern(pattern: string, name: string): boolean {
   const search = builtInFunctions.get('regexMatch')?.prepare;
   try {
-    return search?.(pattern)(name) !== false;
+    return search?.(pattern)(name, unmetered) !== false;
   } catch (error) {
     if (error instanceof FunctionError) return true;
     throw error;

@@ -6,8 +6,8 @@ import { beforeQuery, patternKey, prefixFunctions } from '../matcher/pattern-key
 import { printExpression } from '../matcher/print.js';
 import { picksCandidates, type Term } from '../matcher/program.js';
 import type { Scope } from '../matcher/scope.js';
-
-import { itemsPerStep } from '../steps.js';
+import { longText, stepsForText } from '../matcher/step-budget.js';
+import { itemsPerStep, patternsPerStep } from '../steps.js';
 import type { RoleGraph } from './roles.js';
 import type { RuleStore } from './rule-store.js';
 import { SymbolSet, type SymbolTable } from './symbols.js';
@@ -42,6 +42,9 @@ export interface SelectorContext {
 }
 
 const none: readonly number[] = Object.freeze([]);
+
+/** For finding a key by a text, or putting it among others. */
+const stepsPerKey = 8;
 
 /** A value known before the rules are: a column of the request, or a literal. */
 type Given = (scope: Scope) => unknown;
@@ -79,7 +82,9 @@ function equality(given: Expression, column: Expression, context: SelectorContex
       const found = value(scope);
       if (found === undefined) return undefined;
       // A value of another type equals no column.
-      const symbol = typeof found === 'string' ? symbols.find(found) : undefined;
+      if (typeof found !== 'string') return none;
+      if (found.length > longText) scope.spend(stepsForText(found.length));
+      const symbol = symbols.find(found);
       if (symbol === undefined) return none;
       selection[0] = symbol;
       return selection;
@@ -129,8 +134,9 @@ function roleSelector(call: Extract<Expression, { kind: 'call' }>, context: Sele
       const asked = name(scope);
       const inside = inDomain(scope);
       if (typeof asked !== 'string' || typeof inside !== 'string') return undefined;
-      const above = graph.rolesAbove(asked, inside);
+      const above = graph.rolesAbove(asked, inside, scope);
       if (above === undefined) return undefined;
+      scope.spend(stepsPerKey * above.names.size);
       let roleKeys = above.keysIn(keys);
       if (roleKeys === undefined) {
         roleKeys = keysOf(above.names, symbols, present);
@@ -201,6 +207,7 @@ function union(left: Selector, right: Selector): Selector {
       const b = right.select(scope);
       if (a === undefined || b === undefined) return undefined;
       if (a.length === 0) return b;
+      scope.spend(stepsPerKey * (a.length + b.length));
       return b.length === 0 ? a : [...new Set([...Array.from(a), ...Array.from(b)])];
     },
   };
@@ -245,17 +252,23 @@ export function* pathSelectorOf(term: Expression, context: SelectorContext): Gen
     const key = prefixes.get(found.text) ?? -1 - prefixes.size;
     prefixes.set(found.text, key);
     deepest = Math.max(deepest, slashesIn(found.text));
+    longest = Math.max(longest, found.text.length);
     return key;
   };
   let deepest = 0;
+  let longest = 0;
   let mayFail = false;
+  let prepared = 0;
   const looked = new SymbolSet([], symbols.size);
   const keyOfPattern = new Int32Array(symbols.size);
   const keys = new Int32Array(patterns.length);
   for (let rule = 0; rule < patterns.length; rule++) {
     if (rule % itemsPerStep === 0) yield;
     const symbol = patterns[rule] as number;
-    if (looked.add(symbol)) keyOfPattern[symbol] = keyOf(symbol);
+    if (looked.add(symbol)) {
+      if (++prepared % patternsPerStep === 0) yield;
+      keyOfPattern[symbol] = keyOf(symbol);
+    }
     keys[rule] = keyOfPattern[symbol] as number;
   }
   return {
@@ -271,10 +284,12 @@ export function* pathSelectorOf(term: Expression, context: SelectorContext): Gen
       if (typeof given !== 'string') return undefined;
       const name = term.name === 'keyMatch5' ? beforeQuery(given) : given;
       const selected: number[] = [];
+      scope.spend(stepsPerKey + stepsForText(name.length));
       const exact = symbols.find(name);
       if (exact !== undefined) selected.push(exact);
       let end = 0;
-      for (let depth = 0; depth <= deepest; depth++) {
+      for (let depth = 0; depth <= deepest && end <= longest; depth++) {
+        scope.spend(stepsPerKey + stepsForText(end));
         const key = prefixes.get(name.slice(0, end));
         if (key !== undefined) selected.push(key);
         end = name.indexOf('/', end) + 1;

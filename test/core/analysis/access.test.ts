@@ -91,7 +91,7 @@ describe('effective access', () => {
           return named.has(user!) && knownKinds.has(kind);
         });
         expect([...found].sort()).toEqual(wanted.sort());
-        const isAllowedAlone = (question: Permission) => isAllowed(set, requestOf(question), 0, undefined);
+        const isAllowedAlone = (question: Permission) => isAllowed(set, requestOf(question), 0);
         expect(permissions).toEqual([...questionsOf(universe)].filter(isAllowedAlone));
         for (const permission of permissions) expect(review(set, permission, 0).rule?.at(-1)).toBe('allow');
       }),

@@ -4,6 +4,7 @@ import { FunctionError } from '../../../src/core/matcher/functions/function-defi
 import { matchGlob } from '../../../src/core/matcher/functions/glob.js';
 import { compileRegularExpression } from '../../../src/core/matcher/functions/regular-expression.js';
 import { remember } from '../../../src/core/matcher/functions/remember.js';
+import { unmetered } from '../../../src/core/matcher/step-budget.js';
 import type { Json } from '../../../src/core/request.js';
 
 const error = Symbol('error');
@@ -14,7 +15,7 @@ const promptly = 1_000;
 function call(name: string, ...args: string[]): Json | typeof error {
   const start = performance.now();
   try {
-    return builtInFunctions.get(name)?.call(args, 0) ?? null;
+    return builtInFunctions.get(name)?.call(args, 0, unmetered) ?? null;
   } catch (thrown) {
     expect(thrown).toBeInstanceOf(FunctionError);
     // It may end up in an answer or a log.
@@ -70,32 +71,34 @@ describe('hostile patterns and names are answered promptly', () => {
 
 describe('limits', () => {
   it('an expression of 10,000 instructions compiles, one more does not', () => {
-    expect(compileRegularExpression('x'.repeat(9_998)).test('x')).toBe(false);
+    expect(compileRegularExpression('x'.repeat(9_998)).test('x', unmetered)).toBe(false);
     expect(() => compileRegularExpression('x'.repeat(9_999))).toThrow(/too large/);
   });
 
   it('an id of 1,024 characters can be searched with any expression that compiles', () => {
-    expect(compileRegularExpression('x'.repeat(9_998)).test('x'.repeat(1_024))).toBe(false);
-    expect(() => compileRegularExpression('x'.repeat(9_998)).test('x'.repeat(1_025))).toThrow(/too long/);
+    expect(compileRegularExpression('x'.repeat(9_998)).test('x'.repeat(1_024), unmetered)).toBe(false);
+    expect(() => compileRegularExpression('x'.repeat(9_998)).test('x'.repeat(1_025), unmetered)).toThrow(/too long/);
   });
 
   it('quoted braces and names count for what they are', () => {
-    expect(compileRegularExpression('\\Q{9999}{9999}\\E').test('{9999}{9999}')).toBe(true);
-    expect(compileRegularExpression('(?P<a_rather_long_name>x){1000}(?:y){1000}').test('')).toBe(false);
+    expect(compileRegularExpression('\\Q{9999}{9999}\\E').test('{9999}{9999}', unmetered)).toBe(true);
+    expect(compileRegularExpression('(?P<a_rather_long_name>x){1000}(?:y){1000}').test('', unmetered)).toBe(false);
   });
 
   it('500 alternatives after each other are tried, 501 are not', () => {
     const name = 'a'.repeat(100_000);
-    expect(matchGlob(`${'{a}'.repeat(500)}*`, name)).toBe(true);
-    expect(() => matchGlob(`${'{a}'.repeat(501)}*`, name)).toThrow(FunctionError);
+    expect(matchGlob(`${'{a}'.repeat(500)}*`, name, unmetered)).toBe(true);
+    expect(() => matchGlob(`${'{a}'.repeat(501)}*`, name, unmetered)).toThrow(FunctionError);
   });
 });
+
+const free = () => 0;
 
 describe('patterns known only from a request', () => {
   it('are prepared once while they are in use', () => {
     let count = 0;
-    const recall = remember((pattern) => ({ pattern, count: ++count }));
-    expect(recall('a')).toBe(recall('a'));
+    const recall = remember((pattern) => ({ pattern, count: ++count }), free);
+    expect(recall('a', unmetered)).toBe(recall('a', unmetered));
     expect(count).toBe(1);
   });
 
@@ -104,23 +107,23 @@ describe('patterns known only from a request', () => {
     const recall = remember((pattern) => {
       prepared.push(pattern);
       return { pattern };
-    });
-    recall('kept');
-    recall('forgotten');
+    }, free);
+    recall('kept', unmetered);
+    recall('forgotten', unmetered);
     for (let index = 0; index < 1_000; index++) {
-      recall(`other ${index}`);
-      if (index % 400 === 0) recall('kept');
+      recall(`other ${index}`, unmetered);
+      if (index % 400 === 0) recall('kept', unmetered);
     }
-    recall('kept');
-    recall('forgotten');
+    recall('kept', unmetered);
+    recall('forgotten', unmetered);
     expect(prepared.filter((pattern) => pattern === 'kept')).toHaveLength(1);
     expect(prepared.filter((pattern) => pattern === 'forgotten')).toHaveLength(2);
   });
 
   it('are not kept when they are longer than 1,024 characters', () => {
     let count = 0;
-    const recall = remember(() => ({ count: ++count }));
-    for (const length of [1_024, 1_024, 1_025, 1_025]) recall('x'.repeat(length));
+    const recall = remember(() => ({ count: ++count }), free);
+    for (const length of [1_024, 1_024, 1_025, 1_025]) recall('x'.repeat(length), unmetered);
     expect(count).toBe(3);
   });
 

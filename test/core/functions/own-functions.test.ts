@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { builtInFunctions } from '../../../src/core/matcher/functions/built-in-functions.js';
 import { FunctionError } from '../../../src/core/matcher/functions/function-definition.js';
+import { unmetered } from '../../../src/core/matcher/step-budget.js';
 import type { Json } from '../../../src/core/request.js';
 
 const error = Symbol('error');
@@ -9,7 +10,7 @@ function call(name: string, args: Json[], clock = '2026-03-01T09:30:15.750Z'): J
   const definition = builtInFunctions.get(name);
   if (definition === undefined) throw new Error(`no function ${name}`);
   try {
-    return definition.call(args, Date.parse(clock));
+    return definition.call(args, Date.parse(clock), unmetered);
   } catch (thrown) {
     expect(thrown).toBeInstanceOf(FunctionError);
     return error;

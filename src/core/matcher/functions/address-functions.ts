@@ -2,8 +2,9 @@
 
 import { quote } from '../../quote.js';
 import type { Json } from '../../request.js';
+import type { StepMeter } from '../step-budget.js';
 import { type FunctionDefinition, FunctionError } from './function-definition.js';
-import { type IpRange, isInRange, parseIpAddress, parseIpRange } from './ip-address.js';
+import { type IpRange, isInRange, parseIpAddress, parseIpRange, stepsToParseAddress } from './ip-address.js';
 import { remember } from './remember.js';
 
 export const addressFunctions: readonly FunctionDefinition[] = [
@@ -19,19 +20,28 @@ export const addressFunctions: readonly FunctionDefinition[] = [
     returns: 'boolean',
     prepare: (ranges) => {
       const parsed = parseRanges(ranges);
-      return (address) => isInRanges(address, parsed);
+      return (address, meter) => isInRanges(address, parsed, meter);
     },
-    call: ([address, ranges]) => isInRanges(address as string, rangesOf(ranges as Json)),
+    stepsToPrepare: stepsToParseRanges,
+    call: ([address, ranges], _, meter) => isInRanges(address as string, rangesOf(ranges as Json, meter), meter),
   },
 ];
 
-const recallRanges = remember(parseRanges);
+/** A range for each four characters at most; IPv6 addresses take longer and have more. */
+function stepsToParseRanges(ranges: string): number {
+  return 20 + 12 * ranges.length;
+}
 
-function rangesOf(ranges: Json): readonly IpRange[] {
-  if (typeof ranges === 'string') return recallRanges(ranges);
+const stepsPerRange = 3;
+
+const recallRanges = remember(parseRanges, stepsToParseRanges);
+
+function rangesOf(ranges: Json, meter: StepMeter): readonly IpRange[] {
+  if (typeof ranges === 'string') return recallRanges(ranges, meter);
   if (!Array.isArray(ranges)) throw new FunctionError('ipInRanges: the ranges are neither a text nor a list');
   return ranges.flatMap((range) => {
     if (typeof range !== 'string') throw new FunctionError('ipInRanges: the list holds something that is no text');
+    meter.spend(stepsToParseAddress(range));
     return [parseRange(range)];
   });
 }
@@ -47,7 +57,8 @@ function parseRange(text: string): IpRange {
   return range;
 }
 
-function isInRanges(text: string, ranges: readonly IpRange[]): boolean {
+function isInRanges(text: string, ranges: readonly IpRange[], meter: StepMeter): boolean {
+  meter.spend(stepsToParseAddress(text) + stepsPerRange * ranges.length);
   const address = parseIpAddress(text);
   if (address === undefined) throw new FunctionError(`ipInRanges: ${quote(text)} is no address`);
   return ranges.some((range) => isInRange(address, range));

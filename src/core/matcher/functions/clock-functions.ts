@@ -2,6 +2,8 @@
 
 import { quote } from '../../quote.js';
 import type { Json } from '../../request.js';
+import { type StepMeter, stepsForText } from '../step-budget.js';
+import { describeValue } from '../values.js';
 import { epochOf } from './civil-time.js';
 import { type FunctionDefinition, FunctionError } from './function-definition.js';
 
@@ -25,7 +27,7 @@ export const clockFunctions: readonly FunctionDefinition[] = [
     example: 'now() >= timestamp(r.obj.published)',
     parameters: [{ name: 'time', type: 'any' }],
     returns: 'number',
-    call: ([time]) => (typeof time === 'number' ? time : timestamp(time)),
+    call: ([time], _, meter) => (typeof time === 'number' ? time : timestamp(time, meter)),
   },
   {
     name: 'timeOfDay',
@@ -34,7 +36,7 @@ export const clockFunctions: readonly FunctionDefinition[] = [
     example: 'timeOfDay("Europe/Berlin") >= "18:00"',
     parameters: [zone],
     returns: 'string',
-    call: ([name], now) => localTime(name as string, now).timeOfDay,
+    call: ([name], now, meter) => localTime(name as string, now, meter).timeOfDay,
   },
   {
     name: 'weekday',
@@ -43,7 +45,7 @@ export const clockFunctions: readonly FunctionDefinition[] = [
     example: 'weekday("Europe/Berlin") <= 5',
     parameters: [zone],
     returns: 'number',
-    call: ([name], now) => localTime(name as string, now).weekday,
+    call: ([name], now, meter) => localTime(name as string, now, meter).weekday,
   },
   {
     name: 'betweenHours',
@@ -53,11 +55,14 @@ export const clockFunctions: readonly FunctionDefinition[] = [
     example: 'betweenHours("Europe/Berlin", "22:00", "06:00")',
     parameters: [zone, { name: 'from', type: 'string' }, { name: 'to', type: 'string' }],
     returns: 'boolean',
-    call: ([name, from, to], now) => betweenHours(name as string, from as string, to as string, now),
+    call: ([name, from, to], now, meter) => betweenHours(name as string, from as string, to as string, now, meter),
   },
 ];
 
-function timestamp(time: Json | undefined): number {
+const stepsToReadTime = 100;
+
+function timestamp(time: Json | undefined, meter: StepMeter): number {
+  meter.spend(stepsToReadTime + (typeof time === 'string' ? 8 * stepsForText(time.length) : 0));
   const match =
     typeof time === 'string'
       ? /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(\.\d+)?(?:Z|([+-])(\d\d):(\d\d))$/i.exec(time)
@@ -78,17 +83,19 @@ function timestamp(time: Json | undefined): number {
       return epoch / 1000 - offset + Number(`0${fraction}`);
     }
   }
-  throw new FunctionError(`timestamp: ${quote(String(time))} is no time such as 2026-03-01T09:00:00Z`);
+  const given = time === undefined ? 'nothing' : describeValue(time);
+  throw new FunctionError(`timestamp: ${given} is no time such as 2026-03-01T09:00:00Z`);
 }
 
-function betweenHours(zoneName: string, from: string, to: string, now: number): boolean {
+function betweenHours(zoneName: string, from: string, to: string, now: number, meter: StepMeter): boolean {
+  meter.spend(stepsToCompareTimes);
   for (const time of [from, to]) {
     if (!/^([01]\d|2[0-3]):[0-5]\d$|^24:00$/.test(time)) {
       throw new FunctionError(`betweenHours: ${quote(time)} is no time of day such as 09:00`);
     }
   }
   if (from === to) throw new FunctionError('betweenHours: both times are the same; the whole day is 00:00 to 24:00');
-  const { timeOfDay } = localTime(zoneName, now);
+  const { timeOfDay } = localTime(zoneName, now, meter);
   return from < to ? timeOfDay >= from && timeOfDay < to : timeOfDay >= from || timeOfDay < to;
 }
 
@@ -104,13 +111,21 @@ interface Zone {
   local: LocalTime;
 }
 
-const zones = new Map<string, Zone>();
+const zones = new Map<string, Zone | FunctionError>();
 /** More than there are zones, but names can be written in many mixtures of case. */
 const maximumZones = 1000;
+const longestZoneName = 100;
 
-function localTime(name: string, now: number): LocalTime {
+const stepsToCompareTimes = 20;
+/** What a zone takes where it was not asked for before: reading its rules, and the time in it. */
+const stepsForZone = 15_000;
+const stepsForKnownZone = 10;
+
+function localTime(name: string, now: number, meter: StepMeter): LocalTime {
+  meter.spend(meter.isFirst(zones, name) ? stepsForZone : stepsForKnownZone);
   const second = Math.floor(now / 1000);
   const known = zones.get(name) ?? addZone(name);
+  if (known instanceof FunctionError) throw known;
   if (known.second !== second) {
     known.local = format(known.format, second * 1000);
     known.second = second;
@@ -118,25 +133,25 @@ function localTime(name: string, now: number): LocalTime {
   return known.local;
 }
 
-function addZone(name: string): Zone {
+function addZone(name: string): Zone | FunctionError {
+  const unknown = new FunctionError(`${quote(name)} is no time zone such as Europe/Berlin`);
   // Offsets such as +02:00 are left out: whether they are known depends on the version of Node.js.
-  if (!/^[a-z]/i.test(name)) throw unknownZone(name);
-  let format: Intl.DateTimeFormat;
-  try {
-    format = new Intl.DateTimeFormat('en-GB', {
-      timeZone: name,
-      hourCycle: 'h23',
-      hour: '2-digit',
-      minute: '2-digit',
-      weekday: 'short',
-    });
-  } catch {
-    throw unknownZone(name);
-  }
+  if (name.length > longestZoneName || !/^[a-z]/i.test(name)) return unknown;
   if (zones.size >= maximumZones) zones.clear();
-  const added = { format, second: Number.NaN, local: { timeOfDay: '', weekday: 0 } };
-  zones.set(name, added);
-  return added;
+  const format = formatOf(name);
+  const added = format && { format, second: Number.NaN, local: { timeOfDay: '', weekday: 0 } };
+  zones.set(name, added ?? unknown);
+  return added ?? unknown;
+}
+
+/** `undefined` for a name that is no time zone. */
+function formatOf(timeZone: string): Intl.DateTimeFormat | undefined {
+  const parts = { hourCycle: 'h23', hour: '2-digit', minute: '2-digit', weekday: 'short' } as const;
+  try {
+    return new Intl.DateTimeFormat('en-GB', { timeZone, ...parts });
+  } catch {
+    return undefined;
+  }
 }
 
 function format(zoneFormat: Intl.DateTimeFormat, time: number): LocalTime {
@@ -148,7 +163,3 @@ function format(zoneFormat: Intl.DateTimeFormat, time: number): LocalTime {
 }
 
 const weekdays: readonly string[] = ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'];
-
-function unknownZone(name: string): FunctionError {
-  return new FunctionError(`${quote(name)} is no time zone such as Europe/Berlin`);
-}

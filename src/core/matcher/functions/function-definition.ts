@@ -1,4 +1,5 @@
 import type { Json } from '../../request.js';
+import type { StepMeter } from '../step-budget.js';
 
 /** A call that has no result: an error of the rule that made it. Carries no stack: requests can cause it at will. */
 export class FunctionError extends Error {
@@ -18,7 +19,10 @@ export interface Parameter {
   readonly optional?: true;
 }
 
-/** A function that matchers can call. */
+/** A pattern that was prepared: whether a name matches it. May throw FunctionError (`ipMatch` on a name that is no address). */
+export type PatternTest = (name: string, meter: StepMeter) => boolean;
+
+/** A function that matchers can call. What it does is counted by the meter that it is given, but for the call itself. */
 export interface FunctionDefinition {
   readonly name: string;
   /** `casbin`: answers as the function of that name in Casbin's Go implementation. */
@@ -27,14 +31,13 @@ export interface FunctionDefinition {
   readonly example: string;
   readonly parameters: readonly Parameter[];
   readonly returns: 'boolean' | 'string' | 'number' | 'list';
-  /**
-   * For functions whose second argument is a pattern: prepares it once. Throws FunctionError when the pattern is broken.
-   * The predicate may throw FunctionError, too (`ipMatch` on a name that is no address).
-   */
-  readonly prepare?: (pattern: string) => (name: string) => boolean;
+  /** For functions whose second argument is a pattern: prepares it once. Throws FunctionError when the pattern is broken. */
+  readonly prepare?: (pattern: string) => PatternTest;
+  /** Steps for preparing a pattern, by its text alone, where it is first met while a request is evaluated. */
+  readonly stepsToPrepare?: (pattern: string) => number;
   /**
    * Number and types of the arguments were checked by the caller against `parameters`. May throw FunctionError, nothing
-   * else. `now` is the decision's clock in milliseconds since the epoch.
+   * else but what the meter throws. `now` is the decision's clock in milliseconds since the epoch.
    */
-  readonly call: (args: readonly Json[], now: number) => Json;
+  readonly call: (args: readonly Json[], now: number, meter: StepMeter) => Json;
 }

@@ -1,5 +1,7 @@
 /** IP addresses and ranges as Go's `net` reads them: no leading zeros, no zones, no short forms. */
 
+import { stepsForText } from '../step-budget.js';
+
 /** 16 bytes; an IPv4 address in its IPv6 form, so that `10.0.0.1` and `::ffff:10.0.0.1` are the same. */
 export interface IpAddress {
   readonly bytes: Uint8Array;
@@ -9,6 +11,11 @@ export interface IpAddress {
 /** The addresses whose first `prefixLength` of 128 bits are those of `bytes`; IPv4 and IPv6 ranges share no address. */
 export interface IpRange extends IpAddress {
   readonly prefixLength: number;
+}
+
+/** Steps for parsing an address or a range, well-formed or not, by its text alone. */
+export function stepsToParseAddress(text: string): number {
+  return (text.includes(':') ? 300 : 20) + stepsForText(text.length);
 }
 
 /** `undefined` when the text is no address. */

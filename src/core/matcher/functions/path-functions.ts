@@ -1,9 +1,9 @@
 /** Casbin's functions for paths, with the answers of its util/builtin_operators.go. */
-
 import { quote } from '../../quote.js';
-import { type FunctionDefinition, FunctionError } from './function-definition.js';
-import { PathPattern, type PathSyntax, pathSyntaxes } from './path-pattern.js';
-import { patternFunction } from './pattern-function.js';
+import { stepsForText } from '../step-budget.js';
+import { type FunctionDefinition, FunctionError, type PatternTest } from './function-definition.js';
+import { PathPattern, type PathSyntax, pathSyntaxes, stepsToPreparePath } from './path-pattern.js';
+import { patternFunction, stepsToRead } from './pattern-function.js';
 import { remember } from './remember.js';
 
 export const pathFunctions: readonly FunctionDefinition[] = [
@@ -16,6 +16,7 @@ export const pathFunctions: readonly FunctionDefinition[] = [
       example: 'keyMatch("/invoices/42/lines", "/invoices/*") // true',
     },
     prepareKeyMatch,
+    stepsToRead,
   ),
   getFunction(
     {
@@ -33,6 +34,7 @@ export const pathFunctions: readonly FunctionDefinition[] = [
       example: 'keyMatch2("/invoices/42/lines", "/invoices/:id/lines") // true',
     },
     (pattern) => preparePath(pattern, pathSyntaxes.keyMatch2),
+    (pattern) => stepsToPreparePath(pattern, pathSyntaxes.keyMatch2),
   ),
   variableFunction(
     {
@@ -50,6 +52,7 @@ export const pathFunctions: readonly FunctionDefinition[] = [
       example: 'keyMatch3("/invoices/42.pdf", "/invoices/{id}.pdf") // true',
     },
     (pattern) => preparePath(pattern, pathSyntaxes.keyMatch3),
+    (pattern) => stepsToPreparePath(pattern, pathSyntaxes.keyMatch3),
   ),
   variableFunction(
     {
@@ -67,6 +70,7 @@ export const pathFunctions: readonly FunctionDefinition[] = [
       example: 'keyMatch4("/users/7/orders/7", "/users/{id}/orders/{id}") // true',
     },
     prepareKeyMatch4,
+    (pattern) => stepsToPreparePath(pattern, pathSyntaxes.keyMatch4),
   ),
   patternFunction(
     {
@@ -77,19 +81,23 @@ export const pathFunctions: readonly FunctionDefinition[] = [
     },
     (pattern) => {
       const matches = preparePath(pattern, pathSyntaxes.keyMatch3);
-      return (name) => {
+      return (name, meter) => {
         const query = name.indexOf('?');
-        return matches(query === -1 ? name : name.slice(0, query));
+        return matches(query === -1 ? name : name.slice(0, query), meter);
       };
     },
+    (pattern) => stepsToPreparePath(pattern, pathSyntaxes.keyMatch3),
   ),
 ];
 
-function prepareKeyMatch(pattern: string): (name: string) => boolean {
+function prepareKeyMatch(pattern: string): PatternTest {
   const star = pattern.indexOf('*');
-  if (star === -1) return (name) => name === pattern;
-  const prefix = pattern.slice(0, star);
-  return (name) => name.startsWith(prefix);
+  const prefix = star === -1 ? pattern : pattern.slice(0, star);
+  const steps = 2 + stepsForText(prefix.length);
+  return (name, meter) => {
+    meter.spend(steps);
+    return star === -1 ? name === pattern : name.startsWith(prefix);
+  };
 }
 
 function keyGet(name: string, pattern: string): string {
@@ -97,20 +105,20 @@ function keyGet(name: string, pattern: string): string {
   return star !== -1 && name.startsWith(pattern.slice(0, star)) ? name.slice(star) : '';
 }
 
-function preparePath(pattern: string, syntax: PathSyntax): (name: string) => boolean {
+function preparePath(pattern: string, syntax: PathSyntax): PatternTest {
   const path = new PathPattern(pattern, syntax);
-  return (name) => path.matches(name);
+  return (name, meter) => path.matches(name, meter);
 }
 
-function prepareKeyMatch4(pattern: string): (name: string) => boolean {
+function prepareKeyMatch4(pattern: string): PatternTest {
   const path = new PathPattern(pattern, pathSyntaxes.keyMatch4);
   const { variables } = path;
   const firstOfName = new Map<string, number>();
   for (const [index, variable] of variables.entries()) {
     if (!firstOfName.has(variable)) firstOfName.set(variable, index);
   }
-  return (name) => {
-    const found = path.values(name);
+  return (name, meter) => {
+    const found = path.values(name, meter);
     if (found === undefined) return false;
     if (found.length !== variables.length) {
       throw new FunctionError(`keyMatch4: ${quote(pattern)} has groups beside its variables`);
@@ -130,12 +138,18 @@ function getFunction(words: GetWords, get: (name: string, pattern: string) => st
       { name: 'pattern', type: 'string' },
     ],
     returns: 'string',
-    call: ([name, pattern]) => get(name as string, pattern as string),
+    call: ([name, pattern], _, meter) => {
+      meter.spend(10 + stepsForText((name as string).length + (pattern as string).length));
+      return get(name as string, pattern as string);
+    },
   };
 }
 
 function variableFunction(words: GetWords, syntax: PathSyntax): FunctionDefinition {
-  const compile = remember((pattern) => new PathPattern(pattern, syntax));
+  const compile = remember(
+    (pattern) => new PathPattern(pattern, syntax),
+    (pattern) => stepsToPreparePath(pattern, syntax),
+  );
   return {
     ...words,
     origin: 'casbin',
@@ -145,9 +159,10 @@ function variableFunction(words: GetWords, syntax: PathSyntax): FunctionDefiniti
       { name: 'variable', type: 'string' },
     ],
     returns: 'string',
-    call: ([name, pattern, variable]) => {
-      const path = compile(pattern as string);
-      const found = path.values(name as string);
+    call: ([name, pattern, variable], _, meter) => {
+      const path = compile(pattern as string, meter);
+      const found = path.values(name as string, meter);
+      meter.spend(2 * stepsToRead(pattern as string));
       const index = path.variables.indexOf(variable as string);
       if (found === undefined || index === -1) return '';
       const value = found[index];

@@ -6,7 +6,8 @@
  * what a pattern means. Most patterns hold no special character but these; they are matched segment by segment, which
  * gives the same answers in a fraction of the time.
  */
-import { compileRegularExpression, type RegularExpression } from './regular-expression.js';
+import type { StepMeter } from '../step-budget.js';
+import { compileRegularExpression, type RegularExpression, stepsToCompile } from './regular-expression.js';
 import { type Segment, SegmentMatcher } from './segment-matcher.js';
 
 export interface PathSyntax {
@@ -28,6 +29,15 @@ export const pathSyntaxes = {
 
 const maximumWork = 10_000_000;
 
+/** Steps for preparing a pattern, by its text alone. */
+export function stepsToPreparePath(pattern: string, syntax: PathSyntax): number {
+  const steps = stepsPerPattern + stepsPerPatternCharacter * pattern.length;
+  return plainSegments(pattern, syntax) === undefined ? steps + stepsToCompile(pattern) : steps;
+}
+
+const stepsPerPattern = 100;
+const stepsPerPatternCharacter = 20;
+
 /** A prepared pattern. There can be one for each rule, so it keeps little: what is seldom asked for is found again. */
 export class PathPattern {
   private readonly matcher: SegmentMatcher | undefined;
@@ -39,7 +49,7 @@ export class PathPattern {
     private readonly syntax: PathSyntax,
   ) {
     const segments = plainSegments(pattern, syntax);
-    if (segments === undefined) this.compiled = this.compile();
+    if (segments === undefined) this.compiled = compileRegularExpression(sourceOf(pattern, syntax));
     else this.matcher = new SegmentMatcher(segments);
   }
 
@@ -51,22 +61,22 @@ export class PathPattern {
       .flatMap((part) => (typeof part === 'string' ? [] : part.variable));
   }
 
-  matches(name: string): boolean {
+  matches(name: string, meter: StepMeter): boolean {
     const { matcher } = this;
     return matcher === undefined || this.needsExpression(matcher, name)
-      ? this.compile().test(name)
-      : matcher.matches(name);
+      ? this.compile(meter).test(name, meter)
+      : matcher.matches(name, meter);
   }
 
   /**
    * The text of each variable; `undefined` when the name does not match. Groups that the pattern itself holds are
    * counted, as Casbin does: with `/(a|b)/:x` the first value is that of the group.
    */
-  values(name: string): readonly string[] | undefined {
+  values(name: string, meter: StepMeter): readonly string[] | undefined {
     const { matcher } = this;
     return matcher === undefined || !matcher.hasValues || this.needsExpression(matcher, name)
-      ? this.compile().groups(name)
-      : matcher.values(name);
+      ? this.compile(meter).groups(name, meter)
+      : matcher.values(name, meter);
   }
 
   /**
@@ -78,7 +88,9 @@ export class PathPattern {
     return name.includes('\n') || (!matcher.hasValues && this.pattern.length * name.length > maximumWork);
   }
 
-  private compile(): RegularExpression {
+  /** Compiled with the pattern, or when it is first needed; an evaluation that needs it then counts that always. */
+  private compile(meter: StepMeter): RegularExpression {
+    if (this.matcher !== undefined && meter.isFirst(this, '')) meter.spend(stepsToCompile(this.pattern));
     this.compiled ??= compileRegularExpression(sourceOf(this.pattern, this.syntax));
     return this.compiled;
   }

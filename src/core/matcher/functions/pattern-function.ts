@@ -1,4 +1,4 @@
-import type { FunctionDefinition } from './function-definition.js';
+import type { FunctionDefinition, PatternTest } from './function-definition.js';
 import { remember } from './remember.js';
 
 type Words = Pick<FunctionDefinition, 'name' | 'origin' | 'summary' | 'example'>;
@@ -6,16 +6,23 @@ type Words = Pick<FunctionDefinition, 'name' | 'origin' | 'summary' | 'example'>
 /** A function of a name and a pattern that says whether they match: all of it follows from how a pattern is prepared. */
 export function patternFunction(
   words: Words,
-  prepare: (pattern: string) => (name: string) => boolean,
+  prepare: (pattern: string) => PatternTest,
+  stepsToPrepare: (pattern: string) => number,
   parameters: readonly [name: string, pattern: string] = ['name', 'pattern'],
 ): FunctionDefinition {
-  const recall = remember(prepare);
+  const recall = remember(prepare, stepsToPrepare);
   return {
     ...words,
     parameters: parameters.map((name) => ({ name, type: 'string' })),
     returns: 'boolean',
     prepare,
+    stepsToPrepare,
     // The caller has checked that both are strings.
-    call: ([name, pattern]) => recall(pattern as string)(name as string),
+    call: ([name, pattern], _, meter) => recall(pattern as string, meter)(name as string, meter),
   };
+}
+
+/** Steps for a pattern that is read once, character by character. */
+export function stepsToRead(pattern: string): number {
+  return 50 + pattern.length;
 }

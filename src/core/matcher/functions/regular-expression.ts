@@ -7,14 +7,16 @@
  */
 import { RE2JS, RE2JSSyntaxException } from 're2js';
 import { quote } from '../../quote.js';
+import type { StepMeter } from '../step-budget.js';
 import { FunctionError } from './function-definition.js';
+import { PatternSearch } from './pattern-search.js';
 
 /** Both functions throw FunctionError for a text so long that searching it could take most of a second. */
 export interface RegularExpression {
   /** True when it is found anywhere in the text; only `^` and `$` tie it to the ends. */
-  test(text: string): boolean;
+  test(text: string, meter: StepMeter): boolean;
   /** The groups of the first match, `''` for those that took no part; `undefined` when it is not found. */
-  groups(text: string): readonly string[] | undefined;
+  groups(text: string, meter: StepMeter): readonly string[] | undefined;
 }
 
 /** Counted repetitions are written out: without a limit `a{1000}b{1000}…` makes millions of instructions. */
@@ -33,22 +35,38 @@ const maximumWork = maximumProgramSize * 1024;
  */
 export function compileRegularExpression(source: string): RegularExpression {
   const compiled = compile(source);
+  const search = new PatternSearch(compiled.re2().prog);
   const maximumLength = maximumWork / compiled.programSize();
   const checkLength = (text: string) => {
     if (text.length > maximumLength)
       throw new FunctionError(`the text is too long to be searched for ${quote(source)}`);
   };
   return {
-    test: (text) => {
+    test: (text, meter) => {
       checkLength(text);
-      return compiled.test(text);
+      return search.test(text, meter);
     },
-    groups: (text) => {
+    groups: (text, meter) => {
       checkLength(text);
+      if (!search.test(text, meter)) return undefined;
+      meter.spend(stepsPerGroupSearch * compiled.programSize() * (text.length + 1));
       const match: (string | undefined)[] | null = compiled.exec(text);
       return match?.slice(1).map((group) => group ?? '');
     },
   };
+}
+
+/** For each instruction and character: what the library takes at worst to find groups. */
+const stepsPerGroupSearch = 8;
+
+/** At worst; long alternatives are taken apart again and again. */
+const stepsPerCompiledCharacter = 1_500;
+const stepsPerUnicodeClass = 10_000;
+
+/** Steps for compiling an expression, by its text alone. */
+export function stepsToCompile(source: string): number {
+  const unicodeClasses = source.match(/\\p/gi)?.length ?? 0;
+  return stepsPerCompiledCharacter * (source.length + 4) + stepsPerUnicodeClass * unicodeClasses;
 }
 
 function compile(source: string): RE2JS {

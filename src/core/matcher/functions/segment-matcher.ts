@@ -1,3 +1,5 @@
+import { type StepMeter, stepsForText } from '../step-budget.js';
+
 /** Matches the segments of a path against a pattern of segments, without allocating and without backtracking. */
 
 export type Segment =
@@ -14,6 +16,8 @@ type Part = Exclude<Segment, { kind: 'star' }>;
 interface Block {
   readonly parts: readonly Part[];
   readonly segmentCount: number;
+  /** For comparing it at one segment of a name. */
+  readonly stepsAtSegment: number;
 }
 
 /**
@@ -28,17 +32,21 @@ export class SegmentMatcher {
   private readonly first: Block;
   /** One for each star: what follows it. */
   private readonly others: readonly Block[];
+  /** For comparing each block once. */
+  private readonly steps: number;
 
   constructor(segments: readonly Segment[]) {
     const [first, ...others] = splitAtStars(segments);
     this.first = first as Block;
     this.others = others;
+    this.steps = 5 + segments.reduce((sum, segment) => sum + stepsToCompare(segment), 0);
     this.hasStar = others.length > 0;
     this.hasValues = others.length === 0 || (others.length === 1 && others[0]?.segmentCount === 0);
   }
 
-  matches(name: string): boolean {
+  matches(name: string, meter: StepMeter): boolean {
     const { others } = this;
+    meter.spend(this.steps + stepsForText(name.length));
     let at = matchBlock(this.first, name, 0);
     if (others.length === 0) return at === name.length + 1;
     for (let index = 0; index < others.length; index++) {
@@ -46,13 +54,14 @@ export class SegmentMatcher {
       if (at === -1 || at > name.length) return false;
       at = nextSegment(name, at);
       if (index === others.length - 1) return matchesAtEnd(block, name, at);
-      at = findBlock(block, name, at);
+      at = findBlock(block, name, at, meter);
     }
     return false;
   }
 
   /** What stands for each variable; only where `hasValues`. */
-  values(name: string): readonly string[] | undefined {
+  values(name: string, meter: StepMeter): readonly string[] | undefined {
+    meter.spend(2 * this.steps + stepsForText(name.length));
     const values: string[] = [];
     const at = matchBlock(this.first, name, 0, values);
     const matches = this.hasStar ? at !== -1 && at <= name.length : at === name.length + 1;
@@ -60,7 +69,21 @@ export class SegmentMatcher {
   }
 }
 
-const emptyBlock: Block = { parts: [], segmentCount: 0 };
+/** A part of a block is looked for and compared. */
+function stepsToCompare(segment: Segment): number {
+  switch (segment.kind) {
+    case 'star':
+      return 5;
+    case 'text':
+      return 5 + stepsForText(segment.text.length);
+    case 'variable':
+      return 10 + stepsForText(segment.prefix.length + segment.suffix.length);
+    default:
+      return segment satisfies never;
+  }
+}
+
+const emptyBlock: Block = { parts: [], segmentCount: 0, stepsAtSegment: 5 };
 
 function splitAtStars(segments: readonly Segment[]): readonly Block[] {
   const blocks: Block[] = [];
@@ -74,7 +97,8 @@ function splitAtStars(segments: readonly Segment[]): readonly Block[] {
   const endBlock = () => {
     endText();
     // Copied, because arrays that grew keep room for more, and there can be a matcher for each rule.
-    blocks.push(segmentCount === 0 ? emptyBlock : { parts: [...parts], segmentCount });
+    const stepsAtSegment = parts.reduce((sum, part) => sum + stepsToCompare(part), 10);
+    blocks.push(segmentCount === 0 ? emptyBlock : { parts: [...parts], segmentCount, stepsAtSegment });
     parts = [];
     segmentCount = 0;
   };
@@ -117,8 +141,10 @@ function matchBlock(block: Block, name: string, start: number, values?: string[]
 }
 
 /** The position behind the first place from `start` on where the block matches, else -1. */
-function findBlock(block: Block, name: string, start: number): number {
+function findBlock(block: Block, name: string, start: number, meter: StepMeter): number {
+  const { stepsAtSegment } = block;
   for (let at = start; at <= name.length; at = nextSegment(name, at)) {
+    meter.spend(stepsAtSegment);
     const behind = matchBlock(block, name, at);
     if (behind !== -1) return behind;
   }

@@ -3,9 +3,9 @@
 import { quote } from '../../quote.js';
 import { type FunctionDefinition, FunctionError } from './function-definition.js';
 import { isValidGlob, matchGlob } from './glob.js';
-import { isInRange, parseIpAddress, parseIpRange } from './ip-address.js';
-import { patternFunction } from './pattern-function.js';
-import { compileRegularExpression } from './regular-expression.js';
+import { isInRange, parseIpAddress, parseIpRange, stepsToParseAddress } from './ip-address.js';
+import { patternFunction, stepsToRead } from './pattern-function.js';
+import { compileRegularExpression, stepsToCompile } from './regular-expression.js';
 
 export const textFunctions: readonly FunctionDefinition[] = [
   patternFunction(
@@ -16,6 +16,7 @@ export const textFunctions: readonly FunctionDefinition[] = [
       example: 'regexMatch("/invoices/42", "^/invoices/[0-9]+$") // true',
     },
     (pattern) => compileRegularExpression(pattern).test,
+    stepsToCompile,
   ),
   {
     ...patternFunction(
@@ -27,11 +28,12 @@ export const textFunctions: readonly FunctionDefinition[] = [
       },
       (glob) => {
         if (!isValidGlob(glob)) throw new FunctionError(`globMatch: the pattern ${quote(glob)} is broken`);
-        return (name) => matchGlob(glob, name);
+        return (name, meter) => matchGlob(glob, name, meter);
       },
+      stepsToRead,
     ),
     // Not through `prepare`: a broken glob still matches some names, and the reference answers for those.
-    call: ([name, glob]) => matchGlob(glob as string, name as string),
+    call: ([name, glob], _, meter) => matchGlob(glob as string, name as string, meter),
   },
   patternFunction(
     {
@@ -43,12 +45,14 @@ export const textFunctions: readonly FunctionDefinition[] = [
     (pattern) => {
       const range = parseIpRange(pattern);
       if (range === undefined) throw new FunctionError(`ipMatch: ${quote(pattern)} is neither an address nor a range`);
-      return (name) => {
+      return (name, meter) => {
+        meter.spend(stepsToParseAddress(name));
         const address = parseIpAddress(name);
         if (address === undefined) throw new FunctionError(`ipMatch: ${quote(name)} is no address`);
         return isInRange(address, range);
       };
     },
+    stepsToParseAddress,
     ['address', 'range'],
   ),
 ];

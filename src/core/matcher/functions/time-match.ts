@@ -12,6 +12,23 @@ export function timeMatch(start: string, end: string, now: number): boolean {
   return end === '_' || now < Math.ceil(parseTime(end));
 }
 
+/** As `timeMatch`, with the times read once; an error is no match. */
+export function timeWindow(start: string, end: string): (now: number) => boolean {
+  const read = (text: string): number | undefined => {
+    try {
+      return parseTime(text);
+    } catch (error) {
+      if (error instanceof FunctionError) return undefined;
+      throw error;
+    }
+  };
+  const from = start === '_' ? Number.NEGATIVE_INFINITY : read(start);
+  const until = end === '_' ? Number.POSITIVE_INFINITY : read(end);
+  if (from === undefined || until === undefined) return () => false;
+  const [after, before] = [Math.floor(from), Math.ceil(until)];
+  return (now) => now > after && now < before;
+}
+
 /**
  * Go's time.Parse is a little more liberal than the layout that it is given here: it takes an hour of one digit, several
  * spaces, and a fraction of a second, of which it keeps nanoseconds. Half a millisecond stands for any of those, which is

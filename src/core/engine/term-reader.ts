@@ -1,0 +1,123 @@
+/** The terms of a matcher and of the conditions that it evaluates, one by one, for explanations. */
+import type { FailedTerm } from '../explanation.js';
+import { type Expression, walk } from '../matcher/ast.js';
+import { compileExpression } from '../matcher/compile.js';
+import { expressionSteps } from '../matcher/expression-steps.js';
+import { printExpression } from '../matcher/print.js';
+import { conjunction } from '../matcher/program.js';
+import { type Evaluator, FAULT, type Scope } from '../matcher/scope.js';
+import { describeValue } from '../matcher/values.js';
+import type { Combination } from '../policy/combination.js';
+import type { Rule } from '../policy/rule-store.js';
+import type { Json } from '../request.js';
+
+/** For looking at a term, and for compiling it by itself when it is first looked at. */
+const stepsPerTerm = 20;
+const stepsPerCompiledStep = 50;
+
+/** Evaluates the terms of a matcher one by one, those of conditions included. */
+export class TermReader {
+  private readonly compiled = new Map<Expression, { readonly run: Evaluator; readonly steps: number }>();
+
+  constructor(private readonly combination: Combination) {}
+
+  /** The terms that do not hold on a rule; empty when it matches. */
+  failing(rule: Rule, scope: Scope): readonly Expression[] {
+    scope.rule = rule.index;
+    return this.failingIn(this.combination.program.expression, scope);
+  }
+
+  failingIn(expression: Expression, scope: Scope): readonly Expression[] {
+    const failed: Expression[] = [];
+    for (const term of conjunction(expression)) {
+      const value = this.evaluate(term, scope);
+      if (value === true || (typeof value === 'number' && value !== 0)) continue;
+      const condition = this.conditionOf(term, scope);
+      // What failed in a condition says more than that the condition failed.
+      const inner = condition === undefined ? [] : this.failingIn(condition, scope);
+      failed.push(...(inner.length > 0 ? inner : [term]));
+    }
+    return failed;
+  }
+
+  evaluate(expression: Expression, scope: Scope): Json | typeof FAULT {
+    let term = this.compiled.get(expression);
+    if (term === undefined) {
+      const steps = expressionSteps(expression) + stepsPerTerm;
+      term = { steps, run: compileExpression(expression, { ...this.combination.environment, report: () => {} }) };
+      this.compiled.set(expression, term);
+      scope.spend(stepsPerCompiledStep * steps);
+    }
+    scope.spend(term.steps);
+    return term.run(scope);
+  }
+
+  /** For `eval(…)`: the condition that it runs on the rule at hand. */
+  private conditionOf(term: Expression, scope: Scope): Expression | undefined {
+    if (term.kind !== 'call' || term.name !== 'eval' || term.args[0] === undefined) return undefined;
+    const text = this.evaluate(term.args[0], scope);
+    const condition = typeof text === 'string' ? this.combination.conditions.find(text) : undefined;
+    return condition?.run === undefined ? undefined : condition.expression;
+  }
+
+  /** All role calls of the matcher and of the rule's conditions. */
+  roleCalls(scope: Scope): readonly Extract<Expression, { kind: 'call' }>[] {
+    const calls: Extract<Expression, { kind: 'call' }>[] = [];
+    const collect = (expression: Expression, depth: number): void =>
+      walk(expression, (part) => {
+        if (part.kind !== 'call') return;
+        if (this.combination.environment.roles.has(part.name)) calls.push(part);
+        const condition = depth > 0 ? this.conditionOf(part, scope) : undefined;
+        if (condition !== undefined) collect(condition, depth - 1);
+      });
+    collect(this.combination.program.expression, 4);
+    return calls;
+  }
+
+  describe(term: Expression, rule: Rule, scope: Scope): FailedTerm {
+    scope.rule = rule.index;
+    return this.describeIn(term, scope);
+  }
+
+  describeIn(term: Expression, scope: Scope): FailedTerm {
+    const text = printExpression(term);
+    const value = this.evaluate(term, scope);
+    if (value === FAULT) return { term: text, operands: [], message: scope.fault?.message ?? `${text} failed` };
+    const operands = operandsOf(term).flatMap((operand) => {
+      const found = operand.kind === 'literal' ? FAULT : this.evaluate(operand, scope);
+      return found === FAULT ? [] : [{ text: printExpression(operand), value: found }];
+    });
+    return { term: text, operands, message: this.inWords(term, text, scope) };
+  }
+
+  private inWords(term: Expression, text: string, scope: Scope): string {
+    const say = (operand: Expression | undefined): string => {
+      const value = operand === undefined ? FAULT : this.evaluate(operand, scope);
+      return value === FAULT ? '?' : describeValue(value);
+    };
+    if (term.kind === 'call' && this.combination.environment.roles.has(term.name)) {
+      const [name, role, domain] = term.args;
+      return `${say(name)} does not have role ${say(role)}${domain === undefined ? '' : ` in ${say(domain)}`}`;
+    }
+    if (term.kind === 'binary' && term.operator === '==') {
+      return `${printExpression(term.left)} is ${say(term.left)}, not ${say(term.right)}`;
+    }
+    // `has(r.sub.x)` does not hold because it is missing, and that is no fault of the term.
+    const values = operandsOf(term).map((operand) => {
+      const value = this.evaluate(operand, scope);
+      const found =
+        value === FAULT ? (scope.fault?.code === 'missing_attribute' ? 'missing' : '?') : describeValue(value);
+      return `${printExpression(operand)} is ${found}`;
+    });
+    return `${text} does not hold${values.length === 0 ? '' : `: ${values.join(', ')}`}`;
+  }
+}
+
+/** The columns and attributes that a term reads, each once; what it calls functions on stands for itself. */
+function operandsOf(term: Expression): readonly Expression[] {
+  const operands = new Map<string, Expression>();
+  walk(term, (part) => {
+    if (part.kind === 'column' || part.kind === 'attribute') operands.set(printExpression(part), part);
+  });
+  return [...operands.values()];
+}

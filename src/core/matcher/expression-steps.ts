@@ -1,0 +1,54 @@
+/** What running an expression takes, by its form alone; calls and long values count the rest while they run. */
+import type { Json } from '../request.js';
+import { type BinaryOperator, childrenOf, type Expression } from './ast.js';
+
+/** A value that is at hand. */
+const stepsPerNode = 1;
+/** A look-up by name. */
+const stepsPerPathStep = 3;
+/** Numbers become integers of 64 bits and back. */
+const stepsPerBitOperation = 40;
+const stepsPerOperation = 2;
+const stepsPerCall = 8;
+const stepsPerList = 8;
+
+const bitOperators: ReadonlySet<BinaryOperator> = new Set(['&', '|', '^', '<<', '>>']);
+
+/** Both sides of `||` and `?` count, although one may not be looked at. */
+export function expressionSteps(expression: Expression): number {
+  // A list of literals is made once.
+  if (expression.kind === 'in' && constantList(expression.right) !== undefined) {
+    return stepsPerOperation + expressionSteps(expression.left);
+  }
+  let steps = nodeSteps(expression);
+  for (const child of childrenOf(expression)) steps += expressionSteps(child);
+  return steps;
+}
+
+/** The values of a list of literals; undefined for any other expression. */
+export function constantList(expression: Expression): readonly Json[] | undefined {
+  if (expression.kind !== 'list') return undefined;
+  const values: Json[] = [];
+  for (const item of expression.items) {
+    if (item.kind !== 'literal') return undefined;
+    values.push(item.value);
+  }
+  return values;
+}
+
+function nodeSteps(part: Expression): number {
+  switch (part.kind) {
+    case 'attribute':
+      return stepsPerNode + stepsPerPathStep * part.path.length;
+    case 'unary':
+      return part.operator === '~' ? stepsPerBitOperation : stepsPerOperation;
+    case 'binary':
+      return bitOperators.has(part.operator) ? stepsPerBitOperation : stepsPerOperation;
+    case 'call':
+      return stepsPerCall;
+    case 'list':
+      return stepsPerList;
+    default:
+      return stepsPerNode;
+  }
+}
