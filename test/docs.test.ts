@@ -8,6 +8,7 @@ import type { FunctionDefinition } from '../src/core/matcher/functions/function-
 import { effectSpellings } from '../src/core/policy/effect.js';
 import type { NamedText } from '../src/core/policy/yaml-document.js';
 import { formatProblem, type Problem } from '../src/core/problem.js';
+import { unmetered } from '../src/core/step-budget.js';
 import { type CompileOptions, compilePolicySet, PolicyError } from '../src/engine.js';
 import { loadPolicySet } from '../src/policy-store/load-policy-set.js';
 import { compileOptions } from '../src/policy-store/policy-set-texts.js';
@@ -213,7 +214,7 @@ it.each([
   ['keyMatch', '/docs/plan', '/docs/*', true],
   ['keyMatch', '/doc', '/docs/*', false],
 ] as const)('in place of an own function, %s(%j, %j) is %s', (name, text, pattern, result) => {
-  expect(builtInFunctions.get(name)?.call([text, pattern], 0)).toBe(result);
+  expect(builtInFunctions.get(name)?.call([text, pattern], 0, unmetered)).toBe(result);
 });
 
 function functionTable(definitions: readonly FunctionDefinition[]): string {

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { EngineDecision } from '../core/decision.js';
 import { engineVersion } from '../core/engine/engine-version.js';
 import { VerdictError } from '../core/errors.js';
+import { semanticsBeforeNumbers } from '../core/semantics.js';
 import type { DecisionRecord } from '../decision-log/decision-record.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
@@ -44,6 +45,9 @@ export async function replay(
   const set = await versionFor(policySets, record, version);
   const now = Date.parse(record.clock);
   const decision = await set.evaluate(record.request, { now, explain: 'full' });
+  if (record.semantics === semanticsBeforeNumbers && differsByBudget(record, decision)) {
+    throw notReplayable(record, 'it takes more steps than an evaluation may, and they were counted otherwise then');
+  }
   const recorded = answerOf(record, record.policyVersion, record.engineVersion, record.semantics);
   const replayed = answerOf(decision, set.version, engineVersion, set.compiled.semantics);
   return {
@@ -71,6 +75,13 @@ async function versionFor(
   }
 }
 
+/** Whether one of the two was ended by its budget: 0.1 counted neither functions nor roles. */
+function differsByBudget(recorded: Pick<EngineDecision, 'errors'>, replayed: Pick<EngineDecision, 'errors'>): boolean {
+  const isEnded = ({ errors }: Pick<EngineDecision, 'errors'>) =>
+    errors.some(({ code }) => code === 'step_budget_exceeded');
+  return isEnded(recorded) || isEnded(replayed);
+}
+
 function notReplayable({ id }: DecisionRecord, why: string): VerdictError {
   return new VerdictError('not_replayable', `The decision ${id} cannot be computed again: ${why}.`);
 }
@@ -84,7 +95,18 @@ function answerOf(
   return { decision, reason, obligations, errors, policyVersion, engineVersion: engine, semantics };
 }
 
-/** As JSON says it: a record was JSON once, where members that are undefined are not there. */
+/**
+ * As JSON says it: a record was JSON once, where members that are undefined are not there. What a rule that failed says to
+ * those whom it denies was a part of the answer once.
+ */
 function comparable({ decision, reason, obligations, errors }: Answer): unknown {
-  return JSON.parse(JSON.stringify({ decision, reason, obligations, errors }));
+  if (reason.code !== 'evaluation_error') return JSON.parse(JSON.stringify({ decision, reason, obligations, errors }));
+  const { code, file, line } = reason;
+  const places = errors.map((error) => ({
+    code: error.code,
+    message: error.message,
+    file: error.file,
+    line: error.line,
+  }));
+  return JSON.parse(JSON.stringify({ decision, reason: { code, file, line }, errors: places }));
 }

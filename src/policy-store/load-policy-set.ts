@@ -51,7 +51,11 @@ export async function loadPolicySet(set: PolicySetFiles, semantics: Semantics = 
     const served: ServedPolicySet = Object.freeze({ ...common, engine: 'casbin', evaluate });
     return { served, retire: () => stock.retire(), stop: () => stock.stop() };
   }
-  const evaluate: ServedPolicySet['evaluate'] = (request, evaluation) => compiled.decide(request, evaluation);
+  // A full explanation may take as long as several decisions: others have their turn within it.
+  const evaluate: ServedPolicySet['evaluate'] = (request, evaluation) =>
+    evaluation.explain === 'full'
+      ? inTurns(compiled.decideInSteps(request, evaluation))
+      : compiled.decide(request, evaluation);
   await passTests(set.files, inside.entities, evaluate);
   const served: ServedPolicySet = Object.freeze({ ...common, engine: 'verdict', evaluate });
   return { served, retire: () => undefined, stop: async () => undefined };

@@ -2,10 +2,10 @@
 import { describe, expect, it } from 'vitest';
 import { evaluateGuarded } from '../../src/core/engine/enforce.js';
 import { Scope } from '../../src/core/matcher/scope.js';
-import { defaultStepBudget } from '../../src/core/matcher/step-budget.js';
 import { isCombination } from '../../src/core/policy/combination.js';
 import { type CompiledPolicySet, type CompileOptions, compileInSteps } from '../../src/core/policy/compile.js';
 import type { Json } from '../../src/core/request.js';
+import { defaultStepBudget } from '../../src/core/step-budget.js';
 import { finish } from '../../src/core/steps.js';
 import { compilePolicySet } from '../../src/engine.js';
 import { type DearestMix, dearestMixes } from '../bench/dearest-mixes.mjs';

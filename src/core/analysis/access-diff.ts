@@ -1,11 +1,11 @@
 /** Which permissions a change of policy adds and takes away. */
 
 import { bindValues, isAllowed } from '../engine/decide.js';
-import { unmetered } from '../matcher/step-budget.js';
 import { BindingError } from '../policy/binding.js';
 import { type Combination, isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
 import type { DecisionRequest, Entity, Json } from '../request.js';
+import { unmetered } from '../step-budget.js';
 import { itemsPerStep } from '../steps.js';
 import { type Permission, questionsOf, requestOf, sizeOf } from './access.js';
 import { type ColumnUse, columnUses } from './column-use.js';

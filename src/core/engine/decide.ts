@@ -2,13 +2,13 @@
 import type { Diagnostic, EngineDecision, Reason, ReasonCode } from '../decision.js';
 import type { Explanation } from '../explanation.js';
 import { type AssumedLink, type AttributeSource, Scope, withScope } from '../matcher/scope.js';
-import { StepBudgetExceeded, stepBudgetExceeded } from '../matcher/step-budget.js';
 import { BindingError, type BoundRequest, bindRequest, tokenSource, tokenValue } from '../policy/binding.js';
 import { type Combination, isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
 import { MatchingFunctionFailed } from '../policy/name-matching.js';
 import type { Rule } from '../policy/rule-store.js';
 import { type DecisionRequest, type DecisionRequestInput, type Json, normaliseRequest } from '../request.js';
+import { StepBudgetExceeded, stepBudgetExceeded } from '../step-budget.js';
 import { finish } from '../steps.js';
 import { evaluateGuarded } from './enforce.js';
 import { type Evaluation, requestError } from './evaluate.js';
@@ -163,7 +163,7 @@ export function answerBindingError({ reason, details }: BindingError): EngineDec
 /** @param warnings what was found before the rules were asked */
 function answer(evaluation: Evaluation, warnings?: readonly Diagnostic[]): EngineDecision {
   const { allowed, rule, by } = evaluation;
-  const deciding = by === 'rule' || by === 'failed_rule' ? rule : undefined;
+  const deciding = by === 'rule' || by === 'failure' ? rule : undefined;
   const decision = allowed ? ('allow' as const) : ('deny' as const);
   const found = diagnosticsOf(evaluation.errors, { withType: true });
   const errors = warnings === undefined ? found : [...warnings, ...found];
@@ -171,7 +171,7 @@ function answer(evaluation: Evaluation, warnings?: readonly Diagnostic[]): Engin
     return { decision, reason: { code: reasonCode(evaluation) }, obligations: noObligations, errors };
   const code = reasonCode(evaluation);
   // What a rule says to the caller is for when it matches. Whether one that failed would have matched nobody knows.
-  if (by === 'failed_rule') {
+  if (by === 'failure') {
     const { file, line } = deciding;
     return {
       decision,
@@ -192,7 +192,7 @@ function reasonCode({ allowed, by, errors }: Evaluation): ReasonCode {
   switch (by) {
     case 'rule':
       return allowed ? 'rule_allowed' : 'rule_denied';
-    case 'failed_rule':
+    case 'failure':
       return 'evaluation_error';
     case 'matcher':
       return 'rule_allowed';

@@ -1,13 +1,13 @@
 /** Casbin's own question: request values in the order of the request definition. */
 import type { Diagnostic, Effect } from '../decision.js';
 import { type Scope, withScope } from '../matcher/scope.js';
-import { StepBudgetExceeded } from '../matcher/step-budget.js';
 import { isObject } from '../matcher/values.js';
 import { type Combination, isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
 import { type DefinitionNames, definitionNames } from '../policy/manifest.js';
 import { MatchingFunctionFailed } from '../policy/name-matching.js';
 import type { Json } from '../request.js';
+import { StepBudgetExceeded } from '../step-budget.js';
 import { type Evaluation, evaluate, requestError } from './evaluate.js';
 import { diagnosticsOf } from './report.js';
 

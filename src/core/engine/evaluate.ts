@@ -2,11 +2,11 @@
 
 import { matchRule } from '../matcher/program.js';
 import { FAULT, noRules, type Scope } from '../matcher/scope.js';
-import { stepBudgetExceeded } from '../matcher/step-budget.js';
 import type { Combination } from '../policy/combination.js';
 import type { EffectKind, RuleEffect } from '../policy/effect.js';
 import type { Rule, RuleStore } from '../policy/rule-store.js';
 import { quote } from '../quote.js';
+import { stepBudgetExceeded } from '../step-budget.js';
 
 export interface EvaluationError {
   readonly code: string;
@@ -21,7 +21,7 @@ export interface Evaluation {
    * Who decided: a rule that matches, a deny rule that failed and counts as matching, the effect in default of a rule, the
    * matcher where it reads no rules, or an error outside any rule.
    */
-  readonly by: 'rule' | 'failed_rule' | 'default' | 'matcher' | 'error';
+  readonly by: 'rule' | 'failure' | 'default' | 'matcher' | 'error';
   /** The rule that the reference explains the decision with. */
   readonly rule: Rule | undefined;
   readonly errors: readonly EvaluationError[];
@@ -111,7 +111,7 @@ function evaluateRules(combination: Combination, scope: Scope): Evaluation {
     }
     const decision = decidesAtOnce(effect, ruleEffect);
     if (decision !== undefined) {
-      const by = outcome === 'error' ? ('failed_rule' as const) : ('rule' as const);
+      const by = outcome === 'error' ? ('failure' as const) : ('rule' as const);
       return { allowed: decision, by, rule: rules.at(rule), errors: listOf(errors) };
     }
     if (ruleEffect === 'allow' && firstAllow === undefined) firstAllow = rule;

@@ -9,7 +9,7 @@ import type { DecisionRequest, DecisionRequestInput } from '../request.js';
 import type { Semantics } from '../semantics.js';
 import { finish } from '../steps.js';
 import { candidatesInSteps, type SearchKind } from './candidates.js';
-import { type BoundValues, bindValues, type DecideOptions, decide } from './decide.js';
+import { type BoundValues, bindValues, type DecideOptions, decide, decideInSteps } from './decide.js';
 import { type EnforceOptions, type EnforceResult, enforce } from './enforce.js';
 import { type SearchOptions, type SearchResult, searchInSteps } from './search.js';
 import type { SearchQuery, WhatQuery, WhoQuery } from './search-query.js';
@@ -61,6 +61,11 @@ export class PolicySet {
    */
   decide(request: DecisionRequestInput, options: DecideOptions): EngineDecision {
     return decide(this.compiled, request, options);
+  }
+
+  /** As `decide`, pausing every few milliseconds while it explains in full: the decision itself is one step. */
+  decideInSteps(request: DecisionRequestInput, options: DecideOptions): Generator<void, EngineDecision> {
+    return decideInSteps(this.compiled, request, options);
   }
 
   /**

@@ -1,6 +1,7 @@
 /** Who may, what may be done, and on what: whoever could be allowed is decided by the same engine as any other question. */
-import { StepBudgetExceeded } from '../matcher/step-budget.js';
+
 import type { CompiledPolicySet } from '../policy/compile.js';
+import { StepBudgetExceeded } from '../step-budget.js';
 import { findPlaces } from './backwards.js';
 import { candidatesInSteps } from './candidates.js';
 import { isAllowedWithin, type SharedBudget } from './decide.js';

@@ -1,12 +1,12 @@
 /** Calls: built-in functions, role definitions, `has`, `hasRole`, `eval`, and functions of the embedding program. */
 import type { Json } from '../request.js';
+import { stepsForText, unmetered } from '../step-budget.js';
 import { type Expression, walk } from './ast.js';
 import type { CustomFunction, Environment, RoleRelation } from './environment.js';
 import { type FunctionDefinition, FunctionError, type Parameter } from './functions/function-definition.js';
 import { isIn } from './operators.js';
 import { hasPath } from './paths.js';
 import { type Evaluator, FAULT, type Outcome, type Scope } from './scope.js';
-import { stepsForText, unmetered } from './step-budget.js';
 import { describeValue } from './values.js';
 
 type Call = Extract<Expression, { kind: 'call' }>;

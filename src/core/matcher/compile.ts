@@ -2,6 +2,7 @@
 
 import { cut, quote } from '../quote.js';
 import type { Json } from '../request.js';
+import { longText, stepsForText } from '../step-budget.js';
 import type { Expression } from './ast.js';
 import { compileCall } from './calls.js';
 import { columnHint } from './column-hint.js';
@@ -11,7 +12,6 @@ import { binaryOperations, complement, invert, isIn, negate, operandError } from
 import { readPath } from './paths.js';
 import { type Evaluator, FAULT, type Outcome, type Scope } from './scope.js';
 import { authorsName } from './source-text.js';
-import { longText, stepsForText } from './step-budget.js';
 import { describeValue, sameValue } from './values.js';
 
 /**

@@ -1,9 +1,9 @@
 /** What the operators do to values (govaluate 1.3, `evaluationStage.go`). */
 import type { Json } from '../request.js';
+import { stepsForText } from '../step-budget.js';
 import type { BinaryOperator } from './ast.js';
 import { bitwiseAnd, bitwiseNot, bitwiseOr, bitwiseXor, shiftLeft, shiftRight } from './integers.js';
 import { FAULT, type Outcome, type Scope } from './scope.js';
-import { stepsForText } from './step-budget.js';
 import { compareStrings, describeValue, formatValue, sameValue } from './values.js';
 
 export type BinaryOperation = (left: Json, right: Json, scope: Scope) => Outcome;

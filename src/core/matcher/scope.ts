@@ -1,8 +1,8 @@
 /** What a compiled expression sees while it runs: one request, one rule, the clock. */
 import type { Diagnostic } from '../decision.js';
 import type { Json } from '../request.js';
+import { defaultStepBudget, type StepMeter, stepBudgetExceeded } from '../step-budget.js';
 import type { EntityAttributes } from './entity-attributes.js';
-import { defaultStepBudget, type StepMeter, stepBudgetExceeded } from './step-budget.js';
 
 /** The value of a column where attributes are read from it; undefined when the request does not have it. */
 export type AttributeSource = Json | EntityAttributes | undefined;

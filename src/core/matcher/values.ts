@@ -1,7 +1,7 @@
 /** How the matcher language compares and writes values: typed, by content, never converting (govaluate). */
 import { quote } from '../quote.js';
 import type { Json, JsonObject } from '../request.js';
-import { longText, type StepMeter, stepsForText, unmetered } from './step-budget.js';
+import { longText, type StepMeter, stepsForText, unmetered } from '../step-budget.js';
 
 export function isObject(value: Json | undefined): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -9,6 +9,7 @@ import { FunctionError } from '../matcher/functions/function-definition.js';
 import { compileRegularExpression } from '../matcher/functions/regular-expression.js';
 import { isObject, ownMember } from '../matcher/values.js';
 import type { Json, JsonObject } from '../request.js';
+import { StepBudgetExceeded, type StepMeter, stepBudgetExceeded } from '../step-budget.js';
 import { areDistinct, Checking, canonical, maxReferences, type SchemaCheck, type Test } from './schema-checking.js';
 import { schemaFormats } from './schema-formats.js';
 
@@ -310,15 +311,23 @@ function characters(text: string, checking: Checking): number {
   return count;
 }
 
+/** A look at a value takes as long as so many steps of a search. */
+const searchStepsPerStep = 5;
+
 /** JSON Schema's patterns are found anywhere in a text. One that takes too long to look for is not found. */
 function searchFor(pattern: string): (text: string, checking: Checking) => boolean {
   const expression = compileRegularExpression(pattern);
   return (text, checking) => {
-    if (!checking.spend(text.length)) return false;
+    const meter: StepMeter = {
+      isFirst: () => true,
+      spend: (steps) => {
+        if (!checking.spend(steps / searchStepsPerStep)) throw stepBudgetExceeded;
+      },
+    };
     try {
-      return expression.test(text);
+      return expression.test(text, meter);
     } catch (error) {
-      if (error instanceof FunctionError) return false;
+      if (error instanceof FunctionError || error instanceof StepBudgetExceeded) return false;
       throw error;
     }
   };

@@ -1,5 +1,5 @@
 /** Rules by the values of some of their columns: a hash table of numbers, without an object for each entry. */
-import { type StepMeter, unmetered } from '../matcher/step-budget.js';
+import { type StepMeter, unmetered } from '../step-budget.js';
 import { itemsPerStep } from '../steps.js';
 import { finish, mix } from './rule-store.js';
 

@@ -1,8 +1,8 @@
 /** `policy-set.yaml`: what a policy set says about itself beside Casbin's own files. */
-import { largestStepBudget } from '../matcher/step-budget.js';
 import { cut, quote } from '../quote.js';
 import type { Json } from '../request.js';
 import { SEMANTICS, type Semantics } from '../semantics.js';
+import { largestStepBudget } from '../step-budget.js';
 import { finish } from '../steps.js';
 import { type Binding, isBindingFault, parseBinding } from './binding-text.js';
 import { defaultGatewayMapping, type GatewayMapping, readGatewayMapping } from './gateway-mapping.js';

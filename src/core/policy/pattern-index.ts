@@ -1,6 +1,6 @@
 /** Patterns of role names or domains, found by texts that every name which they match holds. */
 import type { PatternTest } from '../matcher/functions/function-definition.js';
-import { type StepMeter, stepsForText } from '../matcher/step-budget.js';
+import { type StepMeter, stepsForText } from '../step-budget.js';
 
 /** A matching function of Casbin (AddNamedMatchingFunc): `(name, pattern) => boolean`. */
 export interface NameMatching {

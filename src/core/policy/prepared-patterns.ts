@@ -2,7 +2,7 @@
 import type { PreparedPattern, PreparedPatterns } from '../matcher/environment.js';
 import { type FunctionDefinition, FunctionError } from '../matcher/functions/function-definition.js';
 import { beforeQuery, isExactPattern } from '../matcher/pattern-key.js';
-import { stepsForText } from '../matcher/step-budget.js';
+import { stepsForText } from '../step-budget.js';
 
 /** Keyed by texts of the policy only, so it cannot grow beyond the policy. */
 export class PatternLibrary implements PreparedPatterns {

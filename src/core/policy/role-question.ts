@@ -1,5 +1,5 @@
 /** Who asks about roles: an evaluation, which counts its steps and asks about the same names again and again. */
-import { type StepMeter, unmetered } from '../matcher/step-budget.js';
+import { type StepMeter, unmetered } from '../step-budget.js';
 
 export interface RoleQuestion extends StepMeter {
   /** Milliseconds since the epoch, for links that hold only for a time. */

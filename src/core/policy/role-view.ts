@@ -1,6 +1,6 @@
 /** The role links that count in one domain, and what can be reached over them. */
 import { BoundedCache } from '../bounded-cache.js';
-import type { StepMeter } from '../matcher/step-budget.js';
+import type { StepMeter } from '../step-budget.js';
 import { type NameMatching, PatternIndex } from './pattern-index.js';
 import { CountingMeter, type RoleQuestion } from './role-question.js';
 import { type Remembering, RoleSet, type RoleSets } from './role-sets.js';

@@ -2,8 +2,8 @@
 
 import { BoundedCache } from '../bounded-cache.js';
 import type { RoleRelation } from '../matcher/environment.js';
-import { type StepMeter, unmetered } from '../matcher/step-budget.js';
 import type { Json } from '../request.js';
+import { type StepMeter, unmetered } from '../step-budget.js';
 import { type NameMatching, PatternIndex } from './pattern-index.js';
 import { CountingMeter, questionAt, type RoleQuestion } from './role-question.js';
 import { RoleSet, RoleSets } from './role-sets.js';

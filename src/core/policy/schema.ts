@@ -6,11 +6,11 @@
 import { closest } from '../closest.js';
 import { builtInFunctions } from '../matcher/functions/built-in-functions.js';
 import { FunctionError } from '../matcher/functions/function-definition.js';
-import { unmetered } from '../matcher/step-budget.js';
 import { isObject, ownMember } from '../matcher/values.js';
 import { quote } from '../quote.js';
 import type { Json, JsonObject } from '../request.js';
 import { SEMANTICS, type Semantics } from '../semantics.js';
+import { unmetered } from '../step-budget.js';
 import { checkKeyword, endlessDefinitions } from './schema-keywords.js';
 import type { NamedText, ReportFatal, YamlNode } from './yaml-document.js';
 import { readYamlInSteps } from './yaml-document.js';

@@ -6,7 +6,7 @@ import { beforeQuery, patternKey, prefixFunctions } from '../matcher/pattern-key
 import { printExpression } from '../matcher/print.js';
 import { picksCandidates, type Term } from '../matcher/program.js';
 import type { Scope } from '../matcher/scope.js';
-import { longText, stepsForText } from '../matcher/step-budget.js';
+import { longText, stepsForText } from '../step-budget.js';
 import { itemsPerStep, patternsPerStep } from '../steps.js';
 import type { RoleGraph } from './roles.js';
 import type { RuleStore } from './rule-store.js';

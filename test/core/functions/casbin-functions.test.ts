@@ -5,7 +5,7 @@ import { FunctionError } from '../../../src/core/matcher/functions/function-defi
 import { isValidGlob } from '../../../src/core/matcher/functions/glob.js';
 import { compileRegularExpression } from '../../../src/core/matcher/functions/regular-expression.js';
 import { timeMatch } from '../../../src/core/matcher/functions/time-match.js';
-import { unmetered } from '../../../src/core/matcher/step-budget.js';
+import { unmetered } from '../../../src/core/step-budget.js';
 import { type Answer, casbinCases, error, timeCases } from './casbin-cases.js';
 
 function definitionOf(name: string) {

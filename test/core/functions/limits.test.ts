@@ -4,8 +4,8 @@ import { FunctionError } from '../../../src/core/matcher/functions/function-defi
 import { matchGlob } from '../../../src/core/matcher/functions/glob.js';
 import { compileRegularExpression } from '../../../src/core/matcher/functions/regular-expression.js';
 import { remember } from '../../../src/core/matcher/functions/remember.js';
-import { unmetered } from '../../../src/core/matcher/step-budget.js';
 import type { Json } from '../../../src/core/request.js';
+import { unmetered } from '../../../src/core/step-budget.js';
 
 const error = Symbol('error');
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { builtInFunctions } from '../../../src/core/matcher/functions/built-in-functions.js';
 import { FunctionError } from '../../../src/core/matcher/functions/function-definition.js';
-import { unmetered } from '../../../src/core/matcher/step-budget.js';
 import type { Json } from '../../../src/core/request.js';
+import { unmetered } from '../../../src/core/step-budget.js';
 
 const error = Symbol('error');
 

@@ -2,7 +2,7 @@
 
 import { quote } from '../../quote.js';
 import type { Json } from '../../request.js';
-import type { StepMeter } from '../step-budget.js';
+import type { StepMeter } from '../../step-budget.js';
 import { type FunctionDefinition, FunctionError } from './function-definition.js';
 import { type IpRange, isInRange, parseIpAddress, parseIpRange, stepsToParseAddress } from './ip-address.js';
 import { remember } from './remember.js';

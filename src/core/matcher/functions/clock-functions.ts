@@ -2,8 +2,7 @@
 
 import { quote } from '../../quote.js';
 import type { Json } from '../../request.js';
-import { type StepMeter, stepsForText } from '../step-budget.js';
-import { describeValue } from '../values.js';
+import { type StepMeter, stepsForText } from '../../step-budget.js';
 import { epochOf } from './civil-time.js';
 import { type FunctionDefinition, FunctionError } from './function-definition.js';
 
@@ -83,7 +82,7 @@ function timestamp(time: Json | undefined, meter: StepMeter): number {
       return epoch / 1000 - offset + Number(`0${fraction}`);
     }
   }
-  const given = time === undefined ? 'nothing' : describeValue(time);
+  const given = typeof time === 'string' ? quote(time) : 'what is no text';
   throw new FunctionError(`timestamp: ${given} is no time such as 2026-03-01T09:00:00Z`);
 }
 

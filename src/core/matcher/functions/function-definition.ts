@@ -1,5 +1,5 @@
 import type { Json } from '../../request.js';
-import type { StepMeter } from '../step-budget.js';
+import type { StepMeter } from '../../step-budget.js';
 
 /** A call that has no result: an error of the rule that made it. Carries no stack: requests can cause it at will. */
 export class FunctionError extends Error {

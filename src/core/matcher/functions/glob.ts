@@ -6,7 +6,7 @@
  * are put in as text), and so does whether it notices that a glob is broken.
  */
 import { quote } from '../../quote.js';
-import type { StepMeter } from '../step-budget.js';
+import type { StepMeter } from '../../step-budget.js';
 import { FunctionError } from './function-definition.js';
 
 /**

@@ -1,6 +1,6 @@
 /** IP addresses and ranges as Go's `net` reads them: no leading zeros, no zones, no short forms. */
 
-import { stepsForText } from '../step-budget.js';
+import { stepsForText } from '../../step-budget.js';
 
 /** 16 bytes; an IPv4 address in its IPv6 form, so that `10.0.0.1` and `::ffff:10.0.0.1` are the same. */
 export interface IpAddress {

@@ -1,6 +1,6 @@
 /** Casbin's functions for paths, with the answers of its util/builtin_operators.go. */
 import { quote } from '../../quote.js';
-import { stepsForText } from '../step-budget.js';
+import { stepsForText } from '../../step-budget.js';
 import { type FunctionDefinition, FunctionError, type PatternTest } from './function-definition.js';
 import { PathPattern, type PathSyntax, pathSyntaxes, stepsToPreparePath } from './path-pattern.js';
 import { patternFunction, stepsToRead } from './pattern-function.js';

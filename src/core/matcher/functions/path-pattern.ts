@@ -6,7 +6,7 @@
  * what a pattern means. Most patterns hold no special character but these; they are matched segment by segment, which
  * gives the same answers in a fraction of the time.
  */
-import type { StepMeter } from '../step-budget.js';
+import type { StepMeter } from '../../step-budget.js';
 import { compileRegularExpression, type RegularExpression, stepsToCompile } from './regular-expression.js';
 import { type Segment, SegmentMatcher } from './segment-matcher.js';
 

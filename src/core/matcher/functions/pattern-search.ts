@@ -6,7 +6,7 @@
  * next one, so that nothing could be said of its cost by the question alone. This is Thompson's simulation: all ways through
  * the instructions at once, one character after the other, at most one step for each instruction and character.
  */
-import type { StepMeter } from '../step-budget.js';
+import type { StepMeter } from '../../step-budget.js';
 
 /** An instruction of `re2js`. */
 export interface Instruction {

@@ -7,7 +7,7 @@
  */
 import { RE2JS, RE2JSSyntaxException } from 're2js';
 import { quote } from '../../quote.js';
-import type { StepMeter } from '../step-budget.js';
+import type { StepMeter } from '../../step-budget.js';
 import { FunctionError } from './function-definition.js';
 import { PatternSearch } from './pattern-search.js';
 

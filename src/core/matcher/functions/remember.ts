@@ -1,5 +1,5 @@
 import { BoundedCache } from '../../bounded-cache.js';
-import type { StepMeter } from '../step-budget.js';
+import type { StepMeter } from '../../step-budget.js';
 import { FunctionError } from './function-definition.js';
 
 const remembered = 500;

@@ -1,4 +1,4 @@
-import { type StepMeter, stepsForText } from '../step-budget.js';
+import { type StepMeter, stepsForText } from '../../step-budget.js';
 
 /** Matches the segments of a path against a pattern of segments, without allocating and without backtracking. */
 
