@@ -4,7 +4,7 @@ import type { Change, Explanation, RolePath } from '../core/explanation.js';
 import type { DecisionRequest, Json } from '../core/request.js';
 import { type AskedSetOptions, addAskedSetOptions, checkAskedSet, loadAskedSet } from './asked-set.js';
 import { type Answer, askForDecision, printDecision } from './decide-command.js';
-import { exitCodes } from './exit-code.js';
+import { exitCodes, UsageError } from './exit-code.js';
 import { outputOption } from './options.js';
 import { loadFolder } from './policy-folder.js';
 import { addRequestOptions, clockOf, type RequestOptions, requestOf } from './request-options.js';
@@ -35,8 +35,9 @@ export function addExplainCommand(program: Command, terminal: Terminal): void {
     .action(async (path: string | undefined, options: ExplainOptions) => {
       if (options.plan === true) {
         const { compiled } = await loadAskedSet(path, options);
+        if (options.output === 'json') throw new UsageError('--plan is a text: --output json does not go with it');
         for (const line of new PolicySet(compiled).plan) terminal.print(line);
-        if (options.subject === undefined && options.request === undefined) return;
+        if (!isQuestion(options)) return;
         terminal.print();
       }
       const answer = await explained(path, options, terminal);
@@ -48,6 +49,11 @@ export function addExplainCommand(program: Command, terminal: Terminal): void {
       }
       process.exitCode = answer.decision === 'allow' ? exitCodes.fine : exitCodes.findings;
     });
+}
+
+/** A part of a question is one, so that what is missing is told. */
+function isQuestion({ subject, action, resource, attr, request }: ExplainOptions): boolean {
+  return [subject, action, resource, request].some((part) => part !== undefined) || attr.length > 0;
 }
 
 type Explained = Answer & { readonly request?: DecisionRequest; readonly explanation?: Explanation | undefined };

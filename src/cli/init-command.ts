@@ -1,4 +1,5 @@
-import { copyFile, cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { copyFile, cp, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { basename, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Command, Option } from 'commander';
@@ -8,10 +9,13 @@ import { isCombination } from '../core/policy/combination.js';
 import type { CompileOptions } from '../core/policy/compile.js';
 import type { NamedText } from '../core/policy/yaml-document.js';
 import type { Problem } from '../core/problem.js';
+import { defaultLimits } from '../policy-store/directory-source.js';
 import { textProblem } from '../policy-store/text-problem.js';
 import { exitCodes, UsageError } from './exit-code.js';
+import { fillNewFolder, holdsExactly, writeNewFiles } from './new-folder.js';
 import { count, printProblems } from './report.js';
 import type { Terminal } from './terminal.js';
+import { replaceFile } from './write-file.js';
 
 /** Beside the package's `dist` and `src`. */
 const templatesFolder = fileURLToPath(new URL('../../templates/', import.meta.url));
@@ -39,7 +43,12 @@ export function addInitCommand(program: Command, terminal: Terminal): void {
     .description(
       'Makes a policy set in a new or empty folder: model, rules, manifest, entities, schema and passing tests.',
     )
-    .addOption(new Option('--template <name>', 'what to start from').choices(Object.keys(templates)).default('rbac'))
+    .addOption(
+      new Option('--template <name>', 'what to start from')
+        .choices(Object.keys(templates))
+        .default('rbac')
+        .conflicts('fromCasbin'),
+    )
     .option('--from-casbin <files...>', 'take over a model.conf and its policy files as they are')
     .option('--fix', 'with --from-casbin: repair what can only be meant in one way')
     .addHelpText(
@@ -48,6 +57,8 @@ export function addInitCommand(program: Command, terminal: Terminal): void {
         '  verdict init policies/legacy --from-casbin model.conf policy.csv\n',
     )
     .action(async (folder: string, options: InitOptions) => {
+      if (options.fix === true && options.fromCasbin === undefined)
+        throw new UsageError('--fix goes with --from-casbin');
       process.exitCode =
         options.fromCasbin === undefined
           ? await initFromTemplate(folder, options.template, terminal)
@@ -55,24 +66,14 @@ export function addInitCommand(program: Command, terminal: Terminal): void {
     });
 }
 
-/** Nothing that is there is ever overwritten. */
-async function makeEmptyFolder(folder: string): Promise<void> {
-  try {
-    await mkdir(folder, { recursive: true });
-    if ((await readdir(folder)).length === 0) return;
-  } catch (error) {
-    throw new UsageError(`${folder} cannot be made: ${(error as NodeJS.ErrnoException).code}`);
-  }
-  throw new UsageError(`${folder} is not empty`, 'name a new folder: nothing is overwritten');
-}
-
 async function initFromTemplate(folder: string, template: string, terminal: Terminal): Promise<number> {
-  await makeEmptyFolder(folder);
-  await cp(join(templatesFolder, template), folder, { recursive: true });
-  await mkdir(join(folder, '.schemas'));
-  for (const schema of await readdir(schemasFolder)) {
-    await copyFile(join(schemasFolder, schema), join(folder, '.schemas', schema));
-  }
+  await fillNewFolder(folder, async () => {
+    await cp(join(templatesFolder, template), folder, { recursive: true });
+    await mkdir(join(folder, '.schemas'));
+    for (const schema of await readdir(schemasFolder)) {
+      await copyFile(join(schemasFolder, schema), join(folder, '.schemas', schema));
+    }
+  });
   for (const path of (await readdir(folder, { recursive: true, withFileTypes: true }))
     .filter((entry) => entry.isFile() && !entry.parentPath.endsWith('.schemas'))
     .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
@@ -96,34 +97,64 @@ async function initFromCasbin(
   const model = { file: 'model.conf', text: await readText(modelFile) };
   const names = policyFiles.map((file) => csvName(file));
   if (new Set(names).size < names.length) throw new UsageError('two policy files have the same name');
-  let rules: readonly { readonly file: string; readonly text: string }[] = await Promise.all(
+  const rules = await Promise.all(
     policyFiles.map(async (file, index) => ({ file: names[index] as string, text: await readText(file) })),
   );
-  let { problems } = problemsOf({ model, rules });
-  // A repair may bring to light what it hid: a line that is now a repeat of another.
-  for (let repaired = fix; repaired; ) {
-    const { rules: mended, repairs } = repairRules(rules, problems);
-    for (const repair of repairs) terminal.print(`fixed ${join(folder, repair)}`);
-    rules = mended;
-    ({ problems } = problemsOf({ model, rules }));
-    repaired = repairs.length > 0;
+  const asIs = takenOver(model, rules);
+  const taken = fix ? repaired(model, rules) : asIs;
+  if (fix && (await holdsExactly(folder, asIs.files))) {
+    // What the same command wrote a moment ago is repaired in place.
+    for (const { file, text } of taken.files) await replaceOrWrite(join(folder, file), text);
+  } else {
+    await fillNewFolder(folder, () => writeNewFiles(folder, taken.files));
   }
-  const manifest = guessedManifest({ model, rules });
-  if (manifest !== undefined) ({ problems } = problemsOf({ model, rules, manifest }));
-  await makeEmptyFolder(folder);
-  const made = [model, ...rules, ...(manifest === undefined ? [] : [manifest])];
-  for (const { file, text } of made) await writeFile(join(folder, file), text, { flag: 'wx' });
-  if (manifest !== undefined)
-    terminal.print(`guessed ${join(folder, manifest.file)}: look whether its lines say what is meant`);
+  const { files: made, problems, repairs } = taken;
+  for (const repair of repairs) terminal.print(`fixed ${join(folder, repair)}`);
+  if (made.some(({ file }) => file === manifestFile))
+    terminal.print(`guessed ${join(folder, manifestFile)}: look whether its lines say what is meant`);
   printProblems(terminal, { name: folder, path: folder, problems });
-  const errors = problems.filter(({ severity }: Problem) => severity === 'error');
-  terminal.print(
-    errors.length === 0
-      ? `${folder} loads. Next: verdict lint ${folder}`
-      : `${folder} does not load yet: ${count(errors.length, 'problem')}${fix ? '' : '; --fix repairs some of them'}`,
-  );
-  return errors.length === 0 ? exitCodes.fine : exitCodes.findings;
+  const errors = problems.filter(({ severity }) => severity === 'error');
+  if (errors.length === 0) {
+    terminal.print(`${folder} loads. Next: verdict lint ${folder}`);
+    return exitCodes.fine;
+  }
+  const canBeRepaired = !fix && repairRules(rules, errors).repairs.length > 0;
+  const promise = canBeRepaired ? '; --fix repairs some of them' : '';
+  terminal.print(`${folder} does not load yet: ${count(errors.length, 'problem')}${promise}`);
+  return exitCodes.findings;
 }
+
+interface TakenOver {
+  readonly files: readonly NamedText[];
+  readonly problems: readonly Problem[];
+  readonly repairs: readonly string[];
+}
+
+function takenOver(model: NamedText, rules: readonly NamedText[], repairs: readonly string[] = []): TakenOver {
+  const manifest = guessedManifest({ model, rules });
+  const { problems } = problemsOf({ model, rules, ...(manifest !== undefined && { manifest }) });
+  return { files: [model, ...rules, ...(manifest === undefined ? [] : [manifest])], problems, repairs };
+}
+
+function repaired(model: NamedText, given: readonly NamedText[]): TakenOver {
+  const repairs: string[] = [];
+  let rules = given;
+  // A repair may bring to light what it hid: a line that is now a repeat of another.
+  for (let found = 1; found > 0; ) {
+    const mended = repairRules(rules, problemsOf({ model, rules }).problems);
+    rules = mended.rules;
+    repairs.push(...mended.repairs);
+    found = mended.repairs.length;
+  }
+  return takenOver(model, rules, repairs);
+}
+
+async function replaceOrWrite(path: string, text: string): Promise<void> {
+  const isThere = (await stat(path).catch(() => undefined)) !== undefined;
+  await (isThere ? replaceFile(path, text) : writeFile(path, text, { flag: 'wx' }));
+}
+
+const manifestFile = 'policy-set.yaml';
 
 /** A manifest that says what tokens are which name the same thing by their names; undefined where none do. */
 function guessedManifest(options: CompileOptions): NamedText | undefined {
@@ -134,7 +165,7 @@ function guessedManifest(options: CompileOptions): NamedText | undefined {
     `  # ${tokens.join(' and ')} all name the ${role} by their names. Say what each of them is:`,
     ...guessedBindings(tokens).map(([token, line]) => `  ${token}: ${line}`),
   ]);
-  return { file: 'policy-set.yaml', text: `request:\n${lines.join('\n')}\n` };
+  return { file: manifestFile, text: `request:\n${lines.join('\n')}\n` };
 }
 
 function csvName(file: string): string {
@@ -144,10 +175,24 @@ function csvName(file: string): string {
 
 /** The bytes stay what they are: a file that is no text is refused, not guessed at. */
 async function readText(file: string): Promise<string> {
-  const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
-    throw new UsageError(`${file} cannot be read: ${error.code}`);
+  const bytes = await readBounded(file).catch((error: NodeJS.ErrnoException) => {
+    throw error instanceof UsageError ? error : new UsageError(`${file} cannot be read: ${error.code}`);
   });
   const problem = textProblem(file, bytes);
   if (problem !== undefined) throw new UsageError(`${file}: ${problem.message}`, problem.hint);
   return bytes.toString('utf8');
+}
+
+/** A pipe is read as well, as far as a policy set may be long: a device has no end. */
+async function readBounded(file: string): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  let length = 0;
+  for await (const piece of createReadStream(file) as AsyncIterable<Buffer>) {
+    length += piece.length;
+    if (length > defaultLimits.maxBytes) {
+      throw new UsageError(`${file}: policy_set_too_large: it has more than ${defaultLimits.maxBytes} bytes`);
+    }
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces);
 }

@@ -46,7 +46,19 @@ export async function requestOf(
   options: RequestOptions,
   compiled: CompiledPolicySet | undefined,
 ): Promise<DecisionRequest> {
-  if (options.request !== undefined) return readRequest(options.request);
+  if (options.request !== undefined) {
+    if (
+      options.subject !== undefined ||
+      options.action !== undefined ||
+      options.resource !== undefined ||
+      options.attr.length > 0
+    ) {
+      throw new UsageError(
+        '--request is the whole request: --subject, --action, --resource and --attr do not go with it',
+      );
+    }
+    return readRequest(options.request);
+  }
   const { subject, action, resource } = options;
   if (subject === undefined || action === undefined || resource === undefined) {
     throw new UsageError('a question needs --subject, --action and --resource, or --request');
@@ -82,9 +94,9 @@ export function entityOf(text: string): Entity {
   return colon === 0 ? { id: text.slice(1) } : { type: text.slice(0, colon), id: text.slice(colon + 1) };
 }
 
-type AttributeOwner = 'subject' | 'resource' | 'action' | 'attributes';
+export type AttributeOwner = 'subject' | 'resource' | 'action' | 'attributes';
 
-function readAttribute(given: string, compiled: CompiledPolicySet | undefined) {
+export function readAttribute(given: string, compiled: CompiledPolicySet | undefined) {
   const equals = given.indexOf('=');
   if (equals <= 0) throw new UsageError(`--attr ${given} is no attribute`, 'for example --attr amount=900');
   const [first = '', ...rest] = given.slice(0, equals).split('.');
@@ -110,7 +122,7 @@ function readValue(text: string): Json {
   return value;
 }
 
-function setAt(target: JsonObject, path: readonly string[], value: Json): void {
+export function setAt(target: JsonObject, path: readonly string[], value: Json): void {
   const [name = '', ...rest] = path;
   if (rest.length === 0) {
     Object.defineProperty(target, name, { value, enumerable: true, configurable: true, writable: true });

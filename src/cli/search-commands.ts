@@ -7,14 +7,17 @@ import {
   type ReviewedPermission,
   review,
 } from '../core/analysis/access.js';
+import { expressionsOf } from '../core/analysis/expressions.js';
 import { keyOf, type Universe, universeOf } from '../core/analysis/universe.js';
+import { walk } from '../core/matcher/ast.js';
+import { type Combination, isCombination } from '../core/policy/combination.js';
 import type { CompiledPolicySet } from '../core/policy/compile.js';
 import type { Entity, JsonObject } from '../core/request.js';
 import { type AskedSetOptions, addAskedSetOptions, loadAskedSet } from './asked-set.js';
 import { UsageError } from './exit-code.js';
 import { outputOption } from './options.js';
 import { count } from './report.js';
-import { clockOf, entityOf } from './request-options.js';
+import { clockOf, entityOf, readAttribute, setAt } from './request-options.js';
 import type { Terminal } from './terminal.js';
 
 interface SearchOptions extends AskedSetOptions {
@@ -75,7 +78,7 @@ function addSearch(program: Command, terminal: Terminal, name: string, search: S
     .option('--resource <[type:]id>', 'only this resource')
     .option(
       '--attr <name=value>',
-      "one of the request's own attributes, any number of times",
+      "one of the request's own attributes, any number of times; a value that is JSON is read as JSON",
       (value: string, list: readonly string[]) => [...list, value],
       [] as readonly string[],
     )
@@ -143,12 +146,7 @@ function narrow(
   { subject, action, resource, attr }: SearchOptions,
   compiled: CompiledPolicySet,
 ): Universe {
-  const context: JsonObject = {};
-  for (const given of attr) {
-    const equals = given.indexOf('=');
-    if (equals <= 0) throw new UsageError(`--attr ${given} is no attribute`, 'for example --attr tenant=acme');
-    context[given.slice(0, equals)] = given.slice(equals + 1);
-  }
+  const context = contextOf(attr, compiled);
   return {
     ...universe,
     subjects: subject === undefined ? universe.subjects : [known(subject, compiled)],
@@ -156,6 +154,47 @@ function narrow(
     actions: action === undefined ? universe.actions : [action],
     contexts: attr.length === 0 ? universe.contexts : [context],
   };
+}
+
+/** The request's own attributes, as `decide` reads them. What would change no answer is refused: it would look as if it had. */
+function contextOf(attr: readonly string[], compiled: CompiledPolicySet): JsonObject {
+  const context: JsonObject = {};
+  for (const given of attr) {
+    const { owner, path, value } = readAttribute(given, compiled);
+    const name = path[0] as string;
+    if (owner !== 'attributes') {
+      const hint = `attributes of ${owner === 'action' ? 'actions cannot be given' : `${owner}s are those of entities.yaml`}; \`verdict decide\` asks with others`;
+      throw new UsageError(`--attr ${given}: the policies read ${name} of the ${owner}`, hint);
+    }
+    if (!readsContext(name, compiled)) throw new UsageError(`--attr ${given}: the policies do not read ${name}`);
+    setAt(context, path, value);
+  }
+  return context;
+}
+
+/** Whether an attribute of the request can be read: by a binding, by a token of its name, or below `env`. */
+function readsContext(name: string, { main }: CompiledPolicySet): boolean {
+  if (!isCombination(main)) return true;
+  return main.tokens.some(({ token, role, line, readAsValue }) => {
+    const paths = line === undefined ? [] : line.kind === 'path' ? [line.path] : line.parts;
+    const isBound = paths.some(
+      (path) => typeof path === 'object' && path.root === 'attributes' && path.steps[0] === name,
+    );
+    if (isBound || (line === undefined && role === 'domain' && name === 'tenant')) return true;
+    if (role === 'attribute') return token === name;
+    return role === 'environment' && (readAsValue || readsBelow(token, name, main));
+  });
+}
+
+function readsBelow(token: string, name: string, main: Combination): boolean {
+  let reads = false;
+  for (const expression of expressionsOf(main)) {
+    walk(expression, (part) => {
+      if (part.kind === 'attribute' && part.name === `${main.request.key}_${token}` && part.path[0] === name)
+        reads = true;
+    });
+  }
+  return reads;
 }
 
 /** A bare id is that of the stored entity, if there is one. */

@@ -102,9 +102,7 @@ export class YamlNode {
       if ((known as readonly string[]).includes(name)) {
         found[name as Key] = node;
       } else {
-        const meant = closest(name, known);
-        const hint = meant === undefined ? `it may have ${known.join(', ')}` : `did you mean ${quote(meant)}?`;
-        node.refuse('unknown_key', `${what} has no ${quote(name)}`, hint);
+        node.refuse('unknown_key', `${what} has no ${quote(name)}`, hintForKey(name, known));
       }
     }
     return found;
@@ -162,6 +160,15 @@ export class YamlNode {
   json(): Json {
     return (this.node?.toJSON() ?? null) as Json;
   }
+}
+
+/** What an entity or an action does not have by itself is an attribute of it. */
+function hintForKey(name: string, known: readonly string[]): string {
+  const meant = closest(name, known);
+  if (meant !== undefined) return `did you mean ${quote(meant)}?`;
+  const holdsAttributes =
+    known.includes('attributes') && (known.includes('id') || known.includes('name')) && known.length < 4;
+  return holdsAttributes ? `put it under attributes: { ${cut(name)}: … }` : `it may have ${known.join(', ')}`;
 }
 
 /** Levels of lists and mappings in a file. The parser takes a stack frame for each, and could exhaust the stack. */
