@@ -99,6 +99,8 @@ export class DecisionLogReader {
       end: units[0]?.last ?? 0,
       units,
       read: (unit, work) => this.#read(unit.first, unit.first === open?.unit.first, work),
+      // The filters of keys are the service's; a command can open the files one by one.
+      without: async () => new Set(),
       gaps: async (range) => gapsWithin(gaps, range),
     };
   }

@@ -81,6 +81,8 @@ export interface DecisionLogStatus {
   readonly unindexed: number;
   /** The journal's name; undefined while its files are not open. */
   readonly name: string | undefined;
+  /** How often a file of the journal was opened for reading. */
+  readonly filesOpened: number;
   /** Files that were not there when the log was opened, with the records in them. */
   readonly missing: string | undefined;
   /** Why it is failing. */
@@ -254,6 +256,7 @@ export class DecisionLog {
       newest: end === undefined || end.newest === 0 ? undefined : end.newest,
       name: files?.name,
       missing: files?.missing,
+      filesOpened: files?.opened ?? 0,
       unindexed: files === undefined ? 0 : files.journal.end.sequence - files.index.indexedTo,
     };
     if (this.#trouble === undefined) return { state: 'ok', ...counts };

@@ -116,7 +116,9 @@ export async function* scan(
   start: number = view.end + 1,
   largestBatch: number = lastBatch,
 ): AsyncGenerator<Step & { readonly unit: UnitView; readonly last: boolean }> {
-  const units = view.units.filter((unit) => unit.first < start && mayHoldTimes(unit, filter));
+  const inTime = view.units.filter((unit) => unit.first < start && mayHoldTimes(unit, filter));
+  const without = await view.without(inTime.length > 1 ? filterKeys(filter) : []);
+  const units = inTime.filter(({ first }) => !without.has(first));
   let batch = firstBatch;
   for (const unit of units) {
     const isLastUnit = unit === units.at(-1);

@@ -7,6 +7,7 @@ import type { Group } from './group-commit.js';
 import { Journal } from './journal.js';
 import type { Beginning } from './journal-format.js';
 import { recoverFiles } from './journal-recovery.js';
+import { filterSteps, makeBlocks } from './key-filter.js';
 import { KeyIndex, openReader } from './key-index.js';
 import {
   catalogPathOf,
@@ -73,6 +74,8 @@ export class JournalFiles {
   #turning: Promise<unknown> | undefined;
   #committing: Promise<unknown> | undefined;
   #isBroken = false;
+  /** The closed file whose key filter is being made, and the next step of it. */
+  #filtering: { readonly first: number; readonly step: number } | undefined;
   #wal: WalBound;
   readonly #dayTurns = new DayTurns();
   /** Size of the open file: as it was measured last, and what was committed since. */
@@ -318,11 +321,28 @@ export class JournalFiles {
       end: end.sequence,
       units: [...(journal.isEmpty ? [] : [open]), ...this.#closed.map(viewOfClosed).reverse()],
       read: (unit, work) => this.#read(unit.first, work),
+      without: async (keys) => (await this.catalog?.without(keys)) ?? new Set(),
       gaps: async (range) => {
         const newest = (await this.#read(this.journal.start, readOpenGaps)) ?? [];
         return gapsWithin([...newest, ...this.#closed.toReversed().flatMap(({ gaps }) => gaps)], range);
       },
     };
+  }
+
+  /** Makes some of the key filter of a closed file that has none; says whether there is more to do. */
+  async filterStep(): Promise<boolean> {
+    const { catalog } = this;
+    const unit = this.#closed.findLast(
+      ({ first, last, indexedTo }) => indexedTo >= last && catalog?.hasFilter(first) === false,
+    );
+    if (catalog === undefined || unit === undefined) return false;
+    if (this.#filtering?.first !== unit.first) this.#filtering = { first: unit.first, step: 0 };
+    const { first, step } = this.#filtering;
+    const steps = filterSteps(unit.last - first + 1);
+    const blocks = await this.#read(first, (connection) => makeBlocks(connection, step, steps));
+    if (blocks !== undefined) await catalog.addBlocks(first, blocks, step === steps - 1);
+    this.#filtering = { first, step: step + 1 };
+    return true;
   }
 
   /** Removes the closed files that `keeps` says no to: the journal with its index, whole. */

@@ -143,7 +143,8 @@ export class LogUpkeep {
         await files.wal.writeBack(() => files.index.checkpoint(false));
         turned = await files.turn();
       });
-      if (!turned) this.options.onProblem(heldOpen, undefined);
+      if (turned) this.#startTidying();
+      else this.options.onProblem(heldOpen, undefined);
     } catch (error) {
       // A commit finds the files closed, and opens them again.
       this.options.onProblem('the next file of the decision log could not be begun', error);
@@ -184,7 +185,8 @@ export class LogUpkeep {
   }
 
   /**
-   * Writes the WAL back if there is enough in it, and indexes some of what waits; says whether there may be more to do.
+   * Writes the WAL back if there is enough in it, and indexes some of what waits, or makes some of a closed file's key
+   * filter; says whether there may be more to do.
    * Between two steps something else can have its turn.
    */
   async #step(force: boolean): Promise<boolean> {
@@ -193,7 +195,7 @@ export class LogUpkeep {
     await this.inTurn(async (files) => {
       if (this.#stopping.signal.aborted) return;
       if (files.wal.isDue) await this.#writeBack(files);
-      more = await files.index.indexStep(files.journal.end.sequence, force);
+      more = (await files.index.indexStep(files.journal.end.sequence, force)) || (await files.filterStep());
     });
     return more;
   }

@@ -42,6 +42,8 @@ export interface LogView {
    * two, for it is one of few. Undefined when the unit was removed meanwhile: then its records are not kept any more.
    */
   read<T>(unit: UnitView, work: (connection: SqliteConnection) => Promise<T>): Promise<T | undefined>;
+  /** The first sequences of files that are known not to have all of the keys (record-keys.ts). */
+  without(keys: readonly Buffer[]): Promise<ReadonlySet<number>>;
   /** The gaps within the range, newest first. */
   gaps(range: GapRange): Promise<LogGap[]>;
 }
@@ -53,5 +55,6 @@ export const emptyLog: LogView = {
   end: 0,
   units: [],
   read: async () => undefined,
+  without: async () => new Set(),
   gaps: async () => [],
 };
