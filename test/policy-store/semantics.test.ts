@@ -1,9 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { SEMANTICS } from '../../src/core/semantics.js';
+import { SEMANTICS, type Semantics } from '../../src/core/semantics.js';
 import { SqliteConnection } from '../../src/decision-log/sqlite-connection.js';
 import { replay } from '../../src/pdp/replay.js';
+import { loadPolicySet } from '../../src/policy-store/load-policy-set.js';
 import { exampleRecord } from '../decision-log/example-records.js';
 import { aclModel, temporaryDirectory, writeTree } from './folders.js';
 import { openArchive, startedStore } from './store.js';
@@ -62,6 +63,40 @@ describe('the number of the defaults that a set is read with', () => {
       const { recorded, replayed } = await replay(store, record(version, semantics));
       expect([recorded.semantics, replayed.semantics]).toEqual([semantics, semantics]);
     }
+  });
+
+  it('makes a decision of 0.1 what it was, though each of its files means something else today', async () => {
+    const tree = {
+      'model.conf': aclModel
+        .replace(/r = .*/, 'r = sub, obj, act')
+        .replace(/m = .*/, 'm = r.obj == p.obj && r.obj.owner == r.sub'),
+      'rules.csv': 'p, anyone, a:b:c, read\n',
+      'policy-set.yaml': 'request: { obj: "${resource.type}:${resource.id}" }\n',
+      'entities.yaml': '- { type: "a:b", id: c, attributes: { owner: &who ann, n: 9007199254740993, also: *who } }\n',
+      'schema.yaml': 'resource: { "a:b": { properties: { owner: { type: integer }, n: {}, also: {} } } }\n',
+    };
+    const files = Object.entries(tree).map(([path, text]) => ({ path, bytes: Buffer.from(text) }));
+    const at = async (semantics: Semantics) => (await loadPolicySet({ name: 'acl', files }, semantics)).served;
+    // An alias, an integer that is not exact, and a value that the schema does not allow.
+    await expect(at(SEMANTICS)).rejects.toMatchObject({
+      problems: [{ code: 'yaml_alias' }, {}, { code: 'yaml_alias' }],
+    });
+    const old = await at(1);
+    const request = {
+      subject: { id: 'bob' },
+      action: { name: 'read' },
+      resource: { type: 'a:b', id: 'c', attributes: { owner: 'bob' } },
+    };
+    const answered = {
+      ...record(old.version, 1),
+      request,
+      ...(await old.evaluate(request, { now: 0, explain: 'none' })),
+    };
+    expect(answered.decision).toBe('allow');
+    const version = async (_name: string, _version: string, semantics?: number) =>
+      at((semantics ?? SEMANTICS) as Semantics);
+    const replayed = await replay({ version } as unknown as Parameters<typeof replay>[0], answered);
+    expect(replayed).toMatchObject({ same: true, replayed: { decision: 'allow', semantics: 1 } });
   });
 
   it('makes a replay impossible where this engine does not know it, and says so', async () => {
