@@ -334,6 +334,13 @@ export class Config {
   @Min(1024)
   readonly maxBatchBytes: number = 8 * 1024 * 1024;
 
+  @Variable(
+    'Bytes of bodies beyond 64 KiB that are held at once; one caller may hold half. Beyond that requests with such bodies are refused with 503.',
+  )
+  @IsInt()
+  @Min(16 * 1024 * 1024)
+  readonly maxBodiesBytes: number = 128 * 1024 * 1024;
+
   @Variable('Most requests in one batch.')
   @IsInt()
   @Min(1)

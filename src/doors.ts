@@ -11,6 +11,7 @@ import { parseRate, type Rate } from './auth/rate.js';
 import { Sessions } from './auth/sessions.js';
 import { type Config, isLoopback, listIn } from './config.js';
 import { wantContentType } from './http/ambiguous-requests.js';
+import { BodyRoom } from './http/body-room.js';
 import { FailedAuthentications } from './http/failed-authentications.js';
 import { Gate } from './http/gate.js';
 import { signInPage } from './http/pages.js';
@@ -55,6 +56,7 @@ export function addDoors(app: NestFastifyApplication, config: Config, logger: Lo
     failures,
     audit,
     connections,
+    bodies: new BodyRoom(config.maxBodiesBytes),
     logger,
     signInPage: signInPage(basePathOf(config)),
   });

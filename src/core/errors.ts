@@ -25,6 +25,7 @@ export const errorTable = {
   internal_error: { status: 500, title: 'Something went wrong inside' },
   policy_set_unavailable: { status: 503, title: 'The policy set is not available' },
   answers_unread: { status: 503, title: 'Too many answers wait to be read' },
+  bodies_in_progress: { status: 503, title: 'Too many large bodies are being read' },
   batch_out_of_time: { status: 503, title: 'The time of the batch was not enough' },
   decision_log_unavailable: { status: 503, title: 'The decision cannot be recorded' },
   database_unavailable: { status: 503, title: 'The database cannot be read or written' },

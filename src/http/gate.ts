@@ -10,6 +10,7 @@ import type { Authenticator, Refusal } from '../auth/authenticator.js';
 import { anonymous, type Caller, callerKey } from '../auth/caller.js';
 import { VerdictError } from '../core/errors.js';
 import type { Access, LimitName } from './access.js';
+import type { BodyRoom } from './body-room.js';
 import type { Connections } from './connections.js';
 import type { FailedAuthentications } from './failed-authentications.js';
 import { isPerson, sendPage } from './front-page-route.js';
@@ -24,12 +25,15 @@ export interface GateOptions {
   readonly audit: AuditLog;
   /** Says whether answers of any length may be made for a caller, or too many of its answers wait to be read. */
   readonly connections: Pick<Connections, 'hasRoomFor'>;
+  readonly bodies: BodyRoom;
   readonly logger: Logger;
   readonly signInPage: Page;
 }
 
 /** A body costs a point of its limit for each of these bytes begun. */
 const POINT_BYTES = 4_096;
+/** Bodies up to this length are always taken. */
+const SMALL_BODY_BYTES = 64 * 1024;
 const BEARER = 'Bearer realm="verdict"';
 const BASIC = 'Basic realm="verdict", charset="UTF-8"';
 
@@ -202,8 +206,27 @@ export class Gate {
   private limit(limit: LimitName | undefined, request: FastifyRequest, reply: FastifyReply, done: Done): void {
     if (isBulky(request) && !this.options.connections.hasRoomFor(callerKey(request.caller, request.ip))) {
       done(new VerdictError('answers_unread', 'Too many answers wait for their readers.', { retryAfter: 1 }));
+    } else if (!this.makeRoom(request, reply)) {
+      done(new VerdictError('bodies_in_progress', 'Too many large bodies are being read.', { retryAfter: 1 }));
     } else if (limit === undefined || !this.counts(limit, request.caller)) done();
     else done(this.take(limit, request, reply, pointsOf(announcedBytes(request))));
+  }
+
+  /** Makes room for a large body until it is answered; false where there is none. */
+  private makeRoom(request: FastifyRequest, reply: FastifyReply): boolean {
+    const bytes = largeBodyBytes(request);
+    if (bytes === 0) return true;
+    const { bodies } = this.options;
+    const key = callerKey(request.caller, request.ip);
+    if (!bodies.take(key, bytes)) return false;
+    let isHeld = true;
+    const giveBack = (): void => {
+      if (isHeld) bodies.giveBack(key, bytes);
+      isHeld = false;
+    };
+    // A connection that breaks off never finishes its answer; an injected one never closes.
+    reply.raw.once('close', giveBack).once('finish', giveBack);
+    return true;
   }
 
   private counts(limit: LimitName, { dailyQuota }: Caller): boolean {
@@ -253,6 +276,16 @@ export class Gate {
 /** How long the body will be. What a gateway sends along is the body of the request that it holds, which nobody reads here. */
 function announcedBytes({ headers, routeOptions }: FastifyRequest): number {
   return routeOptions.config.forGateways === true ? 0 : Number(headers['content-length'] ?? 0);
+}
+
+/** How much of a body is to be held: of one whose length is not announced, as much as its route takes. Small ones are not counted. */
+function largeBodyBytes(request: FastifyRequest): number {
+  const { headers, routeOptions } = request;
+  if (headers['transfer-encoding'] !== undefined && routeOptions.config.forGateways !== true) {
+    return routeOptions.bodyLimit ?? 0;
+  }
+  const bytes = Math.min(announcedBytes(request), routeOptions.bodyLimit ?? 0);
+  return bytes > SMALL_BODY_BYTES ? bytes : 0;
 }
 
 /** Whether an answer can be long. Single decisions are answered, whatever else waits. */
