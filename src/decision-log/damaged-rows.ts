@@ -83,15 +83,19 @@ export function findRowIn(connection: SqliteConnection, schema: 'main' | 'journa
   };
 }
 
-/** The groups of a range that can be read, and the ranges that cannot, each in order. */
+/**
+ * The groups of a range that can be read, and the ranges that cannot, each in order. It begins with the row that `from`
+ * lies in, at the sequence `start`.
+ */
 export async function readAround(
   connection: SqliteConnection,
   from: number,
   beyond: number,
-): Promise<{ readonly groups: StoredGroup[]; readonly damaged: DamagedRange[] }> {
+): Promise<{ readonly start: number; readonly groups: StoredGroup[]; readonly damaged: DamagedRange[] }> {
   const groups: StoredGroup[] = [];
   const damaged: DamagedRange[] = [];
-  for await (const place of placesOfRows(findRowIn(connection, 'journal'), from, beyond)) {
+  const start = await startOfRow(connection, from);
+  for await (const place of placesOfRows(findRowIn(connection, 'journal'), start, beyond)) {
     if ('after' in place) {
       damaged.push(place);
       continue;
@@ -107,5 +111,18 @@ export async function readAround(
       damaged.push({ after: place.first - 1, count: place.count });
     }
   }
-  return { groups, damaged };
+  return { start, groups, damaged };
+}
+
+async function startOfRow(connection: SqliteConnection, sequence: number): Promise<number> {
+  try {
+    const [row] = await connection.query<RowPlace>(
+      'SELECT first, count FROM journal.journal WHERE first <= ? ORDER BY first DESC LIMIT 1',
+      [sequence],
+    );
+    return row !== undefined && sequence < row.first + row.count ? row.first : sequence;
+  } catch (error) {
+    if (!isDamaged(error)) throw error;
+    return sequence;
+  }
 }

@@ -1,9 +1,10 @@
 import { IsIn, IsOptional } from 'class-validator';
+import type { DamagedRange } from './damaged-rows.js';
 import { csvGapRow, csvHeader, csvRow } from './decision-csv.js';
 import { DecisionFilters } from './decision-query.js';
 import type { DecisionRecord } from './decision-record.js';
-import { scan } from './decision-search.js';
-import type { LogGap } from './log-gap.js';
+import { gapsOfDamage, scan } from './decision-search.js';
+import { gapsWithin, type LogGap } from './log-gap.js';
 import type { LogView } from './log-view.js';
 import { gapForSome, recordForSome, type SeenGap, type SeenRecord } from './partial-view.js';
 import { matchingRecords, type RecordFilter, readFilter, type SearchScope } from './record-filter.js';
@@ -71,10 +72,16 @@ async function* pieces(
   const view = await viewed;
   const turns = new Turns(turnMs, pauseMs);
   const gaps = await view.gaps({ from: 0, before: view.end + 1, times: filter });
-  for await (const { groups, before } of scan(view, filter, undefined, groupsAtOnce)) {
+  for await (const { groups, before, unit, damaged } of scan(view, filter, undefined, groupsAtOnce)) {
+    const note = (found: readonly DamagedRange[]) => {
+      gaps.push(...gapsWithin(gapsOfDamage(unit, found), { from: 0, before: view.end + 1, times: filter }));
+      gaps.sort((a, b) => b.after - a.after);
+    };
+    if (damaged !== undefined) note(damaged);
+    const unreadable = (sequence: number) => note([{ after: sequence - 1, count: 1 }]);
     for (const group of groups) {
       let piece = '';
-      for await (const record of matchingRecords(group, filter, turns)) {
+      for await (const record of matchingRecords(group, filter, turns, unreadable)) {
         piece += takeGaps(gaps, record.sequence).map(gapText).join('');
         piece += recordText(record);
       }

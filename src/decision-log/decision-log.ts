@@ -20,6 +20,7 @@ import { LogUpkeep, type Retention } from './log-upkeep.js';
 import { emptyLog, type LogView } from './log-view.js';
 import { Losses } from './losses.js';
 import type { SearchScope } from './record-filter.js';
+import { salvage } from './salvage.js';
 import { isDamaged } from './sqlite-connection.js';
 import { SteadyState } from './steady-state.js';
 import { oldestTime } from './time-ranges.js';
@@ -85,7 +86,7 @@ export interface DecisionLogStatus {
   readonly filesOpened: number;
   /** Files that were not there when the log was opened, with the records in them. */
   readonly missing: string | undefined;
-  /** Why it is failing. */
+  /** Why it is failing, or what is wrong with its files. */
   readonly problem?: string;
 }
 
@@ -259,7 +260,8 @@ export class DecisionLog {
       filesOpened: files?.opened ?? 0,
       unindexed: files === undefined ? 0 : files.journal.end.sequence - files.index.indexedTo,
     };
-    if (this.#trouble === undefined) return { state: 'ok', ...counts };
+    const wrong = files?.problem;
+    if (this.#trouble === undefined) return { state: 'ok', ...counts, ...(wrong !== undefined && { problem: wrong }) };
     return { state: 'failing', ...counts, problem: String(this.#trouble.error) };
   }
 
@@ -331,7 +333,7 @@ export class DecisionLog {
       return await this.#openFiles();
     } catch (error) {
       if (!isDamaged(error)) throw error;
-      this.#reportAside(setFilesAside(this.#path), error);
+      await this.#setAside(error);
       return this.#openFiles('file_damaged');
     }
   }
@@ -397,7 +399,7 @@ export class DecisionLog {
   #watch(): void {
     const vanished = this.#files?.vanished();
     if (vanished === undefined || this.#trouble !== undefined) return;
-    this.#startRecovery(new Error(`${vanished} was removed or replaced`));
+    this.#startRecovery(new Error(vanished));
   }
 
   #startRecovery(error: unknown): void {
@@ -440,7 +442,7 @@ export class DecisionLog {
     await this.#upkeep.inTurn(async () => undefined);
     this.#files = undefined;
     await files?.close();
-    if (damaged && existsSync(this.#path)) this.#reportAside(setFilesAside(this.#path), this.#trouble?.error);
+    if (damaged && existsSync(this.#path)) await this.#setAside(this.#trouble?.error, files?.journal.end.sequence);
     this.#use(await this.#openFiles(damaged ? 'file_damaged' : undefined));
   }
 
@@ -450,21 +452,26 @@ export class DecisionLog {
     const { damaged, aside } = await files.rescue();
     this.#files = undefined;
     this.#use(await this.#openFiles());
-    const { newest: until } = this.#files!.journal.end;
-    for (const { after, count } of damaged) {
-      await this.#files!.journal.noteGap({ after, lost: count, since: 0, until }, 'file_damaged');
-    }
+    // An index that was lost is made anew behind the decisions.
+    void this.#upkeep.indexNow().catch(() => undefined);
     const lost = damaged.reduce((sum, { count }) => sum + count, 0);
     const found = aside.length === 0 ? '' : `; what lay there instead is now ${aside.join(' and ')}`;
     this.options.onProblem?.(
-      `${vanished} was removed or replaced; what was committed is written back, ${lost} decision records are lost${found}`,
+      `${vanished}; what was committed is written back, ${lost} decision records are lost${found}`,
       undefined,
     );
   }
 
-  #reportAside(name: string, error: unknown): void {
+  /** Gives the damaged open file another name. What can be read of it becomes a closed file of the journal. */
+  async #setAside(error: unknown, end?: number): Promise<void> {
+    const name = setFilesAside(this.#path);
+    const lost = await salvage(name, this.#path, end);
+    const kept =
+      lost === undefined
+        ? 'nothing of it could be read'
+        : `what could be read of it is kept, ${lost === null ? 'and nobody can say how many' : lost} decision records are lost`;
     this.options.onProblem?.(
-      `the decision log's file is damaged; it was set aside as ${name}, a new one is begun`,
+      `the decision log's file is damaged; it was set aside as ${name}, a new one is begun; ${kept}`,
       error,
     );
   }

@@ -1,11 +1,12 @@
 import { VerdictError } from '../core/errors.js';
+import { type DamagedRange, readAround } from './damaged-rows.js';
 import { idMilliseconds } from './decision-ids.js';
 import { type DecisionQuery, defaultLimit, maxLimit } from './decision-query.js';
 import type { DecisionRecord } from './decision-record.js';
 import { groupLimit } from './group-commit.js';
 import { recordsOf, type StoredGroup } from './group-text.js';
 import { lookUp } from './index-lookup.js';
-import type { LogGap } from './log-gap.js';
+import { gapsWithin, type LogGap, type StoredGap } from './log-gap.js';
 import type { LogView, UnitView } from './log-view.js';
 import {
   filterKeys,
@@ -17,8 +18,8 @@ import {
   type SearchScope,
 } from './record-filter.js';
 import { decodeCursor, encodeCursor } from './search-cursor.js';
-import type { SqliteConnection } from './sqlite-connection.js';
-import { mayHoldId, mayHoldTimes, rangesOfId, rangesOfTimes } from './time-ranges.js';
+import { isDamaged, isWithoutIndex, type SqliteConnection } from './sqlite-connection.js';
+import { type GroupRange, mayHoldId, mayHoldTimes, rangesOfId, rangesOfTimes } from './time-ranges.js';
 import { Turns } from './turns.js';
 
 export interface DecisionPage {
@@ -42,6 +43,8 @@ export interface DecisionPage {
 export const searchBudget = 131_072;
 const keysPerText = 16;
 const unitCost = 2_048;
+/** Sequences that are passed at a time where rows are read one by one. */
+const aroundWindow = 2_048;
 /** The most sequences that one statement passes over, so that statements stay short and others get their turn. */
 const textWindow = 8_192;
 const keyWindow = 65_536;
@@ -61,6 +64,8 @@ const groupCost = groupLimit;
 /** What one statement found: `groups`, newest first, and that every group from `before` on has been looked at. */
 interface Step {
   readonly groups: readonly StoredGroup[];
+  /** Records that cannot be read, for their pages are damaged. */
+  readonly damaged?: readonly DamagedRange[];
   readonly before: number;
   readonly cost: number;
 }
@@ -72,16 +77,22 @@ export async function searchRecords(view: LogView, query: DecisionQuery, scope: 
   const cursor = query.cursor === undefined ? undefined : decodeCursor(query.cursor, filter, view.name);
 
   const items: DecisionRecord[] = [];
+  const damage: StoredGap[] = [];
   const start = Math.min(cursor ?? Number.MAX_SAFE_INTEGER, view.end + 1);
   let left = searchBudget;
   const turns = new Turns();
   const gapsDownTo = async (from: number): Promise<Pick<DecisionPage, 'gaps'>> => {
-    const gaps = await view.gaps({ from, before: start, times: filter });
+    const range = { from, before: start, times: filter };
+    const gaps = [...(await view.gaps(range)), ...gapsWithin(damage, range)].sort((a, b) => b.after - a.after);
     return gaps.length === 0 ? {} : { gaps: gaps.slice(0, gapsOnAPage) };
   };
   for await (const step of scan(view, filter, start)) {
+    damage.push(...gapsOfDamage(step.unit, step.damaged));
+    const unreadable = (sequence: number) => {
+      damage.push(...gapsOfDamage(step.unit, [{ after: sequence - 1, count: 1 }]));
+    };
     for (const group of step.groups) {
-      for await (const record of matchingRecords(group, filter, turns)) {
+      for await (const record of matchingRecords(group, filter, turns, unreadable)) {
         // A cursor can point into a group.
         if (cursor !== undefined && record.sequence >= cursor) continue;
         // One more than asked for shows that there is a next page.
@@ -122,13 +133,20 @@ export async function* scan(
   let batch = firstBatch;
   for (const unit of units) {
     const isLastUnit = unit === units.at(-1);
-    const ranges = (await view.read(unit, (connection) => rangesOfTimes(connection, unit, filter))) ?? [];
+    const ranges =
+      (await whatever<readonly GroupRange[] | undefined>(
+        () => view.read(unit, (connection) => rangesOfTimes(connection, unit, filter)),
+        async () => [{ low: unit.first, beyond: unit.last + 1 }],
+      )) ?? [];
     let before = Math.min(start, unit.last + 1);
     let unitCosts = unitCost;
     for (const range of ranges) {
       before = Math.min(before, range.beyond);
       while (before > range.low) {
-        const step = await view.read(unit, (connection) => stepIn(connection, unit, filter, before, range.low, batch));
+        const step = await whatever(
+          () => view.read(unit, (connection) => stepIn(connection, unit, filter, before, range.low, batch)),
+          () => stepAround(view, unit, before, range.low),
+        );
         // The retention removed the file.
         if (step === undefined) break;
         before = step.before;
@@ -140,6 +158,37 @@ export async function* scan(
     }
     if (unitCosts > 0) yield { groups: [], before: unit.first, cost: unitCosts, unit, last: isLastUnit };
   }
+}
+
+/** Does the one, or the other where what is read turns out to be damaged. */
+async function whatever<T>(work: () => Promise<T>, otherwise: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (isDamaged(error) || isWithoutIndex(error)) return otherwise();
+    throw error;
+  }
+}
+
+/** Looks at a window of rows one by one, without the index, and says which of them cannot be read. */
+async function stepAround(view: LogView, unit: UnitView, before: number, low: number): Promise<Step | undefined> {
+  const from = Math.max(low, before - aroundWindow);
+  try {
+    return await view.read(unit, async (connection) => {
+      const { start, groups, damaged } = await readAround(connection, from, before);
+      return { groups: groups.reverse(), damaged, before: Math.max(low, Math.min(from, start)), cost: before - from };
+    });
+  } catch (error) {
+    if (!isDamaged(error)) throw error;
+    // Not even its first page can be read.
+    return { groups: [], damaged: [{ after: low - 1, count: before - low }], before: low, cost: 0 };
+  }
+}
+
+/** The gaps that damaged pages make, as far as their times are known. */
+export function gapsOfDamage(unit: UnitView, damaged: readonly DamagedRange[] = []): StoredGap[] {
+  const { since = 0, until = Date.now() } = unit.extent ?? {};
+  return damaged.map(({ after, count }) => ({ after, lost: count, since, until, cause: 'file_damaged' }));
 }
 
 function stepIn(
@@ -162,15 +211,30 @@ export async function findRecord(view: LogView, id: string, scope: SearchScope):
   if (milliseconds === undefined) return undefined;
   for (const unit of view.units) {
     if (!mayHoldId(unit, milliseconds)) continue;
-    const groups = await view.read(unit, (connection) => groupsWithId(connection, unit, id, milliseconds));
+    const groups = await whatever(
+      () => view.read(unit, (connection) => groupsWithId(connection, unit, id, milliseconds)),
+      () => groupsAround(view, unit, id),
+    );
     for (const group of groups ?? []) {
-      for (const record of recordsOf(group, [(text) => text.includes(id)])) {
+      for (const record of recordsOf(group, [(text) => text.includes(id)], () => undefined)) {
         // Another record may name the id in an attribute.
         if (record.id === id) return maySee(record, scope) ? record : undefined;
       }
     }
   }
   return undefined;
+}
+
+/** The same, row by row through a file that is damaged. */
+async function groupsAround(view: LogView, unit: UnitView, id: string): Promise<StoredGroup[] | undefined> {
+  for (let before = unit.last + 1; before > unit.first; ) {
+    const step = await stepAround(view, unit, before, unit.first);
+    if (step === undefined) return undefined;
+    const found = step.groups.filter(({ records }) => records.includes(`"id":"${id}"`));
+    if (found.length > 0) return found;
+    before = step.before;
+  }
+  return [];
 }
 
 async function groupsWithId(

@@ -76,14 +76,20 @@ export type TextTest = (text: string) => boolean;
 
 /**
  * The records of a group, newest first. Only those are parsed whose own members or common ones pass each of the tests.
+ * `unreadable` hears the sequences of records whose text is not what was written (a damaged page); without it they throw.
  */
 export function* recordsOf(
   { first, records }: StoredGroup,
   tests: readonly TextTest[] = [],
+  unreadable?: (sequence: number) => void,
 ): Generator<DecisionRecord> {
   const lines = records.split('\n');
   const [commonLine] = lines as [string];
-  const common = JSON.parse(commonLine);
+  const common = parsed(commonLine, unreadable);
+  if (common === undefined) {
+    for (let i = lines.length - 1; i >= 1; i--) unreadable?.(first + i - 1);
+    return;
+  }
   // Groups were once written with whole records in their lines, and nothing before the first.
   const hasCommon = common.id === undefined;
   const start = hasCommon ? 1 : 0;
@@ -91,7 +97,19 @@ export function* recordsOf(
   for (let i = lines.length - 1; i >= start; i--) {
     const line = lines[i]!;
     if (!ownTests.every((test) => test(line))) continue;
-    yield wholeRecord(JSON.parse(line), common, first + i - start);
+    const own = parsed(line, unreadable);
+    if (own === undefined) unreadable?.(first + i - start);
+    else yield wholeRecord(own, common, first + i - start);
+  }
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: what a line of a group is, its writer knows
+function parsed(line: string, unreadable: unknown): any {
+  try {
+    return JSON.parse(line);
+  } catch (error) {
+    if (unreadable === undefined) throw error;
+    return undefined;
   }
 }
 

@@ -5,8 +5,8 @@ import { isDamaged, type SqliteConnection } from './sqlite-connection.js';
 /** Rows that one statement copies, where nothing is damaged. */
 const sequencesAtOnce = 8_192;
 
-/** A count of records above this is not known. */
-export const unknownEnd = 2 ** 52;
+/** Behind any sequence. */
+const unknownEnd = 2 ** 52;
 
 /**
  * Copies the journal of a connection into a new file: all that was committed through it, whatever lies at its path by
@@ -50,7 +50,9 @@ async function copyReadable(connection: SqliteConnection, end: number | undefine
     if (type !== 'table' || name === 'journal' || name === 'span') continue;
     await copyTable(connection, name);
   }
-  return copyRows(connection, end);
+  const damaged = await copyRows(connection, end);
+  for (const range of damaged) await noteDamage(connection, range);
+  return damaged;
 }
 
 /** Small tables: who writes the file, what is missing, the migrations. One that is damaged is copied as far as it goes. */
@@ -60,6 +62,21 @@ async function copyTable(connection: SqliteConnection, name: string): Promise<vo
   } catch (error) {
     if (!isDamaged(error) || name === 'log') throw error;
   }
+}
+
+/** In the copy, what is missing is a gap between the times of its neighbours. */
+async function noteDamage(connection: SqliteConnection, { after, count }: DamagedRange): Promise<void> {
+  await connection.query(
+    `INSERT INTO copy.gap (after, lost, since, until, cause) VALUES (?1, ?2,
+       coalesce((SELECT until FROM copy.journal WHERE first <= ?1 ORDER BY first DESC LIMIT 1), 0),
+       coalesce((SELECT since FROM copy.journal WHERE first > ?1 ORDER BY first LIMIT 1), ?3), 'file_damaged')`,
+    [after, isKnown(count) ? count : null, Date.now()],
+  );
+}
+
+/** Damage that reaches to the end of a file whose end nobody knows may have cost any number of records. */
+export function isKnown(count: number): boolean {
+  return count < unknownEnd / 2;
 }
 
 async function copyRows(connection: SqliteConnection, end: number | undefined): Promise<DamagedRange[]> {

@@ -1,11 +1,11 @@
-import { statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { Catalog, type ClosedUnit } from './catalog.js';
 import { openClosedReader } from './closed-unit.js';
 import type { DamagedRange } from './damaged-rows.js';
 import { makeSafe } from './database-watch.js';
 import type { Group } from './group-commit.js';
 import { Journal } from './journal.js';
-import type { Beginning } from './journal-format.js';
+import { type Beginning, readBeginning } from './journal-format.js';
 import { recoverFiles } from './journal-recovery.js';
 import { filterSteps, makeBlocks } from './key-filter.js';
 import { KeyIndex, openReader } from './key-index.js';
@@ -16,12 +16,13 @@ import {
   indexPathOf,
   removeClosed,
   renameDurably,
+  setFilesAside,
 } from './log-files.js';
 import { type GapCause, gapsWithin, type StoredGap } from './log-gap.js';
 import { type LogView, type UnitView, viewOfClosed } from './log-view.js';
 import { OpenDatabase } from './open-database.js';
 import { keyBytes } from './record-keys.js';
-import type { SqliteConnection } from './sqlite-connection.js';
+import { isDamaged, isWithoutIndex, SqliteConnection } from './sqlite-connection.js';
 import { DayTurns, dayOf, isOtherDay, type TurnLimits } from './turn-limits.js';
 import { UnitReaders } from './unit-readers.js';
 import { WalBound } from './wal-bound.js';
@@ -78,6 +79,12 @@ export class JournalFiles {
   #filtering: { readonly first: number; readonly step: number } | undefined;
   #wal: WalBound;
   readonly #dayTurns = new DayTurns();
+  /** Closed files, by their first sequence: not there, another one in their place, parts that cannot be read. */
+  readonly #absent = new Set<number>();
+  readonly #foreign = new Set<number>();
+  readonly #damaged = new Set<number>();
+  /** An index that is to be made anew. */
+  #condemned: string | undefined;
   /** Size of the open file: as it was measured last, and what was committed since. */
   #bytes = 0;
   /** The day of the open file's records; undefined while it has none. */
@@ -210,14 +217,16 @@ export class JournalFiles {
     }
   }
 
-  /** Which file of the open unit was removed or replaced, for people; undefined when none was. */
+  /** What keeps the open unit's files from going on as they are, for people: one was removed or replaced, or the index is
+   * damaged. Undefined when all is well. */
   vanished(): string | undefined {
     if (this.#turning !== undefined) return undefined;
     const gone = this.#files.flatMap((file) => {
       const what = file.vanished();
       return what === undefined ? [] : [what === 'wal' ? `${file.path}-wal` : file.path];
     });
-    return gone.length === 0 ? undefined : gone.join(' and ');
+    if (gone.length > 0) return `${gone.join(' and ')} was removed or replaced`;
+    return this.#condemned === undefined ? undefined : `${this.#condemned} is damaged or incomplete`;
   }
 
   /**
@@ -235,7 +244,7 @@ export class JournalFiles {
     try {
       await this.#committing;
       const journal = journalFile.vanished();
-      const isIndexGone = indexFile.vanished() !== undefined;
+      const isIndexGone = indexFile.vanished() !== undefined || this.#condemned !== undefined;
       await this.#readers.close();
       await this.index.close();
       const copy = `${path}.rescued`;
@@ -323,8 +332,11 @@ export class JournalFiles {
       read: (unit, work) => this.#read(unit.first, work),
       without: async (keys) => (await this.catalog?.without(keys)) ?? new Set(),
       gaps: async (range) => {
-        const newest = (await this.#read(this.journal.start, readOpenGaps)) ?? [];
-        return gapsWithin([...newest, ...this.#closed.toReversed().flatMap(({ gaps }) => gaps)], range);
+        const newest = await this.#gapsOfOpen();
+        const older = this.#closed.toReversed().flatMap((unit) => {
+          return this.#isAbsent(unit.first) ? [gapOf(unit), ...unit.gaps] : unit.gaps;
+        });
+        return gapsWithin([...newest, ...older], range);
       },
     };
   }
@@ -370,6 +382,76 @@ export class JournalFiles {
       return await this.#readers.use(first, work);
     } catch (error) {
       if (!this.#holds(first)) return undefined;
+      if (this.#isAbsent(first)) return undefined;
+      if (isDamaged(error) || isWithoutIndex(error)) this.#noteDamage(first, error);
+      throw error;
+    }
+  }
+
+  /** Whether a closed file is not at its place now, or another one is. It may come back. */
+  #isAbsent(first: number): boolean {
+    if (first === this.journal.start) return false;
+    const path = closedPathOf(this.options.path, first);
+    const absent = !existsSync(path) || this.#foreign.has(first);
+    if (absent && !this.#absent.has(first)) {
+      this.#absent.add(first);
+      this.options.onProblem(`${path} is not there; its decision records are not found`, undefined);
+    } else if (!absent) this.#absent.delete(first);
+    return absent;
+  }
+
+  /** Says once for each file that something in it cannot be read, and has an index that is damaged made anew. */
+  #noteDamage(first: number, error: unknown): void {
+    if (this.#damaged.has(first)) return;
+    this.#damaged.add(first);
+    const { path } = this.options;
+    const isOpen = first === this.journal.start;
+    const [journal, index] = isOpen
+      ? [path, indexPathOf(path)]
+      : [closedPathOf(path, first), closedIndexPathOf(path, first)];
+    void isIndexSound(index, isOpen).then((isSound) => {
+      if (isSound) {
+        const what = `${journal} has pages that cannot be read; the records in them are named as gaps`;
+        this.options.onProblem(what, error);
+        return;
+      }
+      this.options.onProblem(`${index} is damaged or missing; records are found without it`, error);
+      // That of the open file is made anew; it is handled like one that was removed.
+      if (isOpen) this.#condemned = index;
+      else void this.#doWithoutIndex(first);
+    });
+  }
+
+  /** Sets the index of a closed file aside: its records are found by reading them. */
+  async #doWithoutIndex(first: number): Promise<void> {
+    await this.#readers.pause(first);
+    try {
+      const index = closedIndexPathOf(this.options.path, first);
+      if (existsSync(index)) setFilesAside(index);
+      this.#closed = this.#closed.map((unit) => (unit.first === first ? { ...unit, indexedTo: 0 } : unit));
+    } finally {
+      this.#readers.resume(first);
+    }
+  }
+
+  /** What is wrong with the files, for people; undefined when nothing is known to be. */
+  get problem(): string | undefined {
+    const { path } = this.options;
+    const problems = [
+      ...[...this.#absent].map((first) => `${closedPathOf(path, first)} is not there`),
+      ...[...this.#damaged].map((first) => {
+        const file = first === this.journal.start ? path : closedPathOf(path, first);
+        return `${file} or its index is damaged`;
+      }),
+    ];
+    return problems.length === 0 ? undefined : problems.join('; ');
+  }
+
+  async #gapsOfOpen(): Promise<StoredGap[]> {
+    try {
+      return (await this.#read(this.journal.start, readOpenGaps)) ?? [];
+    } catch (error) {
+      if (isDamaged(error)) return [];
       throw error;
     }
   }
@@ -380,7 +462,15 @@ export class JournalFiles {
 
   async #openReader(first: number): Promise<SqliteConnection> {
     const { path } = this.options;
-    return first === this.journal.start ? openReader(indexPathOf(path), path) : openClosedReader(path, first);
+    if (first === this.journal.start) return openReader(indexPathOf(path), path);
+    const connection = await openClosedReader(path, first);
+    if (await isOfJournal(connection, this.name)) {
+      this.#foreign.delete(first);
+      return connection;
+    }
+    this.#foreign.add(first);
+    await connection.close();
+    throw new Error(`${closedPathOf(path, first)} is not of this decision log`);
   }
 
   #openFiles(): [OpenDatabase, OpenDatabase] {
@@ -391,6 +481,37 @@ export class JournalFiles {
   #noteDay(): void {
     const { journal } = this.#open;
     this.#day = journal.isEmpty ? undefined : dayOf(journal.end.newest);
+  }
+}
+
+/** False for another database that lies at the place of a file; one that is damaged is taken for what it was. */
+async function isOfJournal(connection: SqliteConnection, name: string): Promise<boolean> {
+  try {
+    const [format] = await connection.query<{ user_version: number }>('PRAGMA journal.user_version');
+    const beginning = await readBeginning(connection, format?.user_version === 2 ? 2 : 1, 'journal');
+    return beginning === undefined || beginning.name === name;
+  } catch (error) {
+    return !/no such table/.test(String(error));
+  }
+}
+
+/** All records of a closed file that is not there. */
+function gapOf({ first, last, extent: { since, until } }: ClosedUnit): StoredGap {
+  return { after: first - 1, lost: last - first + 1, since, until, cause: 'file_missing' };
+}
+
+async function isIndexSound(path: string, isOpen: boolean): Promise<boolean> {
+  if (!existsSync(path)) return false;
+  try {
+    const connection = await SqliteConnection.open({ path, busyTimeoutMs: 1_000, ...(!isOpen && { immutable: true }) });
+    try {
+      const [found] = await connection.query<{ quick_check: string }>('PRAGMA quick_check(1)');
+      return found?.quick_check === 'ok';
+    } finally {
+      await connection.close();
+    }
+  } catch (error) {
+    return !isDamaged(error);
   }
 }
 

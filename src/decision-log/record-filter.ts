@@ -56,6 +56,7 @@ export async function* matchingRecords(
   group: StoredGroup,
   filter: RecordFilter,
   turns: Turns,
+  unreadable: (sequence: number) => void = () => undefined,
 ): AsyncGenerator<DecisionRecord> {
   const tests: TextTest[] = [];
   // Parsing a record takes far longer than seeing that it cannot match.
@@ -67,7 +68,7 @@ export async function* matchingRecords(
     const q = inJson(filter.q);
     tests.push((text) => asciiLower(text).includes(q));
   }
-  for (const record of recordsOf(group, tests)) {
+  for (const record of recordsOf(group, tests, unreadable)) {
     if (matches(record, filter)) yield record;
     if (turns.isOver) await turns.next();
   }

@@ -185,3 +185,8 @@ export function isUnusable(error: unknown): boolean {
   const { code } = (error ?? {}) as { code?: unknown };
   return /^SQLITE_(BUSY|LOCKED|FULL|IOERR|CORRUPT|NOTADB|READONLY|CANTOPEN|PERM|AUTH)/.test(String(code));
 }
+
+/** Whether a table that finds records is not there, as where the file of a key index was removed. */
+export function isWithoutIndex(error: unknown): boolean {
+  return /no such table: (segment|tally)/.test(String(error));
+}

@@ -72,7 +72,7 @@ export class HealthIndicators implements OnModuleDestroy {
       ...(problem !== undefined && { problem }),
     };
     if (!answering) return indicator.down(details);
-    const isFine = state !== 'failing' && missing === undefined && depth <= limit / 2;
+    const isFine = problem === undefined && missing === undefined && depth <= limit / 2;
     return isFine ? indicator.up(details) : indicator.degraded(details);
   }
 
