@@ -12,7 +12,7 @@ import { type DecisionPage, findRecord, searchRecords } from './decision-search.
 import { type DecisionStats, questionOf, type StatsQuery, statsOf } from './decision-stats.js';
 import { readBeginning, readExtent, readFormat, readGaps, readLast } from './journal-format.js';
 import { openReader } from './key-index.js';
-import { catalogPathOf, closedFiles, decisionLogPath, indexPathOf } from './log-files.js';
+import { catalogPathOf, closedFiles, closedIndexPathOf, decisionLogPath, indexPathOf } from './log-files.js';
 import { gapsWithin, type StoredGap } from './log-gap.js';
 import { type ClosedView, emptyLog, type LogView, type UnitView, viewOfClosed } from './log-view.js';
 import type { SearchScope } from './record-filter.js';
@@ -133,7 +133,8 @@ export class DecisionLogReader {
     for (const first of files) {
       if (this.#closed.has(first)) continue;
       const unit = noted.find((known) => known.first === first) ?? (await describeClosed(this.path, first));
-      this.#closed.set(first, viewOfClosed(unit));
+      const hasIndex = existsSync(closedIndexPathOf(this.path, first));
+      this.#closed.set(first, viewOfClosed(hasIndex ? unit : { ...unit, indexedTo: 0 }));
     }
   }
 

@@ -1,5 +1,6 @@
 import { existsSync, statSync } from 'node:fs';
 import { Catalog, type ClosedUnit } from './catalog.js';
+import { ClosedIndex } from './closed-index.js';
 import { openClosedReader } from './closed-unit.js';
 import type { DamagedRange } from './damaged-rows.js';
 import { makeSafe } from './database-watch.js';
@@ -75,6 +76,9 @@ export class JournalFiles {
   #turning: Promise<unknown> | undefined;
   #committing: Promise<unknown> | undefined;
   #isBroken = false;
+  /** The index that is being built for a closed file, and those for which that failed. */
+  #mending: ClosedIndex | undefined;
+  readonly #unmendable = new Set<number>();
   /** The closed file whose key filter is being made, and the next step of it. */
   #filtering: { readonly first: number; readonly step: number } | undefined;
   #wal: WalBound;
@@ -341,6 +345,33 @@ export class JournalFiles {
     };
   }
 
+  /** Builds some of the index of a closed file that has none; says whether there may be more to do. */
+  async mendStep(): Promise<boolean> {
+    const unit = this.#closed.findLast(
+      ({ first, last, indexedTo }) => indexedTo < last && !this.#unmendable.has(first),
+    );
+    if (unit === undefined) return false;
+    const { path, onProblem } = this.options;
+    try {
+      if (this.#mending?.first !== unit.first) {
+        await this.#mending?.close();
+        this.#mending = await ClosedIndex.open(path, unit);
+      }
+      if (await this.#mending.step()) return true;
+      await this.#readers.pause(unit.first);
+      const mended = { ...unit, indexedTo: await this.#mending.finish() };
+      this.#mending = undefined;
+      this.#closed = this.#closed.map((closed) => (closed.first === unit.first ? mended : closed));
+      await this.catalog?.add(mended);
+    } catch (error) {
+      this.#unmendable.add(unit.first);
+      onProblem(`the index of ${closedPathOf(path, unit.first)} cannot be built; it is searched without`, error);
+    } finally {
+      this.#readers.resume(unit.first);
+    }
+    return true;
+  }
+
   /** Makes some of the key filter of a closed file that has none; says whether there is more to do. */
   async filterStep(): Promise<boolean> {
     const { catalog } = this;
@@ -363,6 +394,10 @@ export class JournalFiles {
       await this.catalog?.markRemoving(unit.first);
       this.#closed = this.#closed.filter(({ first }) => first !== unit.first);
       await this.#readers.retire(unit.first);
+      if (this.#mending?.first === unit.first) {
+        await this.#mending.close();
+        this.#mending = undefined;
+      }
       removeClosed(this.options.path, unit.first);
       await this.catalog?.remove(unit.first);
     }
@@ -370,6 +405,7 @@ export class JournalFiles {
 
   async close(): Promise<void> {
     await this.#readers.close();
+    await this.#mending?.close();
     await this.index.close();
     await this.journal.close();
     await this.catalog?.close();

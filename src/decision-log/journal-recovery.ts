@@ -69,7 +69,8 @@ async function recover(recovery: Recovery, catalog: Catalog | undefined): Promis
   const found: ClosedUnit[] = [];
   for (const first of files) {
     const unit = noted.units.find((known) => known.first === first) ?? (await describe(recovery, first));
-    if (unit !== undefined) found.push(unit);
+    if (unit === undefined) continue;
+    found.push(existsSync(closedIndexPathOf(path, first)) ? unit : { ...unit, indexedTo: 0 });
   }
 
   const next = await nextFile(path, found, begun);
@@ -97,7 +98,8 @@ async function recover(recovery: Recovery, catalog: Catalog | undefined): Promis
       if (cause === 'file_missing') missing.push(path);
     }
     for (const gap of gaps) await journal.noteGap(gap, gap.cause);
-    for (const { first } of noted.units.filter((unit) => !closed.includes(unit))) await catalog?.remove(first);
+    for (const { first } of noted.units.filter(({ first }) => !closed.some((unit) => unit.first === first)))
+      await catalog?.remove(first);
     await catalog?.noteBegun(journal.beginning);
     return { journal, catalog, closed, missing: missing.length === 0 ? undefined : missing.join(', ') };
   } catch (error) {

@@ -61,7 +61,14 @@ export function filesOfIndex(path: string): string[] {
 
 /** Removes a closed file with its index; either may be gone. */
 export function removeClosed(path: string, first: number): void {
-  for (const file of [closedPathOf(path, first), closedIndexPathOf(path, first)]) rmSync(file, { force: true });
+  const index = closedIndexPathOf(path, first);
+  const drafts = ['', '-wal', '-shm'].map((suffix) => draftOf(index) + suffix);
+  for (const file of [closedPathOf(path, first), index, ...drafts]) rmSync(file, { force: true });
+}
+
+/** The name of an index while it is built. */
+export function draftOf(indexPath: string): string {
+  return `${indexPath}.new`;
 }
 
 /** Renames the database and what SQLite keeps beside it; returns the new name of the database. */

@@ -195,7 +195,9 @@ export class LogUpkeep {
     await this.inTurn(async (files) => {
       if (this.#stopping.signal.aborted) return;
       if (files.wal.isDue) await this.#writeBack(files);
-      more = (await files.index.indexStep(files.journal.end.sequence, force)) || (await files.filterStep());
+      const { index, journal } = files;
+      more =
+        (await index.indexStep(journal.end.sequence, force)) || (await files.mendStep()) || (await files.filterStep());
     });
     return more;
   }

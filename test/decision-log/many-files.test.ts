@@ -1,7 +1,8 @@
-import { mkdirSync, readdirSync, statSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
+import { DecisionLogReader } from '../../src/decision-log/decision-log-reader.js';
 import { backUpJournal } from '../../src/decision-log/journal-backup.js';
 import { blocksOf, mayHoldKey } from '../../src/decision-log/key-filter.js';
 import { exampleRecord, noon } from './example-records.js';
@@ -160,4 +161,26 @@ it('a backup has every closed file with its index, and what the open one held; a
   await restored.append(exampleRecord(restored));
   expect(sequencesOf(await everything(restored))[0]).toBe(records.length + 1);
   expect((await restored.stats({})).total).toBe(records.length + 1);
+});
+
+it('closed files whose indexes are gone are searched all the same, and get them again', async () => {
+  const directory = temporaryDirectory();
+  const log = await startLog(directory, small);
+  await append(log, 110, (i) => ({ subject: `s${i % 2}` }));
+  const wanted = await everything(log, { subject: 's1' });
+  await log.stop();
+  const indexes = readdirSync(directory).filter((name) => /^verdict\.index\.\d+\.sqlite$/.test(name));
+  for (const name of indexes) rmSync(join(directory, name));
+  const reader = await DecisionLogReader.open(`sqlite:${join(directory, 'verdict.sqlite')}`);
+  expect(await everything(reader, { subject: 's1' })).toEqual(wanted);
+  expect((await reader.stats({})).total).toBe(110);
+  const problems: string[] = [];
+  const again = await startLog(directory, { ...small, onProblem: (what) => problems.push(what) });
+  expect(await everything(again, { subject: 's1' })).toEqual(wanted);
+  await again.indexNow();
+  expect(await everything(again, { subject: 's1' })).toEqual(wanted);
+  expect((await again.stats({})).total).toBe(110);
+  expect(problems).toEqual([]);
+  const files = readdirSync(directory).filter((name) => /^verdict\.index\.\d+\.sqlite/.test(name));
+  expect(files.sort()).toEqual(indexes.sort());
 });

@@ -1,0 +1,49 @@
+import type { ClosedUnit } from './catalog.js';
+import { openClosedReader } from './closed-unit.js';
+import { KeyIndex } from './key-index.js';
+import { closedIndexPathOf, closedPathOf, draftOf, renameDurably } from './log-files.js';
+
+/**
+ * The index of a closed file that has none, while it is built. It has another name until it is whole, since readers take
+ * the index of a closed file for one that does not change; what a stop or a crash leaves is gone on with.
+ */
+export class ClosedIndex {
+  private constructor(
+    private readonly index: KeyIndex,
+    private readonly path: string,
+    private readonly unit: ClosedUnit,
+  ) {}
+
+  /** `path` is that of the open file. */
+  static async open(path: string, unit: ClosedUnit): Promise<ClosedIndex> {
+    const reader = await openClosedReader(path, unit.first);
+    const [log] = await reader
+      .query<{ writer: number }>('SELECT writer FROM journal.log')
+      .finally(() => reader.close());
+    const draft = draftOf(closedIndexPathOf(path, unit.first));
+    const index = await KeyIndex.open(draft, closedPathOf(path, unit.first), log!.writer, unit.last);
+    return new ClosedIndex(index, path, unit);
+  }
+
+  get first(): number {
+    return this.unit.first;
+  }
+
+  /** Builds some of it; says whether there was anything to do. */
+  async step(): Promise<boolean> {
+    return (await this.index.catchUpStep(this.unit.last)) || this.index.mergeAllStep();
+  }
+
+  /** Gives it its name; returns the last sequence that it covers. */
+  async finish(): Promise<number> {
+    await this.index.leaveWal();
+    await this.index.close();
+    const path = closedIndexPathOf(this.path, this.first);
+    renameDurably(draftOf(path), path);
+    return this.index.indexedTo;
+  }
+
+  close(): Promise<void> {
+    return this.index.close();
+  }
+}
