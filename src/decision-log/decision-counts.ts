@@ -64,7 +64,11 @@ export class DecisionCounts {
    */
   async addFile(file: CountedFile, mostRecounted = recountLimit): Promise<number | undefined> {
     const { connection, end } = file;
+    let read = 0;
     const add = (groups: TallyGroup[]) => {
+      read += groups.length;
+      // What is left out beyond the limit may be what this answer would count with others, so it cannot be given.
+      if (read > this.limit) throw tooManyRows(this.limit);
       for (const group of groups) this.#add(group);
     };
     const counted = file.hasCounts ? await readTallies(connection, this.question, this.limit, add) : 0;

@@ -35,9 +35,10 @@ export interface TallyGroup {
 const groupsAtOnce = 500;
 const dayMinutes = 1_440;
 
-/** A run of periods of one level, and what clocks show in it. */
+/** A run of periods of one level, and how far clocks are from UTC in it. */
 interface Part {
   readonly level: number;
+  /** How long the level's periods are. */
   readonly minutes: number;
   readonly from: number;
   readonly to: number;
@@ -47,8 +48,8 @@ interface Part {
 }
 
 /**
- * Hands the groups of a file to `take`, which ends it early by `false`; returns the last sequence that they count.
- * All groups are of one moment. `limit`: more groups than this are not worth reading on.
+ * Hands the groups of a file to `take`, some at a time; returns the last sequence that they count. All groups are of one
+ * moment. When there are more than `limit` groups, it hands over one more than that and leaves out the rest.
  */
 export async function readTallies(
   connection: SqliteConnection,

@@ -327,6 +327,30 @@ it('an answer keeps as many callers apart as it may, and one more is counted wit
   ]);
 });
 
+it('an answer is refused whose groups were not all read, even where it would count some of them together', async () => {
+  const directory = temporaryDirectory();
+  const log = await startLog(directory);
+  await append(
+    log,
+    Array.from({ length: 6 }, (_, i) => ({ caller: `c${i}` })),
+  );
+  await log.indexNow();
+  await log.stop();
+  const connection = await openReader(
+    join(directory, 'verdict.decisions.index.sqlite'),
+    join(directory, 'verdict.decisions.sqlite'),
+  );
+  onTestFinished(() => connection.close());
+  const file = { connection, hasCounts: true, before: 0, end: 6, uncounted: [] };
+  const ask = async (limit: number) => {
+    const counts = new DecisionCounts(questionOf({ by: ['caller'] }, {}), limit, 2);
+    await counts.addFile(file);
+    return counts.total;
+  };
+  expect(await ask(6)).toBe(6);
+  await expect(ask(5)).rejects.toMatchObject({ code: 'invalid_request' });
+});
+
 it('a damaged group costs the counts of its own records alone', async () => {
   const directory = temporaryDirectory();
   const log = await startLog(directory);
