@@ -36,6 +36,8 @@ const DEFAULT_LIMIT = 50;
 const FLUSH_MS = 1_000;
 /** Events that one statement looks at: some milliseconds, in which no other event can be written. */
 const WINDOW = 20_000;
+/** Events that the event loop takes at a time: a millisecond or two. */
+const ROWS_AT_ONCE = 200;
 /** Statements of one search: after four million events it says how far it came. */
 const MAX_WINDOWS = 200;
 const PRUNE_EVERY_MS = 60_000;
@@ -133,15 +135,20 @@ export class AuditLog {
     const { first, last } = await this.ends();
     const items: AuditEvent[] = [];
     let before = Math.min(cursorOf(query.cursor) ?? Number.MAX_SAFE_INTEGER, last + 1);
-    for (let windows = 0; before > first; windows++) {
+    for (let windows = 0; before > first; ) {
       if (windows === (this.options.searchWindows ?? MAX_WINDOWS))
         return { items, nextCursor: String(before), searchedTo: await this.timeAt(before) };
       const low = Math.max(first, before - WINDOW);
-      const rows = await this.connection.query<Row>(sql, [...values, low, before, limit + 1 - items.length]);
+      const most = Math.min(ROWS_AT_ONCE, limit + 1 - items.length);
+      const rows = await this.connection.query<Row>(sql, [...values, low, before, most]);
       items.push(...rows.map(toEvent));
       // One more than asked for shows that there is a next page.
       if (items.length > limit) return { items: items.slice(0, limit), nextCursor: String(items[limit - 1]!.id) };
-      before = low;
+      if (rows.length === most) before = rows.at(-1)!.id;
+      else {
+        before = low;
+        windows++;
+      }
     }
     return { items };
   }
