@@ -1,8 +1,10 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { lint } from '../core/analysis/lint.js';
 import { problemOf, readPolicyTests } from '../core/analysis/policy-tests.js';
+import { changesSince } from '../core/analysis/since.js';
 import { engineVersion } from '../core/engine/engine-version.js';
 import { PolicyError, type Problem } from '../core/problem.js';
+import { semanticsBeforeNumbers } from '../core/semantics.js';
 import { exitCodes } from './exit-code.js';
 import { junitOfProblems } from './junit.js';
 import { outputOption } from './options.js';
@@ -14,6 +16,7 @@ import type { Terminal } from './terminal.js';
 interface LintOptions {
   readonly output: 'text' | 'json' | 'junit' | 'sarif';
   readonly errorsOnly?: true;
+  readonly since?: '0.1';
 }
 
 export function addLintCommand(program: Command, terminal: Terminal): void {
@@ -26,6 +29,7 @@ export function addLintCommand(program: Command, terminal: Terminal): void {
     )
     .addOption(outputOption('text', 'json', 'junit', 'sarif'))
     .option('--errors-only', 'warnings are shown, but do not change the exit code')
+    .addOption(new Option('--since <version>', 'only what changed for a set that this version served').choices(['0.1']))
     .addHelpText(
       'after',
       '\nExamples:\n  verdict lint policies\n  verdict lint policies/invoices --output sarif > lint.sarif\n',
@@ -40,7 +44,11 @@ async function lintFolders(paths: readonly string[], options: LintOptions, termi
   const sets: CheckedSet[] = [];
   for (const folder of folders) {
     terminal.progress(`linting ${folder.name}`);
-    sets.push({ name: folder.name, path: folder.path, problems: await lintFolder(folder) });
+    sets.push({
+      name: folder.name,
+      path: folder.path,
+      problems: options.since === undefined ? await lintFolder(folder) : lintSince(folder),
+    });
   }
   terminal.progress('');
   const all = sets.flatMap(({ problems }) => problems);
@@ -66,6 +74,12 @@ async function lintFolders(paths: readonly string[], options: LintOptions, termi
   }
   const findings = options.errorsOnly === true ? errors : all.length;
   return findings === 0 ? exitCodes.fine : exitCodes.findings;
+}
+
+/** What today's defaults change in a set that 0.1 served. */
+function lintSince(folder: PolicyFolder): readonly Problem[] {
+  const now = compileFolder(folder);
+  return changesSince(compileFolder(folder, semanticsBeforeNumbers), now, now.options.schema !== undefined);
 }
 
 /** Everything that can be said against a set: what the loader says, its tests, and the linter's warnings. */

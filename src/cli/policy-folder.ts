@@ -4,6 +4,7 @@ import { basename, join, resolve } from 'node:path';
 import { type CompiledPolicySet, type CompileOptions, compileInSteps } from '../core/policy/compile.js';
 import type { NamedText } from '../core/policy/yaml-document.js';
 import { formatProblem, PolicyError, type Problem } from '../core/problem.js';
+import { SEMANTICS, type Semantics } from '../core/semantics.js';
 import { finish } from '../core/steps.js';
 import { DirectorySource, type FolderScan } from '../policy-store/directory-source.js';
 import { fileRole, type PolicyFile, versionOf } from '../policy-store/policy-set-files.js';
@@ -110,10 +111,10 @@ export interface CompiledFolder {
 }
 
 /** Compiles a set as far as that is possible: every problem is in the result, none is thrown. */
-export function compileFolder(folder: PolicyFolder): CompiledFolder {
+export function compileFolder(folder: PolicyFolder, semantics: Semantics = SEMANTICS): CompiledFolder {
   const unreadable = new Set(folder.problems.filter(({ severity }) => severity === 'error').map(({ file }) => file));
   const readable = folder.files.filter(({ path }) => !unreadable.has(path));
-  const options = { ...compileOptions(readable), strict: false };
+  const options = { ...compileOptions(readable), strict: false, semantics };
   const roles = ['model', 'rules', 'manifest', 'entities', 'schema', 'test'] as const;
   const common = {
     folder,

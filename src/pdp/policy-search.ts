@@ -2,6 +2,7 @@ import { engineVersion } from '../core/engine/engine-version.js';
 import type { SearchOptions, SearchResult } from '../core/engine/search.js';
 import { questionAbout, type SearchQuery } from '../core/engine/search-query.js';
 import { VerdictError } from '../core/errors.js';
+import { defaultStepBudget } from '../core/step-budget.js';
 import type { DecisionLog } from '../decision-log/decision-log.js';
 import { compileMask } from '../decision-log/mask.js';
 import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
@@ -32,6 +33,8 @@ export interface PageOptions {
 
 /** So long a search decides candidates before it answers with what it has, in milliseconds; the next page goes on there. */
 const BUDGET_MS = 120;
+/** What all its decisions may take together, in steps: some tenths of a second for the dearest. */
+const BUDGET_STEPS = 20 * defaultStepBudget;
 /** So long it may hold the event loop before others get a turn. */
 const TURN_MS = 4;
 
@@ -123,7 +126,8 @@ type SearchSteps = Generator<void, SearchResult> | AsyncGenerator<void, SearchRe
 
 function searchInSteps(set: ServedPolicySet, query: SearchQuery, options: SearchOptions, started: number): SearchSteps {
   const mustStop = (): boolean => performance.now() - started > BUDGET_MS;
-  if (set.engine === 'verdict') return set.compiled.searchInSteps(query, { ...options, mustStop });
+  if (set.engine === 'verdict')
+    return set.compiled.searchInSteps(query, { ...options, mustStop, maxSteps: BUDGET_STEPS });
   return searchOnStockCasbin(set, query, options, mustStop);
 }
 

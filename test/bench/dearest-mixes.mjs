@@ -239,7 +239,7 @@ export const dearestMixes = [
   mix(
     'ipInRanges',
     'ipInRanges(r.obj, p.obj)',
-    manyRules((at) => `10.${at % 256}.0.0/16, `.repeat(20) + '10.0.0.0/8'),
+    manyRules((at) => `${`10.${at % 256}.0.0/16, `.repeat(20)}10.0.0.0/8`),
     {
       obj: '11.2.3.4',
     },

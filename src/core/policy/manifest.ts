@@ -121,7 +121,7 @@ export function* readManifestInSteps(
     schemaRequests: node.schema === undefined ? defaults.schemaRequests : readSchemaRules(node.schema, defaults),
     emptyPolicy: node.emptyPolicy?.oneOf('emptyPolicy', ['refused', 'allowed']) ?? defaultManifest.emptyPolicy,
     clock: node.clock?.oneOf('clock', ['server', 'request']) ?? defaultManifest.clock,
-    stepBudget: node.stepBudget === undefined ? undefined : readStepBudget(node.stepBudget),
+    stepBudget: node.stepBudget === undefined ? undefined : readStepBudget(node.stepBudget, semantics),
     downgraded: node.lint === undefined ? defaultManifest.downgraded : readLint(node.lint),
     searchActions: node.search === undefined ? defaultManifest.searchActions : readSearch(node.search),
     limits: node.limits === undefined ? defaultManifest.limits : readLimits(node.limits),
@@ -200,9 +200,11 @@ function readSchemaRules(node: YamlNode, defaults: Manifest): Manifest['schemaRe
   return requests?.oneOf('schema.requests', ['deny', 'reject', 'warn', 'ignore']) ?? defaults.schemaRequests;
 }
 
-function readStepBudget(node: YamlNode): number | undefined {
+function readStepBudget(node: YamlNode, semantics: Semantics): number | undefined {
   const steps = node.positiveInteger('stepBudget');
   if (steps === undefined || steps <= largestStepBudget) return steps;
+  // Any number was allowed, and many steps were not counted.
+  if (semantics === 1) return largestStepBudget;
   node.refuse('wrong_value', `stepBudget is at most ${largestStepBudget.toLocaleString('en')}`);
   return undefined;
 }
