@@ -312,15 +312,22 @@ function isPatternFunction(name: string, { functions, customFunctions, roles }: 
   return functions.get(name)?.prepare !== undefined && !customFunctions.has(name) && !roles.has(name);
 }
 
-/** Where a column of a rule stands, and in it the character at `offset`. */
-export /** Columns are not kept with the rules: the line is read again. */
-function placeOf(
+/** Where a column of a rule stands, and in it the character at `offset`. Columns are not kept: the line is read again. */
+export function placeOf(
   sources: readonly NamedText[],
   { file, line }: Rule,
   column: number,
   offset: number,
 ): { file: string; line: number; column: number } {
   const text = sources.find((source) => source.file === file)?.text.split('\n', line)[line - 1] ?? '';
-  const columns = parseRuleLine(text, file, line, () => {})?.columns;
-  return { file, line, column: (columns?.[column + 1] ?? 1) + offset };
+  const start = parseRuleLine(text, file, line, () => {})?.columns[column + 1] ?? 1;
+  return { file, line, column: start + offsetInLine(text.slice(start - 1), offset) };
+}
+
+/** Where the character at `offset` of a field stands in its text: a quoted field has a quote before it, and its quotes doubled. */
+function offsetInLine(field: string, offset: number): number {
+  if (!field.startsWith('"')) return offset;
+  let at = 1;
+  for (let left = offset; left > 0; left--) at += field.startsWith('""', at) ? 2 : 1;
+  return at;
 }

@@ -99,6 +99,36 @@ describe('a case from the field', () => {
   });
 });
 
+describe('the place of a problem', () => {
+  const conditional = model('r.sub == p.sub && eval(p.cond)', { p: 'sub, cond' });
+  it.each([
+    ['an unquoted condition', 'p, ann, r.sub.x = 1', '1:17'],
+    ['a quoted one', 'p, ann, "r.sub.x = 1"', '1:18'],
+    ['a quoted one with quotes', 'p, ann, "r.sub.x == ""a"" && r.sub.y = 1"', '1:38'],
+    ['behind a tab', '\tp,\tann,\tr.sub.x = 1', '1:18'],
+    ['behind a character of two code units', 'p, 😀, r.sub.x = 1', '1:16'],
+    ['in a later line of a file with carriage returns', '# a\r\np, ann, true\r\np, ben, r.sub.x = 1\r\n', '3:17'],
+  ])('%s', async (_what, rules, place) => {
+    const problems = await lintOf({ 'model.conf': conditional, 'policy.csv': rules });
+    expect(problems.map(({ line, column, code }) => `${line}:${column} ${code}`)).toEqual([
+      `${place} condition_syntax`,
+    ]);
+  });
+
+  it('a value behind a character of two code units, in a file with carriage returns', async () => {
+    const rules = 'p, ann, doc, read\r\np, 😀, doc , read\r\n';
+    expect((await lintOf({ 'model.conf': model(acl), 'policy.csv': rules })).map(short)).toEqual([
+      expect.stringContaining('warning policy.csv:2:8 space_in_value'),
+    ]);
+  });
+
+  it('a matcher on continued lines, with tabs and carriage returns', async () => {
+    const matcher = 'r.sub == p.sub && \\\r\n\tr.obj = p.obj';
+    const problems = await lintOf({ 'model.conf': model(matcher), 'policy.csv': 'p, ann, doc, read\n' });
+    expect(problems.map(({ line, column, code }) => `${line}:${column} ${code}`)).toEqual(['9:8 matcher_syntax']);
+  });
+});
+
 describe('one mistake is one problem', () => {
   const rbac = model('g(r.sub, p.sub) && r.obj == p.obj && r.act == p.act', { g: 'g = _, _' });
   const rules = 'p, editor, doc, read\np, editor, doc, write\ng, ann, editor\ng, ben, editor\n';
