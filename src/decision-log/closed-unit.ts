@@ -6,10 +6,10 @@ import { closedIndexPathOf, closedPathOf } from './log-files.js';
 import { immutableUri, SqliteConnection } from './sqlite-connection.js';
 
 /** A connection to a closed file's index, where there is one, with its journal attached as `journal`. */
-export async function openClosedReader(path: string, first: number): Promise<SqliteConnection> {
+export async function openClosedReader(path: string, first: number, withIndex = true): Promise<SqliteConnection> {
   const indexPath = closedIndexPathOf(path, first);
   return SqliteConnection.open({
-    path: existsSync(indexPath) ? indexPath : ':memory:',
+    path: withIndex && existsSync(indexPath) ? indexPath : ':memory:',
     immutable: true,
     setup: [`ATTACH DATABASE '${immutableUri(closedPathOf(path, first)).replaceAll("'", "''")}' AS journal`],
     busyTimeoutMs: 0,

@@ -215,7 +215,7 @@ export class JournalFiles {
     try {
       return await turn;
     } finally {
-      this.#files = this.#openFiles();
+      for (const file of this.#files) file.noteWal();
       this.#turning = undefined;
       this.#readers.resume(start);
     }
@@ -275,6 +275,8 @@ export class JournalFiles {
   async #turn(): Promise<boolean> {
     const { path, durability } = this.options;
     await this.#committing;
+    // A file that vanished must not be closed, nor may what lies in its place get its name.
+    if (this.#files.some((file) => file.vanished() === 'database')) return false;
     const { journal, index } = this.#open;
     const { start, end } = journal;
     await this.#readers.pause(start);
@@ -290,6 +292,12 @@ export class JournalFiles {
       return false;
     }
     const gaps = await journal.gaps();
+    if (this.#files.some((file) => file.vanished() === 'database')) {
+      const again = await KeyIndex.open(indexPathOf(path), path, journal.writer, end.sequence);
+      this.#open = { journal, index: again };
+      this.#isBroken = false;
+      return false;
+    }
     await journal.close();
     this.catalog ??= await Catalog.open(catalogPathOf(path));
     await this.catalog.noteBegun(journal.beginning);
@@ -314,6 +322,7 @@ export class JournalFiles {
       journal: next,
       index: await KeyIndex.open(indexPathOf(path), path, writer, next.end.sequence),
     };
+    this.#files = this.#openFiles();
     this.#bytes = 0;
     this.#day = undefined;
     this.#wal = new WalBound(this.options.limits.walBytes, 0);
@@ -499,7 +508,12 @@ export class JournalFiles {
   async #openReader(first: number): Promise<SqliteConnection> {
     const { path } = this.options;
     if (first === this.journal.start) return openReader(indexPathOf(path), path);
-    const connection = await openClosedReader(path, first);
+    const connection = await openClosedReader(path, first).catch((error: unknown) => {
+      if (!isDamaged(error)) throw error;
+      // If it is the index that cannot be opened, the records are all there.
+      this.#noteDamage(first, error);
+      return openClosedReader(path, first, false);
+    });
     if (await isOfJournal(connection, this.name)) {
       this.#foreign.delete(first);
       return connection;

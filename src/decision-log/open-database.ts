@@ -23,6 +23,11 @@ export class OpenDatabase {
     return wal === this.#wal ? undefined : 'wal';
   }
 
+  /** Takes the WAL that is there for ours, after SQLite has made it anew; not when the database is another one by now. */
+  noteWal(): void {
+    if (fileIdentity(this.path) === this.#main) this.#wal = fileIdentity(`${this.path}-wal`);
+  }
+
   /**
    * Makes room at the path, once all connections are closed: the WAL of the vanished file goes, and what else lies there is
    * renamed. Returns its new name; undefined when there was nothing.

@@ -87,6 +87,7 @@ export class SqliteConnection {
 
   /** Ends the statement that runs now, if any, with an error. */
   interrupt(): void {
+    if (!this.dataSource.isInitialized) return;
     // Sound: the driver of the type `sqlite` keeps its sqlite3.Database under this name.
     (this.dataSource.driver as unknown as { databaseConnection: { interrupt(): void } }).databaseConnection.interrupt();
   }
