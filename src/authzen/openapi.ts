@@ -3,7 +3,7 @@ import { type JsonSchema, jsonSchemas } from '../http/json-schema.js';
 import { jsonBody, jsonContent, type OpenApiPart, problems } from '../http/openapi.js';
 import { policySetBases } from '../http/policy-set-base.js';
 import type { RequestLimits } from '../http/request-rules.js';
-import { evaluationShapes } from './authzen-request.js';
+import { EvaluationsRequest, evaluationShapes } from './authzen-request.js';
 import { WELL_KNOWN } from './metadata.js';
 import { searchShapes } from './search-request.js';
 
@@ -76,7 +76,15 @@ export function authzenOpenApi(limits: RequestLimits): OpenApiPart {
       },
     };
   }
-  return { paths, schemas: jsonSchemas(shapes, limits, { unknownFields: 'ignore', refPrefix: REF }) };
+  const schemas = jsonSchemas(shapes, limits, { unknownFields: 'ignore', refPrefix: REF });
+  // Without evaluations the defaults are one question, and have to be whole; the document shows the ordinary form.
+  const evaluations = schemas[EvaluationsRequest.name] as { properties: Record<string, JsonSchema> };
+  schemas[EvaluationsRequest.name] = {
+    ...evaluations,
+    properties: { ...evaluations.properties, evaluations: { ...evaluations.properties.evaluations, minItems: 1 } },
+    required: ['evaluations'],
+  };
+  return { paths, schemas };
 }
 
 const setParameter = { name: 'set', in: 'path', required: true, schema: { type: 'string' } };

@@ -1,20 +1,29 @@
+import { JSONSchema } from 'class-validator-jsonschema';
 import { VerdictError } from '../core/errors.js';
 import { parseRfc3339 } from '../core/rfc3339.js';
 import { OptionalText } from './query-text.js';
 import { dayOf, TimeZone } from './time-zone.js';
 
+const timeOrDay = [
+  { type: 'string' as const, format: 'date' },
+  { type: 'string' as const, format: 'date-time' },
+];
+
 /** The members by which every query on decisions and audit events says which times it is about. */
 export class TimeRangeQuery {
   /** From this time on: RFC 3339, or a day such as `2026-03-03`, which is its 00:00 in `tz`. */
   @OptionalText(64)
+  @JSONSchema({ anyOf: timeOrDay })
   readonly from?: string;
 
   /** Before this time (RFC 3339), or up to the end of this day in `tz`: the day is included. */
   @OptionalText(64)
+  @JSONSchema({ anyOf: timeOrDay })
   readonly to?: string;
 
   /** The time zone of days, by its IANA name: `Europe/Zurich`. Without it days are those of UTC. */
   @OptionalText(64)
+  @JSONSchema({ $ref: '#/components/schemas/TimeZone' })
   readonly tz?: string;
 }
 

@@ -1,8 +1,9 @@
 /** The bodies of `/v1/api-keys`: each class is the type and the validation. */
 import { ArrayMaxSize, ArrayMinSize, IsArray, IsInt, IsString, Max, MaxLength, Min, ValidateBy } from 'class-validator';
+import { JSONSchema } from 'class-validator-jsonschema';
 import { addressList } from '../auth/address-list.js';
 import { isKeyName } from '../auth/api-key-file.js';
-import { parseScope } from '../auth/scopes.js';
+import { parseScope, SCOPES } from '../auth/scopes.js';
 import { parseRfc3339 } from '../core/rfc3339.js';
 import { Optional } from './request-rules.js';
 
@@ -12,6 +13,7 @@ const MAX_OVERLAP_SECONDS = 90 * 24 * 60 * 60;
 
 export class CreateApiKeyRequest {
   @Check(isKeyName, 'must be 1 to 128 printable ASCII characters without space and colon')
+  @JSONSchema({ type: 'string', pattern: '^[!-9;-~]{1,128}$' })
   readonly name!: string;
 
   @Optional()
@@ -20,9 +22,11 @@ export class CreateApiKeyRequest {
   readonly owner?: string;
 
   @IsArray()
+  @IsString({ each: true })
   @ArrayMinSize(1)
   @ArrayMaxSize(MAX_LIST)
   @Check(areScopes, 'must be scopes such as decide or decide:invoices')
+  @JSONSchema({ items: { type: 'string', pattern: `^(${SCOPES.join('|')})(:[^\\u0000-\\u001f\\u007f-\\u009f]+)?$` } })
   readonly scopes!: readonly string[];
 
   /** Limits every scope to these policy sets. */
@@ -34,12 +38,22 @@ export class CreateApiKeyRequest {
 
   @Optional()
   @Check(isTime, 'must be a time such as 2027-06-30T12:00:00Z')
+  @JSONSchema({ type: 'string', format: 'date-time' })
   readonly expires?: string;
 
   @Optional()
   @IsArray()
+  @IsString({ each: true })
   @ArrayMaxSize(MAX_LIST)
   @Check(areAddresses, 'must be addresses and ranges such as 10.0.0.0/8')
+  @JSONSchema({
+    items: {
+      anyOf: [
+        { type: 'string', format: 'ipv4' },
+        { type: 'string', format: 'ipv6' },
+      ],
+    },
+  })
   readonly addresses?: readonly string[];
 
   @Optional()

@@ -34,6 +34,8 @@ export function jsonSchemas(
       isAttributes: { type: 'object', attributeDepth: limits.attributeDepth },
       isBatch: { type: 'array', items: {}, maxItems: limits.batchItems },
       isRFC3339: { type: 'string', format: 'date-time' },
+      // What a member of a key may be, its class says beside the check.
+      check: {},
     },
     // The package's types are OpenAPI 3.0's and know nothing of `attributeDepth`.
   } as unknown as Parameters<typeof targetConstructorToSchema>[1];

@@ -18,6 +18,7 @@ const SCHEMES = {
 };
 
 interface Operation {
+  requestBody?: object;
   security?: object[];
   responses?: Record<string, unknown>;
   description?: string;
@@ -31,6 +32,8 @@ export function withAccess(document: OpenAPIObject, routes: readonly DeclaredRou
   for (const { method, url, access } of routes) {
     const operation = paths[url.replace(/:(\w+)/g, '{$1}')]?.[method.toLowerCase()];
     if (operation === undefined) continue;
+    // A form of another site sends no content type of this kind, so a POST without anything to say has one too.
+    if (method.toLowerCase() === 'post') operation.requestBody ??= emptyBody;
     operation.security = access === 'public' ? [] : anyOf;
     if (access === 'public') continue;
     const asks = access === 'authenticated' ? 'Any credential.' : `Scope \`${access}\`.`;
@@ -46,6 +49,11 @@ export function withAccess(document: OpenAPIObject, routes: readonly DeclaredRou
   // @nestjs/swagger types documents as OpenAPI 3.0's, which has no mutualTLS.
   return { ...document, paths, components } as unknown as OpenAPIObject;
 }
+
+const emptyBody = {
+  required: true,
+  content: { 'application/json': { schema: { type: 'object', additionalProperties: false } } },
+};
 
 /** They are Fastify's own, so Nest does not know them. */
 function sessionPaths(): Record<

@@ -9,12 +9,15 @@ import { DecisionQuery } from '../decision-log/decision-query.js';
 import { StatsQuery } from '../decision-log/decision-stats.js';
 import { DecisionAnswer } from '../pdp/decision-answer.js';
 import { answerSchemas, answers } from './answer-schemas.js';
+import { CreateApiKeyRequest, RotateApiKeyRequest } from './api-keys.requests.js';
 import { decideShapes } from './decide-routes.js';
+import { describedRequest, describedRequests, describedSchemas } from './described-requests.js';
 import type { HttpLimits } from './fastify-adapter.js';
 import { type JsonSchema, jsonSchemas } from './json-schema.js';
 import { withAccess } from './openapi-access.js';
 import { DiffQuery, RollbackRequest, VersionsQuery } from './policy-sets.requests.js';
 import { PROBLEM_TYPE, Problem } from './problem.js';
+import { ReplayRequest } from './replay.request.js';
 
 /** Nest's scanner knows the classes of queries, not what their members may be. */
 const queries = {
@@ -27,6 +30,9 @@ const queries = {
 };
 
 const REF = '#/components/schemas/';
+
+/** So are those of bodies. */
+const bodies = [RollbackRequest, ReplayRequest, CreateApiKeyRequest, RotateApiKeyRequest] as const;
 
 /** Routes of Fastify's own, as the folder that has them describes them. */
 export interface OpenApiPart {
@@ -47,19 +53,28 @@ export function openApiDocument(
     .setVersion(version)
     .build();
   const document = SwaggerModule.createDocument(app, base);
-  const requests = jsonSchemas([...decideShapes, RollbackRequest], limits, { unknownFields: 'refuse', refPrefix: REF });
+  const requests = jsonSchemas([...decideShapes, ...bodies], limits, { unknownFields: 'refuse', refPrefix: REF });
   const answered = jsonSchemas([DecisionAnswer, Problem], limits, { unknownFields: 'ignore', refPrefix: REF });
   for (const [path, shape] of Object.entries(queries)) {
     const operation = document.paths[path]!.get!;
     operation.parameters = [...(operation.parameters ?? []), ...queryParameters(shape, limits)];
   }
   const { declaredRoutes } = app.getHttpAdapter().getInstance() as FastifyInstance;
-  const schemas = { ...document.components?.schemas, ...requests, ...answered, ...answerSchemas };
+  const schemas = {
+    ...document.components?.schemas,
+    ...describedSchemas,
+    ...describedRequests(requests),
+    ...answered,
+    ...answerSchemas,
+  };
   const whole = {
     ...document,
     // The decide routes are Fastify's own, so Nest does not know them.
     paths: Object.assign(decidePaths(), ...parts.map(({ paths }) => paths), document.paths),
-    components: { ...document.components, schemas: Object.assign(schemas, ...parts.map((part) => part.schemas)) },
+    components: {
+      ...document.components,
+      schemas: Object.assign(schemas, ...parts.map((part) => describedRequests(part.schemas))),
+    },
   } as OpenAPIObject;
   return withAnswers(withAccess(whole, declaredRoutes));
 }
@@ -172,7 +187,8 @@ function queryParameters(shape: new () => object, limits: HttpLimits): [] {
   const parameters = Object.entries(schema.properties).map(([name, property]) => ({
     name,
     in: 'query',
-    schema: property,
+    ...(schema.required?.includes(name) && { required: true }),
+    schema: describedRequest(property),
   }));
   // @nestjs/swagger types schemas as OpenAPI 3.0's; these are JSON Schema, as 3.1 has them.
   return parameters as unknown as [];

@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DecideRequest } from '../../src/http/decide-request.js';
 import { decideShapes } from '../../src/http/decide-routes.js';
+import { describedRequests } from '../../src/http/described-requests.js';
 import { jsonSchemas } from '../../src/http/json-schema.js';
 import { defaultLimits } from '../../src/http/request-rules.js';
 import { type Service, startService } from './service.js';
@@ -47,7 +48,7 @@ describe('the OpenAPI document', () => {
       unknownFields: 'refuse',
       refPrefix: '#/components/schemas/',
     });
-    expect(document.components.schemas).toMatchObject(JSON.parse(JSON.stringify(schemas)));
+    expect(document.components.schemas).toMatchObject(JSON.parse(JSON.stringify(describedRequests(schemas))));
     expect(document.components.schemas[DecideRequest.name].additionalProperties).toBe(false);
   });
 

@@ -1,0 +1,46 @@
+/**
+ * The long form of what `npm test` does at small size: hours, on a machine with nothing else to do. Each proof runs whether the
+ * one before failed or not; the end says which did.
+ *
+ *     npm run proofs                # all of them
+ *     npm run proofs -- kill fuzz   # some of them
+ */
+import { spawnSync } from 'node:child_process';
+
+const vitest = (...files) => ['npx', 'vitest', 'run', ...files];
+
+/** Name → what it runs, with the variables that make it long. */
+const proofs = {
+  fuzz: { command: vitest('test/fuzz'), env: { VERDICT_TEST_FUZZ_RUNS: '50' } },
+  kill: {
+    command: vitest('test/decision-log/kill.test.ts', 'test/decision-log/journal-files.test.ts'),
+    env: { VERDICT_TEST_KILLS: '50' },
+  },
+  openapi: { command: vitest('test/http/schemathesis.test.ts'), env: { VERDICT_TEST_SCHEMATHESIS_EXAMPLES: '100' } },
+  abuse: { command: ['npm', 'run', 'abuse'] },
+  log: { command: ['npm', 'run', 'bench:log', '--', '--fill', '10000000', '--callers', '20', '--days', '10'] },
+};
+
+const asked = process.argv.slice(2);
+const unknown = asked.filter((name) => !Object.hasOwn(proofs, name));
+if (unknown.length > 0) {
+  console.error(`there is no proof ${unknown.join(', ')}; there are ${Object.keys(proofs).join(', ')}`);
+  process.exit(2);
+}
+
+const failed = [];
+for (const [name, { command, env }] of Object.entries(proofs)) {
+  if (asked.length > 0 && !asked.includes(name)) continue;
+  console.log(`\n# ${name}: ${command.join(' ')}`);
+  const started = performance.now();
+  const [program, ...args] = command;
+  const { status } = spawnSync(program, args, {
+    stdio: 'inherit',
+    env: { ...process.env, VERDICT_TEST_REQUIRE: 'all', ...env },
+  });
+  const minutes = ((performance.now() - started) / 60_000).toFixed(1);
+  console.log(`# ${name} ${status === 0 ? 'passed' : 'failed'} after ${minutes} min`);
+  if (status !== 0) failed.push(name);
+}
+console.log(failed.length === 0 ? '\nall proofs passed' : `\nfailed: ${failed.join(', ')}`);
+process.exit(failed.length === 0 ? 0 : 1);
