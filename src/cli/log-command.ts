@@ -21,7 +21,7 @@ interface LogOptions extends ServerOptions {
 
 type Options<Query> = LogOptions & { readonly [name in keyof Query]: Query[name] };
 
-const filterNames = ['subject', 'action', 'resource', 'requestId', 'q'] as const;
+const filterNames = ['subject', 'action', 'resource', 'requestId', 'traceId', 'instance', 'q'] as const;
 const tallyNames = ['policySet', 'policyVersion', 'decision', 'reason', 'caller'] as const;
 /** On which times; not for `tail`, which goes on from now. */
 const timeNames = ['from', 'to', 'tz'] as const;
@@ -42,6 +42,8 @@ const about: Readonly<Record<FilterName, string>> = {
   policyVersion: 'version that answered',
   caller: 'who asked',
   requestId: 'id of the request',
+  traceId: 'id of the trace that the request belonged to',
+  instance: 'name of the instance that answered',
   from: 'from this time on (RFC 3339), or from this day on: 2026-03-03',
   to: 'before this time, or up to the end of this day',
   tz: 'time zone of days: Europe/Zurich; without it UTC',

@@ -43,6 +43,14 @@ export class DecisionFilters extends CountedFilters {
   @OptionalText(1_024)
   readonly requestId?: string;
 
+  /** The trace that the request belonged to (W3C `traceparent`): 32 hexadecimal digits. */
+  @OptionalText(64)
+  readonly traceId?: string;
+
+  /** The name of the instance that answered. */
+  @OptionalText(256)
+  readonly instance?: string;
+
   /** A text within an id, the reason or an attribute; A–Z match in either case. */
   @OptionalText(256)
   readonly q?: string;

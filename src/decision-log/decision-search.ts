@@ -13,8 +13,10 @@ import {
   likePattern,
   matchingRecords,
   maySee,
+  memberText,
   type RecordFilter,
   readFilter,
+  readsTexts,
   type SearchScope,
 } from './record-filter.js';
 import { decodeCursor, encodeCursor } from './search-cursor.js';
@@ -267,7 +269,7 @@ async function stepThroughJournal(
   lowest: number,
   batch: number,
 ): Promise<Step> {
-  const window = filter.q === undefined ? keyWindow : textWindow;
+  const window = readsTexts(filter) ? textWindow : keyWindow;
   const low = Math.max(lowest, before - window);
   const keys = filterKeys(filter);
   const { conditions, parameters } = rowConditions(filter);
@@ -279,7 +281,7 @@ async function stepThroughJournal(
   const { groups, end } = await readGroups(connection, found);
   const reached = end ?? (found.length < batch ? low : found.at(-1)!.first);
   const passed = before - reached;
-  const cost = filter.q === undefined ? passed / keysPerText + groups.length : passed;
+  const cost = readsTexts(filter) ? passed : passed / keysPerText + groups.length;
   return { groups, before: reached, cost };
 }
 
@@ -340,6 +342,10 @@ function rowConditions(filter: RecordFilter): { conditions: string; parameters: 
   if (filter.to !== undefined) {
     conditions.push('AND since < ?');
     parameters.push(filter.to);
+  }
+  for (const { field, value } of filter.scanned) {
+    conditions.push('AND instr(records, ?)');
+    parameters.push(memberText(field, value));
   }
   if (filter.q !== undefined) {
     conditions.push(`AND records LIKE ? ESCAPE '\\'`);

@@ -11,10 +11,16 @@ export interface SearchScope {
   readonly policySets?: readonly string[] | undefined;
 }
 
+/** Fields that are compared without an index: the texts of groups are read through within the budget of a page. */
+const scannedFields = ['traceId', 'instance'] as const;
+type ScannedField = (typeof scannedFields)[number];
+
 /** A query as the search runs it: what a record must be, and what narrows down where to look. */
 export interface RecordFilter {
   /** The values that fields must have, the most selective first. */
   readonly equal: readonly { readonly field: IndexedField; readonly value: string }[];
+  /** The values that fields without an index must have. */
+  readonly scanned: readonly { readonly field: ScannedField; readonly value: string }[];
   /** Milliseconds since 1970; `from` is within, `to` is not. */
   readonly from: number | undefined;
   readonly to: number | undefined;
@@ -34,6 +40,10 @@ export function readFilter(query: DecisionFilters, scope: SearchScope): RecordFi
       const value = values[field];
       return value === undefined ? [] : [{ field, value }];
     }),
+    scanned: scannedFields.flatMap((field) => {
+      const value = query[field];
+      return value === undefined ? [] : [{ field, value }];
+    }),
     from,
     to,
     q: query.q === undefined || query.q === '' ? undefined : asciiLower(query.q),
@@ -49,6 +59,16 @@ export function filterKeys(filter: RecordFilter): Buffer[] {
 /** The pattern for SQLite's LIKE that the text of every record with `q` in it matches (and some others). */
 export function likePattern(q: string): string {
   return `%${inJson(q).replace(/[\\%_]/g, '\\$&')}%`;
+}
+
+/** Whether the texts of groups have to be read to see which may hold a match. */
+export function readsTexts({ q, scanned }: RecordFilter): boolean {
+  return q !== undefined || scanned.length > 0;
+}
+
+/** What stands in the text of every group with a record of this field and value. */
+export function memberText(field: string, value: string): string {
+  return `${JSON.stringify(field)}:${JSON.stringify(value)}`;
 }
 
 /** The records of a group that match, newest first. Ends the turn whenever it is over, since records can be large. */
@@ -79,8 +99,9 @@ export function maySee(record: DecisionRecord, scope: SearchScope): boolean {
 }
 
 function matches(record: DecisionRecord, filter: RecordFilter): boolean {
-  const { equal, from, to, q } = filter;
+  const { equal, scanned, from, to, q } = filter;
   if (!maySee(record, filter as SearchScope)) return false;
+  if (!scanned.every(({ field, value }) => record[field] === value)) return false;
   if (!equal.every(({ field, value }) => indexedFields[field](record) === value)) return false;
   if (from !== undefined || to !== undefined) {
     const time = Date.parse(record.time);

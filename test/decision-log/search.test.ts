@@ -250,3 +250,32 @@ it('times, limits and cursors that are none are refused by their name', async ()
   }
   expect((await log.search({ limit: 1_000, cursor: nextCursor! })).items).toHaveLength(1);
 });
+
+it('finds a trace and an instance without an index, exactly, together with other filters and over pages', async () => {
+  const directory = temporaryDirectory();
+  const first = await startLog(directory, { instance: 'pdp-1' });
+  const trace = (n: number) => String(n).padStart(32, '0');
+  const record = (log: DecisionLog, n: number) => ({
+    ...exampleRecord(log, { now: noon + n, subject: `s${n % 2}` }),
+    traceId: trace(n % 3),
+  });
+  for (let n = 0; n < 6; n++) await first.append(record(first, n));
+  await first.stop();
+  const second = await startLog(directory, { instance: 'pdp-"2"' });
+  for (let n = 6; n < 9; n++) await second.append(record(second, n));
+  // An attribute that says the same is no trace.
+  await second.append(exampleRecord(second, { now: noon + 9, attributes: { traceId: trace(1) } }));
+
+  const times = async (query: DecisionQuery) =>
+    (await allPages(second, query)).map(({ time }) => Date.parse(time) - noon);
+  expect(await times({ traceId: trace(1) })).toEqual([7, 4, 1]);
+  expect(await times({ traceId: trace(1), limit: 1 })).toEqual([7, 4, 1]);
+  expect(await times({ traceId: trace(1), subject: 's0' })).toEqual([4]);
+  expect(await times({ instance: 'pdp-1' })).toEqual([5, 4, 3, 2, 1, 0]);
+  expect(await times({ instance: 'pdp-"2"', traceId: trace(2) })).toEqual([8]);
+  expect(await times({ instance: 'PDP-1' })).toEqual([]);
+  const { nextCursor } = await second.search({ traceId: trace(1), limit: 1 });
+  expect(await refusal(second.search({ traceId: trace(2), cursor: nextCursor! }))).toMatchObject({
+    code: 'invalid_request',
+  });
+});
