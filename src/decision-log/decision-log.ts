@@ -393,8 +393,8 @@ export class DecisionLog {
   }
 
   /**
-   * A file that is removed or moved over goes on taking commits, which nobody will find again. So whoever holds it looks
-   * where it lies.
+   * Looks whether the open files are those that lie at their paths. One that was removed or moved over goes on taking
+   * commits, and all of them are lost when this process ends.
    */
   #watch(): void {
     const vanished = this.#files?.vanished();

@@ -136,7 +136,7 @@ export async function* scan(
   for (const unit of units) {
     const isLastUnit = unit === units.at(-1);
     const ranges =
-      (await whatever<readonly GroupRange[] | undefined>(
+      (await orAround<readonly GroupRange[] | undefined>(
         () => view.read(unit, (connection) => rangesOfTimes(connection, unit, filter)),
         async () => [{ low: unit.first, beyond: unit.last + 1 }],
       )) ?? [];
@@ -145,7 +145,7 @@ export async function* scan(
     for (const range of ranges) {
       before = Math.min(before, range.beyond);
       while (before > range.low) {
-        const step = await whatever(
+        const step = await orAround(
           () => view.read(unit, (connection) => stepIn(connection, unit, filter, before, range.low, batch)),
           () => stepAround(view, unit, before, range.low),
         );
@@ -163,7 +163,7 @@ export async function* scan(
 }
 
 /** Does the one, or the other where what is read turns out to be damaged. */
-async function whatever<T>(work: () => Promise<T>, otherwise: () => Promise<T>): Promise<T> {
+async function orAround<T>(work: () => Promise<T>, otherwise: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
@@ -213,7 +213,7 @@ export async function findRecord(view: LogView, id: string, scope: SearchScope):
   if (milliseconds === undefined) return undefined;
   for (const unit of view.units) {
     if (!mayHoldId(unit, milliseconds)) continue;
-    const groups = await whatever(
+    const groups = await orAround(
       () => view.read(unit, (connection) => groupsWithId(connection, unit, id, milliseconds)),
       () => groupsAround(view, unit, id),
     );

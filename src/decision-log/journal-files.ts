@@ -221,8 +221,10 @@ export class JournalFiles {
     }
   }
 
-  /** What keeps the open unit's files from going on as they are, for people: one was removed or replaced, or the index is
-   * damaged. Undefined when all is well. */
+  /**
+   * Why the open unit has to be brought back, for people: one of its files was removed or replaced, or its index is
+   * damaged. Undefined when all is well.
+   */
   vanished(): string | undefined {
     if (this.#turning !== undefined) return undefined;
     const gone = this.#files.flatMap((file) => {
@@ -276,7 +278,7 @@ export class JournalFiles {
     const { path, durability } = this.options;
     await this.#committing;
     // A file that vanished must not be closed, nor may what lies in its place get its name.
-    if (this.#files.some((file) => file.vanished() === 'database')) return false;
+    if (this.#files.some((file) => file.vanished() !== undefined)) return false;
     const { journal, index } = this.#open;
     const { start, end } = journal;
     await this.#readers.pause(start);
@@ -507,7 +509,12 @@ export class JournalFiles {
 
   async #openReader(first: number): Promise<SqliteConnection> {
     const { path } = this.options;
-    if (first === this.journal.start) return openReader(indexPathOf(path), path);
+    if (first === this.journal.start) {
+      // SQLite would put the vanished file's WAL and the file that lies there now together, and spoil both.
+      const vanished = this.vanished();
+      if (vanished !== undefined) throw new Error(vanished);
+      return openReader(indexPathOf(path), path);
+    }
     const connection = await openClosedReader(path, first).catch((error: unknown) => {
       if (!isDamaged(error)) throw error;
       // If it is the index that cannot be opened, the records are all there.
