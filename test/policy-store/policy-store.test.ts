@@ -146,7 +146,9 @@ describe('a policy store', () => {
       [100, 100],
       [101, 100],
     ] as const) {
-      const { store } = await startedStore(await directory(set('a', 'x\n'.repeat(problems))));
+      // One rule is right: a file without any would be one mistake, and one problem.
+      const wrong = Array.from({ length: problems }, (_, index) => `p, user${index}, data1\n`);
+      const { store } = await startedStore(await directory(set('a', rule('alice') + wrong.join(''))));
       expect(store.status('a')).toMatchObject({ problemCount: problems });
       expect(store.status('a').problems).toHaveLength(shown);
     }
