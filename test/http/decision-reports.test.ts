@@ -95,7 +95,10 @@ it.each(['/v1/decisions', '/v1/decisions/stats', '/v1/decisions/export', '/v1/au
     ]) {
       const { status, body } = await service.get(`${path}?${query}`);
       expect(status, query).toBe(400);
-      expect(body).toMatchObject({ code: 'invalid_request', errors: [{ pointer }] });
+      expect(body).toMatchObject({
+        type: 'urn:verdict:problem:invalid_request',
+        errors: expect.arrayContaining([expect.objectContaining({ pointer })]),
+      });
     }
   },
 );

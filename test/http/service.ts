@@ -72,7 +72,8 @@ export async function startService(
   ): Promise<Answer> {
     const payload = typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body);
     const response = await app.inject({ method, url, headers, ...(method === 'POST' && { payload }) });
-    const isJson = String(response.headers['content-type']).includes('json');
+    // Not NDJSON, which is one document a line.
+    const isJson = /[/+]json\b/.test(String(response.headers['content-type']));
     return { status: response.statusCode, headers: response.headers, body: isJson ? response.json() : response.body };
   }
 

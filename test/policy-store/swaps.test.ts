@@ -28,11 +28,13 @@ const CLIENTS = 64;
 async function swapUnderLoad(swaps: number, brokenEvery: number | undefined) {
   const root = temporaryDirectory();
   const directory = join(root, 'policies');
-  for (const [name, files] of Object.entries({ ...versions, broken })) await writeTree(join(root, name), files);
+  // Within the policy directory, as a ConfigMap has them: a link that leads out of it is refused.
   await mkdir(directory);
+  for (const [name, files] of Object.entries({ ...versions, broken }))
+    await writeTree(join(directory, `.${name}`), files);
   const point = async (name: string) => {
-    await symlink(join(root, name), join(root, 'next'));
-    await rename(join(root, 'next'), join(directory, 'acl'));
+    await symlink(`.${name}`, join(directory, '.next'));
+    await rename(join(directory, '.next'), join(directory, 'acl'));
   };
   await point('alice');
   const archive = await openArchive(join(root, 'verdict.sqlite'));
