@@ -51,6 +51,11 @@ describe('Casbin’s cases over HTTP', () => {
     expect(status).toBe(200);
     questions.forEach(({ request, decision, rule, errs }, i) => {
       const answer = body.decisions[i];
+      // No name over HTTP has a control character; the library answers these as Casbin does.
+      if (Object.values(request).some((value) => typeof value === 'string' && /\p{Cc}/u.test(value))) {
+        expect(answer.problem, JSON.stringify(request)).toMatchObject({ type: 'urn:verdict:problem:invalid_request' });
+        return;
+      }
       expect(answer.decision, JSON.stringify(request)).toBe(decision);
       expect(answer.allowed).toBe(decision === 'allow');
       expect(answer.errors.length > 0, JSON.stringify(answer.errors)).toBe(errs);
