@@ -70,7 +70,9 @@ it('npx verdict serve serves', async () => {
   } finally {
     // npx stands between: the whole group is told.
     process.kill(-child.pid!, 'SIGTERM');
-    await once(child, 'exit');
+    // The service holds the pipe too, and writes into its folder until it ends.
+    child.stdout.resume();
+    await once(child, 'close');
   }
 }, 60_000);
 
