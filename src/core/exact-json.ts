@@ -1,4 +1,5 @@
 /** JSON whose numbers mean what they say: integers that a double rounds to a neighbour are told apart from it. */
+import { pointerStep } from './json-pointer.js';
 import type { Json } from './request.js';
 
 /** An integer with more digits than a double keeps apart: beyond ±9,007,199,254,740,991. */
@@ -75,7 +76,7 @@ export function pointerToInexact(value: Json): string | undefined {
     if (typeof value !== 'object' || value === null) continue;
     for (const [name, below] of Object.entries(value)) {
       if (typeof below !== 'number' && (typeof below !== 'object' || below === null)) continue;
-      left.push({ value: below, pointer: `${pointer}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}` });
+      left.push({ value: below, pointer: `${pointer}/${pointerStep(name)}` });
     }
   }
   return undefined;

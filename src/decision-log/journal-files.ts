@@ -24,7 +24,7 @@ import { type LogView, type UnitView, viewOfClosed } from './log-view.js';
 import { OpenDatabase } from './open-database.js';
 import { keyBytes } from './record-keys.js';
 import { isDamaged, isWithoutIndex, SqliteConnection } from './sqlite-connection.js';
-import { DayTurns, dayOf, isOtherDay, type TurnLimits } from './turn-limits.js';
+import { DayTurns, isOtherDay, type TurnLimits, utcDayOf } from './turn-limits.js';
 import { UnitReaders } from './unit-readers.js';
 import { WalBound } from './wal-bound.js';
 
@@ -167,7 +167,7 @@ export class JournalFiles {
     const bytes = await committed;
     // The group is committed, whatever becomes of the rest: it may not be committed again.
     index.noteCommit(journal.end.sequence, group.tally);
-    this.#day ??= dayOf(group.until);
+    this.#day ??= utcDayOf(group.until);
     const written = bytes + group.keys.size * keyBytes;
     this.#bytes += written;
     this.#wal.grew(written);
@@ -537,7 +537,7 @@ export class JournalFiles {
 
   #noteDay(): void {
     const { journal } = this.#open;
-    this.#day = journal.isEmpty ? undefined : dayOf(journal.end.newest);
+    this.#day = journal.isEmpty ? undefined : utcDayOf(journal.end.newest);
   }
 }
 

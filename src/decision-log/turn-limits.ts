@@ -35,7 +35,7 @@ export function turnLimits({ maxAgeMs, maxRecords }: Retention = {}): TurnLimits
 }
 
 /** The day (UTC) of a time in milliseconds since 1970. */
-export function dayOf(time: number): number {
+export function utcDayOf(time: number): number {
   return Math.floor(time / dayMs);
 }
 
@@ -44,7 +44,7 @@ const lateMs = 600_000;
 
 /** Whether a record of this time belongs to another day than the file: a later one, or the clock stepped back. */
 export function isOtherDay(time: number, day: number): boolean {
-  return dayOf(time) > day || time < day * dayMs - lateMs;
+  return utcDayOf(time) > day || time < day * dayMs - lateMs;
 }
 
 /** A clock that steps forth and back all the time begins no more files than these: at once, and then one in so long. */

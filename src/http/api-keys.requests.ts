@@ -4,6 +4,7 @@ import { JSONSchema } from 'class-validator-jsonschema';
 import { addressList } from '../auth/address-list.js';
 import { isKeyName } from '../auth/api-key-file.js';
 import { parseScope, SCOPES } from '../auth/scopes.js';
+import { controlCharacters } from '../core/names.js';
 import { parseRfc3339 } from '../core/rfc3339.js';
 import { Optional } from './request-rules.js';
 
@@ -26,7 +27,7 @@ export class CreateApiKeyRequest {
   @ArrayMinSize(1)
   @ArrayMaxSize(MAX_LIST)
   @Check(areScopes, 'must be scopes such as decide or decide:invoices')
-  @JSONSchema({ items: { type: 'string', pattern: `^(${SCOPES.join('|')})(:[^\\u0000-\\u001f\\u007f-\\u009f]+)?$` } })
+  @JSONSchema({ items: { type: 'string', pattern: `^(${SCOPES.join('|')})(:[^${controlCharacters}]+)?$` } })
   readonly scopes!: readonly string[];
 
   /** Limits every scope to these policy sets. */

@@ -3,12 +3,13 @@
  * (control characters, integers that a double cannot hold), and that open objects are open. NUL and inexact integers
  * within open objects are refused too, which a schema could say only by naming every value.
  */
+import { controlCharacters } from '../core/names.js';
 import type { JsonSchema } from './json-schema.js';
 
 const LARGEST = Number.MAX_SAFE_INTEGER;
 
 /** A text that is read as a name or a filter: no control characters. */
-const plainText = '^[^\\u0000-\\u001f\\u007f-\\u009f]*$';
+const plainText = `^[^${controlCharacters}]*$`;
 
 /** Schemas that described requests refer to. */
 export const describedSchemas: Readonly<Record<string, JsonSchema>> = {

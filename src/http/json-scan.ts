@@ -2,6 +2,7 @@
  * Looks for what strict JSON refuses, in a body of any length, some bytes at a time: no stretch of work is long, whatever
  * the body holds. It takes any bytes: whether they are JSON at all is for `JSON.parse` to say, afterwards.
  */
+import { pointerStep } from '../core/json-pointer.js';
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;
@@ -352,7 +353,7 @@ export class JsonScan {
         steps.push(this.#name(level + 1 < depth ? this.#nameStarts[level + 1]! - 1 : index));
       }
     }
-    return steps.map((step) => `/${step.replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+    return steps.map((step) => `/${pointerStep(step)}`).join('');
   }
 }
 

@@ -1,7 +1,9 @@
 /** Request classes compiled: class-validator's metadata → JSON Schema → a function, 0.4 µs where the pipe takes 25. */
+
 import { Ajv, type ErrorObject } from 'ajv';
 import { targetConstructorToSchema } from 'class-validator-jsonschema';
 import { type FieldError, VerdictError } from '../core/errors.js';
+import { pointerStep } from '../core/json-pointer.js';
 import { controlCharacters } from '../core/names.js';
 import { parseRfc3339 } from '../core/rfc3339.js';
 import { AttributeCount, type RequestLimits } from './request-rules.js';
@@ -169,7 +171,7 @@ function fieldError({ keyword, instancePath, params, message }: ErrorObject): Fi
 }
 
 function below(pointer: string, name: string): string {
-  return `${pointer}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+  return `${pointer}/${pointerStep(name)}`;
 }
 
 function unescapePointer(step: string): string {

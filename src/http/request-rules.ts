@@ -1,5 +1,7 @@
 /** The rules that requests share, as class-validator decorators; json-schema.ts turns the same rules into JSON Schema. */
+
 import { isObject, ValidateBy, ValidateIf, validateSync } from 'class-validator';
+import { pointerStep } from '../core/json-pointer.js';
 import { faultInName } from '../core/names.js';
 import type { Json } from '../core/request.js';
 
@@ -135,7 +137,7 @@ function whole(detail: string): AttributeFault {
 /** Only a number has its own place. */
 function below(name: string, fault: AttributeFault): AttributeFault {
   if (fault.detail !== inexactNumber.detail) return fault;
-  return { ...fault, pointer: `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}${fault.pointer}` };
+  return { ...fault, pointer: `/${pointerStep(name)}${fault.pointer}` };
 }
 
 function isId(value: unknown): boolean {

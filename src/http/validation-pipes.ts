@@ -1,6 +1,7 @@
 import { type ArgumentMetadata, Injectable, type PipeTransform, ValidationPipe } from '@nestjs/common';
 import { getMetadataStorage, type ValidationError } from 'class-validator';
 import { type FieldError, VerdictError } from '../core/errors.js';
+import { pointerStep } from '../core/json-pointer.js';
 
 /**
  * Query strings, and bodies of the routes that are not about decisions, against their class: unknown members are refused.
@@ -71,5 +72,5 @@ function membersOf(shape: new () => unknown): ReadonlySet<string> {
 }
 
 function pointerTo(name: string): string {
-  return `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+  return `/${pointerStep(name)}`;
 }

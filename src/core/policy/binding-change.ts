@@ -1,4 +1,5 @@
 /** The way back from a token's value to the request: what would have to be asked for the token to have it. */
+import { pointerStep } from '../json-pointer.js';
 import type { DecisionRequest, Json, JsonObject } from '../request.js';
 import type { TokenBinding } from './binding.js';
 import { type Binding, type BindingPath, faultInPart } from './binding-text.js';
@@ -22,7 +23,7 @@ export function changeOfToken({ role, token, line }: TokenBinding, value: Json):
     case 'domain':
       return [{ path: '/attributes/tenant', to: value }];
     case 'attribute':
-      return [{ path: `/attributes/${escapeStep(token)}`, to: value }];
+      return [{ path: `/attributes/${pointerStep(token)}`, to: value }];
     case 'environment':
       return undefined;
     default:
@@ -38,7 +39,7 @@ export function changeOfAttribute(
 ): RequestChange | undefined {
   const steps = path[0] === 'properties' || path[0] === 'attributes' ? path.slice(1) : path;
   if (steps.length === 0) return undefined;
-  const below = steps.map(escapeStep).join('/');
+  const below = steps.map(pointerStep).join('/');
   switch (role) {
     case 'subject':
     case 'resource':
@@ -51,7 +52,7 @@ export function changeOfAttribute(
       return { path: `/attributes/${below}`, to: value };
     case 'domain':
     case 'attribute':
-      return { path: `/attributes/${escapeStep(token)}/${below}`, to: value };
+      return { path: `/attributes/${pointerStep(token)}/${below}`, to: value };
     default:
       return role satisfies never;
   }
@@ -91,13 +92,9 @@ export function pointerOf({ root, steps }: BindingPath): string {
   const [first = ''] = steps;
   const own = root === 'action' ? first === 'name' : root !== 'attributes' && (first === 'id' || first === 'type');
   const aliased = root !== 'attributes' && steps.length > 1 && (first === 'attributes' || first === 'properties');
-  const below = (aliased ? steps.slice(1) : steps).map(escapeStep).join('/');
+  const below = (aliased ? steps.slice(1) : steps).map(pointerStep).join('/');
   if (root === 'attributes') return `/attributes/${below}`;
   return own ? `/${root}/${first}` : `/${root}/attributes/${below}`;
-}
-
-function escapeStep(step: string): string {
-  return step.replaceAll('~', '~0').replaceAll('/', '~1');
 }
 
 /** The request with the changes made; the one given stays as it is. */

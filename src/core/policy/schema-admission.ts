@@ -1,6 +1,7 @@
 /** `schema: { requests: … }`: what a request is as evaluated, stored attributes included, must fit `schema.yaml`. */
 
 import type { Diagnostic } from '../decision.js';
+import { pointerStep } from '../json-pointer.js';
 import { quote } from '../quote.js';
 import type { Json, JsonObject } from '../request.js';
 import type { Admission, AdmissionParts } from './admission.js';
@@ -65,7 +66,7 @@ function describeFault(part: SchemaPart, { path, message }: SchemaFault): string
 function pointerTo(part: SchemaPart, { path }: SchemaFault): string {
   let pointer = part === 'environment' ? '/attributes' : `/${part}/attributes`;
   for (const step of path) {
-    const next = `${pointer}/${step.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+    const next = `${pointer}/${pointerStep(step)}`;
     if (next.length > longestPointer) break;
     pointer = next;
   }
