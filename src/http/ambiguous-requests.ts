@@ -1,12 +1,14 @@
 /** Requests that two readers could read differently, refused before anything else looks at them. */
 import type { IncomingMessage } from 'node:http';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { VerdictError } from '../core/errors.js';
 
 /** Headers of which Node keeps the first and a proxy in front may have kept the last. */
-const ONCE = new Set(['host', 'content-type', 'content-encoding', 'origin']);
-/** No header name between these lengths needs to be put into lower case. */
-const LENGTHS = new Set([...ONCE].map((name) => name.length));
+const ONCE = ['host', 'content-type', 'content-encoding', 'origin'];
+/** By the length of a header's name, the one of `ONCE` that it may be. */
+const ONCE_BY_LENGTH: readonly (string | undefined)[] = Array.from({ length: 32 }, (_, length) =>
+  ONCE.find((name) => name.length === length),
+);
 const JSON_TYPE = /^application\/json[ \t]*(;|$)/i;
 /** JSON is UTF-8, whatever a parameter says; a reader who believed it would read other letters. */
 const OTHER_CHARSET = /;[ \t]*charset=(?!"?utf-8"?[ \t]*(;|$))/i;
@@ -21,17 +23,13 @@ export const refusedConnections = new WeakSet<object>();
  * twice, no `Host` or a second one in the target, chunks in HTTP/1.0 (RFC 9112 section 6.1), an encoded body (none is ever
  * unpacked). Such a connection is ended: where the next request on it begins is what the readers would disagree about.
  */
-export function refuseAmbiguousRequests(fastify: FastifyInstance): void {
-  fastify.addHook('onRequest', (request, reply, done) => {
-    // A gateway that asks about a request passes its headers on, and not its body.
-    const fault = faultOf(request.raw, request.routeOptions.config?.forGateways === true);
-    if (fault === undefined) done();
-    else {
-      refusedConnections.add(request.raw.socket);
-      reply.header('connection', 'close');
-      done(new VerdictError('malformed_request', fault));
-    }
-  });
+export function refusalOfAmbiguous(request: FastifyRequest, reply: FastifyReply): VerdictError | undefined {
+  // A gateway that asks about a request passes its headers on, and not its body.
+  const fault = faultOf(request.raw, request.routeOptions.config?.forGateways === true);
+  if (fault === undefined) return undefined;
+  refusedConnections.add(request.raw.socket);
+  reply.header('connection', 'close');
+  return new VerdictError('malformed_request', fault);
 }
 
 /**
@@ -47,7 +45,7 @@ export function wantContentType(fastify: FastifyInstance): void {
 }
 
 function isJson(type: string): boolean {
-  return JSON_TYPE.test(type) && !OTHER_CHARSET.test(type);
+  return type === 'application/json' || (JSON_TYPE.test(type) && !OTHER_CHARSET.test(type));
 }
 
 /** Answers 404 or 405 whatever came, or answers a gateway, which passes on the headers of another request. */
@@ -74,15 +72,20 @@ function faultOf(
   if (!url.startsWith('/') && namesAnotherHost(url, host)) return 'The target and the header Host name two hosts.';
   if (!forGateways && coding !== undefined && coding.toLowerCase() !== 'identity')
     return 'No encoded body is unpacked.';
-  let seen: string[] | undefined;
+  const repeated = repeatedHeader(rawHeaders);
+  return repeated === undefined ? undefined : `The header ${repeated} comes twice.`;
+}
+
+/** The first of those that come once at most and came again. All have names of different lengths. */
+function repeatedHeader(rawHeaders: readonly string[]): string | undefined {
+  let seenLengths = 0;
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const raw = rawHeaders[index]!;
-    if (!LENGTHS.has(raw.length)) continue;
-    const name = raw.toLowerCase();
-    if (!ONCE.has(name)) continue;
-    if (seen?.includes(name)) return `The header ${name} comes twice.`;
-    seen ??= [];
-    seen.push(name);
+    const name = ONCE_BY_LENGTH[raw.length];
+    if (name === undefined || (raw !== name && raw.toLowerCase() !== name)) continue;
+    const bit = 1 << name.length;
+    if ((seenLengths & bit) !== 0) return name;
+    seenLengths |= bit;
   }
   return undefined;
 }

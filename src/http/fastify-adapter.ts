@@ -6,7 +6,7 @@ import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { type FastifyHttpOptions, type FastifyInstance, LogController } from 'fastify';
 import type { Logger } from 'pino';
 import { VerdictError } from '../core/errors.js';
-import { notJson, refuseAmbiguousRequests, refusedConnections } from './ambiguous-requests.js';
+import { notJson, refusalOfAmbiguous, refusedConnections } from './ambiguous-requests.js';
 import { Connections, type UnreadLimits } from './connections.js';
 import { asVerdictError, PROBLEM_TYPE, problemOf, sendProblem } from './problem.js';
 import { REQUEST_ID_HEADER, requestIdOf } from './request-ids.js';
@@ -108,14 +108,13 @@ export function createFastifyAdapter(
   fastify.addHook('onRequest', (request, reply, done) => {
     reply.header(REQUEST_ID_HEADER, request.id);
     connections.carries(request);
-    done();
+    done(refusalOfAmbiguous(request, reply));
   });
   // Node writes headers that go out together with a text in the text's encoding, UTF-8; on their own they are Latin-1.
   fastify.addHook('onSend', (request, _reply, payload, done) => {
     if (typeof payload === 'string' && BEYOND_ASCII.test(request.id)) done(null, Buffer.from(payload));
     else done();
   });
-  refuseAmbiguousRequests(fastify);
   takeOnlyJson(fastify, limits);
   return adapter;
 }

@@ -94,10 +94,23 @@ export class JsonScan {
   #skipping = -1;
 
   constructor(
-    private readonly body: Buffer,
-    private readonly limits: ScanLimits,
+    private body: Buffer,
+    private limits: ScanLimits,
     private readonly list?: ScannedList,
   ) {}
+
+  /** Begins anew with another body, after a scan without a list: its arrays are kept, which costs less than new ones. */
+  restart(body: Buffer, limits: ScanLimits): void {
+    this.body = body;
+    this.limits = limits;
+    this.fault = undefined;
+    this.blanks = 0;
+    this.#offset = 0;
+    this.#inString = false;
+    this.#names = 0;
+    this.#nameStarts.length = 0;
+    this.#values = 0;
+  }
 
   /** Goes on for about `bytes` bytes; true once there is nothing left to look at, or a fault is found. */
   run(bytes: number): boolean {

@@ -24,10 +24,14 @@ const STEP_BYTES = 32 * 1024;
  * @throws VerdictError malformed_request, or invalid_request for too many values
  */
 export function parseStrictJson(body: Buffer, limits: ScanLimits): Json {
-  const scan = scanOf(body, limits);
-  scan.run(body.length);
-  return parsedBody(body, scan);
+  if (!isUtf8(body)) throw notUtf8();
+  scanAtOnce.restart(body, limits);
+  scanAtOnce.run(body.length);
+  return parsedBody(body, scanAtOnce);
 }
+
+/** Of the bodies that are scanned in one go, one after the other. */
+const scanAtOnce = new JsonScan(Buffer.alloc(0), { depth: 0, values: 0 });
 
 /** The same for a body of any length, in turns between which others are answered. */
 export async function parseStrictJsonInTurns(body: Buffer, limits: ScanLimits): Promise<Json> {
@@ -121,8 +125,12 @@ export class BatchItem {
 }
 
 function scanOf(body: Buffer, limits: ScanLimits, list?: { member: string; limit: number }): JsonScan {
-  if (!isUtf8(body)) throw new VerdictError('malformed_request', 'The body is not valid UTF-8.');
+  if (!isUtf8(body)) throw notUtf8();
   return new JsonScan(body, limits, list);
+}
+
+function notUtf8(): VerdictError {
+  return new VerdictError('malformed_request', 'The body is not valid UTF-8.');
 }
 
 async function inTurns(isDone: () => boolean): Promise<void> {

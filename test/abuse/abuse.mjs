@@ -44,7 +44,7 @@ async function row(name) {
   const { child, url } = await startServer([join(root, 'dist/main.js')], environment(directory, keys), 'ignore');
   try {
     if (READING.includes(name)) await fill(url, keys.client);
-    const attack = run('attackers.mjs', { name, url, key: keys.attacker, seconds: seconds + 3 });
+    const attack = run('attackers.mjs', { name, url, key: keys.attacker, seconds: seconds + 6 });
     const client = await run('client.mjs', { url, key: keys.client, seconds, rate: CLIENT_RATE });
     const memory = peakMegabytes(child.pid);
     await attack;

@@ -6,6 +6,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
+import { constants, setPriority } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
@@ -174,6 +175,7 @@ async function drips(count, target, beginning, more) {
 export const attackers = Object.keys(attacks);
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  setPriority(constants.priority.PRIORITY_LOW);
   const { name, url, key, seconds } = JSON.parse(process.argv[2]);
   await attacks[name]({ port: Number(new URL(url).port), key, until: Date.now() + seconds * 1000 });
   process.exit();

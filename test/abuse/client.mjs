@@ -11,7 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 const CONNECTIONS = 32;
 /** What is asked in the first while, in which the service's code is not compiled yet, does not count. */
-const WARM_MS = 2_000;
+const WARM_MS = 5_000;
 /** An answer that has not come by then has not come. */
 const GIVES_UP_MS = 20_000;
 
