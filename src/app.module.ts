@@ -1,35 +1,35 @@
 import { type DynamicModule, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
 import type { Logger } from 'pino';
+import { ApiKeysController } from './api/api-keys.controller.js';
+import { AuditEventsController } from './api/audit-events.controller.js';
+import { DecisionReportsController } from './api/decision-reports.controller.js';
+import { DecisionsController } from './api/decisions.controller.js';
+import { PolicySetsController } from './api/policy-sets.controller.js';
+import { ReplayController } from './api/replay.controller.js';
+import { SealedCursors } from './api/sealed-cursors.js';
 import { AuditLog } from './audit/audit-log.js';
-import { DEFAULT_ENVIRONMENT } from './auth/api-key.js';
 import { ApiKeys } from './auth/api-keys.js';
 import { KeyAdministration } from './auth/key-administration.js';
 import { ManagedKeys } from './auth/managed-keys.js';
-import { maskCredentials } from './auth/mask-credentials.js';
 import { serviceSecret } from './auth/service-secret.js';
-import type { Config } from './config.js';
-import { databasePathOf, dataFolderOf, instanceOf } from './data-folder.js';
-import { DataFolderLock } from './decision-log/data-folder-lock.js';
-import { DatabaseWatch } from './decision-log/database-watch.js';
+import type { Config } from './config/config.js';
+import { databasePathOf, dataFolderOf, instanceOf } from './config/data-folder.js';
+import { parseDuration } from './config/duration.js';
+import { DEFAULT_ENVIRONMENT } from './config/environment-name.js';
+import { DatabaseWatch } from './database/sqlite/database-watch.js';
 import { DecisionLog } from './decision-log/decision-log.js';
 import { compileMask } from './decision-log/mask.js';
-import { parseDuration } from './duration.js';
-import { ApiKeysController } from './http/api-keys.controller.js';
-import { AuditEventsController } from './http/audit-events.controller.js';
-import { DecisionReportsController } from './http/decision-reports.controller.js';
-import { DecisionsController } from './http/decisions.controller.js';
-import { HealthController } from './http/health.controller.js';
-import { DataDirectory, HealthIndicators } from './http/health-indicators.js';
-import { PolicySetsController } from './http/policy-sets.controller.js';
-import { ReplayController } from './http/replay.controller.js';
-import { SealedCursors } from './http/sealed-cursors.js';
+import { DataFolderLock } from './decision-log/sqlite/data-folder-lock.js';
+import { HealthController } from './health/health.controller.js';
+import { DataDirectory, HealthIndicators } from './health/health-indicators.js';
+import { maskCredentials } from './logging/mask-credentials.js';
 import { MetricsController } from './metrics/metrics.controller.js';
 import { Metrics } from './metrics/metrics.js';
 import { Pdp } from './pdp/pdp.js';
-import { notePolicyLoad } from './policy-audit.js';
 import { ArchiveRetention } from './policy-store/archive-retention.js';
 import { PolicyArchive } from './policy-store/policy-archive.js';
+import { notePolicyLoad } from './policy-store/policy-load-audit.js';
 import { PolicyStore } from './policy-store/policy-store.js';
 import { CrossCheck } from './stock-casbin/cross-check.js';
 
@@ -71,7 +71,7 @@ export class AppModule implements OnApplicationShutdown {
           useFactory: async (metrics: Metrics) => {
             const { decisionLogRetentionDays: days, decisionLogRetentionRecords: maxRecords } = config;
             const log = new DecisionLog({
-              url: config.databaseUrl,
+              databasePath,
               mode: config.decisionLog,
               instance: instanceOf(config),
               queueLimit: config.decisionLogQueue,

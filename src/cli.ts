@@ -1,30 +1,30 @@
 #!/usr/bin/env node
 import type { Command } from 'commander';
-import { DEFAULT_ENVIRONMENT } from './auth/api-key.js';
-import { addBackupCommand } from './cli/backup-command.js';
-import { addKeysCommand } from './cli/keys-command.js';
-import { addLogCommand } from './cli/log-command.js';
-import { addOpenApiCommand } from './cli/openapi-command.js';
+import { addBackupCommand } from './cli/commands/backup-command.js';
+import { addKeysCommand } from './cli/commands/keys-command.js';
+import { addLogCommand } from './cli/commands/log-command.js';
+import { addOpenApiCommand } from './cli/commands/openapi-command.js';
+import type { Terminal } from './cli/print/terminal.js';
 import { runCommandLine } from './cli/program.js';
-import type { Terminal } from './cli/terminal.js';
-import type { Config } from './config.js';
+import type { Config } from './config/config.js';
+import { databasePathOf } from './config/data-folder.js';
+import { DEFAULT_ENVIRONMENT } from './config/environment-name.js';
 
 await runCommandLine(process.argv.slice(2), addServiceCommands);
 
 /** They need the whole service, which the commands on files do without: it is loaded when one of them is called. */
 function addServiceCommands(program: Command, terminal: Terminal): void {
   addKeysCommand(program, terminal, async () => {
-    const { databaseUrl, env, apiKeysFile } = await readConfigWithoutPolicies();
+    const config = await readConfigWithoutPolicies();
+    const { env, apiKeysFile } = config;
     return {
-      databasePath: databaseUrl.slice('sqlite:'.length),
+      databasePath: databasePathOf(config),
       environment: env ?? DEFAULT_ENVIRONMENT,
       ...(apiKeysFile !== undefined && { apiKeysFile }),
     };
   });
-  addBackupCommand(program, terminal, async () =>
-    (await readConfigWithoutPolicies()).databaseUrl.slice('sqlite:'.length),
-  );
-  addLogCommand(program, terminal, async () => (await readConfigWithoutPolicies()).databaseUrl);
+  addBackupCommand(program, terminal, async () => databasePathOf(await readConfigWithoutPolicies()));
+  addLogCommand(program, terminal, async () => databasePathOf(await readConfigWithoutPolicies()));
   program
     .command('serve')
     .summary('run the service')
@@ -44,7 +44,7 @@ function addServiceCommands(program: Command, terminal: Terminal): void {
     .addHelpText('after', '\nExamples:\n  VERDICT_POLICY_DIR=policies verdict config check\n')
     .action(async ({ local }: { local?: true }) => {
       const { localDefaults, readConfigOrExit } = await import('./serve.js');
-      const { describeConfig } = await import('./read-config.js');
+      const { describeConfig } = await import('./config/read-config.js');
       const read = readConfigOrExit(process.env, local ? localDefaults : {});
       for (const warning of read.warnings) process.stderr.write(`warning: ${warning}\n`);
       process.stdout.write(`${describeConfig(read)}\n`);

@@ -3,22 +3,22 @@ import type { Server as TlsServer } from 'node:tls';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import { registerSessionRoutes } from './api/session-routes.js';
 import { AuditLog } from './audit/audit-log.js';
 import { AccessTokens } from './auth/access-tokens.js';
 import { ApiKeys } from './auth/api-keys.js';
 import { Authenticator } from './auth/authenticator.js';
-import { parseRate, type Rate } from './auth/rate.js';
 import { Sessions } from './auth/sessions.js';
-import { type Config, isLoopback, listIn } from './config.js';
+import { type Config, isLoopback, listIn } from './config/config.js';
+import { parseRate, type Rate } from './config/rate.js';
+import { ConfigError } from './config/read-config.js';
 import { wantContentType } from './http/ambiguous-requests.js';
 import { BodyRoom } from './http/body-room.js';
 import { FailedAuthentications } from './http/failed-authentications.js';
 import { Gate } from './http/gate.js';
 import { signInPage } from './http/pages.js';
 import { RateLimits } from './http/rate-limits.js';
-import { registerSessionRoutes } from './http/session-routes.js';
 import { type TlsFiles, watchTlsFiles } from './http/tls-files.js';
-import { ConfigError } from './read-config.js';
 
 /** Calls that are rare and costly, whoever makes them. */
 const KEY_RATE: Rate = { points: 60, seconds: 60, burst: 120 };

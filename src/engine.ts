@@ -11,11 +11,11 @@ export type { Diagnostic, Effect, EngineDecision, Reason, ReasonCode } from './c
 export type { DecideOptions } from './core/engine/decide.js';
 export type { EnforceOptions, EnforceResult } from './core/engine/enforce.js';
 export { engineVersion } from './core/engine/engine-version.js';
-export { compilePolicySet, compilePolicySetInSteps, PolicySet } from './core/engine/policy-set.js';
-export type { SearchOptions, SearchResult } from './core/engine/search.js';
-export type { SearchQuery, WhatQuery, WhoQuery } from './core/engine/search-query.js';
 export type { CompileOptions } from './core/policy/compile.js';
+export { compilePolicySet, compilePolicySetInSteps, PolicySet } from './core/policy-set.js';
 export type { Problem } from './core/problem.js';
 export { PolicyError } from './core/problem.js';
 export type { DecisionRequest, DecisionRequestInput, Json, JsonObject } from './core/request.js';
+export type { SearchOptions, SearchResult } from './core/search/search.js';
+export type { SearchQuery, WhatQuery, WhoQuery } from './core/search/search-query.js';
 export { SEMANTICS, type Semantics } from './core/semantics.js';

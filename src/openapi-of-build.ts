@@ -3,8 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import type { Config } from './config.js';
-import { readConfig } from './read-config.js';
+import type { Config } from './config/config.js';
+import { readConfig } from './config/read-config.js';
 import { createApplication } from './serve.js';
 
 /** What the environment says of sizes stands in the document; nothing else of it does. */

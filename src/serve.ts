@@ -4,18 +4,22 @@ import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance } from 'fastify';
 import { type Logger, pino } from 'pino';
+import { registerDecideRoutes } from './api/decide-routes.js';
+import { announceDeprecations } from './api/deprecation.js';
+import { registerFrontPage } from './api/front-page-route.js';
+import { openApiDocument, serveDocs } from './api/openapi.js';
 import { AppModule } from './app.module.js';
 import { AuditLog } from './audit/audit-log.js';
-import { maskCredentials } from './auth/mask-credentials.js';
 import { registerAuthzenRoutes } from './authzen/authzen-routes.js';
 import { MetadataSigner } from './authzen/metadata-signer.js';
 import { authzenOpenApi } from './authzen/openapi.js';
-import { type Config, listIn } from './config.js';
-import { checkConfigFiles } from './config-files.js';
+import { type Config, listIn } from './config/config.js';
+import { databasePathOf, dataFolderOf } from './config/data-folder.js';
+import { whyTooFewOpenFiles } from './config/open-files.js';
+import { ConfigError, type ReadConfig, readConfig } from './config/read-config.js';
 import { engineVersion } from './core/engine/engine-version.js';
-import { dataFolderOf } from './data-folder.js';
-import { DataFolderInUse } from './decision-log/data-folder-lock.js';
 import { DecisionLog } from './decision-log/decision-log.js';
+import { DataFolderInUse } from './decision-log/sqlite/data-folder-lock.js';
 import {
   addDoors,
   basePathOf,
@@ -29,24 +33,20 @@ import {
 import { registerForwardAuthRoutes } from './gateway/forward-auth-routes.js';
 import { forwardAuthOpenApi } from './gateway/openapi.js';
 import { requireAccess } from './http/access.js';
-import { registerDecideRoutes } from './http/decide-routes.js';
-import { announceDeprecations } from './http/deprecation.js';
 import { createFastifyAdapter, type HttpLimits, type ListenerOptions } from './http/fastify-adapter.js';
-import { registerFrontPage } from './http/front-page-route.js';
 import { watchRoutes } from './http/method-not-allowed.js';
-import { openApiDocument, serveDocs } from './http/openapi.js';
 import { createPlainPort } from './http/plain-port.js';
 import { ProblemFilter } from './http/problem.js';
 import { tlsOptions } from './http/tls-files.js';
 import { addWebHeaders } from './http/web-headers.js';
+import { maskCredentials } from './logging/mask-credentials.js';
+import { PinoLogger } from './logging/pino-logger.js';
+import { suppressRepeats } from './logging/repeated-lines.js';
 import { Metrics } from './metrics/metrics.js';
-import { whyTooFewOpenFiles } from './open-files.js';
 import { Pdp } from './pdp/pdp.js';
 import { PolicySearch } from './pdp/policy-search.js';
-import { PinoLogger } from './pino-logger.js';
 import { PolicyStore } from './policy-store/policy-store.js';
-import { ConfigError, type ReadConfig, readConfig } from './read-config.js';
-import { suppressRepeats } from './repeated-lines.js';
+import { checkConfigFiles } from './start-checks.js';
 import { CrossCheck } from './stock-casbin/cross-check.js';
 
 /** EX_CONFIG of sysexits.h: the environment must be changed before another start can succeed. */
@@ -159,7 +159,7 @@ function measure(app: NestFastifyApplication, config: Config): void {
     log: app.get(DecisionLog),
     crossCheck: app.get(CrossCheck),
     audit: app.get(AuditLog),
-    databaseUrl: config.databaseUrl,
+    databasePath: databasePathOf(config),
     dataDirectory: dataFolderOf(config),
   });
 }

@@ -1,15 +1,16 @@
 /** The documentation is true: examples are run, and pages made from the code are made again and compared. */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { AUDIT_EVENT_TYPES } from '../src/audit/audit-event.js';
 import { formatRules } from '../src/core/analysis/format.js';
-import { errorTable } from '../src/core/errors.js';
+import type { NamedText } from '../src/core/manifest/yaml-document.js';
 import { builtInFunctions } from '../src/core/matcher/functions/built-in-functions.js';
 import type { FunctionDefinition } from '../src/core/matcher/functions/function-definition.js';
-import { effectSpellings } from '../src/core/policy/effect.js';
-import type { NamedText } from '../src/core/policy/yaml-document.js';
 import { formatProblem, type Problem } from '../src/core/problem.js';
+import { effectSpellings } from '../src/core/rules/effect.js';
 import { unmetered } from '../src/core/step-budget.js';
 import { type CompileOptions, compilePolicySet, PolicyError } from '../src/engine.js';
+import { errorTable } from '../src/errors.js';
 import { loadPolicySet } from '../src/policy-store/load-policy-set.js';
 import { compileOptions } from '../src/policy-store/policy-set-texts.js';
 
@@ -87,6 +88,7 @@ describe('docs/problems.md', () => {
       'p_eft',
     ],
     ...Object.keys(errorTable),
+    ...AUDIT_EVENT_TYPES,
   ]);
   const source = ['core', 'policy-store', 'stock-casbin/stock-casbin.ts', 'stock-casbin/stock-policy-set.ts'];
   const inCode = source

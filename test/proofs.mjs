@@ -13,10 +13,10 @@ const vitest = (...files) => ['npx', 'vitest', 'run', ...files];
 const proofs = {
   fuzz: { command: vitest('test/fuzz'), env: { VERDICT_TEST_FUZZ_RUNS: '50' } },
   kill: {
-    command: vitest('test/decision-log/kill.test.ts', 'test/decision-log/journal-files.test.ts'),
+    command: vitest('test/decision-log/sqlite/kill.test.ts', 'test/decision-log/sqlite/journal-files.test.ts'),
     env: { VERDICT_TEST_KILLS: '50' },
   },
-  openapi: { command: vitest('test/http/schemathesis.test.ts'), env: { VERDICT_TEST_SCHEMATHESIS_EXAMPLES: '100' } },
+  openapi: { command: vitest('test/api/schemathesis.test.ts'), env: { VERDICT_TEST_SCHEMATHESIS_EXAMPLES: '100' } },
   abuse: { command: ['npm', 'run', 'abuse'] },
   log: { command: ['npm', 'run', 'bench:log', '--', '--fill', '10000000', '--callers', '20', '--days', '10'] },
 };

@@ -1,8 +1,8 @@
 /** What happened at the doors and to the service itself: who changed, read or exported what, and who was turned away. */
 import { Transform } from 'class-transformer';
 import { IsIn, IsInt, IsOptional, Max, Min } from 'class-validator';
-import { OptionalText } from '../decision-log/query-text.js';
-import { TimeRangeQuery } from '../decision-log/time-range.js';
+import { OptionalText } from '../query/query-text.js';
+import { TimeRangeQuery } from '../query/time-range.js';
 
 export const AUDIT_EVENT_TYPES = [
   'authentication_failed',

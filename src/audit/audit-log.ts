@@ -1,6 +1,6 @@
-import { VerdictError } from '../core/errors.js';
-import { SqliteConnection } from '../decision-log/sqlite-connection.js';
-import { readTimeRange } from '../decision-log/time-range.js';
+import { SqliteConnection } from '../database/sqlite/sqlite-connection.js';
+import { VerdictError } from '../errors.js';
+import { readTimeRange } from '../query/time-range.js';
 import { type AuditEvent, type AuditEventType, type AuditQuery, type NewAuditEvent } from './audit-event.js';
 import { AuditEvents1763700000030 } from './migrations/1763700000030-audit-events.js';
 import { AuditedVersions1763700000031 } from './migrations/1763700000031-versions.js';

@@ -1,24 +1,9 @@
 import { hash } from 'node:crypto';
 import { errors, type JWTPayload, jwtVerify } from 'jose';
-import { VerdictError } from '../core/errors.js';
+import { VerdictError } from '../errors.js';
 import type { Caller } from './caller.js';
 import { Grants } from './grants.js';
 import { IssuerKeys } from './issuer-keys.js';
-
-/** Signatures by a private key alone. An HMAC key would have to be shared, and confusing the two kinds is an attack. */
-export const TOKEN_ALGORITHMS = [
-  'RS256',
-  'RS384',
-  'RS512',
-  'PS256',
-  'PS384',
-  'PS512',
-  'ES256',
-  'ES384',
-  'ES512',
-  'EdDSA',
-  'Ed25519',
-] as const;
 
 export interface AccessTokensOptions {
   readonly issuers: readonly { readonly issuer: string; readonly jwksUrl?: string }[];

@@ -1,10 +1,10 @@
 /** API keys and client certificates as `VERDICT_API_KEYS_FILE` declares them. */
 
-import { readYaml, type YamlNode } from '../core/policy/yaml-document.js';
+import { addressList } from '../config/address-list.js';
+import { readYaml, type YamlNode } from '../core/manifest/yaml-document.js';
 import { PolicyError, type Problem } from '../core/problem.js';
 import { quote } from '../core/quote.js';
 import { parseRfc3339 } from '../core/rfc3339.js';
-import { addressList } from './address-list.js';
 import type { ApiKey } from './api-key-entry.js';
 import { parseScope } from './scopes.js';
 

@@ -14,13 +14,7 @@ const SECRET_LENGTH = 43;
 /** 62^6 > 2^32 */
 const CHECKSUM_LENGTH = 6;
 
-export const ENVIRONMENT = /^[a-z0-9]{1,16}$/;
-/** What keys are made for where nothing else is configured. */
-export const DEFAULT_ENVIRONMENT = 'prod';
 const API_KEY = /^vd_([a-z0-9]{1,16})_([0-9A-Za-z]{43})_([0-9A-Za-z]{6})$/;
-
-/** For logs of others: finds keys in any text, as a secret scanner would. */
-export const API_KEY_PATTERN = 'vd_[a-z0-9]{1,16}_[0-9A-Za-z]{43}_[0-9A-Za-z]{6}';
 
 /** A new key from the system's generator. This is the only time that its text exists. */
 export function makeApiKey(environment: string): string {

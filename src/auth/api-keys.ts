@@ -1,7 +1,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
+import { addressList } from '../config/address-list.js';
 import { formatProblem, PolicyError } from '../core/problem.js';
-import { addressList } from './address-list.js';
 import { digestOf, environmentOf } from './api-key.js';
 import type { ApiKey, Credential } from './api-key-entry.js';
 import { type DeclaredCaller, declaredNames, readApiKeyFile } from './api-key-file.js';

@@ -1,4 +1,4 @@
-import { addressGroup } from './address-list.js';
+import { addressGroup } from '../config/address-list.js';
 import { Grants } from './grants.js';
 
 /** How a caller proved who he is. */

@@ -1,5 +1,6 @@
 import { createLocalJWKSet, errors, type FlattenedJWSInput, type JSONWebKeySet, type JWSHeaderParameters } from 'jose';
-import { VerdictError } from '../core/errors.js';
+import { isTrustworthyUrl } from '../config/token-rules.js';
+import { VerdictError } from '../errors.js';
 
 /** No more often than this is an issuer asked again because of a key that nobody knows. */
 const COOLDOWN_MS = 10_000;
@@ -138,13 +139,6 @@ export class IssuerKeys {
     }
     throw problem;
   }
-}
-
-/** Keys that came over plain HTTP could be anybody's; on this machine nobody is in between. */
-export function isTrustworthyUrl(text: string): boolean {
-  if (!URL.canParse(text)) return false;
-  const { protocol, hostname } = new URL(text);
-  return protocol === 'https:' || (protocol === 'http:' && /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname));
 }
 
 async function fetchText(url: string): Promise<string> {

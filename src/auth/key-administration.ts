@@ -1,5 +1,5 @@
 import type { AuditLog } from '../audit/audit-log.js';
-import { VerdictError } from '../core/errors.js';
+import { VerdictError } from '../errors.js';
 import type { ApiKey } from './api-key-entry.js';
 import type { ApiKeys } from './api-keys.js';
 import { anonymous } from './caller.js';

@@ -1,5 +1,5 @@
-import { VerdictError } from '../core/errors.js';
-import { SqliteConnection } from '../decision-log/sqlite-connection.js';
+import { SqliteConnection } from '../database/sqlite/sqlite-connection.js';
+import { VerdictError } from '../errors.js';
 import { digestOf, makeApiKey } from './api-key.js';
 import type { ApiKey, ApiKeySecret } from './api-key-entry.js';
 import { ApiKeys1763700000020 } from './migrations/1763700000020-api-keys.js';

@@ -1,7 +1,7 @@
 /** What AuthZEN callers get (sections 5.5 and 7.2.1). */
 import type { Diagnostic, Reason } from '../core/decision.js';
-import type { VerdictError } from '../core/errors.js';
 import type { Json } from '../core/request.js';
+import type { VerdictError } from '../errors.js';
 import type { DecisionAnswer } from '../pdp/decision-answer.js';
 
 /** `decision: true` and nothing else may go forward. */

@@ -5,8 +5,8 @@
 import 'reflect-metadata';
 import { IsIn, IsObject, ValidateNested } from 'class-validator';
 import { JSONSchema } from 'class-validator-jsonschema';
-import { VerdictError } from '../core/errors.js';
 import type { Action, Entity, JsonObject } from '../core/request.js';
+import { VerdictError } from '../errors.js';
 import { IsAttributes, IsBatch, IsId, Optional } from '../http/request-rules.js';
 import type { Question } from '../pdp/question.js';
 

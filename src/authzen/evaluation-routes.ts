@@ -3,8 +3,8 @@
  * same answer here and at `/v1/decide`.
  */
 import type { FastifyInstance, FastifyRequest, RouteShorthandOptions } from 'fastify';
-import { VerdictError } from '../core/errors.js';
 import type { JsonObject } from '../core/request.js';
+import { VerdictError } from '../errors.js';
 import { answerInParts, isGone } from '../http/answer-in-parts.js';
 import { askerOf } from '../http/asker.js';
 import { Batch } from '../http/batch.js';

@@ -1,6 +1,6 @@
 /** `/.well-known/authzen-configuration`, put between host and path of each base URL (section 9.2), and the keys beside it. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { VerdictError } from '../core/errors.js';
+import { VerdictError } from '../errors.js';
 import { policySetOf } from '../http/policy-set-base.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import { type AuthzenMetadata, JWKS_PATH, metadataOf, WELL_KNOWN } from './metadata.js';

@@ -1,6 +1,7 @@
 /** AuthZEN's routes in the OpenAPI document, by the schemas that their requests are validated by. */
+
 import { type JsonSchema, jsonSchemas } from '../http/json-schema.js';
-import { jsonBody, jsonContent, type OpenApiPart, problems } from '../http/openapi.js';
+import { jsonBody, jsonContent, type OpenApiPart, problems } from '../http/openapi-part.js';
 import { policySetBases } from '../http/policy-set-base.js';
 import type { RequestLimits } from '../http/request-rules.js';
 import { EvaluationsRequest, evaluationShapes } from './authzen-request.js';

@@ -1,7 +1,7 @@
 /** Where a search goes on (section 8.2): the token says it itself, so nothing is kept between two pages. */
 import { hash } from 'node:crypto';
-import { VerdictError } from '../core/errors.js';
 import type { Json } from '../core/request.js';
+import { VerdictError } from '../errors.js';
 
 export interface PagePlace {
   /** The last candidate that was looked at; undefined: none was. */

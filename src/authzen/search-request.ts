@@ -2,8 +2,8 @@
 import 'reflect-metadata';
 import { IsInt, IsString, Min, ValidateNested } from 'class-validator';
 import { JSONSchema } from 'class-validator-jsonschema';
-import type { SearchQuery } from '../core/engine/search-query.js';
 import type { JsonObject } from '../core/request.js';
+import type { SearchQuery } from '../core/search/search-query.js';
 import { IsAttributes, IsId, Optional } from '../http/request-rules.js';
 import { AuthzenAction, AuthzenEntity, actionOf, entityOf } from './authzen-request.js';
 

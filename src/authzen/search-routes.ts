@@ -1,7 +1,7 @@
 /** Subject, Resource and Action Search (section 8). */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { SearchQuery } from '../core/engine/search-query.js';
 import type { Json } from '../core/request.js';
+import type { SearchQuery } from '../core/search/search-query.js';
 import { askerOf } from '../http/asker.js';
 import type { HttpLimits } from '../http/fastify-adapter.js';
 import { invalidRequest, Validation } from '../http/json-schema.js';

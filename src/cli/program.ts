@@ -1,19 +1,19 @@
 /** The command line: which commands there are. What each does is in its own file. */
 import { Command, CommanderError } from 'commander';
 import { engineVersion } from '../core/engine/engine-version.js';
-import { addCompletionCommand } from './completion-command.js';
-import { addDecideCommand } from './decide-command.js';
-import { addDiffCommand } from './diff-command.js';
+import { addCompletionCommand } from './commands/completion-command.js';
+import { addDecideCommand } from './commands/decide-command.js';
+import { addDiffCommand } from './commands/diff-command.js';
+import { addExplainCommand } from './commands/explain-command.js';
+import { addFmtCommand } from './commands/fmt-command.js';
+import { addGatewayCommand } from './commands/gateway-command.js';
+import { addInitCommand } from './commands/init-command.js';
+import { addLintCommand } from './commands/lint-command.js';
+import { addPolicyCommand } from './commands/policy-command.js';
+import { addSearchCommands } from './commands/search-commands.js';
+import { addTestCommand } from './commands/test-command.js';
 import { exitCodes, UsageError } from './exit-code.js';
-import { addExplainCommand } from './explain-command.js';
-import { addFmtCommand } from './fmt-command.js';
-import { addGatewayCommand } from './gateway-command.js';
-import { addInitCommand } from './init-command.js';
-import { addLintCommand } from './lint-command.js';
-import { addPolicyCommand } from './policy-command.js';
-import { addSearchCommands } from './search-commands.js';
-import { Terminal } from './terminal.js';
-import { addTestCommand } from './test-command.js';
+import { Terminal } from './print/terminal.js';
 
 const commands = [
   addInitCommand,

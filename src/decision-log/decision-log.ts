@@ -1,36 +1,37 @@
 import { existsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { VerdictError } from '../core/errors.js';
-import { BulkRoom } from './bulk-room.js';
-import { addUnits } from './count-units.js';
-import { DecisionCounts } from './decision-counts.js';
-import { type ExportQuery, exportRecords } from './decision-export.js';
+import { isDamaged } from '../database/sqlite/sqlite-connection.js';
+import { VerdictError } from '../errors.js';
+import { TimeZone } from '../query/time-zone.js';
 import { DecisionIds } from './decision-ids.js';
-import { DecisionLogReader } from './decision-log-reader.js';
 import { decisionNotFound } from './decision-not-found.js';
 import type { DecisionQuery } from './decision-query.js';
 import type { DecisionRecord, NewDecisionRecord } from './decision-record.js';
-import { type DecisionPage, findRecord, searchRecords } from './decision-search.js';
-import { type DecisionStats, questionOf, type StatsQuery, statsOf } from './decision-stats.js';
-import { type Group, GroupCommit } from './group-commit.js';
-import { JournalFiles } from './journal-files.js';
-import { closedFiles, decisionLogPath, setFilesAside } from './log-files.js';
 import type { GapCause } from './log-gap.js';
-import { LogUpkeep, type Retention } from './log-upkeep.js';
-import { emptyLog, type LogView } from './log-view.js';
 import { Losses } from './losses.js';
 import type { SearchScope } from './record-filter.js';
-import { salvage } from './salvage.js';
-import { isDamaged } from './sqlite-connection.js';
-import { SteadyState } from './steady-state.js';
-import { oldestTime } from './time-ranges.js';
-import { TimeZone } from './time-zone.js';
-import { topIds } from './top-ids.js';
-import { type TurnLimits, turnLimits } from './turn-limits.js';
+import { BulkRoom } from './sqlite/bulk-room.js';
+import { addUnits } from './sqlite/count-units.js';
+import { DecisionCounts } from './sqlite/decision-counts.js';
+import { type ExportQuery, exportRecords } from './sqlite/decision-export.js';
+import { DecisionLogReader } from './sqlite/decision-log-reader.js';
+import { type DecisionPage, findRecord, searchRecords } from './sqlite/decision-search.js';
+import { type DecisionStats, questionOf, type StatsQuery, statsOf } from './sqlite/decision-stats.js';
+import { type Group, GroupCommit } from './sqlite/group-commit.js';
+import { JournalFiles } from './sqlite/journal-files.js';
+import { closedFiles, decisionLogPath, setFilesAside } from './sqlite/log-files.js';
+import { LogUpkeep } from './sqlite/log-upkeep.js';
+import { emptyLog, type LogView } from './sqlite/log-view.js';
+import { salvage } from './sqlite/salvage.js';
+import { SteadyState } from './sqlite/steady-state.js';
+import { oldestTime } from './sqlite/time-ranges.js';
+import { topIds } from './sqlite/top-ids.js';
+import type { Retention } from './sqlite/turn-limits.js';
+import { type TurnLimits, turnLimits } from './sqlite/turn-limits.js';
 
 export interface DecisionLogOptions {
-  /** Of the service's database: `sqlite:` and a path. The log has files of its own beside it, see `decisionLogPath`. */
-  readonly url: string;
+  /** The service's database. The log has files of its own beside it, see `decisionLogPath`. */
+  readonly databasePath: string;
   /**
    * What `append` promises when it resolves.
    * - `sync`: the record is committed and survives the end of the process, kill -9 included.
@@ -100,7 +101,7 @@ const defaultWatchMs = 1_000;
 /**
  * The decision log: what the PDP answered, to whom and why.
  *
- *     const log = new DecisionLog({ url: 'sqlite:./data/verdict.sqlite', mode: 'sync' });
+ *     const log = new DecisionLog({ databasePath: './data/verdict.sqlite', mode: 'sync' });
  *     await log.start();
  *     await log.append({ id: log.nextId(Date.now()), … });   // committed; only now may the answer leave
  *     await log.search({ subject: 'alice', limit: 20 });     // and it is found at once
@@ -131,7 +132,7 @@ export class DecisionLog {
   #rescuing: Promise<void> | undefined;
 
   constructor(private readonly options: DecisionLogOptions) {
-    this.#path = decisionLogPath(options.url);
+    this.#path = decisionLogPath(options.databasePath);
     this.#group = new GroupCommit((group) => this.#commit(group), options.instance);
     this.#queueLimit = options.queueLimit ?? defaultQueueLimit;
     this.#bulkRoom = new BulkRoom(this.#queueLimit);
@@ -149,7 +150,7 @@ export class DecisionLog {
     TimeZone.named('Europe/Zurich')?.offsetAt(0);
     if (this.options.mode === 'off') {
       if (existsSync(this.#path) || closedFiles(this.#path).length > 0)
-        this.#reader = await DecisionLogReader.open(this.options.url);
+        this.#reader = await DecisionLogReader.open(this.options.databasePath);
       return;
     }
     this.#use(await this.#openOrReplace());

@@ -1,4 +1,4 @@
-import { VerdictError } from '../core/errors.js';
+import { VerdictError } from '../errors.js';
 import { idWriter } from './decision-ids.js';
 
 /**

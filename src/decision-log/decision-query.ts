@@ -1,7 +1,7 @@
 import { Transform } from 'class-transformer';
 import { IsIn, IsInt, IsOptional, Max, Min } from 'class-validator';
-import { OptionalText } from './query-text.js';
-import { TimeRangeQuery } from './time-range.js';
+import { OptionalText } from '../query/query-text.js';
+import { TimeRangeQuery } from '../query/time-range.js';
 
 export const defaultLimit = 50;
 export const maxLimit = 1_000;

@@ -1,5 +1,5 @@
-import type { Journal } from './journal.js';
 import type { GapCause, Loss } from './log-gap.js';
+import type { Journal } from './sqlite/journal.js';
 
 /** What mode `async` lost: counted at once, and noted in the journal when that can be written. */
 export class Losses {

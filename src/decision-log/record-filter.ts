@@ -1,9 +1,9 @@
 import type { Json } from '../core/request.js';
+import { readTimeRange } from '../query/time-range.js';
 import type { DecisionFilters } from './decision-query.js';
 import type { DecisionRecord } from './decision-record.js';
 import { recordsOf, type StoredGroup, type TextTest } from './group-text.js';
-import { encodeKey, type IndexedField, indexedFieldNames, indexedFields } from './record-keys.js';
-import { readTimeRange } from './time-range.js';
+import { encodeKey, type IndexedField, indexedFieldNames, indexedFields } from './sqlite/record-keys.js';
 import type { Turns } from './turns.js';
 
 /** What a caller may see; with nothing named, everything. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { VerdictError } from '../core/errors.js';
+import { VerdictError } from '../errors.js';
 
 /**
  * Where a page ended: the sequence below which the next one begins. New records have higher sequences, so a page never

@@ -1,6 +1,5 @@
 /** What a gateway holds, and the question that it becomes by a policy set's mapping. */
 
-import { faultInName } from '../core/names.js';
 import type {
   GatewayAttributes,
   GatewayEntity,
@@ -9,7 +8,8 @@ import type {
   GatewaySource,
   GatewayTemplate,
   PathPart,
-} from '../core/policy/gateway-mapping.js';
+} from '../core/manifest/gateway-mapping.js';
+import { faultInName } from '../core/names.js';
 import type { DecisionRequest, Entity, Json, JsonObject } from '../core/request.js';
 import { type RequestPath, readRequestPath } from './request-path.js';
 

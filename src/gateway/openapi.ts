@@ -1,5 +1,5 @@
 /** The gateways' route in the OpenAPI document. It answers every method; the document shows the one that gateways use. */
-import { type OpenApiPart, problems } from '../http/openapi.js';
+import { type OpenApiPart, problems } from '../http/openapi-part.js';
 import { policySetBases } from '../http/policy-set-base.js';
 
 const header = (name: string, required = false) => ({ name, in: 'header', required, schema: { type: 'string' } });

@@ -3,7 +3,7 @@
  * different one is no path to decide on: whoever serves it may be that reader.
  */
 import { isUtf8 } from 'node:buffer';
-import { defaultPathReading, type PathReading } from '../core/policy/gateway-paths.js';
+import { defaultPathReading, type PathReading } from '../core/manifest/gateway-paths.js';
 
 export interface RequestPath {
   /** Decoded, without dot segments and empty segments: `/orders/42`. */

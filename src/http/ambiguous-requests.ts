@@ -1,7 +1,7 @@
 /** Requests that two readers could read differently, refused before anything else looks at them. */
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { VerdictError } from '../core/errors.js';
+import { VerdictError } from '../errors.js';
 
 /** Headers of which Node keeps the first and a proxy in front may have kept the last. */
 const ONCE = ['host', 'content-type', 'content-encoding', 'origin'];

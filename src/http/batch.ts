@@ -1,5 +1,5 @@
-import { VerdictError } from '../core/errors.js';
 import type { Json, JsonObject } from '../core/request.js';
+import { VerdictError } from '../errors.js';
 import type { HttpLimits } from './fastify-adapter.js';
 import type { BatchItem } from './strict-json.js';
 

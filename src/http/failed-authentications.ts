@@ -1,4 +1,4 @@
-import { addressGroup } from '../auth/address-list.js';
+import { addressGroup } from '../config/address-list.js';
 import type { Allowance, RateLimits } from './rate-limits.js';
 
 /** Tokens not seen before that are verified for a blocked address, a second: about 5 ms of processor time at most. */

@@ -5,7 +5,7 @@ import type { TlsOptions } from 'node:tls';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { type FastifyHttpOptions, type FastifyInstance, LogController } from 'fastify';
 import type { Logger } from 'pino';
-import { VerdictError } from '../core/errors.js';
+import { VerdictError } from '../errors.js';
 import { notJson, refusalOfAmbiguous, refusedConnections } from './ambiguous-requests.js';
 import { Connections, type UnreadLimits } from './connections.js';
 import { asVerdictError, PROBLEM_TYPE, problemOf, sendProblem } from './problem.js';

@@ -8,13 +8,12 @@ import type { AuditEventType } from '../audit/audit-event.js';
 import type { AuditLog } from '../audit/audit-log.js';
 import type { Authenticator, Refusal } from '../auth/authenticator.js';
 import { anonymous, type Caller, callerKey } from '../auth/caller.js';
-import { VerdictError } from '../core/errors.js';
+import { VerdictError } from '../errors.js';
 import type { Access, LimitName } from './access.js';
 import type { BodyRoom } from './body-room.js';
 import type { Connections } from './connections.js';
 import type { FailedAuthentications } from './failed-authentications.js';
-import { isPerson, sendPage } from './front-page-route.js';
-import type { Page } from './pages.js';
+import { isPerson, type Page, sendPage } from './pages.js';
 import type { Allowance, RateLimits } from './rate-limits.js';
 
 export interface GateOptions {

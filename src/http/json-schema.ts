@@ -2,10 +2,10 @@
 
 import { Ajv, type ErrorObject } from 'ajv';
 import { targetConstructorToSchema } from 'class-validator-jsonschema';
-import { type FieldError, VerdictError } from '../core/errors.js';
 import { pointerStep } from '../core/json-pointer.js';
 import { controlCharacters } from '../core/names.js';
 import { parseRfc3339 } from '../core/rfc3339.js';
+import { type FieldError, VerdictError } from '../errors.js';
 import { AttributeCount, type RequestLimits } from './request-rules.js';
 
 export type JsonSchema = Record<string, unknown>;

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import { VerdictError } from '../core/errors.js';
+import { VerdictError } from '../errors.js';
 
 /**
  * Answers 405 with `Allow` where a path exists and the method does not; Fastify by itself says 404. Call `watchRoutes`

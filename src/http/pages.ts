@@ -1,5 +1,6 @@
 /** The pages that people see, beside Swagger UI: one file each, which loads nothing and runs its own script alone. */
 import { hash } from 'node:crypto';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 
 /** A page and the policy that lets a browser run what is in it, and nothing else. */
 export interface Page {
@@ -101,4 +102,16 @@ ${script === undefined ? '' : `<script>${script}</script>`}
 
 function digestOf(text: string): string {
   return `'sha256-${hash('sha256', text, 'base64')}'`;
+}
+
+/** Whether a browser shows the answer to somebody: it asks for HTML by name, and programs do not. */
+export function isPerson({ method, headers }: FastifyRequest): boolean {
+  return (method === 'GET' || method === 'HEAD') && /\btext\/html\b/i.test(headers.accept ?? '');
+}
+
+export function sendPage(reply: FastifyReply, { html, contentSecurityPolicy }: Page): FastifyReply {
+  return reply
+    .header('content-security-policy', contentSecurityPolicy)
+    .header('content-type', 'text/html; charset=utf-8')
+    .send(html);
 }

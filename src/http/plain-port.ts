@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { VerdictError } from '../core/errors.js';
+import { VerdictError } from '../errors.js';
 import { PROBLEM_TYPE, problemOf } from './problem.js';
 import { REQUEST_ID_HEADER, requestIdOf } from './request-ids.js';
 

@@ -1,6 +1,6 @@
 /** Where a policy set has doors of its own: the default set at the root, each set below `/sets/`. */
 import type { FastifyRequest } from 'fastify';
-import { VerdictError } from '../core/errors.js';
+import { VerdictError } from '../errors.js';
 import { visiblePolicySet } from '../pdp/visible-policy-set.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { ServedPolicySet } from '../policy-store/served-policy-set.js';

@@ -4,8 +4,8 @@ import { IsArray, IsInt, IsOptional, IsString } from 'class-validator';
 import { JSONSchema } from 'class-validator-jsonschema';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
-import { type ErrorCode, errorTable, type FieldError, VerdictError } from '../core/errors.js';
-import { isUnusable } from '../decision-log/sqlite-connection.js';
+import { isUnusable } from '../database/sqlite/sqlite-connection.js';
+import { type ErrorCode, errorTable, type FieldError, VerdictError } from '../errors.js';
 import { REQUEST_ID_HEADER } from './request-ids.js';
 
 export const PROBLEM_TYPE = 'application/problem+json';

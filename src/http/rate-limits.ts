@@ -1,4 +1,4 @@
-import type { Rate } from '../auth/rate.js';
+import type { Rate } from '../config/rate.js';
 import type { LimitName } from './access.js';
 
 /** What is left of a limit after a call. */

@@ -3,9 +3,9 @@
  * is recorded and what the caller meant must be the same thing.
  */
 import { isUtf8 } from 'node:buffer';
-import { VerdictError } from '../core/errors.js';
 import { parseExactJson } from '../core/exact-json.js';
 import type { Json, JsonObject } from '../core/request.js';
+import { VerdictError } from '../errors.js';
 import { nextTurn, TURN_MS } from '../pdp/turns.js';
 import { JsonScan, type ScanLimits } from './json-scan.js';
 

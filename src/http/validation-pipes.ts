@@ -1,7 +1,7 @@
 import { type ArgumentMetadata, Injectable, type PipeTransform, ValidationPipe } from '@nestjs/common';
 import { getMetadataStorage, type ValidationError } from 'class-validator';
-import { type FieldError, VerdictError } from '../core/errors.js';
 import { pointerStep } from '../core/json-pointer.js';
+import { type FieldError, VerdictError } from '../errors.js';
 
 /**
  * Query strings, and bodies of the routes that are not about decisions, against their class: unknown members are refused.

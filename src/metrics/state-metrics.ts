@@ -4,7 +4,7 @@ import { Counter, Gauge, type Registry } from 'prom-client';
 import { AUDIT_EVENT_TYPES } from '../audit/audit-event.js';
 import type { AuditLog } from '../audit/audit-log.js';
 import type { DecisionLog } from '../decision-log/decision-log.js';
-import { decisionLogPath, filesOfIndex, filesOfJournal } from '../decision-log/log-files.js';
+import { decisionLogPath, filesOfIndex, filesOfJournal } from '../decision-log/sqlite/log-files.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { CrossCheck } from '../stock-casbin/cross-check.js';
 
@@ -13,8 +13,8 @@ export interface ServiceParts {
   readonly log: DecisionLog;
   readonly crossCheck: CrossCheck;
   readonly audit: AuditLog;
-  /** `sqlite:` and a path. */
-  readonly databaseUrl: string;
+  /** The service's database; the log's files lie beside it. */
+  readonly databasePath: string;
   /** The folder of that path. */
   readonly dataDirectory: string;
 }
@@ -201,7 +201,7 @@ function addAuditEvents(registry: Registry, { audit }: ServiceParts): void {
   });
 }
 
-function addFiles(registry: Registry, { databaseUrl, dataDirectory }: ServiceParts): void {
+function addFiles(registry: Registry, { databasePath, dataDirectory }: ServiceParts): void {
   const registers = [registry];
   new Gauge({
     name: 'verdict_database_size_bytes',
@@ -209,8 +209,8 @@ function addFiles(registry: Registry, { databaseUrl, dataDirectory }: ServicePar
     labelNames: ['database'],
     registers,
     async collect() {
-      this.set({ database: 'main' }, await sizeOf(databaseUrl.slice('sqlite:'.length)));
-      const decisions = decisionLogPath(databaseUrl);
+      this.set({ database: 'main' }, await sizeOf(databasePath));
+      const decisions = decisionLogPath(databasePath);
       this.set({ database: 'decisions' }, await sizeOfAll(filesOfJournal(decisions)));
       this.set({ database: 'index' }, await sizeOfAll(filesOfIndex(decisions)));
     },

@@ -1,10 +1,10 @@
 import { engineVersion } from '../core/engine/engine-version.js';
-import type { SearchOptions, SearchResult } from '../core/engine/search.js';
-import { questionAbout, type SearchQuery } from '../core/engine/search-query.js';
-import { VerdictError } from '../core/errors.js';
+import type { SearchOptions, SearchResult } from '../core/search/search.js';
+import { questionAbout, type SearchQuery } from '../core/search/search-query.js';
 import { defaultStepBudget } from '../core/step-budget.js';
 import type { DecisionLog } from '../decision-log/decision-log.js';
 import { compileMask } from '../decision-log/mask.js';
+import { VerdictError } from '../errors.js';
 import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
 import type { Asker } from './question.js';
 import { nextTurn } from './turns.js';

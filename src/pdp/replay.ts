@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { EngineDecision } from '../core/decision.js';
 import { engineVersion } from '../core/engine/engine-version.js';
-import { VerdictError } from '../core/errors.js';
 import { semanticsBeforeNumbers } from '../core/semantics.js';
 import type { DecisionRecord } from '../decision-log/decision-record.js';
+import { VerdictError } from '../errors.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
 

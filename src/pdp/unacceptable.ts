@@ -1,5 +1,5 @@
 import type { EngineDecision } from '../core/decision.js';
-import { VerdictError } from '../core/errors.js';
+import { VerdictError } from '../errors.js';
 import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
 
 /**

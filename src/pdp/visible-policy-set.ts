@@ -1,5 +1,5 @@
 import type { PolicySets } from '../auth/grants.js';
-import { noPolicySet, VerdictError } from '../core/errors.js';
+import { noPolicySet, VerdictError } from '../errors.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
 

@@ -1,6 +1,6 @@
-import { VerdictError } from '../core/errors.js';
 import { PolicyError } from '../core/problem.js';
 import { isSemantics, SEMANTICS, semanticsBeforeNumbers } from '../core/semantics.js';
+import { VerdictError } from '../errors.js';
 import { type LoadedPolicySet, loadPolicySet } from './load-policy-set.js';
 import type { PolicyArchive } from './policy-archive.js';
 import type { ServedPolicySet } from './served-policy-set.js';

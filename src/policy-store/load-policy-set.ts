@@ -1,8 +1,8 @@
 import { lintInSteps } from '../core/analysis/lint.js';
 import { judge, problemOf, readPolicyTests } from '../core/analysis/policy-tests.js';
-import { PolicySet } from '../core/engine/policy-set.js';
+import type { EntityStore } from '../core/manifest/entities.js';
 import { type CompiledPolicySet, compileInSteps } from '../core/policy/compile.js';
-import type { EntityStore } from '../core/policy/entities.js';
+import { PolicySet } from '../core/policy-set.js';
 import { PolicyError } from '../core/problem.js';
 import { SEMANTICS, type Semantics } from '../core/semantics.js';
 import { StockPolicySet } from '../stock-casbin/stock-policy-set.js';

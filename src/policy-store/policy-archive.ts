@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
 import { SEMANTICS, semanticsBeforeNumbers } from '../core/semantics.js';
-import { SqliteConnection } from '../decision-log/sqlite-connection.js';
+import { SqliteConnection } from '../database/sqlite/sqlite-connection.js';
 import { PolicyArchive1763700000010 } from './migrations/1763700000010-policy-archive.js';
 import { Semantics1763700000011 } from './migrations/1763700000011-semantics.js';
 import { isVersioned, type PolicyFile, type PolicySetFiles, versionOf } from './policy-set-files.js';

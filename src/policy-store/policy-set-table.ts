@@ -1,5 +1,5 @@
-import { noPolicySet, VerdictError } from '../core/errors.js';
 import type { Problem } from '../core/problem.js';
+import { noPolicySet, VerdictError } from '../errors.js';
 import type { LoadedPolicySet } from './load-policy-set.js';
 import type { ArchivedState } from './policy-archive.js';
 import type { PolicySetStatus } from './policy-set-status.js';

@@ -1,6 +1,7 @@
 /** A policy set's bytes as the texts that the compiler takes. */
+
+import type { NamedText } from '../core/manifest/yaml-document.js';
 import type { CompileOptions } from '../core/policy/compile.js';
-import type { NamedText } from '../core/policy/yaml-document.js';
 import { type FileRole, fileRole, type PolicyFile } from './policy-set-files.js';
 
 export function compileOptions(files: readonly PolicyFile[]): CompileOptions {

@@ -1,5 +1,5 @@
 import type { EngineDecision } from '../core/decision.js';
-import type { PolicySet } from '../core/engine/policy-set.js';
+import type { PolicySet } from '../core/policy-set.js';
 import type { DecisionRequest } from '../core/request.js';
 import type { StockView } from '../stock-casbin/stock-view.js';
 

@@ -1,13 +1,13 @@
 /** A policy set as stock Casbin would run it: its texts, its request values, and what stock Casbin lacks for it. */
-import { type BoundValues, bindValues } from '../core/engine/decide.js';
+import { type BoundValues, bindValues } from '../core/engine/ask.js';
 import { type Expression, walk } from '../core/matcher/ast.js';
 import { EntityAttributes } from '../core/matcher/entity-attributes.js';
 import type { AttributeSource } from '../core/matcher/scope.js';
 import { BindingError } from '../core/policy/binding.js';
 import { type Combination, conditionColumns, isCombination } from '../core/policy/combination.js';
 import type { CompiledPolicySet } from '../core/policy/compile.js';
-import type { Rule } from '../core/policy/rule-store.js';
 import type { DecisionRequest, Json, JsonObject } from '../core/request.js';
+import type { Rule } from '../core/rules/rule-store.js';
 import type { RoleMatching, StockSet } from './messages.js';
 
 /** Texts of the files that stock Casbin reads. */

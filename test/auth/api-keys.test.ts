@@ -3,11 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { API_KEY_PATTERN, digestOf, environmentOf, makeApiKey } from '../../src/auth/api-key.js';
+import { digestOf, environmentOf, makeApiKey } from '../../src/auth/api-key.js';
 import { readApiKeyFile } from '../../src/auth/api-key-file.js';
 import { ApiKeys } from '../../src/auth/api-keys.js';
 import { ManagedKeys } from '../../src/auth/managed-keys.js';
 import { PolicyError } from '../../src/core/problem.js';
+import { API_KEY_PATTERN } from '../../src/logging/mask-credentials.js';
 
 const ADDRESS = '127.0.0.1';
 

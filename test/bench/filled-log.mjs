@@ -166,7 +166,7 @@ export async function filledLog({ records, callers, days, keep }) {
   const end = Date.now();
   const start = end - days * 86_400_000;
   const log = new DecisionLog({
-    url: `sqlite:${join(directory, 'log.sqlite')}`,
+    databasePath: join(directory, 'log.sqlite'),
     mode: 'sync',
     queueLimit: 1_000_000,
     onProblem: console.error,

@@ -14,8 +14,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { DecisionLog } from '../../dist/decision-log/decision-log.js';
-import { GroupCommit } from '../../dist/decision-log/group-commit.js';
-import { Journal } from '../../dist/decision-log/journal.js';
+import { GroupCommit } from '../../dist/decision-log/sqlite/group-commit.js';
+import { Journal } from '../../dist/decision-log/sqlite/journal.js';
 import { besideCerbos } from './log-beside-cerbos.mjs';
 import { logOverHttp } from './log-over-http.mjs';
 
@@ -134,7 +134,7 @@ async function startJournal(directory) {
 
 async function startLog(directory, mode = 'sync') {
   const log = new DecisionLog({
-    url: `sqlite:${join(directory, 'log.sqlite')}`,
+    databasePath: join(directory, 'log.sqlite'),
     mode,
     queueLimit: 1_000_000,
     onProblem: console.error,

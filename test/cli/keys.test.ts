@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { API_KEY_PATTERN, digestOf } from '../../src/auth/api-key.js';
+import { digestOf } from '../../src/auth/api-key.js';
 import { readApiKeyFile } from '../../src/auth/api-key-file.js';
+import { API_KEY_PATTERN } from '../../src/logging/mask-credentials.js';
 import { verdict, workFolder } from './run.js';
 
 const entry = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));

@@ -5,7 +5,7 @@ import { cpSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { Terminal } from '../../src/cli/terminal.js';
+import { Terminal } from '../../src/cli/print/terminal.js';
 import { hasTerminals, onScreen, verdict, verdictInTerminal, workFolder } from './run.js';
 
 const entry = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));

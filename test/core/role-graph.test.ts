@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { NameMatching } from '../../src/core/policy/pattern-index.js';
-import { findCycle } from '../../src/core/policy/role-cycles.js';
-import { RoleGraph, type RoleLink } from '../../src/core/policy/roles.js';
+import { findCycle } from '../../src/core/roles/role-cycles.js';
+import { RoleGraph, type RoleLink } from '../../src/core/roles/roles.js';
+import type { NameMatching } from '../../src/core/rules/pattern-index.js';
 import { finish } from '../../src/core/steps.js';
 
 const now = 0;

@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest';
-import type { VerdictError } from '../../src/core/errors.js';
 import type { DecisionLog } from '../../src/decision-log/decision-log.js';
 import type { DecisionQuery } from '../../src/decision-log/decision-query.js';
 import type { DecisionRecord } from '../../src/decision-log/decision-record.js';
 import type { SearchScope } from '../../src/decision-log/record-filter.js';
+import type { VerdictError } from '../../src/errors.js';
 import { type Example, exampleRecord, noon } from './example-records.js';
 import { startLog, temporaryDirectory } from './temporary-log.js';
 

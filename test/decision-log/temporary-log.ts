@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
+import type { SqliteConnection } from '../../src/database/sqlite/sqlite-connection.js';
 import { DecisionLog, type DecisionLogOptions } from '../../src/decision-log/decision-log.js';
-import { emptyLog, type LogView, type UnitView } from '../../src/decision-log/log-view.js';
-import type { SqliteConnection } from '../../src/decision-log/sqlite-connection.js';
+import { emptyLog, type LogView, type UnitView } from '../../src/decision-log/sqlite/log-view.js';
 
 /** A directory that goes when the test ends. */
 export function temporaryDirectory(): string {
@@ -15,7 +15,7 @@ export function temporaryDirectory(): string {
 
 /** A started log on a file in `directory`; stopped when the test ends. */
 export async function startLog(directory: string, options: Partial<DecisionLogOptions> = {}): Promise<DecisionLog> {
-  const log = new DecisionLog({ url: `sqlite:${join(directory, 'verdict.sqlite')}`, mode: 'sync', ...options });
+  const log = new DecisionLog({ databasePath: join(directory, 'verdict.sqlite'), mode: 'sync', ...options });
   await log.start();
   onTestFinished(() => log.stop());
   return log;

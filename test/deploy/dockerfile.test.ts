@@ -12,8 +12,8 @@ import { fileURLToPath } from 'node:url';
 import { validate } from 'dockerfile-utils';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { API_KEY_PATTERN } from '../../src/auth/api-key.js';
 import { readApiKeyFile } from '../../src/auth/api-key-file.js';
+import { API_KEY_PATTERN } from '../../src/logging/mask-credentials.js';
 import { build, environmentOf, type Instruction, readDockerfile } from './dockerfile.js';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
@@ -240,7 +240,7 @@ describe('compose.yaml', () => {
   });
 
   it('sets variables of Verdict that there are', async () => {
-    const { readConfig } = await import('../../src/read-config.js');
+    const { readConfig } = await import('../../src/config/read-config.js');
     const { environment } = services.verdict;
     const { config } = readConfig({ ...environmentOf(last), NODE_ENV: '', ...environment });
     expect(config.auth).toBe('required');

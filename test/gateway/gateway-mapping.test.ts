@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { readGatewayMapping } from '../../src/core/policy/gateway-mapping.js';
-import { defaultManifest, readManifest } from '../../src/core/policy/manifest.js';
-import { readYaml } from '../../src/core/policy/yaml-document.js';
+import { readGatewayMapping } from '../../src/core/manifest/gateway-mapping.js';
+import { defaultManifest, readManifest } from '../../src/core/manifest/manifest.js';
+import { readYaml } from '../../src/core/manifest/yaml-document.js';
 import type { Problem } from '../../src/core/problem.js';
 import { type GatewayIdentity, gatewayQuestion } from '../../src/gateway/gateway-request.js';
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type PathReading, readPathReading } from '../../src/core/policy/gateway-paths.js';
-import { readYaml } from '../../src/core/policy/yaml-document.js';
+import { type PathReading, readPathReading } from '../../src/core/manifest/gateway-paths.js';
+import { readYaml } from '../../src/core/manifest/yaml-document.js';
 import { readRequestPath } from '../../src/gateway/request-path.js';
 
 const textOf = (target: string) => {

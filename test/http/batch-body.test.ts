@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { VerdictError } from '../../src/core/errors.js';
 import { parseExactJson } from '../../src/core/exact-json.js';
+import { VerdictError } from '../../src/errors.js';
 import { JsonScan } from '../../src/http/json-scan.js';
 import { type BatchItem, parseBatchBody, parseStrictJson } from '../../src/http/strict-json.js';
 

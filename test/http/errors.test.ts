@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { type AddressInfo, connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { errorTable } from '../../src/core/errors.js';
+import { errorTable } from '../../src/errors.js';
 import { type Answer, onePolicySet, type Service, startService } from './service.js';
 
 let service: Service;

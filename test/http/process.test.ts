@@ -201,7 +201,7 @@ describe('verdict serve', () => {
     await Promise.all(clients);
     agent.destroy();
     expect(wrong).toEqual([]);
-    const log = new DecisionLog({ url: `sqlite:${join(directory, 'data/verdict.sqlite')}`, mode: 'sync' });
+    const log = new DecisionLog({ databasePath: join(directory, 'data/verdict.sqlite'), mode: 'sync' });
     await log.start();
     const recorded = new Set<string>();
     let cursor: string | undefined;

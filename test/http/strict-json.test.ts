@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { VerdictError } from '../../src/core/errors.js';
 import { parseExactJson } from '../../src/core/exact-json.js';
+import { VerdictError } from '../../src/errors.js';
 import { parseStrictJson } from '../../src/http/strict-json.js';
 
 /** What the parser says of a text: its value, or the pointers and details of its faults. */

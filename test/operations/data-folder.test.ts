@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { whyTooFewOpenFiles } from '../../src/open-files.js';
+import { whyTooFewOpenFiles } from '../../src/config/open-files.js';
 import { isRoot, ServiceProcess, serviceFolder, smallDisk } from './processes.js';
 
 const listening = /^verdict listening on/m;

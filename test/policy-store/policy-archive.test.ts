@@ -3,7 +3,7 @@ import { rm, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { SEMANTICS } from '../../src/core/semantics.js';
-import { SqliteConnection } from '../../src/decision-log/sqlite-connection.js';
+import { SqliteConnection } from '../../src/database/sqlite/sqlite-connection.js';
 import { gitCommitOf } from '../../src/policy-store/git-commit.js';
 import { PolicyArchive1763700000010 } from '../../src/policy-store/migrations/1763700000010-policy-archive.js';
 import { PolicyArchive } from '../../src/policy-store/policy-archive.js';

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { VerdictError } from '../../src/core/errors.js';
+import { VerdictError } from '../../src/errors.js';
 import type { PolicyStore } from '../../src/policy-store/policy-store.js';
 import { aclModel, temporaryDirectory, writeTree } from './folders.js';
 import { brief, newStore, startedStore } from './store.js';

@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { SEMANTICS, type Semantics } from '../../src/core/semantics.js';
-import { SqliteConnection } from '../../src/decision-log/sqlite-connection.js';
+import { SqliteConnection } from '../../src/database/sqlite/sqlite-connection.js';
 import { replay } from '../../src/pdp/replay.js';
 import { loadPolicySet } from '../../src/policy-store/load-policy-set.js';
 import { exampleRecord } from '../decision-log/example-records.js';

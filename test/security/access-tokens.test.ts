@@ -4,7 +4,7 @@ import { exportJWK, exportSPKI, generateKeyPair, type JWTPayload, SignJWT, Unsec
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { AccessTokens } from '../../src/auth/access-tokens.js';
 import { IssuerKeys } from '../../src/auth/issuer-keys.js';
-import { VerdictError } from '../../src/core/errors.js';
+import { VerdictError } from '../../src/errors.js';
 import { AUDIENCE, claimsOf, type Issuer, startIssuer } from './world.js';
 
 let issuer: Issuer;

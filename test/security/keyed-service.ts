@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { InjectOptions, LightMyRequestResponse } from 'fastify';
 import { digestOf, makeApiKey } from '../../src/auth/api-key.js';
-import type { Config } from '../../src/config.js';
+import type { Config } from '../../src/config/config.js';
 import { idModel, type PolicyFiles, type Service, startService } from '../http/service.js';
 
 export const threeSets: PolicyFiles = {

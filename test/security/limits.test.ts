@@ -1,9 +1,9 @@
 /** Too often, too much, too many: what a caller, or a stranger, cannot do. */
 import { Readable } from 'node:stream';
 import { afterEach, describe, expect, it } from 'vitest';
-import { addressGroup } from '../../src/auth/address-list.js';
 import { makeApiKey } from '../../src/auth/api-key.js';
-import { parseRate } from '../../src/auth/rate.js';
+import { addressGroup } from '../../src/config/address-list.js';
+import { parseRate } from '../../src/config/rate.js';
 import { FailedAuthentications, VERIFICATIONS_WHILE_BLOCKED } from '../../src/http/failed-authentications.js';
 import { RateLimits } from '../../src/http/rate-limits.js';
 import { type KeyedService, startKeyedService } from './keyed-service.js';

@@ -1,6 +1,6 @@
 /** Which permissions a change of policy adds and takes away. */
 
-import { bindValues, isAllowed } from '../engine/decide.js';
+import { bindValues, isAllowed } from '../engine/ask.js';
 import { BindingError } from '../policy/binding.js';
 import { type Combination, isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';

@@ -1,11 +1,13 @@
 /** Effective access: which subject may do what with which resource, and through which role and rule. */
-import { findPlacesAmong } from '../engine/backwards.js';
-import { bindValues, decide, isAllowed } from '../engine/decide.js';
-import type { SearchQuery } from '../engine/search-query.js';
+
+import { bindValues, isAllowed } from '../engine/ask.js';
+import { decide } from '../engine/decide.js';
 import { BindingError } from '../policy/binding.js';
 import { isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
 import type { DecisionRequest, Entity, JsonObject } from '../request.js';
+import { findPlacesAmong } from '../search/backwards.js';
+import type { SearchQuery } from '../search/search-query.js';
 import { itemsPerStep } from '../steps.js';
 import { columnUses } from './column-use.js';
 import type { Universe } from './universe.js';

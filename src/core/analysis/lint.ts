@@ -1,7 +1,8 @@
 /** What a policy set says without meaning it: warnings beyond what the loader refuses. */
+
+import type { NamedText } from '../manifest/yaml-document.js';
 import { isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
-import type { NamedText } from '../policy/yaml-document.js';
 import { type Problem, presentProblems } from '../problem.js';
 import { finish } from '../steps.js';
 import { findBroadWildcards } from './broad-wildcards.js';

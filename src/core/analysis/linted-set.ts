@@ -1,8 +1,8 @@
 /** A policy set as the linter looks at it: compiled, with the texts that it was compiled from. */
 import { parseRuleLine } from '../casbin/rules-document.js';
+import type { NamedText } from '../manifest/yaml-document.js';
 import type { Combination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
-import type { NamedText } from '../policy/yaml-document.js';
 import type { Problem } from '../problem.js';
 
 export interface LintedSet {

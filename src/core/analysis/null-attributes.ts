@@ -1,10 +1,11 @@
 /** `has()` on what may be null: it is true there, since the attribute is there, and what follows means a value. */
+
+import { mayBeNull, type SchemaPart } from '../manifest/schema.js';
 import { type Expression, walk } from '../matcher/ast.js';
 import { namesAllAttributes } from '../matcher/entity-attributes.js';
 import { isObject, ownMember } from '../matcher/values.js';
 import { tokenRole } from '../policy/binding.js';
 import { type Combination, conditionColumns } from '../policy/combination.js';
-import { mayBeNull, type SchemaPart } from '../policy/schema.js';
 import type { Problem } from '../problem.js';
 import { cut } from '../quote.js';
 import type { Json } from '../request.js';

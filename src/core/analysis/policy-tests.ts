@@ -2,8 +2,8 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import type { EngineDecision } from '../decision.js';
-import type { EntityStore } from '../policy/entities.js';
-import type { NamedText } from '../policy/yaml-document.js';
+import type { EntityStore } from '../manifest/entities.js';
+import type { NamedText } from '../manifest/yaml-document.js';
 import { type Problem, presentProblems } from '../problem.js';
 import { cut, quote } from '../quote.js';
 import type { DecisionRequest, Json } from '../request.js';

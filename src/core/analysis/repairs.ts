@@ -2,8 +2,8 @@
 import { parseRuleLine } from '../casbin/rules-document.js';
 import { skipSpace, trimSpace } from '../casbin/white-space.js';
 import { closest } from '../closest.js';
+import type { NamedText } from '../manifest/yaml-document.js';
 import { type CompiledPolicySet, type CompileOptions, compileInSteps } from '../policy/compile.js';
-import type { NamedText } from '../policy/yaml-document.js';
 import { PolicyError, type Problem } from '../problem.js';
 import { finish } from '../steps.js';
 

@@ -5,7 +5,7 @@
  *     p, nurse, chart, read
  */
 
-import type { NamedText } from '../policy/yaml-document.js';
+import type { NamedText } from '../manifest/yaml-document.js';
 import type { Problem } from '../problem.js';
 import { quote } from '../quote.js';
 

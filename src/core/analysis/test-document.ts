@@ -2,9 +2,9 @@
 
 import { closest } from '../closest.js';
 import type { Effect, ReasonCode } from '../decision.js';
-import { AMBIGUOUS, type EntityStore } from '../policy/entities.js';
-import type { NamedText, ReportFatal, YamlNode } from '../policy/yaml-document.js';
-import { readYaml } from '../policy/yaml-document.js';
+import { AMBIGUOUS, type EntityStore } from '../manifest/entities.js';
+import type { NamedText, ReportFatal, YamlNode } from '../manifest/yaml-document.js';
+import { readYaml } from '../manifest/yaml-document.js';
 import { quote } from '../quote.js';
 import {
   type Action,

@@ -1,5 +1,5 @@
 /** A path with capital letters in a set whose gateway asks in lower case: an allow rule that allows nothing, or a denial that denies nothing. */
-import { foldCase } from '../policy/gateway-paths.js';
+import { foldCase } from '../manifest/gateway-paths.js';
 import { quote } from '../quote.js';
 import { columnUses } from './column-use.js';
 import { type Check, type LintedSet, rulesPerStep } from './linted-set.js';

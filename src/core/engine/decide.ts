@@ -1,15 +1,16 @@
 /** Verdict's own question: subject, action, resource and attributes, bound to the model's request definition. */
 import type { Diagnostic, EngineDecision, Reason, ReasonCode } from '../decision.js';
 import type { Explanation } from '../explanation.js';
-import { type AssumedLink, type AttributeSource, Scope, withScope } from '../matcher/scope.js';
-import { BindingError, type BoundRequest, bindRequest, tokenSource, tokenValue } from '../policy/binding.js';
-import { type Combination, isCombination } from '../policy/combination.js';
+import { Scope, withScope } from '../matcher/scope.js';
+import type { BindingError } from '../policy/binding.js';
+import { isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
-import { MatchingFunctionFailed } from '../policy/name-matching.js';
-import type { Rule } from '../policy/rule-store.js';
 import { type DecisionRequest, type DecisionRequestInput, type Json, normaliseRequest } from '../request.js';
-import { StepBudgetExceeded, stepBudgetExceeded } from '../step-budget.js';
+import { MatchingFunctionFailed } from '../roles/name-matching.js';
+import type { Rule } from '../rules/rule-store.js';
+import { StepBudgetExceeded } from '../step-budget.js';
 import { finish } from '../steps.js';
+import { bindScope } from './ask.js';
 import { evaluateGuarded } from './enforce.js';
 import { type Evaluation, requestError } from './evaluate.js';
 import { explainInSteps } from './explain.js';
@@ -71,90 +72,6 @@ function* explainIn(
   }
 }
 
-/** Whether a request is allowed. */
-export function isAllowed(set: CompiledPolicySet, request: DecisionRequest, now: number): boolean {
-  return isAllowedWithin({ left: Number.MAX_SAFE_INTEGER }, set, request, now, undefined);
-}
-
-/** Steps that several decisions share. */
-export interface SharedBudget {
-  left: number;
-}
-
-/**
- * Whether a request is allowed, one role link that does not exist being assumed if it is given.
- *
- * @throws StepBudgetExceeded when the shared budget does not suffice for saying so
- */
-export function isAllowedWithin(
-  budget: SharedBudget,
-  set: CompiledPolicySet,
-  request: DecisionRequest,
-  now: number,
-  assumedLink: AssumedLink | undefined,
-): boolean {
-  return withScope((scope) => {
-    const combination = set.main;
-    if (!isCombination(combination) || bindScope(scope, set, combination, request, now) !== undefined) return false;
-    const most = scope.stepsLeft;
-    scope.stepsLeft = Math.min(most, budget.left);
-    const given = scope.stepsLeft;
-    scope.assumedLink = assumedLink;
-    const { allowed } = evaluateGuarded(combination, scope);
-    budget.left -= given - Math.max(scope.stepsLeft, 0) + stepsPerDecision;
-    if (given < most && scope.stepsLeft < 0) throw stepBudgetExceeded;
-    return allowed;
-  });
-}
-
-/** For putting a request into a scope. */
-const stepsPerDecision = 100;
-
-/** The request's values in the order of the request definition, as `enforce` and stock Casbin take them. */
-export function bindValues(set: CompiledPolicySet, request: DecisionRequest): BoundValues | BindingError {
-  const combination = set.main;
-  if (!isCombination(combination)) return { values: [], sources: [], warnings: [] };
-  return withScope((scope) => {
-    const error = bindScope(scope, set, combination, request, 0);
-    return error ?? { values: scope.values, sources: scope.sources, warnings: scope.warnings ?? [] };
-  });
-}
-
-export interface BoundValues {
-  readonly values: readonly (Json | undefined)[];
-  readonly sources: readonly AttributeSource[];
-  /** What is to be said beside the answer. */
-  readonly warnings: readonly Diagnostic[];
-}
-
-/** Puts a request into a scope; returns why it does not fit the set, if it does not. */
-function bindScope(
-  scope: Scope,
-  set: CompiledPolicySet,
-  combination: Combination,
-  request: DecisionRequest,
-  now: number,
-): BindingError | undefined {
-  const bound: BoundRequest | BindingError = bindRequest(request, set.entities, set.manifest.precedence);
-  if (bound instanceof BindingError) return bound;
-  const found = set.admission?.(bound);
-  if (found instanceof BindingError) return found;
-  scope.warnings = found;
-  const values: (Json | undefined)[] = [];
-  const sources: AttributeSource[] = [];
-  for (const token of combination.tokens) {
-    const value = tokenValue(token, bound);
-    if (value instanceof BindingError && token.readAsValue) return value;
-    values.push(value instanceof BindingError ? undefined : value);
-    sources.push(tokenSource(token, bound));
-  }
-  scope.values = values;
-  scope.sources = sources;
-  scope.now = now;
-  scope.stepsLeft = set.manifest.stepBudget ?? scope.stepsLeft;
-  return undefined;
-}
-
 /** The deny of a request that cannot be put to the set. */
 export function answerBindingError({ reason, details }: BindingError): EngineDecision {
   return { decision: 'deny', reason: { code: reason }, obligations: noObligations, errors: details };
@@ -181,7 +98,7 @@ function answer(evaluation: Evaluation, warnings?: readonly Diagnostic[]): Engin
     };
   }
   const { message, obligations, advice } = answersOf(deciding);
-  const reason = describeRule(code, deciding, message);
+  const reason = reasonOf(code, deciding, message);
   // Without object spreads, which cost more than the rest.
   return advice.length > 0
     ? { decision, reason, obligations, advice, errors }
@@ -206,7 +123,7 @@ function reasonCode({ allowed, by, errors }: Evaluation): ReasonCode {
   }
 }
 
-function describeRule(code: ReasonCode, rule: Rule, message: Json | undefined): Reason {
+function reasonOf(code: ReasonCode, rule: Rule, message: Json | undefined): Reason {
   const { file, line } = rule;
   return message === undefined
     ? { code, rule: ruleLine(rule), file, line }

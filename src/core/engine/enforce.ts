@@ -1,12 +1,12 @@
 /** Casbin's own question: request values in the order of the request definition. */
 import type { Diagnostic, Effect } from '../decision.js';
+import { type DefinitionNames, definitionNames } from '../manifest/manifest.js';
 import { type Scope, withScope } from '../matcher/scope.js';
 import { isObject } from '../matcher/values.js';
 import { type Combination, isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
-import { type DefinitionNames, definitionNames } from '../policy/manifest.js';
-import { MatchingFunctionFailed } from '../policy/name-matching.js';
 import type { Json } from '../request.js';
+import { MatchingFunctionFailed } from '../roles/name-matching.js';
 import { StepBudgetExceeded } from '../step-budget.js';
 import { type Evaluation, evaluate, requestError } from './evaluate.js';
 import { diagnosticsOf } from './report.js';

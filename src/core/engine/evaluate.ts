@@ -3,9 +3,9 @@
 import { matchRule } from '../matcher/program.js';
 import { FAULT, noRules, type Scope } from '../matcher/scope.js';
 import type { Combination } from '../policy/combination.js';
-import type { EffectKind, RuleEffect } from '../policy/effect.js';
-import type { Rule, RuleStore } from '../policy/rule-store.js';
 import { quote } from '../quote.js';
+import type { EffectKind, RuleEffect } from '../rules/effect.js';
+import type { Rule, RuleStore } from '../rules/rule-store.js';
 import { stepBudgetExceeded } from '../step-budget.js';
 
 export interface EvaluationError {

@@ -1,29 +1,21 @@
 /** Why, and what would change it: a separate pass over the same programs, paid for only when it is asked for. */
 import type { EngineDecision } from '../decision.js';
-import type { ExplainedRule, Explanation, MatchingRule, NearMiss, RolePath, SmallestChange } from '../explanation.js';
+import type { Explanation, MatchingRule, NearMiss, RolePath, SmallestChange } from '../explanation.js';
 import { type Expression, walk } from '../matcher/ast.js';
 import type { Scope } from '../matcher/scope.js';
 import { type Combination, isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
-import type { Rule } from '../policy/rule-store.js';
 import type { DecisionRequest } from '../request.js';
+import type { Rule } from '../rules/rule-store.js';
 import { StepBudgetExceeded } from '../step-budget.js';
-import { ruleLine } from './report.js';
+import { describeRule } from './report.js';
 import { findSmallestChanges } from './smallest-change.js';
-import { TermReader } from './term-reader.js';
+import { type Miss, TermReader } from './term-reader.js';
 
 /** How much an explanation looks at and tells. */
 const maxRules = 10_000;
 const maxMatching = 50;
 const maxNearMisses = 5;
-
-/** A rule that did not match, with the terms that kept it from it. */
-export interface Miss {
-  readonly rule: Rule;
-  readonly terms: readonly Expression[];
-  /** From matching, as `distanceOf` has it. */
-  readonly distance: number;
-}
 
 /**
  * The steps of an explanation in budgets of an evaluation: for looking at rules, for saying what was found, and for all
@@ -164,11 +156,6 @@ function explainOnce(combination: Combination, scope: Scope, decided: EngineDeci
   const failed = terms.failingIn(combination.program.expression, scope).map((term) => terms.describeIn(term, scope));
   const why = failed.map(({ message }) => message).join('; ');
   return { summary: `denied: ${why || (decided.errors[0]?.message ?? 'the matcher does not hold')}`, ...nothing };
-}
-
-export function describeRule(rule: Rule): ExplainedRule {
-  const { file, line } = rule;
-  return { rule: ruleLine(rule), effect: rule.effect, file, line };
 }
 
 function rolePaths(set: CompiledPolicySet, terms: TermReader, rule: Rule, scope: Scope): readonly RolePath[] {

@@ -1,6 +1,7 @@
 /** From what an evaluation found to what an answer says. */
 import type { Diagnostic } from '../decision.js';
-import type { Rule } from '../policy/rule-store.js';
+import type { ExplainedRule } from '../explanation.js';
+import type { Rule } from '../rules/rule-store.js';
 import type { EvaluationError } from './evaluate.js';
 
 /** `['p', 'manager', 'invoice', 'approve', 'allow']`: the rule as its line says it. */
@@ -11,6 +12,11 @@ export function ruleLine(rule: Rule): readonly string[] {
 /** The same of a rule that failed, with nothing in the columns by which a rule that matches speaks to the caller. */
 export function failedRuleLine(rule: Rule): readonly string[] {
   return [rule.ptype, ...fieldsWithoutAnswers(rule)];
+}
+
+export function describeRule(rule: Rule): ExplainedRule {
+  const { file, line } = rule;
+  return { rule: ruleLine(rule), effect: rule.effect, file, line };
 }
 
 function fieldsWithoutAnswers({ fields, answerColumns }: Rule): readonly string[] {

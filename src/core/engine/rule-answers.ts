@@ -1,6 +1,7 @@
 /** What a rule says to the caller when it decides: its columns `reason`, `obligations` and `advice`. */
-import type { Rule } from '../policy/rule-store.js';
+
 import type { Json } from '../request.js';
+import type { Rule } from '../rules/rule-store.js';
 
 export interface RuleAnswers {
   readonly message: Json | undefined;

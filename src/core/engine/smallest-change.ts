@@ -14,9 +14,9 @@ import {
 import type { Combination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
 import type { DecisionRequest, Json } from '../request.js';
-import { isAllowedWithin } from './decide.js';
-import { describeRule, type Miss } from './explain.js';
-import type { TermReader } from './term-reader.js';
+import { isAllowedWithin } from './ask.js';
+import { describeRule } from './report.js';
+import type { Miss, TermReader } from './term-reader.js';
 
 /** How many are told, and how many near misses are tried for them. */
 const maxChanges = 3;

@@ -8,8 +8,16 @@ import { conjunction } from '../matcher/program.js';
 import { type Evaluator, FAULT, type Scope } from '../matcher/scope.js';
 import { describeValue } from '../matcher/values.js';
 import type { Combination } from '../policy/combination.js';
-import type { Rule } from '../policy/rule-store.js';
 import type { Json } from '../request.js';
+import type { Rule } from '../rules/rule-store.js';
+
+/** A rule that did not match, with the terms that kept it from it. */
+export interface Miss {
+  readonly rule: Rule;
+  readonly terms: readonly Expression[];
+  /** From matching, as `distanceOf` has it. */
+  readonly distance: number;
+}
 
 /** For looking at a term, and for compiling it by itself when it is first looked at. */
 const stepsPerTerm = 20;

@@ -1,8 +1,8 @@
 /** The way back from a token's value to the request: what would have to be asked for the token to have it. */
 import { pointerStep } from '../json-pointer.js';
+import { type Binding, type BindingPath, faultInPart } from '../manifest/binding-text.js';
 import type { DecisionRequest, Json, JsonObject } from '../request.js';
 import type { TokenBinding } from './binding.js';
-import { type Binding, type BindingPath, faultInPart } from './binding-text.js';
 
 /** One member of a request and its new value; `path` is a JSON pointer into the normal form of the request. */
 export interface RequestChange {

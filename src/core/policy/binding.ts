@@ -1,12 +1,12 @@
 /** What each token of a request definition is in a decision request (contract, section 3: Binding). */
 import type { Diagnostic, ReasonCode } from '../decision.js';
+import { type Binding, type BindingPath, type BindingTemplate, faultInPart } from '../manifest/binding-text.js';
+import { AMBIGUOUS, type EntityStore } from '../manifest/entities.js';
+import type { Manifest } from '../manifest/manifest.js';
 import { EntityAttributes } from '../matcher/entity-attributes.js';
 import type { AttributeSource } from '../matcher/scope.js';
 import { describeValue, isObject, ownMember } from '../matcher/values.js';
 import type { Action, DecisionRequest, Entity, Json } from '../request.js';
-import { type Binding, type BindingPath, type BindingTemplate, faultInPart } from './binding-text.js';
-import { AMBIGUOUS, type EntityStore } from './entities.js';
-import type { Manifest } from './manifest.js';
 
 /** Why a request cannot be put to this policy set: it denies. */
 export class BindingError {

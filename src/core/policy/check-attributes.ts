@@ -1,23 +1,23 @@
 /** Attributes that a matcher, a condition or a binding reads, or an entity has, and the schema does not know. */
 
+import type { CasbinModel } from '../casbin/casbin-model.js';
 import type { ReportProblem } from '../casbin/document-problem.js';
 import { closest } from '../closest.js';
+import type { BindingPath } from '../manifest/binding-text.js';
+import type { EntityStore, StoredEntity } from '../manifest/entities.js';
+import type { Manifest } from '../manifest/manifest.js';
+import { type AttributeSchema, allowsPath, knowsPath, namesAt, type SchemaPart } from '../manifest/schema.js';
+import type { NamedText } from '../manifest/yaml-document.js';
 import { type Expression, walk } from '../matcher/ast.js';
 import { namesAllAttributes } from '../matcher/entity-attributes.js';
 import { isObject } from '../matcher/values.js';
 import { cut, quote } from '../quote.js';
 import type { JsonObject } from '../request.js';
+import { entityNodes, storedValueCheck } from '../rules/stored-values.js';
 import type { Semantics } from '../semantics.js';
 import { tokenRole } from './binding.js';
-import type { BindingPath } from './binding-text.js';
-import type { CasbinModel } from './casbin-model.js';
 import { checkTexts } from './check.js';
 import { type Combination, conditionColumns } from './combination.js';
-import type { EntityStore, StoredEntity } from './entities.js';
-import type { Manifest } from './manifest.js';
-import { type AttributeSchema, allowsPath, knowsPath, namesAt, type SchemaPart } from './schema.js';
-import { entityNodes, storedValueCheck } from './stored-values.js';
-import type { NamedText } from './yaml-document.js';
 
 export interface CheckedAttributes {
   readonly model: CasbinModel;

@@ -1,13 +1,14 @@
 /** Names in rules, and tenants of stored entities, that no request could name: they hold a control character. */
+
+import type { CasbinModel } from '../casbin/casbin-model.js';
 import type { ReportProblem } from '../casbin/document-problem.js';
+import type { EntityStore, StoredEntity } from '../manifest/entities.js';
+import type { NamedText } from '../manifest/yaml-document.js';
 import { faultInName } from '../names.js';
-import type { CasbinModel } from './casbin-model.js';
+import type { RuleTable } from '../rules/rule-table.js';
+import { entityNodes } from '../rules/stored-values.js';
 import { checkTexts, type TextFlaw } from './check.js';
 import { type Combination, conditionColumns } from './combination.js';
-import type { EntityStore, StoredEntity } from './entities.js';
-import type { RuleTable } from './rule-table.js';
-import { entityNodes } from './stored-values.js';
-import type { NamedText } from './yaml-document.js';
 
 export interface CheckedNames {
   readonly model: CasbinModel;

@@ -4,6 +4,8 @@ import type { ReportProblem } from '../casbin/document-problem.js';
 import type { Definition } from '../casbin/model-document.js';
 import { parseRuleLine } from '../casbin/rules-document.js';
 import { closest } from '../closest.js';
+import type { DefinitionNames, Manifest } from '../manifest/manifest.js';
+import type { NamedText } from '../manifest/yaml-document.js';
 import { walk } from '../matcher/ast.js';
 import type { Environment, Flaw } from '../matcher/environment.js';
 import type { FunctionDefinition } from '../matcher/functions/function-definition.js';
@@ -11,6 +13,10 @@ import { isNumber } from '../matcher/number-expression.js';
 import { plainForm } from '../matcher/operator-hints.js';
 import { isAscii } from '../matcher/source-text.js';
 import { cut, quote } from '../quote.js';
+import { effectKindOf, effectSpellings } from '../rules/effect.js';
+import type { Rule, RuleStore } from '../rules/rule-store.js';
+import type { RuleTable } from '../rules/rule-table.js';
+import { SymbolSet } from '../rules/symbols.js';
 import type { Semantics } from '../semantics.js';
 import { patternsPerStep } from '../steps.js';
 import { ambiguousTokens, guessedBindings } from './binding.js';
@@ -23,12 +29,6 @@ import {
   isCombination,
 } from './combination.js';
 import { parseConstraint, violationOf } from './constraints.js';
-import { effectKindOf, effectSpellings } from './effect.js';
-import type { DefinitionNames, Manifest } from './manifest.js';
-import type { Rule, RuleStore } from './rule-store.js';
-import type { RuleTable } from './rule-table.js';
-import { SymbolSet } from './symbols.js';
-import type { NamedText } from './yaml-document.js';
 
 export interface Checked {
   readonly parts: CombinationParts;

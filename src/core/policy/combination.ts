@@ -1,6 +1,9 @@
 /** One choice of r, p, e and m, compiled: what an evaluation runs on. Casbin calls the choice an EnforceContext. */
 
+import type { CasbinModel, ColumnsDefinition } from '../casbin/casbin-model.js';
 import { trimSpace } from '../casbin/white-space.js';
+import type { Binding } from '../manifest/binding-text.js';
+import type { DefinitionNames } from '../manifest/manifest.js';
 import { type Expression, walk } from '../matcher/ast.js';
 import { compileExpression } from '../matcher/compile.js';
 import type { CompiledCondition, Conditions, Environment, Flaw } from '../matcher/environment.js';
@@ -12,17 +15,14 @@ import { compileProgram, type Program } from '../matcher/program.js';
 import { conditionSource, matcherSource } from '../matcher/source-text.js';
 import { MatcherSyntaxError } from '../matcher/syntax-error.js';
 import { quote } from '../quote.js';
+import { prepareRoles } from '../roles/prepare-roles.js';
+import type { RoleGraph } from '../roles/roles.js';
+import { type EffectKind, effectKindOf } from '../rules/effect.js';
+import type { RuleStore } from '../rules/rule-store.js';
+import { SymbolSet } from '../rules/symbols.js';
 import { finish } from '../steps.js';
 import { type TokenBinding, tokenRole } from './binding.js';
-import type { Binding } from './binding-text.js';
-import type { CasbinModel, ColumnsDefinition } from './casbin-model.js';
-import { type EffectKind, effectKindOf } from './effect.js';
-import type { DefinitionNames } from './manifest.js';
 import { type Plan, planRules } from './plan.js';
-import { prepareRoles } from './prepare-roles.js';
-import type { RoleGraph } from './roles.js';
-import type { RuleStore } from './rule-store.js';
-import { SymbolSet } from './symbols.js';
 
 export interface Combination {
   readonly request: ColumnsDefinition;

@@ -1,14 +1,31 @@
 /** From the texts of a policy set to the frozen data that evaluations run on. All problems are found in one go. */
+
+import { type CasbinModel, type ColumnsDefinition, readCasbinModel } from '../casbin/casbin-model.js';
 import type { DocumentProblem } from '../casbin/document-problem.js';
 import { parseModel } from '../casbin/model-document.js';
 import { parseRuleLines, type RuleLine } from '../casbin/rules-document.js';
+import { type EntityStore, noEntities, readEntities } from '../manifest/entities.js';
+import {
+  type DefinitionNames,
+  defaultManifestFor,
+  type Manifest,
+  manifestText,
+  readManifestInSteps,
+} from '../manifest/manifest.js';
+import { type AttributeSchema, noSchema, readSchema } from '../manifest/schema.js';
+import type { NamedText } from '../manifest/yaml-document.js';
 import type { CustomFunction } from '../matcher/environment.js';
 import { builtInFunctions } from '../matcher/functions/built-in-functions.js';
 import { PolicyError, type Problem, presentProblems } from '../problem.js';
 import type { Json } from '../request.js';
+import { PatternLibrary } from '../roles/prepared-patterns.js';
+import { buildRoleGraphs, type LinkCondition } from '../roles/role-graphs.js';
+import type { RoleGraph } from '../roles/roles.js';
+import { buildRuleTable, type FieldIndex, type RuleTable } from '../rules/rule-table.js';
+import { SymbolTable } from '../rules/symbols.js';
 import { SEMANTICS, type Semantics } from '../semantics.js';
-import { type Admission, admissionOf } from './admission.js';
-import { type CasbinModel, type ColumnsDefinition, readCasbinModel } from './casbin-model.js';
+import type { Admission } from './admission.js';
+import { admissionOf } from './all-admissions.js';
 import { checkPolicySet } from './check.js';
 import { checkAttributes, checkEntities } from './check-attributes.js';
 import { checkNames } from './check-names.js';
@@ -19,22 +36,7 @@ import {
   compileCombination,
   isCombination,
 } from './combination.js';
-import { type EntityStore, noEntities, readEntities } from './entities.js';
-import {
-  type DefinitionNames,
-  defaultManifestFor,
-  type Manifest,
-  manifestText,
-  readManifestInSteps,
-} from './manifest.js';
-import { PatternLibrary } from './prepared-patterns.js';
-import { buildRoleGraphs, type LinkCondition } from './role-graphs.js';
-import type { RoleGraph } from './roles.js';
-import { buildRuleTable, type FieldIndex, type RuleTable } from './rule-table.js';
-import { type AttributeSchema, noSchema, readSchema } from './schema.js';
-import { SymbolTable } from './symbols.js';
 import { policySetVersion } from './version.js';
-import type { NamedText } from './yaml-document.js';
 
 /** Text of a file; a bare string has the name that the file has in a policy folder. */
 export type TextSource = string | NamedText;

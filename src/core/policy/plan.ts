@@ -4,9 +4,9 @@ import type { Environment } from '../matcher/environment.js';
 import { printExpression } from '../matcher/print.js';
 import type { Program, Term } from '../matcher/program.js';
 import type { Scope } from '../matcher/scope.js';
-import { buildKeyIndex, type Candidates, type KeyIndex } from './key-index.js';
-import type { RoleGraph } from './roles.js';
-import type { RuleStore } from './rule-store.js';
+import type { RoleGraph } from '../roles/roles.js';
+import { buildKeyIndex, type Candidates, type KeyIndex } from '../rules/key-index.js';
+import type { RuleStore } from '../rules/rule-store.js';
 import {
   type PathSelector,
   pathSelectorOf,

@@ -2,13 +2,13 @@
 
 import type { Diagnostic } from '../decision.js';
 import { pointerStep } from '../json-pointer.js';
+import { SchemaCompiler } from '../manifest/json-schema.js';
+import type { SchemaPart } from '../manifest/schema.js';
+import type { SchemaCheck, SchemaFault } from '../manifest/schema-checking.js';
 import { quote } from '../quote.js';
 import type { Json, JsonObject } from '../request.js';
 import type { Admission, AdmissionParts } from './admission.js';
 import { BindingError, type BoundRequest } from './binding.js';
-import { SchemaCompiler } from './json-schema.js';
-import type { SchemaPart } from './schema.js';
-import type { SchemaCheck, SchemaFault } from './schema-checking.js';
 
 export function schemaAdmission({ manifest, schema }: AdmissionParts): Admission | undefined {
   const { schemaRequests } = manifest;

@@ -6,11 +6,11 @@ import { beforeQuery, patternKey, prefixFunctions } from '../matcher/pattern-key
 import { printExpression } from '../matcher/print.js';
 import { picksCandidates, type Term } from '../matcher/program.js';
 import type { Scope } from '../matcher/scope.js';
+import type { RoleGraph } from '../roles/roles.js';
+import type { RuleStore } from '../rules/rule-store.js';
+import { SymbolSet, type SymbolTable } from '../rules/symbols.js';
 import { longText, stepsForText } from '../step-budget.js';
 import { itemsPerStep, patternsPerStep } from '../steps.js';
-import type { RoleGraph } from './roles.js';
-import type { RuleStore } from './rule-store.js';
-import { SymbolSet, type SymbolTable } from './symbols.js';
 
 export interface Selector {
   /** The column of the rules. */

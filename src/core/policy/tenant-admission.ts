@@ -1,9 +1,10 @@
 /** A tenant that is read is a name: it may not hold what names may not hold. */
+
+import type { BindingPath } from '../manifest/binding-text.js';
 import { faultInName } from '../names.js';
 import type { Admission, AdmissionParts } from './admission.js';
 import { BindingError, readBindingPath } from './binding.js';
 import { pointerOf } from './binding-change.js';
-import type { BindingPath } from './binding-text.js';
 
 const byName: readonly BindingPath[] = [
   { root: 'attributes', steps: ['tenant'] },

@@ -10,7 +10,7 @@ import {
 } from '../../../src/core/analysis/access.js';
 import { diffAccessInSteps } from '../../../src/core/analysis/access-diff.js';
 import { keyOf, universeOf } from '../../../src/core/analysis/universe.js';
-import { isAllowed } from '../../../src/core/engine/decide.js';
+import { isAllowed } from '../../../src/core/engine/ask.js';
 import { compileInSteps } from '../../../src/core/policy/compile.js';
 import { finish } from '../../../src/core/steps.js';
 import { evaluateCase } from './brute-force.js';

@@ -1,7 +1,7 @@
 /** What people's own sets ran into (`test/cases/field`), and their like: what the author is told, and where. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { lintFolder } from '../../../src/cli/lint-command.js';
+import { lintFolder } from '../../../src/cli/commands/lint-command.js';
 import type { Problem } from '../../../src/core/problem.js';
 
 const cases = new URL('../../cases/field/', import.meta.url);

@@ -1,7 +1,7 @@
 /** One faulty set for every code that can stop a load, or is found when a set loads: lint finds each, at its place. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { lintFolder } from '../../../src/cli/lint-command.js';
+import { lintFolder } from '../../../src/cli/commands/lint-command.js';
 import { textProblem } from '../../../src/policy-store/text-problem.js';
 
 const base = {

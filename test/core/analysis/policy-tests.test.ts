@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { checkTestsInSteps, judge, readPolicyTests } from '../../../src/core/analysis/policy-tests.js';
-import { PolicySet } from '../../../src/core/engine/policy-set.js';
 import { compileInSteps } from '../../../src/core/policy/compile.js';
+import { PolicySet } from '../../../src/core/policy-set.js';
 import type { Problem } from '../../../src/core/problem.js';
 import { finish } from '../../../src/core/steps.js';
 

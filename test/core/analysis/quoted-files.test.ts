@@ -1,7 +1,7 @@
 /** No message repeats more than 40 characters of a file, whatever it holds and whichever file it is. */
 import { describe, expect, it } from 'vitest';
 import { readApiKeyFile } from '../../../src/auth/api-key-file.js';
-import { lintFolder } from '../../../src/cli/lint-command.js';
+import { lintFolder } from '../../../src/cli/commands/lint-command.js';
 import { PolicyError, type Problem } from '../../../src/core/problem.js';
 
 const base = {

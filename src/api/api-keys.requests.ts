@@ -1,0 +1,101 @@
+/** The bodies of `/v1/api-keys`: each class is the type and the validation. */
+import { ArrayMaxSize, ArrayMinSize, IsArray, IsInt, IsString, Max, MaxLength, Min, ValidateBy } from 'class-validator';
+import { JSONSchema } from 'class-validator-jsonschema';
+import { isKeyName } from '../auth/api-key-file.js';
+import { parseScope, SCOPES } from '../auth/scopes.js';
+import { addressList } from '../config/address-list.js';
+import { controlCharacters } from '../core/names.js';
+import { parseRfc3339 } from '../core/rfc3339.js';
+import { Optional } from '../http/request-rules.js';
+
+const MAX_LIST = 100;
+export const DEFAULT_OVERLAP_SECONDS = 24 * 60 * 60;
+const MAX_OVERLAP_SECONDS = 90 * 24 * 60 * 60;
+
+export class CreateApiKeyRequest {
+  @Check(isKeyName, 'must be 1 to 128 printable ASCII characters without space and colon')
+  @JSONSchema({ type: 'string', pattern: '^[!-9;-~]{1,128}$' })
+  readonly name!: string;
+
+  @Optional()
+  @IsString()
+  @MaxLength(256)
+  readonly owner?: string;
+
+  @IsArray()
+  @IsString({ each: true })
+  @ArrayMinSize(1)
+  @ArrayMaxSize(MAX_LIST)
+  @Check(areScopes, 'must be scopes such as decide or decide:invoices')
+  @JSONSchema({ items: { type: 'string', pattern: `^(${SCOPES.join('|')})(:[^${controlCharacters}]+)?$` } })
+  readonly scopes!: readonly string[];
+
+  /** Limits every scope to these policy sets. */
+  @Optional()
+  @IsArray()
+  @ArrayMaxSize(MAX_LIST)
+  @IsString({ each: true })
+  readonly sets?: readonly string[];
+
+  @Optional()
+  @Check(isTime, 'must be a time such as 2027-06-30T12:00:00Z')
+  @JSONSchema({ type: 'string', format: 'date-time' })
+  readonly expires?: string;
+
+  @Optional()
+  @IsArray()
+  @IsString({ each: true })
+  @ArrayMaxSize(MAX_LIST)
+  @Check(areAddresses, 'must be addresses and ranges such as 10.0.0.0/8')
+  @JSONSchema({
+    items: {
+      anyOf: [
+        { type: 'string', format: 'ipv4' },
+        { type: 'string', format: 'ipv6' },
+      ],
+    },
+  })
+  readonly addresses?: readonly string[];
+
+  @Optional()
+  @IsInt()
+  @Min(1)
+  readonly dailyQuota?: number;
+}
+
+export class RotateApiKeyRequest {
+  /** For so long the secret before stays good, in seconds. */
+  @Optional()
+  @IsInt()
+  @Min(0)
+  @Max(MAX_OVERLAP_SECONDS)
+  readonly overlapSeconds?: number;
+}
+
+function isTime(value: unknown): boolean {
+  return typeof value === 'string' && parseRfc3339(value) !== undefined;
+}
+
+function areScopes(value: unknown): boolean {
+  return Array.isArray(value) && value.every((text) => typeof text === 'string' && parseScope(text) !== undefined);
+}
+
+function areAddresses(value: unknown): boolean {
+  if (!Array.isArray(value) || !value.every((text) => typeof text === 'string')) return false;
+  try {
+    addressList(value);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function Check(passes: (value: never) => boolean, otherwise: string): PropertyDecorator {
+  return ValidateBy({
+    name: 'check',
+    validator: {
+      validate: (value) => (typeof value === 'string' || Array.isArray(value)) && passes(value as never),
+      defaultMessage: () => `$property ${otherwise}`,
+    },
+  });
+}

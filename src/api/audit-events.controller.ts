@@ -1,0 +1,37 @@
+import { Controller, Get, Query } from '@nestjs/common';
+import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { type AuditEvent, AuditQuery } from '../audit/audit-event.js';
+import { AuditLog, type AuditPage } from '../audit/audit-log.js';
+import { Requires } from '../http/access.js';
+import { VisibleSets } from '../http/caller.decorator.js';
+import { queryPipe } from '../http/validation-pipes.js';
+import { SealedCursors } from './sealed-cursors.js';
+
+interface EventsForSome extends Omit<AuditPage, 'items'> {
+  readonly items: readonly Omit<AuditEvent, 'id'>[];
+}
+
+/** Who changed, read or exported what, and who was turned away. */
+@ApiTags('audit events')
+@Controller('v1/audit-events')
+export class AuditEventsController {
+  constructor(
+    private readonly audit: AuditLog,
+    private readonly cursors: SealedCursors,
+  ) {}
+
+  /** Whoever reads the decisions of some sets alone sees the events about those. */
+  @Get()
+  @Requires('decisions:read', { limit: 'search', audit: 'audit_events_read' })
+  @ApiOperation({ summary: 'Audit events, newest first; pass nextCursor as cursor for the page after' })
+  async search(
+    @Query(queryPipe) query: AuditQuery,
+    @VisibleSets('decisions:read') policySets: readonly string[] | undefined,
+  ): Promise<AuditPage | EventsForSome> {
+    const page = await this.audit.search(this.cursors.openQuery(query, policySets), policySets);
+    if (policySets === undefined) return page;
+    // The ids count the events of all sets.
+    const { items, ...rest } = this.cursors.sealPage(page, policySets);
+    return { ...rest, items: items.map(({ id: _, ...event }) => event) };
+  }
+}

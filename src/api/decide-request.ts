@@ -1,0 +1,88 @@
+/** The bodies of `/v1/decide` and `/v1/decide/batch`: each class is the type, the validation and the OpenAPI schema. */
+import { IsIn, IsObject, IsRFC3339 } from 'class-validator';
+import { JSONSchema } from 'class-validator-jsonschema';
+import type { Action, Entity, JsonObject } from '../core/request.js';
+import { IsAttributes, IsBatch, IsId, IsIdOr, Optional } from '../http/request-rules.js';
+import { EXPLANATIONS, type Explain, type Question } from '../pdp/question.js';
+
+@JSONSchema({ description: 'Who asks, or what is asked for.' })
+export class EntityBody implements Entity {
+  @Optional()
+  @IsId()
+  readonly type?: string;
+
+  @IsId()
+  readonly id!: string;
+
+  @Optional()
+  @IsAttributes()
+  readonly attributes?: JsonObject;
+}
+
+@JSONSchema({ description: 'What would be done.' })
+export class ActionBody implements Action {
+  @IsId()
+  readonly name!: string;
+
+  @Optional()
+  @IsAttributes()
+  readonly attributes?: JsonObject;
+}
+
+@JSONSchema({
+  description: 'May this subject do this action on this resource?',
+  examples: [
+    {
+      subject: { type: 'user', id: 'alice', attributes: { department: 'sales' } },
+      action: 'approve',
+      resource: { type: 'invoice', id: '42', attributes: { amount: 900 } },
+      attributes: { ip: '10.0.0.7' },
+      policySet: 'invoices',
+    },
+  ],
+})
+export class DecideRequest implements Question {
+  @IsIdOr(EntityBody)
+  readonly subject!: string | EntityBody;
+
+  @IsIdOr(ActionBody)
+  readonly action!: string | ActionBody;
+
+  @IsIdOr(EntityBody)
+  readonly resource!: string | EntityBody;
+
+  @Optional()
+  @IsAttributes()
+  @JSONSchema({ description: 'Attributes of the situation: tenant, address, channel…' })
+  readonly attributes?: JsonObject;
+
+  @Optional()
+  @IsId()
+  @JSONSchema({ description: 'Default: the configured set, the set named default, or the only one.' })
+  readonly policySet?: string;
+
+  @Optional()
+  @IsIn(EXPLANATIONS)
+  @JSONSchema({ description: 'How much of the reason the answer carries; brief by default.' })
+  readonly explain?: Explain;
+
+  @Optional()
+  @IsRFC3339()
+  @JSONSchema({
+    description:
+      'The time to decide for: where the policy set says `clock: request`, or the caller has scope `explain`.',
+  })
+  readonly at?: string;
+}
+
+@JSONSchema({ description: 'Many questions at once; all are answered from one version of each policy set.' })
+export class DecideBatchRequest {
+  @Optional()
+  @IsObject()
+  @JSONSchema({ description: 'Members that requests which lack them take from here, each as a whole.' })
+  readonly defaults?: JsonObject;
+
+  @IsBatch()
+  @JSONSchema({ description: 'Each is a DecideRequest once the defaults are added.' })
+  readonly requests!: readonly unknown[];
+}

@@ -1,0 +1,58 @@
+import { Readable } from 'node:stream';
+import { createGzip } from 'node:zlib';
+import { Controller, Get, Headers, Query, Res, StreamableFile } from '@nestjs/common';
+import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply } from 'fastify';
+import { DecisionLog } from '../decision-log/decision-log.js';
+import { ExportQuery } from '../decision-log/sqlite/decision-export.js';
+import { type DecisionStats, StatsQuery } from '../decision-log/sqlite/decision-stats.js';
+import { Requires } from '../http/access.js';
+import { VisibleSets } from '../http/caller.decorator.js';
+import { queryPipe } from '../http/validation-pipes.js';
+
+/** Many decisions at once: counted, or taken away. */
+@ApiTags('decisions')
+@Controller('v1/decisions')
+export class DecisionReportsController {
+  constructor(private readonly log: DecisionLog) {}
+
+  @Get('stats')
+  @Requires('decisions:read', { limit: 'search' })
+  @ApiOperation({ summary: 'Counts of decisions, by time and by field' })
+  stats(
+    @Query(queryPipe) query: StatsQuery,
+    @VisibleSets('decisions:read') policySets: readonly string[] | undefined,
+  ): Promise<DecisionStats> {
+    return this.log.stats(query, { policySets });
+  }
+
+  /** An export that fails midway breaks off the connection: a caller who got an end has got all of it. */
+  @Get('export')
+  @Requires('decisions:read', { limit: 'export', audit: 'decisions_exported' })
+  @ApiOperation({
+    summary: 'All decisions that match, newest first, as NDJSON or CSV; gzip where the caller accepts it',
+  })
+  export(
+    @Query(queryPipe) query: ExportQuery,
+    @VisibleSets('decisions:read') policySets: readonly string[] | undefined,
+    @Headers('accept-encoding') accepted: string | undefined,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): StreamableFile {
+    const text = Readable.from(this.log.export(query, { policySets }), { objectMode: false });
+    const csv = query.format === 'csv';
+    reply.header('vary', 'accept-encoding');
+    const type = csv ? 'text/csv; charset=utf-8' : 'application/x-ndjson';
+    const disposition = `attachment; filename="decisions.${csv ? 'csv' : 'ndjson'}"`;
+    if (!acceptsGzip(accepted)) return new StreamableFile(text, { type, disposition });
+    reply.header('content-encoding', 'gzip');
+    const zipped = createGzip({ level: 1 });
+    text.on('error', (error) => zipped.destroy(error));
+    zipped.on('close', () => text.destroy());
+    return new StreamableFile(text.pipe(zipped), { type, disposition });
+  }
+}
+
+/** `gzip`, `gzip;q=0.5`, but not `gzip;q=0` (RFC 9110, section 12.5.3). */
+function acceptsGzip(accepted = ''): boolean {
+  return accepted.split(',').some((coding) => /^\s*(gzip|x-gzip)\s*(;\s*q=(?!0(\.0*)?\s*$)[\d.]+\s*)?$/i.test(coding));
+}

@@ -1,0 +1,52 @@
+import { Controller, Get, Param, Query } from '@nestjs/common';
+import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { DecisionLog } from '../decision-log/decision-log.js';
+import { DecisionQuery } from '../decision-log/decision-query.js';
+import type { DecisionPage } from '../decision-log/sqlite/decision-search.js';
+import { gapForSome, recordForSome, type SeenGap, type SeenRecord } from '../decision-log/sqlite/partial-view.js';
+import { Requires } from '../http/access.js';
+import { VisibleSets } from '../http/caller.decorator.js';
+import { queryPipe } from '../http/validation-pipes.js';
+import { SealedCursors } from './sealed-cursors.js';
+
+/** What was decided, and why. */
+@ApiTags('decisions')
+@Controller('v1/decisions')
+export class DecisionsController {
+  constructor(
+    private readonly log: DecisionLog,
+    private readonly cursors: SealedCursors,
+  ) {}
+
+  @Get()
+  @Requires('decisions:read', { limit: 'search', audit: 'decisions_read' })
+  @ApiOperation({ summary: 'Decisions, newest first; pass nextCursor as cursor for the page after.' })
+  async search(
+    @Query(queryPipe) filters: DecisionQuery,
+    @VisibleSets('decisions:read') policySets: readonly string[] | undefined,
+  ): Promise<SeenPage> {
+    const page = await this.log.search(this.cursors.openQuery(filters, policySets), { policySets });
+    return policySets === undefined ? page : pageForSome(this.cursors.sealPage(page, policySets));
+  }
+
+  @Get(':id')
+  @Requires('decisions:read', { audit: 'decisions_read' })
+  @ApiOperation({ summary: 'One decision by its id' })
+  async find(
+    @Param('id') id: string,
+    @VisibleSets('decisions:read') policySets: readonly string[] | undefined,
+  ): Promise<SeenRecord> {
+    const record = await this.log.find(id, { policySets });
+    if (record === undefined) throw await this.log.notFound(id);
+    return policySets === undefined ? record : recordForSome(record);
+  }
+}
+
+interface SeenPage extends Omit<DecisionPage, 'items' | 'gaps'> {
+  readonly items: readonly SeenRecord[];
+  readonly gaps?: readonly SeenGap[];
+}
+
+function pageForSome({ items, gaps, ...page }: DecisionPage): SeenPage {
+  return { ...page, items: items.map(recordForSome), ...(gaps !== undefined && { gaps: gaps.map(gapForSome) }) };
+}

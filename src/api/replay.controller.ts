@@ -1,0 +1,37 @@
+import { Body, Controller, HttpCode, Param, Post } from '@nestjs/common';
+import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { DecisionLog } from '../decision-log/decision-log.js';
+import { Requires } from '../http/access.js';
+import { VisibleSets } from '../http/caller.decorator.js';
+import { bodyPipe } from '../http/validation-pipes.js';
+import { type Replay, replay } from '../pdp/replay.js';
+import { PolicyStore } from '../policy-store/policy-store.js';
+import { ReplayRequest } from './replay.request.js';
+
+/** What was decided then, computed again. */
+@ApiTags('decisions')
+@Controller('v1/decisions')
+export class ReplayController {
+  constructor(
+    private readonly log: DecisionLog,
+    private readonly policySets: PolicyStore,
+  ) {}
+
+  /** It explains in full, so it needs the scope for that; and what the caller may not read is not there. */
+  @Post(':id/replay')
+  @Requires('explain', { limit: 'search', audit: 'decision_replayed', bodyOptional: true })
+  @HttpCode(200)
+  @ApiOperation({ summary: 'Compute a decision again, on the version of its time or on another one' })
+  async replay(
+    @Param('id') id: string,
+    @Body(bodyPipe) { version }: ReplayRequest,
+    @VisibleSets('decisions:read') readable: readonly string[] | undefined,
+    @VisibleSets('explain') explainable: readonly string[] | undefined,
+  ): Promise<Replay> {
+    const record = await this.log.find(id, { policySets: readable });
+    if (record === undefined || explainable?.includes(record.policySet) === false) {
+      throw await this.log.notFound(id);
+    }
+    return replay(this.policySets, record, version);
+  }
+}

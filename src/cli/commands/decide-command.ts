@@ -1,0 +1,106 @@
+import type { Command } from 'commander';
+import type { Diagnostic, EngineDecision, Reason } from '../../core/decision.js';
+import { PolicyError } from '../../core/problem.js';
+import type { Json } from '../../core/request.js';
+import { exitCodes, UsageError } from '../exit-code.js';
+import { outputOption } from '../options.js';
+import type { Terminal } from '../print/terminal.js';
+import { type AskedSetOptions, addAskedSetOptions, checkAskedSet } from '../sources/asked-set.js';
+import { loadFolder } from '../sources/policy-folder.js';
+import { addRequestOptions, clockOf, type RequestOptions, requestOf } from '../sources/request-options.js';
+import { servedEngine } from '../sources/served-engine.js';
+import { askServer } from '../sources/server.js';
+
+interface DecideOptions extends RequestOptions, AskedSetOptions {
+  readonly output: 'text' | 'json';
+}
+
+export function addDecideCommand(program: Command, terminal: Terminal): void {
+  const command = program
+    .command('decide [folder]')
+    .summary('answer one question')
+    .description(
+      'Answers one question, from a folder or, with --url, from a service. Exit code 0 for allow, 1 for deny.',
+    );
+  addAskedSetOptions(addRequestOptions(command))
+    .addOption(outputOption('text', 'json'))
+    .addHelpText(
+      'after',
+      '\nExamples:\n  verdict decide policies/default --subject dana --action read --resource L-2231\n' +
+        '  verdict decide policies/invoices --subject amara --action approve --resource invoice:new --attr amount=900\n' +
+        '  verdict decide --url http://127.0.0.1:3000 --set default --request question.json\n',
+    )
+    .action(async (path: string | undefined, options: DecideOptions) => {
+      const answer = await answerOf(path, options);
+      if (options.output === 'json') terminal.print(JSON.stringify(answer, null, 2));
+      else printDecision(terminal, answer);
+      process.exitCode = answer.decision === 'allow' ? exitCodes.fine : exitCodes.findings;
+    });
+}
+
+export type Answer = Pick<EngineDecision, 'decision' | 'reason' | 'obligations' | 'errors'> & {
+  readonly advice?: readonly Json[];
+  readonly policyVersion?: string;
+};
+
+async function answerOf(path: string | undefined, options: DecideOptions): Promise<Answer> {
+  checkAskedSet(path, options);
+  if (options.url !== undefined) return (await askForDecision(options, {})) as Answer;
+  const set = await loadFolder(path);
+  const request = await requestOf(options, set.compiled);
+  const now = clockOf(options);
+  const engine = await servedEngine(set).catch(doesNotLoad);
+  const { decision, reason, obligations, advice, errors } = await engine.decide(request, now);
+  await engine.stop();
+  return { decision, reason, obligations, ...(advice !== undefined && { advice }), errors, policyVersion: set.version };
+}
+
+function doesNotLoad(error: unknown): never {
+  throw error instanceof PolicyError ? new UsageError(error.message) : error;
+}
+
+/** The answer of a service; the time, if it is given, is one that the policy set must allow. */
+export async function askForDecision(
+  options: RequestOptions & AskedSetOptions,
+  also: { readonly explain?: 'full' },
+): Promise<unknown> {
+  const request = await requestOf(options, undefined);
+  const { set: policySet, at } = options;
+  const named = { ...(policySet !== undefined && { policySet }), ...(at !== undefined && { at }) };
+  return askServer(options, 'POST', '/v1/decide', { ...request, ...named, ...also });
+}
+
+export function printDecision(terminal: Terminal, { decision, reason, obligations, advice, errors }: Answer): void {
+  const word = terminal.style(decision === 'allow' ? 'green' : 'red', decision.toUpperCase());
+  terminal.print(`${terminal.style('bold', word)}  ${describeReason(reason)}`);
+  if (reason.rule !== undefined) terminal.print(`  ${terminal.style('dim', 'rule')}  ${reason.rule.join(', ')}`);
+  if (reason.message !== undefined) terminal.print(`  ${terminal.style('dim', 'says')}  ${textOf(reason.message)}`);
+  for (const obligation of obligations) terminal.print(`  ${terminal.style('dim', 'must')}  ${textOf(obligation)}`);
+  for (const item of advice ?? []) terminal.print(`  ${terminal.style('dim', 'hint')}  ${textOf(item)}`);
+  for (const error of errors) printError(terminal, error);
+}
+
+const reasonTexts: Readonly<Record<Reason['code'], string>> = {
+  rule_allowed: 'a rule allows it',
+  rule_denied: 'a rule denies it',
+  no_matching_rule: 'no rule allows it',
+  allowed_by_default: 'no rule denies it',
+  evaluation_error: 'something could not be evaluated',
+  domain_conflict: 'the request and the resource name different tenants',
+  unknown_entity: 'the request names an entity that is not stored',
+  schema_violation: 'the request does not fit schema.yaml',
+  step_budget_exceeded: 'it takes more steps than an evaluation may',
+};
+
+function describeReason({ code, file, line }: Reason): string {
+  return `${reasonTexts[code]}${line === undefined ? '' : `: ${file}:${line}`}`;
+}
+
+function printError(terminal: Terminal, { code, message, file, line }: Diagnostic): void {
+  const place = line === undefined ? '' : ` in ${file}:${line}`;
+  terminal.print(`  ${terminal.style('yellow', code)}${place}: ${message}`);
+}
+
+function textOf(value: Json): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}

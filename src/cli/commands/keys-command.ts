@@ -1,0 +1,260 @@
+import { userInfo } from 'node:os';
+import type { Command } from 'commander';
+import type { ApiKey } from '../../auth/api-key-entry.js';
+import { VerdictError } from '../../errors.js';
+import { UsageError } from '../exit-code.js';
+import { outputOption } from '../options.js';
+import type { Terminal } from '../print/terminal.js';
+import { addServerOptions, askServer, type ServerOptions } from '../sources/server.js';
+
+/** What the commands need of the configuration; read when one of them is called. */
+export interface KeysConfig {
+  readonly databasePath: string;
+  readonly environment: string;
+  /** The file of declared callers, whose names no key in the database may have. */
+  readonly apiKeysFile?: string;
+}
+
+interface KeyOptions extends ServerOptions {
+  readonly scope: string[];
+  readonly set?: string[];
+  readonly address?: string[];
+  readonly owner?: string;
+  readonly expires?: string;
+}
+
+/**
+ * `verdict keys`: made, listed, rotated and revoked in the service's database, whether it runs or not; a service that
+ * runs sees it within a second. This is also how the first key comes to be. With `--url` a service does it, for whoever
+ * has the scope `keys:admin`.
+ */
+export function addKeysCommand(program: Command, terminal: Terminal, readConfig: () => Promise<KeysConfig>): void {
+  const keys = program.command('keys').summary('make, list, rotate and revoke API keys');
+
+  keyOptions(keys.command('hash'))
+    .description('Makes a key and the entry for VERDICT_API_KEYS_FILE. The key itself is on stderr, once.')
+    .option('--name <name>', 'name of the caller', 'name-of-the-caller')
+    .option('--stdin', 'read the key from standard input instead of making one')
+    .action(async ({ name, stdin, ...options }: KeyOptions & { name: string; stdin?: true }) => {
+      await check(name, options);
+      const { digestOf, environmentOf, makeApiKey } = await import('../../auth/api-key.js');
+      const key = stdin ? await readKey() : makeApiKey((await readConfig()).environment);
+      if (environmentOf(key) === undefined) throw new UsageError('that is no API key: vd_<env>_<secret>_<checksum>');
+      if (!stdin) terminal.remark(`The API key, which is shown this once:\n${key}`);
+      terminal.print(entryOf(name, digestOf(key), options));
+    });
+
+  addServerOptions(keyOptions(keys.command('create')))
+    .argument('<name>', 'name of the caller')
+    .description('Makes a key in the database and prints it, this once.')
+    .addHelpText('after', examples('create shop --scope decide --set invoices --expires 2027-06-30T12:00:00Z'))
+    .action(async (name: string, options: KeyOptions) => {
+      await check(name, options);
+      await administer(options, async (keeper) => terminal.print(await keeper.create(name, options)));
+    });
+
+  addServerOptions(keys.command('list'))
+    .description('Lists the keys of the database, never their secrets.')
+    .addOption(outputOption('text', 'json'))
+    .addHelpText('after', examples('list'))
+    .action((options: ServerOptions & { output: string }) =>
+      administer(options, async (keeper) => {
+        const found = await keeper.list();
+        if (options.output === 'json') terminal.print(JSON.stringify(found, null, 2));
+        else terminal.printTable(HEAD, found.map(rowOf));
+      }),
+    );
+
+  addServerOptions(keys.command('rotate'))
+    .argument('<name>', 'name of the caller')
+    .option('--overlap <hours>', 'how long the key before stays good', '24')
+    .description('Makes a new secret for a key and prints it, this once.')
+    .addHelpText('after', examples('rotate shop --overlap 1'))
+    .action((name: string, options: ServerOptions & { overlap: string }) => {
+      const hours = Number(options.overlap);
+      if (!(hours >= 0 && hours <= 2_160)) throw new UsageError('--overlap takes hours, 0 to 2160');
+      return administer(options, async (keeper) =>
+        terminal.print(await keeper.rotate(name, Math.round(hours * 3_600))),
+      );
+    });
+
+  addServerOptions(keys.command('revoke'))
+    .argument('<name>', 'name of the caller')
+    .description('Revokes a key for good.')
+    .addHelpText('after', examples('revoke shop'))
+    .action((name: string, options: ServerOptions) => administer(options, (keeper) => keeper.revoke(name)));
+
+  /** What the service, or the database's own reader, refuses is said, and ends the command with exit code 2. */
+  async function administer(options: ServerOptions, work: (keeper: KeyKeeper) => Promise<void>): Promise<void> {
+    if (options.url !== undefined) return work(keeperOfServer(options));
+    await withDatabase(await readConfig(), work);
+  }
+}
+
+function examples(line: string): string {
+  return `\nExamples:\n  verdict keys ${line}\n  verdict keys ${line} --url https://pdp.example.org\n`;
+}
+
+/** Whoever makes and ends keys: a service, or what stands in its database. */
+interface KeyKeeper {
+  create(name: string, options: KeyOptions): Promise<string>;
+  list(): Promise<readonly DescribedKey[]>;
+  rotate(name: string, overlapSeconds: number): Promise<string>;
+  revoke(name: string): Promise<void>;
+}
+
+/** As `/v1/api-keys` describes it; times in RFC 3339. */
+interface DescribedKey {
+  readonly name: string;
+  readonly scopes: readonly string[];
+  readonly sets?: readonly string[];
+  readonly owner?: string;
+  readonly expires?: string;
+  readonly revoked?: string;
+  readonly lastUsed?: string;
+}
+
+function keeperOfServer(server: ServerOptions): KeyKeeper {
+  const pathOf = (name: string) => `/v1/api-keys/${encodeURIComponent(name)}`;
+  return {
+    async create(name, { scope: scopes, set: sets, address: addresses, owner, expires }) {
+      const until = expires === undefined ? undefined : new Date(expires).toISOString();
+      const body = { name, scopes, sets, addresses, owner, expires: until };
+      return ((await askServer(server, 'POST', '/v1/api-keys', body)) as { key: string }).key;
+    },
+    async list() {
+      return ((await askServer(server, 'GET', '/v1/api-keys')) as { items: readonly DescribedKey[] }).items;
+    },
+    async rotate(name, overlapSeconds) {
+      const body = { overlapSeconds };
+      return ((await askServer(server, 'POST', `${pathOf(name)}/rotate`, body)) as { key: string }).key;
+    },
+    async revoke(name) {
+      await askServer(server, 'DELETE', pathOf(name));
+    },
+  };
+}
+
+const HEAD = ['NAME', 'STATE', 'SCOPES', 'SETS', 'OWNER', 'LAST USED'];
+
+function rowOf({ name, scopes, sets, owner, expires, revoked, lastUsed }: DescribedKey): string[] {
+  const isExpired = expires !== undefined && Date.parse(expires) <= Date.now();
+  return [
+    name,
+    revoked !== undefined ? 'revoked' : isExpired ? 'expired' : 'good',
+    scopes.join(' '),
+    sets?.join(' ') ?? 'all',
+    owner ?? '',
+    lastUsed ?? 'never',
+  ];
+}
+
+function keyOptions(command: Command): Command {
+  const gather = (value: string, before: string[] = []) => [...before, value];
+  return command
+    .requiredOption('--scope <scope>', 'what the caller may do: decide, decide:invoices, …; can be repeated', gather)
+    .option('--set <set>', 'limits every scope to this policy set; can be repeated', gather)
+    .option('--address <range>', 'where it may be used from; can be repeated', gather)
+    .option('--owner <who>', 'who answers for it')
+    .option('--expires <time>', 'until when, such as 2027-06-30T12:00:00Z');
+}
+
+/** The file's own reader is what says whether an entry is right. */
+async function check(name: string, options: KeyOptions): Promise<void> {
+  const { readApiKeyFile } = await import('../../auth/api-key-file.js');
+  const { PolicyError } = await import('../../core/problem.js');
+  try {
+    readApiKeyFile('the key', entryOf(name, '0'.repeat(64), options));
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error;
+    throw new UsageError(error.problems.map(({ message }) => message).join('\n'));
+  }
+}
+
+/** JSON texts and lists are YAML too, and need no further quoting. */
+function entryOf(name: string, digest: string, { scope, set, address, owner, expires }: KeyOptions): string {
+  return [
+    `- name: ${JSON.stringify(name)}`,
+    `  sha256: "${digest}"`,
+    `  scopes: ${JSON.stringify(scope)}`,
+    ...(set === undefined ? [] : [`  sets: ${JSON.stringify(set)}`]),
+    ...(address === undefined ? [] : [`  addresses: ${JSON.stringify(address)}`]),
+    ...(owner === undefined ? [] : [`  owner: ${JSON.stringify(owner)}`]),
+    ...(expires === undefined ? [] : [`  expires: ${JSON.stringify(expires)}`]),
+  ].join('\n');
+}
+
+async function withDatabase(
+  { databasePath: path, environment, apiKeysFile }: KeysConfig,
+  work: (keeper: KeyKeeper) => Promise<void>,
+): Promise<void> {
+  const { AuditLog } = await import('../../audit/audit-log.js');
+  const { KeyAdministration } = await import('../../auth/key-administration.js');
+  const { describeKey } = await import('../../auth/key-description.js');
+  const { ManagedKeys } = await import('../../auth/managed-keys.js');
+  const { maskCredentials } = await import('../../logging/mask-credentials.js');
+  const isDeclared = await declaredIn(apiKeysFile);
+  const audit = await AuditLog.open({
+    path,
+    mask: maskCredentials,
+    onProblem: (_what, error) => Promise.reject(error),
+  });
+  const keys = await ManagedKeys.open(path);
+  try {
+    // A service that runs finds out by itself.
+    const elsewhere = { refresh: () => Promise.resolve(), isOfAnotherKind: isDeclared };
+    const by = { name: userInfo().username, method: 'command_line', policySets: 'all' } as const;
+    const admin = new KeyAdministration(keys, elsewhere, audit, environment);
+    await work({
+      create: (name, options) => admin.create(keyOf(name, options), by),
+      list: async () => (await admin.list(by)).map(describeKey) as readonly DescribedKey[],
+      rotate: (name, overlapSeconds) => admin.rotate(name, overlapSeconds * 1_000, by),
+      revoke: (name) => admin.revoke(name, by),
+    });
+  } catch (error) {
+    if (!(error instanceof VerdictError)) throw error;
+    throw new UsageError(error.detail);
+  } finally {
+    await keys.close();
+    await audit.close();
+  }
+}
+
+/** Whether a name is that of a declared caller; throws where the file cannot say so. */
+async function declaredIn(file: string | undefined): Promise<(name: string) => boolean> {
+  if (file === undefined) return () => false;
+  const { readFileSync } = await import('node:fs');
+  const { declaredNames, readApiKeyFile } = await import('../../auth/api-key-file.js');
+  const { formatProblem, PolicyError } = await import('../../core/problem.js');
+  try {
+    const names = declaredNames(readApiKeyFile(file, readFileSync(file, 'utf8')));
+    return (name) => names.has(name.toLowerCase());
+  } catch (error) {
+    const why = error instanceof PolicyError ? error.problems.map(formatProblem).join('\n') : (error as Error).message;
+    // Listing and revoking go on.
+    return () => {
+      throw new UsageError(`VERDICT_API_KEYS_FILE cannot be read: ${why}`);
+    };
+  }
+}
+
+function keyOf(
+  name: string,
+  { scope: scopes, set: policySets, address: addresses, owner, expires }: KeyOptions,
+): ApiKey {
+  return {
+    name,
+    scopes,
+    ...(policySets !== undefined && { policySets }),
+    ...(addresses !== undefined && { addresses }),
+    ...(owner !== undefined && { owner }),
+    ...(expires !== undefined && { expires: Date.parse(expires) }),
+  };
+}
+
+/** From standard input, since what stands on a command line can be read by everybody on the machine. */
+async function readKey(): Promise<string> {
+  let text = '';
+  for await (const chunk of process.stdin.setEncoding('utf8')) text += chunk;
+  return text.trim();
+}

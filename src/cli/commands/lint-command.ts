@@ -1,0 +1,106 @@
+import { type Command, Option } from 'commander';
+import { lint } from '../../core/analysis/lint.js';
+import { problemOf, readPolicyTests } from '../../core/analysis/policy-tests.js';
+import { changesSince } from '../../core/analysis/since.js';
+import { engineVersion } from '../../core/engine/engine-version.js';
+import { PolicyError, type Problem } from '../../core/problem.js';
+import { semanticsBeforeNumbers } from '../../core/semantics.js';
+import { exitCodes } from '../exit-code.js';
+import { outputOption } from '../options.js';
+import { junitOfProblems } from '../print/junit.js';
+import { type CheckedSet, count, printProblems, sarifOf } from '../print/report.js';
+import type { Terminal } from '../print/terminal.js';
+import { compileFolder, foldersOf, type LoadedFolder, type PolicyFolder } from '../sources/policy-folder.js';
+import { runTests, servedEngine } from '../sources/served-engine.js';
+
+interface LintOptions {
+  readonly output: 'text' | 'json' | 'junit' | 'sarif';
+  readonly errorsOnly?: true;
+  readonly since?: '0.1';
+}
+
+export function addLintCommand(program: Command, terminal: Terminal): void {
+  program
+    .command('lint [folders...]')
+    .summary('find what is wrong, and what has no effect')
+    .description(
+      'Checks policy sets as the service does when it loads them, tests included, and looks for rules that do nothing.\n' +
+        'docs/lint.md has a page for every warning. Exit code 1 when something was found.',
+    )
+    .addOption(outputOption('text', 'json', 'junit', 'sarif'))
+    .option('--errors-only', 'warnings are shown, but do not change the exit code')
+    .addOption(new Option('--since <version>', 'only what changed for a set that this version served').choices(['0.1']))
+    .addHelpText(
+      'after',
+      '\nExamples:\n  verdict lint policies\n  verdict lint policies/invoices --output sarif > lint.sarif\n',
+    )
+    .action(async (paths: string[], options: LintOptions) => {
+      process.exitCode = await lintFolders(paths, options, terminal);
+    });
+}
+
+async function lintFolders(paths: readonly string[], options: LintOptions, terminal: Terminal): Promise<number> {
+  const folders = await foldersOf(paths);
+  const sets: CheckedSet[] = [];
+  for (const folder of folders) {
+    terminal.progress(`linting ${folder.name}`);
+    sets.push({
+      name: folder.name,
+      path: folder.path,
+      problems: options.since === undefined ? await lintFolder(folder) : lintSince(folder),
+    });
+  }
+  terminal.progress('');
+  const all = sets.flatMap(({ problems }) => problems);
+  const errors = all.filter(({ severity }) => severity === 'error').length;
+  switch (options.output) {
+    case 'json':
+      terminal.print(JSON.stringify({ sets }, null, 2));
+      break;
+    case 'junit':
+      terminal.print(junitOfProblems(sets));
+      break;
+    case 'sarif':
+      terminal.print(JSON.stringify(sarifOf(sets, engineVersion), null, 2));
+      break;
+    case 'text': {
+      for (const set of sets) printProblems(terminal, set);
+      const found = `${count(errors, 'error')}, ${count(all.length - errors, 'warning')}`;
+      terminal.print(`${found} in ${count(sets.length, 'policy set')}`);
+      break;
+    }
+    default:
+      return options.output satisfies never;
+  }
+  const findings = options.errorsOnly === true ? errors : all.length;
+  return findings === 0 ? exitCodes.fine : exitCodes.findings;
+}
+
+/** What today's defaults change in a set that 0.1 served. */
+function lintSince(folder: PolicyFolder): readonly Problem[] {
+  const now = compileFolder(folder);
+  return changesSince(compileFolder(folder, semanticsBeforeNumbers), now, now.options.schema !== undefined);
+}
+
+/** Everything that can be said against a set: what the loader says, its tests, and the linter's warnings. */
+export async function lintFolder(folder: PolicyFolder): Promise<readonly Problem[]> {
+  const set = compileFolder(folder);
+  const { compiled, problems, texts } = set;
+  if (compiled === undefined) return lint(undefined, problems, texts);
+  const isBroken = problems.some(({ severity }) => severity === 'error');
+  const failing = isBroken ? [] : await problemsOfEngineAndTests({ ...set, compiled });
+  return lint(compiled, [...problems, ...failing], texts);
+}
+
+async function problemsOfEngineAndTests(set: LoadedFolder): Promise<readonly Problem[]> {
+  const { tests, problems } = readPolicyTests(set.tests, set.compiled.entities);
+  try {
+    const engine = await servedEngine(set);
+    const results = await runTests(engine, tests);
+    await engine.stop();
+    return [...problems, ...results.flatMap((result) => problemOf(result) ?? [])];
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error;
+    return [...problems, ...error.problems];
+  }
+}

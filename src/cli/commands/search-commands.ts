@@ -1,0 +1,232 @@
+/** `who-can`, `what-can` and `access-review`: the same engine, asked about everybody and everything it knows of. */
+import { type Command, InvalidArgumentError } from 'commander';
+import {
+  type Permission,
+  type Permissions,
+  permissionsInSteps,
+  type ReviewedPermission,
+  review,
+} from '../../core/analysis/access.js';
+import { expressionsOf } from '../../core/analysis/expressions.js';
+import { keyOf, type Universe, universeOf } from '../../core/analysis/universe.js';
+import { walk } from '../../core/matcher/ast.js';
+import { type Combination, isCombination } from '../../core/policy/combination.js';
+import type { CompiledPolicySet } from '../../core/policy/compile.js';
+import type { Entity, JsonObject } from '../../core/request.js';
+import { UsageError } from '../exit-code.js';
+import { outputOption } from '../options.js';
+import { count } from '../print/report.js';
+import type { Terminal } from '../print/terminal.js';
+import { type AskedSetOptions, addAskedSetOptions, loadAskedSet } from '../sources/asked-set.js';
+import { clockOf, entityOf, readAttribute, setAt } from '../sources/request-options.js';
+
+interface SearchOptions extends AskedSetOptions {
+  readonly subject?: string;
+  readonly action?: string;
+  readonly resource?: string;
+  readonly attr: readonly string[];
+  readonly at?: string;
+  readonly maxQuestions: number;
+  readonly output: 'text' | 'json' | 'csv';
+}
+
+/** As many decisions take a few seconds. */
+const defaultMaxQuestions = 1_000_000;
+
+export function addSearchCommands(program: Command, terminal: Terminal): void {
+  addSearch(program, terminal, 'who-can', {
+    summary: 'list who may do something',
+    description: 'Lists every subject that may do an action with a resource, and through which role and rule.',
+    examples: ['who-can policies/default --action read --resource L-2231', 'who-can policies/default --action sign'],
+    needs: ['action'],
+  });
+  addSearch(program, terminal, 'what-can', {
+    summary: 'list what somebody may do',
+    description: 'Lists every action and resource that a subject may do, and through which role and rule.',
+    examples: [
+      'what-can policies/default --subject user:dana',
+      'what-can policies/default --subject dana --action read',
+    ],
+    needs: ['subject'],
+  });
+  addSearch(program, terminal, 'access-review', {
+    summary: 'list everything that everybody may do',
+    description: 'Lists every permission of a policy set: subject, action, resource, through which role and rule.',
+    examples: ['access-review policies/default', 'access-review policies/default --output csv > review.csv'],
+    needs: [],
+  });
+}
+
+interface Search {
+  readonly summary: string;
+  readonly description: string;
+  readonly examples: readonly string[];
+  readonly needs: readonly ('subject' | 'action')[];
+}
+
+function addSearch(program: Command, terminal: Terminal, name: string, search: Search): void {
+  const command = program
+    .command(`${name} [folder]`)
+    .summary(search.summary)
+    .description(
+      `${search.description}\nLooked at are the known entities and what the rules name; what the rules can mean beyond that is said\n` +
+        'at the end, with "complete: no". With --url it is what a service serves.',
+    );
+  addAskedSetOptions(command)
+    .option('--subject <[type:]id>', 'only this subject')
+    .option('--action <name>', 'only this action')
+    .option('--resource <[type:]id>', 'only this resource')
+    .option(
+      '--attr <name=value>',
+      "one of the request's own attributes, any number of times; a value that is JSON is read as JSON",
+      (value: string, list: readonly string[]) => [...list, value],
+      [] as readonly string[],
+    )
+    .option('--at <time>', 'the clock of the decisions, RFC 3339; now if it is not given')
+    .option('--max-questions <number>', 'stop after so many decisions', positiveInteger, defaultMaxQuestions)
+    .addOption(outputOption('text', 'json', 'csv'))
+    .addHelpText('after', `\nExamples:\n${search.examples.map((line) => `  verdict ${line}\n`).join('')}`)
+    .action(async (path: string | undefined, options: SearchOptions) => {
+      for (const need of search.needs) if (options[need] === undefined) throw new UsageError(`${name} needs --${need}`);
+      const { compiled } = await loadAskedSet(path, options);
+      searchFolder(compiled, options, terminal);
+    });
+}
+
+function positiveInteger(text: string): number {
+  const number = Number(text);
+  if (!Number.isSafeInteger(number) || number < 1) throw new InvalidArgumentError('It must be a whole number above 0.');
+  return number;
+}
+
+function searchFolder(compiled: CompiledPolicySet, options: SearchOptions, terminal: Terminal): void {
+  const now = clockOf(options);
+  const universe = narrow(universeOf([compiled]), options, compiled);
+  const searched = terminal.finish(
+    'asking',
+    permissionsInSteps(compiled, universe, { now, maxQuestions: options.maxQuestions }),
+  );
+  const permissions = searched.permissions.map((permission) => review(compiled, permission, now));
+  const limits = searched.complete ? universe.limits : [...universe.limits, stopped(searched)];
+  switch (options.output) {
+    case 'json':
+      terminal.print(
+        JSON.stringify(
+          { permissions: permissions.map(jsonOf), examined: searched.examined, complete: limits.length === 0, limits },
+          null,
+          2,
+        ),
+      );
+      break;
+    case 'csv':
+      for (const row of [head, ...permissions.map(rowOf)]) terminal.print(row.map(csvField).join(','));
+      if (limits.length > 0) for (const limit of limits) terminal.remark(`not complete: ${limit}`);
+      break;
+    case 'text': {
+      if (permissions.length > 0) terminal.printTable(head, permissions.map(rowOf));
+      terminal.print(
+        `${permissions.length > 0 ? '\n' : ''}${count(permissions.length, 'permission')} in ${count(searched.examined, 'question')}`,
+      );
+      terminal.print(`complete: ${limits.length === 0 ? 'yes' : 'no'}`);
+      for (const limit of limits) terminal.print(terminal.style('dim', `  ${limit}`));
+      break;
+    }
+    default:
+      options.output satisfies never;
+  }
+}
+
+function stopped({ examined }: Permissions): string {
+  return `stopped after ${examined} questions: see --max-questions`;
+}
+
+/** Only what the options name; what the policies have never heard of can be asked about, too. */
+function narrow(
+  universe: Universe,
+  { subject, action, resource, attr }: SearchOptions,
+  compiled: CompiledPolicySet,
+): Universe {
+  const context = contextOf(attr, compiled);
+  return {
+    ...universe,
+    subjects: subject === undefined ? universe.subjects : [known(subject, compiled)],
+    resources: resource === undefined ? universe.resources : [known(resource, compiled)],
+    actions: action === undefined ? universe.actions : [action],
+    contexts: attr.length === 0 ? universe.contexts : [context],
+  };
+}
+
+/** The request's own attributes, as `decide` reads them. What would change no answer is refused: it would look as if it had. */
+function contextOf(attr: readonly string[], compiled: CompiledPolicySet): JsonObject {
+  const context: JsonObject = {};
+  for (const given of attr) {
+    const { owner, path, value } = readAttribute(given, compiled);
+    const name = path[0] as string;
+    if (owner !== 'attributes') {
+      const hint = `attributes of ${owner === 'action' ? 'actions cannot be given' : `${owner}s are those of entities.yaml`}; \`verdict decide\` asks with others`;
+      throw new UsageError(`--attr ${given}: the policies read ${name} of the ${owner}`, hint);
+    }
+    if (!readsContext(name, compiled)) throw new UsageError(`--attr ${given}: the policies do not read ${name}`);
+    setAt(context, path, value);
+  }
+  return context;
+}
+
+/** Whether an attribute of the request can be read: by a binding, by a token of its name, or below `env`. */
+function readsContext(name: string, { main }: CompiledPolicySet): boolean {
+  if (!isCombination(main)) return true;
+  return main.tokens.some(({ token, role, line, readAsValue }) => {
+    const paths = line === undefined ? [] : line.kind === 'path' ? [line.path] : line.parts;
+    const isBound = paths.some(
+      (path) => typeof path === 'object' && path.root === 'attributes' && path.steps[0] === name,
+    );
+    if (isBound || (line === undefined && role === 'domain' && name === 'tenant')) return true;
+    if (role === 'attribute') return token === name;
+    return role === 'environment' && (readAsValue || readsBelow(token, name, main));
+  });
+}
+
+function readsBelow(token: string, name: string, main: Combination): boolean {
+  let reads = false;
+  for (const expression of expressionsOf(main)) {
+    walk(expression, (part) => {
+      if (part.kind === 'attribute' && part.name === `${main.request.key}_${token}` && part.path[0] === name)
+        reads = true;
+    });
+  }
+  return reads;
+}
+
+/** A bare id is that of the stored entity, if there is one. */
+function known(text: string, { entities }: CompiledPolicySet): Entity {
+  const { type, id } = entityOf(text);
+  const stored = type === undefined ? entities.find(undefined, id) : undefined;
+  if (typeof stored === 'object') return { type: stored.type, id };
+  return type === undefined ? { id } : { type, id };
+}
+
+const head: readonly string[] = ['subject', 'action', 'resource', 'with', 'through', 'rule', 'at'];
+
+function rowOf({ path, rule, file, line, ...permission }: ReviewedPermission): readonly string[] {
+  const through = path.slice(1).join(' → ');
+  return [...permissionCells(permission), through, rule?.join(', ') ?? '', file === undefined ? '' : `${file}:${line}`];
+}
+
+function permissionCells({ subject, action, resource, context }: Permission): readonly string[] {
+  const attributes = Object.entries(context).map(([name, value]) => `${name}=${value}`);
+  return [nameOf(subject), action, nameOf(resource), attributes.join(' ')];
+}
+
+export function nameOf(entity: Entity): string {
+  return entity.type === undefined ? entity.id : keyOf(entity);
+}
+
+function jsonOf({ subject, action, resource, context, path, rule, file, line }: ReviewedPermission): object {
+  return { subject, action, resource, context, path, rule, file, line };
+}
+
+/** A field that a spreadsheet would take for a formula is kept from it by an apostrophe. */
+function csvField(text: string): string {
+  const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+  return /[",\n\r]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}

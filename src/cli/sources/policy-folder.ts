@@ -1,0 +1,166 @@
+/** Policy sets that a command is given by a path, read by the service's own rules. */
+import { stat } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import type { NamedText } from '../../core/manifest/yaml-document.js';
+import { type CompiledPolicySet, type CompileOptions, compileInSteps } from '../../core/policy/compile.js';
+import { formatProblem, PolicyError, type Problem } from '../../core/problem.js';
+import { SEMANTICS, type Semantics } from '../../core/semantics.js';
+import { finish } from '../../core/steps.js';
+import { DirectorySource, type FolderScan } from '../../policy-store/directory-source.js';
+import { fileRole, type PolicyFile, versionOf } from '../../policy-store/policy-set-files.js';
+import { compileOptions, textsOf } from '../../policy-store/policy-set-texts.js';
+import { UsageError } from '../exit-code.js';
+
+export interface PolicyFolder {
+  readonly name: string;
+  /** As it was given, for messages: `policies/invoices`. */
+  readonly path: string;
+  readonly files: readonly PolicyFile[];
+  /** Why files could not be read as they are. */
+  readonly problems: readonly Problem[];
+}
+
+/**
+ * The policy set in a folder, or the sets in its folders.
+ *
+ * @throws UsageError when there is none.
+ */
+export async function readPolicyFolders(path: string): Promise<readonly PolicyFolder[]> {
+  const stats = await stat(path).catch(() => undefined);
+  if (stats === undefined) throw new UsageError(`there is no ${path}`);
+  if (!stats.isDirectory())
+    throw new UsageError(`${path} is not a folder`, 'a policy set is a folder with a model.conf');
+  const source = new DirectorySource(path);
+  const scanned = await source.scan();
+  if (!scanned.readable) throw new UsageError(`${path}: ${scanned.problem.message}`);
+  const scans = [...scanned.folders.values()];
+  // The name `default` is the service's for a set that lies in its root; here the folder's own is plainer.
+  const own = scans.find((scan) => resolve(scan.path) === resolve(path));
+  const named = own === undefined ? scans.filter(holdsPolicies) : [{ ...own, name: basename(resolve(path)) }];
+  if (named.length === 0) {
+    const hint = '`verdict init` makes one; a policy set is a folder with a model.conf';
+    throw new UsageError(`${path} holds no policy set`, hint);
+  }
+  const folders: PolicyFolder[] = [];
+  for (const scan of named) {
+    folders.push(await readFolder(source, scan, own === undefined ? join(path, scan.name) : path));
+  }
+  return folders.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** The sets that a command is given, by as many paths as there are; without one those of the usual place. */
+export async function foldersOf(paths: readonly string[]): Promise<readonly PolicyFolder[]> {
+  const folders: PolicyFolder[] = [];
+  for (const path of await givenPaths(paths)) folders.push(...(await readPolicyFolders(path)));
+  return folders;
+}
+
+/** The paths that a command is given; without one the usual place. */
+export async function givenPaths(paths: readonly string[]): Promise<readonly string[]> {
+  return paths.length === 0 ? [await defaultPath()] : paths;
+}
+
+/** @throws UsageError when the path holds another number of sets than one. */
+export async function readPolicyFolder(path: string): Promise<PolicyFolder> {
+  const folders = await readPolicyFolders(path);
+  const [folder] = folders;
+  if (folder !== undefined && folders.length === 1) return folder;
+  const hint = `name one: ${folders.map((candidate) => candidate.path).join(', ')}`;
+  throw new UsageError(`${path} holds ${folders.length} policy sets`, hint);
+}
+
+/** The folder that a command takes when none is named. */
+async function defaultPath(): Promise<string> {
+  if (await isThere('model.conf')) return '.';
+  if (await isThere('policies')) return 'policies';
+  throw new UsageError('say which folder: there is neither ./model.conf nor ./policies');
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
+}
+
+function holdsPolicies({ hasModel, files, problems }: FolderScan): boolean {
+  return hasModel !== false || files.length > 0 || problems.some(({ code }) => code === 'misnamed_file');
+}
+
+/** Files that change while they are read are read again, a few times. */
+const attempts = 5;
+
+async function readFolder(source: DirectorySource, scan: FolderScan, path: string): Promise<PolicyFolder> {
+  for (let attempt = 0; attempt < attempts; attempt++) {
+    const content = await source.read(scan);
+    if (content !== 'changed') {
+      return { name: scan.name, path, files: content.set.files, problems: content.problems };
+    }
+  }
+  throw new UsageError(`${path} keeps changing while it is read`);
+}
+
+export interface CompiledFolder {
+  readonly folder: PolicyFolder;
+  readonly version: string;
+  readonly options: CompileOptions;
+  /** Undefined when the set cannot be compiled at all. */
+  readonly compiled: CompiledPolicySet | undefined;
+  readonly tests: readonly NamedText[];
+  /** Those that the set is made of, and its tests. */
+  readonly texts: readonly NamedText[];
+  /** Those of the files, and those of the compiler; tests are not run. */
+  readonly problems: readonly Problem[];
+}
+
+/** Compiles a set as far as that is possible: every problem is in the result, none is thrown. */
+export function compileFolder(folder: PolicyFolder, semantics: Semantics = SEMANTICS): CompiledFolder {
+  const unreadable = new Set(folder.problems.filter(({ severity }) => severity === 'error').map(({ file }) => file));
+  const readable = folder.files.filter(({ path }) => !unreadable.has(path));
+  const options = { ...compileOptions(readable), strict: false, semantics };
+  const roles = ['model', 'rules', 'manifest', 'entities', 'schema', 'test'] as const;
+  const common = {
+    folder,
+    version: versionOf(folder.files),
+    options,
+    tests: textsOf(readable, 'test'),
+    texts: roles.flatMap((role) => textsOf(readable, role)),
+  };
+  const isWhole = readable.some(({ path }) => fileRole(path) === 'model') && !unreadable.has('.');
+  // What the others mean depends on the manifest.
+  if (!isWhole || unreadable.has('policy-set.yaml'))
+    return { ...common, compiled: undefined, problems: folder.problems };
+  try {
+    const compiled = finish(compileInSteps(options));
+    const problems = [...folder.problems, ...compiled.problems.filter(doesNotFollowFrom(unreadable))];
+    return { ...common, compiled: unreadable.size === 0 ? compiled : undefined, problems };
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error;
+    const problems = [...folder.problems, ...error.problems.filter(doesNotFollowFrom(unreadable))];
+    return { ...common, compiled: undefined, problems };
+  }
+}
+
+/** Rules that could not be read are not missing. */
+function doesNotFollowFrom(unreadable: ReadonlySet<string>): (problem: Problem) => boolean {
+  const hasUnreadRules = [...unreadable].some((file) => fileRole(file) === 'rules');
+  return ({ code }) => code !== 'empty_policy' || !hasUnreadRules;
+}
+
+export interface LoadedFolder extends CompiledFolder {
+  readonly compiled: CompiledPolicySet;
+}
+
+/** @throws UsageError with every problem when the set does not load. */
+export async function loadFolder(path: string | undefined): Promise<LoadedFolder> {
+  return loadSet(await readPolicyFolder(path ?? (await defaultPath())));
+}
+
+/** @throws UsageError with every problem when the set does not load. */
+export function loadSet(folder: PolicyFolder): LoadedFolder {
+  const compiled = compileFolder(folder);
+  const errors = compiled.problems.filter(({ severity }) => severity === 'error');
+  if (compiled.compiled !== undefined && errors.length === 0) return { ...compiled, compiled: compiled.compiled };
+  const listed = errors.slice(0, maxListed).map((problem) => `\n  ${formatProblem(problem)}`);
+  const rest = errors.length > maxListed ? `\n  and ${errors.length - maxListed} more: see \`verdict lint\`` : '';
+  throw new UsageError(`${compiled.folder.path} does not load${listed.join('')}${rest}`);
+}
+
+const maxListed = 10;

@@ -1,0 +1,100 @@
+/** Versions of policy sets: those of a running service, or those in its database. */
+import type { ArchivedVersion } from '../../policy-store/policy-archive.js';
+import { type PolicyFile, versionOf } from '../../policy-store/policy-set-files.js';
+import type { PolicySetStatus } from '../../policy-store/policy-set-status.js';
+import { UsageError } from '../exit-code.js';
+import type { PolicyFolder } from './policy-folder.js';
+import { askServer, readFromServer, type ServerOptions } from './server.js';
+
+export interface PolicyVersions {
+  /** The version that each set serves, by the set's name; undefined for a set that serves none. */
+  served(): Promise<ReadonlyMap<string, string | undefined>>;
+  /** Every version of a set that served, the newest first. */
+  list(set: string): AsyncIterable<ArchivedVersion>;
+  /** @throws UsageError for a version that never served */
+  files(set: string, version: string): Promise<readonly PolicyFile[]>;
+  close(): Promise<void>;
+}
+
+/** So many files of a version are asked for at the same time. */
+const AT_ONCE = 8;
+
+export function versionsOfServer(server: ServerOptions): PolicyVersions {
+  return {
+    async served() {
+      const { items } = (await askServer(server, 'GET', '/v1/policy-sets')) as { items: readonly PolicySetStatus[] };
+      return new Map(items.map(({ name, version }) => [name, version]));
+    },
+    async *list(set) {
+      for (let cursor: string | undefined = ''; cursor !== undefined; ) {
+        const path: string = `${pathOfSet(set)}/versions${cursor === '' ? '' : `?cursor=${cursor}`}`;
+        const page = (await askServer(server, 'GET', path)) as Page<ArchivedVersion>;
+        yield* page.items;
+        cursor = page.nextCursor;
+      }
+    },
+    async files(set, version) {
+      const path = `${pathOfSet(set)}/versions/${version}`;
+      const { files } = (await askServer(server, 'GET', path)) as ArchivedVersion;
+      const read: PolicyFile[] = [];
+      for (let from = 0; from < files.length; from += AT_ONCE) {
+        const some = files.slice(from, from + AT_ONCE).map(async (file) => ({
+          path: file.path,
+          bytes: await readFromServer(server, `${path}/files/${encodeURIComponent(file.path)}`),
+        }));
+        read.push(...(await Promise.all(some)));
+      }
+      // Whatever stands between the service and here may have its own idea of a text.
+      if (versionOf(read) !== version) throw new UsageError(`what ${server.url} sent is not ${set} ${version}`);
+      return read;
+    },
+    close: async () => undefined,
+  };
+}
+
+interface Page<Item> {
+  readonly items: readonly Item[];
+  readonly nextCursor?: string;
+}
+
+export function pathOfSet(set: string): string {
+  return `/v1/policy-sets/${encodeURIComponent(set)}`;
+}
+
+const WHOLE = /^sha256:[0-9a-f]{64}$/;
+
+/** `sha256:1f09`, the beginning of a version or all of it. */
+export function isVersion(text: string): boolean {
+  return /^sha256:[0-9a-f]{4,64}$/.test(text);
+}
+
+/** @throws UsageError when no version of the set begins so, or several do. */
+export async function fullVersion(versions: PolicyVersions, set: string, text: string): Promise<string> {
+  if (WHOLE.test(text)) return text;
+  const wanted = text.startsWith('sha256:') ? text : `sha256:${text}`;
+  const found: string[] = [];
+  for await (const { version } of versions.list(set)) if (version.startsWith(wanted)) found.push(version);
+  const [only] = found;
+  if (found.length === 1 && only !== undefined) return only;
+  throw new UsageError(`${found.length === 0 ? 'no version' : 'more than one version'} of ${set} begins with ${text}`);
+}
+
+/** A version as a folder would hold it, but for the tests. */
+export async function readVersion(versions: PolicyVersions, set: string, version: string): Promise<PolicyFolder> {
+  const files = await versions.files(set, version);
+  return { name: set, path: `${set} ${version.slice(0, 'sha256:'.length + 12)}`, files, problems: [] };
+}
+
+/** What is served of a set, or of the only one, or of the one named `default`. */
+export async function readServed(versions: PolicyVersions, name: string | undefined): Promise<PolicyFolder> {
+  const served = await versions.served();
+  const [first] = served.keys();
+  const set = name ?? (served.size === 1 ? first : 'default');
+  if (set === undefined || !served.has(set)) {
+    const wanted = name === undefined ? 'say which policy set: --set' : `there is no policy set "${name}"`;
+    throw new UsageError(wanted, `there are ${[...served.keys()].join(', ') || 'none'}`);
+  }
+  const version = served.get(set);
+  if (version === undefined) throw new UsageError(`no version of ${set} is served`, 'see `verdict policy list`');
+  return readVersion(versions, set, version);
+}

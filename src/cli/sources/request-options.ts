@@ -1,0 +1,191 @@
+/** A question on the command line: `--subject user:ann --action read --resource letter:7 --attr ip=10.0.0.7`. */
+import { readFile } from 'node:fs/promises';
+import { text as readStream } from 'node:stream/consumers';
+import type { Command } from 'commander';
+import { expressionsOf } from '../../core/analysis/expressions.js';
+import { parseExactJson, pointerToInexact } from '../../core/exact-json.js';
+import { walk } from '../../core/matcher/ast.js';
+import { namesAllAttributes } from '../../core/matcher/entity-attributes.js';
+import { faultInName } from '../../core/names.js';
+import { tokenRole } from '../../core/policy/binding.js';
+import { isCombination } from '../../core/policy/combination.js';
+import type { CompiledPolicySet } from '../../core/policy/compile.js';
+import { quote } from '../../core/quote.js';
+import type { DecisionRequest, Entity, Json, JsonObject } from '../../core/request.js';
+import { normaliseRequest } from '../../core/request.js';
+import { parseRfc3339 } from '../../core/rfc3339.js';
+import { UsageError } from '../exit-code.js';
+
+export interface RequestOptions {
+  readonly subject?: string;
+  readonly action?: string;
+  readonly resource?: string;
+  readonly attr: readonly string[];
+  readonly request?: string;
+  readonly at?: string;
+}
+
+export function addRequestOptions(command: Command): Command {
+  return command
+    .option('--subject <[type:]id>', 'who asks')
+    .option('--action <name>', 'what they want to do')
+    .option('--resource <[type:]id>', 'with what')
+    .option(
+      '--attr <name=value>',
+      'an attribute, any number of times. subject.x, resource.x, action.x say whose it is; a bare name goes to where ' +
+        "the policies read it (with --url it is the request's own). A value that is JSON is read as JSON",
+      (value: string, list: readonly string[]) => [...list, value],
+      [] as readonly string[],
+    )
+    .option('--request <file>', 'the whole request as JSON, as POST /v1/decide takes it; "-" is stdin')
+    .option('--at <time>', 'the clock of the decision, RFC 3339; now if it is not given');
+}
+
+/** The request that the options describe. `compiled` says where bare attributes belong. */
+export async function requestOf(
+  options: RequestOptions,
+  compiled: CompiledPolicySet | undefined,
+): Promise<DecisionRequest> {
+  if (options.request !== undefined) {
+    if (
+      options.subject !== undefined ||
+      options.action !== undefined ||
+      options.resource !== undefined ||
+      options.attr.length > 0
+    ) {
+      throw new UsageError(
+        '--request is the whole request: --subject, --action, --resource and --attr do not go with it',
+      );
+    }
+    return readRequest(options.request);
+  }
+  const { subject, action, resource } = options;
+  if (subject === undefined || action === undefined || resource === undefined) {
+    throw new UsageError('a question needs --subject, --action and --resource, or --request');
+  }
+  const parts: Record<AttributeOwner, JsonObject> = { subject: {}, resource: {}, action: {}, attributes: {} };
+  for (const given of options.attr) {
+    const { owner, path, value } = readAttribute(given, compiled);
+    setAt(parts[owner], path, value);
+  }
+  const attributesOf = (owner: AttributeOwner) =>
+    Object.keys(parts[owner]).length === 0 ? {} : { attributes: parts[owner] };
+  const request = normaliseRequest({
+    subject: { ...entityOf(subject), ...attributesOf('subject') },
+    action: { name: action, ...attributesOf('action') },
+    resource: { ...entityOf(resource), ...attributesOf('resource') },
+    ...attributesOf('attributes'),
+  });
+  return withGoodNames(request);
+}
+
+/** The clock, in milliseconds since the epoch. */
+export function clockOf({ at }: Pick<RequestOptions, 'at'>): number {
+  if (at === undefined) return Date.now();
+  const time = parseRfc3339(at);
+  if (time === undefined) throw new UsageError(`--at ${at} is no time`, 'for example 2026-11-18T10:00:00Z');
+  return time;
+}
+
+/** `user:ann` is the user ann; only the command line splits texts so. A colon in front says that there is no type. */
+export function entityOf(text: string): Entity {
+  const colon = text.indexOf(':');
+  if (colon < 0) return { id: text };
+  return colon === 0 ? { id: text.slice(1) } : { type: text.slice(0, colon), id: text.slice(colon + 1) };
+}
+
+export type AttributeOwner = 'subject' | 'resource' | 'action' | 'attributes';
+
+export function readAttribute(given: string, compiled: CompiledPolicySet | undefined) {
+  const equals = given.indexOf('=');
+  if (equals <= 0) throw new UsageError(`--attr ${given} is no attribute`, 'for example --attr amount=900');
+  const [first = '', ...rest] = given.slice(0, equals).split('.');
+  const value = readValue(given.slice(equals + 1));
+  const isOwner = ['subject', 'resource', 'action', 'attributes'].includes(first) && rest.length > 0;
+  if (isOwner) return { owner: first as AttributeOwner, path: rest, value };
+  return {
+    owner: compiled === undefined ? ('attributes' as const) : ownerOf(first, compiled),
+    path: [first, ...rest],
+    value,
+  };
+}
+
+function readValue(text: string): Json {
+  let value: Json;
+  try {
+    value = parseExactJson(text);
+  } catch {
+    return text;
+  }
+  if (pointerToInexact(value) !== undefined)
+    throw new UsageError(`${quote(text)} holds a number that is too large to be exact`);
+  return value;
+}
+
+export function setAt(target: JsonObject, path: readonly string[], value: Json): void {
+  const [name = '', ...rest] = path;
+  if (rest.length === 0) {
+    Object.defineProperty(target, name, { value, enumerable: true, configurable: true, writable: true });
+    return;
+  }
+  const inner = Object.hasOwn(target, name) ? target[name] : undefined;
+  const next = typeof inner === 'object' && inner !== null && !Array.isArray(inner) ? inner : {};
+  Object.defineProperty(target, name, { value: next, enumerable: true, configurable: true, writable: true });
+  setAt(next, rest, value);
+}
+
+/** Where the policies read an attribute of that name; one that they do not read is the request's own. */
+function ownerOf(name: string, { main }: CompiledPolicySet): AttributeOwner {
+  if (!isCombination(main)) return 'attributes';
+  const owners = new Set<AttributeOwner>();
+  for (const expression of expressionsOf(main)) {
+    walk(expression, (part) => {
+      if (part.kind !== 'attribute') return;
+      const index = main.request.columns.get(part.name);
+      const role = index === undefined ? undefined : tokenRole(main.request.tokens[index] as string);
+      const [first, second] = part.path;
+      if ((namesAllAttributes(first) ? second : first) !== name) return;
+      if (role === 'subject' || role === 'resource' || role === 'action') owners.add(role);
+      else owners.add('attributes');
+    });
+  }
+  if (owners.size > 1) {
+    const names = [...owners].map((owner) => `${owner}.${name}`);
+    throw new UsageError(`--attr ${name}=… could be ${names.join(' or ')}`, 'say which one');
+  }
+  return [...owners][0] ?? 'attributes';
+}
+
+async function readRequest(file: string): Promise<DecisionRequest> {
+  const body = file === '-' ? await readStream(process.stdin) : await readFile(file, 'utf8').catch(cannotRead(file));
+  let value: Json;
+  try {
+    value = parseExactJson(body);
+  } catch (error) {
+    throw new UsageError(`${file} is no JSON: ${(error as Error).message}`);
+  }
+  const pointer = pointerToInexact(value);
+  if (pointer !== undefined) throw new UsageError(`${file}: ${pointer} is a number that is too large to be exact`);
+  const request = value as Partial<DecisionRequest> | null;
+  if (request?.subject === undefined || request.action === undefined || request.resource === undefined) {
+    throw new UsageError(`${file} is no request`, 'it must have subject, action and resource');
+  }
+  return withGoodNames(normaliseRequest(request as DecisionRequest));
+}
+
+/** As the service, which answers 400. */
+function withGoodNames(request: DecisionRequest): DecisionRequest {
+  const { subject, action, resource } = request;
+  const names = { 'subject.id': subject.id, 'subject.type': subject.type, 'action.name': action.name } as const;
+  for (const [what, name] of Object.entries({ ...names, 'resource.id': resource.id, 'resource.type': resource.type })) {
+    const fault = typeof name === 'string' ? faultInName(name) : undefined;
+    if (fault !== undefined) throw new UsageError(`${what} holds ${fault}`);
+  }
+  return request;
+}
+
+function cannotRead(file: string) {
+  return (error: NodeJS.ErrnoException): never => {
+    throw new UsageError(`${file} cannot be read: ${error.code ?? error.message}`);
+  };
+}

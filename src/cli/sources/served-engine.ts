@@ -1,0 +1,39 @@
+/** The engine by which a service would answer: Verdict's own, or stock Casbin where the manifest says so. */
+import { judge, type PolicyTestResult } from '../../core/analysis/policy-tests.js';
+import type { PolicyTest } from '../../core/analysis/test-document.js';
+import type { EngineDecision } from '../../core/decision.js';
+import { PolicySet } from '../../core/policy-set.js';
+import type { DecisionRequest } from '../../core/request.js';
+import { textsOf } from '../../policy-store/policy-set-texts.js';
+import type { LoadedFolder } from './policy-folder.js';
+
+export interface ServedEngine {
+  /** With the explanation, if it is Verdict's own. */
+  readonly own: PolicySet | undefined;
+  decide(request: DecisionRequest, now: number): Promise<EngineDecision>;
+  stop(): Promise<void>;
+}
+
+/** @throws PolicyError when stock Casbin cannot run the set */
+export async function servedEngine({ compiled, folder }: LoadedFolder): Promise<ServedEngine> {
+  if (compiled.manifest.engine === 'verdict') {
+    const own = new PolicySet(compiled);
+    return { own, decide: async (request, now) => own.decide(request, { now }), stop: async () => undefined };
+  }
+  // The package and its thread are loaded for the few sets that want them.
+  const { StockPolicySet } = await import('../../stock-casbin/stock-policy-set.js');
+  const { StockView } = await import('../../stock-casbin/stock-view.js');
+  const [model] = textsOf(folder.files, 'model');
+  const rules = textsOf(folder.files, 'rules').map(({ text }) => text);
+  const stock = await StockPolicySet.load(new StockView(compiled, { model: model?.text ?? '', rules }));
+  return { own: undefined, decide: (request) => stock.evaluate(request), stop: () => stock.stop() };
+}
+
+export async function runTests(
+  engine: ServedEngine,
+  tests: readonly PolicyTest[],
+): Promise<readonly PolicyTestResult[]> {
+  const results: PolicyTestResult[] = [];
+  for (const test of tests) results.push(judge(test, await engine.decide(test.request, test.now)));
+  return results;
+}

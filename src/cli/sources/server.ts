@@ -1,0 +1,87 @@
+/** Commands against a running service: `--url`, and the key in the environment, never in the arguments. */
+import type { Command } from 'commander';
+import { UsageError } from '../exit-code.js';
+
+export interface ServerOptions {
+  readonly url?: string;
+}
+
+export function addServerOptions(command: Command): Command {
+  return command.option('--url <url>', 'ask a running service; the API key comes from VERDICT_API_KEY');
+}
+
+const TIMEOUT_MS = 30_000;
+
+/**
+ * One call; the answer's body, undefined where it has none.
+ *
+ * @throws UsageError when the service cannot be reached, or refuses.
+ */
+export async function askServer(options: ServerOptions, method: string, path: string, body?: object): Promise<unknown> {
+  const response = await callServer(options, method, path, AbortSignal.timeout(TIMEOUT_MS), body);
+  if (response.status === 204) return undefined;
+  const answer = (await response.json().catch(() => undefined)) as unknown;
+  if (response.ok && answer !== undefined) return answer;
+  throw refusal(response, answer);
+}
+
+/** As `askServer`, an answer that is no JSON, as it is. */
+export async function readFromServer(options: ServerOptions, path: string): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  for await (const piece of streamFromServer(options, path)) pieces.push(piece);
+  return Buffer.concat(pieces);
+}
+
+/**
+ * An answer of any length, piece by piece; only its beginning has a deadline.
+ *
+ * @throws UsageError as `askServer`, and when the answer breaks off.
+ */
+export async function* streamFromServer(options: ServerOptions, path: string): AsyncGenerator<Uint8Array> {
+  const deadline = new AbortController();
+  const timer = setTimeout(() => deadline.abort(new Error('no answer in time')), TIMEOUT_MS);
+  const response = await callServer(options, 'GET', path, deadline.signal).finally(() => clearTimeout(timer));
+  if (!response.ok) throw refusal(response, await response.json().catch(() => undefined));
+  try {
+    for await (const piece of response.body ?? []) yield piece;
+  } catch (error) {
+    throw new UsageError(`the answer broke off: ${reasonOf(error)}`);
+  }
+}
+
+async function callServer(
+  { url }: ServerOptions,
+  method: string,
+  path: string,
+  signal: AbortSignal,
+  body?: object,
+): Promise<Response> {
+  if (url === undefined) throw new UsageError('say which service: --url http://127.0.0.1:3000');
+  const key = process.env.VERDICT_API_KEY ?? '';
+  try {
+    return await fetch(`${url.replace(/\/+$/, '')}${path}`, {
+      method,
+      headers: {
+        accept: 'application/json',
+        // A POST says its type though it has no body.
+        ...((body !== undefined || method === 'POST') && { 'content-type': 'application/json' }),
+        ...(key !== '' && { authorization: `Bearer ${key}` }),
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+      signal,
+      redirect: 'error',
+    });
+  } catch (error) {
+    throw new UsageError(`${url} cannot be reached: ${reasonOf(error)}`);
+  }
+}
+
+function reasonOf(error: unknown): string {
+  const { cause, message } = error as Error;
+  return cause instanceof Error ? cause.message : message;
+}
+
+function refusal({ status, statusText }: Response, answer: unknown): UsageError {
+  const problem = (answer ?? {}) as { title?: string; detail?: string };
+  return new UsageError(`${status} ${problem.title ?? statusText}`, problem.detail);
+}

@@ -1,0 +1,41 @@
+/** The versions that a service has kept in its database; loads the drivers, so it is imported when it is needed. */
+import { existsSync } from 'node:fs';
+import { PolicyArchive } from '../../policy-store/policy-archive.js';
+import { UsageError } from '../exit-code.js';
+import type { PolicyVersions } from './policy-versions.js';
+
+/** How many versions are read from the database at a time. */
+const PAGE = 1_000;
+
+/** The service may be running; nothing is written. */
+export async function versionsInDatabase(path: string): Promise<PolicyVersions> {
+  // Opening a file that is not there would make it.
+  if (!existsSync(path)) throw new UsageError(`there is no database ${path}`);
+  const archive = await PolicyArchive.openToRead(path).catch(cannotRead(path));
+  return {
+    async served() {
+      const states = await archive.states().catch(cannotRead(path));
+      return new Map(states.map(({ name, version }) => [name, version]));
+    },
+    async *list(set) {
+      let after: string | undefined;
+      do {
+        const page = await archive.versions(set, PAGE, after).catch(cannotRead(path));
+        yield* page.items;
+        after = page.nextCursor;
+      } while (after !== undefined);
+    },
+    async files(set, version) {
+      const found = await archive.files(set, version).catch(cannotRead(path));
+      if (found === undefined) throw new UsageError(`${set} never served ${version}`);
+      return found.files;
+    },
+    close: () => archive.close(),
+  };
+}
+
+function cannotRead(path: string) {
+  return (error: Error): never => {
+    throw new UsageError(`${path} cannot be read: ${error.message}`);
+  };
+}

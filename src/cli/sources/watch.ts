@@ -1,0 +1,28 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { DirectorySource } from '../../policy-store/directory-source.js';
+
+/** Between two looks, in milliseconds. Looking is enough, and works where file events do not come. */
+const INTERVAL_MS = 250;
+
+/** Yields at once, and whenever what the paths hold has changed since then and is at rest again; ends with the process. */
+export async function* watchFolders(paths: readonly string[]): AsyncGenerator<void> {
+  const look = async () => (await Promise.all(paths.map(fingerprintOf))).join('\n');
+  let known = await look();
+  let before = known;
+  yield;
+  for (;;) {
+    await delay(INTERVAL_MS);
+    const now = await look();
+    if (now === before && now !== known) {
+      known = now;
+      yield;
+    }
+    before = now;
+  }
+}
+
+async function fingerprintOf(path: string): Promise<string> {
+  const scan = await new DirectorySource(path).scan();
+  if (!scan.readable) return scan.problem.code;
+  return [...scan.folders.values()].map(({ name, fingerprint }) => `${name}\n${fingerprint}`).join('\n');
+}

@@ -1,0 +1,427 @@
+/**
+ * Everything an operator can set, as environment variables: one class is the list, the validation and the documentation.
+ * It is read once at start (`read-config.ts`) and frozen; each folder is then handed its own part as plain arguments.
+ */
+import 'reflect-metadata';
+import {
+  IsIn,
+  IsInt,
+  IsNotEmpty,
+  IsNumber,
+  IsOptional,
+  IsString,
+  Matches,
+  Max,
+  Min,
+  ValidateBy,
+  type ValidationArguments,
+} from 'class-validator';
+import { addressList } from './address-list.js';
+import { parseDuration } from './duration.js';
+import { ENVIRONMENT_NAME } from './environment-name.js';
+import { parseRate } from './rate.js';
+import { isTrustworthyUrl, TOKEN_ALGORITHMS } from './token-rules.js';
+
+export const PREFIX = 'VERDICT_';
+
+export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+export const DECISION_LOG_MODES = ['sync', 'fsync', 'async', 'off'] as const;
+
+/** One environment variable: `publicUrl` is read from `VERDICT_PUBLIC_URL`. */
+export interface Variable {
+  readonly property: keyof Config;
+  readonly name: string;
+  readonly description: string;
+  /** A secret can also come as `<name>_FILE`, and is shown masked. */
+  readonly secret: boolean;
+}
+
+const variables: Variable[] = [];
+
+function Variable(description: string, options: { secret?: boolean } = {}): PropertyDecorator {
+  return (_target, key) => {
+    const property = key as keyof Config;
+    const name = `${PREFIX}${property.replace(/[A-Z]/g, '_$&').toUpperCase()}`;
+    variables.push(Object.freeze({ property, name, description, secret: options.secret ?? false }));
+  };
+}
+
+/** A rule that needs a sentence of its own or looks at other variables: `fault` says what is wrong, or nothing. */
+function Rule(fault: (value: unknown, config: Config) => string | undefined): PropertyDecorator {
+  const faultOf = (args: ValidationArguments) => fault(args.value, args.object as Config);
+  return ValidateBy({
+    name: 'rule',
+    validator: {
+      validate: (_value, args) => faultOf(args!) === undefined,
+      defaultMessage: (args) => `$property ${faultOf(args!)}`,
+    },
+  });
+}
+
+export class Config {
+  @Variable('Address to listen on.')
+  @Matches(/^[A-Za-z0-9.:_-]+$/, { message: '$property must be a host name or an IP address' })
+  @Rule((host, { auth, tls, tlsCert }) => {
+    if (auth === 'none' || isLoopback(host as string) || tls !== undefined || tlsCert !== undefined) return undefined;
+    return 'is not a loopback address, so VERDICT_TLS_CERT and VERDICT_TLS_KEY must be set, or VERDICT_TLS=terminated-elsewhere where a proxy does it';
+  })
+  readonly host: string = '127.0.0.1';
+
+  @Variable('Port to listen on; 0 picks a free one.')
+  @IsInt()
+  @Min(0)
+  @Max(65535)
+  readonly port: number = 3000;
+
+  @Variable('The URL under which callers know the service, without a slash at its end. Default: what it listens on.')
+  @IsOptional()
+  @Rule((value) => (isBaseUrl(value) ? undefined : 'must be an http(s) URL without query, fragment or final slash'))
+  readonly publicUrl?: string;
+
+  @Variable('Private key in PEM that AuthZEN metadata is signed with. Default: it is not signed.', { secret: true })
+  @IsOptional()
+  @IsString()
+  readonly authzenSigningKey?: string;
+
+  @Variable('Folder that holds the policy sets. `npm start` sets it to `./policies`.')
+  @IsNotEmpty({ message: '$property must be set: it is the folder that holds the policy sets' })
+  @IsString()
+  readonly policyDir!: string;
+
+  @Variable('Set that answers requests which name none. Default: the set named `default`, else the only one.')
+  @IsOptional()
+  @IsString()
+  readonly defaultPolicySet?: string;
+
+  @Variable('The database. Decisions are recorded in files of their own beside it (`verdict.decisions.sqlite`).', {
+    secret: true,
+  })
+  @Matches(/^sqlite:./, { message: '$property must be sqlite:<path of the file>' })
+  readonly databaseUrl: string = 'sqlite:./data/verdict.sqlite';
+
+  @Variable(
+    'How long to wait, such as `30s`, for another process that serves with the same data folder, before giving up.',
+  )
+  @Rule((value) =>
+    parseDuration(value as string) === undefined ? 'must be a duration such as 500ms, 30s or 5m' : undefined,
+  )
+  readonly lockWait: string = '0';
+
+  @Variable('How this instance is called in records and messages. Default: the host name.')
+  @IsOptional()
+  @Matches(/^[A-Za-z0-9._:-]{1,128}$/, { message: '$property must be 1 to 128 letters, digits and . _ : -' })
+  readonly instance?: string;
+
+  @Variable(
+    'No answer leaves before its record survives the end of the process (`sync`) or a power loss (`fsync`); `async` answers at once and says what it lost; `off` records nothing. See docs/decision-log.md.',
+  )
+  @IsIn(DECISION_LOG_MODES)
+  readonly decisionLog: (typeof DECISION_LOG_MODES)[number] = 'sync';
+
+  @Variable(
+    'Records that may wait for their commit. Beyond that decisions are refused with 503; `async` loses records.',
+  )
+  @IsInt()
+  @Min(1)
+  @Max(1_000_000)
+  readonly decisionLogQueue: number = 16_384;
+
+  @Variable('Days that decision records are kept. Default: for ever.')
+  @IsOptional()
+  @IsNumber()
+  @Min(0.01)
+  readonly decisionLogRetentionDays?: number;
+
+  @Variable('Decision records that are kept; of more the oldest go. Default: all.')
+  @IsOptional()
+  @IsInt()
+  @Min(1)
+  readonly decisionLogRetentionRecords?: number;
+
+  @Variable('Days that audit events are kept. Default: for ever.')
+  @IsOptional()
+  @IsNumber()
+  @Min(1)
+  readonly auditRetentionDays?: number;
+
+  @Variable('Share of decisions, 0 to 1, that stock Casbin evaluates again after the answer; differences are logged.')
+  @IsNumber()
+  @Min(0)
+  @Max(1)
+  readonly crossCheck: number = 0;
+
+  @Variable('Whether callers must authenticate. `none` is accepted on a loopback host only; `npm start` sets it.')
+  @IsIn(['required', 'none'])
+  @Rule((auth, { host }) => {
+    if (auth === 'none' && !isLoopback(host)) {
+      return `is "none", which is accepted only when VERDICT_HOST is a loopback address, not ${host}`;
+    }
+    return undefined;
+  })
+  readonly auth: 'required' | 'none' = 'required';
+
+  @Variable(
+    'Name of this deployment, in lower case: API keys are made as `vd_<env>_…`, and those of another are refused. Default: made for `prod`, and accepted from any.',
+  )
+  @IsOptional()
+  @Matches(ENVIRONMENT_NAME, { message: '$property must be 1 to 16 lower-case letters and digits' })
+  readonly env?: string;
+
+  @Variable('File of API keys and client certificates, by digest; read again when it changes. See docs/security.md.')
+  @IsOptional()
+  @IsString()
+  readonly apiKeysFile?: string;
+
+  @Variable('Issuers whose access tokens are accepted, separated by commas.')
+  @IsOptional()
+  @Rule((value, { jwtAudience }) =>
+    jwtAudience === undefined
+      ? 'needs VERDICT_JWT_AUDIENCE: a token for another service is none for this'
+      : whyNotUrls(value),
+  )
+  readonly jwtIssuer?: string;
+
+  @Variable('Audiences, one of which an access token must be for, separated by commas.')
+  @IsOptional()
+  @IsString()
+  @Rule((_value, { jwtIssuer }) => (jwtIssuer === undefined ? 'needs VERDICT_JWT_ISSUER' : undefined))
+  readonly jwtAudience?: string;
+
+  @Variable("Audiences of the users' tokens that gateways pass on, separated by commas. Default: VERDICT_JWT_AUDIENCE.")
+  @IsOptional()
+  @IsString()
+  @Rule((_value, { jwtIssuer }) => (jwtIssuer === undefined ? 'needs VERDICT_JWT_ISSUER' : undefined))
+  readonly gatewayJwtAudience?: string;
+
+  @Variable('Where the keys of the issuers are, in the order of VERDICT_JWT_ISSUER. Default: what their metadata says.')
+  @IsOptional()
+  @Rule((value, { jwtIssuer }) => {
+    const issuers = listIn(jwtIssuer).length;
+    return listIn(value as string).length === issuers ? whyNotUrls(value) : 'must name one URL for each issuer';
+  })
+  readonly jwtJwksUrl?: string;
+
+  @Variable('Signature algorithms that are accepted, separated by commas.')
+  @Rule((value) => {
+    const wrong = listIn(value as string).find((name) => !(TOKEN_ALGORITHMS as readonly string[]).includes(name));
+    return wrong === undefined ? undefined : `names "${wrong}"; it may name ${TOKEN_ALGORITHMS.join(', ')}`;
+  })
+  readonly jwtAlgorithms: string = 'RS256,PS256,ES256,ES384,EdDSA,Ed25519';
+
+  @Variable('Claim of access tokens that holds scopes, beside `scope` and `scp`.')
+  @IsOptional()
+  @IsString()
+  readonly jwtScopeClaim?: string;
+
+  @Variable("How far an issuer's clock may be off, in seconds.")
+  @IsInt()
+  @Min(0)
+  @Max(300)
+  readonly jwtClockSkew: number = 30;
+
+  @Variable('The furthest end (`exp`) of an access token that is accepted, in seconds from now.')
+  @IsInt()
+  @Min(60)
+  @Max(31_536_000)
+  readonly jwtMaxLifetime: number = 86_400;
+
+  @Variable('How long the keys of an issuer stay good while it cannot be asked for them, in seconds.')
+  @IsInt()
+  @Min(60)
+  @Max(604_800)
+  readonly jwtKeysMaxAge: number = 3_600;
+
+  @Variable(
+    '`terminated-elsewhere`: a proxy in front speaks TLS, so that this may listen in the plain beyond loopback.',
+  )
+  @IsOptional()
+  @IsIn(['terminated-elsewhere'])
+  readonly tls?: 'terminated-elsewhere';
+
+  @Variable('PEM file of the certificate and its chain; turns TLS on. Read again when it changes.')
+  @IsOptional()
+  @IsString()
+  @Rule((_value, { tlsKey }) => (tlsKey === undefined ? 'needs VERDICT_TLS_KEY' : undefined))
+  readonly tlsCert?: string;
+
+  @Variable("PEM file of the certificate's private key.")
+  @IsOptional()
+  @IsString()
+  @Rule((_value, { tlsCert }) => (tlsCert === undefined ? 'needs VERDICT_TLS_CERT' : undefined))
+  readonly tlsKey?: string;
+
+  @Variable('PEM file of the authorities whose client certificates are accepted; turns mutual TLS on.')
+  @IsOptional()
+  @IsString()
+  @Rule((_value, { tlsCert }) => (tlsCert === undefined ? 'needs VERDICT_TLS_CERT' : undefined))
+  readonly tlsClientCa?: string;
+
+  @Variable('PEM file of certificate revocation lists for client certificates.')
+  @IsOptional()
+  @IsString()
+  @Rule((_value, { tlsClientCa }) => (tlsClientCa === undefined ? 'needs VERDICT_TLS_CLIENT_CA' : undefined))
+  readonly tlsCrl?: string;
+
+  @Variable('Port beside TLS that sends browsers to it and refuses everything else.')
+  @IsOptional()
+  @IsInt()
+  @Min(0)
+  @Max(65535)
+  @Rule((_value, { tlsCert }) => (tlsCert === undefined ? 'needs VERDICT_TLS_CERT' : undefined))
+  readonly plainPort?: number;
+
+  @Variable('Addresses and ranges of proxies whose X-Forwarded-For is believed, separated by commas.')
+  @IsOptional()
+  @Rule((value) => whyNotAddresses(value))
+  readonly trustedProxies?: string;
+
+  @Variable('Origins whose pages may call the API, separated by commas. Default: none.')
+  @IsOptional()
+  @Rule((value) => {
+    const wrong = listIn(value as string).find((origin) => !isOrigin(origin));
+    return wrong === undefined ? undefined : `names "${wrong}", which is no origin such as https://console.example`;
+  })
+  readonly corsOrigins?: string;
+
+  @Variable(
+    'Points of decisions that each caller may use, such as `1000/s,burst=2000`; a request costs one for each item, or for each 4 KiB of its body where that is more. `off`: any.',
+  )
+  @Rule((value) => whyNotRate(value, 'off'))
+  readonly rateLimit: string = 'off';
+
+  @Variable('Searches that each caller may make.')
+  @Rule((value) => whyNotRate(value))
+  readonly searchRateLimit: string = '1000/s,burst=2000';
+
+  @Variable('Failed authentications from one address (IPv6: one /64).')
+  @Rule((value) => whyNotRate(value))
+  readonly authFailureLimit: string = '30/m,burst=60';
+
+  @Variable('Connections that are open at once at most.')
+  @IsInt()
+  @Min(1)
+  readonly maxConnections: number = 10_000;
+
+  @Variable('Longest time in seconds that bytes of an answer may wait for their reader; then the connection is ended.')
+  @IsNumber()
+  @Min(0.1)
+  readonly maxUnreadSeconds: number = 30;
+
+  @Variable(
+    'Bytes of answers that may wait for their readers. Beyond that batches, searches and exports are refused with 503, and connections that have waited longest are ended.',
+  )
+  @IsInt()
+  @Min(65_536)
+  readonly maxUnreadBytes: number = 64 * 1024 * 1024;
+
+  @Variable('The same for the readers of one caller.')
+  @IsInt()
+  @Min(65_536)
+  readonly maxUnreadBytesOfCaller: number = 16 * 1024 * 1024;
+
+  @Variable('Least level of the JSON log lines on standard output. `debug` adds a line per request.')
+  @IsIn(LOG_LEVELS)
+  readonly logLevel: (typeof LOG_LEVELS)[number] = 'info';
+
+  @Variable('Largest request body in bytes.')
+  @IsInt()
+  @Min(1024)
+  readonly maxBodyBytes: number = 1024 * 1024;
+
+  @Variable('Largest body of a batch request in bytes.')
+  @IsInt()
+  @Min(1024)
+  readonly maxBatchBytes: number = 8 * 1024 * 1024;
+
+  @Variable(
+    'Bytes of bodies beyond 64 KiB that are held at once; one caller may hold half. Beyond that requests with such bodies are refused with 503.',
+  )
+  @IsInt()
+  @Min(16 * 1024 * 1024)
+  readonly maxBodiesBytes: number = 128 * 1024 * 1024;
+
+  @Variable('Most requests in one batch.')
+  @IsInt()
+  @Min(1)
+  readonly maxBatchItems: number = 10_000;
+
+  @Variable(
+    'Longest time that a batch may take, in seconds; items that are not decided by then are answered by a problem.',
+  )
+  @IsInt()
+  @Min(1)
+  readonly maxBatchSeconds: number = 10;
+
+  @Variable('Longest id, type, action name or policy set name in characters.')
+  @IsInt()
+  @Min(1)
+  readonly maxIdLength: number = 1024;
+
+  @Variable('Deepest nesting of attributes; the `attributes` object itself is 1.')
+  @IsInt()
+  @Min(1)
+  @Max(256)
+  readonly maxAttributeDepth: number = 16;
+
+  @Variable('Most members of objects in all attributes of one request, nested ones included.')
+  @IsInt()
+  @Min(1)
+  @Max(100_000)
+  readonly maxAttributeMembers: number = 1_000;
+
+  @Variable('Most elements of lists in all attributes of one request.')
+  @IsInt()
+  @Min(1)
+  @Max(100_000)
+  readonly maxAttributeElements: number = 10_000;
+}
+
+/** All variables, in the order of the class. */
+export const configVariables: readonly Variable[] = Object.freeze(variables);
+
+/** `VERDICT_TLS_CERT` for `tlsCert` */
+export function nameOf(property: keyof Config): string {
+  return variableOf(property).name;
+}
+
+export function variableOf(property: keyof Config): Variable {
+  return variables.find((variable) => variable.property === property)!;
+}
+
+/** The addresses that no other machine can reach. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host);
+}
+
+/** The members of a list as an environment variable writes it. */
+export function listIn(text: string | undefined): readonly string[] {
+  return (text ?? '').split(/[\s,]+/).filter((member) => member !== '');
+}
+
+function whyNotUrls(value: unknown): string | undefined {
+  const wrong = listIn(value as string).find((url) => !isTrustworthyUrl(url));
+  return wrong === undefined ? undefined : `names "${wrong}", which is no https URL (http is for loopback alone)`;
+}
+
+function whyNotAddresses(value: unknown): string | undefined {
+  try {
+    addressList(listIn(value as string));
+    return undefined;
+  } catch (error) {
+    return `must be addresses and ranges: ${(error as Error).message}`;
+  }
+}
+
+function whyNotRate(value: unknown, ...others: string[]): string | undefined {
+  if (others.includes(value as string) || parseRate(value as string) !== undefined) return undefined;
+  return 'must be a rate such as 1000/s or 1000/s,burst=2000 (per s, m, h or d)';
+}
+
+function isOrigin(text: string): boolean {
+  return URL.canParse(text) && new URL(text).origin === text;
+}
+
+function isBaseUrl(value: unknown): boolean {
+  if (typeof value !== 'string' || !URL.canParse(value) || /[?#]|\/$/.test(value)) return false;
+  return /^https?:$/.test(new URL(value).protocol);
+}

@@ -1,0 +1,128 @@
+/** The configuration as the environment gives it: read, checked as a whole, and shown. */
+import { readFileSync } from 'node:fs';
+import { validateSync } from 'class-validator';
+import { closest } from '../core/closest.js';
+import { Config, configVariables, PREFIX, variableOf } from './config.js';
+
+/** Why the service cannot start with this environment; each problem starts with the variable's name. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+
+  constructor(readonly problems: readonly string[]) {
+    super(`the configuration is not valid:\n${problems.map((problem) => `  ${problem}`).join('\n')}`);
+  }
+}
+
+export interface ReadConfig {
+  readonly config: Readonly<Config>;
+  /** What was ignored, and why. */
+  readonly warnings: readonly string[];
+  /** Names of the variables that the environment set. */
+  readonly given: ReadonlySet<string>;
+}
+
+/**
+ * Reads and checks the whole configuration. An empty variable counts as not set.
+ *
+ *     readConfig({ VERDICT_PORT: '8080', VERDICT_AUTH: 'none' }, { policyDir: './policies' }).config.port // 8080
+ *
+ * @param defaults what holds for variables that are not set, over the defaults of the class
+ * @throws ConfigError with every problem found
+ */
+export function readConfig(env: NodeJS.ProcessEnv, defaults: Partial<Config> = {}): ReadConfig {
+  const set = Object.entries(env).filter(([name, value]) => name.startsWith(PREFIX) && value !== '') as [
+    string,
+    string,
+  ][];
+  const values: Record<string, unknown> = { ...defaults };
+  const given = new Set<string>();
+  const problems: string[] = [];
+  const warnings: string[] = [];
+
+  for (const [name, value] of set) {
+    const variable = configVariables.find(
+      (known) => known.name === name || (known.secret && `${known.name}_FILE` === name),
+    );
+    if (name.startsWith('VERDICT_TEST_')) continue;
+    if (isFromKubernetes(name, value)) {
+      warnings.push(`${name} is ignored: it looks like what Kubernetes injects beside a Service`);
+    } else if (variable === undefined) {
+      problems.push(`${name} is not a variable of Verdict${suggestion(name)}`);
+    } else if (given.has(variable.name)) {
+      problems.push(`${variable.name} is set twice: as ${variable.name} and as ${variable.name}_FILE`);
+    } else {
+      given.add(variable.name);
+      try {
+        values[variable.property] = parse(variable.property, name === variable.name ? value : readSecret(value));
+      } catch (error) {
+        problems.push(`${name} cannot be read: ${(error as Error).message}`);
+      }
+    }
+  }
+
+  const config = Object.assign(new Config(), values);
+  for (const { property, constraints } of validateSync(config)) {
+    const { name, secret } = variableOf(property as keyof Config);
+    // Decorators run from the last to the first, so this is the first one's: "must be an integer", not "too large".
+    const message = Object.values(constraints!).at(-1)!.replace(property, name);
+    problems.push(secret || !given.has(name) ? message : `${message} (it is "${values[property]}")`);
+  }
+  if (problems.length > 0) throw new ConfigError(problems);
+  if (config.tls === 'terminated-elsewhere' && config.trustedProxies === undefined) warnings.push(NO_TRUSTED_PROXIES);
+  return Object.freeze({ config: Object.freeze(config), warnings, given });
+}
+
+/** Behind a proxy every client has the proxy's address, until the proxy is believed. */
+const NO_TRUSTED_PROXIES =
+  'VERDICT_TLS is terminated-elsewhere and VERDICT_TRUSTED_PROXIES is not set: all clients behind the proxy have its address, and share its limit of failed authentications';
+
+/** The effective configuration as it may be shown: secrets are masked, what is not set is left out. */
+export function describeConfig({ config, given }: ReadConfig): string {
+  return configVariables
+    .filter(({ property }) => config[property] !== undefined)
+    .map(({ property, name, secret }) => {
+      const value = String(config[property]);
+      return `${name}=${secret ? maskSecret(value) : value}${given.has(name) ? '' : '  # default'}`;
+    })
+    .join('\n');
+}
+
+/** A URL keeps all but its password, so that an operator still sees where it points; anything else is hidden whole. */
+function maskSecret(value: string): string {
+  if (!URL.canParse(value)) return '********';
+  const url = new URL(value);
+  if (url.password === '') return value;
+  url.password = '********';
+  return url.href;
+}
+
+/** Text that is no number stays text, and the class then says what it should have been. */
+function parse(property: keyof Config, text: string): unknown {
+  const isNumber = Reflect.getMetadata('design:type', Config.prototype, property) === Number;
+  return isNumber && /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
+}
+
+function readSecret(file: string): string {
+  return readFileSync(file, 'utf8').replace(/\r?\n$/, '');
+}
+
+/** https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables, for a Service named "verdict". */
+function isFromKubernetes(name: string, value: string): boolean {
+  return (
+    /^VERDICT_SERVICE_/.test(name) ||
+    /^VERDICT_PORT_\d+_/.test(name) ||
+    (name === 'VERDICT_PORT' && /^\w+:\/\//.test(value))
+  );
+}
+
+function suggestion(name: string): string {
+  const names = configVariables.flatMap((variable) =>
+    variable.secret ? [variable.name, `${variable.name}_FILE`] : [variable.name],
+  );
+  // The prefix is common to all and would make any two look alike.
+  const nearest = closest(
+    name.slice(PREFIX.length),
+    names.map((known) => known.slice(PREFIX.length)),
+  );
+  return nearest === undefined ? '' : `; did you mean ${PREFIX}${nearest}?`;
+}

@@ -1,0 +1,143 @@
+/** A compiled policy set as its users see it. */
+import type { EngineDecision } from './decision.js';
+import { type BoundValues, bindValues } from './engine/ask.js';
+import { type DecideOptions, decide, decideInSteps } from './engine/decide.js';
+import { type EnforceOptions, type EnforceResult, enforce } from './engine/enforce.js';
+import type { Manifest } from './manifest/manifest.js';
+import type { BindingError } from './policy/binding.js';
+import { isCombination } from './policy/combination.js';
+import { type CompiledPolicySet, type CompileOptions, compileInSteps } from './policy/compile.js';
+import type { Problem } from './problem.js';
+import type { DecisionRequest, DecisionRequestInput } from './request.js';
+import { candidatesInSteps, type SearchKind } from './search/candidates.js';
+import { type SearchOptions, type SearchResult, searchInSteps } from './search/search.js';
+import type { SearchQuery, WhatQuery, WhoQuery } from './search/search-query.js';
+import type { Semantics } from './semantics.js';
+import { finish } from './steps.js';
+
+export class PolicySet {
+  constructor(private readonly compiled: CompiledPolicySet) {}
+
+  /** `sha256:` and the digest of model, rules, manifest and entities. */
+  get version(): string {
+    return this.compiled.version;
+  }
+
+  /** The defaults that the set was read with; a part of each record of its decisions. */
+  get semantics(): Semantics {
+    return this.compiled.semantics;
+  }
+
+  /** What was found when the set was compiled and did not stop it. */
+  get problems(): readonly Problem[] {
+    return this.compiled.problems;
+  }
+
+  /** How requests find their rules, in words; where every rule must be asked it says so. */
+  get plan(): readonly string[] {
+    const { main } = this.compiled;
+    return isCombination(main) ? main.plan.words : [main.message];
+  }
+
+  get manifest(): Manifest {
+    return this.compiled.manifest;
+  }
+
+  /** How many rules decide, how many link roles, how many entities are known. */
+  get size(): { readonly rules: number; readonly roleLinks: number; readonly entities: number } {
+    const count = (stores: Iterable<{ readonly length: number }>): number =>
+      [...stores].reduce((sum, store) => sum + store.length, 0);
+    const { policies, groupings } = this.compiled.table;
+    return {
+      rules: count(policies.values()),
+      roleLinks: count(groupings.values()),
+      entities: this.compiled.entities.size,
+    };
+  }
+
+  /**
+   * Answers a decision request. Synchronous; what goes wrong is a part of the answer, which is then a deny.
+   *
+   *     set.decide({ subject: 'alice', action: 'read', resource: { type: 'doc', id: '1' } }, { now: Date.now() });
+   */
+  decide(request: DecisionRequestInput, options: DecideOptions): EngineDecision {
+    return decide(this.compiled, request, options);
+  }
+
+  /** As `decide`, pausing every few milliseconds while it explains in full: the decision itself is one step. */
+  decideInSteps(request: DecisionRequestInput, options: DecideOptions): Generator<void, EngineDecision> {
+    return decideInSteps(this.compiled, request, options);
+  }
+
+  /**
+   * Answers Casbin's own question: values in the order of the request definition.
+   *
+   *     set.enforce(['alice', 'data1', 'read']);                      // r, p, e, m
+   *     set.enforce(['alice', 'data1', 'read'], { context: '2' });    // r2, p2, e2, m2
+   */
+  enforce(args: readonly unknown[], options: EnforceOptions = {}): EnforceResult {
+    return enforce(this.compiled, args, options);
+  }
+
+  /**
+   * The subjects of a type that may do an action with a resource, as ids. Whoever could be allowed is decided;
+   * `complete` says whether all were.
+   *
+   *     set.whoCan({ type: 'user', action: { name: 'read' }, resource: { type: 'doc', id: '1' } }, { now });
+   *     // { results: ['alice', 'bob'], examined: 2, complete: true, narrowed: true }
+   */
+  whoCan(query: WhoQuery, options: SearchOptions): SearchResult {
+    return this.search({ kind: 'subject', ...query }, options);
+  }
+
+  /**
+   * What a subject may do: with `type` and an action, the resources of that type with which it may; with a resource,
+   * the actions that it may do with it.
+   *
+   *     set.whatCan({ subject: { id: 'alice' }, action: { name: 'read' }, type: 'doc' }, { now }).results;  // ['1', '2']
+   *     set.whatCan({ subject: { id: 'alice' }, resource: { type: 'doc', id: '1' } }, { now }).results;    // ['read']
+   */
+  whatCan(query: WhatQuery, options: SearchOptions): SearchResult {
+    return this.search({ kind: 'resource' in query ? 'action' : 'resource', ...query }, options);
+  }
+
+  /** As `whoCan` and `whatCan`; `kind` says which of the three is searched for. */
+  search(query: SearchQuery, options: SearchOptions): SearchResult {
+    return finish(searchInSteps(this.compiled, query, options));
+  }
+
+  /** As `search`, pausing every few milliseconds at most. */
+  searchInSteps(query: SearchQuery, options: SearchOptions): Generator<void, SearchResult> {
+    return searchInSteps(this.compiled, query, options);
+  }
+
+  /** What a search would try, in its order. */
+  candidates(kind: SearchKind, type?: string): readonly string[] {
+    return finish(candidatesInSteps(this.compiled, kind, type)).ids;
+  }
+
+  /** How many names a search would not try since they are names of roles. */
+  rolesLeftOut(kind: SearchKind, type?: string): number {
+    return finish(candidatesInSteps(this.compiled, kind, type)).rolesLeftOut;
+  }
+
+  /** The values that a decision request becomes: what `enforce`, or stock Casbin, would be asked with. */
+  bind(request: DecisionRequest): BoundValues | BindingError {
+    return bindValues(this.compiled, request);
+  }
+}
+
+/**
+ * Compiles a policy set from the texts of its files.
+ *
+ * @throws PolicyError with every problem, each with its place, when the set does not load: for what Casbin's reference
+ *   refuses, and with `strict` for every problem of severity `error`.
+ */
+export function compilePolicySet(options: CompileOptions): PolicySet {
+  return finish(compilePolicySetInSteps(options));
+}
+
+/** As `compilePolicySet`, pausing every few milliseconds, so that a service can load a large set while it answers. */
+export function* compilePolicySetInSteps(options: CompileOptions): Generator<void, PolicySet> {
+  return new PolicySet(yield* compileInSteps(options));
+}

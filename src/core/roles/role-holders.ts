@@ -1,0 +1,53 @@
+/** Role links the other way: from a role to all who hold it. */
+
+import { buildKeyIndex, type KeyIndex } from '../rules/key-index.js';
+import type { RuleStore } from '../rules/rule-store.js';
+import { itemsPerStep } from '../steps.js';
+import { maxHops } from './role-view.js';
+
+/** Made when a search first needs it, and kept: numbers only, about twenty bytes a link. */
+export class RoleHolders {
+  private constructor(
+    private readonly links: RuleStore,
+    private readonly byParent: KeyIndex,
+  ) {}
+
+  static *build(links: RuleStore, hasDomain: boolean): Generator<void, RoleHolders> {
+    const [, parents, domains] = links.columns as [Int32Array, Int32Array, Int32Array?];
+    const keys = hasDomain && domains !== undefined ? [parents, domains] : [parents];
+    return new RoleHolders(links, yield* buildKeyIndex(keys, links.length));
+  }
+
+  /**
+   * All who reach one of the roles, the roles themselves included, whether the conditions on the links hold or not.
+   * Stops when they are more than `most`.
+   *
+   * @param domains of the links that count; undefined where the definition has none
+   */
+  *below(
+    roles: Iterable<number>,
+    domains: readonly number[] | undefined,
+    most: number,
+  ): Generator<void, ReadonlySet<number>> {
+    const children = this.links.columns[0] as Int32Array;
+    const holders = new Set(roles);
+    let frontier: readonly number[] = [...holders];
+    // All roles begin at once: each name is met on its shortest way, so that no hop too many is counted.
+    for (let hop = 0; hop < maxHops && frontier.length > 0; hop++) {
+      const next: number[] = [];
+      for (const role of frontier) {
+        const { rules, start, end } = this.byParent.find(domains === undefined ? [[role]] : [[role], domains]);
+        for (let at = start; at < end; at++) {
+          const child = children[rules[at] as number] as number;
+          if (holders.has(child)) continue;
+          holders.add(child);
+          next.push(child);
+          if (holders.size > most) return holders;
+          if (holders.size % itemsPerStep === 0) yield;
+        }
+      }
+      frontier = next;
+    }
+    return holders;
+  }
+}

@@ -1,0 +1,173 @@
+import { existsSync } from 'node:fs';
+import type { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import type { VerdictError } from '../../errors.js';
+import { decisionNotFound } from '../decision-not-found.js';
+import type { DecisionQuery } from '../decision-query.js';
+import type { DecisionRecord } from '../decision-record.js';
+import { gapsWithin, type StoredGap } from '../log-gap.js';
+import type { SearchScope } from '../record-filter.js';
+import { readCatalog } from './catalog.js';
+import { describeClosed, openClosedReader, readIndexedTo } from './closed-unit.js';
+import { addUnits } from './count-units.js';
+import { DecisionCounts } from './decision-counts.js';
+import { type ExportQuery, exportRecords } from './decision-export.js';
+import { type DecisionPage, findRecord, searchRecords } from './decision-search.js';
+import { type DecisionStats, questionOf, type StatsQuery, statsOf } from './decision-stats.js';
+import { readBeginning, readExtent, readFormat, readGaps, readLast } from './journal-format.js';
+import { openReader } from './key-index.js';
+import { catalogPathOf, closedFiles, closedIndexPathOf, decisionLogPath, indexPathOf } from './log-files.js';
+import { type ClosedView, emptyLog, type LogView, type UnitView, viewOfClosed } from './log-view.js';
+import { topIds } from './top-ids.js';
+
+/**
+ * Reads a log and writes nothing, also beside a service that is writing it: for the command line, and for a service
+ * that records nothing. Every call sees what is committed when it begins.
+ *
+ *     const reader = await DecisionLogReader.open('sqlite:./data/verdict.sqlite');
+ *     for await (const text of reader.export({ subject: 'alice' })) process.stdout.write(text);
+ *     await reader.close();
+ *
+ * No file stays open between two statements or two steps: a service that writes the log closes its open file now and
+ * then, and cannot while anybody has it open.
+ */
+export class DecisionLogReader {
+  /** What the closed files hold; they do not change. */
+  readonly #closed = new Map<number, ClosedView>();
+
+  private constructor(private readonly path: string) {}
+
+  /** Opens the log beside the service's database to read it. Throws when there is no log beside it. */
+  static async open(databasePath: string): Promise<DecisionLogReader> {
+    const path = decisionLogPath(databasePath);
+    if (!existsSync(path) && closedFiles(path).length === 0) throw new Error(`there is no decision log at ${path}`);
+    const reader = new DecisionLogReader(path);
+    // One that cannot be read is refused now.
+    await reader.view();
+    return reader;
+  }
+
+  async search(query: DecisionQuery, scope: SearchScope = {}): Promise<DecisionPage> {
+    return searchRecords(await this.view(), query, scope);
+  }
+
+  async find(id: string, scope: SearchScope = {}): Promise<DecisionRecord | undefined> {
+    return findRecord(await this.view(), id, scope);
+  }
+
+  /** What to tell whoever asked for a decision that `find` does not find. */
+  async notFound(id: string): Promise<VerdictError> {
+    return decisionNotFound(id, (await this.view()).writer);
+  }
+
+  export(query: ExportQuery, scope: SearchScope = {}): AsyncGenerator<string> {
+    return exportRecords(this.view(), query, scope);
+  }
+
+  async stats(query: StatsQuery, scope: SearchScope = {}): Promise<DecisionStats> {
+    const question = questionOf(query, scope);
+    const view = await this.view();
+    const counts = new DecisionCounts(question);
+    await addUnits(view, question, counts, Number.POSITIVE_INFINITY);
+    const stats = await statsOf(counts, question.by);
+    if (query.top === undefined) return stats;
+    return { ...stats, top: await topIds(view, query, query.top, scope) };
+  }
+
+  async view(): Promise<LogView> {
+    for (;;) {
+      const files = closedFiles(this.path);
+      await this.#describe(files);
+      const open = existsSync(this.path) ? await this.#readOpen() : undefined;
+      // A turn in between would hide the file that it closed.
+      if (closedFiles(this.path).join() === files.join()) return this.#viewOf(files, open);
+    }
+  }
+
+  async close(): Promise<void> {}
+
+  #viewOf(files: readonly number[], open: OpenFile | undefined): LogView {
+    const closed = files.flatMap((first) => this.#closed.get(first) ?? []).reverse();
+    const units: UnitView[] = [
+      ...(open === undefined || open.unit.last < open.unit.first ? [] : [open.unit]),
+      ...closed,
+    ];
+    if (units.length === 0 && open === undefined) return emptyLog;
+    const gaps = [...(open?.gaps ?? []), ...closed.flatMap((unit) => unit.gaps)];
+    return {
+      name: open?.name,
+      writer: open?.writer,
+      end: units[0]?.last ?? 0,
+      units,
+      read: (unit, work) => this.#read(unit.first, unit.first === open?.unit.first, work),
+      // The filters of keys are the service's; a command can open the files one by one.
+      without: async () => new Set(),
+      gaps: async (range) => gapsWithin(gaps, range),
+    };
+  }
+
+  async #read<T>(
+    first: number,
+    isOpen: boolean,
+    work: (connection: SqliteConnection) => Promise<T>,
+  ): Promise<T | undefined> {
+    const connection = await this.#connect(first, isOpen);
+    if (connection === undefined) return undefined;
+    try {
+      return await work(connection);
+    } finally {
+      await connection.close();
+    }
+  }
+
+  /** The file of this first sequence: it may be the open one, or have been closed, or be gone. */
+  async #connect(first: number, wasOpen: boolean): Promise<SqliteConnection | undefined> {
+    const isClosed = closedFiles(this.path).includes(first);
+    if (isClosed) return openClosedReader(this.path, first);
+    return wasOpen && existsSync(this.path) ? openOpenReader(this.path) : undefined;
+  }
+
+  async #describe(files: readonly number[]): Promise<void> {
+    if (files.every((first) => this.#closed.has(first))) return;
+    const catalogPath = catalogPathOf(this.path);
+    const noted = existsSync(catalogPath) ? await readCatalog(catalogPath) : [];
+    for (const first of files) {
+      if (this.#closed.has(first)) continue;
+      const unit = noted.find((known) => known.first === first) ?? (await describeClosed(this.path, first));
+      const hasIndex = existsSync(closedIndexPathOf(this.path, first));
+      this.#closed.set(first, viewOfClosed(hasIndex ? unit : { ...unit, indexedTo: 0 }));
+    }
+  }
+
+  async #readOpen(): Promise<OpenFile | undefined> {
+    const connection = await openOpenReader(this.path);
+    try {
+      const format = await readFormat(connection, this.path, 'journal');
+      const beginning = format && (await readBeginning(connection, format, 'journal'));
+      if (format === undefined || beginning === undefined) return undefined;
+      const { name, writer, start: first } = beginning;
+      // Before the last sequence is read: the index never goes beyond it then.
+      const indexedTo = await readIndexedTo(connection, first);
+      const last = await readLast(connection, first, 'journal');
+      const extent = await readExtent(connection, format, 'journal');
+      // An earlier version of the service counted otherwise.
+      const counted = await connection.query(`SELECT 1 FROM main.sqlite_master WHERE name = 'counted'`);
+      const hasCounts = indexedTo > 0 && counted.length > 0;
+      const gaps = await readGaps(connection, 'journal');
+      return { name, writer, unit: { first, last, format, extent, indexedTo, hasCounts, uncounted: [] }, gaps };
+    } finally {
+      await connection.close();
+    }
+  }
+}
+
+interface OpenFile {
+  readonly name: string;
+  readonly writer: number;
+  readonly unit: UnitView;
+  readonly gaps: readonly StoredGap[];
+}
+
+function openOpenReader(path: string): Promise<SqliteConnection> {
+  const indexPath = indexPathOf(path);
+  return openReader(existsSync(indexPath) ? indexPath : ':memory:', path);
+}

@@ -1,0 +1,201 @@
+import { idBeginning, idMilliseconds } from '../decision-ids.js';
+import type { NewDecisionRecord } from '../decision-record.js';
+import { type CommonMembers, commonMembers, recordLine } from '../group-text.js';
+import { Tally } from '../tally.js';
+import { addRecordKeys, commonKeys } from './record-keys.js';
+
+/** Records that are committed together or not at all. */
+export interface Group {
+  readonly common: CommonMembers;
+  /** Each record's own text. */
+  readonly lines: string[];
+  readonly keys: Set<number>;
+  readonly tally: Tally;
+  /** The lowest and the highest time of its records: milliseconds since 1970. */
+  since: number;
+  until: number;
+  /** The same of the times in their ids. */
+  idSince: number;
+  idUntil: number;
+}
+
+interface OpenGroup extends Group {
+  readonly committed: Promise<void>;
+  readonly settle: (error?: unknown) => void;
+  /** Characters of its lines. */
+  length: number;
+}
+
+/** The most records in a group. What a look-up by key reads is a group, so it is also the grain of the index. */
+export const groupLimit = 128;
+/** A group of more text than this, in characters, takes no further record: its commit is one string, made at once. */
+const lengthLimit = 1024 * 1024;
+/** Enough records to commit at once: a commit costs about what twenty records cost, so more saves little. */
+const enough = 64;
+/** A group this small shows that nobody else is waiting to be taken along. */
+const alone = 4;
+/** The longest that a record waits for company, in timer ticks of a millisecond. */
+const patience = 3;
+
+/**
+ * Gathers records into groups and commits them one group after another.
+ *
+ * A lone record is committed at the end of the event loop's round. While the groups are larger than `alone`, the next
+ * one waits until it has `enough`, until a millisecond passes in which nothing came, or until `patience` is over: then
+ * 64 waiting connections share one commit, and five do not wait for a sixth that is not coming.
+ */
+export class GroupCommit {
+  readonly #commit: (group: Group) => Promise<void>;
+  #full: OpenGroup[] = [];
+  #open: OpenGroup | undefined;
+  #running: OpenGroup | undefined;
+  #committing = false;
+  #timer: NodeJS.Timeout | NodeJS.Immediate | undefined;
+  #lastSize = 0;
+  #depth = 0;
+  #length = 0;
+  #idle: (() => void) | undefined;
+
+  /** `instance` stands in every record. */
+  constructor(
+    commit: (group: Group) => Promise<void>,
+    private readonly instance?: string,
+  ) {
+    this.#commit = commit;
+  }
+
+  /** How many records are not committed yet. */
+  get depth(): number {
+    return this.#depth;
+  }
+
+  /** How much text is not committed yet, in characters. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** The lowest time of a record that is not committed yet, in milliseconds since 1970. */
+  get oldest(): number | undefined {
+    return (this.#running ?? this.#full[0] ?? this.#open)?.since;
+  }
+
+  /** Serialises the record now, so that nothing done to it later is recorded; resolves when its group is committed. */
+  add(record: NewDecisionRecord): Promise<void> {
+    this.#open ??= openGroup(commonMembers(record, this.instance));
+    const group = this.#open;
+    const { time, beginning } = momentOf(record.time);
+    const timeInId = record.id.startsWith(beginning);
+    const idTime = timeInId ? time : (idMilliseconds(record.id) ?? time);
+    const line = recordLine(record, group.common, timeInId);
+    group.lines.push(line);
+    group.length += line.length;
+    this.#length += line.length;
+    addRecordKeys(record, group.common, group.keys);
+    group.tally.add(record, time);
+    group.since = Math.min(group.since, time);
+    group.until = Math.max(group.until, time);
+    group.idSince = Math.min(group.idSince, idTime);
+    group.idUntil = Math.max(group.idUntil, idTime);
+    this.#depth++;
+    if (group.lines.length === groupLimit || group.length > lengthLimit) {
+      this.#full.push(group);
+      this.#open = undefined;
+    }
+    this.#schedule();
+    return group.committed;
+  }
+
+  /** Commits what is pending without waiting for more; resolves when all of it is settled. */
+  async flush(): Promise<void> {
+    if (this.#depth === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#idle = resolve;
+      this.#commitNext();
+    });
+  }
+
+  #schedule(): void {
+    if (this.#committing) return;
+    if (this.#full.length > 0 || (this.#open !== undefined && this.#open.lines.length >= enough)) this.#commitNext();
+    else if (this.#timer === undefined && this.#open !== undefined) {
+      if (this.#lastSize < alone || this.#idle !== undefined) this.#timer = setImmediate(() => this.#commitNext());
+      else this.#waitForMore(this.#open.lines.length, patience);
+    }
+  }
+
+  #waitForMore(seen: number, ticks: number): void {
+    this.#timer = setTimeout(() => {
+      const size = this.#open?.lines.length ?? 0;
+      if (ticks === 1 || size === seen) this.#commitNext();
+      else this.#waitForMore(size, ticks - 1);
+    }, 1);
+  }
+
+  #commitNext(): void {
+    if (this.#committing) return;
+    clearTimeout(this.#timer as NodeJS.Timeout);
+    clearImmediate(this.#timer as NodeJS.Immediate);
+    this.#timer = undefined;
+    let group = this.#full.shift();
+    if (group === undefined) {
+      group = this.#open;
+      this.#open = undefined;
+    }
+    if (group === undefined) return;
+    void this.#run(group);
+  }
+
+  async #run(group: OpenGroup): Promise<void> {
+    this.#committing = true;
+    this.#running = group;
+    try {
+      await this.#commit(group);
+      group.settle();
+    } catch (error) {
+      group.settle(error);
+    }
+    this.#committing = false;
+    this.#running = undefined;
+    this.#lastSize = group.lines.length;
+    this.#depth -= group.lines.length;
+    this.#length -= group.length;
+    if (this.#depth === 0) {
+      this.#idle?.();
+      this.#idle = undefined;
+    }
+    this.#schedule();
+  }
+}
+
+let moment = { text: '', time: Number.NaN, beginning: '' };
+
+/** A record's time in milliseconds, and how ids of it begin. The last one is kept: a busy log has many of a millisecond. */
+function momentOf(text: string): typeof moment {
+  if (text !== moment.text) {
+    const time = Date.parse(text);
+    moment = { text, time, beginning: idBeginning(time) };
+  }
+  return moment;
+}
+
+function openGroup(common: CommonMembers): OpenGroup {
+  let settle!: OpenGroup['settle'];
+  const committed = new Promise<void>((resolve, reject) => {
+    settle = (error) => (error === undefined ? resolve() : reject(error));
+  });
+  // Whoever appended hears of a failure; with nobody waiting it must not end the process.
+  committed.catch(() => undefined);
+  return {
+    common,
+    lines: [],
+    keys: commonKeys(common),
+    tally: new Tally(),
+    since: Number.MAX_SAFE_INTEGER,
+    until: 0,
+    idSince: Number.MAX_SAFE_INTEGER,
+    idUntil: 0,
+    committed,
+    settle,
+    length: 0,
+  };
+}

@@ -1,0 +1,176 @@
+import { existsSync, statSync } from 'node:fs';
+import { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import type { GapCause, StoredGap } from '../log-gap.js';
+import { Catalog, type ClosedUnit } from './catalog.js';
+import { describeClosed } from './closed-unit.js';
+import { Journal, newJournal } from './journal.js';
+import { type Beginning, NewerJournalError } from './journal-format.js';
+import {
+  catalogPathOf,
+  closedFiles,
+  closedIndexPathOf,
+  closedPathOf,
+  indexPathOf,
+  removeClosed,
+  renameDurably,
+} from './log-files.js';
+
+export interface Recovery {
+  /** The open file. */
+  readonly path: string;
+  readonly durability: 'NORMAL' | 'FULL';
+  /** Why the open file is not there, if it is not. */
+  readonly cause: GapCause;
+  readonly onProblem: (what: string, error: unknown) => void;
+}
+
+export interface Recovered {
+  readonly journal: Journal;
+  /** Undefined while no file was ever closed. */
+  readonly catalog: Catalog | undefined;
+  /** In order. */
+  readonly closed: readonly ClosedUnit[];
+  /** What was there and is gone, for people; undefined when all is well. */
+  readonly missing: string | undefined;
+}
+
+/**
+ * Opens the open file and makes the catalog say what lies in the folder, whatever a crash interrupted:
+ *
+ * - a removal that was begun is finished;
+ * - an index that was to follow its journal's file follows it;
+ * - a file that the catalog does not know is read and noted;
+ * - where the open file is not there, one is begun behind the newest that is.
+ *
+ * Where a file was and is gone, a gap is noted with `cause`.
+ */
+export async function recoverFiles(recovery: Recovery): Promise<Recovered> {
+  const { path } = recovery;
+  const hasCatalog = existsSync(catalogPathOf(path)) || closedFiles(path).length > 0;
+  const catalog = hasCatalog ? await Catalog.open(catalogPathOf(path)) : undefined;
+  try {
+    return await recover(recovery, catalog);
+  } catch (error) {
+    await catalog?.close();
+    throw error;
+  }
+}
+
+async function recover(recovery: Recovery, catalog: Catalog | undefined): Promise<Recovered> {
+  const { path, durability, cause, onProblem } = recovery;
+  const noted = (await catalog?.units()) ?? { units: [], removing: [] };
+  for (const first of noted.removing) {
+    removeClosed(path, first);
+    await catalog?.remove(first);
+  }
+  const begun = await catalog?.begun();
+  const files = closedFiles(path);
+  finishRenaming(path, files, begun);
+  const found: ClosedUnit[] = [];
+  for (const first of files) {
+    const unit = noted.units.find((known) => known.first === first) ?? (await describe(recovery, first));
+    if (unit === undefined) continue;
+    found.push(existsSync(closedIndexPathOf(path, first)) ? unit : { ...unit, indexedTo: 0 });
+  }
+
+  const next = await nextFile(path, found, begun);
+  let made = false;
+  const journal = await Journal.open(path, durability, () => {
+    made = true;
+    return next.beginning;
+  });
+  try {
+    const { name } = journal.beginning;
+    const closed = found.filter((unit) => unit.name === name && unit.first < journal.start);
+    for (const unit of closed) if (!noted.units.includes(unit)) await catalog?.add(unit);
+    for (const { first } of found.filter((unit) => !closed.includes(unit))) {
+      onProblem(`${closedPathOf(path, first)} is not of this decision log; its records are not found`, undefined);
+    }
+    const gone = noted.units.filter((unit) => unit.name === name && !files.includes(unit.first));
+    const gaps: StoredGap[] = gone.map(({ first, last, extent: { since, until } }) => {
+      return { after: first - 1, lost: last - first + 1, since, until, cause: 'file_missing' };
+    });
+    const missing = gone.map(({ first }) => closedPathOf(path, first));
+    if (made && journal.format === 2 && next.lost) {
+      const newest = closed.at(-1);
+      const since = newest?.extent.until ?? 0;
+      gaps.push({ after: newest?.last ?? 0, lost: null, since, until: Date.now(), cause });
+      if (cause === 'file_missing') missing.push(path);
+    }
+    for (const gap of gaps) await journal.noteGap(gap, gap.cause);
+    for (const { first } of noted.units.filter(({ first }) => !closed.some((unit) => unit.first === first)))
+      await catalog?.remove(first);
+    await catalog?.noteBegun(journal.beginning);
+    return { journal, catalog, closed, missing: missing.length === 0 ? undefined : missing.join(', ') };
+  } catch (error) {
+    await journal.close();
+    throw error;
+  }
+}
+
+/** A crash between the two renamings of a turn leaves the index behind. */
+function finishRenaming(path: string, files: readonly number[], begun: Pick<Beginning, 'start'> | undefined): void {
+  const newest = files.at(-1);
+  if (newest === undefined || existsSync(path) || (begun !== undefined && begun.start !== newest)) return;
+  const [from, to] = [indexPathOf(path), closedIndexPathOf(path, newest)];
+  if (existsSync(from) && !existsSync(to)) renameDurably(from, to);
+}
+
+/** A closed file that cannot be read stays where it is, and its records are not found. */
+async function describe({ path, onProblem }: Recovery, first: number): Promise<ClosedUnit | undefined> {
+  try {
+    return await describeClosed(path, first);
+  } catch (error) {
+    if (error instanceof NewerJournalError) throw error;
+    onProblem(`${closedPathOf(path, first)} cannot be read; its decision records are not found`, error);
+    return undefined;
+  }
+}
+
+/** How an open file has to begin if there is none, and whether records are lost when there is none. */
+async function nextFile(
+  path: string,
+  closed: readonly ClosedUnit[],
+  begun: Pick<Beginning, 'name' | 'writer' | 'start'> | undefined,
+): Promise<{ beginning: Beginning; lost: boolean }> {
+  const newest = closed.at(-1);
+  const isThere = existsSync(path) && statSync(path).size > 0;
+  const indexed = isThere ? undefined : await readIndex(indexPathOf(path));
+  const floor = Math.max(0, ...closed.map(({ extent }) => extent.idUntil));
+  const start = (newest?.last ?? 0) + 1;
+  if (begun === undefined && newest === undefined && indexed === undefined) {
+    return { beginning: newJournal(), lost: false };
+  }
+  // A turn ended between closing one file and beginning the next.
+  if (begun !== undefined && (begun.start === newest?.first || (isThere && begun.start === start))) {
+    return { beginning: { name: begun.name, writer: begun.writer, start, floor }, lost: false };
+  }
+  // Nobody knows how far the numbers of the file went that is gone, so they are continued under another writer.
+  const { name, writer } = newJournal();
+  return {
+    beginning: {
+      name: begun?.name ?? newest?.name ?? name,
+      writer,
+      start: Math.max(start, begun?.start ?? 0, (indexed ?? 0) + 1),
+      floor,
+    },
+    lost: !isThere,
+  };
+}
+
+/** The last sequence that an index covers; undefined when there is no index. */
+async function readIndex(path: string): Promise<number | undefined> {
+  if (!existsSync(path)) return undefined;
+  try {
+    const connection = await SqliteConnection.open({ path, busyTimeoutMs: 1_000 });
+    try {
+      const [row] = await connection.query<{ last: number | null }>('SELECT max(last) AS last FROM segment');
+      return row?.last ?? 0;
+    } finally {
+      await connection.close();
+    }
+  } catch {
+    // It cannot be read, but it is there.
+    return 0;
+  }
+}

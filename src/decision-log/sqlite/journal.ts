@@ -1,0 +1,364 @@
+import { randomBytes, randomInt } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { leaveWal, SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import { groupText } from '../group-text.js';
+import type { GapCause, Loss, StoredGap } from '../log-gap.js';
+import type { DamagedRange } from './damaged-rows.js';
+import type { Group } from './group-commit.js';
+import { copyJournal } from './journal-copy.js';
+import {
+  type Beginning,
+  type Extent,
+  emptyExtent,
+  type JournalFormat,
+  joinExtents,
+  readBeginning,
+  readExtent,
+  readFormat,
+  readGaps,
+  readLast,
+} from './journal-format.js';
+import { Journal1763700000000 } from './migrations/1763700000000-journal.js';
+import { Gaps1763700000002 } from './migrations/1763700000002-gaps.js';
+import { JournalFile1764300000000 } from './migrations/1764300000000-journal-file.js';
+import { encodeKeys } from './record-keys.js';
+
+/** Deleting this many records takes a millisecond or two. */
+const recordsPerDelete = 2_048;
+const deletePauseMs = 5;
+/** Rows that one span covers: reading the bounds of as many rows, which have none yet, takes about a millisecond. */
+const rowsPerSpan = 256;
+
+/** The first row with a time from `?1` on. */
+const firstByTime1 = 'SELECT first FROM journal WHERE until >= ?1 ORDER BY until, first LIMIT 1';
+const firstByTime2 = `SELECT first FROM journal WHERE until >= ?1 AND first >= coalesce(
+  (SELECT first FROM span WHERE until >= ?1 ORDER BY first LIMIT 1), (SELECT max(last) FROM span), 0)
+  ORDER BY first LIMIT 1`;
+
+/** Where the journal ends. */
+export interface JournalEnd {
+  /** Sequence of the newest record; 0 when there never was one. */
+  readonly sequence: number;
+  /** The highest time in the newest group, in milliseconds; 0 when the file has none. */
+  readonly newest: number;
+  /** No id so far has a higher millisecond. */
+  readonly idUntil: number;
+}
+
+/** The bounds of the newest rows, which no span covers yet. */
+interface Tail extends Extent {
+  readonly first: number;
+  readonly rows: number;
+}
+
+/** The writing end of the journal: its open file (the tables are described in the migrations). One process writes it. */
+export class Journal {
+  /** The group whose commit failed last. It may be on the disk all the same. */
+  #uncertain: Group | undefined;
+  #end: JournalEnd = { sequence: 0, newest: 0, idUntil: 0 };
+  #extent: Extent = emptyExtent;
+  #tail: Tail | undefined;
+  /** Format 1: how far any row reaches back behind the highest time before it. */
+  #lag = 0;
+
+  private constructor(
+    private readonly connection: SqliteConnection,
+    readonly path: string,
+    readonly format: JournalFormat,
+    readonly beginning: Beginning,
+  ) {}
+
+  /**
+   * Opens the file as it is. One that is not there, or that a crash left without a beginning, is made, with what
+   * `beginning` gives: by default a journal of its own.
+   */
+  static async open(
+    path: string,
+    durability: 'NORMAL' | 'FULL',
+    beginning: () => Beginning = newJournal,
+  ): Promise<Journal> {
+    const format = (existsSync(path) ? await formatOfFile(path) : undefined) ?? 2;
+    const connection = await SqliteConnection.open({
+      path,
+      migrations: format === 1 ? [Journal1763700000000, Gaps1763700000002] : [JournalFile1764300000000],
+      // A checkpoint takes 10 to 20 ms and would be part of some commit, so another connection makes them.
+      setup: [`PRAGMA synchronous = ${durability}`, 'PRAGMA wal_autocheckpoint = 0'],
+      busyTimeoutMs: 2_000,
+    });
+    try {
+      const begun = await begin(connection, format, beginning);
+      const journal = new Journal(connection, path, format, begun);
+      await journal.#readEnd();
+      return journal;
+    } catch (error) {
+      await connection.close();
+      throw error;
+    }
+  }
+
+  get writer(): number {
+    return this.beginning.writer;
+  }
+
+  get start(): number {
+    return this.beginning.start;
+  }
+
+  get end(): JournalEnd {
+    return this.#end;
+  }
+
+  /** The bounds of all records in the file. */
+  get extent(): Extent {
+    return this.#extent;
+  }
+
+  get isEmpty(): boolean {
+    return this.#end.sequence < this.start;
+  }
+
+  /** Commits the group as one row; returns how many bytes it holds. When this resolves, the records are durable. */
+  async commit(group: Group): Promise<number> {
+    if (this.#uncertain === group && (await this.#holds(group))) {
+      await this.#readEnd();
+      this.#uncertain = undefined;
+      return 0;
+    }
+    const records = groupText(group.common, this.writer, group.lines);
+    for (;;) {
+      const first = this.#end.sequence + 1;
+      try {
+        await this.#insert(first, group, records);
+        break;
+      } catch (error) {
+        // The numbers are taken: by a commit that failed and was written all the same, or by another process, while one
+        // version of the service takes over from another. The file says where it ends.
+        if (!/UNIQUE constraint failed: journal.first/.test(String(error))) {
+          this.#uncertain = group;
+          throw error;
+        }
+        await this.#readEnd();
+      }
+    }
+    this.#uncertain = undefined;
+    return records.length;
+  }
+
+  async #insert(first: number, group: Group, records: string): Promise<void> {
+    const { since, until, idSince, idUntil } = group;
+    const { length: count } = group.lines;
+    const keys = encodeKeys(group.keys);
+    if (this.format === 1) {
+      const before = this.#end.idUntil;
+      const lowest = Math.min(since, idSince);
+      const highest = Math.max(before, until, idUntil);
+      const lag = Math.max(this.#lag, before - lowest);
+      await this.connection.query(
+        'INSERT INTO journal (first, count, since, until, lag, keys, records) VALUES (?, ?, ?, ?, ?, ?, ?)',
+        [first, count, lowest, highest, lag, keys, records],
+      );
+      this.#lag = lag;
+    } else {
+      await this.connection.query(
+        `INSERT INTO journal (first, count, since, until, idSince, idUntil, keys, records)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+        [first, count, since, until, idSince, idUntil, keys, records],
+      );
+    }
+    const last = first + count - 1;
+    this.#end = { sequence: last, newest: until, idUntil: Math.max(this.#end.idUntil, until, idUntil) };
+    this.#extent = joinExtents(this.#extent, group);
+    this.#tail = {
+      first: this.#tail?.first ?? first,
+      rows: (this.#tail?.rows ?? 0) + 1,
+      ...joinExtents(this.#tail ?? emptyExtent, group),
+    };
+  }
+
+  /**
+   * Writes down the bounds of the newest rows once they are `rowsPerSpan`, so that look-ups by time need not read them
+   * one by one. A record is found without.
+   */
+  async writeSpan(): Promise<void> {
+    const tail = this.#tail;
+    if (this.format === 1 || tail === undefined || tail.rows < rowsPerSpan) return;
+    const { first, since, until, idSince, idUntil } = tail;
+    await this.connection.query(
+      'INSERT OR IGNORE INTO span (first, last, since, until, idSince, idUntil) VALUES (?, ?, ?, ?, ?, ?)',
+      [first, this.#end.sequence, since, until, idSince, idUntil],
+    );
+    this.#tail = undefined;
+  }
+
+  /** Whether the group follows the last row that is known to be committed. */
+  async #holds(group: Group): Promise<boolean> {
+    const text = groupText(group.common, this.writer, group.lines.slice(0, 1));
+    const rows = await this.connection.query('SELECT 1 FROM journal WHERE first = ? AND substr(records, 1, ?) = ?', [
+      this.#end.sequence + 1,
+      text.length,
+      text,
+    ]);
+    return rows.length > 0;
+  }
+
+  /** Reads from the file what is committed. */
+  async #readEnd(): Promise<void> {
+    const { connection, format, start } = this;
+    const sequence = await readLast(connection, start);
+    this.#extent = await readExtent(connection, format);
+    const [row] = await connection.query<{ until: number }>('SELECT until FROM journal ORDER BY first DESC LIMIT 1');
+    const { floor } = this.beginning;
+    const idUntil = Math.max(floor, this.#extent.idUntil, this.#extent.until);
+    this.#end = { sequence, newest: row?.until ?? 0, idUntil };
+    if (format === 1) {
+      const [last] = await connection.query<{ lag: number }>('SELECT lag FROM journal ORDER BY first DESC LIMIT 1');
+      this.#lag = last?.lag ?? 0;
+      return;
+    }
+    const [tail] = await connection.query<Tail & { first: number | null }>(
+      `SELECT min(first) AS first, count(*) AS rows, min(since) AS since, max(until) AS until,
+         min(idSince) AS idSince, max(idUntil) AS idUntil
+       FROM journal WHERE first > (SELECT coalesce(max(last), 0) FROM span)`,
+    );
+    this.#tail = tail?.first == null ? undefined : tail;
+  }
+
+  /** Commits a note of what is missing. */
+  async noteGap(loss: Loss, cause: GapCause): Promise<void> {
+    await this.connection.query('INSERT INTO gap (after, lost, since, until, cause) VALUES (?, ?, ?, ?, ?)', [
+      loss.after,
+      loss.lost,
+      loss.since,
+      loss.until,
+      cause,
+    ]);
+  }
+
+  /** What is missing, as far as this file says. */
+  gaps(): Promise<StoredGap[]> {
+    return readGaps(this.connection);
+  }
+
+  /** Whether the process that had the file before could not flush what it had promised to write. */
+  async wasUnclean(): Promise<boolean> {
+    const [row] = await this.connection.query<{ unclean: number }>('SELECT unclean FROM log');
+    return row?.unclean === 1;
+  }
+
+  async setUnclean(unclean: boolean): Promise<void> {
+    await this.connection.query('UPDATE log SET unclean = ?', [unclean ? 1 : 0]);
+  }
+
+  /** Writes something that changes nothing: rejects as a commit would. */
+  async probe(): Promise<void> {
+    await this.connection.query('UPDATE log SET writer = writer');
+  }
+
+  /** Size of the file in bytes, with what its WAL will add to it. */
+  async size(): Promise<number> {
+    const [row] = await this.connection.query<{ bytes: number }>(
+      'SELECT page_count * page_size AS bytes FROM pragma_page_count(), pragma_page_size()',
+    );
+    return row!.bytes;
+  }
+
+  /**
+   * Where a retention begins that keeps records from `time` on (milliseconds) and from `sequence` on: the sequence of
+   * the first row that it keeps. The newest row is always kept.
+   */
+  async retentionStart(time: number, sequence: number): Promise<number> {
+    const [row] = await this.connection.query<{ first: number }>(
+      `SELECT min(coalesce((SELECT max(first) FROM journal), 0), max(
+         coalesce((${this.format === 1 ? firstByTime1 : firstByTime2}), ?2),
+         coalesce((SELECT first FROM journal WHERE first <= ?3 ORDER BY first DESC LIMIT 1), 0))) AS first`,
+      [time, this.#end.sequence, sequence],
+    );
+    return row!.first;
+  }
+
+  /**
+   * Deletes the rows below a row's first sequence, the oldest first: some at a time, with pauses, so that a commit seldom
+   * meets one and never waits for more than one. Ends early when `signal` says so. `deleted` hears of each step.
+   */
+  async deleteBelow(first: number, signal: AbortSignal, deleted: () => void): Promise<void> {
+    while (!signal.aborted) {
+      const [oldest] = await this.connection.query<{ first: number | null }>('SELECT min(first) AS first FROM journal');
+      if (oldest?.first == null || oldest.first >= first) return;
+      const below = Math.min(first, oldest.first + recordsPerDelete);
+      await this.connection.query('DELETE FROM journal WHERE first < ?', [below]);
+      deleted();
+      await delay(deletePauseMs);
+    }
+  }
+
+  /**
+   * Writes the WAL back into the file and leaves WAL mode, so that the file is whole by itself. Says whether that could
+   * be done: it cannot while any other connection has the file open.
+   */
+  async leaveWal(): Promise<boolean> {
+    const [written] = await this.connection.query<{ busy: number }>('PRAGMA wal_checkpoint(TRUNCATE)');
+    if (written?.busy !== 0) return false;
+    return leaveWal(this.connection);
+  }
+
+  /**
+   * Copies all that was committed into a new file, also when the file that lies at the path is another one by now.
+   * Returns what could not be read.
+   */
+  copyTo(path: string): Promise<readonly DamagedRange[]> {
+    return copyJournal(this.connection, path, this.#end.sequence);
+  }
+
+  /** Writes the WAL back into the file, whether or not it can still be found by its name. */
+  async writeBack(): Promise<void> {
+    const [written] = await this.connection.query<{ busy: number }>('PRAGMA wal_checkpoint(TRUNCATE)');
+    if (written?.busy !== 0) throw new Error(`${this.path}-wal cannot be written back now`);
+  }
+
+  close(): Promise<void> {
+    return this.connection.close();
+  }
+}
+
+export function newJournal(): Beginning {
+  return { name: randomBytes(16).toString('hex'), writer: randomInt(1, 2 ** 30), start: 1, floor: 0 };
+}
+
+/** Undefined for a file that is not there or has no journal in it. */
+async function formatOfFile(path: string): Promise<JournalFormat | undefined> {
+  const connection = await SqliteConnection.open({ path, busyTimeoutMs: 2_000 });
+  try {
+    return await readFormat(connection, path);
+  } finally {
+    await connection.close();
+  }
+}
+
+/** Reads whose journal it is; a new file, or one of format 1 that has no name yet, is told. */
+async function begin(
+  connection: SqliteConnection,
+  format: JournalFormat,
+  beginning: () => Beginning,
+): Promise<Beginning> {
+  const known = await readBeginning(connection, format);
+  if (format === 2) {
+    if (known !== undefined) return known;
+    const begun = beginning();
+    const { name, writer, start, floor } = begun;
+    await connection.query('INSERT INTO log (name, writer, start, floor) VALUES (?, ?, ?, ?)', [
+      name,
+      writer,
+      start,
+      floor,
+    ]);
+    return begun;
+  }
+  const { name, writer } = beginning();
+  // Version 0.1 reads and writes the file all the same.
+  const columns = await connection.query<{ name: string }>('PRAGMA table_info(log)');
+  if (!columns.some((column) => column.name === 'name')) await connection.query('ALTER TABLE log ADD COLUMN name TEXT');
+  if (known === undefined) await connection.query('INSERT INTO log (writer) VALUES (?)', [writer]);
+  await connection.query('UPDATE log SET name = ? WHERE name IS NULL', [name]);
+  return (await readBeginning(connection, format))!;
+}

@@ -1,0 +1,238 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { JournalFiles } from './journal-files.js';
+import type { Retention } from './turn-limits.js';
+
+export interface UpkeepOptions {
+  /** The files as they are now; undefined while they are being opened again. */
+  readonly files: () => JournalFiles | undefined;
+  readonly retention: Retention | undefined;
+  /** Pause after an attempt to begin the next file that failed, in milliseconds; it doubles each time. */
+  readonly turnPauseMs: number | undefined;
+  /** Hears of what failed; the next turn tries again. */
+  readonly onProblem: (what: string, error: unknown) => void;
+}
+
+/** So many commits later the index may have a segment to write. */
+const indexCommits = 512;
+const pruneEveryMs = 60_000;
+/** What a step of deleting rows writes to the WAL, about: it frees pages without writing them. */
+const deleteBytes = 131_072;
+/** The longest that a commit waits for the next file to be begun, in milliseconds; then it goes into the old one. */
+const turnPatienceMs = 250;
+/** Between two attempts to begin the next file, in milliseconds; it doubles with each that fails, up to the longest. */
+const defaultTurnPauseMs = 1_000;
+const longestTurnPauseMs = 60_000;
+/** Indexing no more records than this takes some milliseconds. */
+const quickRecords = 2_048;
+/** After a wait for a reader that was in vain commits do not wait for so long, in milliseconds. */
+const waitPauseMs = 60_000;
+const snapshotHeld =
+  'another process has been reading the open file of the decision log for long, so that its WAL cannot be written back';
+const heldOpen =
+  'another process has the open file of the decision log open, so that the next one cannot be begun; it is tried again';
+
+/**
+ * What happens behind the commits, one thing after another: making records searchable, writing the WAL back, deleting
+ * what the retention does not keep. A record is safe and found without any of it.
+ */
+export class LogUpkeep {
+  readonly #stopping = new AbortController();
+  #last: Promise<void> = Promise.resolve();
+  #tidying = false;
+  #commitsSinceIndexed = 0;
+  #pruneTimer: NodeJS.Timeout | undefined;
+  #pruning: Promise<void> | undefined;
+  #turn: Promise<void> | undefined;
+  #turnPauseMs = 0;
+  #nextTurn = 0;
+  #nextWait = 0;
+
+  constructor(private readonly options: UpkeepOptions) {}
+
+  start(): void {
+    // What an earlier process left is counted now, so that `stats` only ever adds up.
+    void this.#report('the key index failed', this.indexNow());
+    const { maxAgeMs, maxRecords } = this.options.retention ?? {};
+    if ((maxAgeMs ?? maxRecords) === undefined) return;
+    this.#pruneTimer = setInterval(() => this.#startPruning(), pruneEveryMs).unref();
+    this.#startPruning();
+  }
+
+  /** Begins nothing new; what runs is interrupted or ends soon, see `settled`. */
+  stop(): void {
+    clearInterval(this.#pruneTimer);
+    this.#stopping.abort();
+    // A turn goes on to its end: half of it would be work for the next start.
+    if (this.#turn === undefined) this.options.files()?.index.interrupt();
+  }
+
+  /** Resolves when nothing runs. */
+  async settled(): Promise<void> {
+    await this.#pruning;
+    await this.#last;
+  }
+
+  /** Takes note of a commit; now and then there is enough to do. */
+  committed(): void {
+    this.#commitsSinceIndexed++;
+    const wal = this.options.files()?.wal;
+    if (wal?.isDue || this.#commitsSinceIndexed >= indexCommits) this.#startTidying();
+  }
+
+  /**
+   * Resolves when the WAL is small enough for the next commit. When a reader of another process is in the way for long,
+   * it resolves all the same, and that is reported: no commit is refused for its sake.
+   */
+  async roomInWal(): Promise<void> {
+    if (performance.now() < this.#nextWait) return;
+    await this.inTurn((files) => this.#writeBack(files));
+  }
+
+  /** Brings the key index up to the newest record. */
+  async indexNow(): Promise<void> {
+    while (await this.#step(true));
+  }
+
+  /**
+   * Removes what the retention no longer keeps at `nowMs` (milliseconds since 1970): whole closed files, and of the open
+   * one the oldest rows, in small steps between commits.
+   */
+  async prune(nowMs: number): Promise<void> {
+    const files = this.options.files();
+    if (files === undefined) return;
+    const { journal } = files;
+    const { maxAgeMs, maxRecords } = this.options.retention ?? {};
+    const time = maxAgeMs === undefined ? 0 : nowMs - maxAgeMs;
+    const sequence = maxRecords === undefined ? 0 : journal.end.sequence - maxRecords + 1;
+    await this.inTurn(() => files.remove(({ last, extent }) => last >= sequence && extent.until >= time));
+    const first = await journal.retentionStart(time, sequence);
+    if (first <= journal.start) return;
+    await journal.deleteBelow(first, this.#stopping.signal, () => {
+      files.wal.grew(deleteBytes);
+      if (files.wal.isDue) this.#startTidying();
+    });
+    await this.inTurn(({ index }) => index.prune(first));
+  }
+
+  /**
+   * Has the open file closed and the next one begun, when the work before it is done. Resolves when it was, and after
+   * `turnPatienceMs` in any case: what waits to be committed can go into the file as it is.
+   */
+  async turn(): Promise<void> {
+    if (this.#turn === undefined && performance.now() >= this.#nextTurn) this.#turn = this.#startTurn();
+    if (this.#turn === undefined) return;
+    const waiting = new AbortController();
+    const patience = delay(turnPatienceMs, undefined, { signal: waiting.signal }).catch(() => undefined);
+    await Promise.race([this.#turn, patience]);
+    waiting.abort();
+  }
+
+  async #startTurn(): Promise<void> {
+    let turned = false;
+    try {
+      // Most of the work is done before commits have to wait.
+      while (await this.#prepareTurn());
+      if (this.#stopping.signal.aborted) return;
+      await this.inTurn(async (files) => {
+        await files.wal.writeBack(() => files.index.checkpoint(false));
+        turned = await files.turn();
+      });
+      if (turned) this.#startTidying();
+      else this.options.onProblem(heldOpen, undefined);
+    } catch (error) {
+      // A commit finds the files closed, and opens them again.
+      this.options.onProblem('the next file of the decision log could not be begun', error);
+    } finally {
+      this.#turnPauseMs = turned
+        ? 0
+        : Math.min(longestTurnPauseMs, Math.max(this.options.turnPauseMs ?? defaultTurnPauseMs, this.#turnPauseMs * 2));
+      this.#nextTurn = performance.now() + this.#turnPauseMs;
+      this.#turn = undefined;
+    }
+  }
+
+  /**
+   * Indexes some of what waits, or merges some of the index: a closed file has one segment, and a few small ones at most.
+   * Says whether there is more to do.
+   */
+  async #prepareTurn(): Promise<boolean> {
+    let more = false;
+    await this.inTurn(async (files) => {
+      if (this.#stopping.signal.aborted) return;
+      if (files.wal.isDue) await this.#writeBack(files);
+      const { index, journal } = files;
+      const waiting = journal.end.sequence - index.indexedTo;
+      more =
+        (waiting >= quickRecords && (await index.catchUpStep(journal.end.sequence))) || (await index.mergeAllStep());
+    });
+    return more;
+  }
+
+  /** Does something when all before it is done: these share a connection and its transactions. */
+  inTurn(work: (files: JournalFiles) => Promise<void>): Promise<void> {
+    const done = this.#last.then(() => {
+      const files = this.options.files();
+      return files === undefined ? undefined : work(files);
+    });
+    this.#last = done.catch(() => undefined);
+    return done;
+  }
+
+  /**
+   * Writes the WAL back if there is enough in it, and indexes some of what waits, or makes some of a closed file's key
+   * filter; says whether there may be more to do.
+   * Between two steps something else can have its turn.
+   */
+  async #step(force: boolean): Promise<boolean> {
+    if (this.#stopping.signal.aborted) return false;
+    let more = false;
+    await this.inTurn(async (files) => {
+      if (this.#stopping.signal.aborted) return;
+      if (files.wal.isDue) await this.#writeBack(files);
+      const { index, journal } = files;
+      more =
+        (await index.indexStep(journal.end.sequence, force)) || (await files.mendStep()) || (await files.filterStep());
+    });
+    return more;
+  }
+
+  #writeBack(files: JournalFiles): Promise<void> {
+    return files.wal.writeBack(async (restart, mayWait) => {
+      const wait = mayWait && performance.now() >= this.#nextWait;
+      const written = await files.index.checkpoint(restart, wait);
+      if (wait && !written.restarted) {
+        this.#nextWait = performance.now() + waitPauseMs;
+        this.options.onProblem(snapshotHeld, undefined);
+      }
+      return written;
+    });
+  }
+
+  async #tidy(): Promise<void> {
+    this.#commitsSinceIndexed = 0;
+    await this.inTurn((files) => files.measure());
+    while (await this.#step(false));
+  }
+
+  #startTidying(): void {
+    if (this.#tidying) return;
+    this.#tidying = true;
+    void this.#report('the key index or the checkpoint failed', this.#tidy()).finally(() => {
+      this.#tidying = false;
+    });
+  }
+
+  #startPruning(): void {
+    if (this.#pruning !== undefined || this.options.files() === undefined) return;
+    this.#pruning = this.#report('retention failed', this.prune(Date.now())).finally(() => {
+      this.#pruning = undefined;
+    });
+  }
+
+  #report(what: string, work: Promise<void>): Promise<void> {
+    return work.catch((error: unknown) => {
+      // What a stop interrupts is no problem.
+      if (!this.#stopping.signal.aborted) this.options.onProblem(what, error);
+    });
+  }
+}

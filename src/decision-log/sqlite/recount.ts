@@ -1,0 +1,81 @@
+/**
+ * Counts decisions by reading the journal's texts (group-text.ts), where no count was kept: after a crash for the newest,
+ * after the loss of an index for all. The database parses them, on a thread of its own.
+ */
+import type { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import { type TallyRow, tallyFields } from '../tally.js';
+
+/** Records that one statement reads, and groups, of which a quiet service has one a record. Some ten milliseconds. */
+const recordsAtOnce = 4_096;
+const groupsAtOnce = 1_024;
+/** Rows that the event loop takes at a time. */
+const rowsAtOnce = 512;
+
+/** The last sequence of a run of whole groups after `after` and up to `end` that one statement may read. */
+export async function endOfStep(connection: SqliteConnection, after: number, end: number): Promise<number> {
+  const [row] = await connection.query<{ last: number | null }>(
+    `SELECT max(last) AS last FROM (
+       SELECT first + count - 1 AS last FROM journal.journal WHERE first > ?1 AND first <= min(?2, ?1 + ${recordsAtOnce})
+       ORDER BY first LIMIT ${groupsAtOnce})`,
+    [after, end],
+  );
+  if (row?.last != null) return row.last;
+  // What lies there was deleted, or never was.
+  const [next] = await connection.query<{ first: number | null }>(
+    'SELECT min(first) AS first FROM journal.journal WHERE first > ?',
+    [after],
+  );
+  return Math.min(end, (next?.first ?? end + 1) - 1);
+}
+
+/** Hands the counts of the groups after a sequence and up to another to `addFresh`. */
+export async function recountFresh(connection: SqliteConnection, after: number, last: number): Promise<void> {
+  await connection.query(`INSERT INTO temp.fresh ${countsSql}`, [after, last]);
+}
+
+/** The counts of the groups after a sequence and up to `end`, for a connection that writes nothing; some at a time. */
+export async function* recount(connection: SqliteConnection, after: number, end: number): AsyncGenerator<TallyRow[]> {
+  for (let from = after; from < end; ) {
+    const last = await endOfStep(connection, from, end);
+    const chunks = await connection.query<{ rows: string }>(
+      `SELECT json_group_array(json_array(minute, ${tallyFields.join(', ')}, count)) AS rows
+       FROM (SELECT *, row_number() OVER () AS place FROM (${countsSql})) GROUP BY place / ${rowsAtOnce}`,
+      [from, last],
+    );
+    for (const { rows } of chunks) {
+      yield (JSON.parse(rows) as [number, string, string, string, string, string, number][]).map(
+        ([minute, policySet, policyVersion, decision, reason, caller, count]) => {
+          return { minute, policySet, policyVersion, decision, reason, caller, count };
+        },
+      );
+    }
+    from = last;
+  }
+}
+
+/** The text's first line has what the records share; older groups have whole records in their lines, and no such line. */
+const own = (name: string) => `coalesce(line.value ->> '${name}', part.common ->> '${name}')`;
+
+const minuteOfRecord = `CASE WHEN line.value ->> 'time' IS NULL THEN (${millisecondsOf(`line.value ->> 'id'`)}) / 60000
+  ELSE unixepoch(line.value ->> 'time') / 60 END`;
+
+/** A group whose text is damaged counts nothing, and keeps nothing else from being counted. */
+const countsSql = `
+  SELECT ${minuteOfRecord} AS minute, ${own('policySet')} AS policySet, ${own('policyVersion')} AS policyVersion,
+    ${own('decision')} AS decision, line.value -> 'reason' ->> 'code' AS reason, ${own('caller')} AS caller, count(*) AS count
+  FROM (
+    SELECT substr(records, 1, instr(records || char(10), char(10)) - 1) AS common,
+      '[' || replace(records, char(10), ',') || ']' AS lines
+    FROM journal.journal WHERE first > ? AND first <= ?) part
+  CROSS JOIN json_each(CASE WHEN json_valid(part.lines) THEN part.lines ELSE '[]' END) line
+  WHERE line.value ->> 'id' IS NOT NULL
+  GROUP BY 1, 2, 3, 4, 5, 6`;
+
+/** The milliseconds since 1970 in a UUIDv7: SQLite reads no hexadecimal numbers, so it adds digits up. */
+function millisecondsOf(id: string): string {
+  const places = [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13];
+  const digits = places.map((place, i) => {
+    return `${16 ** (places.length - 1 - i)} * (instr('0123456789abcdef', substr(${id}, ${place}, 1)) - 1)`;
+  });
+  return digits.join(' + ');
+}

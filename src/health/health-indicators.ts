@@ -1,0 +1,94 @@
+import { statfs } from 'node:fs/promises';
+import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
+import { Injectable, type OnModuleDestroy } from '@nestjs/common';
+import { type HealthIndicatorResult, HealthIndicatorService } from '@nestjs/terminus';
+import { DatabaseWatch } from '../database/sqlite/database-watch.js';
+import { DecisionLog } from '../decision-log/decision-log.js';
+import { DataFolderLock } from '../decision-log/sqlite/data-folder-lock.js';
+import { PolicyStore } from '../policy-store/policy-store.js';
+
+const SLOW_LOOP_MS = 500;
+const LITTLE_SPACE_BYTES = 256 * 1024 * 1024;
+const NO_SPACE_BYTES = 16 * 1024 * 1024;
+
+/** The folder that the service writes to; a class so that it can be injected by its name. */
+export class DataDirectory {
+  constructor(readonly path: string) {}
+}
+
+/** What can be wrong with the service, one method each. `degraded` still answers; `down` should get no requests. */
+@Injectable()
+export class HealthIndicators implements OnModuleDestroy {
+  readonly #loopDelay: IntervalHistogram = monitorEventLoopDelay({ resolution: 20 });
+
+  constructor(
+    private readonly indicators: HealthIndicatorService,
+    private readonly policySets: PolicyStore,
+    private readonly log: DecisionLog,
+    private readonly databaseWatch: DatabaseWatch,
+    private readonly lock: DataFolderLock,
+    private readonly data: DataDirectory,
+  ) {
+    this.#loopDelay.enable();
+  }
+
+  onModuleDestroy(): void {
+    this.#loopDelay.disable();
+  }
+
+  /**
+   * Down while no set can be served, or the default one cannot; degraded while another cannot, or an older version stands
+   * in for what a folder holds.
+   */
+  policies(): HealthIndicatorResult {
+    const indicator = this.indicators.check('policies');
+    const sets = this.policySets.statuses();
+    const details = Object.fromEntries(sets.map(({ name, state, version }) => [name, { state, version }]));
+    if (!this.policySets.isServing) return indicator.down({ sets: details });
+    if (sets.some(({ state }) => state !== 'active')) return indicator.degraded({ sets: details });
+    return indicator.up({ sets: details });
+  }
+
+  /** What the last look found at `verdict.sqlite`: nothing is asked here, so that nothing is waited for. */
+  database(): HealthIndicatorResult {
+    const indicator = this.indicators.check('database');
+    const problem = this.databaseWatch.problem ?? this.lock.problem;
+    return problem === undefined ? indicator.up() : indicator.degraded({ problem });
+  }
+
+  /**
+   * Down while no decision is answered, because records cannot be written (modes `sync` and `fsync`). What waits, what is
+   * lost and what is wrong with the log's files is worth a look.
+   */
+  logQueue(): HealthIndicatorResult {
+    const indicator = this.indicators.check('logQueue');
+    const { answering, mode, state, depth, limit, lost, missing, problem } = this.log.status;
+    const details = {
+      mode,
+      state,
+      depth,
+      lost,
+      ...(missing !== undefined && { missing }),
+      ...(problem !== undefined && { problem }),
+    };
+    if (!answering) return indicator.down(details);
+    const isFine = problem === undefined && missing === undefined && depth <= limit / 2;
+    return isFine ? indicator.up(details) : indicator.degraded(details);
+  }
+
+  /** The 99th percentile since it was last asked for. */
+  eventLoop(): HealthIndicatorResult {
+    const indicator = this.indicators.check('eventLoop');
+    const p99Ms = Math.round(this.#loopDelay.percentile(99) / 1e6);
+    this.#loopDelay.reset();
+    return p99Ms > SLOW_LOOP_MS ? indicator.degraded({ p99Ms }) : indicator.up({ p99Ms });
+  }
+
+  async disk(): Promise<HealthIndicatorResult> {
+    const indicator = this.indicators.check('disk');
+    const { bavail, bsize } = await statfs(this.data.path);
+    const freeBytes = bavail * bsize;
+    if (freeBytes < NO_SPACE_BYTES) return indicator.down({ freeBytes });
+    return freeBytes < LITTLE_SPACE_BYTES ? indicator.degraded({ freeBytes }) : indicator.up({ freeBytes });
+  }
+}

@@ -1,0 +1,55 @@
+import { JSONSchema } from 'class-validator-jsonschema';
+import { parseRfc3339 } from '../core/rfc3339.js';
+import { VerdictError } from '../errors.js';
+import { OptionalText } from './query-text.js';
+import { dayOf, TimeZone } from './time-zone.js';
+
+const timeOrDay = [
+  { type: 'string' as const, format: 'date' },
+  { type: 'string' as const, format: 'date-time' },
+];
+
+/** The members by which every query on decisions and audit events says which times it is about. */
+export class TimeRangeQuery {
+  /** From this time on: RFC 3339, or a day such as `2026-03-03`, which is its 00:00 in `tz`. */
+  @OptionalText(64)
+  @JSONSchema({ anyOf: timeOrDay })
+  readonly from?: string;
+
+  /** Before this time (RFC 3339), or up to the end of this day in `tz`: the day is included. */
+  @OptionalText(64)
+  @JSONSchema({ anyOf: timeOrDay })
+  readonly to?: string;
+
+  /** The time zone of days, by its IANA name: `Europe/Zurich`. Without it days are those of UTC. */
+  @OptionalText(64)
+  @JSONSchema({ $ref: '#/components/schemas/TimeZone' })
+  readonly tz?: string;
+}
+
+/** Milliseconds since 1970; `from` is within, `to` is not. */
+export interface TimeRange {
+  readonly from: number | undefined;
+  readonly to: number | undefined;
+  readonly zone: TimeZone;
+}
+
+/** Throws VerdictError `invalid_request` that points at the member which is no time, day or zone. */
+export function readTimeRange({ from, to, tz }: TimeRangeQuery): TimeRange {
+  const zone = tz === undefined ? TimeZone.utc : TimeZone.named(tz);
+  if (zone === undefined) throw invalid('tz', 'is not a time zone such as Europe/Zurich');
+  return { from: timeOf(from, 'from', zone, 0), to: timeOf(to, 'to', zone, 1), zone };
+}
+
+/** `daysLater`: a day stands for the start of the day so many days after it. */
+function timeOf(text: string | undefined, name: string, zone: TimeZone, daysLater: number): number | undefined {
+  if (text === undefined) return undefined;
+  const day = dayOf(text);
+  const time = day === undefined ? parseRfc3339(text) : zone.startOfDay(day + daysLater);
+  if (time === undefined) throw invalid(name, 'is not a time such as 2026-11-21T18:30:00Z or a day such as 2026-11-21');
+  return time;
+}
+
+function invalid(name: string, detail: string): VerdictError {
+  return new VerdictError('invalid_request', `${name} ${detail}`, { errors: [{ pointer: `/${name}`, detail }] });
+}

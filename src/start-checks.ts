@@ -1,0 +1,96 @@
+/** The files and the folder that the configuration names, looked at before anything starts: all that is wrong with them is told at once. */
+import { accessSync, constants, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { readApiKeyFile } from './auth/api-key-file.js';
+import { type Config, nameOf } from './config/config.js';
+import { databasePathOf, dataFolderOf } from './config/data-folder.js';
+import { ConfigError } from './config/read-config.js';
+import { formatProblem, PolicyError } from './core/problem.js';
+import { decisionLogPath } from './decision-log/sqlite/log-files.js';
+import { tlsFilesOf } from './doors.js';
+import { tlsOptions } from './http/tls-files.js';
+
+const FILES = ['apiKeysFile', 'tlsCert', 'tlsKey', 'tlsClientCa', 'tlsCrl'] as const;
+
+/** @throws ConfigError with every problem found */
+export function checkConfigFiles(config: Config): void {
+  const unreadable = FILES.flatMap((property) => whyUnreadable(property, config[property]));
+  const unusable = unreadable.length > 0 ? unreadable : [...faultsOfApiKeys(config), ...faultsOfTls(config)];
+  const problems = [...unusable, ...faultsOfDataFolder(config)];
+  if (problems.length > 0) throw new ConfigError(problems);
+}
+
+function whyUnreadable(property: keyof Config, file: string | undefined): string[] {
+  if (file === undefined) return [];
+  try {
+    readFileSync(file);
+    return [];
+  } catch (error) {
+    return [`${nameOf(property)} cannot be read: ${(error as Error).message}`];
+  }
+}
+
+function faultsOfApiKeys({ apiKeysFile: file }: Config): string[] {
+  if (file === undefined) return [];
+  try {
+    readApiKeyFile(file, readFileSync(file, 'utf8'));
+    return [];
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error;
+    return error.problems.map((problem) => `${nameOf('apiKeysFile')}: ${formatProblem(problem)}`);
+  }
+}
+
+/** OpenSSL judges the files together and does not say which of them it means. */
+function faultsOfTls(config: Config): string[] {
+  const files = tlsFilesOf(config);
+  try {
+    if (files !== undefined) tlsOptions(files);
+    return [];
+  } catch (error) {
+    const names = FILES.filter((property) => property !== 'apiKeysFile' && config[property] !== undefined).map(nameOf);
+    return [`${names.join(', ')} cannot be used: ${(error as Error).message}`];
+  }
+}
+
+/** Why the service cannot write where it must; the folder is made if it is not there. */
+export function faultsOfDataFolder(config: Config): string[] {
+  const folder = dataFolderOf(config);
+  const variable = nameOf('databaseUrl');
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
+  } catch (error) {
+    return [`${variable} names the folder ${folder}, which ${whyNot(error)}`];
+  }
+  const database = resolve(databasePathOf(config));
+  return [database, resolve(decisionLogPath(database))].flatMap((path) => {
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (found === undefined) return [];
+    if (!found.isFile()) return [`${variable} names the database ${database}, but ${path} is not a file`];
+    try {
+      accessSync(path, constants.R_OK | constants.W_OK);
+      return [];
+    } catch (error) {
+      return [`${variable} names the database ${database}, but ${path} ${whyNot(error)}`];
+    }
+  });
+}
+
+function whyNot(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  switch (code) {
+    case 'EEXIST':
+    case 'ENOTDIR':
+      return 'is not a folder';
+    case 'EROFS':
+      return 'is on a read-only file system';
+    case 'EACCES':
+    case 'EPERM':
+      return `cannot be read and written by this user (${code})`;
+    case 'ENOSPC':
+      return 'is on a full disk';
+    default:
+      return `cannot be used: ${message}`;
+  }
+}

@@ -1,0 +1,40 @@
+// Appends as fast as it can and prints the id of each acknowledged record, until it is killed.
+import { setImmediate } from 'node:timers/promises';
+import { DecisionLog } from '../../../dist/decision-log/decision-log.js';
+
+const [databasePath, mode, concurrency, limits = '{}'] = process.argv.slice(2);
+const log = new DecisionLog({ databasePath, mode, limits: JSON.parse(limits) });
+await log.start();
+const text = {
+  policySet: 's',
+  policyVersion: 'sha256:0',
+  engineVersion: '1',
+  caller: 'c',
+  authentication: 'none',
+  via: 'decide',
+  requestId: 'r',
+};
+for (let i = 0; i < Number(concurrency); i++) {
+  void (async () => {
+    for (;;) {
+      const now = Date.now();
+      const time = new Date(now).toISOString();
+      const record = {
+        ...text,
+        id: log.nextId(now),
+        time,
+        request: { subject: { id: `user-${i}` }, action: { name: 'read' }, resource: { id: 'x'.repeat(200) } },
+        clock: time,
+        decision: 'deny',
+        reason: { code: 'no_matching_rule' },
+        errors: [],
+        obligations: [],
+        durationUs: 1,
+      };
+      await log.append(record);
+      process.stdout.write(`${record.id}\n`);
+      // Mode async resolves at once; the pipe needs its turn too.
+      if (mode === 'async') await setImmediate();
+    }
+  })();
+}
