@@ -102,7 +102,12 @@ export class KeyIndex {
 
   /** A step towards one segment for all that is indexed; says whether there was anything to do. */
   mergeAllStep(entries?: number): Promise<boolean> {
-    return mergeStep(this.connection, true, entries);
+    return mergeStep(this.connection, 'all', entries);
+  }
+
+  /** A step of a merge that was begun; says whether there was one. */
+  finishMergeStep(): Promise<boolean> {
+    return mergeStep(this.connection, 'none');
   }
 
   /**

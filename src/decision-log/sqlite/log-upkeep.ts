@@ -17,8 +17,17 @@ const indexCommits = 512;
 const pruneEveryMs = 60_000;
 /** What a step of deleting rows writes to the WAL, about: it frees pages without writing them. */
 const deleteBytes = 131_072;
-/** The longest that a commit waits for the next file to be begun, in milliseconds; then it goes into the old one. */
+/**
+ * The longest that the commit waits at which the next file is due, in milliseconds; then it goes into the old one. Those
+ * behind it do not wait: a large file takes minutes to be made ready for its end.
+ */
 const turnPatienceMs = 250;
+/**
+ * The index of a file with more records is merged into one segment before it is closed only where files last longer than
+ * this, in milliseconds: to write a large index anew takes minutes, and a log that is written fast has no minutes to give.
+ */
+const largeRecords = 262_144;
+const longLastingMs = 3_600_000;
 /** Between two attempts to begin the next file, in milliseconds; it doubles with each that fails, up to the longest. */
 const defaultTurnPauseMs = 1_000;
 const longestTurnPauseMs = 60_000;
@@ -45,6 +54,8 @@ export class LogUpkeep {
   #turn: Promise<void> | undefined;
   #turnPauseMs = 0;
   #nextTurn = 0;
+  /** When the open file was begun, by the monotonic clock, in milliseconds. */
+  #begun = performance.now();
   #nextWait = 0;
 
   constructor(private readonly options: UpkeepOptions) {}
@@ -116,11 +127,11 @@ export class LogUpkeep {
 
   /**
    * Has the open file closed and the next one begun, when the work before it is done. Resolves when it was, and after
-   * `turnPatienceMs` in any case: what waits to be committed can go into the file as it is.
+   * `turnPatienceMs` in any case, or at once where that work is under way: the commit can go into the file as it is.
    */
   async turn(): Promise<void> {
-    if (this.#turn === undefined && performance.now() >= this.#nextTurn) this.#turn = this.#startTurn();
-    if (this.#turn === undefined) return;
+    if (this.#turn !== undefined || performance.now() < this.#nextTurn) return;
+    this.#turn = this.#startTurn();
     const waiting = new AbortController();
     const patience = delay(turnPatienceMs, undefined, { signal: waiting.signal }).catch(() => undefined);
     await Promise.race([this.#turn, patience]);
@@ -131,14 +142,22 @@ export class LogUpkeep {
     let turned = false;
     try {
       // Most of the work is done before commits have to wait.
-      while (await this.#prepareTurn());
+      while (await this.#catchUpStep());
+      if (this.#hasTimeToMerge()) {
+        while (await this.#mergeToOneStep('finish'));
+        await this.#mergeToOneStep('begin');
+        while (await this.#mergeToOneStep('finish'));
+        while (await this.#catchUpStep());
+      }
       if (this.#stopping.signal.aborted) return;
       await this.inTurn(async (files) => {
         await files.wal.writeBack(() => files.index.checkpoint(false));
         turned = await files.turn();
       });
-      if (turned) this.#startTidying();
-      else this.options.onProblem(heldOpen, undefined);
+      if (turned) {
+        this.#begun = performance.now();
+        this.#startTidying();
+      } else this.options.onProblem(heldOpen, undefined);
     } catch (error) {
       // A commit finds the files closed, and opens them again.
       this.options.onProblem('the next file of the decision log could not be begun', error);
@@ -151,19 +170,35 @@ export class LogUpkeep {
     }
   }
 
-  /**
-   * Indexes some of what waits, or merges some of the index: a closed file has one segment, and a few small ones at most.
-   * Says whether there is more to do.
-   */
-  async #prepareTurn(): Promise<boolean> {
+  /** Indexes some of what waits; says whether there is more than the end of the file takes quickly. */
+  async #catchUpStep(): Promise<boolean> {
     let more = false;
     await this.inTurn(async (files) => {
       if (this.#stopping.signal.aborted) return;
       if (files.wal.isDue) await this.#writeBack(files);
       const { index, journal } = files;
-      const waiting = journal.end.sequence - index.indexedTo;
-      more =
-        (waiting >= quickRecords && (await index.catchUpStep(journal.end.sequence))) || (await index.mergeAllStep());
+      more = journal.end.sequence - index.indexedTo >= quickRecords && (await index.catchUpStep(journal.end.sequence));
+    });
+    return more;
+  }
+
+  #hasTimeToMerge(): boolean {
+    const journal = this.options.files()?.journal;
+    if (journal === undefined) return false;
+    const records = journal.end.sequence - journal.start + 1;
+    return records <= largeRecords || performance.now() - this.#begun >= longLastingMs;
+  }
+
+  /**
+   * Begins to merge the segments that there are into one, once: those of the records that come meanwhile stay beside it.
+   * Or does a step of what was begun; says whether there is more of it to do.
+   */
+  async #mergeToOneStep(what: 'begin' | 'finish'): Promise<boolean> {
+    let more = false;
+    await this.inTurn(async (files) => {
+      if (this.#stopping.signal.aborted) return;
+      if (files.wal.isDue) await this.#writeBack(files);
+      more = what === 'begin' ? await files.index.mergeAllStep() : await files.index.finishMergeStep();
     });
     return more;
   }

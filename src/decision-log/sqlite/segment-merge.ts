@@ -28,12 +28,13 @@ interface Merge {
 }
 
 /**
- * One step of what there is to merge, or to delete after a merge; says whether there was anything. `toOne`: whatever
- * their sizes, all segments become one. `entries`: how many of each segment a step copies at most.
+ * One step of what there is to merge, or to delete after a merge; says whether there was anything. What is begun is
+ * finished first. `begin` says what is merged next: the newest that are of one size, all whatever their sizes, or none.
+ * `entries`: how many of each segment a step copies at most.
  */
 export async function mergeStep(
   connection: SqliteConnection,
-  toOne = false,
+  begin: 'newest' | 'all' | 'none' = 'newest',
   entries = entriesOfSegment,
 ): Promise<boolean> {
   if (await deleteStep(connection)) return true;
@@ -42,8 +43,9 @@ export async function mergeStep(
     await inTransaction(connection, () => copyStep(connection, merge, entries));
     return true;
   }
+  if (begin === 'none') return false;
   const segments = await connection.query<Segment>('SELECT id, first, last FROM segment ORDER BY first');
-  const run = toOne ? segments : runToMerge(segments);
+  const run = begin === 'all' ? segments : runToMerge(segments);
   if (run.length < 2) return false;
   await inTransaction(connection, async () => {
     await connection.query('INSERT INTO merge (target, first, last, key, at) VALUES (?, ?, ?, ?, 0)', [
