@@ -9,10 +9,12 @@ import { PolicySetsController } from './api/policy-sets.controller.js';
 import { ReplayController } from './api/replay.controller.js';
 import { SealedCursors } from './api/sealed-cursors.js';
 import { AuditLog } from './audit/audit-log.js';
+import { SqliteAuditLog } from './audit/sqlite/sqlite-audit-log.js';
 import { ApiKeys } from './auth/api-keys.js';
 import { KeyAdministration } from './auth/key-administration.js';
 import { ManagedKeys } from './auth/managed-keys.js';
-import { serviceSecret } from './auth/service-secret.js';
+import { serviceSecret } from './auth/sqlite/service-secret.js';
+import { SqliteManagedKeys } from './auth/sqlite/sqlite-managed-keys.js';
 import type { Config } from './config/config.js';
 import { databasePathOf, dataFolderOf, instanceOf } from './config/data-folder.js';
 import { parseDuration } from './config/duration.js';
@@ -21,6 +23,7 @@ import { DatabaseWatch } from './database/sqlite/database-watch.js';
 import { DecisionLog } from './decision-log/decision-log.js';
 import { compileMask } from './decision-log/mask.js';
 import { DataFolderLock } from './decision-log/sqlite/data-folder-lock.js';
+import { SqliteDecisionLog } from './decision-log/sqlite/sqlite-decision-log.js';
 import { HealthController } from './health/health.controller.js';
 import { DataDirectory, HealthIndicators } from './health/health-indicators.js';
 import { maskCredentials } from './logging/mask-credentials.js';
@@ -31,6 +34,7 @@ import { ArchiveRetention } from './policy-store/archive-retention.js';
 import { PolicyArchive } from './policy-store/policy-archive.js';
 import { notePolicyLoad } from './policy-store/policy-load-audit.js';
 import { PolicyStore } from './policy-store/policy-store.js';
+import { SqlitePolicyArchive } from './policy-store/sqlite/sqlite-policy-archive.js';
 import { CrossCheck } from './stock-casbin/cross-check.js';
 
 /** Builds what the service is made of, each part started before whatever needs it, and stops it in the reverse order. */
@@ -70,7 +74,7 @@ export class AppModule implements OnApplicationShutdown {
           inject: [Metrics, DataFolderLock],
           useFactory: async (metrics: Metrics) => {
             const { decisionLogRetentionDays: days, decisionLogRetentionRecords: maxRecords } = config;
-            const log = new DecisionLog({
+            const log = new SqliteDecisionLog({
               databasePath,
               mode: config.decisionLog,
               instance: instanceOf(config),
@@ -90,13 +94,13 @@ export class AppModule implements OnApplicationShutdown {
           provide: PolicyArchive,
           // After the log: two connections that make the same new database at once would block each other.
           inject: [DecisionLog],
-          useFactory: () => PolicyArchive.open(databasePath),
+          useFactory: () => SqlitePolicyArchive.open(databasePath),
         },
         {
           provide: AuditLog,
           inject: [PolicyArchive],
           useFactory: () =>
-            AuditLog.open({
+            SqliteAuditLog.open({
               path: databasePath,
               mask: maskCredentials,
               ...(config.auditRetentionDays !== undefined && { maxAgeMs: config.auditRetentionDays * 86_400_000 }),
@@ -106,7 +110,7 @@ export class AppModule implements OnApplicationShutdown {
         {
           provide: ManagedKeys,
           inject: [AuditLog],
-          useFactory: () => ManagedKeys.open(databasePath),
+          useFactory: () => SqliteManagedKeys.open(databasePath),
         },
         {
           provide: ApiKeys,
@@ -185,7 +189,7 @@ export class AppModule implements OnApplicationShutdown {
         {
           provide: DatabaseWatch,
           inject: [PolicyArchive, AuditLog, ManagedKeys],
-          useFactory: (archive: PolicyArchive, audit: AuditLog, keys: ManagedKeys) => {
+          useFactory: (archive: SqlitePolicyArchive, audit: SqliteAuditLog, keys: SqliteManagedKeys) => {
             const connections = [archive, audit, keys].map(({ connection }) => connection);
             const watch = new DatabaseWatch({ path: databasePath, connections, onProblem });
             watch.start();

@@ -4,8 +4,9 @@ import { Controller, Get, Headers, Query, Res, StreamableFile } from '@nestjs/co
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { DecisionLog } from '../decision-log/decision-log.js';
-import { ExportQuery } from '../decision-log/sqlite/decision-export.js';
-import { type DecisionStats, StatsQuery } from '../decision-log/sqlite/decision-stats.js';
+import type { DecisionStats } from '../decision-log/decision-stats.js';
+import { ExportQuery } from '../decision-log/export-query.js';
+import { StatsQuery } from '../decision-log/stats-query.js';
 import { Requires } from '../http/access.js';
 import { VisibleSets } from '../http/caller.decorator.js';
 import { queryPipe } from '../http/validation-pipes.js';

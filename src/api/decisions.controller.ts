@@ -1,9 +1,9 @@
 import { Controller, Get, Param, Query } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { DecisionLog } from '../decision-log/decision-log.js';
+import type { DecisionPage } from '../decision-log/decision-page.js';
 import { DecisionQuery } from '../decision-log/decision-query.js';
-import type { DecisionPage } from '../decision-log/sqlite/decision-search.js';
-import { gapForSome, recordForSome, type SeenGap, type SeenRecord } from '../decision-log/sqlite/partial-view.js';
+import { gapForSome, recordForSome, type SeenGap, type SeenRecord } from '../decision-log/partial-view.js';
 import { Requires } from '../http/access.js';
 import { VisibleSets } from '../http/caller.decorator.js';
 import { queryPipe } from '../http/validation-pipes.js';

@@ -4,8 +4,8 @@ import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swag
 import type { FastifyInstance } from 'fastify';
 import { AuditQuery } from '../audit/audit-event.js';
 import { DecisionQuery } from '../decision-log/decision-query.js';
-import { ExportQuery } from '../decision-log/sqlite/decision-export.js';
-import { StatsQuery } from '../decision-log/sqlite/decision-stats.js';
+import { ExportQuery } from '../decision-log/export-query.js';
+import { StatsQuery } from '../decision-log/stats-query.js';
 import type { HttpLimits } from '../http/fastify-adapter.js';
 import { type JsonSchema, jsonSchemas } from '../http/json-schema.js';
 import { type Example, jsonBody, jsonContent, type OpenApiPart, problems, SCHEMA_REF } from '../http/openapi-part.js';

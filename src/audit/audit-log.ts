@@ -1,11 +1,7 @@
-import { SqliteConnection } from '../database/sqlite/sqlite-connection.js';
-import { VerdictError } from '../errors.js';
-import { readTimeRange } from '../query/time-range.js';
-import { type AuditEvent, type AuditEventType, type AuditQuery, type NewAuditEvent } from './audit-event.js';
-import { AuditEvents1763700000030 } from './migrations/1763700000030-audit-events.js';
-import { AuditedVersions1763700000031 } from './migrations/1763700000031-versions.js';
+import type { AuditEvent, AuditEventType, AuditQuery, NewAuditEvent } from './audit-event.js';
 
 export interface AuditPage {
+  /** Newest first. */
   readonly items: readonly AuditEvent[];
   /** Missing on the last page. */
   readonly nextCursor?: string;
@@ -13,267 +9,56 @@ export interface AuditPage {
   readonly searchedTo?: string;
 }
 
+/** What the owner of an audit log chooses, wherever its events are stored. */
 export interface AuditLogOptions {
-  /** The file of the database. */
-  readonly path: string;
-  /** Takes credentials out of what strangers sent. */
+  /** Takes credentials out of text that a caller sent. */
   readonly mask: (text: string) => string;
-  /** Events older than this go, in milliseconds. Left out: none does. */
+  /** Greatest age of an event, in milliseconds; older ones are deleted. Without it none is. */
   readonly maxAgeMs?: number;
-  /** Most statements of one search, each of which looks at 20,000 events; by default 200. */
-  readonly searchWindows?: number;
-  /** Hears of events that could not be written, where there is no caller to tell. */
+  /** Hears of events that could not be written or deleted, where no caller waits for an error. */
   readonly onProblem: (what: string, error: unknown) => void;
 }
 
-interface Pending {
-  readonly event: NewAuditEvent;
-  readonly time: number;
-  count: number;
-}
-
-const DEFAULT_LIMIT = 50;
-const FLUSH_MS = 1_000;
-/** Events that one statement looks at: some milliseconds, in which no other event can be written. */
-const WINDOW = 20_000;
-/** Events that the event loop takes at a time: a millisecond or two. */
-const ROWS_AT_ONCE = 200;
-/** Statements of one search: after four million events it says how far it came. */
-const MAX_WINDOWS = 200;
-const PRUNE_EVERY_MS = 60_000;
-/** So many events are deleted at a time, so that no other write waits for long. */
-const DELETED_AT_ONCE = 1_000;
-/** Different events that wait at most; whoever makes up more of them in a second is counted without their details. */
-const MAX_PENDING = 1_000;
-/** Of what a stranger sent this much is kept. */
-const MAX_TEXT = 512;
-
 /**
- * The audit events. What changes something is committed before it is answered (`record`); what a stranger can cause at
- * will is counted for a second first (`note`), so that a flood of it is a row with a number and not a flood of rows.
+ * The audit events: who changed, read or exported what, and who was refused.
+ *
+ * An event that changes something is committed before its request is answered (`record`). Events that anybody can cause at
+ * will are counted for a second first (`note`), so that a flood of requests becomes one row with a number.
+ *
+ * This class is the token for the injector. The folders beside it (`sqlite/`) implement it. What each implementation must
+ * do is tested by one suite, `test/audit/audit-log-suite.ts`.
  */
-export class AuditLog {
+export abstract class AuditLog {
   /** Events since the process started, by type; for metrics. */
-  readonly counts = new Map<AuditEventType, number>();
-  private pending = new Map<string, Pending>();
-  private timer: NodeJS.Timeout | undefined;
-  private pruneTimer: NodeJS.Timeout | undefined;
-  private pruning: Promise<void> = Promise.resolve();
-  private closing = false;
+  abstract readonly counts: ReadonlyMap<AuditEventType, number>;
 
-  private constructor(
-    readonly connection: SqliteConnection,
-    private readonly options: AuditLogOptions,
-  ) {}
+  /**
+   * Writes an event; when this resolves, it is committed. Texts are masked and cut to 512 characters.
+   *
+   * @param now time of the event, in milliseconds since 1970
+   * @throws what the database throws; then the change must not be answered as done
+   */
+  abstract record(event: NewAuditEvent, now?: number): Promise<void>;
 
-  static async open(options: AuditLogOptions): Promise<AuditLog> {
-    const migrations = [AuditEvents1763700000030, AuditedVersions1763700000031];
-    const connection = await SqliteConnection.open({ path: options.path, migrations, busyTimeoutMs: 10_000 });
-    const audit = new AuditLog(connection, options);
-    if (options.maxAgeMs !== undefined) {
-      audit.startPruning();
-      audit.pruneTimer = setInterval(() => audit.startPruning(), PRUNE_EVERY_MS).unref();
-    }
-    return audit;
-  }
+  /**
+   * Writes an event within a second, together with others that are equal but for their request. More than 1,000 different
+   * events in a second are counted without their details.
+   *
+   * @param now time of the event, in milliseconds since 1970
+   */
+  abstract note(event: NewAuditEvent, now?: number): void;
 
-  async close(): Promise<void> {
-    this.closing = true;
-    clearTimeout(this.timer);
-    clearInterval(this.pruneTimer);
-    await this.pruning;
-    await this.flush();
-    await this.connection.close();
-  }
+  /**
+   * Returns a page of events, newest first. Events that were noted before are in it.
+   *
+   * @param policySets when given, only events about one of these sets are returned
+   * @throws VerdictError `invalid_request` for a time or cursor that is not one
+   */
+  abstract search(query: AuditQuery, policySets?: readonly string[]): Promise<AuditPage>;
 
-  /** Writes an event; when this resolves, it is committed. */
-  async record(event: NewAuditEvent, now = Date.now()): Promise<void> {
-    this.count(event.type);
-    await this.write([{ event, time: now, count: 1 }]);
-  }
+  /** Deletes the events that are older than `maxAgeMs` at `now` (milliseconds since 1970). The log also does so by itself. */
+  abstract prune(now: number): Promise<void>;
 
-  /** Writes an event within a second, together with others that are equal but for their request. */
-  note(event: NewAuditEvent, now = Date.now()): void {
-    this.count(event.type);
-    const full = this.pending.size >= MAX_PENDING;
-    const kept = full ? { type: event.type, detail: 'one of too many to tell apart' } : event;
-    const key = JSON.stringify([
-      kept.type,
-      kept.actor,
-      kept.method,
-      kept.address,
-      kept.policySet,
-      kept.detail,
-      kept.fromVersion,
-      kept.toVersion,
-    ]);
-    const same = this.pending.get(key);
-    if (same !== undefined) same.count++;
-    else this.pending.set(key, { event: kept, time: now, count: 1 });
-    this.timer ??= setTimeout(() => void this.flush(), FLUSH_MS).unref();
-  }
-
-  /** A page of events, newest first; with `policySets` only those about one of them. */
-  async search(query: AuditQuery, policySets?: readonly string[]): Promise<AuditPage> {
-    const { from, to } = readTimeRange(query);
-    await this.flush();
-    const limit = query.limit ?? DEFAULT_LIMIT;
-    const conditions: [string, string | number | undefined][] = [
-      ['type = ?', query.type],
-      ['actor = ?', query.actor],
-      ['address = ?', query.address],
-      ['policy_set = ?', query.policySet],
-      ['request_id = ?', query.requestId],
-      ['time >= ?', from],
-      ['time < ?', to],
-      ['policy_set IN (SELECT value FROM json_each(?))', policySets && JSON.stringify(policySets)],
-    ];
-    const given = conditions.filter((condition): condition is [string, string | number] => condition[1] !== undefined);
-    const sql = `SELECT * FROM audit_event WHERE ${[...given.map(([condition]) => condition), 'id >= ? AND id < ?'].join(' AND ')}
-      ORDER BY id DESC LIMIT ?`;
-    const values = given.map(([, value]) => value);
-    const { first, last } = await this.ends();
-    const items: AuditEvent[] = [];
-    let before = Math.min(cursorOf(query.cursor) ?? Number.MAX_SAFE_INTEGER, last + 1);
-    for (let windows = 0; before > first; ) {
-      if (windows === (this.options.searchWindows ?? MAX_WINDOWS))
-        return { items, nextCursor: String(before), searchedTo: await this.timeAt(before) };
-      const low = Math.max(first, before - WINDOW);
-      const most = Math.min(ROWS_AT_ONCE, limit + 1 - items.length);
-      const rows = await this.connection.query<Row>(sql, [...values, low, before, most]);
-      items.push(...rows.map(toEvent));
-      // One more than asked for shows that there is a next page.
-      if (items.length > limit) return { items: items.slice(0, limit), nextCursor: String(items[limit - 1]!.id) };
-      if (rows.length === most) before = rows.at(-1)!.id;
-      else {
-        before = low;
-        windows++;
-      }
-    }
-    return { items };
-  }
-
-  private async ends(): Promise<{ readonly first: number; readonly last: number }> {
-    const [row] = await this.connection.query<{ first: number | null; last: number | null }>(
-      'SELECT (SELECT min(id) FROM audit_event) AS first, (SELECT max(id) FROM audit_event) AS last',
-    );
-    return { first: row?.first ?? 1, last: row?.last ?? 0 };
-  }
-
-  private async timeAt(id: number): Promise<string> {
-    const [row] = await this.connection.query<{ time: number }>(
-      'SELECT time FROM audit_event WHERE id >= ? ORDER BY id LIMIT 1',
-      [id],
-    );
-    return new Date(row?.time ?? 0).toISOString();
-  }
-
-  /** Deletes what is older than `maxAgeMs` at `now` (milliseconds since 1970), the oldest first, in small steps. */
-  async prune(now: number): Promise<void> {
-    const before = now - (this.options.maxAgeMs ?? Number.POSITIVE_INFINITY);
-    while (!this.closing) {
-      // In the order of their ids events are as good as in that of their times, and no index on those is needed.
-      const oldest = await this.connection.query<{ id: number; time: number }>(
-        'SELECT id, time FROM audit_event ORDER BY id LIMIT ?',
-        [DELETED_AT_ONCE],
-      );
-      const kept = oldest.findIndex(({ time }) => time >= before);
-      const last = oldest.at(kept < 0 ? -1 : kept - 1);
-      if (kept === 0 || last === undefined) return;
-      await this.connection.query('DELETE FROM audit_event WHERE id <= ?', [last.id]);
-      if (kept > 0) return;
-    }
-  }
-
-  private startPruning(): void {
-    this.pruning = this.pruning
-      .then(() => this.prune(Date.now()))
-      .catch((error: unknown) => this.options.onProblem('audit events could not be deleted', error));
-  }
-
-  private count(type: AuditEventType): void {
-    this.counts.set(type, (this.counts.get(type) ?? 0) + 1);
-  }
-
-  private async flush(): Promise<void> {
-    clearTimeout(this.timer);
-    this.timer = undefined;
-    const events = [...this.pending.values()];
-    this.pending = new Map();
-    if (events.length === 0) return;
-    try {
-      await this.write(events);
-    } catch (error) {
-      // Said where it can be said: the operator's log has what the table lacks.
-      this.options.onProblem(
-        `${events.length} audit events could not be written: ${this.options.mask(JSON.stringify(events))}`,
-        error,
-      );
-    }
-  }
-
-  private async write(events: readonly Pending[]): Promise<void> {
-    const rows = events.map(({ event, time, count }) => ({ ...event, time, count }));
-    const text = (name: string) => `substr(j.value ->> '${name}', 1, ${MAX_TEXT})`;
-    await this.connection.query(
-      `INSERT INTO audit_event (time, type, actor, method, address, policy_set, detail, request_id, from_version, to_version, count)
-       SELECT j.value ->> 'time', ${TEXTS.map(text).join(', ')},
-              j.value ->> 'count'
-       FROM json_each(?) AS j`,
-      [this.options.mask(JSON.stringify(rows))],
-    );
-  }
-}
-
-const TEXTS = [
-  'type',
-  'actor',
-  'method',
-  'address',
-  'policySet',
-  'detail',
-  'requestId',
-  'fromVersion',
-  'toVersion',
-] as const satisfies (keyof NewAuditEvent)[];
-
-interface Row {
-  id: number;
-  time: number;
-  type: AuditEventType;
-  actor: string | null;
-  method: string | null;
-  address: string | null;
-  policy_set: string | null;
-  detail: string | null;
-  request_id: string | null;
-  from_version: string | null;
-  to_version: string | null;
-  count: number;
-}
-
-function toEvent(row: Row): AuditEvent {
-  return {
-    id: row.id,
-    time: new Date(row.time).toISOString(),
-    type: row.type,
-    ...(row.actor !== null && { actor: row.actor }),
-    ...(row.method !== null && { method: row.method }),
-    ...(row.address !== null && { address: row.address }),
-    ...(row.policy_set !== null && { policySet: row.policy_set }),
-    ...(row.from_version !== null && { fromVersion: row.from_version }),
-    ...(row.to_version !== null && { toVersion: row.to_version }),
-    ...(row.detail !== null && { detail: row.detail }),
-    ...(row.request_id !== null && { requestId: row.request_id }),
-    count: row.count,
-  };
-}
-
-function cursorOf(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  return /^\d{1,15}$/.test(text) ? Number(text) : invalid('cursor', 'is not the nextCursor of a page');
-}
-
-function invalid(name: string, detail: string): never {
-  throw new VerdictError('invalid_request', `${name} ${detail}`, { errors: [{ pointer: `/${name}`, detail }] });
+  /** Writes what was noted and closes the log. */
+  abstract close(): Promise<void>;
 }

@@ -4,7 +4,7 @@ import type { ApiKey } from './api-key-entry.js';
 import type { ApiKeys } from './api-keys.js';
 import { anonymous } from './caller.js';
 import { Grants, type PolicySets } from './grants.js';
-import type { ManagedKey, ManagedKeys } from './managed-keys.js';
+import { keyNotFound, type ManagedKey, type ManagedKeys } from './managed-keys.js';
 import { parseScope, SCOPES } from './scopes.js';
 
 /** Who manages keys, and for which policy sets: the sets of the scope `keys:admin`. */
@@ -36,7 +36,7 @@ export class KeyAdministration {
   async find(name: string, by: KeyAdministrator): Promise<ManagedKey> {
     const key = await this.keys.find(name);
     if (key !== undefined && reachesOnly(key, by.policySets)) return key;
-    throw new VerdictError('api_key_not_found', `There is no API key "${name}".`);
+    throw keyNotFound(name);
   }
 
   /**

@@ -1,4 +1,4 @@
-import type { SeenGap, SeenRecord } from './sqlite/partial-view.js';
+import type { SeenGap, SeenRecord } from './partial-view.js';
 
 type Cell = string | number | undefined;
 

@@ -1,494 +1,78 @@
-import { existsSync } from 'node:fs';
-import { setTimeout as delay } from 'node:timers/promises';
-import { isDamaged } from '../database/sqlite/sqlite-connection.js';
-import { VerdictError } from '../errors.js';
-import { TimeZone } from '../query/time-zone.js';
-import { DecisionIds } from './decision-ids.js';
-import { decisionNotFound } from './decision-not-found.js';
-import type { DecisionQuery } from './decision-query.js';
-import type { DecisionRecord, NewDecisionRecord } from './decision-record.js';
-import type { GapCause } from './log-gap.js';
-import { Losses } from './losses.js';
-import type { SearchScope } from './record-filter.js';
-import { BulkRoom } from './sqlite/bulk-room.js';
-import { addUnits } from './sqlite/count-units.js';
-import { DecisionCounts } from './sqlite/decision-counts.js';
-import { type ExportQuery, exportRecords } from './sqlite/decision-export.js';
-import { DecisionLogReader } from './sqlite/decision-log-reader.js';
-import { type DecisionPage, findRecord, searchRecords } from './sqlite/decision-search.js';
-import { type DecisionStats, questionOf, type StatsQuery, statsOf } from './sqlite/decision-stats.js';
-import { type Group, GroupCommit } from './sqlite/group-commit.js';
-import { JournalFiles } from './sqlite/journal-files.js';
-import { closedFiles, decisionLogPath, setFilesAside } from './sqlite/log-files.js';
-import { LogUpkeep } from './sqlite/log-upkeep.js';
-import { emptyLog, type LogView } from './sqlite/log-view.js';
-import { salvage } from './sqlite/salvage.js';
-import { SteadyState } from './sqlite/steady-state.js';
-import { oldestTime } from './sqlite/time-ranges.js';
-import { topIds } from './sqlite/top-ids.js';
-import type { Retention } from './sqlite/turn-limits.js';
-import { type TurnLimits, turnLimits } from './sqlite/turn-limits.js';
-
-export interface DecisionLogOptions {
-  /** The service's database. The log has files of its own beside it, see `decisionLogPath`. */
-  readonly databasePath: string;
-  /**
-   * What `append` promises when it resolves.
-   * - `sync`: the record is committed and survives the end of the process, kill -9 included.
-   * - `fsync`: it survives power loss too.
-   * - `async`: it waits in memory, as a rule for less than 5 ms. Lost are, at most, `queueLimit` records when the
-   *   process ends without warning, and those that come while as many wait. A `LogGap` says so.
-   * - `off`: nothing. No record is written; those that are there can be read.
-   */
-  readonly mode: 'sync' | 'fsync' | 'async' | 'off';
-  /** The name of this process in its records. */
-  readonly instance?: string;
-  /** So many records may wait for their commit; beyond that `sync` and `fsync` refuse, and `async` loses. */
-  readonly queueLimit?: number;
-  readonly retention?: Retention;
-  /** When the next file of the journal is begun; by default as the retention asks, and after a day or 1 GiB. */
-  readonly limits?: Partial<TurnLimits>;
-  /** Pause after an attempt to begin the next file that failed, in milliseconds (1,000); it doubles each time. */
-  readonly turnPauseMs?: number;
-  /** While the log cannot be written it tries again this often, in milliseconds. */
-  readonly retryMs?: number;
-  /** How often it looks whether its files are still those that lie at their paths, in milliseconds (1,000). */
-  readonly watchMs?: number;
-  /** Hears of what goes wrong behind the scenes, where there is no caller to tell. */
-  readonly onProblem?: (what: string, error: unknown) => void;
-  /** Hears of every commit, for measuring. */
-  readonly onCommit?: (commit: { readonly records: number; readonly durationMs: number }) => void;
-}
-
-export interface DecisionLogStatus {
-  /** `failing`: nothing can be written now; `sync` and `fsync` refuse decisions until it can. */
-  readonly state: 'ok' | 'failing';
-  /**
-   * Whether decisions are answered as far as the log is concerned. In modes `sync` and `fsync` it is false from the first
-   * failure until writing has succeeded for a while (`SteadyState`).
-   */
-  readonly answering: boolean;
-  readonly mode: DecisionLogOptions['mode'];
-  /** Records that wait for their commit. */
-  readonly depth: number;
-  /** So many may wait. */
-  readonly limit: number;
-  /** Records lost by this process (mode `async`). */
-  readonly lost: number;
-  /** The time of the oldest record that waits for its commit, in milliseconds since 1970. */
-  readonly oldestPending: number | undefined;
-  /** The time of the newest record that is committed. */
-  readonly newest: number | undefined;
-  /** Committed records that the key index does not cover yet: look-ups read through them. */
-  readonly unindexed: number;
-  /** The journal's name; undefined while its files are not open. */
-  readonly name: string | undefined;
-  /** How often a file of the journal was opened for reading. */
-  readonly filesOpened: number;
-  /** Files that were not there when the log was opened, with the records in them. */
-  readonly missing: string | undefined;
-  /** Why it is failing, or what is wrong with its files. */
-  readonly problem?: string;
-}
-
-/** About half a second of a process at its limit, and some 15 MB. */
-const defaultQueueLimit = 16_384;
-/** Most text that may wait for its commit, in characters, whatever the number of its records: they can be of a megabyte. */
-const MAX_QUEUE_LENGTH = 64 * 1024 * 1024;
-const defaultRetryMs = 1_000;
-const defaultWatchMs = 1_000;
+import type { DecisionLogStatus, DecisionLogStorage } from './decision-log-status.js';
+import type { NewDecisionRecord } from './decision-record.js';
+import { RecordedDecisions } from './recorded-decisions.js';
 
 /**
- * The decision log: what the PDP answered, to whom and why.
+ * The decision log: what the decision point answered, to whom and why.
  *
- *     const log = new DecisionLog({ databasePath: './data/verdict.sqlite', mode: 'sync' });
  *     await log.start();
  *     await log.append({ id: log.nextId(Date.now()), … });   // committed; only now may the answer leave
  *     await log.search({ subject: 'alice', limit: 20 });     // and it is found at once
  *     await log.stop();
  *
- * A commit is one row of the journal (journal.ts) with the texts of its records (group-text.ts); making them searchable and
- * writing the WAL back happen behind it (log-upkeep.ts), on a connection of their own (key-index.ts). None of it blocks the
- * event loop.
+ * This class is the token for the injector. The folders beside it (`sqlite/`) implement it. What each implementation must
+ * do is tested by one suite, `test/decision-log/decision-log-suite.ts`.
  *
- * When a commit fails (disk full or read-only, file locked or damaged), the log is `failing` until a write succeeds
- * again, which it tries by itself. A damaged file is set aside under another name and a new one is begun.
+ * While records cannot be written, the log is `failing` (see `status`). It tries again by itself until a write succeeds.
  */
-export class DecisionLog {
-  readonly #path: string;
-  readonly #group: GroupCommit;
-  readonly #queueLimit: number;
-  readonly #bulkRoom: BulkRoom;
-  readonly #stopping = new AbortController();
-  readonly #upkeep: LogUpkeep;
-  #files: JournalFiles | undefined;
-  /** Of what was recorded before, in mode `off`. */
-  #reader: DecisionLogReader | undefined;
-  #ids = new DecisionIds(0, 0);
-  #trouble: { readonly error: unknown; readonly over: Promise<void> } | undefined;
-  readonly #losses = new Losses();
-  readonly #steady = new SteadyState();
-  #watchTimer: NodeJS.Timeout | undefined;
-  #rescuing: Promise<void> | undefined;
+export abstract class DecisionLog extends RecordedDecisions {
+  /**
+   * Opens the log, and makes it when it is not there. After a crash this is also the recovery.
+   *
+   * @throws when the log cannot be opened
+   */
+  abstract start(): Promise<void>;
 
-  constructor(private readonly options: DecisionLogOptions) {
-    this.#path = decisionLogPath(options.databasePath);
-    this.#group = new GroupCommit((group) => this.#commit(group), options.instance);
-    this.#queueLimit = options.queueLimit ?? defaultQueueLimit;
-    this.#bulkRoom = new BulkRoom(this.#queueLimit);
-    this.#upkeep = new LogUpkeep({
-      files: () => this.#files,
-      retention: options.retention,
-      turnPauseMs: options.turnPauseMs,
-      onProblem: (what, error) => options.onProblem?.(what, error),
-    });
-  }
+  /** Commits the records that wait, ends the work in the background and closes the log. Nothing may be appended afterwards. */
+  abstract stop(): Promise<void>;
 
-  /** Opens or makes the files; after a crash this is also the recovery, and takes milliseconds. */
-  async start(): Promise<void> {
-    // The first use of time zones loads their data, which would be the longest turn that any query has.
-    TimeZone.named('Europe/Zurich')?.offsetAt(0);
-    if (this.options.mode === 'off') {
-      if (existsSync(this.#path) || closedFiles(this.#path).length > 0)
-        this.#reader = await DecisionLogReader.open(this.options.databasePath);
-      return;
-    }
-    this.#use(await this.#openOrReplace());
-    const { journal } = this.#files!;
-    if (await journal.wasUnclean()) {
-      const { sequence: after, newest: since } = journal.end;
-      await journal.noteGap({ after, lost: null, since, until: Date.now() }, 'not_flushed');
-    }
-    await journal.setUnclean(this.options.mode === 'async');
-    this.#upkeep.start();
-    this.#watchTimer = setInterval(() => this.#watch(), this.options.watchMs ?? defaultWatchMs).unref();
-  }
-
-  /** Commits what is pending and closes the files; nothing may be appended any more. */
-  async stop(): Promise<void> {
-    clearInterval(this.#watchTimer);
-    this.#upkeep.stop();
-    // What vanished is lost when this process ends, so it is brought back first.
-    this.#watch();
-    await this.#rescuing;
-    this.#stopping.abort();
-    await this.#group.flush();
-    await this.#trouble?.over;
-    await this.#upkeep.settled();
-    await this.#reader?.close();
-    const files = this.#files;
-    if (files === undefined) return;
-    this.#files = undefined;
-    try {
-      await this.#noteLosses(files, 'unwritable');
-      await files.journal.setUnclean(false);
-    } catch (error) {
-      const { unnoted } = this.#losses;
-      const lost = unnoted === 0 ? '' : `; ${unnoted} decision records are lost`;
-      this.options.onProblem?.(`the decision log could not be closed as it should${lost}`, error);
-    }
-    await files.close();
-  }
-
-  /** A UUIDv7 for a decision made at `nowMs` (milliseconds since 1970), higher than every id before it. */
-  nextId(nowMs: number): string {
-    return this.#ids.next(nowMs);
-  }
+  /** Returns a UUIDv7 for a decision made at `nowMs` (milliseconds since 1970). It is higher than every id before it. */
+  abstract nextId(nowMs: number): string;
 
   /**
-   * Records a decision; resolves when the mode's promise holds. Rejects with VerdictError `decision_log_unavailable`
-   * when it cannot be kept: then the decision must not be answered. The record is serialised before this returns.
+   * Records a decision. Resolves when the promise of the log's mode holds (`LogMode`). The record is serialised before this
+   * returns, so later changes to it are not recorded.
+   *
+   * @throws VerdictError `decision_log_unavailable` when the record cannot be kept; then the decision must not be answered
    */
-  append(record: NewDecisionRecord): Promise<void> {
-    const { mode } = this.options;
-    if (mode === 'off') return written;
-    const full = this.#group.depth >= this.#queueLimit || this.#group.length >= MAX_QUEUE_LENGTH;
-    if (mode === 'async') {
-      if (full) this.#lose(1, Date.parse(record.time), Date.parse(record.time));
-      else void this.#group.add(record);
-      return written;
-    }
-    if (this.#trouble !== undefined) return Promise.reject(unavailable('cannot be written', this.#trouble.error));
-    if (full) return Promise.reject(unavailable('has too many records waiting'));
-    return this.#group.add(record);
-  }
+  abstract append(record: NewDecisionRecord): Promise<void>;
 
   /**
-   * Makes room for up to `records` records of a batch, waiting for at most `ms` milliseconds; resolves to how many may be
-   * appended by `appendBulk`, which gives the room back, and to 0 where the time was not enough.
+   * Makes room for the records of a batch.
+   *
+   * @param records how many records are wanted
+   * @param ms longest wait, in milliseconds
+   * @returns how many records may be given to `appendBulk`, which gives the room back; 0 when the time was not enough
    */
-  async roomForBulk(records: number, ms: number): Promise<number> {
-    const room = Math.min(records, this.#bulkRoom.size);
-    return (await this.#bulkRoom.take(room, ms)) ? room : 0;
-  }
-
-  /** Like `append`, for records of a batch that `room` was made for. They are never lost, and never refused, for want of room. */
-  async appendBulk(records: readonly NewDecisionRecord[], room: number): Promise<void> {
-    const { mode } = this.options;
-    const fails = this.#trouble !== undefined;
-    if (mode === 'off' || records.length === 0 || fails) {
-      this.#bulkRoom.giveBack(room);
-      // In `async` nothing waits for a log that fails: its records go the way of all others.
-      if (fails && records.length > 0) await Promise.all(records.map((record) => this.append(record)));
-      return;
-    }
-    this.#bulkRoom.giveBack(room - records.length);
-    const groups = new Set(records.map((record) => this.#group.add(record)));
-    const committed = Promise.all(groups).finally(() => this.#bulkRoom.giveBack(records.length));
-    if (mode === 'async') committed.catch(() => undefined);
-    else await committed;
-  }
-
-  /** Records that were appended and are not committed yet. */
-  get depth(): number {
-    return this.#group.depth;
-  }
-
-  get status(): DecisionLogStatus {
-    const files = this.#files;
-    const end = files?.journal.end;
-    const { mode } = this.options;
-    const counts = {
-      mode,
-      answering: mode === 'async' || mode === 'off' || this.#steady.isWorking(),
-      depth: this.#group.depth,
-      limit: this.#queueLimit,
-      lost: this.#losses.total,
-      oldestPending: this.#group.oldest,
-      newest: end === undefined || end.newest === 0 ? undefined : end.newest,
-      name: files?.name,
-      missing: files?.missing,
-      filesOpened: files?.opened ?? 0,
-      unindexed: files === undefined ? 0 : files.journal.end.sequence - files.index.indexedTo,
-    };
-    const wrong = files?.problem;
-    if (this.#trouble === undefined) return { state: 'ok', ...counts, ...(wrong !== undefined && { problem: wrong }) };
-    return { state: 'failing', ...counts, problem: String(this.#trouble.error) };
-  }
-
-  /** A page of records, newest first; `scope` says what the caller may see. Throws VerdictError `invalid_request`. */
-  async search(query: DecisionQuery, scope: SearchScope = {}): Promise<DecisionPage> {
-    return readable(searchRecords(await this.#view(), query, scope));
-  }
-
-  /** The record with this id; undefined where there is none or the caller may not see it. */
-  async find(id: string, scope: SearchScope = {}): Promise<DecisionRecord | undefined> {
-    return readable(findRecord(await this.#view(), id, scope));
-  }
-
-  /** What to tell whoever asked for a decision that `find` does not find. */
-  async notFound(id: string): Promise<VerdictError> {
-    return decisionNotFound(id, (await this.#view()).writer);
-  }
-
-  /** All records that match, newest first, as text in pieces; memory does not grow. Throws like `search`. */
-  export(query: ExportQuery, scope: SearchScope = {}): AsyncGenerator<string> {
-    return exportRecords(this.#view(), query, scope);
-  }
-
-  /** Counts of decisions. Throws VerdictError `invalid_request`. */
-  async stats(query: StatsQuery, scope: SearchScope = {}): Promise<DecisionStats> {
-    if (this.#reader !== undefined) return readable(this.#reader.stats(query, scope));
-    const question = questionOf(query, scope);
-    const view = await this.#view();
-    const counts = new DecisionCounts(question);
-    const countedTo = await readable(addUnits(view, question, counts));
-    const stats = await statsOf(counts, question.by, countedTo);
-    if (query.top === undefined) return stats;
-    return { ...stats, top: await readable(topIds(view, query, query.top, scope)) };
-  }
-
-  /** The lowest time of a record that is kept, in milliseconds since 1970; undefined where there is none. */
-  async oldestRecord(): Promise<number | undefined> {
-    return readable(oldestTime(await this.#view()));
-  }
+  abstract roomForBulk(records: number, ms: number): Promise<number>;
 
   /**
-   * Brings the key index up to the newest record. The log does so by itself in large steps, and finds records that are
-   * not indexed yet; before a bulk of queries on a file at rest it can be worth doing all of it.
+   * Records the decisions of a batch. Records that `roomForBulk` made room for are neither lost nor refused for want of room.
+   *
+   * @param room what `roomForBulk` returned; at least the number of records
+   * @throws VerdictError as `append` does
    */
-  async indexNow(): Promise<void> {
-    await this.#upkeep.indexNow();
-  }
+  abstract appendBulk(records: readonly NewDecisionRecord[], room: number): Promise<void>;
 
-  /** Deletes what the retention no longer keeps at `nowMs`, in small steps between commits. */
-  async prune(nowMs: number): Promise<void> {
-    await this.#upkeep.prune(nowMs);
-  }
+  /** Number of records that were appended and are not committed yet. */
+  abstract get depth(): number;
 
-  #openFiles(cause?: GapCause): Promise<JournalFiles> {
-    return JournalFiles.open(
-      {
-        path: this.#path,
-        durability: this.options.mode === 'fsync' ? 'FULL' : 'NORMAL',
-        limits: { ...turnLimits(this.options.retention), ...this.options.limits },
-        onProblem: (what, error) => this.options.onProblem?.(what, error),
-      },
-      cause,
-    );
-  }
+  /** How the log is doing, read from memory: nothing is waited for. */
+  abstract get status(): DecisionLogStatus;
 
-  /** A journal that is damaged is set aside first, with its WAL. Nothing is ever written over it. */
-  async #openOrReplace(): Promise<JournalFiles> {
-    try {
-      return await this.#openFiles();
-    } catch (error) {
-      if (!isDamaged(error)) throw error;
-      await this.#setAside(error);
-      return this.#openFiles('file_damaged');
-    }
-  }
-
-  #use(files: JournalFiles): void {
-    this.#files = files;
-    const { writer, end } = files.journal;
-    this.#ids = new DecisionIds(writer, Math.max(this.#ids.milliseconds, end.idUntil));
-    if (files.missing !== undefined) {
-      this.options.onProblem?.(`files of the decision log are missing: ${files.missing}`, undefined);
-    }
-  }
-
-  async #view(): Promise<LogView> {
-    if (this.#reader !== undefined) return this.#reader.view();
-    const files = this.#files;
-    if (files !== undefined) return files.view();
-    if (this.#trouble !== undefined) throw unavailable('is being opened again', this.#trouble.error);
-    return emptyLog;
-  }
-
-  async #commit(group: Group): Promise<void> {
-    let durationMs = 0;
-    for (;;) {
-      if (this.#trouble === undefined) {
-        try {
-          if (this.#files!.isDue(group)) await this.#upkeep.turn();
-          if (this.#files!.wal.isFull) await this.#upkeep.roomInWal();
-          const started = performance.now();
-          await this.#files!.commit(group);
-          durationMs = performance.now() - started;
-          break;
-        } catch (error) {
-          this.#startRecovery(error);
-        }
-      }
-      if (this.options.mode !== 'async') throw unavailable('cannot be written', this.#trouble!.error);
-      if (this.#stopping.signal.aborted) {
-        this.#lose(group.lines.length, group.since, group.until);
-        return;
-      }
-      await this.#trouble!.over;
-    }
-    this.options.onCommit?.({ records: group.lines.length, durationMs });
-    await this.#noteLosses(this.#files!, 'queue_full').catch((error: unknown) => this.#startRecovery(error));
-    this.#upkeep.committed();
-  }
-
-  /** Those that wait will be written before those that are lost now. */
-  #lose(records: number, since: number, until: number): void {
-    this.#losses.add(records, (this.#files?.journal.end.sequence ?? 0) + this.#group.depth, since, until);
-  }
-
-  async #noteLosses({ journal }: JournalFiles, cause: 'queue_full' | 'unwritable'): Promise<void> {
-    const lost = await this.#losses.note(journal, cause);
-    if (lost > 0) this.options.onProblem?.(`${lost} decision records were lost (${cause})`, undefined);
-  }
+  /** How much room the log takes where it is stored. */
+  abstract storage(): Promise<DecisionLogStorage>;
 
   /**
-   * Looks whether the open files are those that lie at their paths. One that was removed or moved over goes on taking
-   * commits, and all of them are lost when this process ends.
+   * Returns the lowest time of a record that is kept, in milliseconds since 1970; undefined when no record is kept.
+   *
+   * @throws VerdictError `decision_log_unavailable`
    */
-  #watch(): void {
-    const vanished = this.#files?.vanished();
-    if (vanished === undefined || this.#trouble !== undefined) return;
-    this.#startRecovery(new Error(vanished));
-  }
+  abstract oldestRecord(): Promise<number | undefined>;
 
-  #startRecovery(error: unknown): void {
-    this.#steady.failed();
-    this.options.onProblem?.('the decision log cannot be written', error);
-    this.#trouble = { error, over: this.#recover(error) };
-  }
-
-  /** Tries until a write succeeds; ends early when the log is stopped. */
-  async #recover(first: unknown): Promise<void> {
-    let error = first;
-    for (let attempt = 0; ; attempt++) {
-      try {
-        // What vanished is there for as long as this process is.
-        if (attempt > 0 || this.#files?.vanished() === undefined)
-          await delay(this.options.retryMs ?? defaultRetryMs, undefined, { signal: this.#stopping.signal, ref: false });
-      } catch {
-        return;
-      }
-      try {
-        if (this.#files?.vanished() !== undefined) {
-          const rescue = this.#rescue(this.#files);
-          this.#rescuing = rescue.catch(() => undefined);
-          await rescue;
-        } else if (isDamaged(error) || this.#files === undefined || this.#files.isBroken)
-          await this.#reopen(isDamaged(error));
-        await this.#files!.journal.probe();
-        break;
-      } catch (again) {
-        error = again;
-      }
-    }
-    this.#trouble = undefined;
-    this.#steady.recovered();
-    this.options.onProblem?.('the decision log can be written again', undefined);
-  }
-
-  async #reopen(damaged: boolean): Promise<void> {
-    const files = this.#files;
-    await this.#upkeep.inTurn(async () => undefined);
-    this.#files = undefined;
-    await files?.close();
-    if (damaged && existsSync(this.#path)) await this.#setAside(this.#trouble?.error, files?.journal.end.sequence);
-    this.#use(await this.#openFiles(damaged ? 'file_damaged' : undefined));
-  }
-
-  async #rescue(files: JournalFiles): Promise<void> {
-    const vanished = files.vanished();
-    await this.#upkeep.inTurn(async () => undefined);
-    const { damaged, aside } = await files.rescue();
-    this.#files = undefined;
-    this.#use(await this.#openFiles());
-    // An index that was lost is made anew behind the decisions.
-    void this.#upkeep.indexNow().catch(() => undefined);
-    const lost = damaged.reduce((sum, { count }) => sum + count, 0);
-    const found = aside.length === 0 ? '' : `; what lay there instead is now ${aside.join(' and ')}`;
-    this.options.onProblem?.(
-      `${vanished}; what was committed is written back, ${lost} decision records are lost${found}`,
-      undefined,
-    );
-  }
-
-  /** Gives the damaged open file another name. What can be read of it becomes a closed file of the journal. */
-  async #setAside(error: unknown, end?: number): Promise<void> {
-    const name = setFilesAside(this.#path);
-    const lost = await salvage(name, this.#path, end);
-    const kept =
-      lost === undefined
-        ? 'nothing of it could be read'
-        : `what could be read of it is kept, ${lost === null ? 'and nobody can say how many' : lost} decision records are lost`;
-    this.options.onProblem?.(
-      `the decision log's file is damaged; it was set aside as ${name}, a new one is begun; ${kept}`,
-      error,
-    );
-  }
-}
-
-const written = Promise.resolve();
-
-/** What SQLite cannot read now (damaged, locked) is the log's trouble and not the caller's. */
-async function readable<T>(reading: Promise<T>): Promise<T> {
-  try {
-    return await reading;
-  } catch (error) {
-    throw error instanceof VerdictError ? error : unavailable('cannot be read', error);
-  }
-}
-
-function unavailable(why: string, cause?: unknown): VerdictError {
-  return new VerdictError('decision_log_unavailable', `The decision log ${why}.`, { cause, retryAfter: 1 });
+  /**
+   * Deletes the records that the retention does not keep at `nowMs` (milliseconds since 1970). The log also does this by
+   * itself. It never stalls a commit; it may keep more records than the retention asks for, because it deletes whole parts.
+   */
+  abstract prune(nowMs: number): Promise<void>;
 }

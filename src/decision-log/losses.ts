@@ -1,5 +1,9 @@
 import type { GapCause, Loss } from './log-gap.js';
-import type { Journal } from './sqlite/journal.js';
+
+/** Where gaps are noted for good. */
+export interface GapNotes {
+  noteGap(loss: Loss, cause: GapCause): Promise<void>;
+}
 
 /** What mode `async` lost: counted at once, and noted in the journal when that can be written. */
 export class Losses {
@@ -28,10 +32,10 @@ export class Losses {
   }
 
   /** Commits a note of what was lost since the last one; says how many records that were. */
-  async note(journal: Journal, cause: GapCause): Promise<number> {
+  async note(notes: GapNotes, cause: GapCause): Promise<number> {
     const noted = this.#unnoted;
     if (noted === undefined) return 0;
-    await journal.noteGap(noted, cause);
+    await notes.noteGap(noted, cause);
     // More may have been lost while this was written.
     const { after, lost, until } = this.#unnoted!;
     this.#unnoted = lost === noted.lost ? undefined : { after, lost: lost - noted.lost, since: noted.until, until };

@@ -3,7 +3,7 @@ import { readTimeRange } from '../query/time-range.js';
 import type { DecisionFilters } from './decision-query.js';
 import type { DecisionRecord } from './decision-record.js';
 import { recordsOf, type StoredGroup, type TextTest } from './group-text.js';
-import { encodeKey, type IndexedField, indexedFieldNames, indexedFields } from './sqlite/record-keys.js';
+import { encodeKey, type IndexedField, indexedFieldNames, indexedFields } from './record-keys.js';
 import type { Turns } from './turns.js';
 
 /** What a caller may see; with nothing named, everything. */
@@ -54,11 +54,6 @@ export function readFilter(query: DecisionFilters, scope: SearchScope): RecordFi
 /** The index keys of the filter, the most selective first. */
 export function filterKeys(filter: RecordFilter): Buffer[] {
   return filter.equal.map(({ field, value }) => encodeKey(field, value));
-}
-
-/** The pattern for SQLite's LIKE that the text of every record with `q` in it matches (and some others). */
-export function likePattern(q: string): string {
-  return `%${inJson(q).replace(/[\\%_]/g, '\\$&')}%`;
 }
 
 /** Whether the texts of groups have to be read to see which may hold a match. */
@@ -139,6 +134,7 @@ function asciiLower(text: string): string {
   return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
 
-function inJson(text: string): string {
+/** How a text is written within the JSON of a record: without the quotes around it. */
+export function inJson(text: string): string {
   return JSON.stringify(text).slice(1, -1);
 }

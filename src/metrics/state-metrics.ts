@@ -4,7 +4,6 @@ import { Counter, Gauge, type Registry } from 'prom-client';
 import { AUDIT_EVENT_TYPES } from '../audit/audit-event.js';
 import type { AuditLog } from '../audit/audit-log.js';
 import type { DecisionLog } from '../decision-log/decision-log.js';
-import { decisionLogPath, filesOfIndex, filesOfJournal } from '../decision-log/sqlite/log-files.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { CrossCheck } from '../stock-casbin/cross-check.js';
 
@@ -13,7 +12,7 @@ export interface ServiceParts {
   readonly log: DecisionLog;
   readonly crossCheck: CrossCheck;
   readonly audit: AuditLog;
-  /** The service's database; the log's files lie beside it. */
+  /** The service's database. */
   readonly databasePath: string;
   /** The folder of that path. */
   readonly dataDirectory: string;
@@ -201,7 +200,7 @@ function addAuditEvents(registry: Registry, { audit }: ServiceParts): void {
   });
 }
 
-function addFiles(registry: Registry, { databasePath, dataDirectory }: ServiceParts): void {
+function addFiles(registry: Registry, { log, databasePath, dataDirectory }: ServiceParts): void {
   const registers = [registry];
   new Gauge({
     name: 'verdict_database_size_bytes',
@@ -210,9 +209,9 @@ function addFiles(registry: Registry, { databasePath, dataDirectory }: ServicePa
     registers,
     async collect() {
       this.set({ database: 'main' }, await sizeOf(databasePath));
-      const decisions = decisionLogPath(databasePath);
-      this.set({ database: 'decisions' }, await sizeOfAll(filesOfJournal(decisions)));
-      this.set({ database: 'index' }, await sizeOfAll(filesOfIndex(decisions)));
+      const { records, index } = await log.storage();
+      this.set({ database: 'decisions' }, records);
+      this.set({ database: 'index' }, index);
     },
   });
   new Gauge({
@@ -224,12 +223,6 @@ function addFiles(registry: Registry, { databasePath, dataDirectory }: ServicePa
       this.set(bavail * bsize);
     },
   });
-}
-
-async function sizeOfAll(paths: readonly string[]): Promise<number> {
-  let bytes = 0;
-  for (const path of paths) bytes += await sizeOf(path);
-  return bytes;
 }
 
 async function sizeOf(path: string): Promise<number> {

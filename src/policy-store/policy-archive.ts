@@ -1,25 +1,4 @@
-import { createHash } from 'node:crypto';
-import { promisify } from 'node:util';
-import { gunzip, gzip } from 'node:zlib';
-import { SEMANTICS, semanticsBeforeNumbers } from '../core/semantics.js';
-import { SqliteConnection } from '../database/sqlite/sqlite-connection.js';
-import { PolicyArchive1763700000010 } from './migrations/1763700000010-policy-archive.js';
-import { Semantics1763700000011 } from './migrations/1763700000011-semantics.js';
-import { isVersioned, type PolicyFile, type PolicySetFiles, versionOf } from './policy-set-files.js';
-
-const compress = promisify(gzip);
-const decompress = promisify(gunzip);
-
-/** How many versions of each set are kept, whether a decision record needs them or not. */
-const newestVersions = 100;
-const versionsPerStep = 100;
-/** Text of the lists of files on one page of versions: some ten thousand files. A version alone can have as many. */
-const bytesOnAPage = 1_048_576;
-/**
- * Decisions that began on a version may end after it was replaced, and two clocks are involved (milliseconds). Far longer
- * than any request takes.
- */
-const replacementMs = 3_600_000;
+import type { PolicySetFiles } from './policy-set-files.js';
 
 /** A version that served, without the content of its files. */
 export interface ArchivedVersion {
@@ -57,248 +36,87 @@ export interface ArchivedState {
   readonly pinnedOver?: string | undefined;
 }
 
-interface VersionRow {
-  version: string;
-  files: string;
-  git_commit: string | null;
-  /** Not there in a database of 0.1 that is only read. */
-  semantics?: number | null;
-  first_served: number;
-  last_served: number;
-}
+/** How many versions of each set are kept, whether a decision record needs them or not. */
+export const NEWEST_VERSIONS = 100;
 
 /**
- * Every version of every policy set that served, in the service's database: so that decisions of any day can be
- * replayed, a set can be rolled back, and a folder that is broken when the service starts does not leave it without.
+ * Decisions that began on a version may end after it was replaced, and two clocks are involved (milliseconds). Far longer
+ * than any request takes.
  */
-export class PolicyArchive {
-  /** The last of the changes that must not meet: a file is kept before the version that names it. */
-  private lastChange: Promise<unknown> = Promise.resolve();
-  private pruningEnds = false;
+export const REPLACEMENT_MS = 3_600_000;
 
-  private constructor(readonly connection: SqliteConnection) {}
+/** Text of the lists of files on one page of versions: some ten thousand files. A version alone can have as many. */
+export const BYTES_ON_A_PAGE = 1_048_576;
 
-  /** `path` is the file of the database; its tables are made when they are not there. */
-  static async open(path: string): Promise<PolicyArchive> {
-    const connection = await SqliteConnection.open({
-      path,
-      migrations: [PolicyArchive1763700000010, Semantics1763700000011],
-      // The decision log writes the same file: what is written here must hold it up as little as can be. Its own
-      // connection makes the checkpoints; these pages are only the limit for when there is none.
-      setup: ['PRAGMA synchronous = NORMAL', 'PRAGMA wal_autocheckpoint = 4000'],
-      busyTimeoutMs: 10_000,
-    });
-    return new PolicyArchive(connection);
-  }
-
-  /** To look into a database that is there, whether a service runs on it or not; what would write is refused. */
-  static async openToRead(path: string): Promise<PolicyArchive> {
-    return new PolicyArchive(
-      await SqliteConnection.open({ path, setup: ['PRAGMA query_only = ON'], busyTimeoutMs: 10_000 }),
-    );
-  }
-
-  close(): Promise<void> {
-    return this.connection.close();
-  }
-
+/**
+ * Every version of every policy set that served. Decisions of any day can be replayed by it, a set can be rolled back, and
+ * a set whose folder is broken when the service starts is served from it.
+ *
+ * A content is stored once, however many versions and sets have it. Tests are not a part of a version.
+ *
+ * This class is the token for the injector. The folders beside it (`sqlite/`) implement it. What each implementation must
+ * do is tested by one suite, `test/policy-store/policy-archive-suite.ts`.
+ */
+export abstract class PolicyArchive {
   /**
-   * Keeps the files of a version that loaded with the defaults of today; tests are not a part of it. When this resolves,
-   * they are committed.
+   * Keeps the files of a version that loaded with the defaults of today (`SEMANTICS`). When this resolves, they are
+   * committed. A version that is kept already gets the later time and the defaults of today.
+   *
+   * @param at when it is put into service, in milliseconds since 1970
    */
-  keep(set: PolicySetFiles, at: number, gitCommit?: string): Promise<void> {
-    return this.inTurn(() => this.keepAll(set, at, gitCommit));
-  }
+  abstract keep(set: PolicySetFiles, at: number, gitCommit?: string): Promise<void>;
 
   /**
-   * Removes versions that no decision record needs any more: those that were out of service before `neededSince`, except
-   * the newest of each set and what a set serves. In small steps, so that nothing else waits long for the database.
+   * Removes versions that no decision record needs any more: those that were out of service an hour (`REPLACEMENT_MS`)
+   * before `neededSince`, except the newest of each set and what a set serves. It works in small steps, so that nothing else
+   * waits long for the database. Files that no version names any more are removed too.
    *
    * @param neededSince the time of the oldest decision record that is kept, in milliseconds since 1970
-   * @param newest how many versions of each set stay, whatever their age
+   * @param newest how many versions of each set stay, whatever their age (`NEWEST_VERSIONS`)
    * @returns how many versions were removed
    */
-  async prune(neededSince: number, newest = newestVersions): Promise<number> {
-    let removed = 0;
-    for (let step = versionsPerStep; step === versionsPerStep && !this.pruningEnds; removed += step) {
-      step = await this.inTurn(() => this.removeVersions(neededSince - replacementMs, newest));
-    }
-    // Also after a start: a process may have ended between a version and its files.
-    for (let step = versionsPerStep; step === versionsPerStep && !this.pruningEnds; ) {
-      step = await this.inTurn(() => this.removeFiles());
-    }
-    return removed;
-  }
+  abstract prune(neededSince: number, newest?: number): Promise<number>;
 
-  /** Lets `prune` end after the step that it is at. */
-  endPruning(): void {
-    this.pruningEnds = true;
-  }
-
-  private async removeVersions(endedBefore: number, newest: number): Promise<number> {
-    const rows = await this.connection.query<{ policy_set: string; version: string }>(
-      `SELECT policy_set, version FROM (
-         SELECT policy_set, version, row_number() OVER later AS place, lag(last_served) OVER later AS ended
-         FROM policy_version WINDOW later AS (PARTITION BY policy_set ORDER BY last_served DESC, version))
-       WHERE place > ? AND ended < ?
-         AND (policy_set, version) NOT IN (SELECT name, version FROM policy_set)
-       LIMIT ${versionsPerStep}`,
-      [newest, endedBefore],
-    );
-    for (const { policy_set, version } of rows) {
-      await this.connection.query('DELETE FROM policy_version WHERE policy_set = ? AND version = ?', [
-        policy_set,
-        version,
-      ]);
-    }
-    return rows.length;
-  }
-
-  /** Removes files that no version names. */
-  private async removeFiles(): Promise<number> {
-    const rows = await this.connection.query<{ digest: string }>(
-      `SELECT digest FROM policy_file WHERE digest NOT IN (
-         SELECT file.value ->> 'digest' FROM policy_version, json_each(policy_version.files) file)
-       LIMIT ${versionsPerStep}`,
-    );
-    await this.connection.query('DELETE FROM policy_file WHERE digest IN (SELECT value FROM json_each(?))', [
-      JSON.stringify(rows.map(({ digest }) => digest)),
-    ]);
-    return rows.length;
-  }
-
-  private inTurn<Result>(change: () => Promise<Result>): Promise<Result> {
-    const turn = this.lastChange.then(change);
-    this.lastChange = turn.catch(() => undefined);
-    return turn;
-  }
-
-  private async keepAll(set: PolicySetFiles, at: number, gitCommit: string | undefined): Promise<void> {
-    const files: ArchivedFile[] = [];
-    for (const { path, bytes } of set.files.filter(({ path }) => isVersioned(path))) {
-      const digest = createHash('sha256').update(bytes).digest('hex');
-      await this.keepFile(digest, bytes);
-      files.push({ path, digest, size: bytes.byteLength });
-    }
-    await this.connection.query(
-      `INSERT INTO policy_version (policy_set, version, files, git_commit, semantics, first_served, last_served)
-       VALUES (?, ?, ?, ?, ?, ?, ?)
-       ON CONFLICT DO UPDATE SET last_served = excluded.last_served, semantics = excluded.semantics`,
-      [set.name, versionOf(set.files), JSON.stringify(files), gitCommit ?? null, SEMANTICS, at, at],
-    );
-  }
-
-  private async keepFile(digest: string, bytes: Uint8Array): Promise<void> {
-    const known = await this.connection.query('SELECT 1 FROM policy_file WHERE digest = ?', [digest]);
-    if (known.length > 0) return;
-    // Each file is a transaction of its own, so that the decision log never waits for a whole set to be written.
-    await this.connection.query('INSERT OR IGNORE INTO policy_file (digest, size, content) VALUES (?, ?, ?)', [
-      digest,
-      bytes.byteLength,
-      await compress(bytes),
-    ]);
-  }
-
-  /** Notes which version serves, and over which version of the folder it is pinned, if it is. */
-  async setState(state: ArchivedState, at: number): Promise<void> {
-    await this.connection.query(
-      `INSERT INTO policy_set (name, version, pinned_over) VALUES (?, ?, ?)
-       ON CONFLICT DO UPDATE SET version = excluded.version, pinned_over = excluded.pinned_over, removed = NULL`,
-      [state.name, state.version, state.pinnedOver ?? null],
-    );
-    await this.connection.query('UPDATE policy_version SET last_served = ? WHERE policy_set = ? AND version = ?', [
-      at,
-      state.name,
-      state.version,
-    ]);
-  }
-
-  /** Notes that the set's folder is gone; its versions stay. */
-  async setRemoved(name: string, at: number): Promise<void> {
-    await this.connection.query('UPDATE policy_set SET removed = ?, pinned_over = NULL WHERE name = ?', [at, name]);
-  }
-
-  /** The sets that were there last, removed ones left out. */
-  async states(): Promise<ArchivedState[]> {
-    const rows = await this.connection.query<{ name: string; version: string; pinned_over: string | null }>(
-      'SELECT name, version, pinned_over FROM policy_set WHERE removed IS NULL ORDER BY name',
-    );
-    return rows.map(({ name, version, pinned_over }) =>
-      pinned_over === null ? { name, version } : { name, version, pinnedOver: pinned_over },
-    );
-  }
+  /** Lets `prune` end after the step that it is at, now and from now on. */
+  abstract endPruning(): void;
 
   /**
-   * A page of a set's versions, the one that first served last first; `after` is the `nextCursor` of the page before. It
-   * ends before `limit` where the versions name more files than one page should.
+   * Notes which version serves, and over which version of the folder it is pinned, if it is.
+   *
+   * @param at milliseconds since 1970
    */
-  async versions(name: string, limit: number, after?: string): Promise<VersionsPage> {
-    const found = await this.connection.query<{ version: string; bytes: number }>(
-      `SELECT version, octet_length(files) AS bytes FROM policy_version
-       WHERE policy_set = ?1 AND (?2 IS NULL OR (first_served, version) <
-         (SELECT first_served, version FROM policy_version WHERE policy_set = ?1 AND version = ?2))
-       ORDER BY first_served DESC, version DESC LIMIT ?3`,
-      [name, after ?? null, limit + 1],
-    );
-    const items: ArchivedVersion[] = [];
-    let bytes = 0;
-    for (const row of found) {
-      if (items.length === limit || (items.length > 0 && bytes + row.bytes > bytesOnAPage)) {
-        return { items, nextCursor: items.at(-1)!.version };
-      }
-      bytes += row.bytes;
-      const item = await this.version(name, row.version);
-      if (item !== undefined) items.push(item);
-    }
-    return { items };
-  }
+  abstract setState(state: ArchivedState, at: number): Promise<void>;
 
-  async version(name: string, version: string): Promise<ArchivedVersion | undefined> {
-    const [row] = await this.connection.query<VersionRow>(
-      `SELECT * FROM policy_version
-       WHERE policy_set = ? AND version = ?`,
-      [name, version],
-    );
-    return row === undefined ? undefined : toVersion(row);
-  }
+  /** Notes that the set's folder is gone at `at` (milliseconds since 1970); its versions stay. */
+  abstract setRemoved(name: string, at: number): Promise<void>;
 
-  /** The files of an archived version; rejects when what was kept is not what the version says. */
-  async files(name: string, version: string): Promise<PolicySetFiles | undefined> {
-    const archived = await this.version(name, version);
-    if (archived === undefined) return undefined;
-    const files: PolicyFile[] = [];
-    for (const file of archived.files) files.push({ path: file.path, bytes: await this.contentOf(file) });
-    if (versionOf(files) !== version) throw new Error(`the archive's content of ${name} ${version} is damaged`);
-    return Object.freeze({ name, files: Object.freeze(files) });
-  }
+  /** Returns the sets that were there last in the order of their names, removed ones left out. */
+  abstract states(): Promise<ArchivedState[]>;
 
-  /** The content of one file of an archived version; rejects as `files` does. */
-  async file(name: string, version: string, path: string): Promise<Uint8Array | undefined> {
-    const file = (await this.version(name, version))?.files.find((candidate) => candidate.path === path);
-    if (file === undefined) return undefined;
-    const bytes = await this.contentOf(file);
-    if (createHash('sha256').update(bytes).digest('hex') !== file.digest) {
-      throw new Error(`the archive's content of ${path} of ${name} ${version} is damaged`);
-    }
-    return bytes;
-  }
+  /**
+   * Returns a page of a set's versions, the one that first served last first. It ends before `limit` where the versions
+   * name more files than one page should (`BYTES_ON_A_PAGE`).
+   *
+   * @param after the `nextCursor` of the page before
+   */
+  abstract versions(name: string, limit: number, after?: string): Promise<VersionsPage>;
 
-  private async contentOf({ path, digest }: ArchivedFile): Promise<Uint8Array> {
-    const [row] = await this.connection.query<{ content: Buffer }>('SELECT content FROM policy_file WHERE digest = ?', [
-      digest,
-    ]);
-    if (row === undefined) throw new Error(`the archive has no content for ${path}, ${digest}`);
-    return decompress(row.content);
-  }
-}
+  /** Returns a version of a set; undefined when the set never served it, or it is not kept any more. */
+  abstract version(name: string, version: string): Promise<ArchivedVersion | undefined>;
 
-function toVersion(row: VersionRow): ArchivedVersion {
-  const version = {
-    version: row.version,
-    files: JSON.parse(row.files) as ArchivedFile[],
-    semantics: row.semantics ?? semanticsBeforeNumbers,
-    firstServed: new Date(row.first_served).toISOString(),
-    lastServed: new Date(row.last_served).toISOString(),
-  };
-  return row.git_commit === null ? version : { ...version, gitCommit: row.git_commit };
+  /**
+   * Returns the files of an archived version; undefined as `version` does.
+   *
+   * @throws when what was kept is not what the version says
+   */
+  abstract files(name: string, version: string): Promise<PolicySetFiles | undefined>;
+
+  /**
+   * Returns the content of one file of an archived version; undefined also when the version has no such file.
+   *
+   * @throws as `files` does
+   */
+  abstract file(name: string, version: string, path: string): Promise<Uint8Array | undefined>;
+
+  abstract close(): Promise<void>;
 }

@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { AuditLog } from '../../src/audit/audit-log.js';
+import type { AuditLog } from '../../src/audit/audit-log.js';
+import { SqliteAuditLog } from '../../src/audit/sqlite/sqlite-audit-log.js';
 
 let directory: string;
 let audit: AuditLog;
@@ -17,7 +18,7 @@ afterEach(async () => {
 });
 
 function open(maxAgeMs?: number, searchWindows?: number): Promise<AuditLog> {
-  return AuditLog.open({
+  return SqliteAuditLog.open({
     ...(searchWindows !== undefined && { searchWindows }),
     ...(maxAgeMs !== undefined && { maxAgeMs }),
     path: join(directory, 'verdict.sqlite'),

@@ -6,7 +6,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { digestOf, environmentOf, makeApiKey } from '../../src/auth/api-key.js';
 import { readApiKeyFile } from '../../src/auth/api-key-file.js';
 import { ApiKeys } from '../../src/auth/api-keys.js';
-import { ManagedKeys } from '../../src/auth/managed-keys.js';
+import type { ManagedKeys } from '../../src/auth/managed-keys.js';
+import { SqliteManagedKeys } from '../../src/auth/sqlite/sqlite-managed-keys.js';
 import { PolicyError } from '../../src/core/problem.js';
 import { API_KEY_PATTERN } from '../../src/logging/mask-credentials.js';
 
@@ -103,7 +104,7 @@ describe('API keys', () => {
 
   beforeEach(async () => {
     directory = mkdtempSync(join(tmpdir(), 'verdict-api-keys-'));
-    managed = await ManagedKeys.open(database());
+    managed = await SqliteManagedKeys.open(database());
   });
   afterEach(async () => {
     await keys.stop();
@@ -136,7 +137,7 @@ describe('API keys', () => {
 
   it('that another process makes are good within a second, and refused within a second when it revokes them', async () => {
     await start();
-    const elsewhere = await ManagedKeys.open(database());
+    const elsewhere = await SqliteManagedKeys.open(database());
     const key = await elsewhere.create({ name: 'shop', scopes: ['decide'] }, 'test', 'me', Date.now());
     await within1s(() => isGood(key));
     await elsewhere.revoke('shop', Date.now());

@@ -11,8 +11,8 @@ import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { AuditLog } from '../../dist/audit/audit-log.js';
-import { DecisionLog } from '../../dist/decision-log/decision-log.js';
+import { SqliteAuditLog } from '../../dist/audit/sqlite/sqlite-audit-log.js';
+import { SqliteDecisionLog } from '../../dist/decision-log/sqlite/sqlite-decision-log.js';
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc');
@@ -165,7 +165,7 @@ export async function filledLog({ records, callers, days, keep }) {
   const isFilled = existsSync(join(directory, 'log.decisions.sqlite'));
   const end = Date.now();
   const start = end - days * 86_400_000;
-  const log = new DecisionLog({
+  const log = new SqliteDecisionLog({
     databasePath: join(directory, 'log.sqlite'),
     mode: 'sync',
     queueLimit: 1_000_000,
@@ -253,7 +253,7 @@ export async function filledLog({ records, callers, days, keep }) {
 
 /** The audit events of a busy month beside the decisions. */
 async function auditReads(directory, log, recordOne) {
-  const audit = await AuditLog.open({
+  const audit = await SqliteAuditLog.open({
     path: join(directory, 'log.sqlite'),
     mask: (text) => text,
     onProblem: console.error,

@@ -13,9 +13,9 @@ import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { DecisionLog } from '../../dist/decision-log/decision-log.js';
 import { GroupCommit } from '../../dist/decision-log/sqlite/group-commit.js';
 import { Journal } from '../../dist/decision-log/sqlite/journal.js';
+import { SqliteDecisionLog } from '../../dist/decision-log/sqlite/sqlite-decision-log.js';
 import { besideCerbos } from './log-beside-cerbos.mjs';
 import { logOverHttp } from './log-over-http.mjs';
 
@@ -133,7 +133,7 @@ async function startJournal(directory) {
 }
 
 async function startLog(directory, mode = 'sync') {
-  const log = new DecisionLog({
+  const log = new SqliteDecisionLog({
     databasePath: join(directory, 'log.sqlite'),
     mode,
     queueLimit: 1_000_000,

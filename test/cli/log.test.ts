@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DecisionRecord } from '../../src/decision-log/decision-record.js';
+import type { SqliteDecisionLog } from '../../src/decision-log/sqlite/sqlite-decision-log.js';
 import { idModel, type Service, startService } from '../http/service.js';
 import { type Ran, verdict, verdictInTerminal, workFolder } from './run.js';
 
@@ -189,7 +190,7 @@ it('a table is what a terminal gets, with no control character but its own colou
 
 it('reads a copy at rest, and leaves the folder as it was', async () => {
   const folder = workFolder({ policies: false });
-  await service.log.indexNow();
+  await (service.log as SqliteDecisionLog).indexNow();
   const copied = await verdict(['backup', 'copy'], {
     cwd: folder,
     env: { VERDICT_DATABASE_URL: `sqlite:${database}` },

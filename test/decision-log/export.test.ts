@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest';
 import { csvHeader, csvRow } from '../../src/decision-log/decision-csv.js';
 import type { DecisionLog } from '../../src/decision-log/decision-log.js';
+import type { ExportQuery } from '../../src/decision-log/export-query.js';
+import { recordForSome } from '../../src/decision-log/partial-view.js';
 import type { SearchScope } from '../../src/decision-log/record-filter.js';
-import type { ExportQuery } from '../../src/decision-log/sqlite/decision-export.js';
-import { recordForSome } from '../../src/decision-log/sqlite/partial-view.js';
 import { exampleRecord, noon } from './example-records.js';
 import { startLog, temporaryDirectory } from './temporary-log.js';
 

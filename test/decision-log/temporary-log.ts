@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import type { SqliteConnection } from '../../src/database/sqlite/sqlite-connection.js';
-import { DecisionLog, type DecisionLogOptions } from '../../src/decision-log/decision-log.js';
 import { emptyLog, type LogView, type UnitView } from '../../src/decision-log/sqlite/log-view.js';
+import { SqliteDecisionLog, type SqliteDecisionLogOptions } from '../../src/decision-log/sqlite/sqlite-decision-log.js';
 
 /** A directory that goes when the test ends. */
 export function temporaryDirectory(): string {
@@ -14,8 +14,11 @@ export function temporaryDirectory(): string {
 }
 
 /** A started log on a file in `directory`; stopped when the test ends. */
-export async function startLog(directory: string, options: Partial<DecisionLogOptions> = {}): Promise<DecisionLog> {
-  const log = new DecisionLog({ databasePath: join(directory, 'verdict.sqlite'), mode: 'sync', ...options });
+export async function startLog(
+  directory: string,
+  options: Partial<SqliteDecisionLogOptions> = {},
+): Promise<SqliteDecisionLog> {
+  const log = new SqliteDecisionLog({ databasePath: join(directory, 'verdict.sqlite'), mode: 'sync', ...options });
   await log.start();
   onTestFinished(() => log.stop());
   return log;

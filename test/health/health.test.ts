@@ -5,6 +5,7 @@ import { DatabaseWatch } from '../../src/database/sqlite/database-watch.js';
 import { SqliteConnection } from '../../src/database/sqlite/sqlite-connection.js';
 import { PolicyArchive } from '../../src/policy-store/policy-archive.js';
 import { PolicyStore } from '../../src/policy-store/policy-store.js';
+import type { SqlitePolicyArchive } from '../../src/policy-store/sqlite/sqlite-policy-archive.js';
 import { onePolicySet, type PolicyFiles, type Service, startService, writePolicies } from '../http/service.js';
 
 /** The one set of `onePolicySet` under another name. */
@@ -128,7 +129,7 @@ describe('health', () => {
 
   it('is degraded while the database of keys is damaged; what needs it gets 503, and decisions are answered', async () => {
     service = await startService();
-    await service.app.get(PolicyArchive).connection.query('PRAGMA wal_checkpoint(TRUNCATE)');
+    await service.app.get<SqlitePolicyArchive>(PolicyArchive).connection.query('PRAGMA wal_checkpoint(TRUNCATE)');
     const path = join(service.directory, 'data/verdict.sqlite');
     writeFileSync(path, Buffer.alloc(100_000, 0xa5));
     const watch = service.app.get(DatabaseWatch);

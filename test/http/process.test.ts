@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { DecisionLog } from '../../src/decision-log/decision-log.js';
+import { SqliteDecisionLog } from '../../src/decision-log/sqlite/sqlite-decision-log.js';
 import { onePolicySet, writePolicies } from './service.js';
 
 const dist = fileURLToPath(new URL('../../dist/', import.meta.url));
@@ -201,7 +201,7 @@ describe('verdict serve', () => {
     await Promise.all(clients);
     agent.destroy();
     expect(wrong).toEqual([]);
-    const log = new DecisionLog({ databasePath: join(directory, 'data/verdict.sqlite'), mode: 'sync' });
+    const log = new SqliteDecisionLog({ databasePath: join(directory, 'data/verdict.sqlite'), mode: 'sync' });
     await log.start();
     const recorded = new Set<string>();
     let cursor: string | undefined;

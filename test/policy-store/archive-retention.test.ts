@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import { afterEach, expect, it, vi } from 'vitest';
 import { ArchiveRetention } from '../../src/policy-store/archive-retention.js';
-import { PolicyArchive } from '../../src/policy-store/policy-archive.js';
+import type { PolicyArchive } from '../../src/policy-store/policy-archive.js';
 import { versionOf } from '../../src/policy-store/policy-set-files.js';
+import { SqlitePolicyArchive } from '../../src/policy-store/sqlite/sqlite-policy-archive.js';
 import { exampleRecord, noon } from '../decision-log/example-records.js';
 import { startLog } from '../decision-log/temporary-log.js';
 import { aclModel, temporaryDirectory } from './folders.js';
@@ -13,7 +14,7 @@ afterEach(() => vi.useRealTimers());
 
 /** An archive of 103 versions of a set, put into service an hour after one another, the last two hours before noon. */
 async function filledArchive(directory: string): Promise<{ archive: PolicyArchive; versions: string[] }> {
-  const archive = await PolicyArchive.open(join(directory, 'verdict.sqlite'));
+  const archive = await SqlitePolicyArchive.open(join(directory, 'verdict.sqlite'));
   const versions: string[] = [];
   for (let each = 103; each >= 1; each--) {
     const files = [aclModel, `p, alice, data${each}, read\n`].map((text, index) => ({

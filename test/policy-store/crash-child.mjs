@@ -5,8 +5,8 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { PolicyArchive } from '../../dist/policy-store/policy-archive.js';
 import { PolicyStore } from '../../dist/policy-store/policy-store.js';
+import { SqlitePolicyArchive } from '../../dist/policy-store/sqlite/sqlite-policy-archive.js';
 
 const [directory, database, change, point, what] = process.argv.slice(2);
 let armed = false;
@@ -32,7 +32,7 @@ function observed(archive) {
 }
 
 const log = { info: (_details, message) => pass(message), warn: () => undefined, error: () => undefined };
-const archive = await PolicyArchive.open(database);
+const archive = await SqlitePolicyArchive.open(database);
 const store = new PolicyStore({ directory, archive: observed(archive), log, pollMs: 20, settleMs: 5 });
 await store.start();
 armed = true;

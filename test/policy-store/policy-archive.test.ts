@@ -5,9 +5,10 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { SEMANTICS } from '../../src/core/semantics.js';
 import { SqliteConnection } from '../../src/database/sqlite/sqlite-connection.js';
 import { gitCommitOf } from '../../src/policy-store/git-commit.js';
-import { PolicyArchive1763700000010 } from '../../src/policy-store/migrations/1763700000010-policy-archive.js';
-import { PolicyArchive } from '../../src/policy-store/policy-archive.js';
+import type { PolicyArchive } from '../../src/policy-store/policy-archive.js';
 import { type PolicySetFiles, versionOf } from '../../src/policy-store/policy-set-files.js';
+import { PolicyArchive1763700000010 } from '../../src/policy-store/sqlite/migrations/1763700000010-policy-archive.js';
+import { SqlitePolicyArchive } from '../../src/policy-store/sqlite/sqlite-policy-archive.js';
 import { aclModel, temporaryDirectory, writeTree } from './folders.js';
 
 const open: { close(): Promise<void> }[] = [];
@@ -17,7 +18,7 @@ afterEach(async () => {
 });
 
 async function archiveAt(path: string): Promise<PolicyArchive> {
-  const archive = await PolicyArchive.open(path);
+  const archive = await SqlitePolicyArchive.open(path);
   open.push(archive);
   return archive;
 }
@@ -85,7 +86,7 @@ describe('the archive of policy versions', () => {
       ['acl', version, '[]', 1, 1],
     );
     await old.close();
-    const reader = await PolicyArchive.openToRead(path);
+    const reader = await SqlitePolicyArchive.openToRead(path);
     expect((await reader.versions('acl', 10)).items).toMatchObject([{ version, semantics: 1 }]);
     await reader.close();
     const archive = await archiveAt(path);

@@ -1,7 +1,8 @@
 import { afterEach } from 'vitest';
-import { PolicyArchive } from '../../src/policy-store/policy-archive.js';
+import type { PolicyArchive } from '../../src/policy-store/policy-archive.js';
 import type { PolicySetStatus } from '../../src/policy-store/policy-set-status.js';
 import { type LoadEvent, PolicyStore, type PolicyStoreOptions } from '../../src/policy-store/policy-store.js';
+import { SqlitePolicyArchive } from '../../src/policy-store/sqlite/sqlite-policy-archive.js';
 
 export interface LogLine {
   readonly level: string;
@@ -45,7 +46,7 @@ export async function startedStore(directory: string, options: Partial<PolicySto
 }
 
 export async function openArchive(path: string): Promise<PolicyArchive> {
-  const archive = await PolicyArchive.open(path);
+  const archive = await SqlitePolicyArchive.open(path);
   running.push({ stop: () => archive.close() });
   return archive;
 }

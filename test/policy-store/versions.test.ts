@@ -1,8 +1,8 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { PolicyArchive } from '../../src/policy-store/policy-archive.js';
 import type { PolicyStore } from '../../src/policy-store/policy-store.js';
+import { SqlitePolicyArchive } from '../../src/policy-store/sqlite/sqlite-policy-archive.js';
 import { aclModel, temporaryDirectory, writeTree } from './folders.js';
 import { brief, openArchive, startedStore, until } from './store.js';
 
@@ -235,7 +235,7 @@ describe('the archive', () => {
 
   it('that cannot be written keeps a new version from being served: it could not be replayed', async () => {
     const at = await place('alice');
-    const archive = await PolicyArchive.open(at.database);
+    const archive = await SqlitePolicyArchive.open(at.database);
     const { store, log } = await startedStore(at.directory, { archive });
     await archive.close();
     await at.write('bob');

@@ -2,6 +2,7 @@
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import type { SqliteDecisionLog } from '../../src/decision-log/sqlite/sqlite-decision-log.js';
 import { startKeyedService } from './keyed-service.js';
 
 it('each file that the service makes has mode 0600, and its folder 0700', async () => {
@@ -10,7 +11,7 @@ it('each file that the service makes has mode 0600, and its folder 0700', async 
   try {
     await keyed.as('admin', 'POST', '/v1/decide', { subject: 'ann', action: 'read', resource: 'doc' });
     await keyed.as('admin', 'POST', '/v1/api-keys', { name: 'new', scopes: ['decide'] });
-    await keyed.service.log.indexNow();
+    await (keyed.service.log as SqliteDecisionLog).indexNow();
     const folder = join(keyed.service.directory, 'data');
     expect(statSync(folder).mode & 0o777).toBe(0o700);
     const files = readdirSync(folder, { recursive: true, withFileTypes: true });

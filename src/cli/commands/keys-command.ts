@@ -188,18 +188,18 @@ async function withDatabase(
   { databasePath: path, environment, apiKeysFile }: KeysConfig,
   work: (keeper: KeyKeeper) => Promise<void>,
 ): Promise<void> {
-  const { AuditLog } = await import('../../audit/audit-log.js');
+  const { SqliteAuditLog } = await import('../../audit/sqlite/sqlite-audit-log.js');
   const { KeyAdministration } = await import('../../auth/key-administration.js');
   const { describeKey } = await import('../../auth/key-description.js');
-  const { ManagedKeys } = await import('../../auth/managed-keys.js');
+  const { SqliteManagedKeys } = await import('../../auth/sqlite/sqlite-managed-keys.js');
   const { maskCredentials } = await import('../../logging/mask-credentials.js');
   const isDeclared = await declaredIn(apiKeysFile);
-  const audit = await AuditLog.open({
+  const audit = await SqliteAuditLog.open({
     path,
     mask: maskCredentials,
     onProblem: (_what, error) => Promise.reject(error),
   });
-  const keys = await ManagedKeys.open(path);
+  const keys = await SqliteManagedKeys.open(path);
   try {
     // A service that runs finds out by itself.
     const elsewhere = { refresh: () => Promise.resolve(), isOfAnotherKind: isDeclared };

@@ -1,8 +1,8 @@
 /** How records, counts and replays look to a person. */
 import { spellUnseen } from '../../core/quote.js';
 import type { DecisionRecord } from '../../decision-log/decision-record.js';
+import type { DecisionStats } from '../../decision-log/decision-stats.js';
 import type { LogGap } from '../../decision-log/log-gap.js';
-import type { DecisionStats } from '../../decision-log/sqlite/decision-stats.js';
 import type { Replay } from '../../pdp/replay.js';
 import { printDecision } from '../commands/decide-command.js';
 import { printExplanation } from '../commands/explain-command.js';

@@ -4,7 +4,7 @@ import { DecisionLogReader } from '../../decision-log/sqlite/decision-log-reader
 import { closedFiles, decisionLogPath } from '../../decision-log/sqlite/log-files.js';
 import { replay } from '../../pdp/replay.js';
 import { ArchivedVersions } from '../../policy-store/archived-versions.js';
-import { PolicyArchive } from '../../policy-store/policy-archive.js';
+import { SqlitePolicyArchive } from '../../policy-store/sqlite/sqlite-policy-archive.js';
 import { UsageError } from '../exit-code.js';
 import type { LogSource } from './log-source.js';
 
@@ -27,7 +27,7 @@ export async function logOfDatabase(databasePath: string): Promise<LogSource> {
       const record = await reader.find(id);
       if (record === undefined) throw await reader.notFound(id);
       // Opening a file that is not there would make it.
-      const archive = existsSync(databasePath) ? await PolicyArchive.openToRead(databasePath) : undefined;
+      const archive = existsSync(databasePath) ? await SqlitePolicyArchive.openToRead(databasePath) : undefined;
       const versions = new ArchivedVersions(archive);
       try {
         return await replay(

@@ -1,9 +1,10 @@
 /** What the commands on the decision log read: a database, or a running service. */
 
+import type { DecisionPage } from '../../decision-log/decision-page.js';
 import type { DecisionQuery } from '../../decision-log/decision-query.js';
-import type { ExportQuery } from '../../decision-log/sqlite/decision-export.js';
-import type { DecisionPage } from '../../decision-log/sqlite/decision-search.js';
-import type { DecisionStats, StatsQuery } from '../../decision-log/sqlite/decision-stats.js';
+import type { DecisionStats } from '../../decision-log/decision-stats.js';
+import type { ExportQuery } from '../../decision-log/export-query.js';
+import type { StatsQuery } from '../../decision-log/stats-query.js';
 import type { Replay } from '../../pdp/replay.js';
 import { askServer, type ServerOptions, streamFromServer } from './server.js';
 

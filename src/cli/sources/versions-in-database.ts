@@ -1,6 +1,6 @@
 /** The versions that a service has kept in its database; loads the drivers, so it is imported when it is needed. */
 import { existsSync } from 'node:fs';
-import { PolicyArchive } from '../../policy-store/policy-archive.js';
+import { SqlitePolicyArchive } from '../../policy-store/sqlite/sqlite-policy-archive.js';
 import { UsageError } from '../exit-code.js';
 import type { PolicyVersions } from './policy-versions.js';
 
@@ -11,7 +11,7 @@ const PAGE = 1_000;
 export async function versionsInDatabase(path: string): Promise<PolicyVersions> {
   // Opening a file that is not there would make it.
   if (!existsSync(path)) throw new UsageError(`there is no database ${path}`);
-  const archive = await PolicyArchive.openToRead(path).catch(cannotRead(path));
+  const archive = await SqlitePolicyArchive.openToRead(path).catch(cannotRead(path));
   return {
     async served() {
       const states = await archive.states().catch(cannotRead(path));

@@ -1,24 +1,13 @@
-import { IsIn, IsOptional } from 'class-validator';
 import { csvGapRow, csvHeader, csvRow } from '../decision-csv.js';
-import { DecisionFilters } from '../decision-query.js';
 import type { DecisionRecord } from '../decision-record.js';
+import type { ExportFormat, ExportQuery } from '../export-query.js';
 import { gapsWithin, type LogGap } from '../log-gap.js';
+import { gapForSome, recordForSome, type SeenGap, type SeenRecord } from '../partial-view.js';
 import { matchingRecords, type RecordFilter, readFilter, type SearchScope } from '../record-filter.js';
 import { Turns } from '../turns.js';
 import type { DamagedRange } from './damaged-rows.js';
 import { gapsOfDamage, scan } from './decision-search.js';
 import type { LogView } from './log-view.js';
-import { gapForSome, recordForSome, type SeenGap, type SeenRecord } from './partial-view.js';
-
-export const exportFormats = ['ndjson', 'csv'] as const;
-
-/** The query string of `GET /v1/decisions/export`. */
-export class ExportQuery extends DecisionFilters {
-  /** `ndjson`: a record a line, as `GET /v1/decisions/{id}` gives it; `csv`: a table for spreadsheets. */
-  @IsOptional()
-  @IsIn(exportFormats)
-  readonly format?: (typeof exportFormats)[number];
-}
 
 /** An export may use about a quarter of the event loop: it has time, decisions do not. */
 const turnMs = 1;
@@ -49,7 +38,7 @@ interface Texts {
   readonly gap: (gap: LogGap) => string;
 }
 
-function textsOf(format: 'ndjson' | 'csv', { policySets }: SearchScope): Texts {
+function textsOf(format: ExportFormat, { policySets }: SearchScope): Texts {
   const rows =
     format === 'csv'
       ? { header: csvHeader, record: csvRow, gap: csvGapRow }

@@ -2,17 +2,22 @@ import { existsSync } from 'node:fs';
 import type { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import type { VerdictError } from '../../errors.js';
 import { decisionNotFound } from '../decision-not-found.js';
+import type { DecisionPage } from '../decision-page.js';
 import type { DecisionQuery } from '../decision-query.js';
 import type { DecisionRecord } from '../decision-record.js';
+import type { DecisionStats } from '../decision-stats.js';
+import type { ExportQuery } from '../export-query.js';
 import { gapsWithin, type StoredGap } from '../log-gap.js';
 import type { SearchScope } from '../record-filter.js';
+import { RecordedDecisions } from '../recorded-decisions.js';
+import type { StatsQuery } from '../stats-query.js';
 import { readCatalog } from './catalog.js';
 import { describeClosed, openClosedReader, readIndexedTo } from './closed-unit.js';
 import { addUnits } from './count-units.js';
 import { DecisionCounts } from './decision-counts.js';
-import { type ExportQuery, exportRecords } from './decision-export.js';
-import { type DecisionPage, findRecord, searchRecords } from './decision-search.js';
-import { type DecisionStats, questionOf, type StatsQuery, statsOf } from './decision-stats.js';
+import { exportRecords } from './decision-export.js';
+import { findRecord, searchRecords } from './decision-search.js';
+import { questionOf, statsOf } from './decision-stats.js';
 import { readBeginning, readExtent, readFormat, readGaps, readLast } from './journal-format.js';
 import { openReader } from './key-index.js';
 import { catalogPathOf, closedFiles, closedIndexPathOf, decisionLogPath, indexPathOf } from './log-files.js';
@@ -30,11 +35,13 @@ import { topIds } from './top-ids.js';
  * No file stays open between two statements or two steps: a service that writes the log closes its open file now and
  * then, and cannot while anybody has it open.
  */
-export class DecisionLogReader {
+export class DecisionLogReader extends RecordedDecisions {
   /** What the closed files hold; they do not change. */
   readonly #closed = new Map<number, ClosedView>();
 
-  private constructor(private readonly path: string) {}
+  private constructor(private readonly path: string) {
+    super();
+  }
 
   /** Opens the log beside the service's database to read it. Throws when there is no log beside it. */
   static async open(databasePath: string): Promise<DecisionLogReader> {
@@ -54,7 +61,6 @@ export class DecisionLogReader {
     return findRecord(await this.view(), id, scope);
   }
 
-  /** What to tell whoever asked for a decision that `find` does not find. */
   async notFound(id: string): Promise<VerdictError> {
     return decisionNotFound(id, (await this.view()).writer);
   }

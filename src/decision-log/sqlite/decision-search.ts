@@ -1,13 +1,14 @@
 import { isDamaged, isWithoutIndex, type SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import { VerdictError } from '../../errors.js';
 import { idMilliseconds } from '../decision-ids.js';
+import type { DecisionPage } from '../decision-page.js';
 import { type DecisionQuery, defaultLimit, maxLimit } from '../decision-query.js';
 import type { DecisionRecord } from '../decision-record.js';
 import { recordsOf, type StoredGroup } from '../group-text.js';
-import { gapsWithin, type LogGap, type StoredGap } from '../log-gap.js';
+import { gapsWithin, type StoredGap } from '../log-gap.js';
 import {
   filterKeys,
-  likePattern,
+  inJson,
   matchingRecords,
   maySee,
   memberText,
@@ -23,19 +24,6 @@ import { groupLimit } from './group-commit.js';
 import { lookUp } from './index-lookup.js';
 import type { LogView, UnitView } from './log-view.js';
 import { type GroupRange, mayHoldId, mayHoldTimes, rangesOfId, rangesOfTimes } from './time-ranges.js';
-
-export interface DecisionPage {
-  readonly items: readonly DecisionRecord[];
-  /** Missing on the last page. */
-  readonly nextCursor?: string;
-  /**
-   * Given when the budget ran out before the page was full: every record from this time on was looked at, and
-   * `nextCursor` goes on from there.
-   */
-  readonly searchedTo?: string;
-  /** Records that are missing (mode `async`) among those that were looked at; not given when there are none. */
-  readonly gaps?: readonly LogGap[];
-}
 
 /**
  * How much one search may look at, counted in records whose text is read. Reading text costs 1 each; passing over a
@@ -368,4 +356,9 @@ function readLimit(limit: number | undefined): number {
   if (Number.isInteger(limit) && limit >= 1 && limit <= maxLimit) return limit;
   const detail = `is not a whole number from 1 to ${maxLimit}`;
   throw new VerdictError('invalid_request', `limit ${detail}`, { errors: [{ pointer: '/limit', detail }] });
+}
+
+/** The pattern for SQLite's LIKE that the text of every record with `q` in it matches (and some others). */
+function likePattern(q: string): string {
+  return `%${inJson(q).replace(/[\\%_]/g, '\\$&')}%`;
 }

@@ -1,60 +1,11 @@
-import { Transform } from 'class-transformer';
-import { ArrayUnique, IsIn, IsOptional } from 'class-validator';
 import { readTimeRange } from '../../query/time-range.js';
-import { CountedFilters } from '../decision-query.js';
+import type { DecisionStats, StatsItem } from '../decision-stats.js';
 import type { SearchScope } from '../record-filter.js';
-import { type TallyField, tallyFields } from '../tally.js';
+import { bucketMinutes, type StatsQuery } from '../stats-query.js';
+import type { TallyField } from '../tally.js';
 import { sortInTurns, Turns } from '../turns.js';
 import type { DecisionCounts } from './decision-counts.js';
 import type { TallyGroup, TallyQuestion } from './tally-query.js';
-import type { TopField, TopIds } from './top-ids.js';
-
-const bucketMinutes = { minute: 1, hour: 60, day: 1_440 } as const;
-type Bucket = keyof typeof bucketMinutes;
-
-/** The query string of `GET /v1/decisions/stats`; its times are rounded to whole minutes, outwards. */
-export class StatsQuery extends CountedFilters {
-  /** Counts per minute, hour or day of the zone `tz`; without it one count for the whole time. */
-  @IsOptional()
-  @IsIn(Object.keys(bucketMinutes))
-  readonly bucket?: Bucket;
-
-  /** Fields to count by, separated by commas: policySet, policyVersion, decision, reason, caller. */
-  @IsOptional()
-  @Transform(({ value }) => (typeof value === 'string' ? value.split(',') : value))
-  @IsIn(tallyFields, { each: true })
-  @ArrayUnique()
-  readonly by?: readonly TallyField[];
-
-  /** Also the ids that the newest of these decisions are about most often. */
-  @IsOptional()
-  @IsIn(['subject', 'resource'])
-  readonly top?: TopField;
-}
-
-export type StatsItem = {
-  /** When the bucket begins. */
-  readonly time?: string;
-  readonly count: number;
-  /** Fields of `by` that are missing here, since their values were too many to be kept apart: the count is of all those. */
-  readonly other?: readonly TallyField[];
-} & { readonly [field in TallyField]?: string };
-
-export interface DecisionStats {
-  /** In order of time, then the most frequent first. */
-  readonly items: readonly StatsItem[];
-  readonly total: number;
-  /**
-   * Decisions that are not in `total` and may belong there: they pass all filters but one on a field whose values were too
-   * many to be kept apart. Not given when there are none.
-   */
-  readonly uncertain?: number;
-  /** Given while counts are being made anew: some decisions since `countedTo` are missing here. */
-  readonly complete?: false;
-  readonly countedTo?: string;
-  /** Given where `top` asks for it. */
-  readonly top?: TopIds;
-}
 
 /** Throws VerdictError `invalid_request` for a time, day or zone that does not exist. */
 export function questionOf(query: StatsQuery, scope: SearchScope): TallyQuestion {

@@ -1,8 +1,8 @@
 import { idBeginning, idMilliseconds } from '../decision-ids.js';
 import type { NewDecisionRecord } from '../decision-record.js';
 import { type CommonMembers, commonMembers, recordLine } from '../group-text.js';
+import { addRecordKeys, commonKeys } from '../record-keys.js';
 import { Tally } from '../tally.js';
-import { addRecordKeys, commonKeys } from './record-keys.js';
 
 /** Records that are committed together or not at all. */
 export interface Group {

@@ -3,6 +3,7 @@ import { makeSafe } from '../../database/sqlite/database-watch.js';
 import { OpenDatabase } from '../../database/sqlite/open-database.js';
 import { isDamaged, isWithoutIndex, SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import { type GapCause, gapsWithin, type StoredGap } from '../log-gap.js';
+import { keyBytes } from '../record-keys.js';
 import { Catalog, type ClosedUnit } from './catalog.js';
 import { ClosedIndex } from './closed-index.js';
 import { openClosedReader } from './closed-unit.js';
@@ -23,7 +24,6 @@ import {
   setFilesAside,
 } from './log-files.js';
 import { type LogView, type UnitView, viewOfClosed } from './log-view.js';
-import { keyBytes } from './record-keys.js';
 import { DayTurns, isOtherDay, type TurnLimits, utcDayOf } from './turn-limits.js';
 import { UnitReaders } from './unit-readers.js';
 import { WalBound } from './wal-bound.js';

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { leaveWal, SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import { groupText } from '../group-text.js';
 import type { GapCause, Loss, StoredGap } from '../log-gap.js';
+import { encodeKeys } from '../record-keys.js';
 import type { DamagedRange } from './damaged-rows.js';
 import type { Group } from './group-commit.js';
 import { copyJournal } from './journal-copy.js';
@@ -22,7 +23,6 @@ import {
 import { Journal1763700000000 } from './migrations/1763700000000-journal.js';
 import { Gaps1763700000002 } from './migrations/1763700000002-gaps.js';
 import { JournalFile1764300000000 } from './migrations/1764300000000-journal-file.js';
-import { encodeKeys } from './record-keys.js';
 
 /** Deleting this many records takes a millisecond or two. */
 const recordsPerDelete = 2_048;

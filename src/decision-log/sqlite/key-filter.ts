@@ -8,7 +8,7 @@
  */
 
 import type { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
-import { keyBytes } from './record-keys.js';
+import { keyBytes } from '../record-keys.js';
 
 export const filterBlocks = 4_096;
 const bitsPerKey = 12;

@@ -1,12 +1,12 @@
 import { rmSync } from 'node:fs';
 import { isDamaged, leaveWal, SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import { keyBytes } from '../record-keys.js';
 import { Tally, type TallyRow } from '../tally.js';
 import { Turns } from '../turns.js';
 import { KeyIndex1763700000001 } from './migrations/1763700000001-key-index.js';
 import { Tally1763700000003 } from './migrations/1763700000003-tally.js';
 import { Rollups1764300000002 } from './migrations/1764300000002-rollups.js';
 import { Merges1764300000003 } from './migrations/1764300000003-merges.js';
-import { keyBytes } from './record-keys.js';
 import { endOfStep, recountFresh } from './recount.js';
 import { dropSegments, inTransaction, mergeStep, unusedSegment } from './segment-merge.js';
 import { addFresh, forgetTallies, putFresh, type TallyLimits, tallyLimits, tallyScratch } from './tally-table.js';

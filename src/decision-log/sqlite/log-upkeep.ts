@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Retention } from '../decision-log-options.js';
 import type { JournalFiles } from './journal-files.js';
-import type { Retention } from './turn-limits.js';
 
 export interface UpkeepOptions {
   /** The files as they are now; undefined while they are being opened again. */

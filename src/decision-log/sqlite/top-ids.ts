@@ -1,19 +1,10 @@
 import type { DecisionFilters } from '../decision-query.js';
+import type { TopIds } from '../decision-stats.js';
 import { matchingRecords, readFilter, type SearchScope } from '../record-filter.js';
+import type { TopField } from '../stats-query.js';
 import { Turns } from '../turns.js';
 import { scan, searchBudget } from './decision-search.js';
 import type { LogView } from './log-view.js';
-
-export type TopField = 'subject' | 'resource';
-
-export interface TopIds {
-  /** The most frequent first, and among equals in order of their ids. */
-  readonly ids: readonly { readonly id: string; readonly count: number }[];
-  /** How many records were counted. */
-  readonly examined: number;
-  /** Given when that were not all that match: those from this time on were counted. */
-  readonly searchedTo?: string;
-}
 
 /** Ids have no rollup, since there are as many as anybody likes; so the newest records are read, and no more than these. */
 const recordLimit = 65_536;

@@ -1,11 +1,6 @@
-const dayMs = 86_400_000;
+import type { Retention } from '../decision-log-options.js';
 
-export interface Retention {
-  /** Records older than this go, in milliseconds. */
-  readonly maxAgeMs?: number;
-  /** Of more records than this the oldest go. */
-  readonly maxRecords?: number;
-}
+const dayMs = 86_400_000;
 
 /** When the open file of the journal is closed and the next one begun, besides at midnight (UTC). */
 export interface TurnLimits {

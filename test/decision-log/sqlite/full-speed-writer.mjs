@@ -1,9 +1,9 @@
 // Appends as fast as it can and prints the id of each acknowledged record, until it is killed.
 import { setImmediate } from 'node:timers/promises';
-import { DecisionLog } from '../../../dist/decision-log/decision-log.js';
+import { SqliteDecisionLog } from '../../../dist/decision-log/sqlite/sqlite-decision-log.js';
 
 const [databasePath, mode, concurrency, limits = '{}'] = process.argv.slice(2);
-const log = new DecisionLog({ databasePath, mode, limits: JSON.parse(limits) });
+const log = new SqliteDecisionLog({ databasePath, mode, limits: JSON.parse(limits) });
 await log.start();
 const text = {
   policySet: 's',

@@ -4,16 +4,16 @@ import { existsSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { SqliteConnection } from '../../../src/database/sqlite/sqlite-connection.js';
-import type { DecisionLogOptions } from '../../../src/decision-log/decision-log.js';
 import { DecisionLogReader } from '../../../src/decision-log/sqlite/decision-log-reader.js';
 import { closedIndexPathOf, closedPathOf, indexPathOf } from '../../../src/decision-log/sqlite/log-files.js';
+import type { SqliteDecisionLogOptions } from '../../../src/decision-log/sqlite/sqlite-decision-log.js';
 import { exampleRecord, noon } from '../example-records.js';
 import { append, countDown, everything, sequencesOf } from '../many-records.js';
 import { startLog, temporaryDirectory } from '../temporary-log.js';
 
 const day = 86_400_000;
 /** A file is closed once it has 100 records. */
-const small: Partial<DecisionLogOptions> = { limits: { records: 100 } };
+const small: Partial<SqliteDecisionLogOptions> = { limits: { records: 100 } };
 
 const openFile = 'verdict.decisions.sqlite';
 const pathIn = (directory: string): string => join(directory, openFile);

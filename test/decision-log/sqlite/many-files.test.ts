@@ -24,9 +24,9 @@ it('a look-up of what is nowhere opens few files, however many there are, and on
   expect(files).toBeGreaterThan(30);
   await log.indexNow();
   const opened = async (query: object): Promise<number> => {
-    const before = log.status.filesOpened;
+    const before = log.filesOpened;
     await log.search(query);
-    return log.status.filesOpened - before;
+    return log.filesOpened - before;
   };
   await opened({});
   let misses = 0;
@@ -126,10 +126,10 @@ it('after the clock went thirty days forth and back, look-ups of other times rea
   const opened = async (): Promise<number> => {
     // What stays open from before is not opened again: so all others are opened first.
     for (let i = 0; i < 2; i++) await everything(log);
-    const before = log.status.filesOpened;
+    const before = log.filesOpened;
     await log.find(old!.id);
     await everything(log, { from: '2026-11-22T12:00:00Z', to: '2026-11-22T12:01:00Z' });
-    return log.status.filesOpened - before;
+    return log.filesOpened - before;
   };
   const before = await opened();
   await at(noon + 34 * day);

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import type { SqliteConnection } from '../../../src/database/sqlite/sqlite-connection.js';
 import type { DecisionQuery } from '../../../src/decision-log/decision-query.js';
+import { indexedFieldNames } from '../../../src/decision-log/record-keys.js';
 import { findRecord, searchRecords } from '../../../src/decision-log/sqlite/decision-search.js';
 import { openReader } from '../../../src/decision-log/sqlite/key-index.js';
-import { indexedFieldNames } from '../../../src/decision-log/sqlite/record-keys.js';
 import { exampleRecord, noon } from '../example-records.js';
 import { startLog, temporaryDirectory, viewOfFile } from '../temporary-log.js';
 

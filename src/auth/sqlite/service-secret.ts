@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { SqliteConnection } from '../database/sqlite/sqlite-connection.js';
+import { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import { ServiceSecrets1763700000021 } from './migrations/1763700000021-service-secrets.js';
 
 /** 32 random bytes that the database at `path` keeps under a name; they are made when they are first asked for. */

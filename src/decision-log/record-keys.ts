@@ -2,8 +2,8 @@
  * How records are found: each value of an indexed field becomes a 48-bit key, kept beside the group and in the index.
  * Two values can share a key, so whoever reads by key compares the record itself.
  */
-import type { NewDecisionRecord } from '../decision-record.js';
-import type { CommonMembers } from '../group-text.js';
+import type { NewDecisionRecord } from './decision-record.js';
+import type { CommonMembers } from './group-text.js';
 
 /** The fields that have an index, the most selective first; their order is part of the file format. */
 export const indexedFields = {

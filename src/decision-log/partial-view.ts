@@ -1,5 +1,5 @@
-import type { DecisionRecord } from '../decision-record.js';
-import type { LogGap } from '../log-gap.js';
+import type { DecisionRecord } from './decision-record.js';
+import type { LogGap } from './log-gap.js';
 
 /**
  * Records and gaps as somebody sees them. Who may read some policy sets alone does not see what counts the records of all:

@@ -1,0 +1,32 @@
+/**
+ * What `append` promises when it resolves.
+ * - `sync`: the record is committed and survives the end of the process, kill -9 included.
+ * - `fsync`: it survives power loss too.
+ * - `async`: it waits in memory, as a rule for less than 5 ms. Lost are, at most, `queueLimit` records when the
+ *   process ends without warning, and those that come while as many wait. A `LogGap` says so.
+ * - `off`: nothing. No record is written; those that are there can be read.
+ */
+export type LogMode = 'sync' | 'fsync' | 'async' | 'off';
+
+/** What the owner of a log chooses, wherever its records are stored. */
+export interface DecisionLogOptions {
+  readonly mode: LogMode;
+  /** The name of this process in its records. */
+  readonly instance?: string;
+  /** Most records that may wait for their commit (16,384). Beyond it `sync` and `fsync` refuse, and `async` loses. */
+  readonly queueLimit?: number;
+  /** Which records are kept; without it all of them. */
+  readonly retention?: Retention;
+  /** Hears of problems in the background, where no caller waits for an error. */
+  readonly onProblem?: (what: string, error: unknown) => void;
+  /** Hears of every commit, for measuring. */
+  readonly onCommit?: (commit: { readonly records: number; readonly durationMs: number }) => void;
+}
+
+/** Which records are kept. Without a bound no record is deleted for its sake. */
+export interface Retention {
+  /** Greatest age of a record, in milliseconds. */
+  readonly maxAgeMs?: number;
+  /** Most records; beyond it the oldest are deleted. */
+  readonly maxRecords?: number;
+}

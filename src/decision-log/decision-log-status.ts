@@ -1,0 +1,38 @@
+import type { LogMode } from './decision-log-options.js';
+
+export interface DecisionLogStatus {
+  /** `failing`: nothing can be written now; `sync` and `fsync` refuse decisions until it can. */
+  readonly state: 'ok' | 'failing';
+  /**
+   * Whether decisions are answered as far as the log is concerned. In modes `sync` and `fsync` it is false from the first
+   * failure until writing has succeeded for a while (`SteadyState`).
+   */
+  readonly answering: boolean;
+  readonly mode: LogMode;
+  /** Records that wait for their commit. */
+  readonly depth: number;
+  /** Most records that may wait. */
+  readonly limit: number;
+  /** Records lost by this process (mode `async`). */
+  readonly lost: number;
+  /** The time of the oldest record that waits for its commit, in milliseconds since 1970. */
+  readonly oldestPending: number | undefined;
+  /** The time of the newest record that is committed, in milliseconds since 1970. */
+  readonly newest: number | undefined;
+  /** Committed records that the key index does not cover yet: look-ups read through them. */
+  readonly unindexed: number;
+  /** The log's name; undefined while it is not open. */
+  readonly name: string | undefined;
+  /** Parts of the log that were not there when it was opened, with the records in them, for people. */
+  readonly missing: string | undefined;
+  /** Why it is failing, or what is wrong with what it stored. */
+  readonly problem?: string;
+}
+
+/** How much room a log takes, in bytes. */
+export interface DecisionLogStorage {
+  /** The records. */
+  readonly records: number;
+  /** What finds and counts them. */
+  readonly index: number;
+}

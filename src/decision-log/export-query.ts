@@ -1,0 +1,13 @@
+import { IsIn, IsOptional } from 'class-validator';
+import { DecisionFilters } from './decision-query.js';
+
+export const exportFormats = ['ndjson', 'csv'] as const;
+export type ExportFormat = (typeof exportFormats)[number];
+
+/** The query string of `GET /v1/decisions/export`. */
+export class ExportQuery extends DecisionFilters {
+  /** `ndjson`: a record a line, as `GET /v1/decisions/{id}` gives it; `csv`: a table for spreadsheets. */
+  @IsOptional()
+  @IsIn(exportFormats)
+  readonly format?: ExportFormat;
+}
