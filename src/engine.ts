@@ -7,15 +7,42 @@
  *     set.decide({ subject: 'alice', action: 'read', resource: 'invoice' }, { now: Date.now() }).decision; // 'allow'
  */
 
+import { type CompileOptions, compileInSteps, type Identify } from './core/policy/compile.js';
+import { policySetVersion } from './core/policy/version.js';
+import { PolicySet } from './core/policy-set.js';
+import { finish } from './core/steps.js';
+import { sha256 } from './digest/sha-256.js';
+
 export type { Diagnostic, Effect, EngineDecision, Reason, ReasonCode } from './core/decision.js';
 export type { DecideOptions } from './core/engine/decide.js';
 export type { EnforceOptions, EnforceResult } from './core/engine/enforce.js';
 export { engineVersion } from './core/engine/engine-version.js';
 export type { CompileOptions } from './core/policy/compile.js';
-export { compilePolicySet, compilePolicySetInSteps, PolicySet } from './core/policy-set.js';
+export { PolicySet } from './core/policy-set.js';
 export type { Problem } from './core/problem.js';
 export { PolicyError } from './core/problem.js';
 export type { DecisionRequest, DecisionRequestInput, Json, JsonObject } from './core/request.js';
 export type { SearchOptions, SearchResult } from './core/search/search.js';
 export type { SearchQuery, WhatQuery, WhoQuery } from './core/search/search-query.js';
 export { SEMANTICS, type Semantics } from './core/semantics.js';
+
+const identify: Identify = (files) =>
+  policySetVersion(
+    files.map(({ file, text }) => ({ path: file, content: text })),
+    sha256,
+  );
+
+/**
+ * Compiles a policy set from the texts of its files.
+ *
+ * @throws PolicyError with every problem, each with its place, when the set does not load: for what Casbin's reference
+ *   refuses, and with `strict` for every problem of severity `error`.
+ */
+export function compilePolicySet(options: CompileOptions): PolicySet {
+  return finish(compilePolicySetInSteps(options));
+}
+
+/** As `compilePolicySet`, pausing every few milliseconds, so that a service can load a large set while it answers. */
+export function* compilePolicySetInSteps(options: CompileOptions): Generator<void, PolicySet> {
+  return new PolicySet(yield* compileInSteps(options, identify));
+}

@@ -6,7 +6,7 @@ import { type EnforceOptions, type EnforceResult, enforce } from './engine/enfor
 import type { Manifest } from './manifest/manifest.js';
 import type { BindingError } from './policy/binding.js';
 import { isCombination } from './policy/combination.js';
-import { type CompiledPolicySet, type CompileOptions, compileInSteps } from './policy/compile.js';
+import type { CompiledPolicySet } from './policy/compile.js';
 import type { Problem } from './problem.js';
 import type { DecisionRequest, DecisionRequestInput } from './request.js';
 import { candidatesInSteps, type SearchKind } from './search/candidates.js';
@@ -125,19 +125,4 @@ export class PolicySet {
   bind(request: DecisionRequest): BoundValues | BindingError {
     return bindValues(this.compiled, request);
   }
-}
-
-/**
- * Compiles a policy set from the texts of its files.
- *
- * @throws PolicyError with every problem, each with its place, when the set does not load: for what Casbin's reference
- *   refuses, and with `strict` for every problem of severity `error`.
- */
-export function compilePolicySet(options: CompileOptions): PolicySet {
-  return finish(compilePolicySetInSteps(options));
-}
-
-/** As `compilePolicySet`, pausing every few milliseconds, so that a service can load a large set while it answers. */
-export function* compilePolicySetInSteps(options: CompileOptions): Generator<void, PolicySet> {
-  return new PolicySet(yield* compileInSteps(options));
 }

@@ -7,6 +7,8 @@
  * had done it counts as if it had been done.
  */
 
+import { StacklessError } from './stackless-error.js';
+
 /** Steps of one evaluation, unless the manifest says otherwise: the dearest mix of work takes less than 20 ms. */
 export const defaultStepBudget = 1_000_000;
 
@@ -22,20 +24,11 @@ export interface StepMeter {
 }
 
 /** Ends an evaluation: it denies as a whole, whatever it was about to find (P2). */
-export class StepBudgetExceeded extends Error {
+export class StepBudgetExceeded extends StacklessError {
   override readonly name = 'StepBudgetExceeded';
 }
 
-function withoutStack(): StepBudgetExceeded {
-  const { stackTraceLimit } = Error;
-  Error.stackTraceLimit = 0;
-  const error = new StepBudgetExceeded('the evaluation takes too many steps');
-  Error.stackTraceLimit = stackTraceLimit;
-  return error;
-}
-
-/** One for all: requests can cause it at will. */
-export const stepBudgetExceeded: StepBudgetExceeded = withoutStack();
+export const stepBudgetExceeded: StepBudgetExceeded = new StepBudgetExceeded('the evaluation takes too many steps');
 
 /** For work that is not part of an evaluation. */
 export const unmetered: StepMeter = Object.freeze({ spend: () => {}, isFirst: () => true });

@@ -31,14 +31,15 @@ const TURN_MS = 8;
  */
 export async function loadPolicySet(set: PolicySetFiles, semantics: Semantics = SEMANTICS): Promise<LoadedPolicySet> {
   const options = { ...compileOptions(set.files), semantics };
-  const inside = await lintIfSmall(await inTurns(compileInSteps(options)), set.files);
+  const version = versionOf(set.files);
+  const inside = await lintIfSmall(await inTurns(compileInSteps(options, () => version)), set.files);
   const compiled = new PolicySet(inside);
   let view: StockView | undefined;
   const stockView = () => {
     view ??= new StockView(inside, stockTexts(set.files));
     return view;
   };
-  const common = { name: set.name, version: versionOf(set.files), compiled, stockView };
+  const common = { name: set.name, version, compiled, stockView };
   if (compiled.manifest.engine === 'casbin') {
     const stock = await StockPolicySet.load(stockView());
     const evaluate: ServedPolicySet['evaluate'] = (request) => stock.evaluate(request);

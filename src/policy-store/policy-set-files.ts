@@ -1,5 +1,6 @@
 /** A policy set as bytes: what a source reads, a version identifies and the archive keeps. */
 import { policySetVersion } from '../core/policy/version.js';
+import { sha256 } from '../digest/sha-256.js';
 
 export interface PolicyFile {
   /** Relative to the set's folder, with `/` between its parts: `rules.csv`, `tests/roles.yaml`. */
@@ -55,12 +56,27 @@ export function intendedName(path: string): string | undefined {
 
 /** The version of a set: tests are not a part of it, they say what it should do and not what it does. */
 export function versionOf(files: readonly PolicyFile[]): string {
-  return policySetVersion(files.filter(({ path }) => isVersioned(path)));
+  let version = versions.get(files);
+  if (version === undefined) {
+    version = digestOf(files.filter(({ path }) => isVersioned(path)));
+    if (Object.isFrozen(files)) versions.set(files, version);
+  }
+  return version;
 }
+
+/** By the list of a set's files, which its source makes and freezes: store, compiler and archive ask for the same one. */
+const versions = new WeakMap<readonly PolicyFile[], string>();
 
 /** Another text whenever a test changed. */
 export function testsVersionOf(files: readonly PolicyFile[]): string {
-  return policySetVersion(files.filter(({ path }) => fileRole(path) === 'test'));
+  return digestOf(files.filter(({ path }) => fileRole(path) === 'test'));
+}
+
+function digestOf(files: readonly PolicyFile[]): string {
+  return policySetVersion(
+    files.map(({ path, bytes }) => ({ path, content: bytes })),
+    sha256,
+  );
 }
 
 export function isVersioned(path: string): boolean {

@@ -47,7 +47,7 @@ describe('the dearest mixes of work', () => {
       lines.filter((line) => line.startsWith('g')),
     ];
     const rules = [...policies.slice(0, 10), ...links.slice(0, 10)].join('\n');
-    const load = () => finish(compileInSteps({ ...optionsOf(mix), rules }));
+    const load = () => finish(compileInSteps({ ...optionsOf(mix), rules }, () => ''));
     const set = load();
     const cold = stepsOf(set, mix.request);
     expect(cold).toBeGreaterThan(0);

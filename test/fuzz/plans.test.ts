@@ -147,7 +147,7 @@ describe(`look-ups and a scan agree (seed ${seed})`, () => {
           rules: rulesText([...some, ...more, ...chained]),
           roleMatching: [{ ptype: 'g4', domainFn: 'keyMatch' }],
         };
-        const set = finish(compileInSteps(source));
+        const set = finish(compileInSteps(source, () => ''));
         const reference = loadReference(source);
         if (!isCombination(set.main)) throw new Error(set.main.message);
         expect(set.main.plan.scans).toBe(false);

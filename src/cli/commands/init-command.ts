@@ -158,7 +158,7 @@ const manifestFile = 'policy-set.yaml';
 
 /** A manifest that says what tokens are which name the same thing by their names; undefined where none do. */
 function guessedManifest(options: CompileOptions): NamedText | undefined {
-  const main = problemsOf(options).compiled?.main;
+  const { main } = problemsOf(options);
   const ambiguous = main !== undefined && isCombination(main) ? [...ambiguousTokens(main.tokens)] : [];
   if (ambiguous.length === 0) return undefined;
   const lines = ambiguous.flatMap(([role, tokens]) => [

@@ -116,9 +116,10 @@ export function compileFolder(folder: PolicyFolder, semantics: Semantics = SEMAN
   const readable = folder.files.filter(({ path }) => !unreadable.has(path));
   const options = { ...compileOptions(readable), strict: false, semantics };
   const roles = ['model', 'rules', 'manifest', 'entities', 'schema', 'test'] as const;
+  const version = versionOf(folder.files);
   const common = {
     folder,
-    version: versionOf(folder.files),
+    version,
     options,
     tests: textsOf(readable, 'test'),
     texts: roles.flatMap((role) => textsOf(readable, role)),
@@ -128,7 +129,7 @@ export function compileFolder(folder: PolicyFolder, semantics: Semantics = SEMAN
   if (!isWhole || unreadable.has('policy-set.yaml'))
     return { ...common, compiled: undefined, problems: folder.problems };
   try {
-    const compiled = finish(compileInSteps(options));
+    const compiled = finish(compileInSteps(options, () => version));
     const problems = [...folder.problems, ...compiled.problems.filter(doesNotFollowFrom(unreadable))];
     return { ...common, compiled: unreadable.size === 0 ? compiled : undefined, problems };
   } catch (error) {

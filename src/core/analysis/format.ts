@@ -3,6 +3,7 @@ import { parseModel } from '../casbin/model-document.js';
 import { parseRuleLine } from '../casbin/rules-document.js';
 import { skipSpace, trimSpace } from '../casbin/white-space.js';
 import type { Problem } from '../problem.js';
+import { utf8Length } from '../utf8.js';
 
 export type Formatted =
   | { readonly text: string }
@@ -37,7 +38,7 @@ function formatRule(content: string, fields: readonly string[]): string {
   });
   // An empty field is nothing between two commas: `allow,,`.
   const line = written.map((field, index) => (index === 0 || field === '' ? field : ` ${field}`)).join(',');
-  return Buffer.byteLength(line) > maximumLineBytes ? content : line;
+  return utf8Length(line) > maximumLineBytes ? content : line;
 }
 
 /** Of a line that was read without a fault: which of its fields are written in quotes. */

@@ -1,9 +1,9 @@
 /** Runs the tests of a policy set. The loader, `verdict test` and `verdict lint` ask the same question here. */
 
-import { isDeepStrictEqual } from 'node:util';
 import type { EngineDecision } from '../decision.js';
 import type { EntityStore } from '../manifest/entities.js';
 import type { NamedText } from '../manifest/yaml-document.js';
+import { sameValue } from '../matcher/values.js';
 import { type Problem, presentProblems } from '../problem.js';
 import { cut, quote } from '../quote.js';
 import type { DecisionRequest, Json } from '../request.js';
@@ -51,7 +51,8 @@ export function judge(test: PolicyTest, decision: EngineDecision): PolicyTestRes
     failures.push(`expected ${expected.decision}, got ${decision.decision} (${describeReason(decision)})`);
   }
   const compare = (what: string, wanted: unknown, got: unknown): void => {
-    if (wanted === undefined || isDeepStrictEqual(wanted, got)) return;
+    // Both were read from JSON or YAML.
+    if (wanted === undefined || (got !== undefined && sameValue(wanted as Json, got as Json))) return;
     failures.push(`expected ${what} ${show(wanted)}, got ${got === undefined ? 'none' : show(got)}`);
   };
   compare('reason', expected.reason, decision.reason.code);

@@ -76,14 +76,18 @@ function replaceWord(line: string, column: number, words: readonly string[]) {
   return { line: mended, what: `wrote "${word}" for "${wrong}"` };
 }
 
-/** Compiles as far as it goes: the problems are all there, strict ones and the reference's. */
+/**
+ * Compiles as far as it goes: the problems are all there, strict ones and the reference's. `main` is what would decide;
+ * undefined when the set does not compile.
+ */
 export function problemsOf(options: CompileOptions): {
-  readonly compiled?: CompiledPolicySet;
+  readonly main?: CompiledPolicySet['main'];
   readonly problems: readonly Problem[];
 } {
   try {
-    const compiled = finish(compileInSteps({ ...options, strict: false }));
-    return { compiled, problems: compiled.problems };
+    // The set does not leave this function, so that nobody asks for its version.
+    const { main, problems } = finish(compileInSteps({ ...options, strict: false }, () => ''));
+    return { main, problems };
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error;
     return { problems: error.problems };

@@ -1,6 +1,7 @@
 /** model.conf as sections and `key = value`: what Casbin's config/config.go reads, with places. */
 
 import { quote } from '../quote.js';
+import { utf8Length } from '../utf8.js';
 import type { DocumentProblem } from './document-problem.js';
 import { sectionNames } from './model-sections.js';
 import { skipSpace, trimSpace } from './white-space.js';
@@ -154,7 +155,7 @@ function reportCommentInText(place: Place, report: ReportFinding): void {
 }
 
 function reportLongLine(line: string, number: number, report: ReportFinding): void {
-  if (Buffer.byteLength(line) <= maximumLineBytes) return;
+  if (utf8Length(line) <= maximumLineBytes) return;
   report({
     severity: 'error',
     code: 'line_too_long',

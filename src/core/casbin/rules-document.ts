@@ -2,6 +2,8 @@
  * Rules as Casbin's Go file adapter reads them: each line by itself through Go's encoding/csv, with leading white space
  * trimmed. Which types exist and how many fields they take is for the model to say.
  */
+
+import { utf8Length } from '../utf8.js';
 import type { ReportProblem } from './document-problem.js';
 import { readableText } from './readable-text.js';
 import { isSpace, skipSpace, trimSpace } from './white-space.js';
@@ -175,7 +177,7 @@ const commaCode = 0x2c;
 
 function isTooLong(source: string, file: string, line: number, report: ReportProblem): boolean {
   // A code unit takes at most three bytes in UTF-8, so few lines have to be measured.
-  if (source.length * 3 <= maximumLineBytes || Buffer.byteLength(source) <= maximumLineBytes) return false;
+  if (source.length * 3 <= maximumLineBytes || utf8Length(source) <= maximumLineBytes) return false;
   report({
     severity: 'error',
     code: 'line_too_long',

@@ -99,21 +99,22 @@ export function pointerOf({ root, steps }: BindingPath): string {
 
 /** The request with the changes made; the one given stays as it is. */
 export function applyChanges(request: DecisionRequest, changes: readonly RequestChange[]): DecisionRequest {
-  const copy = structuredClone(request) as { -readonly [Key in keyof DecisionRequest]: DecisionRequest[Key] };
+  let changed = request as unknown as JsonObject;
   for (const { path, to } of changes) {
     const steps = path
       .slice(1)
       .split('/')
       .map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'));
-    let target = copy as unknown as JsonObject;
-    for (const step of steps.slice(0, -1)) {
-      const next = Object.hasOwn(target, step) ? target[step] : undefined;
-      const object = typeof next === 'object' && next !== null && !Array.isArray(next) ? next : {};
-      define(target, step, object);
-      target = object;
-    }
-    define(target, steps.at(-1) as string, to);
+    changed = withMember(changed, steps, to) as JsonObject;
   }
+  return changed as unknown as DecisionRequest;
+}
+
+/** The value with another one at the end of the steps. Only the objects on the way are copied. */
+function withMember(value: Json | undefined, [step, ...rest]: readonly string[], to: Json): Json {
+  if (step === undefined) return to;
+  const copy = typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {};
+  define(copy, step, withMember(Object.hasOwn(copy, step) ? copy[step] : undefined, rest, to));
   return copy;
 }
 

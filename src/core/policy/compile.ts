@@ -36,7 +36,6 @@ import {
   compileCombination,
   isCombination,
 } from './combination.js';
-import { policySetVersion } from './version.js';
 
 /** Text of a file; a bare string has the name that the file has in a policy folder. */
 export type TextSource = string | NamedText;
@@ -105,12 +104,16 @@ export interface CompiledPolicySet {
   combine(names: DefinitionNames, matcher: string | undefined): Combination | CombinationError;
 }
 
+/** The version of a set, by the files that it is compiled from. Who hashes them is the embedding program's to say. */
+export type Identify = (files: readonly NamedText[]) => string;
+
 /**
  * Compiles a policy set. The generator pauses now and then, so that a service can load a large set while it answers.
  *
+ * @param identify called once, for a set that loads
  * @throws PolicyError with every problem found, when one of them stops the load.
  */
-export function* compileInSteps(options: CompileOptions): Generator<void, CompiledPolicySet> {
+export function* compileInSteps(options: CompileOptions, identify: Identify): Generator<void, CompiledPolicySet> {
   const problems: DocumentProblem[] = [];
   const report = (problem: DocumentProblem): void => void problems.push(problem);
   // What cannot be read has no meaning that one could go on with, strict or not.
@@ -161,7 +164,7 @@ export function* compileInSteps(options: CompileOptions): Generator<void, Compil
 
   const combinations = new Map<string, Combination | CombinationError>();
   return Object.freeze({
-    version: versionOf(sources),
+    version: identify(filesOf(sources)),
     semantics,
     problems: sorted,
     manifest,
@@ -254,10 +257,8 @@ function named(source: TextSource, file: string): NamedText {
   return typeof source === 'string' ? { file, text: source } : source;
 }
 
-function versionOf({ model, rules, manifest, entities, schema }: Sources): string {
-  const optional = [manifest, entities, schema].filter((source) => source !== undefined);
-  const files = [model, ...rules, ...optional];
-  return policySetVersion(files.map(({ file, text }) => ({ path: file, bytes: Buffer.from(text, 'utf8') })));
+function filesOf({ model, rules, manifest, entities, schema }: Sources): readonly NamedText[] {
+  return [model, ...rules, ...[manifest, entities, schema].filter((source) => source !== undefined)];
 }
 
 function roleMatchingOf(matching: CompileOptions['roleMatching']): [string, { names?: string; domains?: string }][] {

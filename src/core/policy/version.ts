@@ -1,11 +1,16 @@
 /** The identity of a policy set's content. */
-import { createHash } from 'node:crypto';
+import { compareStrings } from '../matcher/values.js';
+import { utf8Length } from '../utf8.js';
 
 export interface VersionedFile {
   /** Relative to the set's folder, with `/` between its parts: `model.conf`. */
   readonly path: string;
-  readonly bytes: Uint8Array;
+  /** A text stands for its UTF-8 bytes. */
+  readonly content: string | Uint8Array;
 }
+
+/** The SHA-256 digest of the parts put together, as 64 hexadecimal digits. A text stands for its UTF-8 bytes. */
+export type Sha256 = (parts: Iterable<string | Uint8Array>) => string;
 
 /**
  * The version of the policy set that is made of these files: `sha256:` and 64 hexadecimal digits. The order in which
@@ -21,17 +26,29 @@ export interface VersionedFile {
  *
  * The lengths keep a file's end from being taken for the next one's beginning.
  */
-export function policySetVersion(files: readonly VersionedFile[]): string {
+export function policySetVersion(files: readonly VersionedFile[], sha256: Sha256): string {
+  return `sha256:${sha256(partsOf(files))}`;
+}
+
+function* partsOf(files: readonly VersionedFile[]): Generator<string | Uint8Array> {
   const sorted = files
-    .map(({ path, bytes }) => ({ path: Buffer.from(path, 'utf8'), bytes }))
-    .sort((a, b) => Buffer.compare(a.path, b.path));
-  const hash = createHash('sha256');
-  for (const { path, bytes } of sorted) {
-    const pathLength = Buffer.alloc(4);
-    pathLength.writeUInt32BE(path.length);
-    const contentLength = Buffer.alloc(8);
-    contentLength.writeBigUInt64BE(BigInt(bytes.byteLength));
-    hash.update(pathLength).update(path).update(contentLength).update(bytes);
+    .map(({ path, content }) => ({ path: wellFormed(path), content }))
+    .sort((a, b) => compareStrings(a.path, b.path));
+  for (const { path, content } of sorted) {
+    yield bigEndian(4, utf8Length(path));
+    yield path;
+    yield bigEndian(8, typeof content === 'string' ? utf8Length(content) : content.byteLength);
+    yield content;
   }
-  return `sha256:${hash.digest('hex')}`;
+}
+
+/** As its UTF-8 bytes have it: U+FFFD for a surrogate without its other half. */
+function wellFormed(text: string): string {
+  return text.replace(/\p{Surrogate}/gu, '\ufffd');
+}
+
+function bigEndian(bytes: number, value: number): Uint8Array {
+  const encoded = new Uint8Array(bytes);
+  for (let at = bytes - 1, rest = value; rest > 0; at--, rest = Math.floor(rest / 256)) encoded[at] = rest % 256;
+  return encoded;
 }

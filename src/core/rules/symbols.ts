@@ -64,7 +64,14 @@ function shardOf(text: string): number {
   return (length + 7 * text.charCodeAt(length - 1) + 31 * text.charCodeAt(length >> 1)) & (shardCount - 1);
 }
 
-/** A copy that shares no memory with the text it was cut from; UTF-16 keeps lone surrogates as they are. */
+/** A copy that shares no memory with the text it was cut from, made of code units so that lone surrogates stay. */
 function detach(text: string): string {
-  return Buffer.from(text, 'utf16le').toString('utf16le');
+  const { length } = text;
+  if (length > unitsPerCall) return detach(text.slice(0, unitsPerCall)) + detach(text.slice(unitsPerCall));
+  const units = new Array<number>(length);
+  for (let index = 0; index < length; index++) units[index] = text.charCodeAt(index);
+  return String.fromCharCode(...units);
 }
+
+/** Arguments of one call: each takes room on the stack. */
+const unitsPerCall = 1_024;

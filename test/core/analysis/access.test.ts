@@ -61,7 +61,10 @@ const lines = fc.uniqueArray(fc.oneof({ weight: 3, arbitrary: rule }, link, grou
 
 function compile(effect: string, rules: readonly (readonly string[])[]) {
   return finish(
-    compileInSteps({ model: model(effect), manifest, rules: rules.map((fields) => fields.join(', ')).join('\n') }),
+    compileInSteps(
+      { model: model(effect), manifest, rules: rules.map((fields) => fields.join(', ')).join('\n') },
+      () => '',
+    ),
   );
 }
 
@@ -196,8 +199,9 @@ describe('a list is not complete', () => {
   const limits = (matcher: string, rules: string, { effect = 'some(where (p.eft == allow))', more = '' } = {}) =>
     universeOf([
       finish(
-        compileInSteps({
-          model: `
+        compileInSteps(
+          {
+            model: `
 [request_definition]
 r = sub, obj, act
 [policy_definition]
@@ -209,9 +213,11 @@ e = ${effect}
 [matchers]
 m = ${matcher}
 `,
-          rules,
-          manifest: more,
-        }),
+            rules,
+            manifest: more,
+          },
+          () => '',
+        ),
       ),
     ]).limits;
   const plain = 'g(r.sub, p.sub) && r.obj == p.obj && r.act == p.act';

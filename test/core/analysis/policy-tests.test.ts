@@ -33,7 +33,7 @@ const entities = `
 - { type: user, id: twin }
 - { type: chart, id: twin }
 `;
-const inside = finish(compileInSteps({ model, rules, manifest, entities, strict: true }));
+const inside = finish(compileInSteps({ model, rules, manifest, entities, strict: true }, () => ''));
 const set = new PolicySet(inside);
 
 function problemsOf(text: string) {

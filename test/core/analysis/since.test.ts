@@ -18,7 +18,7 @@ const plain = { model: model('sub, obj, act', 'r.sub == p.sub && r.obj == p.obj'
 
 function read(options: CompileOptions, semantics: Semantics): ReadSet {
   try {
-    const compiled = finish(compileInSteps({ ...options, semantics }));
+    const compiled = finish(compileInSteps({ ...options, semantics }, () => ''));
     return { compiled, problems: compiled.problems };
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error;

@@ -1,16 +1,10 @@
 import type { Json } from '../../request.js';
+import { StacklessError } from '../../stackless-error.js';
 import type { StepMeter } from '../../step-budget.js';
 
-/** A call that has no result: an error of the rule that made it. Carries no stack: requests can cause it at will. */
-export class FunctionError extends Error {
+/** A call that has no result: an error of the rule that made it. */
+export class FunctionError extends StacklessError {
   override readonly name = 'FunctionError';
-
-  constructor(message: string) {
-    const { stackTraceLimit } = Error;
-    Error.stackTraceLimit = 0;
-    super(message);
-    Error.stackTraceLimit = stackTraceLimit;
-  }
 }
 
 export interface Parameter {
