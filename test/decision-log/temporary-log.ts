@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import type { SqliteConnection } from '../../src/database/sqlite/sqlite-connection.js';
+import { DecisionLogReader } from '../../src/decision-log/sqlite/decision-log-reader.js';
 import { emptyLog, type LogView, type UnitView } from '../../src/decision-log/sqlite/log-view.js';
 import { SqliteDecisionLog, type SqliteDecisionLogOptions } from '../../src/decision-log/sqlite/sqlite-decision-log.js';
+import type { LogHome } from './log-home.js';
 
 /** A directory that goes when the test ends. */
 export function temporaryDirectory(): string {
@@ -22,6 +24,19 @@ export async function startLog(
   await log.start();
   onTestFinished(() => log.stop());
   return log;
+}
+
+/** A directory for the logs of a test, as the suite wants it. */
+export function sqliteHome(directory: string = temporaryDirectory()): LogHome {
+  return {
+    start: (options) => startLog(directory, options),
+    read: async () => {
+      const reader = await DecisionLogReader.open(join(directory, 'verdict.sqlite'));
+      onTestFinished(() => reader.close());
+      return reader;
+    },
+    index: (log) => (log as SqliteDecisionLog).indexNow(),
+  };
 }
 
 /** A log of one file that begins with sequence 1, read through a connection that has its index and its journal. */

@@ -12,40 +12,6 @@ import { startLog, temporaryDirectory } from '../temporary-log.js';
 const quick = { retryMs: 10 };
 const refused = { code: 'decision_log_unavailable', extra: { retryAfter: 1 } };
 
-it('a queue that is full refuses in mode sync, and takes records again when it is not', async () => {
-  const log = await startLog(temporaryDirectory(), { queueLimit: 100 });
-  const appended = Array.from({ length: 150 }, () => log.append(exampleRecord(log)));
-  const outcomes = await Promise.allSettled(appended);
-  expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(100);
-  await expect(appended[100]).rejects.toMatchObject(refused);
-  await log.append(exampleRecord(log));
-  expect((await log.search({ limit: 1_000 })).items).toHaveLength(101);
-});
-
-it('what mode async cannot hold is counted, and noted where it is missing', async () => {
-  const directory = temporaryDirectory();
-  const log = await startLog(directory, { mode: 'async', queueLimit: 100 });
-  await Promise.all(Array.from({ length: 150 }, () => log.append(exampleRecord(log))));
-  await log.stop();
-  expect(log.status.lost).toBe(50);
-  const { items, gaps } = await (await startLog(directory)).search({ limit: 1_000 });
-  expect(items).toHaveLength(100);
-  expect(gaps).toEqual([
-    { after: 100, lost: 50, cause: 'queue_full', from: '2026-11-21T12:00:00.000Z', to: '2026-11-21T12:00:00.000Z' },
-  ]);
-});
-
-it('mode async promises nothing, and what it took is there after stop', async () => {
-  const directory = temporaryDirectory();
-  const log = await startLog(directory, { mode: 'async' });
-  await log.append(exampleRecord(log));
-  expect(log.depth).toBe(1);
-  await log.stop();
-  const { items, gaps } = await (await startLog(directory)).search({});
-  expect(items).toHaveLength(1);
-  expect(gaps).toBeUndefined();
-});
-
 it('while another holds the lock decisions are refused; then they are recorded again, without a restart', async () => {
   const directory = temporaryDirectory();
   const log = await startLog(directory, quick);

@@ -1,0 +1,17 @@
+/** What every decision log must do, wherever its records are kept. */
+import { describe } from 'vitest';
+import { describeExports } from './export-suite.js';
+import type { MakeLogHome } from './log-home.js';
+import { describeRecording } from './recording-suite.js';
+import { describeSearches } from './search-suite.js';
+import { describeCounts } from './stats-suite.js';
+
+/** Runs the suite; `newHome` makes a place for logs that holds nothing yet. */
+export function describeDecisionLog(name: string, newHome: MakeLogHome): void {
+  describe(`the decision log in ${name}`, () => {
+    describeRecording(newHome);
+    describeSearches(newHome);
+    describeExports(newHome);
+    describeCounts(newHome);
+  });
+}
