@@ -18,7 +18,7 @@ import { SqliteManagedKeys } from './auth/sqlite/sqlite-managed-keys.js';
 import type { Config } from './config/config.js';
 import { databasePathOf, dataFolderOf, instanceOf } from './config/data-folder.js';
 import { parseDuration } from './config/duration.js';
-import { DEFAULT_ENVIRONMENT } from './config/environment-name.js';
+import { defaultEnvironment } from './config/environment-name.js';
 import { DatabaseWatch } from './database/sqlite/database-watch.js';
 import { DecisionLog } from './decision-log/decision-log.js';
 import { compileMask } from './decision-log/mask.js';
@@ -131,7 +131,7 @@ export class AppModule implements OnApplicationShutdown {
           provide: KeyAdministration,
           inject: [ManagedKeys, ApiKeys, AuditLog],
           useFactory: (managed: ManagedKeys, live: ApiKeys, audit: AuditLog) =>
-            new KeyAdministration(managed, live, audit, config.env ?? DEFAULT_ENVIRONMENT),
+            new KeyAdministration(managed, live, audit, config.env ?? defaultEnvironment),
         },
         {
           provide: PolicyStore,

@@ -8,7 +8,7 @@ import type { Terminal } from './cli/print/terminal.js';
 import { runCommandLine } from './cli/program.js';
 import type { Config } from './config/config.js';
 import { databasePathOf } from './config/data-folder.js';
-import { DEFAULT_ENVIRONMENT } from './config/environment-name.js';
+import { defaultEnvironment } from './config/environment-name.js';
 
 await runCommandLine(process.argv.slice(2), addServiceCommands);
 
@@ -19,7 +19,7 @@ function addServiceCommands(program: Command, terminal: Terminal): void {
     const { env, apiKeysFile } = config;
     return {
       databasePath: databasePathOf(config),
-      environment: env ?? DEFAULT_ENVIRONMENT,
+      environment: env ?? defaultEnvironment,
       ...(apiKeysFile !== undefined && { apiKeysFile }),
     };
   });

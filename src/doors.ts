@@ -21,8 +21,8 @@ import { RateLimits } from './http/rate-limits.js';
 import { type TlsFiles, watchTlsFiles } from './http/tls-files.js';
 
 /** Calls that are rare and costly, whoever makes them. */
-const KEY_RATE: Rate = { points: 60, seconds: 60, burst: 120 };
-const EXPORT_RATE: Rate = { points: 10, seconds: 60, burst: 20 };
+const keyRate: Rate = { points: 60, seconds: 60, burst: 120 };
+const exportRate: Rate = { points: 10, seconds: 60, burst: 20 };
 
 /** Puts the gate in front of all routes and adds the routes of sessions. */
 export function addDoors(app: NestFastifyApplication, config: Config, logger: Logger): Gate {
@@ -33,8 +33,8 @@ export function addDoors(app: NestFastifyApplication, config: Config, logger: Lo
     ...(decide !== undefined && { decide }),
     search: parseRate(config.searchRateLimit)!,
     failures: parseRate(config.authFailureLimit)!,
-    keys: KEY_RATE,
-    export: EXPORT_RATE,
+    keys: keyRate,
+    export: exportRate,
   });
   const failures = new FailedAuthentications(limits);
   const sessions = new Sessions();

@@ -24,7 +24,7 @@ export { PolicyError } from './core/problem.js';
 export type { DecisionRequest, DecisionRequestInput, Json, JsonObject } from './core/request.js';
 export type { SearchOptions, SearchResult } from './core/search/search.js';
 export type { SearchQuery, WhatQuery, WhoQuery } from './core/search/search-query.js';
-export { SEMANTICS, type Semantics } from './core/semantics.js';
+export { currentSemantics, type Semantics } from './core/semantics.js';
 
 const identify: Identify = (files) =>
   policySetVersion(

@@ -5,14 +5,14 @@
 import { get as getHttp } from 'node:http';
 import { get as getHttps } from 'node:https';
 
-const TIMEOUT_MS = 2_500;
+const timeoutMs = 2_500;
 
 const { VERDICT_HOST = '127.0.0.1', VERDICT_PORT = '3000', VERDICT_TLS_CERT } = process.env;
 const options = {
   host: loopbackOf(VERDICT_HOST),
   port: Number(VERDICT_PORT),
   path: '/health/live',
-  timeout: TIMEOUT_MS,
+  timeout: timeoutMs,
   agent: false,
   // It asks whether the process next door answers; the certificate is for those who come from elsewhere.
   rejectUnauthorized: false,

@@ -50,13 +50,13 @@ import { checkConfigFiles } from './start-checks.js';
 import { CrossCheck } from './stock-casbin/cross-check.js';
 
 /** EX_CONFIG of sysexits.h: the environment must be changed before another start can succeed. */
-export const EXIT_CONFIG = 78;
+export const exitConfig = 78;
 
 /** What `verdict serve --local` (and so `npm start`) takes where the environment says nothing. */
 export const localDefaults: Partial<Config> = Object.freeze({ policyDir: './policies', auth: 'none' });
 
 /** Connections that are still busy so long after the signal to stop are cut. */
-const STOP_MS = 10_000;
+const stopMs = 10_000;
 
 /** Starts the service; it runs until it is told to stop. What prevents a start ends the process. */
 export async function serve(env: NodeJS.ProcessEnv, defaults: Partial<Config> = {}): Promise<void> {
@@ -69,7 +69,7 @@ export async function serve(env: NodeJS.ProcessEnv, defaults: Partial<Config> = 
   });
   const tooFewFiles = whyTooFewOpenFiles(config);
   for (const warning of tooFewFiles === undefined ? warnings : [...warnings, tooFewFiles]) logger.warn(warning);
-  if (config.auth === 'none') process.stderr.write(NO_AUTHENTICATION);
+  if (config.auth === 'none') process.stderr.write(noAuthentication);
   try {
     checkConfigFiles(config);
     const app = await createApplication(config, logger);
@@ -184,7 +184,7 @@ export function readConfigOrExit(env: NodeJS.ProcessEnv, defaults: Partial<Confi
 
 function exitForConfig(error: ConfigError): never {
   process.stderr.write(`verdict: ${error.message}\n`);
-  process.exit(EXIT_CONFIG);
+  process.exit(exitConfig);
 }
 
 function whatToDo({ message }: DataFolderInUse): string {
@@ -197,7 +197,7 @@ function stopOnSignals(app: NestFastifyApplication, logger: Logger): void {
     process.once(signal, async () => {
       logger.info({ signal }, 'stopping');
       const server = app.getHttpServer();
-      setTimeout(() => server.closeAllConnections(), STOP_MS).unref();
+      setTimeout(() => server.closeAllConnections(), stopMs).unref();
       await app.close();
       logger.info('stopped');
       process.exit(0);
@@ -252,7 +252,7 @@ function whereToGo(url: string): string {
   return `  The API can be read and tried in a browser: ${url}/docs\n\n`;
 }
 
-const NO_AUTHENTICATION = `
+const noAuthentication = `
   Authentication is off: every program on this machine may ask, and may read what was decided.
   The service listens on a loopback address only.
 

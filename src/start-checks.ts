@@ -10,11 +10,11 @@ import { decisionLogPath } from './decision-log/sqlite/log-files.js';
 import { tlsFilesOf } from './doors.js';
 import { tlsOptions } from './http/tls-files.js';
 
-const FILES = ['apiKeysFile', 'tlsCert', 'tlsKey', 'tlsClientCa', 'tlsCrl'] as const;
+const fileOptions = ['apiKeysFile', 'tlsCert', 'tlsKey', 'tlsClientCa', 'tlsCrl'] as const;
 
 /** @throws ConfigError with every problem found */
 export function checkConfigFiles(config: Config): void {
-  const unreadable = FILES.flatMap((property) => whyUnreadable(property, config[property]));
+  const unreadable = fileOptions.flatMap((property) => whyUnreadable(property, config[property]));
   const unusable = unreadable.length > 0 ? unreadable : [...faultsOfApiKeys(config), ...faultsOfTls(config)];
   const problems = [...unusable, ...faultsOfDataFolder(config)];
   if (problems.length > 0) throw new ConfigError(problems);
@@ -48,7 +48,9 @@ function faultsOfTls(config: Config): string[] {
     if (files !== undefined) tlsOptions(files);
     return [];
   } catch (error) {
-    const names = FILES.filter((property) => property !== 'apiKeysFile' && config[property] !== undefined).map(nameOf);
+    const names = fileOptions
+      .filter((property) => property !== 'apiKeysFile' && config[property] !== undefined)
+      .map(nameOf);
     return [`${names.join(', ')} cannot be used: ${(error as Error).message}`];
   }
 }

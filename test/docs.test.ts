@@ -1,7 +1,7 @@
 /** The documentation is true: examples are run, and pages made from the code are made again and compared. */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { AUDIT_EVENT_TYPES } from '../src/audit/audit-event.js';
+import { auditEventTypes } from '../src/audit/audit-event.js';
 import { formatRules } from '../src/core/analysis/format.js';
 import type { NamedText } from '../src/core/manifest/yaml-document.js';
 import { builtInFunctions } from '../src/core/matcher/functions/built-in-functions.js';
@@ -88,7 +88,7 @@ describe('docs/problems.md', () => {
       'p_eft',
     ],
     ...Object.keys(errorTable),
-    ...AUDIT_EVENT_TYPES,
+    ...auditEventTypes,
   ]);
   const source = ['core', 'policy-store', 'stock-casbin/stock-casbin.ts', 'stock-casbin/stock-policy-set.ts'];
   const inCode = source

@@ -6,7 +6,7 @@ import { describeKey } from '../auth/key-description.js';
 import { parseRfc3339 } from '../core/rfc3339.js';
 import { Requires } from '../http/access.js';
 import { bodyPipe } from '../http/validation-pipes.js';
-import { CreateApiKeyRequest, DEFAULT_OVERLAP_SECONDS, RotateApiKeyRequest } from './api-keys.requests.js';
+import { CreateApiKeyRequest, defaultOverlapSeconds, RotateApiKeyRequest } from './api-keys.requests.js';
 
 /** The API keys that are kept in the database; those of the declared file are changed there. */
 @ApiTags('api keys')
@@ -49,7 +49,7 @@ export class ApiKeysController {
   @ApiOperation({ summary: 'Make a new secret for a key; the one before stays good for a day, or as long as is said' })
   async rotate(
     @Param('name') name: string,
-    @Body(bodyPipe) { overlapSeconds = DEFAULT_OVERLAP_SECONDS }: RotateApiKeyRequest,
+    @Body(bodyPipe) { overlapSeconds = defaultOverlapSeconds }: RotateApiKeyRequest,
     @Req() request: FastifyRequest,
   ): Promise<object> {
     const by = administratorOf(request);

@@ -2,15 +2,15 @@
 import { ArrayMaxSize, ArrayMinSize, IsArray, IsInt, IsString, Max, MaxLength, Min, ValidateBy } from 'class-validator';
 import { JSONSchema } from 'class-validator-jsonschema';
 import { isKeyName } from '../auth/api-key-file.js';
-import { parseScope, SCOPES } from '../auth/scopes.js';
+import { knownScopes, parseScope } from '../auth/scopes.js';
 import { addressList } from '../config/address-list.js';
 import { controlCharacters } from '../core/names.js';
 import { parseRfc3339 } from '../core/rfc3339.js';
 import { Optional } from '../http/request-rules.js';
 
-const MAX_LIST = 100;
-export const DEFAULT_OVERLAP_SECONDS = 24 * 60 * 60;
-const MAX_OVERLAP_SECONDS = 90 * 24 * 60 * 60;
+const maxList = 100;
+export const defaultOverlapSeconds = 24 * 60 * 60;
+const maxOverlapSeconds = 90 * 24 * 60 * 60;
 
 export class CreateApiKeyRequest {
   @Check(isKeyName, 'must be 1 to 128 printable ASCII characters without space and colon')
@@ -25,15 +25,15 @@ export class CreateApiKeyRequest {
   @IsArray()
   @IsString({ each: true })
   @ArrayMinSize(1)
-  @ArrayMaxSize(MAX_LIST)
+  @ArrayMaxSize(maxList)
   @Check(areScopes, 'must be scopes such as decide or decide:invoices')
-  @JSONSchema({ items: { type: 'string', pattern: `^(${SCOPES.join('|')})(:[^${controlCharacters}]+)?$` } })
+  @JSONSchema({ items: { type: 'string', pattern: `^(${knownScopes.join('|')})(:[^${controlCharacters}]+)?$` } })
   readonly scopes!: readonly string[];
 
   /** Limits every scope to these policy sets. */
   @Optional()
   @IsArray()
-  @ArrayMaxSize(MAX_LIST)
+  @ArrayMaxSize(maxList)
   @IsString({ each: true })
   readonly sets?: readonly string[];
 
@@ -45,7 +45,7 @@ export class CreateApiKeyRequest {
   @Optional()
   @IsArray()
   @IsString({ each: true })
-  @ArrayMaxSize(MAX_LIST)
+  @ArrayMaxSize(maxList)
   @Check(areAddresses, 'must be addresses and ranges such as 10.0.0.0/8')
   @JSONSchema({
     items: {
@@ -68,7 +68,7 @@ export class RotateApiKeyRequest {
   @Optional()
   @IsInt()
   @Min(0)
-  @Max(MAX_OVERLAP_SECONDS)
+  @Max(maxOverlapSeconds)
   readonly overlapSeconds?: number;
 }
 

@@ -3,7 +3,7 @@ import { IsIn, IsObject, IsRFC3339 } from 'class-validator';
 import { JSONSchema } from 'class-validator-jsonschema';
 import type { Action, Entity, JsonObject } from '../core/request.js';
 import { IsAttributes, IsBatch, IsId, IsIdOr, Optional } from '../http/request-rules.js';
-import { EXPLANATIONS, type Explain, type Question } from '../pdp/question.js';
+import { type Explain, explanationLevels, type Question } from '../pdp/question.js';
 
 @JSONSchema({ description: 'Who asks, or what is asked for.' })
 export class EntityBody implements Entity {
@@ -62,7 +62,7 @@ export class DecideRequest implements Question {
   readonly policySet?: string;
 
   @Optional()
-  @IsIn(EXPLANATIONS)
+  @IsIn(explanationLevels)
   @JSONSchema({ description: 'How much of the reason the answer carries; brief by default.' })
   readonly explain?: Explain;
 

@@ -6,7 +6,7 @@
 import { controlCharacters } from '../core/names.js';
 import type { JsonSchema } from '../http/json-schema.js';
 
-const LARGEST = Number.MAX_SAFE_INTEGER;
+const largestInteger = Number.MAX_SAFE_INTEGER;
 
 /** A text that is read as a name or a filter: no control characters. */
 const plainText = `^[^${controlCharacters}]*$`;
@@ -42,7 +42,7 @@ export function describedRequest(schema: JsonSchema): JsonSchema {
     case 'array':
       return { ...described, items: describedRequest((same.items as JsonSchema | undefined) ?? {}) };
     case 'integer':
-      return { minimum: -LARGEST, maximum: LARGEST, ...described };
+      return { minimum: -largestInteger, maximum: largestInteger, ...described };
     case 'string': {
       const isFree = ['pattern', 'format', 'enum', 'const'].every((name) => same[name] === undefined);
       return isFree ? { ...described, pattern: plainText } : described;

@@ -2,9 +2,9 @@
 import type { OpenAPIObject } from '@nestjs/swagger';
 import { sessionCookieName } from '../auth/sessions.js';
 import type { DeclaredRoute } from '../http/access.js';
-import { PROBLEM_TYPE } from '../http/problem.js';
+import { problemType } from '../http/problem.js';
 
-const SCHEMES = {
+const securitySchemes = {
   bearer: { type: 'http', scheme: 'bearer', description: 'An API key (vd_…) or an OAuth 2.0 access token.' },
   basic: { type: 'http', scheme: 'basic', description: 'The name of an API key, and the key.' },
   header: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
@@ -28,7 +28,7 @@ interface Operation {
 export function withAccess(document: OpenAPIObject, routes: readonly DeclaredRoute[]): OpenAPIObject {
   const paths: Record<string, Record<string, Operation>> = structuredClone(document.paths) as never;
   Object.assign(paths, sessionPaths());
-  const anyOf = Object.keys(SCHEMES).map((name) => ({ [name]: [] }));
+  const anyOf = Object.keys(securitySchemes).map((name) => ({ [name]: [] }));
   for (const { method, url, access } of routes) {
     const operation = paths[url.replace(/:(\w+)/g, '{$1}')]?.[method.toLowerCase()];
     if (operation === undefined) continue;
@@ -45,7 +45,7 @@ export function withAccess(document: OpenAPIObject, routes: readonly DeclaredRou
       429: problem('Too many requests; Retry-After says when to come back'),
     };
   }
-  const components = { ...document.components, securitySchemes: SCHEMES };
+  const components = { ...document.components, securitySchemes: securitySchemes };
   // @nestjs/swagger types documents as OpenAPI 3.0's, which has no mutualTLS.
   return { ...document, paths, components } as unknown as OpenAPIObject;
 }
@@ -76,5 +76,5 @@ function sessionPaths(): Record<
 }
 
 function problem(description: string): object {
-  return { description, content: { [PROBLEM_TYPE]: { schema: { $ref: '#/components/schemas/Problem' } } } };
+  return { description, content: { [problemType]: { schema: { $ref: '#/components/schemas/Problem' } } } };
 }

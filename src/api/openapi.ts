@@ -8,7 +8,7 @@ import { ExportQuery } from '../decision-log/export-query.js';
 import { StatsQuery } from '../decision-log/stats-query.js';
 import type { HttpLimits } from '../http/fastify-adapter.js';
 import { type JsonSchema, jsonSchemas } from '../http/json-schema.js';
-import { type Example, jsonBody, jsonContent, type OpenApiPart, problems, SCHEMA_REF } from '../http/openapi-part.js';
+import { type Example, jsonBody, jsonContent, type OpenApiPart, problems, schemaRef } from '../http/openapi-part.js';
 import { Problem } from '../http/problem.js';
 import { DecisionAnswer } from '../pdp/decision-answer.js';
 import { answerSchemas, answers } from './answer-schemas.js';
@@ -47,9 +47,9 @@ export function openApiDocument(
   const document = SwaggerModule.createDocument(app, base);
   const requests = jsonSchemas([...decideShapes, ...bodies], limits, {
     unknownFields: 'refuse',
-    refPrefix: SCHEMA_REF,
+    refPrefix: schemaRef,
   });
-  const answered = jsonSchemas([DecisionAnswer, Problem], limits, { unknownFields: 'ignore', refPrefix: SCHEMA_REF });
+  const answered = jsonSchemas([DecisionAnswer, Problem], limits, { unknownFields: 'ignore', refPrefix: schemaRef });
   for (const [path, shape] of Object.entries(queries)) {
     const operation = document.paths[path]!.get!;
     operation.parameters = [...(operation.parameters ?? []), ...queryParameters(shape, limits)];
@@ -118,11 +118,11 @@ function decidePaths(): Record<string, unknown> {
     operationId,
     tags: ['decide'],
     summary: 'May this subject do this action on this resource?',
-    requestBody: jsonBody({ $ref: `${SCHEMA_REF}DecideRequest` }, decideExamples),
+    requestBody: jsonBody({ $ref: `${schemaRef}DecideRequest` }, decideExamples),
     responses: {
       200: {
         description: 'Allowed or denied: only `allowed: true` may go forward.',
-        ...jsonContent({ $ref: `${SCHEMA_REF}DecisionAnswer` }),
+        ...jsonContent({ $ref: `${schemaRef}DecisionAnswer` }),
       },
       ...problems('malformed_request', 'policy_set_not_found', 'payload_too_large', 'policy_set_unavailable'),
     },
@@ -134,8 +134,8 @@ function decidePaths(): Record<string, unknown> {
         type: 'array',
         items: {
           anyOf: [
-            { $ref: `${SCHEMA_REF}DecisionAnswer` },
-            { type: 'object', properties: { problem: { $ref: `${SCHEMA_REF}Problem` } }, required: ['problem'] },
+            { $ref: `${schemaRef}DecisionAnswer` },
+            { type: 'object', properties: { problem: { $ref: `${schemaRef}Problem` } }, required: ['problem'] },
           ],
         },
       },
@@ -164,7 +164,7 @@ function decidePaths(): Record<string, unknown> {
         operationId: 'decideBatch',
         tags: ['decide'],
         summary: 'Many questions, answered in their order from one version of each policy set',
-        requestBody: jsonBody({ $ref: `${SCHEMA_REF}DecideBatchRequest` }, batchExamples),
+        requestBody: jsonBody({ $ref: `${schemaRef}DecideBatchRequest` }, batchExamples),
         responses: {
           200: { description: 'A decision or a problem for each request.', ...jsonContent(batchAnswer) },
           ...problems('malformed_request', 'payload_too_large', 'decision_log_unavailable'),
@@ -175,7 +175,7 @@ function decidePaths(): Record<string, unknown> {
 }
 
 function queryParameters(shape: new () => object, limits: HttpLimits): [] {
-  const schema = jsonSchemas([shape], limits, { unknownFields: 'ignore', refPrefix: SCHEMA_REF })[shape.name] as {
+  const schema = jsonSchemas([shape], limits, { unknownFields: 'ignore', refPrefix: schemaRef })[shape.name] as {
     properties: Record<string, JsonSchema>;
     required?: string[];
   };

@@ -1,7 +1,7 @@
 import { Transform } from 'class-transformer';
 import { IsInt, IsOptional, Matches, Max, Min } from 'class-validator';
 
-const VERSION = /^sha256:[0-9a-f]{64}$/;
+const versionFormat = /^sha256:[0-9a-f]{64}$/;
 const message = '$property must be a version, "sha256:" and 64 hexadecimal digits';
 
 /** The query string of `GET /v1/policy-sets/{set}/versions`. */
@@ -16,23 +16,23 @@ export class VersionsQuery {
 
   /** `nextCursor` of the page before. */
   @IsOptional()
-  @Matches(VERSION, { message: '$property must be the nextCursor of the page before' })
+  @Matches(versionFormat, { message: '$property must be the nextCursor of the page before' })
   readonly cursor?: string;
 }
 
 /** The query string of `GET /v1/policy-sets/{set}/diff`. */
 export class DiffQuery {
-  @Matches(VERSION, { message })
+  @Matches(versionFormat, { message })
   readonly from!: string;
 
   /** The version that is served, if it is not given. */
   @IsOptional()
-  @Matches(VERSION, { message })
+  @Matches(versionFormat, { message })
   readonly to?: string;
 }
 
 /** The body of `POST /v1/policy-sets/{set}/rollback`. */
 export class RollbackRequest {
-  @Matches(VERSION, { message })
+  @Matches(versionFormat, { message })
   readonly version!: string;
 }

@@ -2,11 +2,11 @@ import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { isOldCursor } from '../decision-log/search-cursor.js';
 import { VerdictError } from '../errors.js';
 
-const CIPHER = 'aes-256-gcm';
-const NONCE_BYTES = 12;
-const TAG_BYTES = 16;
+const cipherName = 'aes-256-gcm';
+const nonceBytes = 12;
+const tagBytes = 16;
 /** Texts are filled up to a multiple of this, so that their lengths tell nothing of the numbers in them. */
-const PADDING = 64;
+const paddedTo = 64;
 
 /**
  * Cursors for callers who may read some policy sets alone. A cursor of the log tells how many records there are of all
@@ -34,9 +34,9 @@ export class SealedCursors {
   }
 
   seal(text: string): string {
-    const nonce = randomBytes(NONCE_BYTES);
-    const cipher = createCipheriv(CIPHER, this.key, nonce);
-    const padded = text.padEnd(Math.ceil(text.length / PADDING) * PADDING);
+    const nonce = randomBytes(nonceBytes);
+    const cipher = createCipheriv(cipherName, this.key, nonce);
+    const padded = text.padEnd(Math.ceil(text.length / paddedTo) * paddedTo);
     const sealed = [nonce, cipher.update(padded, 'latin1'), cipher.final(), cipher.getAuthTag()];
     return Buffer.concat(sealed).toString('base64url');
   }
@@ -46,10 +46,10 @@ export class SealedCursors {
     if (isOldCursor(sealed)) return sealed;
     const bytes = Buffer.from(sealed, 'base64url');
     try {
-      const nonce = bytes.subarray(0, NONCE_BYTES);
-      const decipher = createDecipheriv(CIPHER, this.key, nonce, { authTagLength: TAG_BYTES });
-      decipher.setAuthTag(bytes.subarray(-TAG_BYTES));
-      const text = decipher.update(bytes.subarray(NONCE_BYTES, -TAG_BYTES), undefined, 'latin1');
+      const nonce = bytes.subarray(0, nonceBytes);
+      const decipher = createDecipheriv(cipherName, this.key, nonce, { authTagLength: tagBytes });
+      decipher.setAuthTag(bytes.subarray(-tagBytes));
+      const text = decipher.update(bytes.subarray(nonceBytes, -tagBytes), undefined, 'latin1');
       return (text + decipher.final('latin1')).trimEnd();
     } catch {
       const detail = 'is not a cursor of this service';

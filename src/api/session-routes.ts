@@ -9,7 +9,7 @@ import { Authenticator } from '../auth/authenticator.js';
 import { type Session, type Sessions, sessionCookieName, sessionTokenIn } from '../auth/sessions.js';
 import { VerdictError } from '../errors.js';
 
-export const CSRF_COOKIE = 'verdict-csrf';
+export const csrfCookie = 'verdict-csrf';
 
 export interface SessionRouteOptions {
   readonly sessions: Sessions;
@@ -41,7 +41,7 @@ export function registerSessionRoutes(fastify: FastifyInstance, options: Session
       sessions.end(token);
       await audit.record(eventOf('session_ended', request));
     }
-    for (const name of [sessionCookieName(secure), CSRF_COOKIE]) {
+    for (const name of [sessionCookieName(secure), csrfCookie]) {
       reply.header('set-cookie', `${name}=; Path=/; Max-Age=0; SameSite=Strict${secure ? '; Secure' : ''}`);
     }
     return reply.code(204).send();
@@ -50,7 +50,7 @@ export function registerSessionRoutes(fastify: FastifyInstance, options: Session
   function setCookies(reply: FastifyReply, token: string, session: Session): void {
     const rest = `Path=/; SameSite=Strict${secure ? '; Secure' : ''}; Expires=${new Date(session.ends).toUTCString()}`;
     reply.header('set-cookie', `${sessionCookieName(secure)}=${token}; HttpOnly; ${rest}`);
-    reply.header('set-cookie', `${CSRF_COOKIE}=${session.csrfToken}; ${rest}`);
+    reply.header('set-cookie', `${csrfCookie}=${session.csrfToken}; ${rest}`);
   }
 }
 

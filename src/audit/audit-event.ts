@@ -4,7 +4,7 @@ import { IsIn, IsInt, IsOptional, Max, Min } from 'class-validator';
 import { OptionalText } from '../query/query-text.js';
 import { TimeRangeQuery } from '../query/time-range.js';
 
-export const AUDIT_EVENT_TYPES = [
+export const auditEventTypes = [
   'authentication_failed',
   'scope_refused',
   'limit_hit',
@@ -23,7 +23,7 @@ export const AUDIT_EVENT_TYPES = [
   'decision_replayed',
   'audit_events_read',
 ] as const;
-export type AuditEventType = (typeof AUDIT_EVENT_TYPES)[number];
+export type AuditEventType = (typeof auditEventTypes)[number];
 
 export interface NewAuditEvent {
   readonly type: AuditEventType;
@@ -53,7 +53,7 @@ export interface AuditEvent extends NewAuditEvent {
 /** The query string of `GET /v1/audit-events`. */
 export class AuditQuery extends TimeRangeQuery {
   @IsOptional()
-  @IsIn(AUDIT_EVENT_TYPES)
+  @IsIn(auditEventTypes)
   readonly type?: AuditEventType;
 
   @OptionalText(1_024)

@@ -23,16 +23,16 @@ export interface AccessTokensOptions {
 }
 
 /** More characters than any provider's token has; above it nothing is even hashed. */
-const MAX_TOKEN_LENGTH = 8_192;
-const MAX_CACHED = 10_000;
+const maxTokenLength = 8_192;
+const maxCached = 10_000;
 /** A token is verified again after so long, whatever its end: keys and configuration may be others by then. */
-const CACHED_MS = 5 * 60_000;
-export const DEFAULT_MAX_LIFETIME_SECONDS = 86_400;
-export const DEFAULT_KEYS_MAX_AGE_SECONDS = 3_600;
+const cachedMs = 5 * 60_000;
+export const defaultMaxLifetimeSeconds = 86_400;
+export const defaultKeysMaxAgeSeconds = 3_600;
 /** They would stand in records and logs, where a reader could take one name for another. */
-const CONTROL_CHARACTER = /[\u0000-\u001f\u007f-\u009f]/;
+const controlCharacter = /[\u0000-\u001f\u007f-\u009f]/;
 /** RFC 9068 section 2.1; and what providers from before it write. An ID or log-out token that names itself is none. */
-const TOKEN_TYPES = new Set([undefined, 'at+jwt', 'application/at+jwt', 'jwt']);
+const tokenTypes = new Set([undefined, 'at+jwt', 'application/at+jwt', 'jwt']);
 
 interface Verified {
   readonly caller: Caller;
@@ -59,7 +59,7 @@ export class AccessTokens {
         new IssuerKeys({
           issuer,
           ...(jwksUrl !== undefined && { jwksUrl }),
-          maxAgeMs: (options.keysMaxAgeSeconds ?? DEFAULT_KEYS_MAX_AGE_SECONDS) * 1000,
+          maxAgeMs: (options.keysMaxAgeSeconds ?? defaultKeysMaxAgeSeconds) * 1000,
           onProblem: (error) => options.onProblem(issuer, error),
           onChange: () => this.verified.clear(),
         }),
@@ -74,7 +74,7 @@ export class AccessTokens {
 
   /** The caller of a token that was verified before and still holds; costs a hash and a look-up. */
   cached(token: string, now: number): Caller | undefined {
-    if (token.length > MAX_TOKEN_LENGTH) return undefined;
+    if (token.length > maxTokenLength) return undefined;
     const found = this.verified.get(hash('sha256', token, 'base64'));
     return found !== undefined && found.expires > now ? found.caller : undefined;
   }
@@ -85,9 +85,9 @@ export class AccessTokens {
    * @throws VerdictError `identity_provider_unavailable` when there are no keys to verify it by
    */
   async verify(token: string, now: number): Promise<Caller | string> {
-    if (token.length > MAX_TOKEN_LENGTH) return 'token too long';
+    if (token.length > maxTokenLength) return 'token too long';
     try {
-      const { payload } = await jwtVerify(token, this.#keyOf, {
+      const { payload } = await jwtVerify(token, this.keyOf, {
         issuer: [...this.issuers.keys()],
         audience: [...this.options.audience],
         algorithms: [...this.options.algorithms],
@@ -99,11 +99,11 @@ export class AccessTokens {
       if (wrongTime !== undefined) return wrongTime;
       const name = this.nameOf(payload);
       if (name === undefined) return 'token names nobody: no sub, client_id or azp';
-      if (CONTROL_CHARACTER.test(name)) return 'the name in the token has a control character';
+      if (controlCharacter.test(name)) return 'the name in the token has a control character';
       const caller: Caller = Object.freeze({ name, method: 'jwt', grants: this.grantsOf(payload), claims: payload });
       this.options.onCaller?.(name);
       const expires = (payload.exp! + this.options.clockSkewSeconds) * 1000;
-      this.remember(token, { caller, expires: Math.min(expires, now + CACHED_MS) });
+      this.remember(token, { caller, expires: Math.min(expires, now + cachedMs) });
       return caller;
     } catch (error) {
       if (error instanceof VerdictError) throw error;
@@ -114,9 +114,9 @@ export class AccessTokens {
   }
 
   /** The issuer is read before the signature is verified, only to choose among the configured ones' keys. */
-  readonly #keyOf: Parameters<typeof jwtVerify>[1] = (header, token) => {
+  private readonly keyOf: Parameters<typeof jwtVerify>[1] = (header, token) => {
     const type = header.typ;
-    if (type !== undefined && (typeof type !== 'string' || !TOKEN_TYPES.has(type.toLowerCase()))) {
+    if (type !== undefined && (typeof type !== 'string' || !tokenTypes.has(type.toLowerCase()))) {
       throw new errors.JWTInvalid('the type of the token is not that of an access token');
     }
     const keys = this.issuers.get(issuerIn(token.payload as string));
@@ -126,7 +126,7 @@ export class AccessTokens {
 
   /** What jose lets pass: an end that never comes, and a token from the future. */
   private faultInTimes({ exp, iat }: JWTPayload, now: number): string | undefined {
-    const { clockSkewSeconds, maxLifetimeSeconds = DEFAULT_MAX_LIFETIME_SECONDS } = this.options;
+    const { clockSkewSeconds, maxLifetimeSeconds = defaultMaxLifetimeSeconds } = this.options;
     const latest = now / 1000 + clockSkewSeconds;
     if (exp! > latest + maxLifetimeSeconds) return `the end of the token is more than ${maxLifetimeSeconds} s away`;
     if (iat === undefined) return undefined;
@@ -151,7 +151,7 @@ export class AccessTokens {
 
   private remember(token: string, verified: Verified): void {
     // The oldest goes; if it is still good, it is verified again when it comes back.
-    if (this.verified.size >= MAX_CACHED) this.verified.delete(this.verified.keys().next().value!);
+    if (this.verified.size >= maxCached) this.verified.delete(this.verified.keys().next().value!);
     this.verified.set(hash('sha256', token, 'base64'), verified);
   }
 }

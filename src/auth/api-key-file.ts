@@ -8,7 +8,7 @@ import { parseRfc3339 } from '../core/rfc3339.js';
 import type { ApiKey } from './api-key-entry.js';
 import { parseScope } from './scopes.js';
 
-const FIELDS = [
+const keyFields = [
   'name',
   'owner',
   'sha256',
@@ -19,9 +19,9 @@ const FIELDS = [
   'addresses',
   'dailyQuota',
 ] as const;
-const DIGEST = /^[0-9a-f]{64}$/;
-const NAME = /^[\x21-\x39\x3b-\x7e]{1,128}$/;
-const DATE = /^\d{4}-\d{2}-\d{2}$/;
+const digestFormat = /^[0-9a-f]{64}$/;
+const nameFormat = /^[\x21-\x39\x3b-\x7e]{1,128}$/;
+const dateFormat = /^\d{4}-\d{2}-\d{2}$/;
 
 export interface DeclaredCaller {
   readonly key: ApiKey;
@@ -82,7 +82,7 @@ function twiceIn(lists: readonly (readonly string[])[]): ReadonlySet<string> {
 }
 
 function readCaller(node: YamlNode): DeclaredCaller | undefined {
-  const fields = node.knownMembers('a key', FIELDS);
+  const fields = node.knownMembers('a key', keyFields);
   if (fields === undefined) return undefined;
   const name = readName(fields.name ?? missing(node, 'name'));
   const scopes = (fields.scopes ?? missing(node, 'scopes'))?.texts('scopes') ?? [];
@@ -90,7 +90,7 @@ function readCaller(node: YamlNode): DeclaredCaller | undefined {
     fields.scopes?.refuse('unknown_scope', `there is no scope ${quote(scope)}`);
   }
   const digests = fields.sha256 === undefined ? [] : oneOrMore(fields.sha256, 'sha256');
-  for (const digest of digests.filter((text) => !DIGEST.test(text))) {
+  for (const digest of digests.filter((text) => !digestFormat.test(text))) {
     fields.sha256?.refuse('wrong_value', `${quote(digest)} is not a SHA-256 digest: 64 hexadecimal digits`);
   }
   const certificates = fields.certificate === undefined ? [] : oneOrMore(fields.certificate, 'certificate');
@@ -116,7 +116,7 @@ function readCaller(node: YamlNode): DeclaredCaller | undefined {
 
 /** Names stand in headers of HTTP Basic, so they hold no colon and nothing that must be escaped. */
 export function isKeyName(name: string): boolean {
-  return NAME.test(name);
+  return nameFormat.test(name);
 }
 
 function readName(node: YamlNode | undefined): string | undefined {
@@ -128,7 +128,7 @@ function readName(node: YamlNode | undefined): string | undefined {
 function readTime(node: YamlNode): number | undefined {
   const text = node.text('expires');
   if (text === undefined) return undefined;
-  const time = parseRfc3339(DATE.test(text) ? `${text}T00:00:00Z` : text);
+  const time = parseRfc3339(dateFormat.test(text) ? `${text}T00:00:00Z` : text);
   return time ?? node.refuse('wrong_value', `${quote(text)} is not a time such as 2027-06-30T12:00:00Z`);
 }
 

@@ -8,25 +8,25 @@
 import { hash, randomBytes } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 
-const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
+const alphabet = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 /** 62^43 > 2^256 */
-const SECRET_LENGTH = 43;
+const secretLength = 43;
 /** 62^6 > 2^32 */
-const CHECKSUM_LENGTH = 6;
+const checksumLength = 6;
 
-const API_KEY = /^vd_([a-z0-9]{1,16})_([0-9A-Za-z]{43})_([0-9A-Za-z]{6})$/;
+const apiKey = /^vd_([a-z0-9]{1,16})_([0-9A-Za-z]{43})_([0-9A-Za-z]{6})$/;
 
 /** A new key from the system's generator. This is the only time that its text exists. */
 export function makeApiKey(environment: string): string {
-  const secret = base62(BigInt(`0x${randomBytes(32).toString('hex')}`), SECRET_LENGTH);
+  const secret = base62(BigInt(`0x${randomBytes(32).toString('hex')}`), secretLength);
   const body = `vd_${environment}_${secret}`;
   return `${body}_${checksumOf(body)}`;
 }
 
 /** The environment that a key is for; undefined when the text is no key, or was mistyped. */
 export function environmentOf(key: string): string | undefined {
-  const match = API_KEY.exec(key);
-  return match !== null && checksumOf(key.slice(0, -CHECKSUM_LENGTH - 1)) === match[3] ? match[1] : undefined;
+  const match = apiKey.exec(key);
+  return match !== null && checksumOf(key.slice(0, -checksumLength - 1)) === match[3] ? match[1] : undefined;
 }
 
 /** SHA-256 in hexadecimal: all that is ever kept of a key. */
@@ -36,11 +36,11 @@ export function digestOf(key: string): string {
 
 /** CRC-32: against slips and for scanners; it protects nothing. */
 function checksumOf(body: string): string {
-  return base62(BigInt(crc32(body)), CHECKSUM_LENGTH);
+  return base62(BigInt(crc32(body)), checksumLength);
 }
 
 function base62(value: bigint, length: number): string {
   let digits = '';
-  for (let rest = value; digits.length < length; rest /= 62n) digits = ALPHABET[Number(rest % 62n)] + digits;
+  for (let rest = value; digits.length < length; rest /= 62n) digits = alphabet[Number(rest % 62n)] + digits;
   return digits;
 }

@@ -34,8 +34,8 @@ interface Table {
   readonly byCertificate: ReadonlyMap<string, Credential>;
 }
 
-const LAST_USE_STEP_MS = 60_000;
-const MAX_TOKEN_NAMES = 10_000;
+const lastUseStepMs = 60_000;
+const maxTokenNames = 10_000;
 
 /**
  * Every API key that is good, in memory, from the declared file and from the database. Both are looked at twice a
@@ -118,7 +118,7 @@ export class ApiKeys {
 
   /** Takes note of a caller whom a token names. */
   noteTokenName(name: string): void {
-    if (this.tokenNames.size >= MAX_TOKEN_NAMES) this.tokenNames.delete(this.tokenNames.keys().next().value!);
+    if (this.tokenNames.size >= maxTokenNames) this.tokenNames.delete(this.tokenNames.keys().next().value!);
     this.tokenNames.add(name.toLowerCase());
   }
 
@@ -193,7 +193,7 @@ export class ApiKeys {
   }
 
   private noteUse(digest: string, { source }: Credential, now: number): void {
-    if (source !== 'managed' || now - (this.lastUses.get(digest) ?? 0) < LAST_USE_STEP_MS) return;
+    if (source !== 'managed' || now - (this.lastUses.get(digest) ?? 0) < lastUseStepMs) return;
     this.lastUses.set(digest, now);
     this.unsavedUses.set(digest, now);
   }

@@ -32,11 +32,11 @@ export interface AuthenticatorOptions {
   readonly mayTry: (address: string) => boolean;
 }
 
-const NO_CSRF_TOKEN = 'The CSRF token of the session is missing or wrong.';
-const ANOTHER_SITE = 'A page of another site sent the credential.';
+const noCsrfToken = 'The CSRF token of the session is missing or wrong.';
+const anotherSite = 'A page of another site sent the credential.';
 
 /** Methods that a browser repeats by itself, on behalf of any site. */
-const CHANGES_NOTHING = new Set(['GET', 'HEAD', 'OPTIONS']);
+const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /**
  * Who sent a request. A request shows at most one credential of its own: `Authorization: Bearer` (an API key or an access
@@ -63,11 +63,11 @@ export class Authenticator {
     const apiKey = message.headers['x-api-key'];
     if (apiKey !== undefined) {
       if (headerCount(message, 'x-api-key') > 1) return { refused: 'more than one credential' };
-      return this.#byKey('api_key', String(apiKey), address, now);
+      return this.byKey('api_key', String(apiKey), address, now);
     }
     const names = certificateNames(message.socket);
     // The gateway's own certificate; `Origin` and `Sec-Fetch-Site` are those of the request that it asks about.
-    return names === undefined ? this.authenticate(message, address, now) : this.#byCertificate(names, address, now);
+    return names === undefined ? this.authenticate(message, address, now) : this.byCertificate(names, address, now);
   }
 
   /** Only an access token that was not seen before takes a promise. */
@@ -77,13 +77,13 @@ export class Authenticator {
       if (headerCount(message, 'authorization') + headerCount(message, 'x-api-key') > 1) {
         return { refused: 'more than one credential' };
       }
-      return this.#byHeader(authorization, apiKey, message, address, now);
+      return this.byHeader(authorization, apiKey, message, address, now);
     }
     const token = sessionTokenIn(message.headers.cookie, this.options.secure);
-    if (token !== undefined) return this.#bySession(token, message, address, now);
+    if (token !== undefined) return this.bySession(token, message, address, now);
     const names = certificateNames(message.socket);
     if (names === undefined) return { refused: 'no credential', missing: true };
-    return this.#ofAnotherSite(message, 'certificate') ?? this.#byCertificate(names, address, now);
+    return this.ofAnotherSite(message, 'certificate') ?? this.byCertificate(names, address, now);
   }
 
   /** The digest of the API key in a request that was authenticated by one: what a session is bound to. */
@@ -95,33 +95,39 @@ export class Authenticator {
     return key?.startsWith('vd_') === true ? digestOf(key) : undefined;
   }
 
-  #byHeader(
+  private byHeader(
     authorization: string | undefined,
     apiKey: string | string[] | undefined,
     message: IncomingMessage,
     address: string,
     now: number,
   ): Caller | Refusal | Promise<Caller | Refusal> {
-    if (authorization === undefined) return this.#byKey('api_key', String(apiKey), address, now);
+    if (authorization === undefined) return this.byKey('api_key', String(apiKey), address, now);
     const bearer = bearerIn(authorization);
     if (bearer !== undefined) {
       return bearer.startsWith('vd_')
-        ? this.#byKey('api_key', bearer, address, now)
-        : this.#byToken(bearer, address, now);
+        ? this.byKey('api_key', bearer, address, now)
+        : this.byToken(bearer, address, now);
     }
     const basic = readBasic(authorization);
     if (basic === undefined) return { refused: 'malformed Authorization header' };
     // A browser repeats Basic credentials for whoever makes it send a request.
-    return this.#ofAnotherSite(message, 'basic') ?? this.#byKey('basic', basic.key, address, now, basic.name);
+    return this.ofAnotherSite(message, 'basic') ?? this.byKey('basic', basic.key, address, now, basic.name);
   }
 
-  #byKey(method: 'api_key' | 'basic', key: string, address: string, now: number, name?: string): Caller | Refusal {
+  private byKey(
+    method: 'api_key' | 'basic',
+    key: string,
+    address: string,
+    now: number,
+    name?: string,
+  ): Caller | Refusal {
     const credential = this.options.apiKeys.authenticate(key, address, now, name);
     if (typeof credential !== 'string') return callerOf(credential, method);
     return { refused: credential, method, ...(name !== undefined && { claimed: name }) };
   }
 
-  #byToken(token: string, address: string, now: number): Caller | Refusal | Promise<Caller | Refusal> {
+  private byToken(token: string, address: string, now: number): Caller | Refusal | Promise<Caller | Refusal> {
     const { tokens, mayTry } = this.options;
     if (tokens === undefined) return { refused: 'malformed', method: 'api_key' };
     const known = tokens.cached(token, now);
@@ -132,28 +138,28 @@ export class Authenticator {
       .then((caller) => (typeof caller === 'string' ? { refused: caller, method: 'jwt' } : caller));
   }
 
-  #bySession(token: string, message: IncomingMessage, address: string, now: number): Caller | Refusal {
-    const foreign = this.#ofAnotherSite(message, 'session');
+  private bySession(token: string, message: IncomingMessage, address: string, now: number): Caller | Refusal {
+    const foreign = this.ofAnotherSite(message, 'session');
     if (foreign !== undefined) return foreign;
     const session = this.options.sessions.find(token, now);
     if (session === undefined) return { refused: 'unknown or ended session', method: 'session' };
     const credential = this.options.apiKeys.recheck(session.keyDigest, address, now);
     if (typeof credential === 'string') return { refused: credential, method: 'session' };
-    const safe = CHANGES_NOTHING.has(message.method ?? '');
+    const safe = safeMethods.has(message.method ?? '');
     if (!safe && !isCsrfToken(session, message.headers['x-csrf-token'])) {
-      return { refused: 'no valid CSRF token', method: 'session', claimed: credential.key.name, forged: NO_CSRF_TOKEN };
+      return { refused: 'no valid CSRF token', method: 'session', claimed: credential.key.name, forged: noCsrfToken };
     }
     return callerOf(credential, 'session');
   }
 
   /** The refusal of a credential that a browser sends by itself, where another site made it do so. */
-  #ofAnotherSite(message: IncomingMessage, method: AuthenticationMethod): Refusal | undefined {
+  private ofAnotherSite(message: IncomingMessage, method: AuthenticationMethod): Refusal | undefined {
     const { secure, ownOrigins } = this.options;
     if (!isFromAnotherSite(message, secure, ownOrigins)) return undefined;
-    return { refused: 'sent by another site', method, forged: ANOTHER_SITE };
+    return { refused: 'sent by another site', method, forged: anotherSite };
   }
 
-  #byCertificate(names: readonly string[] | string, address: string, now: number) {
+  private byCertificate(names: readonly string[] | string, address: string, now: number) {
     if (typeof names === 'string') return { refused: names, method: 'certificate' } as const;
     const credential = this.options.apiKeys.ofCertificate(names, address, now);
     if (typeof credential !== 'string') return callerOf(credential, 'certificate');
@@ -208,7 +214,7 @@ function isFromAnotherSite(
     const own = origin === `https://${host}` || (!secure && origin === `http://${host}`);
     if (!own) return true;
   }
-  return site !== undefined && site !== 'same-origin' && site !== 'none' && !CHANGES_NOTHING.has(method);
+  return site !== undefined && site !== 'same-origin' && site !== 'none' && !safeMethods.has(method);
 }
 
 /** Node keeps the first of two `Authorization` headers, and a proxy may have looked at the second. */

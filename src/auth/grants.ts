@@ -1,4 +1,4 @@
-import { type GrantedScope, parseScope, SCOPES, type Scope } from './scopes.js';
+import { type GrantedScope, knownScopes, parseScope, type Scope } from './scopes.js';
 
 /** The policy sets that a scope holds for. Not having the scope is the empty list. */
 export type PolicySets = 'all' | readonly string[];
@@ -12,7 +12,7 @@ export type PolicySets = 'all' | readonly string[];
  */
 export class Grants {
   /** Every scope on every set: what callers have while authentication is off. */
-  static readonly all = new Grants(new Map(SCOPES.map((scope) => [scope, 'all'])));
+  static readonly all = new Grants(new Map(knownScopes.map((scope) => [scope, 'all'])));
 
   private constructor(private readonly setsOf: ReadonlyMap<Scope, PolicySets>) {}
 

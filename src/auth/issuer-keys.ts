@@ -3,11 +3,11 @@ import { isTrustworthyUrl } from '../config/token-rules.js';
 import { VerdictError } from '../errors.js';
 
 /** No more often than this is an issuer asked again because of a key that nobody knows. */
-const COOLDOWN_MS = 10_000;
+const cooldownMs = 10_000;
 /** How often the keys are fetched again, used or not: a key that the issuer withdrew is good for so long at most. */
-const REFRESH_MS = 60_000;
-const TIMEOUT_MS = 5_000;
-const MAX_BYTES = 512 * 1024;
+const refreshMs = 60_000;
+const timeoutMs = 5_000;
+const maxBytes = 512 * 1024;
 
 export interface IssuerKeysOptions {
   readonly issuer: string;
@@ -48,7 +48,7 @@ export class IssuerKeys {
    * @throws VerdictError `identity_provider_unavailable` while there are no keys at all; jose's errors for an unknown key
    */
   readonly find = async (header: JWSHeaderParameters, token: FlattenedJWSInput) => {
-    this.timer ??= setInterval(() => void this.refresh(), this.options.refreshMs ?? REFRESH_MS).unref();
+    this.timer ??= setInterval(() => void this.refresh(), this.options.refreshMs ?? refreshMs).unref();
     this.dropWhatIsTooOld();
     if (this.keySet === undefined) await this.fetchAtBoundedRate();
     try {
@@ -80,7 +80,7 @@ export class IssuerKeys {
   private known(header: JWSHeaderParameters, token: FlattenedJWSInput) {
     if (this.keySet === undefined) {
       throw new VerdictError('identity_provider_unavailable', 'The keys of the token issuer cannot be fetched now.', {
-        retryAfter: COOLDOWN_MS / 1000,
+        retryAfter: cooldownMs / 1000,
       });
     }
     return this.keySet(header, token);
@@ -88,7 +88,7 @@ export class IssuerKeys {
 
   private fetchAtBoundedRate(): Promise<void> {
     if (this.fetching === undefined) {
-      if (performance.now() - this.triedAt < COOLDOWN_MS) return Promise.resolve();
+      if (performance.now() - this.triedAt < cooldownMs) return Promise.resolve();
       this.triedAt = performance.now();
     }
     return this.fetchOnce();
@@ -144,7 +144,7 @@ export class IssuerKeys {
 async function fetchText(url: string): Promise<string> {
   const response = await fetch(url, {
     redirect: 'error',
-    signal: AbortSignal.timeout(TIMEOUT_MS),
+    signal: AbortSignal.timeout(timeoutMs),
     headers: { accept: 'application/json' },
   });
   if (!response.ok) throw new Error(`${url} answered ${response.status}`);
@@ -152,7 +152,7 @@ async function fetchText(url: string): Promise<string> {
   const decoder = new TextDecoder();
   for await (const chunk of response.body ?? []) {
     text += decoder.decode(chunk as Uint8Array, { stream: true });
-    if (text.length > MAX_BYTES) throw new Error(`${url} answered more than ${MAX_BYTES} bytes`);
+    if (text.length > maxBytes) throw new Error(`${url} answered more than ${maxBytes} bytes`);
   }
   return text;
 }

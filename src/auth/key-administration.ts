@@ -5,7 +5,7 @@ import type { ApiKeys } from './api-keys.js';
 import { anonymous } from './caller.js';
 import { Grants, type PolicySets } from './grants.js';
 import { keyNotFound, type ManagedKey, type ManagedKeys } from './managed-keys.js';
-import { parseScope, SCOPES } from './scopes.js';
+import { knownScopes, parseScope } from './scopes.js';
 
 /** Who manages keys, and for which policy sets: the sets of the scope `keys:admin`. */
 export interface KeyAdministrator {
@@ -98,7 +98,7 @@ function reachesOnly({ scopes, policySets }: ApiKey, within: PolicySets): boolea
   if (within === 'all') return true;
   const granted = scopes.map(parseScope).filter((scope) => scope !== undefined);
   const grants = Grants.of(granted, policySets);
-  return SCOPES.every((scope) => {
+  return knownScopes.every((scope) => {
     const sets = grants.policySets(scope);
     return sets !== 'all' && sets.every((set) => within.includes(set));
   });

@@ -1,6 +1,6 @@
 /** What a caller can be allowed to do. A scope can be limited to policy sets: `decide:invoices`. */
 
-export const SCOPES = [
+export const knownScopes = [
   'decide',
   'explain',
   'decisions:read',
@@ -9,7 +9,7 @@ export const SCOPES = [
   'keys:admin',
   'metrics:read',
 ] as const;
-export type Scope = (typeof SCOPES)[number];
+export type Scope = (typeof knownScopes)[number];
 
 /** A scope as it was granted: for one policy set, or for all of them. */
 export interface GrantedScope {
@@ -24,7 +24,7 @@ export interface GrantedScope {
  *     parseScope('decisions:read:invoices') // { scope: 'decisions:read', policySet: 'invoices' }
  */
 export function parseScope(text: string): GrantedScope | undefined {
-  for (const scope of SCOPES) {
+  for (const scope of knownScopes) {
     if (text === scope) return { scope };
     if (text.startsWith(`${scope}:`) && text.length > scope.length + 1) {
       return { scope, policySet: text.slice(scope.length + 1) };

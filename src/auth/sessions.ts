@@ -10,9 +10,9 @@ export interface Session {
   lastUsed: number;
 }
 
-const LIFETIME_MS = 8 * 60 * 60_000;
-const IDLE_MS = 30 * 60_000;
-const MAX_SESSIONS = 10_000;
+const lifetimeMs = 8 * 60 * 60_000;
+const idleMs = 30 * 60_000;
+const maxSessions = 10_000;
 
 /** The sessions of this process. They are in memory alone: a restart asks everybody to log in again. */
 export class Sessions {
@@ -22,9 +22,9 @@ export class Sessions {
   begin(keyDigest: string, now: number): { readonly token: string; readonly session: Session } {
     const token = randomBytes(32).toString('base64url');
     const csrfToken = randomBytes(32).toString('base64url');
-    const session: Session = { keyDigest, csrfToken, ends: now + LIFETIME_MS, lastUsed: now };
+    const session: Session = { keyDigest, csrfToken, ends: now + lifetimeMs, lastUsed: now };
     // Whoever has been logged in the longest goes first.
-    if (this.sessions.size >= MAX_SESSIONS) this.sessions.delete(this.sessions.keys().next().value!);
+    if (this.sessions.size >= maxSessions) this.sessions.delete(this.sessions.keys().next().value!);
     this.sessions.set(hash('sha256', token), session);
     return { token, session };
   }
@@ -34,7 +34,7 @@ export class Sessions {
     const key = hash('sha256', token);
     const session = this.sessions.get(key);
     if (session === undefined) return undefined;
-    if (now >= session.ends || now - session.lastUsed >= IDLE_MS) {
+    if (now >= session.ends || now - session.lastUsed >= idleMs) {
       this.sessions.delete(key);
       return undefined;
     }

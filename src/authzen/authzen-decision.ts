@@ -32,7 +32,7 @@ export interface FailureContext {
   readonly error: { readonly status: number; readonly message: string };
 }
 
-const DENIED: Localised = Object.freeze({ en: 'You may not do this.' });
+const deniedMessage: Localised = Object.freeze({ en: 'You may not do this.' });
 
 /** The PDP's answer in AuthZEN's words. Lists that are empty are left out. */
 export function authzenDecision(answer: DecisionAnswer): AuthzenDecision {
@@ -47,7 +47,7 @@ export function authzenDecision(answer: DecisionAnswer): AuthzenDecision {
   };
   const userReason = reason.message === undefined ? undefined : localised(reason.message);
   if (userReason !== undefined) context.reason_user = userReason;
-  else if (!allowed) context.reason_user = DENIED;
+  else if (!allowed) context.reason_user = deniedMessage;
   if (obligations.length > 0) context.obligations = obligations;
   if (advice !== undefined && advice.length > 0) context.advice = advice;
   if (errors.length > 0) context.errors = errors;

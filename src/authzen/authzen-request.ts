@@ -59,12 +59,12 @@ export class EvaluationRequest {
   readonly context?: JsonObject;
 }
 
-export const EVALUATION_SEMANTICS = ['execute_all', 'deny_on_first_deny', 'permit_on_first_permit'] as const;
-export type EvaluationSemantic = (typeof EVALUATION_SEMANTICS)[number];
+export const evaluationSemantics = ['execute_all', 'deny_on_first_deny', 'permit_on_first_permit'] as const;
+export type EvaluationSemantic = (typeof evaluationSemantics)[number];
 
 export class EvaluationsOptions {
   @Optional()
-  @IsIn(EVALUATION_SEMANTICS)
+  @IsIn(evaluationSemantics)
   @JSONSchema({
     description: 'After which answer the rest is not asked; the response is then shorter than the request.',
   })

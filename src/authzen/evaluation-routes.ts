@@ -33,7 +33,7 @@ export interface EvaluationServices {
   readonly gate: Gate;
 }
 
-const VIA = 'authzen';
+const viaName = 'authzen';
 
 export function registerEvaluationRoutes(fastify: FastifyInstance, services: EvaluationServices): void {
   const { pdp, policySets, limits, gate } = services;
@@ -50,7 +50,7 @@ export function registerEvaluationRoutes(fastify: FastifyInstance, services: Eva
 
   async function evaluate(body: EvaluationRequest, request: FastifyRequest): Promise<AuthzenDecision> {
     const set = policySetOf(request, policySets);
-    const answer = pdp.decide(questionOf(body, set.name), askerOf(request, VIA));
+    const answer = pdp.decide(questionOf(body, set.name), askerOf(request, viaName));
     return authzenDecision(
       await answer.catch((error) => {
         throw inAuthzenWords(error);
@@ -89,7 +89,7 @@ export function registerEvaluationRoutes(fastify: FastifyInstance, services: Eva
         const items = evaluations as readonly BatchItem[];
         const batch = new Batch(items, defaultsOf(body), request.bodyBytes, limits);
         gate.charge('decide', request, reply, batch.count, batch.bytes);
-        const parts = pdp.decideBatch(questionsOf(batch, set.name), askerOf(request, VIA), {
+        const parts = pdp.decideBatch(questionsOf(batch, set.name), askerOf(request, viaName), {
           count: batch.count,
           endsAt,
           isLast: endOf(options.evaluations_semantic ?? 'execute_all'),

@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { VerdictError } from '../errors.js';
 import { policySetOf } from '../http/policy-set-base.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
-import { type AuthzenMetadata, JWKS_PATH, metadataOf, WELL_KNOWN } from './metadata.js';
+import { type AuthzenMetadata, jwksPath, metadataOf, wellKnown } from './metadata.js';
 import type { MetadataSigner } from './metadata-signer.js';
 
 export interface MetadataServices {
@@ -17,7 +17,7 @@ export interface MetadataServices {
 }
 
 /** Addresses hardly ever change; five minutes is how long a client may need to notice (section 11.9). */
-const CACHE_CONTROL = 'max-age=300';
+const cacheControl = 'max-age=300';
 
 export function registerMetadataRoutes(fastify: FastifyInstance, services: MetadataServices): void {
   const { policySets, publicUrl, signer, publicPath } = services;
@@ -25,7 +25,7 @@ export function registerMetadataRoutes(fastify: FastifyInstance, services: Metad
   async function metadata(set: string | undefined): Promise<AuthzenMetadata> {
     const plain = metadataOf(publicUrl(), set);
     if (signer === undefined) return plain;
-    const withKeys = { ...plain, jwks_uri: publicUrl() + JWKS_PATH };
+    const withKeys = { ...plain, jwks_uri: publicUrl() + jwksPath };
     return { ...withKeys, signed_metadata: await signer.sign(withKeys) };
   }
 
@@ -33,24 +33,24 @@ export function registerMetadataRoutes(fastify: FastifyInstance, services: Metad
     if (policySets.defaultName() === undefined) {
       throw new VerdictError('not_found', 'There is no default policy set; the metadata of each is below /sets/{set}.');
     }
-    reply.header('cache-control', `public, ${CACHE_CONTROL}`);
+    reply.header('cache-control', `public, ${cacheControl}`);
     return metadata(undefined);
   }
 
   function ofSet(request: FastifyRequest, reply: FastifyReply): Promise<AuthzenMetadata> {
     const { name } = policySetOf(request, policySets);
-    reply.header('cache-control', `private, ${CACHE_CONTROL}`);
+    reply.header('cache-control', `private, ${cacheControl}`);
     return metadata(name);
   }
 
   for (const path of new Set(['', publicPath])) {
-    fastify.get(WELL_KNOWN + path, { config: { access: 'public' } }, root);
+    fastify.get(wellKnown + path, { config: { access: 'public' } }, root);
     // Whether there is a set of that name is for its callers alone.
-    fastify.get(`${WELL_KNOWN}${path}/sets/:set`, { config: { access: 'decide' } }, ofSet);
+    fastify.get(`${wellKnown}${path}/sets/:set`, { config: { access: 'decide' } }, ofSet);
   }
   if (signer !== undefined) {
-    fastify.get(JWKS_PATH, { config: { access: 'public' } }, (_request, reply) => {
-      reply.header('cache-control', `public, ${CACHE_CONTROL}`).type('application/json');
+    fastify.get(jwksPath, { config: { access: 'public' } }, (_request, reply) => {
+      reply.header('cache-control', `public, ${cacheControl}`).type('application/json');
       return { keys: [signer.publicKey] };
     });
   }

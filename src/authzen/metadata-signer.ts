@@ -9,7 +9,7 @@ import type { AuthzenMetadata } from './metadata.js';
  *     await signer.sign(metadataOf(url, undefined)); // a JWT, the same one until the metadata changes
  */
 export class MetadataSigner {
-  readonly #signed = new Map<string, Promise<string>>();
+  private readonly signed = new Map<string, Promise<string>>();
 
   private constructor(
     private readonly key: KeyObject,
@@ -30,14 +30,14 @@ export class MetadataSigner {
   /** The metadata as claims, with the issuer that 9.1.3 asks for. Signed once: a client that caches sees no change. */
   sign(metadata: AuthzenMetadata): Promise<string> {
     const issuer = metadata.policy_decision_point;
-    let signed = this.#signed.get(issuer);
+    let signed = this.signed.get(issuer);
     if (signed === undefined) {
       signed = new SignJWT({ ...metadata })
         .setProtectedHeader({ alg: this.algorithm, kid: this.publicKey.kid!, typ: 'JWT' })
         .setIssuer(issuer)
         .setIssuedAt()
         .sign(this.key);
-      this.#signed.set(issuer, signed);
+      this.signed.set(issuer, signed);
     }
     return signed;
   }

@@ -1,8 +1,8 @@
 /** AuthZEN metadata (section 9): where what is offered, so that a client needs the base URL and nothing else. */
 import { pathOfSet } from '../http/policy-set-base.js';
 
-export const WELL_KNOWN = '/.well-known/authzen-configuration';
-export const JWKS_PATH = '/.well-known/jwks.json';
+export const wellKnown = '/.well-known/authzen-configuration';
+export const jwksPath = '/.well-known/jwks.json';
 
 export interface AuthzenMetadata {
   readonly policy_decision_point: string;

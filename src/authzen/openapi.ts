@@ -5,10 +5,10 @@ import { jsonBody, jsonContent, type OpenApiPart, problems } from '../http/opena
 import { policySetBases } from '../http/policy-set-base.js';
 import type { RequestLimits } from '../http/request-rules.js';
 import { EvaluationsRequest, evaluationShapes } from './authzen-request.js';
-import { WELL_KNOWN } from './metadata.js';
+import { wellKnown } from './metadata.js';
 import { searchShapes } from './search-request.js';
 
-const REF = '#/components/schemas/';
+const refPrefix = '#/components/schemas/';
 
 const decision: JsonSchema = {
   type: 'object',
@@ -56,7 +56,7 @@ export function authzenOpenApi(limits: RequestLimits): OpenApiPart {
           operationId: `authzen${request.replace('Request', '')}${suffix}`,
           tags: ['authzen'],
           summary: `AuthZEN 1.0: ${summary}`,
-          requestBody: jsonBody({ $ref: REF + request }),
+          requestBody: jsonBody({ $ref: refPrefix + request }),
           responses: {
             200: { description: 'The answer.', ...jsonContent(answer) },
             ...problems('malformed_request', 'policy_set_not_found', 'payload_too_large', 'policy_set_unavailable'),
@@ -64,7 +64,7 @@ export function authzenOpenApi(limits: RequestLimits): OpenApiPart {
         },
       };
     }
-    paths[WELL_KNOWN + base.replace(':set', '{set}')] = {
+    paths[wellKnown + base.replace(':set', '{set}')] = {
       get: {
         ...ofSet,
         operationId: `authzenMetadata${suffix}`,
@@ -77,7 +77,7 @@ export function authzenOpenApi(limits: RequestLimits): OpenApiPart {
       },
     };
   }
-  const schemas = jsonSchemas(shapes, limits, { unknownFields: 'ignore', refPrefix: REF });
+  const schemas = jsonSchemas(shapes, limits, { unknownFields: 'ignore', refPrefix: refPrefix });
   // Without evaluations the defaults are one question, and have to be whole; the document shows the ordinary form.
   const evaluations = schemas[EvaluationsRequest.name] as { properties: Record<string, JsonSchema> };
   schemas[EvaluationsRequest.name] = {

@@ -46,7 +46,7 @@ export interface SearchResponse {
 }
 
 /** The most results on one page, whatever a request allows; also where it says nothing. */
-const MAX_RESULTS = 1_000;
+const maxResults = 1_000;
 
 export function registerSearchRoutes(fastify: FastifyInstance, { search, policySets, limits }: SearchServices): void {
   const validation = new Validation(searchShapes, limits, 'ignore');
@@ -59,7 +59,7 @@ export function registerSearchRoutes(fastify: FastifyInstance, { search, policyS
     const found = await search.search(
       set,
       query,
-      { after, limit: Math.min(limit, MAX_RESULTS) },
+      { after, limit: Math.min(limit, maxResults) },
       askerOf(request, 'search'),
     );
     return responseOf(query, found, found.end === 'complete' ? '' : pageToken({ after: found.next, limit }, identity));
@@ -91,7 +91,7 @@ export function registerSearchRoutes(fastify: FastifyInstance, { search, policyS
 
 /** Where the page begins and how much it may hold: with a token, what the first page said (section 8.2.3). */
 function placeOf({ token, limit }: PageRequest, identity: Json): PagePlace {
-  if (token === undefined || token === '') return { after: undefined, limit: limit ?? MAX_RESULTS };
+  if (token === undefined || token === '') return { after: undefined, limit: limit ?? maxResults };
   const place = readPageToken(token, identity);
   if (limit !== undefined && limit !== place.limit) {
     throw refused(`was given for pages of ${place.limit}, not of ${limit}`);

@@ -30,14 +30,14 @@ export function addressList(ranges: readonly string[]): (address: string) => boo
     let answer = known.get(address);
     if (answer === undefined) {
       answer = holds(address);
-      if (known.size >= MAX_KNOWN) known.clear();
+      if (known.size >= maxKnown) known.clear();
       known.set(address, answer);
     }
     return answer;
   };
 }
 
-const MAX_KNOWN = 1_000;
+const maxKnown = 1_000;
 
 /** What a limit counts by: an IPv6 client usually has a whole /64 to take addresses from. */
 export function addressGroup(address: string): string {

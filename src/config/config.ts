@@ -18,14 +18,14 @@ import {
 } from 'class-validator';
 import { addressList } from './address-list.js';
 import { parseDuration } from './duration.js';
-import { ENVIRONMENT_NAME } from './environment-name.js';
+import { environmentName } from './environment-name.js';
 import { parseRate } from './rate.js';
-import { isTrustworthyUrl, TOKEN_ALGORITHMS } from './token-rules.js';
+import { isTrustworthyUrl, tokenAlgorithms } from './token-rules.js';
 
-export const PREFIX = 'VERDICT_';
+export const variablePrefix = 'VERDICT_';
 
-export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
-export const DECISION_LOG_MODES = ['sync', 'fsync', 'async', 'off'] as const;
+export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+export const decisionLogModes = ['sync', 'fsync', 'async', 'off'] as const;
 
 /** One environment variable: `publicUrl` is read from `VERDICT_PUBLIC_URL`. */
 export interface Variable {
@@ -41,7 +41,7 @@ const variables: Variable[] = [];
 function Variable(description: string, options: { secret?: boolean } = {}): PropertyDecorator {
   return (_target, key) => {
     const property = key as keyof Config;
-    const name = `${PREFIX}${property.replace(/[A-Z]/g, '_$&').toUpperCase()}`;
+    const name = `${variablePrefix}${property.replace(/[A-Z]/g, '_$&').toUpperCase()}`;
     variables.push(Object.freeze({ property, name, description, secret: options.secret ?? false }));
   };
 }
@@ -115,8 +115,8 @@ export class Config {
   @Variable(
     'No answer leaves before its record survives the end of the process (`sync`) or a power loss (`fsync`); `async` answers at once and says what it lost; `off` records nothing. See docs/decision-log.md.',
   )
-  @IsIn(DECISION_LOG_MODES)
-  readonly decisionLog: (typeof DECISION_LOG_MODES)[number] = 'sync';
+  @IsIn(decisionLogModes)
+  readonly decisionLog: (typeof decisionLogModes)[number] = 'sync';
 
   @Variable(
     'Records that may wait for their commit. Beyond that decisions are refused with 503; `async` loses records.',
@@ -164,7 +164,7 @@ export class Config {
     'Name of this deployment, in lower case: API keys are made as `vd_<env>_…`, and those of another are refused. Default: made for `prod`, and accepted from any.',
   )
   @IsOptional()
-  @Matches(ENVIRONMENT_NAME, { message: '$property must be 1 to 16 lower-case letters and digits' })
+  @Matches(environmentName, { message: '$property must be 1 to 16 lower-case letters and digits' })
   readonly env?: string;
 
   @Variable('File of API keys and client certificates, by digest; read again when it changes. See docs/security.md.')
@@ -203,8 +203,8 @@ export class Config {
 
   @Variable('Signature algorithms that are accepted, separated by commas.')
   @Rule((value) => {
-    const wrong = listIn(value as string).find((name) => !(TOKEN_ALGORITHMS as readonly string[]).includes(name));
-    return wrong === undefined ? undefined : `names "${wrong}"; it may name ${TOKEN_ALGORITHMS.join(', ')}`;
+    const wrong = listIn(value as string).find((name) => !(tokenAlgorithms as readonly string[]).includes(name));
+    return wrong === undefined ? undefined : `names "${wrong}"; it may name ${tokenAlgorithms.join(', ')}`;
   })
   readonly jwtAlgorithms: string = 'RS256,PS256,ES256,ES384,EdDSA,Ed25519';
 
@@ -320,8 +320,8 @@ export class Config {
   readonly maxUnreadBytesOfCaller: number = 16 * 1024 * 1024;
 
   @Variable('Least level of the JSON log lines on standard output. `debug` adds a line per request.')
-  @IsIn(LOG_LEVELS)
-  readonly logLevel: (typeof LOG_LEVELS)[number] = 'info';
+  @IsIn(logLevels)
+  readonly logLevel: (typeof logLevels)[number] = 'info';
 
   @Variable('Largest request body in bytes.')
   @IsInt()

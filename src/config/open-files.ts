@@ -3,16 +3,16 @@ import { readFileSync } from 'node:fs';
 import { type Config, nameOf } from './config.js';
 
 /** Databases with their logs, policy folders while they are read, the event loop's own, worker threads, certificates. */
-const BESIDE_CONNECTIONS = 256;
+const besideConnections = 256;
 
 /** A warning when `ulimit -n` is too small for the connections that may come; undefined where it is not, or not known. */
 export function whyTooFewOpenFiles(
   { maxConnections }: Pick<Config, 'maxConnections'>,
   allowed = openFilesAllowed(),
 ): string | undefined {
-  const needed = maxConnections + BESIDE_CONNECTIONS;
+  const needed = maxConnections + besideConnections;
   if (allowed === undefined || allowed >= needed) return undefined;
-  const fitting = Math.max(0, allowed - BESIDE_CONNECTIONS);
+  const fitting = Math.max(0, allowed - besideConnections);
   return (
     `this process may have ${allowed} files open (ulimit -n), and ${nameOf('maxConnections')}=${maxConnections} needs ` +
     `${needed}: raise the limit, or set ${nameOf('maxConnections')} to ${fitting} at most`

@@ -6,7 +6,7 @@ export interface Rate {
   readonly burst: number;
 }
 
-const SECONDS = { s: 1, m: 60, h: 3_600, d: 86_400 } as const;
+const secondsOf = { s: 1, m: 60, h: 3_600, d: 86_400 } as const;
 
 /**
  * Reads a rate; undefined for any other text.
@@ -19,5 +19,5 @@ export function parseRate(text: string): Rate | undefined {
   if (match === null) return undefined;
   const points = Number(match[1]);
   const burst = match[3] === undefined ? points : Number(match[3]);
-  return burst < points ? undefined : { points, seconds: SECONDS[match[2] as keyof typeof SECONDS], burst };
+  return burst < points ? undefined : { points, seconds: secondsOf[match[2] as keyof typeof secondsOf], burst };
 }

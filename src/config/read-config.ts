@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { validateSync } from 'class-validator';
 import { closest } from '../core/closest.js';
-import { Config, configVariables, PREFIX, variableOf } from './config.js';
+import { Config, configVariables, variableOf, variablePrefix } from './config.js';
 
 /** Why the service cannot start with this environment; each problem starts with the variable's name. */
 export class ConfigError extends Error {
@@ -30,7 +30,7 @@ export interface ReadConfig {
  * @throws ConfigError with every problem found
  */
 export function readConfig(env: NodeJS.ProcessEnv, defaults: Partial<Config> = {}): ReadConfig {
-  const set = Object.entries(env).filter(([name, value]) => name.startsWith(PREFIX) && value !== '') as [
+  const set = Object.entries(env).filter(([name, value]) => name.startsWith(variablePrefix) && value !== '') as [
     string,
     string,
   ][];
@@ -68,12 +68,12 @@ export function readConfig(env: NodeJS.ProcessEnv, defaults: Partial<Config> = {
     problems.push(secret || !given.has(name) ? message : `${message} (it is "${values[property]}")`);
   }
   if (problems.length > 0) throw new ConfigError(problems);
-  if (config.tls === 'terminated-elsewhere' && config.trustedProxies === undefined) warnings.push(NO_TRUSTED_PROXIES);
+  if (config.tls === 'terminated-elsewhere' && config.trustedProxies === undefined) warnings.push(noTrustedProxies);
   return Object.freeze({ config: Object.freeze(config), warnings, given });
 }
 
 /** Behind a proxy every client has the proxy's address, until the proxy is believed. */
-const NO_TRUSTED_PROXIES =
+const noTrustedProxies =
   'VERDICT_TLS is terminated-elsewhere and VERDICT_TRUSTED_PROXIES is not set: all clients behind the proxy have its address, and share its limit of failed authentications';
 
 /** The effective configuration as it may be shown: secrets are masked, what is not set is left out. */
@@ -121,8 +121,8 @@ function suggestion(name: string): string {
   );
   // The prefix is common to all and would make any two look alike.
   const nearest = closest(
-    name.slice(PREFIX.length),
-    names.map((known) => known.slice(PREFIX.length)),
+    name.slice(variablePrefix.length),
+    names.map((known) => known.slice(variablePrefix.length)),
   );
-  return nearest === undefined ? '' : `; did you mean ${PREFIX}${nearest}?`;
+  return nearest === undefined ? '' : `; did you mean ${variablePrefix}${nearest}?`;
 }

@@ -1,7 +1,7 @@
 /** What may be configured of access tokens, and is asked again wherever they are read. */
 
 /** Signatures by a private key alone. An HMAC key would have to be shared, and confusing the two kinds is an attack. */
-export const TOKEN_ALGORITHMS = [
+export const tokenAlgorithms = [
   'RS256',
   'RS384',
   'RS512',

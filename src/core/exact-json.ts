@@ -10,8 +10,8 @@ export function isInexactInteger(digits: string): boolean {
 /** How an integer literal that is not exact is parsed: as infinity, which nothing takes for a number of its own. */
 export const inexact = '1e999';
 
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
+const quoteCode = 0x22;
+const backslashCode = 0x5c;
 
 /**
  * The places of the integer literals, without fraction and exponent, that are not exact, each as where its digits begin
@@ -21,8 +21,9 @@ export function inexactIntegers(text: string): readonly (readonly [start: number
   const found: [number, number][] = [];
   for (let at = 0; at < text.length; at++) {
     const character = text.charCodeAt(at);
-    if (character === QUOTE) {
-      for (at++; at < text.length && text.charCodeAt(at) !== QUOTE; at++) if (text.charCodeAt(at) === BACKSLASH) at++;
+    if (character === quoteCode) {
+      for (at++; at < text.length && text.charCodeAt(at) !== quoteCode; at++)
+        if (text.charCodeAt(at) === backslashCode) at++;
     } else if (isDigit(character)) {
       const end = endOfNumber(text, at);
       const number = text.slice(at, end);

@@ -1,7 +1,7 @@
 /** What comes from a file or a caller, as messages show it: short, and with nothing in it that a reader cannot see. */
 
 /** Longest piece of a file that a message repeats, in UTF-16 code units. A link may lead to a private key. */
-export const QUOTED_LENGTH = 40;
+export const quotedLength = 40;
 
 /** What no reader sees, or what changes the text around it: controls, formats (bidirectional marks, zero width), line separators. */
 const unseen = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
@@ -9,30 +9,30 @@ const unseen = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 const otherSpace = /(?! )\p{Zs}/gu;
 
 /**
- * In double quotes, at most `QUOTED_LENGTH` characters of it, unseen ones and unusual spaces spelled out.
+ * In double quotes, at most `quotedLength` characters of it, unseen ones and unusual spaces spelled out.
  *
  *     quote('ann\u200e')         // '"ann\\u200e"'
  *     quote('a'.repeat(50))      // '"aaa…aaa…"', 40 of them
  */
 export function quote(value: string | number | boolean | undefined): string {
   const text = String(value ?? '');
-  const short = shorten(text, QUOTED_LENGTH);
+  const short = shorten(text, quotedLength);
   return `"${spellUnseen(short.replaceAll(/["\\]/g, '\\$&')).replace(otherSpace, spell)}${short.length < text.length ? '…' : ''}"`;
 }
 
 /** As `quote`, without the quotes: for a name that stands by itself, such as `r.sub.department`. */
 export function cut(text: string): string {
-  const short = shorten(text, QUOTED_LENGTH);
+  const short = shorten(text, quotedLength);
   return `${spellUnseen(short)}${short.length < text.length ? '…' : ''}`;
 }
 
-/** Names in a row for a message, as many as fit into `QUOTED_LENGTH` characters; `joint` between them. */
+/** Names in a row for a message, as many as fit into `quotedLength` characters; `joint` between them. */
 export function quoteList(texts: readonly string[], joint = ', '): string {
   const shown: string[] = [];
   let length = 0;
   for (const text of texts) {
     length += text.length;
-    if (length > QUOTED_LENGTH && shown.length > 0) return [...shown, '…'].join(joint);
+    if (length > quotedLength && shown.length > 0) return [...shown, '…'].join(joint);
     shown.push(quote(text));
   }
   return shown.join(joint);

@@ -1,4 +1,5 @@
-const RFC3339 = /^(\d{4})-(\d{2})-(\d{2})[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$/i;
+const rfc3339Format =
+  /^(\d{4})-(\d{2})-(\d{2})[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$/i;
 
 /**
  * A time as RFC 3339 writes it, in milliseconds since 1970. Undefined for any other text, and for what JavaScript would
@@ -7,7 +8,7 @@ const RFC3339 = /^(\d{4})-(\d{2})-(\d{2})[T ]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\
  *     parseRfc3339('2026-02-28T10:00:00+01:00') // 1772269200000
  */
 export function parseRfc3339(text: string): number | undefined {
-  const [, year, month, day] = RFC3339.exec(text) ?? [];
+  const [, year, month, day] = rfc3339Format.exec(text) ?? [];
   const time = day === undefined ? Number.NaN : Date.parse(text.toUpperCase());
   const lastDay = new Date(Date.UTC(Number(year), Number(month), 0)).getUTCDate();
   return Number.isNaN(time) || Number(day) > lastDay ? undefined : time;

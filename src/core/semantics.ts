@@ -8,12 +8,12 @@
 export type Semantics = 1 | 2;
 
 /** What a set is read with unless something older is asked for. */
-export const SEMANTICS: Semantics = 2;
+export const currentSemantics: Semantics = 2;
 
 /** Of records and archived versions that name no number: they are older than the number. */
 export const semanticsBeforeNumbers: Semantics = 1;
 
 /** Whether this engine can read sets with that number; a record of a later engine may have a higher one. */
 export function isSemantics(number: number): number is Semantics {
-  return number === 1 || number === SEMANTICS;
+  return number === 1 || number === currentSemantics;
 }

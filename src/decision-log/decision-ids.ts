@@ -12,47 +12,47 @@ const countersPerMillisecond = 4096;
  * answered and lost with its record must not be given out again after a restart.
  */
 export class DecisionIds {
-  #milliseconds: number;
-  #counter = countersPerMillisecond;
-  #prefix = '';
-  readonly #writer: string;
-  #random = '';
-  #randomAt = 0;
+  private latest: number;
+  private counter = countersPerMillisecond;
+  private prefix = '';
+  private readonly writer: string;
+  private random = '';
+  private randomAt = 0;
 
   /** `after` is the highest millisecond that any earlier id may have used. */
   constructor(writer: number, after: number) {
-    this.#milliseconds = after;
+    this.latest = after;
     const high = (0x8000 | (writer >>> 16)).toString(16);
-    this.#writer = `-${high}-${(writer & 0xffff).toString(16).padStart(4, '0')}`;
+    this.writer = `-${high}-${(writer & 0xffff).toString(16).padStart(4, '0')}`;
   }
 
   /** The highest millisecond that an id has used. */
   get milliseconds(): number {
-    return this.#milliseconds;
+    return this.latest;
   }
 
   next(nowMs: number): string {
-    if (nowMs > this.#milliseconds) this.#startMillisecond(nowMs);
-    else if (this.#counter === countersPerMillisecond) this.#startMillisecond(this.#milliseconds + 1);
-    const counter = (0x7000 | this.#counter++).toString(16);
-    return `${this.#prefix}${counter}${this.#writer}${this.#randomHex()}`;
+    if (nowMs > this.latest) this.startMillisecond(nowMs);
+    else if (this.counter === countersPerMillisecond) this.startMillisecond(this.latest + 1);
+    const counter = (0x7000 | this.counter++).toString(16);
+    return `${this.prefix}${counter}${this.writer}${this.randomHex()}`;
   }
 
-  #startMillisecond(milliseconds: number): void {
-    this.#milliseconds = milliseconds;
-    this.#counter = 0;
-    this.#prefix = idBeginning(milliseconds);
+  private startMillisecond(milliseconds: number): void {
+    this.latest = milliseconds;
+    this.counter = 0;
+    this.prefix = idBeginning(milliseconds);
   }
 
   /** Eight digits out of a pool: one call to the system's generator for 512 ids. */
-  #randomHex(): string {
-    if (this.#randomAt === this.#random.length) {
-      this.#random = randomFillSync(Buffer.allocUnsafe(2048)).toString('hex');
-      this.#randomAt = 0;
+  private randomHex(): string {
+    if (this.randomAt === this.random.length) {
+      this.random = randomFillSync(Buffer.allocUnsafe(2048)).toString('hex');
+      this.randomAt = 0;
     }
-    const start = this.#randomAt;
-    this.#randomAt += 8;
-    return this.#random.slice(start, this.#randomAt);
+    const start = this.randomAt;
+    this.randomAt += 8;
+    return this.random.slice(start, this.randomAt);
   }
 }
 

@@ -7,23 +7,23 @@ export interface GapNotes {
 
 /** What mode `async` lost: counted at once, and noted in the journal when that can be written. */
 export class Losses {
-  #total = 0;
-  #unnoted: (Loss & { readonly lost: number }) | undefined;
+  private lostRecords = 0;
+  private pending: (Loss & { readonly lost: number }) | undefined;
 
   /** Records that this process lost. */
   get total(): number {
-    return this.#total;
+    return this.lostRecords;
   }
 
   get unnoted(): number {
-    return this.#unnoted?.lost ?? 0;
+    return this.pending?.lost ?? 0;
   }
 
   /** Counts records that were lost behind the one with the sequence `after`; times in milliseconds since 1970. */
   add(records: number, after: number, since: number, until: number): void {
-    this.#total += records;
-    const before = this.#unnoted ?? { after, lost: 0, since, until };
-    this.#unnoted = {
+    this.lostRecords += records;
+    const before = this.pending ?? { after, lost: 0, since, until };
+    this.pending = {
       after: before.after,
       lost: before.lost + records,
       since: Math.min(before.since, since),
@@ -33,12 +33,12 @@ export class Losses {
 
   /** Commits a note of what was lost since the last one; says how many records that were. */
   async note(notes: GapNotes, cause: GapCause): Promise<number> {
-    const noted = this.#unnoted;
+    const noted = this.pending;
     if (noted === undefined) return 0;
     await notes.noteGap(noted, cause);
     // More may have been lost while this was written.
-    const { after, lost, until } = this.#unnoted!;
-    this.#unnoted = lost === noted.lost ? undefined : { after, lost: lost - noted.lost, since: noted.until, until };
+    const { after, lost, until } = this.pending!;
+    this.pending = lost === noted.lost ? undefined : { after, lost: lost - noted.lost, since: noted.until, until };
     return noted.lost;
   }
 }

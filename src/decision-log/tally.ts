@@ -11,27 +11,27 @@ type Level = Map<string | number, Level | number>;
 
 /** Counts decisions, one map inside another: on the path of every decision that is cheaper than to make up a key. */
 export class Tally {
-  readonly #minutes: Level = new Map();
-  #total = 0;
-  #size = 0;
+  private readonly minutes: Level = new Map();
+  private counted = 0;
+  private groupCount = 0;
 
   /** How many decisions were counted. */
   get total(): number {
-    return this.#total;
+    return this.counted;
   }
 
   /** How many rows there are. */
   get size(): number {
-    return this.#size;
+    return this.groupCount;
   }
 
   add(record: NewDecisionRecord, time: number): void {
     const { policySet, policyVersion, decision, reason, caller } = record;
-    this.#count(Math.floor(time / 60_000), policySet, policyVersion, decision, reason.code, caller, 1);
+    this.count(Math.floor(time / 60_000), policySet, policyVersion, decision, reason.code, caller, 1);
   }
 
   addRow({ minute, policySet, policyVersion, decision, reason, caller, count }: TallyRow): void {
-    this.#count(minute, policySet, policyVersion, decision, reason, caller, count);
+    this.count(minute, policySet, policyVersion, decision, reason, caller, count);
   }
 
   rows(): TallyRow[] {
@@ -45,11 +45,11 @@ export class Tally {
         }
       }
     };
-    walk(this.#minutes, []);
+    walk(this.minutes, []);
     return rows;
   }
 
-  #count(
+  private count(
     minute: number,
     policySet: string,
     policyVersion: string,
@@ -58,15 +58,15 @@ export class Tally {
     caller: string,
     count: number,
   ): void {
-    let level = below(this.#minutes, minute);
+    let level = below(this.minutes, minute);
     level = below(level, policySet);
     level = below(level, policyVersion);
     level = below(level, decision);
     level = below(level, reason);
     const known = level.get(caller) as number | undefined;
-    if (known === undefined) this.#size++;
+    if (known === undefined) this.groupCount++;
     level.set(caller, (known ?? 0) + count);
-    this.#total += count;
+    this.counted += count;
   }
 }
 

@@ -10,25 +10,25 @@ import { setTimeout as delay, setImmediate } from 'node:timers/promises';
  *     }
  */
 export class Turns {
-  #ends: number;
+  private ends: number;
 
   /** Lengths in milliseconds. A turn of 1 and a pause of 3 use about a quarter of the event loop. */
   constructor(
     private readonly turnMs = 3,
     private readonly pauseMs = 0,
   ) {
-    this.#ends = performance.now() + turnMs;
+    this.ends = performance.now() + turnMs;
   }
 
   get isOver(): boolean {
-    return performance.now() > this.#ends;
+    return performance.now() > this.ends;
   }
 
   /** Resolves when the others had their turn. */
   async next(): Promise<void> {
     if (this.pauseMs === 0) await setImmediate();
     else await delay(this.pauseMs);
-    this.#ends = performance.now() + this.turnMs;
+    this.ends = performance.now() + this.turnMs;
   }
 }
 

@@ -25,10 +25,10 @@ export interface ForwardAuthServices {
   readonly limits: RequestLimits;
 }
 
-export const DECISION_ID_HEADER = 'x-verdict-decision-id';
-export const SUBJECT_HEADER = 'x-verdict-subject';
+export const decisionIdHeader = 'x-verdict-decision-id';
+export const subjectHeader = 'x-verdict-subject';
 
-const CHALLENGE = 'Bearer realm="verdict"';
+const challenge = 'Bearer realm="verdict"';
 
 export function registerForwardAuthRoutes(fastify: FastifyInstance, services: ForwardAuthServices): void {
   for (const base of policySetBases) {
@@ -57,7 +57,7 @@ async function answer(
   const identity = await identityOf(request, reply, mapping, userTokens);
   const question = gatewayQuestion(mapping, forwardedRequest(request), identity);
   if ('refused' in question) {
-    if (question.refused === 'unauthenticated') reply.header('www-authenticate', CHALLENGE);
+    if (question.refused === 'unauthenticated') reply.header('www-authenticate', challenge);
     throw new VerdictError(question.refused, question.detail);
   }
   const count = new AttributeCount(limits);
@@ -68,9 +68,9 @@ async function answer(
   const decision = await pdp
     .decide({ ...question, policySet: set.name }, askerOf(request, 'gateway'))
     .catch(denyInvalid);
-  reply.header(DECISION_ID_HEADER, decision.decisionId);
+  reply.header(decisionIdHeader, decision.decisionId);
   if (!decision.allowed) throw new VerdictError('denied', userReason(decision));
-  return reply.header(SUBJECT_HEADER, headerText(question.subject.id)).code(200).send();
+  return reply.header(subjectHeader, headerText(question.subject.id)).code(200).send();
 }
 
 /** What the mapping makes of a request may not fit the schema. A gateway takes 400 for a fault of its own. */
@@ -113,7 +113,7 @@ async function identityOf(
   const now = Date.now();
   const user = tokens.cached(token, now) ?? (await tokens.verify(token, now));
   if (typeof user !== 'string') return { id: user.name, ...(user.claims !== undefined && { claims: user.claims }) };
-  reply.header('www-authenticate', `${CHALLENGE}, error="invalid_token"`);
+  reply.header('www-authenticate', `${challenge}, error="invalid_token"`);
   throw new VerdictError('unauthenticated', 'The token is not valid.');
 }
 

@@ -133,8 +133,8 @@ class Values {
 
   /** Undefined when its type or its id would be empty, or made of something that is not there. */
   entity({ type, id, attributes }: GatewayEntity): Entity | undefined {
-    const typeText = this.#text(type);
-    const idText = this.#text(id);
+    const typeText = this.text(type);
+    const idText = this.text(id);
     if (!typeText || !idText) return undefined;
     const found = this.attributes(attributes);
     return { type: typeText, id: idText, ...(found !== undefined && { attributes: found }) };
@@ -145,23 +145,23 @@ class Values {
     const attributes: JsonObject = {};
     for (const [name, template] of templates) {
       const value =
-        template.length === 1 && typeof template[0] !== 'string' ? this.#value(template[0]!) : this.#text(template);
+        template.length === 1 && typeof template[0] !== 'string' ? this.value(template[0]!) : this.text(template);
       if (value !== undefined) attributes[name] = value;
     }
     return Object.keys(attributes).length === 0 ? undefined : attributes;
   }
 
-  #text(template: GatewayTemplate): string | undefined {
+  private text(template: GatewayTemplate): string | undefined {
     let text = '';
     for (const part of template) {
-      const value = typeof part === 'string' ? part : this.#value(part);
+      const value = typeof part === 'string' ? part : this.value(part);
       if (typeof value !== 'string' && typeof value !== 'number') return undefined;
       text += value;
     }
     return text;
   }
 
-  #value({ kind, name }: GatewaySource): Json | undefined {
+  private value({ kind, name }: GatewaySource): Json | undefined {
     const { request } = this;
     switch (kind) {
       case 'identity':
@@ -169,7 +169,7 @@ class Values {
       case 'token':
         return claim(this.identity.claims, name);
       case 'request':
-        return this.#ofRequest(name);
+        return this.ofRequest(name);
       case 'path':
         return this.variables.get(name);
       case 'query': {
@@ -187,7 +187,7 @@ class Values {
     }
   }
 
-  #ofRequest(name: string): string | undefined {
+  private ofRequest(name: string): string | undefined {
     const { method, host, scheme } = this.request;
     switch (name) {
       case 'method':

@@ -7,9 +7,9 @@ import { DecisionLog } from '../decision-log/decision-log.js';
 import { DataFolderLock } from '../decision-log/sqlite/data-folder-lock.js';
 import { PolicyStore } from '../policy-store/policy-store.js';
 
-const SLOW_LOOP_MS = 500;
-const LITTLE_SPACE_BYTES = 256 * 1024 * 1024;
-const NO_SPACE_BYTES = 16 * 1024 * 1024;
+const slowLoopMs = 500;
+const littleSpaceBytes = 256 * 1024 * 1024;
+const noSpaceBytes = 16 * 1024 * 1024;
 
 /** The folder that the service writes to; a class so that it can be injected by its name. */
 export class DataDirectory {
@@ -19,7 +19,7 @@ export class DataDirectory {
 /** What can be wrong with the service, one method each. `degraded` still answers; `down` should get no requests. */
 @Injectable()
 export class HealthIndicators implements OnModuleDestroy {
-  readonly #loopDelay: IntervalHistogram = monitorEventLoopDelay({ resolution: 20 });
+  private readonly loopDelay: IntervalHistogram = monitorEventLoopDelay({ resolution: 20 });
 
   constructor(
     private readonly indicators: HealthIndicatorService,
@@ -29,11 +29,11 @@ export class HealthIndicators implements OnModuleDestroy {
     private readonly lock: DataFolderLock,
     private readonly data: DataDirectory,
   ) {
-    this.#loopDelay.enable();
+    this.loopDelay.enable();
   }
 
   onModuleDestroy(): void {
-    this.#loopDelay.disable();
+    this.loopDelay.disable();
   }
 
   /**
@@ -79,16 +79,16 @@ export class HealthIndicators implements OnModuleDestroy {
   /** The 99th percentile since it was last asked for. */
   eventLoop(): HealthIndicatorResult {
     const indicator = this.indicators.check('eventLoop');
-    const p99Ms = Math.round(this.#loopDelay.percentile(99) / 1e6);
-    this.#loopDelay.reset();
-    return p99Ms > SLOW_LOOP_MS ? indicator.degraded({ p99Ms }) : indicator.up({ p99Ms });
+    const p99Ms = Math.round(this.loopDelay.percentile(99) / 1e6);
+    this.loopDelay.reset();
+    return p99Ms > slowLoopMs ? indicator.degraded({ p99Ms }) : indicator.up({ p99Ms });
   }
 
   async disk(): Promise<HealthIndicatorResult> {
     const indicator = this.indicators.check('disk');
     const { bavail, bsize } = await statfs(this.data.path);
     const freeBytes = bavail * bsize;
-    if (freeBytes < NO_SPACE_BYTES) return indicator.down({ freeBytes });
-    return freeBytes < LITTLE_SPACE_BYTES ? indicator.degraded({ freeBytes }) : indicator.up({ freeBytes });
+    if (freeBytes < noSpaceBytes) return indicator.down({ freeBytes });
+    return freeBytes < littleSpaceBytes ? indicator.degraded({ freeBytes }) : indicator.up({ freeBytes });
   }
 }

@@ -5,7 +5,7 @@ import type { FastifyReply } from 'fastify';
 import { Public, Requires } from '../http/access.js';
 import { HealthIndicators } from './health-indicators.js';
 
-const RESPONSES = [
+const healthResponses = [
   { status: 200, description: 'It is.' },
   { status: 503, description: 'It is not.' },
 ] as const;
@@ -23,8 +23,8 @@ export class HealthController {
   @Requires('metrics:read', { allSets: true })
   @Header('cache-control', 'no-store')
   @ApiOperation({ summary: 'Is everything well, and if not, what?' })
-  @ApiResponse(RESPONSES[0])
-  @ApiResponse(RESPONSES[1])
+  @ApiResponse(healthResponses[0])
+  @ApiResponse(healthResponses[1])
   details(@Res({ passthrough: true }) reply: FastifyReply): Promise<object> {
     const { indicators } = this;
     return this.check(reply, [
@@ -40,7 +40,7 @@ export class HealthController {
   @Public()
   @Header('cache-control', 'no-store')
   @ApiOperation({ summary: 'Does the process answer at all?' })
-  @ApiResponse(RESPONSES[0])
+  @ApiResponse(healthResponses[0])
   live(): { status: 'ok' } {
     return { status: 'ok' };
   }
@@ -49,8 +49,8 @@ export class HealthController {
   @Public()
   @Header('cache-control', 'no-store')
   @ApiOperation({ summary: 'Should requests be sent here?' })
-  @ApiResponse(RESPONSES[0])
-  @ApiResponse(RESPONSES[1])
+  @ApiResponse(healthResponses[0])
+  @ApiResponse(healthResponses[1])
   async ready(@Res({ passthrough: true }) reply: FastifyReply): Promise<{ status: string }> {
     const { indicators } = this;
     const { status } = await this.check(reply, [() => indicators.policies(), () => indicators.logQueue()]);

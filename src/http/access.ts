@@ -9,8 +9,8 @@ import type { Scope } from '../auth/scopes.js';
 export type Access = 'public' | 'authenticated' | Scope;
 
 /** The limits that are counted apart from each other. */
-export const LIMITS = ['decide', 'search', 'export', 'keys', 'failures'] as const;
-export type LimitName = (typeof LIMITS)[number];
+export const limitKinds = ['decide', 'search', 'export', 'keys', 'failures'] as const;
+export type LimitName = (typeof limitKinds)[number];
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -69,7 +69,7 @@ const accessOfOthers: readonly (readonly [RegExp, Access])[] = [
 ];
 
 /** What of Swagger UI is a page; the rest are its files. */
-const DOCS_PAGE = /^\/docs\/?$/;
+const docsPage = /^\/docs\/?$/;
 
 export interface DeclaredRoute {
   readonly method: string;
@@ -92,7 +92,7 @@ export function requireAccess(fastify: FastifyInstance): void {
         `the route ${String(route.method)} ${route.url} does not say who may call it; see http/access.ts`,
       );
     }
-    route.config = { ...route.config, access, ...(DOCS_PAGE.test(route.url) && { isPage: true }) };
+    route.config = { ...route.config, access, ...(docsPage.test(route.url) && { isPage: true }) };
     for (const method of [route.method].flat()) routes.push({ method, url: route.url, access });
   });
 }

@@ -4,16 +4,16 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { VerdictError } from '../errors.js';
 
 /** Headers of which Node keeps the first and a proxy in front may have kept the last. */
-const ONCE = ['host', 'content-type', 'content-encoding', 'origin'];
-/** By the length of a header's name, the one of `ONCE` that it may be. */
-const ONCE_BY_LENGTH: readonly (string | undefined)[] = Array.from({ length: 32 }, (_, length) =>
-  ONCE.find((name) => name.length === length),
+const singleHeaders = ['host', 'content-type', 'content-encoding', 'origin'];
+/** By the length of a header's name, the one of `singleHeaders` that it may be. */
+const singleHeaderByLength: readonly (string | undefined)[] = Array.from({ length: 32 }, (_, length) =>
+  singleHeaders.find((name) => name.length === length),
 );
-const JSON_TYPE = /^application\/json[ \t]*(;|$)/i;
+const jsonType = /^application\/json[ \t]*(;|$)/i;
 /** JSON is UTF-8, whatever a parameter says; a reader who believed it would read other letters. */
-const OTHER_CHARSET = /;[ \t]*charset=(?!"?utf-8"?[ \t]*(;|$))/i;
+const otherCharset = /;[ \t]*charset=(?!"?utf-8"?[ \t]*(;|$))/i;
 /** RFC 3986 section 3.2.2, and a port. */
-const HOST = /^[\w.~!$&'()*+,;=%:[\]-]*$/;
+const hostFormat = /^[\w.~!$&'()*+,;=%:[\]-]*$/;
 
 /** Connections that end with a refusal: what still comes on them is no request, and gets no answer of its own. */
 export const refusedConnections = new WeakSet<object>();
@@ -45,7 +45,7 @@ export function wantContentType(fastify: FastifyInstance): void {
 }
 
 function isJson(type: string): boolean {
-  return type === 'application/json' || (JSON_TYPE.test(type) && !OTHER_CHARSET.test(type));
+  return type === 'application/json' || (jsonType.test(type) && !otherCharset.test(type));
 }
 
 /** Answers 404 or 405 whatever came, or answers a gateway, which passes on the headers of another request. */
@@ -68,7 +68,8 @@ function faultOf(
     if (httpVersionMinor === 0) return 'HTTP/1.0 has no chunks.';
     if (transfer.toLowerCase() !== 'chunked') return 'No transfer coding but "chunked" is read.';
   }
-  if (host === undefined ? httpVersionMinor === 1 : !HOST.test(host)) return 'The header Host is missing or malformed.';
+  if (host === undefined ? httpVersionMinor === 1 : !hostFormat.test(host))
+    return 'The header Host is missing or malformed.';
   if (!url.startsWith('/') && namesAnotherHost(url, host)) return 'The target and the header Host name two hosts.';
   if (!forGateways && coding !== undefined && coding.toLowerCase() !== 'identity')
     return 'No encoded body is unpacked.';
@@ -81,7 +82,7 @@ function repeatedHeader(rawHeaders: readonly string[]): string | undefined {
   let seenLengths = 0;
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const raw = rawHeaders[index]!;
-    const name = ONCE_BY_LENGTH[raw.length];
+    const name = singleHeaderByLength[raw.length];
     if (name === undefined || (raw !== name && raw.toLowerCase() !== name)) continue;
     const bit = 1 << name.length;
     if ((seenLengths & bit) !== 0) return name;

@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { BatchPart } from '../pdp/pdp.js';
 
 /** Most text that is made before its reader has taken what came before, in bytes. */
-const AHEAD_BYTES = 64 * 1024;
+const aheadBytes = 64 * 1024;
 
 /**
  * Sends a list, between `head` and `tail`, as its parts come. What fails before the first part is thrown, and so answered
@@ -21,7 +21,7 @@ export async function answerInParts(
   if (first.done === true) return breakOff(reply);
   const beginning = head + first.value.texts.join(',');
   if (first.value.isEnd) return reply.send(beginning + tail);
-  return reply.send(Readable.from(inText(beginning, parts, tail), { objectMode: false, highWaterMark: AHEAD_BYTES }));
+  return reply.send(Readable.from(inText(beginning, parts, tail), { objectMode: false, highWaterMark: aheadBytes }));
 }
 
 /** Whether a request has nobody left to answer. Its connection may be gone while the request was read to its end. */

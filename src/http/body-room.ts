@@ -3,24 +3,24 @@
  * half of it. Without this, a few hundred connections that send a batch and stop before its end would hold gigabytes.
  */
 export class BodyRoom {
-  #held = 0;
-  readonly #ofCallers = new Map<string, number>();
+  private held = 0;
+  private readonly ofCallers = new Map<string, number>();
 
   constructor(private readonly bytes: number) {}
 
   /** Takes room for a body; false where there is none, and then nothing is taken. `key` as `callerKey` makes it. */
   take(key: string, bytes: number): boolean {
-    const ofCaller = this.#ofCallers.get(key) ?? 0;
-    if (this.#held + bytes > this.bytes || ofCaller + bytes > this.bytes / 2) return false;
-    this.#held += bytes;
-    this.#ofCallers.set(key, ofCaller + bytes);
+    const ofCaller = this.ofCallers.get(key) ?? 0;
+    if (this.held + bytes > this.bytes || ofCaller + bytes > this.bytes / 2) return false;
+    this.held += bytes;
+    this.ofCallers.set(key, ofCaller + bytes);
     return true;
   }
 
   giveBack(key: string, bytes: number): void {
-    this.#held -= bytes;
-    const ofCaller = this.#ofCallers.get(key)! - bytes;
-    if (ofCaller === 0) this.#ofCallers.delete(key);
-    else this.#ofCallers.set(key, ofCaller);
+    this.held -= bytes;
+    const ofCaller = this.ofCallers.get(key)! - bytes;
+    if (ofCaller === 0) this.ofCallers.delete(key);
+    else this.ofCallers.set(key, ofCaller);
   }
 }

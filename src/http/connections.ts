@@ -40,23 +40,23 @@ interface Connection {
   idle: { readonly since: number; readonly bytesRead: number } | undefined;
 }
 
-const CONNECTION = Symbol('connection');
+const connectionKey = Symbol('connection');
 /** A socket as Node's HTTP server marks it, since Node 10. */
 type HttpSocket = Socket & { _paused?: boolean; parser?: { resume?(): void } | null };
-type WatchedSocket = HttpSocket & { [CONNECTION]?: Connection };
+type WatchedSocket = HttpSocket & { [connectionKey]?: Connection };
 
 /** Most requests of one connection that are not answered: more than one read brings, so that nobody who reads comes to it. */
-const MAX_PIPELINED = 4_000;
+const maxPipelined = 4_000;
 /** A sum of unsent bytes is good for this long, in milliseconds. */
-const LEDGER_MS = 50;
+const ledgerMs = 50;
 /** Bytes that waited less than this, in milliseconds, are not taken to be unread, however many there are. */
-const READING_MS = 1_000;
+const readingMs = 1_000;
 /** How often the time of waiting bytes is looked at, in milliseconds; where less is allowed, more often. */
-const LOOK_MS = 1_000;
+const lookMs = 1_000;
 /** While the service stops, a connection without a request for this long, in milliseconds, is closed. */
-const IDLE_MS = 1_000;
+const idleMs = 1_000;
 /** How long a client has to close its side once the service has closed its own, in milliseconds. */
-const LINGER_MS = 1_000;
+const lingerMs = 1_000;
 
 /**
  * The connections of a server, and what waits on them to be read.
@@ -70,23 +70,23 @@ const LINGER_MS = 1_000;
  * bytes unread makes the kernel send a reset, which takes the answer from a client that has not read it yet.
  */
 export class Connections {
-  readonly #all = new Set<Connection>();
-  #ledger: { readonly at: number; readonly total: number; readonly byCaller: ReadonlyMap<string, number> };
-  #stopping = false;
+  private readonly all = new Set<Connection>();
+  private ledger: { readonly at: number; readonly total: number; readonly byCaller: ReadonlyMap<string, number> };
+  private stopping = false;
 
   constructor(
     server: Server,
     private readonly limits: UnreadLimits,
     private readonly onUnread: (connection: UnreadConnection) => void = () => undefined,
   ) {
-    this.#ledger = { at: Number.NEGATIVE_INFINITY, total: 0, byCaller: new Map() };
+    this.ledger = { at: Number.NEGATIVE_INFINITY, total: 0, byCaller: new Map() };
     // TLS connections are sockets of their own, over those of 'connection'.
     const opened = 'setSecureContext' in server ? 'secureConnection' : 'connection';
-    server.on(opened, (socket: Socket) => this.#opened(socket));
-    const looking = setInterval(() => this.#look(), Math.min(LOOK_MS, Math.ceil(limits.waitMs / 10))).unref();
+    server.on(opened, (socket: Socket) => this.opened(socket));
+    const looking = setInterval(() => this.look(), Math.min(lookMs, Math.ceil(limits.waitMs / 10))).unref();
     server.once('close', () => clearInterval(looking));
     // Node calls it when the server is closed, to cut what is idle, whatever the client may be about to send.
-    server.closeIdleConnections = () => this.#stop();
+    server.closeIdleConnections = () => this.stop();
   }
 
   /**
@@ -95,7 +95,7 @@ export class Connections {
    */
   inOrder(begin: RequestListener): RequestListener {
     return (request, response) => {
-      const connection = (request.socket as WatchedSocket)[CONNECTION];
+      const connection = (request.socket as WatchedSocket)[connectionKey];
       if (connection === undefined) {
         begin(request, response);
         return;
@@ -109,7 +109,7 @@ export class Connections {
         begin(request, response);
         return;
       }
-      if (responses.length > MAX_PIPELINED) {
+      if (responses.length > maxPipelined) {
         socket.destroy();
         return;
       }
@@ -125,24 +125,24 @@ export class Connections {
 
   /** Says whose request it is that a connection carries. */
   carries(request: FastifyRequest): void {
-    const connection = (request.raw.socket as WatchedSocket)[CONNECTION];
+    const connection = (request.raw.socket as WatchedSocket)[connectionKey];
     if (connection !== undefined) connection.request = request;
   }
 
   /** Whether more may be kept for a caller than it reads at once; `key` as `callerKey` makes it. */
   hasRoomFor(key: string): boolean {
-    if (performance.now() - this.#ledger.at > LEDGER_MS) this.#count();
-    const { total, byCaller } = this.#ledger;
+    if (performance.now() - this.ledger.at > ledgerMs) this.count();
+    const { total, byCaller } = this.ledger;
     return total < this.limits.bytes && (byCaller.get(key) ?? 0) < this.limits.bytesOfCaller;
   }
 
   /** Bytes of answers that wait to be read. */
   get unsentBytes(): number {
-    this.#count();
-    return this.#ledger.total;
+    this.count();
+    return this.ledger.total;
   }
 
-  #opened(socket: WatchedSocket): void {
+  private opened(socket: WatchedSocket): void {
     const connection: Connection = {
       socket,
       responses: [],
@@ -151,31 +151,31 @@ export class Connections {
       marks: [],
       idle: undefined,
     };
-    socket[CONNECTION] = connection;
-    this.#all.add(connection);
-    socket.once('close', () => this.#all.delete(connection));
+    socket[connectionKey] = connection;
+    this.all.add(connection);
+    socket.once('close', () => this.all.delete(connection));
     // By this Node closes a connection once its last answer is written.
     socket.destroySoon = () => closeInTwoSteps(socket);
   }
 
-  #count(): void {
+  private count(): void {
     let total = 0;
     const byCaller = new Map<string, number>();
-    for (const connection of this.#all) {
+    for (const connection of this.all) {
       const unsent = unsentOn(connection);
       if (unsent === 0) continue;
       total += unsent;
       const key = callerOn(connection);
       byCaller.set(key, (byCaller.get(key) ?? 0) + unsent);
     }
-    this.#ledger = { at: performance.now(), total, byCaller };
+    this.ledger = { at: performance.now(), total, byCaller };
   }
 
-  #look(): void {
+  private look(): void {
     const now = performance.now();
     const { waitMs } = this.limits;
     const waiting: { connection: Connection; unsent: number; waitedMs: number }[] = [];
-    for (const connection of this.#all) {
+    for (const connection of this.all) {
       const unsent = unsentOn(connection);
       if (unsent === 0) {
         connection.marks = [];
@@ -188,17 +188,17 @@ export class Connections {
         continue;
       }
       const waitedMs = waitOn(connection, unsent, now);
-      if (waitedMs >= waitMs) this.#end(connection, unsent, waitedMs);
-      else if (waitedMs >= READING_MS) waiting.push({ connection, unsent, waitedMs });
+      if (waitedMs >= waitMs) this.end(connection, unsent, waitedMs);
+      else if (waitedMs >= readingMs) waiting.push({ connection, unsent, waitedMs });
     }
-    this.#endBeyondBounds(waiting);
+    this.endBeyondBounds(waiting);
   }
 
   /** With more unread than may be kept, who has waited longest goes first. */
-  #endBeyondBounds(waiting: { connection: Connection; unsent: number; waitedMs: number }[]): void {
-    this.#count();
-    let { total } = this.#ledger;
-    const byCaller = new Map(this.#ledger.byCaller);
+  private endBeyondBounds(waiting: { connection: Connection; unsent: number; waitedMs: number }[]): void {
+    this.count();
+    let { total } = this.ledger;
+    const byCaller = new Map(this.ledger.byCaller);
     waiting.sort((a, b) => b.waitedMs - a.waitedMs);
     for (const { connection, unsent, waitedMs } of waiting) {
       const key = callerOn(connection);
@@ -206,11 +206,11 @@ export class Connections {
       if (total <= this.limits.bytes && ofCaller <= this.limits.bytesOfCaller) continue;
       total -= unsent;
       byCaller.set(key, ofCaller - unsent);
-      this.#end(connection, unsent, waitedMs);
+      this.end(connection, unsent, waitedMs);
     }
   }
 
-  #end(connection: Connection, unsentBytes: number, waitedMs: number): void {
+  private end(connection: Connection, unsentBytes: number, waitedMs: number): void {
     const { socket } = connection;
     this.onUnread({
       caller: callerOn(connection),
@@ -226,29 +226,29 @@ export class Connections {
    * `Connection: close`, the others when nothing has been asked on them for a while. A request that is on its way meanwhile
    * is answered.
    */
-  #stop(): void {
-    if (this.#stopping) return;
-    this.#stopping = true;
+  private stop(): void {
+    if (this.stopping) return;
+    this.stopping = true;
     const closing = setInterval(() => {
-      for (const connection of this.#all) this.#closeIfIdle(connection);
-      if (this.#all.size === 0) clearInterval(closing);
+      for (const connection of this.all) this.closeIfIdle(connection);
+      if (this.all.size === 0) clearInterval(closing);
     }, 50).unref();
   }
 
-  #closeIfIdle(connection: Connection): void {
+  private closeIfIdle(connection: Connection): void {
     const { socket, responses, idle } = connection;
     if (socket.writableEnded || !responses.every(isOver)) return;
     const now = performance.now();
     if (idle === undefined) connection.idle = { since: now, bytesRead: socket.bytesRead };
     // What has come since is the beginning of a request.
-    else if (idle.bytesRead === socket.bytesRead && now - idle.since >= IDLE_MS) closeInTwoSteps(socket);
+    else if (idle.bytesRead === socket.bytesRead && now - idle.since >= idleMs) closeInTwoSteps(socket);
   }
 }
 
 /**
  * Reads no more than has been read, 64 KiB at most, until `resumeReading`. To pause the socket is not enough: Node resumes it
  * whenever a body is taken, unless it has paused it itself, for which it has a mark of its own. Where a version of Node has
- * none, `MAX_PIPELINED` is what holds.
+ * none, `maxPipelined` is what holds.
  */
 function pauseReading(socket: HttpSocket): void {
   socket._paused = true;
@@ -269,7 +269,7 @@ function closeInTwoSteps(socket: Socket): void {
   socket.on('data', () => undefined);
   socket.resume();
   socket.end();
-  const lingering = setTimeout(() => socket.destroy(), LINGER_MS).unref();
+  const lingering = setTimeout(() => socket.destroy(), lingerMs).unref();
   socket.once('close', () => clearTimeout(lingering));
 }
 

@@ -2,9 +2,9 @@ import { addressGroup } from '../config/address-list.js';
 import type { Allowance, RateLimits } from './rate-limits.js';
 
 /** Tokens not seen before that are verified for a blocked address, a second: about 5 ms of processor time at most. */
-export const VERIFICATIONS_WHILE_BLOCKED = 50;
+export const verificationsWhileBlocked = 50;
 /** Addresses remembered at most; of more the oldest goes, and begins anew. */
-const MAX_BLOCKED = 10_000;
+const maxBlocked = 10_000;
 
 interface Block {
   /** Milliseconds since 1970. */
@@ -37,7 +37,7 @@ export class FailedAuthentications {
     const second = Math.floor(now / 1000);
     if (block.second !== second) Object.assign(block, { second, verifications: 0 });
     block.verifications++;
-    return block.verifications <= VERIFICATIONS_WHILE_BLOCKED;
+    return block.verifications <= verificationsWhileBlocked;
   }
 
   /** Counts a wrong credential; beyond the limit the address is blocked until the limit is whole again. */
@@ -49,7 +49,7 @@ export class FailedAuthentications {
       const block = this.blocks.get(group);
       if (block !== undefined) block.until = until;
       else {
-        if (this.blocks.size >= MAX_BLOCKED) this.blocks.delete(this.blocks.keys().next().value!);
+        if (this.blocks.size >= maxBlocked) this.blocks.delete(this.blocks.keys().next().value!);
         this.blocks.set(group, { until, second: 0, verifications: 0 });
       }
     }

@@ -8,8 +8,8 @@ import type { Logger } from 'pino';
 import { VerdictError } from '../errors.js';
 import { notJson, refusalOfAmbiguous, refusedConnections } from './ambiguous-requests.js';
 import { Connections, type UnreadLimits } from './connections.js';
-import { asVerdictError, PROBLEM_TYPE, problemOf, sendProblem } from './problem.js';
-import { REQUEST_ID_HEADER, requestIdOf } from './request-ids.js';
+import { asVerdictError, problemOf, problemType, sendProblem } from './problem.js';
+import { requestIdHeader, requestIdOf } from './request-ids.js';
 import type { RequestLimits } from './request-rules.js';
 import { parseBatchBody, parseStrictJson, parseStrictJsonInTurns } from './strict-json.js';
 
@@ -37,21 +37,21 @@ export interface ListenerOptions {
 }
 
 /** Levels of a body above its deepest attributes: body, `requests`, item, subject. */
-const LEVELS_ABOVE_ATTRIBUTES = 4;
+const levelsAboveAttributes = 4;
 
 /** Values of a body that are not attributes: those of the request itself, those that AuthZEN has ignored, those of small bodies. */
-const OTHER_VALUES = 2_000;
+const otherValues = 2_000;
 /** Longer bodies are looked at in turns. */
-const AT_ONCE_BYTES = 64 * 1024;
+const atOnceBytes = 64 * 1024;
 
-const HEADERS_TIMEOUT_MS = 10_000;
-const REQUEST_TIMEOUT_MS = 30_000;
+const headersTimeoutMs = 10_000;
+const requestTimeoutMs = 30_000;
 /** Longer than load balancers keep their side open (60 s is common), so that the end is theirs and no request meets it. */
-const KEEP_ALIVE_MS = 72_000;
+const keepAliveMs = 72_000;
 /** How often Node looks for connections beyond their time; by default it would let them be for 30 s more. */
-const CHECK_TIMEOUTS_MS = 2_000;
-const BEYOND_ASCII = /[^\x20-\x7e]/;
-const MAX_HEADER_BYTES = 16 * 1024;
+const checkTimeoutsMs = 2_000;
+const beyondAscii = /[^\x20-\x7e]/;
+const maxHeaderBytes = 16 * 1024;
 
 export function createFastifyAdapter(
   limits: HttpLimits,
@@ -60,11 +60,11 @@ export function createFastifyAdapter(
 ): FastifyAdapter {
   const logsRequests = logger.isLevelEnabled('debug');
   const serverOptions = {
-    headersTimeout: HEADERS_TIMEOUT_MS,
-    maxHeaderSize: MAX_HEADER_BYTES,
+    headersTimeout: headersTimeoutMs,
+    maxHeaderSize: maxHeaderBytes,
     // Looked at with everything else that two readers could read differently, so that the answer is a problem document.
     requireHostHeader: false,
-    connectionsCheckingInterval: CHECK_TIMEOUTS_MS,
+    connectionsCheckingInterval: checkTimeoutsMs,
   };
   const options: FastifyHttpOptions<Server> = {
     loggerInstance: logger,
@@ -73,8 +73,8 @@ export function createFastifyAdapter(
     childLoggerFactory: (parent, bindings) => (logsRequests ? parent.child(bindings) : parent),
     genReqId: ({ headers }) => requestIdOf(headers),
     bodyLimit: limits.bodyBytes,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    keepAliveTimeout: KEEP_ALIVE_MS,
+    requestTimeout: requestTimeoutMs,
+    keepAliveTimeout: keepAliveMs,
     trustProxy: trustedProxies.length === 0 ? false : [...trustedProxies],
     routerOptions: { maxParamLength: limits.idLength },
     // While it stops, a request on a connection that is still open is answered; then the connection is closed.
@@ -95,7 +95,7 @@ export function createFastifyAdapter(
   fastify.server.on('checkExpectation', (request, response) => {
     const id = requestIdOf(request.headers);
     const error = new VerdictError('malformed_request', 'No expectation but "100-continue" is met.');
-    response.writeHead(error.status, { 'content-type': PROBLEM_TYPE, [REQUEST_ID_HEADER]: id, connection: 'close' });
+    response.writeHead(error.status, { 'content-type': problemType, [requestIdHeader]: id, connection: 'close' });
     response.end(JSON.stringify(problemOf(error, id)));
   });
   const connections = new Connections(fastify.server, unread, (connection) =>
@@ -106,13 +106,13 @@ export function createFastifyAdapter(
   const [begin] = fastify.server.listeners('request') as [RequestListener];
   fastify.server.removeAllListeners('request').on('request', connections.inOrder(begin));
   fastify.addHook('onRequest', (request, reply, done) => {
-    reply.header(REQUEST_ID_HEADER, request.id);
+    reply.header(requestIdHeader, request.id);
     connections.carries(request);
     done(refusalOfAmbiguous(request, reply));
   });
   // Node writes headers that go out together with a text in the text's encoding, UTF-8; on their own they are Latin-1.
   fastify.addHook('onSend', (request, _reply, payload, done) => {
-    if (typeof payload === 'string' && BEYOND_ASCII.test(request.id)) done(null, Buffer.from(payload));
+    if (typeof payload === 'string' && beyondAscii.test(request.id)) done(null, Buffer.from(payload));
     else done();
   });
   takeOnlyJson(fastify, limits);
@@ -121,10 +121,10 @@ export function createFastifyAdapter(
 
 function takeOnlyJson(fastify: FastifyInstance, limits: HttpLimits): void {
   const { attributeDepth, attributeMembers, attributeElements, batchItems: items, bodyBytes: bytes } = limits;
-  const depth = attributeDepth + LEVELS_ABOVE_ATTRIBUTES;
+  const depth = attributeDepth + levelsAboveAttributes;
   // The scan counts brackets too, and members that routes ignore; what is within the limits of attributes is within these.
-  const ofQuestions = { depth, values: 2 * (attributeMembers + attributeElements) + OTHER_VALUES };
-  const ofOthers = { depth, values: OTHER_VALUES };
+  const ofQuestions = { depth, values: 2 * (attributeMembers + attributeElements) + otherValues };
+  const ofOthers = { depth, values: otherValues };
   const ofBatches = { ...ofQuestions, items, bytes };
   fastify.removeAllContentTypeParsers();
   fastify.decorateRequest('bodyBytes', 0);
@@ -137,7 +137,7 @@ function takeOnlyJson(fastify: FastifyInstance, limits: HttpLimits): void {
     const { config, schema } = request.routeOptions;
     // Routes of controllers, which have no schema here, take small bodies and spend more on each member.
     const scanLimits = schema?.body === undefined ? ofOthers : ofQuestions;
-    if (config.list === undefined && body.length <= AT_ONCE_BYTES) {
+    if (config.list === undefined && body.length <= atOnceBytes) {
       try {
         done(null, parseStrictJson(body as Buffer, scanLimits));
       } catch (error) {
@@ -176,6 +176,6 @@ function answerMalformedHttp(error: Error & { code?: string }, socket: Socket): 
   );
   const body = JSON.stringify(problem);
   socket.end(
-    `HTTP/1.1 400 Bad Request\r\nContent-Type: ${PROBLEM_TYPE}\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    `HTTP/1.1 400 Bad Request\r\nContent-Type: ${problemType}\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
 }

@@ -30,11 +30,11 @@ export interface GateOptions {
 }
 
 /** A body costs a point of its limit for each of these bytes begun. */
-const POINT_BYTES = 4_096;
+const pointBytes = 4_096;
 /** Bodies up to this length are always taken. */
-const SMALL_BODY_BYTES = 64 * 1024;
-const BEARER = 'Bearer realm="verdict"';
-const BASIC = 'Basic realm="verdict", charset="UTF-8"';
+const smallBodyBytes = 64 * 1024;
+const bearerChallenge = 'Bearer realm="verdict"';
+const basicChallenge = 'Basic realm="verdict", charset="UTF-8"';
 
 type Done = (error?: Error) => void;
 
@@ -168,7 +168,10 @@ export class Gate {
     logger.warn({ requestId, address, ...who, reason: detail }, 'authentication failed');
     if (forged !== undefined) return new VerdictError('forbidden', forged);
     if (request.routeOptions.config.isPage === true && isPerson(request)) {
-      sendPage(reply.code(401).header('www-authenticate', BEARER).header('vary', 'accept'), this.options.signInPage);
+      sendPage(
+        reply.code(401).header('www-authenticate', bearerChallenge).header('vary', 'accept'),
+        this.options.signInPage,
+      );
       return undefined;
     }
     reply.header('www-authenticate', challengesFor(request));
@@ -284,7 +287,7 @@ function largeBodyBytes(request: FastifyRequest): number {
     return routeOptions.bodyLimit ?? 0;
   }
   const bytes = Math.min(announcedBytes(request), routeOptions.bodyLimit ?? 0);
-  return bytes > SMALL_BODY_BYTES ? bytes : 0;
+  return bytes > smallBodyBytes ? bytes : 0;
 }
 
 /** Whether an answer can be long. Single decisions are answered, whatever else waits. */
@@ -293,7 +296,7 @@ function isBulky({ routeOptions: { config } }: FastifyRequest): boolean {
 }
 
 function pointsOf(bytes: number): number {
-  return Math.max(1, Math.ceil(bytes / POINT_BYTES));
+  return Math.max(1, Math.ceil(bytes / pointBytes));
 }
 
 function tooCostly(points: number, most: number): VerdictError {
@@ -310,7 +313,7 @@ function tooCostly(points: number, most: number): VerdictError {
 function challengesFor({ routeOptions, headers }: FastifyRequest): string | string[] {
   const { 'sec-fetch-mode': mode } = headers;
   const byScript = mode !== undefined && mode !== 'navigate';
-  return routeOptions.config.forGateways === true || byScript ? BEARER : [BEARER, BASIC];
+  return routeOptions.config.forGateways === true || byScript ? bearerChallenge : [bearerChallenge, basicChallenge];
 }
 
 function tooMany(reply: FastifyReply, { resetSeconds }: Allowance): VerdictError {

@@ -4,21 +4,21 @@
  */
 import { pointerStep } from '../core/json-pointer.js';
 
-const QUOTE = 0x22;
-const COMMA = 0x2c;
-const COLON = 0x3a;
-const OPEN_BRACKET = 0x5b;
-const BACKSLASH = 0x5c;
-const CLOSE_BRACKET = 0x5d;
-const LETTER_U = 0x75;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
-const SPACE = 0x20;
+const quoteCode = 0x22;
+const commaCode = 0x2c;
+const colonCode = 0x3a;
+const openBracketCode = 0x5b;
+const backslashCode = 0x5c;
+const closeBracketCode = 0x5d;
+const letterUCode = 0x75;
+const openBraceCode = 0x7b;
+const closeBraceCode = 0x7d;
+const spaceCode = 0x20;
 
 /** Up to this many members, comparing with each name before is cheaper than a set of them. */
-const FEW_MEMBERS = 16;
+const fewMembers = 16;
 /** Names are hashed with it, so that nobody outside can make names whose hashes agree. */
-const SEED = Math.floor(Math.random() * 0x7fffffff);
+const hashSeed = Math.floor(Math.random() * 0x7fffffff);
 
 export interface ScanLimits {
   /** Levels of objects and arrays; the outermost value is 1. */
@@ -44,7 +44,7 @@ export interface ScanFault {
 }
 
 /** Most members that are named where there are too many values. */
-const MAX_NAMED = 20;
+const maxNamed = 20;
 
 /** Where an element stands, from `start` up to `end`, blanks around it included. */
 export interface ScannedElement {
@@ -66,32 +66,32 @@ export class JsonScan {
   /** Bytes between values, outside the list. */
   blanks = 0;
 
-  #offset = 0;
-  #inString = false;
-  #stringStart = 0;
-  #escaped = false;
+  private offset = 0;
+  private inString = false;
+  private stringStart = 0;
+  private escaped = false;
   /** The last string that ended: a member's name where a colon follows. */
-  #nameStart = 0;
-  #nameEnd = 0;
-  #nameEscaped = false;
+  private nameStart = 0;
+  private nameEnd = 0;
+  private nameEscaped = false;
   // The names of the open objects, outermost first. Those at depth d start at #nameStarts[d - 1].
-  #names = 0;
-  readonly #hashes: number[] = [];
-  readonly #starts: number[] = [];
+  private names = 0;
+  private readonly hashes: number[] = [];
+  private readonly starts: number[] = [];
   /** Ends of names; negative where the name holds an escape. */
-  readonly #ends: number[] = [];
-  readonly #nameStarts: number[] = [];
+  private readonly ends: number[] = [];
+  private readonly nameStarts: number[] = [];
   /** Of each open array the index of its element, of each open object -1 before a member's colon and -2 behind it. */
-  readonly #places: number[] = [];
-  readonly #largeObjects: (Set<string> | undefined)[] = [];
+  private readonly places: number[] = [];
+  private readonly largeObjects: (Set<string> | undefined)[] = [];
   /** Of the element that is open, in the list; outside of it, of all the rest. */
-  #values = 0;
-  #valuesOutside = 0;
-  #listFollows = false;
-  #inList = false;
-  #elementStart = 0;
+  private values = 0;
+  private valuesOutside = 0;
+  private listFollows = false;
+  private inList = false;
+  private elementStart = 0;
   /** Depth below the list while an oversized element is passed over; -1 otherwise. */
-  #skipping = -1;
+  private skipping = -1;
 
   constructor(
     private body: Buffer,
@@ -105,223 +105,223 @@ export class JsonScan {
     this.limits = limits;
     this.fault = undefined;
     this.blanks = 0;
-    this.#offset = 0;
-    this.#inString = false;
-    this.#names = 0;
-    this.#nameStarts.length = 0;
-    this.#values = 0;
+    this.offset = 0;
+    this.inString = false;
+    this.names = 0;
+    this.nameStarts.length = 0;
+    this.values = 0;
   }
 
   /** Goes on for about `bytes` bytes; true once there is nothing left to look at, or a fault is found. */
   run(bytes: number): boolean {
     const { body } = this;
-    const end = Math.min(body.length, this.#offset + bytes);
-    let offset = this.#offset;
+    const end = Math.min(body.length, this.offset + bytes);
+    let offset = this.offset;
     while (offset < end) {
-      if (this.#inString) {
+      if (this.inString) {
         // Bytes of characters beyond ASCII are all above 0x7f.
         let byte = 0;
         while (offset < end) {
           byte = body[offset]!;
-          if (byte === QUOTE || byte === BACKSLASH) break;
+          if (byte === quoteCode || byte === backslashCode) break;
           offset++;
         }
         if (offset >= end) break;
-        if (byte === BACKSLASH) {
-          this.#escaped = true;
-          const next = this.#afterEscape(offset);
+        if (byte === backslashCode) {
+          this.escaped = true;
+          const next = this.afterEscape(offset);
           if (next === -1) return true;
           offset = next;
           continue;
         }
-        this.#inString = false;
-        this.#nameStart = this.#stringStart;
-        this.#nameEnd = offset++;
-        this.#nameEscaped = this.#escaped;
+        this.inString = false;
+        this.nameStart = this.stringStart;
+        this.nameEnd = offset++;
+        this.nameEscaped = this.escaped;
         continue;
       }
       switch (body[offset]!) {
-        case QUOTE:
-          this.#inString = true;
-          this.#escaped = false;
-          this.#stringStart = offset + 1;
+        case quoteCode:
+          this.inString = true;
+          this.escaped = false;
+          this.stringStart = offset + 1;
           break;
-        case OPEN_BRACE:
-          this.#open(offset, -1);
+        case openBraceCode:
+          this.open(offset, -1);
           break;
-        case OPEN_BRACKET:
-          this.#open(offset, 0);
+        case openBracketCode:
+          this.open(offset, 0);
           break;
-        case CLOSE_BRACE:
-        case CLOSE_BRACKET:
-          this.#close(offset);
+        case closeBraceCode:
+        case closeBracketCode:
+          this.close(offset);
           break;
-        case COMMA:
-          this.#comma(offset);
+        case commaCode:
+          this.comma(offset);
           break;
-        case COLON:
-          this.#colon();
+        case colonCode:
+          this.colon();
           break;
-        case SPACE:
+        case spaceCode:
         case 0x09:
         case 0x0a:
         case 0x0d:
-          if (!this.#inList) this.blanks++;
+          if (!this.inList) this.blanks++;
       }
       if (this.fault !== undefined) return true;
       offset++;
     }
-    this.#offset = offset;
+    this.offset = offset;
     return offset >= body.length;
   }
 
-  #open(offset: number, place: -1 | 0): void {
-    if (this.#skipping >= 0) {
-      this.#skipping++;
+  private open(offset: number, place: -1 | 0): void {
+    if (this.skipping >= 0) {
+      this.skipping++;
       return;
     }
-    const depth = this.#nameStarts.length;
+    const depth = this.nameStarts.length;
     if (depth === this.limits.depth) {
-      this.#fail(`nested deeper than ${depth} levels`);
+      this.fail(`nested deeper than ${depth} levels`);
       return;
     }
-    this.#count();
-    if (this.#skipping >= 0) {
-      this.#skipping++;
+    this.countValue();
+    if (this.skipping >= 0) {
+      this.skipping++;
       return;
     }
-    if (this.#listFollows && depth === 1 && place === 0) {
-      this.#inList = true;
-      this.#valuesOutside = this.#values;
-      this.#values = 0;
+    if (this.listFollows && depth === 1 && place === 0) {
+      this.inList = true;
+      this.valuesOutside = this.values;
+      this.values = 0;
       this.listStart = offset;
-      this.#elementStart = offset + 1;
+      this.elementStart = offset + 1;
     }
-    this.#listFollows = false;
-    this.#places[depth] = place;
-    this.#largeObjects[depth] = undefined;
-    this.#nameStarts.push(this.#names);
+    this.listFollows = false;
+    this.places[depth] = place;
+    this.largeObjects[depth] = undefined;
+    this.nameStarts.push(this.names);
   }
 
-  #close(offset: number): void {
-    if (this.#skipping > 0) {
-      this.#skipping--;
+  private close(offset: number): void {
+    if (this.skipping > 0) {
+      this.skipping--;
       return;
     }
-    if (this.#inList && this.#nameStarts.length === 2) {
-      this.#endElement(offset, true);
-      this.#inList = false;
-      this.#values = this.#valuesOutside;
+    if (this.inList && this.nameStarts.length === 2) {
+      this.endElement(offset, true);
+      this.inList = false;
+      this.values = this.valuesOutside;
       this.listEnd = offset + 1;
     }
-    this.#names = this.#nameStarts.pop() ?? 0;
+    this.names = this.nameStarts.pop() ?? 0;
   }
 
-  #comma(offset: number): void {
-    if (this.#skipping > 0) return;
-    const depth = this.#nameStarts.length;
+  private comma(offset: number): void {
+    if (this.skipping > 0) return;
+    const depth = this.nameStarts.length;
     if (depth === 0) return;
-    if (depth === 1) this.#listFollows = false;
-    if (this.#inList && depth === 2) this.#endElement(offset, false);
-    const place = this.#places[depth - 1]!;
+    if (depth === 1) this.listFollows = false;
+    if (this.inList && depth === 2) this.endElement(offset, false);
+    const place = this.places[depth - 1]!;
     if (place < 0) {
-      this.#places[depth - 1] = -1;
+      this.places[depth - 1] = -1;
       return;
     }
-    this.#places[depth - 1] = place + 1;
-    this.#count();
+    this.places[depth - 1] = place + 1;
+    this.countValue();
   }
 
-  #colon(): void {
-    if (this.#skipping >= 0) return;
-    const depth = this.#nameStarts.length;
+  private colon(): void {
+    if (this.skipping >= 0) return;
+    const depth = this.nameStarts.length;
     if (depth === 0) return;
-    const start = this.#nameStart;
-    const end = this.#nameEnd;
-    const escaped = this.#nameEscaped;
-    const hash = this.#hash(start, end, escaped);
-    const first = this.#nameStarts[depth - 1]!;
-    const index = this.#names++;
-    this.#hashes[index] = hash;
-    this.#starts[index] = start;
-    this.#ends[index] = escaped ? -end : end;
-    this.#places[depth - 1] = -2;
-    if (depth === 1) this.#listFollows = this.list !== undefined && this.#name(index) === this.list.member;
-    if (this.#isProto(index)) {
-      this.#fail('__proto__ as a member name');
-    } else if (index - first < FEW_MEMBERS) {
+    const start = this.nameStart;
+    const end = this.nameEnd;
+    const escaped = this.nameEscaped;
+    const hash = this.hash(start, end, escaped);
+    const first = this.nameStarts[depth - 1]!;
+    const index = this.names++;
+    this.hashes[index] = hash;
+    this.starts[index] = start;
+    this.ends[index] = escaped ? -end : end;
+    this.places[depth - 1] = -2;
+    if (depth === 1) this.listFollows = this.list !== undefined && this.name(index) === this.list.member;
+    if (this.isProto(index)) {
+      this.fail('__proto__ as a member name');
+    } else if (index - first < fewMembers) {
       for (let i = first; i < index; i++) {
-        if (this.#hashes[i] === hash && this.#name(i) === this.#name(index)) this.#fail('duplicate member name');
+        if (this.hashes[i] === hash && this.name(i) === this.name(index)) this.fail('duplicate member name');
       }
     } else {
-      let large = this.#largeObjects[depth - 1];
+      let large = this.largeObjects[depth - 1];
       if (large === undefined) {
         large = new Set();
-        for (let i = first; i < index; i++) large.add(this.#name(i));
-        this.#largeObjects[depth - 1] = large;
+        for (let i = first; i < index; i++) large.add(this.name(i));
+        this.largeObjects[depth - 1] = large;
       }
-      const name = this.#name(index);
-      if (large.has(name)) this.#fail('duplicate member name');
+      const name = this.name(index);
+      if (large.has(name)) this.fail('duplicate member name');
       large.add(name);
     }
-    this.#count();
+    this.countValue();
   }
 
   /** One value more. What holds too many is a fault; an element of the list that does is passed over. */
-  #count(): void {
-    if (++this.#values <= this.limits.values) return;
-    if (!this.#inList) {
-      const first = this.#nameStarts.at(-1) ?? this.#names;
-      const named = Math.min(this.#names - first, MAX_NAMED);
+  private countValue(): void {
+    if (++this.values <= this.limits.values) return;
+    if (!this.inList) {
+      const first = this.nameStarts.at(-1) ?? this.names;
+      const named = Math.min(this.names - first, maxNamed);
       this.fault ??= {
         kind: 'values',
         pointer: '',
         detail: `holds more than ${this.limits.values} values`,
-        members: Array.from({ length: named }, (_, n) => this.#pointer(first + n)),
+        members: Array.from({ length: named }, (_, n) => this.pointer(first + n)),
       };
       return;
     }
-    this.#passOver();
+    this.passOver();
   }
 
-  #passOver(): void {
-    this.#skipping = this.#nameStarts.length - 2;
-    this.#nameStarts.length = 2;
-    this.#places.length = 2;
-    this.#names = this.#nameStarts[1]!;
+  private passOver(): void {
+    this.skipping = this.nameStarts.length - 2;
+    this.nameStarts.length = 2;
+    this.places.length = 2;
+    this.names = this.nameStarts[1]!;
   }
 
-  #endElement(offset: number, last: boolean): void {
-    const start = this.#elementStart;
-    const oversized = this.#skipping >= 0;
-    this.#skipping = -1;
-    this.#values = 0;
-    this.#elementStart = offset + 1;
-    if (last && this.count === 0 && this.#isBlank(start, offset)) return;
+  private endElement(offset: number, last: boolean): void {
+    const start = this.elementStart;
+    const oversized = this.skipping >= 0;
+    this.skipping = -1;
+    this.values = 0;
+    this.elementStart = offset + 1;
+    if (last && this.count === 0 && this.isBlank(start, offset)) return;
     if (this.count++ < this.list!.limit) this.elements.push({ start, end: offset, oversized });
   }
 
-  #isBlank(start: number, end: number): boolean {
-    for (let i = start; i < end; i++) if (this.body[i]! > SPACE) return false;
+  private isBlank(start: number, end: number): boolean {
+    for (let i = start; i < end; i++) if (this.body[i]! > spaceCode) return false;
     return true;
   }
 
   /** Where the escape at `offset` ends; -1 for one that is refused. What is not an escape in JSON is left to `JSON.parse`. */
-  #afterEscape(offset: number): number {
+  private afterEscape(offset: number): number {
     const { body } = this;
-    if (body[offset + 1] !== LETTER_U || this.#skipping >= 0) return offset + 2;
-    const unit = this.#unit(offset);
-    if (unit === 0) return this.#fail('NUL in a string');
-    if (unit >= 0xdc00 && unit <= 0xdfff) return this.#fail('lone surrogate in a string');
+    if (body[offset + 1] !== letterUCode || this.skipping >= 0) return offset + 2;
+    const unit = this.unit(offset);
+    if (unit === 0) return this.fail('NUL in a string');
+    if (unit >= 0xdc00 && unit <= 0xdfff) return this.fail('lone surrogate in a string');
     if (unit < 0xd800 || unit > 0xdbff) return offset + 2;
-    const next = this.#unit(offset + 6);
-    return next >= 0xdc00 && next <= 0xdfff ? offset + 12 : this.#fail('lone surrogate in a string');
+    const next = this.unit(offset + 6);
+    return next >= 0xdc00 && next <= 0xdfff ? offset + 12 : this.fail('lone surrogate in a string');
   }
 
   /** The code unit of the escape (`\u00e9`) at `offset`; -1 where there is none. */
-  #unit(offset: number): number {
+  private unit(offset: number): number {
     const { body } = this;
-    if (body[offset] !== BACKSLASH || body[offset + 1] !== LETTER_U) return -1;
+    if (body[offset] !== backslashCode || body[offset + 1] !== letterUCode) return -1;
     let unit = 0;
     for (let i = offset + 2; i < offset + 6; i++) {
       const digit = hexDigit(body[i]);
@@ -331,39 +331,39 @@ export class JsonScan {
     return unit;
   }
 
-  #fail(detail: string): -1 {
-    this.fault ??= { kind: 'strict', pointer: this.#pointer(), detail };
+  private fail(detail: string): -1 {
+    this.fault ??= { kind: 'strict', pointer: this.pointer(), detail };
     return -1;
   }
 
-  #hash(start: number, end: number, escaped: boolean): number {
+  private hash(start: number, end: number, escaped: boolean): number {
     if (escaped)
       return hashOf(Buffer.from(decodeName(this.body.toString('utf8', start, end))), 0, Number.POSITIVE_INFINITY);
     return hashOf(this.body, start, end);
   }
 
-  #name(index: number): string {
-    const end = this.#ends[index]!;
-    if (end >= 0) return this.body.toString('utf8', this.#starts[index], end);
-    return decodeName(this.body.toString('utf8', this.#starts[index], -end));
+  private name(index: number): string {
+    const end = this.ends[index]!;
+    if (end >= 0) return this.body.toString('utf8', this.starts[index], end);
+    return decodeName(this.body.toString('utf8', this.starts[index], -end));
   }
 
   /** `\u005f_proto__` is `__proto__`. */
-  #isProto(index: number): boolean {
-    const end = this.#ends[index]!;
-    if (end >= 0 && (end - this.#starts[index]! !== 9 || this.body[this.#starts[index]!] !== 0x5f)) return false;
-    return this.#name(index) === '__proto__';
+  private isProto(index: number): boolean {
+    const end = this.ends[index]!;
+    if (end >= 0 && (end - this.starts[index]! !== 9 || this.body[this.starts[index]!] !== 0x5f)) return false;
+    return this.name(index) === '__proto__';
   }
 
   /** Of the value, or the member, that the scan has come to; of another member of the same object by its index. */
-  #pointer(index = this.#names - 1): string {
+  private pointer(index = this.names - 1): string {
     const steps: string[] = [];
-    const depth = this.#nameStarts.length;
+    const depth = this.nameStarts.length;
     for (let level = 0; level < depth; level++) {
-      const place = this.#places[level]!;
+      const place = this.places[level]!;
       if (place >= 0) steps.push(String(place));
       else if (place === -2) {
-        steps.push(this.#name(level + 1 < depth ? this.#nameStarts[level + 1]! - 1 : index));
+        steps.push(this.name(level + 1 < depth ? this.nameStarts[level + 1]! - 1 : index));
       }
     }
     return steps.map((step) => `/${pointerStep(step)}`).join('');
@@ -371,7 +371,7 @@ export class JsonScan {
 }
 
 function hashOf(bytes: Buffer, start: number, end: number): number {
-  let hash = SEED;
+  let hash = hashSeed;
   const stop = Math.min(end, bytes.length);
   for (let i = start; i < stop; i++) hash = Math.imul(hash ^ bytes[i]!, 0x01000193);
   return hash;

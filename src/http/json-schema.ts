@@ -11,10 +11,10 @@ import { AttributeCount, type RequestLimits } from './request-rules.js';
 export type JsonSchema = Record<string, unknown>;
 type Shape = new () => object;
 
-const NAME_PATTERN = `^[^${controlCharacters}]*$`;
+const namePattern = `^[^${controlCharacters}]*$`;
 
 /** More faults than this are not worth reading; a body can hold a hundred thousand. */
-const MAX_REPORTED = 20;
+const maxReported = 20;
 
 /**
  * The JSON Schema of each class by its name, for the classes to refer to each other by.
@@ -27,7 +27,7 @@ export function jsonSchemas(
   limits: RequestLimits,
   { unknownFields, refPrefix }: { unknownFields: 'refuse' | 'ignore'; refPrefix: string },
 ): Record<string, JsonSchema> {
-  const id = { type: 'string', maxLength: limits.idLength, pattern: NAME_PATTERN } as const;
+  const id = { type: 'string', maxLength: limits.idLength, pattern: namePattern } as const;
   const options = {
     refPointerPrefix: refPrefix,
     additionalConverters: {
@@ -57,29 +57,29 @@ export interface Validator {
 
 /** Validates bodies against their classes. Nothing is coerced, removed or filled in. */
 export class Validation {
-  readonly #ajv = new Ajv({ allErrors: true, strict: true, strictTypes: false });
-  readonly #limits: RequestLimits;
+  private readonly ajv = new Ajv({ allErrors: true, strict: true, strictTypes: false });
+  private readonly limits: RequestLimits;
   /** Of the value that is being validated. */
-  #count: AttributeCount;
+  private count: AttributeCount;
 
   constructor(shapes: readonly Shape[], limits: RequestLimits, unknownFields: 'refuse' | 'ignore') {
-    this.#limits = limits;
-    this.#count = new AttributeCount(limits);
-    this.#ajv.addKeyword({
+    this.limits = limits;
+    this.count = new AttributeCount(limits);
+    this.ajv.addKeyword({
       keyword: 'attributeDepth',
       type: 'object',
       schemaType: 'number',
-      validate: this.#attributesKeyword(),
+      validate: this.attributesKeyword(),
     });
-    this.#ajv.addFormat('date-time', (text) => parseRfc3339(text) !== undefined);
+    this.ajv.addFormat('date-time', (text) => parseRfc3339(text) !== undefined);
     const schemas = jsonSchemas(shapes, limits, { unknownFields, refPrefix: '' });
-    for (const [name, schema] of Object.entries(schemas)) this.#ajv.addSchema(schema, name);
+    for (const [name, schema] of Object.entries(schemas)) this.ajv.addSchema(schema, name);
   }
 
   of(shape: Shape): Validator {
-    const compiled = this.#ajv.getSchema(shape.name)!;
+    const compiled = this.ajv.getSchema(shape.name)!;
     const validator: Validator = (value) => {
-      this.#count = new AttributeCount(this.#limits);
+      this.count = new AttributeCount(this.limits);
       // No schema here is asynchronous.
       const isValid = compiled(value) as boolean;
       validator.errors = compiled.errors ?? null;
@@ -89,10 +89,10 @@ export class Validation {
   }
 
   /** Ajv takes a keyword's own errors from the function that found them. */
-  #attributesKeyword() {
+  private attributesKeyword() {
     const validate = Object.assign(
       (depth: number, value: unknown, _schema?: unknown, at?: { readonly instancePath: string }): boolean => {
-        const fault = this.#count.faultIn(value);
+        const fault = this.count.faultIn(value);
         if (fault === undefined) {
           validate.errors = [];
           return true;
@@ -111,8 +111,8 @@ export class Validation {
 /** The refusal of a value that did not pass, every fault by its JSON pointer, in class-validator's words. */
 export function invalidRequest(errors: readonly ErrorObject[]): VerdictError {
   const found = errorsToReport(errors);
-  const faults = found.slice(0, MAX_REPORTED).map(fieldError);
-  const more = found.length > MAX_REPORTED ? ` The first ${MAX_REPORTED} of ${found.length} faults are listed.` : '';
+  const faults = found.slice(0, maxReported).map(fieldError);
+  const more = found.length > maxReported ? ` The first ${maxReported} of ${found.length} faults are listed.` : '';
   return new VerdictError('invalid_request', `The request is not valid: ${faults[0]!.detail}.${more}`, {
     errors: faults,
   });

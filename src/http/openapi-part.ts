@@ -1,9 +1,9 @@
 /** What a folder with routes of Fastify's own adds to the OpenAPI document, and what the descriptions share. */
 import { type ErrorCode, errorTable } from '../errors.js';
 import type { JsonSchema } from './json-schema.js';
-import { PROBLEM_TYPE } from './problem.js';
+import { problemType } from './problem.js';
 
-export const SCHEMA_REF = '#/components/schemas/';
+export const schemaRef = '#/components/schemas/';
 
 /** Routes of Fastify's own, as the folder that has them describes them. */
 export interface OpenApiPart {
@@ -20,10 +20,7 @@ export function problems(...codes: ErrorCode[]): Record<number, unknown> {
   return Object.fromEntries(
     codes.map((code) => {
       const { status, title } = errorTable[code];
-      return [
-        status,
-        { description: title, content: { [PROBLEM_TYPE]: { schema: { $ref: `${SCHEMA_REF}Problem` } } } },
-      ];
+      return [status, { description: title, content: { [problemType]: { schema: { $ref: `${schemaRef}Problem` } } } }];
     }),
   );
 }

@@ -8,7 +8,7 @@ export interface Page {
   readonly contentSecurityPolicy: string;
 }
 
-const STYLE = `
+const pageStyle = `
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 34rem; margin: 12vh auto; padding: 0 1rem; color: #1a2233; }
 h1 { font-size: 1.5rem; }
 label { display: block; margin: 1.5rem 0 0.25rem; }
@@ -81,7 +81,7 @@ function page(title: string, body: string, script?: string): Page {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${title}</title>
-<style>${STYLE}</style>
+<style>${pageStyle}</style>
 </head>
 <body>
 ${body}
@@ -94,7 +94,7 @@ ${script === undefined ? '' : `<script>${script}</script>`}
     "base-uri 'none'",
     "form-action 'none'",
     "frame-ancestors 'none'",
-    `style-src ${digestOf(STYLE)}`,
+    `style-src ${digestOf(pageStyle)}`,
     ...(script === undefined ? [] : [`script-src ${digestOf(script)}`, "connect-src 'self'"]),
   ];
   return { html, contentSecurityPolicy: directives.join(';') };

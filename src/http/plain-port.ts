@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { VerdictError } from '../errors.js';
-import { PROBLEM_TYPE, problemOf } from './problem.js';
-import { REQUEST_ID_HEADER, requestIdOf } from './request-ids.js';
+import { problemOf, problemType } from './problem.js';
+import { requestIdHeader, requestIdOf } from './request-ids.js';
 
 /**
  * The port without TLS beside the one with it: a browser that looks for a page is sent there, everything else is refused.
@@ -26,7 +26,7 @@ function answer(request: IncomingMessage, response: ServerResponse, publicUrl: s
   const requestId = requestIdOf(request.headers);
   const error = new VerdictError('forbidden', 'The service is reached over HTTPS alone.');
   response
-    .writeHead(error.status, { 'content-type': PROBLEM_TYPE, [REQUEST_ID_HEADER]: requestId })
+    .writeHead(error.status, { 'content-type': problemType, [requestIdHeader]: requestId })
     .end(JSON.stringify(problemOf(error, requestId)));
 }
 

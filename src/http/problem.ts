@@ -6,9 +6,9 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { isUnusable } from '../database/sqlite/sqlite-connection.js';
 import { type ErrorCode, errorTable, type FieldError, VerdictError } from '../errors.js';
-import { REQUEST_ID_HEADER } from './request-ids.js';
+import { requestIdHeader } from './request-ids.js';
 
-export const PROBLEM_TYPE = 'application/problem+json';
+export const problemType = 'application/problem+json';
 
 @JSONSchema({ description: 'What went wrong (RFC 9457).' })
 export class Problem {
@@ -43,8 +43,8 @@ export class Problem {
 }
 
 /** Most faults of a problem, and most characters of each text in it: a name in a body can be a megabyte long. */
-const MAX_FAULTS = 100;
-const MAX_TEXT = 2_000;
+const maxFaults = 100;
+const maxText = 2_000;
 
 export function problemOf(error: VerdictError, requestId: string): Problem {
   const { status, title } = errorTable[error.code];
@@ -52,7 +52,7 @@ export function problemOf(error: VerdictError, requestId: string): Problem {
   // A bad request is told where it is bad; where there is no closer place, that is the body as a whole.
   const errors =
     error.extra.errors
-      ?.slice(0, MAX_FAULTS)
+      ?.slice(0, maxFaults)
       .map((fault) => ({ pointer: short(fault.pointer), detail: short(fault.detail) })) ??
     (status === 400 ? [{ pointer: '', detail }] : undefined);
   return {
@@ -66,7 +66,7 @@ export function problemOf(error: VerdictError, requestId: string): Problem {
 }
 
 function short(text: string): string {
-  return text.length <= MAX_TEXT ? text : `${text.slice(0, MAX_TEXT - 1)}…`;
+  return text.length <= maxText ? text : `${text.slice(0, maxText - 1)}…`;
 }
 
 /** The one place where errors of all routes, and of the frameworks below them, become responses. */
@@ -89,8 +89,8 @@ export function sendProblem(reply: FastifyReply, error: VerdictError, requestId:
   if (error.extra.retryAfter !== undefined) reply.header('retry-after', error.extra.retryAfter);
   reply
     .code(error.status)
-    .header(REQUEST_ID_HEADER, requestId)
-    .header('content-type', PROBLEM_TYPE)
+    .header(requestIdHeader, requestId)
+    .header('content-type', problemType)
     .send(JSON.stringify(problemOf(error, requestId)));
 }
 

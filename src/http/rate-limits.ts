@@ -11,11 +11,11 @@ export interface Allowance {
 }
 
 /** The burst beyond the steady rate is whole again after this many periods of the rate. */
-const BURST_PERIODS = 10;
+const burstPeriods = 10;
 
-const DAY_SECONDS = 86_400;
+const daySeconds = 86_400;
 
-const UNLIMITED: Allowance = Object.freeze({ limited: false, remaining: 0, resetSeconds: 0 });
+const unlimited: Allowance = Object.freeze({ limited: false, remaining: 0, resetSeconds: 0 });
 
 /**
  * The rate limits: each counts its own points, by credential where there is one and by address where there is none. They
@@ -27,8 +27,8 @@ const UNLIMITED: Allowance = Object.freeze({ limited: false, remaining: 0, reset
  *     limits.take('decide', 'key shop', 3)   // passes
  */
 export class RateLimits {
-  readonly #limiters: ReadonlyMap<LimitName, Limiter>;
-  readonly #quotas = new Map<number, Limiter>();
+  private readonly limiters: ReadonlyMap<LimitName, Limiter>;
+  private readonly quotas = new Map<number, Limiter>();
 
   /** Limits that are left out do not limit. `clock` is in milliseconds and never goes back. */
   constructor(
@@ -36,58 +36,58 @@ export class RateLimits {
     private readonly clock: () => number = () => performance.now(),
   ) {
     const named = Object.entries(rates) as [LimitName, Rate][];
-    this.#limiters = new Map(named.map(([name, rate]) => [name, new Limiter(rate)]));
+    this.limiters = new Map(named.map(([name, rate]) => [name, new Limiter(rate)]));
   }
 
   /** Whether calls of this kind are counted at all; asked before anything is spent on counting. */
   has(name: LimitName): boolean {
-    return this.#limiters.has(name);
+    return this.limiters.has(name);
   }
 
   /** For `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers): how much the limit allows, and in how many seconds. */
   policy(name: LimitName): string {
-    const rate = this.#limiters.get(name)?.rate;
+    const rate = this.limiters.get(name)?.rate;
     return rate === undefined ? '' : `"${name}";q=${rate.points};w=${rate.seconds}`;
   }
 
   /** The most points that one call can ever take. */
   burst(name: LimitName): number {
-    return this.#limiters.get(name)?.rate.burst ?? Number.POSITIVE_INFINITY;
+    return this.limiters.get(name)?.rate.burst ?? Number.POSITIVE_INFINITY;
   }
 
   /** Takes all the points or none. */
   take(name: LimitName, key: string, points = 1): Allowance {
-    return this.#limiters.get(name)?.take(key, points, this.clock()) ?? UNLIMITED;
+    return this.limiters.get(name)?.take(key, points, this.clock()) ?? unlimited;
   }
 
   /** Puts back what a call took that was refused afterwards. */
   giveBack(name: LimitName, key: string, points: number): void {
-    this.#limiters.get(name)?.giveBack(key, points, this.clock());
+    this.limiters.get(name)?.giveBack(key, points, this.clock());
   }
 
   /** Takes points of `quota` a day, by the calendar of UTC; `now` in milliseconds since 1970. */
   takeOfDay(quota: number, key: string, now: number, points = 1): Allowance {
     const seconds = now / 1000;
-    const untilMidnight = DAY_SECONDS - (seconds % DAY_SECONDS);
-    return this.#quotaOf(quota).take(dayKey(seconds, key), points, this.clock(), untilMidnight * 1000);
+    const untilMidnight = daySeconds - (seconds % daySeconds);
+    return this.quotaOf(quota).take(dayKey(seconds, key), points, this.clock(), untilMidnight * 1000);
   }
 
   giveBackOfDay(quota: number, key: string, now: number, points: number): void {
-    this.#quotaOf(quota).giveBack(dayKey(now / 1000, key), points, this.clock());
+    this.quotaOf(quota).giveBack(dayKey(now / 1000, key), points, this.clock());
   }
 
-  #quotaOf(quota: number): Limiter {
-    let limiter = this.#quotas.get(quota);
+  private quotaOf(quota: number): Limiter {
+    let limiter = this.quotas.get(quota);
     if (limiter === undefined) {
-      limiter = new Limiter({ points: quota, seconds: DAY_SECONDS, burst: quota });
-      this.#quotas.set(quota, limiter);
+      limiter = new Limiter({ points: quota, seconds: daySeconds, burst: quota });
+      this.quotas.set(quota, limiter);
     }
     return limiter;
   }
 }
 
 function dayKey(seconds: number, key: string): string {
-  return `${Math.floor(seconds / DAY_SECONDS)}:${key}`;
+  return `${Math.floor(seconds / daySeconds)}:${key}`;
 }
 
 /** What one key has used of a limit. Times are of the clock, in milliseconds. */
@@ -103,61 +103,61 @@ interface Use {
  * Most keys in one generation. With more, from as many addresses, a generation ends early and forgets uses that are not
  * over: memory stays bounded, and who has 65,536 addresses has as many limits anyway.
  */
-const GENERATION_KEYS = 65_536;
+const generationKeys = 65_536;
 
 /** One limit. Uses are kept in two generations, the older of which is dropped whole: no timers, no sweep. */
 class Limiter {
-  readonly #periodMs: number;
-  readonly #burstMs: number;
-  readonly #beyond: number;
-  #young = new Map<string, Use>();
-  #old = new Map<string, Use>();
-  #turnsOldAt = Number.NEGATIVE_INFINITY;
+  private readonly periodMs: number;
+  private readonly burstMs: number;
+  private readonly beyond: number;
+  private young = new Map<string, Use>();
+  private old = new Map<string, Use>();
+  private turnsOldAt = Number.NEGATIVE_INFINITY;
 
   constructor(readonly rate: Rate) {
-    this.#periodMs = rate.seconds * 1000;
-    this.#burstMs = this.#periodMs * BURST_PERIODS;
-    this.#beyond = rate.burst - rate.points;
+    this.periodMs = rate.seconds * 1000;
+    this.burstMs = this.periodMs * burstPeriods;
+    this.beyond = rate.burst - rate.points;
   }
 
-  take(key: string, points: number, now: number, periodMs = this.#periodMs): Allowance {
-    const use = this.#useOf(key, now, periodMs);
+  take(key: string, points: number, now: number, periodMs = this.periodMs): Allowance {
+    const use = this.useOf(key, now, periodMs);
     const steady = Math.min(points, Math.max(0, this.rate.points - use.used));
     const beyond = points - steady;
-    if (beyond > this.#beyond - use.burstUsed) return this.#refuse(use, points, now);
+    if (beyond > this.beyond - use.burstUsed) return this.refuse(use, points, now);
     use.used += steady;
     if (beyond > 0) {
-      if (use.burstUsed === 0) use.burstEnds = now + this.#burstMs;
+      if (use.burstUsed === 0) use.burstEnds = now + this.burstMs;
       use.burstUsed += beyond;
     }
     return { limited: false, remaining: this.rate.points - use.used, resetSeconds: secondsTo(use.periodEnds, now) };
   }
 
   giveBack(key: string, points: number, now: number): void {
-    const use = points === 0 ? undefined : (this.#young.get(key) ?? this.#old.get(key));
+    const use = points === 0 ? undefined : (this.young.get(key) ?? this.old.get(key));
     if (use === undefined) return;
     const beyond = now < use.burstEnds ? Math.min(points, use.burstUsed) : 0;
     use.burstUsed -= beyond;
     if (now < use.periodEnds) use.used = Math.max(0, use.used - (points - beyond));
   }
 
-  #refuse(use: Use, points: number, now: number): Allowance {
-    const burstLeft = use.burstEnds <= use.periodEnds ? this.#beyond : this.#beyond - use.burstUsed;
+  private refuse(use: Use, points: number, now: number): Allowance {
+    const burstLeft = use.burstEnds <= use.periodEnds ? this.beyond : this.beyond - use.burstUsed;
     const passesAt = points <= this.rate.points + burstLeft ? use.periodEnds : Math.max(use.periodEnds, use.burstEnds);
     return { limited: true, remaining: this.rate.points - use.used, resetSeconds: secondsTo(passesAt, now) };
   }
 
-  #useOf(key: string, now: number, periodMs: number): Use {
-    if (now >= this.#turnsOldAt || this.#young.size >= GENERATION_KEYS) {
-      this.#old = this.#young;
-      this.#young = new Map();
+  private useOf(key: string, now: number, periodMs: number): Use {
+    if (now >= this.turnsOldAt || this.young.size >= generationKeys) {
+      this.old = this.young;
+      this.young = new Map();
       // A use that is found young now was begun within one generation, and is over before it is dropped.
-      this.#turnsOldAt = now + this.#burstMs;
+      this.turnsOldAt = now + this.burstMs;
     }
-    let use = this.#young.get(key);
+    let use = this.young.get(key);
     if (use === undefined) {
-      use = this.#old.get(key) ?? { periodEnds: now + periodMs, used: 0, burstEnds: 0, burstUsed: 0 };
-      this.#young.set(key, use);
+      use = this.old.get(key) ?? { periodEnds: now + periodMs, used: 0, burstEnds: 0, burstUsed: 0 };
+      this.young.set(key, use);
     }
     if (now >= use.periodEnds) {
       use.periodEnds = now + periodMs;

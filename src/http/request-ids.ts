@@ -3,14 +3,14 @@ import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 
-export const REQUEST_ID_HEADER = 'x-request-id';
+export const requestIdHeader = 'x-request-id';
 
 /**
  * The caller's `X-Request-ID`, whatever it is (AuthZEN 10.1.3: an arbitrary string, returned as it came), as long as it can
  * stand in a header and a log line; otherwise a new one.
  */
 export function requestIdOf(headers: IncomingHttpHeaders): string {
-  const given = headers[REQUEST_ID_HEADER];
+  const given = headers[requestIdHeader];
   return typeof given === 'string' && isRequestId(given) ? given : randomUUID();
 }
 

@@ -91,35 +91,35 @@ export interface AttributeFault {
 
 /** Looks at the attributes of one request and counts what all of them hold. */
 export class AttributeCount {
-  #members = 0;
-  #elements = 0;
+  private members = 0;
+  private elements = 0;
 
   constructor(private readonly limits: RequestLimits) {}
 
   /** What is wrong with attributes; undefined if nothing is. */
   faultIn(value: unknown): AttributeFault | undefined {
     if (!isObject(value) || Array.isArray(value)) return { pointer: '', detail: 'must be an object' };
-    return this.#faultIn(value as Json, 1);
+    return this.faultAt(value as Json, 1);
   }
 
   /** Recursion ends below the depth that is allowed, however deep the value is. */
-  #faultIn(value: Json, depth: number): AttributeFault | undefined {
+  private faultAt(value: Json, depth: number): AttributeFault | undefined {
     if (typeof value === 'number') return Number.isFinite(value) ? undefined : inexactNumber;
     if (typeof value !== 'object' || value === null) return undefined;
     const { attributeDepth, attributeMembers, attributeElements } = this.limits;
     if (depth > attributeDepth) return whole(`is nested deeper than ${attributeDepth} levels`);
     if (Array.isArray(value)) {
-      this.#elements += value.length;
-      if (this.#elements > attributeElements) return whole(`holds more than ${attributeElements} elements of lists`);
+      this.elements += value.length;
+      if (this.elements > attributeElements) return whole(`holds more than ${attributeElements} elements of lists`);
       for (let index = 0; index < value.length; index++) {
-        const fault = this.#faultIn(value[index]!, depth + 1);
+        const fault = this.faultAt(value[index]!, depth + 1);
         if (fault !== undefined) return below(String(index), fault);
       }
       return undefined;
     }
     for (const name in value) {
-      if (++this.#members > attributeMembers) return whole(`holds more than ${attributeMembers} members`);
-      const fault = this.#faultIn(value[name]!, depth + 1);
+      if (++this.members > attributeMembers) return whole(`holds more than ${attributeMembers} members`);
+      const fault = this.faultAt(value[name]!, depth + 1);
       if (fault !== undefined) return below(name, fault);
     }
     return undefined;

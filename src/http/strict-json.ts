@@ -6,11 +6,11 @@ import { isUtf8 } from 'node:buffer';
 import { parseExactJson } from '../core/exact-json.js';
 import type { Json, JsonObject } from '../core/request.js';
 import { VerdictError } from '../errors.js';
-import { nextTurn, TURN_MS } from '../pdp/turns.js';
+import { nextTurn, turnMs } from '../pdp/turns.js';
 import { JsonScan, type ScanLimits } from './json-scan.js';
 
 /** As much of a body, in bytes, as is looked at before the clock is: a millisecond at most. */
-const STEP_BYTES = 32 * 1024;
+const stepBytes = 32 * 1024;
 
 /**
  * Parses a request body. Besides text that is not JSON it refuses invalid UTF-8, lone surrogates, NUL, duplicate member
@@ -37,7 +37,7 @@ const scanAtOnce = new JsonScan(Buffer.alloc(0), { depth: 0, values: 0 });
 export async function parseStrictJsonInTurns(body: Buffer, limits: ScanLimits): Promise<Json> {
   await nextTurn();
   const scan = scanOf(body, limits);
-  await inTurns(() => scan.run(STEP_BYTES));
+  await inTurns(() => scan.run(stepBytes));
   await nextTurn();
   const value = parsedBody(body, scan);
   // To validate, decide and record what is as long as this takes a turn of its own.
@@ -62,7 +62,7 @@ export interface BatchLimits extends ScanLimits {
 export async function parseBatchBody(body: Buffer, limits: BatchLimits, member: string): Promise<Json> {
   await nextTurn();
   const scan = scanOf(body, limits, { member, limit: limits.items + 1 });
-  await inTurns(() => scan.run(STEP_BYTES));
+  await inTurns(() => scan.run(stepBytes));
   refuseFault(scan);
   const hasList = scan.listEnd !== -1;
   const listStart = hasList ? scan.listStart : body.length;
@@ -104,12 +104,12 @@ export class BatchItem {
 
   /** @throws VerdictError malformed_request for what is not JSON; a large item is not looked at */
   check(pointer: string): void {
-    if (this.fault() === undefined) parseText(this.#text(), pointer);
+    if (this.fault() === undefined) parseText(this.text(), pointer);
   }
 
   /** Made anew each time, so that a long batch holds one item's values and not all of them. */
   value(): Json | VerdictError {
-    return this.fault() ?? parseText(this.#text());
+    return this.fault() ?? parseText(this.text());
   }
 
   private fault(): VerdictError | undefined {
@@ -119,7 +119,7 @@ export class BatchItem {
     return this.oversized ? tooManyValues('item', `holds more than ${this.limits.values} values`) : undefined;
   }
 
-  #text(): string {
+  private text(): string {
     return this.body.toString('utf8', this.start, this.end);
   }
 }
@@ -135,11 +135,11 @@ function notUtf8(): VerdictError {
 
 async function inTurns(isDone: () => boolean): Promise<void> {
   await nextTurn();
-  let turnEnds = performance.now() + TURN_MS;
+  let turnEnds = performance.now() + turnMs;
   while (!isDone()) {
     if (performance.now() < turnEnds) continue;
     await nextTurn();
-    turnEnds = performance.now() + TURN_MS;
+    turnEnds = performance.now() + turnMs;
   }
 }
 

@@ -9,7 +9,7 @@ export interface TlsFiles {
 }
 
 /** Forward secrecy and authenticated encryption alone; TLS 1.3 has nothing else (RFC 9325 section 4.2). */
-const CIPHERS = [
+const cipherSuites = [
   'TLS_AES_256_GCM_SHA384',
   'TLS_CHACHA20_POLY1305_SHA256',
   'TLS_AES_128_GCM_SHA256',
@@ -22,8 +22,8 @@ const CIPHERS = [
 ].join(':');
 
 /** A handshake that takes longer is no client's; in milliseconds. */
-const HANDSHAKE_MS = 10_000;
-const POLL_MS = 1_000;
+const handshakeMs = 10_000;
+const pollEveryMs = 1_000;
 
 /**
  * The options of the listener. A client certificate is asked for where there is a CA for it, and judged when a request
@@ -36,7 +36,7 @@ export function tlsOptions(files: TlsFiles) {
   createSecureContext(material);
   return {
     ...material,
-    handshakeTimeout: HANDSHAKE_MS,
+    handshakeTimeout: handshakeMs,
     requestCert: files.clientCa !== undefined,
     rejectUnauthorized: false,
   };
@@ -49,7 +49,7 @@ function readMaterial({ cert, key, clientCa, crl }: TlsFiles): SecureContextOpti
     ...(clientCa !== undefined && { ca: readFileSync(clientCa) }),
     ...(crl !== undefined && { crl: readFileSync(crl) }),
     minVersion: 'TLSv1.2',
-    ciphers: CIPHERS,
+    ciphers: cipherSuites,
     honorCipherOrder: true,
   };
 }
@@ -63,7 +63,7 @@ export interface TlsLog {
  * Uses new certificates for new connections as soon as the files change; those that are open go on with what they began
  * with. Files that do not belong together, as in the middle of a renewal, change nothing. Returns what ends it.
  */
-export function watchTlsFiles(server: Server, files: TlsFiles, log: TlsLog, pollMs = POLL_MS): () => void {
+export function watchTlsFiles(server: Server, files: TlsFiles, log: TlsLog, pollMs = pollEveryMs): () => void {
   const paths = Object.values(files);
   let seen = stampOf(paths);
   const timer = setInterval(() => {

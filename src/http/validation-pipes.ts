@@ -10,10 +10,10 @@ import { type FieldError, VerdictError } from '../errors.js';
  */
 @Injectable()
 class StrictPipe implements PipeTransform {
-  readonly #validation: ValidationPipe;
+  private readonly validation: ValidationPipe;
 
   constructor(private readonly what: 'query' | 'body') {
-    this.#validation = new ValidationPipe({
+    this.validation = new ValidationPipe({
       transform: true,
       exceptionFactory: (errors: ValidationError[]) => {
         // Decorators run from the last to the first; what is no number should be told that before that it is too large.
@@ -22,30 +22,30 @@ class StrictPipe implements PipeTransform {
             .toReversed()
             .map((detail) => ({ pointer: `/${property}`, detail })),
         );
-        return this.#refusal(faults);
+        return this.refusal(faults);
       },
     });
   }
 
   async transform(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
     const shape = metadata.metatype;
-    if (value === undefined || shape === undefined) return this.#validation.transform(value, metadata);
+    if (value === undefined || shape === undefined) return this.validation.transform(value, metadata);
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-      throw this.#refusal([{ pointer: '', detail: `the ${this.what} must be an object` }]);
+      throw this.refusal([{ pointer: '', detail: `the ${this.what} must be an object` }]);
     }
     const known = membersOf(shape);
     const unknown = Object.keys(value).filter((name) => !known.has(name));
     if (unknown.length > 0) {
-      throw this.#refusal(
+      throw this.refusal(
         unknown
-          .slice(0, MAX_REPORTED)
+          .slice(0, maxReported)
           .map((name) => ({ pointer: pointerTo(name), detail: `property ${name} should not exist` })),
       );
     }
-    return this.#validation.transform(value, metadata);
+    return this.validation.transform(value, metadata);
   }
 
-  #refusal(faults: readonly FieldError[]): VerdictError {
+  private refusal(faults: readonly FieldError[]): VerdictError {
     return new VerdictError('invalid_request', `The ${this.what} is not valid: ${faults[0]?.detail}.`, {
       errors: faults,
     });
@@ -53,7 +53,7 @@ class StrictPipe implements PipeTransform {
 }
 
 /** More unknown names than this are not listed; a body can hold a hundred thousand. */
-const MAX_REPORTED = 20;
+const maxReported = 20;
 
 export const queryPipe = new StrictPipe('query');
 export const bodyPipe = new StrictPipe('body');

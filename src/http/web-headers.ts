@@ -11,23 +11,23 @@ export interface WebOptions {
   readonly secure: boolean;
 }
 
-const NOTHING = { baseUri: ["'none'"], formAction: ["'none'"], frameAncestors: ["'none'"], defaultSrc: ["'none'"] };
+const emptyPolicy = { baseUri: ["'none'"], formAction: ["'none'"], frameAncestors: ["'none'"], defaultSrc: ["'none'"] };
 /** Swagger UI: its own scripts and calls, styles that it also writes into its page, images as data. */
-const DOCS = {
-  ...NOTHING,
+const docsPolicy = {
+  ...emptyPolicy,
   scriptSrc: ["'self'"],
   connectSrc: ["'self'"],
   fontSrc: ["'self'"],
   styleSrc: ["'self'", "'unsafe-inline'"],
   imgSrc: ["'self'", 'data:'],
 };
-const YEAR_SECONDS = 365 * 24 * 60 * 60;
+const yearSeconds = 365 * 24 * 60 * 60;
 
 /** To be called before anything that may refuse a request, so that refusals carry the headers too. */
 export async function addWebHeaders(fastify: FastifyInstance, { corsOrigins, secure }: WebOptions): Promise<void> {
   // Whatever an answer holds is for this caller, now.
-  const ofData = { ...headersBy(optionsFor(NOTHING, secure)), 'cache-control': 'no-store' };
-  const ofDocs = { ...headersBy(optionsFor(DOCS, secure)), 'cache-control': 'no-store' };
+  const ofData = { ...headersBy(optionsFor(emptyPolicy, secure)), 'cache-control': 'no-store' };
+  const ofDocs = { ...headersBy(optionsFor(docsPolicy, secure)), 'cache-control': 'no-store' };
   fastify.addHook('onRequest', (request, reply, done) => {
     reply.headers(request.url.startsWith('/docs') ? ofDocs : ofData);
     done();
@@ -45,7 +45,7 @@ export async function addWebHeaders(fastify: FastifyInstance, { corsOrigins, sec
 function optionsFor(directives: Record<string, string[]>, secure: boolean): HelmetOptions {
   return {
     contentSecurityPolicy: { useDefaults: false, directives },
-    strictTransportSecurity: secure && { maxAge: YEAR_SECONDS, includeSubDomains: true },
+    strictTransportSecurity: secure && { maxAge: yearSeconds, includeSubDomains: true },
     referrerPolicy: { policy: 'no-referrer' },
     frameguard: { action: 'deny' },
     // For browsers of another decade; each would cost every decision.

@@ -1,13 +1,13 @@
 /** Finds API keys (see `auth/api-key.ts`) in any text, as a secret scanner would. */
-export const API_KEY_PATTERN = 'vd_[a-z0-9]{1,16}_[0-9A-Za-z]{43}_[0-9A-Za-z]{6}';
+export const apiKeyPattern = 'vd_[a-z0-9]{1,16}_[0-9A-Za-z]{43}_[0-9A-Za-z]{6}';
 
 /** API keys, and what looks like a signed token or the value of an `Authorization` header. */
-const CREDENTIAL = new RegExp(
-  `${API_KEY_PATTERN}|eyJ[\\w-]{8,}\\.[\\w-]+\\.[\\w-]*|\\b(?:Basic|Bearer) +[\\w+/=.~-]{8,}`,
+const credentialPattern = new RegExp(
+  `${apiKeyPattern}|eyJ[\\w-]{8,}\\.[\\w-]+\\.[\\w-]*|\\b(?:Basic|Bearer) +[\\w+/=.~-]{8,}`,
   'gi',
 );
 
 /** A text as it may be logged: whatever somebody put a credential into, it does not stay there. */
 export function maskCredentials(text: string): string {
-  return text.replace(CREDENTIAL, '[credential]');
+  return text.replace(credentialPattern, '[credential]');
 }

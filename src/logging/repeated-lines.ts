@@ -2,12 +2,12 @@ import type { LoggerOptions } from 'pino';
 
 type LogMethod = NonNullable<NonNullable<LoggerOptions['hooks']>['logMethod']>;
 
-const WINDOW_MS = 60_000;
+const windowMs = 60_000;
 /** Most kinds of lines that are told apart; all others are one kind. */
-const MAX_KINDS = 1_000;
+const maxKinds = 1_000;
 /** pino's number of the level `error`. */
-const ERROR = 50;
-const FATAL = 60;
+const errorLevel = 50;
+const fatalLevel = 60;
 
 interface Kind {
   suppressed: number;
@@ -30,19 +30,19 @@ export function suppressRepeats(): LogMethod {
       return;
     }
     const { last } = kind;
-    setTimeout(closeWindow, WINDOW_MS, name).unref();
+    setTimeout(closeWindow, windowMs, name).unref();
     last();
     kind.suppressed = 0;
   }
 
   return function log(args, method, level) {
-    if (level < ERROR || level >= FATAL) return method.apply(this, args);
+    if (level < errorLevel || level >= fatalLevel) return method.apply(this, args);
     const known = kindOf(args);
-    const name = kinds.has(known) || kinds.size < MAX_KINDS ? known : 'others';
+    const name = kinds.has(known) || kinds.size < maxKinds ? known : 'others';
     const kind = kinds.get(name);
     if (kind === undefined) {
       kinds.set(name, { suppressed: 0, last: () => undefined });
-      setTimeout(closeWindow, WINDOW_MS, name).unref();
+      setTimeout(closeWindow, windowMs, name).unref();
       return method.apply(this, args);
     }
     kind.suppressed++;

@@ -12,17 +12,17 @@ interface SetCounts {
 }
 
 /** Evaluation takes microseconds; beyond a tenth of a second something is wrong. */
-const EVALUATION_SECONDS = [5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 0.025, 0.1, 1];
-const BATCH_SIZES = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000];
+const evaluationSeconds = [5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 0.025, 0.1, 1];
+const batchSizes = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000];
 
 /** Decisions by set, outcome and reason. Neither subjects nor resources are labels: there is no end of them. */
 export class DecisionMetrics implements DecisionObserver {
-  readonly #sets = new Map<string, SetCounts>();
-  readonly #durations: Distribution;
-  readonly #batches: Histogram;
+  private readonly sets = new Map<string, SetCounts>();
+  private readonly durations: Distribution;
+  private readonly batches: Histogram;
 
   constructor(registry: Registry) {
-    const sets = this.#sets;
+    const sets = this.sets;
     new Counter({
       name: 'verdict_decisions_total',
       help: 'Decisions that were answered, by policy set, outcome and reason.',
@@ -37,40 +37,40 @@ export class DecisionMetrics implements DecisionObserver {
         }
       },
     });
-    this.#durations = new Distribution(registry, {
+    this.durations = new Distribution(registry, {
       name: 'verdict_evaluation_duration_seconds',
       help: 'Time from a question to its decision, without HTTP and without recording it.',
       label: 'policy_set',
-      bounds: EVALUATION_SECONDS,
+      bounds: evaluationSeconds,
     });
-    this.#batches = new Histogram({
+    this.batches = new Histogram({
       name: 'verdict_batch_size',
       help: 'Questions in a request that asked several at once.',
-      buckets: BATCH_SIZES,
+      buckets: batchSizes,
       registers: [registry],
     });
   }
 
   answered({ policySet, decision, reason, durationUs }: NewDecisionRecord): void {
-    const counts = this.#sets.get(policySet) ?? this.#add(policySet);
+    const counts = this.sets.get(policySet) ?? this.add(policySet);
     const reasons = counts[decision];
     reasons.set(reason.code, (reasons.get(reason.code) ?? 0) + 1);
     counts.durations.observe(durationUs / 1e6);
   }
 
   answeredBatch(size: number): void {
-    this.#batches.observe(size);
+    this.batches.observe(size);
   }
 
   /** A set that is gone takes its series along, so that names which come and go do not add up. */
   forget(policySet: string): void {
-    this.#sets.delete(policySet);
-    this.#durations.remove(policySet);
+    this.sets.delete(policySet);
+    this.durations.remove(policySet);
   }
 
-  #add(policySet: string): SetCounts {
-    const counts: SetCounts = { allow: new Map(), deny: new Map(), durations: this.#durations.of(policySet) };
-    this.#sets.set(policySet, counts);
+  private add(policySet: string): SetCounts {
+    const counts: SetCounts = { allow: new Map(), deny: new Map(), durations: this.durations.of(policySet) };
+    this.sets.set(policySet, counts);
     return counts;
   }
 }

@@ -33,9 +33,9 @@ export class Distribution {
   readonly name: string;
   readonly help: string;
   readonly labelNames: readonly string[];
-  readonly #label: string;
-  readonly #bounds: readonly number[];
-  readonly #cells = new Map<string, Cell>();
+  private readonly label: string;
+  private readonly bounds: readonly number[];
+  private readonly cells = new Map<string, Cell>();
 
   constructor(
     registry: Registry,
@@ -49,44 +49,44 @@ export class Distribution {
     this.name = name;
     this.help = help;
     this.labelNames = [label];
-    this.#label = label;
-    this.#bounds = bounds;
+    this.label = label;
+    this.bounds = bounds;
     // The registry asks a metric for its name and, at a scrape, for `get`; its type names the package's own classes only.
     registry.registerMetric(this as unknown as Metric<string>);
   }
 
   of(value: string): Observer {
-    let cell = this.#cells.get(value);
+    let cell = this.cells.get(value);
     if (cell === undefined) {
-      cell = new Cell(this.#bounds);
-      this.#cells.set(value, cell);
+      cell = new Cell(this.bounds);
+      this.cells.set(value, cell);
     }
     return cell;
   }
 
   /** Forgets a label's values; who kept its observer goes on for nobody. */
   remove(value: string): void {
-    this.#cells.delete(value);
+    this.cells.delete(value);
   }
 
   /** What prom-client's registry reads at a scrape. */
   async get(): Promise<object> {
-    const used = [...this.#cells].filter(([, { counts }]) => counts.some((count) => count > 0));
-    const values = used.flatMap(([value, cell]) => this.#valuesOf({ [this.#label]: value }, cell));
+    const used = [...this.cells].filter(([, { counts }]) => counts.some((count) => count > 0));
+    const values = used.flatMap(([value, cell]) => this.valuesOf({ [this.label]: value }, cell));
     return { name: this.name, help: this.help, type: this.type, aggregator: this.aggregator, values };
   }
 
   reset(): void {
-    this.#cells.clear();
+    this.cells.clear();
   }
 
-  #valuesOf(labels: Readonly<Record<string, string>>, { counts, sum }: Cell): object[] {
+  private valuesOf(labels: Readonly<Record<string, string>>, { counts, sum }: Cell): object[] {
     let count = 0;
     const buckets = counts.map((own, index) => {
       count += own;
       return {
         metricName: `${this.name}_bucket`,
-        labels: { ...labels, le: this.#bounds[index] ?? '+Inf' },
+        labels: { ...labels, le: this.bounds[index] ?? '+Inf' },
         value: count,
       };
     });

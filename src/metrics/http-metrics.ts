@@ -15,18 +15,18 @@ declare module 'fastify' {
   }
 }
 
-const REQUEST_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const requestSeconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 /** What requests are counted under that no route takes: the paths that strangers try have no end. */
-const NO_ROUTE = 'none';
+const noRoute = 'none';
 
 /** Requests by route template, method and status, and how long their answers take. */
 export class HttpMetrics {
-  readonly #routes = new Map<string, RouteCounts>();
-  readonly #durations: Distribution;
+  private readonly routes = new Map<string, RouteCounts>();
+  private readonly durations: Distribution;
 
   constructor(registry: Registry) {
-    const routes = this.#routes;
+    const routes = this.routes;
     new Counter({
       name: 'verdict_http_requests_total',
       help: 'Requests that were answered, by method, route template and status.',
@@ -41,19 +41,19 @@ export class HttpMetrics {
         }
       },
     });
-    this.#durations = new Distribution(registry, {
+    this.durations = new Distribution(registry, {
       name: 'verdict_http_request_duration_seconds',
       help: 'Time from the headers of a request to the end of its answer, by route template.',
       label: 'route',
-      bounds: REQUEST_SECONDS,
+      bounds: requestSeconds,
     });
   }
 
   /** Counts what is asked of every route that is declared from now on, and of none. */
   count(fastify: FastifyInstance): void {
-    const none = this.#countsOf(NO_ROUTE);
+    const none = this.countsOf(noRoute);
     fastify.addHook('onRoute', (route: RouteOptions) => {
-      route.config = { ...route.config, metrics: this.#countsOf(route.url) };
+      route.config = { ...route.config, metrics: this.countsOf(route.url) };
     });
     fastify.addHook('onResponse', (request: FastifyRequest, reply: FastifyReply, done) => {
       const { counts, durations } = request.routeOptions.config.metrics ?? none;
@@ -68,11 +68,11 @@ export class HttpMetrics {
     });
   }
 
-  #countsOf(route: string): RouteCounts {
-    let counts = this.#routes.get(route);
+  private countsOf(route: string): RouteCounts {
+    let counts = this.routes.get(route);
     if (counts === undefined) {
-      counts = { counts: new Map(), durations: this.#durations.of(route) };
-      this.#routes.set(route, counts);
+      counts = { counts: new Map(), durations: this.durations.of(route) };
+      this.routes.set(route, counts);
     }
     return counts;
   }

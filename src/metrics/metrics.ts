@@ -20,7 +20,7 @@ export class Metrics {
   readonly decisions = new DecisionMetrics(this.registry);
   readonly http = new HttpMetrics(this.registry);
   readonly logCommits = new LogCommitMetrics(this.registry);
-  readonly #policyLoads = new PolicyLoadMetrics(this.registry);
+  private readonly policyLoads = new PolicyLoadMetrics(this.registry);
 
   constructor() {
     // The event loop's delay, memory, processor time, garbage collection, file descriptors.
@@ -34,7 +34,7 @@ export class Metrics {
   }
 
   policySetLoaded(event: LoadEvent): void {
-    this.#policyLoads.loaded(event);
+    this.policyLoads.loaded(event);
     if (event.result === 'removed') this.decisions.forget(event.policySet);
   }
 

@@ -1,39 +1,39 @@
 import { Counter, Histogram, type Registry } from 'prom-client';
 import type { LoadEvent } from '../policy-store/policy-store.js';
 
-const LOAD_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+const loadSeconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
 /** What became of folders that changed. */
 export class PolicyLoadMetrics {
-  readonly #loads: Counter<'policy_set' | 'result'>;
-  readonly #durations: Histogram<'result'>;
+  private readonly loads: Counter<'policy_set' | 'result'>;
+  private readonly durations: Histogram<'result'>;
 
   constructor(registry: Registry) {
-    this.#loads = new Counter({
+    this.loads = new Counter({
       name: 'verdict_policy_loads_total',
       help: 'Folders that were read, by policy set and result: served, unchanged or failed.',
       labelNames: ['policy_set', 'result'],
       registers: [registry],
     });
-    this.#durations = new Histogram({
+    this.durations = new Histogram({
       name: 'verdict_policy_load_duration_seconds',
       help: 'Time to read, compile, check and test a folder and to put it into service, by result.',
       labelNames: ['result'],
-      buckets: LOAD_SECONDS,
+      buckets: loadSeconds,
       registers: [registry],
     });
   }
 
   loaded({ policySet, result, durationMs }: LoadEvent): void {
     if (result === 'removed') {
-      for (const gone of RESULTS) this.#loads.remove({ policy_set: policySet, result: gone });
+      for (const gone of loadResults) this.loads.remove({ policy_set: policySet, result: gone });
       return;
     }
     // A first failure must be an increase from 0, or no rate sees it.
-    for (const possible of RESULTS) this.#loads.inc({ policy_set: policySet, result: possible }, 0);
-    this.#loads.inc({ policy_set: policySet, result });
-    this.#durations.observe({ result }, durationMs / 1000);
+    for (const possible of loadResults) this.loads.inc({ policy_set: policySet, result: possible }, 0);
+    this.loads.inc({ policy_set: policySet, result });
+    this.durations.observe({ result }, durationMs / 1000);
   }
 }
 
-const RESULTS = ['served', 'unchanged', 'failed'] as const satisfies LoadEvent['result'][];
+const loadResults = ['served', 'unchanged', 'failed'] as const satisfies LoadEvent['result'][];

@@ -1,7 +1,7 @@
 /** What is the case in the service, read when Prometheus asks. */
 import { stat, statfs } from 'node:fs/promises';
 import { Counter, Gauge, type Registry } from 'prom-client';
-import { AUDIT_EVENT_TYPES } from '../audit/audit-event.js';
+import { auditEventTypes } from '../audit/audit-event.js';
 import type { AuditLog } from '../audit/audit-log.js';
 import type { DecisionLog } from '../decision-log/decision-log.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
@@ -26,7 +26,7 @@ export function addStateMetrics(registry: Registry, parts: ServiceParts): void {
   addFiles(registry, parts);
 }
 
-const STATES = ['active', 'stale', 'failed'] as const;
+const setStates = ['active', 'stale', 'failed'] as const;
 
 function addPolicySets(registry: Registry, { policySets }: ServiceParts): void {
   const registers = [registry];
@@ -62,7 +62,7 @@ function addPolicySets(registry: Registry, { policySets }: ServiceParts): void {
     collect() {
       this.reset();
       for (const { name: policy_set, state } of policySets.statuses()) {
-        for (const possible of STATES) this.set({ policy_set, state: possible }, state === possible ? 1 : 0);
+        for (const possible of setStates) this.set({ policy_set, state: possible }, state === possible ? 1 : 0);
       }
     },
   });
@@ -195,7 +195,7 @@ function addAuditEvents(registry: Registry, { audit }: ServiceParts): void {
     registers: [registry],
     collect() {
       this.reset();
-      for (const type of AUDIT_EVENT_TYPES) this.inc({ type }, audit.counts.get(type) ?? 0);
+      for (const type of auditEventTypes) this.inc({ type }, audit.counts.get(type) ?? 0);
     },
   });
 }

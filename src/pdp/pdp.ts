@@ -12,7 +12,7 @@ import type { EvaluationOptions, ServedPolicySet } from '../policy-store/served-
 import type { CrossCheck } from '../stock-casbin/cross-check.js';
 import type { DecisionAnswer } from './decision-answer.js';
 import type { Asker, Explain, Question } from './question.js';
-import { nextTurn, TURN_MS } from './turns.js';
+import { nextTurn, turnMs } from './turns.js';
 import { refuseUnacceptable } from './unacceptable.js';
 import { visiblePolicySet } from './visible-policy-set.js';
 
@@ -23,9 +23,9 @@ export interface DecisionObserver {
 }
 
 /** Most questions of a batch in one turn: as many records as one commit takes. */
-const TURN_QUESTIONS = 128;
+const turnQuestions = 128;
 /** A turn ends with this much text of answers, in characters, so that no more waits for a caller who does not read. */
-const TURN_TEXT = 64 * 1024;
+const turnText = 64 * 1024;
 
 /** A question of a batch that is answered by its error stays one. */
 export type BatchOutcome = DecisionAnswer | VerdictError;
@@ -56,7 +56,7 @@ export interface BatchPart {
  *     // { allowed: false, decision: 'deny', decisionId: '0199…', policySet: 'default', …, reason: { code: 'no_matching_rule' } }
  */
 export class Pdp {
-  readonly #masks = new WeakMap<ServedPolicySet, Mask>();
+  private readonly masks = new WeakMap<ServedPolicySet, Mask>();
 
   constructor(
     private readonly policySets: PolicyStore,
@@ -71,12 +71,12 @@ export class Pdp {
    * @throws VerdictError when there is no such set, or the decision cannot be recorded
    */
   async decide(question: Question, asker: Asker): Promise<DecisionAnswer> {
-    const set = this.#setFor(question, asker);
+    const set = this.setFor(question, asker);
     const inquiry = inquire(set, question, asker);
     const decision = await set.evaluate(inquiry.request, inquiry);
     refuseUnacceptable(set, decision);
-    const { record, answer } = this.#conclude(set, inquiry, decision, asker);
-    await this.#record(record);
+    const { record, answer } = this.conclude(set, inquiry, decision, asker);
+    await this.record(record);
     return answer;
   }
 
@@ -104,17 +104,17 @@ export class Pdp {
     while (!isEnd) {
       await nextTurn();
       if (isGone()) return;
-      const room = await this.log.roomForBulk(Math.min(TURN_QUESTIONS, count - answered), endsAt - performance.now());
+      const room = await this.log.roomForBulk(Math.min(turnQuestions, count - answered), endsAt - performance.now());
       const texts: string[] = [];
       const records: NewDecisionRecord[] = [];
-      const turnEnds = performance.now() + TURN_MS;
+      const turnEnds = performance.now() + turnMs;
       let length = 0;
       try {
         do {
           let outcome: BatchOutcome;
           if (room === 0 || performance.now() > endsAt) outcome = outOfTime;
           else {
-            const decided = await this.#decideOne(next.next().value, asker, sets);
+            const decided = await this.decideOne(next.next().value, asker, sets);
             outcome = decided instanceof VerdictError ? decided : decided.answer;
             if (!(decided instanceof VerdictError)) records.push(decided.record);
           }
@@ -122,39 +122,39 @@ export class Pdp {
           texts.push(text);
           length += text.length;
           isEnd = ++answered === count || isLast(outcome);
-        } while (!isEnd && length < TURN_TEXT && performance.now() < turnEnds && (room === 0 || texts.length < room));
+        } while (!isEnd && length < turnText && performance.now() < turnEnds && (room === 0 || texts.length < room));
       } finally {
-        await this.#recordBatch(records, room);
+        await this.recordBatch(records, room);
       }
       if (isEnd) this.observer?.answeredBatch(answered);
       yield { texts, isEnd };
     }
   }
 
-  async #decideOne(
+  private async decideOne(
     question: Question | VerdictError,
     asker: Asker,
     sets: Map<string | undefined, ServedPolicySet>,
   ): Promise<{ record: NewDecisionRecord; answer: DecisionAnswer } | VerdictError> {
     try {
       if (question instanceof VerdictError) return question;
-      const set = sets.get(question.policySet) ?? this.#setFor(question, asker);
+      const set = sets.get(question.policySet) ?? this.setFor(question, asker);
       sets.set(question.policySet, set);
       const inquiry = inquire(set, question, asker);
       const decision = await set.evaluate(inquiry.request, inquiry);
       refuseUnacceptable(set, decision);
-      return this.#conclude(set, inquiry, decision, asker);
+      return this.conclude(set, inquiry, decision, asker);
     } catch (error) {
       if (error instanceof VerdictError) return error;
       throw error;
     }
   }
 
-  #setFor({ policySet }: Question, { grants }: Asker): ServedPolicySet {
+  private setFor({ policySet }: Question, { grants }: Asker): ServedPolicySet {
     return visiblePolicySet(this.policySets, grants.policySets('decide'), policySet);
   }
 
-  #conclude(
+  private conclude(
     set: ServedPolicySet,
     { request, received, now, explain, started }: Inquiry,
     decision: EngineDecision,
@@ -162,7 +162,7 @@ export class Pdp {
   ): { record: NewDecisionRecord; answer: DecisionAnswer } {
     this.crossCheck.observe(set, request, now, decision);
     const id = this.log.nextId(received);
-    const recorded = this.#maskOf(set)(request);
+    const recorded = this.maskOf(set)(request);
     const record: NewDecisionRecord = {
       id,
       time: rfc3339(received),
@@ -187,7 +187,7 @@ export class Pdp {
     return { record, answer: answerOf(id, set, decision, explain) };
   }
 
-  async #record(record: NewDecisionRecord): Promise<void> {
+  private async record(record: NewDecisionRecord): Promise<void> {
     try {
       await this.log.append(record);
     } catch (cause) {
@@ -196,7 +196,7 @@ export class Pdp {
     this.observer?.answered(record);
   }
 
-  async #recordBatch(records: readonly NewDecisionRecord[], room: number): Promise<void> {
+  private async recordBatch(records: readonly NewDecisionRecord[], room: number): Promise<void> {
     try {
       await this.log.appendBulk(records, room);
     } catch (cause) {
@@ -205,11 +205,11 @@ export class Pdp {
     if (this.observer !== undefined) for (const record of records) this.observer.answered(record);
   }
 
-  #maskOf(set: ServedPolicySet): Mask {
-    let mask = this.#masks.get(set);
+  private maskOf(set: ServedPolicySet): Mask {
+    let mask = this.masks.get(set);
     if (mask === undefined) {
       mask = compileMask(set.compiled.manifest.decisionLog);
-      this.#masks.set(set, mask);
+      this.masks.set(set, mask);
     }
     return mask;
   }

@@ -32,11 +32,11 @@ export interface PageOptions {
 }
 
 /** So long a search decides candidates before it answers with what it has, in milliseconds; the next page goes on there. */
-const BUDGET_MS = 120;
+const budgetMs = 120;
 /** What all its decisions may take together, in steps: some tenths of a second for the dearest. */
-const BUDGET_STEPS = 20 * defaultStepBudget;
+const budgetSteps = 20 * defaultStepBudget;
 /** So long it may hold the event loop before others get a turn. */
-const TURN_MS = 4;
+const turnMs = 4;
 
 /**
  * Searches a policy set: who may, what may be done, or on what. Whoever could be allowed is decided by the engine of the
@@ -61,13 +61,13 @@ export class PolicySearch {
     const end: SearchPage['end'] = found.complete ? 'complete' : results.length >= limit ? 'limit' : 'budget';
     const searchId = this.log.nextId(now);
     const durationUs = Math.round((performance.now() - started) * 1000);
-    await this.#record(set, query, { searchId, now, durationUs, examined, results, end }, asker);
+    await this.record(set, query, { searchId, now, durationUs, examined, results, end }, asker);
     const { rolesLeftOut = 0 } = found;
     const page = { searchId, policySet: set.name, policyVersion: set.version, results, examined, rolesLeftOut, end };
     return end === 'complete' || next === undefined ? page : { ...page, next };
   }
 
-  async #record(
+  private async record(
     set: ServedPolicySet,
     query: SearchQuery,
     found: Pick<SearchPage, 'searchId' | 'results' | 'examined' | 'end'> & { now: number; durationUs: number },
@@ -112,22 +112,22 @@ export class PolicySearch {
 /** Lets others have the thread now and then. */
 async function inTurns(steps: SearchSteps): Promise<SearchResult> {
   await nextTurn();
-  let turnEnds = performance.now() + TURN_MS;
+  let turnEnds = performance.now() + turnMs;
   for (;;) {
     const step = await steps.next();
     if (step.done === true) return step.value;
     if (performance.now() < turnEnds) continue;
     await nextTurn();
-    turnEnds = performance.now() + TURN_MS;
+    turnEnds = performance.now() + turnMs;
   }
 }
 
 type SearchSteps = Generator<void, SearchResult> | AsyncGenerator<void, SearchResult>;
 
 function searchInSteps(set: ServedPolicySet, query: SearchQuery, options: SearchOptions, started: number): SearchSteps {
-  const mustStop = (): boolean => performance.now() - started > BUDGET_MS;
+  const mustStop = (): boolean => performance.now() - started > budgetMs;
   if (set.engine === 'verdict')
-    return set.compiled.searchInSteps(query, { ...options, mustStop, maxSteps: BUDGET_STEPS });
+    return set.compiled.searchInSteps(query, { ...options, mustStop, maxSteps: budgetSteps });
   return searchOnStockCasbin(set, query, options, mustStop);
 }
 

@@ -3,8 +3,8 @@ import type { AuthenticationMethod } from '../auth/caller.js';
 import type { Grants } from '../auth/grants.js';
 import type { DecisionRequestInput } from '../core/request.js';
 
-export const EXPLANATIONS = ['none', 'brief', 'full'] as const;
-export type Explain = (typeof EXPLANATIONS)[number];
+export const explanationLevels = ['none', 'brief', 'full'] as const;
+export type Explain = (typeof explanationLevels)[number];
 
 export interface Question extends DecisionRequestInput {
   /** Left out: the default set. */

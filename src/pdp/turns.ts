@@ -5,7 +5,7 @@
  */
 
 /** The longest that a piece of work may hold the event loop, in milliseconds, before it asks for its next turn. */
-export const TURN_MS = 5;
+export const turnMs = 5;
 
 const granted = Promise.resolve();
 const waiting: (() => void)[] = [];

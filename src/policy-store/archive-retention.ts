@@ -12,26 +12,26 @@ const everyMs = 3_600_000;
 
 /** Keeps the archive from growing for ever: once an hour it removes the versions that no kept record can name. */
 export class ArchiveRetention {
-  #timer: NodeJS.Timeout | undefined;
-  #running: Promise<void> = Promise.resolve();
+  private timer: NodeJS.Timeout | undefined;
+  private running: Promise<void> = Promise.resolve();
 
   constructor(private readonly options: ArchiveRetentionOptions) {}
 
   start(): void {
-    this.#timer = setInterval(() => {
-      this.#running = this.#running.then(() => this.#prune());
+    this.timer = setInterval(() => {
+      this.running = this.running.then(() => this.prune());
     }, everyMs).unref();
-    this.#running = this.#prune();
+    this.running = this.prune();
   }
 
   /** Resolves when nothing runs any more. */
   async stop(): Promise<void> {
-    clearInterval(this.#timer);
+    clearInterval(this.timer);
     this.options.archive.endPruning();
-    await this.#running;
+    await this.running;
   }
 
-  async #prune(): Promise<void> {
+  private async prune(): Promise<void> {
     const { archive, oldestRecord, onProblem } = this.options;
     try {
       await archive.prune((await oldestRecord()) ?? Date.now());

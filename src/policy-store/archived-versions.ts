@@ -1,12 +1,12 @@
 import { PolicyError } from '../core/problem.js';
-import { isSemantics, SEMANTICS, semanticsBeforeNumbers } from '../core/semantics.js';
+import { currentSemantics, isSemantics, semanticsBeforeNumbers } from '../core/semantics.js';
 import { VerdictError } from '../errors.js';
 import { type LoadedPolicySet, loadPolicySet } from './load-policy-set.js';
 import type { PolicyArchive } from './policy-archive.js';
 import type { ServedPolicySet } from './served-policy-set.js';
 
 /** So many loaded versions are kept for the next who asks; a replay of a day's decisions needs one or two of each set. */
-const KEPT = 8;
+const keptVersions = 8;
 
 /** Versions that served once, loaded again: to roll back to, and to ask what they would answer. */
 export class ArchivedVersions {
@@ -28,7 +28,7 @@ export class ArchivedVersions {
     this.kept.set(key, loading);
     loading.catch(() => this.kept.delete(key));
     for (const [oldest, loaded] of this.kept) {
-      if (this.kept.size <= KEPT) break;
+      if (this.kept.size <= keptVersions) break;
       this.kept.delete(oldest);
       loaded.then(({ retire }) => retire()).catch(() => undefined);
     }
@@ -48,7 +48,7 @@ export class ArchivedVersions {
     }
     const number = semantics ?? archived.semantics;
     if (!isSemantics(number)) {
-      const known = `this engine knows ${semanticsBeforeNumbers} to ${SEMANTICS}`;
+      const known = `this engine knows ${semanticsBeforeNumbers} to ${currentSemantics}`;
       throw new VerdictError('policy_version_invalid', `it is meant under semantics ${number}, and ${known}`);
     }
     try {

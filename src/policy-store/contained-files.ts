@@ -73,14 +73,14 @@ async function isOpenedWithin(root: string, handle: FileHandle, path: string, op
 }
 
 /** Bytes of a file beside the policies that is read for a note about them, `.git/packed-refs` for example. */
-const MOST_BYTES_OF_A_NOTE = 16 * 1024 * 1024;
+const mostBytesOfANote = 16 * 1024 * 1024;
 
 /** The text of a plain file of no more than 16 MiB; a pipe in its place would be waited for. */
 export async function readNote(path: string): Promise<string> {
   const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   try {
     const stats = await handle.stat();
-    if (!stats.isFile() || stats.size > MOST_BYTES_OF_A_NOTE) throw new Error(`${path} is not a small file`);
+    if (!stats.isFile() || stats.size > mostBytesOfANote) throw new Error(`${path} is not a small file`);
     return (await handle.read(Buffer.alloc(stats.size), 0, stats.size, 0)).buffer.toString('utf8');
   } finally {
     await handle.close();

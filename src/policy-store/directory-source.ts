@@ -52,7 +52,7 @@ export interface FolderContent {
 }
 
 /** With one of these the set cannot load whatever its files say. */
-const WITHOUT_READING = new Set([
+const withoutReading = new Set([
   'bad_set_name',
   'conflicting_sets',
   'policy_set_too_large',
@@ -61,12 +61,12 @@ const WITHOUT_READING = new Set([
 ]);
 
 function preventsReading({ code, file }: Problem): boolean {
-  return WITHOUT_READING.has(code) || (code === 'link_leads_out' && file === '.');
+  return withoutReading.has(code) || (code === 'link_leads_out' && file === '.');
 }
 
 /** The name of the set whose files lie directly in the root. */
-const ROOT_SET = 'default';
-const SET_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+const rootSet = 'default';
+const setName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 
 export class DirectorySource {
   constructor(
@@ -99,9 +99,9 @@ export class DirectorySource {
     for (const scan of scans) if (scan !== undefined) folders.set(scan.name, scan);
 
     if (entries.some(({ name }) => fileRole(name) !== undefined)) {
-      const own = await this.scanFiles({ name: ROOT_SET, path: this.root, root, realPath: root });
-      const twin = folders.get(ROOT_SET);
-      folders.set(ROOT_SET, twin === undefined || twin.hasModel === false ? own : sameNameTwice(own, twin));
+      const own = await this.scanFiles({ name: rootSet, path: this.root, root, realPath: root });
+      const twin = folders.get(rootSet);
+      folders.set(rootSet, twin === undefined || twin.hasModel === false ? own : sameNameTwice(own, twin));
       // The root's own `tests` are tests, not a set.
       if (folders.get('tests')?.hasModel === false) folders.delete('tests');
     }
@@ -119,7 +119,7 @@ export class DirectorySource {
       return unreadableFolder(folder, error);
     }
     const scan = await this.scanFiles(folder);
-    if (scan.hasModel === false || SET_NAME.test(name)) return scan;
+    if (scan.hasModel === false || setName.test(name)) return scan;
     const problem = atFolder(
       'bad_set_name',
       `${quote(name)} cannot be the name of a policy set`,
@@ -277,7 +277,7 @@ function noTests(error: unknown): Dirent[] {
 function sameNameTwice(own: FolderScan, twin: FolderScan): FolderScan {
   const problem = atFolder(
     'conflicting_sets',
-    `a folder "${ROOT_SET}" and the files beside it both make the set "${ROOT_SET}"`,
+    `a folder "${rootSet}" and the files beside it both make the set "${rootSet}"`,
     'move the files into a folder of their own',
   );
   return {

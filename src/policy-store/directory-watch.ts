@@ -17,7 +17,7 @@ export interface DirectoryChanges {
   readonly atRest: boolean;
 }
 
-const NOTHING: DirectoryChanges = Object.freeze({ changed: [], gone: [], restless: [], atRest: true });
+const noChanges: DirectoryChanges = Object.freeze({ changed: [], gone: [], restless: [], atRest: true });
 
 /** Sees what changes in a directory of policy sets, by file events and by looking regularly. */
 export class DirectoryWatch {
@@ -48,13 +48,13 @@ export class DirectoryWatch {
             (name) =>
               forced(name) || known.get(name) === undefined || first.sets.get(name)?.fingerprint !== known.get(name),
           );
-    if (!('problem' in first) && names.length === 0) return NOTHING;
+    if (!('problem' in first) && names.length === 0) return noChanges;
 
     await delay(this.settleMs);
     const second = await this.look(known);
     if ('problem' in first || 'problem' in second) {
       const same = 'problem' in first && 'problem' in second && first.problem.code === second.problem.code;
-      return same ? { ...NOTHING, problem: second.problem } : { ...NOTHING, atRest: false };
+      return same ? { ...noChanges, problem: second.problem } : { ...noChanges, atRest: false };
     }
     const changed: FolderScan[] = [];
     const gone: string[] = [];

@@ -4,7 +4,7 @@ import type { EntityStore } from '../core/manifest/entities.js';
 import { type CompiledPolicySet, compileInSteps } from '../core/policy/compile.js';
 import { PolicySet } from '../core/policy-set.js';
 import { PolicyError } from '../core/problem.js';
-import { SEMANTICS, type Semantics } from '../core/semantics.js';
+import { currentSemantics, type Semantics } from '../core/semantics.js';
 import { StockPolicySet } from '../stock-casbin/stock-policy-set.js';
 import { type StockTexts, StockView } from '../stock-casbin/stock-view.js';
 import { inTurns } from './in-turns.js';
@@ -21,7 +21,7 @@ export interface LoadedPolicySet {
 }
 
 /** How long loading may keep the event loop from answering requests, in milliseconds. */
-const TURN_MS = 8;
+const turnMs = 8;
 
 /**
  * Compiles a policy set whole and strictly, runs its tests, and adds the linter's warnings to its problems.
@@ -29,7 +29,10 @@ const TURN_MS = 8;
  * @param semantics the number of the defaults to read it with
  * @throws PolicyError with every problem, at once
  */
-export async function loadPolicySet(set: PolicySetFiles, semantics: Semantics = SEMANTICS): Promise<LoadedPolicySet> {
+export async function loadPolicySet(
+  set: PolicySetFiles,
+  semantics: Semantics = currentSemantics,
+): Promise<LoadedPolicySet> {
   const options = { ...compileOptions(set.files), semantics };
   const version = versionOf(set.files);
   const inside = await lintIfSmall(await inTurns(compileInSteps(options, () => version)), set.files);
@@ -63,10 +66,10 @@ export async function loadPolicySet(set: PolicySetFiles, semantics: Semantics = 
 }
 
 /** With more rules than this the linter's warnings are left to `verdict lint`: they would take longer than the load. */
-const LINTED_RULES = 20_000;
+const lintedRules = 20_000;
 
 async function lintIfSmall(compiled: CompiledPolicySet, files: readonly PolicyFile[]): Promise<CompiledPolicySet> {
-  if (compiled.table.lineCount > LINTED_RULES) return compiled;
+  if (compiled.table.lineCount > lintedRules) return compiled;
   const texts = (['model', 'rules', 'manifest', 'entities'] as const).flatMap((role) => textsOf(files, role));
   return Object.freeze({ ...compiled, problems: await inTurns(lintInSteps(compiled, compiled.problems, texts)) });
 }
@@ -88,7 +91,7 @@ async function passTests(
     const decision = await evaluate(test.request, { now: test.now, explain: 'none' });
     const problem = problemOf(judge(test, decision));
     if (problem !== undefined) failing.push(problem);
-    if (performance.now() - since < TURN_MS) continue;
+    if (performance.now() - since < turnMs) continue;
     await new Promise(setImmediate);
     since = performance.now();
   }

@@ -37,16 +37,16 @@ export interface ArchivedState {
 }
 
 /** How many versions of each set are kept, whether a decision record needs them or not. */
-export const NEWEST_VERSIONS = 100;
+export const newestVersions = 100;
 
 /**
  * Decisions that began on a version may end after it was replaced, and two clocks are involved (milliseconds). Far longer
  * than any request takes.
  */
-export const REPLACEMENT_MS = 3_600_000;
+export const replacementMs = 3_600_000;
 
 /** Text of the lists of files on one page of versions: some ten thousand files. A version alone can have as many. */
-export const BYTES_ON_A_PAGE = 1_048_576;
+export const bytesOnAPage = 1_048_576;
 
 /**
  * Every version of every policy set that served. Decisions of any day can be replayed by it, a set can be rolled back, and
@@ -59,7 +59,7 @@ export const BYTES_ON_A_PAGE = 1_048_576;
  */
 export abstract class PolicyArchive {
   /**
-   * Keeps the files of a version that loaded with the defaults of today (`SEMANTICS`). When this resolves, they are
+   * Keeps the files of a version that loaded with the defaults of today (`currentSemantics`). When this resolves, they are
    * committed. A version that is kept already gets the later time and the defaults of today.
    *
    * @param at when it is put into service, in milliseconds since 1970
@@ -67,12 +67,12 @@ export abstract class PolicyArchive {
   abstract keep(set: PolicySetFiles, at: number, gitCommit?: string): Promise<void>;
 
   /**
-   * Removes versions that no decision record needs any more: those that were out of service an hour (`REPLACEMENT_MS`)
+   * Removes versions that no decision record needs any more: those that were out of service an hour (`replacementMs`)
    * before `neededSince`, except the newest of each set and what a set serves. It works in small steps, so that nothing else
    * waits long for the database. Files that no version names any more are removed too.
    *
    * @param neededSince the time of the oldest decision record that is kept, in milliseconds since 1970
-   * @param newest how many versions of each set stay, whatever their age (`NEWEST_VERSIONS`)
+   * @param newest how many versions of each set stay, whatever their age (`newestVersions`)
    * @returns how many versions were removed
    */
   abstract prune(neededSince: number, newest?: number): Promise<number>;
@@ -95,7 +95,7 @@ export abstract class PolicyArchive {
 
   /**
    * Returns a page of a set's versions, the one that first served last first. It ends before `limit` where the versions
-   * name more files than one page should (`BYTES_ON_A_PAGE`).
+   * name more files than one page should (`bytesOnAPage`).
    *
    * @param after the `nextCursor` of the page before
    */

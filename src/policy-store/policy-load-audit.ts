@@ -1,7 +1,7 @@
 import type { AuditLog } from '../audit/audit-log.js';
 import type { LoadEvent } from './policy-store.js';
 
-const TYPES = {
+const eventTypes = {
   served: 'policy_set_changed',
   failed: 'policy_set_load_failed',
   removed: 'policy_set_removed',
@@ -11,7 +11,7 @@ const TYPES = {
 export function notePolicyLoad(audit: AuditLog, { policySet, result, from, to }: LoadEvent): void {
   if (result === 'unchanged') return;
   audit.note({
-    type: TYPES[result],
+    type: eventTypes[result],
     actor: 'policy directory',
     policySet,
     ...(from !== undefined && { fromVersion: from }),

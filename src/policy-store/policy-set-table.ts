@@ -29,16 +29,16 @@ export interface Entry {
 }
 
 /** A file of the wrong kind can have a problem in every line; nobody reads them all. */
-const SHOWN_PROBLEMS = 100;
+const shownProblems = 100;
 
 /**
  * The policy sets as requests and operators see them. Whoever changes an entry publishes it: requests then see all of
  * the change at once.
  */
 export class PolicySetTable {
-  readonly #entries = new Map<string, Entry>();
+  private readonly entryByName = new Map<string, Entry>();
   /** Every set by name, `undefined` where nothing can be served. Never changed, only replaced. */
-  #serving: ReadonlyMap<string, ServedPolicySet | undefined> = new Map();
+  private serving: ReadonlyMap<string, ServedPolicySet | undefined> = new Map();
   /** Whether the first look at the directory is over. What appears from then on has to be served before it counts. */
   isStarted = false;
   /** Why the directory as a whole cannot be used; what was served before goes on. */
@@ -48,11 +48,11 @@ export class PolicySetTable {
   constructor(private readonly defaultPolicySet: string | undefined) {}
 
   get entries(): readonly Entry[] {
-    return [...this.#entries.values()];
+    return [...this.entryByName.values()];
   }
 
   find(name: string): Entry | undefined {
-    return this.#entries.get(name);
+    return this.entryByName.get(name);
   }
 
   /** @throws VerdictError `policy_set_not_found` */
@@ -65,17 +65,17 @@ export class PolicySetTable {
   /** The entry of that name, made if there is none. */
   obtain(name: string): Entry {
     const entry = this.find(name) ?? { name, problems: [], unproven: this.isStarted };
-    this.#entries.set(name, entry);
+    this.entryByName.set(name, entry);
     return entry;
   }
 
   remove(name: string): void {
-    this.#entries.delete(name);
+    this.entryByName.delete(name);
   }
 
   /** What serves under that name now. */
   served(name: string): ServedPolicySet | undefined {
-    return this.#serving.get(name);
+    return this.serving.get(name);
   }
 
   /**
@@ -85,12 +85,12 @@ export class PolicySetTable {
    */
   resolve(name: string | undefined = this.defaultName()): ServedPolicySet {
     if (name === undefined) {
-      if (this.#serving.size === 0) throw unavailable('no policy set could be loaded');
-      throw noPolicySet([...this.#serving.keys()]);
+      if (this.serving.size === 0) throw unavailable('no policy set could be loaded');
+      throw noPolicySet([...this.serving.keys()]);
     }
-    const set = this.#serving.get(name);
+    const set = this.serving.get(name);
     if (set !== undefined) return set;
-    if (this.#serving.has(name)) throw unavailable(`the policy set "${name}" could not be loaded`);
+    if (this.serving.has(name)) throw unavailable(`the policy set "${name}" could not be loaded`);
     // Whether there is such a set cannot be told while the directory cannot be read.
     if (this.directoryProblem !== undefined) throw unavailable('the policy directory cannot be read');
     throw new VerdictError('policy_set_not_found', `there is no policy set "${name}"`);
@@ -99,7 +99,7 @@ export class PolicySetTable {
   /** The set of requests that name none, if there is one. */
   defaultName(): string | undefined {
     if (this.defaultPolicySet !== undefined) return this.defaultPolicySet;
-    const names = [...this.#serving.keys()].filter((name) => this.find(name)?.unproven !== true);
+    const names = [...this.serving.keys()].filter((name) => this.find(name)?.unproven !== true);
     if (names.includes('default')) return 'default';
     const [only, ...others] = names;
     return others.length === 0 ? only : undefined;
@@ -122,7 +122,7 @@ export class PolicySetTable {
   /** Makes what the entries say visible: to requests in one assignment, to operators by state. */
   publish(): void {
     const serving = new Map(this.entries.map(({ name, loaded }) => [name, loaded?.served]));
-    if (!sameEntries(serving, this.#serving)) this.#serving = serving;
+    if (!sameEntries(serving, this.serving)) this.serving = serving;
     for (const entry of this.entries) {
       if (entry.loaded !== undefined) entry.unproven = false;
       const state = this.stateOf(entry);
@@ -153,7 +153,7 @@ export class PolicySetTable {
       description: served?.compiled.manifest.description,
       folderVersion: entry.folder?.version,
       pinned: entry.pinnedOver !== undefined,
-      problems: Object.freeze(kinds.flatMap((problems) => problems.slice(0, SHOWN_PROBLEMS)).slice(0, SHOWN_PROBLEMS)),
+      problems: Object.freeze(kinds.flatMap((problems) => problems.slice(0, shownProblems)).slice(0, shownProblems)),
       problemCount: kinds.reduce((count, problems) => count + problems.length, 0),
     });
   }

@@ -1,5 +1,5 @@
 import { formatProblem, PolicyError, type Problem, presentProblems } from '../core/problem.js';
-import { SEMANTICS } from '../core/semantics.js';
+import { currentSemantics } from '../core/semantics.js';
 import { ArchivedVersions } from './archived-versions.js';
 import { DirectorySource, type FolderScan, type SourceLimits } from './directory-source.js';
 import { DirectoryWatch } from './directory-watch.js';
@@ -47,7 +47,7 @@ export interface PolicyStoreOptions {
 }
 
 /** After this long a set is tried again that failed for another reason than its files. */
-const RETRY_MS = 5_000;
+const retryMs = 5_000;
 
 /**
  * The policy sets of a directory: loaded whole or not at all, swapped in one assignment, kept when what comes after
@@ -244,7 +244,7 @@ export class PolicyStore {
           this.fail(entry, error.problems);
         } else {
           // The folder is not to blame, so it is tried again without a change.
-          entry.retryAt = performance.now() + RETRY_MS;
+          entry.retryAt = performance.now() + retryMs;
           this.fail(entry, [loadFailed]);
           this.options.log.error({ err: error, policySet: name }, 'a policy set could not be put into service');
         }
@@ -271,7 +271,7 @@ export class PolicyStore {
     const checked = `${version} ${testsVersionOf(set.files)}`;
     const serves = () => {
       const served = entry.loaded?.served;
-      return served?.version === version && served?.compiled.semantics === SEMANTICS;
+      return served?.version === version && served?.compiled.semantics === currentSemantics;
     };
     if (serves() && entry.checked === checked) return 'unchanged';
     const loaded = await loadPolicySet(set);

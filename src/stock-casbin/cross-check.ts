@@ -6,7 +6,7 @@ import { defaultStockCasbinLimits, type StockAnswer, StockCasbin, type StockCasb
 import { type StockView, textOfColumns } from './stock-view.js';
 
 /** With so many rules stock Casbin takes a tenth of a second and more for each request. */
-const MOST_RULES = 100_000;
+const mostRules = 100_000;
 
 /** What the cross-check needs of a policy set in service. */
 export interface CheckedSet {
@@ -165,7 +165,7 @@ export class CrossCheck {
     const view = set.stockView();
     let { obstacles } = view;
     const rules = view.combination?.rules.length ?? 0;
-    if (rules > MOST_RULES) obstacles = [`it has ${rules} rules, which stock Casbin would take too long for`];
+    if (rules > mostRules) obstacles = [`it has ${rules} rules, which stock Casbin would take too long for`];
     if (obstacles.length === 0) {
       try {
         await this.stock.load(view.stockSet(key));

@@ -10,8 +10,8 @@ import { type StockAnswer, StockCasbin } from './stock-casbin.js';
 import type { StockView } from './stock-view.js';
 
 /** A version that was replaced ends when nobody who began with it has asked for this long, in milliseconds. */
-const GRACE_MS = 5_000;
-const KEY = 'set';
+const graceMs = 5_000;
+const setKey = 'set';
 
 /** A policy set with `engine: casbin` in its manifest: evaluated by stock Casbin, in a thread of its own. */
 export class StockPolicySet {
@@ -26,7 +26,7 @@ export class StockPolicySet {
     if (view.obstacles.length > 0) throw new PolicyError(view.obstacles.map(unsupported));
     const set = new StockPolicySet(view);
     try {
-      await set.stock.load(view.stockSet(KEY));
+      await set.stock.load(view.stockSet(setKey));
     } catch (error) {
       await set.stop();
       throw new PolicyError([unsupported(`stock Casbin does not load this set: ${cut((error as Error).message)}`)]);
@@ -39,7 +39,7 @@ export class StockPolicySet {
     const bound = this.view.bind(request);
     if (bound instanceof BindingError) return answerBindingError(bound);
     this.askedAt = performance.now();
-    const answer = await this.stock.enforce(KEY, bound.values);
+    const answer = await this.stock.enforce(setKey, bound.values);
     const decision = answer.kind === 'failure' ? failed(answer.code, answer.message) : this.explain(answer);
     return bound.warnings.length === 0 ? decision : { ...decision, errors: [...bound.warnings, ...decision.errors] };
   }
@@ -47,9 +47,9 @@ export class StockPolicySet {
   /** Ends the thread once those who resolved this version before it was replaced are done with it. */
   retire(): void {
     setTimeout(() => {
-      if (performance.now() - this.askedAt < GRACE_MS || this.stock.pending > 0) this.retire();
+      if (performance.now() - this.askedAt < graceMs || this.stock.pending > 0) this.retire();
       else void this.stop();
-    }, GRACE_MS).unref();
+    }, graceMs).unref();
   }
 
   stop(): Promise<void> {

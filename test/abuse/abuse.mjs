@@ -16,12 +16,12 @@ import { parseArgs } from 'node:util';
 import { endAll, root, startServer } from '../bench/service.mjs';
 import { attackers } from './attackers.mjs';
 
-const CLIENT_RATE = 500;
-const WANTED_MS = 50;
-const WANTED_MB = 512;
+const clientRate = 500;
+const wantedMs = 50;
+const wantedMb = 512;
 /** Rows that read the log find this many records. */
-const RECORDS = 200_000;
-const READING = ['counts over the log', 'exports', 'pages not read'];
+const filledRecords = 200_000;
+const readingAttacks = ['counts over the log', 'exports', 'pages not read'];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -31,7 +31,7 @@ const seconds = Number(values.seconds);
 const { makeApiKey, digestOf } = await import(new URL('../../dist/auth/api-key.js', import.meta.url).href);
 
 console.log(
-  `${CLIENT_RATE} decisions a second for ${seconds} s beside each; wanted: p99 ≤ ${WANTED_MS} ms, memory ≤ ${WANTED_MB} MB\n`,
+  `${clientRate} decisions a second for ${seconds} s beside each; wanted: p99 ≤ ${wantedMs} ms, memory ≤ ${wantedMb} MB\n`,
 );
 console.log(
   '| attacker | p50 ms | p99 ms | max ms | answers | errors | memory MB | |\n|---|--:|--:|--:|--:|---|--:|---|',
@@ -43,9 +43,9 @@ async function row(name) {
   const keys = { client: makeApiKey('prod'), attacker: makeApiKey('prod') };
   const { child, url } = await startServer([join(root, 'dist/main.js')], environment(directory, keys), 'ignore');
   try {
-    if (READING.includes(name)) await fill(url, keys.client);
+    if (readingAttacks.includes(name)) await fill(url, keys.client);
     const attack = run('attackers.mjs', { name, url, key: keys.attacker, seconds: seconds + 6 });
-    const client = await run('client.mjs', { url, key: keys.client, seconds, rate: CLIENT_RATE });
+    const client = await run('client.mjs', { url, key: keys.client, seconds, rate: clientRate });
     const memory = peakMegabytes(child.pid);
     await attack;
     print(name, JSON.parse(client), memory);
@@ -101,7 +101,7 @@ async function fill(url, key) {
     action: 'read',
     resource: `doc-${n % 500}`,
   }));
-  for (let filled = 0; filled < RECORDS; filled += requests.length) {
+  for (let filled = 0; filled < filledRecords; filled += requests.length) {
     const response = await fetch(`${url}/v1/decide/batch`, {
       method: 'POST',
       headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
@@ -132,7 +132,7 @@ function peakMegabytes(pid) {
 
 function print(name, { p50, p99, max, answers, errors }, memory) {
   const wrong = Object.entries(errors).map(([what, count]) => `${count} × ${what}`);
-  const verdict = p99 <= WANTED_MS && memory <= WANTED_MB && wrong.length === 0 ? 'ok' : '—';
+  const verdict = p99 <= wantedMs && memory <= wantedMb && wrong.length === 0 ? 'ok' : '—';
   const cells = [p50.toFixed(1), p99.toFixed(1), max.toFixed(0), answers, wrong.join(', '), memory.toFixed(0), verdict];
   console.log(`| ${name} | ${cells.join(' | ')} |`);
 }

@@ -10,7 +10,7 @@ import { constants, setPriority } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-const MEBIBYTE = 1024 * 1024;
+const mebibyte = 1024 * 1024;
 const question = { subject: 'ann', action: 'read', resource: 'doc' };
 const evaluation = {
   subject: { type: 'user', id: 'u1' },
@@ -21,33 +21,32 @@ const repeated = (piece, bytes) => piece.repeat(Math.floor(bytes / piece.length)
 const numbered = (count, text) => Array.from({ length: count }, (_, n) => text(n)).join(',');
 
 /** Bodies of a decision as long as may be, each dear to read in a way of its own. */
-const LARGE = [
-  `{"subject":"ann","action":"read","resource":"doc","attributes":{"a":[${repeated('[],', MEBIBYTE - 200).slice(0, -1)}]}}`,
+const largeBodies = [
+  `{"subject":"ann","action":"read","resource":"doc","attributes":{"a":[${repeated('[],', mebibyte - 200).slice(0, -1)}]}}`,
   `{"subject":"ann","action":"read","resource":"doc","attributes":{${numbered(80_000, (n) => `"m${n}":1`)}}}`,
-  `{"subject":"ann","action":"read","resource":"doc","attributes":{"a":"${repeated('\\u0041', MEBIBYTE - 200)}"}}`,
-  `{"subject":"ann","action":"read","resource":"doc","attributes":{"a":[${numbered(10_000, (n) => `"${String(n).padStart(90, '\n').replaceAll('\n', '\\n')}"`).slice(0, MEBIBYTE - 200)}]}}`,
+  `{"subject":"ann","action":"read","resource":"doc","attributes":{"a":"${repeated('\\u0041', mebibyte - 200)}"}}`,
+  `{"subject":"ann","action":"read","resource":"doc","attributes":{"a":[${numbered(10_000, (n) => `"${String(n).padStart(90, '\n').replaceAll('\n', '\\n')}"`).slice(0, mebibyte - 200)}]}}`,
   `{"subject":"ann","action":"read","resource":"doc","attributes":{"a":[${numbered(9_000, () => `0.${'3'.repeat(100)}`)}]}}`,
   `{${numbered(80_000, (n) => `"f${n}":1`)}}`,
-  `{"subject":${repeated('[', MEBIBYTE - 200)}`,
+  `{"subject":${repeated('[', mebibyte - 200)}`,
 ];
 /** Batches of 8 MiB: few large items, many small ones, one of 700,000 members. */
-const LARGE_BATCHES = [
-  `{"requests":[${Array.from({ length: 8 }, (_, n) => LARGE[2 + (n % 3)].slice(0, -2).concat('}}'))
+const largeBatches = [
+  `{"requests":[${Array.from({ length: 8 }, (_, n) => largeBodies[2 + (n % 3)].slice(0, -2).concat('}}'))
     .join(',')
-    .slice(0, 8 * MEBIBYTE - 20)}]}`,
+    .slice(0, 8 * mebibyte - 20)}]}`,
   `{"requests":[{"subject":"ann","action":"read","resource":"doc","attributes":{${numbered(700_000, (n) => `"${n}":1`)}}}]}`,
   `{"requests":[${numbered(9_999, (n) => JSON.stringify({ ...question, resource: `doc-${n}`, attributes: { a: 'x'.repeat(700) } }))}]}`,
-  `{"requests":[${repeated('[],', 8 * MEBIBYTE - 30).slice(0, -1)}]}`,
+  `{"requests":[${repeated('[],', 8 * mebibyte - 30).slice(0, -1)}]}`,
   `{"defaults":{"attributes":{"a":"${'x'.repeat(5_000)}"}},"requests":[${numbered(10_000, () => JSON.stringify(question))}]}`,
 ];
-const BATCH = JSON.stringify({ requests: Array.from({ length: 10_000 }, () => question) });
+const batchBody = JSON.stringify({ requests: Array.from({ length: 10_000 }, () => question) });
 
 const attacks = {
   nobody: ({ until }) => delay(until - Date.now()),
-  'large bodies': (target) => lanes(8, target, (n) => post('/v1/decide', LARGE[n % LARGE.length])),
-  'large batches': (target) =>
-    lanes(8, target, (n) => post('/v1/decide/batch', LARGE_BATCHES[n % LARGE_BATCHES.length])),
-  'long batches': (target) => lanes(16, target, () => post('/v1/decide/batch', BATCH)),
+  'large bodies': (target) => lanes(8, target, (n) => post('/v1/decide', largeBodies[n % largeBodies.length])),
+  'large batches': (target) => lanes(8, target, (n) => post('/v1/decide/batch', largeBatches[n % largeBatches.length])),
+  'long batches': (target) => lanes(16, target, () => post('/v1/decide/batch', batchBody)),
   'dear questions': (target) =>
     lanes(8, target, () =>
       post(
@@ -61,7 +60,7 @@ const attacks = {
         }),
       ),
     ),
-  'batches not read': (target) => unread(40, target, () => [post('/v1/decide/batch', BATCH)]),
+  'batches not read': (target) => unread(40, target, () => [post('/v1/decide/batch', batchBody)]),
   'pipelines not read': (target) =>
     unread(40, target, () => Array.from({ length: 10_000 }, () => post('/v1/decide', JSON.stringify(question)))),
   'pages not read': (target) =>
@@ -92,7 +91,7 @@ const attacks = {
     drips(
       500,
       target,
-      ({ key }) => head('POST', '/v1/decide', key, `Content-Length: ${MEBIBYTE}\r\n`),
+      ({ key }) => head('POST', '/v1/decide', key, `Content-Length: ${mebibyte}\r\n`),
       'x'.repeat(2_000),
     ),
   'many connections': (target) => drips(3_000, target, '', ''),

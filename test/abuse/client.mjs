@@ -9,11 +9,11 @@
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
-const CONNECTIONS = 32;
+const connectionCount = 32;
 /** What is asked in the first while, in which the service's code is not compiled yet, does not count. */
-const WARM_MS = 5_000;
+const warmMs = 5_000;
 /** An answer that has not come by then has not come. */
-const GIVES_UP_MS = 20_000;
+const givesUpMs = 20_000;
 
 const { url, key, seconds, rate } = JSON.parse(process.argv[2]);
 const question = JSON.stringify({ subject: 'ann', action: 'read', resource: 'doc' });
@@ -31,7 +31,7 @@ let answered = 0;
 
 function settle(lane, error) {
   answered++;
-  if (lane.due < started + WARM_MS) {
+  if (lane.due < started + warmMs) {
     lane.due = undefined;
     return;
   }
@@ -75,9 +75,9 @@ function send(lane, time) {
   lane.socket.write(bytes);
 }
 
-for (let n = 0; n < CONNECTIONS; n++) open();
+for (let n = 0; n < connectionCount; n++) open();
 const started = performance.now();
-while (performance.now() - started < WARM_MS + seconds * 1000) {
+while (performance.now() - started < warmMs + seconds * 1000) {
   const count = Math.floor(((performance.now() - started) * rate) / 1000);
   for (; asked < count; asked++) {
     const time = started + (asked * 1000) / rate;
@@ -87,10 +87,10 @@ while (performance.now() - started < WARM_MS + seconds * 1000) {
   }
   await delay(1);
 }
-const ends = performance.now() + GIVES_UP_MS;
+const ends = performance.now() + givesUpMs;
 while (answered < asked && performance.now() < ends) await delay(10);
 if (answered < asked) errors.none = asked - answered;
 waits.sort((a, b) => a - b);
-const at = (share) => waits[Math.floor((waits.length - 1) * share)] ?? GIVES_UP_MS;
+const at = (share) => waits[Math.floor((waits.length - 1) * share)] ?? givesUpMs;
 console.log(JSON.stringify({ answers: waits.length, errors, p50: at(0.5), p99: at(0.99), max: at(1) }));
 process.exit();

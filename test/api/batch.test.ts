@@ -42,11 +42,11 @@ const routes: readonly BatchRoute[] = [
     attributes: 'context',
     refusal: (code) => ({
       decision: false,
-      context: { error: { status: STATUS[code], message: expect.any(String) } },
+      context: { error: { status: statusOf[code], message: expect.any(String) } },
     }),
   },
 ];
-const STATUS: Record<string, number> = { payload_too_large: 413, invalid_request: 400, batch_out_of_time: 503 };
+const statusOf: Record<string, number> = { payload_too_large: 413, invalid_request: 400, batch_out_of_time: 503 };
 const allowed = expect.toSatisfy(
   (answer: { allowed?: boolean; decision: unknown }) => answer.allowed === true || answer.decision === true,
   'is allowed',

@@ -8,8 +8,8 @@ beforeAll(async () => {
 });
 afterAll(() => service.stop());
 
-const INHERITED = ['constructor', 'toString', 'hasOwnProperty', 'valueOf', 'isPrototypeOf', '__defineGetter__'];
-const QUERIES = [
+const inheritedNames = ['constructor', 'toString', 'hasOwnProperty', 'valueOf', 'isPrototypeOf', '__defineGetter__'];
+const queries = [
   '/v1/decisions',
   '/v1/decisions/stats',
   '/v1/decisions/export',
@@ -17,7 +17,7 @@ const QUERIES = [
   '/v1/policy-sets/default/versions',
   '/v1/policy-sets/default/diff',
 ];
-const BODIES: readonly (readonly [path: string, good: object])[] = [
+const bodies: readonly (readonly [path: string, good: object])[] = [
   ['/v1/decide', { subject: 'ann', action: 'read', resource: 'doc' }],
   ['/v1/decide/batch', { requests: [] }],
   ['/v1/api-keys', { name: 'shop', scopes: ['decide'] }],
@@ -27,8 +27,8 @@ const BODIES: readonly (readonly [path: string, good: object])[] = [
 ];
 
 describe('a query', () => {
-  it.each(QUERIES)('has no parameter of an inherited name: %s', async (path) => {
-    for (const name of [...INHERITED, '__proto__', 'unknown']) {
+  it.each(queries)('has no parameter of an inherited name: %s', async (path) => {
+    for (const name of [...inheritedNames, '__proto__', 'unknown']) {
       const answer = await service.get(`${path}?${name}=1`);
       expect(answer.status, name).toBe(400);
       expect(answer.body.errors).toContainEqual({ pointer: `/${name}`, detail: `property ${name} should not exist` });
@@ -37,15 +37,15 @@ describe('a query', () => {
 });
 
 describe('a body', () => {
-  it.each(BODIES)('has no member of an inherited name: %s', async (path, good) => {
-    for (const name of [...INHERITED, 'unknown']) {
+  it.each(bodies)('has no member of an inherited name: %s', async (path, good) => {
+    for (const name of [...inheritedNames, 'unknown']) {
       const answer = await service.post(path, { ...good, [name]: 1 });
       expect(answer.status, name).toBe(400);
       expect(answer.body.errors).toContainEqual({ pointer: `/${name}`, detail: `property ${name} should not exist` });
     }
   });
 
-  it.each(BODIES)('is not null, a list, a text or a number: %s', async (path) => {
+  it.each(bodies)('is not null, a list, a text or a number: %s', async (path) => {
     for (const body of ['null', '[]', '[{}]', '"a"', '5', 'true']) {
       const answer = await service.post(path, body);
       expect(answer.status, body).toBe(400);

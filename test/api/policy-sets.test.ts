@@ -16,7 +16,7 @@ interface Answer {
 
 const rule = (subject: string) => `p, ${subject}, data1, read\n`;
 const directory = join(temporaryDirectory(), 'policies');
-const NEVER = `sha256:${'0'.repeat(64)}`;
+const neverServed = `sha256:${'0'.repeat(64)}`;
 let app: NestFastifyApplication;
 let alices: string;
 let bobs: string;
@@ -97,7 +97,7 @@ describe('/v1/policy-sets', () => {
     ]);
     expect((await call('GET', '/v1/policy-sets/broken/versions')).body).toEqual({ items: [] });
     expect((await call('GET', '/v1/policy-sets/none/versions')).status).toBe(404);
-    expect((await call('GET', `/v1/policy-sets/acl/versions/${NEVER}`)).status).toBe(404);
+    expect((await call('GET', `/v1/policy-sets/acl/versions/${neverServed}`)).status).toBe(404);
     for (const query of ['limit=0', 'limit=1001', 'limit=x', 'cursor=x', 'colour=red']) {
       expect((await call('GET', `/v1/policy-sets/acl/versions?${query}`)).status).toBe(400);
     }
@@ -117,7 +117,7 @@ describe('/v1/policy-sets', () => {
         body: { type: 'urn:verdict:problem:not_found' },
       });
     }
-    const never = await call('GET', file(NEVER, 'rules.csv'));
+    const never = await call('GET', file(neverServed, 'rules.csv'));
     expect(never.body.type).toBe('urn:verdict:problem:policy_version_not_found');
     expect((await call('GET', file(alices, 'rules.csv').replace('acl', 'none'))).status).toBe(404);
   });
@@ -137,7 +137,7 @@ describe('/v1/policy-sets', () => {
     });
     expect((await call('GET', `/v1/policy-sets/acl/diff?from=${alices}`)).body.to).toBe(bobs);
     expect((await call('GET', '/v1/policy-sets/acl/diff')).status).toBe(400);
-    expect((await call('GET', `/v1/policy-sets/acl/diff?from=${NEVER}`)).status).toBe(404);
+    expect((await call('GET', `/v1/policy-sets/acl/diff?from=${neverServed}`)).status).toBe(404);
   });
 
   it('keeps the last good version when a reload fails, and says in its answer where it is wrong', async () => {
@@ -157,7 +157,7 @@ describe('/v1/policy-sets', () => {
     expect(await allowed('alice')).toBe(true);
     expect(await allowed('bob')).toBe(false);
     const refused = [
-      await call('POST', '/v1/policy-sets/acl/rollback', { version: NEVER }),
+      await call('POST', '/v1/policy-sets/acl/rollback', { version: neverServed }),
       await call('POST', '/v1/policy-sets/none/rollback', { version: alices }),
       await call('POST', '/v1/policy-sets/acl/rollback', { version: 'latest' }),
       await call('POST', '/v1/policy-sets/acl/rollback', { version: alices, force: true }),

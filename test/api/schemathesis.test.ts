@@ -6,7 +6,7 @@ import { execFile, spawnSync } from 'node:child_process';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { SCOPES } from '../../src/auth/scopes.js';
+import { knownScopes } from '../../src/auth/scopes.js';
 import { type KeyedService, startKeyedService } from '../security/keyed-service.js';
 
 const isThere = process.env.VERDICT_TEST_REQUIRE === 'all' || spawnSync('schemathesis', ['--version']).status === 0;
@@ -23,7 +23,7 @@ describe.runIf(isThere)('what schemathesis makes of /docs-json', () => {
 
   beforeAll(async () => {
     keyed = await startKeyedService(
-      { all: `scopes: [${SCOPES.join(', ')}]`, narrow: 'scopes: [decide, "decisions:read"]\nsets: [invoices]' },
+      { all: `scopes: [${knownScopes.join(', ')}]`, narrow: 'scopes: [decide, "decisions:read"]\nsets: [invoices]' },
       { searchRateLimit: '100000/s' },
     );
     await keyed.service.app.listen(0, '127.0.0.1');

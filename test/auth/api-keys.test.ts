@@ -9,16 +9,16 @@ import { ApiKeys } from '../../src/auth/api-keys.js';
 import type { ManagedKeys } from '../../src/auth/managed-keys.js';
 import { SqliteManagedKeys } from '../../src/auth/sqlite/sqlite-managed-keys.js';
 import { PolicyError } from '../../src/core/problem.js';
-import { API_KEY_PATTERN } from '../../src/logging/mask-credentials.js';
+import { apiKeyPattern } from '../../src/logging/mask-credentials.js';
 
-const ADDRESS = '127.0.0.1';
+const address = '127.0.0.1';
 
 describe('the text of an API key', () => {
   it('has 256 random bits, an environment and a checksum', () => {
     const keys = new Set(Array.from({ length: 1_000 }, () => makeApiKey('prod')));
     expect(keys.size).toBe(1_000);
     for (const key of keys) {
-      expect(key).toMatch(new RegExp(`^${API_KEY_PATTERN}$`));
+      expect(key).toMatch(new RegExp(`^${apiKeyPattern}$`));
       expect(environmentOf(key)).toBe('prod');
     }
   });
@@ -117,7 +117,7 @@ describe('API keys', () => {
     await keys.start();
   }
 
-  const isGood = (key: string, now = Date.now()) => typeof keys.authenticate(key, ADDRESS, now) === 'object';
+  const isGood = (key: string, now = Date.now()) => typeof keys.authenticate(key, address, now) === 'object';
 
   /** Within a second, as is promised; usually at the next look. */
   async function within1s(condition: () => boolean): Promise<void> {
@@ -150,9 +150,9 @@ describe('API keys', () => {
     const key = await managed.create({ name: 'shop', scopes: ['decide'] }, 'test', 'me', Date.now());
     await keys.refresh();
     for (const name of ['shöp', 'ѕhop', 'sho\u{1f511}', 'SHOP', 'shop ', '']) {
-      expect(keys.authenticate(key, ADDRESS, Date.now(), name)).toBe('unknown');
+      expect(keys.authenticate(key, address, Date.now(), name)).toBe('unknown');
     }
-    expect(keys.authenticate(key, ADDRESS, Date.now(), 'shop')).toMatchObject({ key: { name: 'shop' } });
+    expect(keys.authenticate(key, address, Date.now(), 'shop')).toMatchObject({ key: { name: 'shop' } });
   });
 
   it('in a database do not pass for a caller that the file declares, not even one that is declared later', async () => {
@@ -180,7 +180,7 @@ describe('API keys', () => {
     await start();
     const key = await managed.create({ name: 'shop', scopes: ['decide'] }, 'prod', 'me', Date.now());
     await keys.refresh();
-    expect(keys.authenticate(key, ADDRESS, Date.now())).toBe('other_environment');
+    expect(keys.authenticate(key, address, Date.now())).toBe('other_environment');
   });
 
   it('of any environment are good where none is configured', async () => {
@@ -189,7 +189,7 @@ describe('API keys', () => {
     const key = await managed.create({ name: 'shop', scopes: ['decide'] }, 'staging', 'me', Date.now());
     await keys.refresh();
     expect(isGood(key)).toBe(true);
-    expect(keys.authenticate(makeApiKey('staging'), ADDRESS, Date.now())).toBe('unknown');
+    expect(keys.authenticate(makeApiKey('staging'), address, Date.now())).toBe('unknown');
   });
 
   it('say to the operator alone why they are refused', async () => {

@@ -11,8 +11,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { endAll, measure, median, percentile, startService } from './service.mjs';
 
-const BATCH = 100;
-const LARGE_BATCH = 1_000;
+const batchSize = 100;
+const largeBatchSize = 1_000;
 
 const subject = { type: 'user', id: 'dana' };
 const resource = { type: 'lab-result', id: 'L-2231' };
@@ -28,7 +28,7 @@ const questions = {
   ],
   evaluation: ['/access/v1/evaluation', evaluation],
   'batch of 1': ['/access/v1/evaluations', { ...evaluation, evaluations: items(1) }],
-  'batch of 100': ['/access/v1/evaluations', { ...evaluation, evaluations: items(BATCH) }],
+  'batch of 100': ['/access/v1/evaluations', { ...evaluation, evaluations: items(batchSize) }],
 };
 
 /** A list of resources, as a page that shows one button for each would ask. */
@@ -54,7 +54,7 @@ async function main(rounds, seconds) {
     for (const name of names)
       console.log(`  ${name.padEnd(14)} ${of(name).toFixed(0).padStart(6)} µs of processor time a request`);
     console.log(`  evaluation / decide: ${(of('evaluation') / of('decide')).toFixed(2)} (at most 1.1)`);
-    const beyond = (of('batch of 100') - of('batch of 1')) / (BATCH - 1);
+    const beyond = (of('batch of 100') - of('batch of 1')) / (batchSize - 1);
     console.log(
       `  a decision of a batch beyond the first: ${beyond.toFixed(1)} µs (at most ${log === 'off' ? 6 : 25})`,
     );
@@ -66,7 +66,7 @@ async function main(rounds, seconds) {
 
 /** How long another request waits at most while a batch of 1,000 is answered, beside how long it does when there is none. */
 async function reportStall({ url }, log) {
-  const body = JSON.stringify({ ...evaluation, evaluations: items(LARGE_BATCH) });
+  const body = JSON.stringify({ ...evaluation, evaluations: items(largeBatchSize) });
   const waits = { alone: [], beside: [] };
   for (let round = 0; round < 30; round++) {
     waits.alone.push(await longestWait(url, () => new Promise((resolve) => setTimeout(resolve, 40))));

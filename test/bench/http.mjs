@@ -16,10 +16,10 @@ import { fastify } from 'fastify';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { endAll, measure, median, root, startServer, startService } from './service.mjs';
 
-const CONNECTIONS = 64;
+const connectionCount = 64;
 const path = '/v1/decide';
 /** One that is counted against and never reached. */
-const LIMIT = '1000000/s,burst=2000000';
+const rateLimit = '1000000/s,burst=2000000';
 const self = fileURLToPath(import.meta.url);
 const body = JSON.stringify({
   subject: { type: 'user', id: 'dana', attributes: { department: 'ward 3' } },
@@ -43,7 +43,9 @@ async function main(rounds, seconds) {
   const service = (log, name = log, env = {}) => startService(join(directory, name, 'verdict.sqlite'), log, env);
   const off = await service('off');
   const answer = await decide(off.url);
-  console.log(`${CONNECTIONS} connections, ${rounds} rounds of ${seconds} s; the answer: ${JSON.stringify(answer)}\n`);
+  console.log(
+    `${connectionCount} connections, ${rounds} rounds of ${seconds} s; the answer: ${JSON.stringify(answer)}\n`,
+  );
   const subjects = {
     'bare Fastify': await startServer([self, '--bare', JSON.stringify(answer)]),
     'decide, log off': off,
@@ -52,7 +54,7 @@ async function main(rounds, seconds) {
     'token, log off': await withAccessToken(service),
   };
   const results = Object.fromEntries(Object.keys(subjects).map((name) => [name, []]));
-  const load = { path, bodies: [body], connections: CONNECTIONS, seconds };
+  const load = { path, bodies: [body], connections: connectionCount, seconds };
   for (const subject of Object.values(subjects)) await measure(subject, { ...load, seconds: 2 });
   for (let round = 0; round < rounds; round++) {
     for (const [name, subject] of Object.entries(subjects)) results[name].push(await measure(subject, load));
@@ -67,7 +69,7 @@ async function withApiKey(service, directory) {
   const key = makeApiKey('prod');
   const file = join(directory, 'keys.yaml');
   writeFileSync(file, `- {name: shop, sha256: ${digestOf(key)}, scopes: ["decide:default"], addresses: [127.0.0.0/8]}`);
-  const env = { VERDICT_AUTH: 'required', VERDICT_API_KEYS_FILE: file, VERDICT_RATE_LIMIT: LIMIT };
+  const env = { VERDICT_AUTH: 'required', VERDICT_API_KEYS_FILE: file, VERDICT_RATE_LIMIT: rateLimit };
   return { ...(await service('off', 'key', env)), headers: { authorization: `Bearer ${key}` } };
 }
 
@@ -90,7 +92,7 @@ async function withAccessToken(service) {
     VERDICT_JWT_ISSUER: issuer,
     VERDICT_JWT_AUDIENCE: 'verdict',
     VERDICT_JWT_JWKS_URL: issuer,
-    VERDICT_RATE_LIMIT: LIMIT,
+    VERDICT_RATE_LIMIT: rateLimit,
   };
   return { ...(await service('off', 'token', env)), headers: { authorization: `Bearer ${token}` } };
 }

@@ -11,7 +11,7 @@ import { endAll, measure as measureLoad, startService } from './service.mjs';
 
 const rules = Number(process.argv[2] ?? 100_000);
 const seconds = Number(process.argv[3] ?? 5);
-const CONNECTIONS = 64;
+const connectionCount = 64;
 
 const model = `[request_definition]
 r = sub, obj, act
@@ -50,7 +50,7 @@ point('many', 'many-alice');
 
 const service = await startService(join(root, 'verdict.sqlite'), 'sync', { VERDICT_POLICY_DIR: policies });
 const question = { subject: 'alice', action: 'read', resource: 'data1', policySet: 'small' };
-const load = { path: '/v1/decide', bodies: [JSON.stringify(question)], connections: CONNECTIONS, seconds };
+const load = { path: '/v1/decide', bodies: [JSON.stringify(question)], connections: connectionCount, seconds };
 
 /** Asks with many connections; meanwhile swaps a set between its two versions, every so many milliseconds. */
 async function measure(title, swap) {

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 
-const PROGRAM = 'chromium';
-const FLAGS = [
+const program = 'chromium';
+const flags = [
   '--headless=new',
   '--no-sandbox',
   '--disable-gpu',
@@ -22,7 +22,7 @@ const FLAGS = [
 
 /** Where it is missing, its tests are skipped, unless `VERDICT_TEST_REQUIRE=all`. */
 export const hasChromium =
-  process.env.VERDICT_TEST_REQUIRE === 'all' || spawnSync(PROGRAM, ['--version'], { stdio: 'ignore' }).status === 0;
+  process.env.VERDICT_TEST_REQUIRE === 'all' || spawnSync(program, ['--version'], { stdio: 'ignore' }).status === 0;
 
 interface Message {
   readonly id?: number;
@@ -34,58 +34,58 @@ interface Message {
 }
 
 export class Chromium {
-  readonly #waiting = new Map<number, { resolve: (result: unknown) => void; reject: (error: Error) => void }>();
-  readonly #profile = mkdtempSync(join(tmpdir(), 'verdict-chromium-'));
-  readonly #child: ChildProcess;
-  #last = 0;
-  #listener: (message: Message) => void = () => undefined;
+  private readonly waiting = new Map<number, { resolve: (result: unknown) => void; reject: (error: Error) => void }>();
+  private readonly profile = mkdtempSync(join(tmpdir(), 'verdict-chromium-'));
+  private readonly child: ChildProcess;
+  private last = 0;
+  private listener: (message: Message) => void = () => undefined;
 
   constructor() {
-    const args = [...FLAGS, `--user-data-dir=${this.#profile}`, 'about:blank'];
-    this.#child = spawn(PROGRAM, args, { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
+    const args = [...flags, `--user-data-dir=${this.profile}`, 'about:blank'];
+    this.child = spawn(program, args, { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
     let text = '';
-    (this.#child.stdio[4] as Readable).setEncoding('utf8').on('data', (chunk: string) => {
+    (this.child.stdio[4] as Readable).setEncoding('utf8').on('data', (chunk: string) => {
       const messages = (text + chunk).split('\0');
       text = messages.pop()!;
-      for (const message of messages) this.#take(JSON.parse(message) as Message);
+      for (const message of messages) this.take(JSON.parse(message) as Message);
     });
-    this.#child.once('exit', () => {
-      for (const { reject } of this.#waiting.values()) reject(new Error('Chromium ended'));
+    this.child.once('exit', () => {
+      for (const { reject } of this.waiting.values()) reject(new Error('Chromium ended'));
     });
   }
 
   // biome-ignore lint/suspicious/noExplicitAny: each command has a result of its own
   send(method: string, params: object = {}, sessionId?: string): Promise<any> {
-    const id = ++this.#last;
+    const id = ++this.last;
     const message = JSON.stringify({ id, method, params, ...(sessionId !== undefined && { sessionId }) });
-    (this.#child.stdio[3] as Writable).write(`${message}\0`);
-    return new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
+    (this.child.stdio[3] as Writable).write(`${message}\0`);
+    return new Promise((resolve, reject) => this.waiting.set(id, { resolve, reject }));
   }
 
   async open(): Promise<Tab> {
     const { targetId } = await this.send('Target.createTarget', { url: 'about:blank' });
     const { sessionId } = await this.send('Target.attachToTarget', { targetId, flatten: true });
     const tab = new Tab(this, sessionId);
-    this.#listener = (message) => tab.note(message.method, message.params);
+    this.listener = (message) => tab.note(message.method, message.params);
     for (const domain of ['Page', 'Runtime', 'Log']) await this.send(`${domain}.enable`, {}, sessionId);
     return tab;
   }
 
   async close(): Promise<void> {
-    const ended = once(this.#child, 'exit');
+    const ended = once(this.child, 'exit');
     // Its own end, so that no process of it is left that still writes into the profile.
     this.send('Browser.close').catch(() => undefined);
     await ended;
-    rmSync(this.#profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+    rmSync(this.profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   }
 
-  #take(message: Message): void {
+  private take(message: Message): void {
     if (message.id === undefined) {
-      this.#listener(message);
+      this.listener(message);
       return;
     }
-    const waiting = this.#waiting.get(message.id);
-    this.#waiting.delete(message.id);
+    const waiting = this.waiting.get(message.id);
+    this.waiting.delete(message.id);
     if (message.error === undefined) waiting?.resolve(message.result);
     else waiting?.reject(new Error(message.error.message));
   }

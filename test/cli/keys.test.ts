@@ -7,11 +7,11 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/auth/api-key.js';
 import { readApiKeyFile } from '../../src/auth/api-key-file.js';
-import { API_KEY_PATTERN } from '../../src/logging/mask-credentials.js';
+import { apiKeyPattern } from '../../src/logging/mask-credentials.js';
 import { verdict, workFolder } from './run.js';
 
 const entry = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
-const KEY = new RegExp(API_KEY_PATTERN);
+const apiKey = new RegExp(apiKeyPattern);
 
 describe('verdict keys', () => {
   it('makes, lists, rotates and revokes keys in the database, and says no secret twice', async () => {
@@ -23,9 +23,9 @@ describe('verdict keys', () => {
     expect(statSync(join(cwd, 'data', 'verdict.sqlite')).mode & 0o777).toBe(0o600);
     const listed = await run('list');
     expect(listed.stdout).toMatch(/^shop +good +decide +invoices/m);
-    expect(listed.stdout).not.toMatch(KEY);
+    expect(listed.stdout).not.toMatch(apiKey);
     const rotated = await run('rotate', 'shop', '--overlap', '1');
-    expect(rotated.stdout).toMatch(KEY);
+    expect(rotated.stdout).toMatch(apiKey);
     expect(rotated.stdout).not.toBe(created.stdout);
     expect((await run('revoke', 'shop')).code).toBe(0);
     const [key] = JSON.parse((await run('list', '--output', 'json')).stdout);
@@ -73,12 +73,12 @@ describe('verdict keys', () => {
         list((await verdict(['keys', 'list', '--output', 'json'], { cwd })).stdout),
       );
       const rotated = await as('rotate', 'shop', '--overlap', '0.5');
-      expect(rotated.stdout).toMatch(KEY);
+      expect(rotated.stdout).toMatch(apiKey);
       expect(rotated.stdout).not.toBe(created.stdout);
       expect(await as('revoke', 'shop')).toEqual({ code: 0, stdout: '', stderr: '' });
       const all = await as('list');
       expect(all.stdout).toMatch(/^shop +revoked/m);
-      expect(all.stdout).not.toMatch(KEY);
+      expect(all.stdout).not.toMatch(apiKey);
       // Somebody who may not, and nobody.
       const clerk = await as('create', 'clerk', '--scope', 'decide');
       expect((await run(clerk.stdout.trim(), 'list')).stderr).toContain('403 The caller may not do this');
@@ -99,8 +99,8 @@ describe('verdict keys', () => {
       ['keys', 'hash', '--name', 'shop', '--scope', 'decide:invoices', '--address', '10.0.0.0/8'],
       { cwd },
     );
-    const key = KEY.exec(hashed.stderr)![0];
-    expect(hashed.stdout).not.toMatch(KEY);
+    const key = apiKey.exec(hashed.stderr)![0];
+    expect(hashed.stdout).not.toMatch(apiKey);
     expect(readApiKeyFile('keys.yaml', hashed.stdout)).toMatchObject([
       { key: { name: 'shop', scopes: ['decide:invoices'], addresses: ['10.0.0.0/8'] }, digests: [digestOf(key)] },
     ]);
@@ -113,7 +113,7 @@ describe('verdict keys', () => {
     }
     const again = await verdict(['keys', 'hash', '--stdin', '--scope', 'decide'], { cwd, input: `${key}\n` });
     expect(again.stdout).toContain(digestOf(key));
-    expect(again.stderr).not.toMatch(KEY);
+    expect(again.stderr).not.toMatch(apiKey);
     expect(existsSync(join(cwd, 'data'))).toBe(false);
   }, 60_000);
 

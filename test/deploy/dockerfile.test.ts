@@ -13,7 +13,7 @@ import { validate } from 'dockerfile-utils';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { readApiKeyFile } from '../../src/auth/api-key-file.js';
-import { API_KEY_PATTERN } from '../../src/logging/mask-credentials.js';
+import { apiKeyPattern } from '../../src/logging/mask-credentials.js';
 import { build, environmentOf, type Instruction, readDockerfile } from './dockerfile.js';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
@@ -230,7 +230,7 @@ describe('compose.yaml', () => {
   });
 
   it('has no secret in it: they are files outside of the repository', () => {
-    expect(source).not.toMatch(new RegExp(API_KEY_PATTERN));
+    expect(source).not.toMatch(new RegExp(apiKeyPattern));
     expect(source).not.toMatch(/(PASSWORD|SECRET|TOKEN)(?!__FILE)\w*:/);
     const ignored = readFileSync(join(repository, '.gitignore'), 'utf8').split('\n');
     for (const { file } of Object.values(secrets as Record<string, { file: string }>)) {

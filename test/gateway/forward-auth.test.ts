@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { digestOf, makeApiKey } from '../../src/auth/api-key.js';
 import { type Answer, idModel, type PolicyFiles, type Service, startService } from '../http/service.js';
-import { AUDIENCE, type Issuer, startIssuer } from '../security/world.js';
+import { audience, type Issuer, startIssuer } from '../security/world.js';
 
 const files: PolicyFiles = {
   'default/model.conf': idModel,
@@ -32,7 +32,7 @@ let service: Service;
 let issuer: Issuer;
 beforeAll(async () => {
   issuer = await startIssuer();
-  service = await startService(files, { jwtIssuer: issuer.url, jwtAudience: AUDIENCE, gatewayJwtAudience: 'shop' });
+  service = await startService(files, { jwtIssuer: issuer.url, jwtAudience: audience, gatewayJwtAudience: 'shop' });
 });
 afterAll(async () => {
   await service.stop();
@@ -98,7 +98,7 @@ describe('forward-auth', () => {
   it('denies a request whose attributes hold more members than are allowed', async () => {
     const small = await startService(files, {
       jwtIssuer: issuer.url,
-      jwtAudience: AUDIENCE,
+      jwtAudience: audience,
       gatewayJwtAudience: 'shop',
       maxAttributeMembers: 10,
     });
@@ -139,7 +139,7 @@ describe('forward-auth', () => {
     const wrong = [
       { authorization: 'Bearer made.up.token' },
       { authorization: 'Bearer vd_prod_key' },
-      await bearer({ sub: 'alice', aud: AUDIENCE }),
+      await bearer({ sub: 'alice', aud: audience }),
       await bearer({ sub: 'alice', exp: past }),
       await bearer({ sub: 'alice', iss: 'https://other.example' }),
     ];
@@ -275,7 +275,7 @@ describe('a gateway', () => {
     const directory = mkdtempSync(join(tmpdir(), 'verdict-gateway-'));
     const apiKeysFile = join(directory, 'keys.yaml');
     writeFileSync(apiKeysFile, `- { name: edge, sha256: ${digestOf(key)}, scopes: [decide] }\n`);
-    const jwt = { jwtIssuer: issuer.url, jwtAudience: AUDIENCE, gatewayJwtAudience: 'shop' };
+    const jwt = { jwtIssuer: issuer.url, jwtAudience: audience, gatewayJwtAudience: 'shop' };
     const closed = await startService(files, { auth: 'required', apiKeysFile, ...jwt });
     const headers = { 'x-forwarded-method': 'GET', 'x-forwarded-uri': '/orders' };
     const alice = await bearer({ sub: 'alice' });
@@ -283,7 +283,7 @@ describe('a gateway', () => {
       (await closed.get(`${set}/v1/gateway/forward-auth`, { ...headers, ...more })).status;
     expect(await statusOf({ ...alice, 'x-api-key': key })).toBe(200);
     expect(await statusOf(alice)).toBe(401);
-    expect(await statusOf(await bearer({ sub: 'alice', aud: AUDIENCE }))).toBe(403);
+    expect(await statusOf(await bearer({ sub: 'alice', aud: audience }))).toBe(403);
     expect(await statusOf({ ...alice, 'x-api-key': 'vd_prod_wrong' })).toBe(401);
     // The headers of the user's request come along: of a page of another site, with a body that stays at the gateway.
     const ofUser = { origin: 'https://elsewhere.example', 'content-encoding': 'gzip', 'sec-fetch-site': 'cross-site' };
@@ -291,7 +291,7 @@ describe('a gateway', () => {
     // Whom an issuer's token names is no proxy of that name.
     const named = { 'x-forwarded-user': 'alice' };
     expect(await statusOf({ ...named, 'x-api-key': key }, '/sets/elsewhere')).toBe(200);
-    const edge = await bearer({ sub: 'edge', aud: AUDIENCE, scope: 'decide' });
+    const edge = await bearer({ sub: 'edge', aud: audience, scope: 'decide' });
     expect(await statusOf({ ...named, ...edge }, '/sets/elsewhere')).toBe(401);
     // With a key in Authorization there is no token of a user left, and so no identity but that of a trusted proxy.
     const inAuthorization = { authorization: `Bearer ${key}` };

@@ -12,7 +12,7 @@ import { Connections, type UnreadConnection, type UnreadLimits } from '../../src
 import { makeAuthority } from '../security/certificates.js';
 
 const limits: UnreadLimits = { waitMs: 300, bytes: 1 << 30, bytesOfCaller: 1 << 30 };
-const MEGABYTE = Buffer.alloc(1024 * 1024, 'x');
+const megabyte = Buffer.alloc(1024 * 1024, 'x');
 
 let server: Server;
 let connections: Connections;
@@ -37,7 +37,7 @@ async function serve(own: Partial<UnreadLimits> = {}, made: Server = createServe
     begun++;
     connections.carries({ raw: request, caller: anonymous, ip: '127.0.0.1' } as unknown as FastifyRequest);
     if (request.url === '/slow') response.write('x');
-    else response.end(Buffer.concat(Array(Number(request.url!.slice(1))).fill(MEGABYTE)));
+    else response.end(Buffer.concat(Array(Number(request.url!.slice(1))).fill(megabyte)));
   });
   server.on('request', begin);
   server.listen(0, '127.0.0.1');

@@ -105,7 +105,7 @@ describe('a strict body', () => {
       fc.property(document, (tree) => {
         const text = render(tree);
         const fault = obviousFault(tree, '', 1);
-        expect(outcome(text, MAX_DEPTH)).toEqual(fault === undefined ? { value: parseExactJson(text) } : [fault]);
+        expect(outcome(text, maxDepth)).toEqual(fault === undefined ? { value: parseExactJson(text) } : [fault]);
       }),
       { numRuns: 3_000 },
     );
@@ -148,7 +148,7 @@ type Tree =
   | { kind: 'array'; items: Tree[] }
   | { kind: 'object'; members: { raw: string; value: Tree }[] };
 
-const MAX_DEPTH = 4;
+const maxDepth = 4;
 
 const rawString = fc
   .array(
@@ -177,7 +177,7 @@ const name = fc.oneof(
 );
 const { document } = fc.letrec<{ document: Tree }>((tie) => ({
   document: fc.oneof(
-    { maxDepth: MAX_DEPTH + 1, withCrossShrink: true },
+    { maxDepth: maxDepth + 1, withCrossShrink: true },
     fc.constantFrom('0', '-1.5', 'true', 'null').map((text): Tree => ({ kind: 'scalar', text })),
     rawString.map((raw): Tree => ({ kind: 'string', raw })),
     fc.array(tie('document'), { maxLength: 4 }).map((items): Tree => ({ kind: 'array', items })),
@@ -203,7 +203,7 @@ function render(tree: Tree): string {
 function obviousFault(tree: Tree, pointer: string, depth: number): string | undefined {
   if (tree.kind === 'scalar') return undefined;
   if (tree.kind === 'string') return faultOfString(tree.raw, pointer);
-  if (depth > MAX_DEPTH) return `${pointer}: nested deeper than ${MAX_DEPTH} levels`;
+  if (depth > maxDepth) return `${pointer}: nested deeper than ${maxDepth} levels`;
   if (tree.kind === 'array') {
     for (const [index, item] of tree.items.entries()) {
       const fault = obviousFault(item, `${pointer}/${index}`, depth + 1);

@@ -30,15 +30,15 @@ export class ServiceProcess {
   readonly output = { stdout: '', stderr: '' };
   /** Its exit code, or the signal that ended it. */
   readonly exit: Promise<number | NodeJS.Signals>;
-  #listening: Promise<string>;
-  #url = '';
+  private listening: Promise<string>;
+  private url = '';
 
   private constructor(readonly child: ChildProcess) {
     this.exit = new Promise((resolve) => child.once('close', (code, signal) => resolve(code ?? signal!)));
     child.stderr!.on('data', (chunk) => {
       this.output.stderr += chunk;
     });
-    this.#listening = new Promise((resolve, reject) => {
+    this.listening = new Promise((resolve, reject) => {
       child.stdout!.on('data', (chunk) => {
         this.output.stdout += chunk;
         const url = /^verdict listening on (\S+)$/m.exec(this.output.stdout)?.[1];
@@ -46,7 +46,7 @@ export class ServiceProcess {
       });
       void this.exit.then((code) => reject(new Error(`ended with ${code}: ${this.output.stderr}`)));
     });
-    this.#listening.catch(() => undefined);
+    this.listening.catch(() => undefined);
   }
 
   /** A command line of the built program; killed when the test ends. */
@@ -63,7 +63,7 @@ export class ServiceProcess {
   /** Starts a service in the folder and resolves when it listens. */
   static async start(directory: string, env: Record<string, string> = {}): Promise<ServiceProcess> {
     const service = ServiceProcess.run(directory, ['serve', '--local'], env);
-    service.#url = await service.#listening;
+    service.url = await service.listening;
     return service;
   }
 
@@ -72,12 +72,12 @@ export class ServiceProcess {
   }
 
   async get(path: string): Promise<Answer> {
-    return answerOf(await fetch(this.#url + path));
+    return answerOf(await fetch(this.url + path));
   }
 
   async post(path: string, body: unknown): Promise<Answer> {
     const headers = { 'content-type': 'application/json' };
-    return answerOf(await fetch(this.#url + path, { method: 'POST', headers, body: JSON.stringify(body) }));
+    return answerOf(await fetch(this.url + path, { method: 'POST', headers, body: JSON.stringify(body) }));
   }
 
   /** Asks for a decision that is allowed. */

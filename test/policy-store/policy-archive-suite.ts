@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { SEMANTICS } from '../../src/core/semantics.js';
+import { currentSemantics } from '../../src/core/semantics.js';
 import type { PolicyArchive } from '../../src/policy-store/policy-archive.js';
 import { type PolicySetFiles, versionOf } from '../../src/policy-store/policy-set-files.js';
 import { aclModel } from './folders.js';
@@ -69,7 +69,7 @@ export function describePolicyArchive(name: string, newHome: () => ArchiveHome):
         expect(items).toMatchObject([
           {
             version: versionOf(kept.files),
-            semantics: SEMANTICS,
+            semantics: currentSemantics,
             gitCommit: 'c0ffee',
             firstServed: '1970-01-01T00:00:01.000Z',
             lastServed: '1970-01-01T00:00:02.000Z',

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { SEMANTICS, type Semantics } from '../../src/core/semantics.js';
+import { currentSemantics, type Semantics } from '../../src/core/semantics.js';
 import { SqliteConnection } from '../../src/database/sqlite/sqlite-connection.js';
 import { replay } from '../../src/pdp/replay.js';
 import { loadPolicySet } from '../../src/policy-store/load-policy-set.js';
@@ -37,10 +37,10 @@ describe('the number of the defaults that a set is read with', () => {
   it('is that of today for what a folder holds, also after it served under another', async () => {
     const { start } = await servedUnder(null);
     const store = await start();
-    expect(store.resolve('acl').compiled.semantics).toBe(SEMANTICS);
+    expect(store.resolve('acl').compiled.semantics).toBe(currentSemantics);
     await store.stop();
     const again = await start();
-    expect(again.resolve('acl').compiled.semantics).toBe(SEMANTICS);
+    expect(again.resolve('acl').compiled.semantics).toBe(currentSemantics);
   });
 
   it('is the one that a version served under, where its folder no longer loads', async () => {
@@ -53,13 +53,13 @@ describe('the number of the defaults that a set is read with', () => {
     await writeFile(join(directory, 'acl/rules.csv'), 'p, alice, data1, read\n');
     await store.reload('acl');
     expect(store.status('acl')).toMatchObject({ state: 'active', version });
-    expect(store.resolve('acl').compiled.semantics).toBe(SEMANTICS);
+    expect(store.resolve('acl').compiled.semantics).toBe(currentSemantics);
   });
 
   it('is that of the record in a replay, whatever serves', async () => {
     const { start, version } = await servedUnder(null);
     const store = await start();
-    for (const semantics of [1, SEMANTICS]) {
+    for (const semantics of [1, currentSemantics]) {
       const { recorded, replayed } = await replay(store, record(version, semantics));
       expect([recorded.semantics, replayed.semantics]).toEqual([semantics, semantics]);
     }
@@ -78,7 +78,7 @@ describe('the number of the defaults that a set is read with', () => {
     const files = Object.entries(tree).map(([path, text]) => ({ path, bytes: Buffer.from(text) }));
     const at = async (semantics: Semantics) => (await loadPolicySet({ name: 'acl', files }, semantics)).served;
     // An alias, an integer that is not exact, and a value that the schema does not allow.
-    await expect(at(SEMANTICS)).rejects.toMatchObject({
+    await expect(at(currentSemantics)).rejects.toMatchObject({
       problems: [{ code: 'yaml_alias' }, {}, { code: 'yaml_alias' }],
     });
     const old = await at(1);
@@ -94,7 +94,7 @@ describe('the number of the defaults that a set is read with', () => {
     };
     expect(answered.decision).toBe('allow');
     const version = async (_name: string, _version: string, semantics?: number) =>
-      at((semantics ?? SEMANTICS) as Semantics);
+      at((semantics ?? currentSemantics) as Semantics);
     const replayed = await replay({ version } as unknown as Parameters<typeof replay>[0], answered);
     expect(replayed).toMatchObject({ same: true, replayed: { decision: 'allow', semantics: 1 } });
   });

@@ -23,7 +23,7 @@ const versions = {
 };
 const broken = { ...versions.alice, 'rules.csv': 'p, user:alice\n' };
 
-const CLIENTS = 64;
+const clientCount = 64;
 
 async function swapUnderLoad(swaps: number, brokenEvery: number | undefined) {
   const root = temporaryDirectory();
@@ -61,7 +61,7 @@ async function swapUnderLoad(swaps: number, brokenEvery: number | undefined) {
       }
     }
   };
-  const clients = Array.from({ length: CLIENTS }, client);
+  const clients = Array.from({ length: clientCount }, client);
   let swapped = 0;
   for (let swap = 1; swap <= swaps; swap++) {
     const name = swap % 2 === 1 ? 'bob' : 'alice';

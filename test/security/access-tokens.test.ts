@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import { AccessTokens } from '../../src/auth/access-tokens.js';
 import { IssuerKeys } from '../../src/auth/issuer-keys.js';
 import { VerdictError } from '../../src/errors.js';
-import { AUDIENCE, claimsOf, type Issuer, startIssuer } from './world.js';
+import { audience, claimsOf, type Issuer, startIssuer } from './world.js';
 
 let issuer: Issuer;
 beforeAll(async () => {
@@ -17,7 +17,7 @@ afterEach(() => issuer.serve([issuer.keys.publicJwk]));
 function tokens(more: Partial<ConstructorParameters<typeof AccessTokens>[0]> = {}): AccessTokens {
   return new AccessTokens({
     issuers: [{ issuer: issuer.url }],
-    audience: [AUDIENCE],
+    audience: [audience],
     algorithms: ['ES256', 'RS256', 'EdDSA'],
     clockSkewSeconds: 30,
     onProblem: () => undefined,

@@ -12,8 +12,8 @@ import {
   X509CrlGenerator,
 } from '@peculiar/x509';
 
-const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
-const DAY_MS = 86_400_000;
+const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
+const dayMs = 86_400_000;
 
 export interface Issued {
   readonly cert: string;
@@ -30,15 +30,15 @@ export interface Authority {
 let serial = Date.now();
 
 export async function makeAuthority(name: string): Promise<Authority> {
-  const keys = await crypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
-  const notBefore = new Date(Date.now() - DAY_MS);
+  const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
+  const notBefore = new Date(Date.now() - dayMs);
   const root = await X509CertificateGenerator.createSelfSigned(
     {
       name: `CN=${name}`,
       serialNumber: nextSerial(),
       notBefore,
-      notAfter: new Date(Date.now() + DAY_MS),
-      signingAlgorithm: ALGORITHM,
+      notAfter: new Date(Date.now() + dayMs),
+      signingAlgorithm: algorithm,
       keys,
       extensions: [
         new BasicConstraintsExtension(true, 1, true),
@@ -49,8 +49,8 @@ export async function makeAuthority(name: string): Promise<Authority> {
   );
   return {
     cert: root.toString('pem'),
-    issue: async (commonName, { server = false, uri, notAfter = new Date(Date.now() + DAY_MS) } = {}) => {
-      const own = await crypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
+    issue: async (commonName, { server = false, uri, notAfter = new Date(Date.now() + dayMs) } = {}) => {
+      const own = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
       const names = [
         ...(server
           ? [
@@ -67,7 +67,7 @@ export async function makeAuthority(name: string): Promise<Authority> {
           serialNumber: nextSerial(),
           notBefore,
           notAfter,
-          signingAlgorithm: ALGORITHM,
+          signingAlgorithm: algorithm,
           publicKey: own.publicKey,
           signingKey: keys.privateKey,
           extensions: names.length === 0 ? [] : [new SubjectAlternativeNameExtension(names)],
@@ -82,8 +82,8 @@ export async function makeAuthority(name: string): Promise<Authority> {
         {
           issuer: root.subject,
           thisUpdate: notBefore,
-          nextUpdate: new Date(Date.now() + DAY_MS),
-          signingAlgorithm: ALGORITHM,
+          nextUpdate: new Date(Date.now() + dayMs),
+          signingAlgorithm: algorithm,
           signingKey: keys.privateKey,
           entries: [{ serialNumber: new X509Certificate(cert).serialNumber }],
         },

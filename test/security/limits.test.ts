@@ -4,10 +4,10 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { makeApiKey } from '../../src/auth/api-key.js';
 import { addressGroup } from '../../src/config/address-list.js';
 import { parseRate } from '../../src/config/rate.js';
-import { FailedAuthentications, VERIFICATIONS_WHILE_BLOCKED } from '../../src/http/failed-authentications.js';
+import { FailedAuthentications, verificationsWhileBlocked } from '../../src/http/failed-authentications.js';
 import { RateLimits } from '../../src/http/rate-limits.js';
 import { type KeyedService, startKeyedService } from './keyed-service.js';
-import { AUDIENCE, claimsOf, startIssuer } from './world.js';
+import { audience, claimsOf, startIssuer } from './world.js';
 
 let keyed: KeyedService;
 afterEach(() => keyed?.stop());
@@ -166,7 +166,7 @@ describe('failed authentications', () => {
       Array.from({ length: count }, () => failures.mayTry(address, at)).filter(Boolean).length;
     expect(tried('192.0.2.1', now, 1_000)).toBe(1_000);
     for (let n = 0; n < 2; n++) failures.count('192.0.2.1', now);
-    expect(tried('192.0.2.1', now, VERIFICATIONS_WHILE_BLOCKED)).toBe(50);
+    expect(tried('192.0.2.1', now, verificationsWhileBlocked)).toBe(50);
     expect(tried('192.0.2.1', now + 999, 1)).toBe(0);
     expect(tried('192.0.2.1', now + 1_000, 51)).toBe(50);
     expect(tried('192.0.2.2', now, 1_000)).toBe(1_000);
@@ -176,7 +176,7 @@ describe('failed authentications', () => {
   it('let a good token in that was never seen, from an address that is blocked', async () => {
     const issuer = await startIssuer();
     try {
-      const settings = { jwtIssuer: issuer.url, jwtAudience: AUDIENCE, authFailureLimit: '2/h' };
+      const settings = { jwtIssuer: issuer.url, jwtAudience: audience, authFailureLimit: '2/h' };
       keyed = await startKeyedService(entries, settings);
       expect(await statuses(4, fail)).toEqual([401, 401, 429, 429]);
       const authorization = `Bearer ${await issuer.sign(claimsOf(issuer))}`;

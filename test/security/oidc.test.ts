@@ -5,8 +5,8 @@ import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { AccessTokens } from '../../src/auth/access-tokens.js';
 
-const AUDIENCE = 'https://verdict.example';
-const CLIENT = { id: 'shop', secret: 'a-secret-of-the-test' };
+const audience = 'https://verdict.example';
+const client = { id: 'shop', secret: 'a-secret-of-the-test' };
 
 interface Provider {
   callback(): RequestListener;
@@ -20,8 +20,8 @@ async function makeProvider(issuer: string, jwks: object[], lifetimeSeconds: num
     jwks: { keys: jwks },
     clients: [
       {
-        client_id: CLIENT.id,
-        client_secret: CLIENT.secret,
+        client_id: client.id,
+        client_secret: client.secret,
         grant_types: ['client_credentials'],
         redirect_uris: [],
         response_types: [],
@@ -33,10 +33,10 @@ async function makeProvider(issuer: string, jwks: object[], lifetimeSeconds: num
       clientCredentials: { enabled: true },
       resourceIndicators: {
         enabled: true,
-        defaultResource: () => AUDIENCE,
+        defaultResource: () => audience,
         getResourceServerInfo: () => ({
           scope: 'decide decide:invoices decisions:read',
-          audience: AUDIENCE,
+          audience: audience,
           accessTokenFormat: 'jwt',
           accessTokenTTL: lifetimeSeconds,
           jwt: { sign: { alg: 'RS256' } },
@@ -68,8 +68,8 @@ afterAll(async () => {
 async function tokenFor(scope: string): Promise<string> {
   const response = await fetch(`${issuer}/token`, {
     method: 'POST',
-    headers: { authorization: `Basic ${Buffer.from(`${CLIENT.id}:${CLIENT.secret}`).toString('base64')}` },
-    body: new URLSearchParams({ grant_type: 'client_credentials', scope, resource: AUDIENCE }),
+    headers: { authorization: `Basic ${Buffer.from(`${client.id}:${client.secret}`).toString('base64')}` },
+    body: new URLSearchParams({ grant_type: 'client_credentials', scope, resource: audience }),
   });
   const answer = (await response.json()) as { access_token?: string };
   if (answer.access_token === undefined) throw new Error(JSON.stringify(answer));
@@ -84,7 +84,7 @@ describe('a real provider', () => {
     listener = (await makeProvider(issuer, [first], 60)).callback();
     const tokens = new AccessTokens({
       issuers: [{ issuer }],
-      audience: [AUDIENCE],
+      audience: [audience],
       algorithms: ['RS256'],
       clockSkewSeconds: 0,
       onProblem: (_issuer, error) => {
@@ -93,7 +93,7 @@ describe('a real provider', () => {
     });
     const token = await tokenFor('decide:invoices decisions:read');
     const caller = await tokens.verify(token, Date.now());
-    expect(caller).toMatchObject({ name: CLIENT.id, method: 'jwt' });
+    expect(caller).toMatchObject({ name: client.id, method: 'jwt' });
     expect(typeof caller === 'object' && caller.grants.toTexts()).toEqual(['decide:invoices', 'decisions:read']);
     expect(await tokens.verify(token, Date.now() + 61_000)).toEqual(expect.stringContaining('ERR_JWT_EXPIRED'));
 
@@ -106,8 +106,8 @@ describe('a real provider', () => {
         kid: 'second',
         typ: 'at+jwt',
       });
-      expect(await tokens.verify(after, Date.now())).toMatchObject({ name: CLIENT.id });
-      expect(await tokens.verify(token, Date.now())).toMatchObject({ name: CLIENT.id });
+      expect(await tokens.verify(after, Date.now())).toMatchObject({ name: client.id });
+      expect(await tokens.verify(token, Date.now())).toMatchObject({ name: client.id });
     } finally {
       vi.useRealTimers();
     }

@@ -2,13 +2,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type KeyedService, startKeyedService } from './keyed-service.js';
 
-const ALL = 'decide, explain, decisions:read, policies:read, policies:write, keys:admin';
+const allSets = 'decide, explain, decisions:read, policies:read, policies:write, keys:admin';
 let keyed: KeyedService;
 
 beforeAll(async () => {
   keyed = await startKeyedService({
-    admin: `scopes: [${ALL}]`,
-    clerk: `scopes: [${ALL}]\nsets: [invoices]`,
+    admin: `scopes: [${allSets}]`,
+    clerk: `scopes: [${allSets}]\nsets: [invoices]`,
     auditor: 'scopes: ["decisions:read:invoices", "decisions:read:default"]',
     pair: 'scopes: ["decide:invoices", "decide:salaries"]',
     plain: 'scopes: [decide]',

@@ -36,7 +36,7 @@ async function faults(name: string, isRight: (route: DeclaredRoute, status: numb
   return found;
 }
 
-const KINDS = ['API key', 'X-API-Key', 'Basic', 'JWT', 'certificate', 'no credential', 'two credentials'];
+const kinds = ['API key', 'X-API-Key', 'Basic', 'JWT', 'certificate', 'no credential', 'two credentials'];
 const isPassed = (status: number) => status !== 401 && status !== 403 && status !== 429 && status < 500;
 
 describe('every route', () => {
@@ -112,6 +112,6 @@ describe('every route', () => {
       ...['API key', 'X-API-Key', 'Basic', 'JWT', 'certificate'].map((kind) => `${kind}, right`),
     ];
     expect(Object.keys(world.credentials).sort()).toEqual(asked.sort());
-    for (const name of asked) expect(KINDS.some((kind) => name.startsWith(kind))).toBe(true);
+    for (const name of asked) expect(kinds.some((kind) => name.startsWith(kind))).toBe(true);
   });
 });

@@ -13,7 +13,7 @@ import { watchTlsFiles } from '../../src/http/tls-files.js';
 import { type Authority, makeAuthority } from './certificates.js';
 import { type KeyedService, startKeyedService } from './keyed-service.js';
 
-const QUESTION = JSON.stringify({ subject: 'ann', action: 'read', resource: 'doc' });
+const question = JSON.stringify({ subject: 'ann', action: 'read', resource: 'doc' });
 const entries = {
   shop: 'scopes: [decide]',
   admin: 'scopes: [decide, "decisions:read", "policies:read", "keys:admin"]',
@@ -129,9 +129,9 @@ describe('two readers of one request (smuggling)', () => {
           'Host: x',
           authorization(),
           `Content-Type: ${type}`,
-          `Content-Length: ${QUESTION.length}`,
+          `Content-Length: ${question.length}`,
           'Connection: close',
-        ) + QUESTION,
+        ) + question,
       );
     for (const charset of ['iso-8859-1', 'utf-16', '"utf-7"', 'utf-8x', '']) {
       expect(statusesIn(await ask(`application/json; charset=${charset}`)), charset).toEqual([400]);
@@ -149,10 +149,10 @@ describe('two readers of one request (smuggling)', () => {
           'Host: x',
           authorization(),
           'Content-Type: application/json',
-          `Content-Length: ${QUESTION.length}`,
+          `Content-Length: ${question.length}`,
           'Connection: close',
           ...headers,
-        ) + QUESTION,
+        ) + question,
       );
     expect(statusesIn(await ask('HTTP/1.1', 'Content-Encoding: Identity'))).toEqual([200]);
     expect(statusesIn(await ask('HTTP/1.1', 'Hosts: y', 'Hos: z', 'X-Host: a'))).toEqual([200]);
@@ -166,15 +166,15 @@ describe('two readers of one request (smuggling)', () => {
         'Host: x',
         authorization(),
         'Content-Type: application/json',
-        `Content-Length: ${QUESTION.length}`,
-      ) + QUESTION;
+        `Content-Length: ${question.length}`,
+      ) + question;
     const without =
       head(
         'POST /v1/decide HTTP/1.1',
         'Host: x',
         'Content-Type: application/json',
-        `Content-Length: ${QUESTION.length}`,
-      ) + QUESTION;
+        `Content-Length: ${question.length}`,
+      ) + question;
     expect(statusesIn(await raw(good + without + good))).toEqual([200, 401, 200]);
   });
 });
@@ -381,9 +381,9 @@ describe('slow and idle connections', () => {
           'Host: x',
           authorization(),
           'Content-Type: application/json',
-          `Content-Length: ${QUESTION.length}`,
+          `Content-Length: ${question.length}`,
           'Connection: close',
-        ) + QUESTION,
+        ) + question,
         { ms: 5_000 },
       );
       expect(statusesIn(decided)).toEqual([200]);

@@ -13,12 +13,12 @@ import { exportJWK, generateKeyPair, type JWK, type JWTPayload, SignJWT } from '
 import { digestOf, makeApiKey } from '../../src/auth/api-key.js';
 import { ApiKeys } from '../../src/auth/api-keys.js';
 import { ManagedKeys } from '../../src/auth/managed-keys.js';
-import { SCOPES } from '../../src/auth/scopes.js';
+import { knownScopes } from '../../src/auth/scopes.js';
 import { type Answer, idModel, type Service, startService } from '../http/service.js';
 import { makeAuthority } from './certificates.js';
 
-export const AUDIENCE = 'verdict';
-export const ENVIRONMENT = 'test';
+export const audience = 'verdict';
+export const environment = 'test';
 
 export interface Credential {
   readonly headers?: Record<string, string>;
@@ -71,7 +71,7 @@ export async function startIssuer(): Promise<Issuer> {
 
 export function claimsOf(issuer: Issuer, more: JWTPayload = {}): JWTPayload {
   const now = Math.floor(Date.now() / 1000);
-  return { iss: issuer.url, aud: AUDIENCE, sub: 'robot', exp: now + 600, iat: now, scope: 'decide', ...more };
+  return { iss: issuer.url, aud: audience, sub: 'robot', exp: now + 600, iat: now, scope: 'decide', ...more };
 }
 
 export interface World {
@@ -110,9 +110,9 @@ export async function startWorld(): Promise<World> {
     forged: await stranger.issue('right'),
   };
 
-  const all = SCOPES.join(', ');
+  const all = knownScopes.join(', ');
   const keys: Record<string, string> = {};
-  const entry = (name: string, scopes: string, more = '', key = makeApiKey(ENVIRONMENT)) => {
+  const entry = (name: string, scopes: string, more = '', key = makeApiKey(environment)) => {
     keys[name] = key;
     return `- name: ${name}\n  sha256: ${digestOf(key)}\n  certificate: CN=${name}\n  scopes: [${scopes}]\n${more}`;
   };
@@ -137,11 +137,11 @@ export async function startWorld(): Promise<World> {
     },
     {
       auth: 'required',
-      env: ENVIRONMENT,
+      env: environment,
       databaseUrl: `sqlite:${databasePath}`,
       apiKeysFile: file('keys.yaml', text),
       jwtIssuer: issuer.url,
-      jwtAudience: AUDIENCE,
+      jwtAudience: audience,
       authFailureLimit: '100000/s',
       tlsCert: file('server.pem', server.cert),
       tlsKey: file('server-key.pem', server.key),
@@ -150,23 +150,23 @@ export async function startWorld(): Promise<World> {
     },
   );
   const managed = service.app.get(ManagedKeys);
-  const created = await managed.create({ name: 'revoked', scopes: [...SCOPES] }, ENVIRONMENT, 'test', Date.now());
+  const created = await managed.create({ name: 'revoked', scopes: [...knownScopes] }, environment, 'test', Date.now());
   await managed.revoke('revoked', Date.now());
   await service.app.get(ApiKeys).refresh();
 
   const now = Math.floor(Date.now() / 1000);
   const token = async (claims: JWTPayload) =>
-    bearer(await issuer.sign(claimsOf(issuer, { scope: SCOPES.join(' '), ...claims })));
+    bearer(await issuer.sign(claimsOf(issuer, { scope: knownScopes.join(' '), ...claims })));
   const otherKey = await generateKeyPair('ES256');
-  const forged = await new SignJWT(claimsOf(issuer, { scope: SCOPES.join(' ') }))
+  const forged = await new SignJWT(claimsOf(issuer, { scope: knownScopes.join(' ') }))
     .setProtectedHeader({ alg: 'ES256', kid: issuer.keys.kid, typ: 'at+jwt' })
     .sign(otherKey.privateKey);
-  const limitedScopes = SCOPES.map((scope) => `${scope}:invoices`).join(' ');
+  const limitedScopes = knownScopes.map((scope) => `${scope}:invoices`).join(' ');
 
   const credentials: Record<string, Credential> = {
     'no credential': {},
     'API key, malformed': bearer(`${keys.right}x`),
-    'API key, wrong': bearer(makeApiKey(ENVIRONMENT)),
+    'API key, wrong': bearer(makeApiKey(environment)),
     'API key, expired': bearer(keys['expired-entry']!),
     'API key, revoked': bearer(created),
     'API key, other environment': bearer(keys['other-env']!),
@@ -175,10 +175,10 @@ export async function startWorld(): Promise<World> {
     'API key, other set': bearer(keys.limited!),
     'API key, right': bearer(keys.right!),
     'X-API-Key, right': { headers: { 'x-api-key': keys.right! } },
-    'X-API-Key, wrong': { headers: { 'x-api-key': makeApiKey(ENVIRONMENT) } },
+    'X-API-Key, wrong': { headers: { 'x-api-key': makeApiKey(environment) } },
     'Basic, malformed': { headers: { authorization: 'Basic %%%' } },
     'Basic, wrong name': basic('limited', keys.right!),
-    'Basic, wrong': basic('right', makeApiKey(ENVIRONMENT)),
+    'Basic, wrong': basic('right', makeApiKey(environment)),
     'Basic, expired': basic('expired-entry', keys['expired-entry']!),
     'Basic, revoked': basic('revoked', created),
     'Basic, other environment': basic('other-env', keys['other-env']!),

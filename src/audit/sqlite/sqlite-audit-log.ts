@@ -19,21 +19,21 @@ interface Pending {
   count: number;
 }
 
-const DEFAULT_LIMIT = 50;
-const FLUSH_MS = 1_000;
+const defaultLimit = 50;
+const flushMs = 1_000;
 /** Events that one statement looks at: some milliseconds, in which no other event can be written. */
-const WINDOW = 20_000;
+const rowsPerWindow = 20_000;
 /** Events that the event loop takes at a time: a millisecond or two. */
-const ROWS_AT_ONCE = 200;
+const rowsAtOnce = 200;
 /** Statements of one search: after four million events it says how far it came. */
-const MAX_WINDOWS = 200;
-const PRUNE_EVERY_MS = 60_000;
+const maxWindows = 200;
+const pruneEveryMs = 60_000;
 /** So many events are deleted at a time, so that no other write waits for long. */
-const DELETED_AT_ONCE = 1_000;
+const deletedAtOnce = 1_000;
 /** Different events that wait at most; whoever makes up more of them in a second is counted without their details. */
-const MAX_PENDING = 1_000;
+const maxPending = 1_000;
 /** Of what a stranger sent this much is kept. */
-const MAX_TEXT = 512;
+const maxText = 512;
 
 /** The audit events in the service's SQLite database. */
 export class SqliteAuditLog extends AuditLog {
@@ -57,7 +57,7 @@ export class SqliteAuditLog extends AuditLog {
     const audit = new SqliteAuditLog(connection, options);
     if (options.maxAgeMs !== undefined) {
       audit.startPruning();
-      audit.pruneTimer = setInterval(() => audit.startPruning(), PRUNE_EVERY_MS).unref();
+      audit.pruneTimer = setInterval(() => audit.startPruning(), pruneEveryMs).unref();
     }
     return audit;
   }
@@ -78,7 +78,7 @@ export class SqliteAuditLog extends AuditLog {
 
   note(event: NewAuditEvent, now = Date.now()): void {
     this.count(event.type);
-    const full = this.pending.size >= MAX_PENDING;
+    const full = this.pending.size >= maxPending;
     const kept = full ? { type: event.type, detail: 'one of too many to tell apart' } : event;
     const key = JSON.stringify([
       kept.type,
@@ -93,13 +93,13 @@ export class SqliteAuditLog extends AuditLog {
     const same = this.pending.get(key);
     if (same !== undefined) same.count++;
     else this.pending.set(key, { event: kept, time: now, count: 1 });
-    this.timer ??= setTimeout(() => void this.flush(), FLUSH_MS).unref();
+    this.timer ??= setTimeout(() => void this.flush(), flushMs).unref();
   }
 
   async search(query: AuditQuery, policySets?: readonly string[]): Promise<AuditPage> {
     const { from, to } = readTimeRange(query);
     await this.flush();
-    const limit = query.limit ?? DEFAULT_LIMIT;
+    const limit = query.limit ?? defaultLimit;
     const conditions: [string, string | number | undefined][] = [
       ['type = ?', query.type],
       ['actor = ?', query.actor],
@@ -118,10 +118,10 @@ export class SqliteAuditLog extends AuditLog {
     const items: AuditEvent[] = [];
     let before = Math.min(cursorOf(query.cursor) ?? Number.MAX_SAFE_INTEGER, last + 1);
     for (let windows = 0; before > first; ) {
-      if (windows === (this.options.searchWindows ?? MAX_WINDOWS))
+      if (windows === (this.options.searchWindows ?? maxWindows))
         return { items, nextCursor: String(before), searchedTo: await this.timeAt(before) };
-      const low = Math.max(first, before - WINDOW);
-      const most = Math.min(ROWS_AT_ONCE, limit + 1 - items.length);
+      const low = Math.max(first, before - rowsPerWindow);
+      const most = Math.min(rowsAtOnce, limit + 1 - items.length);
       const rows = await this.connection.query<Row>(sql, [...values, low, before, most]);
       items.push(...rows.map(toEvent));
       // One more than asked for shows that there is a next page.
@@ -156,7 +156,7 @@ export class SqliteAuditLog extends AuditLog {
       // In the order of their ids events are as good as in that of their times, and no index on those is needed.
       const oldest = await this.connection.query<{ id: number; time: number }>(
         'SELECT id, time FROM audit_event ORDER BY id LIMIT ?',
-        [DELETED_AT_ONCE],
+        [deletedAtOnce],
       );
       const kept = oldest.findIndex(({ time }) => time >= before);
       const last = oldest.at(kept < 0 ? -1 : kept - 1);
@@ -195,10 +195,10 @@ export class SqliteAuditLog extends AuditLog {
 
   private async write(events: readonly Pending[]): Promise<void> {
     const rows = events.map(({ event, time, count }) => ({ ...event, time, count }));
-    const text = (name: string) => `substr(j.value ->> '${name}', 1, ${MAX_TEXT})`;
+    const text = (name: string) => `substr(j.value ->> '${name}', 1, ${maxText})`;
     await this.connection.query(
       `INSERT INTO audit_event (time, type, actor, method, address, policy_set, detail, request_id, from_version, to_version, count)
-       SELECT j.value ->> 'time', ${TEXTS.map(text).join(', ')},
+       SELECT j.value ->> 'time', ${textColumns.map(text).join(', ')},
               j.value ->> 'count'
        FROM json_each(?) AS j`,
       [this.options.mask(JSON.stringify(rows))],
@@ -206,7 +206,7 @@ export class SqliteAuditLog extends AuditLog {
   }
 }
 
-const TEXTS = [
+const textColumns = [
   'type',
   'actor',
   'method',

@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { UsageError } from '../exit-code.js';
 import type { Terminal } from '../print/terminal.js';
 
-const BUSY_TIMEOUT_MS = 10_000;
+const busyTimeoutMs = 10_000;
 
 /** `verdict backup`: the service's databases as they are at one moment each, while it runs or not. */
 export function addBackupCommand(program: Command, terminal: Terminal, readDatabasePath: () => Promise<string>): void {
@@ -51,7 +51,7 @@ async function copyDatabase(from: string, to: string): Promise<string> {
   const { SqliteConnection } = await import('../../database/sqlite/sqlite-connection.js');
   // SQLite writes into an empty file as into a new one, which would be readable by everybody.
   const file = await open(to, 'wx', 0o600);
-  const connection = await SqliteConnection.open({ path: from, busyTimeoutMs: BUSY_TIMEOUT_MS });
+  const connection = await SqliteConnection.open({ path: from, busyTimeoutMs: busyTimeoutMs });
   try {
     await connection.query('VACUUM INTO ?', [to]);
     await file.sync();

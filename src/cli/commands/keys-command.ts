@@ -61,7 +61,7 @@ export function addKeysCommand(program: Command, terminal: Terminal, readConfig:
       administer(options, async (keeper) => {
         const found = await keeper.list();
         if (options.output === 'json') terminal.print(JSON.stringify(found, null, 2));
-        else terminal.printTable(HEAD, found.map(rowOf));
+        else terminal.printTable(tableHead, found.map(rowOf));
       }),
     );
 
@@ -135,7 +135,7 @@ function keeperOfServer(server: ServerOptions): KeyKeeper {
   };
 }
 
-const HEAD = ['NAME', 'STATE', 'SCOPES', 'SETS', 'OWNER', 'LAST USED'];
+const tableHead = ['NAME', 'STATE', 'SCOPES', 'SETS', 'OWNER', 'LAST USED'];
 
 function rowOf({ name, scopes, sets, owner, expires, revoked, lastUsed }: DescribedKey): string[] {
   const isExpired = expires !== undefined && Date.parse(expires) <= Date.now();

@@ -11,7 +11,7 @@ import { count } from './report.js';
 import { alignColumns, type Terminal } from './terminal.js';
 
 const head: readonly string[] = ['ANSWER', 'TIME', 'SUBJECT', 'ACTION', 'RESOURCE', 'SET', 'REASON', 'ID'];
-const CELL_WIDTH = 36;
+const cellWidth = 36;
 
 /** One line each; `withHead` for the first of several lists. */
 export function printRecords(terminal: Terminal, records: readonly DecisionRecord[], withHead = true): void {
@@ -32,7 +32,7 @@ function rowOf({ decision, time, request, policySet, reason, search, id }: Decis
 
 function shorten(text: string): string {
   const letters = [...text];
-  return letters.length <= CELL_WIDTH ? text : `${letters.slice(0, CELL_WIDTH - 1).join('')}…`;
+  return letters.length <= cellWidth ? text : `${letters.slice(0, cellWidth - 1).join('')}…`;
 }
 
 /** `3 records are missing between 12:00 and 12:01 (queue_full)`, on stderr: they belong to no result. */

@@ -4,16 +4,16 @@ import type { DecisionRecord } from '../../decision-log/decision-record.js';
 import type { LogSource } from './log-source.js';
 
 /** Between two looks, in milliseconds. */
-const INTERVAL_MS = 1_000;
+const intervalMs = 1_000;
 /** Records of one moment are committed within so many milliseconds of it; mode `async` may take longer, see below. */
-const LATE_MS = 30_000;
-const PAGE = 1_000;
+const lateMs = 30_000;
+const pageSize = 1_000;
 
 /**
  * The newest records that match, then those that come, in the order they were committed, until `signal` says stop.
  *
  * What is new is told by the sequence, not by a clock: the service's may differ from ours. Times only bound how far back a
- * look goes, so a record of mode `async` that waited longer than `LATE_MS` for its commit is found by a query and not here.
+ * look goes, so a record of mode `async` that waited longer than `lateMs` for its commit is found by a query and not here.
  */
 export async function* follow(
   source: LogSource,
@@ -27,7 +27,7 @@ export async function* follow(
     yield between(items, 0, mark.sequence);
   }
   for (;;) {
-    await delay(INTERVAL_MS, undefined, { signal }).catch(() => undefined);
+    await delay(intervalMs, undefined, { signal }).catch(() => undefined);
     if (signal.aborted) return;
     const last = await newest(source);
     if (last === undefined || (last.writer === mark?.writer && last.sequence === mark.sequence)) continue;
@@ -49,8 +49,8 @@ async function since(
   filters: DecisionFilters,
   mark: DecisionRecord | undefined,
 ): Promise<DecisionRecord[]> {
-  const from = mark && new Date(Date.parse(mark.time) - LATE_MS).toISOString();
-  const query = { ...filters, ...(from !== undefined && { from }), limit: PAGE };
+  const from = mark && new Date(Date.parse(mark.time) - lateMs).toISOString();
+  const query = { ...filters, ...(from !== undefined && { from }), limit: pageSize };
   const records: DecisionRecord[] = [];
   let cursor: string | undefined;
   do {

@@ -4,7 +4,7 @@ import { basename, join, resolve } from 'node:path';
 import type { NamedText } from '../../core/manifest/yaml-document.js';
 import { type CompiledPolicySet, type CompileOptions, compileInSteps } from '../../core/policy/compile.js';
 import { formatProblem, PolicyError, type Problem } from '../../core/problem.js';
-import { SEMANTICS, type Semantics } from '../../core/semantics.js';
+import { currentSemantics, type Semantics } from '../../core/semantics.js';
 import { finish } from '../../core/steps.js';
 import { DirectorySource, type FolderScan } from '../../policy-store/directory-source.js';
 import { fileRole, type PolicyFile, versionOf } from '../../policy-store/policy-set-files.js';
@@ -111,7 +111,7 @@ export interface CompiledFolder {
 }
 
 /** Compiles a set as far as that is possible: every problem is in the result, none is thrown. */
-export function compileFolder(folder: PolicyFolder, semantics: Semantics = SEMANTICS): CompiledFolder {
+export function compileFolder(folder: PolicyFolder, semantics: Semantics = currentSemantics): CompiledFolder {
   const unreadable = new Set(folder.problems.filter(({ severity }) => severity === 'error').map(({ file }) => file));
   const readable = folder.files.filter(({ path }) => !unreadable.has(path));
   const options = { ...compileOptions(readable), strict: false, semantics };

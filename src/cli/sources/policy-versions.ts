@@ -17,7 +17,7 @@ export interface PolicyVersions {
 }
 
 /** So many files of a version are asked for at the same time. */
-const AT_ONCE = 8;
+const atOnce = 8;
 
 export function versionsOfServer(server: ServerOptions): PolicyVersions {
   return {
@@ -37,8 +37,8 @@ export function versionsOfServer(server: ServerOptions): PolicyVersions {
       const path = `${pathOfSet(set)}/versions/${version}`;
       const { files } = (await askServer(server, 'GET', path)) as ArchivedVersion;
       const read: PolicyFile[] = [];
-      for (let from = 0; from < files.length; from += AT_ONCE) {
-        const some = files.slice(from, from + AT_ONCE).map(async (file) => ({
+      for (let from = 0; from < files.length; from += atOnce) {
+        const some = files.slice(from, from + atOnce).map(async (file) => ({
           path: file.path,
           bytes: await readFromServer(server, `${path}/files/${encodeURIComponent(file.path)}`),
         }));
@@ -61,7 +61,7 @@ export function pathOfSet(set: string): string {
   return `/v1/policy-sets/${encodeURIComponent(set)}`;
 }
 
-const WHOLE = /^sha256:[0-9a-f]{64}$/;
+const wholeVersion = /^sha256:[0-9a-f]{64}$/;
 
 /** `sha256:1f09`, the beginning of a version or all of it. */
 export function isVersion(text: string): boolean {
@@ -70,7 +70,7 @@ export function isVersion(text: string): boolean {
 
 /** @throws UsageError when no version of the set begins so, or several do. */
 export async function fullVersion(versions: PolicyVersions, set: string, text: string): Promise<string> {
-  if (WHOLE.test(text)) return text;
+  if (wholeVersion.test(text)) return text;
   const wanted = text.startsWith('sha256:') ? text : `sha256:${text}`;
   const found: string[] = [];
   for await (const { version } of versions.list(set)) if (version.startsWith(wanted)) found.push(version);

@@ -10,7 +10,7 @@ export function addServerOptions(command: Command): Command {
   return command.option('--url <url>', 'ask a running service; the API key comes from VERDICT_API_KEY');
 }
 
-const TIMEOUT_MS = 30_000;
+const timeoutMs = 30_000;
 
 /**
  * One call; the answer's body, undefined where it has none.
@@ -18,7 +18,7 @@ const TIMEOUT_MS = 30_000;
  * @throws UsageError when the service cannot be reached, or refuses.
  */
 export async function askServer(options: ServerOptions, method: string, path: string, body?: object): Promise<unknown> {
-  const response = await callServer(options, method, path, AbortSignal.timeout(TIMEOUT_MS), body);
+  const response = await callServer(options, method, path, AbortSignal.timeout(timeoutMs), body);
   if (response.status === 204) return undefined;
   const answer = (await response.json().catch(() => undefined)) as unknown;
   if (response.ok && answer !== undefined) return answer;
@@ -39,7 +39,7 @@ export async function readFromServer(options: ServerOptions, path: string): Prom
  */
 export async function* streamFromServer(options: ServerOptions, path: string): AsyncGenerator<Uint8Array> {
   const deadline = new AbortController();
-  const timer = setTimeout(() => deadline.abort(new Error('no answer in time')), TIMEOUT_MS);
+  const timer = setTimeout(() => deadline.abort(new Error('no answer in time')), timeoutMs);
   const response = await callServer(options, 'GET', path, deadline.signal).finally(() => clearTimeout(timer));
   if (!response.ok) throw refusal(response, await response.json().catch(() => undefined));
   try {

@@ -5,7 +5,7 @@ import { UsageError } from '../exit-code.js';
 import type { PolicyVersions } from './policy-versions.js';
 
 /** How many versions are read from the database at a time. */
-const PAGE = 1_000;
+const pageSize = 1_000;
 
 /** The service may be running; nothing is written. */
 export async function versionsInDatabase(path: string): Promise<PolicyVersions> {
@@ -20,7 +20,7 @@ export async function versionsInDatabase(path: string): Promise<PolicyVersions> 
     async *list(set) {
       let after: string | undefined;
       do {
-        const page = await archive.versions(set, PAGE, after).catch(cannotRead(path));
+        const page = await archive.versions(set, pageSize, after).catch(cannotRead(path));
         yield* page.items;
         after = page.nextCursor;
       } while (after !== undefined);

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DirectorySource } from '../../policy-store/directory-source.js';
 
 /** Between two looks, in milliseconds. Looking is enough, and works where file events do not come. */
-const INTERVAL_MS = 250;
+const intervalMs = 250;
 
 /** Yields at once, and whenever what the paths hold has changed since then and is at rest again; ends with the process. */
 export async function* watchFolders(paths: readonly string[]): AsyncGenerator<void> {
@@ -11,7 +11,7 @@ export async function* watchFolders(paths: readonly string[]): AsyncGenerator<vo
   let before = known;
   yield;
   for (;;) {
-    await delay(INTERVAL_MS);
+    await delay(intervalMs);
     const now = await look();
     if (now === before && now !== known) {
       known = now;

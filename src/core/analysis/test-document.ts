@@ -2,7 +2,7 @@
 
 import { closest } from '../closest.js';
 import type { Effect, ReasonCode } from '../decision.js';
-import { AMBIGUOUS, type EntityStore } from '../manifest/entities.js';
+import { ambiguousEntity, type EntityStore } from '../manifest/entities.js';
 import type { NamedText, ReportFatal, YamlNode } from '../manifest/yaml-document.js';
 import { readYaml } from '../manifest/yaml-document.js';
 import { quote } from '../quote.js';
@@ -259,7 +259,7 @@ class Names {
     const declared = this.declared.get(name);
     if (declared !== undefined) return declared;
     const stored = this.entities.find(undefined, name);
-    if (stored === AMBIGUOUS) {
+    if (stored === ambiguousEntity) {
       const hint = `declare it with its type under "${this.what}s"`;
       return node.refuse('ambiguous_entity', `several entities have the id ${quote(name)}`, hint);
     }

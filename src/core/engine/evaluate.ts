@@ -1,7 +1,7 @@
 /** The evaluation: one request, all candidates, one effect. What fails in a rule is part of the answer. */
 
 import { matchRule } from '../matcher/program.js';
-import { FAULT, noRules, type Scope } from '../matcher/scope.js';
+import { fault, noRules, type Scope } from '../matcher/scope.js';
 import type { Combination } from '../policy/combination.js';
 import { quote } from '../quote.js';
 import type { EffectKind, RuleEffect } from '../rules/effect.js';
@@ -64,7 +64,7 @@ function evaluateOnce(combination: Combination, scope: Scope): Evaluation {
   scope.rules = noRules;
   scope.spend(combination.program.steps);
   const result = combination.program.run(scope);
-  if (result === FAULT) return requestError(...faultOf(scope));
+  if (result === fault) return requestError(...faultOf(scope));
   if (typeof result !== 'boolean') {
     return requestError('wrong_result', 'a matcher that reads no rule must be true or false');
   }

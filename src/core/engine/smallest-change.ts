@@ -2,7 +2,7 @@
 
 import type { Change, SmallestChange } from '../explanation.js';
 import type { Expression } from '../matcher/ast.js';
-import { type AssumedLink, FAULT, type Scope } from '../matcher/scope.js';
+import { type AssumedLink, fault, type Scope } from '../matcher/scope.js';
 import { sameValue } from '../matcher/values.js';
 import {
   applyChanges,
@@ -123,7 +123,7 @@ function remedyOfComparison(
   terms: TermReader,
 ): Remedy | undefined {
   const bound = terms.evaluate(right, scope);
-  if (bound === FAULT) return undefined;
+  if (bound === fault) return undefined;
   switch (operator) {
     case '==':
     case '<=':

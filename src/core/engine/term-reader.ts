@@ -5,7 +5,7 @@ import { compileExpression } from '../matcher/compile.js';
 import { expressionSteps } from '../matcher/expression-steps.js';
 import { printExpression } from '../matcher/print.js';
 import { conjunction } from '../matcher/program.js';
-import { type Evaluator, FAULT, type Scope } from '../matcher/scope.js';
+import { type Evaluator, fault, type Scope } from '../matcher/scope.js';
 import { describeValue } from '../matcher/values.js';
 import type { Combination } from '../policy/combination.js';
 import type { Json } from '../request.js';
@@ -48,7 +48,7 @@ export class TermReader {
     return failed;
   }
 
-  evaluate(expression: Expression, scope: Scope): Json | typeof FAULT {
+  evaluate(expression: Expression, scope: Scope): Json | typeof fault {
     let term = this.compiled.get(expression);
     if (term === undefined) {
       const steps = expressionSteps(expression) + stepsPerTerm;
@@ -90,18 +90,18 @@ export class TermReader {
   describeIn(term: Expression, scope: Scope): FailedTerm {
     const text = printExpression(term);
     const value = this.evaluate(term, scope);
-    if (value === FAULT) return { term: text, operands: [], message: scope.fault?.message ?? `${text} failed` };
+    if (value === fault) return { term: text, operands: [], message: scope.fault?.message ?? `${text} failed` };
     const operands = operandsOf(term).flatMap((operand) => {
-      const found = operand.kind === 'literal' ? FAULT : this.evaluate(operand, scope);
-      return found === FAULT ? [] : [{ text: printExpression(operand), value: found }];
+      const found = operand.kind === 'literal' ? fault : this.evaluate(operand, scope);
+      return found === fault ? [] : [{ text: printExpression(operand), value: found }];
     });
     return { term: text, operands, message: this.inWords(term, text, scope) };
   }
 
   private inWords(term: Expression, text: string, scope: Scope): string {
     const say = (operand: Expression | undefined): string => {
-      const value = operand === undefined ? FAULT : this.evaluate(operand, scope);
-      return value === FAULT ? '?' : describeValue(value);
+      const value = operand === undefined ? fault : this.evaluate(operand, scope);
+      return value === fault ? '?' : describeValue(value);
     };
     if (term.kind === 'call' && this.combination.environment.roles.has(term.name)) {
       const [name, role, domain] = term.args;
@@ -114,7 +114,7 @@ export class TermReader {
     const values = operandsOf(term).map((operand) => {
       const value = this.evaluate(operand, scope);
       const found =
-        value === FAULT ? (scope.fault?.code === 'missing_attribute' ? 'missing' : '?') : describeValue(value);
+        value === fault ? (scope.fault?.code === 'missing_attribute' ? 'missing' : '?') : describeValue(value);
       return `${printExpression(operand)} is ${found}`;
     });
     return `${text} does not hold${values.length === 0 ? '' : `: ${values.join(', ')}`}`;

@@ -1,7 +1,7 @@
 /** The lines of a manifest's `request`: a path into the request, or a text with paths in it. */
 
 import { quote } from '../quote.js';
-import { SEMANTICS, type Semantics } from '../semantics.js';
+import { currentSemantics, type Semantics } from '../semantics.js';
 
 /** `subject.department` → root `subject`, steps `['department']`. */
 export interface BindingPath {
@@ -33,7 +33,7 @@ export interface BindingTemplate {
  *
  * @returns what is wrong when it is neither.
  */
-export function parseBinding(text: string, semantics: Semantics = SEMANTICS): Binding | BindingFault {
+export function parseBinding(text: string, semantics: Semantics = currentSemantics): Binding | BindingFault {
   if (!text.includes('${')) {
     const path = parsePath(text);
     return typeof path === 'string' ? fault(path) : { kind: 'path', path };

@@ -13,21 +13,21 @@ export interface StoredEntity {
 }
 
 /** Found when several entities of different types have the id that a request names without a type. */
-export const AMBIGUOUS: unique symbol = Symbol('ambiguous');
+export const ambiguousEntity: unique symbol = Symbol('ambiguous');
 
 export class EntityStore {
   private readonly byTypeAndId = new Map<string, StoredEntity>();
-  private readonly byId = new Map<string, StoredEntity | typeof AMBIGUOUS>();
+  private readonly byId = new Map<string, StoredEntity | typeof ambiguousEntity>();
 
   constructor(readonly all: readonly StoredEntity[]) {
     for (const entity of all) {
       this.byTypeAndId.set(entityKey(entity.type, entity.id), entity);
-      this.byId.set(entity.id, this.byId.has(entity.id) ? AMBIGUOUS : entity);
+      this.byId.set(entity.id, this.byId.has(entity.id) ? ambiguousEntity : entity);
     }
   }
 
   /** Without a type: the only entity with that id, whatever its type. */
-  find(type: string | undefined, id: string): StoredEntity | typeof AMBIGUOUS | undefined {
+  find(type: string | undefined, id: string): StoredEntity | typeof ambiguousEntity | undefined {
     return type === undefined ? this.byId.get(id) : this.byTypeAndId.get(entityKey(type, id));
   }
 

@@ -1,7 +1,7 @@
 /** `policy-set.yaml`: what a policy set says about itself beside Casbin's own files. */
 import { cut, quote } from '../quote.js';
 import type { Json } from '../request.js';
-import { SEMANTICS, type Semantics } from '../semantics.js';
+import { currentSemantics, type Semantics } from '../semantics.js';
 import { largestStepBudget } from '../step-budget.js';
 import { finish } from '../steps.js';
 import { type Binding, isBindingFault, parseBinding } from './binding-text.js';
@@ -98,7 +98,11 @@ const keys = [
 ] as const;
 
 /** Reads a manifest. Whatever is wrong is reported and stands at its default. */
-export function readManifest(source: NamedText, report: ReportFatal, semantics: Semantics = SEMANTICS): Manifest {
+export function readManifest(
+  source: NamedText,
+  report: ReportFatal,
+  semantics: Semantics = currentSemantics,
+): Manifest {
   return finish(readManifestInSteps(source, report, semantics));
 }
 

@@ -9,7 +9,7 @@ import { FunctionError } from '../matcher/functions/function-definition.js';
 import { isObject, ownMember } from '../matcher/values.js';
 import { quote } from '../quote.js';
 import type { Json, JsonObject } from '../request.js';
-import { SEMANTICS, type Semantics } from '../semantics.js';
+import { currentSemantics, type Semantics } from '../semantics.js';
 import { unmetered } from '../step-budget.js';
 import { checkKeyword, endlessDefinitions } from './schema-keywords.js';
 import type { NamedText, ReportFatal, YamlNode } from './yaml-document.js';
@@ -74,7 +74,7 @@ const nested: ReadonlyMap<string, 'schema' | 'list' | 'mapping'> = new Map([
 export function* readSchema(
   source: NamedText,
   report: ReportFatal,
-  semantics: Semantics = SEMANTICS,
+  semantics: Semantics = currentSemantics,
 ): Generator<void, AttributeSchema> {
   let isSound = semantics !== 1;
   const note: ReportFatal = (problem) => {

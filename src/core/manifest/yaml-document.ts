@@ -21,7 +21,7 @@ import { faultInName } from '../names.js';
 import type { Problem } from '../problem.js';
 import { cut, quote } from '../quote.js';
 import type { Json } from '../request.js';
-import { SEMANTICS, type Semantics } from '../semantics.js';
+import { currentSemantics, type Semantics } from '../semantics.js';
 import { finish, itemsPerStep } from '../steps.js';
 
 export interface NamedText {
@@ -186,7 +186,7 @@ export function readYaml(source: NamedText, report: ReportFatal, semantics?: Sem
 export function* readYamlInSteps(
   { file, text }: NamedText,
   report: ReportFatal,
-  semantics: Semantics = SEMANTICS,
+  semantics: Semantics = currentSemantics,
 ): Generator<void, YamlNode | undefined> {
   const lines = new LineCounter();
   for (let at = 0; at >= 0; at = text.indexOf('\n', at) + 1 || -1) lines.addNewLine(at);

@@ -6,7 +6,7 @@ import type { CustomFunction, Environment, RoleRelation } from './environment.js
 import { type FunctionDefinition, FunctionError, type Parameter } from './functions/function-definition.js';
 import { isIn } from './operators.js';
 import { hasPath } from './paths.js';
-import { type Evaluator, FAULT, type Outcome, type Scope } from './scope.js';
+import { type Evaluator, fault, type Outcome, type Scope } from './scope.js';
 import { describeValue } from './values.js';
 
 type Call = Extract<Expression, { kind: 'call' }>;
@@ -58,11 +58,11 @@ function compileHasRole(call: Call, environment: Environment, compile: Compile):
   const [rolesOf, roleOf, domainOf] = call.args.map(compile);
   return (scope) => {
     const roles = rolesOf?.(scope);
-    if (roles === FAULT) return FAULT;
+    if (roles === fault) return fault;
     const role = roleOf?.(scope);
-    if (role === FAULT) return FAULT;
+    if (role === fault) return fault;
     const domain = domainOf?.(scope);
-    if (domain === FAULT) return FAULT;
+    if (domain === fault) return fault;
     if (!Array.isArray(roles)) return argumentError(scope, 'hasRole', 'roles', 'a list', roles);
     if (typeof role !== 'string') return argumentError(scope, 'hasRole', 'role', 'a text', role);
     if (domain !== undefined && typeof domain !== 'string') {
@@ -78,7 +78,7 @@ function compileRoleCall(call: Call, relation: RoleRelation, compile: Compile): 
   const args = call.args.map(compile);
   return (scope) => {
     const values = evaluateArguments(args, scope);
-    if (values === FAULT) return FAULT;
+    if (values === fault) return fault;
     const [name, role, domain] = values;
     if (values.length < 2) return scope.fail('wrong_argument_count', () => `${call.name}() wants 2 or 3 arguments`);
     for (const value of values) {
@@ -99,7 +99,7 @@ function compileCustomCall(call: Call, custom: CustomFunction, compile: Compile)
   const args = call.args.map(compile);
   return (scope) => {
     const values = evaluateArguments(args, scope);
-    if (values === FAULT) return FAULT;
+    if (values === fault) return fault;
     scope.spend(values.length + 1);
     try {
       const result = custom(...values);
@@ -135,7 +135,7 @@ function compileBuiltInCall(
   }
   return (scope) => {
     const values = evaluateArguments(args, scope);
-    if (values === FAULT) return FAULT;
+    if (values === fault) return fault;
     if (values.length < required || values.length > definition.parameters.length) {
       return scope.fail('wrong_argument_count', () => `${call.name}() wants ${countOf(definition, required)}`);
     }
@@ -185,9 +185,9 @@ function compilePatternCall(
   const isJoined = literal?.kind !== 'literal' && literal?.kind !== 'column';
   return (scope) => {
     const name = nameOf(scope);
-    if (name === FAULT) return FAULT;
+    if (name === fault) return fault;
     const pattern = patternOf(scope);
-    if (pattern === FAULT) return FAULT;
+    if (pattern === fault) return fault;
     if (typeof name !== 'string') return argumentError(scope, call.name, 'the first argument', 'a text', name);
     if (typeof pattern !== 'string') return argumentError(scope, call.name, 'the pattern', 'a text', pattern);
     scope.spend(stepsPerPattern + 4 * stepsForText(pattern.length));
@@ -223,7 +223,7 @@ function compileEval(call: Call, environment: Environment, compile: Compile): Ev
   const stepsToCompile = (source: string): number => stepsPerCondition + stepsPerConditionCharacter * source.length;
   return (scope) => {
     const source = textOf(scope);
-    if (source === FAULT) return FAULT;
+    if (source === fault) return fault;
     if (typeof source !== 'string') return argumentError(scope, 'eval', 'the condition', 'a text', source);
     if (isJoined) {
       const steps = stepsForText(source.length) + (scope.isFirst(environment, source) ? stepsToCompile(source) : 0);
@@ -256,11 +256,11 @@ function isPolicyText(expression: Expression): boolean {
  * The values of the arguments, each one as it is. The reference takes a list that comes first for the argument list
  * itself: `g(r.sub.role, p.sub)` holds for every role once a caller sends the same text twice as its role.
  */
-function evaluateArguments(args: readonly Evaluator[], scope: Scope): Json[] | typeof FAULT {
+function evaluateArguments(args: readonly Evaluator[], scope: Scope): Json[] | typeof fault {
   const values: Json[] = [];
   for (const argument of args) {
     const value = argument(scope);
-    if (value === FAULT) return FAULT;
+    if (value === fault) return fault;
     values.push(value);
   }
   return values;

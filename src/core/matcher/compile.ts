@@ -10,7 +10,7 @@ import type { Environment } from './environment.js';
 import { constantList } from './expression-steps.js';
 import { binaryOperations, complement, invert, isIn, negate, operandError } from './operators.js';
 import { readPath } from './paths.js';
-import { type Evaluator, FAULT, type Outcome, type Scope } from './scope.js';
+import { type Evaluator, fault, type Outcome, type Scope } from './scope.js';
 import { authorsName } from './source-text.js';
 import { describeValue, sameValue } from './values.js';
 
@@ -34,7 +34,7 @@ export function compileExpression(expression: Expression, environment: Environme
       const operation = { '-': negate, '!': invert, '~': complement }[expression.operator];
       return (scope) => {
         const value = operand(scope);
-        return value === FAULT ? FAULT : operation(value, scope);
+        return value === fault ? fault : operation(value, scope);
       };
     }
     case 'binary':
@@ -45,15 +45,15 @@ export function compileExpression(expression: Expression, environment: Environme
       if (constants !== undefined) {
         return (scope) => {
           const left = leftOf(scope);
-          return left === FAULT ? FAULT : isIn(left, constants, scope);
+          return left === fault ? fault : isIn(left, constants, scope);
         };
       }
       const rightOf = compile(expression.right);
       return (scope) => {
         const left = leftOf(scope);
-        if (left === FAULT) return FAULT;
+        if (left === fault) return fault;
         const right = rightOf(scope);
-        return right === FAULT ? FAULT : isIn(left, right, scope);
+        return right === fault ? fault : isIn(left, right, scope);
       };
     }
     case 'and':
@@ -65,7 +65,7 @@ export function compileExpression(expression: Expression, environment: Environme
       const resultOf = compile(expression.value);
       return (scope) => {
         const condition = conditionOf(scope);
-        if (condition === FAULT) return FAULT;
+        if (condition === fault) return fault;
         if (typeof condition !== 'boolean') return operandError(scope, '?', condition, 'true or false');
         return condition ? resultOf(scope) : null;
       };
@@ -134,7 +134,7 @@ function compileBinary(
       const textOf = compile(operand);
       return (scope) => {
         const value = textOf(scope);
-        if (value === FAULT || typeof value === 'string') return value;
+        if (value === fault || typeof value === 'string') return value;
         return scope.fail('type_mismatch', () => `${quote(operator)} wants texts, not ${describeValue(value)}`);
       };
     };
@@ -146,7 +146,7 @@ function compileBinary(
     if (operator === '=~') return call;
     return (scope) => {
       const matches = call(scope);
-      return matches === FAULT ? FAULT : !matches;
+      return matches === fault ? fault : !matches;
     };
   }
   const leftOf = compile(left);
@@ -154,18 +154,18 @@ function compileBinary(
   const operation = binaryOperations[operator];
   return (scope) => {
     const a = leftOf(scope);
-    if (a === FAULT) return FAULT;
+    if (a === fault) return fault;
     const b = rightOf(scope);
-    return b === FAULT ? FAULT : operation(a, b, scope);
+    return b === fault ? fault : operation(a, b, scope);
   };
 }
 
 function compileEquality(leftOf: Evaluator, rightOf: Evaluator): Evaluator {
   return (scope) => {
     const left = leftOf(scope);
-    if (left === FAULT) return FAULT;
+    if (left === fault) return fault;
     const right = rightOf(scope);
-    if (right === FAULT) return FAULT;
+    if (right === fault) return fault;
     if (typeof left === 'object') return sameValue(left, right, scope);
     if (typeof left === 'string' && left.length > longText) scope.spend(stepsForText(left.length));
     return left === right;
@@ -176,9 +176,9 @@ function compileEquality(leftOf: Evaluator, rightOf: Evaluator): Evaluator {
 function compileLogical(leftOf: Evaluator, rightOf: Evaluator, operator: string, decisive: boolean): Evaluator {
   return (scope) => {
     const left = leftOf(scope);
-    if (left === FAULT || left === decisive) return left;
+    if (left === fault || left === decisive) return left;
     const right = rightOf(scope);
-    if (right === FAULT) return FAULT;
+    if (right === fault) return fault;
     if (typeof left !== 'boolean') return operandError(scope, operator, left, 'true or false');
     return typeof right === 'boolean' ? right : operandError(scope, operator, right, 'true or false');
   };
@@ -190,7 +190,7 @@ function compileList(items: readonly Evaluator[]): Evaluator {
     const list: Json[] = [];
     for (const [index, item] of items.entries()) {
       const value = item(scope);
-      if (value === FAULT) return FAULT;
+      if (value === fault) return fault;
       if (index === 0 && Array.isArray(value)) {
         scope.spend(value.length);
         for (const member of value) list.push(member);

@@ -3,7 +3,7 @@ import type { Json } from '../request.js';
 import { stepsForText } from '../step-budget.js';
 import type { BinaryOperator } from './ast.js';
 import { bitwiseAnd, bitwiseNot, bitwiseOr, bitwiseXor, shiftLeft, shiftRight } from './integers.js';
-import { FAULT, type Outcome, type Scope } from './scope.js';
+import { fault, type Outcome, type Scope } from './scope.js';
 import { compareStrings, describeValue, formatValue, sameValue } from './values.js';
 
 export type BinaryOperation = (left: Json, right: Json, scope: Scope) => Outcome;
@@ -96,13 +96,13 @@ export function isIn(left: Json, right: Json | readonly Json[], scope: Scope): O
   return false;
 }
 
-export function typeError(scope: Scope, operator: string, left: Json, right: Json, wanted: string): typeof FAULT {
+export function typeError(scope: Scope, operator: string, left: Json, right: Json, wanted: string): typeof fault {
   return scope.fail(
     'type_mismatch',
     () => `"${operator}" wants ${wanted}, not ${describeValue(left)} and ${describeValue(right)}`,
   );
 }
 
-export function operandError(scope: Scope, operator: string, value: Json, wanted: string): typeof FAULT {
+export function operandError(scope: Scope, operator: string, value: Json, wanted: string): typeof fault {
   return scope.fail('type_mismatch', () => `"${operator}" wants ${wanted}, not ${describeValue(value)}`);
 }

@@ -4,7 +4,7 @@ import { compileExpression } from './compile.js';
 import { type Environment, isFunctionName } from './environment.js';
 import { expressionSteps } from './expression-steps.js';
 import { parseExpression } from './parser.js';
-import { type Evaluator, FAULT, type Scope } from './scope.js';
+import { type Evaluator, fault, type Scope } from './scope.js';
 import type { SourceText } from './source-text.js';
 import { describeValue } from './values.js';
 
@@ -86,7 +86,7 @@ export function matchRule(program: Program, terms: Terms, scope: Scope): RuleOut
     scope.stepsLeft -= term.steps;
     const holds = term.run(scope);
     if (holds === false) return 'no_match';
-    if (holds === FAULT) return 'error';
+    if (holds === fault) return 'error';
     if (holds !== true) {
       scope.fail('type_mismatch', () => `"&&" wants true or false, not ${describeValue(holds)}`);
       return 'error';
@@ -96,7 +96,7 @@ export function matchRule(program: Program, terms: Terms, scope: Scope): RuleOut
 }
 
 function outcomeOf(result: ReturnType<Evaluator>, scope: Scope): RuleOutcome {
-  if (result === FAULT) return 'error';
+  if (result === fault) return 'error';
   if (typeof result === 'boolean') return result ? 'match' : 'no_match';
   if (typeof result === 'number') return result === 0 ? 'no_match' : 'match';
   scope.fail('wrong_result', () => `the matcher's result must be true or false, not ${describeValue(result)}`);

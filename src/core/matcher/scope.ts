@@ -8,8 +8,8 @@ import type { EntityAttributes } from './entity-attributes.js';
 export type AttributeSource = Json | EntityAttributes | undefined;
 
 /** Returned instead of a value when an expression fails; what went wrong is in `scope.fault`. */
-export const FAULT: unique symbol = Symbol('fault');
-export type Outcome = Json | typeof FAULT;
+export const fault: unique symbol = Symbol('fault');
+export type Outcome = Json | typeof fault;
 
 export type Evaluator = (scope: Scope) => Outcome;
 
@@ -83,10 +83,10 @@ export class Scope implements StepMeter {
     if (this.asked.size > 0) this.asked.clear();
   }
 
-  fail(code: string, describe: () => string): typeof FAULT {
+  fail(code: string, describe: () => string): typeof fault {
     this.spend(stepsPerFault);
     this.fault = new Fault(code, describe);
-    return FAULT;
+    return fault;
   }
 
   spend(steps: number): void {

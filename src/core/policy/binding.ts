@@ -1,7 +1,7 @@
 /** What each token of a request definition is in a decision request (contract, section 3: Binding). */
 import type { Diagnostic, ReasonCode } from '../decision.js';
 import { type Binding, type BindingPath, type BindingTemplate, faultInPart } from '../manifest/binding-text.js';
-import { AMBIGUOUS, type EntityStore } from '../manifest/entities.js';
+import { ambiguousEntity, type EntityStore } from '../manifest/entities.js';
 import type { Manifest } from '../manifest/manifest.js';
 import { EntityAttributes } from '../matcher/entity-attributes.js';
 import type { AttributeSource } from '../matcher/scope.js';
@@ -126,7 +126,7 @@ function bindEntity(
   precedence: Manifest['precedence'],
 ): EntityAttributes | BindingError {
   const stored = entities.size === 0 ? undefined : entities.find(entity.type, entity.id);
-  if (stored === AMBIGUOUS) {
+  if (stored === ambiguousEntity) {
     const message = `several entities have the id ${describeValue(entity.id)}: say the ${what}'s type`;
     return new BindingError('ambiguous_entity', message);
   }

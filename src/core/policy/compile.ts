@@ -23,7 +23,7 @@ import { buildRoleGraphs, type LinkCondition } from '../roles/role-graphs.js';
 import type { RoleGraph } from '../roles/roles.js';
 import { buildRuleTable, type FieldIndex, type RuleTable } from '../rules/rule-table.js';
 import { SymbolTable } from '../rules/symbols.js';
-import { SEMANTICS, type Semantics } from '../semantics.js';
+import { currentSemantics, type Semantics } from '../semantics.js';
 import type { Admission } from './admission.js';
 import { admissionOf } from './all-admissions.js';
 import { checkPolicySet } from './check.js';
@@ -80,7 +80,7 @@ export interface CompileOptions {
   /** Request values that are texts starting with `{` or `[` are parsed as JSON objects. */
   readonly acceptJson?: boolean;
   readonly functions?: Readonly<Record<string, CustomFunction>>;
-  /** The defaults that the set is read with: `SEMANTICS`, or an earlier number for what was decided or served under it. */
+  /** The defaults that the set is read with: `currentSemantics`, or an earlier number for what was decided or served under it. */
   readonly semantics?: Semantics;
 }
 
@@ -120,7 +120,7 @@ export function* compileInSteps(options: CompileOptions, identify: Identify): Ge
   const reportFatal = (problem: Problem): void => void problems.push({ ...problem, refusedByReference: true });
 
   const sources = readSources(options);
-  const { semantics = SEMANTICS } = options;
+  const { semantics = currentSemantics } = options;
   const manifest =
     sources.manifest === undefined
       ? defaultManifestFor(semantics)

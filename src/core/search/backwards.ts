@@ -11,7 +11,7 @@ import { compileExpression } from '../matcher/compile.js';
 import { EntityAttributes } from '../matcher/entity-attributes.js';
 import { patternKey, prefixFunctions } from '../matcher/pattern-key.js';
 import { conjunction, picksCandidates } from '../matcher/program.js';
-import { type Evaluator, FAULT, Scope } from '../matcher/scope.js';
+import { type Evaluator, fault, Scope } from '../matcher/scope.js';
 import { BindingError, type BoundRequest, bindRequest, type TokenBinding, tokenValue } from '../policy/binding.js';
 import { type Combination, isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
@@ -222,7 +222,7 @@ class BackwardSearch {
     if (test !== undefined) {
       // What fails does not hold; a number may.
       const holds = test(this.scope);
-      return holds !== false && holds !== FAULT;
+      return holds !== false && holds !== fault;
     }
     switch (term.kind) {
       case 'and': {

@@ -26,53 +26,53 @@ const busyLooks = 3;
  * it is written back to its place through them. What is damaged is said and not mended: nobody can know what was there.
  */
 export class DatabaseWatch {
-  #problem: string | undefined;
-  #file: OpenDatabase;
-  #timer: NodeJS.Timeout | undefined;
-  #looking: Promise<void> = Promise.resolve();
-  #nextRead = 0;
-  #busy = 0;
+  private lastProblem: string | undefined;
+  private file: OpenDatabase;
+  private timer: NodeJS.Timeout | undefined;
+  private looking: Promise<void> = Promise.resolve();
+  private nextRead = 0;
+  private busy = 0;
 
   constructor(private readonly options: DatabaseWatchOptions) {
-    this.#file = new OpenDatabase(options.path);
+    this.file = new OpenDatabase(options.path);
   }
 
   start(): void {
-    this.#timer = setInterval(() => void this.look(), this.options.everyMs ?? defaultEveryMs).unref();
+    this.timer = setInterval(() => void this.look(), this.options.everyMs ?? defaultEveryMs).unref();
     void this.look();
   }
 
   /** What is wrong with the database; undefined when it was well at the last look. */
   get problem(): string | undefined {
-    return this.#problem;
+    return this.lastProblem;
   }
 
   async stop(): Promise<void> {
-    clearInterval(this.#timer);
-    await this.#looking;
+    clearInterval(this.timer);
+    await this.looking;
   }
 
   /** Looks now; resolves when it is done. */
   look(): Promise<void> {
-    this.#looking = this.#looking.then(() => this.#look());
-    return this.#looking;
+    this.looking = this.looking.then(() => this.lookOnce());
+    return this.looking;
   }
 
-  async #look(): Promise<void> {
+  private async lookOnce(): Promise<void> {
     try {
-      if (this.#file.vanished() === undefined) await this.#read();
-      else await this.#restore();
-      this.#note(undefined);
+      if (this.file.vanished() === undefined) await this.read();
+      else await this.restore();
+      this.note(undefined);
     } catch (error) {
-      if (/SQLITE_BUSY/.test(String(error)) && ++this.#busy < busyLooks) return;
-      this.#note(error as Error);
+      if (/SQLITE_BUSY/.test(String(error)) && ++this.busy < busyLooks) return;
+      this.note(error as Error);
     }
   }
 
   /** Through a connection of its own: those that are open would show what they remember of the file. */
-  async #read(): Promise<void> {
+  private async read(): Promise<void> {
     const started = performance.now();
-    if (started < this.#nextRead) return;
+    if (started < this.nextRead) return;
     const connection = await SqliteConnection.open({ path: this.options.path, busyTimeoutMs: 0 });
     try {
       const [found] = await connection.query<{ quick_check: string }>('PRAGMA quick_check(1)');
@@ -80,23 +80,23 @@ export class DatabaseWatch {
     } finally {
       await connection.close();
       const now = performance.now();
-      this.#nextRead = now + (now - started) / (this.options.share ?? defaultShare);
+      this.nextRead = now + (now - started) / (this.options.share ?? defaultShare);
     }
   }
 
-  #note(error: Error | undefined): void {
+  private note(error: Error | undefined): void {
     const { path, onProblem } = this.options;
-    if (error === undefined) this.#busy = 0;
+    if (error === undefined) this.busy = 0;
     const problem = error?.message;
-    if (problem === this.#problem) return;
-    this.#problem = problem;
+    if (problem === this.lastProblem) return;
+    this.lastProblem = problem;
     if (problem === undefined) onProblem(`${path} is well again`, undefined);
     else onProblem(`${path} cannot be used as it should: ${problem}`, error);
   }
 
-  async #restore(): Promise<void> {
+  private async restore(): Promise<void> {
     const { path, connections, onProblem } = this.options;
-    const isGone = this.#file.vanished() === 'database';
+    const isGone = this.file.vanished() === 'database';
     const copy = `${path}.restored`;
     let aside: string | undefined;
     await SqliteConnection.renew(connections, {
@@ -113,11 +113,11 @@ export class DatabaseWatch {
       },
       between: async () => {
         if (!isGone) return;
-        aside = this.#file.clearPlace();
+        aside = this.file.clearPlace();
         renameSync(copy, path);
       },
     });
-    this.#file = new OpenDatabase(path);
+    this.file = new OpenDatabase(path);
     const found = aside === undefined ? '' : `; what lay there instead is now ${aside}`;
     const what = isGone ? path : `${path}-wal`;
     onProblem(`${what} was removed or replaced; all that was committed is written back${found}`, undefined);

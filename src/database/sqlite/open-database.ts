@@ -3,12 +3,12 @@ import { fileIdentity } from './file-identity.js';
 
 /** A database that this process has open, by the files that it lies in. */
 export class OpenDatabase {
-  #main: string;
-  #wal: string;
+  private main: string;
+  private wal: string;
 
   constructor(readonly path: string) {
-    this.#main = fileIdentity(path);
-    this.#wal = fileIdentity(`${path}-wal`);
+    this.main = fileIdentity(path);
+    this.wal = fileIdentity(`${path}-wal`);
   }
 
   /**
@@ -16,16 +16,16 @@ export class OpenDatabase {
    * there behind the open connections, and nowhere else.
    */
   vanished(): 'database' | 'wal' | undefined {
-    if (fileIdentity(this.path) !== this.#main) return 'database';
+    if (fileIdentity(this.path) !== this.main) return 'database';
     const wal = fileIdentity(`${this.path}-wal`);
     // SQLite makes it with the first statement.
-    if (this.#wal === '') this.#wal = wal;
-    return wal === this.#wal ? undefined : 'wal';
+    if (this.wal === '') this.wal = wal;
+    return wal === this.wal ? undefined : 'wal';
   }
 
   /** Takes the WAL that is there for ours, after SQLite has made it anew; not when the database is another one by now. */
   noteWal(): void {
-    if (fileIdentity(this.path) === this.#main) this.#wal = fileIdentity(`${this.path}-wal`);
+    if (fileIdentity(this.path) === this.main) this.wal = fileIdentity(`${this.path}-wal`);
   }
 
   /**
@@ -35,7 +35,7 @@ export class OpenDatabase {
   clearPlace(): string | undefined {
     const { path } = this;
     // SQLite leaves its WAL there when it sees that the database has moved.
-    if (this.#wal !== '' && fileIdentity(`${path}-wal`) === this.#wal) {
+    if (this.wal !== '' && fileIdentity(`${path}-wal`) === this.wal) {
       for (const suffix of ['-wal', '-shm']) rmSync(path + suffix, { force: true });
     }
     const name = `${path}.other-${new Date().toISOString().replace(/[-:]/g, '').replace('.', '_')}`;

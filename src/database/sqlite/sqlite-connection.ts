@@ -38,7 +38,7 @@ export interface ConnectionOptions {
  * the connection hold its few threads, and a commit on another connection could not start.
  */
 export class SqliteConnection {
-  #last: Promise<unknown> = Promise.resolve();
+  private last: Promise<unknown> = Promise.resolve();
 
   private constructor(
     private dataSource: DataSource,
@@ -80,8 +80,8 @@ export class SqliteConnection {
 
   query<Row>(sql: string, parameters: readonly Parameter[] = []): Promise<Row[]> {
     // Whoever asked hears of a failure; the next statement runs all the same.
-    const result = this.#last.then(() => this.dataSource.query(sql, parameters as Parameter[])).catch(rethrowPlain);
-    this.#last = result.catch(() => undefined);
+    const result = this.last.then(() => this.dataSource.query(sql, parameters as Parameter[])).catch(rethrowPlain);
+    this.last = result.catch(() => undefined);
     return result;
   }
 
@@ -109,7 +109,7 @@ export class SqliteConnection {
     });
     const [first] = connections;
     try {
-      await Promise.all(connections.map((connection) => connection.#hold(over)));
+      await Promise.all(connections.map((connection) => connection.hold(over)));
       await steps.before((sql) => first!.dataSource.query(sql).catch(rethrowPlain));
       for (const connection of connections) await connection.dataSource.destroy();
       try {
@@ -125,15 +125,15 @@ export class SqliteConnection {
   }
 
   /** Resolves when what was asked before is done; what is asked later waits for `until`. */
-  #hold(until: Promise<void>): Promise<void> {
-    const free = this.#last.then(() => undefined);
-    this.#last = free.then(() => until);
+  private hold(until: Promise<void>): Promise<void> {
+    const free = this.last.then(() => undefined);
+    this.last = free.then(() => until);
     return free;
   }
 
   /** Waits for what was asked before, then closes. */
   async close(): Promise<void> {
-    await this.#last;
+    await this.last;
     if (this.dataSource.isInitialized) await this.dataSource.destroy();
   }
 }

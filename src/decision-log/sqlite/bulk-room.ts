@@ -7,7 +7,7 @@ interface Waiting {
  * Most records of batches that wait for their commit: two commits' worth, so that the next one is always full and a single
  * decision that comes behind them is committed some milliseconds later.
  */
-const MOST_RECORDS = 256;
+const mostRecords = 256;
 
 /**
  * The part of the log's queue that batches may fill, half of it at most: a single decision always finds the rest. Where it
@@ -15,17 +15,17 @@ const MOST_RECORDS = 256;
  */
 export class BulkRoom {
   readonly size: number;
-  #used = 0;
-  readonly #waiting: Waiting[] = [];
+  private used = 0;
+  private readonly waiting: Waiting[] = [];
 
   constructor(queueLimit: number) {
-    this.size = Math.max(1, Math.min(MOST_RECORDS, Math.floor(queueLimit / 2)));
+    this.size = Math.max(1, Math.min(mostRecords, Math.floor(queueLimit / 2)));
   }
 
   /** Takes room for records, `size` at most; false where `ms` milliseconds pass first. */
   take(records: number, ms: number): Promise<boolean> {
-    if (this.#waiting.length === 0 && this.#used + records <= this.size) {
-      this.#used += records;
+    if (this.waiting.length === 0 && this.used + records <= this.size) {
+      this.used += records;
       return Promise.resolve(true);
     }
     return new Promise((resolve) => {
@@ -37,24 +37,24 @@ export class BulkRoom {
         },
       };
       const timer = setTimeout(() => {
-        this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
+        this.waiting.splice(this.waiting.indexOf(waiting), 1);
         resolve(false);
-        this.#admit();
+        this.admit();
       }, ms);
-      this.#waiting.push(waiting);
+      this.waiting.push(waiting);
     });
   }
 
   giveBack(records: number): void {
-    this.#used -= records;
-    this.#admit();
+    this.used -= records;
+    this.admit();
   }
 
-  #admit(): void {
-    for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
-      if (this.#used + first.records > this.size) return;
-      this.#waiting.shift();
-      this.#used += first.records;
+  private admit(): void {
+    for (let first = this.waiting[0]; first !== undefined; first = this.waiting[0]) {
+      if (this.used + first.records > this.size) return;
+      this.waiting.shift();
+      this.used += first.records;
       first.admit(true);
     }
   }

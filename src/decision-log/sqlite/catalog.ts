@@ -36,24 +36,24 @@ const pageSize = 32_768;
 /** What is known of the journal's files (the tables are described in the migration), in a file of its own. */
 export class Catalog {
   /** Files whose key filter is whole. */
-  readonly #filtered = new Set<number>();
+  private readonly filtered = new Set<number>();
 
   private constructor(private readonly connection: SqliteConnection) {}
 
   /** One that is damaged is begun anew: the files say the same. */
   static async open(path: string): Promise<Catalog> {
     try {
-      return await new Catalog(await openFile(path)).#load();
+      return await new Catalog(await openFile(path)).load();
     } catch (error) {
       if (!isDamaged(error)) throw error;
       for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true });
-      return new Catalog(await openFile(path)).#load();
+      return new Catalog(await openFile(path)).load();
     }
   }
 
-  async #load(): Promise<this> {
+  private async load(): Promise<this> {
     const rows = await this.connection.query<{ unit: number }>('SELECT unit FROM filtered');
-    for (const { unit } of rows) this.#filtered.add(unit);
+    for (const { unit } of rows) this.filtered.add(unit);
     return this;
   }
 
@@ -93,7 +93,7 @@ export class Catalog {
   }
 
   hasFilter(first: number): boolean {
-    return this.#filtered.has(first);
+    return this.filtered.has(first);
   }
 
   /** Adds blocks of a file's key filter; with `last` it is whole. */
@@ -107,26 +107,26 @@ export class Catalog {
     }
     if (!last) return;
     await this.connection.query('INSERT OR IGNORE INTO filtered (unit) VALUES (?)', [first]);
-    this.#filtered.add(first);
+    this.filtered.add(first);
   }
 
   /** The files that do not have all of the keys. Of those that have no filter yet nothing is said. */
   async without(keys: readonly Buffer[]): Promise<ReadonlySet<number>> {
     const without = new Set<number>();
-    if (this.#filtered.size === 0) return without;
+    if (this.filtered.size === 0) return without;
     for (const key of keys) {
       const rows = await this.connection.query<{ unit: number; bits: Buffer }>(
         'SELECT unit, bits FROM filter WHERE block = ?',
         [blockOf(key)],
       );
       const holding = new Set(rows.filter(({ bits }) => mayHoldKey(bits, key)).map(({ unit }) => unit));
-      for (const unit of this.#filtered) if (!holding.has(unit)) without.add(unit);
+      for (const unit of this.filtered) if (!holding.has(unit)) without.add(unit);
     }
     return without;
   }
 
   async remove(first: number): Promise<void> {
-    this.#filtered.delete(first);
+    this.filtered.delete(first);
     await this.connection.query('DELETE FROM filtered WHERE unit = ?', [first]);
     // Block by block, by the primary key: the file's rows lie far apart.
     await this.connection.query(

@@ -34,29 +34,29 @@ export interface DataFolderLockOptions {
   readonly onProblem: (what: string, error: unknown) => void;
 }
 
-const FILE = 'verdict.lock';
-const RETRY_MS = 100;
+const lockFile = 'verdict.lock';
+const retryMs = 100;
 /** Two processes that start at once meet while one writes who it is. That takes a millisecond or two. */
-const BUSY_MS = 250;
-const WATCH_MS = 1_000;
+const busyMs = 250;
+const watchMs = 1_000;
 
 /**
  * One serving process for a data folder: a write lock on `verdict.lock`, an SQLite database that names its holder. The
  * system frees it when the process ends, however it ends. Commands that only read, `backup` and `keys` do not take it.
  */
 export class DataFolderLock {
-  readonly #watch: NodeJS.Timeout;
-  #problem: string | undefined;
-  #working: Promise<void> = Promise.resolve();
+  private readonly watch: NodeJS.Timeout;
+  private lastProblem: string | undefined;
+  private working: Promise<void> = Promise.resolve();
 
   private constructor(
     private readonly options: DataFolderLockOptions,
     private connection: SqliteConnection,
     private file: string,
   ) {
-    this.#watch = setInterval(() => {
-      this.#working = this.#working.then(() => this.#look());
-    }, WATCH_MS).unref();
+    this.watch = setInterval(() => {
+      this.working = this.working.then(() => this.look());
+    }, watchMs).unref();
   }
 
   /** @throws DataFolderInUse when another process still has the lock after `waitMs` */
@@ -73,23 +73,23 @@ export class DataFolderLock {
         if (isSettled && performance.now() >= until) throw error;
         before = error;
       }
-      await delay(RETRY_MS);
+      await delay(retryMs);
     }
   }
 
   /** What is wrong with the lock now; undefined when this process holds it. */
   get problem(): string | undefined {
-    return this.#problem;
+    return this.lastProblem;
   }
 
   async release(): Promise<void> {
-    clearInterval(this.#watch);
-    await this.#working;
+    clearInterval(this.watch);
+    await this.working;
     await this.connection.close();
   }
 
   /** A lock on a file that nobody else can find keeps nobody out: then the file at its place is locked as well. */
-  async #look(): Promise<void> {
+  private async look(): Promise<void> {
     if (this.file === fileIdentity(pathOf(this.options))) return;
     const { onProblem } = this.options;
     try {
@@ -98,19 +98,19 @@ export class DataFolderLock {
       this.connection = connection;
       this.file = file;
       await before.close();
-      this.#problem = undefined;
+      this.lastProblem = undefined;
       onProblem(`${pathOf(this.options)} was removed or replaced; it is there and locked again`, undefined);
     } catch (error) {
       const problem = `${pathOf(this.options)} was removed or replaced, and cannot be locked: ${(error as Error).message}`;
-      if (problem !== this.#problem) onProblem(problem, error);
-      this.#problem = problem;
+      if (problem !== this.lastProblem) onProblem(problem, error);
+      this.lastProblem = problem;
     }
   }
 }
 
 async function lock(options: DataFolderLockOptions): Promise<[SqliteConnection, string]> {
   const path = pathOf(options);
-  const connection = await SqliteConnection.open({ path, wal: false, busyTimeoutMs: BUSY_MS });
+  const connection = await SqliteConnection.open({ path, wal: false, busyTimeoutMs: busyMs });
   try {
     try {
       await hold(connection, options.holder);
@@ -141,7 +141,7 @@ async function hold(connection: SqliteConnection, { instance, pid }: DataFolderH
     // Who waited here could slip in between two transactions of the other, in turns.
     await connection.query('PRAGMA busy_timeout = 0');
     await connection.query('BEGIN IMMEDIATE');
-    await connection.query(`PRAGMA busy_timeout = ${BUSY_MS}`);
+    await connection.query(`PRAGMA busy_timeout = ${busyMs}`);
     const held = await readHolder(connection).catch((error: unknown) => {
       if (isDamaged(error)) throw error;
       return undefined;
@@ -162,7 +162,7 @@ async function readHolder(connection: SqliteConnection): Promise<(DataFolderHold
 }
 
 function pathOf({ folder }: DataFolderLockOptions): string {
-  return join(folder, FILE);
+  return join(folder, lockFile);
 }
 
 function isBusy(error: unknown): boolean {

@@ -35,27 +35,27 @@ type Mutable<T> = { -readonly [Name in keyof T]: T[Name] };
 
 /** Adds up what the files of a log say to one question. */
 export class DecisionCounts {
-  readonly #buckets = new Map<number, Map<string, Mutable<TallyGroup>>>();
-  #rows = 0;
-  readonly #starts = new Map<number, number | undefined>();
+  private readonly groupsByStart = new Map<number, Map<string, Mutable<TallyGroup>>>();
+  private rows = 0;
+  private readonly starts = new Map<number, number | undefined>();
   /** Decisions that match, but for filters on values that were not kept apart. */
   uncertain = 0;
   total = 0;
 
-  readonly #names: NameBounds;
+  private readonly names: NameBounds;
 
   constructor(
     private readonly question: TallyQuestion,
     private readonly limit = rowLimit,
     values = valueLimit,
   ) {
-    this.#names = new NameBounds(values);
+    this.names = new NameBounds(values);
   }
 
   /** What was counted, a list for each bucket that has any, in order of time. */
   buckets(): TallyGroup[][] {
-    const starts = [...this.#buckets.keys()].sort((a, b) => a - b);
-    return starts.map((start) => [...this.#buckets.get(start)!.values()]);
+    const starts = [...this.groupsByStart.keys()].sort((a, b) => a - b);
+    return starts.map((start) => [...this.groupsByStart.get(start)!.values()]);
   }
 
   /**
@@ -69,7 +69,7 @@ export class DecisionCounts {
       read += groups.length;
       // What is left out beyond the limit may be what this answer would count with others, so it cannot be given.
       if (read > this.limit) throw tooManyRows(this.limit);
-      for (const group of groups) this.#add(group);
+      for (const group of groups) this.add(group);
     };
     const counted = file.hasCounts ? await readTallies(connection, this.question, this.limit, add) : 0;
     const names = new NameBounds(tallyLimits.names);
@@ -77,12 +77,12 @@ export class DecisionCounts {
     const from = Math.max(counted, file.before);
     const known = newest[0] === undefined ? end : newest[0].first - 1;
     const isComplete = known - from <= mostRecounted;
-    if (isComplete) for await (const rows of recount(connection, from, known)) await this.#addRows(rows, names);
-    for (const { rows } of newest) await this.#addRows(rows, names);
+    if (isComplete) for await (const rows of recount(connection, from, known)) await this.addRows(rows, names);
+    for (const { rows } of newest) await this.addRows(rows, names);
     return isComplete ? undefined : from;
   }
 
-  async #addRows(rows: readonly TallyRow[], names: NameBounds): Promise<void> {
+  private async addRows(rows: readonly TallyRow[], names: NameBounds): Promise<void> {
     const { from, to, filters, policySets, by } = this.question;
     for (let i = 0; i < rows.length; i += rowsAtOnce) {
       for (const row of rows.slice(i, i + rowsAtOnce)) {
@@ -91,47 +91,47 @@ export class DecisionCounts {
         const kept = (field: TallyField) => (names.keeps(field, row[field]) ? row[field] : null);
         const filtered = tallyFields.filter((field) => filters[field] !== undefined);
         if (filtered.some((field) => filters[field] !== row[field])) continue;
-        this.#add({ start: this.#startOf(row.minute), values: by.map(kept), isUncertain: false, count: row.count });
+        this.add({ start: this.startOf(row.minute), values: by.map(kept), isUncertain: false, count: row.count });
       }
       if (rows.length > rowsAtOnce) await setImmediate();
     }
   }
 
-  #add(group: TallyGroup): void {
+  private add(group: TallyGroup): void {
     if (group.isUncertain) {
       this.uncertain += group.count;
       return;
     }
     this.total += group.count;
-    let bucket = this.#buckets.get(group.start ?? 0);
+    let bucket = this.groupsByStart.get(group.start ?? 0);
     if (bucket === undefined) {
       bucket = new Map();
-      this.#buckets.set(group.start ?? 0, bucket);
+      this.groupsByStart.set(group.start ?? 0, bucket);
     }
-    const values = this.#boundValues(group.values);
+    const values = this.boundValues(group.values);
     const key = JSON.stringify(values);
     const same = bucket.get(key);
     if (same !== undefined) same.count += group.count;
     else {
       bucket.set(key, { ...group, values });
-      this.#rows++;
+      this.rows++;
     }
-    if (this.#rows > this.limit) throw tooManyRows(this.limit);
+    if (this.rows > this.limit) throw tooManyRows(this.limit);
   }
 
-  #boundValues(values: TallyGroup['values']): TallyGroup['values'] {
+  private boundValues(values: TallyGroup['values']): TallyGroup['values'] {
     const { by } = this.question;
-    return values.map((value, i) => (value === null || this.#names.keeps(by[i]!, value) ? value : null));
+    return values.map((value, i) => (value === null || this.names.keeps(by[i]!, value) ? value : null));
   }
 
   /** The minute at which the bucket of a minute begins, as in `readTallies`. */
-  #startOf(minute: number): number | undefined {
+  private startOf(minute: number): number | undefined {
     if (this.question.bucket === undefined) return undefined;
-    if (!this.#starts.has(minute)) {
-      if (this.#starts.size > this.limit) this.#starts.clear();
-      this.#starts.set(minute, bucketStart(this.question, minute));
+    if (!this.starts.has(minute)) {
+      if (this.starts.size > this.limit) this.starts.clear();
+      this.starts.set(minute, bucketStart(this.question, minute));
     }
-    return this.#starts.get(minute);
+    return this.starts.get(minute);
   }
 }
 
@@ -155,12 +155,12 @@ function bucketStart({ bucket = 1, zone }: TallyQuestion, minute: number): numbe
 
 /** Keeps a number of values of each field apart, those that come first. Sets and answers are always kept. */
 class NameBounds {
-  readonly #names = new Map<TallyField, Set<string>>(openFields.map((field) => [field, new Set()]));
+  private readonly names = new Map<TallyField, Set<string>>(openFields.map((field) => [field, new Set()]));
 
   constructor(private readonly limit: number) {}
 
   keeps(field: TallyField, name: string): boolean {
-    const names = this.#names.get(field);
+    const names = this.names.get(field);
     if (names === undefined || names.has(name)) return true;
     if (names.size >= this.limit) return false;
     names.add(name);

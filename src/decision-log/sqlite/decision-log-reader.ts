@@ -37,7 +37,7 @@ import { topIds } from './top-ids.js';
  */
 export class DecisionLogReader extends RecordedDecisions {
   /** What the closed files hold; they do not change. */
-  readonly #closed = new Map<number, ClosedView>();
+  private readonly closed = new Map<number, ClosedView>();
 
   private constructor(private readonly path: string) {
     super();
@@ -82,17 +82,17 @@ export class DecisionLogReader extends RecordedDecisions {
   async view(): Promise<LogView> {
     for (;;) {
       const files = closedFiles(this.path);
-      await this.#describe(files);
-      const open = existsSync(this.path) ? await this.#readOpen() : undefined;
+      await this.describe(files);
+      const open = existsSync(this.path) ? await this.readOpen() : undefined;
       // A turn in between would hide the file that it closed.
-      if (closedFiles(this.path).join() === files.join()) return this.#viewOf(files, open);
+      if (closedFiles(this.path).join() === files.join()) return this.viewOf(files, open);
     }
   }
 
   async close(): Promise<void> {}
 
-  #viewOf(files: readonly number[], open: OpenFile | undefined): LogView {
-    const closed = files.flatMap((first) => this.#closed.get(first) ?? []).reverse();
+  private viewOf(files: readonly number[], open: OpenFile | undefined): LogView {
+    const closed = files.flatMap((first) => this.closed.get(first) ?? []).reverse();
     const units: UnitView[] = [
       ...(open === undefined || open.unit.last < open.unit.first ? [] : [open.unit]),
       ...closed,
@@ -104,19 +104,19 @@ export class DecisionLogReader extends RecordedDecisions {
       writer: open?.writer,
       end: units[0]?.last ?? 0,
       units,
-      read: (unit, work) => this.#read(unit.first, unit.first === open?.unit.first, work),
+      read: (unit, work) => this.read(unit.first, unit.first === open?.unit.first, work),
       // The filters of keys are the service's; a command can open the files one by one.
       without: async () => new Set(),
       gaps: async (range) => gapsWithin(gaps, range),
     };
   }
 
-  async #read<T>(
+  private async read<T>(
     first: number,
     isOpen: boolean,
     work: (connection: SqliteConnection) => Promise<T>,
   ): Promise<T | undefined> {
-    const connection = await this.#connect(first, isOpen);
+    const connection = await this.connect(first, isOpen);
     if (connection === undefined) return undefined;
     try {
       return await work(connection);
@@ -126,25 +126,25 @@ export class DecisionLogReader extends RecordedDecisions {
   }
 
   /** The file of this first sequence: it may be the open one, or have been closed, or be gone. */
-  async #connect(first: number, wasOpen: boolean): Promise<SqliteConnection | undefined> {
+  private async connect(first: number, wasOpen: boolean): Promise<SqliteConnection | undefined> {
     const isClosed = closedFiles(this.path).includes(first);
     if (isClosed) return openClosedReader(this.path, first);
     return wasOpen && existsSync(this.path) ? openOpenReader(this.path) : undefined;
   }
 
-  async #describe(files: readonly number[]): Promise<void> {
-    if (files.every((first) => this.#closed.has(first))) return;
+  private async describe(files: readonly number[]): Promise<void> {
+    if (files.every((first) => this.closed.has(first))) return;
     const catalogPath = catalogPathOf(this.path);
     const noted = existsSync(catalogPath) ? await readCatalog(catalogPath) : [];
     for (const first of files) {
-      if (this.#closed.has(first)) continue;
+      if (this.closed.has(first)) continue;
       const unit = noted.find((known) => known.first === first) ?? (await describeClosed(this.path, first));
       const hasIndex = existsSync(closedIndexPathOf(this.path, first));
-      this.#closed.set(first, viewOfClosed(hasIndex ? unit : { ...unit, indexedTo: 0 }));
+      this.closed.set(first, viewOfClosed(hasIndex ? unit : { ...unit, indexedTo: 0 }));
     }
   }
 
-  async #readOpen(): Promise<OpenFile | undefined> {
+  private async readOpen(): Promise<OpenFile | undefined> {
     const connection = await openOpenReader(this.path);
     try {
       const format = await readFormat(connection, this.path, 'journal');

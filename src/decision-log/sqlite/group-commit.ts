@@ -45,125 +45,125 @@ const patience = 3;
  * 64 waiting connections share one commit, and five do not wait for a sixth that is not coming.
  */
 export class GroupCommit {
-  readonly #commit: (group: Group) => Promise<void>;
-  #full: OpenGroup[] = [];
-  #open: OpenGroup | undefined;
-  #running: OpenGroup | undefined;
-  #committing = false;
-  #timer: NodeJS.Timeout | NodeJS.Immediate | undefined;
-  #lastSize = 0;
-  #depth = 0;
-  #length = 0;
-  #idle: (() => void) | undefined;
+  private readonly commit: (group: Group) => Promise<void>;
+  private full: OpenGroup[] = [];
+  private open: OpenGroup | undefined;
+  private running: OpenGroup | undefined;
+  private committing = false;
+  private timer: NodeJS.Timeout | NodeJS.Immediate | undefined;
+  private lastSize = 0;
+  private waiting = 0;
+  private waitingLength = 0;
+  private idle: (() => void) | undefined;
 
   /** `instance` stands in every record. */
   constructor(
     commit: (group: Group) => Promise<void>,
     private readonly instance?: string,
   ) {
-    this.#commit = commit;
+    this.commit = commit;
   }
 
   /** How many records are not committed yet. */
   get depth(): number {
-    return this.#depth;
+    return this.waiting;
   }
 
   /** How much text is not committed yet, in characters. */
   get length(): number {
-    return this.#length;
+    return this.waitingLength;
   }
 
   /** The lowest time of a record that is not committed yet, in milliseconds since 1970. */
   get oldest(): number | undefined {
-    return (this.#running ?? this.#full[0] ?? this.#open)?.since;
+    return (this.running ?? this.full[0] ?? this.open)?.since;
   }
 
   /** Serialises the record now, so that nothing done to it later is recorded; resolves when its group is committed. */
   add(record: NewDecisionRecord): Promise<void> {
-    this.#open ??= openGroup(commonMembers(record, this.instance));
-    const group = this.#open;
+    this.open ??= openGroup(commonMembers(record, this.instance));
+    const group = this.open;
     const { time, beginning } = momentOf(record.time);
     const timeInId = record.id.startsWith(beginning);
     const idTime = timeInId ? time : (idMilliseconds(record.id) ?? time);
     const line = recordLine(record, group.common, timeInId);
     group.lines.push(line);
     group.length += line.length;
-    this.#length += line.length;
+    this.waitingLength += line.length;
     addRecordKeys(record, group.common, group.keys);
     group.tally.add(record, time);
     group.since = Math.min(group.since, time);
     group.until = Math.max(group.until, time);
     group.idSince = Math.min(group.idSince, idTime);
     group.idUntil = Math.max(group.idUntil, idTime);
-    this.#depth++;
+    this.waiting++;
     if (group.lines.length === groupLimit || group.length > lengthLimit) {
-      this.#full.push(group);
-      this.#open = undefined;
+      this.full.push(group);
+      this.open = undefined;
     }
-    this.#schedule();
+    this.schedule();
     return group.committed;
   }
 
   /** Commits what is pending without waiting for more; resolves when all of it is settled. */
   async flush(): Promise<void> {
-    if (this.#depth === 0) return;
+    if (this.waiting === 0) return;
     await new Promise<void>((resolve) => {
-      this.#idle = resolve;
-      this.#commitNext();
+      this.idle = resolve;
+      this.commitNext();
     });
   }
 
-  #schedule(): void {
-    if (this.#committing) return;
-    if (this.#full.length > 0 || (this.#open !== undefined && this.#open.lines.length >= enough)) this.#commitNext();
-    else if (this.#timer === undefined && this.#open !== undefined) {
-      if (this.#lastSize < alone || this.#idle !== undefined) this.#timer = setImmediate(() => this.#commitNext());
-      else this.#waitForMore(this.#open.lines.length, patience);
+  private schedule(): void {
+    if (this.committing) return;
+    if (this.full.length > 0 || (this.open !== undefined && this.open.lines.length >= enough)) this.commitNext();
+    else if (this.timer === undefined && this.open !== undefined) {
+      if (this.lastSize < alone || this.idle !== undefined) this.timer = setImmediate(() => this.commitNext());
+      else this.waitForMore(this.open.lines.length, patience);
     }
   }
 
-  #waitForMore(seen: number, ticks: number): void {
-    this.#timer = setTimeout(() => {
-      const size = this.#open?.lines.length ?? 0;
-      if (ticks === 1 || size === seen) this.#commitNext();
-      else this.#waitForMore(size, ticks - 1);
+  private waitForMore(seen: number, ticks: number): void {
+    this.timer = setTimeout(() => {
+      const size = this.open?.lines.length ?? 0;
+      if (ticks === 1 || size === seen) this.commitNext();
+      else this.waitForMore(size, ticks - 1);
     }, 1);
   }
 
-  #commitNext(): void {
-    if (this.#committing) return;
-    clearTimeout(this.#timer as NodeJS.Timeout);
-    clearImmediate(this.#timer as NodeJS.Immediate);
-    this.#timer = undefined;
-    let group = this.#full.shift();
+  private commitNext(): void {
+    if (this.committing) return;
+    clearTimeout(this.timer as NodeJS.Timeout);
+    clearImmediate(this.timer as NodeJS.Immediate);
+    this.timer = undefined;
+    let group = this.full.shift();
     if (group === undefined) {
-      group = this.#open;
-      this.#open = undefined;
+      group = this.open;
+      this.open = undefined;
     }
     if (group === undefined) return;
-    void this.#run(group);
+    void this.run(group);
   }
 
-  async #run(group: OpenGroup): Promise<void> {
-    this.#committing = true;
-    this.#running = group;
+  private async run(group: OpenGroup): Promise<void> {
+    this.committing = true;
+    this.running = group;
     try {
-      await this.#commit(group);
+      await this.commit(group);
       group.settle();
     } catch (error) {
       group.settle(error);
     }
-    this.#committing = false;
-    this.#running = undefined;
-    this.#lastSize = group.lines.length;
-    this.#depth -= group.lines.length;
-    this.#length -= group.length;
-    if (this.#depth === 0) {
-      this.#idle?.();
-      this.#idle = undefined;
+    this.committing = false;
+    this.running = undefined;
+    this.lastSize = group.lines.length;
+    this.waiting -= group.lines.length;
+    this.waitingLength -= group.length;
+    if (this.waiting === 0) {
+      this.idle?.();
+      this.idle = undefined;
     }
-    this.#schedule();
+    this.schedule();
   }
 }
 

@@ -67,32 +67,32 @@ interface OpenUnit {
  * Commits wait during these steps, and reads of the open file; that is some tens of milliseconds.
  */
 export class JournalFiles {
-  #open: OpenUnit;
-  #closed: readonly ClosedUnit[];
-  readonly #readers: UnitReaders;
+  private openUnit: OpenUnit;
+  private closedUnits: readonly ClosedUnit[];
+  private readonly readers: UnitReaders;
   /** The files of the open unit. */
-  #files: readonly [journal: OpenDatabase, index: OpenDatabase];
+  private files: readonly [journal: OpenDatabase, index: OpenDatabase];
   /** While a turn goes on: what it must not meet waits for it. */
-  #turning: Promise<unknown> | undefined;
-  #committing: Promise<unknown> | undefined;
-  #isBroken = false;
+  private turning: Promise<unknown> | undefined;
+  private committing: Promise<unknown> | undefined;
+  private hasFailed = false;
   /** The index that is being built for a closed file, and those for which that failed. */
-  #mending: ClosedIndex | undefined;
-  readonly #unmendable = new Set<number>();
+  private mending: ClosedIndex | undefined;
+  private readonly unmendable = new Set<number>();
   /** The closed file whose key filter is being made, and the next step of it. */
-  #filtering: { readonly first: number; readonly step: number } | undefined;
-  #wal: WalBound;
-  readonly #dayTurns = new DayTurns();
+  private filtering: { readonly first: number; readonly step: number } | undefined;
+  private walBound: WalBound;
+  private readonly dayTurns = new DayTurns();
   /** Closed files, by their first sequence: not there, another one in their place, parts that cannot be read. */
-  readonly #absent = new Set<number>();
-  readonly #foreign = new Set<number>();
-  readonly #damaged = new Set<number>();
+  private readonly absent = new Set<number>();
+  private readonly foreign = new Set<number>();
+  private readonly damaged = new Set<number>();
   /** An index that is to be made anew. */
-  #condemned: string | undefined;
+  private condemned: string | undefined;
   /** Size of the open file: as it was measured last, and what was committed since. */
-  #bytes = 0;
+  private bytes = 0;
   /** The day of the open file's records; undefined while it has none. */
-  #day: number | undefined;
+  private day: number | undefined;
 
   private constructor(
     private readonly options: JournalFilesOptions,
@@ -102,13 +102,13 @@ export class JournalFiles {
     /** Files that were there once and are gone, by their names; undefined when none is. */
     readonly missing: string | undefined,
   ) {
-    this.#open = open;
-    this.#closed = closed;
-    this.#readers = new UnitReaders((first) => this.#openReader(first));
-    this.#files = this.#openFiles();
-    this.#noteDay();
+    this.openUnit = open;
+    this.closedUnits = closed;
+    this.readers = new UnitReaders((first) => this.openReader(first));
+    this.files = this.openFiles();
+    this.noteDay();
     const wal = statSync(`${options.path}-wal`, { throwIfNoEntry: false });
-    this.#wal = new WalBound(options.limits.walBytes, wal?.size ?? 0);
+    this.walBound = new WalBound(options.limits.walBytes, wal?.size ?? 0);
   }
 
   /**
@@ -132,11 +132,11 @@ export class JournalFiles {
 
   /** The writing end. Which file it writes changes with every turn. */
   get journal(): Journal {
-    return this.#open.journal;
+    return this.openUnit.journal;
   }
 
   get index(): KeyIndex {
-    return this.#open.index;
+    return this.openUnit.index;
   }
 
   /** The journal's name: 128 random bits in hexadecimal. */
@@ -145,45 +145,45 @@ export class JournalFiles {
   }
 
   get closed(): readonly ClosedUnit[] {
-    return this.#closed;
+    return this.closedUnits;
   }
 
   /** How often a file was opened for reading. */
   get opened(): number {
-    return this.#readers.opened;
+    return this.readers.opened;
   }
 
   /** The WAL of the open file. */
   get wal(): WalBound {
-    return this.#wal;
+    return this.walBound;
   }
 
   /** Commits the group into the open file. */
   async commit(group: Group): Promise<void> {
-    while (this.#turning !== undefined) await this.#turning;
-    const { journal, index } = this.#open;
+    while (this.turning !== undefined) await this.turning;
+    const { journal, index } = this.openUnit;
     const committed = journal.commit(group);
-    this.#committing = committed.catch(() => undefined);
+    this.committing = committed.catch(() => undefined);
     const bytes = await committed;
     // The group is committed, whatever becomes of the rest: it may not be committed again.
     index.noteCommit(journal.end.sequence, group.tally);
-    this.#day ??= utcDayOf(group.until);
+    this.day ??= utcDayOf(group.until);
     const written = bytes + group.keys.size * keyBytes;
-    this.#bytes += written;
-    this.#wal.grew(written);
+    this.bytes += written;
+    this.walBound.grew(written);
     // A failure changes nothing but the time that a look-up takes; the next commit tries again.
     await journal.writeSpan().catch(() => undefined);
   }
 
   /** Whether the open file should be closed before this group is committed. */
   isDue({ until }: Pick<Group, 'until'>): boolean {
-    const { journal } = this.#open;
+    const { journal } = this.openUnit;
     if (journal.isEmpty) return false;
     const { bytes, records, spanMs } = this.options.limits;
     const { since } = journal.extent;
     return (
-      (this.#day !== undefined && isOtherDay(until, this.#day) && this.#dayTurns.areLeft) ||
-      this.#bytes >= bytes ||
+      (this.day !== undefined && isOtherDay(until, this.day) && this.dayTurns.areLeft) ||
+      this.bytes >= bytes ||
       journal.end.sequence - journal.start + 1 >= records ||
       until - since >= spanMs
     );
@@ -191,12 +191,12 @@ export class JournalFiles {
 
   /** Measures the open file. */
   async measure(): Promise<void> {
-    this.#bytes = await this.journal.size();
+    this.bytes = await this.journal.size();
   }
 
   /** Whether a turn failed halfway: then the files have to be opened again. */
   get isBroken(): boolean {
-    return this.#isBroken;
+    return this.hasFailed;
   }
 
   /**
@@ -206,18 +206,18 @@ export class JournalFiles {
    */
   async turn(): Promise<boolean> {
     const { start } = this.journal;
-    const turn = this.#turn();
+    const turn = this.takeTurn();
     const over = turn.then(
       () => undefined,
       () => undefined,
     );
-    this.#turning = over;
+    this.turning = over;
     try {
       return await turn;
     } finally {
-      for (const file of this.#files) file.noteWal();
-      this.#turning = undefined;
-      this.#readers.resume(start);
+      for (const file of this.files) file.noteWal();
+      this.turning = undefined;
+      this.readers.resume(start);
     }
   }
 
@@ -226,13 +226,13 @@ export class JournalFiles {
    * damaged. Undefined when all is well.
    */
   vanished(): string | undefined {
-    if (this.#turning !== undefined) return undefined;
-    const gone = this.#files.flatMap((file) => {
+    if (this.turning !== undefined) return undefined;
+    const gone = this.files.flatMap((file) => {
       const what = file.vanished();
       return what === undefined ? [] : [what === 'wal' ? `${file.path}-wal` : file.path];
     });
     if (gone.length > 0) return `${gone.join(' and ')} was removed or replaced`;
-    return this.#condemned === undefined ? undefined : `${this.#condemned} is damaged or incomplete`;
+    return this.condemned === undefined ? undefined : `${this.condemned} is damaged or incomplete`;
   }
 
   /**
@@ -242,16 +242,16 @@ export class JournalFiles {
    */
   async rescue(): Promise<Rescue> {
     const { path } = this.options;
-    const [journalFile, indexFile] = this.#files;
+    const [journalFile, indexFile] = this.files;
     let finish!: () => void;
-    this.#turning = new Promise<void>((resolve) => {
+    this.turning = new Promise<void>((resolve) => {
       finish = resolve;
     });
     try {
-      await this.#committing;
+      await this.committing;
       const journal = journalFile.vanished();
-      const isIndexGone = indexFile.vanished() !== undefined || this.#condemned !== undefined;
-      await this.#readers.close();
+      const isIndexGone = indexFile.vanished() !== undefined || this.condemned !== undefined;
+      await this.readers.close();
       await this.index.close();
       const copy = `${path}.rescued`;
       let damaged: readonly DamagedRange[] = [];
@@ -269,35 +269,35 @@ export class JournalFiles {
       if (isIndexGone) aside.push(indexFile.clearPlace());
       return { damaged, aside: aside.filter((name) => name !== undefined) };
     } finally {
-      this.#turning = undefined;
+      this.turning = undefined;
       finish();
     }
   }
 
-  async #turn(): Promise<boolean> {
+  private async takeTurn(): Promise<boolean> {
     const { path, durability } = this.options;
-    await this.#committing;
+    await this.committing;
     // A file that vanished must not be closed, nor may what lies in its place get its name.
-    if (this.#files.some((file) => file.vanished() !== undefined)) return false;
-    const { journal, index } = this.#open;
+    if (this.files.some((file) => file.vanished() !== undefined)) return false;
+    const { journal, index } = this.openUnit;
     const { start, end } = journal;
-    await this.#readers.pause(start);
+    await this.readers.pause(start);
     while (await index.catchUpStep(end.sequence));
     if (!(await index.leaveWal())) return false;
     // From here on, until the files are open again, a failure leaves them closed.
-    this.#isBroken = true;
+    this.hasFailed = true;
     await index.close();
     if (!(await journal.leaveWal())) {
       const again = await KeyIndex.open(indexPathOf(path), path, journal.writer, end.sequence);
-      this.#open = { journal, index: again };
-      this.#isBroken = false;
+      this.openUnit = { journal, index: again };
+      this.hasFailed = false;
       return false;
     }
     const gaps = await journal.gaps();
-    if (this.#files.some((file) => file.vanished() === 'database')) {
+    if (this.files.some((file) => file.vanished() === 'database')) {
       const again = await KeyIndex.open(indexPathOf(path), path, journal.writer, end.sequence);
-      this.#open = { journal, index: again };
-      this.#isBroken = false;
+      this.openUnit = { journal, index: again };
+      this.hasFailed = false;
       return false;
     }
     await journal.close();
@@ -319,23 +319,23 @@ export class JournalFiles {
     };
     await this.catalog.add(unit);
     await this.catalog.noteBegun(beginning);
-    this.#closed = [...this.#closed, unit];
-    this.#open = {
+    this.closedUnits = [...this.closedUnits, unit];
+    this.openUnit = {
       journal: next,
       index: await KeyIndex.open(indexPathOf(path), path, writer, next.end.sequence),
     };
-    this.#files = this.#openFiles();
-    this.#bytes = 0;
-    this.#day = undefined;
-    this.#wal = new WalBound(this.options.limits.walBytes, 0);
-    this.#dayTurns.spend();
-    this.#isBroken = false;
+    this.files = this.openFiles();
+    this.bytes = 0;
+    this.day = undefined;
+    this.walBound = new WalBound(this.options.limits.walBytes, 0);
+    this.dayTurns.spend();
+    this.hasFailed = false;
     return true;
   }
 
   /** The log as it is now. */
   view(): LogView {
-    const { journal, index } = this.#open;
+    const { journal, index } = this.openUnit;
     const { start: first, format, extent, end } = journal;
     const { indexedTo, uncounted } = index;
     const open: UnitView = { first, last: end.sequence, format, extent, indexedTo, hasCounts: true, uncounted };
@@ -343,13 +343,13 @@ export class JournalFiles {
       name: this.name,
       writer: journal.writer,
       end: end.sequence,
-      units: [...(journal.isEmpty ? [] : [open]), ...this.#closed.map(viewOfClosed).reverse()],
-      read: (unit, work) => this.#read(unit.first, work),
+      units: [...(journal.isEmpty ? [] : [open]), ...this.closedUnits.map(viewOfClosed).reverse()],
+      read: (unit, work) => this.read(unit.first, work),
       without: async (keys) => (await this.catalog?.without(keys)) ?? new Set(),
       gaps: async (range) => {
-        const newest = await this.#gapsOfOpen();
-        const older = this.#closed.toReversed().flatMap((unit) => {
-          return this.#isAbsent(unit.first) ? [gapOf(unit), ...unit.gaps] : unit.gaps;
+        const newest = await this.gapsOfOpen();
+        const older = this.closedUnits.toReversed().flatMap((unit) => {
+          return this.isAbsent(unit.first) ? [gapOf(unit), ...unit.gaps] : unit.gaps;
         });
         return gapsWithin([...newest, ...older], range);
       },
@@ -358,27 +358,27 @@ export class JournalFiles {
 
   /** Builds some of the index of a closed file that has none; says whether there may be more to do. */
   async mendStep(): Promise<boolean> {
-    const unit = this.#closed.findLast(
-      ({ first, last, indexedTo }) => indexedTo < last && !this.#unmendable.has(first),
+    const unit = this.closedUnits.findLast(
+      ({ first, last, indexedTo }) => indexedTo < last && !this.unmendable.has(first),
     );
     if (unit === undefined) return false;
     const { path, onProblem } = this.options;
     try {
-      if (this.#mending?.first !== unit.first) {
-        await this.#mending?.close();
-        this.#mending = await ClosedIndex.open(path, unit);
+      if (this.mending?.first !== unit.first) {
+        await this.mending?.close();
+        this.mending = await ClosedIndex.open(path, unit);
       }
-      if (await this.#mending.step()) return true;
-      await this.#readers.pause(unit.first);
-      const mended = { ...unit, indexedTo: await this.#mending.finish() };
-      this.#mending = undefined;
-      this.#closed = this.#closed.map((closed) => (closed.first === unit.first ? mended : closed));
+      if (await this.mending.step()) return true;
+      await this.readers.pause(unit.first);
+      const mended = { ...unit, indexedTo: await this.mending.finish() };
+      this.mending = undefined;
+      this.closedUnits = this.closedUnits.map((closed) => (closed.first === unit.first ? mended : closed));
       await this.catalog?.add(mended);
     } catch (error) {
-      this.#unmendable.add(unit.first);
+      this.unmendable.add(unit.first);
       onProblem(`the index of ${closedPathOf(path, unit.first)} cannot be built; it is searched without`, error);
     } finally {
-      this.#readers.resume(unit.first);
+      this.readers.resume(unit.first);
     }
     return true;
   }
@@ -386,28 +386,28 @@ export class JournalFiles {
   /** Makes some of the key filter of a closed file that has none; says whether there is more to do. */
   async filterStep(): Promise<boolean> {
     const { catalog } = this;
-    const unit = this.#closed.findLast(
+    const unit = this.closedUnits.findLast(
       ({ first, last, indexedTo }) => indexedTo >= last && catalog?.hasFilter(first) === false,
     );
     if (catalog === undefined || unit === undefined) return false;
-    if (this.#filtering?.first !== unit.first) this.#filtering = { first: unit.first, step: 0 };
-    const { first, step } = this.#filtering;
+    if (this.filtering?.first !== unit.first) this.filtering = { first: unit.first, step: 0 };
+    const { first, step } = this.filtering;
     const steps = filterSteps(unit.last - first + 1);
-    const blocks = await this.#read(first, (connection) => makeBlocks(connection, step, steps));
+    const blocks = await this.read(first, (connection) => makeBlocks(connection, step, steps));
     if (blocks !== undefined) await catalog.addBlocks(first, blocks, step === steps - 1);
-    this.#filtering = { first, step: step + 1 };
+    this.filtering = { first, step: step + 1 };
     return true;
   }
 
   /** Removes the closed files that `keeps` says no to: the journal with its index, whole. */
   async remove(keeps: (unit: ClosedUnit) => boolean): Promise<void> {
-    for (const unit of this.#closed.filter((closed) => !keeps(closed))) {
+    for (const unit of this.closedUnits.filter((closed) => !keeps(closed))) {
       await this.catalog?.markRemoving(unit.first);
-      this.#closed = this.#closed.filter(({ first }) => first !== unit.first);
-      await this.#readers.retire(unit.first);
-      if (this.#mending?.first === unit.first) {
-        await this.#mending.close();
-        this.#mending = undefined;
+      this.closedUnits = this.closedUnits.filter(({ first }) => first !== unit.first);
+      await this.readers.retire(unit.first);
+      if (this.mending?.first === unit.first) {
+        await this.mending.close();
+        this.mending = undefined;
       }
       removeClosed(this.options.path, unit.first);
       await this.catalog?.remove(unit.first);
@@ -415,42 +415,42 @@ export class JournalFiles {
   }
 
   async close(): Promise<void> {
-    await this.#readers.close();
-    await this.#mending?.close();
+    await this.readers.close();
+    await this.mending?.close();
     await this.index.close();
     await this.journal.close();
     await this.catalog?.close();
   }
 
-  async #read<T>(first: number, work: (connection: SqliteConnection) => Promise<T>): Promise<T | undefined> {
-    while (this.#turning !== undefined) await this.#turning;
-    if (!this.#holds(first)) return undefined;
+  private async read<T>(first: number, work: (connection: SqliteConnection) => Promise<T>): Promise<T | undefined> {
+    while (this.turning !== undefined) await this.turning;
+    if (!this.holds(first)) return undefined;
     try {
-      return await this.#readers.use(first, work);
+      return await this.readers.use(first, work);
     } catch (error) {
-      if (!this.#holds(first)) return undefined;
-      if (this.#isAbsent(first)) return undefined;
-      if (isDamaged(error) || isWithoutIndex(error)) this.#noteDamage(first, error);
+      if (!this.holds(first)) return undefined;
+      if (this.isAbsent(first)) return undefined;
+      if (isDamaged(error) || isWithoutIndex(error)) this.noteDamage(first, error);
       throw error;
     }
   }
 
   /** Whether a closed file is not at its place now, or another one is. It may come back. */
-  #isAbsent(first: number): boolean {
+  private isAbsent(first: number): boolean {
     if (first === this.journal.start) return false;
     const path = closedPathOf(this.options.path, first);
-    const absent = !existsSync(path) || this.#foreign.has(first);
-    if (absent && !this.#absent.has(first)) {
-      this.#absent.add(first);
+    const absent = !existsSync(path) || this.foreign.has(first);
+    if (absent && !this.absent.has(first)) {
+      this.absent.add(first);
       this.options.onProblem(`${path} is not there; its decision records are not found`, undefined);
-    } else if (!absent) this.#absent.delete(first);
+    } else if (!absent) this.absent.delete(first);
     return absent;
   }
 
   /** Says once for each file that something in it cannot be read, and has an index that is damaged made anew. */
-  #noteDamage(first: number, error: unknown): void {
-    if (this.#damaged.has(first)) return;
-    this.#damaged.add(first);
+  private noteDamage(first: number, error: unknown): void {
+    if (this.damaged.has(first)) return;
+    this.damaged.add(first);
     const { path } = this.options;
     const isOpen = first === this.journal.start;
     const [journal, index] = isOpen
@@ -464,20 +464,20 @@ export class JournalFiles {
       }
       this.options.onProblem(`${index} is damaged or missing; records are found without it`, error);
       // That of the open file is made anew; it is handled like one that was removed.
-      if (isOpen) this.#condemned = index;
-      else void this.#doWithoutIndex(first);
+      if (isOpen) this.condemned = index;
+      else void this.doWithoutIndex(first);
     });
   }
 
   /** Sets the index of a closed file aside: its records are found by reading them. */
-  async #doWithoutIndex(first: number): Promise<void> {
-    await this.#readers.pause(first);
+  private async doWithoutIndex(first: number): Promise<void> {
+    await this.readers.pause(first);
     try {
       const index = closedIndexPathOf(this.options.path, first);
       if (existsSync(index)) setFilesAside(index);
-      this.#closed = this.#closed.map((unit) => (unit.first === first ? { ...unit, indexedTo: 0 } : unit));
+      this.closedUnits = this.closedUnits.map((unit) => (unit.first === first ? { ...unit, indexedTo: 0 } : unit));
     } finally {
-      this.#readers.resume(first);
+      this.readers.resume(first);
     }
   }
 
@@ -485,8 +485,8 @@ export class JournalFiles {
   get problem(): string | undefined {
     const { path } = this.options;
     const problems = [
-      ...[...this.#absent].map((first) => `${closedPathOf(path, first)} is not there`),
-      ...[...this.#damaged].map((first) => {
+      ...[...this.absent].map((first) => `${closedPathOf(path, first)} is not there`),
+      ...[...this.damaged].map((first) => {
         const file = first === this.journal.start ? path : closedPathOf(path, first);
         return `${file} or its index is damaged`;
       }),
@@ -494,20 +494,20 @@ export class JournalFiles {
     return problems.length === 0 ? undefined : problems.join('; ');
   }
 
-  async #gapsOfOpen(): Promise<StoredGap[]> {
+  private async gapsOfOpen(): Promise<StoredGap[]> {
     try {
-      return (await this.#read(this.journal.start, readOpenGaps)) ?? [];
+      return (await this.read(this.journal.start, readOpenGaps)) ?? [];
     } catch (error) {
       if (isDamaged(error)) return [];
       throw error;
     }
   }
 
-  #holds(first: number): boolean {
-    return first === this.journal.start || this.#closed.some((unit) => unit.first === first);
+  private holds(first: number): boolean {
+    return first === this.journal.start || this.closedUnits.some((unit) => unit.first === first);
   }
 
-  async #openReader(first: number): Promise<SqliteConnection> {
+  private async openReader(first: number): Promise<SqliteConnection> {
     const { path } = this.options;
     if (first === this.journal.start) {
       // SQLite would put the vanished file's WAL and the file that lies there now together, and spoil both.
@@ -518,26 +518,26 @@ export class JournalFiles {
     const connection = await openClosedReader(path, first).catch((error: unknown) => {
       if (!isDamaged(error)) throw error;
       // If it is the index that cannot be opened, the records are all there.
-      this.#noteDamage(first, error);
+      this.noteDamage(first, error);
       return openClosedReader(path, first, false);
     });
     if (await isOfJournal(connection, this.name)) {
-      this.#foreign.delete(first);
+      this.foreign.delete(first);
       return connection;
     }
-    this.#foreign.add(first);
+    this.foreign.add(first);
     await connection.close();
     throw new Error(`${closedPathOf(path, first)} is not of this decision log`);
   }
 
-  #openFiles(): [OpenDatabase, OpenDatabase] {
+  private openFiles(): [OpenDatabase, OpenDatabase] {
     const { path } = this.options;
     return [new OpenDatabase(path), new OpenDatabase(indexPathOf(path))];
   }
 
-  #noteDay(): void {
-    const { journal } = this.#open;
-    this.#day = journal.isEmpty ? undefined : utcDayOf(journal.end.newest);
+  private noteDay(): void {
+    const { journal } = this.openUnit;
+    this.day = journal.isEmpty ? undefined : utcDayOf(journal.end.newest);
   }
 }
 

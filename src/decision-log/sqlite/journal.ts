@@ -55,12 +55,12 @@ interface Tail extends Extent {
 /** The writing end of the journal: its open file (the tables are described in the migrations). One process writes it. */
 export class Journal {
   /** The group whose commit failed last. It may be on the disk all the same. */
-  #uncertain: Group | undefined;
-  #end: JournalEnd = { sequence: 0, newest: 0, idUntil: 0 };
-  #extent: Extent = emptyExtent;
-  #tail: Tail | undefined;
+  private uncertain: Group | undefined;
+  private lastEnd: JournalEnd = { sequence: 0, newest: 0, idUntil: 0 };
+  private writtenExtent: Extent = emptyExtent;
+  private tail: Tail | undefined;
   /** Format 1: how far any row reaches back behind the highest time before it. */
-  #lag = 0;
+  private lag = 0;
 
   private constructor(
     private readonly connection: SqliteConnection,
@@ -89,7 +89,7 @@ export class Journal {
     try {
       const begun = await begin(connection, format, beginning);
       const journal = new Journal(connection, path, format, begun);
-      await journal.#readEnd();
+      await journal.readEnd();
       return journal;
     } catch (error) {
       await connection.close();
@@ -106,59 +106,59 @@ export class Journal {
   }
 
   get end(): JournalEnd {
-    return this.#end;
+    return this.lastEnd;
   }
 
   /** The bounds of all records in the file. */
   get extent(): Extent {
-    return this.#extent;
+    return this.writtenExtent;
   }
 
   get isEmpty(): boolean {
-    return this.#end.sequence < this.start;
+    return this.lastEnd.sequence < this.start;
   }
 
   /** Commits the group as one row; returns how many bytes it holds. When this resolves, the records are durable. */
   async commit(group: Group): Promise<number> {
-    if (this.#uncertain === group && (await this.#holds(group))) {
-      await this.#readEnd();
-      this.#uncertain = undefined;
+    if (this.uncertain === group && (await this.holds(group))) {
+      await this.readEnd();
+      this.uncertain = undefined;
       return 0;
     }
     const records = groupText(group.common, this.writer, group.lines);
     for (;;) {
-      const first = this.#end.sequence + 1;
+      const first = this.lastEnd.sequence + 1;
       try {
-        await this.#insert(first, group, records);
+        await this.insert(first, group, records);
         break;
       } catch (error) {
         // The numbers are taken: by a commit that failed and was written all the same, or by another process, while one
         // version of the service takes over from another. The file says where it ends.
         if (!/UNIQUE constraint failed: journal.first/.test(String(error))) {
-          this.#uncertain = group;
+          this.uncertain = group;
           throw error;
         }
-        await this.#readEnd();
+        await this.readEnd();
       }
     }
-    this.#uncertain = undefined;
+    this.uncertain = undefined;
     return records.length;
   }
 
-  async #insert(first: number, group: Group, records: string): Promise<void> {
+  private async insert(first: number, group: Group, records: string): Promise<void> {
     const { since, until, idSince, idUntil } = group;
     const { length: count } = group.lines;
     const keys = encodeKeys(group.keys);
     if (this.format === 1) {
-      const before = this.#end.idUntil;
+      const before = this.lastEnd.idUntil;
       const lowest = Math.min(since, idSince);
       const highest = Math.max(before, until, idUntil);
-      const lag = Math.max(this.#lag, before - lowest);
+      const lag = Math.max(this.lag, before - lowest);
       await this.connection.query(
         'INSERT INTO journal (first, count, since, until, lag, keys, records) VALUES (?, ?, ?, ?, ?, ?, ?)',
         [first, count, lowest, highest, lag, keys, records],
       );
-      this.#lag = lag;
+      this.lag = lag;
     } else {
       await this.connection.query(
         `INSERT INTO journal (first, count, since, until, idSince, idUntil, keys, records)
@@ -167,12 +167,12 @@ export class Journal {
       );
     }
     const last = first + count - 1;
-    this.#end = { sequence: last, newest: until, idUntil: Math.max(this.#end.idUntil, until, idUntil) };
-    this.#extent = joinExtents(this.#extent, group);
-    this.#tail = {
-      first: this.#tail?.first ?? first,
-      rows: (this.#tail?.rows ?? 0) + 1,
-      ...joinExtents(this.#tail ?? emptyExtent, group),
+    this.lastEnd = { sequence: last, newest: until, idUntil: Math.max(this.lastEnd.idUntil, until, idUntil) };
+    this.writtenExtent = joinExtents(this.writtenExtent, group);
+    this.tail = {
+      first: this.tail?.first ?? first,
+      rows: (this.tail?.rows ?? 0) + 1,
+      ...joinExtents(this.tail ?? emptyExtent, group),
     };
   }
 
@@ -181,21 +181,21 @@ export class Journal {
    * one by one. A record is found without.
    */
   async writeSpan(): Promise<void> {
-    const tail = this.#tail;
+    const tail = this.tail;
     if (this.format === 1 || tail === undefined || tail.rows < rowsPerSpan) return;
     const { first, since, until, idSince, idUntil } = tail;
     await this.connection.query(
       'INSERT OR IGNORE INTO span (first, last, since, until, idSince, idUntil) VALUES (?, ?, ?, ?, ?, ?)',
-      [first, this.#end.sequence, since, until, idSince, idUntil],
+      [first, this.lastEnd.sequence, since, until, idSince, idUntil],
     );
-    this.#tail = undefined;
+    this.tail = undefined;
   }
 
   /** Whether the group follows the last row that is known to be committed. */
-  async #holds(group: Group): Promise<boolean> {
+  private async holds(group: Group): Promise<boolean> {
     const text = groupText(group.common, this.writer, group.lines.slice(0, 1));
     const rows = await this.connection.query('SELECT 1 FROM journal WHERE first = ? AND substr(records, 1, ?) = ?', [
-      this.#end.sequence + 1,
+      this.lastEnd.sequence + 1,
       text.length,
       text,
     ]);
@@ -203,17 +203,17 @@ export class Journal {
   }
 
   /** Reads from the file what is committed. */
-  async #readEnd(): Promise<void> {
+  private async readEnd(): Promise<void> {
     const { connection, format, start } = this;
     const sequence = await readLast(connection, start);
-    this.#extent = await readExtent(connection, format);
+    this.writtenExtent = await readExtent(connection, format);
     const [row] = await connection.query<{ until: number }>('SELECT until FROM journal ORDER BY first DESC LIMIT 1');
     const { floor } = this.beginning;
-    const idUntil = Math.max(floor, this.#extent.idUntil, this.#extent.until);
-    this.#end = { sequence, newest: row?.until ?? 0, idUntil };
+    const idUntil = Math.max(floor, this.writtenExtent.idUntil, this.writtenExtent.until);
+    this.lastEnd = { sequence, newest: row?.until ?? 0, idUntil };
     if (format === 1) {
       const [last] = await connection.query<{ lag: number }>('SELECT lag FROM journal ORDER BY first DESC LIMIT 1');
-      this.#lag = last?.lag ?? 0;
+      this.lag = last?.lag ?? 0;
       return;
     }
     const [tail] = await connection.query<Tail & { first: number | null }>(
@@ -221,7 +221,7 @@ export class Journal {
          min(idSince) AS idSince, max(idUntil) AS idUntil
        FROM journal WHERE first > (SELECT coalesce(max(last), 0) FROM span)`,
     );
-    this.#tail = tail?.first == null ? undefined : tail;
+    this.tail = tail?.first == null ? undefined : tail;
   }
 
   /** Commits a note of what is missing. */
@@ -272,7 +272,7 @@ export class Journal {
       `SELECT min(coalesce((SELECT max(first) FROM journal), 0), max(
          coalesce((${this.format === 1 ? firstByTime1 : firstByTime2}), ?2),
          coalesce((SELECT first FROM journal WHERE first <= ?3 ORDER BY first DESC LIMIT 1), 0))) AS first`,
-      [time, this.#end.sequence, sequence],
+      [time, this.lastEnd.sequence, sequence],
     );
     return row!.first;
   }
@@ -307,7 +307,7 @@ export class Journal {
    * Returns what could not be read.
    */
   copyTo(path: string): Promise<readonly DamagedRange[]> {
-    return copyJournal(this.connection, path, this.#end.sequence);
+    return copyJournal(this.connection, path, this.lastEnd.sequence);
   }
 
   /** Writes the WAL back into the file, whether or not it can still be found by its name. */

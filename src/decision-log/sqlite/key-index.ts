@@ -27,7 +27,7 @@ const rowsOfStep = 8_192;
  */
 export class KeyIndex {
   /** The groups that this process committed and that are not counted in the file yet, oldest first. */
-  #uncounted: UncountedGroup[] = [];
+  private uncountedGroups: UncountedGroup[] = [];
 
   private constructor(
     private readonly connection: SqliteConnection,
@@ -76,12 +76,12 @@ export class KeyIndex {
    * of the list that was returned, but newer groups may be added to it.
    */
   get uncounted(): readonly UncountedGroup[] {
-    return this.#uncounted;
+    return this.uncountedGroups;
   }
 
   /** Takes note of a group that was committed, up to the sequence `last`. */
   noteCommit(last: number, tally: Tally): void {
-    this.#uncounted.push({ first: last - tally.total + 1, last, rows: tally.rows() });
+    this.uncountedGroups.push({ first: last - tally.total + 1, last, rows: tally.rows() });
   }
 
   /**
@@ -90,14 +90,14 @@ export class KeyIndex {
    * fraction of a second, and whatever ends it, the next one goes on there.
    */
   async indexStep(end: number, force = false): Promise<boolean> {
-    if (await this.#countStep(end)) return true;
-    if (await this.#segmentStep(end, force)) return true;
+    if (await this.countStep(end)) return true;
+    if (await this.segmentStep(end, force)) return true;
     return mergeStep(this.connection);
   }
 
   /** The same, but it merges nothing: what a file needs before it is closed. */
   async catchUpStep(end: number): Promise<boolean> {
-    return (await this.#countStep(end)) || this.#segmentStep(end, true);
+    return (await this.countStep(end)) || this.segmentStep(end, true);
   }
 
   /** A step towards one segment for all that is indexed; says whether there was anything to do. */
@@ -158,10 +158,10 @@ export class KeyIndex {
     await this.connection.close();
   }
 
-  async #countStep(end: number): Promise<boolean> {
+  private async countStep(end: number): Promise<boolean> {
     if (this.lastCounted >= end) return false;
-    const next = this.#uncounted.findIndex(({ last }) => last > this.lastCounted);
-    const groups = next === -1 ? [] : this.#uncounted.slice(next);
+    const next = this.uncountedGroups.findIndex(({ last }) => last > this.lastCounted);
+    const groups = next === -1 ? [] : this.uncountedGroups.slice(next);
     // A group that was committed by an earlier process, or beside this one, has to be read.
     const known = groups[0]?.first === this.lastCounted + 1 ? await sumOf(groups) : undefined;
     const last =
@@ -182,11 +182,11 @@ export class KeyIndex {
       await this.connection.query('UPDATE counted SET last = ?', [last]);
     });
     this.lastCounted = counted;
-    this.#uncounted = this.#uncounted.filter((group) => group.last > counted);
+    this.uncountedGroups = this.uncountedGroups.filter((group) => group.last > counted);
     return true;
   }
 
-  async #segmentStep(end: number, force: boolean): Promise<boolean> {
+  private async segmentStep(end: number, force: boolean): Promise<boolean> {
     // Not simply the next sequence: retention may have removed rows that were never indexed.
     const [next] = await this.connection.query<{ first: number }>(
       'SELECT first FROM journal.journal WHERE first > ? AND first <= ? ORDER BY first LIMIT 1',
@@ -206,13 +206,13 @@ export class KeyIndex {
     await inTransaction(this.connection, async () => {
       const state = await readState(this.connection);
       if (state.indexed > this.lastIndexed) indexed = state.indexed;
-      else await this.#writeSegment(first, last);
+      else await this.writeSegment(first, last);
     });
     this.lastIndexed = indexed;
     return true;
   }
 
-  async #writeSegment(first: number, last: number): Promise<void> {
+  private async writeSegment(first: number, last: number): Promise<void> {
     const id = await unusedSegment(this.connection);
     await this.connection.query('INSERT INTO segment (id, first, last) VALUES (?, ?, ?)', [id, first, last]);
     await this.connection.query(

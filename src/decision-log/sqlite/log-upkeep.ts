@@ -45,49 +45,49 @@ const heldOpen =
  * what the retention does not keep. A record is safe and found without any of it.
  */
 export class LogUpkeep {
-  readonly #stopping = new AbortController();
-  #last: Promise<void> = Promise.resolve();
-  #tidying = false;
-  #commitsSinceIndexed = 0;
-  #pruneTimer: NodeJS.Timeout | undefined;
-  #pruning: Promise<void> | undefined;
-  #turn: Promise<void> | undefined;
-  #turnPauseMs = 0;
-  #nextTurn = 0;
+  private readonly stopping = new AbortController();
+  private last: Promise<void> = Promise.resolve();
+  private tidying = false;
+  private commitsSinceIndexed = 0;
+  private pruneTimer: NodeJS.Timeout | undefined;
+  private pruning: Promise<void> | undefined;
+  private runningTurn: Promise<void> | undefined;
+  private turnPauseMs = 0;
+  private nextTurn = 0;
   /** When the open file was begun, by the monotonic clock, in milliseconds. */
-  #begun = performance.now();
-  #nextWait = 0;
+  private begun = performance.now();
+  private nextWait = 0;
 
   constructor(private readonly options: UpkeepOptions) {}
 
   start(): void {
     // What an earlier process left is counted now, so that `stats` only ever adds up.
-    void this.#report('the key index failed', this.indexNow());
+    void this.report('the key index failed', this.indexNow());
     const { maxAgeMs, maxRecords } = this.options.retention ?? {};
     if ((maxAgeMs ?? maxRecords) === undefined) return;
-    this.#pruneTimer = setInterval(() => this.#startPruning(), pruneEveryMs).unref();
-    this.#startPruning();
+    this.pruneTimer = setInterval(() => this.startPruning(), pruneEveryMs).unref();
+    this.startPruning();
   }
 
   /** Begins nothing new; what runs is interrupted or ends soon, see `settled`. */
   stop(): void {
-    clearInterval(this.#pruneTimer);
-    this.#stopping.abort();
+    clearInterval(this.pruneTimer);
+    this.stopping.abort();
     // A turn goes on to its end: half of it would be work for the next start.
-    if (this.#turn === undefined) this.options.files()?.index.interrupt();
+    if (this.runningTurn === undefined) this.options.files()?.index.interrupt();
   }
 
   /** Resolves when nothing runs. */
   async settled(): Promise<void> {
-    await this.#pruning;
-    await this.#last;
+    await this.pruning;
+    await this.last;
   }
 
   /** Takes note of a commit; now and then there is enough to do. */
   committed(): void {
-    this.#commitsSinceIndexed++;
+    this.commitsSinceIndexed++;
     const wal = this.options.files()?.wal;
-    if (wal?.isDue || this.#commitsSinceIndexed >= indexCommits) this.#startTidying();
+    if (wal?.isDue || this.commitsSinceIndexed >= indexCommits) this.startTidying();
   }
 
   /**
@@ -95,13 +95,13 @@ export class LogUpkeep {
    * it resolves all the same, and that is reported: no commit is refused for its sake.
    */
   async roomInWal(): Promise<void> {
-    if (performance.now() < this.#nextWait) return;
-    await this.inTurn((files) => this.#writeBack(files));
+    if (performance.now() < this.nextWait) return;
+    await this.inTurn((files) => this.writeBack(files));
   }
 
   /** Brings the key index up to the newest record. */
   async indexNow(): Promise<void> {
-    while (await this.#step(true));
+    while (await this.step(true));
   }
 
   /**
@@ -118,9 +118,9 @@ export class LogUpkeep {
     await this.inTurn(() => files.remove(({ last, extent }) => last >= sequence && extent.until >= time));
     const first = await journal.retentionStart(time, sequence);
     if (first <= journal.start) return;
-    await journal.deleteBelow(first, this.#stopping.signal, () => {
+    await journal.deleteBelow(first, this.stopping.signal, () => {
       files.wal.grew(deleteBytes);
-      if (files.wal.isDue) this.#startTidying();
+      if (files.wal.isDue) this.startTidying();
     });
     await this.inTurn(({ index }) => index.prune(first));
   }
@@ -130,74 +130,74 @@ export class LogUpkeep {
    * `turnPatienceMs` in any case, or at once where that work is under way: the commit can go into the file as it is.
    */
   async turn(): Promise<void> {
-    if (this.#turn !== undefined || performance.now() < this.#nextTurn) return;
-    this.#turn = this.#startTurn();
+    if (this.runningTurn !== undefined || performance.now() < this.nextTurn) return;
+    this.runningTurn = this.startTurn();
     const waiting = new AbortController();
     const patience = delay(turnPatienceMs, undefined, { signal: waiting.signal }).catch(() => undefined);
-    await Promise.race([this.#turn, patience]);
+    await Promise.race([this.runningTurn, patience]);
     waiting.abort();
   }
 
-  async #startTurn(): Promise<void> {
+  private async startTurn(): Promise<void> {
     let turned = false;
     try {
       // Most of the work is done before commits have to wait.
-      while (await this.#catchUpStep());
-      if (this.#hasTimeToMerge()) {
-        while (await this.#mergeToOneStep('finish'));
-        await this.#mergeToOneStep('begin');
-        while (await this.#mergeToOneStep('finish'));
-        while (await this.#catchUpStep());
+      while (await this.catchUpStep());
+      if (this.hasTimeToMerge()) {
+        while (await this.mergeToOneStep('finish'));
+        await this.mergeToOneStep('begin');
+        while (await this.mergeToOneStep('finish'));
+        while (await this.catchUpStep());
       }
-      if (this.#stopping.signal.aborted) return;
+      if (this.stopping.signal.aborted) return;
       await this.inTurn(async (files) => {
         await files.wal.writeBack(() => files.index.checkpoint(false));
         turned = await files.turn();
       });
       if (turned) {
-        this.#begun = performance.now();
-        this.#startTidying();
+        this.begun = performance.now();
+        this.startTidying();
       } else this.options.onProblem(heldOpen, undefined);
     } catch (error) {
       // A commit finds the files closed, and opens them again.
       this.options.onProblem('the next file of the decision log could not be begun', error);
     } finally {
-      this.#turnPauseMs = turned
+      this.turnPauseMs = turned
         ? 0
-        : Math.min(longestTurnPauseMs, Math.max(this.options.turnPauseMs ?? defaultTurnPauseMs, this.#turnPauseMs * 2));
-      this.#nextTurn = performance.now() + this.#turnPauseMs;
-      this.#turn = undefined;
+        : Math.min(longestTurnPauseMs, Math.max(this.options.turnPauseMs ?? defaultTurnPauseMs, this.turnPauseMs * 2));
+      this.nextTurn = performance.now() + this.turnPauseMs;
+      this.runningTurn = undefined;
     }
   }
 
   /** Indexes some of what waits; says whether there is more than the end of the file takes quickly. */
-  async #catchUpStep(): Promise<boolean> {
+  private async catchUpStep(): Promise<boolean> {
     let more = false;
     await this.inTurn(async (files) => {
-      if (this.#stopping.signal.aborted) return;
-      if (files.wal.isDue) await this.#writeBack(files);
+      if (this.stopping.signal.aborted) return;
+      if (files.wal.isDue) await this.writeBack(files);
       const { index, journal } = files;
       more = journal.end.sequence - index.indexedTo >= quickRecords && (await index.catchUpStep(journal.end.sequence));
     });
     return more;
   }
 
-  #hasTimeToMerge(): boolean {
+  private hasTimeToMerge(): boolean {
     const journal = this.options.files()?.journal;
     if (journal === undefined) return false;
     const records = journal.end.sequence - journal.start + 1;
-    return records <= largeRecords || performance.now() - this.#begun >= longLastingMs;
+    return records <= largeRecords || performance.now() - this.begun >= longLastingMs;
   }
 
   /**
    * Begins to merge the segments that there are into one, once: those of the records that come meanwhile stay beside it.
    * Or does a step of what was begun; says whether there is more of it to do.
    */
-  async #mergeToOneStep(what: 'begin' | 'finish'): Promise<boolean> {
+  private async mergeToOneStep(what: 'begin' | 'finish'): Promise<boolean> {
     let more = false;
     await this.inTurn(async (files) => {
-      if (this.#stopping.signal.aborted) return;
-      if (files.wal.isDue) await this.#writeBack(files);
+      if (this.stopping.signal.aborted) return;
+      if (files.wal.isDue) await this.writeBack(files);
       more = what === 'begin' ? await files.index.mergeAllStep() : await files.index.finishMergeStep();
     });
     return more;
@@ -205,11 +205,11 @@ export class LogUpkeep {
 
   /** Does something when all before it is done: these share a connection and its transactions. */
   inTurn(work: (files: JournalFiles) => Promise<void>): Promise<void> {
-    const done = this.#last.then(() => {
+    const done = this.last.then(() => {
       const files = this.options.files();
       return files === undefined ? undefined : work(files);
     });
-    this.#last = done.catch(() => undefined);
+    this.last = done.catch(() => undefined);
     return done;
   }
 
@@ -218,12 +218,12 @@ export class LogUpkeep {
    * filter; says whether there may be more to do.
    * Between two steps something else can have its turn.
    */
-  async #step(force: boolean): Promise<boolean> {
-    if (this.#stopping.signal.aborted) return false;
+  private async step(force: boolean): Promise<boolean> {
+    if (this.stopping.signal.aborted) return false;
     let more = false;
     await this.inTurn(async (files) => {
-      if (this.#stopping.signal.aborted) return;
-      if (files.wal.isDue) await this.#writeBack(files);
+      if (this.stopping.signal.aborted) return;
+      if (files.wal.isDue) await this.writeBack(files);
       const { index, journal } = files;
       more =
         (await index.indexStep(journal.end.sequence, force)) || (await files.mendStep()) || (await files.filterStep());
@@ -231,43 +231,43 @@ export class LogUpkeep {
     return more;
   }
 
-  #writeBack(files: JournalFiles): Promise<void> {
+  private writeBack(files: JournalFiles): Promise<void> {
     return files.wal.writeBack(async (restart, mayWait) => {
-      const wait = mayWait && performance.now() >= this.#nextWait;
+      const wait = mayWait && performance.now() >= this.nextWait;
       const written = await files.index.checkpoint(restart, wait);
       if (wait && !written.restarted) {
-        this.#nextWait = performance.now() + waitPauseMs;
+        this.nextWait = performance.now() + waitPauseMs;
         this.options.onProblem(snapshotHeld, undefined);
       }
       return written;
     });
   }
 
-  async #tidy(): Promise<void> {
-    this.#commitsSinceIndexed = 0;
+  private async tidy(): Promise<void> {
+    this.commitsSinceIndexed = 0;
     await this.inTurn((files) => files.measure());
-    while (await this.#step(false));
+    while (await this.step(false));
   }
 
-  #startTidying(): void {
-    if (this.#tidying) return;
-    this.#tidying = true;
-    void this.#report('the key index or the checkpoint failed', this.#tidy()).finally(() => {
-      this.#tidying = false;
+  private startTidying(): void {
+    if (this.tidying) return;
+    this.tidying = true;
+    void this.report('the key index or the checkpoint failed', this.tidy()).finally(() => {
+      this.tidying = false;
     });
   }
 
-  #startPruning(): void {
-    if (this.#pruning !== undefined || this.options.files() === undefined) return;
-    this.#pruning = this.#report('retention failed', this.prune(Date.now())).finally(() => {
-      this.#pruning = undefined;
+  private startPruning(): void {
+    if (this.pruning !== undefined || this.options.files() === undefined) return;
+    this.pruning = this.report('retention failed', this.prune(Date.now())).finally(() => {
+      this.pruning = undefined;
     });
   }
 
-  #report(what: string, work: Promise<void>): Promise<void> {
+  private report(what: string, work: Promise<void>): Promise<void> {
     return work.catch((error: unknown) => {
       // What a stop interrupts is no problem.
-      if (!this.#stopping.signal.aborted) this.options.onProblem(what, error);
+      if (!this.stopping.signal.aborted) this.options.onProblem(what, error);
     });
   }
 }

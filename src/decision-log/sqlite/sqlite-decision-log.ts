@@ -52,7 +52,7 @@ export interface SqliteDecisionLogOptions extends DecisionLogOptions {
 /** About half a second of a process at its limit, and some 15 MB. */
 const defaultQueueLimit = 16_384;
 /** Most text that may wait for its commit, in characters, whatever the number of its records: they can be of a megabyte. */
-const MAX_QUEUE_LENGTH = 64 * 1024 * 1024;
+const maxQueueLength = 64 * 1024 * 1024;
 const defaultRetryMs = 1_000;
 const defaultWatchMs = 1_000;
 
@@ -70,30 +70,30 @@ const defaultWatchMs = 1_000;
  * again, which it tries by itself. A damaged file is set aside under another name and a new one is begun.
  */
 export class SqliteDecisionLog extends DecisionLog {
-  readonly #path: string;
-  readonly #group: GroupCommit;
-  readonly #queueLimit: number;
-  readonly #bulkRoom: BulkRoom;
-  readonly #stopping = new AbortController();
-  readonly #upkeep: LogUpkeep;
-  #files: JournalFiles | undefined;
+  private readonly path: string;
+  private readonly group: GroupCommit;
+  private readonly queueLimit: number;
+  private readonly bulkRoom: BulkRoom;
+  private readonly stopping = new AbortController();
+  private readonly upkeep: LogUpkeep;
+  private files: JournalFiles | undefined;
   /** Of what was recorded before, in mode `off`. */
-  #reader: DecisionLogReader | undefined;
-  #ids = new DecisionIds(0, 0);
-  #trouble: { readonly error: unknown; readonly over: Promise<void> } | undefined;
-  readonly #losses = new Losses();
-  readonly #steady = new SteadyState();
-  #watchTimer: NodeJS.Timeout | undefined;
-  #rescuing: Promise<void> | undefined;
+  private reader: DecisionLogReader | undefined;
+  private ids = new DecisionIds(0, 0);
+  private trouble: { readonly error: unknown; readonly over: Promise<void> } | undefined;
+  private readonly losses = new Losses();
+  private readonly steady = new SteadyState();
+  private watchTimer: NodeJS.Timeout | undefined;
+  private rescuing: Promise<void> | undefined;
 
   constructor(private readonly options: SqliteDecisionLogOptions) {
     super();
-    this.#path = decisionLogPath(options.databasePath);
-    this.#group = new GroupCommit((group) => this.#commit(group), options.instance);
-    this.#queueLimit = options.queueLimit ?? defaultQueueLimit;
-    this.#bulkRoom = new BulkRoom(this.#queueLimit);
-    this.#upkeep = new LogUpkeep({
-      files: () => this.#files,
+    this.path = decisionLogPath(options.databasePath);
+    this.group = new GroupCommit((group) => this.commit(group), options.instance);
+    this.queueLimit = options.queueLimit ?? defaultQueueLimit;
+    this.bulkRoom = new BulkRoom(this.queueLimit);
+    this.upkeep = new LogUpkeep({
+      files: () => this.files,
       retention: options.retention,
       turnPauseMs: options.turnPauseMs,
       onProblem: (what, error) => options.onProblem?.(what, error),
@@ -104,40 +104,40 @@ export class SqliteDecisionLog extends DecisionLog {
     // The first use of time zones loads their data, which would be the longest turn that any query has.
     TimeZone.named('Europe/Zurich')?.offsetAt(0);
     if (this.options.mode === 'off') {
-      if (existsSync(this.#path) || closedFiles(this.#path).length > 0)
-        this.#reader = await DecisionLogReader.open(this.options.databasePath);
+      if (existsSync(this.path) || closedFiles(this.path).length > 0)
+        this.reader = await DecisionLogReader.open(this.options.databasePath);
       return;
     }
-    this.#use(await this.#openOrReplace());
-    const { journal } = this.#files!;
+    this.use(await this.openOrReplace());
+    const { journal } = this.files!;
     if (await journal.wasUnclean()) {
       const { sequence: after, newest: since } = journal.end;
       await journal.noteGap({ after, lost: null, since, until: Date.now() }, 'not_flushed');
     }
     await journal.setUnclean(this.options.mode === 'async');
-    this.#upkeep.start();
-    this.#watchTimer = setInterval(() => this.#watch(), this.options.watchMs ?? defaultWatchMs).unref();
+    this.upkeep.start();
+    this.watchTimer = setInterval(() => this.watch(), this.options.watchMs ?? defaultWatchMs).unref();
   }
 
   async stop(): Promise<void> {
-    clearInterval(this.#watchTimer);
-    this.#upkeep.stop();
+    clearInterval(this.watchTimer);
+    this.upkeep.stop();
     // What vanished is lost when this process ends, so it is brought back first.
-    this.#watch();
-    await this.#rescuing;
-    this.#stopping.abort();
-    await this.#group.flush();
-    await this.#trouble?.over;
-    await this.#upkeep.settled();
-    await this.#reader?.close();
-    const files = this.#files;
+    this.watch();
+    await this.rescuing;
+    this.stopping.abort();
+    await this.group.flush();
+    await this.trouble?.over;
+    await this.upkeep.settled();
+    await this.reader?.close();
+    const files = this.files;
     if (files === undefined) return;
-    this.#files = undefined;
+    this.files = undefined;
     try {
-      await this.#noteLosses(files, 'unwritable');
+      await this.noteLosses(files, 'unwritable');
       await files.journal.setUnclean(false);
     } catch (error) {
-      const { unnoted } = this.#losses;
+      const { unnoted } = this.losses;
       const lost = unnoted === 0 ? '' : `; ${unnoted} decision records are lost`;
       this.options.onProblem?.(`the decision log could not be closed as it should${lost}`, error);
     }
@@ -145,102 +145,102 @@ export class SqliteDecisionLog extends DecisionLog {
   }
 
   nextId(nowMs: number): string {
-    return this.#ids.next(nowMs);
+    return this.ids.next(nowMs);
   }
 
   append(record: NewDecisionRecord): Promise<void> {
     const { mode } = this.options;
     if (mode === 'off') return written;
-    const full = this.#group.depth >= this.#queueLimit || this.#group.length >= MAX_QUEUE_LENGTH;
+    const full = this.group.depth >= this.queueLimit || this.group.length >= maxQueueLength;
     if (mode === 'async') {
-      if (full) this.#lose(1, Date.parse(record.time), Date.parse(record.time));
-      else void this.#group.add(record);
+      if (full) this.lose(1, Date.parse(record.time), Date.parse(record.time));
+      else void this.group.add(record);
       return written;
     }
-    if (this.#trouble !== undefined) return Promise.reject(unavailable('cannot be written', this.#trouble.error));
+    if (this.trouble !== undefined) return Promise.reject(unavailable('cannot be written', this.trouble.error));
     if (full) return Promise.reject(unavailable('has too many records waiting'));
-    return this.#group.add(record);
+    return this.group.add(record);
   }
 
   async roomForBulk(records: number, ms: number): Promise<number> {
-    const room = Math.min(records, this.#bulkRoom.size);
-    return (await this.#bulkRoom.take(room, ms)) ? room : 0;
+    const room = Math.min(records, this.bulkRoom.size);
+    return (await this.bulkRoom.take(room, ms)) ? room : 0;
   }
 
   async appendBulk(records: readonly NewDecisionRecord[], room: number): Promise<void> {
     const { mode } = this.options;
-    const fails = this.#trouble !== undefined;
+    const fails = this.trouble !== undefined;
     if (mode === 'off' || records.length === 0 || fails) {
-      this.#bulkRoom.giveBack(room);
+      this.bulkRoom.giveBack(room);
       // In `async` nothing waits for a log that fails: its records go the way of all others.
       if (fails && records.length > 0) await Promise.all(records.map((record) => this.append(record)));
       return;
     }
-    this.#bulkRoom.giveBack(room - records.length);
-    const groups = new Set(records.map((record) => this.#group.add(record)));
-    const committed = Promise.all(groups).finally(() => this.#bulkRoom.giveBack(records.length));
+    this.bulkRoom.giveBack(room - records.length);
+    const groups = new Set(records.map((record) => this.group.add(record)));
+    const committed = Promise.all(groups).finally(() => this.bulkRoom.giveBack(records.length));
     if (mode === 'async') committed.catch(() => undefined);
     else await committed;
   }
 
   get depth(): number {
-    return this.#group.depth;
+    return this.group.depth;
   }
 
   get status(): DecisionLogStatus {
-    const files = this.#files;
+    const files = this.files;
     const end = files?.journal.end;
     const { mode } = this.options;
     const counts = {
       mode,
-      answering: mode === 'async' || mode === 'off' || this.#steady.isWorking(),
-      depth: this.#group.depth,
-      limit: this.#queueLimit,
-      lost: this.#losses.total,
-      oldestPending: this.#group.oldest,
+      answering: mode === 'async' || mode === 'off' || this.steady.isWorking(),
+      depth: this.group.depth,
+      limit: this.queueLimit,
+      lost: this.losses.total,
+      oldestPending: this.group.oldest,
       newest: end === undefined || end.newest === 0 ? undefined : end.newest,
       name: files?.name,
       missing: files?.missing,
       unindexed: files === undefined ? 0 : files.journal.end.sequence - files.index.indexedTo,
     };
     const wrong = files?.problem;
-    if (this.#trouble === undefined) return { state: 'ok', ...counts, ...(wrong !== undefined && { problem: wrong }) };
-    return { state: 'failing', ...counts, problem: String(this.#trouble.error) };
+    if (this.trouble === undefined) return { state: 'ok', ...counts, ...(wrong !== undefined && { problem: wrong }) };
+    return { state: 'failing', ...counts, problem: String(this.trouble.error) };
   }
 
   async storage(): Promise<DecisionLogStorage> {
     const [records, index] = await Promise.all([
-      sizeOfDatabases(filesOfJournal(this.#path)),
-      sizeOfDatabases(filesOfIndex(this.#path)),
+      sizeOfDatabases(filesOfJournal(this.path)),
+      sizeOfDatabases(filesOfIndex(this.path)),
     ]);
     return { records, index };
   }
 
   /** How often a file of the journal was opened for reading. */
   get filesOpened(): number {
-    return this.#files?.opened ?? 0;
+    return this.files?.opened ?? 0;
   }
 
   async search(query: DecisionQuery, scope: SearchScope = {}): Promise<DecisionPage> {
-    return readable(searchRecords(await this.#view(), query, scope));
+    return readable(searchRecords(await this.view(), query, scope));
   }
 
   async find(id: string, scope: SearchScope = {}): Promise<DecisionRecord | undefined> {
-    return readable(findRecord(await this.#view(), id, scope));
+    return readable(findRecord(await this.view(), id, scope));
   }
 
   async notFound(id: string): Promise<VerdictError> {
-    return decisionNotFound(id, (await this.#view()).writer);
+    return decisionNotFound(id, (await this.view()).writer);
   }
 
   export(query: ExportQuery, scope: SearchScope = {}): AsyncGenerator<string> {
-    return exportRecords(this.#view(), query, scope);
+    return exportRecords(this.view(), query, scope);
   }
 
   async stats(query: StatsQuery, scope: SearchScope = {}): Promise<DecisionStats> {
-    if (this.#reader !== undefined) return readable(this.#reader.stats(query, scope));
+    if (this.reader !== undefined) return readable(this.reader.stats(query, scope));
     const question = questionOf(query, scope);
-    const view = await this.#view();
+    const view = await this.view();
     const counts = new DecisionCounts(question);
     const countedTo = await readable(addUnits(view, question, counts));
     const stats = await statsOf(counts, question.by, countedTo);
@@ -249,7 +249,7 @@ export class SqliteDecisionLog extends DecisionLog {
   }
 
   async oldestRecord(): Promise<number | undefined> {
-    return readable(oldestTime(await this.#view()));
+    return readable(oldestTime(await this.view()));
   }
 
   /**
@@ -257,17 +257,17 @@ export class SqliteDecisionLog extends DecisionLog {
    * not indexed yet; before a bulk of queries on a file at rest it can be worth doing all of it.
    */
   async indexNow(): Promise<void> {
-    await this.#upkeep.indexNow();
+    await this.upkeep.indexNow();
   }
 
   async prune(nowMs: number): Promise<void> {
-    await this.#upkeep.prune(nowMs);
+    await this.upkeep.prune(nowMs);
   }
 
-  #openFiles(cause?: GapCause): Promise<JournalFiles> {
+  private openFiles(cause?: GapCause): Promise<JournalFiles> {
     return JournalFiles.open(
       {
-        path: this.#path,
+        path: this.path,
         durability: this.options.mode === 'fsync' ? 'FULL' : 'NORMAL',
         limits: { ...turnLimits(this.options.retention), ...this.options.limits },
         onProblem: (what, error) => this.options.onProblem?.(what, error),
@@ -277,67 +277,67 @@ export class SqliteDecisionLog extends DecisionLog {
   }
 
   /** A journal that is damaged is set aside first, with its WAL. Nothing is ever written over it. */
-  async #openOrReplace(): Promise<JournalFiles> {
+  private async openOrReplace(): Promise<JournalFiles> {
     try {
-      return await this.#openFiles();
+      return await this.openFiles();
     } catch (error) {
       if (!isDamaged(error)) throw error;
-      await this.#setAside(error);
-      return this.#openFiles('file_damaged');
+      await this.setAside(error);
+      return this.openFiles('file_damaged');
     }
   }
 
-  #use(files: JournalFiles): void {
-    this.#files = files;
+  private use(files: JournalFiles): void {
+    this.files = files;
     const { writer, end } = files.journal;
-    this.#ids = new DecisionIds(writer, Math.max(this.#ids.milliseconds, end.idUntil));
+    this.ids = new DecisionIds(writer, Math.max(this.ids.milliseconds, end.idUntil));
     if (files.missing !== undefined) {
       this.options.onProblem?.(`files of the decision log are missing: ${files.missing}`, undefined);
     }
   }
 
-  async #view(): Promise<LogView> {
-    if (this.#reader !== undefined) return this.#reader.view();
-    const files = this.#files;
+  private async view(): Promise<LogView> {
+    if (this.reader !== undefined) return this.reader.view();
+    const files = this.files;
     if (files !== undefined) return files.view();
-    if (this.#trouble !== undefined) throw unavailable('is being opened again', this.#trouble.error);
+    if (this.trouble !== undefined) throw unavailable('is being opened again', this.trouble.error);
     return emptyLog;
   }
 
-  async #commit(group: Group): Promise<void> {
+  private async commit(group: Group): Promise<void> {
     let durationMs = 0;
     for (;;) {
-      if (this.#trouble === undefined) {
+      if (this.trouble === undefined) {
         try {
-          if (this.#files!.isDue(group)) await this.#upkeep.turn();
-          if (this.#files!.wal.isFull) await this.#upkeep.roomInWal();
+          if (this.files!.isDue(group)) await this.upkeep.turn();
+          if (this.files!.wal.isFull) await this.upkeep.roomInWal();
           const started = performance.now();
-          await this.#files!.commit(group);
+          await this.files!.commit(group);
           durationMs = performance.now() - started;
           break;
         } catch (error) {
-          this.#startRecovery(error);
+          this.startRecovery(error);
         }
       }
-      if (this.options.mode !== 'async') throw unavailable('cannot be written', this.#trouble!.error);
-      if (this.#stopping.signal.aborted) {
-        this.#lose(group.lines.length, group.since, group.until);
+      if (this.options.mode !== 'async') throw unavailable('cannot be written', this.trouble!.error);
+      if (this.stopping.signal.aborted) {
+        this.lose(group.lines.length, group.since, group.until);
         return;
       }
-      await this.#trouble!.over;
+      await this.trouble!.over;
     }
     this.options.onCommit?.({ records: group.lines.length, durationMs });
-    await this.#noteLosses(this.#files!, 'queue_full').catch((error: unknown) => this.#startRecovery(error));
-    this.#upkeep.committed();
+    await this.noteLosses(this.files!, 'queue_full').catch((error: unknown) => this.startRecovery(error));
+    this.upkeep.committed();
   }
 
   /** Those that wait will be written before those that are lost now. */
-  #lose(records: number, since: number, until: number): void {
-    this.#losses.add(records, (this.#files?.journal.end.sequence ?? 0) + this.#group.depth, since, until);
+  private lose(records: number, since: number, until: number): void {
+    this.losses.add(records, (this.files?.journal.end.sequence ?? 0) + this.group.depth, since, until);
   }
 
-  async #noteLosses({ journal }: JournalFiles, cause: 'queue_full' | 'unwritable'): Promise<void> {
-    const lost = await this.#losses.note(journal, cause);
+  private async noteLosses({ journal }: JournalFiles, cause: 'queue_full' | 'unwritable'): Promise<void> {
+    const lost = await this.losses.note(journal, cause);
     if (lost > 0) this.options.onProblem?.(`${lost} decision records were lost (${cause})`, undefined);
   }
 
@@ -345,64 +345,64 @@ export class SqliteDecisionLog extends DecisionLog {
    * Looks whether the open files are those that lie at their paths. One that was removed or moved over goes on taking
    * commits, and all of them are lost when this process ends.
    */
-  #watch(): void {
-    const vanished = this.#files?.vanished();
-    if (vanished === undefined || this.#trouble !== undefined) return;
-    this.#startRecovery(new Error(vanished));
+  private watch(): void {
+    const vanished = this.files?.vanished();
+    if (vanished === undefined || this.trouble !== undefined) return;
+    this.startRecovery(new Error(vanished));
   }
 
-  #startRecovery(error: unknown): void {
-    this.#steady.failed();
+  private startRecovery(error: unknown): void {
+    this.steady.failed();
     this.options.onProblem?.('the decision log cannot be written', error);
-    this.#trouble = { error, over: this.#recover(error) };
+    this.trouble = { error, over: this.recover(error) };
   }
 
   /** Tries until a write succeeds; ends early when the log is stopped. */
-  async #recover(first: unknown): Promise<void> {
+  private async recover(first: unknown): Promise<void> {
     let error = first;
     for (let attempt = 0; ; attempt++) {
       try {
         // What vanished is there for as long as this process is.
-        if (attempt > 0 || this.#files?.vanished() === undefined)
-          await delay(this.options.retryMs ?? defaultRetryMs, undefined, { signal: this.#stopping.signal, ref: false });
+        if (attempt > 0 || this.files?.vanished() === undefined)
+          await delay(this.options.retryMs ?? defaultRetryMs, undefined, { signal: this.stopping.signal, ref: false });
       } catch {
         return;
       }
       try {
-        if (this.#files?.vanished() !== undefined) {
-          const rescue = this.#rescue(this.#files);
-          this.#rescuing = rescue.catch(() => undefined);
+        if (this.files?.vanished() !== undefined) {
+          const rescue = this.rescue(this.files);
+          this.rescuing = rescue.catch(() => undefined);
           await rescue;
-        } else if (isDamaged(error) || this.#files === undefined || this.#files.isBroken)
-          await this.#reopen(isDamaged(error));
-        await this.#files!.journal.probe();
+        } else if (isDamaged(error) || this.files === undefined || this.files.isBroken)
+          await this.reopen(isDamaged(error));
+        await this.files!.journal.probe();
         break;
       } catch (again) {
         error = again;
       }
     }
-    this.#trouble = undefined;
-    this.#steady.recovered();
+    this.trouble = undefined;
+    this.steady.recovered();
     this.options.onProblem?.('the decision log can be written again', undefined);
   }
 
-  async #reopen(damaged: boolean): Promise<void> {
-    const files = this.#files;
-    await this.#upkeep.inTurn(async () => undefined);
-    this.#files = undefined;
+  private async reopen(damaged: boolean): Promise<void> {
+    const files = this.files;
+    await this.upkeep.inTurn(async () => undefined);
+    this.files = undefined;
     await files?.close();
-    if (damaged && existsSync(this.#path)) await this.#setAside(this.#trouble?.error, files?.journal.end.sequence);
-    this.#use(await this.#openFiles(damaged ? 'file_damaged' : undefined));
+    if (damaged && existsSync(this.path)) await this.setAside(this.trouble?.error, files?.journal.end.sequence);
+    this.use(await this.openFiles(damaged ? 'file_damaged' : undefined));
   }
 
-  async #rescue(files: JournalFiles): Promise<void> {
+  private async rescue(files: JournalFiles): Promise<void> {
     const vanished = files.vanished();
-    await this.#upkeep.inTurn(async () => undefined);
+    await this.upkeep.inTurn(async () => undefined);
     const { damaged, aside } = await files.rescue();
-    this.#files = undefined;
-    this.#use(await this.#openFiles());
+    this.files = undefined;
+    this.use(await this.openFiles());
     // An index that was lost is made anew behind the decisions.
-    void this.#upkeep.indexNow().catch(() => undefined);
+    void this.upkeep.indexNow().catch(() => undefined);
     const lost = damaged.reduce((sum, { count }) => sum + count, 0);
     const found = aside.length === 0 ? '' : `; what lay there instead is now ${aside.join(' and ')}`;
     this.options.onProblem?.(
@@ -412,9 +412,9 @@ export class SqliteDecisionLog extends DecisionLog {
   }
 
   /** Gives the damaged open file another name. What can be read of it becomes a closed file of the journal. */
-  async #setAside(error: unknown, end?: number): Promise<void> {
-    const name = setFilesAside(this.#path);
-    const lost = await salvage(name, this.#path, end);
+  private async setAside(error: unknown, end?: number): Promise<void> {
+    const name = setFilesAside(this.path);
+    const lost = await salvage(name, this.path, end);
     const kept =
       lost === undefined
         ? 'nothing of it could be read'

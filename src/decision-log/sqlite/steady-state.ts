@@ -7,25 +7,25 @@ const longestMs = 60_000;
  * minute, 60 s at most. What fails every other second is then seen as failing, and not as flapping.
  */
 export class SteadyState {
-  #failing = false;
+  private failing = false;
   /** Since when it has been as it is now, by the monotonic clock. */
-  #since = Number.NEGATIVE_INFINITY;
-  #holdMs = 0;
+  private since = Number.NEGATIVE_INFINITY;
+  private holdMs = 0;
 
   failed(now = performance.now()): void {
-    if (this.#failing) return;
-    this.#holdMs = now - this.#since < longestMs ? Math.min(longestMs, this.#holdMs * 2) : shortestMs;
-    this.#failing = true;
-    this.#since = now;
+    if (this.failing) return;
+    this.holdMs = now - this.since < longestMs ? Math.min(longestMs, this.holdMs * 2) : shortestMs;
+    this.failing = true;
+    this.since = now;
   }
 
   recovered(now = performance.now()): void {
-    if (!this.#failing) return;
-    this.#failing = false;
-    this.#since = now;
+    if (!this.failing) return;
+    this.failing = false;
+    this.since = now;
   }
 
   isWorking(now = performance.now()): boolean {
-    return !this.#failing && now - this.#since >= this.#holdMs;
+    return !this.failing && now - this.since >= this.holdMs;
   }
 }

@@ -53,16 +53,16 @@ const refillMs = 600_000;
 
 /** How many files may be begun for the sake of the day. */
 export class DayTurns {
-  #left = burst;
-  #since = performance.now();
+  private left = burst;
+  private since = performance.now();
 
   get areLeft(): boolean {
-    this.#left = Math.min(burst, this.#left + (performance.now() - this.#since) / refillMs);
-    this.#since = performance.now();
-    return this.#left >= 1;
+    this.left = Math.min(burst, this.left + (performance.now() - this.since) / refillMs);
+    this.since = performance.now();
+    return this.left >= 1;
   }
 
   spend(): void {
-    this.#left--;
+    this.left--;
   }
 }

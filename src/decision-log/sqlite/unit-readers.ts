@@ -14,14 +14,14 @@ interface Reader {
  * way to the next. A use is a statement or two, so whoever waits for a connection waits for milliseconds.
  */
 export class UnitReaders {
-  readonly #readers = new Map<number, Reader>();
+  private readonly readers = new Map<number, Reader>();
   /** Files that are not read now; those in `gone` never again. */
-  readonly #paused = new Set<number>();
-  readonly #gone = new Set<number>();
-  readonly #waiting: (() => void)[] = [];
-  readonly #closing = new Set<Promise<void>>();
-  #uses = 0;
-  #isClosed = false;
+  private readonly paused = new Set<number>();
+  private readonly gone = new Set<number>();
+  private readonly waiting: (() => void)[] = [];
+  private readonly closing = new Set<Promise<void>>();
+  private uses = 0;
+  private isClosed = false;
   /** How often a connection was opened. */
   opened = 0;
 
@@ -32,96 +32,96 @@ export class UnitReaders {
 
   /** Does something with the reading connection to a file, which is named by its first sequence. */
   async use<T>(first: number, work: (connection: SqliteConnection) => Promise<T>): Promise<T> {
-    const reader = await this.#take(first);
+    const reader = await this.take(first);
     try {
       return await work(await reader.connection);
     } catch (error) {
       // One that could not be opened is tried again next time.
-      if (await isUnusable(reader.connection)) this.#readers.delete(first);
+      if (await isUnusable(reader.connection)) this.readers.delete(first);
       throw error;
     } finally {
       reader.users--;
-      this.#freed();
+      this.freed();
     }
   }
 
   /** Closes the connection to a file once it is free; until `resume` nobody reads the file, but waits. */
   async pause(first: number): Promise<void> {
-    this.#paused.add(first);
-    const reader = this.#readers.get(first);
+    this.paused.add(first);
+    const reader = this.readers.get(first);
     if (reader === undefined) return;
-    while (reader.users > 0) await this.#someUse();
-    this.#readers.delete(first);
+    while (reader.users > 0) await this.someUse();
+    this.readers.delete(first);
     await close(reader);
-    this.#freed();
+    this.freed();
   }
 
   resume(first: number): void {
-    this.#paused.delete(first);
-    this.#freed();
+    this.paused.delete(first);
+    this.freed();
   }
 
   /** Closes the connection to a file once it is free; from now on a use of the file fails. */
   async retire(first: number): Promise<void> {
-    this.#gone.add(first);
+    this.gone.add(first);
     await this.pause(first);
     this.resume(first);
   }
 
   /** From now on every use fails. */
   async close(): Promise<void> {
-    this.#isClosed = true;
-    await Promise.all([...this.#readers.keys()].map((first) => this.pause(first)));
-    await Promise.all(this.#closing);
-    this.#freed();
+    this.isClosed = true;
+    await Promise.all([...this.readers.keys()].map((first) => this.pause(first)));
+    await Promise.all(this.closing);
+    this.freed();
   }
 
-  async #take(first: number): Promise<Reader> {
+  private async take(first: number): Promise<Reader> {
     for (;;) {
-      if (this.#isClosed || this.#gone.has(first)) throw new Error('the file is not read any more');
-      if (!this.#paused.has(first)) {
-        const reader = this.#readers.get(first) ?? (this.#readers.size < this.limit ? this.#add(first) : undefined);
+      if (this.isClosed || this.gone.has(first)) throw new Error('the file is not read any more');
+      if (!this.paused.has(first)) {
+        const reader = this.readers.get(first) ?? (this.readers.size < this.limit ? this.add(first) : undefined);
         if (reader !== undefined) {
           reader.users++;
-          reader.lastUsed = ++this.#uses;
+          reader.lastUsed = ++this.uses;
           return reader;
         }
-        if (this.#dropIdle()) continue;
+        if (this.dropIdle()) continue;
       }
-      await this.#someUse();
+      await this.someUse();
     }
   }
 
-  #add(first: number): Reader {
+  private add(first: number): Reader {
     this.opened++;
     const reader = { connection: this.open(first), users: 0, lastUsed: 0 };
     // Who uses it hears of a failure.
     reader.connection.catch(() => undefined);
-    this.#readers.set(first, reader);
+    this.readers.set(first, reader);
     return reader;
   }
 
   /** Closes the connection that was free for longest; says whether there was one. */
-  #dropIdle(): boolean {
-    const [oldest] = [...this.#readers]
+  private dropIdle(): boolean {
+    const [oldest] = [...this.readers]
       .filter(([, { users }]) => users === 0)
       .sort(([, a], [, b]) => a.lastUsed - b.lastUsed);
     if (oldest === undefined) return false;
     const [first, reader] = oldest;
-    this.#readers.delete(first);
-    const closing = close(reader).finally(() => this.#closing.delete(closing));
-    this.#closing.add(closing);
+    this.readers.delete(first);
+    const closing = close(reader).finally(() => this.closing.delete(closing));
+    this.closing.add(closing);
     return true;
   }
 
-  #someUse(): Promise<void> {
+  private someUse(): Promise<void> {
     return new Promise((resolve) => {
-      this.#waiting.push(resolve);
+      this.waiting.push(resolve);
     });
   }
 
-  #freed(): void {
-    for (const resolve of this.#waiting.splice(0)) resolve();
+  private freed(): void {
+    for (const resolve of this.waiting.splice(0)) resolve();
   }
 }
 

@@ -22,28 +22,28 @@ export interface WrittenBack {
  */
 export class WalBound {
   /** As it was when it was written back last. */
-  #bytes = 0;
-  #grown: number;
+  private seenBytes = 0;
+  private grown: number;
 
   /** `bytes`: its size when the file was opened. */
   constructor(
     private readonly most: number,
     bytes: number,
   ) {
-    this.#grown = bytes;
+    this.grown = bytes;
   }
 
   /** Takes note of a commit of so many bytes; it may be a little less. */
   grew(bytes: number): void {
-    this.#grown += (Math.ceil(bytes / 4_080) + pagesBesideText) * frameBytes;
+    this.grown += (Math.ceil(bytes / 4_080) + pagesBesideText) * frameBytes;
   }
 
   get bytes(): number {
-    return this.#bytes + this.#grown;
+    return this.seenBytes + this.grown;
   }
 
   get isDue(): boolean {
-    return this.#grown >= this.most / 8;
+    return this.grown >= this.most / 8;
   }
 
   get mustRestart(): boolean {
@@ -60,10 +60,10 @@ export class WalBound {
 
   /** Writes back by `attempt`, and takes note of what became of it. */
   async writeBack(attempt: (restart: boolean, wait: boolean) => Promise<WrittenBack>): Promise<void> {
-    const grown = this.#grown;
+    const grown = this.grown;
     const { frames, restarted } = await attempt(this.mustRestart, this.mustWait);
     // Commits went on meanwhile.
-    this.#grown -= grown;
-    this.#bytes = restarted ? 0 : frames * frameBytes;
+    this.grown -= grown;
+    this.seenBytes = restarted ? 0 : frames * frameBytes;
   }
 }

@@ -1,16 +1,16 @@
 import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
-import { SEMANTICS, semanticsBeforeNumbers } from '../../core/semantics.js';
+import { currentSemantics, semanticsBeforeNumbers } from '../../core/semantics.js';
 import { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import {
   type ArchivedFile,
   type ArchivedState,
   type ArchivedVersion,
-  BYTES_ON_A_PAGE,
-  NEWEST_VERSIONS,
+  bytesOnAPage,
+  newestVersions,
   PolicyArchive,
-  REPLACEMENT_MS,
+  replacementMs,
   type VersionsPage,
 } from '../policy-archive.js';
 import { isVersioned, type PolicyFile, type PolicySetFiles, versionOf } from '../policy-set-files.js';
@@ -69,10 +69,10 @@ export class SqlitePolicyArchive extends PolicyArchive {
     return this.inTurn(() => this.keepAll(set, at, gitCommit));
   }
 
-  async prune(neededSince: number, newest = NEWEST_VERSIONS): Promise<number> {
+  async prune(neededSince: number, newest = newestVersions): Promise<number> {
     let removed = 0;
     for (let step = versionsPerStep; step === versionsPerStep && !this.pruningEnds; removed += step) {
-      step = await this.inTurn(() => this.removeVersions(neededSince - REPLACEMENT_MS, newest));
+      step = await this.inTurn(() => this.removeVersions(neededSince - replacementMs, newest));
     }
     // Also after a start: a process may have ended between a version and its files.
     for (let step = versionsPerStep; step === versionsPerStep && !this.pruningEnds; ) {
@@ -134,7 +134,7 @@ export class SqlitePolicyArchive extends PolicyArchive {
       `INSERT INTO policy_version (policy_set, version, files, git_commit, semantics, first_served, last_served)
        VALUES (?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT DO UPDATE SET last_served = excluded.last_served, semantics = excluded.semantics`,
-      [set.name, versionOf(set.files), JSON.stringify(files), gitCommit ?? null, SEMANTICS, at, at],
+      [set.name, versionOf(set.files), JSON.stringify(files), gitCommit ?? null, currentSemantics, at, at],
     );
   }
 
@@ -186,7 +186,7 @@ export class SqlitePolicyArchive extends PolicyArchive {
     const items: ArchivedVersion[] = [];
     let bytes = 0;
     for (const row of found) {
-      if (items.length === limit || (items.length > 0 && bytes + row.bytes > BYTES_ON_A_PAGE)) {
+      if (items.length === limit || (items.length > 0 && bytes + row.bytes > bytesOnAPage)) {
         return { items, nextCursor: items.at(-1)!.version };
       }
       bytes += row.bytes;

@@ -2,7 +2,7 @@
 import { request as plainRequest } from 'node:http';
 import { request as tlsRequest } from 'node:https';
 
-const TIMEOUT_MS = 15_000;
+const timeoutMs = 15_000;
 
 export class Client {
   /**
@@ -51,7 +51,7 @@ export class Client {
     const request = url.startsWith('https:') ? tlsRequest : plainRequest;
     return new Promise((resolve, reject) => {
       // The name in the certificate is that of the URL, whatever the Host header says.
-      const call = request(url, { method, headers: sent, ca, servername: '', timeout: TIMEOUT_MS }, (response) => {
+      const call = request(url, { method, headers: sent, ca, servername: '', timeout: timeoutMs }, (response) => {
         const chunks = [];
         response.on('data', (chunk) => chunks.push(chunk));
         response.on('error', reject);
@@ -60,7 +60,7 @@ export class Client {
           resolve({ status: response.statusCode, headers: response.headers, text, json: parsed(text) });
         });
       });
-      call.on('timeout', () => call.destroy(new Error(`no answer within ${TIMEOUT_MS} ms`)));
+      call.on('timeout', () => call.destroy(new Error(`no answer within ${timeoutMs} ms`)));
       call.on('error', reject);
       call.end(body);
     });

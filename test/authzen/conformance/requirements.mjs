@@ -6,7 +6,7 @@ import { deepEqual, equal, match, notEqual, ok } from 'node:assert/strict';
 import { areDecisions, idsOf, isDecision, isError, isJson, isObject, isSearchResult } from './expect.mjs';
 import { action, allowed, denied, question, record, rules, searches, unknown, user } from './fixture.mjs';
 
-const ENDPOINTS = [
+const knownEndpoints = [
   { path: '/access/v1/evaluation', body: allowed },
   { path: '/access/v1/evaluations', body: { ...allowed, evaluations: [{}] } },
   ...searches.slice(0, 3).map(({ kind, ask }) => ({ path: `/access/v1/search/${kind}`, body: ask })),
@@ -14,7 +14,7 @@ const ENDPOINTS = [
 
 /** One requirement, checked at every endpoint. */
 const everywhere = (section, level, says, check) =>
-  ENDPOINTS.map(({ path, body }) => ({
+  knownEndpoints.map(({ path, body }) => ({
     section,
     level,
     says: `${says} (${path})`,

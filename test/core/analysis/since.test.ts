@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { changesSince, type ReadSet } from '../../../src/core/analysis/since.js';
 import { type CompileOptions, compileInSteps } from '../../../src/core/policy/compile.js';
 import { PolicyError } from '../../../src/core/problem.js';
-import { SEMANTICS, type Semantics } from '../../../src/core/semantics.js';
+import { currentSemantics, type Semantics } from '../../../src/core/semantics.js';
 import { finish } from '../../../src/core/steps.js';
 
 const model = (tokens: string, matcher: string) => `[request_definition]
@@ -27,7 +27,7 @@ function read(options: CompileOptions, semantics: Semantics): ReadSet {
 }
 
 const changes = (options: CompileOptions): string[] =>
-  changesSince(read(options, 1), read(options, SEMANTICS), options.schema !== undefined).map(
+  changesSince(read(options, 1), read(options, currentSemantics), options.schema !== undefined).map(
     ({ severity, code, file }) => `${severity} ${code} ${file}`,
   );
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { SEMANTICS } from '../../../src/core/semantics.js';
+import { currentSemantics } from '../../../src/core/semantics.js';
 import { SqliteConnection } from '../../../src/database/sqlite/sqlite-connection.js';
 import { versionOf } from '../../../src/policy-store/policy-set-files.js';
 import { PolicyArchive1763700000010 } from '../../../src/policy-store/sqlite/migrations/1763700000010-policy-archive.js';
@@ -35,13 +35,13 @@ describe('the archive in its file', () => {
     await archive.keep(kept, 1_000);
     const version = versionOf(kept.files);
     const number = async () => (await archive.version('acl', version))?.semantics;
-    expect(await number()).toBe(SEMANTICS);
+    expect(await number()).toBe(currentSemantics);
     const connection = await SqliteConnection.open({ path, busyTimeoutMs: 1_000 });
     open.push(connection);
     await connection.query('UPDATE policy_version SET semantics = NULL');
     expect(await number()).toBe(1);
     await archive.keep(kept, 2_000);
-    expect(await number()).toBe(SEMANTICS);
+    expect(await number()).toBe(currentSemantics);
   });
 
   it('takes the versions of a database without the number for those of 0.1, also where it only reads', async () => {
