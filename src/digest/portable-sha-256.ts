@@ -1,7 +1,7 @@
 /** SHA-256 (FIPS 180-4) in plain JavaScript: browsers have it only as a promise, and a set is compiled synchronously. */
 import type { Sha256 } from '../core/policy/version.js';
 
-const block = 64;
+const blockBytes = 64;
 /** Code units of a text that are encoded at a time. */
 const textPart = 65_536;
 
@@ -48,33 +48,33 @@ function cubeRootBits(prime: number): number {
 
 class Sha256State {
   private readonly state = Uint32Array.from(initial);
-  private readonly block = new Uint8Array(block);
-  private readonly words = new Int32Array(block);
+  private readonly block = new Uint8Array(blockBytes);
+  private readonly words = new Int32Array(blockBytes);
   private filled = 0;
   private length = 0;
 
   update(bytes: Uint8Array): void {
     this.length += bytes.length;
     for (let at = 0; at < bytes.length; ) {
-      const taken = Math.min(block - this.filled, bytes.length - at);
+      const taken = Math.min(blockBytes - this.filled, bytes.length - at);
       this.block.set(bytes.subarray(at, at + taken), this.filled);
       this.filled += taken;
       at += taken;
-      if (this.filled === block) this.compress();
+      if (this.filled === blockBytes) this.compress();
     }
   }
 
   digest(): string {
     const bits = this.length * 8;
     this.block[this.filled++] = 0x80;
-    if (this.filled > block - 8) {
+    if (this.filled > blockBytes - 8) {
       this.block.fill(0, this.filled);
       this.compress();
     }
     this.block.fill(0, this.filled);
     const view = new DataView(this.block.buffer);
-    view.setUint32(block - 8, Math.floor(bits / 2 ** 32));
-    view.setUint32(block - 4, bits >>> 0);
+    view.setUint32(blockBytes - 8, Math.floor(bits / 2 ** 32));
+    view.setUint32(blockBytes - 4, bits >>> 0);
     this.compress();
     return Array.from(this.state, (word) => word.toString(16).padStart(8, '0')).join('');
   }
@@ -83,14 +83,14 @@ class Sha256State {
     const { words, state } = this;
     const view = new DataView(this.block.buffer);
     for (let i = 0; i < 16; i++) words[i] = view.getInt32(4 * i);
-    for (let i = 16; i < block; i++) {
+    for (let i = 16; i < blockBytes; i++) {
       const [early, late] = [words[i - 15] as number, words[i - 2] as number];
       const s0 = rotate(early, 7) ^ rotate(early, 18) ^ (early >>> 3);
       const s1 = rotate(late, 17) ^ rotate(late, 19) ^ (late >>> 10);
       words[i] = (words[i - 16] as number) + s0 + (words[i - 7] as number) + s1;
     }
     let [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0] = state;
-    for (let i = 0; i < block; i++) {
+    for (let i = 0; i < blockBytes; i++) {
       const choice = (e & f) ^ (~e & g);
       const s1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
       const added = (h + s1 + choice + (rounds[i] as number) + (words[i] as number)) | 0;
