@@ -19,7 +19,7 @@ export type { EnforceOptions, EnforceResult } from './core/engine/enforce.js';
 export { engineVersion } from './core/engine/engine-version.js';
 export type { CompileOptions } from './core/policy/compile.js';
 export { PolicySet } from './core/policy-set.js';
-export type { Problem } from './core/problem.js';
+export type { PolicyProblem } from './core/problem.js';
 export { PolicyError } from './core/problem.js';
 export type { DecisionRequest, DecisionRequestInput, Json, JsonObject } from './core/request.js';
 export type { SearchOptions, SearchResult } from './core/search/search.js';

@@ -2,7 +2,7 @@
 import { accessSync, constants, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { readApiKeyFile } from './auth/api-key-file.js';
-import { type Config, nameOf } from './config/config.js';
+import { type Config, variableName } from './config/config.js';
 import { databasePathOf, dataFolderOf } from './config/data-folder.js';
 import { ConfigError } from './config/read-config.js';
 import { formatProblem, PolicyError } from './core/problem.js';
@@ -26,7 +26,7 @@ function whyUnreadable(property: keyof Config, file: string | undefined): string
     readFileSync(file);
     return [];
   } catch (error) {
-    return [`${nameOf(property)} cannot be read: ${(error as Error).message}`];
+    return [`${variableName(property)} cannot be read: ${(error as Error).message}`];
   }
 }
 
@@ -37,7 +37,7 @@ function faultsOfApiKeys({ apiKeysFile: file }: Config): string[] {
     return [];
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error;
-    return error.problems.map((problem) => `${nameOf('apiKeysFile')}: ${formatProblem(problem)}`);
+    return error.problems.map((problem) => `${variableName('apiKeysFile')}: ${formatProblem(problem)}`);
   }
 }
 
@@ -50,7 +50,7 @@ function faultsOfTls(config: Config): string[] {
   } catch (error) {
     const names = fileOptions
       .filter((property) => property !== 'apiKeysFile' && config[property] !== undefined)
-      .map(nameOf);
+      .map(variableName);
     return [`${names.join(', ')} cannot be used: ${(error as Error).message}`];
   }
 }
@@ -58,7 +58,7 @@ function faultsOfTls(config: Config): string[] {
 /** Why the service cannot write where it must; the folder is made if it is not there. */
 export function faultsOfDataFolder(config: Config): string[] {
   const folder = dataFolderOf(config);
-  const variable = nameOf('databaseUrl');
+  const variable = variableName('databaseUrl');
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);

@@ -156,6 +156,22 @@ describe('the architecture', () => {
     expect(findCircle(edges)).toBeUndefined();
   });
 
+  it('defines no exported name twice', () => {
+    const homes = new Map<string, Set<string>>();
+    for (const file of files) {
+      const text = readFileSync(join(src, file), 'utf8');
+      const definitions = text.matchAll(
+        /^export (?:default )?(?:abstract )?(?:async )?(?:class|const|enum|function\*?|interface|let|type) (\w+)/gm,
+      );
+      for (const [, name] of definitions) homes.set(name!, (homes.get(name!) ?? new Set()).add(file));
+    }
+    expect(homes.size).toBeGreaterThan(500);
+    // A bundle for browsers puts one of these two in the place of the other.
+    homes.delete('sha256');
+    const twice = [...homes].filter(([, defining]) => defining.size > 1);
+    expect(twice.map(([name, defining]) => `${name}: ${[...defining].sort().join(', ')}`)).toEqual([]);
+  });
+
   it('has no file that only re-exports', () => {
     const onlyExports = files.filter((file) => {
       const code = withoutComments(readFileSync(join(src, file), 'utf8'));

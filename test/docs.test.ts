@@ -6,7 +6,7 @@ import { formatRules } from '../src/core/analysis/format.js';
 import type { NamedText } from '../src/core/manifest/yaml-document.js';
 import { builtInFunctions } from '../src/core/matcher/functions/built-in-functions.js';
 import type { FunctionDefinition } from '../src/core/matcher/functions/function-definition.js';
-import { formatProblem, type Problem } from '../src/core/problem.js';
+import { formatProblem, type PolicyProblem } from '../src/core/problem.js';
 import { effectSpellings } from '../src/core/rules/effect.js';
 import { unmetered } from '../src/core/step-budget.js';
 import { type CompileOptions, compilePolicySet, PolicyError } from '../src/engine.js';
@@ -299,7 +299,7 @@ function fencedBlocks(page: string): NamedBlock[] {
   return [...page.matchAll(/^```\w+ (\S+)\n([\s\S]*?)^```$/gm)].map(([, name, text]) => ({ name: name!, text: text! }));
 }
 
-function problemsWith(options: CompileOptions): readonly Problem[] {
+function problemsWith(options: CompileOptions): readonly PolicyProblem[] {
   try {
     compilePolicySet(options);
     return [];

@@ -2,7 +2,7 @@
 
 import { addressList } from '../config/address-list.js';
 import { readYaml, type YamlNode } from '../core/manifest/yaml-document.js';
-import { PolicyError, type Problem } from '../core/problem.js';
+import { PolicyError, type PolicyProblem } from '../core/problem.js';
 import { quote } from '../core/quote.js';
 import { parseRfc3339 } from '../core/rfc3339.js';
 import type { ApiKey } from './api-key-entry.js';
@@ -44,7 +44,7 @@ export interface DeclaredCaller {
  * @throws PolicyError with every problem and its place
  */
 export function readApiKeyFile(file: string, text: string): readonly DeclaredCaller[] {
-  const problems: Problem[] = [];
+  const problems: PolicyProblem[] = [];
   const root = readYaml({ file, text }, (problem) => problems.push(problem));
   const list = root?.isMapping === true ? root.knownMembers('the file', ['keys'])?.keys : root;
   const callers = (list?.items('the list of keys') ?? []).flatMap((node) => readCaller(node) ?? []);

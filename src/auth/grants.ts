@@ -1,4 +1,4 @@
-import { type GrantedScope, knownScopes, parseScope, type Scope } from './scopes.js';
+import { type GrantedScope, knownScopes, parseScope, type ScopeName } from './scopes.js';
 
 /** The policy sets that a scope holds for. Not having the scope is the empty list. */
 export type PolicySets = 'all' | readonly string[];
@@ -14,11 +14,11 @@ export class Grants {
   /** Every scope on every set: what callers have while authentication is off. */
   static readonly all = new Grants(new Map(knownScopes.map((scope) => [scope, 'all'])));
 
-  private constructor(private readonly setsOf: ReadonlyMap<Scope, PolicySets>) {}
+  private constructor(private readonly setsOf: ReadonlyMap<ScopeName, PolicySets>) {}
 
   /** `only` limits every scope to these sets, beside what the scopes say themselves. */
   static of(granted: readonly GrantedScope[], only?: readonly string[]): Grants {
-    const setsOf = new Map<Scope, PolicySets>();
+    const setsOf = new Map<ScopeName, PolicySets>();
     for (const { scope, policySet } of granted) {
       const sets = policySet === undefined ? (only ?? 'all') : within(only, policySet);
       const before = setsOf.get(scope) ?? [];
@@ -33,15 +33,15 @@ export class Grants {
   }
 
   /** Whether the scope holds for any set. */
-  has(scope: Scope): boolean {
+  has(scope: ScopeName): boolean {
     return this.policySets(scope).length > 0;
   }
 
-  policySets(scope: Scope): PolicySets {
+  policySets(scope: ScopeName): PolicySets {
     return this.setsOf.get(scope) ?? [];
   }
 
-  allows(scope: Scope, policySet: string): boolean {
+  allows(scope: ScopeName, policySet: string): boolean {
     const sets = this.policySets(scope);
     return sets === 'all' || sets.includes(policySet);
   }

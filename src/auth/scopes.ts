@@ -9,11 +9,11 @@ export const knownScopes = [
   'keys:admin',
   'metrics:read',
 ] as const;
-export type Scope = (typeof knownScopes)[number];
+export type ScopeName = (typeof knownScopes)[number];
 
 /** A scope as it was granted: for one policy set, or for all of them. */
 export interface GrantedScope {
-  readonly scope: Scope;
+  readonly scope: ScopeName;
   readonly policySet?: string;
 }
 

@@ -380,7 +380,7 @@ export class Config {
 export const configVariables: readonly Variable[] = Object.freeze(variables);
 
 /** `VERDICT_TLS_CERT` for `tlsCert` */
-export function nameOf(property: keyof Config): string {
+export function variableName(property: keyof Config): string {
   return variableOf(property).name;
 }
 

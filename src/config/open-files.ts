@@ -1,6 +1,6 @@
 /** How many files this process may have open, and how many it needs. */
 import { readFileSync } from 'node:fs';
-import { type Config, nameOf } from './config.js';
+import { type Config, variableName } from './config.js';
 
 /** Databases with their logs, policy folders while they are read, the event loop's own, worker threads, certificates. */
 const besideConnections = 256;
@@ -14,8 +14,8 @@ export function whyTooFewOpenFiles(
   if (allowed === undefined || allowed >= needed) return undefined;
   const fitting = Math.max(0, allowed - besideConnections);
   return (
-    `this process may have ${allowed} files open (ulimit -n), and ${nameOf('maxConnections')}=${maxConnections} needs ` +
-    `${needed}: raise the limit, or set ${nameOf('maxConnections')} to ${fitting} at most`
+    `this process may have ${allowed} files open (ulimit -n), and ${variableName('maxConnections')}=${maxConnections} needs ` +
+    `${needed}: raise the limit, or set ${variableName('maxConnections')} to ${fitting} at most`
   );
 }
 

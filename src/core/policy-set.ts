@@ -7,7 +7,7 @@ import type { Manifest } from './manifest/manifest.js';
 import type { BindingError } from './policy/binding.js';
 import { isCombination } from './policy/combination.js';
 import type { CompiledPolicySet } from './policy/compile.js';
-import type { Problem } from './problem.js';
+import type { PolicyProblem } from './problem.js';
 import type { DecisionRequest, DecisionRequestInput } from './request.js';
 import { candidatesInSteps, type SearchKind } from './search/candidates.js';
 import { type SearchOptions, type SearchResult, searchInSteps } from './search/search.js';
@@ -29,7 +29,7 @@ export class PolicySet {
   }
 
   /** What was found when the set was compiled and did not stop it. */
-  get problems(): readonly Problem[] {
+  get problems(): readonly PolicyProblem[] {
     return this.compiled.problems;
   }
 

@@ -3,7 +3,7 @@
 import { usualHints } from './problem-hints.js';
 import { spellUnseen } from './quote.js';
 
-export interface Problem {
+export interface PolicyProblem {
   readonly severity: 'error' | 'warning';
   /** Stable, in snake case; documented in `docs/problems.md`. */
   readonly code: string;
@@ -18,9 +18,9 @@ export interface Problem {
 /** Thrown when a policy set cannot be loaded; `problems` holds every problem found, in order of file and place. */
 export class PolicyError extends Error {
   override readonly name = 'PolicyError';
-  readonly problems: readonly Problem[];
+  readonly problems: readonly PolicyProblem[];
 
-  constructor(problems: readonly Problem[]) {
+  constructor(problems: readonly PolicyProblem[]) {
     const sorted = presentProblems(problems);
     const first = sorted.find((problem) => problem.severity === 'error') ?? sorted[0];
     const rest = sorted.length > 1 ? ` (and ${sorted.length - 1} more)` : '';
@@ -30,13 +30,13 @@ export class PolicyError extends Error {
 }
 
 /** `rules.csv:7:4: error wrong_field_count: expected 3 fields, got 2`, in one line whatever the file is called. */
-export function formatProblem(problem: Problem): string {
+export function formatProblem(problem: PolicyProblem): string {
   const { file, line, column, severity, code, message } = problem;
   return spellUnseen(`${file}:${line}:${column}: ${severity} ${code}: ${message}`);
 }
 
 /** Problems as they are shown: by file and place, each with its own hint or the usual one of its code. */
-export function presentProblems(problems: readonly Problem[]): readonly Problem[] {
+export function presentProblems(problems: readonly PolicyProblem[]): readonly PolicyProblem[] {
   return problems
     .map((problem) => withHint(problem, problem.hint ?? usualHints[problem.code]))
     .sort(
@@ -44,7 +44,7 @@ export function presentProblems(problems: readonly Problem[]): readonly Problem[
     );
 }
 
-function withHint(problem: Problem, hint: string | undefined): Problem {
+function withHint(problem: PolicyProblem, hint: string | undefined): PolicyProblem {
   return hint === undefined ? problem : { ...problem, hint };
 }
 

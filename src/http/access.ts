@@ -3,10 +3,10 @@ import { RouteConfig } from '@nestjs/platform-fastify';
 import type { FastifyInstance, RouteOptions } from 'fastify';
 import type { AuditEventType } from '../audit/audit-event.js';
 import type { Caller } from '../auth/caller.js';
-import type { Scope } from '../auth/scopes.js';
+import type { ScopeName } from '../auth/scopes.js';
 
 /** Nobody in particular, anybody who is authenticated, or a scope. */
-export type Access = 'public' | 'authenticated' | Scope;
+export type Access = 'public' | 'authenticated' | ScopeName;
 
 /** The limits that are counted apart from each other. */
 export const limitKinds = ['decide', 'search', 'export', 'keys', 'failures'] as const;

@@ -1,7 +1,7 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import type { Caller } from '../auth/caller.js';
-import type { Scope } from '../auth/scopes.js';
+import type { ScopeName } from '../auth/scopes.js';
 
 /** The caller of the request, in a controller. */
 export const FromCaller = createParamDecorator((_data: undefined, context: ExecutionContext): Caller => {
@@ -10,7 +10,7 @@ export const FromCaller = createParamDecorator((_data: undefined, context: Execu
 
 /** The policy sets that the caller may see by a scope; undefined for all of them. It is handed to the query as it is. */
 export const VisibleSets = createParamDecorator(
-  (scope: Scope, context: ExecutionContext): readonly string[] | undefined => {
+  (scope: ScopeName, context: ExecutionContext): readonly string[] | undefined => {
     const sets = context.switchToHttp().getRequest<FastifyRequest>().caller.grants.policySets(scope);
     return sets === 'all' ? undefined : sets;
   },

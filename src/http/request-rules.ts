@@ -18,7 +18,7 @@ export interface RequestLimits {
 }
 
 /** What holds where nothing else is configured, and what class-validator alone checks. */
-export const defaultLimits: RequestLimits = Object.freeze({
+export const defaultRequestLimits: RequestLimits = Object.freeze({
   idLength: 1024,
   attributeDepth: 16,
   attributeMembers: 1_000,
@@ -38,7 +38,7 @@ export function IsId(): PropertyDecorator {
     validator: {
       validate: isId,
       defaultMessage: () =>
-        `$property must be a string of at most ${defaultLimits.idLength} characters, none a control character`,
+        `$property must be a string of at most ${defaultRequestLimits.idLength} characters, none a control character`,
     },
   });
 }
@@ -48,8 +48,8 @@ export function IsAttributes(): PropertyDecorator {
   return ValidateBy({
     name: 'isAttributes',
     validator: {
-      validate: (value) => new AttributeCount(defaultLimits).faultIn(value) === undefined,
-      defaultMessage: (args) => `$property ${new AttributeCount(defaultLimits).faultIn(args?.value)?.detail}`,
+      validate: (value) => new AttributeCount(defaultRequestLimits).faultIn(value) === undefined,
+      defaultMessage: (args) => `$property ${new AttributeCount(defaultRequestLimits).faultIn(args?.value)?.detail}`,
     },
   });
 }
@@ -76,8 +76,8 @@ export function IsBatch(): PropertyDecorator {
   return ValidateBy({
     name: 'isBatch',
     validator: {
-      validate: (value) => Array.isArray(value) && value.length <= defaultLimits.batchItems,
-      defaultMessage: () => `$property must be an array of at most ${defaultLimits.batchItems} elements`,
+      validate: (value) => Array.isArray(value) && value.length <= defaultRequestLimits.batchItems,
+      defaultMessage: () => `$property must be an array of at most ${defaultRequestLimits.batchItems} elements`,
     },
   });
 }
@@ -141,5 +141,7 @@ function below(name: string, fault: AttributeFault): AttributeFault {
 }
 
 function isId(value: unknown): boolean {
-  return typeof value === 'string' && [...value].length <= defaultLimits.idLength && faultInName(value) === undefined;
+  return (
+    typeof value === 'string' && [...value].length <= defaultRequestLimits.idLength && faultInName(value) === undefined
+  );
 }

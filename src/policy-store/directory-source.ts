@@ -5,7 +5,7 @@
 import type { Dirent } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Problem } from '../core/problem.js';
+import type { PolicyProblem } from '../core/problem.js';
 import { quote } from '../core/quote.js';
 import { identityOf, leadsWithin, readUnchanged, type SeenFile } from './contained-files.js';
 import { fileRole, intendedName, type PolicyFile, type PolicySetFiles } from './policy-set-files.js';
@@ -18,12 +18,12 @@ export interface SourceLimits {
   readonly maxFiles: number;
 }
 
-export const defaultLimits: SourceLimits = Object.freeze({ maxBytes: 64 * 1024 * 1024, maxFiles: 10_000 });
+export const defaultSourceLimits: SourceLimits = Object.freeze({ maxBytes: 64 * 1024 * 1024, maxFiles: 10_000 });
 
 /** What one look at the root found. */
 export type RootScan =
   | { readonly readable: true; readonly folders: ReadonlyMap<string, FolderScan> }
-  | { readonly readable: false; readonly problem: Problem };
+  | { readonly readable: false; readonly problem: PolicyProblem };
 
 /** What one look at a folder found, without reading a file. */
 export interface FolderScan {
@@ -36,7 +36,7 @@ export interface FolderScan {
   /** `unknown`: the folder is there, but cannot be looked into. */
   readonly hasModel: boolean | 'unknown';
   readonly files: readonly ScannedFile[];
-  readonly problems: readonly Problem[];
+  readonly problems: readonly PolicyProblem[];
   /** Another text whenever a file came, went or changed: names, sizes, inodes and times. */
   readonly fingerprint: string;
 }
@@ -48,7 +48,7 @@ interface ScannedFile extends SeenFile {
 /** The files of a folder; with problems of severity error they are not to be used, and may be incomplete. */
 export interface FolderContent {
   readonly set: PolicySetFiles;
-  readonly problems: readonly Problem[];
+  readonly problems: readonly PolicyProblem[];
 }
 
 /** With one of these the set cannot load whatever its files say. */
@@ -60,7 +60,7 @@ const withoutReading = new Set([
   'unreadable_folder',
 ]);
 
-function preventsReading({ code, file }: Problem): boolean {
+function preventsReading({ code, file }: PolicyProblem): boolean {
   return withoutReading.has(code) || (code === 'link_leads_out' && file === '.');
 }
 
@@ -71,7 +71,7 @@ const setName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 export class DirectorySource {
   constructor(
     readonly root: string,
-    private readonly limits: SourceLimits = defaultLimits,
+    private readonly limits: SourceLimits = defaultSourceLimits,
   ) {}
 
   /**
@@ -164,7 +164,7 @@ type Folder = Pick<FolderScan, 'name' | 'path' | 'root' | 'realPath'>;
 
 async function scanFiles(folder: Folder, limits: SourceLimits): Promise<FolderScan> {
   const { root, realPath } = folder;
-  const problems: Problem[] = [];
+  const problems: PolicyProblem[] = [];
   const files: ScannedFile[] = [];
   const marks: string[] = [];
   let entries: Dirent[];
@@ -264,7 +264,7 @@ async function leadingOut(folder: Folder): Promise<FolderScan> {
   };
 }
 
-function linkLeadsOut(file: string): Problem {
+function linkLeadsOut(file: string): PolicyProblem {
   const message = 'this is a link that leads out of the policy directory';
   return problem(file, 'link_leads_out', message, 'put a copy here: nothing outside the policy directory is read');
 }
@@ -288,7 +288,7 @@ function sameNameTwice(own: FolderScan, twin: FolderScan): FolderScan {
   };
 }
 
-function unreadableRoot(error: unknown): Problem {
+function unreadableRoot(error: unknown): PolicyProblem {
   return isErrno(error, 'ENOENT')
     ? atFolder('policy_dir_missing', 'the policy directory does not exist', 'see VERDICT_POLICY_DIR')
     : atFolder(
@@ -303,7 +303,7 @@ function unreadableFolder(folder: Folder, error: unknown): FolderScan {
   return { ...folder, hasModel: 'unknown', files: [], problems: [problem], fingerprint: errnoOf(error) };
 }
 
-function unreadableFile(file: string, error: unknown): Problem {
+function unreadableFile(file: string, error: unknown): PolicyProblem {
   return problem(file, 'unreadable_file', `this file cannot be read: ${reasonOf(error)}`, hintFor(error));
 }
 
@@ -327,11 +327,11 @@ function hintFor(error: unknown): string {
     : 'repair or remove it';
 }
 
-function atFolder(code: string, message: string, hint: string): Problem {
+function atFolder(code: string, message: string, hint: string): PolicyProblem {
   return problem('.', code, message, hint);
 }
 
-function problem(file: string, code: string, message: string, hint: string): Problem {
+function problem(file: string, code: string, message: string, hint: string): PolicyProblem {
   return { severity: 'error', code, message, file, line: 1, column: 1, hint };
 }
 

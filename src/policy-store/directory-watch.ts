@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Problem } from '../core/problem.js';
+import type { PolicyProblem } from '../core/problem.js';
 import { ChangeSignal } from './change-signal.js';
 import type { DirectorySource, FolderScan } from './directory-source.js';
 
 /** What two looks at the directory agree on. */
 export interface DirectoryChanges {
   /** Why the directory is not to be believed; nothing else is said then. */
-  readonly problem?: Problem;
+  readonly problem?: PolicyProblem;
   /** Sets whose folder is new or has changed, and is at rest. */
   readonly changed: readonly FolderScan[];
   /** Sets whose folder is not there any more. */
@@ -90,7 +90,7 @@ export class DirectoryWatch {
   /** The folders that are policy sets, or were: a folder whose model is missing for a moment is not gone. */
   private async look(
     known: ReadonlyMap<string, unknown>,
-  ): Promise<{ readonly sets: ReadonlyMap<string, FolderScan> } | { readonly problem: Problem }> {
+  ): Promise<{ readonly sets: ReadonlyMap<string, FolderScan> } | { readonly problem: PolicyProblem }> {
     const scan = await this.source.scan();
     if (!scan.readable) return { problem: scan.problem };
     const sets = new Map([...scan.folders].filter(([name, { hasModel }]) => hasModel !== false || known.has(name)));
@@ -99,7 +99,7 @@ export class DirectoryWatch {
   }
 }
 
-const emptyDirectory: Problem = Object.freeze({
+const emptyDirectory: PolicyProblem = Object.freeze({
   severity: 'error',
   code: 'policy_dir_empty',
   message: 'there is no policy set in the policy directory',

@@ -1,5 +1,5 @@
 import { lintInSteps } from '../core/analysis/lint.js';
-import { judge, problemOf, readPolicyTests } from '../core/analysis/policy-tests.js';
+import { failureProblem, judge, readPolicyTests } from '../core/analysis/policy-tests.js';
 import type { EntityStore } from '../core/manifest/entities.js';
 import { type CompiledPolicySet, compileInSteps } from '../core/policy/compile.js';
 import { PolicySet } from '../core/policy-set.js';
@@ -89,7 +89,7 @@ async function passTests(
   let since = performance.now();
   for (const test of tests) {
     const decision = await evaluate(test.request, { now: test.now, explain: 'none' });
-    const problem = problemOf(judge(test, decision));
+    const problem = failureProblem(judge(test, decision));
     if (problem !== undefined) failing.push(problem);
     if (performance.now() - since < turnMs) continue;
     await new Promise(setImmediate);

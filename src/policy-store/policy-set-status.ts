@@ -1,4 +1,4 @@
-import type { Problem } from '../core/problem.js';
+import type { PolicyProblem } from '../core/problem.js';
 
 /** What an operator sees of a policy set. */
 export interface PolicySetStatus {
@@ -21,7 +21,7 @@ export interface PolicySetStatus {
   /** Whether a rollback holds `version` until the folder's version changes. */
   readonly pinned: boolean;
   /** Why the folder's content is not served; and warnings about what is. The first hundred of them. */
-  readonly problems: readonly Problem[];
+  readonly problems: readonly PolicyProblem[];
   /** How many there are. */
   readonly problemCount: number;
 }

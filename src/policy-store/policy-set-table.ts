@@ -1,4 +1,4 @@
-import type { Problem } from '../core/problem.js';
+import type { PolicyProblem } from '../core/problem.js';
 import { noPolicySet, VerdictError } from '../errors.js';
 import type { LoadedPolicySet } from './load-policy-set.js';
 import type { ArchivedState } from './policy-archive.js';
@@ -19,7 +19,7 @@ export interface Entry {
   /** The folder's version that a rollback holds against; `''` when the folder could not be read then. */
   pinnedOver?: string | undefined;
   /** Why the folder's content does not serve. */
-  problems: readonly Problem[];
+  problems: readonly PolicyProblem[];
   /** Its folder appeared while the service ran, and has not been served yet: nothing else changes because of it. */
   unproven?: boolean;
   /** When the folder is to be loaded again though nothing changed in it, by the monotonic clock. */
@@ -42,7 +42,7 @@ export class PolicySetTable {
   /** Whether the first look at the directory is over. What appears from then on has to be served before it counts. */
   isStarted = false;
   /** Why the directory as a whole cannot be used; what was served before goes on. */
-  directoryProblem: Problem | undefined;
+  directoryProblem: PolicyProblem | undefined;
 
   /** @param defaultPolicySet the set of requests that name none; by default the one named `default`, else the only one */
   constructor(private readonly defaultPolicySet: string | undefined) {}

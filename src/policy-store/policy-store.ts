@@ -1,4 +1,4 @@
-import { formatProblem, PolicyError, type Problem, presentProblems } from '../core/problem.js';
+import { formatProblem, PolicyError, type PolicyProblem, presentProblems } from '../core/problem.js';
 import { currentSemantics } from '../core/semantics.js';
 import { ArchivedVersions } from './archived-versions.js';
 import { DirectorySource, type FolderScan, type SourceLimits } from './directory-source.js';
@@ -141,7 +141,7 @@ export class PolicyStore {
   }
 
   /** Why the directory as a whole cannot be used; what was served before goes on. */
-  get problem(): Problem | undefined {
+  get problem(): PolicyProblem | undefined {
     return this.sets.directoryProblem;
   }
 
@@ -352,7 +352,7 @@ export class PolicyStore {
     });
   }
 
-  private fail(entry: Entry, problems: readonly Problem[]): void {
+  private fail(entry: Entry, problems: readonly PolicyProblem[]): void {
     const before = entry.problems.map(formatProblem).join('\n');
     entry.problems = presentProblems(problems);
     if (entry.problems.map(formatProblem).join('\n') === before) return;
@@ -362,7 +362,7 @@ export class PolicyStore {
     );
   }
 
-  private noteDirectory(problem: Problem | undefined): void {
+  private noteDirectory(problem: PolicyProblem | undefined): void {
     this.sets.directoryProblem = problem;
     this.sets.publish();
     if (problem === undefined) this.options.log.info({ directory: this.options.directory }, 'policy directory read');
@@ -383,7 +383,7 @@ export class PolicyStore {
   }
 }
 
-const keepsChanging: Problem = Object.freeze({
+const keepsChanging: PolicyProblem = Object.freeze({
   severity: 'error',
   code: 'policy_set_changing',
   message: 'the files of this set keep changing',
@@ -393,7 +393,7 @@ const keepsChanging: Problem = Object.freeze({
   hint: 'write them elsewhere, then rename the folder or swap a link to it',
 });
 
-const loadFailed: Problem = Object.freeze({
+const loadFailed: PolicyProblem = Object.freeze({
   severity: 'error',
   code: 'load_failed',
   message: 'the set could not be put into service; the log of the service says why',

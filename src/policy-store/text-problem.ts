@@ -1,11 +1,11 @@
 import { isUtf8 } from 'node:buffer';
-import type { Problem } from '../core/problem.js';
+import type { PolicyProblem } from '../core/problem.js';
 
 /**
  * Why these bytes are not the text of a policy file, or `undefined` if they are. Text is UTF-8; guessing another
  * encoding would make rules out of noise.
  */
-export function textProblem(file: string, bytes: Uint8Array): Problem | undefined {
+export function textProblem(file: string, bytes: Uint8Array): PolicyProblem | undefined {
   if (startsWith(bytes, 0xff, 0xfe) || startsWith(bytes, 0xfe, 0xff)) {
     return problem('utf16_text', 'this file is UTF-16', 'save it as UTF-8');
   }
@@ -20,7 +20,7 @@ export function textProblem(file: string, bytes: Uint8Array): Problem | undefine
   }
   return undefined;
 
-  function problem(code: string, message: string, hint: string, line = 1, column = 1): Problem {
+  function problem(code: string, message: string, hint: string, line = 1, column = 1): PolicyProblem {
     return { severity: 'error', code, message, file, line, column, hint };
   }
 }

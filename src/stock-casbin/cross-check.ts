@@ -9,7 +9,7 @@ import { type StockView, textOfColumns } from './stock-view.js';
 const mostRules = 100_000;
 
 /** What the cross-check needs of a policy set in service. */
-export interface CheckedSet {
+export interface CrossCheckedSet {
   readonly name: string;
   readonly version: string;
   readonly engine: 'verdict' | 'casbin';
@@ -26,7 +26,7 @@ export interface CrossCheckOptions {
   readonly share: number;
   readonly log: CrossCheckLog;
   /** Hides what must not be written anywhere, before a difference is logged. */
-  readonly mask: (set: CheckedSet, request: DecisionRequest) => DecisionRequest;
+  readonly mask: (set: CrossCheckedSet, request: DecisionRequest) => DecisionRequest;
   readonly limits?: StockCasbinLimits;
 }
 
@@ -80,7 +80,7 @@ export class CrossCheck {
   }
 
   /** `now` is the decision's clock, in milliseconds since the epoch; no function of stock Casbin's reads one. */
-  observe(set: CheckedSet, request: DecisionRequest, now: number, decision: EngineDecision): void {
+  observe(set: CrossCheckedSet, request: DecisionRequest, now: number, decision: EngineDecision): void {
     if (this.options.share <= 0 || Math.random() >= this.options.share || set.engine === 'casbin') return;
     if (this.pending >= this.limits.queue) {
       this.totals.dropped++;
@@ -114,7 +114,12 @@ export class CrossCheck {
     if (this.options.share > 0) this.options.log.info({ ...this.counts }, 'decisions that were cross-checked');
   }
 
-  private async check(set: CheckedSet, request: DecisionRequest, now: number, ours: EngineDecision): Promise<void> {
+  private async check(
+    set: CrossCheckedSet,
+    request: DecisionRequest,
+    now: number,
+    ours: EngineDecision,
+  ): Promise<void> {
     const { key, obstacles } = this.loadingOf(set);
     const view = set.stockView();
     const bound = (await obstacles).length > 0 ? undefined : view.bind(request);
@@ -151,7 +156,7 @@ export class CrossCheck {
   }
 
   /** Loads a set into the thread when it is first observed; a newer version of it takes the older one's place. */
-  private loadingOf(set: CheckedSet): Loading {
+  private loadingOf(set: CrossCheckedSet): Loading {
     const present = this.sets.get(set.name);
     if (present?.version === set.version) return present;
     if (present !== undefined) this.stock.forget(present.key);
@@ -161,7 +166,7 @@ export class CrossCheck {
     return loading;
   }
 
-  private async load(set: CheckedSet, key: string): Promise<readonly string[]> {
+  private async load(set: CrossCheckedSet, key: string): Promise<readonly string[]> {
     const view = set.stockView();
     let { obstacles } = view;
     const rules = view.combination?.rules.length ?? 0;

@@ -21,7 +21,7 @@ export interface RoleMatching {
   readonly function: string;
 }
 
-export type Question =
+export type StockQuestion =
   | { readonly kind: 'load'; readonly set: StockSet }
   | { readonly kind: 'enforce'; readonly key: string; readonly values: readonly (Json | undefined)[] }
   | { readonly kind: 'forget'; readonly key: string };

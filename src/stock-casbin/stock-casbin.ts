@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import type { Json } from '../core/request.js';
-import type { Question, Reply, StockSet } from './messages.js';
+import type { Reply, StockQuestion, StockSet } from './messages.js';
 
 export interface StockCasbinLimits {
   /** Memory of the thread in MiB; a thread that wants more ends. */
@@ -39,7 +39,7 @@ type Outcome = StockAnswer | { readonly kind: 'done' };
 type Failure = Extract<StockAnswer, { kind: 'failure' }>;
 
 interface Job {
-  readonly question: Question;
+  readonly question: StockQuestion;
   readonly limitMs: number;
   settle(outcome: Outcome): void;
   settled: boolean;
@@ -110,7 +110,7 @@ export class StockCasbin {
     await worker?.terminate();
   }
 
-  private ask(question: Question, limitMs: number, answerMs?: number): Promise<Outcome> {
+  private ask(question: StockQuestion, limitMs: number, answerMs?: number): Promise<Outcome> {
     if (this.stopped) return Promise.resolve(failure('stock_casbin_stopped', 'stock Casbin was stopped'));
     return new Promise((resolve) => {
       const waiting =

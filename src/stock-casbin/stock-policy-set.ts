@@ -3,7 +3,7 @@ import { answerBindingError } from '../core/engine/decide.js';
 import { ruleLine } from '../core/engine/report.js';
 import { answersOf } from '../core/engine/rule-answers.js';
 import { BindingError } from '../core/policy/binding.js';
-import { PolicyError, type Problem } from '../core/problem.js';
+import { PolicyError, type PolicyProblem } from '../core/problem.js';
 import { cut } from '../core/quote.js';
 import type { DecisionRequest } from '../core/request.js';
 import { type StockAnswer, StockCasbin } from './stock-casbin.js';
@@ -89,7 +89,7 @@ function failed(code: string, message: string): EngineDecision {
   return { decision: 'deny', reason: { code: 'evaluation_error' }, obligations: [], errors: [{ code, message }] };
 }
 
-function unsupported(message: string): Problem {
+function unsupported(message: string): PolicyProblem {
   return {
     severity: 'error',
     code: 'unsupported_by_stock_casbin',

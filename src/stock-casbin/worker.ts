@@ -4,7 +4,7 @@
  */
 import { parentPort } from 'node:worker_threads';
 import { EnforceContext, type Enforcer, newEnforcer, newModelFromString, StringAdapter, Util } from 'casbin';
-import type { Question, Reply, StockSet } from './messages.js';
+import type { Reply, StockQuestion, StockSet } from './messages.js';
 
 interface Loaded {
   readonly enforcer: Enforcer;
@@ -14,14 +14,14 @@ interface Loaded {
 
 const sets = new Map<string, Loaded>();
 
-parentPort?.on('message', (question: Question) => {
+parentPort?.on('message', (question: StockQuestion) => {
   answer(question).then(
     (reply) => parentPort?.postMessage(reply),
     (error) => parentPort?.postMessage({ kind: 'error', message: oneLine(error) } satisfies Reply),
   );
 });
 
-async function answer(question: Question): Promise<Reply> {
+async function answer(question: StockQuestion): Promise<Reply> {
   switch (question.kind) {
     case 'load':
       sets.set(question.set.key, await load(question.set));

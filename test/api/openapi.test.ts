@@ -4,7 +4,7 @@ import { DecideRequest } from '../../src/api/decide-request.js';
 import { decideShapes } from '../../src/api/decide-routes.js';
 import { describedRequests } from '../../src/api/described-requests.js';
 import { jsonSchemas } from '../../src/http/json-schema.js';
-import { defaultLimits } from '../../src/http/request-rules.js';
+import { defaultRequestLimits } from '../../src/http/request-rules.js';
 import { type Service, startService } from '../http/service.js';
 
 let service: Service;
@@ -44,7 +44,7 @@ describe('the OpenAPI document', () => {
   });
 
   it('has the very schemas that requests are validated by', () => {
-    const schemas = jsonSchemas(decideShapes, defaultLimits, {
+    const schemas = jsonSchemas(decideShapes, defaultRequestLimits, {
       unknownFields: 'refuse',
       refPrefix: '#/components/schemas/',
     });

@@ -4,9 +4,9 @@ import { describe, expect, it } from 'vitest';
 import { DecideRequest } from '../../src/api/decide-request.js';
 import { decideShapes } from '../../src/api/decide-routes.js';
 import { Validation } from '../../src/http/json-schema.js';
-import { defaultLimits } from '../../src/http/request-rules.js';
+import { defaultRequestLimits } from '../../src/http/request-rules.js';
 
-const validate = new Validation(decideShapes, defaultLimits, 'refuse').of(DecideRequest);
+const validate = new Validation(decideShapes, defaultRequestLimits, 'refuse').of(DecideRequest);
 
 /** Members that are mostly right, so that many requests are valid and the others are nearly so. */
 const junk = fc.oneof(fc.constant(null), fc.boolean(), fc.integer(), fc.constant([]), fc.constant('x'.repeat(1025)));
@@ -68,7 +68,7 @@ describe('the compiled schema', () => {
   });
 
   it('ignores unknown members where it is told to', () => {
-    const lenient = new Validation(decideShapes, defaultLimits, 'ignore').of(DecideRequest);
+    const lenient = new Validation(decideShapes, defaultRequestLimits, 'ignore').of(DecideRequest);
     const body = { subject: { id: 'a', x: 1 }, action: 'read', resource: 'doc', y: 2 };
     expect(lenient(body)).toBe(true);
     expect(validate(body)).toBe(false);

@@ -2,11 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { readGatewayMapping } from '../../src/core/manifest/gateway-mapping.js';
 import { defaultManifest, readManifest } from '../../src/core/manifest/manifest.js';
 import { readYaml } from '../../src/core/manifest/yaml-document.js';
-import type { Problem } from '../../src/core/problem.js';
+import type { PolicyProblem } from '../../src/core/problem.js';
 import { type GatewayIdentity, gatewayQuestion } from '../../src/gateway/gateway-request.js';
 
 function mappingOf(text: string) {
-  const problems: Problem[] = [];
+  const problems: PolicyProblem[] = [];
   const node = readYaml({ file: 'gateway.yaml', text }, (problem) => problems.push(problem));
   const mapping = readGatewayMapping(node!);
   expect(problems.map(({ message }) => message)).toEqual([]);
@@ -133,7 +133,7 @@ describe('a gateway mapping', () => {
     ['{ attributes: { a: "${token}" } }', '"token" names nothing of token'],
     ['{ attributes: { a: "${query.b" } }', '"${query.b" has a "${" that is not closed'],
   ])('%s is refused: %s', (text, message) => {
-    const problems: Problem[] = [];
+    const problems: PolicyProblem[] = [];
     readManifest({ file: 'policy-set.yaml', text: `gateway: ${text}` }, (problem) => problems.push(problem));
     expect(problems.map((problem) => problem.message)).toEqual([message]);
     expect(problems[0]).toMatchObject({ severity: 'error', file: 'policy-set.yaml', line: 1 });

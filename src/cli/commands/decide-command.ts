@@ -38,14 +38,14 @@ export function addDecideCommand(program: Command, terminal: Terminal): void {
     });
 }
 
-export type Answer = Pick<EngineDecision, 'decision' | 'reason' | 'obligations' | 'errors'> & {
+export type ShownDecision = Pick<EngineDecision, 'decision' | 'reason' | 'obligations' | 'errors'> & {
   readonly advice?: readonly Json[];
   readonly policyVersion?: string;
 };
 
-async function answerOf(path: string | undefined, options: DecideOptions): Promise<Answer> {
+async function answerOf(path: string | undefined, options: DecideOptions): Promise<ShownDecision> {
   checkAskedSet(path, options);
-  if (options.url !== undefined) return (await askForDecision(options, {})) as Answer;
+  if (options.url !== undefined) return (await askForDecision(options, {})) as ShownDecision;
   const set = await loadFolder(path);
   const request = await requestOf(options, set.compiled);
   const now = clockOf(options);
@@ -70,7 +70,10 @@ export async function askForDecision(
   return askServer(options, 'POST', '/v1/decide', { ...request, ...named, ...also });
 }
 
-export function printDecision(terminal: Terminal, { decision, reason, obligations, advice, errors }: Answer): void {
+export function printDecision(
+  terminal: Terminal,
+  { decision, reason, obligations, advice, errors }: ShownDecision,
+): void {
   const word = terminal.style(decision === 'allow' ? 'green' : 'red', decision.toUpperCase());
   terminal.print(`${terminal.style('bold', word)}  ${describeReason(reason)}`);
   if (reason.rule !== undefined) terminal.print(`  ${terminal.style('dim', 'rule')}  ${reason.rule.join(', ')}`);

@@ -30,7 +30,7 @@ import {
 } from '../sources/policy-versions.js';
 import { clockOf } from '../sources/request-options.js';
 import { addServerOptions, type ServerOptions } from '../sources/server.js';
-import { nameOf } from './search-commands.js';
+import { entityText } from './search-commands.js';
 
 interface DiffOptions extends ServerOptions {
   readonly database?: string;
@@ -335,15 +335,15 @@ function groupPermissions(permissions: readonly Permission[], set: CompiledPolic
   const groups = new Map<string, Map<string, { readonly actions: Set<string>; readonly subjects: Set<string> }>>();
   for (const permission of permissions) {
     const role = set === undefined ? undefined : review(set, permission, now).path.at(-1);
-    const head = role === undefined || role === nameOf(permission.subject) ? 'without a role' : `as ${role}`;
+    const head = role === undefined || role === entityText(permission.subject) ? 'without a role' : `as ${role}`;
     const attributes = Object.entries(permission.context).map(([name, value]) => `${name}=${value}`);
-    const resource = [nameOf(permission.resource), ...attributes].join(' ');
+    const resource = [entityText(permission.resource), ...attributes].join(' ');
     const resources = groups.get(head) ?? new Map();
     groups.set(head, resources);
     const group = resources.get(resource) ?? { actions: new Set(), subjects: new Set() };
     resources.set(resource, group);
     group.actions.add(permission.action);
-    group.subjects.add(nameOf(permission.subject));
+    group.subjects.add(entityText(permission.subject));
   }
   return [...groups].map(([head, resources]) => {
     const lines = [...resources].map(

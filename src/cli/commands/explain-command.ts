@@ -8,7 +8,7 @@ import type { Terminal } from '../print/terminal.js';
 import { type AskedSetOptions, addAskedSetOptions, checkAskedSet, loadAskedSet } from '../sources/asked-set.js';
 import { loadFolder } from '../sources/policy-folder.js';
 import { addRequestOptions, clockOf, type RequestOptions, requestOf } from '../sources/request-options.js';
-import { type Answer, askForDecision, printDecision } from './decide-command.js';
+import { askForDecision, printDecision, type ShownDecision } from './decide-command.js';
 
 interface ExplainOptions extends RequestOptions, AskedSetOptions {
   readonly output: 'text' | 'json';
@@ -56,7 +56,7 @@ function isQuestion({ subject, action, resource, attr, request }: ExplainOptions
   return [subject, action, resource, request].some((part) => part !== undefined) || attr.length > 0;
 }
 
-type Explained = Answer & { readonly request?: DecisionRequest; readonly explanation?: Explanation | undefined };
+type Explained = ShownDecision & { readonly request?: DecisionRequest; readonly explanation?: Explanation | undefined };
 
 async function explained(path: string | undefined, options: ExplainOptions, terminal: Terminal): Promise<Explained> {
   checkAskedSet(path, options);

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { type Formatted, formatModel, formatRules } from '../../core/analysis/format.js';
-import type { Problem } from '../../core/problem.js';
+import type { PolicyProblem } from '../../core/problem.js';
 import { fileRole, type PolicyFile } from '../../policy-store/policy-set-files.js';
 import { textsOf } from '../../policy-store/policy-set-texts.js';
 import { exitCodes, UsageError } from '../exit-code.js';
@@ -54,7 +54,7 @@ interface FormattedFile {
 }
 
 function* formattedFiles({ files, problems }: PolicyFolder): Generator<FormattedFile> {
-  const unreadable = new Set(problems.map(({ file }: Problem) => file));
+  const unreadable = new Set(problems.map(({ file }: PolicyProblem) => file));
   for (const file of files) {
     const role = fileRole(file.path);
     if ((role !== 'model' && role !== 'rules') || unreadable.has(file.path)) continue;

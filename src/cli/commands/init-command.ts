@@ -8,8 +8,8 @@ import type { NamedText } from '../../core/manifest/yaml-document.js';
 import { ambiguousTokens, guessedBindings } from '../../core/policy/binding.js';
 import { isCombination } from '../../core/policy/combination.js';
 import type { CompileOptions } from '../../core/policy/compile.js';
-import type { Problem } from '../../core/problem.js';
-import { defaultLimits } from '../../policy-store/directory-source.js';
+import type { PolicyProblem } from '../../core/problem.js';
+import { defaultSourceLimits } from '../../policy-store/directory-source.js';
 import { textProblem } from '../../policy-store/text-problem.js';
 import { exitCodes, UsageError } from '../exit-code.js';
 import { count, printProblems } from '../print/report.js';
@@ -126,7 +126,7 @@ async function initFromCasbin(
 
 interface TakenOver {
   readonly files: readonly NamedText[];
-  readonly problems: readonly Problem[];
+  readonly problems: readonly PolicyProblem[];
   readonly repairs: readonly string[];
 }
 
@@ -189,8 +189,8 @@ async function readBounded(file: string): Promise<Buffer> {
   let length = 0;
   for await (const piece of createReadStream(file) as AsyncIterable<Buffer>) {
     length += piece.length;
-    if (length > defaultLimits.maxBytes) {
-      throw new UsageError(`${file}: policy_set_too_large: it has more than ${defaultLimits.maxBytes} bytes`);
+    if (length > defaultSourceLimits.maxBytes) {
+      throw new UsageError(`${file}: policy_set_too_large: it has more than ${defaultSourceLimits.maxBytes} bytes`);
     }
     pieces.push(piece);
   }

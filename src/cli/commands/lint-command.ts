@@ -1,9 +1,9 @@
 import { type Command, Option } from 'commander';
 import { lint } from '../../core/analysis/lint.js';
-import { problemOf, readPolicyTests } from '../../core/analysis/policy-tests.js';
+import { failureProblem, readPolicyTests } from '../../core/analysis/policy-tests.js';
 import { changesSince } from '../../core/analysis/since.js';
 import { engineVersion } from '../../core/engine/engine-version.js';
-import { PolicyError, type Problem } from '../../core/problem.js';
+import { PolicyError, type PolicyProblem } from '../../core/problem.js';
 import { semanticsBeforeNumbers } from '../../core/semantics.js';
 import { exitCodes } from '../exit-code.js';
 import { outputOption } from '../options.js';
@@ -77,13 +77,13 @@ async function lintFolders(paths: readonly string[], options: LintOptions, termi
 }
 
 /** What today's defaults change in a set that 0.1 served. */
-function lintSince(folder: PolicyFolder): readonly Problem[] {
+function lintSince(folder: PolicyFolder): readonly PolicyProblem[] {
   const now = compileFolder(folder);
   return changesSince(compileFolder(folder, semanticsBeforeNumbers), now, now.options.schema !== undefined);
 }
 
 /** Everything that can be said against a set: what the loader says, its tests, and the linter's warnings. */
-export async function lintFolder(folder: PolicyFolder): Promise<readonly Problem[]> {
+export async function lintFolder(folder: PolicyFolder): Promise<readonly PolicyProblem[]> {
   const set = compileFolder(folder);
   const { compiled, problems, texts } = set;
   if (compiled === undefined) return lint(undefined, problems, texts);
@@ -92,13 +92,13 @@ export async function lintFolder(folder: PolicyFolder): Promise<readonly Problem
   return lint(compiled, [...problems, ...failing], texts);
 }
 
-async function problemsOfEngineAndTests(set: LoadedFolder): Promise<readonly Problem[]> {
+async function problemsOfEngineAndTests(set: LoadedFolder): Promise<readonly PolicyProblem[]> {
   const { tests, problems } = readPolicyTests(set.tests, set.compiled.entities);
   try {
     const engine = await servedEngine(set);
     const results = await runTests(engine, tests);
     await engine.stop();
-    return [...problems, ...results.flatMap((result) => problemOf(result) ?? [])];
+    return [...problems, ...results.flatMap((result) => failureProblem(result) ?? [])];
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error;
     return [...problems, ...error.problems];

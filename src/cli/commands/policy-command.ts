@@ -5,7 +5,7 @@ import { exitCodes } from '../exit-code.js';
 import { outputOption } from '../options.js';
 import { printProblems } from '../print/report.js';
 import type { Terminal } from '../print/terminal.js';
-import { fullVersion, pathOfSet, versionsOfServer } from '../sources/policy-versions.js';
+import { fullVersion, managementPathOf, versionsOfServer } from '../sources/policy-versions.js';
 import { addServerOptions, askServer, type ServerOptions } from '../sources/server.js';
 
 interface PolicyOptions extends ServerOptions {
@@ -44,13 +44,16 @@ export function addPolicyCommand(program: Command, terminal: Terminal): void {
     "Serves an earlier version until the folder's version changes. The beginning of a version is enough.",
     async (options, set, version) => {
       const chosen = await fullVersion(versionsOfServer(options), set, version ?? '');
-      return printStatus(options, await askServer(options, 'POST', `${pathOfSet(set)}/rollback`, { version: chosen }));
+      return printStatus(
+        options,
+        await askServer(options, 'POST', `${managementPathOf(set)}/rollback`, { version: chosen }),
+      );
     },
   );
   add(
     'reload <set>',
     'Reads the folder of a policy set again. Exit code 1 when it does not load.',
-    async (options, set) => printStatus(options, await askServer(options, 'POST', `${pathOfSet(set)}/reload`)),
+    async (options, set) => printStatus(options, await askServer(options, 'POST', `${managementPathOf(set)}/reload`)),
   );
 
   type Run = (options: PolicyOptions, set: string, version?: string) => Promise<number>;

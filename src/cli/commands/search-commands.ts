@@ -18,7 +18,7 @@ import { outputOption } from '../options.js';
 import { count } from '../print/report.js';
 import type { Terminal } from '../print/terminal.js';
 import { type AskedSetOptions, addAskedSetOptions, loadAskedSet } from '../sources/asked-set.js';
-import { clockOf, entityOf, readAttribute, setAt } from '../sources/request-options.js';
+import { clockOf, parseEntity, readAttribute, setAt } from '../sources/request-options.js';
 
 interface SearchOptions extends AskedSetOptions {
   readonly subject?: string;
@@ -199,7 +199,7 @@ function readsBelow(token: string, name: string, main: Combination): boolean {
 
 /** A bare id is that of the stored entity, if there is one. */
 function known(text: string, { entities }: CompiledPolicySet): Entity {
-  const { type, id } = entityOf(text);
+  const { type, id } = parseEntity(text);
   const stored = type === undefined ? entities.find(undefined, id) : undefined;
   if (typeof stored === 'object') return { type: stored.type, id };
   return type === undefined ? { id } : { type, id };
@@ -214,10 +214,10 @@ function rowOf({ path, rule, file, line, ...permission }: ReviewedPermission): r
 
 function permissionCells({ subject, action, resource, context }: Permission): readonly string[] {
   const attributes = Object.entries(context).map(([name, value]) => `${name}=${value}`);
-  return [nameOf(subject), action, nameOf(resource), attributes.join(' ')];
+  return [entityText(subject), action, entityText(resource), attributes.join(' ')];
 }
 
-export function nameOf(entity: Entity): string {
+export function entityText(entity: Entity): string {
   return entity.type === undefined ? entity.id : keyOf(entity);
 }
 

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import { nameOf, problemOf, readPolicyTests } from '../../core/analysis/policy-tests.js';
+import { failureProblem, readPolicyTests, testNameOf } from '../../core/analysis/policy-tests.js';
 import { engineVersion } from '../../core/engine/engine-version.js';
-import { PolicyError, type Problem } from '../../core/problem.js';
+import { PolicyError, type PolicyProblem } from '../../core/problem.js';
 import { exitCodes, UsageError } from '../exit-code.js';
 import { outputOption } from '../options.js';
 import { junitOf } from '../print/junit.js';
@@ -86,7 +86,7 @@ export async function testFolder(folder: PolicyFolder): Promise<TestedSet> {
   const { compiled } = set;
   const errors = set.problems.filter(({ severity }) => severity === 'error');
   const { name, path } = folder;
-  const broken = (problems: readonly Problem[]): TestedSet => {
+  const broken = (problems: readonly PolicyProblem[]): TestedSet => {
     return { name, path, problems, results: [], durationMs: performance.now() - start };
   };
   if (compiled === undefined || errors.length > 0) return broken(errors);
@@ -104,7 +104,7 @@ export async function testFolder(folder: PolicyFolder): Promise<TestedSet> {
 
 /** Tests that fail as the problems that they are for the service. */
 function checkedSet({ name, path, problems, results }: TestedSet): CheckedSet {
-  return { name, path, problems: [...problems, ...results.flatMap((result) => problemOf(result) ?? [])] };
+  return { name, path, problems: [...problems, ...results.flatMap((result) => failureProblem(result) ?? [])] };
 }
 
 function isBroken({ problems, results }: TestedSet): boolean {
@@ -120,7 +120,7 @@ function printSet(terminal: Terminal, set: TestedSet): void {
   printProblems(terminal, set);
   for (const { test, failures } of failed) {
     terminal.print(
-      `  ${filePath(set.path, test.file)}:${test.line}:${test.column}: ${terminal.style('bold', nameOf(test))}`,
+      `  ${filePath(set.path, test.file)}:${test.line}:${test.column}: ${terminal.style('bold', testNameOf(test))}`,
     );
     for (const failure of failures) terminal.print(`    ${terminal.style('red', failure)}`);
     const asked = set.set?.decide(test.request, { now: test.now, explain: 'full' });
@@ -140,7 +140,7 @@ function jsonOf({ name, path, problems, results }: TestedSet): object {
     path,
     problems,
     tests: results.map(({ test, decision, failures }) => ({
-      name: nameOf(test),
+      name: testNameOf(test),
       file: test.file,
       line: test.line,
       column: test.column,

@@ -1,5 +1,5 @@
 /** Results of policy tests, and findings of the linter, as JUnit's XML, as build servers read it. */
-import { nameOf } from '../../core/analysis/policy-tests.js';
+import { testNameOf } from '../../core/analysis/policy-tests.js';
 import { formatProblem } from '../../core/problem.js';
 import { type CheckedSet, filePath, type TestedSet } from './report.js';
 
@@ -35,7 +35,7 @@ function suiteOf({ name, path, problems, results, durationMs }: TestedSet): stri
   const failed = results.filter(({ failures }) => failures.length > 0).length;
   const cases = results.map(({ test, failures }) => {
     const file = filePath(path, test.file);
-    const head = `    <testcase classname="${escapeXml(`${name}.${test.file}`)}" name="${escapeXml(nameOf(test))}" file="${escapeXml(file)}"`;
+    const head = `    <testcase classname="${escapeXml(`${name}.${test.file}`)}" name="${escapeXml(testNameOf(test))}" file="${escapeXml(file)}"`;
     if (failures.length === 0) return `${head}/>`;
     const text = `${file}:${test.line}:${test.column}\n${failures.join('\n')}`;
     return `${head}>\n      <failure message="${escapeXml(failures.join('; '))}">${escapeXml(text)}</failure>\n    </testcase>`;

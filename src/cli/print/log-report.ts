@@ -6,7 +6,7 @@ import type { LogGap } from '../../decision-log/log-gap.js';
 import type { Replay } from '../../pdp/replay.js';
 import { printDecision } from '../commands/decide-command.js';
 import { printExplanation } from '../commands/explain-command.js';
-import { nameOf } from '../commands/search-commands.js';
+import { entityText } from '../commands/search-commands.js';
 import { count } from './report.js';
 import { alignColumns, type Terminal } from './terminal.js';
 
@@ -27,7 +27,7 @@ function rowOf({ decision, time, request, policySet, reason, search, id }: Decis
   const { subject, action, resource } = request;
   const place = reason.line === undefined ? '' : ` ${reason.file}:${reason.line}`;
   const why = search === undefined ? `${reason.code}${place}` : `search: ${count(search.results.length, search.kind)}`;
-  return [decision, time, nameOf(subject), action.name, nameOf(resource), policySet, why, id].map(shorten);
+  return [decision, time, entityText(subject), action.name, entityText(resource), policySet, why, id].map(shorten);
 }
 
 function shorten(text: string): string {

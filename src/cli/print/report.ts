@@ -3,14 +3,14 @@ import { isAbsolute, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { PolicyTestResult } from '../../core/analysis/policy-tests.js';
 import type { PolicySet } from '../../core/policy-set.js';
-import type { Problem } from '../../core/problem.js';
+import type { PolicyProblem } from '../../core/problem.js';
 import { spellUnseen } from '../../core/quote.js';
 import type { Terminal } from './terminal.js';
 
 export interface CheckedSet {
   readonly name: string;
   readonly path: string;
-  readonly problems: readonly Problem[];
+  readonly problems: readonly PolicyProblem[];
 }
 
 /** The tests of one set and what came of them. */
@@ -18,7 +18,7 @@ export interface TestedSet {
   readonly name: string;
   readonly path: string;
   /** Why the tests, or some of them, could not be run. */
-  readonly problems: readonly Problem[];
+  readonly problems: readonly PolicyProblem[];
   readonly results: readonly PolicyTestResult[];
   /** What can explain the answers; undefined when it does not load, or runs on stock Casbin. */
   readonly set?: PolicySet | undefined;

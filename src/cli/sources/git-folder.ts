@@ -1,8 +1,8 @@
 /** Policy sets as a git revision has them, read from its objects: nothing is checked out. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import type { Problem } from '../../core/problem.js';
-import { defaultLimits } from '../../policy-store/directory-source.js';
+import type { PolicyProblem } from '../../core/problem.js';
+import { defaultSourceLimits } from '../../policy-store/directory-source.js';
 import { fileRole, type PolicyFile } from '../../policy-store/policy-set-files.js';
 import { textProblem } from '../../policy-store/text-problem.js';
 import { UsageError } from '../exit-code.js';
@@ -77,10 +77,10 @@ function readEntry(line: string): TreeEntry {
 
 async function readSet(path: string, name: string, entries: readonly TreeEntry[]): Promise<PolicyFolder> {
   const size = entries.reduce((sum, entry) => sum + entry.size, 0);
-  if (size > defaultLimits.maxBytes)
-    throw new UsageError(`${path} has ${size} bytes; ${defaultLimits.maxBytes} are allowed`);
+  if (size > defaultSourceLimits.maxBytes)
+    throw new UsageError(`${path} has ${size} bytes; ${defaultSourceLimits.maxBytes} are allowed`);
   const files: PolicyFile[] = [];
-  const problems: Problem[] = [];
+  const problems: PolicyProblem[] = [];
   for (const { file, object } of [...entries].sort((a, b) => (a.file < b.file ? -1 : 1))) {
     const bytes = await git(['cat-file', 'blob', object]);
     files.push({ path: file, bytes });
@@ -92,7 +92,7 @@ async function readSet(path: string, name: string, entries: readonly TreeEntry[]
 
 async function git(args: readonly string[]): Promise<Buffer> {
   try {
-    const options = { encoding: 'buffer', maxBuffer: defaultLimits.maxBytes + 1024 } as const;
+    const options = { encoding: 'buffer', maxBuffer: defaultSourceLimits.maxBytes + 1024 } as const;
     return (await run('git', [...args], options)).stdout;
   } catch (error) {
     const { code, stderr } = error as { code?: string | number; stderr?: Buffer };

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import type { NamedText } from '../../core/manifest/yaml-document.js';
 import { type CompiledPolicySet, type CompileOptions, compileInSteps } from '../../core/policy/compile.js';
-import { formatProblem, PolicyError, type Problem } from '../../core/problem.js';
+import { formatProblem, PolicyError, type PolicyProblem } from '../../core/problem.js';
 import { currentSemantics, type Semantics } from '../../core/semantics.js';
 import { finish } from '../../core/steps.js';
 import { DirectorySource, type FolderScan } from '../../policy-store/directory-source.js';
@@ -17,7 +17,7 @@ export interface PolicyFolder {
   readonly path: string;
   readonly files: readonly PolicyFile[];
   /** Why files could not be read as they are. */
-  readonly problems: readonly Problem[];
+  readonly problems: readonly PolicyProblem[];
 }
 
 /**
@@ -107,7 +107,7 @@ export interface CompiledFolder {
   /** Those that the set is made of, and its tests. */
   readonly texts: readonly NamedText[];
   /** Those of the files, and those of the compiler; tests are not run. */
-  readonly problems: readonly Problem[];
+  readonly problems: readonly PolicyProblem[];
 }
 
 /** Compiles a set as far as that is possible: every problem is in the result, none is thrown. */
@@ -140,7 +140,7 @@ export function compileFolder(folder: PolicyFolder, semantics: Semantics = curre
 }
 
 /** Rules that could not be read are not missing. */
-function doesNotFollowFrom(unreadable: ReadonlySet<string>): (problem: Problem) => boolean {
+function doesNotFollowFrom(unreadable: ReadonlySet<string>): (problem: PolicyProblem) => boolean {
   const hasUnreadRules = [...unreadable].some((file) => fileRole(file) === 'rules');
   return ({ code }) => code !== 'empty_policy' || !hasUnreadRules;
 }

@@ -27,14 +27,14 @@ export function versionsOfServer(server: ServerOptions): PolicyVersions {
     },
     async *list(set) {
       for (let cursor: string | undefined = ''; cursor !== undefined; ) {
-        const path: string = `${pathOfSet(set)}/versions${cursor === '' ? '' : `?cursor=${cursor}`}`;
+        const path: string = `${managementPathOf(set)}/versions${cursor === '' ? '' : `?cursor=${cursor}`}`;
         const page = (await askServer(server, 'GET', path)) as Page<ArchivedVersion>;
         yield* page.items;
         cursor = page.nextCursor;
       }
     },
     async files(set, version) {
-      const path = `${pathOfSet(set)}/versions/${version}`;
+      const path = `${managementPathOf(set)}/versions/${version}`;
       const { files } = (await askServer(server, 'GET', path)) as ArchivedVersion;
       const read: PolicyFile[] = [];
       for (let from = 0; from < files.length; from += atOnce) {
@@ -57,7 +57,7 @@ interface Page<Item> {
   readonly nextCursor?: string;
 }
 
-export function pathOfSet(set: string): string {
+export function managementPathOf(set: string): string {
   return `/v1/policy-sets/${encodeURIComponent(set)}`;
 }
 

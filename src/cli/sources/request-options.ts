@@ -71,9 +71,9 @@ export async function requestOf(
   const attributesOf = (owner: AttributeOwner) =>
     Object.keys(parts[owner]).length === 0 ? {} : { attributes: parts[owner] };
   const request = normaliseRequest({
-    subject: { ...entityOf(subject), ...attributesOf('subject') },
+    subject: { ...parseEntity(subject), ...attributesOf('subject') },
     action: { name: action, ...attributesOf('action') },
-    resource: { ...entityOf(resource), ...attributesOf('resource') },
+    resource: { ...parseEntity(resource), ...attributesOf('resource') },
     ...attributesOf('attributes'),
   });
   return withGoodNames(request);
@@ -88,7 +88,7 @@ export function clockOf({ at }: Pick<RequestOptions, 'at'>): number {
 }
 
 /** `user:ann` is the user ann; only the command line splits texts so. A colon in front says that there is no type. */
-export function entityOf(text: string): Entity {
+export function parseEntity(text: string): Entity {
   const colon = text.indexOf(':');
   if (colon < 0) return { id: text };
   return colon === 0 ? { id: text.slice(1) } : { type: text.slice(0, colon), id: text.slice(colon + 1) };

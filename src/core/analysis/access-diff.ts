@@ -7,7 +7,7 @@ import type { CompiledPolicySet } from '../policy/compile.js';
 import type { DecisionRequest, Entity, Json } from '../request.js';
 import { unmetered } from '../step-budget.js';
 import { itemsPerStep } from '../steps.js';
-import { type Permission, questionsOf, requestOf, sizeOf } from './access.js';
+import { type Permission, questionsOf, requestOfPermission, sizeOf } from './access.js';
 import { type ColumnUse, columnUses } from './column-use.js';
 import { type Universe, universeOf } from './universe.js';
 
@@ -56,7 +56,7 @@ export function* diffAccessInSteps(
       return { gained, lost, examined, limits: [...universe.limits, limit] };
     }
     if (++examined % itemsPerStep === 0) yield;
-    const request = requestOf(question);
+    const request = requestOfPermission(question);
     const was = before !== undefined && isAllowed(before, request, now);
     const is = after !== undefined && isAllowed(after, request, now);
     if (is && !was) gained.push(question);

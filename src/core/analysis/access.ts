@@ -74,7 +74,7 @@ export function* permissionsInSteps(
         if (examined === maxQuestions) return { permissions: permissions(), examined, complete: false };
         if (++examined % itemsPerStep === 0) yield;
         const question = { subject: entity, resource: entity, ...known, action, context };
-        if (isAllowed(set, requestOf(question), now)) found.push(question);
+        if (isAllowed(set, requestOfPermission(question), now)) found.push(question);
       }
     }
   }
@@ -134,14 +134,14 @@ function inOrderOf(universe: Universe): (one: Permission, other: Permission) => 
   };
 }
 
-export function requestOf({ subject, action, resource, context }: Permission): DecisionRequest {
+export function requestOfPermission({ subject, action, resource, context }: Permission): DecisionRequest {
   const attributes = Object.keys(context).length === 0 ? {} : { attributes: context };
   return { subject, action: { name: action }, resource, ...attributes };
 }
 
 /** Through which role and rule it is allowed, or was decided at all. */
 export function review(set: CompiledPolicySet, permission: Permission, now: number): ReviewedPermission {
-  const request = requestOf(permission);
+  const request = requestOfPermission(permission);
   const { rule, file, line } = decide(set, request, { now }).reason;
   return { ...permission, path: rolePath(set, request, rule?.slice(1), now), rule, file, line };
 }

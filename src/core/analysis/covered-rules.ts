@@ -1,5 +1,5 @@
 /** Rules that others make idle: shadowed, unreachable, contradicting. */
-import type { Problem } from '../problem.js';
+import type { PolicyProblem } from '../problem.js';
 import { type ColumnUse, columnUses } from './column-use.js';
 import { at, type Check, type LintedRule, type LintedSet, rulesPerStep } from './linted-set.js';
 
@@ -40,7 +40,7 @@ function findCover(
   read: Read,
   wider: readonly Wider[],
   byKey: ReadonlyMap<string, readonly number[]>,
-): Problem | undefined {
+): PolicyProblem | undefined {
   const choices = read.map(({ column }, position) => (wider[position] as Wider)(rule.fields[column] ?? ''));
   const combinations = choices.reduce((product, texts) => product * texts.length, 1);
   if (combinations > maxCombinations) return undefined;
@@ -57,7 +57,7 @@ function findCover(
 }
 
 /** What it means that rule `other` applies wherever rule `index` does. */
-function judgeCover(set: LintedSet, index: number, other: number, isSame: boolean): Problem | undefined {
+function judgeCover(set: LintedSet, index: number, other: number, isSame: boolean): PolicyProblem | undefined {
   const rule = set.rules[index] as LintedRule;
   const cover = set.rules[other] as LintedRule;
   const { effect } = set.main;
@@ -80,7 +80,7 @@ function judgeCover(set: LintedSet, index: number, other: number, isSame: boolea
   return warn(set, rule, 'unreachable_rule', `it never allows: ${at(cover)} denies whatever it is about`);
 }
 
-function contradicts(set: LintedSet, rule: LintedRule, cover: LintedRule): Problem {
+function contradicts(set: LintedSet, rule: LintedRule, cover: LintedRule): PolicyProblem {
   const verb = cover.effect === 'allow' ? 'allows' : 'denies';
   return warn(set, rule, 'contradicting_rules', `${at(cover)} ${verb} exactly what this rule is about, and wins`);
 }
@@ -187,6 +187,6 @@ function* product(choices: readonly (readonly string[])[]): Generator<readonly s
   else for (const text of first) for (const others of product(rest)) yield [text, ...others];
 }
 
-function warn(set: LintedSet, rule: LintedRule, code: string, message: string): Problem {
+function warn(set: LintedSet, rule: LintedRule, code: string, message: string): PolicyProblem {
   return { severity: 'warning', code, message, ...set.places.ofField(rule, undefined) };
 }

@@ -2,13 +2,13 @@
 import { parseModel } from '../casbin/model-document.js';
 import { parseRuleLine } from '../casbin/rules-document.js';
 import { skipSpace, trimSpace } from '../casbin/white-space.js';
-import type { Problem } from '../problem.js';
+import type { PolicyProblem } from '../problem.js';
 import { utf8Length } from '../utf8.js';
 
 export type Formatted =
   | { readonly text: string }
   /** A file that does not parse stays as it is: guessing what was meant could change it. */
-  | { readonly problems: readonly Problem[] };
+  | { readonly problems: readonly PolicyProblem[] };
 
 /** Beyond this Casbin does not read a line of rules; one that would grow over it stays as it is. */
 const maximumLineBytes = 65_535;
@@ -20,7 +20,7 @@ const maximumLineBytes = 65_535;
  *     formatRules('p,alice ,  data1,read\n\n\n\n# all', 'rules.csv')   // 'p, "alice ", data1, read\n\n# all\n'
  */
 export function formatRules(text: string, file: string): Formatted {
-  const problems: Problem[] = [];
+  const problems: PolicyProblem[] = [];
   const lines = linesOf(text).map((line, index) => {
     const content = trimSpace(line);
     if (content === '' || content.startsWith('#')) return content;
@@ -64,7 +64,7 @@ const columnKey = /^(r|p|g)[0-9]*$/;
  * are left as they are written, since Casbin reads some of them by their exact text.
  */
 export function formatModel(text: string, file: string): Formatted {
-  const problems: Problem[] = [];
+  const problems: PolicyProblem[] = [];
   parseModel(text, file, ({ refusedByReference, ...problem }) => {
     if (refusedByReference === true && problem.code !== 'missing_section') problems.push(problem);
   });

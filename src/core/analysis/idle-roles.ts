@@ -3,7 +3,7 @@
 import { type Expression, walk } from '../matcher/ast.js';
 import type { TokenBinding } from '../policy/binding.js';
 import { isCombination } from '../policy/combination.js';
-import type { Problem } from '../problem.js';
+import type { PolicyProblem } from '../problem.js';
 import { cut, quote } from '../quote.js';
 import { type ColumnUse, columnUses } from './column-use.js';
 import { expressionsOf } from './expressions.js';
@@ -29,7 +29,7 @@ export function* findIdleRoles(set: LintedSet): Check {
  * `g(r.sub, …)` on a bare id: a name is its own role, so somebody whose id is `manager` is a manager. With a template
  * such as `${subject.type}:${subject.id}` no id can be read as a role's name.
  */
-function* findOpenRoleNames(set: LintedSet): Generator<Problem> {
+function* findOpenRoleNames(set: LintedSet): Generator<PolicyProblem> {
   const { compiled, main } = set;
   const definition = compiled.model.matchers.get(compiled.manifest.definitions.m);
   if (definition === undefined) return;
@@ -62,7 +62,7 @@ function* findUselessRoles(
   set: LintedSet,
   key: string,
   columns: readonly { readonly column: number }[],
-): Generator<Problem> {
+): Generator<PolicyProblem> {
   if (set.compiled.manifest.roleMatching.get(key)?.names !== undefined) return;
   const useful = new Set<string>();
   for (const { column } of columns) for (const { fields } of set.rules) useful.add(fields[column] ?? '');
@@ -84,7 +84,7 @@ function* findUselessRoles(
  * Roles of rules that no subject can have. Only where a template makes subjects and roles two kinds of names can that
  * be known.
  */
-function* findRolesWithoutMembers(set: LintedSet, key: string, use: RoleUse, column: number): Generator<Problem> {
+function* findRolesWithoutMembers(set: LintedSet, key: string, use: RoleUse, column: number): Generator<PolicyProblem> {
   const isMember = templateTest(bindingOf(set, use.token));
   if (isMember === undefined || set.compiled.manifest.roleMatching.get(key)?.names !== undefined) return;
   const links = set.links.get(key) ?? [];

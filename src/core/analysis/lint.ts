@@ -3,7 +3,7 @@
 import type { NamedText } from '../manifest/yaml-document.js';
 import { isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
-import { type Problem, presentProblems } from '../problem.js';
+import { type PolicyProblem, presentProblems } from '../problem.js';
 import { finish } from '../steps.js';
 import { findBroadWildcards } from './broad-wildcards.js';
 import { findConstantConditions } from './constant-conditions.js';
@@ -36,11 +36,11 @@ const checks = [
  */
 export function* lintInSteps(
   compiled: CompiledPolicySet | undefined,
-  found: readonly Problem[],
+  found: readonly PolicyProblem[],
   texts: readonly NamedText[],
-): Generator<void, readonly Problem[]> {
+): Generator<void, readonly PolicyProblem[]> {
   const main = compiled?.main;
-  const warnings: Problem[] = [];
+  const warnings: PolicyProblem[] = [];
   if (compiled !== undefined && main !== undefined && isCombination(main)) {
     const set = lintedSet(compiled, main, texts);
     for (const check of checks) {
@@ -61,13 +61,13 @@ const misreadings: ReadonlySet<string> = new Set([
 ]);
 
 /** One mistake is one problem: what only follows from a value that is misread is left out. */
-function withoutConsequences(warnings: readonly Problem[]): readonly Problem[] {
-  const placeOf = ({ file, line, column }: Problem): string => `${file}:${line}:${column}`;
+function withoutConsequences(warnings: readonly PolicyProblem[]): readonly PolicyProblem[] {
+  const placeOf = ({ file, line, column }: PolicyProblem): string => `${file}:${line}:${column}`;
   const misread = new Set(warnings.filter(({ code }) => misreadings.has(code)).map(placeOf));
   return warnings.filter((warning) => !consequences.has(warning.code) || !misread.has(placeOf(warning)));
 }
 
 /** As `lintInSteps`, at once. */
-export function lint(...args: Parameters<typeof lintInSteps>): readonly Problem[] {
+export function lint(...args: Parameters<typeof lintInSteps>): readonly PolicyProblem[] {
   return finish(lintInSteps(...args));
 }

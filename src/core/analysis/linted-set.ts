@@ -3,7 +3,7 @@ import { parseRuleLine } from '../casbin/rules-document.js';
 import type { NamedText } from '../manifest/yaml-document.js';
 import type { Combination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
-import type { Problem } from '../problem.js';
+import type { PolicyProblem } from '../problem.js';
 
 export interface LintedSet {
   readonly compiled: CompiledPolicySet;
@@ -22,12 +22,12 @@ export interface LintedRule {
 }
 
 /** Yields what it finds, and nothing now and then, so that a service can go on answering meanwhile. */
-export type Check = Generator<Problem | undefined>;
+export type Check = Generator<PolicyProblem | undefined>;
 
 /** How many rules are looked at between two pauses. */
 export const rulesPerStep = 500;
 
-export type Place = Pick<Problem, 'file' | 'line' | 'column'>;
+export type ProblemPlace = Pick<PolicyProblem, 'file' | 'line' | 'column'>;
 
 export function lintedSet(compiled: CompiledPolicySet, main: Combination, texts: readonly NamedText[]): LintedSet {
   const links = [...compiled.table.groupings].map(([key, lines]) => [key, [...lines]] as const);
@@ -47,7 +47,7 @@ export class Places {
   constructor(private readonly texts: readonly NamedText[]) {}
 
   /** Where the field `column` of a rule begins, or the rule when there is none. */
-  ofField({ file, line }: LintedRule, column: number | undefined): Place {
+  ofField({ file, line }: LintedRule, column: number | undefined): ProblemPlace {
     const text = this.linesOf(file)[line - 1] ?? '';
     const columns = parseRuleLine(text, file, line, () => {})?.columns;
     return { file, line, column: columns?.[column === undefined ? 0 : column + 1] ?? 1 };

@@ -5,14 +5,14 @@
  */
 import type { Expression } from '../matcher/ast.js';
 import type { Combination } from '../policy/combination.js';
-import type { Problem } from '../problem.js';
+import type { PolicyProblem } from '../problem.js';
 import { cut, quote } from '../quote.js';
 import { type ColumnReading, columnReadings, literalPatterns, roleCallsOf } from './column-readings.js';
 import { foreignPattern } from './foreign-patterns.js';
 import { type Check, type LintedRule, type LintedSet, rulesPerStep } from './linted-set.js';
 import { valueFault } from './value-faults.js';
 
-type Fault = Pick<Problem, 'code' | 'message' | 'hint'>;
+type Fault = Pick<PolicyProblem, 'code' | 'message' | 'hint'>;
 
 export function* findMisreadValues(set: LintedSet): Check {
   const readings = columnReadings(set.main);

@@ -6,7 +6,7 @@ import { namesAllAttributes } from '../matcher/entity-attributes.js';
 import { isObject, ownMember } from '../matcher/values.js';
 import { tokenRole } from '../policy/binding.js';
 import { type Combination, conditionColumns } from '../policy/combination.js';
-import type { Problem } from '../problem.js';
+import type { PolicyProblem } from '../problem.js';
 import { cut } from '../quote.js';
 import type { Json } from '../request.js';
 import { type Check, type LintedSet, rulesPerStep } from './linted-set.js';
@@ -36,7 +36,7 @@ export function* findNullAttributes(set: LintedSet): Check {
   }
 }
 
-function warning(path: string): Pick<Problem, 'severity' | 'code' | 'message' | 'hint'> {
+function warning(path: string): Pick<PolicyProblem, 'severity' | 'code' | 'message' | 'hint'> {
   return {
     severity: 'warning',
     code: 'has_null',

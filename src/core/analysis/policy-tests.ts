@@ -4,7 +4,7 @@ import type { EngineDecision } from '../decision.js';
 import type { EntityStore } from '../manifest/entities.js';
 import type { NamedText } from '../manifest/yaml-document.js';
 import { sameValue } from '../matcher/values.js';
-import { type Problem, presentProblems } from '../problem.js';
+import { type PolicyProblem, presentProblems } from '../problem.js';
 import { cut, quote } from '../quote.js';
 import type { DecisionRequest, Json } from '../request.js';
 import { maxTests, type PolicyTest, readTests } from './test-document.js';
@@ -19,7 +19,7 @@ export interface PolicyTestResult {
 export interface TestDocuments {
   readonly tests: readonly PolicyTest[];
   /** What is wrong with the files themselves; such a set does not load. */
-  readonly problems: readonly Problem[];
+  readonly problems: readonly PolicyProblem[];
 }
 
 /** Whoever answers: a compiled set, or a stock enforcer in its thread. */
@@ -29,7 +29,7 @@ export type Decide<Answer> = (request: DecisionRequest, options: { readonly now:
 const testsPerStep = 200;
 
 export function readPolicyTests(files: readonly NamedText[], entities: EntityStore): TestDocuments {
-  const problems: Problem[] = [];
+  const problems: PolicyProblem[] = [];
   const tests: PolicyTest[] = [];
   for (const file of files) {
     for (const test of readTests(file, entities, (problem) => problems.push(problem))) tests.push(test);
@@ -81,10 +81,10 @@ export function* runTestsInSteps(
 }
 
 /** `failing_test`, at the place of the test; undefined when it passed. */
-export function problemOf({ test, failures }: PolicyTestResult): Problem | undefined {
+export function failureProblem({ test, failures }: PolicyTestResult): PolicyProblem | undefined {
   if (failures.length === 0) return undefined;
   const { file, line, column } = test;
-  const message = `${quote(nameOf(test))}: ${failures.join('; ')}`;
+  const message = `${quote(testNameOf(test))}: ${failures.join('; ')}`;
   const hint = '`verdict test` explains why';
   return { severity: 'error', code: 'failing_test', message, file, line, column, hint };
 }
@@ -97,13 +97,13 @@ export function* checkTestsInSteps(
   files: readonly NamedText[],
   entities: EntityStore,
   decide: Decide<EngineDecision>,
-): Generator<void, readonly Problem[]> {
+): Generator<void, readonly PolicyProblem[]> {
   const { tests, problems } = readPolicyTests(files, entities);
   const results = yield* runTestsInSteps(tests, decide);
-  return presentProblems([...problems, ...results.flatMap((result) => problemOf(result) ?? [])]);
+  return presentProblems([...problems, ...results.flatMap((result) => failureProblem(result) ?? [])]);
 }
 
-export function nameOf({ name, cell }: PolicyTest): string {
+export function testNameOf({ name, cell }: PolicyTest): string {
   return cell === undefined ? name : `${name}: ${cell}`;
 }
 

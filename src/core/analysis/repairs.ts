@@ -4,7 +4,7 @@ import { skipSpace, trimSpace } from '../casbin/white-space.js';
 import { closest } from '../closest.js';
 import type { NamedText } from '../manifest/yaml-document.js';
 import { type CompiledPolicySet, type CompileOptions, compileInSteps } from '../policy/compile.js';
-import { PolicyError, type Problem } from '../problem.js';
+import { PolicyError, type PolicyProblem } from '../problem.js';
 import { finish } from '../steps.js';
 
 export interface Repaired {
@@ -17,7 +17,7 @@ export interface Repaired {
  * Repairs rules of the right form whose words are wrong: an effect written `Deny`, a type written `P`, the same line
  * twice. Whatever leaves a choice is the author's.
  */
-export function repairRules(rules: readonly NamedText[], problems: readonly Problem[]): Repaired {
+export function repairRules(rules: readonly NamedText[], problems: readonly PolicyProblem[]): Repaired {
   const repairs: string[] = [];
   const repaired = rules.map(({ file, text }) => {
     const lines = text.split('\n');
@@ -37,7 +37,7 @@ export function repairRules(rules: readonly NamedText[], problems: readonly Prob
 }
 
 /** An unknown type is told once, at the first of its rules. */
-function* linesAlike(lines: readonly string[], { line }: Problem): Generator<number> {
+function* linesAlike(lines: readonly string[], { line }: PolicyProblem): Generator<number> {
   const typeOf = (text: string | undefined): string | undefined => parseRuleLine(text ?? '', '', 1, () => {})?.ptype;
   const wrong = typeOf(lines[line - 1]);
   for (const [index, text] of lines.entries()) if (typeOf(text) === wrong && wrong !== undefined) yield index;
@@ -46,7 +46,10 @@ function* linesAlike(lines: readonly string[], { line }: Problem): Generator<num
 /** No line of a file holds a line feed. */
 const removed = '\n';
 
-function repairLine(line: string, problem: Problem): { readonly line: string; readonly what: string } | undefined {
+function repairLine(
+  line: string,
+  problem: PolicyProblem,
+): { readonly line: string; readonly what: string } | undefined {
   switch (problem.code) {
     case 'duplicate_rule':
       return { line: removed, what: 'removed a repeated rule' };
@@ -82,7 +85,7 @@ function replaceWord(line: string, column: number, words: readonly string[]) {
  */
 export function problemsOf(options: CompileOptions): {
   readonly main?: CompiledPolicySet['main'];
-  readonly problems: readonly Problem[];
+  readonly problems: readonly PolicyProblem[];
 } {
   try {
     // The set does not leave this function, so that nobody asks for its version.

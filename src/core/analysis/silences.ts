@@ -6,7 +6,7 @@
  */
 
 import type { NamedText } from '../manifest/yaml-document.js';
-import type { Problem } from '../problem.js';
+import type { PolicyProblem } from '../problem.js';
 import { quote } from '../quote.js';
 
 interface Silence {
@@ -24,7 +24,10 @@ interface Silence {
 const comment = /^\s*#\s*lint-ignore\b\s*([a-z0-9_]*)\s*:?\s*(.*?)\s*$/;
 
 /** Leaves out what is silenced, and reports silences that say no reason or silence nothing. Errors stay. */
-export function applySilences(problems: readonly Problem[], files: readonly NamedText[]): readonly Problem[] {
+export function applySilences(
+  problems: readonly PolicyProblem[],
+  files: readonly NamedText[],
+): readonly PolicyProblem[] {
   const silences = files.flatMap(readSilences);
   const used = new Set<Silence>();
   const left = problems.filter((problem) => {
@@ -47,7 +50,7 @@ export function applySilences(problems: readonly Problem[], files: readonly Name
   return left;
 }
 
-function isSilenced(problem: Problem, { code, file, from, to }: Silence): boolean {
+function isSilenced(problem: PolicyProblem, { code, file, from, to }: Silence): boolean {
   return problem.code === code && problem.file === file && problem.line >= from && problem.line <= to;
 }
 

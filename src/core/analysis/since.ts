@@ -1,19 +1,19 @@
 /** What today's defaults change in a set that an earlier version served: `verdict lint --since 0.1`. */
 import { isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
-import { formatProblem, type Problem, presentProblems } from '../problem.js';
+import { formatProblem, type PolicyProblem, presentProblems } from '../problem.js';
 
 /** A set as it is read with one number of the defaults; undefined where it cannot be compiled. */
 export interface ReadSet {
   readonly compiled: CompiledPolicySet | undefined;
-  readonly problems: readonly Problem[];
+  readonly problems: readonly PolicyProblem[];
 }
 
 /** More rules than this that each request is put to may take more steps than an evaluation has. */
 const manyAskedRules = 5_000;
 
 /** Problems that are new, and defaults that changed and bite this set. */
-export function changesSince(before: ReadSet, now: ReadSet, hasSchema: boolean): readonly Problem[] {
+export function changesSince(before: ReadSet, now: ReadSet, hasSchema: boolean): readonly PolicyProblem[] {
   const known = new Set(before.problems.map(formatProblem));
   const fresh = now.problems.filter((problem) => !known.has(formatProblem(problem)));
   const changed = before.compiled === undefined ? [] : changedDefaults(before.compiled, now.compiled, hasSchema);
@@ -24,8 +24,8 @@ function changedDefaults(
   before: CompiledPolicySet,
   now: CompiledPolicySet | undefined,
   hasSchema: boolean,
-): readonly Problem[] {
-  const changed: Problem[] = [];
+): readonly PolicyProblem[] {
+  const changed: PolicyProblem[] = [];
   const note = (file: string, message: string, hint: string): void => {
     changed.push({ severity: 'warning', code: 'changed_default', message, file, line: 1, column: 1, hint });
   };

@@ -1,4 +1,4 @@
-import type { Problem } from '../problem.js';
+import type { PolicyProblem } from '../problem.js';
 import type { Section } from './model-sections.js';
 
 /**
@@ -6,7 +6,7 @@ import type { Section } from './model-sections.js';
  * or would read something else than what stands there (binary content, lines cut in pieces): such a file never loads.
  * Everything else it swallows in silence, and only a strict load stops there.
  */
-export type DocumentProblem = Problem & {
+export type DocumentProblem = PolicyProblem & {
   readonly refusedByReference?: true;
   /** The definitions that could not be read as their author meant them. */
   readonly damages?: Section;

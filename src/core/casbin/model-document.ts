@@ -7,8 +7,8 @@ import { cut, quote } from '../quote.js';
 import type { ReportProblem } from './document-problem.js';
 import {
   type DefinitionEntry,
-  type Entry,
-  type Place,
+  type LinePlace,
+  type ModelEntry,
   type ReportFinding,
   readEntries,
   type SectionEntry,
@@ -24,7 +24,7 @@ export interface Definition {
   /** Continued lines are joined by one space, comments are cut off, white space around it is trimmed; never empty. */
   readonly value: string;
   /** Where the character at `offset` of `value` stands in the file. */
-  place(offset: number): Place;
+  place(offset: number): LinePlace;
 }
 
 export interface ModelDocument {
@@ -61,7 +61,7 @@ function emptyModel(file: string): ModelDocument {
 /** The definitions of one section that Go reads: `r`, `r2`, `r3`… up to the first that is missing or empty. */
 function selectDefinitions(
   section: Section,
-  entries: readonly Entry[],
+  entries: readonly ModelEntry[],
   report: ReportFinding,
 ): ReadonlyMap<string, Definition> {
   const written = new Map<string, DefinitionEntry>();
@@ -163,7 +163,7 @@ function reportTokens(entry: DefinitionEntry, report: ReportFinding): void {
 
 function reportMissingSections(
   definitions: Readonly<Record<Section, ReadonlyMap<string, Definition>>>,
-  entries: readonly Entry[],
+  entries: readonly ModelEntry[],
   report: ReportFinding,
 ): void {
   for (const section of sections) {
@@ -192,7 +192,7 @@ function reportMissingSections(
   }
 }
 
-function reportUnknownSections(entries: readonly Entry[], report: ReportFinding): void {
+function reportUnknownSections(entries: readonly ModelEntry[], report: ReportFinding): void {
   const names: readonly string[] = Object.values(sectionNames);
   for (const entry of entries) {
     if (entry.kind === 'definition') {

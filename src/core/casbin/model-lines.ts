@@ -6,7 +6,7 @@ import type { DocumentProblem } from './document-problem.js';
 import { sectionNames } from './model-sections.js';
 import { skipSpace, trimSpace } from './white-space.js';
 
-export interface Place {
+export interface LinePlace {
   /** 1-based; columns count UTF-16 code units, as editors do. */
   readonly line: number;
   readonly column: number;
@@ -15,7 +15,7 @@ export interface Place {
 export interface SectionEntry {
   readonly kind: 'section';
   readonly name: string;
-  readonly place: Place;
+  readonly place: LinePlace;
 }
 
 export interface DefinitionEntry {
@@ -23,12 +23,12 @@ export interface DefinitionEntry {
   /** The name of the section above it. */
   readonly section: string | undefined;
   readonly key: string;
-  readonly keyPlace: Place;
+  readonly keyPlace: LinePlace;
   readonly value: string;
-  readonly place: (offset: number) => Place;
+  readonly place: (offset: number) => LinePlace;
 }
 
-export type Entry = SectionEntry | DefinitionEntry;
+export type ModelEntry = SectionEntry | DefinitionEntry;
 
 /** A problem of the file that is being read. */
 export type ReportFinding = (finding: Omit<DocumentProblem, 'file'>) => void;
@@ -37,8 +37,8 @@ export type ReportFinding = (finding: Omit<DocumentProblem, 'file'>) => void;
 const maximumLineBytes = 4095;
 
 /** Reads everything, also what Casbin does not look at later; what is no entry is reported and passed over. */
-export function readEntries(text: string, report: ReportFinding): readonly Entry[] {
-  const entries: Entry[] = [];
+export function readEntries(text: string, report: ReportFinding): readonly ModelEntry[] {
+  const entries: ModelEntry[] = [];
   let section: string | undefined;
   let joined = new JoinedLines();
 
@@ -76,7 +76,7 @@ export function readEntries(text: string, report: ReportFinding): readonly Entry
   return entries;
 }
 
-function entryOf(joined: JoinedLines, section: string | undefined, report: ReportFinding): Entry | undefined {
+function entryOf(joined: JoinedLines, section: string | undefined, report: ReportFinding): ModelEntry | undefined {
   const { text } = joined;
   const keyPlace = joined.place(skipSpace(text, 0, text.length - 1));
   const equals = text.indexOf('=');
@@ -116,9 +116,9 @@ class JoinedLines {
   text = '';
   /** The quote of a literal that is still open, else empty. */
   openQuote = '';
-  private readonly runs: { readonly offset: number; readonly place: Place }[] = [];
+  private readonly runs: { readonly offset: number; readonly place: LinePlace }[] = [];
 
-  append(text: string, place: Place): void {
+  append(text: string, place: LinePlace): void {
     this.runs.push({ offset: this.text.length, place });
     this.text += text;
     for (const [quote] of text.matchAll(/["']/g)) {
@@ -127,7 +127,7 @@ class JoinedLines {
     }
   }
 
-  place(offset: number): Place {
+  place(offset: number): LinePlace {
     let low = 0;
     let high = this.runs.length - 1;
     while (low < high) {
@@ -135,7 +135,7 @@ class JoinedLines {
       if ((this.runs[middle] as { offset: number }).offset <= offset) low = middle;
       else high = middle - 1;
     }
-    const run = this.runs[low] as { offset: number; place: Place };
+    const run = this.runs[low] as { offset: number; place: LinePlace };
     return { line: run.place.line, column: run.place.column + offset - run.offset };
   }
 }
@@ -144,7 +144,7 @@ class JoinedLines {
  * `#` and `;` start a comment inside a literal, too: `r.obj == "a;b"` ends in the middle of it. What the author meant
  * as one text is lost, perhaps with further terms behind it.
  */
-function reportCommentInText(place: Place, report: ReportFinding): void {
+function reportCommentInText(place: LinePlace, report: ReportFinding): void {
   report({
     severity: 'error',
     code: 'comment_in_text',

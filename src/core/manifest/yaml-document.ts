@@ -18,7 +18,7 @@ import {
 } from 'yaml';
 import { closest } from '../closest.js';
 import { faultInName } from '../names.js';
-import type { Problem } from '../problem.js';
+import type { PolicyProblem } from '../problem.js';
 import { cut, quote } from '../quote.js';
 import type { Json } from '../request.js';
 import { currentSemantics, type Semantics } from '../semantics.js';
@@ -35,7 +35,7 @@ export interface Place {
   readonly column: number;
 }
 
-export type ReportFatal = (problem: Problem) => void;
+export type ReportFatal = (problem: PolicyProblem) => void;
 
 /** The file that a node is from. */
 interface YamlSource {

@@ -16,7 +16,7 @@ import { type AttributeSchema, noSchema, readSchema } from '../manifest/schema.j
 import type { NamedText } from '../manifest/yaml-document.js';
 import type { CustomFunction } from '../matcher/environment.js';
 import { builtInFunctions } from '../matcher/functions/built-in-functions.js';
-import { PolicyError, type Problem, presentProblems } from '../problem.js';
+import { PolicyError, type PolicyProblem, presentProblems } from '../problem.js';
 import type { Json } from '../request.js';
 import { PatternLibrary } from '../roles/prepared-patterns.js';
 import { buildRoleGraphs, type LinkCondition } from '../roles/role-graphs.js';
@@ -88,7 +88,7 @@ export interface CompiledPolicySet {
   readonly version: string;
   /** The defaults that it was read with. */
   readonly semantics: Semantics;
-  readonly problems: readonly Problem[];
+  readonly problems: readonly PolicyProblem[];
   readonly manifest: Manifest;
   readonly model: CasbinModel;
   readonly table: RuleTable;
@@ -117,7 +117,7 @@ export function* compileInSteps(options: CompileOptions, identify: Identify): Ge
   const problems: DocumentProblem[] = [];
   const report = (problem: DocumentProblem): void => void problems.push(problem);
   // What cannot be read has no meaning that one could go on with, strict or not.
-  const reportFatal = (problem: Problem): void => void problems.push({ ...problem, refusedByReference: true });
+  const reportFatal = (problem: PolicyProblem): void => void problems.push({ ...problem, refusedByReference: true });
 
   const sources = readSources(options);
   const { semantics = currentSemantics } = options;
@@ -196,7 +196,11 @@ function* readLines(sources: readonly NamedText[], report: (problem: DocumentPro
 }
 
 /** Throws for what stops the load; what remains is sorted, and downgraded where the manifest says so. */
-function settleProblems(problems: readonly DocumentProblem[], manifest: Manifest, strict: boolean): readonly Problem[] {
+function settleProblems(
+  problems: readonly DocumentProblem[],
+  manifest: Manifest,
+  strict: boolean,
+): readonly PolicyProblem[] {
   const damages = new Map<string, number>();
   for (const { damages: section } of problems)
     if (section !== undefined) damages.set(section, (damages.get(section) ?? 0) + 1);

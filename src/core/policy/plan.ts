@@ -5,7 +5,7 @@ import { printExpression } from '../matcher/print.js';
 import type { Program, Term } from '../matcher/program.js';
 import type { Scope } from '../matcher/scope.js';
 import type { RoleGraph } from '../roles/roles.js';
-import { buildKeyIndex, type Candidates, type KeyIndex } from '../rules/key-index.js';
+import { buildKeyIndex, type RuleCandidates, type RuleKeyIndex } from '../rules/key-index.js';
 import type { RuleStore } from '../rules/rule-store.js';
 import {
   type PathSelector,
@@ -25,7 +25,7 @@ export class Plan {
     private readonly rules: RuleStore,
     private readonly selectors: readonly Selector[],
     /** Undefined where each request is put to every rule, whatever it asks. */
-    private readonly index: KeyIndex | undefined,
+    private readonly index: RuleKeyIndex | undefined,
     /** Columns of the request that must be texts, or a term that no look-up stands for fails before one that does. */
     private readonly textColumns: readonly number[],
     /** The terms that pick candidates and that no look-up stands for. */
@@ -50,7 +50,7 @@ export class Plan {
   }
 
   /** The rules that the request in `scope` can match; undefined when every rule must be asked. */
-  candidates(scope: Scope): Candidates | undefined {
+  candidates(scope: Scope): RuleCandidates | undefined {
     if (this.index === undefined || this.selecting || scope.assumedLink !== undefined) return undefined;
     this.selecting = true;
     try {
@@ -77,13 +77,13 @@ export class Plan {
   }
 
   /** By the selectors that they look up with: indexes of a part of the plan, made when a search first needs them. */
-  private readonly partialIndexes = new Map<string, KeyIndex>();
+  private readonly partialIndexes = new Map<string, RuleKeyIndex>();
 
   /**
    * The rules that a request can match of which only some columns are known: those that the selectors find which read
    * no other. Undefined when that may be any rule.
    */
-  *candidatesOfPart(scope: Scope, unknown: ReadonlySet<number>): Generator<void, Candidates | undefined> {
+  *candidatesOfPart(scope: Scope, unknown: ReadonlySet<number>): Generator<void, RuleCandidates | undefined> {
     if (this.selecting) return undefined;
     const { parts, choices } = this.selectPart(scope, unknown);
     const lookUps = choices.reduce((product, { length }) => product * length, 1);

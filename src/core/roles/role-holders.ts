@@ -1,6 +1,6 @@
 /** Role links the other way: from a role to all who hold it. */
 
-import { buildKeyIndex, type KeyIndex } from '../rules/key-index.js';
+import { buildKeyIndex, type RuleKeyIndex } from '../rules/key-index.js';
 import type { RuleStore } from '../rules/rule-store.js';
 import { itemsPerStep } from '../steps.js';
 import { maxHops } from './role-view.js';
@@ -9,7 +9,7 @@ import { maxHops } from './role-view.js';
 export class RoleHolders {
   private constructor(
     private readonly links: RuleStore,
-    private readonly byParent: KeyIndex,
+    private readonly byParent: RuleKeyIndex,
   ) {}
 
   static *build(links: RuleStore, hasDomain: boolean): Generator<void, RoleHolders> {

@@ -6,7 +6,7 @@ import { CountingMeter, type RoleQuestion } from './role-question.js';
 import { type Remembering, RoleSet, type RoleSets } from './role-sets.js';
 
 /** Whether a link counts now, as the first of a way or behind `hop` others. */
-export type LinkCondition = (now: number, hop: number) => boolean;
+export type LinkTest = (now: number, hop: number) => boolean;
 
 /** A role is found over ten links, not over eleven. */
 export const maxHops = 10;
@@ -19,7 +19,7 @@ const stepsPerCondition = 20;
 
 interface Parent {
   readonly parent: string;
-  readonly holds?: LinkCondition;
+  readonly holds?: LinkTest;
 }
 
 /** The links up from one name. */

@@ -7,7 +7,7 @@ import { type NameMatching, PatternIndex } from '../rules/pattern-index.js';
 import { type StepMeter, unmetered } from '../step-budget.js';
 import { CountingMeter, questionAt, type RoleQuestion } from './role-question.js';
 import { RoleSet, RoleSets } from './role-sets.js';
-import { DomainLinks, type LinkCondition, longestKept, type Reached, ReachedNames, RoleView } from './role-view.js';
+import { DomainLinks, type LinkTest, longestKept, type Reached, ReachedNames, RoleView } from './role-view.js';
 
 export interface RoleLink {
   readonly child: string;
@@ -15,7 +15,7 @@ export interface RoleLink {
   /** `''` where the definition has no domain. */
   readonly domain: string;
   /** Holds while the condition on the link's further columns does; it is asked with the decision's clock. */
-  readonly holds?: LinkCondition;
+  readonly holds?: LinkTest;
 }
 
 export interface RoleGraphOptions {

@@ -1,19 +1,19 @@
 /** Rules by the values of some of their columns: a hash table of numbers, without an object for each entry. */
 import { type StepMeter, unmetered } from '../step-budget.js';
 import { itemsPerStep } from '../steps.js';
-import { finish, mix } from './rule-store.js';
+import { finishHash, mix } from './rule-store.js';
 
 /** The rules of one key, or of several merged: indexes in ascending order, from `start` to before `end`. */
-export interface Candidates {
+export interface RuleCandidates {
   readonly rules: Int32Array;
   readonly start: number;
   readonly end: number;
 }
 
-export const noCandidates: Candidates = Object.freeze({ rules: new Int32Array(0), start: 0, end: 0 });
+export const noCandidates: RuleCandidates = Object.freeze({ rules: new Int32Array(0), start: 0, end: 0 });
 
 /** Builds the index: `columns[i][rule]` is the i-th part of a rule's key. */
-export function* buildKeyIndex(columns: readonly Int32Array[], length: number): Generator<void, KeyIndex> {
+export function* buildKeyIndex(columns: readonly Int32Array[], length: number): Generator<void, RuleKeyIndex> {
   let capacity = 16;
   while (capacity < 2 * length) capacity *= 2;
   const slots = new Int32Array(capacity);
@@ -54,7 +54,7 @@ export function* buildKeyIndex(columns: readonly Int32Array[], length: number): 
     postings[(records[bucket * width + columns.length] as number) + left] = rule;
     counts[bucket] = left;
   }
-  return new KeyIndex(columns.length, slots, records, postings);
+  return new RuleKeyIndex(columns.length, slots, records, postings);
 }
 
 /** The slot of a rule's key: its bucket's, or the empty one where a new bucket belongs. */
@@ -62,7 +62,7 @@ function slotOf(rule: number, columns: readonly Int32Array[], slots: Int32Array,
   let hash = startHash;
   for (const column of columns) hash = mix(hash, column[rule] as number);
   const mask = slots.length - 1;
-  for (let slot = finish(hash) & mask; ; slot = (slot + 1) & mask) {
+  for (let slot = finishHash(hash) & mask; ; slot = (slot + 1) & mask) {
     const bucket = (slots[slot] as number) - 1;
     if (bucket < 0) return slot;
     const other = firstRules[bucket] as number;
@@ -73,7 +73,7 @@ function slotOf(rule: number, columns: readonly Int32Array[], slots: Int32Array,
 /**
  * What a look-up reads lies together: with a million rules nearly each read of another place waits for memory.
  */
-export class KeyIndex {
+export class RuleKeyIndex {
   private readonly width: number;
 
   constructor(
@@ -96,7 +96,7 @@ export class KeyIndex {
    * The rules whose key is one of the combinations of the values given for each part. `choices[i]` are the values of
    * the i-th part, each once.
    */
-  find(choices: readonly ArrayLike<number>[], meter: StepMeter = unmetered): Candidates {
+  find(choices: readonly ArrayLike<number>[], meter: StepMeter = unmetered): RuleCandidates {
     const { buckets } = this;
     buckets.length = 0;
     this.collect(choices, 0, startHash);
@@ -117,7 +117,7 @@ export class KeyIndex {
         this.collect(choices, part + 1, mixed);
         continue;
       }
-      const bucket = this.bucketOf(finish(mixed), this.key);
+      const bucket = this.bucketOf(finishHash(mixed), this.key);
       if (bucket >= 0) this.buckets.push(bucket);
     }
   }
@@ -139,7 +139,7 @@ export class KeyIndex {
     return this.records[bucket * this.width + this.width - 1] as number;
   }
 
-  private merge(buckets: readonly number[], meter: StepMeter): Candidates {
+  private merge(buckets: readonly number[], meter: StepMeter): RuleCandidates {
     let total = 0;
     for (const bucket of buckets) total += this.startOf(bucket + 1) - this.startOf(bucket);
     meter.spend(stepsPerMergedRule * total);

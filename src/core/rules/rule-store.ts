@@ -300,14 +300,14 @@ function extend<Numbers extends Int32Array | Uint8Array | Uint16Array>(larger: N
 export function hashNumbers(numbers: ArrayLike<number>): number {
   let hash = 0x9e3779b9;
   for (let index = 0; index < numbers.length; index++) hash = mix(hash, numbers[index] as number);
-  return finish(hash);
+  return finishHash(hash);
 }
 
 export function mix(hash: number, value: number): number {
   return Math.imul(hash ^ Math.imul(value, 0x85ebca6b), 0xc2b2ae35) ^ (hash >>> 15);
 }
 
-export function finish(hash: number): number {
+export function finishHash(hash: number): number {
   const mixed = Math.imul(hash ^ (hash >>> 16), 0x7feb352d);
   return (mixed ^ (mixed >>> 15)) >>> 0;
 }

@@ -24,12 +24,12 @@ import { candidatesInSteps } from './candidates.js';
 import { questionAbout, type SearchQuery } from './search-query.js';
 
 /** Of the candidates, the places in their list of those that could be allowed; undefined when that may be any. */
-export type Places = Int32Array | undefined;
+export type RulePlaces = Int32Array | undefined;
 
 /** What searches of one set have made and share. */
 interface Made {
   readonly holders: Map<string, RoleHolders>;
-  readonly places: BoundedCache<{ readonly found: Places }>;
+  readonly places: BoundedCache<{ readonly found: RulePlaces }>;
 }
 
 const madeBySet = new WeakMap<CompiledPolicySet, Made>();
@@ -41,7 +41,7 @@ const worthwhileShare = 8;
 const alwaysWorthwhile = 100;
 
 /** Finds the candidates that could be allowed; the search's next page finds them remembered. */
-export function* findPlaces(set: CompiledPolicySet, query: SearchQuery): Generator<void, Places> {
+export function* findPlaces(set: CompiledPolicySet, query: SearchQuery): Generator<void, RulePlaces> {
   const known = readQuery(set, query);
   if (known === undefined) return undefined;
   const { places } = madeFor(set);
@@ -68,7 +68,7 @@ export function* findPlacesAmong(
   ids: readonly string[],
   set: CompiledPolicySet,
   query: SearchQuery,
-): Generator<void, Places> {
+): Generator<void, RulePlaces> {
   const known = readQuery(set, query);
   return known === undefined ? undefined : yield* new BackwardSearch(set, known, ids).run();
 }
@@ -188,7 +188,7 @@ class BackwardSearch {
   }
 
   /** Where something cannot be evaluated, as far as it must be for this, any candidate may be allowed. */
-  *run(): Generator<void, Places> {
+  *run(): Generator<void, RulePlaces> {
     try {
       return yield* this.find();
     } catch (error) {
@@ -197,7 +197,7 @@ class BackwardSearch {
     }
   }
 
-  private *find(): Generator<void, Places> {
+  private *find(): Generator<void, RulePlaces> {
     const { main, known, scope } = this;
     const found = yield* main.plan.candidatesOfPart(scope, known.unknown);
     const start = found?.start ?? 0;
@@ -369,7 +369,7 @@ class BackwardSearch {
     return this.ids.size > this.most;
   }
 
-  private placesFound(): Places {
+  private placesFound(): RulePlaces {
     const { candidates, ids, beginnings, most } = this;
     const places = new Set<number>();
     for (const id of ids) {

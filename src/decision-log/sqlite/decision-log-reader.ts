@@ -17,7 +17,7 @@ import { addUnits } from './count-units.js';
 import { DecisionCounts } from './decision-counts.js';
 import { exportRecords } from './decision-export.js';
 import { findRecord, searchRecords } from './decision-search.js';
-import { questionOf, statsOf } from './decision-stats.js';
+import { statsOf, tallyQuestionOf } from './decision-stats.js';
 import { readBeginning, readExtent, readFormat, readGaps, readLast } from './journal-format.js';
 import { openReader } from './key-index.js';
 import { catalogPathOf, closedFiles, closedIndexPathOf, decisionLogPath, indexPathOf } from './log-files.js';
@@ -70,7 +70,7 @@ export class DecisionLogReader extends RecordedDecisions {
   }
 
   async stats(query: StatsQuery, scope: SearchScope = {}): Promise<DecisionStats> {
-    const question = questionOf(query, scope);
+    const question = tallyQuestionOf(query, scope);
     const view = await this.view();
     const counts = new DecisionCounts(question);
     await addUnits(view, question, counts, Number.POSITIVE_INFINITY);

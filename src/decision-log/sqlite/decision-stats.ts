@@ -8,7 +8,7 @@ import type { DecisionCounts } from './decision-counts.js';
 import type { TallyGroup, TallyQuestion } from './tally-query.js';
 
 /** Throws VerdictError `invalid_request` for a time, day or zone that does not exist. */
-export function questionOf(query: StatsQuery, scope: SearchScope): TallyQuestion {
+export function tallyQuestionOf(query: StatsQuery, scope: SearchScope): TallyQuestion {
   const { from, to, zone } = readTimeRange(query);
   const { policySet, policyVersion, decision, reason, caller } = query;
   return {

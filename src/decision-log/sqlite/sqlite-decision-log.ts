@@ -24,7 +24,7 @@ import { DecisionCounts } from './decision-counts.js';
 import { exportRecords } from './decision-export.js';
 import { DecisionLogReader } from './decision-log-reader.js';
 import { findRecord, searchRecords } from './decision-search.js';
-import { questionOf, statsOf } from './decision-stats.js';
+import { statsOf, tallyQuestionOf } from './decision-stats.js';
 import { type Group, GroupCommit } from './group-commit.js';
 import { JournalFiles } from './journal-files.js';
 import { closedFiles, decisionLogPath, filesOfIndex, filesOfJournal, setFilesAside } from './log-files.js';
@@ -239,7 +239,7 @@ export class SqliteDecisionLog extends DecisionLog {
 
   async stats(query: StatsQuery, scope: SearchScope = {}): Promise<DecisionStats> {
     if (this.reader !== undefined) return readable(this.reader.stats(query, scope));
-    const question = questionOf(query, scope);
+    const question = tallyQuestionOf(query, scope);
     const view = await this.view();
     const counts = new DecisionCounts(question);
     const countedTo = await readable(addUnits(view, question, counts));

@@ -5,7 +5,7 @@ import {
   type Permission,
   permissionsInSteps,
   questionsOf,
-  requestOf,
+  requestOfPermission,
   review,
 } from '../../../src/core/analysis/access.js';
 import { diffAccessInSteps } from '../../../src/core/analysis/access-diff.js';
@@ -94,7 +94,7 @@ describe('effective access', () => {
           return named.has(user!) && knownKinds.has(kind);
         });
         expect([...found].sort()).toEqual(wanted.sort());
-        const isAllowedAlone = (question: Permission) => isAllowed(set, requestOf(question), 0);
+        const isAllowedAlone = (question: Permission) => isAllowed(set, requestOfPermission(question), 0);
         expect(permissions).toEqual([...questionsOf(universe)].filter(isAllowedAlone));
         for (const permission of permissions) expect(review(set, permission, 0).rule?.at(-1)).toBe('allow');
       }),

@@ -2,11 +2,11 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { lintFolder } from '../../../src/cli/commands/lint-command.js';
-import type { Problem } from '../../../src/core/problem.js';
+import type { PolicyProblem } from '../../../src/core/problem.js';
 
 const cases = new URL('../../cases/field/', import.meta.url);
 
-async function lintOf(files: Readonly<Record<string, string>>): Promise<readonly Problem[]> {
+async function lintOf(files: Readonly<Record<string, string>>): Promise<readonly PolicyProblem[]> {
   const listed = Object.entries(files).map(([path, text]) => ({ path, bytes: Buffer.from(text) }));
   return lintFolder({
     name: 'set',
@@ -21,9 +21,9 @@ function filesOf(name: string): Record<string, string> {
   return { 'model.conf': read('model.conf'), 'policy.csv': read('policy.csv') };
 }
 
-const short = ({ severity, code, file, line, column, hint }: Problem) =>
+const short = ({ severity, code, file, line, column, hint }: PolicyProblem) =>
   `${severity} ${file}:${line}:${column} ${code}: ${hint ?? ''}`;
-const besides = (problems: readonly Problem[]) =>
+const besides = (problems: readonly PolicyProblem[]) =>
   problems.filter(({ code }) => code !== 'role_name_open' && code !== 'unnamed_binding').map(short);
 
 const model = (matcher: string, { p = 'sub, obj, act', g = '' } = {}) =>

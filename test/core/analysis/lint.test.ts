@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { lint } from '../../../src/core/analysis/lint.js';
 import { compileInSteps } from '../../../src/core/policy/compile.js';
-import type { Problem } from '../../../src/core/problem.js';
+import type { PolicyProblem } from '../../../src/core/problem.js';
 import { finish } from '../../../src/core/steps.js';
 
 const page = readFileSync(new URL('../../../docs/lint.md', import.meta.url), 'utf8');
@@ -35,7 +35,7 @@ function warningsOf({
   manifest: string;
   rules: string;
   entities: string;
-}): readonly Problem[] {
+}): readonly PolicyProblem[] {
   const named = (file: string, text: string) => ({ file, text });
   const texts = [named('model.conf', model), named('rules.csv', rules), named('policy-set.yaml', manifest)];
   const sources = { model, manifest, entities, rules: [named('rules.csv', rules)] };

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { checkTestsInSteps, judge, readPolicyTests } from '../../../src/core/analysis/policy-tests.js';
 import { compileInSteps } from '../../../src/core/policy/compile.js';
 import { PolicySet } from '../../../src/core/policy-set.js';
-import type { Problem } from '../../../src/core/problem.js';
+import type { PolicyProblem } from '../../../src/core/problem.js';
 import { finish } from '../../../src/core/steps.js';
 
 const model = `
@@ -41,7 +41,7 @@ function problemsOf(text: string) {
   return finish(checkTestsInSteps(files, inside.entities, (request, options) => set.decide(request, options)));
 }
 
-function at({ line, column, message }: Problem): string {
+function at({ line, column, message }: PolicyProblem): string {
   return `${line}:${column} ${message}`;
 }
 

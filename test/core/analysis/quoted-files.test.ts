@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { readApiKeyFile } from '../../../src/auth/api-key-file.js';
 import { lintFolder } from '../../../src/cli/commands/lint-command.js';
-import { PolicyError, type Problem } from '../../../src/core/problem.js';
+import { PolicyError, type PolicyProblem } from '../../../src/core/problem.js';
 
 const base = {
   'model.conf': `[request_definition]
@@ -27,13 +27,13 @@ m = g(r.sub, p.sub) && keyMatch4(r.obj, p.obj) && r.act == p.act && eval(p.cond)
 const secret = Array.from({ length: 64 }, (_, index) => 'QWXZJKVY'[(index * index + (index >> 3)) % 8]).join('');
 const key = `-----BEGIN PRIVATE KEY-----\n${`${secret}\n`.repeat(3)}-----END PRIVATE KEY-----\n`;
 
-async function problemsOf(files: Readonly<Record<string, string>>): Promise<readonly Problem[]> {
+async function problemsOf(files: Readonly<Record<string, string>>): Promise<readonly PolicyProblem[]> {
   const bytes = Object.entries({ ...base, ...files }).map(([path, text]) => ({ path, bytes: Buffer.from(text) }));
   const sorted = bytes.sort((a, b) => (a.path < b.path ? -1 : 1));
   return lintFolder({ name: 'set', path: 'set', files: sorted, problems: [] });
 }
 
-function longestPiece({ message, hint = '' }: Pick<Problem, 'message' | 'hint'>): number {
+function longestPiece({ message, hint = '' }: Pick<PolicyProblem, 'message' | 'hint'>): number {
   let longest = 0;
   for (const text of [message, hint]) {
     for (const [run] of text.matchAll(/[QWXZJKVY]+/g))

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type CompileOptions, compilePolicySet, PolicyError, type Problem } from '../../../src/engine.js';
+import { type CompileOptions, compilePolicySet, PolicyError, type PolicyProblem } from '../../../src/engine.js';
 
 const schema = `
 subject:
@@ -18,7 +18,7 @@ $defs:
   person: { properties: { name: { type: string }, boss: { $ref: '#/$defs/person' } } }
 `;
 
-function problemsOf(condition: string, manifest = 'description: d', schemaText = schema): readonly Problem[] {
+function problemsOf(condition: string, manifest = 'description: d', schemaText = schema): readonly PolicyProblem[] {
   const model = `
 [request_definition]
 r = sub, obj, act, env
@@ -141,7 +141,7 @@ e = some(where (p.eft == allow))
 m = r.sub == p.sub && r.obj == p.obj && r.act == p.act
 `;
 
-  function compiled(entities: string, options: Partial<CompileOptions> = {}): readonly Problem[] {
+  function compiled(entities: string, options: Partial<CompileOptions> = {}): readonly PolicyProblem[] {
     try {
       return compilePolicySet({ model, rules: 'p, a, b, c\n', schema, strict: true, entities, ...options }).problems;
     } catch (error) {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { readTests } from '../../../src/core/analysis/test-document.js';
 import { EntityStore, noEntities } from '../../../src/core/manifest/entities.js';
 import { maxNesting, readYaml, readYamlInSteps } from '../../../src/core/manifest/yaml-document.js';
-import type { Problem } from '../../../src/core/problem.js';
+import type { PolicyProblem } from '../../../src/core/problem.js';
 import { type CompileOptions, compilePolicySet, PolicyError } from '../../../src/engine.js';
 
 const model = `[request_definition]
@@ -16,7 +16,7 @@ e = some(where (p.eft == allow))
 m = r.sub == p.sub && r.obj == p.obj && r.act == p.act
 `;
 
-function problemsOf(options: Partial<CompileOptions>): readonly Problem[] {
+function problemsOf(options: Partial<CompileOptions>): readonly PolicyProblem[] {
   try {
     return compilePolicySet({ model, rules: 'p, alice, doc, read', ...options }).problems;
   } catch (error) {
@@ -26,7 +26,7 @@ function problemsOf(options: Partial<CompileOptions>): readonly Problem[] {
 }
 
 function read(text: string): { readonly value: unknown; readonly problems: readonly string[] } {
-  const problems: Problem[] = [];
+  const problems: PolicyProblem[] = [];
   const node = readYaml({ file: 'f.yaml', text }, (problem) => problems.push(problem));
   return { value: node?.json(), problems: problems.map(({ line, column, code }) => `${line}:${column} ${code}`) };
 }
@@ -86,7 +86,7 @@ describe('what could be read as something else is refused with its place', () =>
   });
 
   it('in policy tests', () => {
-    const problems: Problem[] = [];
+    const problems: PolicyProblem[] = [];
     readTests({ file: 'tests/t.yaml', text: 'subjects: { a: &x { id: a }, b: *x }' }, noEntities, (problem) =>
       problems.push(problem),
     );
@@ -142,7 +142,7 @@ describe('control characters are refused where requests could not hold them', ()
     'resources: { a: "a\\t" }\ntests: []',
     'subjects: [a]\nresources: [b]\ntests: [{ name: n, allow: { a: { b: ["read\\t"] } } }]',
   ])('in policy tests: %s', (text) => {
-    const problems: Problem[] = [];
+    const problems: PolicyProblem[] = [];
     readTests({ file: 'tests/t.yaml', text }, new EntityStore([]), (problem) => problems.push(problem));
     expect(problems.map(({ code }) => code)).toEqual(['control_character']);
   });

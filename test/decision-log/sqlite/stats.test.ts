@@ -4,7 +4,7 @@ import { expect, it, onTestFinished, vi } from 'vitest';
 import { SqliteConnection } from '../../../src/database/sqlite/sqlite-connection.js';
 import type { DecisionLog } from '../../../src/decision-log/decision-log.js';
 import { DecisionCounts, timeAfter } from '../../../src/decision-log/sqlite/decision-counts.js';
-import { questionOf, statsOf } from '../../../src/decision-log/sqlite/decision-stats.js';
+import { statsOf, tallyQuestionOf } from '../../../src/decision-log/sqlite/decision-stats.js';
 import { openReader } from '../../../src/decision-log/sqlite/key-index.js';
 import { tallyLimits } from '../../../src/decision-log/sqlite/tally-table.js';
 import { type Example, exampleRecord, noon } from '../example-records.js';
@@ -56,7 +56,7 @@ it('answers while counts are made anew, and says up to when they are complete', 
     join(directory, 'verdict.decisions.sqlite'),
   );
   onTestFinished(() => connection.close());
-  const question = questionOf({}, {});
+  const question = tallyQuestionOf({}, {});
   const file = { connection, hasCounts: true, before: 0, end: 300, uncounted: [] };
   const few = new DecisionCounts(question);
   // Nothing is counted in the file; it may read one record fewer than there are, then all of them.
@@ -135,7 +135,7 @@ it('an answer keeps as many callers apart as it may, and one more is counted wit
   );
   onTestFinished(() => connection.close());
   const itemsOf = async (limit: number) => {
-    const counts = new DecisionCounts(questionOf({ by: ['caller'] }, {}), 10, limit);
+    const counts = new DecisionCounts(tallyQuestionOf({ by: ['caller'] }, {}), 10, limit);
     const uncounted = [{ first: 1, last: 5, rows }];
     await counts.addFile({ connection, hasCounts: false, before: 0, end: 5, uncounted });
     return (await statsOf(counts, ['caller'])).items;
@@ -170,7 +170,7 @@ it('an answer is refused whose groups were not all read, even where it would cou
   onTestFinished(() => connection.close());
   const file = { connection, hasCounts: true, before: 0, end: 6, uncounted: [] };
   const ask = async (limit: number) => {
-    const counts = new DecisionCounts(questionOf({ by: ['caller'] }, {}), limit, 2);
+    const counts = new DecisionCounts(tallyQuestionOf({ by: ['caller'] }, {}), limit, 2);
     await counts.addFile(file);
     return counts.total;
   };

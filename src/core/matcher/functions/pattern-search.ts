@@ -17,7 +17,7 @@ export interface Instruction {
   matchRune(rune: number): boolean;
 }
 
-export interface Program {
+export interface PatternProgram {
   readonly inst: readonly Instruction[];
   readonly start: number;
 }
@@ -61,7 +61,7 @@ export class PatternSearch {
   /** Whether it can match at the beginning of the text alone. */
   private readonly anchored: boolean;
 
-  constructor(private readonly program: Program) {
+  constructor(private readonly program: PatternProgram) {
     const { inst } = program;
     this.ops = Uint8Array.from(inst, (instruction) => instruction.op);
     this.outs = Int32Array.from(inst, ({ out }) => out);
