@@ -6,13 +6,12 @@ import type { FastifyInstance } from 'fastify';
 import { type Logger, pino } from 'pino';
 import { registerDecideRoutes } from './api/decide-routes.js';
 import { announceDeprecations } from './api/deprecation.js';
+import { registerDocs } from './api/docs-routes.js';
 import { registerFrontPage } from './api/front-page-route.js';
-import { openApiDocument, serveDocs } from './api/openapi.js';
 import { AppModule } from './app.module.js';
 import { AuditLog } from './audit/audit-log.js';
 import { registerAuthzenRoutes } from './authzen/authzen-routes.js';
 import { MetadataSigner } from './authzen/metadata-signer.js';
-import { authzenOpenApi } from './authzen/openapi.js';
 import { type Config, listIn } from './config/config.js';
 import { databasePathOf, dataFolderOf } from './config/data-folder.js';
 import { whyTooFewOpenFiles } from './config/open-files.js';
@@ -31,7 +30,6 @@ import {
   watchCertificates,
 } from './doors.js';
 import { registerForwardAuthRoutes } from './gateway/forward-auth-routes.js';
-import { forwardAuthOpenApi } from './gateway/openapi.js';
 import { requireAccess } from './http/access.js';
 import { createFastifyAdapter, type HttpLimits, type ListenerOptions } from './http/fastify-adapter.js';
 import { watchRoutes } from './http/method-not-allowed.js';
@@ -143,7 +141,7 @@ export async function createApplication(config: Config, logger: Logger): Promise
   });
   registerForwardAuthRoutes(fastify, { pdp, policySets, userTokens: userTokens(fastify, config, logger), limits });
   registerFrontPage(fastify, { base: basePathOf(config), version: engineVersion });
-  serveDocs(app, () => openApiDocument(app, limits, engineVersion, [authzenOpenApi(limits), forwardAuthOpenApi()]));
+  registerDocs(fastify, limits, engineVersion);
   await app.init();
   refuseOtherMethods();
   await fastify.ready();

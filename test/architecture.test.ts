@@ -12,6 +12,7 @@ const layers = [
   ['core'],
   ['digest'],
   ['errors.ts'],
+  ['answers'],
   ['config', 'logging'],
   ['database'],
   ['query'],

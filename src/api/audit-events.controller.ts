@@ -1,9 +1,9 @@
 import { Controller, Get, Query } from '@nestjs/common';
-import { ApiOperation, ApiTags } from '@nestjs/swagger';
-import { type AuditEvent, AuditQuery } from '../audit/audit-event.js';
-import { AuditLog, type AuditPage } from '../audit/audit-log.js';
+import { type AuditEvent, AuditPage, AuditQuery } from '../audit/audit-event.js';
+import { AuditLog } from '../audit/audit-log.js';
 import { Requires } from '../http/access.js';
 import { VisibleSets } from '../http/caller.decorator.js';
+import { Documented } from '../http/operation.js';
 import { queryPipe } from '../http/validation-pipes.js';
 import { SealedCursors } from './sealed-cursors.js';
 
@@ -12,7 +12,6 @@ interface EventsForSome extends Omit<AuditPage, 'items'> {
 }
 
 /** Who changed, read or exported what, and who was turned away. */
-@ApiTags('audit events')
 @Controller('v1/audit-events')
 export class AuditEventsController {
   constructor(
@@ -23,7 +22,14 @@ export class AuditEventsController {
   /** Whoever reads the decisions of some sets alone sees the events about those. */
   @Get()
   @Requires('decisions:read', { limit: 'search', audit: 'audit_events_read' })
-  @ApiOperation({ summary: 'Audit events, newest first; pass nextCursor as cursor for the page after' })
+  @Documented({
+    id: 'searchAuditEvents',
+    tag: 'audit events',
+    summary: 'Audit events, newest first; pass nextCursor as cursor for the page after',
+    query: AuditQuery,
+    answers: { 200: { description: 'A page of events.', json: AuditPage } },
+    refusals: ['invalid_request'],
+  })
   async search(
     @Query(queryPipe) query: AuditQuery,
     @VisibleSets('decisions:read') policySets: readonly string[] | undefined,

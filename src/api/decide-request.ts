@@ -1,8 +1,8 @@
 /** The bodies of `/v1/decide` and `/v1/decide/batch`: each class is the type, the validation and the OpenAPI schema. */
-import { IsIn, IsObject, IsRFC3339 } from 'class-validator';
+import { IsIn, IsRFC3339 } from 'class-validator';
 import { JSONSchema } from 'class-validator-jsonschema';
 import type { Action, Entity, JsonObject } from '../core/request.js';
-import { IsAttributes, IsBatch, IsId, IsIdOr, Optional } from '../http/request-rules.js';
+import { IsAttributes, IsBatch, IsDefaultsOf, IsId, IsIdOr, Optional } from '../http/request-rules.js';
 import { type Explain, explanationLevels, type Question } from '../pdp/question.js';
 
 @JSONSchema({ description: 'Who asks, or what is asked for.' })
@@ -78,11 +78,11 @@ export class DecideRequest implements Question {
 @JSONSchema({ description: 'Many questions at once; all are answered from one version of each policy set.' })
 export class DecideBatchRequest {
   @Optional()
-  @IsObject()
+  @IsDefaultsOf(DecideRequest)
   @JSONSchema({ description: 'Members that requests which lack them take from here, each as a whole.' })
   readonly defaults?: JsonObject;
 
-  @IsBatch()
+  @IsBatch(DecideRequest)
   @JSONSchema({ description: 'Each is a DecideRequest once the defaults are added.' })
   readonly requests!: readonly unknown[];
 }

@@ -10,30 +10,56 @@ import { Batch } from '../http/batch.js';
 import type { HttpLimits } from '../http/fastify-adapter.js';
 import type { Gate } from '../http/gate.js';
 import { invalidRequest, Validation, type Validator } from '../http/json-schema.js';
-import { type Problem, problemOf } from '../http/problem.js';
+import type { Operation } from '../http/operation.js';
+import { problemOf } from '../http/problem.js';
 import type { BatchItem } from '../http/strict-json.js';
-import type { DecisionAnswer } from '../pdp/decision-answer.js';
+import { DecisionAnswer } from '../pdp/decision-answer.js';
 import type { BatchOutcome, Pdp } from '../pdp/pdp.js';
+import { BatchAnswer, type BatchProblem } from './batch-answer.js';
+import { batchExamples, decideExamples } from './decide-examples.js';
 import { ActionBody, DecideBatchRequest, DecideRequest, EntityBody } from './decide-request.js';
 
 export const decideShapes = [EntityBody, ActionBody, DecideRequest, DecideBatchRequest] as const;
 
+const decideOperation: Operation = {
+  id: 'decide',
+  tag: 'decide',
+  summary: 'May this subject do this action on this resource?',
+  body: DecideRequest,
+  examples: decideExamples,
+  answers: { 200: { description: 'Allowed or denied: only `allowed: true` may go forward.', json: DecisionAnswer } },
+  refusals: ['malformed_request', 'policy_set_not_found', 'payload_too_large', 'policy_set_unavailable'],
+};
+
+const batchOperation: Operation = {
+  id: 'decideBatch',
+  tag: 'decide',
+  summary: 'Many questions, answered in their order from one version of each policy set',
+  body: DecideBatchRequest,
+  examples: batchExamples,
+  answers: { 200: { description: 'A decision or a problem for each request.', json: BatchAnswer } },
+  refusals: ['malformed_request', 'payload_too_large', 'decision_log_unavailable'],
+};
+
 export function registerDecideRoutes(fastify: FastifyInstance, pdp: Pdp, limits: HttpLimits, gate: Gate): void {
   const validation = new Validation(decideShapes, limits, 'refuse');
-  const validated = (shape: (typeof decideShapes)[number]): RouteShorthandOptions => ({
-    config: { access: 'decide', limit: 'decide' },
+  const validated = (shape: (typeof decideShapes)[number], operation: Operation): RouteShorthandOptions => ({
+    config: { access: 'decide', limit: 'decide', operation },
     schema: { body: { $ref: shape.name } },
     validatorCompiler: () => validation.of(shape),
     schemaErrorFormatter: invalidRequest,
   });
 
-  for (const path of ['/v1/decide', '/decide']) {
-    fastify.post<{ Body: DecideRequest }>(path, validated(DecideRequest), (request) =>
+  for (const [path, operation] of [
+    ['/v1/decide', decideOperation],
+    ['/decide', { ...decideOperation, id: 'decideAlias', summary: 'The same as /v1/decide' }],
+  ] as const) {
+    fastify.post<{ Body: DecideRequest }>(path, validated(DecideRequest, operation), (request) =>
       pdp.decide(request.body, askerOf(request, 'decide')),
     );
   }
 
-  const batchOptions = validated(DecideBatchRequest);
+  const batchOptions = validated(DecideBatchRequest, batchOperation);
   const isRequest = validation.of(DecideRequest);
   fastify.post<{ Body: DecideBatchRequest }>(
     '/v1/decide/batch',
@@ -63,6 +89,6 @@ function* eachRequest(batch: Batch, isRequest: Validator): Iterable<DecideReques
   }
 }
 
-function decisionOrProblem(answer: BatchOutcome, requestId: string): DecisionAnswer | { problem: Problem } {
+function decisionOrProblem(answer: BatchOutcome, requestId: string): DecisionAnswer | BatchProblem {
   return answer instanceof VerdictError ? { problem: problemOf(answer, requestId) } : answer;
 }

@@ -1,25 +1,31 @@
 import { Readable } from 'node:stream';
 import { createGzip } from 'node:zlib';
 import { Controller, Get, Headers, Query, Res, StreamableFile } from '@nestjs/common';
-import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { DecisionLog } from '../decision-log/decision-log.js';
-import type { DecisionStats } from '../decision-log/decision-stats.js';
+import { DecisionStats } from '../decision-log/decision-stats.js';
 import { ExportQuery } from '../decision-log/export-query.js';
 import { StatsQuery } from '../decision-log/stats-query.js';
 import { Requires } from '../http/access.js';
 import { VisibleSets } from '../http/caller.decorator.js';
+import { Documented } from '../http/operation.js';
 import { queryPipe } from '../http/validation-pipes.js';
 
 /** Many decisions at once: counted, or taken away. */
-@ApiTags('decisions')
 @Controller('v1/decisions')
 export class DecisionReportsController {
   constructor(private readonly log: DecisionLog) {}
 
   @Get('stats')
   @Requires('decisions:read', { limit: 'search' })
-  @ApiOperation({ summary: 'Counts of decisions, by time and by field' })
+  @Documented({
+    id: 'countDecisions',
+    tag: 'decisions',
+    summary: 'Counts of decisions, by time and by field',
+    query: StatsQuery,
+    answers: { 200: { description: 'The counts.', json: DecisionStats } },
+    refusals: ['invalid_request'],
+  })
   stats(
     @Query(queryPipe) query: StatsQuery,
     @VisibleSets('decisions:read') policySets: readonly string[] | undefined,
@@ -30,8 +36,13 @@ export class DecisionReportsController {
   /** An export that fails midway breaks off the connection: a caller who got an end has got all of it. */
   @Get('export')
   @Requires('decisions:read', { limit: 'export', audit: 'decisions_exported' })
-  @ApiOperation({
+  @Documented({
+    id: 'exportDecisions',
+    tag: 'decisions',
     summary: 'All decisions that match, newest first, as NDJSON or CSV; gzip where the caller accepts it',
+    query: ExportQuery,
+    answers: { 200: { description: 'The decisions.', text: ['application/x-ndjson', 'text/csv'] } },
+    refusals: ['invalid_request'],
   })
   export(
     @Query(queryPipe) query: ExportQuery,

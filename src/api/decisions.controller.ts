@@ -1,16 +1,16 @@
 import { Controller, Get, Param, Query } from '@nestjs/common';
-import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { DecisionLog } from '../decision-log/decision-log.js';
-import type { DecisionPage } from '../decision-log/decision-page.js';
+import { DecisionPage } from '../decision-log/decision-page.js';
 import { DecisionQuery } from '../decision-log/decision-query.js';
+import { DecisionRecord } from '../decision-log/decision-record.js';
 import { gapForSome, recordForSome, type SeenGap, type SeenRecord } from '../decision-log/partial-view.js';
 import { Requires } from '../http/access.js';
 import { VisibleSets } from '../http/caller.decorator.js';
+import { Documented } from '../http/operation.js';
 import { queryPipe } from '../http/validation-pipes.js';
 import { SealedCursors } from './sealed-cursors.js';
 
 /** What was decided, and why. */
-@ApiTags('decisions')
 @Controller('v1/decisions')
 export class DecisionsController {
   constructor(
@@ -20,7 +20,14 @@ export class DecisionsController {
 
   @Get()
   @Requires('decisions:read', { limit: 'search', audit: 'decisions_read' })
-  @ApiOperation({ summary: 'Decisions, newest first; pass nextCursor as cursor for the page after.' })
+  @Documented({
+    id: 'searchDecisions',
+    tag: 'decisions',
+    summary: 'Decisions, newest first; pass nextCursor as cursor for the page after',
+    query: DecisionQuery,
+    answers: { 200: { description: 'A page of decisions.', json: DecisionPage } },
+    refusals: ['invalid_request', 'cursor_expired'],
+  })
   async search(
     @Query(queryPipe) filters: DecisionQuery,
     @VisibleSets('decisions:read') policySets: readonly string[] | undefined,
@@ -31,7 +38,13 @@ export class DecisionsController {
 
   @Get(':id')
   @Requires('decisions:read', { audit: 'decisions_read' })
-  @ApiOperation({ summary: 'One decision by its id' })
+  @Documented({
+    id: 'readDecision',
+    tag: 'decisions',
+    summary: 'One decision by its id',
+    answers: { 200: { description: 'The record.', json: DecisionRecord } },
+    refusals: ['decision_not_found'],
+  })
   async find(
     @Param('id') id: string,
     @VisibleSets('decisions:read') policySets: readonly string[] | undefined,

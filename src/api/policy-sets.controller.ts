@@ -1,20 +1,30 @@
 import { Body, Controller, Get, Header, HttpCode, Param, Post, Query, Req } from '@nestjs/common';
-import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
+import { Text } from '../answers/members.js';
 import { VerdictError } from '../errors.js';
 import { Requires } from '../http/access.js';
 import { VisibleSets } from '../http/caller.decorator.js';
+import { Documented } from '../http/operation.js';
 import { bodyPipe, queryPipe } from '../http/validation-pipes.js';
+import { ArchivedVersion, VersionsPage } from '../policy-store/archived-version.js';
 import { inTurns } from '../policy-store/in-turns.js';
-import { type ArchivedVersion, PolicyArchive, type VersionsPage } from '../policy-store/policy-archive.js';
-import { type BoundedDiff, boundDiff, diffPoliciesInSteps } from '../policy-store/policy-diff.js';
+import { PolicyArchive } from '../policy-store/policy-archive.js';
+import { BoundedDiff, boundDiff, diffPoliciesInSteps } from '../policy-store/policy-diff.js';
 import type { PolicySetFiles } from '../policy-store/policy-set-files.js';
-import type { PolicySetStatus } from '../policy-store/policy-set-status.js';
+import { PolicySetList, PolicySetStatus } from '../policy-store/policy-set-status.js';
 import { PolicyStore } from '../policy-store/policy-store.js';
 import { DiffQuery, RollbackRequest, VersionsQuery } from './policy-sets.requests.js';
 
+/** What differs from one version to another. */
+class VersionsDiff extends BoundedDiff {
+  @Text()
+  readonly from!: string;
+
+  @Text()
+  readonly to!: string;
+}
+
 /** Which policies are served, which were, and going back to them. */
-@ApiTags('policy sets')
 @Controller('v1/policy-sets')
 export class PolicySetsController {
   constructor(
@@ -24,24 +34,38 @@ export class PolicySetsController {
 
   @Get()
   @Requires('policies:read')
-  @ApiOperation({ summary: 'Every policy set: what is served, since when, and what is wrong with its folder' })
-  list(@VisibleSets('policies:read') visible: readonly string[] | undefined): {
-    readonly items: readonly PolicySetStatus[];
-  } {
+  @Documented({
+    id: 'listPolicySets',
+    tag: 'policy sets',
+    summary: 'Every policy set: what is served, since when, and what is wrong with its folder',
+    answers: { 200: { description: 'The policy sets.', json: PolicySetList } },
+  })
+  list(@VisibleSets('policies:read') visible: readonly string[] | undefined): PolicySetList {
     return { items: this.store.statuses().filter(({ name }) => visible?.includes(name) ?? true) };
   }
 
   @Get(':set')
   @Requires('policies:read')
-  @ApiOperation({ summary: 'One policy set' })
+  @Documented({
+    id: 'readPolicySet',
+    tag: 'policy sets',
+    summary: 'One policy set',
+    answers: { 200: { description: 'The policy set.', json: PolicySetStatus } },
+    refusals: ['policy_set_not_found'],
+  })
   find(@Param('set') set: string): PolicySetStatus {
     return this.store.status(set);
   }
 
   @Get(':set/versions')
   @Requires('policies:read')
-  @ApiOperation({
+  @Documented({
+    id: 'listPolicySetVersions',
+    tag: 'policy sets',
     summary: 'Every version that served, the newest first; pass nextCursor as cursor for the page after',
+    query: VersionsQuery,
+    answers: { 200: { description: 'A page of versions.', json: VersionsPage } },
+    refusals: ['invalid_request', 'policy_set_not_found'],
   })
   async versions(@Param('set') set: string, @Query(queryPipe) { limit, cursor }: VersionsQuery): Promise<VersionsPage> {
     const page = await this.archive.versions(set, limit, cursor);
@@ -52,7 +76,13 @@ export class PolicySetsController {
 
   @Get(':set/versions/:version')
   @Requires('policies:read')
-  @ApiOperation({ summary: 'One version: its files, when it served, the commit that it came from' })
+  @Documented({
+    id: 'readPolicySetVersion',
+    tag: 'policy sets',
+    summary: 'One version: its files, when it served, the commit that it came from',
+    answers: { 200: { description: 'The version.', json: ArchivedVersion } },
+    refusals: ['policy_version_not_found'],
+  })
   async version(@Param('set') set: string, @Param('version') version: string): Promise<ArchivedVersion> {
     return (await this.archive.version(set, version)) ?? neverServed(set, version);
   }
@@ -60,8 +90,13 @@ export class PolicySetsController {
   @Get(':set/versions/:version/files/:path')
   @Requires('policies:read')
   @Header('content-type', 'text/plain; charset=utf-8')
-  @ApiOperation({ summary: 'One file of a version, as it was' })
-  @ApiOkResponse({ content: { 'text/plain': { schema: { type: 'string' } } } })
+  @Documented({
+    id: 'readPolicySetFile',
+    tag: 'policy sets',
+    summary: 'One file of a version, as it was',
+    answers: { 200: { description: 'The file.', text: ['text/plain'] } },
+    refusals: ['policy_version_not_found'],
+  })
   async file(
     @Param('set') set: string,
     @Param('version') version: string,
@@ -76,7 +111,13 @@ export class PolicySetsController {
   @Post(':set/reload')
   @Requires('policies:write', { audit: 'policy_set_reloaded', bodyOptional: true })
   @HttpCode(200)
-  @ApiOperation({ summary: 'Read the folder again now; the answer says what became of it' })
+  @Documented({
+    id: 'reloadPolicySet',
+    tag: 'policy sets',
+    summary: 'Read the folder again now; the answer says what became of it',
+    answers: { 200: { description: 'The policy set afterwards.', json: PolicySetStatus } },
+    refusals: ['policy_set_not_found'],
+  })
   reload(@Param('set') set: string, @Req() request: FastifyRequest): Promise<PolicySetStatus> {
     return this.change(set, request, () => this.store.reload(set));
   }
@@ -84,7 +125,14 @@ export class PolicySetsController {
   @Post(':set/rollback')
   @Requires('policies:write', { audit: 'policy_set_rolled_back' })
   @HttpCode(200)
-  @ApiOperation({ summary: "Serve an earlier version until the folder's version changes" })
+  @Documented({
+    id: 'rollBackPolicySet',
+    tag: 'policy sets',
+    summary: "Serve an earlier version until the folder's version changes",
+    body: RollbackRequest,
+    answers: { 200: { description: 'The policy set afterwards.', json: PolicySetStatus } },
+    refusals: ['invalid_request', 'policy_version_not_found', 'policy_version_invalid'],
+  })
   rollback(
     @Param('set') set: string,
     @Body(bodyPipe) { version }: RollbackRequest,
@@ -95,11 +143,15 @@ export class PolicySetsController {
 
   @Get(':set/diff')
   @Requires('policies:read')
-  @ApiOperation({ summary: 'Which rules and files differ between two versions' })
-  async diff(
-    @Param('set') set: string,
-    @Query(queryPipe) query: DiffQuery,
-  ): Promise<{ readonly from: string; readonly to: string } & BoundedDiff> {
+  @Documented({
+    id: 'comparePolicySetVersions',
+    tag: 'policy sets',
+    summary: 'Which rules and files differ between two versions',
+    query: DiffQuery,
+    answers: { 200: { description: 'The differences.', json: VersionsDiff } },
+    refusals: ['invalid_request', 'policy_version_not_found'],
+  })
+  async diff(@Param('set') set: string, @Query(queryPipe) query: DiffQuery): Promise<VersionsDiff> {
     const to = query.to ?? this.store.resolve(set).version;
     const [before, after] = await Promise.all([this.filesOf(set, query.from), this.filesOf(set, to)]);
     const diff = await inTurns(diffPoliciesInSteps(before, after));

@@ -1,15 +1,14 @@
 import { Body, Controller, HttpCode, Param, Post } from '@nestjs/common';
-import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { DecisionLog } from '../decision-log/decision-log.js';
 import { Requires } from '../http/access.js';
 import { VisibleSets } from '../http/caller.decorator.js';
+import { Documented } from '../http/operation.js';
 import { bodyPipe } from '../http/validation-pipes.js';
-import { type Replay, replay } from '../pdp/replay.js';
+import { Replay, replay } from '../pdp/replay.js';
 import { PolicyStore } from '../policy-store/policy-store.js';
 import { ReplayRequest } from './replay.request.js';
 
 /** What was decided then, computed again. */
-@ApiTags('decisions')
 @Controller('v1/decisions')
 export class ReplayController {
   constructor(
@@ -21,7 +20,14 @@ export class ReplayController {
   @Post(':id/replay')
   @Requires('explain', { limit: 'search', audit: 'decision_replayed', bodyOptional: true })
   @HttpCode(200)
-  @ApiOperation({ summary: 'Compute a decision again, on the version of its time or on another one' })
+  @Documented({
+    id: 'replayDecision',
+    tag: 'decisions',
+    summary: 'Compute a decision again, on the version of its time or on another one',
+    body: ReplayRequest,
+    answers: { 200: { description: 'What was decided then, and what is decided now.', json: Replay } },
+    refusals: ['invalid_request', 'decision_not_found', 'not_replayable', 'policy_set_unavailable'],
+  })
   async replay(
     @Param('id') id: string,
     @Body(bodyPipe) { version }: ReplayRequest,

@@ -1,6 +1,7 @@
 /** What happened at the doors and to the service itself: who changed, read or exported what, and who was turned away. */
 import { Transform } from 'class-transformer';
 import { IsIn, IsInt, IsOptional, Max, Min } from 'class-validator';
+import { Integer, OneOf, Parts, Text, Time } from '../answers/members.js';
 import { OptionalText } from '../query/query-text.js';
 import { TimeRangeQuery } from '../query/time-range.js';
 
@@ -25,29 +26,65 @@ export const auditEventTypes = [
 ] as const;
 export type AuditEventType = (typeof auditEventTypes)[number];
 
-export interface NewAuditEvent {
-  readonly type: AuditEventType;
-  /** The caller's name; for a failed authentication the name that was claimed, if one was. */
+export class AuditEvent {
+  @Integer({ optional: true, description: 'Left out for a caller who may read some policy sets only.' })
+  readonly id!: number;
+
+  @Time()
+  readonly time!: string;
+
+  @OneOf(auditEventTypes)
+  readonly type!: AuditEventType;
+
+  @Text({
+    optional: true,
+    description: "The caller's name; for a failed authentication the name that was claimed, if one was.",
+  })
   readonly actor?: string;
-  /** How the actor authenticated, or tried to. */
+
+  @Text({ optional: true, description: 'How the actor authenticated, or tried to.' })
   readonly method?: string;
+
+  @Text({ optional: true })
   readonly address?: string;
-  /** The set that it was about; events about one set can be read by whoever may read its decisions. */
+
+  /** Events about one set can be read by whoever may read its decisions. */
+  @Text({ optional: true, description: 'The set that it was about.' })
   readonly policySet?: string;
-  /** Of a change of policies: the version that was served before, if one was, and the one that is served after it. */
+
+  @Text({ optional: true, description: 'Of a change of policies: the version that was served before, if one was.' })
   readonly fromVersion?: string;
+
+  @Text({ optional: true, description: 'Of a change of policies: the version that is served after it.' })
   readonly toVersion?: string;
-  /** The exact reason or object, for the operator: never a secret. */
+
+  /** Never a secret. */
+  @Text({ optional: true, description: 'The exact reason or object.' })
   readonly detail?: string;
+
+  @Text({ optional: true })
   readonly requestId?: string;
+
+  @Integer({ description: 'How many equal ones within a second are counted in this one.' })
+  readonly count!: number;
 }
 
-export interface AuditEvent extends NewAuditEvent {
-  readonly id: number;
-  /** RFC 3339. */
-  readonly time: string;
-  /** How many equal ones within a second stand in this one. */
-  readonly count: number;
+export type NewAuditEvent = Omit<AuditEvent, 'id' | 'time' | 'count'>;
+
+/** The answer to an `AuditQuery`. */
+export class AuditPage {
+  @Parts(() => AuditEvent, { description: 'Newest first.' })
+  readonly items!: readonly AuditEvent[];
+
+  @Text({ optional: true, description: 'Missing on the last page.' })
+  readonly nextCursor?: string;
+
+  @Time({
+    optional: true,
+    description:
+      'Given when a page ended before it was full: every event from this time on was looked at; `nextCursor` goes on.',
+  })
+  readonly searchedTo?: string;
 }
 
 /** The query string of `GET /v1/audit-events`. */

@@ -1,13 +1,4 @@
-import type { AuditEvent, AuditEventType, AuditQuery, NewAuditEvent } from './audit-event.js';
-
-export interface AuditPage {
-  /** Newest first. */
-  readonly items: readonly AuditEvent[];
-  /** Missing on the last page. */
-  readonly nextCursor?: string;
-  /** Given when a page ended before it was full: every event from this time on was looked at; `nextCursor` goes on. */
-  readonly searchedTo?: string;
-}
+import type { AuditEventType, AuditPage, AuditQuery, NewAuditEvent } from './audit-event.js';
 
 /** What the owner of an audit log chooses, wherever its events are stored. */
 export interface AuditLogOptions {

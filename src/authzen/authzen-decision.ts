@@ -1,35 +1,74 @@
 /** What AuthZEN callers get (sections 5.5 and 7.2.1). */
+import { JSONSchema } from 'class-validator-jsonschema';
+import { DecisionFault, DecisionReason } from '../answers/decision-parts.js';
+import { Flag, Integer, ListOfAnything, Part, Parts, Text, TextsByName } from '../answers/members.js';
 import type { Diagnostic, Reason } from '../core/decision.js';
 import type { Json } from '../core/request.js';
 import type { VerdictError } from '../errors.js';
 import type { DecisionAnswer } from '../pdp/decision-answer.js';
 
-/** `decision: true` and nothing else may go forward. */
-export interface AuthzenDecision {
-  readonly decision: boolean;
-  readonly context: DecisionContext | FailureContext;
-}
-
 /** Texts by language tag. */
 type Localised = Readonly<Record<string, string>>;
 
-export interface DecisionContext {
-  /** Under this id the decision is in the decision log. */
-  readonly id: string;
-  readonly policy_set: string;
-  readonly policy_version: string;
-  readonly reason: Reason;
-  readonly reason_admin: Localised;
-  /** What the `reason` column of the deciding rule says; of a deny at least that it is one. */
+export class DecisionContext {
+  @Text({ description: 'Under this id the decision is in the decision log.' })
+  readonly id!: string;
+
+  @Text()
+  readonly policy_set!: string;
+
+  @Text()
+  readonly policy_version!: string;
+
+  @Part(() => DecisionReason)
+  readonly reason!: Reason;
+
+  @TextsByName({ description: 'By language tag.' })
+  readonly reason_admin!: Localised;
+
+  @TextsByName({
+    optional: true,
+    description: 'What the `reason` column of the deciding rule says; of a deny at least that it is one.',
+  })
   readonly reason_user?: Localised;
+
+  @ListOfAnything({ optional: true })
   readonly obligations?: readonly Json[];
+
+  @ListOfAnything({ optional: true })
   readonly advice?: readonly Json[];
+
+  @Parts(() => DecisionFault, { optional: true })
   readonly errors?: readonly Diagnostic[];
 }
 
+export class ItemFailure {
+  @Integer()
+  readonly status!: number;
+
+  @Text()
+  readonly message!: string;
+}
+
 /** Why one item of a batch could not be evaluated. */
-export interface FailureContext {
-  readonly error: { readonly status: number; readonly message: string };
+export class FailureContext {
+  @Part(() => ItemFailure)
+  readonly error!: ItemFailure;
+}
+
+@JSONSchema({ description: '`decision: true` and nothing else may go forward.' })
+export class AuthzenDecision {
+  @Flag()
+  readonly decision!: boolean;
+
+  @Part(() => [DecisionContext, FailureContext])
+  readonly context!: DecisionContext | FailureContext;
+}
+
+/** The answers to the items of a batch, in their order. */
+export class AuthzenDecisions {
+  @Parts(() => AuthzenDecision)
+  readonly evaluations!: readonly AuthzenDecision[];
 }
 
 const deniedMessage: Localised = Object.freeze({ en: 'You may not do this.' });

@@ -7,7 +7,7 @@ import { IsIn, IsObject, ValidateNested } from 'class-validator';
 import { JSONSchema } from 'class-validator-jsonschema';
 import type { Action, Entity, JsonObject } from '../core/request.js';
 import { VerdictError } from '../errors.js';
-import { IsAttributes, IsBatch, IsId, Optional } from '../http/request-rules.js';
+import { IsAttributes, IsBatch, IsDefault, IsId, Optional } from '../http/request-rules.js';
 import type { Question } from '../pdp/question.js';
 
 @JSONSchema({ description: 'A subject or a resource; the id is unique within the type.' })
@@ -72,20 +72,25 @@ export class EvaluationsOptions {
 }
 
 /** Defaults are only known to be objects here: one that is incomplete harms the items that inherit it and no others. */
-@JSONSchema({
-  description: 'Many questions at once; members at the top are defaults, each replaced as a whole by an item.',
+@JSONSchema((schema, { refPointerPrefix }) => {
+  const description = 'Many questions at once; members at the top are defaults, each replaced as a whole by an item.';
+  if (refPointerPrefix === '') return { ...schema, description };
+  // Without items the defaults are one question, and have to be whole. The OpenAPI document shows the ordinary form alone:
+  // generators make nothing useful of a schema that says both.
+  const evaluations = { ...schema.properties?.evaluations, minItems: 1 };
+  return { ...schema, description, properties: { ...schema.properties, evaluations }, required: ['evaluations'] };
 })
 export class EvaluationsRequest {
   @Optional()
-  @IsObject()
+  @IsDefault(AuthzenEntity)
   readonly subject?: JsonObject;
 
   @Optional()
-  @IsObject()
+  @IsDefault(AuthzenAction)
   readonly action?: JsonObject;
 
   @Optional()
-  @IsObject()
+  @IsDefault(AuthzenEntity)
   readonly resource?: JsonObject;
 
   @Optional()
@@ -93,7 +98,7 @@ export class EvaluationsRequest {
   readonly context?: JsonObject;
 
   @Optional()
-  @IsBatch()
+  @IsBatch(EvaluationRequest)
   @JSONSchema({ description: 'Each is an EvaluationRequest once the defaults are added. Without any: one evaluation.' })
   readonly evaluations?: readonly unknown[];
 

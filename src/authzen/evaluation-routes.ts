@@ -11,12 +11,14 @@ import { Batch } from '../http/batch.js';
 import type { HttpLimits } from '../http/fastify-adapter.js';
 import type { Gate } from '../http/gate.js';
 import { invalidRequest, Validation } from '../http/json-schema.js';
+import type { Operation } from '../http/operation.js';
 import { policySetBases, policySetOf } from '../http/policy-set-base.js';
 import type { BatchItem } from '../http/strict-json.js';
 import type { BatchOutcome, Pdp } from '../pdp/pdp.js';
 import type { Question } from '../pdp/question.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
-import { type AuthzenDecision, authzenDecision, failedDecision } from './authzen-decision.js';
+import { AuthzenDecision, AuthzenDecisions, authzenDecision, failedDecision } from './authzen-decision.js';
+import { authzenOperation } from './authzen-operation.js';
 import {
   EvaluationRequest,
   type EvaluationSemantic,
@@ -39,14 +41,12 @@ export function registerEvaluationRoutes(fastify: FastifyInstance, services: Eva
   const { pdp, policySets, limits, gate } = services;
   const validation = new Validation(evaluationShapes, limits, 'ignore');
   const isEvaluation = validation.of(EvaluationRequest);
-  const validated = (shape: (typeof evaluationShapes)[number]): RouteShorthandOptions => ({
-    config: { access: 'decide', limit: 'decide' },
+  const validated = (shape: (typeof evaluationShapes)[number], operation: Operation): RouteShorthandOptions => ({
+    config: { access: 'decide', limit: 'decide', operation },
     schema: { body: { $ref: shape.name } },
     validatorCompiler: () => validation.of(shape),
     schemaErrorFormatter: invalidRequest,
   });
-  const single = validated(EvaluationsRequest);
-  const batchOptions = { ...single, config: { ...single.config, list: 'evaluations' }, bodyLimit: limits.batchBytes };
 
   async function evaluate(body: EvaluationRequest, request: FastifyRequest): Promise<AuthzenDecision> {
     const set = policySetOf(request, policySets);
@@ -68,13 +68,28 @@ export function registerEvaluationRoutes(fastify: FastifyInstance, services: Eva
   }
 
   for (const base of policySetBases) {
-    fastify.post<{ Body: EvaluationRequest }>(`${base}/access/v1/evaluation`, validated(EvaluationRequest), (request) =>
-      evaluate(request.body, request),
+    const one = authzenOperation(base, {
+      id: 'evaluateAccess',
+      summary: 'AuthZEN 1.0: Access Evaluation',
+      body: EvaluationRequest,
+      json: AuthzenDecision,
+    });
+    fastify.post<{ Body: EvaluationRequest }>(
+      `${base}/access/v1/evaluation`,
+      validated(EvaluationRequest, one),
+      (request) => evaluate(request.body, request),
     );
 
+    const many = authzenOperation(base, {
+      id: 'evaluateAccessBatch',
+      summary: 'AuthZEN 1.0: Access Evaluations',
+      body: EvaluationsRequest,
+      json: [AuthzenDecisions, AuthzenDecision],
+    });
+    const options = validated(EvaluationsRequest, many);
     fastify.post<{ Body: EvaluationsRequest }>(
       `${base}/access/v1/evaluations`,
-      batchOptions,
+      { ...options, config: { ...options.config, list: 'evaluations' }, bodyLimit: limits.batchBytes },
       async (request, reply) => {
         const endsAt = performance.now() + limits.batchSeconds * 1000;
         const { body } = request;

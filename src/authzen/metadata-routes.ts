@@ -1,9 +1,10 @@
 /** `/.well-known/authzen-configuration`, put between host and path of each base URL (section 9.2), and the keys beside it. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { VerdictError } from '../errors.js';
-import { policySetOf } from '../http/policy-set-base.js';
+import type { Operation } from '../http/operation.js';
+import { idOnBase, type PolicySetBase, policySetOf } from '../http/policy-set-base.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
-import { type AuthzenMetadata, jwksPath, metadataOf, wellKnown } from './metadata.js';
+import { AuthzenMetadata, jwksPath, KeySet, metadataOf, wellKnown } from './metadata.js';
 import type { MetadataSigner } from './metadata-signer.js';
 
 export interface MetadataServices {
@@ -44,14 +45,38 @@ export function registerMetadataRoutes(fastify: FastifyInstance, services: Metad
   }
 
   for (const path of new Set(['', publicPath])) {
-    fastify.get(wellKnown + path, { config: { access: 'public' } }, root);
+    fastify.get(
+      wellKnown + path,
+      { config: { access: 'public', ...(path === '' && { operation: described('') }) } },
+      root,
+    );
     // Whether there is a set of that name is for its callers alone.
-    fastify.get(`${wellKnown}${path}/sets/:set`, { config: { access: 'decide' } }, ofSet);
+    fastify.get(
+      `${wellKnown}${path}/sets/:set`,
+      { config: { access: 'decide', ...(path === '' && { operation: described('/sets/:set') }) } },
+      ofSet,
+    );
   }
   if (signer !== undefined) {
-    fastify.get(jwksPath, { config: { access: 'public' } }, (_request, reply) => {
+    const operation: Operation = {
+      id: 'readMetadataKeys',
+      tag: 'authzen',
+      summary: 'The keys that signed metadata can be checked with',
+      answers: { 200: { description: 'A JSON Web Key Set.', json: KeySet } },
+    };
+    fastify.get(jwksPath, { config: { access: 'public', operation } }, (_request, reply) => {
       reply.header('cache-control', `public, ${cacheControl}`).type('application/json');
       return { keys: [signer.publicKey] };
     });
   }
+}
+
+function described(base: PolicySetBase): Operation {
+  return {
+    id: idOnBase('readMetadata', base),
+    tag: 'authzen',
+    summary: 'AuthZEN 1.0: where what is offered',
+    answers: { 200: { description: 'The metadata.', json: AuthzenMetadata } },
+    refusals: ['not_found'],
+  };
 }

@@ -1,19 +1,54 @@
 /** AuthZEN metadata (section 9): where what is offered, so that a client needs the base URL and nothing else. */
+import { JSONSchema } from 'class-validator-jsonschema';
+import { Parts, Text } from '../answers/members.js';
 import { pathOfSet } from '../http/policy-set-base.js';
 
 export const wellKnown = '/.well-known/authzen-configuration';
 export const jwksPath = '/.well-known/jwks.json';
 
-export interface AuthzenMetadata {
-  readonly policy_decision_point: string;
-  readonly access_evaluation_endpoint: string;
-  readonly access_evaluations_endpoint: string;
-  readonly search_subject_endpoint: string;
-  readonly search_resource_endpoint: string;
-  readonly search_action_endpoint: string;
-  /** Where the keys are that the metadata is signed with; not a parameter of the specification, so others ignore it. */
+export class AuthzenMetadata {
+  @Text()
+  readonly policy_decision_point!: string;
+
+  @Text()
+  readonly access_evaluation_endpoint!: string;
+
+  @Text()
+  readonly access_evaluations_endpoint!: string;
+
+  @Text()
+  readonly search_subject_endpoint!: string;
+
+  @Text()
+  readonly search_resource_endpoint!: string;
+
+  @Text()
+  readonly search_action_endpoint!: string;
+
+  /** Not a parameter of the specification, so others ignore it. */
+  @Text({ optional: true, description: 'Where the keys are that the metadata is signed with.' })
   readonly jwks_uri?: string;
+
+  @Text({ optional: true, description: 'The same as claims of a JWT.' })
   readonly signed_metadata?: string;
+}
+
+/** The public keys that signed metadata can be checked with (RFC 7517). */
+export class KeySet {
+  @Parts(() => PublicKey)
+  readonly keys!: readonly object[];
+}
+
+@JSONSchema({ additionalProperties: true })
+export class PublicKey {
+  @Text()
+  readonly kty!: string;
+
+  @Text()
+  readonly kid!: string;
+
+  @Text()
+  readonly alg!: string;
 }
 
 /**

@@ -8,7 +8,9 @@ import { invalidRequest, Validation } from '../http/json-schema.js';
 import { policySetBases, policySetOf } from '../http/policy-set-base.js';
 import type { PolicySearch, SearchPage } from '../pdp/policy-search.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
+import { authzenOperation } from './authzen-operation.js';
 import { type PagePlace, pageToken, readPageToken, refused } from './page-token.js';
+import { ActionSearchAnswer, EntitySearchAnswer } from './search-answer.js';
 import {
   ActionSearchRequest,
   actionQuery,
@@ -26,24 +28,7 @@ export interface SearchServices {
   readonly limits: HttpLimits;
 }
 
-export interface SearchResponse {
-  readonly page: {
-    /** `""` when there is nothing left to look at. */
-    readonly next_token: string;
-    readonly count: number;
-    readonly properties: {
-      /** Whether every candidate that a rule could allow was decided, with the pages before. */
-      readonly complete: boolean;
-      readonly stopped_by?: 'limit' | 'budget';
-      /** How many candidates were decided for this page. */
-      readonly examined: number;
-      /** How many names of rules were not tried since they are names of roles; left out when none was. */
-      readonly roles_left_out?: number;
-    };
-  };
-  readonly context: { readonly id: string; readonly policy_set: string; readonly policy_version: string };
-  readonly results: readonly ({ readonly type: string; readonly id: string } | { readonly name: string })[];
-}
+const searchIds = { subject: 'searchSubjects', resource: 'searchResources', action: 'searchActions' } as const;
 
 /** The most results on one page, whatever a request allows; also where it says nothing. */
 const maxResults = 1_000;
@@ -51,7 +36,11 @@ const maxResults = 1_000;
 export function registerSearchRoutes(fastify: FastifyInstance, { search, policySets, limits }: SearchServices): void {
   const validation = new Validation(searchShapes, limits, 'ignore');
 
-  async function answer(query: SearchQuery, page: PageRequest, request: FastifyRequest): Promise<SearchResponse> {
+  async function answer(
+    query: SearchQuery,
+    page: PageRequest,
+    request: FastifyRequest,
+  ): Promise<EntitySearchAnswer | ActionSearchAnswer> {
     const set = policySetOf(request, policySets);
     // As JSON: a query holds what came in a body, and the name of a set.
     const identity = [set.name, query] as unknown as Json;
@@ -72,7 +61,16 @@ export function registerSearchRoutes(fastify: FastifyInstance, { search, policyS
   ): void {
     for (const base of policySetBases) {
       fastify.post(`${base}/access/v1/search/${kind}`, {
-        config: { access: 'decide', limit: 'search' },
+        config: {
+          access: 'decide',
+          limit: 'search',
+          operation: authzenOperation(base, {
+            id: searchIds[kind],
+            summary: `AuthZEN 1.0: ${kind[0]!.toUpperCase()}${kind.slice(1)} Search`,
+            body: shape,
+            json: kind === 'action' ? ActionSearchAnswer : EntitySearchAnswer,
+          }),
+        },
         schema: { body: { $ref: shape.name } },
         validatorCompiler: () => validation.of(shape),
         schemaErrorFormatter: invalidRequest,
@@ -99,16 +97,22 @@ function placeOf({ token, limit }: PageRequest, identity: Json): PagePlace {
   return place;
 }
 
-function responseOf({ kind, type }: SearchQuery, found: SearchPage, nextToken: string): SearchResponse {
+function responseOf(
+  { kind, type }: SearchQuery,
+  found: SearchPage,
+  nextToken: string,
+): EntitySearchAnswer | ActionSearchAnswer {
   const { searchId, policySet, policyVersion, results, examined, rolesLeftOut, end } = found;
   const extent = end === 'complete' ? { complete: true } : { complete: false, stopped_by: end };
-  return {
+  const page = {
     page: {
       next_token: nextToken,
       count: results.length,
       properties: { ...extent, examined, ...(rolesLeftOut > 0 && { roles_left_out: rolesLeftOut }) },
     },
     context: { id: searchId, policy_set: policySet, policy_version: policyVersion },
-    results: results.map((id) => (kind === 'action' ? { name: id } : { type: type!, id })),
   };
+  return kind === 'action'
+    ? { ...page, results: results.map((name) => ({ name })) }
+    : { ...page, results: results.map((id) => ({ type: type!, id })) };
 }

@@ -4,16 +4,18 @@ import type { Json } from './request.js';
 
 export type Effect = 'allow' | 'deny';
 
-export type ReasonCode =
-  | 'rule_allowed'
-  | 'rule_denied'
-  | 'no_matching_rule'
-  | 'allowed_by_default'
-  | 'evaluation_error'
-  | 'domain_conflict'
-  | 'unknown_entity'
-  | 'schema_violation'
-  | 'step_budget_exceeded';
+export const reasonCodes = [
+  'rule_allowed',
+  'rule_denied',
+  'no_matching_rule',
+  'allowed_by_default',
+  'evaluation_error',
+  'domain_conflict',
+  'unknown_entity',
+  'schema_violation',
+  'step_budget_exceeded',
+] as const;
+export type ReasonCode = (typeof reasonCodes)[number];
 
 /** Why it was decided so. `rule` is the deciding rule as its line in the file says it, its type (`p`, `p2`) first. */
 export interface Reason {

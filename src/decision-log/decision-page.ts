@@ -1,17 +1,26 @@
-import type { DecisionRecord } from './decision-record.js';
-import type { LogGap } from './log-gap.js';
+import { Parts, Text, Time } from '../answers/members.js';
+import { DecisionRecord } from './decision-record.js';
+import { LogGap } from './log-gap.js';
 
 /** The answer to a `DecisionQuery`. */
-export interface DecisionPage {
-  /** Newest first. */
-  readonly items: readonly DecisionRecord[];
-  /** Missing on the last page. */
+export class DecisionPage {
+  @Parts(() => DecisionRecord, { description: 'Newest first.' })
+  readonly items!: readonly DecisionRecord[];
+
+  @Text({ optional: true, description: 'Missing on the last page.' })
   readonly nextCursor?: string;
-  /**
-   * Given when the budget ran out before the page was full: every record from this time on was looked at, and
-   * `nextCursor` goes on from there.
-   */
+
+  @Time({
+    optional: true,
+    description:
+      'Given when the budget ran out before the page was full: every record from this time on was looked at, and ' +
+      '`nextCursor` goes on from there.',
+  })
   readonly searchedTo?: string;
-  /** Records that are missing (mode `async`) among those that were looked at; not given when there are none. */
+
+  @Parts(() => LogGap, {
+    optional: true,
+    description: 'Records that are missing among those that were looked at; not given when there are none.',
+  })
   readonly gaps?: readonly LogGap[];
 }

@@ -1,55 +1,157 @@
 /** What the log keeps of one answer: enough to explain it, to compute it again, and to find it by whom it was about. */
+import { DecisionFault, DecisionReason, effects } from '../answers/decision-parts.js';
+import {
+  Flag,
+  Integer,
+  ListOfAnything,
+  OneOf,
+  OpenObject,
+  Part,
+  Parts,
+  Text,
+  Texts,
+  Time,
+} from '../answers/members.js';
 import type { Diagnostic, Effect, Reason } from '../core/decision.js';
-import type { DecisionRequest, Json } from '../core/request.js';
+import type { Action, DecisionRequest, Entity, Json, JsonObject } from '../core/request.js';
 
-/** What a record keeps of a search: one record for all the candidates that were decided. */
-export interface SearchRecord {
-  /** What was searched for; the request holds the type, and an empty id or name in its place. */
-  readonly kind: 'subject' | 'resource' | 'action';
-  readonly examined: number;
-  /** Whether nothing was left to look at. */
-  readonly complete: boolean;
-  /** Ids, of actions their names, that the answer named. */
-  readonly results: readonly string[];
+/** A subject or a resource, in the normal form of requests. */
+export class RecordedEntity implements Entity {
+  @Text({ optional: true })
+  readonly type?: string;
+
+  @Text()
+  readonly id!: string;
+
+  @OpenObject({ optional: true })
+  readonly attributes?: JsonObject;
 }
 
-export interface DecisionRecord {
-  /** UUIDv7, from `DecisionLog.nextId`. */
-  readonly id: string;
-  /** When it was decided, by the service's clock: RFC 3339, UTC, milliseconds. */
-  readonly time: string;
-  readonly policySet: string;
-  readonly policyVersion: string;
-  readonly engineVersion: string;
-  /** The number of the defaults that the version was read with (`core/semantics.ts`); of older records 1. */
-  readonly semantics: number;
-  /** As it was evaluated, after masking. */
-  readonly request: DecisionRequest;
-  /** Given when masking changed the request: then it cannot be evaluated again as it was. */
+export class RecordedAction implements Action {
+  @Text()
+  readonly name!: string;
+
+  @OpenObject({ optional: true })
+  readonly attributes?: JsonObject;
+}
+
+export class RecordedRequest implements DecisionRequest {
+  @Part(() => RecordedEntity)
+  readonly subject!: Entity;
+
+  @Part(() => RecordedAction)
+  readonly action!: Action;
+
+  @Part(() => RecordedEntity)
+  readonly resource!: Entity;
+
+  @OpenObject({ optional: true })
+  readonly attributes?: JsonObject;
+}
+
+/** What a record keeps of a search: one record for all the candidates that were decided. */
+export class SearchRecord {
+  @OneOf(['subject', 'resource', 'action'], {
+    description: 'What was searched for; the request holds the type, and an empty id or name in its place.',
+  })
+  readonly kind!: 'subject' | 'resource' | 'action';
+
+  @Integer()
+  readonly examined!: number;
+
+  @Flag({ description: 'Whether nothing was left to look at.' })
+  readonly complete!: boolean;
+
+  @Texts({ description: 'Ids, of actions their names, that the answer named.' })
+  readonly results!: readonly string[];
+}
+
+export class DecisionRecord {
+  /** From `DecisionLog.nextId`. */
+  @Text({ description: 'UUIDv7.' })
+  readonly id!: string;
+
+  /** UTC, milliseconds. */
+  @Time({ description: "When it was decided, by the service's clock." })
+  readonly time!: string;
+
+  @Text()
+  readonly policySet!: string;
+
+  @Text()
+  readonly policyVersion!: string;
+
+  @Text()
+  readonly engineVersion!: string;
+
+  /** `core/semantics.ts`; of older records 1. */
+  @Integer({ description: 'The number of the defaults that the version was read with.' })
+  readonly semantics!: number;
+
+  @Part(() => RecordedRequest, { description: 'As it was evaluated, after masking.' })
+  readonly request!: DecisionRequest;
+
+  @Flag({
+    optional: true,
+    description: 'Given, as true, when masking changed the request: then it cannot be evaluated again as it was.',
+  })
   readonly masked?: true;
-  /** The time that the evaluation saw (RFC 3339); it differs from `time` only where a request may set it. */
-  readonly clock: string;
-  readonly decision: Effect;
-  readonly reason: Reason;
-  readonly errors: readonly Diagnostic[];
-  readonly obligations: readonly Json[];
-  /** Of a search. Its `decision` is `allow` when something was found. */
+
+  @Time({
+    description: 'The time that the evaluation saw; it differs from `time` only where a request may set it.',
+  })
+  readonly clock!: string;
+
+  @OneOf(effects, { description: 'Of a search: `allow` when something was found.' })
+  readonly decision!: Effect;
+
+  @Part(() => DecisionReason)
+  readonly reason!: Reason;
+
+  @Parts(() => DecisionFault)
+  readonly errors!: readonly Diagnostic[];
+
+  @ListOfAnything()
+  readonly obligations!: readonly Json[];
+
+  @Part(() => SearchRecord, { optional: true })
   readonly search?: SearchRecord;
-  readonly caller: string;
-  /** How the caller proved who he is: `api_key`, `jwt`, `certificate`…; `none` while authentication is off. */
-  readonly authentication: string;
-  /** The door it came through: `decide`, `batch`, `authzen`… */
-  readonly via: string;
-  readonly requestId: string;
+
+  @Text()
+  readonly caller!: string;
+
+  @Text({
+    description:
+      'How the caller proved who it is: `api_key`, `jwt`, `certificate`…; `none` while authentication is off.',
+  })
+  readonly authentication!: string;
+
+  @Text({ description: 'The door it came through: `decide`, `batch`, `authzen`…' })
+  readonly via!: string;
+
+  @Text()
+  readonly requestId!: string;
+
+  @Text({ optional: true })
   readonly traceId?: string;
-  /** Microseconds from the request being valid to the answer being known. */
-  readonly durationUs: number;
-  /** The name of the instance that answered (`VERDICT_INSTANCE`). Records of 0.1 have none. */
+
+  @Integer({ description: 'Microseconds from the request being valid to the answer being known.' })
+  readonly durationUs!: number;
+
+  @Text({ optional: true, description: 'The name of the instance that answered. Records of 0.1 have none.' })
   readonly instance?: string;
-  /** Which log file, by the number it was given when it was made. */
-  readonly writer: number;
-  /** 1, 2, 3… within a writer, without a gap: the order in which records were committed. */
-  readonly sequence: number;
+
+  @Integer({ description: 'Which log file, by the number it was given when it was made.' })
+  readonly writer!: number;
+
+  /** Every record has one; `partial-view.ts` says who sees it. */
+  @Integer({
+    optional: true,
+    description:
+      '1, 2, 3… within a writer, without a gap: the order in which records were committed. Left out for a caller who ' +
+      'may read some policy sets only.',
+  })
+  readonly sequence!: number;
 }
 
 /** A record as the PDP hands it over; the log adds its own fields when it commits. */

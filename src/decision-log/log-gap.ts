@@ -1,21 +1,35 @@
-/** Records that are missing: mode `async` may lose some, and says how many, when and why. */
-export interface LogGap {
-  /** The gap lies after the record with this sequence. */
-  readonly after: number;
-  /** Null where nobody could count. */
-  readonly lost: number | null;
-  /** The times of the first and the last decision that is missing, as far as they are known (RFC 3339). */
-  readonly from: string;
-  readonly to: string;
-  readonly cause: GapCause;
-}
+import { Integer, OneOf, Time } from '../answers/members.js';
 
 /**
  * `queue_full`: they came faster than they could be written. `unwritable`: the service stopped while the log could
  * not be written. `not_flushed`: the process ended without warning. `file_missing`, `file_damaged`: they were recorded,
  * and the file that held them is gone or cannot be read.
  */
-export type GapCause = 'queue_full' | 'unwritable' | 'not_flushed' | 'file_missing' | 'file_damaged';
+const gapCauses = ['queue_full', 'unwritable', 'not_flushed', 'file_missing', 'file_damaged'] as const;
+export type GapCause = (typeof gapCauses)[number];
+
+/** Records that are missing: mode `async` may lose some, and says how many, when and why. */
+export class LogGap {
+  /** Every gap has one; `partial-view.ts` says who sees it. */
+  @Integer({
+    optional: true,
+    description:
+      'The gap lies after the record with this sequence. Left out for a caller who may read some policy sets only.',
+  })
+  readonly after!: number;
+
+  @Integer({ nullable: true, description: 'How many are missing; null where nobody could count.' })
+  readonly lost!: number | null;
+
+  @Time({ description: 'The time of the first decision that is missing, as far as it is known.' })
+  readonly from!: string;
+
+  @Time({ description: 'The time of the last one.' })
+  readonly to!: string;
+
+  @OneOf(gapCauses)
+  readonly cause!: GapCause;
+}
 
 /** A gap as it is noted; times in milliseconds since 1970. */
 export interface Loss {

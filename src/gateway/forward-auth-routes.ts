@@ -10,7 +10,8 @@ import { Authenticator } from '../auth/authenticator.js';
 import type { GatewayMapping } from '../core/manifest/gateway-mapping.js';
 import { VerdictError } from '../errors.js';
 import { askerOf } from '../http/asker.js';
-import { policySetBases, policySetOf } from '../http/policy-set-base.js';
+import type { Operation } from '../http/operation.js';
+import { idOnBase, type PolicySetBase, policySetBases, policySetOf } from '../http/policy-set-base.js';
 import { AttributeCount, type RequestLimits } from '../http/request-rules.js';
 import type { DecisionAnswer } from '../pdp/decision-answer.js';
 import type { Pdp } from '../pdp/pdp.js';
@@ -35,7 +36,7 @@ export function registerForwardAuthRoutes(fastify: FastifyInstance, services: Fo
     fastify.route({
       method: fastify.supportedMethods,
       url: `${base}/v1/gateway/forward-auth`,
-      config: { access: 'decide', limit: 'decide', forGateways: true },
+      config: { access: 'decide', limit: 'decide', forGateways: true, operation: described(base) },
       // Before the body is read: some gateways send the client's along, and nothing here depends on it.
       onRequest: (request, reply) => answer(request, reply, services),
       onSend: (_request, reply, _payload, done) => {
@@ -45,6 +46,24 @@ export function registerForwardAuthRoutes(fastify: FastifyInstance, services: Fo
       handler: () => undefined,
     });
   }
+}
+
+/** It answers every method; the document shows the one that gateways use. */
+function described(base: PolicySetBase): Operation {
+  return {
+    id: idOnBase('checkForwardedRequest', base),
+    tag: 'gateway',
+    summary: 'May the request that a gateway holds go forward?',
+    shownMethod: 'GET',
+    headers: [
+      { name: 'X-Forwarded-Method', required: true },
+      { name: 'X-Forwarded-Uri', required: true },
+      { name: 'X-Forwarded-Host' },
+      { name: 'X-Forwarded-Proto' },
+    ],
+    answers: { 200: { description: 'It may; X-Verdict-Decision-Id and X-Verdict-Subject can be passed on.' } },
+    refusals: ['malformed_request', 'unauthenticated', 'denied', 'policy_set_not_found', 'policy_set_unavailable'],
+  };
 }
 
 async function answer(

@@ -1,17 +1,32 @@
 import { Controller, Get, Header, Res, ServiceUnavailableException } from '@nestjs/common';
-import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { HealthCheckService, type HealthIndicatorFunction } from '@nestjs/terminus';
 import type { FastifyReply } from 'fastify';
+import { OpenObject, Text } from '../answers/members.js';
 import { Public, Requires } from '../http/access.js';
+import { Documented } from '../http/operation.js';
 import { HealthIndicators } from './health-indicators.js';
 
-const healthResponses = [
-  { status: 200, description: 'It is.' },
-  { status: 503, description: 'It is not.' },
-] as const;
+/** What Terminus answers: the indicators by their names. */
+class HealthReport {
+  @Text()
+  readonly status!: string;
+
+  @OpenObject({ description: 'What is well.' })
+  readonly info!: object;
+
+  @OpenObject({ description: 'What is not.' })
+  readonly error!: object;
+
+  @OpenObject({ description: 'Both.' })
+  readonly details!: object;
+}
+
+class HealthStatus {
+  @Text()
+  readonly status!: string;
+}
 
 /** For probes and people. Probes learn the status and nothing else. */
-@ApiTags('health')
 @Controller('health')
 export class HealthController {
   constructor(
@@ -22,10 +37,16 @@ export class HealthController {
   @Get()
   @Requires('metrics:read', { allSets: true })
   @Header('cache-control', 'no-store')
-  @ApiOperation({ summary: 'Is everything well, and if not, what?' })
-  @ApiResponse(healthResponses[0])
-  @ApiResponse(healthResponses[1])
-  details(@Res({ passthrough: true }) reply: FastifyReply): Promise<object> {
+  @Documented({
+    id: 'checkHealth',
+    tag: 'health',
+    summary: 'Is everything well, and if not, what?',
+    answers: {
+      200: { description: 'It is.', json: HealthReport },
+      503: { description: 'It is not.', json: HealthReport },
+    },
+  })
+  details(@Res({ passthrough: true }) reply: FastifyReply): Promise<HealthStatus> {
     const { indicators } = this;
     return this.check(reply, [
       () => indicators.policies(),
@@ -39,32 +60,44 @@ export class HealthController {
   @Get('live')
   @Public()
   @Header('cache-control', 'no-store')
-  @ApiOperation({ summary: 'Does the process answer at all?' })
-  @ApiResponse(healthResponses[0])
-  live(): { status: 'ok' } {
+  @Documented({
+    id: 'checkLiveness',
+    tag: 'health',
+    summary: 'Does the process answer at all?',
+    answers: {
+      200: { description: 'It is.', json: HealthStatus },
+    },
+  })
+  live(): HealthStatus {
     return { status: 'ok' };
   }
 
   @Get('ready')
   @Public()
   @Header('cache-control', 'no-store')
-  @ApiOperation({ summary: 'Should requests be sent here?' })
-  @ApiResponse(healthResponses[0])
-  @ApiResponse(healthResponses[1])
-  async ready(@Res({ passthrough: true }) reply: FastifyReply): Promise<{ status: string }> {
+  @Documented({
+    id: 'checkReadiness',
+    tag: 'health',
+    summary: 'Should requests be sent here?',
+    answers: {
+      200: { description: 'It is.', json: HealthStatus },
+      503: { description: 'It is not.', json: HealthStatus },
+    },
+  })
+  async ready(@Res({ passthrough: true }) reply: FastifyReply): Promise<HealthStatus> {
     const { indicators } = this;
     const { status } = await this.check(reply, [() => indicators.policies(), () => indicators.logQueue()]);
     return { status };
   }
 
   /** Terminus throws what is not well; the same document goes out either way, with another status. */
-  private async check(reply: FastifyReply, checks: HealthIndicatorFunction[]): Promise<{ status: string }> {
+  private async check(reply: FastifyReply, checks: HealthIndicatorFunction[]): Promise<HealthStatus> {
     try {
       return await this.health.check(checks);
     } catch (error) {
       if (!(error instanceof ServiceUnavailableException)) throw error;
       reply.status(503);
-      return error.getResponse() as { status: string };
+      return error.getResponse() as HealthStatus;
     }
   }
 }

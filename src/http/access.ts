@@ -1,9 +1,10 @@
 /** What a route asks of its callers. It is said where the route is declared, and a route that does not say it stops the start. */
-import { RouteConfig } from '@nestjs/platform-fastify';
 import type { FastifyInstance, RouteOptions } from 'fastify';
 import type { AuditEventType } from '../audit/audit-event.js';
 import type { Caller } from '../auth/caller.js';
 import type { ScopeName } from '../auth/scopes.js';
+import type { Operation } from './operation.js';
+import { addRouteConfig } from './route-config.js';
 
 /** Nobody in particular, anybody who is authenticated, or a scope. */
 export type Access = 'public' | 'authenticated' | ScopeName;
@@ -31,6 +32,8 @@ declare module 'fastify' {
     allSets?: boolean;
     /** The path has other methods than this one: 405. */
     wrongMethod?: boolean;
+    /** What the OpenAPI document says of it; a route without one is not in the document. */
+    operation?: Operation;
   }
   interface FastifyInstance {
     /** Every route with what it asks of its callers, for whoever must not forget any. */
@@ -57,24 +60,16 @@ export const Requires = (
     readonly allSets?: true;
     readonly bodyOptional?: true;
   } = {},
-): MethodDecorator => RouteConfig({ access, ...beside });
+): MethodDecorator => addRouteConfig({ access, ...beside });
 
 /** A route of a controller that answers everybody. */
-export const Public = (): MethodDecorator => RouteConfig({ access: 'public' satisfies Access });
-
-/** Routes that a framework declares, where nothing can be said beside the route. */
-const accessOfOthers: readonly (readonly [RegExp, Access])[] = [
-  // Swagger UI and the document that it shows
-  [/^\/docs(\/.*|-json)?$/, 'authenticated'],
-];
-
-/** What of Swagger UI is a page; the rest are its files. */
-const docsPage = /^\/docs\/?$/;
+export const Public = (): MethodDecorator => addRouteConfig({ access: 'public' });
 
 export interface DeclaredRoute {
   readonly method: string;
   readonly url: string;
   readonly access: Access;
+  readonly operation: Operation | undefined;
 }
 
 /**
@@ -86,13 +81,12 @@ export function requireAccess(fastify: FastifyInstance): void {
   const routes: DeclaredRoute[] = [];
   fastify.decorate('declaredRoutes', routes);
   fastify.addHook('onRoute', (route: RouteOptions) => {
-    const access = route.config?.access ?? accessOfOthers.find(([pattern]) => pattern.test(route.url))?.[1];
+    const { access, operation } = route.config ?? {};
     if (access === undefined) {
       throw new Error(
         `the route ${String(route.method)} ${route.url} does not say who may call it; see http/access.ts`,
       );
     }
-    route.config = { ...route.config, access, ...(docsPage.test(route.url) && { isPage: true }) };
-    for (const method of [route.method].flat()) routes.push({ method, url: route.url, access });
+    for (const method of [route.method].flat()) routes.push({ method, url: route.url, access, operation });
   });
 }

@@ -17,36 +17,68 @@ const namePattern = `^[^${controlCharacters}]*$`;
 const maxReported = 20;
 
 /**
- * The JSON Schema of each class by its name, for the classes to refer to each other by.
+ * The JSON Schema of each class by its name, and of every class that they refer to.
  *
  * @param unknownFields `refuse` on our own routes, so that a slip of the pen is an error; AuthZEN has them ignored
- * @param refPrefix where the schemas will stand: `#/components/schemas/` in OpenAPI
+ * @param refPrefix where the schemas will stand: `#/components/schemas/` in OpenAPI, which also says what the items of a
+ *   batch should be. With the empty prefix the schemas are for validation, and each item is left to be validated by itself.
  */
 export function jsonSchemas(
   shapes: readonly Shape[],
   limits: RequestLimits,
   { unknownFields, refPrefix }: { unknownFields: 'refuse' | 'ignore'; refPrefix: string },
 ): Record<string, JsonSchema> {
+  const isDocument = refPrefix !== '';
+  const close = (schema: JsonSchema) =>
+    unknownFields === 'refuse' ? { additionalProperties: false, ...schema } : schema;
+  const schemas: Record<string, JsonSchema> = {};
+  const left = [...shapes];
+  const ref = (shape: Shape) => {
+    left.push(shape);
+    return { $ref: refPrefix + shape.name };
+  };
+  /** The same class, of which every member may be missing since the defaults may have it. */
+  const partial = (shape: Shape) => {
+    const { required: _, examples: __, ...schema } = schemaOf(shape);
+    const name = `Partial${shape.name}`;
+    schemas[name] = { ...schema, description: `A ${shape.name} of which the defaults may have any member.` };
+    return { $ref: refPrefix + name };
+  };
+  const schemaOf = (shape: Shape) => close(targetConstructorToSchema(shape, options) as JsonSchema);
   const id = { type: 'string', maxLength: limits.idLength, pattern: namePattern } as const;
   const options = {
     refPointerPrefix: refPrefix,
     additionalConverters: {
       isId: id,
-      isIdOr: (meta: { constraints: [Shape] }) => ({ anyOf: [id, { $ref: refPrefix + meta.constraints[0].name }] }),
+      isIdOr: ({ constraints: [shape] }: Constrained<Shape>) => ({ anyOf: [id, ref(shape)] }),
       isAttributes: { type: 'object', attributeDepth: limits.attributeDepth },
-      isBatch: { type: 'array', items: {}, maxItems: limits.batchItems },
+      isBatch: ({ constraints: [item] }: Constrained<Shape>) => ({
+        type: 'array',
+        items: isDocument ? partial(item) : {},
+        maxItems: limits.batchItems,
+      }),
+      isDefaultsOf: ({ constraints: [item] }: Constrained<Shape>) => (isDocument ? partial(item) : { type: 'object' }),
+      isDefault: ({ constraints: [shape] }: Constrained<Shape>) => (isDocument ? ref(shape) : { type: 'object' }),
+      isPart: ({ constraints: [part] }: Constrained<() => Shape | readonly Shape[]>) => {
+        const refs = [part()].flat().map(ref);
+        return refs.length === 1 ? refs[0] : { anyOf: refs };
+      },
+      nestedValidation: ({ target, propertyName }: { target: Shape; propertyName: string }) =>
+        ref(Reflect.getMetadata('design:type', target.prototype, propertyName)),
       isRFC3339: { type: 'string', format: 'date-time' },
       // What a member of a key may be, its class says beside the check.
       check: {},
     },
     // The package's types are OpenAPI 3.0's and know nothing of `attributeDepth`.
   } as unknown as Parameters<typeof targetConstructorToSchema>[1];
-  return Object.fromEntries(
-    shapes.map((shape) => {
-      const schema = targetConstructorToSchema(shape, options) as JsonSchema;
-      return [shape.name, unknownFields === 'refuse' ? { ...schema, additionalProperties: false } : schema];
-    }),
-  );
+  // Grows while it is gone through.
+  for (const shape of left) schemas[shape.name] ??= schemaOf(shape);
+  return schemas;
+}
+
+/** What a converter is told of a rule. */
+interface Constrained<Constraint> {
+  readonly constraints: readonly [Constraint];
 }
 
 /** Says whether a value is of a shape; if not, `errors` says why. */

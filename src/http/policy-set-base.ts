@@ -7,6 +7,16 @@ import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
 
 /** What stands before each path, as Fastify's router reads it. */
 export const policySetBases = ['', '/sets/:set'] as const;
+export type PolicySetBase = (typeof policySetBases)[number];
+
+/**
+ * The id that the OpenAPI document gives an operation on a base.
+ *
+ *     idOnBase('searchSubjects', '/sets/:set') // 'searchSubjectsInSet'
+ */
+export function idOnBase(id: string, base: PolicySetBase): string {
+  return base === '' ? id : `${id}InSet`;
+}
 
 /** The base of one set's URLs, behind the service's own. */
 export function pathOfSet(set: string): string {

@@ -1,44 +1,42 @@
 /** Errors as the caller sees them: RFC 9457 problem details. The operator finds the rest in the log, by the request id. */
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
-import { IsArray, IsInt, IsOptional, IsString } from 'class-validator';
 import { JSONSchema } from 'class-validator-jsonschema';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
+import { Integer, Parts, Text } from '../answers/members.js';
 import { isUnusable } from '../database/sqlite/sqlite-connection.js';
 import { type ErrorCode, errorTable, type FieldError, VerdictError } from '../errors.js';
 import { requestIdHeader } from './request-ids.js';
 
 export const problemType = 'application/problem+json';
 
+/** One fault in a request. */
+export class RequestFault implements FieldError {
+  @Text({ description: 'Where in the request, as a JSON pointer; empty for the whole of it.' })
+  readonly pointer!: string;
+
+  @Text()
+  readonly detail!: string;
+}
+
 @JSONSchema({ description: 'What went wrong (RFC 9457).' })
 export class Problem {
-  @IsString()
-  @JSONSchema({ description: '`urn:verdict:problem:` and the code', examples: ['urn:verdict:problem:invalid_request'] })
+  @Text({ description: '`urn:verdict:problem:` and the code, such as `invalid_request`.' })
   readonly type!: string;
 
-  @IsString()
+  @Text()
   readonly title!: string;
 
-  @IsInt()
+  @Integer()
   readonly status!: number;
 
-  @IsString()
+  @Text()
   readonly detail!: string;
 
-  @IsString()
-  @JSONSchema({ description: 'This occurrence: `urn:verdict:request:` and the request id, which the log has too.' })
+  @Text({ description: 'This occurrence: `urn:verdict:request:` and the request id, which the log has too.' })
   readonly instance!: string;
 
-  @IsOptional()
-  @IsArray()
-  @JSONSchema({
-    description: 'Each fault by its JSON pointer; with status 400 there is one at least.',
-    items: {
-      type: 'object',
-      properties: { pointer: { type: 'string' }, detail: { type: 'string' } },
-      required: ['pointer', 'detail'],
-    },
-  })
+  @Parts(() => RequestFault, { optional: true, description: 'Every fault; with status 400 there is one at least.' })
   readonly errors?: readonly FieldError[];
 }
 

@@ -71,13 +71,38 @@ export function IsIdOr(shape: new () => object): PropertyDecorator {
   });
 }
 
-/** A list of anything, as long as a batch may be: its items are validated one by one, so that one bad item is only that. */
-export function IsBatch(): PropertyDecorator {
+/**
+ * A list as long as a batch may be, of anything: its items are validated one by one, so that one bad item is only that.
+ * `item` is what each is with the defaults added; the OpenAPI document says so.
+ */
+export function IsBatch(item: new () => object): PropertyDecorator {
   return ValidateBy({
     name: 'isBatch',
+    constraints: [item],
     validator: {
       validate: (value) => Array.isArray(value) && value.length <= defaultRequestLimits.batchItems,
       defaultMessage: () => `$property must be an array of at most ${defaultRequestLimits.batchItems} elements`,
+    },
+  });
+}
+
+/** Members of a batch's `item` that the items take where they lack them. Any object: a bad one harms those items alone. */
+export function IsDefaultsOf(item: new () => object): PropertyDecorator {
+  return isAnyObject('isDefaultsOf', item);
+}
+
+/** One such member, where each has a place of its own: `shape` is what it should be. */
+export function IsDefault(shape: new () => object): PropertyDecorator {
+  return isAnyObject('isDefault', shape);
+}
+
+function isAnyObject(name: string, meant: new () => object): PropertyDecorator {
+  return ValidateBy({
+    name,
+    constraints: [meant],
+    validator: {
+      validate: (value) => isObject(value) && !Array.isArray(value),
+      defaultMessage: () => '$property must be an object',
     },
   });
 }

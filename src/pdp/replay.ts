@@ -1,6 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { EngineDecision } from '../core/decision.js';
+import { DecisionFault, DecisionReason, effects } from '../answers/decision-parts.js';
+import { DecisionExplanation } from '../answers/explanation-parts.js';
+import { Flag, Integer, ListOfAnything, OneOf, Part, Parts, Text, Time } from '../answers/members.js';
+import type { Diagnostic, Effect, EngineDecision, Reason } from '../core/decision.js';
 import { engineVersion } from '../core/engine/engine-version.js';
+import type { Explanation } from '../core/explanation.js';
+import type { Json } from '../core/request.js';
 import { semanticsBeforeNumbers } from '../core/semantics.js';
 import type { DecisionRecord } from '../decision-log/decision-record.js';
 import { VerdictError } from '../errors.js';
@@ -8,22 +13,52 @@ import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
 
 /** What was answered, or is answered now, and by what. */
-interface Answer extends EngineDecision {
-  readonly policyVersion: string;
-  readonly engineVersion: string;
-  /** The number of the defaults that the version was read with. */
-  readonly semantics: number;
+export class ComputedDecision {
+  @OneOf(effects)
+  readonly decision!: Effect;
+
+  @Part(() => DecisionReason)
+  readonly reason!: Reason;
+
+  @ListOfAnything()
+  readonly obligations!: readonly Json[];
+
+  @Parts(() => DecisionFault)
+  readonly errors!: readonly Diagnostic[];
+
+  @Text()
+  readonly policyVersion!: string;
+
+  @Text()
+  readonly engineVersion!: string;
+
+  @Integer({ description: 'The number of the defaults that the version was read with.' })
+  readonly semantics!: number;
+
+  @Part(() => DecisionExplanation, { optional: true, description: 'Of what is computed now.' })
+  readonly explanation?: Explanation;
 }
 
-export interface Replay {
-  readonly decisionId: string;
-  readonly policySet: string;
-  /** The time that both evaluations saw. */
-  readonly clock: string;
-  readonly recorded: Answer;
-  readonly replayed: Answer;
-  /** Whether decision, reason, obligations and errors are what they were. On the same version they are (P3). */
-  readonly same: boolean;
+export class Replay {
+  @Text()
+  readonly decisionId!: string;
+
+  @Text()
+  readonly policySet!: string;
+
+  @Time({ description: 'The time that both evaluations saw.' })
+  readonly clock!: string;
+
+  @Part(() => ComputedDecision)
+  readonly recorded!: ComputedDecision;
+
+  @Part(() => ComputedDecision)
+  readonly replayed!: ComputedDecision;
+
+  @Flag({
+    description: 'Whether decision, reason, obligations and errors are what they were. On the same version they are.',
+  })
+  readonly same!: boolean;
 }
 
 /**
@@ -91,7 +126,7 @@ function answerOf(
   policyVersion: string,
   engine: string,
   semantics: number,
-): Answer {
+): ComputedDecision {
   return { decision, reason, obligations, errors, policyVersion, engineVersion: engine, semantics };
 }
 
@@ -99,7 +134,7 @@ function answerOf(
  * As JSON says it: a record was JSON once, where members that are undefined are not there. What a rule that failed says to
  * those whom it denies was a part of the answer once.
  */
-function comparable({ decision, reason, obligations, errors }: Answer): unknown {
+function comparable({ decision, reason, obligations, errors }: ComputedDecision): unknown {
   if (reason.code !== 'evaluation_error') return JSON.parse(JSON.stringify({ decision, reason, obligations, errors }));
   const { code, file, line } = reason;
   const places = errors.map((error) => ({

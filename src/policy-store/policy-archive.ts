@@ -1,32 +1,5 @@
+import type { ArchivedVersion, VersionsPage } from './archived-version.js';
 import type { PolicySetFiles } from './policy-set-files.js';
-
-/** A version that served, without the content of its files. */
-export interface ArchivedVersion {
-  readonly version: string;
-  readonly files: readonly ArchivedFile[];
-  readonly gitCommit?: string;
-  /** The number of the defaults that it served under last (`core/semantics.ts`). */
-  readonly semantics: number;
-  /** RFC 3339. */
-  readonly firstServed: string;
-  /** When it was last put into service; RFC 3339. */
-  readonly lastServed: string;
-}
-
-/** Some of the versions of a set. */
-export interface VersionsPage {
-  readonly items: readonly ArchivedVersion[];
-  /** Missing on the last page. */
-  readonly nextCursor?: string;
-}
-
-export interface ArchivedFile {
-  readonly path: string;
-  /** SHA-256 of the content, in hexadecimal. */
-  readonly digest: string;
-  /** In bytes. */
-  readonly size: number;
-}
 
 /** What a set served when the process was last running. */
 export interface ArchivedState {

@@ -1,28 +1,60 @@
 /** What is different between two versions of a policy set. */
+import { Flag, Integer, OneOf, Part, Parts, Text, Texts } from '../answers/members.js';
 import { parseRuleLines, type RuleLine } from '../core/casbin/rules-document.js';
 import { fileRole, isVersioned, type PolicySetFiles } from './policy-set-files.js';
 
-export interface PolicyDiff {
-  readonly files: readonly { readonly path: string; readonly change: 'added' | 'removed' | 'changed' }[];
-  /** Rules that only the later version has, with their place in it. */
-  readonly added: readonly DiffRule[];
-  /** Rules that only the earlier version has, with their place in it. */
-  readonly removed: readonly DiffRule[];
-  /** Whether rules that both have stand in another order, which matters where priorities decide. */
-  readonly reordered: boolean;
+export class DiffRule {
+  @Texts({ description: 'Its type first.' })
+  readonly rule!: readonly string[];
+
+  @Text()
+  readonly file!: string;
+
+  @Integer()
+  readonly line!: number;
 }
 
-export interface DiffRule {
-  /** Its type first: `['p', 'manager', 'invoice', 'approve']`. */
-  readonly rule: readonly string[];
-  readonly file: string;
-  readonly line: number;
+const fileChanges = ['added', 'removed', 'changed'] as const;
+
+export class DiffFile {
+  @Text()
+  readonly path!: string;
+
+  @OneOf(fileChanges)
+  readonly change!: (typeof fileChanges)[number];
 }
 
-/** The same with so few rules that it can be sent in one piece. */
-export interface BoundedDiff extends PolicyDiff {
-  /** How many rules were left out of each list; not given when none was. */
-  readonly more?: { readonly added: number; readonly removed: number };
+export class PolicyDiff {
+  @Parts(() => DiffFile)
+  readonly files!: readonly DiffFile[];
+
+  @Parts(() => DiffRule, { description: 'Rules that only the later version has, with their place in it.' })
+  readonly added!: readonly DiffRule[];
+
+  @Parts(() => DiffRule, { description: 'Rules that only the earlier version has, with their place in it.' })
+  readonly removed!: readonly DiffRule[];
+
+  @Flag({
+    description: 'Whether rules that both have are in another order, which matters where priorities decide.',
+  })
+  readonly reordered!: boolean;
+}
+
+export class RulesLeftOut {
+  @Integer()
+  readonly added!: number;
+
+  @Integer()
+  readonly removed!: number;
+}
+
+/** The same with no more rules than can be sent in one piece. */
+export class BoundedDiff extends PolicyDiff {
+  @Part(() => RulesLeftOut, {
+    optional: true,
+    description: 'How many rules were left out of each list; not given when none was.',
+  })
+  readonly more?: RulesLeftOut;
 }
 
 /** Leaves out what is beyond `limit` rules in either list, and says how many those are. */
@@ -54,11 +86,11 @@ export function* diffPoliciesInSteps(from: PolicySetFiles, to: PolicySetFiles): 
   };
 }
 
-function diffFiles(from: PolicySetFiles, to: PolicySetFiles): PolicyDiff['files'] {
+function diffFiles(from: PolicySetFiles, to: PolicySetFiles): DiffFile[] {
   const [before, after] = [from, to].map(
     ({ files }) => new Map(files.filter(({ path }) => isVersioned(path)).map(({ path, bytes }) => [path, bytes])),
   ) as [Map<string, Uint8Array>, Map<string, Uint8Array>];
-  const changes: { path: string; change: 'added' | 'removed' | 'changed' }[] = [];
+  const changes: DiffFile[] = [];
   for (const path of [...new Set([...before.keys(), ...after.keys()])].sort()) {
     const [old, now] = [before.get(path), after.get(path)];
     if (old === undefined) changes.push({ path, change: 'added' });

@@ -1,27 +1,73 @@
+import { Flag, Integer, OneOf, Parts, Text, Time } from '../answers/members.js';
 import type { PolicyProblem } from '../core/problem.js';
 
+/** What is wrong with the files of a policy set, and where. */
+export class PolicySetProblem implements PolicyProblem {
+  @OneOf(['error', 'warning'])
+  readonly severity!: 'error' | 'warning';
+
+  @Text({ description: 'Stable, in snake case.' })
+  readonly code!: string;
+
+  @Text()
+  readonly message!: string;
+
+  @Text()
+  readonly file!: string;
+
+  @Integer({ description: 'From 1.' })
+  readonly line!: number;
+
+  @Integer({ description: 'From 1, in UTF-16 code units, as editors count them.' })
+  readonly column!: number;
+
+  @Text({ optional: true })
+  readonly hint?: string;
+}
+
 /** What an operator sees of a policy set. */
-export interface PolicySetStatus {
-  readonly name: string;
-  /**
-   * `active`: what its folder holds is served, or what was pinned. `stale`: its folder cannot be loaded, an earlier version
-   * is served. `failed`: nothing is served.
-   */
-  readonly state: 'active' | 'stale' | 'failed';
-  /** When it came into this state, or to this version if that was later; RFC 3339. */
-  readonly since: string;
-  /** The version that is served; undefined when there is none. */
-  readonly version: string | undefined;
-  /** Since when this process serves that version; RFC 3339. */
-  readonly servedSince: string | undefined;
-  readonly engine: 'verdict' | 'casbin' | undefined;
-  readonly description: string | undefined;
-  /** The version of what its folder holds, where that could be read. */
-  readonly folderVersion: string | undefined;
-  /** Whether a rollback holds `version` until the folder's version changes. */
-  readonly pinned: boolean;
-  /** Why the folder's content is not served; and warnings about what is. The first hundred of them. */
-  readonly problems: readonly PolicyProblem[];
-  /** How many there are. */
-  readonly problemCount: number;
+export class PolicySetStatus {
+  @Text()
+  readonly name!: string;
+
+  @OneOf(['active', 'stale', 'failed'], {
+    description:
+      '`active`: what its folder holds is served, or what was pinned. `stale`: its folder cannot be loaded, an earlier ' +
+      'version is served. `failed`: nothing is served.',
+  })
+  readonly state!: 'active' | 'stale' | 'failed';
+
+  @Time({ description: 'When it came into this state, or to this version if that was later.' })
+  readonly since!: string;
+
+  @Text({ optional: true, description: 'The version that is served, if one is.' })
+  readonly version!: string | undefined;
+
+  @Time({ optional: true, description: 'Since when this process serves that version.' })
+  readonly servedSince!: string | undefined;
+
+  @OneOf(['verdict', 'casbin'], { optional: true })
+  readonly engine!: 'verdict' | 'casbin' | undefined;
+
+  @Text({ optional: true })
+  readonly description!: string | undefined;
+
+  @Text({ optional: true, description: 'The version of what its folder holds, where that could be read.' })
+  readonly folderVersion!: string | undefined;
+
+  @Flag({ description: "Whether a rollback holds `version` until the folder's version changes." })
+  readonly pinned!: boolean;
+
+  @Parts(() => PolicySetProblem, {
+    description: "Why the folder's content is not served, and warnings about what is: the first hundred of them.",
+  })
+  readonly problems!: readonly PolicyProblem[];
+
+  @Integer({ description: 'How many problems there are.' })
+  readonly problemCount!: number;
+}
+
+export class PolicySetList {
+  @Parts(() => PolicySetStatus)
+  readonly items!: readonly PolicySetStatus[];
 }

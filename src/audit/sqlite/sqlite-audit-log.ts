@@ -1,8 +1,8 @@
 import { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import { VerdictError } from '../../errors.js';
 import { readTimeRange } from '../../query/time-range.js';
-import type { AuditEvent, AuditEventType, AuditQuery, NewAuditEvent } from '../audit-event.js';
-import { AuditLog, type AuditLogOptions, type AuditPage } from '../audit-log.js';
+import type { AuditEvent, AuditEventType, AuditPage, AuditQuery, NewAuditEvent } from '../audit-event.js';
+import { AuditLog, type AuditLogOptions } from '../audit-log.js';
 import { AuditEvents1763700000030 } from './migrations/1763700000030-audit-events.js';
 import { AuditedVersions1763700000031 } from './migrations/1763700000031-versions.js';
 

@@ -1,7 +1,7 @@
 /** `tests/*.yaml`: what a policy set should answer, as questions with their places in the file. */
 
 import { closest } from '../closest.js';
-import type { Effect, ReasonCode } from '../decision.js';
+import { type Effect, type ReasonCode, reasonCodes } from '../decision.js';
 import { ambiguousEntity, type EntityStore } from '../manifest/entities.js';
 import type { NamedText, ReportFatal, YamlNode } from '../manifest/yaml-document.js';
 import { readYaml } from '../manifest/yaml-document.js';
@@ -47,18 +47,6 @@ export const defaultTestTime = '2000-01-01T00:00:00Z';
 
 /** Tests of one set run at every load; a matrix of matrices must not keep it from loading. */
 export const maxTests = 100_000;
-
-const reasonCodes: readonly ReasonCode[] = [
-  'rule_allowed',
-  'rule_denied',
-  'no_matching_rule',
-  'allowed_by_default',
-  'evaluation_error',
-  'domain_conflict',
-  'unknown_entity',
-  'schema_violation',
-  'step_budget_exceeded',
-];
 
 /** Reads the tests of a file. What is wrong in it is reported and left out. */
 export function readTests(

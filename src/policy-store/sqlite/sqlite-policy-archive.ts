@@ -3,16 +3,8 @@ import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
 import { currentSemantics, semanticsBeforeNumbers } from '../../core/semantics.js';
 import { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
-import {
-  type ArchivedFile,
-  type ArchivedState,
-  type ArchivedVersion,
-  bytesOnAPage,
-  newestVersions,
-  PolicyArchive,
-  replacementMs,
-  type VersionsPage,
-} from '../policy-archive.js';
+import type { ArchivedFile, ArchivedVersion, VersionsPage } from '../archived-version.js';
+import { type ArchivedState, bytesOnAPage, newestVersions, PolicyArchive, replacementMs } from '../policy-archive.js';
 import { isVersioned, type PolicyFile, type PolicySetFiles, versionOf } from '../policy-set-files.js';
 import { PolicyArchive1763700000010 } from './migrations/1763700000010-policy-archive.js';
 import { Semantics1763700000011 } from './migrations/1763700000011-semantics.js';

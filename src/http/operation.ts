@@ -1,0 +1,48 @@
+/**
+ * What the OpenAPI document says of a route. It stands beside the route, in its Fastify config, for controllers and for
+ * Fastify's own routes alike; `http/access.ts` collects it as routes are declared, and `api/openapi.ts` writes it down.
+ *
+ * @nestjs/swagger's decorators are not used: to load that package takes longer than to load all the rest of Nest.
+ */
+import type { AnswerShape } from '../answers/members.js';
+import type { ErrorCode } from '../errors.js';
+import { addRouteConfig } from './route-config.js';
+
+type RequestShape = new () => object;
+
+export interface Operation {
+  /** A verb and a noun: clients have a function of this name. */
+  readonly id: string;
+  readonly tag: string;
+  readonly summary: string;
+  /** The class that the query string is validated by. */
+  readonly query?: RequestShape;
+  /** The class that the body is validated by. */
+  readonly body?: RequestShape;
+  /** Whether members that the body's class does not know are ignored; they are refused otherwise. */
+  readonly ignoresUnknown?: true;
+  readonly examples?: Readonly<Record<string, OperationExample>>;
+  readonly headers?: readonly { readonly name: string; readonly required?: true }[];
+  /** By status. */
+  readonly answers: Readonly<Record<number, OperationAnswer>>;
+  /** How the route refuses, beside what every route does. */
+  readonly refusals?: readonly ErrorCode[];
+  /** Of a route for all methods: the one that the document shows. */
+  readonly shownMethod?: string;
+}
+
+export interface OperationExample {
+  readonly summary: string;
+  readonly value: unknown;
+}
+
+export interface OperationAnswer {
+  readonly description: string;
+  /** The class of a JSON answer, or those that it may be of. */
+  readonly json?: AnswerShape | readonly AnswerShape[];
+  /** The content types of an answer that is text. */
+  readonly text?: readonly string[];
+}
+
+/** Describes a route of a controller. */
+export const Documented = (operation: Operation): MethodDecorator => addRouteConfig({ operation });
