@@ -14,6 +14,51 @@ import { errorTable } from '../src/errors.js';
 import { loadPolicySet } from '../src/policy-store/load-policy-set.js';
 import { compileOptions } from '../src/policy-store/policy-set-texts.js';
 
+describe('links', () => {
+  const root = new URL('../', import.meta.url);
+  const inFolder = (folder: string) =>
+    readdirSync(new URL(folder, root))
+      .filter((name) => name.endsWith('.md'))
+      .map((name) => folder + name);
+  const pages = ['', 'docs/', 'docs/decisions/', 'policies/default/', '.github/'].flatMap(inFolder);
+  const textOf = (page: string) => readFileSync(new URL(page, root), 'utf8');
+  const linksOf = (page: string) =>
+    [...textOf(page).matchAll(/\]\(([^)\s]+)\)/g)]
+      .map(([, link]) => link!)
+      .filter((link) => !/^[a-z]+:/.test(link))
+      .map((link) => new URL(link, new URL(page, root)));
+
+  it.each(pages)('of %s lead to files and headings that are there', (page) => {
+    const broken = linksOf(page).filter((link) => {
+      const file = new URL(link.pathname, link);
+      if (!existsSync(file)) return true;
+      return link.hash !== '' && !anchorsOf(readFileSync(file, 'utf8')).has(link.hash.slice(1));
+    });
+    expect(broken.map((link) => link.href.slice(root.href.length))).toEqual([]);
+  });
+
+  it.each([
+    ['README.md', ['', 'docs/']],
+    ['docs/decisions/README.md', ['docs/decisions/']],
+  ])('of %s lead to every page', (page, folders) => {
+    const linked = new Set(linksOf(page).map(({ href }) => href.replace(/#.*/, '').slice(root.href.length)));
+    expect(folders.flatMap(inFolder).filter((other) => other !== page && !linked.has(other))).toEqual([]);
+  });
+});
+
+/** The fragments that a page's headings are linked by. */
+function anchorsOf(text: string): Set<string> {
+  const headings = text.replace(/^```.*?^```/gms, '').matchAll(/^#+ (.*)$/gm);
+  return new Set(
+    [...headings].map(([, heading]) =>
+      heading!
+        .toLowerCase()
+        .replace(/[^\p{L}\p{N} _-]/gu, '')
+        .replaceAll(' ', '-'),
+    ),
+  );
+}
+
 describe('docs/policy-format.md', () => {
   const page = readFileSync(new URL('../docs/policy-format.md', import.meta.url), 'utf8');
   const newsroom = filesIn(fencedBlocks(page));
