@@ -72,6 +72,22 @@ const isLocal = ({ to }: Import) => to.endsWith('.js');
 const layerOf = (file: string) => layers.findIndex((layer) => layer.includes(folderOf(file)));
 const show = ({ from, to }: Import) => `${from} imports ${to}`;
 
+/** The folder of SQLite that a file lies in: `audit/sqlite/`; undefined for a file outside of them. */
+const sqliteOf = (file: string) => /^[a-z-]+\/sqlite\//.exec(file)?.[0];
+
+/** Who chooses the implementations of the stores, and who is told about their files. */
+const wiring = [
+  'app.module.ts',
+  // The command line works on a database without the service.
+  'cli/sources/database.ts',
+  // Whether the files can be written is said before the service starts.
+  'start-checks.ts',
+  // That another process serves the data folder is said before the service starts, and in health.
+  'serve.ts',
+  'health/health-indicators.ts',
+];
+const isWiring = (file: string) => wiring.includes(file) || file.endsWith('.module.ts');
+
 describe('the architecture', () => {
   it('reads its own source', () => {
     expect(imports.length).toBeGreaterThan(100);
@@ -133,11 +149,26 @@ describe('the architecture', () => {
     for (const importer of importers) expect(importer.startsWith(folder), importer).toBe(true);
   });
 
-  it('keeps TypeORM in the folders that own tables', () => {
-    const folders = new Set(imports.filter(({ to }) => to === 'typeorm').map(({ from }) => folderOf(from)));
-    expect(
-      [...folders].filter((folder) => !['database', 'decision-log', 'policy-store', 'audit', 'auth'].includes(folder)),
-    ).toEqual([]);
+  it('keeps SQL, its dialect and its drivers in database/sqlite and the sqlite folders of the stores', () => {
+    const drivers = imports.filter(
+      ({ from, to }) => /^(typeorm|sqlite3)(\/|$)/.test(to) && sqliteOf(from) === undefined,
+    );
+    expect(drivers.map(show)).toEqual([]);
+    const sql =
+      /\bSELECT\b[^'"`]*\bFROM\b|\bINSERT (OR \w+ )?INTO\b|\bDELETE FROM\b|\bUPDATE \w+ SET\b|\b(CREATE|ALTER|DROP) (UNIQUE )?(TABLE|INDEX|TRIGGER)\b|\b(PRAGMA|VACUUM|COLLATE)\b/;
+    const speaking = files.filter((file) => sql.test(withoutComments(readFileSync(join(src, file), 'utf8'))));
+    expect(speaking.length).toBeGreaterThan(10);
+    expect(speaking.filter((file) => sqliteOf(file) === undefined)).toEqual([]);
+  });
+
+  it('reaches a store through its interface: what is in a sqlite folder only the wiring knows', () => {
+    const reaching = imports.filter((edge) => {
+      const to = isLocal(edge) ? sqliteOf(edge.to) : undefined;
+      if (to === undefined || isWiring(edge.from)) return false;
+      const from = sqliteOf(edge.from);
+      return !(from !== undefined && (to === from || to === 'database/sqlite/'));
+    });
+    expect(reaching.map(show)).toEqual([]);
   });
 
   it('climbs the ladder of the core: each step stands on those before it', () => {

@@ -4,7 +4,7 @@ import { JSONSchema } from 'class-validator-jsonschema';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { Integer, Parts, Text } from '../answers/members.js';
-import { isUnusable } from '../database/sqlite/sqlite-connection.js';
+import { DatabaseError } from '../database/database-error.js';
 import { type ErrorCode, errorTable, type FieldError, VerdictError } from '../errors.js';
 import { requestIdHeader } from './request-ids.js';
 
@@ -95,7 +95,7 @@ export function sendProblem(reply: FastifyReply, error: VerdictError, requestId:
 /** What the frameworks throw, in our own words; whatever is not the caller's fault is an internal error without detail. */
 export function asVerdictError(thrown: unknown): VerdictError {
   if (thrown instanceof VerdictError) return thrown;
-  if (isUnusable(thrown)) {
+  if (thrown instanceof DatabaseError && thrown.isUnavailable) {
     const detail = 'The database cannot be read or written now.';
     return new VerdictError('database_unavailable', detail, { cause: thrown, retryAfter: 1 });
   }

@@ -188,18 +188,16 @@ async function withDatabase(
   { databasePath: path, environment, apiKeysFile }: KeysConfig,
   work: (keeper: KeyKeeper) => Promise<void>,
 ): Promise<void> {
-  const { SqliteAuditLog } = await import('../../audit/sqlite/sqlite-audit-log.js');
   const { KeyAdministration } = await import('../../auth/key-administration.js');
   const { describeKey } = await import('../../auth/key-description.js');
-  const { SqliteManagedKeys } = await import('../../auth/sqlite/sqlite-managed-keys.js');
   const { maskCredentials } = await import('../../logging/mask-credentials.js');
+  const { openAuditLog, openManagedKeys } = await import('../sources/database.js');
   const isDeclared = await declaredIn(apiKeysFile);
-  const audit = await SqliteAuditLog.open({
-    path,
+  const audit = await openAuditLog(path, {
     mask: maskCredentials,
     onProblem: (_what, error) => Promise.reject(error),
   });
-  const keys = await SqliteManagedKeys.open(path);
+  const keys = await openManagedKeys(path);
   try {
     // A service that runs finds out by itself.
     const elsewhere = { refresh: () => Promise.resolve(), isOfAnotherKind: isDeclared };

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { DatabaseError } from '../../database/database-error.js';
 import type { DecisionFilters } from '../../decision-log/decision-query.js';
 import type { DecisionRecord } from '../../decision-log/decision-record.js';
 import type { ExportQuery } from '../../decision-log/export-query.js';
@@ -263,6 +264,6 @@ function isClosedPipe(error: unknown): boolean {
 
 function sayWhy(error: unknown): unknown {
   if (error instanceof VerdictError) return new UsageError(error.detail);
-  if (/SQLITE_/.test(String(error))) return new UsageError(`the log cannot be read: ${(error as Error).message}`);
+  if (error instanceof DatabaseError) return new UsageError(`the log cannot be read: ${error.message}`);
   return error;
 }

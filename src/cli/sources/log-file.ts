@@ -1,24 +1,16 @@
 /** The decision log in a database, read without the service; loads the drivers, so it is imported when it is needed. */
-import { existsSync } from 'node:fs';
-import { DecisionLogReader } from '../../decision-log/sqlite/decision-log-reader.js';
-import { closedFiles, decisionLogPath } from '../../decision-log/sqlite/log-files.js';
 import { replay } from '../../pdp/replay.js';
 import { ArchivedVersions } from '../../policy-store/archived-versions.js';
-import { SqlitePolicyArchive } from '../../policy-store/sqlite/sqlite-policy-archive.js';
-import { UsageError } from '../exit-code.js';
+import { openArchive, openDecisionLog } from './database.js';
 import type { LogSource } from './log-source.js';
 
 /**
- * `databasePath` is that of the service's database, which may be in use; no record is written.
+ * Opens the log of a service's database, which may be in use; no record is written.
  *
- * @throws UsageError when there is no log beside it.
+ * @throws UsageError when there is no log
  */
 export async function logOfDatabase(databasePath: string): Promise<LogSource> {
-  const path = decisionLogPath(databasePath);
-  if (!existsSync(path) && closedFiles(path).length === 0) {
-    throw new UsageError(`there is no decision log ${path}`, '--database or VERDICT_DATABASE_URL name its database');
-  }
-  const reader = await DecisionLogReader.open(databasePath);
+  const reader = await openDecisionLog(databasePath);
   return {
     search: (query) => reader.search(query),
     export: (query) => reader.export(query),
@@ -26,8 +18,7 @@ export async function logOfDatabase(databasePath: string): Promise<LogSource> {
     replay: async (id, version) => {
       const record = await reader.find(id);
       if (record === undefined) throw await reader.notFound(id);
-      // Opening a file that is not there would make it.
-      const archive = existsSync(databasePath) ? await SqlitePolicyArchive.openToRead(databasePath) : undefined;
+      const archive = await openArchive(databasePath);
       const versions = new ArchivedVersions(archive);
       try {
         return await replay(

@@ -1,7 +1,6 @@
 /** The versions that a service has kept in its database; loads the drivers, so it is imported when it is needed. */
-import { existsSync } from 'node:fs';
-import { SqlitePolicyArchive } from '../../policy-store/sqlite/sqlite-policy-archive.js';
 import { UsageError } from '../exit-code.js';
+import { openArchive } from './database.js';
 import type { PolicyVersions } from './policy-versions.js';
 
 /** How many versions are read from the database at a time. */
@@ -9,9 +8,8 @@ const pageSize = 1_000;
 
 /** The service may be running; nothing is written. */
 export async function versionsInDatabase(path: string): Promise<PolicyVersions> {
-  // Opening a file that is not there would make it.
-  if (!existsSync(path)) throw new UsageError(`there is no database ${path}`);
-  const archive = await SqlitePolicyArchive.openToRead(path).catch(cannotRead(path));
+  const archive = await openArchive(path).catch(cannotRead(path));
+  if (archive === undefined) throw new UsageError(`there is no database ${path}`);
   return {
     async served() {
       const states = await archive.states().catch(cannotRead(path));

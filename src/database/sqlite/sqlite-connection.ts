@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import sqlite3 from 'sqlite3';
 import { DataSource, type MigrationInterface, QueryFailedError } from 'typeorm';
+import { DatabaseError } from '../database-error.js';
 
 type Parameter = string | number | Buffer | null;
 
@@ -61,7 +62,7 @@ export class SqliteConnection {
       synchronize: false,
       logging: false,
     });
-    await dataSource.initialize();
+    await dataSource.initialize().catch(rethrowPlain);
     const connection = new SqliteConnection(dataSource, options);
     try {
       if (options.pageSize !== undefined) {
@@ -69,7 +70,7 @@ export class SqliteConnection {
         await connection.query(`PRAGMA page_size = ${options.pageSize}`);
         await connection.query('PRAGMA journal_mode = WAL');
       }
-      if (options.migrations !== undefined) await dataSource.runMigrations();
+      if (options.migrations !== undefined) await dataSource.runMigrations().catch(rethrowPlain);
       for (const statement of options.setup ?? []) await connection.query(statement);
     } catch (error) {
       await dataSource.destroy();
@@ -157,10 +158,16 @@ function makeFile(path: string): void {
   else closeSync(openSync(path, 'a', 0o600));
 }
 
-/** TypeORM's error carries the parameters, that is, whole records; whoever logs an error must not log those. */
+/** TypeORM's error carries the parameters, that is, whole records, which must not come into a log; its driver's does not. */
 function rethrowPlain(error: unknown): never {
-  throw error instanceof QueryFailedError ? error.driverError : error;
+  const plain = error instanceof QueryFailedError ? error.driverError : error;
+  const { code, message } = plain as { code?: unknown; message: string };
+  if (typeof code !== 'string' || !code.startsWith('SQLITE_')) throw plain;
+  throw new DatabaseError(message, code, unusable.test(code));
 }
+
+/** It is locked, damaged, read-only, gone, or its disk is full. */
+const unusable = /^SQLITE_(BUSY|LOCKED|FULL|IOERR|CORRUPT|NOTADB|READONLY|CANTOPEN|PERM|AUTH)/;
 
 /** Whether SQLite says that the file is not, or not any more, a sound database. */
 export function isDamaged(error: unknown): boolean {
@@ -179,12 +186,6 @@ export async function leaveWal(connection: SqliteConnection): Promise<boolean> {
     if (/SQLITE_BUSY/.test(String(error))) return false;
     throw error;
   }
-}
-
-/** Whether SQLite says that the file cannot be used now: it is locked, damaged, read-only, gone, or its disk is full. */
-export function isUnusable(error: unknown): boolean {
-  const { code } = (error ?? {}) as { code?: unknown };
-  return /^SQLITE_(BUSY|LOCKED|FULL|IOERR|CORRUPT|NOTADB|READONLY|CANTOPEN|PERM|AUTH)/.test(String(code));
 }
 
 /** Whether a table that finds records is not there, as where the file of a key index was removed. */

@@ -1,7 +1,8 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
+import { DatabaseError } from '../../../src/database/database-error.js';
 import { SqliteConnection } from '../../../src/database/sqlite/sqlite-connection.js';
 import { temporaryDirectory } from '../../decision-log/temporary-log.js';
 
@@ -39,4 +40,36 @@ it('a new file, and what SQLite keeps beside it, is readable by its owner alone'
   onTestFinished(() => connection.close());
   await connection.query('CREATE TABLE t (x)');
   expect(['', '-wal', '-shm'].map((suffix) => statSync(path + suffix).mode & 0o777)).toEqual([0o600, 0o600, 0o600]);
+});
+
+it('an error says whether the database can be used, and nothing of what was sent to it', async () => {
+  const path = join(temporaryDirectory(), 'some.sqlite');
+  const [first, second] = [
+    await SqliteConnection.open({ path, busyTimeoutMs: 0 }),
+    await SqliteConnection.open({ path, busyTimeoutMs: 0 }),
+  ];
+  onTestFinished(() => Promise.all([first.close(), second.close()]).then(() => undefined));
+  await first.query('CREATE TABLE t (x UNIQUE)');
+  const errorOf = async (connection: SqliteConnection, sql: string) => {
+    const error = await connection.query(sql, ['secret']).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(DatabaseError);
+    expect(JSON.stringify(Object.entries(error as object))).not.toContain('secret');
+    expect(String((error as Error).stack)).not.toContain('secret');
+    return error;
+  };
+  expect(await errorOf(first, 'INSERT INTO u VALUES (?)')).toMatchObject({
+    code: 'SQLITE_ERROR',
+    isUnavailable: false,
+  });
+  await first.query('INSERT INTO t VALUES (?)', ['secret']);
+  expect(await errorOf(first, 'INSERT INTO t VALUES (?)')).toMatchObject({
+    code: 'SQLITE_CONSTRAINT',
+    isUnavailable: false,
+  });
+  await first.query('BEGIN IMMEDIATE');
+  expect(await errorOf(second, 'INSERT INTO t VALUES (?)')).toMatchObject({ code: 'SQLITE_BUSY', isUnavailable: true });
+  writeFileSync(join(path, '..', 'other.sqlite'), 'this is not a database');
+  await expect(
+    SqliteConnection.open({ path: join(path, '..', 'other.sqlite'), busyTimeoutMs: 0 }),
+  ).rejects.toMatchObject({ name: 'DatabaseError', code: 'SQLITE_NOTADB', isUnavailable: true });
 });

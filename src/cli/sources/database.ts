@@ -1,0 +1,73 @@
+/**
+ * The stores in a service's database, for commands that work without the service. This file alone knows in the command line
+ * which database that is; each driver is loaded when it is asked for.
+ */
+import { existsSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import type { AuditLog, AuditLogOptions } from '../../audit/audit-log.js';
+import type { ManagedKeys } from '../../auth/managed-keys.js';
+import type { RecordedDecisions } from '../../decision-log/recorded-decisions.js';
+import type { PolicyArchive } from '../../policy-store/policy-archive.js';
+import { UsageError } from '../exit-code.js';
+
+/** A store, and how it is given back. */
+export type Opened<Store> = Store & { close(): Promise<void> };
+
+/**
+ * Opens the decision log to read it, beside a service that may be writing it.
+ *
+ * @throws UsageError when there is no log
+ */
+export async function openDecisionLog(database: string): Promise<Opened<RecordedDecisions>> {
+  const { DecisionLogReader } = await import('../../decision-log/sqlite/decision-log-reader.js');
+  const { closedFiles, decisionLogPath } = await import('../../decision-log/sqlite/log-files.js');
+  const path = decisionLogPath(database);
+  if (!existsSync(path) && closedFiles(path).length === 0) {
+    throw new UsageError(`there is no decision log ${path}`, '--database or VERDICT_DATABASE_URL name its database');
+  }
+  return DecisionLogReader.open(database);
+}
+
+/** Opens the archive of versions to read it; undefined when there is no database, since to open it would make it. */
+export async function openArchive(database: string): Promise<PolicyArchive | undefined> {
+  if (!existsSync(database)) return undefined;
+  const { SqlitePolicyArchive } = await import('../../policy-store/sqlite/sqlite-policy-archive.js');
+  return SqlitePolicyArchive.openToRead(database);
+}
+
+/** Opens the managed keys; a database that is not there is made. */
+export async function openManagedKeys(database: string): Promise<ManagedKeys> {
+  const { SqliteManagedKeys } = await import('../../auth/sqlite/sqlite-managed-keys.js');
+  return SqliteManagedKeys.open(database);
+}
+
+/** Opens the audit events; a database that is not there is made. */
+export async function openAuditLog(database: string, options: AuditLogOptions): Promise<AuditLog> {
+  const { SqliteAuditLog } = await import('../../audit/sqlite/sqlite-audit-log.js');
+  return SqliteAuditLog.open({ ...options, path: database });
+}
+
+/**
+ * Copies all that cannot be made again into a folder, while the service runs or not. The log comes first: a version is
+ * archived before it serves, so the archive that is copied later has every version that the copied records name.
+ *
+ * @returns the copies; none when there is nothing to copy
+ */
+export async function copyStores(database: string, folder: string): Promise<string[]> {
+  const { decisionLogPath } = await import('../../decision-log/sqlite/log-files.js');
+  const { backUpJournal } = await import('../../decision-log/sqlite/journal-backup.js');
+  const { copyDatabase } = await import('../../database/sqlite/copy-database.js');
+  const copies = await backUpJournal(decisionLogPath(database), folder);
+  if (existsSync(database)) {
+    const copy = join(folder, basename(database));
+    await copyDatabase(database, copy);
+    copies.push(copy);
+  }
+  return copies;
+}
+
+/** Whether there is anything to copy. */
+export async function hasStores(database: string): Promise<boolean> {
+  const { decisionLogPath } = await import('../../decision-log/sqlite/log-files.js');
+  return existsSync(decisionLogPath(database)) || existsSync(database);
+}
