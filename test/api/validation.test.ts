@@ -1,9 +1,12 @@
+import { Ajv } from 'ajv';
 import { validateSync } from 'class-validator';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { DecideRequest } from '../../src/api/decide-request.js';
 import { decideShapes } from '../../src/api/decide-routes.js';
-import { Validation } from '../../src/http/json-schema.js';
+import { evaluationShapes } from '../../src/authzen/authzen-request.js';
+import { searchShapes } from '../../src/authzen/search-request.js';
+import { jsonSchemas, Validation } from '../../src/http/json-schema.js';
 import { defaultRequestLimits } from '../../src/http/request-rules.js';
 
 const validate = new Validation(decideShapes, defaultRequestLimits, 'refuse').of(DecideRequest);
@@ -72,5 +75,14 @@ describe('the compiled schema', () => {
     const body = { subject: { id: 'a', x: 1 }, action: 'read', resource: 'doc', y: 2 };
     expect(lenient(body)).toBe(true);
     expect(validate(body)).toBe(false);
+  });
+
+  it.each([
+    ['decide', decideShapes],
+    ['evaluation', evaluationShapes],
+    ['search', searchShapes],
+  ])('compiles what is a JSON Schema: %s', (_route, shapes) => {
+    const schemas = jsonSchemas(shapes, defaultRequestLimits, { unknownFields: 'refuse', refPrefix: '#/definitions/' });
+    for (const schema of Object.values(schemas)) expect(new Ajv().validateSchema(schema)).toBe(true);
   });
 });
