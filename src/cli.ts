@@ -1,58 +1,74 @@
 #!/usr/bin/env node
-import type { Command } from 'commander';
-import { addBackupCommand } from './cli/commands/backup-command.js';
-import { addKeysCommand } from './cli/commands/keys-command.js';
-import { addLogCommand } from './cli/commands/log-command.js';
-import { addOpenApiCommand } from './cli/commands/openapi-command.js';
-import type { Terminal } from './cli/print/terminal.js';
-import { runCommandLine } from './cli/program.js';
+import type { Commands } from './cli/program.js';
+import { keepCompiledCode } from './compile-cache.js';
 import type { Config } from './config/config.js';
-import { databasePathOf } from './config/data-folder.js';
-import { defaultEnvironment } from './config/environment-name.js';
 
-await runCommandLine(process.argv.slice(2), addServiceCommands);
+keepCompiledCode();
 
-/** They need the whole service, which the commands on files do without: it is loaded when one of them is called. */
-function addServiceCommands(program: Command, terminal: Terminal): void {
-  addKeysCommand(program, terminal, async () => {
-    const config = await readConfigWithoutPolicies();
-    const { env, apiKeysFile } = config;
-    return {
-      databasePath: databasePathOf(config),
-      environment: env ?? defaultEnvironment,
-      ...(apiKeysFile !== undefined && { apiKeysFile }),
-    };
-  });
-  addBackupCommand(program, terminal, async () => databasePathOf(await readConfigWithoutPolicies()));
-  addLogCommand(program, terminal, async () => databasePathOf(await readConfigWithoutPolicies()));
-  program
-    .command('serve')
-    .summary('run the service')
-    .description('Runs the service. docs/configuration.md lists the environment variables that it reads.')
-    .option('--local', 'policies in ./policies, no authentication')
-    .addHelpText('after', '\nExamples:\n  verdict serve --local\n  VERDICT_POLICY_DIR=policies verdict serve\n')
-    .action(async ({ local }: { local?: true }) => {
-      const { localDefaults, serve } = await import('./serve.js');
-      await serve(process.env, local ? localDefaults : {});
-    });
-  program
-    .command('config')
-    .summary('look at the configuration')
-    .command('check')
-    .description('Prints the effective configuration, secrets masked. Exit code 78 when it is wrong.')
-    .option('--local', 'policies in ./policies, no authentication')
-    .addHelpText('after', '\nExamples:\n  VERDICT_POLICY_DIR=policies verdict config check\n')
-    .action(async ({ local }: { local?: true }) => {
-      const { localDefaults, readConfigOrExit } = await import('./serve.js');
-      const { describeConfig } = await import('./config/read-config.js');
-      const read = readConfigOrExit(process.env, local ? localDefaults : {});
-      for (const warning of read.warnings) process.stderr.write(`warning: ${warning}\n`);
-      process.stdout.write(`${describeConfig(read)}\n`);
-    });
-  addOpenApiCommand(program, terminal, async () => {
-    const { openApiOfBuild } = await import('./openapi-of-build.js');
-    return openApiOfBuild(await readConfigWithoutPolicies());
-  });
+/** They need the service, which the commands on files do without; and no more of it than their parts ask for. */
+const serviceCommands: Commands = {
+  keys: async () => {
+    const { addKeysCommand } = await import('./cli/commands/keys-command.js');
+    return (program, terminal) =>
+      addKeysCommand(program, terminal, async () => {
+        const { defaultEnvironment } = await import('./config/environment-name.js');
+        const { env: environment = defaultEnvironment, apiKeysFile } = await readConfigWithoutPolicies();
+        return { databasePath: await databasePath(), environment, ...(apiKeysFile !== undefined && { apiKeysFile }) };
+      });
+  },
+  backup: async () => {
+    const { addBackupCommand } = await import('./cli/commands/backup-command.js');
+    return (program, terminal) => addBackupCommand(program, terminal, databasePath);
+  },
+  log: async () => {
+    const { addLogCommand } = await import('./cli/commands/log-command.js');
+    return (program, terminal) => addLogCommand(program, terminal, databasePath);
+  },
+  serve: async () => (program) => {
+    program
+      .command('serve')
+      .summary('run the service')
+      .description('Runs the service. docs/configuration.md lists the environment variables that it reads.')
+      .option('--local', 'policies in ./policies, no authentication')
+      .addHelpText('after', '\nExamples:\n  verdict serve --local\n  VERDICT_POLICY_DIR=policies verdict serve\n')
+      .action(async ({ local }: { local?: true }) => {
+        const { localDefaults } = await import('./config/read-config-or-exit.js');
+        const { serve } = await import('./serve.js');
+        await serve(process.env, local ? localDefaults : {});
+      });
+  },
+  config: async () => (program) => {
+    program
+      .command('config')
+      .summary('look at the configuration')
+      .command('check')
+      .description('Prints the effective configuration, secrets masked. Exit code 78 when it is wrong.')
+      .option('--local', 'policies in ./policies, no authentication')
+      .addHelpText('after', '\nExamples:\n  VERDICT_POLICY_DIR=policies verdict config check\n')
+      .action(async ({ local }: { local?: true }) => {
+        const { localDefaults, readConfigOrExit } = await import('./config/read-config-or-exit.js');
+        const { describeConfig } = await import('./config/read-config.js');
+        const read = readConfigOrExit(process.env, local ? localDefaults : {});
+        for (const warning of read.warnings) process.stderr.write(`warning: ${warning}\n`);
+        process.stdout.write(`${describeConfig(read)}\n`);
+      });
+  },
+  openapi: async () => {
+    const { addOpenApiCommand } = await import('./cli/commands/openapi-command.js');
+    return (program, terminal) =>
+      addOpenApiCommand(program, terminal, async () => {
+        const { openApiOfBuild } = await import('./openapi-of-build.js');
+        return openApiOfBuild(await readConfigWithoutPolicies());
+      });
+  },
+};
+
+const { runCommandLine } = await import('./cli/program.js');
+await runCommandLine(process.argv.slice(2), serviceCommands);
+
+async function databasePath(): Promise<string> {
+  const { databasePathOf } = await import('./config/data-folder.js');
+  return databasePathOf(await readConfigWithoutPolicies());
 }
 
 /**
@@ -60,6 +76,6 @@ function addServiceCommands(program: Command, terminal: Terminal): void {
  * `required`: `none` is refused where the service listens for other machines, as in a container.
  */
 async function readConfigWithoutPolicies(): Promise<Config> {
-  const { localDefaults, readConfigOrExit } = await import('./serve.js');
+  const { localDefaults, readConfigOrExit } = await import('./config/read-config-or-exit.js');
   return readConfigOrExit(process.env, { policyDir: localDefaults.policyDir! }).config;
 }

@@ -15,7 +15,8 @@ import { MetadataSigner } from './authzen/metadata-signer.js';
 import { type Config, listIn } from './config/config.js';
 import { databasePathOf, dataFolderOf } from './config/data-folder.js';
 import { whyTooFewOpenFiles } from './config/open-files.js';
-import { ConfigError, type ReadConfig, readConfig } from './config/read-config.js';
+import { ConfigError } from './config/read-config.js';
+import { exitForConfig, readConfigOrExit } from './config/read-config-or-exit.js';
 import { engineVersion } from './core/engine/engine-version.js';
 import { DecisionLog } from './decision-log/decision-log.js';
 import { DataFolderInUse } from './decision-log/sqlite/data-folder-lock.js';
@@ -46,12 +47,6 @@ import { PolicySearch } from './pdp/policy-search.js';
 import { PolicyStore } from './policy-store/policy-store.js';
 import { checkConfigFiles } from './start-checks.js';
 import { CrossCheck } from './stock-casbin/cross-check.js';
-
-/** EX_CONFIG of sysexits.h: the environment must be changed before another start can succeed. */
-export const exitConfig = 78;
-
-/** What `verdict serve --local` (and so `npm start`) takes where the environment says nothing. */
-export const localDefaults: Partial<Config> = Object.freeze({ policyDir: './policies', auth: 'none' });
 
 /** Connections that are still busy so long after the signal to stop are cut. */
 const stopMs = 10_000;
@@ -169,20 +164,6 @@ async function metadataSigner({ authzenSigningKey: pem }: Config): Promise<Metad
   } catch (error) {
     throw new ConfigError([`VERDICT_AUTHZEN_SIGNING_KEY cannot be used: ${(error as Error).message}`]);
   }
-}
-
-export function readConfigOrExit(env: NodeJS.ProcessEnv, defaults: Partial<Config>): ReadConfig {
-  try {
-    return readConfig(env, defaults);
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    exitForConfig(error);
-  }
-}
-
-function exitForConfig(error: ConfigError): never {
-  process.stderr.write(`verdict: ${error.message}\n`);
-  process.exit(exitConfig);
 }
 
 function whatToDo({ message }: DataFolderInUse): string {

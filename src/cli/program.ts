@@ -1,39 +1,33 @@
 /** The command line: which commands there are. What each does is in its own file. */
 import { Command, CommanderError } from 'commander';
 import { engineVersion } from '../core/engine/engine-version.js';
-import { addCompletionCommand } from './commands/completion-command.js';
-import { addDecideCommand } from './commands/decide-command.js';
-import { addDiffCommand } from './commands/diff-command.js';
-import { addExplainCommand } from './commands/explain-command.js';
-import { addFmtCommand } from './commands/fmt-command.js';
-import { addGatewayCommand } from './commands/gateway-command.js';
-import { addInitCommand } from './commands/init-command.js';
-import { addLintCommand } from './commands/lint-command.js';
-import { addPolicyCommand } from './commands/policy-command.js';
-import { addSearchCommands } from './commands/search-commands.js';
-import { addTestCommand } from './commands/test-command.js';
 import { exitCodes, UsageError } from './exit-code.js';
 import { Terminal } from './print/terminal.js';
 
-const commands = [
-  addInitCommand,
-  addLintCommand,
-  addFmtCommand,
-  addTestCommand,
-  addDecideCommand,
-  addExplainCommand,
-  addSearchCommands,
-  addDiffCommand,
-  addPolicyCommand,
-  addGatewayCommand,
-  addCompletionCommand,
-];
+/** Adds one command, or one with its subcommands, to the program. */
+type AddCommand = (program: Command, terminal: Terminal) => void;
+
+/** By the command's name, how to get the file that has it: only that of the called command is loaded. */
+export type Commands = Readonly<Record<string, () => Promise<AddCommand>>>;
+
+const commandsOnFiles: Commands = {
+  init: async () => (await import('./commands/init-command.js')).addInitCommand,
+  lint: async () => (await import('./commands/lint-command.js')).addLintCommand,
+  fmt: async () => (await import('./commands/fmt-command.js')).addFmtCommand,
+  test: async () => (await import('./commands/test-command.js')).addTestCommand,
+  decide: async () => (await import('./commands/decide-command.js')).addDecideCommand,
+  explain: async () => (await import('./commands/explain-command.js')).addExplainCommand,
+  'who-can': async () => (await import('./commands/search-commands.js')).addWhoCanCommand,
+  'what-can': async () => (await import('./commands/search-commands.js')).addWhatCanCommand,
+  'access-review': async () => (await import('./commands/search-commands.js')).addAccessReviewCommand,
+  diff: async () => (await import('./commands/diff-command.js')).addDiffCommand,
+  policy: async () => (await import('./commands/policy-command.js')).addPolicyCommand,
+  gateway: async () => (await import('./commands/gateway-command.js')).addGatewayCommand,
+  completion: async () => (await import('./commands/completion-command.js')).addCompletionCommand,
+};
 
 /** Runs one command line, `process.argv` without its first two parts; sets `process.exitCode`. */
-export async function runCommandLine(
-  args: readonly string[],
-  addServiceCommands: (program: Command, terminal: Terminal) => void,
-) {
+export async function runCommandLine(args: readonly string[], serviceCommands: Commands): Promise<void> {
   // `verdict lint | head`: whoever reads has enough. The exit code is still that of the findings.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;
@@ -49,13 +43,19 @@ export async function runCommandLine(
     .showHelpAfterError('(verdict --help shows every command)')
     .configureHelp({ showGlobalOptions: false, sortSubcommands: false })
     .addHelpText('after', '\nExit codes: 0 fine, 1 findings or a deny, 2 wrong usage, 78 wrong configuration.\n');
-  addServiceCommands(program, terminal);
-  for (const add of commands) add(program, terminal);
+  for (const load of commandsFor(args[0], { ...serviceCommands, ...commandsOnFiles }))
+    (await load())(program, terminal);
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {
     process.exitCode = reportFailure(error, terminal);
   }
+}
+
+/** All of them for the help, for a completion script, and for what a misspelt command may have meant. */
+function commandsFor(name: string | undefined, all: Commands) {
+  const called = name !== undefined && name !== 'completion' && Object.hasOwn(all, name) ? all[name] : undefined;
+  return called === undefined ? Object.values(all) : [called];
 }
 
 function reportFailure(error: unknown, terminal: Terminal): number {

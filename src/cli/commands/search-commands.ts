@@ -33,13 +33,16 @@ interface SearchOptions extends AskedSetOptions {
 /** As many decisions take a few seconds. */
 const defaultMaxQuestions = 1_000_000;
 
-export function addSearchCommands(program: Command, terminal: Terminal): void {
+export function addWhoCanCommand(program: Command, terminal: Terminal): void {
   addSearch(program, terminal, 'who-can', {
     summary: 'list who may do something',
     description: 'Lists every subject that may do an action with a resource, and through which role and rule.',
     examples: ['who-can policies/default --action read --resource L-2231', 'who-can policies/default --action sign'],
     needs: ['action'],
   });
+}
+
+export function addWhatCanCommand(program: Command, terminal: Terminal): void {
   addSearch(program, terminal, 'what-can', {
     summary: 'list what somebody may do',
     description: 'Lists every action and resource that a subject may do, and through which role and rule.',
@@ -49,6 +52,9 @@ export function addSearchCommands(program: Command, terminal: Terminal): void {
     ],
     needs: ['subject'],
   });
+}
+
+export function addAccessReviewCommand(program: Command, terminal: Terminal): void {
   addSearch(program, terminal, 'access-review', {
     summary: 'list everything that everybody may do',
     description: 'Lists every permission of a policy set: subject, action, resource, through which role and rule.',
