@@ -13,6 +13,7 @@ FROM dependencies AS build
 RUN npm ci --ignore-scripts --no-fund --no-audit
 COPY tsconfig.json tsconfig.build.json ./
 COPY src ./src
+COPY build ./build
 RUN npm run build
 # Copied below with its owner: volumes that are mounted there take it over.
 RUN mkdir data

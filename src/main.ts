@@ -1,5 +1,7 @@
 #!/usr/bin/env node
 /** The production entry: everything comes from the environment. */
-import { serve } from './serve.js';
+import { keepCompiledCode } from './compile-cache.js';
 
+keepCompiledCode();
+const { serve } = await import('./serve.js');
 await serve(process.env);

@@ -56,7 +56,7 @@ export async function measure({ child, url, headers }, { path, bodies, connectio
 }
 
 /** Fields 14 and 15 of /proc/<pid>/stat, in ticks of 10 ms. Linux only. */
-function cpuMicroseconds(pid) {
+export function cpuMicroseconds(pid) {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
   return (Number(fields[11]) + Number(fields[12])) * 10_000;
 }
