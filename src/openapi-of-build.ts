@@ -3,9 +3,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
+import { createApplication } from './application.js';
 import type { Config } from './config/config.js';
 import { readConfig } from './config/read-config.js';
-import { createApplication } from './serve.js';
 
 /** What the environment says of sizes stands in the document; nothing else of it does. */
 type Limits = Pick<Config, 'maxBodyBytes' | 'maxBatchBytes' | 'maxBatchItems' | 'maxIdLength' | 'maxAttributeDepth'>;

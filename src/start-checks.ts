@@ -7,8 +7,7 @@ import { databasePathOf, dataFolderOf } from './config/data-folder.js';
 import { ConfigError } from './config/read-config.js';
 import { formatProblem, PolicyError } from './core/problem.js';
 import { decisionLogPath } from './decision-log/sqlite/log-files.js';
-import { tlsFilesOf } from './doors.js';
-import { tlsOptions } from './http/tls-files.js';
+import { tlsFilesOf, tlsOptions } from './http/tls-files.js';
 
 const fileOptions = ['apiKeysFile', 'tlsCert', 'tlsKey', 'tlsClientCa', 'tlsCrl'] as const;
 

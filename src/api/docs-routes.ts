@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { VerdictError } from '../errors.js';
-import type { HttpLimits } from '../http/fastify-adapter.js';
+import type { HttpLimits } from '../http/http-limits.js';
 import { openApiDocument } from './openapi.js';
 
 /** The files of swagger-ui-dist that the page loads, with their content types. */

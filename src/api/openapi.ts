@@ -5,7 +5,7 @@
 import type { AnswerShape } from '../answers/members.js';
 import { type ErrorCode, errorTable } from '../errors.js';
 import type { DeclaredRoute } from '../http/access.js';
-import type { HttpLimits } from '../http/fastify-adapter.js';
+import type { HttpLimits } from '../http/http-limits.js';
 import { type JsonSchema, jsonSchemas } from '../http/json-schema.js';
 import type { Operation, OperationAnswer } from '../http/operation.js';
 import { Problem, problemType } from '../http/problem.js';

@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Json } from '../core/request.js';
 import type { SearchQuery } from '../core/search/search-query.js';
 import { askerOf } from '../http/asker.js';
-import type { HttpLimits } from '../http/fastify-adapter.js';
+import type { HttpLimits } from '../http/http-limits.js';
 import { invalidRequest, Validation } from '../http/json-schema.js';
 import { policySetBases, policySetOf } from '../http/policy-set-base.js';
 import type { PolicySearch, SearchPage } from '../pdp/policy-search.js';

@@ -20,7 +20,13 @@ export interface DecisionLogOptions {
   /** Hears of problems in the background, where no caller waits for an error. */
   readonly onProblem?: (what: string, error: unknown) => void;
   /** Hears of every commit, for measuring. */
-  readonly onCommit?: (commit: { readonly records: number; readonly durationMs: number }) => void;
+  readonly onCommit?: (commit: Commit) => void;
+}
+
+/** A group of records that was committed. */
+export interface Commit {
+  readonly records: number;
+  readonly durationMs: number;
 }
 
 /** Which records are kept. Without a bound no record is deleted for its sake. */

@@ -2,9 +2,9 @@ import { statfs } from 'node:fs/promises';
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import { Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { type HealthIndicatorResult, HealthIndicatorService } from '@nestjs/terminus';
+import { DataFolderLock } from '../database/sqlite/data-folder-lock.js';
 import { DatabaseWatch } from '../database/sqlite/database-watch.js';
 import { DecisionLog } from '../decision-log/decision-log.js';
-import { DataFolderLock } from '../decision-log/sqlite/data-folder-lock.js';
 import { PolicyStore } from '../policy-store/policy-store.js';
 
 const slowLoopMs = 500;

@@ -2,16 +2,13 @@
 import type { FastifyInstance, RouteOptions } from 'fastify';
 import type { AuditEventType } from '../audit/audit-event.js';
 import type { Caller } from '../auth/caller.js';
+import type { LimitName } from '../auth/rate-limits.js';
 import type { ScopeName } from '../auth/scopes.js';
 import type { Operation } from './operation.js';
 import { addRouteConfig } from './route-config.js';
 
 /** Nobody in particular, anybody who is authenticated, or a scope. */
 export type Access = 'public' | 'authenticated' | ScopeName;
-
-/** The limits that are counted apart from each other. */
-export const limitKinds = ['decide', 'search', 'export', 'keys', 'failures'] as const;
-export type LimitName = (typeof limitKinds)[number];
 
 declare module 'fastify' {
   interface FastifyContextConfig {

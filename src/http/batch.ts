@@ -1,6 +1,6 @@
 import type { Json, JsonObject } from '../core/request.js';
 import { VerdictError } from '../errors.js';
-import type { HttpLimits } from './fastify-adapter.js';
+import type { HttpLimits } from './http-limits.js';
 import type { BatchItem } from './strict-json.js';
 
 /** A batch written out, every item with its defaults, may be this many times as long as its body may be. */

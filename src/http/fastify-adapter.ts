@@ -8,22 +8,15 @@ import type { Logger } from 'pino';
 import { VerdictError } from '../errors.js';
 import { notJson, refusalOfAmbiguous, refusedConnections } from './ambiguous-requests.js';
 import { Connections, type UnreadLimits } from './connections.js';
+import type { HttpLimits } from './http-limits.js';
 import { asVerdictError, problemOf, problemType, sendProblem } from './problem.js';
 import { requestIdHeader, requestIdOf } from './request-ids.js';
-import type { RequestLimits } from './request-rules.js';
 import { parseBatchBody, parseStrictJson, parseStrictJsonInTurns } from './strict-json.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
     readonly connections: Connections;
   }
-}
-
-export interface HttpLimits extends RequestLimits {
-  readonly bodyBytes: number;
-  readonly batchBytes: number;
-  /** How long a batch may take. */
-  readonly batchSeconds: number;
 }
 
 /** How the outside reaches the listener. */

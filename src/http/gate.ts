@@ -8,13 +8,13 @@ import type { AuditEventType } from '../audit/audit-event.js';
 import type { AuditLog } from '../audit/audit-log.js';
 import type { Authenticator, Refusal } from '../auth/authenticator.js';
 import { anonymous, type Caller, callerKey } from '../auth/caller.js';
+import type { FailedAuthentications } from '../auth/failed-authentications.js';
+import type { Allowance, LimitName, RateLimits } from '../auth/rate-limits.js';
 import { VerdictError } from '../errors.js';
-import type { Access, LimitName } from './access.js';
+import type { Access } from './access.js';
 import type { BodyRoom } from './body-room.js';
 import type { Connections } from './connections.js';
-import type { FailedAuthentications } from './failed-authentications.js';
 import { isPerson, type Page, sendPage } from './pages.js';
-import type { Allowance, RateLimits } from './rate-limits.js';
 
 export interface GateOptions {
   /** Undefined while authentication is off: then everybody is `anonymous` and may do everything. */

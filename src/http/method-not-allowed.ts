@@ -1,18 +1,25 @@
 import type { FastifyInstance } from 'fastify';
 import { VerdictError } from '../errors.js';
 
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Declares 405 for all other methods of the paths that have a route; to be called after the last of them. */
+    refuseOtherMethods(): void;
+  }
+}
+
 /**
- * Answers 405 with `Allow` where a path exists and the method does not; Fastify by itself says 404. Call `watchRoutes`
- * before the first route and what it returns after the last.
+ * Answers 405 with `Allow` where a path exists and the method does not; Fastify by itself says 404. To be called before
+ * the first route; `refuseOtherMethods` after the last.
  */
-export function watchRoutes(fastify: FastifyInstance): () => void {
+export function watchRoutes(fastify: FastifyInstance): void {
   const methodsOf = new Map<string, Set<string>>();
   fastify.addHook('onRoute', ({ url, method }) => {
     const methods = methodsOf.get(url) ?? new Set();
     for (const each of [method].flat()) methods.add(each);
     methodsOf.set(url, methods);
   });
-  return () => {
+  fastify.decorate('refuseOtherMethods', () => {
     for (const [url, methods] of [...methodsOf]) {
       const allowed = [...methods].sort().join(', ');
       fastify.route({
@@ -27,5 +34,5 @@ export function watchRoutes(fastify: FastifyInstance): () => void {
         handler: () => undefined,
       });
     }
-  };
+  });
 }

@@ -1,5 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
 import { createSecureContext, type SecureContextOptions, type Server } from 'node:tls';
+import type { Config } from '../config/config.js';
 
 export interface TlsFiles {
   readonly cert: string;
@@ -51,6 +52,16 @@ function readMaterial({ cert, key, clientCa, crl }: TlsFiles): SecureContextOpti
     minVersion: 'TLSv1.2',
     ciphers: cipherSuites,
     honorCipherOrder: true,
+  };
+}
+
+export function tlsFilesOf({ tlsCert, tlsKey, tlsClientCa, tlsCrl }: Config): TlsFiles | undefined {
+  if (tlsCert === undefined || tlsKey === undefined) return undefined;
+  return {
+    cert: tlsCert,
+    key: tlsKey,
+    ...(tlsClientCa !== undefined && { clientCa: tlsClientCa }),
+    ...(tlsCrl !== undefined && { crl: tlsCrl }),
   };
 }
 

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createApplication } from '../../src/application.js';
 import { readConfig } from '../../src/config/read-config.js';
-import { createApplication } from '../../src/serve.js';
 import { temporaryDirectory, writeTree } from '../policy-store/folders.js';
 
 // A test reads what it expects to be there.

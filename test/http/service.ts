@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { pino } from 'pino';
+import { createApplication } from '../../src/application.js';
 import type { Config } from '../../src/config/config.js';
 import { readConfig } from '../../src/config/read-config.js';
 import { DecisionLog } from '../../src/decision-log/decision-log.js';
-import { createApplication } from '../../src/serve.js';
 
 /** Everyone with an account reads; ids are compared as values. */
 export const idModel = `[request_definition]

@@ -2,10 +2,10 @@
 import { Readable } from 'node:stream';
 import { afterEach, describe, expect, it } from 'vitest';
 import { makeApiKey } from '../../src/auth/api-key.js';
+import { FailedAuthentications, verificationsWhileBlocked } from '../../src/auth/failed-authentications.js';
+import { RateLimits } from '../../src/auth/rate-limits.js';
 import { addressGroup } from '../../src/config/address-list.js';
 import { parseRate } from '../../src/config/rate.js';
-import { FailedAuthentications, verificationsWhileBlocked } from '../../src/http/failed-authentications.js';
-import { RateLimits } from '../../src/http/rate-limits.js';
 import { type KeyedService, startKeyedService } from './keyed-service.js';
 import { audience, claimsOf, startIssuer } from './world.js';
 

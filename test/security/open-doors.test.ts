@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { digestOf, makeApiKey } from '../../src/auth/api-key.js';
 import { readConfig } from '../../src/config/read-config.js';
-import { warnOfOneAddress } from '../../src/doors.js';
+import { warnOfOneAddress } from '../../src/http/http.module.js';
 import { writePolicies } from '../http/service.js';
 import { makeAuthority } from './certificates.js';
 import { threeSets } from './keyed-service.js';

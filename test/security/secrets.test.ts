@@ -7,10 +7,10 @@ import { Writable } from 'node:stream';
 import { promisify } from 'node:util';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createApplication } from '../../src/application.js';
 import { digestOf, makeApiKey } from '../../src/auth/api-key.js';
 import { describeConfig, readConfig } from '../../src/config/read-config.js';
 import { maskCredentials } from '../../src/logging/mask-credentials.js';
-import { createApplication } from '../../src/serve.js';
 import { writePolicies } from '../http/service.js';
 import { threeSets } from './keyed-service.js';
 

@@ -5,8 +5,8 @@ import { SqliteConnection } from './sqlite-connection.js';
 
 export interface DatabaseWatchOptions {
   readonly path: string;
-  /** All connections of this process to the file. They are opened again when the file had to be restored. */
-  readonly connections: readonly SqliteConnection[];
+  /** Connections of this process to the file, beside those that are added. */
+  readonly connections?: readonly SqliteConnection[];
   /** Milliseconds between two looks (5,000). */
   readonly everyMs?: number;
   /** Reading the whole file takes at most this share of the time (0.01). */
@@ -27,14 +27,21 @@ const busyLooks = 3;
  */
 export class DatabaseWatch {
   private lastProblem: string | undefined;
-  private file: OpenDatabase;
+  /** The file as it was at the first look. */
+  private file: OpenDatabase | undefined;
+  private readonly connections: SqliteConnection[];
   private timer: NodeJS.Timeout | undefined;
   private looking: Promise<void> = Promise.resolve();
   private nextRead = 0;
   private busy = 0;
 
   constructor(private readonly options: DatabaseWatchOptions) {
-    this.file = new OpenDatabase(options.path);
+    this.connections = [...(options.connections ?? [])];
+  }
+
+  /** Adds a connection of this process to the file: it is opened again when the file had to be restored. */
+  add(connection: SqliteConnection): void {
+    this.connections.push(connection);
   }
 
   start(): void {
@@ -60,8 +67,9 @@ export class DatabaseWatch {
 
   private async lookOnce(): Promise<void> {
     try {
+      this.file ??= new OpenDatabase(this.options.path);
       if (this.file.vanished() === undefined) await this.read();
-      else await this.restore();
+      else await this.restore(this.file);
       this.note(undefined);
     } catch (error) {
       if (/SQLITE_BUSY/.test(String(error)) && ++this.busy < busyLooks) return;
@@ -94,12 +102,12 @@ export class DatabaseWatch {
     else onProblem(`${path} cannot be used as it should: ${problem}`, error);
   }
 
-  private async restore(): Promise<void> {
-    const { path, connections, onProblem } = this.options;
-    const isGone = this.file.vanished() === 'database';
+  private async restore(file: OpenDatabase): Promise<void> {
+    const { path, onProblem } = this.options;
+    const isGone = file.vanished() === 'database';
     const copy = `${path}.restored`;
     let aside: string | undefined;
-    await SqliteConnection.renew(connections, {
+    await SqliteConnection.renew(this.connections, {
       before: async (query) => {
         if (!isGone) {
           const [written] = (await query('PRAGMA wal_checkpoint(TRUNCATE)')) as { busy: number }[];
@@ -113,7 +121,7 @@ export class DatabaseWatch {
       },
       between: async () => {
         if (!isGone) return;
-        aside = this.file.clearPlace();
+        aside = file.clearPlace();
         renameSync(copy, path);
       },
     });

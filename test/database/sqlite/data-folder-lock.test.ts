@@ -4,8 +4,8 @@ import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it, onTestFinished } from 'vitest';
-import { DataFolderInUse, DataFolderLock } from '../../../src/decision-log/sqlite/data-folder-lock.js';
-import { temporaryDirectory } from '../temporary-log.js';
+import { DataFolderInUse, DataFolderLock } from '../../../src/database/sqlite/data-folder-lock.js';
+import { temporaryDirectory } from '../../decision-log/temporary-log.js';
 
 const project = fileURLToPath(new URL('../../..', import.meta.url));
 const patient = { timeout: 120_000 };

@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileIdentity } from '../../database/sqlite/file-identity.js';
-import { isDamaged, SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import { fileIdentity } from './file-identity.js';
+import { isDamaged, SqliteConnection } from './sqlite-connection.js';
 
 /** A serving process, as another one names it. */
 export interface DataFolderHolder {

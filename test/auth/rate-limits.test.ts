@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { RateLimits } from '../../src/http/rate-limits.js';
+import { RateLimits } from '../../src/auth/rate-limits.js';
 
 /** Ten a second, and fifteen at once; time goes on only where a test says so. */
 function limited(rate = { points: 10, seconds: 1, burst: 15 }) {

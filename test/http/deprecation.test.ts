@@ -1,6 +1,6 @@
 import { fastify } from 'fastify';
 import { expect, it } from 'vitest';
-import { announceDeprecations } from '../../src/api/deprecation.js';
+import { announceDeprecations } from '../../src/http/deprecation.js';
 
 it('a deprecated version of the API says so on every answer, and its successor does not', async () => {
   const app = fastify();

@@ -1,5 +1,8 @@
 import type { Rate } from '../config/rate.js';
-import type { LimitName } from './access.js';
+
+/** The limits that are counted apart from each other. */
+export const limitKinds = ['decide', 'search', 'export', 'keys', 'failures'] as const;
+export type LimitName = (typeof limitKinds)[number];
 
 /** What is left of a limit after a call. */
 export interface Allowance {

@@ -1,0 +1,72 @@
+import { Module, type OnModuleInit } from '@nestjs/common';
+import { HttpAdapterHost } from '@nestjs/core';
+import { AuditModule } from '../audit/audit.module.js';
+import { AuditLog } from '../audit/audit-log.js';
+import { AuthModule } from '../auth/auth.module.js';
+import { Sessions } from '../auth/sessions.js';
+import { serviceSecret } from '../auth/sqlite/service-secret.js';
+import { Config } from '../config/config.js';
+import { basePathOf, isSecure } from '../config/public-url.js';
+import { engineVersion } from '../core/engine/engine-version.js';
+import { DatabaseModule } from '../database/database.module.js';
+import { ServiceDatabase } from '../database/sqlite/service-database.js';
+import { DecisionLogModule } from '../decision-log/decision-log.module.js';
+import { Gate } from '../http/gate.js';
+import { fastifyOf, HttpModule } from '../http/http.module.js';
+import { httpLimitsOf } from '../http/http-limits.js';
+import { Pdp } from '../pdp/pdp.js';
+import { PdpModule } from '../pdp/pdp.module.js';
+import { PolicyStoreModule } from '../policy-store/policy-store.module.js';
+import { ApiKeysController } from './api-keys.controller.js';
+import { AuditEventsController } from './audit-events.controller.js';
+import { registerDecideRoutes } from './decide-routes.js';
+import { DecisionReportsController } from './decision-reports.controller.js';
+import { DecisionsController } from './decisions.controller.js';
+import { registerDocs } from './docs-routes.js';
+import { registerFrontPage } from './front-page-route.js';
+import { PolicySetsController } from './policy-sets.controller.js';
+import { ReplayController } from './replay.controller.js';
+import { SealedCursors } from './sealed-cursors.js';
+import { registerSessionRoutes } from './session-routes.js';
+
+/** Our own API: decisions, the log of them, policy sets, keys, audit events, sessions. */
+@Module({
+  imports: [AuditModule, AuthModule, DatabaseModule, DecisionLogModule, HttpModule, PdpModule, PolicyStoreModule],
+  controllers: [
+    DecisionsController,
+    DecisionReportsController,
+    ReplayController,
+    PolicySetsController,
+    ApiKeysController,
+    AuditEventsController,
+  ],
+  providers: [
+    {
+      provide: SealedCursors,
+      inject: [ServiceDatabase],
+      useFactory: async (database: ServiceDatabase) =>
+        new SealedCursors(await database.use((path) => serviceSecret(path, 'cursors'))),
+    },
+  ],
+})
+export class ApiModule implements OnModuleInit {
+  constructor(
+    private readonly host: HttpAdapterHost,
+    private readonly config: Config,
+    private readonly pdp: Pdp,
+    private readonly gate: Gate,
+    private readonly sessions: Sessions,
+    private readonly audit: AuditLog,
+  ) {}
+
+  /** Routes of Fastify's own: a controller costs 11 µs more per request. */
+  onModuleInit(): void {
+    const { config, audit, sessions } = this;
+    const fastify = fastifyOf(this.host);
+    const limits = httpLimitsOf(config);
+    registerDecideRoutes(fastify, this.pdp, limits, this.gate);
+    registerSessionRoutes(fastify, { sessions, audit, secure: isSecure(config) });
+    registerFrontPage(fastify, { base: basePathOf(config), version: engineVersion });
+    registerDocs(fastify, limits, engineVersion);
+  }
+}

@@ -1,0 +1,39 @@
+import { Module, type OnApplicationShutdown } from '@nestjs/common';
+import type { Logger } from 'pino';
+import { Config } from '../config/config.js';
+import { DatabaseModule } from '../database/database.module.js';
+import { ServiceDatabase } from '../database/sqlite/service-database.js';
+import { loggerToken, problemsTo } from '../logging/logging.module.js';
+import { maskCredentials } from '../logging/mask-credentials.js';
+import { AuditLog } from './audit-log.js';
+import { SqliteAuditLog } from './sqlite/sqlite-audit-log.js';
+
+const dayMs = 86_400_000;
+
+/** Who changed, read or exported what. */
+@Module({
+  imports: [DatabaseModule],
+  providers: [
+    {
+      provide: AuditLog,
+      inject: [Config, loggerToken, ServiceDatabase],
+      useFactory: (config: Config, logger: Logger, database: ServiceDatabase) =>
+        database.open((path) =>
+          SqliteAuditLog.open({
+            path,
+            mask: maskCredentials,
+            ...(config.auditRetentionDays !== undefined && { maxAgeMs: config.auditRetentionDays * dayMs }),
+            onProblem: problemsTo(logger),
+          }),
+        ),
+    },
+  ],
+  exports: [AuditLog],
+})
+export class AuditModule implements OnApplicationShutdown {
+  constructor(private readonly audit: AuditLog) {}
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.audit.close();
+  }
+}

@@ -1,0 +1,146 @@
+import { Inject, Module, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import type { Logger } from 'pino';
+import { AuditModule } from '../audit/audit.module.js';
+import { AuditLog } from '../audit/audit-log.js';
+import { Config, isLoopback } from '../config/config.js';
+import { defaultEnvironment } from '../config/environment-name.js';
+import { isSecure } from '../config/public-url.js';
+import { parseRate, type Rate } from '../config/rate.js';
+import { ConfigError } from '../config/read-config.js';
+import { DatabaseModule } from '../database/database.module.js';
+import { ServiceDatabase } from '../database/sqlite/service-database.js';
+import { loggerToken } from '../logging/logging.module.js';
+import type { AccessTokens } from './access-tokens.js';
+import { accessTokensOf } from './access-tokens-of.js';
+import { ApiKeys } from './api-keys.js';
+import { Authenticator } from './authenticator.js';
+import { FailedAuthentications } from './failed-authentications.js';
+import { KeyAdministration } from './key-administration.js';
+import { ManagedKeys } from './managed-keys.js';
+import { RateLimits } from './rate-limits.js';
+import { Sessions } from './sessions.js';
+import { SqliteManagedKeys } from './sqlite/sqlite-managed-keys.js';
+
+/** Calls that are rare and costly, by whatever caller. */
+const keyRate: Rate = { points: 60, seconds: 60, burst: 120 };
+const exportRate: Rate = { points: 10, seconds: 60, burst: 20 };
+
+/** Under this token the injector has the access tokens of callers, or undefined where no issuer is configured. */
+const callerAccessTokens = Symbol('access tokens of callers');
+
+/** Who calls, what they may do, and how often. */
+@Module({
+  imports: [AuditModule, DatabaseModule],
+  providers: [
+    Sessions,
+    {
+      provide: ManagedKeys,
+      inject: [ServiceDatabase],
+      useFactory: (database: ServiceDatabase) => database.open((path) => SqliteManagedKeys.open(path)),
+    },
+    {
+      provide: ApiKeys,
+      inject: [Config, loggerToken, ManagedKeys],
+      useFactory: ({ env: environment, apiKeysFile: file }: Config, log: Logger, managed: ManagedKeys) =>
+        new ApiKeys({
+          ...(environment !== undefined && { environment }),
+          ...(file !== undefined && { file }),
+          managed,
+          log,
+        }),
+    },
+    {
+      provide: KeyAdministration,
+      inject: [Config, ManagedKeys, ApiKeys, AuditLog],
+      useFactory: ({ env }: Config, managed: ManagedKeys, live: ApiKeys, audit: AuditLog) =>
+        new KeyAdministration(managed, live, audit, env ?? defaultEnvironment),
+    },
+    {
+      provide: RateLimits,
+      inject: [Config],
+      useFactory: ({ rateLimit, searchRateLimit, authFailureLimit }: Config) => {
+        const decide = parseRate(rateLimit);
+        return new RateLimits({
+          ...(decide !== undefined && { decide }),
+          search: parseRate(searchRateLimit)!,
+          failures: parseRate(authFailureLimit)!,
+          keys: keyRate,
+          export: exportRate,
+        });
+      },
+    },
+    {
+      provide: FailedAuthentications,
+      inject: [RateLimits],
+      useFactory: (limits: RateLimits) => new FailedAuthentications(limits),
+    },
+    {
+      provide: callerAccessTokens,
+      inject: [Config, loggerToken, ApiKeys],
+      useFactory: (config: Config, logger: Logger, apiKeys: ApiKeys) =>
+        accessTokensOf(config, config.jwtAudience, {
+          onCaller: (name) => apiKeys.noteTokenName(name),
+          onProblem: logsUnfetchedKeys(logger),
+        }),
+    },
+    {
+      provide: Authenticator,
+      inject: [Config, ApiKeys, callerAccessTokens, Sessions, FailedAuthentications],
+      useFactory: (
+        config: Config,
+        apiKeys: ApiKeys,
+        tokens: AccessTokens | undefined,
+        sessions: Sessions,
+        failures: FailedAuthentications,
+      ) =>
+        new Authenticator({
+          apiKeys,
+          tokens,
+          sessions,
+          secure: isSecure(config),
+          ...(config.publicUrl !== undefined && { ownOrigins: new Set([new URL(config.publicUrl).origin]) }),
+          mayTry: (address) => failures.mayTry(address),
+        }),
+    },
+  ],
+  exports: [Sessions, KeyAdministration, RateLimits, FailedAuthentications, Authenticator],
+})
+export class AuthModule implements OnModuleInit, OnApplicationShutdown {
+  constructor(
+    private readonly config: Config,
+    @Inject(loggerToken) private readonly logger: Logger,
+    private readonly managed: ManagedKeys,
+    private readonly apiKeys: ApiKeys,
+    @Inject(callerAccessTokens) private readonly tokens: AccessTokens | undefined,
+  ) {}
+
+  async onModuleInit(): Promise<void> {
+    await this.apiKeys.start();
+    this.refuseToStandOpen();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    this.tokens?.close();
+    try {
+      await this.apiKeys.stop();
+    } finally {
+      await this.managed.close();
+    }
+  }
+
+  /** P7: with nobody who could authenticate, the service is for this machine alone. */
+  private refuseToStandOpen(): void {
+    const { auth, jwtIssuer, host } = this.config;
+    if (auth === 'none' || jwtIssuer !== undefined || this.apiKeys.hasUsable(Date.now())) return;
+    const how = 'make one with "verdict keys create", or set VERDICT_API_KEYS_FILE or VERDICT_JWT_ISSUER';
+    if (!isLoopback(host)) {
+      throw new ConfigError([`VERDICT_HOST is ${host}, but no usable credential is configured: ${how}`]);
+    }
+    this.logger.warn(`no usable credential is configured, so every call is refused: ${how}`);
+  }
+}
+
+/** Logs that the keys of a token issuer cannot be fetched. */
+export function logsUnfetchedKeys(logger: Logger): (issuer: string, error: unknown) => void {
+  return (issuer, error) => logger.error({ err: error, issuer }, 'the keys of the token issuer cannot be fetched');
+}

@@ -1,0 +1,33 @@
+import type { DatabaseWatch } from './database-watch.js';
+import type { SqliteConnection } from './sqlite-connection.js';
+
+/**
+ * The service's database, in which several stores have their tables. They are opened one after another: two that make the
+ * same new database at once would be in each other's way.
+ */
+export class ServiceDatabase {
+  private last: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    private readonly path: string,
+    private readonly watch: Pick<DatabaseWatch, 'add'>,
+  ) {}
+
+  /** Opens a store, whose connection is looked after from then on. */
+  open<Store extends { readonly connection: SqliteConnection }>(
+    open: (path: string) => Promise<Store>,
+  ): Promise<Store> {
+    return this.use(async (path) => {
+      const store = await open(path);
+      this.watch.add(store.connection);
+      return store;
+    });
+  }
+
+  /** Does something with the database while no store is being opened. */
+  use<Result>(work: (path: string) => Promise<Result>): Promise<Result> {
+    const result = this.last.then(() => work(this.path));
+    this.last = result.catch(() => undefined);
+    return result;
+  }
+}

@@ -1,0 +1,52 @@
+import { Inject, Module, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { HttpAdapterHost } from '@nestjs/core';
+import type { Logger } from 'pino';
+import type { AccessTokens } from '../auth/access-tokens.js';
+import { accessTokensOf } from '../auth/access-tokens-of.js';
+import { logsUnfetchedKeys } from '../auth/auth.module.js';
+import { Config } from '../config/config.js';
+import { fastifyOf, HttpModule } from '../http/http.module.js';
+import { httpLimitsOf } from '../http/http-limits.js';
+import { loggerToken } from '../logging/logging.module.js';
+import { Pdp } from '../pdp/pdp.js';
+import { PdpModule } from '../pdp/pdp.module.js';
+import { PolicyStore } from '../policy-store/policy-store.js';
+import { PolicyStoreModule } from '../policy-store/policy-store.module.js';
+import { registerForwardAuthRoutes } from './forward-auth-routes.js';
+
+/** Under this token the injector has the tokens of the users whose requests gateways ask about: as a rule for another audience. */
+const userAccessTokens = Symbol('access tokens of users');
+
+/** Gateways that ask whether the request which they hold may go forward. */
+@Module({
+  imports: [HttpModule, PdpModule, PolicyStoreModule],
+  providers: [
+    {
+      provide: userAccessTokens,
+      inject: [Config, loggerToken],
+      useFactory: (config: Config, logger: Logger) =>
+        accessTokensOf(config, config.gatewayJwtAudience ?? config.jwtAudience, {
+          onProblem: logsUnfetchedKeys(logger),
+        }),
+    },
+  ],
+})
+export class GatewayModule implements OnModuleInit, OnApplicationShutdown {
+  constructor(
+    private readonly host: HttpAdapterHost,
+    private readonly config: Config,
+    private readonly pdp: Pdp,
+    private readonly policySets: PolicyStore,
+    @Inject(userAccessTokens) private readonly userTokens: AccessTokens | undefined,
+  ) {}
+
+  onModuleInit(): void {
+    const { pdp, policySets, userTokens } = this;
+    const limits = httpLimitsOf(this.config);
+    registerForwardAuthRoutes(fastifyOf(this.host), { pdp, policySets, userTokens, limits });
+  }
+
+  onApplicationShutdown(): void {
+    this.userTokens?.close();
+  }
+}

@@ -1,0 +1,31 @@
+import { Module } from '@nestjs/common';
+import { TerminusModule } from '@nestjs/terminus';
+import { Config } from '../config/config.js';
+import { dataFolderOf } from '../config/data-folder.js';
+import { DatabaseModule } from '../database/database.module.js';
+import { DecisionLogModule } from '../decision-log/decision-log.module.js';
+import { HttpModule } from '../http/http.module.js';
+import { PolicyStoreModule } from '../policy-store/policy-store.module.js';
+import { HealthController } from './health.controller.js';
+import { DataDirectory, HealthIndicators } from './health-indicators.js';
+
+/** Whether the service is well, and whether requests should be sent to it. */
+@Module({
+  imports: [
+    DatabaseModule,
+    DecisionLogModule,
+    HttpModule,
+    PolicyStoreModule,
+    TerminusModule.forRoot({ logger: false }),
+  ],
+  controllers: [HealthController],
+  providers: [
+    HealthIndicators,
+    {
+      provide: DataDirectory,
+      inject: [Config],
+      useFactory: (config: Config) => new DataDirectory(dataFolderOf(config)),
+    },
+  ],
+})
+export class HealthModule {}

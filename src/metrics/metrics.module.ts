@@ -1,0 +1,54 @@
+import { Module } from '@nestjs/common';
+import { HttpAdapterHost } from '@nestjs/core';
+import { AuditModule } from '../audit/audit.module.js';
+import { AuditLog } from '../audit/audit-log.js';
+import { Config } from '../config/config.js';
+import { databasePathOf, dataFolderOf } from '../config/data-folder.js';
+import { CommitObservers } from '../decision-log/commit-observers.js';
+import { DecisionLog } from '../decision-log/decision-log.js';
+import { DecisionLogModule } from '../decision-log/decision-log.module.js';
+import { fastifyOf, HttpModule } from '../http/http.module.js';
+import { DecisionObservers } from '../pdp/decision-observers.js';
+import { PdpModule } from '../pdp/pdp.module.js';
+import { LoadObservers } from '../policy-store/load-observers.js';
+import { PolicyStore } from '../policy-store/policy-store.js';
+import { PolicyStoreModule } from '../policy-store/policy-store.module.js';
+import { CrossCheck } from '../stock-casbin/cross-check.js';
+import { StockCasbinModule } from '../stock-casbin/stock-casbin.module.js';
+import { MetricsController } from './metrics.controller.js';
+import { Metrics } from './metrics.js';
+
+/** What Prometheus is told. */
+@Module({
+  imports: [AuditModule, DecisionLogModule, HttpModule, PdpModule, PolicyStoreModule, StockCasbinModule],
+  controllers: [MetricsController],
+  providers: [Metrics],
+})
+export class MetricsModule {
+  /** All of it before the first route is declared, the first set loaded, the first record committed. */
+  constructor(
+    metrics: Metrics,
+    host: HttpAdapterHost,
+    config: Config,
+    policySets: PolicyStore,
+    loads: LoadObservers,
+    log: DecisionLog,
+    commits: CommitObservers,
+    decisions: DecisionObservers,
+    crossCheck: CrossCheck,
+    audit: AuditLog,
+  ) {
+    metrics.http.count(fastifyOf(host));
+    loads.add((event) => metrics.policySetLoaded(event));
+    commits.add((commit) => metrics.logCommits.committed(commit));
+    decisions.add(metrics.decisions);
+    metrics.read({
+      policySets,
+      log,
+      crossCheck,
+      audit,
+      databasePath: databasePathOf(config),
+      dataDirectory: dataFolderOf(config),
+    });
+  }
+}

@@ -1,0 +1,21 @@
+import { Injectable } from '@nestjs/common';
+import type { NewDecisionRecord } from '../decision-log/decision-record.js';
+import type { DecisionObserver } from './pdp.js';
+
+/** Who hears of decisions, for measuring: added while the service is put together, before there are any. */
+@Injectable()
+export class DecisionObservers implements DecisionObserver {
+  private readonly observers: DecisionObserver[] = [];
+
+  add(observer: DecisionObserver): void {
+    this.observers.push(observer);
+  }
+
+  answered(record: NewDecisionRecord): void {
+    for (const observer of this.observers) observer.answered(record);
+  }
+
+  answeredBatch(size: number): void {
+    for (const observer of this.observers) observer.answeredBatch(size);
+  }
+}

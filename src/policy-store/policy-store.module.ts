@@ -1,0 +1,79 @@
+import { Module, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import type { Logger } from 'pino';
+import { AuditModule } from '../audit/audit.module.js';
+import { AuditLog } from '../audit/audit-log.js';
+import { Config } from '../config/config.js';
+import { DatabaseModule } from '../database/database.module.js';
+import { ServiceDatabase } from '../database/sqlite/service-database.js';
+import { DecisionLog } from '../decision-log/decision-log.js';
+import { DecisionLogModule } from '../decision-log/decision-log.module.js';
+import { loggerToken, problemsTo } from '../logging/logging.module.js';
+import { ArchiveRetention } from './archive-retention.js';
+import { LoadObservers } from './load-observers.js';
+import { PolicyArchive } from './policy-archive.js';
+import { notePolicyLoad } from './policy-load-audit.js';
+import { PolicyStore } from './policy-store.js';
+import { SqlitePolicyArchive } from './sqlite/sqlite-policy-archive.js';
+
+/** Folders to policy sets in service, and the versions that were. */
+@Module({
+  imports: [DatabaseModule, AuditModule, DecisionLogModule],
+  providers: [
+    LoadObservers,
+    {
+      provide: PolicyArchive,
+      inject: [ServiceDatabase],
+      useFactory: (database: ServiceDatabase) => database.open((path) => SqlitePolicyArchive.open(path)),
+    },
+    {
+      provide: PolicyStore,
+      inject: [Config, loggerToken, PolicyArchive, AuditLog, LoadObservers],
+      useFactory: (
+        { policyDir: directory, defaultPolicySet }: Config,
+        log: Logger,
+        archive: PolicyArchive,
+        audit: AuditLog,
+        observers: LoadObservers,
+      ) =>
+        new PolicyStore({
+          directory,
+          archive,
+          log,
+          onLoad: (event) => {
+            observers.loaded(event);
+            notePolicyLoad(audit, event);
+          },
+          ...(defaultPolicySet !== undefined && { defaultPolicySet }),
+        }),
+    },
+    {
+      provide: ArchiveRetention,
+      inject: [PolicyArchive, DecisionLog, loggerToken],
+      useFactory: (archive: PolicyArchive, log: DecisionLog, logger: Logger) =>
+        new ArchiveRetention({ archive, oldestRecord: () => log.oldestRecord(), onProblem: problemsTo(logger) }),
+    },
+  ],
+  exports: [LoadObservers, PolicyArchive, PolicyStore],
+})
+export class PolicyStoreModule implements OnModuleInit, OnApplicationShutdown {
+  constructor(
+    private readonly store: PolicyStore,
+    private readonly archive: PolicyArchive,
+    private readonly retention: ArchiveRetention,
+  ) {}
+
+  async onModuleInit(): Promise<void> {
+    await this.store.start();
+    // What is served is noted in the archive by now.
+    this.retention.start();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    try {
+      await this.retention.stop();
+      await this.store.stop();
+    } finally {
+      await this.archive.close();
+    }
+  }
+}

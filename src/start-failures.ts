@@ -1,0 +1,29 @@
+/** What the operator reads when the service does not start. */
+import type { Config } from './config/config.js';
+import type { DataFolderInUse } from './database/sqlite/data-folder-lock.js';
+
+/** Why the service could not start, in a sentence. */
+export function startFailure(error: unknown, { host, port }: Config): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  switch (code) {
+    case 'EADDRINUSE':
+      return `cannot listen on ${host}:${port}: another process does already; VERDICT_PORT chooses another port`;
+    case 'EACCES':
+      return `cannot start: ${message}`;
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return `cannot listen on ${host}: this machine has no such address; see VERDICT_HOST`;
+    case 'SQLITE_NOTADB':
+    case 'SQLITE_CORRUPT':
+    case 'SQLITE_CANTOPEN':
+    case 'SQLITE_READONLY':
+      return `cannot use the database that VERDICT_DATABASE_URL names: ${message}`;
+    default:
+      return `cannot start: ${message}`;
+  }
+}
+
+/** What to do about another process that serves with the same folder. */
+export function whatToDo({ message }: DataFolderInUse): string {
+  return `${message}: stop that one first, set VERDICT_LOCK_WAIT to wait for it, or set VERDICT_DATABASE_URL to another folder`;
+}

@@ -1,0 +1,30 @@
+import { Module, type OnApplicationShutdown } from '@nestjs/common';
+import type { Logger } from 'pino';
+import { Config } from '../config/config.js';
+import { compileMask } from '../decision-log/mask.js';
+import { loggerToken } from '../logging/logging.module.js';
+import { CrossCheck } from './cross-check.js';
+
+/** The stock `casbin` package, which a share of the decisions is compared with. */
+@Module({
+  providers: [
+    {
+      provide: CrossCheck,
+      inject: [Config, loggerToken],
+      useFactory: (config: Config, logger: Logger) =>
+        new CrossCheck({
+          share: config.crossCheck,
+          log: logger,
+          mask: (set, request) => compileMask(set.stockView().compiled.manifest.decisionLog)(request),
+        }),
+    },
+  ],
+  exports: [CrossCheck],
+})
+export class StockCasbinModule implements OnApplicationShutdown {
+  constructor(private readonly crossCheck: CrossCheck) {}
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.crossCheck.stop();
+  }
+}
