@@ -83,6 +83,7 @@ const wiring = [
   // Whether the files can be written is said before the service starts.
   'start-checks.ts',
   // That another process serves the data folder is said before the service starts, and in health.
+  'start-failures.ts',
   'serve.ts',
   'health/health-indicators.ts',
 ];

@@ -8,7 +8,7 @@ import {
   applyChanges,
   changeOfAttribute,
   changeOfToken,
-  type RequestChange,
+  type MemberChange,
   readPointer,
 } from '../policy/binding-change.js';
 import type { Combination } from '../policy/combination.js';
@@ -23,7 +23,7 @@ const maxChanges = 3;
 const maxTried = 50;
 
 /** What would make one term hold. */
-type Remedy = { readonly changes: readonly RequestChange[] } | { readonly link: AssumedLink };
+type Remedy = { readonly changes: readonly MemberChange[] } | { readonly link: AssumedLink };
 
 /**
  * Of the rules that came nearest, what would make each allow: the fewest changes first. A deny that overrides, or a
@@ -158,7 +158,7 @@ function assumeLink(call: Extract<Expression, { kind: 'call' }>, scope: Scope, t
   return { link: { definition: call.name, name, role, domain } };
 }
 
-function describeChange(request: DecisionRequest, { path, to }: RequestChange): Change {
+function describeChange(request: DecisionRequest, { path, to }: MemberChange): Change {
   const from = readPointer(request, path);
   return from === undefined || sameValue(from, to)
     ? { kind: 'request', path, to }

@@ -5,13 +5,13 @@ import type { DecisionRequest, Json, JsonObject } from '../request.js';
 import type { TokenBinding } from './binding.js';
 
 /** One member of a request and its new value; `path` is a JSON pointer into the normal form of the request. */
-export interface RequestChange {
+export interface MemberChange {
   readonly path: string;
   readonly to: Json;
 }
 
 /** What gives the token this value; undefined when nothing does, as a template that the text does not fit. */
-export function changeOfToken({ role, token, line }: TokenBinding, value: Json): readonly RequestChange[] | undefined {
+export function changeOfToken({ role, token, line }: TokenBinding, value: Json): readonly MemberChange[] | undefined {
   if (line !== undefined) return typeof value === 'string' ? changesOfLine(line, value) : undefined;
   switch (role) {
     case 'subject':
@@ -36,7 +36,7 @@ export function changeOfAttribute(
   { role, token }: TokenBinding,
   path: readonly string[],
   value: Json,
-): RequestChange | undefined {
+): MemberChange | undefined {
   const steps = path[0] === 'properties' || path[0] === 'attributes' ? path.slice(1) : path;
   if (steps.length === 0) return undefined;
   const below = steps.map(pointerStep).join('/');
@@ -63,9 +63,9 @@ export function changeOfAttribute(
  * id `42`. What is read makes that text again; no other reading does, since a path but the last yields nothing that
  * holds the text behind it. Undefined when no request makes the text.
  */
-export function changesOfLine(line: Binding, text: string): readonly RequestChange[] | undefined {
+export function changesOfLine(line: Binding, text: string): readonly MemberChange[] | undefined {
   if (line.kind === 'path') return [{ path: pointerOf(line.path), to: text }];
-  const changes: RequestChange[] = [];
+  const changes: MemberChange[] = [];
   let rest = text;
   for (const [index, part] of line.parts.entries()) {
     if (typeof part === 'string') {
@@ -98,7 +98,7 @@ export function pointerOf({ root, steps }: BindingPath): string {
 }
 
 /** The request with the changes made; the one given stays as it is. */
-export function applyChanges(request: DecisionRequest, changes: readonly RequestChange[]): DecisionRequest {
+export function applyChanges(request: DecisionRequest, changes: readonly MemberChange[]): DecisionRequest {
   let changed = request as unknown as JsonObject;
   for (const { path, to } of changes) {
     const steps = path
