@@ -5,6 +5,9 @@
  * The service's own files stay as the compiler wrote them, line for line, so stack traces name them; the bundled packages
  * are not minified. What a package exports is asked of Node itself, so `dist` imports what it would without this step.
  *
+ * A bundler for browsers must not take what was chosen for Node: `browser` in package.json gives it the packages that the
+ * engine needs by their own names again.
+ *
  * Packages in `kept` stay in `node_modules`, and so do all others that only some calls load, which find them there.
  */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
