@@ -1,5 +1,6 @@
 import { lintInSteps } from '../core/analysis/lint.js';
 import { failureProblem, judge, readPolicyTests } from '../core/analysis/policy-tests.js';
+import { assert } from '../core/assert.js';
 import type { EntityStore } from '../core/manifest/entities.js';
 import { type CompiledPolicySet, compileInSteps } from '../core/policy/compile.js';
 import { PolicySet } from '../core/policy-set.js';
@@ -37,6 +38,7 @@ export async function loadPolicySet(
   const version = versionOf(set.files);
   const inside = await lintIfSmall(await inTurns(compileInSteps(options, () => version)), set.files);
   const compiled = new PolicySet(inside);
+  assert(compiled.version === version, 'the version that serves is the one that was compiled');
   let view: StockView | undefined;
   const stockView = () => {
     view ??= new StockView(inside, stockTexts(set.files));

@@ -1,4 +1,5 @@
 /** Casbin's own question: request values in the order of the request definition. */
+import { AssertionFailed } from '../assert.js';
 import type { Diagnostic, Effect } from '../decision.js';
 import { type DefinitionNames, definitionNames } from '../manifest/manifest.js';
 import { type Scope, withScope } from '../matcher/scope.js';
@@ -75,8 +76,9 @@ function readArguments(args: readonly unknown[], acceptJson: boolean): readonly 
 }
 
 /**
- * There are three ways in which an evaluation can throw: its budget may be used up, values may be nested deeper than the
- * stack is, and a function of the embedding program may fail where it is asked for roles and not by a rule. Each denies.
+ * There are four ways in which an evaluation can throw: its budget may be used up, values may be nested deeper than the
+ * stack is, a function of the embedding program may fail where it is asked for roles and not by a rule, and an assertion
+ * may find a defect of the engine. Each denies.
  */
 export function evaluateGuarded(combination: Combination, scope: Scope): Evaluation {
   try {
@@ -84,6 +86,7 @@ export function evaluateGuarded(combination: Combination, scope: Scope): Evaluat
   } catch (error) {
     if (error instanceof StepBudgetExceeded) return requestError('step_budget_exceeded', error.message);
     if (error instanceof MatchingFunctionFailed) return requestError('function_error', error.message);
+    if (error instanceof AssertionFailed) return requestError('evaluation_failed', error.message);
     if (error instanceof RangeError) return requestError('nested_too_deep', 'the request is nested too deeply');
     throw error;
   }

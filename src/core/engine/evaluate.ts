@@ -1,5 +1,6 @@
 /** The evaluation: one request, all candidates, one effect. What fails in a rule is part of the answer. */
 
+import { assert } from '../assert.js';
 import { matchRule } from '../matcher/program.js';
 import { fault, noRules, type Scope } from '../matcher/scope.js';
 import type { Combination } from '../policy/combination.js';
@@ -90,6 +91,10 @@ function evaluateRules(combination: Combination, scope: Scope): Evaluation {
   const terms = found === undefined ? program : plan;
   const start = found?.start ?? 0;
   const end = found?.end ?? rules.length;
+  assert(
+    found === undefined || start === end || (found.rules[end - 1] as number) < rules.length,
+    'a candidate is one of the rules that are asked',
+  );
   let errors: ErrorList | undefined;
   let firstAllow: number | undefined;
   scope.rules = rules;

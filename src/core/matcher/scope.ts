@@ -3,6 +3,7 @@ import type { Diagnostic } from '../decision.js';
 import type { Json } from '../request.js';
 import { defaultStepBudget, type StepMeter, stepBudgetExceeded } from '../step-budget.js';
 import type { EntityAttributes } from './entity-attributes.js';
+import { LookUp } from './look-up.js';
 
 /** The value of a column where attributes are read from it; undefined when the request does not have it. */
 export type AttributeSource = Json | EntityAttributes | undefined;
@@ -49,7 +50,7 @@ const stepsPerFault = 20;
 /** One evaluation's state. It is used again for the next request: nothing may hold on to it. */
 export class Scope implements StepMeter {
   /** By position in the request definition; undefined for what the request does not have. */
-  values: readonly (Json | undefined)[] = [];
+  values: readonly (Json | undefined)[] = nothing;
   sources: readonly AttributeSource[] = [];
   /** The rule at hand: its index among these. */
   rules: RuleColumns = noRules;
@@ -63,6 +64,8 @@ export class Scope implements StepMeter {
   warnings: readonly Diagnostic[] | undefined;
   /** A role link that does not exist, for the question what would change if it did. */
   assumedLink: AssumedLink | undefined;
+  /** How its candidates are found. */
+  readonly lookUp = new LookUp();
   /** What one part of the evaluation found out and another one needs, by who found it. */
   readonly memory = new Map<object, unknown>();
   /** What was asked for, by whom. */

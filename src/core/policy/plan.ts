@@ -1,6 +1,7 @@
 /** How the rules that a request can match are found: by look-ups where the matcher lets them, else one by one. */
 import { walk } from '../matcher/ast.js';
 import type { Environment } from '../matcher/environment.js';
+import { LookUp } from '../matcher/look-up.js';
 import { printExpression } from '../matcher/print.js';
 import type { Program, Term } from '../matcher/program.js';
 import type { Scope } from '../matcher/scope.js';
@@ -36,14 +37,6 @@ export class Plan {
     readonly words: readonly string[],
   ) {}
 
-  /** Of the look-up at hand, as are the arrays that its selectors give. */
-  private readonly choices: ArrayLike<number>[] = [];
-  /**
-   * Whether selectors are at work. A function of the embedding program that they ask, one that matches domains, may ask
-   * the engine in turn: that question must not touch what they have chosen, and is put to every rule.
-   */
-  private selecting = false;
-
   /** Whether each request is put to every rule, whatever it asks. */
   get scans(): boolean {
     return this.index === undefined;
@@ -51,28 +44,23 @@ export class Plan {
 
   /** The rules that the request in `scope` can match; undefined when every rule must be asked. */
   candidates(scope: Scope): RuleCandidates | undefined {
-    if (this.index === undefined || this.selecting || scope.assumedLink !== undefined) return undefined;
-    this.selecting = true;
-    try {
-      return this.select(scope) ? this.index.find(this.choices, scope) : undefined;
-    } finally {
-      this.selecting = false;
-    }
+    if (this.index === undefined || scope.assumedLink !== undefined) return undefined;
+    return this.select(scope) ? this.index.find(scope.lookUp, scope) : undefined;
   }
 
-  /** Fills `choices`; false when every rule must be asked. */
+  /** Makes the choices of the look-up; false when every rule must be asked. */
   private select(scope: Scope): boolean {
     for (const column of this.textColumns) if (typeof scope.values[column] !== 'string') return false;
-    const { choices, selectors } = this;
-    let lookUps = 1;
+    const { selectors } = this;
+    const { lookUp } = scope;
+    lookUp.begin();
     for (let part = 0; part < selectors.length; part++) {
       const selected = (selectors[part] as Selector).select(scope);
       if (selected === undefined) return false;
-      lookUps *= selected.length;
-      choices[part] = selected;
+      lookUp.choose(selected);
     }
-    if (lookUps > maxLookUps || lookUps > this.rules.length) return false;
-    scope.spend(stepsPerLookUp * lookUps);
+    if (lookUp.size > maxLookUps || lookUp.size > this.rules.length) return false;
+    scope.spend(stepsPerLookUp * lookUp.size);
     return true;
   }
 
@@ -84,10 +72,8 @@ export class Plan {
    * no other. Undefined when that may be any rule.
    */
   *candidatesOfPart(scope: Scope, unknown: ReadonlySet<number>): Generator<void, RuleCandidates | undefined> {
-    if (this.selecting) return undefined;
-    const { parts, choices } = this.selectPart(scope, unknown);
-    const lookUps = choices.reduce((product, { length }) => product * length, 1);
-    if (parts.length === 0 || lookUps > maxLookUps) return undefined;
+    const { parts, lookUp } = this.selectPart(scope, unknown);
+    if (parts.length === 0 || lookUp.size > maxLookUps) return undefined;
     const key = parts.join();
     let index = parts.length === this.selectors.length ? this.index : this.partialIndexes.get(key);
     if (index === undefined) {
@@ -95,26 +81,21 @@ export class Plan {
       index = yield* buildKeyIndex(keys, this.rules.length);
       this.partialIndexes.set(key, index);
     }
-    return index.find(choices, scope);
+    return index.find(lookUp, scope);
   }
 
   /** What the selectors give that read none of the unknown columns, and which these are. */
-  private selectPart(scope: Scope, unknown: ReadonlySet<number>): { parts: number[]; choices: Int32Array[] } {
+  private selectPart(scope: Scope, unknown: ReadonlySet<number>): { parts: number[]; lookUp: LookUp } {
     const parts: number[] = [];
-    const choices: Int32Array[] = [];
-    this.selecting = true;
-    try {
-      for (const [part, { reads, select }] of this.selectors.entries()) {
-        const selected = reads.some((column) => unknown.has(column)) ? undefined : select(scope);
-        if (selected === undefined) continue;
-        parts.push(part);
-        // A selector uses its array again, and an index may have to be made first.
-        choices.push(Int32Array.from(selected));
-      }
-    } finally {
-      this.selecting = false;
+    // Of its own: an index may have to be made before it is used.
+    const lookUp = new LookUp();
+    for (const [part, { reads, select }] of this.selectors.entries()) {
+      const selected = reads.some((column) => unknown.has(column)) ? undefined : select(scope);
+      if (selected === undefined) continue;
+      parts.push(part);
+      lookUp.choose(selected);
     }
-    return { parts, choices };
+    return { parts, lookUp };
   }
 }
 

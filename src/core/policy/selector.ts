@@ -2,6 +2,7 @@
 import { type Expression, walk } from '../matcher/ast.js';
 import { compileExpression } from '../matcher/compile.js';
 import { type Environment, isFunctionName } from '../matcher/environment.js';
+import type { Choice } from '../matcher/look-up.js';
 import { beforeQuery, patternKey, prefixFunctions } from '../matcher/pattern-key.js';
 import { printExpression } from '../matcher/print.js';
 import { picksCandidates, type Term } from '../matcher/program.js';
@@ -21,8 +22,8 @@ export interface Selector {
   readonly words: string;
   /** The columns of the request that `select` reads. */
   readonly reads: readonly number[];
-  /** The keys to look for, each once; undefined when this request must be put to every rule. */
-  select(scope: Scope): ArrayLike<number> | undefined;
+  /** The keys to look for; undefined when this request must be put to every rule. */
+  select(scope: Scope): Choice | undefined;
 }
 
 /** Selects the rules on which a term may hold; the term itself remains to be evaluated. */
@@ -71,8 +72,6 @@ function equality(given: Expression, column: Expression, context: SelectorContex
   const value = givenValue(given, context);
   if (index === undefined || value === undefined) return undefined;
   const { symbols } = context.rules;
-  // Used again by the next look-up: a selection is read before anything else runs.
-  const selection = [0];
   return {
     column: index,
     keys: context.rules.columns[index] ?? new Int32Array(0),
@@ -85,9 +84,7 @@ function equality(given: Expression, column: Expression, context: SelectorContex
       if (typeof found !== 'string') return none;
       if (found.length > longText) scope.spend(stepsForText(found.length));
       const symbol = symbols.find(found);
-      if (symbol === undefined) return none;
-      selection[0] = symbol;
-      return selection;
+      return symbol === undefined ? none : symbol;
     },
   };
 }
@@ -203,14 +200,18 @@ function union(left: Selector, right: Selector): Selector {
     words: `${left.words}, or ${right.words}`,
     reads: [...left.reads, ...right.reads],
     select: (scope) => {
-      const a = left.select(scope);
-      const b = right.select(scope);
-      if (a === undefined || b === undefined) return undefined;
+      const [one, other] = [left.select(scope), right.select(scope)];
+      if (one === undefined || other === undefined) return undefined;
+      const [a, b] = [listOf(one), listOf(other)];
       if (a.length === 0) return b;
       scope.spend(stepsPerKey * (a.length + b.length));
       return b.length === 0 ? a : [...new Set([...Array.from(a), ...Array.from(b)])];
     },
   };
+}
+
+function listOf(choice: Choice): ArrayLike<number> {
+  return typeof choice === 'number' ? [choice] : choice;
 }
 
 /** A term that picks and reads no rule. */

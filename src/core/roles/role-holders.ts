@@ -1,5 +1,6 @@
 /** Role links the other way: from a role to all who hold it. */
 
+import { LookUp } from '../matcher/look-up.js';
 import { buildKeyIndex, type RuleKeyIndex } from '../rules/key-index.js';
 import type { RuleStore } from '../rules/rule-store.js';
 import { itemsPerStep } from '../steps.js';
@@ -31,12 +32,16 @@ export class RoleHolders {
   ): Generator<void, ReadonlySet<number>> {
     const children = this.links.columns[0] as Int32Array;
     const holders = new Set(roles);
+    const lookUp = new LookUp();
     let frontier: readonly number[] = [...holders];
     // All roles begin at once: each name is met on its shortest way, so that no hop too many is counted.
     for (let hop = 0; hop < maxHops && frontier.length > 0; hop++) {
       const next: number[] = [];
       for (const role of frontier) {
-        const { rules, start, end } = this.byParent.find(domains === undefined ? [[role]] : [[role], domains]);
+        lookUp.begin();
+        lookUp.choose(role);
+        if (domains !== undefined) lookUp.choose(domains);
+        const { rules, start, end } = this.byParent.find(lookUp);
         for (let at = start; at < end; at++) {
           const child = children[rules[at] as number] as number;
           if (holders.has(child)) continue;

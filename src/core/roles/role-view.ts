@@ -35,8 +35,7 @@ export class DomainLinks {
   readonly names = new Set<string>();
   readonly patterns: PatternIndex | undefined;
   conditional = false;
-  /** Of this domain alone, once it was asked for. */
-  view: RoleView | undefined;
+  private view: RoleView | undefined;
 
   /** `number` tells the domains of a definition apart. */
   constructor(
@@ -44,6 +43,12 @@ export class DomainLinks {
     private readonly matching: NameMatching | undefined,
   ) {
     this.patterns = matching === undefined ? undefined : new PatternIndex(matching);
+  }
+
+  /** Of this domain alone, made when it is first asked for. */
+  viewOr(make: () => RoleView): RoleView {
+    this.view ??= make();
+    return this.view;
   }
 
   /** Whether a pattern was met for the first time. */

@@ -199,8 +199,7 @@ export class RoleGraph implements RoleRelation {
     if (this.domainPatterns === undefined) {
       const links = this.domains.get(asked);
       if (links === undefined) return undefined;
-      links.view ??= this.makeView([links]);
-      return links.view;
+      return links.viewOr(() => this.makeView([links]));
     }
     const known = asked.length > longestKept ? undefined : this.viewOfDomain.get(asked);
     if (known !== undefined) {

@@ -1,4 +1,6 @@
 /** Rules by the values of some of their columns: a hash table of numbers, without an object for each entry. */
+import { assert } from '../assert.js';
+import type { Choice, LookUp } from '../matcher/look-up.js';
 import { type StepMeter, unmetered } from '../step-budget.js';
 import { itemsPerStep } from '../steps.js';
 import { finishHash, mix } from './rule-store.js';
@@ -85,53 +87,51 @@ export class RuleKeyIndex {
     private readonly postings: Int32Array,
   ) {
     this.width = parts + 1;
-    this.key = new Int32Array(parts);
   }
 
-  /** Of the look-up at hand; nothing else runs while it does. */
-  private readonly key: Int32Array;
-  private readonly buckets: number[] = [];
-
-  /**
-   * The rules whose key is one of the combinations of the values given for each part. `choices[i]` are the values of
-   * the i-th part, each once.
-   */
-  find(choices: readonly ArrayLike<number>[], meter: StepMeter = unmetered): RuleCandidates {
-    const { buckets } = this;
+  /** The rules whose key is one of the combinations of the values chosen for each part. */
+  find(lookUp: LookUp, meter: StepMeter = unmetered): RuleCandidates {
+    assert(lookUp.parts === this.width - 1, 'a look-up chooses values for each part of the key');
+    const { buckets } = lookUp;
     buckets.length = 0;
-    this.collect(choices, 0, startHash);
+    this.collect(lookUp, 0, startHash);
     const [first] = buckets;
     if (first === undefined) return noCandidates;
     if (buckets.length === 1) return { rules: this.postings, start: this.startOf(first), end: this.startOf(first + 1) };
     return this.merge(buckets, meter);
   }
 
-  private collect(choices: readonly ArrayLike<number>[], part: number, hash: number): void {
-    const values = choices[part] as ArrayLike<number>;
-    const last = part === choices.length - 1;
-    for (let index = 0; index < values.length; index++) {
-      const value = values[index] as number;
-      this.key[part] = value;
-      const mixed = mix(hash, value);
-      if (!last) {
-        this.collect(choices, part + 1, mixed);
-        continue;
-      }
-      const bucket = this.bucketOf(finishHash(mixed), this.key);
-      if (bucket >= 0) this.buckets.push(bucket);
-    }
+  private collect(lookUp: LookUp, part: number, hash: number): void {
+    const { choices } = lookUp;
+    const values = choices[part] as Choice;
+    if (typeof values === 'number') this.collectWith(values, lookUp, part, hash);
+    else
+      for (let index = 0; index < values.length; index++) this.collectWith(values[index] as number, lookUp, part, hash);
   }
 
-  private bucketOf(hash: number, key: Int32Array): number {
+  private collectWith(value: number, lookUp: LookUp, part: number, hash: number): void {
+    const { key, buckets, parts } = lookUp;
+    key[part] = value;
+    const mixed = mix(hash, value);
+    if (part < parts - 1) {
+      this.collect(lookUp, part + 1, mixed);
+      return;
+    }
+    const bucket = this.bucketOf(finishHash(mixed), key);
+    if (bucket >= 0) buckets.push(bucket);
+  }
+
+  private bucketOf(hash: number, key: readonly number[]): number {
     const { slots, records, width } = this;
+    const parts = width - 1;
     const mask = slots.length - 1;
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
       const bucket = (slots[slot] as number) - 1;
       if (bucket < 0) return -1;
       const record = bucket * width;
       let part = 0;
-      while (part < key.length && records[record + part] === key[part]) part++;
-      if (part === key.length) return bucket;
+      while (part < parts && records[record + part] === key[part]) part++;
+      if (part === parts) return bucket;
     }
   }
 
