@@ -3,6 +3,7 @@ import { calculateJwkThumbprint, decodeProtectedHeader } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DecisionRecord } from '../../src/decision-log/decision-record.js';
 import { idModel, type PolicyFiles, type Service, startService } from '../http/service.js';
+import { processorMsOfAsync } from '../processor-time.js';
 import { fixtureSet } from './built-service.js';
 
 const explained = `[request_definition]
@@ -222,11 +223,11 @@ describe('a search among 100,000 entities', () => {
     const body = { subject: { type: 'user' }, action: { name: 'read' }, resource: { type: 'document', id: 'doc' } };
     const found: string[] = [];
     let page: Record<string, unknown> = {};
-    for (let pages = 0; pages < 100; pages++) {
-      const started = performance.now();
-      const { body: answer } = await large.post('/access/v1/search/subject', { ...body, page });
-      // The figure is 200 ms; a machine that is busy with other tests gets twice that.
-      expect(performance.now() - started).toBeLessThan(400);
+    for (let pages = 0; pages < 1_000; pages++) {
+      const ask = () => large.post('/access/v1/search/subject', { ...body, page });
+      const [spentMs, { body: answer }] = await processorMsOfAsync(ask);
+      // A page is looked for during 120 ms; the rest is for parsing, the record and what the process does beside.
+      expect(spentMs).toBeLessThan(400);
       found.push(...answer.results.map(({ id }: { id: string }) => id));
       const { next_token: token, properties } = answer.page;
       expect(properties.complete).toBe(token === '');

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { verdict, workFolder } from './run.js';
 
-const limitMs = 20_000;
+/** How long one command may take: some need 5 s, and what grows with the square of the rules would need an hour. */
+const limitMs = 120_000;
 
 function largeSets(): string {
   const cwd = workFolder({ policies: false });
@@ -36,10 +37,8 @@ it.each([
   [['fmt', '--check', 'before'], 'every file is in form'],
   [['test', 'before'], '1 of 1 test passed'],
   [['diff', 'before', 'after'], '10 gained, 10 lost'],
-])('%j', async (args, says) => {
+])('%j', { timeout: limitMs }, async (args, says) => {
   const cwd = largeSets();
-  const start = performance.now();
   const ran = await verdict(args, { cwd });
   expect(ran.stdout).toContain(says);
-  expect(performance.now() - start).toBeLessThan(limitMs);
 });

@@ -1,15 +1,17 @@
 import { expect, it, onTestFinished } from 'vitest';
-import { startService } from './service.js';
+import { type Answer, startService } from './service.js';
 
 it('when records cannot keep up decisions are refused with 503, and every answer has its record', async () => {
   const service = await startService(undefined, { decisionLogQueue: 3 });
   onTestFinished(() => service.stop());
   const ask = () => service.post('/v1/decide', { subject: 'ann', action: 'read', resource: 'doc' });
-  const answers = await Promise.all(Array.from({ length: 40 }, ask));
-  const refused = answers.filter(({ status }) => status === 503);
+  const isRefused = ({ status }: Answer) => status === 503;
+  const answers: Answer[] = [];
+  // A machine that is slow to ask may let the log keep up with one crowd, though not with each.
+  while (!answers.some(isRefused)) answers.push(...(await Promise.all(Array.from({ length: 40 }, ask))));
+  const refused = answers.filter(isRefused);
   const answered = answers.filter(({ status }) => status === 200);
-  expect(refused.length).toBeGreaterThan(0);
-  expect(refused.length + answered.length).toBe(40);
+  expect(refused.length + answered.length).toBe(answers.length);
   for (const { headers, body } of refused) {
     expect(headers['retry-after']).toBe('1');
     expect(body.type).toBe('urn:verdict:problem:decision_log_unavailable');

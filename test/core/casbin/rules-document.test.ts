@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { DocumentProblem } from '../../../src/core/casbin/document-problem.js';
 import { parseRuleLine, parseRules } from '../../../src/core/casbin/rules-document.js';
+import { processorMsOf } from '../../processor-time.js';
 
 function parse(text: string) {
   const problems: DocumentProblem[] = [];
@@ -142,9 +143,8 @@ describe('properties', () => {
   });
 });
 
-it('100,000 rules are read in well under a second', () => {
+it('100,000 rules are read in less than a second of processor time', () => {
   const text = Array.from({ length: 100_000 }, (_, index) => `p, role${index}, /resource/${index}, read`).join('\n');
-  const start = performance.now();
-  expect(parse(text).rules).toHaveLength(100_000);
-  expect(performance.now() - start).toBeLessThan(1_000);
+  const spentMs = processorMsOf(() => expect(parse(text).rules).toHaveLength(100_000));
+  expect(spentMs).toBeLessThan(1_000);
 });
