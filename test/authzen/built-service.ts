@@ -16,7 +16,7 @@ const fixtures = fileURLToPath(new URL('../fixtures/', import.meta.url));
 
 export interface BuiltService {
   readonly url: string;
-  /** An API key with scope `decide` and the name `tester`. */
+  /** An API key of the name `tester`. */
   readonly token: string;
   readonly directory: string;
   readonly child: ChildProcess;
@@ -32,11 +32,16 @@ export function fixtureSet(fixture: string, name: string): PolicyFiles {
 }
 
 /** Resolves when the service says that it listens. Authentication is on unless the environment turns it off. */
-export async function startBuiltService(files: PolicyFiles, env: Record<string, string> = {}): Promise<BuiltService> {
+export async function startBuiltService(
+  files: PolicyFiles,
+  env: Record<string, string> = {},
+  scopes: readonly string[] = ['decide'],
+): Promise<BuiltService> {
   const directory = mkdtempSync(join(tmpdir(), 'verdict-built-'));
   writePolicies(join(directory, 'policies'), files);
   const token = makeApiKey('prod');
-  writeFileSync(join(directory, 'keys.yaml'), `- { name: tester, sha256: ${digestOf(token)}, scopes: [decide] }\n`);
+  const entry = { name: 'tester', sha256: digestOf(token), scopes };
+  writeFileSync(join(directory, 'keys.yaml'), JSON.stringify([entry]));
   const child = spawn(process.execPath, [main], {
     cwd: directory,
     env: {
