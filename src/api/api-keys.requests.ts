@@ -3,7 +3,7 @@ import { ArrayMaxSize, ArrayMinSize, IsArray, IsInt, IsString, Max, MaxLength, M
 import { JSONSchema } from 'class-validator-jsonschema';
 import { isKeyName } from '../auth/api-key-file.js';
 import { knownScopes, parseScope } from '../auth/scopes.js';
-import { addressList } from '../config/address-list.js';
+import { addressList, addressPattern } from '../config/address-list.js';
 import { controlCharacters } from '../core/names.js';
 import { parseRfc3339 } from '../core/rfc3339.js';
 import { Optional } from '../http/request-rules.js';
@@ -47,14 +47,7 @@ export class CreateApiKeyRequest {
   @IsString({ each: true })
   @ArrayMaxSize(maxList)
   @Check(areAddresses, 'must be addresses and ranges such as 10.0.0.0/8')
-  @JSONSchema({
-    items: {
-      anyOf: [
-        { type: 'string', format: 'ipv4' },
-        { type: 'string', format: 'ipv6' },
-      ],
-    },
-  })
+  @JSONSchema({ items: { type: 'string', pattern: addressPattern } })
   readonly addresses?: readonly string[];
 
   @Optional()

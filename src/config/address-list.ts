@@ -1,6 +1,28 @@
 import { BlockList, isIP } from 'node:net';
 import { quote } from '../core/quote.js';
 
+const ipv4 = '((25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)\\.){3}(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)';
+
+/** RFC 3986, section 3.2.2: eight groups, of which `::` stands for those that are left out. */
+function ipv6(): string {
+  const group = '[0-9A-Fa-f]{1,4}';
+  const last = `(${group}:${group}|${ipv4})`;
+  const upTo = (groups: number) => `((${group}:){0,${groups}}${group})?`;
+  return [
+    `(${group}:){6}${last}`,
+    `::(${group}:){5}${last}`,
+    ...[0, 1, 2, 3, 4].map((before) => `${upTo(before)}::(${group}:){${4 - before}}${last}`),
+    `${upTo(5)}::${group}`,
+    `${upTo(6)}::`,
+  ].join('|');
+}
+
+/** What `addressList` takes, as a regular expression for the OpenAPI document. */
+export const addressPattern = [
+  `^(${ipv4}(/(0{0,2}\\d|0?[12]\\d|0?3[0-2]))?`,
+  `(${ipv6()})(/(0{0,2}\\d|0?\\d\\d|1[01]\\d|12[0-8]))?)$`,
+].join('|');
+
 /**
  * A list of addresses and ranges: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`.
  *
@@ -10,7 +32,8 @@ export function addressList(ranges: readonly string[]): (address: string) => boo
   const list = new BlockList();
   for (const range of ranges) {
     const [address, prefix, ...more] = range.split('/') as [string, string?];
-    const family = isIP(address);
+    // A zone (`fe80::1%eth0`) is a matter of one machine; callers' addresses are compared without.
+    const family = address.includes('%') ? 0 : isIP(address);
     const bits = family === 4 ? 32 : 128;
     const length = prefix === undefined ? bits : /^\d{1,3}$/.test(prefix) ? Number(prefix) : Number.NaN;
     if (family === 0 || more.length > 0 || !(length <= bits)) {
