@@ -225,8 +225,7 @@ export class LogUpkeep {
       if (this.stopping.signal.aborted) return;
       if (files.wal.isDue) await this.writeBack(files);
       const { index, journal } = files;
-      more =
-        (await index.indexStep(journal.end.sequence, force)) || (await files.mendStep()) || (await files.filterStep());
+      more = (await index.indexStep(journal.end.sequence, force)) || (await files.closedStep());
     });
     return more;
   }

@@ -10,8 +10,7 @@ function upkeepOf({ index, turn }: { index: object; turn: () => Promise<boolean>
     wal: { isDue: false, writeBack: async () => undefined },
     turn,
     measure: async () => undefined,
-    mendStep: async () => false,
-    filterStep: async () => false,
+    closedStep: async () => false,
   } as unknown as JournalFiles;
   return new LogUpkeep({ files: () => files, retention: undefined, turnPauseMs: undefined, onProblem: vi.fn() });
 }

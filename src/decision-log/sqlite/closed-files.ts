@@ -1,0 +1,141 @@
+import { existsSync } from 'node:fs';
+import type { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import { Catalog, type ClosedUnit } from './catalog.js';
+import { ClosedIndex } from './closed-index.js';
+import type { Beginning } from './journal-format.js';
+import { filterSteps, makeBlocks } from './key-filter.js';
+import { catalogPathOf, closedIndexPathOf, closedPathOf, removeClosed, setFilesAside } from './log-files.js';
+import type { UnitReaders } from './unit-readers.js';
+
+export interface ClosedFilesOptions {
+  /** The open file, beside which the closed ones lie. */
+  readonly path: string;
+  readonly readers: UnitReaders;
+  /** Hears what could not be done. */
+  readonly onProblem: (what: string, error: unknown) => void;
+}
+
+/** Reads a unit through its connection; returns undefined when the unit was removed. */
+type ReadUnit = <T>(first: number, work: (connection: SqliteConnection) => Promise<T>) => Promise<T | undefined>;
+
+/**
+ * The closed files of the journal, each known by its first sequence: which there are, what the catalog notes of them, and
+ * what is done for them in the background: an index that is missing is built, then a key filter. Retention removes them.
+ */
+export class ClosedFiles {
+  private list: readonly ClosedUnit[];
+  /** The index that is being built, and the files for which that failed. */
+  private mending: ClosedIndex | undefined;
+  private readonly unmendable = new Set<number>();
+  /** The file whose key filter is being made, and the next step of it. */
+  private filtering: { readonly first: number; readonly step: number } | undefined;
+
+  constructor(
+    private readonly options: ClosedFilesOptions,
+    /** Undefined until the first file is closed. */
+    private catalog: Catalog | undefined,
+    units: readonly ClosedUnit[],
+  ) {
+    this.list = units;
+  }
+
+  /** The oldest first. */
+  get units(): readonly ClosedUnit[] {
+    return this.list;
+  }
+
+  holds(first: number): boolean {
+    return this.list.some((unit) => unit.first === first);
+  }
+
+  /** The first sequences of files that are known not to have all of the keys (record-keys.ts). */
+  async without(keys: readonly Buffer[]): Promise<ReadonlySet<number>> {
+    return (await this.catalog?.without(keys)) ?? new Set();
+  }
+
+  /** Notes in the catalog which file is open; the first call of all makes the catalog. */
+  async noteOpen(beginning: Beginning): Promise<void> {
+    this.catalog ??= await Catalog.open(catalogPathOf(this.options.path));
+    await this.catalog.noteBegun(beginning);
+  }
+
+  /** Takes note of a file that was closed and has its name. */
+  async add(unit: ClosedUnit): Promise<void> {
+    await this.catalog?.add(unit);
+    this.list = [...this.list, unit];
+  }
+
+  /** Builds some of the index of a closed file that has none; says whether there may be more to do. */
+  async mendStep(): Promise<boolean> {
+    const unit = this.list.findLast(({ first, last, indexedTo }) => indexedTo < last && !this.unmendable.has(first));
+    if (unit === undefined) return false;
+    const { path, onProblem } = this.options;
+    try {
+      if (this.mending?.first !== unit.first) {
+        await this.mending?.close();
+        this.mending = await ClosedIndex.open(path, unit);
+      }
+      if (await this.mending.step()) return true;
+      await this.options.readers.pause(unit.first);
+      const mended = { ...unit, indexedTo: await this.mending.finish() };
+      this.mending = undefined;
+      this.list = this.list.map((closed) => (closed.first === unit.first ? mended : closed));
+      await this.catalog?.add(mended);
+    } catch (error) {
+      this.unmendable.add(unit.first);
+      onProblem(`the index of ${closedPathOf(path, unit.first)} cannot be built; it is searched without`, error);
+    } finally {
+      this.options.readers.resume(unit.first);
+    }
+    return true;
+  }
+
+  /** Makes some of the key filter of a closed file that has none; says whether there is more to do. */
+  async filterStep(read: ReadUnit): Promise<boolean> {
+    const { catalog } = this;
+    const unit = this.list.findLast(
+      ({ first, last, indexedTo }) => indexedTo >= last && catalog?.hasFilter(first) === false,
+    );
+    if (catalog === undefined || unit === undefined) return false;
+    if (this.filtering?.first !== unit.first) this.filtering = { first: unit.first, step: 0 };
+    const { first, step } = this.filtering;
+    const steps = filterSteps(unit.last - first + 1);
+    const blocks = await read(first, (connection) => makeBlocks(connection, step, steps));
+    if (blocks !== undefined) await catalog.addBlocks(first, blocks, step === steps - 1);
+    this.filtering = { first, step: step + 1 };
+    return true;
+  }
+
+  /** Removes the closed files that `keeps` says no to: the journal with its index, whole. */
+  async remove(keeps: (unit: ClosedUnit) => boolean): Promise<void> {
+    for (const unit of this.list.filter((closed) => !keeps(closed))) {
+      await this.catalog?.markRemoving(unit.first);
+      this.list = this.list.filter(({ first }) => first !== unit.first);
+      await this.options.readers.retire(unit.first);
+      if (this.mending?.first === unit.first) {
+        await this.mending.close();
+        this.mending = undefined;
+      }
+      removeClosed(this.options.path, unit.first);
+      await this.catalog?.remove(unit.first);
+    }
+  }
+
+  /** Sets the index of a closed file aside: its records are found by reading them. */
+  async doWithoutIndex(first: number): Promise<void> {
+    await this.options.readers.pause(first);
+    try {
+      const index = closedIndexPathOf(this.options.path, first);
+      if (existsSync(index)) setFilesAside(index);
+      this.list = this.list.map((unit) => (unit.first === first ? { ...unit, indexedTo: 0 } : unit));
+    } finally {
+      this.options.readers.resume(first);
+    }
+  }
+
+  /** Closes the catalog and what is being built; the files themselves are read through the readers. */
+  async close(): Promise<void> {
+    await this.mending?.close();
+    await this.catalog?.close();
+  }
+}
