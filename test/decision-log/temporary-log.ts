@@ -15,12 +15,20 @@ export function temporaryDirectory(): string {
   return directory;
 }
 
-/** A started log on a file in `directory`; stopped when the test ends. */
+/**
+ * A started log on a file in `directory`; stopped when the test ends. A commit waits for the next file for as long as that
+ * takes, so that files end where their limits say, on a machine that is busy too.
+ */
 export async function startLog(
   directory: string,
   options: Partial<SqliteDecisionLogOptions> = {},
 ): Promise<SqliteDecisionLog> {
-  const log = new SqliteDecisionLog({ databasePath: join(directory, 'verdict.sqlite'), mode: 'sync', ...options });
+  const log = new SqliteDecisionLog({
+    databasePath: join(directory, 'verdict.sqlite'),
+    mode: 'sync',
+    turnPatienceMs: 60_000,
+    ...options,
+  });
   await log.start();
   onTestFinished(() => log.stop());
   return log;

@@ -8,6 +8,8 @@ export interface UpkeepOptions {
   readonly retention: Retention | undefined;
   /** Pause after an attempt to begin the next file that failed, in milliseconds; it doubles each time. */
   readonly turnPauseMs: number | undefined;
+  /** Longest wait of the commit at which the next file is due, in milliseconds (250). */
+  readonly turnPatienceMs?: number | undefined;
   /** Hears of what failed; the next turn tries again. */
   readonly onProblem: (what: string, error: unknown) => void;
 }
@@ -21,7 +23,7 @@ const deleteBytes = 131_072;
  * The longest that the commit waits at which the next file is due, in milliseconds; then it goes into the old one. Those
  * behind it do not wait: a large file takes minutes to be made ready for its end.
  */
-const turnPatienceMs = 250;
+const defaultTurnPatienceMs = 250;
 /**
  * The index of a file with more records is merged into one segment before it is closed only where files last longer than
  * this, in milliseconds: to write a large index anew takes minutes, and a log that is written fast has no minutes to give.
@@ -127,13 +129,15 @@ export class LogUpkeep {
 
   /**
    * Has the open file closed and the next one begun, when the work before it is done. Resolves when it was, and after
-   * `turnPatienceMs` in any case, or at once where that work is under way: the commit can go into the file as it is.
+   * the log's patience in any case, or at once where that work is under way: the commit can go into the file as it is.
    */
   async turn(): Promise<void> {
     if (this.runningTurn !== undefined || performance.now() < this.nextTurn) return;
     this.runningTurn = this.startTurn();
     const waiting = new AbortController();
-    const patience = delay(turnPatienceMs, undefined, { signal: waiting.signal }).catch(() => undefined);
+    const patience = delay(this.options.turnPatienceMs ?? defaultTurnPatienceMs, undefined, {
+      signal: waiting.signal,
+    }).catch(() => undefined);
     await Promise.race([this.runningTurn, patience]);
     waiting.abort();
   }

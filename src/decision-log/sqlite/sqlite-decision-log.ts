@@ -43,6 +43,8 @@ export interface SqliteDecisionLogOptions extends DecisionLogOptions {
   readonly limits?: Partial<TurnLimits>;
   /** Pause after an attempt to begin the next file that failed, in milliseconds (1,000); it doubles each time. */
   readonly turnPauseMs?: number;
+  /** Longest wait of the commit at which the next file is due, in milliseconds (250); then it goes into the old one. */
+  readonly turnPatienceMs?: number;
   /** Pause between two attempts to write while the log cannot be written, in milliseconds (1,000). */
   readonly retryMs?: number;
   /** Time between two looks at whether its files are still those that lie at their paths, in milliseconds (1,000). */
@@ -96,6 +98,7 @@ export class SqliteDecisionLog extends DecisionLog {
       files: () => this.files,
       retention: options.retention,
       turnPauseMs: options.turnPauseMs,
+      turnPatienceMs: options.turnPatienceMs,
       onProblem: (what, error) => options.onProblem?.(what, error),
     });
   }
