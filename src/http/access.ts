@@ -1,4 +1,4 @@
-/** What a route asks of its callers. It is said where the route is declared, and a route that does not say it stops the start. */
+/** What a route asks of its callers. Each route declares it; the service does not start with a route that does not. */
 import type { FastifyInstance, RouteOptions } from 'fastify';
 import type { AuditEventType } from '../audit/audit-event.js';
 import type { Caller } from '../auth/caller.js';
@@ -7,7 +7,9 @@ import type { ScopeName } from '../auth/scopes.js';
 import type { Operation } from './operation.js';
 import { addRouteConfig } from './route-config.js';
 
-/** Nobody in particular, anybody who is authenticated, or a scope. */
+/**
+ * `public`: every caller. `authenticated`: every caller with a valid credential. Otherwise: callers with this scope.
+ */
 export type Access = 'public' | 'authenticated' | ScopeName;
 
 declare module 'fastify' {
@@ -15,29 +17,29 @@ declare module 'fastify' {
     access?: Access;
     /** The rate limit that a call counts against. */
     limit?: LimitName;
-    /** The audit event that a call leaves when it succeeds. */
+    /** The audit event that is written when a call succeeds. */
     audit?: AuditEventType;
     /** The member of the body whose elements are parsed one by one, as a batch gets to them. */
     list?: string;
-    /** Gateways ask here about the requests of others, whose `Authorization` comes along. */
+    /** Gateways ask here about another client's request and pass on its `Authorization` header. */
     forGateways?: boolean;
     /** People open it in a browser: without a credential they get a page to sign in. */
     isPage?: boolean;
     /** A POST that needs no body, only its content type. */
     bodyOptional?: boolean;
-    /** What it shows is of all policy sets together, so the scope must be for all of them. */
+    /** The answer is about all policy sets together, so the scope must be for all sets. */
     allSets?: boolean;
-    /** The path has other methods than this one: 405. */
+    /** The path exists and this method does not: the answer is 405. */
     wrongMethod?: boolean;
-    /** What the OpenAPI document says of it; a route without one is not in the document. */
+    /** What the OpenAPI document says about the route; a route without one is left out of the document. */
     operation?: Operation;
   }
   interface FastifyInstance {
-    /** Every route with what it asks of its callers, for whoever must not forget any. */
+    /** Every route with what it asks of its callers, for code that must consider all routes. */
     readonly declaredRoutes: readonly DeclaredRoute[];
   }
   interface FastifyRequest {
-    /** Of a call that changes what is served: the versions before and after it, for its audit event. */
+    /** Set by a call that changes what is served: the versions before and after, for the audit event. */
     servedVersions: { readonly fromVersion?: string; readonly toVersion?: string } | undefined;
     /** Who sent the request; set before any handler runs. */
     caller: Caller;
@@ -48,7 +50,10 @@ declare module 'fastify' {
   }
 }
 
-/** A route of a controller for whoever has the scope. With `:set` in its path, for that set; others are not found. */
+/**
+ * Declares the scope that a controller's route needs. With `:set` in the path the scope must be for that set; another
+ * set answers 404.
+ */
 export const Requires = (
   access: Exclude<Access, 'public'>,
   beside: {
@@ -59,7 +64,7 @@ export const Requires = (
   } = {},
 ): MethodDecorator => addRouteConfig({ access, ...beside });
 
-/** A route of a controller that answers everybody. */
+/** Declares that a controller's route answers every caller. */
 export const Public = (): MethodDecorator => addRouteConfig({ access: 'public' });
 
 export interface DeclaredRoute {

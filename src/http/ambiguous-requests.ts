@@ -3,25 +3,26 @@ import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { VerdictError } from '../errors.js';
 
-/** Headers of which Node keeps the first and a proxy in front may have kept the last. */
+/** Headers that may occur once: Node keeps the first of two, and a proxy in front may have kept the last. */
 const singleHeaders = ['host', 'content-type', 'content-encoding', 'origin'];
-/** By the length of a header's name, the one of `singleHeaders` that it may be. */
+/** `singleHeaders` by the length of the name: one comparison finds whether a header is one of them. */
 const singleHeaderByLength: readonly (string | undefined)[] = Array.from({ length: 32 }, (_, length) =>
   singleHeaders.find((name) => name.length === length),
 );
 const jsonType = /^application\/json[ \t]*(;|$)/i;
-/** JSON is UTF-8, whatever a parameter says; a reader who believed it would read other letters. */
+/** JSON is always UTF-8. A reader that followed another `charset` parameter would read other letters. */
 const otherCharset = /;[ \t]*charset=(?!"?utf-8"?[ \t]*(;|$))/i;
-/** RFC 3986 section 3.2.2, and a port. */
+/** A host of RFC 3986 section 3.2.2, and a port. */
 const hostFormat = /^[\w.~!$&'()*+,;=%:[\]-]*$/;
 
-/** Connections that end with a refusal: what still comes on them is no request, and gets no answer of its own. */
+/** Connections that end with a refusal. Bytes that still arrive on them are not read as requests and get no answer. */
 export const refusedConnections = new WeakSet<object>();
 
 /**
- * What Node's parser lets pass and this service does not: a version that is neither HTTP/1.0 nor 1.1, a header that comes
- * twice, no `Host` or a second one in the target, chunks in HTTP/1.0 (RFC 9112 section 6.1), an encoded body (none is ever
- * unpacked). Such a connection is ended: where the next request on it begins is what the readers would disagree about.
+ * Refuses what Node's parser accepts and two readers could read differently: a version that is neither HTTP/1.0 nor
+ * 1.1, a header that comes twice, no `Host` or a second one in the target, chunks in HTTP/1.0 (RFC 9112 section 6.1),
+ * an encoded body (none is ever unpacked). The connection is closed, since two readers could disagree where its next
+ * request begins.
  */
 export function refusalOfAmbiguous(request: FastifyRequest, reply: FastifyReply): VerdictError | undefined {
   // A gateway that asks about a request passes its headers on, and not its body.
@@ -48,7 +49,10 @@ function isJson(type: string): boolean {
   return type === 'application/json' || (jsonType.test(type) && !otherCharset.test(type));
 }
 
-/** Answers 404 or 405 whatever came, or answers a gateway, which passes on the headers of another request. */
+/**
+ * True for a route that reads no body: it answers 404 or 405 in any case, or answers a gateway, which passes on the
+ * headers of another request.
+ */
 function takesNoBody({ is404, routeOptions: { config } }: FastifyRequest): boolean {
   return is404 || config.wrongMethod === true || config.forGateways === true;
 }
@@ -77,7 +81,7 @@ function faultOf(
   return repeated === undefined ? undefined : `The header ${repeated} comes twice.`;
 }
 
-/** The first of those that come once at most and came again. All have names of different lengths. */
+/** The first of `singleHeaders` that occurs twice. No two of them have names of the same length. */
 function repeatedHeader(rawHeaders: readonly string[]): string | undefined {
   let seenLengths = 0;
   for (let index = 0; index < rawHeaders.length; index += 2) {
@@ -91,7 +95,7 @@ function repeatedHeader(rawHeaders: readonly string[]): string | undefined {
   return undefined;
 }
 
-/** Of a target as proxies are sent it, `http://host/path` (RFC 9112 section 3.2.2). */
+/** True if the target is absolute, `http://host/path` (RFC 9112 section 3.2.2), and its host is not that of `Host`. */
 function namesAnotherHost(url: string, host: string | undefined): boolean {
   const authority = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(url)?.[1];
   return authority !== undefined && authority.toLowerCase() !== host?.toLowerCase();

@@ -2,13 +2,13 @@ import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { BatchPart } from '../pdp/pdp.js';
 
-/** Most text that is made before its reader has taken what came before, in bytes. */
+/** Most text that is made ahead of the reader, in bytes. */
 const aheadBytes = 64 * 1024;
 
 /**
- * Sends a list, between `head` and `tail`, as its parts come. What fails before the first part is thrown, and so answered
- * as a problem. Once a part has left there is no status to change any more: what fails then, or a list that ends without its
- * end, breaks the connection off, so that nobody takes a part for the whole.
+ * Sends a list, between `head` and `tail`, part by part. A failure before the first part is thrown and answered as a
+ * problem. After the first part the status has been sent: a later failure closes the connection, so that no reader
+ * takes a part for the whole list.
  */
 export async function answerInParts(
   reply: FastifyReply,
@@ -24,9 +24,9 @@ export async function answerInParts(
   return reply.send(Readable.from(inText(beginning, parts, tail), { objectMode: false, highWaterMark: aheadBytes }));
 }
 
-/** Whether a request has nobody left to answer. Its connection may be gone while the request was read to its end. */
+/** True if the client has gone. A request can be read to its end although its connection is closed. */
 export function isGone({ raw }: FastifyRequest): boolean {
-  // Requests that tests inject come over no socket.
+  // Requests that tests inject have no real socket.
   return raw.socket?.destroyed === true;
 }
 
@@ -46,7 +46,7 @@ async function* inText(
   throw new Error('the caller of a batch has gone');
 }
 
-/** Nobody is there to read an answer. */
+/** For a request whose client has gone. */
 function breakOff(reply: FastifyReply): FastifyReply {
   reply.hijack();
   reply.raw.destroy();

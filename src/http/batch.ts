@@ -3,17 +3,20 @@ import { VerdictError } from '../errors.js';
 import type { HttpLimits } from './http-limits.js';
 import type { BatchItem } from './strict-json.js';
 
-/** A batch written out, every item with its defaults, may be this many times as long as its body may be. */
+/** Largest size of a batch with the defaults written into every item, as a multiple of the largest body. */
 const maxWrittenOut = 8;
 
-/** The items of a batch, and the members that those which lack them take from its defaults, each as a whole. */
+/** The items of a batch and its defaults. An item takes each member that it lacks, as a whole, from the defaults. */
 export class Batch {
   readonly count: number;
-  /** How long the batch is when each item has its defaults: what it costs its caller, and at most what it writes down. */
+  /**
+   * Size of the batch in bytes with the defaults in each item. The caller's limit is charged for it, and no more is
+   * recorded.
+   */
   readonly bytes: number;
   private readonly defaultBytes = new Map<string, number>();
 
-  /** @throws VerdictError payload_too_large for defaults that make far more of a body than it is */
+  /** @throws VerdictError payload_too_large if the defaults make the batch longer than `maxWrittenOut` bodies */
   constructor(
     private readonly items: readonly BatchItem[],
     private readonly defaults: JsonObject,
@@ -37,7 +40,7 @@ export class Batch {
     }
   }
 
-  /** Each item with its defaults, one at a time as the batch gets to it; an error for one that is too large. */
+  /** Yields each item with its defaults when it is asked for, or an error for an item that is too large. */
   *each(): Iterable<Json | VerdictError> {
     for (const item of this.items) yield this.withDefaults(item);
   }

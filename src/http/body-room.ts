@@ -1,6 +1,7 @@
 /**
- * How much of request bodies is held at once: from when a body is announced until its answer is sent. One caller may hold
- * half of it. Without this, a few hundred connections that send a batch and stop before its end would hold gigabytes.
+ * Bounds the bytes of request bodies that are held at once, from the headers of a request until its answer is sent. One
+ * caller may hold half of them. Without this bound, a few hundred connections that send a batch and stop before its end
+ * would hold gigabytes.
  */
 export class BodyRoom {
   private held = 0;
@@ -8,7 +9,10 @@ export class BodyRoom {
 
   constructor(private readonly bytes: number) {}
 
-  /** Takes room for a body; false where there is none, and then nothing is taken. `key` as `callerKey` makes it. */
+  /**
+   * Reserves room for a body. Returns false, and reserves nothing, if there is not enough. `key` as `callerKey` makes
+   * it.
+   */
   take(key: string, bytes: number): boolean {
     const ofCaller = this.ofCallers.get(key) ?? 0;
     if (this.held + bytes > this.bytes || ofCaller + bytes > this.bytes / 2) return false;

@@ -4,14 +4,14 @@ import type { FastifyRequest } from 'fastify';
 import { callerKey } from '../auth/caller.js';
 
 export interface UnreadLimits {
-  /** Longest time that bytes of an answer may wait for their reader, in milliseconds. */
+  /** Longest time that bytes of an answer may wait for the client to read them, in milliseconds. */
   readonly waitMs: number;
-  /** Most bytes that may wait for all readers, and for those of one caller. */
+  /** Most bytes that may wait to be read, for all clients (`bytes`) and for those of one caller (`callerBytes`). */
   readonly bytes: number;
   readonly bytesOfCaller: number;
 }
 
-/** What is known of a connection that was ended because its answers were not read. */
+/** A connection that was closed because its answers were not read. */
 export interface UnreadConnection {
   readonly caller: string;
   readonly address: string | undefined;
@@ -22,36 +22,39 @@ export interface UnreadConnection {
 interface Mark {
   /** Bytes given to the connection since it was opened. */
   readonly total: number;
-  /** When they were all there. */
+  /** When the last of them was written. */
   readonly at: number;
 }
 
 interface Connection {
   readonly socket: HttpSocket;
-  /** Those not known to be finished, oldest first; all but the first belong to requests that are not begun. */
+  /** Answers that may be unfinished, oldest first. All but the first belong to requests that have not been started. */
   responses: ServerResponse[];
-  /** The last one that was begun. */
+  /** The request that was started last. */
   request: FastifyRequest | undefined;
-  /** Of its caller, or of the one before. */
+  /** The key of the current request's caller, or of the request before it. */
   callerKey: string;
-  /** While bytes wait: how many there were at each look. The first is the oldest that has not left. */
+  /** While bytes wait: how many there were at each look. The first mark is the oldest that has not left the process. */
   marks: Mark[];
-  /** While the service stops: since when nothing has been asked, and how many bytes had come by then. */
+  /** While the service stops: since when no request has arrived, and the number of bytes received until then. */
   idle: { readonly since: number; readonly bytesRead: number } | undefined;
 }
 
 const connectionKey = Symbol('connection');
-/** A socket as Node's HTTP server marks it, since Node 10. */
+/** Marks that Node's HTTP server keeps on a socket, since Node 10. */
 type HttpSocket = Socket & { _paused?: boolean; parser?: { resume?(): void } | null };
 type WatchedSocket = HttpSocket & { [connectionKey]?: Connection };
 
-/** Most requests of one connection that are not answered: more than one read brings, so that nobody who reads comes to it. */
+/**
+ * Most unanswered requests of one connection. One read of the socket brings fewer, so a client that reads its answers
+ * does not reach it.
+ */
 const maxPipelined = 4_000;
-/** A sum of unsent bytes is good for this long, in milliseconds. */
+/** How long a sum of unsent bytes is used again, in milliseconds. */
 const ledgerMs = 50;
-/** Bytes that waited less than this, in milliseconds, are not taken to be unread, however many there are. */
+/** Bytes that waited less than this, in milliseconds, are not counted as unread. */
 const readingMs = 1_000;
-/** How often the time of waiting bytes is looked at, in milliseconds; where less is allowed, more often. */
+/** How often waiting bytes are looked at, in milliseconds; more often if `waitMs` is shorter. */
 const lookMs = 1_000;
 /** While the service stops, a connection without a request for this long, in milliseconds, is closed. */
 const idleMs = 1_000;
@@ -59,15 +62,15 @@ const idleMs = 1_000;
 const lingerMs = 1_000;
 
 /**
- * The connections of a server, and what waits on them to be read.
+ * Watches the connections of a server and closes those whose clients do not read their answers.
  *
  * Node ends no connection whose reader has stopped reading: its answers stay in memory for ever, and where requests are
- * pipelined there are many. Here every byte of an answer has `waitMs` to leave this process; a reader who takes a byte now
- * and then gains nothing by it, and one who has been sent everything (a stream of events between two of them) is left alone.
- * What the kernel keeps for a reader has left.
+ * pipelined there are many. Here every byte of an answer has `waitMs` to leave this process, so reading a byte now and
+ * then does not help. A connection without unsent bytes, such as a stream between two events, stays open. Bytes in the
+ * kernel's buffers have left the process.
  *
- * And a connection that the service closes is closed in two steps, so that an answer on its way is not lost: to close with
- * bytes unread makes the kernel send a reset, which takes the answer from a client that has not read it yet.
+ * The service closes a connection in two steps. Closing a socket that has unread input makes the kernel send a reset,
+ * and the client could lose an answer that it has not read yet.
  */
 export class Connections {
   private readonly all = new Set<Connection>();
@@ -90,8 +93,9 @@ export class Connections {
   }
 
   /**
-   * The listener for requests that begins one of each connection at a time: the next when the one before it is answered. By
-   * itself Node begins all that one read brings, hundreds of pipelined requests, before anybody else is heard.
+   * Returns a request listener that starts the requests of one connection one after another, each when the one before
+   * is answered. Node alone starts all pipelined requests that one read brings, hundreds of them, before another
+   * connection is served.
    */
   inOrder(begin: RequestListener): RequestListener {
     return (request, response) => {
@@ -115,7 +119,7 @@ export class Connections {
       }
       pauseReading(socket);
       before.once('close', () => {
-        // Of a connection that has ended nothing more is begun.
+        // No further request is started on a closed connection.
         if (socket.destroyed) return;
         if (responses.at(-1) === response) resumeReading(socket);
         begin(request, response);
@@ -123,13 +127,15 @@ export class Connections {
     };
   }
 
-  /** Says whose request it is that a connection carries. */
+  /** Notes which request a connection carries. */
   carries(request: FastifyRequest): void {
     const connection = (request.raw.socket as WatchedSocket)[connectionKey];
     if (connection !== undefined) connection.request = request;
   }
 
-  /** Whether more may be kept for a caller than it reads at once; `key` as `callerKey` makes it. */
+  /**
+   * True if long answers may be made for a caller: its unread bytes are within its bound. `key` is from `callerKey`.
+   */
   hasRoomFor(key: string): boolean {
     if (performance.now() - this.ledger.at > ledgerMs) this.count();
     const { total, byCaller } = this.ledger;
@@ -154,7 +160,7 @@ export class Connections {
     socket[connectionKey] = connection;
     this.all.add(connection);
     socket.once('close', () => this.all.delete(connection));
-    // By this Node closes a connection once its last answer is written.
+    // Node calls it to close a connection after the last answer.
     socket.destroySoon = () => closeInTwoSteps(socket);
   }
 
@@ -179,7 +185,7 @@ export class Connections {
       const unsent = unsentOn(connection);
       if (unsent === 0) {
         connection.marks = [];
-        // A finished request is not kept for as long as its connection.
+        // A finished request would otherwise stay in memory as long as its connection.
         if (connection.responses.every(isOver)) {
           callerOn(connection);
           connection.responses = [];
@@ -194,7 +200,7 @@ export class Connections {
     this.endBeyondBounds(waiting);
   }
 
-  /** With more unread than may be kept, who has waited longest goes first. */
+  /** While more bytes are unread than the bound allows, closes the connection that has waited longest. */
   private endBeyondBounds(waiting: { connection: Connection; unsent: number; waitedMs: number }[]): void {
     this.count();
     let { total } = this.ledger;
@@ -222,9 +228,8 @@ export class Connections {
   }
 
   /**
-   * Closes connections as they come to have nothing to answer: those that are busy after their answer, which says
-   * `Connection: close`, the others when nothing has been asked on them for a while. A request that is on its way meanwhile
-   * is answered.
+   * Closes each connection when it has nothing to answer: a busy one after its answer, which says `Connection: close`,
+   * an idle one after `idleMs` without a request. A request that arrives meanwhile is answered.
    */
   private stop(): void {
     if (this.stopping) return;
@@ -240,15 +245,15 @@ export class Connections {
     if (socket.writableEnded || !responses.every(isOver)) return;
     const now = performance.now();
     if (idle === undefined) connection.idle = { since: now, bytesRead: socket.bytesRead };
-    // What has come since is the beginning of a request.
+    // Bytes that arrived since then are the beginning of a request.
     else if (idle.bytesRead === socket.bytesRead && now - idle.since >= idleMs) closeInTwoSteps(socket);
   }
 }
 
 /**
- * Reads no more than has been read, 64 KiB at most, until `resumeReading`. To pause the socket is not enough: Node resumes it
- * whenever a body is taken, unless it has paused it itself, for which it has a mark of its own. Where a version of Node has
- * none, `maxPipelined` is what holds.
+ * Stops reading from the socket until `resumeReading`; at most 64 KiB have been read ahead. Pausing the socket is not
+ * enough: Node resumes it whenever a body is read, unless its own mark says that Node paused it. In a version of Node
+ * without that mark, `maxPipelined` is the bound.
  */
 function pauseReading(socket: HttpSocket): void {
   socket._paused = true;
@@ -261,10 +266,12 @@ function resumeReading(socket: HttpSocket): void {
   socket.resume();
 }
 
-/** Sends what is left and the end, reads on until the client's end comes, and only then, or after a while, closes. */
+/**
+ * Sends what is left and the end of the stream, then closes when the client has closed its side, or after `lingerMs`.
+ */
 function closeInTwoSteps(socket: Socket): void {
   if (socket.destroyed) return;
-  // Whatever comes now cannot be answered any more, and must not be read as a request.
+  // Later input cannot be answered and must not be read as a request.
   socket.removeAllListeners('data');
   socket.on('data', () => undefined);
   socket.resume();
@@ -273,7 +280,7 @@ function closeInTwoSteps(socket: Socket): void {
   socket.once('close', () => clearTimeout(lingering));
 }
 
-/** How long the oldest byte has waited, to the exactness of the looks at it. */
+/** How long the oldest unsent byte has waited, in milliseconds, as exactly as `lookMs` allows. */
 function waitOn(connection: Connection, unsent: number, now: number): number {
   const { socket, marks } = connection;
   const left = socket.bytesWritten - socket.writableLength;
@@ -283,7 +290,7 @@ function waitOn(connection: Connection, unsent: number, now: number): number {
   return now - marks[0]!.at;
 }
 
-/** What a connection holds, with the answers to later requests, which wait until the earlier ones are written. */
+/** Unsent bytes of a connection, including answers to later requests, which wait until the earlier ones are written. */
 function unsentOn({ socket, responses }: Connection): number {
   let unsent = socket.writableLength;
   for (const response of responses) if (response.socket === null) unsent += response.writableLength;

@@ -1,19 +1,19 @@
 import type { FastifyInstance } from 'fastify';
 
-/** When a version of the API, or one route of it, stops being recommended, and when it stops being there. */
+/** A deprecated version of the API, or a deprecated route, and when it is removed. */
 export interface Deprecation {
-  /** A version (`/v1`) or a route; what lies below it goes with it. */
+  /** A version (`/v1`) or a route. All paths below it are deprecated, too. */
   readonly path: string;
   /** Since when it is deprecated (RFC 9745). */
   readonly since: Date;
-  /** When it will be gone (RFC 8594); left out while that is open. */
+  /** When it is removed (RFC 8594); undefined while that is open. */
   readonly sunset?: Date;
-  /** What to use instead, and where that is written. */
+  /** URL of the documentation of what to use instead. */
   readonly successor?: string;
   readonly documentation?: string;
 }
 
-/** What is deprecated now: nothing. A row here is all that a deprecation takes. */
+/** What is deprecated now: nothing. To deprecate something, add a row. */
 export const deprecations: readonly Deprecation[] = Object.freeze([]);
 
 /** Tells every caller of a deprecated route, in headers that clients and gateways know. Costs other routes nothing. */

@@ -19,9 +19,9 @@ declare module 'fastify' {
   }
 }
 
-/** How the outside reaches the listener. */
+/** How clients reach the listener. */
 export interface ListenerOptions {
-  /** Certificate, key and what goes with them; the listener speaks plain HTTP without. */
+  /** Certificate, key and related files. Without them the listener speaks plain HTTP. */
   readonly tls: TlsOptions | undefined;
   /** Proxies whose `X-Forwarded-For` is believed. */
   readonly trustedProxies: readonly string[];
@@ -32,16 +32,24 @@ export interface ListenerOptions {
 /** Levels of a body above its deepest attributes: body, `requests`, item, subject. */
 const levelsAboveAttributes = 4;
 
-/** Values of a body that are not attributes: those of the request itself, those that AuthZEN has ignored, those of small bodies. */
+/**
+ * Most values of a body that are not attributes: members of the request itself, and unknown ones that AuthZEN ignores.
+ */
 const otherValues = 2_000;
-/** Longer bodies are looked at in turns. */
+/** Bodies longer than this, in bytes, are parsed in turns. */
 const atOnceBytes = 64 * 1024;
 
 const headersTimeoutMs = 10_000;
 const requestTimeoutMs = 30_000;
-/** Longer than load balancers keep their side open (60 s is common), so that the end is theirs and no request meets it. */
+/**
+ * Longer than load balancers keep idle connections open (60 s is common): the balancer closes first, so no request
+ * meets a closed connection.
+ */
 const keepAliveMs = 72_000;
-/** How often Node looks for connections beyond their time; by default it would let them be for 30 s more. */
+/**
+ * How often Node looks for connections beyond their time limits, in milliseconds. Its default of 30 s would add as much
+ * to each limit.
+ */
 const checkTimeoutsMs = 2_000;
 const beyondAscii = /[^\x20-\x7e]/;
 const maxHeaderBytes = 16 * 1024;
@@ -55,7 +63,7 @@ export function createFastifyAdapter(
   const serverOptions = {
     headersTimeout: headersTimeoutMs,
     maxHeaderSize: maxHeaderBytes,
-    // Looked at with everything else that two readers could read differently, so that the answer is a problem document.
+    // `ambiguous-requests.ts` checks it, so that the answer is a problem document.
     requireHostHeader: false,
     connectionsCheckingInterval: checkTimeoutsMs,
   };
@@ -70,16 +78,17 @@ export function createFastifyAdapter(
     keepAliveTimeout: keepAliveMs,
     trustProxy: trustedProxies.length === 0 ? false : [...trustedProxies],
     routerOptions: { maxParamLength: limits.idLength },
-    // While it stops, a request on a connection that is still open is answered; then the connection is closed.
+    // While the service stops, a request on an open connection is answered before the connection is closed.
     return503OnClosing: false,
     forceCloseConnections: false,
     clientErrorHandler: answerMalformedHttp,
-    // What the router refuses before any hook or filter runs: an impossible escape in the path, a parameter too long.
+    // For what the router refuses before any hook or filter runs: an invalid escape in the path, a parameter that is
+    // too long.
     frameworkErrors: (error, request, reply) => sendProblem(reply, asVerdictError(error), request.id),
   };
   const withServer = tls === undefined ? { http: serverOptions } : { https: { ...serverOptions, ...tls } };
-  // No middleware of Express's kind is used, and the plugin that runs it costs every request something (`skipMiddie`).
-  // Fastify's types tell the two servers apart; nothing here depends on which it is.
+  // No Express middleware is used, and the plugin that runs it costs time on every request (`skipMiddie`). Fastify's
+  // types tell the two servers apart; nothing here depends on which it is.
   const allOptions = { ...options, ...withServer, skipMiddie: true } as unknown as FastifyHttpOptions<Server>;
   const adapter = new FastifyAdapter(allOptions);
   const fastify = adapter.getInstance() as FastifyInstance;
@@ -115,7 +124,7 @@ export function createFastifyAdapter(
 function takeOnlyJson(fastify: FastifyInstance, limits: HttpLimits): void {
   const { attributeDepth, attributeMembers, attributeElements, batchItems: items, bodyBytes: bytes } = limits;
   const depth = attributeDepth + levelsAboveAttributes;
-  // The scan counts brackets too, and members that routes ignore; what is within the limits of attributes is within these.
+  // The scan also counts brackets, and members that routes ignore. Attributes within their own limits are within these.
   const ofQuestions = { depth, values: 2 * (attributeMembers + attributeElements) + otherValues };
   const ofOthers = { depth, values: otherValues };
   const ofBatches = { ...ofQuestions, items, bytes };
@@ -147,13 +156,13 @@ function takeOnlyJson(fastify: FastifyInstance, limits: HttpLimits): void {
   fastify.addContentTypeParser('*', (request, _payload, done) => done(notJson(request.headers['content-type'])));
 }
 
-/** Bytes that are not HTTP never reach a route; they get a problem document all the same. */
+/** Answers bytes that are not HTTP, which never reach a route, with a problem document. */
 function answerMalformedHttp(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
     return;
   }
-  // Bytes behind a request that ends its connection: it has its answer, and they get none.
+  // Bytes behind a request that closes its connection. That request has its answer; they get none.
   if (error.code === 'HPE_CLOSED_CONNECTION' || refusedConnections.has(socket)) {
     socket.end();
     return;

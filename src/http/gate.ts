@@ -1,6 +1,6 @@
 /**
- * The one gate before every route: who calls, whether he may, whether it is too often. It runs when the headers are
- * read and before a body is, so what a stranger sends costs no more than that.
+ * The gate before every route: who calls, may the caller do this, is it too often. It runs after the headers and before
+ * the body is read, so an unauthenticated request costs no more than its headers.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
@@ -17,21 +17,21 @@ import type { Connections } from './connections.js';
 import { isPerson, type Page, sendPage } from './pages.js';
 
 export interface GateOptions {
-  /** Undefined while authentication is off: then everybody is `anonymous` and may do everything. */
+  /** Undefined while authentication is off: then every caller is `anonymous` and may do everything. */
   readonly authenticator: Authenticator | undefined;
   readonly limits: RateLimits;
   readonly failures: FailedAuthentications;
   readonly audit: AuditLog;
-  /** Says whether answers of any length may be made for a caller, or too many of its answers wait to be read. */
+  /** Says whether long answers may be made for a caller, or too many of its answers wait to be read. */
   readonly connections: Pick<Connections, 'hasRoomFor'>;
   readonly bodies: BodyRoom;
   readonly logger: Logger;
   readonly signInPage: Page;
 }
 
-/** A body costs a point of its limit for each of these bytes begun. */
+/** A body costs one point of its limit for every 4 KiB, rounded up. */
 const pointBytes = 4_096;
-/** Bodies up to this length are always taken. */
+/** Bodies up to this length, in bytes, are accepted without reserving room. */
 const smallBodyBytes = 64 * 1024;
 const bearerChallenge = 'Bearer realm="verdict"';
 const basicChallenge = 'Basic realm="verdict", charset="UTF-8"';
@@ -62,7 +62,7 @@ export class Gate {
     });
   }
 
-  /** Before the answer leaves, so that nobody reads or changes something and is not in the log. */
+  /** Writes the audit event before the answer leaves, so that no read or change is missing from the audit log. */
   private async noteSuccess(type: AuditEventType, request: FastifyRequest, reply: FastifyReply): Promise<void> {
     if (reply.statusCode >= 400) return;
     const { caller, ip: address, id: requestId, method, url } = request;
@@ -83,9 +83,9 @@ export class Gate {
   }
 
   /**
-   * Counts a batch against a limit, once its body says how many items it has: a point an item, or a point for each 4 KiB of
-   * `bytes` where that is more. What the gate took when the headers came is a part of it, and is given back where the rest
-   * is refused.
+   * Counts a batch against a limit, once its body says how many items it has: one point for each item, or one for every
+   * 4 KiB of `bytes` if that is more. Points that were taken with the headers count towards it, and are given back if
+   * the rest is refused.
    *
    * @throws VerdictError `too_many_requests`, or `too_costly` for what can never pass
    */
@@ -95,15 +95,15 @@ export class Gate {
     if (fault !== undefined) throw fault;
   }
 
-  /** A body of no announced length is counted when it is there. */
+  /** Counts a body without `Content-Length` when it has been read. */
   private chargeUnannounced(limit: LimitName, request: FastifyRequest, reply: FastifyReply): VerdictError | undefined {
     if (request.headers['content-length'] !== undefined || !this.counts(limit, request.caller)) return undefined;
     return this.take(limit, request, reply, pointsOf(request.bodyBytes));
   }
 
-  /** Everything happens at once for a caller who is known; only what must wait takes a promise. */
+  /** Synchronous for a caller that is known already; only work that must wait uses a promise. */
   private pass(request: FastifyRequest, reply: FastifyReply, done: Done): void {
-    // A path that no route has is answered 404, but not to strangers.
+    // An unknown path is answered 404 to authenticated callers, 401 to others.
     const { access = 'authenticated', limit, forGateways = false } = request.routeOptions.config;
     const { authenticator } = this.options;
     if (access === 'public' || authenticator === undefined) {
@@ -148,9 +148,9 @@ export class Gate {
 
   /**
    * 401 for nobody, 403 for what another site may have made a browser send, 429 for an address that guesses too often.
-   * Which of the reasons for a 401 it is stays here. Only a credential that was tried counts as a failure: neither one
-   * that was not sent, nor one that a foreign page sent, which is the page's fault and not the address's. Somebody who
-   * opens a page gets one to sign in, which is sent here: then there is no error to answer.
+   * The answer does not tell which reason a 401 has. Only a credential that was tried counts as a failure: a missing
+   * one does not, nor one that a page of another site made the browser send. A person that opens a page gets the
+   * sign-in page, which is sent here; then the result is undefined.
    */
   private refuse(refusal: Refusal, request: FastifyRequest, reply: FastifyReply): VerdictError | undefined {
     const { audit, logger, failures } = this.options;
@@ -178,7 +178,7 @@ export class Gate {
     return new VerdictError('unauthenticated', 'A valid credential is required.');
   }
 
-  /** Somebody, but not for this. A set that is not his does not exist for him. */
+  /** Why an authenticated caller may not use the route. A policy set that its scopes do not name answers 404. */
   private faultOf(
     caller: Caller,
     access: Access,
@@ -214,7 +214,7 @@ export class Gate {
     else done(this.take(limit, request, reply, pointsOf(announcedBytes(request))));
   }
 
-  /** Makes room for a large body until it is answered; false where there is none. */
+  /** Reserves room for a large body until it is answered. Returns false if there is not enough. */
   private makeRoom(request: FastifyRequest, reply: FastifyReply): boolean {
     const bytes = largeBodyBytes(request);
     if (bytes === 0) return true;
@@ -248,7 +248,7 @@ export class Gate {
     const { caller, ip: address, id: requestId } = request;
     const key = callerKey(caller, address);
     const quota = limit === 'decide' ? caller.dailyQuota : undefined;
-    // All points are taken at once, so that what is said of a refusal holds for the whole request.
+    // All points are taken at once, so that `Retry-After` of a refusal holds for the whole request.
     request.pointsTaken = 0;
     limits.giveBack(limit, key, before);
     if (quota !== undefined) limits.giveBackOfDay(quota, key, Date.now(), before);
@@ -275,12 +275,15 @@ export class Gate {
   }
 }
 
-/** How long the body will be. What a gateway sends along is the body of the request that it holds, which nobody reads here. */
+/**
+ * Announced length of the body in bytes. 0 for requests of gateways: their `Content-Length` is that of the client's
+ * request, whose body does not come here.
+ */
 function announcedBytes({ headers, routeOptions }: FastifyRequest): number {
   return routeOptions.config.forGateways === true ? 0 : Number(headers['content-length'] ?? 0);
 }
 
-/** How much of a body is to be held: of one whose length is not announced, as much as its route takes. Small ones are not counted. */
+/** Bytes to reserve for a body: the announced length, or the largest that the route accepts. 0 for small bodies. */
 function largeBodyBytes(request: FastifyRequest): number {
   const { headers, routeOptions } = request;
   if (headers['transfer-encoding'] !== undefined && routeOptions.config.forGateways !== true) {
@@ -290,7 +293,7 @@ function largeBodyBytes(request: FastifyRequest): number {
   return bytes > smallBodyBytes ? bytes : 0;
 }
 
-/** Whether an answer can be long. Single decisions are answered, whatever else waits. */
+/** True if an answer can be long. Single decisions are answered however many bytes wait to be read. */
 function isBulky({ routeOptions: { config } }: FastifyRequest): boolean {
   return config.limit === 'search' || config.limit === 'export' || config.list !== undefined;
 }

@@ -4,7 +4,7 @@ import type { RequestLimits } from './request-rules.js';
 export interface HttpLimits extends RequestLimits {
   readonly bodyBytes: number;
   readonly batchBytes: number;
-  /** How long a batch may take. */
+  /** Longest time for a batch, in seconds. */
   readonly batchSeconds: number;
 }
 

@@ -20,7 +20,7 @@ import { ProblemFilter } from './problem.js';
 import { ServiceUrl } from './service-url.js';
 import { tlsFilesOf, watchTlsFiles } from './tls-files.js';
 
-/** The server below Nest, for what registers routes or hooks of its own. */
+/** The Fastify instance below Nest, for providers that register routes or hooks. */
 export function fastifyOf({ httpAdapter }: HttpAdapterHost): FastifyInstance {
   return httpAdapter.getInstance<FastifyInstance>();
 }
@@ -72,11 +72,11 @@ export class HttpModule implements OnApplicationBootstrap {
     private readonly host: HttpAdapterHost,
     private readonly config: Config,
     @Inject(loggerToken) private readonly logger: Logger,
-    // It stands before every route, also where no other module asks for it.
+    // Injected so that it is created even if no other module asks for it.
     @Inject(Gate) _gate: Gate,
   ) {}
 
-  /** When all routes are declared, each path answers its other methods by 405. */
+  /** All routes are declared now: each path answers its other methods with 405. */
   onApplicationBootstrap(): void {
     fastifyOf(this.host).refuseOtherMethods();
     warnOfOneAddress(this.config, this.logger);

@@ -1,6 +1,6 @@
 /**
- * Looks for what strict JSON refuses, in a body of any length, some bytes at a time: no stretch of work is long, whatever
- * the body holds. It takes any bytes: whether they are JSON at all is for `JSON.parse` to say, afterwards.
+ * Scans a body of any length for what strict JSON refuses, some bytes at a time, so that no turn is long. It accepts
+ * any bytes: `JSON.parse` says afterwards whether they are JSON.
  */
 import { pointerStep } from '../core/json-pointer.js';
 
@@ -15,22 +15,22 @@ const openBraceCode = 0x7b;
 const closeBraceCode = 0x7d;
 const spaceCode = 0x20;
 
-/** Up to this many members, comparing with each name before is cheaper than a set of them. */
+/** Up to this number of members, comparing each name with those before is cheaper than a set. */
 const fewMembers = 16;
-/** Names are hashed with it, so that nobody outside can make names whose hashes agree. */
+/** Seed of the hash of names. It is random, so that no client can construct names with equal hashes. */
 const hashSeed = Math.floor(Math.random() * 0x7fffffff);
 
 export interface ScanLimits {
   /** Levels of objects and arrays; the outermost value is 1. */
   readonly depth: number;
-  /** Most members and elements, brackets counted too: what keeps a value from taking long to make. */
+  /** Most members, elements and brackets. It bounds the time that parsing takes. */
   readonly values: number;
 }
 
-/** The list whose elements are looked at one by one: a member of the outermost object. */
+/** The list whose elements are scanned one by one: a member of the outermost object. */
 export interface ScannedList {
   readonly member: string;
-  /** Most elements; of more only the number is found. */
+  /** Most elements that are kept. Further ones are only counted. */
   readonly limit: number;
 }
 
@@ -39,23 +39,23 @@ export interface ScanFault {
   /** RFC 6901 pointer. */
   readonly pointer: string;
   readonly detail: string;
-  /** Of too many values, the first members of the object in which the last one was found. */
+  /** For too many values: the first members of the object that holds the last value. */
   readonly members?: readonly string[];
 }
 
-/** Most members that are named where there are too many values. */
+/** Most members that a fault names. */
 const maxNamed = 20;
 
-/** Where an element stands, from `start` up to `end`, blanks around it included. */
+/** The bytes of an element, from `start` up to but without `end`, with the blanks around it. */
 export interface ScannedElement {
   readonly start: number;
   readonly end: number;
-  /** It holds more values than the limit says; whether it is strict JSON is not known. */
+  /** True if it holds more values than the limit. It has not been checked then. */
   readonly oversized: boolean;
 }
 
 export class JsonScan {
-  /** What was found, if something was: the scan ends there. */
+  /** The first fault. The scan ends there. */
   fault: ScanFault | undefined;
   readonly elements: ScannedElement[] = [];
   /** How many elements there are, those beyond the limit included. */
@@ -81,10 +81,13 @@ export class JsonScan {
   /** Ends of names; negative where the name holds an escape. */
   private readonly ends: number[] = [];
   private readonly nameStarts: number[] = [];
-  /** Of each open array the index of its element, of each open object -1 before a member's colon and -2 behind it. */
+  /**
+   * One entry for each open value. An array: the index of its element. An object: -1 before a member's colon, -2 behind
+   * it.
+   */
   private readonly places: number[] = [];
   private readonly largeObjects: (Set<string> | undefined)[] = [];
-  /** Of the element that is open, in the list; outside of it, of all the rest. */
+  /** Number of values: within the list, of the current element; outside, of everything else. */
   private values = 0;
   private valuesOutside = 0;
   private listFollows = false;
@@ -99,7 +102,9 @@ export class JsonScan {
     private readonly list?: ScannedList,
   ) {}
 
-  /** Begins anew with another body, after a scan without a list: its arrays are kept, which costs less than new ones. */
+  /**
+   * Starts again with another body, after a scan without a list. The arrays are reused, which costs less than new ones.
+   */
   restart(body: Buffer, limits: ScanLimits): void {
     this.body = body;
     this.limits = limits;
@@ -112,7 +117,7 @@ export class JsonScan {
     this.values = 0;
   }
 
-  /** Goes on for about `bytes` bytes; true once there is nothing left to look at, or a fault is found. */
+  /** Scans about `bytes` bytes. Returns true at the end of the body or at a fault. */
   run(bytes: number): boolean {
     const { body } = this;
     const end = Math.min(body.length, this.offset + bytes);
@@ -267,7 +272,7 @@ export class JsonScan {
     this.countValue();
   }
 
-  /** One value more. What holds too many is a fault; an element of the list that does is passed over. */
+  /** Counts a value. Too many are a fault; an element of the list with too many is passed over. */
   private countValue(): void {
     if (++this.values <= this.limits.values) return;
     if (!this.inList) {
@@ -306,7 +311,10 @@ export class JsonScan {
     return true;
   }
 
-  /** Where the escape at `offset` ends; -1 for one that is refused. What is not an escape in JSON is left to `JSON.parse`. */
+  /**
+   * Where the escape at `offset` ends; -1 for one that is refused. Escapes that JSON does not have are left to
+   * `JSON.parse`.
+   */
   private afterEscape(offset: number): number {
     const { body } = this;
     if (body[offset + 1] !== letterUCode || this.skipping >= 0) return offset + 2;
@@ -355,7 +363,7 @@ export class JsonScan {
     return this.name(index) === '__proto__';
   }
 
-  /** Of the value, or the member, that the scan has come to; of another member of the same object by its index. */
+  /** JSON pointer of the current value, or of another member of the same object by its index. */
   private pointer(index = this.names - 1): string {
     const steps: string[] = [];
     const depth = this.nameStarts.length;
@@ -384,7 +392,7 @@ function hexDigit(byte: number | undefined): number {
   return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : -1;
 }
 
-/** What is no JSON string stays as it is. */
+/** Returns a name unchanged if it is not a JSON string. */
 function decodeName(name: string): string {
   try {
     return JSON.parse(`"${name}"`) as string;

@@ -13,15 +13,15 @@ type Shape = new () => object;
 
 const namePattern = `^[^${controlCharacters}]*$`;
 
-/** More faults than this are not worth reading; a body can hold a hundred thousand. */
+/** Most faults that are reported. A body can hold a hundred thousand. */
 const maxReported = 20;
 
 /**
  * The JSON Schema of each class by its name, and of every class that they refer to.
  *
  * @param unknownFields `refuse` on our own routes, so that a slip of the pen is an error; AuthZEN has them ignored
- * @param refPrefix where the schemas will stand: `#/components/schemas/` in OpenAPI, which also says what the items of a
- *   batch should be. With the empty prefix the schemas are for validation, and each item is left to be validated by itself.
+ * @param refPrefix prefix of references. `#/components/schemas/` makes schemas for OpenAPI, with the items of a batch.
+ *   The empty prefix makes schemas for validation, which validates each item by itself.
  */
 export function jsonSchemas(
   shapes: readonly Shape[],
@@ -37,7 +37,7 @@ export function jsonSchemas(
     left.push(shape);
     return { $ref: refPrefix + shape.name };
   };
-  /** The same class, of which every member may be missing since the defaults may have it. */
+  /** The same class with every member optional, since the defaults may have it. */
   const partial = (shape: Shape) => {
     const { required: _, examples: __, ...schema } = schemaOf(shape);
     const name = `Partial${shape.name}`;
@@ -66,7 +66,7 @@ export function jsonSchemas(
       nestedValidation: ({ target, propertyName }: { target: Shape; propertyName: string }) =>
         ref(Reflect.getMetadata('design:type', target.prototype, propertyName)),
       isRFC3339: { type: 'string', format: 'date-time' },
-      // What a member of a key may be, its class says beside the check.
+      // The class describes the member itself, beside the check.
       check: {},
     },
     // The package's types are OpenAPI 3.0's and know nothing of `attributeDepth`.
@@ -76,12 +76,12 @@ export function jsonSchemas(
   return schemas;
 }
 
-/** What a converter is told of a rule. */
+/** The part of class-validator's metadata that a converter reads. */
 interface Constrained<Constraint> {
   readonly constraints: readonly [Constraint];
 }
 
-/** Says whether a value is of a shape; if not, `errors` says why. */
+/** Returns whether a value has a shape; if not, `errors` says why. */
 export interface Validator {
   (value: unknown): boolean;
   errors?: ErrorObject[] | null;
@@ -98,7 +98,7 @@ export class Validation {
     validateSchema: false,
   });
   private readonly limits: RequestLimits;
-  /** Of the value that is being validated. */
+  /** The count of the value that is being validated. */
   private count: AttributeCount;
 
   constructor(shapes: readonly Shape[], limits: RequestLimits, unknownFields: 'refuse' | 'ignore') {

@@ -12,7 +12,7 @@ import { watchRoutes } from './method-not-allowed.js';
 import { tlsFilesOf, tlsOptions } from './tls-files.js';
 import { addWebHeaders } from './web-headers.js';
 
-/** The server that Nest is put upon, with everything that has to be there before the first route is declared. */
+/** Creates the server below Nest, with all hooks that must exist before the first route is declared. */
 export async function createListener(config: Config, logger: Logger): Promise<FastifyAdapter> {
   const adapter = createFastifyAdapter(
     httpLimitsOf(config),

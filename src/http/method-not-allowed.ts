@@ -26,7 +26,7 @@ export function watchRoutes(fastify: FastifyInstance): void {
         url,
         config: { access: 'authenticated', wrongMethod: true },
         method: fastify.supportedMethods.filter((method) => !methods.has(method)),
-        // Before the body is read: whatever it holds, the method is what is wrong.
+        // Answered before the body is read, since the method is wrong in any case.
         onRequest: (request, reply, done) => {
           reply.header('allow', allowed);
           done(new VerdictError('method_not_allowed', `${request.method} is not allowed here, only ${allowed}.`));

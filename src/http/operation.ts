@@ -27,7 +27,7 @@ export interface Operation {
   readonly answers: Readonly<Record<number, OperationAnswer>>;
   /** How the route refuses, beside what every route does. */
   readonly refusals?: readonly ErrorCode[];
-  /** Of a route for all methods: the one that the document shows. */
+  /** For a route of all methods: the method that the document shows. */
   readonly shownMethod?: string;
 }
 
@@ -38,7 +38,7 @@ export interface OperationExample {
 
 export interface OperationAnswer {
   readonly description: string;
-  /** The class of a JSON answer, or those that it may be of. */
+  /** The class of a JSON answer, or its possible classes. */
   readonly json?: AnswerShape | readonly AnswerShape[];
   /** The content types of an answer that is text. */
   readonly text?: readonly string[];

@@ -1,8 +1,8 @@
-/** The pages that people see, beside Swagger UI: one file each, which loads nothing and runs its own script alone. */
+/** The pages for people, beside Swagger UI. Each is one file that loads nothing and runs only its own script. */
 import { hash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
-/** A page and the policy that lets a browser run what is in it, and nothing else. */
+/** A page and its Content-Security-Policy, which allows only what is in the page. */
 export interface Page {
   readonly html: string;
   readonly contentSecurityPolicy: string;
@@ -19,8 +19,8 @@ code { background: #eef1f6; padding: 0.1rem 0.3rem; border-radius: 3px; }
 `;
 
 /**
- * Asks for an API key and exchanges it for a session, whose cookie no script can read; then the page that was asked for is
- * loaded. `base` is the path in front of the service, without a slash at its end.
+ * The sign-in page: exchanges an API key for a session, whose cookie scripts cannot read, then loads the page that was
+ * asked for. `base` is the path in front of the service, without a slash at its end.
  */
 export function signInPage(base: string): Page {
   const script = `
@@ -58,7 +58,7 @@ form.addEventListener('submit', async (event) => {
   );
 }
 
-/** Says where to go; `base` as in `signInPage`. */
+/** The front page, with links to the other pages; `base` as in `signInPage`. */
 export function frontPage(base: string): Page {
   return page(
     'Verdict',
@@ -104,7 +104,7 @@ function digestOf(text: string): string {
   return `'sha256-${hash('sha256', text, 'base64')}'`;
 }
 
-/** Whether a browser shows the answer to somebody: it asks for HTML by name, and programs do not. */
+/** True if a browser asks for a page to show: it names `text/html`, which programs do not. */
 export function isPerson({ method, headers }: FastifyRequest): boolean {
   return (method === 'GET' || method === 'HEAD') && /\btext\/html\b/i.test(headers.accept ?? '');
 }

@@ -4,11 +4,10 @@ import { problemOf, problemType } from './problem.js';
 import { requestIdHeader, requestIdOf } from './request-ids.js';
 
 /**
- * The port without TLS beside the one with it: a browser that looks for a page is sent there, everything else is refused.
- * Nothing is read but the first lines: a client that sends its key here has already lost it, and must not get an answer
- * that hides it.
+ * The port without TLS, beside the port with TLS. It redirects browsers that ask for a page and refuses everything
+ * else. A client that sends its key here has exposed it; an answer would hide that.
  *
- * @param publicUrl where the service is, by configuration; `Host` is whatever the client says
+ * @param publicUrl where the service is, from the configuration: `Host` could be anything
  */
 export function createPlainPort(publicUrl: () => string): Server {
   const server = createServer({ maxHeaderSize: 8 * 1024, requestTimeout: 5_000, headersTimeout: 5_000 });

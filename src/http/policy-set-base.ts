@@ -1,11 +1,11 @@
-/** Where a policy set has doors of its own: the default set at the root, each set below `/sets/`. */
+/** Base paths of policy sets: the default set at the root, every set below `/sets/`. */
 import type { FastifyRequest } from 'fastify';
 import { VerdictError } from '../errors.js';
 import { visiblePolicySet } from '../pdp/visible-policy-set.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
 
-/** What stands before each path, as Fastify's router reads it. */
+/** Prefixes of each path, in the syntax of Fastify's router. */
 export const policySetBases = ['', '/sets/:set'] as const;
 export type PolicySetBase = (typeof policySetBases)[number];
 
@@ -18,15 +18,15 @@ export function idOnBase(id: string, base: PolicySetBase): string {
   return base === '' ? id : `${id}InSet`;
 }
 
-/** The base of one set's URLs, behind the service's own. */
+/** The base path of one set's URLs, below the service's own. */
 export function pathOfSet(set: string): string {
   return `/sets/${encodeURIComponent(set)}`;
 }
 
 /**
- * The set that a path speaks of, as the caller sees the store.
+ * The policy set that a path names, if the caller's scopes name it.
  *
- * @throws VerdictError `not_found` at the root where the caller has no default: a path without a set is not there
+ * @throws VerdictError `not_found` at the root if the caller sees no default set
  */
 export function policySetOf({ params, caller }: FastifyRequest, store: PolicyStore): ServedPolicySet {
   const { set } = params as { set?: string };

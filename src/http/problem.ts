@@ -47,7 +47,7 @@ const maxText = 2_000;
 export function problemOf(error: VerdictError, requestId: string): Problem {
   const { status, title } = errorTable[error.code];
   const detail = short(error.detail);
-  // A bad request is told where it is bad; where there is no closer place, that is the body as a whole.
+  // A 400 always names a place; without a closer one, the whole body.
   const errors =
     error.extra.errors
       ?.slice(0, maxFaults)
@@ -67,7 +67,7 @@ function short(text: string): string {
   return text.length <= maxText ? text : `${text.slice(0, maxText - 1)}…`;
 }
 
-/** The one place where errors of all routes, and of the frameworks below them, become responses. */
+/** Turns errors of all routes, and of the frameworks below, into responses. */
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
   constructor(private readonly logger: Logger) {}
@@ -92,7 +92,7 @@ export function sendProblem(reply: FastifyReply, error: VerdictError, requestId:
     .send(JSON.stringify(problemOf(error, requestId)));
 }
 
-/** What the frameworks throw, in our own words; whatever is not the caller's fault is an internal error without detail. */
+/** Converts what the frameworks throw. An error that is not the caller's becomes `internal_error` without detail. */
 export function asVerdictError(thrown: unknown): VerdictError {
   if (thrown instanceof VerdictError) return thrown;
   if (thrown instanceof DatabaseError && thrown.isUnavailable) {

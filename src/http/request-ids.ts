@@ -1,4 +1,4 @@
-/** What names a request across services: its id, given or made up, and the trace it belongs to. */
+/** The ids of a request across services: its request id and its trace id. */
 import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
@@ -6,8 +6,8 @@ import type { IncomingHttpHeaders } from 'node:http';
 export const requestIdHeader = 'x-request-id';
 
 /**
- * The caller's `X-Request-ID`, whatever it is (AuthZEN 10.1.3: an arbitrary string, returned as it came), as long as it can
- * stand in a header and a log line; otherwise a new one.
+ * The caller's `X-Request-ID` (AuthZEN 10.1.3: an arbitrary string, returned unchanged) if a header and a log line can
+ * hold it; otherwise a new id.
  */
 export function requestIdOf(headers: IncomingHttpHeaders): string {
   const given = headers[requestIdHeader];

@@ -6,18 +6,18 @@ import { faultInName } from '../core/names.js';
 import type { Json } from '../core/request.js';
 
 export interface RequestLimits {
-  /** Characters (code points, as JSON Schema counts them) of an id, a type, a name. */
+  /** Longest id, type or name, in code points (as JSON Schema counts). */
   readonly idLength: number;
-  /** Levels of objects and arrays in attributes; the attributes object itself is 1. */
+  /** Deepest nesting of attributes; the attributes object itself is level 1. */
   readonly attributeDepth: number;
-  /** Members of objects in all attributes of one request, nested ones included. */
+  /** Most members of objects in all attributes of one request, nested ones included. */
   readonly attributeMembers: number;
-  /** Elements of lists in all attributes of one request. */
+  /** Most elements of lists in all attributes of one request. */
   readonly attributeElements: number;
   readonly batchItems: number;
 }
 
-/** What holds where nothing else is configured, and what class-validator alone checks. */
+/** Defaults of the configuration, and the limits that class-validator alone checks. */
 export const defaultRequestLimits: RequestLimits = Object.freeze({
   idLength: 1024,
   attributeDepth: 16,
@@ -43,7 +43,7 @@ export function IsId(): PropertyDecorator {
   });
 }
 
-/** A JSON object of any content, up to a depth, whose numbers survive being written down again. */
+/** A JSON object of any content within `RequestLimits`, whose numbers can be written again without loss. */
 export function IsAttributes(): PropertyDecorator {
   return ValidateBy({
     name: 'isAttributes',
@@ -54,7 +54,7 @@ export function IsAttributes(): PropertyDecorator {
   });
 }
 
-/** An id, standing for an object that has nothing else, or that object. */
+/** Either an id, which is short for an object with that id alone, or the object. */
 export function IsIdOr(shape: new () => object): PropertyDecorator {
   return ValidateBy({
     name: 'isIdOr',
@@ -86,12 +86,15 @@ export function IsBatch(item: new () => object): PropertyDecorator {
   });
 }
 
-/** Members of a batch's `item` that the items take where they lack them. Any object: a bad one harms those items alone. */
+/**
+ * Defaults of a batch: members of `item` that the items take if they lack them. Any object passes; a bad member is a
+ * problem of the items that take it.
+ */
 export function IsDefaultsOf(item: new () => object): PropertyDecorator {
   return isAnyObject('isDefaultsOf', item);
 }
 
-/** One such member, where each has a place of its own: `shape` is what it should be. */
+/** One default that is a member of the batch itself, as in AuthZEN; `shape` is its class. */
 export function IsDefault(shape: new () => object): PropertyDecorator {
   return isAnyObject('isDefault', shape);
 }
@@ -110,11 +113,11 @@ function isAnyObject(name: string, meant: new () => object): PropertyDecorator {
 export interface AttributeFault {
   /** A JSON pointer below the attributes. */
   readonly pointer: string;
-  /** The end of a sentence about what is there. */
+  /** The end of a sentence that begins with the place. */
   readonly detail: string;
 }
 
-/** Looks at the attributes of one request and counts what all of them hold. */
+/** Checks the attributes of one request and counts their members and elements. */
 export class AttributeCount {
   private members = 0;
   private elements = 0;
@@ -127,7 +130,7 @@ export class AttributeCount {
     return this.faultAt(value as Json, 1);
   }
 
-  /** Recursion ends below the depth that is allowed, however deep the value is. */
+  /** Recursion stops one level below the allowed depth. */
   private faultAt(value: Json, depth: number): AttributeFault | undefined {
     if (typeof value === 'number') return Number.isFinite(value) ? undefined : inexactNumber;
     if (typeof value !== 'object' || value === null) return undefined;
@@ -154,12 +157,12 @@ export class AttributeCount {
 /** Infinity: beyond all numbers, or an integer that is not exact (`core/exact-json.ts`). */
 const inexactNumber: AttributeFault = { pointer: '', detail: 'is a number that is too large to be exact' };
 
-/** Of all attributes together. */
+/** A fault of all attributes together, without a place of its own. */
 function whole(detail: string): AttributeFault {
   return { pointer: '', detail };
 }
 
-/** Only a number has its own place. */
+/** Adds a step to the place of a fault; only faults of numbers have a place. */
 function below(name: string, fault: AttributeFault): AttributeFault {
   if (fault.detail !== inexactNumber.detail) return fault;
   return { ...fault, pointer: `/${pointerStep(name)}${fault.pointer}` };

@@ -3,7 +3,7 @@ import { Injectable } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { Config } from '../config/config.js';
 
-/** Where the service is reached. */
+/** URLs of the service. */
 @Injectable()
 export class ServiceUrl {
   constructor(
@@ -11,12 +11,12 @@ export class ServiceUrl {
     private readonly config: Config,
   ) {}
 
-  /** Where callers reach it, without a slash at the end. A service that picks its port knows it once it listens. */
+  /** The URL for callers, without a slash at the end. With port 0 it is known only while the service listens. */
   get outside(): string {
     return this.config.publicUrl ?? this.own;
   }
 
-  /** Where it listens. */
+  /** The URL that the service listens on. */
   get own(): string {
     const { address, family, port } = this.host.httpAdapter.getHttpServer().address() as AddressInfo;
     const scheme = this.config.tlsCert === undefined ? 'http' : 'https';

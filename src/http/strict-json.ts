@@ -1,6 +1,6 @@
 /**
- * JSON without the corners in which two readers of one text disagree (RFC 8259 section 4, RFC 7493): what is decided, what
- * is recorded and what the caller meant must be the same thing.
+ * Parses JSON and refuses what two readers could read differently (RFC 8259 section 4, RFC 7493): what the caller
+ * meant, what is decided and what is recorded must be the same.
  */
 import { isUtf8 } from 'node:buffer';
 import { parseExactJson } from '../core/exact-json.js';
@@ -9,14 +9,14 @@ import { VerdictError } from '../errors.js';
 import { nextTurn, turnMs } from '../pdp/turns.js';
 import { JsonScan, type ScanLimits } from './json-scan.js';
 
-/** As much of a body, in bytes, as is looked at before the clock is: a millisecond at most. */
+/** Bytes that are scanned between two looks at the clock: a millisecond at most. */
 const stepBytes = 32 * 1024;
 
 /**
  * Parses a request body. Besides text that is not JSON it refuses invalid UTF-8, lone surrogates, NUL, duplicate member
  * names, `__proto__` as a member name, and nesting deeper than `limits.depth` (the outermost value is 1); the fault is
- * named by its JSON pointer. And it refuses more values than `limits.values`, before any of them is made.
- * An integer that a double rounds to a neighbour becomes infinity, which `request-rules.ts` refuses where it is read.
+ * named by its JSON pointer. It also refuses more than `limits.values` values, before it makes any. An integer that a
+ * double rounds to a neighbour becomes infinity, which `request-rules.ts` refuses where it is read.
  *
  *     parseStrictJson(Buffer.from('{"subject":{"id":"a","id":"b"}}'), { depth: 16, values: 1_000 })
  *     // throws VerdictError malformed_request, errors: [{ pointer: '/subject/id', detail: 'duplicate member name' }]
@@ -30,17 +30,17 @@ export function parseStrictJson(body: Buffer, limits: ScanLimits): Json {
   return parsedBody(body, scanAtOnce);
 }
 
-/** Of the bodies that are scanned in one go, one after the other. */
+/** Reused for all bodies that are scanned at once. */
 const scanAtOnce = new JsonScan(Buffer.alloc(0), { depth: 0, values: 0 });
 
-/** The same for a body of any length, in turns between which others are answered. */
+/** As `parseStrictJson`, in turns between which other requests are answered. */
 export async function parseStrictJsonInTurns(body: Buffer, limits: ScanLimits): Promise<Json> {
   await nextTurn();
   const scan = scanOf(body, limits);
   await inTurns(() => scan.run(stepBytes));
   await nextTurn();
   const value = parsedBody(body, scan);
-  // To validate, decide and record what is as long as this takes a turn of its own.
+  // Validating, deciding and recording a body of this length takes a turn of its own.
   await nextTurn();
   return value;
 }
@@ -49,15 +49,17 @@ export async function parseStrictJsonInTurns(body: Buffer, limits: ScanLimits): 
 export interface BatchLimits extends ScanLimits {
   /** Most elements of the list. */
   readonly items: number;
-  /** Most bytes of an element, and of everything outside the list but blanks. */
+  /** Most bytes of an element, and of everything outside the list, blanks not counted. */
   readonly bytes: number;
 }
 
 /**
- * Parses a body but for the elements of the list `member` of the outermost object, in turns. They become `BatchItem`s; they
- * are known to be JSON, but for those that are too large. A list that is too long keeps one element too many, as a sign.
+ * Parses a body in turns, except the elements of the list `member` of the outermost object. These become `BatchItem`s;
+ * all that are not too large have been checked to be JSON. A list that is too long keeps one element more than allowed,
+ * by which validation refuses it.
  *
- * @throws VerdictError malformed_request, invalid_request, or payload_too_large for what stands outside the list
+ * @throws VerdictError malformed_request, invalid_request, or payload_too_large if the part outside the list is too
+ *   large
  */
 export async function parseBatchBody(body: Buffer, limits: BatchLimits, member: string): Promise<Json> {
   await nextTurn();
@@ -74,7 +76,7 @@ export async function parseBatchBody(body: Buffer, limits: BatchLimits, member: 
     );
   }
   const before = body.toString('utf8', 0, listStart);
-  // With the bracket that closes the list as it stands there: it may be the wrong one.
+  // The closing bracket is taken from the body: it may be the wrong one.
   const shell = parseText(hasList ? `${before}[${body.toString('utf8', listEnd - 1)}` : before);
   if (!hasList) return shell;
   const items = scan.elements.map(({ start, end, oversized }) => new BatchItem(body, start, end, oversized, limits));
@@ -83,12 +85,13 @@ export async function parseBatchBody(body: Buffer, limits: BatchLimits, member: 
     if (index < items.length) items[index]!.check(`/${member}/${index++}`);
     return index === items.length;
   });
-  // The list was found in an object, so the shell is one. Its elements are no JSON yet; only the routes of batches see them.
+  // The list is a member of an object, so the shell is an object. Its elements are not JSON values yet; only routes of
+  // batches see them.
   (shell as JsonObject)[member] = items as unknown as Json;
   return shell;
 }
 
-/** One item of a batch, as it stands in the body. */
+/** One item of a batch: its bytes in the body. */
 export class BatchItem {
   constructor(
     private readonly body: Buffer,
@@ -102,12 +105,12 @@ export class BatchItem {
     return this.end - this.start;
   }
 
-  /** @throws VerdictError malformed_request for what is not JSON; a large item is not looked at */
+  /** @throws VerdictError malformed_request if it is not JSON; an item that is too large is not checked */
   check(pointer: string): void {
     if (this.fault() === undefined) parseText(this.text(), pointer);
   }
 
-  /** Made anew each time, so that a long batch holds one item's values and not all of them. */
+  /** Parsed again at each call, so that a long batch holds the values of one item at a time. */
   value(): Json | VerdictError {
     return this.fault() ?? parseText(this.text());
   }
@@ -144,8 +147,8 @@ async function inTurns(isDone: () => boolean): Promise<void> {
 }
 
 function parsedBody(body: Buffer, scan: JsonScan): Json {
-  // Before parsing, so that a megabyte of opening brackets never becomes a megabyte of arrays. The scan takes any bytes:
-  // whatever it says of those that are not JSON, the answer is 400 in either case.
+  // Checked before parsing, so that a megabyte of opening brackets never becomes a megabyte of arrays. Bytes that are
+  // not JSON are 400 with or without a fault of the scan.
   refuseFault(scan);
   return parseText(body.toString('utf8'));
 }

@@ -9,7 +9,7 @@ export interface TlsFiles {
   readonly crl?: string;
 }
 
-/** Forward secrecy and authenticated encryption alone; TLS 1.3 has nothing else (RFC 9325 section 4.2). */
+/** Only suites with forward secrecy and authenticated encryption, as all of TLS 1.3 (RFC 9325 section 4.2). */
 const cipherSuites = [
   'TLS_AES_256_GCM_SHA384',
   'TLS_CHACHA20_POLY1305_SHA256',
@@ -22,13 +22,13 @@ const cipherSuites = [
   'ECDHE-RSA-AES128-GCM-SHA256',
 ].join(':');
 
-/** A handshake that takes longer is no client's; in milliseconds. */
+/** TLS handshake timeout in milliseconds. */
 const handshakeMs = 10_000;
 const pollEveryMs = 1_000;
 
 /**
- * The options of the listener. A client certificate is asked for where there is a CA for it, and judged when a request
- * comes: callers with other credentials need none.
+ * TLS options of the listener. With a client CA it asks for a certificate, which is judged with each request: callers
+ * with another credential need none.
  *
  * @throws Error of the file system, or of OpenSSL when certificate and key do not belong together
  */
@@ -71,8 +71,8 @@ export interface TlsLog {
 }
 
 /**
- * Uses new certificates for new connections as soon as the files change; those that are open go on with what they began
- * with. Files that do not belong together, as in the middle of a renewal, change nothing. Returns what ends it.
+ * Uses changed files for new connections; open connections keep their certificate. Files that do not belong together,
+ * as in the middle of a renewal, change nothing. Returns a function that ends the watch.
  */
 export function watchTlsFiles(server: Server, files: TlsFiles, log: TlsLog, pollMs = pollEveryMs): () => void {
   const paths = Object.values(files);

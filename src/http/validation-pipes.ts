@@ -4,9 +4,9 @@ import { pointerStep } from '../core/json-pointer.js';
 import { type FieldError, VerdictError } from '../errors.js';
 
 /**
- * Query strings, and bodies of the routes that are not about decisions, against their class: unknown members are refused.
- * class-validator's own whitelist takes a name that every object inherits (`constructor`) for a known one, and a body
- * that is null for one without members; so the names and the form are looked at before it sees them.
+ * Validates query strings, and bodies of routes that are not about decisions, against their class, and refuses unknown
+ * members. class-validator's whitelist accepts names that every object inherits (`constructor`) and takes null for an
+ * empty body, so names and form are checked before it.
  */
 @Injectable()
 class StrictPipe implements PipeTransform {
@@ -16,7 +16,7 @@ class StrictPipe implements PipeTransform {
     this.validation = new ValidationPipe({
       transform: true,
       exceptionFactory: (errors: ValidationError[]) => {
-        // Decorators run from the last to the first; what is no number should be told that before that it is too large.
+        // Decorators run from the last to the first. "Not a number" should be said before "too large".
         const faults = errors.flatMap(({ property, constraints }) =>
           Object.values(constraints ?? {})
             .toReversed()
@@ -52,7 +52,7 @@ class StrictPipe implements PipeTransform {
   }
 }
 
-/** More unknown names than this are not listed; a body can hold a hundred thousand. */
+/** Most unknown names that are listed. A body can hold a hundred thousand. */
 const maxReported = 20;
 
 export const queryPipe = new StrictPipe('query');
@@ -60,7 +60,7 @@ export const bodyPipe = new StrictPipe('body');
 
 const members = new WeakMap<object, ReadonlySet<string>>();
 
-/** The members that a class has rules for, its parents' too. */
+/** The members that a class or its parents have rules for. */
 function membersOf(shape: new () => unknown): ReadonlySet<string> {
   let names = members.get(shape);
   if (names === undefined) {

@@ -1,18 +1,18 @@
-/** What browsers are told, and which pages of other origins they let call. */
+/** Security headers for browsers, and CORS. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import cors from '@fastify/cors';
 import type { FastifyInstance } from 'fastify';
 import helmet, { type HelmetOptions } from 'helmet';
 
 export interface WebOptions {
-  /** Pages of these origins may call; with none, no other origin's may. */
+  /** Origins whose pages may call. None by default. */
   readonly corsOrigins: readonly string[];
-  /** Whether the service is reached over TLS, here or at a proxy: then browsers must never come without it. */
+  /** True if callers reach the service over TLS, here or at a proxy. Then HSTS is sent. */
   readonly secure: boolean;
 }
 
 const emptyPolicy = { baseUri: ["'none'"], formAction: ["'none'"], frameAncestors: ["'none'"], defaultSrc: ["'none'"] };
-/** Swagger UI: its own scripts and calls, styles that it also writes into its page, images as data. */
+/** The policy for Swagger UI: its own scripts and calls, inline styles, images as data URLs. */
 const docsPolicy = {
   ...emptyPolicy,
   scriptSrc: ["'self'"],
@@ -23,9 +23,9 @@ const docsPolicy = {
 };
 const yearSeconds = 365 * 24 * 60 * 60;
 
-/** To be called before anything that may refuse a request, so that refusals carry the headers too. */
+/** Must be called before anything that can refuse a request, so that refusals carry the headers, too. */
 export async function addWebHeaders(fastify: FastifyInstance, { corsOrigins, secure }: WebOptions): Promise<void> {
-  // Whatever an answer holds is for this caller, now.
+  // Answers are for this caller at this moment.
   const ofData = { ...headersBy(optionsFor(emptyPolicy, secure)), 'cache-control': 'no-store' };
   const ofDocs = { ...headersBy(optionsFor(docsPolicy, secure)), 'cache-control': 'no-store' };
   fastify.addHook('onRequest', (request, reply, done) => {
@@ -48,7 +48,7 @@ function optionsFor(directives: Record<string, string[]>, secure: boolean): Helm
     strictTransportSecurity: secure && { maxAge: yearSeconds, includeSubDomains: true },
     referrerPolicy: { policy: 'no-referrer' },
     frameguard: { action: 'deny' },
-    // For browsers of another decade; each would cost every decision.
+    // Only old browsers read these, and each would cost time on every decision.
     xDnsPrefetchControl: false,
     xDownloadOptions: false,
     xPermittedCrossDomainPolicies: false,
@@ -58,8 +58,8 @@ function optionsFor(directives: Record<string, string[]>, secure: boolean): Helm
 }
 
 /**
- * The headers that helmet would set, found out once: `@fastify/helmet` builds its whole chain anew for every request,
- * which costs as much as a decision, and what it sets never differs.
+ * The headers that helmet sets, computed once. `@fastify/helmet` builds its chain again for every request, which costs
+ * as much as a decision, and the result never differs.
  */
 function headersBy(options: HelmetOptions): Record<string, string> {
   const headers: Record<string, string> = {};
