@@ -10,7 +10,7 @@ const src = fileURLToPath(new URL('../src', import.meta.url));
 /** From the bottom up; a folder may import from itself and from those in rows before its own. */
 const layers = [
   ['core'],
-  ['digest'],
+  ['digest', 'turns'],
   ['errors.ts'],
   ['answers'],
   ['config', 'logging'],
@@ -170,6 +170,15 @@ describe('the architecture', () => {
       return !(from !== undefined && (to === from || to === 'database/sqlite/'));
     });
     expect(reaching.map(show)).toEqual([]);
+  });
+
+  it('divides long work into turns in one way', () => {
+    // A group of records that is committed soon and a comparison that waits for its answer are no turns.
+    const others = ['decision-log/sqlite/group-commit.ts', 'stock-casbin/cross-check.ts'];
+    const yielding = files.filter((file) =>
+      /\bsetImmediate\b/.test(withoutComments(readFileSync(join(src, file), 'utf8'))),
+    );
+    expect(yielding.filter((file) => !others.includes(file))).toEqual(['turns/turns.ts']);
   });
 
   it('climbs the ladder of the core: each step stands on those before it', () => {

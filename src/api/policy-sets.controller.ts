@@ -7,12 +7,12 @@ import { VisibleSets } from '../http/caller.decorator.js';
 import { Documented } from '../http/operation.js';
 import { bodyPipe, queryPipe } from '../http/validation-pipes.js';
 import { ArchivedVersion, VersionsPage } from '../policy-store/archived-version.js';
-import { inTurns } from '../policy-store/in-turns.js';
 import { PolicyArchive } from '../policy-store/policy-archive.js';
 import { BoundedDiff, boundDiff, diffPoliciesInSteps } from '../policy-store/policy-diff.js';
 import type { PolicySetFiles } from '../policy-store/policy-set-files.js';
 import { PolicySetList, PolicySetStatus } from '../policy-store/policy-set-status.js';
 import { PolicyStore } from '../policy-store/policy-store.js';
+import { inTurns } from '../turns/turns.js';
 import { DiffQuery, RollbackRequest, VersionsQuery } from './policy-sets.requests.js';
 
 /** What differs from one version to another. */

@@ -1,10 +1,10 @@
 import type { Json } from '../core/request.js';
 import { readTimeRange } from '../query/time-range.js';
+import type { Turns } from '../turns/turns.js';
 import type { DecisionFilters } from './decision-query.js';
 import type { DecisionRecord } from './decision-record.js';
 import { recordsOf, type StoredGroup, type TextTest } from './group-text.js';
 import { encodeKey, type IndexedField, indexedFieldNames, indexedFields } from './record-keys.js';
-import type { Turns } from './turns.js';
 
 /** What a caller may see; with nothing named, everything. */
 export interface SearchScope {
@@ -83,6 +83,7 @@ export async function* matchingRecords(
     const q = inJson(filter.q);
     tests.push((text) => asciiLower(text).includes(q));
   }
+  if (turns.isOver) await turns.next();
   for (const record of recordsOf(group, tests, unreadable)) {
     if (matches(record, filter)) yield record;
     if (turns.isOver) await turns.next();

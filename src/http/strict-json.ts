@@ -6,7 +6,7 @@ import { isUtf8 } from 'node:buffer';
 import { parseExactJson } from '../core/exact-json.js';
 import type { Json, JsonObject } from '../core/request.js';
 import { VerdictError } from '../errors.js';
-import { nextTurn, turnMs } from '../pdp/turns.js';
+import { nextTurn, Turns } from '../turns/turns.js';
 import { JsonScan, type ScanLimits } from './json-scan.js';
 
 /** Bytes that are scanned between two looks at the clock: a millisecond at most. */
@@ -37,7 +37,7 @@ const scanAtOnce = new JsonScan(Buffer.alloc(0), { depth: 0, values: 0 });
 export async function parseStrictJsonInTurns(body: Buffer, limits: ScanLimits): Promise<Json> {
   await nextTurn();
   const scan = scanOf(body, limits);
-  await inTurns(() => scan.run(stepBytes));
+  await untilDone(() => scan.run(stepBytes));
   await nextTurn();
   const value = parsedBody(body, scan);
   // Validating, deciding and recording a body of this length takes a turn of its own.
@@ -64,7 +64,7 @@ export interface BatchLimits extends ScanLimits {
 export async function parseBatchBody(body: Buffer, limits: BatchLimits, member: string): Promise<Json> {
   await nextTurn();
   const scan = scanOf(body, limits, { member, limit: limits.items + 1 });
-  await inTurns(() => scan.run(stepBytes));
+  await untilDone(() => scan.run(stepBytes));
   refuseFault(scan);
   const hasList = scan.listEnd !== -1;
   const listStart = hasList ? scan.listStart : body.length;
@@ -81,7 +81,7 @@ export async function parseBatchBody(body: Buffer, limits: BatchLimits, member: 
   if (!hasList) return shell;
   const items = scan.elements.map(({ start, end, oversized }) => new BatchItem(body, start, end, oversized, limits));
   let index = 0;
-  await inTurns(() => {
+  await untilDone(() => {
     if (index < items.length) items[index]!.check(`/${member}/${index++}`);
     return index === items.length;
   });
@@ -136,14 +136,12 @@ function notUtf8(): VerdictError {
   return new VerdictError('malformed_request', 'The body is not valid UTF-8.');
 }
 
-async function inTurns(isDone: () => boolean): Promise<void> {
-  await nextTurn();
-  let turnEnds = performance.now() + turnMs;
-  while (!isDone()) {
-    if (performance.now() < turnEnds) continue;
-    await nextTurn();
-    turnEnds = performance.now() + turnMs;
-  }
+/** Does one step after the other, in turns, until one says that it was the last. */
+async function untilDone(step: () => boolean): Promise<void> {
+  const turns = new Turns();
+  do {
+    if (turns.isOver) await turns.next();
+  } while (!step());
 }
 
 function parsedBody(body: Buffer, scan: JsonScan): Json {

@@ -6,8 +6,8 @@ import type { DecisionLog } from '../decision-log/decision-log.js';
 import { compileMask } from '../decision-log/mask.js';
 import { VerdictError } from '../errors.js';
 import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
+import { inTurns } from '../turns/turns.js';
 import type { Asker } from './question.js';
-import { nextTurn } from './turns.js';
 
 export interface SearchPage {
   /** Under this id the search is in the decision log. */
@@ -35,8 +35,6 @@ export interface PageOptions {
 const budgetMs = 120;
 /** What all its decisions may take together, in steps: some tenths of a second for the dearest. */
 const budgetSteps = 20 * defaultStepBudget;
-/** So long it may hold the event loop before others get a turn. */
-const turnMs = 4;
 
 /**
  * Searches a policy set: who may, what may be done, or on what. Whoever could be allowed is decided by the engine of the
@@ -106,19 +104,6 @@ export class PolicySearch {
         retryAfter: 1,
       });
     }
-  }
-}
-
-/** Lets others have the thread now and then. */
-async function inTurns(steps: SearchSteps): Promise<SearchResult> {
-  await nextTurn();
-  let turnEnds = performance.now() + turnMs;
-  for (;;) {
-    const step = await steps.next();
-    if (step.done === true) return step.value;
-    if (performance.now() < turnEnds) continue;
-    await nextTurn();
-    turnEnds = performance.now() + turnMs;
   }
 }
 

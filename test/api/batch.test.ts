@@ -4,7 +4,7 @@ import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { VerdictError } from '../../src/errors.js';
-import { nextTurn } from '../../src/pdp/turns.js';
+import { nextTurn } from '../../src/turns/turns.js';
 import { type Service, startService } from '../http/service.js';
 
 let service: Service;

@@ -1,11 +1,9 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { performance } from 'node:perf_hooks';
-import fc from 'fast-check';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { GroupCommit } from '../../src/decision-log/sqlite/group-commit.js';
 import { KeyIndex } from '../../src/decision-log/sqlite/key-index.js';
-import { sortInTurns, Turns } from '../../src/decision-log/turns.js';
+import { Turns } from '../../src/turns/turns.js';
 import { exampleRecord, noon } from './example-records.js';
 import { startLog, temporaryDirectory } from './temporary-log.js';
 
@@ -43,19 +41,6 @@ it('a search, an export and the most frequent ids can be interrupted after each 
   expect(await endedBy(exported)).toBeGreaterThanOrEqual(300);
 });
 
-it('a turn ends by its length, and what comes after the others had theirs is a new one', async () => {
-  const clock = vi.spyOn(performance, 'now');
-  onTestFinished(() => clock.mockRestore());
-  clock.mockReturnValue(1_000);
-  const turns = new Turns(3);
-  clock.mockReturnValue(1_003);
-  expect(turns.isOver).toBe(false);
-  clock.mockReturnValue(1_003.1);
-  expect(turns.isOver).toBe(true);
-  await turns.next();
-  expect(turns.isOver).toBe(false);
-});
-
 it('a group ends at a megabyte of text, for whoever reads a record reads its group', async () => {
   const sizes: number[] = [];
   const group = new GroupCommit(async ({ lines }) => {
@@ -79,20 +64,6 @@ it('a statement reads a few megabytes of text at most, whatever the records are'
   expect(found.items.map(({ sequence }) => sequence)).toEqual(Array.from({ length: 60 }, (_, i) => 60 - i));
   const all = await log.search({ limit: 60 });
   expect(all.items).toEqual(found.items);
-});
-
-it('sorts as `sort` does, with a turn at least every five hundred items', async () => {
-  const pairs = fc.array(fc.tuple(fc.integer({ min: 0, max: 50 }), fc.nat()), { maxLength: 3_000, size: 'max' });
-  const compare = (a: readonly number[], b: readonly number[]) => a[0]! - b[0]!;
-  const turns = shortestTurns();
-  await fc.assert(
-    fc.asyncProperty(pairs, async (items) => {
-      const before = turns.ended();
-      expect(await sortInTurns(items, compare, new Turns())).toEqual([...items].sort(compare));
-      expect(turns.ended() - before).toBeGreaterThanOrEqual(Math.floor(items.length / 512));
-    }),
-    { numRuns: 30 },
-  );
 });
 
 it('what goes on in the background ends with the step that it is about when the log is stopped', async () => {

@@ -5,7 +5,7 @@ import { type FastifyInstance, fastify } from 'fastify';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { answerInParts } from '../../src/http/answer-in-parts.js';
 import type { BatchPart } from '../../src/pdp/pdp.js';
-import { nextTurn } from '../../src/pdp/turns.js';
+import { nextTurn } from '../../src/turns/turns.js';
 
 let app: FastifyInstance;
 beforeEach(() => {

@@ -1,7 +1,7 @@
-import { setImmediate } from 'node:timers/promises';
 import type { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import { VerdictError } from '../../errors.js';
 import { offsetRuns } from '../../query/zone-offsets.js';
+import { Turns } from '../../turns/turns.js';
 import { type TallyField, type TallyRow, tallyFields } from '../tally.js';
 import { recount } from './recount.js';
 import { readTallies, type TallyGroup, type TallyQuestion } from './tally-query.js';
@@ -43,6 +43,7 @@ export class DecisionCounts {
   total = 0;
 
   private readonly names: NameBounds;
+  private readonly turns = new Turns();
 
   constructor(
     private readonly question: TallyQuestion,
@@ -85,6 +86,7 @@ export class DecisionCounts {
   private async addRows(rows: readonly TallyRow[], names: NameBounds): Promise<void> {
     const { from, to, filters, policySets, by } = this.question;
     for (let i = 0; i < rows.length; i += rowsAtOnce) {
+      if (this.turns.isOver) await this.turns.next();
       for (const row of rows.slice(i, i + rowsAtOnce)) {
         if (row.minute < from || row.minute >= to) continue;
         if (policySets !== undefined && !policySets.includes(row.policySet)) continue;
@@ -93,7 +95,6 @@ export class DecisionCounts {
         if (filtered.some((field) => filters[field] !== row[field])) continue;
         this.add({ start: this.startOf(row.minute), values: by.map(kept), isUncertain: false, count: row.count });
       }
-      if (rows.length > rowsAtOnce) await setImmediate();
     }
   }
 

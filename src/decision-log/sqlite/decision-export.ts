@@ -1,16 +1,15 @@
+import { Turns } from '../../turns/turns.js';
 import { csvGapRow, csvHeader, csvRow } from '../decision-csv.js';
 import type { DecisionRecord } from '../decision-record.js';
 import type { ExportFormat, ExportQuery } from '../export-query.js';
 import { gapsWithin, type LogGap } from '../log-gap.js';
 import { gapForSome, recordForSome, type SeenGap, type SeenRecord } from '../partial-view.js';
 import { matchingRecords, type RecordFilter, readFilter, type SearchScope } from '../record-filter.js';
-import { Turns } from '../turns.js';
 import type { DamagedRange } from './damaged-rows.js';
 import { gapsOfDamage, scan } from './decision-search.js';
 import type { LogView } from './log-view.js';
 
-/** An export may use about a quarter of the event loop: it has time, decisions do not. */
-const turnMs = 1;
+/** An export has time, decisions do not: it waits this long before each turn, of which most take a millisecond. */
 const pauseMs = 3;
 /** What a statement returns becomes strings in one go; so many groups are half a megabyte and less than a millisecond. */
 const groupsAtOnce = 4;
@@ -59,7 +58,7 @@ async function* pieces(
 ): AsyncGenerator<string> {
   if (header !== '') yield header;
   const view = await viewed;
-  const turns = new Turns(turnMs, pauseMs);
+  const turns = new Turns(pauseMs);
   const gaps = await view.gaps({ from: 0, before: view.end + 1, times: filter });
   for await (const { groups, before, unit, damaged } of scan(view, filter, undefined, groupsAtOnce)) {
     const note = (found: readonly DamagedRange[]) => {

@@ -1,5 +1,6 @@
 import { isDamaged, isWithoutIndex, type SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import { VerdictError } from '../../errors.js';
+import { Turns } from '../../turns/turns.js';
 import { idMilliseconds } from '../decision-ids.js';
 import type { DecisionPage } from '../decision-page.js';
 import { type DecisionQuery, defaultLimit, maxLimit } from '../decision-query.js';
@@ -18,7 +19,6 @@ import {
   type SearchScope,
 } from '../record-filter.js';
 import { decodeCursor, encodeCursor } from '../search-cursor.js';
-import { Turns } from '../turns.js';
 import { type DamagedRange, readAround } from './damaged-rows.js';
 import { groupLimit } from './group-commit.js';
 import { lookUp } from './index-lookup.js';

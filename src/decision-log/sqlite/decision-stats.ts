@@ -1,9 +1,10 @@
 import { readTimeRange } from '../../query/time-range.js';
+import { sortInTurns } from '../../turns/sort-in-turns.js';
+import { Turns } from '../../turns/turns.js';
 import type { DecisionStats, StatsItem } from '../decision-stats.js';
 import type { SearchScope } from '../record-filter.js';
 import { bucketMinutes, type StatsQuery } from '../stats-query.js';
 import type { TallyField } from '../tally.js';
-import { sortInTurns, Turns } from '../turns.js';
 import type { DecisionCounts } from './decision-counts.js';
 import type { TallyGroup, TallyQuestion } from './tally-query.js';
 

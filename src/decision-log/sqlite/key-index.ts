@@ -1,8 +1,8 @@
 import { rmSync } from 'node:fs';
 import { isDamaged, leaveWal, SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import { Turns } from '../../turns/turns.js';
 import { keyBytes } from '../record-keys.js';
 import { Tally, type TallyRow } from '../tally.js';
-import { Turns } from '../turns.js';
 import { KeyIndex1763700000001 } from './migrations/1763700000001-key-index.js';
 import { Tally1763700000003 } from './migrations/1763700000003-tally.js';
 import { Rollups1764300000002 } from './migrations/1764300000002-rollups.js';

@@ -1,8 +1,9 @@
 /** Reads the counts that the index keeps: one statement a file, whose result comes in pieces. */
-import { setImmediate } from 'node:timers/promises';
+
 import type { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import type { TimeZone } from '../../query/time-zone.js';
 import { type OffsetRun, offsetRuns, startOfDayIn } from '../../query/zone-offsets.js';
+import { Turns } from '../../turns/turns.js';
 import { type TallyField, tallyFields } from '../tally.js';
 import { levelMinutes } from './tally-table.js';
 
@@ -80,7 +81,9 @@ export async function readTallies(
      FROM (SELECT *, row_number() OVER () AS place FROM g) g GROUP BY place / ${groupsAtOnce}`,
     [JSON.stringify(parts), ...parameters, limit + 1],
   );
+  const turns = new Turns();
   for (const { groups } of rows.slice(1)) {
+    if (turns.isOver) await turns.next();
     const read = JSON.parse(groups!) as [number, number, number, ...(string | null)[]][];
     take(
       read.map(([begins, isUncertain, count, ...values]) => {
@@ -88,7 +91,6 @@ export async function readTallies(
         return { start, values, isUncertain: isUncertain === 1, count };
       }),
     );
-    await setImmediate();
   }
   return rows[0]!.counted;
 }

@@ -1,8 +1,8 @@
+import { Turns } from '../../turns/turns.js';
 import type { DecisionFilters } from '../decision-query.js';
 import type { TopIds } from '../decision-stats.js';
 import { matchingRecords, readFilter, type SearchScope } from '../record-filter.js';
 import type { TopField } from '../stats-query.js';
-import { Turns } from '../turns.js';
 import { scan, searchBudget } from './decision-search.js';
 import type { LogView } from './log-view.js';
 
