@@ -137,9 +137,15 @@ function schemasOf(operations: readonly Operation[], limits: HttpLimits): Record
   );
   const document = (shapes: readonly AnswerShape[], unknownFields: 'refuse' | 'ignore') =>
     jsonSchemas(shapes, limits, { unknownFields, refPrefix: schemaRef });
-  return {
-    ...describedSchemas,
-    ...describedRequests({ ...document(bodies(false), 'refuse'), ...document(bodies(true), 'ignore') }),
-    ...document([...answers, Problem], 'refuse'),
-  };
+  const groups = [
+    describedSchemas,
+    describedRequests(document(bodies(false), 'refuse')),
+    describedRequests(document(bodies(true), 'ignore')),
+    document([...answers, Problem], 'refuse'),
+  ];
+  const names = groups.flatMap((group) => Object.keys(group));
+  // A request and an answer may not have one class: what each leaves open differs.
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) throw new Error(`two schemas of the OpenAPI document have the name ${twice}`);
+  return Object.assign({}, ...groups);
 }

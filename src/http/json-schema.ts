@@ -17,7 +17,7 @@ const namePattern = `^[^${controlCharacters}]*$`;
 const maxReported = 20;
 
 /**
- * The JSON Schema of each class by its name, and of every class that they refer to.
+ * The JSON Schema of each class by its name, and of every class that they refer to. Throws where two classes share a name.
  *
  * @param unknownFields `refuse` on our own routes, so that a slip of the pen is an error; AuthZEN has them ignored
  * @param refPrefix prefix of references. `#/components/schemas/` makes schemas for OpenAPI, with the items of a batch.
@@ -71,8 +71,15 @@ export function jsonSchemas(
     },
     // The package's types are OpenAPI 3.0's and know nothing of `attributeDepth`.
   } as unknown as Parameters<typeof targetConstructorToSchema>[1];
+  const classes = new Map<string, Shape>();
   // Grows while it is gone through.
-  for (const shape of left) schemas[shape.name] ??= schemaOf(shape);
+  for (const shape of left) {
+    const known = classes.get(shape.name);
+    if (known === shape) continue;
+    if (known !== undefined) throw new Error(`two classes have the name ${shape.name}, by which others refer to them`);
+    classes.set(shape.name, shape);
+    schemas[shape.name] = schemaOf(shape);
+  }
   return schemas;
 }
 

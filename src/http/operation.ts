@@ -2,7 +2,7 @@
  * What the OpenAPI document says of a route. It stands beside the route, in its Fastify config, for controllers and for
  * Fastify's own routes alike; `http/access.ts` collects it as routes are declared, and `api/openapi.ts` writes it down.
  *
- * @nestjs/swagger's decorators are not used: to load that package takes longer than to load all the rest of Nest.
+ * Why @nestjs/swagger's decorators are not used: docs/decisions/0009-routes-describe-themselves.md.
  */
 import type { AnswerShape } from '../answers/members.js';
 import type { ErrorCode } from '../errors.js';

@@ -5,7 +5,7 @@
  * `npm run clients` runs this and leaves the clients in the folder that VERDICT_TEST_CLIENTS names.
  */
 import { execFile, spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -32,7 +32,23 @@ e = some(where (p.eft == allow))
 [matchers]
 m = r.sub == p.sub && r.obj == p.obj && r.act == p.act
 `;
-const files = { 'default/model.conf': model, 'default/rules.csv': 'p, ann, doc-1, read\np, bob, doc-1, read\n' };
+const rules = `p, ann, doc-1, read
+p, bob, doc-1, read
+p, dana, L-2231, read
+`;
+const files = { 'default/model.conf': model, 'default/rules.csv': rules };
+
+/** The example in docs/clients.md, for the service of the test and printing what it finds out. */
+function exampleIn(language: 'ts' | 'python'): string {
+  const page = readFileSync(join(root, 'docs/clients.md'), 'utf8');
+  const example = page.split(`\`\`\`${language}\n`)[1]!.split('```')[0]!;
+  if (language === 'ts') {
+    const asked = example.replace("'http://127.0.0.1:3000'", 'process.env.VERDICT_URL!');
+    return `const key = process.env.VERDICT_KEY;\n${asked}console.log(JSON.stringify(allowed));\n`;
+  }
+  const asked = example.replace('"http://127.0.0.1:3000"', 'os.environ["VERDICT_URL"]');
+  return `import json, os\nkey = os.environ["VERDICT_KEY"]\n${asked}print(json.dumps(allowed))\n`;
+}
 
 /** What each client prints. Decisions so far: one by one, three in a batch of which one is none, three of AuthZEN. */
 const expected = {
@@ -86,14 +102,18 @@ describe('a client in TypeScript', () => {
     const generator = join(root, 'node_modules/openapi-typescript/bin/cli.js');
     await run(process.execPath, [generator, join(folder, 'openapi.json'), '--output', join(place, 'verdict.d.ts')]);
     copyFileSync(join(sources, 'use.ts'), join(place, 'use.ts'));
+    writeFileSync(join(place, 'example.ts'), exampleIn('ts'));
     writeFileSync(join(place, 'package.json'), '{ "type": "module" }\n');
     rmSync(join(place, 'node_modules'), { force: true });
     symlinkSync(join(root, 'node_modules'), join(place, 'node_modules'));
     const options = ['--strict', '--module', 'nodenext', '--target', 'es2023', '--types', 'node', '--skipLibCheck'];
     const compiler = join(root, 'node_modules/.bin/tsc');
     // What does not compile is on standard output.
-    await run(compiler, [...options, 'use.ts'], { cwd: place }).catch((error) => expect.fail(error.stdout));
+    await run(compiler, [...options, 'use.ts', 'example.ts'], { cwd: place }).catch((error) =>
+      expect.fail(error.stdout),
+    );
     expect(await printedBy(process.execPath, ['use.js'], place)).toEqual(expected);
+    expect(await printedBy(process.execPath, ['example.js'], place)).toBe(true);
   });
 });
 
@@ -115,6 +135,8 @@ describe.runIf(hasGenerator)('a client in Python', () => {
     const output = ['--output-path', join(place, 'verdict_client')];
     await run(python, [...args, ...output]).catch((error) => expect.fail(error.stdout + error.stderr));
     copyFileSync(join(sources, 'use.py'), join(place, 'use.py'));
+    writeFileSync(join(place, 'example.py'), exampleIn('python'));
     expect(await printedBy(python, ['use.py'], place)).toEqual(expected);
+    expect(await printedBy(python, ['example.py'], place)).toBe(true);
   });
 });
