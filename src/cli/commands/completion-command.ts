@@ -13,7 +13,7 @@ export function addCompletionCommand(program: Command, terminal: Terminal): void
       '\nExamples:\n  source <(verdict completion bash)\n  verdict completion fish > ~/.config/fish/completions/verdict.fish\n',
     )
     .action((shell: 'bash' | 'zsh' | 'fish') => {
-      terminal.print(shell === 'fish' ? fishScript(program) : bashScript(program, shell));
+      terminal.printLines(shell === 'fish' ? fishScript(program) : bashScript(program, shell));
     });
 }
 

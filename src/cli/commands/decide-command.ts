@@ -32,7 +32,7 @@ export function addDecideCommand(program: Command, terminal: Terminal): void {
     )
     .action(async (path: string | undefined, options: DecideOptions) => {
       const answer = await answerOf(path, options);
-      if (options.output === 'json') terminal.print(JSON.stringify(answer, null, 2));
+      if (options.output === 'json') terminal.printJson(answer);
       else printDecision(terminal, answer);
       process.exitCode = answer.decision === 'allow' ? exitCodes.fine : exitCodes.findings;
     });

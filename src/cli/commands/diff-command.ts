@@ -200,7 +200,7 @@ async function diffPairs(pairs: readonly Pair[], options: DiffOptions, terminal:
   for (const { name, before, after } of pairs) {
     diffs.push(terminal.finish(`comparing ${name}`, diffSetInSteps(name, before, after, now)));
   }
-  if (options.output === 'json') terminal.print(JSON.stringify({ sets: diffs.map(jsonOf) }, null, 2));
+  if (options.output === 'json') terminal.printJson({ sets: diffs.map(jsonOf) });
   else for (const diff of diffs) printDiff(terminal, diff, now);
   const gains = diffs.some(({ access }) => access.gained.length > 0);
   const losses = diffs.some(({ access }) => access.lost.length > 0);
@@ -246,7 +246,8 @@ function printDiff(terminal: Terminal, { name, from, to, policies, access, sets 
   printPermissions(terminal, 'Permissions gained', 'green', access.gained, sets[1], now);
   printPermissions(terminal, 'Permissions lost', 'red', access.lost, sets[0], now);
   const total = `${access.gained.length} gained, ${access.lost.length} lost in ${count(access.examined, 'question')}`;
-  terminal.print(`\n  ${total}; complete: ${access.limits.length === 0 ? 'yes' : 'no'}`);
+  terminal.print();
+  terminal.print(`  ${total}; complete: ${access.limits.length === 0 ? 'yes' : 'no'}`);
   for (const limit of access.limits) terminal.print(terminal.style('dim', `    ${limit}`));
   terminal.print();
 }
@@ -269,7 +270,10 @@ function printRules(terminal: Terminal, policies: PolicyDiff, set: CompiledPolic
       terminal.style('green', `    + ${after.rule[column]}`),
     ]),
   ];
-  if (lines.length > 0) terminal.print(`\n  ${terminal.style('bold', 'Rules')}`);
+  if (lines.length > 0) {
+    terminal.print();
+    terminal.print(`  ${terminal.style('bold', 'Rules')}`);
+  }
   for (const line of lines.slice(0, maxLines)) terminal.print(`  ${line}`);
   if (lines.length > maxLines) terminal.print(`  … and ${lines.length - maxLines} more`);
   if (policies.reordered) terminal.print('  rules stand in another order');
@@ -316,7 +320,8 @@ function printPermissions(
   now: number,
 ): void {
   if (permissions.length === 0) return;
-  terminal.print(`\n  ${terminal.style('bold', title)}`);
+  terminal.print();
+  terminal.print(`  ${terminal.style('bold', title)}`);
   const groups = groupPermissions(permissions.slice(0, maxReviewed), set, now);
   let shown = 0;
   for (const [head, lines] of groups) {

@@ -42,7 +42,7 @@ export function addExplainCommand(program: Command, terminal: Terminal): void {
       }
       const answer = await explained(path, options, terminal);
       if (options.output === 'json') {
-        terminal.print(JSON.stringify(answer, null, 2));
+        terminal.printJson(answer);
       } else {
         printDecision(terminal, answer);
         if (answer.explanation !== undefined) printExplanation(terminal, answer.explanation);
@@ -89,12 +89,15 @@ export function printExplanation(terminal: Terminal, explanation: Explanation): 
   if (changes.length > 0) {
     heading(terminal, 'It would be allowed if');
     for (const { changes: needed, file, line } of changes) {
-      const texts = needed.map(describeChange);
-      terminal.print(`  ${texts.join(', and\n  ')}  ${terminal.style('dim', `(${file}:${line})`)}`);
+      for (const [index, change] of needed.entries()) {
+        const rest = index < needed.length - 1 ? ', and' : `  ${terminal.style('dim', `(${file}:${line})`)}`;
+        terminal.print(`  ${describeChange(change)}${rest}`);
+      }
     }
   }
-  if (!complete)
-    terminal.print(terminal.style('dim', '\nThere is more: an explanation looks at so many rules and no further.'));
+  if (complete) return;
+  terminal.print();
+  terminal.print(terminal.style('dim', 'There is more: an explanation looks at so many rules and no further.'));
 }
 
 /** An explanation in a few lines, below a test that failed: the reason, how the roles are held, and what would allow. */
@@ -109,7 +112,8 @@ export function printWhy(terminal: Terminal, { summary, matching, changes }: Exp
 }
 
 function heading(terminal: Terminal, text: string): void {
-  terminal.print(`\n${terminal.style('bold', text)}`);
+  terminal.print();
+  terminal.print(terminal.style('bold', text));
 }
 
 function place(terminal: Terminal, file: string, line: number): string {

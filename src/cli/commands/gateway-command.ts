@@ -54,15 +54,15 @@ async function tryRequest(
   const question = gatewayQuestion(set.manifest.gateway, request, identityOf(options));
   const isJson = options.output === 'json';
   if ('refused' in question) {
-    if (isJson) terminal.print(JSON.stringify(question, null, 2));
+    if (isJson) terminal.printJson(question);
     else terminal.print(`${terminal.style('red', question.refused)}  ${question.detail}`);
     return exitCodes.findings;
   }
   const decision = set.decide(question, { now: Date.now() });
   if (isJson) {
-    terminal.print(JSON.stringify({ question, decision }, null, 2));
+    terminal.printJson({ question, decision });
   } else {
-    terminal.print(JSON.stringify(question, null, 2));
+    terminal.printJson(question);
     printDecision(terminal, decision);
   }
   return decision.decision === 'allow' ? exitCodes.fine : exitCodes.findings;

@@ -80,7 +80,8 @@ async function initFromTemplate(folder: string, template: string, terminal: Term
     .sort()) {
     terminal.print(`made ${join(folder, path)}`);
   }
-  terminal.print(`\nNext: verdict test ${folder}`);
+  terminal.print();
+  terminal.print(`Next: verdict test ${folder}`);
   return exitCodes.fine;
 }
 

@@ -55,13 +55,13 @@ async function lintFolders(paths: readonly string[], options: LintOptions, termi
   const errors = all.filter(({ severity }) => severity === 'error').length;
   switch (options.output) {
     case 'json':
-      terminal.print(JSON.stringify({ sets }, null, 2));
+      terminal.printJson({ sets });
       break;
     case 'junit':
-      terminal.print(junitOfProblems(sets));
+      terminal.printLines(junitOfProblems(sets));
       break;
     case 'sarif':
-      terminal.print(JSON.stringify(sarifOf(sets, engineVersion), null, 2));
+      terminal.printJson(sarifOf(sets, engineVersion));
       break;
     case 'text': {
       for (const set of sets) printProblems(terminal, set);

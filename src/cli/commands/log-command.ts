@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { quote } from '../../core/quote.js';
 import { DatabaseError } from '../../database/database-error.js';
 import type { DecisionFilters } from '../../decision-log/decision-query.js';
 import type { DecisionRecord } from '../../decision-log/decision-record.js';
@@ -8,7 +9,7 @@ import type { ExportQuery } from '../../decision-log/export-query.js';
 import type { StatsQuery } from '../../decision-log/stats-query.js';
 import { VerdictError } from '../../errors.js';
 import { exitCodes, UsageError } from '../exit-code.js';
-import { jsonLine, printRecords, printReplay, printStats, remarkGaps } from '../print/log-report.js';
+import { printRecords, printReplay, printStats, remarkGaps } from '../print/log-report.js';
 import type { Terminal } from '../print/terminal.js';
 import { follow } from '../sources/follow.js';
 import { type LogSource, logOfServer } from '../sources/log-source.js';
@@ -106,14 +107,14 @@ export function addLogCommand(program: Command, terminal: Terminal, readDatabase
     .action((id: string, options: LogOptions & { version?: string }) =>
       run(options, async (from) => {
         // Also keeps `..` and the like out of a path.
-        if (!/^[0-9a-f-]{36}$/.test(id)) throw new UsageError(`${jsonLine(id)} is no id of a decision`);
+        if (!/^[0-9a-f-]{36}$/.test(id)) throw new UsageError(`${quote(id)} is no id of a decision`);
         const { version } = options;
         if (version !== undefined && !/^sha256:[0-9a-f]{64}$/.test(version)) {
           throw new UsageError('--version takes a whole version, sha256: and 64 digits: `verdict policy versions`');
         }
         const replay = await from.replay(id, version);
         if (isForPeople(options)) printReplay(terminal, replay);
-        else terminal.print(jsonLine(replay));
+        else terminal.printJson(replay, 0);
         return replay.same ? exitCodes.fine : exitCodes.findings;
       }),
     );
@@ -137,7 +138,7 @@ export function addLogCommand(program: Command, terminal: Terminal, readDatabase
         const query = pick(options, ['bucket', 'by', 'top', ...tallyNames, ...timeNames]);
         const counted = await from.stats(query);
         if (isForPeople(options)) printStats(terminal, counted);
-        else terminal.print(jsonLine(counted));
+        else terminal.printJson(counted, 0);
         return exitCodes.fine;
       }),
     );
@@ -175,7 +176,7 @@ export function addLogCommand(program: Command, terminal: Terminal, readDatabase
 
   function print(records: readonly DecisionRecord[], options: LogOptions, withHead: boolean): void {
     if (isForPeople(options)) printRecords(terminal, records, withHead);
-    else for (const record of records) terminal.print(jsonLine(record));
+    else for (const record of records) terminal.printJson(record, 0);
   }
 
   function isForPeople({ output: format }: LogOptions): boolean {

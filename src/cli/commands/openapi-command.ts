@@ -20,6 +20,6 @@ export function addOpenApiCommand(program: Command, terminal: Terminal, ofBuild:
     )
     .action(async (options: ServerOptions) => {
       const document = options.url === undefined ? await ofBuild() : await askServer(options, 'GET', '/docs-json');
-      terminal.print(JSON.stringify(document, null, 2));
+      terminal.printJson(document);
     });
 }

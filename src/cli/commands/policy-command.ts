@@ -20,7 +20,7 @@ export function addPolicyCommand(program: Command, terminal: Terminal): void {
     'Lists the policy sets of a service. Exit code 1 when one of them is not what its folder holds.',
     async (options) => {
       const { items } = (await askServer(options, 'GET', '/v1/policy-sets')) as { items: readonly PolicySetStatus[] };
-      if (options.output === 'json') terminal.print(JSON.stringify(items, null, 2));
+      if (options.output === 'json') terminal.printJson(items);
       else printSets(terminal, items);
       return items.every(({ state }) => state === 'active') ? exitCodes.fine : exitCodes.findings;
     },
@@ -28,7 +28,7 @@ export function addPolicyCommand(program: Command, terminal: Terminal): void {
   add('versions <set>', 'Lists the versions of a policy set that served, the newest first.', async (options, set) => {
     const items: ArchivedVersion[] = [];
     for await (const version of versionsOfServer(options).list(set)) items.push(version);
-    if (options.output === 'json') terminal.print(JSON.stringify(items, null, 2));
+    if (options.output === 'json') terminal.printJson(items);
     else {
       const rows = items.map(({ version, lastServed, gitCommit }) => [
         version,
@@ -72,7 +72,7 @@ export function addPolicyCommand(program: Command, terminal: Terminal): void {
 
   function printStatus(options: PolicyOptions, answer: unknown): number {
     const status = answer as PolicySetStatus;
-    if (options.output === 'json') terminal.print(JSON.stringify(status, null, 2));
+    if (options.output === 'json') terminal.printJson(status);
     else printSets(terminal, [status]);
     return status.state === 'active' ? exitCodes.fine : exitCodes.findings;
   }

@@ -116,13 +116,12 @@ function searchFolder(compiled: CompiledPolicySet, options: SearchOptions, termi
   const limits = searched.complete ? universe.limits : [...universe.limits, stopped(searched)];
   switch (options.output) {
     case 'json':
-      terminal.print(
-        JSON.stringify(
-          { permissions: permissions.map(jsonOf), examined: searched.examined, complete: limits.length === 0, limits },
-          null,
-          2,
-        ),
-      );
+      terminal.printJson({
+        permissions: permissions.map(jsonOf),
+        examined: searched.examined,
+        complete: limits.length === 0,
+        limits,
+      });
       break;
     case 'csv':
       for (const row of [head, ...permissions.map(rowOf)]) terminal.print(row.map(csvField).join(','));
@@ -130,9 +129,8 @@ function searchFolder(compiled: CompiledPolicySet, options: SearchOptions, termi
       break;
     case 'text': {
       if (permissions.length > 0) terminal.printTable(head, permissions.map(rowOf));
-      terminal.print(
-        `${permissions.length > 0 ? '\n' : ''}${count(permissions.length, 'permission')} in ${count(searched.examined, 'question')}`,
-      );
+      if (permissions.length > 0) terminal.print();
+      terminal.print(`${count(permissions.length, 'permission')} in ${count(searched.examined, 'question')}`);
       terminal.print(`complete: ${limits.length === 0 ? 'yes' : 'no'}`);
       for (const limit of limits) terminal.print(terminal.style('dim', `  ${limit}`));
       break;

@@ -62,13 +62,13 @@ async function testFolders(paths: readonly string[], options: TestOptions, termi
   terminal.progress('');
   switch (options.output) {
     case 'json':
-      terminal.print(JSON.stringify({ sets: sets.map(jsonOf) }, null, 2));
+      terminal.printJson({ sets: sets.map(jsonOf) });
       break;
     case 'junit':
-      terminal.print(junitOf(sets));
+      terminal.printLines(junitOf(sets));
       break;
     case 'sarif':
-      terminal.print(JSON.stringify(sarifOf(sets.map(checkedSet), engineVersion), null, 2));
+      terminal.printJson(sarifOf(sets.map(checkedSet), engineVersion));
       break;
     case 'text':
       for (const set of sets) printSet(terminal, set);

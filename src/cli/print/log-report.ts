@@ -8,7 +8,8 @@ import { printDecision } from '../commands/decide-command.js';
 import { printExplanation } from '../commands/explain-command.js';
 import { entityText } from '../commands/search-commands.js';
 import { count } from './report.js';
-import { alignColumns, type Terminal } from './terminal.js';
+import { alignColumns, beginning, columnsOf } from './table.js';
+import type { Terminal } from './terminal.js';
 
 const head: readonly string[] = ['ANSWER', 'TIME', 'SUBJECT', 'ACTION', 'RESOURCE', 'SET', 'REASON', 'ID'];
 const cellWidth = 36;
@@ -31,8 +32,7 @@ function rowOf({ decision, time, request, policySet, reason, search, id }: Decis
 }
 
 function shorten(text: string): string {
-  const letters = [...text];
-  return letters.length <= cellWidth ? text : `${letters.slice(0, cellWidth - 1).join('')}…`;
+  return columnsOf(text) <= cellWidth ? text : `${beginning(text, cellWidth - 1)}…`;
 }
 
 /** `3 records are missing between 12:00 and 12:01 (queue_full)`, on stderr: they belong to no result. */
@@ -59,7 +59,8 @@ export function printStats(terminal: Terminal, stats: DecisionStats): void {
   if (countedTo !== undefined) terminal.print(`not all are counted yet, but those before ${countedTo} are`);
   if (top === undefined) return;
   const since = top.searchedTo === undefined ? '' : `, since ${top.searchedTo}`;
-  terminal.print(`\nMost frequent among the newest ${top.examined}${since}`);
+  terminal.print();
+  terminal.print(`Most frequent among the newest ${top.examined}${since}`);
   for (const line of alignColumns(top.ids.map(({ id, count: times }) => [String(times).padStart(8), shorten(id)])))
     terminal.print(line);
 }
@@ -75,11 +76,13 @@ export function printReplay(terminal: Terminal, given: Replay): void {
     ['Recorded', recorded],
     ['Replayed', replayed],
   ] as const) {
-    terminal.print(`\n${terminal.style('bold', what)}  ${answer.policyVersion}, engine ${answer.engineVersion}`);
+    terminal.print();
+    terminal.print(`${terminal.style('bold', what)}  ${answer.policyVersion}, engine ${answer.engineVersion}`);
     printDecision(terminal, answer);
   }
   const word = same ? terminal.style('green', 'the same') : terminal.style('red', 'not the same');
-  terminal.print(`\nThe answers are ${word}.`);
+  terminal.print();
+  terminal.print(`The answers are ${word}.`);
   if (replayed.explanation !== undefined) printExplanation(terminal, replayed.explanation);
 }
 
@@ -99,9 +102,4 @@ function walk(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(walk);
   if (value === null || typeof value !== 'object') return value;
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [walk(name), walk(member)]));
-}
-
-/** As one line of JSON in which a terminal finds no control character either; `\u009b` means the same to who parses it. */
-export function jsonLine(value: unknown): string {
-  return spellUnseen(JSON.stringify(value));
 }

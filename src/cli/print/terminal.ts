@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
 import { spellUnseen } from '../../core/quote.js';
+import { alignColumns, wrapCells } from './table.js';
 
 export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
 
@@ -32,17 +33,32 @@ export class Terminal {
     this.showsProgress = stderr.isTTY === true && env.TERM !== 'dumb';
   }
 
+  /**
+   * One line. What comes from a file, a service or a record must not be able to move the cursor, to colour, to turn the
+   * order of letters round, or to pass for a line of its own: an unseen character of it is spelled out, a line feed too.
+   */
   print(text = ''): void {
     this.stdout.write(`${this.visible(text)}\n`);
   }
 
+  /** Several lines that the command made itself, such as a script or a document. */
+  printLines(text: string): void {
+    for (const line of text.split('\n')) this.print(line);
+  }
+
+  /** JSON in which a terminal finds no unseen character either; `\u009b` means the same to the program that reads it. */
+  printJson(value: unknown, indent = 2): void {
+    this.stdout.write(`${spellUnseen(JSON.stringify(value, null, indent), '\n')}\n`);
+  }
+
+  /** On standard error, in as many lines as the text has. */
   remark(text: string): void {
-    this.stderr.write(`${this.visible(text)}\n`);
+    for (const line of text.split('\n')) this.stderr.write(`${this.visible(line)}\n`);
   }
 
   /** Columns as wide as the terminal has room for; longer cells go on in the next line. */
   printTable(head: readonly string[], rows: readonly (readonly string[])[]): void {
-    const [titles = '', ...lines] = alignColumns(wrapCells([head, ...rows], this.width));
+    const [titles = '', ...lines] = alignColumns(wrapCells([head, ...rows].map(spelled), this.width));
     this.print(this.style('bold', titles));
     for (const line of lines) this.print(line);
   }
@@ -76,12 +92,8 @@ export class Terminal {
     return `{${mark}:${on}}${text}{${mark}:${off}}`;
   }
 
-  /**
-   * What comes from a file must not be able to move the cursor, to write over a line, to colour, or to turn the order of
-   * letters round: who reads a diff of somebody's rules relies on seeing them.
-   */
   private visible(text: string): string {
-    return spellUnseen(text, '\n\t\u200c\u200d').replace(marked, '\u001b[$1m');
+    return spellUnseen(text).replace(marked, '\u001b[$1m');
   }
 }
 
@@ -90,80 +102,8 @@ const mark = randomBytes(8).toString('hex');
 const marked = new RegExp(`\\{${mark}:(\\d+)\\}`, 'g');
 
 const narrowest = 40;
-const narrowestColumn = 8;
-const gap = 2;
 
-/** Rows of cells that fit: the widest columns give way, and a cell that is too long for its column becomes several rows. */
-function wrapCells(rows: readonly (readonly string[])[], width: number): readonly (readonly string[])[] {
-  const widths = columnWidths(rows);
-  if (excessOf(widths, width) <= 0) return rows;
-  const words = columnWidths(rows.map((row) => row.map((cell) => longestWord(cell))));
-  // Words are broken only where breaking between them is not enough.
-  narrow(widths, width, (column) => Math.max(words[column] as number, narrowestColumn));
-  narrow(widths, width, () => narrowestColumn);
-  return rows.flatMap((row) => {
-    const cells = row.map((cell, column) => wrap(cell, widths[column] as number));
-    const height = Math.max(...cells.map(({ length }) => length));
-    return Array.from({ length: height }, (_, line) => cells.map((lines) => lines[line] ?? ''));
-  });
-}
-
-/** Takes from the widest columns what is too much, but leaves each as wide as `least` says. */
-function narrow(widths: number[], width: number, least: (column: number) => number): void {
-  let excess = excessOf(widths, width);
-  while (excess > 0) {
-    let widest: number | undefined;
-    for (const [column, each] of widths.entries()) {
-      if (each > least(column) && (widest === undefined || each > (widths[widest] as number))) widest = column;
-    }
-    if (widest === undefined) return;
-    widths[widest] = (widths[widest] as number) - 1;
-    excess--;
-  }
-}
-
-function excessOf(widths: readonly number[], width: number): number {
-  return widths.reduce((sum, each) => sum + each + gap, -gap) - width;
-}
-
-function longestWord(text: string): string {
-  return text.split(' ').reduce((longest, word) => (word.length > longest.length ? word : longest), '');
-}
-
-/** Lines of at most `width` characters, broken at spaces where there are some. */
-function wrap(text: string, width: number): readonly string[] {
-  const lines: string[] = [];
-  let rest = text;
-  while (rest.length > width) {
-    const space = rest.lastIndexOf(' ', width);
-    // Never within a character of two code units.
-    const cut = /[\uDC00-\uDFFF]/.test(rest.charAt(width)) ? width - 1 : width;
-    const end = space > 0 ? space : cut;
-    lines.push(rest.slice(0, end));
-    rest = rest.slice(end).trimStart();
-  }
-  return [...lines, rest];
-}
-
-function columnWidths(rows: readonly (readonly string[])[]): number[] {
-  const widths: number[] = [];
-  for (const row of rows) {
-    for (const [index, cell] of row.entries()) widths[index] = Math.max(widths[index] ?? 0, cell.length);
-  }
-  return widths;
-}
-
-/**
- * Columns as wide as their widest cell, two spaces apart; the last one is not padded.
- *
- *     alignColumns([['a', 'bcd'], ['ef', 'g']])   // ['a   bcd', 'ef  g']
- */
-export function alignColumns(rows: readonly (readonly string[])[]): readonly string[] {
-  const widths = columnWidths(rows);
-  return rows.map((row) =>
-    row
-      .map((cell, index) => cell.padEnd(widths[index] ?? 0))
-      .join(' '.repeat(gap))
-      .trimEnd(),
-  );
+/** Before cells are measured, since what is spelled out is wider. */
+function spelled(cells: readonly string[]): readonly string[] {
+  return cells.map((cell) => spellUnseen(cell));
 }

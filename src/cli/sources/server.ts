@@ -1,5 +1,6 @@
 /** Commands against a running service: `--url`, and the key in the environment, never in the arguments. */
 import type { Command } from 'commander';
+import { spellUnseen } from '../../core/quote.js';
 import { UsageError } from '../exit-code.js';
 
 export interface ServerOptions {
@@ -83,5 +84,9 @@ function reasonOf(error: unknown): string {
 
 function refusal({ status, statusText }: Response, answer: unknown): UsageError {
   const problem = (answer ?? {}) as { title?: string; detail?: string };
-  return new UsageError(`${status} ${problem.title ?? statusText}`, problem.detail);
+  const title = spellUnseen(String(problem.title ?? statusText));
+  return new UsageError(
+    `${status} ${title}`,
+    problem.detail === undefined ? undefined : spellUnseen(`${problem.detail}`),
+  );
 }
