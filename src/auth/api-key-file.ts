@@ -125,11 +125,15 @@ function readName(node: YamlNode | undefined): string | undefined {
   return node?.refuse('wrong_value', 'a name is 1 to 128 printable ASCII characters without space and colon');
 }
 
+/** When a key ends, in milliseconds since 1970: RFC 3339, or the beginning of a day in UTC; undefined for any other text. */
+export function expiryOf(text: string): number | undefined {
+  return parseRfc3339(dateFormat.test(text) ? `${text}T00:00:00Z` : text);
+}
+
 function readTime(node: YamlNode): number | undefined {
   const text = node.text('expires');
   if (text === undefined) return undefined;
-  const time = parseRfc3339(dateFormat.test(text) ? `${text}T00:00:00Z` : text);
-  return time ?? node.refuse('wrong_value', `${quote(text)} is not a time such as 2027-06-30T12:00:00Z`);
+  return expiryOf(text) ?? node.refuse('wrong_value', `${quote(text)} is not a time such as 2027-06-30T12:00:00Z`);
 }
 
 function refuseWrongAddresses(node: YamlNode, addresses: readonly string[]): void {

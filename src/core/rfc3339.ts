@@ -9,7 +9,8 @@ const rfc3339Format =
  */
 export function parseRfc3339(text: string): number | undefined {
   const [, year, month, day] = rfc3339Format.exec(text) ?? [];
-  const time = day === undefined ? Number.NaN : Date.parse(text.toUpperCase());
+  // JavaScript promises to read only this form of it; a blank or a small letter is left to each engine.
+  const time = day === undefined ? Number.NaN : Date.parse(`${text.slice(0, 10)}T${text.slice(11).toUpperCase()}`);
   const lastDay = new Date(Date.UTC(Number(year), Number(month), 0)).getUTCDate();
   return Number.isNaN(time) || Number(day) > lastDay ? undefined : time;
 }

@@ -1,27 +1,12 @@
-import { userInfo } from 'node:os';
 import type { Command } from 'commander';
-import type { ApiKey } from '../../auth/api-key-entry.js';
-import { VerdictError } from '../../errors.js';
 import { UsageError } from '../exit-code.js';
 import { outputOption } from '../options.js';
 import type { Terminal } from '../print/terminal.js';
-import { addServerOptions, askServer, type ServerOptions } from '../sources/server.js';
+import { type DescribedKey, type KeyKeeper, keysOfServer, type NewKey } from '../sources/key-keeper.js';
+import type { KeysConfig } from '../sources/keys-in-database.js';
+import { addServerOptions, type ServerOptions } from '../sources/server.js';
 
-/** What the commands need of the configuration; read when one of them is called. */
-export interface KeysConfig {
-  readonly databasePath: string;
-  readonly environment: string;
-  /** The file of declared callers, whose names no key in the database may have. */
-  readonly apiKeysFile?: string;
-}
-
-interface KeyOptions extends ServerOptions {
-  readonly scope: string[];
-  readonly set?: string[];
-  readonly address?: string[];
-  readonly owner?: string;
-  readonly expires?: string;
-}
+type KeyOptions = NewKey & ServerOptions;
 
 /**
  * `verdict keys`: made, listed, rotated and revoked in the service's database, whether it runs or not; a service that
@@ -41,7 +26,7 @@ export function addKeysCommand(program: Command, terminal: Terminal, readConfig:
       const key = stdin ? await readKey() : makeApiKey((await readConfig()).environment);
       if (environmentOf(key) === undefined) throw new UsageError('that is no API key: vd_<env>_<secret>_<checksum>');
       if (!stdin) terminal.remark(`The API key, which is shown this once:\n${key}`);
-      terminal.print(entryOf(name, digestOf(key), options));
+      terminal.printLines(entryOf(name, digestOf(key), options));
     });
 
   addServerOptions(keyOptions(keys.command('create')))
@@ -60,7 +45,7 @@ export function addKeysCommand(program: Command, terminal: Terminal, readConfig:
     .action((options: ServerOptions & { output: string }) =>
       administer(options, async (keeper) => {
         const found = await keeper.list();
-        if (options.output === 'json') terminal.print(JSON.stringify(found, null, 2));
+        if (options.output === 'json') terminal.printJson(found);
         else terminal.printTable(tableHead, found.map(rowOf));
       }),
     );
@@ -71,8 +56,8 @@ export function addKeysCommand(program: Command, terminal: Terminal, readConfig:
     .description('Makes a new secret for a key and prints it, this once.')
     .addHelpText('after', examples('rotate shop --overlap 1'))
     .action((name: string, options: ServerOptions & { overlap: string }) => {
-      const hours = Number(options.overlap);
-      if (!(hours >= 0 && hours <= 2_160)) throw new UsageError('--overlap takes hours, 0 to 2160');
+      const hours = /^\d+(\.\d+)?$/.test(options.overlap) ? Number(options.overlap) : Number.NaN;
+      if (!(hours <= 2_160)) throw new UsageError('--overlap takes hours, 0 to 2160');
       return administer(options, async (keeper) =>
         terminal.print(await keeper.rotate(name, Math.round(hours * 3_600))),
       );
@@ -86,53 +71,14 @@ export function addKeysCommand(program: Command, terminal: Terminal, readConfig:
 
   /** What the service, or the database's own reader, refuses is said, and ends the command with exit code 2. */
   async function administer(options: ServerOptions, work: (keeper: KeyKeeper) => Promise<void>): Promise<void> {
-    if (options.url !== undefined) return work(keeperOfServer(options));
-    await withDatabase(await readConfig(), work);
+    if (options.url !== undefined) return work(keysOfServer(options));
+    const { withKeysInDatabase } = await import('../sources/keys-in-database.js');
+    await withKeysInDatabase(await readConfig(), work);
   }
 }
 
 function examples(line: string): string {
   return `\nExamples:\n  verdict keys ${line}\n  verdict keys ${line} --url https://pdp.example.org\n`;
-}
-
-/** Whoever makes and ends keys: a service, or what stands in its database. */
-interface KeyKeeper {
-  create(name: string, options: KeyOptions): Promise<string>;
-  list(): Promise<readonly DescribedKey[]>;
-  rotate(name: string, overlapSeconds: number): Promise<string>;
-  revoke(name: string): Promise<void>;
-}
-
-/** As `/v1/api-keys` describes it; times in RFC 3339. */
-interface DescribedKey {
-  readonly name: string;
-  readonly scopes: readonly string[];
-  readonly sets?: readonly string[];
-  readonly owner?: string;
-  readonly expires?: string;
-  readonly revoked?: string;
-  readonly lastUsed?: string;
-}
-
-function keeperOfServer(server: ServerOptions): KeyKeeper {
-  const pathOf = (name: string) => `/v1/api-keys/${encodeURIComponent(name)}`;
-  return {
-    async create(name, { scope: scopes, set: sets, address: addresses, owner, expires }) {
-      const until = expires === undefined ? undefined : new Date(expires).toISOString();
-      const body = { name, scopes, sets, addresses, owner, expires: until };
-      return ((await askServer(server, 'POST', '/v1/api-keys', body)) as { key: string }).key;
-    },
-    async list() {
-      return ((await askServer(server, 'GET', '/v1/api-keys')) as { items: readonly DescribedKey[] }).items;
-    },
-    async rotate(name, overlapSeconds) {
-      const body = { overlapSeconds };
-      return ((await askServer(server, 'POST', `${pathOf(name)}/rotate`, body)) as { key: string }).key;
-    },
-    async revoke(name) {
-      await askServer(server, 'DELETE', pathOf(name));
-    },
-  };
 }
 
 const tableHead = ['NAME', 'STATE', 'SCOPES', 'SETS', 'OWNER', 'LAST USED'];
@@ -182,72 +128,6 @@ function entryOf(name: string, digest: string, { scope, set, address, owner, exp
     ...(owner === undefined ? [] : [`  owner: ${JSON.stringify(owner)}`]),
     ...(expires === undefined ? [] : [`  expires: ${JSON.stringify(expires)}`]),
   ].join('\n');
-}
-
-async function withDatabase(
-  { databasePath: path, environment, apiKeysFile }: KeysConfig,
-  work: (keeper: KeyKeeper) => Promise<void>,
-): Promise<void> {
-  const { KeyAdministration } = await import('../../auth/key-administration.js');
-  const { describeKey } = await import('../../auth/key-description.js');
-  const { maskCredentials } = await import('../../logging/mask-credentials.js');
-  const { openAuditLog, openManagedKeys } = await import('../sources/database.js');
-  const isDeclared = await declaredIn(apiKeysFile);
-  const audit = await openAuditLog(path, {
-    mask: maskCredentials,
-    onProblem: (_what, error) => Promise.reject(error),
-  });
-  const keys = await openManagedKeys(path);
-  try {
-    // A service that runs finds out by itself.
-    const elsewhere = { refresh: () => Promise.resolve(), isOfAnotherKind: isDeclared };
-    const by = { name: userInfo().username, method: 'command_line', policySets: 'all' } as const;
-    const admin = new KeyAdministration(keys, elsewhere, audit, environment);
-    await work({
-      create: (name, options) => admin.create(keyOf(name, options), by),
-      list: async () => (await admin.list(by)).map(describeKey) as readonly DescribedKey[],
-      rotate: (name, overlapSeconds) => admin.rotate(name, overlapSeconds * 1_000, by),
-      revoke: (name) => admin.revoke(name, by),
-    });
-  } catch (error) {
-    if (!(error instanceof VerdictError)) throw error;
-    throw new UsageError(error.detail);
-  } finally {
-    await keys.close();
-    await audit.close();
-  }
-}
-
-/** Whether a name is that of a declared caller; throws where the file cannot say so. */
-async function declaredIn(file: string | undefined): Promise<(name: string) => boolean> {
-  if (file === undefined) return () => false;
-  const { readFileSync } = await import('node:fs');
-  const { declaredNames, readApiKeyFile } = await import('../../auth/api-key-file.js');
-  const { formatProblem, PolicyError } = await import('../../core/problem.js');
-  try {
-    const names = declaredNames(readApiKeyFile(file, readFileSync(file, 'utf8')));
-    return (name) => names.has(name.toLowerCase());
-  } catch (error) {
-    const why = error instanceof PolicyError ? error.problems.map(formatProblem).join('\n') : (error as Error).message;
-    // Listing and revoking go on.
-    return () => {
-      throw new UsageError(`VERDICT_API_KEYS_FILE cannot be read: ${why}`);
-    };
-  }
-}
-
-function keyOf(
-  name: string,
-  { scope: scopes, set: policySets, address: addresses, owner, expires }: KeyOptions,
-): ApiKey {
-  return {
-    name,
-    scopes,
-    ...(policySets !== undefined && { policySets }),
-    ...(addresses !== undefined && { addresses }),
-    ...(owner !== undefined && { owner }),
-    ...(expires !== undefined && { expires: Date.parse(expires) }),
-  };
 }
 
 /** From standard input, since what stands on a command line can be read by everybody on the machine. */
