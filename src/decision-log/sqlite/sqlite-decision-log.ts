@@ -1,7 +1,5 @@
 import { existsSync } from 'node:fs';
-import { setTimeout as delay } from 'node:timers/promises';
 import { sizeOfDatabases } from '../../database/sqlite/database-size.js';
-import { isDamaged } from '../../database/sqlite/sqlite-connection.js';
 import { VerdictError } from '../../errors.js';
 import { TimeZone } from '../../query/time-zone.js';
 import { DecisionIds } from '../decision-ids.js';
@@ -14,7 +12,6 @@ import type { DecisionQuery } from '../decision-query.js';
 import type { DecisionRecord, NewDecisionRecord } from '../decision-record.js';
 import type { DecisionStats } from '../decision-stats.js';
 import type { ExportQuery } from '../export-query.js';
-import type { GapCause } from '../log-gap.js';
 import { Losses } from '../losses.js';
 import type { SearchScope } from '../record-filter.js';
 import type { StatsQuery } from '../stats-query.js';
@@ -26,12 +23,11 @@ import { DecisionLogReader } from './decision-log-reader.js';
 import { findRecord, searchRecords } from './decision-search.js';
 import { statsOf, tallyQuestionOf } from './decision-stats.js';
 import { type Group, GroupCommit } from './group-commit.js';
-import { JournalFiles } from './journal-files.js';
-import { closedFiles, decisionLogPath, filesOfIndex, filesOfJournal, setFilesAside } from './log-files.js';
+import type { JournalFiles } from './journal-files.js';
+import { KeptFiles, type Trouble } from './kept-files.js';
+import { closedFiles, decisionLogPath, filesOfIndex, filesOfJournal } from './log-files.js';
 import { LogUpkeep } from './log-upkeep.js';
 import { emptyLog, type LogView } from './log-view.js';
-import { salvage } from './salvage.js';
-import { SteadyState } from './steady-state.js';
 import { oldestTime } from './time-ranges.js';
 import { topIds } from './top-ids.js';
 import { type TurnLimits, turnLimits } from './turn-limits.js';
@@ -55,8 +51,6 @@ export interface SqliteDecisionLogOptions extends DecisionLogOptions {
 const defaultQueueLimit = 16_384;
 /** Most text that may wait for its commit, in characters, whatever the number of its records: they can be of a megabyte. */
 const maxQueueLength = 64 * 1024 * 1024;
-const defaultRetryMs = 1_000;
-const defaultWatchMs = 1_000;
 
 /**
  * The decision log in SQLite files.
@@ -76,17 +70,12 @@ export class SqliteDecisionLog extends DecisionLog {
   private readonly group: GroupCommit;
   private readonly queueLimit: number;
   private readonly bulkRoom: BulkRoom;
-  private readonly stopping = new AbortController();
   private readonly upkeep: LogUpkeep;
-  private files: JournalFiles | undefined;
+  private readonly kept: KeptFiles;
   /** Of what was recorded before, in mode `off`. */
   private reader: DecisionLogReader | undefined;
   private ids = new DecisionIds(0, 0);
-  private trouble: { readonly error: unknown; readonly over: Promise<void> } | undefined;
   private readonly losses = new Losses();
-  private readonly steady = new SteadyState();
-  private watchTimer: NodeJS.Timeout | undefined;
-  private rescuing: Promise<void> | undefined;
 
   constructor(private readonly options: SqliteDecisionLogOptions) {
     super();
@@ -94,13 +83,35 @@ export class SqliteDecisionLog extends DecisionLog {
     this.group = new GroupCommit((group) => this.commit(group), options.instance);
     this.queueLimit = options.queueLimit ?? defaultQueueLimit;
     this.bulkRoom = new BulkRoom(this.queueLimit);
+    const onProblem = (what: string, error: unknown) => options.onProblem?.(what, error);
     this.upkeep = new LogUpkeep({
       files: () => this.files,
       retention: options.retention,
       turnPauseMs: options.turnPauseMs,
       turnPatienceMs: options.turnPatienceMs,
-      onProblem: (what, error) => options.onProblem?.(what, error),
+      onProblem,
     });
+    this.kept = new KeptFiles({
+      path: this.path,
+      durability: options.mode === 'fsync' ? 'FULL' : 'NORMAL',
+      limits: { ...turnLimits(options.retention), ...options.limits },
+      retryMs: options.retryMs,
+      watchMs: options.watchMs,
+      settle: () => this.upkeep.inTurn(async () => undefined),
+      reindex: () => void this.upkeep.indexNow().catch(() => undefined),
+      onOpened: ({ journal: { writer, end } }) => {
+        this.ids = new DecisionIds(writer, Math.max(this.ids.milliseconds, end.idUntil));
+      },
+      onProblem,
+    });
+  }
+
+  private get files(): JournalFiles | undefined {
+    return this.kept.files;
+  }
+
+  private get trouble(): Trouble | undefined {
+    return this.kept.trouble;
   }
 
   async start(): Promise<void> {
@@ -111,31 +122,25 @@ export class SqliteDecisionLog extends DecisionLog {
         this.reader = await DecisionLogReader.open(this.options.databasePath);
       return;
     }
-    this.use(await this.openOrReplace());
-    const { journal } = this.files!;
+    const { journal } = await this.kept.start();
     if (await journal.wasUnclean()) {
       const { sequence: after, newest: since } = journal.end;
       await journal.noteGap({ after, lost: null, since, until: Date.now() }, 'not_flushed');
     }
     await journal.setUnclean(this.options.mode === 'async');
     this.upkeep.start();
-    this.watchTimer = setInterval(() => this.watch(), this.options.watchMs ?? defaultWatchMs).unref();
+    this.kept.startWatching();
   }
 
   async stop(): Promise<void> {
-    clearInterval(this.watchTimer);
     this.upkeep.stop();
-    // What vanished is lost when this process ends, so it is brought back first.
-    this.watch();
-    await this.rescuing;
-    this.stopping.abort();
+    await this.kept.stop();
     await this.group.flush();
     await this.trouble?.over;
     await this.upkeep.settled();
     await this.reader?.close();
-    const files = this.files;
+    const files = this.kept.take();
     if (files === undefined) return;
-    this.files = undefined;
     try {
       await this.noteLosses(files, 'unwritable');
       await files.journal.setUnclean(false);
@@ -196,7 +201,7 @@ export class SqliteDecisionLog extends DecisionLog {
     const { mode } = this.options;
     const counts = {
       mode,
-      answering: mode === 'async' || mode === 'off' || this.steady.isWorking(),
+      answering: mode === 'async' || mode === 'off' || this.kept.isSteady,
       depth: this.group.depth,
       limit: this.queueLimit,
       lost: this.losses.total,
@@ -267,38 +272,6 @@ export class SqliteDecisionLog extends DecisionLog {
     await this.upkeep.prune(nowMs);
   }
 
-  private openFiles(cause?: GapCause): Promise<JournalFiles> {
-    return JournalFiles.open(
-      {
-        path: this.path,
-        durability: this.options.mode === 'fsync' ? 'FULL' : 'NORMAL',
-        limits: { ...turnLimits(this.options.retention), ...this.options.limits },
-        onProblem: (what, error) => this.options.onProblem?.(what, error),
-      },
-      cause,
-    );
-  }
-
-  /** A journal that is damaged is set aside first, with its WAL. Nothing is ever written over it. */
-  private async openOrReplace(): Promise<JournalFiles> {
-    try {
-      return await this.openFiles();
-    } catch (error) {
-      if (!isDamaged(error)) throw error;
-      await this.setAside(error);
-      return this.openFiles('file_damaged');
-    }
-  }
-
-  private use(files: JournalFiles): void {
-    this.files = files;
-    const { writer, end } = files.journal;
-    this.ids = new DecisionIds(writer, Math.max(this.ids.milliseconds, end.idUntil));
-    if (files.missing !== undefined) {
-      this.options.onProblem?.(`files of the decision log are missing: ${files.missing}`, undefined);
-    }
-  }
-
   private async view(): Promise<LogView> {
     if (this.reader !== undefined) return this.reader.view();
     const files = this.files;
@@ -319,18 +292,18 @@ export class SqliteDecisionLog extends DecisionLog {
           durationMs = performance.now() - started;
           break;
         } catch (error) {
-          this.startRecovery(error);
+          this.kept.failed(error);
         }
       }
       if (this.options.mode !== 'async') throw unavailable('cannot be written', this.trouble!.error);
-      if (this.stopping.signal.aborted) {
+      if (this.kept.isStopping) {
         this.lose(group.lines.length, group.since, group.until);
         return;
       }
       await this.trouble!.over;
     }
     this.options.onCommit?.({ records: group.lines.length, durationMs });
-    await this.noteLosses(this.files!, 'queue_full').catch((error: unknown) => this.startRecovery(error));
+    await this.noteLosses(this.files!, 'queue_full').catch((error: unknown) => this.kept.failed(error));
     this.upkeep.committed();
   }
 
@@ -342,90 +315,6 @@ export class SqliteDecisionLog extends DecisionLog {
   private async noteLosses({ journal }: JournalFiles, cause: 'queue_full' | 'unwritable'): Promise<void> {
     const lost = await this.losses.note(journal, cause);
     if (lost > 0) this.options.onProblem?.(`${lost} decision records were lost (${cause})`, undefined);
-  }
-
-  /**
-   * Looks whether the open files are those that lie at their paths. One that was removed or moved over goes on taking
-   * commits, and all of them are lost when this process ends.
-   */
-  private watch(): void {
-    const vanished = this.files?.vanished();
-    if (vanished === undefined || this.trouble !== undefined) return;
-    this.startRecovery(new Error(vanished));
-  }
-
-  private startRecovery(error: unknown): void {
-    this.steady.failed();
-    this.options.onProblem?.('the decision log cannot be written', error);
-    this.trouble = { error, over: this.recover(error) };
-  }
-
-  /** Tries until a write succeeds; ends early when the log is stopped. */
-  private async recover(first: unknown): Promise<void> {
-    let error = first;
-    for (let attempt = 0; ; attempt++) {
-      try {
-        // What vanished is there for as long as this process is.
-        if (attempt > 0 || this.files?.vanished() === undefined)
-          await delay(this.options.retryMs ?? defaultRetryMs, undefined, { signal: this.stopping.signal, ref: false });
-      } catch {
-        return;
-      }
-      try {
-        if (this.files?.vanished() !== undefined) {
-          const rescue = this.rescue(this.files);
-          this.rescuing = rescue.catch(() => undefined);
-          await rescue;
-        } else if (isDamaged(error) || this.files === undefined || this.files.isBroken)
-          await this.reopen(isDamaged(error));
-        await this.files!.journal.probe();
-        break;
-      } catch (again) {
-        error = again;
-      }
-    }
-    this.trouble = undefined;
-    this.steady.recovered();
-    this.options.onProblem?.('the decision log can be written again', undefined);
-  }
-
-  private async reopen(damaged: boolean): Promise<void> {
-    const files = this.files;
-    await this.upkeep.inTurn(async () => undefined);
-    this.files = undefined;
-    await files?.close();
-    if (damaged && existsSync(this.path)) await this.setAside(this.trouble?.error, files?.journal.end.sequence);
-    this.use(await this.openFiles(damaged ? 'file_damaged' : undefined));
-  }
-
-  private async rescue(files: JournalFiles): Promise<void> {
-    const vanished = files.vanished();
-    await this.upkeep.inTurn(async () => undefined);
-    const { damaged, aside } = await files.rescue();
-    this.files = undefined;
-    this.use(await this.openFiles());
-    // An index that was lost is made anew behind the decisions.
-    void this.upkeep.indexNow().catch(() => undefined);
-    const lost = damaged.reduce((sum, { count }) => sum + count, 0);
-    const found = aside.length === 0 ? '' : `; what lay there instead is now ${aside.join(' and ')}`;
-    this.options.onProblem?.(
-      `${vanished}; what was committed is written back, ${lost} decision records are lost${found}`,
-      undefined,
-    );
-  }
-
-  /** Gives the damaged open file another name. What can be read of it becomes a closed file of the journal. */
-  private async setAside(error: unknown, end?: number): Promise<void> {
-    const name = setFilesAside(this.path);
-    const lost = await salvage(name, this.path, end);
-    const kept =
-      lost === undefined
-        ? 'nothing of it could be read'
-        : `what could be read of it is kept, ${lost === null ? 'and nobody can say how many' : lost} decision records are lost`;
-    this.options.onProblem?.(
-      `the decision log's file is damaged; it was set aside as ${name}, a new one is begun; ${kept}`,
-      error,
-    );
   }
 }
 
