@@ -1,4 +1,4 @@
-/** What happened at the doors and to the service itself: who changed, read or exported what, and who was turned away. */
+/** Audit events: who changed, read or exported what, and who was refused. */
 import { Transform } from 'class-transformer';
 import { IsIn, IsInt, IsOptional, Max, Min } from 'class-validator';
 import { Integer, OneOf, Parts, Text, Time } from '../answers/members.js';
@@ -48,7 +48,7 @@ export class AuditEvent {
   @Text({ optional: true })
   readonly address?: string;
 
-  /** Events about one set can be read by whoever may read its decisions. */
+  /** Callers that may read a set's decisions may read the events about it. */
   @Text({ optional: true, description: 'The set that it was about.' })
   readonly policySet?: string;
 
@@ -105,7 +105,7 @@ export class AuditQuery extends TimeRangeQuery {
   @OptionalText(1_024)
   readonly requestId?: string;
 
-  /** Where the page before ended: its `nextCursor`. */
+  /** `nextCursor` of the page before. */
   @OptionalText(256)
   readonly cursor?: string;
 

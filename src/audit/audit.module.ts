@@ -10,7 +10,7 @@ import { SqliteAuditLog } from './sqlite/sqlite-audit-log.js';
 
 const dayMs = 86_400_000;
 
-/** Who changed, read or exported what. */
+/** The audit log: who changed, read or exported what. */
 @Module({
   imports: [DatabaseModule],
   providers: [

@@ -2,9 +2,9 @@ import { type Config, listIn } from '../config/config.js';
 import { AccessTokens } from './access-tokens.js';
 
 export interface AccessTokensListeners {
-  /** Hears of each caller whose token was verified. */
+  /** Called with the name of each caller whose token was verified. */
   readonly onCaller?: (name: string) => void;
-  /** Hears that the keys of an issuer cannot be fetched. */
+  /** Called if the keys of an issuer cannot be fetched. */
   readonly onProblem: (issuer: string, error: unknown) => void;
 }
 

@@ -17,21 +17,23 @@ export interface AccessTokensOptions {
   readonly maxLifetimeSeconds?: number;
   /** How long an issuer's keys stay good while it cannot be asked, in seconds; 3,600 when left out. */
   readonly keysMaxAgeSeconds?: number;
-  /** Hears of each caller whose token was verified. */
+  /** Called with the name of each caller whose token was verified. */
   readonly onCaller?: (name: string) => void;
   readonly onProblem: (issuer: string, error: unknown) => void;
 }
 
-/** More characters than any provider's token has; above it nothing is even hashed. */
+/** Longest token, in characters; no provider's is longer. A longer one is refused before it is hashed. */
 const maxTokenLength = 8_192;
 const maxCached = 10_000;
-/** A token is verified again after so long, whatever its end: keys and configuration may be others by then. */
+/** A token is verified again after this time, in milliseconds, since the issuer's keys may have changed. */
 const cachedMs = 5 * 60_000;
 export const defaultMaxLifetimeSeconds = 86_400;
 export const defaultKeysMaxAgeSeconds = 3_600;
-/** They would stand in records and logs, where a reader could take one name for another. */
+/** Refused in names, which are written into records and logs: a reader could take one name for another. */
 const controlCharacter = /[\u0000-\u001f\u007f-\u009f]/;
-/** RFC 9068 section 2.1; and what providers from before it write. An ID or log-out token that names itself is none. */
+/**
+ * Accepted values of `typ`: those of RFC 9068 section 2.1 and of older providers. ID and log-out tokens have others.
+ */
 const tokenTypes = new Set([undefined, 'at+jwt', 'application/at+jwt', 'jwt']);
 
 interface Verified {
@@ -41,12 +43,11 @@ interface Verified {
 }
 
 /**
- * OAuth 2.0 access tokens (RFC 9068) and those of OpenID providers: signature by a key of the issuer, pinned algorithms,
- * issuer, audience, times, type.
+ * OAuth 2.0 access tokens (RFC 9068) and those of OpenID providers: signature by a key of the issuer, pinned
+ * algorithms, issuer, audience, times, type.
  *
- * A token that was verified is known by its hash until it expires, for five minutes at most, so that a service which asks
- * a thousand times a second costs one signature and not a thousand. The cache is bounded, and emptied when an issuer
- * changes its keys.
+ * A verified token is remembered by its hash until it expires, for five minutes at most, so that a thousand requests a
+ * second with one token cost one signature. The cache is bounded, and emptied when an issuer changes its keys.
  */
 export class AccessTokens {
   private readonly issuers: ReadonlyMap<string, IssuerKeys>;
@@ -80,9 +81,9 @@ export class AccessTokens {
   }
 
   /**
-   * Verifies a token; what is wrong with it is an answer for the operator.
+   * Verifies a token. Returns its caller, or a text for the operator that says what is wrong with it.
    *
-   * @throws VerdictError `identity_provider_unavailable` when there are no keys to verify it by
+   * @throws VerdictError `identity_provider_unavailable` if there are no keys to verify it with
    */
   async verify(token: string, now: number): Promise<Caller | string> {
     if (token.length > maxTokenLength) return 'token too long';
@@ -108,7 +109,7 @@ export class AccessTokens {
     } catch (error) {
       if (error instanceof VerdictError) throw error;
       if (error instanceof errors.JOSEError) return `${error.code}: ${error.message}`;
-      // A key of a broken form makes Web Crypto throw; that is no reason to answer 500 to whoever sent it.
+      // A malformed key makes Web Crypto throw. That is a refused token and not an internal error.
       return `token cannot be verified: ${(error as Error).message}`;
     }
   }
@@ -124,7 +125,7 @@ export class AccessTokens {
     return keys.find(header, token);
   };
 
-  /** What jose lets pass: an end that never comes, and a token from the future. */
+  /** Checks what jose accepts: an end too far away, and a token from the future. */
   private faultInTimes({ exp, iat }: JWTPayload, now: number): string | undefined {
     const { clockSkewSeconds, maxLifetimeSeconds = defaultMaxLifetimeSeconds } = this.options;
     const latest = now / 1000 + clockSkewSeconds;
@@ -150,7 +151,7 @@ export class AccessTokens {
   }
 
   private remember(token: string, verified: Verified): void {
-    // The oldest goes; if it is still good, it is verified again when it comes back.
+    // Removes the oldest. If it is still valid, it is verified again when it is used next.
     if (this.verified.size >= maxCached) this.verified.delete(this.verified.keys().next().value!);
     this.verified.set(hash('sha256', token, 'base64'), verified);
   }

@@ -2,19 +2,19 @@ import type { Grants } from './grants.js';
 
 /** One API key, whether a file declares it or the database holds it. */
 export interface ApiKey {
-  /** Names the caller: in records, in audit events, and as the user name of HTTP Basic. */
+  /** The caller's name in records and audit events, and the user name of HTTP Basic. */
   readonly name: string;
-  /** Who answers for it; a text for people. */
+  /** Who is responsible for the key; a text for people. */
   readonly owner?: string;
-  /** As `scopesOf` writes them: `decide`, `decide:invoices`. */
+  /** Scopes as texts: `decide`, `decide:invoices`. */
   readonly scopes: readonly string[];
   /** Limits every scope to these policy sets. */
   readonly policySets?: readonly string[];
   /** Milliseconds since the epoch; from then on the key is refused. */
   readonly expires?: number;
-  /** Addresses and ranges that it may be used from; from anywhere when left out. */
+  /** Addresses and ranges that it may be used from; undefined: any. */
   readonly addresses?: readonly string[];
-  /** Decisions a day (UTC). */
+  /** Most decisions a day (UTC). */
   readonly dailyQuota?: number;
 }
 
@@ -26,11 +26,11 @@ export interface ApiKeySecret {
   readonly expires?: number;
 }
 
-/** What is looked up when a request comes; made once for each key and frozen. */
+/** The result of a key's look-up; made once for each key and frozen. */
 export interface Credential {
   readonly key: ApiKey;
   readonly grants: Grants;
-  /** The earlier of the key's and the secret's end; milliseconds since the epoch. */
+  /** The earlier end of key and secret, in milliseconds since the epoch. */
   readonly expires: number;
   readonly from: ((address: string) => boolean) | undefined;
   readonly source: 'declared' | 'managed';

@@ -53,7 +53,7 @@ export function readApiKeyFile(file: string, text: string): readonly DeclaredCal
     if (names.has(key.name)) list?.refuse('duplicate_key', `two keys have the name ${quote(key.name)}`);
     names.add(key.name);
   }
-  // A copied entry is one mistake, and said once.
+  // A copied entry is one mistake and is reported once.
   for (const shared of problems.length > 0
     ? []
     : twiceIn(callers.map(({ digests, certificates }) => [...digests, ...certificates]))) {
@@ -73,7 +73,7 @@ export function declaredNames(callers: readonly DeclaredCaller[]): ReadonlySet<s
   );
 }
 
-/** What stands in more than one of the lists. */
+/** Texts that more than one of the lists holds. */
 function twiceIn(lists: readonly (readonly string[])[]): ReadonlySet<string> {
   const once = new Set<string>();
   const twice = new Set<string>();

@@ -1,9 +1,9 @@
 /**
  * The text of an API key: `vd_<environment>_<secret>_<checksum>`.
  *
- * The prefix and the checksum let secret scanners, and this service, tell a key from noise without knowing any; the
- * environment keeps a key of one deployment from being tried on another. The secret is 256 random bits, so its plain
- * SHA-256 can be stored: there is nothing to guess, and so nothing for a slow hash to slow down.
+ * By prefix and checksum, secret scanners and this service recognise a key without knowing any. The environment keeps a
+ * key of one deployment from being used in another. The secret is 256 random bits, which cannot be guessed, so its
+ * plain SHA-256 can be stored without a slow hash.
  */
 import { hash, randomBytes } from 'node:crypto';
 import { crc32 } from 'node:zlib';
@@ -23,7 +23,7 @@ export function makeApiKey(environment: string): string {
   return `${body}_${checksumOf(body)}`;
 }
 
-/** The environment that a key is for; undefined when the text is no key, or was mistyped. */
+/** The environment of a key; undefined if the text is not a key or its checksum is wrong. */
 export function environmentOf(key: string): string | undefined {
   const match = apiKey.exec(key);
   return match !== null && checksumOf(key.slice(0, -checksumLength - 1)) === match[3] ? match[1] : undefined;
@@ -34,7 +34,7 @@ export function digestOf(key: string): string {
   return hash('sha256', key);
 }
 
-/** CRC-32: against slips and for scanners; it protects nothing. */
+/** CRC-32, against typing slips and for scanners. It does not protect the key. */
 function checksumOf(body: string): string {
   return base62(BigInt(crc32(body)), checksumLength);
 }

@@ -9,7 +9,7 @@ import { Grants } from './grants.js';
 import type { ManagedKey, ManagedKeys } from './managed-keys.js';
 import { parseScope } from './scopes.js';
 
-/** Why a key is refused; for the operator, the caller hears none of it. */
+/** Why a key is refused. The operator sees it, the caller does not. */
 export type KeyRefusal = 'malformed' | 'unknown' | 'expired' | 'other_environment' | 'other_address';
 
 export interface ApiKeysLog {
@@ -18,7 +18,7 @@ export interface ApiKeysLog {
 }
 
 export interface ApiKeysOptions {
-  /** `VERDICT_ENV`: the environment whose keys alone are accepted. */
+  /** `VERDICT_ENV`: only keys of this environment are accepted. */
   readonly environment?: string;
   /** The file of declared callers. */
   readonly file?: string;
@@ -28,7 +28,7 @@ export interface ApiKeysOptions {
   readonly pollMs?: number;
 }
 
-/** What keys and certificates mean now. Never changed, only replaced. */
+/** The current keys and certificates. The table is replaced as a whole, never changed. */
 interface Table {
   readonly byDigest: ReadonlyMap<string, Credential>;
   readonly byCertificate: ReadonlyMap<string, Credential>;
@@ -38,16 +38,15 @@ const lastUseStepMs = 60_000;
 const maxTokenNames = 10_000;
 
 /**
- * Every API key that is good, in memory, from the declared file and from the database. Both are looked at twice a
- * second and the table is replaced as a whole, so that a key which was revoked anywhere is refused within a second and
- * a request never waits for either.
+ * Every valid API key in memory, from the declared file and the database. Both are looked at twice a second, so a key
+ * that was revoked anywhere is refused within a second, and no request waits for file or database.
  */
 export class ApiKeys {
   private table: Table = { byDigest: new Map(), byCertificate: new Map() };
   private declared: readonly DeclaredCaller[] = [];
   /** Managed keys that are refused since the file declares their names. */
   private hidden: readonly string[] = [];
-  /** Lower case; the oldest go when there are too many. */
+  /** Names in lower case. The oldest are removed if there are too many. */
   private readonly tokenNames = new Set<string>();
   private fileStamp = '';
   private databaseChanges = -1;
@@ -61,7 +60,7 @@ export class ApiKeys {
   /**
    * Reads both sources and begins to watch them.
    *
-   * @throws PolicyError when the declared file is wrong, or the file system's error when it cannot be read
+   * @throws PolicyError if the declared file is wrong, or the file system's error if it cannot be read
    */
   async start(): Promise<void> {
     await this.refresh({ strict: true });
@@ -75,15 +74,15 @@ export class ApiKeys {
     await this.saveUses();
   }
 
-  /** Whether anybody could authenticate by what is declared or stored here. */
+  /** True if a key or certificate exists that could authenticate a caller now. */
   hasUsable(now: number): boolean {
     const { byDigest, byCertificate } = this.table;
     return [...byDigest.values(), ...byCertificate.values()].some(({ expires }) => expires > now);
   }
 
   /**
-   * Whose key this is. Also a key that is not good costs one hash and one look-up, and the time of the look-up tells about
-   * the digest of a guess, never about a key.
+   * Finds the credential of a key. A refused key also costs one hash and one look-up; the time of the look-up depends
+   * on the digest of the guess and tells nothing about a key.
    *
    * @param name given with HTTP Basic: the key must be the one of that name
    */
@@ -91,7 +90,7 @@ export class ApiKeys {
     const digest = digestOf(key);
     const credential = this.table.byDigest.get(digest);
     if (credential === undefined) return this.whyUnknown(key);
-    // The environment stands in front of the secret, so a file of digests alone cannot carry it.
+    // The environment is checked in the key's text, since a digest does not show it.
     const { environment } = this.options;
     if (environment !== undefined && !key.startsWith(`vd_${environment}_`)) return this.whyUnknown(key);
     if (name !== undefined && !sameText(name, credential.key.name)) return 'unknown';
@@ -101,28 +100,28 @@ export class ApiKeys {
     return credential;
   }
 
-  /** As `authenticate`, for a key that was presented earlier: it must be good now. */
+  /** As `authenticate`, for the digest of a key that was presented earlier. */
   recheck(digest: string, address: string, now: number): Credential | KeyRefusal {
     const credential = this.table.byDigest.get(digest);
     return credential === undefined ? 'unknown' : (whyRefused(credential, address, now) ?? credential);
   }
 
   /**
-   * Whether a name stands for a caller of another kind than a managed key, or would be taken for one: a declared caller, a
-   * declared certificate, somebody whose token was verified lately. Names that differ in case alone are one here.
+   * True if a name belongs to a caller that is not a managed key: a declared caller, a declared certificate, or a token
+   * that was verified lately. Upper and lower case are not distinguished.
    */
   isOfAnotherKind(name: string): boolean {
     const folded = name.toLowerCase();
     return this.tokenNames.has(folded) || declaredNames(this.declared).has(folded);
   }
 
-  /** Takes note of a caller whom a token names. */
+  /** Notes the name of a caller with a verified token. */
   noteTokenName(name: string): void {
     if (this.tokenNames.size >= maxTokenNames) this.tokenNames.delete(this.tokenNames.keys().next().value!);
     this.tokenNames.add(name.toLowerCase());
   }
 
-  /** Whose certificate has one of these names, which the client CA vouches for. */
+  /** Finds the credential of a certificate by its names, which the client CA vouches for. */
   ofCertificate(names: readonly string[], address: string, now: number): Credential | KeyRefusal {
     for (const name of names) {
       const credential = this.table.byCertificate.get(name);
@@ -131,7 +130,7 @@ export class ApiKeys {
     return 'unknown';
   }
 
-  /** Looks at both sources now; a change by this process need not wait for the next look. */
+  /** Reads both sources now, so that a change by this process is in force at once. */
   refresh({ strict = false } = {}): Promise<void> {
     const done = this.refreshing.then(() => this.look(strict));
     this.refreshing = done.catch(() => undefined);
@@ -144,7 +143,7 @@ export class ApiKeys {
       changed = await this.readFileIfChanged();
     } catch (error) {
       if (strict) throw error;
-      // What was read last goes on: a slip of the pen must not lock every caller out.
+      // The last good table stays: a typing slip must not lock every caller out.
       const problems = error instanceof PolicyError ? error.problems.map(formatProblem) : [(error as Error).message];
       this.options.log.error({ problems }, 'the file of API keys cannot be used; the keys of its last good state stay');
     }
@@ -176,7 +175,7 @@ export class ApiKeys {
     return true;
   }
 
-  /** Said once for each key, and again when it came back in between. */
+  /** Logs each hidden key once, and again if it was visible in between. */
   private noteHidden(names: readonly string[]): void {
     for (const name of names.filter((each) => !this.hidden.includes(each))) {
       const what = 'a managed API key is refused: the file of API keys declares a caller of the same name';
@@ -206,7 +205,7 @@ export class ApiKeys {
   }
 }
 
-/** Also the names of the managed keys that are left out: records must not mean two callers by one name. */
+/** Also returns the names of the managed keys that are left out, since a record's caller must have one meaning. */
 function tableOf(
   declared: readonly DeclaredCaller[],
   stored: readonly ManagedKey[],
@@ -215,7 +214,7 @@ function tableOf(
   const hidden: string[] = [];
   const byDigest = new Map<string, Credential>();
   const byCertificate = new Map<string, Credential>();
-  // The file comes last: where both have a digest, the operator's file is what counts.
+  // The file comes last: if both have a digest, the file wins.
   for (const key of stored) {
     if (key.revoked !== undefined) continue;
     if (taken.has(key.name.toLowerCase())) {
@@ -249,7 +248,7 @@ function whyRefused({ expires, from }: Credential, address: string, now: number)
 }
 
 function sameText(a: string, b: string): boolean {
-  // In bytes: a text beyond ASCII has more of them than its length says, and `timingSafeEqual` throws where they differ.
+  // Compares bytes: `timingSafeEqual` throws if lengths differ, and `length` of a text does not count bytes.
   const [bytes, others] = [Buffer.from(a), Buffer.from(b)];
   return bytes.length === others.length && timingSafeEqual(bytes, others);
 }

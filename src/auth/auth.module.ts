@@ -21,11 +21,11 @@ import { RateLimits } from './rate-limits.js';
 import { Sessions } from './sessions.js';
 import { SqliteManagedKeys } from './sqlite/sqlite-managed-keys.js';
 
-/** Calls that are rare and costly, by whatever caller. */
+/** Limits of rare and costly calls, for each caller. */
 const keyRate: Rate = { points: 60, seconds: 60, burst: 120 };
 const exportRate: Rate = { points: 10, seconds: 60, burst: 20 };
 
-/** Under this token the injector has the access tokens of callers, or undefined where no issuer is configured. */
+/** Token of the injector for the access tokens of callers; undefined if no issuer is configured. */
 const callerAccessTokens = Symbol('access tokens of callers');
 
 /** Who calls, what they may do, and how often. */
@@ -128,7 +128,7 @@ export class AuthModule implements OnModuleInit, OnApplicationShutdown {
     }
   }
 
-  /** P7: with nobody who could authenticate, the service is for this machine alone. */
+  /** P7: without a usable credential, the service listens on loopback only. */
   private refuseToStandOpen(): void {
     const { auth, jwtIssuer, host } = this.config;
     if (auth === 'none' || jwtIssuer !== undefined || this.apiKeys.hasUsable(Date.now())) return;

@@ -7,14 +7,14 @@ import type { AuthenticationMethod, Caller } from './caller.js';
 import { certificateNames } from './client-certificate.js';
 import { isCsrfToken, type Sessions, sessionTokenIn } from './sessions.js';
 
-/** Why nobody was authenticated. The caller hears none of it; the audit event does. */
+/** Why a request was not authenticated. The audit event says it, the answer does not. */
 export interface Refusal {
   readonly refused: string;
   /** The method that was tried, if one was. */
   readonly method?: AuthenticationMethod;
-  /** The name that the sender claimed, where it was plain to read. */
+  /** The name that the sender claimed, if it could be read. */
   readonly claimed?: string;
-  /** A page of another site may have made the browser send it: 403, not 401. What is wrong with it, as a sentence. */
+  /** A sentence that says what is wrong, if a page of another site may have made the browser send it: 403, not 401. */
   readonly forged?: string;
   /** No credential was shown, so nothing was tried. */
   readonly missing?: true;
@@ -24,37 +24,40 @@ export interface AuthenticatorOptions {
   readonly apiKeys: ApiKeys;
   readonly tokens: AccessTokens | undefined;
   readonly sessions: Sessions;
-  /** Whether browsers reach the service over TLS: then cookies are for TLS alone. */
+  /** True if browsers reach the service over TLS. Then cookies are sent over TLS only. */
   readonly secure: boolean;
-  /** The origins of this service's own pages. Left out: that of the `Host` header. */
+  /** The origins of this service's own pages; undefined: the origin of the `Host` header. */
   readonly ownOrigins?: ReadonlySet<string>;
-  /** Asked before work is spent on a token that was not seen before. */
+  /** Called before a token is verified that was not seen before. */
   readonly mayTry: (address: string) => boolean;
 }
 
 const noCsrfToken = 'The CSRF token of the session is missing or wrong.';
 const anotherSite = 'A page of another site sent the credential.';
 
-/** Methods that a browser repeats by itself, on behalf of any site. */
+/** Methods that any site can make a browser send, and that change nothing. */
 const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /**
- * Who sent a request. A request shows at most one credential of its own: `Authorization: Bearer` (an API key or an access
- * token), `Authorization: Basic` (key name and key) or `X-API-Key`; with none of them, the session cookie or the
- * certificate of the connection counts. A credential that is wrong is refused, whatever else is there.
+ * Who sent a request. A request shows at most one credential of its own: `Authorization: Bearer` (an API key or an
+ * access token), `Authorization: Basic` (key name and key) or `X-API-Key`; with none of them, the session cookie or the
+ * certificate of the connection counts. A wrong credential is refused, even if another one is right.
  */
 export class Authenticator {
   constructor(private readonly options: AuthenticatorOptions) {}
 
   /**
-   * Whether a request that a gateway made about another shows a credential of the gateway itself. `Authorization` and
-   * the cookies in it are then the user's.
+   * True if a gateway's question shows a credential of the gateway itself. `Authorization` and the cookies in it are
+   * then the user's.
    */
   static showsGateway(message: IncomingMessage): boolean {
     return message.headers['x-api-key'] !== undefined || certificateNames(message.socket) !== undefined;
   }
 
-  /** Who the gateway is that made a request about another; as `authenticate` where it shows nothing of its own. */
+  /**
+   * Authenticates the gateway that asks about a client's request; as `authenticate` if it shows no credential of its
+   * own.
+   */
   authenticateGateway(
     message: IncomingMessage,
     address: string,
@@ -70,7 +73,7 @@ export class Authenticator {
     return names === undefined ? this.authenticate(message, address, now) : this.byCertificate(names, address, now);
   }
 
-  /** Only an access token that was not seen before takes a promise. */
+  /** Returns a promise only for an access token that was not seen before. */
   authenticate(message: IncomingMessage, address: string, now: number): Caller | Refusal | Promise<Caller | Refusal> {
     const { authorization, 'x-api-key': apiKey } = message.headers;
     if (apiKey !== undefined || authorization !== undefined) {
@@ -111,7 +114,7 @@ export class Authenticator {
     }
     const basic = readBasic(authorization);
     if (basic === undefined) return { refused: 'malformed Authorization header' };
-    // A browser repeats Basic credentials for whoever makes it send a request.
+    // A browser sends Basic credentials with a request of any site.
     return this.ofAnotherSite(message, 'basic') ?? this.byKey('basic', basic.key, address, now, basic.name);
   }
 
@@ -152,7 +155,7 @@ export class Authenticator {
     return callerOf(credential, 'session');
   }
 
-  /** The refusal of a credential that a browser sends by itself, where another site made it do so. */
+  /** Refuses a credential that a browser sends by itself if another site caused the request. */
   private ofAnotherSite(message: IncomingMessage, method: AuthenticationMethod): Refusal | undefined {
     const { secure, ownOrigins } = this.options;
     if (!isFromAnotherSite(message, secure, ownOrigins)) return undefined;
@@ -167,7 +170,7 @@ export class Authenticator {
   }
 }
 
-/** One object for each credential and method, so that what is counted and logged by it need not be made again. */
+/** The caller, one object for each credential and method, so that data that is kept by caller is made once. */
 function callerOf(credential: Credential, method: AuthenticationMethod): Caller {
   let byMethod = callers.get(credential);
   if (byMethod === undefined) {

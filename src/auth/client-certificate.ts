@@ -14,7 +14,7 @@ export function certificateNames(socket: Socket): readonly string[] | string | u
   if (certificate === undefined) return undefined;
   const { subject, subjectAltName = '' } = certificate;
   const names = socket.authorized
-    ? // A name with a comma or a quote in it comes quoted, and would have to be taken apart with care: none is accepted.
+    ? // Names with a comma or a quote are quoted and hard to parse safely; none is accepted.
       [...(subjectAltName.includes('"') ? [] : subjectAltName.split(', ')), subject.split('\n').reverse().join(',')]
     : `certificate not accepted: ${socket.authorizationError}`;
   namesOf.set(socket, names);

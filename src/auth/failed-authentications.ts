@@ -1,31 +1,31 @@
 import { addressGroup } from '../config/address-list.js';
 import type { Allowance, RateLimits } from './rate-limits.js';
 
-/** Tokens not seen before that are verified for a blocked address, a second: about 5 ms of processor time at most. */
+/** Most new tokens a second that are verified for a blocked address: about 5 ms of processor time. */
 export const verificationsWhileBlocked = 50;
-/** Addresses remembered at most; of more the oldest goes, and begins anew. */
+/** Most addresses that are remembered. The oldest is forgotten first and starts again. */
 const maxBlocked = 10_000;
 
 interface Block {
   /** Milliseconds since 1970. */
   until: number;
-  /** Which second the verifications were counted in, and how many there were. */
+  /** The second that verifications are counted in, and their number. */
   second: number;
   verifications: number;
 }
 
 /**
- * Addresses that failed to authenticate more often than the limit `failures` allows. What is cheap to look at is looked
- * at as before: keys, certificates, sessions, tokens that were verified already. Tokens not seen before, each of which
- * costs a signature, are verified from a small budget of their own, so that a good one gets in from an address where
- * somebody else guesses (behind one gateway or NAT, all share one).
+ * Addresses that failed to authenticate more often than the limit `failures` allows. Cheap checks go on as before:
+ * keys, certificates, sessions, tokens that were verified already. Tokens not seen before, each of which costs a
+ * signature, are verified from a small budget of their own, so that a valid one is accepted from an address where
+ * another client guesses (all clients behind a gateway or NAT share one).
  */
 export class FailedAuthentications {
   private readonly blocks = new Map<string, Block>();
 
   constructor(private readonly limits: RateLimits) {}
 
-  /** Whether a signature may be verified for an address; of a blocked one it counts against the budget. */
+  /** True if a signature may be verified for an address. For a blocked address it counts against the budget. */
   mayTry(address: string, now = Date.now()): boolean {
     const group = addressGroup(address);
     const block = this.blocks.get(group);
@@ -40,7 +40,7 @@ export class FailedAuthentications {
     return block.verifications <= verificationsWhileBlocked;
   }
 
-  /** Counts a wrong credential; beyond the limit the address is blocked until the limit is whole again. */
+  /** Counts a wrong credential; beyond the limit the address is blocked until the limit is restored. */
   count(address: string, now = Date.now()): Allowance {
     const group = addressGroup(address);
     const allowance = this.limits.take('failures', group);

@@ -1,6 +1,6 @@
 import { type GrantedScope, knownScopes, parseScope, type ScopeName } from './scopes.js';
 
-/** The policy sets that a scope holds for. Not having the scope is the empty list. */
+/** The policy sets that a scope holds for; empty without the scope. */
 export type PolicySets = 'all' | readonly string[];
 
 /**
@@ -11,7 +11,7 @@ export type PolicySets = 'all' | readonly string[];
  *     grants.has('decisions:read')    // false
  */
 export class Grants {
-  /** Every scope on every set: what callers have while authentication is off. */
+  /** Every scope on every set, for callers while authentication is off. */
   static readonly all = new Grants(new Map(knownScopes.map((scope) => [scope, 'all'])));
 
   private constructor(private readonly setsOf: ReadonlyMap<ScopeName, PolicySets>) {}
@@ -27,7 +27,7 @@ export class Grants {
     return new Grants(setsOf);
   }
 
-  /** The scopes among texts of a token; others are of no concern to Verdict. */
+  /** The scopes among the texts of a token. Other texts are ignored. */
   static ofTexts(texts: readonly string[]): Grants {
     return Grants.of(texts.map(parseScope).filter((granted) => granted !== undefined));
   }
@@ -46,7 +46,7 @@ export class Grants {
     return sets === 'all' || sets.includes(policySet);
   }
 
-  /** As keys write them. */
+  /** The scopes in the form that keys have. */
   toTexts(): string[] {
     return [...this.setsOf].flatMap(([scope, sets]) =>
       sets === 'all' ? [scope] : sets.map((set) => `${scope}:${set}`),

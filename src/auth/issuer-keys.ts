@@ -2,22 +2,22 @@ import { createLocalJWKSet, errors, type FlattenedJWSInput, type JSONWebKeySet, 
 import { isTrustworthyUrl } from '../config/token-rules.js';
 import { VerdictError } from '../errors.js';
 
-/** No more often than this is an issuer asked again because of a key that nobody knows. */
+/** Shortest time between two fetches that an unknown key causes, in milliseconds. */
 const cooldownMs = 10_000;
-/** How often the keys are fetched again, used or not: a key that the issuer withdrew is good for so long at most. */
+/** Time between two fetches, in milliseconds. A key that the issuer withdrew is valid for this long at most. */
 const refreshMs = 60_000;
 const timeoutMs = 5_000;
 const maxBytes = 512 * 1024;
 
 export interface IssuerKeysOptions {
   readonly issuer: string;
-  /** Left out, it is the `jwks_uri` of the issuer's OpenID or OAuth metadata. */
+  /** Undefined: the `jwks_uri` of the issuer's OpenID or OAuth metadata. */
   readonly jwksUrl?: string;
-  /** Hears of fetches that failed. */
+  /** Called with the error of each failed fetch. */
   readonly onProblem: (error: unknown) => void;
   /** How long the keys that were fetched last stay good while none can be fetched, in milliseconds. */
   readonly maxAgeMs: number;
-  /** Called when the issuer's keys are other ones than before, or were kept for too long. */
+  /** Called when the issuer's keys have changed or have expired. */
   readonly onChange: () => void;
   /** Milliseconds between two fetches; 60,000 when left out. */
   readonly refreshMs?: number;
@@ -25,8 +25,8 @@ export interface IssuerKeysOptions {
 
 /**
  * The public keys of one issuer: fetched when they are first needed, from then on each minute, and when a token names a
- * key that is not among them (at a bounded rate, so that made-up names do not become a flood at the issuer). While the
- * issuer is away, or answers without a single key, what was fetched last stays for `maxAgeMs`, and then goes.
+ * key that is not among them (at a bounded rate, so that invented names do not flood the issuer). While the issuer is
+ * away, or answers without a key, the last keys stay valid for `maxAgeMs`.
  */
 export class IssuerKeys {
   private keySet: ReturnType<typeof createLocalJWKSet> | undefined;

@@ -17,8 +17,8 @@ export interface KeyAdministrator {
 }
 
 /**
- * Managed API keys, by whoever may manage them. `keys:admin` amounts to every other scope, since it can make a key that
- * has them; limited to policy sets, it makes and sees only keys that reach no further than those.
+ * Managed API keys, for callers that may manage them. `keys:admin` amounts to every other scope, since it can make a
+ * key that has them; limited to policy sets, it makes and sees only keys that reach no further than those.
  */
 export class KeyAdministration {
   constructor(
@@ -42,8 +42,8 @@ export class KeyAdministration {
   /**
    * Makes a key and returns its text, which cannot be had again.
    *
-   * @throws VerdictError `api_key_exists`, also for the name of a caller of another kind; `forbidden` for a key that would reach
-   * further than who makes it
+   * @throws VerdictError `api_key_exists`, also for the name of a caller of another kind; `forbidden` for a key with
+   *   more rights than its maker
    */
   async create(key: ApiKey, by: KeyAdministrator): Promise<string> {
     if (!reachesOnly(key, by.policySets)) {
@@ -89,7 +89,7 @@ export class KeyAdministration {
   }
 }
 
-/** What records call those who have no key: a key of that name could pass for them. */
+/** Names that records use for callers without a key. A key must not have them. */
 function isReserved(name: string): boolean {
   return name.toLowerCase() === anonymous.name;
 }

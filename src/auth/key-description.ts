@@ -1,7 +1,7 @@
 import { Integer, Parts, Text, Texts, Time } from '../answers/members.js';
 import type { ManagedKey } from './managed-keys.js';
 
-/** One text of a key, without the text. */
+/** One secret of a key, without its text. */
 export class ApiKeySecretDescription {
   @Time()
   readonly created!: string;
@@ -52,7 +52,7 @@ export class ApiKeyDescription {
   readonly secrets!: readonly ApiKeySecretDescription[];
 }
 
-/** Times as the rest of the API writes them, and digests left out: they are no secret, and no one needs them. */
+/** Describes a key with times as RFC 3339. Digests are left out: they are not secret, but nobody needs them. */
 export function describeKey({
   name,
   owner,

@@ -4,16 +4,16 @@ import type { Rate } from '../config/rate.js';
 export const limitKinds = ['decide', 'search', 'export', 'keys', 'failures'] as const;
 export type LimitName = (typeof limitKinds)[number];
 
-/** What is left of a limit after a call. */
+/** The state of a limit after a call. */
 export interface Allowance {
   readonly limited: boolean;
-  /** Points left of the steady rate in this period. */
+  /** Points of the steady rate that are left in this period. */
   readonly remaining: number;
-  /** Seconds until the steady rate is whole again; of a refused call, until the same call passes if nothing else comes. */
+  /** Seconds until the steady rate is restored. For a refused call: until the same call passes if no other comes. */
   readonly resetSeconds: number;
 }
 
-/** The burst beyond the steady rate is whole again after this many periods of the rate. */
+/** Periods of the rate after which the burst is restored. */
 const burstPeriods = 10;
 
 const daySeconds = 86_400;
@@ -21,8 +21,8 @@ const daySeconds = 86_400;
 const unlimited: Allowance = Object.freeze({ limited: false, remaining: 0, resetSeconds: 0 });
 
 /**
- * The rate limits: each counts its own points, by credential where there is one and by address where there is none. They
- * live in this process and go by its monotonic clock, so that a step of the wall clock neither opens nor closes them.
+ * The rate limits: each counts its own points, by credential, or by address for requests without one. They are kept in
+ * this process and use its monotonic clock, so a step of the wall clock does not change them.
  *
  *     const limits = new RateLimits({ decide: { points: 10, seconds: 1, burst: 15 } });
  *     limits.take('decide', 'key shop', 12)  // passes: 10 of the rate and 2 of the 5 beyond it
@@ -33,7 +33,7 @@ export class RateLimits {
   private readonly limiters: ReadonlyMap<LimitName, Limiter>;
   private readonly quotas = new Map<number, Limiter>();
 
-  /** Limits that are left out do not limit. `clock` is in milliseconds and never goes back. */
+  /** Omitted limits do not limit. `clock` returns milliseconds and never goes back. */
   constructor(
     rates: { readonly [name in LimitName]?: Rate },
     private readonly clock: () => number = () => performance.now(),
@@ -42,7 +42,7 @@ export class RateLimits {
     this.limiters = new Map(named.map(([name, rate]) => [name, new Limiter(rate)]));
   }
 
-  /** Whether calls of this kind are counted at all; asked before anything is spent on counting. */
+  /** True if calls of this kind are limited. */
   has(name: LimitName): boolean {
     return this.limiters.has(name);
   }
@@ -53,7 +53,7 @@ export class RateLimits {
     return rate === undefined ? '' : `"${name}";q=${rate.points};w=${rate.seconds}`;
   }
 
-  /** The most points that one call can ever take. */
+  /** Most points that one call can take. */
   burst(name: LimitName): number {
     return this.limiters.get(name)?.rate.burst ?? Number.POSITIVE_INFINITY;
   }
@@ -63,7 +63,7 @@ export class RateLimits {
     return this.limiters.get(name)?.take(key, points, this.clock()) ?? unlimited;
   }
 
-  /** Puts back what a call took that was refused afterwards. */
+  /** Returns the points of a call that was refused afterwards. */
   giveBack(name: LimitName, key: string, points: number): void {
     this.limiters.get(name)?.giveBack(key, points, this.clock());
   }
@@ -93,18 +93,18 @@ function dayKey(seconds: number, key: string): string {
   return `${Math.floor(seconds / daySeconds)}:${key}`;
 }
 
-/** What one key has used of a limit. Times are of the clock, in milliseconds. */
+/** Points that one key has used. Times are in milliseconds of `clock`. */
 interface Use {
   periodEnds: number;
   used: number;
   burstEnds: number;
-  /** Of the points beyond the steady rate. */
+  /** Points used beyond the steady rate. */
   burstUsed: number;
 }
 
 /**
- * Most keys in one generation. With more, from as many addresses, a generation ends early and forgets uses that are not
- * over: memory stays bounded, and who has 65,536 addresses has as many limits anyway.
+ * Most keys in one generation. With more, a generation ends early and forgets uses that still count. Memory stays
+ * bounded, and a client with 65,536 addresses has that many limits anyway.
  */
 const generationKeys = 65_536;
 
@@ -154,7 +154,7 @@ class Limiter {
     if (now >= this.turnsOldAt || this.young.size >= generationKeys) {
       this.old = this.young;
       this.young = new Map();
-      // A use that is found young now was begun within one generation, and is over before it is dropped.
+      // A use of the young generation began within one generation, so it no longer counts when it is dropped.
       this.turnsOldAt = now + this.burstMs;
     }
     let use = this.young.get(key);

@@ -1,4 +1,4 @@
-/** What a caller can be allowed to do. A scope can be limited to policy sets: `decide:invoices`. */
+/** Scopes: what a caller may do. Each can be limited to a policy set: `decide:invoices`. */
 
 export const knownScopes = [
   'decide',

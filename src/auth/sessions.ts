@@ -1,9 +1,9 @@
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 
-/** A browser's log-in by an API key. The key itself is not kept, only which one it was. */
+/** A browser's session with an API key, of which only the digest is kept. */
 export interface Session {
   readonly keyDigest: string;
-  /** What a request that changes something must repeat in `X-CSRF-Token`; another site cannot read it. */
+  /** A request that changes something must send it in `X-CSRF-Token`. Another site cannot read it. */
   readonly csrfToken: string;
   /** Milliseconds since the epoch. */
   readonly ends: number;
@@ -14,7 +14,7 @@ const lifetimeMs = 8 * 60 * 60_000;
 const idleMs = 30 * 60_000;
 const maxSessions = 10_000;
 
-/** The sessions of this process. They are in memory alone: a restart asks everybody to log in again. */
+/** The sessions of this process, in memory: after a restart users log in again. */
 export class Sessions {
   private readonly sessions = new Map<string, Session>();
 
@@ -23,13 +23,13 @@ export class Sessions {
     const token = randomBytes(32).toString('base64url');
     const csrfToken = randomBytes(32).toString('base64url');
     const session: Session = { keyDigest, csrfToken, ends: now + lifetimeMs, lastUsed: now };
-    // Whoever has been logged in the longest goes first.
+    // The oldest session ends first.
     if (this.sessions.size >= maxSessions) this.sessions.delete(this.sessions.keys().next().value!);
     this.sessions.set(hash('sha256', token), session);
     return { token, session };
   }
 
-  /** The session of a cookie, if it has not ended by time or by lying idle. */
+  /** The session of a cookie; undefined if it has ended or was idle for too long. */
   find(token: string, now: number): Session | undefined {
     const key = hash('sha256', token);
     const session = this.sessions.get(key);

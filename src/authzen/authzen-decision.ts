@@ -1,4 +1,4 @@
-/** What AuthZEN callers get (sections 5.5 and 7.2.1). */
+/** Answers to AuthZEN callers (sections 5.5 and 7.2.1). */
 import { JSONSchema } from 'class-validator-jsonschema';
 import { DecisionFault, DecisionReason } from '../answers/decision-parts.js';
 import { Flag, Integer, ListOfAnything, Part, Parts, Text, TextsByName } from '../answers/members.js';
@@ -76,7 +76,7 @@ const deniedMessage: Localised = Object.freeze({ en: 'You may not do this.' });
 /** The PDP's answer in AuthZEN's words. Lists that are empty are left out. */
 export function authzenDecision(answer: DecisionAnswer): AuthzenDecision {
   const { allowed, reason, obligations, advice, errors } = answer;
-  // Without object spreads, which cost more than everything else in here.
+  // Without object spreads, which would cost more than the rest of this function.
   const context: Writable<DecisionContext> = {
     id: answer.decisionId,
     policy_set: answer.policySet,
@@ -95,7 +95,7 @@ export function authzenDecision(answer: DecisionAnswer): AuthzenDecision {
 
 type Writable<Value> = { -readonly [Name in keyof Value]: Value[Name] };
 
-/** An item that cannot be evaluated is a denial, whatever stopped it. */
+/** The denial for an item that could not be evaluated. */
 export function failedDecision({ status, detail }: VerdictError): AuthzenDecision {
   return { decision: false, context: { error: { status, message: detail } } };
 }

@@ -2,7 +2,7 @@ import type { AnswerShape } from '../answers/members.js';
 import type { Operation } from '../http/operation.js';
 import { idOnBase, type PolicySetBase } from '../http/policy-set-base.js';
 
-/** What the document says of a route of the Authorization API, which stands at the root and below each set. */
+/** The OpenAPI description of a route of the Authorization API, which exists at the root and below each set. */
 export function authzenOperation(
   base: PolicySetBase,
   asked: Pick<Operation, 'id' | 'summary' | 'body'> & { readonly json: AnswerShape | readonly AnswerShape[] },

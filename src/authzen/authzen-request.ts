@@ -1,6 +1,6 @@
 /**
- * What AuthZEN callers send (OpenID AuthZEN Authorization API 1.0, sections 5 to 7): each class is the type, the validation
- * and the OpenAPI schema. Members that they do not name are ignored (10.1.1).
+ * Requests of AuthZEN callers (OpenID AuthZEN Authorization API 1.0, sections 5 to 7): each class is the type, the
+ * validation and the OpenAPI schema. Members that they do not name are ignored (10.1.1).
  */
 import 'reflect-metadata';
 import { IsIn, IsObject, ValidateNested } from 'class-validator';
@@ -71,12 +71,15 @@ export class EvaluationsOptions {
   readonly evaluations_semantic?: EvaluationSemantic;
 }
 
-/** Defaults are only known to be objects here: one that is incomplete harms the items that inherit it and no others. */
+/**
+ * Defaults are only checked to be objects here. An incomplete one is an error of the items that inherit it, and of no
+ * others.
+ */
 @JSONSchema((schema, { refPointerPrefix }) => {
   const description = 'Many questions at once; members at the top are defaults, each replaced as a whole by an item.';
   if (refPointerPrefix === '') return { ...schema, description };
-  // Without items the defaults are one question, and have to be whole. The OpenAPI document shows the ordinary form alone:
-  // generators make nothing useful of a schema that says both.
+  // Without items the defaults are one question and must be complete. The OpenAPI document shows the ordinary form
+  // alone: generators make nothing useful of a schema that says both.
   const evaluations = { ...schema.properties?.evaluations, minItems: 1 };
   return { ...schema, description, properties: { ...schema.properties, evaluations }, required: ['evaluations'] };
 })
@@ -120,12 +123,12 @@ export function questionOf({ subject, action, resource, context }: EvaluationReq
   const own = entityOf(subject);
   const done = actionOf(action);
   const target = entityOf(resource);
-  // Without object spreads, which cost more than the rest.
+  // Without object spreads, which would cost more than the rest of this function.
   if (context === undefined) return { subject: own, action: done, resource: target, policySet };
   return { subject: own, action: done, resource: target, attributes: context, policySet };
 }
 
-/** The same error with pointers into what an AuthZEN caller sends. */
+/** The same error with pointers into the AuthZEN request. */
 export function inAuthzenWords(error: unknown): unknown {
   if (!(error instanceof VerdictError) || error.code !== 'invalid_request') return error;
   const errors = (error.extra.errors ?? []).map(({ pointer, detail }) => ({

@@ -17,7 +17,7 @@ import { registerMetadataRoutes } from './metadata-routes.js';
 import type { MetadataSigner } from './metadata-signer.js';
 import { registerSearchRoutes } from './search-routes.js';
 
-/** Under this token the injector has what signs metadata, or undefined where no key is configured. */
+/** Token of the injector for the signer of metadata; undefined if no key is configured. */
 const metadataSignerToken = Symbol('signer of metadata');
 
 /** The whole of the Authorization API 1.0, at the root for the default policy set and below `/sets/` for each. */
@@ -58,7 +58,7 @@ export class AuthzenModule implements OnModuleInit {
   }
 }
 
-/** What signs is loaded where something is to be signed. */
+/** Loads the signer only if a key is configured. */
 async function signerOf(pem: string): Promise<MetadataSigner> {
   const { MetadataSigner } = await import('./metadata-signer.js');
   try {

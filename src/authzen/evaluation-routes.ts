@@ -100,7 +100,7 @@ export function registerEvaluationRoutes(fastify: FastifyInstance, services: Eva
           return evaluate(body as unknown as EvaluationRequest, request);
         }
         const set = policySetOf(request, policySets);
-        // What the content type parser leaves of the list.
+        // The content type parser leaves the items of the list unparsed.
         const items = evaluations as readonly BatchItem[];
         const batch = new Batch(items, defaultsOf(body), request.bodyBytes, limits);
         gate.charge('decide', request, reply, batch.count, batch.bytes);
@@ -126,7 +126,7 @@ function defaultsOf({ subject, action, resource, context }: EvaluationsRequest):
   };
 }
 
-/** After which answer the rest is not asked (section 7.1.2.1). What failed is a denial. */
+/** Tells after which answer a batch ends (section 7.1.2.1). A failed item counts as a denial. */
 function endOf(semantic: EvaluationSemantic): (answer: BatchOutcome) => boolean {
   const permits = (answer: BatchOutcome) => !(answer instanceof VerdictError) && answer.allowed;
   switch (semantic) {

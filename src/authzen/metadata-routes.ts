@@ -9,15 +9,15 @@ import type { MetadataSigner } from './metadata-signer.js';
 
 export interface MetadataServices {
   readonly policySets: PolicyStore;
-  /** Without a slash at its end. Asked with each request: a service that picks its port knows it late. */
+  /** Base URL without a slash at its end. Called for each request, since with port 0 it is known late. */
   readonly publicUrl: () => string;
-  /** Without one metadata is not signed. */
+  /** Undefined: metadata is not signed. */
   readonly signer: MetadataSigner | undefined;
-  /** What the public URL has behind its host, `''` as a rule: a client asks for the metadata with it at the end. */
+  /** Path of the public URL, usually `''`. Clients append it to the address of the metadata. */
   readonly publicPath: string;
 }
 
-/** Addresses hardly ever change; five minutes is how long a client may need to notice (section 11.9). */
+/** Clients may keep metadata for five minutes (section 11.9); addresses hardly ever change. */
 const cacheControl = 'max-age=300';
 
 export function registerMetadataRoutes(fastify: FastifyInstance, services: MetadataServices): void {
@@ -50,7 +50,7 @@ export function registerMetadataRoutes(fastify: FastifyInstance, services: Metad
       { config: { access: 'public', ...(path === '' && { operation: described('') }) } },
       root,
     );
-    // Whether there is a set of that name is for its callers alone.
+    // Only callers of a set may learn whether it exists.
     fastify.get(
       `${wellKnown}${path}/sets/:set`,
       { config: { access: 'decide', ...(path === '' && { operation: described('/sets/:set') }) } },

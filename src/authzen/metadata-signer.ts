@@ -3,7 +3,7 @@ import { calculateJwkThumbprint, exportJWK, type JWK, SignJWT } from 'jose';
 import type { AuthzenMetadata } from './metadata.js';
 
 /**
- * Signs metadata (section 9.1.3), so that whoever holds the public key need not trust what is in between.
+ * Signs metadata (section 9.1.3), so that a client with the public key need not trust proxies.
  *
  *     const signer = await MetadataSigner.of(pem);
  *     await signer.sign(metadataOf(url, undefined)); // a JWT, the same one until the metadata changes
@@ -18,7 +18,7 @@ export class MetadataSigner {
     readonly publicKey: JWK,
   ) {}
 
-  /** @throws Error when the text is no private key in PEM, or one of a kind that is not used for signatures */
+  /** @throws Error if the text is not a private key in PEM, or its kind cannot sign */
   static async of(pem: string): Promise<MetadataSigner> {
     const key = createPrivateKey(pem);
     const algorithm = algorithmOf(key);

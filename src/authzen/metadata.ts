@@ -1,4 +1,4 @@
-/** AuthZEN metadata (section 9): where what is offered, so that a client needs the base URL and nothing else. */
+/** AuthZEN metadata (section 9): the addresses of all endpoints, so that a client needs only the base URL. */
 import { JSONSchema } from 'class-validator-jsonschema';
 import { Parts, Text } from '../answers/members.js';
 import { pathOfSet } from '../http/policy-set-base.js';
@@ -25,7 +25,7 @@ export class AuthzenMetadata {
   @Text()
   readonly search_action_endpoint!: string;
 
-  /** Not a parameter of the specification, so others ignore it. */
+  /** Not a parameter of the specification; other clients ignore it. */
   @Text({ optional: true, description: 'Where the keys are that the metadata is signed with.' })
   readonly jwks_uri?: string;
 
@@ -52,11 +52,12 @@ export class PublicKey {
 }
 
 /**
- * What is said of the service, or of one policy set.
+ * Metadata of the service, or of one policy set.
  *
  *     metadataOf('https://pdp.example.com', 'invoices').policy_decision_point // 'https://pdp.example.com/sets/invoices'
  *
- * @param publicUrl without a slash at its end; clients compare `policy_decision_point` with what they asked by character
+ * @param publicUrl without a slash at its end; clients compare `policy_decision_point` with what they asked by
+ *   character
  */
 export function metadataOf(publicUrl: string, set: string | undefined): AuthzenMetadata {
   const base = set === undefined ? publicUrl : publicUrl + pathOfSet(set);

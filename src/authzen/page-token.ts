@@ -1,18 +1,18 @@
-/** Where a search goes on (section 8.2): the token says it itself, so nothing is kept between two pages. */
+/** Where a search goes on (section 8.2). The token holds it, so nothing is stored between two pages. */
 import { hash } from 'node:crypto';
 import type { Json } from '../core/request.js';
 import { VerdictError } from '../errors.js';
 
 export interface PagePlace {
-  /** The last candidate that was looked at; undefined: none was. */
+  /** The last candidate that was examined; undefined if none was. */
   readonly after: string | undefined;
-  /** The limit of the first page, which holds where a later request leaves it out. */
+  /** The limit of the first page, used if a later request has none. */
   readonly limit: number;
 }
 
 /**
- * A token is bound to its query by a digest of it, not sealed: it tells nothing that its owner did not get in a page, and
- * a forged one only begins a page elsewhere.
+ * A token holds a digest of its query and is not encrypted: it shows nothing that its owner has not seen in a page, and
+ * a forged token only starts a page elsewhere.
  */
 export function pageToken({ after, limit }: PagePlace, query: Json): string {
   return Buffer.from(JSON.stringify([digestOf(query), limit, after ?? null])).toString('base64url');

@@ -1,4 +1,4 @@
-/** What AuthZEN callers find (section 8). */
+/** Answers of searches (section 8). */
 import { Flag, Integer, OneOf, Part, Parts, Text } from '../answers/members.js';
 
 const stops = ['limit', 'budget'] as const;

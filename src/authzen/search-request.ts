@@ -1,4 +1,6 @@
-/** What AuthZEN callers search by (section 8): the entity searched for has a type alone, whatever else they send of it. */
+/**
+ * Requests of searches (section 8). The entity that is searched for has only a type; other members of it are ignored.
+ */
 import 'reflect-metadata';
 import { IsInt, IsString, Min, ValidateNested } from 'class-validator';
 import { JSONSchema } from 'class-validator-jsonschema';

@@ -30,7 +30,7 @@ export interface SearchServices {
 
 const searchIds = { subject: 'searchSubjects', resource: 'searchResources', action: 'searchActions' } as const;
 
-/** The most results on one page, whatever a request allows; also where it says nothing. */
+/** Most results on one page, and the default. */
 const maxResults = 1_000;
 
 export function registerSearchRoutes(fastify: FastifyInstance, { search, policySets, limits }: SearchServices): void {

@@ -17,7 +17,7 @@ function ipv6(): string {
   ].join('|');
 }
 
-/** What `addressList` takes, as a regular expression for the OpenAPI document. */
+/** What `addressList` accepts, as a regular expression for the OpenAPI document. */
 export const addressPattern = [
   `^(${ipv4}(/(0{0,2}\\d|0?[12]\\d|0?3[0-2]))?`,
   `(${ipv6()})(/(0{0,2}\\d|0?\\d\\d|1[01]\\d|12[0-8]))?)$`,
@@ -32,7 +32,7 @@ export function addressList(ranges: readonly string[]): (address: string) => boo
   const list = new BlockList();
   for (const range of ranges) {
     const [address, prefix, ...more] = range.split('/') as [string, string?];
-    // A zone (`fe80::1%eth0`) is a matter of one machine; callers' addresses are compared without.
+    // A zone (`fe80::1%eth0`) has a meaning on one machine only, so an entry with a zone is refused.
     const family = address.includes('%') ? 0 : isIP(address);
     const bits = family === 4 ? 32 : 128;
     const length = prefix === undefined ? bits : /^\d{1,3}$/.test(prefix) ? Number(prefix) : Number.NaN;
@@ -42,12 +42,12 @@ export function addressList(ranges: readonly string[]): (address: string) => boo
     list.addSubnet(address, length, family === 4 ? 'ipv4' : 'ipv6');
   }
   const holds = (address: string) => {
-    // An IPv4 client on a socket that takes both families.
+    // An IPv4 client on a socket of both families.
     const plain = address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
     const family = isIP(plain);
     return family !== 0 && list.check(plain, family === 4 ? 'ipv4' : 'ipv6');
   };
-  // Callers come from few addresses, and asking the list takes longer than all else about a key.
+  // Answers by address. Callers have few addresses, and asking the list takes longer than all other checks of a key.
   const known = new Map<string, boolean>();
   return (address) => {
     let answer = known.get(address);
@@ -62,7 +62,7 @@ export function addressList(ranges: readonly string[]): (address: string) => boo
 
 const maxKnown = 1_000;
 
-/** What a limit counts by: an IPv6 client usually has a whole /64 to take addresses from. */
+/** The address that limits count by. An IPv6 client usually has a whole /64, so its addresses count as one. */
 export function addressGroup(address: string): string {
   if (isIP(address) !== 6 || address.startsWith('::ffff:')) return address;
   const [head = '', tail] = address.split('::') as [string, string?];

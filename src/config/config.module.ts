@@ -1,7 +1,7 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { Config } from './config.js';
 
-/** The configuration, which every module takes its own part of. */
+/** The configuration. Each module reads its own part. */
 @Module({})
 export class ConfigModule {
   static of(config: Config): DynamicModule {

@@ -46,7 +46,7 @@ function Variable(description: string, options: { secret?: boolean } = {}): Prop
   };
 }
 
-/** A rule that needs a sentence of its own or looks at other variables: `fault` says what is wrong, or nothing. */
+/** A rule with its own message, or one that reads other variables. `fault` returns what is wrong, or undefined. */
 function Rule(fault: (value: unknown, config: Config) => string | undefined): PropertyDecorator {
   const faultOf = (args: ValidationArguments) => fault(args.value, args.object as Config);
   return ValidateBy({
@@ -388,7 +388,7 @@ export function variableOf(property: keyof Config): Variable {
   return variables.find((variable) => variable.property === property)!;
 }
 
-/** The addresses that no other machine can reach. */
+/** True for addresses that no other machine can reach. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host);
 }

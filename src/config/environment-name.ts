@@ -1,5 +1,5 @@
 /** The name of a deployment (`VERDICT_ENV`), which its API keys carry. */
 export const environmentName = /^[a-z0-9]{1,16}$/;
 
-/** What keys are made for where nothing else is configured. */
+/** The default of `VERDICT_ENV`. */
 export const defaultEnvironment = 'prod';

@@ -1,11 +1,14 @@
-/** How many files this process may have open, and how many it needs. */
+/** Compares the open files that this process may have with those that it needs. */
 import { readFileSync } from 'node:fs';
 import { type Config, variableName } from './config.js';
 
-/** Databases with their logs, policy folders while they are read, the event loop's own, worker threads, certificates. */
+/**
+ * Open files beside connections: databases with their logs, policy folders while they are read, the event loop, worker
+ * threads, certificates.
+ */
 const besideConnections = 256;
 
-/** A warning when `ulimit -n` is too small for the connections that may come; undefined where it is not, or not known. */
+/** A warning if `ulimit -n` is too small for the allowed connections; undefined if it is large enough or unknown. */
 export function whyTooFewOpenFiles(
   { maxConnections }: Pick<Config, 'maxConnections'>,
   allowed = openFilesAllowed(),
@@ -19,13 +22,13 @@ export function whyTooFewOpenFiles(
   );
 }
 
-/** Node.js raises its soft limit to the hard one when it starts, so this is what counts. */
+/** The hard limit: Node.js raises its soft limit to it at start. */
 function openFilesAllowed(): number | undefined {
   try {
     const [, soft] = /^Max open files\s+(\d+|unlimited)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? [];
     return soft === undefined || soft === 'unlimited' ? undefined : Number(soft);
   } catch {
-    // Linux alone says it in a file.
+    // Only Linux has this file.
     return undefined;
   }
 }

@@ -1,4 +1,4 @@
-/** How the outside knows the service, as far as the configuration says. */
+/** How clients reach the service, as configured. */
 import type { Config } from './config.js';
 
 /** The path under which callers know the service, without a slash at its end: a proxy may take it away. */

@@ -1,8 +1,8 @@
-/** A steady rate, and how much of it may come at once. */
+/** A steady rate and a burst. */
 export interface Rate {
   readonly points: number;
   readonly seconds: number;
-  /** The most within one period; never below `points`. */
+  /** Most points within one period; at least `points`. */
   readonly burst: number;
 }
 

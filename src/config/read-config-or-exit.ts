@@ -1,14 +1,17 @@
-/** The configuration for a process that cannot go on without one. */
+/** Reads the configuration, or ends the process. */
 import type { Config } from './config.js';
 import { ConfigError, type ReadConfig, readConfig } from './read-config.js';
 
 /** EX_CONFIG of sysexits.h: the environment must be changed before another start can succeed. */
 const exitConfig = 78;
 
-/** What `verdict serve --local` (and so `npm start`) takes where the environment says nothing. */
+/** Defaults of `verdict serve --local`, and so of `npm start`. */
 export const localDefaults: Partial<Config> = Object.freeze({ policyDir: './policies', auth: 'none' });
 
-/** Ends the process, every problem on standard error, where the environment is not valid. */
+/**
+ * Returns the configuration. If the environment is not valid, writes every problem to standard error and ends the
+ * process.
+ */
 export function readConfigOrExit(env: NodeJS.ProcessEnv, defaults: Partial<Config>): ReadConfig {
   try {
     return readConfig(env, defaults);

@@ -1,4 +1,4 @@
-/** The configuration as the environment gives it: read, checked as a whole, and shown. */
+/** Reads the configuration from the environment, checks it as a whole, and shows it. */
 import { readFileSync } from 'node:fs';
 import { validateSync } from 'class-validator';
 import { closest } from '../core/closest.js';
@@ -26,7 +26,7 @@ export interface ReadConfig {
  *
  *     readConfig({ VERDICT_PORT: '8080', VERDICT_AUTH: 'none' }, { policyDir: './policies' }).config.port // 8080
  *
- * @param defaults what holds for variables that are not set, over the defaults of the class
+ * @param defaults values of variables that are not set; they precede the defaults of the class
  * @throws ConfigError with every problem found
  */
 export function readConfig(env: NodeJS.ProcessEnv, defaults: Partial<Config> = {}): ReadConfig {
@@ -96,7 +96,7 @@ function maskSecret(value: string): string {
   return url.href;
 }
 
-/** Text that is no number stays text, and the class then says what it should have been. */
+/** Text that is not a number stays text; the class then says what it should be. */
 function parse(property: keyof Config, text: string): unknown {
   const isNumber = Reflect.getMetadata('design:type', Config.prototype, property) === Number;
   return isNumber && /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text;

@@ -1,6 +1,9 @@
-/** What may be configured of access tokens, and is asked again wherever they are read. */
+/** Rules for access tokens, checked by the configuration and again where tokens are read. */
 
-/** Signatures by a private key alone. An HMAC key would have to be shared, and confusing the two kinds is an attack. */
+/**
+ * Algorithms with a private key only. An HMAC key would have to be shared, and confusing the two kinds is a known
+ * attack.
+ */
 export const tokenAlgorithms = [
   'RS256',
   'RS384',
@@ -15,7 +18,9 @@ export const tokenAlgorithms = [
   'Ed25519',
 ] as const;
 
-/** Keys that came over plain HTTP could be anybody's; on this machine nobody is in between. */
+/**
+ * True for HTTPS, and for plain HTTP on this machine. Over other plain HTTP, anyone in between could replace the keys.
+ */
 export function isTrustworthyUrl(text: string): boolean {
   if (!URL.canParse(text)) return false;
   const { protocol, hostname } = new URL(text);

@@ -1,7 +1,7 @@
 /**
- * `/v1/gateway/forward-auth`: a gateway asks whether the request that it holds may go forward (NGINX `auth_request`, Caddy
- * `forward_auth`, Traefik ForwardAuth, HAProxy by a script). What it holds comes in `X-Forwarded-*`, and nowhere else: a
- * second way to say the same would be one that clients could use.
+ * `/v1/gateway/forward-auth`: a gateway asks whether a client's request may pass (NGINX `auth_request`, Caddy
+ * `forward_auth`, Traefik ForwardAuth, HAProxy by a script). It describes that request in `X-Forwarded-*` headers and
+ * nowhere else: clients could use a second way.
  */
 import { isUtf8 } from 'node:buffer';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -21,7 +21,7 @@ import { type GatewayIdentity, type GatewayRequest, gatewayQuestion } from './ga
 export interface ForwardAuthServices {
   readonly pdp: Pdp;
   readonly policySets: PolicyStore;
-  /** Undefined where no issuer is configured: then only trusted proxies can say who a user is. */
+  /** Undefined if no issuer is configured. Then only trusted proxies can name a user. */
   readonly userTokens: AccessTokens | undefined;
   readonly limits: RequestLimits;
 }
@@ -37,7 +37,7 @@ export function registerForwardAuthRoutes(fastify: FastifyInstance, services: Fo
       method: fastify.supportedMethods,
       url: `${base}/v1/gateway/forward-auth`,
       config: { access: 'decide', limit: 'decide', forGateways: true, operation: described(base) },
-      // Before the body is read: some gateways send the client's along, and nothing here depends on it.
+      // Answered before the body is read: some gateways send the client's body, which is not needed.
       onRequest: (request, reply) => answer(request, reply, services),
       onSend: (_request, reply, _payload, done) => {
         reply.header('cache-control', 'no-store');
@@ -48,7 +48,7 @@ export function registerForwardAuthRoutes(fastify: FastifyInstance, services: Fo
   }
 }
 
-/** It answers every method; the document shows the one that gateways use. */
+/** The route answers every method; the OpenAPI document shows the one that gateways use. */
 function described(base: PolicySetBase): Operation {
   return {
     id: idOnBase('checkForwardedRequest', base),
@@ -92,13 +92,15 @@ async function answer(
   return reply.header(subjectHeader, headerText(question.subject.id)).code(200).send();
 }
 
-/** What the mapping makes of a request may not fit the schema. A gateway takes 400 for a fault of its own. */
+/** Denies a question that does not fit the schema. A gateway would take 400 for its own fault. */
 function denyInvalid(error: unknown): never {
   if (!(error instanceof VerdictError) || error.code !== 'invalid_request') throw error;
   throw new VerdictError('denied', 'You may not do this.', { cause: error });
 }
 
-/** @throws VerdictError `malformed_request` when the gateway does not say what it holds, or says it twice */
+/**
+ * @throws VerdictError `malformed_request` if a header that describes the client's request is missing or occurs twice
+ */
 function forwardedRequest(request: FastifyRequest): GatewayRequest {
   const { headers, ip: clientAddress } = request;
   const method = oneHeader(request, 'x-forwarded-method');
@@ -112,9 +114,9 @@ function forwardedRequest(request: FastifyRequest): GatewayRequest {
 }
 
 /**
- * Who the user is: whoever a trusted proxy names, else whoever a token that is verified here names.
+ * The user: named by a trusted proxy, or else by a token that is verified here.
  *
- * @throws VerdictError `unauthenticated` for a token that is wrong, even where nobody needs one
+ * @throws VerdictError `unauthenticated` for a wrong token, even if the mapping needs no user
  */
 async function identityOf(
   request: FastifyRequest,
@@ -122,7 +124,7 @@ async function identityOf(
   { identity }: GatewayMapping,
   tokens: AccessTokens | undefined,
 ): Promise<GatewayIdentity | undefined> {
-  // A proxy is named by its key or certificate. Whoever an issuer's token names may have chosen that name.
+  // Only a key or certificate names a proxy. The holder of an issuer's token may have chosen its own name.
   if (request.caller.method !== 'jwt' && identity?.proxies.has(request.caller.name)) {
     const name = oneHeader(request, identity.header);
     if (name !== undefined && name !== '') return { id: decoded(name) };
@@ -136,7 +138,10 @@ async function identityOf(
   throw new VerdictError('unauthenticated', 'The token is not valid.');
 }
 
-/** The user's bearer token; where the gateway shows no credential of its own, what is in `Authorization` is the gateway's. */
+/**
+ * The user's bearer token. Undefined if the gateway shows no other credential: then `Authorization` is the gateway's
+ * own.
+ */
 function userToken(request: FastifyRequest): string | undefined {
   const { caller, raw } = request;
   if (caller.method !== 'none' && !Authenticator.showsGateway(raw)) return undefined;
@@ -144,7 +149,7 @@ function userToken(request: FastifyRequest): string | undefined {
   return authorization === undefined ? undefined : /^bearer +(\S+)$/i.exec(authorization)?.[1];
 }
 
-/** A header that comes twice was set by two, one of whom may be the client. */
+/** A header's value. If it occurs twice, two parties set it, and one may be the client. */
 function oneHeader({ raw, headers }: FastifyRequest, name: string): string | undefined {
   let count = 0;
   for (let index = 0; index < raw.rawHeaders.length; index += 2) {
@@ -155,20 +160,20 @@ function oneHeader({ raw, headers }: FastifyRequest, name: string): string | und
   return typeof value === 'string' ? value : undefined;
 }
 
-/** Node reads headers byte by byte; names beyond ASCII are sent in UTF-8. */
+/** Decodes UTF-8: Node reads headers as Latin-1. */
 function decoded(header: string): string {
   const bytes = Buffer.from(header, 'latin1');
   return isUtf8(bytes) ? bytes.toString('utf8') : header;
 }
 
-/** Printable ASCII but for `%`; everything else percent-encoded, so that decoding it gives the id back. */
+/** Percent-encodes everything but printable ASCII without `%`, so that decoding gives the id back. */
 function headerText(id: string): string {
   // A lone surrogate, which a token can hold, cannot be encoded.
   const wellFormed = Buffer.from(id).toString();
   return wellFormed.replace(/[^\x21-\x24\x26-\x7e]+/g, encodeURIComponent);
 }
 
-/** What the rule itself says to the user; gateways show it to whoever asked, so nothing else of the policy is in it. */
+/** The message of the deciding rule. Gateways show it to the client, so it holds nothing else of the policy. */
 function userReason({ reason: { message } }: DecisionAnswer): string {
   if (typeof message === 'string') return message;
   const isObject = typeof message === 'object' && message !== null && !Array.isArray(message);

@@ -1,4 +1,4 @@
-/** What a gateway holds, and the question that it becomes by a policy set's mapping. */
+/** A client's request at a gateway, and the question that a policy set's mapping makes of it. */
 
 import type {
   GatewayAttributes,
@@ -20,25 +20,25 @@ export interface GatewayRequest {
   readonly host: string | undefined;
   readonly scheme: string | undefined;
   readonly clientAddress: string;
-  /** By name in lower case. */
+  /** Headers by their names in lower case. */
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
 }
 
-/** Whom a verified token, or a trusted proxy, says that it is. */
+/** The user, as a verified token or a trusted proxy names it. */
 export interface GatewayIdentity {
   readonly id: string;
-  /** Of the verified token. */
+  /** Claims of the verified token. */
   readonly claims?: Readonly<Record<string, unknown>>;
 }
 
-/** Why a request becomes no question. */
+/** Why no question could be made of a request. */
 export interface GatewayRefusal {
   readonly refused: 'unauthenticated' | 'ambiguous_path' | 'unmapped_path';
   readonly detail: string;
 }
 
 /**
- * Makes a question of a request.
+ * Makes the question about a request.
  *
  *     gatewayQuestion(defaultGatewayMapping, { method: 'GET', target: '/orders/7', … }, { id: 'alice' })
  *     // { subject: { type: 'user', id: 'alice' }, action: { name: 'GET' }, resource: { type: 'path', id: '/orders/7' }, … }
@@ -69,7 +69,7 @@ export function gatewayQuestion(
   if (namesFault(resource) || faultInName(action) !== undefined) {
     return { refused: 'ambiguous_path', detail: 'What the request asks for holds a control character.' };
   }
-  // A claim was rounded when its token was read, so that two users could have the same one.
+  // A number in a claim may have been rounded when the token was parsed, so that two users could have the same value.
   const sent = [subject.attributes, resource.attributes, attributes].some(
     (each) => each !== undefined && !isExact(each),
   );
@@ -81,7 +81,7 @@ function namesFault({ type = '', id }: Entity): boolean {
   return faultInName(type) !== undefined || faultInName(id) !== undefined;
 }
 
-/** Whether no number is beyond those that are told apart from their neighbours. */
+/** True if all integers are within ±(2^53 - 1), so that none was rounded. */
 function isExact(value: Json): boolean {
   if (typeof value === 'number')
     return Number.isSafeInteger(value) || (Number.isFinite(value) && !Number.isInteger(value));
@@ -131,7 +131,7 @@ class Values {
     private readonly identity: GatewayIdentity,
   ) {}
 
-  /** Undefined when its type or its id would be empty, or made of something that is not there. */
+  /** Returns undefined if type or id would be empty, or needs a part that the request does not have. */
   entity({ type, id, attributes }: GatewayEntity): Entity | undefined {
     const typeText = this.text(type);
     const idText = this.text(id);
@@ -140,7 +140,7 @@ class Values {
     return { type: typeText, id: idText, ...(found !== undefined && { attributes: found }) };
   }
 
-  /** Those whose parts are there; undefined without any. */
+  /** Returns the attributes whose parts the request has; undefined if there are none. */
   attributes(templates: GatewayAttributes): JsonObject | undefined {
     const attributes: JsonObject = {};
     for (const [name, template] of templates) {

@@ -14,10 +14,13 @@ import { PolicyStore } from '../policy-store/policy-store.js';
 import { PolicyStoreModule } from '../policy-store/policy-store.module.js';
 import { registerForwardAuthRoutes } from './forward-auth-routes.js';
 
-/** Under this token the injector has the tokens of the users whose requests gateways ask about: as a rule for another audience. */
+/**
+ * Token of the injector for `AccessTokens` of users whose requests gateways ask about; usually they have another
+ * audience.
+ */
 const userAccessTokens = Symbol('access tokens of users');
 
-/** Gateways that ask whether the request which they hold may go forward. */
+/** Routes for gateways that ask whether a client's request may pass. */
 @Module({
   imports: [HttpModule, PdpModule, PolicyStoreModule],
   providers: [

@@ -1,6 +1,6 @@
 /**
  * The path of a request, read once and strictly (RFC 3986, WHATWG URL). A path that another reader could take for a
- * different one is no path to decide on: whoever serves it may be that reader.
+ * different one is refused, since the server behind the gateway may be that reader.
  */
 import { isUtf8 } from 'node:buffer';
 import { defaultPathReading, type PathReading } from '../core/manifest/gateway-paths.js';
@@ -19,8 +19,8 @@ export interface RequestPath {
  *     readRequestPath('/a/./b//c%20d?x=1')   // text '/a/b/c d', segments ['a', 'b', 'c d']
  *     readRequestPath('/public/%2e%2e/admin') // 'an encoded dot segment'
  *
- * @param reading what the server behind the gateway takes for the same path
- * @returns what makes it ambiguous, in words, when it is
+ * @param reading which paths the server behind the gateway treats as equal
+ * @returns the path, or a text that says why it is ambiguous
  */
 export function readRequestPath(target: string, reading: PathReading = defaultPathReading): RequestPath | string {
   const [path = '', ...query] = target.split('?');
@@ -47,7 +47,7 @@ export function readRequestPath(target: string, reading: PathReading = defaultPa
   return { text: `/${segments.join('/')}`, segments, query: new URLSearchParams(query.join('?')) };
 }
 
-/** RFC 3986 has no such characters in a path; what servers make of them differs. */
+/** Refuses characters that RFC 3986 does not allow in a path; servers treat them differently. */
 function faultInCharacters(target: string, path: string): string | undefined {
   if (/[^\x21-\x7e]/.test(target)) return 'a space, a control character or a character beyond ASCII';
   if (path.includes('\\')) return 'a backslash';

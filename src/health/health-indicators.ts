@@ -16,7 +16,7 @@ export class DataDirectory {
   constructor(readonly path: string) {}
 }
 
-/** What can be wrong with the service, one method each. `degraded` still answers; `down` should get no requests. */
+/** Health indicators, one method each. `degraded` still answers; `down` should get no requests. */
 @Injectable()
 export class HealthIndicators implements OnModuleDestroy {
   private readonly loopDelay: IntervalHistogram = monitorEventLoopDelay({ resolution: 20 });
@@ -37,8 +37,8 @@ export class HealthIndicators implements OnModuleDestroy {
   }
 
   /**
-   * Down while no set can be served, or the default one cannot; degraded while another cannot, or an older version stands
-   * in for what a folder holds.
+   * Down while no set can be served, or the default set cannot. Degraded while another set cannot be served, or an
+   * older version is served instead of the folder's.
    */
   policies(): HealthIndicatorResult {
     const indicator = this.indicators.check('policies');
@@ -49,7 +49,7 @@ export class HealthIndicators implements OnModuleDestroy {
     return indicator.up({ sets: details });
   }
 
-  /** What the last look found at `verdict.sqlite`: nothing is asked here, so that nothing is waited for. */
+  /** Result of the last look at `verdict.sqlite`. It does not query the database, so it never waits. */
   database(): HealthIndicatorResult {
     const indicator = this.indicators.check('database');
     const problem = this.databaseWatch.problem ?? this.lock.problem;
@@ -57,8 +57,8 @@ export class HealthIndicators implements OnModuleDestroy {
   }
 
   /**
-   * Down while no decision is answered, because records cannot be written (modes `sync` and `fsync`). What waits, what is
-   * lost and what is wrong with the log's files is worth a look.
+   * Down while no decision is answered, because records cannot be written (modes `sync` and `fsync`). Degraded while
+   * more than half of the queue is taken, or the log's files are missing or have a problem.
    */
   logQueue(): HealthIndicatorResult {
     const indicator = this.indicators.check('logQueue');
@@ -76,7 +76,7 @@ export class HealthIndicators implements OnModuleDestroy {
     return isFine ? indicator.up(details) : indicator.degraded(details);
   }
 
-  /** The 99th percentile since it was last asked for. */
+  /** Judges the 99th percentile of the event loop's delay since the last call. */
   eventLoop(): HealthIndicatorResult {
     const indicator = this.indicators.check('eventLoop');
     const p99Ms = Math.round(this.loopDelay.percentile(99) / 1e6);

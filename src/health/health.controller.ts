@@ -6,7 +6,7 @@ import { Public, Requires } from '../http/access.js';
 import { Documented } from '../http/operation.js';
 import { HealthIndicators } from './health-indicators.js';
 
-/** What Terminus answers: the indicators by their names. */
+/** The answer of Terminus: the indicators by their names. */
 class HealthReport {
   @Text()
   readonly status!: string;
@@ -26,7 +26,7 @@ class HealthStatus {
   readonly status!: string;
 }
 
-/** For probes and people. Probes learn the status and nothing else. */
+/** Health for probes, which get only the status, and for people. */
 @Controller('health')
 export class HealthController {
   constructor(
@@ -90,7 +90,7 @@ export class HealthController {
     return { status };
   }
 
-  /** Terminus throws what is not well; the same document goes out either way, with another status. */
+  /** Terminus throws if an indicator is down. The answer has the same form then, with another status. */
   private async check(reply: FastifyReply, checks: HealthIndicatorFunction[]): Promise<HealthStatus> {
     try {
       return await this.health.check(checks);

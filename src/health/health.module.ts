@@ -9,7 +9,7 @@ import { PolicyStoreModule } from '../policy-store/policy-store.module.js';
 import { HealthController } from './health.controller.js';
 import { DataDirectory, HealthIndicators } from './health-indicators.js';
 
-/** Whether the service is well, and whether requests should be sent to it. */
+/** Whether the service works, and whether requests should be sent to it. */
 @Module({
   imports: [
     DatabaseModule,

@@ -6,7 +6,7 @@ import { callerKey } from '../auth/caller.js';
 export interface UnreadLimits {
   /** Longest time that bytes of an answer may wait for the client to read them, in milliseconds. */
   readonly waitMs: number;
-  /** Most bytes that may wait to be read, for all clients (`bytes`) and for those of one caller (`callerBytes`). */
+  /** Most bytes that may wait to be read, for all clients (`bytes`) and for those of one caller (`bytesOfCaller`). */
   readonly bytes: number;
   readonly bytesOfCaller: number;
 }

@@ -1,10 +1,10 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import type { Logger } from 'pino';
 
-/** Under this token the injector has the service's logger, a `Logger` of pino's. */
+/** Token of the injector for the service's logger, a `Logger` of pino. */
 export const loggerToken = Symbol('logger');
 
-/** The service's own log; decisions have another. */
+/** The service's own log. Decisions are recorded in the decision log. */
 @Module({})
 export class LoggingModule {
   static of(logger: Logger): DynamicModule {
@@ -17,7 +17,7 @@ export class LoggingModule {
   }
 }
 
-/** Hears what failed in the background, and logs it. */
+/** Returns a function that logs failures of background work. */
 export function problemsTo(logger: Logger): (what: string, error: unknown) => void {
   return (what, error) => logger.error({ err: error }, what);
 }

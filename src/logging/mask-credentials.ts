@@ -7,7 +7,7 @@ const credentialPattern = new RegExp(
   'gi',
 );
 
-/** A text as it may be logged: whatever somebody put a credential into, it does not stay there. */
+/** Replaces every credential in a text, so that it may be logged. */
 export function maskCredentials(text: string): string {
   return text.replace(credentialPattern, '[credential]');
 }

@@ -1,7 +1,7 @@
 import type { LoggerService } from '@nestjs/common';
 import type { Logger } from 'pino';
 
-/** Nest's own messages as lines of the one log. Its account of each start is for debugging. */
+/** Writes Nest's messages to the service's log. Its messages about each start have level `debug`. */
 export class PinoLogger implements LoggerService {
   constructor(private readonly logger: Logger) {}
 

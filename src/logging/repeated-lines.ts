@@ -3,9 +3,9 @@ import type { LoggerOptions } from 'pino';
 type LogMethod = NonNullable<NonNullable<LoggerOptions['hooks']>['logMethod']>;
 
 const windowMs = 60_000;
-/** Most kinds of lines that are told apart; all others are one kind. */
+/** Most kinds of lines that are distinguished; all further lines are one kind. */
 const maxKinds = 1_000;
-/** pino's number of the level `error`. */
+/** Number of the level `error` in pino. */
 const errorLevel = 50;
 const fatalLevel = 60;
 
@@ -15,8 +15,8 @@ interface Kind {
 }
 
 /**
- * A hook of pino: of lines at level `error` that say the same, one a minute is written. The next one says in `suppressed`
- * how many were left out. So a disk that is full costs a line a minute, and not one a request.
+ * A hook of pino: writes equal lines of level `error` once a minute. The next one says in `suppressed` how many were
+ * left out. So a full disk makes one line a minute, and not one for each request.
  *
  * Two lines say the same when their texts agree, numbers aside, and they are about the same policy set and error code.
  */

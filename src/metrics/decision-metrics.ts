@@ -4,7 +4,7 @@ import type { NewDecisionRecord } from '../decision-log/decision-record.js';
 import type { DecisionObserver } from '../pdp/pdp.js';
 import { Distribution, type Observer } from './distribution.js';
 
-/** What is counted for one policy set, within reach of a map look-up. */
+/** Counters of one policy set, found by one map look-up. */
 interface SetCounts {
   readonly allow: Map<ReasonCode, number>;
   readonly deny: Map<ReasonCode, number>;
@@ -15,7 +15,7 @@ interface SetCounts {
 const evaluationSeconds = [5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 0.025, 0.1, 1];
 const batchSizes = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000];
 
-/** Decisions by set, outcome and reason. Neither subjects nor resources are labels: there is no end of them. */
+/** Decisions by set, outcome and reason. Subjects and resources are not labels, since their number has no bound. */
 export class DecisionMetrics implements DecisionObserver {
   private readonly sets = new Map<string, SetCounts>();
   private readonly durations: Distribution;
@@ -62,7 +62,7 @@ export class DecisionMetrics implements DecisionObserver {
     this.batches.observe(size);
   }
 
-  /** A set that is gone takes its series along, so that names which come and go do not add up. */
+  /** Removes the series of a set that was removed, so that memory does not grow with every name. */
   forget(policySet: string): void {
     this.sets.delete(policySet);
     this.durations.remove(policySet);

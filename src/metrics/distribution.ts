@@ -1,6 +1,6 @@
 import type { Metric, Registry } from 'prom-client';
 
-/** How often values up to each bound came, and their sum. */
+/** Number of values up to each bound, and their sum. */
 class Cell {
   readonly counts: number[];
   sum = 0;
@@ -20,8 +20,9 @@ class Cell {
 export type Observer = Pick<Cell, 'observe'>;
 
 /**
- * A histogram for what happens at every request. prom-client's own hashes the labels at each call, which takes longer
- * than a decision; here a caller keeps the observer of its labels, and a value costs a few comparisons and additions.
+ * A histogram for values that are observed at every request. prom-client's own hashes the labels at each call, which
+ * takes longer than a decision; here a caller keeps the observer of its labels, and a value costs a few comparisons and
+ * additions.
  *
  *     const durations = new Distribution(registry, { name, help, label: 'route', bounds: [0.01, 0.1, 1] });
  *     const observer = durations.of('/v1/decide');   // once
@@ -64,7 +65,7 @@ export class Distribution {
     return cell;
   }
 
-  /** Forgets a label's values; who kept its observer goes on for nobody. */
+  /** Removes a label value. Observers obtained earlier keep counting but are no longer exported. */
   remove(value: string): void {
     this.cells.delete(value);
   }

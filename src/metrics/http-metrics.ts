@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from
 import { Counter, type Registry } from 'prom-client';
 import { Distribution, type Observer } from './distribution.js';
 
-/** Of one route: `counts` by method and status, e.g. `POST 200`. */
+/** Metrics of one route: `counts` by method and status, such as `POST 200`. */
 interface RouteCounts {
   readonly counts: Map<string, Map<number, number>>;
   readonly durations: Observer;
@@ -10,14 +10,14 @@ interface RouteCounts {
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Where the requests of a route are counted. */
+    /** Metrics of the route, set when it is declared. */
     metrics?: RouteCounts;
   }
 }
 
 const requestSeconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-/** What requests are counted under that no route takes: the paths that strangers try have no end. */
+/** Route label of requests that no route answers. Their paths are not labels, since their number has no bound. */
 const noRoute = 'none';
 
 /** Requests by route template, method and status, and how long their answers take. */
@@ -49,7 +49,7 @@ export class HttpMetrics {
     });
   }
 
-  /** Counts what is asked of every route that is declared from now on, and of none. */
+  /** Counts requests of every route that is declared from now on, and requests that no route answers. */
   count(fastify: FastifyInstance): void {
     const none = this.countsOf(noRoute);
     fastify.addHook('onRoute', (route: RouteOptions) => {

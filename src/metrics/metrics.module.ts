@@ -25,7 +25,7 @@ import { Metrics } from './metrics.js';
   providers: [Metrics],
 })
 export class MetricsModule {
-  /** All of it before the first route is declared, the first set loaded, the first record committed. */
+  /** Created before the first route is declared, the first set is loaded and the first record is committed. */
   constructor(
     metrics: Metrics,
     host: HttpAdapterHost,

@@ -8,7 +8,7 @@ import { PolicyLoadMetrics } from './policy-load-metrics.js';
 import { addStateMetrics, type ServiceParts } from './state-metrics.js';
 
 /**
- * Everything that Prometheus is told. What happens is counted as it happens; what is the case is read at a scrape.
+ * All metrics. Events are counted when they happen; states are read at each scrape.
  *
  *     const metrics = new Metrics();
  *     new Pdp(policySets, log, crossCheck, metrics.decisions);

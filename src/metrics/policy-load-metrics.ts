@@ -3,7 +3,7 @@ import type { LoadEvent } from '../policy-store/policy-store.js';
 
 const loadSeconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
-/** What became of folders that changed. */
+/** Loads of policy sets by their result. */
 export class PolicyLoadMetrics {
   private readonly loads: Counter<'policy_set' | 'result'>;
   private readonly durations: Histogram<'result'>;
@@ -29,7 +29,7 @@ export class PolicyLoadMetrics {
       for (const gone of loadResults) this.loads.remove({ policy_set: policySet, result: gone });
       return;
     }
-    // A first failure must be an increase from 0, or no rate sees it.
+    // Starts at 0, so that `rate()` sees the first failure.
     for (const possible of loadResults) this.loads.inc({ policy_set: policySet, result: possible }, 0);
     this.loads.inc({ policy_set: policySet, result });
     this.durations.observe({ result }, durationMs / 1000);

@@ -1,4 +1,4 @@
-/** What is the case in the service, read when Prometheus asks. */
+/** States of the service, read at each scrape. */
 import { stat, statfs } from 'node:fs/promises';
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { auditEventTypes } from '../audit/audit-event.js';

@@ -9,7 +9,7 @@ const timeOrDay = [
   { type: 'string' as const, format: 'date-time' },
 ];
 
-/** The members by which every query on decisions and audit events says which times it is about. */
+/** Members of every query on decisions and audit events that select a range of times. */
 export class TimeRangeQuery {
   /** From this time on: RFC 3339, or a day such as `2026-03-03`, which is its 00:00 in `tz`. */
   @OptionalText(64)
@@ -41,7 +41,7 @@ export function readTimeRange({ from, to, tz }: TimeRangeQuery): TimeRange {
   return { from: timeOf(from, 'from', zone, 0), to: timeOf(to, 'to', zone, 1), zone };
 }
 
-/** `daysLater`: a day stands for the start of the day so many days after it. */
+/** Reads a time, or the start of a day. `daysLater` is added to a day. */
 function timeOf(text: string | undefined, name: string, zone: TimeZone, daysLater: number): number | undefined {
   if (text === undefined) return undefined;
   const day = dayOf(text);

@@ -1,7 +1,7 @@
 import type { TimeZone } from './time-zone.js';
 
 const dayMinutes = 1_440;
-/** No zone has changed its clocks and changed them back within this time. */
+/** Minutes between two looks. No time zone has changed its clocks twice within this time. */
 const stepMinutes = 7 * dayMinutes;
 
 /** A run of minutes (since 1970) in which clocks of a zone are `offset` minutes ahead of UTC, up to the next run. */
@@ -10,7 +10,7 @@ export interface OffsetRun {
   readonly offset: number;
 }
 
-/** The runs from one minute to another. Asking a zone for its offset is dear, so a year is asked for 52 times. */
+/** The runs from one minute to another. Asking a zone for its offset is slow, so it is asked once a week. */
 export function offsetRuns(zone: TimeZone, from: number, to: number): OffsetRun[] {
   const offsetAt = (minute: number) => zone.offsetAt(minute * 60_000);
   const runs = [{ start: from, offset: offsetAt(from) }];

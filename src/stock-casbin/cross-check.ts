@@ -5,10 +5,10 @@ import { type Comparison, knownDifferences } from './known-differences.js';
 import { defaultStockCasbinLimits, type StockAnswer, StockCasbin, type StockCasbinLimits } from './stock-casbin.js';
 import { type StockView, textOfColumns } from './stock-view.js';
 
-/** With so many rules stock Casbin takes a tenth of a second and more for each request. */
+/** Most rules of a set that is checked. With more, stock Casbin takes over 0.1 s for each request. */
 const mostRules = 100_000;
 
-/** What the cross-check needs of a policy set in service. */
+/** The parts of a served policy set that the cross-check reads. */
 export interface CrossCheckedSet {
   readonly name: string;
   readonly version: string;
@@ -25,24 +25,24 @@ export interface CrossCheckOptions {
   /** 0 to 1: how many of the decisions that are observed are evaluated again. */
   readonly share: number;
   readonly log: CrossCheckLog;
-  /** Hides what must not be written anywhere, before a difference is logged. */
+  /** Masks a request before a difference is logged. */
   readonly mask: (set: CrossCheckedSet, request: DecisionRequest) => DecisionRequest;
   readonly limits?: StockCasbinLimits;
 }
 
 export interface CrossCheckCounts {
-  /** Evaluated by both. */
+  /** Decisions that both evaluated. */
   readonly checked: number;
   readonly agreed: number;
-  /** Different in a way that is listed as known, by its code. */
+  /** Differences that `known-differences.ts` explains, by code. */
   readonly known: Readonly<Record<string, number>>;
-  /** Different in a way that is not: a defect of one of the two. */
+  /** Differences that nothing explains: a defect of one of the two. */
   readonly unexpected: number;
-  /** Chosen, but not evaluated: too many were waiting. */
+  /** Chosen decisions that were not evaluated, because too many were waiting. */
   readonly dropped: number;
-  /** Chosen, but stock Casbin took too long or too much memory. */
+  /** Chosen decisions for which stock Casbin took too long or too much memory. */
   readonly failed: number;
-  /** Chosen, but of a set that stock Casbin cannot run, or with a request that no matcher is asked for. */
+  /** Chosen decisions of a set that stock Casbin cannot run, or that were made without a matcher. */
   readonly uncheckable: number;
 }
 
@@ -52,7 +52,7 @@ export type Uncheckable = ReadonlyMap<string, readonly string[]>;
 interface Loading {
   readonly version: string;
   readonly key: string;
-  /** Resolves with the reasons why the set cannot be checked; none if it can. */
+  /** Resolves with the reasons why the set cannot be checked; empty if it can. */
   readonly obstacles: Promise<readonly string[]>;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Where stock Casbin is known to answer otherwise than Casbin's Go implementation, which Verdict follows
- * (docs/casbin-differences.md). A difference that one of these can explain says nothing against the engine.
+ * Known differences between stock Casbin and Casbin's Go implementation, which Verdict follows
+ * (docs/casbin-differences.md). A difference that one of these explains is not a defect of the engine.
  */
 import type { EngineDecision } from '../core/decision.js';
 import { type Expression, walk } from '../core/matcher/ast.js';
@@ -8,7 +8,7 @@ import type { Json } from '../core/request.js';
 import type { StockAnswer } from './stock-casbin.js';
 import type { StockView } from './stock-view.js';
 
-/** One question that both were asked, with what each answered. */
+/** One question, with both answers. */
 export interface Comparison {
   readonly view: StockView;
   readonly values: readonly (Json | undefined)[];
@@ -115,7 +115,7 @@ interface RuleTraits {
 
 const ruleTraits = new WeakMap<StockView, RuleTraits>();
 
-/** Looks at the rules of a version once, however many differences it shows. */
+/** Traits of a version's rules, computed once. */
 function traitsOf(view: StockView): RuleTraits {
   let traits = ruleTraits.get(view);
   if (traits === undefined) {

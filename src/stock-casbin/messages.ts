@@ -1,9 +1,9 @@
-/** What the service and the thread that runs stock Casbin say to each other: one message, one reply, in turn. */
+/** Messages between the service and the thread that runs stock Casbin: each is answered before the next is sent. */
 import type { Json } from '../core/request.js';
 
-/** A policy set as stock Casbin takes it. */
+/** A policy set in the form that stock Casbin reads. */
 export interface StockSet {
-  /** Tells the sets of one thread apart; a set's version, for one. */
+  /** Identifies the set within a thread, such as its version. */
   readonly key: string;
   /** Text of model.conf. */
   readonly model: string;

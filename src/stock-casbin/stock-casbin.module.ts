@@ -5,7 +5,7 @@ import { compileMask } from '../decision-log/mask.js';
 import { loggerToken } from '../logging/logging.module.js';
 import { CrossCheck } from './cross-check.js';
 
-/** The stock `casbin` package, which a share of the decisions is compared with. */
+/** The stock `casbin` package, and the cross-check of a share of the decisions. */
 @Module({
   providers: [
     {

@@ -3,15 +3,15 @@ import type { Json } from '../core/request.js';
 import type { Reply, StockQuestion, StockSet } from './messages.js';
 
 export interface StockCasbinLimits {
-  /** Memory of the thread in MiB; a thread that wants more ends. */
+  /** Most memory of the thread, in MiB. A thread that needs more ends. */
   readonly memoryMb: number;
-  /** How long one evaluation may run. */
+  /** Longest time for one evaluation, in milliseconds. */
   readonly evaluationMs: number;
-  /** How long an answer may take together with its time in the queue. */
+  /** Longest time for an answer, with its time in the queue, in milliseconds. */
   readonly answerMs: number;
-  /** How long loading a set may run. */
+  /** Longest time for loading a set, in milliseconds. */
   readonly loadMs: number;
-  /** How many may wait. */
+  /** Most questions that may wait. */
   readonly queue: number;
 }
 
@@ -46,8 +46,9 @@ interface Job {
 }
 
 /**
- * Stock Casbin in a thread of its own, which is ended and replaced when an evaluation takes too long or too much memory.
- * Questions are put to it one at a time, so that only the one that is to blame fails; the others go to the next thread.
+ * Stock Casbin in a thread of its own, which is ended and replaced when an evaluation takes too long or too much
+ * memory. It is asked one question at a time: if the thread has to end, only that question fails, and the others go to
+ * the next thread.
  *
  *     const stock = new StockCasbin();
  *     await stock.load({ key: 'v1', model, rules, definitions: { r: 'r', p: 'p', e: 'e', m: 'm' }, roleMatching: [] });   // rejects if it cannot load
@@ -56,14 +57,14 @@ interface Job {
  */
 export class StockCasbin {
   private readonly sets = new Map<string, StockSet>();
-  /** Of `sets`, those that the present thread holds. */
+  /** Keys of `sets` that the current thread has loaded. */
   private loaded = new Set<string>();
   private worker: Worker | undefined;
   private queue: Job[] = [];
   private running: Job | undefined;
   private timer: NodeJS.Timeout | undefined;
   private stopped = false;
-  /** How many threads were ended because they took too long, or ended by themselves. */
+  /** Number of threads that were ended because they took too long, or ended by themselves. */
   replaced = 0;
 
   constructor(private readonly limits: StockCasbinLimits = defaultStockCasbinLimits) {}
@@ -144,7 +145,7 @@ export class StockCasbin {
       this.start(waiting);
       return;
     }
-    // The thread is a new one. If it cannot load the set either, this question fails and the next one tries again.
+    // The thread is new. If it cannot load the set either, this question fails and the next one tries again.
     this.queue.unshift(waiting);
     this.start({
       question: { kind: 'load', set: missing },
@@ -167,7 +168,7 @@ export class StockCasbin {
 
   private startThread(): Worker {
     const worker = new Worker(workerUrl, {
-      // Whoever writes a matcher for stock Casbin owns its thread: nothing of the service is to be found there.
+      // The author of a matcher controls this thread, so it gets nothing of the service's environment.
       env: {},
       argv: [],
       execArgv: [],
@@ -215,7 +216,7 @@ export class StockCasbin {
   }
 }
 
-/** Run from its TypeScript source, as tests do, the service still needs the compiled file for a thread. */
+/** A thread needs the compiled file, also when tests run the TypeScript source. */
 const workerUrl = new URL(
   import.meta.url.endsWith('.ts') ? '../../dist/stock-casbin/worker.js' : './worker.js',
   import.meta.url,

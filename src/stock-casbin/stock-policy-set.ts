@@ -9,19 +9,19 @@ import type { DecisionRequest } from '../core/request.js';
 import { type StockAnswer, StockCasbin } from './stock-casbin.js';
 import type { StockView } from './stock-view.js';
 
-/** A version that was replaced ends when nobody who began with it has asked for this long, in milliseconds. */
+/** A replaced version ends when no request has used it for this time, in milliseconds. */
 const graceMs = 5_000;
 const setKey = 'set';
 
 /** A policy set with `engine: casbin` in its manifest: evaluated by stock Casbin, in a thread of its own. */
 export class StockPolicySet {
   private readonly stock = new StockCasbin();
-  /** By the monotonic clock. */
+  /** Time of the last question, in milliseconds of the monotonic clock. */
   private askedAt = 0;
 
   private constructor(private readonly view: StockView) {}
 
-  /** @throws PolicyError when stock Casbin cannot run the set, with all reasons that are known beforehand */
+  /** @throws PolicyError if stock Casbin cannot run the set, with all reasons that are known before it is tried */
   static async load(view: StockView): Promise<StockPolicySet> {
     if (view.obstacles.length > 0) throw new PolicyError(view.obstacles.map(unsupported));
     const set = new StockPolicySet(view);
@@ -44,7 +44,7 @@ export class StockPolicySet {
     return bound.warnings.length === 0 ? decision : { ...decision, errors: [...bound.warnings, ...decision.errors] };
   }
 
-  /** Ends the thread once those who resolved this version before it was replaced are done with it. */
+  /** Ends the thread when the requests that began with this version are done. */
   retire(): void {
     setTimeout(() => {
       if (performance.now() - this.askedAt < graceMs || this.stock.pending > 0) this.retire();

@@ -1,4 +1,4 @@
-/** A policy set as stock Casbin would run it: its texts, its request values, and what stock Casbin lacks for it. */
+/** A policy set for stock Casbin: its texts, its request values, and the reasons why stock Casbin cannot run it. */
 import { type BoundValues, bindValues } from '../core/engine/ask.js';
 import { type Expression, walk } from '../core/matcher/ast.js';
 import { EntityAttributes } from '../core/matcher/entity-attributes.js';
@@ -33,13 +33,13 @@ const stockFunctions: ReadonlySet<string> = new Set([
 ]);
 
 export class StockView {
-  /** Why stock Casbin cannot run this set; empty if nothing is in the way. */
+  /** Why stock Casbin cannot run this set; empty if it can. */
   readonly obstacles: readonly string[];
   /** The matcher and every condition that `eval()` may be given. */
   readonly expressions: readonly Expression[];
   readonly combination: Combination | undefined;
   private readonly readsAttributes: ReadonlySet<string>;
-  /** By the text of its columns, the place of the first such rule. */
+  /** Index of the first rule by the text of its columns. */
   private places: ReadonlyMap<string, number> | undefined;
 
   constructor(
@@ -78,8 +78,8 @@ export class StockView {
   }
 
   /**
-   * The request's values in the order of the request definition: of a token whose attributes are read the entity with
-   * all of them, of any other its value.
+   * The request's values in the order of the request definition. A token whose attributes are read gets the entity with
+   * all of them, any other token its value.
    */
   bind(request: DecisionRequest): Pick<BoundValues, 'values' | 'warnings'> | BindingError {
     const { combination } = this;
@@ -90,7 +90,7 @@ export class StockView {
       const value = this.readsAttributes.has(`${combination.request.key}_${token}`)
         ? wholeOf(bound.sources[index])
         : bound.values[index];
-      // Stock Casbin would compare what is missing with undefined, and find it equal to what else is missing.
+      // Stock Casbin would compare a missing value with undefined, and find two missing values equal.
       if (value === undefined && readAsValue) {
         return new BindingError('missing_binding', `the request has no r.${token}`);
       }

@@ -1,6 +1,6 @@
 /**
- * The thread in which stock Casbin runs, and the only importer of `casbin`. A matcher can keep it busy for ever or eat
- * its memory; whoever started it ends it then.
+ * The thread in which stock Casbin runs, and the only importer of `casbin`. If a matcher keeps it busy or takes too
+ * much memory, `stock-casbin.ts` ends it.
  */
 import { parentPort } from 'node:worker_threads';
 import { EnforceContext, type Enforcer, newEnforcer, newModelFromString, StringAdapter, Util } from 'casbin';
@@ -35,7 +35,7 @@ async function answer(question: StockQuestion): Promise<Reply> {
 }
 
 async function load(set: StockSet): Promise<Loaded> {
-  // The adapter takes an empty text for a missing one.
+  // The adapter treats an empty text as missing.
   const enforcer = await newEnforcer(newModelFromString(set.model), new StringAdapter(`${set.rules}\n`));
   for (const matching of set.roleMatching) {
     const matches = matchingFunction(matching.function);

@@ -21,18 +21,18 @@ interface Pending {
 
 const defaultLimit = 50;
 const flushMs = 1_000;
-/** Events that one statement looks at: some milliseconds, in which no other event can be written. */
+/** Events that one statement examines. It takes some milliseconds, in which no event can be written. */
 const rowsPerWindow = 20_000;
-/** Events that the event loop takes at a time: a millisecond or two. */
+/** Events that are read in one turn of the event loop: a millisecond or two. */
 const rowsAtOnce = 200;
-/** Statements of one search: after four million events it says how far it came. */
+/** Most statements of one search. After four million events the page ends early and says where. */
 const maxWindows = 200;
 const pruneEveryMs = 60_000;
-/** So many events are deleted at a time, so that no other write waits for long. */
+/** Events that one statement deletes, so that other writes do not wait for long. */
 const deletedAtOnce = 1_000;
-/** Different events that wait at most; whoever makes up more of them in a second is counted without their details. */
+/** Most different events that wait to be written. Further ones within the second are counted without their details. */
 const maxPending = 1_000;
-/** Of what a stranger sent this much is kept. */
+/** Longest text stored from a request, in characters. */
 const maxText = 512;
 
 /** The audit events in the service's SQLite database. */
@@ -124,7 +124,7 @@ export class SqliteAuditLog extends AuditLog {
       const most = Math.min(rowsAtOnce, limit + 1 - items.length);
       const rows = await this.connection.query<Row>(sql, [...values, low, before, most]);
       items.push(...rows.map(toEvent));
-      // One more than asked for shows that there is a next page.
+      // One event more than asked for shows that there is a next page.
       if (items.length > limit) return { items: items.slice(0, limit), nextCursor: String(items[limit - 1]!.id) };
       if (rows.length === most) before = rows.at(-1)!.id;
       else {
@@ -153,7 +153,7 @@ export class SqliteAuditLog extends AuditLog {
   async prune(now: number): Promise<void> {
     const before = now - (this.options.maxAgeMs ?? Number.POSITIVE_INFINITY);
     while (!this.closing) {
-      // In the order of their ids events are as good as in that of their times, and no index on those is needed.
+      // The order of ids is nearly the order of times, so no index of times is needed.
       const oldest = await this.connection.query<{ id: number; time: number }>(
         'SELECT id, time FROM audit_event ORDER BY id LIMIT ?',
         [deletedAtOnce],
@@ -185,7 +185,7 @@ export class SqliteAuditLog extends AuditLog {
     try {
       await this.write(events);
     } catch (error) {
-      // Said where it can be said: the operator's log has what the table lacks.
+      // The operator's log tells what the table lacks.
       this.options.onProblem(
         `${events.length} audit events could not be written: ${this.options.mask(JSON.stringify(events))}`,
         error,
