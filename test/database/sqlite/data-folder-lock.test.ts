@@ -11,7 +11,7 @@ const project = fileURLToPath(new URL('../../..', import.meta.url));
 const patient = { timeout: 120_000 };
 
 /** Takes the lock of a folder, says so or why not, and keeps it until it is told to end. */
-const taker = `import { DataFolderLock } from './dist/decision-log/sqlite/data-folder-lock.js';
+const taker = `import { DataFolderLock } from './dist/database/sqlite/data-folder-lock.js';
 const [folder, instance] = process.argv.slice(-2);
 const holder = { instance, pid: process.pid };
 DataFolderLock.take({ folder, holder, waitMs: 0, onProblem: () => {} }).then(
