@@ -1,10 +1,10 @@
-/** A cache that cannot grow without end: what was not asked for during a whole generation is forgotten. */
+/** A cache with a bound. Entries that were not read during a whole generation are forgotten. */
 export class BoundedCache<Value> {
   private recent = new Map<string, Value>();
   private older = new Map<string, Value>();
   private size = 0;
 
-  /** Entries of that size together make a generation; twice as much at most is held, beside the largest one. */
+  /** `capacity` is the size of one generation. The cache holds two generations at most, and the largest entry. */
   constructor(private readonly capacity: number) {}
 
   getOrMake(key: string, make: () => Value): Value {
@@ -19,7 +19,7 @@ export class BoundedCache<Value> {
     return this.recent.get(key) ?? this.older.get(key);
   }
 
-  /** An entry is of size 1 where its value is no list. */
+  /** Keeps a value; `size` counts towards the capacity. */
   set(key: string, value: Value, size = 1): void {
     if (this.size >= this.capacity) {
       this.older = this.recent;

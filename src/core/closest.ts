@@ -1,6 +1,6 @@
 /** The name that was probably meant, for "did you mean" hints. */
 
-/** Of `names` the one nearest to `name`, if it is near enough to be a slip of the keyboard. */
+/** Returns the nearest of `names` if it is near enough to be a typing slip. */
 export function closest(name: string, names: Iterable<string>): string | undefined {
   let best: string | undefined;
   let least = Math.max(1, Math.floor(name.length / 3)) + 1;

@@ -1,4 +1,4 @@
-/** What an answer is made of. A deny is a value like any other; nothing in here is thrown. */
+/** The parts of an answer. A deny is a value; none of these is thrown. */
 import type { Explanation } from './explanation.js';
 import type { Json } from './request.js';
 
@@ -17,13 +17,13 @@ export const reasonCodes = [
 ] as const;
 export type ReasonCode = (typeof reasonCodes)[number];
 
-/** Why it was decided so. `rule` is the deciding rule as its line in the file says it, its type (`p`, `p2`) first. */
+/** The reason for a decision. `rule` is the deciding rule as written in its file, its type (`p`, `p2`) first. */
 export interface Reason {
   readonly code: ReasonCode;
   readonly rule?: readonly string[];
   readonly file?: string;
   readonly line?: number;
-  /** What the deciding rule's own `reason` column says. */
+  /** The `reason` column of the deciding rule. */
   readonly message?: Json;
 }
 
@@ -31,7 +31,7 @@ export interface Reason {
 export interface Diagnostic {
   readonly code: string;
   readonly message: string;
-  /** A JSON pointer into the normal form of the request, where the fault is there: `/subject/attributes/age`. */
+  /** JSON pointer into the normal form of the request, if the fault is in it: `/subject/attributes/age`. */
   readonly pointer?: string;
   readonly rule?: readonly string[];
   readonly file?: string;
@@ -42,10 +42,10 @@ export interface Diagnostic {
 export interface EngineDecision {
   readonly decision: Effect;
   readonly reason: Reason;
-  /** Of the deciding rule; empty when it has none. */
+  /** Obligations of the deciding rule; empty if it has none. */
   readonly obligations: readonly Json[];
   readonly advice?: readonly Json[];
   readonly errors: readonly Diagnostic[];
-  /** Only when it was asked for with `explain: full`. */
+  /** Only with `explain: full`. */
   readonly explanation?: Explanation;
 }

@@ -1,21 +1,21 @@
-/** JSON whose numbers mean what they say: integers that a double rounds to a neighbour are told apart from it. */
+/** Parses JSON without rounding integers: one that a double cannot hold exactly becomes infinity. */
 import { pointerStep } from './json-pointer.js';
 import type { Json } from './request.js';
 
-/** An integer with more digits than a double keeps apart: beyond ±9,007,199,254,740,991. */
+/** True for integers beyond ±9,007,199,254,740,991, which a double may round. */
 export function isInexactInteger(digits: string): boolean {
   return digits.length > 16 || (digits.length === 16 && digits > '9007199254740991');
 }
 
-/** How an integer literal that is not exact is parsed: as infinity, which nothing takes for a number of its own. */
+/** The literal that replaces an inexact integer. It parses as infinity, which all checks of numbers refuse. */
 export const inexact = '1e999';
 
 const quoteCode = 0x22;
 const backslashCode = 0x5c;
 
 /**
- * The places of the integer literals, without fraction and exponent, that are not exact, each as where its digits begin
- * and where they end. The scan takes any text; of text that is no JSON it says something or other.
+ * Returns start and end of each inexact integer literal (without fraction and exponent). It accepts any text; for text
+ * that is not JSON the result has no meaning.
  */
 export function inexactIntegers(text: string): readonly (readonly [start: number, end: number])[] {
   const found: [number, number][] = [];
@@ -52,7 +52,7 @@ function isPartOfNumber(character: number): boolean {
 
 /** As JSON.parse, with infinity for integers that are not exact. */
 export function parseExactJson(text: string): Json {
-  // Nearly always there is none that long, and to look for one so costs a fifth of a microsecond.
+  // Few texts hold such a long number; this test costs a fifth of a microsecond.
   const mayBeInexact = /\d{16}/.test(text);
   return JSON.parse(mayBeInexact ? withoutInexact(text, inexactIntegers(text)) : text) as Json;
 }
@@ -68,7 +68,7 @@ export function withoutInexact(text: string, places: readonly (readonly [start: 
   return exact + text.slice(from);
 }
 
-/** Where a value holds infinity, as a JSON pointer below it: a number that is too large, or not exact. */
+/** JSON pointer to the first infinity in a value, which stands for a number that is too large or inexact. */
 export function pointerToInexact(value: Json): string | undefined {
   const left: { readonly value: Json; readonly pointer: string }[] = [{ value, pointer: '' }];
   for (let next = left.pop(); next !== undefined; next = left.pop()) {

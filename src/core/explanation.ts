@@ -1,7 +1,7 @@
-/** What a full explanation says; bounded in size whatever the policy is. */
+/** A full explanation. Its size is bounded for every policy. */
 import type { Json } from './request.js';
 
-/** Held role: `alice → team-lead → editor`. */
+/** How a role is held: `alice → team-lead → editor`. */
 export interface RolePath {
   readonly definition: string;
   readonly path: readonly string[];
@@ -22,9 +22,9 @@ export interface MatchingRule extends ExplainedRule {
 /** A term of the matcher, or of a rule's condition, that did not hold. */
 export interface FailedTerm {
   readonly term: string;
-  /** What its operands were, as far as they could be read. */
+  /** Values of its operands that could be read. */
   readonly operands: readonly { readonly text: string; readonly value: Json }[];
-  /** In words, for a person. */
+  /** A sentence for a person. */
   readonly message: string;
 }
 
@@ -32,7 +32,7 @@ export interface NearMiss extends ExplainedRule {
   readonly failed: readonly FailedTerm[];
 }
 
-/** Something that, were it so, would allow: another value in the request, or a role that somebody lacks. */
+/** A change that would allow: another value in the request, or a role that the subject lacks. */
 export type Change =
   | { readonly kind: 'request'; readonly path: string; readonly from?: Json; readonly to: Json }
   | {
@@ -52,8 +52,8 @@ export interface Explanation {
   readonly summary: string;
   readonly matching: readonly MatchingRule[];
   readonly nearMisses: readonly NearMiss[];
-  /** Each verified by deciding again. */
+  /** Each was verified by deciding again. */
   readonly changes: readonly SmallestChange[];
-  /** False when there were more rules than an explanation looks at, or more to tell than it tells. */
+  /** False if the limits of an explanation left out rules or results. */
   readonly complete: boolean;
 }

@@ -1,4 +1,4 @@
-/** What ids, types, names of actions and tenants may not hold: two that look alike would not be the same. */
+/** Characters that ids, types, names of actions and tenants may not hold: two different names would look alike. */
 
 /** U+0000 to U+001F and U+007F to U+009F, as they stand in a class of a regular expression. */
 export const controlCharacters = '\\u0000-\\u001f\\u007f-\\u009f';
@@ -6,7 +6,7 @@ export const controlCharacters = '\\u0000-\\u001f\\u007f-\\u009f';
 const control = new RegExp(`[${controlCharacters}]`);
 const loneSurrogate = /\p{Surrogate}/u;
 
-/** What a name holds that it may not, in words; undefined if nothing. */
+/** Says which forbidden character a name holds; undefined if none. */
 export function faultInName(name: string): string | undefined {
   if (control.test(name)) return 'a control character';
   return loneSurrogate.test(name) ? 'half of a character' : undefined;

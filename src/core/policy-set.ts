@@ -28,12 +28,12 @@ export class PolicySet {
     return this.compiled.semantics;
   }
 
-  /** What was found when the set was compiled and did not stop it. */
+  /** Problems that were found when the set was compiled and did not stop it. */
   get problems(): readonly PolicyProblem[] {
     return this.compiled.problems;
   }
 
-  /** How requests find their rules, in words; where every rule must be asked it says so. */
+  /** Says in words how rules are found for a request, or that every rule must be asked. */
   get plan(): readonly string[] {
     const { main } = this.compiled;
     return isCombination(main) ? main.plan.words : [main.message];
@@ -43,7 +43,7 @@ export class PolicySet {
     return this.compiled.manifest;
   }
 
-  /** How many rules decide, how many link roles, how many entities are known. */
+  /** Number of policy rules, role links and stored entities. */
   get size(): { readonly rules: number; readonly roleLinks: number; readonly entities: number } {
     const count = (stores: Iterable<{ readonly length: number }>): number =>
       [...stores].reduce((sum, store) => sum + store.length, 0);
@@ -56,7 +56,7 @@ export class PolicySet {
   }
 
   /**
-   * Answers a decision request. Synchronous; what goes wrong is a part of the answer, which is then a deny.
+   * Answers a decision request. Synchronous. It does not throw: errors are part of the answer.
    *
    *     set.decide({ subject: 'alice', action: 'read', resource: { type: 'doc', id: '1' } }, { now: Date.now() });
    */
@@ -80,8 +80,8 @@ export class PolicySet {
   }
 
   /**
-   * The subjects of a type that may do an action with a resource, as ids. Whoever could be allowed is decided;
-   * `complete` says whether all were.
+   * Returns the ids of subjects of a type that may do an action with a resource. Every candidate that could be allowed
+   * is decided; `complete` is false if some were not.
    *
    *     set.whoCan({ type: 'user', action: { name: 'read' }, resource: { type: 'doc', id: '1' } }, { now });
    *     // { results: ['alice', 'bob'], examined: 2, complete: true, narrowed: true }
@@ -91,8 +91,8 @@ export class PolicySet {
   }
 
   /**
-   * What a subject may do: with `type` and an action, the resources of that type with which it may; with a resource,
-   * the actions that it may do with it.
+   * Returns what a subject may do. With `type` and an action: the resources of that type. With a resource: the actions
+   * on it.
    *
    *     set.whatCan({ subject: { id: 'alice' }, action: { name: 'read' }, type: 'doc' }, { now }).results;  // ['1', '2']
    *     set.whatCan({ subject: { id: 'alice' }, resource: { type: 'doc', id: '1' } }, { now }).results;    // ['read']
@@ -111,17 +111,17 @@ export class PolicySet {
     return searchInSteps(this.compiled, query, options);
   }
 
-  /** What a search would try, in its order. */
+  /** The candidates of a search, in its order. */
   candidates(kind: SearchKind, type?: string): readonly string[] {
     return finish(candidatesInSteps(this.compiled, kind, type)).ids;
   }
 
-  /** How many names a search would not try since they are names of roles. */
+  /** Number of names that a search leaves out because they are names of roles. */
   rolesLeftOut(kind: SearchKind, type?: string): number {
     return finish(candidatesInSteps(this.compiled, kind, type)).rolesLeftOut;
   }
 
-  /** The values that a decision request becomes: what `enforce`, or stock Casbin, would be asked with. */
+  /** The values of a decision request, as `enforce` or stock Casbin takes them. */
   bind(request: DecisionRequest): BoundValues | BindingError {
     return bindValues(this.compiled, request);
   }

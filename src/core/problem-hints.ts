@@ -1,4 +1,4 @@
-/** What usually helps where a problem says nothing closer itself, by its code. */
+/** The usual hint by problem code, for problems without a hint of their own. */
 export const usualHints: Readonly<Record<string, string>> = Object.freeze({
   bad_argument: 'docs/functions.md says what each function takes',
   bad_pattern: 'patterns are in docs/functions.md; regular expressions are those of RE2, without look-around',

@@ -1,4 +1,4 @@
-/** What is wrong with a policy set, and where: found when it loads, all of it at once. */
+/** Problems of a policy set with their places. A load reports all of them at once. */
 
 import { usualHints } from './problem-hints.js';
 import { spellUnseen } from './quote.js';
@@ -35,7 +35,7 @@ export function formatProblem(problem: PolicyProblem): string {
   return spellUnseen(`${file}:${line}:${column}: ${severity} ${code}: ${message}`);
 }
 
-/** Problems as they are shown: by file and place, each with its own hint or the usual one of its code. */
+/** Sorts problems by file and place, and adds the usual hint of the code to those without one. */
 export function presentProblems(problems: readonly PolicyProblem[]): readonly PolicyProblem[] {
   return problems
     .map((problem) => withHint(problem, problem.hint ?? usualHints[problem.code]))

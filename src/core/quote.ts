@@ -1,15 +1,18 @@
-/** What comes from a file or a caller, as messages show it: short, and with nothing in it that a reader cannot see. */
+/** Quotes text of files and callers for messages: shortened, with invisible characters spelled out. */
 
 /** Longest piece of a file that a message repeats, in UTF-16 code units. A link may lead to a private key. */
 export const quotedLength = 40;
 
-/** What no reader sees, or what changes the text around it: controls, formats (bidirectional marks, zero width), line separators. */
+/**
+ * Invisible characters and those that change the text around them: controls, formats (bidirectional marks, zero width),
+ * line separators.
+ */
 const unseen = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
-/** Spaces that look like the usual one, or like none. */
+/** Spaces other than U+0020; they look like it, or like nothing. */
 const otherSpace = /(?! )\p{Zs}/gu;
 
 /**
- * In double quotes, at most `quotedLength` characters of it, unseen ones and unusual spaces spelled out.
+ * Puts at most `quotedLength` characters into double quotes, with invisible ones and unusual spaces spelled out.
  *
  *     quote('ann\u200e')         // '"ann\\u200e"'
  *     quote('a'.repeat(50))      // '"aaa…aaa…"', 40 of them
@@ -56,7 +59,7 @@ function spell(character: string): string {
   return spelled;
 }
 
-/** The first `length` code units; a character of two is not torn apart. */
+/** The first `length` code units, without half of a surrogate pair at the end. */
 function shorten(text: string, length: number): string {
   if (text.length <= length) return text;
   return text.slice(0, /[\uD800-\uDBFF]/.test(text.charAt(length - 1)) ? length - 1 : length);

@@ -1,11 +1,11 @@
-/** What a question is made of: the words that the edges, the engine and the decision log share. */
+/** The types of a decision request, shared by the APIs, the engine and the decision log. */
 
 export type Json = null | boolean | number | string | Json[] | JsonObject;
 export interface JsonObject {
   [name: string]: Json;
 }
 
-/** Who asks, or what is asked for. `type` is missing when the caller named the entity by a plain string. */
+/** A subject or a resource. `type` is missing if the caller sent a plain string. */
 export interface Entity {
   readonly type?: string;
   readonly id: string;
@@ -37,8 +37,8 @@ export interface DecisionRequestInput {
 }
 
 /**
- * Brings a request into its normal form. Members it does not know (`policySet`, `explain`) are left out. Where the caller
- * is plain JavaScript and the request lacks what its type says, it lacks that still: rules that read it err.
+ * Brings a request into its normal form. Members it does not know (`policySet`, `explain`) are left out. A member that
+ * a JavaScript caller left out stays missing: rules that read it err.
  *
  *     normaliseRequest({ subject: 'alice', action: 'read', resource: { type: 'doc', id: '1' } })
  *     // { subject: { id: 'alice' }, action: { name: 'read' }, resource: { type: 'doc', id: '1' } }

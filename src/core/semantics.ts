@@ -7,13 +7,13 @@
  */
 export type Semantics = 1 | 2;
 
-/** What a set is read with unless something older is asked for. */
+/** The number that a set is read with by default. */
 export const currentSemantics: Semantics = 2;
 
-/** Of records and archived versions that name no number: they are older than the number. */
+/** The number of records and archived versions that name none, which 0.1 wrote. */
 export const semanticsBeforeNumbers: Semantics = 1;
 
-/** Whether this engine can read sets with that number; a record of a later engine may have a higher one. */
+/** True if this engine can read sets with that number. A record of a later engine may have a higher one. */
 export function isSemantics(number: number): number is Semantics {
   return number === 1 || number === currentSemantics;
 }

@@ -1,7 +1,9 @@
-/** V8's own switch for how many calls an error remembers; other engines do not look at it. */
+/** V8's number of calls in a stack trace; other engines ignore it. */
 const engineErrors = Error as { stackTraceLimit?: number | undefined } & ErrorConstructor;
 
-/** An error without a stack, which costs more to write than all else: requests can cause it at will. */
+/**
+ * An error without a stack trace. Requests can cause such errors at will, and a trace is the dearest part of an error.
+ */
 export class StacklessError extends Error {
   constructor(message: string) {
     const { stackTraceLimit } = engineErrors;

@@ -1,10 +1,9 @@
 /**
- * How much work one evaluation may do, counted in steps and never in time, so that the same question has the same answer
- * on every machine (P3). A step is what takes ten nanoseconds or less on the machine that the constants were measured on
- * (`npm run bench:budget`).
+ * How much work one evaluation may do, counted in steps and never in time, so that the same question has the same
+ * answer on every machine (P3). One step takes ten nanoseconds at most, on the machine that the constants were measured
+ * on (`npm run bench:budget`).
  *
- * What is counted depends on the policy version and the request alone: work that was saved because an earlier question
- * had done it counts as if it had been done.
+ * The count depends only on the policy version and the request: work that a cache saved counts as if it had been done.
  */
 
 import { StacklessError } from './stackless-error.js';
@@ -12,14 +11,14 @@ import { StacklessError } from './stackless-error.js';
 /** Steps of one evaluation, unless the manifest says otherwise: the dearest mix of work takes less than 20 ms. */
 export const defaultStepBudget = 1_000_000;
 
-/** What a manifest may say at most: a set cannot take the thread from the others for much longer. */
+/** Largest `stepBudget` of a manifest, so that no set blocks the thread for long. */
 export const largestStepBudget = 10_000_000;
 
-/** What counts the work. */
+/** Counts the steps of an evaluation. */
 export interface StepMeter {
   /** @throws StepBudgetExceeded when no step is left */
   spend(steps: number): void;
-  /** Whether an evaluation asks for the first time: what it keeps for its other parts counts once. */
+  /** True if the evaluation asks for the first time. Work that it keeps for its other parts counts once. */
   isFirst(owner: object, text: string): boolean;
 }
 
@@ -33,10 +32,10 @@ export const stepBudgetExceeded: StepBudgetExceeded = new StepBudgetExceeded('th
 /** For work that is not part of an evaluation. */
 export const unmetered: StepMeter = Object.freeze({ spend: () => {}, isFirst: () => true });
 
-/** A text of at most so many characters is compared for nothing. */
+/** Longest text, in characters, whose comparison costs no steps. */
 export const longText = 64;
 
-/** Steps for reading, comparing or joining so many characters at the speed of the processor. */
+/** Steps for reading, comparing or joining `length` characters. */
 export function stepsForText(length: number): number {
   return length >> 5;
 }

@@ -1,9 +1,9 @@
-/** Long work in steps: a generator pauses, so that whoever runs it can let others have the thread. */
+/** Long work in steps: a generator pauses, so that its caller can let other work run. */
 
-/** How many items of a list are worked on between two pauses: some milliseconds' worth. */
+/** Items of a list between two pauses: some milliseconds. */
 export const itemsPerStep = 10_000;
 
-/** How many patterns are prepared between two pauses; one may take some tenths of a millisecond. */
+/** Patterns that are prepared between two pauses; one may take some tenths of a millisecond. */
 export const patternsPerStep = 50;
 
 /** Runs all steps at once. */

@@ -15,7 +15,7 @@ type Compile = (expression: Expression) => Evaluator;
 /** Conditions may call `eval` in turn; a condition that evaluates itself would never end. */
 const maxEvalDepth = 16;
 
-/** For finding what was prepared of a pattern. */
+/** Steps for finding a prepared pattern. */
 const stepsPerPattern = 12;
 const stepsPerFunctionError = 200;
 const stepsPerCondition = 2_000;
@@ -34,7 +34,7 @@ export function compileCall(call: Call, environment: Environment, compile: Compi
   return compileHasRole(call, environment, compile);
 }
 
-/** `has(r.sub.department)`: whether the path is there. */
+/** `has(r.sub.department)`: whether the request has the path. */
 function compileHas(call: Call, environment: Environment): Evaluator {
   const [path] = call.args;
   if (call.args.length !== 1 || path === undefined) return wrongCount(call, environment, '1 argument');
@@ -50,7 +50,7 @@ function compileHas(call: Call, environment: Environment): Evaluator {
 
 /**
  * `hasRole(roles, role[, domain])`: whether a text of the list is the role or reaches it over `g`, for roles that come
- * with the request. What is in the list beside texts names no role.
+ * with the request. Other values in the list are ignored.
  */
 function compileHasRole(call: Call, environment: Environment, compile: Compile): Evaluator {
   if (call.args.length < 2 || call.args.length > 3) return wrongCount(call, environment, '2 or 3 arguments');
@@ -87,7 +87,7 @@ function compileRoleCall(call: Call, relation: RoleRelation, compile: Compile): 
     if (relation.isRole(name as string, role as string, domain as string | undefined, scope)) return true;
     const assumed = scope.assumedLink;
     if (assumed === undefined || assumed.definition !== call.name || assumed.domain !== domain) return false;
-    // Whoever has the assumed role has what is above it, too: a deny for that role must be found.
+    // The assumed role brings the roles above it, too: a deny for one of those must be found.
     return (
       relation.isRole(name as string, assumed.name, domain, scope) &&
       relation.isRole(assumed.role, role as string, domain, scope)
@@ -152,7 +152,7 @@ function compileBuiltInCall(
   };
 }
 
-/** A call of literals alone fails always or never: `weekday("Mars/Base")` is wrong before anybody asks. */
+/** Reports a call of literals only that fails: `weekday("Mars/Base")` is wrong for every request. */
 function reportBadLiterals(call: Call, definition: FunctionDefinition, environment: Environment): void {
   const values = call.args.map((argument) => (argument.kind === 'literal' ? argument.value : undefined));
   const literals = values.filter((value) => value !== undefined);
@@ -191,11 +191,11 @@ function compilePatternCall(
     if (typeof name !== 'string') return argumentError(scope, call.name, 'the first argument', 'a text', name);
     if (typeof pattern !== 'string') return argumentError(scope, call.name, 'the pattern', 'a text', pattern);
     scope.spend(stepsPerPattern + 4 * stepsForText(pattern.length));
-    // One that is put together from several texts is prepared when it is first met.
+    // A pattern that is joined from several texts is prepared when it is first used.
     if (isJoined && scope.isFirst(definition, pattern)) scope.spend(definition.stepsToPrepare?.(pattern) ?? 0);
     const prepared = environment.patterns.find(definition, pattern);
     try {
-      // A broken glob may still match in the reference, which reads no further than it must.
+      // A broken glob may match in the reference, which stops reading early.
       if (prepared.matches === undefined) return definition.call([name, pattern], scope.now, scope);
       return prepared.matches(name, scope);
     } catch (error) {
@@ -218,7 +218,7 @@ function compileEval(call: Call, environment: Environment, compile: Compile): Ev
     return (scope) => scope.fail('eval_of_request', () => message);
   }
   const textOf = compile(text);
-  // A condition that is put together from several texts is compiled when it is first met.
+  // A condition that is joined from several texts is compiled when it is first used.
   const isJoined = text.kind !== 'literal' && text.kind !== 'column';
   const stepsToCompile = (source: string): number => stepsPerCondition + stepsPerConditionCharacter * source.length;
   return (scope) => {
@@ -253,8 +253,8 @@ function isPolicyText(expression: Expression): boolean {
 }
 
 /**
- * The values of the arguments, each one as it is. The reference takes a list that comes first for the argument list
- * itself: `g(r.sub.role, p.sub)` holds for every role once a caller sends the same text twice as its role.
+ * The values of the arguments. The reference treats a list in the first place as the argument list itself:
+ * `g(r.sub.role, p.sub)` holds for every role once a caller sends the same text twice as its role.
  */
 function evaluateArguments(args: readonly Evaluator[], scope: Scope): Json[] | typeof fault {
   const values: Json[] = [];

@@ -1,9 +1,12 @@
-/** What to do about a column that the model does not have. */
+/** Hints for columns that the model does not have. */
 import { closest } from '../closest.js';
 import type { Environment } from './environment.js';
 import { authorsName } from './source-text.js';
 
-/** `name` in Casbin's inner spelling; what the author wrote without `r.` or `p.` is most often a text, or a word of another language. */
+/**
+ * Returns a hint for `name`, in Casbin's inner spelling. A name without `r.` or `p.` is most often a text without
+ * quotes, or a word of another language.
+ */
 export function columnHint(name: string, environment: Environment): string | undefined {
   const columns = [...environment.requestColumns.keys(), ...environment.policyColumns.keys()];
   if (/^(?:true|false)$/i.test(name)) return `write ${name.toLowerCase()}`;

@@ -1,4 +1,4 @@
-/** A tree to closures. Nothing is decided here twice: what can be looked up by name is looked up now. */
+/** Compiles a tree to closures. Names are looked up here, not when the expression runs. */
 
 import { cut, quote } from '../quote.js';
 import type { Json } from '../request.js';
@@ -15,8 +15,8 @@ import { authorsName } from './source-text.js';
 import { describeValue, sameValue } from './values.js';
 
 /**
- * Compiles an expression for one environment. Names that mean nothing are reported and become errors of every rule
- * that reaches them, as in the reference; only parsing stops a matcher as a whole.
+ * Compiles an expression for one environment. Unknown names are reported and become errors of every rule that reaches
+ * them, as in the reference; only a syntax error stops a matcher as a whole.
  */
 export function compileExpression(expression: Expression, environment: Environment): Evaluator {
   const compile = (part: Expression): Evaluator => compileExpression(part, environment);
@@ -128,8 +128,7 @@ function compileBinary(
   const { operator, left, right } = binary;
   if (operator === '==') return compileEquality(compile(left), compile(right));
   if (operator === '=~' || operator === '!~') {
-    // The library's regular expression operators are `regexMatch` under another name, but for a list, which is an
-    // operand of the wrong type here and would be the arguments there.
+    // The operators `=~` and `!~` are `regexMatch`, except that a list is an operand of the wrong type here.
     const compileText = (operand: Expression): Evaluator => {
       const textOf = compile(operand);
       return (scope) => {
@@ -172,7 +171,7 @@ function compileEquality(leftOf: Evaluator, rightOf: Evaluator): Evaluator {
   };
 }
 
-/** `&&` and `||`: the right side is not looked at when the left one decides. */
+/** `&&` and `||`: the right side is not evaluated if the left one decides. */
 function compileLogical(leftOf: Evaluator, rightOf: Evaluator, operator: string, decisive: boolean): Evaluator {
   return (scope) => {
     const left = leftOf(scope);
@@ -184,7 +183,7 @@ function compileLogical(leftOf: Evaluator, rightOf: Evaluator, operator: string,
   };
 }
 
-/** `(a, b)`. Where the first item is a list itself, the others are put behind its items, as the reference does. */
+/** `(a, b)`. If the first item is a list, the others are appended to its items, as in the reference. */
 function compileList(items: readonly Evaluator[]): Evaluator {
   return (scope: Scope): Outcome => {
     const list: Json[] = [];

@@ -1,6 +1,6 @@
 /**
- * A quoted literal that looks like a date is a number in Casbin: Unix seconds (govaluate's tryParseTime). Where the
- * literal has no zone the reference takes the server's; here it is UTC, so that a decision is the same everywhere.
+ * A quoted literal that looks like a date is a number in Casbin: Unix seconds (govaluate's tryParseTime). A literal
+ * without a zone is UTC, so that a decision is the same everywhere; the reference uses the server's zone.
  */
 
 const date = String.raw`(?<year>\d{4})-(?<month>\d{2})-(?<day>\d{2})`;

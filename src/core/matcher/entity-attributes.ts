@@ -3,12 +3,12 @@ import type { Json, JsonObject } from '../request.js';
 import { ownMember } from './values.js';
 
 export interface EntityAttributesOptions {
-  /** What no attribute can overwrite: `{ type, id }` of an entity, `{ name }` of an action. */
+  /** Members that no attribute can overwrite: `{ type, id }` of an entity, `{ name }` of an action. */
   readonly own: Readonly<Record<string, string | undefined>>;
   readonly requested: JsonObject | undefined;
-  /** From `entities.yaml`. */
+  /** Attributes from `entities.yaml`. */
   readonly stored: JsonObject | undefined;
-  /** Whose attribute wins where both have one. */
+  /** Which attribute wins if both have one. */
   readonly precedence: 'request' | 'stored';
 }
 
@@ -43,12 +43,12 @@ export class EntityAttributes {
     return this.options.stored !== undefined;
   }
 
-  /** Whether the request says attributes of it. */
+  /** True if the request has attributes of it. */
   get isDescribed(): boolean {
     return this.options.requested !== undefined;
   }
 
-  /** What the request says and what is stored, merged; where only one of the two says something, that itself. */
+  /** The attributes of the request and the stored ones, merged. If only one side has some, that object itself. */
   get merged(): JsonObject {
     const { requested, stored } = this.options;
     if (requested === undefined) return stored ?? noAttributes;

@@ -1,4 +1,7 @@
-/** What names mean in an expression: columns, functions, role definitions. One for each combination of r and p. */
+/**
+ * The meaning of names in an expression: columns, functions, role definitions. There is one environment for each
+ * combination of r and p.
+ */
 
 import type { Json } from '../request.js';
 import type { Expression } from './ast.js';
@@ -9,11 +12,11 @@ import type { Evaluator, Scope } from './scope.js';
 export interface RoleRelation {
   /** Whether `name` is `role` or inherits it, in `domain` where the definition has domains. */
   isRole(name: string, role: string, domain: string | undefined, scope: Scope): boolean;
-  /** Whether `isRole` holds for a text of a list; what else is in the list names no role. */
+  /** True if `isRole` holds for a text of the list. Other values in the list are ignored. */
   isRoleOfAny(names: readonly Json[], role: string, domain: string | undefined, scope: Scope): boolean;
 }
 
-/** A function that the embedding program adds; what it throws is an error of the rule that called it. */
+/** A function of the embedding program. If it throws, the rule that called it errs. */
 export type CustomFunction = (...args: Json[]) => unknown;
 
 export interface Environment {
@@ -27,7 +30,7 @@ export interface Environment {
   readonly hasEval: boolean;
   readonly conditions: Conditions;
   readonly patterns: PreparedPatterns;
-  /** Told of what cannot work although it parses; the strict loader makes problems of it. */
+  /** Called for what parses and cannot work; the strict loader reports it as a problem. */
   readonly report: (flaw: Flaw) => void;
 }
 
@@ -36,7 +39,7 @@ export interface Flaw {
   readonly message: string;
   readonly hint?: string;
   readonly at: number;
-  /** The definitions that the name belongs to, for one that is unknown. */
+  /** The definitions that an unknown name belongs to. */
   readonly of?: 'r' | 'p' | undefined;
 }
 
@@ -50,7 +53,7 @@ export type CompiledCondition =
   | {
       readonly run: Evaluator;
       readonly expression: Expression;
-      /** For running it, but for what its calls count themselves. */
+      /** Steps for running it, without those that its calls count themselves. */
       readonly steps: number;
       readonly flaws: readonly Flaw[];
     }
@@ -71,7 +74,7 @@ export type PreparedPattern =
   | { readonly matches: PatternTest }
   | { readonly matches: undefined; readonly message: string };
 
-/** The names that `has`, `hasRole` and `eval` have; they are part of the language, not of the function list. */
+/** Functions that are part of the language and not of the list of built-in functions. */
 export const languageFunctions: ReadonlySet<string> = new Set(['has', 'hasRole']);
 
 export function isFunctionName(environment: Environment, name: string): boolean {

@@ -1,12 +1,12 @@
-/** What running an expression takes, by its form alone; calls and long values count the rest while they run. */
+/** Steps for running an expression, from its form alone. Calls and long values count the rest while they run. */
 import type { Json } from '../request.js';
 import { type BinaryOperator, childrenOf, type Expression } from './ast.js';
 
-/** A value that is at hand. */
+/** Reading a value. */
 const stepsPerNode = 1;
 /** A look-up by name. */
 const stepsPerPathStep = 3;
-/** Numbers become integers of 64 bits and back. */
+/** Converting numbers to 64-bit integers and back. */
 const stepsPerBitOperation = 40;
 const stepsPerOperation = 2;
 const stepsPerCall = 8;
@@ -14,7 +14,7 @@ const stepsPerList = 8;
 
 const bitOperators: ReadonlySet<BinaryOperator> = new Set(['&', '|', '^', '<<', '>>']);
 
-/** Both sides of `||` and `?` count, although one may not be looked at. */
+/** Both sides of `||` and `?` count, although one may not be evaluated. */
 export function expressionSteps(expression: Expression): number {
   // A list of literals is made once.
   if (expression.kind === 'in' && constantList(expression.right) !== undefined) {

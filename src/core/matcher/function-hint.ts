@@ -1,8 +1,8 @@
-/** What to do about a function that does not exist: a slip, or one that the author's own program registers with Casbin. */
+/** Hints for unknown functions: a typing slip, or a function that the author's program registers with Casbin. */
 import { closest } from '../closest.js';
 import { type Environment, languageFunctions } from './environment.js';
 
-/** What a function of that name usually does, and the built-in one that is nearest to it; the first that fits counts. */
+/** What to use instead of functions with common names. The first entry that fits counts. */
 const nearest: readonly (readonly [name: RegExp, instead: string])[] = [
   [/glob/i, 'globMatch(name, pattern)'],
   [/reg_?ex|regexp/i, 'regexMatch(name, pattern)'],
@@ -17,12 +17,12 @@ const nearest: readonly (readonly [name: RegExp, instead: string])[] = [
   [/key|path|url|uri|route|match/i, 'keyMatch2(name, pattern)'],
 ];
 
-/** Undefined when no name is missing. */
+/** Returns a hint; undefined if no name is unknown. */
 export function functionHint(environment: Environment, name: string | undefined): string | undefined {
   if (name === undefined) return undefined;
   const { roles, customFunctions, functions } = environment;
   const known = [...roles.keys(), ...customFunctions.keys(), ...functions.keys(), ...languageFunctions, 'eval'];
-  // Three letters are near to too many names: "now" is no cure for "not".
+  // Names of three letters are near to too many others, such as "now" and "not".
   const slip = name.length > 3 ? closest(name, known) : known.find((each) => each === name.toLowerCase());
   if (slip !== undefined) return `did you mean "${slip}"?`;
   if (/^g\d*$/.test(name)) return `add ${name} = _, _ under [role_definition], or take one that is there`;

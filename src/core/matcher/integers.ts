@@ -1,6 +1,6 @@
 /** The bitwise operators: Go converts the numbers to 64-bit integers and back. */
 
-/** `int64(value)` as amd64 does it: fractions are cut, what does not fit is the smallest integer. */
+/** `int64(value)` as on amd64: fractions are cut, a value that does not fit becomes the smallest integer. */
 function toInt64(value: number): bigint {
   if (!Number.isFinite(value) || value >= 2 ** 63 || value < -(2 ** 63)) return -(2n ** 63n);
   return BigInt(Math.trunc(value));

@@ -120,7 +120,7 @@ function fail(message: string, at: number, { text }: SourceText): never {
   throw new MatcherSyntaxError('matcher_syntax', message, at, undefined, operatorHint(text));
 }
 
-/** As its author wrote it. */
+/** The token as its author wrote it. */
 export function describe({ kind, value }: Token): string {
   return kind === 'string' ? `the text ${quote(value)}` : quote(authorsName(String(value)));
 }

@@ -1,17 +1,19 @@
-/** The values that a part of a key may have, each once: one of them, or a list that nobody else changes. */
+/**
+ * Possible values of one part of a key, each once: a single value, or a list that stays unchanged during the look-up.
+ */
 export type Choice = number | ArrayLike<number>;
 
 /** The state of one look-up by keys. An evaluation has its own, so that a compiled set is never written to. */
 export class LookUp {
-  /** Of how many parts the key is. */
+  /** Number of parts of the key. */
   parts = 0;
-  /** How many combinations of values are looked for. */
+  /** Number of combinations of values. */
   size = 1;
-  /** By part. What lies behind the last part is of earlier look-ups. */
+  /** Choices by part. Entries behind the last part are from earlier look-ups. */
   readonly choices: Choice[] = [];
-  /** The combination of values at hand. */
+  /** The current combination of values. */
   readonly key: number[] = [];
-  /** Where the combinations were found. */
+  /** Buckets that were found. */
   readonly buckets: number[] = [];
 
   begin(): void {

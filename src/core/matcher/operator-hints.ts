@@ -1,4 +1,4 @@
-/** Operators as other languages write them, and what they are here. */
+/** Operators of other languages, and their spelling here. */
 import { cut } from '../quote.js';
 
 const meant: ReadonlyMap<string, string> = new Map([
@@ -62,7 +62,7 @@ export function operatorHint(text: string): string | undefined {
   return gluedHint(outside);
 }
 
-/** What an author must have meant by a character beyond ASCII: `（` is `(`. */
+/** The ASCII character for a similar one: `（` is `(`. */
 export function plainForm(character: string): string | undefined {
   const plain = meant.get(character) ?? character.normalize('NFKC');
   return plain !== character && /^[\x21-\x7e]+$/.test(plain) ? plain : undefined;

@@ -1,4 +1,4 @@
-/** What the operators do to values (govaluate 1.3, `evaluationStage.go`). */
+/** The operators on values (govaluate 1.3, `evaluationStage.go`). */
 import type { Json } from '../request.js';
 import { stepsForText } from '../step-budget.js';
 import type { BinaryOperator } from './ast.js';
@@ -31,7 +31,7 @@ export const binaryOperations: Readonly<Record<Exclude<BinaryOperator, '=~' | '!
 
 function comparison(operator: string, holds: (order: number) => boolean): BinaryOperation {
   return (left, right, scope) => {
-    // A difference would not do: `Infinity - Infinity` is no order, and NaN has none.
+    // Compared without subtraction: `Infinity - Infinity` is NaN.
     if (typeof left === 'number' && typeof right === 'number') {
       return left === right ? holds(0) : left < right ? holds(-1) : left > right ? holds(1) : false;
     }
@@ -50,7 +50,7 @@ function add(left: Json, right: Json, scope: Scope): Outcome {
   if (typeof left === 'number' && typeof right === 'number') return left + right;
   if (typeof left === 'string' || typeof right === 'string') {
     const text = formatValue(left, scope) + formatValue(right, scope);
-    // Joined texts are put together when they are first read: each is paid for as if it was.
+    // JavaScript joins texts when they are first read; each join counts as if that happened now.
     scope.spend(stepsPerText + 2 * stepsForText(text.length));
     return text;
   }
@@ -64,7 +64,7 @@ function arithmetic(operator: string, compute: (left: number, right: number) => 
   };
 }
 
-/** Go's `math.Pow`; JavaScript's `**` differs where one side is 1 or -1 and the other no finite number. */
+/** Go's `math.Pow`. JavaScript's `**` differs if the base is 1 or -1 and the exponent is not finite. */
 function power(base: number, exponent: number): number {
   if (base === 1 || (base === -1 && Math.abs(exponent) === Number.POSITIVE_INFINITY)) return 1;
   return base ** exponent;
@@ -82,7 +82,7 @@ export function complement(value: Json, scope: Scope): Outcome {
   return typeof value === 'number' ? bitwiseNot(value) : operandError(scope, '~', value, 'a number');
 }
 
-/** `x in list`: elements compare without conversion. Two lists or two objects cannot be compared so in Go. */
+/** `x in list`: elements compare without conversion. Two lists or two objects are an error, as in Go. */
 export function isIn(left: Json, right: Json | readonly Json[], scope: Scope): Outcome {
   if (!Array.isArray(right)) return operandError(scope, 'in', right as Json, 'a list on its right');
   const stepsPerItem = typeof left === 'string' ? 1 + stepsForText(left.length) : 1;

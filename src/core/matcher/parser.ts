@@ -27,10 +27,10 @@ const levels: readonly Level[] = [
   { kind: 'modifier', operators: new Set(['**']) },
 ];
 
-/** More than anybody writes; they keep hostile text from exhausting the stack. */
+/** More than people write. The bounds keep hostile text from exhausting the stack. */
 const maxDepth = 200;
 const maxTokens = 10_000;
-/** A chain of operators is a tree as deep as it is long. */
+/** A chain of operators makes a tree as deep as the chain is long. */
 const maxOperators = 1_000;
 
 /**
@@ -61,7 +61,7 @@ class Parser {
   parse(): Expression {
     const expression = this.list();
     const rest = this.peek();
-    // The reference ignores what follows a complete expression, as in `(a) b`; ignoring text is no way to decide.
+    // The reference ignores text behind a complete expression, as in `(a) b`. Here it is an error.
     if (rest !== undefined) this.refuse(`${describe(rest)} follows a complete expression`, rest.at);
     return expression;
   }

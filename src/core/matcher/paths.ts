@@ -5,7 +5,7 @@ import { EntityAttributes, namesAllAttributes } from './entity-attributes.js';
 import { type AttributeSource, type Outcome, type Scope } from './scope.js';
 import { describeValue, isObject, ownMember } from './values.js';
 
-/** For putting all attributes of an entity into one object. */
+/** Steps for each attribute when all attributes of an entity are put into one object. */
 const stepsPerAttribute = 15;
 
 /**
@@ -49,7 +49,7 @@ function missing(scope: Scope, label: string, path: readonly string[], step: num
   return scope.fail('missing_attribute', () => `${cut([label, ...path.slice(0, step + 1)].join('.'))} is missing`);
 }
 
-/** Whether every step of the path is there, null at its end included. Never a fault. */
+/** True if every step of the path exists, also if its value is null. It never fails. */
 export function hasPath(source: AttributeSource, path: readonly string[]): boolean {
   let value = source;
   let step = 0;

@@ -1,14 +1,14 @@
-/** What every name that a path pattern matches must begin with, so that patterns can be found by a name. */
+/** The text that every name begins with that a path pattern matches, so that patterns can be found by a name. */
 
 export type PatternKey =
   /** The pattern matches this text and nothing else. */
   | { readonly kind: 'exact'; readonly text: string }
-  /** What it matches begins with this text, which is empty or ends with `/`. */
+  /** All names that it matches begin with this text, which is empty or ends with `/`. */
   | { readonly kind: 'prefix'; readonly text: string };
 
 const anything: PatternKey = { kind: 'prefix', text: '' };
 
-/** The functions whose patterns have a prefix to go by. */
+/** Functions whose patterns have such a prefix. */
 export const prefixFunctions: ReadonlySet<string> = new Set([
   'keyMatch',
   'keyMatch2',
@@ -20,17 +20,17 @@ export const prefixFunctions: ReadonlySet<string> = new Set([
 /** Characters that stand for themselves in a regular expression and in all path patterns. */
 const plainRun = /^[A-Za-z0-9_\-/@ ~%,;=&!'"<>#]*/;
 
-/** The key of a pattern. Whatever is not plainly a path with variables is found under the empty prefix. */
+/** The key of a pattern. A pattern that is not a plain path with variables has the empty prefix. */
 export function patternKey(name: string, pattern: string): PatternKey {
   if (name === 'keyMatch') {
     const star = pattern.indexOf('*');
     return star < 0 ? { kind: 'exact', text: pattern } : prefixOf(pattern.slice(0, star));
   }
-  // An alternative may begin anywhere; the rest of the pattern says nothing then.
+  // With `|` a match may begin with another alternative.
   if (pattern.includes('|')) return anything;
   const plain = (plainRun.exec(pattern) as RegExpExecArray)[0];
   if (plain.length === pattern.length) return { kind: 'exact', text: pattern };
-  // A quantifier may make the last character disappear, be it the slash.
+  // A quantifier may remove the character before it.
   const next = pattern[plain.length] as string;
   if (plain.endsWith('/') && (next === '?' || next === '+' || (next === '{' && name === 'keyMatch2'))) {
     return prefixOf(plain.slice(0, -1));

@@ -1,4 +1,4 @@
-/** A matcher, compiled: what picks candidates apart from what is evaluated on them. */
+/** A compiled matcher: the terms that pick candidates, and those that are evaluated on them. */
 import type { Expression } from './ast.js';
 import { compileExpression } from './compile.js';
 import { type Environment, isFunctionName } from './environment.js';
@@ -24,7 +24,7 @@ export interface Terms {
 export interface Term {
   readonly expression: Expression;
   readonly run: Evaluator;
-  /** For running it, but for what its calls count themselves. */
+  /** Steps for running it, without those that its calls count themselves. */
   readonly steps: number;
 }
 
@@ -36,7 +36,7 @@ export interface Term {
 export function compileProgram(source: SourceText, environment: Environment): Program {
   const expression = parseExpression(source, (name) => isFunctionName(environment, name));
   const run = compileExpression(expression, environment);
-  // What they cannot do was reported with the whole.
+  // Flaws were reported with the whole expression.
   const quiet = { ...environment, report: () => {} };
   const terms = conjunction(expression).map((term) => ({
     expression: term,
@@ -50,16 +50,16 @@ export function compileProgram(source: SourceText, environment: Environment): Pr
 
 /**
  * `error`: the rule failed. `wrong_result`: the matcher's result is neither a boolean nor a number, an error of the
- * request and not of the rule. Why is in `scope.fault`.
+ * request and not of the rule. The cause is in `scope.fault`.
  */
 export type RuleOutcome = 'no_match' | 'match' | 'error' | 'wrong_result';
 
 /**
- * Evaluates a matcher on the rule in `scope.rule`. `terms` are those of the program that are not known to hold: the
- * program's own, or a plan's, which found the rule by a look-up for the others.
+ * Evaluates a matcher on the rule in `scope.rule`. `terms` are the terms that are not known to hold: all of the
+ * program, or those of a plan that found the rule by looking up the others.
  *
- * What picks candidates is looked at first, so that only a rule that passes it can fail (contract, section 4). Steps are
- * counted without looking whether some are left: the next rule does.
+ * Terms that pick candidates come first, so that only a candidate can fail. Steps are counted here; whether some are
+ * left is checked with the next rule.
  */
 export function matchRule(program: Program, terms: Terms, scope: Scope): RuleOutcome {
   let failed = false;
@@ -69,7 +69,7 @@ export function matchRule(program: Program, terms: Terms, scope: Scope): RuleOut
     if (picked === false) return 'no_match';
     if (picked !== true) failed = true;
   }
-  // One failed after all, on an argument that is no text: then its place in the author's order counts.
+  // One failed, because an argument is not a text. Then the author's order of terms counts.
   if (failed) {
     scope.stepsLeft -= program.steps;
     return outcomeOf(program.run(scope), scope);
@@ -110,8 +110,8 @@ export function conjunction(expression: Expression): readonly Expression[] {
 }
 
 /**
- * Whether a term only asks for equality of whole columns and literals, or for a role: it cannot fail, and an index
- * can answer it.
+ * True for a term that compares whole columns and literals, or asks for a role. It cannot fail, and an index can answer
+ * it.
  */
 export function picksCandidates(term: Expression, environment: Environment): boolean {
   switch (term.kind) {

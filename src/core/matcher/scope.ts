@@ -1,14 +1,14 @@
-/** What a compiled expression sees while it runs: one request, one rule, the clock. */
+/** The input of a compiled expression: one request, one rule, the clock. */
 import type { Diagnostic } from '../decision.js';
 import type { Json } from '../request.js';
 import { defaultStepBudget, type StepMeter, stepBudgetExceeded } from '../step-budget.js';
 import type { EntityAttributes } from './entity-attributes.js';
 import { LookUp } from './look-up.js';
 
-/** The value of a column where attributes are read from it; undefined when the request does not have it. */
+/** The value of a column that attributes are read from; undefined if the request does not have it. */
 export type AttributeSource = Json | EntityAttributes | undefined;
 
-/** Returned instead of a value when an expression fails; what went wrong is in `scope.fault`. */
+/** Returned instead of a value when an expression fails. The cause is in `scope.fault`. */
 export const fault: unique symbol = Symbol('fault');
 export type Outcome = Json | typeof fault;
 
@@ -44,15 +44,15 @@ export const noRules: RuleColumns = { text: () => '' };
 
 const nothing: readonly never[] = Object.freeze([]);
 
-/** For saying why a value is missing or wrong. */
+/** Steps for a fault: finding out why a value is missing or wrong. */
 const stepsPerFault = 20;
 
-/** One evaluation's state. It is used again for the next request: nothing may hold on to it. */
+/** The state of one evaluation. It is reused for the next request, so no reference to it may be kept. */
 export class Scope implements StepMeter {
-  /** By position in the request definition; undefined for what the request does not have. */
+  /** Values by position in the request definition; undefined for those that the request does not have. */
   values: readonly (Json | undefined)[] = nothing;
   sources: readonly AttributeSource[] = [];
-  /** The rule at hand: its index among these. */
+  /** The rules that `rule` is an index of. */
   rules: RuleColumns = noRules;
   rule = 0;
   /** Milliseconds since the epoch. */
@@ -60,18 +60,18 @@ export class Scope implements StepMeter {
   stepsLeft = defaultStepBudget;
   evalDepth = 0;
   fault: Fault | undefined;
-  /** What was found before the rules are asked and does not keep them from being asked. */
+  /** Findings from before the rules are evaluated, which do not end the evaluation. */
   warnings: readonly Diagnostic[] | undefined;
-  /** A role link that does not exist, for the question what would change if it did. */
+  /** A role link that is assumed to exist, for the question what it would change. */
   assumedLink: AssumedLink | undefined;
-  /** How its candidates are found. */
+  /** State of the look-up of candidates. */
   readonly lookUp = new LookUp();
-  /** What one part of the evaluation found out and another one needs, by who found it. */
+  /** Results that parts of the evaluation share, by the object that found them. */
   readonly memory = new Map<object, unknown>();
-  /** What was asked for, by whom. */
+  /** Texts for which `isFirst` was called, by owner. */
   private readonly asked = new Map<object, Set<string>>();
 
-  /** Lets go of everything that the request brought. */
+  /** Removes all references to the request. */
   reset(): void {
     this.values = nothing;
     this.sources = nothing;

@@ -1,7 +1,7 @@
 /** The rewriting that Casbin does to a matcher before it is parsed; offsets into the author's text are kept. */
 
 export interface SourceText {
-  /** What the lexer reads. */
+  /** The text for the lexer. */
   readonly text: string;
   /** Index in the author's text of a character of `text`. */
   readonly originOf: (index: number) => number;
@@ -41,8 +41,8 @@ export function conditionSource(text: string): SourceText {
 /**
  * A backslash in a matcher's literal stands for itself (Casbin's EscapeStringLiterals), in a condition it escapes.
  *
- * The reference walks over the bytes and so turns every character beyond ASCII into several wrong ones: `"é"` never
- * equals `é`. That is kept (P6), and the strict loader refuses such a matcher.
+ * The reference copies byte by byte, which turns every character beyond ASCII into several wrong ones: `"é"` never
+ * equals `é`. This is kept (P6), and the strict loader refuses such a matcher.
  */
 function doubleBackslashes(text: string): SourceText {
   if (isAscii(text) && !text.includes('\\')) return { text, originOf: (index) => index };

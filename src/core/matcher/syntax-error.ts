@@ -6,7 +6,7 @@ export class MatcherSyntaxError extends Error {
     readonly code: 'matcher_syntax' | 'unknown_function',
     message: string,
     readonly at: number,
-    /** The name that means nothing, for `unknown_function`. */
+    /** The unknown name, for `unknown_function`. */
     readonly unknownName?: string,
     readonly hint?: string,
   ) {

@@ -7,7 +7,7 @@ export function isObject(value: Json | undefined): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** The own member `name`, or undefined; what an object inherits is no data. */
+/** The own member `name`, or undefined. Inherited members are ignored. */
 export function ownMember(object: JsonObject, name: string): Json | undefined {
   return Object.hasOwn(object, name) ? object[name] : undefined;
 }
@@ -45,7 +45,7 @@ export function compareStrings(left: string, right: string): number {
   return left.length - right.length;
 }
 
-/** UTF-16 puts surrogates before U+E000..U+FFFF, UTF-8 puts what they stand for behind. */
+/** Rank of a code unit in the order of UTF-8: surrogates stand for characters behind U+E000 to U+FFFF. */
 function utf8Rank(unit: number): number {
   return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
 }
@@ -69,7 +69,7 @@ export function formatValue(value: Json, meter: StepMeter = unmetered): string {
   return String(value);
 }
 
-/** Go's `%v`: the shortest text, with an exponent of two digits at least below 1e-4 and from a million on. */
+/** A number as Go's `%v`: the shortest text; below 1e-4 and from 1e6 on with an exponent of at least two digits. */
 function formatNumber(value: number): string {
   if (value === Number.POSITIVE_INFINITY) return '+Inf';
   if (value === Number.NEGATIVE_INFINITY) return '-Inf';
@@ -79,7 +79,7 @@ function formatNumber(value: number): string {
   return value.toExponential().replace(/e([+-])(\d)$/, 'e$10$2');
 }
 
-/** A short description for diagnostics: never more than a line, whatever the request holds. */
+/** A short description of a value for diagnostics: one line at most. */
 export function describeValue(value: Json): string {
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'object' && value !== null) return 'an object';

@@ -27,7 +27,7 @@ export const addressFunctions: readonly FunctionDefinition[] = [
   },
 ];
 
-/** A range for each four characters at most; IPv6 addresses take longer and have more. */
+/** A list has at most one range for every four characters. IPv6 addresses take longer, and are longer. */
 function stepsToParseRanges(ranges: string): number {
   return 20 + 12 * ranges.length;
 }

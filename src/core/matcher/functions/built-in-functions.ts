@@ -4,7 +4,7 @@ import type { FunctionDefinition } from './function-definition.js';
 import { pathFunctions } from './path-functions.js';
 import { textFunctions } from './text-functions.js';
 
-/** Every function that a matcher can call without being given it, by name; those that read the policy set apart. */
+/** Built-in functions by name, without those that read the policy set (`has`, `hasRole`, `eval`, roles). */
 export const builtInFunctions: ReadonlyMap<string, FunctionDefinition> = new Map(
   [...pathFunctions, ...textFunctions, ...clockFunctions, ...addressFunctions].map((definition) => [
     definition.name,

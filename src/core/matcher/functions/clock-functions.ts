@@ -103,7 +103,10 @@ interface LocalTime {
   readonly weekday: number;
 }
 
-/** What was found for the second looked at last: formatting takes microseconds, and many decisions share a second. */
+/**
+ * A zone and its local time in the second that was used last. Formatting takes microseconds, and many decisions share a
+ * second.
+ */
 interface Zone {
   readonly format: Intl.DateTimeFormat;
   second: number;
@@ -111,12 +114,12 @@ interface Zone {
 }
 
 const zones = new Map<string, Zone | FunctionError>();
-/** More than there are zones, but names can be written in many mixtures of case. */
+/** Most zones that are kept. There are fewer, but names can be written in upper and lower case. */
 const maximumZones = 1000;
 const longestZoneName = 100;
 
 const stepsToCompareTimes = 20;
-/** What a zone takes where it was not asked for before: reading its rules, and the time in it. */
+/** Steps for a zone that was not used before: reading its rules and formatting the time. */
 const stepsForZone = 15_000;
 const stepsForKnownZone = 10;
 
@@ -143,7 +146,7 @@ function addZone(name: string): Zone | FunctionError {
   return added ?? unknown;
 }
 
-/** `undefined` for a name that is no time zone. */
+/** Returns undefined for a name that is not a time zone. */
 function formatOf(timeZone: string): Intl.DateTimeFormat | undefined {
   const parts = { hourCycle: 'h23', hour: '2-digit', minute: '2-digit', weekday: 'short' } as const;
   try {

@@ -2,7 +2,7 @@ import type { Json } from '../../request.js';
 import { StacklessError } from '../../stackless-error.js';
 import type { StepMeter } from '../../step-budget.js';
 
-/** A call that has no result: an error of the rule that made it. */
+/** A call failed: an error of the rule that made it. */
 export class FunctionError extends StacklessError {
   override readonly name = 'FunctionError';
 }
@@ -13,10 +13,15 @@ export interface Parameter {
   readonly optional?: true;
 }
 
-/** A pattern that was prepared: whether a name matches it. May throw FunctionError (`ipMatch` on a name that is no address). */
+/**
+ * A prepared pattern: tests whether a name matches. May throw FunctionError (`ipMatch` on a name that is not an
+ * address).
+ */
 export type PatternTest = (name: string, meter: StepMeter) => boolean;
 
-/** A function that matchers can call. What it does is counted by the meter that it is given, but for the call itself. */
+/**
+ * A function that matchers can call. It counts its steps on the given meter; the call itself is counted by the caller.
+ */
 export interface FunctionDefinition {
   readonly name: string;
   /** `casbin`: answers as the function of that name in Casbin's Go implementation. */
@@ -30,8 +35,8 @@ export interface FunctionDefinition {
   /** Steps for preparing a pattern, by its text alone, where it is first met while a request is evaluated. */
   readonly stepsToPrepare?: (pattern: string) => number;
   /**
-   * Number and types of the arguments were checked by the caller against `parameters`. May throw FunctionError, nothing
-   * else but what the meter throws. `now` is the decision's clock in milliseconds since the epoch.
+   * The caller has checked number and types of the arguments against `parameters`. It may throw FunctionError, and what
+   * the meter throws. `now` is the decision's clock in milliseconds since the epoch.
    */
   readonly call: (args: readonly Json[], now: number, meter: StepMeter) => Json;
 }

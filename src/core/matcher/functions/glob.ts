@@ -10,14 +10,14 @@ import type { StepMeter } from '../../step-budget.js';
 import { FunctionError } from './function-definition.js';
 
 /**
- * Alternatives multiply: `{a,b}{a,b}{a,b}…` has 2ⁿ ways. Globs and names as people write them stay far below these
- * bounds; whatever reaches them is refused, so that time stays linear.
+ * Alternatives multiply: `{a,b}{a,b}{a,b}…` has 2ⁿ ways. Ordinary globs and names stay far below these bounds; a match
+ * that reaches them is an error, so that time stays linear.
  */
 const baseSteps = 1_000_000;
 const stepsPerCharacter = 20;
 const maximumAlternatives = 500;
 const stepsPerCall = 10;
-/** Of the loop, which looks at a character of each. */
+/** Steps for one turn of the loop, which reads a character of glob and name. */
 const stepsPerTurn = 2;
 
 /** True when the glob is well-formed in all its parts. */
@@ -90,7 +90,7 @@ class GlobMatch {
 
     while (nameIndex < name.length) {
       this.spend(stepsPerTurn);
-      // `continue` goes on behind what matched; `break` leaves the switch because nothing did.
+      // `continue`: something matched, go on behind it. `break`: nothing matched.
       switch (glob[globIndex]) {
         case undefined:
           break;
@@ -214,7 +214,7 @@ class GlobMatch {
     return false;
   }
 
-  /** Whether what is left of the glob matches the end of the name: `/**` does, a directory may be meant. */
+  /** True if the rest of the glob matches the empty text. `/**` does, since it may mean a directory. */
   private matchesNothing(glob: string, replaced: number): boolean {
     if (['', '*', '**', '/**', '**/', '/**/'].includes(glob)) return true;
     if (!glob.startsWith('{')) {

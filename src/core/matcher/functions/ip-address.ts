@@ -18,7 +18,7 @@ export function stepsToParseAddress(text: string): number {
   return (text.includes(':') ? 300 : 20) + stepsForText(text.length);
 }
 
-/** `undefined` when the text is no address. */
+/** Returns undefined if the text is not an address. */
 export function parseIpAddress(text: string): IpAddress | undefined {
   const bytes = text.includes(':') ? parseV6(text) : parseV4(text);
   return bytes && { bytes, isV4: isV4(bytes) };

@@ -38,12 +38,12 @@ export function stepsToPreparePath(pattern: string, syntax: PathSyntax): number 
 const stepsPerPattern = 100;
 const stepsPerPatternCharacter = 20;
 
-/** A prepared pattern. There can be one for each rule, so it keeps little: what is seldom asked for is found again. */
+/** A prepared pattern. There can be one for each rule, so it keeps little and computes rarely used parts again. */
 export class PathPattern {
   private readonly matcher: SegmentMatcher | undefined;
   private compiled: RegularExpression | undefined;
 
-  /** Throws FunctionError when what becomes of the pattern is no regular expression. */
+  /** Throws FunctionError if the pattern does not become a valid regular expression. */
   constructor(
     private readonly pattern: string,
     private readonly syntax: PathSyntax,
@@ -80,15 +80,15 @@ export class PathPattern {
   }
 
   /**
-   * `.*` ends at a line feed, which the segments do not know: too rare in a name to deserve a way of its own. And to look
-   * for segments behind a star takes the product of both lengths at worst; the expression knows its limits.
+   * True if only the regular expression gives the right answer in bounded time: `.*` stops at a line feed, which
+   * segments do not, and searching for segments behind a star takes the product of both lengths at worst.
    */
   private needsExpression(matcher: SegmentMatcher, name: string): boolean {
     if (!matcher.hasStar) return false;
     return name.includes('\n') || (!matcher.hasValues && this.pattern.length * name.length > maximumWork);
   }
 
-  /** Compiled with the pattern, or when it is first needed; an evaluation that needs it then counts that always. */
+  /** Compiled when it is first needed. Each evaluation that needs it counts the compilation. */
   private compile(meter: StepMeter): RegularExpression {
     if (this.matcher !== undefined && meter.isFirst(this, '')) meter.spend(stepsToCompile(this.pattern));
     this.compiled ??= compileRegularExpression(sourceOf(this.pattern, this.syntax));

@@ -3,7 +3,7 @@ import { remember } from './remember.js';
 
 type Words = Pick<FunctionDefinition, 'name' | 'origin' | 'summary' | 'example'>;
 
-/** A function of a name and a pattern that says whether they match: all of it follows from how a pattern is prepared. */
+/** Defines a function that tests whether a name matches a pattern, from the function that prepares a pattern. */
 export function patternFunction(
   words: Words,
   prepare: (pattern: string) => PatternTest,

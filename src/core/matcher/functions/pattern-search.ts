@@ -1,10 +1,11 @@
 /**
  * Searches a text for a compiled regular expression, counting each step.
  *
- * The instructions are those that `re2js` compiles, as RE2 and Go have them. It could search by itself, and does so faster
- * once it has seen many texts; but its first search of a text builds tables that take up to a thousand times as long as the
- * next one, so that nothing could be said of its cost by the question alone. This is Thompson's simulation: all ways through
- * the instructions at once, one character after the other, at most one step for each instruction and character.
+ * The instructions are those that `re2js` compiles, as RE2 and Go have them. It could search by itself, and does so
+ * faster once it has seen many texts; but its first search of a text builds tables that take up to a thousand times as
+ * long as the next one, so the question alone would not determine its cost. This is Thompson's simulation: it follows
+ * all ways through the instructions at once, character by character, with at most one step for each instruction and
+ * character.
  */
 import type { StepMeter } from '../../step-budget.js';
 
@@ -22,7 +23,7 @@ export interface PatternProgram {
   readonly start: number;
 }
 
-/** The numbers that `re2js` gives to what an instruction does. */
+/** Operation codes of `re2js`. */
 const op = {
   alt: 1,
   altMatch: 2,
@@ -44,12 +45,15 @@ const endText = 8;
 const wordBoundary = 16;
 const noWordBoundary = 32;
 
-/** What of the stack and the lists of instructions is used again by the next search; nothing runs beside one. */
+/** Stack and lists of instructions, reused by the next search. Searches never overlap. */
 let space = { first: new Int32Array(0), second: new Int32Array(0), mark: new Int32Array(0), stack: new Int32Array(0) };
-/** Marks an instruction as listed for the character at hand; never the same twice, so that nothing must be wiped. */
+/**
+ * The mark of instructions that are listed for the current character. It is never used twice, so marks need not be
+ * cleared.
+ */
 let generation = 0;
 
-/** Steps for a character beside those for the instructions that are looked at on it. */
+/** Steps for each character, beside those for its instructions. */
 const stepsPerCharacter = 3;
 const stepsPerInstruction = 2;
 
@@ -178,7 +182,7 @@ function runeAt(text: string, at: number): number {
   return text.codePointAt(at) ?? -1;
 }
 
-/** Which empty matches there are between two characters; -1 is an end of the text. */
+/** Flags of the empty matches between two characters; -1 is an end of the text. */
 function contextOf(before: number, after: number): number {
   let context = isWord(before) === isWord(after) ? noWordBoundary : wordBoundary;
   if (before < 0) context |= beginText | beginLine;

@@ -11,9 +11,9 @@ import type { StepMeter } from '../../step-budget.js';
 import { FunctionError } from './function-definition.js';
 import { PatternSearch } from './pattern-search.js';
 
-/** Both functions throw FunctionError for a text so long that searching it could take most of a second. */
+/** Both functions throw FunctionError if the text is so long that a search could take most of a second. */
 export interface RegularExpression {
-  /** True when it is found anywhere in the text; only `^` and `$` tie it to the ends. */
+  /** True if it is found anywhere in the text; only `^` and `$` anchor it. */
   test(text: string, meter: StepMeter): boolean;
   /** The groups of the first match, `''` for those that took no part; `undefined` when it is not found. */
   groups(text: string, meter: StepMeter): readonly string[] | undefined;
@@ -23,8 +23,8 @@ export interface RegularExpression {
 const maximumProgramSize = 10_000;
 
 /**
- * Instructions times characters: what a search can cost at worst. An id, of at most 1,024 characters, never reaches it;
- * a long attribute can, with a large expression.
+ * Largest product of instructions and characters, which bounds the cost of a search. An id of at most 1,024 characters
+ * never reaches it; a long attribute with a large expression can.
  */
 const maximumWork = maximumProgramSize * 1024;
 
@@ -56,10 +56,10 @@ export function compileRegularExpression(source: string): RegularExpression {
   };
 }
 
-/** For each instruction and character: what the library takes at worst to find groups. */
+/** Steps for each instruction and character when the library finds groups, at worst. */
 const stepsPerGroupSearch = 8;
 
-/** At worst; long alternatives are taken apart again and again. */
+/** Steps for each character of the source, at worst: long alternatives are rewritten repeatedly. */
 const stepsPerCompiledCharacter = 1_500;
 const stepsPerUnicodeClass = 10_000;
 

@@ -3,7 +3,7 @@ import { type StepMeter, stepsForText } from '../../step-budget.js';
 /** Matches the segments of a path against a pattern of segments, without allocating and without backtracking. */
 
 export type Segment =
-  /** This text; slashes in it are where segments were joined. */
+  /** This text. Slashes in it join several segments. */
   | { readonly kind: 'text'; readonly text: string }
   /** One segment of prefix, at least one character, suffix. */
   | { readonly kind: 'variable'; readonly prefix: string; readonly suffix: string }
@@ -16,7 +16,7 @@ type Part = Exclude<Segment, { kind: 'star' }>;
 interface Block {
   readonly parts: readonly Part[];
   readonly segmentCount: number;
-  /** For comparing it at one segment of a name. */
+  /** Steps for comparing it at one segment of a name. */
   readonly stepsAtSegment: number;
 }
 
@@ -27,12 +27,12 @@ interface Block {
  */
 export class SegmentMatcher {
   readonly hasStar: boolean;
-  /** Whether `values` can tell: with a star before the end it would depend on how much that takes. */
+  /** True if `values` works. With a star before the end the values would depend on the length of its match. */
   readonly hasValues: boolean;
   private readonly first: Block;
   /** One for each star: what follows it. */
   private readonly others: readonly Block[];
-  /** For comparing each block once. */
+  /** Steps for comparing each block once. */
   private readonly steps: number;
 
   constructor(segments: readonly Segment[]) {
@@ -59,7 +59,7 @@ export class SegmentMatcher {
     return false;
   }
 
-  /** What stands for each variable; only where `hasValues`. */
+  /** The text of each variable; only if `hasValues`. */
   values(name: string, meter: StepMeter): readonly string[] | undefined {
     meter.spend(2 * this.steps + stepsForText(name.length));
     const values: string[] = [];

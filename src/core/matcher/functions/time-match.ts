@@ -4,8 +4,8 @@ import { FunctionError } from './function-definition.js';
 
 /**
  * Casbin's condition for temporary roles: true strictly between two times `2026-01-31 09:00:00`, which are UTC; `_`
- * leaves a side open. `now` is in milliseconds since the epoch. Throws FunctionError for what is no time, but, as
- * Casbin, reads the end only when the start lies behind.
+ * leaves a side open. `now` is in milliseconds since the epoch. Throws FunctionError for a text that is not a time. As
+ * in Casbin, the end is read only if the start is in the past.
  */
 export function timeMatch(start: string, end: string, now: number): boolean {
   if (start !== '_' && now <= Math.floor(parseTime(start))) return false;
