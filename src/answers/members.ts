@@ -45,11 +45,11 @@ export const SomeOf = (values: readonly string[], about?: About) => member(IsIn(
 /** Any JSON. */
 export const Anything = (about?: About) => member(Allow(), about);
 export const ListOfAnything = (about?: About) => member(IsArray(), about);
-/** An object whose members nobody but its author knows. */
+/** An object with any members. */
 export const OpenObject = (about?: About) => member(IsObject(), about, { additionalProperties: true });
-/** An object of texts, whatever their names. */
+/** An object with any members, each a text. */
 export const TextsByName = (about?: About) => member(IsObject(), about, { additionalProperties: { type: 'string' } });
-/** An object of one class; of one of several, where a list is given. */
+/** An object of the class, or of one of several classes. */
 export const Part = (shape: () => AnswerShape | readonly AnswerShape[], about?: About) => member(isPart(shape), about);
 export const Parts = (shape: () => AnswerShape | readonly AnswerShape[], about?: About) =>
   member(isPart(shape, { each: true }), about);

@@ -4,11 +4,13 @@ import { JSONSchema } from 'class-validator-jsonschema';
 import { isKeyName } from '../auth/api-key-file.js';
 import { knownScopes, parseScope } from '../auth/scopes.js';
 import { addressList, addressPattern } from '../config/address-list.js';
-import { controlCharacters } from '../core/names.js';
+import { controlCharacters, faultInName } from '../core/names.js';
 import { parseRfc3339 } from '../core/rfc3339.js';
 import { Optional } from '../http/request-rules.js';
 
 const maxList = 100;
+/** A name without control characters. */
+const plainPattern = `^[^${controlCharacters}]*$`;
 export const defaultOverlapSeconds = 24 * 60 * 60;
 const maxOverlapSeconds = 90 * 24 * 60 * 60;
 
@@ -20,6 +22,8 @@ export class CreateApiKeyRequest {
   @Optional()
   @IsString()
   @MaxLength(256)
+  @Check(isPlain, 'must not hold control characters')
+  @JSONSchema({ pattern: plainPattern })
   readonly owner?: string;
 
   @IsArray()
@@ -35,6 +39,8 @@ export class CreateApiKeyRequest {
   @IsArray()
   @ArrayMaxSize(maxList)
   @IsString({ each: true })
+  @Check(arePlain, 'must be names without control characters')
+  @JSONSchema({ items: { type: 'string', pattern: plainPattern } })
   readonly sets?: readonly string[];
 
   @Optional()
@@ -69,8 +75,16 @@ function isTime(value: unknown): boolean {
   return typeof value === 'string' && parseRfc3339(value) !== undefined;
 }
 
+function isPlain(value: unknown): boolean {
+  return typeof value === 'string' && faultInName(value) === undefined;
+}
+
+function arePlain(value: unknown): boolean {
+  return Array.isArray(value) && value.every(isPlain);
+}
+
 function areScopes(value: unknown): boolean {
-  return Array.isArray(value) && value.every((text) => typeof text === 'string' && parseScope(text) !== undefined);
+  return Array.isArray(value) && value.every((text) => isPlain(text) && parseScope(text) !== undefined);
 }
 
 function areAddresses(value: unknown): boolean {

@@ -1,26 +1,28 @@
 /**
- * What the OpenAPI document says of requests beyond the schemas that validate them: what is refused before any schema is asked
- * (control characters, integers that a double cannot hold), and that open objects are open. NUL and inexact integers
- * within open objects are refused too, which a schema could say only by naming every value.
+ * What the OpenAPI document says of bodies beyond the schemas that validate them: what is refused before any schema is asked
+ * (NUL, integers that a double cannot hold), and that open objects are open. NUL and inexact integers within open objects
+ * are refused too, which a schema could say only by naming every value.
  */
-import { controlCharacters } from '../core/names.js';
 import type { JsonSchema } from '../http/json-schema.js';
 
 const largestInteger = Number.MAX_SAFE_INTEGER;
 
-/** A text that is read as a name or a filter: no control characters. */
-const plainText = `^[^${controlCharacters}]*$`;
+const textPattern = '^[^\\u0000]*$';
 
 /** Schemas that described requests refer to. */
 export const describedSchemas: Readonly<Record<string, JsonSchema>> = {
-  TimeZone: { type: 'string', enum: ['UTC', ...Intl.supportedValuesOf('timeZone')], description: 'An IANA time zone.' },
+  TimeZone: {
+    type: 'string',
+    enum: ['UTC', ...Intl.supportedValuesOf('timeZone')],
+    description: 'An IANA time zone. Older names of these zones are taken as well.',
+  },
 };
 
 /**
  * The schema of a request, or of a part of one, as the document shows it.
  *
  *     describedRequest({ type: 'object', properties: { id: { type: 'string' } }, additionalProperties: false })
- *     // the same, with a pattern for `id` that allows no control characters
+ *     // the same, with a pattern for `id` that refuses NUL
  */
 export function describedRequest(schema: JsonSchema): JsonSchema {
   // Only Ajv knows it; how deep attributes may be nested is in the page on limits.
@@ -45,7 +47,7 @@ export function describedRequest(schema: JsonSchema): JsonSchema {
       return { minimum: -largestInteger, maximum: largestInteger, ...described };
     case 'string': {
       const isFree = ['pattern', 'format', 'enum', 'const'].every((name) => same[name] === undefined);
-      return isFree ? { ...described, pattern: plainText } : described;
+      return isFree ? { ...described, pattern: textPattern } : described;
     }
     default:
       return described;

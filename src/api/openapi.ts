@@ -9,7 +9,7 @@ import type { HttpLimits } from '../http/http-limits.js';
 import { type JsonSchema, jsonSchemas } from '../http/json-schema.js';
 import type { Operation, OperationAnswer } from '../http/operation.js';
 import { Problem, problemType } from '../http/problem.js';
-import { describedRequest, describedRequests, describedSchemas } from './described-requests.js';
+import { describedRequests, describedSchemas } from './described-requests.js';
 import { accessOf, securitySchemes } from './openapi-access.js';
 
 const schemaRef = '#/components/schemas/';
@@ -85,7 +85,7 @@ function parametersOf({ query, headers = [] }: Operation, url: string, limits: H
     name,
     in: 'query',
     ...(required?.includes(name) && { required: true }),
-    schema: describedRequest(property),
+    schema: property,
   }));
   return [...inPath, ...inQuery, ...inHeader];
 }

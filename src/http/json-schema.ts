@@ -41,7 +41,10 @@ export function jsonSchemas(
   const partial = (shape: Shape) => {
     const { required: _, examples: __, ...schema } = schemaOf(shape);
     const name = `Partial${shape.name}`;
-    schemas[name] = { ...schema, description: `A ${shape.name} of which the defaults may have any member.` };
+    schemas[name] = {
+      ...schema,
+      description: `A ${shape.name}: members that are missing are taken from the defaults.`,
+    };
     return { $ref: refPrefix + name };
   };
   const schemaOf = (shape: Shape) => close(targetConstructorToSchema(shape, options) as JsonSchema);

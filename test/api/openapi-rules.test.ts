@@ -188,7 +188,7 @@ describe('the formats and patterns of the OpenAPI document', () => {
       'CreateApiKeyRequest/properties/scopes/items',
       '/v1/api-keys scopes',
       ['decide', 'decisions:read', 'decide:invoices', 'decisions:read:a:b', 'decide:a b'],
-      ['', 'decid', 'decide:', 'all', 'Decide'],
+      ['', 'decid', 'decide:', 'all', 'Decide', 'decide:a\u0001', 'decide:\u009f'],
     ],
     [
       'CreateApiKeyRequest/properties/addresses/items',
@@ -217,6 +217,13 @@ describe('the formats and patterns of the OpenAPI document', () => {
       ],
     ],
     [
+      'CreateApiKeyRequest/properties/sets/items',
+      '/v1/api-keys sets',
+      ['', 'a b', 'é'],
+      ['a\u0001', '\u0000', '\u009f'],
+    ],
+    ['CreateApiKeyRequest/properties/owner', '/v1/api-keys owner', ['', 'x'.repeat(256)], ['a\n', 'x'.repeat(257)]],
+    [
       'RollbackRequest/properties/version',
       '/v1/policy-sets/default/rollback version',
       [`sha256:${'0'.repeat(64)}`],
@@ -240,6 +247,26 @@ describe('the formats and patterns of the OpenAPI document', () => {
       const faults = status === 400 ? body.errors.map(({ pointer }: { pointer: string }) => pointer) : [];
       expect(faults, JSON.stringify(value)).toEqual(isGood ? [] : [expect.stringMatching(new RegExp(`^/${member}`))]);
     }
+  });
+
+  it('hold for every member of every query string', async () => {
+    const { version } = (await service.get('/v1/policy-sets/default')).body;
+    let tried = 0;
+    for (const [path, { get }] of Object.entries<{ get?: { parameters?: QueryParameter[] } }>(document.paths)) {
+      const parameters = (get?.parameters ?? []).filter((parameter) => parameter.in === 'query');
+      const needed = Object.fromEntries(
+        parameters.filter(({ required }) => required).map(({ name }) => [name, version]),
+      );
+      for (const { name, schema } of parameters) {
+        for (const value of outside(schema)) {
+          const query = new URLSearchParams({ ...needed, [name]: value });
+          const { status, body } = await service.get(`${path.replace('{set}', 'default')}?${query}`);
+          expect(status, `${path} ${name}=${value}: ${JSON.stringify(body)}`).toBe(400);
+          tried++;
+        }
+      }
+    }
+    expect(tried).toBeGreaterThan(60);
   });
 
   it('the pattern of addresses takes what the service takes, however they are spelled', () => {
@@ -282,6 +309,44 @@ describe('the formats and patterns of the OpenAPI document', () => {
   });
 });
 
+interface QueryParameter {
+  readonly name: string;
+  readonly in: string;
+  readonly required?: boolean;
+  readonly schema: {
+    readonly maxLength?: number;
+    readonly pattern?: string;
+    readonly minimum?: number;
+    readonly maximum?: number;
+    readonly enum?: readonly string[];
+    readonly items?: QueryParameter['schema'];
+    readonly anyOf?: readonly object[];
+    readonly $ref?: string;
+  };
+}
+
+/** Values just beyond what a schema takes. */
+function outside({
+  maxLength,
+  pattern,
+  minimum,
+  maximum,
+  enum: values,
+  items,
+  anyOf,
+  $ref,
+}: QueryParameter['schema']): string[] {
+  return [
+    ...(maxLength === undefined ? [] : ['1'.repeat(maxLength + 1)]),
+    ...(pattern === undefined ? [] : ['a\u0001', 'sha256:']),
+    ...(minimum === undefined ? [] : [String(minimum - 1)]),
+    ...(maximum === undefined ? [] : [String(maximum + 1), '1.5']),
+    ...(values === undefined && items?.enum === undefined && anyOf === undefined && $ref === undefined
+      ? []
+      : ['nothing-of-these']),
+  ];
+}
+
 let made = 0;
 
 /** A body that is good but for the member. */
@@ -290,7 +355,7 @@ function bodyWith(path: string, member: string, value: string, index: number): o
     case '/v1/decide':
       return { subject: 'ann', action: 'read', resource: 'doc', policySet: 'default', [member]: value };
     case '/v1/api-keys': {
-      const isList = member === 'scopes' || member === 'addresses';
+      const isList = ['scopes', 'addresses', 'sets'].includes(member);
       return { name: `key-${index}-${made++}`, scopes: ['decide'], [member]: isList ? [value] : value };
     }
     default:
