@@ -6,7 +6,7 @@ import type { Config } from './config/config.js';
 import { whyTooFewOpenFiles } from './config/open-files.js';
 import { ConfigError } from './config/read-config.js';
 import { exitForConfig, readConfigOrExit } from './config/read-config-or-exit.js';
-import { DataFolderInUse } from './database/sqlite/data-folder-lock.js';
+import { DataFolderInUse } from './database/data-folder-in-use.js';
 import { createPlainPort } from './http/plain-port.js';
 import { ServiceUrl } from './http/service-url.js';
 import { maskCredentials } from './logging/mask-credentials.js';

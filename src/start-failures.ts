@@ -1,10 +1,14 @@
 /** What the operator reads when the service does not start. */
 import type { Config } from './config/config.js';
-import type { DataFolderInUse } from './database/sqlite/data-folder-lock.js';
+import type { DataFolderInUse } from './database/data-folder-in-use.js';
+import { DatabaseError } from './database/database-error.js';
 
 /** Why the service could not start, in a sentence. */
 export function startFailure(error: unknown, { host, port }: Config): string {
   const { code, message } = error as NodeJS.ErrnoException;
+  if (error instanceof DatabaseError && error.isUnavailable) {
+    return `cannot use the database that VERDICT_DATABASE_URL names: ${message}`;
+  }
   switch (code) {
     case 'EADDRINUSE':
       return `cannot listen on ${host}:${port}: another process does already; VERDICT_PORT chooses another port`;
@@ -13,11 +17,6 @@ export function startFailure(error: unknown, { host, port }: Config): string {
     case 'EADDRNOTAVAIL':
     case 'ENOTFOUND':
       return `cannot listen on ${host}: this machine has no such address; see VERDICT_HOST`;
-    case 'SQLITE_NOTADB':
-    case 'SQLITE_CORRUPT':
-    case 'SQLITE_CANTOPEN':
-    case 'SQLITE_READONLY':
-      return `cannot use the database that VERDICT_DATABASE_URL names: ${message}`;
     default:
       return `cannot start: ${message}`;
   }

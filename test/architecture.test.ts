@@ -77,15 +77,10 @@ const sqliteOf = (file: string) => /^[a-z-]+\/sqlite\//.exec(file)?.[0];
 
 /** Who chooses the implementations of the stores, and who is told about their files. */
 const wiring = [
-  'app.module.ts',
   // The command line works on a database without the service.
   'cli/sources/database.ts',
   // Whether the files can be written is said before the service starts.
   'start-checks.ts',
-  // That another process serves the data folder is said before the service starts, and in health.
-  'start-failures.ts',
-  'serve.ts',
-  'health/health-indicators.ts',
 ];
 const isWiring = (file: string) => wiring.includes(file) || file.endsWith('.module.ts');
 

@@ -9,7 +9,7 @@ import { Config } from '../config/config.js';
 import { basePathOf, isSecure } from '../config/public-url.js';
 import { engineVersion } from '../core/engine/engine-version.js';
 import { DatabaseModule } from '../database/database.module.js';
-import { ServiceDatabase } from '../database/sqlite/service-database.js';
+import { SqliteDatabase } from '../database/sqlite/sqlite-database.js';
 import { DecisionLogModule } from '../decision-log/decision-log.module.js';
 import { Gate } from '../http/gate.js';
 import { fastifyOf, HttpModule } from '../http/http.module.js';
@@ -43,8 +43,8 @@ import { registerSessionRoutes } from './session-routes.js';
   providers: [
     {
       provide: SealedCursors,
-      inject: [ServiceDatabase],
-      useFactory: async (database: ServiceDatabase) =>
+      inject: [SqliteDatabase],
+      useFactory: async (database: SqliteDatabase) =>
         new SealedCursors(await database.use((path) => serviceSecret(path, 'cursors'))),
     },
   ],

@@ -2,7 +2,7 @@ import { Module, type OnApplicationShutdown } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { Config } from '../config/config.js';
 import { DatabaseModule } from '../database/database.module.js';
-import { ServiceDatabase } from '../database/sqlite/service-database.js';
+import { SqliteDatabase } from '../database/sqlite/sqlite-database.js';
 import { loggerToken, problemsTo } from '../logging/logging.module.js';
 import { maskCredentials } from '../logging/mask-credentials.js';
 import { AuditLog } from './audit-log.js';
@@ -16,8 +16,8 @@ const dayMs = 86_400_000;
   providers: [
     {
       provide: AuditLog,
-      inject: [Config, loggerToken, ServiceDatabase],
-      useFactory: (config: Config, logger: Logger, database: ServiceDatabase) =>
+      inject: [Config, loggerToken, SqliteDatabase],
+      useFactory: (config: Config, logger: Logger, database: SqliteDatabase) =>
         database.open((path) =>
           SqliteAuditLog.open({
             path,

@@ -8,7 +8,7 @@ import { isSecure } from '../config/public-url.js';
 import { parseRate, type Rate } from '../config/rate.js';
 import { ConfigError } from '../config/read-config.js';
 import { DatabaseModule } from '../database/database.module.js';
-import { ServiceDatabase } from '../database/sqlite/service-database.js';
+import { SqliteDatabase } from '../database/sqlite/sqlite-database.js';
 import { loggerToken } from '../logging/logging.module.js';
 import type { AccessTokens } from './access-tokens.js';
 import { accessTokensOf } from './access-tokens-of.js';
@@ -35,8 +35,8 @@ const callerAccessTokens = Symbol('access tokens of callers');
     Sessions,
     {
       provide: ManagedKeys,
-      inject: [ServiceDatabase],
-      useFactory: (database: ServiceDatabase) => database.open((path) => SqliteManagedKeys.open(path)),
+      inject: [SqliteDatabase],
+      useFactory: (database: SqliteDatabase) => database.open((path) => SqliteManagedKeys.open(path)),
     },
     {
       provide: ApiKeys,

@@ -4,9 +4,10 @@ import { Config } from '../config/config.js';
 import { databasePathOf, dataFolderOf, instanceOf } from '../config/data-folder.js';
 import { parseDuration } from '../config/duration.js';
 import { loggerToken, problemsTo } from '../logging/logging.module.js';
+import { ServiceDatabase } from './service-database.js';
 import { DataFolderLock } from './sqlite/data-folder-lock.js';
 import { DatabaseWatch } from './sqlite/database-watch.js';
-import { ServiceDatabase } from './sqlite/service-database.js';
+import { SqliteDatabase } from './sqlite/sqlite-database.js';
 
 /** The data folder: it is this process's alone while it serves, and its database is looked after. */
 @Module({
@@ -30,12 +31,14 @@ import { ServiceDatabase } from './sqlite/service-database.js';
     },
     {
       // The lock is asked for so that it is taken before anything is opened.
-      provide: ServiceDatabase,
+      provide: SqliteDatabase,
       inject: [Config, DatabaseWatch, DataFolderLock],
-      useFactory: (config: Config, watch: DatabaseWatch) => new ServiceDatabase(databasePathOf(config), watch),
+      useFactory: (config: Config, watch: DatabaseWatch, lock: DataFolderLock) =>
+        new SqliteDatabase(databasePathOf(config), watch, lock),
     },
+    { provide: ServiceDatabase, useExisting: SqliteDatabase },
   ],
-  exports: [DataFolderLock, DatabaseWatch, ServiceDatabase],
+  exports: [DataFolderLock, ServiceDatabase, SqliteDatabase],
 })
 export class DatabaseModule implements OnModuleInit, OnModuleDestroy, OnApplicationShutdown {
   constructor(

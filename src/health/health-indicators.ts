@@ -2,8 +2,7 @@ import { statfs } from 'node:fs/promises';
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import { Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { type HealthIndicatorResult, HealthIndicatorService } from '@nestjs/terminus';
-import { DataFolderLock } from '../database/sqlite/data-folder-lock.js';
-import { DatabaseWatch } from '../database/sqlite/database-watch.js';
+import { ServiceDatabase } from '../database/service-database.js';
 import { DecisionLog } from '../decision-log/decision-log.js';
 import { PolicyStore } from '../policy-store/policy-store.js';
 
@@ -25,8 +24,7 @@ export class HealthIndicators implements OnModuleDestroy {
     private readonly indicators: HealthIndicatorService,
     private readonly policySets: PolicyStore,
     private readonly log: DecisionLog,
-    private readonly databaseWatch: DatabaseWatch,
-    private readonly lock: DataFolderLock,
+    private readonly serviceDatabase: ServiceDatabase,
     private readonly data: DataDirectory,
   ) {
     this.loopDelay.enable();
@@ -52,7 +50,7 @@ export class HealthIndicators implements OnModuleDestroy {
   /** Result of the last look at `verdict.sqlite`. It does not query the database, so it never waits. */
   database(): HealthIndicatorResult {
     const indicator = this.indicators.check('database');
-    const problem = this.databaseWatch.problem ?? this.lock.problem;
+    const { problem } = this.serviceDatabase;
     return problem === undefined ? indicator.up() : indicator.degraded({ problem });
   }
 

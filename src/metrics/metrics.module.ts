@@ -3,7 +3,9 @@ import { HttpAdapterHost } from '@nestjs/core';
 import { AuditModule } from '../audit/audit.module.js';
 import { AuditLog } from '../audit/audit-log.js';
 import { Config } from '../config/config.js';
-import { databasePathOf, dataFolderOf } from '../config/data-folder.js';
+import { dataFolderOf } from '../config/data-folder.js';
+import { DatabaseModule } from '../database/database.module.js';
+import { ServiceDatabase } from '../database/service-database.js';
 import { CommitObservers } from '../decision-log/commit-observers.js';
 import { DecisionLog } from '../decision-log/decision-log.js';
 import { DecisionLogModule } from '../decision-log/decision-log.module.js';
@@ -20,7 +22,15 @@ import { Metrics } from './metrics.js';
 
 /** What Prometheus is told. */
 @Module({
-  imports: [AuditModule, DecisionLogModule, HttpModule, PdpModule, PolicyStoreModule, StockCasbinModule],
+  imports: [
+    AuditModule,
+    DatabaseModule,
+    DecisionLogModule,
+    HttpModule,
+    PdpModule,
+    PolicyStoreModule,
+    StockCasbinModule,
+  ],
   controllers: [MetricsController],
   providers: [Metrics],
 })
@@ -37,6 +47,7 @@ export class MetricsModule {
     decisions: DecisionObservers,
     crossCheck: CrossCheck,
     audit: AuditLog,
+    database: ServiceDatabase,
   ) {
     metrics.http.count(fastifyOf(host));
     loads.add((event) => metrics.policySetLoaded(event));
@@ -47,7 +58,7 @@ export class MetricsModule {
       log,
       crossCheck,
       audit,
-      databasePath: databasePathOf(config),
+      database,
       dataDirectory: dataFolderOf(config),
     });
   }

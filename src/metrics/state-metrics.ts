@@ -1,8 +1,9 @@
 /** States of the service, read at each scrape. */
-import { stat, statfs } from 'node:fs/promises';
+import { statfs } from 'node:fs/promises';
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { auditEventTypes } from '../audit/audit-event.js';
 import type { AuditLog } from '../audit/audit-log.js';
+import type { ServiceDatabase } from '../database/service-database.js';
 import type { DecisionLog } from '../decision-log/decision-log.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { CrossCheck } from '../stock-casbin/cross-check.js';
@@ -12,9 +13,8 @@ export interface ServiceParts {
   readonly log: DecisionLog;
   readonly crossCheck: CrossCheck;
   readonly audit: AuditLog;
-  /** The service's database. */
-  readonly databasePath: string;
-  /** The folder of that path. */
+  readonly database: ServiceDatabase;
+  /** The folder that the service writes to. */
   readonly dataDirectory: string;
 }
 
@@ -200,7 +200,7 @@ function addAuditEvents(registry: Registry, { audit }: ServiceParts): void {
   });
 }
 
-function addFiles(registry: Registry, { log, databasePath, dataDirectory }: ServiceParts): void {
+function addFiles(registry: Registry, { log, database, dataDirectory }: ServiceParts): void {
   const registers = [registry];
   new Gauge({
     name: 'verdict_database_size_bytes',
@@ -208,7 +208,7 @@ function addFiles(registry: Registry, { log, databasePath, dataDirectory }: Serv
     labelNames: ['database'],
     registers,
     async collect() {
-      this.set({ database: 'main' }, await sizeOf(databasePath));
+      this.set({ database: 'main' }, await database.size());
       const { records, index } = await log.storage();
       this.set({ database: 'decisions' }, records);
       this.set({ database: 'index' }, index);
@@ -223,11 +223,4 @@ function addFiles(registry: Registry, { log, databasePath, dataDirectory }: Serv
       this.set(bavail * bsize);
     },
   });
-}
-
-async function sizeOf(path: string): Promise<number> {
-  const sizes = await Promise.all(
-    ['', '-wal'].map(async (suffix) => (await stat(path + suffix).catch(() => undefined))?.size ?? 0),
-  );
-  return sizes.reduce((sum, size) => sum + size, 0);
 }

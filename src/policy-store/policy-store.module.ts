@@ -4,7 +4,7 @@ import { AuditModule } from '../audit/audit.module.js';
 import { AuditLog } from '../audit/audit-log.js';
 import { Config } from '../config/config.js';
 import { DatabaseModule } from '../database/database.module.js';
-import { ServiceDatabase } from '../database/sqlite/service-database.js';
+import { SqliteDatabase } from '../database/sqlite/sqlite-database.js';
 import { DecisionLog } from '../decision-log/decision-log.js';
 import { DecisionLogModule } from '../decision-log/decision-log.module.js';
 import { loggerToken, problemsTo } from '../logging/logging.module.js';
@@ -22,8 +22,8 @@ import { SqlitePolicyArchive } from './sqlite/sqlite-policy-archive.js';
     LoadObservers,
     {
       provide: PolicyArchive,
-      inject: [ServiceDatabase],
-      useFactory: (database: ServiceDatabase) => database.open((path) => SqlitePolicyArchive.open(path)),
+      inject: [SqliteDatabase],
+      useFactory: (database: SqliteDatabase) => database.open((path) => SqlitePolicyArchive.open(path)),
     },
     {
       provide: PolicyStore,

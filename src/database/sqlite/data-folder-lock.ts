@@ -2,28 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { type DataFolderHolder, DataFolderInUse } from '../data-folder-in-use.js';
 import { fileIdentity } from './file-identity.js';
 import { isDamaged, SqliteConnection } from './sqlite-connection.js';
-
-/** A serving process, as another one names it. */
-export interface DataFolderHolder {
-  readonly instance: string;
-  readonly pid: number;
-}
-
-/** Another process serves with this data folder. */
-export class DataFolderInUse extends Error {
-  override readonly name = 'DataFolderInUse';
-
-  constructor(
-    readonly folder: string,
-    /** Undefined where the lock is held by a process that has not said who it is. */
-    readonly holder: DataFolderHolder | undefined,
-  ) {
-    const who = holder === undefined ? 'another process' : `instance "${holder.instance}" (process ${holder.pid})`;
-    super(`the data folder ${folder} is in use by ${who}`);
-  }
-}
 
 export interface DataFolderLockOptions {
   readonly folder: string;

@@ -4,7 +4,8 @@ import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it, onTestFinished } from 'vitest';
-import { DataFolderInUse, DataFolderLock } from '../../../src/database/sqlite/data-folder-lock.js';
+import { DataFolderInUse } from '../../../src/database/data-folder-in-use.js';
+import { DataFolderLock } from '../../../src/database/sqlite/data-folder-lock.js';
 import { temporaryDirectory } from '../../decision-log/temporary-log.js';
 
 const project = fileURLToPath(new URL('../../..', import.meta.url));

@@ -1,17 +1,31 @@
+import { ServiceDatabase } from '../service-database.js';
+import type { DataFolderLock } from './data-folder-lock.js';
+import { sizeOfDatabases } from './database-size.js';
 import type { DatabaseWatch } from './database-watch.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 
 /**
- * The service's database, in which several stores have their tables. They are opened one after another: two that make the
+ * The service's database in an SQLite file, in which several stores have their tables. They are opened one after another: two that make the
  * same new database at once would be in each other's way.
  */
-export class ServiceDatabase {
+export class SqliteDatabase extends ServiceDatabase {
   private last: Promise<unknown> = Promise.resolve();
 
   constructor(
     private readonly path: string,
-    private readonly watch: Pick<DatabaseWatch, 'add'>,
-  ) {}
+    private readonly watch: Pick<DatabaseWatch, 'add' | 'problem'>,
+    private readonly lock: Pick<DataFolderLock, 'problem'>,
+  ) {
+    super();
+  }
+
+  get problem(): string | undefined {
+    return this.watch.problem ?? this.lock.problem;
+  }
+
+  size(): Promise<number> {
+    return sizeOfDatabases([this.path]);
+  }
 
   /** Opens a store, whose connection is looked after from then on. */
   open<Store extends { readonly connection: SqliteConnection }>(
