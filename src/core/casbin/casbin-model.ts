@@ -1,25 +1,25 @@
-/** The definitions of a model, read: what Casbin's `model.AddDef` makes of each. */
+/** The definitions of a model, as Casbin's `model.AddDef` reads them. */
 
 import { escapeAssertions } from '../matcher/source-text.js';
 import type { Definition, ModelDocument } from './model-document.js';
 
 export interface ColumnsDefinition {
   readonly key: string;
-  /** In Casbin's inner spelling, `r_sub`. */
+  /** Columns in Casbin's inner spelling, `r_sub`. */
   readonly columns: ReadonlyMap<string, number>;
-  /** As the author wrote them, `sub`. */
+  /** Tokens as the author wrote them, `sub`. */
   readonly tokens: readonly string[];
   readonly definition: Definition;
 }
 
 export interface RoleDefinition {
   readonly key: string;
-  /** How many columns a rule must have: as many as `_` in the definition. */
+  /** Number of columns of a rule: the number of `_` in the definition. */
   readonly width: number;
-  /** Fewer are refused when the rules are read, whatever `width` says. */
+  /** A rule with fewer columns is refused when it is read, also if `width` is smaller. */
   readonly leastColumns: number;
   readonly hasDomain: boolean;
-  /** Columns in parentheses, `(_, _)`: a link counts while its condition holds on them. */
+  /** Number of columns in parentheses, `(_, _)`: a link counts while its condition on them holds. */
   readonly conditionColumns: number;
   readonly definition: Definition;
 }
@@ -53,7 +53,7 @@ export function readCasbinModel(document: ModelDocument): CasbinModel {
 function readColumns(definition: Definition): ColumnsDefinition {
   const tokens = definition.value.split(',').map((token) => token.trim());
   const columns = new Map<string, number>();
-  // Of two columns of one name the later one is found, as in the reference.
+  // If two columns have the same name, the later one is found, as in the reference.
   for (const [index, token] of tokens.entries()) columns.set(`${definition.key}_${token}`, index);
   return { key: definition.key, columns, tokens, definition };
 }

@@ -2,15 +2,15 @@ import type { PolicyProblem } from '../problem.js';
 import type { Section } from './model-sections.js';
 
 /**
- * A problem of a model or rules file. `refusedByReference` is set where Casbin's Go implementation refuses the file, too,
- * or would read something else than what stands there (binary content, lines cut in pieces): such a file never loads.
- * Everything else it swallows in silence, and only a strict load stops there.
+ * A problem of a model or rules file. `refusedByReference` is true if Casbin's Go implementation also refuses the file,
+ * or would misread it (binary content, lines cut in pieces): such a file never loads. Casbin accepts everything else in
+ * silence, and only a strict load refuses it.
  */
 export type DocumentProblem = PolicyProblem & {
   readonly refusedByReference?: true;
   /** The definitions that could not be read as their author meant them. */
   readonly damages?: Section;
-  /** The definitions that this follows from, if they are damaged: a rule of a type whose definition was not read. */
+  /** The section whose damaged definitions cause this problem: a rule of a type whose definition was not read. */
   readonly follows?: Section | undefined;
 };
 

@@ -1,6 +1,7 @@
 /**
- * model.conf as a document: the definitions that Casbin's model/model.go takes from it, and where each character of them
- * stands in the file. What Casbin does not read, or reads differently from what the author must have meant, is reported.
+ * model.conf as a document: the definitions that Casbin's model/model.go reads, and the place of each of their
+ * characters in the file. Text that Casbin does not read, or reads differently from what the author must have meant, is
+ * reported.
  */
 import { closest } from '../closest.js';
 import { cut, quote } from '../quote.js';
@@ -23,18 +24,18 @@ export interface Definition {
   readonly key: string;
   /** Continued lines are joined by one space, comments are cut off, white space around it is trimmed; never empty. */
   readonly value: string;
-  /** Where the character at `offset` of `value` stands in the file. */
+  /** The place in the file of the character at `offset` of `value`. */
   place(offset: number): LinePlace;
 }
 
 export interface ModelDocument {
   readonly file: string;
-  /** In the order of their keys. Reading stops at the first key that is missing: what follows a gap is not in here. */
+  /** Definitions in the order of their keys, up to the first missing key. */
   readonly definitions: Readonly<Record<Section, ReadonlyMap<string, Definition>>>;
 }
 
 /**
- * Reads a model. Problems are reported, never thrown; reading goes on behind each of them, so that all are found.
+ * Reads a model. Problems are reported, never thrown, and reading continues behind each, so that all are found.
  *
  *     const model = parseModel('[matchers]\nm = r.sub == p.sub # owner\n', 'model.conf', report);
  *     model.definitions.m.get('m')?.value     // 'r.sub == p.sub'
@@ -93,7 +94,7 @@ function selectDefinitions(
   }
 }
 
-/** `gap` is the key at which reading stopped; whatever was written but not read is a slip of the author's. */
+/** Reports definitions that Casbin does not read; `gap` is the key at which it stops. */
 function reportUnread(
   section: Section,
   gap: string,
@@ -218,7 +219,7 @@ function reportUnknownSections(entries: readonly ModelEntry[], report: ReportFin
   }
 }
 
-/** The section that a name which is none stands for. */
+/** The section that a wrong name probably means. */
 function meantSection(name: string): Section | undefined {
   const names = Object.values(sectionNames);
   if (names.includes(name)) return undefined;
@@ -226,7 +227,7 @@ function meantSection(name: string): Section | undefined {
   return sections.find((section) => sectionNames[section] === meant);
 }
 
-/** What is left of a name when case, spaces, underlines and a plural are set aside. */
+/** A name without case, spaces, underlines and plural. */
 function letters(name: string): string {
   return name
     .toLowerCase()

@@ -33,10 +33,13 @@ export type ModelEntry = SectionEntry | DefinitionEntry;
 /** A problem of the file that is being read. */
 export type ReportFinding = (finding: Omit<DocumentProblem, 'file'>) => void;
 
-/** Go reads lines through a buffer of 4 KiB, line feed included, and takes what does not fit for the next line. */
+/**
+ * Longest line in bytes. Go reads lines through a buffer of 4 KiB with the line feed, and treats the rest of a longer
+ * one as the next line.
+ */
 const maximumLineBytes = 4095;
 
-/** Reads everything, also what Casbin does not look at later; what is no entry is reported and passed over. */
+/** Reads all entries, also those that Casbin ignores later. Other lines are reported and skipped. */
 export function readEntries(text: string, report: ReportFinding): readonly ModelEntry[] {
   const entries: ModelEntry[] = [];
   let section: string | undefined;
@@ -89,7 +92,7 @@ function entryOf(joined: JoinedLines, section: string | undefined, report: Repor
         message: `${quote(trimSpace(text))} is no section header`,
         hint: 'a header is a name in brackets and nothing else, not even a comment',
       });
-      // Go on as if it were one, so that what stands below it is not reported, too.
+      // Treated as a section, so that the lines below it are not reported, too.
       return { kind: 'section', name: text.replace(/^\[([a-z_]*).*$/s, '$1'), place: keyPlace };
     }
     report({
@@ -114,7 +117,7 @@ function entryOf(joined: JoinedLines, section: string | undefined, report: Repor
 /** The text of one definition while its lines are being joined, and where each run of its characters comes from. */
 class JoinedLines {
   text = '';
-  /** The quote of a literal that is still open, else empty. */
+  /** The quote character of an open literal, or empty. */
   openQuote = '';
   private readonly runs: { readonly offset: number; readonly place: LinePlace }[] = [];
 
@@ -141,8 +144,8 @@ class JoinedLines {
 }
 
 /**
- * `#` and `;` start a comment inside a literal, too: `r.obj == "a;b"` ends in the middle of it. What the author meant
- * as one text is lost, perhaps with further terms behind it.
+ * `#` and `;` start a comment inside a literal, too: `r.obj == "a;b"` ends in the middle of it. The rest of the literal
+ * is lost, and terms behind it.
  */
 function reportCommentInText(place: LinePlace, report: ReportFinding): void {
   report({

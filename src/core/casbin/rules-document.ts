@@ -1,6 +1,6 @@
 /**
  * Rules as Casbin's Go file adapter reads them: each line by itself through Go's encoding/csv, with leading white space
- * trimmed. Which types exist and how many fields they take is for the model to say.
+ * trimmed. The model says which types exist and how many fields they have.
  */
 
 import { utf8Length } from '../utf8.js';
@@ -14,11 +14,11 @@ export interface RuleLine {
   readonly fields: readonly string[];
   readonly file: string;
   readonly line: number;
-  /** 1-based start columns: of the type, then of each field. Found by reading the line again: for messages only. */
+  /** 1-based start columns: of the type, then of each field. Found by reading the line again, so for messages only. */
   readonly columns: readonly number[];
 }
 
-/** Go's bufio.Scanner holds 64 KiB, line feed included, and gives up on longer lines. */
+/** Longest line in bytes. Go's bufio.Scanner holds 64 KiB with the line feed and fails on longer lines. */
 const maximumLineBytes = 65_535;
 
 /**

@@ -11,16 +11,16 @@ export interface BindingPath {
 
 export type Binding = { readonly kind: 'path'; readonly path: BindingPath } | BindingTemplate;
 
-/** Texts and paths in turn. What a path yields is put in as it is and not read again. */
+/** Texts and paths in turn. The value of a path is inserted unchanged and not read again. */
 export interface BindingTemplate {
   readonly kind: 'template';
   readonly parts: readonly (string | BindingPath)[];
-  /** The last part that is a path. */
+  /** Index of the last part that is a path. */
   readonly last: number;
   /**
-   * What a path may yield. `separated`: nothing that holds the text behind it, so that two requests cannot become the
-   * same text; `segments`: nor what would lead to another place in a path. A template that is one path alone, and any in
-   * a set that is read as 0.1 read it, takes `anything`.
+   * Which values a path may have. `separated`: values that do not hold the text behind them, so that two requests
+   * cannot become the same text. `segments`: also no value that would lead elsewhere in a path. `anything`: for a
+   * template of one path alone, and for sets with the semantics of 0.1.
    */
   readonly takes: 'anything' | 'separated' | 'segments';
 }
@@ -81,7 +81,7 @@ function fault(message: string): BindingFault {
 }
 
 /**
- * What is wrong with what the path at `index` yields, as the end of a sentence; undefined if nothing is.
+ * Says, as the end of a sentence, why the value of the path at `index` is refused; undefined if it is not.
  *
  *     // in "${resource.type}:${resource.id}"
  *     faultInPart(template, 0, 'doc')    // undefined
@@ -91,7 +91,7 @@ function fault(message: string): BindingFault {
 export function faultInPart({ parts, last, takes }: BindingTemplate, index: number, value: string): string | undefined {
   if (takes === 'anything') return undefined;
   const behind = parts[index + 1];
-  // The end of the value and the beginning of the text may make the text, too: "a:" in front of "::".
+  // The text can also begin within the value: "a:" in front of "::".
   if (index < last && typeof behind === 'string' && (value + behind).indexOf(behind) !== value.length) {
     return 'holds the text that stands behind it';
   }
@@ -99,7 +99,7 @@ export function faultInPart({ parts, last, takes }: BindingTemplate, index: numb
   return value === '' ? 'is empty' : 'has a segment that is empty, "." or ".."';
 }
 
-/** A segment between slashes that is empty, `.` or `..`; an empty text is one. */
+/** Matches a text with a segment that is empty, `.` or `..`. An empty text has one empty segment. */
 const brokenSegment = /(?:^|\/)\.{0,2}(?:\/|$)/;
 
 const roots = new Set(['subject', 'action', 'resource', 'attributes']);

@@ -12,7 +12,7 @@ export interface StoredEntity {
   readonly attributes: JsonObject;
 }
 
-/** Found when several entities of different types have the id that a request names without a type. */
+/** The result of `find` if a request names no type and entities of several types have its id. */
 export const ambiguousEntity: unique symbol = Symbol('ambiguous');
 
 export class EntityStore {
@@ -38,12 +38,12 @@ export class EntityStore {
 
 export const noEntities = new EntityStore([]);
 
-/** Lengths first, so that no type and id can be taken for another pair. */
+/** The key begins with a length, so that no two pairs of type and id share it. */
 function entityKey(type: string, id: string): string {
   return `${type.length}:${type}${id}`;
 }
 
-/** Reads the list. An entity that is wrong is reported and left out; the set does not load then. */
+/** Reads the list. A wrong entity is reported and left out, and the set does not load. */
 export function* readEntities(
   source: NamedText,
   report: ReportFatal,

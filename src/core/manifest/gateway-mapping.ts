@@ -1,6 +1,6 @@
 /**
- * The manifest's `gateway`: how a request that a gateway holds becomes a question. Every value is a text whose `${…}` parts
- * are put in once and not read again; a text that is one such part alone is the value itself, a list of roles as well.
+ * The manifest's `gateway`: how a client's request at a gateway becomes a question. Every value is a text whose `${…}`
+ * parts are inserted once and not read again. A text that is a single part has that part's value, which may be a list.
  */
 
 import { cut, quote } from '../quote.js';
@@ -18,7 +18,7 @@ export interface GatewaySource {
 export type GatewayTemplate = readonly (string | GatewaySource)[];
 export type GatewayAttributes = ReadonlyMap<string, GatewayTemplate>;
 
-/** One segment of a path: as it is, one of any text under a name, or all that is left under a name. */
+/** A part of a path: a literal segment, one named segment, or all remaining segments under a name. */
 export type PathPart =
   | { readonly kind: 'literal'; readonly text: string }
   | { readonly kind: 'one'; readonly name: string }
@@ -28,7 +28,7 @@ export interface GatewayRoute {
   readonly path: readonly PathPart[];
   /** Undefined: any. */
   readonly methods: ReadonlySet<string> | undefined;
-  /** Undefined: what `actions` makes of the method. */
+  /** Undefined: the action that `actions` gives to the method. */
   readonly action: string | undefined;
   readonly resource: GatewayEntity;
 }
@@ -41,23 +41,23 @@ export interface GatewayEntity {
 
 export interface GatewayMapping {
   readonly subject: GatewayEntity;
-  /** A header that says who the user is, in lower case, and the callers (by name) from which it is believed. */
+  /** The header, in lower case, that names the user, and the names of the callers that may send it. */
   readonly identity: { readonly header: string; readonly proxies: ReadonlySet<string> } | undefined;
-  /** The subject's id for whoever shows no identity; undefined: they are refused. */
+  /** The subject's id for requests without an identity; undefined: they are refused. */
   readonly anonymous: string | undefined;
-  /** By method; a method that is not named is its own action. */
+  /** Actions by method. A method without an entry is its own action. */
   readonly actions: ReadonlyMap<string, string>;
-  /** The first that takes a request is it; what none takes is denied. */
+  /** The first route that matches a request is used. A request that no route matches is denied. */
   readonly routes: readonly GatewayRoute[];
   readonly attributes: GatewayAttributes;
-  /** Which paths are the same to the server behind the gateway. */
+  /** Which paths the server behind the gateway treats as equal. */
   readonly paths: PathReading;
 }
 
 const source = (kind: GatewaySource['kind'], name = ''): GatewayTemplate => [{ kind, name }];
 const noAttributes: GatewayAttributes = new Map();
 
-/** Without a mapping: the user, the method, the path as it is, and from where. */
+/** The default mapping: the user, the method, the path, and the client's address. */
 export const defaultGatewayMapping: GatewayMapping = Object.freeze<GatewayMapping>({
   subject: { type: ['user'], id: source('identity'), attributes: noAttributes },
   identity: undefined,
@@ -75,7 +75,7 @@ export const defaultGatewayMapping: GatewayMapping = Object.freeze<GatewayMappin
   paths: defaultPathReading,
 });
 
-/** Reads `gateway`. Whatever is wrong is reported and stands at its default. */
+/** Reads `gateway`. A wrong member is reported and gets its default. */
 export function readGatewayMapping(node: YamlNode): GatewayMapping {
   const keys = ['subject', 'identity', 'anonymous', 'actions', 'routes', 'attributes', 'paths'] as const;
   const members = node.knownMembers('gateway', keys);
@@ -121,7 +121,7 @@ function readActions(node: YamlNode): ReadonlyMap<string, string> {
   return actions;
 }
 
-/** Methods are case-sensitive (RFC 9110, section 9.1), so `get` would never be asked for. */
+/** Methods are case-sensitive (RFC 9110, section 9.1), so no request has the method `get`. */
 function isMethod(method: string, node: YamlNode): boolean {
   if (/^[A-Z][A-Z-]*$/.test(method)) return true;
   node.refuse('wrong_value', `${quote(method)} is not a method`, 'methods are in capitals: GET, POST, PROPFIND');
@@ -162,8 +162,8 @@ function readRoute(node: YamlNode, reading: PathReading): GatewayRoute | undefin
  *     parsePath('/orders/{id}')     // [literal orders, one id]
  *     parsePath('/files/{name*}')   // [literal files, rest name]
  *
- * @param reading how requests' paths are read: a literal is read alike, so that it can be met
- * @returns what is wrong, in words, when it is none
+ * @param reading how paths of requests are read; literals are read in the same way
+ * @returns a text that says what is wrong if it is not a path
  */
 export function parsePath(text: string, reading: PathReading = defaultPathReading): readonly PathPart[] | string {
   if (!text.startsWith('/')) return `${quote(text)} does not begin with a slash`;
@@ -234,7 +234,7 @@ const namesOf: { readonly [kind in GatewaySource['kind']]?: readonly string[] } 
  *
  *     parseTemplate('order-${path.id}')   // ['order-', { kind: 'path', name: 'id' }]
  *
- * @returns what is wrong, in words, when a part is none
+ * @returns a text that says what is wrong with a part
  */
 export function parseTemplate(text: string): GatewayTemplate | string {
   const parts: (string | GatewaySource)[] = [];

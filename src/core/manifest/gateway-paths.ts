@@ -1,6 +1,6 @@
 /**
- * The manifest's `gateway.paths`: which paths the server behind a gateway takes for the same one. A denial of `/admin` is no
- * denial where that server serves `/Admin` or `/admin.` by the same file, so the policy is asked about one spelling of them.
+ * The manifest's `gateway.paths`: which paths the server behind a gateway treats as equal. A denial of `/admin` has no
+ * effect if the server serves the same file as `/Admin` or `/admin.`, so the policy is asked about one spelling.
  */
 import type { YamlNode } from './yaml-document.js';
 
@@ -9,9 +9,9 @@ export interface PathReading {
   readonly parameters: 'refuse' | 'keep';
   /** `ignore`: `/a/` is `/a`. */
   readonly slash: 'keep' | 'ignore';
-  /** What the policy is asked about for a decoded segment; empty where nothing of it is left. */
+  /** The spelling of a decoded segment that the policy is asked about; may be empty. */
   segment(text: string): string;
-  /** Whether letters lose their case: rules and routes are then written in lower case. */
+  /** True if case is folded. Rules and routes are then written in lower case. */
   readonly ignoresCase: boolean;
 }
 
@@ -23,7 +23,8 @@ export const defaultPathReading: PathReading = Object.freeze({
 });
 
 /**
- * Folds the case of a text. Both ways in turn, so that letters that share a capital (`\u017f`, the long s) fold to one.
+ * Folds the case of a text. To upper and then to lower case, so that letters with the same capital (`\u017f`, the long
+ * s) become one.
  *
  *     foldCase('/Admin')   // '/admin'
  */
@@ -35,7 +36,7 @@ export function foldCase(text: string): string {
 export function readPathReading(node: YamlNode): PathReading {
   const members = node.knownMembers('gateway.paths', ['case', 'trailing', 'slash', 'parameters']);
   const ignoresCase = members?.case?.oneOf('gateway.paths.case', keepOrIgnore) === 'ignore';
-  // A server that ignores case keeps its files on Windows as a rule, which drops dots and blanks at the end of a name too.
+  // A server that ignores case usually runs on Windows, which also drops dots and blanks at the end of a name.
   const trailing = members?.trailing?.oneOf('gateway.paths.trailing', keepOrIgnore);
   const cutsEnds = (trailing ?? (ignoresCase ? 'ignore' : 'keep')) === 'ignore';
   return Object.freeze({
@@ -51,7 +52,7 @@ export function readPathReading(node: YamlNode): PathReading {
 
 const keepOrIgnore = ['keep', 'ignore'] as const;
 
-/** Without dots and blanks at its end. A loop, since a pattern would take quadratic time over many of them. */
+/** Removes dots and blanks at the end. A loop, since a regular expression would take quadratic time. */
 function withoutEnd(text: string): string {
   let end = text.length;
   while (end > 0 && /[.\s]/.test(text[end - 1]!)) end--;

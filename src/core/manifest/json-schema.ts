@@ -1,9 +1,9 @@
 /**
  * JSON Schemas (draft 2020-12, the keywords of `schema.ts`), compiled to closures when a set loads.
  *
- * Not by Ajv, which the edges use for their own fixed schemas: here schema and value both come from outside. Ajv's
+ * Ajv, which the APIs use for their own fixed schemas, is not used here: schema and value both come from outside. Ajv's
  * compiler takes a second for a thousand properties and overflows the stack with five thousand, and nothing bounds what
- * its code costs: definitions that name each other twice take exponential time. Here every look at a value is counted.
+ * its code costs: definitions that name each other twice take exponential time. Here every check of a value is counted.
  */
 import { FunctionError } from '../matcher/functions/function-definition.js';
 import { compileRegularExpression } from '../matcher/functions/regular-expression.js';
@@ -238,7 +238,7 @@ function isOfType(value: Json, type: string): boolean {
     case 'integer':
       return Number.isInteger(value);
     default:
-      // `string`, `number` and `boolean` are JavaScript's words, too.
+      // `string`, `number` and `boolean` are also JavaScript's names.
       return typeof value === type;
   }
 }
@@ -311,10 +311,10 @@ function characters(text: string, checking: Checking): number {
   return count;
 }
 
-/** A look at a value takes as long as so many steps of a search. */
+/** Steps of a pattern search that count as one step of a check. */
 const searchStepsPerStep = 5;
 
-/** JSON Schema's patterns are found anywhere in a text. One that takes too long to look for is not found. */
+/** Searches for a pattern anywhere in a text. A search that takes too long finds nothing. */
 function searchFor(pattern: string): (text: string, checking: Checking) => boolean {
   const expression = compileRegularExpression(pattern);
   return (text, checking) => {

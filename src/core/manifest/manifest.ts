@@ -1,4 +1,4 @@
-/** `policy-set.yaml`: what a policy set says about itself beside Casbin's own files. */
+/** `policy-set.yaml`: settings of a policy set beside Casbin's own files. */
 import { cut, quote } from '../quote.js';
 import type { Json } from '../request.js';
 import { currentSemantics, type Semantics } from '../semantics.js';
@@ -15,7 +15,7 @@ export interface RoleMatchingNames {
   readonly domains?: string;
 }
 
-/** Which definitions of the model decide: `r`, `p`, `e`, `m` unless the manifest says otherwise. */
+/** The definitions of the model that decide; by default `r`, `p`, `e`, `m`. */
 export interface DefinitionNames {
   readonly r: string;
   readonly p: string;
@@ -26,29 +26,31 @@ export interface DefinitionNames {
 export interface Manifest {
   readonly description: string;
   readonly engine: 'verdict' | 'casbin';
-  /** What a token of the request definition is as a value, where it is not what its name says. */
+  /** Values of tokens of the request definition, where they differ from the default by name. */
   readonly request: ReadonlyMap<string, Binding>;
   readonly definitions: DefinitionNames;
   readonly roleMatching: ReadonlyMap<string, RoleMatchingNames>;
-  /** Whose attribute wins where a request and `entities.yaml` both have one. */
+  /** Which attribute wins if a request and `entities.yaml` both have one. */
   readonly precedence: 'request' | 'stored';
-  /** Of which types an entity that is not stored is denied: of these, of all that `entities.yaml` names, or of none. */
+  /**
+   * Types of which an entity that is not stored is denied: these, all that `entities.yaml` names, or none (undefined).
+   */
   readonly unknownDenied: ReadonlySet<string> | 'stored_types' | undefined;
-  /** What becomes of a request that does not fit `schema.yaml`. */
+  /** What happens with a request that does not fit `schema.yaml`. */
   readonly schemaRequests: 'deny' | 'reject' | 'warn' | 'ignore';
   readonly emptyPolicy: 'refused' | 'allowed';
   readonly clock: 'server' | 'request';
   readonly stepBudget: number | undefined;
   /** Codes of strict problems that are warnings in this set. */
   readonly downgraded: ReadonlySet<string>;
-  /** Actions that a search for actions tries beside those that rules name. */
+  /** Actions that a search for actions tries, beside those in rules. */
   readonly searchActions: readonly string[];
-  /** Resources, as rules name them, that hold what limits roles, and those roles: for the linter. */
+  /** Roles by resource, as in rules: the linter reports a role that may change the resource that limits it. */
   readonly limits: ReadonlyMap<string, readonly string[]>;
   /** How a request at a gateway becomes a question. */
   readonly gateway: GatewayMapping;
   readonly decisionLog: { readonly mask: readonly string[]; readonly drop: readonly string[] };
-  /** Where a key stands, for what can only be found wrong when the model is known: `placeOf('request', 'obj')`. */
+  /** The place of a key, for problems that need the model: `placeOf('request', 'obj')`. */
   placeOf(...path: string[]): Place;
 }
 
@@ -74,7 +76,7 @@ export const defaultManifest: Manifest = Object.freeze({
   placeOf: () => ({ file: 'policy-set.yaml', line: 1, column: 1 }),
 });
 
-/** A set without a manifest, as that number says. */
+/** The manifest of a set without one, for a number of semantics. */
 export function defaultManifestFor(semantics: Semantics): Manifest {
   return semantics === 1 ? { ...defaultManifest, precedence: 'request', schemaRequests: 'ignore' } : defaultManifest;
 }
@@ -97,7 +99,7 @@ const keys = [
   'decisionLog',
 ] as const;
 
-/** Reads a manifest. Whatever is wrong is reported and stands at its default. */
+/** Reads a manifest. A wrong member is reported and gets its default. */
 export function readManifest(
   source: NamedText,
   report: ReportFatal,
@@ -207,7 +209,7 @@ function readSchemaRules(node: YamlNode, defaults: Manifest): Manifest['schemaRe
 function readStepBudget(node: YamlNode, semantics: Semantics): number | undefined {
   const steps = node.positiveInteger('stepBudget');
   if (steps === undefined || steps <= largestStepBudget) return steps;
-  // Any number was allowed, and many steps were not counted.
+  // 0.1 allowed any number and did not count many of the steps.
   if (semantics === 1) return largestStepBudget;
   node.refuse('wrong_value', `stepBudget is at most ${largestStepBudget.toLocaleString('en')}`);
   return undefined;
@@ -242,7 +244,9 @@ function readDecisionLog(node: YamlNode): Manifest['decisionLog'] {
   });
 }
 
-/** RFC 6901 pointers below the parts of a request that may be hidden; ids and names are what records are found by. */
+/**
+ * RFC 6901 pointers to attributes that records hide. Ids and names cannot be hidden, since records are found by them.
+ */
 function readPointers(node: YamlNode, what: string): readonly string[] {
   const pointers: string[] = [];
   for (const item of node.items(what) ?? []) {

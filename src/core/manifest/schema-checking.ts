@@ -1,33 +1,33 @@
-/** The check of one value by a schema: its steps, where it is, what it found. */
+/** The state of checking one value against a schema: steps, place, fault. */
 import type { Json } from '../request.js';
 
-/** What does not fit a schema. */
+/** A part of a value that does not fit its schema. */
 export interface SchemaFault {
   /** The steps from the value that was checked to the place of the fault. */
   readonly path: readonly string[];
-  /** As the end of a sentence, without values. */
+  /** The end of a sentence, without values of the request. */
   readonly message: string;
 }
 
-/** The first fault of a value, or that it takes too long to find one; undefined when the value fits. */
+/** Returns the first fault of a value, or that the check took too long; undefined if the value fits. */
 export type SchemaCheck = (value: Json) => SchemaFault | 'step_budget_exceeded' | undefined;
 
-/** Looks at a value and its parts that one check may take: some ten milliseconds. */
+/** Most steps of one check: some ten milliseconds. */
 export const maxSchemaSteps = 200_000;
 
-/** `$ref` inside `$ref` inside one value: each takes stack frames. */
+/** Deepest nesting of `$ref` for one value; each takes stack frames. */
 export const maxReferences = 200;
 
-/** One check on its way. */
+/** One check in progress. */
 export class Checking {
   stepsLeft = maxSchemaSteps;
   references = 0;
-  /** Above 0 inside a choice, where what does not fit is no fault. */
+  /** Above 0 inside a choice, where a mismatch is not a fault yet. */
   quiet = 0;
   readonly path: string[] = [];
   fault: SchemaFault | undefined;
 
-  /** False when the check has taken too long; everything fails then. */
+  /** Counts steps. Returns false if the check has taken too long; then every test fails. */
   spend(steps: number): boolean {
     this.stepsLeft -= steps;
     return this.stepsLeft >= 0;
@@ -38,7 +38,7 @@ export class Checking {
     return false;
   }
 
-  /** Whether a value fits, without a fault if it does not. */
+  /** True if a value fits. Notes no fault. */
   fits(test: Test, value: Json): boolean {
     this.quiet++;
     const fits = test(value, this);
@@ -57,7 +57,7 @@ export class Checking {
 /** Whether a value fits. */
 export type Test = (value: Json, checking: Checking) => boolean;
 
-/** Whether no item is there twice, in linear time. */
+/** True if no two items are equal. Linear in time. */
 export function areDistinct(items: readonly Json[], checking: Checking): boolean {
   const seen = new Set<string>();
   for (const item of items) {
@@ -68,7 +68,7 @@ export function areDistinct(items: readonly Json[], checking: Checking): boolean
   return true;
 }
 
-/** The same text for the same value: members in one order. Where the steps run out it is any text. */
+/** A text that is equal for equal values: members are sorted. If the steps run out, the text has no meaning. */
 export function canonical(value: Json, checking?: Checking): string {
   if (checking?.spend(typeof value === 'string' ? 1 + (value.length >> 3) : 1) === false) return '';
   if (typeof value !== 'object' || value === null) return JSON.stringify(value);

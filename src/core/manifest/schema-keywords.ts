@@ -1,4 +1,4 @@
-/** What the keywords of a JSON Schema may hold: a slip in one of them is found when the set loads, at its place. */
+/** Checks the values of a schema's keywords, so that a slip is found with its place when the set loads. */
 import { FunctionError } from '../matcher/functions/function-definition.js';
 import { compileRegularExpression } from '../matcher/functions/regular-expression.js';
 import { isObject, ownMember } from '../matcher/values.js';
@@ -9,7 +9,7 @@ import type { YamlNode } from './yaml-document.js';
 
 const types: readonly string[] = ['null', 'boolean', 'object', 'array', 'number', 'string', 'integer'];
 
-/** Says what is wrong with the value of a keyword; undefined if nothing is. */
+/** Says what is wrong with the value of a keyword; undefined if it is right. */
 type Fault = (value: Json) => string | undefined;
 
 const wants = (what: string, holds: (value: Json) => boolean): Fault => {
@@ -58,7 +58,7 @@ export function checkKeyword(keyword: string, node: YamlNode, definitions: JsonO
   }
   const fault = Object.hasOwn(faults, keyword) ? faults[keyword] : undefined;
   if (fault === undefined && keyword !== '$ref') return;
-  // Only now: what nests other schemas is looked at level by level.
+  // Read only here: keywords that hold schemas are checked level by level.
   const value = node.json();
   const message = fault?.(value);
   if (message !== undefined) node.refuse('wrong_value', `"${keyword}" ${message}`);
@@ -83,8 +83,8 @@ function checkPattern(pattern: string, node: YamlNode): void {
 }
 
 /**
- * The definitions that lead to themselves without a step into the value, which would go on for ever: `#/$defs/a` that is
- * `{ allOf: [{ $ref: '#/$defs/a' }] }`.
+ * Definitions that refer to themselves without a step into the value, which would never end: `#/$defs/a` that is `{
+ * allOf: [{ $ref: '#/$defs/a' }] }`.
  */
 export function endlessDefinitions(definitions: JsonObject): readonly string[] {
   const state = new Map<string, 'open' | 'ends' | 'endless'>();

@@ -1,6 +1,6 @@
 /**
- * `schema.yaml`: which attributes there are, as JSON Schemas by type of subject and resource, for actions and for the
- * request's own attributes. It says what may be read, and what a request must be to be decided.
+ * `schema.yaml`: JSON Schemas of attributes, by type of subject and resource, for actions and for the request's own
+ * attributes. Rules may read only these attributes, and requests are held against them.
  */
 
 import { closest } from '../closest.js';
@@ -15,22 +15,22 @@ import { checkKeyword, endlessDefinitions } from './schema-keywords.js';
 import type { NamedText, ReportFatal, YamlNode } from './yaml-document.js';
 import { readYamlInSteps } from './yaml-document.js';
 
-/** The parts of a request that a schema can speak of. */
+/** The parts of a request that a schema can describe. */
 export type SchemaPart = 'subject' | 'action' | 'resource' | 'environment';
 
 export interface AttributeSchema {
-  /** Of each part the schemas that an entity of it may have; a part that is missing may have any attribute. */
+  /** Possible schemas of each part. A part without an entry may have any attribute. */
   readonly parts: ReadonlyMap<SchemaPart, readonly JsonObject[]>;
-  /** Of each type that is named, as a subject, a resource or both, what an entity of it may have. */
+  /** Schemas of each named type, as a subject, a resource or both. */
   readonly types: ReadonlyMap<string, readonly JsonObject[]>;
-  /** As they stand in the file, by type. */
+  /** Schemas as in the file, by type. */
   readonly entities: {
     readonly subject: ReadonlyMap<string, Json>;
     readonly resource: ReadonlyMap<string, Json>;
   };
   readonly action: Json | undefined;
   readonly environment: Json | undefined;
-  /** `#/$defs/…`, which every schema of the file may refer to. */
+  /** Definitions, `#/$defs/…`, that every schema of the file may refer to. */
   readonly definitions: JsonObject;
 }
 
@@ -43,7 +43,7 @@ export const noSchema: AttributeSchema = Object.freeze({
   definitions: {},
 });
 
-/** JSON Schema's keywords, of draft 2020-12, that may stand in the file: any other is a slip. */
+/** Keywords of JSON Schema draft 2020-12 that the file may use. Any other is reported as a slip. */
 const keywords: ReadonlySet<string> = new Set([
   ...['$ref', '$defs', '$comment', 'title', 'description', 'default', 'examples', 'deprecated', 'format'],
   ...['type', 'enum', 'const', 'properties', 'patternProperties', 'additionalProperties', 'required'],
@@ -61,7 +61,7 @@ const keywords: ReadonlySet<string> = new Set([
   ...['minLength', 'maxLength', 'pattern', 'allOf', 'anyOf', 'oneOf', 'not', 'if', 'then', 'else'],
 ]);
 
-/** Where a keyword's value holds schemas again: one, a list of them, or a mapping of names to them. */
+/** Keywords whose value holds schemas: one, a list, or a mapping of names to schemas. */
 const nested: ReadonlyMap<string, 'schema' | 'list' | 'mapping'> = new Map([
   ...(['additionalProperties', 'propertyNames', 'items', 'contains', 'not', 'if', 'then', 'else'] as const).map(
     (keyword) => [keyword, 'schema'] as const,
@@ -70,7 +70,7 @@ const nested: ReadonlyMap<string, 'schema' | 'list' | 'mapping'> = new Map([
   ...(['properties', 'patternProperties', '$defs'] as const).map((keyword) => [keyword, 'mapping'] as const),
 ]);
 
-/** Reads a schema. What is wrong in it is reported; the set does not load then. */
+/** Reads a schema. Problems are reported, and the set does not load. */
 export function* readSchema(
   source: NamedText,
   report: ReportFatal,
@@ -90,7 +90,7 @@ export function* readSchema(
   ]);
   if (root === undefined) return noSchema;
   const definitions = schemaOf(root.$defs?.json() ?? {});
-  // Of 0.1, which never held a value against a schema, it was not asked whether one could.
+  // 0.1 never checked values against a schema, so its schemas are not checked for that.
   const check = (node: YamlNode): void => checkSchema(node, semantics === 1 ? undefined : definitions);
   const parts = new Map<SchemaPart, readonly JsonObject[]>();
   const ofTypes = new Map<string, readonly JsonObject[]>();
@@ -145,13 +145,13 @@ function checkSchema(node: YamlNode, definitions: JsonObject | undefined): void 
   }
 }
 
-/** `false` and `true` are schemas, too: of nothing, and of everything. */
+/** `true` and `false` are schemas, too: every value fits, and none. */
 function schemaOf(value: Json): JsonObject {
   if (value === true) return { additionalProperties: true };
   return isObject(value) ? value : { properties: {} };
 }
 
-/** Whether some entity of the part may have an attribute at `path`, as far as the schema knows. */
+/** True if the schema allows an attribute at `path` for some entity of the part. */
 export function knowsPath(schema: AttributeSchema, part: SchemaPart, path: readonly string[]): boolean {
   const schemas = schema.parts.get(part);
   return schemas === undefined || allowsPath(schema, schemas, path);
@@ -166,7 +166,7 @@ export function allowsPath(
   return candidates.some((candidate) => leads(schema, candidate, path, 0));
 }
 
-/** Whether the schema says of an attribute, in so many words, that it may be null. */
+/** True if the schema says explicitly that an attribute may be null. */
 export function mayBeNull(schema: AttributeSchema, part: SchemaPart, path: readonly string[]): boolean {
   const isNullable = (candidate: JsonObject, step: number): boolean =>
     [...branchesOf(schema, candidate)].some((branch) => {
@@ -205,8 +205,8 @@ export function namesAt(
 }
 
 /**
- * Unlike in JSON Schema an object is closed unless it says `additionalProperties`: what a schema does not name is what
- * this check is for. A value that says nothing of its members may have any.
+ * Unlike in JSON Schema, an object is closed unless it has `additionalProperties`, since this check looks for names
+ * that the schema does not have. A schema without `properties` allows any member.
  */
 function leads(schema: AttributeSchema, candidate: JsonObject, path: readonly string[], step: number): boolean {
   if (step === path.length) return true;
@@ -232,7 +232,7 @@ function mayBeObject(type: Json): boolean {
   return type === 'object' || (Array.isArray(type) && type.includes('object'));
 }
 
-/** JSON Schema's patterns search; one that RE2 cannot compile is taken to match. */
+/** Searches for a pattern of JSON Schema. A pattern that RE2 cannot compile counts as a match. */
 function matchesPattern(pattern: string, name: string): boolean {
   const search = builtInFunctions.get('regexMatch')?.prepare;
   try {

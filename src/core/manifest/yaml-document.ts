@@ -45,7 +45,7 @@ interface YamlSource {
   readonly semantics: Semantics;
 }
 
-/** A node and how to say what is wrong with it. */
+/** A node of a document, with methods that report problems at its place. */
 export class YamlNode {
   constructor(
     private readonly node: Node | null,
@@ -59,7 +59,7 @@ export class YamlNode {
     return { file, line: Math.max(line, 1), column: Math.max(col, 1) };
   }
 
-  /** Where the key at the end of a path stands, or the last key on the way to it that is there. */
+  /** The place of the key at the end of a path, or of the last key on the way that exists. */
   placeOfKey(path: readonly string[]): Place {
     const [name, ...rest] = path;
     if (name === undefined || !isMap(this.node)) return this.place;
@@ -85,7 +85,7 @@ export class YamlNode {
       if (!isScalar(key) || typeof key.value !== 'string') {
         keyNode.refuse('wrong_type', `the keys of ${what} must be texts`, 'put it in quotes');
       } else {
-        // A key without a value has no place of its own; the key's is as good.
+        // The value of a key without one has no place, so the key's place is used.
         members.set(key.value, new YamlNode(value?.range == null ? key : value, this.document));
         if (value?.range == null) keyNode.refuse('missing_value', `${quote(key.value)} has no value`);
       }
@@ -93,7 +93,7 @@ export class YamlNode {
     return members;
   }
 
-  /** As `members`; keys that are not in `known` are reported with the one they were probably meant to be. */
+  /** As `members`. Keys that are not in `known` are reported with the nearest known key. */
   knownMembers<Key extends string>(what: string, known: readonly Key[]): Partial<Record<Key, YamlNode>> | undefined {
     const members = this.members(what);
     if (members === undefined) return undefined;
@@ -128,7 +128,7 @@ export class YamlNode {
     return this.refuse('wrong_type', `${what} must be a text`, hint);
   }
 
-  /** A text that names something: what requests could not name is refused. */
+  /** A text that names something. Characters that names in requests cannot have are refused. */
   name(what: string): string | undefined {
     const text = this.text(what);
     const fault = text === undefined || this.document.semantics === 1 ? undefined : faultInName(text);
@@ -156,13 +156,13 @@ export class YamlNode {
     return this.items(what)?.flatMap((item) => item.text(`each of ${what}`) ?? []);
   }
 
-  /** The value as JSON. Dates stay the texts they were written as: the core schema of YAML 1.2 has none. */
+  /** The value as JSON. Dates stay texts, since the core schema of YAML 1.2 has none. */
   json(): Json {
     return (this.node?.toJSON() ?? null) as Json;
   }
 }
 
-/** What an entity or an action does not have by itself is an attribute of it. */
+/** Hint for an unknown key: members that an entity does not define are its attributes. */
 function hintForKey(name: string, known: readonly string[]): string {
   const meant = closest(name, known);
   if (meant !== undefined) return `did you mean ${quote(meant)}?`;
@@ -171,12 +171,12 @@ function hintForKey(name: string, known: readonly string[]): string {
   return holdsAttributes ? `put it under attributes: { ${cut(name)}: … }` : `it may have ${known.join(', ')}`;
 }
 
-/** Levels of lists and mappings in a file. The parser takes a stack frame for each, and could exhaust the stack. */
+/** Deepest nesting of lists and mappings in a file. The parser takes a stack frame for each level. */
 export const maxNesting = 100;
 
 /**
- * Reads a document. What does not parse is reported with its place, and there is no node then; nor is there one for
- * a document that says nothing, which is fine.
+ * Reads a document. Text that does not parse is reported with its place, and the result is undefined. An empty document
+ * is also undefined, without a problem.
  */
 export function readYaml(source: NamedText, report: ReportFatal, semantics?: Semantics): YamlNode | undefined {
   return finish(readYamlInSteps(source, report, semantics));
@@ -195,7 +195,7 @@ export function* readYamlInSteps(
   let isSound = true;
   for (const { at: start, part } of partsOf(text)) {
     const { document, faults } = yield* parseInSteps(part, semantics);
-    // Behind a place that is no YAML the parser guesses on: what could be said then follows from that.
+    // Behind a syntax error the parser guesses, so further problems would only follow from it.
     const isBroken = faults.length > 0;
     if (document?.contents && !isBroken) yield* checkNodes(document.contents, part, start, semantics, faults);
     for (const { at, code, message, hint, isOfValue } of faults.sort((a, b) => a.at - b.at)) {
@@ -206,7 +206,7 @@ export function* readYamlInSteps(
     }
     if (isBroken) return undefined;
     const found: Node | null = document?.contents ?? null;
-    // Every part of a list that is read in parts is such a list.
+    // A list that is read in parts has a list in every part.
     if (isSeq(contents) && isSeq(found)) for (const item of found.items) contents.items.push(item);
     else contents ??= found;
   }
@@ -216,16 +216,16 @@ export function* readYamlInSteps(
 }
 
 interface Fault {
-  /** Where it stands in what was parsed. */
+  /** Offset in the parsed text. */
   readonly at: number;
   readonly code: string;
   readonly message: string;
   readonly hint?: string;
-  /** The structure of the document is what it seems, and the rest can be read. */
+  /** True if the structure of the document is certain, so that the rest can be read. */
   readonly isOfValue?: true;
 }
 
-/** Of a long list this many characters, and the rest of their item, are parsed at once. */
+/** Characters of a long list that are parsed at once, up to the end of their item. */
 const partLength = 16_384;
 
 /**
@@ -297,8 +297,8 @@ const coreTags: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Finds what two readers could read differently, below `root`, and moves the places of all nodes by `offset`. A set
- * that is read as 0.1 read it may hold that.
+ * Finds what two readers could read differently, below `root`, and moves the places of all nodes by `offset`. Sets with
+ * the semantics of 0.1 may hold it.
  */
 function* checkNodes(root: Node, text: string, offset: number, semantics: Semantics, faults: Fault[]): Generator<void> {
   const left: Node[] = [root];
@@ -360,7 +360,7 @@ function checkKeys(map: YAMLMap<Node, Node | null>, faults: Fault[]): void {
   }
 }
 
-/** The first place that is no YAML, and keys that stand twice before it. */
+/** The first syntax error, and repeated keys before it. */
 function independentErrors(errors: readonly YAMLError[]): readonly YAMLError[] {
   const [first] = errors.filter(({ code }) => code !== 'DUPLICATE_KEY');
   return errors.filter((error) => error === first || (error.code === 'DUPLICATE_KEY' && !isBehind(error, first)));
@@ -370,7 +370,7 @@ function isBehind(error: YAMLError, other: YAMLError | undefined): boolean {
   return other !== undefined && error.pos[0] > other.pos[0];
 }
 
-/** The parser's message; what it repeats of the file, behind a colon or as a word, is cut. */
+/** The parser's message without the parts of the file that it repeats, behind a colon or as a word. */
 function withoutSource(message: string): string {
   const [, said = '', source] = /^(.*?)(?:: (.*))?$/s.exec(message) as RegExpExecArray;
   const sentence = said.replaceAll(/\S+/g, (word) => cut(word));

@@ -9,15 +9,15 @@ import { patternKey, prefixFunctions } from '../matcher/pattern-key.js';
 import { cut, quote } from '../quote.js';
 import { type NameMatching, noTexts, type PatternTexts } from '../rules/pattern-index.js';
 
-/** The functions that a matching function may be. */
+/** Functions that can be used as matching functions. */
 export interface RoleFunctions {
   readonly functions: ReadonlyMap<string, FunctionDefinition>;
   readonly customFunctions: ReadonlyMap<string, CustomFunction>;
 }
 
 /**
- * A function of the embedding program that matches names or domains threw. Who has which role is then unknown, and `no`
- * would be an answer: under `!g(…)` it would allow.
+ * A matching function of the embedding program threw. Roles are unknown then; "no" would be wrong, since `!g(…)` would
+ * allow.
  */
 export class MatchingFunctionFailed extends Error {
   override readonly name = 'MatchingFunctionFailed';
@@ -27,7 +27,7 @@ export class MatchingFunctionFailed extends Error {
   }
 }
 
-/** The matching of that name; `refuse` is told why there is none. */
+/** Finds a matching function by name; calls `refuse` with the reason if there is none. */
 export function findMatching(
   name: string | undefined,
   key: string,
@@ -80,15 +80,15 @@ export function findMatching(
   };
 }
 
-/** For finding what was prepared of a pattern. */
+/** Steps for finding a prepared pattern. */
 const stepsToFind = 15;
 
-/** Patterns that requests ask for, not those of the policy. */
+/** Most prepared patterns that come from requests. Those of the policy are kept apart. */
 const keptPatterns = 1_000;
 const longestKept = 1_024;
 const plainPath = /^[A-Za-z0-9_\-/@ ]*$/;
 
-/** Which names a function takes for more than themselves. Where nothing is said, any name may be a pattern. */
+/** Tests by function whether a name can match more than itself. For other functions any name may be a pattern. */
 const patternTests: ReadonlyMap<string, (name: string) => boolean> = new Map([
   ['keyMatch', (name: string) => name.includes('*')],
   ...['keyMatch2', 'keyMatch3', 'keyMatch4', 'globMatch'].map(
@@ -96,7 +96,7 @@ const patternTests: ReadonlyMap<string, (name: string) => boolean> = new Map([
   ),
 ]);
 
-/** A name that is no pattern of its function matches nothing beside itself, and what fails does not match. */
+/** Prepares a pattern. A name that is not a valid pattern matches only itself, and an error is no match. */
 function prepareQuietly(prepare: (pattern: string) => PatternTest, pattern: string): PatternTest {
   const quietly = <Value>(work: () => Value, otherwise: Value): Value => {
     try {
@@ -114,7 +114,7 @@ function prepareQuietly(prepare: (pattern: string) => PatternTest, pattern: stri
 }
 
 /**
- * What each name that a pattern matches holds.
+ * Texts that all names hold which a pattern matches.
  *
  *     textsOfPattern('globMatch', '/docs/*-draft*.pdf')  // { prefix: '/docs', suffix: '.pdf', infix: '-draft' }
  */
@@ -130,7 +130,7 @@ function textsOfGlob(glob: string): PatternTexts {
   if (!isValidGlob(glob)) return noTexts;
   const prefix = (/^[^*?[{\\]*/.exec(glob) as RegExpExecArray)[0];
   const suffix = (/[^*?\]}\\]*$/.exec(glob) as RegExpExecArray)[0];
-  // Of alternatives only one is there, and a class stands for one of its characters.
+  // Alternatives and classes have no text that all matches hold.
   const runs = /[[{\\]/.test(glob) ? [] : glob.split(/[*?]+/).map((run) => run.replace(/^\/|\/$/g, ''));
   return {
     prefix: prefix.endsWith('/') ? prefix.slice(0, -1) : prefix,

@@ -1,4 +1,4 @@
-/** Roles that rules ask for are prepared when a set loads, where names match patterns: a role may be one. */
+/** Prepares the roles in rules when a set loads, if names match patterns: a role may be a pattern. */
 
 import type { ColumnsDefinition } from '../casbin/casbin-model.js';
 import { type Expression, walk } from '../matcher/ast.js';

@@ -1,4 +1,4 @@
-/** The patterns of a policy set, prepared once each and shared by all places that ask for them. */
+/** The patterns of a policy set, each prepared once and shared. */
 import type { PreparedPattern, PreparedPatterns } from '../matcher/environment.js';
 import { type FunctionDefinition, FunctionError } from '../matcher/functions/function-definition.js';
 import { beforeQuery, isExactPattern } from '../matcher/pattern-key.js';
@@ -9,7 +9,7 @@ export class PatternLibrary implements PreparedPatterns {
   private readonly prepared = new Map<FunctionDefinition, Map<string, PreparedPattern>>();
 
   find(definition: FunctionDefinition, pattern: string): PreparedPattern {
-    // Not worth keeping: of a million paths most are no patterns at all.
+    // Not kept: most of a million paths are not patterns.
     if (isExactPattern(definition.name, pattern)) return exactly(definition.name, pattern);
     let patterns = this.prepared.get(definition);
     if (patterns === undefined) {

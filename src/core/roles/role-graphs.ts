@@ -59,7 +59,7 @@ export function* buildRoleGraphs(
   return graphs;
 }
 
-/** Of how many links a pattern that is prepared takes the place between two pauses. */
+/** A prepared pattern counts as this number of links between two pauses. */
 const itemsPerPattern = 1_000;
 
 function optional<Key extends string, Value>(key: Key, value: Value | undefined): { [K in Key]?: Value } {
@@ -78,8 +78,8 @@ function refuseNarrow(definition: RoleDefinition, model: CasbinModel, report: Re
 }
 
 /**
- * Casbin in Go registers keyMatch for domains by itself when the matcher asks `keyMatch(r.dom, p.dom)`, with the second
- * columns of r and p, whatever they are called, and exactly one space (`registerDomainMatchingFunc`).
+ * Casbin in Go registers keyMatch for domains if the matcher has `keyMatch(r.dom, p.dom)`, with the second columns of r
+ * and p under any name, and exactly one space (`registerDomainMatchingFunc`).
  */
 function domainFunction(names: RoleMatchingNames, definition: RoleDefinition, model: CasbinModel): string | undefined {
   if (names.domains !== undefined || !definition.hasDomain) return names.domains;
@@ -110,14 +110,14 @@ function readLink(
   if (definition.conditionColumns === 0) return link;
   const parameters = rules.fields(rule).slice(definition.leastColumns, definition.width);
   const own = conditions.filter(({ ptype }) => ptype === definition.key);
-  // A definition that nobody registered a function for would hold for ever in the reference; here it is a time.
+  // In the reference a link of a definition without a registered function always holds; here `timeMatch` is used.
   const registered = own.find(
     (condition) => condition.user === child && condition.role === parent && (condition.domain ?? domain) === domain,
   );
   const name = own.length === 0 ? 'timeMatch' : registered?.fn;
   if (name === undefined) return link;
   const holds = linkCondition(name, parameters, functions);
-  // Of functions that are registered in domains the reference asks only that of the first link (P6).
+  // In domains the reference calls only the function of the first link (P6).
   const firstOnly = own.length > 0 && definition.hasDomain;
   return { ...link, holds: firstOnly ? (now, hop) => hop > 0 || holds(now) : holds };
 }

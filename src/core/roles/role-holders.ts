@@ -1,4 +1,4 @@
-/** Role links the other way: from a role to all who hold it. */
+/** Role links in reverse: from a role to its holders. */
 
 import { LookUp } from '../matcher/look-up.js';
 import { buildKeyIndex, type RuleKeyIndex } from '../rules/key-index.js';
@@ -6,7 +6,7 @@ import type { RuleStore } from '../rules/rule-store.js';
 import { itemsPerStep } from '../steps.js';
 import { maxHops } from './role-view.js';
 
-/** Made when a search first needs it, and kept: numbers only, about twenty bytes a link. */
+/** Built when a search first needs it, then kept: about twenty bytes for each link. */
 export class RoleHolders {
   private constructor(
     private readonly links: RuleStore,
@@ -20,10 +20,10 @@ export class RoleHolders {
   }
 
   /**
-   * All who reach one of the roles, the roles themselves included, whether the conditions on the links hold or not.
-   * Stops when they are more than `most`.
+   * Finds all names that reach one of the roles, with the roles themselves, without asking the conditions on links.
+   * Stops at more than `most`.
    *
-   * @param domains of the links that count; undefined where the definition has none
+   * @param domains domains whose links count; undefined if the definition has none
    */
   *below(
     roles: Iterable<number>,
@@ -34,7 +34,7 @@ export class RoleHolders {
     const holders = new Set(roles);
     const lookUp = new LookUp();
     let frontier: readonly number[] = [...holders];
-    // All roles begin at once: each name is met on its shortest way, so that no hop too many is counted.
+    // Starts from all roles at once, so that each name is found on its shortest path and no hop is counted too many.
     for (let hop = 0; hop < maxHops && frontier.length > 0; hop++) {
       const next: number[] = [];
       for (const role of frontier) {

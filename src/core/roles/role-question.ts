@@ -1,10 +1,10 @@
-/** Who asks about roles: an evaluation, which counts its steps and asks about the same names again and again. */
+/** The evaluation that asks about roles. It counts steps and asks about the same names repeatedly. */
 import { type StepMeter, unmetered } from '../step-budget.js';
 
 export interface RoleQuestion extends StepMeter {
   /** Milliseconds since the epoch, for links that hold only for a time. */
   readonly now: number;
-  /** What was found for one evaluation, by who found it; gone with the evaluation. */
+  /** Results of one evaluation, by the object that found them; dropped with the evaluation. */
   readonly memory: Map<object, unknown>;
 }
 
@@ -13,7 +13,7 @@ export function questionAt(now: number): RoleQuestion {
   return { now, memory: new Map(), spend: unmetered.spend, isFirst: unmetered.isFirst };
 }
 
-/** Counts for another meter, and for itself: what was found is kept together with what finding it takes. */
+/** Counts for another meter and for itself, so that a result is kept with the number of its steps. */
 export class CountingMeter implements StepMeter {
   counted = 0;
 
@@ -24,7 +24,7 @@ export class CountingMeter implements StepMeter {
     this.meter.spend(steps);
   }
 
-  /** Always: what is kept must not depend on what an evaluation had done before. */
+  /** Always true: a kept result must not depend on earlier work of an evaluation. */
   isFirst(): boolean {
     return true;
   }

@@ -1,7 +1,7 @@
-/** Sets of roles that are kept between questions, within a bound for all of a role definition. */
+/** Sets of roles that are kept between questions, with one bound for each role definition. */
 import { BoundedCache } from '../bounded-cache.js';
 
-/** Roles that a name has; one object for all who have the same. */
+/** The roles of a name. Names with the same roles share one object. */
 export class RoleSet {
   private index: object | undefined;
   private keys: Int32Array | undefined;
@@ -9,16 +9,16 @@ export class RoleSet {
 
   constructor(
     readonly names: ReadonlySet<string>,
-    /** What finding them takes, counted by each evaluation that uses them. */
+    /** Steps for finding them, counted by each evaluation that uses them. */
     readonly steps: number,
   ) {}
 
-  /** The symbols of these roles among the keys of an index, as they were kept. */
+  /** The kept symbols of these roles in an index. */
   keysIn(index: object): Int32Array | undefined {
     return this.index === index ? this.keys : this.others?.get(index);
   }
 
-  /** Nearly every set has one index that asks; that one is found without another look-up. */
+  /** Keeps symbols for an index. Nearly every set has one index, which is found without a further look-up. */
   keepKeys(index: object, keys: Int32Array): void {
     if (this.index === undefined) {
       this.index = index;
@@ -30,21 +30,21 @@ export class RoleSet {
   }
 }
 
-/** What a set hangs on while it is remembered. */
+/** The object that refers to a set while it is kept. */
 export interface Remembering {
   above: RoleSet | undefined;
 }
 
-/** Names whose set is at hand. */
+/** Most names whose set is kept. */
 const mostNames = 20_000;
-/** Roles in all sets together, some tens of megabytes; a set of its own takes the room of some roles. */
+/** Most roles in all kept sets: some tens of megabytes. A set counts as some roles. */
 const mostRoles = 500_000;
 const rolesPerSet = 25;
 
 export class RoleSets {
-  /** By the parents that those have in common who share a set. */
+  /** Sets by the parents that their names share. */
   private readonly sets = new BoundedCache<RoleSet>(mostRoles);
-  /** Whose `above` is set, and how many roles are in them. */
+  /** Objects with a kept set. */
   private remembering: Remembering[] = [];
   private roles = 0;
 

@@ -1,19 +1,19 @@
-/** The role links that count in one domain, and what can be reached over them. */
+/** The role links that count in one domain, and the names that they reach. */
 import { BoundedCache } from '../bounded-cache.js';
 import { type NameMatching, PatternIndex } from '../rules/pattern-index.js';
 import type { StepMeter } from '../step-budget.js';
 import { CountingMeter, type RoleQuestion } from './role-question.js';
 import { type Remembering, RoleSet, type RoleSets } from './role-sets.js';
 
-/** Whether a link counts now, as the first of a way or behind `hop` others. */
+/** True if a link counts at `now`, as the first of a path or behind `hop` others. */
 export type LinkTest = (now: number, hop: number) => boolean;
 
-/** A role is found over ten links, not over eleven. */
+/** Most links of a path to a role. */
 export const maxHops = 10;
 
-/** For following a link: two look-ups by name. */
+/** Steps for following a link: two look-ups by name. */
 const stepsPerLink = 10;
-/** For beginning with a name: sets are made for what it reaches. */
+/** Steps for starting with a name: sets are created for the names that it reaches. */
 const stepsPerName = 250;
 const stepsPerCondition = 20;
 
@@ -31,13 +31,13 @@ class Links implements Remembering {
 /** The links of one stored domain. */
 export class DomainLinks {
   readonly links = new Map<string, Links>();
-  /** With a matching function: every name, and those that match more than themselves. */
+  /** With a matching function: every name, and the names that are patterns. */
   readonly names = new Set<string>();
   readonly patterns: PatternIndex | undefined;
   conditional = false;
   private view: RoleView | undefined;
 
-  /** `number` tells the domains of a definition apart. */
+  /** `number` identifies the domain within its definition. */
   constructor(
     readonly number: number,
     private readonly matching: NameMatching | undefined,
@@ -45,13 +45,13 @@ export class DomainLinks {
     this.patterns = matching === undefined ? undefined : new PatternIndex(matching);
   }
 
-  /** Of this domain alone, made when it is first asked for. */
+  /** The view of this domain alone, created when it is first asked for. */
   viewOr(make: () => RoleView): RoleView {
     this.view ??= make();
     return this.view;
   }
 
-  /** Whether a pattern was met for the first time. */
+  /** Returns true if a pattern was added for the first time. */
   add(child: string, { parent, holds }: Parent): boolean {
     const link: Parent = holds === undefined ? { parent } : { parent, holds };
     let links = this.links.get(child);
@@ -71,31 +71,31 @@ export class DomainLinks {
   }
 }
 
-/** What a name reaches. */
+/** The names that a name reaches. */
 export interface Reached {
-  /** The name itself and all that it reaches over links. */
+  /** The name itself and the names that it reaches over links. */
   readonly names: ReadonlySet<string>;
-  /** Patterns that some name on the way has as its parent: whatever matches one of them is reached, too. */
+  /** Patterns that are parents of these names. Every name that matches one is reached, too. */
   readonly patternParents: readonly string[];
   readonly steps: number;
 }
 
-/** What is found for a longer name is not kept: a request may send as many of them as it likes. */
+/** Longest name whose result is kept, in characters. Requests can send any number of long names. */
 export const longestKept = 1_024;
 
-/** Names that are kept in the views of one definition that match names, all together. */
+/** Most names that are kept in all views of a definition with a matching function. */
 const mostReached = 500_000;
 
-/** What names reach where names match patterns, kept between questions. */
+/** Results for definitions with a matching function, kept between questions. */
 export class ReachedNames {
   readonly byName = new BoundedCache<Reached>(mostReached);
 }
 
-/** One domain, or several that are asked together because all of them match the one that was asked for. */
+/** The links of one domain, or of several that all match the domain of a question. */
 export class RoleView {
   private readonly conditional: boolean;
 
-  /** `number` names the view among those of its definition. */
+  /** `number` identifies the view within its definition. */
   constructor(
     private readonly number: number,
     private readonly parts: readonly DomainLinks[],
@@ -106,7 +106,7 @@ export class RoleView {
     this.conditional = parts.some((part) => part.conditional);
   }
 
-  /** What can be said of a name once for all questions; undefined where it has no role here. */
+  /** The roles of a name, which are the same for all questions; undefined if it has none here. */
   rolesAbove(name: string, meter: StepMeter): RoleSet | undefined {
     const [only] = this.parts;
     const links = only?.links.get(name);
@@ -137,7 +137,7 @@ export class RoleView {
     return set;
   }
 
-  /** The parents and what is above them: they are one hop up already. */
+  /** The parents and the roles above them, starting at the first hop. */
   private climb(parents: readonly string[], asking: StepMeter): RoleSet {
     const meter = new CountingMeter(asking);
     meter.spend(stepsPerName + parents.length * stepsPerLink);
@@ -162,7 +162,7 @@ export class RoleView {
     return new RoleSet(reached, meter.counted);
   }
 
-  /** All that a name reaches, as one question finds it. */
+  /** The names that a name reaches, for one question. */
   reached(name: string, question: RoleQuestion): Reached {
     if (this.matching === undefined && !this.conditional) {
       const above = this.rolesAbove(name, question);
@@ -200,7 +200,7 @@ export class RoleView {
     return { names, patternParents: [...patternParents], steps: meter.counted };
   }
 
-  /** Breadth first, hop by hop; `cameFrom` is at once what was visited and the way back. */
+  /** Breadth first, hop by hop. `cameFrom` holds the visited names and the way back. */
   pathTo(name: string, role: string, now: number, meter: StepMeter): readonly string[] | undefined {
     const cameFrom = new Map<string, string | undefined>([[name, undefined]]);
     const patternParents = new Set<string>();
@@ -227,9 +227,8 @@ export class RoleView {
   }
 
   /**
-   * Where one hop leads: to the parents, to the known names that a parent which is a pattern matches, and to the
-   * parents of every pattern that matches the name. Parents that are patterns are noted: names that no link names may
-   * match them.
+   * The names one hop away: the parents, the known names that a parent matches as a pattern, and the parents of every
+   * pattern that matches the name. Parents that are patterns are noted, since names without links may match them.
    */
   private neighbours(
     current: string,
@@ -254,7 +253,7 @@ export class RoleView {
         }
       }
     }
-    // A pattern of one part may have parents in all of them.
+    // A pattern of one domain may have parents in all of them.
     for (const { patterns } of this.parts) {
       for (const pattern of patterns?.matchedBy(current, meter) ?? []) {
         if (pattern === current) continue;

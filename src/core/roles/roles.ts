@@ -1,4 +1,4 @@
-/** The links of one role definition and what can be reached over them (Casbin's default role manager, in Go). */
+/** The links of one role definition and the names that they reach (Casbin's default role manager, in Go). */
 
 import { BoundedCache } from '../bounded-cache.js';
 import type { RoleRelation } from '../matcher/environment.js';
@@ -12,9 +12,9 @@ import { DomainLinks, type LinkTest, longestKept, type Reached, ReachedNames, Ro
 export interface RoleLink {
   readonly child: string;
   readonly parent: string;
-  /** `''` where the definition has no domain. */
+  /** `''` if the definition has no domain. */
   readonly domain: string;
-  /** Holds while the condition on the link's further columns does; it is asked with the decision's clock. */
+  /** The condition on the link's further columns, tested with the decision's clock. */
   readonly holds?: LinkTest;
 }
 
@@ -24,23 +24,23 @@ export interface RoleGraphOptions {
   readonly domainMatching?: NameMatching;
 }
 
-/** Domains that were asked for, and domains that count in views of several. */
+/** Bounds of the cache of views: domains of questions, and domains that views of several refer to. */
 const cachedDomains = 1_000;
 const cachedParts = 100_000;
-/** For putting a name into a set. */
+/** Steps for putting a name into a set. */
 const stepsPerName = 8;
-/** For looking whether a name has a role once its roles are at hand. */
+/** Steps for testing whether a name has a role if its roles are known. */
 const stepsPerQuestion = 5;
 
 export class RoleGraph implements RoleRelation {
   private readonly domains = new Map<string, DomainLinks>();
   private readonly sets = new RoleSets();
   private readonly kept = new ReachedNames();
-  /** By the domains that they are of. Domains that are asked for are many, what they match is few. */
+  /** Views by their domains. Many domains are asked for; they match few combinations. */
   private readonly views = new BoundedCache<RoleView>(cachedParts);
   private readonly viewOfDomain = new BoundedCache<{ readonly view: RoleView; readonly steps: number }>(cachedDomains);
   private readonly domainPatterns: PatternIndex | undefined;
-  /** A graph's own, so that what an index keeps in it goes with the policy set. */
+  /** One for each graph, so that kept symbols are dropped with the policy set. */
   private readonly noRoles = new RoleSet(new Set(), 0);
   private conditional = false;
   private madeViews = 0;
@@ -53,7 +53,10 @@ export class RoleGraph implements RoleRelation {
     for (const link of links) this.add(link);
   }
 
-  /** While the graph is made, in steps; once it is asked it stays as it is. @returns whether a pattern was prepared */
+  /**
+   * Adds a link while the graph is built. It must not be called after the first question. @returns whether a pattern
+   * was prepared
+   */
   add(link: RoleLink): boolean {
     const domain = this.options.hasDomain ? link.domain : '';
     let links = this.domains.get(domain);
@@ -66,23 +69,23 @@ export class RoleGraph implements RoleRelation {
     return links.add(link.child, link);
   }
 
-  /** Prepares a role that rules ask for, where it may be a pattern. */
+  /** Prepares a role of a rule that may be a pattern. */
   prepareRole(role: string): void {
     const { nameMatching } = this.options;
     if (nameMatching?.isPattern(role) === true) nameMatching.prepare?.(role);
   }
 
-  /** Whether names have roles that nobody wrote down. */
+  /** True if names can have roles without a link, by a matching function. */
   get matchesNames(): boolean {
     return this.options.nameMatching !== undefined;
   }
 
-  /** Whether links hold in more domains than the one that they name. */
+  /** True if links can count in other domains, by a matching function. */
   get matchesDomains(): boolean {
     return this.options.domainMatching !== undefined;
   }
 
-  /** Whether links come and go. */
+  /** True if links have conditions. */
   get isConditional(): boolean {
     return this.conditional;
   }
@@ -113,7 +116,7 @@ export class RoleGraph implements RoleRelation {
     return isAmong(memory.reachedByAny, role, this.options.nameMatching, question);
   }
 
-  /** What the names of a list reach together, themselves included. */
+  /** The names that the names of a list reach together, with themselves. */
   private reachedByAny(list: readonly Json[], domain: string | undefined, question: RoleQuestion): Reached {
     const names = new Set<string>();
     const patternParents = new Set<string>();
@@ -131,8 +134,8 @@ export class RoleGraph implements RoleRelation {
   }
 
   /**
-   * The roles above a name, the name itself not among them. Undefined where they cannot be listed: with a matching
-   * function a name may have roles that nobody wrote down, and conditional links come and go.
+   * The roles above a name, without the name itself. Undefined if they cannot be listed: with a matching function a
+   * name may have roles without a link, and conditional links change with time.
    */
   rolesAbove(name: string, domain: string | undefined, meter: StepMeter = unmetered): RoleSet | undefined {
     if (!this.isListable) return undefined;
@@ -143,7 +146,7 @@ export class RoleGraph implements RoleRelation {
     return !this.matchesNames && !this.isConditional;
   }
 
-  /** The domains of links that count where `domain` is asked for. */
+  /** The domains whose links count for a question about `domain`. */
   domainsOf(domain: string, meter: StepMeter = unmetered): readonly string[] {
     if (!this.options.hasDomain) return [''];
     const { domainPatterns } = this;
@@ -153,8 +156,8 @@ export class RoleGraph implements RoleRelation {
   }
 
   /**
-   * How `name` reaches `role`: every name on the way, both ends included; undefined when it does not. For
-   * explanations; of several ways one of the shortest.
+   * How `name` reaches `role`: every name of a shortest path, with both ends; undefined if it does not. For
+   * explanations.
    */
   pathTo(
     name: string,
@@ -168,7 +171,7 @@ export class RoleGraph implements RoleRelation {
     return this.viewOf(domain, meter)?.pathTo(name, role, now, meter);
   }
 
-  /** What a name reaches, found once for each evaluation. */
+  /** The names that a name reaches, found once for each evaluation. */
   private reached(name: string, domain: string | undefined, question: RoleQuestion): Reached | undefined {
     const memory = this.memoryOf(question);
     if (memory.name === name && memory.domain === domain) return memory.reached;
@@ -193,7 +196,7 @@ export class RoleGraph implements RoleRelation {
     return memory;
   }
 
-  /** Asked without a domain, a definition with domains answers from the domain `''`. */
+  /** A question without a domain is answered from the domain `''`. */
   private viewOf(domain: string | undefined, meter: StepMeter): RoleView | undefined {
     const asked = this.options.hasDomain ? (domain ?? '') : '';
     if (this.domainPatterns === undefined) {
@@ -209,7 +212,7 @@ export class RoleGraph implements RoleRelation {
     const counting = new CountingMeter(meter);
     const parts = this.domainsOf(asked, counting).map((stored) => this.domains.get(stored) as DomainLinks);
     counting.spend(parts.length * stepsPerQuestion);
-    // As they were stored, so that ways are told in the order of the file.
+    // Sorted as stored, so that paths are found in the order of the file.
     parts.sort((a, b) => a.number - b.number);
     const key = parts.map(({ number }) => number).join();
     const view = this.views.get(key) ?? this.makeView(parts);
@@ -237,7 +240,7 @@ function isAmong(
   return false;
 }
 
-/** What one evaluation found: the last name or list that was asked about is nearly always the next one. */
+/** Results of one evaluation. The next question is nearly always about the last name or list. */
 class RoleMemory {
   readonly all = new Map<string, { readonly found: Reached | undefined }>();
   name: string | undefined;

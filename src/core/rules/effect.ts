@@ -2,7 +2,7 @@
 
 export type EffectKind = 'allow_override' | 'deny_override' | 'allow_and_deny' | 'priority' | 'subject_priority';
 
-/** Compared as exact text, as the reference does: another spelling, also one with other spaces, is no effect. */
+/** Compared as exact text, as in the reference: another spelling, also with other spaces, is unknown. */
 const effectTexts: ReadonlyMap<string, EffectKind> = new Map([
   ['some(where (p_eft == allow))', 'allow_override'],
   ['!some(where (p_eft == deny))', 'deny_override'],
@@ -11,7 +11,7 @@ const effectTexts: ReadonlyMap<string, EffectKind> = new Map([
   ['subjectPriority(p_eft) || deny', 'subject_priority'],
 ]);
 
-/** Undefined for an effect that Casbin does not support. `text` has `p_eft` for `p.eft`. */
+/** Returns undefined for an effect that Casbin does not support. `text` has `p_eft` for `p.eft`. */
 export function effectKindOf(text: string): EffectKind | undefined {
   return effectTexts.get(text);
 }
@@ -20,7 +20,10 @@ export const effectSpellings: readonly string[] = [...effectTexts.keys()].map((t
   text.replaceAll('p_eft', 'p.eft'),
 );
 
-/** Of a rule: what its `eft` column says, `allow` where there is none. Anything else decides nothing. */
+/**
+ * The effect of a rule: its `eft` column, or `allow` without one. Any other text is `indeterminate` and decides
+ * nothing.
+ */
 export type RuleEffect = 'allow' | 'deny' | 'indeterminate';
 
 export function ruleEffectOf(fields: readonly string[], effectColumn: number | undefined): RuleEffect {

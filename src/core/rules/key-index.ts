@@ -48,7 +48,7 @@ export function* buildKeyIndex(columns: readonly Int32Array[], length: number): 
     start += counts[bucket] ?? 0;
   }
   const postings = new Int32Array(length);
-  // What was counted up is counted down again, from the last rule of a bucket to its first.
+  // Counts down what was counted up, from the last rule of a bucket to its first.
   for (let rule = length - 1; rule >= 0; rule--) {
     if (rule % itemsPerStep === 0) yield;
     const bucket = bucketOf[rule] as number;
@@ -59,7 +59,7 @@ export function* buildKeyIndex(columns: readonly Int32Array[], length: number): 
   return new RuleKeyIndex(columns.length, slots, records, postings);
 }
 
-/** The slot of a rule's key: its bucket's, or the empty one where a new bucket belongs. */
+/** The slot of a rule's key: that of its bucket, or the empty slot for a new bucket. */
 function slotOf(rule: number, columns: readonly Int32Array[], slots: Int32Array, firstRules: Int32Array): number {
   let hash = startHash;
   for (const column of columns) hash = mix(hash, column[rule] as number);
@@ -72,17 +72,18 @@ function slotOf(rule: number, columns: readonly Int32Array[], slots: Int32Array,
   }
 }
 
-/**
- * What a look-up reads lies together: with a million rules nearly each read of another place waits for memory.
- */
+/** A look-up reads neighbouring memory: with a million rules, nearly every read of another place waits for memory. */
 export class RuleKeyIndex {
   private readonly width: number;
 
   constructor(
     parts: number,
-    /** By hash: one more than the number of a bucket, 0 where there is none. */
+    /** Slots by hash: the number of a bucket plus 1, or 0 if empty. */
     private readonly slots: Int32Array,
-    /** By bucket: the parts of its key, then where its rules begin in `postings`; they end where the next one's begin. */
+    /**
+     * Records by bucket: the parts of its key, then the start of its rules in `postings`. They end at the start of the
+     * next bucket's.
+     */
     private readonly records: Int32Array,
     private readonly postings: Int32Array,
   ) {
@@ -153,7 +154,7 @@ export class RuleKeyIndex {
   }
 }
 
-/** Rules of several keys are sorted. */
+/** Steps for each rule when rules of several keys are merged and sorted. */
 const stepsPerMergedRule = 6;
 
 const startHash = 0x9e3779b9;

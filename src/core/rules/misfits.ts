@@ -1,6 +1,6 @@
 /**
- * Rules that the model has no place for: of a type that it does not define, or with another number of fields. Where all
- * rules of a type are alike in that, the model is wrong and not each of them.
+ * Rules that do not fit the model: their type is undefined, or they have another number of fields. If all rules of a
+ * type misfit in the same way, the model is reported and not each rule.
  */
 
 import type { CasbinModel, RoleDefinition } from '../casbin/casbin-model.js';
@@ -10,26 +10,26 @@ import type { RuleLine } from '../casbin/rules-document.js';
 import { closest } from '../closest.js';
 import { cut, quote } from '../quote.js';
 
-/** What a grouping rule must have at least; further columns are data of the author's. */
+/** Least number of columns of a grouping rule. Further columns are the author's own data. */
 export function widthOf(role: RoleDefinition): number {
   return Math.max(role.width, role.leastColumns);
 }
 
 /** Rules of one type. */
 interface Kind {
-  /** How many there are, those that fit included. */
+  /** Number of rules, with those that fit. */
   count: number;
   readonly misfits: RuleLine[];
 }
 
 export class Misfits {
   private readonly kinds = new Map<string, Kind>();
-  /** How many rules of a defined type each file has. */
+  /** Number of rules of a defined type, by file. */
   private readonly known = new Map<string, number>();
 
   constructor(private readonly model: CasbinModel) {}
 
-  /** Whether the rule can be stored. One that has fields beyond those of a role definition can, and is told of. */
+  /** True if the rule can be stored. A grouping rule with further fields can be stored and is reported. */
   fits(line: RuleLine): boolean {
     let kind = this.kinds.get(line.ptype);
     if (kind === undefined) {

@@ -1,24 +1,24 @@
-/** Patterns of role names or domains, found by texts that every name which they match holds. */
+/** Patterns of role names or domains, found by a text that all names hold which the pattern matches. */
 import type { PatternTest } from '../matcher/functions/function-definition.js';
 import { type StepMeter, stepsForText } from '../step-budget.js';
 
 /** A matching function of Casbin (AddNamedMatchingFunc): `(name, pattern) => boolean`. */
 export interface NameMatching {
   matches(name: string, pattern: string, meter: StepMeter): boolean;
-  /** False for names that match nothing but themselves: most names of most policies. */
+  /** False for names that match only themselves, as most names do. */
   isPattern(name: string): boolean;
-  /** Prepares a pattern of the policy, which is then kept: an evaluation does not count it. The test must not throw. */
+  /** Prepares a pattern of the policy once; evaluations do not count it. The test must not throw. */
   readonly prepare?: (pattern: string) => PatternTest;
-  /** What each name that a pattern matches holds; empty texts where that cannot be told. */
+  /** Texts that all names hold which the pattern matches; empty if unknown. */
   readonly textsOf?: (pattern: string) => PatternTexts;
 }
 
 export interface PatternTexts {
-  /** What the name begins with. */
+  /** The beginning of the name. */
   readonly prefix: string;
-  /** What it ends with. */
+  /** The end of the name. */
   readonly suffix: string;
-  /** What it has somewhere. */
+  /** A text anywhere in the name. */
   readonly infix: string;
 }
 
@@ -36,7 +36,7 @@ const stepsPerEntry = 6;
 export class PatternIndex {
   private readonly byPrefix = new Map<string, Entry[]>();
   private readonly known = new Set<string>();
-  /** The lengths that prefixes have, the shortest first. */
+  /** Lengths of the prefixes, the shortest first. */
   private lengths: number[] = [];
 
   constructor(private readonly matching: NameMatching) {}
@@ -45,7 +45,7 @@ export class PatternIndex {
     return this.known.size;
   }
 
-  /** False when it was there already. */
+  /** Returns false if the pattern was there already. */
   add(pattern: string): boolean {
     if (this.known.has(pattern)) return false;
     this.known.add(pattern);

@@ -1,21 +1,23 @@
-/** The order in which rules are asked, where it is not the order of the file. */
+/** Orders of rules other than that of the file. */
 
 import type { RuleStore } from './rule-store.js';
 
-/** Decimal digits with an optional sign, as Go's Atoi, up to what a number holds exactly. */
+/**
+ * Reads an integer as Go's Atoi: decimal digits with an optional sign. Undefined beyond the exact range of a number.
+ */
 export function parseInteger(text: string): number | undefined {
   const value = /^[+-]?[0-9]+$/.test(text) ? Number(text) : undefined;
   return Number.isSafeInteger(value) ? value : undefined;
 }
 
-/** Sorts by the priority column, ascending and stable. That every value is an integer was checked before. */
+/** Sorts by the priority column, ascending and stable. The values have been checked to be integers. */
 export function sortByPriority(rules: RuleStore, column: number): RuleStore {
   return sortBy(rules, (rule) => parseInteger(rules.text(column, rule)) ?? 0);
 }
 
 /**
- * Sorts by how deep the rule's first column stands in the tree of `g`, deepest first, stable. Where rules have a
- * domain column, names count per domain.
+ * Sorts by the depth of the rule's first column in the tree of `g`, deepest first, stable. With a domain column, depths
+ * are by domain.
  */
 export function sortBySubjectDepth(
   rules: RuleStore,
@@ -35,9 +37,9 @@ function sortBy(rules: RuleStore, rankOf: (rule: number) => number): RuleStore {
 }
 
 /**
- * How deep each name stands below a root of the tree that the grouping rules make, by `domain::name`. A third column
- * is a domain here, whatever the role definition says. Below several roots the greatest depth counts (the reference
- * takes the one that it happens to visit last).
+ * Depth of each name below a root in the tree of the grouping rules, by `domain::name`. A third column is a domain
+ * here, whatever the role definition says. Below several roots the greatest depth counts (the reference takes the one
+ * that it happens to visit last).
  *
  * @returns undefined when a root reaches a cycle: the reference would never end.
  */
@@ -54,7 +56,7 @@ export function subjectDepths(groupings: RuleStore): ReadonlyMap<string, number>
     hasParent.add(child);
     for (const name of [child, parent]) if (!depths.has(name)) depths.set(name, 0);
   }
-  // A name that no root reaches, on a cycle of its own, keeps the depth it was first given.
+  // A name on a cycle that no root reaches keeps its first depth.
   for (const name of hasParent) depths.set(name, 1);
   let level = [...depths.keys()].filter((name) => !hasParent.has(name));
   for (let depth = 0; level.length > 0; depth++) {

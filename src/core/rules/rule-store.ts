@@ -8,7 +8,7 @@ import type { SymbolTable } from './symbols.js';
 
 /** A rule as messages and answers name it. */
 export interface Rule {
-  /** Its place in the order in which rules are asked. */
+  /** Position in the order of evaluation. */
   readonly index: number;
   readonly ptype: string;
   readonly fields: readonly string[];
@@ -16,7 +16,7 @@ export interface Rule {
   readonly file: string;
   /** 1-based. */
   readonly line: number;
-  /** Where the rule says something to the caller; undefined when its definition has no such columns. */
+  /** Columns of the answer, such as `reason`; undefined if the definition has none. */
   readonly answerColumns: AnswerColumns | undefined;
 }
 
@@ -26,14 +26,17 @@ export interface AnswerColumns {
   readonly advice: number | undefined;
 }
 
-/** In a column: this rule is shorter than others of its definition (grouping rules may be). */
+/**
+ * The value in a column that the rule does not have, since it is shorter than others of its definition (grouping rules
+ * may be).
+ */
 const absent = -1;
 const effects: readonly RuleEffect[] = ['indeterminate', 'allow', 'deny'];
 
 export class RuleStore implements RuleColumns, Iterable<Rule> {
   /**
-   * The same numbers rule by rule, each with its effect before them: what a decision reads of a rule lies together, what
-   * an index is made from does not have to.
+   * The same numbers rule by rule, each with its effect in front. A decision reads one rule's numbers, which lie
+   * together here.
    */
   private readonly rows: Int32Array;
   private readonly rowWidth: number;
@@ -42,7 +45,7 @@ export class RuleStore implements RuleColumns, Iterable<Rule> {
     readonly ptype: string,
     readonly length: number,
     readonly symbols: SymbolTable,
-    /** Symbols by column, then by rule. */
+    /** Symbols, by column and then by rule. */
     readonly columns: readonly Int32Array[],
     private readonly effectCodes: Uint8Array,
     private readonly lines: Int32Array,
@@ -121,7 +124,7 @@ export class RuleStore implements RuleColumns, Iterable<Rule> {
   }
 }
 
-/** Reads of its rule what it is asked for: most answers need a few of its texts, and each lies elsewhere in memory. */
+/** Reads texts of a rule when they are asked for: most answers need few of them, and each lies elsewhere in memory. */
 class StoredRule implements Rule {
   private texts: readonly string[] | undefined;
 
@@ -164,7 +167,7 @@ function answerColumnsOf({ key, columns }: ColumnsDefinition): AnswerColumns | u
   return { reason, obligations, advice };
 }
 
-/** Takes rules as they are read and makes a store of them. Repeats are found on the way. */
+/** Takes rules as they are read and makes a store of them. It also finds repeated rules. */
 export class RuleStoreBuilder {
   private columns: Int32Array[] = [];
   private effectCodes = new Uint8Array(0);
@@ -174,7 +177,7 @@ export class RuleStoreBuilder {
   private readonly files: string[] = [];
   private length = 0;
   private readonly effectColumn: number | undefined;
-  /** Rules that another one might be joined to the same text as, by that text. */
+  /** Rules whose joined text another rule might have, by that text. */
   private readonly unusual = new Map<string, number>();
 
   constructor(

@@ -1,4 +1,4 @@
-/** The rules of a set, checked against the model's definitions and put in the order in which they are asked. */
+/** The rules of a set, checked against the model's definitions and sorted in the order of evaluation. */
 
 import type { CasbinModel, ColumnsDefinition } from '../casbin/casbin-model.js';
 import type { ReportProblem } from '../casbin/document-problem.js';
@@ -11,22 +11,25 @@ import { type RuleStore, RuleStoreBuilder } from './rule-store.js';
 import type { SymbolTable } from './symbols.js';
 
 export interface RuleTable {
-  /** By policy definition, in the order in which they are asked. */
+  /** Rules by policy definition, in the order of evaluation. */
   readonly policies: ReadonlyMap<string, RuleStore>;
-  /** By role definition, in the order of the files. */
+  /** Grouping rules by role definition, in the order of the files. */
   readonly groupings: ReadonlyMap<string, RuleStore>;
-  /** Lines read, those included that were refused. */
+  /** Number of lines that were read, with those that were refused. */
   readonly lineCount: number;
 }
 
-/** A column that plays a built-in part under another name, as with Casbin's SetFieldIndex: `priority` or `dom`. */
+/**
+ * Names of columns that have a built-in meaning under another name, as with Casbin's SetFieldIndex: `priority` or
+ * `dom`.
+ */
 export type FieldIndex = (
   ptype: string,
   field: 'priority' | 'dom',
   definition: ColumnsDefinition,
 ) => number | undefined;
 
-/** How many rules are looked at between two pauses of a load in steps. */
+/** Rules that are read between two pauses of a load in steps. */
 const rulesPerStep = 500;
 
 export function* buildRuleTable(
@@ -64,7 +67,9 @@ export function* buildRuleTable(
   return { ...stored, policies: sortRules(model, stored, fieldIndex, report), lineCount };
 }
 
-/** The reference drops a repeat; it takes `"a,b",c` and `a,"b,c"` for the same, since it compares joined texts. */
+/**
+ * Reports a repeated rule, which the reference drops. It compares joined texts, so `"a,b",c` and `a,"b,c"` are equal.
+ */
 function reportRepeated(line: RuleLine, builder: RuleStoreBuilder, repeated: number, report: ReportProblem): void {
   const first = builder.fieldsAt(repeated);
   const same = first.length === line.fields.length && first.every((field, at) => field === line.fields[at]);
@@ -78,7 +83,7 @@ function reportRepeated(line: RuleLine, builder: RuleStoreBuilder, repeated: num
   }
 }
 
-/** The columns whose texts must be something certain: the effect and the priority. */
+/** Checks the columns whose texts are restricted: the effect and the priority. */
 function checkColumns(line: RuleLine, model: CasbinModel, fieldIndex: FieldIndex, report: ReportProblem): void {
   const policy = model.policies.get(line.ptype);
   if (policy === undefined) return;

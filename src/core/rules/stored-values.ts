@@ -1,4 +1,7 @@
-/** Values of stored attributes against the schema of their entity's type. What a request may add is not missed here. */
+/**
+ * Values of stored attributes against the schema of their entity's type. Members that a request may add are not
+ * required here.
+ */
 
 import type { StoredEntity } from '../manifest/entities.js';
 import { definitionName, SchemaCompiler } from '../manifest/json-schema.js';
@@ -9,7 +12,7 @@ import { isObject, ownMember } from '../matcher/values.js';
 import type { Json, JsonObject } from '../request.js';
 import type { Semantics } from '../semantics.js';
 
-/** The nodes of a list of entities, by entity: a tree that is not kept, since only problems need it. */
+/** The nodes of a list of entities, by entity. They are not kept, since only problems need them. */
 export function* entityNodes(
   source: NamedText,
   semantics?: Semantics,
@@ -48,7 +51,7 @@ export function storedValueCheck({ entities, definitions }: AttributeSchema): St
 }
 
 /**
- * What a schema says of each attribute by itself: not which there must be, nor which go together, since a request may
+ * The schema of each attribute by itself, without `required` and rules about several attributes, since a request may
  * bring the others.
  */
 function ofEachAttribute(schema: Json, definitions: JsonObject): Json {

@@ -1,7 +1,8 @@
-/** Each text of a policy once, under a number: rules hold numbers, and to look a text up is to find its number. */
+/** Keeps each text of a policy once and gives it a number. Rules hold numbers. */
 
 /**
- * One large Map stops everything for hundreds of milliseconds when it grows; many small ones grow one at a time.
+ * Number of maps. One large Map blocks the thread for hundreds of milliseconds when it grows; many small ones grow one
+ * at a time.
  */
 const shardCount = 64;
 
@@ -9,12 +10,12 @@ export class SymbolTable {
   private readonly texts: string[] = [];
   private readonly shards = Array.from({ length: shardCount }, () => new Map<string, number>());
 
-  /** The number of a text, a new one if it has none yet. */
+  /** Returns the number of a text, or gives it a new one. */
   intern(text: string): number {
     const shard = this.shards[shardOf(text)] as Map<string, number>;
     let symbol = shard.get(text);
     if (symbol === undefined) {
-      // A part of a file's text would keep the whole of it in memory.
+      // A substring would keep the whole text of the file in memory.
       const own = text.length > 12 ? detach(text) : text;
       symbol = this.texts.length;
       this.texts.push(own);
@@ -23,7 +24,7 @@ export class SymbolTable {
     return symbol;
   }
 
-  /** The number of a text; undefined when no rule says it. */
+  /** Returns the number of a text; undefined if no rule has it. */
   find(text: string): number | undefined {
     return (this.shards[shardOf(text)] as Map<string, number>).get(text);
   }
@@ -37,7 +38,7 @@ export class SymbolTable {
   }
 }
 
-/** Some of the symbols of a table, a bit each. */
+/** A set of symbols, one bit for each. */
 export class SymbolSet {
   private readonly bits: Uint8Array;
 
@@ -50,7 +51,7 @@ export class SymbolSet {
     return ((this.bits[symbol >> 3] ?? 0) & (1 << (symbol & 7))) !== 0;
   }
 
-  /** False when it was there already. */
+  /** Returns false if the symbol was there already. */
   add(symbol: number): boolean {
     if (this.has(symbol)) return false;
     this.bits[symbol >> 3] = (this.bits[symbol >> 3] as number) | (1 << (symbol & 7));
@@ -73,5 +74,5 @@ function detach(text: string): string {
   return String.fromCharCode(...units);
 }
 
-/** Arguments of one call: each takes room on the stack. */
+/** Code units for one call. Each is an argument and takes room on the stack. */
 const unitsPerCall = 1_024;
