@@ -57,7 +57,11 @@ export class VerdictError extends Error {
       readonly retryAfter?: number;
     } = {},
   ) {
+    const { stackTraceLimit } = Error;
+    // A caller's mistake needs no stack, and to take one is a tenth of what a refusal costs.
+    if (errorTable[code].status < 500) Error.stackTraceLimit = 0;
     super(detail, { cause: extra.cause });
+    Error.stackTraceLimit = stackTraceLimit;
   }
 
   get status(): number {

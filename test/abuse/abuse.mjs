@@ -2,7 +2,8 @@
  * `npm run abuse [-- --seconds 8] [name …]`: one attacker after another beside a client that means well and asks 500 times
  * a second (P10). For each it prints how long the client waited, what went wrong for it, and the most memory that the
  * service's process had. Wanted is a p99 of 50 ms and 512 MB in every row; nothing is asserted, since the figures are those
- * of the machine too: attacker, client and service share its processors.
+ * of the machine too: attacker, client and service share its processors. The first row says what the client waits for a
+ * server of Node's that does nothing: where that is more than 2 ms, the machine is slower than the one that the 50 ms are for.
  *
  * Each row has a service of its own, the built one, with callers who authenticate by API key, and (where the row reads the
  * log) a log that is filled first.
@@ -36,7 +37,19 @@ console.log(
 console.log(
   '| attacker | p50 ms | p99 ms | max ms | answers | errors | memory MB | |\n|---|--:|--:|--:|--:|---|--:|---|',
 );
+await floor();
 for (const name of positionals.length > 0 ? positionals : attackers) await row(name);
+
+/** What the client waits where nothing is done for it, and nobody attacks. */
+async function floor() {
+  const { child, url } = await startServer([fileURLToPath(new URL('bare-server.mjs', import.meta.url))], {}, 'ignore');
+  try {
+    const client = await run('client.mjs', { url, key: 'none', seconds, rate: clientRate });
+    print('(nobody, a bare server)', JSON.parse(client), peakMegabytes(child.pid));
+  } finally {
+    await endAll([child]);
+  }
+}
 
 async function row(name) {
   const directory = mkdtempSync(join(tmpdir(), 'verdict-abuse-'));
