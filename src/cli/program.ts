@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { engineVersion } from '../core/engine/engine-version.js';
 import { exitCodes, UsageError } from './exit-code.js';
+import { refuseRepeats } from './options.js';
 import { Terminal } from './print/terminal.js';
 
 /** Adds one command, or one with its subcommands, to the program. */
@@ -45,6 +46,7 @@ export async function runCommandLine(args: readonly string[], serviceCommands: C
     .addHelpText('after', '\nExit codes: 0 fine, 1 findings or a deny, 2 wrong usage, 78 wrong configuration.\n');
   for (const load of commandsFor(args[0], { ...serviceCommands, ...commandsOnFiles }))
     (await load())(program, terminal);
+  refuseRepeats(program);
   try {
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {

@@ -71,20 +71,80 @@ describe('--attr of who-can, what-can and access-review', () => {
   });
 });
 
-describe('options that do not go together are refused', () => {
-  it.each([
-    [['decide', '--request', 'request.json', '--subject', 'ann'], '--request is the whole request'],
-    [['explain', '--request', 'request.json', '--attr', 'tenant=acme'], '--request is the whole request'],
-    [['explain', '--plan', '--output', 'json'], '--plan is a text'],
+const version = `sha256:${'0'.repeat(64)}`;
+
+describe('an option that would have no effect is refused, and named', () => {
+  const ask = ['--subject', 'ann', '--action', 'write', '--resource', 'page'];
+  const asking = (file: string) => ['--request', file];
+
+  it.each<[string[], string]>([
+    [['decide', ...asking('request.json'), '--subject', 'ann'], '--request is the whole request'],
+    [['explain', ...asking('request.json'), '--attr', 'tenant=acme'], '--request is the whole request'],
+    [['decide', ...asking('timed.json'), '--at', '2026-03-01T09:00:00Z'], 'timed.json has at already: --at'],
+    [['decide', ...asking('named.json')], 'policySet goes with --url'],
+    [['explain', ...asking('named.json')], 'policySet goes with --url'],
+    [['decide', ...asking('named.json'), '--url', 'http://127.0.0.1:9', '--set', 'x'], 'has policySet already: --set'],
+    [['decide', ...asking('unknown.json')], '"explain" would be passed over'],
+    [['decide', ...asking('properties.json')], 'subject."properties" would be passed over'],
+    [['decide', 'stock', ...ask, '--at', '2026-03-01T09:00:00Z'], 'stock Casbin, which has no clock'],
+    [['decide', ...ask, '--set', 'x'], '--set goes with --url'],
+    [['decide', '.', ...ask, '--url', 'http://127.0.0.1:9'], 'say which one to ask'],
+    [['decide', ...ask, '--subject', 'ben'], '--subject is given twice'],
+    [['lint', '--output', 'json', '--output', 'text'], '--output is given twice'],
+    [['explain', '--plan', '--output', 'json'], '--output json does not go with it'],
     [['explain', '--plan', '--attr', 'tenant=acme'], 'a question needs --subject'],
+    [['explain', '--plan', '--at', '2026-03-01T09:00:00Z'], '--at goes with a question'],
     [['init', 'new', '--fix'], '--fix goes with --from-casbin'],
     [['init', 'new', '--template', 'rbac', '--from-casbin', 'model.conf', 'rules.csv'], 'cannot be used with'],
     [['who-can', '--action', 'write', '--set', 'x'], '--set goes with --url'],
+    [['diff', '.', 'stock', '--set', 'x'], '--set goes with --url or --database'],
+    [['diff', '.', 'stock', '--url', 'http://127.0.0.1:9'], 'no effect on two folders'],
+    [['diff', '.', '--url', 'http://127.0.0.1:9', '--database', 'x.sqlite'], 'cannot be used with'],
+    [['diff', version, version], 'where is'],
+    [
+      ['gateway', 'try', '.', 'GET', '/', '--user', 'ann', '--token', '{"sub":"ben"}'],
+      '--user does not go with --token',
+    ],
+    [['keys', 'rotate', 'shop', '--overlap', '1', '--overlap', '2'], '--overlap is given twice'],
+    [['keys', 'rotate', 'shop', '--overlap', ''], '--overlap takes hours'],
+    [['log', 'query', '--tz', 'Europe/Zurich'], '--tz goes with a day in --from or --to'],
+    [['log', 'export', '--tz', 'UTC', '--from', '2026-03-01T09:00:00Z'], '--tz goes with a day in --from or --to'],
+    [['log', 'stats', '--tz', 'UTC'], '--tz goes with a day in --from or --to, or with --bucket'],
+    [['log', 'tail', '--from', '2026-03-01'], "unknown option '--from'"],
+    [['log', 'query', '--url', 'http://127.0.0.1:9', '--database', 'x.sqlite'], 'cannot be used with'],
+    [['policy', 'list'], 'say which service: --url'],
+    [['backup', 'one', 'two'], 'too many arguments'],
+    [['openapi', 'x'], 'too many arguments'],
+    [['fmt', '--output', 'json'], "unknown option '--output'"],
+    [['test', '--errors-only'], "unknown option '--errors-only'"],
   ])('%j', async (args, says) => {
-    const cwd = setFolder({ 'request.json': '{"subject":"ann","action":"write","resource":"page"}' });
+    const request = '"subject":"ann","action":"write","resource":"page"';
+    const cwd = setFolder({
+      'request.json': `{${request}}`,
+      'timed.json': `{${request},"at":"2026-03-01T09:00:00Z"}`,
+      'named.json': `{${request},"policySet":"invoices"}`,
+      'unknown.json': `{${request},"explain":"full"}`,
+      'properties.json': '{"subject":{"id":"ann","properties":{}},"action":"write","resource":"page"}',
+    });
+    mkdirSync(join(cwd, 'stock'));
+    const plain = model.replace(', cond', '').replace(' && eval(p.cond)', '');
+    writeFileSync(join(cwd, 'stock/model.conf'), plain);
+    writeFileSync(join(cwd, 'stock/rules.csv'), 'p, editor, acme, page, write\n');
+    writeFileSync(join(cwd, 'stock/policy-set.yaml'), 'engine: casbin\n');
     const ran = await verdict(args, { cwd });
     expect({ code: ran.code, says: ran.stderr }).toEqual({ code: 2, says: expect.stringContaining(says) });
     expect(existsSync(join(cwd, 'new'))).toBe(false);
+  });
+
+  it('a time in the file of a request is the clock, as --at is', async () => {
+    const condition = `"now() < timestamp('2026-03-01T00:00:00Z')"`;
+    const cwd = setFolder({ 'rules.csv': `p, editor, acme, page, write, ${condition}\ng, ann, editor, acme\n` });
+    const asked = async (at: string) => {
+      const request = { subject: 'ann', action: 'write', resource: 'page', attributes: { tenant: 'acme' }, at };
+      const ran = await verdict(['decide', '--request', '-'], { cwd, input: JSON.stringify(request) });
+      return ran.stdout.split(' ')[0];
+    };
+    expect([await asked('2026-02-01 09:00:00Z'), await asked('2026-04-01T09:00:00Z')]).toEqual(['ALLOW', 'DENY']);
   });
 });
 

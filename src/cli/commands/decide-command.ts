@@ -7,7 +7,7 @@ import { outputOption } from '../options.js';
 import type { Terminal } from '../print/terminal.js';
 import { type AskedSetOptions, addAskedSetOptions, checkAskedSet } from '../sources/asked-set.js';
 import { loadFolder } from '../sources/policy-folder.js';
-import { addRequestOptions, clockOf, type RequestOptions, requestOf } from '../sources/request-options.js';
+import { addRequestOptions, askedQuestion, clockOf, type RequestOptions } from '../sources/request-options.js';
 import { servedEngine } from '../sources/served-engine.js';
 import { askServer } from '../sources/server.js';
 
@@ -47,8 +47,10 @@ async function answerOf(path: string | undefined, options: DecideOptions): Promi
   checkAskedSet(path, options);
   if (options.url !== undefined) return (await askForDecision(options, {})) as ShownDecision;
   const set = await loadFolder(path);
-  const request = await requestOf(options, set.compiled);
-  const now = clockOf(options);
+  const { request, at } = await askedQuestion(options, set.compiled);
+  if (at !== undefined && set.compiled.manifest.engine === 'casbin')
+    throw new UsageError('a time has no effect: the set runs on stock Casbin, which has no clock');
+  const now = clockOf({ ...(at !== undefined && { at }) });
   const engine = await servedEngine(set).catch(doesNotLoad);
   const { decision, reason, obligations, advice, errors } = await engine.decide(request, now);
   await engine.stop();
@@ -64,8 +66,7 @@ export async function askForDecision(
   options: RequestOptions & AskedSetOptions,
   also: { readonly explain?: 'full' },
 ): Promise<unknown> {
-  const request = await requestOf(options, undefined);
-  const { set: policySet, at } = options;
+  const { request, set: policySet, at } = await askedQuestion(options, undefined);
   const named = { ...(policySet !== undefined && { policySet }), ...(at !== undefined && { at }) };
   return askServer(options, 'POST', '/v1/decide', { ...request, ...named, ...also });
 }

@@ -126,6 +126,8 @@ async function pairsWithVersions(
   versions: PolicyVersions,
 ): Promise<readonly Pair[]> {
   if (to === undefined && !isVersion(from)) return servedAndFolder(from, set, versions);
+  if (to !== undefined && !isVersion(from) && !isVersion(to))
+    throw new UsageError('--url and --database have no effect on two folders: name a version, or one folder');
   const [before, after] = [await sideOf(from), to === undefined ? undefined : await sideOf(to)];
   const name = set ?? before?.name ?? after?.name;
   if (name === undefined) throw new UsageError('say which policy set the versions are of: --set');

@@ -7,7 +7,7 @@ import { outputOption } from '../options.js';
 import type { Terminal } from '../print/terminal.js';
 import { type AskedSetOptions, addAskedSetOptions, checkAskedSet, loadAskedSet } from '../sources/asked-set.js';
 import { loadFolder } from '../sources/policy-folder.js';
-import { addRequestOptions, clockOf, type RequestOptions, requestOf } from '../sources/request-options.js';
+import { addRequestOptions, askedQuestion, clockOf, type RequestOptions } from '../sources/request-options.js';
 import { askForDecision, printDecision, type ShownDecision } from './decide-command.js';
 
 interface ExplainOptions extends RequestOptions, AskedSetOptions {
@@ -34,8 +34,10 @@ export function addExplainCommand(program: Command, terminal: Terminal): void {
     )
     .action(async (path: string | undefined, options: ExplainOptions) => {
       if (options.plan === true) {
-        const { compiled } = await loadAskedSet(path, options);
         if (options.output === 'json') throw new UsageError('--plan is a text: --output json does not go with it');
+        if (options.at !== undefined && !isQuestion(options))
+          throw new UsageError('--at goes with a question: a plan is the same at any time');
+        const { compiled } = await loadAskedSet(path, options);
         for (const line of new PolicySet(compiled).plan) terminal.print(line);
         if (!isQuestion(options)) return;
         terminal.print();
@@ -62,11 +64,14 @@ async function explained(path: string | undefined, options: ExplainOptions, term
   checkAskedSet(path, options);
   if (options.url !== undefined) return (await askForDecision(options, { explain: 'full' })) as Explained;
   const { compiled } = await loadFolder(path);
-  const request = await requestOf(options, compiled);
+  const { request, at } = await askedQuestion(options, compiled);
   if (compiled.manifest.engine === 'casbin') {
     terminal.remark("the set runs on stock Casbin, which explains nothing: this is what Verdict's own engine says");
   }
-  return { request, ...new PolicySet(compiled).decide(request, { now: clockOf(options), explain: 'full' }) };
+  return {
+    request,
+    ...new PolicySet(compiled).decide(request, { now: clockOf({ ...(at !== undefined && { at }) }), explain: 'full' }),
+  };
 }
 
 export function printExplanation(terminal: Terminal, explanation: Explanation): void {

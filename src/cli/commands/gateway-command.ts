@@ -4,7 +4,7 @@ import { PolicySet } from '../../core/policy-set.js';
 import type { JsonObject } from '../../core/request.js';
 import { type GatewayIdentity, gatewayQuestion } from '../../gateway/gateway-request.js';
 import { exitCodes, UsageError } from '../exit-code.js';
-import { outputOption } from '../options.js';
+import { collect, outputOption } from '../options.js';
 import type { Terminal } from '../print/terminal.js';
 import { loadFolder } from '../sources/policy-folder.js';
 import { printDecision } from './decide-command.js';
@@ -68,10 +68,6 @@ async function tryRequest(
   return decision.decision === 'allow' ? exitCodes.fine : exitCodes.findings;
 }
 
-function collect(value: string, all: readonly string[]): readonly string[] {
-  return [...all, value];
-}
-
 function readHeader(text: string): [string, string] {
   const colon = text.indexOf(':');
   if (colon < 1) throw new UsageError(`"${text}" is not a header`, "for example -H 'X-Region: eu'");
@@ -79,6 +75,8 @@ function readHeader(text: string): [string, string] {
 }
 
 function identityOf({ token, user }: TryOptions): GatewayIdentity | undefined {
+  if (user !== undefined && token !== undefined)
+    throw new UsageError('--user does not go with --token: either says who the user is');
   if (user !== undefined) return { id: user };
   if (token === undefined) return undefined;
   const claims = readClaims(token);

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { UsageError } from '../exit-code.js';
-import { outputOption } from '../options.js';
+import { collect, outputOption } from '../options.js';
 import type { Terminal } from '../print/terminal.js';
 import { type DescribedKey, type KeyKeeper, keysOfServer, type NewKey } from '../sources/key-keeper.js';
 import type { KeysConfig } from '../sources/keys-in-database.js';
@@ -96,11 +96,10 @@ function rowOf({ name, scopes, sets, owner, expires, revoked, lastUsed }: Descri
 }
 
 function keyOptions(command: Command): Command {
-  const gather = (value: string, before: string[] = []) => [...before, value];
   return command
-    .requiredOption('--scope <scope>', 'what the caller may do: decide, decide:invoices, …; can be repeated', gather)
-    .option('--set <set>', 'limits every scope to this policy set; can be repeated', gather)
-    .option('--address <range>', 'where it may be used from; can be repeated', gather)
+    .requiredOption('--scope <scope>', 'what the caller may do: decide, decide:invoices, …; can be repeated', collect)
+    .option('--set <set>', 'limits every scope to this policy set; can be repeated', collect)
+    .option('--address <range>', 'where it may be used from; can be repeated', collect)
     .option('--owner <who>', 'who answers for it')
     .option('--expires <time>', 'until when, such as 2027-06-30T12:00:00Z');
 }

@@ -14,7 +14,7 @@ import { type Combination, isCombination } from '../../core/policy/combination.j
 import type { CompiledPolicySet } from '../../core/policy/compile.js';
 import type { Entity, JsonObject } from '../../core/request.js';
 import { UsageError } from '../exit-code.js';
-import { outputOption } from '../options.js';
+import { collect, outputOption } from '../options.js';
 import { count } from '../print/report.js';
 import type { Terminal } from '../print/terminal.js';
 import { type AskedSetOptions, addAskedSetOptions, loadAskedSet } from '../sources/asked-set.js';
@@ -85,8 +85,8 @@ function addSearch(program: Command, terminal: Terminal, name: string, search: S
     .option(
       '--attr <name=value>',
       "one of the request's own attributes, any number of times; a value that is JSON is read as JSON",
-      (value: string, list: readonly string[]) => [...list, value],
-      [] as readonly string[],
+      collect,
+      [],
     )
     .option('--at <time>', 'the clock of the decisions, RFC 3339; now if it is not given')
     .option('--max-questions <number>', 'stop after so many decisions', positiveInteger, defaultMaxQuestions)

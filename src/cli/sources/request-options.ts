@@ -1,6 +1,4 @@
 /** A question on the command line: `--subject user:ann --action read --resource letter:7 --attr ip=10.0.0.7`. */
-import { readFile } from 'node:fs/promises';
-import { text as readStream } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import { expressionsOf } from '../../core/analysis/expressions.js';
 import { parseExactJson, pointerToInexact } from '../../core/exact-json.js';
@@ -15,6 +13,8 @@ import type { DecisionRequest, Entity, Json, JsonObject } from '../../core/reque
 import { normaliseRequest } from '../../core/request.js';
 import { parseRfc3339 } from '../../core/rfc3339.js';
 import { UsageError } from '../exit-code.js';
+import { collect } from '../options.js';
+import { type RequestFile, readRequestFile } from './request-file.js';
 
 export interface RequestOptions {
   readonly subject?: string;
@@ -34,31 +34,58 @@ export function addRequestOptions(command: Command): Command {
       '--attr <name=value>',
       'an attribute, any number of times. subject.x, resource.x, action.x say whose it is; a bare name goes to where ' +
         "the policies read it (with --url it is the request's own). A value that is JSON is read as JSON",
-      (value: string, list: readonly string[]) => [...list, value],
-      [] as readonly string[],
+      collect,
+      [],
     )
     .option('--request <file>', 'the whole request as JSON, as POST /v1/decide takes it; "-" is stdin')
     .option('--at <time>', 'the clock of the decision, RFC 3339; now if it is not given');
 }
 
-/** The request that the options describe. `compiled` says where bare attributes belong. */
-export async function requestOf(
-  options: RequestOptions,
+/** A question with the clock and the policy set that it is asked of, where they are given. */
+export interface AskedQuestion {
+  readonly request: DecisionRequest;
+  readonly at?: string;
+  readonly set?: string;
+}
+
+/** The question that the options describe, or their file. `compiled` says where bare attributes belong. */
+export async function askedQuestion(
+  options: RequestOptions & { readonly url?: string; readonly set?: string },
   compiled: CompiledPolicySet | undefined,
-): Promise<DecisionRequest> {
-  if (options.request !== undefined) {
-    if (
-      options.subject !== undefined ||
-      options.action !== undefined ||
-      options.resource !== undefined ||
-      options.attr.length > 0
-    ) {
-      throw new UsageError(
-        '--request is the whole request: --subject, --action, --resource and --attr do not go with it',
-      );
-    }
-    return readRequest(options.request);
+): Promise<AskedQuestion> {
+  const { at, set } = options;
+  const given = { ...(at !== undefined && { at }), ...(set !== undefined && { set }) };
+  if (options.request === undefined) return { request: requestOf(options, compiled), ...given };
+  const { request, ...named } = await wholeRequest({ ...options, request: options.request });
+  for (const [member, option] of [
+    ['at', 'at'],
+    ['policySet', 'set'],
+  ] as const) {
+    if (named[member] !== undefined && options[option] !== undefined)
+      throw new UsageError(`${options.request} has ${member} already: --${option} does not go with it`);
   }
+  const { policySet } = named;
+  if (policySet !== undefined && options.url === undefined)
+    throw new UsageError(`${options.request}: policySet goes with --url; the folder is the policy set`);
+  return {
+    request: withGoodNames(request),
+    ...given,
+    ...(named.at !== undefined && { at: named.at }),
+    ...(policySet !== undefined && { set: policySet }),
+  };
+}
+
+function wholeRequest(options: RequestOptions & { readonly request: string }): Promise<RequestFile> {
+  const { subject, action, resource, attr } = options;
+  if ([subject, action, resource].some((part) => part !== undefined) || attr.length > 0) {
+    throw new UsageError(
+      '--request is the whole request: --subject, --action, --resource and --attr do not go with it',
+    );
+  }
+  return readRequestFile(options.request);
+}
+
+function requestOf(options: RequestOptions, compiled: CompiledPolicySet | undefined): DecisionRequest {
   const { subject, action, resource } = options;
   if (subject === undefined || action === undefined || resource === undefined) {
     throw new UsageError('a question needs --subject, --action and --resource, or --request');
@@ -156,23 +183,6 @@ function ownerOf(name: string, { main }: CompiledPolicySet): AttributeOwner {
   return [...owners][0] ?? 'attributes';
 }
 
-async function readRequest(file: string): Promise<DecisionRequest> {
-  const body = file === '-' ? await readStream(process.stdin) : await readFile(file, 'utf8').catch(cannotRead(file));
-  let value: Json;
-  try {
-    value = parseExactJson(body);
-  } catch (error) {
-    throw new UsageError(`${file} is no JSON: ${(error as Error).message}`);
-  }
-  const pointer = pointerToInexact(value);
-  if (pointer !== undefined) throw new UsageError(`${file}: ${pointer} is a number that is too large to be exact`);
-  const request = value as Partial<DecisionRequest> | null;
-  if (request?.subject === undefined || request.action === undefined || request.resource === undefined) {
-    throw new UsageError(`${file} is no request`, 'it must have subject, action and resource');
-  }
-  return withGoodNames(normaliseRequest(request as DecisionRequest));
-}
-
 /** As the service, which answers 400. */
 function withGoodNames(request: DecisionRequest): DecisionRequest {
   const { subject, action, resource } = request;
@@ -182,10 +192,4 @@ function withGoodNames(request: DecisionRequest): DecisionRequest {
     if (fault !== undefined) throw new UsageError(`${what} holds ${fault}`);
   }
   return request;
-}
-
-function cannotRead(file: string) {
-  return (error: NodeJS.ErrnoException): never => {
-    throw new UsageError(`${file} cannot be read: ${error.code ?? error.message}`);
-  };
 }

@@ -1,0 +1,72 @@
+/** What the commands on the decision log have in common: where they read, when they stop, and for whom they write. */
+import { type Command, Option } from 'commander';
+import { DatabaseError } from '../../database/database-error.js';
+import type { DecisionRecord } from '../../decision-log/decision-record.js';
+import { VerdictError } from '../../errors.js';
+import { UsageError } from '../exit-code.js';
+import { printRecords } from '../print/log-report.js';
+import type { Terminal } from '../print/terminal.js';
+import { type LogSource, logOfServer } from '../sources/log-source.js';
+import { addServerOptions, type ServerOptions } from '../sources/server.js';
+
+/** All of them read one source, and write a table for a person and JSON for a program. */
+export interface LogOptions extends ServerOptions {
+  readonly database?: string;
+  readonly output?: 'text' | 'ndjson' | 'json' | 'csv';
+}
+
+export function addLogSource(command: Command): Command {
+  return addServerOptions(command).addOption(
+    new Option('--database <file>', 'read this database; otherwise the one of VERDICT_DATABASE_URL').conflicts('url'),
+  );
+}
+
+export class LogReading {
+  /** @param readDatabasePath asked where neither `--database` nor `--url` is given */
+  constructor(
+    readonly terminal: Terminal,
+    private readonly readDatabasePath: () => Promise<string>,
+  ) {}
+
+  /** Opens the source, closes it whatever happens, and says what the person who typed the command can put right. */
+  async run(options: LogOptions, work: (source: LogSource, signal: AbortSignal) => Promise<number>): Promise<void> {
+    const stop = new AbortController();
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+    // `verdict log query | head`: the reader has enough.
+    process.stdout.on('error', () => stop.abort());
+    let opened: LogSource | undefined;
+    try {
+      opened = await this.open(options);
+      process.exitCode = await work(opened, stop.signal);
+    } catch (error) {
+      if (!stop.signal.aborted && !isClosedPipe(error)) throw sayWhy(error);
+    } finally {
+      await opened?.close();
+    }
+  }
+
+  isForPeople({ output: format }: LogOptions): boolean {
+    return format === undefined ? this.terminal.isTTY : format === 'text';
+  }
+
+  printRecords(records: readonly DecisionRecord[], options: LogOptions, withHead: boolean): void {
+    if (this.isForPeople(options)) printRecords(this.terminal, records, withHead);
+    else for (const record of records) this.terminal.printJson(record, 0);
+  }
+
+  private async open({ url, database }: LogOptions): Promise<LogSource> {
+    if (url !== undefined) return logOfServer({ url });
+    const { logOfDatabase } = await import('../sources/log-file.js');
+    return logOfDatabase(database ?? (await this.readDatabasePath()));
+  }
+}
+
+function isClosedPipe(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'EPIPE';
+}
+
+function sayWhy(error: unknown): unknown {
+  if (error instanceof VerdictError) return new UsageError(error.detail);
+  if (error instanceof DatabaseError) return new UsageError(`the log cannot be read: ${error.message}`);
+  return error;
+}
