@@ -3,6 +3,7 @@ import { VerdictError } from '../../errors.js';
 import { readTimeRange } from '../../query/time-range.js';
 import type { AuditEvent, AuditEventType, AuditPage, AuditQuery, NewAuditEvent } from '../audit-event.js';
 import { AuditLog, type AuditLogOptions } from '../audit-log.js';
+import { type PendingEvent, PendingEvents } from '../pending-events.js';
 import { AuditEvents1763700000030 } from './migrations/1763700000030-audit-events.js';
 import { AuditedVersions1763700000031 } from './migrations/1763700000031-versions.js';
 
@@ -11,12 +12,6 @@ export interface SqliteAuditLogOptions extends AuditLogOptions {
   readonly path: string;
   /** Most statements of one search, each of which looks at 20,000 events (200). */
   readonly searchWindows?: number;
-}
-
-interface Pending {
-  readonly event: NewAuditEvent;
-  readonly time: number;
-  count: number;
 }
 
 const defaultLimit = 50;
@@ -30,15 +25,13 @@ const maxWindows = 200;
 const pruneEveryMs = 60_000;
 /** Events that one statement deletes, so that other writes do not wait for long. */
 const deletedAtOnce = 1_000;
-/** Most different events that wait to be written. Further ones within the second are counted without their details. */
-const maxPending = 1_000;
 /** Longest text stored from a request, in characters. */
 const maxText = 512;
 
 /** The audit events in the service's SQLite database. */
 export class SqliteAuditLog extends AuditLog {
   readonly counts = new Map<AuditEventType, number>();
-  private pending = new Map<string, Pending>();
+  private readonly pending = new PendingEvents();
   private timer: NodeJS.Timeout | undefined;
   private pruneTimer: NodeJS.Timeout | undefined;
   private pruning: Promise<void> = Promise.resolve();
@@ -78,21 +71,7 @@ export class SqliteAuditLog extends AuditLog {
 
   note(event: NewAuditEvent, now = Date.now()): void {
     this.count(event.type);
-    const full = this.pending.size >= maxPending;
-    const kept = full ? { type: event.type, detail: 'one of too many to tell apart' } : event;
-    const key = JSON.stringify([
-      kept.type,
-      kept.actor,
-      kept.method,
-      kept.address,
-      kept.policySet,
-      kept.detail,
-      kept.fromVersion,
-      kept.toVersion,
-    ]);
-    const same = this.pending.get(key);
-    if (same !== undefined) same.count++;
-    else this.pending.set(key, { event: kept, time: now, count: 1 });
+    this.pending.add(event, now);
     this.timer ??= setTimeout(() => void this.flush(), flushMs).unref();
   }
 
@@ -179,8 +158,7 @@ export class SqliteAuditLog extends AuditLog {
   private async flush(): Promise<void> {
     clearTimeout(this.timer);
     this.timer = undefined;
-    const events = [...this.pending.values()];
-    this.pending = new Map();
+    const events = this.pending.take();
     if (events.length === 0) return;
     try {
       await this.write(events);
@@ -193,7 +171,7 @@ export class SqliteAuditLog extends AuditLog {
     }
   }
 
-  private async write(events: readonly Pending[]): Promise<void> {
+  private async write(events: readonly PendingEvent[]): Promise<void> {
     const rows = events.map(({ event, time, count }) => ({ ...event, time, count }));
     const text = (name: string) => `substr(j.value ->> '${name}', 1, ${maxText})`;
     await this.connection.query(

@@ -1,9 +1,7 @@
 import { Turns } from '../../turns/turns.js';
-import { csvGapRow, csvHeader, csvRow } from '../decision-csv.js';
-import type { DecisionRecord } from '../decision-record.js';
-import type { ExportFormat, ExportQuery } from '../export-query.js';
+import type { ExportQuery } from '../export-query.js';
+import { type ExportTexts, exportTextsOf } from '../export-texts.js';
 import { gapsWithin, type LogGap } from '../log-gap.js';
-import { gapForSome, recordForSome, type SeenGap, type SeenRecord } from '../partial-view.js';
 import { matchingRecords, type RecordFilter, readFilter, type SearchScope } from '../record-filter.js';
 import type { DamagedRange } from './damaged-rows.js';
 import { gapsOfDamage, scan } from './decision-search.js';
@@ -27,34 +25,13 @@ export function exportRecords(
 ): AsyncGenerator<string> {
   // Whoever reads the pieces hears of it; until somebody does, it must not end the process.
   Promise.resolve(view).catch(() => undefined);
-  return pieces(view, readFilter(query, scope), textsOf(query.format ?? 'ndjson', scope));
-}
-
-/** How the parts of an export are written; who may read some policy sets alone sees less in them. */
-interface Texts {
-  readonly header: string;
-  readonly record: (record: DecisionRecord) => string;
-  readonly gap: (gap: LogGap) => string;
-}
-
-function textsOf(format: ExportFormat, { policySets }: SearchScope): Texts {
-  const rows =
-    format === 'csv'
-      ? { header: csvHeader, record: csvRow, gap: csvGapRow }
-      : { header: '', record: (record: SeenRecord) => line(record), gap: (gap: SeenGap) => line({ gap }) };
-  if (policySets === undefined) return rows;
-  const { header, record, gap } = rows;
-  return { header, record: (each) => record(recordForSome(each)), gap: (each) => gap(gapForSome(each)) };
-}
-
-function line(value: object): string {
-  return `${JSON.stringify(value)}\n`;
+  return pieces(view, readFilter(query, scope), exportTextsOf(query.format ?? 'ndjson', scope));
 }
 
 async function* pieces(
   viewed: LogView | Promise<LogView>,
   filter: RecordFilter,
-  { header, record: recordText, gap: gapText }: Texts,
+  { header, record: recordText, gap: gapText }: ExportTexts,
 ): AsyncGenerator<string> {
   if (header !== '') yield header;
   const view = await viewed;

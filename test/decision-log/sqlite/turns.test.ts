@@ -1,11 +1,11 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it, onTestFinished, vi } from 'vitest';
-import { GroupCommit } from '../../src/decision-log/sqlite/group-commit.js';
-import { KeyIndex } from '../../src/decision-log/sqlite/key-index.js';
-import { Turns } from '../../src/turns/turns.js';
-import { exampleRecord, noon } from './example-records.js';
-import { startLog, temporaryDirectory } from './temporary-log.js';
+import { GroupCommit } from '../../../src/decision-log/sqlite/group-commit.js';
+import { KeyIndex } from '../../../src/decision-log/sqlite/key-index.js';
+import { Turns } from '../../../src/turns/turns.js';
+import { exampleRecord, noon } from '../example-records.js';
+import { startLog, temporaryDirectory } from '../temporary-log.js';
 
 /** Makes every turn as short as can be, so that each place where one may end is one where it does. */
 function shortestTurns(): { ended: () => number } {
