@@ -5,7 +5,7 @@ export interface DecisionLogStatus {
   readonly state: 'ok' | 'failing';
   /**
    * Whether decisions are answered as far as the log is concerned. In modes `sync` and `fsync` it is false from the first
-   * failure until writing has succeeded for a while (`SteadyState`).
+   * failure until writing has succeeded for a while.
    */
   readonly answering: boolean;
   readonly mode: LogMode;

@@ -38,7 +38,7 @@ export abstract class DecisionLog extends RecordedDecisions {
   abstract append(record: NewDecisionRecord): Promise<void>;
 
   /**
-   * Makes room for the records of a batch.
+   * Makes room for the records of a batch. Batches have half of the queue at most, so that a single decision finds room.
    *
    * @param records how many records are wanted
    * @param ms longest wait, in milliseconds

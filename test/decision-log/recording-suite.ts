@@ -78,7 +78,7 @@ export function describeRecording(newHome: MakeLogHome): void {
     it('two readers see whole, growing logs while records are written', async () => {
       const home = newHome();
       const log = await home.start();
-      // A search of an empty log asks nothing of SQLite, and a loop of those would never let go of the event loop.
+      // A search of an empty log may ask nothing of a database, and a loop of those would never let go of the event loop.
       await log.append(exampleRecord(log));
       let writing = true;
       const read = async (): Promise<number> => {

@@ -5,8 +5,8 @@ import type { DatabaseWatch } from './database-watch.js';
 import type { SqliteConnection } from './sqlite-connection.js';
 
 /**
- * The service's database in an SQLite file, in which several stores have their tables. They are opened one after another: two that make the
- * same new database at once would be in each other's way.
+ * The service's database in an SQLite file, in which several stores have their tables. They are opened one after another:
+ * two that make the same new database at once would be in each other's way.
  */
 export class SqliteDatabase extends ServiceDatabase {
   private last: Promise<unknown> = Promise.resolve();
