@@ -72,5 +72,30 @@ export class VerdictError extends Error {
 /** @param usable the sets that the request could have named */
 export function noPolicySet(usable: readonly string[]): VerdictError {
   const detail = `policySet must be one of: ${usable.join(', ')}`;
-  return new VerdictError('no_policy_set', detail, { errors: [{ pointer: '/policySet', detail }] });
+  const sentence = `There is no default policy set, so ${detail}.`;
+  return new VerdictError('no_policy_set', sentence, { errors: [{ pointer: '/policySet', detail }] });
+}
+
+export function policySetNotFound(name: string): VerdictError {
+  return new VerdictError('policy_set_not_found', `There is no policy set "${name}".`);
+}
+
+export function versionNotFound(set: string, version: string): VerdictError {
+  return new VerdictError('policy_version_not_found', `The policy set "${set}" never served version "${version}".`);
+}
+
+/**
+ * The refusal of one parameter of a query.
+ *
+ *     invalidParameter('limit', 'is not a whole number').detail   // 'The query is not valid: limit is not a whole number.'
+ *
+ * @param fault the end of a sentence that begins with the parameter's name, without a period
+ */
+export function invalidParameter(
+  name: string,
+  fault: string,
+  code: 'invalid_request' | 'cursor_expired' = 'invalid_request',
+): VerdictError {
+  const detail = `The query is not valid: ${name} ${fault}.`;
+  return new VerdictError(code, detail, { errors: [{ pointer: `/${name}`, detail: fault }] });
 }

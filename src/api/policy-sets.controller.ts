@@ -1,7 +1,7 @@
 import { Body, Controller, Get, Header, HttpCode, Param, Post, Query, Req } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import { Text } from '../answers/members.js';
-import { VerdictError } from '../errors.js';
+import { VerdictError, versionNotFound } from '../errors.js';
 import { Requires } from '../http/access.js';
 import { VisibleSets } from '../http/caller.decorator.js';
 import { Documented } from '../http/operation.js';
@@ -105,7 +105,7 @@ export class PolicySetsController {
     const content = await this.archive.file(set, version, path);
     if (content !== undefined) return content;
     if ((await this.archive.version(set, version)) === undefined) neverServed(set, version);
-    throw new VerdictError('not_found', `that version of the policy set "${set}" has no file "${path}"`);
+    throw new VerdictError('not_found', `That version of the policy set "${set}" has no file "${path}".`);
   }
 
   @Post(':set/reload')
@@ -176,5 +176,5 @@ export class PolicySetsController {
 }
 
 function neverServed(set: string, version: string): never {
-  throw new VerdictError('policy_version_not_found', `the policy set "${set}" never served version "${version}"`);
+  throw versionNotFound(set, version);
 }

@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { isOldCursor } from '../decision-log/search-cursor.js';
-import { VerdictError } from '../errors.js';
+import { invalidParameter } from '../errors.js';
 
 const cipherName = 'aes-256-gcm';
 const nonceBytes = 12;
@@ -52,8 +52,7 @@ export class SealedCursors {
       const text = decipher.update(bytes.subarray(nonceBytes, -tagBytes), undefined, 'latin1');
       return (text + decipher.final('latin1')).trimEnd();
     } catch {
-      const detail = 'is not a cursor of this service';
-      throw new VerdictError('invalid_request', `cursor ${detail}`, { errors: [{ pointer: '/cursor', detail }] });
+      throw invalidParameter('cursor', 'is not a cursor of this service');
     }
   }
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { VerdictError } from '../errors.js';
+import { invalidParameter, VerdictError } from '../errors.js';
 
 /**
  * Where a page ended: the sequence below which the next one begins. New records have higher sequences, so a page never
@@ -31,8 +31,8 @@ export function isOldCursor(cursor: string): boolean {
   return /^1:[1-9][0-9]{0,14}:[0-9a-f]{16}$/.test(Buffer.from(cursor, 'base64url').toString('latin1'));
 }
 
-function refusal(code: 'cursor_expired' | 'invalid_request', detail: string): VerdictError {
-  return new VerdictError(code, `cursor ${detail}`, { errors: [{ pointer: '/cursor', detail }] });
+function refusal(code: 'cursor_expired' | 'invalid_request', fault: string): VerdictError {
+  return invalidParameter('cursor', fault, code);
 }
 
 function digest(filters: unknown): string {

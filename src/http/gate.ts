@@ -10,7 +10,7 @@ import type { Authenticator, Refusal } from '../auth/authenticator.js';
 import { anonymous, type Caller, callerKey } from '../auth/caller.js';
 import type { FailedAuthentications } from '../auth/failed-authentications.js';
 import type { Allowance, LimitName, RateLimits } from '../auth/rate-limits.js';
-import { VerdictError } from '../errors.js';
+import { policySetNotFound, VerdictError } from '../errors.js';
 import type { Access } from './access.js';
 import type { BodyRoom } from './body-room.js';
 import type { Connections } from './connections.js';
@@ -192,7 +192,7 @@ export class Gate {
       const { set } = request.params as { set?: string };
       if (set === undefined || caller.grants.allows(access, set)) return undefined;
       this.noteRefusedScope(caller, `${access}:${set}`, request);
-      return new VerdictError('policy_set_not_found', `there is no policy set "${set}"`);
+      return policySetNotFound(set);
     }
     this.noteRefusedScope(caller, access, request);
     reply.header('www-authenticate', `Bearer realm="verdict", error="insufficient_scope", scope="${access}"`);

@@ -100,7 +100,8 @@ export function asVerdictError(thrown: unknown): VerdictError {
     return new VerdictError('database_unavailable', detail, { cause: thrown, retryAfter: 1 });
   }
   const code = codeOf(statusOf(thrown));
-  const detail = code === 'internal_error' ? 'The service failed to answer this request.' : (thrown as Error).message;
+  const detail =
+    code === 'internal_error' ? 'The service failed to answer this request.' : asSentence((thrown as Error).message);
   return new VerdictError(code, detail, { cause: thrown });
 }
 
@@ -128,4 +129,10 @@ function codeOf(status: number): ErrorCode {
     default:
       return status >= 400 && status < 500 ? 'malformed_request' : 'internal_error';
   }
+}
+
+/** A message of a framework in the form of our details: a capital first, a period last. */
+function asSentence(message: string): string {
+  const ended = /[.!?]$/.test(message) ? message : `${message}.`;
+  return ended.charAt(0).toUpperCase() + ended.slice(1);
 }

@@ -172,7 +172,7 @@ function parseText(text: string, pointer = ''): Json {
     return parseExactJson(text);
   } catch (error) {
     const { message: detail } = error as SyntaxError;
-    throw new VerdictError('malformed_request', `The body is not JSON: ${detail}`, {
+    throw new VerdictError('malformed_request', `The body is not JSON: ${detail}.`, {
       ...(pointer !== '' && { errors: [{ pointer, detail }] }),
     });
   }

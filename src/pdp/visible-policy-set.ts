@@ -1,5 +1,5 @@
 import type { PolicySets } from '../auth/grants.js';
-import { noPolicySet, VerdictError } from '../errors.js';
+import { noPolicySet, policySetNotFound } from '../errors.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
 
@@ -16,7 +16,7 @@ export function visiblePolicySet(store: PolicyStore, visible: PolicySets, name: 
   if (chosen === undefined) {
     throw noPolicySet(visible);
   }
-  if (!visible.includes(chosen)) throw new VerdictError('policy_set_not_found', `there is no policy set "${chosen}"`);
+  if (!visible.includes(chosen)) throw policySetNotFound(chosen);
   return store.resolve(chosen);
 }
 

@@ -1,6 +1,6 @@
 import { PolicyError } from '../core/problem.js';
 import { currentSemantics, isSemantics, semanticsBeforeNumbers } from '../core/semantics.js';
-import { VerdictError } from '../errors.js';
+import { VerdictError, versionNotFound } from '../errors.js';
 import { type LoadedPolicySet, loadPolicySet } from './load-policy-set.js';
 import type { PolicyArchive } from './policy-archive.js';
 import type { ServedPolicySet } from './served-policy-set.js';
@@ -44,18 +44,20 @@ export class ArchivedVersions {
     const archived = await this.archive?.version(name, version);
     const files = archived === undefined ? undefined : await this.archive?.files(name, version);
     if (archived === undefined || files === undefined) {
-      throw new VerdictError('policy_version_not_found', `the policy set "${name}" never served version "${version}"`);
+      throw versionNotFound(name, version);
     }
     const number = semantics ?? archived.semantics;
     if (!isSemantics(number)) {
       const known = `this engine knows ${semanticsBeforeNumbers} to ${currentSemantics}`;
-      throw new VerdictError('policy_version_invalid', `it is meant under semantics ${number}, and ${known}`);
+      throw new VerdictError('policy_version_invalid', `The version is meant under semantics ${number}, and ${known}.`);
     }
     try {
       return await loadPolicySet(files, number);
     } catch (error) {
       if (!(error instanceof PolicyError)) throw error;
-      throw new VerdictError('policy_version_invalid', error.message, { cause: error });
+      throw new VerdictError('policy_version_invalid', `The version cannot be loaded: ${error.message}.`, {
+        cause: error,
+      });
     }
   }
 

@@ -1,5 +1,5 @@
 import type { PolicyProblem } from '../core/problem.js';
-import { noPolicySet, VerdictError } from '../errors.js';
+import { noPolicySet, policySetNotFound, VerdictError } from '../errors.js';
 import type { LoadedPolicySet } from './load-policy-set.js';
 import type { ArchivedState } from './policy-archive.js';
 import type { PolicySetStatus } from './policy-set-status.js';
@@ -58,7 +58,7 @@ export class PolicySetTable {
   /** @throws VerdictError `policy_set_not_found` */
   get(name: string): Entry {
     const entry = this.find(name);
-    if (entry === undefined) throw new VerdictError('policy_set_not_found', `there is no policy set "${name}"`);
+    if (entry === undefined) throw policySetNotFound(name);
     return entry;
   }
 
@@ -85,15 +85,15 @@ export class PolicySetTable {
    */
   resolve(name: string | undefined = this.defaultName()): ServedPolicySet {
     if (name === undefined) {
-      if (this.serving.size === 0) throw unavailable('no policy set could be loaded');
+      if (this.serving.size === 0) throw unavailable('No policy set could be loaded.');
       throw noPolicySet([...this.serving.keys()]);
     }
     const set = this.serving.get(name);
     if (set !== undefined) return set;
-    if (this.serving.has(name)) throw unavailable(`the policy set "${name}" could not be loaded`);
+    if (this.serving.has(name)) throw unavailable(`The policy set "${name}" could not be loaded.`);
     // Whether there is such a set cannot be told while the directory cannot be read.
-    if (this.directoryProblem !== undefined) throw unavailable('the policy directory cannot be read');
-    throw new VerdictError('policy_set_not_found', `there is no policy set "${name}"`);
+    if (this.directoryProblem !== undefined) throw unavailable('The policy directory cannot be read.');
+    throw policySetNotFound(name);
   }
 
   /** The set of requests that name none, if there is one. */

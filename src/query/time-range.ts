@@ -1,6 +1,6 @@
 import { JSONSchema } from 'class-validator-jsonschema';
 import { parseRfc3339 } from '../core/rfc3339.js';
-import { VerdictError } from '../errors.js';
+import { invalidParameter } from '../errors.js';
 import { OptionalText } from './query-text.js';
 import { dayOf, TimeZone } from './time-zone.js';
 
@@ -37,7 +37,7 @@ export interface TimeRange {
 /** Throws VerdictError `invalid_request` that points at the member which is no time, day or zone. */
 export function readTimeRange({ from, to, tz }: TimeRangeQuery): TimeRange {
   const zone = tz === undefined ? TimeZone.utc : TimeZone.named(tz);
-  if (zone === undefined) throw invalid('tz', 'is not a time zone such as Europe/Zurich');
+  if (zone === undefined) throw invalidParameter('tz', 'is not a time zone such as Europe/Zurich');
   return { from: timeOf(from, 'from', zone, 0), to: timeOf(to, 'to', zone, 1), zone };
 }
 
@@ -46,10 +46,7 @@ function timeOf(text: string | undefined, name: string, zone: TimeZone, daysLate
   if (text === undefined) return undefined;
   const day = dayOf(text);
   const time = day === undefined ? parseRfc3339(text) : zone.startOfDay(day + daysLater);
-  if (time === undefined) throw invalid(name, 'is not a time such as 2026-11-21T18:30:00Z or a day such as 2026-11-21');
+  if (time === undefined)
+    throw invalidParameter(name, 'is not a time such as 2026-11-21T18:30:00Z or a day such as 2026-11-21');
   return time;
-}
-
-function invalid(name: string, detail: string): VerdictError {
-  return new VerdictError('invalid_request', `${name} ${detail}`, { errors: [{ pointer: `/${name}`, detail }] });
 }

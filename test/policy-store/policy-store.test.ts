@@ -74,7 +74,7 @@ describe('a policy store', () => {
     expect(shown[2]).toBe('good active');
     expect(shown[3]).toMatch(/^short failed \[rules\.csv:2 \w+, rules\.csv:3 \w+\]$/);
     expect(shown[0]).toMatch(/^bare failed \[model\.conf:/);
-    expect(errorOf(store, 'short')).toBe('policy_set_unavailable: the policy set "short" could not be loaded');
+    expect(errorOf(store, 'short')).toBe('policy_set_unavailable: The policy set "short" could not be loaded.');
     expect(await allowed(store, 'alice', 'good')).toBe(true);
     expect(log.filter(({ level }) => level === 'error').map(({ details }) => details)).toHaveLength(3);
   });
@@ -86,11 +86,13 @@ describe('a policy store', () => {
     expect(only.store.resolve().name).toBe('a');
     const root = await directory({ ...set('a'), ...set('b') });
     const none = await startedStore(root);
-    expect(errorOf(none.store)).toBe('no_policy_set: policySet must be one of: a, b');
+    expect(errorOf(none.store)).toBe(
+      'no_policy_set: There is no default policy set, so policySet must be one of: a, b.',
+    );
     const told = await startedStore(root, { defaultPolicySet: 'b' });
     expect(told.store.resolve().name).toBe('b');
     const wrong = await startedStore(root, { defaultPolicySet: 'c' });
-    expect(errorOf(wrong.store)).toBe('policy_set_not_found: there is no policy set "c"');
+    expect(errorOf(wrong.store)).toBe('policy_set_not_found: There is no policy set "c".');
   });
 
   it('does not fall back from a broken default to another set', async () => {
@@ -116,7 +118,7 @@ describe('a policy store', () => {
   it('tells a set that is not there from one that cannot be served', async () => {
     const { store } = await startedStore(await directory(set('a')));
     for (const name of ['b', '', '__proto__', 'constructor', 'toString']) {
-      expect(errorOf(store, name)).toBe(`policy_set_not_found: there is no policy set "${name}"`);
+      expect(errorOf(store, name)).toBe(`policy_set_not_found: There is no policy set "${name}".`);
     }
     expect(() => store.status('b')).toThrow(VerdictError);
     await expect(store.reload('b')).rejects.toThrow('no policy set');

@@ -242,7 +242,9 @@ describe('a caller with two sets and no default', () => {
   it('is told his own sets and no other', async () => {
     const answer = await keyed.as('pair', 'POST', '/v1/decide', question);
     expect(answer.statusCode).toBe(400);
-    expect(answer.json().detail).toBe('policySet must be one of: invoices, salaries');
+    expect(answer.json().detail).toBe(
+      'There is no default policy set, so policySet must be one of: invoices, salaries.',
+    );
   });
 
   it('reads the records of neither, since nothing says that he may', async () => {

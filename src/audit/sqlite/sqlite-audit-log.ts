@@ -1,5 +1,5 @@
 import { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
-import { VerdictError } from '../../errors.js';
+import { invalidParameter } from '../../errors.js';
 import { readTimeRange } from '../../query/time-range.js';
 import type { AuditEvent, AuditEventType, AuditPage, AuditQuery, NewAuditEvent } from '../audit-event.js';
 import { AuditLog, type AuditLogOptions } from '../audit-log.js';
@@ -230,9 +230,6 @@ function toEvent(row: Row): AuditEvent {
 
 function cursorOf(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
-  return /^\d{1,15}$/.test(text) ? Number(text) : invalid('cursor', 'is not the nextCursor of a page');
-}
-
-function invalid(name: string, detail: string): never {
-  throw new VerdictError('invalid_request', `${name} ${detail}`, { errors: [{ pointer: `/${name}`, detail }] });
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw invalidParameter('cursor', 'is not the nextCursor of a page');
 }

@@ -1,5 +1,5 @@
 import { isDamaged, isWithoutIndex, type SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
-import { VerdictError } from '../../errors.js';
+import { invalidParameter } from '../../errors.js';
 import { Turns } from '../../turns/turns.js';
 import { idMilliseconds } from '../decision-ids.js';
 import type { DecisionPage } from '../decision-page.js';
@@ -354,8 +354,7 @@ async function timeAt(view: LogView, unit: UnitView, sequence: number): Promise<
 function readLimit(limit: number | undefined): number {
   if (limit === undefined) return defaultLimit;
   if (Number.isInteger(limit) && limit >= 1 && limit <= maxLimit) return limit;
-  const detail = `is not a whole number from 1 to ${maxLimit}`;
-  throw new VerdictError('invalid_request', `limit ${detail}`, { errors: [{ pointer: '/limit', detail }] });
+  throw invalidParameter('limit', `is not a whole number from 1 to ${maxLimit}`);
 }
 
 /** The pattern for SQLite's LIKE that the text of every record with `q` in it matches (and some others). */
