@@ -8,7 +8,7 @@ import type { BindingError } from './policy/binding.js';
 import { isCombination } from './policy/combination.js';
 import type { CompiledPolicySet } from './policy/compile.js';
 import type { PolicyProblem } from './problem.js';
-import type { DecisionRequest, DecisionRequestInput } from './request.js';
+import { type DecisionRequest, type DecisionRequestInput, normaliseRequest } from './request.js';
 import { candidatesInSteps, type SearchKind } from './search/candidates.js';
 import { type SearchOptions, type SearchResult, searchInSteps } from './search/search.js';
 import type { SearchQuery, WhatQuery, WhoQuery } from './search/search-query.js';
@@ -61,11 +61,21 @@ export class PolicySet {
    *     set.decide({ subject: 'alice', action: 'read', resource: { type: 'doc', id: '1' } }, { now: Date.now() });
    */
   decide(request: DecisionRequestInput, options: DecideOptions): EngineDecision {
-    return decide(this.compiled, request, options);
+    return decide(this.compiled, normaliseRequest(request), options);
   }
 
   /** As `decide`, pausing every few milliseconds while it explains in full: the decision itself is one step. */
   decideInSteps(request: DecisionRequestInput, options: DecideOptions): Generator<void, EngineDecision> {
+    return decideInSteps(this.compiled, normaliseRequest(request), options);
+  }
+
+  /** As `decide`, for a request that is in its normal form already. */
+  evaluate(request: DecisionRequest, options: DecideOptions): EngineDecision {
+    return decide(this.compiled, request, options);
+  }
+
+  /** As `decideInSteps`, for a request that is in its normal form already. */
+  evaluateInSteps(request: DecisionRequest, options: DecideOptions): Generator<void, EngineDecision> {
     return decideInSteps(this.compiled, request, options);
   }
 

@@ -57,7 +57,7 @@ export class DecisionIds {
 }
 
 /** What every UUIDv7 of a millisecond (since 1970) begins with: `0199c2f6-3d41-`. */
-export function idBeginning(milliseconds: number): string {
+function idBeginning(milliseconds: number): string {
   const hex = milliseconds.toString(16).padStart(12, '0');
   return `${hex.slice(0, 8)}-${hex.slice(8)}-`;
 }

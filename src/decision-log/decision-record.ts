@@ -154,5 +154,11 @@ export class DecisionRecord {
   readonly sequence!: number;
 }
 
-/** A record as the PDP hands it over; the log adds its own fields when it commits. */
-export type NewDecisionRecord = Omit<DecisionRecord, 'instance' | 'writer' | 'sequence'>;
+/**
+ * A record as the PDP hands it over; the log adds its own fields when it commits. Times are numbers until they are
+ * written, in milliseconds since 1970.
+ */
+export type NewDecisionRecord = Omit<DecisionRecord, 'instance' | 'writer' | 'sequence' | 'time' | 'clock'> & {
+  readonly time: number;
+  readonly clock: number;
+};

@@ -37,14 +37,14 @@ export function recordLine(record: NewDecisionRecord, common: CommonMembers, tim
     record[name] === common[name] ? undefined : record[name];
   return JSON.stringify({
     id: record.id,
-    time: timeInId ? undefined : record.time,
+    time: timeInId ? undefined : rfc3339(record.time),
     policySet: unlessCommon('policySet'),
     policyVersion: unlessCommon('policyVersion'),
     engineVersion: unlessCommon('engineVersion'),
     semantics: unlessCommon('semantics'),
     request: record.request,
     masked: record.masked,
-    clock: record.clock === record.time ? undefined : record.clock,
+    clock: record.clock === record.time ? undefined : rfc3339(record.clock),
     decision: record.decision,
     reason: record.reason,
     errors: record.errors.length === 0 ? undefined : record.errors,
@@ -153,5 +153,9 @@ function wholeRecord(
 }
 
 function timeOf(id: string): string {
-  return new Date(idMilliseconds(id)!).toISOString();
+  return rfc3339(idMilliseconds(id)!);
+}
+
+function rfc3339(ms: number): string {
+  return new Date(ms).toISOString();
 }

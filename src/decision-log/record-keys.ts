@@ -2,20 +2,20 @@
  * How records are found: each value of an indexed field becomes a 48-bit key, kept beside the group and in the index.
  * Two values can share a key, so whoever reads by key compares the record itself.
  */
-import type { NewDecisionRecord } from './decision-record.js';
+import type { DecisionRecord, NewDecisionRecord } from './decision-record.js';
 import type { CommonMembers } from './group-text.js';
 
 /** The fields that have an index, the most selective first; their order is part of the file format. */
 export const indexedFields = {
-  requestId: (record: NewDecisionRecord): string => record.requestId,
-  subject: (record: NewDecisionRecord): string => record.request.subject.id,
-  resource: (record: NewDecisionRecord): string => record.request.resource.id,
-  caller: (record: NewDecisionRecord): string => record.caller,
-  policyVersion: (record: NewDecisionRecord): string => record.policyVersion,
-  policySet: (record: NewDecisionRecord): string => record.policySet,
-  action: (record: NewDecisionRecord): string => record.request.action.name,
-  reason: (record: NewDecisionRecord): string => record.reason.code,
-  decision: (record: NewDecisionRecord): string => record.decision,
+  requestId: (record: NewDecisionRecord | DecisionRecord): string => record.requestId,
+  subject: (record: NewDecisionRecord | DecisionRecord): string => record.request.subject.id,
+  resource: (record: NewDecisionRecord | DecisionRecord): string => record.request.resource.id,
+  caller: (record: NewDecisionRecord | DecisionRecord): string => record.caller,
+  policyVersion: (record: NewDecisionRecord | DecisionRecord): string => record.policyVersion,
+  policySet: (record: NewDecisionRecord | DecisionRecord): string => record.policySet,
+  action: (record: NewDecisionRecord | DecisionRecord): string => record.request.action.name,
+  reason: (record: NewDecisionRecord | DecisionRecord): string => record.reason.code,
+  decision: (record: NewDecisionRecord | DecisionRecord): string => record.decision,
 } as const;
 
 export type IndexedField = keyof typeof indexedFields;

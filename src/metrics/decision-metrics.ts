@@ -1,7 +1,7 @@
 import { Counter, Histogram, type Registry } from 'prom-client';
 import type { Effect, ReasonCode } from '../core/decision.js';
 import type { NewDecisionRecord } from '../decision-log/decision-record.js';
-import type { DecisionObserver } from '../pdp/pdp.js';
+import type { DecisionObserver } from '../pdp/decision-recorder.js';
 import { Distribution, type Observer } from './distribution.js';
 
 /** Counters of one policy set, found by one map look-up. */

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { NewDecisionRecord } from '../decision-log/decision-record.js';
-import type { DecisionObserver } from './pdp.js';
+import type { DecisionObserver } from './decision-recorder.js';
 
 /** Who hears of decisions, for measuring: added while the service is put together, before there are any. */
 @Injectable()

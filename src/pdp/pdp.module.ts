@@ -6,6 +6,7 @@ import { PolicyStoreModule } from '../policy-store/policy-store.module.js';
 import { CrossCheck } from '../stock-casbin/cross-check.js';
 import { StockCasbinModule } from '../stock-casbin/stock-casbin.module.js';
 import { DecisionObservers } from './decision-observers.js';
+import { DecisionRecorder } from './decision-recorder.js';
 import { Pdp } from './pdp.js';
 import { PolicySearch } from './policy-search.js';
 
@@ -15,15 +16,20 @@ import { PolicySearch } from './policy-search.js';
   providers: [
     DecisionObservers,
     {
+      provide: DecisionRecorder,
+      inject: [DecisionLog, DecisionObservers],
+      useFactory: (log: DecisionLog, observers: DecisionObservers) => new DecisionRecorder(log, observers),
+    },
+    {
       provide: Pdp,
-      inject: [PolicyStore, DecisionLog, CrossCheck, DecisionObservers],
-      useFactory: (store: PolicyStore, log: DecisionLog, crossCheck: CrossCheck, observers: DecisionObservers) =>
-        new Pdp(store, log, crossCheck, observers),
+      inject: [PolicyStore, DecisionRecorder, CrossCheck],
+      useFactory: (store: PolicyStore, recorder: DecisionRecorder, crossCheck: CrossCheck) =>
+        new Pdp(store, recorder, crossCheck),
     },
     {
       provide: PolicySearch,
-      inject: [DecisionLog],
-      useFactory: (log: DecisionLog) => new PolicySearch(log),
+      inject: [DecisionRecorder],
+      useFactory: (recorder: DecisionRecorder) => new PolicySearch(recorder),
     },
   ],
   exports: [DecisionObservers, Pdp, PolicySearch],

@@ -1,26 +1,17 @@
 import type { EngineDecision } from '../core/decision.js';
-import { engineVersion } from '../core/engine/engine-version.js';
 import { type DecisionRequest, normaliseRequest } from '../core/request.js';
 import { parseRfc3339 } from '../core/rfc3339.js';
-import { rfc3339 } from '../core/rfc3339-text.js';
-import type { DecisionLog } from '../decision-log/decision-log.js';
 import type { NewDecisionRecord } from '../decision-log/decision-record.js';
-import { compileMask, type Mask } from '../decision-log/mask.js';
 import { VerdictError } from '../errors.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { EvaluationOptions, ServedPolicySet } from '../policy-store/served-policy-set.js';
 import type { CrossCheck } from '../stock-casbin/cross-check.js';
 import { Turns, turnMs } from '../turns/turns.js';
 import type { DecisionAnswer } from './decision-answer.js';
+import type { DecisionRecorder } from './decision-recorder.js';
 import type { Asker, Explain, Question } from './question.js';
 import { refuseUnacceptable } from './unacceptable.js';
 import { visiblePolicySet } from './visible-policy-set.js';
-
-/** Hears of what was answered, for measuring. */
-export interface DecisionObserver {
-  answered(record: NewDecisionRecord): void;
-  answeredBatch(size: number): void;
-}
 
 /** Most questions of a batch in one turn: as many records as one commit takes. */
 const turnQuestions = 128;
@@ -56,13 +47,10 @@ export interface BatchPart {
  *     // { allowed: false, decision: 'deny', decisionId: '0199…', policySet: 'default', …, reason: { code: 'no_matching_rule' } }
  */
 export class Pdp {
-  private readonly masks = new WeakMap<ServedPolicySet, Mask>();
-
   constructor(
     private readonly policySets: PolicyStore,
-    private readonly log: DecisionLog,
+    private readonly recorder: DecisionRecorder,
     private readonly crossCheck: CrossCheck,
-    private readonly observer?: DecisionObserver,
   ) {}
 
   /**
@@ -76,7 +64,7 @@ export class Pdp {
     const decision = await set.evaluate(inquiry.request, inquiry);
     refuseUnacceptable(set, decision);
     const { record, answer } = this.conclude(set, inquiry, decision, asker);
-    await this.record(record);
+    await this.recorder.append(record);
     return answer;
   }
 
@@ -99,13 +87,16 @@ export class Pdp {
     let isEnd = count === 0;
     const turns = new Turns();
     if (isEnd) {
-      this.observer?.answeredBatch(0);
+      this.recorder.batchAnswered(0);
       yield { texts: [], isEnd };
     }
     while (!isEnd) {
       await turns.next();
       if (isGone()) return;
-      const room = await this.log.roomForBulk(Math.min(turnQuestions, count - answered), endsAt - performance.now());
+      const room = await this.recorder.roomForBulk(
+        Math.min(turnQuestions, count - answered),
+        endsAt - performance.now(),
+      );
       const texts: string[] = [];
       const records: NewDecisionRecord[] = [];
       let length = 0;
@@ -128,9 +119,9 @@ export class Pdp {
           isEnd = ++answered === count || isLast(outcome);
         } while (!isEnd && length < turnText && performance.now() < turnEnds && (room === 0 || texts.length < room));
       } finally {
-        await this.recordBatch(records, room);
+        await this.recorder.appendBulk(records, room);
       }
-      if (isEnd) this.observer?.answeredBatch(answered);
+      if (isEnd) this.recorder.batchAnswered(answered);
       yield { texts, isEnd };
     }
   }
@@ -160,68 +151,17 @@ export class Pdp {
 
   private conclude(
     set: ServedPolicySet,
-    { request, received, now, explain, started }: Inquiry,
+    inquiry: Inquiry,
     decision: EngineDecision,
     asker: Asker,
   ): { record: NewDecisionRecord; answer: DecisionAnswer } {
+    const { request, received, now, explain, started } = inquiry;
     this.crossCheck.observe(set, request, now, decision);
-    const id = this.log.nextId(received);
-    const recorded = this.maskOf(set)(request);
-    const record: NewDecisionRecord = {
-      id,
-      time: rfc3339(received),
-      policySet: set.name,
-      policyVersion: set.version,
-      engineVersion,
-      semantics: set.compiled.semantics,
-      request: recorded,
-      masked: recorded === request ? undefined : true,
-      clock: rfc3339(now),
-      decision: decision.decision,
-      reason: decision.reason,
-      errors: decision.errors,
-      obligations: decision.obligations,
-      caller: asker.caller,
-      authentication: asker.authentication,
-      via: asker.via,
-      requestId: asker.requestId,
-      traceId: asker.traceId,
-      durationUs: Math.round((performance.now() - started) * 1000),
-    };
-    return { record, answer: answerOf(id, set, decision, explain) };
+    const { decision: effect, reason, errors, obligations } = decision;
+    const said = { request, received, now, started, decision: effect, reason, errors, obligations };
+    const record = this.recorder.recordOf(set, said, asker);
+    return { record, answer: answerOf(record.id, set, decision, explain) };
   }
-
-  private async record(record: NewDecisionRecord): Promise<void> {
-    try {
-      await this.log.append(record);
-    } catch (cause) {
-      throw unrecorded(cause);
-    }
-    this.observer?.answered(record);
-  }
-
-  private async recordBatch(records: readonly NewDecisionRecord[], room: number): Promise<void> {
-    try {
-      await this.log.appendBulk(records, room);
-    } catch (cause) {
-      throw unrecorded(cause);
-    }
-    if (this.observer !== undefined) for (const record of records) this.observer.answered(record);
-  }
-
-  private maskOf(set: ServedPolicySet): Mask {
-    let mask = this.masks.get(set);
-    if (mask === undefined) {
-      mask = compileMask(set.compiled.manifest.decisionLog);
-      this.masks.set(set, mask);
-    }
-    return mask;
-  }
-}
-
-function unrecorded(cause: unknown): VerdictError {
-  const detail = 'The decision could not be recorded, so it is not answered.';
-  return new VerdictError('decision_log_unavailable', detail, { cause, retryAfter: 1 });
 }
 
 /** What the questions of a batch are answered by that its time was not enough for. */

@@ -1,12 +1,9 @@
-import { engineVersion } from '../core/engine/engine-version.js';
 import type { SearchOptions, SearchResult } from '../core/search/search.js';
 import { questionAbout, type SearchQuery } from '../core/search/search-query.js';
 import { defaultStepBudget } from '../core/step-budget.js';
-import type { DecisionLog } from '../decision-log/decision-log.js';
-import { compileMask } from '../decision-log/mask.js';
-import { VerdictError } from '../errors.js';
 import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
 import { inTurns } from '../turns/turns.js';
+import type { DecisionRecorder } from './decision-recorder.js';
 import type { Asker } from './question.js';
 
 export interface SearchPage {
@@ -41,7 +38,7 @@ const budgetSteps = 20 * defaultStepBudget;
  * set, and the page is one record.
  */
 export class PolicySearch {
-  constructor(private readonly log: DecisionLog) {}
+  constructor(private readonly recorder: DecisionRecorder) {}
 
   /** @throws VerdictError when the search cannot be recorded */
   async search(
@@ -57,53 +54,17 @@ export class PolicySearch {
     const { results, examined } = found;
     const next = found.next ?? after;
     const end: SearchPage['end'] = found.complete ? 'complete' : results.length >= limit ? 'limit' : 'budget';
-    const searchId = this.log.nextId(now);
-    const durationUs = Math.round((performance.now() - started) * 1000);
-    await this.record(set, query, { searchId, now, durationUs, examined, results, end }, asker);
-    const { rolesLeftOut = 0 } = found;
-    const page = { searchId, policySet: set.name, policyVersion: set.version, results, examined, rolesLeftOut, end };
-    return end === 'complete' || next === undefined ? page : { ...page, next };
-  }
-
-  private async record(
-    set: ServedPolicySet,
-    query: SearchQuery,
-    found: Pick<SearchPage, 'searchId' | 'results' | 'examined' | 'end'> & { now: number; durationUs: number },
-    asker: Asker,
-  ): Promise<void> {
-    const { searchId: id, now, durationUs, results, examined, end } = found;
-    const time = new Date(now).toISOString();
     const request = questionAbout(query, '');
-    const masked = compileMask(set.compiled.manifest.decisionLog)(request);
-    try {
-      await this.log.append({
-        id,
-        time,
-        policySet: set.name,
-        policyVersion: set.version,
-        engineVersion,
-        semantics: set.compiled.semantics,
-        request: masked,
-        ...(masked !== request && { masked: true as const }),
-        clock: time,
-        decision: results.length > 0 ? 'allow' : 'deny',
-        reason: { code: results.length > 0 ? 'rule_allowed' : 'no_matching_rule' },
-        errors: [],
-        obligations: [],
-        search: { kind: query.kind, examined, complete: end === 'complete', results },
-        caller: asker.caller,
-        authentication: asker.authentication,
-        via: asker.via,
-        requestId: asker.requestId,
-        ...(asker.traceId !== undefined && { traceId: asker.traceId }),
-        durationUs,
-      });
-    } catch (cause) {
-      throw new VerdictError('decision_log_unavailable', 'The search could not be recorded, so it is not answered.', {
-        cause,
-        retryAfter: 1,
-      });
-    }
+    const decision = results.length > 0 ? ('allow' as const) : ('deny' as const);
+    const reason = { code: results.length > 0 ? ('rule_allowed' as const) : ('no_matching_rule' as const) };
+    const search = { kind: query.kind, examined, complete: end === 'complete', results };
+    const answer = { request, received: now, now, started, decision, reason, errors: [], obligations: [], search };
+    const record = this.recorder.recordOf(set, answer, asker);
+    await this.recorder.append(record);
+    const { rolesLeftOut = 0 } = found;
+    const names = { searchId: record.id, policySet: set.name, policyVersion: set.version };
+    const page = { ...names, results, examined, rolesLeftOut, end };
+    return end === 'complete' || next === undefined ? page : { ...page, next };
   }
 }
 

@@ -6,6 +6,7 @@ import { type CompiledPolicySet, compileInSteps } from '../core/policy/compile.j
 import { PolicySet } from '../core/policy-set.js';
 import { PolicyError } from '../core/problem.js';
 import { currentSemantics, type Semantics } from '../core/semantics.js';
+import { compileMask } from '../decision-log/mask.js';
 import { StockPolicySet } from '../stock-casbin/stock-policy-set.js';
 import { type StockTexts, StockView } from '../stock-casbin/stock-view.js';
 import { inTurns, Turns } from '../turns/turns.js';
@@ -41,7 +42,7 @@ export async function loadPolicySet(
     view ??= new StockView(inside, stockTexts(set.files));
     return view;
   };
-  const common = { name: set.name, version, compiled, stockView };
+  const common = { name: set.name, version, compiled, mask: compileMask(inside.manifest.decisionLog), stockView };
   if (compiled.manifest.engine === 'casbin') {
     const stock = await StockPolicySet.load(stockView());
     const evaluate: ServedPolicySet['evaluate'] = (request) => stock.evaluate(request);
@@ -57,8 +58,8 @@ export async function loadPolicySet(
   // A full explanation may take as long as several decisions: others have their turn within it.
   const evaluate: ServedPolicySet['evaluate'] = (request, evaluation) =>
     evaluation.explain === 'full'
-      ? inTurns(compiled.decideInSteps(request, evaluation))
-      : compiled.decide(request, evaluation);
+      ? inTurns(compiled.evaluateInSteps(request, evaluation))
+      : compiled.evaluate(request, evaluation);
   await passTests(set.files, inside.entities, evaluate);
   const served: ServedPolicySet = Object.freeze({ ...common, engine: 'verdict', evaluate });
   return { served, retire: () => undefined, stop: async () => undefined };

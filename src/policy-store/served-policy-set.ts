@@ -1,6 +1,7 @@
 import type { EngineDecision } from '../core/decision.js';
 import type { PolicySet } from '../core/policy-set.js';
 import type { DecisionRequest } from '../core/request.js';
+import type { Mask } from '../decision-log/mask.js';
 import type { StockView } from '../stock-casbin/stock-view.js';
 
 export interface EvaluationOptions {
@@ -16,6 +17,8 @@ export interface ServedPolicySet {
   /** Which engine evaluates it: Verdict's own, or stock Casbin in a thread of its own. */
   readonly engine: 'verdict' | 'casbin';
   readonly compiled: PolicySet;
+  /** Gives a request as it may be stored or logged. */
+  readonly mask: Mask;
   /** The set as stock Casbin would run it; made when it is first asked for. */
   stockView(): StockView;
   evaluate(request: DecisionRequest, options: EvaluationOptions): EngineDecision | Promise<EngineDecision>;

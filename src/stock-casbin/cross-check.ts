@@ -13,6 +13,8 @@ export interface CrossCheckedSet {
   readonly name: string;
   readonly version: string;
   readonly engine: 'verdict' | 'casbin';
+  /** Masks a request before a difference is logged. */
+  mask(request: DecisionRequest): DecisionRequest;
   stockView(): StockView;
 }
 
@@ -25,8 +27,6 @@ export interface CrossCheckOptions {
   /** 0 to 1: how many of the decisions that are observed are evaluated again. */
   readonly share: number;
   readonly log: CrossCheckLog;
-  /** Masks a request before a difference is logged. */
-  readonly mask: (set: CrossCheckedSet, request: DecisionRequest) => DecisionRequest;
   readonly limits?: StockCasbinLimits;
 }
 
@@ -60,7 +60,7 @@ interface Loading {
  * Evaluates a share of all decisions again on stock Casbin, after they were answered, and tells where it disagrees. It
  * never delays an answer: what it cannot keep up with is dropped, and counted.
  *
- *     const check = new CrossCheck({ share: 0.01, log, mask });
+ *     const check = new CrossCheck({ share: 0.01, log });
  *     check.observe(set, request, now, decision);   // returns at once
  *     check.counts;                                 // { checked: 1, agreed: 1, … }
  */
@@ -145,7 +145,7 @@ export class CrossCheck {
     const details = {
       policySet: set.name,
       policyVersion: set.version,
-      request: this.options.mask(set, request),
+      request: set.mask(request),
       clock: new Date(now).toISOString(),
       verdict: { decision: ours.decision, reason: ours.reason, errors: ours.errors },
       stockCasbin: theirs,

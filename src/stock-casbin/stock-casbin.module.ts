@@ -1,7 +1,6 @@
 import { Module, type OnApplicationShutdown } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { Config } from '../config/config.js';
-import { compileMask } from '../decision-log/mask.js';
 import { loggerToken } from '../logging/logging.module.js';
 import { CrossCheck } from './cross-check.js';
 
@@ -15,7 +14,6 @@ import { CrossCheck } from './cross-check.js';
         new CrossCheck({
           share: config.crossCheck,
           log: logger,
-          mask: (set, request) => compileMask(set.stockView().compiled.manifest.decisionLog)(request),
         }),
     },
   ],

@@ -29,10 +29,9 @@ const reasons = [
 function recordAt(log, n, now, callers) {
   const set = sets[(n * 7) % sets.length];
   const reason = reasons[n % 10 === 0 ? 1 : n % 33 === 0 ? 2 : 0];
-  const time = new Date(now).toISOString();
   return {
     id: log.nextId(now),
-    time,
+    time: now,
     policySet: set,
     policyVersion: version(set),
     engineVersion: '0.1.0',
@@ -46,7 +45,7 @@ function recordAt(log, n, now, callers) {
       resource: { type: 'invoice', id: String((n * 104_729) % 1_000_000), attributes: { amount: n % 5_000 } },
       attributes: { tenant: 'acme' },
     },
-    clock: time,
+    clock: now,
     decision: reason.code === 'rule_allowed' ? 'allow' : 'deny',
     reason,
     errors: [],

@@ -45,11 +45,10 @@ let made = 0;
 function makeRecord(log) {
   const n = made++;
   const now = Date.now();
-  const time = new Date(now).toISOString();
   const deny = n % 10 === 0;
   return {
     id: log.nextId(now),
-    time,
+    time: now,
     policySet: 'invoices',
     policyVersion: 'sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08',
     engineVersion: '0.1.0',
@@ -59,7 +58,7 @@ function makeRecord(log) {
       resource: { type: 'invoice', id: String((n * 104_729) % 1_000_000), attributes: { amount: n % 5_000 } },
       attributes: { tenant: 'acme' },
     },
-    clock: time,
+    clock: now,
     decision: deny ? 'deny' : 'allow',
     reason: deny
       ? { code: 'no_matching_rule' }

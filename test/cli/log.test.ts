@@ -54,7 +54,7 @@ async function record(subject: string): Promise<void> {
   const { writer, sequence, instance, ...denial } = (await service.log.find(denied))!;
   const now = Date.now();
   const request = { ...denial.request, subject: { id: subject }, resource: { id: 'doc' } };
-  await service.log.append({ ...denial, id: service.log.nextId(now), time: new Date(now).toISOString(), request });
+  await service.log.append({ ...denial, id: service.log.nextId(now), time: now, clock: now, request });
 }
 
 afterAll(() => service.stop());

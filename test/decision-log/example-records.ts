@@ -20,11 +20,10 @@ export const noon = Date.UTC(2026, 10, 21, 12);
 /** A record of typical size, about 550 bytes. */
 export function exampleRecord(log: Pick<DecisionLog, 'nextId'>, example: Example = {}): NewDecisionRecord {
   const { now = noon, subject = 'alice', action = 'approve', resource = '42', decision = 'allow' } = example;
-  const time = new Date(now).toISOString();
   const allowed = decision === 'allow';
   return {
     id: log.nextId(now),
-    time,
+    time: now,
     policySet: example.policySet ?? 'invoices',
     policyVersion: 'sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08',
     engineVersion: '0.1.0',
@@ -35,7 +34,7 @@ export function exampleRecord(log: Pick<DecisionLog, 'nextId'>, example: Example
       resource: { type: 'invoice', id: resource, attributes: { amount: 900 } },
       attributes: example.attributes ?? { tenant: 'acme' },
     },
-    clock: time,
+    clock: now,
     decision,
     reason: allowed
       ? { code: 'rule_allowed', rule: ['p', 'manager', 'invoice', 'approve', 'allow'], file: 'rules.csv', line: 7 }
@@ -48,4 +47,9 @@ export function exampleRecord(log: Pick<DecisionLog, 'nextId'>, example: Example
     requestId: example.requestId ?? `r-${subject}-${resource}`,
     durationUs: 12,
   };
+}
+
+/** The record as reading gives it back, but for what the log adds: times are numbers until they are written. */
+export function asRead(record: NewDecisionRecord) {
+  return { ...record, time: new Date(record.time).toISOString(), clock: new Date(record.clock).toISOString() };
 }

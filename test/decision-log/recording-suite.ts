@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { exampleRecord, noon } from './example-records.js';
+import { asRead, exampleRecord, noon } from './example-records.js';
 import type { MakeLogHome } from './log-home.js';
 
 const refused = { code: 'decision_log_unavailable', extra: { retryAfter: 1 } };
@@ -12,7 +12,7 @@ export function describeRecording(newHome: MakeLogHome): void {
       const record = exampleRecord(log);
       await log.append(record);
       const { items, nextCursor } = await log.search({ subject: 'alice' });
-      expect(items).toEqual([{ ...record, writer: expect.any(Number), sequence: 1 }]);
+      expect(items).toEqual([{ ...asRead(record), writer: expect.any(Number), sequence: 1 }]);
       expect(nextCursor).toBeUndefined();
       expect(await log.find(record.id)).toEqual(items[0]);
     });

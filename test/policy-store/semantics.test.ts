@@ -5,7 +5,7 @@ import { currentSemantics, type Semantics } from '../../src/core/semantics.js';
 import { SqliteConnection } from '../../src/database/sqlite/sqlite-connection.js';
 import { replay } from '../../src/pdp/replay.js';
 import { loadPolicySet } from '../../src/policy-store/load-policy-set.js';
-import { exampleRecord } from '../decision-log/example-records.js';
+import { exampleRecord, noon } from '../decision-log/example-records.js';
 import { aclModel, temporaryDirectory, writeTree } from './folders.js';
 import { openArchive, startedStore } from './store.js';
 
@@ -26,6 +26,8 @@ async function servedUnder(semantics: number | null) {
 
 const record = (version: string, semantics: number) => ({
   ...exampleRecord({ nextId: () => '0199c2f6-3d41-7003-8a41-90b7c3d9e211' }),
+  time: new Date(noon).toISOString(),
+  clock: new Date(noon).toISOString(),
   policySet: 'acl',
   policyVersion: version,
   semantics,

@@ -25,7 +25,6 @@ function crossCheck(options: Partial<CrossCheckOptions> = {}): { check: CrossChe
   const check = new CrossCheck({
     share: 1,
     log: { info: write, warn: write },
-    mask: (_set, request) => request,
     ...options,
   });
   running.push(check);
@@ -84,16 +83,22 @@ describe('the cross-check', () => {
   });
 
   it('tells of a difference, with its request masked', async () => {
-    const { check, lines } = crossCheck({ mask: (_set, asked) => ({ ...asked, subject: { id: '***' } }) });
-    const set = await load('rbac', rbac);
-    const decision = await set.evaluate(request('alice'), { now: 0, explain: 'brief' });
-    check.observe(set, request('alice'), 0, { ...decision, decision: 'deny' });
+    const { check, lines } = crossCheck();
+    const manifest = `${JSON.stringify({ decisionLog: { mask: ['/attributes/ssn'] } })}\n`;
+    const set = await load('rbac', { ...rbac, 'policy-set.yaml': manifest });
+    const asked = { ...request('alice'), attributes: { ssn: '078-05-1120' } };
+    const decision = await set.evaluate(asked, { now: 0, explain: 'brief' });
+    check.observe(set, asked, 0, { ...decision, decision: 'deny' });
     await check.settled();
     expect(check.counts).toMatchObject({ checked: 1, agreed: 0, unexpected: 1 });
     expect(lines).toHaveLength(1);
     expect(lines[0]).toMatchObject({
       message: 'stock Casbin answers otherwise',
-      details: { policySet: 'rbac', request: { subject: { id: '***' } }, stockCasbin: { allowed: true } },
+      details: {
+        policySet: 'rbac',
+        request: { subject: { id: 'alice' }, attributes: { ssn: '[masked]' } },
+        stockCasbin: { allowed: true },
+      },
     });
   });
 

@@ -18,7 +18,7 @@ export interface ServedEngine {
 export async function servedEngine({ compiled, folder }: LoadedFolder): Promise<ServedEngine> {
   if (compiled.manifest.engine === 'verdict') {
     const own = new PolicySet(compiled);
-    return { own, decide: async (request, now) => own.decide(request, { now }), stop: async () => undefined };
+    return { own, decide: async (request, now) => own.evaluate(request, { now }), stop: async () => undefined };
   }
   // The package and its thread are loaded for the few sets that want them.
   const { StockPolicySet } = await import('../../stock-casbin/stock-policy-set.js');

@@ -5,7 +5,7 @@ import { Scope, withScope } from '../matcher/scope.js';
 import type { BindingError } from '../policy/binding.js';
 import { isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
-import { type DecisionRequest, type DecisionRequestInput, type Json, normaliseRequest } from '../request.js';
+import type { DecisionRequest, Json } from '../request.js';
 import { MatchingFunctionFailed } from '../roles/name-matching.js';
 import type { Rule } from '../rules/rule-store.js';
 import { StepBudgetExceeded } from '../step-budget.js';
@@ -26,19 +26,17 @@ export interface DecideOptions {
 
 const noObligations: readonly Json[] = Object.freeze([]);
 
-export function decide(set: CompiledPolicySet, input: DecisionRequestInput, options: DecideOptions): EngineDecision {
-  if (options.explain === 'full') return finish(decideInSteps(set, input, options));
-  const request = normaliseRequest(input);
+export function decide(set: CompiledPolicySet, request: DecisionRequest, options: DecideOptions): EngineDecision {
+  if (options.explain === 'full') return finish(decideInSteps(set, request, options));
   return withScope((scope) => decideIn(scope, set, request, options.now));
 }
 
 /** As `decide`, pausing before and within a full explanation: the decision itself is one step. */
 export function* decideInSteps(
   set: CompiledPolicySet,
-  input: DecisionRequestInput,
+  request: DecisionRequest,
   options: DecideOptions,
 ): Generator<void, EngineDecision> {
-  const request = normaliseRequest(input);
   const decision = withScope((scope) => decideIn(scope, set, request, options.now));
   if (options.explain !== 'full') return decision;
   yield;

@@ -1,4 +1,4 @@
-import { idBeginning, idMilliseconds } from '../decision-ids.js';
+import { idMilliseconds } from '../decision-ids.js';
 import type { NewDecisionRecord } from '../decision-record.js';
 import { type CommonMembers, commonMembers, recordLine } from '../group-text.js';
 import { addRecordKeys, commonKeys } from '../record-keys.js';
@@ -83,9 +83,9 @@ export class GroupCommit {
   add(record: NewDecisionRecord): Promise<void> {
     this.open ??= openGroup(commonMembers(record, this.instance));
     const group = this.open;
-    const { time, beginning } = momentOf(record.time);
-    const timeInId = record.id.startsWith(beginning);
-    const idTime = timeInId ? time : (idMilliseconds(record.id) ?? time);
+    const { time } = record;
+    const idTime = idMilliseconds(record.id);
+    const timeInId = idTime === time;
     const line = recordLine(record, group.common, timeInId);
     group.lines.push(line);
     group.length += line.length;
@@ -94,8 +94,8 @@ export class GroupCommit {
     group.tally.add(record, time);
     group.since = Math.min(group.since, time);
     group.until = Math.max(group.until, time);
-    group.idSince = Math.min(group.idSince, idTime);
-    group.idUntil = Math.max(group.idUntil, idTime);
+    group.idSince = Math.min(group.idSince, idTime ?? time);
+    group.idUntil = Math.max(group.idUntil, idTime ?? time);
     this.waiting++;
     if (group.lines.length === groupLimit || group.length > lengthLimit) {
       this.full.push(group);
@@ -165,17 +165,6 @@ export class GroupCommit {
     }
     this.schedule();
   }
-}
-
-let moment = { text: '', time: Number.NaN, beginning: '' };
-
-/** A record's time in milliseconds, and how ids of it begin. The last one is kept: a busy log has many of a millisecond. */
-function momentOf(text: string): typeof moment {
-  if (text !== moment.text) {
-    const time = Date.parse(text);
-    moment = { text, time, beginning: idBeginning(time) };
-  }
-  return moment;
 }
 
 function openGroup(common: CommonMembers): OpenGroup {

@@ -161,7 +161,7 @@ export class SqliteDecisionLog extends DecisionLog {
     if (mode === 'off') return written;
     const full = this.group.depth >= this.queueLimit || this.group.length >= maxQueueLength;
     if (mode === 'async') {
-      if (full) this.lose(1, Date.parse(record.time), Date.parse(record.time));
+      if (full) this.lose(1, record.time, record.time);
       else void this.group.add(record);
       return written;
     }

@@ -18,13 +18,12 @@ for (let i = 0; i < Number(concurrency); i++) {
   void (async () => {
     for (;;) {
       const now = Date.now();
-      const time = new Date(now).toISOString();
       const record = {
         ...text,
         id: log.nextId(now),
-        time,
+        time: now,
         request: { subject: { id: `user-${i}` }, action: { name: 'read' }, resource: { id: 'x'.repeat(200) } },
-        clock: time,
+        clock: now,
         decision: 'deny',
         reason: { code: 'no_matching_rule' },
         errors: [],
