@@ -79,7 +79,7 @@ async function lintFolders(paths: readonly string[], options: LintOptions, termi
 /** What today's defaults change in a set that 0.1 served. */
 function lintSince(folder: PolicyFolder): readonly PolicyProblem[] {
   const now = compileFolder(folder);
-  return changesSince(compileFolder(folder, semanticsBeforeNumbers), now, now.options.schema !== undefined);
+  return changesSince(compileFolder(folder, semanticsBeforeNumbers), now, now.options);
 }
 
 /** Everything that can be said against a set: what the loader says, its tests, and the linter's warnings. */

@@ -218,7 +218,8 @@ function reportEmpty(set: Checked): void {
   const definition = set.parts.model.matchers.get(set.manifest.definitions.m);
   if (definition === undefined) return;
   const message = 'there are no rules, and the matcher reads rules';
-  const hint = 'in Casbin this may allow everything; say "emptyPolicy: allowed" in policy-set.yaml if it is meant';
+  // Not `emptyPolicy`: under an effect that reads deny rules alone, a set without rules allows everything.
+  const hint = 'write the rules into a file that ends in .csv, beside model.conf';
   set.report(problem(set, definition, 0, 'empty_policy', message, hint));
 }
 

@@ -27,7 +27,7 @@ function read(options: CompileOptions, semantics: Semantics): ReadSet {
 }
 
 const changes = (options: CompileOptions): string[] =>
-  changesSince(read(options, 1), read(options, currentSemantics), options.schema !== undefined).map(
+  changesSince(read(options, 1), read(options, currentSemantics), options).map(
     ({ severity, code, file }) => `${severity} ${code} ${file}`,
   );
 
@@ -52,5 +52,26 @@ describe('what changed since 0.1', () => {
     const scans = { model: model('sub, obj, act', 'r.sub.a < 3 && p.sub != ""'), rules };
     expect(changes(scans)).toContain('warning changed_default model.conf');
     expect(changes({ ...scans, rules: rules.slice(0, rules.lastIndexOf('\n')) })).toEqual([]);
+  });
+
+  it('names the file and the line of what it is about', () => {
+    const placed = (options: CompileOptions) =>
+      changesSince(read(options, 1), read(options, currentSemantics), options).map(
+        ({ code, file, line, column }) => `${code} ${file}:${line}:${column}`,
+      );
+    const entities = '# people\n- { type: team, id: red }\n- type: user\n  id: alice\n  attributes: { a: 1 }\n';
+    expect(placed({ ...plain, entities })).toEqual(['changed_default entities.yaml:5:3']);
+    expect(
+      placed({ ...plain, entities: { file: 'entities.json', text: '[{"type":"t","id":"i","attributes":{"a":1}}]' } }),
+    ).toEqual(['changed_default entities.json:1:23']);
+    const schema = '# what there is\n\nsubject:\n  user:\n    properties: { age: {} }\n';
+    expect(placed({ ...plain, schema })).toEqual(['changed_default schema.yaml:3:1']);
+    const rules = Array.from({ length: 5_001 }, (_, at) => `p, u${at}, doc, read`).join('\n');
+    const scans = { model: model('sub, obj, act', 'r.sub.a < 3 && p.sub != ""'), rules };
+    expect(placed(scans)).toEqual(['changed_default model.conf:8:5']);
+  });
+
+  it('is nothing where no stored entity has an attribute that could win', () => {
+    expect(changes({ ...plain, entities: [{ type: 'team', id: 'red' }] })).toEqual([]);
   });
 });
