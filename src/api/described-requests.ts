@@ -24,7 +24,7 @@ export const describedSchemas: Readonly<Record<string, JsonSchema>> = {
  *     describedRequest({ type: 'object', properties: { id: { type: 'string' } }, additionalProperties: false })
  *     // the same, with a pattern for `id` that refuses NUL
  */
-export function describedRequest(schema: JsonSchema): JsonSchema {
+function describedRequest(schema: JsonSchema): JsonSchema {
   // Only Ajv knows it; how deep attributes may be nested is in the page on limits.
   const { attributeDepth: _, ...same } = schema;
   const described: JsonSchema = { ...same };

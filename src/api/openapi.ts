@@ -50,7 +50,7 @@ export function openApiDocument(
         shown.map(({ operation }) => operation),
         limits,
       ),
-      securitySchemes: securitySchemes,
+      securitySchemes,
     },
   };
 }
@@ -69,6 +69,7 @@ function describe({ method, url, access, operation }: DeclaredRoute & { operatio
       ...refusals(operation.refusals ?? []),
       ...Object.fromEntries(Object.entries(operation.answers).map(([status, answer]) => [status, responseOf(answer)])),
       ...Object.fromEntries(Object.entries(refused).map(([status, why]) => [status, problemResponse(why)])),
+      default: problemResponse('Any other refusal'),
     },
     security,
   };

@@ -106,12 +106,10 @@ describe('a client in TypeScript', () => {
     writeFileSync(join(place, 'package.json'), '{ "type": "module" }\n');
     rmSync(join(place, 'node_modules'), { force: true });
     symlinkSync(join(root, 'node_modules'), join(place, 'node_modules'));
-    const options = ['--strict', '--module', 'nodenext', '--target', 'es2023', '--types', 'node', '--skipLibCheck'];
-    const compiler = join(root, 'node_modules/.bin/tsc');
+    const compilerOptions = { strict: true, module: 'nodenext', target: 'es2023', types: ['node'], skipLibCheck: true };
+    writeFileSync(join(place, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['use.ts', 'example.ts'] }));
     // What does not compile is on standard output.
-    await run(compiler, [...options, 'use.ts', 'example.ts'], { cwd: place }).catch((error) =>
-      expect.fail(error.stdout),
-    );
+    await run(join(root, 'node_modules/.bin/tsc'), ['-p', place]).catch((error) => expect.fail(error.stdout));
     expect(await printedBy(process.execPath, ['use.js'], place)).toEqual(expected);
     expect(await printedBy(process.execPath, ['example.js'], place)).toBe(true);
   });

@@ -151,6 +151,7 @@ describe('the OpenAPI document, for generators', () => {
 
   it('has every answer typed, and every refusal as a problem', () => {
     for (const { operationId, responses } of operations()) {
+      expect(responses, operationId).toHaveProperty('default');
       for (const [status, { content = {} }] of Object.entries(responses)) {
         const types = Object.keys(content);
         const at = `${operationId} ${status}`;

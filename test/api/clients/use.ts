@@ -81,6 +81,7 @@ const exported: string = answered(
 );
 
 const refused = await client.POST('/v1/decide', { body: { ...question, resource: 'doc\u0000' } });
+// Whatever the status, a refusal has this one form.
 const problem: Schemas['Problem'] | undefined = refused.error;
 const anonymous = await createClient<paths>({ baseUrl: VERDICT_URL ?? '' }).GET('/v1/decisions');
 
