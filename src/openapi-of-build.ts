@@ -12,7 +12,7 @@ type Limits = Pick<Config, 'maxBodyBytes' | 'maxBatchBytes' | 'maxBatchItems' | 
 
 export async function openApiOfBuild(limits: Limits): Promise<object> {
   const { maxBodyBytes, maxBatchBytes, maxBatchItems, maxIdLength, maxAttributeDepth } = limits;
-  // The policies and the database of whoever calls are not touched.
+  // The caller's policies and database are not touched.
   const folder = await mkdtemp(join(tmpdir(), 'verdict-openapi-'));
   try {
     const { config } = readConfig(

@@ -19,7 +19,7 @@ export class AuditEventsController {
     private readonly cursors: SealedCursors,
   ) {}
 
-  /** Whoever reads the decisions of some sets alone sees the events about those. */
+  /** A caller that may read the decisions of some sets sees only the events about those. */
   @Get()
   @Requires('decisions:read', { limit: 'search', audit: 'audit_events_read' })
   @Documented({

@@ -1,10 +1,10 @@
 import { addressGroup } from '../config/address-list.js';
 import { Grants } from './grants.js';
 
-/** How a caller proved who he is. */
+/** How a caller was authenticated. */
 export type AuthenticationMethod = 'none' | 'api_key' | 'basic' | 'jwt' | 'certificate' | 'session';
 
-/** Whoever sent a request, once that is established. */
+/** The authenticated sender of a request. */
 export interface Caller {
   readonly name: string;
   readonly method: AuthenticationMethod;

@@ -63,7 +63,7 @@ class SearchAnswer {
   readonly context!: SearchContext;
 }
 
-/** Of a subject search or a resource search. */
+/** The answer of a subject search or a resource search. */
 export class EntitySearchAnswer extends SearchAnswer {
   @Parts(() => FoundEntity)
   readonly results!: readonly FoundEntity[];

@@ -52,7 +52,7 @@ export function csvGapRow(gap: SeenGap): string {
 
 /**
  * Spreadsheets take a cell that begins with one of these for a formula, also behind white space, and run it; an
- * apostrophe before it makes it text (OWASP, CSV injection). Subjects and resources are named by whoever asks.
+ * apostrophe before it makes it text (OWASP, CSV injection). Callers choose the names of subjects and resources.
  */
 const formula = /^\s*[=+\-@\t\r\n|%＝＋－＠]/;
 

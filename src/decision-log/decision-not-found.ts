@@ -2,8 +2,8 @@ import { VerdictError } from '../errors.js';
 import { idWriter } from './decision-ids.js';
 
 /**
- * The refusal for an id that is not found. Where the id names another writer than `writer`, which makes the ids here, it
- * says which: the decision is in another log. Ids are known to whoever asked, so this tells nothing of what is recorded.
+ * The refusal for an id that is not found. Where the id names another writer than `writer`, which makes the ids here,
+ * it says which: the decision is in another log. The caller knows the id, so this tells nothing about other records.
  */
 export function decisionNotFound(id: string, writer: number | undefined): VerdictError {
   const named = idWriter(id);

@@ -5,7 +5,7 @@
 const secret =
   /passw(or)?d|passphrase|secret(?!ar)|token|authori[sz]ation|apikey|privatekey|accesskey|cookie|credential/;
 
-/** Names repeat from request to request, but whoever asks chooses them, so what is remembered is bounded. */
+/** Names repeat from request to request. Callers choose them, so the number that is kept is bounded. */
 const known = new Map<string, boolean>();
 const knownLimit = 4_096;
 

@@ -17,9 +17,9 @@ export interface Question extends DecisionRequestInput {
 /** On whose behalf a question comes; all but the grants is recorded. */
 export interface Asker {
   readonly caller: string;
-  /** How the caller proved who he is. */
+  /** How the caller was authenticated. */
   readonly authentication: AuthenticationMethod;
-  /** What he may ask: a policy set beyond them does not exist for him. */
+  /** Scopes of the caller. A policy set that they do not name does not exist for it. */
   readonly grants: Grants;
   /** The door: `decide`, `batch`, `authzen`… */
   readonly via: string;

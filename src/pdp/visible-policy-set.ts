@@ -4,11 +4,11 @@ import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
 
 /**
- * The policy set that a request names, as the caller sees the store: with nothing in it but the sets that he may use. So
- * the default is his default (the configured one, the one named `default`, or the only one), and whatever else is there
- * is not found like what is not.
+ * The policy set that a request names, among the sets that the caller may use. So the default is the caller's default
+ * (the configured one, the one named `default`, or the only one), and any other set is not found like what is not.
  *
- * @throws VerdictError `no_policy_set` naming his sets, `policy_set_not_found`, `policy_set_unavailable`
+ * @throws VerdictError `no_policy_set` with the names of the caller's sets, `policy_set_not_found`,
+ *   `policy_set_unavailable`
  */
 export function visiblePolicySet(store: PolicyStore, visible: PolicySets, name: string | undefined): ServedPolicySet {
   if (visible === 'all') return store.resolve(name);

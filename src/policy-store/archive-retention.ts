@@ -4,7 +4,7 @@ export interface ArchiveRetentionOptions {
   readonly archive: PolicyArchive;
   /** The time of the oldest decision record that is kept, in milliseconds since 1970; undefined where there is none. */
   readonly oldestRecord: () => Promise<number | undefined>;
-  /** Hears of what failed; the next turn tries again. */
+  /** Called with each failure; the next turn tries again. */
   readonly onProblem: (what: string, error: unknown) => void;
 }
 

@@ -5,18 +5,18 @@ import { type LoadedPolicySet, loadPolicySet } from './load-policy-set.js';
 import type { PolicyArchive } from './policy-archive.js';
 import type { ServedPolicySet } from './served-policy-set.js';
 
-/** So many loaded versions are kept for the next who asks; a replay of a day's decisions needs one or two of each set. */
+/** Most loaded versions that are kept. A replay of a day's decisions needs one or two of each set. */
 const keptVersions = 8;
 
-/** Versions that served once, loaded again: to roll back to, and to ask what they would answer. */
+/** Loads versions that served earlier, for rollbacks and replays. */
 export class ArchivedVersions {
-  /** The one that was asked for last is last. */
+  /** The version that was used last is last. */
   private readonly kept = new Map<string, Promise<LoadedPolicySet>>();
 
   constructor(private readonly archive: PolicyArchive | undefined) {}
 
   /**
-   * A version to ask, not to serve: it is shared and may be ended when others are asked for.
+   * Loads a version for replays. It is shared, and ends when enough others have been used.
    *
    * @param semantics the number of the defaults to read it with; by default the one that it served under
    * @throws VerdictError `policy_version_not_found`, `policy_version_invalid`
@@ -36,7 +36,7 @@ export class ArchivedVersions {
   }
 
   /**
-   * A version that the caller keeps, and stops.
+   * Loads a version that the caller keeps and stops.
    *
    * @throws VerdictError `policy_version_not_found`, `policy_version_invalid`
    */

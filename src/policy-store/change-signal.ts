@@ -41,7 +41,7 @@ export class ChangeSignal {
       watcher.on('error', () => discard(watcher));
       this.watchers.set(folder, watcher);
     } catch {
-      // Not there, or not to be watched: tried again with the next look.
+      // Missing, or cannot be watched: tried again with the next look.
     }
   }
 }

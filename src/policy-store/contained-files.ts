@@ -1,7 +1,6 @@
 /**
- * Files of a directory, read without leaving it. A link in a policy folder may lead anywhere, to a private key as well;
- * and who can make links can swap them between two looks at them. So a path is judged by where it really leads, and a file
- * that is read by what was really opened.
+ * Files of a directory, read without leaving it. A link in a policy folder may lead anywhere, also to a private key,
+ * and its author can swap it at any moment. So a path is judged by its real path, and a file by what was really opened.
  */
 import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, open, readlink, realpath, stat } from 'node:fs/promises';
@@ -34,12 +33,12 @@ export interface SeenFile {
   readonly identity: string;
 }
 
-/** Another text whenever the file is another one, or was written. */
+/** A text that changes if the file is replaced or written. */
 export function identityOf(stats: BigIntStats): string {
   return `${stats.dev} ${stats.ino} ${stats.mode} ${stats.size} ${stats.mtimeNs} ${stats.ctimeNs}`;
 }
 
-/** The bytes of a file, if it is still the one that was seen, and within `root`. A file that grows is another one. */
+/** Reads a file if it is still the one that was seen, within `root`. A file that grew counts as another one. */
 export async function readUnchanged(root: string, path: string, seen: SeenFile): Promise<Uint8Array | undefined> {
   // Without O_NONBLOCK, opening a named pipe that took the file's place would wait for its other end.
   const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
@@ -72,10 +71,10 @@ async function isOpenedWithin(root: string, handle: FileHandle, path: string, op
   return dev === opened.dev && ino === opened.ino;
 }
 
-/** Bytes of a file beside the policies that is read for a note about them, `.git/packed-refs` for example. */
+/** Largest file beside the policies that is read, in bytes, such as `.git/packed-refs`. */
 const mostBytesOfANote = 16 * 1024 * 1024;
 
-/** The text of a plain file of no more than 16 MiB; a pipe in its place would be waited for. */
+/** Reads a plain file of at most 16 MiB. Opening a pipe in its place would wait. */
 export async function readNote(path: string): Promise<string> {
   const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   try {

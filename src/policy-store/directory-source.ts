@@ -12,32 +12,32 @@ import { fileRole, intendedName, type PolicyFile, type PolicySetFiles } from './
 import { textProblem } from './text-problem.js';
 
 export interface SourceLimits {
-  /** Bytes of one set. A rule takes many times its bytes once it is compiled: a set must not exhaust the process. */
+  /** Most bytes of one set. A compiled rule takes many times its bytes, and a set must not exhaust the process. */
   readonly maxBytes: number;
-  /** Files of one set. */
+  /** Most files of one set. */
   readonly maxFiles: number;
 }
 
 export const defaultSourceLimits: SourceLimits = Object.freeze({ maxBytes: 64 * 1024 * 1024, maxFiles: 10_000 });
 
-/** What one look at the root found. */
+/** The result of one look at the root. */
 export type RootScan =
   | { readonly readable: true; readonly folders: ReadonlyMap<string, FolderScan> }
   | { readonly readable: false; readonly problem: PolicyProblem };
 
-/** What one look at a folder found, without reading a file. */
+/** The result of one look at a folder, without reading a file. */
 export interface FolderScan {
   readonly name: string;
   readonly path: string;
-  /** The real path of the directory that this look went through: what lies outside is not read. */
+  /** The real path of the directory for this look. Nothing outside of it is read. */
   readonly root: string;
-  /** Of the folder, as a name in `root`: itself perhaps a link. */
+  /** Path of the folder in `root`; it may be a link. */
   readonly realPath: string;
-  /** `unknown`: the folder is there, but cannot be looked into. */
+  /** `unknown`: the folder exists and cannot be read. */
   readonly hasModel: boolean | 'unknown';
   readonly files: readonly ScannedFile[];
   readonly problems: readonly PolicyProblem[];
-  /** Another text whenever a file came, went or changed: names, sizes, inodes and times. */
+  /** A text that changes if a file comes, goes or changes: names, sizes, inodes and times. */
   readonly fingerprint: string;
 }
 
@@ -51,7 +51,7 @@ export interface FolderContent {
   readonly problems: readonly PolicyProblem[];
 }
 
-/** With one of these the set cannot load whatever its files say. */
+/** Problems with which the set cannot load, whatever its files contain. */
 const withoutReading = new Set([
   'bad_set_name',
   'conflicting_sets',
@@ -108,7 +108,7 @@ export class DirectorySource {
     return { readable: true, folders };
   }
 
-  /** `undefined` for what is no folder. */
+  /** Returns undefined if it is not a folder. */
   private async scanFolder(root: string, entry: Dirent): Promise<FolderScan | undefined> {
     const { name } = entry;
     const folder = { name, path: join(this.root, name), root, realPath: join(root, name) };
@@ -133,8 +133,8 @@ export class DirectorySource {
   }
 
   /**
-   * Reads the files that the scan saw. `changed` means that they are not those any more: what was read may be a mixture
-   * and is thrown away.
+   * Reads the files that the scan saw. `changed`: they have changed since, so the result could be a mixture and is
+   * dropped.
    */
   async read(scan: FolderScan): Promise<FolderContent | 'changed'> {
     const files: PolicyFile[] = [];
@@ -252,7 +252,7 @@ async function scanFiles(folder: Folder, limits: SourceLimits): Promise<FolderSc
   return { ...folder, hasModel, files, problems, fingerprint: marks.join('\n') };
 }
 
-/** What a link outside holds is not looked at; whether there is a model says whether a set was meant. */
+/** The target of a link that leads out is not read. A model in it would show that a set was meant. */
 async function leadingOut(folder: Folder): Promise<FolderScan> {
   const model = await stat(join(folder.realPath, 'model.conf')).catch(() => undefined);
   return {

@@ -3,9 +3,9 @@ import type { PolicyProblem } from '../core/problem.js';
 import { ChangeSignal } from './change-signal.js';
 import type { DirectorySource, FolderScan } from './directory-source.js';
 
-/** What two looks at the directory agree on. */
+/** Changes that two looks at the directory agree on. */
 export interface DirectoryChanges {
-  /** Why the directory is not to be believed; nothing else is said then. */
+  /** Why the directory cannot be trusted. The other members are empty then. */
   readonly problem?: PolicyProblem;
   /** Sets whose folder is new or has changed, and is at rest. */
   readonly changed: readonly FolderScan[];
@@ -19,10 +19,10 @@ export interface DirectoryChanges {
 
 const noChanges: DirectoryChanges = Object.freeze({ changed: [], gone: [], restless: [], atRest: true });
 
-/** Sees what changes in a directory of policy sets, by file events and by looking regularly. */
+/** Watches a directory of policy sets, by file events and regular looks. */
 export class DirectoryWatch {
   private readonly signal = new ChangeSignal(() => this.note());
-  /** Whether an event came that nobody was waiting for. */
+  /** True if an event came while nothing waited for one. */
   private noted = false;
   private wake: (() => void) | undefined;
 
@@ -33,8 +33,8 @@ export class DirectoryWatch {
   ) {}
 
   /**
-   * What is different from what is known: sets by name, with the fingerprint of the folder that was last dealt with.
-   * When nothing changed this is one look; otherwise it takes `settleMs` and a second look.
+   * Finds changes since `known`: sets by name, with the fingerprint of the folder that was handled last. When nothing
+   * changed this is one look; otherwise it takes `settleMs` and a second look.
    */
   async changes(
     known: ReadonlyMap<string, string | undefined>,
@@ -87,7 +87,7 @@ export class DirectoryWatch {
     this.wake?.();
   }
 
-  /** The folders that are policy sets, or were: a folder whose model is missing for a moment is not gone. */
+  /** Folders that are or were policy sets: a folder whose model is missing for a moment is not removed. */
   private async look(
     known: ReadonlyMap<string, unknown>,
   ): Promise<{ readonly sets: ReadonlyMap<string, FolderScan> } | { readonly problem: PolicyProblem }> {

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { LoadEvent } from './policy-store.js';
 
-/** Who hears of loads, for measuring: added while the service is put together, before there are any. */
+/** Observers of loads, for metrics. They are added while the service is created, before the first load. */
 @Injectable()
 export class LoadObservers {
   private readonly observers: ((event: LoadEvent) => void)[] = [];

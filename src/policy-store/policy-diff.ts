@@ -1,4 +1,4 @@
-/** What is different between two versions of a policy set. */
+/** Differences between two versions of a policy set. */
 import { Flag, Integer, OneOf, Part, Parts, Text, Texts } from '../answers/members.js';
 import { parseRuleLines, type RuleLine } from '../core/casbin/rules-document.js';
 import { fileRole, isVersioned, type PolicySetFiles } from './policy-set-files.js';
@@ -57,7 +57,7 @@ export class BoundedDiff extends PolicyDiff {
   readonly more?: RulesLeftOut;
 }
 
-/** Leaves out what is beyond `limit` rules in either list, and says how many those are. */
+/** Leaves out rules beyond `limit` in each list, and says how many. */
 export function boundDiff(diff: PolicyDiff, limit = 10_000): BoundedDiff {
   const more = { added: Math.max(0, diff.added.length - limit), removed: Math.max(0, diff.removed.length - limit) };
   if (more.added + more.removed === 0) return diff;
@@ -68,8 +68,8 @@ export function boundDiff(diff: PolicyDiff, limit = 10_000): BoundedDiff {
 const rulesPerStep = 1_000;
 
 /**
- * Rules are compared by what they say, wherever they stand; a rule that stands twice counts twice. In steps, for versions
- * can have a hundred thousand rules.
+ * Compares rules by content, not by place; a repeated rule counts each time. It works in steps, since versions can have
+ * a hundred thousand rules.
  */
 export function* diffPoliciesInSteps(from: PolicySetFiles, to: PolicySetFiles): Generator<void, PolicyDiff> {
   const before = yield* rulesOf(from);
@@ -101,7 +101,7 @@ function diffFiles(from: PolicySetFiles, to: PolicySetFiles): DiffFile[] {
 }
 
 interface KeyedRule {
-  /** What it says: equal for equal rules. */
+  /** The content; equal for equal rules. */
   readonly key: string;
   readonly line: RuleLine;
 }

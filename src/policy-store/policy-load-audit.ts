@@ -7,7 +7,10 @@ const eventTypes = {
   removed: 'policy_set_removed',
 } as const;
 
-/** A policy set that changed by its folder: who wrote there, the file system knows. A start is a change too. */
+/**
+ * Notes the audit event of a set that changed by its folder, or at a start. The event has no actor: only the file
+ * system knows who wrote the files.
+ */
 export function notePolicyLoad(audit: AuditLog, { policySet, result, from, to }: LoadEvent): void {
   if (result === 'unchanged') return;
   audit.note({

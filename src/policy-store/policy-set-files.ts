@@ -1,4 +1,4 @@
-/** A policy set as bytes: what a source reads, a version identifies and the archive keeps. */
+/** The files of a policy set, which a source reads, a version identifies and the archive keeps. */
 import { policySetVersion } from '../core/policy/version.js';
 import { sha256 } from '../digest/sha-256.js';
 
@@ -36,8 +36,8 @@ export function fileRole(path: string): FileRole | undefined {
 }
 
 /**
- * The name that somebody meant, of a file that would otherwise be passed over in silence: a manifest called
- * `policy-set.yml` would leave its set without bindings.
+ * The name that was probably meant by a file that would be ignored in silence: a manifest called `policy-set.yml` would
+ * leave its set without bindings.
  *
  *     intendedName('policy-set.yml')   // 'policy-set.yaml'
  *     intendedName('Rules.CSV')        // 'Rules.csv'
@@ -54,7 +54,7 @@ export function intendedName(path: string): string | undefined {
   return undefined;
 }
 
-/** The version of a set: tests are not a part of it, they say what it should do and not what it does. */
+/** The version of a set. Tests are not a part of it, since they do not change its decisions. */
 export function versionOf(files: readonly PolicyFile[]): string {
   let version = versions.get(files);
   if (version === undefined) {
@@ -64,10 +64,10 @@ export function versionOf(files: readonly PolicyFile[]): string {
   return version;
 }
 
-/** By the list of a set's files, which its source makes and freezes: store, compiler and archive ask for the same one. */
+/** Versions by the frozen list of files, which store, compiler and archive share. */
 const versions = new WeakMap<readonly PolicyFile[], string>();
 
-/** Another text whenever a test changed. */
+/** A text that changes if a test changes. */
 export function testsVersionOf(files: readonly PolicyFile[]): string {
   return digestOf(files.filter(({ path }) => fileRole(path) === 'test'));
 }

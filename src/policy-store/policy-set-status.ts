@@ -25,7 +25,7 @@ export class PolicySetProblem implements PolicyProblem {
   readonly hint?: string;
 }
 
-/** What an operator sees of a policy set. */
+/** The state of a policy set, for operators. */
 export class PolicySetStatus {
   @Text()
   readonly name!: string;

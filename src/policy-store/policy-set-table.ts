@@ -5,43 +5,46 @@ import type { ArchivedState } from './policy-archive.js';
 import type { PolicySetStatus } from './policy-set-status.js';
 import type { ServedPolicySet } from './served-policy-set.js';
 
-/** What the store knows of one set. */
+/** The store's state of one set. */
 export interface Entry {
   readonly name: string;
-  /** What serves. */
+  /** The version that is served. */
   loaded?: LoadedPolicySet | undefined;
-  /** What served when the process last ended, as long as nothing does. */
+  /** The version that was served when the process last ended, while nothing else is. */
   archived?: ArchivedState | undefined;
-  /** What was last seen in its folder and dealt with, well or not. */
+  /** The content of its folder that was handled last, with or without success. */
   folder?: { readonly fingerprint: string; readonly version?: string } | undefined;
   /** The version, with its tests, that was last found good. */
   checked?: string;
-  /** The folder's version that a rollback holds against; `''` when the folder could not be read then. */
+  /**
+   * The folder's version at a rollback; `''` if the folder could not be read then. The pin ends when the folder has
+   * another one.
+   */
   pinnedOver?: string | undefined;
-  /** Why the folder's content does not serve. */
+  /** Why the folder's content is not served. */
   problems: readonly PolicyProblem[];
-  /** Its folder appeared while the service ran, and has not been served yet: nothing else changes because of it. */
+  /** True if its folder appeared while the service ran and has not been served yet. It has no effect on other sets. */
   unproven?: boolean;
-  /** When the folder is to be loaded again though nothing changed in it, by the monotonic clock. */
+  /** When an unchanged folder is loaded again, in milliseconds of the monotonic clock. */
   retryAt?: number;
-  /** What operators were last shown, and since when. */
+  /** The last state that was shown to operators. */
   shown?: Pick<PolicySetStatus, 'state' | 'version' | 'since' | 'servedSince'>;
 }
 
-/** A file of the wrong kind can have a problem in every line; nobody reads them all. */
+/** Most problems that are shown. A wrong file can have one in every line. */
 const shownProblems = 100;
 
 /**
- * The policy sets as requests and operators see them. Whoever changes an entry publishes it: requests then see all of
- * the change at once.
+ * The policy sets as requests and operators see them. After changing an entry, call `publish`: requests then see the
+ * whole change at once.
  */
 export class PolicySetTable {
   private readonly entryByName = new Map<string, Entry>();
-  /** Every set by name, `undefined` where nothing can be served. Never changed, only replaced. */
+  /** Every set by name; undefined if nothing can be served. The map is replaced, never changed. */
   private serving: ReadonlyMap<string, ServedPolicySet | undefined> = new Map();
-  /** Whether the first look at the directory is over. What appears from then on has to be served before it counts. */
+  /** True after the first look at the directory. Sets that appear later count only when they have been served. */
   isStarted = false;
-  /** Why the directory as a whole cannot be used; what was served before goes on. */
+  /** Why the directory as a whole cannot be used. Sets that were served go on. */
   directoryProblem: PolicyProblem | undefined;
 
   /** @param defaultPolicySet the set of requests that name none; by default the one named `default`, else the only one */
@@ -62,7 +65,7 @@ export class PolicySetTable {
     return entry;
   }
 
-  /** The entry of that name, made if there is none. */
+  /** Returns the entry of that name, or creates it. */
   obtain(name: string): Entry {
     const entry = this.find(name) ?? { name, problems: [], unproven: this.isStarted };
     this.entryByName.set(name, entry);
@@ -73,13 +76,13 @@ export class PolicySetTable {
     this.entryByName.delete(name);
   }
 
-  /** What serves under that name now. */
+  /** The version that is served under that name. */
   served(name: string): ServedPolicySet | undefined {
     return this.serving.get(name);
   }
 
   /**
-   * What serves requests that name this set, or none.
+   * The version for requests that name this set, or none.
    *
    * @throws VerdictError `no_policy_set`, `policy_set_not_found`, `policy_set_unavailable`
    */
@@ -91,7 +94,7 @@ export class PolicySetTable {
     const set = this.serving.get(name);
     if (set !== undefined) return set;
     if (this.serving.has(name)) throw unavailable(`The policy set "${name}" could not be loaded.`);
-    // Whether there is such a set cannot be told while the directory cannot be read.
+    // While the directory cannot be read, it is unknown whether the set exists.
     if (this.directoryProblem !== undefined) throw unavailable('The policy directory cannot be read.');
     throw policySetNotFound(name);
   }
@@ -119,7 +122,7 @@ export class PolicySetTable {
     return this.statusOf(this.get(name));
   }
 
-  /** Makes what the entries say visible: to requests in one assignment, to operators by state. */
+  /** Makes changes of entries visible: to requests in one assignment, to operators by state. */
   publish(): void {
     const serving = new Map(this.entries.map(({ name, loaded }) => [name, loaded?.served]));
     if (!sameEntries(serving, this.serving)) this.serving = serving;

@@ -15,7 +15,7 @@ import { notePolicyLoad } from './policy-load-audit.js';
 import { PolicyStore } from './policy-store.js';
 import { SqlitePolicyArchive } from './sqlite/sqlite-policy-archive.js';
 
-/** Folders to policy sets in service, and the versions that were. */
+/** The policy store and the archive of versions. */
 @Module({
   imports: [DatabaseModule, AuditModule, DecisionLogModule],
   providers: [
@@ -64,7 +64,7 @@ export class PolicyStoreModule implements OnModuleInit, OnApplicationShutdown {
 
   async onModuleInit(): Promise<void> {
     await this.store.start();
-    // What is served is noted in the archive by now.
+    // The archive knows by now which versions are served.
     this.retention.start();
   }
 

@@ -11,21 +11,21 @@ import type { PolicySetStatus } from './policy-set-status.js';
 import { type Entry, PolicySetTable } from './policy-set-table.js';
 import type { ServedPolicySet } from './served-policy-set.js';
 
-/** What the store says to the operator; pino's loggers fit. */
+/** The operator's log. Pino's loggers fit. */
 export interface PolicyStoreLog {
   info(details: object, message: string): void;
   warn(details: object, message: string): void;
   error(details: object, message: string): void;
 }
 
-/** What became of a folder that changed; for measuring. */
+/** The result of loading a changed folder, for metrics and audit. */
 export interface LoadEvent {
   readonly policySet: string;
   readonly result: 'served' | 'unchanged' | 'failed' | 'removed';
   readonly durationMs: number;
-  /** The version that was served before, at a start when the process last ended; undefined when none was. */
+  /** The version that was served before; at a start, the one when the process last ended. */
   readonly from: string | undefined;
-  /** The version that is served now; undefined when none is. */
+  /** The version that is served now, if any. */
   readonly to: string | undefined;
 }
 
@@ -33,7 +33,7 @@ export interface PolicyStoreOptions {
   readonly directory: string;
   /** The set of requests that name none; by default the one named `default`, else the only one. */
   readonly defaultPolicySet?: string;
-  /** Without an archive nothing survives a restart, and there is nothing to roll back to. */
+  /** Undefined: no version survives a restart, and there are no rollbacks. */
   readonly archive?: PolicyArchive;
   readonly log: PolicyStoreLog;
   readonly onLoad?: (event: LoadEvent) => void;
@@ -41,17 +41,17 @@ export interface PolicyStoreOptions {
   readonly pollMs?: number;
   /** Milliseconds between the two looks that must agree before a folder is read. */
   readonly settleMs?: number;
-  /** How long a folder may keep changing before that is a problem. */
+  /** How long a folder may keep changing before that is a problem, in milliseconds. */
   readonly patienceMs?: number;
   readonly limits?: SourceLimits;
 }
 
-/** After this long a set is tried again that failed for another reason than its files. */
+/** Time in milliseconds after which a set is loaded again that failed for another reason than its files. */
 const retryMs = 5_000;
 
 /**
  * The policy sets of a directory: loaded whole or not at all, swapped in one assignment, kept when what comes after
- * them is broken. What happens in the directory and what operators ask is done one after the other.
+ * them is broken. Changes of the directory and requests of operators are handled one after another.
  */
 export class PolicyStore {
   private readonly source: DirectorySource;

@@ -34,7 +34,7 @@ export interface TimeRange {
   readonly zone: TimeZone;
 }
 
-/** Throws VerdictError `invalid_request` that points at the member which is no time, day or zone. */
+/** @throws VerdictError `invalid_request` for a member that is not a time, day or zone */
 export function readTimeRange({ from, to, tz }: TimeRangeQuery): TimeRange {
   const zone = tz === undefined ? TimeZone.utc : TimeZone.named(tz);
   if (zone === undefined) throw invalidParameter('tz', 'is not a time zone such as Europe/Zurich');

@@ -1,8 +1,8 @@
 /**
- * Long work of the process (batches, large bodies, searches, counts, exports, comparisons, loads) in turns. In each round
- * of the event loop one piece of it runs, whoever it belongs to: between two rounds connections are read and single
- * decisions answered. If each of sixteen batches yielded by a `setImmediate` of its own, each round would hold sixteen
- * turns.
+ * Long work of the process (batches, large bodies, searches, counts, exports, comparisons, loads) in turns. In each
+ * round of the event loop one piece of it runs, for all requests together: between two rounds connections are read and
+ * single decisions answered. If each of sixteen batches yielded by a `setImmediate` of its own, each round would hold
+ * sixteen turns.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 

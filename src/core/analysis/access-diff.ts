@@ -33,10 +33,13 @@ export interface AccessDiffOptions {
   readonly changed?: { readonly removed: readonly ChangedRule[]; readonly added: readonly ChangedRule[] };
 }
 
-/** Universes up to this size are compared whole: looking for what a change concerns would take longer. */
+/**
+ * Universes up to this number of questions are compared as a whole, which is faster than finding the affected
+ * questions.
+ */
 const smallUniverse = 200_000;
 
-/** A set that is missing, because it is new or gone, allows nothing. */
+/** A missing set, which is new or removed, allows nothing. */
 export function* diffAccessInSteps(
   before: CompiledPolicySet | undefined,
   after: CompiledPolicySet | undefined,
@@ -124,7 +127,7 @@ function* concernsOf(
   }
 }
 
-/** The value of a token for one candidate; undefined where the token is no matter of its part alone. */
+/** The value of a token for one candidate; undefined if the token does not depend on that part alone. */
 type ReadToken = (token: string) => Json | undefined;
 
 /** Whether a rule of the policy could match the candidate, as far as this column can tell. */
@@ -136,7 +139,7 @@ function mayMatch(set: CompiledPolicySet, use: ColumnUse, text: string, read: Re
     case 'equal':
       return value === text;
     case 'role':
-      // In which domain, and at what time, is for the question itself to say.
+      // Domain and time are left to the question itself.
       return (
         use.domain !== undefined ||
         isTimed(set, use.relation) ||
@@ -178,7 +181,7 @@ function mayReach(
   });
 }
 
-/** What the tokens are for each candidate of a part, worked out once. */
+/** Values of the tokens for each candidate of a part, computed once. */
 class PartValues {
   private readonly values = new Map<Part, readonly (readonly (Json | undefined)[])[]>();
   private readonly tokensOf: ReadonlyMap<Part, ReadonlySet<string>>;
@@ -236,7 +239,7 @@ class PartValues {
   }
 }
 
-/** Which part of a request alone decides what the token is as a value. */
+/** The part of a request that alone determines the value of a token. */
 function partOf({ role, line }: Combination['tokens'][number]): Part | undefined {
   if (line === undefined) return role === 'subject' || role === 'resource' || role === 'action' ? role : undefined;
   const paths = line.kind === 'path' ? [line.path] : line.parts.filter((part) => typeof part !== 'string');

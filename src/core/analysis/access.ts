@@ -21,7 +21,7 @@ export interface Permission {
 }
 
 export interface ReviewedPermission extends Permission {
-  /** From the subject to the role that the rule names; empty where no role is asked for. */
+  /** From the subject to the role in the rule; empty if the rule needs no role. */
   readonly path: readonly string[];
   /** The rule that allows, its type first; undefined where no rule denies, and that is enough. */
   readonly rule: readonly string[] | undefined;
@@ -52,8 +52,8 @@ export interface Permissions {
 }
 
 /**
- * Finds what a universe allows, in the order of its questions. Asked is only what some rule could allow, `maxQuestions`
- * at most: the engine reads its rules backwards to the longer of the two lists, subjects and resources.
+ * Finds what a universe allows, in the order of its questions. It asks only questions that some rule could allow, at
+ * most `maxQuestions`: the engine reads its rules backwards to the longer of the two lists, subjects and resources.
  */
 export function* permissionsInSteps(
   set: CompiledPolicySet,
@@ -139,14 +139,14 @@ export function requestOfPermission({ subject, action, resource, context }: Perm
   return { subject, action: { name: action }, resource, ...attributes };
 }
 
-/** Through which role and rule it is allowed, or was decided at all. */
+/** The role and rule that a permission is decided by. */
 export function review(set: CompiledPolicySet, permission: Permission, now: number): ReviewedPermission {
   const request = requestOfPermission(permission);
   const { rule, file, line } = decide(set, request, { now }).reason;
   return { ...permission, path: rolePath(set, request, rule?.slice(1), now), rule, file, line };
 }
 
-/** Of the roles that a rule asks for, how the subject holds its own. */
+/** How the subject holds the role that a rule asks for. */
 function rolePath(
   set: CompiledPolicySet,
   request: DecisionRequest,

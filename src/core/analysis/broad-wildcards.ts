@@ -3,7 +3,7 @@ import { cut, quote } from '../quote.js';
 import { columnUses } from './column-use.js';
 import type { Check, LintedRule, LintedSet } from './linted-set.js';
 
-/** Fewer neighbours are no habit that a wildcard could break. */
+/** Least number of neighbours; fewer do not show a habit. */
 const leastNeighbours = 2;
 
 const wildcards: ReadonlySet<string> = new Set(['*', '/*', '.*', '^.*$', '^.*', '.*$', '**']);

@@ -17,7 +17,7 @@ export interface ColumnReading {
   isOther: boolean;
 }
 
-/** Of each column of the combination's policy definition, in order; undefined where the matcher does not read it. */
+/** How each column of the policy definition is read, in order; undefined if the matcher does not read it. */
 export function columnReadings(combination: Combination): readonly (ColumnReading | undefined)[] {
   const { policy, environment } = combination;
   const readings: (ColumnReading | undefined)[] = policy.tokens.map(() => undefined);
@@ -98,7 +98,7 @@ export function roleCallsOf(combination: Combination, key: string): readonly (re
 }
 
 export interface LiteralPattern {
-  /** Of the function. */
+  /** Name of the function. */
   readonly name: string;
   readonly pattern: string;
   readonly at: number;

@@ -1,18 +1,18 @@
-/** What the matcher asks of each column of a rule: what comparing two rules needs to know. */
+/** How the matcher uses each column of a rule, for comparing two rules. */
 import { type Expression, walk } from '../matcher/ast.js';
 import { conjunction } from '../matcher/program.js';
 import type { Combination } from '../policy/combination.js';
 
 /** How a column is compared. `token` is the request's side of it, `sub` in `r.sub`. */
 export type ColumnUse =
-  /** No part of deciding: `eft`, `priority`, `reason`. */
+  /** Not part of matching: `eft`, `priority`, `reason`. */
   | { readonly kind: 'unread' }
   | { readonly kind: 'equal'; readonly token: string; readonly always?: string }
   | {
       readonly kind: 'role';
       readonly token: string;
       readonly relation: string;
-      /** The token that says in which domain. */
+      /** The token of the domain. */
       readonly domain?: string;
       readonly always?: string;
     }
@@ -21,7 +21,7 @@ export type ColumnUse =
   /** Anything else: two rules are only comparable where they say the same. */
   | { readonly kind: 'other'; readonly always?: string };
 
-/** Of each column of the combination's policy definition, in order. `always` is a text that any request passes. */
+/** The use of each column of the policy definition, in order. `always` is a text that every request matches. */
 export function columnUses(combination: Combination): readonly ColumnUse[] {
   const uses: ColumnUse[] = combination.policy.tokens.map(() => ({ kind: 'unread' }));
   for (const term of conjunction(combination.program.expression)) {

@@ -22,7 +22,7 @@ export function* findConstantConditions(set: LintedSet): Check {
     for (const column of conditions) {
       const text = rule.fields[column] ?? '';
       const condition = main.conditions.find(text);
-      // `true` is how a rule says that it has no condition.
+      // A rule without a condition has `true`.
       if (condition.run === undefined || text.trim() === 'true') continue;
       const truth = truthOf(condition.expression, known);
       if (truth === undefined) continue;
@@ -36,7 +36,7 @@ export function* findConstantConditions(set: LintedSet): Check {
 }
 
 /**
- * Whether an expression is true, or false, whatever the request is; undefined when it depends. Errors are left aside:
+ * True or false if an expression has this value for every request; otherwise undefined. Errors are not considered:
  * `r.sub.age == r.sub.age` is true where there is an age.
  */
 export function truthOf(expression: Expression, known: ReadonlyMap<string, Json> = new Map()): boolean | undefined {

@@ -3,7 +3,7 @@ import type { PolicyProblem } from '../problem.js';
 import { type ColumnUse, columnUses } from './column-use.js';
 import { at, type Check, type LintedRule, type LintedSet, rulesPerStep } from './linted-set.js';
 
-/** More ways than this in which other rules could cover one are not looked at. */
+/** Most combinations of wider texts that are tried for one rule. */
 const maxCombinations = 1_000;
 
 export function* findCoveredRules(set: LintedSet): Check {
@@ -56,7 +56,7 @@ function findCover(
   return undefined;
 }
 
-/** What it means that rule `other` applies wherever rule `index` does. */
+/** The problem of rule `index` if rule `other` applies wherever it does. */
 function judgeCover(set: LintedSet, index: number, other: number, isSame: boolean): PolicyProblem | undefined {
   const rule = set.rules[index] as LintedRule;
   const cover = set.rules[other] as LintedRule;
@@ -128,7 +128,7 @@ function furtherTexts(set: LintedSet, use: ColumnUse, present: ReadonlySet<strin
   }
 }
 
-/** A name reaches whatever its roles reach. Links that hold in a domain, for a time or by pattern are left out. */
+/** The roles above a name. Links of a domain, with a condition or by pattern are left out. */
 function rolesAbove(set: LintedSet, key: string, present: ReadonlySet<string>): (text: string) => string[] {
   const definition = set.compiled.model.roles.get(key);
   const matching = set.compiled.manifest.roleMatching.get(key);
@@ -151,7 +151,7 @@ function rolesAbove(set: LintedSet, key: string, present: ReadonlySet<string>): 
   };
 }
 
-/** A name with more roles than this is not compared with all of them. */
+/** Most roles of a name that are compared. */
 const maxRolesAbove = 1_000;
 
 /**

@@ -50,8 +50,7 @@ const languages: Readonly<Record<string, Language>> = {
 };
 
 /**
- * What the function makes of a pattern that another one would read as its author meant it; undefined when it looks like
- * its own.
+ * How the function misreads a pattern of another function; undefined if the pattern looks like its own.
  *
  *     foreignPattern('keyMatch', '/docs/:id')   // keyMatch reads :name as it stands …
  *     foreignPattern('keyMatch2', '/docs/:id')  // undefined

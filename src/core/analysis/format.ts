@@ -1,4 +1,4 @@
-/** The one way to write rules and models: what means the same looks the same. Comments and meaning stay. */
+/** Formats rules and models. Comments and meaning stay. */
 import { parseModel } from '../casbin/model-document.js';
 import { parseRuleLine } from '../casbin/rules-document.js';
 import { skipSpace, trimSpace } from '../casbin/white-space.js';
@@ -7,7 +7,7 @@ import { utf8Length } from '../utf8.js';
 
 export type Formatted =
   | { readonly text: string }
-  /** A file that does not parse stays as it is: guessing what was meant could change it. */
+  /** A file that does not parse is not changed. */
   | { readonly problems: readonly PolicyProblem[] };
 
 /** Beyond this Casbin does not read a line of rules; one that would grow over it stays as it is. */
@@ -41,7 +41,7 @@ function formatRule(content: string, fields: readonly string[]): string {
   return utf8Length(line) > maximumLineBytes ? content : line;
 }
 
-/** Of a line that was read without a fault: which of its fields are written in quotes. */
+/** Which fields of a correct line are in quotes. */
 function quotedFields(content: string): readonly boolean[] {
   const quoted: boolean[] = [];
   for (let index = 0; ; index++) {
@@ -100,7 +100,7 @@ function formatDefinition(content: string): string {
   return `${key} = ${isPlain ? value.split(',').map(trimSpace).join(', ') : value}`;
 }
 
-/** Line ends are line feeds, a byte order mark is none of the author's. */
+/** Splits at line feeds and removes a byte order mark. */
 function linesOf(text: string): string[] {
   return text.replace(/^\uFEFF/, '').split('\n');
 }

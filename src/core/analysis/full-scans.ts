@@ -1,7 +1,7 @@
 /** Matchers that put each request to every rule. */
 import type { Check, LintedSet } from './linted-set.js';
 
-/** Fewer rules are asked in less time than anybody could notice. */
+/** Least number of rules that is reported. Fewer take no noticeable time. */
 const manyRules = 1_000;
 
 export function* findFullScans({ compiled, main, rules }: LintedSet): Check {

@@ -68,7 +68,7 @@ function* findUselessRoles(
   for (const { column } of columns) for (const { fields } of set.rules) useful.add(fields[column] ?? '');
   const links = set.links.get(key) ?? [];
   const children = groupBy(links, ({ fields }) => fields[1] ?? '');
-  // From what is asked for downwards: whatever reaches it is of use.
+  // From the roles in rules downwards: every name that reaches one is useful.
   for (const name of useful) for (const { fields } of children.get(name) ?? []) useful.add(fields[0] ?? '');
   const reported = new Set<string>();
   for (const link of links) {

@@ -1,4 +1,4 @@
-/** What a policy set says without meaning it: warnings beyond what the loader refuses. */
+/** Warnings about a policy set, beyond the problems that the loader refuses. */
 
 import type { NamedText } from '../manifest/yaml-document.js';
 import { isCombination } from '../policy/combination.js';
@@ -53,14 +53,14 @@ export function* lintInSteps(
   return presentProblems(applySilences([...found, ...withoutConsequences(warnings)], texts));
 }
 
-/** What a value that is misread leads to: nobody has the role "kim ", and it gives nothing. */
+/** Warnings that can follow from a misread value: nobody has the role "kim ", and it gives nothing. */
 const consequences: ReadonlySet<string> = new Set(['role_without_members', 'role_gives_nothing', 'broad_wildcard']);
 const misreadings: ReadonlySet<string> = new Set([
   ...['comment_in_value', 'space_in_value', 'unseen_in_value', 'quotes_in_value', 'lookalike_in_value'],
   ...['wildcard_compared', 'wildcard_domain', 'foreign_pattern'],
 ]);
 
-/** One mistake is one problem: what only follows from a value that is misread is left out. */
+/** One mistake is one problem: leaves out warnings that follow from a misread value. */
 function withoutConsequences(warnings: readonly PolicyProblem[]): readonly PolicyProblem[] {
   const placeOf = ({ file, line, column }: PolicyProblem): string => `${file}:${line}:${column}`;
   const misread = new Set(warnings.filter(({ code }) => misreadings.has(code)).map(placeOf));

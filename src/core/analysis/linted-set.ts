@@ -1,4 +1,4 @@
-/** A policy set as the linter looks at it: compiled, with the texts that it was compiled from. */
+/** A policy set for the linter: compiled, with the texts that it was compiled from. */
 import { parseRuleLine } from '../casbin/rules-document.js';
 import type { NamedText } from '../manifest/yaml-document.js';
 import type { Combination } from '../policy/combination.js';
@@ -21,10 +21,10 @@ export interface LintedRule {
   readonly line: number;
 }
 
-/** Yields what it finds, and nothing now and then, so that a service can go on answering meanwhile. */
+/** Yields problems, and undefined now and then, so that a service can answer requests meanwhile. */
 export type Check = Generator<PolicyProblem | undefined>;
 
-/** How many rules are looked at between two pauses. */
+/** Rules that are checked between two pauses. */
 export const rulesPerStep = 500;
 
 export type ProblemPlace = Pick<PolicyProblem, 'file' | 'line' | 'column'>;
@@ -46,7 +46,7 @@ export class Places {
 
   constructor(private readonly texts: readonly NamedText[]) {}
 
-  /** Where the field `column` of a rule begins, or the rule when there is none. */
+  /** Where the field `column` of a rule begins, or the rule if it does not have the field. */
   ofField({ file, line }: LintedRule, column: number | undefined): ProblemPlace {
     const text = this.linesOf(file)[line - 1] ?? '';
     const columns = parseRuleLine(text, file, line, () => {})?.columns;

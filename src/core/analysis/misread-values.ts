@@ -71,7 +71,7 @@ function look(
   column: number,
 ): Fault | undefined {
   const fault = valueFault(text);
-  // What the matcher asks for by name is no slip of the rules.
+  // A text that the matcher itself compares with is not a slip.
   if (fault !== undefined || reading.literals.has(text) || reading.isOther)
     return reading.literals.has(text) ? undefined : fault;
   const [pattern, ...furtherPatterns] = reading.patterns;

@@ -1,4 +1,4 @@
-/** `has()` on what may be null: it is true there, since the attribute is there, and what follows means a value. */
+/** `has()` on an attribute that may be null: it is true for null, and the terms behind it expect a value. */
 
 import { mayBeNull, type SchemaPart } from '../manifest/schema.js';
 import { type Expression, walk } from '../matcher/ast.js';
@@ -73,7 +73,7 @@ function nullPaths(expression: Expression, set: LintedSet): readonly Found[] {
 
 type Attribute = Extract<Expression, { kind: 'attribute' }>;
 
-/** What a null would make false, or an error: everything but `!=` with something that is not null. */
+/** Operands for which null makes the term false or an error: all but those of `!=` with a value other than null. */
 function operandsOf(part: Expression): readonly Expression[] {
   switch (part.kind) {
     case 'binary': {

@@ -1,4 +1,4 @@
-/** Rules by which a role could change what limits it: the approval limit that a clerk may raise is none. */
+/** Rules by which a role could change its own limit, such as a clerk the approval limit. */
 import { cut, quote } from '../quote.js';
 import { columnUses } from './column-use.js';
 import type { Check, LintedRule, LintedSet } from './linted-set.js';
@@ -19,7 +19,7 @@ export function* findOwnLimits(set: LintedSet): Check {
     const [who, what, does] = [subject, resource, action].map((column) => rule.fields[column] ?? '');
     const limited = limits.get(what as string) ?? [];
     if (rule.effect !== 'allow' || harmless.test(does as string)) continue;
-    // Whoever has the limited role has the rule's, too, where the one reaches the other.
+    // A subject with the limited role also has the rule's role if the one reaches the other.
     const isEverybody = use !== undefined && 'always' in use && who === use.always;
     const reaching = limited.find((role) => isEverybody || includes(links, role, who as string));
     if (reaching === undefined) continue;

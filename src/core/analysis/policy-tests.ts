@@ -12,20 +12,20 @@ import { maxTests, type PolicyTest, readTests } from './test-document.js';
 export interface PolicyTestResult {
   readonly test: PolicyTest;
   readonly decision: EngineDecision;
-  /** What is not as wanted, a sentence each; empty when the test passed. */
+  /** Failures, one sentence each; empty if the test passed. */
   readonly failures: readonly string[];
 }
 
 export interface TestDocuments {
   readonly tests: readonly PolicyTest[];
-  /** What is wrong with the files themselves; such a set does not load. */
+  /** Problems of the test files. The set does not load with them. */
   readonly problems: readonly PolicyProblem[];
 }
 
-/** Whoever answers: a compiled set, or a stock enforcer in its thread. */
+/** Answers the questions of tests: a compiled set, or a stock enforcer in its thread. */
 export type Decide<Answer> = (request: DecisionRequest, options: { readonly now: number }) => Answer;
 
-/** How many tests are run between two pauses of a load in steps. */
+/** Tests that are run between two pauses of a load in steps. */
 const testsPerStep = 200;
 
 export function readPolicyTests(files: readonly NamedText[], entities: EntityStore): TestDocuments {
@@ -89,10 +89,7 @@ export function failureProblem({ test, failures }: PolicyTestResult): PolicyProb
   return { severity: 'error', code: 'failing_test', message, file, line, column, hint };
 }
 
-/**
- * What the tests of a set have to say against it: faults in the files, and each test that fails. A set is not put into
- * service while there is one.
- */
+/** Problems of a set's tests: faults in the files, and each failing test. A set with one is not served. */
 export function* checkTestsInSteps(
   files: readonly NamedText[],
   entities: EntityStore,

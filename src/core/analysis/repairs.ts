@@ -15,7 +15,7 @@ export interface Repaired {
 
 /**
  * Repairs rules of the right form whose words are wrong: an effect written `Deny`, a type written `P`, the same line
- * twice. Whatever leaves a choice is the author's.
+ * twice. Faults with several possible repairs are left to the author.
  */
 export function repairRules(rules: readonly NamedText[], problems: readonly PolicyProblem[]): Repaired {
   const repairs: string[] = [];
@@ -36,7 +36,7 @@ export function repairRules(rules: readonly NamedText[], problems: readonly Poli
   return { rules: repaired, repairs };
 }
 
-/** An unknown type is told once, at the first of its rules. */
+/** An unknown type is reported once, at the first of its rules. */
 function* linesAlike(lines: readonly string[], { line }: PolicyProblem): Generator<number> {
   const typeOf = (text: string | undefined): string | undefined => parseRuleLine(text ?? '', '', 1, () => {})?.ptype;
   const wrong = typeOf(lines[line - 1]);

@@ -12,7 +12,7 @@ import { quote } from '../quote.js';
 interface Silence {
   readonly code: string;
   readonly file: string;
-  /** Of the comment. */
+  /** Line of the comment. */
   readonly line: number;
   readonly column: number;
   /** First and last line that it holds for. */
@@ -23,7 +23,7 @@ interface Silence {
 
 const comment = /^\s*#\s*lint-ignore\b\s*([a-z0-9_]*)\s*:?\s*(.*?)\s*$/;
 
-/** Leaves out what is silenced, and reports silences that say no reason or silence nothing. Errors stay. */
+/** Leaves out silenced warnings, and reports silences without a reason or an effect. Errors stay. */
 export function applySilences(
   problems: readonly PolicyProblem[],
   files: readonly NamedText[],

@@ -1,4 +1,4 @@
-/** `tests/*.yaml`: what a policy set should answer, as questions with their places in the file. */
+/** `tests/*.yaml`: questions with wanted answers, and their places in the file. */
 
 import { closest } from '../closest.js';
 import { type Effect, type ReasonCode, reasonCodes } from '../decision.js';
@@ -20,7 +20,7 @@ import type { Semantics } from '../semantics.js';
 /** One question and the answer that is wanted. */
 export interface PolicyTest {
   readonly name: string;
-  /** For a cell of a matrix which one it is: `dana, read, L-2231`. */
+  /** The cell of a matrix: `dana, read, L-2231`. */
   readonly cell?: string;
   readonly file: string;
   readonly line: number;
@@ -31,7 +31,7 @@ export interface PolicyTest {
   readonly expected: Expectation;
 }
 
-/** What is missing here is not looked at. */
+/** Members that are missing are not compared. */
 export interface Expectation {
   readonly decision: Effect;
   readonly reason?: ReasonCode;
@@ -42,13 +42,13 @@ export interface Expectation {
   readonly errors?: readonly string[];
 }
 
-/** The clock of tests that name none: fixed, so that a set which loads today loads tomorrow. */
+/** The default clock of tests. It is fixed, so that a set that loads today loads tomorrow. */
 export const defaultTestTime = '2000-01-01T00:00:00Z';
 
-/** Tests of one set run at every load; a matrix of matrices must not keep it from loading. */
+/** Most tests of one set. They run at every load, so large matrices must not delay it. */
 export const maxTests = 100_000;
 
-/** Reads the tests of a file. What is wrong in it is reported and left out. */
+/** Reads the tests of a file. Wrong tests are reported and left out. */
 export function readTests(
   source: NamedText,
   entities: EntityStore,

@@ -1,7 +1,6 @@
 /**
- * The subjects, resources, actions and contexts that a set speaks of: its known entities, and what its rules compare
- * with the request. Effective access is computed on these and on nothing else; what the rules can mean beyond them is
- * said with it.
+ * The subjects, resources, actions and contexts of a set: its stored entities, and the values that its rules compare
+ * with the request. Effective access is computed on these only; `limits` says what the rules can mean beyond them.
  */
 
 import { type Expression, walk } from '../matcher/ast.js';
@@ -18,16 +17,16 @@ export interface Universe {
   readonly subjects: readonly Entity[];
   readonly resources: readonly Entity[];
   readonly actions: readonly string[];
-  /** The request's own attributes: tenants, and whatever else a token is bound to. At least one, the empty one. */
+  /** Attributes of the request: tenants, and others that tokens are bound to. It has at least the empty context. */
   readonly contexts: readonly JsonObject[];
-  /** What the rules can mean beyond these, a sentence each; empty when there is nothing else. */
+  /** What the rules can mean beyond these, one sentence each. */
   readonly limits: readonly string[];
 }
 
-/** In the place of an id that no rule looks at: any thing of its type. */
+/** The id if no rule reads it: any entity of its type. */
 export const anyId = '*';
 
-/** Contexts are combinations: this many are tried, and no more. */
+/** Most contexts, which are combinations of values. */
 const maxContexts = 100;
 
 export function universeOf(sets: readonly CompiledPolicySet[]): Universe {
@@ -74,7 +73,7 @@ function readSet(set: CompiledPolicySet, main: Combination, found: Found): void 
   for (const limit of limitsOfNames(set, main, uses)) found.limits.add(limit);
 }
 
-/** Why there may be permissions of names that stand nowhere, which nobody could list. */
+/** Why there may be permissions of names that occur nowhere and cannot be listed. */
 function* limitsOfNames(set: CompiledPolicySet, main: Combination, uses: readonly ColumnUse[]): Generator<string> {
   if (set.manifest.engine === 'casbin') yield 'the set runs on stock Casbin, which may answer otherwise';
   if (main.effect === 'deny_override') yield 'what no rule denies is allowed, for names that stand nowhere, too';
@@ -121,7 +120,7 @@ function isRead(
   return reads;
 }
 
-/** Names that stand as a role in some grouping rule: they are held, they do not ask. */
+/** Names that are a role in some grouping rule. They are not subjects. */
 function roleNames(set: CompiledPolicySet): ReadonlySet<string> {
   const names = new Set<string>();
   for (const rules of set.table.groupings.values()) for (const { fields } of rules) names.add(fields[1] ?? '');
@@ -155,7 +154,7 @@ function* textsFor(
   yield* literalsFor(main, token);
 }
 
-/** `^(GET|HEAD)$` is two words; other expressions are none. */
+/** The words of an expression such as `^(GET|HEAD)$`; empty for other expressions. */
 function alternatives(expression: string): readonly string[] {
   return /^\^\(?([\w-]+(?:\|[\w-]+)*)\)?\$$/.exec(expression)?.[1]?.split('|') ?? [];
 }
@@ -253,7 +252,7 @@ function readsAttributes(main: Combination): boolean {
   return reads;
 }
 
-/** No sign of a pattern of any of Casbin's functions. */
+/** True if a text has no special character of a pattern function. */
 function isPlain(text: string): boolean {
   return !/[*?{}^$\\|()[\]+]|\/:/.test(text);
 }

@@ -1,4 +1,4 @@
-/** What a value of a rule has that its author hardly meant, whichever way it is read. */
+/** Faults in values of rules that the author hardly meant, however they are read. */
 import { isSpace } from '../casbin/white-space.js';
 import { quote } from '../quote.js';
 
@@ -8,7 +8,7 @@ export interface ValueFault {
   readonly hint: string;
 }
 
-/** The first that is found: of one slip one thing is said. */
+/** Returns the first fault, so that one slip is reported once. */
 export function valueFault(value: string): ValueFault | undefined {
   if (/^[\x21-\x7e]*$/.test(value) && !/^['"`]|['"`]$/.test(value)) return undefined;
   if (/\s(?:#|\/\/\s)/.test(value)) {

@@ -1,4 +1,4 @@
-/** What a request must be for the rules to be asked: names that can be read, entities that are known, what the schema says. */
+/** Conditions that a request must meet before the rules are evaluated: valid names, known entities, the schema. */
 import type { Diagnostic } from '../decision.js';
 import type { EntityStore } from '../manifest/entities.js';
 import type { Manifest } from '../manifest/manifest.js';
@@ -6,14 +6,14 @@ import type { AttributeSchema } from '../manifest/schema.js';
 import type { Semantics } from '../semantics.js';
 import type { BindingError, BoundRequest, TokenBinding } from './binding.js';
 
-/** Says why a request may not be put to the rules; or what is to be said beside the answer; or nothing. */
+/** Returns why a request is denied before the rules are evaluated, or diagnostics for the answer, or undefined. */
 export type Admission = (bound: BoundRequest) => BindingError | readonly Diagnostic[] | undefined;
 
 export interface AdmissionParts {
   readonly manifest: Manifest;
   readonly entities: EntityStore;
   readonly schema: AttributeSchema;
-  /** Of the request definition that decides. */
+  /** Tokens of the request definition that decides. */
   readonly tokens: readonly TokenBinding[];
   readonly semantics: Semantics;
 }

@@ -5,7 +5,7 @@ import { schemaAdmission } from './schema-admission.js';
 import { tenantAdmission } from './tenant-admission.js';
 import { unknownAdmission } from './unknown-entities.js';
 
-/** Undefined for a set that any request may be put to, as most are: there is nothing to look at then. */
+/** Returns undefined for a set without such conditions, as most are. */
 export function admissionOf(parts: AdmissionParts): Admission | undefined {
   const all = [tenantAdmission(parts), unknownAdmission(parts), schemaAdmission(parts)];
   const admissions = all.filter((admission) => admission !== undefined);

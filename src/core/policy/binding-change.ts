@@ -1,4 +1,4 @@
-/** The way back from a token's value to the request: what would have to be asked for the token to have it. */
+/** From a token's value back to the request: the changes of a request that give a token a value. */
 import { pointerStep } from '../json-pointer.js';
 import { type Binding, type BindingPath, faultInPart } from '../manifest/binding-text.js';
 import type { DecisionRequest, Json, JsonObject } from '../request.js';
@@ -10,7 +10,7 @@ export interface MemberChange {
   readonly to: Json;
 }
 
-/** What gives the token this value; undefined when nothing does, as a template that the text does not fit. */
+/** The changes that give the token this value; undefined if none do, as for a template that the text does not fit. */
 export function changeOfToken({ role, token, line }: TokenBinding, value: Json): readonly MemberChange[] | undefined {
   if (line !== undefined) return typeof value === 'string' ? changesOfLine(line, value) : undefined;
   switch (role) {
@@ -31,7 +31,7 @@ export function changeOfToken({ role, token, line }: TokenBinding, value: Json):
   }
 }
 
-/** What gives the attribute `r.token.path` this value. */
+/** The changes that give the attribute `r.token.path` this value. */
 export function changeOfAttribute(
   { role, token }: TokenBinding,
   path: readonly string[],
@@ -60,8 +60,8 @@ export function changeOfAttribute(
 
 /**
  * Reads a text back through a line of the manifest: `doc:42` through `${resource.type}:${resource.id}` is type `doc`,
- * id `42`. What is read makes that text again; no other reading does, since a path but the last yields nothing that
- * holds the text behind it. Undefined when no request makes the text.
+ * id `42`. The result makes that text again, and no other does, since no path but the last may hold the text behind it.
+ * Undefined if no request makes the text.
  */
 export function changesOfLine(line: Binding, text: string): readonly MemberChange[] | undefined {
   if (line.kind === 'path') return [{ path: pointerOf(line.path), to: text }];
@@ -79,7 +79,7 @@ export function changesOfLine(line: Binding, text: string): readonly MemberChang
     const value = rest.slice(0, Math.max(end, 0));
     if (end < 0 || faultInPart(line, index, value) !== undefined) return undefined;
     const path = pointerOf(part);
-    // A path that stands twice has one value.
+    // A path that occurs twice has one value.
     if (changes.some((change) => change.path === path && change.to !== value)) return undefined;
     changes.push({ path, to: value });
     rest = rest.slice(end);
@@ -97,7 +97,7 @@ export function pointerOf({ root, steps }: BindingPath): string {
   return own ? `/${root}/${first}` : `/${root}/attributes/${below}`;
 }
 
-/** The request with the changes made; the one given stays as it is. */
+/** Returns a copy of the request with the changes. */
 export function applyChanges(request: DecisionRequest, changes: readonly MemberChange[]): DecisionRequest {
   let changed = request as unknown as JsonObject;
   for (const { path, to } of changes) {
@@ -118,12 +118,12 @@ function withMember(value: Json | undefined, [step, ...rest]: readonly string[],
   return copy;
 }
 
-/** As an own member, whatever its name: `__proto__` is an attribute like any other. */
+/** Sets an own member; `__proto__` is an attribute like any other. */
 function define(target: JsonObject, name: string, value: Json): void {
   Object.defineProperty(target, name, { value, enumerable: true, configurable: true, writable: true });
 }
 
-/** What a request says at a pointer now, for "from". */
+/** The current value of a request at a pointer, for "from". */
 export function readPointer(request: DecisionRequest, path: string): Json | undefined {
   let value: Json | undefined = request as unknown as JsonObject;
   for (const step of path.slice(1).split('/')) {

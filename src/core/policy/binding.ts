@@ -1,4 +1,4 @@
-/** What each token of a request definition is in a decision request (contract, section 3: Binding). */
+/** Binds the tokens of a request definition to parts of a decision request (docs/policy-format.md). */
 import type { Diagnostic, ReasonCode } from '../decision.js';
 import { type Binding, type BindingPath, type BindingTemplate, faultInPart } from '../manifest/binding-text.js';
 import { ambiguousEntity, type EntityStore } from '../manifest/entities.js';
@@ -8,9 +8,9 @@ import type { AttributeSource } from '../matcher/scope.js';
 import { describeValue, isObject, ownMember } from '../matcher/values.js';
 import type { Action, DecisionRequest, Entity, Json } from '../request.js';
 
-/** Why a request cannot be put to this policy set: it denies. */
+/** Why a request cannot be evaluated by this policy set. It is denied. */
 export class BindingError {
-  /** All of what is wrong, where it is more than one thing or has a place in the request. */
+  /** All faults, if there are several or they have a place in the request. */
   readonly details: readonly Diagnostic[];
 
   constructor(
@@ -38,7 +38,7 @@ export class BindingError {
   }
 }
 
-/** What a token means by its name. */
+/** The meaning of a token by its name. */
 export type TokenRole = 'subject' | 'resource' | 'action' | 'domain' | 'environment' | 'attribute';
 
 const tokenRoles: ReadonlyMap<string, TokenRole> = new Map([
@@ -54,8 +54,7 @@ export function tokenRole(token: string): TokenRole {
 }
 
 /**
- * What tokens that name the same thing are probably meant as: the first is the thing, each other an attribute of the
- * request.
+ * A guess for tokens that name the same thing: the first names it, each other one is an attribute of the request.
  *
  *     guessedBindings(['sub', 'user'])   // [['sub', 'subject.id'], ['user', 'attributes.user']]
  */
@@ -76,11 +75,11 @@ export interface TokenBinding {
   readonly token: string;
   readonly role: TokenRole;
   readonly line: Binding | undefined;
-  /** Whether some expression reads the token as a value; if none does, it does not matter that it has none. */
+  /** True if an expression reads the token as a value. If none does, a missing value is not an error. */
   readonly readAsValue: boolean;
 }
 
-/** By what they name: tokens that name the same by their names, of which the manifest does not say what each is. */
+/** Tokens that name the same thing, by that thing, unless the manifest says what each of them is. */
 export function ambiguousTokens(tokens: readonly TokenBinding[]): ReadonlyMap<TokenRole, readonly string[]> {
   const byRole = new Map<TokenRole, readonly TokenBinding[]>();
   for (const token of tokens) {
@@ -148,8 +147,8 @@ function bindAction(action: Action): EntityAttributes {
 }
 
 /**
- * The token as a value. Undefined when it stands for an attribute that the request does not have: an error of the
- * rules that read it. A domain, or a manifest's line, that finds nothing is an error of the request.
+ * The value of a token. Undefined for an attribute that the request does not have: an error of the rules that read it.
+ * A domain or a line of the manifest that finds nothing is an error of the request.
  */
 export function tokenValue(binding: TokenBinding, bound: BoundRequest): Json | undefined | BindingError {
   if (binding.line !== undefined) return valueOfLine(binding.line, binding.token, bound);
@@ -171,7 +170,7 @@ export function tokenValue(binding: TokenBinding, bound: BoundRequest): Json | u
   }
 }
 
-/** What `r.token.x` is read from. */
+/** The object that `r.token.x` is read from. */
 export function tokenSource(binding: TokenBinding, bound: BoundRequest): AttributeSource {
   switch (binding.role) {
     case 'subject':
@@ -238,7 +237,7 @@ function nameOf({ root, steps }: BindingPath): string {
   return `${root}.${steps.join('.')}`;
 }
 
-/** What a path of the manifest finds; `token` is whose line it is. */
+/** The value of a path of the manifest; `token` is the token of its line. */
 export function readBindingPath(path: BindingPath, token: string, bound: BoundRequest): string | number | BindingError {
   const [first, ...rest] = path.steps as [string, ...string[]];
   let value: Json | undefined;

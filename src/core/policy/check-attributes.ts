@@ -83,7 +83,9 @@ interface Reading {
   readonly path: readonly string[];
 }
 
-/** What `r.token.path` reads; undefined where the schema has no say: an entity's own id, attributes as a whole. */
+/**
+ * What `r.token.path` reads; undefined if the schema does not describe it: an entity's own id, attributes as a whole.
+ */
 function readingOf(token: string, path: readonly string[]): Reading | undefined {
   const role = tokenRole(token);
   switch (role) {
@@ -134,7 +136,7 @@ function hintFor(path: readonly string[], names: readonly string[]): string {
   return meant === undefined ? known : `did you mean ${quote(meant)}?`;
 }
 
-/** Attributes of stored entities, where the schema names their type; of other types it says nothing. */
+/** Checks attributes of stored entities whose type the schema names. */
 export function* checkEntities(
   { all }: EntityStore,
   source: NamedText | undefined,
@@ -150,14 +152,14 @@ export function* checkEntities(
     if (unknownPaths(entity, schema).length > 0 || faultsOf(entity).length > 0) faulty.push(entity);
   }
   if (source === undefined || faulty.length === 0) return;
-  // Where they stand is looked up only now: the tree of a large file is not kept for it.
+  // Places are looked up only here, since the tree of a large file is not kept.
   const nodeOf = yield* entityNodes(source, semantics);
   for (const entity of faulty) {
     const { type, id } = entity;
     const node = nodeOf(entity);
     const unknown = unknownPaths(entity, schema);
     for (const { path, message } of faultsOf(entity)) {
-      // What the schema does not name is told once, below.
+      // Unknown attributes are reported once, below.
       if (unknown.some((known) => isBeginning(known, path) || isBeginning(path, known))) continue;
       const place = node?.placeOfKey(['attributes', ...path]) ?? { file: source.file, line: 1, column: 1 };
       const what = `the attribute ${quote(path.join('.'))} of ${cut(type)} ${quote(id)} ${message}`;
@@ -176,7 +178,7 @@ function isBeginning(path: readonly string[], longer: readonly string[]): boolea
   return path.every((step, at) => step === longer[at]);
 }
 
-/** Checking the values of one takes some microseconds. */
+/** Entities between two pauses; checking one takes some microseconds. */
 const entitiesPerStep = 500;
 
 function unknownPaths({ type, attributes }: StoredEntity, schema: AttributeSchema): readonly (readonly string[])[] {

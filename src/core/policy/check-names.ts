@@ -1,4 +1,4 @@
-/** Names in rules, and tenants of stored entities, that no request could name: they hold a control character. */
+/** Finds names in rules, and tenants of stored entities, with control characters: no request can name them. */
 
 import type { CasbinModel } from '../casbin/casbin-model.js';
 import type { ReportProblem } from '../casbin/document-problem.js';
@@ -24,7 +24,7 @@ export function* checkNames(set: CheckedNames): Generator<void> {
   const { model, main, table } = set;
   const { policy, rules } = main;
   const { reason, obligations, advice } = rules.answerColumns ?? {};
-  // Conditions are formulas, and these columns are what is answered.
+  // Conditions and columns of the answer may hold any character.
   const texts = new Set([...conditionColumns(main.program.expression, policy), reason, obligations, advice]);
   for (const column of policy.tokens.keys()) if (!texts.has(column)) yield* checkTexts(set, rules, column, flawsOf);
   for (const [key, links] of table.groupings) {
@@ -39,7 +39,7 @@ function flawsOf(text: string): readonly TextFlaw[] {
   return fault === undefined ? [] : [{ code: 'control_character', message: `the name holds ${fault}`, at: 0 }];
 }
 
-/** Where a word of the model is the tenant by its name. */
+/** Checks tenants if a token of the model is the tenant by its name. */
 function* checkTenants({ main, entities, entitiesText, report }: CheckedNames): Generator<void> {
   if (entitiesText === undefined || !main.tokens.some(({ role, line }) => role === 'domain' && line === undefined))
     return;

@@ -28,13 +28,13 @@ export interface Combination {
   readonly request: ColumnsDefinition;
   readonly policy: ColumnsDefinition;
   readonly rules: RuleStore;
-  /** Undefined for a text that is no effect of Casbin's: an error when the first rule is merged. */
+  /** Undefined if Casbin does not support the effect: an error when the first rule is merged. */
   readonly effect: EffectKind | undefined;
   readonly effectText: string;
   readonly program: Program;
-  /** Which rules a request can match at all, and how they are found. */
+  /** How the rules are found that a request can match. */
   readonly plan: Plan;
-  /** Whether rules are gone through at all; decided by the matcher's text, as in the reference. */
+  /** True if the matcher reads rules, by its text as in the reference. */
   readonly readsRules: boolean;
   readonly callsEval: boolean;
   readonly tokens: readonly TokenBinding[];
@@ -42,13 +42,13 @@ export interface Combination {
   readonly environment: Environment;
 }
 
-/** Why a combination cannot be asked: each request is an error. `at` is an offset into the matcher's text. */
+/** Why a combination cannot be evaluated: each request is an error. `at` is an offset into the matcher's text. */
 export interface CombinationError {
   readonly code: 'unknown_definition' | 'matcher_syntax' | 'unknown_function';
   readonly message: string;
   readonly hint?: string | undefined;
   readonly at: number;
-  /** The function that there is not. */
+  /** The unknown function. */
   readonly unknownName?: string | undefined;
 }
 
@@ -168,11 +168,11 @@ const emptyCondition: CompiledCondition = Object.freeze({
   at: 0,
 });
 
-/** Conditions lie far apart in memory, and each does its work with functions of its own. */
+/** Steps for each condition: conditions lie far apart in memory and have closures of their own. */
 const stepsPerCondition = 10;
 const stepsPerConditionStep = 3;
 
-/** Conditions are texts of the policy: there are only so many, and each is compiled once. */
+/** Conditions are texts of the policy, so their number is bounded. Each is compiled once. */
 class ConditionLibrary implements Conditions {
   private readonly compiled = new Map<string, CompiledCondition>();
 

@@ -1,4 +1,4 @@
-/** From the texts of a policy set to the frozen data that evaluations run on. All problems are found in one go. */
+/** Compiles the texts of a policy set to frozen data. All problems are reported at once. */
 
 import { type CasbinModel, type ColumnsDefinition, readCasbinModel } from '../casbin/casbin-model.js';
 import type { DocumentProblem } from '../casbin/document-problem.js';
@@ -47,7 +47,7 @@ export interface RoleMatcher {
   readonly domainFn?: string;
 }
 
-/** As Casbin's SetFieldIndex: the column of `ptype` that plays the part of `field`. */
+/** As Casbin's SetFieldIndex: the column of `ptype` that is used as `field`. */
 export interface FieldIndexEntry {
   readonly ptype?: string;
   readonly field: 'priority' | 'dom';
@@ -62,11 +62,11 @@ export interface CompileOptions {
   readonly rules: string | readonly NamedText[];
   /** Throws for every problem of severity error, not only for what Casbin's reference refuses. */
   readonly strict?: boolean;
-  /** policy-set.yaml, or what it says as a value. */
+  /** policy-set.yaml, or its content as a value. */
   readonly manifest?: TextSource | { readonly [key: string]: Json };
   /** entities.yaml, or its list. */
   readonly entities?: TextSource | readonly Json[];
-  /** schema.yaml, or what it says as a value: the attributes that matchers and conditions may read. */
+  /** schema.yaml, or its content as a value: the attributes that matchers and conditions may read. */
   readonly schema?: TextSource | { readonly [key: string]: Json };
   readonly roleMatching?:
     | readonly RoleMatcher[]
@@ -95,16 +95,16 @@ export interface CompiledPolicySet {
   readonly roles: ReadonlyMap<string, RoleGraph>;
   readonly entities: EntityStore;
   readonly schema: AttributeSchema;
-  /** What a request must be for the rules to be asked; undefined when anything may ask them. */
+  /** Conditions that a request must meet before the rules are evaluated; undefined if there are none. */
   readonly admission: Admission | undefined;
   readonly acceptJson: boolean;
-  /** What decides when nothing else is asked for: the definitions that the manifest names. */
+  /** The combination of the definitions that the manifest names. */
   readonly main: Combination | CombinationError;
   /** Compiles another choice of definitions, or another matcher. */
   combine(names: DefinitionNames, matcher: string | undefined): Combination | CombinationError;
 }
 
-/** The version of a set, by the files that it is compiled from. Who hashes them is the embedding program's to say. */
+/** The version of a set, by the files that it is compiled from. The embedding program chooses the hash function. */
 export type Identify = (files: readonly NamedText[]) => string;
 
 /**
@@ -116,7 +116,7 @@ export type Identify = (files: readonly NamedText[]) => string;
 export function* compileInSteps(options: CompileOptions, identify: Identify): Generator<void, CompiledPolicySet> {
   const problems: DocumentProblem[] = [];
   const report = (problem: DocumentProblem): void => void problems.push(problem);
-  // What cannot be read has no meaning that one could go on with, strict or not.
+  // A document that cannot be read stops the load, strict or not.
   const reportFatal = (problem: PolicyProblem): void => void problems.push({ ...problem, refusedByReference: true });
 
   const sources = readSources(options);
@@ -182,7 +182,7 @@ export function* compileInSteps(options: CompileOptions, identify: Identify): Ge
       let combination = combinations.get(key);
       if (combination === undefined) {
         combination = compileCombination(parts, names, undefined, () => {});
-        // Names that the model does not define are no reason to remember anything.
+        // Errors are not kept: callers can pass any names.
         if (isCombination(combination)) combinations.set(key, combination);
       }
       return combination;
@@ -190,7 +190,7 @@ export function* compileInSteps(options: CompileOptions, identify: Identify): Ge
   });
 }
 
-/** Lines one by one: what has become numbers need not stay in memory as text. */
+/** Reads line by line, so that text need not stay in memory once it has become numbers. */
 function* readLines(sources: readonly NamedText[], report: (problem: DocumentProblem) => void): Generator<RuleLine> {
   for (const { file, text } of sources) yield* parseRuleLines(text, file, report);
 }
@@ -216,7 +216,7 @@ function settleProblems(
       follows: followsFromOther(found),
     };
   });
-  // One mistake is one problem: what follows from it is left out. It stops the load all the same.
+  // One mistake is one problem: problems that follow from it are left out. They stop the load anyway.
   const all = presentProblems(settled.filter(({ follows }) => !follows).map(({ problem }) => problem));
   if (settled.some(({ stops }) => stops)) throw new PolicyError(all);
   return Object.freeze(all);
@@ -281,7 +281,7 @@ function roleMatchingOf(matching: CompileOptions['roleMatching']): [string, { na
   return [...merged];
 }
 
-/** Without an entry, the column of that name plays the part. */
+/** Without an entry, the column of that name is used. */
 function fieldIndexOf(fieldIndex: CompileOptions['fieldIndex']): FieldIndex {
   const entries = fieldIndexEntries(fieldIndex);
   return (ptype, field, definition) => {

@@ -7,7 +7,7 @@ export type Constraint =
   | { readonly kind: 'roleMax'; readonly role: string; readonly most: number }
   | { readonly kind: 'rolePre'; readonly role: string; readonly prerequisite: string };
 
-/** Undefined when the text is no constraint. */
+/** Returns undefined if the text is not a constraint. */
 export function parseConstraint(text: string): Constraint | undefined {
   const sod = /^sod\s*\(\s*"([^"]+)"\s*,\s*"([^"]+)"\s*\)$/.exec(text);
   if (sod !== null) return { kind: 'sod', roles: [sod[1] as string, sod[2] as string] };
@@ -24,7 +24,7 @@ export function parseConstraint(text: string): Constraint | undefined {
   return undefined;
 }
 
-/** What breaks the constraint among the rules of `g`, in words; undefined when nothing does. */
+/** Says what breaks the constraint among the rules of `g`; undefined if nothing does. */
 export function violationOf(constraint: Constraint, groupings: readonly (readonly string[])[]): string | undefined {
   if (constraint.kind === 'roleMax') {
     const holders = groupings.filter((fields) => fields[1] === constraint.role).length;

@@ -25,11 +25,11 @@ export class Plan {
   constructor(
     private readonly rules: RuleStore,
     private readonly selectors: readonly Selector[],
-    /** Undefined where each request is put to every rule, whatever it asks. */
+    /** Undefined if every rule is evaluated for every request. */
     private readonly index: RuleKeyIndex | undefined,
     /** Columns of the request that must be texts, or a term that no look-up stands for fails before one that does. */
     private readonly textColumns: readonly number[],
-    /** The terms that pick candidates and that no look-up stands for. */
+    /** Terms that pick candidates and are not part of the look-up. */
     readonly pickers: readonly Term[],
     /** The terms that remain to be evaluated on a rule that a look-up found. */
     readonly remaining: readonly Term[],
@@ -37,7 +37,7 @@ export class Plan {
     readonly words: readonly string[],
   ) {}
 
-  /** Whether each request is put to every rule, whatever it asks. */
+  /** True if every rule is evaluated for every request. */
   get scans(): boolean {
     return this.index === undefined;
   }
@@ -64,7 +64,7 @@ export class Plan {
     return true;
   }
 
-  /** By the selectors that they look up with: indexes of a part of the plan, made when a search first needs them. */
+  /** Indexes of a part of the plan, by their selectors; built when a search first needs them. */
   private readonly partialIndexes = new Map<string, RuleKeyIndex>();
 
   /**
@@ -130,7 +130,7 @@ export function* planRules(
     for (const { expression } of residual) {
       for (const column of requestColumnsOf(expression, environment)) textColumns.add(column);
     }
-    // A broken pattern fails whatever stands behind it: nothing behind it may leave its rule out.
+    // A broken pattern is an error before later terms are evaluated, so they must not leave its rule out.
     if (selector.mayFail) break;
   }
   const found = [...selectors.values()];
@@ -151,7 +151,7 @@ function evaluatedWhereOpen({ expression, run, steps }: Term, { holdsOn }: PathS
   return { expression, steps, run: (scope) => holdsOn(scope.rule) || run(scope) };
 }
 
-/** A role is asked for with a literal that is no text: an error on every rule, which none may be left out of. */
+/** True for a role call with a literal that is not a text. It errs on every rule, so no rule may be left out. */
 function mustFail({ expression }: Term): boolean {
   let fails = false;
   walk(expression, (part) => {

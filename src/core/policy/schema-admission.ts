@@ -1,4 +1,4 @@
-/** `schema: { requests: … }`: what a request is as evaluated, stored attributes included, must fit `schema.yaml`. */
+/** `schema: { requests: … }`: a request as evaluated, with stored attributes, must fit `schema.yaml`. */
 
 import type { Diagnostic } from '../decision.js';
 import { pointerStep } from '../json-pointer.js';
@@ -44,7 +44,7 @@ export function schemaAdmission({ manifest, schema }: AdmissionParts): Admission
 
 const tooManySteps = new BindingError('step_budget_exceeded', 'it takes too many steps to check the attributes');
 
-/** Attributes are merged only where something is to be checked. */
+/** Merges attributes only if there is something to check. */
 function faultOf(
   part: SchemaPart,
   check: SchemaCheck | undefined,
@@ -62,7 +62,7 @@ function describeFault(part: SchemaPart, { path, message }: SchemaFault): string
   return name === undefined ? `what ${owner} has ${message}` : `${owner}'s attribute ${quote(name)} ${message}`;
 }
 
-/** To the fault, or as far as the way there can be said in few words. */
+/** JSON pointer to the fault, or to the part of the way that is short enough. */
 function pointerTo(part: SchemaPart, { path }: SchemaFault): string {
   let pointer = part === 'environment' ? '/attributes' : `/${part}/attributes`;
   for (const step of path) {

@@ -1,4 +1,4 @@
-/** What picks candidates, term by term: which values a column of a rule must have for the term to hold. */
+/** Selectors: for one term, the values that a column of a rule must have for the term to hold. */
 import { type Expression, walk } from '../matcher/ast.js';
 import { compileExpression } from '../matcher/compile.js';
 import { type Environment, isFunctionName } from '../matcher/environment.js';
@@ -18,11 +18,11 @@ export interface Selector {
   readonly column: number;
   /** The keys of the rules in this column. */
   readonly keys: Int32Array;
-  /** What holds of the rules that it selects, in words. */
+  /** Describes the rules that it selects. */
   readonly words: string;
   /** The columns of the request that `select` reads. */
   readonly reads: readonly number[];
-  /** The keys to look for; undefined when this request must be put to every rule. */
+  /** The keys to look for; undefined if every rule must be evaluated for this request. */
   select(scope: Scope): Choice | undefined;
 }
 
@@ -44,13 +44,13 @@ export interface SelectorContext {
 
 const none: readonly number[] = Object.freeze([]);
 
-/** For finding a key by a text, or putting it among others. */
+/** Steps for finding a key by a text, or adding it to others. */
 const stepsPerKey = 8;
 
 /** A value known before the rules are: a column of the request, or a literal. */
 type Given = (scope: Scope) => unknown;
 
-/** The selector of a term that picks candidates; undefined when no look-up can stand for it. */
+/** The selector of a term that picks candidates; undefined if no look-up can replace it. */
 export function selectorOf(term: Expression, context: SelectorContext): Selector | undefined {
   switch (term.kind) {
     case 'binary':
@@ -276,7 +276,7 @@ export function* pathSelectorOf(term: Expression, context: SelectorContext): Gen
     column: index,
     keys,
     mayFail,
-    // Found under its own text, which is no pattern: the name is that text.
+    // A rule found under its own text has no pattern: the name is that text.
     holdsOn: (rule) => !begun.has(context.rules.symbol(index, rule)),
     words: `${printExpression(pattern)} begins as ${printExpression(nameOf)} does`,
     reads: requestColumnsOf(nameOf, context.environment),

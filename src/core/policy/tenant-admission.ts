@@ -1,4 +1,4 @@
-/** A tenant that is read is a name: it may not hold what names may not hold. */
+/** A tenant that is read must be a valid name. */
 
 import type { BindingPath } from '../manifest/binding-text.js';
 import { faultInName } from '../names.js';

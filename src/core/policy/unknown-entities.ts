@@ -1,4 +1,4 @@
-/** `entities: { unknown: deny }`: what is not stored is denied, whatever the rules say. */
+/** `entities: { unknown: deny }`: an entity that is not stored is denied before the rules are evaluated. */
 import type { EntityAttributes } from '../matcher/entity-attributes.js';
 import { describeValue } from '../matcher/values.js';
 import type { Admission, AdmissionParts } from './admission.js';
@@ -19,7 +19,7 @@ export function unknownAdmission({ manifest, entities, schema }: AdmissionParts)
   const isUnknown = (entity: EntityAttributes, part: 'subject' | 'resource'): boolean => {
     if (entity.isStored) return false;
     if (entity.type !== undefined) return isDenied(entity.type);
-    // Leaving the type out is no way around: who may be of such a type is denied.
+    // An entity without a type is denied, too, if it may be of such a type.
     return mayBeDenied[part] || (part === 'resource' && entity.isDescribed && types.size > 0);
   };
 
@@ -34,7 +34,7 @@ export function unknownAdmission({ manifest, entities, schema }: AdmissionParts)
   };
 }
 
-/** The types that are texts of the gateway mapping; those that come with a request are not known. */
+/** Types that are literals in the gateway mapping; types from requests are unknown. */
 function typesOf(entities: readonly { readonly type: readonly unknown[] }[]): string[] {
   return entities.flatMap(({ type }) => (type.length === 1 && typeof type[0] === 'string' ? [type[0]] : []));
 }

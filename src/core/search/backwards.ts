@@ -1,7 +1,6 @@
 /**
- * A search the other way round: from the rules that what is known of the question can reach, back through their columns
- * and the role links to the ids that could be allowed. Too many of them may be found, never too few: the engine decides
- * each.
+ * Searches backwards: from the rules that the known part of the question can match, through their columns and the role
+ * links, to the ids that could be allowed. It may find too many ids, never too few; the engine decides each.
  */
 import { BoundedCache } from '../bounded-cache.js';
 import { firstPlace } from '../engine/first-place.js';
@@ -23,10 +22,10 @@ import { itemsPerStep } from '../steps.js';
 import { candidatesInSteps } from './candidates.js';
 import { questionAbout, type SearchQuery } from './search-query.js';
 
-/** Of the candidates, the places in their list of those that could be allowed; undefined when that may be any. */
+/** Places in the list of candidates of those that could be allowed; undefined if any could. */
 export type RulePlaces = Int32Array | undefined;
 
-/** What searches of one set have made and share. */
+/** Data that searches of one set share. */
 interface Made {
   readonly holders: Map<string, RoleHolders>;
   readonly places: BoundedCache<{ readonly found: RulePlaces }>;
@@ -36,11 +35,11 @@ const madeBySet = new WeakMap<CompiledPolicySet, Made>();
 const rememberedSearches = 16;
 const maxKeyLength = 10_000;
 
-/** Where more than one candidate in so many could be allowed, it takes no longer to decide them all. */
+/** If more than one in this number of candidates could be allowed, deciding all takes no longer. */
 const worthwhileShare = 8;
 const alwaysWorthwhile = 100;
 
-/** Finds the candidates that could be allowed; the search's next page finds them remembered. */
+/** Finds the candidates that could be allowed, and keeps them for the next page of the search. */
 export function* findPlaces(set: CompiledPolicySet, query: SearchQuery): Generator<void, RulePlaces> {
   const known = readQuery(set, query);
   if (known === undefined) return undefined;
@@ -54,7 +53,7 @@ export function* findPlaces(set: CompiledPolicySet, query: SearchQuery): Generat
   return found;
 }
 
-/** What a search is remembered by; undefined for one about lists or objects, and for one with long texts. */
+/** The key that a search is kept by; undefined if it has lists, objects or long texts. */
 function keyOf({ kind, type }: SearchQuery, { values, open }: KnownPart): string | undefined {
   if (values.some((value) => typeof value === 'object' && value !== null)) return undefined;
   // A value that is missing is not null.
@@ -63,7 +62,7 @@ function keyOf({ kind, type }: SearchQuery, { values, open }: KnownPart): string
   return key.length <= maxKeyLength ? key : undefined;
 }
 
-/** As `findPlaces`, among ids of the caller's, sorted by their code units. */
+/** As `findPlaces`, among the caller's ids, sorted by code units. */
 export function* findPlacesAmong(
   ids: readonly string[],
   set: CompiledPolicySet,
@@ -82,28 +81,28 @@ function madeFor(set: CompiledPolicySet): Made {
   return shared;
 }
 
-/** Whether nothing is allowed but by a rule that matches and says so. */
+/** True if only a matching rule can allow. */
 function onlyRulesAllow({ readsRules, rules, effect }: Combination): boolean {
   return readsRules && rules.length > 0 && effect !== undefined && effect !== 'deny_override';
 }
 
-/** What stands around the id in the value of a token: of `${subject.type}:${subject.id}`, `user:` and nothing. */
+/** Text around the id in the value of a token: for `${subject.type}:${subject.id}`, `user:` and nothing. */
 interface Around {
   readonly before: string;
   readonly after: string;
 }
 
-/** What is known of the question without the id: its values by column of the request. */
+/** The known part of the question, without the id: values by column of the request. */
 interface KnownPart {
   readonly main: Combination;
   readonly values: readonly (Json | undefined)[];
   /** The columns whose value is the id, or a text around it. */
   readonly open: ReadonlyMap<number, Around>;
-  /** The columns whose value is not known: those, and whatever follows from the id's stored attributes. */
+  /** Columns with an unknown value: the open ones, and those that depend on the id's stored attributes. */
   readonly unknown: ReadonlySet<number>;
 }
 
-/** Undefined when rules do not say who could be allowed, or the question does not fit the set, whoever asks. */
+/** Returns undefined if the rules do not tell who could be allowed, or the question does not fit the set. */
 function readQuery(set: CompiledPolicySet, query: SearchQuery): KnownPart | undefined {
   const { main } = set;
   if (!isCombination(main) || !onlyRulesAllow(main)) return undefined;
@@ -157,7 +156,7 @@ function pathFollows({ root, steps }: BindingPath, { kind, type }: SearchQuery):
   return steps[0] === 'type' && kind !== 'action' && type !== undefined ? 'not' : 'unknown';
 }
 
-/** A role that whoever asks must hold: over which definition, in which domain, as the value of which column. */
+/** A role that an allowed subject must hold: its definition, its domain, the column with its name. */
 interface HeldRoles {
   readonly relation: string;
   readonly domain: string;

@@ -4,7 +4,7 @@ import type { SearchKind } from './candidates.js';
 
 export interface SearchQuery {
   readonly kind: SearchKind;
-  /** Of the subjects or resources searched for. */
+  /** Type of the subjects or resources that are searched for. */
   readonly type?: string;
   /** What is not searched for. */
   readonly subject?: Entity;
@@ -15,7 +15,7 @@ export interface SearchQuery {
 
 /** Who may do this? */
 export interface WhoQuery {
-  /** Of the subjects. */
+  /** Type of the subjects. */
   readonly type?: string;
   readonly action: Action;
   readonly resource: Entity;
@@ -27,7 +27,7 @@ export type WhatQuery =
   | {
       readonly subject: Entity;
       readonly action: Action;
-      /** Of the resources. */
+      /** Type of the resources. */
       readonly type?: string;
       readonly attributes?: JsonObject;
     }

@@ -1,4 +1,4 @@
-/** Who may, what may be done, and on what: whoever could be allowed is decided by the same engine as any other question. */
+/** Searches: who may, what may be done, and on what. Every candidate that could be allowed is decided by the engine. */
 
 import { isAllowedWithin, type SharedBudget } from '../engine/ask.js';
 import { firstPlace } from '../engine/first-place.js';
@@ -37,7 +37,7 @@ export interface SearchResult {
   readonly rolesLeftOut?: number;
 }
 
-/** What is done between two pauses: so many decisions, or fewer that take some milliseconds together. */
+/** Most decisions between two pauses; fewer if they take some milliseconds together. */
 const candidatesPerTurn = 50;
 const stepsPerTurn = 200_000;
 
@@ -63,7 +63,7 @@ export function* searchInSteps(
   let pauseAt = budget.left - stepsPerTurn;
   for (let stopped = false; at < length && results.length < limit && at - start < maxExamined && !stopped; at++) {
     const id = idAt(at);
-    // The first is decided whatever it takes, or a search would not get on.
+    // The first candidate is always decided, so that the search makes progress.
     const own = at === start ? { left: Number.MAX_SAFE_INTEGER } : budget;
     try {
       if (isAllowedWithin(own, set, questionAbout(query, id), now, undefined)) results.push(id);

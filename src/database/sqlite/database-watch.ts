@@ -17,7 +17,7 @@ export interface DatabaseWatchOptions {
 
 const defaultEveryMs = 5_000;
 const defaultShare = 0.01;
-/** A lock that another process has for a moment is no problem yet. */
+/** Looks that may find the database locked before that is a problem: another process may hold a lock for a moment. */
 const busyLooks = 3;
 
 /**

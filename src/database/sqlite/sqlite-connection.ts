@@ -80,7 +80,7 @@ export class SqliteConnection {
   }
 
   query<Row>(sql: string, parameters: readonly Parameter[] = []): Promise<Row[]> {
-    // Whoever asked hears of a failure; the next statement runs all the same.
+    // The caller gets the failure; the next statement runs anyway.
     const result = this.last.then(() => this.dataSource.query(sql, parameters as Parameter[])).catch(rethrowPlain);
     this.last = result.catch(() => undefined);
     return result;

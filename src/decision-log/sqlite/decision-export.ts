@@ -9,7 +9,7 @@ import type { LogView } from './log-view.js';
 
 /** An export has time, decisions do not: it waits this long before each turn, of which most take a millisecond. */
 const pauseMs = 3;
-/** What a statement returns becomes strings in one go; so many groups are half a megabyte and less than a millisecond. */
+/** Groups that one statement returns: they become strings at once, half a megabyte in less than a millisecond. */
 const groupsAtOnce = 4;
 
 /**
@@ -23,7 +23,7 @@ export function exportRecords(
   query: ExportQuery,
   scope: SearchScope,
 ): AsyncGenerator<string> {
-  // Whoever reads the pieces hears of it; until somebody does, it must not end the process.
+  // The reader of the pieces gets the error. Until there is one, the error must not end the process.
   Promise.resolve(view).catch(() => undefined);
   return pieces(view, readFilter(query, scope), exportTextsOf(query.format ?? 'ndjson', scope));
 }

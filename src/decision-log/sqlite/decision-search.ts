@@ -46,7 +46,7 @@ const firstBatch = 4;
 const lastBatch = 16;
 /** Records can be large: a statement reads no more text than this, or one group. */
 const batchBytes = 2 ** 21;
-/** A page names so many of the newest gaps; an export names all. */
+/** Most gaps that a page names, the newest first. An export names all. */
 const gapsOnAPage = 100;
 /** What reading a group counts that the index named: as many texts as it may have. */
 const groupCost = groupLimit;

@@ -34,7 +34,7 @@ export function mayHoldKey(bits: Buffer, key: Buffer): boolean {
   return true;
 }
 
-/** The number of steps, a power of two, in which the filter of a file of so many records is made. */
+/** Number of steps, a power of two, in which the filter of a file with this number of records is made. */
 export function filterSteps(records: number): number {
   let steps = 1;
   while (steps < filterBlocks / 16 && records * keysPerRecord > steps * keysPerStep) steps *= 2;

@@ -269,7 +269,7 @@ export class LogUpkeep {
 
   private report(what: string, work: Promise<void>): Promise<void> {
     return work.catch((error: unknown) => {
-      // What a stop interrupts is no problem.
+      // An interruption by a stop is not a problem.
       if (!this.stopping.signal.aborted) this.options.onProblem(what, error);
     });
   }

@@ -16,7 +16,7 @@ export class OpenFileGrowth {
     this.day = journal.isEmpty ? undefined : utcDayOf(journal.end.newest);
   }
 
-  /** Takes note of a commit of so many bytes; `until` is its highest time in milliseconds since 1970. */
+  /** Notes a commit of `bytes` bytes; `until` is its highest time in milliseconds since 1970. */
   committed(bytes: number, until: number): void {
     this.day ??= utcDayOf(until);
     this.bytes += bytes;

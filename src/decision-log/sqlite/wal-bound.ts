@@ -33,7 +33,7 @@ export class WalBound {
     this.grown = bytes;
   }
 
-  /** Takes note of a commit of so many bytes; it may be a little less. */
+  /** Notes a commit of about this number of bytes. */
   grew(bytes: number): void {
     this.grown += (Math.ceil(bytes / 4_080) + pagesBesideText) * frameBytes;
   }
