@@ -1,12 +1,13 @@
 /** A compiled policy set as its users see it. */
 import type { EngineDecision } from './decision.js';
 import { type BoundValues, bindValues } from './engine/ask.js';
-import { type DecideOptions, decide, decideInSteps } from './engine/decide.js';
+import { answerBindingError, type DecideOptions, decide, decideInSteps } from './engine/decide.js';
 import { type EnforceOptions, type EnforceResult, enforce } from './engine/enforce.js';
 import type { Manifest } from './manifest/manifest.js';
 import type { BindingError } from './policy/binding.js';
 import { isCombination } from './policy/combination.js';
 import type { CompiledPolicySet } from './policy/compile.js';
+import { faultInNames } from './policy/request-names.js';
 import type { PolicyProblem } from './problem.js';
 import { type DecisionRequest, type DecisionRequestInput, normaliseRequest } from './request.js';
 import { candidatesInSteps, type SearchKind } from './search/candidates.js';
@@ -61,15 +62,24 @@ export class PolicySet {
    *     set.decide({ subject: 'alice', action: 'read', resource: { type: 'doc', id: '1' } }, { now: Date.now() });
    */
   decide(request: DecisionRequestInput, options: DecideOptions): EngineDecision {
-    return decide(this.compiled, normaliseRequest(request), options);
+    const asked = normaliseRequest(request);
+    const fault = this.faultIn(asked);
+    return fault === undefined ? decide(this.compiled, asked, options) : answerBindingError(fault);
   }
 
   /** As `decide`, pausing every few milliseconds while it explains in full: the decision itself is one step. */
-  decideInSteps(request: DecisionRequestInput, options: DecideOptions): Generator<void, EngineDecision> {
-    return decideInSteps(this.compiled, normaliseRequest(request), options);
+  *decideInSteps(request: DecisionRequestInput, options: DecideOptions): Generator<void, EngineDecision> {
+    const asked = normaliseRequest(request);
+    const fault = this.faultIn(asked);
+    return fault === undefined ? yield* decideInSteps(this.compiled, asked, options) : answerBindingError(fault);
   }
 
-  /** As `decide`, for a request that is in its normal form already. */
+  /** Callers of the library have no edge that refuses such names before. */
+  private faultIn(request: DecisionRequest): BindingError | undefined {
+    return this.compiled.semantics === 1 ? undefined : faultInNames(request);
+  }
+
+  /** As `decide`, for a request that is in its normal form already and whose names were looked at. */
   evaluate(request: DecisionRequest, options: DecideOptions): EngineDecision {
     return decide(this.compiled, request, options);
   }

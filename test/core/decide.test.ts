@@ -475,3 +475,24 @@ describe('hostile requests', () => {
     expect(ask(set, { subject: 's', action: 'a', resource: 'r' }).errors[0]?.code).toBe('eval_too_deep');
   });
 });
+
+describe('a name with a control character or half of a character', () => {
+  const set = compilePolicySet({ model: model('r.sub == r.sub', { p: 'x' }), rules: 'p, x' });
+  const good = { subject: { type: 'user', id: 's' }, action: { name: 'a' }, resource: { type: 'doc', id: 'r' } };
+  const places = ['/subject/type', '/subject/id', '/action/name', '/resource/type', '/resource/id'];
+
+  it.each(places)('denies, as the service refuses it: %s', (pointer) => {
+    const [, part, member] = pointer.split('/') as [string, keyof typeof good, string];
+    for (const character of ['\u0000', '\u001f', '\u007f', '\u009f', '\ud83d']) {
+      const request = { ...good, [part]: { ...good[part], [member]: `n${character}` } };
+      const denied = { decision: 'deny', reason: { code: 'evaluation_error' }, obligations: [] };
+      const wanted = { ...denied, errors: [{ code: 'control_character', pointer }] };
+      expect(set.decide(request, { now: 0 })).toMatchObject(wanted);
+      expect(set.decide(request, { now: 0, explain: 'full' })).toMatchObject(wanted);
+    }
+    for (const character of ['\u0020', '\u00a0', '\u{1f600}']) {
+      const request = { ...good, [part]: { ...good[part], [member]: `n${character}` } };
+      expect(set.decide(request, { now: 0 }).decision).toBe('allow');
+    }
+  });
+});

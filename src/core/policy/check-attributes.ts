@@ -16,7 +16,7 @@ import type { JsonObject } from '../request.js';
 import { entityNodes, storedValueCheck } from '../rules/stored-values.js';
 import type { Semantics } from '../semantics.js';
 import { tokenRole } from './binding.js';
-import { checkTexts } from './check.js';
+import { checkTexts } from './check-texts.js';
 import { type Combination, conditionColumns } from './combination.js';
 
 export interface CheckedAttributes {

@@ -7,7 +7,7 @@ import type { NamedText } from '../manifest/yaml-document.js';
 import { faultInName } from '../names.js';
 import type { RuleTable } from '../rules/rule-table.js';
 import { entityNodes } from '../rules/stored-values.js';
-import { checkTexts, type TextFlaw } from './check.js';
+import { checkTexts, type TextFlaw } from './check-texts.js';
 import { type Combination, conditionColumns } from './combination.js';
 
 export interface CheckedNames {

@@ -2,7 +2,6 @@
 
 import type { ReportProblem } from '../casbin/document-problem.js';
 import type { Definition } from '../casbin/model-document.js';
-import { parseRuleLine } from '../casbin/rules-document.js';
 import { closest } from '../closest.js';
 import type { DefinitionNames, Manifest } from '../manifest/manifest.js';
 import type { NamedText } from '../manifest/yaml-document.js';
@@ -14,12 +13,10 @@ import { plainForm } from '../matcher/operator-hints.js';
 import { isAscii } from '../matcher/source-text.js';
 import { cut, quote } from '../quote.js';
 import { effectKindOf, effectSpellings } from '../rules/effect.js';
-import type { Rule, RuleStore } from '../rules/rule-store.js';
 import type { RuleTable } from '../rules/rule-table.js';
-import { SymbolSet } from '../rules/symbols.js';
 import type { Semantics } from '../semantics.js';
-import { patternsPerStep } from '../steps.js';
 import { ambiguousTokens, guessedBindings } from './binding.js';
+import { checkTexts } from './check-texts.js';
 import {
   type Combination,
   type CombinationError,
@@ -275,60 +272,6 @@ function* checkPatterns(set: Checked, main: Combination): Generator<void> {
   }
 }
 
-/** What is wrong with the text of a column; `at` is an offset into the text. */
-export interface TextFlaw {
-  readonly code: string;
-  readonly message: string;
-  readonly hint?: string;
-  readonly at: number;
-  readonly of?: 'r' | 'p' | undefined;
-}
-
-/** Looks at each text of a column once, and tells what is wrong with it in every rule that has it. */
-export function* checkTexts(
-  set: Pick<Checked, 'rules' | 'report'>,
-  rules: RuleStore,
-  column: number,
-  look: (text: string) => readonly TextFlaw[],
-): Generator<void> {
-  const flawed = new Map<number, readonly TextFlaw[]>();
-  const symbols = rules.columns[column] ?? new Int32Array(0);
-  const looked = new SymbolSet([], rules.symbols.size);
-  let count = 0;
-  for (const symbol of symbols) {
-    if (!looked.add(symbol)) continue;
-    if (++count % patternsPerStep === 0) yield;
-    const flaws = look(rules.symbols.text(symbol));
-    if (flaws.length > 0) flawed.set(symbol, flaws);
-  }
-  if (flawed.size === 0) return;
-  for (const [rule, symbol] of symbols.entries()) {
-    for (const { at, of, ...flaw } of flawed.get(symbol) ?? []) {
-      set.report({ ...placeOf(set.rules, rules.at(rule), column, at), severity: 'error', follows: of, ...flaw });
-    }
-  }
-}
-
 function isPatternFunction(name: string, { functions, customFunctions, roles }: Environment): boolean {
   return functions.get(name)?.prepare !== undefined && !customFunctions.has(name) && !roles.has(name);
-}
-
-/** Where a column of a rule stands, and in it the character at `offset`. Columns are not kept: the line is read again. */
-export function placeOf(
-  sources: readonly NamedText[],
-  { file, line }: Rule,
-  column: number,
-  offset: number,
-): { file: string; line: number; column: number } {
-  const text = sources.find((source) => source.file === file)?.text.split('\n', line)[line - 1] ?? '';
-  const start = parseRuleLine(text, file, line, () => {})?.columns[column + 1] ?? 1;
-  return { file, line, column: start + offsetInLine(text.slice(start - 1), offset) };
-}
-
-/** Where the character at `offset` of a field stands in its text: a quoted field has a quote before it, and its quotes doubled. */
-function offsetInLine(field: string, offset: number): number {
-  if (!field.startsWith('"')) return offset;
-  let at = 1;
-  for (let left = offset; left > 0; left--) at += field.startsWith('""', at) ? 2 : 1;
-  return at;
 }
