@@ -158,7 +158,20 @@ it('docs/architecture.md speaks of files that are there', () => {
   expect(paths.filter((path) => !isThere(path))).toEqual([]);
 });
 
-/** Run with `-u` to write the page anew. */
+it('npm run docs writes every page that a test makes from the code and compares', () => {
+  const root = new URL('../', import.meta.url);
+  const { scripts } = JSON.parse(readFileSync(new URL('package.json', root), 'utf8'));
+  const tests = readdirSync(new URL('test/', root), { recursive: true, encoding: 'utf8' }).filter((file) =>
+    file.endsWith('.test.ts'),
+  );
+  // The call and not this test's own text.
+  const makesPage = /toMatchFileSnapshot\('[./]+docs\//;
+  const makers = tests.filter((file) => makesPage.test(readFileSync(new URL(`test/${file}`, root), 'utf8')));
+  expect(makers.length).toBeGreaterThan(3);
+  expect(scripts.docs.match(/(?<=test\/)\S+\.test\.ts/g).sort()).toEqual(makers.sort());
+});
+
+/** `npm run docs` writes the page anew. */
 it('docs/functions.md lists every function as the code defines it', async () => {
   await expect(functionsPage()).toMatchFileSnapshot('../docs/functions.md');
 });
