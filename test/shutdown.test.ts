@@ -1,4 +1,4 @@
-/** The service stops in good order: what was answered is on the disk, whatever part fails to stop (P4). */
+/** The service stops in order: answered decisions are on the disk, whichever part fails to stop (P4). */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';

@@ -8,7 +8,7 @@
  */
 export type LogMode = 'sync' | 'fsync' | 'async' | 'off';
 
-/** What the owner of a log chooses, wherever its records are stored. */
+/** Options of a decision log, for every kind of storage. */
 export interface DecisionLogOptions {
   readonly mode: LogMode;
   /** The name of this process in its records. */
@@ -17,9 +17,9 @@ export interface DecisionLogOptions {
   readonly queueLimit?: number;
   /** Which records are kept; without it all of them. */
   readonly retention?: Retention;
-  /** Hears of problems in the background, where no caller waits for an error. */
+  /** Called with problems of background work, for which no caller waits. */
   readonly onProblem?: (what: string, error: unknown) => void;
-  /** Hears of every commit, for measuring. */
+  /** Called for every commit, for metrics. */
   readonly onCommit?: (commit: Commit) => void;
 }
 

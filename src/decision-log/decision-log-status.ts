@@ -4,8 +4,8 @@ export interface DecisionLogStatus {
   /** `failing`: nothing can be written now; `sync` and `fsync` refuse decisions until it can. */
   readonly state: 'ok' | 'failing';
   /**
-   * Whether decisions are answered as far as the log is concerned. In modes `sync` and `fsync` it is false from the first
-   * failure until writing has succeeded for a while.
+   * True if the log lets decisions be answered. In modes `sync` and `fsync` it is false from the first failure until
+   * writing has succeeded for a while.
    */
   readonly answering: boolean;
   readonly mode: LogMode;
@@ -29,10 +29,10 @@ export interface DecisionLogStatus {
   readonly problem?: string;
 }
 
-/** How much room a log takes, in bytes. */
+/** Size of a log in bytes. */
 export interface DecisionLogStorage {
   /** The records. */
   readonly records: number;
-  /** What finds and counts them. */
+  /** Bytes of indexes and counts. */
   readonly index: number;
 }

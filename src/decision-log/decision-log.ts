@@ -57,10 +57,10 @@ export abstract class DecisionLog extends RecordedDecisions {
   /** Number of records that were appended and are not committed yet. */
   abstract get depth(): number;
 
-  /** How the log is doing, read from memory: nothing is waited for. */
+  /** The state of the log, read from memory without waiting. */
   abstract get status(): DecisionLogStatus;
 
-  /** How much room the log takes where it is stored. */
+  /** The size of the stored log. */
   abstract storage(): Promise<DecisionLogStorage>;
 
   /**

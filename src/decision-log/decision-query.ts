@@ -62,7 +62,7 @@ export class DecisionQuery extends DecisionFilters {
   @OptionalText(256)
   readonly cursor?: string;
 
-  /** How many records a page holds at most. */
+  /** Most records of a page. */
   @IsOptional()
   @Transform(({ value }) => (typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : value))
   @IsInt()

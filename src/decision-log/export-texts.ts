@@ -7,7 +7,7 @@ import type { SearchScope } from './record-filter.js';
 
 /** How the parts of an export are written. */
 export interface ExportTexts {
-  /** What comes before the first part; empty where nothing does. */
+  /** Text before the first part; may be empty. */
   readonly header: string;
   readonly record: (record: DecisionRecord) => string;
   readonly gap: (gap: LogGap) => string;

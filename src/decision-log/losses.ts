@@ -5,7 +5,7 @@ export interface GapNotes {
   noteGap(loss: Loss, cause: GapCause): Promise<void>;
 }
 
-/** What mode `async` lost: counted at once, and noted in the journal when that can be written. */
+/** Records that mode `async` lost: counted at once, and noted in the journal when it can be written. */
 export class Losses {
   private lostRecords = 0;
   private pending: (Loss & { readonly lost: number }) | undefined;

@@ -1,7 +1,7 @@
 import type { Action, DecisionRequest, Entity, Json, JsonObject } from '../core/request.js';
 import { secretName } from './secret-names.js';
 
-/** What stands in a record where a value was masked. */
+/** Replaces a masked value in a record. */
 export const maskedValue = '[masked]';
 
 /** A policy set's own rules: JSON pointers (RFC 6901) into the normalised request. */

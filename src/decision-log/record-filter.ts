@@ -6,7 +6,7 @@ import type { DecisionRecord } from './decision-record.js';
 import { recordsOf, type StoredGroup, type TextTest } from './group-text.js';
 import { encodeKey, type IndexedField, indexedFieldNames, indexedFields } from './record-keys.js';
 
-/** What a caller may see; with nothing named, everything. */
+/** The records that a caller may see; without members, all. */
 export interface SearchScope {
   readonly policySets?: readonly string[] | undefined;
 }
@@ -56,12 +56,12 @@ export function filterKeys(filter: RecordFilter): Buffer[] {
   return filter.equal.map(({ field, value }) => encodeKey(field, value));
 }
 
-/** Whether the texts of groups have to be read to see which may hold a match. */
+/** True if the texts of groups must be read to find those that may hold a match. */
 export function readsTexts({ q, scanned }: RecordFilter): boolean {
   return q !== undefined || scanned.length > 0;
 }
 
-/** What stands in the text of every group with a record of this field and value. */
+/** A text that every group holds which has a record with this value of the field. */
 export function memberText(field: string, value: string): string {
   return `${JSON.stringify(field)}:${JSON.stringify(value)}`;
 }

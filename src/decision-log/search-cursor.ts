@@ -26,7 +26,7 @@ export function decodeCursor(cursor: string, filters: unknown, journal: string |
   return Number(parts[1]);
 }
 
-/** Whether the text is a cursor that version 0.1 gave out. */
+/** True for a cursor of version 0.1. */
 export function isOldCursor(cursor: string): boolean {
   return /^1:[1-9][0-9]{0,14}:[0-9a-f]{16}$/.test(Buffer.from(cursor, 'base64url').toString('latin1'));
 }

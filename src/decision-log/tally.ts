@@ -1,6 +1,6 @@
 import type { NewDecisionRecord } from './decision-record.js';
 
-/** What decisions are counted by, besides the minute. */
+/** Fields that decisions are counted by, besides the minute. */
 export const tallyFields = ['policySet', 'policyVersion', 'decision', 'reason', 'caller'] as const;
 export type TallyField = (typeof tallyFields)[number];
 
@@ -15,12 +15,12 @@ export class Tally {
   private counted = 0;
   private groupCount = 0;
 
-  /** How many decisions were counted. */
+  /** Number of decisions that were counted. */
   get total(): number {
     return this.counted;
   }
 
-  /** How many rows there are. */
+  /** Number of rows. */
   get size(): number {
     return this.groupCount;
   }

@@ -1,6 +1,6 @@
 /**
- * A client that means well: so many questions a second over a few connections that it keeps, whatever the answers do. The
- * time of an answer counts from when its question was due, so that one that is stuck is not hidden behind the next. It
+ * A well-behaved client: it asks at a fixed rate over a few kept connections, however long the answers take. The time
+ * of an answer counts from when its question was due, so that one that is stuck is not hidden behind the next. It
  * writes bytes that were made beforehand and looks at no more of an answer than its status, to be quick itself.
  *
  *     node client.mjs '{"url": "http://127.0.0.1:3000", "key": "vd_…", "seconds": 5, "rate": 500}'

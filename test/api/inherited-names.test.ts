@@ -1,4 +1,4 @@
-/** Names that every JavaScript object inherits are no members of a request, and a body that is no object is none. */
+/** Names that every JavaScript object inherits are not members of a request, and a body must be an object. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Service, startService } from '../http/service.js';
 

@@ -64,7 +64,7 @@ async function main(rounds, seconds) {
   rmSync(directory, { recursive: true, force: true });
 }
 
-/** How long another request waits at most while a batch of 1,000 is answered, beside how long it does when there is none. */
+/** Longest wait of another request while a batch of 1,000 is answered, and without a batch. */
 async function reportStall({ url }, log) {
   const body = JSON.stringify({ ...evaluation, evaluations: items(largeBatchSize) });
   const waits = { alone: [], beside: [] };

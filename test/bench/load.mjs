@@ -1,7 +1,7 @@
 /**
- * The load of the benchmarks, in a process of its own: connections that are kept, each of which asks again as soon as it
- * is answered. It sends bytes that were made beforehand and reads no more of an answer than its status and length, since
- * on a machine of two cores whatever the load takes is not there for what is measured.
+ * The load of the benchmarks, in a process of its own: connections that are kept, each of which asks again as soon as
+ * it is answered. It sends bytes that were made beforehand and reads no more of an answer than its status and length,
+ * since on a machine with two cores the load takes processor time from the measured service.
  */
 import { spawn } from 'node:child_process';
 import { connect } from 'node:net';

@@ -52,7 +52,7 @@ const service = await startService(join(root, 'verdict.sqlite'), 'sync', { VERDI
 const question = { subject: 'alice', action: 'read', resource: 'data1', policySet: 'small' };
 const load = { path: '/v1/decide', bodies: [JSON.stringify(question)], connections: connectionCount, seconds };
 
-/** Asks with many connections; meanwhile swaps a set between its two versions, every so many milliseconds. */
+/** Asks over many connections and meanwhile swaps a set between its two versions at a fixed interval. */
 async function measure(title, swap) {
   let swaps = 0;
   const timer =

@@ -19,7 +19,7 @@ export interface RunOptions {
   readonly cwd: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly input?: string;
-  /** Of another account, which permissions bind; only root may say so. */
+  /** User id of another account, which permissions restrict; only root may set it. */
   readonly uid?: number;
 }
 

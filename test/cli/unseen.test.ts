@@ -1,4 +1,4 @@
-/** No character that a reader cannot see, or that a terminal obeys, leaves a command, whatever it was given. */
+/** No command writes invisible characters or control codes to a terminal, for any input. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';

@@ -83,7 +83,7 @@ export interface CorpusRequest {
   readonly decision: 'allow' | 'deny';
   /** The deciding rule without its type; missing when no rule decided. */
   readonly rule?: readonly string[];
-  /** The codes of all errors, in order; missing when there are none. */
+  /** The codes of all errors, in order; undefined if there are none. */
   readonly errors?: readonly string[];
   /** What Casbin says instead: `allow`, `deny`, or `error` where it fails the whole request. */
   readonly casbin?: 'allow' | 'deny' | 'error';

@@ -274,7 +274,7 @@ export function describeSearches(newHome: MakeLogHome): void {
       await first.stop();
       const second = await home.start({ instance: 'pdp-"2"' });
       for (let n = 6; n < 9; n++) await second.append(record(second, n));
-      // An attribute that says the same is no trace.
+      // An attribute with the same text is not a trace id.
       await second.append(exampleRecord(second, { now: noon + 9, attributes: { traceId: trace(1) } }));
 
       const times = async (query: DecisionQuery) =>

@@ -31,7 +31,7 @@ function withoutVariables(text: string): string {
 }
 
 type Labels = Readonly<Record<string, string>>;
-/** Of a running service in which everything has happened at least once. */
+/** Metrics of a running service in which every event has happened at least once. */
 let series: Map<string, Labels[]>;
 
 /** What Prometheus adds to every series that it scrapes. */

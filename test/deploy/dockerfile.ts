@@ -8,7 +8,7 @@ export interface Instruction {
   readonly flags: Readonly<Record<string, string>>;
   /** What follows the flags, on one line. */
   readonly rest: string;
-  /** Of the exec form, `["node", "x"]`. */
+  /** Words of the exec form, `["node", "x"]`. */
   readonly exec?: readonly string[];
   readonly line: number;
 }
@@ -130,7 +130,7 @@ function runIn(directory: string, command: string, context: string): void {
   });
 }
 
-/** Of a .dockerignore that excludes everything and names what goes in. */
+/** Entries of a .dockerignore that excludes everything and names exceptions. */
 function includedIn(text: string): (path: string) => boolean {
   const lines = text.split('\n').filter((line) => !/^(#|$)/.test(line));
   if (lines.shift() !== '*') throw new Error('.dockerignore should begin with excluding everything');

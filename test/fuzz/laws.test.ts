@@ -1,4 +1,4 @@
-/** What must hold of every policy, whatever it says. */
+/** Laws that every policy must obey. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { formatModel, formatRules } from '../../src/core/analysis/format.js';
@@ -159,7 +159,7 @@ describe(`laws (seed ${seed})`, () => {
   });
 });
 
-/** New names for all but the empty one; `allow` and `deny` are none of them. */
+/** New names for all but the empty name; none is `allow` or `deny`. */
 const renaming: fc.Arbitrary<ReadonlyMap<string, string>> = fc
   .uniqueArray(fc.string({ unit: 'grapheme', minLength: 1, maxLength: 8 }).filter(isName), {
     minLength: plainNames.length,

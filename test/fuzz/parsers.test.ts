@@ -1,4 +1,4 @@
-/** Whatever a file holds, it is a policy set or a list of problems: nothing else is thrown, and nothing hangs. */
+/** Every file gives a policy set or a list of problems: nothing else is thrown, and nothing hangs. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { compilePolicySet, PolicyError, type PolicySet } from '../../src/engine.js';
@@ -10,7 +10,9 @@ import { type World, world } from './worlds.js';
 
 const now = Date.UTC(2024, 5, 1);
 
-/** Files that the engine refuses and the reference reads: lines that Casbin cuts in pieces, and what is no text. */
+/**
+ * Files that the engine refuses and the reference reads: lines that Casbin cuts in pieces, and files that are not text.
+ */
 const ownRefusals = new Set(['line_too_long', 'binary_content']);
 
 function attempt<Loaded>(load: () => Loaded, expected: typeof PolicyError | typeof LoadError): Loaded | Error {

@@ -288,7 +288,7 @@ describe('a gateway', () => {
     // The headers of the user's request come along: of a page of another site, with a body that stays at the gateway.
     const ofUser = { origin: 'https://elsewhere.example', 'content-encoding': 'gzip', 'sec-fetch-site': 'cross-site' };
     expect(await statusOf({ ...alice, ...ofUser, 'x-api-key': key })).toBe(200);
-    // Whom an issuer's token names is no proxy of that name.
+    // A caller with an issuer's token is not a proxy of the same name.
     const named = { 'x-forwarded-user': 'alice' };
     expect(await statusOf({ ...named, 'x-api-key': key }, '/sets/elsewhere')).toBe(200);
     const edge = await bearer({ sub: 'edge', aud: audience, scope: 'decide' });

@@ -17,7 +17,7 @@ describe('/metrics', () => {
   });
   afterEach(() => service.stop());
 
-  /** The value of a series as it is written, `name{label="value"}`; undefined where there is none. */
+  /** The value of a series, written `name{label="value"}`; undefined if it does not exist. */
   async function value(series: string): Promise<number | undefined> {
     const lines = String((await service.get('/metrics')).body).split('\n');
     const line = lines.find((candidate) => candidate.startsWith(`${series} `));

@@ -138,7 +138,7 @@ it.each(chosen)(
     if (damage === 'read-only' && !isRoot) return;
     // What a WAL holds that is overwritten in place is not known to be wrong by anybody.
     if (file === 'WAL' && (damage === 'truncated' || damage === 'a page zeroed')) return;
-    // An SQLite lock on what is no database of its own, or is read without locks, is none.
+    // An SQLite lock has no effect on a file that is not a database of its own, or that is read without locks.
     if (damage === 'locked' && (file === 'WAL' || file.startsWith('closed'))) return;
     const directory = temporaryDirectory();
     const acknowledged: string[] = [];

@@ -107,7 +107,7 @@ async function answerOf(response: Response): Promise<Answer> {
   return { status: response.status, body: isJson ? JSON.parse(text) : text };
 }
 
-/** A file system of so many bytes, to be filled; undefined where it may not be mounted. */
+/** A file system of a given size, to be filled; undefined if it cannot be mounted. */
 export function smallDisk(directory: string, megabytes: number): string | undefined {
   const disk = join(directory, 'disk');
   mkdirSync(disk);

@@ -14,7 +14,7 @@ it.each<[TimeRangeQuery, string | undefined, string | undefined]>([
   [{ from: '2026-03-03', to: '2026-03-03' }, '2026-03-03T00:00:00.000Z', '2026-03-04T00:00:00.000Z'],
   [{ from: '2026-03-03', to: '2026-03-03T12:00:00Z' }, '2026-03-03T00:00:00.000Z', '2026-03-03T12:00:00.000Z'],
   [{ from: '2026-12-31', to: '2026-12-31', tz: 'UTC' }, '2026-12-31T00:00:00.000Z', '2027-01-01T00:00:00.000Z'],
-  // A time names its own offset, whatever the zone.
+  // A time has its own offset, so the zone has no effect.
   [{ from: '2026-03-03T00:00:00+05:00', tz: 'Europe/Zurich' }, '2026-03-02T19:00:00.000Z', undefined],
   [
     { from: '2026-01-10', to: '2026-01-10', tz: 'Europe/Zurich' },

@@ -47,7 +47,7 @@ function callFunction(name: string, argument: Expression | null, around: Surroun
   return matching ? matching(texts[0]!, texts[1]!) : getter!(...texts);
 }
 
-/** Only columns of the rule and literals, whatever is done with them. */
+/** True for expressions of columns of the rule and literals only. */
 function isPolicyText(node: Expression): boolean {
   switch (node.kind) {
     case 'literal':

@@ -226,7 +226,7 @@ function ipMatch(address: string, range: string): boolean {
   }
   const free = BigInt(bitsOfFamily - length);
   const start = (base >> free) << free;
-  // An IPv4 range holds no IPv6 address and the other way round, whatever the bits; `::ffff:a.b.c.d` is IPv4.
+  // An IPv4 range holds no IPv6 address and an IPv6 range no IPv4 address; `::ffff:a.b.c.d` is IPv4.
   return isIPv4(start) === isIPv4(bits) && bits >> free === base >> free;
 }
 

@@ -217,7 +217,7 @@ function violates(constraint: Constraint, roles: ReadonlySet<string>): boolean {
 
 function parseConstraint(text: string): Constraint {
   const sod = /^sod\s*\(\s*"([^"]+)"\s*,\s*"([^"]+)"\s*\)$/.exec(text);
-  // Both roles at once, also when the same role is named twice: then whoever has it has "both".
+  // Both roles at once, also if the same role is named twice: then a holder of it has "both".
   if (sod) return { kind: 'sodMax', roles: [sod[1]!, sod[2]!], max: 1 };
   const sodMax = /^sodMax\s*\(\s*\[([^\]]+)\]\s*,\s*(\d+)\s*\)$/.exec(text);
   if (sodMax) {

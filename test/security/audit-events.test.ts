@@ -1,4 +1,4 @@
-/** Whatever an attacker or an insider does at the doors leaves an event with who, from where and why. */
+/** Every act of an attacker or an insider at the API leaves an event with who, from where and why. */
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,4 +1,4 @@
-/** What the service writes is for its owner alone, whatever the mask of the process says. */
+/** Files of the service are readable by their owner only, for every umask of the process. */
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';

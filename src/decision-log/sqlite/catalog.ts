@@ -33,7 +33,7 @@ const blocksAtOnce = 256;
 /** Rows of a filter are of this size at most, and each should be in one page. */
 const pageSize = 32_768;
 
-/** What is known of the journal's files (the tables are described in the migration), in a file of its own. */
+/** Data about the journal's files, in a file of its own. The migration describes its tables. */
 export class Catalog {
   /** Files whose key filter is whole. */
   private readonly filtered = new Set<number>();

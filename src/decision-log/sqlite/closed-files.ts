@@ -11,7 +11,7 @@ export interface ClosedFilesOptions {
   /** The open file, beside which the closed ones lie. */
   readonly path: string;
   readonly readers: UnitReaders;
-  /** Hears what could not be done. */
+  /** Called with each failure. */
   readonly onProblem: (what: string, error: unknown) => void;
 }
 

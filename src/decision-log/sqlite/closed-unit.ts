@@ -16,7 +16,7 @@ export async function openClosedReader(path: string, first: number, withIndex = 
   });
 }
 
-/** What a closed file holds, read from itself. */
+/** The content of a closed file, read from the file. */
 export async function describeClosed(path: string, first: number): Promise<ClosedUnit> {
   const connection = await openClosedReader(path, first);
   try {
@@ -37,7 +37,7 @@ export async function describeClosed(path: string, first: number): Promise<Close
   }
 }
 
-/** How far the index goes; 0 when there is none, or it belongs to another journal. */
+/** The last sequence in the index; 0 if there is no index, or it belongs to another journal. */
 export async function readIndexedTo(connection: SqliteConnection, first: number): Promise<number> {
   const [row] = await connection
     .query<{ last: number | null }>(

@@ -20,7 +20,7 @@ export interface RowPlace {
 /** The first row at or behind this sequence and below `beyond`; undefined when there is none. */
 export type FindRow = (from: number, beyond: number) => Promise<RowPlace | undefined>;
 
-/** What lies in the range: rows that can be found, and ranges that cannot be read, in order. */
+/** The content of a range in order: rows that can be read, and ranges that cannot. */
 export async function* placesOfRows(
   find: FindRow,
   from: number,

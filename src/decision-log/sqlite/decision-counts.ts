@@ -22,12 +22,12 @@ const dayMinutes = 1_440;
 export interface CountedFile {
   /** Has the index, with the journal attached as `journal`. */
   readonly connection: SqliteConnection;
-  /** Whether the index has counts that belong to the journal. */
+  /** True if the index has counts of this journal. */
   readonly hasCounts: boolean;
   /** Sequences before its first and of its last record. */
   readonly before: number;
   readonly end: number;
-  /** What the process that writes it knows of its newest groups, taken before anything is read. */
+  /** The newest groups, from the memory of the writing process, taken before anything is read. */
   readonly uncounted: readonly UncountedGroup[];
 }
 
@@ -53,7 +53,7 @@ export class DecisionCounts {
     this.names = new NameBounds(values);
   }
 
-  /** What was counted, a list for each bucket that has any, in order of time. */
+  /** The counts, one list for each bucket with records, in order of time. */
   buckets(): TallyGroup[][] {
     const starts = [...this.groupsByStart.keys()].sort((a, b) => a - b);
     return starts.map((start) => [...this.groupsByStart.get(start)!.values()]);

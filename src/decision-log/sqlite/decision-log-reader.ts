@@ -36,7 +36,7 @@ import { topIds } from './top-ids.js';
  * then, and cannot while anybody has it open.
  */
 export class DecisionLogReader extends RecordedDecisions {
-  /** What the closed files hold; they do not change. */
+  /** The content of closed files, which do not change. */
   private readonly closed = new Map<number, ClosedView>();
 
   private constructor(private readonly path: string) {

@@ -26,9 +26,9 @@ import type { LogView, UnitView } from './log-view.js';
 import { type GroupRange, mayHoldId, mayHoldTimes, rangesOfId, rangesOfTimes } from './time-ranges.js';
 
 /**
- * How much one search may look at, counted in records whose text is read. Reading text costs 1 each; passing over a
- * record by the journal's keys, or over an entry of the index, a sixteenth; a file of the journal, which may have to be
- * opened, two thousand.
+ * Most work of one search, in records whose text is read. Reading text costs 1 each; passing over a record by the
+ * journal's keys, or over an entry of the index, a sixteenth; a file of the journal, which may have to be opened, two
+ * thousand.
  */
 export const searchBudget = 131_072;
 const keysPerText = 16;
@@ -48,10 +48,10 @@ const lastBatch = 16;
 const batchBytes = 2 ** 21;
 /** Most gaps that a page names, the newest first. An export names all. */
 const gapsOnAPage = 100;
-/** What reading a group counts that the index named: as many texts as it may have. */
+/** Cost of reading a group that the index named: the most texts that it may have. */
 const groupCost = groupLimit;
 
-/** What one statement found: `groups`, newest first, and that every group from `before` on has been looked at. */
+/** The result of one statement: `groups`, newest first. Every group from `before` on has been examined. */
 interface Step {
   readonly groups: readonly StoredGroup[];
   /** Records that cannot be read, for their pages are damaged. */
@@ -319,7 +319,7 @@ async function readGroups(
   return { groups, end: beyond === -1 ? undefined : firsts.at(-1) };
 }
 
-/** What else a journal row must satisfy before its texts are worth reading. */
+/** Further conditions on a journal row before its texts are read. */
 function rowConditions(filter: RecordFilter): { conditions: string; parameters: (number | string)[] } {
   const conditions: string[] = [];
   const parameters: (number | string)[] = [];

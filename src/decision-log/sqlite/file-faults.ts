@@ -10,11 +10,11 @@ export interface FileFaultsOptions {
   readonly openStart: () => number;
   /** Has a closed file searched without its index, which is damaged or missing. */
   readonly doWithoutIndex: (first: number) => Promise<void>;
-  /** Hears of each fault once. */
+  /** Called once for each fault. */
   readonly onProblem: (what: string, error: unknown) => void;
 }
 
-/** What was found wrong with the files of the journal while they were read. Files are known by their first sequences. */
+/** Faults of the journal's files that were found while reading, by the first sequence of the file. */
 export class FileFaults {
   /** Closed files that are not at their place. */
   private readonly absent = new Set<number>();
@@ -31,7 +31,7 @@ export class FileFaults {
     return this.condemned;
   }
 
-  /** What is wrong with the files, for people; undefined when nothing is known to be. */
+  /** Describes the faults for people; undefined if none are known. */
   get problem(): string | undefined {
     const { path } = this.options;
     const problems = [
@@ -44,7 +44,7 @@ export class FileFaults {
     return problems.length === 0 ? undefined : problems.join('; ');
   }
 
-  /** Whether a closed file is not at its place now, or another one is. It may come back. */
+  /** True if a closed file is missing or replaced now. It may come back. */
   isAbsent(first: number): boolean {
     if (first === this.options.openStart()) return false;
     const path = closedPathOf(this.options.path, first);

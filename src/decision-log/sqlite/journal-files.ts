@@ -25,7 +25,7 @@ export interface JournalFilesOptions {
   readonly path: string;
   readonly durability: 'NORMAL' | 'FULL';
   readonly limits: TurnLimits;
-  /** Hears what was found wrong with the files. */
+  /** Called with faults of the files. */
   readonly onProblem: (what: string, error: unknown) => void;
 }
 
@@ -119,7 +119,7 @@ export class JournalFiles {
     return this.closedFiles.units;
   }
 
-  /** How often a file was opened for reading. */
+  /** Number of times that a file was opened for reading. */
   get opened(): number {
     return this.readers.opened;
   }
@@ -145,7 +145,7 @@ export class JournalFiles {
     await journal.writeSpan().catch(() => undefined);
   }
 
-  /** Whether the open file should be closed before this group is committed. */
+  /** True if the open file should be closed before this group is committed. */
   isDue({ until }: Pick<Group, 'until'>): boolean {
     return this.growth.isDue(this.journal, until);
   }
@@ -155,7 +155,7 @@ export class JournalFiles {
     this.growth.measured(await this.journal.size());
   }
 
-  /** Whether a turn failed halfway: then the files have to be opened again. */
+  /** True if a turn failed halfway. Then the files must be opened again. */
   get isBroken(): boolean {
     return this.hasFailed;
   }
@@ -309,7 +309,7 @@ export class JournalFiles {
     return this.closedFiles.remove(keeps);
   }
 
-  /** What is wrong with the files, for people; undefined when nothing is known to be. */
+  /** Describes the faults of the files for people; undefined if none are known. */
   get problem(): string | undefined {
     return this.faults.problem;
   }

@@ -1,4 +1,4 @@
-/** What a file of the journal says about itself, in either format, read on any connection that has it. */
+/** Reads a journal file's own description, in both formats, on any connection that has the file. */
 
 import type { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import type { StoredGap } from '../log-gap.js';

@@ -30,7 +30,7 @@ export interface Recovered {
   readonly catalog: Catalog | undefined;
   /** In order. */
   readonly closed: readonly ClosedUnit[];
-  /** What was there and is gone, for people; undefined when all is well. */
+  /** Describes for people what is missing; undefined if nothing is. */
   readonly missing: string | undefined;
 }
 

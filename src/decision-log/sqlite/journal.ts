@@ -191,7 +191,7 @@ export class Journal {
     this.tail = undefined;
   }
 
-  /** Whether the group follows the last row that is known to be committed. */
+  /** True if the group follows the last row that is known to be committed. */
   private async holds(group: Group): Promise<boolean> {
     const text = groupText(group.common, this.writer, group.lines.slice(0, 1));
     const rows = await this.connection.query('SELECT 1 FROM journal WHERE first = ? AND substr(records, 1, ?) = ?', [
@@ -235,12 +235,12 @@ export class Journal {
     ]);
   }
 
-  /** What is missing, as far as this file says. */
+  /** The gaps that this file records. */
   gaps(): Promise<StoredGap[]> {
     return readGaps(this.connection);
   }
 
-  /** Whether the process that had the file before could not flush what it had promised to write. */
+  /** True if the process that wrote the file before could not write all that it had promised. */
   async wasUnclean(): Promise<boolean> {
     const [row] = await this.connection.query<{ unclean: number }>('SELECT unclean FROM log');
     return row?.unclean === 1;

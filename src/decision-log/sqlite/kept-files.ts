@@ -16,7 +16,7 @@ export interface KeptFilesOptions extends JournalFilesOptions {
   readonly settle: () => Promise<void>;
   /** Begins to make anew, behind the decisions, an index that was lost. */
   readonly reindex: () => void;
-  /** Hears of files that were opened, before they are used. */
+  /** Called with each opened file before it is used. */
   readonly onOpened: (files: JournalFiles) => void;
 }
 
@@ -55,7 +55,7 @@ export class KeptFiles {
     return this.current;
   }
 
-  /** Whether they can be written, and could for a while since the last failure. */
+  /** True if the files can be written and have been writable for a while since the last failure. */
   get isSteady(): boolean {
     return this.steady.isWorking();
   }

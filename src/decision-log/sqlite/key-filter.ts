@@ -28,7 +28,7 @@ export function blockOf(key: Buffer): number {
   return key.readUInt16BE(0) >>> 4;
 }
 
-/** Whether a key can be in a block; `key` must belong to a block of this number. */
+/** True if a key may be in a block; `key` must belong to a block of this number. */
 export function mayHoldKey(bits: Buffer, key: Buffer): boolean {
   for (const bit of bitsOf(key, 0, bits.length * 8)) if ((bits[bit >>> 3]! & (1 << (bit & 7))) === 0) return false;
   return true;

@@ -10,14 +10,14 @@ export interface UpkeepOptions {
   readonly turnPauseMs: number | undefined;
   /** Longest wait of the commit at which the next file is due, in milliseconds (250). */
   readonly turnPatienceMs?: number | undefined;
-  /** Hears of what failed; the next turn tries again. */
+  /** Called with each failure; the next turn tries again. */
   readonly onProblem: (what: string, error: unknown) => void;
 }
 
-/** So many commits later the index may have a segment to write. */
+/** Commits after which the index may have a segment to write. */
 const indexCommits = 512;
 const pruneEveryMs = 60_000;
-/** What a step of deleting rows writes to the WAL, about: it frees pages without writing them. */
+/** Bytes that a step of deleting rows writes to the WAL, about: it frees pages without writing them. */
 const deleteBytes = 131_072;
 /**
  * The longest that the commit waits at which the next file is due, in milliseconds; then it goes into the old one. Those

@@ -13,7 +13,7 @@ export interface UnitView {
   readonly extent: Extent | undefined;
   /** Up to this sequence the key index knows; above it the journal's own keys are read. */
   readonly indexedTo: number;
-  /** Whether the index has counts. */
+  /** True if the index has counts. */
   readonly hasCounts: boolean;
   /** The newest groups, which the index may not count yet, taken before anything is read. */
   readonly uncounted: readonly UncountedGroup[];

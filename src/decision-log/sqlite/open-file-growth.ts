@@ -1,7 +1,7 @@
 import type { Journal } from './journal.js';
 import { DayTurns, isOtherDay, type TurnLimits, utcDayOf } from './turn-limits.js';
 
-/** How far the open file of the journal has grown, and whether that is enough for the next one to be begun. */
+/** The growth of the journal's open file, and whether the next file should begin. */
 export class OpenFileGrowth {
   private readonly dayTurns = new DayTurns();
   /** Size of the file: as it was measured last, and what was committed since. */
@@ -34,7 +34,7 @@ export class OpenFileGrowth {
     this.dayTurns.spend();
   }
 
-  /** Whether the file should be closed before a group is committed whose highest time is `until`. */
+  /** True if the file should be closed before a group with the highest time `until` is committed. */
   isDue(journal: Journal, until: number): boolean {
     if (journal.isEmpty) return false;
     const { bytes, records, spanMs } = this.limits;

@@ -11,11 +11,11 @@ export interface OpenUnit {
   readonly index: KeyIndex;
 }
 
-/** What became of files that vanished. */
+/** The result of restoring files that vanished. */
 export interface Rescue {
   /** Records that could not be read back. */
   readonly damaged: readonly DamagedRange[];
-  /** What lay in their places, by its new names. */
+  /** New names of the files that were in their places. */
   readonly aside: readonly string[];
 }
 

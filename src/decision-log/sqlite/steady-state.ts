@@ -2,7 +2,7 @@ const shortestMs = 3_000;
 const longestMs = 60_000;
 
 /**
- * Whether something works, for those who decide by it where requests go. A failure counts at once; after it, the thing
+ * Whether something works, for load balancers that send requests by it. A failure counts at once; after it, the thing
  * must work for a while before it counts as working: 3 s, and twice as long each time when it failed again within a
  * minute, 60 s at most. What fails every other second is then seen as failing, and not as flapping.
  */

@@ -7,7 +7,7 @@ import { Turns } from '../../turns/turns.js';
 import { type TallyField, tallyFields } from '../tally.js';
 import { levelMinutes } from './tally-table.js';
 
-/** What to count. */
+/** The counts that are asked for. */
 export interface TallyQuestion {
   /** Minutes since 1970, `to` excluded. */
   readonly from: number;
@@ -27,7 +27,7 @@ export interface TallyGroup {
   readonly start: number | undefined;
   /** In the order of `by`; null for values that are not kept apart. */
   readonly values: readonly (string | null)[];
-  /** Whether a filter is on a field whose value was not kept: some of these may match, others not. */
+  /** True if a filter is on a field whose value was not kept, so that some of these records may match. */
   readonly isUncertain: boolean;
   readonly count: number;
 }
@@ -39,7 +39,7 @@ const dayMinutes = 1_440;
 /** A run of periods of one level, and how far clocks are from UTC in it. */
 interface Part {
   readonly level: number;
-  /** How long the level's periods are. */
+  /** Length of the level's periods. */
   readonly minutes: number;
   readonly from: number;
   readonly to: number;

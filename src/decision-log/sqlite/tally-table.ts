@@ -18,13 +18,16 @@ export interface TallyLimits {
 /** A day of a million decisions is about 40,000 rows with 20 callers, and never more than a few hundred thousand. */
 export const tallyLimits: TallyLimits = { names: 1_000, rows: [256, 512, 2_048] };
 
-/** How long the periods of a level are, in minutes. */
+/** Length of the periods of a level, in minutes. */
 export const levelMinutes = [1, 15, 1_440] as const;
 
 /** Fields whose values nobody bounds. A policy set is what a caller's scope goes by, so its counts are always exact. */
 export const openFields: readonly TallyField[] = ['policyVersion', 'reason', 'caller'];
 
-/** What a connection needs before `addFresh`: rows to be added, and what becomes of them. They live in memory. */
+/**
+ * Temporary tables that a connection needs before `addFresh`: rows to be added, and their sums. They are kept in
+ * memory.
+ */
 export const tallyScratch: readonly string[] = [
   'PRAGMA temp_store = MEMORY',
   `CREATE TEMP TABLE fresh (minute, ${tallyFields.join(', ')}, count)`,

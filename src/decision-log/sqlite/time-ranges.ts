@@ -13,12 +13,12 @@ export interface Times {
   readonly to: number | undefined;
 }
 
-/** Whether the unit can hold records of these times. */
+/** True if the unit can hold records of these times. */
 export function mayHoldTimes({ extent }: UnitView, { from = 0, to = Number.MAX_SAFE_INTEGER }: Times): boolean {
   return extent === undefined || (extent.until >= from && extent.since < to);
 }
 
-/** Whether the unit can hold an id of this millisecond. */
+/** True if the unit can hold an id of this millisecond. */
 export function mayHoldId({ extent }: UnitView, milliseconds: number): boolean {
   return extent === undefined || (extent.idUntil >= milliseconds && extent.idSince <= milliseconds);
 }

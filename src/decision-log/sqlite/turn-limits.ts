@@ -42,7 +42,7 @@ export function utcDayOf(time: number): number {
 /** Records that were decided before midnight and are committed after it stay with the new day. */
 const lateMs = 600_000;
 
-/** Whether a record of this time belongs to another day than the file: a later one, or the clock stepped back. */
+/** True if a record of this time belongs to another day than the file: a later day, or the clock stepped back. */
 export function isOtherDay(time: number, day: number): boolean {
   return utcDayOf(time) > day || time < day * dayMs - lateMs;
 }
@@ -51,7 +51,7 @@ export function isOtherDay(time: number, day: number): boolean {
 const burst = 32;
 const refillMs = 600_000;
 
-/** How many files may be begun for the sake of the day. */
+/** Most files that the change of days may begin. */
 export class DayTurns {
   private left = burst;
   private since = performance.now();

@@ -10,8 +10,8 @@ interface Reader {
 }
 
 /**
- * The reading connections to the journal's files, few at a time whatever the number of files: one that nobody uses gives
- * way to the next. A use is a statement or two, so whoever waits for a connection waits for milliseconds.
+ * The reading connections to the journal's files, few at a time whatever the number of files: one that nobody uses
+ * gives way to the next. A use is a statement or two, so waiting for a connection takes milliseconds.
  */
 export class UnitReaders {
   private readonly readers = new Map<number, Reader>();
@@ -22,7 +22,7 @@ export class UnitReaders {
   private readonly closing = new Set<Promise<void>>();
   private uses = 0;
   private isClosed = false;
-  /** How often a connection was opened. */
+  /** Number of connections that were opened. */
   opened = 0;
 
   constructor(

@@ -3,17 +3,17 @@ const frameBytes = 4_120;
 /** Pages that a commit writes besides those that its text fills: the row's leaf, and at times the ones above it. */
 const pagesBesideText = 2;
 
-/** What became of an attempt to write the WAL back. */
+/** The result of an attempt to write the WAL back. */
 export interface WrittenBack {
   /** Pages in the WAL, written back or not. */
   readonly frames: number;
-  /** Whether the WAL starts anew with the next commit. */
+  /** True if the next commit starts the WAL again from its beginning. */
   readonly restarted: boolean;
 }
 
 /**
- * How large the WAL of the open file is, and when it is to be written back. A commit of one small record writes some
- * 10 KB to it, so what counts is pages. Of `most` bytes (128 MiB):
+ * The size of the open file's WAL, and when it must be written back. A commit of one small record writes some 10 KB to
+ * it, so what counts is pages. Of `most` bytes (128 MiB):
  *
  * - an eighth more is written back beside the commits;
  * - a half starts anew, which a commit or two has to wait for: rarely, but a large WAL starts slowly;

@@ -1,4 +1,4 @@
-/** What an answer must be, whatever was asked. */
+/** Checks that every answer must pass. */
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 
 export function isJson(answer) {

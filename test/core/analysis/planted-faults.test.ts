@@ -191,7 +191,7 @@ function names(prefix: string, count = 80): string {
   return Array.from({ length: count }, (_, index) => `${prefix}${index}`).join(', ');
 }
 
-/** As the files of a folder are read: what is no text is told of, and is no part of the set. */
+/** Reads files as from a folder: a file that is not text is reported and left out. */
 function lintSet(files: Readonly<Record<string, string | Uint8Array>>) {
   const read = Object.entries(files).map(([path, content]) => ({ path, bytes: Buffer.from(content as string) }));
   const problems = read.flatMap(({ path, bytes }) => textProblem(path, bytes) ?? []);

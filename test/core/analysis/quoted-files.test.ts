@@ -1,4 +1,4 @@
-/** No message repeats more than 40 characters of a file, whatever it holds and whichever file it is. */
+/** No message repeats more than 40 characters of any file. */
 import { describe, expect, it } from 'vitest';
 import { readApiKeyFile } from '../../../src/auth/api-key-file.js';
 import { lintFolder } from '../../../src/cli/commands/lint-command.js';

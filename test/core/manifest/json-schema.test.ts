@@ -84,7 +84,7 @@ const schema = fc.letrec<{ schema: Json }>((tie) => {
   return { schema: fc.oneof({ depthSize: 'small' }, fc.boolean(), several) as fc.Arbitrary<Json> };
 }).schema;
 
-/** Of text or a list of itself, or a mapping of names to itself. */
+/** A recursive schema: a text, a list of itself, or a mapping of names to itself. */
 const definitions = {
   tree: {
     anyOf: [

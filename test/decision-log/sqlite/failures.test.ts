@@ -30,7 +30,7 @@ it('while another holds the lock decisions are refused; then they are recorded a
 });
 
 const project = fileURLToPath(new URL('../../..', import.meta.url));
-/** Takes the write lock of a file, says so, and ends after so many milliseconds without giving it back. */
+/** Takes the write lock of a file, reports it, and ends after some milliseconds without releasing it. */
 const locker = `import sqlite3 from 'sqlite3';
 const [path, ms] = process.argv.slice(-2);
 const db = new sqlite3.Database(path);

@@ -6,7 +6,7 @@ import type { DecisionLog } from '../../../src/decision-log/decision-log.js';
 import type { DecisionRecord } from '../../../src/decision-log/decision-record.js';
 import { startLog, temporaryDirectory } from '../temporary-log.js';
 
-/** Runs the writer, kills it without warning once it has acknowledged so many records; what it acknowledged. */
+/** Runs the writer, kills it after a number of acknowledged records, and returns those records. */
 async function acknowledgedBeforeKill(directory: string, mode: string, records: number): Promise<string[]> {
   const script = join(import.meta.dirname, 'full-speed-writer.mjs');
   const databasePath = join(directory, 'verdict.sqlite');

@@ -92,7 +92,7 @@ it('a merge that kill -9 ends anywhere goes on from there, and every look-up fin
     let steps = 0;
     child.stdout.on('data', (said: Buffer) => {
       steps += said.toString().split('step').length - 1;
-      // Whatever it is about then: what it says comes later than what it does.
+      // At any step: it reports a step after it has taken it.
       if (steps > 10 + kills) child.kill('SIGKILL');
     });
     const [code] = await once(child, 'exit');
