@@ -4,7 +4,7 @@ import { type GrantedScope, knownScopes, parseScope, type ScopeName } from './sc
 export type PolicySets = 'all' | readonly string[];
 
 /**
- * What a caller may do, by scope. Frozen; asking costs one map look-up.
+ * What a caller may do, by scope (P7). Frozen; asking costs one map look-up.
  *
  *     const grants = Grants.of([{ scope: 'decide', policySet: 'invoices' }]);
  *     grants.policySets('decide')     // ['invoices']

@@ -21,8 +21,8 @@ const daySeconds = 86_400;
 const unlimited: Allowance = Object.freeze({ limited: false, remaining: 0, resetSeconds: 0 });
 
 /**
- * The rate limits: each counts its own points, by credential, or by address for requests without one. They are kept in
- * this process and use its monotonic clock, so a step of the wall clock does not change them.
+ * The rate limits (P10): each counts its own points, by credential, or by address for requests without one. They are
+ * kept in this process and use its monotonic clock, so a step of the wall clock does not change them.
  *
  *     const limits = new RateLimits({ decide: { points: 10, seconds: 1, burst: 15 } });
  *     limits.take('decide', 'key shop', 12)  // passes: 10 of the rate and 2 of the 5 beyond it

@@ -1,7 +1,7 @@
 /**
  * Bounds the bytes of request bodies that are held at once, from the headers of a request until its answer is sent. One
- * caller may hold half of them. Without this bound, a few hundred connections that send a batch and stop before its end
- * would hold gigabytes.
+ * caller may hold half of them (P10). Without this bound, a few hundred connections that send a batch and stop before
+ * its end would hold gigabytes.
  */
 export class BodyRoom {
   private held = 0;

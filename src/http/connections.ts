@@ -62,7 +62,7 @@ const idleMs = 1_000;
 const lingerMs = 1_000;
 
 /**
- * Watches the connections of a server and closes those whose clients do not read their answers.
+ * Watches the connections of a server and closes those whose clients do not read their answers (P10).
  *
  * Node ends no connection whose reader has stopped reading: its answers stay in memory for ever, and where requests are
  * pipelined there are many. Here every byte of an answer has `waitMs` to leave this process, so reading a byte now and

@@ -1,6 +1,6 @@
 /**
- * The gate before every route: who calls, may the caller do this, is it too often. It runs after the headers and before
- * the body is read, so an unauthenticated request costs no more than its headers.
+ * The gate before every route (P7, P10): who calls, may the caller do this, is it too often. It runs after the headers
+ * and before the body is read, so an unauthenticated request costs no more than its headers.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';

@@ -1,6 +1,7 @@
 /**
- * Files of a directory, read without leaving it. A link in a policy folder may lead anywhere, also to a private key,
- * and its author can swap it at any moment. So a path is judged by its real path, and a file by what was really opened.
+ * Files of a directory, read without leaving it (P10). A link in a policy folder may lead anywhere, also to a private
+ * key, and its author can swap it at any moment. So a path is judged by its real path, and a file by what was really
+ * opened.
  */
 import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, open, readlink, realpath, stat } from 'node:fs/promises';

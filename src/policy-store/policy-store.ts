@@ -50,8 +50,8 @@ export interface PolicyStoreOptions {
 const retryMs = 5_000;
 
 /**
- * The policy sets of a directory: loaded whole or not at all, swapped in one assignment, kept when what comes after
- * them is broken. Changes of the directory and requests of operators are handled one after another.
+ * The policy sets of a directory. A set is loaded as a whole or not at all (P1), replaced in one assignment, and kept
+ * if its next version is broken. Changes of the directory and requests of operators are handled one after another.
  */
 export class PolicyStore {
   private readonly source: DirectorySource;

@@ -207,7 +207,7 @@ function compilePatternCall(
 
 /**
  * `eval(p.condition)`: runs a text of the policy as an expression of its own. Texts of the request are never parsed
- * (`casbin-semantics.md`, section 6), so an argument that reads the request is an error.
+ * (docs/casbin-differences.md, `eval_of_request`), so an argument that reads the request is an error.
  */
 function compileEval(call: Call, environment: Environment, compile: Compile): Evaluator {
   const [text] = call.args;

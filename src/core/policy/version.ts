@@ -1,4 +1,4 @@
-/** The identity of a policy set's content. */
+/** The identity of a policy set's content, which every answer names (P3). */
 import { compareStrings } from '../matcher/values.js';
 import { utf8Length } from '../utf8.js';
 

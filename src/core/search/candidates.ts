@@ -1,4 +1,4 @@
-/** Who and what a search tries (contract, section 5): known entities, and the names that rules speak of. */
+/** Candidates of a search (docs/authzen.md): stored entities, and names in rules. */
 import { type Expression, walk } from '../matcher/ast.js';
 import { isExactPattern, prefixFunctions } from '../matcher/pattern-key.js';
 import type { TokenBinding } from '../policy/binding.js';
