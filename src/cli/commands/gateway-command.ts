@@ -5,9 +5,9 @@ import type { JsonObject } from '../../core/request.js';
 import { type GatewayIdentity, gatewayQuestion } from '../../gateway/gateway-request.js';
 import { exitCodes, UsageError } from '../exit-code.js';
 import { collect, outputOption } from '../options.js';
+import { printDecision } from '../print/decision-report.js';
 import type { Terminal } from '../print/terminal.js';
 import { loadFolder } from '../sources/policy-folder.js';
-import { printDecision } from './decide-command.js';
 
 interface TryOptions {
   readonly output: 'text' | 'json';

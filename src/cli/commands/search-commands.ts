@@ -8,13 +8,14 @@ import {
   review,
 } from '../../core/analysis/access.js';
 import { expressionsOf } from '../../core/analysis/expressions.js';
-import { keyOf, type Universe, universeOf } from '../../core/analysis/universe.js';
+import { type Universe, universeOf } from '../../core/analysis/universe.js';
 import { walk } from '../../core/matcher/ast.js';
 import { type Combination, isCombination } from '../../core/policy/combination.js';
 import type { CompiledPolicySet } from '../../core/policy/compile.js';
 import type { Entity, JsonObject } from '../../core/request.js';
 import { UsageError } from '../exit-code.js';
 import { collect, outputOption } from '../options.js';
+import { entityText } from '../print/entity-text.js';
 import { count } from '../print/report.js';
 import type { Terminal } from '../print/terminal.js';
 import { type AskedSetOptions, addAskedSetOptions, loadAskedSet } from '../sources/asked-set.js';
@@ -219,10 +220,6 @@ function rowOf({ path, rule, file, line, ...permission }: ReviewedPermission): r
 function permissionCells({ subject, action, resource, context }: Permission): readonly string[] {
   const attributes = Object.entries(context).map(([name, value]) => `${name}=${value}`);
   return [entityText(subject), action, entityText(resource), attributes.join(' ')];
-}
-
-export function entityText(entity: Entity): string {
-  return entity.type === undefined ? entity.id : keyOf(entity);
 }
 
 function jsonOf({ subject, action, resource, context, path, rule, file, line }: ReviewedPermission): object {

@@ -4,13 +4,13 @@ import { engineVersion } from '../../core/engine/engine-version.js';
 import { PolicyError, type PolicyProblem } from '../../core/problem.js';
 import { exitCodes, UsageError } from '../exit-code.js';
 import { outputOption } from '../options.js';
+import { printWhy } from '../print/explanation-report.js';
 import { junitOf } from '../print/junit.js';
 import { type CheckedSet, count, filePath, printProblems, sarifOf, type TestedSet } from '../print/report.js';
 import type { Terminal } from '../print/terminal.js';
 import { compileFolder, foldersOf, givenPaths, type PolicyFolder } from '../sources/policy-folder.js';
 import { runTests, servedEngine } from '../sources/served-engine.js';
 import { watchFolders } from '../sources/watch.js';
-import { printWhy } from './explain-command.js';
 
 interface TestOptions {
   readonly output: 'text' | 'json' | 'junit' | 'sarif';
