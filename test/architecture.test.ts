@@ -113,6 +113,15 @@ describe('the architecture', () => {
     expect(beyond.map(show)).toEqual([]);
   });
 
+  it('lets commands print and read, and never the other way', () => {
+    const rooms = ['cli/print/', 'cli/sources/'];
+    const edges = imports.filter(({ from }) => rooms.some((room) => from.startsWith(room)));
+    expect(edges.length).toBeGreaterThan(20);
+    expect(edges.filter(({ to }) => to.startsWith('cli/commands/') || to === 'cli/program.js').map(show)).toEqual([]);
+    const across = edges.filter(({ from, to }) => from.startsWith('cli/sources/') && to.startsWith('cli/print/'));
+    expect(across.map(show)).toEqual([]);
+  });
+
   it('keeps the core pure: no framework, database, file, network, thread or clock', () => {
     const allowed = ['re2js', 'yaml'];
     const packages = imports.filter((edge) => folderOf(edge.from) === 'core' && !isLocal(edge));
