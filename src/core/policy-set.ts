@@ -1,7 +1,7 @@
 /** A compiled policy set as its users see it. */
 import type { EngineDecision } from './decision.js';
 import { type BoundValues, bindValues } from './engine/ask.js';
-import { answerBindingError, type DecideOptions, decide, decideInSteps } from './engine/decide.js';
+import { answerBindingError, type DecideOptions, decide, decideInSteps, type StepCount } from './engine/decide.js';
 import { type EnforceOptions, type EnforceResult, enforce } from './engine/enforce.js';
 import type { Manifest } from './manifest/manifest.js';
 import type { BindingError } from './policy/binding.js';
@@ -80,8 +80,8 @@ export class PolicySet {
   }
 
   /** As `decide`, for a request that is in its normal form already and whose names were looked at. */
-  evaluate(request: DecisionRequest, options: DecideOptions): EngineDecision {
-    return decide(this.compiled, request, options);
+  evaluate(request: DecisionRequest, options: DecideOptions, count?: StepCount): EngineDecision {
+    return decide(this.compiled, request, options, count);
   }
 
   /** As `decideInSteps`, for a request that is in its normal form already. */

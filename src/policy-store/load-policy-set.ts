@@ -1,5 +1,5 @@
 import { lintInSteps } from '../core/analysis/lint.js';
-import { failureProblem, judge, readPolicyTests } from '../core/analysis/policy-tests.js';
+import { costProblem, failureProblem, judge, maxTestSteps, readPolicyTests } from '../core/analysis/policy-tests.js';
 import { assert } from '../core/assert.js';
 import type { EntityStore } from '../core/manifest/entities.js';
 import { type CompiledPolicySet, compileInSteps } from '../core/policy/compile.js';
@@ -26,11 +26,13 @@ export interface LoadedPolicySet {
  * Compiles a policy set whole and strictly, runs its tests, and adds the linter's warnings to its problems.
  *
  * @param semantics the number of the defaults to read it with
+ * @param testSteps most steps that its tests may take together
  * @throws PolicyError with every problem, at once
  */
 export async function loadPolicySet(
   set: PolicySetFiles,
   semantics: Semantics = currentSemantics,
+  testSteps: number = maxTestSteps,
 ): Promise<LoadedPolicySet> {
   const options = { ...compileOptions(set.files), semantics };
   const version = versionOf(set.files);
@@ -47,7 +49,8 @@ export async function loadPolicySet(
     const stock = await StockPolicySet.load(stockView());
     const evaluate: ServedPolicySet['evaluate'] = (request) => stock.evaluate(request);
     try {
-      await passTests(set.files, inside.entities, evaluate);
+      // Stock Casbin counts no steps: each of its answers has a deadline.
+      await passTests(set.files, inside.entities, evaluate, () => true, testSteps);
     } catch (error) {
       await stock.stop();
       throw error;
@@ -60,7 +63,9 @@ export async function loadPolicySet(
     evaluation.explain === 'full'
       ? inTurns(compiled.evaluateInSteps(request, evaluation))
       : compiled.evaluate(request, evaluation);
-  await passTests(set.files, inside.entities, evaluate);
+  const count = { steps: 0 };
+  const ask: ServedPolicySet['evaluate'] = (request, evaluation) => compiled.evaluate(request, evaluation, count);
+  await passTests(set.files, inside.entities, ask, () => count.steps <= testSteps, testSteps);
   const served: ServedPolicySet = Object.freeze({ ...common, engine: 'verdict', evaluate });
   return { served, retire: () => undefined, stop: async () => undefined };
 }
@@ -83,12 +88,18 @@ async function passTests(
   files: readonly PolicyFile[],
   entities: EntityStore,
   evaluate: ServedPolicySet['evaluate'],
+  mayAsk: () => boolean,
+  testSteps: number,
 ): Promise<void> {
   const { tests, problems } = readPolicyTests(textsOf(files, 'test'), entities);
   const failing = [...problems];
   const turns = new Turns();
   for (const test of tests) {
     if (turns.isOver) await turns.next();
+    if (!mayAsk()) {
+      failing.push(costProblem(test, testSteps));
+      break;
+    }
     const decision = await evaluate(test.request, { now: test.now, explain: 'none' });
     const problem = failureProblem(judge(test, decision));
     if (problem !== undefined) failing.push(problem);

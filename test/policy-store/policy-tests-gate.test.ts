@@ -76,3 +76,35 @@ it("a set that loads shows the linter's warnings among its problems", async () =
   );
   expect((await loadPolicySet({ name: 'letters', files: silenced })).served.compiled.problems).toEqual([]);
 });
+
+describe('the steps of all tests of a set together', () => {
+  const stepsOf = async (policySet: PolicySetFiles): Promise<number> => {
+    // The least number of steps with which it loads.
+    let [low, high] = [0, 100_000];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const loads = await loadPolicySet(policySet, undefined, middle).then(
+        () => true,
+        () => false,
+      );
+      if (loads) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  };
+
+  it('are bounded: the first test that is not asked any more is named', async () => {
+    const files = setOf(passing, 'description: letters');
+    const enough = await stepsOf(files);
+    expect(enough).toBeGreaterThan(0);
+    await (await loadPolicySet(files, undefined, enough)).stop();
+    const error = await loadPolicySet(files, undefined, enough - 1).catch((thrown: unknown) => thrown);
+    expect((error as PolicyError).problems).toMatchObject([
+      {
+        code: 'tests_too_costly',
+        file: 'tests/readers.yaml',
+        message: `the tests before this one take more than ${enough - 1} steps together`,
+      },
+    ]);
+  });
+});

@@ -43,6 +43,15 @@ export function readPolicyTests(files: readonly NamedText[], entities: EntitySto
   return { tests: tests.slice(0, maxTests), problems: presentProblems(problems) };
 }
 
+/** Most steps that the tests of a set take together when it loads: twenty seconds' worth, whatever the matcher does. */
+export const maxTestSteps = 2_000_000_000;
+
+/** `tests_too_costly`, at the first test that is not asked any more. */
+export function costProblem({ file, line, column }: PolicyTest, maximum: number): PolicyProblem {
+  const message = `the tests before this one take more than ${maximum} steps together`;
+  return { severity: 'error', code: 'tests_too_costly', message, file, line, column };
+}
+
 /** Compares an answer with what the test wants. */
 export function judge(test: PolicyTest, decision: EngineDecision): PolicyTestResult {
   const { expected } = test;

@@ -8,7 +8,7 @@ import type { CompiledPolicySet } from '../policy/compile.js';
 import type { DecisionRequest, Json } from '../request.js';
 import { MatchingFunctionFailed } from '../roles/name-matching.js';
 import type { Rule } from '../rules/rule-store.js';
-import { StepBudgetExceeded } from '../step-budget.js';
+import { defaultStepBudget, StepBudgetExceeded } from '../step-budget.js';
 import { finish } from '../steps.js';
 import { bindScope } from './ask.js';
 import { evaluateGuarded } from './enforce.js';
@@ -26,9 +26,28 @@ export interface DecideOptions {
 
 const noObligations: readonly Json[] = Object.freeze([]);
 
-export function decide(set: CompiledPolicySet, request: DecisionRequest, options: DecideOptions): EngineDecision {
+/** The steps of several decisions together. */
+export interface StepCount {
+  steps: number;
+}
+
+/** @param count the steps of the decision, without its explanation, are added to it */
+export function decide(
+  set: CompiledPolicySet,
+  request: DecisionRequest,
+  options: DecideOptions,
+  count?: StepCount,
+): EngineDecision {
   if (options.explain === 'full') return finish(decideInSteps(set, request, options));
-  return withScope((scope) => decideIn(scope, set, request, options.now));
+  return withScope((scope) => {
+    const decision = decideIn(scope, set, request, options.now);
+    if (count !== undefined) count.steps += stepBudgetOf(set) - Math.max(scope.stepsLeft, 0);
+    return decision;
+  });
+}
+
+function stepBudgetOf({ manifest }: CompiledPolicySet): number {
+  return manifest.stepBudget ?? defaultStepBudget;
 }
 
 /** As `decide`, pausing before and within a full explanation: the decision itself is one step. */

@@ -6,7 +6,28 @@ import { BindingError } from './binding.js';
  * Why no set can be asked with the names of a request, as the service says it with 400: an id, a type or the name of the
  * action holds a control character or half of a character. Undefined where all are good.
  */
-export function faultInNames({ subject, action, resource }: DecisionRequest): BindingError | undefined {
+export function faultInNames(request: DecisionRequest): BindingError | undefined {
+  const { subject, action, resource } = request;
+  const arePlain =
+    isPlain(subject.type) &&
+    isPlain(subject.id) &&
+    isPlain(action.name) &&
+    isPlain(resource.type) &&
+    isPlain(resource.id);
+  return arePlain ? undefined : firstFault(request);
+}
+
+/** Whether a name is printable ASCII: nearly all are, and need no further look. */
+function isPlain(name: string | undefined): boolean {
+  if (typeof name !== 'string') return true;
+  for (let index = 0; index < name.length; index++) {
+    const unit = name.charCodeAt(index);
+    if (unit < 0x20 || unit > 0x7e) return false;
+  }
+  return true;
+}
+
+function firstFault({ subject, action, resource }: DecisionRequest): BindingError | undefined {
   const names = {
     '/subject/type': subject.type,
     '/subject/id': subject.id,

@@ -221,7 +221,10 @@ describe('a planted fault', () => {
   it('is there for every code of docs/problems.md that is found in files', () => {
     const page = readFileSync(new URL('../../../docs/problems.md', import.meta.url), 'utf8');
     const between = (from: string, to: string) => page.slice(page.indexOf(from), page.indexOf(to));
-    const rows = between('### model.conf', '### Warnings of the linter').match(/^\| `.*?` \|/gm)!;
+    const rows = between('### model.conf', '### Warnings of the linter')
+      .match(/^\| `.*?` \|/gm)!
+      // Takes twenty seconds of evaluations; test/policy-store/policy-tests-gate.test.ts has it with a lower bound.
+      .filter((row) => !row.includes('tests_too_costly'));
     const texts = ['binary_file', 'utf16_text', 'not_utf8'];
     const codes = [...rows.flatMap((row) => row.match(/\w+/g)!), ...texts];
     expect(faults.map(({ code }) => code).sort()).toEqual(codes.sort());
