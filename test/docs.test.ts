@@ -46,6 +46,18 @@ describe('links', () => {
   });
 });
 
+it('CONTRIBUTING.md names scripts and files that are there', () => {
+  const root = new URL('../', import.meta.url);
+  const page = readFileSync(new URL('CONTRIBUTING.md', root), 'utf8');
+  const { scripts } = JSON.parse(readFileSync(new URL('package.json', root), 'utf8'));
+  const named = [...page.matchAll(/npm run ([a-z:]+)/g)].map(([, name]) => name!);
+  expect(named.length).toBeGreaterThan(10);
+  expect(named.filter((name) => !(name in scripts))).toEqual([]);
+  const paths = [...page.matchAll(/`((?:src|test|docs)\/[^`*…]+)`/g)].map(([, path]) => path!);
+  expect(paths.length).toBeGreaterThan(10);
+  expect(paths.filter((path) => !existsSync(new URL(path, root)))).toEqual([]);
+});
+
 /** The fragments that a page's headings are linked by. */
 function anchorsOf(text: string): Set<string> {
   const headings = text.replace(/^```.*?^```/gms, '').matchAll(/^#+ (.*)$/gm);
