@@ -9,7 +9,7 @@ export interface Caller {
   readonly name: string;
   readonly method: AuthenticationMethod;
   readonly grants: Grants;
-  /** Of the access token, if it was one. */
+  /** Claims of the access token, if the caller has one. */
   readonly claims?: Readonly<Record<string, unknown>>;
   /** Decisions a day (UTC); no quota when left out. */
   readonly dailyQuota?: number;
@@ -19,8 +19,8 @@ export interface Caller {
 export const anonymous: Caller = Object.freeze({ name: 'anonymous', method: 'none', grants: Grants.all });
 
 /**
- * What is counted for one caller. A key by whatever method it comes is one caller; a token may bear the same name and is
- * another; who does not authenticate is counted by address.
+ * The key that limits count a caller by. A key is one caller by every method. A token with the same name is another
+ * caller. Requests without a credential are counted by address.
  */
 export function callerKey({ name, method }: Caller, address: string): string {
   switch (method) {

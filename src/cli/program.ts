@@ -29,7 +29,7 @@ const commandsOnFiles: Commands = {
 
 /** Runs one command line, `process.argv` without its first two parts; sets `process.exitCode`. */
 export async function runCommandLine(args: readonly string[], serviceCommands: Commands): Promise<void> {
-  // `verdict lint | head`: whoever reads has enough. The exit code is still that of the findings.
+  // `verdict lint | head` closes the pipe early. The exit code is still that of the findings.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;
   });

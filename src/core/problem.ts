@@ -29,7 +29,7 @@ export class PolicyError extends Error {
   }
 }
 
-/** `rules.csv:7:4: error wrong_field_count: expected 3 fields, got 2`, in one line whatever the file is called. */
+/** `rules.csv:7:4: error wrong_field_count: expected 3 fields, got 2`, in one line for every file name. */
 export function formatProblem(problem: PolicyProblem): string {
   const { file, line, column, severity, code, message } = problem;
   return spellUnseen(`${file}:${line}:${column}: ${severity} ${code}: ${message}`);

@@ -1,6 +1,6 @@
 /**
  * How records are found: each value of an indexed field becomes a 48-bit key, kept beside the group and in the index.
- * Two values can share a key, so whoever reads by key compares the record itself.
+ * Two values can share a key, so readers by key must compare the record itself.
  */
 import type { DecisionRecord, NewDecisionRecord } from './decision-record.js';
 import type { CommonMembers } from './group-text.js';

@@ -34,8 +34,8 @@ const budgetMs = 120;
 const budgetSteps = 20 * defaultStepBudget;
 
 /**
- * Searches a policy set: who may, what may be done, or on what. Whoever could be allowed is decided by the engine of the
- * set, and the page is one record.
+ * Searches a policy set: who may, what may be done, or on what. Every candidate that could be allowed is decided by the
+ * engine of the set, and the page is one record.
  */
 export class PolicySearch {
   constructor(private readonly recorder: DecisionRecorder) {}

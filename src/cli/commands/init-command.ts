@@ -174,7 +174,7 @@ function csvName(file: string): string {
   return name.toLowerCase().endsWith('.csv') ? `${name.slice(0, -4)}.csv` : `${name}.csv`;
 }
 
-/** The bytes stay what they are: a file that is no text is refused, not guessed at. */
+/** The bytes are not changed: a file that is not text is refused. */
 async function readText(file: string): Promise<string> {
   const bytes = await readBounded(file).catch((error: NodeJS.ErrnoException) => {
     throw error instanceof UsageError ? error : new UsageError(`${file} cannot be read: ${error.code}`);

@@ -72,7 +72,7 @@ function ruleText({ rule, file, line }: DiffRule): string {
 interface ChangedCondition {
   readonly before: DiffRule;
   readonly after: DiffRule;
-  /** Of the rule with its type in front. */
+  /** Columns of the rule, its type first. */
   readonly column: number;
 }
 

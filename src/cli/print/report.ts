@@ -35,7 +35,7 @@ export function printProblems(terminal: Terminal, { path, problems }: CheckedSet
   }
 }
 
-/** Of the folder itself the folder's path. */
+/** Path of the folder, for problems of the folder itself. */
 export function filePath(folder: string, file: string): string {
   return file === '.' ? folder : join(folder, file).replaceAll('\\', '/');
 }

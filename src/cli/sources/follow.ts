@@ -5,7 +5,7 @@ import type { LogSource } from './log-source.js';
 
 /** Between two looks, in milliseconds. */
 const intervalMs = 1_000;
-/** Records of one moment are committed within so many milliseconds of it; mode `async` may take longer, see below. */
+/** Milliseconds within which records of one moment are committed; mode `async` may take longer, see below. */
 const lateMs = 30_000;
 const pageSize = 1_000;
 

@@ -44,7 +44,7 @@ export function versionsOfServer(server: ServerOptions): PolicyVersions {
         }));
         read.push(...(await Promise.all(some)));
       }
-      // Whatever stands between the service and here may have its own idea of a text.
+      // A proxy between the service and here may change a text.
       if (versionOf(read) !== version) throw new UsageError(`what ${server.url} sent is not ${set} ${version}`);
       return read;
     },

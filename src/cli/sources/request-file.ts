@@ -12,7 +12,7 @@ export interface RequestFile {
   readonly policySet?: string;
 }
 
-/** @throws UsageError when the file cannot be read, is no JSON, or is no request; `-` is standard input. */
+/** @throws UsageError if the file cannot be read, or does not hold a request as JSON; `-` is standard input. */
 export async function readRequestFile(file: string): Promise<RequestFile> {
   const body = file === '-' ? await readStream(process.stdin) : await readFile(file, 'utf8').catch(cannotRead(file));
   let value: Json;

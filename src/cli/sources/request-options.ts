@@ -114,7 +114,10 @@ export function clockOf({ at }: Pick<RequestOptions, 'at'>): number {
   return time;
 }
 
-/** `user:ann` is the user ann; only the command line splits texts so. A colon in front says that there is no type. */
+/**
+ * `user:ann` is the user ann; only the command line splits texts like this. A colon in front means an entity without a
+ * type.
+ */
 export function parseEntity(text: string): Entity {
   const colon = text.indexOf(':');
   if (colon < 0) return { id: text };

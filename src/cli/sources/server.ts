@@ -26,7 +26,7 @@ export async function askServer(options: ServerOptions, method: string, path: st
   throw refusal(response, answer);
 }
 
-/** As `askServer`, an answer that is no JSON, as it is. */
+/** As `askServer`, for an answer that is not JSON. */
 export async function readFromServer(options: ServerOptions, path: string): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   for await (const piece of streamFromServer(options, path)) pieces.push(piece);

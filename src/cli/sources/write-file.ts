@@ -9,7 +9,7 @@ import { basename, dirname, join } from 'node:path';
 export async function replaceFile(path: string, text: string): Promise<void> {
   const target = await realpath(path);
   const { mode } = await stat(target);
-  // A name that begins with a dot is no part of a policy set.
+  // A name that begins with a dot is not part of a policy set.
   const draft = join(dirname(target), `.${basename(target)}.${randomUUID()}`);
   try {
     await writeFile(draft, text, { flag: 'wx' });

@@ -1,8 +1,8 @@
 import type { ReportProblem } from './document-problem.js';
 
 /**
- * The text of a file without its byte order mark; `undefined` when it is no text: with NUL, or with U+FFFD, which is
- * what decoding leaves of bytes that are no UTF-8.
+ * The text of a file without its byte order mark; `undefined` if it is not text: with NUL, or with U+FFFD, which
+ * decoding makes of bytes that are not UTF-8.
  */
 export function readableText(text: string, file: string, report: ReportProblem): string | undefined {
   const binary = text.search(/[\0\uFFFD]/);

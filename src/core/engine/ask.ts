@@ -1,4 +1,4 @@
-/** A request put to a set, for a decision and for all that only wants to know whether it is allowed. */
+/** Evaluates a request on a set, for decisions and for callers that only need to know whether it is allowed. */
 import type { Diagnostic } from '../decision.js';
 import { type AssumedLink, type AttributeSource, type Scope, withScope } from '../matcher/scope.js';
 import { BindingError, type BoundRequest, bindRequest, tokenSource, tokenValue } from '../policy/binding.js';
@@ -19,9 +19,9 @@ export interface SharedBudget {
 }
 
 /**
- * Whether a request is allowed, one role link that does not exist being assumed if it is given.
+ * True if a request is allowed. A role link can be assumed to exist.
  *
- * @throws StepBudgetExceeded when the shared budget does not suffice for saying so
+ * @throws StepBudgetExceeded if the shared budget is used up first
  */
 export function isAllowedWithin(
   budget: SharedBudget,
@@ -44,7 +44,7 @@ export function isAllowedWithin(
   });
 }
 
-/** For putting a request into a scope. */
+/** Steps for putting a request into a scope. */
 const stepsPerDecision = 100;
 
 /** The request's values in the order of the request definition, as `enforce` and stock Casbin take them. */
@@ -60,7 +60,7 @@ export function bindValues(set: CompiledPolicySet, request: DecisionRequest): Bo
 export interface BoundValues {
   readonly values: readonly (Json | undefined)[];
   readonly sources: readonly AttributeSource[];
-  /** What is to be said beside the answer. */
+  /** Warnings for the answer. */
   readonly warnings: readonly Diagnostic[];
 }
 

@@ -20,7 +20,7 @@ import { answersOf } from './rule-answers.js';
 export interface DecideOptions {
   /** The decision's clock, in milliseconds since the epoch. */
   readonly now: number;
-  /** How much of the why is worked out; `brief` unless it says otherwise. */
+  /** How much is explained; `brief` by default. */
   readonly explain?: 'none' | 'brief' | 'full';
 }
 
@@ -59,7 +59,7 @@ export function* decideInSteps(
   const decision = withScope((scope) => decideIn(scope, set, request, options.now));
   if (options.explain !== 'full') return decision;
   yield;
-  // Of its own, since other questions are asked while it pauses.
+  // A scope of its own, since other requests are evaluated while it pauses.
   const explanation = yield* explainIn(new Scope(), set, request, options.now, decision);
   return explanation === undefined ? decision : { ...decision, explanation };
 }
@@ -71,7 +71,7 @@ function decideIn(scope: Scope, set: CompiledPolicySet, request: DecisionRequest
   return error === undefined ? answer(evaluateGuarded(combination, scope), scope.warnings) : answerBindingError(error);
 }
 
-/** Undefined where there is nothing to explain by: the request does not fit the set, or cannot be evaluated. */
+/** Undefined if the request does not fit the set or cannot be evaluated, so that there is nothing to explain. */
 function* explainIn(
   scope: Scope,
   set: CompiledPolicySet,
@@ -89,7 +89,7 @@ function* explainIn(
   }
 }
 
-/** The deny of a request that cannot be put to the set. */
+/** The deny of a request that cannot be evaluated by the set. */
 export function answerBindingError({ reason, details }: BindingError): EngineDecision {
   return { decision: 'deny', reason: { code: reason }, obligations: noObligations, errors: details };
 }
@@ -104,7 +104,7 @@ function answer(evaluation: Evaluation, warnings?: readonly Diagnostic[]): Engin
   if (deciding === undefined)
     return { decision, reason: { code: reasonCode(evaluation) }, obligations: noObligations, errors };
   const code = reasonCode(evaluation);
-  // What a rule says to the caller is for when it matches. Whether one that failed would have matched nobody knows.
+  // The message of a rule is for a match. It is unknown whether a rule that failed would have matched.
   if (by === 'failure') {
     const { file, line } = deciding;
     return {
@@ -116,7 +116,7 @@ function answer(evaluation: Evaluation, warnings?: readonly Diagnostic[]): Engin
   }
   const { message, obligations, advice } = answersOf(deciding);
   const reason = reasonOf(code, deciding, message);
-  // Without object spreads, which cost more than the rest.
+  // Without object spreads, which would cost more than the rest of this function.
   return advice.length > 0
     ? { decision, reason, obligations, advice, errors }
     : { decision, reason, obligations, errors };

@@ -58,7 +58,7 @@ function evaluateArguments(
   return evaluateGuarded(combination, scope);
 }
 
-/** The request values; the position of the first, counted from 1, that should be a JSON object and is none. */
+/** The request values; or the position, counted from 1, of the first that should be a JSON object and is not. */
 function readArguments(args: readonly unknown[], acceptJson: boolean): readonly Json[] | number {
   if (!acceptJson && !args.includes(undefined)) return args as readonly Json[];
   const values: Json[] = [];
@@ -93,7 +93,7 @@ export function evaluateGuarded(combination: Combination, scope: Scope): Evaluat
 }
 
 function chooseCombination(set: CompiledPolicySet, { context, matcher }: EnforceOptions) {
-  // In Casbin an empty matcher is none.
+  // As in Casbin, an empty matcher means the model's own.
   const given = matcher === '' ? undefined : matcher;
   if (context === undefined && given === undefined) return set.main;
   const names = context === undefined ? set.manifest.definitions : definitionNames(context);

@@ -1,4 +1,4 @@
-/** The evaluation: one request, all candidates, one effect. What fails in a rule is part of the answer. */
+/** The evaluation: one request, all candidates, one effect. Errors in rules are part of the answer. */
 
 import { assert } from '../assert.js';
 import { matchRule } from '../matcher/program.js';
@@ -28,7 +28,7 @@ export interface Evaluation {
   readonly errors: readonly EvaluationError[];
 }
 
-/** An answer with a thousand errors helps nobody more than one with these. */
+/** Most errors in an answer; more would not help. */
 export const maxReportedErrors = 20;
 
 const noErrors: readonly EvaluationError[] = Object.freeze([]);
@@ -103,7 +103,7 @@ function evaluateRules(combination: Combination, scope: Scope): Evaluation {
     scope.spend(stepsPerRule);
     scope.rule = rule;
     const outcome = matchRule(program, terms, scope);
-    // What a rule was found to be once the budget is used up must not decide: the work was not counted to its end.
+    // Once the budget is used up, the result of a rule must not decide, since its work was not counted to the end.
     if (scope.stepsLeft < 0) throw stepBudgetExceeded;
     if (outcome === 'wrong_result') return requestError(...faultOf(scope), listOf(errors));
     if (effect === undefined) return unsupportedEffect(combination);
@@ -130,10 +130,10 @@ function evaluateRules(combination: Combination, scope: Scope): Evaluation {
   return { allowed: false, by: 'default', rule: undefined, errors: listOf(errors) };
 }
 
-/** For going to the next rule. */
+/** Steps for going to the next rule. */
 const stepsPerRule = 5;
 
-/** What went wrong in rules; the first of them are named. */
+/** Errors in rules. The first of them are reported. */
 class ErrorList {
   private readonly errors: EvaluationError[] = [];
   private unreported = 0;
@@ -151,12 +151,12 @@ class ErrorList {
   }
 }
 
-/** Made only when something goes wrong: nearly always nothing does. */
+/** Created only for the first error; most evaluations have none. */
 function listOf(errors: ErrorList | undefined): readonly EvaluationError[] {
   return errors === undefined ? noErrors : errors.list();
 }
 
-/** What a matching rule decides by itself, before the rules behind it are asked. */
+/** The decision that a matching rule makes alone, before later rules are evaluated. */
 function decidesAtOnce(effect: EffectKind, ruleEffect: RuleEffect): boolean | undefined {
   if (ruleEffect === 'indeterminate') return undefined;
   const allows = ruleEffect === 'allow';

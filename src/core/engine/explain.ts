@@ -1,4 +1,6 @@
-/** Why, and what would change it: a separate pass over the same programs, paid for only when it is asked for. */
+/**
+ * Explains a decision and what would change it, in a separate pass over the same programs that runs only on request.
+ */
 import type { EngineDecision } from '../decision.js';
 import type { Explanation, MatchingRule, NearMiss, RolePath, SmallestChange } from '../explanation.js';
 import { type Expression, walk } from '../matcher/ast.js';
@@ -12,14 +14,14 @@ import { describeRule } from './report.js';
 import { findSmallestChanges } from './smallest-change.js';
 import { type Miss, TermReader } from './term-reader.js';
 
-/** How much an explanation looks at and tells. */
+/** Limits of an explanation. */
 const maxRules = 10_000;
 const maxMatching = 50;
 const maxNearMisses = 5;
 
 /**
  * The steps of an explanation in budgets of an evaluation: for looking at rules, for saying what was found, and for all
- * the decisions that verify changes. What they do not suffice for is left out, and said to be.
+ * the decisions that verify changes. What exceeds them is left out, and the explanation says so.
  */
 const lookingBudgets = 2;
 const tellingBudgets = 1;
@@ -109,7 +111,7 @@ function* lookAtRules(
   return { matched, misses, complete: index === rules.length && matched.length < maxMatching };
 }
 
-/** What is left when the steps do not suffice is left out. */
+/** Leaves out the rest if the steps do not suffice. */
 function asFarAsPossible<From, To>(
   told: { complete: boolean },
   items: readonly From[],
@@ -126,8 +128,8 @@ function asFarAsPossible<From, To>(
 }
 
 /**
- * How far a rule is from matching: by its failing terms, and among as many by what they are about. Somebody who lacks
- * a role asked the right question; a rule about another action or resource is about another question.
+ * How far a rule is from matching: by its failing terms, and among as many by what they are about. A rule whose role
+ * the subject lacks is near; a rule about another action or resource is far.
  */
 function distanceOf(terms: readonly Expression[], combination: Combination): number {
   let elsewhere = 0;

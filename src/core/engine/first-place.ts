@@ -1,4 +1,4 @@
-/** The first place of a sorted list whose item has reached what is looked for; `length` where none has. */
+/** The first place in a sorted list whose item is not below the wanted one; `length` if there is none. */
 export function firstPlace(length: number, hasReached: (place: number) => boolean): number {
   let low = 0;
   let high = length;

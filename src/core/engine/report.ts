@@ -1,15 +1,15 @@
-/** From what an evaluation found to what an answer says. */
+/** Turns the result of an evaluation into the parts of an answer. */
 import type { Diagnostic } from '../decision.js';
 import type { ExplainedRule } from '../explanation.js';
 import type { Rule } from '../rules/rule-store.js';
 import type { EvaluationError } from './evaluate.js';
 
-/** `['p', 'manager', 'invoice', 'approve', 'allow']`: the rule as its line says it. */
+/** `['p', 'manager', 'invoice', 'approve', 'allow']`: the rule as in its line. */
 export function ruleLine(rule: Rule): readonly string[] {
   return [rule.ptype, ...rule.fields];
 }
 
-/** The same of a rule that failed, with nothing in the columns by which a rule that matches speaks to the caller. */
+/** The same for a rule that failed, with empty texts in the columns of the answer. */
 export function failedRuleLine(rule: Rule): readonly string[] {
   return [rule.ptype, ...fieldsWithoutAnswers(rule)];
 }

@@ -1,4 +1,4 @@
-/** What a rule says to the caller when it decides: its columns `reason`, `obligations` and `advice`. */
+/** The part of an answer that the deciding rule holds: its columns `reason`, `obligations` and `advice`. */
 
 import type { Json } from '../request.js';
 import type { Rule } from '../rules/rule-store.js';
@@ -21,7 +21,7 @@ export function answersOf(rule: Rule): RuleAnswers {
   };
 }
 
-/** A column is JSON when it looks like JSON and parses, else text; an empty one says nothing. */
+/** A column is JSON if it looks like JSON and parses, else text. An empty column is left out. */
 function readValue({ fields }: Rule, column: number | undefined): Json | undefined {
   const text = column === undefined ? '' : (fields[column] ?? '');
   if (text === '') return undefined;

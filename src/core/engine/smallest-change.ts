@@ -18,11 +18,11 @@ import { isAllowedWithin } from './ask.js';
 import { describeRule } from './report.js';
 import type { Miss, TermReader } from './term-reader.js';
 
-/** How many are told, and how many near misses are tried for them. */
+/** Most changes in an explanation, and most near misses that are tried. */
 const maxChanges = 3;
 const maxTried = 50;
 
-/** What would make one term hold. */
+/** The change that would make one term hold. */
 type Remedy = { readonly changes: readonly MemberChange[] } | { readonly link: AssumedLink };
 
 /**
@@ -51,7 +51,7 @@ export function* findSmallestChanges(
     if (remedies === undefined) continue;
     const changes = remedies.flatMap((remedy) => ('link' in remedy ? [] : remedy.changes));
     const links = remedies.flatMap((remedy) => ('link' in remedy ? [remedy.link] : []));
-    // One link can be assumed at a time; two missing roles at once are no small change.
+    // One link can be assumed at a time; two missing roles would not be a small change.
     if (links.length > 1) continue;
     const isEnough = isAllowedWithin(budget, set, applyChanges(request, changes), scope.now, links[0]);
     if (!isEnough) {

@@ -11,15 +11,15 @@ import type { Combination } from '../policy/combination.js';
 import type { Json } from '../request.js';
 import type { Rule } from '../rules/rule-store.js';
 
-/** A rule that did not match, with the terms that kept it from it. */
+/** A rule that did not match, with the terms that did not hold. */
 export interface Miss {
   readonly rule: Rule;
   readonly terms: readonly Expression[];
-  /** From matching, as `distanceOf` has it. */
+  /** Distance from matching, from `distanceOf`. */
   readonly distance: number;
 }
 
-/** For looking at a term, and for compiling it by itself when it is first looked at. */
+/** Steps for evaluating a term, and for compiling it by itself before. */
 const stepsPerTerm = 20;
 const stepsPerCompiledStep = 50;
 
@@ -41,7 +41,7 @@ export class TermReader {
       const value = this.evaluate(term, scope);
       if (value === true || (typeof value === 'number' && value !== 0)) continue;
       const condition = this.conditionOf(term, scope);
-      // What failed in a condition says more than that the condition failed.
+      // The terms that failed in a condition say more than the condition itself.
       const inner = condition === undefined ? [] : this.failingIn(condition, scope);
       failed.push(...(inner.length > 0 ? inner : [term]));
     }
@@ -60,7 +60,7 @@ export class TermReader {
     return term.run(scope);
   }
 
-  /** For `eval(…)`: the condition that it runs on the rule at hand. */
+  /** For `eval(…)`: the condition that it runs on the current rule. */
   private conditionOf(term: Expression, scope: Scope): Expression | undefined {
     if (term.kind !== 'call' || term.name !== 'eval' || term.args[0] === undefined) return undefined;
     const text = this.evaluate(term.args[0], scope);
@@ -110,7 +110,7 @@ export class TermReader {
     if (term.kind === 'binary' && term.operator === '==') {
       return `${printExpression(term.left)} is ${say(term.left)}, not ${say(term.right)}`;
     }
-    // `has(r.sub.x)` does not hold because it is missing, and that is no fault of the term.
+    // A missing value makes `has(r.sub.x)` false and is not an error of the term.
     const values = operandsOf(term).map((operand) => {
       const value = this.evaluate(operand, scope);
       const found =

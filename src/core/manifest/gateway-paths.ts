@@ -32,7 +32,7 @@ export function foldCase(text: string): string {
   return text.toUpperCase().toLowerCase();
 }
 
-/** Reads `gateway.paths`. Whatever is wrong is reported and stands at its default. */
+/** Reads `gateway.paths`. A wrong member is reported and gets its default. */
 export function readPathReading(node: YamlNode): PathReading {
   const members = node.knownMembers('gateway.paths', ['case', 'trailing', 'slash', 'parameters']);
   const ignoresCase = members?.case?.oneOf('gateway.paths.case', keepOrIgnore) === 'ignore';

@@ -19,7 +19,7 @@ const forms: readonly RegExp[] = [
 ];
 const months = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'];
 
-/** `"2024-01-01"` → 1704067200; undefined when the text is no date. */
+/** `"2024-01-01"` → 1704067200; undefined if the text is not a date. */
 export function parseDateLiteral(text: string): number | undefined {
   for (const form of forms) {
     const parts = form.exec(text)?.groups;

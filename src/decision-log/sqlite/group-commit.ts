@@ -172,7 +172,7 @@ function openGroup(common: CommonMembers): OpenGroup {
   const committed = new Promise<void>((resolve, reject) => {
     settle = (error) => (error === undefined ? resolve() : reject(error));
   });
-  // Whoever appended hears of a failure; with nobody waiting it must not end the process.
+  // The caller of `append` gets the failure. If nothing waits for it, it must not end the process.
   committed.catch(() => undefined);
   return {
     common,

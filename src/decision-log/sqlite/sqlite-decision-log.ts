@@ -72,7 +72,7 @@ export class SqliteDecisionLog extends DecisionLog {
   private readonly bulkRoom: BulkRoom;
   private readonly upkeep: LogUpkeep;
   private readonly kept: KeptFiles;
-  /** Of what was recorded before, in mode `off`. */
+  /** Records from before, in mode `off`. */
   private reader: DecisionLogReader | undefined;
   private ids = new DecisionIds(0, 0);
   private readonly losses = new Losses();

@@ -166,7 +166,7 @@ function variableFunction(words: GetWords, syntax: PathSyntax): FunctionDefiniti
       const index = path.variables.indexOf(variable as string);
       if (found === undefined || index === -1) return '';
       const value = found[index];
-      // A variable that the pattern quotes (`\Q:x`) is no group.
+      // A variable that the pattern quotes (`\Q:x`) does not become a group.
       if (value === undefined) throw new FunctionError(`${quote(pattern as string)} has no group for ${variable}`);
       return value;
     },
