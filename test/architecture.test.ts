@@ -218,6 +218,17 @@ describe('the architecture', () => {
     expect(twice.map(([name, defining]) => `${name}: ${[...defining].sort().join(', ')}`)).toEqual([]);
   });
 
+  it('speaks plainly in comments: none of the words that were retired', () => {
+    const retired = /\b([Ww]hoever|so many|stands? in for|he|his|him)\b/;
+    const comments = files.flatMap((file) => {
+      const found = readFileSync(join(src, file), 'utf8').matchAll(/\/\*\*[\s\S]*?\*\/|^\s*\/\/.*$/gm);
+      return [...found].map(([comment]) => ({ file, comment }));
+    });
+    expect(comments.length).toBeGreaterThan(1_000);
+    const faults = comments.filter(({ comment }) => retired.test(comment));
+    expect(faults.map(({ file, comment }) => `${file}: ${retired.exec(comment)?.[0]}`)).toEqual([]);
+  });
+
   it('has no file that only re-exports', () => {
     const onlyExports = files.filter((file) => {
       const code = withoutComments(readFileSync(join(src, file), 'utf8'));

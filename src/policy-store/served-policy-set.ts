@@ -10,7 +10,10 @@ export interface EvaluationOptions {
   readonly explain: 'none' | 'brief' | 'full';
 }
 
-/** One version of a policy set, in service. Whoever holds it decides by it to the end, whatever is swapped meanwhile. */
+/**
+ * One version of a policy set that is served. A request that began with it is decided by it, also if another version
+ * replaces it meanwhile.
+ */
 export interface ServedPolicySet {
   readonly name: string;
   readonly version: string;

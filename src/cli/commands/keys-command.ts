@@ -9,9 +9,9 @@ import { addServerOptions, type ServerOptions } from '../sources/server.js';
 type KeyOptions = NewKey & ServerOptions;
 
 /**
- * `verdict keys`: made, listed, rotated and revoked in the service's database, whether it runs or not; a service that
- * runs sees it within a second. This is also how the first key comes to be. With `--url` a service does it, for whoever
- * has the scope `keys:admin`.
+ * `verdict keys`: makes, lists, rotates and revokes keys in the service's database, also while no service runs; a
+ * running service sees changes within a second. The first key is made like this. With `--url` a service does it, for
+ * callers with the scope `keys:admin`.
  */
 export function addKeysCommand(program: Command, terminal: Terminal, readConfig: () => Promise<KeysConfig>): void {
   const keys = program.command('keys').summary('make, list, rotate and revoke API keys');

@@ -87,8 +87,8 @@ export function printReplay(terminal: Terminal, given: Replay): void {
 }
 
 /**
- * The same with every control and direction character spelled out: ids and attributes are named by whoever asks, and must
- * not move the cursor, colour or reorder what an auditor reads.
+ * Spells out every control and direction character: callers choose ids and attributes, which must not move the cursor,
+ * colour or reorder what an auditor reads.
  *
  *     printable({ id: 'a\u001b[2Jb' })   // { id: 'a\\u001b[2Jb' }
  */

@@ -26,9 +26,9 @@ const maxTried = 50;
 type Remedy = { readonly changes: readonly MemberChange[] } | { readonly link: AssumedLink };
 
 /**
- * Of the rules that came nearest, what would make each allow: the fewest changes first. A deny that overrides, or a
- * change that has another effect than meant, drops out when the question is decided again, which is done within so many
- * steps in all. Gives each that it found, and undefined where it only was at work.
+ * Finds changes that would make the nearest rules allow, the fewest changes first. Each is verified by deciding again,
+ * within a bound of steps, so a change that a deny overrides is left out. Yields each change that it found, and
+ * undefined for a pause.
  *
  * @throws StepBudgetExceeded
  */

@@ -39,8 +39,8 @@ const aroundWindow = 2_048;
 const textWindow = 8_192;
 const keyWindow = 65_536;
 /**
- * Groups read by one statement: few at first, since the first page is often in the newest group, and never so many that
- * turning them into strings holds the event loop for more than a few milliseconds.
+ * Groups read by one statement: few at first, since the first page is often in the newest group, and at most a number
+ * that becomes strings within a few milliseconds.
  */
 const firstBatch = 4;
 const lastBatch = 16;
