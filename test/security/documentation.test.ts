@@ -29,7 +29,7 @@ describe('docs/security.md', () => {
 
   it.each(rows)('names a test that is there: $section: $cells.0', ({ cells }) => {
     expect(cells).toHaveLength(3);
-    const match = /^`(test\/[\w/.-]+\.test\.ts)`: (.+)$/.exec(cells[2]!);
+    const match = /^`(test\/[\w/.-]+(?:\.test|-suite)\.ts)`: (.+)$/.exec(cells[2]!);
     expect(match, cells[2]).not.toBeNull();
     const [, file, name] = match!;
     expect(existsSync(root + file!), file).toBe(true);
