@@ -42,9 +42,9 @@ async function answerOf(path: string | undefined, options: DecideOptions): Promi
   if (options.url !== undefined) return (await askForDecision(options, {})) as ShownDecision;
   const set = await loadFolder(path);
   const { request, at } = await askedQuestion(options, set.compiled);
+  const now = clockOf({ ...(at !== undefined && { at }) });
   if (at !== undefined && set.compiled.manifest.engine === 'casbin')
     throw new UsageError('a time has no effect: the set runs on stock Casbin, which has no clock');
-  const now = clockOf({ ...(at !== undefined && { at }) });
   const engine = await servedEngine(set).catch(doesNotLoad);
   const { decision, reason, obligations, advice, errors } = await engine.decide(request, now);
   await engine.stop();
