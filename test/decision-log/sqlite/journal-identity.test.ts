@@ -49,7 +49,7 @@ it('a cursor goes on in its own journal, over a turn, a restart and a reader bes
   await expect(other.search({ limit: 5, cursor: cursor! })).rejects.toMatchObject({
     code: 'invalid_request',
     status: 400,
-    detail: 'cursor belongs to another decision log',
+    detail: 'The query is not valid: cursor belongs to another decision log.',
     extra: { errors: [{ pointer: '/cursor' }] },
   });
   const forged = Buffer.from(
