@@ -2,6 +2,7 @@
 
 import { quote } from '../quote.js';
 import { currentSemantics, type Semantics } from '../semantics.js';
+import { templatePieces } from './template-text.js';
 
 /** `subject.department` → root `subject`, steps `['department']`. */
 export interface BindingPath {
@@ -39,14 +40,13 @@ export function parseBinding(text: string, semantics: Semantics = currentSemanti
     return typeof path === 'string' ? fault(path) : { kind: 'path', path };
   }
   const parts: (string | BindingPath)[] = [];
-  let rest = text;
-  while (rest !== '') {
-    const start = rest.indexOf('${');
-    if (start !== 0) parts.push(start < 0 ? rest : rest.slice(0, start));
-    if (start < 0) break;
-    const end = rest.indexOf('}', start);
-    if (end < 0) return fault(`${quote(text)} has a "\${" that is not closed`);
-    const path = parsePath(rest.slice(start + 2, end));
+  for (const piece of templatePieces(text)) {
+    if (piece.kind === 'fault') return fault(piece.text);
+    if (piece.kind === 'text') {
+      parts.push(piece.text);
+      continue;
+    }
+    const path = parsePath(piece.text);
     if (typeof path === 'string') return fault(path);
     if (semantics !== 1 && typeof parts.at(-1) === 'object') {
       const message = 'two parts have nothing between them: "ab" and "c" would be the same as "a" and "bc"';
@@ -57,7 +57,6 @@ export function parseBinding(text: string, semantics: Semantics = currentSemanti
       };
     }
     parts.push(path);
-    rest = rest.slice(end + 1);
   }
   const texts = parts.filter((part) => typeof part === 'string');
   const takes =

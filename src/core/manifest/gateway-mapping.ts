@@ -5,6 +5,7 @@
 
 import { cut, quote } from '../quote.js';
 import { defaultPathReading, type PathReading, readPathReading } from './gateway-paths.js';
+import { templatePieces } from './template-text.js';
 import type { YamlNode } from './yaml-document.js';
 
 export const gatewaySources = ['identity', 'token', 'request', 'path', 'query', 'headers', 'client'] as const;
@@ -238,14 +239,13 @@ const namesOf: { readonly [kind in GatewaySource['kind']]?: readonly string[] } 
  */
 export function parseTemplate(text: string): GatewayTemplate | string {
   const parts: (string | GatewaySource)[] = [];
-  let rest = text;
-  while (rest !== '') {
-    const start = rest.indexOf('${');
-    if (start !== 0) parts.push(start < 0 ? rest : rest.slice(0, start));
-    if (start < 0) break;
-    const end = rest.indexOf('}', start);
-    if (end < 0) return `${quote(text)} has a "\${" that is not closed`;
-    const part = rest.slice(start + 2, end);
+  for (const piece of templatePieces(text)) {
+    if (piece.kind === 'fault') return piece.text;
+    if (piece.kind === 'text') {
+      parts.push(piece.text);
+      continue;
+    }
+    const part = piece.text;
     const dot = part.indexOf('.');
     const kind = gatewaySources.find((each) => each === (dot < 0 ? part : part.slice(0, dot)));
     const name = dot < 0 ? '' : part.slice(dot + 1);
@@ -253,7 +253,6 @@ export function parseTemplate(text: string): GatewayTemplate | string {
     const known = namesOf[kind];
     if (known === undefined ? name === '' : !known.includes(name)) return `${quote(part)} names nothing of ${kind}`;
     parts.push({ kind, name: kind === 'headers' ? name.toLowerCase() : name });
-    rest = rest.slice(end + 1);
   }
   return parts;
 }
