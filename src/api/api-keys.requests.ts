@@ -4,13 +4,11 @@ import { JSONSchema } from 'class-validator-jsonschema';
 import { isKeyName } from '../auth/api-key-file.js';
 import { knownScopes, parseScope } from '../auth/scopes.js';
 import { addressList, addressPattern } from '../config/address-list.js';
-import { controlCharacters, faultInName } from '../core/names.js';
+import { controlCharacters, faultInName, plainTextPattern } from '../core/names.js';
 import { parseRfc3339 } from '../core/rfc3339.js';
 import { Optional } from '../http/request-rules.js';
 
 const maxList = 100;
-/** A name without control characters. */
-const plainPattern = `^[^${controlCharacters}]*$`;
 export const defaultOverlapSeconds = 24 * 60 * 60;
 const maxOverlapSeconds = 90 * 24 * 60 * 60;
 
@@ -23,7 +21,7 @@ export class CreateApiKeyRequest {
   @IsString()
   @MaxLength(256)
   @Check(isPlain, 'must not hold control characters')
-  @JSONSchema({ pattern: plainPattern })
+  @JSONSchema({ pattern: plainTextPattern })
   readonly owner?: string;
 
   @IsArray()
@@ -40,7 +38,7 @@ export class CreateApiKeyRequest {
   @ArrayMaxSize(maxList)
   @IsString({ each: true })
   @Check(arePlain, 'must be names without control characters')
-  @JSONSchema({ items: { type: 'string', pattern: plainPattern } })
+  @JSONSchema({ items: { type: 'string', pattern: plainTextPattern } })
   readonly sets?: readonly string[];
 
   @Optional()

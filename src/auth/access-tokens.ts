@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import { errors, type JWTPayload, jwtVerify } from 'jose';
+import { controlCharacter } from '../core/names.js';
 import { VerdictError } from '../errors.js';
 import type { Caller } from './caller.js';
 import { Grants } from './grants.js';
@@ -29,8 +30,6 @@ const maxCached = 10_000;
 const cachedMs = 5 * 60_000;
 export const defaultMaxLifetimeSeconds = 86_400;
 export const defaultKeysMaxAgeSeconds = 3_600;
-/** Refused in names, which are written into records and logs: a reader could take one name for another. */
-const controlCharacter = /[\u0000-\u001f\u007f-\u009f]/;
 /**
  * Accepted values of `typ`: those of RFC 9068 section 2.1 and of older providers. ID and log-out tokens have others.
  */
@@ -100,6 +99,7 @@ export class AccessTokens {
       if (wrongTime !== undefined) return wrongTime;
       const name = this.nameOf(payload);
       if (name === undefined) return 'token names nobody: no sub, client_id or azp';
+      // Names are written into records and logs, where a reader could take one name for another.
       if (controlCharacter.test(name)) return 'the name in the token has a control character';
       const caller: Caller = Object.freeze({ name, method: 'jwt', grants: this.grantsOf(payload), claims: payload });
       this.options.onCaller?.(name);

@@ -3,15 +3,13 @@
 import { Ajv, type ErrorObject } from 'ajv';
 import { targetConstructorToSchema } from 'class-validator-jsonschema';
 import { pointerStep } from '../core/json-pointer.js';
-import { controlCharacters } from '../core/names.js';
+import { plainTextPattern } from '../core/names.js';
 import { parseRfc3339 } from '../core/rfc3339.js';
 import { type FieldError, VerdictError } from '../errors.js';
 import { AttributeCount, type RequestLimits } from './request-rules.js';
 
 export type JsonSchema = Record<string, unknown>;
 type Shape = new () => object;
-
-const namePattern = `^[^${controlCharacters}]*$`;
 
 /** Most faults that are reported. A body can hold a hundred thousand. */
 const maxReported = 20;
@@ -48,7 +46,7 @@ export function jsonSchemas(
     return { $ref: refPrefix + name };
   };
   const schemaOf = (shape: Shape) => close(targetConstructorToSchema(shape, options) as JsonSchema);
-  const id = { type: 'string', maxLength: limits.idLength, pattern: namePattern } as const;
+  const id = { type: 'string', maxLength: limits.idLength, pattern: plainTextPattern } as const;
   const options = {
     refPointerPrefix: refPrefix,
     additionalConverters: {
