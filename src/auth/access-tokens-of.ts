@@ -1,18 +1,17 @@
+import type { Logger } from 'pino';
 import { type Config, listIn } from '../config/config.js';
 import { AccessTokens } from './access-tokens.js';
 
-export interface AccessTokensListeners {
-  /** Called with the name of each caller whose token was verified. */
-  readonly onCaller?: (name: string) => void;
-  /** Called if the keys of an issuer cannot be fetched. */
-  readonly onProblem: (issuer: string, error: unknown) => void;
-}
-
-/** The access tokens of the configured issuers, for one audience or more; undefined where no issuer is configured. */
+/**
+ * The access tokens of the configured issuers, for one audience or more; undefined where no issuer is configured.
+ *
+ * @param onCaller called with the name of each caller whose token was verified
+ */
 export function accessTokensOf(
   config: Config,
   audience: string | undefined,
-  listeners: AccessTokensListeners,
+  logger: Pick<Logger, 'error'>,
+  onCaller?: (name: string) => void,
 ): AccessTokens | undefined {
   if (config.jwtIssuer === undefined) return undefined;
   const jwksUrls = listIn(config.jwtJwksUrl);
@@ -28,6 +27,8 @@ export function accessTokensOf(
     maxLifetimeSeconds: config.jwtMaxLifetime,
     keysMaxAgeSeconds: config.jwtKeysMaxAge,
     ...(scopeClaim !== undefined && { scopeClaim }),
-    ...listeners,
+    ...(onCaller !== undefined && { onCaller }),
+    onProblem: (issuer, error) =>
+      logger.error({ err: error, issuer }, 'the keys of the token issuer cannot be fetched'),
   });
 }

@@ -78,10 +78,7 @@ const callerAccessTokens = Symbol('access tokens of callers');
       provide: callerAccessTokens,
       inject: [Config, loggerToken, ApiKeys],
       useFactory: (config: Config, logger: Logger, apiKeys: ApiKeys) =>
-        accessTokensOf(config, config.jwtAudience, {
-          onCaller: (name) => apiKeys.noteTokenName(name),
-          onProblem: logsUnfetchedKeys(logger),
-        }),
+        accessTokensOf(config, config.jwtAudience, logger, (name) => apiKeys.noteTokenName(name)),
     },
     {
       provide: Authenticator,
@@ -138,9 +135,4 @@ export class AuthModule implements OnModuleInit, OnApplicationShutdown {
     }
     this.logger.warn(`no usable credential is configured, so every call is refused: ${how}`);
   }
-}
-
-/** Logs that the keys of a token issuer cannot be fetched. */
-export function logsUnfetchedKeys(logger: Logger): (issuer: string, error: unknown) => void {
-  return (issuer, error) => logger.error({ err: error, issuer }, 'the keys of the token issuer cannot be fetched');
 }

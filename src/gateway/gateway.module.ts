@@ -3,7 +3,6 @@ import { HttpAdapterHost } from '@nestjs/core';
 import type { Logger } from 'pino';
 import type { AccessTokens } from '../auth/access-tokens.js';
 import { accessTokensOf } from '../auth/access-tokens-of.js';
-import { logsUnfetchedKeys } from '../auth/auth.module.js';
 import { Config } from '../config/config.js';
 import { fastifyOf, HttpModule } from '../http/http.module.js';
 import { httpLimitsOf } from '../http/http-limits.js';
@@ -28,9 +27,7 @@ const userAccessTokens = Symbol('access tokens of users');
       provide: userAccessTokens,
       inject: [Config, loggerToken],
       useFactory: (config: Config, logger: Logger) =>
-        accessTokensOf(config, config.gatewayJwtAudience ?? config.jwtAudience, {
-          onProblem: logsUnfetchedKeys(logger),
-        }),
+        accessTokensOf(config, config.gatewayJwtAudience ?? config.jwtAudience, logger),
     },
   ],
 })
