@@ -103,7 +103,7 @@ export class LogUpkeep {
 
   /** Brings the key index up to the newest record. */
   async indexNow(): Promise<void> {
-    while (await this.step(true));
+    while (await this.tidyStep(true));
   }
 
   /**
@@ -148,9 +148,10 @@ export class LogUpkeep {
       // Most of the work is done before commits have to wait.
       while (await this.catchUpStep());
       if (this.hasTimeToMerge()) {
-        while (await this.mergeToOneStep('finish'));
-        await this.mergeToOneStep('begin');
-        while (await this.mergeToOneStep('finish'));
+        // Once: the segments of the records that come meanwhile stay beside the one.
+        await this.finishMerge();
+        await this.step(({ index }) => index.mergeAllStep());
+        await this.finishMerge();
         while (await this.catchUpStep());
       }
       if (this.stopping.signal.aborted) return;
@@ -175,15 +176,11 @@ export class LogUpkeep {
   }
 
   /** Indexes some of what waits; says whether there is more than the end of the file takes quickly. */
-  private async catchUpStep(): Promise<boolean> {
-    let more = false;
-    await this.inTurn(async (files) => {
-      if (this.stopping.signal.aborted) return;
-      if (files.wal.isDue) await this.writeBack(files);
-      const { index, journal } = files;
-      more = journal.end.sequence - index.indexedTo >= quickRecords && (await index.catchUpStep(journal.end.sequence));
+  private catchUpStep(): Promise<boolean> {
+    return this.step(async ({ index, journal }) => {
+      const waiting = journal.end.sequence - index.indexedTo;
+      return waiting >= quickRecords && (await index.catchUpStep(journal.end.sequence));
     });
-    return more;
   }
 
   private hasTimeToMerge(): boolean {
@@ -193,18 +190,8 @@ export class LogUpkeep {
     return records <= largeRecords || performance.now() - this.begun >= longLastingMs;
   }
 
-  /**
-   * Begins to merge the segments that there are into one, once: those of the records that come meanwhile stay beside it.
-   * Or does a step of what was begun; says whether there is more of it to do.
-   */
-  private async mergeToOneStep(what: 'begin' | 'finish'): Promise<boolean> {
-    let more = false;
-    await this.inTurn(async (files) => {
-      if (this.stopping.signal.aborted) return;
-      if (files.wal.isDue) await this.writeBack(files);
-      more = what === 'begin' ? await files.index.mergeAllStep() : await files.index.finishMergeStep();
-    });
-    return more;
+  private async finishMerge(): Promise<void> {
+    while (await this.step(({ index }) => index.finishMergeStep()));
   }
 
   /** Does something when all before it is done: these share a connection and its transactions. */
@@ -218,20 +205,25 @@ export class LogUpkeep {
   }
 
   /**
-   * Writes the WAL back if there is enough in it, and indexes some of what waits, or makes some of a closed file's key
-   * filter; says whether there may be more to do.
-   * Between two steps something else can have its turn.
+   * Does one step of work, with the WAL written back first if there is enough in it; says what `work` says: whether there
+   * may be more to do. Between two steps something else can have its turn. Once the log stops nothing more is done.
    */
-  private async step(force: boolean): Promise<boolean> {
+  private async step(work: (files: JournalFiles) => Promise<boolean>): Promise<boolean> {
     if (this.stopping.signal.aborted) return false;
     let more = false;
     await this.inTurn(async (files) => {
       if (this.stopping.signal.aborted) return;
       if (files.wal.isDue) await this.writeBack(files);
-      const { index, journal } = files;
-      more = (await index.indexStep(journal.end.sequence, force)) || (await files.closedStep());
+      more = await work(files);
     });
     return more;
+  }
+
+  /** Indexes some of what waits, or makes some of a closed file's key filter; says whether there may be more to do. */
+  private tidyStep(force: boolean): Promise<boolean> {
+    return this.step(
+      async (files) => (await files.index.indexStep(files.journal.end.sequence, force)) || (await files.closedStep()),
+    );
   }
 
   private writeBack(files: JournalFiles): Promise<void> {
@@ -249,7 +241,7 @@ export class LogUpkeep {
   private async tidy(): Promise<void> {
     this.commitsSinceIndexed = 0;
     await this.inTurn((files) => files.measure());
-    while (await this.step(false));
+    while (await this.tidyStep(false));
   }
 
   private startTidying(): void {
