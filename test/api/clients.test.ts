@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type BuiltService, startBuiltService } from '../authzen/built-service.js';
+import { idModel } from '../models.js';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -23,20 +24,11 @@ const hasGenerator =
   process.env.VERDICT_TEST_REQUIRE === 'all' || spawnSync(python, ['-c', 'import openapi_python_client']).status === 0;
 if (!hasGenerator) console.warn('openapi-python-client is not installed: no Python client is generated');
 
-const model = `[request_definition]
-r = sub, obj, act
-[policy_definition]
-p = sub, obj, act
-[policy_effect]
-e = some(where (p.eft == allow))
-[matchers]
-m = r.sub == p.sub && r.obj == p.obj && r.act == p.act
-`;
 const rules = `p, ann, doc-1, read
 p, bob, doc-1, read
 p, dana, L-2231, read
 `;
-const files = { 'default/model.conf': model, 'default/rules.csv': rules };
+const files = { 'default/model.conf': idModel, 'default/rules.csv': rules };
 
 /** The example in docs/clients.md, for the service of the test and printing what it finds out. */
 function exampleIn(language: 'ts' | 'python'): string {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { idModel, onePolicySet, type Service, startService } from '../http/service.js';
+import { onePolicySet, type Service, startService } from '../http/service.js';
+import { idModel } from '../models.js';
 
 const oddIds = [
   '__proto__',

@@ -1,6 +1,7 @@
 /** What is refused, and what denied, because of what it says: through every door. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { idModel, type PolicyFiles, type Service, startService } from '../http/service.js';
+import { type PolicyFiles, type Service, startService } from '../http/service.js';
+import { idModel } from '../models.js';
 
 const anyone = idModel.replace(/m = .*/, 'm = r.act == p.act');
 const schema = 'resource: { doc: { properties: { pages: { type: integer } } } }\n';

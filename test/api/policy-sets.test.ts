@@ -5,7 +5,8 @@ import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createApplication } from '../../src/application.js';
 import { readConfig } from '../../src/config/read-config.js';
-import { aclModel, temporaryDirectory, writeTree } from '../policy-store/folders.js';
+import { idModel } from '../models.js';
+import { temporaryDirectory, writeTree } from '../policy-store/folders.js';
 
 interface Answer {
   readonly status: number;
@@ -39,9 +40,9 @@ async function write(rules: string): Promise<Answer> {
 
 beforeAll(async () => {
   await writeTree(directory, {
-    'acl/model.conf': aclModel,
+    'acl/model.conf': idModel,
     'acl/rules.csv': rule('alice'),
-    'broken/model.conf': aclModel,
+    'broken/model.conf': idModel,
     'broken/rules.csv': 'p, alice\n',
   });
   const { config } = readConfig({
@@ -92,7 +93,7 @@ describe('/v1/policy-sets', () => {
     expect(second.body.nextCursor).toBeUndefined();
     const one = await call('GET', `/v1/policy-sets/acl/versions/${alices}`);
     expect(one.body.files).toMatchObject([
-      { path: 'model.conf', size: aclModel.length },
+      { path: 'model.conf', size: idModel.length },
       { path: 'rules.csv', size: rule('alice').length },
     ]);
     expect((await call('GET', '/v1/policy-sets/broken/versions')).body).toEqual({ items: [] });
@@ -110,7 +111,7 @@ describe('/v1/policy-sets', () => {
     expect(rules.headers).toMatchObject({ 'content-type': 'text/plain; charset=utf-8' });
     expect(rules.headers).toMatchObject({ 'x-content-type-options': 'nosniff', 'cache-control': 'no-store' });
     expect(rules.body).toBe(rule('alice'));
-    expect((await app.inject({ method: 'GET', url: file(bobs, 'model.conf') })).body).toBe(aclModel);
+    expect((await app.inject({ method: 'GET', url: file(bobs, 'model.conf') })).body).toBe(idModel);
     for (const path of ['none.csv', '..%2Facl%2Frules.csv', '%2Fetc%2Fpasswd', '__proto__', 'tests%2Fa.yaml']) {
       expect(await call('GET', file(alices, path))).toMatchObject({
         status: 404,

@@ -2,7 +2,8 @@ import { generateKeyPairSync } from 'node:crypto';
 import { calculateJwkThumbprint, decodeProtectedHeader } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DecisionRecord } from '../../src/decision-log/decision-record.js';
-import { idModel, type PolicyFiles, type Service, startService } from '../http/service.js';
+import { type PolicyFiles, type Service, startService } from '../http/service.js';
+import { idModel } from '../models.js';
 import { processorMsOfAsync } from '../processor-time.js';
 import { fixtureSet } from './built-service.js';
 

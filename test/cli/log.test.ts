@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DecisionRecord } from '../../src/decision-log/decision-record.js';
 import type { SqliteDecisionLog } from '../../src/decision-log/sqlite/sqlite-decision-log.js';
-import { idModel, type Service, startService } from '../http/service.js';
+import { type Service, startService } from '../http/service.js';
+import { idModel } from '../models.js';
 import { type Ran, verdict, verdictInTerminal, workFolder } from './run.js';
 
 const entry = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));

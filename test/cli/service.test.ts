@@ -8,7 +8,8 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PolicyArchive } from '../../src/policy-store/policy-archive.js';
-import { idModel, startService } from '../http/service.js';
+import { startService } from '../http/service.js';
+import { idModel } from '../models.js';
 import { verdict } from './run.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));

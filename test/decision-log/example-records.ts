@@ -53,3 +53,18 @@ export function exampleRecord(log: Pick<DecisionLog, 'nextId'>, example: Example
 export function asRead(record: NewDecisionRecord) {
   return { ...record, time: new Date(record.time).toISOString(), clock: new Date(record.clock).toISOString() };
 }
+
+export async function appendExamples(log: DecisionLog, examples: readonly Example[]): Promise<void> {
+  await Promise.all(examples.map((example) => log.append(exampleRecord(log, example))));
+}
+
+/** Appends 300 records, one a second; every third is a deny, sets and callers take turns. `from` counts seconds after noon. */
+export async function appendFiveMinutes(log: DecisionLog, from = 0): Promise<void> {
+  const examples = Array.from({ length: 300 }, (_, i) => ({
+    now: noon + (from + i) * 1_000,
+    decision: i % 3 === 0 ? ('deny' as const) : ('allow' as const),
+    policySet: `set${i % 2}`,
+    caller: i < 100 ? 'a' : 'b\u0000"',
+  }));
+  await appendExamples(log, examples);
+}

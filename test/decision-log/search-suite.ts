@@ -4,12 +4,8 @@ import type { DecisionQuery } from '../../src/decision-log/decision-query.js';
 import type { DecisionRecord } from '../../src/decision-log/decision-record.js';
 import type { SearchScope } from '../../src/decision-log/record-filter.js';
 import type { VerdictError } from '../../src/errors.js';
-import { type Example, exampleRecord, noon } from './example-records.js';
+import { appendExamples, type Example, exampleRecord, noon } from './example-records.js';
 import type { MakeLogHome } from './log-home.js';
-
-async function append(log: DecisionLog, examples: readonly Example[]): Promise<void> {
-  await Promise.all(examples.map((example) => log.append(exampleRecord(log, example))));
-}
 
 async function allPages(log: DecisionLog, query: DecisionQuery, scope: SearchScope = {}): Promise<DecisionRecord[]> {
   const items: DecisionRecord[] = [];
@@ -67,9 +63,9 @@ export function describeSearches(newHome: MakeLogHome): void {
         const home = newHome();
         const log = await home.start();
         const middle = place === 'both' ? Math.floor(examples.length / 2) : examples.length;
-        await append(log, examples.slice(0, middle));
+        await appendExamples(log, examples.slice(0, middle));
         if (place !== 'the tail of the journal') await home.index(log);
-        await append(log, examples.slice(middle));
+        await appendExamples(log, examples.slice(middle));
         return log;
       }
 
@@ -171,7 +167,7 @@ export function describeSearches(newHome: MakeLogHome): void {
             expect(page.items.length).toBeLessThanOrEqual(7);
             seen.push(...page.items);
             cursor = page.nextCursor;
-            await append(log, [{ subject: 's1' }, { subject: 's0' }]);
+            await appendExamples(log, [{ subject: 's1' }, { subject: 's0' }]);
           } while (cursor !== undefined);
           expect(seen).toEqual(before);
         }
@@ -197,7 +193,7 @@ export function describeSearches(newHome: MakeLogHome): void {
 
     it('a page that is exactly full and the last has no cursor', async () => {
       const log = await newHome().start();
-      await append(
+      await appendExamples(
         log,
         Array.from({ length: 20 }, () => ({})),
       );
@@ -223,7 +219,7 @@ export function describeSearches(newHome: MakeLogHome): void {
         now: noon + i,
         subject: i === 0 ? 'needle' : 'hay',
       }));
-      for (let i = 0; i < examples.length; i += 10_000) await append(log, examples.slice(i, i + 10_000));
+      for (let i = 0; i < examples.length; i += 10_000) await appendExamples(log, examples.slice(i, i + 10_000));
       const first = await log.search({ q: 'needle' });
       expect(first.items).toEqual([]);
       expect(first.searchedTo).toMatch(/^2026-11-21T12:00:1\d\.\d{3}Z$/);
@@ -235,7 +231,7 @@ export function describeSearches(newHome: MakeLogHome): void {
 
     it('times, limits and cursors that are none are refused by their name', async () => {
       const log = await newHome().start();
-      await append(log, [{}, {}]);
+      await appendExamples(log, [{}, {}]);
       const { nextCursor } = await log.search({ limit: 1 });
       const bad: [DecisionQuery, string][] = [
         [{ from: 'yesterday' }, '/from'],

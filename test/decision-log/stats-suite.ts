@@ -1,29 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { DecisionLog } from '../../src/decision-log/decision-log.js';
 import type { StatsQuery } from '../../src/decision-log/stats-query.js';
 import { type TallyField, tallyFields } from '../../src/decision-log/tally.js';
 import { readTimeRange } from '../../src/query/time-range.js';
 import { TimeZone } from '../../src/query/time-zone.js';
-import { type Example, exampleRecord, noon } from './example-records.js';
+import { appendExamples, appendFiveMinutes, type Example, exampleRecord, noon } from './example-records.js';
 import type { MakeLogHome } from './log-home.js';
 
 const dayMs = 86_400_000;
-
-async function append(log: DecisionLog, examples: readonly Example[]): Promise<void> {
-  await Promise.all(examples.map((example) => log.append(exampleRecord(log, example))));
-}
-
-/** 300 records, one a second; every third is a deny, sets and callers take turns. */
-async function fill(log: DecisionLog, from = 0): Promise<void> {
-  const examples = Array.from({ length: 300 }, (_, i) => ({
-    now: noon + (from + i) * 1_000,
-    decision: i % 3 === 0 ? ('deny' as const) : ('allow' as const),
-    policySet: `set${i % 2}`,
-    caller: i < 100 ? 'a' : 'b\u0000"',
-  }));
-  await append(log, examples);
-}
 
 /** Random decisions of two sets, few reasons and more callers than are kept apart, within two days. */
 const examples = fc.array(
@@ -73,7 +57,7 @@ export function describeCounts(newHome: MakeLogHome): void {
     it('counts by bucket and field, from the index and from what is not indexed yet alike', async () => {
       const home = newHome();
       const log = await home.start();
-      await fill(log);
+      await appendFiveMinutes(log);
       const expected = [await log.stats({}), await log.stats({ bucket: 'minute', by: ['decision'] })];
       await home.index(log);
       expect([await log.stats({}), await log.stats({ bucket: 'minute', by: ['decision'] })]).toEqual(expected);
@@ -85,7 +69,7 @@ export function describeCounts(newHome: MakeLogHome): void {
         ]),
         total: 300,
       });
-      await fill(log, 300);
+      await appendFiveMinutes(log, 300);
       expect(await log.stats({ bucket: 'hour', by: ['reason'] })).toEqual({
         items: [
           { time: '2026-11-21T12:00:00.000Z', reason: 'rule_allowed', count: 400 },
@@ -97,7 +81,7 @@ export function describeCounts(newHome: MakeLogHome): void {
 
     it('counts what filters, times and the scope leave', async () => {
       const log = await newHome().start();
-      await fill(log);
+      await appendFiveMinutes(log);
       expect((await log.stats({ policySet: 'set0' })).total).toBe(150);
       expect((await log.stats({ caller: 'b\u0000"', by: ['caller'] })).items).toEqual([
         { caller: 'b\u0000"', count: 200 },
@@ -164,7 +148,7 @@ export function describeCounts(newHome: MakeLogHome): void {
           fc.array(questions, { minLength: 1, maxLength: 5 }),
           fc.boolean(),
           async (more, queries, index) => {
-            await append(log, more);
+            await appendExamples(log, more);
             recorded.push(...more);
             if (index) await home.index(log);
             for (const query of queries) {

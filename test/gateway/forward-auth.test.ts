@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { digestOf, makeApiKey } from '../../src/auth/api-key.js';
-import { type Answer, idModel, type PolicyFiles, type Service, startService } from '../http/service.js';
+import { type Answer, type PolicyFiles, type Service, startService } from '../http/service.js';
+import { idModel } from '../models.js';
 import { audience, type Issuer, startIssuer } from '../security/world.js';
 
 const files: PolicyFiles = {

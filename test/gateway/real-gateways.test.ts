@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type BuiltService, freePort, startBuiltService } from '../authzen/built-service.js';
-import { idModel } from '../http/service.js';
+import { idModel } from '../models.js';
 import { type Issuer, startIssuer } from '../security/world.js';
 
 const page = readFileSync(new URL('../../docs/gateways.md', import.meta.url), 'utf8');

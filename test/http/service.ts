@@ -8,20 +8,7 @@ import { createApplication } from '../../src/application.js';
 import type { Config } from '../../src/config/config.js';
 import { readConfig } from '../../src/config/read-config.js';
 import { DecisionLog } from '../../src/decision-log/decision-log.js';
-
-/** Everyone with an account reads; ids are compared as values. */
-export const idModel = `[request_definition]
-r = sub, obj, act
-
-[policy_definition]
-p = sub, obj, act
-
-[policy_effect]
-e = some(where (p.eft == allow))
-
-[matchers]
-m = r.sub == p.sub && r.obj == p.obj && r.act == p.act
-`;
+import { idModel } from '../models.js';
 
 /** Files by their path: `{ 'orders/model.conf': … }`. */
 export type PolicyFiles = Record<string, string>;

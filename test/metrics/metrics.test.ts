@@ -2,7 +2,8 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PolicyStore } from '../../src/policy-store/policy-store.js';
-import { idModel, onePolicySet, type Service, startService } from '../http/service.js';
+import { onePolicySet, type Service, startService } from '../http/service.js';
+import { idModel } from '../models.js';
 
 const question = { subject: 'ann', action: 'read', resource: 'doc' };
 

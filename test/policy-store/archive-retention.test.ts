@@ -6,7 +6,8 @@ import { versionOf } from '../../src/policy-store/policy-set-files.js';
 import { SqlitePolicyArchive } from '../../src/policy-store/sqlite/sqlite-policy-archive.js';
 import { exampleRecord, noon } from '../decision-log/example-records.js';
 import { startLog } from '../decision-log/temporary-log.js';
-import { aclModel, temporaryDirectory } from './folders.js';
+import { idModel } from '../models.js';
+import { temporaryDirectory } from './folders.js';
 
 const hour = 3_600_000;
 
@@ -17,7 +18,7 @@ async function filledArchive(directory: string): Promise<{ archive: PolicyArchiv
   const archive = await SqlitePolicyArchive.open(join(directory, 'verdict.sqlite'));
   const versions: string[] = [];
   for (let each = 103; each >= 1; each--) {
-    const files = [aclModel, `p, alice, data${each}, read\n`].map((text, index) => ({
+    const files = [idModel, `p, alice, data${each}, read\n`].map((text, index) => ({
       path: index === 0 ? 'model.conf' : 'rules.csv',
       bytes: Buffer.from(text),
     }));

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import type { PolicyStore } from '../../src/policy-store/policy-store.js';
-import { aclModel, temporaryDirectory, writeTree } from './folders.js';
+import { idModel } from '../models.js';
+import { temporaryDirectory, writeTree } from './folders.js';
 import { openArchive, startedStore } from './store.js';
 
 const child = fileURLToPath(new URL('crash-child.mjs', import.meta.url));
@@ -15,7 +16,7 @@ class Place {
   readonly database = join(temporaryDirectory(), 'verdict.sqlite');
 
   write(subject: string): Promise<void> {
-    return writeTree(this.directory, { 'acl/model.conf': aclModel, 'acl/rules.csv': rule(subject) });
+    return writeTree(this.directory, { 'acl/model.conf': idModel, 'acl/rules.csv': rule(subject) });
   }
 
   async start(): Promise<PolicyStore> {

@@ -7,7 +7,8 @@ import { describe, expect, it } from 'vitest';
 import { identityOf, isWithin, readUnchanged } from '../../src/policy-store/contained-files.js';
 import { DirectorySource, type FolderScan } from '../../src/policy-store/directory-source.js';
 import { fileRole, versionOf } from '../../src/policy-store/policy-set-files.js';
-import { aclModel, temporaryDirectory, withoutPrivileges, writeTree } from './folders.js';
+import { idModel } from '../models.js';
+import { temporaryDirectory, withoutPrivileges, writeTree } from './folders.js';
 
 async function source(files: Record<string, string | Uint8Array>, limits?: { maxBytes: number; maxFiles: number }) {
   const root = temporaryDirectory();
@@ -29,7 +30,7 @@ async function read(from: DirectorySource, name: string) {
   return { ...content, codes: content.problems.map(({ file, code }) => `${file} ${code}`) };
 }
 
-const acl = { 'acl/model.conf': aclModel, 'acl/rules.csv': 'p, alice, data1, read\n' };
+const acl = { 'acl/model.conf': idModel, 'acl/rules.csv': 'p, alice, data1, read\n' };
 
 describe('a directory of policy sets', () => {
   it('holds a set for each folder, and sees which folders have a model', async () => {
@@ -42,7 +43,7 @@ describe('a directory of policy sets', () => {
 
   it('is itself the set "default" when a model lies in it', async () => {
     const { source: from } = await source({
-      'model.conf': aclModel,
+      'model.conf': idModel,
       'b.csv': '',
       'a.csv': '',
       'tests/roles.yaml': '[]',
@@ -55,14 +56,14 @@ describe('a directory of policy sets', () => {
   });
 
   it('refuses a folder "default" beside a model in the root: which one is meant cannot be told', async () => {
-    const { source: from } = await source({ 'model.conf': aclModel, 'default/model.conf': aclModel });
+    const { source: from } = await source({ 'model.conf': idModel, 'default/model.conf': idModel });
     expect((await read(from, 'default')).codes).toContain('. conflicting_sets');
   });
 
   it('passes over hidden folders and files, and the links of a Kubernetes mount', async () => {
-    const { root, source: from } = await source({ ...acl, '.git/model.conf': aclModel });
+    const { root, source: from } = await source({ ...acl, '.git/model.conf': idModel });
     await writeTree(root, {
-      '..2026_01/acl2/model.conf': aclModel,
+      '..2026_01/acl2/model.conf': idModel,
       'acl/.#rules.csv': 'x',
       'lost+found/model.conf': '',
     });
@@ -88,7 +89,7 @@ describe('a directory of policy sets', () => {
   });
 
   it('refuses names that could not stand in an address or a log line', async () => {
-    const { source: from } = await source({ 'a b/model.conf': aclModel, '-x/model.conf': aclModel });
+    const { source: from } = await source({ 'a b/model.conf': idModel, '-x/model.conf': idModel });
     expect((await read(from, 'a b')).codes).toEqual(['. bad_set_name']);
     expect((await read(from, '-x')).codes).toEqual(['. bad_set_name']);
   });
@@ -164,7 +165,7 @@ describe('the files of a set', () => {
   });
 
   it('are a problem when they, or their folder, may not be read', async () => {
-    const { root, source: from } = await source({ ...acl, 'closed/model.conf': aclModel });
+    const { root, source: from } = await source({ ...acl, 'closed/model.conf': idModel });
     await chmod(root, 0o755);
     await chmod(join(root, 'acl/rules.csv'), 0o000);
     await chmod(join(root, 'closed'), 0o000);
@@ -180,9 +181,9 @@ describe('the files of a set', () => {
 
   it('may have so many bytes together, and not one more; a file of 200 MB is not even read', async () => {
     const { root, source: from } = await source(
-      { 'acl/model.conf': aclModel, 'acl/rules.csv': '#'.repeat(1000) },
+      { 'acl/model.conf': idModel, 'acl/rules.csv': '#'.repeat(1000) },
       {
-        maxBytes: aclModel.length + 1000,
+        maxBytes: idModel.length + 1000,
         maxFiles: 2,
       },
     );
@@ -241,7 +242,7 @@ describe('a change', () => {
 
   it('by swapping a link to the whole folder makes what was read worthless', async () => {
     const root = temporaryDirectory();
-    await writeTree(root, { '..one/model.conf': aclModel, '..two/model.conf': aclModel });
+    await writeTree(root, { '..one/model.conf': idModel, '..two/model.conf': idModel });
     await symlink('..one', join(root, 'acl'));
     const from = new DirectorySource(root);
     const scan = (await folders(from)).get('acl')!;
@@ -256,7 +257,7 @@ describe('links', () => {
 
   async function withSecret(files: Record<string, string> = acl) {
     const outside = temporaryDirectory();
-    await writeTree(outside, { 'key.pem': secret, 'set/model.conf': aclModel, 'set/rules.csv': secret, 'plain/a': '' });
+    await writeTree(outside, { 'key.pem': secret, 'set/model.conf': idModel, 'set/rules.csv': secret, 'plain/a': '' });
     return { outside, ...(await source(files)) };
   }
 
@@ -324,7 +325,7 @@ describe('links', () => {
     const from = new DirectorySource(join(parent, 'current'));
     expect((await read(from, 'acl')).problems).toEqual([]);
     const scan = (await folders(from)).get('acl')!;
-    const { root: next } = await withSecret({ 'acl/model.conf': aclModel, 'acl/rules.csv': 'p, bob, data1, read\n' });
+    const { root: next } = await withSecret({ 'acl/model.conf': idModel, 'acl/rules.csv': 'p, bob, data1, read\n' });
     await symlink(next, join(parent, 'next'));
     await rename(join(parent, 'next'), join(parent, 'current'));
     // What the first look saw is still read from where it looked, whole.
@@ -336,7 +337,7 @@ describe('links', () => {
     ['a file', 'acl/rules.csv', 'set/rules.csv'],
     ['its folder', 'acl', 'set'],
   ])('swapped in for %s between look and reading lead to nothing that is read', async (_what, inside, target) => {
-    const { root, outside, source: from } = await withSecret({ 'acl/model.conf': aclModel, 'acl/rules.csv': secret });
+    const { root, outside, source: from } = await withSecret({ 'acl/model.conf': idModel, 'acl/rules.csv': secret });
     const scan = (await folders(from)).get('acl')!;
     await rename(join(root, inside), join(root, '..aside'));
     await symlink(join(outside, target), join(root, inside));

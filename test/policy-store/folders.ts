@@ -25,19 +25,6 @@ export async function writeTree(root: string, files: Record<string, string | Uin
   }
 }
 
-export const aclModel = `[request_definition]
-r = sub, obj, act
-
-[policy_definition]
-p = sub, obj, act
-
-[policy_effect]
-e = some(where (p.eft == allow))
-
-[matchers]
-m = r.sub == p.sub && r.obj == p.obj && r.act == p.act
-`;
-
 /** Runs as an account without rights, where tests run as root: permissions do not hold root back. */
 export async function withoutPrivileges<T>(work: () => Promise<T>): Promise<T> {
   if (process.getuid?.() !== 0) return work();

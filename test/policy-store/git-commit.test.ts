@@ -3,7 +3,8 @@ import { rm, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { gitCommitOf } from '../../src/policy-store/git-commit.js';
-import { aclModel, temporaryDirectory, writeTree } from './folders.js';
+import { idModel } from '../models.js';
+import { temporaryDirectory, writeTree } from './folders.js';
 
 describe('the commit of a folder', () => {
   it('is the one checked out, in a work tree, a linked one, with packed references, on a branch or not', async () => {
@@ -14,7 +15,7 @@ describe('the commit of a folder', () => {
         stdio: ['ignore', 'pipe', 'ignore'],
       }).trim();
     const tree = join(root, 'tree');
-    await writeTree(tree, { 'policies/acl/model.conf': aclModel });
+    await writeTree(tree, { 'policies/acl/model.conf': idModel });
     const folder = join(tree, 'policies/acl');
     expect(await gitCommitOf(folder)).toBeUndefined();
     git(tree, 'init', '-q', '-b', 'main');
@@ -33,7 +34,7 @@ describe('the commit of a folder', () => {
 
   it('is unknown where a pipe or a file of holes stands in its place, and nobody waits', async () => {
     const root = temporaryDirectory();
-    await writeTree(root, { 'acl/model.conf': aclModel, '.git/x': '' });
+    await writeTree(root, { 'acl/model.conf': idModel, '.git/x': '' });
     execFileSync('mkfifo', [join(root, '.git/HEAD')]);
     expect(await gitCommitOf(join(root, 'acl'))).toBeUndefined();
     await rm(join(root, '.git'), { recursive: true });

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { currentSemantics } from '../../src/core/semantics.js';
 import type { PolicyArchive } from '../../src/policy-store/policy-archive.js';
 import { type PolicySetFiles, versionOf } from '../../src/policy-store/policy-set-files.js';
-import { aclModel } from './folders.js';
+import { idModel } from '../models.js';
 
 /** A place where versions are kept, empty at first. */
 export interface ArchiveHome {
@@ -13,7 +13,7 @@ export interface ArchiveHome {
 /** A set of a model, rules and a test. */
 export function setOf(rules: string, name = 'acl'): PolicySetFiles {
   const file = (path: string, text: string) => ({ path, bytes: Buffer.from(text) });
-  return { name, files: [file('model.conf', aclModel), file('rules.csv', rules), file('tests/a.yaml', '[]')] };
+  return { name, files: [file('model.conf', idModel), file('rules.csv', rules), file('tests/a.yaml', '[]')] };
 }
 
 /** An hour in milliseconds. */
@@ -44,7 +44,7 @@ export function describePolicyArchive(name: string, newHome: () => ArchiveHome):
         const again = await home.open();
         const files = await again.files('acl', version);
         expect(files?.files.map(({ path, bytes }) => [path, Buffer.from(bytes).toString()])).toEqual([
-          ['model.conf', aclModel],
+          ['model.conf', idModel],
           ['rules.csv', 'p, älice, data1, read\r\n'],
         ]);
         expect(await again.version('acl', version)).toMatchObject({
@@ -52,7 +52,7 @@ export function describePolicyArchive(name: string, newHome: () => ArchiveHome):
           gitCommit: 'c0ffee',
           firstServed: '1970-01-01T00:00:01.000Z',
           files: [
-            { path: 'model.conf', size: aclModel.length },
+            { path: 'model.conf', size: idModel.length },
             { path: 'rules.csv', size: 24 },
           ],
         });

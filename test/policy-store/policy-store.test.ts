@@ -4,12 +4,13 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { VerdictError } from '../../src/errors.js';
 import type { PolicyStore } from '../../src/policy-store/policy-store.js';
-import { aclModel, temporaryDirectory, writeTree } from './folders.js';
+import { idModel } from '../models.js';
+import { temporaryDirectory, writeTree } from './folders.js';
 import { brief, newStore, startedStore } from './store.js';
 
 const rule = (subject: string) => `p, ${subject}, data1, read\n`;
 const set = (name: string, rules = rule('alice')) => ({
-  [`${name}/model.conf`]: aclModel,
+  [`${name}/model.conf`]: idModel,
   [`${name}/rules.csv`]: rules,
 });
 
@@ -65,7 +66,7 @@ describe('a policy store', () => {
       ...set('good'),
       ...set('short', 'p, alice, data1, read\np, bob, data1\nq, x\n'),
       'bare/model.conf': '',
-      'binary/model.conf': aclModel,
+      'binary/model.conf': idModel,
       'binary/rules.csv': 'p, a\0b, x, y',
     });
     const { store, log } = await startedStore(root);

@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { PolicyStore } from '../../src/policy-store/policy-store.js';
-import { aclModel, temporaryDirectory, withoutPrivileges, writeTree } from './folders.js';
+import { idModel } from '../models.js';
+import { temporaryDirectory, withoutPrivileges, writeTree } from './folders.js';
 import { brief, startedStore, type TestStore, until } from './store.js';
 
 const rule = (subject: string) => `p, ${subject}, data1, read\n`;
-const acl = (subject: string) => ({ 'acl/model.conf': aclModel, 'acl/rules.csv': rule(subject) });
+const acl = (subject: string) => ({ 'acl/model.conf': idModel, 'acl/rules.csv': rule(subject) });
 
 /** Whom the set "acl" lets read, of those who occur in these tests; `-` when it cannot be asked. */
 function readers(store: PolicyStore): string {
@@ -76,7 +77,7 @@ const styles: readonly WriteStyle[] = [
     style: 'in several files, one after the other',
     shows: [alice, bob],
     async change(root) {
-      const renamed = aclModel.replaceAll('sub', 'who');
+      const renamed = idModel.replaceAll('sub', 'who');
       await writeFile(join(root, 'acl/policy-set.yaml'), 'request: { who: subject.id }\n');
       await delay(5);
       await writeFile(join(root, 'acl/model.conf'), renamed);
@@ -88,12 +89,12 @@ const styles: readonly WriteStyle[] = [
     style: 'by swapping a link, as Kubernetes does',
     shows: [alice, bob],
     async prepare(root) {
-      await writeTree(root, { 'acl/..1/model.conf': aclModel, 'acl/..1/rules.csv': rule('alice') });
+      await writeTree(root, { 'acl/..1/model.conf': idModel, 'acl/..1/rules.csv': rule('alice') });
       await symlink('..1', join(root, 'acl/..data'));
       for (const file of ['model.conf', 'rules.csv']) await symlink(`..data/${file}`, join(root, 'acl', file));
     },
     async change(root) {
-      await writeTree(root, { 'acl/..2/model.conf': aclModel, 'acl/..2/rules.csv': rule('bob') });
+      await writeTree(root, { 'acl/..2/model.conf': idModel, 'acl/..2/rules.csv': rule('bob') });
       await symlink('..2', join(root, 'acl/..data_tmp'));
       await rename(join(root, 'acl/..data_tmp'), join(root, 'acl/..data'));
       await rm(join(root, 'acl/..1'), { recursive: true });
@@ -116,7 +117,7 @@ const styles: readonly WriteStyle[] = [
     style: 'in place behind a link, where no file event comes from',
     shows: [alice, bob],
     async prepare(root) {
-      await writeTree(root, { 'acl/model.conf': aclModel, '..elsewhere/rules.csv': rule('alice') });
+      await writeTree(root, { 'acl/model.conf': idModel, '..elsewhere/rules.csv': rule('alice') });
       await symlink('../..elsewhere/rules.csv', join(root, 'acl/rules.csv'));
     },
     change: (root) => writeFile(join(root, '..elsewhere/rules.csv'), rule('bob')),
@@ -155,7 +156,7 @@ const styles: readonly WriteStyle[] = [
     style: 'deleted, and made again after a while',
     shows: [alice, '-: other active', 'bob: acl active; other active'],
     async change(root, { store }) {
-      await writeTree(root, { 'other/model.conf': aclModel, 'other/rules.csv': rule('alice') });
+      await writeTree(root, { 'other/model.conf': idModel, 'other/rules.csv': rule('alice') });
       await until(
         () => seen(store),
         (now) => now.includes('other'),
@@ -326,7 +327,7 @@ describe('a change', () => {
       () => seen(store),
       (now) => now === bob,
     );
-    await writeTree(root, { 'new/model.conf': aclModel, 'new/rules.csv': rule('alice') });
+    await writeTree(root, { 'new/model.conf': idModel, 'new/rules.csv': rule('alice') });
     await until(
       () => seen(store),
       (now) => now === 'bob: acl active; new active',
@@ -335,7 +336,7 @@ describe('a change', () => {
 
   it('is told to whoever measures: what became of it and how long it took', async () => {
     const root = temporaryDirectory();
-    await writeTree(root, { ...acl('alice'), 'other/model.conf': aclModel, 'other/rules.csv': rule('alice') });
+    await writeTree(root, { ...acl('alice'), 'other/model.conf': idModel, 'other/rules.csv': rule('alice') });
     const { store, events } = await startedStore(root);
     await store.reload('acl');
     await writeFile(join(root, 'acl/rules.csv'), 'nonsense');

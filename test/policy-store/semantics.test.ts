@@ -6,14 +6,15 @@ import { SqliteConnection } from '../../src/database/sqlite/sqlite-connection.js
 import { replay } from '../../src/pdp/replay.js';
 import { loadPolicySet } from '../../src/policy-store/load-policy-set.js';
 import { exampleRecord, noon } from '../decision-log/example-records.js';
-import { aclModel, temporaryDirectory, writeTree } from './folders.js';
+import { idModel } from '../models.js';
+import { temporaryDirectory, writeTree } from './folders.js';
 import { openArchive, startedStore } from './store.js';
 
 /** A service that served a set, and whose archive then says that it was under another number. */
 async function servedUnder(semantics: number | null) {
   const directory = join(temporaryDirectory(), 'policies');
   const database = join(temporaryDirectory(), 'verdict.sqlite');
-  await writeTree(directory, { 'acl/model.conf': aclModel, 'acl/rules.csv': 'p, alice, data1, read\n' });
+  await writeTree(directory, { 'acl/model.conf': idModel, 'acl/rules.csv': 'p, alice, data1, read\n' });
   const start = async () => (await startedStore(directory, { archive: await openArchive(database) })).store;
   const store = await start();
   const { version } = store.resolve('acl');
@@ -69,7 +70,7 @@ describe('the number of the defaults that a set is read with', () => {
 
   it('makes a decision of 0.1 what it was, though each of its files means something else today', async () => {
     const tree = {
-      'model.conf': aclModel
+      'model.conf': idModel
         .replace(/r = .*/, 'r = sub, obj, act')
         .replace(/m = .*/, 'm = r.obj == p.obj && r.obj.owner == r.sub'),
       'rules.csv': 'p, anyone, a:b:c, read\n',

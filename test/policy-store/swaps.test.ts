@@ -3,19 +3,20 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { versionOf } from '../../src/policy-store/policy-set-files.js';
-import { aclModel, temporaryDirectory, writeTree } from './folders.js';
+import { idModel } from '../models.js';
+import { temporaryDirectory, writeTree } from './folders.js';
 import { openArchive, startedStore } from './store.js';
 
 /** Two versions that differ in every file: a mixture of them would not load, or answer neither way. */
 const versions = {
   alice: {
-    'model.conf': aclModel,
+    'model.conf': idModel,
     'rules.csv': 'p, user:alice, data1, read\n',
     'policy-set.yaml': 'request: { sub: "${subject.type}:${subject.id}" }\n',
     'entities.yaml': '- { type: user, id: alice }\n- { type: user, id: bob }\n',
   },
   bob: {
-    'model.conf': aclModel.replace('p = sub, obj, act', 'p = act, obj, sub'),
+    'model.conf': idModel.replace('p = sub, obj, act', 'p = act, obj, sub'),
     'rules.csv': 'p, read, data1, person/bob\n',
     'policy-set.yaml': 'request: { sub: "${subject.type}/${subject.id}" }\n',
     'entities.yaml': '- { type: person, id: alice }\n- { type: person, id: bob }\n',

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { PolicyStore } from '../../src/policy-store/policy-store.js';
 import { SqlitePolicyArchive } from '../../src/policy-store/sqlite/sqlite-policy-archive.js';
-import { aclModel, temporaryDirectory, writeTree } from './folders.js';
+import { idModel } from '../models.js';
+import { temporaryDirectory, writeTree } from './folders.js';
 import { brief, openArchive, startedStore, until } from './store.js';
 
 const rule = (subject: string) => `p, ${subject}, data1, read\n`;
@@ -13,7 +14,7 @@ class Place {
   readonly database = join(temporaryDirectory(), 'verdict.sqlite');
 
   async write(subject: string): Promise<void> {
-    await writeTree(this.directory, { 'acl/model.conf': aclModel, 'acl/rules.csv': rule(subject) });
+    await writeTree(this.directory, { 'acl/model.conf': idModel, 'acl/rules.csv': rule(subject) });
   }
 
   async break(): Promise<void> {
@@ -81,7 +82,7 @@ describe('a set whose folder is broken when the service starts', () => {
 
   it('is gone when its folder went while the service was down, and others are there', async () => {
     const at = await place();
-    await writeTree(at.directory, { 'other/model.conf': aclModel, 'other/rules.csv': rule('bob') });
+    await writeTree(at.directory, { 'other/model.conf': idModel, 'other/rules.csv': rule('bob') });
     await (await at.start()).stop();
     await rm(join(at.directory, 'acl'), { recursive: true });
     for (let restart = 0; restart < 2; restart++) {
@@ -191,7 +192,7 @@ describe('the archive', () => {
 
   it('answers as any version of any day did, also of a set that was removed', async () => {
     const at = await place('alice');
-    await writeTree(at.directory, { 'other/model.conf': aclModel, 'other/rules.csv': rule('bob') });
+    await writeTree(at.directory, { 'other/model.conf': idModel, 'other/rules.csv': rule('bob') });
     const store = await at.start();
     const alices = store.resolve('acl').version;
     await at.write('bob');

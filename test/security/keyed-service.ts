@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import type { InjectOptions, LightMyRequestResponse } from 'fastify';
 import { digestOf, makeApiKey } from '../../src/auth/api-key.js';
 import type { Config } from '../../src/config/config.js';
-import { idModel, type PolicyFiles, type Service, startService } from '../http/service.js';
+import { type PolicyFiles, type Service, startService } from '../http/service.js';
+import { idModel } from '../models.js';
 
 export const threeSets: PolicyFiles = {
   'default/model.conf': idModel,

@@ -14,7 +14,8 @@ import { digestOf, makeApiKey } from '../../src/auth/api-key.js';
 import { ApiKeys } from '../../src/auth/api-keys.js';
 import { ManagedKeys } from '../../src/auth/managed-keys.js';
 import { knownScopes } from '../../src/auth/scopes.js';
-import { type Answer, idModel, type Service, startService } from '../http/service.js';
+import { type Answer, type Service, startService } from '../http/service.js';
+import { idModel } from '../models.js';
 import { makeAuthority } from './certificates.js';
 
 export const audience = 'verdict';

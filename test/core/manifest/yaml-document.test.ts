@@ -5,20 +5,11 @@ import { EntityStore, noEntities } from '../../../src/core/manifest/entities.js'
 import { maxNesting, readYaml, readYamlInSteps } from '../../../src/core/manifest/yaml-document.js';
 import type { PolicyProblem } from '../../../src/core/problem.js';
 import { type CompileOptions, compilePolicySet, PolicyError } from '../../../src/engine.js';
-
-const model = `[request_definition]
-r = sub, obj, act
-[policy_definition]
-p = sub, obj, act
-[policy_effect]
-e = some(where (p.eft == allow))
-[matchers]
-m = r.sub == p.sub && r.obj == p.obj && r.act == p.act
-`;
+import { idModel } from '../../models.js';
 
 function problemsOf(options: Partial<CompileOptions>): readonly PolicyProblem[] {
   try {
-    return compilePolicySet({ model, rules: 'p, alice, doc, read', ...options }).problems;
+    return compilePolicySet({ model: idModel, rules: 'p, alice, doc, read', ...options }).problems;
   } catch (error) {
     if (error instanceof PolicyError) return error.problems;
     throw error;
@@ -148,7 +139,7 @@ describe('control characters are refused where requests could not hold them', ()
   });
 
   it('in names of rules, not in conditions and in what is answered', () => {
-    const conditional = model
+    const conditional = idModel
       .replace('p = sub, obj, act', 'p = sub, obj, act, when, reason')
       .replace(/m = .*/, 'm = g(r.sub, p.sub) && r.obj == p.obj && eval(p.when)')
       .replace('[policy_effect]', '[role_definition]\ng = _, _\n[policy_effect]');
@@ -165,7 +156,7 @@ describe('control characters are refused where requests could not hold them', ()
   it('in the tenant of a stored entity, where the model reads it', () => {
     const entities = '- { type: doc, id: a, attributes: { tenant: "ac\\tme" } }';
     expect(problemsOf({ entities })).toEqual([]);
-    const inDomain = model.replace('r = sub', 'r = dom, sub').replace(/m = .*/, 'm = r.dom == p.sub');
+    const inDomain = idModel.replace('r = sub', 'r = dom, sub').replace(/m = .*/, 'm = r.dom == p.sub');
     expect(problemsOf({ model: inDomain, entities })).toMatchObject([{ code: 'control_character', column: 37 }]);
   });
 

@@ -77,17 +77,22 @@ it('in mode async records wait for the lock, and none is lost', async () => {
 
 const root = process.platform === 'linux' && process.getuid?.() === 0;
 
-it.skipIf(!root)('a full disk refuses decisions, and room on it lets them be recorded again', async () => {
-  const directory = temporaryDirectory();
-  const disk = join(directory, 'disk');
+/** A disk of 4 MiB; undefined in a container without the right to mount. */
+function smallDisk(): string | undefined {
+  const disk = join(temporaryDirectory(), 'disk');
   mkdirSync(disk);
   try {
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', disk], { stdio: 'ignore' });
   } catch {
-    // A container without the right to mount has no small disk to fill.
-    return;
+    return undefined;
   }
   onTestFinished(() => void execFileSync('umount', ['-l', disk]));
+  return disk;
+}
+
+it.skipIf(!root)('a full disk refuses decisions, and room on it lets them be recorded again', async () => {
+  const disk = smallDisk();
+  if (disk === undefined) return;
   const problems: string[] = [];
   const log = await startLog(disk, { ...quick, onProblem: (what) => problems.push(what) });
   await log.append(exampleRecord(log));
@@ -133,15 +138,8 @@ it.skipIf(!root)('a file made read-only refuses decisions, and one made writable
 });
 
 it.skipIf(!root)('a read-only disk stops a start, which says why and ends with 78', async () => {
-  const directory = temporaryDirectory();
-  const disk = join(directory, 'disk');
-  mkdirSync(disk);
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', disk], { stdio: 'ignore' });
-  } catch {
-    return;
-  }
-  onTestFinished(() => void execFileSync('umount', ['-l', disk]));
+  const disk = smallDisk();
+  if (disk === undefined) return;
   await (await startLog(disk)).stop();
   execFileSync('mount', ['-o', 'remount,ro', disk]);
   await expect(startLog(disk)).rejects.toMatchObject({ code: 'EROFS', path: join(disk, 'verdict.decisions.sqlite') });

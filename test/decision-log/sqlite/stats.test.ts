@@ -2,36 +2,20 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { SqliteConnection } from '../../../src/database/sqlite/sqlite-connection.js';
-import type { DecisionLog } from '../../../src/decision-log/decision-log.js';
 import { DecisionCounts, timeAfter } from '../../../src/decision-log/sqlite/decision-counts.js';
 import { statsOf, tallyQuestionOf } from '../../../src/decision-log/sqlite/decision-stats.js';
 import { openReader } from '../../../src/decision-log/sqlite/key-index.js';
 import { tallyLimits } from '../../../src/decision-log/sqlite/tally-table.js';
-import { type Example, exampleRecord, noon } from '../example-records.js';
+import { appendExamples, appendFiveMinutes, noon } from '../example-records.js';
 import { startLog, temporaryDirectory } from '../temporary-log.js';
-
-async function append(log: DecisionLog, examples: readonly Example[]): Promise<void> {
-  await Promise.all(examples.map((example) => log.append(exampleRecord(log, example))));
-}
-
-/** 300 records, one a second; every third is a deny, sets and callers take turns. */
-async function fill(log: DecisionLog, from = 0): Promise<void> {
-  const examples = Array.from({ length: 300 }, (_, i) => ({
-    now: noon + (from + i) * 1_000,
-    decision: i % 3 === 0 ? ('deny' as const) : ('allow' as const),
-    policySet: `set${i % 2}`,
-    caller: i < 100 ? 'a' : 'b\u0000"',
-  }));
-  await append(log, examples);
-}
 
 it('counts survive a restart, and a lost index', async () => {
   const directory = temporaryDirectory();
   const query = { bucket: 'minute', by: ['policySet', 'decision', 'caller'] } as const;
   const first = await startLog(directory);
-  await fill(first);
+  await appendFiveMinutes(first);
   await first.indexNow();
-  await fill(first, 300);
+  await appendFiveMinutes(first, 300);
   const expected = await first.stats(query);
   await first.stop();
   const second = await startLog(directory);
@@ -46,7 +30,7 @@ it('counts survive a restart, and a lost index', async () => {
 it('answers while counts are made anew, and says up to when they are complete', async () => {
   const directory = temporaryDirectory();
   const log = await startLog(directory);
-  await append(
+  await appendExamples(
     log,
     Array.from({ length: 300 }, (_, i) => ({ now: noon + i * 1_000 })),
   );
@@ -84,7 +68,7 @@ it('answers while counts are made anew, and says up to when they are complete', 
 it('hands the event loop few rows at a time, however many there are', async () => {
   const log = await startLog(temporaryDirectory());
   const examples = Array.from({ length: 2_500 }, (_, i) => ({ now: noon + i * 10_000, caller: `c${i % 900}` }));
-  await append(log, examples);
+  await appendExamples(log, examples);
   await log.indexNow();
   const parse = vi.spyOn(JSON, 'parse');
   onTestFinished(() => parse.mockRestore());
@@ -98,13 +82,13 @@ it('hands the event loop few rows at a time, however many there are', async () =
 it('a crowd of callers is counted as others, which no caller can be taken for', async () => {
   const log = await startLog(temporaryDirectory());
   const names = [...Array.from({ length: tallyLimits.names - 1 }, (_, i) => `c${i}`), 'other', 'other'];
-  await append(
+  await appendExamples(
     log,
     // Within a day: each file keeps as many names apart.
     names.map((caller, i) => ({ caller, now: noon + i * 30_000 })),
   );
   await log.indexNow();
-  await append(log, [{ caller: 'late', now: noon + 90_000 }]);
+  await appendExamples(log, [{ caller: 'late', now: noon + 90_000 }]);
   await log.indexNow();
   const { items, total } = await log.stats({ by: ['caller'] });
   expect(total).toBe(tallyLimits.names + 2);
@@ -157,7 +141,7 @@ it('an answer keeps as many callers apart as it may, and one more is counted wit
 it('an answer is refused whose groups were not all read, even where it would count some of them together', async () => {
   const directory = temporaryDirectory();
   const log = await startLog(directory);
-  await append(
+  await appendExamples(
     log,
     Array.from({ length: 6 }, (_, i) => ({ caller: `c${i}` })),
   );
@@ -181,7 +165,7 @@ it('an answer is refused whose groups were not all read, even where it would cou
 it('a damaged group costs the counts of its own records alone', async () => {
   const directory = temporaryDirectory();
   const log = await startLog(directory);
-  for (let batch = 0; batch < 3; batch++) await append(log, [{ now: noon }, { now: noon + 1 }]);
+  for (let batch = 0; batch < 3; batch++) await appendExamples(log, [{ now: noon }, { now: noon + 1 }]);
   await log.stop();
   const path = join(directory, 'verdict.decisions.sqlite');
   const journal = await SqliteConnection.open({ path, busyTimeoutMs: 0 });
