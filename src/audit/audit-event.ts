@@ -2,7 +2,7 @@
 import { Transform } from 'class-transformer';
 import { IsIn, IsInt, IsOptional, Max, Min } from 'class-validator';
 import { Integer, OneOf, Parts, Text, Time } from '../answers/members.js';
-import { OptionalText } from '../query/query-text.js';
+import { OptionalName, OptionalText } from '../query/query-text.js';
 import { TimeRangeQuery } from '../query/time-range.js';
 
 export const auditEventTypes = [
@@ -96,10 +96,10 @@ export class AuditQuery extends TimeRangeQuery {
   @OptionalText(1_024)
   readonly actor?: string;
 
-  @OptionalText(64)
+  @OptionalName(64)
   readonly address?: string;
 
-  @OptionalText(256)
+  @OptionalName(256)
   readonly policySet?: string;
 
   @OptionalText(1_024)

@@ -1,6 +1,6 @@
 import { Transform } from 'class-transformer';
 import { IsIn, IsInt, IsOptional, Max, Min } from 'class-validator';
-import { OptionalText } from '../query/query-text.js';
+import { OptionalName, OptionalText } from '../query/query-text.js';
 import { TimeRangeQuery } from '../query/time-range.js';
 
 export const defaultLimit = 50;
@@ -8,10 +8,10 @@ export const maxLimit = 1_000;
 
 /** The filters on what decisions are counted by. Exact and case-sensitive, whatever their text holds; all must match. */
 export class CountedFilters extends TimeRangeQuery {
-  @OptionalText(256)
+  @OptionalName(256)
   readonly policySet?: string;
 
-  @OptionalText(256)
+  @OptionalName(256)
   readonly policyVersion?: string;
 
   @IsOptional()
@@ -19,36 +19,36 @@ export class CountedFilters extends TimeRangeQuery {
   readonly decision?: string;
 
   /** The reason's code. */
-  @OptionalText(256)
+  @OptionalName(256)
   readonly reason?: string;
 
-  @OptionalText(1_024)
+  @OptionalName(1_024)
   readonly caller?: string;
 }
 
 /** Which records a query is about: filters as above, and on what is in the record alone. */
 export class DecisionFilters extends CountedFilters {
   /** Id of the subject. */
-  @OptionalText(1_024)
+  @OptionalName(1_024)
   readonly subject?: string;
 
   /** Name of the action. */
-  @OptionalText(1_024)
+  @OptionalName(1_024)
   readonly action?: string;
 
   /** Id of the resource. */
-  @OptionalText(1_024)
+  @OptionalName(1_024)
   readonly resource?: string;
 
   @OptionalText(1_024)
   readonly requestId?: string;
 
   /** The trace that the request belonged to (W3C `traceparent`): 32 hexadecimal digits. */
-  @OptionalText(64)
+  @OptionalName(64)
   readonly traceId?: string;
 
   /** The name of the instance that answered. */
-  @OptionalText(256)
+  @OptionalName(256)
   readonly instance?: string;
 
   /** A text within an id, the reason or an attribute; A–Z match in either case. */

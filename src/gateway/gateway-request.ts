@@ -58,13 +58,17 @@ export function gatewayQuestion(
   }
   const values = new Values(request, path, found.variables, user);
   const subject = values.entity(mapping.subject);
+  const resource = values.entity(found.route.resource);
+  const attributes = values.attributes(mapping.attributes);
+  // The server behind the gateway may read another text.
+  if (values.unreadable !== undefined) {
+    return { refused: 'ambiguous_path', detail: `The query parameter ${values.unreadable} cannot be read.` };
+  }
   if (subject === undefined)
     return { refused: 'unauthenticated', detail: 'The identity lacks what the subject is named by.' };
-  const resource = values.entity(found.route.resource);
   if (resource === undefined)
     return { refused: 'unmapped_path', detail: 'The request lacks what the resource is named by.' };
   const action = found.route.action ?? mapping.actions.get(request.method) ?? request.method;
-  const attributes = values.attributes(mapping.attributes);
   if (namesFault(subject)) return { refused: 'unauthenticated', detail: 'The identity holds a control character.' };
   if (namesFault(resource) || faultInName(action) !== undefined) {
     return { refused: 'ambiguous_path', detail: 'What the request asks for holds a control character.' };
@@ -124,6 +128,9 @@ function matchPath(parts: readonly PathPart[], segments: readonly string[]): Var
 
 /** The parts of a request that templates can name. */
 class Values {
+  /** The first parameter of the query that a template named and whose value cannot be read. */
+  unreadable: string | undefined;
+
   constructor(
     private readonly request: GatewayRequest,
     private readonly path: RequestPath,
@@ -172,10 +179,8 @@ class Values {
         return this.ofRequest(name);
       case 'path':
         return this.variables.get(name);
-      case 'query': {
-        const all = this.path.query.getAll(name);
-        return all.length > 1 ? all : all[0];
-      }
+      case 'query':
+        return this.ofQuery(name);
       case 'headers': {
         const value = Object.hasOwn(request.headers, name) ? request.headers[name] : undefined;
         return typeof value === 'object' ? [...value] : value;
@@ -185,6 +190,13 @@ class Values {
       default:
         return kind satisfies never;
     }
+  }
+
+  private ofQuery(name: string): Json | undefined {
+    const values = this.path.query.filter((parameter) => parameter.name === name).map(({ value }) => value);
+    const texts = values.map(({ text }) => text).filter((text) => text !== undefined);
+    if (texts.length < values.length) this.unreadable ??= name;
+    return texts.length > 1 ? texts : texts[0];
   }
 
   private ofRequest(name: string): string | undefined {

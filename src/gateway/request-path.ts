@@ -2,15 +2,15 @@
  * The path of a request, read once and strictly (RFC 3986, WHATWG URL). A path that another reader could take for a
  * different one is refused, since the server behind the gateway may be that reader.
  */
-import { isUtf8 } from 'node:buffer';
 import { defaultPathReading, type PathReading } from '../core/manifest/gateway-paths.js';
+import { type DecodedPart, decodePart, type QueryParameter, readQuery } from '../http/percent-encoding.js';
 
 export interface RequestPath {
   /** Decoded, without dot segments and empty segments: `/orders/42`. */
   readonly text: string;
   /** Its segments; the last is empty when the path ends with a slash. */
   readonly segments: readonly string[];
-  readonly query: URLSearchParams;
+  readonly query: readonly QueryParameter[];
 }
 
 /**
@@ -44,7 +44,7 @@ export function readRequestPath(target: string, reading: PathReading = defaultPa
     // A path that ends with a slash, or with a dot segment, is a folder's (RFC 3986, section 5.2.4).
     if (isLast && (reading.slash === 'keep' || segments.length === 0)) segments.push('');
   }
-  return { text: `/${segments.join('/')}`, segments, query: new URLSearchParams(query.join('?')) };
+  return { text: `/${segments.join('/')}`, segments, query: readQuery(query.join('?')) };
 }
 
 /** Refuses characters that RFC 3986 does not allow in a path; servers treat them differently. */
@@ -64,15 +64,11 @@ function faultInStructure(segments: readonly string[]): string | undefined {
   return undefined;
 }
 
-function decodeSegment(segment: string): { text: string; fault?: never } | { fault: string } {
+function decodeSegment(segment: string): DecodedPart {
   if (!segment.includes('%')) return { text: segment };
-  if (/%(?![\da-f]{2})/i.test(segment)) return { fault: 'a percent sign that encodes nothing' };
-  const bytes = Buffer.from(
-    segment.replace(/%([\da-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))),
-    'latin1',
-  );
-  if (!isUtf8(bytes)) return { fault: 'encoded bytes that are not UTF-8' };
-  const text = bytes.toString('utf8');
+  const decoded = decodePart(segment);
+  if (decoded.fault !== undefined) return decoded;
+  const { text } = decoded;
   if (text.includes('/')) return { fault: 'an encoded slash' };
   if (text.includes('\\')) return { fault: 'an encoded backslash' };
   if (/^\.\.?(;|$)/.test(text)) return { fault: 'an encoded dot segment' };

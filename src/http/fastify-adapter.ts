@@ -11,6 +11,7 @@ import { Connections, type UnreadLimits } from './connections.js';
 import type { HttpLimits } from './http-limits.js';
 import { asVerdictError, problemOf, problemType, sendProblem } from './problem.js';
 import { requestIdHeader, requestIdOf } from './request-ids.js';
+import { refusalOfTarget, routableTarget } from './request-target.js';
 import { parseBatchBody, parseStrictJson, parseStrictJsonInTurns } from './strict-json.js';
 
 declare module 'fastify' {
@@ -77,13 +78,13 @@ export function createFastifyAdapter(
     requestTimeout: requestTimeoutMs,
     keepAliveTimeout: keepAliveMs,
     trustProxy: trustedProxies.length === 0 ? false : [...trustedProxies],
+    rewriteUrl: ({ url = '' }) => routableTarget(url),
     routerOptions: { maxParamLength: limits.idLength },
     // While the service stops, a request on an open connection is answered before the connection is closed.
     return503OnClosing: false,
     forceCloseConnections: false,
     clientErrorHandler: answerMalformedHttp,
-    // For what the router refuses before any hook or filter runs: an invalid escape in the path, a parameter that is
-    // too long.
+    // For what the router refuses before any hook or filter runs: a parameter that is too long.
     frameworkErrors: (error, request, reply) => sendProblem(reply, asVerdictError(error), request.id),
   };
   const withServer = tls === undefined ? { http: serverOptions } : { https: { ...serverOptions, ...tls } };
@@ -110,7 +111,7 @@ export function createFastifyAdapter(
   fastify.addHook('onRequest', (request, reply, done) => {
     reply.header(requestIdHeader, request.id);
     connections.carries(request);
-    done(refusalOfAmbiguous(request, reply));
+    done(refusalOfAmbiguous(request, reply) ?? refusalOfTarget(request));
   });
   // Node writes headers that go out together with a text in the text's encoding, UTF-8; on their own they are Latin-1.
   fastify.addHook('onSend', (request, _reply, payload, done) => {

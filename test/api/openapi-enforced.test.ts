@@ -13,7 +13,7 @@ let document: any;
 let schemas: readonly SchemaAt[];
 
 beforeAll(async () => {
-  service = await startService();
+  service = await startService(undefined, { trustedProxies: '127.0.0.1' });
   document = (await service.get('/docs-json')).body;
   schemas = [...schemasIn(document, '')];
 });
@@ -112,7 +112,10 @@ describe('the formats and patterns of the OpenAPI document', () => {
       for (const { name, schema } of parameters) {
         for (const value of outside(schema)) {
           const query = new URLSearchParams({ ...needed, [name]: value });
-          const { status, body } = await service.get(`${path.replace('{set}', 'default')}?${query}`);
+          const { status, body } = await service.get(`${path.replace('{set}', 'default')}?${query}`, {
+            // Exports are limited for each address.
+            'x-forwarded-for': `10.0.0.${tried}`,
+          });
           expect(status, `${path} ${name}=${value}: ${JSON.stringify(body)}`).toBe(400);
           tried++;
         }
@@ -190,7 +193,7 @@ function outside({
 }: QueryParameter['schema']): string[] {
   return [
     ...(maxLength === undefined ? [] : ['1'.repeat(maxLength + 1)]),
-    ...(pattern === undefined ? [] : ['a\u0001', 'sha256:']),
+    ...(pattern === undefined ? [] : ['a\u0001', 'sha256:'].filter((text) => !new RegExp(pattern, 'u').test(text))),
     ...(minimum === undefined ? [] : [String(minimum - 1)]),
     ...(maximum === undefined ? [] : [String(maximum + 1), '1.5']),
     ...(values === undefined && items?.enum === undefined && anyOf === undefined && $ref === undefined

@@ -95,6 +95,19 @@ attributes: { host: "\${request.host}", region: "\${query.region}", channel: web
     });
   });
 
+  it('refuses a parameter that another reader could read as another text, where a template names it', () => {
+    const mapping = 'routes: [{ path: "/a", resource: { type: t, id: "${query.y}" } }]';
+    for (const value of ['%FF', '%ED%A0%80', '%zz', '%', 'ok&y=%E9']) {
+      expect(ask(mapping, 'GET', `/a?y=${value}`, alice), value).toMatchObject({
+        refused: 'ambiguous_path',
+        detail: expect.stringContaining('parameter y'),
+      });
+      expect(ask(mapping, 'GET', `/a?y=ok&other=${value.replace('&y', '&z')}`, alice), value).toMatchObject({
+        resource: { id: 'ok' },
+      });
+    }
+  });
+
   it('needs an identity, unless the mapping says who strangers are', () => {
     expect(ask('', 'GET', '/a')).toMatchObject({ refused: 'unauthenticated' });
     expect(ask('anonymous: guest', 'GET', '/a')).toMatchObject({ subject: { type: 'user', id: 'guest' } });
