@@ -11,8 +11,8 @@ import { faultInNames } from './policy/request-names.js';
 import type { PolicyProblem } from './problem.js';
 import { type DecisionRequest, type DecisionRequestInput, normaliseRequest } from './request.js';
 import { candidatesInSteps, type SearchKind } from './search/candidates.js';
-import { type SearchOptions, type SearchResult, searchInSteps } from './search/search.js';
-import type { SearchQuery, WhatQuery, WhoQuery } from './search/search-query.js';
+import { nothingFound, type SearchOptions, type SearchResult, searchInSteps } from './search/search.js';
+import { questionAbout, type SearchQuery, type WhatQuery, type WhoQuery } from './search/search-query.js';
 import type { Semantics } from './semantics.js';
 import { finish } from './steps.js';
 
@@ -101,7 +101,8 @@ export class PolicySet {
 
   /**
    * Returns the ids of subjects of a type that may do an action with a resource. Every candidate that could be allowed
-   * is decided; `complete` is false if some were not.
+   * is decided; `complete` is false if some were not. A query with a name that `decide` refuses has no results, and
+   * `errors` says why.
    *
    *     set.whoCan({ type: 'user', action: { name: 'read' }, resource: { type: 'doc', id: '1' } }, { now });
    *     // { results: ['alice', 'bob'], examined: 2, complete: true, narrowed: true }
@@ -123,12 +124,14 @@ export class PolicySet {
 
   /** As `whoCan` and `whatCan`; `kind` says which of the three is searched for. */
   search(query: SearchQuery, options: SearchOptions): SearchResult {
-    return finish(searchInSteps(this.compiled, query, options));
+    return finish(this.searchInSteps(query, options));
   }
 
   /** As `search`, pausing every few milliseconds at most. */
-  searchInSteps(query: SearchQuery, options: SearchOptions): Generator<void, SearchResult> {
-    return searchInSteps(this.compiled, query, options);
+  *searchInSteps(query: SearchQuery, options: SearchOptions): Generator<void, SearchResult> {
+    const fault = this.faultIn(questionAbout(query, ''));
+    if (fault !== undefined) return nothingFound(fault);
+    return yield* searchInSteps(this.compiled, query, options);
   }
 
   /** The candidates of a search, in its order. */

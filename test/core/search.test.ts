@@ -56,6 +56,42 @@ describe('a search', () => {
     });
   });
 
+  it('with a name that decide refuses has no results, and says why', () => {
+    const open = { ...rbac, model: (rbac.model as string).replace(/^m = .*$/m, 'm = r.sub != "x" || g(r.sub, p.sub)') };
+    for (const [fault, what] of [
+      ['a\u0000', 'a control character'],
+      ['a\u009f', 'a control character'],
+      ['\ud800', 'half of a character'],
+    ] as const) {
+      const refused = (pointer: string) => ({
+        results: [],
+        examined: 0,
+        complete: true,
+        narrowed: true,
+        errors: [
+          { code: 'control_character', pointer, message: `${pointer.slice(1).replace('/', '.')} holds ${what}` },
+        ],
+      });
+      const set = compilePolicySet(open);
+      const read = { name: 'read' };
+      expect(set.whoCan({ action: { name: fault }, resource: report }, { now })).toEqual(refused('/action/name'));
+      expect(set.whoCan({ action: read, resource: { id: fault } }, { now })).toEqual(refused('/resource/id'));
+      expect(set.whoCan({ type: fault, action: read, resource: report }, { now })).toEqual(refused('/subject/type'));
+      expect(set.whatCan({ subject: { id: fault }, action: read }, { now })).toEqual(refused('/subject/id'));
+      const subject = { type: fault, id: 'alice' };
+      expect(set.whatCan({ subject, resource: report }, { now })).toEqual(refused('/subject/type'));
+      expect(search(open, { kind: 'resource', type: fault, subject: { id: 'alice' }, action: read })).toEqual(
+        refused('/resource/type'),
+      );
+      expect(set.decide({ subject, action: 'read', resource: report }, { now }).errors).toEqual(
+        refused('/subject/type').errors,
+      );
+    }
+    expect(compilePolicySet(open).whoCan({ action: { name: 'read' }, resource: report }, { now }).results).not.toEqual(
+      [],
+    );
+  });
+
   describe('a role name is left out', () => {
     const sets = (m: string, rules: string, more: Partial<CompileOptions> = {}) =>
       compilePolicySet({

@@ -1,7 +1,9 @@
 /** Searches: who may, what may be done, and on what. Every candidate that could be allowed is decided by the engine. */
 
+import type { Diagnostic } from '../decision.js';
 import { isAllowedWithin, type SharedBudget } from '../engine/ask.js';
 import { firstPlace } from '../engine/first-place.js';
+import type { BindingError } from '../policy/binding.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
 import { StepBudgetExceeded } from '../step-budget.js';
 import { findPlaces } from './backwards.js';
@@ -35,6 +37,13 @@ export interface SearchResult {
   readonly narrowed: boolean;
   /** How many names were not tried since they are names of roles; left out when none was. */
   readonly rolesLeftOut?: number;
+  /** Why no candidate can be allowed: what each decision would say of the query. Left out where they are decided. */
+  readonly errors?: readonly Diagnostic[];
+}
+
+/** The result for a query that no request can ask: every decision would be the deny of the fault. */
+export function nothingFound({ details: errors }: BindingError): SearchResult {
+  return { results: [], examined: 0, complete: true, narrowed: true, errors };
 }
 
 /** Most decisions between two pauses; fewer if they take some milliseconds together. */
