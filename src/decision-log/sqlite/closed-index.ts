@@ -34,13 +34,14 @@ export class ClosedIndex {
     return (await this.index.catchUpStep(this.unit.last)) || this.index.mergeAllStep();
   }
 
-  /** Gives it its name; returns the last sequence that it covers. */
+  /** Gives it its name, once no step has anything to do; returns the last sequence that it covers. */
   async finish(): Promise<number> {
     await this.index.leaveWal();
     await this.index.close();
     const path = closedIndexPathOf(this.path, this.first);
     renameDurably(draftOf(path), path);
-    return this.index.indexedTo;
+    // The file may end with records that were lost.
+    return this.unit.last;
   }
 
   close(): Promise<void> {

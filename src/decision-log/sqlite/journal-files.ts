@@ -65,6 +65,8 @@ export class JournalFiles {
     closed: readonly ClosedUnit[],
     /** Files that were there once and are gone, by their names; undefined when none is. */
     readonly missing: string | undefined,
+    /** What the open file had lost when it was opened, for people. */
+    private readonly damage: string | undefined,
   ) {
     this.openUnit = open;
     this.readers = new UnitReaders((first) => this.openReader(first));
@@ -88,10 +90,10 @@ export class JournalFiles {
    */
   static async open(options: JournalFilesOptions, cause: GapCause = 'file_missing'): Promise<JournalFiles> {
     const { path } = options;
-    const { journal, catalog, closed, missing } = await recoverFiles({ ...options, cause });
+    const { journal, catalog, closed, missing, damage } = await recoverFiles({ ...options, cause });
     try {
       const index = await KeyIndex.open(indexPathOf(path), path, journal.writer, journal.end.sequence);
-      const files = new JournalFiles(options, catalog, { journal, index }, closed, missing);
+      const files = new JournalFiles(options, catalog, { journal, index }, closed, missing, damage);
       await files.measure();
       return files;
     } catch (error) {
@@ -311,7 +313,8 @@ export class JournalFiles {
 
   /** Describes the faults of the files for people; undefined if none are known. */
   get problem(): string | undefined {
-    return this.faults.problem;
+    const problems = [this.damage, this.faults.problem].filter((what) => what !== undefined);
+    return problems.length === 0 ? undefined : problems.join('; ');
   }
 
   async close(): Promise<void> {

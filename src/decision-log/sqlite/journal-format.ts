@@ -96,7 +96,7 @@ export async function readBeginning(
   return row === undefined ? undefined : { ...row, name: row.name ?? `writer-${row.writer}`, floor: 0 };
 }
 
-/** Sequence of the last record; that before `start` when there is none. */
+/** Sequence of the last record, lost ones included; that before `start` when there is none. */
 export async function readLast(
   connection: SqliteConnection,
   start: number,
@@ -105,7 +105,15 @@ export async function readLast(
   const [row] = await connection.query<{ last: number }>(
     `SELECT first + count - 1 AS last FROM ${schema}.journal ORDER BY first DESC LIMIT 1`,
   );
-  return row?.last ?? start - 1;
+  const lost = lostRecords(await readGaps(connection, schema));
+  return Math.max(row?.last ?? start - 1, ...lost.map(({ last }) => last));
+}
+
+/** The gaps of records that were committed once: their sequences and ids are used, up to `last` and `until`. */
+export function lostRecords(gaps: readonly StoredGap[]): { readonly last: number; readonly until: number }[] {
+  return gaps
+    .filter(({ cause }) => cause === 'file_damaged' || cause === 'file_missing')
+    .map(({ after, lost, until }) => ({ last: after + (lost ?? 0), until }));
 }
 
 /** The bounds of all records in the file. */

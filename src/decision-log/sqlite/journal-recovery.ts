@@ -1,8 +1,8 @@
-import { existsSync, statSync } from 'node:fs';
-import { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import { existsSync, rmSync, statSync } from 'node:fs';
 import type { GapCause, StoredGap } from '../log-gap.js';
 import { Catalog, type ClosedUnit } from './catalog.js';
 import { describeClosed } from './closed-unit.js';
+import { type IndexKnowledge, readIndexKnowledge } from './index-knowledge.js';
 import { Journal, newJournal } from './journal.js';
 import { type Beginning, NewerJournalError } from './journal-format.js';
 import {
@@ -32,6 +32,8 @@ export interface Recovered {
   readonly closed: readonly ClosedUnit[];
   /** Describes for people what is missing; undefined if nothing is. */
   readonly missing: string | undefined;
+  /** Describes for people what the open file lost; undefined if it lost nothing. */
+  readonly damage: string | undefined;
 }
 
 /**
@@ -42,7 +44,8 @@ export interface Recovered {
  * - a file that the catalog does not know is read and noted;
  * - where the open file is not there, one is begun behind the newest that is.
  *
- * Where a file was and is gone, a gap is noted with `cause`.
+ * Where a file was and is gone, a gap is noted with `cause`; where the open file ends before records of which its index
+ * knows, since its WAL was lost, one with the cause `file_damaged`.
  */
 export async function recoverFiles(recovery: Recovery): Promise<Recovered> {
   const { path } = recovery;
@@ -73,7 +76,8 @@ async function recover(recovery: Recovery, catalog: Catalog | undefined): Promis
     found.push(existsSync(closedIndexPathOf(path, first)) ? unit : { ...unit, indexedTo: 0 });
   }
 
-  const next = await nextFile(path, found, begun);
+  const indexed = await readIndexKnowledge(indexPathOf(path));
+  const next = nextFile(path, found, begun, indexed);
   let made = false;
   const journal = await Journal.open(path, durability, () => {
     made = true;
@@ -98,14 +102,38 @@ async function recover(recovery: Recovery, catalog: Catalog | undefined): Promis
       if (cause === 'file_missing') missing.push(path);
     }
     for (const gap of gaps) await journal.noteGap(gap, gap.cause);
+    const damage = await noteLostEnd(recovery, journal, indexed, closed.at(-1)?.extent.until);
     for (const { first } of noted.units.filter(({ first }) => !closed.some((unit) => unit.first === first)))
       await catalog?.remove(first);
     await catalog?.noteBegun(journal.beginning);
-    return { journal, catalog, closed, missing: missing.length === 0 ? undefined : missing.join(', ') };
+    return { journal, catalog, closed, missing: missing.length === 0 ? undefined : missing.join(', '), damage };
   } catch (error) {
     await journal.close();
     throw error;
   }
+}
+
+/**
+ * Notes the records that the journal lost with its WAL, of which its index knows; says for people what was lost. New
+ * records get sequences above theirs. The index counts what is not there any more, and is made anew.
+ */
+async function noteLostEnd(
+  { path, onProblem }: Recovery,
+  journal: Journal,
+  indexed: IndexKnowledge | undefined,
+  newestClosed = 0,
+): Promise<string | undefined> {
+  const { sequence: after, newest } = journal.end;
+  if (indexed === undefined || indexed.writer !== journal.writer || indexed.last <= after) return undefined;
+  const lost = indexed.last - after;
+  // A file without a row has no time of its own.
+  const since = newest === 0 ? newestClosed : newest;
+  const until = Math.max(since, indexed.until ?? Date.now());
+  await journal.noteLostEnd({ after, lost, since, until }, 'file_damaged');
+  for (const suffix of ['', '-wal', '-shm']) rmSync(indexPathOf(path) + suffix, { force: true });
+  const damage = `${path} or its WAL was damaged or cut off; ${lost} decision records behind sequence ${after} are lost`;
+  onProblem(damage, undefined);
+  return damage;
 }
 
 /** A crash between the two renamings of a turn leaves the index behind. */
@@ -128,14 +156,14 @@ async function describe({ path, onProblem }: Recovery, first: number): Promise<C
 }
 
 /** How an open file has to begin if there is none, and whether records are lost when there is none. */
-async function nextFile(
+function nextFile(
   path: string,
   closed: readonly ClosedUnit[],
   begun: Pick<Beginning, 'name' | 'writer' | 'start'> | undefined,
-): Promise<{ beginning: Beginning; lost: boolean }> {
+  indexed: IndexKnowledge | undefined,
+): { beginning: Beginning; lost: boolean } {
   const newest = closed.at(-1);
   const isThere = existsSync(path) && statSync(path).size > 0;
-  const indexed = isThere ? undefined : await readIndex(indexPathOf(path));
   const floor = Math.max(0, ...closed.map(({ extent }) => extent.idUntil));
   const start = (newest?.last ?? 0) + 1;
   if (begun === undefined && newest === undefined && indexed === undefined) {
@@ -151,26 +179,10 @@ async function nextFile(
     beginning: {
       name: begun?.name ?? newest?.name ?? name,
       writer,
-      start: Math.max(start, begun?.start ?? 0, (indexed ?? 0) + 1),
-      floor,
+      start: Math.max(start, begun?.start ?? 0, (indexed?.last ?? 0) + 1),
+      floor: Math.max(floor, indexed?.until ?? 0),
     },
-    lost: !isThere,
+    // An index with an owner is that of a journal that was begun.
+    lost: !isThere || indexed?.writer !== undefined,
   };
-}
-
-/** The last sequence that an index covers; undefined when there is no index. */
-async function readIndex(path: string): Promise<number | undefined> {
-  if (!existsSync(path)) return undefined;
-  try {
-    const connection = await SqliteConnection.open({ path, busyTimeoutMs: 1_000 });
-    try {
-      const [row] = await connection.query<{ last: number | null }>('SELECT max(last) AS last FROM segment');
-      return row?.last ?? 0;
-    } finally {
-      await connection.close();
-    }
-  } catch {
-    // It cannot be read, but it is there.
-    return 0;
-  }
 }

@@ -14,6 +14,7 @@ import {
   emptyExtent,
   type JournalFormat,
   joinExtents,
+  lostRecords,
   readBeginning,
   readExtent,
   readFormat,
@@ -209,7 +210,8 @@ export class Journal {
     this.writtenExtent = await readExtent(connection, format);
     const [row] = await connection.query<{ until: number }>('SELECT until FROM journal ORDER BY first DESC LIMIT 1');
     const { floor } = this.beginning;
-    const idUntil = Math.max(floor, this.writtenExtent.idUntil, this.writtenExtent.until);
+    const lost = lostRecords(await this.gaps()).map(({ until }) => until);
+    const idUntil = Math.max(floor, this.writtenExtent.idUntil, this.writtenExtent.until, ...lost);
     this.lastEnd = { sequence, newest: row?.until ?? 0, idUntil };
     if (format === 1) {
       const [last] = await connection.query<{ lag: number }>('SELECT lag FROM journal ORDER BY first DESC LIMIT 1');
@@ -233,6 +235,12 @@ export class Journal {
       loss.until,
       cause,
     ]);
+  }
+
+  /** The same of records that followed the last one: their sequences and ids are not given out again. */
+  async noteLostEnd(loss: Loss, cause: GapCause): Promise<void> {
+    await this.noteGap(loss, cause);
+    await this.readEnd();
   }
 
   /** The gaps that this file records. */
@@ -352,6 +360,8 @@ async function begin(
       start,
       floor,
     ]);
+    // Whose file it is must not stand in the WAL alone, which may be lost.
+    await connection.query('PRAGMA wal_checkpoint(TRUNCATE)');
     return begun;
   }
   const { name, writer } = beginning();

@@ -7,6 +7,7 @@ import { KeyIndex1763700000001 } from './migrations/1763700000001-key-index.js';
 import { Tally1763700000003 } from './migrations/1763700000003-tally.js';
 import { Rollups1764300000002 } from './migrations/1764300000002-rollups.js';
 import { Merges1764300000003 } from './migrations/1764300000003-merges.js';
+import { Committed1764300000005 } from './migrations/1764300000005-committed.js';
 import { endOfStep, recountFresh } from './recount.js';
 import { dropSegments, inTransaction, mergeStep, unusedSegment } from './segment-merge.js';
 import { addFresh, forgetTallies, putFresh, type TallyLimits, tallyLimits, tallyScratch } from './tally-table.js';
@@ -49,7 +50,7 @@ export class KeyIndex {
       try {
         connection = await openWithJournal(path, journalPath);
         const state = await readState(connection);
-        // After a power loss the index can know of records that the journal lost; their numbers will be given out again.
+        // Where it knows of records that the journal lost, it would find and count what is not there (`journal-recovery.ts`).
         const isOurs = (state.owner ?? writer) === writer && Math.max(state.indexed, state.counted) <= journalEnd;
         if (isOurs) {
           if (state.owner === null) await connection.query('INSERT INTO indexed_log (writer) VALUES (?)', [writer]);
@@ -127,6 +128,14 @@ export class KeyIndex {
     } finally {
       if (wait) await this.connection.query('PRAGMA busy_timeout = 0');
     }
+  }
+
+  /**
+   * Notes how far the journal goes, so that a start after a crash knows what its WAL held: the sequence of the last record
+   * and the highest time so far (milliseconds since 1970). A row of a few bytes, without a sync.
+   */
+  async noteEnd(last: number, until: number): Promise<void> {
+    await this.connection.query('UPDATE committed SET last = ?, until = ? WHERE last < ?1', [last, until]);
   }
 
   /** Ends the statement that runs now, if any: the step that it was part of is undone, and rejects. */
@@ -248,7 +257,13 @@ export function openReader(path: string, journalPath: string): Promise<SqliteCon
 function openWithJournal(path: string, journalPath: string): Promise<SqliteConnection> {
   return SqliteConnection.open({
     path,
-    migrations: [KeyIndex1763700000001, Tally1763700000003, Rollups1764300000002, Merges1764300000003],
+    migrations: [
+      KeyIndex1763700000001,
+      Tally1763700000003,
+      Rollups1764300000002,
+      Merges1764300000003,
+      Committed1764300000005,
+    ],
     setup: [attach(journalPath), 'PRAGMA synchronous = NORMAL', 'PRAGMA cache_size = -16000', ...tallyScratch],
     busyTimeoutMs: 0,
   });

@@ -17,6 +17,8 @@ export interface UpkeepOptions {
 /** Commits after which the index may have a segment to write. */
 const indexCommits = 512;
 const pruneEveryMs = 60_000;
+/** A crash with the WAL lost costs the records of this time without their number, in milliseconds (`noteEnd`). */
+const noteEndEveryMs = 1_000;
 /** Bytes that a step of deleting rows writes to the WAL, about: it frees pages without writing them. */
 const deleteBytes = 131_072;
 /**
@@ -52,6 +54,8 @@ export class LogUpkeep {
   private tidying = false;
   private commitsSinceIndexed = 0;
   private pruneTimer: NodeJS.Timeout | undefined;
+  private endTimer: NodeJS.Timeout | undefined;
+  private notedEnd = 0;
   private pruning: Promise<void> | undefined;
   private runningTurn: Promise<void> | undefined;
   private turnPauseMs = 0;
@@ -65,6 +69,7 @@ export class LogUpkeep {
   start(): void {
     // What an earlier process left is counted now, so that `stats` only ever adds up.
     void this.report('the key index failed', this.indexNow());
+    this.endTimer = setInterval(() => void this.noteEnd(), noteEndEveryMs).unref();
     const { maxAgeMs, maxRecords } = this.options.retention ?? {};
     if ((maxAgeMs ?? maxRecords) === undefined) return;
     this.pruneTimer = setInterval(() => this.startPruning(), pruneEveryMs).unref();
@@ -74,6 +79,7 @@ export class LogUpkeep {
   /** Begins nothing new; what runs is interrupted or ends soon, see `settled`. */
   stop(): void {
     clearInterval(this.pruneTimer);
+    clearInterval(this.endTimer);
     this.stopping.abort();
     // A turn goes on to its end: half of it would be work for the next start.
     if (this.runningTurn === undefined) this.options.files()?.index.interrupt();
@@ -83,6 +89,17 @@ export class LogUpkeep {
   async settled(): Promise<void> {
     await this.pruning;
     await this.last;
+  }
+
+  /** Notes in the index how far the journal goes, for the case that its WAL is lost in a crash. */
+  async noteEnd(): Promise<void> {
+    const end = this.options.files()?.journal.end.sequence ?? 0;
+    if (end === this.notedEnd) return;
+    this.notedEnd = end;
+    // It says how much was lost, and nothing depends on it: a failure leaves it to the next record.
+    await this.inTurn(({ index, journal }) => index.noteEnd(journal.end.sequence, journal.end.idUntil)).catch(
+      () => undefined,
+    );
   }
 
   /** Takes note of a commit; now and then there is enough to do. */
