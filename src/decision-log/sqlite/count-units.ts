@@ -1,6 +1,7 @@
-import { type DecisionCounts, timeAfter } from './decision-counts.js';
+import type { DecisionCounts } from '../decision-counts.js';
+import type { TallyQuestion } from '../tally-question.js';
+import { addFile, timeAfter } from './counted-file.js';
 import type { LogView } from './log-view.js';
-import type { TallyQuestion } from './tally-query.js';
 import { mayHoldTimes } from './time-ranges.js';
 
 /**
@@ -19,7 +20,7 @@ export async function addUnits(
     const { first, last: end, hasCounts, uncounted } = unit;
     await view.read(unit, async (connection) => {
       const file = { connection, hasCounts, before: first - 1, end, uncounted };
-      const counted = await counts.addFile(file, mostRecounted);
+      const counted = await addFile(counts, file, mostRecounted);
       if (counted === undefined) return;
       countedTo = Math.min(countedTo ?? Number.MAX_SAFE_INTEGER, await timeAfter(connection, counted));
     });

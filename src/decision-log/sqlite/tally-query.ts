@@ -1,52 +1,13 @@
 /** Reads the counts that the index keeps: one statement a file, whose result comes in pieces. */
 
 import type { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
-import type { TimeZone } from '../../query/time-zone.js';
-import { type OffsetRun, offsetRuns, startOfDayIn } from '../../query/zone-offsets.js';
+import { type OffsetRun, offsetRuns } from '../../query/zone-offsets.js';
 import { Turns } from '../../turns/turns.js';
-import { type TallyField, tallyFields } from '../tally.js';
-import { levelMinutes } from './tally-table.js';
-
-/** The counts that are asked for. */
-export interface TallyQuestion {
-  /** Minutes since 1970, `to` excluded. */
-  readonly from: number;
-  readonly to: number;
-  /** Length of the buckets in minutes; undefined for one count of the whole time. */
-  readonly bucket: number | undefined;
-  readonly zone: TimeZone;
-  readonly by: readonly TallyField[];
-  readonly filters: { readonly [field in TallyField]?: string };
-  /** The policy sets that may be seen; undefined for all. */
-  readonly policySets: readonly string[] | undefined;
-}
-
-/** A count of decisions that agree in what was asked. */
-export interface TallyGroup {
-  /** Minute at which the bucket begins; undefined where no buckets were asked for. */
-  readonly start: number | undefined;
-  /** In the order of `by`; null for values that are not kept apart. */
-  readonly values: readonly (string | null)[];
-  /** True if a filter is on a field whose value was not kept, so that some of these records may match. */
-  readonly isUncertain: boolean;
-  readonly count: number;
-}
+import { tallyFields } from '../tally.js';
+import { dayMinutes, partsOf, startOf, type TallyGroup, type TallyQuestion } from '../tally-question.js';
 
 /** The event loop takes this many groups at a time: a fraction of a millisecond. */
 const groupsAtOnce = 500;
-const dayMinutes = 1_440;
-
-/** A run of periods of one level, and how far clocks are from UTC in it. */
-interface Part {
-  readonly level: number;
-  /** Length of the level's periods. */
-  readonly minutes: number;
-  readonly from: number;
-  readonly to: number;
-  readonly offset: number;
-  /** Minute before which no bucket shorter than a day begins: clocks were changed. */
-  readonly start: number;
-}
 
 /**
  * Hands the groups of a file to `take`, some at a time; returns the last sequence that they count. All groups are of one
@@ -109,47 +70,12 @@ async function runsOf(connection: SqliteConnection, { from, to, zone }: TallyQue
   return offsetRuns(zone, Math.max(0, low - 2 * dayMinutes), (highest?.period ?? low) + dayMinutes);
 }
 
-/** Which periods of which level have the whole range, every minute once, and none that two buckets share. */
-function partsOf({ from, to, bucket }: TallyQuestion, runs: readonly OffsetRun[]): Part[] {
-  if (bucket === undefined) return cover({ from, to, offset: 0, start: 0 }, levelMinutes);
-  return runs.flatMap(({ start, offset }, i) => {
-    // What is counted after the runs were read lies in the last one: it reaches to the end, as the first to the beginning.
-    const low = i === 0 ? from : Math.max(from, start);
-    const high = Math.min(to, runs[i + 1]?.start ?? to);
-    const levels = levelMinutes.filter((minutes) => bucket % minutes === 0 && offset % minutes === 0);
-    return cover({ from: low, to: high, offset, start: i === 0 ? 0 : start }, levels);
-  });
-}
-
-/** Covers a run of minutes with as few periods as there can be: the longest within, shorter ones at both ends. */
-function cover(run: Omit<Part, 'level' | 'minutes'>, levels: readonly number[]): Part[] {
-  const { from, to, offset, start } = run;
-  if (from >= to) return [];
-  const minutes = levels.at(-1)!;
-  const part = { level: levelMinutes.indexOf(minutes as 1), minutes, offset, start };
-  if (minutes === 1) return [{ ...part, from, to }];
-  const low = Math.ceil(from / minutes) * minutes;
-  const high = Math.floor(to / minutes) * minutes;
-  const shorter = levels.slice(0, -1);
-  if (low >= high) return cover(run, shorter);
-  return [
-    ...cover({ ...run, to: low }, shorter),
-    { ...part, from: low / minutes, to: high / minutes },
-    ...cover({ ...run, from: high }, shorter),
-  ];
-}
-
 /** In which bucket a row is: a day by its number in the zone, anything shorter by the minute at which it begins. */
 function startSql(bucket: number | undefined): string {
   if (bucket === undefined) return '0';
   const local = '(t.period * part.minutes + part.offset)';
   if (bucket === dayMinutes) return `${local} / ${dayMinutes}`;
   return `max(part.start, ${local} / ${bucket} * ${bucket} - part.offset)`;
-}
-
-function startOf(bucketed: number, { bucket }: TallyQuestion, runs: readonly OffsetRun[]): number | undefined {
-  if (bucket === undefined) return undefined;
-  return bucket === dayMinutes ? startOfDayIn(runs, bucketed) : bucketed;
 }
 
 function filterSql({ filters, policySets }: TallyQuestion) {

@@ -6,6 +6,7 @@
 
 import type { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import { type TallyField, type TallyRow, tallyFields } from '../tally.js';
+import { levelMinutes, openFields } from '../tally-question.js';
 import { inTransaction } from './segment-merge.js';
 
 export interface TallyLimits {
@@ -17,12 +18,6 @@ export interface TallyLimits {
 
 /** A day of a million decisions is about 40,000 rows with 20 callers, and never more than a few hundred thousand. */
 export const tallyLimits: TallyLimits = { names: 1_000, rows: [256, 512, 2_048] };
-
-/** Length of the periods of a level, in minutes. */
-export const levelMinutes = [1, 15, 1_440] as const;
-
-/** Fields whose values nobody bounds. A policy set is what a caller's scope goes by, so its counts are always exact. */
-export const openFields: readonly TallyField[] = ['policyVersion', 'reason', 'caller'];
 
 /**
  * Temporary tables that a connection needs before `addFresh`: rows to be added, and their sums. They are kept in

@@ -2,10 +2,12 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { SqliteConnection } from '../../../src/database/sqlite/sqlite-connection.js';
-import { DecisionCounts, timeAfter } from '../../../src/decision-log/sqlite/decision-counts.js';
-import { statsOf, tallyQuestionOf } from '../../../src/decision-log/sqlite/decision-stats.js';
+import { DecisionCounts } from '../../../src/decision-log/decision-counts.js';
+import { addFile, timeAfter } from '../../../src/decision-log/sqlite/counted-file.js';
 import { openReader } from '../../../src/decision-log/sqlite/key-index.js';
 import { tallyLimits } from '../../../src/decision-log/sqlite/tally-table.js';
+import { statsOf } from '../../../src/decision-log/stats-answer.js';
+import { tallyQuestionOf } from '../../../src/decision-log/tally-question.js';
 import { appendExamples, appendFiveMinutes, noon } from '../example-records.js';
 import { startLog, temporaryDirectory } from '../temporary-log.js';
 
@@ -44,7 +46,7 @@ it('answers while counts are made anew, and says up to when they are complete', 
   const file = { connection, hasCounts: true, before: 0, end: 300, uncounted: [] };
   const few = new DecisionCounts(question);
   // Nothing is counted in the file; it may read one record fewer than there are, then all of them.
-  expect(await few.addFile({ ...file, hasCounts: false }, 299)).toBe(0);
+  expect(await addFile(few, { ...file, hasCounts: false }, 299)).toBe(0);
   expect(await statsOf(few, [], await timeAfter(connection, 0))).toEqual({
     items: [],
     total: 0,
@@ -52,7 +54,7 @@ it('answers while counts are made anew, and says up to when they are complete', 
     countedTo: new Date(noon).toISOString(),
   });
   const all = new DecisionCounts(question);
-  expect(await all.addFile({ ...file, hasCounts: false }, 300)).toBeUndefined();
+  expect(await addFile(all, { ...file, hasCounts: false }, 300)).toBeUndefined();
   expect((await statsOf(all, [])).total).toBe(300);
   // What the process knows of its newest groups is counted in any case.
   const rows = [
@@ -60,7 +62,7 @@ it('answers while counts are made anew, and says up to when they are complete', 
   ];
   const newest = new DecisionCounts(question);
   expect(
-    await newest.addFile({ ...file, hasCounts: false, end: 307, uncounted: [{ first: 301, last: 307, rows }] }, 0),
+    await addFile(newest, { ...file, hasCounts: false, end: 307, uncounted: [{ first: 301, last: 307, rows }] }, 0),
   ).toBe(0);
   expect(newest.total).toBe(7);
 });
@@ -121,7 +123,7 @@ it('an answer keeps as many callers apart as it may, and one more is counted wit
   const itemsOf = async (limit: number) => {
     const counts = new DecisionCounts(tallyQuestionOf({ by: ['caller'] }, {}), 10, limit);
     const uncounted = [{ first: 1, last: 5, rows }];
-    await counts.addFile({ connection, hasCounts: false, before: 0, end: 5, uncounted });
+    await addFile(counts, { connection, hasCounts: false, before: 0, end: 5, uncounted });
     return (await statsOf(counts, ['caller'])).items;
   };
   expect(await itemsOf(4)).toEqual([
@@ -155,7 +157,7 @@ it('an answer is refused whose groups were not all read, even where it would cou
   const file = { connection, hasCounts: true, before: 0, end: 6, uncounted: [] };
   const ask = async (limit: number) => {
     const counts = new DecisionCounts(tallyQuestionOf({ by: ['caller'] }, {}), limit, 2);
-    await counts.addFile(file);
+    await addFile(counts, file);
     return counts.total;
   };
   expect(await ask(6)).toBe(6);

@@ -4,7 +4,7 @@ import { SqliteConnection } from '../../../src/database/sqlite/sqlite-connection
 import { KeyIndex1763700000001 } from '../../../src/decision-log/sqlite/migrations/1763700000001-key-index.js';
 import { Tally1763700000003 } from '../../../src/decision-log/sqlite/migrations/1763700000003-tally.js';
 import { Rollups1764300000002 } from '../../../src/decision-log/sqlite/migrations/1764300000002-rollups.js';
-import { readTallies, type TallyGroup, type TallyQuestion } from '../../../src/decision-log/sqlite/tally-query.js';
+import { readTallies } from '../../../src/decision-log/sqlite/tally-query.js';
 import {
   addFresh,
   forgetTallies,
@@ -13,6 +13,7 @@ import {
   tallyScratch,
 } from '../../../src/decision-log/sqlite/tally-table.js';
 import type { TallyRow } from '../../../src/decision-log/tally.js';
+import type { TallyGroup, TallyQuestion } from '../../../src/decision-log/tally-question.js';
 import { TimeZone } from '../../../src/query/time-zone.js';
 
 async function open(): Promise<SqliteConnection> {

@@ -1,39 +1,19 @@
-import type { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
-import { VerdictError } from '../../errors.js';
-import { offsetRuns } from '../../query/zone-offsets.js';
-import { Turns } from '../../turns/turns.js';
-import { type TallyField, type TallyRow, tallyFields } from '../tally.js';
-import { recount } from './recount.js';
-import { readTallies, type TallyGroup, type TallyQuestion } from './tally-query.js';
-import { openFields, tallyLimits } from './tally-table.js';
-import type { UncountedGroup } from './uncounted.js';
+import { VerdictError } from '../errors.js';
+import { offsetRuns } from '../query/zone-offsets.js';
+import { Turns } from '../turns/turns.js';
+import { type TallyField, type TallyRow, tallyFields } from './tally.js';
+import { dayMinutes, openFields, type TallyGroup, type TallyQuestion } from './tally-question.js';
 
 /** Most rows of an answer: more are nobody's chart. */
-export const rowLimit = 10_000;
-/** Most values of a field that an answer keeps apart: files may have named different ones. */
-export const valueLimit = 5_000;
-/** Records that a service reads again for an answer when no count of them was kept: a tenth of a second. */
-export const recountLimit = 16_384;
+const rowLimit = 10_000;
+/** Most values of a field that an answer keeps apart: what it adds up may have named different ones. */
+const valueLimit = 5_000;
 /** Rows that the event loop adds up at a time: half a millisecond. */
 const rowsAtOnce = 512;
-const dayMinutes = 1_440;
-
-/** A file of the journal as counting sees it. */
-export interface CountedFile {
-  /** Has the index, with the journal attached as `journal`. */
-  readonly connection: SqliteConnection;
-  /** True if the index has counts of this journal. */
-  readonly hasCounts: boolean;
-  /** Sequences before its first and of its last record. */
-  readonly before: number;
-  readonly end: number;
-  /** The newest groups, from the memory of the writing process, taken before anything is read. */
-  readonly uncounted: readonly UncountedGroup[];
-}
 
 type Mutable<T> = { -readonly [Name in keyof T]: T[Name] };
 
-/** Adds up what the files of a log say to one question. */
+/** Adds up what the parts of a log (files, tables, what is in memory) say to one question. */
 export class DecisionCounts {
   private readonly groupsByStart = new Map<number, Map<string, Mutable<TallyGroup>>>();
   private rows = 0;
@@ -46,8 +26,9 @@ export class DecisionCounts {
   private readonly turns = new Turns();
 
   constructor(
-    private readonly question: TallyQuestion,
-    private readonly limit = rowLimit,
+    readonly question: TallyQuestion,
+    /** Most rows of the answer. */
+    readonly limit = rowLimit,
     values = valueLimit,
   ) {
     this.names = new NameBounds(values);
@@ -60,30 +41,22 @@ export class DecisionCounts {
   }
 
   /**
-   * Adds a file's decisions. Returns the last sequence up to which all are counted when some are not: the index is being
-   * built and more than `mostRecounted` records would have to be read.
+   * What takes the groups of one part of the log, some at a time.
+   *
+   * @throws VerdictError `invalid_request` when there are more of them than rows of an answer: what is left out beyond
+   * the limit may be what this answer would count with others, so it cannot be given
    */
-  async addFile(file: CountedFile, mostRecounted = recountLimit): Promise<number | undefined> {
-    const { connection, end } = file;
+  part(): (groups: readonly TallyGroup[]) => void {
     let read = 0;
-    const add = (groups: TallyGroup[]) => {
+    return (groups) => {
       read += groups.length;
-      // What is left out beyond the limit may be what this answer would count with others, so it cannot be given.
       if (read > this.limit) throw tooManyRows(this.limit);
       for (const group of groups) this.add(group);
     };
-    const counted = file.hasCounts ? await readTallies(connection, this.question, this.limit, add) : 0;
-    const names = new NameBounds(tallyLimits.names);
-    const newest = file.uncounted.filter(({ last }) => last > counted && last <= end);
-    const from = Math.max(counted, file.before);
-    const known = newest[0] === undefined ? end : newest[0].first - 1;
-    const isComplete = known - from <= mostRecounted;
-    if (isComplete) for await (const rows of recount(connection, from, known)) await this.addRows(rows, names);
-    for (const { rows } of newest) await this.addRows(rows, names);
-    return isComplete ? undefined : from;
   }
 
-  private async addRows(rows: readonly TallyRow[], names: NameBounds): Promise<void> {
+  /** Adds rows that no store has counted; `names` bounds the values that they bring. Throws like `part`. */
+  async addRows(rows: readonly TallyRow[], names: NameBounds): Promise<void> {
     const { from, to, filters, policySets, by } = this.question;
     for (let i = 0; i < rows.length; i += rowsAtOnce) {
       if (this.turns.isOver) await this.turns.next();
@@ -125,7 +98,7 @@ export class DecisionCounts {
     return values.map((value, i) => (value === null || this.names.keeps(by[i]!, value) ? value : null));
   }
 
-  /** The minute at which the bucket of a minute begins, as in `readTallies`. */
+  /** The minute at which the bucket of a minute begins, as SQL finds it (`startOf`). */
   private startOf(minute: number): number | undefined {
     if (this.question.bucket === undefined) return undefined;
     if (!this.starts.has(minute)) {
@@ -134,15 +107,6 @@ export class DecisionCounts {
     }
     return this.starts.get(minute);
   }
-}
-
-/** The lowest time of the first group after a sequence, in milliseconds since 1970. */
-export async function timeAfter(connection: SqliteConnection, sequence: number): Promise<number> {
-  const [row] = await connection.query<{ since: number }>(
-    'SELECT since FROM journal.journal WHERE first > ? ORDER BY first LIMIT 1',
-    [sequence],
-  );
-  return row?.since ?? 0;
 }
 
 function bucketStart({ bucket = 1, zone }: TallyQuestion, minute: number): number {
@@ -155,7 +119,7 @@ function bucketStart({ bucket = 1, zone }: TallyQuestion, minute: number): numbe
 }
 
 /** Keeps a number of values of each field apart, those that come first. Sets and answers are always kept. */
-class NameBounds {
+export class NameBounds {
   private readonly names = new Map<TallyField, Set<string>>(openFields.map((field) => [field, new Set()]));
 
   constructor(private readonly limit: number) {}

@@ -1,27 +1,9 @@
-import { readTimeRange } from '../../query/time-range.js';
-import { sortInTurns } from '../../turns/sort-in-turns.js';
-import { Turns } from '../../turns/turns.js';
-import type { DecisionStats, StatsItem } from '../decision-stats.js';
-import type { SearchScope } from '../record-filter.js';
-import { bucketMinutes, type StatsQuery } from '../stats-query.js';
-import type { TallyField } from '../tally.js';
+import { sortInTurns } from '../turns/sort-in-turns.js';
+import { Turns } from '../turns/turns.js';
 import type { DecisionCounts } from './decision-counts.js';
-import type { TallyGroup, TallyQuestion } from './tally-query.js';
-
-/** Throws VerdictError `invalid_request` for a time, day or zone that does not exist. */
-export function tallyQuestionOf(query: StatsQuery, scope: SearchScope): TallyQuestion {
-  const { from, to, zone } = readTimeRange(query);
-  const { policySet, policyVersion, decision, reason, caller } = query;
-  return {
-    from: from === undefined ? 0 : Math.floor(from / 60_000),
-    to: to === undefined ? Number.MAX_SAFE_INTEGER : Math.ceil(to / 60_000),
-    bucket: query.bucket === undefined ? undefined : bucketMinutes[query.bucket],
-    zone,
-    by: query.by ?? [],
-    filters: { policySet, policyVersion, decision, reason, caller },
-    policySets: scope.policySets,
-  };
-}
+import type { DecisionStats, StatsItem } from './decision-stats.js';
+import type { TallyField } from './tally.js';
+import type { TallyGroup } from './tally-question.js';
 
 /** The answer of what was counted; `countedTo` (milliseconds since 1970) where not all was. */
 export async function statsOf(
