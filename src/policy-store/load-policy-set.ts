@@ -1,5 +1,5 @@
 import { lintInSteps } from '../core/analysis/lint.js';
-import { costProblem, failureProblem, judge, maxTestSteps, readPolicyTests } from '../core/analysis/policy-tests.js';
+import { failureProblem, readPolicyTests } from '../core/analysis/policy-tests.js';
 import { assert } from '../core/assert.js';
 import type { EntityStore } from '../core/manifest/entities.js';
 import { type CompiledPolicySet, compileInSteps } from '../core/policy/compile.js';
@@ -9,9 +9,17 @@ import { currentSemantics, type Semantics } from '../core/semantics.js';
 import { compileMask } from '../decision-log/mask.js';
 import { StockPolicySet } from '../stock-casbin/stock-policy-set.js';
 import { type StockTexts, StockView } from '../stock-casbin/stock-view.js';
-import { inTurns, Turns } from '../turns/turns.js';
+import { inTurns } from '../turns/turns.js';
 import { type PolicyFile, type PolicySetFiles, versionOf } from './policy-set-files.js';
 import { compileOptions, textsOf } from './policy-set-texts.js';
+import {
+  defaultTestBudget,
+  runTests,
+  type TestBudget,
+  type TestedEngine,
+  testedEngine,
+  testedStock,
+} from './run-tests.js';
 import type { ServedPolicySet } from './served-policy-set.js';
 
 /** A policy set that may be put into service, and how to end what runs for it. */
@@ -26,13 +34,13 @@ export interface LoadedPolicySet {
  * Compiles a policy set whole and strictly, runs its tests, and adds the linter's warnings to its problems.
  *
  * @param semantics the number of the defaults to read it with
- * @param testSteps most steps that its tests may take together
+ * @param testBudget what its tests may cost together
  * @throws PolicyError with every problem, at once
  */
 export async function loadPolicySet(
   set: PolicySetFiles,
   semantics: Semantics = currentSemantics,
-  testSteps: number = maxTestSteps,
+  testBudget: TestBudget = defaultTestBudget,
 ): Promise<LoadedPolicySet> {
   const options = { ...compileOptions(set.files), semantics };
   const version = versionOf(set.files);
@@ -49,8 +57,7 @@ export async function loadPolicySet(
     const stock = await StockPolicySet.load(stockView());
     const evaluate: ServedPolicySet['evaluate'] = (request) => stock.evaluate(request);
     try {
-      // Stock Casbin counts no steps: each of its answers has a deadline.
-      await passTests(set.files, inside.entities, evaluate, () => true, testSteps);
+      await passTests(set.files, inside.entities, testedStock(stock, testBudget));
     } catch (error) {
       await stock.stop();
       throw error;
@@ -63,9 +70,7 @@ export async function loadPolicySet(
     evaluation.explain === 'full'
       ? inTurns(compiled.evaluateInSteps(request, evaluation))
       : compiled.evaluate(request, evaluation);
-  const count = { steps: 0 };
-  const ask: ServedPolicySet['evaluate'] = (request, evaluation) => compiled.evaluate(request, evaluation, count);
-  await passTests(set.files, inside.entities, ask, () => count.steps <= testSteps, testSteps);
+  await passTests(set.files, inside.entities, testedEngine(compiled, testBudget));
   const served: ServedPolicySet = Object.freeze({ ...common, engine: 'verdict', evaluate });
   return { served, retire: () => undefined, stop: async () => undefined };
 }
@@ -84,26 +89,10 @@ async function lintIfSmall(compiled: CompiledPolicySet, files: readonly PolicyFi
  *
  * @throws PolicyError with every test that fails and every fault of the test files
  */
-async function passTests(
-  files: readonly PolicyFile[],
-  entities: EntityStore,
-  evaluate: ServedPolicySet['evaluate'],
-  mayAsk: () => boolean,
-  testSteps: number,
-): Promise<void> {
+async function passTests(files: readonly PolicyFile[], entities: EntityStore, engine: TestedEngine): Promise<void> {
   const { tests, problems } = readPolicyTests(textsOf(files, 'test'), entities);
-  const failing = [...problems];
-  const turns = new Turns();
-  for (const test of tests) {
-    if (turns.isOver) await turns.next();
-    if (!mayAsk()) {
-      failing.push(costProblem(test, testSteps));
-      break;
-    }
-    const decision = await evaluate(test.request, { now: test.now, explain: 'none' });
-    const problem = failureProblem(judge(test, decision));
-    if (problem !== undefined) failing.push(problem);
-  }
+  const run = await runTests(engine, tests);
+  const failing = [...problems, ...run.results.flatMap((result) => failureProblem(result) ?? []), ...run.problems];
   if (failing.length > 0) throw new PolicyError(failing);
 }
 

@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { lintFolder } from '../../src/cli/commands/lint-command.js';
+import { testFolder } from '../../src/cli/commands/test-command.js';
 import { PolicyError } from '../../src/core/problem.js';
 import { loadPolicySet } from '../../src/policy-store/load-policy-set.js';
 import type { PolicySetFiles } from '../../src/policy-store/policy-set-files.js';
@@ -77,13 +79,15 @@ it("a set that loads shows the linter's warnings among its problems", async () =
   expect((await loadPolicySet({ name: 'letters', files: silenced })).served.compiled.problems).toEqual([]);
 });
 
-describe('the steps of all tests of a set together', () => {
+/** P10: the tests of one author cost no more than that, wherever they are run. */
+describe('what all tests of a set cost together', () => {
+  const files = setOf(passing, 'description: letters');
   const stepsOf = async (policySet: PolicySetFiles): Promise<number> => {
     // The least number of steps with which it loads.
     let [low, high] = [0, 100_000];
     while (low < high) {
       const middle = (low + high) >> 1;
-      const loads = await loadPolicySet(policySet, undefined, middle).then(
+      const loads = await loadPolicySet(policySet, undefined, { steps: middle, stockMs: 0 }).then(
         () => true,
         () => false,
       );
@@ -92,19 +96,47 @@ describe('the steps of all tests of a set together', () => {
     }
     return low;
   };
+  const folderOf = (policySet: PolicySetFiles) => ({ ...policySet, path: policySet.name, problems: [] });
+  const costly = (spent: string) => [
+    {
+      code: 'tests_too_costly',
+      severity: 'error',
+      file: 'tests/readers.yaml',
+      message: `the tests before this one take more than ${spent} together`,
+    },
+  ];
 
-  it('are bounded: the first test that is not asked any more is named', async () => {
-    const files = setOf(passing, 'description: letters');
+  it('is bounded: the first test that is not asked any more is named', async () => {
     const enough = await stepsOf(files);
     expect(enough).toBeGreaterThan(0);
-    await (await loadPolicySet(files, undefined, enough)).stop();
-    const error = await loadPolicySet(files, undefined, enough - 1).catch((thrown: unknown) => thrown);
-    expect((error as PolicyError).problems).toMatchObject([
-      {
-        code: 'tests_too_costly',
-        file: 'tests/readers.yaml',
-        message: `the tests before this one take more than ${enough - 1} steps together`,
-      },
-    ]);
+    await (await loadPolicySet(files, undefined, { steps: enough, stockMs: 0 })).stop();
+    const error = await loadPolicySet(files, undefined, { steps: enough - 1, stockMs: 0 }).catch(
+      (thrown: unknown) => thrown,
+    );
+    expect((error as PolicyError).problems).toMatchObject(costly(`${enough - 1} steps`));
+  });
+
+  it('is bounded for verdict test and verdict lint as for a load', async () => {
+    const enough = await stepsOf(files);
+    const folder = folderOf(files);
+    const [within, beyond] = [enough, enough - 1].map((steps) => ({ steps, stockMs: 0 }));
+    expect((await testFolder(folder, within)).problems).toEqual([]);
+    expect(await lintFolder(folder, within)).toEqual([]);
+    const tested = await testFolder(folder, beyond);
+    expect(tested.problems).toMatchObject(costly(`${beyond!.steps} steps`));
+    // Those that were asked keep their results.
+    expect(tested.results.length).toBeGreaterThan(0);
+    expect(await lintFolder(folder, beyond)).toMatchObject(costly(`${beyond!.steps} steps`));
+  });
+
+  it('is a time on stock Casbin, which counts no steps', async () => {
+    const stock = setOf(passing, 'engine: casbin');
+    const folder = folderOf(stock);
+    const nothing = { steps: 0, stockMs: 0 };
+    const error = await loadPolicySet(stock, undefined, nothing).catch((thrown: unknown) => thrown);
+    expect((error as PolicyError).problems).toMatchObject(costly('0 ms of stock Casbin'));
+    expect((await testFolder(folder, nothing)).problems).toMatchObject(costly('0 ms of stock Casbin'));
+    expect(await lintFolder(folder, nothing)).toMatchObject(costly('0 ms of stock Casbin'));
+    expect((await testFolder(folder, { steps: 0, stockMs: 60_000 })).problems).toEqual([]);
   });
 });

@@ -5,13 +5,14 @@ import { changesSince } from '../../core/analysis/since.js';
 import { engineVersion } from '../../core/engine/engine-version.js';
 import { PolicyError, type PolicyProblem } from '../../core/problem.js';
 import { semanticsBeforeNumbers } from '../../core/semantics.js';
+import type { TestBudget } from '../../policy-store/run-tests.js';
 import { exitCodes } from '../exit-code.js';
 import { outputOption } from '../options.js';
 import { junitOfProblems } from '../print/junit.js';
 import { type CheckedSet, count, printProblems, sarifOf } from '../print/report.js';
 import type { Terminal } from '../print/terminal.js';
 import { compileFolder, foldersOf, type LoadedFolder, type PolicyFolder } from '../sources/policy-folder.js';
-import { runTests, servedEngine } from '../sources/served-engine.js';
+import { servedEngine } from '../sources/served-engine.js';
 
 interface LintOptions {
   readonly output: 'text' | 'json' | 'junit' | 'sarif';
@@ -83,22 +84,25 @@ function lintSince(folder: PolicyFolder): readonly PolicyProblem[] {
 }
 
 /** Everything that can be said against a set: what the loader says, its tests, and the linter's warnings. */
-export async function lintFolder(folder: PolicyFolder): Promise<readonly PolicyProblem[]> {
+export async function lintFolder(folder: PolicyFolder, budget?: TestBudget): Promise<readonly PolicyProblem[]> {
   const set = compileFolder(folder);
   const { compiled, problems, texts } = set;
   if (compiled === undefined) return lint(undefined, problems, texts);
   const isBroken = problems.some(({ severity }) => severity === 'error');
-  const failing = isBroken ? [] : await problemsOfEngineAndTests({ ...set, compiled });
+  const failing = isBroken ? [] : await problemsOfEngineAndTests({ ...set, compiled }, budget);
   return lint(compiled, [...problems, ...failing], texts);
 }
 
-async function problemsOfEngineAndTests(set: LoadedFolder): Promise<readonly PolicyProblem[]> {
+async function problemsOfEngineAndTests(
+  set: LoadedFolder,
+  budget: TestBudget | undefined,
+): Promise<readonly PolicyProblem[]> {
   const { tests, problems } = readPolicyTests(set.tests, set.compiled.entities);
   try {
-    const engine = await servedEngine(set);
-    const results = await runTests(engine, tests);
+    const engine = await servedEngine(set, budget);
+    const { results, problems: costly } = await engine.test(tests);
     await engine.stop();
-    return [...problems, ...results.flatMap((result) => failureProblem(result) ?? [])];
+    return [...problems, ...results.flatMap((result) => failureProblem(result) ?? []), ...costly];
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error;
     return [...problems, ...error.problems];

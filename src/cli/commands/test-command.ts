@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { failureProblem, readPolicyTests, testNameOf } from '../../core/analysis/policy-tests.js';
 import { engineVersion } from '../../core/engine/engine-version.js';
 import { PolicyError, type PolicyProblem } from '../../core/problem.js';
+import type { TestBudget } from '../../policy-store/run-tests.js';
 import { exitCodes, UsageError } from '../exit-code.js';
 import { outputOption } from '../options.js';
 import { printWhy } from '../print/explanation-report.js';
@@ -9,7 +10,7 @@ import { junitOf } from '../print/junit.js';
 import { type CheckedSet, count, filePath, printProblems, sarifOf, type TestedSet } from '../print/report.js';
 import type { Terminal } from '../print/terminal.js';
 import { compileFolder, foldersOf, givenPaths, type PolicyFolder } from '../sources/policy-folder.js';
-import { runTests, servedEngine } from '../sources/served-engine.js';
+import { servedEngine } from '../sources/served-engine.js';
 import { watchFolders } from '../sources/watch.js';
 
 interface TestOptions {
@@ -80,7 +81,7 @@ async function testFolders(paths: readonly string[], options: TestOptions, termi
   return sets.some(isBroken) ? exitCodes.findings : exitCodes.fine;
 }
 
-export async function testFolder(folder: PolicyFolder): Promise<TestedSet> {
+export async function testFolder(folder: PolicyFolder, budget?: TestBudget): Promise<TestedSet> {
   const start = performance.now();
   const set = compileFolder(folder);
   const { compiled } = set;
@@ -92,10 +93,17 @@ export async function testFolder(folder: PolicyFolder): Promise<TestedSet> {
   if (compiled === undefined || errors.length > 0) return broken(errors);
   const { tests, problems } = readPolicyTests(set.tests, compiled.entities);
   try {
-    const engine = await servedEngine({ ...set, compiled });
-    const results = await runTests(engine, tests);
+    const engine = await servedEngine({ ...set, compiled }, budget);
+    const { results, problems: costly } = await engine.test(tests);
     await engine.stop();
-    return { name, path, problems, results, set: engine.own, durationMs: performance.now() - start };
+    return {
+      name,
+      path,
+      problems: [...problems, ...costly],
+      results,
+      set: engine.own,
+      durationMs: performance.now() - start,
+    };
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error;
     return broken(error.problems);

@@ -1,24 +1,41 @@
 /** The engine by which a service would answer: Verdict's own, or stock Casbin where the manifest says so. */
-import { judge, type PolicyTestResult } from '../../core/analysis/policy-tests.js';
 import type { PolicyTest } from '../../core/analysis/test-document.js';
 import type { EngineDecision } from '../../core/decision.js';
 import { PolicySet } from '../../core/policy-set.js';
 import type { DecisionRequest } from '../../core/request.js';
 import { textsOf } from '../../policy-store/policy-set-texts.js';
+import {
+  defaultTestBudget,
+  runTests,
+  type TestBudget,
+  type TestRun,
+  testedEngine,
+  testedStock,
+} from '../../policy-store/run-tests.js';
 import type { LoadedFolder } from './policy-folder.js';
 
 export interface ServedEngine {
   /** With the explanation, if it is Verdict's own. */
   readonly own: PolicySet | undefined;
   decide(request: DecisionRequest, now: number): Promise<EngineDecision>;
+  /** Runs tests within the bounds of a load. */
+  test(tests: readonly PolicyTest[]): Promise<TestRun>;
   stop(): Promise<void>;
 }
 
 /** @throws PolicyError when stock Casbin cannot run the set */
-export async function servedEngine({ compiled, folder }: LoadedFolder): Promise<ServedEngine> {
+export async function servedEngine(
+  { compiled, folder }: LoadedFolder,
+  budget: TestBudget = defaultTestBudget,
+): Promise<ServedEngine> {
   if (compiled.manifest.engine === 'verdict') {
     const own = new PolicySet(compiled);
-    return { own, decide: async (request, now) => own.evaluate(request, { now }), stop: async () => undefined };
+    return {
+      own,
+      decide: async (request, now) => own.evaluate(request, { now }),
+      test: (tests) => runTests(testedEngine(own, budget), tests),
+      stop: async () => undefined,
+    };
   }
   // The package and its thread are loaded for the few sets that want them.
   const { StockPolicySet } = await import('../../stock-casbin/stock-policy-set.js');
@@ -26,14 +43,10 @@ export async function servedEngine({ compiled, folder }: LoadedFolder): Promise<
   const [model] = textsOf(folder.files, 'model');
   const rules = textsOf(folder.files, 'rules').map(({ text }) => text);
   const stock = await StockPolicySet.load(new StockView(compiled, { model: model?.text ?? '', rules }));
-  return { own: undefined, decide: (request) => stock.evaluate(request), stop: () => stock.stop() };
-}
-
-export async function runTests(
-  engine: ServedEngine,
-  tests: readonly PolicyTest[],
-): Promise<readonly PolicyTestResult[]> {
-  const results: PolicyTestResult[] = [];
-  for (const test of tests) results.push(judge(test, await engine.decide(test.request, test.now)));
-  return results;
+  return {
+    own: undefined,
+    decide: (request) => stock.evaluate(request),
+    test: (tests) => runTests(testedStock(stock, budget), tests),
+    stop: () => stock.stop(),
+  };
 }

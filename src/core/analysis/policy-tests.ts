@@ -1,4 +1,4 @@
-/** Runs the tests of a policy set. The loader, `verdict test` and `verdict lint` ask the same question here. */
+/** What the tests of a policy set say: read from their files, and held against the answers. */
 
 import type { EngineDecision } from '../decision.js';
 import type { EntityStore } from '../manifest/entities.js';
@@ -6,7 +6,7 @@ import type { NamedText } from '../manifest/yaml-document.js';
 import { sameValue } from '../matcher/values.js';
 import { type PolicyProblem, presentProblems } from '../problem.js';
 import { cut, quote } from '../quote.js';
-import type { DecisionRequest, Json } from '../request.js';
+import type { Json } from '../request.js';
 import { maxTests, type PolicyTest, readTests } from './test-document.js';
 
 export interface PolicyTestResult {
@@ -21,12 +21,6 @@ export interface TestDocuments {
   /** Problems of the test files. The set does not load with them. */
   readonly problems: readonly PolicyProblem[];
 }
-
-/** Answers the questions of tests: a compiled set, or a stock enforcer in its thread. */
-export type Decide<Answer> = (request: DecisionRequest, options: { readonly now: number }) => Answer;
-
-/** Tests that are run between two pauses of a load in steps. */
-const testsPerStep = 200;
 
 export function readPolicyTests(files: readonly NamedText[], entities: EntityStore): TestDocuments {
   const problems: PolicyProblem[] = [];
@@ -43,12 +37,9 @@ export function readPolicyTests(files: readonly NamedText[], entities: EntitySto
   return { tests: tests.slice(0, maxTests), problems: presentProblems(problems) };
 }
 
-/** Most steps that the tests of a set take together when it loads: twenty seconds' worth, whatever the matcher does. */
-export const maxTestSteps = 2_000_000_000;
-
 /** `tests_too_costly`, at the first test that is not asked any more. */
-export function costProblem({ file, line, column }: PolicyTest, maximum: number): PolicyProblem {
-  const message = `the tests before this one take more than ${maximum} steps together`;
+export function costProblem({ file, line, column }: PolicyTest, exceeded: string): PolicyProblem {
+  const message = `the tests before this one take more than ${exceeded} together`;
   return { severity: 'error', code: 'tests_too_costly', message, file, line, column };
 }
 
@@ -76,19 +67,6 @@ export function judge(test: PolicyTest, decision: EngineDecision): PolicyTestRes
   return { test, decision, failures };
 }
 
-/** Runs the tests of a set that answers at once, pausing now and then. */
-export function* runTestsInSteps(
-  tests: readonly PolicyTest[],
-  decide: Decide<EngineDecision>,
-): Generator<void, readonly PolicyTestResult[]> {
-  const results: PolicyTestResult[] = [];
-  for (const test of tests) {
-    results.push(judge(test, decide(test.request, { now: test.now })));
-    if (results.length % testsPerStep === 0) yield;
-  }
-  return results;
-}
-
 /** `failing_test`, at the place of the test; undefined when it passed. */
 export function failureProblem({ test, failures }: PolicyTestResult): PolicyProblem | undefined {
   if (failures.length === 0) return undefined;
@@ -96,17 +74,6 @@ export function failureProblem({ test, failures }: PolicyTestResult): PolicyProb
   const message = `${quote(testNameOf(test))}: ${failures.join('; ')}`;
   const hint = '`verdict test` explains why';
   return { severity: 'error', code: 'failing_test', message, file, line, column, hint };
-}
-
-/** Problems of a set's tests: faults in the files, and each failing test. A set with one is not served. */
-export function* checkTestsInSteps(
-  files: readonly NamedText[],
-  entities: EntityStore,
-  decide: Decide<EngineDecision>,
-): Generator<void, readonly PolicyProblem[]> {
-  const { tests, problems } = readPolicyTests(files, entities);
-  const results = yield* runTestsInSteps(tests, decide);
-  return presentProblems([...problems, ...results.flatMap((result) => failureProblem(result) ?? [])]);
 }
 
 export function testNameOf({ name, cell }: PolicyTest): string {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { checkTestsInSteps, judge, readPolicyTests } from '../../../src/core/analysis/policy-tests.js';
+import { failureProblem, judge, readPolicyTests } from '../../../src/core/analysis/policy-tests.js';
 import { compileInSteps } from '../../../src/core/policy/compile.js';
 import { PolicySet } from '../../../src/core/policy-set.js';
-import type { PolicyProblem } from '../../../src/core/problem.js';
+import { type PolicyProblem, presentProblems } from '../../../src/core/problem.js';
 import { finish } from '../../../src/core/steps.js';
 
 const model = `
@@ -38,7 +38,9 @@ const set = new PolicySet(inside);
 
 function problemsOf(text: string) {
   const files = [{ file: 'tests/roles.yaml', text }];
-  return finish(checkTestsInSteps(files, inside.entities, (request, options) => set.decide(request, options)));
+  const { tests, problems } = readPolicyTests(files, inside.entities);
+  const failing = tests.map((test) => failureProblem(judge(test, set.decide(test.request, { now: test.now }))));
+  return presentProblems([...problems, ...failing.filter((problem) => problem !== undefined)]);
 }
 
 function at({ line, column, message }: PolicyProblem): string {
