@@ -2,8 +2,9 @@ import { Inject, Module, type OnApplicationShutdown, type OnModuleInit } from '@
 import type { Logger } from 'pino';
 import { AuditModule } from '../audit/audit.module.js';
 import { AuditLog } from '../audit/audit-log.js';
-import { Config, isLoopback } from '../config/config.js';
+import { Config } from '../config/config.js';
 import { defaultEnvironment } from '../config/environment-name.js';
+import { isLoopback } from '../config/loopback.js';
 import { isSecure } from '../config/public-url.js';
 import { parseRate, type Rate } from '../config/rate.js';
 import { ConfigError } from '../config/read-config.js';

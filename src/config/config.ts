@@ -19,6 +19,7 @@ import {
 import { addressList } from './address-list.js';
 import { parseDuration } from './duration.js';
 import { environmentName } from './environment-name.js';
+import { isLoopback } from './loopback.js';
 import { parseRate } from './rate.js';
 import { isTrustworthyUrl, tokenAlgorithms } from './token-rules.js';
 
@@ -386,11 +387,6 @@ export function variableName(property: keyof Config): string {
 
 export function variableOf(property: keyof Config): Variable {
   return variables.find((variable) => variable.property === property)!;
-}
-
-/** True for addresses that no other machine can reach. */
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host);
 }
 
 /** The members of a list as an environment variable writes it. */
