@@ -72,8 +72,8 @@ const isLocal = ({ to }: Import) => to.endsWith('.js');
 const layerOf = (file: string) => layers.findIndex((layer) => layer.includes(folderOf(file)));
 const show = ({ from, to }: Import) => `${from} imports ${to}`;
 
-/** The folder of SQLite that a file lies in: `audit/sqlite/`; undefined for a file outside of them. */
-const sqliteOf = (file: string) => /^[a-z-]+\/sqlite\//.exec(file)?.[0];
+/** The folder of a database that a file lies in: `audit/sqlite/`; undefined for a file outside of them. */
+const homeOf = (file: string) => /^[a-z-]+\/(sqlite|postgres)\//.exec(file)?.[0];
 
 /** Who chooses the implementations of the stores, and who is told about their files. */
 const wiring = [
@@ -145,6 +145,7 @@ describe('the architecture', () => {
     ['re2js', 'core/'],
     ['yaml', 'core/'],
     ['sqlite3', 'database/sqlite/'],
+    ['pg', 'database/postgres/'],
     ['ajv', 'http/'],
   ])('imports %s in one file, under %s', (name, folder) => {
     const importers = [
@@ -154,24 +155,24 @@ describe('the architecture', () => {
     for (const importer of importers) expect(importer.startsWith(folder), importer).toBe(true);
   });
 
-  it('keeps SQL, its dialect and its drivers in database/sqlite and the sqlite folders of the stores', () => {
+  it('keeps SQL, its dialects and its drivers in the sqlite and postgres folders of the database and the stores', () => {
     const drivers = imports.filter(
-      ({ from, to }) => /^(typeorm|sqlite3)(\/|$)/.test(to) && sqliteOf(from) === undefined,
+      ({ from, to }) => /^(typeorm|sqlite3|pg)(\/|$)/.test(to) && homeOf(from) === undefined,
     );
     expect(drivers.map(show)).toEqual([]);
     const sql =
-      /\bSELECT\b[^'"`]*\bFROM\b|\bINSERT (OR \w+ )?INTO\b|\bDELETE FROM\b|\bUPDATE \w+ SET\b|\b(CREATE|ALTER|DROP) (UNIQUE )?(TABLE|INDEX|TRIGGER)\b|\b(PRAGMA|VACUUM|COLLATE)\b/;
+      /\bSELECT\b[^'"`]*\bFROM\b|\bINSERT (OR \w+ )?INTO\b|\bDELETE FROM\b|\bUPDATE \S+ SET\b|\bSET LOCAL\b|\b(CREATE|ALTER|DROP) (UNIQUE )?(TABLE|INDEX|TRIGGER|SCHEMA)\b|\b(PRAGMA|VACUUM|COLLATE)\b/;
     const speaking = files.filter((file) => sql.test(withoutComments(readFileSync(join(src, file), 'utf8'))));
     expect(speaking.length).toBeGreaterThan(10);
-    expect(speaking.filter((file) => sqliteOf(file) === undefined)).toEqual([]);
+    expect(speaking.filter((file) => homeOf(file) === undefined)).toEqual([]);
   });
 
-  it('reaches a store through its interface: what is in a sqlite folder only the wiring knows', () => {
+  it('reaches a store through its interface: what is in a folder of a database only the wiring knows', () => {
     const reaching = imports.filter((edge) => {
-      const to = isLocal(edge) ? sqliteOf(edge.to) : undefined;
+      const to = isLocal(edge) ? homeOf(edge.to) : undefined;
       if (to === undefined || isWiring(edge.from)) return false;
-      const from = sqliteOf(edge.from);
-      return !(from !== undefined && (to === from || to === 'database/sqlite/'));
+      const from = homeOf(edge.from);
+      return !(from !== undefined && (to === from || to === from.replace(/^[a-z-]+/, 'database')));
     });
     expect(reaching.map(show)).toEqual([]);
   });

@@ -1,0 +1,137 @@
+import { DatabaseError } from '../database-error.js';
+import { copyIn, type PgClient, type Statement } from './postgres-driver.js';
+import { isAway, toDatabaseError } from './postgres-error.js';
+
+export type PostgresValue =
+  | string
+  | number
+  | boolean
+  | Buffer
+  | null
+  | readonly (string | null)[]
+  | readonly (number | null)[];
+
+/** Who runs statements: a connection, or whatever has one at hand. */
+export interface PostgresStatements {
+  /**
+   * Runs one statement and returns its rows. Values are `$1`, `$2`, …; they are in no message of an error.
+   *
+   * @throws DatabaseError
+   */
+  query<Row extends object>(text: string, values?: readonly PostgresValue[]): Promise<Row[]>;
+}
+
+export interface TransactionOptions {
+  /** Every statement sees what was committed when the first one began. */
+  readonly snapshot?: boolean;
+  readonly readOnly?: boolean;
+  /** Longest time of one statement, in milliseconds (30,000); 0: any. */
+  readonly statementTimeoutMs?: number;
+  /** Longest wait for a lock, in milliseconds (10,000); 0: any. */
+  readonly lockTimeoutMs?: number;
+}
+
+export const defaultStatementTimeoutMs = 30_000;
+const defaultLockTimeoutMs = 10_000;
+const graceMs = 5_000;
+
+/**
+ * One connection to PostgreSQL. Nothing is set for its session and statements have no names, so that it may be one of
+ * PgBouncer's, which gives each transaction another session.
+ */
+export class PostgresClient implements PostgresStatements {
+  private isBroken = false;
+
+  constructor(
+    private readonly client: PgClient,
+    private answerTimeoutMs: number,
+    private readonly end: (isBroken: boolean) => Promise<void> | void,
+  ) {}
+
+  async query<Row extends object>(text: string, values?: readonly PostgresValue[]): Promise<Row[]> {
+    const result = await this.send(() => this.client.query<Row>(this.statement(text, values)));
+    return result.rows;
+  }
+
+  /**
+   * Runs one statement and returns how many rows it wrote.
+   *
+   * @throws DatabaseError
+   */
+  async write(text: string, values?: readonly PostgresValue[]): Promise<number> {
+    const result = await this.send(() => this.client.query(this.statement(text, values)));
+    return result.rowCount ?? 0;
+  }
+
+  /**
+   * Runs `COPY … FROM STDIN` with this data.
+   *
+   * @throws DatabaseError
+   */
+  async copy(text: string, chunks: Iterable<Buffer>): Promise<void> {
+    await this.send(() => copyIn(this.client, this.statement(text), chunks));
+  }
+
+  /**
+   * Runs `work` as one transaction: it is committed when the returned promise resolves, on disk too, whatever the server
+   * is set to. If it fails, nothing of it is kept; only when the connection ends while it is committed, nobody can know.
+   *
+   * @throws DatabaseError, and what `work` throws
+   */
+  async transaction<Result>(
+    work: (client: PostgresClient) => Promise<Result>,
+    options: TransactionOptions = {},
+  ): Promise<Result> {
+    const { answerTimeoutMs } = this;
+    const { statementTimeoutMs = defaultStatementTimeoutMs } = options;
+    await this.query(beginning(options));
+    this.answerTimeoutMs = answerTimeoutOf(statementTimeoutMs);
+    try {
+      const result = await work(this);
+      const { command } = await this.send(() => this.client.query(this.statement('COMMIT')));
+      // PostgreSQL takes back what had an error, also when nobody looked at it, and calls that a success.
+      if (command !== 'COMMIT') throw new DatabaseError('25P02: the transaction was taken back', '25P02', false);
+      return result;
+    } catch (error) {
+      if (!this.isBroken) await this.query('ROLLBACK').catch(() => undefined);
+      throw error;
+    } finally {
+      this.answerTimeoutMs = answerTimeoutMs;
+    }
+  }
+
+  /** Closes the connection, or gives it back to its pool. */
+  async close(): Promise<void> {
+    await this.end(this.isBroken);
+  }
+
+  private statement(text: string, values?: readonly PostgresValue[]): Statement {
+    return { text, ...(values !== undefined && { values: [...values] }), query_timeout: this.answerTimeoutMs };
+  }
+
+  private async send<Result>(run: () => Promise<Result>): Promise<Result> {
+    try {
+      return await run();
+    } catch (error) {
+      const failure = toDatabaseError(error);
+      // After its time a statement may still run, so the connection cannot be used for another.
+      this.isBroken ||= isAway(failure);
+      throw failure;
+    }
+  }
+}
+
+/** Longer than the statement itself may take, so that it is the server that ends it, and the connection can be used again. */
+export function answerTimeoutOf(statementTimeoutMs: number): number {
+  return statementTimeoutMs === 0 ? 0 : statementTimeoutMs + graceMs;
+}
+
+function beginning({ snapshot = false, readOnly = false, ...options }: TransactionOptions): string {
+  const { statementTimeoutMs = defaultStatementTimeoutMs, lockTimeoutMs = defaultLockTimeoutMs } = options;
+  return [
+    `BEGIN ${snapshot ? 'ISOLATION LEVEL REPEATABLE READ' : ''} ${readOnly ? 'READ ONLY' : ''}`,
+    `SET LOCAL statement_timeout = ${Math.round(statementTimeoutMs)}`,
+    `SET LOCAL lock_timeout = ${Math.round(lockTimeoutMs)}`,
+    ...(readOnly ? [] : ['SET LOCAL synchronous_commit = on']),
+  ].join('; ');
+}

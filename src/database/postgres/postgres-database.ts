@@ -1,0 +1,205 @@
+import type { PostgresUrl } from '../../config/postgres-url.js';
+import { describePostgresUrl } from '../../config/postgres-url.js';
+import { DatabaseError } from '../database-error.js';
+import { ServiceDatabase } from '../service-database.js';
+import {
+  answerTimeoutOf,
+  defaultStatementTimeoutMs,
+  PostgresClient,
+  type PostgresStatements,
+  type PostgresValue,
+  type TransactionOptions,
+} from './postgres-client.js';
+import { type DriverOptions, makeClient, makePool, type PgPool } from './postgres-driver.js';
+import { isAway, isRefusedConnection, toDatabaseError } from './postgres-error.js';
+
+export interface PostgresDatabaseOptions {
+  readonly url: PostgresUrl;
+  /** Name of this replica; PostgreSQL shows its connections as `verdict <instance>`. */
+  readonly instance: string;
+  /** Hears once that the database cannot be used, and once that it can again. */
+  readonly onProblem: (what: string, error: unknown) => void;
+  /** Most connections of the pool (3). */
+  readonly maxConnections?: number;
+  /** Longest wait for a connection, in milliseconds (5,000). */
+  readonly connectTimeoutMs?: number;
+  /** Longest wait for the answer to a statement outside of a transaction, in milliseconds (35,000); 0: any. */
+  readonly answerTimeoutMs?: number;
+}
+
+export interface ConnectOptions {
+  /** Called once when the connection ended by itself; what is asked of it then fails. */
+  readonly onEnd?: () => void;
+  /** As that of the database. */
+  readonly answerTimeoutMs?: number;
+}
+
+const defaultMaxConnections = 3;
+const idleMs = 10_000;
+const defaultConnectTimeoutMs = 5_000;
+/** How often a database with a problem is looked at. */
+const lookEveryMs = 2_000;
+
+/**
+ * The service's database in PostgreSQL: a small pool of connections, opened on demand, for what several stores ask now and
+ * then. Who writes without end takes a connection of its own (`connect`).
+ *
+ * Every table lies in one schema, and each statement names it (`table`): a search path would be a setting of the session,
+ * which PgBouncer hands to others.
+ */
+export class PostgresDatabase extends ServiceDatabase implements PostgresStatements {
+  private pool: Promise<PgPool> | undefined;
+  private lastProblem: string | undefined;
+  private watch: NodeJS.Timeout | undefined;
+  private isClosed = false;
+
+  constructor(private readonly options: PostgresDatabaseOptions) {
+    super();
+  }
+
+  get problem(): string | undefined {
+    return this.lastProblem;
+  }
+
+  /** The schema that every table lies in. */
+  get schema(): string {
+    return this.options.url.schema;
+  }
+
+  /** The name of a table, an index or a sequence of the service as SQL writes it: `"verdict"."audit_event"`. */
+  table(name: string): string {
+    return `${quoteIdentifier(this.schema)}.${quoteIdentifier(name)}`;
+  }
+
+  /** Runs one statement on a connection of the pool: for reading; what is written is safe on disk by `transaction` alone. */
+  query<Row extends object>(text: string, values?: readonly PostgresValue[]): Promise<Row[]> {
+    return this.use((client) => client.query<Row>(text, values));
+  }
+
+  /** Runs one statement that writes, as a transaction, and returns how many rows it wrote. */
+  write(text: string, values?: readonly PostgresValue[]): Promise<number> {
+    return this.transaction((client) => client.write(text, values));
+  }
+
+  /** As `PostgresClient.transaction`, on a connection of the pool. `work` may run no longer than its statements do. */
+  transaction<Result>(
+    work: (client: PostgresClient) => Promise<Result>,
+    options?: TransactionOptions,
+  ): Promise<Result> {
+    return this.use((client) => client.transaction(work, options));
+  }
+
+  /**
+   * Opens a connection beside the pool. Its owner closes it, and opens another when it ends.
+   *
+   * @throws DatabaseError
+   */
+  async connect({ onEnd, answerTimeoutMs = this.answerTimeoutMs }: ConnectOptions = {}): Promise<PostgresClient> {
+    const client = await this.noting(() => makeClient(this.driver()));
+    let isOpen = true;
+    const ended = () => {
+      if (isOpen) onEnd?.();
+      isOpen = false;
+    };
+    // Without a listener, the end of a connection that nobody uses would end the process.
+    client.on('error', ended).on('end', ended);
+    return new PostgresClient(client, answerTimeoutMs, async () => {
+      isOpen = false;
+      await client.end().catch(() => undefined);
+    });
+  }
+
+  /** How many connections the server allows in all. */
+  async maxConnections(): Promise<number> {
+    const [row] = await this.query<{ max_connections: string }>('SHOW max_connections');
+    return Number(row!.max_connections);
+  }
+
+  async size(): Promise<number> {
+    const [row] = await this.query<{ bytes: number }>(
+      `SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::int8 AS bytes
+       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind IN ('r', 'm')`,
+      [this.schema],
+    );
+    return row!.bytes;
+  }
+
+  /** Waits for what runs now, then closes the connections of the pool. */
+  async close(): Promise<void> {
+    this.isClosed = true;
+    clearInterval(this.watch);
+    await (await this.pool?.catch(() => undefined))?.end();
+  }
+
+  private use<Result>(work: (client: PostgresClient) => Promise<Result>): Promise<Result> {
+    return this.noting(async () => {
+      if (this.isClosed) throw new DatabaseError('CONNECTION: the database is closed', 'CONNECTION', true);
+      this.pool ??= this.openPool();
+      const connection = await (await this.pool).connect();
+      // An error between two statements is heard by the next one.
+      const onError = () => undefined;
+      connection.on('error', onError);
+      const client = new PostgresClient(connection, this.answerTimeoutMs, (isBroken) => {
+        connection.off('error', onError);
+        connection.release(isBroken);
+      });
+      try {
+        return await work(client);
+      } finally {
+        await client.close();
+      }
+    });
+  }
+
+  private async openPool(): Promise<PgPool> {
+    const pool = await makePool(this.driver(), this.options.maxConnections ?? defaultMaxConnections, idleMs);
+    // Idle connections end with the server; the pool drops them, and the next statement opens another.
+    return pool.on('error', () => undefined);
+  }
+
+  private get answerTimeoutMs(): number {
+    return this.options.answerTimeoutMs ?? answerTimeoutOf(defaultStatementTimeoutMs);
+  }
+
+  private driver(): DriverOptions {
+    const { url, instance, connectTimeoutMs = defaultConnectTimeoutMs } = this.options;
+    return {
+      url,
+      applicationName: `verdict ${instance}`,
+      connectTimeoutMs,
+    };
+  }
+
+  private async noting<Result>(run: () => Promise<Result>): Promise<Result> {
+    try {
+      const result = await run();
+      this.note(undefined);
+      return result;
+    } catch (error) {
+      const failure = toDatabaseError(error);
+      if (failure instanceof DatabaseError && (isAway(failure) || isRefusedConnection(failure))) this.note(failure);
+      throw failure;
+    }
+  }
+
+  /** While there is a problem, the database is asked now and then whether it is over. */
+  private note(error: DatabaseError | undefined): void {
+    if (error === undefined ? this.lastProblem === undefined : this.isClosed) return;
+    const isNew = this.lastProblem === undefined || error === undefined;
+    this.lastProblem = error?.message;
+    clearInterval(this.watch);
+    this.watch = undefined;
+    if (error !== undefined) {
+      this.watch = setInterval(() => void this.query('SELECT 1').catch(() => undefined), lookEveryMs).unref();
+    }
+    if (!isNew) return;
+    const name = describePostgresUrl(this.options.url);
+    if (error === undefined) this.options.onProblem(`${name} can be used again`, undefined);
+    else this.options.onProblem(`${name} cannot be used: ${error.message}`, error);
+  }
+}
+
+/** An identifier as SQL writes it, whatever characters it has. */
+export function quoteIdentifier(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}

@@ -1,0 +1,131 @@
+/** The `pg` package, imported here alone. It is loaded with the first connection, so that a start on SQLite does not pay for it. */
+import { readFileSync } from 'node:fs';
+import { type ConnectionOptions, checkServerIdentity } from 'node:tls';
+import type { Client, ClientConfig, CustomTypesConfig, Pool, PoolClient, Query } from 'pg';
+import type { PostgresUrl } from '../../config/postgres-url.js';
+
+export type PgClient = Client | PoolClient;
+export type PgPool = Pool;
+
+export interface DriverOptions {
+  readonly url: PostgresUrl;
+  /** How PostgreSQL calls the connections, in `pg_stat_activity`. */
+  readonly applicationName: string;
+  readonly connectTimeoutMs: number;
+}
+
+/** Opens connections when they are wanted, at most `most`; ends those that were idle for `idleMs`. */
+export async function makePool(options: DriverOptions, most: number, idleMs: number): Promise<PgPool> {
+  const pg = await load();
+  // The files of certificates are read for each connection, so that renewed ones are used.
+  class FreshClient extends pg.Client {
+    constructor() {
+      super(clientConfig(options, pg.types));
+    }
+  }
+  return new pg.Pool({
+    Client: FreshClient,
+    max: most,
+    idleTimeoutMillis: idleMs,
+    connectionTimeoutMillis: options.connectTimeoutMs,
+  });
+}
+
+export async function makeClient(options: DriverOptions): Promise<Client> {
+  const pg = await load();
+  const client = new pg.Client(clientConfig(options, pg.types));
+  await client.connect();
+  return client;
+}
+
+/** A statement with the longest wait for its answer, in milliseconds; 0: any. The driver ends it with an error then. */
+export interface Statement {
+  readonly text: string;
+  readonly values?: unknown[];
+  readonly query_timeout: number;
+}
+
+/** Sends `chunks` as the data of `COPY … FROM STDIN`. */
+export async function copyIn(client: PgClient, statement: Statement, chunks: Iterable<Buffer>): Promise<void> {
+  const pg = await load();
+  class CopyIn extends pg.Query {
+    // The driver calls this when the server is ready for the data.
+    handleCopyInResponse(connection: CopyConnection): void {
+      for (const chunk of chunks) connection.sendCopyFromChunk(chunk);
+      connection.endCopyFrom();
+    }
+  }
+  // Sound: the types of the driver leave out that a query takes its callback, as `client.query` itself gives it one.
+  const Copy = CopyIn as unknown as new (statement: Statement, done: (error: Error | null) => void) => Query;
+  await new Promise<void>((resolve, reject) => {
+    client.query(new Copy(statement, (error) => (error ? reject(error) : resolve())));
+  });
+}
+
+interface CopyConnection {
+  sendCopyFromChunk(chunk: Buffer): void;
+  endCopyFrom(): void;
+}
+
+let loaded: Promise<typeof import('pg')> | undefined;
+
+function load(): Promise<typeof import('pg')> {
+  loaded ??= import('pg');
+  return loaded;
+}
+
+/** No parameter of a session is set at its start but the name: PgBouncer refuses the others. */
+function clientConfig(options: DriverOptions, types: CustomTypesConfig): ClientConfig {
+  const { host, port, user, password, database } = options.url;
+  return {
+    host,
+    port,
+    user,
+    password,
+    database,
+    ssl: tlsOptions(options.url),
+    application_name: options.applicationName,
+    connectionTimeoutMillis: options.connectTimeoutMs,
+    keepAlive: true,
+    types: { getTypeParser: (oid, format) => parserOf(oid) ?? types.getTypeParser(oid, format) },
+  };
+}
+
+/** @throws when a file cannot be read */
+function tlsOptions({ host, ...url }: PostgresUrl): ConnectionOptions | false {
+  if (url.tlsMode === 'disable') return false;
+  return {
+    rejectUnauthorized: url.tlsMode !== 'require',
+    // A certificate of the right authority is enough for `verify-ca`, whatever host it names.
+    checkServerIdentity: (_name, certificate) =>
+      url.tlsMode === 'verify-full' ? checkServerIdentity(host, certificate) : undefined,
+    ...(url.tlsRootCert !== undefined && { ca: readFileSync(url.tlsRootCert) }),
+    ...(url.tlsCert !== undefined && { cert: readFileSync(url.tlsCert) }),
+    ...(url.tlsKey !== undefined && { key: readFileSync(url.tlsKey) }),
+  };
+}
+
+/** https://github.com/postgres/postgres/blob/master/src/include/catalog/pg_type.dat */
+const int8 = 20;
+const int8Array = 1016;
+const date = 1082;
+
+/** The driver makes texts of `int8`, and of a day the midnight of the time zone that this process is in. */
+function parserOf(oid: number): ((text: string) => unknown) | undefined {
+  switch (oid) {
+    case int8:
+      return toSafeInteger;
+    case int8Array:
+      return (text) => (text === '{}' ? [] : text.slice(1, -1).split(',').map(toSafeInteger));
+    case date:
+      return (text) => text;
+    default:
+      return undefined;
+  }
+}
+
+function toSafeInteger(text: string): number {
+  const number = Number(text);
+  if (!Number.isSafeInteger(number)) throw new RangeError('an int8 is beyond 2^53');
+  return number;
+}

@@ -1,0 +1,187 @@
+import { describe, expect, it } from 'vitest';
+import { DatabaseError } from '../../../src/database/database-error.js';
+import { isAway } from '../../../src/database/postgres/postgres-error.js';
+import { openDatabase, postgresForTests } from './databases.js';
+import { hasPostgres } from './postgres-server.js';
+
+describe.skipIf(!hasPostgres)('a database in PostgreSQL (skipped where it is not installed)', () => {
+  const server = postgresForTests({ settings: { synchronous_commit: 'off' } });
+  const connections = (url: string) =>
+    server()
+      .query(`SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name = 'verdict test'`, url)
+      .then(([{ n }]) => n as number);
+
+  it('opens no connection before it is asked, and three at most', async () => {
+    const url = await server().createDatabase();
+    const database = openDatabase(url);
+    expect(await connections(url)).toBe(0);
+    let most = 0;
+    await Promise.all(
+      Array.from({ length: 20 }, async () => {
+        await database.query('SELECT pg_sleep(0.02)');
+        most = Math.max(most, await connections(url));
+      }),
+    );
+    expect(most).toBe(3);
+  });
+
+  it('reads int8 as a number up to 2^53, days as texts, and leaves other users of the driver alone', async () => {
+    const url = await server().createDatabase();
+    const database = openDatabase(url);
+    const sql = `SELECT 9007199254740991::int8 AS n, '{1,2}'::int8[] AS list, '{}'::int8[] AS none, DATE '2026-03-29' AS day`;
+    expect(await database.query(sql)).toEqual([{ n: 9007199254740991, list: [1, 2], none: [], day: '2026-03-29' }]);
+    await expect(database.query('SELECT 9007199254740992::int8')).rejects.toThrow('an int8 is beyond 2^53');
+    expect(await server().query('SELECT 1::int8 AS n', url)).toEqual([{ n: '1' }]);
+  });
+
+  it('keeps what a transaction did, or nothing of it', async () => {
+    const database = openDatabase(await server().createDatabase());
+    await database.write('CREATE TABLE t (id int8 PRIMARY KEY)');
+    expect(await database.write('INSERT INTO t VALUES (1), (2)')).toBe(2);
+    const failing = database.transaction(async (client) => {
+      await client.query('INSERT INTO t VALUES (3)');
+      throw new Error('no');
+    });
+    await expect(failing).rejects.toThrow('no');
+    expect(await database.query('SELECT id FROM t ORDER BY id')).toEqual([{ id: 1 }, { id: 2 }]);
+  });
+
+  it('says that nothing was kept where an error inside was not looked at', async () => {
+    const database = openDatabase(await server().createDatabase());
+    await database.write('CREATE TABLE t (id int8 PRIMARY KEY)');
+    const swallowing = database.transaction(async (client) => {
+      await client.query('INSERT INTO t VALUES (1)');
+      await client.query('INSERT INTO t VALUES (1)').catch(() => undefined);
+    });
+    await expect(swallowing).rejects.toMatchObject({ code: '25P02' });
+    expect(await database.query('SELECT id FROM t')).toEqual([]);
+  });
+
+  it('commits to the disk whatever the server is set to, and leaves the session as it was', async () => {
+    const database = openDatabase(await server().createDatabase(), { maxConnections: 1 });
+    const show = (name: string) => `SELECT current_setting('${name}') AS v`;
+    const inside = await database.transaction(async (client) => [
+      ...(await client.query(show('synchronous_commit'))),
+      ...(await client.query(show('statement_timeout'))),
+      ...(await client.query(show('lock_timeout'))),
+    ]);
+    expect(inside).toEqual([{ v: 'on' }, { v: '30s' }, { v: '10s' }]);
+    expect(await database.query(show('synchronous_commit'))).toEqual([{ v: 'off' }]);
+    expect(await database.query(show('statement_timeout'))).toEqual([{ v: '0' }]);
+    expect(await database.query('SELECT * FROM pg_prepared_statements')).toEqual([]);
+  });
+
+  it('ends a statement after its time, and a wait for a lock', async () => {
+    const database = openDatabase(await server().createDatabase());
+    const slow = database.transaction((client) => client.query('SELECT pg_sleep(20)'), { statementTimeoutMs: 50 });
+    await expect(slow).rejects.toMatchObject({ code: '57014', isUnavailable: true });
+    await database.write('CREATE TABLE t (id int8)');
+    await database.transaction(async (client) => {
+      await client.query('LOCK TABLE t');
+      const waiting = database.transaction((other) => other.query('SELECT * FROM t'), { lockTimeoutMs: 50 });
+      await expect(waiting).rejects.toMatchObject({ code: '55P03', isUnavailable: true });
+    });
+  });
+
+  it('does not wait for ever for an answer', async () => {
+    const database = openDatabase(await server().createDatabase(), { answerTimeoutMs: 50 });
+    await expect(database.query('SELECT pg_sleep(20)')).rejects.toMatchObject({ code: 'CONNECTION' });
+    // The connection that still waits is not given to another.
+    expect(await database.query('SELECT 1 AS n')).toEqual([{ n: 1 }]);
+  });
+
+  it('sees in a snapshot only what was there when it began', async () => {
+    const database = openDatabase(await server().createDatabase());
+    await database.write('CREATE TABLE t (id int8)');
+    await database
+      .transaction(
+        async (client) => {
+          expect(await client.query('SELECT count(*) AS n FROM t')).toEqual([{ n: 0 }]);
+          await database.write('INSERT INTO t VALUES (1)');
+          expect(await client.query('SELECT count(*) AS n FROM t')).toEqual([{ n: 0 }]);
+          await expect(client.query('INSERT INTO t VALUES (2)')).rejects.toMatchObject({ code: '25006' });
+        },
+        { snapshot: true, readOnly: true },
+      )
+      .catch((error: DatabaseError) => expect(error.code).toBe('25P02'));
+    expect(await database.query('SELECT id FROM t')).toEqual([{ id: 1 }]);
+  });
+
+  it.each([
+    ['SELECT $1::int8', ['hunter2'], '22P02: invalid input syntax for type bigint …'],
+    ['SELECT $1::int4', ['99999999999'], '22003: value …'],
+    ['SELECT $1::text::jsonb', ['{"hunter2'], '22P02: invalid input syntax for type json'],
+    ['INSERT INTO t VALUES ($1)', ['hunter2'], '23505: duplicate key value violates unique constraint "t_pkey"'],
+  ])('shows no value in an error: %s', async (sql, values, message) => {
+    const database = openDatabase(await server().createDatabase());
+    await database.write('CREATE TABLE t (id text PRIMARY KEY)');
+    await database.write(`INSERT INTO t VALUES ('hunter2')`);
+    const failure = await database.query(sql, values).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(DatabaseError);
+    expect((failure as Error).message).toBe(message);
+    expect(JSON.stringify(failure) + (failure as Error).stack).not.toMatch(/hunter2|99999999999/);
+  });
+
+  it('copies bytes into a table, in a transaction', async () => {
+    const database = openDatabase(await server().createDatabase());
+    await database.write('CREATE TABLE t (id int8, data bytea)');
+    const row = Buffer.from('00020000000800000000000000070000000300ff01', 'hex');
+    const header = Buffer.concat([Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1'), Buffer.alloc(8)]);
+    const end = Buffer.from('ffff', 'hex');
+    await database.transaction((client) => client.copy('COPY t FROM STDIN (FORMAT binary)', [header, row, row, end]));
+    const expected = { id: 7, data: Buffer.from('00ff01', 'hex') };
+    expect(await database.query('SELECT * FROM t')).toEqual([expected, expected]);
+    const broken = database.transaction((client) =>
+      client.copy('COPY t FROM STDIN (FORMAT binary)', [header, end, row]),
+    );
+    await expect(broken).rejects.toMatchObject({ code: '22P04' });
+    expect(await database.query('SELECT count(*) AS n FROM t')).toEqual([{ n: 2 }]);
+  });
+
+  it('says how large it is, and how many connections the server allows', async () => {
+    const database = openDatabase(await server().createDatabase());
+    expect(await database.size()).toBe(0);
+    await database.write('CREATE SCHEMA verdict');
+    await database.write(`CREATE TABLE ${database.table('t')} AS SELECT 1 AS id`);
+    expect(await database.size()).toBe(8192);
+    expect(await database.maxConnections()).toBe(100);
+  });
+
+  it('has a problem while the server is away, says so once, and is well again by itself', async () => {
+    const said: string[] = [];
+    const url = await server().createDatabase();
+    const database = openDatabase(url, { onProblem: (what) => said.push(what) });
+    let ended = 0;
+    const steady = await database.connect({ onEnd: () => ended++ });
+    expect(await steady.query('SELECT 1 AS n')).toEqual([{ n: 1 }]);
+    await database.query('SELECT 1');
+    await server().kill();
+    const failures = [];
+    for (let i = 0; i < 3; i++) failures.push(await database.query('SELECT 1').catch((error: unknown) => error));
+    expect(failures.map(isAway)).toEqual([true, true, true]);
+    await expect(steady.query('SELECT 1')).rejects.toMatchObject({ isUnavailable: true });
+    expect(ended).toBe(1);
+    expect(database.problem).toMatch(/^(ECONNREFUSED|CONNECTION): /);
+    await server().resume();
+    await expect.poll(() => database.problem).toBeUndefined();
+    expect(await database.query('SELECT 1 AS n')).toEqual([{ n: 1 }]);
+    expect(said).toHaveLength(2);
+    expect(said[0]).toMatch(/^postgres:\/\/postgres@127\.0\.0\.1:\d+\/test_\d+ cannot be used: /);
+    expect(said[1]).toMatch(/ can be used again$/);
+    await steady.close();
+  });
+
+  it.each([
+    ['ECONNREFUSED', (url: string) => url.replace(/:\d+\//, ':1/'), true],
+    ['ECONNREFUSED', (url: string) => url.replace(/@.*\//, '@/').concat('?host=/nowhere'), true],
+    ['3D000', (url: string) => `${url}x`, false],
+    ['28000', (url: string) => url.replace('postgres@', 'nobody@'), false],
+    ['TLS', (url: string) => `${url}?sslmode=require`, false],
+  ])('that cannot be reached says %s', async (code, change, away) => {
+    const database = openDatabase(change(await server().createDatabase()));
+    const failure = await database.query('SELECT 1').catch((error: unknown) => error);
+    expect(failure).toMatchObject({ code, isUnavailable: true });
+    expect(isAway(failure)).toBe(away);
+    expect(database.problem).toMatch(code);
+  });
+});
