@@ -5,7 +5,9 @@ import { matchGlob } from '../../../src/core/matcher/functions/glob.js';
 import { compileRegularExpression } from '../../../src/core/matcher/functions/regular-expression.js';
 import { remember } from '../../../src/core/matcher/functions/remember.js';
 import type { Json } from '../../../src/core/request.js';
-import { unmetered } from '../../../src/core/step-budget.js';
+import { defaultStepBudget, StepBudgetExceeded, stepBudgetExceeded, unmetered } from '../../../src/core/step-budget.js';
+import { compilePolicySet } from '../../../src/engine.js';
+import { idModel } from '../../models.js';
 import { processorMsSince } from '../../processor-time.js';
 
 const error = Symbol('error');
@@ -130,6 +132,60 @@ describe('patterns known only from a request', () => {
 
   it('that fail, fail each time', () => {
     expect([call('regexMatch', 'a', '('), call('regexMatch', 'a', '(')]).toEqual([error, error]);
+  });
+});
+
+/** P10: a line of text may keep the compiler busy for seconds. `repeat` counts what is dear in each. */
+describe('a regular expression that is dear to compile', () => {
+  const dear: readonly (readonly [what: string, most: number, make: (count: number) => string])[] = [
+    ['counted repetitions', 9_999, (count) => `a{${Math.floor(count / 11)}}`.repeat(11)],
+    ['nested repetitions', 5, (count) => `(?:(?:${'ab?'.repeat(count)}){25}){25}`],
+    ['Unicode classes', 147, (count) => 'x\\pL'.repeat(count)],
+    ['Unicode classes without case', 73, (count) => `(?i)${'[^\\pL]x'.repeat(count)}`],
+    ['Unicode classes in one class', 149, (count) => `[${'\\pL'.repeat(count)}]`],
+    ['ranges without case', 5, (count) => `(?i)[${'Ā-\\x{1fff0}'.repeat(count)}]`],
+    ['ranges without case in alternatives', 5, (count) => `(?i:${'[Ā-\\x{1fff0}]|'.repeat(count)}a)`],
+    ['tokens', 9_999, (count) => 'a|'.repeat(count / 2)],
+  ];
+
+  it.each(dear)('is refused beyond what takes about 30 ms: %s', (_, most, make) => {
+    const isRefused = (count: number) => call('regexMatch', 'a', make(count)) === error;
+    expect([isRefused(Math.floor(most / 2)), isRefused(2 * most)]).toEqual([false, true]);
+  });
+
+  it.each(dear)('counts in the steps of the evaluation that it comes with: %s', (_, most, make) => {
+    let spent = 0;
+    const meter = {
+      isFirst: () => true,
+      spend: (steps: number) => {
+        spent += steps;
+        if (spent > defaultStepBudget) throw stepBudgetExceeded;
+      },
+    };
+    const ask = () => builtInFunctions.get('regexMatch')?.call(['a', make(most)], 0, meter);
+    const before = process.cpuUsage();
+    expect(ask).toThrow(StepBudgetExceeded);
+    expect(processorMsSince(before)).toBeLessThan(promptly);
+  });
+
+  it('is a problem with its place and what to do', () => {
+    const rules =
+      'p, alice, doc, read\np, alice, "(?i)[Ā-\\x{1fff0}Ā-\\x{1fff1}Ā-\\x{1fff2}Ā-\\x{1fff3}Ā-\\x{1fff4}Ā-\\x{1fff5}Ā-\\x{1fff6}]", read\n';
+    const compile = () =>
+      compilePolicySet({ model: idModel.replace('r.obj == p.obj', 'regexMatch(r.obj, p.obj)'), rules, strict: true });
+    expect(compile).toThrow(
+      expect.objectContaining({
+        problems: [
+          expect.objectContaining({
+            code: 'bad_pattern',
+            line: 2,
+            column: 12,
+            message: expect.stringContaining('too large a regular expression: repeat less'),
+            hint: expect.any(String),
+          }),
+        ],
+      }),
+    );
   });
 });
 

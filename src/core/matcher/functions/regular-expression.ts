@@ -7,9 +7,10 @@
  */
 import { RE2JS, RE2JSSyntaxException } from 're2js';
 import { quote } from '../../quote.js';
-import type { StepMeter } from '../../step-budget.js';
+import { largestStepBudget, type StepMeter } from '../../step-budget.js';
 import { FunctionError } from './function-definition.js';
 import { PatternSearch } from './pattern-search.js';
+import { measurePattern, patternTokens } from './pattern-size.js';
 
 /** Both functions throw FunctionError if the text is so long that a search could take most of a second. */
 export interface RegularExpression {
@@ -61,16 +62,24 @@ const stepsPerGroupSearch = 8;
 
 /** Steps for each character of the source, at worst: long alternatives are rewritten repeatedly. */
 const stepsPerCompiledCharacter = 1_500;
-const stepsPerUnicodeClass = 10_000;
 
 /** Steps for compiling an expression, by its text alone. */
 export function stepsToCompile(source: string): number {
-  const unicodeClasses = source.match(/\\p/gi)?.length ?? 0;
-  return stepsPerCompiledCharacter * (source.length + 4) + stepsPerUnicodeClass * unicodeClasses;
+  const ofLength = stepsPerCompiledCharacter * (source.length + 4);
+  // More than any evaluation has: a text of a megabyte is not even measured.
+  if (ofLength > largestStepBudget) return ofLength;
+  return ofLength + measurePattern(source, maximumProgramSize).hiddenSteps;
 }
 
+/**
+ * Most steps for compiling one expression of a policy set: about 30 ms, for which a load stops the thread. Here a token
+ * takes fewer steps than above, since the alternatives that are dearest for each character are short.
+ */
+const maximumStepsToCompile = 3_000_000;
+const stepsPerToken = 300;
+
 function compile(source: string): RE2JS {
-  if (!exceedsSize(source)) {
+  if (!isTooLarge(source)) {
     try {
       const compiled = RE2JS.compile(asRe2jsReads(source));
       if (compiled.programSize() <= maximumProgramSize) return compiled;
@@ -80,12 +89,15 @@ function compile(source: string): RE2JS {
       throw new FunctionError(`${quote(source)} is no regular expression: ${fault}`);
     }
   }
-  throw new FunctionError(`${quote(source)} is too large a regular expression`);
+  throw new FunctionError(
+    `${quote(source)} is too large a regular expression: repeat less, and use fewer Unicode classes and ranges without case`,
+  );
 }
 
-/** Quoted text, an escape, a class, the start of a group with its flags or name, its end, a repetition, a character. */
-const tokens =
-  /\\Q.*?(?:\\E|$)|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]?|\((?:\?P?<[^>]{0,100}>|\?[a-z-]*:?)?|\)|\{\d{1,4}(?:,\d{0,4})?\}|./gisu;
+function isTooLarge(source: string): boolean {
+  const { tokens, atoms, hiddenSteps } = measurePattern(source, maximumProgramSize);
+  return atoms > maximumProgramSize || stepsPerToken * tokens + hiddenSteps > maximumStepsToCompile;
+}
 
 /**
  * The same expression, written around two things that re2js refuses and Go does not: groups with the same name (here
@@ -93,38 +105,10 @@ const tokens =
  */
 function asRe2jsReads(source: string): string {
   let count = 0;
-  return source.replace(tokens, (token, offset: number) => {
+  return source.replace(patternTokens, (token, offset: number) => {
     if (/^\(\?P?<[^>]+>$/.test(token)) return `${token.slice(0, -1)}_${count++}>`;
     const end = offset + token.length;
     if (/^\[.*\[:\]$/s.test(token) && !source.includes(':]', end - 1)) return `${token.slice(0, -3)}\\[:]`;
     return token;
   });
-}
-
-/**
- * Whether the expression is certainly too large, found before compiling it could take a second: an atom counts 1, a
- * counted repetition multiplies the atom or the group before it.
- */
-function exceedsSize(source: string): boolean {
-  const outer: number[] = [];
-  let size = 0;
-  let last = 0;
-  for (const [token] of source.matchAll(tokens)) {
-    if (token.startsWith('(')) {
-      outer.push(size);
-      size = 0;
-    } else if (token === ')') {
-      last = size;
-      size += outer.pop() ?? 0;
-    } else if (token.startsWith('{') && token.length > 1) {
-      const times = Math.max(1, ...token.slice(1, -1).split(',').map(Number));
-      size += last * (times - 1);
-      last *= times;
-    } else {
-      last = 1;
-      size += token.startsWith('\\Q') ? token.length : 1;
-    }
-    if (size > maximumProgramSize) return true;
-  }
-  return false;
 }
