@@ -109,5 +109,5 @@ export class ApiKeysController {
 
 function administratorOf({ caller, ip: address, id: requestId }: FastifyRequest): KeyAdministrator {
   const { name, method, grants } = caller;
-  return { name, method, policySets: grants.policySets('keys:admin'), address, requestId };
+  return { name, method, grants, address, requestId };
 }

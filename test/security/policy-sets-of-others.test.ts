@@ -217,6 +217,80 @@ describe('a caller who is limited to invoices', () => {
   });
 });
 
+/** P7: a scope that can be handed out is as good as one's own. */
+describe('a key administrator of some sets', () => {
+  let lead: KeyedService;
+  beforeAll(async () => {
+    lead = await startKeyedService({
+      admin: 'scopes: ["keys:admin"]',
+      lead: 'scopes: ["keys:admin:invoices", "decide:invoices", "explain:salaries"]',
+      bare: 'scopes: ["keys:admin:invoices"]',
+      two: 'scopes: ["keys:admin:invoices", "keys:admin:default", "decide:invoices"]',
+      wide: 'scopes: ["keys:admin:invoices", decide, explain]',
+    });
+  });
+  afterAll(() => lead.stop());
+
+  const create = (by: string, name: string, ...scopes: string[]) =>
+    lead.as(by, 'POST', '/v1/api-keys', { name, scopes });
+  let made = 0;
+
+  it.each([
+    ['lead', 'decide:invoices'],
+    ['lead', 'keys:admin:invoices'],
+    ['bare', 'keys:admin:invoices'],
+    ['two', 'decide:invoices'],
+    ['wide', 'decide:invoices'],
+    ['admin', 'decide'],
+    ['admin', 'policies:write:invoices'],
+    ['admin', 'keys:admin'],
+  ])('hands out what it holds itself, and whoever administers all sets anything: %s, %s', async (by, scope) => {
+    expect((await create(by, `given-${made++}`, scope)).statusCode).toBe(201);
+  });
+
+  it.each([
+    ['lead', 'policies:write:invoices'],
+    ['lead', 'decisions:read:invoices'],
+    ['lead', 'explain:invoices'],
+    ['bare', 'decide:invoices'],
+    ['two', 'decide:default'],
+  ])('cannot hand out what it does not hold for the set itself: %s, %s', async (by, scope) => {
+    const refused = await create(by, `refused-${made++}`, scope, 'keys:admin:invoices');
+    expect(refused.statusCode).toBe(403);
+    expect(refused.json()).toMatchObject({
+      type: 'urn:verdict:problem:forbidden',
+      detail: `The key has scopes that the credential does not hold itself: ${scope}.`,
+    });
+  });
+
+  it('cannot hand it out by a key that is limited to its sets, either', async () => {
+    const body = { name: 'limited', scopes: ['decide', 'policies:write'], sets: ['invoices'] };
+    const refused = await lead.as('lead', 'POST', '/v1/api-keys', body);
+    expect(refused.statusCode).toBe(403);
+    expect(refused.json().detail).toContain('policies:write:invoices.');
+    expect((await lead.as('lead', 'POST', '/v1/api-keys', { ...body, scopes: ['decide'] })).statusCode).toBe(201);
+  });
+
+  it('cannot come by it through the secret of a rotated key, which it may see and revoke', async () => {
+    expect((await create('admin', 'writer', 'policies:write:invoices')).statusCode).toBe(201);
+    const rotated = await lead.as('lead', 'POST', '/v1/api-keys/writer/rotate', {});
+    expect(rotated.statusCode).toBe(403);
+    expect(rotated.body).not.toContain('"key"');
+    expect((await lead.as('lead', 'GET', '/v1/api-keys/writer')).json().secrets).toHaveLength(1);
+    expect((await lead.as('lead', 'DELETE', '/v1/api-keys/writer')).statusCode).toBe(204);
+    expect((await create('lead', 'decider', 'decide:invoices')).statusCode).toBe(201);
+    expect((await lead.as('lead', 'POST', '/v1/api-keys/decider/rotate', {})).statusCode).toBe(200);
+  });
+
+  it('cannot by a key that it made, nor can that key make one', async () => {
+    const { key } = (await create('bare', 'deputy', 'keys:admin:invoices')).json();
+    const body = { name: 'of-deputy', scopes: ['decide:invoices'] };
+    const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
+    const refused = await lead.inject({ method: 'POST', url: '/v1/api-keys', headers, payload: body });
+    expect(refused.statusCode).toBe(403);
+  });
+});
+
 describe('a key administrator', () => {
   it.each(['admin', 'Admin', 'CLERK', 'CN=Edge', 'cn=edge', 'anonymous', 'Anonymous'])(
     'cannot name a key like a caller of another kind, whatever the case of its letters: %s',

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import type { ApiKey } from '../../auth/api-key-entry.js';
 import { declaredNames, expiryOf, readApiKeyFile } from '../../auth/api-key-file.js';
+import { Grants } from '../../auth/grants.js';
 import { KeyAdministration } from '../../auth/key-administration.js';
 import { describeKey } from '../../auth/key-description.js';
 import { formatProblem, PolicyError } from '../../core/problem.js';
@@ -38,7 +39,7 @@ export async function withKeysInDatabase(
   try {
     // A service that runs finds out by itself.
     const elsewhere = { refresh: () => Promise.resolve(), isOfAnotherKind: isDeclared };
-    const by = { name: userInfo().username, method: 'command_line', policySets: 'all' } as const;
+    const by = { name: userInfo().username, method: 'command_line', grants: Grants.all };
     const admin = new KeyAdministration(keys, elsewhere, audit, environment);
     await work({
       create: (name, options) => admin.create(keyOf(name, options), by),
