@@ -21,6 +21,7 @@ import { ApiKeysController } from './api-keys.controller.js';
 import { AuditEventsController } from './audit-events.controller.js';
 import { registerDecideRoutes } from './decide-routes.js';
 import { DecisionReportsController } from './decision-reports.controller.js';
+import { DecisionWritersController } from './decision-writers.controller.js';
 import { DecisionsController } from './decisions.controller.js';
 import { registerDocs } from './docs-routes.js';
 import { registerFrontPage } from './front-page-route.js';
@@ -34,6 +35,7 @@ import { registerSessionRoutes } from './session-routes.js';
   imports: [AuditModule, AuthModule, DatabaseModule, DecisionLogModule, HttpModule, PdpModule, PolicyStoreModule],
   controllers: [
     DecisionsController,
+    DecisionWritersController,
     DecisionReportsController,
     ReplayController,
     PolicySetsController,

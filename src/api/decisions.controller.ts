@@ -55,11 +55,12 @@ export class DecisionsController {
   }
 }
 
-interface SeenPage extends Omit<DecisionPage, 'items' | 'gaps'> {
+interface SeenPage extends Omit<DecisionPage, 'items' | 'gaps' | 'completeTo' | 'incomplete'> {
   readonly items: readonly SeenRecord[];
   readonly gaps?: readonly SeenGap[];
 }
 
-function pageForSome({ items, gaps, ...page }: DecisionPage): SeenPage {
+/** Without what tells of the records of all sets. */
+function pageForSome({ items, gaps, completeTo: _, incomplete: __, ...page }: DecisionPage): SeenPage {
   return { ...page, items: items.map(recordForSome), ...(gaps !== undefined && { gaps: gaps.map(gapForSome) }) };
 }

@@ -22,6 +22,8 @@ export const auditEventTypes = [
   'decisions_read',
   'decisions_exported',
   'decision_replayed',
+  'decision_writers_read',
+  'decision_writer_retired',
   'audit_events_read',
 ] as const;
 export type AuditEventType = (typeof auditEventTypes)[number];

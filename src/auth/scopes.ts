@@ -4,6 +4,7 @@ export const knownScopes = [
   'decide',
   'explain',
   'decisions:read',
+  'decisions:erase',
   'policies:read',
   'policies:write',
   'keys:admin',

@@ -35,4 +35,6 @@ export interface Retention {
   readonly maxAgeMs?: number;
   /** Most records; beyond it the oldest are deleted. */
   readonly maxRecords?: number;
+  /** Records with a higher sequence than this returns are kept in any case, whatever their age and number. */
+  readonly deletableTo?: () => number;
 }

@@ -1,5 +1,6 @@
 import type { DecisionLogStatus, DecisionLogStorage } from './decision-log-status.js';
 import type { NewDecisionRecord } from './decision-record.js';
+import type { LogWriters } from './log-writers.js';
 import { RecordedDecisions } from './recorded-decisions.js';
 
 /**
@@ -59,6 +60,17 @@ export abstract class DecisionLog extends RecordedDecisions {
 
   /** The state of the log, read from memory without waiting. */
   abstract get status(): DecisionLogStatus;
+
+  /** The journals that are in the log, and how far each is. A log of one process has one, which is always complete. */
+  abstract writers(): Promise<LogWriters>;
+
+  /**
+   * Gives up a writer that has ended without shipping all that it decided: what it had not shipped becomes a gap.
+   *
+   * @param writer its number, as `writers` names it
+   * @throws VerdictError `writer_not_found`; `writer_running` for one that has not ended
+   */
+  abstract retire(writer: number): Promise<void>;
 
   /** The size of the stored log. */
   abstract storage(): Promise<DecisionLogStorage>;

@@ -1,6 +1,7 @@
 import { Parts, Text, Time } from '../answers/members.js';
 import { DecisionRecord } from './decision-record.js';
 import { LogGap } from './log-gap.js';
+import { LogWriter } from './log-writers.js';
 
 /** The answer to a `DecisionQuery`. */
 export class DecisionPage {
@@ -23,4 +24,17 @@ export class DecisionPage {
     description: 'Records that are missing among those that were looked at; not given when there are none.',
   })
   readonly gaps?: readonly LogGap[];
+
+  @Time({
+    optional: true,
+    description:
+      'Given by a log that replicas share: before this time nothing more will come, so that pages of it never change.',
+  })
+  readonly completeTo?: string;
+
+  @Parts(() => LogWriter, {
+    optional: true,
+    description: 'Writers that hold `completeTo` back and may not come back; not given when there are none.',
+  })
+  readonly incomplete?: readonly LogWriter[];
 }

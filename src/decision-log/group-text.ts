@@ -11,6 +11,9 @@
  * line's place gives. Records of 0.1 name no `semantics`: it is 1; and no
  * `instance`: it is not known. That is two fifths of a typical record, on every way that its text goes. JSON text holds
  * no line feed of its own.
+ *
+ * A text can hold several groups that follow on each other: each line of shared members begins the next one. It begins
+ * with the policy set and a record's line with its id, so the two are told apart without being parsed.
  */
 import { semanticsBeforeNumbers } from '../core/semantics.js';
 import { idMilliseconds } from './decision-ids.js';
@@ -84,24 +87,29 @@ export function* recordsOf(
   unreadable?: (sequence: number) => void,
 ): Generator<DecisionRecord> {
   const lines = records.split('\n');
-  const [commonLine] = lines as [string];
-  const common = parsed(commonLine, unreadable);
-  if (common === undefined) {
-    for (let i = lines.length - 1; i >= 1; i--) unreadable?.(first + i - 1);
-    return;
-  }
   // Groups were once written with whole records in their lines, and nothing before the first.
-  const hasCommon = common.id === undefined;
-  const start = hasCommon ? 1 : 0;
-  const ownTests = hasCommon ? tests.filter((test) => !test(commonLine)) : tests;
-  for (let i = lines.length - 1; i >= start; i--) {
-    const line = lines[i]!;
-    if (!ownTests.every((test) => test(line))) continue;
-    const own = parsed(line, unreadable);
-    if (own === undefined) unreadable?.(first + i - start);
-    else yield wholeRecord(own, common, first + i - start);
+  const hasCommon = !lines[0]!.startsWith('{"id":');
+  const starts = lines.flatMap((line, i) => (i > 0 && line.startsWith(commonBeginning) ? [i] : []));
+  let sequence = first + lines.length - starts.length - (hasCommon ? 1 : 0);
+  starts.unshift(hasCommon ? 0 : -1);
+  for (let end = lines.length; end > 0; ) {
+    const start = starts.pop()!;
+    const commonLine = lines[start] ?? '{}';
+    const common = parsed(commonLine, unreadable);
+    const ownTests = tests.filter((test) => !test(commonLine));
+    for (let i = end - 1; i > start; i--) {
+      sequence--;
+      const line = lines[i]!;
+      if (common !== undefined && !ownTests.every((test) => test(line))) continue;
+      const own = common === undefined ? undefined : parsed(line, unreadable);
+      if (own === undefined) unreadable?.(sequence);
+      else yield wholeRecord(own, common, sequence);
+    }
+    end = start;
   }
 }
+
+const commonBeginning = '{"policySet":';
 
 // biome-ignore lint/suspicious/noExplicitAny: what a line of a group is, its writer knows
 function parsed(line: string, unreadable: unknown): any {

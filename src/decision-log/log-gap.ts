@@ -3,9 +3,18 @@ import { Integer, OneOf, Time } from '../answers/members.js';
 /**
  * `queue_full`: they came faster than they could be written. `unwritable`: the service stopped while the log could
  * not be written. `not_flushed`: the process ended without warning. `file_missing`, `file_damaged`: they were recorded,
- * and the file that held them is gone or cannot be read.
+ * and the file that held them is gone or cannot be read. In a log that replicas share, `retired`: the replica that has them
+ * was given up; `expired`: they came when the retention had already removed their day.
  */
-const gapCauses = ['queue_full', 'unwritable', 'not_flushed', 'file_missing', 'file_damaged'] as const;
+const gapCauses = [
+  'queue_full',
+  'unwritable',
+  'not_flushed',
+  'file_missing',
+  'file_damaged',
+  'retired',
+  'expired',
+] as const;
 export type GapCause = (typeof gapCauses)[number];
 
 /** Records that are missing: mode `async` may lose some, and says how many, when and why. */

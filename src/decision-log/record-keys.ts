@@ -23,31 +23,53 @@ export const indexedFieldNames = Object.keys(indexedFields) as readonly IndexedF
 
 export const keyBytes = 6;
 
+/**
+ * The keys of a group, each with the places of the records that have it: bit n is set if a record with the key is at a place
+ * p (from 0) with p mod 16 = n. 0 says that all records may have it.
+ */
+export type GroupKeys = Map<number, number>;
+
 /** The keys of the indexed fields that are common to a group. */
-export function commonKeys({ caller, policyVersion, policySet }: CommonMembers): Set<number> {
-  return new Set([hash(4, caller), hash(5, policyVersion), hash(6, policySet)]);
+export function commonKeys({ caller, policyVersion, policySet }: CommonMembers): GroupKeys {
+  return new Map([
+    [hash(4, caller), 0],
+    [hash(5, policyVersion), 0],
+    [hash(6, policySet), 0],
+  ]);
 }
 
-/** Adds the keys of every indexed field of the record that is not the common one. */
-export function addRecordKeys(record: NewDecisionRecord, common: CommonMembers, keys: Set<number>): void {
-  keys.add(hash(1, record.requestId));
-  keys.add(hash(2, record.request.subject.id));
-  keys.add(hash(3, record.request.resource.id));
-  if (record.caller !== common.caller) keys.add(hash(4, record.caller));
-  if (record.policyVersion !== common.policyVersion) keys.add(hash(5, record.policyVersion));
-  if (record.policySet !== common.policySet) keys.add(hash(6, record.policySet));
-  keys.add(hash(7, record.request.action.name));
-  keys.add(hash(8, record.reason.code));
-  keys.add(hash(9, record.decision));
+/** Adds the keys of every indexed field of the record that is not the common one. `place`: which record of the group it is. */
+export function addRecordKeys(
+  record: NewDecisionRecord | DecisionRecord,
+  common: Pick<CommonMembers, 'caller' | 'policyVersion' | 'policySet'>,
+  keys: GroupKeys,
+  place: number,
+): void {
+  const bit = 1 << (place & 15);
+  add(keys, hash(1, record.requestId), bit);
+  add(keys, hash(2, record.request.subject.id), bit);
+  add(keys, hash(3, record.request.resource.id), bit);
+  if (record.caller !== common.caller) add(keys, hash(4, record.caller), bit);
+  if (record.policyVersion !== common.policyVersion) add(keys, hash(5, record.policyVersion), bit);
+  if (record.policySet !== common.policySet) add(keys, hash(6, record.policySet), bit);
+  add(keys, hash(7, record.request.action.name), bit);
+  add(keys, hash(8, record.reason.code), bit);
+  add(keys, hash(9, record.decision), bit);
+}
+
+function add(keys: GroupKeys, key: number, bit: number): void {
+  const places = keys.get(key);
+  // Where all records may have it, they still may.
+  if (places !== 0) keys.set(key, places === undefined ? bit : places | bit);
 }
 
 /** The key of one value, as it stands in the index. */
 export function encodeKey(field: IndexedField, value: string): Buffer {
-  return encodeKeys([hash(indexedFieldNames.indexOf(field) + 1, value)]);
+  return encodeKeys([hash(indexedFieldNames.indexOf(field) + 1, value)], 1);
 }
 
-export function encodeKeys(keys: Iterable<number> & ({ size: number } | { length: number })): Buffer {
-  const count = 'size' in keys ? keys.size : keys.length;
+/** `count` keys, each in `keyBytes` bytes. */
+export function encodeKeys(keys: Iterable<number>, count: number): Buffer {
   const bytes = Buffer.allocUnsafe(count * keyBytes);
   let at = 0;
   for (const key of keys) at = bytes.writeUIntBE(key, at, keyBytes);

@@ -2,23 +2,14 @@ import { sortInTurns } from '../turns/sort-in-turns.js';
 import { Turns } from '../turns/turns.js';
 import type { DecisionCounts } from './decision-counts.js';
 import type { DecisionStats, StatsItem } from './decision-stats.js';
-import type { LogGap } from './log-gap.js';
 import type { TallyField } from './tally.js';
 import type { TallyGroup } from './tally-question.js';
 
-/** What a store could not count. */
-export interface Uncounted {
-  /** The time up to which decisions are counted, in milliseconds since 1970; undefined where all that can be read are. */
-  readonly countedTo: number | undefined;
-  /** Decisions that are missing from the log or cannot be read, newest first. */
-  readonly gaps: readonly LogGap[];
-}
-
-/** The answer of what was counted. */
+/** The answer of what was counted; `countedTo` (milliseconds since 1970) where not all was. */
 export async function statsOf(
   counts: DecisionCounts,
   by: readonly TallyField[],
-  { countedTo, gaps = [] }: Partial<Uncounted> = {},
+  countedTo?: number,
 ): Promise<DecisionStats> {
   const turns = new Turns();
   const items: StatsItem[] = [];
@@ -32,7 +23,6 @@ export async function statsOf(
     items,
     total: counts.total,
     ...(counts.uncertain > 0 && { uncertain: counts.uncertain }),
-    ...(gaps.length > 0 && { gaps }),
     ...(countedTo !== undefined && { complete: false, countedTo: new Date(countedTo).toISOString() }),
   };
 }

@@ -25,7 +25,8 @@ export class Tally {
     return this.groupCount;
   }
 
-  add(record: NewDecisionRecord, time: number): void {
+  /** `time`: the record's, in milliseconds since 1970. */
+  add(record: Pick<NewDecisionRecord, TallyField>, time: number): void {
     const { policySet, policyVersion, decision, reason, caller } = record;
     this.count(Math.floor(time / 60_000), policySet, policyVersion, decision, reason.code, caller, 1);
   }

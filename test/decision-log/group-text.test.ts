@@ -77,6 +77,42 @@ it('groups of whole records, as they were once written, are read', () => {
   expect([...recordsOf({ first: 9, records: text })]).toEqual([...stored].reverse());
 });
 
+it('groups that follow on each other in one text each have their own shared members', () => {
+  const groups = [
+    [example(), example({ caller: 'crm' })],
+    [example({ policySet: 'orders' })],
+    [example({ caller: 'b' }), example({ requestId: '{"policySet":' })],
+  ];
+  const text = groups.map(written).join('\n');
+  const read = [...recordsOf({ first: 41, records: text })].reverse();
+  expect(read).toEqual(groups.flat().map((record, i) => ({ ...asRead(record), writer: 7, sequence: 41 + i })));
+  const orders = [...recordsOf({ first: 41, records: text }, [(line) => line.includes('"orders"')])];
+  expect(orders.map(({ sequence }) => sequence)).toEqual([43]);
+});
+
+it('of several groups in one text a damaged line costs its own record, and one of shared members its group', () => {
+  const text = [[example(), example()], [example(), example()], [example()]].map(written).join('\n');
+  const read = (changed: (lines: string[]) => void) => {
+    const lines = text.split('\n');
+    changed(lines);
+    const unreadable: number[] = [];
+    const found = [...recordsOf({ first: 1, records: lines.join('\n') }, [], (sequence) => unreadable.push(sequence))];
+    return { found: found.map(({ sequence }) => sequence), unreadable };
+  };
+  const damagedRecord = read((lines) => {
+    lines[4] = '\0\0';
+  });
+  expect(damagedRecord).toEqual({ found: [5, 4, 2, 1], unreadable: [3] });
+  const damagedCommon = read((lines) => {
+    lines[3] = '{"policySet":\0';
+  });
+  expect(damagedCommon).toEqual({ found: [5, 2, 1], unreadable: [4, 3] });
+  const damagedBeginning = read((lines) => {
+    lines[0] = '\0\0';
+  });
+  expect(damagedBeginning).toEqual({ found: [5, 4, 3], unreadable: [2, 1] });
+});
+
 it('records of groups that name no semantics have the number 1', () => {
   const text = written([example(), example()]).replaceAll('"semantics":2,', '');
   expect(text).not.toContain('semantics');

@@ -1,7 +1,7 @@
 import { idMilliseconds } from '../decision-ids.js';
 import type { NewDecisionRecord } from '../decision-record.js';
 import { type CommonMembers, commonMembers, recordLine } from '../group-text.js';
-import { addRecordKeys, commonKeys } from '../record-keys.js';
+import { addRecordKeys, commonKeys, type GroupKeys } from '../record-keys.js';
 import { Tally } from '../tally.js';
 
 /** Records that are committed together or not at all. */
@@ -9,7 +9,7 @@ export interface Group {
   readonly common: CommonMembers;
   /** Each record's own text. */
   readonly lines: string[];
-  readonly keys: Set<number>;
+  readonly keys: GroupKeys;
   readonly tally: Tally;
   /** The lowest and the highest time of its records: milliseconds since 1970. */
   since: number;
@@ -87,10 +87,10 @@ export class GroupCommit {
     const idTime = idMilliseconds(record.id);
     const timeInId = idTime === time;
     const line = recordLine(record, group.common, timeInId);
+    addRecordKeys(record, group.common, group.keys, group.lines.length);
     group.lines.push(line);
     group.length += line.length;
     this.waitingLength += line.length;
-    addRecordKeys(record, group.common, group.keys);
     group.tally.add(record, time);
     group.since = Math.min(group.since, time);
     group.until = Math.max(group.until, time);

@@ -8,7 +8,7 @@ import { ClosedFiles } from './closed-files.js';
 import { openClosedReader } from './closed-unit.js';
 import { FileFaults } from './file-faults.js';
 import type { Group } from './group-commit.js';
-import { Journal } from './journal.js';
+import { Journal, type JournalEnd } from './journal.js';
 import type { Beginning } from './journal-format.js';
 import { recoverFiles } from './journal-recovery.js';
 import { KeyIndex, openReader } from './key-index.js';
@@ -66,7 +66,7 @@ export class JournalFiles {
     /** Files that were there once and are gone, by their names; undefined when none is. */
     readonly missing: string | undefined,
     /** What the open file had lost when it was opened, for people. */
-    readonly damage: string | undefined,
+    private readonly damage: string | undefined,
   ) {
     this.openUnit = open;
     this.readers = new UnitReaders((first) => this.openReader(first));
@@ -92,13 +92,7 @@ export class JournalFiles {
     const { path } = options;
     const { journal, catalog, closed, missing, damage } = await recoverFiles({ ...options, cause });
     try {
-      const index = await KeyIndex.open(
-        indexPathOf(path),
-        path,
-        journal.writer,
-        journal.end.sequence,
-        options.onProblem,
-      );
+      const index = await KeyIndex.open(indexPathOf(path), path, journal.writer, journal.end.sequence);
       const files = new JournalFiles(options, catalog, { journal, index }, closed, missing, damage);
       await files.measure();
       return files;
@@ -137,20 +131,22 @@ export class JournalFiles {
     return this.walBound;
   }
 
-  /** Commits the group into the open file. */
-  async commit(group: Group): Promise<void> {
+  /** Commits the group into the open file; returns where the journal ends then. */
+  async commit(group: Group): Promise<JournalEnd> {
     while (this.turning !== undefined) await this.turning;
     const { journal, index } = this.openUnit;
     const committed = journal.commit(group);
     this.committing = committed.catch(() => undefined);
     const bytes = await committed;
+    const { end } = journal;
     // The group is committed, whatever becomes of the rest: it may not be committed again.
-    index.noteCommit(journal.end.sequence, group.tally);
+    index.noteCommit(end.sequence, group.tally);
     const written = bytes + group.keys.size * keyBytes;
     this.growth.committed(written, group.until);
     this.walBound.grew(written);
     // A failure changes nothing but the time that a look-up takes; the next commit tries again.
     await journal.writeSpan().catch(() => undefined);
+    return end;
   }
 
   /** True if the open file should be closed before this group is committed. */
@@ -319,7 +315,8 @@ export class JournalFiles {
 
   /** Describes the faults of the files for people; undefined if none are known. */
   get problem(): string | undefined {
-    return this.faults.problem;
+    const problems = [this.damage, this.faults.problem].filter((what) => what !== undefined);
+    return problems.length === 0 ? undefined : problems.join('; ');
   }
 
   async close(): Promise<void> {

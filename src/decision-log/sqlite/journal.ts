@@ -149,7 +149,7 @@ export class Journal {
   private async insert(first: number, group: Group, records: string): Promise<void> {
     const { since, until, idSince, idUntil } = group;
     const { length: count } = group.lines;
-    const keys = encodeKeys(group.keys);
+    const keys = encodeKeys(group.keys.keys(), group.keys.size);
     if (this.format === 1) {
       const before = this.lastEnd.idUntil;
       const lowest = Math.min(since, idSince);
@@ -273,14 +273,14 @@ export class Journal {
 
   /**
    * Where a retention begins that keeps records from `time` on (milliseconds) and from `sequence` on: the sequence of
-   * the first row that it keeps. The newest row is always kept.
+   * the first row that it keeps. The newest row is always kept, and those from the record `kept` on.
    */
-  async retentionStart(time: number, sequence: number): Promise<number> {
+  async retentionStart(time: number, sequence: number, kept = Number.MAX_SAFE_INTEGER): Promise<number> {
     const [row] = await this.connection.query<{ first: number }>(
-      `SELECT min(coalesce((SELECT max(first) FROM journal), 0), max(
+      `SELECT min(coalesce((SELECT max(first) FROM journal WHERE first <= ?4), 0), max(
          coalesce((${this.format === 1 ? firstByTime1 : firstByTime2}), ?2),
          coalesce((SELECT first FROM journal WHERE first <= ?3 ORDER BY first DESC LIMIT 1), 0))) AS first`,
-      [time, this.lastEnd.sequence, sequence],
+      [time, this.lastEnd.sequence, sequence, kept],
     );
     return row!.first;
   }

@@ -131,11 +131,14 @@ export class LogUpkeep {
     const files = this.options.files();
     if (files === undefined) return;
     const { journal } = files;
-    const { maxAgeMs, maxRecords } = this.options.retention ?? {};
+    const { maxAgeMs, maxRecords, deletableTo } = this.options.retention ?? {};
     const time = maxAgeMs === undefined ? 0 : nowMs - maxAgeMs;
     const sequence = maxRecords === undefined ? 0 : journal.end.sequence - maxRecords + 1;
-    await this.inTurn(() => files.remove(({ last, extent }) => last >= sequence && extent.until >= time));
-    const first = await journal.retentionStart(time, sequence);
+    const deletable = deletableTo?.() ?? Number.MAX_SAFE_INTEGER - 1;
+    await this.inTurn(() =>
+      files.remove(({ last, extent }) => last > deletable || (last >= sequence && extent.until >= time)),
+    );
+    const first = await journal.retentionStart(time, sequence, deletable + 1);
     if (first <= journal.start) return;
     await journal.deleteBelow(first, this.stopping.signal, () => {
       files.wal.grew(deleteBytes);
@@ -182,8 +185,7 @@ export class LogUpkeep {
       } else this.options.onProblem(heldOpen, undefined);
     } catch (error) {
       // A commit finds the files closed, and opens them again.
-      const file = this.options.files()?.journal.path ?? 'the open one';
-      this.options.onProblem(`the next file of the decision log could not be begun behind ${file}`, error);
+      this.options.onProblem('the next file of the decision log could not be begun', error);
     } finally {
       this.turnPauseMs = turned
         ? 0

@@ -1,5 +1,6 @@
+import { utcDayOf } from '../utc-day.js';
 import type { Journal } from './journal.js';
-import { DayTurns, isOtherDay, type TurnLimits, utcDayOf } from './turn-limits.js';
+import { DayTurns, isOtherDay, type TurnLimits } from './turn-limits.js';
 
 /** The growth of the journal's open file, and whether the next file should begin. */
 export class OpenFileGrowth {

@@ -13,6 +13,7 @@ import type { DecisionQuery } from '../decision-query.js';
 import type { DecisionRecord, NewDecisionRecord } from '../decision-record.js';
 import type { DecisionStats } from '../decision-stats.js';
 import type { ExportQuery } from '../export-query.js';
+import { type LogWriter, type LogWriters, writerNotFound, writerRunning } from '../log-writers.js';
 import { Losses } from '../losses.js';
 import type { SearchScope } from '../record-filter.js';
 import { statsOf } from '../stats-answer.js';
@@ -25,6 +26,7 @@ import { DecisionLogReader } from './decision-log-reader.js';
 import { findRecord, searchRecords } from './decision-search.js';
 import { type Group, GroupCommit } from './group-commit.js';
 import type { JournalFiles } from './journal-files.js';
+import { JournalTail } from './journal-tail.js';
 import { KeptFiles, type Trouble } from './kept-files.js';
 import { closedFiles, decisionLogPath, filesOfIndex, filesOfJournal } from './log-files.js';
 import { LogUpkeep } from './log-upkeep.js';
@@ -46,6 +48,8 @@ export interface SqliteDecisionLogOptions extends DecisionLogOptions {
   readonly retryMs?: number;
   /** Time between two looks at whether its files are still those that lie at their paths, in milliseconds (1,000). */
   readonly watchMs?: number;
+  /** True if the journal is shipped elsewhere (`tail`): then what was committed last is kept in memory for a while. */
+  readonly isShipped?: boolean;
 }
 
 /** About half a second of a process at its limit, and some 15 MB. */
@@ -77,6 +81,10 @@ export class SqliteDecisionLog extends DecisionLog {
   private reader: DecisionLogReader | undefined;
   private ids = new DecisionIds(0, 0);
   private readonly losses = new Losses();
+  /** The journal as it is shipped. */
+  readonly tail: JournalTail;
+  /** Why no record may be added although the files can be written; undefined when one may. */
+  refusal: string | undefined;
 
   constructor(private readonly options: SqliteDecisionLogOptions) {
     super();
@@ -84,6 +92,11 @@ export class SqliteDecisionLog extends DecisionLog {
     this.group = new GroupCommit((group) => this.commit(group), options.instance);
     this.queueLimit = options.queueLimit ?? defaultQueueLimit;
     this.bulkRoom = new BulkRoom(this.queueLimit);
+    this.tail = new JournalTail(
+      () => this.view(),
+      () => this.group.oldest,
+      this.path,
+    );
     const onProblem = (what: string, error: unknown) => options.onProblem?.(what, error);
     this.upkeep = new LogUpkeep({
       files: () => this.files,
@@ -133,6 +146,11 @@ export class SqliteDecisionLog extends DecisionLog {
     this.kept.startWatching();
   }
 
+  /** Commits the records that wait. */
+  async flush(): Promise<void> {
+    await this.group.flush();
+  }
+
   async stop(): Promise<void> {
     this.upkeep.stop();
     await this.kept.stop();
@@ -160,14 +178,15 @@ export class SqliteDecisionLog extends DecisionLog {
   append(record: NewDecisionRecord): Promise<void> {
     const { mode } = this.options;
     if (mode === 'off') return written;
-    const full = this.group.depth >= this.queueLimit || this.group.length >= maxQueueLength;
+    const isQueueFull = this.group.depth >= this.queueLimit || this.group.length >= maxQueueLength;
+    const full = isQueueFull || this.refusal !== undefined;
     if (mode === 'async') {
       if (full) this.lose(1, record.time, record.time);
       else void this.group.add(record);
       return written;
     }
     if (this.trouble !== undefined) return Promise.reject(unavailable('cannot be written', this.trouble.error));
-    if (full) return Promise.reject(unavailable('has too many records waiting'));
+    if (full) return Promise.reject(unavailable(this.refusal ?? 'has too many records waiting'));
     return this.group.add(record);
   }
 
@@ -178,7 +197,7 @@ export class SqliteDecisionLog extends DecisionLog {
 
   async appendBulk(records: readonly NewDecisionRecord[], room: number): Promise<void> {
     const { mode } = this.options;
-    const fails = this.trouble !== undefined;
+    const fails = this.trouble !== undefined || this.refusal !== undefined;
     if (mode === 'off' || records.length === 0 || fails) {
       this.bulkRoom.giveBack(room);
       // In `async` nothing waits for a log that fails: its records go the way of all others.
@@ -212,10 +231,33 @@ export class SqliteDecisionLog extends DecisionLog {
       missing: files?.missing,
       unindexed: files === undefined ? 0 : files.journal.end.sequence - files.index.indexedTo,
     };
-    const problems = [this.kept.damage, files?.problem].filter((what) => what !== undefined);
-    const wrong = problems.length === 0 ? undefined : problems.join('; ');
+    const wrong = files?.problem;
     if (this.trouble === undefined) return { state: 'ok', ...counts, ...(wrong !== undefined && { problem: wrong }) };
     return { state: 'failing', ...counts, problem: String(this.trouble.error) };
+  }
+
+  async writers(): Promise<LogWriters> {
+    const files = this.files;
+    const now = new Date().toISOString();
+    if (files === undefined) return { completeTo: now, writers: [] };
+    const { sequence } = files.journal.end;
+    const own: LogWriter = {
+      writer: onlyWriter,
+      journal: files.name,
+      instance: this.options.instance ?? '',
+      state: 'running',
+      heard: now,
+      decided: sequence,
+      shipped: sequence,
+      missing: 0,
+      completeTo: now,
+    };
+    return { completeTo: now, writers: [own] };
+  }
+
+  async retire(writer: number): Promise<void> {
+    if (writer !== onlyWriter) throw writerNotFound(writer);
+    throw writerRunning(writer, 0);
   }
 
   async storage(): Promise<DecisionLogStorage> {
@@ -252,8 +294,8 @@ export class SqliteDecisionLog extends DecisionLog {
     const question = tallyQuestionOf(query, scope);
     const view = await this.view();
     const counts = new DecisionCounts(question);
-    const uncounted = await readable(addUnits(view, question, counts));
-    const stats = await statsOf(counts, question.by, uncounted);
+    const countedTo = await readable(addUnits(view, question, counts));
+    const stats = await statsOf(counts, question.by, countedTo);
     if (query.top === undefined) return stats;
     return { ...stats, top: await readable(topIds(view, query, query.top, scope)) };
   }
@@ -274,7 +316,8 @@ export class SqliteDecisionLog extends DecisionLog {
     await this.upkeep.prune(nowMs);
   }
 
-  private async view(): Promise<LogView> {
+  /** The log as it is now. */
+  async view(): Promise<LogView> {
     if (this.reader !== undefined) return this.reader.view();
     const files = this.files;
     if (files !== undefined) return files.view();
@@ -290,8 +333,9 @@ export class SqliteDecisionLog extends DecisionLog {
           if (this.files!.isDue(group)) await this.upkeep.turn();
           if (this.files!.wal.isFull) await this.upkeep.roomInWal();
           const started = performance.now();
-          await this.files!.commit(group);
+          const { sequence } = await this.files!.commit(group);
           durationMs = performance.now() - started;
+          if (this.options.isShipped) this.tail.committed(sequence - group.lines.length + 1, group);
           break;
         } catch (error) {
           this.kept.failed(error);
@@ -319,6 +363,9 @@ export class SqliteDecisionLog extends DecisionLog {
     if (lost > 0) this.options.onProblem?.(`${lost} decision records were lost (${cause})`, undefined);
   }
 }
+
+/** The number of the writer of a log that has one. */
+const onlyWriter = 1;
 
 const written = Promise.resolve();
 

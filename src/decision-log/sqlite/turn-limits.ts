@@ -1,6 +1,5 @@
 import type { Retention } from '../decision-log-options.js';
-
-const dayMs = 86_400_000;
+import { dayMs, utcDayOf } from '../utc-day.js';
 
 /** When the open file of the journal is closed and the next one begun, besides at midnight (UTC). */
 export interface TurnLimits {
@@ -32,11 +31,6 @@ export function turnLimits({ maxAgeMs, maxRecords }: Retention = {}): TurnLimits
     records: maxRecords === undefined ? Number.MAX_SAFE_INTEGER : Math.max(leastRecords, maxRecords / retentionShare),
     spanMs: maxAgeMs === undefined ? dayMs : Math.min(dayMs, Math.max(leastSpanMs, maxAgeMs / retentionShare)),
   };
-}
-
-/** The day (UTC) of a time in milliseconds since 1970. */
-export function utcDayOf(time: number): number {
-  return Math.floor(time / dayMs);
 }
 
 /** Records that were decided before midnight and are committed after it stay with the new day. */

@@ -1,0 +1,69 @@
+import { idMilliseconds } from './decision-ids.js';
+import type { DecisionRecord } from './decision-record.js';
+import { recordsOf } from './group-text.js';
+import { addRecordKeys, type GroupKeys } from './record-keys.js';
+import { Tally, type TallyRow } from './tally.js';
+
+/** A group of the journal as it is shipped: its text, and what PostgreSQL keeps beside it. Times in milliseconds since 1970. */
+export interface JournalGroup {
+  /** The sequence of its first record, and how many there are. */
+  readonly first: number;
+  readonly count: number;
+  /** The lowest and highest times of its records, and in their ids. */
+  readonly since: number;
+  readonly until: number;
+  readonly idSince: number;
+  readonly idUntil: number;
+  readonly keys: GroupKeys;
+  readonly tally: readonly TallyRow[];
+  /** The records' texts (group-text.ts). */
+  readonly records: string;
+}
+
+/** No record has these, so each has keys of its own. */
+const nothingCommon = { caller: '\0', policyVersion: '\0', policySet: '\0' };
+
+/**
+ * Reads what is kept beside a group from its text: for a group that this process did not write itself. Records that cannot
+ * be read (a damaged page) are found under no key and counted nowhere.
+ *
+ * @param first the sequence of the first record
+ */
+export function groupOfText(first: number, records: string): JournalGroup {
+  const keys: GroupKeys = new Map();
+  const tally = new Tally();
+  const bounds = { since: Number.MAX_SAFE_INTEGER, until: 0, idSince: Number.MAX_SAFE_INTEGER, idUntil: 0 };
+  let last = first - 1;
+  const take = (record: DecisionRecord): void => {
+    const time = Date.parse(record.time);
+    const idTime = idMilliseconds(record.id) ?? time;
+    addRecordKeys(record, nothingCommon, keys, record.sequence - first);
+    tally.add(record, time);
+    bounds.since = Math.min(bounds.since, time);
+    bounds.until = Math.max(bounds.until, time);
+    bounds.idSince = Math.min(bounds.idSince, idTime);
+    bounds.idUntil = Math.max(bounds.idUntil, idTime);
+    last = Math.max(last, record.sequence);
+  };
+  for (const record of recordsOf({ first, records }, [], (sequence) => {
+    last = Math.max(last, sequence);
+  })) {
+    take(record);
+  }
+  if (bounds.until === 0) Object.assign(bounds, { since: 0, idSince: 0 });
+  return { first, count: last - first + 1, ...bounds, keys, tally: tally.rows(), records };
+}
+
+/** The id of the last record in a group's text; undefined where it cannot be read. */
+export function lastIdOf(records: string): string | undefined {
+  const start = records.lastIndexOf('\n') + 1;
+  return /^\{"id":"([0-9a-f-]{36})"/.exec(records.slice(start, start + 64))?.[1];
+}
+
+/** The group without the records up to the sequence `after`, which lies within it. */
+export function groupBeyond({ first, records }: JournalGroup, after: number): JournalGroup {
+  const lines = records.split('\n');
+  const hasCommon = !lines[0]!.startsWith('{"id":');
+  const own = lines.slice((hasCommon ? 1 : 0) + after - first + 1);
+  return groupOfText(after + 1, [...(hasCommon ? [lines[0]!] : []), ...own].join('\n'));
+}

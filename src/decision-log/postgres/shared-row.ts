@@ -1,0 +1,126 @@
+import type { JournalGroup } from '../journal-group.js';
+import { type GroupKeys, keyBytes } from '../record-keys.js';
+import { utcDayOf } from '../utc-day.js';
+
+/** A row of `decision_group` (1764400000000-shared-log.ts), without its writer. Times in milliseconds since 1970. */
+export interface SharedRow {
+  /** The UTC day of `until`, in days since 1970. */
+  readonly day: number;
+  readonly first: number;
+  readonly count: number;
+  readonly since: number;
+  readonly until: number;
+  readonly idSince: number;
+  readonly idUntil: number;
+  /** An entry of `entryBytes` for each key, in no order. */
+  readonly keys: Buffer;
+  readonly records: string;
+}
+
+/** Bytes of a key with the mask of its places. */
+export const entryBytes = keyBytes + 2;
+
+/** Groups are joined up to this many records: a look-up by key reads a row whole. */
+const recordLimit = 128;
+/** And up to so much text, in characters. */
+const textLimit = 256 * 1024;
+/** Rows that span more, in milliseconds, are looked at by every page that begins behind them (shared-log's second index). */
+const spanLimit = 1_000;
+
+/**
+ * Puts groups that follow on each other together into rows: PostgreSQL compresses no row under 2 kB, and each costs 40
+ * bytes beside its text. The records' lines stay as they are.
+ */
+export function rowsOfGroups(groups: readonly JournalGroup[]): SharedRow[] {
+  const rows: SharedRow[] = [];
+  let joined: JournalGroup[] = [];
+  let bounds: Bounds | undefined;
+  for (const group of groups) {
+    const next = bounds && joinBounds(bounds, group);
+    if (next !== undefined && fits(next, joined.at(-1)!, group)) {
+      joined.push(group);
+      bounds = next;
+    } else {
+      if (bounds !== undefined) rows.push(rowOf(joined, bounds));
+      joined = [group];
+      bounds = { ...group, length: group.records.length };
+    }
+  }
+  if (bounds !== undefined) rows.push(rowOf(joined, bounds));
+  return rows;
+}
+
+interface Bounds extends Pick<SharedRow, 'count' | 'since' | 'until' | 'idSince' | 'idUntil'> {
+  readonly length: number;
+}
+
+function joinBounds(a: Bounds, b: JournalGroup): Bounds {
+  return {
+    count: a.count + b.count,
+    since: Math.min(a.since, b.since),
+    until: Math.max(a.until, b.until),
+    idSince: Math.min(a.idSince, b.idSince),
+    idUntil: Math.max(a.idUntil, b.idUntil),
+    length: a.length + b.records.length,
+  };
+}
+
+function fits({ count, since, until, length }: Bounds, last: JournalGroup, next: JournalGroup): boolean {
+  return (
+    next.first === last.first + last.count &&
+    count <= recordLimit &&
+    length <= textLimit &&
+    until - since <= spanLimit &&
+    utcDayOf(last.until) === utcDayOf(next.until) &&
+    // A group of whole records has no line of shared members, which would tell where it begins.
+    !next.records.startsWith('{"id":')
+  );
+}
+
+function rowOf(groups: readonly JournalGroup[], { count, since, until, idSince, idUntil }: Bounds): SharedRow {
+  // A line feed is between lines alone; a NUL, which PostgreSQL refuses, is in no record that was not damaged.
+  const records = groups
+    .map((group) => group.records)
+    .join('\n')
+    .replaceAll('\0', '\ufffd');
+  return {
+    day: utcDayOf(until),
+    first: groups[0]!.first,
+    count,
+    since,
+    until,
+    idSince,
+    idUntil,
+    keys: encodeEntries(entriesOf(groups)),
+    records,
+  };
+}
+
+/** The keys of all groups; the masks of each are turned to the places that its records have in the row. */
+function entriesOf(groups: readonly JournalGroup[]): GroupKeys {
+  const entries: GroupKeys = new Map();
+  let place = 0;
+  for (const { keys, count } of groups) {
+    const everywhere = count >= 16 ? 0xffff : (1 << count) - 1;
+    for (const [key, mask] of keys) {
+      entries.set(key, (entries.get(key) ?? 0) | turned(mask === 0 ? everywhere : mask, place & 15));
+    }
+    place += count;
+  }
+  return entries;
+}
+
+/** The 16 bits of a mask, moved up by `places`; those that leave it at the top come in at the bottom. */
+function turned(mask: number, places: number): number {
+  return ((mask << places) | (mask >>> (16 - places))) & 0xffff;
+}
+
+function encodeEntries(entries: GroupKeys): Buffer {
+  const bytes = Buffer.allocUnsafe(entries.size * entryBytes);
+  let at = 0;
+  for (const [key, mask] of entries) {
+    at = bytes.writeUIntBE(key, at, keyBytes);
+    at = bytes.writeUInt16BE(mask, at);
+  }
+  return bytes;
+}

@@ -1,0 +1,401 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { DatabaseError } from '../../database/database-error.js';
+import type { PostgresClient } from '../../database/postgres/postgres-client.js';
+import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
+import { type JournalGroup, lastIdOf } from '../journal-group.js';
+import type { StoredGap } from '../log-gap.js';
+import type { JournalPosition, ShippedJournal, Stretch } from '../shipped-journal.js';
+import type { TallyRow } from '../tally.js';
+import { utcDayOf } from '../utc-day.js';
+import { type CopyType, copyData } from './binary-copy.js';
+import { DayPartitions } from './day-partitions.js';
+import { rowsOfGroups, type SharedRow } from './shared-row.js';
+import { findWriter, type WriterState } from './writer-registry.js';
+
+export interface ShipperOptions {
+  readonly database: PostgresDatabase;
+  /** Brings the tables up to date; called with each new connection. */
+  readonly prepare: () => Promise<void>;
+  readonly partitions: DayPartitions;
+  readonly journal: ShippedJournal;
+  /** The name of this replica. */
+  readonly instance: string;
+  /**
+   * How long after its time a record may still be appended, in milliseconds: a batch is answered for as long as it may
+   * take, and each of its records has the time at which it came.
+   */
+  readonly latestMs: number;
+  /** Writes counts of what is shipped, in the same transaction. */
+  readonly count: (client: PostgresClient, writer: number, rows: readonly TallyRow[]) => Promise<void>;
+  /** False if a loss of power can take nothing of the journal, so that it need not be written through first. */
+  readonly harden: boolean;
+  /** Called once when shipping begins to fail, and once when it works again. */
+  readonly onProblem: (what: string, error: unknown) => void;
+  /** The first day, since 1970, that the retention keeps; what is older is not shipped any more. Undefined: all are kept. */
+  readonly firstDay: () => number | undefined;
+  readonly onShipped?: (batch: ShippedBatch) => void;
+}
+
+export interface ShippedBatch {
+  readonly records: number;
+  readonly durationMs: number;
+}
+
+export interface ShipperStatus {
+  /** The number of this replica's journal in the shared log; undefined until PostgreSQL was reached once. */
+  readonly writer: number | undefined;
+  /** Every record of the journal up to this sequence is in the shared log; undefined as above. */
+  readonly shipped: number | undefined;
+  /** Why nothing is shipped now; undefined while it works. */
+  readonly problem: string | undefined;
+  /** Attempts that failed. */
+  readonly retries: number;
+}
+
+/** Enough to be shipped at once; fewer wait for others. */
+const enoughRecords = 512;
+/** Longest wait for others, in milliseconds. */
+const patienceMs = 200;
+/** Most records of one transaction. */
+const batchRecords = 4_096;
+const beatMs = 1_000;
+const firstPauseMs = 250;
+const longestPauseMs = 5_000;
+
+const rowColumns: readonly CopyType[] = [
+  'date',
+  'int4',
+  'int8',
+  'int4',
+  'int8',
+  'int8',
+  'int8',
+  'int8',
+  'bytea',
+  'text',
+];
+const columnNames = 'day, writer, first, count, since, until, id_since, id_until, keys, records';
+
+/**
+ * Ships the journal of this replica into the shared log, in order, behind the answers.
+ *
+ * A batch is one transaction: it moves the writer's high water from where this replica knows it to be, if the log has the
+ * same record there, and copies the rows. So a batch is in the log whole or not at all, and once, wherever batches and rows
+ * begin; a commit whose answer was lost is found out by reading the high water. What the log already has is never
+ * compared or dropped (`findWriter` tells what a journal that does not fit becomes).
+ *
+ * A heartbeat says how far the journal has decided, and before which time nothing more will come.
+ */
+export class Shipper {
+  private readonly stopping = new AbortController();
+  private client: PostgresClient | undefined;
+  /** As it was when PostgreSQL last said so, and whether that still is to be asked. */
+  private state: WriterState | undefined;
+  private isUnsure = true;
+  private running: Promise<void> | undefined;
+  private lastProblem: string | undefined;
+  private retries = 0;
+  private wake: (() => void) | undefined;
+  private pending = 0;
+  private isUrgent = false;
+  private nextBeat = 0;
+  private readonly notedGaps = new Set<string>();
+  private waiters: { readonly sequence: number; readonly resolve: () => void }[] = [];
+
+  constructor(private readonly options: ShipperOptions) {}
+
+  get status(): ShipperStatus {
+    const { state, lastProblem: problem, retries } = this;
+    return { writer: state?.writer, shipped: state?.shipped, problem, retries };
+  }
+
+  start(): void {
+    this.running = this.run();
+  }
+
+  /** Ships what is left for at most `ms` milliseconds, and says that this writer has ended. */
+  async stop(ms: number): Promise<void> {
+    const ends = performance.now() + ms;
+    this.stopping.abort();
+    this.wake?.();
+    await this.running;
+    try {
+      await this.finish(ends);
+    } catch (error) {
+      this.options.onProblem('the newest decision records could not be shipped before the end', error);
+    }
+    await this.client?.close();
+  }
+
+  /** Takes note of records that were committed to the journal. */
+  committed(records: number): void {
+    this.pending += records;
+    if (this.pending >= enoughRecords || this.isUrgent) this.wake?.();
+  }
+
+  /**
+   * Waits until the record with this sequence is in the shared log; it is shipped without waiting for others. Says whether
+   * it is there: false after `ms` milliseconds.
+   */
+  async confirmed(sequence: number, ms: number): Promise<boolean> {
+    if (this.state !== undefined && this.state.shipped >= sequence) return true;
+    this.isUrgent = true;
+    this.wake?.();
+    return new Promise<boolean>((resolve) => {
+      const timer = setTimeout(() => {
+        this.waiters = this.waiters.filter((each) => each !== waiter);
+        resolve(false);
+      }, ms);
+      const waiter = {
+        sequence,
+        resolve: () => {
+          clearTimeout(timer);
+          resolve(true);
+        },
+      };
+      this.waiters.push(waiter);
+    });
+  }
+
+  private async run(): Promise<void> {
+    let pauseMs = firstPauseMs;
+    while (!this.stopping.signal.aborted) {
+      try {
+        const more = await this.step();
+        this.worked();
+        pauseMs = firstPauseMs;
+        if (!more) await this.wait();
+      } catch (error) {
+        await this.failed(error);
+        // Replicas that lost the database at once do not come back at once.
+        await this.pause(pauseMs * (0.5 + Math.random()));
+        pauseMs = Math.min(longestPauseMs, pauseMs * 2);
+      }
+    }
+  }
+
+  /** Ships a batch, and beats; says whether there is more to ship. */
+  private async step(): Promise<boolean> {
+    const { journal } = this.options;
+    const position = await journal.position();
+    const { client, state } = await this.connected(position);
+    this.pending = 0;
+    const stretch = await journal.read(state.shipped, batchRecords);
+    if (stretch.to > state.shipped) await this.ship(client, state, stretch, position);
+    else if (performance.now() >= this.nextBeat) await this.beat(client, state, position);
+    return stretch.to < position.end;
+  }
+
+  private async connected(position: JournalPosition): Promise<{ client: PostgresClient; state: WriterState }> {
+    const { database, prepare, journal, instance, onProblem } = this.options;
+    this.client ??= await database.connect({
+      onEnd: () => {
+        this.client = undefined;
+      },
+    });
+    if (this.state === undefined || this.isUnsure || this.state.journal !== position.journal) {
+      await prepare();
+      const forked = (what: string) => onProblem(what, undefined);
+      this.state = await findWriter(database, this.client, { ...position, instance }, journal, forked);
+      this.isUnsure = false;
+      this.notedGaps.clear();
+      this.confirm();
+    }
+    return { client: this.client, state: this.state };
+  }
+
+  private async ship(
+    client: PostgresClient,
+    state: WriterState,
+    stretch: Stretch,
+    position: JournalPosition,
+  ): Promise<void> {
+    const { journal, partitions, count, harden, onShipped } = this.options;
+    const started = performance.now();
+    if (harden) await journal.harden();
+    const firstDay = this.options.firstDay() ?? 0;
+    const all = rowsOfGroups(stretch.groups);
+    const rows = all.filter(({ day }) => day >= firstDay);
+    const expired = all.filter(({ day }) => day < firstDay).map(gapOfExpired);
+    await partitions.ensure(client, new Set(rows.map(({ day }) => day)));
+    const shippedId = lastId(stretch) ?? state.shippedId;
+    const isAll = stretch.to >= position.end;
+    const since = Math.min(...rows.map((row) => row.since));
+    const done = await client.transaction(async () => {
+      const moved = await client.write(
+        `UPDATE ${this.table('decision_writer')} SET shipped = $2, shipped_id = $3, complete_to = $4, beat = now(),
+           state = 'running', decided = $5, open_since = least(open_since, $6)
+         WHERE writer = $1 AND shipped = $7 AND shipped_id IS NOT DISTINCT FROM $8`,
+        [
+          state.writer,
+          stretch.to,
+          shippedId,
+          this.completeTo(position, isAll ? undefined : (rows.at(-1)?.until ?? 0)),
+          position.end,
+          rows.length === 0 ? null : since,
+          state.shipped,
+          state.shippedId,
+        ],
+      );
+      if (moved === 0) return false;
+      await client.copy(
+        `COPY ${this.table('decision_group')} (${columnNames}) FROM STDIN (FORMAT binary)`,
+        copyData(
+          rowColumns,
+          rows.map((row) => valuesOf(state.writer, row)),
+        ),
+      );
+      const kept = stretch.groups.filter(({ until }) => utcDayOf(until) >= firstDay);
+      await count(
+        client,
+        state.writer,
+        kept.flatMap(({ tally }) => tally),
+      );
+      await this.noteGaps(client, state.writer, [...stretch.missing, ...expired]);
+      return true;
+    });
+    if (!done) {
+      // An answer was lost, the database went back to an older state, or another journal has this name.
+      this.isUnsure = true;
+      return;
+    }
+    this.state = { ...state, shipped: stretch.to, shippedId };
+    this.nextBeat = performance.now() + beatMs;
+    journal.shipped(stretch.to);
+    this.confirm();
+    onShipped?.({ records: stretch.to - state.shipped, durationMs: performance.now() - started });
+  }
+
+  /** Says how far this journal has come, and what it lost. Everything that it has committed is shipped. */
+  private async beat(client: PostgresClient, state: WriterState, position: JournalPosition): Promise<void> {
+    const gaps = await this.options.journal.gaps(0);
+    const done = await client.transaction(async () => {
+      const moved = await client.write(
+        `UPDATE ${this.table('decision_writer')} SET beat = now(), state = 'running', decided = $2, complete_to = $3
+         WHERE writer = $1 AND shipped = $4 AND shipped_id IS NOT DISTINCT FROM $5`,
+        [state.writer, position.end, this.completeTo(position, undefined), state.shipped, state.shippedId],
+      );
+      if (moved > 0) await this.noteGaps(client, state.writer, gaps);
+      return moved > 0;
+    });
+    this.isUnsure = !done;
+    this.nextBeat = performance.now() + beatMs;
+  }
+
+  /** The time in milliseconds before which nothing more will be shipped. `until`: the newest time of what is, if that is not all. */
+  private completeTo({ oldestPending = Number.MAX_SAFE_INTEGER }: JournalPosition, until: number | undefined): number {
+    return Math.max(0, Math.min(Date.now(), oldestPending, until ?? Number.MAX_SAFE_INTEGER) - this.options.latestMs);
+  }
+
+  private async noteGaps(client: PostgresClient, writer: number, gaps: readonly StoredGap[]): Promise<void> {
+    for (const { after, lost, since, until, cause } of gaps) {
+      const key = `${after} ${since} ${cause}`;
+      if (this.notedGaps.has(key)) continue;
+      await client.write(
+        `INSERT INTO ${this.table('decision_gap')} (writer, after, lost, since, until, cause)
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
+        [writer, after, lost, since, until, cause],
+      );
+      this.notedGaps.add(key);
+    }
+  }
+
+  /** Ships what is left until the time `ends` (of the monotonic clock), and ends the writer's row if that was all. */
+  private async finish(ends: number): Promise<void> {
+    for (;;) {
+      if (performance.now() > ends) throw new Error('there was more than the time allowed');
+      if (!(await within(ends, this.step()))) break;
+    }
+    const position = await this.options.journal.position();
+    const { state, client } = this;
+    if (state === undefined || client === undefined || state.shipped < position.end) return;
+    await within(
+      ends,
+      client.transaction(() =>
+        client.write(
+          `UPDATE ${this.table('decision_writer')} SET state = 'stopped', beat = now(), decided = shipped
+           WHERE writer = $1 AND shipped = $2 AND shipped_id IS NOT DISTINCT FROM $3`,
+          [state.writer, state.shipped, state.shippedId],
+        ),
+      ),
+    );
+  }
+
+  private confirm(): void {
+    const shipped = this.state?.shipped ?? 0;
+    const left = this.waiters.filter(({ sequence }) => sequence > shipped);
+    for (const { sequence, resolve } of this.waiters) if (sequence <= shipped) resolve();
+    this.waiters = left;
+    if (left.length === 0) this.isUrgent = false;
+  }
+
+  private async wait(): Promise<void> {
+    if (this.isUrgent || this.pending >= enoughRecords) return;
+    await this.pause(patienceMs);
+  }
+
+  /** Ends early when there is enough to ship. */
+  private async pause(ms: number): Promise<void> {
+    const waiting = new AbortController();
+    const woken = new Promise<void>((resolve) => {
+      this.wake = resolve;
+    });
+    await Promise.race([delay(ms, undefined, { signal: waiting.signal }).catch(() => undefined), woken]);
+    this.wake = undefined;
+    waiting.abort();
+  }
+
+  private worked(): void {
+    if (this.lastProblem === undefined) return;
+    this.lastProblem = undefined;
+    this.options.onProblem('decision records are shipped to PostgreSQL again', undefined);
+  }
+
+  private async failed(error: unknown): Promise<void> {
+    this.retries++;
+    const isNew = this.lastProblem === undefined;
+    this.lastProblem = error instanceof Error ? error.message : String(error);
+    // 23514: a partition was dropped after this process had seen it.
+    if (error instanceof DatabaseError && error.code === '23514') this.options.partitions.forget();
+    const { client } = this;
+    this.client = undefined;
+    this.isUnsure = true;
+    await client?.close();
+    if (isNew)
+      this.options.onProblem('decision records are not shipped to PostgreSQL; they wait in the journal', error);
+  }
+
+  private table(name: string): string {
+    return this.options.database.table(name);
+  }
+}
+
+function valuesOf(writer: number, row: SharedRow) {
+  const { day, first, count, since, until, idSince, idUntil, keys, records } = row;
+  return [day, writer, first, count, since, until, idSince, idUntil, keys, records];
+}
+
+function gapOfExpired({ first, count: lost, since, until }: SharedRow): StoredGap {
+  return { after: first - 1, lost, since, until, cause: 'expired' };
+}
+
+function lastId({ groups, missing, to }: Stretch): string | null | undefined {
+  const last: JournalGroup | undefined = groups.at(-1);
+  if (last === undefined || last.first + last.count - 1 < to) return missing.length > 0 ? null : undefined;
+  return lastIdOf(last.records) ?? null;
+}
+
+async function within<T>(ends: number, work: Promise<T>): Promise<T> {
+  const waiting = new AbortController();
+  const late = delay(Math.max(0, ends - performance.now()), undefined, { signal: waiting.signal }).then(
+    () => {
+      throw new Error('there was no time left');
+    },
+    () => new Promise<never>(() => undefined),
+  );
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    waiting.abort();
+  }
+}

@@ -1,0 +1,276 @@
+import { cpSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { migrate } from '../../../src/database/postgres/migrations.js';
+import type { DecisionRecord } from '../../../src/decision-log/decision-record.js';
+import { recordsOf, type StoredGroup } from '../../../src/decision-log/group-text.js';
+import { DayPartitions } from '../../../src/decision-log/postgres/day-partitions.js';
+import { sharedLog1764400000000 } from '../../../src/decision-log/postgres/migrations/1764400000000-shared-log.js';
+import { Shipper, type ShipperOptions } from '../../../src/decision-log/postgres/shipper.js';
+import { readWriters, retireWriter } from '../../../src/decision-log/postgres/writers.js';
+import { SqliteDecisionLog } from '../../../src/decision-log/sqlite/sqlite-decision-log.js';
+import { openDatabase, postgresForTests } from '../../database/postgres/databases.js';
+import { hasPostgres, PostgresServer } from '../../database/postgres/postgres-server.js';
+import { exampleRecord } from '../example-records.js';
+import { temporaryDirectory } from '../temporary-log.js';
+
+/** A replica as far as its journal goes: records are appended, and shipped behind it. */
+interface Replica {
+  readonly log: SqliteDecisionLog;
+  readonly shipper: Shipper;
+  readonly problems: string[];
+  /** Appends so many records at once, now. */
+  append(count: number, subject?: string): Promise<string[]>;
+  stop(): Promise<void>;
+}
+
+describe.skipIf(!hasPostgres)('shipping a journal into PostgreSQL', () => {
+  const server = postgresForTests();
+
+  async function start(url: string, directory: string, options: Partial<ShipperOptions> = {}): Promise<Replica> {
+    const database = openDatabase(url);
+    const problems: string[] = [];
+    const log = new SqliteDecisionLog({
+      databasePath: join(directory, 'verdict.sqlite'),
+      mode: 'sync',
+      isShipped: true,
+      onCommit: ({ records }) => shipper.committed(records),
+    });
+    const shipper = new Shipper({
+      database,
+      prepare: () => migrate(database, 'decision-log', [sharedLog1764400000000]),
+      partitions: new DayPartitions(database),
+      journal: log.tail,
+      instance: 'test',
+      latestMs: 1_000,
+      count: async () => undefined,
+      harden: true,
+      firstDay: () => undefined,
+      onProblem: (what) => problems.push(what),
+      ...options,
+    });
+    await log.start();
+    shipper.start();
+    let isRunning = true;
+    const stop = async () => {
+      if (!isRunning) return;
+      isRunning = false;
+      await log.flush();
+      await shipper.stop(5_000);
+      await log.stop();
+    };
+    onTestFinished(stop);
+    const append = async (count: number, subject = 'alice') => {
+      const records = Array.from({ length: count }, () => exampleRecord(log, { subject, now: Date.now() }));
+      await Promise.all(records.map((record) => log.append(record)));
+      return records.map(({ id }) => id);
+    };
+    return { log, shipper, problems, append, stop };
+  }
+
+  /** All records in the shared log, by writer in the order of their sequences. */
+  async function shared(url: string): Promise<Map<number, DecisionRecord[]>> {
+    const rows = (await server().query(
+      'SELECT writer, first::float8, records FROM verdict.decision_group ORDER BY writer, first',
+      url,
+    )) as (StoredGroup & { writer: number })[];
+    const byWriter = new Map<number, DecisionRecord[]>();
+    for (const { writer, first, records } of rows) {
+      byWriter.set(writer, [...(byWriter.get(writer) ?? []), ...[...recordsOf({ first, records })].reverse()]);
+    }
+    return byWriter;
+  }
+
+  /** Waits until the log has so many records in all. */
+  async function untilShipped(url: string, count: number): Promise<Map<number, DecisionRecord[]>> {
+    return vi.waitFor(
+      async () => {
+        const all = await shared(url);
+        expect([...all.values()].flat()).toHaveLength(count);
+        return all;
+      },
+      { timeout: 30_000, interval: 50 },
+    );
+  }
+
+  function expectWhole(records: readonly DecisionRecord[], ids: readonly string[], from = 1): void {
+    expect(records.map(({ id }) => id)).toEqual(ids);
+    expect(records.map(({ sequence }) => sequence)).toEqual(ids.map((_, i) => from + i));
+  }
+
+  it('P4: ships every record once and in order, small groups joined into one row', async () => {
+    const url = await server().createDatabase();
+    const replica = await start(url, temporaryDirectory());
+    const ids: string[] = [];
+    for (let i = 0; i < 40; i++) ids.push(...(await replica.append(i % 3 === 0 ? 1 : 100)));
+    const [records] = (await untilShipped(url, ids.length)).values();
+    expectWhole(records!, ids);
+    const [{ rows }] = await server().query('SELECT count(*)::int AS rows FROM verdict.decision_group', url);
+    expect(rows).toBeLessThan(40);
+  });
+
+  it('P4: goes on where it was after the database is killed, again and again', async () => {
+    const own = await PostgresServer.start();
+    onTestFinished(() => own.remove());
+    const url = await own.createDatabase();
+    const replica = await start(url, temporaryDirectory());
+    const ids: string[] = [];
+    const until = Date.now() + 6_000;
+    let isDown = false;
+    const killing = (async () => {
+      for (let i = 0; i < 3; i++) {
+        await delay(700);
+        isDown = true;
+        await own.kill();
+        await delay(300);
+        await own.resume();
+        isDown = false;
+      }
+    })();
+    while (Date.now() < until) ids.push(...(await replica.append(50)));
+    await killing;
+    expect(isDown).toBe(false);
+    await vi.waitFor(() => expect(replica.shipper.status.shipped).toBe(ids.length), { timeout: 30_000 });
+    const rows = (await own.query(
+      'SELECT first::float8, records FROM verdict.decision_group ORDER BY first',
+      url,
+    )) as StoredGroup[];
+    expectWhole(
+      rows.flatMap((row) => [...recordsOf(row)].reverse()),
+      ids,
+    );
+    expect(replica.problems).toContain('decision records are shipped to PostgreSQL again');
+  }, 60_000);
+
+  it('P4: another process on the same folder goes on, from the files, whatever rows the first one made', async () => {
+    const url = await server().createDatabase();
+    const directory = temporaryDirectory();
+    const first = await start(url, directory);
+    const ids = await first.append(300);
+    await first.shipper.stop(0);
+    await first.log.stop();
+    const second = await start(url, directory);
+    ids.push(...(await second.append(10)));
+    const all = await untilShipped(url, ids.length);
+    expect(all.size).toBe(1);
+    expectWhole([...all.values()][0]!, ids);
+  });
+
+  it('ships what is left before it stops, and says that the writer has ended', async () => {
+    const url = await server().createDatabase();
+    const replica = await start(url, temporaryDirectory());
+    await replica.append(700);
+    await replica.stop();
+    expect([...(await shared(url)).values()].flat()).toHaveLength(700);
+    const { writers } = await readWriters(openDatabase(url), openDatabase(url));
+    expect(writers).toMatchObject([{ state: 'stopped', decided: 700, shipped: 700, missing: 0 }]);
+  });
+
+  it('a cloned volume is found: its records are kept as those of a writer of its own', async () => {
+    const url = await server().createDatabase();
+    const directory = temporaryDirectory();
+    const original = await start(url, directory);
+    const common = await original.append(20);
+    await untilShipped(url, 20);
+    await original.stop();
+    const cloned = temporaryDirectory();
+    cpSync(directory, cloned, { recursive: true });
+    const [one, other] = [await start(url, directory), await start(url, cloned)];
+    const ofOne = await one.append(30, 'one');
+    await untilShipped(url, 50);
+    const ofOther = await other.append(40, 'other');
+    const all = await untilShipped(url, 90);
+    const [first, second] = [...all.values()];
+    expectWhole(first!, [...common, ...ofOne]);
+    expectWhole(second!, ofOther, 21);
+    expect(other.problems.join()).toMatch(
+      /has other records of the journal [0-9a-f]{32} than this replica behind sequence 20/,
+    );
+    // Each goes on as it is, over a restart too.
+    await other.stop();
+    const again = await start(url, cloned);
+    const more = await again.append(5, 'other');
+    expectWhole((await untilShipped(url, 95)).get([...all.keys()][1]!)!, [...ofOther, ...more], 21);
+    expect(again.problems).toEqual([]);
+  });
+
+  it('a journal that lost its newest records with the power goes on beside what it had shipped', async () => {
+    const url = await server().createDatabase();
+    const directory = temporaryDirectory();
+    const before = await start(url, directory);
+    const kept = await before.append(20);
+    await before.stop();
+    const copy = temporaryDirectory();
+    cpSync(directory, copy, { recursive: true });
+    const lost = await start(url, directory);
+    const ofLost = await lost.append(15);
+    await untilShipped(url, 35);
+    await lost.stop();
+    const after = await start(url, copy);
+    const ofAfter = await after.append(3);
+    const [first, second] = [...(await untilShipped(url, 38)).values()];
+    expectWhole(first!, [...kept, ...ofLost]);
+    expectWhole(second!, ofAfter, 21);
+  });
+
+  it('a database that went back to an older state gets again what it lost', async () => {
+    const url = await server().createDatabase();
+    const replica = await start(url, temporaryDirectory());
+    const ids = await replica.append(30);
+    await untilShipped(url, 30);
+    // A stand-by without the newest transactions took over.
+    await server().query(
+      `BEGIN; DELETE FROM verdict.decision_group; UPDATE verdict.decision_writer SET shipped = 0, shipped_id = NULL; COMMIT`,
+      url,
+    );
+    ids.push(...(await replica.append(1)));
+    expectWhole([...(await untilShipped(url, 31)).values()][0]!, ids);
+  });
+
+  it('records of a clock that is wrong get the partition of their own day', async () => {
+    const url = await server().createDatabase();
+    const replica = await start(url, temporaryDirectory());
+    const { log } = replica;
+    const days = [-400, -1, 30];
+    for (const day of days) {
+      await log.append(exampleRecord(log, { now: Date.now() + day * 86_400_000 }));
+    }
+    await untilShipped(url, 3);
+    const rows = await server().query(
+      'SELECT DISTINCT day - current_date AS days FROM verdict.decision_group ORDER BY 1',
+      url,
+    );
+    expect(rows.map(({ days: each }) => each)).toEqual(days);
+  });
+
+  it('a writer that ended without a word holds the log back until it is retired, and its gap goes when it is back', async () => {
+    const url = await server().createDatabase();
+    const directory = temporaryDirectory();
+    const replica = await start(url, directory);
+    await replica.append(10);
+    await untilShipped(url, 10);
+    const database = openDatabase(url);
+    const [running] = (await readWriters(database, database)).writers;
+    await expect(retireWriter(database, running!.writer)).rejects.toMatchObject({ code: 'writer_running' });
+    await replica.stop();
+    // As a kill would have left it, a while ago.
+    await server().query(
+      `UPDATE verdict.decision_writer SET state = 'running', decided = 14, beat = now() - interval '1 minute'`,
+      url,
+    );
+    const silent = await readWriters(database, database);
+    expect(silent.writers).toMatchObject([{ state: 'silent', decided: 14, shipped: 10, missing: 4 }]);
+    expect(silent.completeTo).toBe(silent.writers[0]!.completeTo);
+    await retireWriter(database, running!.writer);
+    expect((await readWriters(database, database)).writers).toMatchObject([{ state: 'retired' }]);
+    expect(await server().query('SELECT after::int, lost::int, cause FROM verdict.decision_gap', url)).toEqual([
+      { after: 10, lost: 4, cause: 'retired' },
+    ]);
+    const back = await start(url, directory);
+    await back.append(1);
+    await untilShipped(url, 11);
+    expect(await server().query('SELECT * FROM verdict.decision_gap', url)).toEqual([]);
+    await expect(retireWriter(database, 999)).rejects.toMatchObject({ code: 'writer_not_found' });
+  });
+});
