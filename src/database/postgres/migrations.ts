@@ -161,6 +161,6 @@ async function explained(what: string, work: () => Promise<void>): Promise<void>
     await work();
   } catch (error) {
     if (!(error instanceof DatabaseError)) throw error;
-    throw new DatabaseError(`${error.message}: ${what}`, error.code, error.isUnavailable);
+    throw new DatabaseError(`${error.message}: ${what}`, error.code, error.isUnavailable, error.isAway);
   }
 }

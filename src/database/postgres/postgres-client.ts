@@ -1,6 +1,6 @@
-import { DatabaseError } from '../database-error.js';
+import { DatabaseError, isAway } from '../database-error.js';
 import { copyIn, type PgClient, type Statement } from './postgres-driver.js';
-import { isAway, toDatabaseError } from './postgres-error.js';
+import { toDatabaseError } from './postgres-error.js';
 
 export type PostgresValue =
   | string

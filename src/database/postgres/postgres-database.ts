@@ -1,6 +1,6 @@
 import type { PostgresUrl } from '../../config/postgres-url.js';
 import { describePostgresUrl } from '../../config/postgres-url.js';
-import { DatabaseError } from '../database-error.js';
+import { DatabaseError, isAway } from '../database-error.js';
 import { ServiceDatabase } from '../service-database.js';
 import {
   answerTimeoutOf,
@@ -11,7 +11,7 @@ import {
   type TransactionOptions,
 } from './postgres-client.js';
 import { type DriverOptions, makeClient, makePool, type PgPool } from './postgres-driver.js';
-import { isAway, isRefusedConnection, toDatabaseError } from './postgres-error.js';
+import { isRefusedConnection, toDatabaseError } from './postgres-error.js';
 
 export interface PostgresDatabaseOptions {
   readonly url: PostgresUrl;
@@ -133,7 +133,7 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
 
   private use<Result>(work: (client: PostgresClient) => Promise<Result>): Promise<Result> {
     return this.noting(async () => {
-      if (this.isClosed) throw new DatabaseError('CONNECTION: the database is closed', 'CONNECTION', true);
+      if (this.isClosed) throw new DatabaseError('CONNECTION: the database is closed', 'CONNECTION', true, true);
       this.pool ??= this.openPool();
       const connection = await (await this.pool).connect();
       // An error between two statements is heard by the next one.

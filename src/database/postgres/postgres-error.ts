@@ -26,17 +26,12 @@ export function toDatabaseError(error: unknown): unknown {
   if (!(cause instanceof Error) || cause instanceof TypeError || cause instanceof RangeError) return error;
   const { code, message, severity, syscall } = cause as DriverError;
   if (severity !== undefined && code !== undefined) {
-    return new DatabaseError(`${code}: ${withoutValues(code, message)}`, code, unusable.test(code));
+    return new DatabaseError(`${code}: ${withoutValues(code, message)}`, code, unusable.test(code), away.test(code));
   }
   // The socket file of a server that does not run is not there.
   const plain = code === 'ENOENT' && syscall === 'connect' ? 'ECONNREFUSED' : code;
   const found = plain ?? uncoded.find(([pattern]) => pattern.test(message))?.[1];
-  return found === undefined ? error : new DatabaseError(`${found}: ${message}`, found, true);
-}
-
-/** Whether the connection or the server is gone, rather than a statement refused: it may be back in a moment. */
-export function isAway(error: unknown): boolean {
-  return error instanceof DatabaseError && away.test(error.code);
+  return found === undefined ? error : new DatabaseError(`${found}: ${message}`, found, true, away.test(found));
 }
 
 /** Whether the server, or TLS, would not have this connection: its user, its password, its database, a certificate. */

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { DatabaseError } from '../../../src/database/database-error.js';
-import { isAway } from '../../../src/database/postgres/postgres-error.js';
+import { DatabaseError, isAway } from '../../../src/database/database-error.js';
 import { openDatabase, postgresForTests } from './databases.js';
 import { hasPostgres } from './postgres-server.js';
 
