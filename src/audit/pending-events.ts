@@ -18,7 +18,7 @@ const maxPending = 1_000;
 export class PendingEvents {
   private pending = new Map<string, PendingEvent>();
 
-  add(event: NewAuditEvent, time: number): void {
+  add(event: NewAuditEvent, time: number, count = 1): void {
     const full = this.pending.size >= maxPending;
     const kept = full ? { type: event.type, detail: 'one of too many to tell apart' } : event;
     const key = JSON.stringify([
@@ -32,8 +32,8 @@ export class PendingEvents {
       kept.toVersion,
     ]);
     const same = this.pending.get(key);
-    if (same !== undefined) same.count++;
-    else this.pending.set(key, { event: kept, time, count: 1 });
+    if (same !== undefined) same.count += count;
+    else this.pending.set(key, { event: kept, time, count });
   }
 
   /** Removes the events that wait and returns them in the order in which they came. */
@@ -41,5 +41,11 @@ export class PendingEvents {
     const events = [...this.pending.values()];
     this.pending = new Map();
     return events;
+  }
+
+  /** Lets events that were taken wait again, before those that came since. */
+  putBack(events: readonly PendingEvent[]): void {
+    const later = this.take();
+    for (const { event, time, count } of [...events, ...later]) this.add(event, time, count);
   }
 }
