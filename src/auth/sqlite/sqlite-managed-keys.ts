@@ -2,28 +2,15 @@ import { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import { digestOf, makeApiKey } from '../api-key.js';
 import type { ApiKey } from '../api-key-entry.js';
 import { keyNameTaken, keyNotFound, type ManagedKey, ManagedKeys } from '../managed-keys.js';
+import { type StoredKey, type StoredSecret, toManagedKeys } from '../stored-keys.js';
 import { ApiKeys1763700000020 } from './migrations/1763700000020-api-keys.js';
 
-interface KeyRow {
-  name: string;
-  owner: string | null;
-  scopes: string;
-  policy_sets: string | null;
-  addresses: string | null;
-  daily_quota: number | null;
-  expires: number | null;
-  created: number;
-  created_by: string;
-  revoked: number | null;
-}
-
-interface SecretRow {
-  digest: string;
-  key_name: string;
-  created: number;
-  expires: number | null;
-  last_used: number | null;
-}
+/** Lists are JSON. */
+type KeyRow = Omit<StoredKey, 'scopes' | 'policy_sets' | 'addresses'> & {
+  readonly scopes: string;
+  readonly policy_sets: string | null;
+  readonly addresses: string | null;
+};
 
 /** The managed API keys in the service's SQLite database. */
 export class SqliteManagedKeys extends ManagedKeys {
@@ -48,23 +35,18 @@ export class SqliteManagedKeys extends ManagedKeys {
 
   async list(): Promise<ManagedKey[]> {
     const keys = await this.connection.query<KeyRow>('SELECT * FROM api_key ORDER BY name');
-    const secrets = await this.connection.query<SecretRow>('SELECT * FROM api_key_secret ORDER BY rowid');
-    return keys.map((row) =>
-      toKey(
-        row,
-        secrets.filter(({ key_name }) => key_name === row.name),
-      ),
-    );
+    const secrets = await this.connection.query<StoredSecret>('SELECT * FROM api_key_secret ORDER BY rowid');
+    return toManagedKeys(keys.map(toStored), secrets);
   }
 
   async find(name: string): Promise<ManagedKey | undefined> {
     const [row] = await this.connection.query<KeyRow>('SELECT * FROM api_key WHERE name = ?', [name]);
     if (row === undefined) return undefined;
-    const secrets = await this.connection.query<SecretRow>(
+    const secrets = await this.connection.query<StoredSecret>(
       'SELECT * FROM api_key_secret WHERE key_name = ? ORDER BY rowid',
       [name],
     );
-    return toKey(row, secrets);
+    return toManagedKeys([toStored(row)], secrets)[0];
   }
 
   async create(key: ApiKey, environment: string, by: string, now: number): Promise<string> {
@@ -136,23 +118,12 @@ export class SqliteManagedKeys extends ManagedKeys {
   }
 }
 
-function toKey(row: KeyRow, secrets: readonly SecretRow[]): ManagedKey {
-  return Object.freeze({
-    name: row.name,
-    ...(row.owner !== null && { owner: row.owner }),
-    scopes: JSON.parse(row.scopes) as string[],
-    ...(row.policy_sets !== null && { policySets: JSON.parse(row.policy_sets) as string[] }),
-    ...(row.addresses !== null && { addresses: JSON.parse(row.addresses) as string[] }),
-    ...(row.daily_quota !== null && { dailyQuota: row.daily_quota }),
-    ...(row.expires !== null && { expires: row.expires }),
-    created: row.created,
-    createdBy: row.created_by,
-    ...(row.revoked !== null && { revoked: row.revoked }),
-    secrets: secrets.map(({ digest, created, expires, last_used }) => ({
-      digest,
-      created,
-      ...(expires !== null && { expires }),
-      ...(last_used !== null && { lastUsed: last_used }),
-    })),
-  });
+function toStored(row: KeyRow): StoredKey {
+  const listIn = (json: string | null) => (json === null ? null : (JSON.parse(json) as string[]));
+  return {
+    ...row,
+    scopes: listIn(row.scopes) ?? [],
+    policy_sets: listIn(row.policy_sets),
+    addresses: listIn(row.addresses),
+  };
 }
