@@ -1,16 +1,11 @@
-import { createHash } from 'node:crypto';
-import { promisify } from 'node:util';
-import { gunzip, gzip } from 'node:zlib';
 import { currentSemantics, semanticsBeforeNumbers } from '../../core/semantics.js';
 import { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import { archivedFilesOf, packFile, unpackFile, unpackVersion } from '../archived-files.js';
 import type { ArchivedFile, ArchivedVersion, VersionsPage } from '../archived-version.js';
 import { type ArchivedState, bytesOnAPage, newestVersions, PolicyArchive, replacementMs } from '../policy-archive.js';
-import { isVersioned, type PolicyFile, type PolicySetFiles, versionOf } from '../policy-set-files.js';
+import { type PolicySetFiles, versionOf } from '../policy-set-files.js';
 import { PolicyArchive1763700000010 } from './migrations/1763700000010-policy-archive.js';
 import { Semantics1763700000011 } from './migrations/1763700000011-semantics.js';
-
-const compress = promisify(gzip);
-const decompress = promisify(gunzip);
 
 const versionsPerStep = 100;
 interface VersionRow {
@@ -117,10 +112,9 @@ export class SqlitePolicyArchive extends PolicyArchive {
 
   private async keepAll(set: PolicySetFiles, at: number, gitCommit: string | undefined): Promise<void> {
     const files: ArchivedFile[] = [];
-    for (const { path, bytes } of set.files.filter(({ path }) => isVersioned(path))) {
-      const digest = createHash('sha256').update(bytes).digest('hex');
-      await this.keepFile(digest, bytes);
-      files.push({ path, digest, size: bytes.byteLength });
+    for (const { bytes, ...file } of archivedFilesOf(set)) {
+      await this.keepFile(file.digest, bytes);
+      files.push(file);
     }
     await this.connection.query(
       `INSERT INTO policy_version (policy_set, version, files, git_commit, semantics, first_served, last_served)
@@ -137,7 +131,7 @@ export class SqlitePolicyArchive extends PolicyArchive {
     await this.connection.query('INSERT OR IGNORE INTO policy_file (digest, size, content) VALUES (?, ?, ?)', [
       digest,
       bytes.byteLength,
-      await compress(bytes),
+      await packFile(bytes),
     ]);
   }
 
@@ -199,29 +193,19 @@ export class SqlitePolicyArchive extends PolicyArchive {
 
   async files(name: string, version: string): Promise<PolicySetFiles | undefined> {
     const archived = await this.version(name, version);
-    if (archived === undefined) return undefined;
-    const files: PolicyFile[] = [];
-    for (const file of archived.files) files.push({ path: file.path, bytes: await this.contentOf(file) });
-    if (versionOf(files) !== version) throw new Error(`the archive's content of ${name} ${version} is damaged`);
-    return Object.freeze({ name, files: Object.freeze(files) });
+    return archived && unpackVersion(name, version, archived.files, (digest) => this.contentOf(digest));
   }
 
   async file(name: string, version: string, path: string): Promise<Uint8Array | undefined> {
-    const file = (await this.version(name, version))?.files.find((candidate) => candidate.path === path);
-    if (file === undefined) return undefined;
-    const bytes = await this.contentOf(file);
-    if (createHash('sha256').update(bytes).digest('hex') !== file.digest) {
-      throw new Error(`the archive's content of ${path} of ${name} ${version} is damaged`);
-    }
-    return bytes;
+    const archived = await this.version(name, version);
+    return archived && unpackFile(name, version, path, archived.files, (digest) => this.contentOf(digest));
   }
 
-  private async contentOf({ path, digest }: ArchivedFile): Promise<Uint8Array> {
+  private async contentOf(digest: string): Promise<Buffer | undefined> {
     const [row] = await this.connection.query<{ content: Buffer }>('SELECT content FROM policy_file WHERE digest = ?', [
       digest,
     ]);
-    if (row === undefined) throw new Error(`the archive has no content for ${path}, ${digest}`);
-    return decompress(row.content);
+    return row?.content;
   }
 }
 

@@ -1,0 +1,224 @@
+import { currentSemantics } from '../../core/semantics.js';
+import type { PostgresClient } from '../../database/postgres/postgres-client.js';
+import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
+import { PostgresTables } from '../../database/postgres/postgres-tables.js';
+import { archivedFilesOf, packFile, unpackFile, unpackVersion } from '../archived-files.js';
+import type { ArchivedFile, ArchivedVersion, VersionsPage } from '../archived-version.js';
+import { type ArchivedState, bytesOnAPage, newestVersions, PolicyArchive, replacementMs } from '../policy-archive.js';
+import { type PolicySetFiles, versionOf } from '../policy-set-files.js';
+import { policyArchiveTables } from './migrations/1764400000010-policy-archive.js';
+
+const versionsPerStep = 100;
+/** Contents that one statement writes: files are small, and a round trip for each is not. */
+const filesPerStatement = 50;
+
+interface StoredVersion {
+  readonly version: string;
+  readonly files: ArchivedFile[];
+  readonly git_commit: string | null;
+  readonly semantics: number;
+  readonly first_served: number;
+  readonly last_served: number;
+}
+
+/** The archive of all replicas, in PostgreSQL: a version that several of them load is kept once. */
+export class PostgresPolicyArchive extends PolicyArchive {
+  private readonly fileTable: string;
+  private readonly versionTable: string;
+  private readonly setTable: string;
+  private pruningEnds = false;
+
+  private constructor(private readonly tables: PostgresTables) {
+    super();
+    this.fileTable = tables.name('policy_file');
+    this.versionTable = tables.name('policy_version');
+    this.setTable = tables.name('policy_set');
+  }
+
+  /** The tables are made when they are not there; while the server is away, when it is back. */
+  static async open(database: PostgresDatabase): Promise<PostgresPolicyArchive> {
+    const tables = new PostgresTables(database, 'policy-store', [policyArchiveTables]);
+    await tables.prepare();
+    return new PostgresPolicyArchive(tables);
+  }
+
+  /** The database is closed by its owner. */
+  async close(): Promise<void> {}
+
+  async keep(set: PolicySetFiles, at: number, gitCommit?: string): Promise<void> {
+    const files = archivedFilesOf(set);
+    const listed = files.map(({ path, digest, size }) => ({ path, digest, size }));
+    await this.tables.transaction(async (client) => {
+      await this.lock(client, 'keep');
+      const known = await client.query<{ digest: string }>(
+        `SELECT digest FROM ${this.fileTable} WHERE digest = ANY ($1)`,
+        [files.map(({ digest }) => digest)],
+      );
+      const kept = new Set(known.map(({ digest }) => digest));
+      // In one order, or two replicas with files in common could wait for each other.
+      const missing = files.filter(({ digest }) => !kept.has(digest)).sort((a, b) => (a.digest < b.digest ? -1 : 1));
+      for (let from = 0; from < missing.length; from += filesPerStatement) {
+        await this.keepFiles(client, missing.slice(from, from + filesPerStatement));
+      }
+      await client.query(
+        `INSERT INTO ${this.versionTable} AS kept
+           (policy_set, version, files, git_commit, semantics, first_served, last_served)
+         VALUES ($1, $2, $3, $4, $5, $6, $6)
+         ON CONFLICT (policy_set, version) DO UPDATE SET
+           last_served = greatest(kept.last_served, excluded.last_served), semantics = excluded.semantics`,
+        [set.name, versionOf(set.files), JSON.stringify(listed), gitCommit ?? null, currentSemantics, at],
+      );
+    });
+  }
+
+  async prune(neededSince: number, newest = newestVersions): Promise<number> {
+    let removed = 0;
+    for (let step = versionsPerStep; step === versionsPerStep && !this.pruningEnds; removed += step) {
+      step = await this.removeVersions(neededSince - replacementMs, newest);
+    }
+    for (let step = versionsPerStep; step === versionsPerStep && !this.pruningEnds; ) {
+      step = await this.removeFiles();
+    }
+    return removed;
+  }
+
+  endPruning(): void {
+    this.pruningEnds = true;
+  }
+
+  async setState({ name, version, pinnedOver }: ArchivedState, at: number): Promise<void> {
+    await this.tables.transaction(async (client) => {
+      await client.query(
+        `INSERT INTO ${this.setTable} (name, version, pinned_over) VALUES ($1, $2, $3)
+         ON CONFLICT (name) DO UPDATE SET version = excluded.version, pinned_over = excluded.pinned_over, removed = NULL`,
+        [name, version, pinnedOver ?? null],
+      );
+      await client.query(`UPDATE ${this.versionTable} SET last_served = $1 WHERE policy_set = $2 AND version = $3`, [
+        at,
+        name,
+        version,
+      ]);
+    });
+  }
+
+  async setRemoved(name: string, at: number): Promise<void> {
+    await this.tables.write(`UPDATE ${this.setTable} SET removed = $1, pinned_over = NULL WHERE name = $2`, [at, name]);
+  }
+
+  async states(): Promise<ArchivedState[]> {
+    const rows = await this.tables.query<{ name: string; version: string; pinned_over: string | null }>(
+      `SELECT name, version, pinned_over FROM ${this.setTable} WHERE removed IS NULL ORDER BY name COLLATE "C"`,
+    );
+    return rows.map(({ name, version, pinned_over }) =>
+      pinned_over === null ? { name, version } : { name, version, pinnedOver: pinned_over },
+    );
+  }
+
+  async versions(name: string, limit: number, after?: string): Promise<VersionsPage> {
+    const found = await this.tables.query<{ version: string; bytes: number }>(
+      `SELECT version, octet_length(files::text) AS bytes FROM ${this.versionTable}
+       WHERE policy_set = $1 AND ($2::text IS NULL OR (first_served, version COLLATE "C") <
+         (SELECT first_served, version COLLATE "C" FROM ${this.versionTable} WHERE policy_set = $1 AND version = $2))
+       ORDER BY first_served DESC, version COLLATE "C" DESC LIMIT $3`,
+      [name, after ?? null, limit + 1],
+    );
+    const items: ArchivedVersion[] = [];
+    let bytes = 0;
+    for (const row of found) {
+      if (items.length === limit || (items.length > 0 && bytes + row.bytes > bytesOnAPage)) {
+        return { items, nextCursor: items.at(-1)!.version };
+      }
+      bytes += row.bytes;
+      const item = await this.version(name, row.version);
+      if (item !== undefined) items.push(item);
+    }
+    return { items };
+  }
+
+  async version(name: string, version: string): Promise<ArchivedVersion | undefined> {
+    const [row] = await this.tables.query<StoredVersion>(
+      `SELECT * FROM ${this.versionTable} WHERE policy_set = $1 AND version = $2`,
+      [name, version],
+    );
+    return row && toVersion(row);
+  }
+
+  async files(name: string, version: string): Promise<PolicySetFiles | undefined> {
+    const archived = await this.version(name, version);
+    return archived && unpackVersion(name, version, archived.files, (digest) => this.contentOf(digest));
+  }
+
+  async file(name: string, version: string, path: string): Promise<Uint8Array | undefined> {
+    const archived = await this.version(name, version);
+    return archived && unpackFile(name, version, path, archived.files, (digest) => this.contentOf(digest));
+  }
+
+  /** Another replica may write the same content at the same time: then it is there. */
+  private async keepFiles(client: PostgresClient, files: ReturnType<typeof archivedFilesOf>): Promise<void> {
+    const values = files.map((_file, n) => `($${3 * n + 1}, $${3 * n + 2}, $${3 * n + 3})`).join(', ');
+    const contents = await Promise.all(files.map(({ bytes }) => packFile(bytes)));
+    await client.query(
+      `INSERT INTO ${this.fileTable} (digest, size, content) VALUES ${values} ON CONFLICT DO NOTHING`,
+      files.flatMap(({ digest, size }, n) => [digest, size, contents[n]!]),
+    );
+  }
+
+  private removeVersions(endedBefore: number, newest: number): Promise<number> {
+    return this.tables.transaction(async (client) => {
+      await this.lock(client, 'prune');
+      return client.write(
+        `DELETE FROM ${this.versionTable} WHERE (policy_set, version) IN (
+           SELECT policy_set, version FROM (
+             SELECT policy_set, version, row_number() OVER later AS place, lag(last_served) OVER later AS ended
+             FROM ${this.versionTable}
+             WINDOW later AS (PARTITION BY policy_set ORDER BY last_served DESC, version COLLATE "C")) AS ordered
+           WHERE place > $1 AND ended < $2
+             AND NOT EXISTS (SELECT FROM ${this.setTable} AS serving
+               WHERE serving.name = ordered.policy_set AND serving.version = ordered.version)
+           LIMIT ${versionsPerStep})`,
+        [newest, endedBefore],
+      );
+    });
+  }
+
+  /** Removes files that no version names. */
+  private removeFiles(): Promise<number> {
+    return this.tables.transaction(async (client) => {
+      await this.lock(client, 'prune');
+      return client.write(
+        `DELETE FROM ${this.fileTable} WHERE digest IN (
+           SELECT digest FROM ${this.fileTable} EXCEPT
+           SELECT file ->> 'digest' FROM ${this.versionTable}, json_array_elements(files) AS file
+           LIMIT ${versionsPerStep})`,
+      );
+    });
+  }
+
+  /**
+   * Until the transaction ends: many replicas keep versions at once, but none while files are removed, one of which a new
+   * version may name.
+   */
+  private async lock(client: PostgresClient, why: 'keep' | 'prune'): Promise<void> {
+    const shared = why === 'keep' ? '_shared' : '';
+    await client.query(`SELECT pg_advisory_xact_lock${shared}(hashtextextended($1, 0))`, [this.fileTable]);
+  }
+
+  private async contentOf(digest: string): Promise<Buffer | undefined> {
+    const [row] = await this.tables.query<{ content: Buffer }>(
+      `SELECT content FROM ${this.fileTable} WHERE digest = $1`,
+      [digest],
+    );
+    return row?.content;
+  }
+}
+
+function toVersion({ version, files, semantics, ...row }: StoredVersion): ArchivedVersion {
+  return {
+    version,
+    files,
+    semantics,
+    firstServed: new Date(row.first_served).toISOString(),
+    lastServed: new Date(row.last_served).toISOString(),
+    ...(row.git_commit !== null && { gitCommit: row.git_commit }),
+  };
+}
