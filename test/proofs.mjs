@@ -16,6 +16,11 @@ const proofs = {
     command: vitest('test/decision-log/sqlite/kill.test.ts', 'test/decision-log/sqlite/journal-files.test.ts'),
     env: { VERDICT_TEST_KILLS: '50' },
   },
+  damage: { command: vitest('test/operations/damage.test.ts'), env: { VERDICT_TEST_DAMAGE: 'all' } },
+  'log-size': {
+    command: vitest('test/decision-log/sqlite/wal-bound.test.ts', 'test/decision-log/sqlite/many-files.test.ts'),
+    env: { VERDICT_TEST_LOG_SIZE: 'full' },
+  },
   openapi: { command: vitest('test/api/schemathesis.test.ts'), env: { VERDICT_TEST_SCHEMATHESIS_EXAMPLES: '100' } },
   abuse: { command: ['npm', 'run', 'abuse'] },
   log: { command: ['npm', 'run', 'bench:log', '--', '--fill', '10000000', '--callers', '20', '--days', '10'] },

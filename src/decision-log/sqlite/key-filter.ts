@@ -12,6 +12,11 @@ import { keyBytes } from '../record-keys.js';
 
 export const filterBlocks = 4_096;
 const bitsPerKey = 12;
+/**
+ * A block of few keys has this many bits all the same: a small one would take other keys for those that all files have
+ * (of a policy set, an action), and that in all files at once.
+ */
+const leastBits = 120;
 const probes = 8;
 /** Keys that a step takes at most, about: some milliseconds of the event loop. */
 const keysPerStep = 16_384;
@@ -65,7 +70,7 @@ export function blocksOf(keys: Buffer): FilterBlock[] {
     const block = keys.readUInt16BE(start) >>> 4;
     let end = start;
     while (end < keys.length && keys.readUInt16BE(end) >>> 4 === block) end += keyBytes;
-    const bits = Buffer.alloc(Math.ceil((((end - start) / keyBytes) * bitsPerKey) / 8));
+    const bits = Buffer.alloc(Math.ceil(Math.max(leastBits, ((end - start) / keyBytes) * bitsPerKey) / 8));
     for (let at = start; at < end; at += keyBytes) {
       for (const bit of bitsOf(keys, at, bits.length * 8)) bits[bit >>> 3]! |= 1 << (bit & 7);
     }
