@@ -5,11 +5,16 @@ import type { FastifyReply } from 'fastify';
 import { DecisionLog } from '../decision-log/decision-log.js';
 import { DecisionStats } from '../decision-log/decision-stats.js';
 import { ExportQuery } from '../decision-log/export-query.js';
+import { gapForSome, type SeenGap } from '../decision-log/partial-view.js';
 import { StatsQuery } from '../decision-log/stats-query.js';
 import { Requires } from '../http/access.js';
 import { VisibleSets } from '../http/caller.decorator.js';
 import { Documented } from '../http/operation.js';
 import { queryPipe } from '../http/validation-pipes.js';
+
+interface SeenStats extends Omit<DecisionStats, 'gaps'> {
+  readonly gaps?: readonly SeenGap[];
+}
 
 /** Many decisions at once: counted, or taken away. */
 @Controller('v1/decisions')
@@ -26,11 +31,13 @@ export class DecisionReportsController {
     answers: { 200: { description: 'The counts.', json: DecisionStats } },
     refusals: ['invalid_request'],
   })
-  stats(
+  async stats(
     @Query(queryPipe) query: StatsQuery,
     @VisibleSets('decisions:read') policySets: readonly string[] | undefined,
-  ): Promise<DecisionStats> {
-    return this.log.stats(query, { policySets });
+  ): Promise<SeenStats> {
+    const { gaps, ...stats } = await this.log.stats(query, { policySets });
+    if (gaps === undefined) return stats;
+    return { ...stats, gaps: policySets === undefined ? gaps : gaps.map(gapForSome) };
   }
 
   /** An export that fails midway breaks off the connection: a caller who got an end has got all of it. */

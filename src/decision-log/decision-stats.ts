@@ -1,4 +1,5 @@
 import { Flag, Integer, Part, Parts, SomeOf, Text, Time } from '../answers/members.js';
+import { LogGap } from './log-gap.js';
 import { type TallyField, tallyFields } from './tally.js';
 
 /** One count: the fields that it is by are those of `by` that were told apart. */
@@ -78,6 +79,14 @@ export class DecisionStats {
 
   @Time({ optional: true })
   readonly countedTo?: string;
+
+  @Parts(() => LogGap, {
+    optional: true,
+    description:
+      'Decisions of this time that are not in the counts, since they are missing from the log or cannot be read; the ' +
+      'newest first. Not given when there are none.',
+  })
+  readonly gaps?: readonly LogGap[];
 
   @Part(() => TopIds, { optional: true, description: 'Given where `top` asks for it.' })
   readonly top?: TopIds;

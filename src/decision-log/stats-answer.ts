@@ -2,14 +2,23 @@ import { sortInTurns } from '../turns/sort-in-turns.js';
 import { Turns } from '../turns/turns.js';
 import type { DecisionCounts } from './decision-counts.js';
 import type { DecisionStats, StatsItem } from './decision-stats.js';
+import type { LogGap } from './log-gap.js';
 import type { TallyField } from './tally.js';
 import type { TallyGroup } from './tally-question.js';
 
-/** The answer of what was counted; `countedTo` (milliseconds since 1970) where not all was. */
+/** What a store could not count. */
+export interface Uncounted {
+  /** The time up to which decisions are counted, in milliseconds since 1970; undefined where all that can be read are. */
+  readonly countedTo: number | undefined;
+  /** Decisions that are missing from the log or cannot be read, newest first. */
+  readonly gaps: readonly LogGap[];
+}
+
+/** The answer of what was counted. */
 export async function statsOf(
   counts: DecisionCounts,
   by: readonly TallyField[],
-  countedTo?: number,
+  { countedTo, gaps = [] }: Partial<Uncounted> = {},
 ): Promise<DecisionStats> {
   const turns = new Turns();
   const items: StatsItem[] = [];
@@ -23,6 +32,7 @@ export async function statsOf(
     items,
     total: counts.total,
     ...(counts.uncertain > 0 && { uncertain: counts.uncertain }),
+    ...(gaps.length > 0 && { gaps }),
     ...(countedTo !== undefined && { complete: false, countedTo: new Date(countedTo).toISOString() }),
   };
 }

@@ -44,7 +44,7 @@ export function remarkGaps(terminal: Terminal, gaps: readonly LogGap[]): void {
 }
 
 export function printStats(terminal: Terminal, stats: DecisionStats): void {
-  const { items, total, uncertain, countedTo, top } = printable(stats);
+  const { items, total, uncertain, countedTo, gaps, top } = printable(stats);
   // A column of its own, so that no value can look like the count of all that are not kept apart.
   const names = [...new Set(items.flatMap((item) => Object.keys(item)))].filter((name) => name !== 'count');
   if (names.length > 0) {
@@ -57,6 +57,7 @@ export function printStats(terminal: Terminal, stats: DecisionStats): void {
   if (uncertain !== undefined)
     terminal.print(`${uncertain} more may match: their values were too many to be kept apart`);
   if (countedTo !== undefined) terminal.print(`not all are counted yet, but those before ${countedTo} are`);
+  remarkGaps(terminal, gaps ?? []);
   if (top === undefined) return;
   const since = top.searchedTo === undefined ? '' : `, since ${top.searchedTo}`;
   terminal.print();

@@ -1,5 +1,6 @@
-import type { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import { isDamaged, type SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import { type DecisionCounts, NameBounds } from '../decision-counts.js';
+import type { DamagedRange } from './damaged-rows.js';
 import { recount } from './recount.js';
 import { readTallies } from './tally-query.js';
 import { tallyLimits } from './tally-table.js';
@@ -23,12 +24,14 @@ export interface CountedFile {
 
 /**
  * Adds a file's decisions to what is counted. Returns the last sequence up to which all are counted when some are not: the
- * index is being built and more than `mostRecounted` records would have to be read.
+ * index is being built and more than `mostRecounted` records would have to be read. `damaged` hears of records that cannot
+ * be read.
  */
 export async function addFile(
   counts: DecisionCounts,
   file: CountedFile,
   mostRecounted = recountLimit,
+  damaged: (range: DamagedRange) => void = () => undefined,
 ): Promise<number | undefined> {
   const { connection, end } = file;
   const counted = file.hasCounts ? await readTallies(connection, counts.question, counts.limit, counts.part()) : 0;
@@ -37,13 +40,22 @@ export async function addFile(
   const from = Math.max(counted, file.before);
   const known = newest[0] === undefined ? end : newest[0].first - 1;
   const isComplete = known - from <= mostRecounted;
-  if (isComplete) for await (const rows of recount(connection, from, known)) await counts.addRows(rows, names);
+  if (isComplete) for await (const rows of recount(connection, from, known, damaged)) await counts.addRows(rows, names);
   for (const { rows } of newest) await counts.addRows(rows, names);
   return isComplete ? undefined : from;
 }
 
-/** The lowest time of the first group after a sequence, in milliseconds since 1970. */
+/** The lowest time of the first group after a sequence, in milliseconds since 1970; 0 where that cannot be read. */
 export async function timeAfter(connection: SqliteConnection, sequence: number): Promise<number> {
+  try {
+    return await lowestTimeAfter(connection, sequence);
+  } catch (error) {
+    if (!isDamaged(error)) throw error;
+    return 0;
+  }
+}
+
+async function lowestTimeAfter(connection: SqliteConnection, sequence: number): Promise<number> {
   const [row] = await connection.query<{ since: number }>(
     'SELECT since FROM journal.journal WHERE first > ? ORDER BY first LIMIT 1',
     [sequence],

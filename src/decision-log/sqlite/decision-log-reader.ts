@@ -74,8 +74,8 @@ export class DecisionLogReader extends RecordedDecisions {
     const question = tallyQuestionOf(query, scope);
     const view = await this.view();
     const counts = new DecisionCounts(question);
-    await addUnits(view, question, counts, Number.POSITIVE_INFINITY);
-    const stats = await statsOf(counts, question.by);
+    const uncounted = await addUnits(view, question, counts, Number.POSITIVE_INFINITY);
+    const stats = await statsOf(counts, question.by, uncounted);
     if (query.top === undefined) return stats;
     return { ...stats, top: await topIds(view, query, query.top, scope) };
   }

@@ -2,8 +2,9 @@
  * Counts decisions by reading the journal's texts (group-text.ts), where no count was kept: after a crash for the newest,
  * after the loss of an index for all. The database parses them, on a thread of its own.
  */
-import type { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import { isDamaged, type SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import { type TallyRow, tallyFields } from '../tally.js';
+import { type DamagedRange, findRowIn, placesOfRows } from './damaged-rows.js';
 
 /** Records that one statement reads, and groups, of which a quiet service has one a record. Some ten milliseconds. */
 const recordsAtOnce = 4_096;
@@ -33,24 +34,87 @@ export async function recountFresh(connection: SqliteConnection, after: number, 
   await connection.query(`INSERT INTO temp.fresh ${countsSql}`, [after, last]);
 }
 
-/** The counts of the groups after a sequence and up to `end`, for a connection that writes nothing; some at a time. */
-export async function* recount(connection: SqliteConnection, after: number, end: number): AsyncGenerator<TallyRow[]> {
+/**
+ * The counts of the groups after a sequence and up to `end`, for a connection that writes nothing; some at a time. Groups
+ * that cannot be read count nothing, and `damaged` hears of them.
+ */
+export async function* recount(
+  connection: SqliteConnection,
+  after: number,
+  end: number,
+  damaged: (range: DamagedRange) => void,
+): AsyncGenerator<TallyRow[]> {
   for (let from = after; from < end; ) {
-    const last = await endOfStep(connection, from, end);
-    const chunks = await connection.query<{ rows: string }>(
-      `SELECT json_group_array(json_array(minute, ${tallyFields.join(', ')}, count)) AS rows
-       FROM (SELECT *, row_number() OVER () AS place FROM (${countsSql})) GROUP BY place / ${rowsAtOnce}`,
-      [from, last],
-    );
-    for (const { rows } of chunks) {
-      yield (JSON.parse(rows) as [number, string, string, string, string, string, number][]).map(
-        ([minute, policySet, policyVersion, decision, reason, caller, count]) => {
-          return { minute, policySet, policyVersion, decision, reason, caller, count };
-        },
-      );
+    try {
+      const last = await endOfStep(connection, from, end);
+      yield* countedRows(connection, from, last, damaged);
+      from = last;
+    } catch (error) {
+      if (!isDamaged(error)) throw error;
+      const last = Math.min(end, from + recordsAtOnce);
+      yield* recountAround(connection, from, last, damaged);
+      from = last;
     }
-    from = last;
   }
+}
+
+/** The same, group by group; one that `last` lies in is counted by the step that begins in it. */
+async function* recountAround(
+  connection: SqliteConnection,
+  after: number,
+  last: number,
+  damaged: (range: DamagedRange) => void,
+): AsyncGenerator<TallyRow[]> {
+  for await (const place of placesOfRows(findRowIn(connection, 'journal'), after + 1, last + 1)) {
+    if ('after' in place) {
+      damaged(place);
+      continue;
+    }
+    const before = place.first - 1;
+    try {
+      yield* countedRows(connection, before, before + place.count, damaged);
+    } catch (error) {
+      if (!isDamaged(error)) throw error;
+      damaged({ after: before, count: place.count });
+    }
+  }
+}
+
+/** The rows, `rowsAtOnce` at a time: parsing all of them at once would be a long turn. */
+async function* countedRows(
+  connection: SqliteConnection,
+  after: number,
+  last: number,
+  damaged: (range: DamagedRange) => void,
+): AsyncGenerator<TallyRow[]> {
+  // First, so that nothing is handed over of what cannot all be read.
+  const chunks = await connection.query<{ rows: string; total: number }>(
+    `SELECT json_group_array(json_array(minute, ${tallyFields.join(', ')}, count)) AS rows, sum(count) AS total
+     FROM (SELECT *, row_number() OVER () AS place FROM (${countsSql})) GROUP BY place / ${rowsAtOnce}`,
+    [after, last],
+  );
+  const [stored] = await connection.query<{ total: number }>(
+    'SELECT coalesce(sum(count), 0) AS total FROM journal.journal WHERE first > ? AND first <= ?',
+    [after, last],
+  );
+  const counted = chunks.reduce((sum, { total }) => sum + total, 0);
+  if (counted < stored!.total) for (const range of await unreadableTexts(connection, after, last)) damaged(range);
+  for (const { rows } of chunks) {
+    yield (JSON.parse(rows) as [number, string, string, string, string, string, number][]).map(
+      ([minute, policySet, policyVersion, decision, reason, caller, count]) => {
+        return { minute, policySet, policyVersion, decision, reason, caller, count };
+      },
+    );
+  }
+}
+
+/** The groups after a sequence and up to another of which the text is damaged, though their pages can be read. */
+export function unreadableTexts(connection: SqliteConnection, after: number, last: number): Promise<DamagedRange[]> {
+  return connection.query<DamagedRange>(
+    `SELECT first - 1 AS after, count FROM journal.journal
+     WHERE first > ? AND first <= ? AND NOT json_valid('[' || replace(records, char(10), ',') || ']') ORDER BY first`,
+    [after, last],
+  );
 }
 
 /** The text's first line has what the records share; older groups have whole records in their lines, and no such line. */

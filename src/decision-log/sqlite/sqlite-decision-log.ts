@@ -294,8 +294,8 @@ export class SqliteDecisionLog extends DecisionLog {
     const question = tallyQuestionOf(query, scope);
     const view = await this.view();
     const counts = new DecisionCounts(question);
-    const countedTo = await readable(addUnits(view, question, counts));
-    const stats = await statsOf(counts, question.by, countedTo);
+    const uncounted = await readable(addUnits(view, question, counts));
+    const stats = await statsOf(counts, question.by, uncounted);
     if (query.top === undefined) return stats;
     return { ...stats, top: await readable(topIds(view, query, query.top, scope)) };
   }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { DecisionLog } from '../../../src/decision-log/decision-log.js';
 import type { LogGap } from '../../../src/decision-log/log-gap.js';
+import { DecisionLogReader } from '../../../src/decision-log/sqlite/decision-log-reader.js';
 import { exampleRecord, noon } from '../example-records.js';
 import { startLog, temporaryDirectory } from '../temporary-log.js';
 
@@ -105,6 +106,27 @@ describe.each([
     expect((await log.search({ limit: 1_000 })).gaps).toEqual(found.gaps);
   });
 
+  it('in a closed journal without an index is left out of counts, which name the gap (P4)', async () => {
+    const { directory } = await stoppedLog(3);
+    damagePages(join(directory, 'verdict.decisions.0000000000000001.sqlite'), 1, byte);
+    rmSync(join(directory, 'verdict.index.0000000000000001.sqlite'));
+    for (const log of [await startLog(directory), await DecisionLogReader.open(join(directory, 'verdict.sqlite'))]) {
+      const { total, gaps = [] } = await log.stats({});
+      expect(total).toBeGreaterThan(records - 40);
+      expect(total).toBeLessThan(records);
+      expect(lostIn(gaps)).toBe(records - total);
+      for (const { cause } of gaps) expect(cause).toBe('file_damaged');
+      expect((await log.stats({ from: '2027-01-01' })).gaps).toBeUndefined();
+    }
+  });
+
+  it('in the counts of a closed journal costs nothing: they are made from its records (P4)', async () => {
+    const { directory } = await stoppedLog(3);
+    damagePages(join(directory, 'verdict.index.0000000000000001.sqlite'), 1_000, byte);
+    const log = await startLog(directory);
+    for (let i = 0; i < 2; i++) expect(await log.stats({})).toEqual({ items: [{ count: records }], total: records });
+  });
+
   it('in the index of a closed journal costs nothing', async () => {
     const { directory, ids } = await stoppedLog(3);
     const closed = readdirSync(directory).filter((name) =>
@@ -145,6 +167,8 @@ it.each([
     expect((await log.search({ limit: 1_000 })).items.map(({ id }) => id)).toEqual(found.ids);
     expect(await log.find(ids[0]!)).toBeUndefined();
     await expect.poll(() => problems.length).toBe(1);
+    const { total, gaps: uncounted = [] } = await log.stats({});
+    expect(total + lostIn(uncounted)).toBeGreaterThanOrEqual(records);
     await log.append(exampleRecord(log));
     expect(log.status).toMatchObject({ state: 'ok', problem: expect.stringContaining(first!) });
   },

@@ -47,7 +47,7 @@ it('answers while counts are made anew, and says up to when they are complete', 
   const few = new DecisionCounts(question);
   // Nothing is counted in the file; it may read one record fewer than there are, then all of them.
   expect(await addFile(few, { ...file, hasCounts: false }, 299)).toBe(0);
-  expect(await statsOf(few, [], await timeAfter(connection, 0))).toEqual({
+  expect(await statsOf(few, [], { countedTo: await timeAfter(connection, 0) })).toEqual({
     items: [],
     total: 0,
     complete: false,
