@@ -62,7 +62,7 @@ export class SqliteConnection {
       synchronize: false,
       logging: false,
     });
-    await dataSource.initialize().catch(rethrowPlain);
+    await dataSource.initialize().catch((error: unknown) => rethrowPlain(error, path));
     const connection = new SqliteConnection(dataSource, options);
     try {
       if (options.pageSize !== undefined) {
@@ -70,7 +70,8 @@ export class SqliteConnection {
         await connection.query(`PRAGMA page_size = ${options.pageSize}`);
         await connection.query('PRAGMA journal_mode = WAL');
       }
-      if (options.migrations !== undefined) await dataSource.runMigrations().catch(rethrowPlain);
+      if (options.migrations !== undefined)
+        await dataSource.runMigrations().catch((error: unknown) => rethrowPlain(error, path));
       for (const statement of options.setup ?? []) await connection.query(statement);
     } catch (error) {
       await dataSource.destroy();
@@ -81,7 +82,9 @@ export class SqliteConnection {
 
   query<Row>(sql: string, parameters: readonly Parameter[] = []): Promise<Row[]> {
     // The caller gets the failure; the next statement runs anyway.
-    const result = this.last.then(() => this.dataSource.query(sql, parameters as Parameter[])).catch(rethrowPlain);
+    const result = this.last
+      .then(() => this.dataSource.query(sql, parameters as Parameter[]))
+      .catch((error: unknown) => rethrowPlain(error));
     this.last = result.catch(() => undefined);
     return result;
   }
@@ -111,7 +114,7 @@ export class SqliteConnection {
     const [first] = connections;
     try {
       await Promise.all(connections.map((connection) => connection.hold(over)));
-      await steps.before((sql) => first!.dataSource.query(sql).catch(rethrowPlain));
+      await steps.before((sql) => first!.dataSource.query(sql).catch((error: unknown) => rethrowPlain(error)));
       for (const connection of connections) await connection.dataSource.destroy();
       try {
         await steps.between();
@@ -159,11 +162,12 @@ function makeFile(path: string): void {
 }
 
 /** TypeORM's error carries the parameters, that is, whole records, which must not come into a log; its driver's does not. */
-function rethrowPlain(error: unknown): never {
+function rethrowPlain(error: unknown, path?: string): never {
   const plain = error instanceof QueryFailedError ? error.driverError : error;
   const { code, message } = plain as { code?: unknown; message: string };
   if (typeof code !== 'string' || !code.startsWith('SQLITE_')) throw plain;
-  throw new DatabaseError(message, code, unusable.test(code));
+  const named = path === undefined || message.includes(path) ? message : `${message} (${path})`;
+  throw new DatabaseError(named, code, unusable.test(code));
 }
 
 /** It is locked, damaged, read-only, gone, or its disk is full. */

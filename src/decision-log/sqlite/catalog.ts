@@ -40,12 +40,13 @@ export class Catalog {
 
   private constructor(private readonly connection: SqliteConnection) {}
 
-  /** One that is damaged is begun anew: the files say the same. */
-  static async open(path: string): Promise<Catalog> {
+  /** One that is damaged, which is said, is begun anew: the files say the same. */
+  static async open(path: string, onProblem?: (what: string, error: unknown) => void): Promise<Catalog> {
     try {
       return await new Catalog(await openFile(path)).load();
     } catch (error) {
       if (!isDamaged(error)) throw error;
+      onProblem?.(`${path} is damaged and is written anew; no record is lost`, error);
       for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true });
       return new Catalog(await openFile(path)).load();
     }

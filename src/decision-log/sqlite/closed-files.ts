@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import type { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import { isDamaged, type SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import { Catalog, type ClosedUnit } from './catalog.js';
 import { ClosedIndex } from './closed-index.js';
 import type { Beginning } from './journal-format.js';
@@ -50,7 +50,14 @@ export class ClosedFiles {
 
   /** The first sequences of files that are known not to have all of the keys (record-keys.ts). */
   async without(keys: readonly Buffer[]): Promise<ReadonlySet<number>> {
-    return (await this.catalog?.without(keys)) ?? new Set();
+    try {
+      return (await this.catalog?.without(keys)) ?? new Set();
+    } catch (error) {
+      if (!isDamaged(error)) throw error;
+      const what = `${catalogPathOf(this.options.path)} is damaged; files are opened one by one until the next start`;
+      this.options.onProblem(what, error);
+      return new Set();
+    }
   }
 
   /** Notes in the catalog which file is open; the first call of all makes the catalog. */

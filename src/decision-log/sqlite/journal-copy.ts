@@ -100,8 +100,9 @@ async function copyRows(connection: SqliteConnection, end: number | undefined): 
       }
     }
   };
+  const [log] = await connection.query<{ start: number }>('SELECT start FROM main.log');
   // In large steps for as long as nothing is damaged: then there is a row at or behind each step.
-  let from = 0;
+  let from = log?.start ?? 1;
   for (;;) {
     const next = await find(from, unknownEnd).catch((error: unknown) => {
       if (!isDamaged(error)) throw error;

@@ -66,7 +66,7 @@ export class JournalFiles {
     /** Files that were there once and are gone, by their names; undefined when none is. */
     readonly missing: string | undefined,
     /** What the open file had lost when it was opened, for people. */
-    private readonly damage: string | undefined,
+    readonly damage: string | undefined,
   ) {
     this.openUnit = open;
     this.readers = new UnitReaders((first) => this.openReader(first));
@@ -92,7 +92,13 @@ export class JournalFiles {
     const { path } = options;
     const { journal, catalog, closed, missing, damage } = await recoverFiles({ ...options, cause });
     try {
-      const index = await KeyIndex.open(indexPathOf(path), path, journal.writer, journal.end.sequence);
+      const index = await KeyIndex.open(
+        indexPathOf(path),
+        path,
+        journal.writer,
+        journal.end.sequence,
+        options.onProblem,
+      );
       const files = new JournalFiles(options, catalog, { journal, index }, closed, missing, damage);
       await files.measure();
       return files;
@@ -315,8 +321,7 @@ export class JournalFiles {
 
   /** Describes the faults of the files for people; undefined if none are known. */
   get problem(): string | undefined {
-    const problems = [this.damage, this.faults.problem].filter((what) => what !== undefined);
-    return problems.length === 0 ? undefined : problems.join('; ');
+    return this.faults.problem;
   }
 
   async close(): Promise<void> {

@@ -50,7 +50,7 @@ export interface Recovered {
 export async function recoverFiles(recovery: Recovery): Promise<Recovered> {
   const { path } = recovery;
   const hasCatalog = existsSync(catalogPathOf(path)) || closedFiles(path).length > 0;
-  const catalog = hasCatalog ? await Catalog.open(catalogPathOf(path)) : undefined;
+  const catalog = hasCatalog ? await Catalog.open(catalogPathOf(path), recovery.onProblem) : undefined;
   try {
     return await recover(recovery, catalog);
   } catch (error) {

@@ -42,6 +42,7 @@ export class KeptFiles {
   private readonly stopping = new AbortController();
   private watchTimer: NodeJS.Timeout | undefined;
   private rescuing: Promise<void> | undefined;
+  private readonly damages: string[] = [];
 
   constructor(private readonly options: KeptFilesOptions) {}
 
@@ -53,6 +54,11 @@ export class KeptFiles {
   /** Undefined while the files can be written. */
   get trouble(): Trouble | undefined {
     return this.current;
+  }
+
+  /** Describes for people what was lost since the start, and in which file; undefined if nothing was. */
+  get damage(): string | undefined {
+    return this.damages.length === 0 ? undefined : this.damages.join('; ');
   }
 
   /** True if the files can be written and have been writable for a while since the last failure. */
@@ -104,7 +110,7 @@ export class KeptFiles {
   /** Takes note of a write that failed, and begins to bring the files back. */
   failed(error: unknown): void {
     this.steady.failed();
-    this.options.onProblem('the decision log cannot be written', error);
+    this.options.onProblem(`the decision log cannot be written: ${this.options.path}`, error);
     this.current = { error, over: this.recover(error) };
   }
 
@@ -154,6 +160,7 @@ export class KeptFiles {
     this.use(await this.openFiles());
     this.options.reindex();
     const lost = damaged.reduce((sum, { count }) => sum + count, 0);
+    if (lost > 0) this.damages.push(`${vanished}; ${lost} decision records are lost`);
     const found = aside.length === 0 ? '' : `; what lay there instead is now ${aside.join(' and ')}`;
     this.options.onProblem(
       `${vanished}; what was committed is written back, ${lost} decision records are lost${found}`,
@@ -169,6 +176,7 @@ export class KeptFiles {
       lost === undefined
         ? 'nothing of it could be read'
         : `what could be read of it is kept, ${lost === null ? 'and nobody can say how many' : lost} decision records are lost`;
+    if (lost !== 0) this.damages.push(`${this.options.path} was damaged and is now ${name}; ${kept}`);
     this.options.onProblem(
       `the decision log's file is damaged; it was set aside as ${name}, a new one is begun; ${kept}`,
       error,
@@ -193,6 +201,7 @@ export class KeptFiles {
   private use(files: JournalFiles): void {
     this.now = files;
     this.options.onOpened(files);
+    if (files.damage !== undefined) this.damages.push(files.damage);
     if (files.missing !== undefined) {
       this.options.onProblem(`files of the decision log are missing: ${files.missing}`, undefined);
     }

@@ -10,7 +10,7 @@ import { Merges1764300000003 } from './migrations/1764300000003-merges.js';
 import { Committed1764300000005 } from './migrations/1764300000005-committed.js';
 import { endOfStep, recountFresh } from './recount.js';
 import { dropSegments, inTransaction, mergeStep, unusedSegment } from './segment-merge.js';
-import { addFresh, forgetTallies, putFresh, type TallyLimits, tallyLimits, tallyScratch } from './tally-table.js';
+import { addFresh, forgetTallies, putFresh, tallyScratch } from './tally-table.js';
 import type { UncountedGroup } from './uncounted.js';
 import type { WrittenBack } from './wal-bound.js';
 
@@ -34,16 +34,15 @@ export class KeyIndex {
     private readonly connection: SqliteConnection,
     private lastIndexed: number,
     private lastCounted: number,
-    private readonly limits: TallyLimits,
   ) {}
 
-  /** Opens the index of the journal; one that is damaged or belongs to another journal is built anew. */
+  /** Opens the index of the journal; one that is damaged, which is said, or belongs to another journal is built anew. */
   static async open(
     path: string,
     journalPath: string,
     writer: number,
     journalEnd: number,
-    limits: TallyLimits = tallyLimits,
+    onProblem?: (what: string, error: unknown) => void,
   ): Promise<KeyIndex> {
     for (let isNew = false; ; isNew = true) {
       let connection: SqliteConnection | undefined;
@@ -54,13 +53,14 @@ export class KeyIndex {
         const isOurs = (state.owner ?? writer) === writer && Math.max(state.indexed, state.counted) <= journalEnd;
         if (isOurs) {
           if (state.owner === null) await connection.query('INSERT INTO indexed_log (writer) VALUES (?)', [writer]);
-          return new KeyIndex(connection, state.indexed, state.counted, limits);
+          return new KeyIndex(connection, state.indexed, state.counted);
         }
       } catch (error) {
         if (!isDamaged(error) || isNew) {
           await connection?.close();
           throw error;
         }
+        onProblem?.(`${path} is damaged and is built anew; no record is lost`, error);
       }
       await connection?.close();
       for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true });
@@ -187,7 +187,7 @@ export class KeyIndex {
       await this.connection.query('DELETE FROM temp.fresh');
       if (known === undefined) await recountFresh(this.connection, this.lastCounted, last);
       else await putFresh(this.connection, known.rows);
-      await addFresh(this.connection, this.limits);
+      await addFresh(this.connection);
       await this.connection.query('UPDATE counted SET last = ?', [last]);
     });
     this.lastCounted = counted;

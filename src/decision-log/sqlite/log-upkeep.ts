@@ -185,7 +185,8 @@ export class LogUpkeep {
       } else this.options.onProblem(heldOpen, undefined);
     } catch (error) {
       // A commit finds the files closed, and opens them again.
-      this.options.onProblem('the next file of the decision log could not be begun', error);
+      const file = this.options.files()?.journal.path ?? 'the open one';
+      this.options.onProblem(`the next file of the decision log could not be begun behind ${file}`, error);
     } finally {
       this.turnPauseMs = turned
         ? 0

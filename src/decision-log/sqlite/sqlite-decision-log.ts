@@ -231,7 +231,8 @@ export class SqliteDecisionLog extends DecisionLog {
       missing: files?.missing,
       unindexed: files === undefined ? 0 : files.journal.end.sequence - files.index.indexedTo,
     };
-    const wrong = files?.problem;
+    const problems = [this.kept.damage, files?.problem].filter((what) => what !== undefined);
+    const wrong = problems.length === 0 ? undefined : problems.join('; ');
     if (this.trouble === undefined) return { state: 'ok', ...counts, ...(wrong !== undefined && { problem: wrong }) };
     return { state: 'failing', ...counts, problem: String(this.trouble.error) };
   }
