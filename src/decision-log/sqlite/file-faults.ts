@@ -78,6 +78,12 @@ export class FileFaults {
     });
   }
 
+  /** Takes note that all of a file could be read again, since it was put back or does without its index. */
+  noteSound(first: number): void {
+    this.damaged.delete(first);
+    this.isAbsent(first);
+  }
+
   /** Says whether a connection to a closed file has one of the journal of this name, and remembers when it has not. */
   async isOurs(first: number, connection: SqliteConnection, name: string): Promise<boolean> {
     const isOurs = await isOfJournal(connection, name);

@@ -4,6 +4,7 @@ import { isDamaged, isWithoutIndex, type SqliteConnection } from '../../database
 import { type GapCause, gapsWithin, type StoredGap } from '../log-gap.js';
 import { keyBytes } from '../record-keys.js';
 import type { Catalog, ClosedUnit } from './catalog.js';
+import { ClosedCheck } from './closed-check.js';
 import { ClosedFiles } from './closed-files.js';
 import { openClosedReader } from './closed-unit.js';
 import { FileFaults } from './file-faults.js';
@@ -25,6 +26,8 @@ export interface JournalFilesOptions {
   readonly path: string;
   readonly durability: 'NORMAL' | 'FULL';
   readonly limits: TurnLimits;
+  /** Milliseconds between two checks of a closed file (a day). */
+  readonly checkEveryMs?: number | undefined;
   /** Called with faults of the files. */
   readonly onProblem: (what: string, error: unknown) => void;
 }
@@ -48,6 +51,7 @@ export class JournalFiles {
   private openUnit: OpenUnit;
   private readonly closedFiles: ClosedFiles;
   private readonly faults: FileFaults;
+  private readonly closedCheck: ClosedCheck;
   private readonly readers: UnitReaders;
   /** The files of the open unit. */
   private files: readonly [journal: OpenDatabase, index: OpenDatabase];
@@ -77,6 +81,17 @@ export class JournalFiles {
       openStart: () => this.journal.start,
       doWithoutIndex: (first) => this.closedFiles.doWithoutIndex(first),
       onProblem,
+    });
+    this.closedCheck = new ClosedCheck({
+      everyMs: options.checkEveryMs,
+      units: () => this.closed,
+      forget: async (first) => {
+        await this.readers.pause(first);
+        this.readers.resume(first);
+      },
+      read: (first, work) => this.read(first, work),
+      damaged: (first, error) => this.faults.noteDamage(first, error),
+      sound: (first) => this.faults.noteSound(first),
     });
     this.files = this.openFiles();
     this.growth = new OpenFileGrowth(options.limits, open.journal);
@@ -312,6 +327,11 @@ export class JournalFiles {
   /** Does some of what closed files still lack: an index, then a key filter; says whether there may be more to do. */
   async closedStep(): Promise<boolean> {
     return (await this.closedFiles.mendStep()) || this.closedFiles.filterStep((first, work) => this.read(first, work));
+  }
+
+  /** Reads on in the check of the closed files, if one is due at `now` (monotonic clock, ms); says whether it was. */
+  checkStep(now: number): Promise<boolean> {
+    return this.closedCheck.step(now);
   }
 
   /** Removes the closed files that `keeps` says no to: the journal with its index, whole. */

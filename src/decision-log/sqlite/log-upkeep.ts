@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { nextTurn } from '../../turns/turns.js';
 import type { Retention } from '../decision-log-options.js';
 import type { JournalFiles } from './journal-files.js';
 
@@ -10,6 +11,8 @@ export interface UpkeepOptions {
   readonly turnPauseMs: number | undefined;
   /** Longest wait of the commit at which the next file is due, in milliseconds (250). */
   readonly turnPatienceMs?: number | undefined;
+  /** Share of the time that reading closed files through may take (0.01). */
+  readonly checkShare?: number | undefined;
   /** Called with each failure; the next turn tries again. */
   readonly onProblem: (what: string, error: unknown) => void;
 }
@@ -19,6 +22,10 @@ const indexCommits = 512;
 const pruneEveryMs = 60_000;
 /** A crash with the WAL lost costs the records of this time without their number, in milliseconds (`noteEnd`). */
 const noteEndEveryMs = 1_000;
+/** Closed files are read through in steps of some milliseconds, with pauses, as long as there is one to be checked. */
+const defaultCheckShare = 0.01;
+const shortestCheckPauseMs = 20;
+const checkIdleMs = 1_000;
 /** Bytes that a step of deleting rows writes to the WAL, about: it frees pages without writing them. */
 const deleteBytes = 131_072;
 /**
@@ -56,6 +63,7 @@ export class LogUpkeep {
   private pruneTimer: NodeJS.Timeout | undefined;
   private endTimer: NodeJS.Timeout | undefined;
   private notedEnd = 0;
+  private checking: Promise<void> | undefined;
   private pruning: Promise<void> | undefined;
   private runningTurn: Promise<void> | undefined;
   private turnPauseMs = 0;
@@ -70,6 +78,7 @@ export class LogUpkeep {
     // What an earlier process left is counted now, so that `stats` only ever adds up.
     void this.report('the key index failed', this.indexNow());
     this.endTimer = setInterval(() => void this.noteEnd(), noteEndEveryMs).unref();
+    this.checking = this.checkClosed();
     const { maxAgeMs, maxRecords } = this.options.retention ?? {};
     if ((maxAgeMs ?? maxRecords) === undefined) return;
     this.pruneTimer = setInterval(() => this.startPruning(), pruneEveryMs).unref();
@@ -88,6 +97,7 @@ export class LogUpkeep {
   /** Resolves when nothing runs. */
   async settled(): Promise<void> {
     await this.pruning;
+    await this.checking;
     await this.last;
   }
 
@@ -100,6 +110,31 @@ export class LogUpkeep {
     await this.inTurn(({ index, journal }) => index.noteEnd(journal.end.sequence, journal.end.idUntil)).catch(
       () => undefined,
     );
+  }
+
+  /** Reads closed files through, a step at a time, until the log stops; what it finds the files take note of. */
+  private async checkClosed(): Promise<void> {
+    const { signal } = this.stopping;
+    let pauseMs = checkIdleMs;
+    for (;;) {
+      try {
+        await delay(pauseMs, undefined, { signal, ref: false });
+        await nextTurn();
+      } catch {
+        return;
+      }
+      const started = performance.now();
+      let more = false;
+      await this.report(
+        'closed files could not be checked for damage',
+        (async () => {
+          more = (await this.options.files()?.checkStep(started)) ?? false;
+        })(),
+      );
+      const tookMs = performance.now() - started;
+      const share = this.options.checkShare ?? defaultCheckShare;
+      pauseMs = more ? Math.max(shortestCheckPauseMs, tookMs / share) : checkIdleMs;
+    }
   }
 
   /** Takes note of a commit; now and then there is enough to do. */

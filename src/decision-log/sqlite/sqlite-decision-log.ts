@@ -50,6 +50,10 @@ export interface SqliteDecisionLogOptions extends DecisionLogOptions {
   readonly watchMs?: number;
   /** True if the journal is shipped elsewhere (`tail`): then what was committed last is kept in memory for a while. */
   readonly isShipped?: boolean;
+  /** Time between two checks of a closed file for damage, in milliseconds (a day). */
+  readonly checkEveryMs?: number;
+  /** Share of the time that these checks may take (0.01). */
+  readonly checkShare?: number;
 }
 
 /** About half a second of a process at its limit, and some 15 MB. */
@@ -103,6 +107,7 @@ export class SqliteDecisionLog extends DecisionLog {
       retention: options.retention,
       turnPauseMs: options.turnPauseMs,
       turnPatienceMs: options.turnPatienceMs,
+      checkShare: options.checkShare,
       onProblem,
     });
     this.kept = new KeptFiles({
@@ -111,6 +116,7 @@ export class SqliteDecisionLog extends DecisionLog {
       limits: { ...turnLimits(options.retention), ...options.limits },
       retryMs: options.retryMs,
       watchMs: options.watchMs,
+      checkEveryMs: options.checkEveryMs,
       settle: () => this.upkeep.inTurn(async () => undefined),
       reindex: () => void this.upkeep.indexNow().catch(() => undefined),
       onOpened: ({ journal: { writer, end } }) => {
