@@ -6,7 +6,7 @@ import { migrate } from '../../../src/database/postgres/migrations.js';
 import type { DecisionRecord } from '../../../src/decision-log/decision-record.js';
 import { recordsOf, type StoredGroup } from '../../../src/decision-log/group-text.js';
 import { DayPartitions } from '../../../src/decision-log/postgres/day-partitions.js';
-import { sharedLog1764400000000 } from '../../../src/decision-log/postgres/migrations/1764400000000-shared-log.js';
+import { sharedLogMigrations } from '../../../src/decision-log/postgres/shared-migrations.js';
 import { Shipper, type ShipperOptions } from '../../../src/decision-log/postgres/shipper.js';
 import { readWriters, retireWriter } from '../../../src/decision-log/postgres/writers.js';
 import { SqliteDecisionLog } from '../../../src/decision-log/sqlite/sqlite-decision-log.js';
@@ -39,7 +39,7 @@ describe.skipIf(!hasPostgres)('shipping a journal into PostgreSQL', () => {
     });
     const shipper = new Shipper({
       database,
-      prepare: () => migrate(database, 'decision-log', [sharedLog1764400000000]),
+      prepare: () => migrate(database, 'decision-log', sharedLogMigrations),
       partitions: new DayPartitions(database),
       journal: log.tail,
       instance: 'test',

@@ -1,0 +1,213 @@
+/**
+ * Folds the counts that replicas shipped (1764400000002-shared-tally.ts) into those that questions read. However many
+ * callers there are, they stay few: the log keeps `names` values of a field apart and a period has `rows` rows in full; what
+ * comes beyond is counted without these values. All of it happens in the database, so the event loop sees none of the rows.
+ */
+import type { PostgresClient, PostgresStatements } from '../../database/postgres/postgres-client.js';
+import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
+import { type TallyField, tallyFields } from '../tally.js';
+import { dayMinutes, levelMinutes, openFields } from '../tally-question.js';
+import { columnOf } from './tally-delta.js';
+
+export interface SharedTallyLimits {
+  /** Most values of a field that are kept apart. */
+  readonly names: number;
+  /** Most rows in full of a period, by level. As many again may lack the caller alone. */
+  readonly rows: readonly [minute: number, quarter: number, day: number];
+}
+
+/** A fleet has more of everything than a replica, whose files have limits of their own. */
+const sharedTallyLimits: SharedTallyLimits = { names: 2_000, rows: [512, 1_024, 4_096] };
+
+/** Deltas that wait before a step folds them: to add as many up takes a question a few milliseconds. */
+const deltasOfStep = 4_096;
+/** Most deltas that one step folds: a fraction of a second. */
+const mostDeltas = 32_768;
+/** Rows that one statement forgets. */
+const rowsForgotten = 50_000;
+
+/** The columns of `tally` that say what is counted. */
+const columns = tallyFields.map(columnOf);
+const rowColumns = ['period', ...columns].join(', ');
+
+export class TallyJob {
+  constructor(
+    private readonly database: PostgresDatabase,
+    private readonly limits: SharedTallyLimits = sharedTallyLimits,
+  ) {}
+
+  /**
+   * Folds some deltas if many wait, or if any does with `force`; says whether it did. Another replica may be about it: then
+   * it does nothing. Whatever ends it, nothing is lost or counted twice.
+   */
+  async step(force = false): Promise<boolean> {
+    const { database } = this;
+    return database.transaction(
+      async (client) => {
+        const [held] = await client.query<{ held: boolean }>(
+          'SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0)) AS held',
+          [this.lock],
+        );
+        if (!held!.held) return false;
+        const [waiting] = await client.query<{ deltas: number; last: number | null }>(
+          `SELECT count(*) AS deltas, max(id) AS last FROM (
+             SELECT id FROM ${database.table('tally_delta')} ORDER BY id LIMIT ${mostDeltas}) d`,
+        );
+        const { deltas, last } = waiting!;
+        if (last === null || (deltas < deltasOfStep && !force)) return false;
+        await this.fold(client, last);
+        return true;
+      },
+      // All statements see the same deltas. One that is shipped meanwhile may have a lower id, and stays.
+      { snapshot: true },
+    );
+  }
+
+  /**
+   * Forgets what was counted before a UTC day (since 1970), some at a time: after the day's partitions were dropped. After
+   * a crash the next call does what is left.
+   */
+  async forget(day: number): Promise<void> {
+    const { database } = this;
+    const table = database.table('tally');
+    const exclusively = (statement: string, parameters: readonly number[]) =>
+      database.transaction(async (client) => {
+        await client.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [this.lock]);
+        return client.write(statement, parameters);
+      });
+    await exclusively(`DELETE FROM ${database.table('tally_delta')} WHERE minute < $1`, [day * dayMinutes]);
+    for (const [level, minutes] of levelMinutes.entries()) {
+      const before = (day * dayMinutes) / minutes;
+      for (;;) {
+        const deleted = await exclusively(
+          `DELETE FROM ${table} WHERE ctid = ANY (ARRAY(
+             SELECT ctid FROM ${table} WHERE level = $1 AND period < $2 LIMIT ${rowsForgotten}))`,
+          [level, before],
+        );
+        if (deleted < rowsForgotten) break;
+      }
+    }
+  }
+
+  private get lock(): string {
+    return `verdict tallies of ${this.database.schema}`;
+  }
+
+  private async fold(client: PostgresClient, last: number): Promise<void> {
+    for (const field of tallyFields) await this.addNames(client, field, last);
+    const rows = await this.rowsOf(client, last);
+    for (const level of levelMinutes.keys()) await this.addLevel(client, level, rows);
+    await client.write(`DELETE FROM ${this.database.table('tally_delta')} WHERE id <= $1`, [last]);
+  }
+
+  /** The most frequent first, so that a crowd of names that come once does not displace them. */
+  private async addNames(client: PostgresClient, field: TallyField, last: number): Promise<void> {
+    const table = this.database.table('tally_name');
+    const known = `SELECT FROM ${table} n WHERE n.field = '${field}'`;
+    const left = openFields.includes(field)
+      ? `(SELECT greatest(0, ${this.limits.names} - count(*)) FROM ${table} n WHERE n.field = '${field}')`
+      : 'ALL';
+    await client.write(
+      `INSERT INTO ${table} (field, digest, name)
+       SELECT '${field}', ${digestSql('name')}, name FROM (
+         SELECT ${columnOf(field)} AS name, sum(count) AS total
+         FROM ${this.database.table('tally_delta')} WHERE id <= $1 GROUP BY 1) d
+       WHERE NOT EXISTS (${known} AND n.name = d.name)
+       ORDER BY total DESC, name COLLATE "C" LIMIT ${left}`,
+      [last],
+    );
+  }
+
+  /** The deltas by minute and ids: a text for each column, which goes back to the database as it came. */
+  private async rowsOf(client: PostgresClient, last: number): Promise<string[]> {
+    const { database } = this;
+    const names = tallyFields.map((field) => {
+      const name = `${columnOf(field)}_name`;
+      return `LEFT JOIN ${database.table('tally_name')} ${name}
+        ON ${name}.field = '${field}' AND ${name}.name = d.${columnOf(field)}`;
+    });
+    const ids = columns.map((column) => `coalesce(${column}_name.id, 0) AS ${column}`);
+    const [row] = await client.query<Record<string, string>>(
+      `SELECT ${['minute', ...columns, 'count'].map((column) => `array_agg(${column})::text AS ${column}`).join(', ')}
+       FROM (
+         SELECT d.minute, ${ids.join(', ')}, sum(d.count) AS count FROM ${database.table('tally_delta')} d ${names.join(' ')}
+         WHERE d.id <= $1 GROUP BY ${ordinals(1 + columns.length)}) r`,
+      [last],
+    );
+    return ['minute', ...columns, 'count'].map((column) => row![column]!);
+  }
+
+  /** Adds to a level: in full while the period has room, then without the caller, then by set and decision. */
+  private async addLevel(client: PostgresClient, level: number, rows: readonly string[]): Promise<void> {
+    const table = this.database.table('tally');
+    const limit = this.limits.rows[level]!;
+    const sameRow = ['period', ...columns].map((column) => `t.${column} = i.${column}`).join(' AND ');
+    // LATERAL, since a look-up for each row is faster than any other plan, and does not depend on what is known of the table.
+    const known = (from: string) =>
+      `SELECT i.*, t.there IS NOT NULL AS is_known FROM ${from} i LEFT JOIN LATERAL (
+         SELECT true AS there FROM ${table} t WHERE t.level = ${level} AND ${sameRow} LIMIT 1) t ON true`;
+    const order = `ORDER BY count DESC, ${columns.join(', ')}`;
+    const place = `row_number() OVER (PARTITION BY k.period, is_known ${order})`;
+    const groups = ordinals(1 + columns.length);
+    await client.write(
+      `WITH incoming AS MATERIALIZED (
+         SELECT minute / ${levelMinutes[level]} AS period, ${columns.join(', ')}, sum(count) AS count
+         FROM unnest($1::int[], ${columns.map((_, i) => `$${i + 2}::int[]`).join(', ')}, $${columns.length + 2}::int8[])
+           AS d(minute, ${columns.join(', ')}, count)
+         GROUP BY ${groups}),
+       known AS (${known('incoming')}),
+       present AS MATERIALIZED (
+         SELECT period, (SELECT count(*) FROM ${table} t WHERE t.level = ${level} AND t.period = k.period) AS rows
+         FROM (SELECT DISTINCT period FROM incoming) k),
+       placed AS MATERIALIZED (SELECT k.*, p.rows + ${place} AS place FROM known k JOIN present p USING (period)),
+       new_rows AS (
+         SELECT period, count(*) AS rows FROM placed WHERE NOT is_known AND place <= ${limit} GROUP BY period),
+       callerless AS MATERIALIZED (
+         ${folded(['caller'])} FROM placed WHERE NOT is_known AND place > ${limit} GROUP BY ${groups}),
+       known_callerless AS (${known('callerless')}),
+       placed_callerless AS MATERIALIZED (
+         SELECT k.*, p.rows + coalesce(n.rows, 0) + ${place} AS place
+         FROM known_callerless k JOIN present p USING (period) LEFT JOIN new_rows n USING (period)),
+       added AS (
+         SELECT ${rowColumns}, count FROM placed WHERE is_known OR place <= ${limit}
+         UNION ALL
+         SELECT ${rowColumns}, count FROM placed_callerless WHERE is_known OR place <= ${2 * limit}
+         UNION ALL
+         ${folded(openFields)} FROM placed_callerless WHERE NOT is_known AND place > ${2 * limit} GROUP BY ${groups})
+       INSERT INTO ${table} AS t (level, ${rowColumns}, count)
+       SELECT ${level}, ${rowColumns}, sum(count) FROM added GROUP BY ${rowColumns}
+       ON CONFLICT (level, ${rowColumns}) DO UPDATE SET count = t.count + excluded.count`,
+      rows,
+    );
+  }
+}
+
+/** The number of decisions of each UTC day (since 1970) that the log counts, oldest first. */
+export async function decisionsByDay(
+  client: PostgresStatements,
+  table: (name: string) => string,
+): Promise<{ readonly day: number; readonly count: number }[]> {
+  return client.query(
+    `SELECT day::int, sum(count)::int8 AS count FROM (
+       SELECT period AS day, count FROM ${table('tally')} WHERE level = ${levelMinutes.length - 1}
+       UNION ALL
+       SELECT minute / ${dayMinutes}, count FROM ${table('tally_delta')}) d
+     GROUP BY day ORDER BY day`,
+  );
+}
+
+/** What `UNIQUE (field, digest)` compares. */
+function digestSql(name: string): string {
+  return `sha256(convert_to(${name}, 'UTF8'))`;
+}
+
+/** Rows whose values of the fields are forgotten: those that agree in the others become one. */
+function folded(fields: readonly TallyField[]): string {
+  const kept = tallyFields.map((field) => `${fields.includes(field) ? '0' : columnOf(field)} AS ${columnOf(field)}`);
+  return `SELECT period, ${kept.join(', ')}, sum(count) AS count`;
+}
+
+/** `1, 2, 3`: the first columns of a result. */
+function ordinals(count: number): string {
+  return Array.from({ length: count }, (_, i) => i + 1).join(', ');
+}
