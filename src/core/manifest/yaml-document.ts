@@ -5,11 +5,13 @@ import {
   type Document,
   isAlias,
   isMap,
+  isPair,
   isScalar,
   isSeq,
   Lexer,
   LineCounter,
   type Node,
+  type Pair,
   Parser,
   type Scalar,
   type YAMLError,
@@ -267,12 +269,11 @@ function* parseInSteps(
   for (const token of parser.end()) tokens.push(token);
   yield;
   // Keys are compared in checkNodes: the library compares each with all before it.
-  const composer = new Composer({ version: '1.2', uniqueKeys: semantics === 1 });
-  const documents = [...composer.compose(tokens, true, text.length)];
+  const { documents, errors } = yield* composeInSteps(tokens, text.length, semantics === 1);
   yield;
-  const [document, second] = documents as Document.Parsed[];
+  const [document, second] = documents;
   const faults: Fault[] = [];
-  for (const { pos, message } of independentErrors(document?.errors ?? [])) {
+  for (const { pos, message } of independentErrors(errors)) {
     faults.push({ at: pos[0], code: 'yaml_syntax', message: withoutSource(message) });
   }
   if (second !== undefined) {
@@ -284,6 +285,176 @@ function* parseInSteps(
     faults.push({ at: 0, code: 'yaml_syntax', message: `files are read as YAML 1.2, not ${version.version}` });
   }
   return { document, faults };
+}
+
+type Item = CST.FlowCollection['items'][number];
+/** What a collection holds: nodes of a list, pairs of a mapping. */
+type Content = Node | Pair<Node, Node | null>;
+type Composed = ReadonlyMap<CST.Token, readonly Content[]>;
+
+export interface ComposedText {
+  readonly documents: readonly Document.Parsed[];
+  /** Of all documents, in the order of their places. */
+  readonly errors: readonly YAMLError[];
+}
+
+/**
+ * Composes the documents of a text, pausing now and then. The library composes a document at once, and a list in
+ * brackets, as JSON has it, may be a document of 20 MB. So long collections in brackets are composed in pieces: each is
+ * emptied first, and what was in it is put back, composed, when the document around it is there.
+ *
+ * @param tokens of the whole text; long collections among them are changed
+ * @param length of the text
+ * @param uniqueKeys whether the library compares the keys of a mapping; then it is composed at once
+ * @param tokensPerPiece tokens that are composed between two pauses: a millisecond or two
+ */
+export function* composeInSteps(
+  tokens: readonly CST.Token[],
+  length: number,
+  uniqueKeys: boolean,
+  tokensPerPiece = 1_000,
+): Generator<void, ComposedText> {
+  const options = { version: '1.2', uniqueKeys } as const;
+  const emptied: Emptied[] = [];
+  if (!uniqueKeys)
+    for (const token of tokens) if (token.type === 'document') yield* emptyLong(token.value, tokensPerPiece, emptied);
+  if (emptied.length === 0) {
+    const documents = [...new Composer(options).compose(tokens, true, length)] as Document.Parsed[];
+    return { documents, errors: documents[0]?.errors ?? [] };
+  }
+  const directives = tokens.filter(({ type }) => type === 'directive');
+  const composed = new Map<CST.Token, readonly Content[]>();
+  const errors: YAMLError[] = [];
+  // Inner ones come before those that they are in.
+  for (const { token, pieces } of emptied) {
+    const contents: Content[] = [];
+    let end = token.offset;
+    for (const [index, piece] of pieces.entries()) {
+      const ends = { isFirst: index === 0, isLast: index === pieces.length - 1 };
+      const document = composePiece(token, piece, ends, directives);
+      errors.push(...document.errors);
+      end = document.contents?.range[2] ?? end;
+      const all = contentsOf(document.contents);
+      const found = all.slice(ends.isFirst ? 0 : 1, ends.isLast ? all.length : -1);
+      fill(found, composed);
+      for (const content of found) contents.push(content);
+      yield;
+    }
+    composed.set(token, contents);
+    // A wrong end was found with the last piece, where the items end.
+    const closing = closingOf(token, end - 1);
+    if (token.end[0]?.source !== closing.source) token.end = [closing];
+  }
+  const composer = new Composer({ ...options, keepSourceTokens: true });
+  const documents = [...composer.compose(tokens, true, length)] as Document.Parsed[];
+  for (const { contents } of documents) if (contents !== null) fill([contents as Node], composed);
+  errors.push(...(documents[0]?.errors ?? []));
+  return { documents, errors: errors.sort((a, b) => a.pos[0] - b.pos[0]) };
+}
+
+interface Emptied {
+  readonly token: CST.FlowCollection;
+  readonly pieces: readonly (readonly Item[])[];
+}
+
+/**
+ * Empties the collections in brackets below a token that hold more than `most` tokens, inner ones first.
+ *
+ * @returns how many tokens are left in it
+ */
+function* emptyLong(token: CST.Token | undefined, most: number, emptied: Emptied[]): Generator<void, number> {
+  if (token === undefined || !('items' in token)) return 1;
+  let count = 1;
+  let piece: Item[] = [];
+  let inPiece = 0;
+  const pieces: Item[][] = [];
+  for (const item of token.items as Item[]) {
+    let inItem = 2;
+    for (const part of [item.key, item.value]) {
+      if (part) inItem += 'items' in part ? yield* emptyLong(part, most, emptied) : 1;
+    }
+    count += inItem;
+    if (token.type !== 'flow-collection') continue;
+    piece.push(item);
+    inPiece += inItem;
+    if (inPiece < most) continue;
+    pieces.push(piece);
+    [piece, inPiece] = [[], 0];
+    yield;
+  }
+  if (token.type !== 'flow-collection' || pieces.length === 0) return count;
+  if (piece.length > 0) pieces.push(piece);
+  token.items = [];
+  emptied.push({ token, pieces });
+  return 1;
+}
+
+/**
+ * Composes some items of a collection as one of their own, between two that stand for those before and behind them: so a
+ * comma that is missing or too many is found as in the whole.
+ */
+function composePiece(
+  token: CST.FlowCollection,
+  piece: readonly Item[],
+  { isFirst, isLast }: { readonly isFirst: boolean; readonly isLast: boolean },
+  directives: readonly CST.Token[],
+): Document.Parsed {
+  const { offset, indent, start } = token;
+  const first = placeOf(piece[0]) ?? offset;
+  const last = placeOf(piece.at(-1)) ?? offset;
+  const isMapping = start.source === '{';
+  const nothing = (at: number): CST.FlowScalar => ({ type: 'scalar', offset: at, indent, source: '' });
+  const standIn = (at: number, before: CST.SourceToken[]): Item =>
+    isMapping ? { start: before, key: nothing(at), sep: [] } : { start: before, value: nothing(at) };
+  const items = [
+    ...(isFirst ? [] : [standIn(first, [])]),
+    ...piece,
+    ...(isLast ? [] : [standIn(last, [{ type: 'comma', offset: last, indent, source: ',' }])]),
+  ];
+  const document: CST.Document = {
+    type: 'document',
+    offset,
+    start: directives.length === 0 ? [] : [{ type: 'doc-start', offset, indent, source: '---' }],
+    value: { ...token, items, end: isLast ? token.end : [closingOf(token, last)] },
+  };
+  const composer = new Composer({ version: '1.2', uniqueKeys: false, keepSourceTokens: true });
+  return [...composer.compose([...directives, document])][0] as Document.Parsed;
+}
+
+/** The bracket that a collection should end with. */
+function closingOf({ start, indent }: CST.FlowCollection, offset: number): CST.SourceToken {
+  return start.source === '{'
+    ? { type: 'flow-map-end', offset, indent, source: '}' }
+    : { type: 'flow-seq-end', offset, indent, source: ']' };
+}
+
+function placeOf(item: Item | undefined): number | undefined {
+  const first = item?.start[0] ?? item?.key ?? item?.sep?.[0] ?? item?.value;
+  return first?.offset;
+}
+
+function contentsOf(node: unknown): readonly Content[] {
+  return isSeq(node) || isMap(node) ? (node.items as Content[]) : [];
+}
+
+/** Puts the contents of emptied collections back, and forgets the tokens. */
+function fill(contents: readonly Content[], composed: Composed): void {
+  const left: Content[] = [...contents];
+  for (let next = left.pop(); next !== undefined; next = left.pop()) {
+    if (isPair(next)) {
+      delete (next as { srcToken?: unknown }).srcToken;
+      left.push(next.key as Node);
+      if (next.value) left.push(next.value as Node);
+      continue;
+    }
+    const token = next.srcToken as CST.Token | undefined;
+    delete next.srcToken;
+    if (!isSeq(next) && !isMap(next)) continue;
+    const found = token === undefined ? undefined : composed.get(token);
+    // What was emptied was filled when its pieces were composed, and need not be looked at again.
+    if (found !== undefined) next.items = found as never[];
+    else for (const item of next.items as Content[]) left.push(item);
+  }
 }
 
 function nestingOf({ stack }: Parser): number {
