@@ -1,37 +1,153 @@
 /**
- * The damage matrix: each file of the log × what can happen to it × while the log runs or before it starts × mode. Of each
- * the same is wanted: what is found and what is named as lost are together all that was acknowledged; what must not be
- * lost is not; the log says that something is wrong; and once the cause is gone it records again without a hand.
+ * The damage matrix (P4): each file of the log × what can happen to it × while the log runs or before it starts × mode. Of
+ * each cell it is held what health says (the indicator `logQueue`), that a line of the service's log names the file, that
+ * what is found and what is named as lost are together all that was acknowledged, and that records are recorded again
+ * without a hand once the cause is gone.
  *
- * `VERDICT_TEST_DAMAGE=all` tries all of it, otherwise mode sync and a share of the rest. Other tests do the same for
- * `verdict.sqlite` (database-watch.test.ts), `verdict.lock` (data-folder-lock.test.ts) and a full disk (failures.test.ts).
+ * `VERDICT_TEST_DAMAGE=all` tries all of it, otherwise mode sync while running and a share of the rest. Other tests do
+ * the same for `verdict.sqlite` (database-watch.test.ts), `verdict.lock` (data-folder-lock.test.ts) and a full disk
+ * (failures.test.ts).
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { HealthIndicatorService } from '@nestjs/terminus';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { SqliteConnection } from '../../src/database/sqlite/sqlite-connection.js';
 import type { DecisionLog } from '../../src/decision-log/decision-log.js';
+import type { LogGap } from '../../src/decision-log/log-gap.js';
+import type { SqliteDecisionLog } from '../../src/decision-log/sqlite/sqlite-decision-log.js';
+import { HealthIndicators } from '../../src/health/health-indicators.js';
 import { exampleRecord } from '../decision-log/example-records.js';
 import { startLog, temporaryDirectory } from '../decision-log/temporary-log.js';
 import { isRoot } from './processes.js';
 
 const files = ['open journal', 'WAL', 'closed journal', 'open index', 'closed index', 'catalog'] as const;
 const damages = ['removed', 'moved over', 'truncated', 'a page zeroed', 'read-only', 'locked'] as const;
+const moments = ['running', 'at start'] as const;
 type File = (typeof files)[number];
 type Damage = (typeof damages)[number];
+type Moment = (typeof moments)[number];
 
-/** Where records may be lost, and have to be named: the only copy of them is what is damaged. */
-function mayLose(file: File, damage: Damage, running: boolean): boolean {
-  const isOnlyCopy = file === 'open journal' || file === 'closed journal';
-  if (damage === 'truncated' || damage === 'a page zeroed') return isOnlyCopy;
-  if (damage === 'removed' || damage === 'moved over')
-    return file === 'closed journal' || (file === 'open journal' && !running);
-  return false;
+/** What a cell wants. */
+interface Wanted {
+  /** The worst that health says. In mode async decisions are answered all the same, so what is `down` is `degraded`. */
+  readonly health: 'up' | 'degraded' | 'down';
+  /** The file that lines of the log name; undefined where nothing is to be said, since nothing was lost or fails. */
+  readonly named?: File;
+  /** True where acknowledged records may be lost: what is damaged is their only copy. */
+  readonly loses?: boolean;
+  /** True if the start is refused for as long as the cause lasts. */
+  readonly refused?: boolean;
+}
+
+const harmless: Wanted = { health: 'up' };
+const refused: Wanted = { health: 'up', refused: true };
+const down = (named: File): Wanted => ({ health: 'down', named });
+const lost = (named: File): Wanted => ({ health: 'degraded', named, loses: true });
+
+/**
+ * A combination that is missing here cannot be: a WAL is no database that could be locked, and closed files are read
+ * without locks. What is harmless to a running log is so since it has the pages in its WAL, in its memory, or open.
+ */
+const wanted: { readonly [file in File]: { readonly [damage in Damage]?: { readonly [moment in Moment]: Wanted } } } = {
+  'open journal': {
+    removed: { running: down('open journal'), 'at start': lost('open journal') },
+    'moved over': { running: down('open journal'), 'at start': lost('open journal') },
+    truncated: { running: lost('open journal'), 'at start': lost('open journal') },
+    'a page zeroed': { running: harmless, 'at start': lost('open journal') },
+    // Commits go on into the WAL; what fails is to end the file.
+    'read-only': { running: { health: 'up', named: 'open journal' }, 'at start': refused },
+    locked: { running: down('open journal'), 'at start': refused },
+  },
+  WAL: {
+    removed: { running: down('WAL'), 'at start': lost('open journal') },
+    'moved over': { running: down('WAL'), 'at start': lost('open journal') },
+    truncated: { running: lost('open journal'), 'at start': lost('open journal') },
+    'a page zeroed': { running: lost('open journal'), 'at start': lost('open journal') },
+    'read-only': { running: down('open journal'), 'at start': refused },
+  },
+  'closed journal': {
+    removed: { running: lost('closed journal'), 'at start': lost('closed journal') },
+    'moved over': { running: lost('closed journal'), 'at start': lost('closed journal') },
+    truncated: { running: lost('closed journal'), 'at start': lost('closed journal') },
+    'a page zeroed': { running: lost('closed journal'), 'at start': lost('closed journal') },
+    'read-only': { running: harmless, 'at start': harmless },
+  },
+  'open index': {
+    removed: { running: down('open index'), 'at start': harmless },
+    'moved over': { running: down('open index'), 'at start': { health: 'up', named: 'open index' } },
+    truncated: { running: harmless, 'at start': { health: 'up', named: 'open index' } },
+    'a page zeroed': { running: harmless, 'at start': harmless },
+    'read-only': { running: { health: 'up', named: 'open journal' }, 'at start': refused },
+    locked: { running: { health: 'up', named: 'open journal' }, 'at start': harmless },
+  },
+  'closed index': {
+    removed: { running: { health: 'degraded', named: 'closed index' }, 'at start': harmless },
+    'moved over': {
+      running: { health: 'degraded', named: 'closed index' },
+      'at start': { health: 'degraded', named: 'closed index' },
+    },
+    truncated: {
+      running: { health: 'degraded', named: 'closed index' },
+      'at start': { health: 'degraded', named: 'closed index' },
+    },
+    'a page zeroed': { running: harmless, 'at start': harmless },
+    'read-only': { running: harmless, 'at start': harmless },
+  },
+  catalog: {
+    removed: { running: harmless, 'at start': harmless },
+    'moved over': { running: harmless, 'at start': { health: 'up', named: 'catalog' } },
+    truncated: { running: harmless, 'at start': { health: 'up', named: 'catalog' } },
+    'a page zeroed': { running: harmless, 'at start': harmless },
+    'read-only': { running: harmless, 'at start': refused },
+    locked: { running: down('open journal'), 'at start': refused },
+  },
+};
+
+/** Where the file system knows no files that cannot be changed, or the user may not make them, there are no such cells. */
+const canBeReadOnly = isRoot && makesReadOnly();
+
+function makesReadOnly(): boolean {
+  const folder = mkdtempSync(join(tmpdir(), 'verdict-read-only-'));
+  const path = join(folder, 'file');
+  writeFileSync(path, '');
+  try {
+    setReadOnly(path, true);
+    setReadOnly(path, false);
+    return true;
+  } catch {
+    expect(process.env.VERDICT_TEST_REQUIRE, 'files can be made read-only').not.toBe('all');
+    return false;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+function setReadOnly(path: string, readOnly: boolean): void {
+  execFileSync('chattr', [readOnly ? '+i' : '-i', path], { stdio: 'ignore' });
 }
 
 const perFile = 120;
-const quick = { retryMs: 20, watchMs: 50, turnPauseMs: 20, limits: { records: perFile } };
+const quick = {
+  retryMs: 20,
+  watchMs: 50,
+  turnPauseMs: 20,
+  checkEveryMs: 200,
+  checkShare: 1,
+  limits: { records: perFile },
+};
 
 function pathOf(directory: string, file: File): string {
   const closed = (pattern: RegExp) =>
@@ -71,8 +187,9 @@ async function inflict(path: string, damage: Damage): Promise<() => Promise<void
       return nothing;
     }
     case 'read-only':
-      execFileSync('chattr', ['+i', path], { stdio: 'ignore' });
-      return () => void execFileSync('chattr', ['-i', path], { stdio: 'ignore' });
+      setReadOnly(path, true);
+      onTestFinished(() => void (existsSync(path) && setReadOnly(path, false)));
+      return () => setReadOnly(path, false);
     case 'locked': {
       const other = await SqliteConnection.open({ path, wal: false, busyTimeoutMs: 0 });
       await other.query('BEGIN IMMEDIATE');
@@ -93,91 +210,143 @@ async function fill(log: DecisionLog, records: number, acknowledged: string[]): 
   }
 }
 
-/** What is there, and how many are named as lost; `undefined` of them where nobody can say. */
-async function account(log: DecisionLog): Promise<{ found: Set<string>; lost: number | undefined }> {
+/** What is there, and what is named as missing. */
+async function account(log: DecisionLog): Promise<{ found: Set<string>; gaps: LogGap[] }> {
   const found = new Set<string>();
-  let lost: number | undefined = 0;
+  const gaps: LogGap[] = [];
   for await (const text of log.export({})) {
     for (const line of text.split('\n').filter((each) => each !== '')) {
       const { id, gap } = JSON.parse(line);
       if (gap === undefined) found.add(id);
-      else lost = lost === undefined || gap.lost === null ? undefined : lost + gap.lost;
+      else gaps.push(gap);
     }
   }
-  return { found, lost };
+  return { found, gaps };
 }
 
 async function expectAllAccounted(
   log: DecisionLog,
   acknowledged: readonly string[],
-  mayBeLost: boolean,
+  { loses = false }: Wanted,
 ): Promise<void> {
-  const { found, lost } = await vi.waitFor(() => account(log), 20_000);
-  const missing = acknowledged.filter((id) => !found.has(id));
-  if (!mayBeLost) expect(missing).toEqual([]);
-  else if (lost !== undefined) expect(missing.length).toBeLessThanOrEqual(lost);
+  const { found, gaps } = await vi.waitFor(() => account(log), 20_000);
+  const missing = acknowledged.filter((id) => !found.has(id)).length;
+  if (!loses) expect([missing, gaps]).toEqual([0, []]);
+  const lost = gaps.reduce((sum, gap) => sum + (gap.lost ?? Number.POSITIVE_INFINITY), 0);
+  expect(missing).toBeLessThanOrEqual(lost);
+}
+
+/** What a log says of itself while it is damaged: lines, and what health answers. */
+class Witness {
+  readonly lines: string[] = [];
+  private readonly seen = new Set<string>();
+  private log: SqliteDecisionLog | undefined;
+
+  readonly onProblem = (what: string, error: unknown): void => {
+    this.lines.push(error === undefined ? what : `${what}: ${error}`);
+    queueMicrotask(() => this.look());
+  };
+
+  watch(log: SqliteDecisionLog): void {
+    this.log = log;
+    this.look();
+  }
+
+  look(): this {
+    if (this.log === undefined) return this;
+    // Of the indicators the one of the log asks nothing but the log.
+    const none = undefined as never;
+    const indicators = new HealthIndicators(new HealthIndicatorService(), none, this.log, none, none);
+    indicators.onModuleDestroy();
+    this.seen.add(Object.values(indicators.logQueue())[0]!.status);
+    return this;
+  }
+
+  forget(): void {
+    this.lines.length = 0;
+    this.seen.clear();
+  }
+
+  get worst(): string {
+    return ['down', 'degraded', 'up'].find((status) => this.seen.has(status))!;
+  }
 }
 
 const all = process.env.VERDICT_TEST_DAMAGE === 'all';
 const modes = all ? (['sync', 'async', 'fsync'] as const) : (['sync', 'async'] as const);
 const cases = files.flatMap((file) =>
   damages.flatMap((damage) =>
-    [true, false].flatMap((running) => modes.map((mode) => ({ file, damage, running, mode }))),
+    moments.flatMap((moment) =>
+      modes.flatMap((mode) => {
+        const want = wanted[file][damage]?.[moment];
+        return want === undefined || (damage === 'read-only' && !canBeReadOnly)
+          ? []
+          : [{ file, damage, moment, mode, want }];
+      }),
+    ),
   ),
 );
-const chosen = cases.filter(({ file, running, mode }, i) => {
-  // A log that was stopped has no WAL.
-  if (file === 'WAL' && !running) return false;
-  return all || (mode === 'sync' && running) || i % 4 === 0;
-});
+const chosen = cases.filter(({ moment, mode }, i) => all || (mode === 'sync' && moment === 'running') || i % 4 === 0);
 
 it.each(chosen)(
-  '$file, $damage, running: $running, mode $mode',
+  '$file, $damage, $moment, mode $mode (P4)',
   { timeout: 120_000 },
-  async ({ file, damage, running, mode }) => {
-    if (damage === 'read-only' && !isRoot) return;
-    // What a WAL holds that is overwritten in place is not known to be wrong by anybody.
-    if (file === 'WAL' && (damage === 'truncated' || damage === 'a page zeroed')) return;
-    // An SQLite lock has no effect on a file that is not a database of its own, or that is read without locks.
-    if (damage === 'locked' && (file === 'WAL' || file.startsWith('closed'))) return;
-    const directory = temporaryDirectory();
+  async ({ file, damage, moment, mode, want }) => {
+    let directory = temporaryDirectory();
     const acknowledged: string[] = [];
-    let log = await startLog(directory, { ...quick, mode });
-    await fill(log, 3 * perFile, acknowledged);
+    const witness = new Witness();
+    const options = { ...quick, mode, onProblem: witness.onProblem };
+    const running = moment === 'running';
+    let log = await startLog(directory, options);
+    await fill(log, 3 * perFile - 20, acknowledged);
     await expect.poll(() => log.depth).toBe(0);
     expect(existsSync(pathOf(directory, 'closed journal'))).toBe(true);
-    if (!running) await log.stop();
+    if (file === 'WAL' && !running) {
+      // A log that was stopped has no WAL: this is the folder as a crash leaves it, a second after the last record.
+      await expect.poll(() => committed(directory)).toBe(acknowledged.length);
+      const crashed = temporaryDirectory();
+      cpSync(directory, crashed, { recursive: true });
+      await log.stop();
+      directory = crashed;
+    } else if (!running) await log.stop();
+    witness.forget();
 
-    const path = pathOf(directory, file);
-    let end: () => Promise<void> | void;
-    try {
-      end = await inflict(path, damage);
-    } catch (error) {
-      // A file system, or a container, that knows no such files.
-      if (damage === 'read-only' && /chattr/.test(String(error))) return;
-      throw error;
-    }
-    onTestFinished(() => void (damage === 'read-only' && existsSync(path) && execFileSync('chattr', ['-i', path])));
+    // A file may be gone, or be another one, by the time at which its name is looked for.
+    const paths = new Map(files.map((each) => [each, pathOf(directory, each)]));
+    const pathBefore = (each: File) => paths.get(each)!;
+    const path = pathBefore(file);
+    const end = await inflict(path, damage);
     if (running) {
+      witness.watch(log);
       await fill(log, 40, acknowledged);
+      witness.look();
       await end();
     } else {
-      const started = await startLog(directory, { ...quick, mode }).catch((error: unknown) => error as Error);
+      const started = await startLog(directory, options).catch((error: unknown) => error as Error);
+      expect(started instanceof Error).toBe(want.refused === true);
       if (started instanceof Error) {
-        // Only what passes may stop a start.
-        expect(['read-only', 'locked'], String(started)).toContain(damage);
+        // The reason names the file, or the lock that another holds.
+        const names = damage === 'locked' ? 'SQLITE_BUSY' : pathBefore(file === 'WAL' ? 'open journal' : file);
+        expect(String(started)).toContain(names);
         await end();
-        log = await startLog(directory, { ...quick, mode });
+        log = await startLog(directory, options);
       } else {
         log = started;
         await end();
       }
+      witness.watch(log);
     }
     await expect.poll(() => log.status.state, { timeout: 20_000 }).toBe('ok');
-    const mayBeLost = mayLose(file, damage, running);
-    // Reading is what finds some damage, and it fails for the moment in which files are brought back.
+    // Reading fails for the moment in which files are brought back.
     await vi.waitFor(() => account(log), 20_000);
+    const named = want.named === undefined ? undefined : pathBefore(want.named);
+    if (named !== undefined) await expect.poll(() => witness.lines).toContainEqual(expect.stringContaining(named));
+    witness.look();
+    const worst = want.health === 'down' && mode === 'async' ? 'degraded' : want.health;
+    await expect.poll(() => witness.look().worst).toBe(worst);
+    if (want.health === 'up' && named === undefined) expect(witness.lines.filter(isOfDamage)).toEqual([]);
     await expect.poll(() => log.status.state, { timeout: 20_000 }).toBe('ok');
+
     const before = acknowledged.length;
     await expect
       .poll(
@@ -189,10 +358,26 @@ it.each(chosen)(
       )
       .toBeGreaterThan(before);
     await expect.poll(() => log.depth, { timeout: 20_000 }).toBe(0);
-    await expectAllAccounted(log, acknowledged, mayBeLost);
+    await expectAllAccounted(log, acknowledged, want);
     await log.stop();
     const again = await startLog(directory, quick);
     await fill(again, 4, acknowledged);
-    await expectAllAccounted(again, acknowledged, mayBeLost);
+    await expectAllAccounted(again, acknowledged, want);
   },
 );
+
+/** A line that tells of a file, and not of work that is tried again. */
+function isOfDamage(line: string): boolean {
+  return /damaged|missing|is not there|removed|replaced|lost/.test(line);
+}
+
+/** The sequence that the index of the open file has noted. */
+async function committed(directory: string): Promise<number> {
+  const connection = await SqliteConnection.open({ path: pathOf(directory, 'open index'), busyTimeoutMs: 1_000 });
+  try {
+    const [row] = await connection.query<{ last: number }>('SELECT last FROM committed');
+    return row!.last;
+  } finally {
+    await connection.close();
+  }
+}

@@ -124,13 +124,13 @@ export class LogUpkeep {
         return;
       }
       const started = performance.now();
-      let more = false;
-      await this.report(
-        'closed files could not be checked for damage',
-        (async () => {
-          more = (await this.options.files()?.checkStep(started)) ?? false;
-        })(),
-      );
+      const files = this.options.files();
+      const more = await (files?.checkStep(started) ?? Promise.resolve(false)).catch((error: unknown) => {
+        // When the files were closed meanwhile, it begins anew with those that are open then.
+        const isStale = signal.aborted || files !== this.options.files();
+        if (!isStale) this.options.onProblem('closed files could not be checked for damage', error);
+        return false;
+      });
       const tookMs = performance.now() - started;
       const share = this.options.checkShare ?? defaultCheckShare;
       pauseMs = more ? Math.max(shortestCheckPauseMs, tookMs / share) : checkIdleMs;
