@@ -6,3 +6,8 @@
 export function pointerStep(name: string): string {
   return name.replaceAll('~', '~0').replaceAll('/', '~1');
 }
+
+/** The name that a step stands for: `nameOfStep('a~1b~0c')` is `a/b~c`. */
+export function nameOfStep(step: string): string {
+  return step.replaceAll('~1', '/').replaceAll('~0', '~');
+}

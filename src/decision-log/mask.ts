@@ -1,3 +1,4 @@
+import { nameOfStep } from '../core/json-pointer.js';
 import type { Action, DecisionRequest, Entity, Json, JsonObject } from '../core/request.js';
 import { secretName } from './secret-names.js';
 
@@ -60,7 +61,7 @@ interface RuleNode {
 function addRule(root: RuleNode, pointer: string, action: 'mask' | 'drop'): void {
   let node = root;
   for (const part of pointer.split('/').slice(1)) {
-    const name = part.replaceAll('~1', '/').replaceAll('~0', '~');
+    const name = nameOfStep(part);
     let next = node.members.get(name);
     if (next === undefined) {
       next = { members: new Map() };

@@ -2,7 +2,7 @@
 
 import { Ajv, type ErrorObject } from 'ajv';
 import { targetConstructorToSchema } from 'class-validator-jsonschema';
-import { pointerStep } from '../core/json-pointer.js';
+import { nameOfStep, pointerStep } from '../core/json-pointer.js';
 import { plainTextPattern } from '../core/names.js';
 import { parseRfc3339 } from '../core/rfc3339.js';
 import { type FieldError, VerdictError } from '../errors.js';
@@ -187,8 +187,7 @@ function isAtOrBelow(pointer: string, place: string): boolean {
 }
 
 function fieldError({ keyword, instancePath, params, message }: ErrorObject): FieldError {
-  const name =
-    instancePath === '' ? 'the body' : unescapePointer(instancePath.slice(instancePath.lastIndexOf('/') + 1));
+  const name = instancePath === '' ? 'the body' : nameOfStep(instancePath.slice(instancePath.lastIndexOf('/') + 1));
   const at = (detail: string, pointer = instancePath) => ({ pointer, detail });
   switch (keyword) {
     case 'required':
@@ -219,8 +218,4 @@ function fieldError({ keyword, instancePath, params, message }: ErrorObject): Fi
 
 function below(pointer: string, name: string): string {
   return `${pointer}/${pointerStep(name)}`;
-}
-
-function unescapePointer(step: string): string {
-  return step.replaceAll('~1', '/').replaceAll('~0', '~');
 }

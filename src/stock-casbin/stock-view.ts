@@ -4,8 +4,9 @@ import { type Expression, walk } from '../core/matcher/ast.js';
 import { EntityAttributes } from '../core/matcher/entity-attributes.js';
 import type { AttributeSource } from '../core/matcher/scope.js';
 import { BindingError } from '../core/policy/binding.js';
-import { type Combination, conditionColumns, isCombination } from '../core/policy/combination.js';
+import { type Combination, isCombination } from '../core/policy/combination.js';
 import type { CompiledPolicySet } from '../core/policy/compile.js';
+import { expressionsOf } from '../core/policy/expressions.js';
 import type { DecisionRequest, Json, JsonObject } from '../core/request.js';
 import type { Rule } from '../core/rules/rule-store.js';
 import type { RoleMatching, StockSet } from './messages.js';
@@ -47,7 +48,7 @@ export class StockView {
     private readonly texts: StockTexts,
   ) {
     this.combination = isCombination(compiled.main) ? compiled.main : undefined;
-    this.expressions = this.combination === undefined ? [] : expressionsOf(this.combination);
+    this.expressions = this.combination === undefined ? [] : [...expressionsOf(this.combination)];
     const attributes = new Set<string>();
     const calls = new Set<string>();
     for (const expression of this.expressions) {
@@ -138,21 +139,6 @@ export class StockView {
 
 export function textOfColumns(columns: readonly string[]): string {
   return columns.map((column) => column.trim()).join('\0');
-}
-
-function expressionsOf(combination: Combination): readonly Expression[] {
-  const expressions = [combination.program.expression];
-  const seen = new Set<string>();
-  for (const column of conditionColumns(combination.program.expression, combination.policy)) {
-    for (const { fields } of combination.rules) {
-      const text = fields[column] ?? '';
-      if (seen.has(text)) continue;
-      seen.add(text);
-      const condition = combination.conditions.find(text);
-      if (condition.run !== undefined) expressions.push(condition.expression);
-    }
-  }
-  return expressions;
 }
 
 /** An entity as one object, so that `r.sub.id`, `r.sub.x` and `r.sub.attributes.x` read the same as in Verdict. */

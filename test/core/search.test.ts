@@ -284,6 +284,18 @@ describe('a search', () => {
     expect(compilePolicySet(paths).candidates('resource', 'path')).toEqual(['/docs/new']);
   });
 
+  it('takes words of a regular expression for names, and not a text that means everybody', () => {
+    const words: CompileOptions = {
+      model: rbac.model
+        .toString()
+        .replace(/m = .*/, 'm = (p.sub == "*" || g(r.sub, p.sub)) && r.obj == p.obj && regexMatch(r.act, p.act)'),
+      rules: 'p, *, report, ^(GET|HEAD)$\np, ann, report, (PUT)|(POST)\np, ann, report, DEL.*',
+    };
+    const set = compilePolicySet(words);
+    expect(set.candidates('action')).toEqual(['GET', 'HEAD', 'POST', 'PUT']);
+    expect(set.candidates('subject', 'user')).toEqual(['ann']);
+  });
+
   it('equals asking each candidate one by one', () => {
     const name = fc.constantFrom('a', 'b', 'c', 'x', 'y');
     const link = fc.tuple(name, name).filter(([child, parent]) => child < parent);

@@ -7,11 +7,11 @@ import {
   type ReviewedPermission,
   review,
 } from '../../core/analysis/access.js';
-import { expressionsOf } from '../../core/analysis/expressions.js';
 import { type Universe, universeOf } from '../../core/analysis/universe.js';
 import { walk } from '../../core/matcher/ast.js';
 import { type Combination, isCombination } from '../../core/policy/combination.js';
 import type { CompiledPolicySet } from '../../core/policy/compile.js';
+import { expressionsOf } from '../../core/policy/expressions.js';
 import type { Entity, JsonObject } from '../../core/request.js';
 import { UsageError } from '../exit-code.js';
 import { collect, outputOption } from '../options.js';

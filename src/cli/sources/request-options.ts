@@ -1,6 +1,5 @@
 /** A question on the command line: `--subject user:ann --action read --resource letter:7 --attr ip=10.0.0.7`. */
 import type { Command } from 'commander';
-import { expressionsOf } from '../../core/analysis/expressions.js';
 import { parseExactJson, pointerToInexact } from '../../core/exact-json.js';
 import { walk } from '../../core/matcher/ast.js';
 import { namesAllAttributes } from '../../core/matcher/entity-attributes.js';
@@ -8,6 +7,7 @@ import { faultInName } from '../../core/names.js';
 import { tokenRole } from '../../core/policy/binding.js';
 import { isCombination } from '../../core/policy/combination.js';
 import type { CompiledPolicySet } from '../../core/policy/compile.js';
+import { expressionsOf } from '../../core/policy/expressions.js';
 import { quote } from '../../core/quote.js';
 import type { DecisionRequest, Entity, Json, JsonObject } from '../../core/request.js';
 import { normaliseRequest } from '../../core/request.js';

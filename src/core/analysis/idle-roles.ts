@@ -3,10 +3,10 @@
 import { type Expression, walk } from '../matcher/ast.js';
 import type { TokenBinding } from '../policy/binding.js';
 import { isCombination } from '../policy/combination.js';
+import { expressionsOf } from '../policy/expressions.js';
 import type { PolicyProblem } from '../problem.js';
 import { cut, quote } from '../quote.js';
 import { type ColumnUse, columnUses } from './column-use.js';
-import { expressionsOf } from './expressions.js';
 import type { Check, LintedRule, LintedSet } from './linted-set.js';
 
 type RoleUse = Extract<ColumnUse, { kind: 'role' }>;

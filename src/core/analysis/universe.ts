@@ -3,15 +3,17 @@
  * with the request. Effective access is computed on these only; `limits` says what the rules can mean beyond them.
  */
 
-import { type Expression, walk } from '../matcher/ast.js';
+import { walk } from '../matcher/ast.js';
 import type { TokenBinding } from '../policy/binding.js';
-import { changeOfToken } from '../policy/binding-change.js';
 import { type Combination, isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
+import { expressionsOf } from '../policy/expressions.js';
 import { quote } from '../quote.js';
 import type { Entity, JsonObject } from '../request.js';
-import { type ColumnUse, columnUses } from './column-use.js';
-import { expressionsOf } from './expressions.js';
+import { type Named, type NamedEntity, namesInSteps } from '../search/names.js';
+import { isPlainText } from '../search/names-in-pattern.js';
+import { finish } from '../steps.js';
+import { columnUses } from './column-use.js';
 
 export interface Universe {
   readonly subjects: readonly Entity[];
@@ -28,6 +30,9 @@ export const anyId = '*';
 
 /** Most contexts, which are combinations of values. */
 const maxContexts = 100;
+
+/** Most subjects, and most resources, that types and ids from different places are combined to. */
+const maxCombined = 10_000;
 
 export function universeOf(sets: readonly CompiledPolicySet[]): Universe {
   const found = new Found();
@@ -53,28 +58,41 @@ class Found {
 }
 
 function readSet(set: CompiledPolicySet, main: Combination, found: Found): void {
-  const uses = columnUses(main);
-  const roles = roleNames(set);
-  for (const action of set.manifest.searchActions) found.actions.add(action);
-  for (const token of main.tokens) {
-    for (const text of new Set(textsFor(set, main, uses, token))) {
-      if (!roles.has(text)) addConstant(token, text, found);
-    }
-  }
-  for (const [column, use] of uses.entries()) {
+  const patternsIn = new Set<string>();
+  const names = namesInSteps(set, undefined, (named, { kind, place, isPattern }, isRole) => {
+    if (kind === 'entity' || isRole) return;
+    if (isPattern) patternsIn.add(place);
+    addNamed(isPattern ? plainPartOf(named) : named, found);
+  });
+  finish(names);
+  for (const part of ['subjects', 'resources'] as const) combine(part, found);
+  for (const [column, use] of columnUses(main).entries()) {
     const name = main.policy.tokens[column] as string;
-    if (use.kind === 'other') found.limits.add(`${quote(name)} is compared in a way that names nothing`);
-    if (use.kind === 'pattern' && hasPatterns(main, column, use)) {
-      found.limits.add(`${quote(name)} holds patterns, which match more than is listed`);
-    }
+    if (use.kind === 'other') found.limits.add(`${quote(name)} is compared in a way that can mean more than is listed`);
+  }
+  for (const place of patternsIn) {
+    const where = place === '' ? 'the matcher or a condition' : quote(place);
+    found.limits.add(`${where} holds patterns, which match more than is listed`);
   }
   if (readsAttributes(main))
     found.limits.add('conditions read attributes: known entities have theirs, others have none');
-  for (const limit of limitsOfNames(set, main, uses)) found.limits.add(limit);
+  for (const limit of limitsOfNames(set, main)) found.limits.add(limit);
+}
+
+/** What a pattern such as `production/*` names all the same: the environment that it reads back to. */
+function plainPartOf({ subject, resource, action, attributes }: Named): Named {
+  const plain = (text: string | undefined): boolean => text === undefined || isPlainText(text);
+  const entity = (some: NamedEntity | undefined) => (plain(some?.type) && plain(some?.id) ? some : undefined);
+  return {
+    subject: entity(subject),
+    resource: entity(resource),
+    action: plain(action) ? action : undefined,
+    attributes: attributes && new Map([...attributes].filter(([, value]) => plain(value))),
+  };
 }
 
 /** Why there may be permissions of names that occur nowhere and cannot be listed. */
-function* limitsOfNames(set: CompiledPolicySet, main: Combination, uses: readonly ColumnUse[]): Generator<string> {
+function* limitsOfNames(set: CompiledPolicySet, main: Combination): Generator<string> {
   if (set.manifest.engine === 'casbin') yield 'the set runs on stock Casbin, which may answer otherwise';
   if (main.effect === 'deny_override') yield 'what no rule denies is allowed, for names that stand nowhere, too';
   for (const part of ['subject', 'action', 'resource'] as const) {
@@ -82,19 +100,13 @@ function* limitsOfNames(set: CompiledPolicySet, main: Combination, uses: readonl
       yield `nothing reads the ${part}: what is allowed, is so for each`;
     }
   }
-  for (const [column, use] of uses.entries()) {
+  for (const [column, use] of columnUses(main).entries()) {
     const name = main.policy.tokens[column] as string;
-    if (!('token' in use)) continue;
-    const { always } = use;
+    const always = 'token' in use ? use.always : undefined;
+    if (always === undefined) continue;
     const allowed = Array.from(main.rules, ({ effect, fields }) => (effect === 'deny' ? undefined : fields[column]));
-    if (always !== undefined && allowed.includes(always)) {
+    if (allowed.includes(always)) {
       yield `${quote(name)} is ${quote(always)} in a rule, which holds for names that stand nowhere, too`;
-    }
-    if (use.kind === 'role' && set.manifest.roleMatching.get(use.relation)?.names !== undefined) {
-      const links = [...(set.table.groupings.get(use.relation) ?? [])];
-      if (links.some(({ fields }) => !isPlain(fields[0] ?? ''))) {
-        yield `${quote(use.relation)} holds patterns, which match more than is listed`;
-      }
     }
   }
 }
@@ -120,84 +132,36 @@ function isRead(
   return reads;
 }
 
-/** Names that are a role in some grouping rule. They are not subjects. */
-function roleNames(set: CompiledPolicySet): ReadonlySet<string> {
-  const names = new Set<string>();
-  for (const rules of set.table.groupings.values()) for (const { fields } of rules) names.add(fields[1] ?? '');
-  return names;
-}
-
-/** The texts that rules compare with a token as a value. */
-function* textsFor(
-  set: CompiledPolicySet,
-  main: Combination,
-  uses: readonly ColumnUse[],
-  { token, role }: TokenBinding,
-): Generator<string> {
-  for (const [column, use] of uses.entries()) {
-    if (!('token' in use) || use.token !== token) continue;
-    for (const text of new Set(Array.from(main.rules, ({ fields }) => fields[column] ?? ''))) {
-      if (text === use.always) continue;
-      // Of `production/*` the environment is `production`: what a pattern does name is found behind its binding.
-      if (use.kind === 'pattern' && use.function === 'regexMatch') yield* alternatives(text);
-      else yield text;
-    }
-    if (use.kind !== 'role') continue;
-    for (const { fields } of set.table.groupings.get(use.relation) ?? []) yield fields[0] ?? '';
+/** Where types and ids are compared apart, each of the types may have each of the ids. */
+function combine(part: 'subjects' | 'resources', found: Found): void {
+  const named = [...found[part].values()];
+  const types = named.filter(({ id }) => id === anyId).flatMap(({ type }) => type ?? []);
+  const ids = named.filter(({ type }) => type === undefined).map(({ id }) => id);
+  if (types.length * ids.length > maxCombined) {
+    found.limits.add(`only ${maxCombined} of the possible ${part} were tried`);
   }
-  if (role === 'domain') {
-    for (const [key, rules] of set.table.groupings) {
-      if (set.model.roles.get(key)?.hasDomain !== true) continue;
-      for (const { fields } of rules) yield fields[2] ?? '';
-    }
+  let left = maxCombined;
+  for (const type of types) for (const id of ids) if (left-- > 0) addEntity(part, { type, id }, found);
+}
+
+function addNamed({ subject, resource, action, attributes }: Named, found: Found): void {
+  if (subject !== undefined) addEntity('subjects', subject, found);
+  if (resource !== undefined) addEntity('resources', resource, found);
+  if (action !== undefined && action !== '') found.actions.add(action);
+  for (const [name, value] of attributes ?? []) {
+    const values = found.attributes.get(name) ?? new Set();
+    found.attributes.set(name, values.add(value));
   }
-  yield* literalsFor(main, token);
 }
 
-/** The words of an expression such as `^(GET|HEAD)$`; empty for other expressions. */
-function alternatives(expression: string): readonly string[] {
-  return /^\^\(?([\w-]+(?:\|[\w-]+)*)\)?\$$/.exec(expression)?.[1]?.split('|') ?? [];
-}
-
-/** `r.act == 'read'`, `r.act in ('read', 'write')`. */
-function literalsFor(main: Combination, token: string): readonly string[] {
-  const name = `${main.request.key}_${token}`;
-  const texts: string[] = [];
-  const take = (part: Expression): void => {
-    if (part.kind === 'literal' && typeof part.value === 'string') texts.push(part.value);
-    if (part.kind === 'list') for (const item of part.items) take(item);
-  };
-  for (const expression of expressionsOf(main)) {
-    walk(expression, (part) => {
-      if (part.kind !== 'in' && !(part.kind === 'binary' && part.operator === '==')) return;
-      if (part.left.kind === 'column' && part.left.name === name) take(part.right);
-      if (part.right.kind === 'column' && part.right.name === name) take(part.left);
-    });
-  }
-  return texts;
-}
-
-function addConstant(token: TokenBinding, text: string, found: Found): void {
-  const named = { subject: { id: '' }, resource: { id: '' } } as { subject: Entity; resource: Entity };
-  for (const { path, to } of changeOfToken(token, text) ?? []) {
-    const [, root = '', member = '', ...deeper] = path.split('/');
-    if (typeof to !== 'string' || deeper.length > 0) continue;
-    if (root === 'subject' || root === 'resource') named[root] = { ...named[root], [member]: to };
-    else if (root === 'action' && member === 'name' && to !== '' && isPlain(to)) found.actions.add(to);
-    else if (root === 'attributes' && isPlain(to)) {
-      const name = member.replaceAll('~1', '/').replaceAll('~0', '~');
-      found.attributes.set(name, (found.attributes.get(name) ?? new Set()).add(to));
-    }
-  }
-  addEntity(found.subjects, named.subject);
-  addEntity(found.resources, named.resource);
-}
-
-function addEntity(into: Map<string, Entity>, { type, id }: Entity): void {
+function addEntity(part: 'subjects' | 'resources', { type, id = '' }: NamedEntity, found: Found): void {
   if (id === '' && type === undefined) return;
-  if (!isPlain(id) || (type !== undefined && !isPlain(type))) return;
+  if (id === anyId) {
+    found.limits.add(`the id ${quote(anyId)} is not asked about: in this list it means any id`);
+    return;
+  }
   const entity = { ...(type !== undefined && { type }), id: id === '' ? anyId : id };
-  into.set(keyOf(entity), entity);
+  found[part].set(keyOf(entity), entity);
 }
 
 /** Stored entities ask or are asked for, by what the rules say of their type; where they say nothing, both. */
@@ -232,15 +196,6 @@ function contextsOf({ attributes }: Found): readonly JsonObject[] {
   return contexts;
 }
 
-function hasPatterns(main: Combination, column: number, use: ColumnUse): boolean {
-  const always = use.kind === 'unread' ? undefined : use.always;
-  for (const { fields } of main.rules) {
-    const text = fields[column] ?? '';
-    if (text !== always && !isPlain(text)) return true;
-  }
-  return false;
-}
-
 /** Attributes of subject, resource, action or request that decide; ids, types and names are in the universe anyway. */
 function readsAttributes(main: Combination): boolean {
   let reads = false;
@@ -250,11 +205,6 @@ function readsAttributes(main: Combination): boolean {
     });
   }
   return reads;
-}
-
-/** True if a text has no special character of a pattern function. */
-function isPlain(text: string): boolean {
-  return !/[*?{}^$\\|()[\]+]|\/:/.test(text);
 }
 
 export function keyOf({ type, id }: Entity): string {

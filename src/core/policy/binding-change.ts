@@ -1,5 +1,5 @@
 /** From a token's value back to the request: the changes of a request that give a token a value. */
-import { pointerStep } from '../json-pointer.js';
+import { nameOfStep, pointerStep } from '../json-pointer.js';
 import { type Binding, type BindingPath, faultInPart } from '../manifest/binding-text.js';
 import type { DecisionRequest, Json, JsonObject } from '../request.js';
 import type { TokenBinding } from './binding.js';
@@ -101,10 +101,7 @@ export function pointerOf({ root, steps }: BindingPath): string {
 export function applyChanges(request: DecisionRequest, changes: readonly MemberChange[]): DecisionRequest {
   let changed = request as unknown as JsonObject;
   for (const { path, to } of changes) {
-    const steps = path
-      .slice(1)
-      .split('/')
-      .map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'));
+    const steps = path.slice(1).split('/').map(nameOfStep);
     changed = withMember(changed, steps, to) as JsonObject;
   }
   return changed as unknown as DecisionRequest;
@@ -127,7 +124,7 @@ function define(target: JsonObject, name: string, value: Json): void {
 export function readPointer(request: DecisionRequest, path: string): Json | undefined {
   let value: Json | undefined = request as unknown as JsonObject;
   for (const step of path.slice(1).split('/')) {
-    const name = step.replaceAll('~1', '/').replaceAll('~0', '~');
+    const name = nameOfStep(step);
     if (typeof value !== 'object' || value === null || Array.isArray(value) || !Object.hasOwn(value, name))
       return undefined;
     value = value[name];

@@ -1,6 +1,6 @@
 /** What a search asks: a question with one part left open. */
 import type { Action, DecisionRequest, Entity, JsonObject } from '../request.js';
-import type { SearchKind } from './candidates.js';
+import type { SearchKind } from './names.js';
 
 export interface SearchQuery {
   readonly kind: SearchKind;

@@ -1,6 +1,7 @@
 /** Effective access against brute force: every name that a set could mean, asked one by one. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { entityText } from '../../../src/cli/print/entity-text.js';
 import {
   type Permission,
   permissionsInSteps,
@@ -12,7 +13,9 @@ import { diffAccessInSteps } from '../../../src/core/analysis/access-diff.js';
 import { keyOf, universeOf } from '../../../src/core/analysis/universe.js';
 import { isAllowed } from '../../../src/core/engine/ask.js';
 import { compileInSteps } from '../../../src/core/policy/compile.js';
+import { candidatesInSteps } from '../../../src/core/search/candidates.js';
 import { finish } from '../../../src/core/steps.js';
+import { casbinCases } from '../corpus.js';
 import { evaluateCase } from './brute-force.js';
 
 const users = ['u:ann', 'u:ben', 'u:cleo'];
@@ -192,6 +195,135 @@ describe('effective access', () => {
     const stopped = finish(permissionsInSteps(set, universeOf([set]), { now: 0, maxQuestions: 1 }));
     expect(stopped).toMatchObject({ examined: 1, complete: false });
     expect(finish(permissionsInSteps(set, universeOf([set]), { now: 0, maxQuestions: 2 })).complete).toBe(true);
+  });
+});
+
+/** A set of a matcher and rules over `sub, obj, act`. */
+function compileMatcher(matcher: string, rules: string, manifest = '', definitions = 'g = _, _\ng2 = _, _') {
+  const named = matcher.includes('r.kind') ? 'sub, kind, obj, act' : 'sub, obj, act';
+  const model = `
+[request_definition]
+r = ${named}
+[policy_definition]
+p = ${named}
+[role_definition]
+${definitions}
+[policy_effect]
+e = some(where (p.eft == allow))
+[matchers]
+m = ${matcher}
+`;
+  return finish(compileInSteps({ model, rules, manifest }, () => ''));
+}
+
+/** `ann read data`, for all that is allowed, and why there may be more. */
+function listOf(set: ReturnType<typeof compileMatcher>): {
+  readonly list: readonly string[];
+  readonly limits: unknown;
+} {
+  const universe = universeOf([set]);
+  const { permissions } = finish(permissionsInSteps(set, universe, { now: 0, maxQuestions: 10_000 }));
+  const list = permissions.map(
+    ({ subject, action, resource }) => `${entityText(subject)} ${action} ${entityText(resource)}`,
+  );
+  return { list, limits: universe.limits };
+}
+
+describe('a list holds what the rules name (P9)', () => {
+  const plain = 'g(r.sub, p.sub) && r.obj == p.obj && r.act == p.act';
+
+  it('with the characters of patterns, where they are compared as they are', () => {
+    const set = compileMatcher(plain, 'p, R&D (Berlin), report [1], read');
+    expect(listOf(set)).toEqual({ list: ['R&D (Berlin) read report [1]'], limits: [] });
+  });
+
+  it('with the actions that stand for other actions', () => {
+    const set = compileMatcher(
+      'r.sub == p.sub && r.obj == p.obj && g2(r.act, p.act)',
+      'p, ann, data, read\ng2, write, read',
+    );
+    expect(listOf(set)).toEqual({ list: ['ann read data', 'ann write data'], limits: [] });
+  });
+
+  it('with a subject that is a role of resources alone', () => {
+    const set = compileMatcher(
+      'r.sub == p.sub && g2(r.obj, p.obj) && r.act == p.act',
+      'p, ops, ops, read\ng2, data, ops',
+    );
+    expect(listOf(set)).toEqual({ list: ['ops read data'], limits: [] });
+  });
+
+  it('by their ids in the matcher, whatever binds the token', () => {
+    const manifest = 'request: { sub: "${subject.type}:${subject.id}", obj: resource.id }';
+    const set = compileMatcher(
+      'r.sub.type == "user" && r.sub.id in ["ann", "ben"] && r.obj == p.obj && r.act.name == "read"',
+      'p, x, data, x',
+      manifest,
+    );
+    expect(listOf(set).list).toEqual(['user:ann read data', 'user:ben read data']);
+    expect(finish(candidatesInSteps(set, 'subject', 'user')).ids).toEqual(['ann', 'ben']);
+    expect(finish(candidatesInSteps(set, 'action', undefined)).ids).toEqual(['read']);
+  });
+
+  it('by types and ids from different columns', () => {
+    const manifest = 'request: { kind: resource.type, obj: resource.id }';
+    const rules = 'p, ann, report, 1, read\np, ann, invoice, 2, read';
+    const set = compileMatcher(
+      'r.sub == p.sub && r.kind == p.kind && r.obj == p.obj && r.act == p.act',
+      rules,
+      manifest,
+    );
+    expect(listOf(set)).toEqual({ list: ['ann read invoice:2', 'ann read report:1'], limits: [] });
+  });
+
+  it('in one of several ways to be allowed, and says that there can be more', () => {
+    const { list, limits } = listOf(compileMatcher(`${plain} || r.sub == "root"`, 'p, ann, data, read'));
+    expect(list).toEqual(['ann read data', 'root read data']);
+    expect(limits).toContain('"obj" is compared in a way that can mean more than is listed');
+  });
+
+  it('in regular expressions of words', () => {
+    const set = (act: string) =>
+      compileMatcher('r.sub == p.sub && r.obj == p.obj && regexMatch(r.act, p.act)', `p, ann, data, ${act}`);
+    const list = ['ann GET data', 'ann PUT data'];
+    expect(listOf(set('^(GET|PUT)$'))).toEqual({ list, limits: [] });
+    const limits = ['"act" holds patterns, which match more than is listed'];
+    expect(listOf(set('(GET)|(PUT)'))).toEqual({ list, limits });
+    expect(listOf(set('PU?T'))).toEqual({ list: [], limits });
+  });
+
+  it.each([
+    [
+      'a path in the matcher',
+      'r.sub == p.sub && keyMatch(r.obj, "/open/*") && r.act == p.act',
+      'the matcher or a condition holds',
+    ],
+    ['a range of addresses', 'r.sub == p.sub && ipMatch(r.obj, p.obj) && r.act == p.act', '"obj" holds'],
+  ])('and says that %s matches more', (_what, matcher, holds) => {
+    const set = compileMatcher(matcher, 'p, ann, 10.0.0.0/8, read');
+    expect(listOf(set).limits).toEqual([`${holds} patterns, which match more than is listed`]);
+  });
+
+  it('and says that the id * is not asked about', () => {
+    const { list, limits } = listOf(compileMatcher(plain, 'p, ann, *, read'));
+    expect({ list, limits }).toEqual({
+      list: [],
+      limits: ['the id "*" is not asked about: in this list it means any id'],
+    });
+  });
+
+  it('as AuthZEN searches do', () => {
+    let compared = 0;
+    for (const { model, policy, load_error, needs_function } of casbinCases()) {
+      if (load_error !== undefined || needs_function !== undefined) continue;
+      const set = finish(compileInSteps({ model, rules: policy }, () => ''));
+      const { actions, subjects } = universeOf([set]);
+      expect(finish(candidatesInSteps(set, 'action', undefined)).ids.filter((name) => name !== '')).toEqual(actions);
+      const ids = finish(candidatesInSteps(set, 'subject', undefined)).ids.filter((id) => id !== '' && id !== '*');
+      expect(subjects.map(({ id }) => id).filter((id) => id !== '*')).toEqual(ids);
+      compared++;
+    }
+    expect(compared).toBeGreaterThan(20);
   });
 });
 
