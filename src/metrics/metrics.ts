@@ -1,6 +1,6 @@
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { engineVersion } from '../core/engine/engine-version.js';
-import type { LoadEvent } from '../policy-store/policy-store.js';
+import type { LoadEvent } from '../policy-store/policy-store-options.js';
 import { DecisionMetrics } from './decision-metrics.js';
 import { HttpMetrics } from './http-metrics.js';
 import { LogCommitMetrics } from './log-commit-metrics.js';

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { LoadEvent } from './policy-store.js';
+import type { LoadEvent } from './policy-store-options.js';
 
 /** Observers of loads, for metrics. They are added while the service is created, before the first load. */
 @Injectable()

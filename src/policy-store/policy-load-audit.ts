@@ -1,5 +1,5 @@
 import type { AuditLog } from '../audit/audit-log.js';
-import type { LoadEvent } from './policy-store.js';
+import type { LoadEvent } from './policy-store-options.js';
 
 const eventTypes = {
   served: 'policy_set_changed',

@@ -1,53 +1,13 @@
-import { formatProblem, PolicyError, type PolicyProblem, presentProblems } from '../core/problem.js';
-import { currentSemantics } from '../core/semantics.js';
+import type { PolicyProblem } from '../core/problem.js';
 import { ArchivedVersions } from './archived-versions.js';
-import { DirectorySource, type FolderScan, type SourceLimits } from './directory-source.js';
+import { DirectorySource } from './directory-source.js';
 import { DirectoryWatch } from './directory-watch.js';
-import { gitCommitOf } from './git-commit.js';
-import { type LoadedPolicySet, loadPolicySet } from './load-policy-set.js';
-import type { PolicyArchive } from './policy-archive.js';
-import { type PolicySetFiles, testsVersionOf, versionOf } from './policy-set-files.js';
+import { FolderLoader } from './folder-loader.js';
 import type { PolicySetStatus } from './policy-set-status.js';
-import { type Entry, PolicySetTable } from './policy-set-table.js';
+import { PolicySetTable } from './policy-set-table.js';
+import type { PolicyStoreOptions } from './policy-store-options.js';
 import type { ServedPolicySet } from './served-policy-set.js';
-
-/** The operator's log. Pino's loggers fit. */
-export interface PolicyStoreLog {
-  info(details: object, message: string): void;
-  warn(details: object, message: string): void;
-  error(details: object, message: string): void;
-}
-
-/** The result of loading a changed folder, for metrics and audit. */
-export interface LoadEvent {
-  readonly policySet: string;
-  readonly result: 'served' | 'unchanged' | 'failed' | 'removed';
-  readonly durationMs: number;
-  /** The version that was served before; at a start, the one when the process last ended. */
-  readonly from: string | undefined;
-  /** The version that is served now, if any. */
-  readonly to: string | undefined;
-}
-
-export interface PolicyStoreOptions {
-  readonly directory: string;
-  /** The set of requests that name none; by default the one named `default`, else the only one. */
-  readonly defaultPolicySet?: string;
-  /** Undefined: no version survives a restart, and there are no rollbacks. */
-  readonly archive?: PolicyArchive;
-  readonly log: PolicyStoreLog;
-  readonly onLoad?: (event: LoadEvent) => void;
-  /** Milliseconds between two looks at the directory. File events make it look at once. */
-  readonly pollMs?: number;
-  /** Milliseconds between the two looks that must agree before a folder is read. */
-  readonly settleMs?: number;
-  /** How long a folder may keep changing before that is a problem, in milliseconds. */
-  readonly patienceMs?: number;
-  readonly limits?: SourceLimits;
-}
-
-/** Time in milliseconds after which a set is loaded again that failed for another reason than its files. */
-const retryMs = 5_000;
+import { VersionService } from './version-service.js';
 
 /**
  * The policy sets of a directory. A set is loaded as a whole or not at all (P1), replaced in one assignment, and kept
@@ -58,8 +18,9 @@ export class PolicyStore {
   private readonly watch: DirectoryWatch;
   private readonly archived: ArchivedVersions;
   private readonly sets: PolicySetTable;
-  /** Sets whose folder is not at rest, and since when, by the monotonic clock. */
-  private readonly restlessSince = new Map<string, number>();
+  private readonly service: VersionService;
+  private readonly folders: FolderLoader;
+  private readonly patienceMs: number;
   private work: Promise<unknown> = Promise.resolve();
   private watching: Promise<void> | undefined;
   private stopped = false;
@@ -69,6 +30,9 @@ export class PolicyStore {
     this.source = new DirectorySource(options.directory, options.limits);
     this.watch = new DirectoryWatch(this.source, options.settleMs ?? 100);
     this.sets = new PolicySetTable(options.defaultPolicySet);
+    this.patienceMs = options.patienceMs ?? 5_000;
+    this.service = new VersionService(this.sets, this.archived, options);
+    this.folders = new FolderLoader(this.source, this.sets, this.service, options, this.patienceMs);
   }
 
   /** Loads every set, then watches the directory. Resolves also when a set, or the whole directory, cannot be loaded. */
@@ -79,8 +43,8 @@ export class PolicyStore {
     await this.checkUntilSettled(() => false, Math.min(this.patienceMs, 2_000));
     await this.exclusively(async () => {
       // Nobody is to be told that a set does not exist, or get another one's answer, because it is not at rest yet.
-      for (const name of this.restlessSince.keys()) this.failChanging(name);
-      for (const entry of this.sets.entries) await this.serveArchived(entry);
+      this.folders.failRestless();
+      for (const entry of this.sets.entries) await this.service.serveArchived(entry);
     });
     this.sets.isStarted = true;
     this.watching = this.keepWatching();
@@ -167,13 +131,9 @@ export class PolicyStore {
       const entry = this.sets.get(name);
       const folderVersion = entry.folder?.version;
       const pinnedOver = folderVersion === version ? undefined : (folderVersion ?? '');
-      await this.serve(entry, await this.archived.load(name, version), pinnedOver);
+      await this.service.serve(entry, await this.archived.load(name, version), pinnedOver);
       return this.sets.status(name);
     });
-  }
-
-  private get patienceMs(): number {
-    return this.options.patienceMs ?? 5_000;
   }
 
   /** One at a time: a rollback must not meet a reload halfway. */
@@ -209,157 +169,12 @@ export class PolicyStore {
       const due = (name: string) => forced(name) || performance.now() > (this.sets.find(name)?.retryAt ?? Infinity);
       const { problem, changed, gone, restless, atRest } = await this.watch.changes(known, due);
       if (atRest && problem?.code !== this.sets.directoryProblem?.code) this.noteDirectory(problem);
-      for (const name of gone) await this.remove(name);
-      for (const name of restless) this.noteChanging(name);
+      for (const name of gone) await this.folders.remove(name);
+      for (const name of restless) this.folders.noteChanging(name);
       let settled = atRest;
-      for (const scan of changed) settled = (await this.loadFolder(scan)) && settled;
+      for (const scan of changed) settled = (await this.folders.load(scan)) && settled;
       return settled;
     });
-  }
-
-  /** @returns false if the folder changed while it was read */
-  private async loadFolder(scan: FolderScan): Promise<boolean> {
-    const startedAt = performance.now();
-    const { name, fingerprint } = scan;
-    const content = await this.source.read(scan);
-    if (content === 'changed') {
-      this.noteChanging(name);
-      return false;
-    }
-    const entry = this.sets.obtain(name);
-    const from = entry.loaded?.served.version ?? entry.archived?.version;
-    entry.retryAt = Number.POSITIVE_INFINITY;
-    this.restlessSince.delete(name);
-    let result: LoadEvent['result'] = 'failed';
-    if (content.problems.some(({ severity }) => severity === 'error')) {
-      entry.folder = { fingerprint };
-      this.fail(entry, content.problems);
-    } else {
-      entry.folder = { fingerprint, version: versionOf(content.set.files) };
-      try {
-        result = await this.serveFolder(entry, scan, content.set);
-        entry.problems = [];
-      } catch (error) {
-        if (error instanceof PolicyError) {
-          this.fail(entry, error.problems);
-        } else {
-          // The folder is not to blame, so it is tried again without a change.
-          entry.retryAt = performance.now() + retryMs;
-          this.fail(entry, [loadFailed]);
-          this.options.log.error({ err: error, policySet: name }, 'a policy set could not be put into service');
-        }
-      }
-    }
-    if (entry.loaded === undefined) await this.serveArchived(entry);
-    this.sets.publish();
-    const to = entry.loaded?.served.version;
-    this.options.onLoad?.({ policySet: name, result, durationMs: performance.now() - startedAt, from, to });
-    return true;
-  }
-
-  private async serveFolder(entry: Entry, scan: FolderScan, set: PolicySetFiles): Promise<'served' | 'unchanged'> {
-    const version = entry.folder?.version;
-    if (entry.pinnedOver === '') {
-      // When the pin was set the folder could not be read; this is the version that it is over.
-      entry.pinnedOver = version;
-      const pinned = entry.loaded?.served.version ?? entry.archived?.version;
-      if (pinned !== undefined)
-        await this.options.archive?.setState({ name: entry.name, version: pinned, pinnedOver: version }, Date.now());
-    }
-    if (entry.pinnedOver === version && (await this.serveArchived(entry))) return 'unchanged';
-    // Tests are not a part of the version: when they change, they are run again on what serves already.
-    const checked = `${version} ${testsVersionOf(set.files)}`;
-    const serves = () => {
-      const served = entry.loaded?.served;
-      return served?.version === version && served?.compiled.semantics === currentSemantics;
-    };
-    if (serves() && entry.checked === checked) return 'unchanged';
-    const loaded = await loadPolicySet(set);
-    entry.checked = checked;
-    if (serves()) {
-      await loaded.stop();
-      return 'unchanged';
-    }
-    await this.serve(entry, loaded, undefined, async (archive) =>
-      archive.keep(set, Date.now(), await gitCommitOf(scan.path)),
-    );
-    return 'served';
-  }
-
-  /** Archives the version and notes that it serves, then puts it into service. */
-  private async serve(
-    entry: Entry,
-    loaded: LoadedPolicySet,
-    pinnedOver: string | undefined,
-    keep?: (archive: PolicyArchive) => Promise<void>,
-  ): Promise<void> {
-    const { archive } = this.options;
-    const { name, version } = loaded.served;
-    try {
-      if (archive !== undefined) {
-        await keep?.(archive);
-        await archive.setState({ name, version, pinnedOver }, Date.now());
-      }
-    } catch (error) {
-      await loaded.stop();
-      throw error;
-    }
-    entry.pinnedOver = pinnedOver;
-    const replaced = entry.loaded;
-    entry.loaded = loaded;
-    entry.archived = undefined;
-    this.sets.publish();
-    replaced?.retire();
-    this.options.log.info(
-      { policySet: name, version, replaced: replaced?.served.version, pinnedOver },
-      'policy set served',
-    );
-  }
-
-  /**
-   * Serves what served when the process last ended, if nothing does.
-   *
-   * @returns whether something serves
-   */
-  private async serveArchived(entry: Entry): Promise<boolean> {
-    if (entry.loaded !== undefined) return true;
-    if (entry.archived === undefined) return false;
-    const { name, version } = entry.archived;
-    entry.archived = undefined;
-    try {
-      entry.loaded = await this.archived.load(name, version);
-      this.options.log.warn({ policySet: name, version }, 'policy set served from the archive');
-      return true;
-    } catch (error) {
-      this.options.log.error({ err: error, policySet: name, version }, 'the archived version cannot be served either');
-      return false;
-    }
-  }
-
-  private async remove(name: string): Promise<void> {
-    const entry = this.sets.find(name);
-    if (entry === undefined) return;
-    this.sets.remove(name);
-    this.restlessSince.delete(name);
-    this.sets.publish();
-    entry.loaded?.retire();
-    this.options.log.warn({ policySet: name }, 'policy set removed: its folder is gone');
-    const from = entry.loaded?.served.version ?? entry.archived?.version;
-    this.options.onLoad?.({ policySet: name, result: 'removed', durationMs: 0, from, to: undefined });
-    await this.options.archive?.setRemoved(name, Date.now()).catch((error) => {
-      // After a restart it will be found missing once more.
-      this.options.log.error({ err: error, policySet: name }, 'the removal of a policy set could not be recorded');
-    });
-  }
-
-  private fail(entry: Entry, problems: readonly PolicyProblem[]): void {
-    const before = entry.problems.map(formatProblem).join('\n');
-    entry.problems = presentProblems(problems);
-    if (entry.problems.map(formatProblem).join('\n') === before) return;
-    this.options.log.error(
-      { policySet: entry.name, problems: entry.problems.slice(0, 20), serving: entry.loaded?.served.version },
-      `policy set not loaded: ${formatProblem(entry.problems[0] ?? loadFailed)}`,
-    );
   }
 
   private noteDirectory(problem: PolicyProblem | undefined): void {
@@ -368,36 +183,4 @@ export class PolicyStore {
     if (problem === undefined) this.options.log.info({ directory: this.options.directory }, 'policy directory read');
     else this.options.log.error({ directory: this.options.directory, problem }, `policy directory: ${problem.message}`);
   }
-
-  private noteChanging(name: string): void {
-    const now = performance.now();
-    const since = this.restlessSince.get(name) ?? now;
-    this.restlessSince.set(name, since);
-    if (now - since >= this.patienceMs) this.failChanging(name);
-  }
-
-  private failChanging(name: string): void {
-    const entry = this.sets.obtain(name);
-    entry.folder = undefined;
-    this.fail(entry, [keepsChanging]);
-  }
 }
-
-const keepsChanging: PolicyProblem = Object.freeze({
-  severity: 'error',
-  code: 'policy_set_changing',
-  message: 'the files of this set keep changing',
-  file: '.',
-  line: 1,
-  column: 1,
-  hint: 'write them elsewhere, then rename the folder or swap a link to it',
-});
-
-const loadFailed: PolicyProblem = Object.freeze({
-  severity: 'error',
-  code: 'load_failed',
-  message: 'the set could not be put into service; the log of the service says why',
-  file: '.',
-  line: 1,
-  column: 1,
-});

@@ -1,0 +1,64 @@
+import type { ArchivedVersions } from './archived-versions.js';
+import type { LoadedPolicySet } from './load-policy-set.js';
+import type { PolicyArchive } from './policy-archive.js';
+import type { Entry, PolicySetTable } from './policy-set-table.js';
+import type { PolicyStoreOptions } from './policy-store-options.js';
+
+/** Puts versions of sets into service, with a note in the archive of what serves, for the next start. */
+export class VersionService {
+  constructor(
+    private readonly sets: PolicySetTable,
+    private readonly archived: ArchivedVersions,
+    private readonly options: Pick<PolicyStoreOptions, 'archive' | 'log'>,
+  ) {}
+
+  /** Archives the version and notes that it serves, then puts it into service. */
+  async serve(
+    entry: Entry,
+    loaded: LoadedPolicySet,
+    pinnedOver: string | undefined,
+    keep?: (archive: PolicyArchive) => Promise<void>,
+  ): Promise<void> {
+    const { archive } = this.options;
+    const { name, version } = loaded.served;
+    try {
+      if (archive !== undefined) {
+        await keep?.(archive);
+        await archive.setState({ name, version, pinnedOver }, Date.now());
+      }
+    } catch (error) {
+      await loaded.stop();
+      throw error;
+    }
+    entry.pinnedOver = pinnedOver;
+    const replaced = entry.loaded;
+    entry.loaded = loaded;
+    entry.archived = undefined;
+    this.sets.publish();
+    replaced?.retire();
+    this.options.log.info(
+      { policySet: name, version, replaced: replaced?.served.version, pinnedOver },
+      'policy set served',
+    );
+  }
+
+  /**
+   * Serves what served when the process last ended, if nothing does.
+   *
+   * @returns whether something serves
+   */
+  async serveArchived(entry: Entry): Promise<boolean> {
+    if (entry.loaded !== undefined) return true;
+    if (entry.archived === undefined) return false;
+    const { name, version } = entry.archived;
+    entry.archived = undefined;
+    try {
+      entry.loaded = await this.archived.load(name, version);
+      this.options.log.warn({ policySet: name, version }, 'policy set served from the archive');
+      return true;
+    } catch (error) {
+      this.options.log.error({ err: error, policySet: name, version }, 'the archived version cannot be served either');
+      return false;
+    }
+  }
+}
