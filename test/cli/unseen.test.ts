@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { alignColumns, beginning, columnsOf } from '../../src/cli/print/table.js';
+import { alignColumns, beginning, columnsOf, printTable } from '../../src/cli/print/table.js';
 import { Terminal } from '../../src/cli/print/terminal.js';
 import { verdict, workFolder } from './run.js';
 
@@ -39,7 +39,7 @@ describe.each(Object.entries(nasty))('a text with %s', (_what, text) => {
     out.print(`rule ${text}`);
     out.remark(`because of ${text}`);
     out.printLines(`one ${text}`);
-    out.printTable(['name'], [[text], ['other']]);
+    printTable(out, ['name'], [[text], ['other']]);
     out.printJson({ [text]: [text] });
     const [bold, plain] = ['\u001b[1m', '\u001b[22m'];
     expect(written.join('').replaceAll(bold, '').replaceAll(plain, '')).not.toMatch(unseen);
@@ -84,7 +84,7 @@ describe('columns', () => {
 
   it('break where a terminal is at its end, and not within a letter', () => {
     const { written, terminal: out } = terminal();
-    out.printTable(['name', 'text'], [['a', '漢'.repeat(80)]]);
+    printTable(out, ['name', 'text'], [['a', '漢'.repeat(80)]]);
     for (const line of written.slice(1)) expect(columnsOf(line.trimEnd())).toBeLessThanOrEqual(60);
     expect(written.join('').match(/漢/g)).toHaveLength(80);
   });

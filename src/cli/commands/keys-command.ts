@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { UsageError } from '../exit-code.js';
 import { collect, outputOption } from '../options.js';
+import { printTable } from '../print/table.js';
 import type { Terminal } from '../print/terminal.js';
 import { type DescribedKey, type KeyKeeper, keysOfServer, type NewKey } from '../sources/key-keeper.js';
 import type { KeysConfig } from '../sources/keys-in-database.js';
@@ -46,7 +47,7 @@ export function addKeysCommand(program: Command, terminal: Terminal, readConfig:
       administer(options, async (keeper) => {
         const found = await keeper.list();
         if (options.output === 'json') terminal.printJson(found);
-        else terminal.printTable(tableHead, found.map(rowOf));
+        else printTable(terminal, tableHead, found.map(rowOf));
       }),
     );
 

@@ -4,6 +4,7 @@ import type { PolicySetStatus } from '../../policy-store/policy-set-status.js';
 import { exitCodes } from '../exit-code.js';
 import { outputOption } from '../options.js';
 import { printProblems } from '../print/report.js';
+import { printTable } from '../print/table.js';
 import type { Terminal } from '../print/terminal.js';
 import { fullVersion, managementPathOf, versionsOfServer } from '../sources/policy-versions.js';
 import { addServerOptions, askServer, type ServerOptions } from '../sources/server.js';
@@ -35,7 +36,7 @@ export function addPolicyCommand(program: Command, terminal: Terminal): void {
         lastServed,
         gitCommit?.slice(0, 12) ?? '',
       ]);
-      terminal.printTable(['version', 'last served', 'commit'], rows);
+      printTable(terminal, ['version', 'last served', 'commit'], rows);
     }
     return exitCodes.fine;
   });
@@ -85,6 +86,6 @@ function printSets(terminal: Terminal, sets: readonly PolicySetStatus[]): void {
     version?.slice(0, 'sha256:'.length + 12) ?? '',
     since,
   ]);
-  terminal.printTable(['set', 'state', 'version', 'since'], rows);
+  printTable(terminal, ['set', 'state', 'version', 'since'], rows);
   for (const { name, problems } of sets) printProblems(terminal, { name, path: name, problems });
 }

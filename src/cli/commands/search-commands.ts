@@ -17,6 +17,7 @@ import { UsageError } from '../exit-code.js';
 import { collect, outputOption } from '../options.js';
 import { entityText } from '../print/entity-text.js';
 import { count } from '../print/report.js';
+import { printTable } from '../print/table.js';
 import type { Terminal } from '../print/terminal.js';
 import { type AskedSetOptions, addAskedSetOptions, loadAskedSet } from '../sources/asked-set.js';
 import { clockOf, parseEntity, readAttribute, setAt } from '../sources/request-options.js';
@@ -129,7 +130,7 @@ function searchFolder(compiled: CompiledPolicySet, options: SearchOptions, termi
       if (limits.length > 0) for (const limit of limits) terminal.remark(`not complete: ${limit}`);
       break;
     case 'text': {
-      if (permissions.length > 0) terminal.printTable(head, permissions.map(rowOf));
+      if (permissions.length > 0) printTable(terminal, head, permissions.map(rowOf));
       if (permissions.length > 0) terminal.print();
       terminal.print(`${count(permissions.length, 'permission')} in ${count(searched.examined, 'question')}`);
       terminal.print(`complete: ${limits.length === 0 ? 'yes' : 'no'}`);

@@ -1,11 +1,25 @@
-/** Cells in columns, measured as a terminal shows them. */
+/** Cells in columns, measured as a terminal shows them. What measures is slow to load: only commands with tables import this. */
 import stringWidth from 'string-width';
+import { spellUnseen } from '../../core/quote.js';
+import type { Terminal } from './terminal.js';
 
 const narrowestColumn = 8;
 const gap = 2;
 
+/** Prints columns as wide as the terminal has room for; longer cells go on in the next line. */
+export function printTable(terminal: Terminal, head: readonly string[], rows: readonly (readonly string[])[]): void {
+  const [titles = '', ...lines] = alignColumns(wrapCells([head, ...rows].map(spelled), terminal.width));
+  terminal.print(terminal.style('bold', titles));
+  for (const line of lines) terminal.print(line);
+}
+
+/** Before cells are measured, since what is spelled out is wider. */
+function spelled(cells: readonly string[]): readonly string[] {
+  return cells.map((cell) => spellUnseen(cell));
+}
+
 /** Rows of cells that fit: the widest columns give way, and a cell that is too long for its column becomes several rows. */
-export function wrapCells(rows: readonly (readonly string[])[], width: number): readonly (readonly string[])[] {
+function wrapCells(rows: readonly (readonly string[])[], width: number): readonly (readonly string[])[] {
   const widths = columnWidths(rows);
   if (excessOf(widths, width) <= 0) return rows;
   const words = columnWidths(rows.map((row) => row.map((cell) => longestWord(cell))));

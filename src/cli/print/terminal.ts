@@ -2,7 +2,6 @@
 import { randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
 import { spellUnseen } from '../../core/quote.js';
-import { alignColumns, wrapCells } from './table.js';
 
 export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
 
@@ -56,13 +55,6 @@ export class Terminal {
     for (const line of text.split('\n')) this.stderr.write(`${this.visible(line)}\n`);
   }
 
-  /** Columns as wide as the terminal has room for; longer cells go on in the next line. */
-  printTable(head: readonly string[], rows: readonly (readonly string[])[]): void {
-    const [titles = '', ...lines] = alignColumns(wrapCells([head, ...rows].map(spelled), this.width));
-    this.print(this.style('bold', titles));
-    for (const line of lines) this.print(line);
-  }
-
   /** A line that the next one takes the place of, and that is gone at the end: for long work, and only for people. */
   progress(text: string): void {
     if (!this.showsProgress) return;
@@ -102,8 +94,3 @@ const mark = randomBytes(8).toString('hex');
 const marked = new RegExp(`\\{${mark}:(\\d+)\\}`, 'g');
 
 const narrowest = 40;
-
-/** Before cells are measured, since what is spelled out is wider. */
-function spelled(cells: readonly string[]): readonly string[] {
-  return cells.map((cell) => spellUnseen(cell));
-}
