@@ -5,10 +5,9 @@ import { DatabaseModule } from '../database/database.module.js';
 import { SqliteDatabase } from '../database/sqlite/sqlite-database.js';
 import { loggerToken, problemsTo } from '../logging/logging.module.js';
 import { maskCredentials } from '../logging/mask-credentials.js';
+import { dayMs } from '../query/time-zone.js';
 import { AuditLog } from './audit-log.js';
 import { SqliteAuditLog } from './sqlite/sqlite-audit-log.js';
-
-const dayMs = 86_400_000;
 
 /** The audit log: who changed, read or exported what. */
 @Module({

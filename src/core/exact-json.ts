@@ -68,12 +68,25 @@ export function withoutInexact(text: string, places: readonly (readonly [start: 
   return exact + text.slice(from);
 }
 
-/** JSON pointer to the first infinity in a value, which stands for a number that is too large or inexact. */
+/** JSON pointer to an infinity in a value, which stands for a number that is too large or inexact. */
 export function pointerToInexact(value: Json): string | undefined {
+  return pointerToNumber(value, (number) => !Number.isFinite(number));
+}
+
+/** JSON pointer to a number that `JSON.parse` may have rounded, or that is infinite: for what others have parsed. */
+export function pointerToRounded(value: Json): string | undefined {
+  return pointerToNumber(
+    value,
+    (number) => !Number.isFinite(number) || (Number.isInteger(number) && !Number.isSafeInteger(number)),
+  );
+}
+
+/** JSON pointer to a number of which `isFault` is true; undefined if there is none. It uses no stack for depth. */
+function pointerToNumber(value: Json, isFault: (number: number) => boolean): string | undefined {
   const left: { readonly value: Json; readonly pointer: string }[] = [{ value, pointer: '' }];
   for (let next = left.pop(); next !== undefined; next = left.pop()) {
     const { value, pointer } = next;
-    if (typeof value === 'number' && !Number.isFinite(value)) return pointer;
+    if (typeof value === 'number' && isFault(value)) return pointer;
     if (typeof value !== 'object' || value === null) continue;
     for (const [name, below] of Object.entries(value)) {
       if (typeof below !== 'number' && (typeof below !== 'object' || below === null)) continue;

@@ -5,11 +5,10 @@ import { databasePathOf, instanceOf } from '../config/data-folder.js';
 import { DatabaseModule } from '../database/database.module.js';
 import { DataFolderLock } from '../database/sqlite/data-folder-lock.js';
 import { loggerToken, problemsTo } from '../logging/logging.module.js';
+import { dayMs } from '../query/time-zone.js';
 import { CommitObservers } from './commit-observers.js';
 import { DecisionLog } from './decision-log.js';
 import { SqliteDecisionLog } from './sqlite/sqlite-decision-log.js';
-
-const dayMs = 86_400_000;
 
 /** The records of what was decided: appended in groups, found again. */
 @Module({
@@ -32,7 +31,7 @@ const dayMs = 86_400_000;
             ...(maxRecords !== undefined && { maxRecords }),
           },
           onProblem: problemsTo(logger),
-          onCommit: (commit) => observers.committed(commit),
+          onCommit: (commit) => observers.notify(commit),
         });
       },
     },

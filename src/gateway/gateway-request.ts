@@ -1,5 +1,6 @@
 /** A client's request at a gateway, and the question that a policy set's mapping makes of it. */
 
+import { pointerToRounded } from '../core/exact-json.js';
 import type {
   GatewayAttributes,
   GatewayEntity,
@@ -75,7 +76,7 @@ export function gatewayQuestion(
   }
   // A number in a claim may have been rounded when the token was parsed, so that two users could have the same value.
   const sent = [subject.attributes, resource.attributes, attributes].some(
-    (each) => each !== undefined && !isExact(each),
+    (each) => each !== undefined && pointerToRounded(each) !== undefined,
   );
   if (sent) return { refused: 'unauthenticated', detail: 'The identity holds an integer that is not exact.' };
   return { subject, action: { name: action }, resource, ...(attributes !== undefined && { attributes }) };
@@ -83,13 +84,6 @@ export function gatewayQuestion(
 
 function namesFault({ type = '', id }: Entity): boolean {
   return faultInName(type) !== undefined || faultInName(id) !== undefined;
-}
-
-/** True if all integers are within ±(2^53 - 1), so that none was rounded. */
-function isExact(value: Json): boolean {
-  if (typeof value === 'number')
-    return Number.isSafeInteger(value) || (Number.isFinite(value) && !Number.isInteger(value));
-  return typeof value !== 'object' || value === null || Object.values(value).every(isExact);
 }
 
 type Variables = ReadonlyMap<string, string>;

@@ -40,7 +40,7 @@ import { SqlitePolicyArchive } from './sqlite/sqlite-policy-archive.js';
           archive,
           log,
           onLoad: (event) => {
-            observers.loaded(event);
+            observers.notify(event);
             notePolicyLoad(audit, event);
           },
           ...(defaultPolicySet !== undefined && { defaultPolicySet }),

@@ -1,4 +1,5 @@
-const dayMs = 86_400_000;
+/** Milliseconds of a day of UTC. */
+export const dayMs = 86_400_000;
 const minuteMs = 60_000;
 
 /**

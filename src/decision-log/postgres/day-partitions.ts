@@ -1,7 +1,7 @@
 import { DatabaseError } from '../../database/database-error.js';
 import type { PostgresClient } from '../../database/postgres/postgres-client.js';
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
-import { dayMs } from '../utc-day.js';
+import { dayMs } from '../../query/time-zone.js';
 
 /** Longest wait for a lock on a table that was detached, in milliseconds. */
 const lockTimeoutMs = 200;

@@ -1,7 +1,7 @@
 import type { PostgresClient } from '../../database/postgres/postgres-client.js';
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
+import { dayMs } from '../../query/time-zone.js';
 import type { Retention } from '../decision-log-options.js';
-import { dayMs } from '../utc-day.js';
 import { type DayPartitions, dayName } from './day-partitions.js';
 
 /**

@@ -1,5 +1,6 @@
+import { dayMs } from '../../query/time-zone.js';
 import type { Retention } from '../decision-log-options.js';
-import { dayMs, utcDayOf } from '../utc-day.js';
+import { utcDayOf } from '../utc-day.js';
 
 /** When the open file of the journal is closed and the next one begun, besides at midnight (UTC). */
 export interface TurnLimits {
