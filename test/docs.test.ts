@@ -317,7 +317,9 @@ function cell(text: string): string {
 }
 
 /** The texts of a file, or of all files of a folder, under `src`. */
+/** Without the stores' own folders, whose texts name tables. */
 function sourceFiles(path: string): string[] {
+  if (/\/(sqlite|postgres)$/.test(path)) return [];
   const url = new URL(`../src/${path}`, import.meta.url);
   if (statSync(url).isFile()) return [readFileSync(url, 'utf8')];
   return readdirSync(url).flatMap((name) => sourceFiles(`${path}/${name}`));
