@@ -264,7 +264,9 @@ function* parseInSteps(
       const message = `lists and mappings are nested deeper than ${maxNesting} levels`;
       return { document: undefined, faults: [{ at: parser.offset, code: 'yaml_syntax', message }] };
     }
-    if (++count % itemsPerStep === 0) yield;
+    if (++count % itemsPerStep !== 0) continue;
+    settleLists(parser);
+    yield;
   }
   for (const token of parser.end()) tokens.push(token);
   yield;
@@ -454,6 +456,24 @@ function fill(contents: readonly Content[], composed: Composed): void {
     // What was emptied was filled when its pieces were composed, and need not be looked at again.
     if (found !== undefined) next.items = found as never[];
     else for (const item of next.items as Content[]) left.push(item);
+  }
+}
+
+/**
+ * The parser keeps each item of a list in brackets as a key, since a colon may follow, and makes values of them all when
+ * the list ends: a second of work for a million. An item that is not the last is a value by now.
+ */
+function settleLists({ stack }: Parser): void {
+  for (const list of stack) {
+    if (list.type !== 'flow-collection' || list.start.type !== 'flow-seq-start') continue;
+    // A step of the parser adds no more items than it reads tokens. Those before were settled last time.
+    const first = Math.max(0, list.items.length - 1 - itemsPerStep);
+    for (let at = first; at < list.items.length - 1; at++) {
+      const item = list.items[at] as Item;
+      if (item.sep === undefined) continue;
+      if (item.sep.length > 0 || item.value || item.start.some(({ type }) => type === 'explicit-key-ind')) continue;
+      list.items[at] = { start: item.start, ...(item.key && { value: item.key }) };
+    }
   }
 }
 

@@ -112,6 +112,33 @@ describe('a collection in brackets, composed in pieces', () => {
   });
 });
 
+describe('a list that is longer than a step of the parser', () => {
+  it('is what it is when it is parsed at once, whatever its items are', () => {
+    const items = [
+      '1',
+      '"a"',
+      'b c',
+      '[1, 2]',
+      '{d: e}',
+      'f: g',
+      '? h',
+      '? i : j',
+      '"k":1',
+      '!!str 2',
+      '[] : x',
+      '# l\n m',
+    ];
+    const text = `- [${Array.from({ length: 6_000 }, (_, at) => items[at % items.length]).join(', ')}]`;
+    const problems: PolicyProblem[] = [];
+    const steps = readYamlInSteps({ file: 'f.yaml', text }, (problem) => problems.push(problem), 1);
+    let pauses = 0;
+    for (const _ of readYamlInSteps({ file: 'f.yaml', text }, () => undefined, 1)) pauses++;
+    expect(pauses).toBeGreaterThan(4);
+    expect(finish(steps)?.json()).toEqual(atOnceJson(text));
+    expect(problems).toEqual([]);
+  });
+});
+
 function atOnceJson(text: string): unknown {
   return ([...new Composer({ uniqueKeys: false }).compose(tokensOf(text))][0] as Document.Parsed).toJSON();
 }
