@@ -1,3 +1,4 @@
+import { VerdictError } from '../../errors.js';
 import { DatabaseError } from '../database-error.js';
 
 /**
@@ -19,9 +20,9 @@ const uncoded: readonly (readonly [RegExp, string])[] = [
   [/^(The server does not support SSL|There was an error establishing an SSL)/, 'TLS'],
 ];
 
-/** What the driver throws, as a `DatabaseError`; a mistake of this program is returned as it is. */
+/** What the driver throws, as a `DatabaseError`; a refusal and a mistake of this program are returned as they are. */
 export function toDatabaseError(error: unknown): unknown {
-  if (error instanceof DatabaseError) return error;
+  if (error instanceof DatabaseError || error instanceof VerdictError) return error;
   const cause = inner(error);
   if (!(cause instanceof Error) || cause instanceof TypeError || cause instanceof RangeError) return error;
   const { code, message, severity, syscall } = cause as DriverError;

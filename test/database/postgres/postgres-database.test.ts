@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { DatabaseError, isAway } from '../../../src/database/database-error.js';
+import { VerdictError } from '../../../src/errors.js';
 import { openDatabase, postgresForTests } from './databases.js';
 import { hasPostgres } from './postgres-server.js';
 
@@ -43,6 +44,19 @@ describe.skipIf(!hasPostgres)('a database in PostgreSQL (skipped where it is not
     });
     await expect(failing).rejects.toThrow('no');
     expect(await database.query('SELECT id FROM t ORDER BY id')).toEqual([{ id: 1 }, { id: 2 }]);
+  });
+
+  it('takes back what was done before a refusal, which stays what it is', async () => {
+    const database = openDatabase(await server().createDatabase());
+    await database.write('CREATE TABLE t (n int)');
+    const refused = new VerdictError('invalid_request', 'No.');
+    const failing = database.transaction(async (client) => {
+      await client.write('INSERT INTO t VALUES (1)');
+      throw refused;
+    });
+    await expect(failing).rejects.toBe(refused);
+    expect(await database.query('SELECT * FROM t')).toEqual([]);
+    expect(database.problem).toBeUndefined();
   });
 
   it('says that nothing was kept where an error inside was not looked at', async () => {
