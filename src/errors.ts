@@ -43,6 +43,14 @@ export interface FieldError {
   readonly detail: string;
 }
 
+/** Whose records are not all where they are looked for; another try may find them. */
+export interface UnshippedRecords {
+  /** Its number in the shared decision log. */
+  readonly writer: number;
+  /** RFC 3339: its records from before this time are there. */
+  readonly shippedTo: string;
+}
+
 /**
  * The one error that is thrown on purpose. `detail` may be shown to the caller; what only the operator should read
  * goes into `cause`.
@@ -57,6 +65,7 @@ export class VerdictError extends Error {
       readonly errors?: readonly FieldError[];
       readonly cause?: unknown;
       readonly retryAfter?: number;
+      readonly unshipped?: UnshippedRecords;
     } = {},
   ) {
     const { stackTraceLimit } = Error;

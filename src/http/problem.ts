@@ -3,7 +3,7 @@ import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '
 import { JSONSchema } from 'class-validator-jsonschema';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
-import { Integer, Parts, Text } from '../answers/members.js';
+import { Integer, Parts, Text, Time } from '../answers/members.js';
 import { DatabaseError } from '../database/database-error.js';
 import { type ErrorCode, errorTable, type FieldError, VerdictError } from '../errors.js';
 import { requestIdHeader } from './request-ids.js';
@@ -38,6 +38,17 @@ export class Problem {
 
   @Parts(() => RequestFault, { optional: true, description: 'Every fault; with status 400 there is one at least.' })
   readonly errors?: readonly FieldError[];
+
+  @Integer({
+    optional: true,
+    description:
+      'Of a decision that is not found while a replica has records that it did not ship to the shared decision log: the ' +
+      'number of its writer there. Another try may find it.',
+  })
+  readonly writer?: number;
+
+  @Time({ optional: true, description: 'Given with `writer`: its records from before this time are there.' })
+  readonly shippedTo?: string;
 }
 
 /** Most faults of a problem, and most characters of each text in it: a name in a body can be a megabyte long. */
@@ -60,6 +71,7 @@ export function problemOf(error: VerdictError, requestId: string): Problem {
     detail,
     instance: `urn:verdict:request:${encodeURIComponent(requestId)}`,
     ...(errors !== undefined && { errors }),
+    ...error.extra.unshipped,
   };
 }
 

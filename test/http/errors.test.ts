@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { type AddressInfo, connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { errorTable } from '../../src/errors.js';
+import { errorTable, VerdictError } from '../../src/errors.js';
+import { problemOf } from '../../src/http/problem.js';
 import { type Answer, onePolicySet, type Service, startService } from './service.js';
 
 let service: Service;
@@ -201,5 +202,12 @@ describe('docs/errors.md', () => {
 
   it('lists every code with its status, in the order of the table in the code, and no other', () => {
     expect(rows).toEqual(Object.entries(errorTable).map(([code, { status }]) => [code, status]));
+  });
+
+  it('says whose records are not where they are looked for yet, and to come again', () => {
+    const unshipped = { writer: 3, shippedTo: '2026-11-21T12:00:00.000Z' };
+    const error = new VerdictError('decision_not_found', 'Not yet.', { retryAfter: 1, unshipped });
+    expect(problemOf(error, 'r-1')).toMatchObject({ status: 404, ...unshipped });
+    expect(problemOf(new VerdictError('decision_not_found', 'No.'), 'r-1')).not.toHaveProperty('writer');
   });
 });
