@@ -1,9 +1,10 @@
 import { Transform } from 'class-transformer';
 import { IsIn, IsInt, IsOptional, Max, Min } from 'class-validator';
+import { invalidParameter } from '../errors.js';
 import { OptionalName, OptionalText } from '../query/query-text.js';
 import { TimeRangeQuery } from '../query/time-range.js';
 
-export const defaultLimit = 50;
+const defaultLimit = 50;
 export const maxLimit = 1_000;
 
 /** The filters on what decisions are counted by. Exact and case-sensitive, whatever their text holds; all must match. */
@@ -69,4 +70,10 @@ export class DecisionQuery extends DecisionFilters {
   @Min(1)
   @Max(maxLimit)
   readonly limit?: number;
+}
+
+/** Most records of the page that is asked for. Throws VerdictError `invalid_request` for a limit that is not one. */
+export function limitOf({ limit = defaultLimit }: DecisionQuery): number {
+  if (Number.isInteger(limit) && limit >= 1 && limit <= maxLimit) return limit;
+  throw invalidParameter('limit', `is not a whole number from 1 to ${maxLimit}`);
 }

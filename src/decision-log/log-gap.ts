@@ -68,7 +68,9 @@ export function gapsWithin(gaps: readonly StoredGap[], { from, before, times }: 
     return after >= from && after < before && inTime;
   });
   within.sort((a, b) => b.after - a.after);
-  return within.map(({ since, until, after, lost, cause }) => {
-    return { after, lost, cause, from: new Date(since).toISOString(), to: new Date(until).toISOString() };
-  });
+  return within.map(logGapOf);
+}
+
+export function logGapOf({ since, until, after, lost, cause }: StoredGap): LogGap {
+  return { after, lost, cause, from: new Date(since).toISOString(), to: new Date(until).toISOString() };
 }

@@ -66,14 +66,19 @@ export function memberText(field: string, value: string): string {
   return `${JSON.stringify(field)}:${JSON.stringify(value)}`;
 }
 
-/** The records of a group that match, newest first. Ends the turn whenever it is over, since records can be large. */
+/**
+ * The records of a group that match, newest first. Ends the turn whenever it is over, since records can be large.
+ *
+ * @param more further tests that a record's text must pass before it is parsed
+ */
 export async function* matchingRecords(
   group: StoredGroup,
   filter: RecordFilter,
   turns: Turns,
   unreadable: (sequence: number) => void = () => undefined,
+  more: readonly TextTest[] = [],
 ): AsyncGenerator<DecisionRecord> {
-  const tests: TextTest[] = [];
+  const tests: TextTest[] = [...more];
   // Parsing a record takes far longer than seeing that it cannot match.
   for (const { value } of filter.equal) {
     const text = JSON.stringify(value);
@@ -138,4 +143,9 @@ function asciiLower(text: string): string {
 /** How a text is written within the JSON of a record: without the quotes around it. */
 export function inJson(text: string): string {
   return JSON.stringify(text).slice(1, -1);
+}
+
+/** The pattern for SQL's LIKE that the text of every record with `q` in it matches (and some others). */
+export function likePattern(q: string): string {
+  return `%${inJson(q).replace(/[\\%_]/g, '\\$&')}%`;
 }

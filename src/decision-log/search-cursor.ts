@@ -7,7 +7,7 @@ import { invalidParameter, VerdictError } from '../errors.js';
  * filters, since a position means nothing under others.
  */
 export function encodeCursor(before: number, filters: unknown, journal: string | undefined): string {
-  return Buffer.from(`2:${before}:${digest(filters)}:${journal}`).toString('base64url');
+  return Buffer.from(`2:${before}:${filterDigest(filters)}:${journal}`).toString('base64url');
 }
 
 /**
@@ -17,12 +17,13 @@ export function encodeCursor(before: number, filters: unknown, journal: string |
 export function decodeCursor(cursor: string, filters: unknown, journal: string | undefined): number {
   const text = Buffer.from(cursor, 'base64url').toString('latin1');
   if (isOldCursor(cursor)) {
-    throw refusal('cursor_expired', 'was given out by an earlier version; begin at the first page again');
+    throw cursorRefusal('cursor_expired', 'was given out by an earlier version; begin at the first page again');
   }
   const parts = /^2:([1-9][0-9]{0,14}):([0-9a-f]{16}):([0-9a-z-]{1,64})$/.exec(text);
-  if (parts === null) throw refusal('invalid_request', 'is not a cursor of this service');
-  if (parts[3] !== journal) throw refusal('invalid_request', 'belongs to another decision log');
-  if (parts[2] !== digest(filters)) throw refusal('invalid_request', 'belongs to a query with other filters');
+  if (parts === null) throw cursorRefusal('invalid_request', 'is not a cursor of this service');
+  if (parts[3] !== journal) throw cursorRefusal('invalid_request', 'belongs to another decision log');
+  if (parts[2] !== filterDigest(filters))
+    throw cursorRefusal('invalid_request', 'belongs to a query with other filters');
   return Number(parts[1]);
 }
 
@@ -31,10 +32,12 @@ export function isOldCursor(cursor: string): boolean {
   return /^1:[1-9][0-9]{0,14}:[0-9a-f]{16}$/.test(Buffer.from(cursor, 'base64url').toString('latin1'));
 }
 
-function refusal(code: 'cursor_expired' | 'invalid_request', fault: string): VerdictError {
+/** The refusal of the parameter `cursor`; `fault` ends a sentence that begins with its name. */
+export function cursorRefusal(code: 'cursor_expired' | 'invalid_request', fault: string): VerdictError {
   return invalidParameter('cursor', fault, code);
 }
 
-function digest(filters: unknown): string {
+/** 64 bits that tell one set of filters from another. */
+export function filterDigest(filters: unknown): string {
   return createHash('sha256').update(JSON.stringify(filters)).digest('hex').slice(0, 16);
 }

@@ -1,15 +1,14 @@
 import { isDamaged, isWithoutIndex, type SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
-import { invalidParameter } from '../../errors.js';
 import { Turns } from '../../turns/turns.js';
 import { idMilliseconds } from '../decision-ids.js';
 import type { DecisionPage } from '../decision-page.js';
-import { type DecisionQuery, defaultLimit, maxLimit } from '../decision-query.js';
+import { type DecisionQuery, limitOf } from '../decision-query.js';
 import type { DecisionRecord } from '../decision-record.js';
 import { recordsOf, type StoredGroup } from '../group-text.js';
 import { gapsWithin, type StoredGap } from '../log-gap.js';
 import {
   filterKeys,
-  inJson,
+  likePattern,
   matchingRecords,
   maySee,
   memberText,
@@ -63,7 +62,7 @@ interface Step {
 /** Throws VerdictError `invalid_request` for a time, cursor or limit that is not one, `cursor_expired` for an old cursor. */
 export async function searchRecords(view: LogView, query: DecisionQuery, scope: SearchScope): Promise<DecisionPage> {
   const filter = readFilter(query, scope);
-  const limit = readLimit(query.limit);
+  const limit = limitOf(query);
   const cursor = query.cursor === undefined ? undefined : decodeCursor(query.cursor, filter, view.name);
 
   const items: DecisionRecord[] = [];
@@ -349,15 +348,4 @@ async function timeAt(view: LogView, unit: UnitView, sequence: number): Promise<
     ]),
   );
   return new Date(rows?.[0]?.since ?? unit.extent?.since ?? 0).toISOString();
-}
-
-function readLimit(limit: number | undefined): number {
-  if (limit === undefined) return defaultLimit;
-  if (Number.isInteger(limit) && limit >= 1 && limit <= maxLimit) return limit;
-  throw invalidParameter('limit', `is not a whole number from 1 to ${maxLimit}`);
-}
-
-/** The pattern for SQLite's LIKE that the text of every record with `q` in it matches (and some others). */
-function likePattern(q: string): string {
-  return `%${inJson(q).replace(/[\\%_]/g, '\\$&')}%`;
 }
