@@ -18,7 +18,10 @@ interface Row {
 }
 
 /** What the writers of the shared log have shipped, read in one statement: as the transaction sees it, if it is in one. */
-export async function readWriters(database: PostgresDatabase, statements: PostgresStatements): Promise<LogWriters> {
+export async function readWriters(
+  database: Pick<PostgresDatabase, 'table'>,
+  statements: PostgresStatements,
+): Promise<LogWriters> {
   const rows = await statements.query<Row>(
     `SELECT writer, journal, fork, instance, state, decided, shipped, complete_to,
        (extract(epoch FROM clock_timestamp() - beat) * 1000)::int8 AS silent_ms

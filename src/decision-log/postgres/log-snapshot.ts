@@ -1,0 +1,61 @@
+import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
+import { incompleteOf, type LogWriter } from '../log-writers.js';
+import type { LogTransaction } from './row-walk.js';
+import { readWriters } from './writers.js';
+
+/** The state of the shared log, of the moment at which its transaction began. Times in milliseconds since 1970. */
+export interface LogSnapshot {
+  /** The log's own name. */
+  readonly name: string;
+  /** Nothing before this time will be shipped any more; undefined while there is no writer. */
+  readonly completeTo: number | undefined;
+  /** Key pages cover every row that ends before this; undefined: all rows. */
+  readonly unindexedSince: number | undefined;
+  /** The highest sequence of the own writer that is here; 0 when there is none. */
+  readonly shipped: number;
+  /** Every record of the own writer from before this time is here. */
+  readonly shippedBefore: number;
+  /** The writers that hold `completeTo` back and may not come back. */
+  readonly incomplete: readonly LogWriter[];
+}
+
+/** Runs `work` in one snapshot, which nothing that is committed meanwhile changes. */
+export function inSnapshot<Result>(
+  database: PostgresDatabase,
+  work: (transaction: LogTransaction) => Promise<Result>,
+): Promise<Result> {
+  const table = (name: string) => database.table(name);
+  return database.transaction((client) => work({ client, table }), { snapshot: true, readOnly: true });
+}
+
+/** @param own the number of the own writer */
+export async function readSnapshot({ client, table }: LogTransaction, own: number | undefined): Promise<LogSnapshot> {
+  const [row] = await client.query<SnapshotRow>(
+    `SELECT (SELECT name FROM ${table('decision_log')}) AS name,
+       coalesce(min(complete_to) FILTER (WHERE state = 'running'), max(complete_to)) AS complete_to,
+       min(open_since) AS unindexed_since,
+       coalesce(max(shipped) FILTER (WHERE writer = $1::int4), 0)::int8 AS shipped,
+       coalesce(max(complete_to) FILTER (WHERE writer = $1::int4), 0)::int8 AS shipped_before,
+       count(*) FILTER (WHERE state = 'running' AND beat < clock_timestamp() - interval '10 seconds') AS silent
+     FROM ${table('decision_writer')}`,
+    [own ?? null],
+  );
+  const { name, complete_to, unindexed_since, shipped, shipped_before, silent } = row!;
+  return {
+    name,
+    completeTo: complete_to ?? undefined,
+    unindexedSince: unindexed_since ?? undefined,
+    shipped,
+    shippedBefore: shipped_before,
+    incomplete: silent === 0 ? [] : incompleteOf(await readWriters({ table }, client)),
+  };
+}
+
+interface SnapshotRow {
+  readonly name: string;
+  readonly complete_to: number | null;
+  readonly unindexed_since: number | null;
+  readonly shipped: number;
+  readonly shipped_before: number;
+  readonly silent: number;
+}

@@ -1,0 +1,97 @@
+import { Turns } from '../../turns/turns.js';
+import type { ExportQuery } from '../export-query.js';
+import { exportTextsOf } from '../export-texts.js';
+import { logGapOf } from '../log-gap.js';
+import { type RecordFilter, readFilter, type SearchScope } from '../record-filter.js';
+import { inSnapshot, readSnapshot } from './log-snapshot.js';
+import { tailWriter } from './own-tail.js';
+import { comparePositions, type RecordPosition } from './record-position.js';
+import { type FoundRecords, findRecords } from './record-search.js';
+import { placeOfGap, readSharedGaps, tailGaps, type WriterGap } from './shared-gaps.js';
+import { type PageSources, pageWork } from './shared-page.js';
+
+/** An export has time, decisions do not: it waits this long before each turn. */
+const pauseMs = 3;
+/** What is read in one transaction: the text of some thousand records of usual size. */
+const limits = { records: 2_048, length: 2 ** 22, work: pageWork, ms: 1_000 };
+/** Characters of a piece, about. */
+const pieceLength = 32_768;
+
+/**
+ * The text of all records that match, in the order of pages, in pieces. Each transaction is short and reads some thousand
+ * records, so that neither the cleaning of tables nor the removal of old days waits for an export, and memory does not grow.
+ * What is recorded or shipped later is not in it. Where records are missing, a line `{"gap": …}` or a row says so, whatever
+ * the filters: they may have been among what matches. Throws VerdictError `invalid_request` before the first piece.
+ */
+export function exportShared(sources: PageSources, query: ExportQuery, scope: SearchScope): AsyncGenerator<string> {
+  const filter = readFilter(query, scope);
+  const extent = readExtent(sources);
+  // The reader of the pieces gets the error. Until there is one, the error must not end the process.
+  extent.catch(() => undefined);
+  return pieces(sources, filter, query, scope, extent);
+}
+
+/** The highest sequence of each writer that is exported. */
+type Extent = ReadonlyMap<number, number>;
+
+async function readExtent({ database, tail }: PageSources): Promise<Extent> {
+  // Taken at once: what is appended while PostgreSQL is asked comes later.
+  const end = tail?.end;
+  const extent = await inSnapshot(database, async ({ client, table }) => {
+    const rows = await client.query<{ writer: number; shipped: number }>(
+      `SELECT writer, shipped FROM ${table('decision_writer')}`,
+    );
+    return new Map(rows.map(({ writer, shipped }) => [writer, shipped]));
+  });
+  if (tail !== undefined && end !== undefined) extent.set(tailWriter(tail), end);
+  return extent;
+}
+
+async function* pieces(
+  sources: PageSources,
+  filter: RecordFilter,
+  query: ExportQuery,
+  scope: SearchScope,
+  extent: Promise<Extent>,
+): AsyncGenerator<string> {
+  const texts = exportTextsOf(query.format ?? 'ndjson', scope);
+  if (texts.header !== '') yield texts.header;
+  const sequences = await extent;
+  const upTo = (writer: number): number => sequences.get(writer) ?? 0;
+  const turns = new Turns(pauseMs);
+  let position: RecordPosition | undefined;
+  do {
+    const { found, gaps } = await readBatch(sources, filter, position, upTo);
+    let piece = '';
+    for (const [i, record] of found.records.entries()) {
+      if (turns.isOver) await turns.next();
+      while (gaps.length > 0 && comparePositions(placeOfGap(gaps[0]!), found.positions[i]!) > 0) {
+        piece += texts.gap(logGapOf(gaps.shift()!));
+      }
+      piece += texts.record(record);
+      if (piece.length >= pieceLength) {
+        yield piece;
+        piece = '';
+      }
+    }
+    piece += gaps.map((gap) => texts.gap(logGapOf(gap))).join('');
+    if (piece !== '') yield piece;
+    position = found.end;
+  } while (position !== undefined);
+}
+
+/** Read in one transaction, which has ended before anybody waits for the reader of the pieces. */
+function readBatch(
+  { database, tail, keyIndex }: PageSources,
+  filter: RecordFilter,
+  below: RecordPosition | undefined,
+  upTo: (writer: number) => number,
+): Promise<{ found: FoundRecords; gaps: WriterGap[] }> {
+  return inSnapshot(database, async (transaction) => {
+    const snapshot = await readSnapshot(transaction, tail?.writer);
+    const found = await findRecords({ transaction, snapshot, tail, keyIndex, upTo }, filter, below, limits);
+    const range = { below, above: found.end, from: filter.from, to: filter.to };
+    const others = [...(await tailGaps(tail, snapshot.shipped)), ...found.damage];
+    return { found, gaps: await readSharedGaps(transaction, range, others, Number.MAX_SAFE_INTEGER) };
+  });
+}
