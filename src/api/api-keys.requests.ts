@@ -61,7 +61,7 @@ export class CreateApiKeyRequest {
 }
 
 export class RotateApiKeyRequest {
-  /** For so long the secret before stays good, in seconds. */
+  /** Seconds for which the previous secret stays valid. */
   @Optional()
   @IsInt()
   @Min(0)

@@ -11,7 +11,7 @@ interface EventsForSome extends Omit<AuditPage, 'items'> {
   readonly items: readonly Omit<AuditEvent, 'id'>[];
 }
 
-/** Who changed, read or exported what, and who was turned away. */
+/** Events of changes, reads, exports and refusals. */
 @Controller('v1/audit-events')
 export class AuditEventsController {
   constructor(
@@ -19,7 +19,7 @@ export class AuditEventsController {
     private readonly cursors: SealedCursors,
   ) {}
 
-  /** A caller that may read the decisions of some sets sees only the events about those. */
+  /** Drops events of other sets for a caller that may read the decisions of some sets only. */
   @Get()
   @Requires('decisions:read', { limit: 'search', audit: 'audit_events_read' })
   @Documented({

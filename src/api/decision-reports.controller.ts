@@ -16,7 +16,7 @@ interface SeenStats extends Omit<DecisionStats, 'gaps'> {
   readonly gaps?: readonly SeenGap[];
 }
 
-/** Many decisions at once: counted, or taken away. */
+/** Counts and exports of decisions. */
 @Controller('v1/decisions')
 export class DecisionReportsController {
   constructor(private readonly log: DecisionLog) {}
@@ -40,7 +40,7 @@ export class DecisionReportsController {
     return { ...stats, gaps: policySets === undefined ? gaps : gaps.map(gapForSome) };
   }
 
-  /** An export that fails midway breaks off the connection: a caller who got an end has got all of it. */
+  /** If an export fails midway, the connection is cut: an answer that ends properly is complete. */
   @Get('export')
   @Requires('decisions:read', { limit: 'export', audit: 'decisions_exported' })
   @Documented({

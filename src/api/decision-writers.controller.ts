@@ -4,7 +4,7 @@ import { LogWriters, writerNotFound } from '../decision-log/log-writers.js';
 import { Requires } from '../http/access.js';
 import { Documented } from '../http/operation.js';
 
-/** Whose records are in the log, and how complete it is. */
+/** The writers whose records are in the log, and how complete their records are. */
 @Controller('v1/decisions/writers')
 export class DecisionWritersController {
   constructor(private readonly log: DecisionLog) {}

@@ -10,7 +10,7 @@ import { Documented } from '../http/operation.js';
 import { queryPipe } from '../http/validation-pipes.js';
 import { SealedCursors } from './sealed-cursors.js';
 
-/** What was decided, and why. */
+/** The decision log: records, and their explanations. */
 @Controller('v1/decisions')
 export class DecisionsController {
   constructor(
@@ -60,7 +60,7 @@ interface SeenPage extends Omit<DecisionPage, 'items' | 'gaps' | 'completeTo' | 
   readonly gaps?: readonly SeenGap[];
 }
 
-/** Without what tells of the records of all sets. */
+/** The page without the members that reveal something about records of other sets. */
 function pageForSome({ items, gaps, completeTo: _, incomplete: __, ...page }: DecisionPage): SeenPage {
   return { ...page, items: items.map(recordForSome), ...(gaps !== undefined && { gaps: gaps.map(gapForSome) }) };
 }

@@ -15,11 +15,11 @@ export const securitySchemes = {
   certificate: { type: 'mutualTLS' },
 };
 
-/** Any one of them. */
+/** Alternatives: one is enough. */
 const anyScheme = Object.keys(securitySchemes).map((name) => ({ [name]: [] }));
 
 export interface DescribedAccess {
-  /** In words what a caller must have. */
+  /** Describes in words the scopes that a caller needs. */
   readonly description?: string;
   readonly security: readonly object[];
   /** The descriptions of the refusals that this brings, by status. */

@@ -92,7 +92,7 @@ function parametersOf({ query, headers = [] }: Operation, url: string, limits: H
 }
 
 function bodyOf({ body, examples }: Operation): object {
-  // A form of another site sends no content type of this kind, so a POST without anything to say has one too.
+  // An HTML form of another site cannot send this content type, so a POST without a body must have it too.
   const schema = body === undefined ? { type: 'object', additionalProperties: false } : refTo(body);
   return { required: true, content: { 'application/json': { schema, ...(examples !== undefined && { examples }) } } };
 }
@@ -105,7 +105,7 @@ function responseOf({ description, json, text = [] }: OperationAnswer): object {
   return types.length === 0 ? { description } : { description, content: Object.fromEntries(types) };
 }
 
-/** One response a status: two codes may have the same. */
+/** One response for each status, since several codes can share one. */
 function refusals(codes: readonly ErrorCode[]): Record<number, object> {
   const titles = new Map<number, string[]>();
   for (const code of codes) {
@@ -145,7 +145,7 @@ function schemasOf(operations: readonly Operation[], limits: HttpLimits): Record
     document([...answers, Problem], 'refuse'),
   ];
   const names = groups.flatMap((group) => Object.keys(group));
-  // A request and an answer may not have one class: what each leaves open differs.
+  // A request and an answer must not share a class: requests and answers allow different additional members.
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) throw new Error(`two schemas of the OpenAPI document have the name ${twice}`);
   return Object.assign({}, ...groups);

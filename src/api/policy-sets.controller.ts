@@ -24,7 +24,7 @@ class VersionsDiff extends BoundedDiff {
   readonly to!: string;
 }
 
-/** Which policies are served, which were, and going back to them. */
+/** The versions of policy sets that are or were served, and rollbacks. */
 @Controller('v1/policy-sets')
 export class PolicySetsController {
   constructor(
@@ -158,7 +158,7 @@ export class PolicySetsController {
     return { from: query.from, to, ...boundDiff(diff) };
   }
 
-  /** Does the work, and notes for the audit event what was served before and after it. */
+  /** Runs the work, and adds to the audit event which version was served before and after it. */
   private async change(set: string, request: FastifyRequest, work: () => Promise<unknown>): Promise<PolicySetStatus> {
     const { version: from } = this.store.status(set);
     await work();

@@ -6,7 +6,7 @@ const message = '$property must be a version, "sha256:" and 64 hexadecimal digit
 
 /** The query string of `GET /v1/policy-sets/{set}/versions`. */
 export class VersionsQuery {
-  /** How many at most. */
+  /** Most versions on a page. */
   @IsOptional()
   @Transform(({ value }) => (/^\d{1,4}$/.test(value) ? Number(value) : value))
   @IsInt()
@@ -25,7 +25,7 @@ export class DiffQuery {
   @Matches(versionFormat, { message })
   readonly from!: string;
 
-  /** The version that is served, if it is not given. */
+  /** By default the version that is served now. */
   @IsOptional()
   @Matches(versionFormat, { message })
   readonly to?: string;

@@ -8,7 +8,7 @@ import { Replay, replay } from '../pdp/replay.js';
 import { PolicyStore } from '../policy-store/policy-store.js';
 import { ReplayRequest } from './replay.request.js';
 
-/** What was decided then, computed again. */
+/** Replays of recorded decisions. */
 @Controller('v1/decisions')
 export class ReplayController {
   constructor(
@@ -16,7 +16,7 @@ export class ReplayController {
     private readonly policySets: PolicyStore,
   ) {}
 
-  /** It explains in full, so it needs the scope for that; and what the caller may not read is not there. */
+  /** The answer explains in full, so it needs scope `explain`. A record that the caller may not read is not found. */
   @Post(':id/replay')
   @Requires('explain', { limit: 'search', audit: 'decision_replayed', bodyOptional: true })
   @HttpCode(200)

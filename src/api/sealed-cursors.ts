@@ -5,7 +5,7 @@ import { invalidParameter } from '../errors.js';
 const cipherName = 'aes-256-gcm';
 const nonceBytes = 12;
 const tagBytes = 16;
-/** Texts are filled up to a multiple of this, so that their lengths tell nothing of the numbers in them. */
+/** Texts are padded to a multiple of this length, so that it reveals nothing about the numbers in them. */
 const paddedTo = 64;
 
 /**

@@ -3,11 +3,11 @@ export const exitCodes = Object.freeze({
   fine: 0,
   /** Findings, a failing test, a deny. */
   findings: 1,
-  /** The command was not called as it must be, or cannot read what it was given. */
+  /** Wrong usage, or input that cannot be read. */
   usage: 2,
 });
 
-/** What the person who typed the command can put right; ends it with exit code 2. */
+/** An error that the user can correct. It ends the command with exit code 2. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 

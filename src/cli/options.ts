@@ -1,4 +1,4 @@
-/** Options that several commands share, and what holds for all. */
+/** Options that several commands share, and rules for all options. */
 import { type Command, Option } from 'commander';
 import { UsageError } from './exit-code.js';
 
@@ -12,7 +12,7 @@ export function collect(value: string, before: readonly string[] = []): readonly
   return [...before, value];
 }
 
-/** Refuses an option that takes one value and is given two: one of them would be passed over. */
+/** Refuses a repeated option that takes one value: one of its values would be ignored. */
 export function refuseRepeats(command: Command): void {
   for (const option of command.options) {
     if ((!option.required && !option.optional) || option.variadic || option.parseArg === collect) continue;

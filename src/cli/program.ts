@@ -8,7 +8,7 @@ import { Terminal } from './print/terminal.js';
 /** Adds one command, or one with its subcommands, to the program. */
 type AddCommand = (program: Command, terminal: Terminal) => void;
 
-/** By the command's name, how to get the file that has it: only that of the called command is loaded. */
+/** Loaders of commands, by name: only the file of the called command is loaded. */
 export type Commands = Readonly<Record<string, () => Promise<AddCommand>>>;
 
 const commandsOnFiles: Commands = {
@@ -54,14 +54,14 @@ export async function runCommandLine(args: readonly string[], serviceCommands: C
   }
 }
 
-/** All of them for the help, for a completion script, and for what a misspelt command may have meant. */
+/** The called command, or all: for the help, a completion script, and suggestions for a misspelt name. */
 function commandsFor(name: string | undefined, all: Commands) {
   const called = name !== undefined && name !== 'completion' && Object.hasOwn(all, name) ? all[name] : undefined;
   return called === undefined ? Object.values(all) : [called];
 }
 
 function reportFailure(error: unknown, terminal: Terminal): number {
-  // Commander has said what is wrong already; help and version are no failures.
+  // Commander has printed the message already. Help and version are not failures.
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.fine : exitCodes.usage;
   if (!(error instanceof UsageError)) throw error;
   terminal.remark(`verdict: ${error.message}`);

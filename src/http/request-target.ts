@@ -22,7 +22,7 @@ export function routableTarget(target: string): string {
 }
 
 /**
- * Why the target is refused: an encoding that is no text, NUL, or a control character in a name that the path holds.
+ * Why the target is refused: an encoding that is not UTF-8 text, NUL, or a control character in a name that the path holds.
  * No id, name or stored text has them (`core/names.ts`, `http/strict-json.ts`), so they could never match, and a reader
  * that replaced them would read another name. Costs one look at a target without `%`.
  *

@@ -6,7 +6,7 @@ import type { Diagnostic, Effect, Reason } from '../core/decision.js';
 import type { Explanation } from '../core/explanation.js';
 import type { Json } from '../core/request.js';
 
-/** What a caller gets for a question. */
+/** The answer to a question, as callers get it. */
 @JSONSchema({ description: 'The answer; it may go forward only if `allowed` is true.' })
 export class DecisionAnswer {
   @Flag()

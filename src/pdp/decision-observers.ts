@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { NewDecisionRecord } from '../decision-log/decision-record.js';
 import type { DecisionObserver } from './decision-recorder.js';
 
-/** Who hears of decisions, for measuring: added while the service is put together, before there are any. */
+/** Observers of decisions, for metrics. They are added while the service is created, before the first decision. */
 @Injectable()
 export class DecisionObservers implements DecisionObserver {
   private readonly observers: DecisionObserver[] = [];

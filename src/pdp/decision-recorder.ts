@@ -6,22 +6,22 @@ import { VerdictError } from '../errors.js';
 import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
 import type { Asker } from './question.js';
 
-/** Hears of what was answered, for measuring. */
+/** Is told of each answer, for metrics. */
 export interface DecisionObserver {
   answered(record: NewDecisionRecord): void;
   answeredBatch(size: number): void;
 }
 
-/** What a record says of one answer; the recorder adds what it says of the set and of who asked. */
+/** The parts of a record that come from the answer. The recorder adds those of the policy set and of the caller. */
 export interface RecordedAnswer
   extends Pick<NewDecisionRecord, 'decision' | 'reason' | 'errors' | 'obligations' | 'search'> {
-  /** In its normal form, not masked yet. */
+  /** The request in its normal form, before masking. */
   readonly request: DecisionRequest;
-  /** When it came by the service's clock, in milliseconds since 1970. */
+  /** Time of arrival by the service's clock, in milliseconds since 1970. */
   readonly received: number;
   /** The clock that the evaluation saw, in milliseconds since 1970. */
   readonly now: number;
-  /** When it came by the monotonic clock, in milliseconds. */
+  /** Time of arrival by the monotonic clock, in milliseconds. */
   readonly started: number;
 }
 

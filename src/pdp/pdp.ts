@@ -15,28 +15,28 @@ import { visiblePolicySet } from './visible-policy-set.js';
 
 /** Most questions of a batch in one turn: as many records as one commit takes. */
 const turnQuestions = 128;
-/** A turn ends with this much text of answers, in characters, so that no more waits for a caller who does not read. */
+/** A turn ends when its answers have this many characters: more are not held for a caller that does not read. */
 const turnText = 64 * 1024;
 
-/** A question of a batch that is answered by its error stays one. */
+/** The answer to one question of a batch, or the error in its place. */
 export type BatchOutcome = DecisionAnswer | VerdictError;
 
 export interface BatchOptions {
-  /** How many questions there are. */
+  /** Number of questions. */
   readonly count: number;
-  /** By the monotonic clock, in milliseconds: what is not decided by then is answered by an error. */
+  /** Deadline by the monotonic clock, in milliseconds. Questions that are not decided by then get an error. */
   readonly endsAt: number;
-  /** What is sent for an outcome. */
+  /** Returns the text that is sent for an outcome. */
   readonly textOf: (outcome: BatchOutcome) => string;
-  /** Says after which answer the rest is not asked; it is then missing at the end. */
+  /** True for the answer that ends the batch: later questions are not asked, and their answers are missing. */
   readonly isLast?: (outcome: BatchOutcome) => boolean;
-  /** Whether there is nobody left to answer. */
+  /** True when nobody waits for the answers any longer. */
   readonly isGone?: () => boolean;
 }
 
 export interface BatchPart {
   readonly texts: readonly string[];
-  /** Nothing follows. */
+  /** True for the last part. */
   readonly isEnd: boolean;
 }
 
@@ -101,9 +101,9 @@ export class Pdp {
       const records: NewDecisionRecord[] = [];
       let length = 0;
       try {
-        // Where it had to wait for room, others had this round.
+        // It waited for room, and others were served meanwhile.
         if (turns.isOver) await turns.next();
-        // By the clock alone: who waits for stock Casbin holds up nobody.
+        // Only time counts: waiting for stock Casbin does not block others.
         const turnEnds = performance.now() + turnMs;
         do {
           let outcome: BatchOutcome;
@@ -164,7 +164,7 @@ export class Pdp {
   }
 }
 
-/** What the questions of a batch are answered by that its time was not enough for. */
+/** The error of questions that a batch had no time left for. */
 const outOfTime = new VerdictError('batch_out_of_time', 'The time of the batch was over before this was decided.');
 
 /** A question on its way through the PDP: what is evaluated, at which clock, and when it came. */
@@ -203,7 +203,7 @@ function requestedClock(set: ServedPolicySet, at: string, { authentication, gran
       errors: [{ pointer: '/at', detail }],
     });
   }
-  // The edge let nothing else pass.
+  // Validation lets only RFC 3339 times pass.
   return parseRfc3339(at)!;
 }
 

@@ -7,11 +7,11 @@ import type { DecisionRecorder } from './decision-recorder.js';
 import type { Asker } from './question.js';
 
 export interface SearchPage {
-  /** Under this id the search is in the decision log. */
+  /** Id of the search's record in the decision log. */
   readonly searchId: string;
   readonly policySet: string;
   readonly policyVersion: string;
-  /** Ids, of actions their names, in an order that stays the same as long as the version does. */
+  /** Ids (names, for actions) in an order that is stable within a version. */
   readonly results: readonly string[];
   /** How many candidates were decided for this page. */
   readonly examined: number;
@@ -19,7 +19,7 @@ export interface SearchPage {
   readonly rolesLeftOut: number;
   /** Why the page ends here: everything that could be allowed was looked at, it is full, or it had looked long enough. */
   readonly end: 'complete' | 'limit' | 'budget';
-  /** Behind which candidate the next page begins; left out at the end, and while nothing was looked at. */
+  /** The candidate after which the next page begins. Absent at the end, and before any candidate was examined. */
   readonly next?: string;
 }
 
@@ -28,9 +28,9 @@ export interface PageOptions {
   readonly limit: number;
 }
 
-/** So long a search decides candidates before it answers with what it has, in milliseconds; the next page goes on there. */
+/** Milliseconds after which a search answers with what it has found; the next page continues there. */
 const budgetMs = 120;
-/** What all its decisions may take together, in steps: some tenths of a second for the dearest. */
+/** Most steps of all decisions of one search: some tenths of a second for the most expensive ones. */
 const budgetSteps = 20 * defaultStepBudget;
 
 /**
@@ -77,7 +77,7 @@ function searchInSteps(set: ServedPolicySet, query: SearchQuery, options: Search
   return searchOnStockCasbin(set, query, options, mustStop);
 }
 
-/** Stock Casbin decides for the sets that it runs, one candidate after the other; each costs it up to a millisecond. */
+/** For sets that run on stock Casbin, which takes up to a millisecond for each candidate. */
 async function* searchOnStockCasbin(
   set: ServedPolicySet,
   query: SearchQuery,

@@ -7,14 +7,14 @@ export const explanationLevels = ['none', 'brief', 'full'] as const;
 export type Explain = (typeof explanationLevels)[number];
 
 export interface Question extends DecisionRequestInput {
-  /** Left out: the default set. */
+  /** By default the default set. */
   readonly policySet?: string;
   readonly explain?: Explain;
   /** RFC 3339; only for sets whose manifest says `clock: request`, and for callers with scope `explain`. */
   readonly at?: string;
 }
 
-/** On whose behalf a question comes; all but the grants is recorded. */
+/** The caller of a question. All members but `grants` are recorded. */
 export interface Asker {
   readonly caller: string;
   /** How the caller was authenticated. */

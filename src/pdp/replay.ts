@@ -12,7 +12,7 @@ import { VerdictError } from '../errors.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
 
-/** What was answered, or is answered now, and by what. */
+/** An answer, and the version that gave it. */
 export class ComputedDecision {
   @OneOf(effects)
   readonly decision!: Effect;
@@ -95,7 +95,7 @@ export async function replay(
   };
 }
 
-/** Another version than the one that answered is asked as it would serve; the one that answered, as it did. */
+/** The version that answered is read with its own defaults, any other one with today's. */
 async function versionFor(
   policySets: Pick<PolicyStore, 'version'>,
   record: DecisionRecord,
@@ -110,7 +110,7 @@ async function versionFor(
   }
 }
 
-/** Whether one of the two was ended by its budget: 0.1 counted neither functions nor roles. */
+/** Whether the step budget ended one of the two. Version 0.1 did not count the steps of functions and roles. */
 function differsByBudget(recorded: Pick<EngineDecision, 'errors'>, replayed: Pick<EngineDecision, 'errors'>): boolean {
   const isEnded = ({ errors }: Pick<EngineDecision, 'errors'>) =>
     errors.some(({ code }) => code === 'step_budget_exceeded');

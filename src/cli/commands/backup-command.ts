@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { UsageError } from '../exit-code.js';
 import type { Terminal } from '../print/terminal.js';
 
-/** `verdict backup`: the service's databases as they are at one moment each, while it runs or not. */
+/** `verdict backup`: copies each database of the service at one moment. The service may be running. */
 export function addBackupCommand(program: Command, terminal: Terminal, readDatabasePath: () => Promise<string>): void {
   program
     .command('backup')

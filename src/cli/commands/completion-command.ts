@@ -17,7 +17,7 @@ export function addCompletionCommand(program: Command, terminal: Terminal): void
     });
 }
 
-/** `['policy rollback', ['--url', '--output']]`; the empty path is the program itself. */
+/** A command's path and its options: `['policy rollback', ['--url', '--output']]`. The path of the program is empty. */
 function* wordsOf(command: Command, path: readonly string[] = []): Generator<readonly [string, readonly string[]]> {
   const options = command.options.flatMap(({ long }) => long ?? []);
   yield [path.join(' '), [...command.commands.map((sub) => sub.name()), ...options, '--help']];

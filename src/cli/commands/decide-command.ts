@@ -55,7 +55,7 @@ function doesNotLoad(error: unknown): never {
   throw error instanceof PolicyError ? new UsageError(error.message) : error;
 }
 
-/** The answer of a service; the time, if it is given, is one that the policy set must allow. */
+/** The answer of a service. A time can be given only if the policy set allows requests to set the clock. */
 export async function askForDecision(
   options: RequestOptions & AskedSetOptions,
   also: { readonly explain?: 'full' },

@@ -78,7 +78,7 @@ function* diffSetInSteps(
   return { ...common, access: yield* diffAccessInSteps(...sets, { now, maxQuestions, ...changed }) };
 }
 
-/** Undefined for a set that is not there. One that does not load cannot be compared. */
+/** Returns undefined for a missing set. Throws for a set that does not load, which cannot be compared. */
 function loaded(folder: PolicyFolder): CompiledFolder | undefined {
   if (folder.files.length === 0 && folder.problems.length === 0) return undefined;
   const compiled = compileFolder(folder);

@@ -55,7 +55,7 @@ export function addExplainCommand(program: Command, terminal: Terminal): void {
     });
 }
 
-/** A part of a question is one, so that what is missing is told. */
+/** True if any part of a question is given, so that missing parts are reported. */
 function isQuestion({ subject, action, resource, attr, request }: ExplainOptions): boolean {
   return [subject, action, resource, request].some((part) => part !== undefined) || attr.length > 0;
 }

@@ -104,7 +104,7 @@ async function initFromCasbin(
   const asIs = takenOver(model, rules);
   const taken = fix ? repaired(model, rules) : asIs;
   if (fix && (await holdsExactly(folder, asIs.files))) {
-    // What the same command wrote a moment ago is repaired in place.
+    // Files that this command has just written are repaired in place.
     for (const { file, text } of taken.files) await replaceOrWrite(join(folder, file), text);
   } else {
     await fillNewFolder(folder, () => writeNewFiles(folder, taken.files));
@@ -140,7 +140,7 @@ function takenOver(model: NamedText, rules: readonly NamedText[], repairs: reado
 function repaired(model: NamedText, given: readonly NamedText[]): TakenOver {
   const repairs: string[] = [];
   let rules = given;
-  // A repair may bring to light what it hid: a line that is now a repeat of another.
+  // A repair may reveal another problem: the line may now repeat another line.
   for (let found = 1; found > 0; ) {
     const mended = repairRules(rules, problemsOf({ model, rules }).problems);
     rules = mended.rules;
@@ -174,7 +174,7 @@ function csvName(file: string): string {
   return name.toLowerCase().endsWith('.csv') ? `${name.slice(0, -4)}.csv` : `${name}.csv`;
 }
 
-/** The bytes are not changed: a file that is not text is refused. */
+/** Copies bytes unchanged; refuses a file that is not text. */
 async function readText(file: string): Promise<string> {
   const bytes = await readBounded(file).catch((error: NodeJS.ErrnoException) => {
     throw error instanceof UsageError ? error : new UsageError(`${file} cannot be read: ${error.code}`);
@@ -184,7 +184,7 @@ async function readText(file: string): Promise<string> {
   return bytes.toString('utf8');
 }
 
-/** A pipe is read as well, as far as a policy set may be long: a device has no end. */
+/** Reads a file or pipe up to the size limit of a policy set, since a device has no end. */
 async function readBounded(file: string): Promise<Buffer> {
   const pieces: Buffer[] = [];
   let length = 0;

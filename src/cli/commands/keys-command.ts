@@ -70,7 +70,7 @@ export function addKeysCommand(program: Command, terminal: Terminal, readConfig:
     .addHelpText('after', examples('revoke shop'))
     .action((name: string, options: ServerOptions) => administer(options, (keeper) => keeper.revoke(name)));
 
-  /** What the service, or the database's own reader, refuses is said, and ends the command with exit code 2. */
+  /** Reports what the service or the database refuses, and ends the command with exit code 2. */
   async function administer(options: ServerOptions, work: (keeper: KeyKeeper) => Promise<void>): Promise<void> {
     if (options.url !== undefined) return work(keysOfServer(options));
     const { withKeysInDatabase } = await import('../sources/keys-in-database.js');
@@ -105,7 +105,7 @@ function keyOptions(command: Command): Command {
     .option('--expires <time>', 'until when, such as 2027-06-30T12:00:00Z');
 }
 
-/** The file's own reader is what says whether an entry is right. */
+/** Checks an entry with the reader of the key file. */
 async function check(name: string, options: KeyOptions): Promise<void> {
   const { readApiKeyFile } = await import('../../auth/api-key-file.js');
   const { PolicyError } = await import('../../core/problem.js');
@@ -130,7 +130,7 @@ function entryOf(name: string, digest: string, { scope, set, address, owner, exp
   ].join('\n');
 }
 
-/** From standard input, since what stands on a command line can be read by everybody on the machine. */
+/** Reads from standard input, since every user of the machine can read a command line. */
 async function readKey(): Promise<string> {
   let text = '';
   for await (const chunk of process.stdin.setEncoding('utf8')) text += chunk;

@@ -77,13 +77,13 @@ async function lintFolders(paths: readonly string[], options: LintOptions, termi
   return findings === 0 ? exitCodes.fine : exitCodes.findings;
 }
 
-/** What today's defaults change in a set that 0.1 served. */
+/** Reports what today's defaults change in a set that 0.1 served. */
 function lintSince(folder: PolicyFolder): readonly PolicyProblem[] {
   const now = compileFolder(folder);
   return changesSince(compileFolder(folder, semanticsBeforeNumbers), now, now.options);
 }
 
-/** Everything that can be said against a set: what the loader says, its tests, and the linter's warnings. */
+/** All problems of a set: those of the loader, its failing tests, and the linter's warnings. */
 export async function lintFolder(folder: PolicyFolder, budget?: TestBudget): Promise<readonly PolicyProblem[]> {
   const set = compileFolder(folder);
   const { compiled, problems, texts } = set;

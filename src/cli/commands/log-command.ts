@@ -17,7 +17,7 @@ import { addLogSource, type LogOptions, LogReading } from './log-reading.js';
 type Options<Query> = LogOptions & { readonly [name in keyof Query]: Query[name] };
 type ListOptions = Options<DecisionFilters> & { readonly limit: number; readonly cursor?: string };
 
-/** What a page of the log holds at most, and a table that somebody reads. */
+/** Most records on a page of the log, and most that one command lists. */
 const pageLimit = 1_000;
 const listLimit = 10_000;
 

@@ -7,7 +7,7 @@ import { UsageError } from '../exit-code.js';
 
 const filterNames = ['subject', 'action', 'resource', 'requestId', 'traceId', 'instance', 'q'] as const;
 const tallyNames = ['policySet', 'policyVersion', 'decision', 'reason', 'caller'] as const;
-/** On which times; not for `tail`, which goes on from now. */
+/** The filters by time. `tail` has none of them, since it starts now. */
 const timeNames = ['from', 'to', 'tz'] as const;
 const tallyList: readonly string[] = tallyNames;
 
@@ -39,13 +39,13 @@ function filter(name: FilterName): Option {
   return name === 'decision' ? option.choices(['allow', 'deny']) : option;
 }
 
-/** The filters of records; `times` but for a command that goes on from now. */
+/** Adds the options of filters; `times` is false for a command that starts now. */
 export function addRecordFilters(command: Command, { times }: { readonly times: boolean }): void {
   for (const field of [...filterNames, ...tallyNames]) command.addOption(filter(field));
   if (times) for (const field of timeNames) command.addOption(filter(field));
 }
 
-/** What is counted, and by what. */
+/** Adds the options of counting and grouping. */
 export function addStatsOptions(command: Command): void {
   for (const name of [...tallyNames, ...timeNames]) command.addOption(filter(name));
   const buckets = ['minute', 'hour', 'day'];
@@ -67,7 +67,7 @@ export function statsQueryOf(options: StatsQuery): StatsQuery {
   return pick(options, ['bucket', 'by', 'top', ...tallyNames, ...timeNames]);
 }
 
-/** A zone says when days begin, and nothing of a time that names its own offset. One that is none is refused where it is read. */
+/** A zone matters for days only: times have their own offset. The reader refuses an unknown zone. */
 function checkZone({ tz, from, to }: DecisionFilters | StatsQuery, also: string): void {
   const namesDay = [from, to].some((text) => text !== undefined && dayOf(text) !== undefined);
   if (tz !== undefined && TimeZone.named(tz) !== undefined && !namesDay)

@@ -1,4 +1,4 @@
-/** What the commands on the decision log have in common: where they read, when they stop, and for whom they write. */
+/** What commands on the decision log share: their source, their end and their output. */
 import { type Command, Option } from 'commander';
 import { DatabaseError } from '../../database/database-error.js';
 import type { DecisionRecord } from '../../decision-log/decision-record.js';
@@ -28,7 +28,7 @@ export class LogReading {
     private readonly readDatabasePath: () => Promise<string>,
   ) {}
 
-  /** Opens the source, closes it whatever happens, and says what the person who typed the command can put right. */
+  /** Opens the source, and closes it also after an error. Errors that the user can correct become usage errors. */
   async run(options: LogOptions, work: (source: LogSource, signal: AbortSignal) => Promise<number>): Promise<void> {
     const stop = new AbortController();
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());

@@ -13,7 +13,7 @@ interface PolicyOptions extends ServerOptions {
   readonly output: 'text' | 'json';
 }
 
-/** What a running service serves, and going back to what it served. */
+/** The versions that a running service serves or served, and rollbacks. */
 export function addPolicyCommand(program: Command, terminal: Terminal): void {
   const policy = program.command('policy').summary('see and change what a running service serves');
   add(

@@ -1,4 +1,4 @@
-/** `who-can`, `what-can` and `access-review`: the same engine, asked about everybody and everything it knows of. */
+/** `who-can`, `what-can` and `access-review`: the engine decides for every known subject, action and resource. */
 import { type Command, InvalidArgumentError } from 'commander';
 import {
   type Permission,
@@ -32,7 +32,7 @@ interface SearchOptions extends AskedSetOptions {
   readonly output: 'text' | 'json' | 'csv';
 }
 
-/** As many decisions take a few seconds. */
+/** Default limit of decisions; they take a few seconds. */
 const defaultMaxQuestions = 1_000_000;
 
 export function addWhoCanCommand(program: Command, terminal: Terminal): void {
@@ -146,7 +146,7 @@ function stopped({ examined }: Permissions): string {
   return `stopped after ${examined} questions: see --max-questions`;
 }
 
-/** Only what the options name; what the policies have never heard of can be asked about, too. */
+/** Keeps what the options name. They may name what the policies do not. */
 function narrow(
   universe: Universe,
   { subject, action, resource, attr }: SearchOptions,
@@ -162,7 +162,7 @@ function narrow(
   };
 }
 
-/** The request's own attributes, as `decide` reads them. What would change no answer is refused: it would look as if it had. */
+/** The request's own attributes, as `decide` reads them. Those that no policy reads are refused. */
 function contextOf(attr: readonly string[], compiled: CompiledPolicySet): JsonObject {
   const context: JsonObject = {};
   for (const given of attr) {
@@ -227,7 +227,7 @@ function jsonOf({ subject, action, resource, context, path, rule, file, line }: 
   return { subject, action, resource, context, path, rule, file, line };
 }
 
-/** A field that a spreadsheet would take for a formula is kept from it by an apostrophe. */
+/** An apostrophe keeps a spreadsheet from reading a field as a formula. */
 function csvField(text: string): string {
   const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
   return /[",\n\r]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;

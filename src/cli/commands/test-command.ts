@@ -39,7 +39,7 @@ export function addTestCommand(program: Command, terminal: Terminal): void {
 }
 
 async function watchTests(paths: readonly string[], options: TestOptions, terminal: Terminal): Promise<void> {
-  // Nobody reads any more.
+  // The reader has closed the pipe.
   process.stdout.on('error', () => process.exit());
   let runs = 0;
   for await (const _ of watchFolders(paths)) {
@@ -47,7 +47,7 @@ async function watchTests(paths: readonly string[], options: TestOptions, termin
     try {
       process.exitCode = await testFolders(paths, options, terminal);
     } catch (error) {
-      // A folder that is gone may be on its way back: another branch is checked out, an editor writes it anew.
+      // A missing folder may come back: git checks out another branch, or an editor writes it again.
       if (!(error instanceof UsageError) || runs === 1) throw error;
       terminal.remark(`verdict: ${error.message}`);
     }
@@ -110,7 +110,7 @@ export async function testFolder(folder: PolicyFolder, budget?: TestBudget): Pro
   }
 }
 
-/** Tests that fail as the problems that they are for the service. */
+/** Failing tests, as the problems that the service reports for them. */
 function checkedSet({ name, path, problems, results }: TestedSet): CheckedSet {
   return { name, path, problems: [...problems, ...results.flatMap((result) => failureProblem(result) ?? [])] };
 }

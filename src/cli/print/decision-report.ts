@@ -1,4 +1,4 @@
-/** How a decision looks to a person. */
+/** Prints a decision for people. */
 import type { Diagnostic, EngineDecision, Reason } from '../../core/decision.js';
 import type { Json } from '../../core/request.js';
 import type { Terminal } from './terminal.js';

@@ -1,4 +1,4 @@
-/** How a change of policies looks to a person and to a program. */
+/** Prints a change of policies for people and for programs. */
 import { type Permission, review } from '../../core/analysis/access.js';
 import type { AccessDiff } from '../../core/analysis/access-diff.js';
 import { columnUses } from '../../core/analysis/column-use.js';

@@ -1,4 +1,4 @@
-/** How an explanation looks to a person: whole, or in a few lines. */
+/** Prints an explanation for people, whole or in a few lines. */
 import type { Change, Explanation, RolePath } from '../../core/explanation.js';
 import type { Json } from '../../core/request.js';
 import type { Terminal } from './terminal.js';

@@ -7,7 +7,7 @@ export function junitOf(sets: readonly TestedSet[]): string {
   return documentOf(sets.map(suiteOf));
 }
 
-/** What the linter found: a set without findings is a test that passed. */
+/** Findings of the linter; a set without findings is a passed test. */
 export function junitOfProblems(sets: readonly CheckedSet[]): string {
   const suites = sets.map(({ name, path, problems }) => {
     const cases = problems.map((problem) => {

@@ -1,4 +1,4 @@
-/** How records, counts and replays look to a person. */
+/** Prints records, counts and replays for people. */
 import { spellUnseen } from '../../core/quote.js';
 import type { DecisionRecord } from '../../decision-log/decision-record.js';
 import type { DecisionStats } from '../../decision-log/decision-stats.js';

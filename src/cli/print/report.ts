@@ -1,4 +1,4 @@
-/** How commands show problems: to people, to programs, to code hosts. */
+/** Prints problems for people, programs and code hosts. */
 import { isAbsolute, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { PolicyTestResult } from '../../core/analysis/policy-tests.js';
@@ -13,14 +13,14 @@ export interface CheckedSet {
   readonly problems: readonly PolicyProblem[];
 }
 
-/** The tests of one set and what came of them. */
+/** The tests of one set and their results. */
 export interface TestedSet {
   readonly name: string;
   readonly path: string;
   /** Why the tests, or some of them, could not be run. */
   readonly problems: readonly PolicyProblem[];
   readonly results: readonly PolicyTestResult[];
-  /** What can explain the answers; undefined when it does not load, or runs on stock Casbin. */
+  /** Explains the answers. Undefined if the set does not load or runs on stock Casbin. */
   readonly set?: PolicySet | undefined;
   readonly durationMs: number;
 }

@@ -58,12 +58,12 @@ export class Terminal {
   /** A line that the next one takes the place of, and that is gone at the end: for long work, and only for people. */
   progress(text: string): void {
     if (!this.showsProgress) return;
-    // What reaches the next line would stay there.
+    // Text on the next line would not be erased.
     const line = spellUnseen(text).slice(0, Math.max(narrowest, this.stderr.columns || 80) - 1);
     this.stderr.write(`\r\u001b[K${line}`);
   }
 
-  /** Runs work that may take long, and says on a terminal what it is and for how long it has been going on. */
+  /** Runs long work; on a terminal it shows what is done, and for how many seconds. */
   finish<T>(what: string, work: Iterator<void, T>): T {
     const start = performance.now();
     let shown = -1;
@@ -89,7 +89,7 @@ export class Terminal {
   }
 }
 
-/** What a style is in the text until it is written: an escape sequence of a file is not one of ours. */
+/** Marks a style until the text is written, so that escape sequences in input are never taken for styles. */
 const mark = randomBytes(8).toString('hex');
 const marked = new RegExp(`\\{${mark}:(\\d+)\\}`, 'g');
 

@@ -1,4 +1,4 @@
-/** The policy set that a command is about: that of a folder, or with `--url` what a service serves. */
+/** The policy set of a command: from a folder, or with `--url` from a service. */
 import type { Command } from 'commander';
 import { UsageError } from '../exit-code.js';
 import { type LoadedFolder, loadFolder, loadSet } from './policy-folder.js';
@@ -13,7 +13,7 @@ export function addAskedSetOptions(command: Command): Command {
   return addServerOptions(command).option('--set <name>', 'with --url: the policy set');
 }
 
-/** @throws UsageError when both a folder and a service are named, or the set cannot be had */
+/** @throws UsageError when both a folder and a service are named, or the set cannot be loaded */
 export async function loadAskedSet(path: string | undefined, options: AskedSetOptions): Promise<LoadedFolder> {
   checkAskedSet(path, options);
   if (options.url === undefined) return loadFolder(path);

@@ -10,7 +10,7 @@ import type { RecordedDecisions } from '../../decision-log/recorded-decisions.js
 import type { PolicyArchive } from '../../policy-store/policy-archive.js';
 import { UsageError } from '../exit-code.js';
 
-/** A store, and how it is given back. */
+/** A store, and a function that closes it. */
 export type Opened<Store> = Store & { close(): Promise<void> };
 
 /**

@@ -25,7 +25,7 @@ export interface Pair {
   readonly after: PolicyFolder;
 }
 
-/** What `<from> [to]` means. */
+/** What `<from> [to]` stand for. */
 export async function pairsOf(from: string, to: string | undefined, options: DiffSides): Promise<readonly Pair[]> {
   if (options.url === undefined && options.database === undefined) {
     if (options.set !== undefined) throw new UsageError('--set goes with --url or --database');
@@ -108,7 +108,7 @@ async function servedAndFolder(
   const [only] = folders;
   const isOne = only !== undefined && folders.length === 1 && (set !== undefined || only.path === path);
   const served = await versions.served();
-  // A name that is mistyped must not look like a change without effect.
+  // A mistyped name must not look like a change without effect.
   if (set !== undefined && !served.has(set) && !folders.some(({ name }) => name === set)) {
     throw new UsageError(`there is no policy set "${set}", neither served nor in ${path}`);
   }
@@ -126,7 +126,7 @@ async function isFolder(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined))?.isDirectory() === true;
 }
 
-/** A set that only one side has gains, or loses, all that it allows. */
+/** A set on one side only: all that it allows is gained or lost. */
 function pair(before: readonly PolicyFolder[], after: readonly PolicyFolder[]): readonly Pair[] {
   const names = [...new Set([...before, ...after].map(({ name }) => name))].sort();
   return names.map((name) => {

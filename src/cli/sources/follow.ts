@@ -3,7 +3,7 @@ import type { DecisionFilters } from '../../decision-log/decision-query.js';
 import type { DecisionRecord } from '../../decision-log/decision-record.js';
 import type { LogSource } from './log-source.js';
 
-/** Between two looks, in milliseconds. */
+/** Milliseconds between two looks. */
 const intervalMs = 1_000;
 /** Milliseconds within which records of one moment are committed; mode `async` may take longer, see below. */
 const lateMs = 30_000;
@@ -43,7 +43,7 @@ async function newest(source: LogSource): Promise<DecisionRecord | undefined> {
   return (await source.search({ limit: 1 })).items[0];
 }
 
-/** Newest first, and a few too many. */
+/** Newest first; it may hold a few more than were asked for. */
 async function since(
   source: LogSource,
   filters: DecisionFilters,

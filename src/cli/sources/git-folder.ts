@@ -1,4 +1,4 @@
-/** Policy sets as a git revision has them, read from its objects: nothing is checked out. */
+/** Reads policy sets of a git revision from its objects, without a checkout. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { PolicyProblem } from '../../core/problem.js';

@@ -1,4 +1,4 @@
-/** What the commands on API keys work with: a running service, or the database of one. */
+/** Keeps API keys for commands: in a running service, or in its database. */
 import { expiryOf } from '../../auth/api-key-file.js';
 import { askServer, type ServerOptions } from './server.js';
 
@@ -11,7 +11,7 @@ export interface NewKey {
   readonly expires?: string;
 }
 
-/** Makes, lists and ends keys: a service does, or its own parts on its database. */
+/** Makes, lists, rotates and revokes keys, by calling a service or on its database. */
 export interface KeyKeeper {
   create(name: string, key: NewKey): Promise<string>;
   list(): Promise<readonly DescribedKey[]>;

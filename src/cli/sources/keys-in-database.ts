@@ -1,4 +1,4 @@
-/** API keys in a service's database; loads the drivers, so it is imported when it is needed. */
+/** API keys in a service's database. It loads database drivers, so import it only when needed. */
 import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import type { ApiKey } from '../../auth/api-key-entry.js';
@@ -13,7 +13,7 @@ import { UsageError } from '../exit-code.js';
 import { openAuditLog, openManagedKeys } from './database.js';
 import type { DescribedKey, KeyKeeper, NewKey } from './key-keeper.js';
 
-/** What is needed of the configuration. */
+/** The needed part of the configuration. */
 export interface KeysConfig {
   readonly databasePath: string;
   readonly environment: string;
@@ -37,7 +37,7 @@ export async function withKeysInDatabase(
   });
   const keys = await openManagedKeys(path);
   try {
-    // A service that runs finds out by itself.
+    // A running service notices the change by itself.
     const elsewhere = { refresh: () => Promise.resolve(), isOfAnotherKind: isDeclared };
     const by = { name: userInfo().username, method: 'command_line', grants: Grants.all };
     const admin = new KeyAdministration(keys, elsewhere, audit, environment);
@@ -56,7 +56,7 @@ export async function withKeysInDatabase(
   }
 }
 
-/** Whether a name is that of a declared caller; throws where the file cannot say so. */
+/** Whether a name is that of a declared caller. Throws if the file cannot be read. */
 function declaredIn(file: string | undefined): (name: string) => boolean {
   if (file === undefined) return () => false;
   try {

@@ -1,4 +1,4 @@
-/** The decision log in a database, read without the service; loads the drivers, so it is imported when it is needed. */
+/** Reads the decision log in a database without the service. It loads database drivers: import it when needed. */
 import { replay } from '../../pdp/replay.js';
 import { ArchivedVersions } from '../../policy-store/archived-versions.js';
 import { openArchive, openDecisionLog } from './database.js';

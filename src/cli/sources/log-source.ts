@@ -16,7 +16,7 @@ export interface LogSource {
   close(): Promise<void>;
 }
 
-/** The log of a service that runs; it checks what is asked. */
+/** The log of a running service, which validates queries. */
 export function logOfServer(server: ServerOptions): LogSource {
   const get = (path: string, query: object) => askServer(server, 'GET', withQuery(path, query));
   return {

@@ -1,4 +1,4 @@
-/** Folders that a command makes: whole or not at all, and nothing that is there is overwritten. */
+/** Folders that a command makes, whole or not at all. Existing files are not overwritten. */
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NamedText } from '../../core/manifest/yaml-document.js';

@@ -13,7 +13,7 @@ import { UsageError } from '../exit-code.js';
 
 export interface PolicyFolder {
   readonly name: string;
-  /** As it was given, for messages: `policies/invoices`. */
+  /** The path as the user gave it, for messages: `policies/invoices`. */
   readonly path: string;
   readonly files: readonly PolicyFile[];
   /** Why files could not be read as they are. */
@@ -104,13 +104,13 @@ export interface CompiledFolder {
   /** Undefined when the set cannot be compiled at all. */
   readonly compiled: CompiledPolicySet | undefined;
   readonly tests: readonly NamedText[];
-  /** Those that the set is made of, and its tests. */
+  /** The files of the set, and of its tests. */
   readonly texts: readonly NamedText[];
-  /** Those of the files, and those of the compiler; tests are not run. */
+  /** Problems of the files and of the compiler. Tests are not run. */
   readonly problems: readonly PolicyProblem[];
 }
 
-/** Compiles a set as far as that is possible: every problem is in the result, none is thrown. */
+/** Compiles a set as far as possible. Problems are in the result; none is thrown. */
 export function compileFolder(folder: PolicyFolder, semantics: Semantics = currentSemantics): CompiledFolder {
   const unreadable = new Set(folder.problems.filter(({ severity }) => severity === 'error').map(({ file }) => file));
   const readable = folder.files.filter(({ path }) => !unreadable.has(path));
@@ -125,7 +125,7 @@ export function compileFolder(folder: PolicyFolder, semantics: Semantics = curre
     texts: roles.flatMap((role) => textsOf(readable, role)),
   };
   const isWhole = readable.some(({ path }) => fileRole(path) === 'model') && !unreadable.has('.');
-  // What the others mean depends on the manifest.
+  // The meaning of the other files depends on the manifest.
   if (!isWhole || unreadable.has('policy-set.yaml'))
     return { ...common, compiled: undefined, problems: folder.problems };
   try {

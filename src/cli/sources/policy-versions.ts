@@ -16,7 +16,7 @@ export interface PolicyVersions {
   close(): Promise<void>;
 }
 
-/** So many files of a version are asked for at the same time. */
+/** Most files of a version that are requested at the same time. */
 const atOnce = 8;
 
 export function versionsOfServer(server: ServerOptions): PolicyVersions {
@@ -79,13 +79,13 @@ export async function fullVersion(versions: PolicyVersions, set: string, text: s
   throw new UsageError(`${found.length === 0 ? 'no version' : 'more than one version'} of ${set} begins with ${text}`);
 }
 
-/** A version as a folder would hold it, but for the tests. */
+/** The files of a version, without tests. */
 export async function readVersion(versions: PolicyVersions, set: string, version: string): Promise<PolicyFolder> {
   const files = await versions.files(set, version);
   return { name: set, path: `${set} ${version.slice(0, 'sha256:'.length + 12)}`, files, problems: [] };
 }
 
-/** What is served of a set, or of the only one, or of the one named `default`. */
+/** The served version of a set; by default of the only set, or of the one named `default`. */
 export async function readServed(versions: PolicyVersions, name: string | undefined): Promise<PolicyFolder> {
   const served = await versions.served();
   const [first] = served.keys();

@@ -1,4 +1,4 @@
-/** A whole question in a file, as `POST /v1/decide` takes it: what would be passed over is refused, as it is there. */
+/** A whole question in a file, as `POST /v1/decide` takes it. Unknown members are refused, as they are there. */
 import { readFile } from 'node:fs/promises';
 import { text as readStream } from 'node:stream/consumers';
 import { parseExactJson, pointerToInexact } from '../../core/exact-json.js';

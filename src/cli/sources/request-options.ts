@@ -186,7 +186,7 @@ function ownerOf(name: string, { main }: CompiledPolicySet): AttributeOwner {
   return [...owners][0] ?? 'attributes';
 }
 
-/** As the service, which answers 400. */
+/** Refuses names that the service refuses with 400. */
 function withGoodNames(request: DecisionRequest): DecisionRequest {
   const { subject, action, resource } = request;
   const names = { 'subject.id': subject.id, 'subject.type': subject.type, 'action.name': action.name } as const;

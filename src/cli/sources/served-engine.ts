@@ -37,7 +37,7 @@ export async function servedEngine(
       stop: async () => undefined,
     };
   }
-  // The package and its thread are loaded for the few sets that want them.
+  // The package and its thread are loaded only for sets that run on stock Casbin.
   const { StockPolicySet } = await import('../../stock-casbin/stock-policy-set.js');
   const { StockView } = await import('../../stock-casbin/stock-view.js');
   const [model] = textsOf(folder.files, 'model');

@@ -64,7 +64,7 @@ async function callServer(
       method,
       headers: {
         accept: 'application/json',
-        // A POST says its type though it has no body.
+        // A POST must state its content type, even without a body.
         ...((body !== undefined || method === 'POST') && { 'content-type': 'application/json' }),
         ...(key !== '' && { authorization: `Bearer ${key}` }),
       },

@@ -1,4 +1,4 @@
-/** The versions that a service has kept in its database; loads the drivers, so it is imported when it is needed. */
+/** Reads the versions in a service's database. It loads database drivers, so import it only when needed. */
 import { UsageError } from '../exit-code.js';
 import { openArchive } from './database.js';
 import type { PolicyVersions } from './policy-versions.js';

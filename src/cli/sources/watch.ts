@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { DirectorySource } from '../../policy-store/directory-source.js';
 
-/** Between two looks, in milliseconds. Looking is enough, and works where file events do not come. */
+/** Milliseconds between two looks. Polling also works where no file events arrive. */
 const intervalMs = 250;
 
 /** Yields at once, and whenever what the paths hold has changed since then and is at rest again; ends with the process. */

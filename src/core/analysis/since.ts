@@ -84,6 +84,6 @@ function placeOfRoot(source: StoredFiles['entities'] | StoredFiles['schema'], fi
 function documentOf(source: StoredFiles['entities'] | StoredFiles['schema'], file: string): YamlNode | undefined {
   const text = typeof source === 'string' ? { file, text: source } : source;
   const isText = text !== undefined && 'text' in text && typeof text.text === 'string';
-  // Sound: a schema's or a list's own members are no texts. What is wrong in the file was reported before.
+  // Sound: a schema's or a list's own members are not texts. What is wrong in the file was reported before.
   return isText ? readYaml(text as NamedText, () => undefined) : undefined;
 }

@@ -81,7 +81,7 @@ function printBare(expression: Expression): [text: string, level: number] {
   }
 }
 
-/** All levels bind from the left: the right side needs parentheses where it is no tighter. */
+/** All levels bind from the left: the right side needs parentheses unless it binds tighter. */
 function infix(operator: string, left: Expression, right: Expression): [string, number] {
   const level = tightness[operator] as number;
   return [`${print(left, level)} ${operator} ${print(right, level + 1)}`, level];

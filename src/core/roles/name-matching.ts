@@ -96,7 +96,7 @@ const patternTests: ReadonlyMap<string, (name: string) => boolean> = new Map([
   ),
 ]);
 
-/** Prepares a pattern. A name that is not a valid pattern matches only itself, and an error is no match. */
+/** Prepares a pattern. A name that is not a valid pattern matches only itself; an error matches nothing. */
 function prepareQuietly(prepare: (pattern: string) => PatternTest, pattern: string): PatternTest {
   const quietly = <Value>(work: () => Value, otherwise: Value): Value => {
     try {

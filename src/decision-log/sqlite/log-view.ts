@@ -48,7 +48,7 @@ export interface LogView {
   gaps(range: GapRange): Promise<LogGap[]>;
 }
 
-/** The log of which there is nothing. */
+/** A log without records. */
 export const emptyLog: LogView = {
   name: undefined,
   writer: undefined,

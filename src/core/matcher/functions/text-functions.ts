@@ -1,4 +1,4 @@
-/** Casbin's functions for patterns that are no paths: regular expressions, globs and addresses. */
+/** Casbin's functions for patterns other than paths: regular expressions, globs and addresses. */
 
 import { quote } from '../../quote.js';
 import { type FunctionDefinition, FunctionError } from './function-definition.js';

@@ -12,7 +12,7 @@ export function timeMatch(start: string, end: string, now: number): boolean {
   return end === '_' || now < Math.ceil(parseTime(end));
 }
 
-/** As `timeMatch`, with the times read once; an error is no match. */
+/** As `timeMatch`, with the times read once; an error does not match. */
 export function timeWindow(start: string, end: string): (now: number) => boolean {
   const read = (text: string): number | undefined => {
     try {
