@@ -111,7 +111,7 @@ function open({ port }) {
   return socket;
 }
 
-/** So many connections, each of which asks again as soon as it is answered, and opens a new one where it was cut. */
+/** Opens connections that ask again as soon as they are answered; one that is cut is opened again. */
 function lanes(count, target, request) {
   let asked = 0;
   const lane = async () => {
@@ -142,7 +142,7 @@ function endsAnswer(chunk) {
   return end === '0\r\n\r\n' || end.endsWith('}') || end.endsWith('\n');
 }
 
-/** So many connections that ask and never read an answer; one that is ended is opened again. */
+/** Opens connections that ask and never read an answer; one that is cut is opened again. */
 async function unread(count, target, requests) {
   const sockets = new Set();
   while (Date.now() < target.until) {
@@ -156,7 +156,7 @@ async function unread(count, target, requests) {
   }
 }
 
-/** So many connections that begin a request and go on with it a little each second. */
+/** Opens connections that begin a request and send a little of it each second. */
 async function drips(count, target, beginning, more) {
   const sockets = new Set();
   while (Date.now() < target.until) {

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 const self = fileURLToPath(import.meta.url);
 
 /**
- * Asks for so long; `bodies` are sent in turn (POST, JSON).
+ * Asks for `seconds`; the `bodies` are sent in turn (POST, JSON).
  *
  * @param {{ url: string, bodies: string[], connections?: number, seconds: number, headers?: Record<string, string> }} spec
  * @returns {Promise<{ total: number, failed: number, rate: number, p50: number, p99: number, max: number }>} answers,

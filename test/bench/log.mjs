@@ -78,7 +78,7 @@ function mainThreadCpu() {
   return Number(readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'latin1').split(' ')[0]) / 1000;
 }
 
-/** Offers records at the rate for so long; what they cost and how long each waited for its commit. */
+/** Offers records at a rate for some seconds. Returns what they cost, and how long each waited for its commit. */
 async function measure(log) {
   const total = rate * seconds;
   const waits = new Float64Array(total);

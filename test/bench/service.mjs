@@ -44,7 +44,7 @@ export async function endAll(children) {
 }
 
 /**
- * Asks a process for so long (load.mjs), and says what an answer cost it.
+ * Asks a process for some seconds (load.mjs), and returns what an answer cost it.
  *
  * @returns what `load` says, and `cpu`: processor time of the process, user and system, all threads, in µs an answer
  */
