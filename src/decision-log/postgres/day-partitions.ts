@@ -11,7 +11,7 @@ const daysAhead = 2;
 const strangeDays = 64;
 
 /** Tables with a partition for each UTC day. */
-export const tablesByDay = ['decision_group'] as const;
+export const tablesByDay = ['decision_group', 'key_page'] as const;
 
 /** A day has too many strange ones beside it to get a partition. */
 export class StrangeDay extends Error {
@@ -36,7 +36,7 @@ export class DayPartitions {
     const missing = [...wanted].filter((day) => !this.known.has(day));
     if (missing.length === 0) return;
     const there = await this.days(client);
-    for (const day of there) this.known.add(day);
+    for (const day of await this.wholeDays(client)) this.known.add(day);
     for (const day of missing.filter((each) => !this.known.has(each)).sort((a, b) => a - b)) {
       const isStrange = (each: number) => each > today + daysAhead || each < today - 1;
       if (isStrange(day) && there.filter((each) => each > today + daysAhead).length >= strangeDays) {
@@ -58,6 +58,14 @@ export class DayPartitions {
   async days(client: Pick<PostgresClient, 'query'>): Promise<number[]> {
     const rows = await this.partitions(client);
     return [...new Set(rows.filter(({ pending }) => !pending).map(({ day }) => day))].sort((a, b) => a - b);
+  }
+
+  /** The days that have a partition of each table: a replica that made one may have ended before it made the next. */
+  private async wholeDays(client: Pick<PostgresClient, 'query'>): Promise<number[]> {
+    const rows = await this.partitions(client);
+    const counts = new Map<number, number>();
+    for (const { day, pending } of rows) if (!pending) counts.set(day, (counts.get(day) ?? 0) + 1);
+    return [...counts].filter(([, count]) => count === tablesByDay.length).map(([day]) => day);
   }
 
   /**

@@ -3,13 +3,8 @@ import { describe, expect, it } from 'vitest';
 import type { DecisionQuery } from '../../../src/decision-log/decision-query.js';
 import type { DecisionRecord } from '../../../src/decision-log/decision-record.js';
 import { recordsOf } from '../../../src/decision-log/group-text.js';
-import {
-  type Candidate,
-  type CandidateSource,
-  compareRows,
-  ListedCandidates,
-} from '../../../src/decision-log/postgres/candidates.js';
-import type { SharedKeyIndex } from '../../../src/decision-log/postgres/record-search.js';
+import { IndexJob } from '../../../src/decision-log/postgres/index-job.js';
+import { keySegments } from '../../../src/decision-log/postgres/key-segments.js';
 import { SharedRecords } from '../../../src/decision-log/postgres/shared-records.js';
 import { postgresForTests } from '../../database/postgres/databases.js';
 import { hasPostgres } from '../../database/postgres/postgres-server.js';
@@ -37,7 +32,7 @@ describe.skipIf(!hasPostgres)('the order of records of many writers', () => {
     let partial = 0;
     let ended = 0;
     for (let run = 0; run < runs; run++) {
-      const keyIndex = run % 2 === 0 ? undefined : indexOf(rows);
+      const keyIndex = run % 2 === 0 ? undefined : keySegments;
       const readers = [
         new SharedRecords({
           database: log.database,
@@ -92,7 +87,7 @@ describe.skipIf(!hasPostgres)('the order of records of many writers', () => {
     }
     // The data is as hard as it is meant to be.
     expect(ties(all)).toBeGreaterThan(100);
-    expect(rows.filter(({ row }) => row.until - row.since > 1_000).length).toBeGreaterThan(10);
+    expect(rows.filter(({ since, until }) => until - since > 1_000).length).toBeGreaterThan(10);
     expect(partial).toBeGreaterThan(runs);
     expect(ended).toBeGreaterThan(runs / 4);
   }, 300_000);
@@ -109,18 +104,13 @@ function randomFrom(start: number): () => number {
   };
 }
 
-interface WriterRow {
-  readonly writer: number;
-  readonly row: ShippedRow;
-  readonly isIndexed: boolean;
-}
-
 /** Rows of several writers around two midnights: ties, wide rows, clocks that are wrong or step back. */
 async function fill(log: SharedLog, random: () => number) {
   const below = (n: number) => Math.floor(random() * n);
   const midnight = noon + 43_200_000;
   const writers: Writer[] = [];
-  const rows: WriterRow[] = [];
+  const rows: ShippedRow[] = [];
+  const shipped: (readonly ShippedRow[])[] = [];
   const all: Placed[] = [];
   for (let n = 0; n < 5; n++) writers.push(await log.addWriter());
   for (const [n, writer] of writers.entries()) {
@@ -156,21 +146,25 @@ async function fill(log: SharedLog, random: () => number) {
       else made.push(row);
     }
     const isOwn = n === 0;
-    const shipped = isOwn ? made.slice(0, 200) : made;
-    await log.ship(writer.number, shipped);
+    shipped.push(isOwn ? made.slice(0, 200) : made);
     // The journal still has some of what is shipped.
     if (isOwn) writer.tail.add(made.slice(150));
-    const indexed = shipped[Math.floor(shipped.length * 0.6)]!.first;
-    const unindexed = shipped.filter(({ first }) => first > indexed);
-    await log.set(
-      writer.number,
-      `indexed = ${indexed}, open_since = ${Math.min(...unindexed.map(({ since }) => since))}`,
-    );
     for (const row of made) {
-      rows.push({ writer: writer.number, row, isIndexed: row.first <= indexed });
+      rows.push(row);
       for (const record of recordsOf(row)) all.push({ writer: writer.number, record });
     }
   }
+  const ship = async (from: number, to: number) => {
+    for (const [n, { number }] of writers.entries()) {
+      const some = shipped[n]!.slice(from * shipped[n]!.length, to * shipped[n]!.length);
+      await log.ship(number, some);
+      await log.set(number, `open_since = least(open_since, ${Math.min(...some.map(({ since }) => since))})`);
+    }
+  };
+  const limits = { waiting: 1, records: 1_000, rows: 60, segments: 12 };
+  await ship(0, 0.6);
+  while (await new IndexJob(log.database, limits).step());
+  await ship(0.6, 1);
   return { writers, rows, all };
 }
 
@@ -229,23 +223,4 @@ function isMatch(record: DecisionRecord, query: DecisionQuery): boolean {
   }
   if (query.q !== undefined && record.request.attributes!.note !== 'A Needle') return false;
   return (query.from === undefined || record.time >= query.from) && (query.to === undefined || record.time < query.to);
-}
-
-/** The rows that are indexed, in two sources whose times overlap. */
-function indexOf(rows: readonly WriterRow[]): SharedKeyIndex {
-  return {
-    async sources(_transaction, keys, { below, from = 0 }): Promise<CandidateSource[]> {
-      const found = rows.filter(({ row, isIndexed }) => {
-        const hasKeys = keys.every((key) => row.keys.includes(key));
-        return isIndexed && hasKeys && row.until >= from && (below === undefined || row.since <= below.time);
-      });
-      const source = (some: readonly WriterRow[]) => {
-        const candidates = some.map(({ writer, row: { first, count, since, until, records } }): Candidate => {
-          return { writer, first, count, since, until, bytes: records.length, cost: 0 };
-        });
-        return new ListedCandidates(candidates.sort((a, b) => compareRows(b, a)));
-      };
-      return [source(found.filter((_, i) => i % 2 === 0)), source(found.filter((_, i) => i % 2 === 1))];
-    },
-  };
 }

@@ -11,6 +11,7 @@ import { encodeKey, indexedFieldNames, indexedFields } from '../../../src/decisi
 import { openDatabase } from '../../database/postgres/databases.js';
 import type { PostgresServer } from '../../database/postgres/postgres-server.js';
 import { type Example, exampleRecord } from '../example-records.js';
+import { addDay } from './shared-database.js';
 
 /** A row of `decision_group`; times in milliseconds since 1970. */
 export interface ShippedRow extends TailRow {
@@ -134,12 +135,7 @@ export class SharedLog {
   private async addDay(day: number): Promise<void> {
     if (this.days.has(day)) return;
     this.days.add(day);
-    const { database } = this;
-    const text = (each: number) => new Date(each * 86_400_000).toISOString().slice(0, 10);
-    await database.write(
-      `CREATE TABLE ${database.table(`decision_group_${text(day)}`)} PARTITION OF ${database.table('decision_group')}
-       FOR VALUES FROM ('${text(day)}') TO ('${text(day + 1)}')`,
-    );
+    await addDay(this.database, day);
   }
 }
 
