@@ -54,11 +54,13 @@ export async function migrate(
   await database.transaction(async (client) => {
     await lock(client, database);
     if (await hasTable(client, database)) return;
-    await explained(`the schema ${database.schema} cannot be made`, async () => {
-      // PostgreSQL asks for the right to make a schema even if it is there.
-      if (!(await hasSchema(client, database))) {
+    // PostgreSQL asks for the right to make a schema even if it is there.
+    if (!(await hasSchema(client, database))) {
+      await explained(`the schema ${database.schema} cannot be made`, async () => {
         await client.query(`CREATE SCHEMA IF NOT EXISTS ${quoteIdentifier(database.schema)}`);
-      }
+      });
+    }
+    await explained('the table of migrations cannot be made', async () => {
       await client.query(`CREATE TABLE ${database.table('migration')} (
         part text NOT NULL,
         name text NOT NULL,
