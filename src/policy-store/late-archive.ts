@@ -1,0 +1,187 @@
+import { currentSemantics } from '../core/semantics.js';
+import { isAway } from '../database/database-error.js';
+import { archivedFilesOf } from './archived-files.js';
+import type { ArchivedVersion, VersionsPage } from './archived-version.js';
+import { type ArchivedState, PolicyArchive } from './policy-archive.js';
+import { type PolicySetFiles, versionOf } from './policy-set-files.js';
+
+export interface LateArchiveOptions {
+  readonly archive: PolicyArchive;
+  /** Hears what waits, and what could not be archived. */
+  readonly onProblem: (what: string, error: unknown) => void;
+  /** Milliseconds between two tries (2,000). */
+  readonly retryMs?: number;
+  /** Most versions that wait (100). A set whose next version would be one more is not changed. */
+  readonly maxWaiting?: number;
+}
+
+interface WaitingVersion {
+  readonly set: PolicySetFiles;
+  readonly at: number;
+  readonly gitCommit: string | undefined;
+}
+
+/** What a set serves; without a version its folder is gone. */
+interface WaitingState {
+  readonly state: ArchivedState | undefined;
+  readonly at: number;
+}
+
+const defaultRetryMs = 2_000;
+const defaultMaxWaiting = 100;
+
+/**
+ * An archive on a server that may be away: policies go on being served and changed meanwhile. Versions wait in memory and
+ * are archived when the server is back. A process that ends before that has not archived them; the version that its folder
+ * holds is archived at its next start.
+ *
+ * A service that is started while the server is away does not know which versions are pinned, and serves its folders. Pins
+ * stay in the archive, and hold again from the next start on.
+ */
+export class LateArchive extends PolicyArchive {
+  private readonly versionsWaiting = new Map<string, WaitingVersion>();
+  private readonly statesWaiting = new Map<string, WaitingState>();
+  /** Sets whose state was written since the start; undefined when their pins were known at the start. */
+  private stated: Set<string> | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private writing: Promise<void> = Promise.resolve();
+
+  constructor(private readonly options: LateArchiveOptions) {
+    super();
+  }
+
+  async keep(set: PolicySetFiles, at: number, gitCommit?: string): Promise<void> {
+    try {
+      await this.options.archive.keep(set, at, gitCommit);
+    } catch (error) {
+      const isFull = this.versionsWaiting.size >= (this.options.maxWaiting ?? defaultMaxWaiting);
+      if (!isAway(error) || isFull) throw error;
+      this.versionsWaiting.set(keyOf(set.name, versionOf(set.files)), { set, at, gitCommit });
+      this.writeLater();
+    }
+  }
+
+  setState(state: ArchivedState, at: number): Promise<void> {
+    return this.write(state.name, { state, at });
+  }
+
+  setRemoved(name: string, at: number): Promise<void> {
+    return this.write(name, { state: undefined, at });
+  }
+
+  async states(): Promise<ArchivedState[]> {
+    try {
+      return await this.options.archive.states();
+    } catch (error) {
+      if (!isAway(error)) throw error;
+      this.stated = new Set();
+      this.options.onProblem('the archive cannot say what was served last, so the folders are served', error);
+      return [];
+    }
+  }
+
+  async version(name: string, version: string): Promise<ArchivedVersion | undefined> {
+    const waiting = this.versionsWaiting.get(keyOf(name, version));
+    if (waiting === undefined) return this.options.archive.version(name, version);
+    const time = new Date(waiting.at).toISOString();
+    return {
+      version,
+      files: archivedFilesOf(waiting.set).map(({ path, digest, size }) => ({ path, digest, size })),
+      semantics: currentSemantics,
+      firstServed: time,
+      lastServed: time,
+      ...(waiting.gitCommit !== undefined && { gitCommit: waiting.gitCommit }),
+    };
+  }
+
+  async files(name: string, version: string): Promise<PolicySetFiles | undefined> {
+    const waiting = this.versionsWaiting.get(keyOf(name, version));
+    if (waiting === undefined) return this.options.archive.files(name, version);
+    return { name, files: archivedFilesOf(waiting.set).map(({ path, bytes }) => ({ path, bytes })) };
+  }
+
+  async file(name: string, version: string, path: string): Promise<Uint8Array | undefined> {
+    const waiting = this.versionsWaiting.get(keyOf(name, version));
+    if (waiting === undefined) return this.options.archive.file(name, version, path);
+    return archivedFilesOf(waiting.set).find((file) => file.path === path)?.bytes;
+  }
+
+  versions(name: string, limit: number, after?: string): Promise<VersionsPage> {
+    return this.options.archive.versions(name, limit, after);
+  }
+
+  prune(neededSince: number, newest?: number): Promise<number> {
+    return this.options.archive.prune(neededSince, newest);
+  }
+
+  endPruning(): void {
+    this.options.archive.endPruning();
+  }
+
+  /** Tries once more what waits. */
+  async close(): Promise<void> {
+    clearTimeout(this.timer);
+    await this.writing;
+    await this.writeWaiting().catch((error: unknown) => {
+      const { size } = this.versionsWaiting;
+      this.options.onProblem(`${size} versions of policy sets could not be archived`, error);
+    });
+    await this.options.archive.close();
+  }
+
+  /** Later states of a set take the place of those that wait. */
+  private async write(name: string, waiting: WaitingState): Promise<void> {
+    this.statesWaiting.set(name, waiting);
+    try {
+      await this.writeState(name, waiting);
+    } catch (error) {
+      if (!isAway(error)) {
+        this.statesWaiting.delete(name);
+        throw error;
+      }
+      this.writeLater();
+    }
+  }
+
+  private async writeState(name: string, waiting: WaitingState): Promise<void> {
+    const { archive } = this.options;
+    // A state names a version that is there.
+    const version = this.versionsWaiting.get(keyOf(name, waiting.state?.version ?? ''));
+    if (version !== undefined) await this.keepWaiting(version);
+    if (waiting.state === undefined) await archive.setRemoved(name, waiting.at);
+    else if (!(await this.isPinnedThere(name))) await archive.setState(waiting.state, waiting.at);
+    this.stated?.add(name);
+    if (this.statesWaiting.get(name) === waiting) this.statesWaiting.delete(name);
+  }
+
+  /** Whether the set was pinned before this process started and could not see it. What is changed since then counts. */
+  private async isPinnedThere(name: string): Promise<boolean> {
+    if (this.stated === undefined || this.stated.has(name)) return false;
+    const states = await this.options.archive.states();
+    return states.some((state) => state.name === name && state.pinnedOver !== undefined);
+  }
+
+  private async keepWaiting({ set, at, gitCommit }: WaitingVersion): Promise<void> {
+    await this.options.archive.keep(set, at, gitCommit);
+    this.versionsWaiting.delete(keyOf(set.name, versionOf(set.files)));
+  }
+
+  private async writeWaiting(): Promise<void> {
+    for (const version of [...this.versionsWaiting.values()]) await this.keepWaiting(version);
+    for (const [name, waiting] of [...this.statesWaiting]) await this.writeState(name, waiting);
+  }
+
+  private writeLater(): void {
+    this.timer ??= setTimeout(() => {
+      this.timer = undefined;
+      this.writing = this.writeWaiting().catch((error: unknown) => {
+        if (!isAway(error)) this.options.onProblem('versions of policy sets could not be archived', error);
+        this.writeLater();
+      });
+    }, this.options.retryMs ?? defaultRetryMs).unref();
+  }
+}
+
+function keyOf(name: string, version: string): string {
+  return `${name} ${version}`;
+}
