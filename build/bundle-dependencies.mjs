@@ -54,7 +54,7 @@ async function bundle(names) {
     cwd: root,
     platform: 'node',
     input: Object.fromEntries(names.map((name) => [fileOf(name), `entry:${name}`])),
-    external: (id) => kept.has(id),
+    external: (id, importer) => kept.has(id) || (id === 'pg' && isOfTypeorm(importer)),
     plugins: [
       {
         name: 'entries',
@@ -81,6 +81,11 @@ async function bundle(names) {
     comments: { legal: true, annotation: false, jsdoc: false },
   });
   await build.close();
+}
+
+/** TypeORM would have PostgreSQL's driver read with it, at each start; the service loads the driver itself, when it needs it. */
+function isOfTypeorm(importer = '') {
+  return importer.includes('/node_modules/typeorm/');
 }
 
 /** The package's exports by their names: those of a CommonJS package are known to Node and not to a bundler. */

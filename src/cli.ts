@@ -12,8 +12,12 @@ const serviceCommands: Commands = {
     return (program, terminal) =>
       addKeysCommand(program, terminal, async () => {
         const { defaultEnvironment } = await import('./config/environment-name.js');
-        const { env: environment = defaultEnvironment, apiKeysFile } = await readConfigWithoutPolicies();
-        return { databasePath: await databasePath(), environment, ...(apiKeysFile !== undefined && { apiKeysFile }) };
+        const { databasePathOf } = await import('./config/data-folder.js');
+        const { isPostgresUrl } = await import('./config/postgres-url.js');
+        const config = await readConfigWithoutPolicies();
+        const { env: environment = defaultEnvironment, apiKeysFile, databaseUrl } = config;
+        const database = isPostgresUrl(databaseUrl) ? databaseUrl : databasePathOf(config);
+        return { database, environment, ...(apiKeysFile !== undefined && { apiKeysFile }) };
       });
   },
   backup: async () => {

@@ -42,7 +42,7 @@ export async function serve(env: NodeJS.ProcessEnv, defaults: Partial<Config> = 
     process.stdout.write(`verdict listening on ${url.own}\n`);
   } catch (error) {
     if (error instanceof ConfigError) exitForConfig(error);
-    if (error instanceof DataFolderInUse) exitForConfig(new ConfigError([whatToDo(error)]));
+    if (error instanceof DataFolderInUse) exitForConfig(new ConfigError([whatToDo(error, config)]));
     logger.fatal({ err: error }, 'the service could not start');
     process.stderr.write(`verdict: ${startFailure(error, config)}\n`);
     process.exit(1);

@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { readApiKeyFile } from './auth/api-key-file.js';
 import { type Config, variableName } from './config/config.js';
 import { databasePathOf, dataFolderOf } from './config/data-folder.js';
+import { isPostgresUrl, parsePostgresUrl } from './config/postgres-url.js';
 import { ConfigError } from './config/read-config.js';
 import { formatProblem, PolicyError } from './core/problem.js';
 import { decisionLogPath } from './decision-log/sqlite/log-files.js';
@@ -13,19 +14,19 @@ const fileOptions = ['apiKeysFile', 'tlsCert', 'tlsKey', 'tlsClientCa', 'tlsCrl'
 
 /** @throws ConfigError with every problem found */
 export function checkConfigFiles(config: Config): void {
-  const unreadable = fileOptions.flatMap((property) => whyUnreadable(property, config[property]));
+  const unreadable = fileOptions.flatMap((property) => whyUnreadable(variableName(property), config[property]));
   const unusable = unreadable.length > 0 ? unreadable : [...faultsOfApiKeys(config), ...faultsOfTls(config)];
-  const problems = [...unusable, ...faultsOfDataFolder(config)];
+  const problems = [...unusable, ...faultsOfDatabaseUrl(config), ...faultsOfDataFolder(config)];
   if (problems.length > 0) throw new ConfigError(problems);
 }
 
-function whyUnreadable(property: keyof Config, file: string | undefined): string[] {
+function whyUnreadable(what: string, file: string | undefined): string[] {
   if (file === undefined) return [];
   try {
     readFileSync(file);
     return [];
   } catch (error) {
-    return [`${variableName(property)} cannot be read: ${(error as Error).message}`];
+    return [`${what} cannot be read: ${(error as Error).message}`];
   }
 }
 
@@ -57,7 +58,7 @@ function faultsOfTls(config: Config): string[] {
 /** Why the service cannot write where it must; the folder is made if it is not there. */
 export function faultsOfDataFolder(config: Config): string[] {
   const folder = dataFolderOf(config);
-  const variable = variableName('databaseUrl');
+  const variable = variableName(isPostgresUrl(config.databaseUrl) ? 'spoolDir' : 'databaseUrl');
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
@@ -65,17 +66,30 @@ export function faultsOfDataFolder(config: Config): string[] {
     return [`${variable} names the folder ${folder}, which ${whyNot(error)}`];
   }
   const database = resolve(databasePathOf(config));
-  return [database, resolve(decisionLogPath(database))].flatMap((path) => {
-    const found = statSync(path, { throwIfNoEntry: false });
-    if (found === undefined) return [];
-    if (!found.isFile()) return [`${variable} names the database ${database}, but ${path} is not a file`];
-    try {
-      accessSync(path, constants.R_OK | constants.W_OK);
-      return [];
-    } catch (error) {
-      return [`${variable} names the database ${database}, but ${path} ${whyNot(error)}`];
-    }
-  });
+  const journal = resolve(decisionLogPath(database));
+  if (isPostgresUrl(config.databaseUrl)) return whyUnusable(journal, `${variable} names the folder ${folder}`);
+  return [database, journal].flatMap((path) => whyUnusable(path, `${variable} names the database ${database}`));
+}
+
+function whyUnusable(path: string, what: string): string[] {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return [];
+  if (!found.isFile()) return [`${what}, but ${path} is not a file`];
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK);
+    return [];
+  } catch (error) {
+    return [`${what}, but ${path} ${whyNot(error)}`];
+  }
+}
+
+/** The files that a `postgres://` URL names, which are read with each connection. */
+function faultsOfDatabaseUrl({ databaseUrl }: Config): string[] {
+  if (!isPostgresUrl(databaseUrl)) return [];
+  const { tlsRootCert, tlsCert, tlsKey } = parsePostgresUrl(databaseUrl);
+  return Object.entries({ sslrootcert: tlsRootCert, sslcert: tlsCert, sslkey: tlsKey }).flatMap(([parameter, file]) =>
+    whyUnreadable(`${variableName('databaseUrl')} names a file by ${parameter} that`, file),
+  );
 }
 
 function whyNot(error: unknown): string {

@@ -1,5 +1,6 @@
 /** What the operator reads when the service does not start. */
 import type { Config } from './config/config.js';
+import { isPostgresUrl } from './config/postgres-url.js';
 import type { DataFolderInUse } from './database/data-folder-in-use.js';
 import { DatabaseError } from './database/database-error.js';
 
@@ -23,6 +24,7 @@ export function startFailure(error: unknown, { host, port }: Config): string {
 }
 
 /** What to do about another process that serves with the same folder. */
-export function whatToDo({ message }: DataFolderInUse): string {
-  return `${message}: stop that one first, set VERDICT_LOCK_WAIT to wait for it, or set VERDICT_DATABASE_URL to another folder`;
+export function whatToDo({ message }: DataFolderInUse, { databaseUrl }: Config): string {
+  const variable = isPostgresUrl(databaseUrl) ? 'VERDICT_SPOOL_DIR' : 'VERDICT_DATABASE_URL';
+  return `${message}: stop that one first, set VERDICT_LOCK_WAIT to wait for it, or give this one another folder by ${variable}`;
 }

@@ -5,8 +5,8 @@ import { expect, it } from 'vitest';
 import { AuditLog } from '../src/audit/audit-log.js';
 import { ApiKeys } from '../src/auth/api-keys.js';
 import { ManagedKeys } from '../src/auth/managed-keys.js';
+import { ServiceDatabase } from '../src/database/service-database.js';
 import { DataFolderLock } from '../src/database/sqlite/data-folder-lock.js';
-import { DatabaseWatch } from '../src/database/sqlite/database-watch.js';
 import { DecisionLogReader } from '../src/decision-log/sqlite/decision-log-reader.js';
 import { ArchiveRetention } from '../src/policy-store/archive-retention.js';
 import { PolicyArchive } from '../src/policy-store/policy-archive.js';
@@ -16,13 +16,14 @@ import { startService } from './http/service.js';
 
 const stops = [
   [CrossCheck, 'stop'],
-  [DatabaseWatch, 'stop'],
+  [ServiceDatabase, 'stop'],
   [PolicyStore, 'stop'],
   [ArchiveRetention, 'stop'],
   [PolicyArchive, 'close'],
   [ApiKeys, 'stop'],
   [ManagedKeys, 'close'],
   [AuditLog, 'close'],
+  [ServiceDatabase, 'close'],
   [DataFolderLock, 'release'],
 ] as const;
 

@@ -3,13 +3,11 @@ import { HttpAdapterHost } from '@nestjs/core';
 import { AuditModule } from '../audit/audit.module.js';
 import { AuditLog } from '../audit/audit-log.js';
 import { AuthModule } from '../auth/auth.module.js';
+import { ServiceSecrets } from '../auth/service-secrets.js';
 import { Sessions } from '../auth/sessions.js';
-import { serviceSecret } from '../auth/sqlite/service-secret.js';
 import { Config } from '../config/config.js';
 import { basePathOf, isSecure } from '../config/public-url.js';
 import { engineVersion } from '../core/engine/engine-version.js';
-import { DatabaseModule } from '../database/database.module.js';
-import { SqliteDatabase } from '../database/sqlite/sqlite-database.js';
 import { DecisionLogModule } from '../decision-log/decision-log.module.js';
 import { Gate } from '../http/gate.js';
 import { fastifyOf, HttpModule } from '../http/http.module.js';
@@ -32,7 +30,7 @@ import { registerSessionRoutes } from './session-routes.js';
 
 /** Our own API: decisions, the log of them, policy sets, keys, audit events, sessions. */
 @Module({
-  imports: [AuditModule, AuthModule, DatabaseModule, DecisionLogModule, HttpModule, PdpModule, PolicyStoreModule],
+  imports: [AuditModule, AuthModule, DecisionLogModule, HttpModule, PdpModule, PolicyStoreModule],
   controllers: [
     DecisionsController,
     DecisionWritersController,
@@ -45,9 +43,12 @@ import { registerSessionRoutes } from './session-routes.js';
   providers: [
     {
       provide: SealedCursors,
-      inject: [SqliteDatabase],
-      useFactory: async (database: SqliteDatabase) =>
-        new SealedCursors(await database.use((path) => serviceSecret(path, 'cursors'))),
+      inject: [ServiceSecrets],
+      useFactory: async (secrets: ServiceSecrets) => {
+        const cursors = new SealedCursors();
+        await secrets.give('cursors', (key) => cursors.use(key));
+        return cursors;
+      },
     },
   ],
 })

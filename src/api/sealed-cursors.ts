@@ -15,8 +15,12 @@ const paddedTo = 64;
  *     cursors.open(cursors.seal('120:57')) // '120:57'
  */
 export class SealedCursors {
-  /** `key` is 32 bytes. */
-  constructor(private readonly key: Buffer) {}
+  private key: Buffer = Buffer.alloc(0);
+
+  /** Uses this key of 32 bytes from now on. Before there is one, nothing can be sealed. */
+  use(key: Buffer): void {
+    this.key = key;
+  }
 
   /** The page with its cursor sealed, unless the caller may read all sets (`policySets` is undefined). */
   sealPage<Page extends { readonly nextCursor?: string }>(page: Page, policySets: readonly string[] | undefined): Page {

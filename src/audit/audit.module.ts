@@ -2,11 +2,14 @@ import { Module, type OnApplicationShutdown } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { Config } from '../config/config.js';
 import { DatabaseModule } from '../database/database.module.js';
-import { SqliteDatabase } from '../database/sqlite/sqlite-database.js';
+import { PostgresDatabase } from '../database/postgres/postgres-database.js';
+import { ServiceDatabase } from '../database/service-database.js';
+import type { SqliteDatabase } from '../database/sqlite/sqlite-database.js';
 import { loggerToken, problemsTo } from '../logging/logging.module.js';
 import { maskCredentials } from '../logging/mask-credentials.js';
 import { dayMs } from '../query/time-zone.js';
-import { AuditLog } from './audit-log.js';
+import { AuditLog, type AuditLogOptions } from './audit-log.js';
+import { PostgresAuditLog } from './postgres/postgres-audit-log.js';
 import { SqliteAuditLog } from './sqlite/sqlite-audit-log.js';
 
 /** The audit log: who changed, read or exported what. */
@@ -15,16 +18,17 @@ import { SqliteAuditLog } from './sqlite/sqlite-audit-log.js';
   providers: [
     {
       provide: AuditLog,
-      inject: [Config, loggerToken, SqliteDatabase],
-      useFactory: (config: Config, logger: Logger, database: SqliteDatabase) =>
-        database.open((path) =>
-          SqliteAuditLog.open({
-            path,
-            mask: maskCredentials,
-            ...(config.auditRetentionDays !== undefined && { maxAgeMs: config.auditRetentionDays * dayMs }),
-            onProblem: problemsTo(logger),
-          }),
-        ),
+      inject: [Config, loggerToken, ServiceDatabase],
+      useFactory: (config: Config, logger: Logger, database: SqliteDatabase | PostgresDatabase): Promise<AuditLog> => {
+        const options: AuditLogOptions = {
+          mask: maskCredentials,
+          ...(config.auditRetentionDays !== undefined && { maxAgeMs: config.auditRetentionDays * dayMs }),
+          onProblem: problemsTo(logger),
+        };
+        return database instanceof PostgresDatabase
+          ? PostgresAuditLog.open(database, options)
+          : database.open((path) => SqliteAuditLog.open({ path, ...options }));
+      },
     },
   ],
   exports: [AuditLog],

@@ -2,6 +2,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { addressList } from '../config/address-list.js';
 import { formatProblem, PolicyError } from '../core/problem.js';
+import { isAway } from '../database/database-error.js';
 import { digestOf, environmentOf } from './api-key.js';
 import type { ApiKey, Credential } from './api-key-entry.js';
 import { type DeclaredCaller, declaredNames, readApiKeyFile } from './api-key-file.js';
@@ -50,6 +51,8 @@ export class ApiKeys {
   private readonly tokenNames = new Set<string>();
   private fileStamp = '';
   private databaseChanges = -1;
+  /** The managed keys as they were read last; undefined until then. */
+  private managed: readonly ManagedKey[] | undefined;
   private readonly lastUses = new Map<string, number>();
   private unsavedUses = new Map<string, number>();
   private timer: NodeJS.Timeout | undefined;
@@ -58,7 +61,7 @@ export class ApiKeys {
   constructor(private readonly options: ApiKeysOptions) {}
 
   /**
-   * Reads both sources and begins to watch them.
+   * Reads both sources and begins to watch them. While the server of the database is away, only declared keys are there.
    *
    * @throws PolicyError if the declared file is wrong, or the file system's error if it cannot be read
    */
@@ -72,6 +75,11 @@ export class ApiKeys {
     clearInterval(this.timer);
     await this.refreshing;
     await this.saveUses();
+  }
+
+  /** False while the managed keys could not be read once since the start. */
+  get knowsManaged(): boolean {
+    return this.managed !== undefined;
   }
 
   /** True if a key or certificate exists that could authenticate a caller now. */
@@ -149,17 +157,23 @@ export class ApiKeys {
     }
     try {
       const changes = await this.options.managed.changes();
-      changed ||= changes !== this.databaseChanges;
-      if (!changed) return await this.saveUses();
-      const stored = await this.options.managed.list();
-      this.databaseChanges = changes;
-      const { table, hidden } = tableOf(this.declared, stored);
-      this.table = table;
-      this.noteHidden(hidden);
+      if (changes === this.databaseChanges) await this.saveUses();
+      else {
+        this.managed = await this.options.managed.list();
+        this.databaseChanges = changes;
+        changed = true;
+      }
     } catch (error) {
-      if (strict) throw error;
-      this.options.log.error({ err: error }, 'the API keys in the database cannot be read');
+      if (strict && !isAway(error)) throw error;
+      const what = this.knowsManaged
+        ? 'those that were read last stay'
+        : 'only declared ones are accepted until they can';
+      this.options.log.error({ err: error }, `the API keys in the database cannot be read; ${what}`);
     }
+    if (!changed) return;
+    const { table, hidden } = tableOf(this.declared, this.managed ?? []);
+    this.table = table;
+    this.noteHidden(hidden);
   }
 
   private async readFileIfChanged(): Promise<boolean> {

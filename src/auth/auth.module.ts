@@ -9,7 +9,9 @@ import { isSecure } from '../config/public-url.js';
 import { parseRate, type Rate } from '../config/rate.js';
 import { ConfigError } from '../config/read-config.js';
 import { DatabaseModule } from '../database/database.module.js';
-import { SqliteDatabase } from '../database/sqlite/sqlite-database.js';
+import { PostgresDatabase } from '../database/postgres/postgres-database.js';
+import { ServiceDatabase } from '../database/service-database.js';
+import type { SqliteDatabase } from '../database/sqlite/sqlite-database.js';
 import { loggerToken } from '../logging/logging.module.js';
 import type { AccessTokens } from './access-tokens.js';
 import { accessTokensOf } from './access-tokens-of.js';
@@ -18,9 +20,13 @@ import { Authenticator } from './authenticator.js';
 import { FailedAuthentications } from './failed-authentications.js';
 import { KeyAdministration } from './key-administration.js';
 import { ManagedKeys } from './managed-keys.js';
+import { PostgresManagedKeys } from './postgres/postgres-managed-keys.js';
+import { PostgresServiceSecrets } from './postgres/postgres-service-secrets.js';
 import { RateLimits } from './rate-limits.js';
+import { ServiceSecrets } from './service-secrets.js';
 import { Sessions } from './sessions.js';
 import { SqliteManagedKeys } from './sqlite/sqlite-managed-keys.js';
+import { SqliteServiceSecrets } from './sqlite/sqlite-service-secrets.js';
 
 /** Limits of rare and costly calls, for each caller. */
 const keyRate: Rate = { points: 60, seconds: 60, burst: 120 };
@@ -36,8 +42,19 @@ const callerAccessTokens = Symbol('access tokens of callers');
     Sessions,
     {
       provide: ManagedKeys,
-      inject: [SqliteDatabase],
-      useFactory: (database: SqliteDatabase) => database.open((path) => SqliteManagedKeys.open(path)),
+      inject: [ServiceDatabase],
+      useFactory: (database: SqliteDatabase | PostgresDatabase): Promise<ManagedKeys> =>
+        database instanceof PostgresDatabase
+          ? PostgresManagedKeys.open(database)
+          : database.open((path) => SqliteManagedKeys.open(path)),
+    },
+    {
+      provide: ServiceSecrets,
+      inject: [ServiceDatabase],
+      useFactory: (database: SqliteDatabase | PostgresDatabase): ServiceSecrets =>
+        database instanceof PostgresDatabase
+          ? new PostgresServiceSecrets(database)
+          : new SqliteServiceSecrets(database),
     },
     {
       provide: ApiKeys,
@@ -101,7 +118,7 @@ const callerAccessTokens = Symbol('access tokens of callers');
         }),
     },
   ],
-  exports: [Sessions, KeyAdministration, RateLimits, FailedAuthentications, Authenticator],
+  exports: [Sessions, ServiceSecrets, KeyAdministration, RateLimits, FailedAuthentications, Authenticator],
 })
 export class AuthModule implements OnModuleInit, OnApplicationShutdown {
   constructor(
@@ -130,7 +147,9 @@ export class AuthModule implements OnModuleInit, OnApplicationShutdown {
   private refuseToStandOpen(): void {
     const { auth, jwtIssuer, host } = this.config;
     if (auth === 'none' || jwtIssuer !== undefined || this.apiKeys.hasUsable(Date.now())) return;
-    const how = 'make one with "verdict keys create", or set VERDICT_API_KEYS_FILE or VERDICT_JWT_ISSUER';
+    const how = this.apiKeys.knowsManaged
+      ? 'make one with "verdict keys create", or set VERDICT_API_KEYS_FILE or VERDICT_JWT_ISSUER'
+      : 'the database with the managed keys is away, so set VERDICT_API_KEYS_FILE or VERDICT_JWT_ISSUER, or wait for it';
     if (!isLoopback(host)) {
       throw new ConfigError([`VERDICT_HOST is ${host}, but no usable credential is configured: ${how}`]);
     }

@@ -20,6 +20,7 @@ import { addressList } from './address-list.js';
 import { parseDuration } from './duration.js';
 import { environmentName } from './environment-name.js';
 import { isLoopback } from './loopback.js';
+import { isPostgresUrl, parsePostgresUrl } from './postgres-url.js';
 import { parseRate } from './rate.js';
 import { isTrustworthyUrl, tokenAlgorithms } from './token-rules.js';
 
@@ -94,11 +95,16 @@ export class Config {
   @IsString()
   readonly defaultPolicySet?: string;
 
-  @Variable('The database. Decisions are recorded in files of their own beside it (`verdict.decisions.sqlite`).', {
-    secret: true,
-  })
-  @Matches(/^sqlite:./, { message: '$property must be sqlite:<path of the file>' })
+  @Variable(
+    'The database: `sqlite:<file>`, beside which decisions are recorded in files of their own, or `postgres://<user>:<password>@<host>:<port>/<database>`, for many replicas. See docs/postgres.md.',
+    { secret: true },
+  )
+  @Rule((value) => whyNotDatabase(value as string))
   readonly databaseUrl: string = 'sqlite:./data/verdict.sqlite';
+
+  @Variable("With PostgreSQL: the folder of this replica's own journal, on a local disk. Ignored with SQLite.")
+  @IsString()
+  readonly spoolDir: string = './data';
 
   @Variable(
     'How long to wait, such as `30s`, for another process that serves with the same data folder, before giving up.',
@@ -411,6 +417,18 @@ function whyNotAddresses(value: unknown): string | undefined {
 function whyNotRate(value: unknown, ...others: string[]): string | undefined {
   if (others.includes(value as string) || parseRate(value as string) !== undefined) return undefined;
   return 'must be a rate such as 1000/s or 1000/s,burst=2000 (per s, m, h or d)';
+}
+
+function whyNotDatabase(value: string): string | undefined {
+  if (/^sqlite:./.test(value)) return undefined;
+  if (!isPostgresUrl(value))
+    return 'must be sqlite:<path of the file> or postgres://<user>:<password>@<host>:<port>/<database>';
+  try {
+    parsePostgresUrl(value);
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 function isOrigin(text: string): boolean {

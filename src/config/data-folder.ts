@@ -1,11 +1,15 @@
 /** Where the service's files lie. */
 import { hostname } from 'node:os';
-import { dirname, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { Config } from './config.js';
+import { isPostgresUrl } from './postgres-url.js';
 
-/** The path of the service's database: the one place that takes a `sqlite:` URL apart. */
-export function databasePathOf({ databaseUrl }: Pick<Config, 'databaseUrl'>): string {
-  return databaseUrl.slice('sqlite:'.length);
+/**
+ * The path that the service's files are named after: that of its SQLite database, beside which the decision log lies. With
+ * PostgreSQL there is no file at the path itself, and the journal lies beside it in the spool folder.
+ */
+export function databasePathOf({ databaseUrl, spoolDir }: Pick<Config, 'databaseUrl' | 'spoolDir'>): string {
+  return isPostgresUrl(databaseUrl) ? join(spoolDir, 'verdict.sqlite') : databaseUrl.slice('sqlite:'.length);
 }
 
 export function dataFolderOf(config: Config): string {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { validateSync } from 'class-validator';
 import { closest } from '../core/closest.js';
 import { Config, configVariables, variableOf, variablePrefix } from './config.js';
+import { isPostgresUrl } from './postgres-url.js';
 
 /** Why the service cannot start with this environment; each problem starts with the variable's name. */
 export class ConfigError extends Error {
@@ -68,9 +69,13 @@ export function readConfig(env: NodeJS.ProcessEnv, defaults: Partial<Config> = {
     problems.push(secret || !given.has(name) ? message : `${message} (it is "${values[property]}")`);
   }
   if (problems.length > 0) throw new ConfigError(problems);
+  if (given.has(variableOf('spoolDir').name) && !isPostgresUrl(config.databaseUrl)) warnings.push(noSpool);
   if (config.tls === 'terminated-elsewhere' && config.trustedProxies === undefined) warnings.push(noTrustedProxies);
   return Object.freeze({ config: Object.freeze(config), warnings, given });
 }
+
+const noSpool =
+  'VERDICT_SPOOL_DIR is ignored: with an SQLite database the journal lies beside it, in the folder that VERDICT_DATABASE_URL names';
 
 /** Behind a proxy every client has the proxy's address, until the proxy is believed. */
 const noTrustedProxies =

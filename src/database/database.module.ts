@@ -3,13 +3,15 @@ import type { Logger } from 'pino';
 import { Config } from '../config/config.js';
 import { databasePathOf, dataFolderOf, instanceOf } from '../config/data-folder.js';
 import { parseDuration } from '../config/duration.js';
+import { isPostgresUrl, parsePostgresUrl } from '../config/postgres-url.js';
 import { loggerToken, problemsTo } from '../logging/logging.module.js';
+import { PostgresDatabase } from './postgres/postgres-database.js';
 import { ServiceDatabase } from './service-database.js';
 import { DataFolderLock } from './sqlite/data-folder-lock.js';
 import { DatabaseWatch } from './sqlite/database-watch.js';
 import { SqliteDatabase } from './sqlite/sqlite-database.js';
 
-/** The data folder: it is this process's alone while it serves, and its database is looked after. */
+/** The data folder, which is this process's alone while it serves, and the database, which is looked after. */
 @Module({
   providers: [
     {
@@ -24,39 +26,47 @@ import { SqliteDatabase } from './sqlite/sqlite-database.js';
         }),
     },
     {
-      provide: DatabaseWatch,
-      inject: [Config, loggerToken],
-      useFactory: (config: Config, logger: Logger) =>
-        new DatabaseWatch({ path: databasePathOf(config), onProblem: problemsTo(logger) }),
-    },
-    {
       // The lock is asked for so that it is taken before anything is opened.
-      provide: SqliteDatabase,
-      inject: [Config, DatabaseWatch, DataFolderLock],
-      useFactory: (config: Config, watch: DatabaseWatch, lock: DataFolderLock) =>
-        new SqliteDatabase(databasePathOf(config), watch, lock),
+      provide: ServiceDatabase,
+      inject: [Config, loggerToken, DataFolderLock],
+      useFactory: (config: Config, logger: Logger, lock: DataFolderLock): SqliteDatabase | PostgresDatabase => {
+        const onProblem = problemsTo(logger);
+        if (isPostgresUrl(config.databaseUrl)) {
+          return new PostgresDatabase({
+            url: parsePostgresUrl(config.databaseUrl),
+            instance: instanceOf(config),
+            lock,
+            onProblem,
+          });
+        }
+        const path = databasePathOf(config);
+        return new SqliteDatabase(path, new DatabaseWatch({ path, onProblem }), lock);
+      },
     },
-    { provide: ServiceDatabase, useExisting: SqliteDatabase },
   ],
-  exports: [DataFolderLock, ServiceDatabase, SqliteDatabase],
+  exports: [DataFolderLock, ServiceDatabase],
 })
 export class DatabaseModule implements OnModuleInit, OnModuleDestroy, OnApplicationShutdown {
   constructor(
     private readonly lock: DataFolderLock,
-    private readonly watch: DatabaseWatch,
+    private readonly database: ServiceDatabase,
   ) {}
 
   onModuleInit(): void {
-    this.watch.start();
+    this.database.start();
   }
 
   /** Before any connection is closed, so that none is looked at as it closes. */
   async onModuleDestroy(): Promise<void> {
-    await this.watch.stop();
+    await this.database.stop();
   }
 
-  /** After everything that writes into the folder has stopped. */
+  /** After everything that uses the database or writes into the folder has stopped. */
   async onApplicationShutdown(): Promise<void> {
-    await this.lock.release();
+    try {
+      await this.database.close();
+    } finally {
+      await this.lock.release();
+    }
   }
 }

@@ -4,15 +4,19 @@ import { AuditModule } from '../audit/audit.module.js';
 import { AuditLog } from '../audit/audit-log.js';
 import { Config } from '../config/config.js';
 import { DatabaseModule } from '../database/database.module.js';
-import { SqliteDatabase } from '../database/sqlite/sqlite-database.js';
+import { PostgresDatabase } from '../database/postgres/postgres-database.js';
+import { ServiceDatabase } from '../database/service-database.js';
+import type { SqliteDatabase } from '../database/sqlite/sqlite-database.js';
 import { DecisionLog } from '../decision-log/decision-log.js';
 import { DecisionLogModule } from '../decision-log/decision-log.module.js';
 import { loggerToken, problemsTo } from '../logging/logging.module.js';
 import { ArchiveRetention } from './archive-retention.js';
+import { LateArchive } from './late-archive.js';
 import { LoadObservers } from './load-observers.js';
 import { PolicyArchive } from './policy-archive.js';
 import { notePolicyLoad } from './policy-load-audit.js';
 import { PolicyStore } from './policy-store.js';
+import { PostgresPolicyArchive } from './postgres/postgres-policy-archive.js';
 import { SqlitePolicyArchive } from './sqlite/sqlite-policy-archive.js';
 
 /** The policy store and the archive of versions. */
@@ -22,8 +26,11 @@ import { SqlitePolicyArchive } from './sqlite/sqlite-policy-archive.js';
     LoadObservers,
     {
       provide: PolicyArchive,
-      inject: [SqliteDatabase],
-      useFactory: (database: SqliteDatabase) => database.open((path) => SqlitePolicyArchive.open(path)),
+      inject: [ServiceDatabase, loggerToken],
+      useFactory: async (database: SqliteDatabase | PostgresDatabase, logger: Logger): Promise<PolicyArchive> =>
+        database instanceof PostgresDatabase
+          ? new LateArchive({ archive: await PostgresPolicyArchive.open(database), onProblem: problemsTo(logger) })
+          : database.open((path) => SqlitePolicyArchive.open(path)),
     },
     {
       provide: PolicyStore,
@@ -60,10 +67,13 @@ export class PolicyStoreModule implements OnModuleInit, OnApplicationShutdown {
     private readonly store: PolicyStore,
     private readonly archive: PolicyArchive,
     private readonly retention: ArchiveRetention,
+    private readonly database: ServiceDatabase,
   ) {}
 
   async onModuleInit(): Promise<void> {
     await this.store.start();
+    // Which versions the records of other replicas need is not known here.
+    if (this.database instanceof PostgresDatabase) return;
     // The archive knows by now which versions are served.
     this.retention.start();
   }

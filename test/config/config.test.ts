@@ -173,6 +173,26 @@ describe('the configuration', () => {
     expect(describeConfig(read)).not.toContain('hunter2');
   });
 
+  it('takes the URL of a PostgreSQL database, shows it without its password, and refuses a wrong one by its fault', () => {
+    const url = 'postgres://verdict:hunter2@db/verdict?sslmode=disable';
+    const read = readConfig({ VERDICT_DATABASE_URL: url, VERDICT_SPOOL_DIR: '/var/spool/verdict' }, local);
+    expect(read.warnings).toEqual([]);
+    expect(describeConfig(read)).toContain(url.replace('hunter2', '********'));
+    expect(problemsOf({ VERDICT_DATABASE_URL: `${url}&sslmode=require` })).toEqual([
+      'VERDICT_DATABASE_URL has the parameter "sslmode" twice',
+    ]);
+    expect(problemsOf({ VERDICT_DATABASE_URL: 'postgresql://verdict:hunter2@db' })[0]).toMatch(/names no database/);
+    expect(problemsOf({ VERDICT_DATABASE_URL: 'mysql://verdict:hunter2@db' })).toEqual([
+      'VERDICT_DATABASE_URL must be sqlite:<path of the file> or postgres://<user>:<password>@<host>:<port>/<database>',
+    ]);
+  });
+
+  it('warns of a spool folder that an SQLite database does not use', () => {
+    expect(readConfig({ VERDICT_SPOOL_DIR: '/tmp' }, local).warnings).toEqual([
+      expect.stringMatching(/^VERDICT_SPOOL_DIR is ignored/),
+    ]);
+  });
+
   it('refuses a secret that is given twice or cannot be read, and a file for what is no secret', () => {
     expect(problemsOf({ VERDICT_DATABASE_URL: 'sqlite:a', VERDICT_DATABASE_URL_FILE: '/dev/null' })).toEqual([
       'VERDICT_DATABASE_URL is set twice: as VERDICT_DATABASE_URL and as VERDICT_DATABASE_URL_FILE',

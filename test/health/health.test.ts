@@ -1,7 +1,7 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { DatabaseWatch } from '../../src/database/sqlite/database-watch.js';
+import { ServiceDatabase } from '../../src/database/service-database.js';
 import { SqliteConnection } from '../../src/database/sqlite/sqlite-connection.js';
 import { PolicyArchive } from '../../src/policy-store/policy-archive.js';
 import { PolicyStore } from '../../src/policy-store/policy-store.js';
@@ -132,8 +132,8 @@ describe('health', () => {
     await service.app.get<SqlitePolicyArchive>(PolicyArchive).connection.query('PRAGMA wal_checkpoint(TRUNCATE)');
     const path = join(service.directory, 'data/verdict.sqlite');
     writeFileSync(path, Buffer.alloc(100_000, 0xa5));
-    const watch = service.app.get(DatabaseWatch);
-    await expect.poll(() => watch.problem, { timeout: 15_000 }).toContain('SQLITE_');
+    const database = service.app.get(ServiceDatabase);
+    await expect.poll(() => database.problem, { timeout: 15_000 }).toContain('SQLITE_');
     expect((await service.get('/health')).body).toMatchObject({
       status: 'degraded',
       details: { database: { status: 'degraded', problem: expect.stringContaining('SQLITE_') } },

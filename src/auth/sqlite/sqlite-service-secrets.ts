@@ -1,9 +1,21 @@
 import { randomBytes } from 'node:crypto';
 import { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import type { SqliteDatabase } from '../../database/sqlite/sqlite-database.js';
+import { ServiceSecrets } from '../service-secrets.js';
 import { ServiceSecrets1763700000021 } from './migrations/1763700000021-service-secrets.js';
 
-/** 32 random bytes that the database at `path` keeps under a name; they are made when they are first asked for. */
-export async function serviceSecret(path: string, name: string): Promise<Buffer> {
+/** The secrets in the service's SQLite database. */
+export class SqliteServiceSecrets extends ServiceSecrets {
+  constructor(private readonly database: Pick<SqliteDatabase, 'use'>) {
+    super();
+  }
+
+  get(name: string): Promise<Buffer> {
+    return this.database.use((path) => serviceSecret(path, name));
+  }
+}
+
+async function serviceSecret(path: string, name: string): Promise<Buffer> {
   const migrations = [ServiceSecrets1763700000021];
   const connection = await SqliteConnection.open({ path, migrations, busyTimeoutMs: 10_000 });
   try {

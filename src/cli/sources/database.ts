@@ -6,6 +6,8 @@ import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { AuditLog, AuditLogOptions } from '../../audit/audit-log.js';
 import type { ManagedKeys } from '../../auth/managed-keys.js';
+import { isPostgresUrl, parsePostgresUrl } from '../../config/postgres-url.js';
+import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
 import type { RecordedDecisions } from '../../decision-log/recorded-decisions.js';
 import type { PolicyArchive } from '../../policy-store/policy-archive.js';
 import { UsageError } from '../exit-code.js';
@@ -35,16 +37,47 @@ export async function openArchive(database: string): Promise<PolicyArchive | und
   return SqlitePolicyArchive.openToRead(database);
 }
 
-/** Opens the managed keys; a database that is not there is made. */
+/** Opens the managed keys of an SQLite file or a `postgres://` URL; a database that is not there is made. */
 export async function openManagedKeys(database: string): Promise<ManagedKeys> {
+  if (isPostgresUrl(database)) {
+    const { PostgresManagedKeys } = await import('../../auth/postgres/postgres-managed-keys.js');
+    return openInPostgres(database, (opened) => PostgresManagedKeys.open(opened));
+  }
   const { SqliteManagedKeys } = await import('../../auth/sqlite/sqlite-managed-keys.js');
   return SqliteManagedKeys.open(database);
 }
 
-/** Opens the audit events; a database that is not there is made. */
+/** Opens the audit events, as `openManagedKeys` does the keys. */
 export async function openAuditLog(database: string, options: AuditLogOptions): Promise<AuditLog> {
+  if (isPostgresUrl(database)) {
+    const { PostgresAuditLog } = await import('../../audit/postgres/postgres-audit-log.js');
+    return openInPostgres(database, (opened) => PostgresAuditLog.open(opened, options));
+  }
   const { SqliteAuditLog } = await import('../../audit/sqlite/sqlite-audit-log.js');
   return SqliteAuditLog.open({ ...options, path: database });
+}
+
+/** Opens a store that closes its connections, too, when it is closed. */
+async function openInPostgres<Store extends { close(): Promise<void> }>(
+  url: string,
+  open: (database: PostgresDatabase) => Promise<Store>,
+): Promise<Store> {
+  const { PostgresDatabase } = await import('../../database/postgres/postgres-database.js');
+  const database = new PostgresDatabase({
+    url: parsePostgresUrl(url),
+    instance: 'command line',
+    // The commands themselves say why they fail.
+    onProblem: () => undefined,
+  });
+  try {
+    const store = await open(database);
+    const close = store.close.bind(store);
+    store.close = () => close().finally(() => database.close());
+    return store;
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
 }
 
 /**

@@ -7,6 +7,7 @@ import { Grants } from '../../auth/grants.js';
 import { KeyAdministration } from '../../auth/key-administration.js';
 import { describeKey } from '../../auth/key-description.js';
 import { formatProblem, PolicyError } from '../../core/problem.js';
+import { DatabaseError } from '../../database/database-error.js';
 import { VerdictError } from '../../errors.js';
 import { maskCredentials } from '../../logging/mask-credentials.js';
 import { UsageError } from '../exit-code.js';
@@ -15,7 +16,8 @@ import type { DescribedKey, KeyKeeper, NewKey } from './key-keeper.js';
 
 /** The needed part of the configuration. */
 export interface KeysConfig {
-  readonly databasePath: string;
+  /** The file of an SQLite database, or the URL of one in PostgreSQL. */
+  readonly database: string;
   readonly environment: string;
   /** The file of declared callers, whose names no key in the database may have. */
   readonly apiKeysFile?: string;
@@ -27,15 +29,15 @@ export interface KeysConfig {
  * @throws UsageError for what the service's own administration refuses.
  */
 export async function withKeysInDatabase(
-  { databasePath: path, environment, apiKeysFile }: KeysConfig,
+  { database, environment, apiKeysFile }: KeysConfig,
   work: (keeper: KeyKeeper) => Promise<void>,
 ): Promise<void> {
   const isDeclared = declaredIn(apiKeysFile);
-  const audit = await openAuditLog(path, {
+  const audit = await openAuditLog(database, {
     mask: maskCredentials,
     onProblem: (_what, error) => Promise.reject(error),
   });
-  const keys = await openManagedKeys(path);
+  const keys = await openManagedKeys(database);
   try {
     // A running service notices the change by itself.
     const elsewhere = { refresh: () => Promise.resolve(), isOfAnotherKind: isDeclared };
@@ -48,6 +50,7 @@ export async function withKeysInDatabase(
       revoke: (name) => admin.revoke(name, by),
     });
   } catch (error) {
+    if (error instanceof DatabaseError) throw new UsageError(`the database cannot be used: ${error.message}`);
     if (!(error instanceof VerdictError)) throw error;
     throw new UsageError(error.detail);
   } finally {

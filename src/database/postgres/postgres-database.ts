@@ -17,8 +17,10 @@ export interface PostgresDatabaseOptions {
   readonly url: PostgresUrl;
   /** Name of this replica; PostgreSQL shows its connections as `verdict <instance>`. */
   readonly instance: string;
-  /** Hears once that the database cannot be used, and once that it can again. */
+  /** Hears once that the database cannot be used, and once that it can again; and of too few connections. */
   readonly onProblem: (what: string, error: unknown) => void;
+  /** The lock of the folder of this replica, whose problem counts as one of the database. */
+  readonly lock?: { readonly problem: string | undefined };
   /** Most connections of the pool (3). */
   readonly maxConnections?: number;
   /** Longest wait for a connection, in milliseconds (5,000). */
@@ -35,6 +37,8 @@ export interface ConnectOptions {
 }
 
 const defaultMaxConnections = 3;
+/** The pool, one that ships the journal, and one to spare for a migration. */
+const connectionsOfReplica = defaultMaxConnections + 2;
 const idleMs = 10_000;
 const defaultConnectTimeoutMs = 5_000;
 /** How often a database with a problem is looked at. */
@@ -51,6 +55,7 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
   private pool: Promise<PgPool> | undefined;
   private lastProblem: string | undefined;
   private watch: NodeJS.Timeout | undefined;
+  private lastSize = 0;
   private isClosed = false;
 
   constructor(private readonly options: PostgresDatabaseOptions) {
@@ -58,7 +63,7 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
   }
 
   get problem(): string | undefined {
-    return this.lastProblem;
+    return this.lastProblem ?? this.options.lock?.problem;
   }
 
   /** The schema that every table lies in. */
@@ -109,19 +114,44 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
     });
   }
 
-  /** How many connections the server allows in all. */
-  async maxConnections(): Promise<number> {
-    const [row] = await this.query<{ max_connections: string }>('SHOW max_connections');
-    return Number(row!.max_connections);
+  /** Says, as a problem, when the server allows too few connections. */
+  start(): void {
+    void this.checkConnections().catch(() => undefined);
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.watch);
+  }
+
+  /** Counts the replicas that are connected now, and says whether there is room for all connections that each may open. */
+  async checkConnections(): Promise<void> {
+    const [row] = await this.query<{ allowed: number; replicas: number }>(
+      `SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int AS allowed,
+         (SELECT count(DISTINCT application_name) FROM pg_stat_activity WHERE application_name LIKE 'verdict %') AS replicas`,
+    );
+    const { allowed, replicas } = row!;
+    const needed = replicas * connectionsOfReplica;
+    if (needed <= allowed) return;
+    this.options.onProblem(
+      `PostgreSQL allows ${allowed} connections (max_connections), and ${replicas} replicas open up to ${needed}, ` +
+        `${connectionsOfReplica} each: raise max_connections, or put PgBouncer in front`,
+      undefined,
+    );
   }
 
   async size(): Promise<number> {
+    // A scrape of metrics must not wait for a server that is away.
+    if (this.lastProblem !== undefined) return this.lastSize;
     const [row] = await this.query<{ bytes: number }>(
       `SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::int8 AS bytes
        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind IN ('r', 'm')`,
       [this.schema],
-    );
-    return row!.bytes;
+    ).catch((error: unknown) => {
+      if (!isAway(error)) throw error;
+      return [{ bytes: this.lastSize }];
+    });
+    this.lastSize = row!.bytes;
+    return this.lastSize;
   }
 
   /** Waits for what runs now, then closes the connections of the pool. */

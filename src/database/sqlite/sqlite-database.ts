@@ -13,7 +13,7 @@ export class SqliteDatabase extends ServiceDatabase {
 
   constructor(
     private readonly path: string,
-    private readonly watch: Pick<DatabaseWatch, 'add' | 'problem'>,
+    private readonly watch: Pick<DatabaseWatch, 'add' | 'problem' | 'start' | 'stop'>,
     private readonly lock: Pick<DataFolderLock, 'problem'>,
   ) {
     super();
@@ -22,6 +22,17 @@ export class SqliteDatabase extends ServiceDatabase {
   get problem(): string | undefined {
     return this.watch.problem ?? this.lock.problem;
   }
+
+  start(): void {
+    this.watch.start();
+  }
+
+  stop(): Promise<void> {
+    return this.watch.stop();
+  }
+
+  /** Each store has connections of its own. */
+  async close(): Promise<void> {}
 
   size(): Promise<number> {
     return sizeOfDatabases([this.path]);

@@ -151,13 +151,39 @@ describe.skipIf(!hasPostgres)('a database in PostgreSQL (skipped where it is not
     expect(await database.query('SELECT count(*) AS n FROM t')).toEqual([{ n: 2 }]);
   });
 
-  it('says how large it is, and how many connections the server allows', async () => {
+  it('says how large it is, also while the server is away', async () => {
     const database = openDatabase(await server().createDatabase());
     expect(await database.size()).toBe(0);
     await database.write('CREATE SCHEMA verdict');
     await database.write(`CREATE TABLE ${database.table('t')} AS SELECT 1 AS id`);
     expect(await database.size()).toBe(8192);
-    expect(await database.maxConnections()).toBe(100);
+    await server().stop();
+    await expect(database.query('SELECT 1')).rejects.toMatchObject({ isAway: true });
+    expect(await database.size()).toBe(8192);
+    await server().resume();
+  });
+
+  it('says when the replicas that are there may want more connections than the server allows', async () => {
+    const url = await server().createDatabase();
+    const said: string[] = [];
+    const replica = (instance: string) => openDatabase(url, { instance, onProblem: (what) => said.push(what) });
+    const replicas = ['a', 'b', 'c', 'd', 'e'].map(replica);
+    await server().stop();
+    // Three of them are for superusers.
+    await server().resume({ max_connections: 28 });
+    for (const each of replicas) await each.checkConnections();
+    expect(said).toEqual([]);
+    await server().stop();
+    await server().resume({ max_connections: 27 });
+    for (const each of replicas) await each.query('SELECT 1');
+    said.length = 0;
+    await replicas[0]!.checkConnections();
+    expect(said).toEqual([
+      'PostgreSQL allows 24 connections (max_connections), and 5 replicas open up to 25, 5 each: ' +
+        'raise max_connections, or put PgBouncer in front',
+    ]);
+    await server().stop();
+    await server().resume({});
   });
 
   it('has a problem while the server is away, says so once, and is well again by itself', async () => {

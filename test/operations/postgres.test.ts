@@ -1,0 +1,191 @@
+/** The service with its database in a real PostgreSQL: what replicas share, and what goes on while it is away. */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { digestOf, makeApiKey } from '../../src/auth/api-key.js';
+import { openDatabase, postgresForTests } from '../database/postgres/databases.js';
+import { hasPostgres } from '../database/postgres/postgres-server.js';
+import { onePolicySet, type Service, startService } from '../http/service.js';
+import { ServiceProcess, serviceFolder } from './processes.js';
+
+describe.skipIf(!hasPostgres)('the service with PostgreSQL (skipped where it is not installed)', () => {
+  const server = postgresForTests();
+  const adminKey = makeApiKey('test');
+  const admin = { authorization: `Bearer ${adminKey}` };
+  const ask = { subject: 'ann', action: 'read', resource: 'doc' };
+
+  function writeKeys(file: string, ...keys: [name: string, key: string][]): void {
+    const scopes = '[decide, keys:admin, decisions:read, policies:read, policies:write, metrics:read]';
+    const entries = keys.map(([name, key]) => `- name: ${name}\n  sha256: ${digestOf(key)}\n  scopes: ${scopes}\n`);
+    writeFileSync(file, entries.join(''));
+  }
+
+  /** A replica with a folder of its own, a declared administrator, and the policies that all have. */
+  async function startReplica(databaseUrl: string, directory = serviceFolder()): Promise<Service> {
+    const apiKeysFile = join(directory, 'keys.yaml');
+    writeKeys(apiKeysFile, ['admin', adminKey]);
+    const spoolDir = join(directory, 'spool');
+    const service = await startService(onePolicySet, { databaseUrl, spoolDir, apiKeysFile, auth: 'required' });
+    onTestFinished(() => service.stop());
+    return service;
+  }
+
+  const decide = (service: Service, headers: Record<string, string>) => service.post('/v1/decide', ask, headers);
+  /** Of the whole health a busy machine has its part. */
+  const databaseOf = async (service: Service) => (await service.get('/health', admin)).body.details.database.status;
+  const setsOf = async (service: Service) => (await service.get('/v1/policy-sets/default/versions', admin)).body.items;
+
+  it('shares keys, audit events, versions and cursors between replicas; each has its journal in its spool folder', async () => {
+    const url = server().newSchema();
+    const replicas = [await startReplica(url), await startReplica(url)] as const;
+    const made = await replicas[0].post(
+      '/v1/api-keys',
+      { name: 'shop', scopes: ['decide', 'decisions:read:default'] },
+      admin,
+    );
+    expect(made.status).toBe(201);
+    const shop = { authorization: `Bearer ${made.body.key}` };
+    await expect.poll(async () => (await decide(replicas[1], shop)).status).toBe(200);
+    await replicas[1].post('/v1/policy-sets/default/reload', {}, admin);
+    const page = await replicas[0].get('/v1/audit-events?actor=admin&limit=1', admin);
+    const next = await replicas[1].get(`/v1/audit-events?actor=admin&limit=1&cursor=${page.body.nextCursor}`, admin);
+    expect([page.body.items[0].type, next.body.items[0].type]).toEqual(['policy_set_reloaded', 'api_key_created']);
+    // A caller of some sets gets cursors that are sealed with a key that the replicas share.
+    await replicas[0].post('/v1/policy-sets/default/reload', {}, admin);
+    const sealed = await replicas[0].get('/v1/audit-events?limit=1', shop);
+    expect(sealed.body.nextCursor).toMatch(/^[\w-]{40,}$/);
+    const opened = await replicas[1].get(`/v1/audit-events?limit=1&cursor=${sealed.body.nextCursor}`, shop);
+    expect(opened.body.items).toMatchObject([{ policySet: 'default' }]);
+    expect(await setsOf(replicas[0])).toHaveLength(1);
+    expect(await setsOf(replicas[1])).toEqual(await setsOf(replicas[0]));
+    const database = openDatabase(url);
+    expect(await database.query(`SELECT count(*) AS n FROM ${database.table('policy_version')}`)).toEqual([{ n: 1 }]);
+    expect(await databaseOf(replicas[0])).toBe('up');
+    expect((await replicas[0].get('/metrics', admin)).body).toMatch(
+      /verdict_database_size_bytes\{database="main"\} [1-9]/,
+    );
+  });
+
+  it('decides, and says that it is degraded, when it starts while PostgreSQL is away; all is there when it is back', async () => {
+    const url = server().newSchema();
+    await server().stop();
+    const service = await startReplica(url);
+    expect((await decide(service, admin)).body).toMatchObject({ decision: 'allow' });
+    const { body } = await service.get('/health', admin);
+    expect(body).toMatchObject({
+      status: 'degraded',
+      details: { database: { problem: expect.stringMatching(/^ECONNREFUSED/) } },
+    });
+    expect(await service.get('/health/ready')).toMatchObject({ status: 200 });
+    expect((await service.get('/metrics', admin)).status).toBe(200);
+    for (const path of ['/v1/audit-events', '/v1/api-keys', '/v1/policy-sets/default/versions']) {
+      expect(await service.get(path, admin)).toMatchObject({
+        status: 503,
+        body: { type: 'urn:verdict:problem:database_unavailable' },
+      });
+    }
+    await server().resume();
+    await expect.poll(() => databaseOf(service)).toBe('up');
+    await expect.poll(async () => (await setsOf(service)).length).toBe(1);
+    expect((await service.get('/v1/audit-events?type=policy_set_changed', admin)).body.items).toMatchObject([
+      { policySet: 'default' },
+    ]);
+    expect((await service.post('/v1/api-keys', { name: 'shop', scopes: ['decide'] }, admin)).status).toBe(201);
+  });
+
+  it('goes on with the keys that it read last while PostgreSQL is away, and reads the file of keys still', async () => {
+    const directory = serviceFolder();
+    const service = await startReplica(server().newSchema(), directory);
+    const { body } = await service.post('/v1/api-keys', { name: 'shop', scopes: ['decide'] }, admin);
+    await server().stop();
+    const shop = { authorization: `Bearer ${body.key}` };
+    expect((await decide(service, shop)).status).toBe(200);
+    expect((await service.post('/v1/api-keys', { name: 'other', scopes: ['decide'] }, admin)).status).toBe(503);
+    await expect.poll(() => databaseOf(service)).toBe('degraded');
+    const declared = makeApiKey('test');
+    writeKeys(join(directory, 'keys.yaml'), ['admin', adminKey], ['declared', declared]);
+    await expect.poll(async () => (await decide(service, { authorization: `Bearer ${declared}` })).status).toBe(200);
+    expect((await decide(service, shop)).status).toBe(200);
+    await server().resume();
+    await expect.poll(() => databaseOf(service)).toBe('up');
+    expect((await service.post('/v1/api-keys', { name: 'other', scopes: ['decide'] }, admin)).status).toBe(201);
+  });
+
+  it('serves a changed folder while PostgreSQL is away, and archives its version later', async () => {
+    const service = await startReplica(server().newSchema());
+    await server().stop();
+    writeFileSync(join(service.directory, 'policies/default/rules.csv'), 'p, bob, doc, read\n');
+    await expect.poll(async () => (await decide(service, admin)).body.decision).toBe('deny');
+    await server().resume();
+    await expect.poll(async () => (await setsOf(service)).length).toBe(2);
+  });
+
+  it('is a process of its own folder: the journal and the lock lie in the spool folder, and a second one is refused', async () => {
+    const directory = serviceFolder();
+    const env = { VERDICT_DATABASE_URL: server().newSchema(), VERDICT_SPOOL_DIR: 'spool', VERDICT_INSTANCE: 'one' };
+    const first = await ServiceProcess.start(directory, env);
+    expect((await first.post('/v1/decide', ask)).status).toBe(200);
+    expect(existsSync(join(directory, 'spool/verdict.decisions.sqlite'))).toBe(true);
+    expect(existsSync(join(directory, 'spool/verdict.lock'))).toBe(true);
+    expect(existsSync(join(directory, 'spool/verdict.sqlite'))).toBe(false);
+    expect(existsSync(join(directory, 'data'))).toBe(false);
+    const second = ServiceProcess.run(directory, ['serve', '--local'], { ...env, VERDICT_INSTANCE: 'two' });
+    expect(await second.exit).toBe(78);
+    expect(second.output.stderr).toMatch(/the data folder \S+spool is in use by instance "one"/);
+    expect(second.output.stderr).toMatch('VERDICT_SPOOL_DIR');
+    const key = ServiceProcess.run(directory, ['keys', 'create', 'shop', '--scope', 'decide'], env);
+    expect(await key.exit).toBe(0);
+    first.child.kill('SIGTERM');
+    expect(await first.exit).toBe(0);
+    expect(
+      await server().query(`SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name = 'verdict one'`),
+    ).toEqual([{ n: 0 }]);
+  });
+
+  it('works with the roles and grants of its page: one that changes tables, and one that does not', async () => {
+    const page = readFileSync(new URL('../../docs/postgres.md', import.meta.url), 'utf8');
+    const [roles, appendOnly] = [...page.matchAll(/^```sql\n(.*?)^```/gms)].map(([, sql]) => sql!);
+    const superuser = await server().createDatabase();
+    await server().query(roles!, superuser);
+    const as = (role: string) => superuser.replace('postgres@', `${role}@`);
+    const refused = ServiceProcess.run(serviceFolder(), ['serve', '--local'], {
+      VERDICT_DATABASE_URL: as('verdict_app'),
+    });
+    expect(await refused.exit).toBe(1);
+    expect(refused.output.stderr).toMatch(
+      '42501: permission denied for schema verdict: the table of migrations cannot be made',
+    );
+    const owner = await startReplica(as('verdict_owner'));
+    await owner.app.close();
+    await server().query(appendOnly!, superuser);
+    const app = await startReplica(as('verdict_app'));
+    const { body, status } = await app.post('/v1/api-keys', { name: 'shop', scopes: ['decide'] }, admin);
+    expect(status).toBe(201);
+    await app.post('/v1/policy-sets/default/reload', {}, admin);
+    expect((await decide(app, { authorization: `Bearer ${body.key}` })).status).toBe(200);
+    expect((await app.get('/v1/audit-events', admin)).body.items.length).toBeGreaterThan(2);
+    expect(await setsOf(app)).toHaveLength(1);
+    await expect(server().query('DELETE FROM verdict.audit_event', as('verdict_app'))).rejects.toThrow(
+      'permission denied',
+    );
+  });
+
+  it.each([
+    [
+      '?sslmode=verify-full&sslrootcert=/nowhere/ca.pem',
+      78,
+      /VERDICT_DATABASE_URL names a file by sslrootcert that cannot be read/,
+    ],
+    [
+      '?sslmode=require',
+      1,
+      /cannot use the database that VERDICT_DATABASE_URL names: TLS: The server does not support SSL/,
+    ],
+  ])('says why it does not start with %s, and not the password', async (parameters, code, message) => {
+    const env = { VERDICT_DATABASE_URL: server().url('postgres', parameters, 'postgres:hunter2') };
+    const service = ServiceProcess.run(serviceFolder(), ['serve', '--local'], env);
+    expect(await service.exit).toBe(code);
+    expect(service.output.stderr).toMatch(message);
+    expect(service.output.stderr + service.output.stdout).not.toMatch('hunter2');
+  });
+});
