@@ -100,7 +100,7 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
    * @throws DatabaseError
    */
   async connect({ onEnd, answerTimeoutMs = this.answerTimeoutMs }: ConnectOptions = {}): Promise<PostgresClient> {
-    const client = await this.noting(() => makeClient(this.driver()));
+    const client = await this.noting(() => opened(makeClient(this.driver())));
     let isOpen = true;
     const ended = () => {
       if (isOpen) onEnd?.();
@@ -165,7 +165,8 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
     return this.noting(async () => {
       if (this.isClosed) throw new DatabaseError('CONNECTION: the database is closed', 'CONNECTION', true, true);
       this.pool ??= this.openPool();
-      const connection = await (await this.pool).connect();
+      const pool = await this.pool;
+      const connection = await opened(pool.connect());
       // An error between two statements is heard by the next one.
       const onError = () => undefined;
       connection.on('error', onError);
@@ -206,9 +207,8 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
       this.note(undefined);
       return result;
     } catch (error) {
-      const failure = toDatabaseError(error);
-      if (failure instanceof DatabaseError && (isAway(failure) || isRefusedConnection(failure))) this.note(failure);
-      throw failure;
+      if (error instanceof DatabaseError && (isAway(error) || isRefusedConnection(error))) this.note(error);
+      throw error;
     }
   }
 
@@ -226,6 +226,15 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
     const name = describePostgresUrl(this.options.url);
     if (error === undefined) this.options.onProblem(`${name} can be used again`, undefined);
     else this.options.onProblem(`${name} cannot be used: ${error.message}`, error);
+  }
+}
+
+/** What the driver says of a connection that does not come about. Whatever else fails while one is used is left as it is. */
+async function opened<Connection>(connecting: Promise<Connection>): Promise<Connection> {
+  try {
+    return await connecting;
+  } catch (error) {
+    throw toDatabaseError(error);
   }
 }
 

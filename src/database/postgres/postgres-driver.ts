@@ -17,10 +17,24 @@ export interface DriverOptions {
 /** Opens connections when they are wanted, at most `most`; ends those that were idle for `idleMs`. */
 export async function makePool(options: DriverOptions, most: number, idleMs: number): Promise<PgPool> {
   const pg = await load();
-  // The files of certificates are read for each connection, so that renewed ones are used.
+  // The files of certificates are read for each connection, so that renewed ones are used. The pool makes connections also
+  // where nobody would catch an error, so one whose files cannot be read fails when it connects.
   class FreshClient extends pg.Client {
+    private readonly fault: unknown;
+
     constructor() {
-      super(clientConfig(options, pg.types));
+      const [config, fault] = attempt(() => clientConfig(options, pg.types));
+      super(config);
+      this.fault = fault;
+    }
+
+    override connect(...args: unknown[]): Promise<this> {
+      const [done] = args as [((error: unknown) => void)?];
+      // Sound: the pool connects with a callback, which the types of the driver do not all know.
+      if (this.fault === undefined) return (super.connect as (...given: unknown[]) => Promise<this>)(...args);
+      if (done === undefined) return Promise.reject(this.fault);
+      process.nextTick(done, this.fault);
+      return Promise.resolve(this);
     }
   }
   return new pg.Pool({
@@ -60,6 +74,14 @@ export async function copyIn(client: PgClient, statement: Statement, chunks: Ite
   await new Promise<void>((resolve, reject) => {
     client.query(new Copy(statement, (error) => (error ? reject(error) : resolve())));
   });
+}
+
+function attempt<Result>(make: () => Result): [Result, undefined] | [undefined, unknown] {
+  try {
+    return [make(), undefined];
+  } catch (error) {
+    return [undefined, error];
+  }
 }
 
 interface CopyConnection {

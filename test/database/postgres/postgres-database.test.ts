@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { DatabaseError, isAway } from '../../../src/database/database-error.js';
 import { VerdictError } from '../../../src/errors.js';
@@ -56,6 +57,14 @@ describe.skipIf(!hasPostgres)('a database in PostgreSQL (skipped where it is not
     });
     await expect(failing).rejects.toBe(refused);
     expect(await database.query('SELECT * FROM t')).toEqual([]);
+    expect(database.problem).toBeUndefined();
+  });
+
+  it('leaves what fails beside it as it is: a file that is not there is not a database that is away', async () => {
+    const database = openDatabase(await server().createDatabase());
+    const reading = database.transaction(() => readFile('/nowhere/journal'));
+    await expect(reading).rejects.not.toBeInstanceOf(DatabaseError);
+    await expect(reading).rejects.toMatchObject({ code: 'ENOENT', syscall: 'open' });
     expect(database.problem).toBeUndefined();
   });
 

@@ -1,0 +1,76 @@
+/** Through PgBouncer in transaction mode: each transaction may be on another session of the server. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { PostgresAuditLog } from '../../../src/audit/postgres/postgres-audit-log.js';
+import { PostgresManagedKeys } from '../../../src/auth/postgres/postgres-managed-keys.js';
+import { versionOf } from '../../../src/policy-store/policy-set-files.js';
+import { PostgresPolicyArchive } from '../../../src/policy-store/postgres/postgres-policy-archive.js';
+import { auditOptions } from '../../audit/audit-log-suite.js';
+import { setOf } from '../../policy-store/policy-archive-suite.js';
+import { openDatabase, postgresForTests } from './databases.js';
+import { freePort, hasPostgres } from './postgres-server.js';
+
+const program = '/usr/sbin/pgbouncer';
+const isThere = hasPostgres && (process.env.VERDICT_TEST_REQUIRE === 'all' || existsSync(program));
+
+describe.skipIf(!isThere)('through PgBouncer (skipped where it or PostgreSQL is not installed)', () => {
+  const server = postgresForTests();
+  const folder = mkdtempSync(join(tmpdir(), 'verdict-pgbouncer-'));
+  let bouncer: ChildProcess | undefined;
+  let port: number;
+
+  beforeAll(async () => {
+    port = await freePort();
+    const settings = [
+      '[databases]',
+      `* = host=127.0.0.1 port=${server().port} user=postgres`,
+      '[pgbouncer]',
+      `listen_addr=127.0.0.1\nlisten_port=${port}\nunix_socket_dir=`,
+      'auth_type=any\npool_mode=transaction\ndefault_pool_size=2\nserver_reset_query=',
+    ];
+    writeFileSync(join(folder, 'pgbouncer.ini'), settings.join('\n'));
+    const isRoot = process.getuid?.() === 0;
+    if (isRoot) execFileSync('chown', ['-R', 'postgres', folder]);
+    const user = isRoot ? ['--reuid=postgres', '--regid=postgres', '--clear-groups'] : [];
+    bouncer = spawn('setpriv', [...user, '--pdeathsig=INT', program, join(folder, 'pgbouncer.ini')], {
+      stdio: 'ignore',
+    });
+  });
+  afterAll(() => {
+    bouncer?.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const through = (url: string) => url.replace(/:\d+\//, `:${port}/`);
+
+  it('ten replicas migrate, write and read on two sessions of the server, and leave nothing set in them', async () => {
+    const url = through(server().newSchema());
+    await expect.poll(() => server().query('SELECT 1 AS n', through(server().url('postgres')))).toEqual([{ n: 1 }]);
+    const first = openDatabase(url);
+    await Promise.all(
+      Array.from({ length: 10 }, async (_, n) => {
+        const database = openDatabase(url);
+        const keys = await PostgresManagedKeys.open(database);
+        const audit = await PostgresAuditLog.open(database, auditOptions());
+        const archive = await PostgresPolicyArchive.open(database);
+        await keys.create({ name: `key-${n}`, scopes: ['decide'] }, 'test', 'me', n);
+        await audit.record({ type: 'api_key_created', detail: `key-${n}` });
+        await archive.keep(setOf('p, alice, data1, read\n'), n);
+        expect((await archive.files('acl', versionOf(setOf('p, alice, data1, read\n').files)))?.files).toHaveLength(2);
+      }),
+    );
+    expect(await (await PostgresManagedKeys.open(first)).list()).toHaveLength(10);
+    const sessions = await server().query(
+      `SELECT count(*)::int AS n FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`,
+    );
+    expect(sessions[0].n).toBeLessThanOrEqual(2);
+    for (const name of ['statement_timeout', 'lock_timeout']) {
+      expect(await first.query(`SELECT current_setting('${name}') AS v`)).toEqual([{ v: '0' }]);
+    }
+    expect(await first.query('SELECT * FROM pg_prepared_statements')).toEqual([]);
+    expect(await first.query(`SELECT * FROM pg_locks WHERE locktype = 'advisory'`)).toEqual([]);
+  });
+});
