@@ -11,6 +11,7 @@ import { type TallyField, type TallyRow, tallyFields } from '../tally.js';
 import {
   cover,
   dayMinutes,
+  openFields,
   partsOf,
   startOf,
   type TallyGroup,
@@ -18,6 +19,7 @@ import {
   type TallyQuestion,
   tallyQuestionOf,
 } from '../tally-question.js';
+import { briefLevels } from './shared-tally.js';
 import { columnOf, nameOf } from './tally-delta.js';
 
 /** The counts of what a replica has and PostgreSQL has not. */
@@ -133,7 +135,7 @@ class TallyReader {
     const parts = partsOf(this.question, this.runs).map((part) => {
       const start = startSql(bucket, part, `t.period * ${part.minutes}`);
       return `SELECT ${[`${start} AS bucket`, `${uncertain} AS uncertain`, ...columns.map((column) => `t.${column}`)].join(', ')}, t.count
-        FROM ${this.table('tally')} t WHERE t.level = ${part.level} AND t.period >= ${sql.add(part.from)}::int8
+        FROM ${this.table('tally')} t WHERE t.level = ${this.levelOf(part)} AND t.period >= ${sql.add(part.from)}::int8
           AND t.period < ${sql.add(part.to)}::int8 ${conditions.join(' ')}`;
     });
     if (parts.length === 0) return [];
@@ -147,6 +149,13 @@ class TallyReader {
          LIMIT ${this.counts.limit + 1}) g`,
       sql.values,
     );
+  }
+
+  /** The level that a part is read from: with few rows where these say all that is asked. */
+  private levelOf({ level }: TallyPart): number {
+    const { by, filters } = this.question;
+    const isBrief = openFields.every((field) => !by.includes(field) && filters[field] === undefined);
+    return (isBrief ? briefLevels[level] : undefined) ?? level;
   }
 
   /** What is shipped and not yet folded. */

@@ -26,6 +26,9 @@ const mostDeltas = 32_768;
 /** Rows that one statement forgets. */
 const rowsForgotten = 50_000;
 
+/** The levels of which rows tell sets and decisions apart and nothing else, in the place of the levels in full. */
+export const briefLevels = [3, 4, undefined] as const;
+
 /** The columns of `tally` that say what is counted. */
 const columns = tallyFields.map(columnOf);
 const rowColumns = ['period', ...columns].join(', ');
@@ -76,8 +79,9 @@ export class TallyJob {
         return client.write(statement, parameters);
       });
     await exclusively(`DELETE FROM ${database.table('tally_delta')} WHERE minute < $1`, [day * dayMinutes]);
-    for (const [level, minutes] of levelMinutes.entries()) {
-      const before = (day * dayMinutes) / minutes;
+    const levels = [...levelMinutes.keys(), ...briefLevels.filter((level) => level !== undefined)];
+    for (const level of levels) {
+      const before = (day * dayMinutes) / minutesOf(level);
       for (;;) {
         const deleted = await exclusively(
           `DELETE FROM ${table} WHERE ctid = ANY (ARRAY(
@@ -97,6 +101,7 @@ export class TallyJob {
     for (const field of tallyFields) await this.addNames(client, field, last);
     const rows = await this.rowsOf(client, last);
     for (const level of levelMinutes.keys()) await this.addLevel(client, level, rows);
+    for (const level of briefLevels) if (level !== undefined) await this.addBriefLevel(client, level, rows);
     await client.write(`DELETE FROM ${this.database.table('tally_delta')} WHERE id <= $1`, [last]);
   }
 
@@ -137,6 +142,17 @@ export class TallyJob {
     return ['minute', ...columns, 'count'].map((column) => row![column]!);
   }
 
+  /** Adds to a level whose rows tell sets and decisions apart and nothing else. */
+  private async addBriefLevel(client: PostgresClient, level: number, rows: readonly string[]): Promise<void> {
+    await client.write(
+      `WITH r AS (SELECT minute / ${minutesOf(level)} AS period, ${columns.join(', ')}, count FROM ${unnestedRows})
+       INSERT INTO ${this.database.table('tally')} AS t (level, ${rowColumns}, count)
+       SELECT ${level}, f.* FROM (${folded(openFields)} FROM r GROUP BY ${ordinals(1 + columns.length)}) f
+       ON CONFLICT (level, ${rowColumns}) DO UPDATE SET count = t.count + excluded.count`,
+      rows,
+    );
+  }
+
   /** Adds to a level: in full while the period has room, then without the caller, then by set and decision. */
   private async addLevel(client: PostgresClient, level: number, rows: readonly string[]): Promise<void> {
     const table = this.database.table('tally');
@@ -152,9 +168,7 @@ export class TallyJob {
     await client.write(
       `WITH incoming AS MATERIALIZED (
          SELECT minute / ${levelMinutes[level]} AS period, ${columns.join(', ')}, sum(count) AS count
-         FROM unnest($1::int[], ${columns.map((_, i) => `$${i + 2}::int[]`).join(', ')}, $${columns.length + 2}::int8[])
-           AS d(minute, ${columns.join(', ')}, count)
-         GROUP BY ${groups}),
+         FROM ${unnestedRows} GROUP BY ${groups}),
        known AS (${known('incoming')}),
        present AS MATERIALIZED (
          SELECT period, (SELECT count(*) FROM ${table} t WHERE t.level = ${level} AND t.period = k.period) AS rows
@@ -199,6 +213,15 @@ export async function decisionsByDay(
 /** What `UNIQUE (field, digest)` compares. */
 function digestSql(name: string): string {
   return `sha256(convert_to(${name}, 'UTF8'))`;
+}
+
+/** The rows that `rowsOf` gave, as the parameters of a statement. */
+const unnestedRows = `unnest($1::int[], ${columns.map((_, i) => `$${i + 2}::int[]`).join(', ')}, $${columns.length + 2}::int8[])
+  AS d(minute, ${columns.join(', ')}, count)`;
+
+/** Length of the periods of a level, in minutes. */
+function minutesOf(level: number): number {
+  return levelMinutes[level] ?? levelMinutes[briefLevels.indexOf(level as 3)]!;
 }
 
 /** Rows whose values of the fields are forgotten: those that agree in the others become one. */

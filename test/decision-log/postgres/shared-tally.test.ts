@@ -269,7 +269,9 @@ describe.skipIf(!hasPostgres)('counts of the shared log', () => {
       { day, count: 20 },
     ]);
     for (const bucket of ['minute', 'hour', 'day'] as const) {
-      expect((await sharedStats(database, { bucket })).total).toBe(42);
+      for (const by of [[], ['caller']] as const) {
+        expect((await sharedStats(database, { bucket, by })).total).toBe(42);
+      }
     }
   });
 

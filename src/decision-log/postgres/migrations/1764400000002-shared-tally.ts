@@ -8,9 +8,10 @@ import type { PostgresMigration } from '../../../database/postgres/migrations.js
  *
  * `tally` has a row for what agrees in all fields in a period: a minute, a quarter of an hour, a day (UTC) at the levels 0,
  * 1 and 2; `period` counts these since 1970. A quarter of an hour, since hours and days of every time zone in use consist
- * of quarters of UTC. A decision is in a row of each level. The fields are ids of `tally_name`; 0 stands for every value
+ * of quarters of UTC. The levels 3 and 4 have minutes and quarters again, by policy set and decision alone: most questions
+ * ask for no more, and a minute has ten times as many rows in full. A decision is in a row of each level. The fields are ids of `tally_name`; 0 stands for every value
  * that is not kept apart, since there are names enough or the period has rows enough (shared-tally.ts). `policy_set` and
- * `decision` are never 0.
+ * `decision` are never 0; at the levels 3 and 4 all others are.
  *
  * A question reads all of `tally_delta`, so it is vacuumed soon after many rows were folded. `digest` is the SHA-256 of the name, which may be longer than an index takes.
  */
