@@ -37,22 +37,26 @@ const lastKeyWindow = 16_384;
 const longMs = 15;
 /** The newest partitions are often empty: they are made ahead. */
 const daysAtFirst = 3;
+/** Most days of a statement; more and more while they turn out to be empty. */
+const mostDays = 16;
+/** Finding that days are empty costs as much as reading this many records. */
+const daysCost = 256;
 
 /** Above every key of a row. */
 const top: RowKey = { until: Number.MAX_SAFE_INTEGER, writer: 2 ** 31 - 1, first: Number.MAX_SAFE_INTEGER };
 
 /**
- * The days that have a partition, the newest first. They are asked of the catalog: with each of some hundred partitions in
- * its plan, a statement over all takes longer to be planned than all statements of a page to be run.
+ * The days that have a partition, the newest first, by the names of their tables (day-partitions.ts). With each of some
+ * hundred partitions in its plan, a statement over all takes longer to be planned than all statements of a page to be run.
  */
 export async function readDays({ client, table }: LogTransaction): Promise<readonly string[]> {
-  const rows = await client.query<{ day: string | null }>(
-    `SELECT substring(pg_get_expr(c.relpartbound, c.oid) FROM $$FROM \\('(\\d{4}-\\d\\d-\\d\\d)'\\)$$) AS day
-     FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-     WHERE i.inhparent = $1::regclass AND NOT i.inhdetachpending ORDER BY day DESC`,
+  const rows = await client.query<{ day: string }>(
+    `SELECT right(c.relname, 8) AS day FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+     WHERE i.inhparent = $1::regclass AND NOT i.inhdetachpending`,
     [table('decision_group')],
   );
-  return rows.flatMap(({ day }) => day ?? []);
+  const days = rows.map(({ day }) => `${day.slice(0, 4)}-${day.slice(4, 6)}-${day.slice(6)}`);
+  return days.sort().reverse();
 }
 
 /**
@@ -106,7 +110,9 @@ export class RowWalk implements CandidateSource {
     }
     if (passed === undefined || passed.walked < this.window) {
       this.days.splice(0, days.length);
-      this.size = 1;
+      this.size = passed === undefined ? Math.min(this.size * 2, mostDays) : 1;
+      const below = Date.parse(days.at(-1)!);
+      if (passed === undefined) this.ready.push({ until: below, writer: 0, first: 0, cost: daysCost });
     }
     const [least, most] = this.hasCondition ? [firstKeyWindow, lastKeyWindow] : [firstWindow, lastWindow];
     if (passed === undefined) return;

@@ -355,7 +355,7 @@ describe.skipIf(!hasPostgres)('the key pages of the shared log', () => {
     const job = new IndexJob(database, small);
     while (await job.step(true)) await askAtRandom(database, replicas, 1);
     for (const parent of ['decision_group', 'key_page']) {
-      await database.write(`DROP TABLE ${database.table(`${parent}_${days[0]}`)}`);
+      await database.write(`DROP TABLE ${database.table(`${parent}_${days[0]!.replaceAll('-', '')}`)}`);
     }
     // Between the two, segments without pages find nothing.
     await askAtRandom(database, replicas, 5);

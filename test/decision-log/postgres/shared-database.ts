@@ -38,7 +38,7 @@ export function sharedDatabases() {
 export async function addDay(database: PostgresDatabase, day: number): Promise<void> {
   for (const parent of tablesByDay) {
     await database.query(
-      `CREATE TABLE ${database.table(`${parent}_${dayName(day)}`)} PARTITION OF ${database.table(parent)}
+      `CREATE TABLE ${database.table(`${parent}_${dayName(day).replaceAll('-', '')}`)} PARTITION OF ${database.table(parent)}
        FOR VALUES FROM ('${dayName(day)}') TO ('${dayName(day + 1)}')`,
     );
   }

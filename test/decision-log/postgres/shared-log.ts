@@ -132,7 +132,7 @@ export class SharedLog {
     );
   }
 
-  private async addDay(day: number): Promise<void> {
+  async addDay(day: number): Promise<void> {
     if (this.days.has(day)) return;
     this.days.add(day);
     await addDay(this.database, day);

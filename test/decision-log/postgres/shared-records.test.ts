@@ -135,6 +135,26 @@ describe.skipIf(!hasPostgres)('records in PostgreSQL', () => {
       expect(pages).toBeGreaterThan(2);
     });
 
+    it('days without records cost a page little, however many there are, and it says how far it got', async () => {
+      const log = await SharedLog.make(server());
+      const writer = await log.addWriter();
+      const day = 86_400_000;
+      for (let i = 1; i <= 60; i++) await log.addDay(Math.floor(noon / day) + i);
+      await writer.ship([{ now: noon, subject: 'a' }]);
+      const records = new SharedRecords({ database: log.database, pageMs });
+      expect(subjectsOf((await records.search({ subject: 'a' })).items)).toEqual(['a']);
+      const hurried = new SharedRecords({ database: log.database, pageMs: 0 });
+      let pages = 0;
+      for (let query: DecisionQuery = { subject: 'a' }; ; pages++) {
+        const page = await hurried.search(query);
+        if (page.items.length > 0) break;
+        expect(page.searchedTo! > at(0)).toBe(true);
+        query = { ...query, cursor: page.nextCursor! };
+      }
+      expect(pages).toBeGreaterThan(2);
+      expect(pages).toBeLessThan(25);
+    });
+
     it('cursors of other filters, other logs and other versions are refused, and texts that are none', async () => {
       const [log, foreign] = [await SharedLog.make(server()), await SharedLog.make(server())];
       for (const each of [log, foreign]) await (await each.addWriter()).ship([{}, {}]);
