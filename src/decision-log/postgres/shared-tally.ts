@@ -98,8 +98,11 @@ export class TallyJob {
   }
 
   private async fold(client: PostgresClient, last: number): Promise<void> {
-    for (const field of tallyFields) await this.addNames(client, field, last);
-    const rows = await this.rowsOf(client, last);
+    let { rows, unknown } = await this.rowsOf(client, last);
+    if (unknown.length > 0) {
+      for (const field of unknown) await this.addNames(client, field, last);
+      ({ rows } = await this.rowsOf(client, last));
+    }
     for (const level of levelMinutes.keys()) await this.addLevel(client, level, rows);
     for (const level of briefLevels) if (level !== undefined) await this.addBriefLevel(client, level, rows);
     await client.write(`DELETE FROM ${this.database.table('tally_delta')} WHERE id <= $1`, [last]);
@@ -123,8 +126,14 @@ export class TallyJob {
     );
   }
 
-  /** The deltas by minute and ids: a text for each column, which goes back to the database as it came. */
-  private async rowsOf(client: PostgresClient, last: number): Promise<string[]> {
+  /**
+   * The deltas by minute and ids: a text for each column, which goes back to the database as it came. `unknown`: the
+   * fields that have values without an id.
+   */
+  private async rowsOf(
+    client: PostgresClient,
+    last: number,
+  ): Promise<{ readonly rows: readonly string[]; readonly unknown: readonly TallyField[] }> {
     const { database } = this;
     const names = tallyFields.map((field) => {
       const name = `${columnOf(field)}_name`;
@@ -132,14 +141,18 @@ export class TallyJob {
         ON ${name}.field = '${field}' AND ${name}.name = d.${columnOf(field)}`;
     });
     const ids = columns.map((column) => `coalesce(${column}_name.id, 0) AS ${column}`);
-    const [row] = await client.query<Record<string, string>>(
-      `SELECT ${['minute', ...columns, 'count'].map((column) => `array_agg(${column})::text AS ${column}`).join(', ')}
-       FROM (
+    const texts = ['minute', ...columns, 'count'].map((column) => `array_agg(${column})::text AS ${column}`);
+    const unknown = columns.map((column) => `bool_or(${column} = 0) AS has_unknown_${column}`);
+    const [row] = await client.query<Record<string, string | boolean>>(
+      `SELECT ${[...texts, ...unknown].join(', ')} FROM (
          SELECT d.minute, ${ids.join(', ')}, sum(d.count) AS count FROM ${database.table('tally_delta')} d ${names.join(' ')}
          WHERE d.id <= $1 GROUP BY ${ordinals(1 + columns.length)}) r`,
       [last],
     );
-    return ['minute', ...columns, 'count'].map((column) => row![column]!);
+    return {
+      rows: ['minute', ...columns, 'count'].map((column) => String(row![column])),
+      unknown: tallyFields.filter((field) => row![`has_unknown_${columnOf(field)}`] === true),
+    };
   }
 
   /** Adds to a level whose rows tell sets and decisions apart and nothing else. */

@@ -23,13 +23,13 @@ export function nameOf(stored: string): string {
 }
 
 /** The selection of deltas that `deltaParameters` gives, for `INSERT INTO`: its parameters are `$first` and those after it. */
-export function selectDeltas(first: number): string {
+function selectDeltas(first: number): string {
   const arrays = deltaTypes.map((type, i) => `$${first + i}::${type}[]`);
   return `SELECT * FROM unnest(${arrays.join(', ')}) AS d(${deltaColumns.join(', ')})`;
 }
 
 /** An array for each column. */
-export function deltaParameters(rows: readonly TallyRow[]): (string[] | number[])[] {
+function deltaParameters(rows: readonly TallyRow[]): (string[] | number[])[] {
   const deltas = rows.map(deltaOf);
   return deltaColumns.map((_, i) => deltas.map((delta) => delta[i]!) as string[] | number[]);
 }
