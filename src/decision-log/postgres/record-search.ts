@@ -56,11 +56,14 @@ export interface FoundRecords {
 
 /** Rows whose texts are read at a time: few at first, since the first page is often in the newest ones. */
 const firstBatch = 4;
-const lastBatch = 32;
+const lastBatch = 16;
 /** Where PostgreSQL looks through the texts and sends few. */
 const lastTextBatch = 1_024;
-/** Records can be large: no more text than this is read at a time, or one row; and looked through by PostgreSQL. */
-const batchBytes = 2 ** 21;
+/**
+ * Records can be large: no more text than this is read at a time, or one row, so that it becomes strings within a millisecond or
+ * two; and no more is looked through by PostgreSQL.
+ */
+const batchBytes = 2 ** 20;
 const textBatchBytes = 2 ** 25;
 /** As many rows are read at a time as take about so long, in milliseconds. */
 const longMs = 15;
