@@ -27,7 +27,7 @@ import { isTrustworthyUrl, tokenAlgorithms } from './token-rules.js';
 export const variablePrefix = 'VERDICT_';
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
-export const decisionLogModes = ['sync', 'fsync', 'async', 'off'] as const;
+export const decisionLogModes = ['sync', 'fsync', 'async', 'off', 'replicated'] as const;
 
 /** One environment variable: `publicUrl` is read from `VERDICT_PUBLIC_URL`. */
 export interface Variable {
@@ -120,9 +120,14 @@ export class Config {
   readonly instance?: string;
 
   @Variable(
-    'No answer leaves before its record survives the end of the process (`sync`) or a power loss (`fsync`); `async` answers at once and says what it lost; `off` records nothing. See docs/decision-log.md.',
+    'No answer leaves before its record survives the end of the process (`sync`) or a power loss (`fsync`); `async` answers at once and says what it lost; `off` records nothing; `replicated`, with PostgreSQL: not before PostgreSQL has it. See docs/decision-log.md.',
   )
   @IsIn(decisionLogModes)
+  @Rule((mode, { databaseUrl }) =>
+    mode === 'replicated' && !isPostgresUrl(databaseUrl)
+      ? 'is replicated, which wants PostgreSQL: set VERDICT_DATABASE_URL to postgres://…'
+      : undefined,
+  )
   readonly decisionLog: (typeof decisionLogModes)[number] = 'sync';
 
   @Variable(
@@ -132,6 +137,13 @@ export class Config {
   @Min(1)
   @Max(1_000_000)
   readonly decisionLogQueue: number = 16_384;
+
+  @Variable(
+    "With PostgreSQL: most bytes of this replica's own journal while PostgreSQL is away. Beyond that decisions are refused with 503; `async` loses records.",
+  )
+  @IsInt()
+  @Min(64 * 1024 * 1024)
+  readonly decisionLogJournalBytes: number = 10 * 1024 * 1024 * 1024;
 
   @Variable('Days that decision records are kept. Default: for ever.')
   @IsOptional()

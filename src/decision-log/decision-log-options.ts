@@ -4,9 +4,12 @@
  * - `fsync`: it survives power loss too.
  * - `async`: it waits in memory, as a rule for less than 5 ms. Lost are, at most, `queueLimit` records when the
  *   process ends without warning, and those that come while as many wait. A `LogGap` says so.
+ * - `replicated`: it is in PostgreSQL, beside this process's own journal.
  * - `off`: nothing. No record is written; those that are there can be read.
  */
-export type LogMode = 'sync' | 'fsync' | 'async' | 'off';
+export type LogMode = LocalLogMode | 'replicated';
+/** What a log promises that is this process's alone. */
+export type LocalLogMode = 'sync' | 'fsync' | 'async' | 'off';
 
 /** Options of a decision log, for every kind of storage. */
 export interface DecisionLogOptions {

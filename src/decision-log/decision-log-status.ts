@@ -27,6 +27,23 @@ export interface DecisionLogStatus {
   readonly missing: string | undefined;
   /** Why it is failing, or what is wrong with what it stored. */
   readonly problem?: string;
+  /** How far this replica's journal is in the log that replicas share; left out where there is none. */
+  readonly shipping?: ShippingStatus;
+}
+
+/** How far a replica's journal is shipped. */
+export interface ShippingStatus {
+  /** Number of its writer in the shared log; undefined until PostgreSQL was reached once. */
+  readonly writer: number | undefined;
+  /** Records that are committed here and not in the shared log yet. */
+  readonly unshipped: number;
+  /** Seconds for which the oldest of them has waited, about; 0 when there are none. */
+  readonly lagSeconds: number;
+  /** Size of this replica's journal, in bytes, and the most that it may have while records wait in it. */
+  readonly journalBytes: number;
+  readonly journalLimit: number;
+  /** Attempts that failed, since the start. */
+  readonly retries: number;
 }
 
 /** Size of a log in bytes. */

@@ -3,27 +3,40 @@ import type { Logger } from 'pino';
 import { Config } from '../config/config.js';
 import { databasePathOf, instanceOf } from '../config/data-folder.js';
 import { DatabaseModule } from '../database/database.module.js';
+import { PostgresDatabase } from '../database/postgres/postgres-database.js';
+import { ServiceDatabase } from '../database/service-database.js';
 import { DataFolderLock } from '../database/sqlite/data-folder-lock.js';
 import { loggerToken, problemsTo } from '../logging/logging.module.js';
 import { dayMs } from '../query/time-zone.js';
 import { CommitObservers } from './commit-observers.js';
 import { DecisionLog } from './decision-log.js';
+import type { Commit, LocalLogMode } from './decision-log-options.js';
+import { PostgresDecisionLog } from './postgres/postgres-decision-log.js';
+import { ShippingObservers } from './shipping-observers.js';
 import { SqliteDecisionLog } from './sqlite/sqlite-decision-log.js';
+
+/** Beyond the longest time of a batch, how long after it came a question may be recorded, in seconds. */
+const sparedSeconds = 5;
 
 /** The records of what was decided: appended in groups, found again. */
 @Module({
   imports: [DatabaseModule],
   providers: [
     CommitObservers,
+    ShippingObservers,
     {
       provide: DecisionLog,
       // The lock is asked for so that it is taken first.
-      inject: [Config, loggerToken, CommitObservers, DataFolderLock],
-      useFactory: (config: Config, logger: Logger, observers: CommitObservers) => {
-        const { decisionLogRetentionDays: days, decisionLogRetentionRecords: maxRecords } = config;
-        return new SqliteDecisionLog({
-          databasePath: databasePathOf(config),
-          mode: config.decisionLog,
+      inject: [Config, loggerToken, CommitObservers, ShippingObservers, ServiceDatabase, DataFolderLock],
+      useFactory: (
+        config: Config,
+        logger: Logger,
+        commits: CommitObservers,
+        batches: ShippingObservers,
+        database: ServiceDatabase,
+      ): DecisionLog => {
+        const { decisionLogRetentionDays: days, decisionLogRetentionRecords: maxRecords, decisionLog: mode } = config;
+        const options = {
           instance: instanceOf(config),
           queueLimit: config.decisionLogQueue,
           retention: {
@@ -31,12 +44,26 @@ import { SqliteDecisionLog } from './sqlite/sqlite-decision-log.js';
             ...(maxRecords !== undefined && { maxRecords }),
           },
           onProblem: problemsTo(logger),
-          onCommit: (commit) => observers.notify(commit),
+          onCommit: (commit: Commit) => commits.notify(commit),
+        };
+        const databasePath = databasePathOf(config);
+        if (!(database instanceof PostgresDatabase)) {
+          // The configuration refuses `replicated` without PostgreSQL.
+          return new SqliteDecisionLog({ ...options, databasePath, mode: mode as LocalLogMode });
+        }
+        return new PostgresDecisionLog({
+          ...options,
+          mode,
+          database,
+          openJournal: (journal) => new SqliteDecisionLog({ ...options, databasePath, isShipped: true, ...journal }),
+          journalLimit: config.decisionLogJournalBytes,
+          latestMs: (config.maxBatchSeconds + sparedSeconds) * 1_000,
+          onShipped: (batch) => batches.notify(batch),
         });
       },
     },
   ],
-  exports: [CommitObservers, DecisionLog],
+  exports: [CommitObservers, DecisionLog, ShippingObservers],
 })
 export class DecisionLogModule implements OnModuleInit, OnApplicationShutdown {
   constructor(private readonly log: DecisionLog) {}

@@ -20,8 +20,8 @@ export interface JournalGroup {
   readonly records: string;
 }
 
-/** No record has these, so each has keys of its own. */
-const nothingCommon = { caller: '\0', policyVersion: '\0', policySet: '\0' };
+/** Each record has keys of its own. */
+const nothingCommon = {};
 
 /**
  * Reads what is kept beside a group from its text: for a group that this process did not write itself. Records that cannot

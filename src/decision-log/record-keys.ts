@@ -41,7 +41,7 @@ export function commonKeys({ caller, policyVersion, policySet }: CommonMembers):
 /** Adds the keys of every indexed field of the record that is not the common one. `place`: which record of the group it is. */
 export function addRecordKeys(
   record: NewDecisionRecord | DecisionRecord,
-  common: Pick<CommonMembers, 'caller' | 'policyVersion' | 'policySet'>,
+  common: Partial<Pick<CommonMembers, 'caller' | 'policyVersion' | 'policySet'>>,
   keys: GroupKeys,
   place: number,
 ): void {

@@ -1,3 +1,4 @@
+import type { DecisionLog } from './decision-log.js';
 import type { JournalGroup } from './journal-group.js';
 import type { StoredGap } from './log-gap.js';
 
@@ -26,6 +27,9 @@ export interface JournalPosition {
 
 /** A replica's own journal, read in order and shipped into a log that replicas share. */
 export interface ShippedJournal {
+  /** The sequence of its newest record, read from memory; 0 when it has none, or is being opened. */
+  readonly end: number;
+
   position(): Promise<JournalPosition>;
 
   /** Reads what follows on the record `after`: at most `most` records, but one group at least, if there is one. */
@@ -45,4 +49,15 @@ export interface ShippedJournal {
 
   /** Makes what is committed survive a loss of power. */
   harden(): Promise<void>;
+}
+
+/** A decision log of this process alone, whose journal is shipped. */
+export interface LocalDecisionLog extends DecisionLog {
+  readonly journal: ShippedJournal;
+
+  /** Why no record may be added although it could be written; undefined when one may. `async` loses and counts it then. */
+  refusal: string | undefined;
+
+  /** Commits the records that wait. */
+  flush(): Promise<void>;
 }

@@ -9,6 +9,7 @@ import { ServiceDatabase } from '../database/service-database.js';
 import { CommitObservers } from '../decision-log/commit-observers.js';
 import { DecisionLog } from '../decision-log/decision-log.js';
 import { DecisionLogModule } from '../decision-log/decision-log.module.js';
+import { ShippingObservers } from '../decision-log/shipping-observers.js';
 import { fastifyOf, HttpModule } from '../http/http.module.js';
 import { DecisionObservers } from '../pdp/decision-observers.js';
 import { PdpModule } from '../pdp/pdp.module.js';
@@ -44,6 +45,7 @@ export class MetricsModule {
     loads: LoadObservers,
     log: DecisionLog,
     commits: CommitObservers,
+    batches: ShippingObservers,
     decisions: DecisionObservers,
     crossCheck: CrossCheck,
     audit: AuditLog,
@@ -52,6 +54,7 @@ export class MetricsModule {
     metrics.http.count(fastifyOf(host));
     loads.add((event) => metrics.policySetLoaded(event));
     commits.add((commit) => metrics.logCommits.committed(commit));
+    batches.add((batch) => metrics.logShipping.shipped(batch));
     decisions.add(metrics.decisions);
     metrics.read({
       policySets,

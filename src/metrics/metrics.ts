@@ -4,6 +4,7 @@ import type { LoadEvent } from '../policy-store/policy-store-options.js';
 import { DecisionMetrics } from './decision-metrics.js';
 import { HttpMetrics } from './http-metrics.js';
 import { LogCommitMetrics } from './log-commit-metrics.js';
+import { LogShippingMetrics } from './log-shipping-metrics.js';
 import { PolicyLoadMetrics } from './policy-load-metrics.js';
 import { addStateMetrics, type ServiceParts } from './state-metrics.js';
 
@@ -20,6 +21,7 @@ export class Metrics {
   readonly decisions = new DecisionMetrics(this.registry);
   readonly http = new HttpMetrics(this.registry);
   readonly logCommits = new LogCommitMetrics(this.registry);
+  readonly logShipping = new LogShippingMetrics(this.registry);
   private readonly policyLoads = new PolicyLoadMetrics(this.registry);
 
   constructor() {

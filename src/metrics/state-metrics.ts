@@ -21,6 +21,7 @@ export interface ServiceParts {
 export function addStateMetrics(registry: Registry, parts: ServiceParts): void {
   addPolicySets(registry, parts);
   addDecisionLog(registry, parts);
+  addShipping(registry, parts);
   addCrossCheck(registry, parts);
   addAuditEvents(registry, parts);
   addFiles(registry, parts);
@@ -156,6 +157,52 @@ function addDecisionLog(registry: Registry, { log }: ServiceParts): void {
     collect() {
       this.reset();
       this.inc(log.status.lost);
+    },
+  });
+}
+
+/** How far the journal of this replica is in the log that replicas share; all 0 where there is none. */
+function addShipping(registry: Registry, { log }: ServiceParts): void {
+  const registers = [registry];
+  new Gauge({
+    name: 'verdict_decision_log_unshipped_records',
+    help: 'Decision records that are committed here and not in PostgreSQL yet.',
+    registers,
+    collect() {
+      this.set(log.status.shipping?.unshipped ?? 0);
+    },
+  });
+  new Gauge({
+    name: 'verdict_decision_log_shipping_lag_seconds',
+    help: 'Age of the oldest decision record that is not in PostgreSQL yet, about; 0 when all are.',
+    registers,
+    collect() {
+      this.set(log.status.shipping?.lagSeconds ?? 0);
+    },
+  });
+  new Gauge({
+    name: 'verdict_decision_log_journal_bytes',
+    help: "Size of this replica's own journal, where decision records wait for PostgreSQL.",
+    registers,
+    collect() {
+      this.set(log.status.shipping?.journalBytes ?? 0);
+    },
+  });
+  new Gauge({
+    name: 'verdict_decision_log_journal_limit_bytes',
+    help: 'Size of the journal beyond which, while PostgreSQL is away, decisions are refused, or in mode async records are lost.',
+    registers,
+    collect() {
+      this.set(log.status.shipping?.journalLimit ?? 0);
+    },
+  });
+  new Counter({
+    name: 'verdict_decision_log_shipping_retries_total',
+    help: 'Attempts to ship decision records to PostgreSQL that failed.',
+    registers,
+    collect() {
+      this.reset();
+      this.inc(log.status.shipping?.retries ?? 0);
     },
   });
 }

@@ -156,11 +156,13 @@ export function describeRecording(newHome: MakeLogHome): void {
       const append = (subject: string) => log.append(exampleRecord(log, { subject, now: noon }));
       for (let i = 0; i < 200; i++) void append(`s${i % 2}`);
       await expect.poll(() => log.depth).toBe(0);
+      await home.shared(log);
       expect((await reader.search({ subject: 's1', limit: 1_000 })).items).toHaveLength(100);
       await home.index(log);
       const late = exampleRecord(log, { subject: 's1' });
       await log.append(late);
       await expect.poll(() => log.depth).toBe(0);
+      await home.shared(log);
       expect((await reader.search({ subject: 's1', limit: 1_000 })).items).toHaveLength(101);
       expect(await reader.find(late.id)).toMatchObject({ id: late.id });
       expect(await reader.stats({ by: ['decision'] })).toEqual(await log.stats({ by: ['decision'] }));
@@ -195,7 +197,7 @@ export function describeRecording(newHome: MakeLogHome): void {
       const kept = (await log.search({ limit: 1_000 })).items.map(({ sequence }) => sequence);
       expect(kept.slice(0, 30)).toEqual(Array.from({ length: 30 }, (_, i) => 100 - i));
       expect(await log.oldestRecord()).toBeLessThanOrEqual(noon + 70);
-      await log.append(exampleRecord(log));
+      await log.append(exampleRecord(log, { now: noon + 100 }));
       expect((await log.search({ limit: 1 })).items[0]?.sequence).toBe(101);
     });
 
@@ -231,7 +233,8 @@ export function describeRecording(newHome: MakeLogHome): void {
     });
 
     it('its status and the room that it takes say what it holds', async () => {
-      const log = await newHome().start({ queueLimit: 10 });
+      const home = newHome();
+      const log = await home.start({ queueLimit: 10 });
       await log.append(exampleRecord(log, { now: noon }));
       expect(log.status).toMatchObject({
         state: 'ok',
@@ -246,6 +249,7 @@ export function describeRecording(newHome: MakeLogHome): void {
       expect(log.status).toMatchObject({ depth: 1, oldestPending: noon + 1 });
       await waiting;
       expect(log.status).toMatchObject({ depth: 0, oldestPending: undefined, newest: noon + 1 });
+      await home.shared(log);
       const { records, index } = await log.storage();
       expect(records).toBeGreaterThan(0);
       expect(index).toBeGreaterThan(0);

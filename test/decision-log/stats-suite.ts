@@ -127,16 +127,17 @@ export function describeCounts(newHome: MakeLogHome): void {
     });
 
     it('says how far back it counted, when the records are more than it reads', async () => {
-      const log = await newHome().start();
+      const home = newHome();
+      const log = await home.start();
       const append = (i: number) => log.append(exampleRecord(log, { now: noon + i }));
       for (let i = 0; i < 70_000; i += 10_000) {
         await Promise.all(Array.from({ length: 10_000 }, (_, j) => append(i + j)));
       }
       const { top } = await log.stats({ top: 'subject' });
-      expect(top!.examined).toBeGreaterThanOrEqual(65_536);
+      expect(top!.examined).toBeGreaterThanOrEqual(home.leastCounted);
       expect(top!.examined).toBeLessThan(65_536 + 1_024);
       expect(top!.searchedTo).toBe(new Date(noon + 70_000 - top!.examined).toISOString());
-    });
+    }, 120_000);
 
     it('counts as somebody would who reads every record, by any fields, bucket, zone and range', async () => {
       const home = newHome();

@@ -43,6 +43,8 @@ export function sqliteHome(directory: string = temporaryDirectory()): LogHome {
       onTestFinished(() => reader.close());
       return reader;
     },
+    shared: async () => undefined,
+    leastCounted: 65_536,
     index: (log) => (log as SqliteDecisionLog).indexNow(),
   };
 }

@@ -32,7 +32,8 @@ export class DayPartitions {
   /** Makes partitions for these days (since 1970), where they are not there, and for today and the next two. */
   async ensure(client: PostgresClient, days: Iterable<number>): Promise<void> {
     const today = Math.floor(Date.now() / dayMs);
-    const wanted = new Set([...days, ...Array.from({ length: daysAhead + 1 }, (_, i) => today + i)]);
+    const needed = new Set(days);
+    const wanted = new Set([...needed, ...Array.from({ length: daysAhead + 1 }, (_, i) => today + i)]);
     const missing = [...wanted].filter((day) => !this.known.has(day));
     if (missing.length === 0) return;
     const there = await this.days(client);
@@ -44,8 +45,7 @@ export class DayPartitions {
           `the log has ${strangeDays} days in the future; one more, ${dayName(day)}, is not made: look at the clocks`,
         );
       }
-      await this.make(client, day);
-      this.known.add(day);
+      if (await this.make(client, day, needed.has(day))) this.known.add(day);
     }
   }
 
@@ -57,14 +57,14 @@ export class DayPartitions {
   /** The days that have a partition, oldest first. */
   async days(client: Pick<PostgresClient, 'query'>): Promise<number[]> {
     const rows = await this.partitions(client);
-    return [...new Set(rows.filter(({ pending }) => !pending).map(({ day }) => day))].sort((a, b) => a - b);
+    return [...new Set(rows.filter(({ state }) => state === 'attached').map(({ day }) => day))].sort((a, b) => a - b);
   }
 
   /** The days that have a partition of each table: a replica that made one may have ended before it made the next. */
   private async wholeDays(client: Pick<PostgresClient, 'query'>): Promise<number[]> {
     const rows = await this.partitions(client);
     const counts = new Map<number, number>();
-    for (const { day, pending } of rows) if (!pending) counts.set(day, (counts.get(day) ?? 0) + 1);
+    for (const { day, state } of rows) if (state === 'attached') counts.set(day, (counts.get(day) ?? 0) + 1);
     return [...counts].filter(([, count]) => count === tablesByDay.length).map(([day]) => day);
   }
 
@@ -73,10 +73,10 @@ export class DayPartitions {
    * while somebody reads them for longer than the lock is waited for; then it is to be tried again.
    */
   async drop(client: PostgresClient, day: number): Promise<boolean> {
-    for (const { parent, name, pending } of await this.partitions(client)) {
-      if (!pending && !name.endsWith(suffixOf(day))) continue;
+    for (const partition of await this.partitions(client)) {
+      if (partition.state === 'attached' && partition.day !== day) continue;
       try {
-        await this.dropOne(client, parent, name, pending);
+        await this.dropOne(client, partition);
       } catch (error) {
         if (error instanceof DatabaseError && isBusy(error)) return false;
         throw error;
@@ -86,50 +86,66 @@ export class DayPartitions {
     return true;
   }
 
-  private async make(client: PostgresClient, day: number): Promise<void> {
-    const { database } = this;
+  /** Says whether it could: a role that may not make tables ships into the partitions that others made ahead. */
+  private async make(client: PostgresClient, day: number, isNeeded: boolean): Promise<boolean> {
     for (const parent of tablesByDay) {
-      const name = database.table(`${parent}${suffixOf(day)}`);
-      await client.transaction(
-        async () => {
-          await client.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [`${database.schema} ${parent}`]);
-          const [there] = await client.query('SELECT FROM pg_class WHERE oid = to_regclass($1)', [name]);
-          if (there !== undefined) return;
-          // With the same indexes and a check of the days, attaching it looks at nothing.
-          const range = [day, day + 1].map((each) => `'${dayName(each)}'`);
-          await client.query(
-            `CREATE TABLE ${name} (LIKE ${database.table(parent)} INCLUDING ALL,
-               CHECK (day >= ${range[0]} AND day < ${range[1]}))`,
-          );
-          await client.query(
-            `ALTER TABLE ${database.table(parent)} ATTACH PARTITION ${name} FOR VALUES FROM (${range[0]}) TO (${range[1]})`,
-          );
-        },
-        { lockTimeoutMs: 10_000 },
-      );
+      try {
+        await client.transaction(() => this.makeOne(client, parent, day), { lockTimeoutMs: 10_000 });
+      } catch (error) {
+        if (!isNeeded && error instanceof DatabaseError && error.code === '42501') return false;
+        throw error;
+      }
     }
+    return true;
   }
 
-  private async dropOne(client: PostgresClient, parent: string, name: string, pending: boolean): Promise<void> {
+  private async makeOne(client: PostgresClient, parent: string, day: number): Promise<void> {
+    const { database } = this;
+    const name = `${parent}${suffixOf(day)}`;
+    const table = database.table(name);
+    await client.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [`${database.schema} ${parent}`]);
+    const there = (await this.partitions(client)).find((each) => each.name === name);
+    if (there !== undefined && there.state !== 'detached') return;
+    // Its records were to go, and are in nobody's way but of this one.
+    if (there !== undefined) await client.query(`DROP TABLE ${table}`);
+    // With the same indexes and a check of the days, attaching it looks at nothing.
+    const range = [day, day + 1].map((each) => `'${dayName(each)}'`);
+    await client.query(
+      `CREATE TABLE ${table} (LIKE ${database.table(parent)} INCLUDING ALL,
+         CHECK (day >= ${range[0]} AND day < ${range[1]}))`,
+    );
+    await client.query(
+      `ALTER TABLE ${database.table(parent)} ATTACH PARTITION ${table} FOR VALUES FROM (${range[0]}) TO (${range[1]})`,
+    );
+  }
+
+  private async dropOne(client: PostgresClient, { parent, name, state }: Partition): Promise<void> {
     const { database } = this;
     const table = database.table(name);
-    // It waits for those who read the partition now, and nobody waits for it. It runs in no transaction, so the longest
-    // wait is the driver's; what is then left half detached is finished by the next attempt.
-    await client.query(
-      `ALTER TABLE ${database.table(parent)} DETACH PARTITION ${table} ${pending ? 'FINALIZE' : 'CONCURRENTLY'}`,
-    );
+    if (state !== 'detached') {
+      // It waits for those who read the partition now, and nobody waits for it. It runs in no transaction, so the longest
+      // wait is the driver's; what is then left half detached is finished by the next attempt.
+      await client.query(
+        `ALTER TABLE ${database.table(parent)} DETACH PARTITION ${table} ${state === 'pending' ? 'FINALIZE' : 'CONCURRENTLY'}`,
+      );
+    }
     await client.transaction(() => client.query(`DROP TABLE ${table}`), { lockTimeoutMs });
   }
 
   private async partitions(client: Pick<PostgresClient, 'query'>): Promise<Partition[]> {
-    const rows = await client.query<{ parent: string; name: string; pending: boolean }>(
-      `SELECT p.relname AS parent, c.relname AS name, i.inhdetachpending AS pending
-       FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_class p ON p.oid = i.inhparent
-         JOIN pg_namespace n ON n.oid = p.relnamespace
-       WHERE n.nspname = $1 AND p.relname = ANY ($2) ORDER BY c.relname`,
+    const rows = await client.query<{ parent: string; name: string; pending: boolean | null }>(
+      `SELECT p.name AS parent, c.relname AS name, i.inhdetachpending AS pending
+       FROM unnest($2::text[]) AS p(name)
+         JOIN pg_namespace n ON n.nspname = $1
+         JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind = 'r' AND c.relname ~ ('^' || p.name || '_[0-9]{8}$')
+         LEFT JOIN pg_inherits i ON i.inhrelid = c.oid
+       ORDER BY c.relname`,
       [this.database.schema, tablesByDay],
     );
-    return rows.map((row) => ({ ...row, day: dayOfName(row.name.slice(-8)) }));
+    return rows.map(({ parent, name, pending }) => {
+      const state = pending === null ? 'detached' : pending ? 'pending' : 'attached';
+      return { parent, name, day: dayOfName(name.slice(-8)), state };
+    });
   }
 }
 
@@ -137,8 +153,8 @@ interface Partition {
   readonly parent: string;
   readonly name: string;
   readonly day: number;
-  /** True if it was being detached when that was interrupted. */
-  readonly pending: boolean;
+  /** `pending`: it was being detached when that was interrupted; `detached`: it was to be dropped when that was. */
+  readonly state: 'attached' | 'pending' | 'detached';
 }
 
 /** `_20260303` */

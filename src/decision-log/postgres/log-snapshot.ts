@@ -13,8 +13,6 @@ export interface LogSnapshot {
   readonly unindexedSince: number | undefined;
   /** The highest sequence of the own writer that is here; 0 when there is none. */
   readonly shipped: number;
-  /** Every record of the own writer from before this time is here. */
-  readonly shippedBefore: number;
   /** The writers that hold `completeTo` back and may not come back. */
   readonly incomplete: readonly LogWriter[];
 }
@@ -35,18 +33,16 @@ export async function readSnapshot({ client, table }: LogTransaction, own: numbe
        coalesce(min(complete_to) FILTER (WHERE state = 'running'), max(complete_to)) AS complete_to,
        min(open_since) AS unindexed_since,
        coalesce(max(shipped) FILTER (WHERE writer = $1::int4), 0)::int8 AS shipped,
-       coalesce(max(complete_to) FILTER (WHERE writer = $1::int4), 0)::int8 AS shipped_before,
        count(*) FILTER (WHERE state = 'running' AND beat < clock_timestamp() - interval '10 seconds') AS silent
      FROM ${table('decision_writer')}`,
     [own ?? null],
   );
-  const { name, complete_to, unindexed_since, shipped, shipped_before, silent } = row!;
+  const { name, complete_to, unindexed_since, shipped, silent } = row!;
   return {
     name,
     completeTo: complete_to ?? undefined,
     unindexedSince: unindexed_since ?? undefined,
     shipped,
-    shippedBefore: shipped_before,
     incomplete: silent === 0 ? [] : incompleteOf(await readWriters({ table }, client)),
   };
 }
@@ -56,6 +52,5 @@ interface SnapshotRow {
   readonly complete_to: number | null;
   readonly unindexed_since: number | null;
   readonly shipped: number;
-  readonly shipped_before: number;
   readonly silent: number;
 }

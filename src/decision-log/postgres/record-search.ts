@@ -156,8 +156,7 @@ async function sourcesOf(log: SearchedLog, filter: RecordFilter, range: RowRange
   const { transaction, snapshot, tail, keyIndex } = log;
   const keys = filterKeys(filter);
   const sources: CandidateSource[] = [];
-  // What is looked for may lie below all that the tail can hold.
-  if (tail !== undefined && !(range.below !== undefined && range.below.time < snapshot.shippedBefore)) {
+  if (tail !== undefined) {
     const end = log.upTo?.(tailWriter(tail)) ?? Number.MAX_SAFE_INTEGER;
     sources.push(new ListedCandidates(await tailRows(tail, snapshot.shipped, end, range, keys)));
   }

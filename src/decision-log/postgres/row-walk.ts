@@ -125,7 +125,7 @@ export class RowWalk implements CandidateSource {
     const rows = await client.query<Candidate>(
       `SELECT writer, first, count, since, until, octet_length(records) AS bytes
        FROM ${table('decision_group')} g WHERE ${inRange}
-       ORDER BY until DESC, writer DESC, first DESC LIMIT $8`,
+       ORDER BY until DESC, writer DESC, first DESC LIMIT $10`,
       this.values(days),
     );
     return rows.map((row) => ({ ...row, cost: 0, walked: rows.length }));
@@ -141,9 +141,9 @@ export class RowWalk implements CandidateSource {
     const rows = await client.query<PassedRow>(
       `WITH walked AS MATERIALIZED (
          SELECT writer, first, count, since, until, octet_length(records) AS bytes,
-           ${hasKeys(keys.length, 9)} ${unindexed} AS found
+           ${hasKeys(keys.length, 11)} ${unindexed} AS found
          FROM ${table('decision_group')} g WHERE ${inRange}
-         ORDER BY until DESC, writer DESC, first DESC LIMIT $8
+         ORDER BY until DESC, writer DESC, first DESC LIMIT $10
        )
        (SELECT writer, first, count, since, until, bytes, NULL::int8 AS walked, 0::int8 AS passed FROM walked WHERE found
         ORDER BY until DESC, writer DESC, first DESC)
@@ -162,8 +162,7 @@ export class RowWalk implements CandidateSource {
   private values(days: readonly string[]): PostgresValue[] {
     const { until, writer, first } = this.below;
     const { from = 0, below } = this.range;
-    const since = below?.time ?? Number.MAX_SAFE_INTEGER;
-    return [days.at(-1)!, days[0]!, until, writer, first, from, since, this.window];
+    return [days.at(-1)!, days[0]!, until, writer, first, from, ...startOf(below), this.window];
   }
 }
 
@@ -175,9 +174,20 @@ interface PassedRow extends Omit<Candidate, 'cost'> {
   readonly passed: number;
 }
 
-/** `first` and `writer` make the order of rows of one time whole, so that none is passed over between two statements. */
+/**
+ * `first` and `writer` make the order of rows of one time whole, so that none is passed over between two statements. A row
+ * whose earliest record is above the range has none within it; that is seen without reading its text, for there can be
+ * thousands of rows of one time.
+ */
 const inRange = `day BETWEEN $1::date AND $2::date AND (until, writer, first) < ($3::int8, $4::int4, $5::int8)
-  AND until >= $6::int8 AND since <= $7::int8`;
+  AND until >= $6::int8 AND (since, writer, first) < ($7::int8, $8::int4, $9::int8)`;
+
+/** What rows with records below a place begin below. */
+function startOf(below: RecordPosition | undefined): [time: number, writer: number, sequence: number] {
+  if (below === undefined) return [top.until, top.writer, top.first];
+  // A cursor can name a writer that no log has.
+  return [below.time, Math.min(below.writer, top.writer), below.sequence];
+}
 
 /**
  * The rows that begin within a range and end more than a second above it, in their order: few, since the shipper joins no

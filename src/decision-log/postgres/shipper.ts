@@ -26,7 +26,7 @@ export interface ShipperOptions {
    */
   readonly latestMs: number;
   /** Writes counts of what is shipped, in the same transaction. */
-  readonly count: (client: PostgresClient, writer: number, rows: readonly TallyRow[]) => Promise<void>;
+  readonly count: (client: PostgresClient, rows: readonly TallyRow[]) => Promise<void>;
   /** False if a loss of power can take nothing of the journal, so that it need not be written through first. */
   readonly harden: boolean;
   /** Called once when shipping begins to fail, and once when it works again. */
@@ -48,6 +48,8 @@ export interface ShipperStatus {
   readonly shipped: number | undefined;
   /** Why nothing is shipped now; undefined while it works. */
   readonly problem: string | undefined;
+  /** The highest time of a record that was shipped since the start, in milliseconds since 1970. */
+  readonly newest: number | undefined;
   /** Attempts that failed. */
   readonly retries: number;
 }
@@ -95,6 +97,7 @@ export class Shipper {
   private running: Promise<void> | undefined;
   private lastProblem: string | undefined;
   private retries = 0;
+  private newest: number | undefined;
   private wake: (() => void) | undefined;
   private pending = 0;
   private isUrgent = false;
@@ -105,8 +108,8 @@ export class Shipper {
   constructor(private readonly options: ShipperOptions) {}
 
   get status(): ShipperStatus {
-    const { state, lastProblem: problem, retries } = this;
-    return { writer: state?.writer, shipped: state?.shipped, problem, retries };
+    const { state, newest, lastProblem: problem, retries } = this;
+    return { writer: state?.writer, shipped: state?.shipped, newest, problem, retries };
   }
 
   start(): void {
@@ -120,11 +123,29 @@ export class Shipper {
     this.wake?.();
     await this.running;
     try {
-      await this.finish(ends);
+      await this.finish(ends, () => undefined);
     } catch (error) {
       this.options.onProblem('the newest decision records could not be shipped before the end', error);
     }
     await this.client?.close();
+  }
+
+  /**
+   * Ships all of a journal that nobody writes, instead of `start` and `stop`. If it fails, the next attempt goes on there.
+   *
+   * @param progress hears, after each batch, up to which sequence records are in the shared log
+   */
+  async shipAll(progress: (shipped: number) => void): Promise<void> {
+    try {
+      await this.finish(Number.POSITIVE_INFINITY, progress);
+    } finally {
+      await this.client?.close();
+    }
+  }
+
+  /** Waits until it is known how far the journal is in the shared log; says whether it is, after at most `ms` milliseconds. */
+  async located(ms: number): Promise<boolean> {
+    return this.state !== undefined || this.confirmed(0, ms);
   }
 
   /** Takes note of records that were committed to the journal. */
@@ -248,7 +269,6 @@ export class Shipper {
       const kept = stretch.groups.filter(({ until }) => utcDayOf(until) >= firstDay);
       await count(
         client,
-        state.writer,
         kept.flatMap(({ tally }) => tally),
       );
       await this.noteGaps(client, state.writer, [...stretch.missing, ...expired]);
@@ -262,6 +282,7 @@ export class Shipper {
     this.state = { ...state, shipped: stretch.to, shippedId };
     this.nextBeat = performance.now() + beatMs;
     journal.shipped(stretch.to);
+    this.newest = rows.at(-1)?.until ?? this.newest;
     this.confirm();
     onShipped?.({ records: stretch.to - state.shipped, durationMs: performance.now() - started });
   }
@@ -301,10 +322,13 @@ export class Shipper {
   }
 
   /** Ships what is left until the time `ends` (of the monotonic clock), and ends the writer's row if that was all. */
-  private async finish(ends: number): Promise<void> {
+  private async finish(ends: number, progress: (shipped: number) => void): Promise<void> {
     for (;;) {
       if (performance.now() > ends) throw new Error('there was more than the time allowed');
-      if (!(await within(ends, this.step()))) break;
+      const more = await within(ends, this.step());
+      progress(this.state?.shipped ?? 0);
+      // A batch that was refused is tried again.
+      if (!more && !this.isUnsure) break;
     }
     const position = await this.options.journal.position();
     const { state, client } = this;
@@ -387,6 +411,7 @@ function lastId({ groups, missing, to }: Stretch): string | null | undefined {
 
 async function within<T>(ends: number, work: Promise<T>): Promise<T> {
   const waiting = new AbortController();
+  if (ends === Number.POSITIVE_INFINITY) return work;
   const late = delay(Math.max(0, ends - performance.now()), undefined, { signal: waiting.signal }).then(
     () => {
       throw new Error('there was no time left');

@@ -29,7 +29,8 @@ export async function readWriters(
   );
   const now = Date.now();
   const running = rows.filter(({ state }) => state === 'running');
-  const completeTo = running.length === 0 ? now : Math.min(...running.map((row) => row.complete_to));
+  const ends = (some: readonly Row[]) => some.map((row) => row.complete_to);
+  const completeTo = running.length === 0 ? Math.max(0, ...ends(rows)) : Math.min(...ends(running));
   return { completeTo: new Date(completeTo).toISOString(), writers: rows.map((row) => writerOf(row, now)) };
 }
 

@@ -32,13 +32,19 @@ export class JournalTail implements ShippedJournal {
   /**
    * @param view the journal as it is now
    * @param oldestPending the lowest time of a record that waits for its commit
+   * @param newest the sequence of the newest record; 0 when there is none
    * @param openPath the journal's open file
    */
   constructor(
     private readonly view: () => Promise<LogView>,
     private readonly oldestPending: () => number | undefined,
+    private readonly newest: () => number,
     private readonly openPath: string,
   ) {}
+
+  get end(): number {
+    return this.newest();
+  }
 
   async position(): Promise<JournalPosition> {
     const oldestPending = this.oldestPending();

@@ -5,7 +5,7 @@ import { TimeZone } from '../../query/time-zone.js';
 import { DecisionCounts } from '../decision-counts.js';
 import { DecisionIds } from '../decision-ids.js';
 import { DecisionLog } from '../decision-log.js';
-import type { DecisionLogOptions } from '../decision-log-options.js';
+import type { DecisionLogOptions, LocalLogMode } from '../decision-log-options.js';
 import type { DecisionLogStatus, DecisionLogStorage } from '../decision-log-status.js';
 import { decisionNotFound } from '../decision-not-found.js';
 import type { DecisionPage } from '../decision-page.js';
@@ -16,6 +16,7 @@ import type { ExportQuery } from '../export-query.js';
 import { type LogWriter, type LogWriters, writerNotFound, writerRunning } from '../log-writers.js';
 import { Losses } from '../losses.js';
 import type { SearchScope } from '../record-filter.js';
+import type { LocalDecisionLog } from '../shipped-journal.js';
 import { statsOf } from '../stats-answer.js';
 import type { StatsQuery } from '../stats-query.js';
 import { tallyQuestionOf } from '../tally-question.js';
@@ -36,6 +37,7 @@ import { topIds } from './top-ids.js';
 import { type TurnLimits, turnLimits } from './turn-limits.js';
 
 export interface SqliteDecisionLogOptions extends DecisionLogOptions {
+  readonly mode: LocalLogMode;
   /** The service's database. The log has files of its own beside it, see `decisionLogPath`. */
   readonly databasePath: string;
   /** When the next file of the journal is begun; by default as the retention asks, and after a day or 1 GiB. */
@@ -74,7 +76,7 @@ const maxQueueLength = 64 * 1024 * 1024;
  * When a commit fails (disk full or read-only, file locked or damaged), the log is `failing` until a write succeeds
  * again, which it tries by itself. A damaged file is set aside under another name and a new one is begun.
  */
-export class SqliteDecisionLog extends DecisionLog {
+export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
   private readonly path: string;
   private readonly group: GroupCommit;
   private readonly queueLimit: number;
@@ -86,7 +88,7 @@ export class SqliteDecisionLog extends DecisionLog {
   private ids = new DecisionIds(0, 0);
   private readonly losses = new Losses();
   /** The journal as it is shipped. */
-  readonly tail: JournalTail;
+  readonly journal: JournalTail;
   /** Why no record may be added although the files can be written; undefined when one may. */
   refusal: string | undefined;
 
@@ -96,9 +98,10 @@ export class SqliteDecisionLog extends DecisionLog {
     this.group = new GroupCommit((group) => this.commit(group), options.instance);
     this.queueLimit = options.queueLimit ?? defaultQueueLimit;
     this.bulkRoom = new BulkRoom(this.queueLimit);
-    this.tail = new JournalTail(
+    this.journal = new JournalTail(
       () => this.view(),
       () => this.group.oldest,
+      () => this.files?.journal.end.sequence ?? 0,
       this.path,
     );
     const onProblem = (what: string, error: unknown) => options.onProblem?.(what, error);
@@ -342,7 +345,7 @@ export class SqliteDecisionLog extends DecisionLog {
           const started = performance.now();
           const { sequence } = await this.files!.commit(group);
           durationMs = performance.now() - started;
-          if (this.options.isShipped) this.tail.committed(sequence - group.lines.length + 1, group);
+          if (this.options.isShipped) this.journal.committed(sequence - group.lines.length + 1, group);
           break;
         } catch (error) {
           this.kept.failed(error);

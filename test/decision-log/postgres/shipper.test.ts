@@ -41,7 +41,7 @@ describe.skipIf(!hasPostgres)('shipping a journal into PostgreSQL', () => {
       database,
       prepare: () => migrate(database, 'decision-log', sharedLogMigrations),
       partitions: new DayPartitions(database),
-      journal: log.tail,
+      journal: log.journal,
       instance: 'test',
       latestMs: 1_000,
       count: async () => undefined,
