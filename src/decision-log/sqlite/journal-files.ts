@@ -201,7 +201,8 @@ export class JournalFiles {
     try {
       return await turn;
     } finally {
-      for (const file of this.files) file.noteWal();
+      // Until the index was closed nothing was changed: a WAL that is not there vanished, and has to be noticed.
+      if (this.hasFailed) for (const file of this.files) file.noteWal();
       this.turning = undefined;
       this.readers.resume(start);
     }
@@ -297,6 +298,7 @@ export class JournalFiles {
       journal,
       index: await KeyIndex.open(indexPathOf(path), path, journal.writer, journal.end.sequence),
     };
+    this.files[1].noteWal();
     this.hasFailed = false;
     return false;
   }

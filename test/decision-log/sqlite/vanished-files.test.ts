@@ -119,3 +119,20 @@ it('while there is no room to write it back decisions are refused, and nothing i
   await fill(log, 10, wanted);
   expect(await idsIn(log)).toEqual(wanted);
 });
+
+it('a WAL that vanished just before the file is to be closed is noticed and written back all the same (P4)', async () => {
+  const directory = temporaryDirectory();
+  const problems: string[] = [];
+  const onProblem = (what: string) => problems.push(what);
+  const log = await startLog(directory, { limits: { records: 40 }, retryMs: 20, onProblem });
+  const wanted: string[] = [];
+  await fill(log, 32, wanted);
+  remove(directory, [`${open}-wal`]);
+  // The third group is one more than the file may have.
+  await fill(log, 48, wanted);
+  await expect
+    .poll(() => problems, { timeout: 10_000 })
+    .toContainEqual(expect.stringContaining(`${open}-wal was removed or replaced; what was committed is written back`));
+  await expect.poll(() => log.status.state).toBe('ok');
+  expect(await idsIn(log)).toEqual(wanted);
+});
