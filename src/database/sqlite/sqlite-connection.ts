@@ -15,11 +15,10 @@ const quietDriver = { verbose: () => sqlite3 };
 
 export interface ConnectionOptions {
   readonly path: string;
-  /**
-   * The file will not change while it is open: it is read without locks, and nothing is made beside it. Databases are
-   * attached to such a connection by their `immutableUri`.
-   */
+  /** The files will not change while they are open: they are read without locks, and nothing is made beside them. */
   readonly immutable?: boolean;
+  /** Databases that are attached after the migrations: the path of each by the name of its schema. */
+  readonly attached?: { readonly [schema: string]: string };
   /** Bytes in a page of a file that is made; 4,096 by default. */
   readonly pageSize?: number;
   /** Run one after another, each in its transaction, before the connection is used. */
@@ -72,6 +71,10 @@ export class SqliteConnection {
       }
       if (options.migrations !== undefined)
         await dataSource.runMigrations().catch((error: unknown) => rethrowPlain(error, path));
+      for (const [schema, file] of Object.entries(options.attached ?? {})) {
+        const name = immutable ? immutableUri(file) : file;
+        await connection.query(`ATTACH DATABASE '${name.replaceAll("'", "''")}' AS ${schema}`);
+      }
       for (const statement of options.setup ?? []) await connection.query(statement);
     } catch (error) {
       await dataSource.destroy();
@@ -84,9 +87,15 @@ export class SqliteConnection {
     // The caller gets the failure; the next statement runs anyway.
     const result = this.last
       .then(() => this.dataSource.query(sql, parameters as Parameter[]))
-      .catch((error: unknown) => rethrowPlain(error));
+      .catch((error: unknown) => rethrowPlain(error, this.names));
     this.last = result.catch(() => undefined);
     return result;
+  }
+
+  /** Its files, for errors: SQLite does not say in which of them a statement failed. */
+  private get names(): string {
+    const { path, attached = {} } = this.options;
+    return [path, ...Object.values(attached)].filter((each) => each !== ':memory:').join(', ');
   }
 
   /** Ends the statement that runs now, if any, with an error. */
@@ -111,10 +120,12 @@ export class SqliteConnection {
     const over = new Promise<void>((resolve) => {
       resume = resolve;
     });
-    const [first] = connections;
+    const first = connections[0]!;
     try {
       await Promise.all(connections.map((connection) => connection.hold(over)));
-      await steps.before((sql) => first!.dataSource.query(sql).catch((error: unknown) => rethrowPlain(error)));
+      await steps.before((sql) => {
+        return first.dataSource.query(sql).catch((error: unknown) => rethrowPlain(error, first.names));
+      });
       for (const connection of connections) await connection.dataSource.destroy();
       try {
         await steps.between();
@@ -145,7 +156,7 @@ export class SqliteConnection {
 const inMemory = sqlite3.OPEN_READWRITE | sqlite3.OPEN_CREATE;
 
 /** How SQLite is asked to open a file that does not change: `file:///data/a.sqlite?immutable=1`. */
-export function immutableUri(path: string): string {
+function immutableUri(path: string): string {
   return `${pathToFileURL(resolve(path)).href}?immutable=1`;
 }
 
@@ -161,12 +172,15 @@ function makeFile(path: string): void {
   else closeSync(openSync(path, 'a', 0o600));
 }
 
-/** TypeORM's error carries the parameters, that is, whole records, which must not come into a log; its driver's does not. */
-function rethrowPlain(error: unknown, path?: string): never {
+/**
+ * TypeORM's error carries the parameters, that is, whole records, which must not come into a log; its driver's does not.
+ * The driver's names no file, so `path` is added.
+ */
+function rethrowPlain(error: unknown, path: string): never {
   const plain = error instanceof QueryFailedError ? error.driverError : error;
   const { code, message } = plain as { code?: unknown; message: string };
   if (typeof code !== 'string' || !code.startsWith('SQLITE_')) throw plain;
-  const named = path === undefined || message.includes(path) ? message : `${message} (${path})`;
+  const named = path === '' || message.includes(path) ? message : `${message} (${path})`;
   throw new DatabaseError(named, code, unusable.test(code));
 }
 

@@ -1,6 +1,6 @@
 /** Reading the closed files of the journal. They do not change, so they are read without locks and without a WAL. */
 import { existsSync } from 'node:fs';
-import { immutableUri, SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import type { ClosedUnit } from './catalog.js';
 import { readBeginning, readExtent, readFormat, readGaps, readLast } from './journal-format.js';
 import { closedIndexPathOf, closedPathOf } from './log-files.js';
@@ -11,7 +11,7 @@ export async function openClosedReader(path: string, first: number, withIndex = 
   return SqliteConnection.open({
     path: withIndex && existsSync(indexPath) ? indexPath : ':memory:',
     immutable: true,
-    setup: [`ATTACH DATABASE '${immutableUri(closedPathOf(path, first)).replaceAll("'", "''")}' AS journal`],
+    attached: { journal: closedPathOf(path, first) },
     busyTimeoutMs: 0,
   });
 }

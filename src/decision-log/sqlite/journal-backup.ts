@@ -55,7 +55,7 @@ async function makePrivate(path: string): Promise<void> {
 async function copyOpenFile(from: string, to: string): Promise<number> {
   const connection = await SqliteConnection.open({
     path: to,
-    setup: [`ATTACH DATABASE '${from.replaceAll("'", "''")}' AS journal`],
+    attached: { journal: from },
     busyTimeoutMs: 10_000,
   });
   try {

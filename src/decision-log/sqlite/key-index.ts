@@ -251,7 +251,12 @@ async function sumOf(groups: readonly UncountedGroup[]): Promise<{ last: number;
 
 /** A reading connection: the index, with the journal attached as `journal`. */
 export function openReader(path: string, journalPath: string): Promise<SqliteConnection> {
-  return SqliteConnection.open({ path, setup: [attach(journalPath), 'PRAGMA query_only = ON'], busyTimeoutMs: 5_000 });
+  return SqliteConnection.open({
+    path,
+    attached: { journal: journalPath },
+    setup: ['PRAGMA query_only = ON'],
+    busyTimeoutMs: 5_000,
+  });
 }
 
 function openWithJournal(path: string, journalPath: string): Promise<SqliteConnection> {
@@ -264,13 +269,10 @@ function openWithJournal(path: string, journalPath: string): Promise<SqliteConne
       Merges1764300000003,
       Committed1764300000005,
     ],
-    setup: [attach(journalPath), 'PRAGMA synchronous = NORMAL', 'PRAGMA cache_size = -16000', ...tallyScratch],
+    attached: { journal: journalPath },
+    setup: ['PRAGMA synchronous = NORMAL', 'PRAGMA cache_size = -16000', ...tallyScratch],
     busyTimeoutMs: 0,
   });
-}
-
-function attach(journalPath: string): string {
-  return `ATTACH DATABASE '${journalPath.replaceAll("'", "''")}' AS journal`;
 }
 
 async function readState(

@@ -73,3 +73,20 @@ it('an error says whether the database can be used, and nothing of what was sent
     SqliteConnection.open({ path: join(path, '..', 'other.sqlite'), busyTimeoutMs: 0 }),
   ).rejects.toMatchObject({ name: 'DatabaseError', code: 'SQLITE_NOTADB', isUnavailable: true });
 });
+
+it('an error of a statement names the files in which it can have failed', async () => {
+  const directory = temporaryDirectory();
+  const [path, other] = [join(directory, 'some.sqlite'), join(directory, 'other.sqlite')];
+  const open = async (options: { path: string; attached?: { journal: string } }) => {
+    const connection = await SqliteConnection.open({ ...options, busyTimeoutMs: 0 });
+    onTestFinished(() => connection.close());
+    return connection;
+  };
+  const first = await open({ path });
+  await first.query('CREATE TABLE t (name TEXT)');
+  await first.query('BEGIN IMMEDIATE');
+  const second = await open({ path });
+  await expect(second.query('DELETE FROM t')).rejects.toThrow(`database is locked (${path})`);
+  const third = await open({ path: other, attached: { journal: path } });
+  await expect(third.query('DELETE FROM journal.t')).rejects.toThrow(`database is locked (${other}, ${path})`);
+});
