@@ -56,7 +56,10 @@ export class KeptFiles {
     return this.current;
   }
 
-  /** Describes for people what was lost since the start, and in which file; undefined if nothing was. */
+  /**
+   * Describes for people which files were damaged since the start, and what was lost with them; undefined if none was. One
+   * that lost nothing is named too: its disk should not be trusted.
+   */
   get damage(): string | undefined {
     return this.damages.length === 0 ? undefined : this.damages.join('; ');
   }
@@ -176,7 +179,7 @@ export class KeptFiles {
       lost === undefined
         ? 'nothing of it could be read'
         : `what could be read of it is kept, ${lost === null ? 'and nobody can say how many' : lost} decision records are lost`;
-    if (lost !== 0) this.damages.push(`${this.options.path} was damaged and is now ${name}; ${kept}`);
+    this.damages.push(`${this.options.path} was damaged and is now ${name}; ${kept}`);
     this.options.onProblem(
       `the decision log's file is damaged; it was set aside as ${name}, a new one is begun; ${kept}`,
       error,

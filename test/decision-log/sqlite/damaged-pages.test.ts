@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { SqliteConnection } from '../../../src/database/sqlite/sqlite-connection.js';
 import type { DecisionLog } from '../../../src/decision-log/decision-log.js';
 import type { LogGap } from '../../../src/decision-log/log-gap.js';
 import { DecisionLogReader } from '../../../src/decision-log/sqlite/decision-log-reader.js';
@@ -139,6 +140,25 @@ describe.each([
       expect((await log.search({ resource: 'r3', limit: 1_000 })).items).toHaveLength(records / 10);
     }
     expect((await everything(log)).ids).toEqual(ids.toReversed());
+  });
+});
+
+it('a damaged page without records costs none of them, and health names its file (P4)', async () => {
+  const { directory, ids } = await stoppedLog();
+  const path = join(directory, open);
+  const connection = await SqliteConnection.open({ path, busyTimeoutMs: 0 });
+  const [row] = await connection.query<{ rootpage: number }>(
+    "SELECT rootpage FROM sqlite_master WHERE name = 'gap_after'",
+  );
+  await connection.close();
+  const file = readFileSync(path);
+  const page = file.readUInt16BE(16);
+  writeFileSync(path, file.fill(0, (row!.rootpage - 1) * page, row!.rootpage * page));
+  const log = await startLog(directory);
+  expect(await everything(log)).toEqual({ ids: ids.toReversed(), gaps: [] });
+  expect(log.status).toMatchObject({
+    state: 'ok',
+    problem: expect.stringMatching(new RegExp(`^${path} was damaged and is now .*; .* 0 decision records are lost$`)),
   });
 });
 
