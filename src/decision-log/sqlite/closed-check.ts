@@ -1,4 +1,5 @@
 import { isDamaged, isWithoutIndex, type SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import { dayMs } from '../../query/time-zone.js';
 import type { ClosedUnit } from './catalog.js';
 import { unreadableTexts } from './recount.js';
 
@@ -16,7 +17,6 @@ export interface ClosedCheckOptions {
   readonly sound: (first: number) => void;
 }
 
-const dayMs = 86_400_000;
 /** Groups that one step reads: a quarter of a megabyte, as a rule; a group has little more than a megabyte at most. */
 const groupsAtOnce = 8;
 /** Entries of the index that one step reads: some tens of pages. */
