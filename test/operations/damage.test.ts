@@ -48,6 +48,8 @@ interface Wanted {
   readonly named?: File;
   /** True where acknowledged records may be lost: what is damaged is their only copy. */
   readonly loses?: boolean;
+  /** True where nothing says how many those are: only the file itself knew. */
+  readonly uncounted?: boolean;
   /** True if the start is refused for as long as the cause lasts. */
   readonly refused?: boolean;
 }
@@ -56,6 +58,7 @@ const harmless: Wanted = { health: 'up' };
 const refused: Wanted = { health: 'up', refused: true };
 const down = (named: File): Wanted => ({ health: 'down', named });
 const lost = (named: File): Wanted => ({ health: 'degraded', named, loses: true });
+const lostUncounted = (named: File): Wanted => ({ ...lost(named), uncounted: true });
 
 /**
  * A combination that is missing here cannot be: a WAL is no database that could be locked, and closed files are read
@@ -63,9 +66,9 @@ const lost = (named: File): Wanted => ({ health: 'degraded', named, loses: true 
  */
 const wanted: { readonly [file in File]: { readonly [damage in Damage]?: { readonly [moment in Moment]: Wanted } } } = {
   'open journal': {
-    removed: { running: down('open journal'), 'at start': lost('open journal') },
-    'moved over': { running: down('open journal'), 'at start': lost('open journal') },
-    truncated: { running: lost('open journal'), 'at start': lost('open journal') },
+    removed: { running: down('open journal'), 'at start': lostUncounted('open journal') },
+    'moved over': { running: down('open journal'), 'at start': lostUncounted('open journal') },
+    truncated: { running: lost('open journal'), 'at start': lostUncounted('open journal') },
     'a page zeroed': { running: harmless, 'at start': lost('open journal') },
     // Commits go on into the WAL; what fails is to end the file.
     'read-only': { running: { health: 'up', named: 'open journal' }, 'at start': refused },
@@ -227,12 +230,16 @@ async function account(log: DecisionLog): Promise<{ found: Set<string>; gaps: Lo
 async function expectAllAccounted(
   log: DecisionLog,
   acknowledged: readonly string[],
-  { loses = false }: Wanted,
+  { loses = false, uncounted = false }: Wanted,
 ): Promise<void> {
   const { found, gaps } = await vi.waitFor(() => account(log), 20_000);
-  const missing = acknowledged.filter((id) => !found.has(id)).length;
+  const noted = gaps.filter((gap) => gap.lost !== null);
+  if (!uncounted) expect(noted).toEqual(gaps);
+  // Where nobody could count, it is what lies behind the gap; at the start they have the sequences 1, 2, 3, …
+  const until = Math.min(acknowledged.length, ...gaps.filter((gap) => gap.lost === null).map(({ after }) => after!));
+  const missing = acknowledged.slice(0, until).filter((id) => !found.has(id)).length;
   if (!loses) expect([missing, gaps]).toEqual([0, []]);
-  const lost = gaps.reduce((sum, gap) => sum + (gap.lost ?? Number.POSITIVE_INFINITY), 0);
+  const lost = noted.reduce((sum, gap) => sum + gap.lost!, 0);
   expect(missing).toBeLessThanOrEqual(lost);
 }
 
@@ -316,18 +323,24 @@ it.each(chosen)(
     const pathBefore = (each: File) => paths.get(each)!;
     const path = pathBefore(file);
     const end = await inflict(path, damage);
+    const worst = want.health === 'down' && mode === 'async' ? 'degraded' : want.health;
     if (running) {
       witness.watch(log);
       await fill(log, 40, acknowledged);
+      // In mode async nothing has been tried yet, and few groups of many records end no file.
+      if (want.named === undefined) await expect.poll(() => log.depth, { timeout: 20_000 }).toBe(0);
+      else if (damage === 'read-only' || damage === 'locked') {
+        await saysOf(witness, pathBefore(want.named), () => fill(log, 4, acknowledged));
+        await expect.poll(() => witness.look().worst, { timeout: 20_000 }).toBe(worst);
+      }
       witness.look();
       await end();
     } else {
       const started = await startLog(directory, options).catch((error: unknown) => error as Error);
       expect(started instanceof Error).toBe(want.refused === true);
       if (started instanceof Error) {
-        // The reason names the file, or the lock that another holds.
-        const names = damage === 'locked' ? 'SQLITE_BUSY' : pathBefore(file === 'WAL' ? 'open journal' : file);
-        expect(String(started)).toContain(names);
+        // The WAL is part of its database, whose name is the one that SQLite is given.
+        expect(String(started)).toContain(pathBefore(file === 'WAL' ? 'open journal' : file));
         await end();
         log = await startLog(directory, options);
       } else {
@@ -339,12 +352,10 @@ it.each(chosen)(
     await expect.poll(() => log.status.state, { timeout: 20_000 }).toBe('ok');
     // Reading fails for the moment in which files are brought back.
     await vi.waitFor(() => account(log), 20_000);
-    const named = want.named === undefined ? undefined : pathBefore(want.named);
-    if (named !== undefined) await expect.poll(() => witness.lines).toContainEqual(expect.stringContaining(named));
+    if (want.named !== undefined) await saysOf(witness, pathBefore(want.named));
     witness.look();
-    const worst = want.health === 'down' && mode === 'async' ? 'degraded' : want.health;
     await expect.poll(() => witness.look().worst).toBe(worst);
-    if (want.health === 'up' && named === undefined) expect(witness.lines.filter(isOfDamage)).toEqual([]);
+    if (want.health === 'up' && want.named === undefined) expect(witness.lines.filter(isOfDamage)).toEqual([]);
     await expect.poll(() => log.status.state, { timeout: 20_000 }).toBe('ok');
 
     const before = acknowledged.length;
@@ -365,6 +376,15 @@ it.each(chosen)(
     await expectAllAccounted(again, acknowledged, want);
   },
 );
+
+/** Waits until a line names the file. Before each look `work` is done. */
+async function saysOf({ lines }: Witness, path: string, work: () => Promise<void> | void = () => {}): Promise<void> {
+  const linesAfter = async () => {
+    await work();
+    return lines;
+  };
+  await expect.poll(linesAfter, { timeout: 20_000 }).toContainEqual(expect.stringContaining(path));
+}
 
 /** A line that tells of a file, and not of work that is tried again. */
 function isOfDamage(line: string): boolean {
