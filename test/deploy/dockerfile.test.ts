@@ -202,9 +202,9 @@ describe('its steps, done in folders', { timeout: 600_000 }, () => {
   });
 });
 
-describe('compose.yaml', () => {
-  const source = readFileSync(join(repository, 'compose.yaml'), 'utf8');
-  const { services, secrets, volumes } = parse(source);
+describe.each(['compose.yaml', 'compose.fleet.yaml'])('%s', (file) => {
+  const source = readFileSync(join(repository, file), 'utf8');
+  const { services, secrets, volumes } = parse(source, { merge: true });
 
   it('mounts files that are there, and read-only where they are ours', () => {
     const mounts = Object.values(services as Record<string, { volumes?: string[] }>).flatMap(
@@ -225,25 +225,33 @@ describe('compose.yaml', () => {
       expect(service.read_only, name).toBe(true);
       expect(service.cap_drop, name).toEqual(['ALL']);
       expect(service.security_opt, name).toEqual(['no-new-privileges:true']);
-      for (const port of service.ports as string[]) expect(port).toMatch(/^127\.0\.0\.1:/);
+      for (const port of (service.ports as string[] | undefined) ?? []) expect(port).toMatch(/^127\.0\.0\.1:/);
     }
   });
 
   it('has no secret in it: they are files outside of the repository', () => {
     expect(source).not.toMatch(new RegExp(apiKeyPattern));
-    expect(source).not.toMatch(/(PASSWORD|SECRET|TOKEN)(?!__FILE)\w*:/);
+    expect(source).not.toMatch(/(PASSWORD|SECRET|TOKEN)(?!_?_FILE)\w*:/);
     const ignored = readFileSync(join(repository, '.gitignore'), 'utf8').split('\n');
-    for (const { file } of Object.values(secrets as Record<string, { file: string }>)) {
-      expect(file).toMatch(/^\.\/secrets\//);
+    for (const secret of Object.values(secrets as Record<string, { file: string }>)) {
+      expect(secret.file).toMatch(/^\.\/secrets\//);
       expect(ignored).toContain('secrets/');
     }
   });
 
   it('sets variables of Verdict that there are', async () => {
     const { readConfig } = await import('../../src/config/read-config.js');
-    const { environment } = services.verdict;
-    const { config } = readConfig({ ...environmentOf(last), NODE_ENV: '', ...environment });
-    expect(config.auth).toBe('required');
-    expect(config.host).toBe('0.0.0.0');
+    const ours = Object.entries(services as Record<string, { image: string; environment: object }>).filter(
+      ([, { image }]) => image === 'verdict:local',
+    );
+    expect(ours.length).toBeGreaterThan(0);
+    for (const [name, { environment }] of ours) {
+      const secretsInPlace = Object.entries(environment).filter(
+        ([variable]) => variable !== 'VERDICT_DATABASE_URL_FILE',
+      );
+      const { config } = readConfig({ ...environmentOf(last), NODE_ENV: '', ...Object.fromEntries(secretsInPlace) });
+      expect(config.auth, name).toBe('required');
+      expect(config.host, name).toBe('0.0.0.0');
+    }
   });
 });
