@@ -81,11 +81,31 @@ export type TextTest = (text: string) => boolean;
  * The records of a group, newest first. Only those are parsed whose own members or common ones pass each of the tests.
  * `unreadable` hears the sequences of records whose text is not what was written (a damaged page); without it they throw.
  */
-export function* recordsOf(
-  { first, records }: StoredGroup,
+export function recordsOf(
+  group: StoredGroup,
   tests: readonly TextTest[] = [],
   unreadable?: (sequence: number) => void,
 ): Generator<DecisionRecord> {
+  return readLines(group, tests, unreadable, wholeRecord);
+}
+
+/** What a record is found and counted by. `time` in milliseconds since 1970, undefined where it cannot be read. */
+export type BriefRecord = Pick<
+  DecisionRecord,
+  'id' | 'policySet' | 'policyVersion' | 'request' | 'decision' | 'reason' | 'caller' | 'requestId' | 'sequence'
+> & { readonly time: number | undefined };
+
+/** The same of each record, without putting it together: shipping a journal from its files reads every record. */
+export function briefRecordsOf(group: StoredGroup, unreadable: (sequence: number) => void): Generator<BriefRecord> {
+  return readLines(group, [], unreadable, briefRecord);
+}
+
+function* readLines<Made>(
+  { first, records }: StoredGroup,
+  tests: readonly TextTest[],
+  unreadable: ((sequence: number) => void) | undefined,
+  make: (own: OwnMembers, common: StoredCommon, sequence: number) => Made,
+): Generator<Made> {
   const lines = records.split('\n');
   // Groups were once written with whole records in their lines, and nothing before the first.
   const hasCommon = !lines[0]!.startsWith('{"id":');
@@ -103,7 +123,7 @@ export function* recordsOf(
       if (common !== undefined && !ownTests.every((test) => test(line))) continue;
       const own = common === undefined ? undefined : parsed(line, unreadable);
       if (own === undefined) unreadable?.(sequence);
-      else yield wholeRecord(own, common, sequence);
+      else yield make(own, common, sequence);
     }
     end = start;
   }
@@ -125,12 +145,10 @@ function parsed(line: string, unreadable: unknown): any {
 type OwnMembers = Partial<DecisionRecord> &
   Pick<DecisionRecord, 'id' | 'request' | 'decision' | 'reason' | 'requestId' | 'durationUs'>;
 
+type StoredCommon = CommonMembers & Pick<DecisionRecord, 'writer'>;
+
 /** Puts back what was left out. The members are in the order in which a person would read them. */
-function wholeRecord(
-  own: OwnMembers,
-  common: CommonMembers & Pick<DecisionRecord, 'writer'>,
-  sequence: number,
-): DecisionRecord {
+function wholeRecord(own: OwnMembers, common: StoredCommon, sequence: number): DecisionRecord {
   const time = own.time ?? timeOf(own.id);
   // Written out, since spreading one object over another takes as long as parsing both.
   return {
@@ -156,6 +174,21 @@ function wholeRecord(
     durationUs: own.durationUs,
     ...(common.instance !== undefined && { instance: common.instance }),
     writer: own.writer ?? common.writer,
+    sequence,
+  };
+}
+
+function briefRecord(own: OwnMembers, common: StoredCommon, sequence: number): BriefRecord {
+  return {
+    id: own.id,
+    time: own.time === undefined ? idMilliseconds(own.id) : Date.parse(own.time),
+    policySet: own.policySet ?? common.policySet,
+    policyVersion: own.policyVersion ?? common.policyVersion,
+    request: own.request,
+    decision: own.decision,
+    reason: own.reason,
+    caller: own.caller ?? common.caller,
+    requestId: own.requestId,
     sequence,
   };
 }

@@ -1,6 +1,5 @@
 import { idMilliseconds } from './decision-ids.js';
-import type { DecisionRecord } from './decision-record.js';
-import { recordsOf } from './group-text.js';
+import { type BriefRecord, briefRecordsOf } from './group-text.js';
 import { addRecordKeys, type GroupKeys } from './record-keys.js';
 import { Tally, type TallyRow } from './tally.js';
 
@@ -34,8 +33,10 @@ export function groupOfText(first: number, records: string): JournalGroup {
   const tally = new Tally();
   const bounds = { since: Number.MAX_SAFE_INTEGER, until: 0, idSince: Number.MAX_SAFE_INTEGER, idUntil: 0 };
   let last = first - 1;
-  const take = (record: DecisionRecord): void => {
-    const time = Date.parse(record.time);
+  const take = (record: BriefRecord): void => {
+    const { time } = record;
+    last = Math.max(last, record.sequence);
+    if (time === undefined) return;
     const idTime = idMilliseconds(record.id) ?? time;
     addRecordKeys(record, nothingCommon, keys, record.sequence - first);
     tally.add(record, time);
@@ -43,9 +44,8 @@ export function groupOfText(first: number, records: string): JournalGroup {
     bounds.until = Math.max(bounds.until, time);
     bounds.idSince = Math.min(bounds.idSince, idTime);
     bounds.idUntil = Math.max(bounds.idUntil, idTime);
-    last = Math.max(last, record.sequence);
   };
-  for (const record of recordsOf({ first, records }, [], (sequence) => {
+  for (const record of briefRecordsOf({ first, records }, (sequence) => {
     last = Math.max(last, sequence);
   })) {
     take(record);

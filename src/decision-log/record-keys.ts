@@ -18,6 +18,12 @@ export const indexedFields = {
   decision: (record: NewDecisionRecord | DecisionRecord): string => record.decision,
 } as const;
 
+/** What of a record has keys. */
+export type KeyedRecord = Pick<
+  NewDecisionRecord,
+  'requestId' | 'request' | 'caller' | 'policyVersion' | 'policySet' | 'reason' | 'decision'
+>;
+
 export type IndexedField = keyof typeof indexedFields;
 export const indexedFieldNames = Object.keys(indexedFields) as readonly IndexedField[];
 
@@ -40,7 +46,7 @@ export function commonKeys({ caller, policyVersion, policySet }: CommonMembers):
 
 /** Adds the keys of every indexed field of the record that is not the common one. `place`: which record of the group it is. */
 export function addRecordKeys(
-  record: NewDecisionRecord | DecisionRecord,
+  record: KeyedRecord,
   common: Partial<Pick<CommonMembers, 'caller' | 'policyVersion' | 'policySet'>>,
   keys: GroupKeys,
   place: number,
