@@ -1,4 +1,4 @@
-import { closeSync, existsSync, fdatasync, openSync } from 'node:fs';
+import { closeSync, fdatasync, openSync, type Stats, statSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { isDamaged } from '../../database/sqlite/sqlite-connection.js';
 import { Turns } from '../../turns/turns.js';
@@ -28,6 +28,8 @@ export class JournalTail implements ShippedJournal {
   /** Groups that follow on each other up to the journal's end. */
   private recent: { readonly first: number; readonly group: Group }[] = [];
   private length = 0;
+  /** The WAL as it was written through last. It stays open: closing a file that is being written takes half a millisecond. */
+  private wal: { readonly file: number; readonly stats: Stats } | undefined;
 
   /**
    * @param view the journal as it is now
@@ -107,14 +109,18 @@ export class JournalTail implements ShippedJournal {
 
   // Closed files survive it already.
   async harden(): Promise<void> {
-    const wal = `${this.openPath}-wal`;
-    if (!existsSync(wal)) return;
-    const file = openSync(wal, 'r+');
-    try {
-      await sync(file);
-    } finally {
-      closeSync(file);
-    }
+    const path = `${this.openPath}-wal`;
+    const stats = statSync(path, { throwIfNoEntry: false });
+    if (stats?.ino !== this.wal?.stats.ino || stats?.dev !== this.wal?.stats.dev) this.close();
+    if (stats === undefined) return;
+    this.wal ??= { file: openSync(path, 'r+'), stats };
+    await sync(this.wal.file);
+  }
+
+  /** Lets go of the file that `harden` keeps open. Nothing may be hardened meanwhile. */
+  close(): void {
+    if (this.wal !== undefined) closeSync(this.wal.file);
+    this.wal = undefined;
   }
 
   private forget(): void {
@@ -123,10 +129,12 @@ export class JournalTail implements ShippedJournal {
   }
 
   private async readRecent(from: number, most: number): Promise<Stretch> {
+    // Taken now: what is shipped meanwhile is let go of.
+    const recent = this.recent.slice(from);
     const { writer } = await this.view();
     const groups: JournalGroup[] = [];
     let records = 0;
-    for (const { first, group } of this.recent.slice(from)) {
+    for (const { first, group } of recent) {
       const count = group.lines.length;
       if (records > 0 && records + count > most) break;
       const { common, lines, since, until, idSince, idUntil, keys } = group;

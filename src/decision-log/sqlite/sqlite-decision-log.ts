@@ -167,6 +167,7 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
     await this.trouble?.over;
     await this.upkeep.settled();
     await this.reader?.close();
+    this.journal.close();
     const files = this.kept.take();
     if (files === undefined) return;
     try {
