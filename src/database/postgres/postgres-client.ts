@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { DatabaseError, isAway } from '../database-error.js';
 import { copyIn, type PgClient, type Statement } from './postgres-driver.js';
 import { toDatabaseError } from './postgres-error.js';
@@ -36,11 +37,12 @@ const defaultLockTimeoutMs = 10_000;
 const graceMs = 5_000;
 
 /**
- * One connection to PostgreSQL. Nothing is set for its session and statements have no names, so that it may be one of
- * PgBouncer's, which gives each transaction another session.
+ * One connection to PostgreSQL. Nothing is set for its session and statements have no names (but those of `writePrepared`),
+ * so that it may be one of PgBouncer's, which gives each transaction another session.
  */
 export class PostgresClient implements PostgresStatements {
   private isBroken = false;
+  private mayPrepare = true;
 
   constructor(
     private readonly client: PgClient,
@@ -61,6 +63,25 @@ export class PostgresClient implements PostgresStatements {
   async write(text: string, values?: readonly PostgresValue[]): Promise<number> {
     const result = await this.send(() => this.client.query(this.statement(text, values)));
     return result.rowCount ?? 0;
+  }
+
+  /**
+   * As `write`, for a statement that is run again and again: the server keeps its plan. Where PgBouncer gives another session
+   * to it, which has no such statement or has it already, nothing was run; then, and from then on, it is not kept.
+   *
+   * @throws DatabaseError
+   */
+  async writePrepared(text: string, values: readonly PostgresValue[]): Promise<number> {
+    if (!this.mayPrepare) return this.write(text, values);
+    try {
+      const named = { ...this.statement(text, values), name: statementName(text) };
+      const result = await this.send(() => this.client.query(named));
+      return result.rowCount ?? 0;
+    } catch (error) {
+      if (!(error instanceof DatabaseError) || !preparedElsewhere.includes(error.code)) throw error;
+      this.mayPrepare = false;
+      return this.write(text, values);
+    }
   }
 
   /**
@@ -119,6 +140,14 @@ export class PostgresClient implements PostgresStatements {
       throw failure;
     }
   }
+}
+
+/** `duplicate_prepared_statement` and `invalid_sql_statement_name`. */
+const preparedElsewhere: readonly (string | undefined)[] = ['42P05', '26000'];
+
+/** One name has one text, so that a session that another replica, of another version, has used does the same. */
+function statementName(text: string): string {
+  return `verdict_${createHash('sha256').update(text).digest('hex').slice(0, 32)}`;
 }
 
 /** Longer than the statement itself may take, so that it is the server that ends it, and the connection can be used again. */

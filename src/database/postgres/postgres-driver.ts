@@ -55,6 +55,8 @@ export async function makeClient(options: DriverOptions): Promise<Client> {
 /** A statement with the longest wait for its answer, in milliseconds; 0: any. The driver ends it with an error then. */
 export interface Statement {
   readonly text: string;
+  /** Of a statement that the server keeps for the session. */
+  readonly name?: string;
   readonly values?: unknown[];
   readonly query_timeout: number;
 }

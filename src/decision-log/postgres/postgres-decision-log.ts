@@ -26,7 +26,7 @@ import { TallyJob } from './shared-tally.js';
 import { sharedTop } from './shared-top.js';
 import { SharedUpkeep } from './shared-upkeep.js';
 import { Shipper } from './shipper.js';
-import { addDeltas } from './tally-delta.js';
+import { addDeltas, deltasPart } from './tally-delta.js';
 import { readWriters, retireWriter } from './writers.js';
 
 /** What the shared log asks of this replica's own log. */
@@ -115,6 +115,7 @@ export class PostgresDecisionLog extends DecisionLog {
         instance,
         latestMs: options.latestMs ?? defaultLatestMs,
         count: (client, rows) => addDeltas(client, (name) => database.table(name), rows),
+        countPart: (rows, first, guard) => deltasPart((name) => database.table(name), rows, first, guard),
         harden: mode !== 'fsync',
         firstDay: () => this.retention.firstDay,
         onProblem,

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { DatabaseError } from '../../database/database-error.js';
-import type { PostgresClient } from '../../database/postgres/postgres-client.js';
+import type { PostgresClient, PostgresValue } from '../../database/postgres/postgres-client.js';
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
 import { type JournalGroup, lastIdOf } from '../journal-group.js';
 import type { StoredGap } from '../log-gap.js';
@@ -10,6 +10,7 @@ import { utcDayOf } from '../utc-day.js';
 import { type CopyType, copyData } from './binary-copy.js';
 import { DayPartitions } from './day-partitions.js';
 import { rowsOfGroups, type SharedRow } from './shared-row.js';
+import type { StatementPart } from './tally-delta.js';
 import { findWriter, type WriterState } from './writer-registry.js';
 
 export interface ShipperOptions {
@@ -27,6 +28,11 @@ export interface ShipperOptions {
   readonly latestMs: number;
   /** Writes counts of what is shipped, in the same transaction. */
   readonly count: (client: PostgresClient, rows: readonly TallyRow[]) => Promise<void>;
+  /**
+   * The same as a part of the statement that ships a row alone (`deltasPart`). Without it, each batch is a transaction of
+   * several statements.
+   */
+  readonly countPart?: (rows: readonly TallyRow[], first: number, guard: string) => StatementPart;
   /** False if a loss of power can take nothing of the journal, so that it need not be written through first. */
   readonly harden: boolean;
   /** Called once when shipping begins to fail, and once when it works again. */
@@ -102,6 +108,7 @@ export class Shipper {
   private pending = 0;
   private isUrgent = false;
   private nextBeat = 0;
+  private ahead: { readonly after: number; readonly stretch: Promise<Stretch> } | undefined;
   private readonly notedGaps = new Set<string>();
   private waiters: { readonly sequence: number; readonly resolve: () => void }[] = [];
 
@@ -201,10 +208,26 @@ export class Shipper {
     const position = await journal.position();
     const { client, state } = await this.connected(position);
     this.pending = 0;
-    const stretch = await journal.read(state.shipped, batchRecords);
+    const stretch = await this.take(state.shipped);
+    if (stretch.to > state.shipped && stretch.to < position.end) this.readAhead(stretch.to);
     if (stretch.to > state.shipped) await this.ship(client, state, stretch, position);
     else if (performance.now() >= this.nextBeat) await this.beat(client, state, position);
     return stretch.to < position.end;
+  }
+
+  /** What follows on the record `after`. */
+  private take(after: number): Promise<Stretch> {
+    const { ahead } = this;
+    this.ahead = undefined;
+    return ahead?.after === after ? ahead.stretch : this.options.journal.read(after, batchRecords);
+  }
+
+  /** Begins to read what follows on the record `after`, while what is before it is shipped. */
+  private readAhead(after: number): void {
+    const stretch = this.options.journal.read(after, batchRecords);
+    // Who takes it hears of it.
+    stretch.catch(() => undefined);
+    this.ahead = { after, stretch };
   }
 
   private async connected(position: JournalPosition): Promise<{ client: PostgresClient; state: WriterState }> {
@@ -219,6 +242,7 @@ export class Shipper {
       const forked = (what: string) => onProblem(what, undefined);
       this.state = await findWriter(database, this.client, { ...position, instance }, journal, forked);
       this.isUnsure = false;
+      this.ahead = undefined;
       this.notedGaps.clear();
       this.confirm();
     }
@@ -242,38 +266,38 @@ export class Shipper {
     const shippedId = lastId(stretch) ?? state.shippedId;
     const isAll = stretch.to >= position.end;
     const since = Math.min(...rows.map((row) => row.since));
-    const done = await client.transaction(async () => {
-      const moved = await client.write(
-        `UPDATE ${this.table('decision_writer')} SET shipped = $2, shipped_id = $3, complete_to = $4, beat = now(),
-           state = 'running', decided = $5, open_since = least(open_since, $6)
-         WHERE writer = $1 AND shipped = $7 AND shipped_id IS NOT DISTINCT FROM $8`,
-        [
-          state.writer,
-          stretch.to,
-          shippedId,
-          this.completeTo(position, isAll ? undefined : (rows.at(-1)?.until ?? 0)),
-          position.end,
-          rows.length === 0 ? null : since,
-          state.shipped,
-          state.shippedId,
-        ],
-      );
+    const highWater: readonly PostgresValue[] = [
+      state.writer,
+      stretch.to,
+      shippedId,
+      this.completeTo(position, isAll ? undefined : (rows.at(-1)?.until ?? 0)),
+      position.end,
+      rows.length === 0 ? null : since,
+      state.shipped,
+      state.shippedId,
+    ];
+    const kept = stretch.groups.filter(({ until }) => utcDayOf(until) >= firstDay);
+    const tallies = kept.flatMap(({ tally }) => tally);
+    const gaps = [...stretch.missing, ...expired];
+    const isRow = rows.length === 1 && gaps.length === 0 && this.options.countPart !== undefined;
+    const shipRows = async () => {
+      const moved = await client.write(this.moveHighWater, highWater);
       if (moved === 0) return false;
       await client.copy(
         `COPY ${this.table('decision_group')} (${columnNames}) FROM STDIN (FORMAT binary)`,
         copyData(
           rowColumns,
-          rows.map((row) => valuesOf(state.writer, row)),
+          rows.map((row) => {
+            const [day, ...others] = valuesOf(row);
+            return [day, state.writer, ...others];
+          }),
         ),
       );
-      const kept = stretch.groups.filter(({ until }) => utcDayOf(until) >= firstDay);
-      await count(
-        client,
-        kept.flatMap(({ tally }) => tally),
-      );
-      await this.noteGaps(client, state.writer, [...stretch.missing, ...expired]);
+      await count(client, tallies);
+      await this.noteGaps(client, state.writer, gaps);
       return true;
-    });
+    };
+    const done = isRow ? await this.shipRow(client, highWater, rows[0]!, tallies) : await client.transaction(shipRows);
     if (!done) {
       // An answer was lost, the database went back to an older state, or another journal has this name.
       this.isUnsure = true;
@@ -285,6 +309,37 @@ export class Shipper {
     this.newest = rows.at(-1)?.until ?? this.newest;
     this.confirm();
     onShipped?.({ records: stretch.to - state.shipped, durationMs: performance.now() - started });
+  }
+
+  private get moveHighWater(): string {
+    return `UPDATE ${this.table('decision_writer')} SET shipped = $2, shipped_id = $3, complete_to = $4, beat = now(),
+        state = 'running', decided = $5, open_since = least(open_since, $6)
+      WHERE writer = $1 AND shipped = $7 AND shipped_id IS NOT DISTINCT FROM $8`;
+  }
+
+  /**
+   * Ships a row as one statement, which is a transaction: callers of mode `replicated` wait for one round trip instead of
+   * six. It is on the disk when it is answered whatever the server is set to, since a writer's row is changed only where
+   * `set_config` was called, which holds for the commit of the statement, too. Says whether the high water was where it should be.
+   */
+  private async shipRow(
+    client: PostgresClient,
+    highWater: readonly PostgresValue[],
+    row: SharedRow,
+    tallies: readonly TallyRow[],
+  ): Promise<boolean> {
+    const values = [...highWater, ...valuesOf(row)];
+    const counts = this.options.countPart!(tallies, values.length + 1, 'moved');
+    const rowValues = rowColumns.slice(2).map((type, i) => `$${highWater.length + 2 + i}::${type}`);
+    const written = await client.writePrepared(
+      `WITH moved AS (${this.moveHighWater}
+        AND (SELECT set_config('synchronous_commit', 'on', true)) IS NOT NULL RETURNING writer),
+      counted AS (${counts.text})
+      INSERT INTO ${this.table('decision_group')} (${columnNames})
+      SELECT date '1970-01-01' + $${highWater.length + 1}::int4, writer, ${rowValues.join(', ')} FROM moved`,
+      [...values, ...counts.values],
+    );
+    return written > 0;
   }
 
   /** Says how far this journal has come, and what it lost. Everything that it has committed is shipped. */
@@ -394,9 +449,10 @@ export class Shipper {
   }
 }
 
-function valuesOf(writer: number, row: SharedRow) {
+/** The values of `columnNames` without the writer. */
+function valuesOf(row: SharedRow) {
   const { day, first, count, since, until, idSince, idUntil, keys, records } = row;
-  return [day, writer, first, count, since, until, idSince, idUntil, keys, records];
+  return [day, first, count, since, until, idSince, idUntil, keys, records] as const;
 }
 
 function gapOfExpired({ first, count: lost, since, until }: SharedRow): StoredGap {

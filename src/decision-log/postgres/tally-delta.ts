@@ -1,4 +1,4 @@
-import type { PostgresClient } from '../../database/postgres/postgres-client.js';
+import type { PostgresClient, PostgresValue } from '../../database/postgres/postgres-client.js';
 import { inJson } from '../record-filter.js';
 import { Tally, type TallyField, type TallyRow, tallyFields } from '../tally.js';
 import { copyData } from './binary-copy.js';
@@ -34,6 +34,38 @@ function deltaParameters(rows: readonly TallyRow[]): (string[] | number[])[] {
   return deltaColumns.map((_, i) => deltas.map((delta) => delta[i]!) as string[] | number[]);
 }
 
+/** Rows that agree in all become one. */
+function summed(rows: readonly TallyRow[]): readonly TallyRow[] {
+  const tally = new Tally();
+  for (const row of rows) tally.addRow(row);
+  return tally.rows();
+}
+
+/** A part of a statement, and the values that it refers to. */
+export interface StatementPart {
+  readonly text: string;
+  readonly values: readonly PostgresValue[];
+}
+
+/**
+ * The same as `addDeltas`, as an `INSERT` for a `WITH`.
+ *
+ * @param first the number of its first parameter
+ * @param guard where it is added only if this table has a row
+ */
+export function deltasPart(
+  table: (name: string) => string,
+  rows: readonly TallyRow[],
+  first: number,
+  guard: string,
+): StatementPart {
+  const into = `${table('tally_delta')} (${deltaColumns.join(', ')})`;
+  return {
+    text: `INSERT INTO ${into} ${selectDeltas(first)} WHERE EXISTS (SELECT FROM ${guard})`,
+    values: deltaParameters(summed(rows)),
+  };
+}
+
 /** Rows that are written in one statement; more are copied. */
 const mostInserted = 64;
 
@@ -43,9 +75,7 @@ export async function addDeltas(
   table: (name: string) => string,
   rows: readonly TallyRow[],
 ): Promise<void> {
-  const tally = new Tally();
-  for (const row of rows) tally.addRow(row);
-  const sums = tally.rows();
+  const sums = summed(rows);
   const into = `${table('tally_delta')} (${deltaColumns.join(', ')})`;
   if (sums.length === 0) return;
   if (sums.length <= mostInserted) await client.write(`INSERT INTO ${into} ${selectDeltas(1)}`, deltaParameters(sums));

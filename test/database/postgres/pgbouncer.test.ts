@@ -73,4 +73,21 @@ describe.skipIf(!isThere)('through PgBouncer (skipped where it or PostgreSQL is 
     expect(await first.query('SELECT * FROM pg_prepared_statements')).toEqual([]);
     expect(await first.query(`SELECT * FROM pg_locks WHERE locktype = 'advisory'`)).toEqual([]);
   });
+
+  it('a statement that the server should keep is run once, whichever session it meets', async () => {
+    const url = through(server().newSchema());
+    const database = openDatabase(url);
+    await database.query('CREATE TABLE public.prepared (n int)');
+    const clients = await Promise.all(Array.from({ length: 4 }, () => database.connect()));
+    await Promise.all(
+      clients.map(async (client, i) => {
+        for (let n = 0; n < 25; n++) {
+          expect(await client.writePrepared('INSERT INTO public.prepared VALUES ($1)', [i * 25 + n])).toBe(1);
+        }
+      }),
+    );
+    await Promise.all(clients.map((client) => client.close()));
+    const [row] = await database.query('SELECT count(*) AS all, count(DISTINCT n) AS different FROM public.prepared');
+    expect(row).toEqual({ all: 100, different: 100 });
+  });
 });

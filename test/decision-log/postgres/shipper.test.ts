@@ -8,8 +8,10 @@ import { recordsOf, type StoredGroup } from '../../../src/decision-log/group-tex
 import { DayPartitions } from '../../../src/decision-log/postgres/day-partitions.js';
 import { sharedLogMigrations } from '../../../src/decision-log/postgres/shared-migrations.js';
 import { Shipper, type ShipperOptions } from '../../../src/decision-log/postgres/shipper.js';
+import { deltasPart } from '../../../src/decision-log/postgres/tally-delta.js';
 import { readWriters, retireWriter } from '../../../src/decision-log/postgres/writers.js';
 import { SqliteDecisionLog } from '../../../src/decision-log/sqlite/sqlite-decision-log.js';
+import type { TallyRow } from '../../../src/decision-log/tally.js';
 import { openDatabase, postgresForTests } from '../../database/postgres/databases.js';
 import { hasPostgres, PostgresServer } from '../../database/postgres/postgres-server.js';
 import { exampleRecord } from '../example-records.js';
@@ -108,6 +110,57 @@ describe.skipIf(!hasPostgres)('shipping a journal into PostgreSQL', () => {
     expectWhole(records!, ids);
     const [{ rows }] = await server().query('SELECT count(*)::int AS rows FROM verdict.decision_group', url);
     expect(rows).toBeLessThan(40);
+  });
+
+  it('P4: a row alone is shipped by one statement, and is on the disk whatever the server is set to', async () => {
+    const own = await PostgresServer.start({ settings: { synchronous_commit: 'off', wal_writer_delay: 10_000 } });
+    onTestFinished(() => own.remove());
+    const url = await own.createDatabase();
+    const table = (name: string) => `"verdict"."${name}"`;
+    const replica = await start(url, temporaryDirectory(), {
+      count: () => Promise.reject(new Error('a transaction of several statements')),
+      countPart: (rows, first, guard) => deltasPart(table, rows, first, guard),
+    });
+    const ids = await replica.append(3);
+    expect(await replica.shipper.confirmed(3, 10_000)).toBe(true);
+    await own.kill();
+    await replica.stop();
+    await own.resume();
+    const [records] = (await shared(url)).values();
+    expectWhole(records!, ids);
+    expect(await own.query('SELECT sum(count)::int AS counted FROM verdict.tally_delta', url)).toEqual([
+      { counted: 3 },
+    ]);
+    const high = await own.query('SELECT shipped::int, shipped_id FROM verdict.decision_writer', url);
+    expect(high).toEqual([{ shipped: 3, shipped_id: ids[2] }]);
+  });
+
+  it('P4: a row alone is not shipped by one of two processes with one journal that went different ways', async () => {
+    const url = await server().createDatabase();
+    const directory = temporaryDirectory();
+    const counted = {
+      countPart: (rows: readonly TallyRow[], first: number, guard: string) =>
+        deltasPart((name) => `"verdict"."${name}"`, rows, first, guard),
+    };
+    const original = await start(url, directory, counted);
+    const common = await original.append(2);
+    await untilShipped(url, 2);
+    await original.log.flush();
+    const copy = temporaryDirectory();
+    cpSync(directory, copy, { recursive: true });
+    const clone = await start(url, copy, counted);
+    await clone.shipper.located(10_000);
+    const [mine, theirs] = await Promise.all([original.append(1), clone.append(1)]);
+    const all = await untilShipped(url, 4);
+    expect(all.size).toBe(2);
+    expect(
+      [...all.values()]
+        .flat()
+        .map(({ id }) => id)
+        .sort(),
+    ).toEqual([...common, ...mine!, ...theirs!].sort());
+    const counts = await server().query('SELECT sum(count)::int AS counted FROM verdict.tally_delta', url);
+    expect(counts).toEqual([{ counted: 4 }]);
   });
 
   it('P4: goes on where it was after the database is killed, again and again', async () => {
