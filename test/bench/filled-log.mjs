@@ -26,7 +26,7 @@ const reasons = [
 ];
 
 /** 560 bytes; subject and resource drawn from 100,000 and 1,000,000. `n` counts the records of the log. */
-function recordAt(log, n, now, callers) {
+export function recordAt(log, n, now, callers) {
   const set = sets[(n * 7) % sets.length];
   const reason = reasons[n % 10 === 0 ? 1 : n % 33 === 0 ? 2 : 0];
   return {

@@ -2,6 +2,7 @@
 //
 //   npm run bench:log [-- --rows 1000000 --rate 15000 --seconds 8]
 //   npm run bench:log -- --fill 10000000 --callers 20 --days 10    // instead of that, every read of a filled log
+//   npm run bench:log -- --postgres                                // instead, the log that replicas share (log-on-postgres.mjs)
 //
 // Records arrive at a fixed rate, spread over the milliseconds, as from 64 connections or more. `rows` records are in
 // the file before anything is measured. Each line is measured against the same loop making the same records for a log
@@ -23,20 +24,34 @@ const { values } = parseArgs({
   options: {
     rows: { type: 'string', default: '1000000' },
     rate: { type: 'string', default: '15000' },
-    seconds: { type: 'string', default: '8' },
+    seconds: { type: 'string' },
+    rounds: { type: 'string', default: '7' },
+    postgres: { type: 'boolean', default: false },
+    writers: { type: 'string', default: '20' },
     fill: { type: 'string' },
     callers: { type: 'string', default: '20' },
     days: { type: 'string', default: '10' },
     keep: { type: 'string' },
   },
 });
+if (values.postgres) {
+  if (values.fill !== undefined) {
+    const { filledSharedLog } = await import('./filled-shared-log.mjs');
+    await filledSharedLog({ records: Number(values.fill), writers: Number(values.writers), days: Number(values.days) });
+  } else {
+    const { logOnPostgres } = await import('./log-on-postgres.mjs');
+    const [rows, rounds, seconds] = [values.rows, values.rounds, values.seconds ?? 4].map(Number);
+    await logOnPostgres({ rows, rounds, seconds });
+  }
+  process.exit();
+}
 if (values.fill !== undefined) {
   const { filledLog } = await import('./filled-log.mjs');
   const [records, callers, days] = [values.fill, values.callers, values.days].map(Number);
   await filledLog({ records, callers, days, keep: values.keep });
   process.exit();
 }
-const [rows, rate, seconds] = [values.rows, values.rate, values.seconds].map(Number);
+const [rows, rate, seconds] = [values.rows, values.rate, values.seconds ?? 8].map(Number);
 
 const subjects = Array.from({ length: 100_000 }, (_, i) => `user-${(i * 7919) % 100_000}@example.com`);
 let made = 0;
