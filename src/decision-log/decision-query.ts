@@ -29,16 +29,17 @@ export class CountedFilters extends TimeRangeQuery {
 
 /** Which records a query is about: filters as above, and on what is in the record alone. */
 export class DecisionFilters extends CountedFilters {
+  // Records of version 0.1 may have control characters in these three.
   /** Id of the subject. */
-  @OptionalName(1_024)
+  @OptionalText(1_024)
   readonly subject?: string;
 
   /** Name of the action. */
-  @OptionalName(1_024)
+  @OptionalText(1_024)
   readonly action?: string;
 
   /** Id of the resource. */
-  @OptionalName(1_024)
+  @OptionalText(1_024)
   readonly resource?: string;
 
   @OptionalText(1_024)

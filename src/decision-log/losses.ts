@@ -5,10 +5,13 @@ export interface GapNotes {
   noteGap(loss: Loss, cause: GapCause): Promise<void>;
 }
 
+const none = Promise.resolve(0);
+
 /** Records that mode `async` lost: counted at once, and noted in the journal when it can be written. */
 export class Losses {
   private lostRecords = 0;
   private pending: (Loss & { readonly lost: number }) | undefined;
+  private last: Promise<unknown> = Promise.resolve();
 
   /** Records that this process lost. */
   get total(): number {
@@ -31,8 +34,15 @@ export class Losses {
     };
   }
 
-  /** Commits a note of what was lost since the last one; says how many records that were. */
-  async note(notes: GapNotes, cause: GapCause): Promise<number> {
+  /** Commits a note of what was lost since the last one, which it waits for; says how many records that were. */
+  note(notes: GapNotes, cause: GapCause): Promise<number> {
+    if (this.pending === undefined) return none;
+    const done = this.last.then(() => this.noteNow(notes, cause));
+    this.last = done.catch(() => undefined);
+    return done;
+  }
+
+  private async noteNow(notes: GapNotes, cause: GapCause): Promise<number> {
     const noted = this.pending;
     if (noted === undefined) return 0;
     await notes.noteGap(noted, cause);

@@ -355,6 +355,7 @@ export class Shipper {
       return moved > 0;
     });
     this.isUnsure = !done;
+    if (done) this.gapsNoted(gaps);
     this.nextBeat = performance.now() + beatMs;
   }
 
@@ -363,17 +364,20 @@ export class Shipper {
     return Math.max(0, Math.min(Date.now(), oldestPending, until ?? Number.MAX_SAFE_INTEGER) - this.options.latestMs);
   }
 
+  /** Notes gaps that are not known to be noted; they are when the transaction is committed (`gapsNoted`). */
   private async noteGaps(client: PostgresClient, writer: number, gaps: readonly StoredGap[]): Promise<void> {
     for (const { after, lost, since, until, cause } of gaps) {
-      const key = `${after} ${since} ${cause}`;
-      if (this.notedGaps.has(key)) continue;
+      if (this.notedGaps.has(keyOfGap({ after, since, cause }))) continue;
       await client.write(
         `INSERT INTO ${this.table('decision_gap')} (writer, after, lost, since, until, cause)
          VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
         [writer, after, lost, since, until, cause],
       );
-      this.notedGaps.add(key);
     }
+  }
+
+  private gapsNoted(gaps: readonly StoredGap[]): void {
+    for (const gap of gaps) this.notedGaps.add(keyOfGap(gap));
   }
 
   /** Ships what is left until the time `ends` (of the monotonic clock), and ends the writer's row if that was all. */
@@ -453,6 +457,10 @@ export class Shipper {
 function valuesOf(row: SharedRow) {
   const { day, first, count, since, until, idSince, idUntil, keys, records } = row;
   return [day, first, count, since, until, idSince, idUntil, keys, records] as const;
+}
+
+function keyOfGap({ after, since, cause }: Pick<StoredGap, 'after' | 'since' | 'cause'>): string {
+  return `${after} ${since} ${cause}`;
 }
 
 function gapOfExpired({ first, count: lost, since, until }: SharedRow): StoredGap {

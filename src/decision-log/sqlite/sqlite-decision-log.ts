@@ -89,8 +89,7 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
   private readonly losses = new Losses();
   /** The journal as it is shipped. */
   readonly journal: JournalTail;
-  /** Why no record may be added although the files can be written; undefined when one may. */
-  refusal: string | undefined;
+  private refused: string | undefined;
 
   constructor(private readonly options: SqliteDecisionLogOptions) {
     super();
@@ -155,6 +154,20 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
     this.kept.startWatching();
   }
 
+  get refusal(): string | undefined {
+    return this.refused;
+  }
+
+  set refusal(why: string | undefined) {
+    const isOver = why === undefined && this.refused !== undefined;
+    this.refused = why;
+    const { files } = this;
+    // What was lost meanwhile is noted now: the next commit may be a long time off.
+    if (isOver && files !== undefined) {
+      void this.noteLosses(files, 'queue_full').catch((error: unknown) => this.kept.failed(error));
+    }
+  }
+
   /** Commits the records that wait. */
   async flush(): Promise<void> {
     await this.group.flush();
@@ -189,14 +202,14 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
     const { mode } = this.options;
     if (mode === 'off') return written;
     const isQueueFull = this.group.depth >= this.queueLimit || this.group.length >= maxQueueLength;
-    const full = isQueueFull || this.refusal !== undefined;
+    const full = isQueueFull || this.refused !== undefined;
     if (mode === 'async') {
       if (full) this.lose(1, record.time, record.time);
       else void this.group.add(record);
       return written;
     }
     if (this.trouble !== undefined) return Promise.reject(unavailable('cannot be written', this.trouble.error));
-    if (full) return Promise.reject(unavailable(this.refusal ?? 'has too many records waiting'));
+    if (full) return Promise.reject(unavailable(this.refused ?? 'has too many records waiting'));
     return this.group.add(record);
   }
 
@@ -207,7 +220,7 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
 
   async appendBulk(records: readonly NewDecisionRecord[], room: number): Promise<void> {
     const { mode } = this.options;
-    const fails = this.trouble !== undefined || this.refusal !== undefined;
+    const fails = this.trouble !== undefined || this.refused !== undefined;
     if (mode === 'off' || records.length === 0 || fails) {
       this.bulkRoom.giveBack(room);
       // In `async` nothing waits for a log that fails: its records go the way of all others.

@@ -63,6 +63,20 @@ it('retention by count keeps the newest records, and their order goes on', async
   expect((await log.search({ subject: 's9', limit: 1_000 })).items).toHaveLength(100);
 });
 
+it('retention never deletes a record that it was told to keep, whatever its number', async () => {
+  let deletable = 0;
+  const log = await startLog(temporaryDirectory(), { retention: { maxRecords: 10, deletableTo: () => deletable } });
+  for (let i = 0; i < 100; i++) await log.append(exampleRecord(log));
+  await log.prune(noon);
+  expect((await log.search({ limit: 1_000 })).items).toHaveLength(100);
+  deletable = 55;
+  await log.prune(noon);
+  expect((await log.search({ limit: 1_000 })).items.at(-1)!.sequence).toBe(56);
+  deletable = 100;
+  await log.prune(noon);
+  expect((await log.search({ limit: 1_000 })).items).toHaveLength(10);
+});
+
 it('retention by age removes what is older to the group, and never the newest', async () => {
   const directory = temporaryDirectory();
   const log = await startLog(directory, { retention: { maxAgeMs: 60_000 } });
