@@ -60,8 +60,11 @@ export interface ShipperStatus {
   readonly retries: number;
 }
 
-/** Enough to be shipped at once; fewer wait for others. */
-const enoughRecords = 512;
+/**
+ * Enough to be shipped at once; fewer wait for others. A transaction and a write-through of the journal cost as much as some
+ * hundred records, and this many keep the event loop for some milliseconds.
+ */
+const enoughRecords = 2_048;
 /** Longest wait for others, in milliseconds. */
 const patienceMs = 200;
 /** Most records of one transaction. */
