@@ -155,12 +155,23 @@ export function answerTimeoutOf(statementTimeoutMs: number): number {
   return statementTimeoutMs === 0 ? 0 : statementTimeoutMs + graceMs;
 }
 
+/**
+ * A server behind a link that was cut does not hear that a transaction has ended. It keeps its locks until it finds out,
+ * which takes hours where nothing is set.
+ */
+const untilGone = [
+  'SET LOCAL idle_in_transaction_session_timeout = 15000',
+  'SET LOCAL tcp_keepalives_idle = 10',
+  'SET LOCAL tcp_keepalives_interval = 5',
+  'SET LOCAL tcp_keepalives_count = 3',
+];
+
 function beginning({ snapshot = false, readOnly = false, ...options }: TransactionOptions): string {
   const { statementTimeoutMs = defaultStatementTimeoutMs, lockTimeoutMs = defaultLockTimeoutMs } = options;
   return [
     `BEGIN ${snapshot ? 'ISOLATION LEVEL REPEATABLE READ' : ''} ${readOnly ? 'READ ONLY' : ''}`,
     `SET LOCAL statement_timeout = ${Math.round(statementTimeoutMs)}`,
     `SET LOCAL lock_timeout = ${Math.round(lockTimeoutMs)}`,
-    ...(readOnly ? [] : ['SET LOCAL synchronous_commit = on']),
+    ...(readOnly ? [] : ['SET LOCAL synchronous_commit = on', ...untilGone]),
   ].join('; ');
 }

@@ -10,7 +10,7 @@ import {
   type PostgresValue,
   type TransactionOptions,
 } from './postgres-client.js';
-import { type DriverOptions, makeClient, makePool, type PgPool } from './postgres-driver.js';
+import { cutOff, type DriverOptions, makeClient, makePool, type PgClient, type PgPool } from './postgres-driver.js';
 import { isRefusedConnection, toDatabaseError } from './postgres-error.js';
 
 export interface PostgresDatabaseOptions {
@@ -40,9 +40,13 @@ const defaultMaxConnections = 3;
 /** The pool, one that ships the journal, and one to spare for a migration. */
 const connectionsOfReplica = defaultMaxConnections + 2;
 const idleMs = 10_000;
+/** Longest wait for the server when a connection is closed, in milliseconds: over a link that is cut it never answers. */
+const closeMs = 1_000;
 const defaultConnectTimeoutMs = 5_000;
 /** How often a database with a problem is looked at. */
 const lookEveryMs = 2_000;
+/** What the driver says of a server that does not answer; that the pool has no connection free is another thing. */
+const noConnection = /timeout expired|due to connection timeout/;
 
 /**
  * The service's database in PostgreSQL: a small pool of connections, opened on demand, for what several stores ask now and
@@ -57,6 +61,10 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
   private watch: NodeJS.Timeout | undefined;
   private lastSize = 0;
   private isClosed = false;
+  /** Until this time of the monotonic clock nobody waits for a server that did not answer, but the one that looks after it. */
+  private silentUntil = 0;
+  /** Connections of the pool that somebody has. */
+  private readonly inUse = new Set<PgClient>();
 
   constructor(private readonly options: PostgresDatabaseOptions) {
     super();
@@ -100,7 +108,10 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
    * @throws DatabaseError
    */
   async connect({ onEnd, answerTimeoutMs = this.answerTimeoutMs }: ConnectOptions = {}): Promise<PostgresClient> {
-    const client = await this.noting(() => opened(makeClient(this.driver())));
+    const client = await this.noting(() => {
+      this.refuseSilent();
+      return opened(makeClient(this.driver()));
+    });
     let isOpen = true;
     const ended = () => {
       if (isOpen) onEnd?.();
@@ -110,7 +121,9 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
     client.on('error', ended).on('end', ended);
     return new PostgresClient(client, answerTimeoutMs, async () => {
       isOpen = false;
+      const waiting = setTimeout(() => cutOff(client), closeMs);
       await client.end().catch(() => undefined);
+      clearTimeout(waiting);
     });
   }
 
@@ -154,15 +167,20 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
     return this.lastSize;
   }
 
-  /** Waits for what runs now, then closes the connections of the pool. */
+  /** Waits a second for what runs now, then closes the connections of the pool; what still runs fails. */
   async close(): Promise<void> {
     this.isClosed = true;
     clearInterval(this.watch);
-    await (await this.pool?.catch(() => undefined))?.end();
+    const waiting = setTimeout(() => this.inUse.forEach(cutOff), closeMs);
+    const pool = await this.pool?.catch(() => undefined);
+    this.pool = undefined;
+    await pool?.end();
+    clearTimeout(waiting);
   }
 
-  private use<Result>(work: (client: PostgresClient) => Promise<Result>): Promise<Result> {
+  private use<Result>(work: (client: PostgresClient) => Promise<Result>, isLook = false): Promise<Result> {
     return this.noting(async () => {
+      if (!isLook) this.refuseSilent();
       if (this.isClosed) throw new DatabaseError('CONNECTION: the database is closed', 'CONNECTION', true, true);
       this.pool ??= this.openPool();
       const pool = await this.pool;
@@ -170,8 +188,10 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
       // An error between two statements is heard by the next one.
       const onError = () => undefined;
       connection.on('error', onError);
+      this.inUse.add(connection);
       const client = new PostgresClient(connection, this.answerTimeoutMs, (isBroken) => {
         connection.off('error', onError);
+        this.inUse.delete(connection);
         connection.release(isBroken);
       });
       try {
@@ -180,6 +200,10 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
         await client.close();
       }
     });
+  }
+
+  private look(): Promise<unknown> {
+    return this.use((client) => client.query('SELECT 1'), true);
   }
 
   private async openPool(): Promise<PgPool> {
@@ -201,13 +225,22 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
     };
   }
 
+  /** Else a start, which asks for one thing after the other, would wait its whole time for each of them. */
+  private refuseSilent(): void {
+    if (performance.now() >= this.silentUntil) return;
+    throw new DatabaseError('CONNECTION: the server did not answer a moment ago', 'CONNECTION', true, true);
+  }
+
   private async noting<Result>(run: () => Promise<Result>): Promise<Result> {
     try {
       const result = await run();
       this.note(undefined);
       return result;
     } catch (error) {
-      if (error instanceof DatabaseError && (isAway(error) || isRefusedConnection(error))) this.note(error);
+      if (error instanceof DatabaseError && (isAway(error) || isRefusedConnection(error))) {
+        if (noConnection.test(error.message)) this.silentUntil = performance.now() + lookEveryMs;
+        this.note(error);
+      }
       throw error;
     }
   }
@@ -217,10 +250,11 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
     if (error === undefined ? this.lastProblem === undefined : this.isClosed) return;
     const isNew = this.lastProblem === undefined || error === undefined;
     this.lastProblem = error?.message;
+    if (error === undefined) this.silentUntil = 0;
     clearInterval(this.watch);
     this.watch = undefined;
     if (error !== undefined) {
-      this.watch = setInterval(() => void this.query('SELECT 1').catch(() => undefined), lookEveryMs).unref();
+      this.watch = setInterval(() => void this.look().catch(() => undefined), lookEveryMs).unref();
     }
     if (!isNew) return;
     const name = describePostgresUrl(this.options.url);

@@ -1,5 +1,6 @@
 /** The `pg` package, imported here alone. It is loaded with the first connection, so that a start on SQLite does not pay for it. */
 import { readFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { type ConnectionOptions, checkServerIdentity } from 'node:tls';
 import type { Client, ClientConfig, CustomTypesConfig, Pool, PoolClient, Query } from 'pg';
 import type { PostgresUrl } from '../../config/postgres-url.js';
@@ -65,6 +66,9 @@ export interface Statement {
 export async function copyIn(client: PgClient, statement: Statement, chunks: Iterable<Buffer>): Promise<void> {
   const pg = await load();
   class CopyIn extends pg.Query {
+    // The driver looks for it here, and copies nothing from the statement.
+    readonly query_timeout = statement.query_timeout;
+
     // The driver calls this when the server is ready for the data.
     handleCopyInResponse(connection: CopyConnection): void {
       for (const chunk of chunks) connection.sendCopyFromChunk(chunk);
@@ -76,6 +80,12 @@ export async function copyIn(client: PgClient, statement: Statement, chunks: Ite
   await new Promise<void>((resolve, reject) => {
     client.query(new Copy(statement, (error) => (error ? reject(error) : resolve())));
   });
+}
+
+/** Ends the connection without a word to the server, which may not hear it; what waits for an answer fails. */
+export function cutOff(client: PgClient): void {
+  // Sound: the driver's clients have it; their types leave it out.
+  (client as unknown as { connection: { stream: Socket } }).connection.stream.destroy();
 }
 
 function attempt<Result>(make: () => Result): [Result, undefined] | [undefined, unknown] {

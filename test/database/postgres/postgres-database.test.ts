@@ -1,8 +1,10 @@
 import { readFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { DatabaseError, isAway } from '../../../src/database/database-error.js';
 import { VerdictError } from '../../../src/errors.js';
 import { openDatabase, postgresForTests } from './databases.js';
+import { Link } from './link.js';
 import { hasPostgres } from './postgres-server.js';
 
 describe.skipIf(!hasPostgres)('a database in PostgreSQL (skipped where it is not installed)', () => {
@@ -110,6 +112,59 @@ describe.skipIf(!hasPostgres)('a database in PostgreSQL (skipped where it is not
     await expect(database.query('SELECT pg_sleep(20)')).rejects.toMatchObject({ code: 'CONNECTION' });
     // The connection that still waits is not given to another.
     expect(await database.query('SELECT 1 AS n')).toEqual([{ n: 1 }]);
+  });
+
+  it('does not wait for ever for the answer to a copy, nor for the server to close a connection', async () => {
+    const url = await server().createDatabase();
+    const link = await Link.to(server().port);
+    const database = openDatabase(link.through(url), { answerTimeoutMs: 300 });
+    const client = await database.connect();
+    await client.write('CREATE TABLE t (n int)');
+    const idle = await database.connect();
+    link.silence();
+    await expect(client.copy('COPY t FROM STDIN (FORMAT binary)', [])).rejects.toMatchObject({ code: 'CONNECTION' });
+    const began = performance.now();
+    await Promise.all([client.close(), idle.close()]);
+    expect(performance.now() - began).toBeLessThan(2_000);
+  });
+
+  it('is closed within its time while a statement waits for a server that does not answer', async () => {
+    const url = await server().createDatabase();
+    const link = await Link.to(server().port);
+    const database = openDatabase(link.through(url));
+    await database.query('SELECT 1');
+    link.silence();
+    const waiting = expect(database.query('SELECT 1')).rejects.toMatchObject({ code: 'CONNECTION' });
+    await delay(100);
+    const began = performance.now();
+    await database.close();
+    expect(performance.now() - began).toBeLessThan(2_500);
+    await waiting;
+  });
+
+  it('does not wait for a server that did not answer a moment ago, and sees when it does', async () => {
+    const link = await Link.to(server().port);
+    const url = link.through(await server().createDatabase());
+    link.silence();
+    const database = openDatabase(url, { connectTimeoutMs: 300 });
+    await expect(database.query('SELECT 1')).rejects.toThrow(/timeout/);
+    for (const ask of [() => database.query('SELECT 1'), () => database.connect()]) {
+      await expect(ask()).rejects.toMatchObject({ message: expect.stringMatching(/did not answer/), isAway: true });
+    }
+    link.open();
+    await expect.poll(() => database.query('SELECT 1 AS n').catch(String), { timeout: 5_000 }).toEqual([{ n: 1 }]);
+    expect(database.problem).toBeUndefined();
+  });
+
+  it('has its transactions ended by a server that does not hear of it any more, and their locks with them', async () => {
+    const database = openDatabase(await server().createDatabase());
+    const read = (name: string) => `SELECT current_setting('${name}') AS v`;
+    const set = await database.transaction(async (client) => [
+      await client.query(read('idle_in_transaction_session_timeout')),
+      await client.query(read('tcp_keepalives_idle')),
+    ]);
+    expect(set).toEqual([[{ v: '15s' }], [{ v: '10' }]]);
+    expect(await database.query(read('idle_in_transaction_session_timeout'))).toEqual([{ v: '0' }]);
   });
 
   it('sees in a snapshot only what was there when it began', async () => {
