@@ -151,12 +151,13 @@ export class PostgresDecisionLog extends DecisionLog {
 
   async stop(): Promise<void> {
     clearInterval(this.watch);
-    await this.upkeep.stop();
+    const upkeep = this.upkeep.stop(lastShippingMs);
     try {
       await this.own?.flush();
       await this.shipper?.stop(lastShippingMs);
     } finally {
       await this.own?.stop();
+      await upkeep;
     }
   }
 

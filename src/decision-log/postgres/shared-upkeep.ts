@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
 import type { IndexJob } from './index-job.js';
 import type { SharedRetention } from './shared-retention.js';
@@ -35,11 +36,14 @@ export class SharedUpkeep {
     this.timer = setInterval(() => this.look(), lookMs).unref();
   }
 
-  /** Begins nothing new, and waits for the step that runs. */
-  async stop(): Promise<void> {
+  /** Begins nothing new, and waits for the step that runs, for `ms` milliseconds at most: closing the database ends it. */
+  async stop(ms: number): Promise<void> {
     this.isStopping = true;
     clearInterval(this.timer);
-    await this.running;
+    const waiting = new AbortController();
+    const late = delay(ms, undefined, { signal: waiting.signal }).catch(() => undefined);
+    await Promise.race([this.running, late]);
+    waiting.abort();
   }
 
   /** Brings counts and key pages up to the newest record. */

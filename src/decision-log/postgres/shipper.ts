@@ -67,6 +67,11 @@ export interface ShipperStatus {
 const enoughRecords = 2_048;
 /** Longest wait for others, in milliseconds. */
 const patienceMs = 200;
+/** Where the journal ended, at a time in milliseconds since 1970. */
+interface TimedPosition extends JournalPosition {
+  readonly now: number;
+}
+
 /** Most records of one transaction. */
 const batchRecords = 4_096;
 const beatMs = 1_000;
@@ -112,6 +117,7 @@ export class Shipper {
   private isUrgent = false;
   private nextBeat = 0;
   private ahead: { readonly after: number; readonly stretch: Promise<Stretch> } | undefined;
+  private isClosed = false;
   private readonly notedGaps = new Set<string>();
   private waiters: { readonly sequence: number; readonly resolve: () => void }[] = [];
 
@@ -131,12 +137,14 @@ export class Shipper {
     const ends = performance.now() + ms;
     this.stopping.abort();
     this.wake?.();
-    await this.running;
     try {
+      await within(ends, this.running ?? Promise.resolve());
       await this.finish(ends, () => undefined);
     } catch (error) {
       this.options.onProblem('the newest decision records could not be shipped before the end', error);
     }
+    this.isClosed = true;
+    // What still waits for an answer fails with it.
     await this.client?.close();
   }
 
@@ -199,7 +207,7 @@ export class Shipper {
       } catch (error) {
         await this.failed(error);
         // Replicas that lost the database at once do not come back at once.
-        await this.pause(pauseMs * (0.5 + Math.random()));
+        await this.rest(pauseMs * (0.5 + Math.random()));
         pauseMs = Math.min(longestPauseMs, pauseMs * 2);
       }
     }
@@ -208,7 +216,9 @@ export class Shipper {
   /** Ships a batch, and beats; says whether there is more to ship. */
   private async step(): Promise<boolean> {
     const { journal } = this.options;
-    const position = await journal.position();
+    // What comes while this waits for PostgreSQL or the disk is not in `position`: it must not count as shipped.
+    const now = Date.now();
+    const position = { ...(await journal.position()), now };
     const { client, state } = await this.connected(position);
     this.pending = 0;
     const stretch = await this.take(state.shipped);
@@ -240,6 +250,10 @@ export class Shipper {
         this.client = undefined;
       },
     });
+    if (this.isClosed) {
+      await this.client.close();
+      throw new DatabaseError('CONNECTION: shipping has ended', 'CONNECTION', true, true);
+    }
     if (this.state === undefined || this.isUnsure || this.state.journal !== position.journal) {
       await prepare();
       const forked = (what: string) => onProblem(what, undefined);
@@ -256,7 +270,7 @@ export class Shipper {
     client: PostgresClient,
     state: WriterState,
     stretch: Stretch,
-    position: JournalPosition,
+    position: TimedPosition,
   ): Promise<void> {
     const { journal, partitions, count, harden, onShipped } = this.options;
     const started = performance.now();
@@ -302,7 +316,8 @@ export class Shipper {
     };
     const done = isRow ? await this.shipRow(client, highWater, rows[0]!, tallies) : await client.transaction(shipRows);
     if (!done) {
-      // An answer was lost, the database went back to an older state, or another journal has this name.
+      // An answer was lost, the database went back to an older state, another journal has this name, or this one was
+      // retired.
       this.isUnsure = true;
       return;
     }
@@ -317,7 +332,7 @@ export class Shipper {
   private get moveHighWater(): string {
     return `UPDATE ${this.table('decision_writer')} SET shipped = $2, shipped_id = $3, complete_to = $4, beat = now(),
         state = 'running', decided = $5, open_since = least(open_since, $6)
-      WHERE writer = $1 AND shipped = $7 AND shipped_id IS NOT DISTINCT FROM $8`;
+      WHERE writer = $1 AND state = 'running' AND shipped = $7 AND shipped_id IS NOT DISTINCT FROM $8`;
   }
 
   /**
@@ -346,12 +361,12 @@ export class Shipper {
   }
 
   /** Says how far this journal has come, and what it lost. Everything that it has committed is shipped. */
-  private async beat(client: PostgresClient, state: WriterState, position: JournalPosition): Promise<void> {
+  private async beat(client: PostgresClient, state: WriterState, position: TimedPosition): Promise<void> {
     const gaps = await this.options.journal.gaps(0);
     const done = await client.transaction(async () => {
       const moved = await client.write(
         `UPDATE ${this.table('decision_writer')} SET beat = now(), state = 'running', decided = $2, complete_to = $3
-         WHERE writer = $1 AND shipped = $4 AND shipped_id IS NOT DISTINCT FROM $5`,
+         WHERE writer = $1 AND state = 'running' AND shipped = $4 AND shipped_id IS NOT DISTINCT FROM $5`,
         [state.writer, position.end, this.completeTo(position, undefined), state.shipped, state.shippedId],
       );
       if (moved > 0) await this.noteGaps(client, state.writer, gaps);
@@ -363,8 +378,8 @@ export class Shipper {
   }
 
   /** The time in milliseconds before which nothing more will be shipped. `until`: the newest time of what is, if that is not all. */
-  private completeTo({ oldestPending = Number.MAX_SAFE_INTEGER }: JournalPosition, until: number | undefined): number {
-    return Math.max(0, Math.min(Date.now(), oldestPending, until ?? Number.MAX_SAFE_INTEGER) - this.options.latestMs);
+  private completeTo({ now, oldestPending = now }: TimedPosition, until = now): number {
+    return Math.max(0, Math.min(now, oldestPending, until) - this.options.latestMs);
   }
 
   /** Notes gaps that are not known to be noted; they are when the transaction is committed (`gapsNoted`). */
@@ -431,6 +446,11 @@ export class Shipper {
     waiting.abort();
   }
 
+  /** Nothing but the end cuts it short: decisions that come meanwhile do not make a database that is away come back. */
+  private async rest(ms: number): Promise<void> {
+    await delay(ms, undefined, { signal: this.stopping.signal }).catch(() => undefined);
+  }
+
   private worked(): void {
     if (this.lastProblem === undefined) return;
     this.lastProblem = undefined;
@@ -438,6 +458,7 @@ export class Shipper {
   }
 
   private async failed(error: unknown): Promise<void> {
+    if (this.isClosed) return;
     this.retries++;
     const isNew = this.lastProblem === undefined;
     this.lastProblem = error instanceof Error ? error.message : String(error);

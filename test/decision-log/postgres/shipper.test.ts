@@ -13,6 +13,7 @@ import { readWriters, retireWriter } from '../../../src/decision-log/postgres/wr
 import { SqliteDecisionLog } from '../../../src/decision-log/sqlite/sqlite-decision-log.js';
 import type { TallyRow } from '../../../src/decision-log/tally.js';
 import { openDatabase, postgresForTests } from '../../database/postgres/databases.js';
+import { Link } from '../../database/postgres/link.js';
 import { hasPostgres, PostgresServer } from '../../database/postgres/postgres-server.js';
 import { exampleRecord } from '../example-records.js';
 import { temporaryDirectory } from '../temporary-log.js';
@@ -325,5 +326,85 @@ describe.skipIf(!hasPostgres)('shipping a journal into PostgreSQL', () => {
     await untilShipped(url, 11);
     expect(await server().query('SELECT * FROM verdict.decision_gap', url)).toEqual([]);
     await expect(retireWriter(database, 999)).rejects.toMatchObject({ code: 'writer_not_found' });
+  });
+
+  it('does not say that all is there up to a time at which more had come while the disk was slow', async () => {
+    const url = await server().createDatabase();
+    let isSlow = false;
+    const replica = await start(url, temporaryDirectory(), {
+      partitions: new (class extends DayPartitions {
+        override async ensure(...[client, days]: Parameters<DayPartitions['ensure']>): Promise<void> {
+          if (isSlow) await delay(2_500);
+          await super.ensure(client, days);
+        }
+      })(openDatabase(url)),
+    });
+    await replica.append(1);
+    await untilShipped(url, 1);
+    isSlow = true;
+    const began = Date.now();
+    await replica.append(1);
+    await delay(500);
+    // It is not in the batch that is on its way.
+    await replica.append(1);
+    await untilShipped(url, 2);
+    const [{ complete_to: completeTo }] = await server().query(
+      'SELECT complete_to::float8 FROM verdict.decision_writer',
+      url,
+    );
+    // `latestMs` is a second.
+    expect(completeTo).toBeLessThanOrEqual(began - 1_000 + 250);
+    await untilShipped(url, 3);
+  });
+
+  it('a replica that was retired while it stood still takes its gap back when it goes on', async () => {
+    const url = await server().createDatabase();
+    const replica = await start(url, temporaryDirectory());
+    await replica.append(10);
+    await untilShipped(url, 10);
+    await server().query(
+      `UPDATE verdict.decision_writer SET state = 'retired';
+       INSERT INTO verdict.decision_gap VALUES (1, 10, NULL, 0, 1, 'retired')`,
+      url,
+    );
+    await replica.append(1);
+    await untilShipped(url, 11);
+    expect(await server().query('SELECT * FROM verdict.decision_gap', url)).toEqual([]);
+    expect(await server().query('SELECT state FROM verdict.decision_writer', url)).toEqual([{ state: 'running' }]);
+  });
+
+  it('does not ask a database that is away more often because decisions come', async () => {
+    const url = await server().createDatabase();
+    const link = await Link.to(server().port);
+    const replica = await start(link.through(url), temporaryDirectory());
+    await replica.append(1);
+    await untilShipped(url, 1);
+    link.cut();
+    const until = Date.now() + 3_000;
+    let count = 1;
+    for (; Date.now() < until; count += 600) {
+      await replica.append(600);
+      await delay(100);
+    }
+    // After pauses of at least 0.125, 0.25, 0.5, 1 and 2 seconds.
+    expect(replica.shipper.status.retries).toBeLessThanOrEqual(6);
+    expect(replica.shipper.status.problem).toMatch(/^(ECONNRESET|CONNECTION)/);
+    link.open();
+    await vi.waitFor(() => expect(replica.shipper.status.shipped).toBe(count), { timeout: 20_000 });
+  }, 30_000);
+
+  it('stops within its time while the server does not answer', async () => {
+    const url = await server().createDatabase();
+    const link = await Link.to(server().port);
+    const replica = await start(link.through(url), temporaryDirectory());
+    await replica.append(1);
+    await untilShipped(url, 1);
+    link.silence();
+    await replica.append(1);
+    await delay(500);
+    const began = performance.now();
+    await replica.shipper.stop(1_000);
+    expect(performance.now() - began).toBeLessThan(2_500);
+    expect(replica.problems).toContain('the newest decision records could not be shipped before the end');
   });
 });
