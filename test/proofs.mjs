@@ -21,6 +21,7 @@ const proofs = {
     command: vitest('test/decision-log/sqlite/wal-bound.test.ts', 'test/decision-log/sqlite/many-files.test.ts'),
     env: { VERDICT_TEST_LOG_SIZE: 'full' },
   },
+  fleet: { command: vitest('test/operations/fleet.test.ts'), env: { VERDICT_TEST_FLEET: 'full' } },
   openapi: { command: vitest('test/api/schemathesis.test.ts'), env: { VERDICT_TEST_SCHEMATHESIS_EXAMPLES: '100' } },
   abuse: { command: ['npm', 'run', 'abuse'] },
   log: { command: ['npm', 'run', 'bench:log', '--', '--fill', '10000000', '--callers', '20', '--days', '10'] },

@@ -103,7 +103,8 @@ export class ServiceProcess {
 
 async function answerOf(response: Response): Promise<Answer> {
   const text = await response.text();
-  const isJson = String(response.headers.get('content-type')).includes('json');
+  // Not NDJSON, which is one document a line.
+  const isJson = /[/+]json\b/.test(String(response.headers.get('content-type')));
   return { status: response.status, body: isJson ? JSON.parse(text) : text };
 }
 

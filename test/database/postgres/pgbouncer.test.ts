@@ -1,8 +1,4 @@
 /** Through PgBouncer in transaction mode: each transaction may be on another session of the server. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PostgresAuditLog } from '../../../src/audit/postgres/postgres-audit-log.js';
 import { PostgresManagedKeys } from '../../../src/auth/postgres/postgres-managed-keys.js';
@@ -11,40 +7,18 @@ import { PostgresPolicyArchive } from '../../../src/policy-store/postgres/postgr
 import { auditOptions } from '../../audit/audit-log-suite.js';
 import { setOf } from '../../policy-store/policy-archive-suite.js';
 import { openDatabase, postgresForTests } from './databases.js';
-import { freePort, hasPostgres } from './postgres-server.js';
+import { hasPgBouncer, type PgBouncer, startPgBouncer } from './pgbouncer.js';
 
-const program = '/usr/sbin/pgbouncer';
-const isThere = hasPostgres && (process.env.VERDICT_TEST_REQUIRE === 'all' || existsSync(program));
-
-describe.skipIf(!isThere)('through PgBouncer (skipped where it or PostgreSQL is not installed)', () => {
+describe.skipIf(!hasPgBouncer)('through PgBouncer (skipped where it or PostgreSQL is not installed)', () => {
   const server = postgresForTests();
-  const folder = mkdtempSync(join(tmpdir(), 'verdict-pgbouncer-'));
-  let bouncer: ChildProcess | undefined;
-  let port: number;
+  let bouncer: PgBouncer | undefined;
 
   beforeAll(async () => {
-    port = await freePort();
-    const settings = [
-      '[databases]',
-      `* = host=127.0.0.1 port=${server().port} user=postgres`,
-      '[pgbouncer]',
-      `listen_addr=127.0.0.1\nlisten_port=${port}\nunix_socket_dir=`,
-      'auth_type=any\npool_mode=transaction\ndefault_pool_size=2\nserver_reset_query=',
-    ];
-    writeFileSync(join(folder, 'pgbouncer.ini'), settings.join('\n'));
-    const isRoot = process.getuid?.() === 0;
-    if (isRoot) execFileSync('chown', ['-R', 'postgres', folder]);
-    const user = isRoot ? ['--reuid=postgres', '--regid=postgres', '--clear-groups'] : [];
-    bouncer = spawn('setpriv', [...user, '--pdeathsig=INT', program, join(folder, 'pgbouncer.ini')], {
-      stdio: 'ignore',
-    });
+    bouncer = await startPgBouncer(server(), 2);
   });
-  afterAll(() => {
-    bouncer?.kill('SIGKILL');
-    rmSync(folder, { recursive: true, force: true });
-  });
+  afterAll(() => bouncer?.stop());
 
-  const through = (url: string) => url.replace(/:\d+\//, `:${port}/`);
+  const through = (url: string) => bouncer!.through(url);
 
   it('ten replicas migrate, write and read on two sessions of the server, and leave nothing set in them', async () => {
     const url = through(server().newSchema());
