@@ -74,7 +74,7 @@ export function registerSessionRoutes(fastify: FastifyInstance, options: Session
       if (digest === undefined) {
         throw new VerdictError('invalid_request', 'A session begins with an API key, not with another credential.');
       }
-      const { token, session } = sessions.begin(digest, Date.now());
+      const { token, session } = await sessions.begin(digest, Date.now());
       await audit.record(eventOf('session_started', request));
       setCookies(reply, token, session);
       const answer: NewSession = { ...describe(request), csrfToken: session.csrfToken, ends: timeOf(session) };
@@ -92,7 +92,7 @@ export function registerSessionRoutes(fastify: FastifyInstance, options: Session
     async (request, reply) => {
       const token = sessionTokenIn(request.headers.cookie, secure);
       if (request.caller.method === 'session' && token !== undefined) {
-        sessions.end(token);
+        await sessions.end(token);
         await audit.record(eventOf('session_ended', request));
       }
       for (const name of [sessionCookieName(secure), csrfCookie]) {

@@ -20,8 +20,10 @@ import { Authenticator } from './authenticator.js';
 import { FailedAuthentications } from './failed-authentications.js';
 import { KeyAdministration } from './key-administration.js';
 import { ManagedKeys } from './managed-keys.js';
+import { MemorySessions } from './memory-sessions.js';
 import { PostgresManagedKeys } from './postgres/postgres-managed-keys.js';
 import { PostgresServiceSecrets } from './postgres/postgres-service-secrets.js';
+import { PostgresSessions } from './postgres/postgres-sessions.js';
 import { RateLimits } from './rate-limits.js';
 import { ServiceSecrets } from './service-secrets.js';
 import { Sessions } from './sessions.js';
@@ -39,7 +41,12 @@ const callerAccessTokens = Symbol('access tokens of callers');
 @Module({
   imports: [AuditModule, DatabaseModule],
   providers: [
-    Sessions,
+    {
+      provide: Sessions,
+      inject: [ServiceDatabase],
+      useFactory: (database: ServiceDatabase): Sessions =>
+        database instanceof PostgresDatabase ? new PostgresSessions(database) : new MemorySessions(),
+    },
     {
       provide: ManagedKeys,
       inject: [ServiceDatabase],

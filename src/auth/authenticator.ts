@@ -5,7 +5,7 @@ import type { Credential } from './api-key-entry.js';
 import type { ApiKeys } from './api-keys.js';
 import type { AuthenticationMethod, Caller } from './caller.js';
 import { certificateNames } from './client-certificate.js';
-import { isCsrfToken, type Sessions, sessionTokenIn } from './sessions.js';
+import { isCsrfToken, type Session, type Sessions, sessionTokenIn } from './sessions.js';
 
 /** Why a request was not authenticated. The audit event says it, the answer does not. */
 export interface Refusal {
@@ -28,10 +28,11 @@ export interface AuthenticatorOptions {
   readonly secure: boolean;
   /** The origins of this service's own pages; undefined: the origin of the `Host` header. */
   readonly ownOrigins?: ReadonlySet<string>;
-  /** Called before a token is verified that was not seen before. */
+  /** Called before a token is verified, or a session is looked for in a database, that was not seen before. */
   readonly mayTry: (address: string) => boolean;
 }
 
+const tooManyFailures = 'too many failures before';
 const noCsrfToken = 'The CSRF token of the session is missing or wrong.';
 const anotherSite = 'A page of another site sent the credential.';
 
@@ -73,7 +74,7 @@ export class Authenticator {
     return names === undefined ? this.authenticate(message, address, now) : this.byCertificate(names, address, now);
   }
 
-  /** Returns a promise only for an access token that was not seen before. */
+  /** Returns a promise only for an access token that was not seen before, and for a session that a database has. */
   authenticate(message: IncomingMessage, address: string, now: number): Caller | Refusal | Promise<Caller | Refusal> {
     const { authorization, 'x-api-key': apiKey } = message.headers;
     if (apiKey !== undefined || authorization !== undefined) {
@@ -135,16 +136,34 @@ export class Authenticator {
     if (tokens === undefined) return { refused: 'malformed', method: 'api_key' };
     const known = tokens.cached(token, now);
     if (known !== undefined) return known;
-    if (!mayTry(address)) return { refused: 'too many failures before', method: 'jwt' };
+    if (!mayTry(address)) return { refused: tooManyFailures, method: 'jwt' };
     return tokens
       .verify(token, now)
       .then((caller) => (typeof caller === 'string' ? { refused: caller, method: 'jwt' } : caller));
   }
 
-  private bySession(token: string, message: IncomingMessage, address: string, now: number): Caller | Refusal {
+  private bySession(
+    token: string,
+    message: IncomingMessage,
+    address: string,
+    now: number,
+  ): Caller | Refusal | Promise<Caller | Refusal> {
     const foreign = this.ofAnotherSite(message, 'session');
     if (foreign !== undefined) return foreign;
-    const session = this.options.sessions.find(token, now);
+    const { sessions, mayTry } = this.options;
+    if (!sessions.knows(token) && !mayTry(address)) return { refused: tooManyFailures, method: 'session' };
+    const found = sessions.find(token, now);
+    return found instanceof Promise
+      ? found.then((session) => this.ofSession(session, message, address, now))
+      : this.ofSession(found, message, address, now);
+  }
+
+  private ofSession(
+    session: Session | undefined,
+    message: IncomingMessage,
+    address: string,
+    now: number,
+  ): Caller | Refusal {
     if (session === undefined) return { refused: 'unknown or ended session', method: 'session' };
     const credential = this.options.apiKeys.recheck(session.keyDigest, address, now);
     if (typeof credential === 'string') return { refused: credential, method: 'session' };

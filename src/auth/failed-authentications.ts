@@ -1,7 +1,7 @@
 import { addressGroup } from '../config/address-list.js';
 import type { Allowance, RateLimits } from './rate-limits.js';
 
-/** Most new tokens a second that are verified for a blocked address: about 5 ms of processor time. */
+/** Most new tokens a second that are verified, or new sessions looked for, for a blocked address: about 5 ms of work. */
 export const verificationsWhileBlocked = 50;
 /** Most addresses that are remembered. The oldest is forgotten first and starts again. */
 const maxBlocked = 10_000;
@@ -16,16 +16,16 @@ interface Block {
 
 /**
  * Addresses that failed to authenticate more often than the limit `failures` allows. Cheap checks go on as before:
- * keys, certificates, sessions, tokens that were verified already. Tokens not seen before, each of which costs a
- * signature, are verified from a small budget of their own, so that a valid one is accepted from an address where
- * another client guesses (all clients behind a gateway or NAT share one).
+ * keys, certificates, tokens that were verified already, sessions in memory or known. Tokens not seen before, each of which
+ * costs a signature, and sessions not seen before that a database has, are looked at from a small budget of their own, so
+ * that a valid one is accepted from an address where another client guesses (all clients behind a gateway or NAT share one).
  */
 export class FailedAuthentications {
   private readonly blocks = new Map<string, Block>();
 
   constructor(private readonly limits: RateLimits) {}
 
-  /** True if a signature may be verified for an address. For a blocked address it counts against the budget. */
+  /** True if a signature may be verified, or a session looked for, for an address. For a blocked address it counts against the budget. */
   mayTry(address: string, now = Date.now()): boolean {
     const group = addressGroup(address);
     const block = this.blocks.get(group);

@@ -7,44 +7,68 @@ export interface Session {
   readonly csrfToken: string;
   /** Milliseconds since the epoch. */
   readonly ends: number;
-  lastUsed: number;
+}
+
+export interface BegunSession {
+  /** What the cookie holds. It exists only there; kept is its hash. */
+  readonly token: string;
+  readonly session: Session;
 }
 
 const lifetimeMs = 8 * 60 * 60_000;
-const idleMs = 30 * 60_000;
-const maxSessions = 10_000;
+/** A session that is not used for this time, in milliseconds, ends. */
+export const sessionIdleMs = 30 * 60_000;
+/** Most sessions at once. One more ends the oldest. */
+export const maxSessions = 10_000;
 
-/** The sessions of this process, in memory: after a restart users log in again. */
-export class Sessions {
-  private readonly sessions = new Map<string, Session>();
+/**
+ * The sessions of browsers.
+ *
+ * This class is the token for the injector. Without PostgreSQL they are in memory (`MemorySessions`); with it, all replicas
+ * have the same ones (`postgres/`). What each implementation must do is tested by one suite, `test/auth/sessions-suite.ts`.
+ */
+export abstract class Sessions {
+  /**
+   * Begins a session with the key of this digest.
+   *
+   * @param now milliseconds since 1970
+   * @throws DatabaseError
+   */
+  abstract begin(keyDigest: string, now: number): Promise<BegunSession>;
 
-  /** Begins a session; the token goes into the cookie and is kept only as its hash. */
-  begin(keyDigest: string, now: number): { readonly token: string; readonly session: Session } {
-    const token = randomBytes(32).toString('base64url');
-    const csrfToken = randomBytes(32).toString('base64url');
-    const session: Session = { keyDigest, csrfToken, ends: now + lifetimeMs, lastUsed: now };
-    // The oldest session ends first.
-    if (this.sessions.size >= maxSessions) this.sessions.delete(this.sessions.keys().next().value!);
-    this.sessions.set(hash('sha256', token), session);
-    return { token, session };
-  }
+  /**
+   * Returns the session of a cookie, and notes that it was used; undefined if there is none, or it has ended or was idle for
+   * too long. It is a promise, which may fail with a `DatabaseError`, only where a database has to be asked.
+   *
+   * @param now milliseconds since 1970
+   */
+  abstract find(token: string, now: number): Session | undefined | Promise<Session | undefined>;
 
-  /** The session of a cookie; undefined if it has ended or was idle for too long. */
-  find(token: string, now: number): Session | undefined {
-    const key = hash('sha256', token);
-    const session = this.sessions.get(key);
-    if (session === undefined) return undefined;
-    if (now >= session.ends || now - session.lastUsed >= idleMs) {
-      this.sessions.delete(key);
-      return undefined;
-    }
-    session.lastUsed = now;
-    return session;
-  }
+  /** False if `find` would ask a database for a token that this process has not seen before. */
+  abstract knows(token: string): boolean;
 
-  end(token: string): void {
-    this.sessions.delete(hash('sha256', token));
-  }
+  /**
+   * Ends a session, if there is one.
+   *
+   * @throws DatabaseError
+   */
+  abstract end(token: string): Promise<void>;
+}
+
+export function makeSession(keyDigest: string, now: number): BegunSession {
+  const token = randomBytes(32).toString('base64url');
+  const csrfToken = randomBytes(32).toString('base64url');
+  return { token, session: { keyDigest, csrfToken, ends: now + lifetimeMs } };
+}
+
+/** By what a session is kept: the SHA-256 of its token, in hexadecimal. */
+export function sessionKey(token: string): string {
+  return hash('sha256', token);
+}
+
+/** @param lastUsed milliseconds since 1970, as `now` */
+export function hasEnded({ ends }: Session, lastUsed: number, now: number): boolean {
+  return now >= ends || now - lastUsed >= sessionIdleMs;
 }
 
 export function isCsrfToken(session: Session, given: unknown): boolean {

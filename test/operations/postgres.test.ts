@@ -66,6 +66,56 @@ describe.skipIf(!hasPostgres)('the service with PostgreSQL (skipped where it is 
     );
   });
 
+  interface LoggedIn {
+    readonly cookie: string;
+    readonly 'x-csrf-token': string;
+  }
+
+  async function logIn(service: Service, headers = admin): Promise<LoggedIn> {
+    const { status, headers: given, body } = await service.post('/v1/session', {}, headers);
+    expect(status).toBe(201);
+    const cookies = [given['set-cookie']].flat().map((each) => String(each).split(';')[0]);
+    return { cookie: cookies.join('; '), 'x-csrf-token': body.csrfToken };
+  }
+
+  it('keeps sessions that every replica knows, until a log-out on any', async () => {
+    const url = server().newSchema();
+    const [one, two] = [await startReplica(url), await startReplica(url)];
+    const session = { ...(await logIn(one)) };
+    expect(await two.get('/v1/session', session)).toMatchObject({ status: 200, body: { caller: 'admin' } });
+    expect((await decide(two, session)).body).toMatchObject({ decision: 'allow' });
+    expect((await decide(two, { cookie: session.cookie })).status).toBe(403);
+    expect((await decide(two, { ...session, 'x-csrf-token': 'x'.repeat(43) })).status).toBe(403);
+    const other = { ...(await logIn(two)) };
+    const out = await two.app.inject({ method: 'DELETE', url: '/v1/session', headers: session });
+    expect(out.statusCode).toBe(204);
+    expect((await decide(two, session)).status).toBe(401);
+    await expect.poll(async () => (await decide(one, session)).status).toBe(401);
+    // Of the same key another goes on, until that is revoked.
+    expect((await decide(one, other)).status).toBe(200);
+    const { body } = await one.post('/v1/api-keys', { name: 'shop', scopes: ['decide'] }, admin);
+    await two.get('/v1/session', { authorization: `Bearer ${body.key}` });
+    const shop = { ...(await logIn(one, { authorization: `Bearer ${body.key}` })) };
+    await expect.poll(async () => (await decide(two, shop)).status).toBe(200);
+    await one.app.inject({ method: 'DELETE', url: '/v1/api-keys/shop', headers: admin });
+    await expect.poll(async () => (await decide(two, shop)).status).toBe(401);
+  });
+
+  it('answers sessions with 503 while PostgreSQL is away, and not with 401', async () => {
+    const service = await startReplica(server().newSchema());
+    const session = { ...(await logIn(service)) };
+    const unknown = { cookie: `verdict-session=${'x'.repeat(43)}` };
+    await server().stop();
+    const unavailable = { status: 503, body: { type: 'urn:verdict:problem:database_unavailable' } };
+    expect(await service.get('/v1/session', unknown)).toMatchObject(unavailable);
+    await expect.poll(() => service.get('/v1/session', session)).toMatchObject(unavailable);
+    expect(await service.post('/v1/session', {}, admin)).toMatchObject(unavailable);
+    expect((await decide(service, admin)).status).toBe(200);
+    await server().resume();
+    await expect.poll(async () => (await decide(service, session)).status).toBe(200);
+    expect((await service.get('/v1/session', unknown)).status).toBe(401);
+  });
+
   it('decides, and says that it is degraded, when it starts while PostgreSQL is away; all is there when it is back', async () => {
     const url = server().newSchema();
     await server().stop();
