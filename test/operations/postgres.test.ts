@@ -116,6 +116,25 @@ describe.skipIf(!hasPostgres)('the service with PostgreSQL (skipped where it is 
     expect((await service.get('/v1/session', unknown)).status).toBe(401);
   });
 
+  it('goes on with an AuthZEN search on another replica by the token of its page', async () => {
+    const url = server().newSchema();
+    const [one, two] = [await startReplica(url), await startReplica(url)];
+    for (const { directory } of [one, two]) {
+      const rules = ['ann', 'bob', 'cyd'].map((name) => `p, ${name}, doc, read\n`).join('');
+      writeFileSync(join(directory, 'policies/default/rules.csv'), rules);
+    }
+    for (const replica of [one, two]) await replica.post('/v1/policy-sets/default/reload', {}, admin);
+    const query = { subject: { type: 'user' }, action: { name: 'read' }, resource: { type: 'doc', id: 'doc' } };
+    const search = async (replica: Service, page: object) =>
+      (await replica.post('/access/v1/search/subject', { ...query, page }, admin)).body;
+    const first = await search(one, { limit: 1 });
+    const second = await search(two, { token: first.page.next_token });
+    const third = await search(one, { token: second.page.next_token });
+    const ids = [first, second, third].map(({ results }) => results.map(({ id }: { id: string }) => id));
+    expect(ids).toEqual([['ann'], ['bob'], ['cyd']]);
+    expect(third.page.next_token).toBe('');
+  });
+
   it('decides, and says that it is degraded, when it starts while PostgreSQL is away; all is there when it is back', async () => {
     const url = server().newSchema();
     await server().stop();
