@@ -1,6 +1,7 @@
 /** Reads a journal file's own description, in both formats, on any connection that has the file. */
 
 import type { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import { sha256 } from '../../digest/sha-256.js';
 import type { StoredGap } from '../log-gap.js';
 
 /** 1: a file that version 0.1 made (1763700000000-journal.ts); 2: 1764300000000-journal-file.ts. */
@@ -93,7 +94,15 @@ export async function readBeginning(
   const [row] = await connection.query<{ name: string | null; writer: number; start: number }>(
     `SELECT ${name} AS name, writer, coalesce((SELECT min(first) FROM ${schema}.journal), 1) AS start FROM ${schema}.log`,
   );
-  return row === undefined ? undefined : { ...row, name: row.name ?? `writer-${row.writer}`, floor: 0 };
+  return row === undefined ? undefined : { ...row, name: row.name ?? nameOfWriter(row.writer), floor: 0 };
+}
+
+/**
+ * The name of a journal that version 0.1 gave none. It says nothing but the writer, so that the journal has one name, whether it
+ * is read as it is, copied, or opened and told its name.
+ */
+function nameOfWriter(writer: number): string {
+  return sha256([`verdict journal of writer ${writer}`]).slice(0, 32);
 }
 
 /** Sequence of the last record, lost ones included; that before `start` when there is none. */

@@ -369,6 +369,6 @@ async function begin(
   const columns = await connection.query<{ name: string }>('PRAGMA table_info(log)');
   if (!columns.some((column) => column.name === 'name')) await connection.query('ALTER TABLE log ADD COLUMN name TEXT');
   if (known === undefined) await connection.query('INSERT INTO log (writer) VALUES (?)', [writer]);
-  await connection.query('UPDATE log SET name = ? WHERE name IS NULL', [name]);
+  await connection.query('UPDATE log SET name = ? WHERE name IS NULL', [known?.name ?? name]);
   return (await readBeginning(connection, format))!;
 }
