@@ -12,12 +12,12 @@ const serviceCommands: Commands = {
     return (program, terminal) =>
       addKeysCommand(program, terminal, async () => {
         const { defaultEnvironment } = await import('./config/environment-name.js');
-        const { databasePathOf } = await import('./config/data-folder.js');
-        const { isPostgresUrl } = await import('./config/postgres-url.js');
-        const config = await readConfigWithoutPolicies();
-        const { env: environment = defaultEnvironment, apiKeysFile, databaseUrl } = config;
-        const database = isPostgresUrl(databaseUrl) ? databaseUrl : databasePathOf(config);
-        return { database, environment, ...(apiKeysFile !== undefined && { apiKeysFile }) };
+        const { env: environment = defaultEnvironment, apiKeysFile, databaseUrl } = await readConfigWithoutPolicies();
+        return {
+          database: await databaseOf(databaseUrl),
+          environment,
+          ...(apiKeysFile !== undefined && { apiKeysFile }),
+        };
       });
   },
   backup: async () => {
@@ -26,7 +26,7 @@ const serviceCommands: Commands = {
   },
   log: async () => {
     const { addLogCommand } = await import('./cli/commands/log-command.js');
-    return (program, terminal) => addLogCommand(program, terminal, databasePath);
+    return (program, terminal) => addLogCommand(program, terminal, database);
   },
   serve: async () => (program) => {
     program
@@ -69,6 +69,16 @@ const serviceCommands: Commands = {
 
 const { runCommandLine } = await import('./cli/program.js');
 await runCommandLine(process.argv.slice(2), serviceCommands);
+
+/** The file of an SQLite database, or the URL of one in PostgreSQL. */
+async function database(): Promise<string> {
+  return databaseOf((await readConfigWithoutPolicies()).databaseUrl);
+}
+
+async function databaseOf(databaseUrl: string): Promise<string> {
+  const { isPostgresUrl } = await import('./config/postgres-url.js');
+  return isPostgresUrl(databaseUrl) ? databaseUrl : databaseUrl.slice('sqlite:'.length);
+}
 
 async function databasePath(): Promise<string> {
   const { databasePathOf } = await import('./config/data-folder.js');

@@ -29,7 +29,9 @@ export function addDiffCommand(program: Command, terminal: Terminal): void {
         'appear and disappear, as far as known entities and rules name who and what there is.',
     );
   addServerOptions(command)
-    .addOption(new Option('--database <file>', "take versions from a service's database").conflicts('url'))
+    .addOption(
+      new Option('--database <database>', "take versions from a service's: a file or postgres://…").conflicts('url'),
+    )
     .option('--set <name>', 'with --url or --database: the policy set')
     .option('--at <time>', 'the clock of the decisions, RFC 3339; now if it is not given')
     .addOption(

@@ -2,12 +2,13 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { quote } from '../../core/quote.js';
+import type { DecisionPage } from '../../decision-log/decision-page.js';
 import type { DecisionFilters } from '../../decision-log/decision-query.js';
 import type { DecisionRecord } from '../../decision-log/decision-record.js';
 import type { ExportQuery } from '../../decision-log/export-query.js';
 import type { StatsQuery } from '../../decision-log/stats-query.js';
 import { exitCodes, UsageError } from '../exit-code.js';
-import { printReplay, printStats, remarkGaps } from '../print/log-report.js';
+import { printReplay, printStats, remarkGaps, remarkIncomplete } from '../print/log-report.js';
 import type { Terminal } from '../print/terminal.js';
 import { follow } from '../sources/follow.js';
 import type { LogSource } from '../sources/log-source.js';
@@ -23,11 +24,11 @@ const listLimit = 10_000;
 
 /**
  * `verdict log`: what was decided, from the service's database (also while it runs, or from a backup) or from a service.
- * `readDatabasePath` is asked where neither `--database` nor `--url` is given.
+ * `readDatabase` is asked where neither `--database` nor `--url` is given.
  */
-export function addLogCommand(program: Command, terminal: Terminal, readDatabasePath: () => Promise<string>): void {
+export function addLogCommand(program: Command, terminal: Terminal, readDatabase: () => Promise<string>): void {
   const log = program.command('log').summary('query, follow, export, replay and count decisions');
-  const reading = new LogReading(terminal, readDatabasePath);
+  const reading = new LogReading(terminal, readDatabase);
   addQuery(log, reading);
   addTail(log, reading);
   addExport(log, reading);
@@ -60,10 +61,12 @@ async function printList(
   let { cursor } = options;
   let left = options.limit;
   const gathered: DecisionRecord[] = [];
+  let incomplete: DecisionPage['incomplete'];
   do {
     const limit = Math.min(left, pageLimit);
     const page = await source.search({ ...filters, limit, ...(cursor !== undefined && { cursor }) });
     remarkGaps(terminal, page.gaps ?? []);
+    incomplete ??= page.incomplete;
     if (reading.isForPeople(options)) gathered.push(...page.items);
     else reading.printRecords(page.items, options, false);
     left -= page.items.length;
@@ -72,6 +75,7 @@ async function printList(
   } while (cursor !== undefined && left > 0);
   terminal.progress('');
   if (reading.isForPeople(options)) reading.printRecords(gathered, options, true);
+  remarkIncomplete(terminal, incomplete ?? []);
   if (cursor !== undefined) terminal.remark(`there are more: --cursor ${cursor}`);
   return exitCodes.fine;
 }

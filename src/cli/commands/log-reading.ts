@@ -17,15 +17,17 @@ export interface LogOptions extends ServerOptions {
 
 export function addLogSource(command: Command): Command {
   return addServerOptions(command).addOption(
-    new Option('--database <file>', 'read this database; otherwise the one of VERDICT_DATABASE_URL').conflicts('url'),
+    new Option('--database <database>', 'a file or postgres://…; otherwise the one of VERDICT_DATABASE_URL').conflicts(
+      'url',
+    ),
   );
 }
 
 export class LogReading {
-  /** @param readDatabasePath asked where neither `--database` nor `--url` is given */
+  /** @param readDatabase asked where neither `--database` nor `--url` is given */
   constructor(
     readonly terminal: Terminal,
-    private readonly readDatabasePath: () => Promise<string>,
+    private readonly readDatabase: () => Promise<string>,
   ) {}
 
   /** Opens the source, and closes it also after an error. Errors that the user can correct become usage errors. */
@@ -57,7 +59,7 @@ export class LogReading {
   private async open({ url, database }: LogOptions): Promise<LogSource> {
     if (url !== undefined) return logOfServer({ url });
     const { logOfDatabase } = await import('../sources/log-file.js');
-    return logOfDatabase(database ?? (await this.readDatabasePath()));
+    return logOfDatabase(database ?? (await this.readDatabase()));
   }
 }
 
@@ -66,7 +68,10 @@ function isClosedPipe(error: unknown): boolean {
 }
 
 function sayWhy(error: unknown): unknown {
-  if (error instanceof VerdictError) return new UsageError(error.detail);
+  if (error instanceof VerdictError) {
+    const { cause, detail } = error;
+    return new UsageError(cause instanceof DatabaseError ? `${detail} ${cause.message}` : detail);
+  }
   if (error instanceof DatabaseError) return new UsageError(`the log cannot be read: ${error.message}`);
   return error;
 }

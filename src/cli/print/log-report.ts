@@ -3,6 +3,7 @@ import { spellUnseen } from '../../core/quote.js';
 import type { DecisionRecord } from '../../decision-log/decision-record.js';
 import type { DecisionStats } from '../../decision-log/decision-stats.js';
 import type { LogGap } from '../../decision-log/log-gap.js';
+import type { LogWriter } from '../../decision-log/log-writers.js';
 import type { Replay } from '../../pdp/replay.js';
 import { printDecision } from './decision-report.js';
 import { entityText } from './entity-text.js';
@@ -40,6 +41,15 @@ export function remarkGaps(terminal: Terminal, gaps: readonly LogGap[]): void {
   for (const { lost, from, to, cause } of gaps) {
     const howMany = lost === null ? 'an unknown number of records' : count(lost, 'record');
     terminal.remark(`lost: ${howMany} from ${from} to ${to} (${cause})`);
+  }
+}
+
+/** `not heard of since 12:00: writer 3 (pdp-2), …`, on stderr: records of theirs may be missing. */
+export function remarkIncomplete(terminal: Terminal, writers: readonly LogWriter[]): void {
+  for (const { writer, instance, heard, completeTo } of writers) {
+    terminal.remark(
+      `incomplete: writer ${writer} (${instance}) was not heard of since ${heard}, its records are there up to ${completeTo}`,
+    );
   }
 }
 

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { AuditLog, AuditLogOptions } from '../../audit/audit-log.js';
 import type { ManagedKeys } from '../../auth/managed-keys.js';
-import { isPostgresUrl, parsePostgresUrl } from '../../config/postgres-url.js';
+import { describePostgresUrl, isPostgresUrl, type PostgresUrl, parsePostgresUrl } from '../../config/postgres-url.js';
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
 import type { RecordedDecisions } from '../../decision-log/recorded-decisions.js';
 import type { PolicyArchive } from '../../policy-store/policy-archive.js';
@@ -15,26 +15,50 @@ import { UsageError } from '../exit-code.js';
 /** A store, and a function that closes it. */
 export type Opened<Store> = Store & { close(): Promise<void> };
 
+/** Where a database is as it is shown to people: a URL without its password. */
+export function describeDatabase(database: string): string {
+  return isPostgresUrl(database) ? describePostgresUrl(urlOf(database)) : fileOf(database);
+}
+
 /**
- * Opens the decision log to read it, beside a service that may be writing it.
+ * Opens the decision log of an SQLite file or a `postgres://` URL to read it, beside services that may be writing it.
  *
  * @throws UsageError when there is no log
  */
 export async function openDecisionLog(database: string): Promise<Opened<RecordedDecisions>> {
+  if (isPostgresUrl(database)) {
+    const { PostgresDecisionLog } = await import('../../decision-log/postgres/postgres-decision-log.js');
+    return openInPostgres(database, async (opened) => {
+      if (!(await opened.hasTable('decision_writer'))) {
+        throw new UsageError(`there is no decision log in ${describeDatabase(database)}`, whichDatabase);
+      }
+      const log = PostgresDecisionLog.reader(opened);
+      return Object.assign(log, { close: () => Promise.resolve() });
+    });
+  }
   const { DecisionLogReader } = await import('../../decision-log/sqlite/decision-log-reader.js');
   const { closedFiles, decisionLogPath } = await import('../../decision-log/sqlite/log-files.js');
-  const path = decisionLogPath(database);
+  const path = decisionLogPath(fileOf(database));
   if (!existsSync(path) && closedFiles(path).length === 0) {
-    throw new UsageError(`there is no decision log ${path}`, '--database or VERDICT_DATABASE_URL name its database');
+    throw new UsageError(`there is no decision log ${path}`, whichDatabase);
   }
-  return DecisionLogReader.open(database);
+  return DecisionLogReader.open(fileOf(database));
 }
 
-/** Opens the archive of versions to read it; undefined when there is no database, since to open it would make it. */
+const whichDatabase = '--database or VERDICT_DATABASE_URL name its database';
+
+/** Opens the archive of versions to read it; undefined when there is none, since to open it would make it. */
 export async function openArchive(database: string): Promise<PolicyArchive | undefined> {
-  if (!existsSync(database)) return undefined;
+  if (isPostgresUrl(database)) {
+    const { PostgresPolicyArchive } = await import('../../policy-store/postgres/postgres-policy-archive.js');
+    return openInPostgres(database, async (opened) =>
+      (await opened.hasTable('policy_version')) ? PostgresPolicyArchive.open(opened) : undefined,
+    );
+  }
+  const file = fileOf(database);
+  if (!existsSync(file)) return undefined;
   const { SqlitePolicyArchive } = await import('../../policy-store/sqlite/sqlite-policy-archive.js');
-  return SqlitePolicyArchive.openToRead(database);
+  return SqlitePolicyArchive.openToRead(file);
 }
 
 /** Opens the managed keys of an SQLite file or a `postgres://` URL; a database that is not there is made. */
@@ -58,26 +82,46 @@ export async function openAuditLog(database: string, options: AuditLogOptions): 
 }
 
 /** Opens a store that closes its connections, too, when it is closed. */
-async function openInPostgres<Store extends { close(): Promise<void> }>(
+async function openInPostgres<Store extends { close(): Promise<void> } | undefined>(
   url: string,
   open: (database: PostgresDatabase) => Promise<Store>,
 ): Promise<Store> {
-  const { PostgresDatabase } = await import('../../database/postgres/postgres-database.js');
-  const database = new PostgresDatabase({
-    url: parsePostgresUrl(url),
-    instance: 'command line',
-    // The commands themselves say why they fail.
-    onProblem: () => undefined,
-  });
+  const database = await postgresAt(url);
   try {
     const store = await open(database);
-    const close = store.close.bind(store);
-    store.close = () => close().finally(() => database.close());
+    if (store === undefined) await database.close();
+    else {
+      const close = store.close.bind(store);
+      store.close = () => close().finally(() => database.close());
+    }
     return store;
   } catch (error) {
     await database.close();
     throw error;
   }
+}
+
+async function postgresAt(url: string): Promise<PostgresDatabase> {
+  const { PostgresDatabase } = await import('../../database/postgres/postgres-database.js');
+  return new PostgresDatabase({
+    url: urlOf(url),
+    instance: 'command line',
+    // The commands themselves say why they fail.
+    onProblem: () => undefined,
+  });
+}
+
+function urlOf(text: string): PostgresUrl {
+  try {
+    return parsePostgresUrl(text);
+  } catch (error) {
+    throw new UsageError(`the URL of the database ${(error as Error).message}`);
+  }
+}
+
+/** `sqlite:data/verdict.sqlite`, or the path alone. */
+function fileOf(database: string): string {
+  return database.startsWith('sqlite:') ? database.slice('sqlite:'.length) : database;
 }
 
 /**

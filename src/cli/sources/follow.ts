@@ -5,15 +5,16 @@ import type { LogSource } from './log-source.js';
 
 /** Milliseconds between two looks. */
 const intervalMs = 1_000;
-/** Milliseconds within which records of one moment are committed; mode `async` may take longer, see below. */
+/** Milliseconds within which records of one moment are committed, and shipped; some may take longer, see below. */
 const lateMs = 30_000;
 const pageSize = 1_000;
 
 /**
- * The newest records that match, then those that come, in the order they were committed, until `signal` says stop.
+ * The newest records that match, then those that come, in the order of the log, until `signal` says stop.
  *
- * What is new is told by the sequence, not by a clock: the service's may differ from ours. Times only bound how far back a
- * look goes, so a record of mode `async` that waited longer than `lateMs` for its commit is found by a query and not here.
+ * What is new is told by the sequences of each writer, not by a clock: the service's may differ from ours. Times only bound
+ * how far back a look goes, so a record that waited longer than `lateMs` for its commit (mode `async`), or to be shipped
+ * (PostgreSQL was away), is found by a query and not here.
  */
 export async function* follow(
   source: LogSource,
@@ -21,46 +22,69 @@ export async function* follow(
   lines: number,
   signal: AbortSignal,
 ): AsyncGenerator<readonly DecisionRecord[]> {
-  let mark = await newest(source);
-  if (lines > 0 && mark !== undefined) {
-    const { items } = await source.search({ ...filters, limit: lines });
-    yield between(items, 0, mark.sequence);
+  // The newest records say where most writers are.
+  const { items } = await source.search({ limit: pageSize });
+  const begun = items[0]?.time ?? '';
+  const marks = new Marks(begun);
+  marks.take(items);
+  if (lines > 0 && begun !== '') {
+    const newest = (await source.search({ ...filters, limit: lines })).items.filter((record) => !marks.isNew(record));
+    marks.take(newest);
+    yield newest.reverse();
   }
+  let last = begun;
   for (;;) {
     await delay(intervalMs, undefined, { signal }).catch(() => undefined);
     if (signal.aborted) return;
-    const last = await newest(source);
-    if (last === undefined || (last.writer === mark?.writer && last.sequence === mark.sequence)) continue;
-    // Another writer has begun a file of its own, with numbers of its own.
-    const before = last.writer === mark?.writer ? mark : undefined;
-    const records = await since(source, filters, before);
-    yield between(records, before?.sequence ?? 0, last.sequence);
-    mark = last;
+    const records = await since(source, filters, last === '' ? undefined : before(last), marks);
+    marks.take(records);
+    for (const { time } of records) if (time > last) last = time;
+    if (records.length > 0) yield records.reverse();
   }
 }
 
-async function newest(source: LogSource): Promise<DecisionRecord | undefined> {
-  return (await source.search({ limit: 1 })).items[0];
+/** Up to which sequence the records of each writer were seen. */
+class Marks {
+  private readonly seen = new Map<number, number>();
+
+  /** @param begun records of writers that nothing was seen of are new if their time is later (RFC 3339) */
+  constructor(private readonly begun: string) {}
+
+  isNew({ writer, sequence, time }: DecisionRecord): boolean {
+    const mark = this.seen.get(writer);
+    return mark === undefined ? time > this.begun : sequence > mark;
+  }
+
+  /** A writer's records are seen in their order, so that all up to the highest were. */
+  take(records: readonly DecisionRecord[]): void {
+    for (const { writer, sequence } of records) {
+      this.seen.set(writer, Math.max(sequence, this.seen.get(writer) ?? 0));
+    }
+  }
 }
 
-/** Newest first; it may hold a few more than were asked for. */
+/** What is new, newest first. It looks back until a page has nothing of it: records of other writers may lie between. */
 async function since(
   source: LogSource,
   filters: DecisionFilters,
-  mark: DecisionRecord | undefined,
+  from: string | undefined,
+  marks: Marks,
 ): Promise<DecisionRecord[]> {
-  const from = mark && new Date(Date.parse(mark.time) - lateMs).toISOString();
   const query = { ...filters, ...(from !== undefined && { from }), limit: pageSize };
   const records: DecisionRecord[] = [];
   let cursor: string | undefined;
+  let isAmongNew = true;
   do {
     const page = await source.search({ ...query, ...(cursor !== undefined && { cursor }) });
-    records.push(...page.items);
+    const found = page.items.filter((record) => marks.isNew(record));
+    records.push(...found);
     cursor = page.nextCursor;
-  } while (cursor !== undefined && (records.at(-1)?.sequence ?? Number.MAX_SAFE_INTEGER) > (mark?.sequence ?? 0));
+    // A page without items was searched for as long as one may take, and the next goes on.
+    isAmongNew = page.items.length === 0 || found.length > 0;
+  } while (cursor !== undefined && isAmongNew);
   return records;
 }
 
-function between(records: readonly DecisionRecord[], after: number, to: number): readonly DecisionRecord[] {
-  return records.filter(({ sequence }) => sequence > after && sequence <= to).reverse();
+function before(time: string): string {
+  return new Date(Date.parse(time) - lateMs).toISOString();
 }

@@ -5,12 +5,14 @@ import { openArchive, openDecisionLog } from './database.js';
 import type { LogSource } from './log-source.js';
 
 /**
- * Opens the log of a service's database, which may be in use; no record is written.
+ * Opens the log of a service's database, which may be in use; no record is written. In PostgreSQL it is the log of all
+ * replicas, with what they have shipped.
  *
+ * @param database an SQLite file or a `postgres://` URL
  * @throws UsageError when there is no log
  */
-export async function logOfDatabase(databasePath: string): Promise<LogSource> {
-  const reader = await openDecisionLog(databasePath);
+export async function logOfDatabase(database: string): Promise<LogSource> {
+  const reader = await openDecisionLog(database);
   return {
     search: (query) => reader.search(query),
     export: (query) => reader.export(query),
@@ -18,7 +20,7 @@ export async function logOfDatabase(databasePath: string): Promise<LogSource> {
     replay: async (id, version) => {
       const record = await reader.find(id);
       if (record === undefined) throw await reader.notFound(id);
-      const archive = await openArchive(databasePath);
+      const archive = await openArchive(database);
       const versions = new ArchivedVersions(archive);
       try {
         return await replay(

@@ -1,14 +1,19 @@
 /** Reads the versions in a service's database. It loads database drivers, so import it only when needed. */
 import { UsageError } from '../exit-code.js';
-import { openArchive } from './database.js';
+import { describeDatabase, openArchive } from './database.js';
 import type { PolicyVersions } from './policy-versions.js';
 
 /** How many versions are read from the database at a time. */
 const pageSize = 1_000;
 
-/** The service may be running; nothing is written. */
-export async function versionsInDatabase(path: string): Promise<PolicyVersions> {
-  const archive = await openArchive(path).catch(cannotRead(path));
+/**
+ * The service may be running; nothing is written.
+ *
+ * @param database an SQLite file or a `postgres://` URL
+ */
+export async function versionsInDatabase(database: string): Promise<PolicyVersions> {
+  const path = describeDatabase(database);
+  const archive = await openArchive(database).catch(cannotRead(path));
   if (archive === undefined) throw new UsageError(`there is no database ${path}`);
   return {
     async served() {

@@ -84,6 +84,14 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
     return `${quoteIdentifier(this.schema)}.${quoteIdentifier(name)}`;
   }
 
+  /** Whether there is such a table of the service; then none has to be made to read it. */
+  async hasTable(name: string): Promise<boolean> {
+    const [row] = await this.query<{ found: boolean }>('SELECT to_regclass($1) IS NOT NULL AS found', [
+      this.table(name),
+    ]);
+    return row!.found;
+  }
+
   /** Runs one statement on a connection of the pool: for reading; what is written is safe on disk by `transaction` alone. */
   query<Row extends object>(text: string, values?: readonly PostgresValue[]): Promise<Row[]> {
     return this.use((client) => client.query<Row>(text, values));

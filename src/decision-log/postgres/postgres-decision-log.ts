@@ -138,6 +138,14 @@ export class PostgresDecisionLog extends DecisionLog {
     });
   }
 
+  /** To read a log that is there. It is not started and not stopped, and the database is closed by its owner. */
+  static reader(database: PostgresDatabase): PostgresDecisionLog {
+    const openJournal = () => {
+      throw new Error('a reader has no journal');
+    };
+    return new PostgresDecisionLog({ database, mode: 'off', openJournal });
+  }
+
   async start(): Promise<void> {
     await this.own?.start();
     await this.tables.prepare();
