@@ -34,6 +34,7 @@ export function addLogCommand(program: Command, terminal: Terminal, readDatabase
   addExport(log, reading);
   addReplay(log, reading);
   addStats(log, reading);
+  addImport(log, reading);
 }
 
 function addQuery(log: Command, reading: LogReading): void {
@@ -156,6 +157,26 @@ function addStats(log: Command, reading: LogReading): void {
         return exitCodes.fine;
       });
     });
+}
+
+interface ImportOptions {
+  readonly from: string;
+  readonly database?: string;
+}
+
+function addImport(log: Command, reading: LogReading): void {
+  const lines = ['--from data/verdict.sqlite --database postgres://verdict@db.example/verdict'];
+  log
+    .command('import')
+    .description(
+      'Takes an SQLite log whole into the log that replicas share in PostgreSQL, with the policy versions that its records\n' +
+        'name. API keys and audit events are not taken. No service may use the folder. If it ends half-way, run it again:\n' +
+        'it goes on there.',
+    )
+    .requiredOption('--from <file>', 'the SQLite database that the log lies beside, such as data/verdict.sqlite')
+    .option('--database <database>', 'postgres://…; otherwise the one of VERDICT_DATABASE_URL')
+    .addHelpText('after', examples('import', lines))
+    .action((options: ImportOptions) => reading.import(options.from, options.database));
 }
 
 function output(...formats: readonly ['text', 'ndjson' | 'json']): Option {

@@ -5,6 +5,7 @@ import type { DecisionRecord } from '../../decision-log/decision-record.js';
 import { VerdictError } from '../../errors.js';
 import { UsageError } from '../exit-code.js';
 import { printRecords } from '../print/log-report.js';
+import { count } from '../print/report.js';
 import type { Terminal } from '../print/terminal.js';
 import { type LogSource, logOfServer } from '../sources/log-source.js';
 import { addServerOptions, type ServerOptions } from '../sources/server.js';
@@ -44,6 +45,31 @@ export class LogReading {
       if (!stop.signal.aborted && !isClosedPipe(error)) throw sayWhy(error);
     } finally {
       await opened?.close();
+    }
+  }
+
+  /** Takes an SQLite log into the shared one. */
+  async import(from: string, given: string | undefined): Promise<void> {
+    const { terminal } = this;
+    try {
+      const to = given ?? (await this.readDatabase());
+      const { describeDatabase, importLog } = await import('../sources/database.js');
+      const progress = (taken: number, end: number) => terminal.progress(`${taken} of ${end} records`);
+      const { end, versions, missing } = await importLog({
+        from,
+        to,
+        progress,
+        remark: (what) => terminal.remark(what),
+      });
+      terminal.progress('');
+      for (const version of missing)
+        terminal.remark(`${version} is not in the archive: its decisions cannot be replayed`);
+      const what = `${count(end, 'record')} and ${count(versions, 'policy version')}`;
+      terminal.print(`${what} are in ${describeDatabase(to)}; API keys and audit events were not taken`);
+    } catch (error) {
+      terminal.progress('');
+      if (!(error instanceof DatabaseError)) throw sayWhy(error);
+      throw new UsageError(`the log cannot be imported: ${error.message}`, 'what was taken so far stays: run it again');
     }
   }
 

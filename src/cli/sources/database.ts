@@ -3,7 +3,7 @@
  * which database that is; each driver is loaded when it is asked for.
  */
 import { existsSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { AuditLog, AuditLogOptions } from '../../audit/audit-log.js';
 import type { ManagedKeys } from '../../auth/managed-keys.js';
 import { describePostgresUrl, isPostgresUrl, type PostgresUrl, parsePostgresUrl } from '../../config/postgres-url.js';
@@ -59,6 +59,94 @@ export async function openArchive(database: string): Promise<PolicyArchive | und
   if (!existsSync(file)) return undefined;
   const { SqlitePolicyArchive } = await import('../../policy-store/sqlite/sqlite-policy-archive.js');
   return SqlitePolicyArchive.openToRead(file);
+}
+
+export interface LogImport {
+  /** The SQLite file that the log lies beside. */
+  readonly from: string;
+  /** The `postgres://` URL of the shared log. */
+  readonly to: string;
+  /** Called after each batch: up to which sequence the log is taken over, and its last. */
+  readonly progress: (taken: number, end: number) => void;
+  readonly remark: (what: string) => void;
+}
+
+export interface ImportedLog {
+  /** Sequence of the log's last record. */
+  readonly end: number;
+  /** How many versions of policy sets were copied or were there. */
+  readonly versions: number;
+  /** `set sha256:…`, which records name and the archive does not have. */
+  readonly missing: readonly string[];
+}
+
+/**
+ * Takes an SQLite log that no service uses into the log that replicas share, with the versions that its records name.
+ *
+ * @throws UsageError when there is no log, a service uses its folder, or `to` is not PostgreSQL
+ */
+export async function importLog({ from, to, progress, remark }: LogImport): Promise<ImportedLog> {
+  if (!isPostgresUrl(to)) {
+    throw new UsageError('a log is imported into PostgreSQL', '--database or VERDICT_DATABASE_URL: postgres://…');
+  }
+  if (isPostgresUrl(from)) throw new UsageError('a log is imported from an SQLite file: --from data/verdict.sqlite');
+  const { journalAtRest } = await import('../../decision-log/sqlite/journal-at-rest.js');
+  const { importJournal } = await import('../../decision-log/postgres/journal-import.js');
+  const { PostgresPolicyArchive } = await import('../../policy-store/postgres/postgres-policy-archive.js');
+  const file = fileOf(from);
+  // A log that is not there is said before a lock is made.
+  const reader = await openDecisionLog(file);
+  const lock = await lockFolder(dirname(resolve(file)));
+  const database = await postgresAt(to).catch(async (error: unknown) => {
+    await lock.release();
+    throw error;
+  });
+  const source = await openArchive(file);
+  const journal = await journalAtRest(file);
+  try {
+    const archive = await PostgresPolicyArchive.open(database);
+    const versions = new Map<string, boolean>();
+    const copy = async (set: string, version: string): Promise<boolean> => {
+      const archived = await source?.version(set, version);
+      const files = archived === undefined ? undefined : await source?.files(set, version);
+      if (archived !== undefined && files !== undefined) await archive.adopt(files, archived);
+      return files !== undefined;
+    };
+    await importJournal({
+      database,
+      journal,
+      instance: (await reader.search({ limit: 1 })).items[0]?.instance ?? 'imported',
+      // Before its records are there: so each can be replayed, and no retention finds a version that none needs.
+      before: async ({ groups }) => {
+        for (const { policySet, policyVersion } of groups.flatMap(({ tally }) => tally)) {
+          const name = `${policySet} ${policyVersion}`;
+          if (!versions.has(name)) versions.set(name, await copy(policySet, policyVersion));
+        }
+      },
+      progress: (taken) => progress(taken, journal.end),
+      onProblem: remark,
+    });
+    const missing = [...versions].filter(([, isThere]) => !isThere).map(([name]) => name);
+    return { end: journal.end, versions: versions.size - missing.length, missing };
+  } finally {
+    journal.close();
+    await source?.close();
+    await reader.close();
+    await database.close();
+    await lock.release();
+  }
+}
+
+async function lockFolder(folder: string): Promise<{ release(): Promise<void> }> {
+  const { DataFolderLock } = await import('../../database/sqlite/data-folder-lock.js');
+  const { DataFolderInUse } = await import('../../database/data-folder-in-use.js');
+  const holder = { instance: 'verdict log import', pid: process.pid };
+  try {
+    return await DataFolderLock.take({ folder, holder, waitMs: 0, onProblem: () => undefined });
+  } catch (error) {
+    if (!(error instanceof DataFolderInUse)) throw error;
+    throw new UsageError(error.message, 'stop the service first, or import a copy that `verdict backup` makes');
+  }
 }
 
 /** Opens the managed keys of an SQLite file or a `postgres://` URL; a database that is not there is made. */

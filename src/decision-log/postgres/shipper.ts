@@ -407,18 +407,21 @@ export class Shipper {
       // A batch that was refused is tried again.
       if (!more && !this.isUnsure) break;
     }
-    const position = await this.options.journal.position();
+    const { journal } = this.options;
+    const position = await journal.position();
     const { state, client } = this;
     if (state === undefined || client === undefined || state.shipped < position.end) return;
+    const gaps = await journal.gaps(0);
     await within(
       ends,
-      client.transaction(() =>
-        client.write(
+      client.transaction(async () => {
+        await this.noteGaps(client, state.writer, gaps);
+        await client.write(
           `UPDATE ${this.table('decision_writer')} SET state = 'stopped', beat = now(), decided = shipped
            WHERE writer = $1 AND shipped = $2 AND shipped_id IS NOT DISTINCT FROM $3`,
           [state.writer, state.shipped, state.shippedId],
-        ),
-      ),
+        );
+      }),
     );
   }
 

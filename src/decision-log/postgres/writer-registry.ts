@@ -15,7 +15,7 @@ export interface WriterState {
 }
 
 /** Whose journal it is. */
-export interface JournalName extends Pick<JournalPosition, 'journal' | 'idWriter'> {
+export interface JournalName extends Pick<JournalPosition, 'journal' | 'idWriter' | 'end'> {
   /** The name of the replica. */
   readonly instance: string;
 }
@@ -128,7 +128,7 @@ async function sharedIdAt(
 async function addWriter(
   database: PostgresDatabase,
   client: PostgresClient,
-  { journal, idWriter, instance }: JournalName,
+  { journal, idWriter, end, instance }: JournalName,
   fork: number,
   shipped: number,
   shippedId: string | null,
@@ -136,9 +136,9 @@ async function addWriter(
   const table = database.table('decision_writer');
   return client.transaction(async () => {
     await client.query(
-      `INSERT INTO ${table} (journal, fork, id_writer, instance, shipped, shipped_id, indexed)
-       VALUES ($1, $2, $3, $4, $5, $6, $5) ON CONFLICT (journal, fork) DO NOTHING`,
-      [journal, fork, idWriter, instance, shipped, shippedId],
+      `INSERT INTO ${table} (journal, fork, id_writer, instance, shipped, shipped_id, indexed, decided)
+       VALUES ($1, $2, $3, $4, $5, $6, $5, $7) ON CONFLICT (journal, fork) DO NOTHING`,
+      [journal, fork, idWriter, instance, shipped, shippedId, end],
     );
     const [row] = await client.query<WriterRow>(
       `SELECT writer, fork, shipped, shipped_id FROM ${table} WHERE journal = $1 AND fork = $2`,

@@ -4,13 +4,27 @@ import type { PostgresDatabase } from '../../database/postgres/postgres-database
 import { PostgresTables } from '../../database/postgres/postgres-tables.js';
 import { archivedFilesOf, packFile, unpackFile, unpackVersion } from '../archived-files.js';
 import type { ArchivedFile, ArchivedVersion, VersionsPage } from '../archived-version.js';
-import { type ArchivedState, bytesOnAPage, newestVersions, PolicyArchive, replacementMs } from '../policy-archive.js';
+import {
+  type ArchivedState,
+  bytesOnAPage,
+  newestVersions,
+  PolicyArchive,
+  replacementMs,
+} from '../policy-archive.js';
 import { type PolicySetFiles, versionOf } from '../policy-set-files.js';
 import { policyArchiveTables } from './migrations/1764400000010-policy-archive.js';
 
 const versionsPerStep = 100;
 /** Contents that one statement writes: files are small, and a round trip for each is not. */
 const filesPerStatement = 50;
+
+/** How a version served; times in milliseconds since 1970. */
+interface Served {
+  readonly gitCommit: string | undefined;
+  readonly semantics: number;
+  readonly firstServed: number;
+  readonly lastServed: number;
+}
 
 interface StoredVersion {
   readonly version: string;
@@ -46,8 +60,19 @@ export class PostgresPolicyArchive extends PolicyArchive {
   async close(): Promise<void> {}
 
   async keep(set: PolicySetFiles, at: number, gitCommit?: string): Promise<void> {
+    await this.store(set, { gitCommit, semantics: currentSemantics, firstServed: at, lastServed: at });
+  }
+
+  /** Keeps a version of another archive as it is there; one that is kept already has the earlier and the later time. */
+  async adopt(set: PolicySetFiles, { semantics, gitCommit, ...times }: ArchivedVersion): Promise<void> {
+    const [firstServed, lastServed] = [Date.parse(times.firstServed), Date.parse(times.lastServed)];
+    await this.store(set, { gitCommit, semantics, firstServed, lastServed }, 'adopted');
+  }
+
+  private async store(set: PolicySetFiles, served: Served, isAdopted?: 'adopted'): Promise<void> {
     const files = archivedFilesOf(set);
     const listed = files.map(({ path, digest, size }) => ({ path, digest, size }));
+    const { gitCommit, semantics, firstServed, lastServed } = served;
     await this.tables.transaction(async (client) => {
       await this.lock(client, 'keep');
       const known = await client.query<{ digest: string }>(
@@ -63,10 +88,12 @@ export class PostgresPolicyArchive extends PolicyArchive {
       await client.query(
         `INSERT INTO ${this.versionTable} AS kept
            (policy_set, version, files, git_commit, semantics, first_served, last_served)
-         VALUES ($1, $2, $3, $4, $5, $6, $6)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (policy_set, version) DO UPDATE SET
-           last_served = greatest(kept.last_served, excluded.last_served), semantics = excluded.semantics`,
-        [set.name, versionOf(set.files), JSON.stringify(listed), gitCommit ?? null, currentSemantics, at],
+           first_served = least(kept.first_served, excluded.first_served),
+           last_served = greatest(kept.last_served, excluded.last_served)
+           ${isAdopted === undefined ? ', semantics = excluded.semantics' : ''}`,
+        [set.name, versionOf(set.files), JSON.stringify(listed), gitCommit ?? null, semantics, firstServed, lastServed],
       );
     });
   }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { currentSemantics } from '../../../src/core/semantics.js';
 import { versionOf } from '../../../src/policy-store/policy-set-files.js';
 import { PostgresPolicyArchive } from '../../../src/policy-store/postgres/postgres-policy-archive.js';
 import { openDatabase, postgresForTests } from '../../database/postgres/databases.js';
@@ -33,6 +34,28 @@ describe.skipIf(!hasPostgres)('with PostgreSQL (skipped where it is not installe
     await Promise.all([pruning.prune(1_000 * hour, 1), ...again.map((set) => keeping.keep(set, 1_000 * hour))]);
     await pruning.prune(1_000 * hour, 100);
     for (const { files } of again) expect((await keeping.files('acl', versionOf(files)))?.files).toHaveLength(2);
+  });
+
+  it('a version of another archive is taken as it is there, and one that is kept stays as it is', async () => {
+    const archive = await open(server().newSchema());
+    const kept = setOf('p, alice, data1, read\n');
+    const times = { firstServed: '2026-01-01T00:00:00.000Z', lastServed: '2026-01-02T00:00:00.000Z' };
+    const version = { version: versionOf(kept.files), files: [], semantics: 1, gitCommit: 'c0ffee', ...times };
+    await archive.adopt(kept, version);
+    expect(await archive.version('acl', version.version)).toMatchObject({
+      ...times,
+      semantics: 1,
+      gitCommit: 'c0ffee',
+    });
+    expect((await archive.files('acl', version.version))?.files).toHaveLength(2);
+    const now = Date.UTC(2026, 5, 1);
+    await archive.keep(kept, now);
+    await archive.adopt(kept, version);
+    expect(await archive.version('acl', version.version)).toMatchObject({
+      firstServed: times.firstServed,
+      lastServed: '2026-06-01T00:00:00.000Z',
+      semantics: currentSemantics,
+    });
   });
 
   it('content that was changed in the table is not given out', async () => {
