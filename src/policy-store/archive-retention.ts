@@ -1,16 +1,20 @@
-import type { PolicyArchive } from './policy-archive.js';
+import { isAway } from '../database/database-error.js';
+import type { PolicyArchive, ServedVersion } from './policy-archive.js';
 
 export interface ArchiveRetentionOptions {
   readonly archive: PolicyArchive;
-  /** The time of the oldest decision record that is kept, in milliseconds since 1970; undefined where there is none. */
+  /** What this process serves; asked where other processes have the same archive, and may serve other versions. */
+  readonly served?: () => readonly ServedVersion[];
+  /** The time of the oldest decision record that is kept or may still come, in milliseconds since 1970; undefined without one. */
   readonly oldestRecord: () => Promise<number | undefined>;
   /** Called with each failure; the next turn tries again. */
   readonly onProblem: (what: string, error: unknown) => void;
 }
 
-const everyMs = 3_600_000;
+/** More often than `replacementMs`: so long after its end a version is taken for one that is served. */
+const everyMs = 1_800_000;
 
-/** Keeps the archive from growing for ever: once an hour it removes the versions that no kept record can name. */
+/** Keeps the archive from growing for ever: twice an hour it removes the versions that no kept record can name. */
 export class ArchiveRetention {
   private timer: NodeJS.Timeout | undefined;
   private running: Promise<void> = Promise.resolve();
@@ -32,10 +36,13 @@ export class ArchiveRetention {
   }
 
   private async prune(): Promise<void> {
-    const { archive, oldestRecord, onProblem } = this.options;
+    const { archive, served, oldestRecord, onProblem } = this.options;
     try {
+      if (served !== undefined) await archive.noteServed(served(), Date.now());
       await archive.prune((await oldestRecord()) ?? Date.now());
     } catch (error) {
+      // That the server is away is said elsewhere.
+      if (isAway(error) || isAway((error as Error).cause)) return;
       onProblem('old versions of policy sets could not be removed', error);
     }
   }

@@ -2,7 +2,7 @@ import { currentSemantics } from '../core/semantics.js';
 import { isAway } from '../database/database-error.js';
 import { archivedFilesOf } from './archived-files.js';
 import type { ArchivedVersion, VersionsPage } from './archived-version.js';
-import { type ArchivedState, PolicyArchive } from './policy-archive.js';
+import { type ArchivedState, PolicyArchive, type ServedVersion } from './policy-archive.js';
 import { type PolicySetFiles, versionOf } from './policy-set-files.js';
 
 export interface LateArchiveOptions {
@@ -108,6 +108,10 @@ export class LateArchive extends PolicyArchive {
 
   versions(name: string, limit: number, after?: string): Promise<VersionsPage> {
     return this.options.archive.versions(name, limit, after);
+  }
+
+  noteServed(versions: readonly ServedVersion[], at: number): Promise<void> {
+    return this.options.archive.noteServed(versions, at);
   }
 
   prune(neededSince: number, newest?: number): Promise<number> {

@@ -9,6 +9,12 @@ export interface ArchivedState {
   readonly pinnedOver?: string | undefined;
 }
 
+/** A version of a set. */
+export interface ServedVersion {
+  readonly name: string;
+  readonly version: string;
+}
+
 /** How many versions of each set are kept, whether a decision record needs them or not. */
 export const newestVersions = 100;
 
@@ -38,6 +44,12 @@ export abstract class PolicyArchive {
    * @param at when it is put into service, in milliseconds since 1970
    */
   abstract keep(set: PolicySetFiles, at: number, gitCommit?: string): Promise<void>;
+
+  /**
+   * Notes that these versions are served at `at` (milliseconds since 1970). Replicas can serve different versions of a set
+   * for long, and the records of each name its own. A version that is not kept is left out.
+   */
+  abstract noteServed(versions: readonly ServedVersion[], at: number): Promise<void>;
 
   /**
    * Removes versions that no decision record needs any more: those that were out of service an hour (`replacementMs`)

@@ -55,9 +55,20 @@ import { SqlitePolicyArchive } from './sqlite/sqlite-policy-archive.js';
     },
     {
       provide: ArchiveRetention,
-      inject: [PolicyArchive, DecisionLog, loggerToken],
-      useFactory: (archive: PolicyArchive, log: DecisionLog, logger: Logger) =>
-        new ArchiveRetention({ archive, oldestRecord: () => log.oldestRecord(), onProblem: problemsTo(logger) }),
+      inject: [PolicyArchive, PolicyStore, DecisionLog, ServiceDatabase, loggerToken],
+      useFactory: (
+        archive: PolicyArchive,
+        store: PolicyStore,
+        log: DecisionLog,
+        database: ServiceDatabase,
+        logger: Logger,
+      ) =>
+        new ArchiveRetention({
+          archive,
+          ...(database instanceof PostgresDatabase && { served: () => store.servedVersions() }),
+          oldestRecord: () => log.oldestRecord(),
+          onProblem: problemsTo(logger),
+        }),
     },
   ],
   exports: [LoadObservers, PolicyArchive, PolicyStore],
@@ -67,13 +78,10 @@ export class PolicyStoreModule implements OnModuleInit, OnApplicationShutdown {
     private readonly store: PolicyStore,
     private readonly archive: PolicyArchive,
     private readonly retention: ArchiveRetention,
-    private readonly database: ServiceDatabase,
   ) {}
 
   async onModuleInit(): Promise<void> {
     await this.store.start();
-    // Which versions the records of other replicas need is not known here.
-    if (this.database instanceof PostgresDatabase) return;
     // The archive knows by now which versions are served.
     this.retention.start();
   }

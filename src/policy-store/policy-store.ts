@@ -3,6 +3,7 @@ import { ArchivedVersions } from './archived-versions.js';
 import { DirectorySource } from './directory-source.js';
 import { DirectoryWatch } from './directory-watch.js';
 import { FolderLoader } from './folder-loader.js';
+import type { ServedVersion } from './policy-archive.js';
 import type { PolicySetStatus } from './policy-set-status.js';
 import { PolicySetTable } from './policy-set-table.js';
 import type { PolicyStoreOptions } from './policy-store-options.js';
@@ -84,6 +85,11 @@ export class PolicyStore {
   /** Every set, in the order of their names. */
   statuses(): readonly PolicySetStatus[] {
     return this.sets.statuses();
+  }
+
+  /** The version that each set serves, of those that serve one. */
+  servedVersions(): readonly ServedVersion[] {
+    return this.statuses().flatMap(({ name, version }) => (version === undefined ? [] : [{ name, version }]));
   }
 
   /** @throws VerdictError `policy_set_not_found` */

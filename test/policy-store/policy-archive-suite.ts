@@ -172,6 +172,18 @@ export function describePolicyArchive(name: string, newHome: () => ArchiveHome):
         expect(await archive.prune(100 * hour, 3)).toBe(0);
       });
 
+      it('a version that some process goes on serving stays until its end', async () => {
+        const archive = await newHome().open();
+        const [first, second, , , last] = await keepVersions(archive, 5);
+        const served = [first!, `sha256:${'0'.repeat(64)}`].map((version) => ({ name: 'acl', version }));
+        await archive.noteServed(served, 10 * hour);
+        await archive.noteServed([{ name: 'acl', version: second! }], hour);
+        expect(await archive.version('acl', first!)).toMatchObject({ lastServed: '1970-01-01T10:00:00.000Z' });
+        expect(await archive.version('acl', second!)).toMatchObject({ lastServed: '1970-01-01T02:00:00.000Z' });
+        expect(await archive.prune(8 * hour, 1)).toBe(3);
+        expect((await archive.versions('acl', 10)).items.map(({ version }) => version)).toEqual([last, first]);
+      });
+
       it('keeps a hundred of each set, and not one more', async () => {
         const archive = await newHome().open();
         await keepVersions(archive, 100);

@@ -1,10 +1,12 @@
 import { inSnapshot, readSnapshot } from './log-snapshot.js';
 import { type LogTransaction, readDays } from './row-walk.js';
 import type { PageSources } from './shared-page.js';
+import { silentMs } from './writers.js';
 
 /**
  * The lowest time of a record: of those that are here, of those that other writers have not shipped, as far as anybody
- * knows, and of the own tail. In milliseconds since 1970; undefined when there is no record.
+ * knows, and of the own tail. A writer that is silent may have decided more than it could say. In milliseconds since
+ * 1970; undefined when there is no record.
  */
 export async function oldestSharedTime({ database, tail }: PageSources): Promise<number | undefined> {
   return inSnapshot(database, async (transaction) => {
@@ -12,8 +14,9 @@ export async function oldestSharedTime({ database, tail }: PageSources): Promise
     const times = [await oldestRow(transaction)];
     const [others] = await client.query<{ time: number | null }>(
       `SELECT min(complete_to) AS time FROM ${table('decision_writer')}
-       WHERE state = 'running' AND decided > shipped AND writer IS DISTINCT FROM $1::int4`,
-      [tail?.writer ?? null],
+       WHERE state = 'running' AND (decided > shipped OR beat < now() - $2 * interval '1 ms')
+         AND writer IS DISTINCT FROM $1::int4`,
+      [tail?.writer ?? null, silentMs],
     );
     times.push(others!.time ?? undefined);
     if (tail !== undefined) {

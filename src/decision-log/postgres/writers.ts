@@ -3,7 +3,7 @@ import type { PostgresDatabase } from '../../database/postgres/postgres-database
 import { type LogWriter, type LogWriters, writerNotFound, writerRunning } from '../log-writers.js';
 
 /** A writer that was not heard of for so long, in milliseconds, has ended without a word or cannot reach the database. */
-const silentMs = 10_000;
+export const silentMs = 10_000;
 
 interface Row {
   readonly writer: number;

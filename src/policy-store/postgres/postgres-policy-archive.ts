@@ -10,6 +10,7 @@ import {
   newestVersions,
   PolicyArchive,
   replacementMs,
+  type ServedVersion,
 } from '../policy-archive.js';
 import { type PolicySetFiles, versionOf } from '../policy-set-files.js';
 import { policyArchiveTables } from './migrations/1764400000010-policy-archive.js';
@@ -96,6 +97,15 @@ export class PostgresPolicyArchive extends PolicyArchive {
         [set.name, versionOf(set.files), JSON.stringify(listed), gitCommit ?? null, semantics, firstServed, lastServed],
       );
     });
+  }
+
+  async noteServed(versions: readonly ServedVersion[], at: number): Promise<void> {
+    await this.tables.write(
+      `UPDATE ${this.versionTable} AS kept SET last_served = greatest(last_served, $1)
+       FROM unnest($2::text[], $3::text[]) AS served (name, version)
+       WHERE kept.policy_set = served.name AND kept.version = served.version`,
+      [at, versions.map(({ name }) => name), versions.map(({ version }) => version)],
+    );
   }
 
   async prune(neededSince: number, newest = newestVersions): Promise<number> {

@@ -2,7 +2,14 @@ import { currentSemantics, semanticsBeforeNumbers } from '../../core/semantics.j
 import { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import { archivedFilesOf, packFile, unpackFile, unpackVersion } from '../archived-files.js';
 import type { ArchivedFile, ArchivedVersion, VersionsPage } from '../archived-version.js';
-import { type ArchivedState, bytesOnAPage, newestVersions, PolicyArchive, replacementMs } from '../policy-archive.js';
+import {
+  type ArchivedState,
+  bytesOnAPage,
+  newestVersions,
+  PolicyArchive,
+  replacementMs,
+  type ServedVersion,
+} from '../policy-archive.js';
 import { type PolicySetFiles, versionOf } from '../policy-set-files.js';
 import { PolicyArchive1763700000010 } from './migrations/1763700000010-policy-archive.js';
 import { Semantics1763700000011 } from './migrations/1763700000011-semantics.js';
@@ -54,6 +61,17 @@ export class SqlitePolicyArchive extends PolicyArchive {
 
   keep(set: PolicySetFiles, at: number, gitCommit?: string): Promise<void> {
     return this.inTurn(() => this.keepAll(set, at, gitCommit));
+  }
+
+  noteServed(versions: readonly ServedVersion[], at: number): Promise<void> {
+    return this.inTurn(async () => {
+      for (const { name, version } of versions) {
+        await this.connection.query(
+          'UPDATE policy_version SET last_served = max(last_served, ?) WHERE policy_set = ? AND version = ?',
+          [at, name, version],
+        );
+      }
+    });
   }
 
   async prune(neededSince: number, newest = newestVersions): Promise<number> {

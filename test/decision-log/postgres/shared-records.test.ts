@@ -487,6 +487,14 @@ describe.skipIf(!hasPostgres)('records in PostgreSQL', () => {
     // It was cut off a while ago, and has more.
     await log.set(other.number, `decided = 100, complete_to = ${noon - 86_400_000}`);
     expect(await records.oldestRecord()).toBe(noon - 86_400_000);
+    // Others say nothing for ten seconds, and may have decided what nobody heard of; until they stop or are given up.
+    const third = await log.addWriter();
+    await log.set(third.number, `complete_to = ${noon - 2 * 86_400_000}`);
+    expect(await records.oldestRecord()).toBe(noon - 86_400_000);
+    await log.set(third.number, `beat = now() - interval '11 s'`);
+    expect(await records.oldestRecord()).toBe(noon - 2 * 86_400_000);
+    await log.set(third.number, `state = 'retired'`);
+    expect(await records.oldestRecord()).toBe(noon - 86_400_000);
   });
 });
 
