@@ -253,6 +253,28 @@ describe.skipIf(!hasPostgres)('a fleet on PostgreSQL (skipped where it is not in
     expect([...ledger.answered.keys()].filter((id) => !ids.has(id))).toEqual([]);
   }, 300_000);
 
+  it('a replica stops within its time while PostgreSQL does not answer, and ships the rest when it is back', async () => {
+    const server = await startServer();
+    const link = await Link.to(server.port);
+    const url = await server.createDatabase();
+    const directory = serviceFolder();
+    const env = { VERDICT_DATABASE_URL: link.through(url), VERDICT_SPOOL_DIR: 'spool' };
+    const service = await ServiceProcess.start(directory, env);
+    await service.decide();
+    link.silence();
+    await service.decide();
+    await delay(500);
+    const began = performance.now();
+    expect(await service.stop()).toBe(0);
+    // Three for what runs, five for a connection, eight for shipping and one for closing, each at most.
+    expect(performance.now() - began).toBeLessThan(20_000);
+    link.open();
+    const again = await ServiceProcess.start(directory, env);
+    await again.decide();
+    expect(await again.stop()).toBe(0);
+    expect(await shippedIn(server, url)).toEqual([{ count: 3, last: 3 }]);
+  }, 60_000);
+
   it('many replicas drain into one server, on two connections each, and a third for a moment', async () => {
     const server = await startServer({ settings: { max_connections: 3 * journals + 10 } });
     const link = await Link.to(server.port);

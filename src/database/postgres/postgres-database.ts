@@ -45,6 +45,8 @@ const closeMs = 1_000;
 const defaultConnectTimeoutMs = 5_000;
 /** How often a database with a problem is looked at. */
 const lookEveryMs = 2_000;
+/** Longest use of a connection of the pool while the service ends, in milliseconds. */
+const lastUseMs = 3_000;
 /** What the driver says of a server that does not answer; that the pool has no connection free is another thing. */
 const noConnection = /timeout expired|due to connection timeout/;
 
@@ -64,7 +66,8 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
   /** Until this time of the monotonic clock nobody waits for a server that did not answer, but the one that looks after it. */
   private silentUntil = 0;
   /** Connections of the pool that somebody has. */
-  private readonly inUse = new Set<PgClient>();
+  private readonly inUse = new Map<PgClient, NodeJS.Timeout | undefined>();
+  private isStopping = false;
 
   constructor(private readonly options: PostgresDatabaseOptions) {
     super();
@@ -140,8 +143,11 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
     void this.checkConnections().catch(() => undefined);
   }
 
+  /** The service ends: from now on a connection of the pool is cut off when it is used for more than a few seconds. */
   async stop(): Promise<void> {
     clearInterval(this.watch);
+    this.isStopping = true;
+    for (const connection of this.inUse.keys()) this.hold(connection);
   }
 
   /** Counts the replicas that are connected now, and says whether there is room for all connections that each may open. */
@@ -179,7 +185,7 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
   async close(): Promise<void> {
     this.isClosed = true;
     clearInterval(this.watch);
-    const waiting = setTimeout(() => this.inUse.forEach(cutOff), closeMs);
+    const waiting = setTimeout(() => [...this.inUse.keys()].forEach(cutOff), closeMs);
     const pool = await this.pool?.catch(() => undefined);
     this.pool = undefined;
     await pool?.end();
@@ -196,9 +202,10 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
       // An error between two statements is heard by the next one.
       const onError = () => undefined;
       connection.on('error', onError);
-      this.inUse.add(connection);
+      this.hold(connection);
       const client = new PostgresClient(connection, this.answerTimeoutMs, (isBroken) => {
         connection.off('error', onError);
+        clearTimeout(this.inUse.get(connection));
         this.inUse.delete(connection);
         connection.release(isBroken);
       });
@@ -239,6 +246,14 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
     throw new DatabaseError('CONNECTION: the server did not answer a moment ago', 'CONNECTION', true, true);
   }
 
+  private foundSilent(): void {
+    this.silentUntil = this.isStopping ? Number.POSITIVE_INFINITY : performance.now() + lookEveryMs;
+  }
+
+  private hold(connection: PgClient): void {
+    this.inUse.set(connection, this.isStopping ? setTimeout(() => cutOff(connection), lastUseMs) : undefined);
+  }
+
   private async noting<Result>(run: () => Promise<Result>): Promise<Result> {
     try {
       const result = await run();
@@ -246,7 +261,7 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
       return result;
     } catch (error) {
       if (error instanceof DatabaseError && (isAway(error) || isRefusedConnection(error))) {
-        if (noConnection.test(error.message)) this.silentUntil = performance.now() + lookEveryMs;
+        if (noConnection.test(error.message)) this.foundSilent();
         this.note(error);
       }
       throw error;
