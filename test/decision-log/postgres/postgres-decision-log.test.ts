@@ -72,7 +72,7 @@ describe.skipIf(!hasPostgres)('PostgreSQL', () => {
       }
       await expect(append(sync, 'refused')).rejects.toMatchObject({ code: 'decision_log_unavailable' });
       await expect
-        .poll(async () => (await append(lossy, 'lost'), lossy.status.lost), { timeout: 20_000 })
+        .poll(() => append(lossy, 'lost').then(() => lossy.status.lost), { timeout: 20_000 })
         .toBeGreaterThan(0);
       await own.resume();
       await expect.poll(() => sync.status.answering, { timeout: 20_000 }).toBe(true);
