@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseRfc3339 } from '../../src/core/rfc3339.js';
 import { type KeyedService, startKeyedService } from '../security/keyed-service.js';
 
-const scopes = '[decide, explain, "decisions:read", "policies:read", "policies:write", "keys:admin", "metrics:read"]';
+const scopes =
+  '[decide, explain, "decisions:read", "decisions:erase", "policies:read", "policies:write", "keys:admin", "metrics:read"]';
 const ann = { subject: 'ann', action: 'pay', resource: 'invoice', policySet: 'invoices' };
 const authzen = {
   subject: { type: 'user', id: 'ann' },
@@ -86,6 +87,9 @@ describe('what is answered is what the OpenAPI document says', () => {
     ['get /v1/decisions/export', 200, '/v1/decisions/export?format=ndjson'],
     ['get /v1/decisions/export', 200, '/v1/decisions/export?format=csv'],
     ['get /v1/decisions/export', 400, '/v1/decisions/export?format=xml'],
+    ['get /v1/decisions/writers', 200, '/v1/decisions/writers'],
+    ['post /v1/decisions/writers/{writer}/retire', 409, '/v1/decisions/writers/1/retire', {}],
+    ['post /v1/decisions/writers/{writer}/retire', 404, '/v1/decisions/writers/9/retire', {}],
     ['post /v1/decisions/{id}/replay', 200, () => `/v1/decisions/${decisionId}/replay`, {}],
     ['post /v1/decisions/{id}/replay', 400, () => `/v1/decisions/${decisionId}/replay`, { version: 'new' }],
     ['post /v1/decisions/{id}/replay', 404, '/v1/decisions/none/replay', {}],

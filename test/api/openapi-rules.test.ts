@@ -45,7 +45,7 @@ describe('the OpenAPI document, for generators', () => {
     expect(new Set(ids).size).toBe(ids.length);
     const verbs = [
       ...['check', 'compare', 'count', 'create', 'decide', 'end', 'evaluate', 'export', 'list', 'read', 'reload'],
-      ...['replay', 'revoke', 'rollBack', 'rotate', 'search', 'show', 'start'],
+      ...['replay', 'retire', 'revoke', 'rollBack', 'rotate', 'search', 'show', 'start'],
     ];
     const plain = new RegExp(`^(decide|(${verbs.join('|')})([A-Z][a-z]+)+)$`);
     expect(ids.filter((id) => !plain.test(id))).toEqual([]);
