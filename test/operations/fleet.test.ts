@@ -275,8 +275,8 @@ describe.skipIf(!hasPostgres)('a fleet on PostgreSQL (skipped where it is not in
     expect(await shippedIn(server, url)).toEqual([{ count: 3, last: 3 }]);
   }, 60_000);
 
-  it('many replicas drain into one server, on two connections each, and a third for a moment', async () => {
-    const server = await startServer({ settings: { max_connections: 3 * journals + 10 } });
+  it('many replicas drain into one server, on two connections each, and up to five for a moment', async () => {
+    const server = await startServer({ settings: { max_connections: 5 * journals + 10 } });
     const link = await Link.to(server.port);
     const url = await server.createDatabase();
     await migrate(openDatabase(url), 'decision-log', sharedLogMigrations);
@@ -309,8 +309,8 @@ describe.skipIf(!hasPostgres)('a fleet on PostgreSQL (skipped where it is not in
     await watching;
     const shipped = await shippedIn(server, url);
     expect(shipped).toEqual(Array.from({ length: journals }, () => ({ count: records, last: records })));
-    // The third is that of the retention, once a minute.
-    expect(most).toBeLessThanOrEqual(3);
+    // A pool of three, the one that ships, and that of the retention, once a minute.
+    expect(most).toBeLessThanOrEqual(5);
     await expect.poll(connections, { timeout: 30_000 }).toBeLessThanOrEqual(2);
     expect(await connections()).toBeGreaterThan(0);
     if (isFull)
