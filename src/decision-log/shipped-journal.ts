@@ -27,7 +27,7 @@ export interface JournalPosition {
 
 /** A replica's own journal, read in order and shipped into a log that replicas share. */
 export interface ShippedJournal {
-  /** The sequence of its newest record, read from memory; 0 when it has none, or is being opened. */
+  /** The sequence of its newest record, read from memory; 0 when it has none, or is opened for the first time. */
   readonly end: number;
 
   position(): Promise<JournalPosition>;

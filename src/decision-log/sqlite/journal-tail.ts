@@ -28,6 +28,8 @@ export class JournalTail implements ShippedJournal {
   /** Groups that follow on each other up to the journal's end. */
   private recent: { readonly first: number; readonly group: Group }[] = [];
   private length = 0;
+  /** Sequence of the record that was committed last; 0 before the first. */
+  private last = 0;
   /** The WAL as it was written through last. It stays open: closing a file that is being written takes half a millisecond. */
   private wal: { readonly file: number; readonly stats: Stats } | undefined;
 
@@ -45,7 +47,8 @@ export class JournalTail implements ShippedJournal {
   ) {}
 
   get end(): number {
-    return this.newest();
+    // While the files are being opened again, what was committed last is still the end.
+    return this.newest() || this.last;
   }
 
   async position(): Promise<JournalPosition> {
@@ -62,6 +65,7 @@ export class JournalTail implements ShippedJournal {
     if (!follows || this.length > mostLength || this.recent.length >= mostGroups) this.forget();
     this.recent.push({ first, group });
     this.length += lengthOf(group);
+    this.last = first + group.lines.length - 1;
   }
 
   shipped(sequence: number): void {
