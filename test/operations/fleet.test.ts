@@ -266,8 +266,8 @@ describe.skipIf(!hasPostgres)('a fleet on PostgreSQL (skipped where it is not in
     await delay(500);
     const began = performance.now();
     expect(await service.stop()).toBe(0);
-    // Three for what runs, five for a connection, eight for shipping and one for closing, each at most.
-    expect(performance.now() - began).toBeLessThan(20_000);
+    // Three for what runs, five for a connection, five for shipping and one for closing, each at most.
+    expect(performance.now() - began).toBeLessThan(15_500);
     link.open();
     const again = await ServiceProcess.start(directory, env);
     await again.decide();

@@ -251,7 +251,12 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
   }
 
   private hold(connection: PgClient): void {
-    this.inUse.set(connection, this.isStopping ? setTimeout(() => cutOff(connection), lastUseMs) : undefined);
+    const end = () => {
+      // Nobody after it waits for the same server.
+      this.foundSilent();
+      cutOff(connection);
+    };
+    this.inUse.set(connection, this.isStopping ? setTimeout(end, lastUseMs) : undefined);
   }
 
   private async noting<Result>(run: () => Promise<Result>): Promise<Result> {

@@ -56,7 +56,7 @@ const defaultReplicatedWaitMs = 5_000;
 /** How long this replica keeps what it has shipped, in milliseconds: a stand-by that takes over may have lost the newest. */
 const keptMs = 3_600_000;
 /** Longest time for shipping what is left at the end, in milliseconds. */
-const lastShippingMs = 8_000;
+const lastShippingMs = 5_000;
 const watchMs = 1_000;
 /** Longest time for reading the newest records of which the most frequent ids are counted, in milliseconds. */
 const topMs = 1_000;
