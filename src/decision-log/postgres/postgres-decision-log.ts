@@ -199,7 +199,9 @@ export class PostgresDecisionLog extends DecisionLog {
     if (own === undefined || shipper === undefined) return { ...offStatus, mode };
     const status = own.status;
     const { problem } = shipper.status;
-    const answering = status.answering && own.refusal === undefined && (mode !== 'replicated' || problem === undefined);
+    // `async` loses records that find no room, and goes on answering.
+    const hasRoom = own.refusal === undefined || mode === 'async';
+    const answering = status.answering && hasRoom && (mode !== 'replicated' || problem === undefined);
     return {
       ...status,
       mode,
