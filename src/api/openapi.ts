@@ -3,12 +3,14 @@
  * very classes that requests are validated by and answers are typed by.
  */
 import type { AnswerShape } from '../answers/members.js';
+import { plainTextPattern } from '../core/names.js';
 import { type ErrorCode, errorTable } from '../errors.js';
 import type { DeclaredRoute } from '../http/access.js';
 import type { HttpLimits } from '../http/http-limits.js';
 import { type JsonSchema, jsonSchemas } from '../http/json-schema.js';
 import type { Operation, OperationAnswer } from '../http/operation.js';
 import { Problem, problemType } from '../http/problem.js';
+import { mayHoldAnything } from '../http/request-target.js';
 import { describedRequests, describedSchemas } from './described-requests.js';
 import { accessOf, securitySchemes } from './openapi-access.js';
 
@@ -77,7 +79,12 @@ function describe({ method, url, access, operation }: DeclaredRoute & { operatio
 
 function parametersOf({ query, headers = [] }: Operation, url: string, limits: HttpLimits): object[] {
   const string = { type: 'string' };
-  const inPath = [...url.matchAll(/:(\w+)/g)].map(([, name]) => ({ name, in: 'path', required: true, schema: string }));
+  const inPath = [...url.matchAll(/:(\w+)/g)].map(([, name]) => ({
+    name,
+    in: 'path',
+    required: true,
+    schema: mayHoldAnything(name!) ? string : { ...string, pattern: plainTextPattern },
+  }));
   const inHeader = headers.map(({ name, required = false }) => ({ name, in: 'header', required, schema: string }));
   if (query === undefined) return [...inPath, ...inHeader];
   const { [query.name]: schema } = jsonSchemas([query], limits, { unknownFields: 'ignore', refPrefix: schemaRef });

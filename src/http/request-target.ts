@@ -33,6 +33,11 @@ export function refusalOfTarget(request: FastifyRequest): VerdictError | undefin
   return originalUrl.includes('%') ? (faultInPath(originalUrl, request) ?? faultInQuery(originalUrl)) : undefined;
 }
 
+/** Whether a parameter of a path may hold control characters: files may be called anything; ids, names and versions may not. */
+export function mayHoldAnything(parameter: string): boolean {
+  return parameter === 'path';
+}
+
 function faultInPath(target: string, { routeOptions, is404 }: FastifyRequest): VerdictError | undefined {
   const names = is404 ? [] : (routeOptions.url ?? '').split('/');
   for (const [index, segment] of target
@@ -41,8 +46,8 @@ function faultInPath(target: string, { routeOptions, is404 }: FastifyRequest): V
     .entries()) {
     const decoded = decodePart(segment);
     const [, name] = /^:(\w+)$/.exec(names[index] ?? '') ?? [];
-    // Files may be called anything; ids, names and versions may not.
-    const fault = decoded.fault ?? (name === undefined || name === 'path' ? undefined : faultInName(decoded.text));
+    const fault =
+      decoded.fault ?? (name === undefined || mayHoldAnything(name) ? undefined : faultInName(decoded.text));
     if (fault === undefined) continue;
     const detail = `The path is not valid: ${name ?? 'it'} holds ${fault}.`;
     if (name === undefined) return new VerdictError('malformed_request', detail);
