@@ -13,7 +13,7 @@ import { Journal, type JournalEnd } from './journal.js';
 import type { Beginning } from './journal-format.js';
 import { recoverFiles } from './journal-recovery.js';
 import { KeyIndex, openReader } from './key-index.js';
-import { closedIndexPathOf, closedPathOf, indexPathOf, renameDurably } from './log-files.js';
+import { closedIndexPathOf, closedPathOf, indexPathOf, removeIndex, renameDurably } from './log-files.js';
 import { type LogView, type UnitView, viewOfClosed } from './log-view.js';
 import { OpenFileGrowth } from './open-file-growth.js';
 import { type OpenUnit, type Rescue, rescueUnit } from './rescue-unit.js';
@@ -26,6 +26,8 @@ export interface JournalFilesOptions {
   readonly path: string;
   readonly durability: 'NORMAL' | 'FULL';
   readonly limits: TurnLimits;
+  /** True if the journal is shipped elsewhere, where its records are asked for: then it has no key index and no counts here. */
+  readonly isShipped?: boolean | undefined;
   /** Milliseconds between two checks of a closed file (a day). */
   readonly checkEveryMs?: number | undefined;
   /** Called with faults of the files. */
@@ -39,7 +41,8 @@ export interface JournalFilesOptions {
  *
  * Closing is a row of steps, any of which may be the last before a crash; `recoverFiles` goes on from there:
  *
- * 1. the index is brought up to the last record; both files are written back from their WAL and leave WAL mode;
+ * 1. the index is brought up to the last record; both files are written back from their WAL and leave WAL mode; an index
+ *    that was not brought up, since the journal is shipped, is removed;
  * 2. the catalog notes which file is open; the first turn of all makes it;
  * 3. the journal's file gets its new name, then the index;
  * 4. the next file is made, and says where it goes on;
@@ -161,7 +164,7 @@ export class JournalFiles {
     const bytes = await committed;
     const { end } = journal;
     // The group is committed, whatever becomes of the rest: it may not be committed again.
-    index.noteCommit(end.sequence, group.tally);
+    if (!this.options.isShipped) index.noteCommit(end.sequence, group.tally);
     const written = bytes + group.keys.size * keyBytes;
     this.growth.committed(written, group.until);
     this.walBound.grew(written);
@@ -247,14 +250,14 @@ export class JournalFiles {
   }
 
   private async takeTurn(): Promise<boolean> {
-    const { path, durability } = this.options;
+    const { path, durability, isShipped = false } = this.options;
     await this.committing;
     // A file that vanished must not be closed, nor may what lies in its place get its name.
     if (this.files.some((file) => file.vanished() !== undefined)) return false;
     const { journal, index } = this.openUnit;
     const { start, end } = journal;
     await this.readers.pause(start);
-    while (await index.catchUpStep(end.sequence));
+    while (!isShipped && (await index.catchUpStep(end.sequence)));
     if (!(await index.leaveWal())) return false;
     // From here on, until the files are open again, a failure leaves them closed.
     this.hasFailed = true;
@@ -264,8 +267,9 @@ export class JournalFiles {
     if (this.files.some((file) => file.vanished() === 'database')) return this.goOn(journal);
     await journal.close();
     await this.closedFiles.noteOpen(journal.beginning);
+    if (isShipped) removeIndex(path);
     renameDurably(path, closedPathOf(path, start));
-    renameDurably(indexPathOf(path), closedIndexPathOf(path, start));
+    if (!isShipped) renameDurably(indexPathOf(path), closedIndexPathOf(path, start));
     const { name, writer } = journal.beginning;
     const beginning: Beginning = { name, writer, start: end.sequence + 1, floor: end.idUntil };
     const next = await Journal.open(path, durability, () => beginning);
@@ -275,7 +279,7 @@ export class JournalFiles {
       last: end.sequence,
       format: journal.format,
       extent: journal.extent,
-      indexedTo: end.sequence,
+      indexedTo: isShipped ? 0 : end.sequence,
       gaps,
     };
     await this.closedFiles.add(unit);

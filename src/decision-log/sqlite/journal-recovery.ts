@@ -1,4 +1,4 @@
-import { existsSync, rmSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import type { GapCause, StoredGap } from '../log-gap.js';
 import { Catalog, type ClosedUnit } from './catalog.js';
 import { describeClosed } from './closed-unit.js';
@@ -12,6 +12,7 @@ import {
   closedPathOf,
   indexPathOf,
   removeClosed,
+  removeIndex,
   renameDurably,
 } from './log-files.js';
 
@@ -130,7 +131,7 @@ async function noteLostEnd(
   const since = newest === 0 ? newestClosed : newest;
   const until = Math.max(since, indexed.until ?? Date.now());
   await journal.noteLostEnd({ after, lost, since, until }, 'file_damaged');
-  for (const suffix of ['', '-wal', '-shm']) rmSync(indexPathOf(path) + suffix, { force: true });
+  removeIndex(path);
   const damage = `${path} or its WAL was damaged or cut off; ${lost} decision records behind sequence ${after} are lost`;
   onProblem(damage, undefined);
   return damage;

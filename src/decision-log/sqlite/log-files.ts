@@ -65,6 +65,11 @@ export function removeClosed(path: string, first: number): void {
   for (const file of [closedPathOf(path, first), index, ...drafts]) rmSync(file, { force: true });
 }
 
+/** Removes the key index of the open file. No connection may have it open. */
+export function removeIndex(path: string): void {
+  for (const suffix of ['', '-wal', '-shm']) rmSync(indexPathOf(path) + suffix, { force: true });
+}
+
 /** The name of an index while it is built. */
 export function draftOf(indexPath: string): string {
   return `${indexPath}.new`;

@@ -6,6 +6,8 @@ import type { JournalFiles } from './journal-files.js';
 export interface UpkeepOptions {
   /** The files as they are now; undefined while they are being opened again. */
   readonly files: () => JournalFiles | undefined;
+  /** False if nobody asks these files about their records, so that they need no key index and no counts (true). */
+  readonly isIndexed?: boolean | undefined;
   readonly retention: Retention | undefined;
   /** Pause after an attempt to begin the next file that failed, in milliseconds; it doubles each time. */
   readonly turnPauseMs: number | undefined;
@@ -54,6 +56,8 @@ const heldOpen =
 /**
  * What happens behind the commits, one thing after another: making records searchable, writing the WAL back, deleting
  * what the retention does not keep. A record is safe and found without any of it.
+ *
+ * A journal that is shipped is made searchable where it is shipped to, and here only when it is not shipped any more.
  */
 export class LogUpkeep {
   private readonly stopping = new AbortController();
@@ -202,7 +206,7 @@ export class LogUpkeep {
     try {
       // Most of the work is done before commits have to wait.
       while (await this.catchUpStep());
-      if (this.hasTimeToMerge()) {
+      if (this.isIndexed && this.hasTimeToMerge()) {
         // Once: the segments of the records that come meanwhile stay beside the one.
         await this.finishMerge();
         await this.step(({ index }) => index.mergeAllStep());
@@ -234,9 +238,13 @@ export class LogUpkeep {
   /** Indexes some of what waits; says whether there is more than the end of the file takes quickly. */
   private catchUpStep(): Promise<boolean> {
     return this.step(async ({ index, journal }) => {
-      const waiting = journal.end.sequence - index.indexedTo;
+      const waiting = this.isIndexed ? journal.end.sequence - index.indexedTo : 0;
       return waiting >= quickRecords && (await index.catchUpStep(journal.end.sequence));
     });
+  }
+
+  private get isIndexed(): boolean {
+    return this.options.isIndexed ?? true;
   }
 
   private hasTimeToMerge(): boolean {
@@ -277,9 +285,10 @@ export class LogUpkeep {
 
   /** Indexes some of what waits, or makes some of a closed file's key filter; says whether there may be more to do. */
   private tidyStep(force: boolean): Promise<boolean> {
-    return this.step(
-      async (files) => (await files.index.indexStep(files.journal.end.sequence, force)) || (await files.closedStep()),
-    );
+    return this.step(async (files) => {
+      if (!this.isIndexed) return false;
+      return (await files.index.indexStep(files.journal.end.sequence, force)) || files.closedStep();
+    });
   }
 
   private writeBack(files: JournalFiles): Promise<void> {

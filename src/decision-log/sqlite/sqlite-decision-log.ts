@@ -50,7 +50,10 @@ export interface SqliteDecisionLogOptions extends DecisionLogOptions {
   readonly retryMs?: number;
   /** Time between two looks at whether its files are still those that lie at their paths, in milliseconds (1,000). */
   readonly watchMs?: number;
-  /** True if the journal is shipped elsewhere (`tail`): then what was committed last is kept in memory for a while. */
+  /**
+   * True if the journal is shipped elsewhere, where its records are searched and counted: then what was committed last is
+   * kept in memory for a while, and no key index is made here. A log that is not shipped any more makes it at its start.
+   */
   readonly isShipped?: boolean;
   /** Time between two checks of a closed file for damage, in milliseconds (a day). */
   readonly checkEveryMs?: number;
@@ -106,6 +109,7 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
     const onProblem = (what: string, error: unknown) => options.onProblem?.(what, error);
     this.upkeep = new LogUpkeep({
       files: () => this.files,
+      isIndexed: !options.isShipped,
       retention: options.retention,
       turnPauseMs: options.turnPauseMs,
       turnPatienceMs: options.turnPatienceMs,
@@ -116,6 +120,7 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
       path: this.path,
       durability: options.mode === 'fsync' ? 'FULL' : 'NORMAL',
       limits: { ...turnLimits(options.retention), ...options.limits },
+      isShipped: options.isShipped,
       retryMs: options.retryMs,
       watchMs: options.watchMs,
       checkEveryMs: options.checkEveryMs,
@@ -252,7 +257,7 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
       newest: end === undefined || end.newest === 0 ? undefined : end.newest,
       name: files?.name,
       missing: files?.missing,
-      unindexed: files === undefined ? 0 : files.journal.end.sequence - files.index.indexedTo,
+      unindexed: files === undefined || this.options.isShipped ? 0 : files.journal.end.sequence - files.index.indexedTo,
     };
     const problems = [this.kept.damage, files?.problem].filter((what) => what !== undefined);
     const wrong = problems.length === 0 ? undefined : problems.join('; ');
