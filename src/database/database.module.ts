@@ -1,10 +1,11 @@
-import { Module, type OnApplicationShutdown, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
+import { Inject, Module, type OnApplicationShutdown, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { Config } from '../config/config.js';
 import { databasePathOf, dataFolderOf, instanceOf } from '../config/data-folder.js';
 import { parseDuration } from '../config/duration.js';
 import { isPostgresUrl, parsePostgresUrl } from '../config/postgres-url.js';
 import { loggerToken, problemsTo } from '../logging/logging.module.js';
+import { ChangeFeed } from './postgres/change-feed.js';
 import { PostgresDatabase } from './postgres/postgres-database.js';
 import { ServiceDatabase } from './service-database.js';
 import { DataFolderLock } from './sqlite/data-folder-lock.js';
@@ -43,21 +44,37 @@ import { SqliteDatabase } from './sqlite/sqlite-database.js';
         return new SqliteDatabase(path, new DatabaseWatch({ path, onProblem }), lock);
       },
     },
+    {
+      // Undefined with SQLite, where no other process changes anything but by commands.
+      provide: ChangeFeed,
+      inject: [ServiceDatabase, loggerToken],
+      useFactory: (database: ServiceDatabase, logger: Logger) =>
+        database instanceof PostgresDatabase
+          ? new ChangeFeed(database, {
+              onProblem: problemsTo(logger),
+              onPooler: () =>
+                logger.info('a pooler stands before PostgreSQL: changes by others are looked for, not heard of'),
+            })
+          : undefined,
+    },
   ],
-  exports: [DataFolderLock, ServiceDatabase],
+  exports: [ChangeFeed, DataFolderLock, ServiceDatabase],
 })
 export class DatabaseModule implements OnModuleInit, OnModuleDestroy, OnApplicationShutdown {
   constructor(
     private readonly lock: DataFolderLock,
     private readonly database: ServiceDatabase,
+    @Inject(ChangeFeed) private readonly changes: ChangeFeed | undefined,
   ) {}
 
   onModuleInit(): void {
     this.database.start();
+    this.changes?.start();
   }
 
   /** Before any connection is closed, so that none is looked at as it closes. */
   async onModuleDestroy(): Promise<void> {
+    await this.changes?.stop();
     await this.database.stop();
   }
 

@@ -1,6 +1,7 @@
 import { DatabaseError } from '../database-error.js';
 import type { PostgresClient } from './postgres-client.js';
-import { type PostgresDatabase, quoteIdentifier } from './postgres-database.js';
+import type { PostgresDatabase } from './postgres-database.js';
+import { quoteIdentifier } from './quote-identifier.js';
 
 /** One change of the schema. A migration that was released stays as it is. */
 export interface PostgresMigration {

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { DatabaseError, isAway } from '../database-error.js';
-import { copyIn, type PgClient, type Statement } from './postgres-driver.js';
+import { copyIn, type PgClient, type Statement, sessionOf } from './postgres-driver.js';
 import { toDatabaseError } from './postgres-error.js';
+import { quoteIdentifier } from './quote-identifier.js';
 
 export type PostgresValue =
   | string
@@ -105,9 +106,9 @@ export class PostgresClient implements PostgresStatements {
   ): Promise<Result> {
     const { answerTimeoutMs } = this;
     const { statementTimeoutMs = defaultStatementTimeoutMs } = options;
-    await this.query(beginning(options));
     this.answerTimeoutMs = answerTimeoutOf(statementTimeoutMs);
     try {
+      await this.query(beginning(options));
       const result = await work(this);
       const { command } = await this.send(() => this.client.query(this.statement('COMMIT')));
       // PostgreSQL takes back what had an error, also when nobody looked at it, and calls that a success.
@@ -119,6 +120,20 @@ export class PostgresClient implements PostgresStatements {
     } finally {
       this.answerTimeoutMs = answerTimeoutMs;
     }
+  }
+
+  /**
+   * Listens to these channels, on a connection that is not one of a pool. Returns false, and does nothing, if a pooler
+   * stands between: it would give the session to others, and theirs to us.
+   *
+   * @throws DatabaseError
+   */
+  async listen(channels: readonly string[]): Promise<boolean> {
+    const [row] = await this.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+    // A pooler makes up the number that it gives to a client.
+    if (row!.pid !== sessionOf(this.client)) return false;
+    await this.query(channels.map((channel) => `LISTEN ${quoteIdentifier(channel)}`).join('; '));
+    return true;
   }
 
   /** Closes the connection, or gives it back to its pool. */

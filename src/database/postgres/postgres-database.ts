@@ -12,6 +12,7 @@ import {
 } from './postgres-client.js';
 import { cutOff, type DriverOptions, makeClient, makePool, type PgClient, type PgPool } from './postgres-driver.js';
 import { isRefusedConnection, toDatabaseError } from './postgres-error.js';
+import { quoteIdentifier } from './quote-identifier.js';
 
 export interface PostgresDatabaseOptions {
   readonly url: PostgresUrl;
@@ -32,13 +33,18 @@ export interface PostgresDatabaseOptions {
 export interface ConnectOptions {
   /** Called once when the connection ended by itself; what is asked of it then fails. */
   readonly onEnd?: () => void;
-  /** As that of the database. */
+  /** As those of the database. */
   readonly answerTimeoutMs?: number;
+  readonly connectTimeoutMs?: number;
+  /** Called for each notification of a channel that the connection listens to. */
+  readonly onNotification?: () => void;
+  /** Tries also when the server did not answer a moment ago. */
+  readonly isLook?: boolean;
 }
 
 const defaultMaxConnections = 3;
-/** The pool, one that ships the journal, and one to spare for a migration. */
-const connectionsOfReplica = defaultMaxConnections + 2;
+/** The pool, one that ships the journal, one that looks for changes, and one to spare for a migration. */
+const connectionsOfReplica = defaultMaxConnections + 3;
 const idleMs = 10_000;
 /** Longest wait for the server when a connection is closed, in milliseconds: over a link that is cut it never answers. */
 const closeMs = 1_000;
@@ -118,11 +124,13 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
    *
    * @throws DatabaseError
    */
-  async connect({ onEnd, answerTimeoutMs = this.answerTimeoutMs }: ConnectOptions = {}): Promise<PostgresClient> {
+  async connect(options: ConnectOptions = {}): Promise<PostgresClient> {
+    const { onEnd, onNotification, isLook = false, answerTimeoutMs = this.answerTimeoutMs } = options;
     const client = await this.noting(() => {
-      this.refuseSilent();
-      return opened(makeClient(this.driver()));
+      if (!isLook) this.refuseSilent();
+      return opened(makeClient({ ...this.driver(), ...timeoutOf(options) }));
     });
+    if (onNotification !== undefined) client.on('notification', onNotification);
     let isOpen = true;
     const ended = () => {
       if (isOpen) onEnd?.();
@@ -136,6 +144,16 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
       await client.end().catch(() => undefined);
       clearTimeout(waiting);
     });
+  }
+
+  /**
+   * Uses new connections from now on. A connection of the server was found dead, so those of the pool may be, too, and
+   * a statement would find out after its whole time. What runs on them goes on.
+   */
+  renewPool(): void {
+    const old = this.pool;
+    this.pool = undefined;
+    void old?.then((pool) => pool.end()).catch(() => undefined);
   }
 
   /** Says, as a problem, when the server allows too few connections. */
@@ -291,6 +309,10 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
   }
 }
 
+function timeoutOf({ connectTimeoutMs }: ConnectOptions): Pick<DriverOptions, 'connectTimeoutMs'> | undefined {
+  return connectTimeoutMs === undefined ? undefined : { connectTimeoutMs };
+}
+
 /** What the driver says of a connection that does not come about. Whatever else fails while one is used is left as it is. */
 async function opened<Connection>(connecting: Promise<Connection>): Promise<Connection> {
   try {
@@ -298,9 +320,4 @@ async function opened<Connection>(connecting: Promise<Connection>): Promise<Conn
   } catch (error) {
     throw toDatabaseError(error);
   }
-}
-
-/** An identifier as SQL writes it, whatever characters it has. */
-export function quoteIdentifier(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
 }

@@ -88,6 +88,12 @@ export function cutOff(client: PgClient): void {
   (client as unknown as { connection: { stream: Socket } }).connection.stream.destroy();
 }
 
+/** The process id of the session, as it was told when the connection was made. */
+export function sessionOf(client: PgClient): number | null {
+  // Sound: the driver's clients have it; their types leave it out.
+  return (client as unknown as { processID: number | null }).processID;
+}
+
 function attempt<Result>(make: () => Result): [Result, undefined] | [undefined, unknown] {
   try {
     return [make(), undefined];

@@ -10,11 +10,15 @@ import type { PostgresDatabase } from './postgres-database.js';
 export class PostgresTables implements PostgresStatements {
   private preparing: Promise<void> | undefined;
 
-  /** @param part the store, such as `audit`; it has migrations of its own */
+  /**
+   * @param part the store, such as `audit`; it has migrations of its own
+   * @param needed tables of another part that must be there first
+   */
   constructor(
     private readonly database: PostgresDatabase,
     private readonly part: string,
     private readonly migrations: readonly PostgresMigration[],
+    private readonly needed?: PostgresTables,
   ) {}
 
   /**
@@ -58,10 +62,15 @@ export class PostgresTables implements PostgresStatements {
 
   /** A failure is forgotten: the next statement tries again. */
   private ready(): Promise<void> {
-    this.preparing ??= migrate(this.database, this.part, this.migrations).catch((error: unknown) => {
+    this.preparing ??= this.make().catch((error: unknown) => {
       this.preparing = undefined;
       throw error;
     });
     return this.preparing;
+  }
+
+  private async make(): Promise<void> {
+    await this.needed?.ready();
+    await migrate(this.database, this.part, this.migrations);
   }
 }

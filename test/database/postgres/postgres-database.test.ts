@@ -234,16 +234,16 @@ describe.skipIf(!hasPostgres)('a database in PostgreSQL (skipped where it is not
     const replicas = ['a', 'b', 'c', 'd', 'e'].map(replica);
     await server().stop();
     // Three of them are for superusers.
-    await server().resume({ max_connections: 28 });
+    await server().resume({ max_connections: 33 });
     for (const each of replicas) await each.checkConnections();
     expect(said).toEqual([]);
     await server().stop();
-    await server().resume({ max_connections: 27 });
+    await server().resume({ max_connections: 32 });
     for (const each of replicas) await each.query('SELECT 1');
     said.length = 0;
     await replicas[0]!.checkConnections();
     expect(said).toEqual([
-      'PostgreSQL allows 24 connections (max_connections), and 5 replicas open up to 25, 5 each: ' +
+      'PostgreSQL allows 29 connections (max_connections), and 5 replicas open up to 30, 6 each: ' +
         'raise max_connections, or put PgBouncer in front',
     ]);
     await server().stop();

@@ -1,0 +1,277 @@
+import { DatabaseError } from '../database-error.js';
+import { ChangeCounters, type ChangeTopic, changeTopics } from './change-counters.js';
+import type { PostgresClient } from './postgres-client.js';
+import type { PostgresDatabase } from './postgres-database.js';
+
+export interface ChangeFeedOptions {
+  /** Longest pause between two looks at the counters, in milliseconds (500); by chance it is up to a fifth shorter. */
+  readonly pollMs?: number;
+  /** Hears once of a pooler, through which it cannot listen. */
+  readonly onPooler?: () => void;
+  /** Hears of a subscriber that failed. */
+  readonly onProblem: (what: string, error: unknown) => void;
+}
+
+const defaultPollMs = 500;
+/** By how much a pause is shorter by chance, so that replicas do not look in step. */
+const jitter = 0.2;
+/** Least time between two looks, in milliseconds: anybody in the database can notify, as often as it likes. */
+const leastPauseMs = 20;
+/** Pauses after the first, second, … failed look in a row, in milliseconds; the last one is that of all further ones. */
+const retryMs = [0, 250, 500, 1_000];
+const connectTimeoutMs = 2_000;
+/**
+ * Longest waits for an answer, in milliseconds, on the first connection, and on those after one, two, … failures in a row.
+ * The first is short, so that with the longest pause before it a dead session is replaced within a second.
+ */
+const answerMs = [300, 600, 1_200, 2_400, 5_000];
+/** `undefined_table` */
+const noTable = '42P01';
+
+/** Somebody who wants to know of the changes of one topic. */
+export interface Subscription {
+  /** How long ago everything that was committed was known here, in milliseconds; `Infinity` before the first time. */
+  readonly ageMs: number;
+  end(): void;
+}
+
+/**
+ * Tells this replica what others have changed.
+ *
+ * A look at the counters twice a second makes it right; a notification makes it quick, and is no more than the hint to
+ * look now. So a session that hears nothing any more delays nothing beyond the next look. Both use one connection: a look
+ * that is not answered shows that it is dead, and another is opened.
+ *
+ * Through a pooler such as PgBouncer a session is not ours to listen on; there it only looks.
+ *
+ *     const subscription = feed.subscribe('keys', () => keys.read());
+ *     subscription.ageMs   // 230
+ */
+export class ChangeFeed {
+  private readonly counters: ChangeCounters;
+  private readonly subscribers = new Set<Subscriber>();
+  private client: PostgresClient | undefined;
+  private failures = 0;
+  private running: Promise<void> | undefined;
+  private isStopped = false;
+  /** Whether something happened since the last look began, so that the next one is due. */
+  private isHinted = false;
+  private saidPooler = false;
+  /** By the monotonic clock. */
+  private lookedAt = Number.NEGATIVE_INFINITY;
+  /** Ends the pause before the next look. */
+  private wake: () => void = () => undefined;
+  private stopped: () => void = () => undefined;
+  private readonly stopping = new Promise<void>((resolve) => {
+    this.stopped = resolve;
+  });
+
+  constructor(
+    private readonly database: PostgresDatabase,
+    private readonly options: ChangeFeedOptions,
+  ) {
+    this.counters = new ChangeCounters(database);
+  }
+
+  /**
+   * Calls `look` soon, then whenever something of the topic was changed or the connection was renewed; never twice at
+   * once. A call that fails is repeated with the next look at the counters.
+   */
+  subscribe(topic: ChangeTopic, look: () => Promise<void>): Subscription {
+    const subscriber = new Subscriber(topic, look, (error) => {
+      this.options.onProblem(`what was changed (${topic}) cannot be read`, error);
+    });
+    this.subscribers.add(subscriber);
+    this.hint();
+    return {
+      get ageMs() {
+        return subscriber.ageMs;
+      },
+      end: () => void this.subscribers.delete(subscriber),
+    };
+  }
+
+  /** How long ago the counters were read last, in milliseconds: since then nothing is known here of what others do. */
+  get ageMs(): number {
+    return performance.now() - this.lookedAt;
+  }
+  start(): void {
+    this.running ??= this.run();
+  }
+
+  /** Calls no subscriber any more; one that is looking goes on. It waits for no answer of the server. */
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    this.stopped();
+    this.wake();
+    await this.drop();
+    await this.running;
+  }
+
+  private async run(): Promise<void> {
+    while (!this.isStopped) {
+      const began = performance.now();
+      this.isHinted = false;
+      const isWell = await this.look();
+      this.failures = isWell ? 0 : this.failures + 1;
+      const pause = isWell
+        ? (this.options.pollMs ?? defaultPollMs)
+        : retryMs[Math.min(this.failures, retryMs.length) - 1]!;
+      await this.pause(began + pause * (1 - jitter * Math.random()), isWell);
+    }
+  }
+
+  /** Reads the counters and tells subscribers; whether that went well. Does not throw. */
+  private async look(): Promise<boolean> {
+    try {
+      this.client ??= await this.connect();
+      const { client } = this;
+      if (client === undefined) return false;
+      const askedAt = performance.now();
+      const counts = await this.counters.read(client);
+      this.lookedAt = askedAt;
+      if (this.isStopped) return false;
+      for (const subscriber of this.subscribers) subscriber.tell(counts.get(subscriber.topic) ?? 0, askedAt);
+      return true;
+    } catch (error) {
+      if (error instanceof DatabaseError && error.code === noTable) await this.makeTable();
+      else await this.drop();
+      return false;
+    }
+  }
+
+  /** Undefined when it was stopped meanwhile; the connection that comes about then is closed. */
+  private async connect(): Promise<PostgresClient | undefined> {
+    const connecting = this.open();
+    const client = await Promise.race([connecting, this.stopping]);
+    if (client !== undefined) return client;
+    void connecting.then(
+      (late) => late.close(),
+      () => undefined,
+    );
+    return undefined;
+  }
+
+  /** What was missed before it, nobody knows: every subscriber looks again. */
+  private async open(): Promise<PostgresClient> {
+    let opened: PostgresClient | undefined;
+    const client = await this.database.connect({
+      answerTimeoutMs: answerMs[Math.min(this.failures, answerMs.length - 1)]!,
+      connectTimeoutMs,
+      isLook: true,
+      onNotification: () => this.hint(),
+      onEnd: () => {
+        if (opened === undefined || this.client !== opened) return;
+        this.client = undefined;
+        this.hint();
+      },
+    });
+    opened = client;
+    try {
+      const listens = await client.listen(changeTopics.map((topic) => this.counters.channel(topic)));
+      if (!listens && !this.saidPooler) {
+        this.saidPooler = true;
+        this.options.onPooler?.();
+      }
+    } catch (error) {
+      await client.close();
+      throw error;
+    }
+    for (const subscriber of this.subscribers) subscriber.forget();
+    if (this.lookedAt > Number.NEGATIVE_INFINITY) this.database.renewPool();
+    return client;
+  }
+
+  private async makeTable(): Promise<void> {
+    try {
+      await this.counters.tables.prepare();
+    } catch (error) {
+      this.options.onProblem('the table of changes cannot be made', error);
+    }
+  }
+
+  private async drop(): Promise<void> {
+    const { client } = this;
+    this.client = undefined;
+    await client?.close();
+  }
+
+  private hint(): void {
+    this.isHinted = true;
+    this.wake();
+  }
+
+  /** @param until of the monotonic clock @param mayHurry whether a hint ends it, a moment after the look before */
+  private async pause(until: number, mayHurry: boolean): Promise<void> {
+    const least = performance.now() + leastPauseMs;
+    while (!this.isStopped) {
+      const end = mayHurry && this.isHinted ? Math.min(until, least) : until;
+      const rest = end - performance.now();
+      if (rest <= 0) return;
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, rest);
+        timer.unref();
+        this.wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+  }
+}
+
+/** One subscriber, and up to which number it has looked. */
+class Subscriber {
+  private isLooking = false;
+  /** What its last look that went well was for; undefined: it must look, whatever the number is. */
+  private seen: number | undefined;
+  private latest = 0;
+  private latestAt = 0;
+  private confirmedAt = Number.NEGATIVE_INFINITY;
+  private isFailing = false;
+
+  constructor(
+    readonly topic: ChangeTopic,
+    private readonly look: () => Promise<void>,
+    private readonly onFailure: (error: unknown) => void,
+  ) {}
+
+  get ageMs(): number {
+    return performance.now() - this.confirmedAt;
+  }
+
+  forget(): void {
+    this.seen = undefined;
+  }
+
+  /** @param askedAt when the number was asked for, by the monotonic clock */
+  tell(n: number, askedAt: number): void {
+    this.latest = n;
+    this.latestAt = askedAt;
+    if (this.isLooking) return;
+    // Not `<`: a database that was restored, or a standby that was behind, has a lower one.
+    if (this.seen === n) this.confirmedAt = askedAt;
+    else void this.lookAll();
+  }
+
+  /** Until it has looked for the latest number that was told, or fails. Does not throw. */
+  private async lookAll(): Promise<void> {
+    this.isLooking = true;
+    try {
+      while (this.seen !== this.latest) {
+        const { latest, latestAt } = this;
+        this.seen = latest;
+        await this.look();
+        // Else the connection was renewed meanwhile.
+        if (this.seen === latest) this.confirmedAt = latestAt;
+        this.isFailing = false;
+      }
+    } catch (error) {
+      this.seen = undefined;
+      if (!this.isFailing) this.onFailure(error);
+      this.isFailing = true;
+    } finally {
+      this.isLooking = false;
+    }
+  }
+}
