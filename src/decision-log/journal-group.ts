@@ -1,6 +1,6 @@
 import { idMilliseconds } from './decision-ids.js';
 import { type BriefRecord, briefRecordsOf } from './group-text.js';
-import { addRecordKeys, type GroupKeys } from './record-keys.js';
+import { addRecordKeys, encodeEntries, type GroupKeys } from './record-keys.js';
 import { Tally, type TallyRow } from './tally.js';
 
 /** A group of the journal as it is shipped: its text, and what PostgreSQL keeps beside it. Times in milliseconds since 1970. */
@@ -13,10 +13,11 @@ export interface JournalGroup {
   readonly until: number;
   readonly idSince: number;
   readonly idUntil: number;
-  readonly keys: GroupKeys;
+  /** Its keys, each with the places of the records that have it (`encodeEntries`), in no order. */
+  readonly entries: Buffer;
   readonly tally: readonly TallyRow[];
-  /** The records' texts (group-text.ts). */
-  readonly records: string;
+  /** The records' texts (group-text.ts) in UTF-8. */
+  readonly text: Buffer;
 }
 
 /** Each record has keys of its own. */
@@ -51,19 +52,29 @@ export function groupOfText(first: number, records: string): JournalGroup {
     take(record);
   }
   if (bounds.until === 0) Object.assign(bounds, { since: 0, idSince: 0 });
-  return { first, count: last - first + 1, ...bounds, keys, tally: tally.rows(), records };
+  const count = last - first + 1;
+  // A NUL, which PostgreSQL refuses, is in no record that was not damaged.
+  const text = Buffer.from(records.replaceAll('\0', '\ufffd'));
+  return { first, count, ...bounds, entries: encodeEntries(keys, count), tally: tally.rows(), text };
 }
 
 /** The id of the last record in a group's text; undefined where it cannot be read. */
-export function lastIdOf(records: string): string | undefined {
-  const start = records.lastIndexOf('\n') + 1;
-  return /^\{"id":"([0-9a-f-]{36})"/.exec(records.slice(start, start + 64))?.[1];
+export function lastIdOf(text: Buffer): string | undefined {
+  const start = text.lastIndexOf('\n') + 1;
+  return /^\{"id":"([0-9a-f-]{36})"/.exec(text.toString('latin1', start, start + 64))?.[1];
 }
 
+/** Whether a group's text begins with what its records share, and not with a record, as it once did. */
+export function hasCommonLine(text: Buffer): boolean {
+  return text.toString('latin1', 0, wholeRecord.length) !== wholeRecord;
+}
+
+const wholeRecord = '{"id":';
+
 /** The group without the records up to the sequence `after`, which lies within it. */
-export function groupBeyond({ first, records }: JournalGroup, after: number): JournalGroup {
-  const lines = records.split('\n');
-  const hasCommon = !lines[0]!.startsWith('{"id":');
+export function groupBeyond({ first, text }: JournalGroup, after: number): JournalGroup {
+  const lines = text.toString().split('\n');
+  const hasCommon = hasCommonLine(text);
   const own = lines.slice((hasCommon ? 1 : 0) + after - first + 1);
   return groupOfText(after + 1, [...(hasCommon ? [lines[0]!] : []), ...own].join('\n'));
 }

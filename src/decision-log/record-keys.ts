@@ -28,6 +28,8 @@ export type IndexedField = keyof typeof indexedFields;
 export const indexedFieldNames = Object.keys(indexedFields) as readonly IndexedField[];
 
 export const keyBytes = 6;
+/** Bytes of a key with the mask of its places. */
+export const entryBytes = keyBytes + 2;
 
 /**
  * The keys of a group, each with the places of the records that have it: bit n is set if a record with the key is at a place
@@ -79,6 +81,18 @@ export function encodeKeys(keys: Iterable<number>, count: number): Buffer {
   const bytes = Buffer.allocUnsafe(count * keyBytes);
   let at = 0;
   for (const key of keys) at = bytes.writeUIntBE(key, at, keyBytes);
+  return bytes;
+}
+
+/** An entry of `entryBytes` for each key of a group of `count` records; where all may have it, each place is named. */
+export function encodeEntries(keys: GroupKeys, count: number): Buffer {
+  const everywhere = count >= 16 ? 0xffff : (1 << count) - 1;
+  const bytes = Buffer.allocUnsafe(keys.size * entryBytes);
+  let at = 0;
+  for (const [key, mask] of keys) {
+    at = bytes.writeUIntBE(key, at, keyBytes);
+    at = bytes.writeUInt16BE(mask === 0 ? everywhere : mask, at);
+  }
   return bytes;
 }
 

@@ -5,7 +5,7 @@
 //
 // Three services answer in turn, in one run: with SQLite alone, shipping into PostgreSQL, and waiting for PostgreSQL
 // (`replicated`). Then full journals are shipped: of one replica with the index and the counts made beside it, of a hundred,
-// and of one whose groups have a record each.
+// of one whose groups have a record each, and a log that a service on SQLite alone wrote.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -44,7 +44,8 @@ export async function logOnPostgres({ rows, rounds, seconds }) {
     await overHttp(server, rounds, seconds);
     const table = [];
     table.push(await drain(server, 'one replica, index and counts beside it', rows));
-    table.push(await drain(server, 'one replica, groups of one', Math.ceil(rows / 10), 1));
+    table.push(await drain(server, 'one replica, groups of one', Math.ceil(rows / 10), { groupSize: 1 }));
+    table.push(await drain(server, 'a log of SQLite alone', rows, { isShipped: false }));
     table.push(await drainMany(server, Math.ceil(rows / shippers)));
     console.log('\nfull journals, shipped from their files:');
     console.table(table);
@@ -108,10 +109,10 @@ async function overHttp(server, rounds, seconds) {
 }
 
 /** Fills the journal of a replica, and ships it with all that a replica does beside it. */
-async function drain(server, name, records, groupSize = 128) {
+async function drain(server, name, records, { groupSize = 128, isShipped = true } = {}) {
   const directory = mkdtempSync(join(tmpdir(), 'verdict-bench-'));
   try {
-    await fillJournal(directory, records, groupSize);
+    await fillJournal(directory, records, groupSize, isShipped);
     const url = await server.createDatabase();
     const database = openDatabase(url);
     let done;
@@ -222,8 +223,9 @@ export async function bytesOf(server, url) {
   return bytes;
 }
 
-async function fillJournal(directory, records, groupSize) {
-  const log = openJournal(directory, { mode: 'sync', isShipped: false });
+/** `isShipped`: as a replica fills it while PostgreSQL is away; otherwise as a service on SQLite alone does. */
+async function fillJournal(directory, records, groupSize, isShipped = true) {
+  const log = openJournal(directory, { mode: 'sync', isShipped });
   await log.start();
   for (let n = 0; n < records; n += groupSize) {
     const now = Date.now();

@@ -3,7 +3,7 @@
  * https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.4
  */
 
-/** What a column of `COPY` holds. A `date` is given as days since 1970. */
+/** What a column of `COPY` holds. A `date` is given as days since 1970, a `text` as such or as its bytes in UTF-8. */
 export type CopyType = 'int4' | 'int8' | 'date' | 'text' | 'bytea';
 export type CopyValue = number | string | Buffer | null;
 
@@ -44,7 +44,7 @@ function sizeOf(type: CopyType, value: CopyValue): number {
     case 'int8':
       return 8;
     case 'text':
-      return Buffer.byteLength(value as string);
+      return Buffer.byteLength(value as string | Buffer);
     case 'bytea':
       return (value as Buffer).length;
     default:
@@ -61,7 +61,7 @@ function write(bytes: Buffer, type: CopyType, value: Exclude<CopyValue, null>, a
     case 'int8':
       return bytes.writeBigInt64BE(BigInt(value as number), at);
     case 'text':
-      return at + bytes.write(value as string, at);
+      return at + (typeof value === 'string' ? bytes.write(value, at) : (value as Buffer).copy(bytes, at));
     case 'bytea':
       return at + (value as Buffer).copy(bytes, at);
     default:

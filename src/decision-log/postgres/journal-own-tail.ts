@@ -3,8 +3,8 @@ import type { StoredGap } from '../log-gap.js';
 import type { SearchScope } from '../record-filter.js';
 import type { LocalDecisionLog } from '../shipped-journal.js';
 import type { TallyRow } from '../tally.js';
-import type { OwnTail } from './own-tail.js';
-import { rowsOfGroups, type SharedRow } from './shared-row.js';
+import type { OwnTail, TailRow } from './own-tail.js';
+import { rowsOfGroups } from './shared-row.js';
 import type { UnshippedCounts } from './shared-stats.js';
 
 /** Records that are read from the journal at a time. */
@@ -26,8 +26,9 @@ export class JournalOwnTail implements OwnTail {
     return this.log.journal.end;
   }
 
-  async *rows(after: number): AsyncGenerator<readonly SharedRow[]> {
-    for await (const { groups } of this.stretches(after)) yield rowsOfGroups(groups);
+  async *rows(after: number): AsyncGenerator<readonly TailRow[]> {
+    for await (const { groups } of this.stretches(after))
+      yield rowsOfGroups(groups).map((row) => ({ ...row, records: row.records.toString() }));
   }
 
   /** The same as counts. */

@@ -1,5 +1,5 @@
-import type { JournalGroup } from '../journal-group.js';
-import { type GroupKeys, keyBytes } from '../record-keys.js';
+import { hasCommonLine, type JournalGroup } from '../journal-group.js';
+import { encodeEntries, entryBytes, type GroupKeys, keyBytes } from '../record-keys.js';
 import { utcDayOf } from '../utc-day.js';
 
 /** A row of `decision_group` (1764400000000-shared-log.ts), without its writer. Times in milliseconds since 1970. */
@@ -14,15 +14,13 @@ export interface SharedRow {
   readonly idUntil: number;
   /** An entry of `entryBytes` for each key, in no order. */
   readonly keys: Buffer;
-  readonly records: string;
+  /** In UTF-8. */
+  readonly records: Buffer;
 }
-
-/** Bytes of a key with the mask of its places. */
-export const entryBytes = keyBytes + 2;
 
 /** Groups are joined up to this many records: a look-up by key reads a row whole. */
 const recordLimit = 128;
-/** And up to so much text, in characters. */
+/** And up to so much text, in bytes. */
 const textLimit = 256 * 1024;
 /** Rows that span more, in milliseconds, are looked at by every page that begins behind them (shared-log's second index). */
 const spanLimit = 1_000;
@@ -43,7 +41,7 @@ export function rowsOfGroups(groups: readonly JournalGroup[]): SharedRow[] {
     } else {
       if (bounds !== undefined) rows.push(rowOf(joined, bounds));
       joined = [group];
-      bounds = { ...group, length: group.records.length };
+      bounds = { ...group, length: group.text.length };
     }
   }
   if (bounds !== undefined) rows.push(rowOf(joined, bounds));
@@ -61,7 +59,7 @@ function joinBounds(a: Bounds, b: JournalGroup): Bounds {
     until: Math.max(a.until, b.until),
     idSince: Math.min(a.idSince, b.idSince),
     idUntil: Math.max(a.idUntil, b.idUntil),
-    length: a.length + b.records.length,
+    length: a.length + b.text.length,
   };
 }
 
@@ -73,54 +71,49 @@ function fits({ count, since, until, length }: Bounds, last: JournalGroup, next:
     until - since <= spanLimit &&
     utcDayOf(last.until) === utcDayOf(next.until) &&
     // A group of whole records has no line of shared members, which would tell where it begins.
-    !next.records.startsWith('{"id":')
+    hasCommonLine(next.text)
   );
 }
 
 function rowOf(groups: readonly JournalGroup[], { count, since, until, idSince, idUntil }: Bounds): SharedRow {
-  // A line feed is between lines alone; a NUL, which PostgreSQL refuses, is in no record that was not damaged.
-  const records = groups
-    .map((group) => group.records)
-    .join('\n')
-    .replaceAll('\0', '\ufffd');
+  const [{ first, entries, text }] = groups as [JournalGroup];
+  const isOne = groups.length === 1;
   return {
     day: utcDayOf(until),
-    first: groups[0]!.first,
+    first,
     count,
     since,
     until,
     idSince,
     idUntil,
-    keys: encodeEntries(entriesOf(groups)),
-    records,
+    keys: isOne ? entries : joinedEntries(groups),
+    records: isOne ? text : joinedTexts(groups),
   };
 }
 
+const lineFeed = Buffer.from('\n');
+
+/** A line feed is between lines alone. */
+function joinedTexts(groups: readonly JournalGroup[]): Buffer {
+  return Buffer.concat(groups.flatMap(({ text }, i) => (i === 0 ? [text] : [lineFeed, text])));
+}
+
 /** The keys of all groups; the masks of each are turned to the places that its records have in the row. */
-function entriesOf(groups: readonly JournalGroup[]): GroupKeys {
-  const entries: GroupKeys = new Map();
+function joinedEntries(groups: readonly JournalGroup[]): Buffer {
+  const joined: GroupKeys = new Map();
   let place = 0;
-  for (const { keys, count } of groups) {
-    const everywhere = count >= 16 ? 0xffff : (1 << count) - 1;
-    for (const [key, mask] of keys) {
-      entries.set(key, (entries.get(key) ?? 0) | turned(mask === 0 ? everywhere : mask, place & 15));
+  for (const { entries, count } of groups) {
+    for (let at = 0; at < entries.length; at += entryBytes) {
+      const key = entries.readUIntBE(at, keyBytes);
+      const mask = entries.readUInt16BE(at + keyBytes);
+      joined.set(key, (joined.get(key) ?? 0) | turned(mask, place & 15));
     }
     place += count;
   }
-  return entries;
+  return encodeEntries(joined, place);
 }
 
 /** The 16 bits of a mask, moved up by `places`; those that leave it at the top come in at the bottom. */
 function turned(mask: number, places: number): number {
   return ((mask << places) | (mask >>> (16 - places))) & 0xffff;
-}
-
-function encodeEntries(entries: GroupKeys): Buffer {
-  const bytes = Buffer.allocUnsafe(entries.size * entryBytes);
-  let at = 0;
-  for (const [key, mask] of entries) {
-    at = bytes.writeUIntBE(key, at, keyBytes);
-    at = bytes.writeUInt16BE(mask, at);
-  }
-  return bytes;
 }

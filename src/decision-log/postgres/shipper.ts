@@ -497,7 +497,7 @@ function gapOfExpired({ first, count: lost, since, until }: SharedRow): StoredGa
 function lastId({ groups, missing, to }: Stretch): string | null | undefined {
   const last: JournalGroup | undefined = groups.at(-1);
   if (last === undefined || last.first + last.count - 1 < to) return missing.length > 0 ? null : undefined;
-  return lastIdOf(last.records) ?? null;
+  return lastIdOf(last.text) ?? null;
 }
 
 async function within<T>(ends: number, work: Promise<T>): Promise<T> {

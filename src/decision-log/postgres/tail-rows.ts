@@ -1,11 +1,9 @@
 import { Turns } from '../../turns/turns.js';
-import { keyBytes } from '../record-keys.js';
+import { entryBytes } from '../record-keys.js';
 import { type Candidate, compareRows } from './candidates.js';
 import { type OwnTail, tailLimit, tailWriter } from './own-tail.js';
 import type { RowRange } from './row-walk.js';
 
-/** A key and the mask of its places. */
-const entryBytes = keyBytes + 2;
 /** Texts that are kept at once, in characters; further rows are read again when they are wanted. */
 const textLimit = 16 * 2 ** 20;
 

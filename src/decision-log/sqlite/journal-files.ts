@@ -9,7 +9,7 @@ import { ClosedFiles } from './closed-files.js';
 import { openClosedReader } from './closed-unit.js';
 import { FileFaults } from './file-faults.js';
 import type { Group } from './group-commit.js';
-import { Journal, type JournalEnd } from './journal.js';
+import { type Committed, Journal, type JournalEnd } from './journal.js';
 import type { Beginning } from './journal-format.js';
 import { recoverFiles } from './journal-recovery.js';
 import { KeyIndex, openReader } from './key-index.js';
@@ -155,13 +155,13 @@ export class JournalFiles {
     return this.walBound;
   }
 
-  /** Commits the group into the open file; returns where the journal ends then. */
-  async commit(group: Group): Promise<JournalEnd> {
+  /** Commits the group into the open file; returns where the journal ends then, and the group as it is shipped, if it is. */
+  async commit(group: Group): Promise<JournalEnd & Pick<Committed, 'shipped'>> {
     while (this.turning !== undefined) await this.turning;
     const { journal, index } = this.openUnit;
     const committed = journal.commit(group);
     this.committing = committed.catch(() => undefined);
-    const bytes = await committed;
+    const { bytes, shipped } = await committed;
     const { end } = journal;
     // The group is committed, whatever becomes of the rest: it may not be committed again.
     if (!this.options.isShipped) index.noteCommit(end.sequence, group.tally);
@@ -170,7 +170,7 @@ export class JournalFiles {
     this.walBound.grew(written);
     // A failure changes nothing but the time that a look-up takes; the next commit tries again.
     await journal.writeSpan().catch(() => undefined);
-    return end;
+    return { ...end, shipped };
   }
 
   /** True if the open file should be closed before this group is committed. */
@@ -272,7 +272,7 @@ export class JournalFiles {
     if (!isShipped) renameDurably(indexPathOf(path), closedIndexPathOf(path, start));
     const { name, writer } = journal.beginning;
     const beginning: Beginning = { name, writer, start: end.sequence + 1, floor: end.idUntil };
-    const next = await Journal.open(path, durability, () => beginning);
+    const next = await Journal.open(path, durability, () => beginning, isShipped);
     const unit: ClosedUnit = {
       name,
       first: start,

@@ -20,6 +20,8 @@ export interface Recovery {
   /** The open file. */
   readonly path: string;
   readonly durability: 'NORMAL' | 'FULL';
+  /** True if the journal is shipped. */
+  readonly isShipped?: boolean | undefined;
   /** Why the open file is not there, if it is not. */
   readonly cause: GapCause;
   readonly onProblem: (what: string, error: unknown) => void;
@@ -61,7 +63,7 @@ export async function recoverFiles(recovery: Recovery): Promise<Recovered> {
 }
 
 async function recover(recovery: Recovery, catalog: Catalog | undefined): Promise<Recovered> {
-  const { path, durability, cause, onProblem } = recovery;
+  const { path, durability, isShipped, cause, onProblem } = recovery;
   const noted = (await catalog?.units()) ?? { units: [], removing: [] };
   for (const first of noted.removing) {
     removeClosed(path, first);
@@ -80,10 +82,11 @@ async function recover(recovery: Recovery, catalog: Catalog | undefined): Promis
   const indexed = await readIndexKnowledge(indexPathOf(path));
   const next = nextFile(path, found, begun, indexed);
   let made = false;
-  const journal = await Journal.open(path, durability, () => {
+  const begin = () => {
     made = true;
     return next.beginning;
-  });
+  };
+  const journal = await Journal.open(path, durability, begin, isShipped);
   try {
     const { name } = journal.beginning;
     const closed = found.filter((unit) => unit.name === name && unit.first < journal.start);

@@ -2,21 +2,22 @@ import { closeSync, fdatasync, openSync, type Stats, statSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { isDamaged } from '../../database/sqlite/sqlite-connection.js';
 import { Turns } from '../../turns/turns.js';
-import { groupText, recordsOf, type StoredGroup } from '../group-text.js';
+import { recordsOf, type StoredGroup } from '../group-text.js';
 import { groupBeyond, groupOfText, type JournalGroup } from '../journal-group.js';
 import type { StoredGap } from '../log-gap.js';
 import type { JournalPosition, MissingRange, ShippedJournal, Stretch } from '../shipped-journal.js';
 import { readAround } from './damaged-rows.js';
-import type { Group } from './group-commit.js';
 import type { LogView, UnitView } from './log-view.js';
+import { type FactsRow, groupOfFacts } from './shipping-facts.js';
 
 const sync = promisify(fdatasync);
 
-/** Most of what was committed last that is kept in memory, in characters of text and in groups. */
+/** Most of what was committed last that is kept in memory, in bytes of texts and keys and in groups. */
 const mostLength = 16 * 1024 * 1024;
 const mostGroups = 8_192;
-/** Rows that one statement reads; each can be of a megabyte. */
-const rowsAtOnce = 16;
+/** Most rows that one statement reads, and most bytes of their texts if they are more than one. */
+const mostRows = 512;
+const bytesAtOnce = 1024 * 1024;
 /** Sequences that are looked at around a damaged page. */
 const aroundDamage = 2_048;
 
@@ -26,7 +27,7 @@ const aroundDamage = 2_048;
  */
 export class JournalTail implements ShippedJournal {
   /** Groups that follow on each other up to the journal's end. */
-  private recent: { readonly first: number; readonly group: Group }[] = [];
+  private recent: JournalGroup[] = [];
   private length = 0;
   /** Sequence of the record that was committed last; 0 before the first. */
   private last = 0;
@@ -59,19 +60,19 @@ export class JournalTail implements ShippedJournal {
   }
 
   /** Takes note of a group that was committed. */
-  committed(first: number, group: Group): void {
+  committed(group: JournalGroup): void {
     const last = this.recent.at(-1);
-    const follows = last !== undefined && last.first + last.group.lines.length === first;
+    const follows = last !== undefined && lastOf(last) + 1 === group.first;
     if (!follows || this.length > mostLength || this.recent.length >= mostGroups) this.forget();
-    this.recent.push({ first, group });
+    this.recent.push(group);
     this.length += lengthOf(group);
-    this.last = first + group.lines.length - 1;
+    this.last = lastOf(group);
   }
 
   shipped(sequence: number): void {
     let count = 0;
-    for (const { first, group } of this.recent) {
-      if (first + group.lines.length - 1 > sequence) break;
+    for (const group of this.recent) {
+      if (lastOf(group) > sequence) break;
       this.length -= lengthOf(group);
       count++;
     }
@@ -107,7 +108,8 @@ export class JournalTail implements ShippedJournal {
     const { groups } = await this.readFiles(sequence - 1, 1);
     const [group] = groups;
     if (group === undefined || group.first !== sequence) return undefined;
-    for (const record of recordsOf(group, [], () => undefined)) if (record.sequence === sequence) return record.id;
+    const stored = { first: group.first, records: group.text.toString() };
+    for (const record of recordsOf(stored, [], () => undefined)) if (record.sequence === sequence) return record.id;
     return undefined;
   }
 
@@ -132,32 +134,17 @@ export class JournalTail implements ShippedJournal {
     this.length = 0;
   }
 
-  private async readRecent(from: number, most: number): Promise<Stretch> {
-    // Taken now: what is shipped meanwhile is let go of.
-    const recent = this.recent.slice(from);
-    const { writer } = await this.view();
+  private readRecent(from: number, most: number): Stretch {
     const groups: JournalGroup[] = [];
     let records = 0;
-    for (const { first, group } of recent) {
-      const count = group.lines.length;
-      if (records > 0 && records + count > most) break;
-      const { common, lines, since, until, idSince, idUntil, keys } = group;
-      const tally = group.tally.rows();
-      groups.push({
-        first,
-        count,
-        since,
-        until,
-        idSince,
-        idUntil,
-        keys,
-        tally,
-        records: groupText(common, writer!, lines),
-      });
-      records += count;
+    // What is shipped meanwhile is let go of, so they are taken now.
+    for (let i = from; i < this.recent.length; i++) {
+      const group = this.recent[i]!;
+      if (records > 0 && records + group.count > most) break;
+      groups.push(group);
+      records += group.count;
     }
-    const last = groups.at(-1)!;
-    return { groups, missing: [], to: last.first + last.count - 1 };
+    return { groups, missing: [], to: lastOf(groups.at(-1)!) };
   }
 
   private async readFiles(after: number, most: number): Promise<Stretch> {
@@ -178,7 +165,7 @@ export class JournalTail implements ShippedJournal {
         if (stored === undefined) break;
         for (const row of stored) {
           if (turns.isOver) await turns.next();
-          const whole = groupOfText(row.first, row.records);
+          const whole = groupOf(row);
           const group = whole.first > to ? whole : groupBeyond(whole, to);
           if (group.first > to + 1) missing.push(missingBetween(to, group.first - 1, unit, 'file_damaged'));
           if (group.until === 0) missing.push(missingBetween(group.first - 1, lastOf(group), unit, 'file_damaged'));
@@ -197,26 +184,48 @@ export class JournalTail implements ShippedJournal {
   }
 }
 
-function lengthOf(group: Group): number {
-  return group.lines.reduce((sum, line) => sum + line.length, 0);
+function lengthOf({ text, entries }: JournalGroup): number {
+  return text.length + entries.length;
 }
 
-function lastOf({ first, count }: JournalGroup): number {
+function lastOf({ first, count }: Pick<JournalGroup, 'first' | 'count'>): number {
   return first + count - 1;
 }
 
+/** A row as it was read: whole, or its text alone. */
+type ReadRow = FactsRow | StoredGroup;
+
+/** As it was committed, where that is known; otherwise it is read from its text. */
+function groupOf(row: ReadRow): JournalGroup {
+  if ('records' in row) return groupOfText(row.first, row.records);
+  return groupOfFacts(row) ?? groupOfText(row.first, row.text.toString());
+}
+
 /** The next rows behind the record `after`, or the row in which it is; none where all up to the end is damaged. */
-async function rowsOf(view: LogView, unit: UnitView, after: number): Promise<StoredGroup[] | undefined> {
+async function rowsOf(view: LogView, unit: UnitView, after: number): Promise<readonly ReadRow[] | undefined> {
   try {
-    return await view.read(unit, (connection) =>
-      connection.query<StoredGroup>(
-        `SELECT first, records FROM journal.journal
-         WHERE first >= coalesce((SELECT first FROM journal.journal
-           WHERE first <= ?1 AND first + count > ?1 ORDER BY first DESC LIMIT 1), ?1)
-         ORDER BY first LIMIT ${rowsAtOnce}`,
+    return await view.read(unit, async (connection) => {
+      const columns = await connection.query<{ name: string }>(
+        "SELECT name FROM pragma_table_info('journal', 'journal')",
+      );
+      const hasFacts = unit.format === 2 && columns.some(({ name }) => name === 'shipping');
+      const selected = hasFacts
+        ? 'first, count, since, until, idSince, idUntil, keys, CAST(records AS BLOB) AS text, shipping'
+        : 'first, records';
+      // The first of them whatever it holds, and others as long as all together are not large.
+      return connection.query<ReadRow>(
+        `WITH next AS (SELECT first, sum(size) OVER (ORDER BY first) AS bytes FROM (
+           SELECT first, octet_length(records) AS size FROM journal.journal
+           WHERE first >= coalesce((SELECT first FROM journal.journal
+             WHERE first <= ?1 AND first + count > ?1 ORDER BY first DESC LIMIT 1), ?1)
+           ORDER BY first LIMIT ${mostRows}))
+         SELECT ${selected} FROM journal.journal
+         WHERE first BETWEEN (SELECT min(first) FROM next)
+           AND (SELECT coalesce(max(first) FILTER (WHERE bytes <= ${bytesAtOnce}), min(first)) FROM next)
+         ORDER BY first`,
         [after + 1],
-      ),
-    );
+      );
+    });
   } catch (error) {
     if (!isDamaged(error)) throw error;
   }

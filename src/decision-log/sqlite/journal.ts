@@ -3,8 +3,9 @@ import { existsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { leaveWal, SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import { groupText } from '../group-text.js';
+import type { JournalGroup } from '../journal-group.js';
 import type { GapCause, Loss, StoredGap } from '../log-gap.js';
-import { encodeKeys } from '../record-keys.js';
+import { encodeEntries, encodeKeys } from '../record-keys.js';
 import type { DamagedRange } from './damaged-rows.js';
 import type { Group } from './group-commit.js';
 import { copyJournal } from './journal-copy.js';
@@ -24,6 +25,7 @@ import {
 import { Journal1763700000000 } from './migrations/1763700000000-journal.js';
 import { Gaps1763700000002 } from './migrations/1763700000002-gaps.js';
 import { JournalFile1764300000000 } from './migrations/1764300000000-journal-file.js';
+import { encodeFacts } from './shipping-facts.js';
 
 /** Deleting this many records takes a millisecond or two. */
 const recordsPerDelete = 2_048;
@@ -47,6 +49,14 @@ export interface JournalEnd {
   readonly idUntil: number;
 }
 
+/** What became of a group that was committed. */
+export interface Committed {
+  /** How many bytes it holds. */
+  readonly bytes: number;
+  /** The group as it is shipped, if the journal is. */
+  readonly shipped: JournalGroup | undefined;
+}
+
 /** The bounds of the newest rows, which no span covers yet. */
 interface Tail extends Extent {
   readonly first: number;
@@ -68,16 +78,18 @@ export class Journal {
     readonly path: string,
     readonly format: JournalFormat,
     readonly beginning: Beginning,
+    private readonly isShipped: boolean,
   ) {}
 
   /**
    * Opens the file as it is. One that is not there, or that a crash left without a beginning, is made, with what
-   * `beginning` gives: by default a journal of its own.
+   * `beginning` gives: by default a journal of its own. With `isShipped` a group gets what its shipping needs beside it.
    */
   static async open(
     path: string,
     durability: 'NORMAL' | 'FULL',
     beginning: () => Beginning = newJournal,
+    isShipped = false,
   ): Promise<Journal> {
     const format = (existsSync(path) ? await formatOfFile(path) : undefined) ?? 2;
     const connection = await SqliteConnection.open({
@@ -89,7 +101,8 @@ export class Journal {
     });
     try {
       const begun = await begin(connection, format, beginning);
-      const journal = new Journal(connection, path, format, begun);
+      if (isShipped && format === 2) await addShipping(connection);
+      const journal = new Journal(connection, path, format, begun, isShipped);
       await journal.readEnd();
       return journal;
     } catch (error) {
@@ -119,18 +132,21 @@ export class Journal {
     return this.lastEnd.sequence < this.start;
   }
 
-  /** Commits the group as one row; returns how many bytes it holds. When this resolves, the records are durable. */
-  async commit(group: Group): Promise<number> {
+  /** Commits the group as one row. When this resolves, the records are durable. */
+  async commit(group: Group): Promise<Committed> {
     if (this.uncertain === group && (await this.holds(group))) {
       await this.readEnd();
       this.uncertain = undefined;
-      return 0;
+      // Shipping reads it from the file.
+      return { bytes: 0, shipped: undefined };
     }
     const records = groupText(group.common, this.writer, group.lines);
+    let shipped = this.isShipped ? shippedGroup(group, records) : undefined;
     for (;;) {
       const first = this.lastEnd.sequence + 1;
+      shipped &&= { ...shipped, first };
       try {
-        await this.insert(first, group, records);
+        await this.insert(first, group, records, shipped);
         break;
       } catch (error) {
         // The numbers are taken: by a commit that failed and was written all the same, or by another process, while one
@@ -143,10 +159,10 @@ export class Journal {
       }
     }
     this.uncertain = undefined;
-    return records.length;
+    return { bytes: records.length, shipped };
   }
 
-  private async insert(first: number, group: Group, records: string): Promise<void> {
+  private async insert(first: number, group: Group, records: string, shipped: JournalGroup | undefined): Promise<void> {
     const { since, until, idSince, idUntil } = group;
     const { length: count } = group.lines;
     const keys = encodeKeys(group.keys.keys(), group.keys.size);
@@ -161,10 +177,21 @@ export class Journal {
       );
       this.lag = lag;
     } else {
+      const [column, place] = shipped === undefined ? ['', ''] : [', shipping', ', ?'];
       await this.connection.query(
-        `INSERT INTO journal (first, count, since, until, idSince, idUntil, keys, records)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-        [first, count, since, until, idSince, idUntil, keys, records],
+        `INSERT INTO journal (first, count, since, until, idSince, idUntil, keys, records${column})
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?${place})`,
+        [
+          first,
+          count,
+          since,
+          until,
+          idSince,
+          idUntil,
+          keys,
+          records,
+          ...(shipped === undefined ? [] : [encodeFacts(shipped, keys)]),
+        ],
       );
     }
     const last = first + count - 1;
@@ -331,6 +358,19 @@ export class Journal {
 
 export function newJournal(): Beginning {
   return { name: randomBytes(16).toString('hex'), writer: randomInt(1, 2 ** 30), start: 1, floor: 0 };
+}
+
+function shippedGroup({ lines, keys, tally, since, until, idSince, idUntil }: Group, records: string): JournalGroup {
+  const count = lines.length;
+  const [entries, text] = [encodeEntries(keys, count), Buffer.from(records)];
+  return { first: 0, count, since, until, idSince, idUntil, entries, tally: tally.rows(), text };
+}
+
+/** Versions that know nothing of the column read and write the file all the same. */
+async function addShipping(connection: SqliteConnection): Promise<void> {
+  const columns = await connection.query<{ name: string }>('PRAGMA table_info(journal)');
+  if (columns.some(({ name }) => name === 'shipping')) return;
+  await connection.query('ALTER TABLE journal ADD COLUMN shipping BLOB');
 }
 
 /** Undefined for a file that is not there or has no journal in it. */

@@ -362,9 +362,9 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
           if (this.files!.isDue(group)) await this.upkeep.turn();
           if (this.files!.wal.isFull) await this.upkeep.roomInWal();
           const started = performance.now();
-          const { sequence } = await this.files!.commit(group);
+          const { shipped } = await this.files!.commit(group);
           durationMs = performance.now() - started;
-          if (this.options.isShipped) this.journal.committed(sequence - group.lines.length + 1, group);
+          if (shipped !== undefined) this.journal.committed(shipped);
           break;
         } catch (error) {
           this.kept.failed(error);

@@ -18,6 +18,7 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
  *   widens the bounds of the rows it touches and of no others.
  * - `keys`: the group's keys (record-keys.ts), before the text, so that reading them does not read the text.
  * - `records`: the records' texts (group-text.ts).
+ * - `shipping`: only in files that were open while the journal was shipped, see shipping-facts.ts.
  *
  * `span`: the bounds of a run of rows, so that a look-up by time reads a few of them. The newest rows have none yet.
  *
