@@ -1,17 +1,16 @@
 import { timingSafeEqual } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
-import { addressList } from '../config/address-list.js';
 import { formatProblem, PolicyError } from '../core/problem.js';
 import { isAway } from '../database/database-error.js';
 import { digestOf, environmentOf } from './api-key.js';
-import type { ApiKey, Credential } from './api-key-entry.js';
+import type { Credential } from './api-key-entry.js';
 import { type DeclaredCaller, declaredNames, readApiKeyFile } from './api-key-file.js';
-import { Grants } from './grants.js';
-import type { ManagedKey, ManagedKeys } from './managed-keys.js';
-import { parseScope } from './scopes.js';
+import { type CredentialTable, credentialTableOf } from './credential-table.js';
+import type { KeysCopy } from './keys-copy.js';
+import type { ManagedKey, ManagedKeys, ManagedKeysWatch } from './managed-keys.js';
 
 /** Why a key is refused. The operator sees it, the caller does not. */
-export type KeyRefusal = 'malformed' | 'unknown' | 'expired' | 'other_environment' | 'other_address';
+export type KeyRefusal = 'malformed' | 'unknown' | 'expired' | 'other_environment' | 'other_address' | 'unconfirmed';
 
 export interface ApiKeysLog {
   info(details: object, message: string): void;
@@ -25,25 +24,39 @@ export interface ApiKeysOptions {
   readonly file?: string;
   readonly managed: ManagedKeys;
   readonly log: ApiKeysLog;
+  /** Where the managed keys are kept for a start while their database is away. */
+  readonly copy?: KeysCopy;
+  /**
+   * Longest time, in milliseconds, for which managed keys are good while nobody can say whether they were revoked
+   * (`VERDICT_KEYS_MAX_AGE`, without end by default).
+   */
+  readonly maxAgeMs?: number;
   /** Milliseconds between two looks at the file and the database. A revocation must hold within a second. */
   readonly pollMs?: number;
 }
 
-/** The current keys and certificates. The table is replaced as a whole, never changed. */
-interface Table {
-  readonly byDigest: ReadonlyMap<string, Credential>;
-  readonly byCertificate: ReadonlyMap<string, Credential>;
-}
-
 const lastUseStepMs = 60_000;
+/** Last uses are written together, so often at most, in milliseconds. */
+const saveUsesMs = 5_000;
 const maxTokenNames = 10_000;
 
+/** What is known of the managed keys. */
+export interface ManagedKeysState {
+  /** Where they were read; `nowhere`: only declared keys are accepted. */
+  readonly from: 'database' | 'copy' | 'nowhere';
+  /** How long ago they were known to be all, in milliseconds. */
+  readonly ageMs: number;
+  /** Whether that is too long ago, so that they are refused. */
+  readonly isTooOld: boolean;
+}
+
 /**
- * Every valid API key in memory, from the declared file and the database. Both are looked at twice a second, so a key
- * that was revoked anywhere is refused within a second, and no request waits for file or database.
+ * Every valid API key in memory, from the declared file and the database. The file is looked at twice a second, as is a
+ * database that tells of no changes itself, so a key that was revoked anywhere is refused within a second, and no request
+ * waits for file or database.
  */
 export class ApiKeys {
-  private table: Table = { byDigest: new Map(), byCertificate: new Map() };
+  private table: CredentialTable = { byDigest: new Map(), byCertificate: new Map() };
   private declared: readonly DeclaredCaller[] = [];
   /** Managed keys that are refused since the file declares their names. */
   private hidden: readonly string[] = [];
@@ -53,27 +66,42 @@ export class ApiKeys {
   private databaseChanges = -1;
   /** The managed keys as they were read last; undefined until then. */
   private managed: readonly ManagedKey[] | undefined;
+  private managedFrom: ManagedKeysState['from'] = 'nowhere';
+  /** When those were all that there are, in milliseconds since 1970; from `goodUntil` on they are refused. */
+  private confirmed = Number.NEGATIVE_INFINITY;
+  private goodUntil = Number.POSITIVE_INFINITY;
+  private watch: ManagedKeysWatch | undefined;
   private readonly lastUses = new Map<string, number>();
   private unsavedUses = new Map<string, number>();
+  private usesSaved = Number.NEGATIVE_INFINITY;
   private timer: NodeJS.Timeout | undefined;
-  private refreshing: Promise<void> = Promise.resolve();
+  private looking: Promise<void> = Promise.resolve();
+  private saving: Promise<void> = Promise.resolve();
+  /** Numbers of the readings of the managed keys: of the newest that began, and of the newest that brought them. */
+  private readings = 0;
+  private read = 0;
 
   constructor(private readonly options: ApiKeysOptions) {}
 
   /**
-   * Reads both sources and begins to watch them. While the server of the database is away, only declared keys are there.
+   * Reads both sources and begins to watch them. While the server of the database is away, the managed keys are those of
+   * the copy, if that is not too old.
    *
    * @throws PolicyError if the declared file is wrong, or the file system's error if it cannot be read
    */
   async start(): Promise<void> {
-    await this.refresh({ strict: true });
-    this.timer = setInterval(() => void this.refresh(), this.options.pollMs ?? 400);
+    await this.readFileIfChanged();
+    await this.readManagedAtStart();
+    this.makeTable();
+    this.watch = this.options.managed.watch(() => this.readManaged());
+    this.timer = setInterval(() => void this.lookAgain(), this.options.pollMs ?? 400);
     this.timer.unref();
   }
 
   async stop(): Promise<void> {
     clearInterval(this.timer);
-    await this.refreshing;
+    this.watch?.end();
+    await Promise.all([this.looking, this.saving]);
     await this.saveUses();
   }
 
@@ -82,10 +110,17 @@ export class ApiKeys {
     return this.managed !== undefined;
   }
 
+  /** @param now milliseconds since 1970 */
+  managedState(now: number): ManagedKeysState {
+    return { from: this.managedFrom, ageMs: now - this.confirmed, isTooOld: now >= this.goodUntil };
+  }
+
   /** True if a key or certificate exists that could authenticate a caller now. */
   hasUsable(now: number): boolean {
     const { byDigest, byCertificate } = this.table;
-    return [...byDigest.values(), ...byCertificate.values()].some(({ expires }) => expires > now);
+    return [...byDigest.values(), ...byCertificate.values()].some(
+      ({ expires, source }) => expires > now && (source === 'declared' || now < this.goodUntil),
+    );
   }
 
   /**
@@ -102,7 +137,7 @@ export class ApiKeys {
     const { environment } = this.options;
     if (environment !== undefined && !key.startsWith(`vd_${environment}_`)) return this.whyUnknown(key);
     if (name !== undefined && !sameText(name, credential.key.name)) return 'unknown';
-    const refusal = whyRefused(credential, address, now);
+    const refusal = this.whyNow(credential, address, now);
     if (refusal !== undefined) return refusal;
     this.noteUse(digest, credential, now);
     return credential;
@@ -111,7 +146,7 @@ export class ApiKeys {
   /** As `authenticate`, for the digest of a key that was presented earlier. */
   recheck(digest: string, address: string, now: number): Credential | KeyRefusal {
     const credential = this.table.byDigest.get(digest);
-    return credential === undefined ? 'unknown' : (whyRefused(credential, address, now) ?? credential);
+    return credential === undefined ? 'unknown' : (this.whyNow(credential, address, now) ?? credential);
   }
 
   /**
@@ -138,40 +173,129 @@ export class ApiKeys {
     return 'unknown';
   }
 
-  /** Reads both sources now, so that a change by this process is in force at once. */
-  refresh({ strict = false } = {}): Promise<void> {
-    const done = this.refreshing.then(() => this.look(strict));
-    this.refreshing = done.catch(() => undefined);
-    return strict ? done : this.refreshing;
+  /** Reads both sources now, so that a change by this process is in force at once, and writes the last uses. */
+  async refresh(): Promise<void> {
+    await this.lookAgain(true);
+    await this.saveUses().catch((error: unknown) => this.noteUnreadable(error));
   }
 
-  private async look(strict: boolean): Promise<void> {
-    let changed = false;
+  /** One look after another. Does not throw. @param isAsked whether the database is asked although it tells of changes */
+  private lookAgain(isAsked = false): Promise<void> {
+    this.looking = this.looking.then(() => this.look(isAsked));
+    return this.looking;
+  }
+
+  private async look(isAsked: boolean): Promise<void> {
+    if (await this.readFileAgain()) this.makeTable();
+    let isWell = true;
+    if (isAsked || this.watch === undefined) {
+      try {
+        const changes = await this.options.managed.changes();
+        if (changes !== this.databaseChanges) await this.readManaged();
+        this.databaseChanges = changes;
+      } catch (error) {
+        isWell = false;
+        this.noteUnreadable(error);
+      }
+    }
+    await this.confirm(isWell);
+    // Nothing waits for it: the statement may meet a dead connection.
+    if (isWell && performance.now() - this.usesSaved >= saveUsesMs) {
+      this.saving = this.saveUses().catch((error: unknown) => this.noteUnreadable(error));
+    }
+  }
+
+  private noteUnreadable(error: unknown): void {
+    const what = this.knowsManaged
+      ? 'those that were read last stay'
+      : 'only declared ones are accepted until they can';
+    this.options.log.error({ err: error }, `the API keys in the database cannot be read; ${what}`);
+  }
+
+  private async readFileAgain(): Promise<boolean> {
     try {
-      changed = await this.readFileIfChanged();
+      return await this.readFileIfChanged();
     } catch (error) {
-      if (strict) throw error;
       // The last good table stays: a typing slip must not lock every caller out.
       const problems = error instanceof PolicyError ? error.problems.map(formatProblem) : [(error as Error).message];
       this.options.log.error({ problems }, 'the file of API keys cannot be used; the keys of its last good state stay');
+      return false;
+    }
+  }
+
+  /** Of the database, or while it is away of the copy. */
+  private async readManagedAtStart(): Promise<void> {
+    const { managed, log, copy } = this.options;
+    try {
+      this.databaseChanges = await managed.changes();
+      await this.readManaged();
+      return;
+    } catch (error) {
+      if (!isAway(error)) throw error;
+      log.error({ err: error }, 'the API keys in the database cannot be read');
     }
     try {
-      const changes = await this.options.managed.changes();
-      if (changes === this.databaseChanges) await this.saveUses();
-      else {
-        this.managed = await this.options.managed.list();
-        this.databaseChanges = changes;
-        changed = true;
-      }
+      const copied = await copy?.read(Date.now());
+      if (copied === undefined) return;
+      this.managed = copied.keys;
+      this.managedFrom = 'copy';
+      this.setConfirmed(copied.confirmed);
+      const { ageMs, isTooOld } = this.managedState(Date.now());
+      const details = { keys: copied.keys.length, confirmed: new Date(copied.confirmed).toISOString() };
+      if (isTooOld) log.error(details, 'the copy of the API keys is too old (VERDICT_KEYS_MAX_AGE): they are refused');
+      else log.info({ ...details, ageMs }, 'the API keys are those of the copy until the database is back');
     } catch (error) {
-      if (strict && !isAway(error)) throw error;
-      const what = this.knowsManaged
-        ? 'those that were read last stay'
-        : 'only declared ones are accepted until they can';
-      this.options.log.error({ err: error }, `the API keys in the database cannot be read; ${what}`);
+      log.error({ err: error }, `the copy of the API keys cannot be used: ${(error as Error).message}`);
     }
-    if (!changed) return;
-    const { table, hidden } = tableOf(this.declared, this.managed ?? []);
+  }
+
+  /**
+   * Of readings that overlap the one that began last counts.
+   *
+   * @throws DatabaseError
+   */
+  private async readManaged(): Promise<void> {
+    const reading = ++this.readings;
+    const asked = Date.now();
+    const keys = await this.options.managed.list();
+    if (reading < this.read) return;
+    this.read = reading;
+    this.managed = keys;
+    this.managedFrom = 'database';
+    this.setConfirmed(asked);
+    this.makeTable();
+    await this.keepCopy((copy) => copy.write({ keys, confirmed: asked }));
+  }
+
+  /**
+   * Notes how long the keys are known to be all that there are, as the watch over the database says.
+   *
+   * @param isWell whether the database answered just now, which is what counts where there is no watch
+   */
+  private async confirm(isWell: boolean): Promise<void> {
+    const ageMs = this.watch?.ageMs ?? (isWell ? 0 : Number.POSITIVE_INFINITY);
+    if (this.managedFrom !== 'database' || ageMs === Number.POSITIVE_INFINITY) return;
+    const confirmed = Date.now() - ageMs;
+    this.setConfirmed(confirmed);
+    await this.keepCopy((copy) => copy.confirm(confirmed));
+  }
+
+  private setConfirmed(confirmed: number): void {
+    this.confirmed = confirmed;
+    this.goodUntil = confirmed + (this.options.maxAgeMs ?? Number.POSITIVE_INFINITY);
+  }
+
+  /** Does not throw: a disk that is full must keep no revocation from being in force. */
+  private async keepCopy(keep: (copy: KeysCopy) => Promise<void>): Promise<void> {
+    const { copy, log } = this.options;
+    if (copy === undefined) return;
+    await keep(copy).catch((error: unknown) => {
+      log.error({ err: error }, 'the copy of the API keys cannot be written');
+    });
+  }
+
+  private makeTable(): void {
+    const { table, hidden } = credentialTableOf(this.declared, this.managed ?? []);
     this.table = table;
     this.noteHidden(hidden);
   }
@@ -205,6 +329,11 @@ export class ApiKeys {
     return environment === own ? 'unknown' : 'other_environment';
   }
 
+  private whyNow(credential: Credential, address: string, now: number): KeyRefusal | undefined {
+    if (credential.source === 'managed' && now >= this.goodUntil) return 'unconfirmed';
+    return whyRefused(credential, address, now);
+  }
+
   private noteUse(digest: string, { source }: Credential, now: number): void {
     if (source !== 'managed' || now - (this.lastUses.get(digest) ?? 0) < lastUseStepMs) return;
     this.lastUses.set(digest, now);
@@ -213,56 +342,25 @@ export class ApiKeys {
 
   private async saveUses(): Promise<void> {
     const uses = this.unsavedUses;
+    this.usesSaved = performance.now();
     if (uses.size === 0) return;
     this.unsavedUses = new Map();
-    await this.options.managed.used(uses);
-  }
-}
-
-/** Also returns the names of the managed keys that are left out, since a record's caller must have one meaning. */
-function tableOf(
-  declared: readonly DeclaredCaller[],
-  stored: readonly ManagedKey[],
-): { readonly table: Table; readonly hidden: readonly string[] } {
-  const taken = declaredNames(declared);
-  const hidden: string[] = [];
-  const byDigest = new Map<string, Credential>();
-  const byCertificate = new Map<string, Credential>();
-  // The file comes last: if both have a digest, the file wins.
-  for (const key of stored) {
-    if (key.revoked !== undefined) continue;
-    if (taken.has(key.name.toLowerCase())) {
-      hidden.push(key.name);
-      continue;
+    try {
+      await this.options.managed.used(uses);
+    } catch (error) {
+      this.unsavedUses = new Map([...uses, ...this.unsavedUses]);
+      throw error;
     }
-    for (const { digest, expires } of key.secrets) byDigest.set(digest, credentialOf(key, 'managed', expires));
   }
-  for (const { key, digests, certificates } of declared) {
-    const credential = credentialOf(key, 'declared');
-    for (const digest of digests) byDigest.set(digest, credential);
-    for (const name of certificates) byCertificate.set(name, credential);
-  }
-  return { table: Object.freeze({ byDigest, byCertificate }), hidden };
-}
-
-function credentialOf(key: ApiKey, source: Credential['source'], secretExpires = Number.POSITIVE_INFINITY): Credential {
-  const scopes = key.scopes.map(parseScope).filter((scope) => scope !== undefined);
-  return Object.freeze({
-    key,
-    grants: Grants.of(scopes, key.policySets),
-    expires: Math.min(key.expires ?? Number.POSITIVE_INFINITY, secretExpires),
-    from: key.addresses === undefined ? undefined : addressList(key.addresses),
-    source,
-  });
-}
-
-function whyRefused({ expires, from }: Credential, address: string, now: number): KeyRefusal | undefined {
-  if (now >= expires) return 'expired';
-  return from === undefined || from(address) ? undefined : 'other_address';
 }
 
 function sameText(a: string, b: string): boolean {
   // Compares bytes: `timingSafeEqual` throws if lengths differ, and `length` of a text does not count bytes.
   const [bytes, others] = [Buffer.from(a), Buffer.from(b)];
   return bytes.length === others.length && timingSafeEqual(bytes, others);
+}
+
+function whyRefused({ expires, from }: Credential, address: string, now: number): KeyRefusal | undefined {
+  if (now >= expires) return 'expired';
+  return from === undefined || from(address) ? undefined : 'other_address';
 }

@@ -1,14 +1,19 @@
+import { join } from 'node:path';
 import { Inject, Module, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { AuditModule } from '../audit/audit.module.js';
 import { AuditLog } from '../audit/audit-log.js';
 import { Config } from '../config/config.js';
+import { dataFolderOf } from '../config/data-folder.js';
+import { parseDuration } from '../config/duration.js';
 import { defaultEnvironment } from '../config/environment-name.js';
 import { isLoopback } from '../config/loopback.js';
+import { isPostgresUrl, parsePostgresUrl } from '../config/postgres-url.js';
 import { isSecure } from '../config/public-url.js';
 import { parseRate, type Rate } from '../config/rate.js';
 import { ConfigError } from '../config/read-config.js';
 import { DatabaseModule } from '../database/database.module.js';
+import { ChangeFeed } from '../database/postgres/change-feed.js';
 import { PostgresDatabase } from '../database/postgres/postgres-database.js';
 import { ServiceDatabase } from '../database/service-database.js';
 import type { SqliteDatabase } from '../database/sqlite/sqlite-database.js';
@@ -19,6 +24,7 @@ import { ApiKeys } from './api-keys.js';
 import { Authenticator } from './authenticator.js';
 import { FailedAuthentications } from './failed-authentications.js';
 import { KeyAdministration } from './key-administration.js';
+import { KeysCopy } from './keys-copy.js';
 import { ManagedKeys } from './managed-keys.js';
 import { MemorySessions } from './memory-sessions.js';
 import { PostgresManagedKeys } from './postgres/postgres-managed-keys.js';
@@ -33,6 +39,15 @@ import { SqliteServiceSecrets } from './sqlite/sqlite-service-secrets.js';
 /** Limits of rare and costly calls, for each caller. */
 const keyRate: Rate = { points: 60, seconds: 60, burst: 120 };
 const exportRate: Rate = { points: 10, seconds: 60, burst: 20 };
+
+/** In the folder of this replica. */
+const keysCopyName = 'verdict.keys.json';
+
+/** Which database keys are those of, whatever user asks for them. */
+function databaseNameOf(databaseUrl: string): string {
+  const { host, port, database, schema } = parsePostgresUrl(databaseUrl);
+  return `${host}:${port}/${database}?schema=${schema}`;
+}
 
 /** Token of the injector for the access tokens of callers; undefined if no issuer is configured. */
 const callerAccessTokens = Symbol('access tokens of callers');
@@ -49,10 +64,10 @@ const callerAccessTokens = Symbol('access tokens of callers');
     },
     {
       provide: ManagedKeys,
-      inject: [ServiceDatabase],
-      useFactory: (database: SqliteDatabase | PostgresDatabase): Promise<ManagedKeys> =>
+      inject: [ServiceDatabase, ChangeFeed],
+      useFactory: (database: SqliteDatabase | PostgresDatabase, feed: ChangeFeed | undefined): Promise<ManagedKeys> =>
         database instanceof PostgresDatabase
-          ? PostgresManagedKeys.open(database)
+          ? PostgresManagedKeys.open(database, feed)
           : database.open((path) => SqliteManagedKeys.open(path)),
     },
     {
@@ -66,13 +81,19 @@ const callerAccessTokens = Symbol('access tokens of callers');
     {
       provide: ApiKeys,
       inject: [Config, loggerToken, ManagedKeys],
-      useFactory: ({ env: environment, apiKeysFile: file }: Config, log: Logger, managed: ManagedKeys) =>
-        new ApiKeys({
+      useFactory: (config: Config, log: Logger, managed: ManagedKeys) => {
+        const { env: environment, apiKeysFile: file, databaseUrl, keysMaxAge } = config;
+        return new ApiKeys({
           ...(environment !== undefined && { environment }),
           ...(file !== undefined && { file }),
+          ...(isPostgresUrl(databaseUrl) && {
+            copy: new KeysCopy(join(dataFolderOf(config), keysCopyName), databaseNameOf(databaseUrl)),
+            maxAgeMs: parseDuration(keysMaxAge)!,
+          }),
           managed,
           log,
-        }),
+        });
+      },
     },
     {
       provide: KeyAdministration,
@@ -125,7 +146,7 @@ const callerAccessTokens = Symbol('access tokens of callers');
         }),
     },
   ],
-  exports: [Sessions, ServiceSecrets, KeyAdministration, RateLimits, FailedAuthentications, Authenticator],
+  exports: [ApiKeys, Sessions, ServiceSecrets, KeyAdministration, RateLimits, FailedAuthentications, Authenticator],
 })
 export class AuthModule implements OnModuleInit, OnApplicationShutdown {
   constructor(
@@ -156,7 +177,7 @@ export class AuthModule implements OnModuleInit, OnApplicationShutdown {
     if (auth === 'none' || jwtIssuer !== undefined || this.apiKeys.hasUsable(Date.now())) return;
     const how = this.apiKeys.knowsManaged
       ? 'make one with "verdict keys create", or set VERDICT_API_KEYS_FILE or VERDICT_JWT_ISSUER'
-      : 'the database with the managed keys is away, so set VERDICT_API_KEYS_FILE or VERDICT_JWT_ISSUER, or wait for it';
+      : 'the database with the managed keys is away, and there is no copy of them that is good, so set VERDICT_API_KEYS_FILE or VERDICT_JWT_ISSUER, or wait for it';
     if (!isLoopback(host)) {
       throw new ConfigError([`VERDICT_HOST is ${host}, but no usable credential is configured: ${how}`]);
     }

@@ -10,6 +10,13 @@ export interface ManagedKey extends ApiKey {
   readonly revoked?: number;
 }
 
+/** Somebody who is told of changed keys. */
+export interface ManagedKeysWatch {
+  /** How long ago every key that there is was known to the watch, in milliseconds; `Infinity` before the first time. */
+  readonly ageMs: number;
+  end(): void;
+}
+
 /**
  * The API keys that are made while the service runs. Stored is the SHA-256 of a key; its text exists only in the answer to
  * the caller who made it.
@@ -22,6 +29,12 @@ export interface ManagedKey extends ApiKey {
 export abstract class ManagedKeys {
   /** Returns a number that changes with every key that is made, rotated or revoked, by this process or another. */
   abstract changes(): Promise<number>;
+
+  /**
+   * Calls `look` soon, and then whenever a key was made, rotated or revoked by any process, within a second; again when it
+   * failed. A call that hangs does not hold up the next one. Undefined where nobody tells: then `changes` is asked now and then.
+   */
+  abstract watch(look: () => Promise<void>): ManagedKeysWatch | undefined;
 
   /** Returns every key in the order of their names, revoked ones too. */
   abstract list(): Promise<ManagedKey[]>;

@@ -191,6 +191,12 @@ export class Config {
   @IsString()
   readonly apiKeysFile?: string;
 
+  @Variable(
+    'With PostgreSQL: how long API keys that are managed there are good, such as `24h`, while it is away and nobody can say whether they were revoked; also across a start, by a copy in VERDICT_SPOOL_DIR.',
+  )
+  @Rule((value) => whyNotKeysAge(value as string))
+  readonly keysMaxAge: string = '24h';
+
   @Variable('Issuers whose access tokens are accepted, separated by commas.')
   @IsOptional()
   @Rule((value, { jwtAudience }) =>
@@ -429,6 +435,12 @@ function whyNotAddresses(value: unknown): string | undefined {
 function whyNotRate(value: unknown, ...others: string[]): string | undefined {
   if (others.includes(value as string) || parseRate(value as string) !== undefined) return undefined;
   return 'must be a rate such as 1000/s or 1000/s,burst=2000 (per s, m, h or d)';
+}
+
+function whyNotKeysAge(value: string): string | undefined {
+  const ageMs = parseDuration(value);
+  // While all is well, their age is up to a second.
+  return ageMs !== undefined && ageMs >= 10_000 ? undefined : 'must be a duration such as 24h or 30m, of 10s at least';
 }
 
 function whyNotDatabase(value: string): string | undefined {

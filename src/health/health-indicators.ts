@@ -2,11 +2,14 @@ import { statfs } from 'node:fs/promises';
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import { Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { type HealthIndicatorResult, HealthIndicatorService } from '@nestjs/terminus';
+import { ApiKeys } from '../auth/api-keys.js';
 import { ServiceDatabase } from '../database/service-database.js';
 import { DecisionLog } from '../decision-log/decision-log.js';
 import { PolicyStore } from '../policy-store/policy-store.js';
 
 const slowLoopMs = 500;
+/** What others change is known here within a second. */
+const staleMs = 2_000;
 const littleSpaceBytes = 256 * 1024 * 1024;
 const noSpaceBytes = 16 * 1024 * 1024;
 
@@ -26,6 +29,7 @@ export class HealthIndicators implements OnModuleDestroy {
     private readonly log: DecisionLog,
     private readonly serviceDatabase: ServiceDatabase,
     private readonly data: DataDirectory,
+    private readonly apiKeys: ApiKeys,
   ) {
     this.loopDelay.enable();
   }
@@ -52,6 +56,18 @@ export class HealthIndicators implements OnModuleDestroy {
     const indicator = this.indicators.check('database');
     const { problem } = this.serviceDatabase;
     return problem === undefined ? indicator.up() : indicator.degraded({ problem });
+  }
+
+  /**
+   * Degraded while nobody can say whether a managed API key was revoked: they are good all the same, or refused when that
+   * lasts too long.
+   */
+  keys(): HealthIndicatorResult {
+    const indicator = this.indicators.check('keys');
+    const { from, ageMs, isTooOld } = this.apiKeys.managedState(Date.now());
+    const details = { from, ...(Number.isFinite(ageMs) && { ageSeconds: Math.round(ageMs / 100) / 10 }) };
+    if (isTooOld) return indicator.degraded({ ...details, problem: 'too old: managed keys are refused' });
+    return from === 'database' && ageMs < staleMs ? indicator.up(details) : indicator.degraded(details);
   }
 
   /**

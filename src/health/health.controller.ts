@@ -51,6 +51,7 @@ export class HealthController {
     return this.check(reply, [
       () => indicators.policies(),
       () => indicators.database(),
+      () => indicators.keys(),
       () => indicators.logQueue(),
       () => indicators.eventLoop(),
       () => indicators.disk(),

@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
+import { AuthModule } from '../auth/auth.module.js';
 import { Config } from '../config/config.js';
 import { dataFolderOf } from '../config/data-folder.js';
 import { DatabaseModule } from '../database/database.module.js';
@@ -12,6 +13,7 @@ import { DataDirectory, HealthIndicators } from './health-indicators.js';
 /** Whether the service works, and whether requests should be sent to it. */
 @Module({
   imports: [
+    AuthModule,
     DatabaseModule,
     DecisionLogModule,
     HttpModule,

@@ -1,10 +1,12 @@
+import { ChangeCounters } from '../../database/postgres/change-counters.js';
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
 import { PostgresTables } from '../../database/postgres/postgres-tables.js';
 import { apiKeyTables } from './migrations/1764400000020-api-keys.js';
 import { serviceSecretTable } from './migrations/1764400000021-service-secrets.js';
 import { sessionTable } from './migrations/1764400000022-sessions.js';
 
-/** The tables of keys, secrets and sessions. */
+/** The tables of keys, secrets and sessions. Changes of keys are counted. */
 export function authTables(database: PostgresDatabase): PostgresTables {
-  return new PostgresTables(database, 'auth', [apiKeyTables, serviceSecretTable, sessionTable]);
+  const migrations = [apiKeyTables, serviceSecretTable, sessionTable];
+  return new PostgresTables(database, 'auth', migrations, new ChangeCounters(database).tables);
 }

@@ -1,9 +1,11 @@
+import { ChangeCounters } from '../../database/postgres/change-counters.js';
+import type { ChangeFeed } from '../../database/postgres/change-feed.js';
 import type { PostgresClient, PostgresStatements } from '../../database/postgres/postgres-client.js';
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
 import type { PostgresTables } from '../../database/postgres/postgres-tables.js';
 import { digestOf, makeApiKey } from '../api-key.js';
 import type { ApiKey } from '../api-key-entry.js';
-import { keyNameTaken, keyNotFound, type ManagedKey, ManagedKeys } from '../managed-keys.js';
+import { keyNameTaken, keyNotFound, type ManagedKey, ManagedKeys, type ManagedKeysWatch } from '../managed-keys.js';
 import { type StoredKey, type StoredSecret, toManagedKeys } from '../stored-keys.js';
 import { authTables } from './auth-tables.js';
 
@@ -11,28 +13,37 @@ import { authTables } from './auth-tables.js';
 export class PostgresManagedKeys extends ManagedKeys {
   private readonly keys: string;
   private readonly secrets: string;
-  private readonly numbers: string;
 
-  private constructor(private readonly tables: PostgresTables) {
+  private constructor(
+    private readonly tables: PostgresTables,
+    private readonly counters: ChangeCounters,
+    private readonly feed: ChangeFeed | undefined,
+  ) {
     super();
     this.keys = tables.name('api_key');
     this.secrets = tables.name('api_key_secret');
-    this.numbers = tables.name('api_key_changes');
   }
 
-  /** The tables are made when they are not there; while the server is away, when it is back. */
-  static async open(database: PostgresDatabase): Promise<PostgresManagedKeys> {
+  /**
+   * The tables are made when they are not there; while the server is away, when it is back.
+   *
+   * @param feed tells of changes, where somebody watches
+   */
+  static async open(database: PostgresDatabase, feed?: ChangeFeed): Promise<PostgresManagedKeys> {
     const tables = authTables(database);
     await tables.prepare();
-    return new PostgresManagedKeys(tables);
+    return new PostgresManagedKeys(tables, new ChangeCounters(database), feed);
   }
 
   /** The database is closed by its owner. */
   async close(): Promise<void> {}
 
   async changes(): Promise<number> {
-    const [row] = await this.tables.query<{ n: number }>(`SELECT n FROM ${this.numbers}`);
-    return row!.n;
+    return (await this.counters.read(this.tables)).get('keys') ?? 0;
+  }
+
+  watch(look: () => Promise<void>): ManagedKeysWatch | undefined {
+    return this.feed?.subscribe('keys', look);
   }
 
   list(): Promise<ManagedKey[]> {
@@ -112,7 +123,7 @@ export class PostgresManagedKeys extends ManagedKeys {
   /** Counts the change first: that row is locked until the end, so replicas change keys one after another. */
   private change(work: (client: PostgresClient) => Promise<void>): Promise<void> {
     return this.tables.transaction(async (client) => {
-      await client.query(`UPDATE ${this.numbers} SET n = n + 1`);
+      await this.counters.count(client, 'keys');
       await work(client);
     });
   }

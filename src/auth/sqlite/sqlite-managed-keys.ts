@@ -33,6 +33,9 @@ export class SqliteManagedKeys extends ManagedKeys {
     return row!.n;
   }
 
+  /** An SQLite file tells nobody. */
+  watch(): undefined {}
+
   async list(): Promise<ManagedKey[]> {
     const keys = await this.connection.query<KeyRow>('SELECT * FROM api_key ORDER BY name');
     const secrets = await this.connection.query<StoredSecret>('SELECT * FROM api_key_secret ORDER BY rowid');

@@ -21,10 +21,12 @@ const leastPauseMs = 20;
 const retryMs = [0, 250, 500, 1_000];
 const connectTimeoutMs = 2_000;
 /**
- * Longest waits for an answer, in milliseconds, on the first connection, and on those after one, two, … failures in a row.
- * The first is short, so that with the longest pause before it a dead session is replaced within a second.
+ * Least and longest wait for an answer, in milliseconds. The least is short, so that with the longest pause before it a
+ * dead session is replaced within a second; a server that is slower gets four times what it took last, and after a
+ * failure twice as long.
  */
-const answerMs = [300, 600, 1_200, 2_400, 5_000];
+const leastAnswerMs = 300;
+const mostAnswerMs = 5_000;
 /** `undefined_table` */
 const noTable = '42P01';
 
@@ -52,6 +54,7 @@ export class ChangeFeed {
   private readonly subscribers = new Set<Subscriber>();
   private client: PostgresClient | undefined;
   private failures = 0;
+  private answerMs = leastAnswerMs;
   private running: Promise<void> | undefined;
   private isStopped = false;
   /** Whether something happened since the last look began, so that the next one is due. */
@@ -74,8 +77,9 @@ export class ChangeFeed {
   }
 
   /**
-   * Calls `look` soon, then whenever something of the topic was changed or the connection was renewed; never twice at
-   * once. A call that fails is repeated with the next look at the counters.
+   * Calls `look` soon, then whenever something of the topic was changed or the connection was renewed. A call that fails
+   * is repeated with the next look at the counters. There is one call at a time, but for one that began before the
+   * connection was renewed, whose statement may wait for a dead connection: what it still brings is old.
    */
   subscribe(topic: ChangeTopic, look: () => Promise<void>): Subscription {
     const subscriber = new Subscriber(topic, look, (error) => {
@@ -128,12 +132,15 @@ export class ChangeFeed {
       const { client } = this;
       if (client === undefined) return false;
       const askedAt = performance.now();
+      client.answerTimeoutMs = this.answerMs;
       const counts = await this.counters.read(client);
       this.lookedAt = askedAt;
+      this.answerMs = answerTimeIn(4 * (performance.now() - askedAt));
       if (this.isStopped) return false;
       for (const subscriber of this.subscribers) subscriber.tell(counts.get(subscriber.topic) ?? 0, askedAt);
       return true;
     } catch (error) {
+      this.answerMs = answerTimeIn(2 * this.answerMs);
       if (error instanceof DatabaseError && error.code === noTable) await this.makeTable();
       else await this.drop();
       return false;
@@ -156,7 +163,7 @@ export class ChangeFeed {
   private async open(): Promise<PostgresClient> {
     let opened: PostgresClient | undefined;
     const client = await this.database.connect({
-      answerTimeoutMs: answerMs[Math.min(this.failures, answerMs.length - 1)]!,
+      answerTimeoutMs: this.answerMs,
       connectTimeoutMs,
       isLook: true,
       onNotification: () => this.hint(),
@@ -220,9 +227,14 @@ export class ChangeFeed {
   }
 }
 
+function answerTimeIn(answerMs: number): number {
+  return Math.round(Math.min(mostAnswerMs, Math.max(leastAnswerMs, answerMs)));
+}
+
 /** One subscriber, and up to which number it has looked. */
 class Subscriber {
-  private isLooking = false;
+  /** The look that runs; one that began before the connection was renewed may hang and is left to itself. */
+  private running: object | undefined;
   /** What its last look that went well was for; undefined: it must look, whatever the number is. */
   private seen: number | undefined;
   private latest = 0;
@@ -242,13 +254,14 @@ class Subscriber {
 
   forget(): void {
     this.seen = undefined;
+    this.running = undefined;
   }
 
   /** @param askedAt when the number was asked for, by the monotonic clock */
   tell(n: number, askedAt: number): void {
     this.latest = n;
     this.latestAt = askedAt;
-    if (this.isLooking) return;
+    if (this.running !== undefined) return;
     // Not `<`: a database that was restored, or a standby that was behind, has a lower one.
     if (this.seen === n) this.confirmedAt = askedAt;
     else void this.lookAll();
@@ -256,22 +269,22 @@ class Subscriber {
 
   /** Until it has looked for the latest number that was told, or fails. Does not throw. */
   private async lookAll(): Promise<void> {
-    this.isLooking = true;
+    const own = {};
+    this.running = own;
     try {
-      while (this.seen !== this.latest) {
+      while (this.running === own && this.seen !== this.latest) {
         const { latest, latestAt } = this;
-        this.seen = latest;
         await this.look();
-        // Else the connection was renewed meanwhile.
-        if (this.seen === latest) this.confirmedAt = latestAt;
+        if (this.running !== own) return;
+        this.seen = latest;
+        this.confirmedAt = latestAt;
         this.isFailing = false;
       }
     } catch (error) {
-      this.seen = undefined;
       if (!this.isFailing) this.onFailure(error);
       this.isFailing = true;
     } finally {
-      this.isLooking = false;
+      if (this.running === own) this.running = undefined;
     }
   }
 }

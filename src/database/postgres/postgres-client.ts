@@ -47,7 +47,8 @@ export class PostgresClient implements PostgresStatements {
 
   constructor(
     private readonly client: PgClient,
-    private answerTimeoutMs: number,
+    /** Longest wait for the answer to a statement that is sent from now on, in milliseconds; 0: any. */
+    public answerTimeoutMs: number,
     private readonly end: (isBroken: boolean) => Promise<void> | void,
   ) {}
 

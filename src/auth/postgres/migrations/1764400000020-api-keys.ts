@@ -27,8 +27,5 @@ export const apiKeyTables: PostgresMigration = {
       last_used int8               -- to the minute
     )`);
     await client.query(`CREATE INDEX ON ${table('api_key_secret')} (key_name)`);
-    // Replicas ask this number twice a second. A change of a key counts first, and so waits for others that do.
-    await client.query(`CREATE TABLE ${table('api_key_changes')} (n int8 NOT NULL)`);
-    await client.query(`INSERT INTO ${table('api_key_changes')} VALUES (0)`);
   },
 };
