@@ -20,6 +20,7 @@ const layers = [
   ['stock-casbin'],
   ['policy-store'],
   ['auth'],
+  ['fleet'],
   ['pdp'],
   ['http'],
   ['api', 'authzen', 'gateway', 'metrics', 'health'],

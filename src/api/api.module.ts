@@ -9,6 +9,7 @@ import { Config } from '../config/config.js';
 import { basePathOf, isSecure } from '../config/public-url.js';
 import { engineVersion } from '../core/engine/engine-version.js';
 import { DecisionLogModule } from '../decision-log/decision-log.module.js';
+import { FleetModule } from '../fleet/fleet.module.js';
 import { Gate } from '../http/gate.js';
 import { fastifyOf, HttpModule } from '../http/http.module.js';
 import { httpLimitsOf } from '../http/http-limits.js';
@@ -22,6 +23,7 @@ import { DecisionReportsController } from './decision-reports.controller.js';
 import { DecisionWritersController } from './decision-writers.controller.js';
 import { DecisionsController } from './decisions.controller.js';
 import { registerDocs } from './docs-routes.js';
+import { FleetController } from './fleet.controller.js';
 import { registerFrontPage } from './front-page-route.js';
 import { PolicySetsController } from './policy-sets.controller.js';
 import { ReplayController } from './replay.controller.js';
@@ -30,7 +32,7 @@ import { registerSessionRoutes } from './session-routes.js';
 
 /** Our own API: decisions, the log of them, policy sets, keys, audit events, sessions. */
 @Module({
-  imports: [AuditModule, AuthModule, DecisionLogModule, HttpModule, PdpModule, PolicyStoreModule],
+  imports: [AuditModule, AuthModule, DecisionLogModule, FleetModule, HttpModule, PdpModule, PolicyStoreModule],
   controllers: [
     DecisionsController,
     DecisionWritersController,
@@ -39,6 +41,7 @@ import { registerSessionRoutes } from './session-routes.js';
     PolicySetsController,
     ApiKeysController,
     AuditEventsController,
+    FleetController,
   ],
   providers: [
     {

@@ -5,11 +5,14 @@ import { type HealthIndicatorResult, HealthIndicatorService } from '@nestjs/term
 import { ApiKeys } from '../auth/api-keys.js';
 import { ServiceDatabase } from '../database/service-database.js';
 import { DecisionLog } from '../decision-log/decision-log.js';
+import { Fleet } from '../fleet/fleet.js';
 import { PolicyStore } from '../policy-store/policy-store.js';
 
 const slowLoopMs = 500;
 /** What others change is known here within a second. */
 const staleMs = 2_000;
+/** Others hear of this replica once a second. */
+const unheardMs = 2_500;
 const littleSpaceBytes = 256 * 1024 * 1024;
 const noSpaceBytes = 16 * 1024 * 1024;
 
@@ -30,6 +33,7 @@ export class HealthIndicators implements OnModuleDestroy {
     private readonly serviceDatabase: ServiceDatabase,
     private readonly data: DataDirectory,
     private readonly apiKeys: ApiKeys,
+    private readonly replicas: Fleet,
   ) {
     this.loopDelay.enable();
   }
@@ -68,6 +72,14 @@ export class HealthIndicators implements OnModuleDestroy {
     const details = { from, ...(Number.isFinite(ageMs) && { ageSeconds: Math.round(ageMs / 100) / 10 }) };
     if (isTooOld) return indicator.degraded({ ...details, problem: 'too old: managed keys are refused' });
     return from === 'database' && ageMs < staleMs ? indicator.up(details) : indicator.degraded(details);
+  }
+
+  /** Degraded while other replicas cannot hear of this one. */
+  fleet(): HealthIndicatorResult {
+    const indicator = this.indicators.check('fleet');
+    const { heardAgeMs } = this.replicas;
+    const details = { ...(Number.isFinite(heardAgeMs) && { heardAgeSeconds: Math.round(heardAgeMs / 100) / 10 }) };
+    return heardAgeMs < unheardMs ? indicator.up(details) : indicator.degraded(details);
   }
 
   /**

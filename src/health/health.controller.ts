@@ -52,6 +52,7 @@ export class HealthController {
       () => indicators.policies(),
       () => indicators.database(),
       () => indicators.keys(),
+      () => indicators.fleet(),
       () => indicators.logQueue(),
       () => indicators.eventLoop(),
       () => indicators.disk(),

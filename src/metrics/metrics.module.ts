@@ -10,6 +10,8 @@ import { CommitObservers } from '../decision-log/commit-observers.js';
 import { DecisionLog } from '../decision-log/decision-log.js';
 import { DecisionLogModule } from '../decision-log/decision-log.module.js';
 import { ShippingObservers } from '../decision-log/shipping-observers.js';
+import { Fleet } from '../fleet/fleet.js';
+import { FleetModule } from '../fleet/fleet.module.js';
 import { fastifyOf, HttpModule } from '../http/http.module.js';
 import { DecisionObservers } from '../pdp/decision-observers.js';
 import { PdpModule } from '../pdp/pdp.module.js';
@@ -27,6 +29,7 @@ import { Metrics } from './metrics.js';
     AuditModule,
     DatabaseModule,
     DecisionLogModule,
+    FleetModule,
     HttpModule,
     PdpModule,
     PolicyStoreModule,
@@ -50,6 +53,7 @@ export class MetricsModule {
     crossCheck: CrossCheck,
     audit: AuditLog,
     database: ServiceDatabase,
+    fleet: Fleet,
   ) {
     metrics.http.count(fastifyOf(host));
     loads.add((event) => metrics.policySetLoaded(event));
@@ -62,6 +66,7 @@ export class MetricsModule {
       crossCheck,
       audit,
       database,
+      fleet,
       dataDirectory: dataFolderOf(config),
     });
   }

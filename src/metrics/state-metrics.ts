@@ -5,8 +5,10 @@ import { auditEventTypes } from '../audit/audit-event.js';
 import type { AuditLog } from '../audit/audit-log.js';
 import type { ServiceDatabase } from '../database/service-database.js';
 import type { DecisionLog } from '../decision-log/decision-log.js';
+import type { Fleet } from '../fleet/fleet.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { CrossCheck } from '../stock-casbin/cross-check.js';
+import { addFleetMetrics } from './fleet-metrics.js';
 
 export interface ServiceParts {
   readonly policySets: PolicyStore;
@@ -14,6 +16,7 @@ export interface ServiceParts {
   readonly crossCheck: CrossCheck;
   readonly audit: AuditLog;
   readonly database: ServiceDatabase;
+  readonly fleet: Fleet;
   /** The folder that the service writes to. */
   readonly dataDirectory: string;
 }
@@ -25,6 +28,7 @@ export function addStateMetrics(registry: Registry, parts: ServiceParts): void {
   addCrossCheck(registry, parts);
   addAuditEvents(registry, parts);
   addFiles(registry, parts);
+  addFleetMetrics(registry, parts.fleet, parts.policySets);
 }
 
 const setStates = ['active', 'stale', 'failed'] as const;

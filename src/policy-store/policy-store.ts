@@ -25,6 +25,8 @@ export class PolicyStore {
   private work: Promise<unknown> = Promise.resolve();
   private watching: Promise<void> | undefined;
   private stopped = false;
+  /** When the directory was read last, as a whole and at rest; milliseconds since 1970. */
+  private confirmedAt: number | undefined;
 
   constructor(private readonly options: PolicyStoreOptions) {
     this.archived = new ArchivedVersions(options.archive);
@@ -110,6 +112,11 @@ export class PolicyStore {
     return isIt ? serving : this.archived.get(name, version, semantics);
   }
 
+  /** When the source was read last, as a whole, in milliseconds since 1970: what was changed since then is not known. */
+  get confirmed(): number | undefined {
+    return this.confirmedAt;
+  }
+
   /** Why the directory as a whole cannot be used; what was served before goes on. */
   get problem(): PolicyProblem | undefined {
     return this.sets.directoryProblem;
@@ -172,9 +179,11 @@ export class PolicyStore {
   private check(forced: (name: string) => boolean): Promise<boolean> {
     return this.exclusively(async () => {
       const known = new Map(this.sets.entries.map(({ name, folder }) => [name, folder?.fingerprint]));
+      const asked = Date.now();
       const due = (name: string) => forced(name) || performance.now() > (this.sets.find(name)?.retryAt ?? Infinity);
       const { problem, changed, gone, restless, atRest } = await this.watch.changes(known, due);
       if (atRest && problem?.code !== this.sets.directoryProblem?.code) this.noteDirectory(problem);
+      if (atRest && problem === undefined) this.confirmedAt = asked;
       for (const name of gone) await this.folders.remove(name);
       for (const name of restless) this.folders.noteChanging(name);
       let settled = atRest;

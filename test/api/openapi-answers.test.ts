@@ -93,6 +93,7 @@ describe('what is answered is what the OpenAPI document says', () => {
     ['post /v1/decisions/{id}/replay', 200, () => `/v1/decisions/${decisionId}/replay`, {}],
     ['post /v1/decisions/{id}/replay', 400, () => `/v1/decisions/${decisionId}/replay`, { version: 'new' }],
     ['post /v1/decisions/{id}/replay', 404, '/v1/decisions/none/replay', {}],
+    ['get /v1/fleet', 200, '/v1/fleet'],
     ['get /v1/policy-sets', 200, '/v1/policy-sets'],
     ['get /v1/policy-sets/{set}', 200, '/v1/policy-sets/invoices'],
     ['get /v1/policy-sets/{set}', 404, '/v1/policy-sets/none'],

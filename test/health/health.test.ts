@@ -25,7 +25,15 @@ describe('health', () => {
     expect(status).toBe(200);
     expect(headers['cache-control']).toBe('no-store');
     expect(body.status).toBe('ok');
-    expect(Object.keys(body.details)).toEqual(['policies', 'database', 'keys', 'logQueue', 'eventLoop', 'disk']);
+    expect(Object.keys(body.details)).toEqual([
+      'policies',
+      'database',
+      'keys',
+      'fleet',
+      'logQueue',
+      'eventLoop',
+      'disk',
+    ]);
     expect(body.details.policies.sets.default).toEqual({ state: 'active', version: expect.stringMatching(/^sha256:/) });
   });
 

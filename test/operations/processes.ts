@@ -31,7 +31,8 @@ export class ServiceProcess {
   /** Its exit code, or the signal that ended it. */
   readonly exit: Promise<number | NodeJS.Signals>;
   private listening: Promise<string>;
-  private url = '';
+  /** Where it listens. */
+  url = '';
 
   private constructor(readonly child: ChildProcess) {
     this.exit = new Promise((resolve) => child.once('close', (code, signal) => resolve(code ?? signal!)));

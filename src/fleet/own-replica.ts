@@ -1,0 +1,74 @@
+import { randomBytes } from 'node:crypto';
+import { engineVersion } from '../core/engine/engine-version.js';
+import type { ServiceDatabase } from '../database/service-database.js';
+import type { DecisionLog } from '../decision-log/decision-log.js';
+import type { PolicyStore } from '../policy-store/policy-store.js';
+import type { FleetReplica, ReplicaSet } from './fleet-report.js';
+
+/** What this replica says of itself. */
+export class OwnReplica {
+  readonly id = randomBytes(16).toString('hex');
+  readonly build = engineVersion;
+  readonly started = new Date().toISOString();
+  private health: FleetReplica['health'] = 'ok';
+  private healthSince = this.started;
+
+  constructor(
+    /** Its name. */
+    readonly instance: string,
+    private readonly policySets: PolicyStore,
+    private readonly log: DecisionLog,
+    private readonly database: ServiceDatabase,
+  ) {}
+
+  /** @param now milliseconds since 1970 */
+  read(now: number): FleetReplica {
+    const { id, instance, build, started, policySets } = this;
+    const problems = this.problems();
+    const health = problems.length === 0 ? 'ok' : 'degraded';
+    const time = new Date(now).toISOString();
+    if (health !== this.health) this.healthSince = time;
+    this.health = health;
+    const { confirmed } = policySets;
+    const { shipping } = this.log.status;
+    return {
+      id,
+      instance,
+      build,
+      started,
+      state: 'running',
+      heard: time,
+      health,
+      healthSince: this.healthSince,
+      problems,
+      sourceConfirmed: confirmed === undefined ? undefined : new Date(confirmed).toISOString(),
+      unshipped: shipping?.unshipped ?? 0,
+      logLagSeconds: Math.round(shipping?.lagSeconds ?? 0),
+      sets: policySets.statuses().map(
+        ({ name, state, since, version, servedSince, pinned }): ReplicaSet => ({
+          name,
+          state,
+          since,
+          version,
+          servedSince,
+          pinned,
+        }),
+      ),
+    };
+  }
+
+  private problems(): string[] {
+    const { policySets, log, database } = this;
+    const broken = policySets.statuses().filter(({ state }) => state !== 'active');
+    const { answering, problem } = log.status;
+    return [
+      database.problem,
+      policySets.problem?.message,
+      ...broken.slice(0, mostNamed).map(({ name, state }) => `the policy set ${name} is ${state}`),
+      answering ? problem : `no decision is answered: ${problem ?? 'the decision log cannot be written'}`,
+    ].filter((each) => each !== undefined);
+  }
+}
+
+/** Most policy sets that problems name. */
+const mostNamed = 20;
