@@ -62,7 +62,7 @@ export interface Statement {
   readonly query_timeout: number;
 }
 
-/** Sends `chunks` as the data of `COPY … FROM STDIN`. */
+/** Sends `chunks` as the data of `COPY … FROM STDIN`; they must not change afterwards. */
 export async function copyIn(client: PgClient, statement: Statement, chunks: Iterable<Buffer>): Promise<void> {
   const pg = await load();
   class CopyIn extends pg.Query {
@@ -71,8 +71,20 @@ export async function copyIn(client: PgClient, statement: Statement, chunks: Ite
 
     // The driver calls this when the server is ready for the data.
     handleCopyInResponse(connection: CopyConnection): void {
-      for (const chunk of chunks) connection.sendCopyFromChunk(chunk);
+      // The driver would copy each chunk into a message. https://www.postgresql.org/docs/current/protocol-message-formats.html
+      const { stream } = connection;
+      stream.cork();
+      for (const chunk of chunks) {
+        // The connection has ended, and the statement with it.
+        if (!stream.writable) break;
+        const head = Buffer.allocUnsafe(5);
+        head.write('d');
+        head.writeInt32BE(4 + chunk.length, 1);
+        stream.write(head);
+        stream.write(chunk);
+      }
       connection.endCopyFrom();
+      stream.uncork();
     }
   }
   // Sound: the types of the driver leave out that a query takes its callback, as `client.query` itself gives it one.
@@ -103,7 +115,7 @@ function attempt<Result>(make: () => Result): [Result, undefined] | [undefined, 
 }
 
 interface CopyConnection {
-  sendCopyFromChunk(chunk: Buffer): void;
+  readonly stream: Socket;
   endCopyFrom(): void;
 }
 

@@ -12,16 +12,26 @@ const trailer = Buffer.from([0xff, 0xff]);
 /** PostgreSQL counts days from 2000-01-01. */
 const daysBefore2000 = 10_957;
 
-/** The data of one `COPY` with columns of these types, a chunk for each row. */
+/** Bytes of a last column from which on it is a chunk of its own. */
+const largeBytes = 4_096;
+
+/** The data of one `COPY` with columns of these types. Bytes that are large and stand last in a row are not copied. */
 export function* copyData(types: readonly CopyType[], rows: Iterable<readonly CopyValue[]>): Generator<Buffer> {
   yield header;
-  for (const row of rows) yield copyRow(types, row);
+  for (const row of rows) {
+    const last = row.at(-1)!;
+    const isLarge = last instanceof Buffer && last.length >= largeBytes;
+    yield copyRow(types, row, isLarge);
+    if (isLarge) yield last;
+  }
   yield trailer;
 }
 
-function copyRow(types: readonly CopyType[], row: readonly CopyValue[]): Buffer {
+/** @param isCut leaves the content of the last column out, but not its size */
+function copyRow(types: readonly CopyType[], row: readonly CopyValue[], isCut: boolean): Buffer {
   const sizes = types.map((type, i) => sizeOf(type, row[i]!));
-  const bytes = Buffer.allocUnsafe(2 + sizes.reduce((sum, size) => sum + 4 + size, 0));
+  const left = isCut ? sizes.at(-1)! : 0;
+  const bytes = Buffer.allocUnsafe(2 - left + sizes.reduce((sum, size) => sum + 4 + size, 0));
   let at = bytes.writeInt16BE(types.length, 0);
   for (const [i, type] of types.entries()) {
     const value = row[i]!;
@@ -30,6 +40,7 @@ function copyRow(types: readonly CopyType[], row: readonly CopyValue[]): Buffer 
       continue;
     }
     at = bytes.writeInt32BE(sizes[i]!, at);
+    if (isCut && i === types.length - 1) break;
     at = write(bytes, type, value, at);
   }
   return bytes;
