@@ -246,6 +246,48 @@ describe('API keys', () => {
     expect((await managed.find('shop'))?.secrets[0]?.lastUsed).toBe(now + 60_000);
   });
 
+  it('are written to have been used together, by the second and not by the request', async () => {
+    await start();
+    const now = Date.now();
+    const names = ['a', 'b', 'c', 'd'];
+    const made = await Promise.all(
+      names.map((name) => managed.create({ name, scopes: ['decide'] }, 'test', 'me', now)),
+    );
+    await keys.refresh();
+    const [write, looks] = [vi.spyOn(managed, 'used'), vi.spyOn(managed, 'changes')];
+    for (const [n, key] of made.entries()) {
+      expect(isGood(key, now)).toBe(true);
+      await expect.poll(() => looks.mock.calls.length).toBeGreaterThan(2 * n);
+    }
+    expect(write).not.toHaveBeenCalled();
+    await keys.stop();
+    expect(write.mock.calls.map(([uses]) => [...uses.keys()])).toEqual([made.map(digestOf)]);
+  });
+
+  it('that are read twice at once are those of the reading that began last', async () => {
+    let look!: () => Promise<void>;
+    vi.spyOn(managed, 'watch').mockImplementation((given) => {
+      look = given;
+      return { ageMs: 0, end: () => undefined };
+    });
+    const key = await managed.create({ name: 'shop', scopes: ['decide'] }, 'test', 'me', Date.now());
+    await start();
+    expect(isGood(key)).toBe(true);
+    const before = await managed.list();
+    let letGo!: () => void;
+    const held = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    vi.spyOn(managed, 'list').mockImplementationOnce(() => held.then(() => before));
+    const first = look();
+    await managed.revoke('shop', Date.now());
+    await look();
+    expect(isGood(key)).toBe(false);
+    letGo();
+    await first;
+    expect(isGood(key)).toBe(false);
+  });
+
   it('in a file are read again when it changes; a broken file changes nothing and is said', async () => {
     const file = join(directory, 'keys.yaml');
     const [a, b] = [makeApiKey('test'), makeApiKey('test')];

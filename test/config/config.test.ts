@@ -99,6 +99,9 @@ describe('the configuration', () => {
     ['VERDICT_RATE_LIMIT', '1000/s,burst=999', 'VERDICT_RATE_LIMIT must be a rate'],
     ['VERDICT_SEARCH_RATE_LIMIT', 'off', 'VERDICT_SEARCH_RATE_LIMIT must be a rate'],
     ['VERDICT_ENV', 'Prod', 'VERDICT_ENV must be'],
+    ['VERDICT_KEYS_MAX_AGE', '9999ms', 'VERDICT_KEYS_MAX_AGE must be a duration such as 24h'],
+    ['VERDICT_KEYS_MAX_AGE', '0', 'VERDICT_KEYS_MAX_AGE must be a duration such as 24h'],
+    ['VERDICT_KEYS_MAX_AGE', '24', 'VERDICT_KEYS_MAX_AGE must be a duration such as 24h'],
   ])('refuses %s=%s', (name, value, problem) => {
     expect(problemsOf({ [name]: value })).toEqual([expect.stringContaining(problem)]);
   });
@@ -109,6 +112,10 @@ describe('the configuration', () => {
       expect.stringContaining('which is no https URL'),
     ]);
     expect(problemsOf({ ...audience, VERDICT_JWT_ISSUER: 'http://127.0.0.1:8080' })).toEqual([]);
+  });
+
+  it.each(['10s', '24h', '7d'])('accepts %s as the time that keys of PostgreSQL are good while it is away', (age) => {
+    expect(problemsOf({ VERDICT_KEYS_MAX_AGE: age })).toEqual([]);
   });
 
   it.each(['127.0.0.1', '127.8.9.10', 'localhost', '::1'])('accepts no authentication on %s', (host) => {

@@ -64,6 +64,7 @@ export class PostgresFleet extends Fleet {
   /** What was written last of each set, in words; undefined: nobody knows what is there. */
   private written: ReadonlyMap<string, string> | undefined;
   private beating: Promise<void> = Promise.resolve();
+  private reading: Promise<unknown> | undefined;
   private lastReport: { readonly report: FleetReport; readonly at: number } | undefined;
 
   constructor(private readonly options: PostgresFleetOptions) {
@@ -102,7 +103,12 @@ export class PostgresFleet extends Fleet {
     const { lastReport, options } = this;
     const isRecent = lastReport !== undefined && performance.now() - lastReport.at < recentMs;
     if (isRecent || options.database.problem !== undefined) return lastReport?.report;
-    await this.answered(this.report().catch(() => undefined));
+    this.reading ??= this.report()
+      .catch(() => undefined)
+      .finally(() => {
+        this.reading = undefined;
+      });
+    await this.answered(this.reading);
     return this.lastReport?.report;
   }
 
