@@ -73,8 +73,8 @@ const isLocal = ({ to }: Import) => to.endsWith('.js');
 const layerOf = (file: string) => layers.findIndex((layer) => layer.includes(folderOf(file)));
 const show = ({ from, to }: Import) => `${from} imports ${to}`;
 
-/** The folder of a database that a file lies in: `audit/sqlite/`; undefined for a file outside of them. */
-const homeOf = (file: string) => /^[a-z-]+\/(sqlite|postgres)\//.exec(file)?.[0];
+/** The folder of a database that a file lies in: `audit/sqlite/`, `policy-store/archive/sqlite/`; undefined for a file outside of them. */
+const homeOf = (file: string) => /^([a-z-]+\/)+(sqlite|postgres)\//.exec(file)?.[0];
 
 /** Who chooses the implementations of the stores, and who is told about their files. */
 const wiring = [
@@ -173,7 +173,10 @@ describe('the architecture', () => {
       const to = isLocal(edge) ? homeOf(edge.to) : undefined;
       if (to === undefined || isWiring(edge.from)) return false;
       const from = homeOf(edge.from);
-      return !(from !== undefined && (to === from || to === from.replace(/^[a-z-]+/, 'database')));
+      return !(
+        from !== undefined &&
+        (to === from || to === from.replace(/^([a-z-]+\/)+(?=(sqlite|postgres)\/)/, 'database/'))
+      );
     });
     expect(reaching.map(show)).toEqual([]);
   });

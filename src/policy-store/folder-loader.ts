@@ -1,7 +1,7 @@
 import { formatProblem, PolicyError, type PolicyProblem, presentProblems } from '../core/problem.js';
 import { currentSemantics } from '../core/semantics.js';
-import type { DirectorySource, FolderScan } from './directory-source.js';
-import { gitCommitOf } from './git-commit.js';
+import { gitCommitOf } from './directory/git-commit.js';
+import type { DirectorySource, FolderScan } from './directory/policy-directory.js';
 import { loadPolicySet } from './load-policy-set.js';
 import { type PolicySetFiles, testsVersionOf, versionOf } from './policy-set-files.js';
 import type { Entry, PolicySetTable } from './policy-set-table.js';

@@ -1,7 +1,7 @@
 import type { PolicyProblem } from '../core/problem.js';
 import { noPolicySet, policySetNotFound, VerdictError } from '../errors.js';
+import type { ArchivedState } from './archive/policy-archive.js';
 import type { LoadedPolicySet } from './load-policy-set.js';
-import type { ArchivedState } from './policy-archive.js';
 import type { PolicySetStatus } from './policy-set-status.js';
 import type { ServedPolicySet } from './served-policy-set.js';
 

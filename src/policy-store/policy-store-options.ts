@@ -1,5 +1,5 @@
-import type { SourceLimits } from './directory-source.js';
-import type { PolicyArchive } from './policy-archive.js';
+import type { PolicyArchive } from './archive/policy-archive.js';
+import type { SourceLimits } from './directory/policy-directory.js';
 
 /** The operator's log. Pino's loggers fit. */
 export interface PolicyStoreLog {

@@ -10,14 +10,14 @@ import type { SqliteDatabase } from '../database/sqlite/sqlite-database.js';
 import { DecisionLog } from '../decision-log/decision-log.js';
 import { DecisionLogModule } from '../decision-log/decision-log.module.js';
 import { loggerToken, problemsTo } from '../logging/logging.module.js';
-import { ArchiveRetention } from './archive-retention.js';
-import { LateArchive } from './late-archive.js';
+import { ArchiveRetention } from './archive/archive-retention.js';
+import { LateArchive } from './archive/late-archive.js';
+import { PolicyArchive } from './archive/policy-archive.js';
+import { PostgresPolicyArchive } from './archive/postgres/postgres-policy-archive.js';
+import { SqlitePolicyArchive } from './archive/sqlite/sqlite-policy-archive.js';
 import { LoadObservers } from './load-observers.js';
-import { PolicyArchive } from './policy-archive.js';
 import { notePolicyLoad } from './policy-load-audit.js';
 import { PolicyStore } from './policy-store.js';
-import { PostgresPolicyArchive } from './postgres/postgres-policy-archive.js';
-import { SqlitePolicyArchive } from './sqlite/sqlite-policy-archive.js';
 
 /** The policy store and the archive of versions. */
 @Module({

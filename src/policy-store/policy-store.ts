@@ -1,9 +1,9 @@
 import type { PolicyProblem } from '../core/problem.js';
-import { ArchivedVersions } from './archived-versions.js';
-import { DirectorySource } from './directory-source.js';
-import { DirectoryWatch } from './directory-watch.js';
+import { ArchivedVersions } from './archive/archived-versions.js';
+import type { ServedVersion } from './archive/policy-archive.js';
+import { DirectoryWatch } from './directory/directory-watch.js';
+import { DirectorySource } from './directory/policy-directory.js';
 import { FolderLoader } from './folder-loader.js';
-import type { ServedVersion } from './policy-archive.js';
 import type { PolicySetStatus } from './policy-set-status.js';
 import { PolicySetTable } from './policy-set-table.js';
 import type { PolicyStoreOptions } from './policy-store-options.js';

@@ -1,6 +1,6 @@
-import type { ArchivedVersions } from './archived-versions.js';
+import type { ArchivedVersions } from './archive/archived-versions.js';
+import type { PolicyArchive } from './archive/policy-archive.js';
 import type { LoadedPolicySet } from './load-policy-set.js';
-import type { PolicyArchive } from './policy-archive.js';
 import type { Entry, PolicySetTable } from './policy-set-table.js';
 import type { PolicyStoreOptions } from './policy-store-options.js';
 

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { PolicyArchive } from '../../src/policy-store/policy-archive.js';
+import { PolicyArchive } from '../../src/policy-store/archive/policy-archive.js';
 import { startService } from '../http/service.js';
 import { idModel } from '../models.js';
 import { verdict } from './run.js';

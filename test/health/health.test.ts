@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { ServiceDatabase } from '../../src/database/service-database.js';
 import { SqliteConnection } from '../../src/database/sqlite/sqlite-connection.js';
-import { PolicyArchive } from '../../src/policy-store/policy-archive.js';
+import { PolicyArchive } from '../../src/policy-store/archive/policy-archive.js';
+import type { SqlitePolicyArchive } from '../../src/policy-store/archive/sqlite/sqlite-policy-archive.js';
 import { PolicyStore } from '../../src/policy-store/policy-store.js';
-import type { SqlitePolicyArchive } from '../../src/policy-store/sqlite/sqlite-policy-archive.js';
 import { onePolicySet, type PolicyFiles, type Service, startService, writePolicies } from '../http/service.js';
 
 /** The one set of `onePolicySet` under another name. */

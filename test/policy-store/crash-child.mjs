@@ -5,8 +5,8 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { SqlitePolicyArchive } from '../../dist/policy-store/archive/sqlite/sqlite-policy-archive.js';
 import { PolicyStore } from '../../dist/policy-store/policy-store.js';
-import { SqlitePolicyArchive } from '../../dist/policy-store/sqlite/sqlite-policy-archive.js';
 
 const [directory, database, change, point, what] = process.argv.slice(2);
 let armed = false;

@@ -1,9 +1,9 @@
 import { afterEach } from 'vitest';
-import type { PolicyArchive } from '../../src/policy-store/policy-archive.js';
+import type { PolicyArchive } from '../../src/policy-store/archive/policy-archive.js';
+import { SqlitePolicyArchive } from '../../src/policy-store/archive/sqlite/sqlite-policy-archive.js';
 import type { PolicySetStatus } from '../../src/policy-store/policy-set-status.js';
 import { PolicyStore } from '../../src/policy-store/policy-store.js';
 import type { LoadEvent, PolicyStoreOptions } from '../../src/policy-store/policy-store-options.js';
-import { SqlitePolicyArchive } from '../../src/policy-store/sqlite/sqlite-policy-archive.js';
 
 export interface LogLine {
   readonly level: string;

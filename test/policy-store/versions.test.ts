@@ -1,8 +1,8 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { SqlitePolicyArchive } from '../../src/policy-store/archive/sqlite/sqlite-policy-archive.js';
 import type { PolicyStore } from '../../src/policy-store/policy-store.js';
-import { SqlitePolicyArchive } from '../../src/policy-store/sqlite/sqlite-policy-archive.js';
 import { idModel } from '../models.js';
 import { temporaryDirectory, writeTree } from './folders.js';
 import { brief, openArchive, startedStore, until } from './store.js';

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { ArchivedVersion } from '../../policy-store/archived-version.js';
+import type { ArchivedVersion } from '../../policy-store/archive/archived-version.js';
 import type { PolicySetStatus } from '../../policy-store/policy-set-status.js';
 import { exitCodes } from '../exit-code.js';
 import { outputOption } from '../options.js';

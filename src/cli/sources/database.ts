@@ -9,7 +9,7 @@ import type { ManagedKeys } from '../../auth/managed-keys.js';
 import { describePostgresUrl, isPostgresUrl, type PostgresUrl, parsePostgresUrl } from '../../config/postgres-url.js';
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
 import type { RecordedDecisions } from '../../decision-log/recorded-decisions.js';
-import type { PolicyArchive } from '../../policy-store/policy-archive.js';
+import type { PolicyArchive } from '../../policy-store/archive/policy-archive.js';
 import { UsageError } from '../exit-code.js';
 
 /** A store, and a function that closes it. */
@@ -50,14 +50,14 @@ const whichDatabase = '--database or VERDICT_DATABASE_URL name its database';
 /** Opens the archive of versions to read it; undefined when there is none, since to open it would make it. */
 export async function openArchive(database: string): Promise<PolicyArchive | undefined> {
   if (isPostgresUrl(database)) {
-    const { PostgresPolicyArchive } = await import('../../policy-store/postgres/postgres-policy-archive.js');
+    const { PostgresPolicyArchive } = await import('../../policy-store/archive/postgres/postgres-policy-archive.js');
     return openInPostgres(database, async (opened) =>
       (await opened.hasTable('policy_version')) ? PostgresPolicyArchive.open(opened) : undefined,
     );
   }
   const file = fileOf(database);
   if (!existsSync(file)) return undefined;
-  const { SqlitePolicyArchive } = await import('../../policy-store/sqlite/sqlite-policy-archive.js');
+  const { SqlitePolicyArchive } = await import('../../policy-store/archive/sqlite/sqlite-policy-archive.js');
   return SqlitePolicyArchive.openToRead(file);
 }
 
@@ -92,7 +92,7 @@ export async function importLog({ from, to, progress, remark }: LogImport): Prom
   if (isPostgresUrl(from)) throw new UsageError('a log is imported from an SQLite file: --from data/verdict.sqlite');
   const { journalAtRest } = await import('../../decision-log/sqlite/journal-at-rest.js');
   const { importJournal } = await import('../../decision-log/postgres/journal-import.js');
-  const { PostgresPolicyArchive } = await import('../../policy-store/postgres/postgres-policy-archive.js');
+  const { PostgresPolicyArchive } = await import('../../policy-store/archive/postgres/postgres-policy-archive.js');
   const file = fileOf(from);
   // A log that is not there is said before a lock is made.
   const reader = await openDecisionLog(file);

@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { PolicyProblem } from '../../core/problem.js';
-import { defaultSourceLimits } from '../../policy-store/directory-source.js';
+import { defaultSourceLimits } from '../../policy-store/directory/policy-directory.js';
 import { fileRole, type PolicyFile } from '../../policy-store/policy-set-files.js';
 import { textProblem } from '../../policy-store/text-problem.js';
 import { UsageError } from '../exit-code.js';

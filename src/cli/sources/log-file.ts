@@ -1,6 +1,6 @@
 /** Reads the decision log in a database without the service. It loads database drivers: import it when needed. */
 import { replay } from '../../pdp/replay.js';
-import { ArchivedVersions } from '../../policy-store/archived-versions.js';
+import { ArchivedVersions } from '../../policy-store/archive/archived-versions.js';
 import { openArchive, openDecisionLog } from './database.js';
 import type { LogSource } from './log-source.js';
 

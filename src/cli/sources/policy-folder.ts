@@ -6,7 +6,7 @@ import { type CompiledPolicySet, type CompileOptions, compileInSteps } from '../
 import { formatProblem, PolicyError, type PolicyProblem } from '../../core/problem.js';
 import { currentSemantics, type Semantics } from '../../core/semantics.js';
 import { finish } from '../../core/steps.js';
-import { DirectorySource, type FolderScan } from '../../policy-store/directory-source.js';
+import { DirectorySource, type FolderScan } from '../../policy-store/directory/policy-directory.js';
 import { fileRole, type PolicyFile, versionOf } from '../../policy-store/policy-set-files.js';
 import { compileOptions, textsOf } from '../../policy-store/policy-set-texts.js';
 import { UsageError } from '../exit-code.js';

@@ -1,5 +1,5 @@
 /** Versions of policy sets: those of a running service, or those in its database. */
-import type { ArchivedVersion } from '../../policy-store/archived-version.js';
+import type { ArchivedVersion } from '../../policy-store/archive/archived-version.js';
 import { type PolicyFile, versionOf } from '../../policy-store/policy-set-files.js';
 import type { PolicySetStatus } from '../../policy-store/policy-set-status.js';
 import { UsageError } from '../exit-code.js';

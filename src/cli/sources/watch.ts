@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { DirectorySource } from '../../policy-store/directory-source.js';
+import { DirectorySource } from '../../policy-store/directory/policy-directory.js';
 
 /** Milliseconds between two looks. Polling also works where no file events arrive. */
 const intervalMs = 250;

@@ -2,10 +2,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PostgresAuditLog } from '../../../src/audit/postgres/postgres-audit-log.js';
 import { PostgresManagedKeys } from '../../../src/auth/postgres/postgres-managed-keys.js';
+import { PostgresPolicyArchive } from '../../../src/policy-store/archive/postgres/postgres-policy-archive.js';
 import { versionOf } from '../../../src/policy-store/policy-set-files.js';
-import { PostgresPolicyArchive } from '../../../src/policy-store/postgres/postgres-policy-archive.js';
 import { auditOptions } from '../../audit/audit-log-suite.js';
-import { setOf } from '../../policy-store/policy-archive-suite.js';
+import { setOf } from '../../policy-store/archive/policy-archive-suite.js';
 import { openDatabase, postgresForTests } from './databases.js';
 import { hasPgBouncer, type PgBouncer, startPgBouncer } from './pgbouncer.js';
 

@@ -1,5 +1,6 @@
-import { currentSemantics, semanticsBeforeNumbers } from '../../core/semantics.js';
-import { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import { currentSemantics, semanticsBeforeNumbers } from '../../../core/semantics.js';
+import { SqliteConnection } from '../../../database/sqlite/sqlite-connection.js';
+import { type PolicySetFiles, versionOf } from '../../policy-set-files.js';
 import { archivedFilesOf, packFile, unpackFile, unpackVersion } from '../archived-files.js';
 import type { ArchivedFile, ArchivedVersion, VersionsPage } from '../archived-version.js';
 import {
@@ -10,7 +11,6 @@ import {
   replacementMs,
   type ServedVersion,
 } from '../policy-archive.js';
-import { type PolicySetFiles, versionOf } from '../policy-set-files.js';
 import { PolicyArchive1763700000010 } from './migrations/1763700000010-policy-archive.js';
 import { Semantics1763700000011 } from './migrations/1763700000011-semantics.js';
 

@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import { afterEach, expect, it, vi } from 'vitest';
-import { ArchiveRetention } from '../../src/policy-store/archive-retention.js';
-import type { PolicyArchive } from '../../src/policy-store/policy-archive.js';
-import { versionOf } from '../../src/policy-store/policy-set-files.js';
-import { SqlitePolicyArchive } from '../../src/policy-store/sqlite/sqlite-policy-archive.js';
-import { exampleRecord, noon } from '../decision-log/example-records.js';
-import { startLog } from '../decision-log/temporary-log.js';
-import { idModel } from '../models.js';
-import { temporaryDirectory } from './folders.js';
+import { ArchiveRetention } from '../../../src/policy-store/archive/archive-retention.js';
+import type { PolicyArchive } from '../../../src/policy-store/archive/policy-archive.js';
+import { SqlitePolicyArchive } from '../../../src/policy-store/archive/sqlite/sqlite-policy-archive.js';
+import { versionOf } from '../../../src/policy-store/policy-set-files.js';
+import { exampleRecord, noon } from '../../decision-log/example-records.js';
+import { startLog } from '../../decision-log/temporary-log.js';
+import { idModel } from '../../models.js';
+import { temporaryDirectory } from '../folders.js';
 
 const hour = 3_600_000;
 

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { PolicyProblem } from '../core/problem.js';
+import type { PolicyProblem } from '../../core/problem.js';
 import { ChangeSignal } from './change-signal.js';
-import type { DirectorySource, FolderScan } from './directory-source.js';
+import type { DirectorySource, FolderScan } from './policy-directory.js';
 
 /** Changes that two looks at the directory agree on. */
 export interface DirectoryChanges {

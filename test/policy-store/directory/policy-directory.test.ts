@@ -4,11 +4,11 @@ import { appendFile, chmod, mkdir, realpath, rename, rm, stat, symlink, truncate
 import { createServer } from 'node:net';
 import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { identityOf, isWithin, readUnchanged } from '../../src/policy-store/contained-files.js';
-import { DirectorySource, type FolderScan } from '../../src/policy-store/directory-source.js';
-import { fileRole, versionOf } from '../../src/policy-store/policy-set-files.js';
-import { idModel } from '../models.js';
-import { temporaryDirectory, withoutPrivileges, writeTree } from './folders.js';
+import { identityOf, isWithin, readUnchanged } from '../../../src/policy-store/directory/contained-files.js';
+import { DirectorySource, type FolderScan } from '../../../src/policy-store/directory/policy-directory.js';
+import { fileRole, versionOf } from '../../../src/policy-store/policy-set-files.js';
+import { idModel } from '../../models.js';
+import { temporaryDirectory, withoutPrivileges, writeTree } from '../folders.js';
 
 async function source(files: Record<string, string | Uint8Array>, limits?: { maxBytes: number; maxFiles: number }) {
   const root = temporaryDirectory();
@@ -278,7 +278,7 @@ describe('links', () => {
 
   it('that lead out by a relative path, over another link, or over a folder, are the same', async () => {
     const { root, outside, source: from } = await withSecret();
-    await symlink(join('../..', basename(outside), 'key.pem'), join(root, 'acl/a.csv'));
+    await symlink(join('../../..', basename(outside), 'key.pem'), join(root, 'acl/a.csv'));
     await symlink(outside, join(root, 'acl/..data'));
     await symlink('..data/key.pem', join(root, 'acl/b.csv'));
     await symlink('..data', join(root, 'acl/tests'));
@@ -310,7 +310,7 @@ describe('links', () => {
 
   it('that lead out of the set and stay in the directory are read', async () => {
     const { root, source: from } = await withSecret({ ...acl, '..shared/a.csv': 'p, bob, data1, read\n' });
-    await symlink('../..shared/a.csv', join(root, 'acl/a.csv'));
+    await symlink('../../..shared/a.csv', join(root, 'acl/a.csv'));
     await symlink(join(root, '..shared'), join(root, 'acl/..data'));
     await symlink('..data/a.csv', join(root, 'acl/b.csv'));
     const { set, problems } = await read(from, 'acl');

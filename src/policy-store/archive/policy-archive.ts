@@ -1,5 +1,5 @@
+import type { PolicySetFiles } from '../policy-set-files.js';
 import type { ArchivedVersion, VersionsPage } from './archived-version.js';
-import type { PolicySetFiles } from './policy-set-files.js';
 
 /** What a set served when the process was last running. */
 export interface ArchivedState {
@@ -34,7 +34,7 @@ export const bytesOnAPage = 1_048_576;
  * A content is stored once, however many versions and sets have it. Tests are not a part of a version.
  *
  * This class is the token for the injector. The folders beside it (`sqlite/`) implement it. What each implementation must
- * do is tested by one suite, `test/policy-store/policy-archive-suite.ts`.
+ * do is tested by one suite, `test/policy-store/archive/policy-archive-suite.ts`.
  */
 export abstract class PolicyArchive {
   /**

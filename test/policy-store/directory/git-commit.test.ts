@@ -2,9 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { rm, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { gitCommitOf } from '../../src/policy-store/git-commit.js';
-import { idModel } from '../models.js';
-import { temporaryDirectory, writeTree } from './folders.js';
+import { gitCommitOf } from '../../../src/policy-store/directory/git-commit.js';
+import { idModel } from '../../models.js';
+import { temporaryDirectory, writeTree } from '../folders.js';
 
 describe('the commit of a folder', () => {
   it('is the one checked out, in a work tree, a linked one, with packed references, on a branch or not', async () => {

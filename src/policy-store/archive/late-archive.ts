@@ -1,9 +1,9 @@
-import { currentSemantics } from '../core/semantics.js';
-import { isAway } from '../database/database-error.js';
+import { currentSemantics } from '../../core/semantics.js';
+import { isAway } from '../../database/database-error.js';
+import { type PolicySetFiles, versionOf } from '../policy-set-files.js';
 import { archivedFilesOf } from './archived-files.js';
 import type { ArchivedVersion, VersionsPage } from './archived-version.js';
 import { type ArchivedState, PolicyArchive, type ServedVersion } from './policy-archive.js';
-import { type PolicySetFiles, versionOf } from './policy-set-files.js';
 
 export interface LateArchiveOptions {
   readonly archive: PolicyArchive;

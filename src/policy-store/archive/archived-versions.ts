@@ -1,9 +1,9 @@
-import { PolicyError } from '../core/problem.js';
-import { currentSemantics, isSemantics, semanticsBeforeNumbers } from '../core/semantics.js';
-import { VerdictError, versionNotFound } from '../errors.js';
-import { type LoadedPolicySet, loadPolicySet } from './load-policy-set.js';
+import { PolicyError } from '../../core/problem.js';
+import { currentSemantics, isSemantics, semanticsBeforeNumbers } from '../../core/semantics.js';
+import { VerdictError, versionNotFound } from '../../errors.js';
+import { type LoadedPolicySet, loadPolicySet } from '../load-policy-set.js';
+import type { ServedPolicySet } from '../served-policy-set.js';
 import type { PolicyArchive } from './policy-archive.js';
-import type { ServedPolicySet } from './served-policy-set.js';
 
 /** Most loaded versions that are kept. A replay of a day's decisions needs one or two of each set. */
 const keptVersions = 8;

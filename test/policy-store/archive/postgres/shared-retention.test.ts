@@ -1,16 +1,19 @@
 /** Which versions of policy sets stay in the archive of replicas that share one decision log. */
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { ArchiveRetention, type ArchiveRetentionOptions } from '../../../src/policy-store/archive-retention.js';
-import type { PolicyArchive } from '../../../src/policy-store/policy-archive.js';
-import { versionOf } from '../../../src/policy-store/policy-set-files.js';
-import { PostgresPolicyArchive } from '../../../src/policy-store/postgres/postgres-policy-archive.js';
-import { openDatabase, postgresForTests } from '../../database/postgres/databases.js';
-import { hasPostgres } from '../../database/postgres/postgres-server.js';
-import { exampleRecord, noon } from '../../decision-log/example-records.js';
-import { startReplica } from '../../decision-log/postgres/shared-home.js';
-import { temporaryDirectory } from '../../decision-log/temporary-log.js';
-import { onePolicySet, startService } from '../../http/service.js';
+import {
+  ArchiveRetention,
+  type ArchiveRetentionOptions,
+} from '../../../../src/policy-store/archive/archive-retention.js';
+import type { PolicyArchive } from '../../../../src/policy-store/archive/policy-archive.js';
+import { PostgresPolicyArchive } from '../../../../src/policy-store/archive/postgres/postgres-policy-archive.js';
+import { versionOf } from '../../../../src/policy-store/policy-set-files.js';
+import { openDatabase, postgresForTests } from '../../../database/postgres/databases.js';
+import { hasPostgres } from '../../../database/postgres/postgres-server.js';
+import { exampleRecord, noon } from '../../../decision-log/example-records.js';
+import { startReplica } from '../../../decision-log/postgres/shared-home.js';
+import { temporaryDirectory } from '../../../decision-log/temporary-log.js';
+import { onePolicySet, startService } from '../../../http/service.js';
 import { hour, setOf } from '../policy-archive-suite.js';
 
 describe.skipIf(!hasPostgres)('archived versions of many replicas (skipped where PostgreSQL is not installed)', () => {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { currentSemantics } from '../../src/core/semantics.js';
-import type { PolicyArchive } from '../../src/policy-store/policy-archive.js';
-import { type PolicySetFiles, versionOf } from '../../src/policy-store/policy-set-files.js';
-import { idModel } from '../models.js';
+import { currentSemantics } from '../../../src/core/semantics.js';
+import type { PolicyArchive } from '../../../src/policy-store/archive/policy-archive.js';
+import { type PolicySetFiles, versionOf } from '../../../src/policy-store/policy-set-files.js';
+import { idModel } from '../../models.js';
 
 /** A place where versions are kept, empty at first. */
 export interface ArchiveHome {

@@ -1,4 +1,4 @@
-import { isAway } from '../database/database-error.js';
+import { isAway } from '../../database/database-error.js';
 import type { PolicyArchive, ServedVersion } from './policy-archive.js';
 
 export interface ArchiveRetentionOptions {

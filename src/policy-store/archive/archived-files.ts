@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
+import { isVersioned, type PolicyFile, type PolicySetFiles, versionOf } from '../policy-set-files.js';
 import type { ArchivedFile } from './archived-version.js';
-import { isVersioned, type PolicyFile, type PolicySetFiles, versionOf } from './policy-set-files.js';
 
 const compress = promisify(gzip);
 const decompress = promisify(gunzip);

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { currentSemantics } from '../../../src/core/semantics.js';
-import { SqliteConnection } from '../../../src/database/sqlite/sqlite-connection.js';
-import { versionOf } from '../../../src/policy-store/policy-set-files.js';
-import { PolicyArchive1763700000010 } from '../../../src/policy-store/sqlite/migrations/1763700000010-policy-archive.js';
-import { SqlitePolicyArchive } from '../../../src/policy-store/sqlite/sqlite-policy-archive.js';
-import { temporaryDirectory } from '../folders.js';
+import { currentSemantics } from '../../../../src/core/semantics.js';
+import { SqliteConnection } from '../../../../src/database/sqlite/sqlite-connection.js';
+import { PolicyArchive1763700000010 } from '../../../../src/policy-store/archive/sqlite/migrations/1763700000010-policy-archive.js';
+import { SqlitePolicyArchive } from '../../../../src/policy-store/archive/sqlite/sqlite-policy-archive.js';
+import { versionOf } from '../../../../src/policy-store/policy-set-files.js';
+import { temporaryDirectory } from '../../folders.js';
 import { describePolicyArchive, hour, keepVersions, setOf } from '../policy-archive-suite.js';
 
 const open: { close(): Promise<void> }[] = [];

@@ -1,7 +1,8 @@
-import { currentSemantics } from '../../core/semantics.js';
-import type { PostgresClient } from '../../database/postgres/postgres-client.js';
-import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
-import { PostgresTables } from '../../database/postgres/postgres-tables.js';
+import { currentSemantics } from '../../../core/semantics.js';
+import type { PostgresClient } from '../../../database/postgres/postgres-client.js';
+import type { PostgresDatabase } from '../../../database/postgres/postgres-database.js';
+import { PostgresTables } from '../../../database/postgres/postgres-tables.js';
+import { type PolicySetFiles, versionOf } from '../../policy-set-files.js';
 import { archivedFilesOf, packFile, unpackFile, unpackVersion } from '../archived-files.js';
 import type { ArchivedFile, ArchivedVersion, VersionsPage } from '../archived-version.js';
 import {
@@ -12,7 +13,6 @@ import {
   replacementMs,
   type ServedVersion,
 } from '../policy-archive.js';
-import { type PolicySetFiles, versionOf } from '../policy-set-files.js';
 import { policyArchiveTables } from './migrations/1764400000010-policy-archive.js';
 
 const versionsPerStep = 100;

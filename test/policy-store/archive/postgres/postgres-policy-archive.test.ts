@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { currentSemantics } from '../../../src/core/semantics.js';
-import { versionOf } from '../../../src/policy-store/policy-set-files.js';
-import { PostgresPolicyArchive } from '../../../src/policy-store/postgres/postgres-policy-archive.js';
-import { openDatabase, postgresForTests } from '../../database/postgres/databases.js';
-import { hasPostgres } from '../../database/postgres/postgres-server.js';
+import { currentSemantics } from '../../../../src/core/semantics.js';
+import { PostgresPolicyArchive } from '../../../../src/policy-store/archive/postgres/postgres-policy-archive.js';
+import { versionOf } from '../../../../src/policy-store/policy-set-files.js';
+import { openDatabase, postgresForTests } from '../../../database/postgres/databases.js';
+import { hasPostgres } from '../../../database/postgres/postgres-server.js';
 import { describePolicyArchive, hour, keepVersions, setOf } from '../policy-archive-suite.js';
 
 describe.skipIf(!hasPostgres)('with PostgreSQL (skipped where it is not installed)', () => {

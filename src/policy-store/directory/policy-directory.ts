@@ -5,11 +5,11 @@
 import type { Dirent } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { PolicyProblem } from '../core/problem.js';
-import { quote } from '../core/quote.js';
+import type { PolicyProblem } from '../../core/problem.js';
+import { quote } from '../../core/quote.js';
+import { fileRole, intendedName, type PolicyFile, type PolicySetFiles } from '../policy-set-files.js';
+import { textProblem } from '../text-problem.js';
 import { identityOf, leadsWithin, readUnchanged, type SeenFile } from './contained-files.js';
-import { fileRole, intendedName, type PolicyFile, type PolicySetFiles } from './policy-set-files.js';
-import { textProblem } from './text-problem.js';
 
 export interface SourceLimits {
   /** Most bytes of one set. A compiled rule takes many times its bytes, and a set must not exhaust the process. */

@@ -1,9 +1,9 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { LateArchive } from '../../src/policy-store/late-archive.js';
-import { versionOf } from '../../src/policy-store/policy-set-files.js';
-import { PostgresPolicyArchive } from '../../src/policy-store/postgres/postgres-policy-archive.js';
-import { openDatabase, postgresForTests } from '../database/postgres/databases.js';
-import { hasPostgres } from '../database/postgres/postgres-server.js';
+import { LateArchive } from '../../../src/policy-store/archive/late-archive.js';
+import { PostgresPolicyArchive } from '../../../src/policy-store/archive/postgres/postgres-policy-archive.js';
+import { versionOf } from '../../../src/policy-store/policy-set-files.js';
+import { openDatabase, postgresForTests } from '../../database/postgres/databases.js';
+import { hasPostgres } from '../../database/postgres/postgres-server.js';
 import { setOf } from './policy-archive-suite.js';
 
 describe.skipIf(!hasPostgres)(

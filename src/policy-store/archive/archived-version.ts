@@ -1,4 +1,4 @@
-import { Integer, Parts, Text, Time } from '../answers/members.js';
+import { Integer, Parts, Text, Time } from '../../answers/members.js';
 
 export class ArchivedFile {
   @Text()

@@ -1,4 +1,4 @@
-import type { PostgresMigration } from '../../../database/postgres/migrations.js';
+import type { PostgresMigration } from '../../../../database/postgres/migrations.js';
 
 /** Every version that served on any replica. */
 export const policyArchiveTables: PostgresMigration = {
