@@ -1,7 +1,7 @@
 import { formatProblem, PolicyError, type PolicyProblem, presentProblems } from '../core/problem.js';
 import { currentSemantics } from '../core/semantics.js';
 import { gitCommitOf } from './directory/git-commit.js';
-import type { DirectorySource, FolderScan } from './directory/policy-directory.js';
+import type { FolderScan, PolicyDirectory } from './directory/policy-directory.js';
 import { loadPolicySet } from './load-policy-set.js';
 import { type PolicySetFiles, testsVersionOf, versionOf } from './policy-set-files.js';
 import type { Entry, PolicySetTable } from './policy-set-table.js';
@@ -17,7 +17,7 @@ export class FolderLoader {
   private readonly restlessSince = new Map<string, number>();
 
   constructor(
-    private readonly source: DirectorySource,
+    private readonly source: PolicyDirectory,
     private readonly sets: PolicySetTable,
     private readonly service: VersionService,
     private readonly options: Pick<PolicyStoreOptions, 'archive' | 'log' | 'onLoad'>,

@@ -1,5 +1,5 @@
 import type { PolicyArchive } from './archive/policy-archive.js';
-import type { SourceLimits } from './directory/policy-directory.js';
+import type { SourceLimits } from './source-limits.js';
 
 /** The operator's log. Pino's loggers fit. */
 export interface PolicyStoreLog {

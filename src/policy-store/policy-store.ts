@@ -2,7 +2,7 @@ import type { PolicyProblem } from '../core/problem.js';
 import { ArchivedVersions } from './archive/archived-versions.js';
 import type { ServedVersion } from './archive/policy-archive.js';
 import { DirectoryWatch } from './directory/directory-watch.js';
-import { DirectorySource } from './directory/policy-directory.js';
+import { PolicyDirectory } from './directory/policy-directory.js';
 import { FolderLoader } from './folder-loader.js';
 import type { PolicySetStatus } from './policy-set-status.js';
 import { PolicySetTable } from './policy-set-table.js';
@@ -15,7 +15,7 @@ import { VersionService } from './version-service.js';
  * if its next version is broken. Changes of the directory and requests of operators are handled one after another.
  */
 export class PolicyStore {
-  private readonly source: DirectorySource;
+  private readonly source: PolicyDirectory;
   private readonly watch: DirectoryWatch;
   private readonly archived: ArchivedVersions;
   private readonly sets: PolicySetTable;
@@ -30,7 +30,7 @@ export class PolicyStore {
 
   constructor(private readonly options: PolicyStoreOptions) {
     this.archived = new ArchivedVersions(options.archive);
-    this.source = new DirectorySource(options.directory, options.limits);
+    this.source = new PolicyDirectory(options.directory, options.limits);
     this.watch = new DirectoryWatch(this.source, options.settleMs ?? 100);
     this.sets = new PolicySetTable(options.defaultPolicySet);
     this.patienceMs = options.patienceMs ?? 5_000;

@@ -9,7 +9,7 @@ import { ambiguousTokens, guessedBindings } from '../../core/policy/binding.js';
 import { isCombination } from '../../core/policy/combination.js';
 import type { CompileOptions } from '../../core/policy/compile.js';
 import type { PolicyProblem } from '../../core/problem.js';
-import { defaultSourceLimits } from '../../policy-store/directory/policy-directory.js';
+import { defaultSourceLimits } from '../../policy-store/source-limits.js';
 import { textProblem } from '../../policy-store/text-problem.js';
 import { exitCodes, UsageError } from '../exit-code.js';
 import { count, printProblems } from '../print/report.js';

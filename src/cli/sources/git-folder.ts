@@ -2,8 +2,8 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { PolicyProblem } from '../../core/problem.js';
-import { defaultSourceLimits } from '../../policy-store/directory/policy-directory.js';
 import { fileRole, type PolicyFile } from '../../policy-store/policy-set-files.js';
+import { defaultSourceLimits } from '../../policy-store/source-limits.js';
 import { textProblem } from '../../policy-store/text-problem.js';
 import { UsageError } from '../exit-code.js';
 import type { PolicyFolder } from './policy-folder.js';

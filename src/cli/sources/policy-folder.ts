@@ -6,7 +6,7 @@ import { type CompiledPolicySet, type CompileOptions, compileInSteps } from '../
 import { formatProblem, PolicyError, type PolicyProblem } from '../../core/problem.js';
 import { currentSemantics, type Semantics } from '../../core/semantics.js';
 import { finish } from '../../core/steps.js';
-import { DirectorySource, type FolderScan } from '../../policy-store/directory/policy-directory.js';
+import { type FolderScan, PolicyDirectory } from '../../policy-store/directory/policy-directory.js';
 import { fileRole, type PolicyFile, versionOf } from '../../policy-store/policy-set-files.js';
 import { compileOptions, textsOf } from '../../policy-store/policy-set-texts.js';
 import { UsageError } from '../exit-code.js';
@@ -30,7 +30,7 @@ export async function readPolicyFolders(path: string): Promise<readonly PolicyFo
   if (stats === undefined) throw new UsageError(`there is no ${path}`);
   if (!stats.isDirectory())
     throw new UsageError(`${path} is not a folder`, 'a policy set is a folder with a model.conf');
-  const source = new DirectorySource(path);
+  const source = new PolicyDirectory(path);
   const scanned = await source.scan();
   if (!scanned.readable) throw new UsageError(`${path}: ${scanned.problem.message}`);
   const scans = [...scanned.folders.values()];
@@ -87,7 +87,7 @@ function holdsPolicies({ hasModel, files, problems }: FolderScan): boolean {
 /** Files that change while they are read are read again, a few times. */
 const attempts = 5;
 
-async function readFolder(source: DirectorySource, scan: FolderScan, path: string): Promise<PolicyFolder> {
+async function readFolder(source: PolicyDirectory, scan: FolderScan, path: string): Promise<PolicyFolder> {
   for (let attempt = 0; attempt < attempts; attempt++) {
     const content = await source.read(scan);
     if (content !== 'changed') {

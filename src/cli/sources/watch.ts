@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { DirectorySource } from '../../policy-store/directory/policy-directory.js';
+import { PolicyDirectory } from '../../policy-store/directory/policy-directory.js';
 
 /** Milliseconds between two looks. Polling also works where no file events arrive. */
 const intervalMs = 250;
@@ -22,7 +22,7 @@ export async function* watchFolders(paths: readonly string[]): AsyncGenerator<vo
 }
 
 async function fingerprintOf(path: string): Promise<string> {
-  const scan = await new DirectorySource(path).scan();
+  const scan = await new PolicyDirectory(path).scan();
   if (!scan.readable) return scan.problem.code;
   return [...scan.folders.values()].map(({ name, fingerprint }) => `${name}\n${fingerprint}`).join('\n');
 }

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PolicyProblem } from '../../core/problem.js';
 import { ChangeSignal } from './change-signal.js';
-import type { DirectorySource, FolderScan } from './policy-directory.js';
+import type { FolderScan, PolicyDirectory } from './policy-directory.js';
 
 /** Changes that two looks at the directory agree on. */
 export interface DirectoryChanges {
@@ -28,7 +28,7 @@ export class DirectoryWatch {
 
   /** `settleMs` lie between the two looks that must agree. */
   constructor(
-    private readonly source: DirectorySource,
+    private readonly source: PolicyDirectory,
     private readonly settleMs: number,
   ) {}
 

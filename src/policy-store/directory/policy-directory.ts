@@ -8,17 +8,9 @@ import { join } from 'node:path';
 import type { PolicyProblem } from '../../core/problem.js';
 import { quote } from '../../core/quote.js';
 import { fileRole, intendedName, type PolicyFile, type PolicySetFiles } from '../policy-set-files.js';
+import { defaultSourceLimits, type SourceLimits } from '../source-limits.js';
 import { textProblem } from '../text-problem.js';
 import { identityOf, leadsWithin, readUnchanged, type SeenFile } from './contained-files.js';
-
-export interface SourceLimits {
-  /** Most bytes of one set. A compiled rule takes many times its bytes, and a set must not exhaust the process. */
-  readonly maxBytes: number;
-  /** Most files of one set. */
-  readonly maxFiles: number;
-}
-
-export const defaultSourceLimits: SourceLimits = Object.freeze({ maxBytes: 64 * 1024 * 1024, maxFiles: 10_000 });
 
 /** The result of one look at the root. */
 export type RootScan =
@@ -68,7 +60,7 @@ function preventsReading({ code, file }: PolicyProblem): boolean {
 const rootSet = 'default';
 const setName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 
-export class DirectorySource {
+export class PolicyDirectory {
   constructor(
     readonly root: string,
     private readonly limits: SourceLimits = defaultSourceLimits,

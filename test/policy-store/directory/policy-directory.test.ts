@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { identityOf, isWithin, readUnchanged } from '../../../src/policy-store/directory/contained-files.js';
-import { DirectorySource, type FolderScan } from '../../../src/policy-store/directory/policy-directory.js';
+import { type FolderScan, PolicyDirectory } from '../../../src/policy-store/directory/policy-directory.js';
 import { fileRole, versionOf } from '../../../src/policy-store/policy-set-files.js';
 import { idModel } from '../../models.js';
 import { temporaryDirectory, withoutPrivileges, writeTree } from '../folders.js';
@@ -13,16 +13,16 @@ import { temporaryDirectory, withoutPrivileges, writeTree } from '../folders.js'
 async function source(files: Record<string, string | Uint8Array>, limits?: { maxBytes: number; maxFiles: number }) {
   const root = temporaryDirectory();
   await writeTree(root, files);
-  return { root, source: new DirectorySource(root, limits) };
+  return { root, source: new PolicyDirectory(root, limits) };
 }
 
-async function folders(from: DirectorySource): Promise<ReadonlyMap<string, FolderScan>> {
+async function folders(from: PolicyDirectory): Promise<ReadonlyMap<string, FolderScan>> {
   const scan = await from.scan();
   if (!scan.readable) throw new Error(scan.problem.code);
   return scan.folders;
 }
 
-async function read(from: DirectorySource, name: string) {
+async function read(from: PolicyDirectory, name: string) {
   const scan = (await folders(from)).get(name);
   if (scan === undefined) throw new Error(`no folder ${name}`);
   const content = await from.read(scan);
@@ -79,7 +79,7 @@ describe('a directory of policy sets', () => {
     await writeFile(join(root, 'file'), '');
     await mkdir(join(root, 'closed'), { mode: 0o000 });
     const code = async (path: string) => {
-      const scan = await withoutPrivileges(() => new DirectorySource(path).scan());
+      const scan = await withoutPrivileges(() => new PolicyDirectory(path).scan());
       return scan.readable ? 'readable' : scan.problem.code;
     };
     await chmod(root, 0o755);
@@ -191,7 +191,7 @@ describe('the files of a set', () => {
     await writeFile(join(root, 'acl/rules.csv'), '#'.repeat(1001));
     expect((await read(from, 'acl')).codes).toEqual(['rules.csv policy_set_too_large']);
     await truncate(join(root, 'acl/rules.csv'), 200 * 1024 * 1024);
-    const { set, codes } = await read(new DirectorySource(root), 'acl');
+    const { set, codes } = await read(new PolicyDirectory(root), 'acl');
     expect(codes).toEqual(['rules.csv policy_set_too_large']);
     expect(set.files).toEqual([]);
   });
@@ -244,7 +244,7 @@ describe('a change', () => {
     const root = temporaryDirectory();
     await writeTree(root, { '..one/model.conf': idModel, '..two/model.conf': idModel });
     await symlink('..one', join(root, 'acl'));
-    const from = new DirectorySource(root);
+    const from = new PolicyDirectory(root);
     const scan = (await folders(from)).get('acl')!;
     await symlink('..two', join(root, '..new'));
     await rename(join(root, '..new'), join(root, 'acl'));
@@ -278,7 +278,7 @@ describe('links', () => {
 
   it('that lead out by a relative path, over another link, or over a folder, are the same', async () => {
     const { root, outside, source: from } = await withSecret();
-    await symlink(join('../../..', basename(outside), 'key.pem'), join(root, 'acl/a.csv'));
+    await symlink(join('../..', basename(outside), 'key.pem'), join(root, 'acl/a.csv'));
     await symlink(outside, join(root, 'acl/..data'));
     await symlink('..data/key.pem', join(root, 'acl/b.csv'));
     await symlink('..data', join(root, 'acl/tests'));
@@ -310,7 +310,7 @@ describe('links', () => {
 
   it('that lead out of the set and stay in the directory are read', async () => {
     const { root, source: from } = await withSecret({ ...acl, '..shared/a.csv': 'p, bob, data1, read\n' });
-    await symlink('../../..shared/a.csv', join(root, 'acl/a.csv'));
+    await symlink('../..shared/a.csv', join(root, 'acl/a.csv'));
     await symlink(join(root, '..shared'), join(root, 'acl/..data'));
     await symlink('..data/a.csv', join(root, 'acl/b.csv'));
     const { set, problems } = await read(from, 'acl');
@@ -322,7 +322,7 @@ describe('links', () => {
     const { root } = await withSecret();
     const parent = temporaryDirectory();
     await symlink(root, join(parent, 'current'));
-    const from = new DirectorySource(join(parent, 'current'));
+    const from = new PolicyDirectory(join(parent, 'current'));
     expect((await read(from, 'acl')).problems).toEqual([]);
     const scan = (await folders(from)).get('acl')!;
     const { root: next } = await withSecret({ 'acl/model.conf': idModel, 'acl/rules.csv': 'p, bob, data1, read\n' });
