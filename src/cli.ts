@@ -37,8 +37,8 @@ const serviceCommands: Commands = {
       .addHelpText('after', '\nExamples:\n  verdict serve --local\n  VERDICT_POLICY_DIR=policies verdict serve\n')
       .action(async ({ local }: { local?: true }) => {
         const { localDefaults } = await import('./config/read-config-or-exit.js');
-        const { serve } = await import('./serve.js');
-        await serve(process.env, local ? localDefaults : {});
+        const { start } = await import('./start.js');
+        await start(process.env, local ? localDefaults : {});
       });
   },
   config: async () => (program) => {

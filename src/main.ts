@@ -3,5 +3,5 @@
 import { keepCompiledCode } from './compile-cache.js';
 
 keepCompiledCode();
-const { serve } = await import('./serve.js');
-await serve(process.env);
+const { start } = await import('./start.js');
+await start(process.env);

@@ -1,16 +1,15 @@
+import cluster from 'node:cluster';
 import { once } from 'node:events';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import { type Logger, pino } from 'pino';
+import type { Logger } from 'pino';
+import type { Announcer } from './announcer.js';
 import { createApplication } from './application.js';
 import type { Config } from './config/config.js';
-import { whyTooFewOpenFiles } from './config/open-files.js';
 import { ConfigError } from './config/read-config.js';
-import { exitForConfig, readConfigOrExit } from './config/read-config-or-exit.js';
+import { exitConfig } from './config/read-config-or-exit.js';
 import { DataFolderInUse } from './database/data-folder-in-use.js';
 import { createPlainPort } from './http/plain-port.js';
 import { ServiceUrl } from './http/service-url.js';
-import { maskCredentials } from './logging/mask-credentials.js';
-import { suppressRepeats } from './logging/repeated-lines.js';
 import { PolicyStore } from './policy-store/policy-store.js';
 import { checkConfigFiles } from './start-checks.js';
 import { startFailure, whatToDo } from './start-failures.js';
@@ -18,49 +17,49 @@ import { startFailure, whatToDo } from './start-failures.js';
 /** Connections that are still busy so long after the signal to stop are cut. */
 const stopMs = 10_000;
 
-/** Starts the service; it runs until it is told to stop. What prevents a start ends the process. */
-export async function serve(env: NodeJS.ProcessEnv, defaults: Partial<Config> = {}): Promise<void> {
-  const { config, warnings } = readConfigOrExit(env, defaults);
-  const logger = pino({
-    level: config.logLevel,
-    base: null,
-    timestamp: pino.stdTimeFunctions.isoTime,
-    hooks: { streamWrite: maskCredentials, logMethod: suppressRepeats() },
-  });
-  const tooFewFiles = whyTooFewOpenFiles(config);
-  for (const warning of tooFewFiles === undefined ? warnings : [...warnings, tooFewFiles]) logger.warn(warning);
-  if (config.auth === 'none') process.stderr.write(noAuthentication);
+/** Serves in this process until it is told to stop. What prevents that ends the process. */
+export async function serve(config: Config, logger: Logger, announcer: Announcer): Promise<void> {
   try {
     checkConfigFiles(config);
     const app = await createApplication(config, logger);
     stopOnSignals(app, logger);
     reloadOnSignal(app.get(PolicyStore), logger);
     await app.listen(config.port, config.host);
-    const url = app.get(ServiceUrl);
-    await openPlainPort(app, config, url);
-    process.stderr.write(whereToGo(url.outside));
-    process.stdout.write(`verdict listening on ${url.own}\n`);
+    const { own, outside } = app.get(ServiceUrl);
+    await openPlainPort(app, config, () => outside);
+    announcer.serving({ url: own, outside });
   } catch (error) {
-    if (error instanceof ConfigError) exitForConfig(error);
-    if (error instanceof DataFolderInUse) exitForConfig(new ConfigError([whatToDo(error, config)]));
+    if (error instanceof ConfigError) announcer.failed(error.message, exitConfig);
+    if (error instanceof DataFolderInUse) {
+      announcer.failed(new ConfigError([whatToDo(error, config)]).message, exitConfig);
+    }
     logger.fatal({ err: error }, 'the service could not start');
-    process.stderr.write(`verdict: ${startFailure(error, config)}\n`);
-    process.exit(1);
+    announcer.failed(startFailure(error, config), 1);
   }
 }
 
-/** No new connections, requests finish, the log is flushed, exit 0. A second signal ends the process at once. */
+/**
+ * No new connections, requests finish, the log is flushed, exit 0. A second signal ends the process at once. A worker is told by
+ * the primary alone: a terminal sends SIGINT to both. Without its primary nobody would start it again or stop it, so it stops too.
+ */
 function stopOnSignals(app: NestFastifyApplication, logger: Logger): void {
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.once(signal, async () => {
-      logger.info({ signal }, 'stopping');
-      const server = app.getHttpServer();
-      setTimeout(() => server.closeAllConnections(), stopMs).unref();
-      await app.close();
-      logger.info('stopped');
-      process.exit(0);
-    });
+  const stop = async (signal: string): Promise<void> => {
+    logger.info({ signal }, 'stopping');
+    const server = app.getHttpServer();
+    setTimeout(() => server.closeAllConnections(), stopMs).unref();
+    await app.close();
+    logger.info('stopped');
+    process.exit(0);
+  };
+  process.once('SIGTERM', stop);
+  if (!cluster.isWorker) {
+    process.once('SIGINT', stop);
+    return;
   }
+  process.on('SIGINT', () => undefined);
+  process.once('disconnect', () => {
+    if (process.listenerCount('SIGTERM') > 0) void stop('the primary is gone');
+  });
 }
 
 /** SIGHUP, which service managers send for a reload: every policy folder is read again now. */
@@ -72,21 +71,10 @@ function reloadOnSignal(policySets: PolicyStore, logger: Logger): void {
 }
 
 /** Where TLS is spoken, a port without it may stand beside it; it goes when the service goes. */
-async function openPlainPort(app: NestFastifyApplication, config: Config, url: ServiceUrl): Promise<void> {
+async function openPlainPort(app: NestFastifyApplication, config: Config, url: () => string): Promise<void> {
   if (config.plainPort === undefined) return;
-  const server = createPlainPort(() => url.outside);
+  const server = createPlainPort(url);
   server.listen(config.plainPort, config.host);
   await once(server, 'listening');
   app.getHttpServer().once('close', () => server.close());
 }
-
-/** On standard error, since standard output has one line before the log and programs read it. */
-function whereToGo(url: string): string {
-  return `  The API can be read and tried in a browser: ${url}/docs\n\n`;
-}
-
-const noAuthentication = `
-  Authentication is off: every program on this machine may ask, and may read what was decided.
-  The service listens on a loopback address only.
-
-`;

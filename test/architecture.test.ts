@@ -13,7 +13,7 @@ const layers = [
   ['digest', 'turns'],
   ['errors.ts'],
   ['answers'],
-  ['config', 'logging'],
+  ['config', 'logging', 'workers'],
   ['database'],
   ['query'],
   ['audit', 'decision-log'],

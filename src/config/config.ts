@@ -23,6 +23,7 @@ import { isLoopback } from './loopback.js';
 import { isPostgresUrl, parsePostgresUrl } from './postgres-url.js';
 import { parseRate } from './rate.js';
 import { isTrustworthyUrl, tokenAlgorithms } from './token-rules.js';
+import { mostWorkers } from './worker-count.js';
 
 export const variablePrefix = 'VERDICT_';
 
@@ -118,6 +119,12 @@ export class Config {
   @IsOptional()
   @Matches(/^[A-Za-z0-9._:-]{1,128}$/, { message: '$property must be 1 to 128 letters, digits and . _ : -' })
   readonly instance?: string;
+
+  @Variable(
+    'Processes that share the port, each with a journal of its own: a number, or `auto` for one a processor core. More than one wants PostgreSQL. See docs/workers.md.',
+  )
+  @Rule((value, { databaseUrl }) => whyNotWorkers(String(value), databaseUrl))
+  readonly workers: string = '1';
 
   @Variable(
     'No answer leaves before its record survives the end of the process (`sync`) or a power loss (`fsync`); `async` answers at once and says what it lost; `off` records nothing; `replicated`, with PostgreSQL: not before PostgreSQL has it. See docs/decision-log.md.',
@@ -453,6 +460,14 @@ function whyNotDatabase(value: string): string | undefined {
   } catch (error) {
     return (error as Error).message;
   }
+}
+
+function whyNotWorkers(value: string, databaseUrl: string): string | undefined {
+  const count = Number(value);
+  const isCount = /^\d{1,3}$/.test(value) && count >= 1 && count <= mostWorkers;
+  if (value !== 'auto' && !isCount) return `must be auto, or a number from 1 to ${mostWorkers}`;
+  if (value === '1' || isPostgresUrl(databaseUrl)) return undefined;
+  return 'wants PostgreSQL beyond 1, since each process records in files of its own, which only PostgreSQL joins to one log: set VERDICT_DATABASE_URL to postgres://…';
 }
 
 function isOrigin(text: string): boolean {

@@ -3,7 +3,7 @@ import type { Config } from './config.js';
 import { ConfigError, type ReadConfig, readConfig } from './read-config.js';
 
 /** EX_CONFIG of sysexits.h: the environment must be changed before another start can succeed. */
-const exitConfig = 78;
+export const exitConfig = 78;
 
 /** Defaults of `verdict serve --local`, and so of `npm start`. */
 export const localDefaults: Partial<Config> = Object.freeze({ policyDir: './policies', auth: 'none' });

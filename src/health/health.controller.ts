@@ -1,25 +1,13 @@
 import { Controller, Get, Header, Res, ServiceUnavailableException } from '@nestjs/common';
 import { HealthCheckService, type HealthIndicatorFunction } from '@nestjs/terminus';
 import type { FastifyReply } from 'fastify';
-import { OpenObject, Text } from '../answers/members.js';
+import { Text } from '../answers/members.js';
 import { Public, Requires } from '../http/access.js';
 import { Documented } from '../http/operation.js';
+import { Siblings, type WorkersQuestion } from '../workers/siblings.js';
 import { HealthIndicators } from './health-indicators.js';
-
-/** The answer of Terminus: the indicators by their names. */
-class HealthReport {
-  @Text()
-  readonly status!: string;
-
-  @OpenObject({ description: 'What is well.' })
-  readonly info!: object;
-
-  @OpenObject({ description: 'What is not.' })
-  readonly error!: object;
-
-  @OpenObject({ description: 'Both.' })
-  readonly details!: object;
-}
+import { worstOf } from './health-of-workers.js';
+import { HealthReport } from './health-report.js';
 
 class HealthStatus {
   @Text()
@@ -29,10 +17,29 @@ class HealthStatus {
 /** Health for probes, which get only the status, and for people. */
 @Controller('health')
 export class HealthController {
+  private readonly wholeHealth: WorkersQuestion<HealthReport>;
+  private readonly readiness: WorkersQuestion<HealthReport>;
+
   constructor(
     private readonly health: HealthCheckService,
-    private readonly indicators: HealthIndicators,
-  ) {}
+    indicators: HealthIndicators,
+    siblings: Siblings,
+  ) {
+    this.wholeHealth = siblings.question('health', () =>
+      this.check([
+        () => indicators.policies(),
+        () => indicators.database(),
+        () => indicators.keys(),
+        () => indicators.fleet(),
+        () => indicators.logQueue(),
+        () => indicators.eventLoop(),
+        () => indicators.disk(),
+      ]),
+    );
+    this.readiness = siblings.question('readiness', () =>
+      this.check([() => indicators.policies(), () => indicators.logQueue()]),
+    );
+  }
 
   @Get()
   @Requires('metrics:read', { allSets: true })
@@ -46,17 +53,8 @@ export class HealthController {
       503: { description: 'It is not.', json: HealthReport },
     },
   })
-  details(@Res({ passthrough: true }) reply: FastifyReply): Promise<HealthStatus> {
-    const { indicators } = this;
-    return this.check(reply, [
-      () => indicators.policies(),
-      () => indicators.database(),
-      () => indicators.keys(),
-      () => indicators.fleet(),
-      () => indicators.logQueue(),
-      () => indicators.eventLoop(),
-      () => indicators.disk(),
-    ]);
+  details(@Res({ passthrough: true }) reply: FastifyReply): Promise<HealthReport> {
+    return this.answer(this.wholeHealth, reply);
   }
 
   @Get('live')
@@ -87,19 +85,26 @@ export class HealthController {
     },
   })
   async ready(@Res({ passthrough: true }) reply: FastifyReply): Promise<HealthStatus> {
-    const { indicators } = this;
-    const { status } = await this.check(reply, [() => indicators.policies(), () => indicators.logQueue()]);
+    const { status } = await this.answer(this.readiness, reply);
     return { status };
   }
 
-  /** Terminus throws if an indicator is down. The answer has the same form then, with another status. */
-  private async check(reply: FastifyReply, checks: HealthIndicatorFunction[]): Promise<HealthStatus> {
+  /** Of one process alone its own report; of several workers the worst of each. */
+  private async answer(question: WorkersQuestion<HealthReport>, reply: FastifyReply): Promise<HealthReport> {
+    const all = await question.ask();
+    const report = all === undefined ? await question.own() : worstOf(all.answers, all.counts);
+    if (report.status === 'error' || report.status === 'shutting_down') reply.status(503);
+    return report;
+  }
+
+  /** Terminus throws if an indicator is down. The answer has the same form then. */
+  private async check(checks: HealthIndicatorFunction[]): Promise<HealthReport> {
     try {
-      return await this.health.check(checks);
+      const { status, info = {}, error = {}, details } = await this.health.check(checks);
+      return { status, info, error, details };
     } catch (error) {
       if (!(error instanceof ServiceUnavailableException)) throw error;
-      reply.status(503);
-      return error.getResponse() as HealthStatus;
+      return error.getResponse() as HealthReport;
     }
   }
 }

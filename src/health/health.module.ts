@@ -8,6 +8,7 @@ import { DecisionLogModule } from '../decision-log/decision-log.module.js';
 import { FleetModule } from '../fleet/fleet.module.js';
 import { HttpModule } from '../http/http.module.js';
 import { PolicyStoreModule } from '../policy-store/policy-store.module.js';
+import { WorkersModule } from '../workers/workers.module.js';
 import { HealthController } from './health.controller.js';
 import { DataDirectory, HealthIndicators } from './health-indicators.js';
 
@@ -20,6 +21,7 @@ import { DataDirectory, HealthIndicators } from './health-indicators.js';
     FleetModule,
     HttpModule,
     PolicyStoreModule,
+    WorkersModule,
     TerminusModule.forRoot({ logger: false }),
   ],
   controllers: [HealthController],

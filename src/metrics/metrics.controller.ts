@@ -2,11 +2,19 @@ import { Controller, Get, Header, Res } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
 import { Requires } from '../http/access.js';
 import { Documented } from '../http/operation.js';
-import { Metrics } from './metrics.js';
+import { Siblings, type WorkersQuestion } from '../workers/siblings.js';
+import { Metrics, type OwnMetrics } from './metrics.js';
 
 @Controller('metrics')
 export class MetricsController {
-  constructor(private readonly metrics: Metrics) {}
+  private readonly ofWorkers: WorkersQuestion<OwnMetrics>;
+
+  constructor(
+    private readonly metrics: Metrics,
+    siblings: Siblings,
+  ) {
+    this.ofWorkers = siblings.question('metrics', () => metrics.own());
+  }
 
   @Get()
   @Requires('metrics:read', { allSets: true })
@@ -17,8 +25,13 @@ export class MetricsController {
     summary: 'What Prometheus asks',
     answers: { 200: { description: 'The metrics, as Prometheus reads them.', text: ['text/plain'] } },
   })
-  text(@Res({ passthrough: true }) reply: FastifyReply): Promise<string> {
+  async text(@Res({ passthrough: true }) reply: FastifyReply): Promise<string> {
     reply.type(this.metrics.contentType);
-    return this.metrics.text();
+    const all = await this.ofWorkers.ask();
+    if (all === undefined) return this.metrics.text();
+    return Metrics.textOfAll(
+      all.answers.map(({ value }) => value),
+      all.counts,
+    );
   }
 }

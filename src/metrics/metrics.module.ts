@@ -20,6 +20,7 @@ import { PolicyStore } from '../policy-store/policy-store.js';
 import { PolicyStoreModule } from '../policy-store/policy-store.module.js';
 import { CrossCheck } from '../stock-casbin/cross-check.js';
 import { StockCasbinModule } from '../stock-casbin/stock-casbin.module.js';
+import { WorkersModule } from '../workers/workers.module.js';
 import { MetricsController } from './metrics.controller.js';
 import { Metrics } from './metrics.js';
 
@@ -34,6 +35,7 @@ import { Metrics } from './metrics.js';
     PdpModule,
     PolicyStoreModule,
     StockCasbinModule,
+    WorkersModule,
   ],
   controllers: [MetricsController],
   providers: [Metrics],

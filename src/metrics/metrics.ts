@@ -1,12 +1,23 @@
-import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import {
+  AggregatorRegistry,
+  collectDefaultMetrics,
+  Gauge,
+  type MetricObjectWithValues,
+  type MetricValue,
+  Registry,
+} from 'prom-client';
 import { engineVersion } from '../core/engine/engine-version.js';
 import type { LoadEvent } from '../policy-store/policy-store-options.js';
+import type { WorkerCounts } from '../workers/messages.js';
 import { DecisionMetrics } from './decision-metrics.js';
 import { HttpMetrics } from './http-metrics.js';
 import { LogCommitMetrics } from './log-commit-metrics.js';
 import { LogShippingMetrics } from './log-shipping-metrics.js';
 import { PolicyLoadMetrics } from './policy-load-metrics.js';
 import { addStateMetrics, type ServiceParts } from './state-metrics.js';
+import { addWorkerMetrics } from './worker-metrics.js';
+
+export type OwnMetrics = readonly MetricObjectWithValues<MetricValue<string>>[];
 
 /**
  * All metrics. Events are counted when they happen; states are read at each scrape.
@@ -29,6 +40,7 @@ export class Metrics {
     collectDefaultMetrics({ register: this.registry });
     new Gauge({
       name: 'verdict_build_info',
+      aggregator: 'first',
       help: 'Always 1; the version is a label.',
       labelNames: ['version'],
       registers: [this.registry],
@@ -51,5 +63,17 @@ export class Metrics {
 
   text(): Promise<string> {
     return this.registry.metrics();
+  }
+
+  /** The same of several processes that are one service, each with what its `own` said. */
+  static textOfAll(all: readonly OwnMetrics[], counts: WorkerCounts): Promise<string> {
+    const registry = AggregatorRegistry.aggregate(all.map((own) => [...own]));
+    addWorkerMetrics(registry, counts);
+    return registry.metrics();
+  }
+
+  /** The values of this process. */
+  own(): Promise<OwnMetrics> {
+    return this.registry.getMetricsAsJSON();
   }
 }

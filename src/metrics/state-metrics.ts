@@ -1,4 +1,7 @@
-/** States of the service, read at each scrape. */
+/**
+ * States of the service, read at each scrape. Where several workers serve, their values are added up, but for those that say
+ * otherwise (`aggregator`).
+ */
 import { statfs } from 'node:fs/promises';
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { auditEventTypes } from '../audit/audit-event.js';
@@ -37,6 +40,7 @@ function addPolicySets(registry: Registry, { policySets }: ServiceParts): void {
   const registers = [registry];
   new Gauge({
     name: 'verdict_policy_set_info',
+    aggregator: 'max',
     help: 'Always 1; the version that is served is a label.',
     labelNames: ['policy_set', 'version', 'engine'],
     registers,
@@ -49,6 +53,7 @@ function addPolicySets(registry: Registry, { policySets }: ServiceParts): void {
   });
   new Gauge({
     name: 'verdict_policy_set_served_since_timestamp_seconds',
+    aggregator: 'max',
     help: 'When this process began to serve the version that it serves; its age is time() minus this.',
     labelNames: ['policy_set'],
     registers,
@@ -61,6 +66,7 @@ function addPolicySets(registry: Registry, { policySets }: ServiceParts): void {
   });
   new Gauge({
     name: 'verdict_policy_set_state',
+    aggregator: 'max',
     help: '1 for the state that a policy set is in, 0 for the others.',
     labelNames: ['policy_set', 'state'],
     registers,
@@ -73,6 +79,7 @@ function addPolicySets(registry: Registry, { policySets }: ServiceParts): void {
   });
   new Gauge({
     name: 'verdict_policy_set_state_since_timestamp_seconds',
+    aggregator: 'max',
     help: 'When a policy set came into its state, or to its version if that was later.',
     labelNames: ['policy_set'],
     registers,
@@ -85,6 +92,7 @@ function addPolicySets(registry: Registry, { policySets }: ServiceParts): void {
   });
   new Gauge({
     name: 'verdict_policy_set_pinned',
+    aggregator: 'max',
     help: '1 while a rollback holds a version against what the folder holds.',
     labelNames: ['policy_set'],
     registers,
@@ -95,6 +103,7 @@ function addPolicySets(registry: Registry, { policySets }: ServiceParts): void {
   });
   new Gauge({
     name: 'verdict_policy_directory_readable',
+    aggregator: 'min',
     help: '1 while the policy directory can be read and holds policy sets.',
     registers,
     collect() {
@@ -107,6 +116,7 @@ function addDecisionLog(registry: Registry, { log }: ServiceParts): void {
   const registers = [registry];
   new Gauge({
     name: 'verdict_decision_log_writable',
+    aggregator: 'min',
     help: '0 while decision records cannot be written.',
     registers,
     collect() {
@@ -131,6 +141,7 @@ function addDecisionLog(registry: Registry, { log }: ServiceParts): void {
   });
   new Gauge({
     name: 'verdict_decision_log_oldest_waiting_age_seconds',
+    aggregator: 'max',
     help: 'Age of the oldest decision record that waits for its commit; 0 when none waits.',
     registers,
     collect() {
@@ -140,6 +151,7 @@ function addDecisionLog(registry: Registry, { log }: ServiceParts): void {
   });
   new Gauge({
     name: 'verdict_decision_log_last_record_timestamp_seconds',
+    aggregator: 'max',
     help: 'Time of the newest decision record that is committed; 0 when there is none.',
     registers,
     collect() {
@@ -178,6 +190,7 @@ function addShipping(registry: Registry, { log }: ServiceParts): void {
   });
   new Gauge({
     name: 'verdict_decision_log_shipping_lag_seconds',
+    aggregator: 'max',
     help: 'Age of the oldest decision record that is not in PostgreSQL yet, about; 0 when all are.',
     registers,
     collect() {
@@ -255,6 +268,7 @@ function addFiles(registry: Registry, { log, database, dataDirectory }: ServiceP
   const registers = [registry];
   new Gauge({
     name: 'verdict_database_size_bytes',
+    aggregator: 'max',
     help: 'Size of a database file with its write-ahead log: main (policies, keys, audit events), decisions, or index.',
     labelNames: ['database'],
     registers,
@@ -267,6 +281,7 @@ function addFiles(registry: Registry, { log, database, dataDirectory }: ServiceP
   });
   new Gauge({
     name: 'verdict_data_directory_free_bytes',
+    aggregator: 'min',
     help: 'Free space on the file system of the database.',
     registers,
     async collect() {

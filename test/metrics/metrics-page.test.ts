@@ -1,6 +1,7 @@
 /** docs/metrics.md is made from the code. Run with `-u` to write it anew. */
 import { expect, it } from 'vitest';
 import { Metrics } from '../../src/metrics/metrics.js';
+import { addWorkerMetrics } from '../../src/metrics/worker-metrics.js';
 import { startService } from '../http/service.js';
 
 interface Described {
@@ -13,7 +14,10 @@ interface Described {
 it('docs/metrics.md lists every metric of the service with its labels', async () => {
   const service = await startService();
   // The registry's own type leaves out what every metric has.
-  const metrics = service.app.get(Metrics).registry.getMetricsAsArray() as unknown as Described[];
+  const { registry } = service.app.get(Metrics);
+  // Those of a service of several processes.
+  addWorkerMetrics(registry, { wanted: 2, serving: 2, restarts: 0 });
+  const metrics = registry.getMetricsAsArray() as unknown as Described[];
   await service.stop();
   const own = metrics.filter(({ name }) => name.startsWith('verdict_')).sort((a, b) => (a.name < b.name ? -1 : 1));
   for (const { name, type, help } of own) {

@@ -1,0 +1,207 @@
+/** Several processes that share the port, over a real PostgreSQL: together they are one service, and none is missed when it ends. */
+import { once } from 'node:events';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { postgresForTests } from '../database/postgres/databases.js';
+import { hasPostgres } from '../database/postgres/postgres-server.js';
+import { ServiceProcess, serviceFolder } from './processes.js';
+
+describe.skipIf(!hasPostgres)('workers (skipped where PostgreSQL is not installed)', () => {
+  const server = postgresForTests();
+
+  const settings = (directory: string, env: Record<string, string> = {}) => ({
+    VERDICT_WORKERS: '2',
+    VERDICT_DATABASE_URL: server().newSchema(),
+    VERDICT_SPOOL_DIR: join(directory, 'spool'),
+    VERDICT_INSTANCE: 'pdp',
+    ...env,
+  });
+
+  const start = (directory = serviceFolder(), env: Record<string, string> = {}) =>
+    ServiceProcess.start(directory, settings(directory, env));
+
+  /** The processes of the workers, as the log of the primary names them. */
+  const pidsOf = ({ lines }: ServiceProcess): number[] => {
+    const served = lines.filter(({ msg }) => msg === 'a worker serves') as unknown as { worker: number; pid: number }[];
+    return [...new Map(served.map(({ worker, pid }) => [worker, pid])).entries()].sort().map(([, pid]) => pid);
+  };
+
+  const workersOf = async (service: ServiceProcess) => (await service.get('/health')).body.details.workers;
+
+  /** All records of the log: who made them, by their ids. */
+  async function recorded(service: ServiceProcess): Promise<Map<string, string>> {
+    const instances = new Map<string, string>();
+    let cursor: string | undefined;
+    do {
+      const { body } = await service.get(`/v1/decisions?limit=1000${cursor === undefined ? '' : `&cursor=${cursor}`}`);
+      for (const { id, instance } of body.items) instances.set(id, instance);
+      cursor = body.nextCursor;
+    } while (cursor !== undefined);
+    return instances;
+  }
+
+  /** Asks on a connection of its own: what `fetch` keeps open ends at one worker. */
+  function decideOnce(service: ServiceProcess): Promise<string | undefined> {
+    return new Promise((resolve) => {
+      const body = JSON.stringify({ subject: 'ann', action: 'read', resource: 'doc' });
+      const asked = request(
+        `${service.url}/v1/decide`,
+        {
+          method: 'POST',
+          agent: false,
+          headers: { 'content-type': 'application/json', 'content-length': body.length },
+        },
+        async (response) => {
+          let text = '';
+          try {
+            for await (const chunk of response) text += chunk;
+          } catch {
+            return resolve(undefined);
+          }
+          resolve(response.statusCode === 200 ? JSON.parse(text).decisionId : undefined);
+        },
+      );
+      asked.on('error', () => resolve(undefined));
+      asked.end(body);
+    });
+  }
+
+  it('share a port evenly, each with its journal, and answer as one for metrics, health and the log', async () => {
+    const directory = serviceFolder();
+    const service = await start(directory);
+    const ids: (string | undefined)[] = [];
+    // One after another as well as at once: an idle service gets the connections that a gateway opens and keeps.
+    for (let i = 0; i < 100; i++) ids.push(await decideOnce(service));
+    ids.push(...(await Promise.all(Array.from({ length: 100 }, () => decideOnce(service)))));
+    expect(ids).not.toContain(undefined);
+    // A worker finds at once what it recorded itself, and what another one did when that is shipped.
+    let instances: string[] = [];
+    await expect
+      .poll(async () => {
+        instances = [...(await recorded(service)).values()];
+        return instances.length;
+      })
+      .toBe(200);
+    const counts = ['pdp-1', 'pdp-2'].map((name) => instances.filter((instance) => instance === name).length);
+    expect(counts[0]! + counts[1]!).toBe(200);
+    expect(Math.max(...counts)).toBeLessThanOrEqual(2 * Math.min(...counts));
+    const metrics = String((await service.get('/metrics')).body);
+    expect(metrics).toMatch(/^verdict_decisions_total\{[^}]*decision="allow"[^}]*\} 200$/m);
+    expect(metrics).toMatch(/^verdict_workers\{state="serving"\} 2$/m);
+    expect(metrics).toMatch(/^verdict_build_info\{[^}]*\} 1$/m);
+    expect(metrics).toMatch(/^verdict_policy_set_state\{policy_set="default",state="active"\} 1$/m);
+    expect(await workersOf(service)).toMatchObject({ status: 'up', wanted: 2, serving: 2, answering: 2, restarts: 0 });
+    expect((await service.get('/health/ready')).status).toBe(200);
+    expect(service.output.stdout.match(/verdict listening on/g)).toHaveLength(1);
+    expect(await service.stop()).toBe(0);
+    expect(service.output.stdout.trimEnd().split('\n').at(-1)).toContain('stopped');
+  }, 60_000);
+
+  it('P4: killed under load lose no decision that was acknowledged, and others take their place', async () => {
+    const service = await start();
+    const acknowledged: string[] = [];
+    let isOver = false;
+    const clients = Array.from({ length: 8 }, async () => {
+      while (!isOver) {
+        const id = await decideOnce(service);
+        if (id !== undefined) acknowledged.push(id);
+      }
+    });
+    for (const worker of [0, 1, 0]) {
+      const before = pidsOf(service);
+      const until = acknowledged.length + 20;
+      await expect.poll(() => acknowledged.length).toBeGreaterThan(until);
+      process.kill(before[worker]!, 'SIGKILL');
+      await expect.poll(() => pidsOf(service)[worker], { timeout: 20_000 }).not.toBe(before[worker]);
+    }
+    isOver = true;
+    await Promise.all(clients);
+    expect(await workersOf(service)).toMatchObject({ serving: 2, restarts: 3 });
+    const missing = async () => {
+      const records = await recorded(service);
+      return acknowledged.filter((id) => !records.has(id)).length;
+    };
+    await expect.poll(missing, { timeout: 20_000, interval: 500 }).toBe(0);
+    expect(await service.stop()).toBe(0);
+  }, 120_000);
+
+  it('are replaced one after another at SIGUSR2, and no request fails; all read their policy sets again at SIGHUP', async () => {
+    const directory = serviceFolder();
+    const service = await start(directory);
+    const before = pidsOf(service);
+    let [failed, answered, isOver] = [0, 0, false];
+    const clients = Array.from({ length: 4 }, async () => {
+      while (!isOver) {
+        if ((await decideOnce(service)) === undefined) failed++;
+        else answered++;
+      }
+    });
+    service.child.kill('SIGUSR2');
+    await expect
+      .poll(() => service.lines.some(({ msg }) => msg === 'all workers were replaced'), { timeout: 30_000 })
+      .toBe(true);
+    isOver = true;
+    await Promise.all(clients);
+    expect(pidsOf(service).filter((pid) => before.includes(pid))).toEqual([]);
+    expect(answered).toBeGreaterThan(20);
+    expect(failed).toBe(0);
+    expect(await workersOf(service)).toMatchObject({ serving: 2, restarts: 0 });
+    service.child.kill('SIGHUP');
+    await expect.poll(() => service.lines.filter(({ msg }) => msg === 'reading the policy sets again').length).toBe(2);
+    expect(await service.stop()).toBe(0);
+  }, 120_000);
+
+  it('stop by themselves when the primary is killed', async () => {
+    const service = await start();
+    const pids = pidsOf(service);
+    service.child.kill('SIGKILL');
+    const isThere = (pid: number) => {
+      try {
+        return process.kill(pid, 0);
+      } catch {
+        return false;
+      }
+    };
+    await expect.poll(() => pids.filter(isThere), { timeout: 20_000 }).toEqual([]);
+  }, 60_000);
+
+  it('that cannot start end the service, which says why once', async () => {
+    const taken = createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const { port } = taken.address() as { port: number };
+    const directory = serviceFolder();
+    const service = ServiceProcess.run(
+      directory,
+      ['serve', '--local'],
+      settings(directory, { VERDICT_PORT: `${port}` }),
+    );
+    expect(await service.exit).toBe(1);
+    taken.close();
+    expect(service.output.stderr.match(/another process does already/g)).toHaveLength(1);
+  }, 60_000);
+
+  it('that find a journal of theirs in use, or no folder, are a problem of the configuration', async () => {
+    const directory = serviceFolder();
+    mkdirSync(join(directory, 'spool'));
+    writeFileSync(join(directory, 'spool/2'), '');
+    const service = ServiceProcess.run(directory, ['serve', '--local'], settings(directory));
+    expect(await service.exit).toBe(78);
+    expect(service.output.stderr).toMatch(/VERDICT_SPOOL_DIR names the folder .*spool\/2, which is not a folder/);
+  }, 60_000);
+});
+
+describe('workers on SQLite', () => {
+  it.each([
+    ['2', /VERDICT_WORKERS wants PostgreSQL beyond 1/],
+    ['auto', /VERDICT_WORKERS wants PostgreSQL beyond 1/],
+    ['0', /VERDICT_WORKERS must be auto, or a number from 1 to 256/],
+    ['257', /VERDICT_WORKERS must be auto, or a number from 1 to 256/],
+  ])('are refused: VERDICT_WORKERS=%s', async (workers, why) => {
+    const service = ServiceProcess.run(serviceFolder(), ['serve', '--local'], { VERDICT_WORKERS: workers });
+    expect(await service.exit).toBe(78);
+    expect(service.output.stderr).toMatch(why);
+  });
+});
