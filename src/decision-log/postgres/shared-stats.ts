@@ -52,8 +52,6 @@ export async function sharedStats(
   const counts = new DecisionCounts(question);
   const shipped = await database.transaction(
     async (client) => {
-      // To compile a statement takes longer than most of them.
-      await client.query('SET LOCAL jit = off');
       const reader = new TallyReader(client, (name) => database.table(name), counts);
       await reader.read();
       return reader.shipped(unshipped?.writer);
