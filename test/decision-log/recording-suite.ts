@@ -84,7 +84,9 @@ export function describeRecording(newHome: MakeLogHome): void {
       const read = async (): Promise<number> => {
         let seen = 0;
         while (writing) {
-          const { items } = await log.search({ subject: 'alice', limit: 1_000 });
+          const { items, searchedTo } = await log.search({ subject: 'alice', limit: 1_000 });
+          // On a busy machine a page can end before it comes to a record, and says so.
+          if (items.length === 0 && searchedTo !== undefined) continue;
           const sequences = items.map(({ sequence }) => sequence);
           const [newest = 0] = sequences;
           expect(newest).toBeGreaterThanOrEqual(seen);

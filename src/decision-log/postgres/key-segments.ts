@@ -25,8 +25,9 @@ const firstRows = 4;
 const lastRows = 64;
 /** Reading a page costs as much as reading the text of 16 records. */
 const pageCost = 16;
-/** A source says how far it is when it has spent this much since it last did. */
+/** A source says how far it is when it has spent this much since it last did, or this long in milliseconds. */
 const costOfPause = 512;
+const longMs = 15;
 
 /** A segment in which rows with all keys may be. */
 interface Segment {
@@ -68,6 +69,7 @@ export class SegmentCandidates implements CandidateSource {
   ) {}
 
   async next(): Promise<Candidate | Passed | undefined> {
+    const started = performance.now();
     for (;;) {
       if (this.unopened.length === 0 && this.listed !== undefined) await this.list(this.listed);
       const cursor = this.highest();
@@ -83,7 +85,8 @@ export class SegmentCandidates implements CandidateSource {
         this.spent += pageCost * (await cursor!.read(this.transaction));
         this.closeEnded(cursor!);
       }
-      const passed = this.spent >= costOfPause ? this.position() : undefined;
+      const isLong = this.spent >= costOfPause || performance.now() - started > longMs;
+      const passed = isLong ? this.position() : undefined;
       if (passed !== undefined) return { ...passed, cost: this.takeCost() };
     }
   }
@@ -137,7 +140,11 @@ export class SegmentCandidates implements CandidateSource {
     const requests = segments.flatMap((segment, i) => {
       return this.keys.map((key) => ({ segment, key, ordinal: starts[i]! }));
     });
+    const started = performance.now();
     const pages = await readPages(this.transaction, requests);
+    // Where the disk is slow, a few segments take as long as many that are in memory.
+    const wanted = (segments.length * longMs) / (performance.now() - started);
+    this.opened = Math.round(Math.min(lastOpened, 4 * this.opened, Math.max(firstOpened, wanted)));
     this.spent += (requests.length * pageCost) / 4;
     for (const [i, segment] of segments.entries()) {
       const own = pages.slice(i * this.keys.length, (i + 1) * this.keys.length);
@@ -146,7 +153,6 @@ export class SegmentCandidates implements CandidateSource {
       const cursor = new SegmentCursor(segment, postings, starts[i]!, this.range);
       if (cursor.below !== undefined) this.open.push(cursor);
     }
-    this.opened = Math.min(lastOpened, 4 * this.opened);
   }
 }
 

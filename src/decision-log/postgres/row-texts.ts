@@ -71,10 +71,14 @@ function readDay(
     // As SQLite's LIKE: A–Z match in either case, and no other letters.
     conditions.push(`AND lower(g.records COLLATE "C") LIKE ${parameter(likePattern(filter.q))}`);
   }
+  // With OFFSET each row is looked up by its key. A join would be planned as one read of the whole day, with every text of it
+  // looked through, since PostgreSQL takes no account of how long that takes.
   return client.query<TextRow>(
     `SELECT g.writer, g.first, ${records(filter, parameter)} AS records
      FROM unnest($2::int4[], $3::int8[]) wanted (writer, first)
-     JOIN ${table('decision_group')} g ON g.day = $1::date AND g.writer = wanted.writer AND g.first = wanted.first
+     CROSS JOIN LATERAL (
+       SELECT r.writer, r.first, r.records FROM ${table('decision_group')} r
+       WHERE r.day = $1::date AND r.writer = wanted.writer AND r.first = wanted.first OFFSET 0) g
      WHERE true ${conditions.join(' ')}`,
     values,
   );
