@@ -1,9 +1,11 @@
 // Questions to a log that many replicas share, asked of a service over HTTP: how long the first answer takes, hot (the best
-// of five) and after PostgreSQL was started again with none of its files in memory; then the memory that the answers took.
+// of five), and cold: the first one of a service that was just started, to a PostgreSQL that was started again with none of its
+// files in memory. Then the memory that the answers took.
 //
-//   npm run bench:log -- --postgres --fill 10000000 --writers 20 --days 10
+//   npm run bench:log -- --postgres --fill 10000000 --writers 20 --days 10 [--keep DIRECTORY]
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -22,50 +24,57 @@ const largestGroup = 100;
 /** Records of all writers that wait to be shipped, at most. */
 const mostWaiting = 200_000;
 
-export async function filledSharedLog({ records, writers, days }) {
-  const server = await startPostgres();
-  const directory = mkdtempSync(join(tmpdir(), 'verdict-bench-'));
+export async function filledSharedLog({ records, writers, days, keep }) {
+  const directory = keep ?? mkdtempSync(join(tmpdir(), 'verdict-bench-'));
+  mkdirSync(directory, { recursive: true });
+  const data = join(directory, 'postgres');
+  const isFilled = existsSync(data);
+  const server = await startPostgres({}, data);
   let service;
   try {
-    const url = await server.createDatabase();
-    await fill(url, directory, { records, writers, days });
+    const url = isFilled ? server.url('bench_1') : await server.createDatabase();
+    if (!isFilled) await fill(url, directory, { records, writers, days });
     console.log(
       `${((await bytesOf(server, url)) / records).toFixed(0)} bytes a record in PostgreSQL, with indexes and counts`,
     );
-    service = await startService('', 'sync', {
-      VERDICT_DATABASE_URL: url,
-      VERDICT_SPOOL_DIR: join(directory, 'service'),
-    });
-    await ready(service);
-    const pid = service.child.pid;
-    const memoryBefore = memoryOf(pid, 'VmRSS');
-    writeFileSync(`/proc/${pid}/clear_refs`, '5');
+    const start = async () => {
+      const spool = join(directory, 'service');
+      service = await startService('', 'sync', { VERDICT_DATABASE_URL: url, VERDICT_SPOOL_DIR: spool });
+      await ready(service);
+      // From here on the highest is that of what is asked.
+      writeFileSync(`/proc/${service.child.pid}/clear_refs`, '5');
+      return memoryOf(service, 'VmRSS');
+    };
+    let before = await start();
     const rows = [];
+    let memory = 0;
+    const lookAtMemory = () => {
+      memory = Math.max(memory, memoryOf(service, 'VmHWM') - before);
+    };
     for (const [name, path] of await questions(service, days)) {
       const hot = [];
-      let answer;
-      for (let i = 0; i < 5; i++) {
-        answer = await ask(service, path);
-        hot.push(answer.ms);
-      }
+      for (let i = 0; i < 5; i++) hot.push((await ask(service, path)).ms);
+      lookAtMemory();
+      await endAll([service.child]);
       await server.restartCold();
-      await ready(service);
+      before = await start();
       const cold = await ask(service, path);
+      lookAtMemory();
       rows.push({
         question: name,
         'hot, ms': Math.min(...hot).toFixed(1),
         'cold, ms': cold.ms.toFixed(0),
-        answer: answer.what,
+        answer: (await ask(service, path)).what,
       });
     }
     console.table(rows);
-    const memory = (memoryOf(pid, 'VmHWM') - memoryBefore) / 1_024;
-    console.log(`the service took up to ${memory.toFixed(0)} MB more than when it began`);
+    console.log(`the service took up to ${(memory / 1_024).toFixed(0)} MB more than when it began`);
     console.log('wanted: pages 100 ms hot and 200 ms cold, whole or in part; stats 300 ms; 64 MB');
   } finally {
     if (service !== undefined) await endAll([service.child]);
-    await server.remove();
-    rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
+    if (keep === undefined) await server.remove();
+    else await server.stop();
+    if (keep === undefined) rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 
@@ -94,7 +103,13 @@ async function fill(url, directory, { records, writers, days }) {
     for (const { journal } of replicas) {
       const size = Math.min(records - n, 1 + ((n * 7_919) % largestGroup));
       const time = Math.floor(start + ((end - start) * n) / records);
-      for (let i = 0; i < size; i++) waiting.push(journal.append(recordAt(journal, n++, time + (i >> 4), callers)));
+      for (let i = 0; i < size; i++) {
+        const record = recordAt(journal, n, time + (i >> 4), callers);
+        // Half of all requests come with a trace.
+        if (n % 2 === 0) record.traceId = traceOf(n);
+        waiting.push(journal.append(record));
+        n++;
+      }
     }
     await Promise.all(waiting);
     const unshipped = () =>
@@ -106,6 +121,7 @@ async function fill(url, directory, { records, writers, days }) {
     await shipper.stop(60_000);
     await journal.stop();
   }
+  for (let i = 0; i < writers; i++) rmSync(join(directory, String(i)), { recursive: true });
   const [index, tally] = [new IndexJob(database), new TallyJob(database)];
   while (await tally.step(true));
   while (await index.step(true));
@@ -115,11 +131,21 @@ async function fill(url, directory, { records, writers, days }) {
   );
 }
 
+/** 128 bits that look random, the same in each run. */
+function traceOf(n) {
+  return createHash('md5').update(String(n)).digest('hex');
+}
+
 async function questions(service, days) {
   const page = (query) => `/v1/decisions?${new URLSearchParams(query)}`;
   const [newest] = (await get(service, page({ limit: 1 }))).items;
   const ago = (share) => new Date(Date.now() - share * days * 86_400_000).toISOString();
   const [middle] = (await get(service, page({ limit: 1, to: ago(0.5) }))).items;
+  const [traced] = (await get(service, page({ limit: 10, to: ago(0.5) }))).items.filter(({ traceId }) => traceId);
+  const minutes = (time, before, after) => ({
+    from: new Date(Date.parse(time) - before * 60_000).toISOString(),
+    to: new Date(Date.parse(time) + after * 60_000).toISOString(),
+  });
   const subject = newest.request.subject.id;
   const resource = newest.request.resource.id;
   const pages = {
@@ -135,6 +161,9 @@ async function questions(service, days) {
     policySet: { policySet: 'orders' },
     policyVersion: { policyVersion: newest.policyVersion },
     requestId: { requestId: middle.requestId },
+    'traceId, of days ago': { traceId: traced.traceId },
+    'traceId, its hour known': { traceId: traced.traceId, ...minutes(traced.time, 30, 30) },
+    'instance, not found': { instance: 'none' },
     'subject and deny': { subject, decision: 'deny' },
     'subject and resource': { subject, resource },
     'caller and action that never meet': { caller: 'caller-3', action: 'none' },
@@ -165,14 +194,16 @@ async function ask(service, path) {
   const body = await get(service, path);
   const ms = performance.now() - began;
   const { items, searchedTo, total } = body;
-  if (items === undefined) return { ms, what: body.id ?? body.title };
+  if (items === undefined) return { ms, what: '1 record' };
   const counted = total === undefined ? `${items.length} records` : `${items.length} rows of ${total}`;
   return { ms, what: searchedTo === undefined ? counted : `${counted}, to ${searchedTo.slice(0, 16)}` };
 }
 
 async function get({ url }, path) {
   const response = await fetch(url + path);
-  return response.json();
+  const body = await response.json();
+  if (!response.ok) throw new Error(`${path}: ${JSON.stringify(body)}`);
+  return body;
 }
 
 /** Waits until it reaches PostgreSQL, and has its connections again. */
@@ -187,6 +218,6 @@ async function ready({ url }) {
 }
 
 /** In KiB. Linux only. */
-function memoryOf(pid, name) {
-  return Number(new RegExp(`${name}:\\s+(\\d+)`).exec(readFileSync(`/proc/${pid}/status`, 'latin1'))[1]);
+function memoryOf({ child }, name) {
+  return Number(new RegExp(`${name}:\\s+(\\d+)`).exec(readFileSync(`/proc/${child.pid}/status`, 'latin1'))[1]);
 }

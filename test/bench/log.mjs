@@ -37,7 +37,8 @@ const { values } = parseArgs({
 if (values.postgres) {
   if (values.fill !== undefined) {
     const { filledSharedLog } = await import('./filled-shared-log.mjs');
-    await filledSharedLog({ records: Number(values.fill), writers: Number(values.writers), days: Number(values.days) });
+    const [records, writers, days] = [values.fill, values.writers, values.days].map(Number);
+    await filledSharedLog({ records, writers, days, keep: values.keep });
   } else {
     const { logOnPostgres } = await import('./log-on-postgres.mjs');
     const [rows, rounds, seconds] = [values.rows, values.rounds, values.seconds ?? 4].map(Number);

@@ -1,7 +1,10 @@
-/** A PostgreSQL of its own for a benchmark: on loopback, with the settings that it comes with, in a folder that goes with it. */
+/**
+ * A PostgreSQL of its own for a benchmark: on loopback, with the settings that it comes with, in a folder that goes with it.
+ * Its programs are those in `VERDICT_TEST_POSTGRES_BIN`, else the newest that are installed.
+ */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,14 +14,20 @@ import pg from 'pg';
 /** PostgreSQL refuses to run as root. */
 const asUser = process.getuid() === 0 ? ['--reuid=postgres', '--regid=postgres', '--clear-groups'] : [];
 
-/** Makes a server and starts it. `settings`: those of postgresql.conf that are not the default. */
-export async function startPostgres(settings = {}) {
-  const folder = mkdtempSync(join(tmpdir(), 'verdict-bench-postgres-'));
+/**
+ * Makes a server, if the folder has none, and starts it. `settings`: those of postgresql.conf that are not the default.
+ *
+ * @param folder which `remove` removes
+ */
+export async function startPostgres(settings = {}, folder = mkdtempSync(join(tmpdir(), 'verdict-bench-postgres-'))) {
+  mkdirSync(folder, { recursive: true });
   chmodSync(folder, 0o700);
   if (asUser.length > 0) execFileSync('chown', ['postgres', folder]);
   const data = join(folder, 'data');
-  const [initdb, ...args] = program('initdb', ['-D', data, '-U', 'postgres', '-A', 'trust', '--encoding=UTF8']);
-  execFileSync(initdb, [...args, '--locale=C.UTF-8'], { stdio: 'ignore' });
+  if (!existsSync(data)) {
+    const [initdb, ...args] = program('initdb', ['-D', data, '-U', 'postgres', '-A', 'trust', '--encoding=UTF8']);
+    execFileSync(initdb, [...args, '--locale=C.UTF-8'], { stdio: 'ignore' });
+  }
   const server = new BenchPostgres(folder, await freePort(), settings);
   await server.resume();
   return server;
@@ -111,7 +120,9 @@ function ticksOf(pid, ...indexes) {
 function program(name, args) {
   const root = '/usr/lib/postgresql';
   const versions = existsSync(root) ? readdirSync(root).sort((a, b) => Number(b) - Number(a)) : [];
-  const folders = [...versions.map((version) => join(root, version, 'bin')), ...process.env.PATH.split(':')];
+  const installed = [...versions.map((version) => join(root, version, 'bin')), ...process.env.PATH.split(':')];
+  const { VERDICT_TEST_POSTGRES_BIN: named } = process.env;
+  const folders = named === undefined ? installed : [named];
   const folder = folders.find((each) => existsSync(join(each, 'postgres')));
   if (folder === undefined) throw new Error('PostgreSQL is not installed');
   return ['setpriv', ...asUser, '--pdeathsig=INT', join(folder, name), ...args];

@@ -1,6 +1,8 @@
 /**
  * A real PostgreSQL for the tests of one file: on loopback, in a folder of its own, with the server's own settings. It runs
  * as the user `postgres` where the tests run as root, which PostgreSQL refuses, and ends with this process, however that ends.
+ *
+ *     VERDICT_TEST_POSTGRES_BIN=/opt/postgresql-18/bin    # its programs, instead of the newest that is installed
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -177,12 +179,21 @@ function asPostgres(name: string, args: readonly string[]): string[] {
   return ['setpriv', ...user, '--pdeathsig=INT', program, ...args];
 }
 
-/** Debian keeps them out of the way of the PATH. */
+/** Debian keeps them out of the way of the PATH. Throws Error if the named folder does not have them. */
 function findPrograms(): string | undefined {
+  const named = process.env.VERDICT_TEST_POSTGRES_BIN;
+  if (named !== undefined) {
+    if (hasPrograms(named)) return named;
+    throw new Error(`VERDICT_TEST_POSTGRES_BIN: there is no postgres or no initdb in ${named}`);
+  }
   const root = '/usr/lib/postgresql';
   const versions = existsSync(root) ? readdirSync(root).sort((a, b) => Number(b) - Number(a)) : [];
   const folders = [...versions.map((version) => join(root, version, 'bin')), ...(process.env.PATH ?? '').split(':')];
-  return folders.find((folder) => existsSync(join(folder, 'postgres')) && existsSync(join(folder, 'initdb')));
+  return folders.find(hasPrograms);
+}
+
+function hasPrograms(folder: string): boolean {
+  return ['postgres', 'initdb'].every((name) => existsSync(join(folder, name)));
 }
 
 export async function freePort(): Promise<number> {
