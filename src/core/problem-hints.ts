@@ -6,6 +6,7 @@ export const usualHints: Readonly<Record<string, string>> = Object.freeze({
   constraint_violation: 'take one of the rules out, or change the constraint',
   constraint_without_roles: 'add [role_definition] with g = _, _',
   control_character: 'write the name without it: requests could not name it so',
+  data_owned_type: 'take it out of the file and add it as data, or its type out of data.entities in policy-set.yaml',
   definition_outside_section: 'begin with a header such as [request_definition]',
   duplicate_entity: 'make one of the two, or give one another id',
   eval_of_request: 'eval() takes a column of the rules, such as p.condition',

@@ -36,6 +36,8 @@ export class EntityStore {
   }
 }
 
+const noTypes: ReadonlySet<string> = new Set();
+
 export const noEntities = new EntityStore([]);
 
 /** The key begins with a length, so that no two pairs of type and id share it. */
@@ -43,11 +45,16 @@ function entityKey(type: string, id: string): string {
   return `${type.length}:${type}${id}`;
 }
 
-/** Reads the list. A wrong entity is reported and left out, and the set does not load. */
+/**
+ * Reads the list. A wrong entity is reported and left out, and the set does not load.
+ *
+ * @param ofData types whose entities are live data, which no file may have
+ */
 export function* readEntities(
   source: NamedText,
   report: ReportFatal,
   semantics?: Semantics,
+  ofData: ReadonlySet<string> = noTypes,
 ): Generator<void, EntityStore> {
   const items = (yield* readYamlInSteps(source, report, semantics))?.items('the list of entities') ?? [];
   const entities: StoredEntity[] = [];
@@ -57,6 +64,10 @@ export function* readEntities(
     const entity = readEntity(item);
     if (entity === undefined) continue;
     const key = entityKey(entity.type, entity.id);
+    if (ofData.has(entity.type)) {
+      const message = `the manifest says that each ${cut(entity.type)} is live data, so no file may have one`;
+      item.refuse('data_owned_type', message);
+    }
     if (seen.has(key)) item.refuse('duplicate_entity', `there is a ${cut(entity.type)} ${quote(entity.id)} already`);
     seen.add(key);
     entities.push(entity);

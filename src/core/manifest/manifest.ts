@@ -23,6 +23,14 @@ export interface DefinitionNames {
   readonly m: string;
 }
 
+/** What may be changed while the set serves, beside its files. */
+export interface LiveDataRules {
+  /** Role definitions that may have links beside those of the files. */
+  readonly roles: ReadonlySet<string>;
+  /** Types of entities that files may not have. */
+  readonly entities: ReadonlySet<string>;
+}
+
 export interface Manifest {
   readonly description: string;
   readonly engine: 'verdict' | 'casbin';
@@ -38,6 +46,8 @@ export interface Manifest {
   readonly unknownDenied: ReadonlySet<string> | 'stored_types' | undefined;
   /** What happens with a request that does not fit `schema.yaml`. */
   readonly schemaRequests: 'deny' | 'reject' | 'warn' | 'ignore';
+  /** Undefined for a set that is its files alone. */
+  readonly data: LiveDataRules | undefined;
   readonly emptyPolicy: 'refused' | 'allowed';
   readonly clock: 'server' | 'request';
   readonly stepBudget: number | undefined;
@@ -50,7 +60,7 @@ export interface Manifest {
   /** How a request at a gateway becomes a question. */
   readonly gateway: GatewayMapping;
   readonly decisionLog: { readonly mask: readonly string[]; readonly drop: readonly string[] };
-  /** The place of a key, for problems that need the model: `placeOf('request', 'obj')`. */
+  /** The place of a key, or of an item by its number, for problems that need the model: `placeOf('data', 'roles', '0')`. */
   placeOf(...path: string[]): Place;
 }
 
@@ -65,6 +75,7 @@ export const defaultManifest: Manifest = Object.freeze({
   precedence: 'stored',
   unknownDenied: undefined,
   schemaRequests: 'deny',
+  data: undefined,
   emptyPolicy: 'refused',
   clock: 'server',
   stepBudget: undefined,
@@ -89,6 +100,7 @@ const keys = [
   'roleMatching',
   'entities',
   'schema',
+  'data',
   'emptyPolicy',
   'clock',
   'stepBudget',
@@ -125,6 +137,7 @@ export function* readManifestInSteps(
     roleMatching: node.roleMatching === undefined ? defaultManifest.roleMatching : readRoleMatching(node.roleMatching),
     ...readEntityRules(node.entities, defaults),
     schemaRequests: node.schema === undefined ? defaults.schemaRequests : readSchemaRules(node.schema, defaults),
+    data: node.data === undefined ? defaultManifest.data : readLiveDataRules(node.data, node.engine),
     emptyPolicy: node.emptyPolicy?.oneOf('emptyPolicy', ['refused', 'allowed']) ?? defaultManifest.emptyPolicy,
     clock: node.clock?.oneOf('clock', ['server', 'request']) ?? defaultManifest.clock,
     stepBudget: node.stepBudget === undefined ? undefined : readStepBudget(node.stepBudget, semantics),
@@ -204,6 +217,34 @@ function readUnknown(node: YamlNode): Manifest['unknownDenied'] {
 function readSchemaRules(node: YamlNode, defaults: Manifest): Manifest['schemaRequests'] {
   const { requests } = node.knownMembers('schema', ['requests']) ?? {};
   return requests?.oneOf('schema.requests', ['deny', 'reject', 'warn', 'ignore']) ?? defaults.schemaRequests;
+}
+
+function readLiveDataRules(node: YamlNode, engine: YamlNode | undefined): LiveDataRules | undefined {
+  const { roles, entities } = node.knownMembers('data', ['roles', 'entities']) ?? {};
+  if (engine?.isText('casbin') === true) {
+    node.refuse(
+      'unsupported_by_stock_casbin',
+      'data changes sets that Verdict evaluates; the stock package reads files',
+    );
+  }
+  if (node.isMapping && node.members('data')?.size === 0) {
+    return node.refuse('missing_value', 'data needs "roles" or "entities"');
+  }
+  return Object.freeze({
+    roles: roles === undefined ? new Set<string>() : readDistinct(roles, 'data.roles'),
+    entities: entities === undefined ? new Set<string>() : readDistinct(entities, 'data.entities'),
+  });
+}
+
+function readDistinct(node: YamlNode, what: string): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const item of node.items(what) ?? []) {
+    const name = item.name(`each of ${what}`);
+    if (name === undefined) continue;
+    if (names.has(name)) item.refuse('wrong_value', `${what} names ${quote(name)} twice`);
+    names.add(name);
+  }
+  return names;
 }
 
 function readStepBudget(node: YamlNode, semantics: Semantics): number | undefined {

@@ -61,13 +61,21 @@ export class YamlNode {
     return { file, line: Math.max(line, 1), column: Math.max(col, 1) };
   }
 
-  /** The place of the key at the end of a path, or of the last key on the way that exists. */
+  /**
+   * The place of the key at the end of a path, or of the last key on the way that exists. A step into a list is the
+   * number of its item, counted from 0.
+   */
   placeOfKey(path: readonly string[]): Place {
     const [name, ...rest] = path;
+    if (name !== undefined && isSeq(this.node)) {
+      const item = this.node.items[Number(name)] as Node | undefined;
+      return item === undefined ? this.place : new YamlNode(item, this.document).placeOfKey(rest);
+    }
     if (name === undefined || !isMap(this.node)) return this.place;
     for (const { key, value } of (this.node as YAMLMap<Node, Node | null>).items) {
       if (!isScalar(key) || key.value !== name) continue;
-      const below = rest.length > 0 && isMap(value) ? new YamlNode(value, this.document).placeOfKey(rest) : undefined;
+      const isOpen = rest.length > 0 && (isMap(value) || isSeq(value));
+      const below = isOpen ? new YamlNode(value, this.document).placeOfKey(rest) : undefined;
       return below ?? new YamlNode(key, this.document).place;
     }
     return this.place;
@@ -121,6 +129,11 @@ export class YamlNode {
 
   get isList(): boolean {
     return isSeq(this.node);
+  }
+
+  /** True for a scalar that is this text. */
+  isText(text: string): boolean {
+    return isScalar(this.node) && this.node.value === text;
   }
 
   text(what: string): string | undefined {

@@ -49,6 +49,7 @@ export function* checkPolicySet(set: Checked): Generator<void, Combination | Com
     yield* checkCombination(set, names, ({ code }) => code === 'bad_pattern');
   }
   checkRoleMatching(set);
+  checkLiveData(set);
   checkEffects(set);
   checkConstraints(set);
   if (isCombination(main)) {
@@ -127,6 +128,16 @@ function checkRoleMatching({ manifest, parts, report }: Checked): void {
     if (known.has(key)) continue;
     const message = `roleMatching: the model defines no ${quote(key)}`;
     const place = manifest.placeOf('roleMatching', key);
+    report({ severity: 'error', code: 'unknown_definition', message, ...place, ...meantHint(key, known.keys()) });
+  }
+}
+
+function checkLiveData({ manifest, parts, report }: Checked): void {
+  const known = parts.model.roles;
+  for (const [at, key] of [...(manifest.data?.roles ?? [])].entries()) {
+    if (known.has(key)) continue;
+    const message = `data.roles: the model defines no ${quote(key)}`;
+    const place = manifest.placeOf('data', 'roles', String(at));
     report({ severity: 'error', code: 'unknown_definition', message, ...place, ...meantHint(key, known.keys()) });
   }
 }

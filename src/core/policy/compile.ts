@@ -126,7 +126,9 @@ export function* compileInSteps(options: CompileOptions, identify: Identify): Ge
       ? defaultManifestFor(semantics)
       : yield* readManifestInSteps(sources.manifest, reportFatal, semantics);
   const entities =
-    sources.entities === undefined ? noEntities : yield* readEntities(sources.entities, reportFatal, semantics);
+    sources.entities === undefined
+      ? noEntities
+      : yield* readEntities(sources.entities, reportFatal, semantics, manifest.data?.entities);
   const schema = sources.schema === undefined ? noSchema : yield* readSchema(sources.schema, reportFatal, semantics);
   yield* checkEntities(entities, sources.entities, schema, report, semantics);
   const model = readCasbinModel(parseModel(sources.model.text, sources.model.file, report));

@@ -7,7 +7,9 @@ import { BindingError } from './binding.js';
 export function unknownAdmission({ manifest, entities, schema }: AdmissionParts): Admission | undefined {
   const { unknownDenied, gateway } = manifest;
   if (unknownDenied === undefined) return undefined;
-  const types = unknownDenied === 'stored_types' ? new Set(entities.all.map(({ type }) => type)) : unknownDenied;
+  // A type of live data counts while no entity of it is there: else the last one that is removed would let all in.
+  const stored = (): readonly string[] => [...entities.all.map(({ type }) => type), ...(manifest.data?.entities ?? [])];
+  const types = unknownDenied === 'stored_types' ? new Set(stored()) : unknownDenied;
   const isDenied = (type: string): boolean => types.has(type);
   const subjectTypes = [...schema.entities.subject.keys(), ...typesOf([gateway.subject])];
   const resourceTypes = [

@@ -193,7 +193,7 @@ $defs:
 - { type: doc, id: c, attributes: { owner: [], tags: {} } }
 - { type: note, id: d, attributes: { owner: 7 } }
 `;
-    expect(problems(entities)).toEqual(['2:37 schema_violation', '3:49 schema_violation', '4:37 schema_violation']);
+    expect(problems(entities)).toEqual(['2:37 schema_violation', '3:59 schema_violation', '4:37 schema_violation']);
   });
 
   it('where a type is one of subjects and of resources, if it fits neither', () => {
