@@ -22,6 +22,7 @@ const proofs = {
     env: { VERDICT_TEST_LOG_SIZE: 'full' },
   },
   fleet: { command: vitest('test/operations/fleet.test.ts'), env: { VERDICT_TEST_FLEET: 'full' } },
+  postgres: { command: ['node', 'test/postgres-versions.mjs'] },
   openapi: { command: vitest('test/api/schemathesis.test.ts'), env: { VERDICT_TEST_SCHEMATHESIS_EXAMPLES: '100' } },
   abuse: { command: ['npm', 'run', 'abuse'] },
   log: { command: ['npm', 'run', 'bench:log', '--', '--fill', '10000000', '--callers', '20', '--days', '10'] },
