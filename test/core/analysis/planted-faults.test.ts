@@ -164,6 +164,9 @@ const faults: readonly Fault[] = [
   inManifest('bad_path', 'gateway: { routes: [{ path: orders }] }'),
   inManifest('bad_template', 'gateway: { routes: [{ path: /orders, resource: { type: a, id: "${nothing}" } }] }'),
   inFile('duplicate_entity', 'entities.yaml', `- ${open}\n- ${open}\n`, 2),
+  inFile('data_owned_type', 'entities.yaml', '- { type: dog, id: rex }\n', 1, {
+    'policy-set.yaml': 'data: { entities: [dog] }\n',
+  }),
   inFile('ambiguous_entity', 'tests/a.yaml', 'tests: [{ name: a, allow: { ann: { chart: read } } }]', 1, {
     'entities.yaml': '- { type: user, id: ann }\n- { type: dog, id: ann }\n',
   }),
