@@ -39,6 +39,7 @@ const noErrors: readonly EvaluationError[] = Object.freeze([]);
  * @throws StepBudgetExceeded when the budget is used up
  */
 export function evaluate(combination: Combination, scope: Scope): Evaluation {
+  scope.roles = combination.roles;
   if (combination.readsRules && combination.rules.length > 0) {
     return evaluateRules(combination, scope);
   }

@@ -42,6 +42,7 @@ export function* explainInSteps(
   if (!isCombination(combination)) {
     return { summary: `denied: ${combination.message}`, matching: [], nearMisses: [], changes: [], complete: true };
   }
+  scope.roles = combination.roles;
   if (!combination.readsRules || combination.rules.length === 0) return explainOnce(combination, scope, decided);
   const terms = new TermReader(combination);
   const budget = scope.stepsLeft;

@@ -2,11 +2,11 @@
 import type { Json } from '../request.js';
 import { stepsForText, unmetered } from '../step-budget.js';
 import { type Expression, walk } from './ast.js';
-import type { CustomFunction, Environment, RoleRelation } from './environment.js';
+import type { CustomFunction, Environment } from './environment.js';
 import { type FunctionDefinition, FunctionError, type Parameter } from './functions/function-definition.js';
 import { isIn } from './operators.js';
 import { hasPath } from './paths.js';
-import { type Evaluator, fault, type Outcome, type Scope } from './scope.js';
+import { type Evaluator, fault, type Outcome, type RoleRelation, type Scope } from './scope.js';
 import { describeValue } from './values.js';
 
 type Call = Extract<Expression, { kind: 'call' }>;
@@ -24,8 +24,8 @@ const stepsPerConditionCharacter = 100;
 export function compileCall(call: Call, environment: Environment, compile: Compile): Evaluator {
   const { name } = call;
   if (name === 'eval' && environment.hasEval) return compileEval(call, environment, compile);
-  const relation = environment.roles.get(name);
-  if (relation !== undefined) return compileRoleCall(call, relation, compile);
+  const position = environment.roles.get(name);
+  if (position !== undefined) return compileRoleCall(call, position, compile);
   const custom = environment.customFunctions.get(name);
   if (custom !== undefined) return compileCustomCall(call, custom, compile);
   const definition = environment.functions.get(name);
@@ -54,7 +54,7 @@ function compileHas(call: Call, environment: Environment): Evaluator {
  */
 function compileHasRole(call: Call, environment: Environment, compile: Compile): Evaluator {
   if (call.args.length < 2 || call.args.length > 3) return wrongCount(call, environment, '2 or 3 arguments');
-  const relation = environment.roles.get('g');
+  const position = environment.roles.get('g');
   const [rolesOf, roleOf, domainOf] = call.args.map(compile);
   return (scope) => {
     const roles = rolesOf?.(scope);
@@ -68,15 +68,16 @@ function compileHasRole(call: Call, environment: Environment, compile: Compile):
     if (domain !== undefined && typeof domain !== 'string') {
       return argumentError(scope, 'hasRole', 'domain', 'a text', domain);
     }
-    if (relation === undefined) return isIn(role, roles, scope);
-    return relation.isRoleOfAny(roles, role, domain, scope);
+    if (position === undefined) return isIn(role, roles, scope);
+    return (scope.roles[position] as RoleRelation).isRoleOfAny(roles, role, domain, scope);
   };
 }
 
 /** `g(name, role[, domain])`. Further arguments are ignored, as in the reference. */
-function compileRoleCall(call: Call, relation: RoleRelation, compile: Compile): Evaluator {
+function compileRoleCall(call: Call, position: number, compile: Compile): Evaluator {
   const args = call.args.map(compile);
   return (scope) => {
+    const relation = scope.roles[position] as RoleRelation;
     const values = evaluateArguments(args, scope);
     if (values === fault) return fault;
     const [name, role, domain] = values;

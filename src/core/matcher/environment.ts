@@ -6,15 +6,7 @@
 import type { Json } from '../request.js';
 import type { Expression } from './ast.js';
 import type { FunctionDefinition, PatternTest } from './functions/function-definition.js';
-import type { Evaluator, Scope } from './scope.js';
-
-/** The links of one role definition. */
-export interface RoleRelation {
-  /** Whether `name` is `role` or inherits it, in `domain` where the definition has domains. */
-  isRole(name: string, role: string, domain: string | undefined, scope: Scope): boolean;
-  /** True if `isRole` holds for a text of the list. Other values in the list are ignored. */
-  isRoleOfAny(names: readonly Json[], role: string, domain: string | undefined, scope: Scope): boolean;
-}
+import type { Evaluator } from './scope.js';
 
 /** A function of the embedding program. If it throws, the rule that called it errs. */
 export type CustomFunction = (...args: Json[]) => unknown;
@@ -23,7 +15,11 @@ export interface Environment {
   /** Inner names (`r_sub`) to positions. */
   readonly requestColumns: ReadonlyMap<string, number>;
   readonly policyColumns: ReadonlyMap<string, number>;
-  readonly roles: ReadonlyMap<string, RoleRelation>;
+  /**
+   * Where the links of a role definition are in `Scope.roles`. Expressions do not hold the links themselves, which may
+   * be changed while a set serves.
+   */
+  readonly roles: ReadonlyMap<string, number>;
   readonly functions: ReadonlyMap<string, FunctionDefinition>;
   readonly customFunctions: ReadonlyMap<string, CustomFunction>;
   /** Whether `eval` is a function here: in Casbin it is one only where the matcher's text calls it. */

@@ -34,6 +34,14 @@ export interface AssumedLink {
   readonly domain: string | undefined;
 }
 
+/** The links of one role definition. */
+export interface RoleRelation {
+  /** Whether `name` is `role` or inherits it, in `domain` where the definition has domains. */
+  isRole(name: string, role: string, domain: string | undefined, scope: Scope): boolean;
+  /** True if `isRole` holds for a text of the list. Other values in the list are ignored. */
+  isRoleOfAny(names: readonly Json[], role: string, domain: string | undefined, scope: Scope): boolean;
+}
+
 /** Where the columns of rules are read from. */
 export interface RuleColumns {
   text(column: number, rule: number): string;
@@ -55,6 +63,8 @@ export class Scope implements StepMeter {
   /** The rules that `rule` is an index of. */
   rules: RuleColumns = noRules;
   rule = 0;
+  /** The links of the role definitions of the set, in the order of the model. */
+  roles: readonly RoleRelation[] = nothing;
   /** Milliseconds since the epoch. */
   now = 0;
   stepsLeft = defaultStepBudget;
@@ -76,6 +86,7 @@ export class Scope implements StepMeter {
     this.values = nothing;
     this.sources = nothing;
     this.rules = noRules;
+    this.roles = nothing;
     this.now = 0;
     this.stepsLeft = defaultStepBudget;
     this.evalDepth = 0;

@@ -28,6 +28,8 @@ export interface Combination {
   readonly request: ColumnsDefinition;
   readonly policy: ColumnsDefinition;
   readonly rules: RuleStore;
+  /** The links of the role definitions, in the order of the model. */
+  readonly roles: readonly RoleGraph[];
   /** Undefined if Casbin does not support the effect: an error when the first rule is merged. */
   readonly effect: EffectKind | undefined;
   readonly effectText: string;
@@ -56,9 +58,8 @@ export interface CombinationParts {
   readonly model: CasbinModel;
   readonly policies: ReadonlyMap<string, RuleStore>;
   readonly bindings: ReadonlyMap<string, Binding>;
-  readonly language: Pick<Environment, 'functions' | 'customFunctions' | 'patterns'> & {
-    readonly roles: ReadonlyMap<string, RoleGraph>;
-  };
+  readonly language: Pick<Environment, 'functions' | 'customFunctions' | 'patterns'>;
+  readonly roles: ReadonlyMap<string, RoleGraph>;
 }
 
 /** Compiles a combination. `matcher` replaces the model's own (Casbin's EnforceWithMatcher). */
@@ -79,8 +80,10 @@ export function* compileCombinationInSteps(
   if (text === undefined) return unknownDefinition(names.m);
   const source = matcherSource(text, { fromModel: matcher === undefined });
   const callsEval = /\beval\([^)]*\)/.test(source.text);
+  const { roles } = parts;
   const environment: Environment = {
     ...parts.language,
+    roles: new Map([...roles.keys()].map((key, position) => [key, position])),
     requestColumns: request.columns,
     policyColumns: policy.columns,
     hasEval: callsEval,
@@ -92,15 +95,16 @@ export function* compileCombinationInSteps(
     const program = compileProgram(source, environment);
     const rules = parts.policies.get(names.p) as RuleStore;
     const texts = callsEval ? yield* conditions.compileAll(program.expression, rules, policy) : [];
-    yield* prepareRoles([program.expression, ...texts], parts.language.roles, rules, policy);
+    yield* prepareRoles([program.expression, ...texts], roles, rules, policy);
     return {
       request,
       policy,
       rules,
+      roles: [...roles.values()],
       effect: effectKindOf(effectText),
       effectText,
       program,
-      plan: yield* planRules(program, environment, parts.language.roles, rules),
+      plan: yield* planRules(program, environment, roles, rules),
       readsRules: source.text.includes(`${names.p}_`),
       callsEval,
       tokens: bindTokens(request, parts.bindings, [program.expression, ...texts]),

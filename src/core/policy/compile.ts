@@ -146,8 +146,8 @@ export function* compileInSteps(options: CompileOptions, identify: Identify): Ge
   const links = options.linkConditions ?? [];
   const roles = yield* buildRoleGraphs(model, table.groupings, matching, links, functions, placeOf, report);
   yield;
-  const language: CombinationParts['language'] = { ...functions, roles, patterns: new PatternLibrary() };
-  const parts = { model, policies: table.policies, bindings: manifest.request, language };
+  const language: CombinationParts['language'] = { ...functions, patterns: new PatternLibrary() };
+  const parts: CombinationParts = { model, policies: table.policies, bindings: manifest.request, language, roles };
   const main = yield* checkPolicySet({
     parts,
     manifest,

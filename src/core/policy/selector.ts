@@ -36,6 +36,7 @@ export interface PathSelector extends Selector {
 
 export interface SelectorContext {
   readonly environment: Environment;
+  /** For what they are, never for their links: those may be changed while the set serves. */
   readonly roles: ReadonlyMap<string, RoleGraph>;
   readonly rules: RuleStore;
   /** All terms of the conjunction that pick candidates. */
@@ -120,6 +121,7 @@ function roleSelector(call: Extract<Expression, { kind: 'call' }>, context: Sele
   const inDomain = where === undefined ? undefined : givenValue(where, context);
   if (index === undefined || name === undefined || where === undefined || inDomain === undefined) return undefined;
   const { symbols } = context.rules;
+  const position = context.environment.roles.get(call.name) as number;
   const keys = context.rules.columns[index] ?? new Int32Array(0);
   const present = new SymbolSet(keys, symbols.size);
   return {
@@ -131,7 +133,8 @@ function roleSelector(call: Extract<Expression, { kind: 'call' }>, context: Sele
       const asked = name(scope);
       const inside = inDomain(scope);
       if (typeof asked !== 'string' || typeof inside !== 'string') return undefined;
-      const above = graph.rolesAbove(asked, inside, scope);
+      // What a scope is given are the graphs of the set, with the links that it has by now.
+      const above = (scope.roles[position] as RoleGraph).rolesAbove(asked, inside, scope);
       if (above === undefined) return undefined;
       scope.spend(stepsPerKey * above.names.size);
       let roleKeys = above.keysIn(keys);

@@ -1,7 +1,7 @@
 /** The links of one role definition and the names that they reach (Casbin's default role manager, in Go). */
 
 import { BoundedCache } from '../bounded-cache.js';
-import type { RoleRelation } from '../matcher/environment.js';
+import type { RoleRelation } from '../matcher/scope.js';
 import type { Json } from '../request.js';
 import { type NameMatching, PatternIndex } from '../rules/pattern-index.js';
 import { type StepMeter, unmetered } from '../step-budget.js';

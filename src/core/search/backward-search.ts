@@ -52,6 +52,7 @@ export class BackwardSearch {
     this.most = Math.max(alwaysWorthwhile, Math.floor(candidates.length / worthwhileShare));
     this.scope.values = known.values;
     this.scope.rules = known.main.rules;
+    this.scope.roles = known.main.roles;
     // A term that fails for want of steps would be taken for one that does not hold.
     this.scope.stepsLeft = Number.POSITIVE_INFINITY;
   }
