@@ -153,9 +153,15 @@ describe.skipIf(!hasPostgres)('a fleet on PostgreSQL (skipped where it is not in
       const left = before.writers.filter(({ instance, state }) => instance === 'c' && state === 'running');
       expect(left).toHaveLength(1);
       lost.push(left[0]!.writer);
-      const isAlone = ({ writers }: LogWriters) =>
-        stateOf(writers, left[0]!.writer) === 'silent' &&
-        writers.filter(({ state }) => state === 'silent').length === 1;
+      // The others have their connections again, and have shipped what waited: until then they hold `completeTo` back as well.
+      const isAlone = ({ writers }: LogWriters) => {
+        const silent = writers.filter(({ state }) => state === 'silent');
+        const running = writers.filter(({ state }) => state === 'running');
+        const [{ writer, completeTo } = { writer: 0, completeTo: '' }] = silent;
+        return (
+          silent.length === 1 && writer === left[0]!.writer && running.every((each) => each.completeTo > completeTo)
+        );
+      };
       const { writers: known } = await reader.until(isAlone);
       const held = await reader.page('limit=1');
       expect(held.incomplete?.map(({ writer }) => writer)).toEqual([left[0]!.writer]);
@@ -451,10 +457,6 @@ async function startServer(options?: PostgresServerOptions): Promise<PostgresSer
   const server = await PostgresServer.start(options);
   onTestFinished(() => server.remove());
   return server;
-}
-
-function stateOf(writers: LogWriters['writers'], number: number): string | undefined {
-  return writers.find(({ writer }) => writer === number)?.state;
 }
 
 /** Asks one replica after the other, and goes on with the next when one does not answer. */
