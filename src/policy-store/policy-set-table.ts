@@ -12,21 +12,18 @@ export interface Entry {
   loaded?: LoadedPolicySet | undefined;
   /** The version that was served when the process last ended, while nothing else is. */
   archived?: ArchivedState | undefined;
-  /** The content of its folder that was handled last, with or without success. */
-  folder?: { readonly fingerprint: string; readonly version?: string } | undefined;
+  /** The version of the files that its source has, where they can be read; they may be broken. */
+  sourceVersion?: string | undefined;
   /** The version, with its tests, that was last found good. */
   checked?: string;
   /**
-   * The folder's version at a rollback; `''` if the folder could not be read then. The pin ends when the folder has
-   * another one.
+   * The source's version at a rollback; `''` if it could not be read then. The pin ends when the source has another one.
    */
   pinnedOver?: string | undefined;
-  /** Why the folder's content is not served. */
+  /** Why what the source has is not served. */
   problems: readonly PolicyProblem[];
-  /** True if its folder appeared while the service ran and has not been served yet. It has no effect on other sets. */
+  /** True if it appeared while the service ran and has not been served yet. It has no effect on other sets. */
   unproven?: boolean;
-  /** When an unchanged folder is loaded again, in milliseconds of the monotonic clock. */
-  retryAt?: number;
   /** The last state that was shown to operators. */
   shown?: Pick<PolicySetStatus, 'state' | 'version' | 'since' | 'servedSince'>;
 }
@@ -42,13 +39,19 @@ export class PolicySetTable {
   private readonly entryByName = new Map<string, Entry>();
   /** Every set by name; undefined if nothing can be served. The map is replaced, never changed. */
   private serving: ReadonlyMap<string, ServedPolicySet | undefined> = new Map();
-  /** True after the first look at the directory. Sets that appear later count only when they have been served. */
+  /** True after the first look at the source. Sets that appear later count only when they have been served. */
   isStarted = false;
-  /** Why the directory as a whole cannot be used. Sets that were served go on. */
-  directoryProblem: PolicyProblem | undefined;
+  /** Why the source as a whole cannot be used. Sets that were served go on. */
+  sourceProblem: PolicyProblem | undefined;
 
-  /** @param defaultPolicySet the set of requests that name none; by default the one named `default`, else the only one */
-  constructor(private readonly defaultPolicySet: string | undefined) {}
+  /**
+   * @param sourceTitle what people call where the sets come from, such as `policy directory`
+   * @param defaultPolicySet the set of requests that name none; by default the one named `default`, else the only one
+   */
+  constructor(
+    private readonly sourceTitle: string,
+    private readonly defaultPolicySet: string | undefined,
+  ) {}
 
   get entries(): readonly Entry[] {
     return [...this.entryByName.values()];
@@ -94,8 +97,8 @@ export class PolicySetTable {
     const set = this.serving.get(name);
     if (set !== undefined) return set;
     if (this.serving.has(name)) throw unavailable(`The policy set "${name}" could not be loaded.`);
-    // While the directory cannot be read, it is unknown whether the set exists.
-    if (this.directoryProblem !== undefined) throw unavailable('The policy directory cannot be read.');
+    // While the source cannot be read, it is unknown whether the set exists.
+    if (this.sourceProblem !== undefined) throw unavailable(`The ${this.sourceTitle} cannot be read.`);
     throw policySetNotFound(name);
   }
 
@@ -139,13 +142,13 @@ export class PolicySetTable {
 
   private stateOf(entry: Entry): PolicySetStatus['state'] {
     if (entry.loaded === undefined) return 'failed';
-    return entry.problems.length > 0 || this.directoryProblem !== undefined ? 'stale' : 'active';
+    return entry.problems.length > 0 || this.sourceProblem !== undefined ? 'stale' : 'active';
   }
 
   private statusOf(entry: Entry): PolicySetStatus {
     const served = entry.loaded?.served;
-    const directory = this.directoryProblem === undefined ? [] : [this.directoryProblem];
-    const kinds = [directory, entry.problems, served?.compiled.problems ?? []];
+    const source = this.sourceProblem === undefined ? [] : [this.sourceProblem];
+    const kinds = [source, entry.problems, served?.compiled.problems ?? []];
     return Object.freeze({
       name: entry.name,
       state: this.stateOf(entry),
@@ -154,7 +157,7 @@ export class PolicySetTable {
       servedSince: entry.shown?.servedSince,
       engine: served?.engine,
       description: served?.compiled.manifest.description,
-      folderVersion: entry.folder?.version,
+      folderVersion: entry.sourceVersion,
       pinned: entry.pinnedOver !== undefined,
       problems: Object.freeze(kinds.flatMap((problems) => problems.slice(0, shownProblems)).slice(0, shownProblems)),
       problemCount: kinds.reduce((count, problems) => count + problems.length, 0),

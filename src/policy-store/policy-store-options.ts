@@ -1,5 +1,5 @@
 import type { PolicyArchive } from './archive/policy-archive.js';
-import type { SourceLimits } from './source-limits.js';
+import type { PolicySource } from './policy-source.js';
 
 /** The operator's log. Pino's loggers fit. */
 export interface PolicyStoreLog {
@@ -8,7 +8,7 @@ export interface PolicyStoreLog {
   error(details: object, message: string): void;
 }
 
-/** The result of loading a changed folder, for metrics and audit. */
+/** The result of loading what the source has of a set, for metrics and audit. */
 export interface LoadEvent {
   readonly policySet: string;
   readonly result: 'served' | 'unchanged' | 'failed' | 'removed';
@@ -20,18 +20,13 @@ export interface LoadEvent {
 }
 
 export interface PolicyStoreOptions {
-  readonly directory: string;
+  readonly source: PolicySource;
   /** The set of requests that name none; by default the one named `default`, else the only one. */
   readonly defaultPolicySet?: string;
   /** Undefined: no version survives a restart, and there are no rollbacks. */
   readonly archive?: PolicyArchive;
   readonly log: PolicyStoreLog;
   readonly onLoad?: (event: LoadEvent) => void;
-  /** Milliseconds between two looks at the directory. File events make it look at once. */
-  readonly pollMs?: number;
-  /** Milliseconds between the two looks that must agree before a folder is read. */
-  readonly settleMs?: number;
-  /** How long a folder may keep changing before that is a problem, in milliseconds. */
-  readonly patienceMs?: number;
-  readonly limits?: SourceLimits;
+  /** When a set is tried again that failed for another reason than its files, in milliseconds (5,000). */
+  readonly retryMs?: number;
 }

@@ -15,6 +15,7 @@ import { LateArchive } from './archive/late-archive.js';
 import { PolicyArchive } from './archive/policy-archive.js';
 import { PostgresPolicyArchive } from './archive/postgres/postgres-policy-archive.js';
 import { SqlitePolicyArchive } from './archive/sqlite/sqlite-policy-archive.js';
+import { DirectorySource } from './directory/directory-source.js';
 import { LoadObservers } from './load-observers.js';
 import { notePolicyLoad } from './policy-load-audit.js';
 import { PolicyStore } from './policy-store.js';
@@ -43,7 +44,10 @@ import { PolicyStore } from './policy-store.js';
         observers: LoadObservers,
       ) =>
         new PolicyStore({
-          directory,
+          source: new DirectorySource({
+            directory,
+            onDefect: (error) => log.error({ err: error }, 'looking for changed policy sets failed'),
+          }),
           archive,
           log,
           onLoad: (event) => {

@@ -1,63 +1,56 @@
 import type { PolicyProblem } from '../core/problem.js';
 import { ArchivedVersions } from './archive/archived-versions.js';
 import type { ServedVersion } from './archive/policy-archive.js';
-import { DirectoryWatch } from './directory/directory-watch.js';
-import { PolicyDirectory } from './directory/policy-directory.js';
-import { FolderLoader } from './folder-loader.js';
 import type { PolicySetStatus } from './policy-set-status.js';
 import { PolicySetTable } from './policy-set-table.js';
+import type { OfferedSet, SourceSink } from './policy-source.js';
 import type { PolicyStoreOptions } from './policy-store-options.js';
 import type { ServedPolicySet } from './served-policy-set.js';
+import { SetLoader } from './set-loader.js';
 import { VersionService } from './version-service.js';
 
+/** When a set is loaded again that failed for another reason than its files, in milliseconds. */
+const defaultRetryMs = 5_000;
+
 /**
- * The policy sets of a directory. A set is loaded as a whole or not at all (P1), replaced in one assignment, and kept
- * if its next version is broken. Changes of the directory and requests of operators are handled one after another.
+ * The policy sets that are served. A set is loaded as a whole or not at all (P1), replaced in one assignment, and kept
+ * if its next version is broken. What the source says and requests of operators are handled one after another.
  */
 export class PolicyStore {
-  private readonly source: PolicyDirectory;
-  private readonly watch: DirectoryWatch;
   private readonly archived: ArchivedVersions;
   private readonly sets: PolicySetTable;
   private readonly service: VersionService;
-  private readonly folders: FolderLoader;
-  private readonly patienceMs: number;
+  private readonly loader: SetLoader;
+  /** Sets that are tried again although their source says nothing new. */
+  private readonly retries = new Map<string, NodeJS.Timeout>();
   private work: Promise<unknown> = Promise.resolve();
-  private watching: Promise<void> | undefined;
-  private stopped = false;
-  /** When the directory was read last, as a whole and at rest; milliseconds since 1970. */
+  private isStopped = false;
   private confirmedAt: number | undefined;
 
   constructor(private readonly options: PolicyStoreOptions) {
     this.archived = new ArchivedVersions(options.archive);
-    this.source = new PolicyDirectory(options.directory, options.limits);
-    this.watch = new DirectoryWatch(this.source, options.settleMs ?? 100);
-    this.sets = new PolicySetTable(options.defaultPolicySet);
-    this.patienceMs = options.patienceMs ?? 5_000;
+    this.sets = new PolicySetTable(options.source.title, options.defaultPolicySet);
     this.service = new VersionService(this.sets, this.archived, options);
-    this.folders = new FolderLoader(this.source, this.sets, this.service, options, this.patienceMs);
+    this.loader = new SetLoader(this.sets, this.service, options);
   }
 
-  /** Loads every set, then watches the directory. Resolves also when a set, or the whole directory, cannot be loaded. */
+  /** Loads every set, then follows its source. Resolves also when a set, or the whole source, cannot be loaded. */
   async start(): Promise<void> {
     for (const state of (await this.options.archive?.states()) ?? []) {
       Object.assign(this.sets.obtain(state.name), { archived: state, pinnedOver: state.pinnedOver });
     }
-    await this.checkUntilSettled(() => false, Math.min(this.patienceMs, 2_000));
+    await this.options.source.start(this.sink());
     await this.exclusively(async () => {
-      // Nobody is to be told that a set does not exist, or get another one's answer, because it is not at rest yet.
-      this.folders.failRestless();
       for (const entry of this.sets.entries) await this.service.serveArchived(entry);
     });
     this.sets.isStarted = true;
-    this.watching = this.keepWatching();
   }
 
-  /** Ends the watch and the threads of stock Casbin; what was resolved before can no longer be counted on. */
+  /** Ends the source and the threads of stock Casbin; what was resolved before can no longer be counted on. */
   async stop(): Promise<void> {
-    this.stopped = true;
-    this.watch.close();
-    await this.watching;
+    this.isStopped = true;
+    await this.options.source.stop();
+    for (const name of [...this.retries.keys()]) this.forgetRetry(name);
     await this.work;
     await this.archived.stop();
     await Promise.all(this.sets.entries.map((entry) => entry.loaded?.stop()));
@@ -117,24 +110,24 @@ export class PolicyStore {
     return this.confirmedAt;
   }
 
-  /** Why the directory as a whole cannot be used; what was served before goes on. */
+  /** Why the source as a whole cannot be used; what was served before goes on. */
   get problem(): PolicyProblem | undefined {
-    return this.sets.directoryProblem;
+    return this.sets.sourceProblem;
   }
 
   /**
-   * Reads the folder again, whether or not it seems to have changed; without a name, that of every set. When this
+   * Reads the set from its source again, whether or not it seems to have changed; without a name, every set. When this
    * resolves, the status says what became of it.
    *
    * @throws VerdictError `policy_set_not_found`
    */
   async reload(name?: string): Promise<void> {
     if (name !== undefined) this.sets.get(name);
-    await this.checkUntilSettled((candidate) => name === undefined || candidate === name, this.patienceMs);
+    await this.options.source.reload(name);
   }
 
   /**
-   * Serves an earlier version until the folder's version changes, across restarts too. Rolling back to the folder's own
+   * Serves an earlier version until the source's version changes, across restarts too. Rolling back to the source's own
    * version ends an earlier rollback.
    *
    * @throws VerdictError `policy_set_not_found`, `policy_version_not_found`, `policy_version_invalid`
@@ -142,8 +135,8 @@ export class PolicyStore {
   async rollback(name: string, version: string): Promise<PolicySetStatus> {
     return this.exclusively(async () => {
       const entry = this.sets.get(name);
-      const folderVersion = entry.folder?.version;
-      const pinnedOver = folderVersion === version ? undefined : (folderVersion ?? '');
+      const { sourceVersion } = entry;
+      const pinnedOver = sourceVersion === version ? undefined : (sourceVersion ?? '');
       await this.service.serve(entry, await this.archived.load(name, version), pinnedOver);
       return this.sets.status(name);
     });
@@ -156,46 +149,45 @@ export class PolicyStore {
     return result;
   }
 
-  private async keepWatching(): Promise<void> {
-    let settled = true;
-    while (!this.stopped) {
-      await this.watch.changeOrTimeout(settled ? (this.options.pollMs ?? 400) : 20);
-      if (this.stopped) return;
-      try {
-        settled = await this.check(() => false);
-      } catch (error) {
-        // Nothing in the directory can cause this; but if a defect ended the watch, the sets would grow old unnoticed.
-        this.options.log.error({ err: error }, 'looking for changed policy sets failed');
-      }
-    }
+  /** What the source says is handled like requests of operators: one at a time. */
+  private sink(): SourceSink {
+    return {
+      names: () => this.sets.entries.map(({ name }) => name),
+      offer: (offered) => this.exclusively(() => this.load(offered)),
+      fail: (name, problems, since) =>
+        this.exclusively(async () => {
+          this.forgetRetry(name);
+          await this.loader.fail(name, problems, since);
+        }),
+      remove: (name, why) =>
+        this.exclusively(async () => {
+          this.forgetRetry(name);
+          await this.loader.remove(name, why);
+        }),
+      problem: (problem) => this.exclusively(async () => this.noteSource(problem)),
+      confirmed: (at) => {
+        this.confirmedAt = at;
+      },
+    };
   }
 
-  private async checkUntilSettled(forced: (name: string) => boolean, patienceMs: number): Promise<void> {
-    const until = performance.now() + patienceMs;
-    while (!(await this.check(forced)) && performance.now() < until);
+  private async load(offered: OfferedSet): Promise<void> {
+    const { name } = offered.set;
+    this.forgetRetry(name);
+    if ((await this.loader.load(offered)) === 'handled' || this.isStopped) return;
+    const again = () => void this.exclusively(() => this.load({ ...offered, since: performance.now() }));
+    this.retries.set(name, setTimeout(again, this.options.retryMs ?? defaultRetryMs).unref());
   }
 
-  /** @returns false if a folder was changing, so that another look is due soon */
-  private check(forced: (name: string) => boolean): Promise<boolean> {
-    return this.exclusively(async () => {
-      const known = new Map(this.sets.entries.map(({ name, folder }) => [name, folder?.fingerprint]));
-      const asked = Date.now();
-      const due = (name: string) => forced(name) || performance.now() > (this.sets.find(name)?.retryAt ?? Infinity);
-      const { problem, changed, gone, restless, atRest } = await this.watch.changes(known, due);
-      if (atRest && problem?.code !== this.sets.directoryProblem?.code) this.noteDirectory(problem);
-      if (atRest && problem === undefined) this.confirmedAt = asked;
-      for (const name of gone) await this.folders.remove(name);
-      for (const name of restless) this.folders.noteChanging(name);
-      let settled = atRest;
-      for (const scan of changed) settled = (await this.folders.load(scan)) && settled;
-      return settled;
-    });
+  private forgetRetry(name: string): void {
+    clearTimeout(this.retries.get(name));
+    this.retries.delete(name);
   }
 
-  private noteDirectory(problem: PolicyProblem | undefined): void {
-    this.sets.directoryProblem = problem;
-    this.sets.publish();
-    if (problem === undefined) this.options.log.info({ directory: this.options.directory }, 'policy directory read');
-    else this.options.log.error({ directory: this.options.directory, problem }, `policy directory: ${problem.message}`);
+  private noteSource(problem: PolicyProblem | undefined): void {
+    const { log, source } = this.options;
+    this.sets.sourceProblem = problem;
+    if (problem === undefined) log.info(source.place, `${source.title} read`);
+    else log.error({ ...source.place, problem }, `${source.title}: ${problem.message}`);
   }
 }

@@ -6,6 +6,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { SqlitePolicyArchive } from '../../dist/policy-store/archive/sqlite/sqlite-policy-archive.js';
+import { DirectorySource } from '../../dist/policy-store/directory/directory-source.js';
 import { PolicyStore } from '../../dist/policy-store/policy-store.js';
 
 const [directory, database, change, point, what] = process.argv.slice(2);
@@ -33,7 +34,8 @@ function observed(archive) {
 
 const log = { info: (_details, message) => pass(message), warn: () => undefined, error: () => undefined };
 const archive = await SqlitePolicyArchive.open(database);
-const store = new PolicyStore({ directory, archive: observed(archive), log, pollMs: 20, settleMs: 5 });
+const source = new DirectorySource({ directory, pollMs: 20, settleMs: 5, onDefect: (error) => console.error(error) });
+const store = new PolicyStore({ source, archive: observed(archive), log });
 await store.start();
 armed = true;
 if (change === 'reload') {

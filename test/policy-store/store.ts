@@ -1,6 +1,7 @@
 import { afterEach } from 'vitest';
 import type { PolicyArchive } from '../../src/policy-store/archive/policy-archive.js';
 import { SqlitePolicyArchive } from '../../src/policy-store/archive/sqlite/sqlite-policy-archive.js';
+import { DirectorySource, type DirectorySourceOptions } from '../../src/policy-store/directory/directory-source.js';
 import type { PolicySetStatus } from '../../src/policy-store/policy-set-status.js';
 import { PolicyStore } from '../../src/policy-store/policy-store.js';
 import type { LoadEvent, PolicyStoreOptions } from '../../src/policy-store/policy-store-options.js';
@@ -23,24 +24,25 @@ afterEach(async () => {
   for (const started of running.splice(0).reverse()) await started.stop();
 });
 
+type TestStoreOptions = Partial<PolicyStoreOptions & DirectorySourceOptions>;
+
 /** A store that looks often and settles soon; it is stopped after the test. */
-export function newStore(directory: string, options: Partial<PolicyStoreOptions> = {}): TestStore {
+export function newStore(directory: string, options: TestStoreOptions = {}): TestStore {
   const log: LogLine[] = [];
   const events: LoadEvent[] = [];
   const write = (level: string) => (details: object, message: string) => void log.push({ level, message, details });
+  const onDefect = (error: unknown) => write('error')({ err: error }, 'a defect of the source');
   const store = new PolicyStore({
-    directory,
+    source: new DirectorySource({ directory, pollMs: 50, settleMs: 20, onDefect, ...options }),
     log: { info: write('info'), warn: write('warn'), error: write('error') },
     onLoad: (event) => events.push(event),
-    pollMs: 50,
-    settleMs: 20,
     ...options,
   });
   running.push(store);
   return { store, log, events };
 }
 
-export async function startedStore(directory: string, options: Partial<PolicyStoreOptions> = {}): Promise<TestStore> {
+export async function startedStore(directory: string, options: TestStoreOptions = {}): Promise<TestStore> {
   const made = newStore(directory, options);
   await made.store.start();
   return made;

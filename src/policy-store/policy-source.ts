@@ -1,0 +1,72 @@
+import type { PolicyProblem } from '../core/problem.js';
+import type { PolicySetFiles } from './policy-set-files.js';
+
+/** A set as its source has it now. */
+export interface OfferedSet {
+  readonly set: PolicySetFiles;
+  /** Asks for the commit that the files come from; undefined where there is none. Does not reject. */
+  readonly gitCommit?: () => Promise<string | undefined>;
+  /** When the source began to read it, in milliseconds of the monotonic clock. */
+  readonly since: number;
+}
+
+/**
+ * The store as its source sees it. What is told is handled in its order, one after another, between requests of operators;
+ * the promises resolve when it is done. None of them rejects because of what a set holds.
+ */
+export interface SourceSink {
+  /** The names of every set that the store knows, those included that it has from the archive alone. */
+  names(): readonly string[];
+
+  /**
+   * Compiles, lints and tests a set, puts it into service and archives it; if that fails, the version that serves stays and
+   * the status of the set says why (P1). When the files are not to blame, the store tries it again by itself.
+   */
+  offer(offered: OfferedSet): Promise<void>;
+
+  /**
+   * The source has something for the set that cannot be loaded, and why. What serves stays.
+   *
+   * @param since as that of an offer
+   */
+  fail(name: string, problems: readonly PolicyProblem[], since: number): Promise<void>;
+
+  /**
+   * The set is not at the source any more, and is not served from now on. Its versions stay in the archive.
+   *
+   * @param why for the log: `its folder is gone`
+   */
+  remove(name: string, why: string): Promise<void>;
+
+  /** Why the source as a whole cannot be used, or undefined when it can again; sets go on being served. */
+  problem(problem: PolicyProblem | undefined): Promise<void>;
+
+  /**
+   * At this time (milliseconds since 1970) everything that the source had was handled: what had been told was the newest, or
+   * it was told that it failed.
+   */
+  confirmed(at: number): void;
+}
+
+/** Where policy sets come from. Each kind has a folder of its own beside this file. */
+export abstract class PolicySource {
+  /** What people call it: `policy directory`. */
+  abstract readonly title: string;
+
+  /** Where it is, as members of a line in the log; without secrets. */
+  abstract readonly place: object;
+
+  /**
+   * Tells all that there is, then every change until `stop`. Resolves when all that there was has been told; also when a
+   * set, or the whole source, cannot be read.
+   */
+  abstract start(sink: SourceSink): Promise<void>;
+
+  /**
+   * Tells what there is of a set, or of every set, whether or not it seems to have changed. Resolves when that was handled.
+   */
+  abstract reload(name?: string): Promise<void>;
+
+  /** Tells nothing more from now on. Resolves when what was being told has been handled. May be called before `start` ends. */
+  abstract stop(): Promise<void>;
+}

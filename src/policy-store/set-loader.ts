@@ -1,0 +1,126 @@
+import { formatProblem, PolicyError, type PolicyProblem, presentProblems } from '../core/problem.js';
+import { currentSemantics } from '../core/semantics.js';
+import { loadPolicySet } from './load-policy-set.js';
+import { testsVersionOf, versionOf } from './policy-set-files.js';
+import type { Entry, PolicySetTable } from './policy-set-table.js';
+import type { OfferedSet } from './policy-source.js';
+import type { LoadEvent, PolicyStoreOptions } from './policy-store-options.js';
+import type { VersionService } from './version-service.js';
+
+/** Loads what a source has of a set. A set that cannot be loaded keeps the version that serves (P1). */
+export class SetLoader {
+  constructor(
+    private readonly sets: PolicySetTable,
+    private readonly service: VersionService,
+    private readonly options: Pick<PolicyStoreOptions, 'archive' | 'log' | 'onLoad'>,
+  ) {}
+
+  /** @returns whether it is to be tried again, although the files stay as they are: something else failed */
+  async load(offered: OfferedSet): Promise<'handled' | 'failed'> {
+    const { set, since } = offered;
+    const entry = this.sets.obtain(set.name);
+    const from = entry.loaded?.served.version ?? entry.archived?.version;
+    entry.sourceVersion = versionOf(set.files);
+    let result: LoadEvent['result'] = 'failed';
+    let outcome: 'handled' | 'failed' = 'handled';
+    try {
+      result = await this.serveOffered(entry, offered);
+      entry.problems = [];
+    } catch (error) {
+      if (error instanceof PolicyError) {
+        this.note(entry, error.problems);
+      } else {
+        outcome = 'failed';
+        this.note(entry, [loadFailed]);
+        this.options.log.error({ err: error, policySet: set.name }, 'a policy set could not be put into service');
+      }
+    }
+    await this.finish(entry, result, since, from);
+    return outcome;
+  }
+
+  /** The source has files for the set that are not to be used. */
+  async fail(name: string, problems: readonly PolicyProblem[], since: number): Promise<void> {
+    const entry = this.sets.obtain(name);
+    const from = entry.loaded?.served.version ?? entry.archived?.version;
+    entry.sourceVersion = undefined;
+    this.note(entry, problems);
+    await this.finish(entry, 'failed', since, from);
+  }
+
+  async remove(name: string, why: string): Promise<void> {
+    const entry = this.sets.find(name);
+    if (entry === undefined) return;
+    this.sets.remove(name);
+    this.sets.publish();
+    entry.loaded?.retire();
+    this.options.log.warn({ policySet: name }, `policy set removed: ${why}`);
+    const from = entry.loaded?.served.version ?? entry.archived?.version;
+    this.options.onLoad?.({ policySet: name, result: 'removed', durationMs: 0, from, to: undefined });
+    await this.options.archive?.setRemoved(name, Date.now()).catch((error) => {
+      // After a restart it will be found missing once more.
+      this.options.log.error({ err: error, policySet: name }, 'the removal of a policy set could not be recorded');
+    });
+  }
+
+  private async finish(
+    entry: Entry,
+    result: LoadEvent['result'],
+    since: number,
+    from: string | undefined,
+  ): Promise<void> {
+    if (entry.loaded === undefined) await this.service.serveArchived(entry);
+    this.sets.publish();
+    const to = entry.loaded?.served.version;
+    this.options.onLoad?.({ policySet: entry.name, result, durationMs: performance.now() - since, from, to });
+  }
+
+  private async serveOffered(entry: Entry, { set, gitCommit }: OfferedSet): Promise<'served' | 'unchanged'> {
+    const version = entry.sourceVersion;
+    if (entry.pinnedOver === '') {
+      // When the pin was set the source could not be read; this is the version that it is over.
+      entry.pinnedOver = version;
+      const pinned = entry.loaded?.served.version ?? entry.archived?.version;
+      if (pinned !== undefined)
+        await this.options.archive?.setState({ name: entry.name, version: pinned, pinnedOver: version }, Date.now());
+    }
+    if (entry.pinnedOver === version && (await this.service.serveArchived(entry))) return 'unchanged';
+    // Tests are not a part of the version: when they change, they are run again on what serves already.
+    const checked = `${version} ${testsVersionOf(set.files)}`;
+    const serves = () => {
+      const served = entry.loaded?.served;
+      return served?.version === version && served?.compiled.semantics === currentSemantics;
+    };
+    if (serves() && entry.checked === checked) return 'unchanged';
+    const loaded = await loadPolicySet(set);
+    entry.checked = checked;
+    if (serves()) {
+      await loaded.stop();
+      return 'unchanged';
+    }
+    await this.service.serve(entry, loaded, undefined, async (archive) =>
+      archive.keep(set, Date.now(), await gitCommit?.()),
+    );
+    return 'served';
+  }
+
+  /** Says once why the set is not loaded. */
+  private note(entry: Entry, problems: readonly PolicyProblem[]): void {
+    const before = entry.problems.map(formatProblem).join('\n');
+    entry.problems = presentProblems(problems);
+    if (entry.problems.map(formatProblem).join('\n') === before) return;
+    this.options.log.error(
+      { policySet: entry.name, problems: entry.problems.slice(0, 20), serving: entry.loaded?.served.version },
+      `policy set not loaded: ${formatProblem(entry.problems[0] ?? loadFailed)}`,
+    );
+  }
+}
+
+const loadFailed: PolicyProblem = Object.freeze({
+  severity: 'error',
+  code: 'load_failed',
+  message: 'the set could not be put into service; the log of the service says why',
+  file: '.',
+  line: 1,
+  column: 1,
+});
