@@ -20,6 +20,9 @@ export class DecisionContext {
   @Text()
   readonly policy_version!: string;
 
+  @Integer({ optional: true, description: 'Of the policy set at its source, where that gives revisions.' })
+  readonly revision?: number;
+
   @Part(() => DecisionReason)
   readonly reason!: Reason;
 
@@ -85,6 +88,7 @@ export function authzenDecision(answer: DecisionAnswer): AuthzenDecision {
     reason_admin: { en: adminReason(answer) },
   };
   const userReason = reason.message === undefined ? undefined : localised(reason.message);
+  if (answer.revision !== undefined) context.revision = answer.revision;
   if (userReason !== undefined) context.reason_user = userReason;
   else if (!allowed) context.reason_user = deniedMessage;
   if (obligations.length > 0) context.obligations = obligations;

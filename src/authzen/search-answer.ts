@@ -40,6 +40,9 @@ export class SearchContext {
 
   @Text()
   readonly policy_version!: string;
+
+  @Integer({ optional: true, description: 'Of the policy set at its source, where that gives revisions.' })
+  readonly revision?: number;
 }
 
 export class FoundEntity {

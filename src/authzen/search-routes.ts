@@ -102,7 +102,7 @@ function responseOf(
   found: SearchPage,
   nextToken: string,
 ): EntitySearchAnswer | ActionSearchAnswer {
-  const { searchId, policySet, policyVersion, results, examined, rolesLeftOut, end } = found;
+  const { searchId, policySet, policyVersion, revision, results, examined, rolesLeftOut, end } = found;
   const extent = end === 'complete' ? { complete: true } : { complete: false, stopped_by: end };
   const page = {
     page: {
@@ -110,7 +110,12 @@ function responseOf(
       count: results.length,
       properties: { ...extent, examined, ...(rolesLeftOut > 0 && { roles_left_out: rolesLeftOut }) },
     },
-    context: { id: searchId, policy_set: policySet, policy_version: policyVersion },
+    context: {
+      id: searchId,
+      policy_set: policySet,
+      policy_version: policyVersion,
+      ...(revision !== undefined && { revision }),
+    },
   };
   return kind === 'action'
     ? { ...page, results: results.map((name) => ({ name })) }

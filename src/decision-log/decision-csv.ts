@@ -14,6 +14,7 @@ const columns: readonly (readonly [string, (record: SeenRecord) => Cell])[] = [
   ['resource', (record) => record.request.resource.id],
   ['policySet', (record) => record.policySet],
   ['policyVersion', (record) => record.policyVersion],
+  ['revision', (record) => record.revision],
   ['rule', (record) => record.reason.rule?.join(', ')],
   ['file', (record) => record.reason.file],
   ['line', (record) => record.reason.line],

@@ -81,6 +81,9 @@ export class DecisionRecord {
   @Text()
   readonly policyVersion!: string;
 
+  @Integer({ optional: true, description: 'The revision of that version at its source, where it gives revisions.' })
+  readonly revision?: number | undefined;
+
   @Text()
   readonly engineVersion!: string;
 

@@ -8,7 +8,7 @@
  *
  * Left out of a record's line is what reading puts back: members equal to the common ones; `time` when the id holds the
  * same millisecond; `clock` when it is the time; `errors` and `obligations` when there are none; `sequence`, which the
- * line's place gives. Records of 0.1 name no `semantics`: it is 1; and no
+ * line's place gives. `revision` is null where the common one is not the record's and it has none. Records of 0.1 name no `semantics`: it is 1; and no
  * `instance`: it is not known. That is two fifths of a typical record, on every way that its text goes. JSON text holds
  * no line feed of its own.
  *
@@ -22,16 +22,16 @@ import type { DecisionRecord, NewDecisionRecord } from './decision-record.js';
 /** What records of one moment mostly agree in. */
 export type CommonMembers = Pick<
   NewDecisionRecord,
-  'policySet' | 'policyVersion' | 'engineVersion' | 'semantics' | 'caller' | 'authentication' | 'via'
+  'policySet' | 'policyVersion' | 'revision' | 'engineVersion' | 'semantics' | 'caller' | 'authentication' | 'via'
 > &
   Pick<DecisionRecord, 'instance'>;
 
 /** The members that a record's line repeats where they differ; the instance is the same for all that a process writes. */
-type RepeatedMember = Exclude<keyof CommonMembers, 'instance'>;
+type RepeatedMember = Exclude<keyof CommonMembers, 'instance' | 'revision'>;
 
 export function commonMembers(record: NewDecisionRecord, instance?: string): CommonMembers {
-  const { policySet, policyVersion, engineVersion, semantics, caller, authentication, via } = record;
-  return { policySet, policyVersion, engineVersion, semantics, caller, authentication, via, instance };
+  const { policySet, policyVersion, revision, engineVersion, semantics, caller, authentication, via } = record;
+  return { policySet, policyVersion, revision, engineVersion, semantics, caller, authentication, via, instance };
 }
 
 /** A record's line. Serialised once, never again. `timeInId`: whether its id holds the millisecond of its time. */
@@ -43,6 +43,7 @@ export function recordLine(record: NewDecisionRecord, common: CommonMembers, tim
     time: timeInId ? undefined : rfc3339(record.time),
     policySet: unlessCommon('policySet'),
     policyVersion: unlessCommon('policyVersion'),
+    revision: record.revision === common.revision ? undefined : (record.revision ?? null),
     engineVersion: unlessCommon('engineVersion'),
     semantics: unlessCommon('semantics'),
     request: record.request,
@@ -142,20 +143,24 @@ function parsed(line: string, unreadable: unknown): any {
 }
 
 /** A record's line as it was parsed. */
-type OwnMembers = Partial<DecisionRecord> &
-  Pick<DecisionRecord, 'id' | 'request' | 'decision' | 'reason' | 'requestId' | 'durationUs'>;
+type OwnMembers = Partial<Omit<DecisionRecord, 'revision'>> & { readonly revision?: number | null } & Pick<
+    DecisionRecord,
+    'id' | 'request' | 'decision' | 'reason' | 'requestId' | 'durationUs'
+  >;
 
 type StoredCommon = CommonMembers & Pick<DecisionRecord, 'writer'>;
 
 /** Puts back what was left out. The members are in the order in which a person would read them. */
 function wholeRecord(own: OwnMembers, common: StoredCommon, sequence: number): DecisionRecord {
   const time = own.time ?? timeOf(own.id);
+  const revision = own.revision === undefined ? common.revision : (own.revision ?? undefined);
   // Written out, since spreading one object over another takes as long as parsing both.
   return {
     id: own.id,
     time,
     policySet: own.policySet ?? common.policySet,
     policyVersion: own.policyVersion ?? common.policyVersion,
+    ...(revision !== undefined && { revision }),
     engineVersion: own.engineVersion ?? common.engineVersion,
     semantics: own.semantics ?? common.semantics ?? semanticsBeforeNumbers,
     request: own.request,

@@ -1,7 +1,7 @@
 import { JSONSchema } from 'class-validator-jsonschema';
 import { DecisionFault, DecisionReason, effects } from '../answers/decision-parts.js';
 import { DecisionExplanation } from '../answers/explanation-parts.js';
-import { Flag, ListOfAnything, OneOf, Part, Parts, Text } from '../answers/members.js';
+import { Flag, Integer, ListOfAnything, OneOf, Part, Parts, Text } from '../answers/members.js';
 import type { Diagnostic, Effect, Reason } from '../core/decision.js';
 import type { Explanation } from '../core/explanation.js';
 import type { Json } from '../core/request.js';
@@ -23,6 +23,12 @@ export class DecisionAnswer {
 
   @Text({ description: 'Digest of the policy set that it was computed from: `sha256:` and 64 hexadecimal digits.' })
   readonly policyVersion!: string;
+
+  @Integer({
+    optional: true,
+    description: 'The revision of the policy set that it was computed from, where its source gives revisions.',
+  })
+  readonly revision?: number | undefined;
 
   @Part(() => DecisionReason, { description: 'Why. `explain: none` leaves only the code.' })
   readonly reason!: Reason;

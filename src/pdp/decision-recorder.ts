@@ -41,6 +41,7 @@ export class DecisionRecorder {
       time: answer.received,
       policySet: set.name,
       policyVersion: set.version,
+      revision: set.revision,
       engineVersion,
       semantics: set.compiled.semantics,
       request,

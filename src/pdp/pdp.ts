@@ -221,6 +221,7 @@ function answerOf(
     decisionId,
     policySet: set.name,
     policyVersion: set.version,
+    revision: set.revision,
     reason: explain === 'none' ? { code: reason.code } : reason,
     obligations,
     errors: explain === 'none' ? errors.map(({ code, message }) => ({ code, message })) : errors,

@@ -11,6 +11,7 @@ export interface SearchPage {
   readonly searchId: string;
   readonly policySet: string;
   readonly policyVersion: string;
+  readonly revision: number | undefined;
   /** Ids (names, for actions) in an order that is stable within a version. */
   readonly results: readonly string[];
   /** How many candidates were decided for this page. */
@@ -62,7 +63,7 @@ export class PolicySearch {
     const record = this.recorder.recordOf(set, answer, asker);
     await this.recorder.append(record);
     const { rolesLeftOut = 0 } = found;
-    const names = { searchId: record.id, policySet: set.name, policyVersion: set.version };
+    const names = { searchId: record.id, policySet: set.name, policyVersion: set.version, revision: set.revision };
     const page = { ...names, results, examined, rolesLeftOut, end };
     return end === 'complete' || next === undefined ? page : { ...page, next };
   }

@@ -75,6 +75,11 @@ export async function loadPolicySet(
   return { served, retire: () => undefined, stop: async () => undefined };
 }
 
+/** The same set under the number that its source gave it. */
+export function withRevision(loaded: LoadedPolicySet, revision: number | undefined): LoadedPolicySet {
+  return { ...loaded, served: Object.freeze({ ...loaded.served, revision }) };
+}
+
 /** With more rules than this the linter's warnings are left to `verdict lint`: they would take longer than the load. */
 const lintedRules = 20_000;
 

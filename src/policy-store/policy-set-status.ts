@@ -32,7 +32,7 @@ export class PolicySetStatus {
 
   @OneOf(['active', 'stale', 'failed'], {
     description:
-      '`active`: what its folder holds is served, or what was pinned. `stale`: its folder cannot be loaded, an earlier ' +
+      '`active`: what its source holds is served, or what was pinned. `stale`: what its source holds cannot be loaded, an earlier ' +
       'version is served. `failed`: nothing is served.',
   })
   readonly state!: 'active' | 'stale' | 'failed';
@@ -43,6 +43,12 @@ export class PolicySetStatus {
   @Text({ optional: true, description: 'The version that is served, if one is.' })
   readonly version!: string | undefined;
 
+  @Integer({
+    optional: true,
+    description: 'The number of what is served at its source, which rises with every change. A directory gives none.',
+  })
+  readonly revision!: number | undefined;
+
   @Time({ optional: true, description: 'Since when this process serves that version.' })
   readonly servedSince!: string | undefined;
 
@@ -52,14 +58,14 @@ export class PolicySetStatus {
   @Text({ optional: true })
   readonly description!: string | undefined;
 
-  @Text({ optional: true, description: 'The version of what its folder holds, where that could be read.' })
+  @Text({ optional: true, description: 'The version of the files that its source holds, where they could be read.' })
   readonly folderVersion!: string | undefined;
 
-  @Flag({ description: "Whether a rollback holds `version` until the folder's version changes." })
+  @Flag({ description: "Whether a rollback holds `version` until the source's version changes." })
   readonly pinned!: boolean;
 
   @Parts(() => PolicySetProblem, {
-    description: "Why the folder's content is not served, and warnings about what is: the first hundred of them.",
+    description: 'Why what the source holds is not served, and warnings about what is: the first hundred of them.',
   })
   readonly problems!: readonly PolicyProblem[];
 

@@ -20,6 +20,8 @@ export interface Entry {
    * The source's version at a rollback; `''` if it could not be read then. The pin ends when the source has another one.
    */
   pinnedOver?: string | undefined;
+  /** True if the source wants an earlier version served than that of the files that it has. */
+  isPinnedAtSource?: boolean;
   /** Why what the source has is not served. */
   problems: readonly PolicyProblem[];
   /** True if it appeared while the service ran and has not been served yet. It has no effect on other sets. */
@@ -154,11 +156,12 @@ export class PolicySetTable {
       state: this.stateOf(entry),
       since: entry.shown?.since ?? new Date().toISOString(),
       version: served?.version,
+      revision: served?.revision,
       servedSince: entry.shown?.servedSince,
       engine: served?.engine,
       description: served?.compiled.manifest.description,
       folderVersion: entry.sourceVersion,
-      pinned: entry.pinnedOver !== undefined,
+      pinned: entry.pinnedOver !== undefined || entry.isPinnedAtSource === true,
       problems: Object.freeze(kinds.flatMap((problems) => problems.slice(0, shownProblems)).slice(0, shownProblems)),
       problemCount: kinds.reduce((count, problems) => count + problems.length, 0),
     });

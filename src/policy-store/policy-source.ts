@@ -4,6 +4,13 @@ import type { PolicySetFiles } from './policy-set-files.js';
 /** A set as its source has it now. */
 export interface OfferedSet {
   readonly set: PolicySetFiles;
+  /**
+   * Its number at the source, a positive integer that rises with every change of what is to be served; undefined where the
+   * source has none.
+   */
+  readonly revision?: number | undefined;
+  /** The version of the files that the source has, where `set` is an earlier one that it wants served in their place. */
+  readonly pinnedOver?: string | undefined;
   /** Asks for the commit that the files come from; undefined where there is none. Does not reject. */
   readonly gitCommit?: () => Promise<string | undefined>;
   /** When the source began to read it, in milliseconds of the monotonic clock. */
@@ -40,12 +47,6 @@ export interface SourceSink {
 
   /** Why the source as a whole cannot be used, or undefined when it can again; sets go on being served. */
   problem(problem: PolicyProblem | undefined): Promise<void>;
-
-  /**
-   * At this time (milliseconds since 1970) everything that the source had was handled: what had been told was the newest, or
-   * it was told that it failed.
-   */
-  confirmed(at: number): void;
 }
 
 /** Where policy sets come from. Each kind has a folder of its own beside this file. */
@@ -55,6 +56,12 @@ export abstract class PolicySource {
 
   /** Where it is, as members of a line in the log; without secrets. */
   abstract readonly place: object;
+
+  /**
+   * When the source had last been read whole (milliseconds since 1970): everything that it had then was told and has been
+   * handled. Undefined before the first time.
+   */
+  abstract get confirmedAt(): number | undefined;
 
   /**
    * Tells all that there is, then every change until `stop`. Resolves when all that there was has been told; also when a

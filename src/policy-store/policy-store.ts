@@ -25,7 +25,6 @@ export class PolicyStore {
   private readonly retries = new Map<string, NodeJS.Timeout>();
   private work: Promise<unknown> = Promise.resolve();
   private isStopped = false;
-  private confirmedAt: number | undefined;
 
   constructor(private readonly options: PolicyStoreOptions) {
     this.archived = new ArchivedVersions(options.archive);
@@ -105,9 +104,9 @@ export class PolicyStore {
     return isIt ? serving : this.archived.get(name, version, semantics);
   }
 
-  /** When the source was read last, as a whole, in milliseconds since 1970: what was changed since then is not known. */
+  /** When the source was last read as a whole, in milliseconds since 1970: what was changed since then is not known. */
   get confirmed(): number | undefined {
-    return this.confirmedAt;
+    return this.options.source.confirmedAt;
   }
 
   /** Why the source as a whole cannot be used; what was served before goes on. */
@@ -165,9 +164,6 @@ export class PolicyStore {
           await this.loader.remove(name, why);
         }),
       problem: (problem) => this.exclusively(async () => this.noteSource(problem)),
-      confirmed: (at) => {
-        this.confirmedAt = at;
-      },
     };
   }
 

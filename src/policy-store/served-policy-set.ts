@@ -17,6 +17,8 @@ export interface EvaluationOptions {
 export interface ServedPolicySet {
   readonly name: string;
   readonly version: string;
+  /** The number of this content at its source, which rises with every change; undefined where the source has none. */
+  readonly revision?: number | undefined;
   /** Which engine evaluates it: Verdict's own, or stock Casbin in a thread of its own. */
   readonly engine: 'verdict' | 'casbin';
   readonly compiled: PolicySet;

@@ -1,6 +1,6 @@
 import { formatProblem, PolicyError, type PolicyProblem, presentProblems } from '../core/problem.js';
 import { currentSemantics } from '../core/semantics.js';
-import { loadPolicySet } from './load-policy-set.js';
+import { loadPolicySet, withRevision } from './load-policy-set.js';
 import { testsVersionOf, versionOf } from './policy-set-files.js';
 import type { Entry, PolicySetTable } from './policy-set-table.js';
 import type { OfferedSet } from './policy-source.js';
@@ -20,12 +20,13 @@ export class SetLoader {
     const { set, since } = offered;
     const entry = this.sets.obtain(set.name);
     const from = entry.loaded?.served.version ?? entry.archived?.version;
-    entry.sourceVersion = versionOf(set.files);
+    entry.sourceVersion = offered.pinnedOver ?? versionOf(set.files);
     let result: LoadEvent['result'] = 'failed';
     let outcome: 'handled' | 'failed' = 'handled';
     try {
       result = await this.serveOffered(entry, offered);
       entry.problems = [];
+      entry.isPinnedAtSource = offered.pinnedOver !== undefined;
     } catch (error) {
       if (error instanceof PolicyError) {
         this.note(entry, error.problems);
@@ -75,8 +76,10 @@ export class SetLoader {
     this.options.onLoad?.({ policySet: entry.name, result, durationMs: performance.now() - since, from, to });
   }
 
-  private async serveOffered(entry: Entry, { set, gitCommit }: OfferedSet): Promise<'served' | 'unchanged'> {
-    const version = entry.sourceVersion;
+  private async serveOffered(entry: Entry, { set, gitCommit, revision }: OfferedSet): Promise<'served' | 'unchanged'> {
+    const version = versionOf(set.files);
+    // A source with revisions says itself what is pinned.
+    if (revision !== undefined) entry.pinnedOver = undefined;
     if (entry.pinnedOver === '') {
       // When the pin was set the source could not be read; this is the version that it is over.
       entry.pinnedOver = version;
@@ -91,14 +94,18 @@ export class SetLoader {
       const served = entry.loaded?.served;
       return served?.version === version && served?.compiled.semantics === currentSemantics;
     };
-    if (serves() && entry.checked === checked) return 'unchanged';
+    if (serves() && entry.checked === checked) {
+      this.service.renumber(entry, revision);
+      return 'unchanged';
+    }
     const loaded = await loadPolicySet(set);
     entry.checked = checked;
     if (serves()) {
       await loaded.stop();
+      this.service.renumber(entry, revision);
       return 'unchanged';
     }
-    await this.service.serve(entry, loaded, undefined, async (archive) =>
+    await this.service.serve(entry, withRevision(loaded, revision), undefined, async (archive) =>
       archive.keep(set, Date.now(), await gitCommit?.()),
     );
     return 'served';

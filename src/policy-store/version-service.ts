@@ -1,6 +1,6 @@
 import type { ArchivedVersions } from './archive/archived-versions.js';
 import type { PolicyArchive } from './archive/policy-archive.js';
-import type { LoadedPolicySet } from './load-policy-set.js';
+import { type LoadedPolicySet, withRevision } from './load-policy-set.js';
 import type { Entry, PolicySetTable } from './policy-set-table.js';
 import type { PolicyStoreOptions } from './policy-store-options.js';
 
@@ -37,9 +37,16 @@ export class VersionService {
     this.sets.publish();
     replaced?.retire();
     this.options.log.info(
-      { policySet: name, version, replaced: replaced?.served.version, pinnedOver },
+      { policySet: name, version, revision: loaded.served.revision, replaced: replaced?.served.version, pinnedOver },
       'policy set served',
     );
+  }
+
+  /** What serves is what its source has under this revision, too. */
+  renumber(entry: Entry, revision: number | undefined): void {
+    if (entry.loaded === undefined || entry.loaded.served.revision === revision) return;
+    entry.loaded = withRevision(entry.loaded, revision);
+    this.sets.publish();
   }
 
   /**

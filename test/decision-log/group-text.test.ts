@@ -21,6 +21,7 @@ function written(records: readonly NewDecisionRecord[]): string {
 const unlike: readonly (readonly [string, Partial<NewDecisionRecord>])[] = [
   ['is like the first', {}],
   ['names another set and version', { policySet: 'orders', policyVersion: 'sha256:00' }],
+  ['was computed from a revision', { revision: 7 }],
   ['was answered by another engine', { engineVersion: '0.2.0' }],
   ['was answered under other defaults', { semantics: 1 }],
   ['came from another caller through another door', { caller: 'crm', authentication: 'jwt', via: 'batch' }],

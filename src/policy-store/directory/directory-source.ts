@@ -37,6 +37,7 @@ export class DirectorySource extends PolicySource {
   private readonly restlessSince = new Map<string, number>();
   private problemTold: PolicyProblem | undefined;
   private sink: SourceSink | undefined;
+  private confirmed: number | undefined;
   private looking: Promise<unknown> = Promise.resolve();
   private watching: Promise<void> | undefined;
   private isStopped = false;
@@ -50,6 +51,10 @@ export class DirectorySource extends PolicySource {
 
   get place(): object {
     return { directory: this.options.directory };
+  }
+
+  get confirmedAt(): number | undefined {
+    return this.confirmed;
   }
 
   async start(sink: SourceSink): Promise<void> {
@@ -113,7 +118,7 @@ export class DirectorySource extends PolicySource {
     for (const name of restless) await this.noteChanging(name);
     let settled = atRest;
     for (const scan of changed) settled = (await this.tell(sink, scan)) && settled;
-    if (settled && problem === undefined) sink.confirmed(asked);
+    if (settled && problem === undefined) this.confirmed = asked;
     return settled;
   }
 

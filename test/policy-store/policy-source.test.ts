@@ -1,0 +1,111 @@
+import { describe, expect, it } from 'vitest';
+import { type PolicySetFiles, versionOf } from '../../src/policy-store/policy-set-files.js';
+import { PolicySource, type SourceSink } from '../../src/policy-store/policy-source.js';
+import { idModel } from '../models.js';
+import { temporaryDirectory } from './folders.js';
+import { brief, openArchive, startedStore, until } from './store.js';
+
+/** A source that tells what a test has it tell. */
+class ToldSource extends PolicySource {
+  readonly title = 'source of a test';
+  readonly place = {};
+  readonly confirmedAt = undefined;
+  sink!: SourceSink;
+
+  async start(sink: SourceSink): Promise<void> {
+    this.sink = sink;
+  }
+
+  async reload(): Promise<void> {}
+  async stop(): Promise<void> {}
+
+  offer(set: PolicySetFiles, revision?: number, pinnedOver?: string): Promise<void> {
+    return this.sink.offer({ set, revision, pinnedOver, since: performance.now() });
+  }
+}
+
+const files = (rules: string, test?: string): PolicySetFiles => {
+  const contents = {
+    'model.conf': idModel,
+    'rules.csv': rules,
+    ...(test !== undefined && { 'tests/roles.yaml': test }),
+  };
+  return {
+    name: 'acl',
+    files: Object.entries(contents).map(([path, text]) => ({ path, bytes: Buffer.from(text) })),
+  };
+};
+const alices = files('p, alice, data1, read\n');
+const bobs = files('p, bob, data1, read\n');
+
+async function startedWith(options: Parameters<typeof startedStore>[1] = {}) {
+  const source = new ToldSource();
+  return { source, ...(await startedStore('', { source, ...options })) };
+}
+
+describe('what a source tells', () => {
+  it('is served under the revision that it gave', async () => {
+    const { source, store } = await startedWith();
+    await source.offer(alices, 7);
+    expect(store.resolve('acl')).toMatchObject({ version: versionOf(alices.files), revision: 7 });
+    await source.offer(bobs, 8);
+    expect(store.status('acl')).toMatchObject({ version: versionOf(bobs.files), revision: 8, state: 'active' });
+  });
+
+  it('has a new revision also where only its tests changed', async () => {
+    const { source, store } = await startedWith();
+    await source.offer(alices, 7);
+    const test = `subjects: { alice: { id: alice } }
+resources: { data1: { id: data1 } }
+tests: [{ name: alice reads, subject: alice, action: read, resource: data1, expect: allow }]
+`;
+    await source.offer(files('p, alice, data1, read\n', test), 8);
+    expect(store.status('acl').problems).toEqual([]);
+    expect(store.resolve('acl').revision).toBe(8);
+    expect(store.resolve('acl').version).toBe(versionOf(alices.files));
+  });
+
+  it('keeps the revision that serves where what it tells does not load', async () => {
+    const { source, store } = await startedWith();
+    await source.offer(alices, 7);
+    await source.offer(files('p, bob\n'), 8);
+    expect(store.resolve('acl')).toMatchObject({ version: versionOf(alices.files), revision: 7 });
+    expect(store.status('acl').state).toBe('stale');
+  });
+
+  it('is pinned when the source wants an earlier version than its files', async () => {
+    const { source, store } = await startedWith();
+    await source.offer(bobs, 7);
+    await source.offer(alices, 8, versionOf(bobs.files));
+    const pinned = {
+      version: versionOf(alices.files),
+      folderVersion: versionOf(bobs.files),
+      pinned: true,
+      revision: 8,
+    };
+    expect(store.status('acl')).toMatchObject(pinned);
+    await source.offer(bobs, 9);
+    expect(store.status('acl')).toMatchObject({ version: versionOf(bobs.files), pinned: false, revision: 9 });
+  });
+
+  it('is tried again, without the source, where something else than its files failed', async () => {
+    const archive = await openArchive(`${temporaryDirectory()}/verdict.sqlite`);
+    let isDown = true;
+    const failing = new Proxy(archive, {
+      get(target, name) {
+        if (name === 'keep' && isDown) return () => Promise.reject(new Error('the disk is full'));
+        const member = Reflect.get(target, name);
+        return typeof member === 'function' ? member.bind(target) : member;
+      },
+    });
+    const { source, store } = await startedWith({ archive: failing, retryMs: 20 });
+    await source.offer(alices, 7);
+    expect(brief(store.status('acl'))).toBe('acl failed [.:1 load_failed]');
+    isDown = false;
+    await until(
+      () => brief(store.status('acl')),
+      (shown) => shown === 'acl active',
+    );
+    expect(store.resolve('acl').revision).toBe(7);
+  });
+});
