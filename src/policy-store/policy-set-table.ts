@@ -4,6 +4,7 @@ import type { ArchivedState } from './archive/policy-archive.js';
 import type { LoadedPolicySet } from './load-policy-set.js';
 import type { PolicySetStatus } from './policy-set-status.js';
 import type { ServedPolicySet } from './served-policy-set.js';
+import { Waiters } from './waiters.js';
 
 /** The store's state of one set. */
 export interface Entry {
@@ -24,6 +25,11 @@ export interface Entry {
   isPinnedAtSource?: boolean;
   /** Why what the source has is not served. */
   problems: readonly PolicyProblem[];
+  /**
+   * While what its source has is not served: when what serves was last known to be that, by the monotonic clock in
+   * milliseconds; `-Infinity` if it never was.
+   */
+  lastCurrent?: number | undefined;
   /** True if it appeared while the service ran and has not been served yet. It has no effect on other sets. */
   unproven?: boolean;
   /** The last state that was shown to operators. */
@@ -43,6 +49,8 @@ export class PolicySetTable {
   private serving: ReadonlyMap<string, ServedPolicySet | undefined> = new Map();
   /** True after the first look at the source. Sets that appear later count only when they have been served. */
   isStarted = false;
+  /** Requests that wait for another version. */
+  readonly waiters = new Waiters();
   /** Why the source as a whole cannot be used. Sets that were served go on. */
   sourceProblem: PolicyProblem | undefined;
 
@@ -140,6 +148,7 @@ export class PolicySetTable {
       const servedSince = entry.shown?.version === version ? entry.shown?.servedSince : since;
       entry.shown = { state, version, since, servedSince: version === undefined ? undefined : servedSince };
     }
+    this.waiters.look();
   }
 
   private stateOf(entry: Entry): PolicySetStatus['state'] {

@@ -59,9 +59,16 @@ export abstract class PolicySource {
 
   /**
    * When the source had last been read whole (milliseconds since 1970): everything that it had then was told and has been
-   * handled. Undefined before the first time.
+   * handled. Undefined before the first time. `Date.now()` less this is the age: it must not shrink where the clock of the
+   * machine is set back.
    */
   abstract get confirmedAt(): number | undefined;
+
+  /**
+   * Asks the source itself, now, for the highest revision that it has given a set, also one that was removed; undefined
+   * where it has given it none. Rejects when it cannot be asked.
+   */
+  abstract latestRevision(name: string): Promise<number | undefined>;
 
   /**
    * Tells all that there is, then every change until `stop`. Resolves when all that there was has been told; also when a
@@ -76,4 +83,9 @@ export abstract class PolicySource {
 
   /** Tells nothing more from now on. Resolves when what was being told has been handled. May be called before `start` ends. */
   abstract stop(): Promise<void>;
+}
+
+/** How long ago a source was last read whole, in milliseconds; `Infinity` before the first time. */
+export function ageOf({ confirmedAt }: PolicySource): number {
+  return confirmedAt === undefined ? Number.POSITIVE_INFINITY : Math.max(0, Date.now() - confirmedAt);
 }

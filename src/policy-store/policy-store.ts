@@ -3,7 +3,7 @@ import { ArchivedVersions } from './archive/archived-versions.js';
 import type { ServedVersion } from './archive/policy-archive.js';
 import type { PolicySetStatus } from './policy-set-status.js';
 import { PolicySetTable } from './policy-set-table.js';
-import type { OfferedSet, SourceSink } from './policy-source.js';
+import { ageOf, type OfferedSet, type SourceSink } from './policy-source.js';
 import type { PolicyStoreOptions } from './policy-store-options.js';
 import type { ServedPolicySet } from './served-policy-set.js';
 import { SetLoader } from './set-loader.js';
@@ -48,6 +48,7 @@ export class PolicyStore {
   /** Ends the source and the threads of stock Casbin; what was resolved before can no longer be counted on. */
   async stop(): Promise<void> {
     this.isStopped = true;
+    this.sets.waiters.stop();
     await this.options.source.stop();
     for (const name of [...this.retries.keys()]) this.forgetRetry(name);
     await this.work;
@@ -62,6 +63,11 @@ export class PolicyStore {
    */
   resolve(name?: string): ServedPolicySet {
     return this.sets.resolve(name);
+  }
+
+  /** The version of a set that serves now; undefined where none does. */
+  served(name: string): ServedPolicySet | undefined {
+    return this.sets.served(name);
   }
 
   /** The set of requests that name none, if there is one. */
@@ -107,6 +113,31 @@ export class PolicyStore {
   /** When the source was last read as a whole, in milliseconds since 1970: what was changed since then is not known. */
   get confirmed(): number | undefined {
     return this.options.source.confirmedAt;
+  }
+
+  /**
+   * How long ago what serves of a set was last known to be what its source has, in milliseconds; `Infinity` if it never was.
+   * While the newest that the source has of a set cannot be loaded, its age grows, although the source is read.
+   */
+  ageOf(name: string): number {
+    const lastCurrent = this.sets.find(name)?.lastCurrent;
+    return lastCurrent === undefined ? ageOf(this.options.source) : performance.now() - lastCurrent;
+  }
+
+  /**
+   * Asks the source for the highest revision that it has given a set; undefined where it has given it none. Rejects when it
+   * cannot be asked.
+   */
+  latestRevision(name: string): Promise<number | undefined> {
+    return this.options.source.latestRevision(name);
+  }
+
+  /**
+   * Waits until something holds of what serves: resolves with true as soon as it does, with false when it has not for `ms`
+   * milliseconds.
+   */
+  until(holds: () => boolean, ms: number): Promise<boolean> {
+    return this.sets.waiters.until(holds, ms);
   }
 
   /** Why the source as a whole cannot be used; what was served before goes on. */

@@ -3,7 +3,7 @@ import { currentSemantics } from '../core/semantics.js';
 import { loadPolicySet, withRevision } from './load-policy-set.js';
 import { testsVersionOf, versionOf } from './policy-set-files.js';
 import type { Entry, PolicySetTable } from './policy-set-table.js';
-import type { OfferedSet } from './policy-source.js';
+import { ageOf, type OfferedSet } from './policy-source.js';
 import type { LoadEvent, PolicyStoreOptions } from './policy-store-options.js';
 import type { VersionService } from './version-service.js';
 
@@ -12,7 +12,7 @@ export class SetLoader {
   constructor(
     private readonly sets: PolicySetTable,
     private readonly service: VersionService,
-    private readonly options: Pick<PolicyStoreOptions, 'archive' | 'log' | 'onLoad'>,
+    private readonly options: Pick<PolicyStoreOptions, 'archive' | 'log' | 'onLoad' | 'source'>,
   ) {}
 
   /** @returns whether it is to be tried again, although the files stay as they are: something else failed */
@@ -26,6 +26,7 @@ export class SetLoader {
     try {
       result = await this.serveOffered(entry, offered);
       entry.problems = [];
+      entry.lastCurrent = undefined;
       entry.isPinnedAtSource = offered.pinnedOver !== undefined;
     } catch (error) {
       if (error instanceof PolicyError) {
@@ -113,6 +114,8 @@ export class SetLoader {
 
   /** Says once why the set is not loaded. */
   private note(entry: Entry, problems: readonly PolicyProblem[]): void {
+    // The source was last confirmed before it had this.
+    entry.lastCurrent ??= performance.now() - ageOf(this.options.source);
     const before = entry.problems.map(formatProblem).join('\n');
     entry.problems = presentProblems(problems);
     if (entry.problems.map(formatProblem).join('\n') === before) return;

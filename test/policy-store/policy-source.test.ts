@@ -1,28 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { type PolicySetFiles, versionOf } from '../../src/policy-store/policy-set-files.js';
-import { PolicySource, type SourceSink } from '../../src/policy-store/policy-source.js';
 import { idModel } from '../models.js';
 import { temporaryDirectory } from './folders.js';
 import { brief, openArchive, startedStore, until } from './store.js';
-
-/** A source that tells what a test has it tell. */
-class ToldSource extends PolicySource {
-  readonly title = 'source of a test';
-  readonly place = {};
-  readonly confirmedAt = undefined;
-  sink!: SourceSink;
-
-  async start(sink: SourceSink): Promise<void> {
-    this.sink = sink;
-  }
-
-  async reload(): Promise<void> {}
-  async stop(): Promise<void> {}
-
-  offer(set: PolicySetFiles, revision?: number, pinnedOver?: string): Promise<void> {
-    return this.sink.offer({ set, revision, pinnedOver, since: performance.now() });
-  }
-}
+import { ToldSource } from './told-source.js';
 
 const files = (rules: string, test?: string): PolicySetFiles => {
   const contents = {
@@ -107,5 +88,64 @@ tests: [{ name: alice reads, subject: alice, action: read, resource: data1, expe
       (shown) => shown === 'acl active',
     );
     expect(store.resolve('acl').revision).toBe(7);
+  });
+});
+
+describe('the age of a set', () => {
+  const seconds = (ms: number) => Math.round(ms / 1_000);
+
+  it('is that of its source, and without end before the source was read whole', async () => {
+    const { source, store } = await startedWith();
+    await source.offer(alices, 7);
+    expect(store.ageOf('acl')).toBe(Number.POSITIVE_INFINITY);
+    source.confirmedAt = Date.now() - 5_000;
+    expect(seconds(store.ageOf('acl'))).toBe(5);
+    expect(seconds(store.ageOf('a set that nobody knows'))).toBe(5);
+  });
+
+  it('grows while what its source has cannot be loaded, and only of that set', async () => {
+    const { source, store } = await startedWith();
+    await source.offer(alices, 7);
+    source.confirmedAt = Date.now() - 40_000;
+    await source.offer(files('p, bob\n'), 8);
+    source.confirmedAt = Date.now();
+    expect(seconds(store.ageOf('acl'))).toBe(40);
+    expect(seconds(store.ageOf('another'))).toBe(0);
+    await source.offer(files('p, carol\n'), 9);
+    expect(seconds(store.ageOf('acl'))).toBe(40);
+    await source.offer(bobs, 10);
+    expect(seconds(store.ageOf('acl'))).toBe(0);
+  });
+
+  it('is without end where the set never was what its source has', async () => {
+    const { source, store } = await startedWith();
+    await source.offer(files('p, bob\n'), 8);
+    source.confirmedAt = Date.now();
+    expect(store.ageOf('acl')).toBe(Number.POSITIVE_INFINITY);
+  });
+});
+
+describe('who waits', () => {
+  it('goes on as soon as a set is served under another revision', async () => {
+    const { source, store } = await startedWith();
+    await source.offer(alices, 7);
+    const eight = store.until(() => store.served('acl')?.revision === 8, 60_000);
+    await source.offer(alices, 8);
+    expect(await eight).toBe(true);
+  });
+
+  it('goes on when a condition holds that nobody told of, and when it did not hold in time', async () => {
+    const { source, store } = await startedWith();
+    const confirmed = store.until(() => store.ageOf('acl') < 60_000, 60_000);
+    source.confirmedAt = Date.now();
+    expect(await confirmed).toBe(true);
+    expect(await store.until(() => false, 20)).toBe(false);
+  });
+
+  it('is let go when the store stops', async () => {
+    const { store } = await startedWith();
+    const never = store.until(() => false, 60_000);
+    await store.stop();
+    expect(await never).toBe(false);
   });
 });

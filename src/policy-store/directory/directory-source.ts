@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { assert } from '../../core/assert.js';
 import type { PolicyProblem } from '../../core/problem.js';
+import { Confirmation } from '../confirmation.js';
 import { PolicySource, type SourceSink } from '../policy-source.js';
 import type { SourceLimits } from '../source-limits.js';
 import { DirectoryWatch } from './directory-watch.js';
@@ -37,7 +38,7 @@ export class DirectorySource extends PolicySource {
   private readonly restlessSince = new Map<string, number>();
   private problemTold: PolicyProblem | undefined;
   private sink: SourceSink | undefined;
-  private confirmed: number | undefined;
+  private readonly confirmation = new Confirmation();
   private looking: Promise<unknown> = Promise.resolve();
   private watching: Promise<void> | undefined;
   private isStopped = false;
@@ -54,7 +55,12 @@ export class DirectorySource extends PolicySource {
   }
 
   get confirmedAt(): number | undefined {
-    return this.confirmed;
+    return this.confirmation.at;
+  }
+
+  /** Files have no revisions. */
+  async latestRevision(): Promise<undefined> {
+    return undefined;
   }
 
   async start(sink: SourceSink): Promise<void> {
@@ -107,7 +113,7 @@ export class DirectorySource extends PolicySource {
     const { sink } = this;
     assert(sink !== undefined, 'a source is started before it looks');
     const known = new Map(sink.names().map((name) => [name, this.told.get(name)]));
-    const asked = Date.now();
+    const asked = performance.now();
     const { problem, changed, gone, restless, atRest } = await this.watch.changes(known, forced);
     if (this.isStopped) return true;
     if (atRest && problem?.code !== this.problemTold?.code) {
@@ -118,7 +124,7 @@ export class DirectorySource extends PolicySource {
     for (const name of restless) await this.noteChanging(name);
     let settled = atRest;
     for (const scan of changed) settled = (await this.tell(sink, scan)) && settled;
-    if (settled && problem === undefined) this.confirmed = asked;
+    if (settled && problem === undefined) this.confirmation.note(asked);
     return settled;
   }
 
