@@ -1,0 +1,279 @@
+import type { PolicySetFiles } from '../policy-set-files.js';
+import { type BundleManifest, digestOfArchive, openBundle, packBundle } from './bundle.js';
+import { BundleError } from './bundle-error.js';
+import {
+  type BundleIndex,
+  type IndexedBundle,
+  indexPath,
+  maxIndexBytes,
+  maxIndexSets,
+  signatureAddress,
+  writeIndex,
+} from './bundle-index.js';
+import { BundleKeys, type SigningKey } from './bundle-keys.js';
+import { signArchive, signIndex, verifyArchive } from './bundle-signature.js';
+import type { BundleTransport } from './bundle-transport.js';
+import { type FetchedIndex, fetchBundle, fetchIndex, openVerified } from './fetch-bundle.js';
+
+/** A set to publish: its files, which get the next revision, or an archive that was built and has its own. */
+export type Publication =
+  | {
+      readonly kind: 'files';
+      readonly set: PolicySetFiles;
+      readonly about: Omit<BundleManifest, 'set' | 'version' | 'revision'>;
+    }
+  | { readonly kind: 'archive'; readonly archive: Buffer; readonly signature: string | undefined };
+
+export interface PublishedSet {
+  readonly set: string;
+  readonly revision: number;
+  readonly change: 'new' | 'changed' | 'unchanged' | 'rolled back' | 'removed' | 'signed';
+}
+
+export interface Published {
+  readonly index: BundleIndex;
+  readonly sets: readonly PublishedSet[];
+}
+
+export interface PublisherOptions {
+  readonly transport: BundleTransport;
+  /** Undefined: nothing is signed. */
+  readonly signing?: SigningKey | undefined;
+  /** Whose signatures count of what is there already; by default that of `signing` alone. */
+  readonly keys?: BundleKeys | undefined;
+  readonly lifetimeMs: number;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+/** How often an index is written anew that somebody else changed meanwhile. */
+const attempts = 5;
+
+/** An archive that is not there yet, to be uploaded before the index names it. */
+interface Upload {
+  readonly address: string;
+  readonly archive: Buffer;
+  readonly signature: string | undefined;
+}
+
+/** The next index, what it needs to be there, and what is new in it. */
+interface Plan {
+  readonly entries: ReadonlyMap<string, IndexedBundle>;
+  readonly uploads: readonly Upload[];
+  readonly sets: readonly PublishedSet[];
+}
+
+/** Writes bundles and their index. Archives are there before an index names them, and none is ever replaced. */
+export class BundlePublisher {
+  private readonly keys: BundleKeys | undefined;
+
+  constructor(private readonly options: PublisherOptions) {
+    const { keys, signing } = options;
+    this.keys = keys ?? (signing === undefined ? undefined : BundleKeys.of([signing.verification]));
+  }
+
+  /**
+   * Publishes sets. Those whose files are as they were keep their revision.
+   *
+   * @param rollback lower revisions are meant: than those of the index, and than those that replicas know from an index
+   *   which was lost
+   * @param prune sets of the index that are not published go
+   * @throws BundleError
+   */
+  push(publications: readonly Publication[], { rollback = false, prune = false } = {}): Promise<Published> {
+    return this.write(async (before) => {
+      const known = new Map(before.map((entry) => [entry.set, entry]));
+      const entries = new Map(known);
+      const uploads: Upload[] = [];
+      const sets: PublishedSet[] = [];
+      for (const publication of publications) {
+        const { entry, upload, change } = await this.plan(publication, known, rollback);
+        if (sets.some(({ set }) => set === entry.set)) throw twice(entry.set);
+        entries.set(entry.set, entry);
+        if (upload !== undefined) uploads.push(upload);
+        sets.push({ set: entry.set, revision: entry.revision, change });
+      }
+      for (const { set, revision } of prune ? before : []) {
+        if (sets.some((published) => published.set === set)) continue;
+        entries.delete(set);
+        sets.push({ set, revision, change: 'removed' });
+      }
+      return { entries, uploads, sets };
+    });
+  }
+
+  /**
+   * Writes the index anew, so that it lives on.
+   *
+   * @param resign archives are signed anew too, as it takes before an earlier key can be dropped
+   * @throws BundleError `bundle_missing` where there is no index
+   */
+  refresh({ resign = false } = {}): Promise<Published> {
+    return this.write(async (before, isThere) => {
+      if (!isThere) {
+        const hint = '`verdict bundle push` makes the first one';
+        throw new BundleError('bundle_missing', `there is no index at ${this.options.transport.place}`, { hint });
+      }
+      if (resign) await this.resign(before);
+      const change = resign ? 'signed' : 'unchanged';
+      const sets = before.map(({ set, revision }) => ({ set, revision, change }) as const);
+      return { entries: new Map(before.map((entry) => [entry.set, entry])), uploads: [], sets };
+    });
+  }
+
+  private async write(
+    planned: (before: readonly IndexedBundle[], isThere: boolean) => Promise<Plan>,
+  ): Promise<Published> {
+    for (let attempt = 1; ; attempt++) {
+      const before = await this.currentIndex();
+      const { entries, uploads, sets } = await planned(before?.index.sets ?? [], before !== undefined);
+      if (entries.size > maxIndexSets) {
+        throw new BundleError('bundle_too_large', `an index names ${maxIndexSets} sets at most, not ${entries.size}`);
+      }
+      const now = this.options.now();
+      const index: BundleIndex = {
+        // By the clock it rises even where the index before was lost.
+        number: Math.max((before?.index.number ?? 0) + 1, Math.floor(now / 1_000)),
+        created: new Date(now).toISOString(),
+        expires: new Date(now + this.options.lifetimeMs).toISOString(),
+        sets: [...entries.values()],
+      };
+      for (const upload of uploads) await this.upload(upload);
+      try {
+        await this.writeIndex(index, before);
+        return { index, sets };
+      } catch (error) {
+        const isTaken = error instanceof BundleError && error.code === 'bundle_changed_meanwhile';
+        if (!isTaken || attempt === attempts) throw error;
+      }
+    }
+  }
+
+  private async currentIndex(): Promise<FetchedIndex | undefined> {
+    try {
+      const found = await fetchIndex(this.options.transport, this.keys);
+      if (found === 'unchanged') return undefined;
+      if (found.isSigned && this.keys === undefined) {
+        const hint = 'sign the next one too, or publish to another folder';
+        throw new BundleError('bundle_unsigned', 'the index that is there is signed', { hint });
+      }
+      return found;
+    } catch (error) {
+      if (error instanceof BundleError && error.code === 'bundle_missing') return undefined;
+      throw error;
+    }
+  }
+
+  private async plan(publication: Publication, before: ReadonlyMap<string, IndexedBundle>, rollback: boolean) {
+    return publication.kind === 'files'
+      ? this.planFiles(publication, before, rollback)
+      : this.planArchive(publication, before, rollback);
+  }
+
+  private async planFiles(
+    { set, about }: Publication & { kind: 'files' },
+    before: ReadonlyMap<string, IndexedBundle>,
+    rollback: boolean,
+  ): Promise<PlannedSet> {
+    const previous = before.get(set.name);
+    if (previous !== undefined && (await this.holds(previous, set))) return { entry: previous, change: 'unchanged' };
+    const revision = (previous?.revision ?? 0) + 1;
+    const archive = packBundle(set, { ...about, revision });
+    return this.planned(archive, undefined, previous === undefined ? 'new' : 'changed', rollback);
+  }
+
+  private async planArchive(
+    { archive, signature }: Publication & { kind: 'archive' },
+    before: ReadonlyMap<string, IndexedBundle>,
+    rollback: boolean,
+  ): Promise<PlannedSet> {
+    const { manifest } = openBundle(archive, 'the archive');
+    const previous = before.get(manifest.set);
+    if (previous === undefined) return this.planned(archive, signature, 'new', rollback);
+    if ((await digestOfArchive(archive)) === previous.digest) return { entry: previous, change: 'unchanged' };
+    if (manifest.revision > previous.revision) return this.planned(archive, signature, 'changed', false);
+    if (rollback && manifest.revision < previous.revision) {
+      return this.planned(archive, signature, 'rolled back', true);
+    }
+    const hint = 'build it with a higher revision; a lower one is pushed with --rollback';
+    const message = `the archive of ${manifest.set} has the revision ${manifest.revision}, and ${previous.revision} is published`;
+    throw new BundleError('bundle_revision_lower', message, { hint });
+  }
+
+  private async planned(
+    archive: Buffer,
+    signature: string | undefined,
+    change: PublishedSet['change'],
+    rollback: boolean,
+  ): Promise<PlannedSet> {
+    const { manifest } = openBundle(archive, 'the archive');
+    const { set, revision, version } = manifest;
+    const digest = await digestOfArchive(archive);
+    const address = `${set}/${revision}-${digest.slice('sha256:'.length, 'sha256:'.length + 16)}.tar`;
+    const entry = { set, revision, version, digest, size: archive.length, address, rollback };
+    return { entry, change, upload: { address, archive, signature: await this.signatureOf(archive, signature, set) } };
+  }
+
+  /** The signature that an archive came with, if it counts; else one of ours. */
+  private async signatureOf(archive: Buffer, given: string | undefined, set: string): Promise<string | undefined> {
+    const { signing } = this.options;
+    if (given === undefined || this.keys === undefined) {
+      return signing === undefined ? undefined : signArchive(archive, signing);
+    }
+    await verifyArchive(archive, given, this.keys, set);
+    return given;
+  }
+
+  /** Whether what is published has these files, tests included. */
+  private async holds(indexed: IndexedBundle, { files }: PolicySetFiles): Promise<boolean> {
+    const { set } = await openVerified(await this.fetch(indexed), indexed, this.keys);
+    return (
+      set.files.length === files.length &&
+      files.every(
+        ({ path, bytes }, at) => path === set.files[at]?.path && Buffer.from(set.files[at].bytes).equals(bytes),
+      )
+    );
+  }
+
+  private async resign(entries: readonly IndexedBundle[]): Promise<void> {
+    const { signing, transport } = this.options;
+    for (const entry of signing === undefined ? [] : entries) {
+      const fetched = await this.fetch(entry);
+      await openVerified(fetched, entry, this.keys);
+      const signature = await signArchive(fetched.archive, signing!);
+      await transport.put(signatureAddress(entry.address), Buffer.from(`${signature}\n`));
+    }
+  }
+
+  private fetch(indexed: IndexedBundle) {
+    return fetchBundle(this.options.transport, indexed, this.keys !== undefined);
+  }
+
+  private async upload({ address, archive, signature }: Upload): Promise<void> {
+    const { transport } = this.options;
+    await transport.put(address, archive);
+    if (signature !== undefined) await transport.put(signatureAddress(address), Buffer.from(`${signature}\n`));
+  }
+
+  private async writeIndex(index: BundleIndex, before: FetchedIndex | undefined): Promise<void> {
+    const { transport, signing } = this.options;
+    const text = writeIndex(index);
+    const bytes = Buffer.from(signing === undefined ? text : await signIndex(text, signing));
+    if (bytes.length > maxIndexBytes) {
+      throw new BundleError('bundle_too_large', `the index has ${bytes.length} bytes; ${maxIndexBytes} are allowed`);
+    }
+    // A server that names no ETag cannot hold the index against one.
+    const seen = before?.etag === undefined ? undefined : { etag: before.etag };
+    await transport.put(indexPath, bytes, before === undefined ? 'absent' : seen);
+  }
+}
+
+interface PlannedSet {
+  readonly entry: IndexedBundle;
+  readonly change: PublishedSet['change'];
+  readonly upload?: Upload;
+}
+
+function twice(set: string): BundleError {
+  return new BundleError('bundle_index_invalid', `the set ${set} is given twice`);
+}
