@@ -51,8 +51,14 @@ export class Turns {
   private ends = 0;
   private round = -1;
 
-  /** @param pauseMs milliseconds to wait before each turn, for work that has time */
-  constructor(private readonly pauseMs = 0) {}
+  /**
+   * @param pauseMs milliseconds to wait before each turn, for work that has time
+   * @param lengthMs longest time of a turn, in milliseconds; every request waits for the one that runs
+   */
+  constructor(
+    private readonly pauseMs = 0,
+    private readonly lengthMs = turnMs,
+  ) {}
 
   get isOver(): boolean {
     return this.round !== round || performance.now() > this.ends;
@@ -63,7 +69,7 @@ export class Turns {
     if (this.pauseMs > 0) await delay(this.pauseMs);
     await nextTurn();
     this.round = round;
-    this.ends = performance.now() + turnMs;
+    this.ends = performance.now() + this.lengthMs;
   }
 }
 

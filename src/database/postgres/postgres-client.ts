@@ -91,7 +91,7 @@ export class PostgresClient implements PostgresStatements {
    *
    * @throws DatabaseError
    */
-  async copy(text: string, chunks: Iterable<Buffer>): Promise<void> {
+  async copy(text: string, chunks: Iterable<Buffer> | AsyncIterable<Buffer>): Promise<void> {
     await this.send(() => copyIn(this.client, this.statement(text), chunks));
   }
 

@@ -1,4 +1,5 @@
 /** The `pg` package, imported here alone. It is loaded with the first connection, so that a start on SQLite does not pay for it. */
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { type ConnectionOptions, checkServerIdentity } from 'node:tls';
@@ -62,36 +63,72 @@ export interface Statement {
   readonly query_timeout: number;
 }
 
-/** Sends `chunks` as the data of `COPY … FROM STDIN`; they must not change afterwards. */
-export async function copyIn(client: PgClient, statement: Statement, chunks: Iterable<Buffer>): Promise<void> {
+/** Sends `chunks` as the data of `COPY … FROM STDIN` as they come; they must not change afterwards. */
+export async function copyIn(
+  client: PgClient,
+  statement: Statement,
+  chunks: Iterable<Buffer> | AsyncIterable<Buffer>,
+): Promise<void> {
   const pg = await load();
+  let isOver = false;
+  let failure: Error | undefined;
   class CopyIn extends pg.Query {
     // The driver looks for it here, and copies nothing from the statement.
     readonly query_timeout = statement.query_timeout;
 
     // The driver calls this when the server is ready for the data.
     handleCopyInResponse(connection: CopyConnection): void {
-      // The driver would copy each chunk into a message. https://www.postgresql.org/docs/current/protocol-message-formats.html
-      const { stream } = connection;
-      stream.cork();
-      for (const chunk of chunks) {
-        // The connection has ended, and the statement with it.
-        if (!stream.writable) break;
-        const head = Buffer.allocUnsafe(5);
-        head.write('d');
-        head.writeInt32BE(4 + chunk.length, 1);
-        stream.write(head);
-        stream.write(chunk);
-      }
-      connection.endCopyFrom();
-      stream.uncork();
+      sendChunks(connection, chunks, () => isOver).catch((error: Error) => {
+        failure = error;
+        if (!isOver) connection.sendCopyFail('the data ended with an error');
+      });
     }
   }
   // Sound: the types of the driver leave out that a query takes its callback, as `client.query` itself gives it one.
   const Copy = CopyIn as unknown as new (statement: Statement, done: (error: Error | null) => void) => Query;
   await new Promise<void>((resolve, reject) => {
-    client.query(new Copy(statement, (error) => (error ? reject(error) : resolve())));
+    client.query(
+      new Copy(statement, (error) => {
+        isOver = true;
+        if (error) reject(failure ?? error);
+        else resolve();
+      }),
+    );
   });
+}
+
+/** Ends early when the statement, or the connection, has ended. */
+async function sendChunks(
+  connection: CopyConnection,
+  chunks: Iterable<Buffer> | AsyncIterable<Buffer>,
+  isOver: () => boolean,
+): Promise<void> {
+  const { stream } = connection;
+  for await (const chunk of chunks) {
+    if (isOver() || !stream.writable) return;
+    // The driver would copy each chunk into a message. https://www.postgresql.org/docs/current/protocol-message-formats.html
+    const head = Buffer.allocUnsafe(5);
+    head.write('d');
+    head.writeInt32BE(4 + chunk.length, 1);
+    // Chunks that come together are one call of the system.
+    stream.cork();
+    stream.write(head);
+    stream.write(chunk);
+    process.nextTick(() => stream.uncork());
+    if (stream.writableLength > mostBuffered) await drained(stream);
+  }
+  if (!isOver() && stream.writable) connection.endCopyFrom();
+}
+
+/** Bytes that may wait in memory for a slow server. */
+const mostBuffered = 1024 * 1024;
+
+/** Resolves when a stream takes more, or has ended. */
+async function drained(stream: Socket): Promise<void> {
+  const ended = new AbortController();
+  const first = (event: string) => once(stream, event, { signal: ended.signal }).catch(() => undefined);
+  await Promise.race([first('drain'), first('close')]);
+  ended.abort();
 }
 
 /** Ends the connection without a word to the server, which may not hear it; what waits for an answer fails. */
@@ -117,6 +154,7 @@ function attempt<Result>(make: () => Result): [Result, undefined] | [undefined, 
 interface CopyConnection {
   readonly stream: Socket;
   endCopyFrom(): void;
+  sendCopyFail(message: string): void;
 }
 
 let loaded: Promise<typeof import('pg')> | undefined;

@@ -16,9 +16,12 @@ const daysBefore2000 = 10_957;
 const largeBytes = 4_096;
 
 /** The data of one `COPY` with columns of these types. Bytes that are large and stand last in a row are not copied. */
-export function* copyData(types: readonly CopyType[], rows: Iterable<readonly CopyValue[]>): Generator<Buffer> {
+export async function* copyData(
+  types: readonly CopyType[],
+  rows: Iterable<readonly CopyValue[]> | AsyncIterable<readonly CopyValue[]>,
+): AsyncGenerator<Buffer> {
   yield header;
-  for (const row of rows) {
+  for await (const row of rows) {
     const last = row.at(-1)!;
     const isLarge = last instanceof Buffer && last.length >= largeBytes;
     yield copyRow(types, row, isLarge);

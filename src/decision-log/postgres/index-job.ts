@@ -28,6 +28,14 @@ export interface IndexLimits {
 /** A step takes a fraction of a second and some 30 MB; what waits, a few hundredths of a second of a search. */
 const indexLimits: IndexLimits = { waiting: 250_000, records: 131_072, rows: segmentRows, segments: 200 };
 
+/**
+ * A step has time: it pauses before each of its turns, which are short, so that callers do not wait longer while it runs.
+ * Both in milliseconds. It does not pause while this many times `waiting` records wait.
+ */
+const pauseMs = 2;
+const shortTurnMs = 1;
+const pressedBy = 4;
+
 /** A step looks at the rows of four times its records, so that it takes the oldest of all writers. */
 const lookAhead = 4;
 /** Fewest sequences of a writer that a step looks at. */
@@ -95,8 +103,11 @@ export class IndexJob {
       const writers = await client.query<WaitingWriter>(
         `SELECT writer, indexed, shipped, open_since FROM ${this.table('decision_writer')} WHERE shipped > indexed`,
       );
-      const turns = new Turns();
-      if (writers.length === 0 || !(await this.isDue(client, writers, force))) return this.mergeSome(client, turns);
+      const records = writers.reduce((sum, { shipped, indexed }) => sum + shipped - indexed, 0);
+      const isPressed = force || records > pressedBy * this.limits.waiting;
+      const turns = new Turns(isPressed ? 0 : pauseMs, shortTurnMs);
+      if (writers.length === 0 || !(await this.isDue(client, writers, records, force)))
+        return this.mergeSome(client, turns);
       const waiting = await this.readWaiting(client, writers);
       const chosen = await this.choose(waiting, turns);
       for (const day of new Set(chosen.map((row) => row.day))) {
@@ -124,9 +135,13 @@ export class IndexJob {
     return this.database.table(name);
   }
 
-  private async isDue(client: PostgresClient, writers: readonly WaitingWriter[], force: boolean): Promise<boolean> {
+  private async isDue(
+    client: PostgresClient,
+    writers: readonly WaitingWriter[],
+    records: number,
+    force: boolean,
+  ): Promise<boolean> {
     if (force) return true;
-    const records = writers.reduce((sum, { shipped, indexed }) => sum + shipped - indexed, 0);
     if (records >= this.limits.waiting) return true;
     const [now] = await client.query<{ today: number; recent: boolean }>(
       `SELECT (extract(epoch FROM date_trunc('day', now() AT TIME ZONE 'UTC')) * 1000)::int8 AS today,

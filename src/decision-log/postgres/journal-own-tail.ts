@@ -4,7 +4,7 @@ import type { SearchScope } from '../record-filter.js';
 import type { LocalDecisionLog } from '../shipped-journal.js';
 import type { TallyRow } from '../tally.js';
 import type { OwnTail, TailRow } from './own-tail.js';
-import { rowsOfGroups } from './shared-row.js';
+import { joinGroups, rowOf } from './shared-row.js';
 import type { UnshippedCounts } from './shared-stats.js';
 
 /** Records that are read from the journal at a time. */
@@ -28,7 +28,10 @@ export class JournalOwnTail implements OwnTail {
 
   async *rows(after: number): AsyncGenerator<readonly TailRow[]> {
     for await (const { groups } of this.stretches(after))
-      yield rowsOfGroups(groups).map((row) => ({ ...row, records: row.records.toString() }));
+      yield joinGroups(groups).map((joined) => {
+        const row = rowOf(joined);
+        return { ...row, records: row.records.toString() };
+      });
   }
 
   /** The same as counts. */

@@ -2,14 +2,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DatabaseError } from '../../database/database-error.js';
 import type { PostgresClient, PostgresValue } from '../../database/postgres/postgres-client.js';
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
+import { Turns } from '../../turns/turns.js';
 import { type JournalGroup, lastIdOf } from '../journal-group.js';
 import type { StoredGap } from '../log-gap.js';
 import type { JournalPosition, ShippedJournal, Stretch } from '../shipped-journal.js';
 import type { TallyRow } from '../tally.js';
 import { utcDayOf } from '../utc-day.js';
-import { type CopyType, copyData } from './binary-copy.js';
+import { type CopyType, type CopyValue, copyData } from './binary-copy.js';
 import { DayPartitions } from './day-partitions.js';
-import { rowsOfGroups, type SharedRow } from './shared-row.js';
+import { type JoinedGroups, joinGroups, rowOf } from './shared-row.js';
 import type { StatementPart } from './tally-delta.js';
 import { findWriter, type WriterState } from './writer-registry.js';
 
@@ -67,6 +68,8 @@ export interface ShipperStatus {
 const enoughRecords = 2_048;
 /** Longest wait for others, in milliseconds. */
 const patienceMs = 200;
+/** Time between two rows of a batch, in milliseconds. */
+const rowPauseMs = 2;
 /** Where the journal ended, at a time in milliseconds since 1970. */
 interface TimedPosition extends JournalPosition {
   readonly now: number;
@@ -276,18 +279,18 @@ export class Shipper {
     const started = performance.now();
     if (harden) await journal.harden();
     const firstDay = this.options.firstDay() ?? 0;
-    const all = rowsOfGroups(stretch.groups);
+    const all = joinGroups(stretch.groups);
     const rows = all.filter(({ day }) => day >= firstDay);
     const expired = all.filter(({ day }) => day < firstDay).map(gapOfExpired);
     await partitions.ensure(client, new Set(rows.map(({ day }) => day)));
     const shippedId = lastId(stretch) ?? state.shippedId;
     const isAll = stretch.to >= position.end;
-    const since = Math.min(...rows.map((row) => row.since));
+    const since = Math.min(...rows.map(({ bounds }) => bounds.since));
     const highWater: readonly PostgresValue[] = [
       state.writer,
       stretch.to,
       shippedId,
-      this.completeTo(position, isAll ? undefined : (rows.at(-1)?.until ?? 0)),
+      this.completeTo(position, isAll ? undefined : (rows.at(-1)?.bounds.until ?? 0)),
       position.end,
       rows.length === 0 ? null : since,
       state.shipped,
@@ -302,13 +305,7 @@ export class Shipper {
       if (moved === 0) return false;
       await client.copy(
         `COPY ${this.table('decision_group')} (${columnNames}) FROM STDIN (FORMAT binary)`,
-        copyData(
-          rowColumns,
-          rows.map((row) => {
-            const [day, ...others] = valuesOf(row);
-            return [day, state.writer, ...others];
-          }),
-        ),
+        copyData(rowColumns, this.rowsInTurns(rows, state.writer, isAll)),
       );
       await count(client, tallies);
       await this.noteGaps(client, state.writer, gaps);
@@ -324,9 +321,32 @@ export class Shipper {
     this.state = { ...state, shipped: stretch.to, shippedId };
     this.nextBeat = performance.now() + beatMs;
     journal.shipped(stretch.to);
-    this.newest = rows.at(-1)?.until ?? this.newest;
+    this.newest = rows.at(-1)?.bounds.until ?? this.newest;
     this.confirm();
     onShipped?.({ records: stretch.to - state.shipped, durationMs: performance.now() - started });
+  }
+
+  /**
+   * The values of `rowColumns`. All rows at once would keep callers waiting for some milliseconds, in this process and, where
+   * PostgreSQL has no processor of its own, there too. So there is a pause between two of them, while nothing more waits.
+   */
+  private async *rowsInTurns(
+    rows: readonly JoinedGroups[],
+    writer: number,
+    hasTime: boolean,
+  ): AsyncGenerator<readonly CopyValue[]> {
+    const turns = new Turns();
+    for (const [i, joined] of rows.entries()) {
+      if (i > 0 && hasTime && !this.isPressed) await this.pause(rowPauseMs);
+      if (turns.isOver) await turns.next();
+      const [day, ...others] = valuesOf(joined);
+      yield [day, writer, ...others];
+    }
+  }
+
+  /** Whether what is to be shipped has no time. */
+  private get isPressed(): boolean {
+    return this.isUrgent || this.pending >= enoughRecords || this.stopping.signal.aborted;
   }
 
   private get moveHighWater(): string {
@@ -343,7 +363,7 @@ export class Shipper {
   private async shipRow(
     client: PostgresClient,
     highWater: readonly PostgresValue[],
-    row: SharedRow,
+    row: JoinedGroups,
     tallies: readonly TallyRow[],
   ): Promise<boolean> {
     const values = [...highWater, ...valuesOf(row)];
@@ -434,7 +454,7 @@ export class Shipper {
   }
 
   private async wait(): Promise<void> {
-    if (this.isUrgent || this.pending >= enoughRecords) return;
+    if (this.isPressed) return;
     await this.pause(patienceMs);
   }
 
@@ -481,8 +501,8 @@ export class Shipper {
 }
 
 /** The values of `columnNames` without the writer. */
-function valuesOf(row: SharedRow) {
-  const { day, first, count, since, until, idSince, idUntil, keys, records } = row;
+function valuesOf(joined: JoinedGroups) {
+  const { day, first, count, since, until, idSince, idUntil, keys, records } = rowOf(joined);
   return [day, first, count, since, until, idSince, idUntil, keys, records] as const;
 }
 
@@ -490,7 +510,7 @@ function keyOfGap({ after, since, cause }: Pick<StoredGap, 'after' | 'since' | '
   return `${after} ${since} ${cause}`;
 }
 
-function gapOfExpired({ first, count: lost, since, until }: SharedRow): StoredGap {
+function gapOfExpired({ bounds: { first, count: lost, since, until } }: JoinedGroups): StoredGap {
   return { after: first - 1, lost, since, until, cause: 'expired' };
 }
 

@@ -215,6 +215,37 @@ describe.skipIf(!hasPostgres)('a database in PostgreSQL (skipped where it is not
     expect(await database.query('SELECT count(*) AS n FROM t')).toEqual([{ n: 2 }]);
   });
 
+  it('copies data as it comes, and takes back a copy whose data ends with an error', async () => {
+    const database = openDatabase(await server().createDatabase(), { maxConnections: 1 });
+    await database.write('CREATE TABLE t (n int4)');
+    const header = Buffer.concat([Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1'), Buffer.alloc(8)]);
+    const row = (n: number) => Buffer.from([0, 1, 0, 0, 0, 4, 0, 0, n >> 8, n & 255]);
+    const copy = (chunks: AsyncIterable<Buffer>) =>
+      database.transaction((client) => client.copy('COPY t FROM STDIN (FORMAT binary)', chunks));
+    async function* chunks(count: number, error?: Error) {
+      yield header;
+      for (let n = 0; n < count; n++) {
+        // More than the server, or the driver, takes at once.
+        await new Promise(setImmediate);
+        yield row(n);
+      }
+      if (error !== undefined) throw error;
+      yield Buffer.from('ffff', 'hex');
+    }
+    await copy(chunks(300));
+    expect(await database.query('SELECT count(*) AS n, sum(n) FROM t')).toEqual([{ n: 300, sum: (299 * 300) / 2 }]);
+    await expect(copy(chunks(3, new Error('the row cannot be read')))).rejects.toThrow(/the row cannot be read/);
+    // What the server refuses ends the data, also data without end.
+    async function* endless() {
+      for (;;) {
+        await new Promise(setImmediate);
+        yield Buffer.alloc(16 * 1024, 'x');
+      }
+    }
+    await expect(copy(endless())).rejects.toMatchObject({ code: '22P04' });
+    expect(await database.query('SELECT count(*) AS n FROM t')).toEqual([{ n: 300 }]);
+  });
+
   it('says how large it is, also while the server is away', async () => {
     const database = openDatabase(await server().createDatabase());
     expect(await database.size()).toBe(0);
