@@ -26,6 +26,15 @@ const mostDeltas = 32_768;
 /** Rows that one statement forgets. */
 const rowsForgotten = 50_000;
 
+/** Bytes of the table of deltas from which on it is vacuumed: every question reads all of it, this much in some milliseconds. */
+const tidiedBytes = 8 * 1024 * 1024;
+/**
+ * Shortest time from one vacuum to the next, in seconds, and seconds for each byte of the table: where a transaction of
+ * somebody else keeps the old rows, a vacuum reads them all and removes nothing.
+ */
+const tidyEverySeconds = 10;
+const tidySecondsOfByte = 1e-7;
+
 /** The levels of which rows tell sets and decisions apart and nothing else, in the place of the levels in full. */
 export const briefLevels = [3, 4, undefined] as const;
 
@@ -64,6 +73,32 @@ export class TallyJob {
       // All statements see the same deltas. One that is shipped meanwhile may have a lower id, and stays.
       { snapshot: true },
     );
+  }
+
+  /**
+   * Gives back the space of folded deltas, if it is much and was not tried a moment ago; says whether it did. It keeps nobody
+   * waiting who ships or asks. Autovacuum does the same, but later, and not where it is off.
+   */
+  async tidy(): Promise<boolean> {
+    const { database } = this;
+    const table = database.table('tally_delta');
+    const [due] = await database.query<{ due: boolean }>(
+      `SELECT pg_has_role(relowner, 'USAGE') AND bytes > ${tidiedBytes}
+         AND coalesce(now() > vacuumed + interval '1 second' * (${tidyEverySeconds} + bytes * ${tidySecondsOfByte}), true) AS due
+       FROM (SELECT relowner, pg_relation_size(oid) AS bytes,
+           greatest(pg_stat_get_last_vacuum_time(oid), pg_stat_get_last_autovacuum_time(oid)) AS vacuumed
+         FROM pg_class WHERE oid = $1::regclass) t`,
+      [table],
+    );
+    if (!due!.due) return false;
+    // It may take longer than a statement of the pool, and cannot run in a transaction.
+    const client = await database.connect({ answerTimeoutMs: 0 });
+    try {
+      await client.query(`VACUUM (SKIP_LOCKED) ${table}`);
+    } finally {
+      await client.close();
+    }
+    return true;
   }
 
   /**

@@ -50,6 +50,7 @@ export class SharedUpkeep {
   async settle(): Promise<void> {
     await this.inTurn(async () => {
       while (!this.isStopping && (await this.options.tally.step(true)));
+      await this.options.tally.tidy();
       while (!this.isStopping && (await this.options.index.step(true)));
     });
   }
@@ -82,7 +83,8 @@ export class SharedUpkeep {
     const work = async () => {
       const { prepare, tally, index } = this.options;
       await prepare();
-      while (!this.isStopping && (await tally.step()));
+      while (!this.isStopping && (await tally.step())) await tally.tidy();
+      if (!this.isStopping) await tally.tidy();
       while (!this.isStopping && (await index.step()));
       if (this.isStopping || performance.now() < this.nextPrune) return;
       this.nextPrune = performance.now() + pruneEveryMs;

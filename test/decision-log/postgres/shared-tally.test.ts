@@ -1,7 +1,9 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { migrate } from '../../../src/database/postgres/migrations.js';
 import type { PostgresDatabase } from '../../../src/database/postgres/postgres-database.js';
 import { DecisionCounts, NameBounds } from '../../../src/decision-log/decision-counts.js';
+import { sharedLogMigrations } from '../../../src/decision-log/postgres/shared-migrations.js';
 import { sharedStats } from '../../../src/decision-log/postgres/shared-stats.js';
 import { decisionsByDay, type SharedTallyLimits, TallyJob } from '../../../src/decision-log/postgres/shared-tally.js';
 import { addDeltas } from '../../../src/decision-log/postgres/tally-delta.js';
@@ -9,7 +11,8 @@ import { statsOf } from '../../../src/decision-log/stats-answer.js';
 import type { StatsQuery } from '../../../src/decision-log/stats-query.js';
 import { type TallyRow, tallyFields } from '../../../src/decision-log/tally.js';
 import { tallyQuestionOf } from '../../../src/decision-log/tally-question.js';
-import { hasPostgres } from '../../database/postgres/postgres-server.js';
+import { openDatabase } from '../../database/postgres/databases.js';
+import { hasPostgres, PostgresServer } from '../../database/postgres/postgres-server.js';
 import { noon } from '../example-records.js';
 import { sharedDatabases } from './shared-database.js';
 
@@ -63,6 +66,16 @@ const questions = fc.record(
 
 describe.skipIf(!hasPostgres)('counts of the shared log', () => {
   const { open, reopen, endSome } = sharedDatabases();
+
+  /** The connections of some replicas to a new database of a server that vacuums nothing by itself. */
+  async function openUnvacuumed<Count extends 1 | 3>(count: Count) {
+    const own = await PostgresServer.start({ settings: { autovacuum: 'off' } });
+    onTestFinished(() => own.remove());
+    const url = await own.createDatabase();
+    const databases = Array.from({ length: count }, () => openDatabase(url));
+    await migrate(databases[0]!, 'decision-log', sharedLogMigrations);
+    return databases as Count extends 1 ? [PostgresDatabase] : [PostgresDatabase, PostgresDatabase, PostgresDatabase];
+  }
 
   it('count what is folded, what waits and what is not shipped yet as one, by any fields, bucket, zone and range', async () => {
     const database = await open();
@@ -247,6 +260,59 @@ describe.skipIf(!hasPostgres)('counts of the shared log', () => {
     expect((await sharedStats(database, { bucket: 'minute' })).total).toBe(shipped);
     expect((await sharedStats(database, {})).total).toBe(shipped);
     expect(await database.query(`SELECT FROM ${database.table('tally_delta')}`)).toEqual([]);
+  }, 60_000);
+
+  it('are read from a table that stays small, however many were folded', async () => {
+    const [database] = await openUnvacuumed(1);
+    const job = new TallyJob(database);
+    const bytes = async () => {
+      const [size] = await database.query<{ bytes: number }>(
+        `SELECT pg_relation_size('${database.table('tally_delta')}') AS bytes`,
+      );
+      return size!.bytes;
+    };
+    const fill = async () => {
+      for (let i = 0; i < 30; i++) await ship(database, callers(4_000));
+      while (await job.step(true));
+    };
+    const total = (4_000 * 4_001) / 2;
+    // Little is left alone.
+    await ship(database, callers(4_000));
+    await job.step(true);
+    expect(await job.tidy()).toBe(false);
+    await fill();
+    expect(await bytes()).toBeGreaterThan(8 * 1024 * 1024);
+    expect(await job.tidy()).toBe(true);
+    expect(await bytes()).toBe(0);
+    // Again only after some time, which a vacuum that finds nothing to remove would waste.
+    await fill();
+    expect(await job.tidy()).toBe(false);
+    expect((await sharedStats(database, {})).total).toBe(61 * total);
+  }, 60_000);
+
+  it('are tidied up while others read, ship, and tidy up, and not by a role that does not own the table', async () => {
+    const [database, other, third] = await openUnvacuumed(3);
+    for (let i = 0; i < 40; i++) await ship(database, callers(4_000));
+    while (await new TallyJob(database).step(true));
+    await database.query('CREATE ROLE reader');
+    const name = database.table('tally_delta');
+    await database.query(`GRANT USAGE ON SCHEMA ${database.schema} TO reader; GRANT SELECT ON ${name} TO reader`);
+    const reader = await other.connect();
+    await reader.query('SET ROLE reader');
+    const asReader = Object.create(other, { query: { value: reader.query.bind(reader) } }) as PostgresDatabase;
+    expect(await new TallyJob(asReader).tidy()).toBe(false);
+    await reader.close();
+    await other.transaction(
+      async (client) => {
+        await client.query(`SELECT count(*) FROM ${name}`);
+        // Nobody waits: not the vacuum for who reads, nor who ships and reads for the vacuum.
+        const tidied = Promise.all([new TallyJob(database).tidy(), new TallyJob(third).tidy()]);
+        await ship(third, [row()]);
+        expect(await tidied).toContain(true);
+      },
+      { snapshot: true },
+    );
+    expect((await sharedStats(database, {})).total).toBe((40 * (4_000 * 4_001)) / 2 + 1);
   }, 60_000);
 
   it('forget the days before one, folded or not, and say how many decisions each day has', async () => {
