@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { Inject, Module, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { Inject, Module, type OnApplicationShutdown, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { AuditModule } from '../audit/audit.module.js';
 import { AuditLog } from '../audit/audit-log.js';
@@ -17,7 +17,7 @@ import { ChangeFeed } from '../database/postgres/change-feed.js';
 import { PostgresDatabase } from '../database/postgres/postgres-database.js';
 import { ServiceDatabase } from '../database/service-database.js';
 import type { SqliteDatabase } from '../database/sqlite/sqlite-database.js';
-import { loggerToken } from '../logging/logging.module.js';
+import { loggerToken, problemsTo } from '../logging/logging.module.js';
 import type { AccessTokens } from './access-tokens.js';
 import { accessTokensOf } from './access-tokens-of.js';
 import { ApiKeys } from './api-keys.js';
@@ -25,8 +25,12 @@ import { Authenticator } from './authenticator.js';
 import { FailedAuthentications } from './failed-authentications.js';
 import { KeyAdministration } from './key-administration.js';
 import { KeysCopy } from './keys-copy.js';
+import { leasedLimiters } from './leased-limiters.js';
+import { LimitLeases } from './limit-leases.js';
+import { localLimiters } from './local-limiters.js';
 import { ManagedKeys } from './managed-keys.js';
 import { MemorySessions } from './memory-sessions.js';
+import { PostgresLimitUses } from './postgres/postgres-limit-uses.js';
 import { PostgresManagedKeys } from './postgres/postgres-managed-keys.js';
 import { PostgresServiceSecrets } from './postgres/postgres-service-secrets.js';
 import { PostgresSessions } from './postgres/postgres-sessions.js';
@@ -102,17 +106,31 @@ const callerAccessTokens = Symbol('access tokens of callers');
         new KeyAdministration(managed, live, audit, env ?? defaultEnvironment),
     },
     {
+      // Undefined with SQLite, where one process counts all.
+      provide: LimitLeases,
+      inject: [ServiceDatabase, ChangeFeed, loggerToken],
+      useFactory: (database: ServiceDatabase, feed: ChangeFeed | undefined, logger: Logger) =>
+        database instanceof PostgresDatabase && feed !== undefined
+          ? new LimitLeases({
+              uses: new PostgresLimitUses(database, feed),
+              silentMs: () => feed.ageMs,
+              onProblem: problemsTo(logger),
+            })
+          : undefined,
+    },
+    {
       provide: RateLimits,
-      inject: [Config],
-      useFactory: ({ rateLimit, searchRateLimit, authFailureLimit }: Config) => {
+      inject: [Config, LimitLeases],
+      useFactory: ({ rateLimit, searchRateLimit, authFailureLimit }: Config, leases: LimitLeases | undefined) => {
         const decide = parseRate(rateLimit);
-        return new RateLimits({
+        const rates = {
           ...(decide !== undefined && { decide }),
           search: parseRate(searchRateLimit)!,
           failures: parseRate(authFailureLimit)!,
           keys: keyRate,
           export: exportRate,
-        });
+        };
+        return new RateLimits(rates, leases === undefined ? localLimiters() : leasedLimiters(leases));
       },
     },
     {
@@ -146,20 +164,36 @@ const callerAccessTokens = Symbol('access tokens of callers');
         }),
     },
   ],
-  exports: [ApiKeys, Sessions, ServiceSecrets, KeyAdministration, RateLimits, FailedAuthentications, Authenticator],
+  exports: [
+    ApiKeys,
+    Sessions,
+    ServiceSecrets,
+    KeyAdministration,
+    LimitLeases,
+    RateLimits,
+    FailedAuthentications,
+    Authenticator,
+  ],
 })
-export class AuthModule implements OnModuleInit, OnApplicationShutdown {
+export class AuthModule implements OnModuleInit, OnModuleDestroy, OnApplicationShutdown {
   constructor(
     private readonly config: Config,
     @Inject(loggerToken) private readonly logger: Logger,
     private readonly managed: ManagedKeys,
     private readonly apiKeys: ApiKeys,
     @Inject(callerAccessTokens) private readonly tokens: AccessTokens | undefined,
+    @Inject(LimitLeases) private readonly leases: LimitLeases | undefined,
   ) {}
 
   async onModuleInit(): Promise<void> {
     await this.apiKeys.start();
     this.refuseToStandOpen();
+    this.leases?.start();
+  }
+
+  /** While there is a connection to charge the last uses by. */
+  async onModuleDestroy(): Promise<void> {
+    await this.leases?.stop();
   }
 
   async onApplicationShutdown(): Promise<void> {

@@ -1,5 +1,6 @@
 import { addressGroup } from '../config/address-list.js';
-import type { Allowance, RateLimits } from './rate-limits.js';
+import type { Allowance } from './limiters.js';
+import type { RateLimits } from './rate-limits.js';
 
 /** Most new tokens a second that are verified, or new sessions looked for, for a blocked address: about 5 ms of work. */
 export const verificationsWhileBlocked = 50;

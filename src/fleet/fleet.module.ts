@@ -1,5 +1,7 @@
 import { Module, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import type { Logger } from 'pino';
+import { AuthModule } from '../auth/auth.module.js';
+import { LimitLeases } from '../auth/limit-leases.js';
 import { Config } from '../config/config.js';
 import { instanceOf } from '../config/data-folder.js';
 import { DatabaseModule } from '../database/database.module.js';
@@ -17,21 +19,29 @@ import { SingleReplica } from './single-replica.js';
 
 /** Who serves what, over all replicas. */
 @Module({
-  imports: [DatabaseModule, DecisionLogModule, PolicyStoreModule],
+  imports: [AuthModule, DatabaseModule, DecisionLogModule, PolicyStoreModule],
   providers: [
     {
       provide: Fleet,
-      inject: [Config, ServiceDatabase, PolicyStore, DecisionLog, loggerToken],
+      inject: [Config, ServiceDatabase, PolicyStore, DecisionLog, LimitLeases, loggerToken],
       useFactory: (
         config: Config,
         database: ServiceDatabase,
         policySets: PolicyStore,
         log: DecisionLog,
+        leases: LimitLeases | undefined,
         logger: Logger,
       ): Fleet => {
         const own = new OwnReplica(instanceOf(config), policySets, log, database);
         return database instanceof PostgresDatabase
-          ? new PostgresFleet({ database, own, onProblem: problemsTo(logger) })
+          ? new PostgresFleet({
+              database,
+              own,
+              onProblem: problemsTo(logger),
+              onReplicas: (count) => {
+                if (leases !== undefined) leases.replicas = count;
+              },
+            })
           : new SingleReplica(own);
       },
     },

@@ -2,7 +2,7 @@
 import type { FastifyInstance, RouteOptions } from 'fastify';
 import type { AuditEventType } from '../audit/audit-event.js';
 import type { Caller } from '../auth/caller.js';
-import type { LimitName } from '../auth/rate-limits.js';
+import type { LimitName } from '../auth/limiters.js';
 import type { ScopeName } from '../auth/scopes.js';
 import type { Operation } from './operation.js';
 import { addRouteConfig } from './route-config.js';

@@ -9,7 +9,8 @@ import type { AuditLog } from '../audit/audit-log.js';
 import type { Authenticator, Refusal } from '../auth/authenticator.js';
 import { anonymous, type Caller, callerKey } from '../auth/caller.js';
 import type { FailedAuthentications } from '../auth/failed-authentications.js';
-import type { Allowance, LimitName, RateLimits } from '../auth/rate-limits.js';
+import type { Allowance, LimitName } from '../auth/limiters.js';
+import type { RateLimits } from '../auth/rate-limits.js';
 import { policySetNotFound, VerdictError } from '../errors.js';
 import type { Access } from './access.js';
 import type { BodyRoom } from './body-room.js';
@@ -251,7 +252,7 @@ export class Gate {
     // All points are taken at once, so that `Retry-After` of a refusal holds for the whole request.
     request.pointsTaken = 0;
     limits.giveBack(limit, key, before);
-    if (quota !== undefined) limits.giveBackOfDay(quota, key, Date.now(), before);
+    if (quota !== undefined) limits.giveBackOfDay(quota, key, before);
     const most = Math.min(limits.burst(limit), quota ?? Number.POSITIVE_INFINITY);
     let fault: VerdictError | undefined;
     if (total > most) fault = tooCostly(total, most);
@@ -263,9 +264,10 @@ export class Gate {
         reply.header('ratelimit', `"${limit}";r=${allowance.remaining};t=${allowance.resetSeconds}`);
       }
       if (allowance?.limited !== true && quota !== undefined) {
-        allowance = limits.takeOfDay(quota, key, Date.now(), total);
+        allowance = limits.takeOfDay(quota, key, total);
         if (allowance.limited) limits.giveBack(limit, key, total);
       }
+      if (allowance?.isUncounted === true) return quotaUncounted(allowance);
       if (allowance?.limited === true) fault = tooMany(reply, allowance);
     }
     if (fault === undefined) request.pointsTaken = total;
@@ -322,4 +324,10 @@ function challengesFor({ routeOptions, headers }: FastifyRequest): string | stri
 function tooMany(reply: FastifyReply, { resetSeconds }: Allowance): VerdictError {
   reply.header('retry-after', resetSeconds);
   return new VerdictError('too_many_requests', `Too many requests; come back in ${resetSeconds} s.`);
+}
+
+function quotaUncounted({ resetSeconds: retryAfter }: Allowance): VerdictError {
+  return new VerdictError('database_unavailable', 'The daily quota of the caller cannot be counted now.', {
+    retryAfter,
+  });
 }

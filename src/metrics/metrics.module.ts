@@ -1,7 +1,9 @@
-import { Module } from '@nestjs/common';
+import { Inject, Module } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { AuditModule } from '../audit/audit.module.js';
 import { AuditLog } from '../audit/audit-log.js';
+import { AuthModule } from '../auth/auth.module.js';
+import { LimitLeases } from '../auth/limit-leases.js';
 import { Config } from '../config/config.js';
 import { dataFolderOf } from '../config/data-folder.js';
 import { DatabaseModule } from '../database/database.module.js';
@@ -28,6 +30,7 @@ import { Metrics } from './metrics.js';
 @Module({
   imports: [
     AuditModule,
+    AuthModule,
     DatabaseModule,
     DecisionLogModule,
     FleetModule,
@@ -56,6 +59,7 @@ export class MetricsModule {
     audit: AuditLog,
     database: ServiceDatabase,
     fleet: Fleet,
+    @Inject(LimitLeases) leases: LimitLeases | undefined,
   ) {
     metrics.http.count(fastifyOf(host));
     loads.add((event) => metrics.policySetLoaded(event));
@@ -69,6 +73,7 @@ export class MetricsModule {
       audit,
       database,
       fleet,
+      leases,
       dataDirectory: dataFolderOf(config),
     });
   }

@@ -6,12 +6,14 @@ import { statfs } from 'node:fs/promises';
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { auditEventTypes } from '../audit/audit-event.js';
 import type { AuditLog } from '../audit/audit-log.js';
+import type { LimitLeases } from '../auth/limit-leases.js';
 import type { ServiceDatabase } from '../database/service-database.js';
 import type { DecisionLog } from '../decision-log/decision-log.js';
 import type { Fleet } from '../fleet/fleet.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { CrossCheck } from '../stock-casbin/cross-check.js';
 import { addFleetMetrics } from './fleet-metrics.js';
+import { addLimitMetrics } from './limit-metrics.js';
 
 export interface ServiceParts {
   readonly policySets: PolicyStore;
@@ -20,6 +22,8 @@ export interface ServiceParts {
   readonly audit: AuditLog;
   readonly database: ServiceDatabase;
   readonly fleet: Fleet;
+  /** Undefined where limits are those of this process. */
+  readonly leases: LimitLeases | undefined;
   /** The folder that the service writes to. */
   readonly dataDirectory: string;
 }
@@ -32,6 +36,7 @@ export function addStateMetrics(registry: Registry, parts: ServiceParts): void {
   addAuditEvents(registry, parts);
   addFiles(registry, parts);
   addFleetMetrics(registry, parts.fleet, parts.policySets);
+  addLimitMetrics(registry, parts.leases);
 }
 
 const setStates = ['active', 'stale', 'failed'] as const;

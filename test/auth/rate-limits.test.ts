@@ -1,10 +1,14 @@
 import { describe, expect, it } from 'vitest';
+import { localLimiters } from '../../src/auth/local-limiters.js';
 import { RateLimits } from '../../src/auth/rate-limits.js';
 
 /** Ten a second, and fifteen at once; time goes on only where a test says so. */
 function limited(rate = { points: 10, seconds: 1, burst: 15 }) {
   let now = 5_000;
-  const limits = new RateLimits({ decide: rate }, () => now);
+  const limits = new RateLimits(
+    { decide: rate },
+    localLimiters(() => now),
+  );
   return {
     take: (points: number, key = 'a') => limits.take('decide', key, points),
     giveBack: (points: number) => limits.giveBack('decide', 'a', points),
@@ -93,9 +97,13 @@ describe('a rate limit', () => {
 
   it('by the day ends at midnight UTC', () => {
     let now = 0;
-    const limits = new RateLimits({}, () => now);
     const noon = Date.UTC(2026, 2, 3, 12);
-    const take = (points: number) => limits.takeOfDay(5, 'a', noon + now, points);
+    const limiters = localLimiters(
+      () => now,
+      () => noon + now,
+    );
+    const limits = new RateLimits({}, limiters);
+    const take = (points: number) => limits.takeOfDay(5, 'a', points);
     expect(take(5)).toMatchObject({ limited: false, remaining: 0 });
     expect(take(1)).toMatchObject({ limited: true, resetSeconds: 12 * 3600 });
     now = 12 * 3_600_000 - 1;

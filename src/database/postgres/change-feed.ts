@@ -1,6 +1,6 @@
-import { DatabaseError } from '../database-error.js';
+import { DatabaseError, isAway } from '../database-error.js';
 import { ChangeCounters, type ChangeTopic, changeTopics } from './change-counters.js';
-import type { PostgresClient } from './postgres-client.js';
+import type { PostgresClient, PostgresStatements, PostgresValue } from './postgres-client.js';
 import type { PostgresDatabase } from './postgres-database.js';
 
 export interface ChangeFeedOptions {
@@ -49,10 +49,11 @@ export interface Subscription {
  *     const subscription = feed.subscribe('keys', () => keys.read());
  *     subscription.ageMs   // 230
  */
-export class ChangeFeed {
+export class ChangeFeed implements PostgresStatements {
   private readonly counters: ChangeCounters;
   private readonly subscribers = new Set<Subscriber>();
   private client: PostgresClient | undefined;
+  private turn: Promise<unknown> = Promise.resolve();
   private failures = 0;
   private answerMs = leastAnswerMs;
   private running: Promise<void> | undefined;
@@ -99,6 +100,43 @@ export class ChangeFeed {
   get ageMs(): number {
     return performance.now() - this.lookedAt;
   }
+
+  /**
+   * Runs a statement on the connection that looks for changes: for what is small and must not wait behind queries on the pool.
+   * It may take as long as a look.
+   *
+   * @throws DatabaseError, also while there is no connection
+   */
+  query<Row extends object>(text: string, values?: readonly PostgresValue[]): Promise<Row[]> {
+    return this.inTurn(async () => {
+      const { client } = this;
+      if (client === undefined) {
+        throw new DatabaseError('CONNECTION: there is no connection that looks for changes', 'CONNECTION', true, true);
+      }
+      try {
+        client.answerTimeoutMs = this.answerMs;
+        return await client.query<Row>(text, values);
+      } catch (error) {
+        // The next look needs not find out again that the connection is dead.
+        if (isAway(error) && this.client === client) {
+          void this.drop();
+          this.hint();
+        }
+        throw error;
+      }
+    });
+  }
+
+  /** One statement at a time: the connection would not mind, but its driver. */
+  private inTurn<Result>(run: () => Promise<Result>): Promise<Result> {
+    const result = this.turn.then(run);
+    this.turn = result.then(
+      () => undefined,
+      () => undefined,
+    );
+    return result;
+  }
+
   start(): void {
     this.running ??= this.run();
   }
@@ -132,8 +170,10 @@ export class ChangeFeed {
       const { client } = this;
       if (client === undefined) return false;
       const askedAt = performance.now();
-      client.answerTimeoutMs = this.answerMs;
-      const counts = await this.counters.read(client);
+      const counts = await this.inTurn(() => {
+        client.answerTimeoutMs = this.answerMs;
+        return this.counters.read(client);
+      });
       this.lookedAt = askedAt;
       this.answerMs = answerTimeIn(4 * (performance.now() - askedAt));
       if (this.isStopped) return false;

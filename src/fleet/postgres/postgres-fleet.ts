@@ -24,6 +24,8 @@ export interface PostgresFleetOptions {
   readonly own: OwnReplica;
   /** Hears once of each failure in a row that is not the server's absence, which others tell of. */
   readonly onProblem: (what: string, error: unknown) => void;
+  /** Hears with each beat how many replicas run, this one included. */
+  readonly onReplicas: (count: number) => void;
 }
 
 interface ReplicaRow {
@@ -139,10 +141,13 @@ export class PostgresFleet extends Fleet {
     try {
       const { written } = this;
       const isSame = written !== undefined && sameSets(written, sets);
-      if (!isSame || !(await this.writeBeat(own))) {
+      let running = isSame ? await this.writeBeat(own) : undefined;
+      if (running === undefined) {
         await this.writeWhole(own, isSame ? undefined : written);
         this.written = sets;
+        running = await this.writeBeat(own);
       }
+      if (running !== undefined) this.options.onReplicas(running);
       this.heardAt = Math.max(this.heardAt, began);
       this.isFailing = false;
       if (began - this.prunedAt >= pruneMs) await this.prune(began);
@@ -155,14 +160,19 @@ export class PostgresFleet extends Fleet {
     }
   }
 
-  /** One statement; whether the row is there. Nothing is lost with it, so it need not be safe on disk. */
-  private async writeBeat(own: FleetReplica): Promise<boolean> {
-    const rows = await this.tables.query(
+  /**
+   * One statement; how many replicas run, or undefined if the row is not there. Nothing is lost with it, so it need not be safe on
+   * disk.
+   */
+  private async writeBeat(own: FleetReplica): Promise<number | undefined> {
+    const [row] = await this.tables.query<{ others: number }>(
       `UPDATE ${this.replicas} SET beat = clock_timestamp(), health = $2, health_since = $3, problems = $4,
-         source_confirmed = $5, unshipped = $6, log_lag_seconds = $7 WHERE id = $1 RETURNING 1`,
-      [own.id, ...beatOf(own)],
+         source_confirmed = $5, unshipped = $6, log_lag_seconds = $7 WHERE id = $1
+       RETURNING (SELECT count(*) FROM ${this.replicas} AS other
+         WHERE other.id <> $1 AND other.beat > clock_timestamp() - $8 * interval '1 millisecond') AS others`,
+      [own.id, ...beatOf(own), replicaSilentMs],
     );
-    return rows.length > 0;
+    return row && 1 + row.others;
   }
 
   /** @param before what is known to be there of the sets; without it all are written */
