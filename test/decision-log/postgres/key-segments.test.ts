@@ -1,4 +1,6 @@
-import { describe, expect, it } from 'vitest';
+import { performance } from 'node:perf_hooks';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import type { PostgresValue } from '../../../src/database/postgres/postgres-client.js';
 import type { PostgresDatabase } from '../../../src/database/postgres/postgres-database.js';
 import {
   type Candidate,
@@ -254,6 +256,47 @@ describe.skipIf(!hasPostgres)('the key pages of the shared log', () => {
       expect(cost).toBeGreaterThanOrEqual(512);
       expect(cost).toBeLessThanOrEqual(count * 2 * 4);
     });
+  });
+
+  it('are asked for by more and more at a time, as long as that takes no longer than a search may go without a word', async () => {
+    const database = await open();
+    const replicas = await Replicas.start(database, 1, 5);
+    await replicas.ship(750);
+    const job = new IndexJob(database, { waiting: 1, records: 150, rows: 5, segments: 10_000 });
+    while (await job.step(true));
+    expect((await segments(database)).length).toBeGreaterThan(148);
+    /** How many pages each statement asks for, and how many statements each step of the search, where a page takes so long. */
+    const askSlowly = (msOfPage: number) =>
+      snapshot(database, async ({ client, table }) => {
+        let now = 0;
+        const clock = vi.spyOn(performance, 'now').mockImplementation(() => now);
+        onTestFinished(() => clock.mockRestore());
+        const asked: number[] = [];
+        const query = async <Row extends object>(text: string, values?: readonly PostgresValue[]): Promise<Row[]> => {
+          if (text.includes('key_page')) {
+            asked.push((values![0] as unknown[]).length);
+            now += msOfPage * asked.at(-1)!;
+          }
+          return client.query<Row>(text, values);
+        };
+        // A key that no row has: each segment is asked for once.
+        const [source] = await keySegments.sources(
+          { client: { query }, table },
+          [bytesOf(0xeeee_eeee_eeee)],
+          everything,
+        );
+        const steps: number[] = [];
+        for (let isOver = false; !isOver; ) {
+          const before = asked.length;
+          isOver = (await source!.next()) === undefined;
+          steps.push(asked.length - before);
+        }
+        clock.mockRestore();
+        return { asked: asked.slice(0, 4), most: Math.max(...steps) };
+      });
+    expect((await askSlowly(0)).asked).toEqual([4, 16, 64, 64]);
+    expect((await askSlowly(1)).asked).toEqual([4, 15, 15, 15]);
+    expect(await askSlowly(10)).toEqual({ asked: [4, 4, 4, 4], most: 1 });
   });
 
   it('are made when enough records wait, and not before', async () => {
