@@ -37,6 +37,7 @@ const ladder = [
   'core/manifest/',
   'core/rules/',
   'core/roles/',
+  'core/data/',
   'core/policy/',
   'core/engine/',
   'core/search/',

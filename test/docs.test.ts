@@ -156,7 +156,8 @@ describe('docs/problems.md', () => {
   const listed = rows.flatMap((row) => row.match(/\w+/g)!);
 
   it('lists every code, and none that there is not', () => {
-    const codes = new Set(inCode.filter((text) => !others.has(text)));
+    // A code of one word looks like any other text.
+    const codes = new Set([...inCode.filter((text) => !others.has(text)), 'conflict']);
     expect([...new Set(listed)].sort()).toEqual([...codes].sort());
   });
 });

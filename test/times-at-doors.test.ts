@@ -32,7 +32,7 @@ const doors: Record<string, (text: string) => number | boolean | undefined> = {
   'a policy test, at': (text) => {
     const test = `at: ${JSON.stringify(text)}\nsubjects: [a]\nresources: [b]\ntests:\n  - { name: t, subject: a, action: read, resource: b, expect: deny }\n`;
     let refused = false;
-    const tests = readTests({ file: 'tests/t.yaml', text: test }, new EntityStore([]), () => {
+    const tests = readTests({ file: 'tests/t.yaml', text: test }, EntityStore.of([]), () => {
       refused = true;
     });
     return refused ? undefined : tests[0]!.now;

@@ -1,12 +1,15 @@
 /** A compiled policy set as its users see it. */
+import type { LiveData } from './data/live-data.js';
 import type { EngineDecision } from './decision.js';
 import { type BoundValues, bindValues } from './engine/ask.js';
 import { answerBindingError, type DecideOptions, decide, decideInSteps, type StepCount } from './engine/decide.js';
 import { type EnforceOptions, type EnforceResult, enforce } from './engine/enforce.js';
 import type { Manifest } from './manifest/manifest.js';
 import type { BindingError } from './policy/binding.js';
+import { type ChangeOptions, changeDataInSteps } from './policy/change-data.js';
 import { isCombination } from './policy/combination.js';
 import type { CompiledPolicySet } from './policy/compile.js';
+import type { DataChange } from './policy/data-change.js';
 import { faultInNames } from './policy/request-names.js';
 import type { PolicyProblem } from './problem.js';
 import { type DecisionRequest, type DecisionRequestInput, normaliseRequest } from './request.js';
@@ -17,12 +20,51 @@ import { questionAbout, type SearchQuery, type WhatQuery, type WhoQuery } from '
 import type { Semantics } from './semantics.js';
 import { finish } from './steps.js';
 
+/** A set with other live data, and how much of the change was new to it. */
+export interface ChangedPolicySet {
+  /** The set itself if nothing changed. */
+  readonly set: PolicySet;
+  /** Number of role links and entities that were added, and that were removed. */
+  readonly added: number;
+  readonly removed: number;
+}
+
 export class PolicySet {
   constructor(private readonly compiled: CompiledPolicySet) {}
 
-  /** `sha256:` and the digest of model, rules, manifest and entities. */
+  /** `sha256:` and the digest of model, rules, manifest, entities and schema, and of live data if there is some. */
   get version(): string {
     return this.compiled.version;
+  }
+
+  /** What the version would be without live data. */
+  get versionOfFiles(): string {
+    return this.compiled.versionOfFiles;
+  }
+
+  /** Live data; undefined if the manifest lets the set have none. */
+  get data(): LiveData | undefined {
+    return this.compiled.data;
+  }
+
+  /**
+   * Makes a set with other live data. This one stays as it is, so that what began with it ends with it; both share
+   * matchers, rules and most of the data. All of the change is made, or nothing.
+   *
+   *     const { set: next } = set.change({ add: { roles: [['g', 'user:ana', 'editor']] } });
+   *
+   * What is to be added and is there, or is to be removed and is not, changes nothing, and `added` and `removed` say so.
+   *
+   * @throws DataError with every problem of the change, each with its place in it
+   */
+  change(change: DataChange, options?: ChangeOptions): ChangedPolicySet {
+    return finish(this.changeInSteps(change, options));
+  }
+
+  /** As `change`, pausing every few milliseconds, for a change of many thousand entries. */
+  *changeInSteps(change: DataChange, options?: ChangeOptions): Generator<void, ChangedPolicySet> {
+    const { compiled, added, removed } = yield* changeDataInSteps(this.compiled, change, options);
+    return { set: compiled === this.compiled ? this : new PolicySet(compiled), added, removed };
   }
 
   /** The defaults that the set was read with; a part of each record of its decisions. */
@@ -52,7 +94,7 @@ export class PolicySet {
     const { policies, groupings } = this.compiled.table;
     return {
       rules: count(policies.values()),
-      roleLinks: count(groupings.values()),
+      roleLinks: count(groupings.values()) + (this.compiled.data?.roleLinks ?? 0),
       entities: this.compiled.entities.size,
     };
   }

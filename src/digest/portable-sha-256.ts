@@ -1,5 +1,5 @@
 /** SHA-256 (FIPS 180-4) in plain JavaScript: browsers have it only as a promise, and a set is compiled synchronously. */
-import type { Sha256 } from '../core/policy/version.js';
+import type { Sha256 } from '../core/sha-256.js';
 
 const blockBytes = 64;
 /** Code units of a text that are encoded at a time. */

@@ -3,9 +3,12 @@
  * remembers between questions, which is listed here: it is the same for every question, and bounded.
  */
 import { describe, expect, it } from 'vitest';
-import { compileInSteps } from '../../src/core/policy/compile.js';
+import { LiveData } from '../../src/core/data/live-data.js';
+import { addDataInSteps } from '../../src/core/policy/change-data.js';
+import { type CompiledPolicySet, compileInSteps } from '../../src/core/policy/compile.js';
 import { PolicySet } from '../../src/core/policy-set.js';
 import { finish } from '../../src/core/steps.js';
+import { sha256 } from '../../src/digest/sha-256.js';
 import { type CompileOptions, compilePolicySet } from '../../src/engine.js';
 import { casbinCases, corpusFiles, functionsOf, modelOf } from './corpus.js';
 import { decisionQuestions } from './decision-questions.js';
@@ -16,13 +19,16 @@ const now = Date.UTC(2024, 5, 1);
 const memory: Readonly<Record<string, readonly string[]>> = {
   BoundedCache: ['recent', 'older', 'size'],
   ConditionLibrary: ['compiled'],
+  CombinationLibrary: ['compiled'],
   DomainLinks: ['view'],
   Links: ['above'],
+  MixedDomain: ['view'],
   PatternLibrary: ['prepared'],
   Plan: ['partialIndexes'],
-  RoleGraph: ['madeViews'],
   RoleSet: ['index', 'keys', 'others'],
   RoleSets: ['remembering', 'roles'],
+  // Numbers that identify views and domains among those of one definition.
+  StoredLinks: ['madeViews', 'madeDomains'],
 };
 
 /** Typed arrays cannot be frozen; what they held is compared afterwards. */
@@ -125,6 +131,66 @@ describe('a compiled set of which everything is frozen', () => {
     }
     expect(frozen).toBeGreaterThan(1_000);
   });
+});
+
+describe('a compiled set with live data of which everything is frozen', () => {
+  const roles = ['ana', 'bo', 'cy'].flatMap((name) =>
+    ['editor', '/a/*'].map((role) => ['g', name, role, name === 'cy' ? 'd*' : 'd1']),
+  );
+  const live = `[request_definition]
+r = sub, dom, obj, act
+[policy_definition]
+p = sub, dom, obj, act
+[role_definition]
+g = _, _, _
+[policy_effect]
+e = some(where (p.eft == allow))
+[matchers]
+m = g(r.sub, p.sub, r.dom) && r.dom == p.dom && r.obj == p.obj && r.act == p.act
+`;
+  const change = {
+    add: {
+      roles: [
+        ['g', 'dee', 'ana', 'd1'],
+        ['g', '/a/b', 'editor', 'd2'],
+      ],
+      entities: [{ type: 'user', id: 'dee' }],
+    },
+    remove: { roles: [['g', 'bo', 'editor', 'd1']], entities: [{ type: 'user', id: 'ana' }] },
+  };
+
+  it.each([{}, { names: 'keyMatch' }, { domains: 'keyMatch' }, { names: 'keyMatch', domains: 'keyMatch' }])(
+    'is changed without being written to, roles matched by %j',
+    (matching) => {
+      const options = {
+        model: live,
+        rules: 'p, editor, d1, page, edit\np, /a/*, d2, page, edit\ng, bo, editor, d2\ng, x, /a/*, d1',
+        manifest: { data: { roles: ['g'], entities: ['user'] }, roleMatching: { g: matching } },
+      };
+      const compile = (): CompiledPolicySet => {
+        const ofFiles = finish(
+          compileInSteps(options as never, () => `sha256:${'0'.repeat(64)}`, LiveData.empty(sha256)),
+        );
+        return finish(addDataInSteps(ofFiles, { roles, entities: [{ type: 'user', id: 'ana' }] }));
+      };
+      const names = ['ana', 'bo', 'cy', 'dee', 'x', '/a/b', 'editor'];
+      const answers = (set: PolicySet) => [
+        names.flatMap((name) => ['d1', 'd2'].map((domain) => set.enforce([name, domain, 'page', 'edit'], { now }))),
+        set.whoCan({ action: { name: 'edit' }, resource: { id: 'page' }, attributes: { tenant: 'd1' } }, { now }),
+      ];
+      const inside = compile();
+      deepFreeze(inside);
+      const [frozen, free] = [new PolicySet(inside), new PolicySet(compile())];
+      const before = answers(free);
+      expect(answers(frozen)).toEqual(before);
+      const { set: after } = frozen.change(change);
+      const wanted = answers(free.change(change).set);
+      expect(answers(after)).toEqual(wanted);
+      expect(wanted).not.toEqual(before);
+      expect(answers(frozen)).toEqual(before);
+      expect(answers(after)).toEqual(wanted);
+    },
+  );
 });
 
 /** A look-up of three parts, each of another kind, in the middle of which the embedding program asks something else. */

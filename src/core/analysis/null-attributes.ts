@@ -102,7 +102,7 @@ function isNullable({ name, path }: Attribute, { main, compiled }: LintedSet): b
     const own = namesAllAttributes(path[0]) ? path.slice(1) : path;
     if (own.length === 0) return false;
     if (mayBeNull(compiled.schema, role, own)) return true;
-    return role !== 'action' && compiled.entities.all.some(({ attributes }) => isNullAt(attributes, own));
+    return role !== 'action' && [...compiled.entities].some(({ attributes }) => isNullAt(attributes, own));
   }
   const part: SchemaPart = 'environment';
   return mayBeNull(compiled.schema, part, role === 'environment' ? path : [token, ...path]);

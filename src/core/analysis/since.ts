@@ -34,7 +34,7 @@ function changedDefaults(
   const note = (place: Place, message: string, hint: string): void => {
     changed.push({ severity: 'warning', code: 'changed_default', message, ...place, hint });
   };
-  const hasAttributes = before.entities.all.some(({ attributes }) => Object.keys(attributes).length > 0);
+  const hasAttributes = [...before.entities].some(({ attributes }) => Object.keys(attributes).length > 0);
   if (now !== undefined && before.manifest.precedence !== now.manifest.precedence && hasAttributes) {
     const message =
       'where a request and a stored entity have an attribute both, the stored one counts; it was the sent one';

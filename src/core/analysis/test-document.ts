@@ -252,7 +252,7 @@ class Names {
       return node.refuse('ambiguous_entity', `several entities have the id ${quote(name)}`, hint);
     }
     if (stored !== undefined) return { type: stored.type, id: stored.id };
-    const meant = closest(name, [...this.declared.keys(), ...this.entities.all.map(({ id }) => id)]);
+    const meant = closest(name, [...this.declared.keys(), ...Array.from(this.entities, ({ id }) => id)]);
     const hint = meant === undefined ? `declare it under "${this.what}s"` : `did you mean ${quote(meant)}?`;
     return node.refuse('unknown_name', `${quote(name)} is no ${this.what} of this file and no stored entity`, hint);
   }

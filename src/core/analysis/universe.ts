@@ -37,7 +37,7 @@ const maxCombined = 10_000;
 export function universeOf(sets: readonly CompiledPolicySet[]): Universe {
   const found = new Found();
   for (const set of sets) if (isCombination(set.main)) readSet(set, set.main, found);
-  for (const { entities } of sets) addEntities(entities.all, found);
+  for (const { entities } of sets) addEntities(entities, found);
   const contexts = contextsOf(found);
   const tooMany = contexts.length > maxContexts ? [`only ${maxContexts} of the possible contexts were tried`] : [];
   return {
@@ -165,7 +165,7 @@ function addEntity(part: 'subjects' | 'resources', { type, id = '' }: NamedEntit
 }
 
 /** Stored entities ask or are asked for, by what the rules say of their type; where they say nothing, both. */
-function addEntities(entities: readonly Entity[], found: Found): void {
+function addEntities(entities: Iterable<Entity>, found: Found): void {
   const typesOf = (known: ReadonlyMap<string, Entity>) =>
     new Set([...known.values()].flatMap(({ type }) => (type === undefined ? [] : [type])));
   const [asking, asked] = [typesOf(found.subjects), typesOf(found.resources)];

@@ -2,6 +2,7 @@
 import { cut, quote } from '../quote.js';
 import type { JsonObject } from '../request.js';
 import type { Semantics } from '../semantics.js';
+import { emptyMap, type ShardedMap } from '../sharded-map.js';
 import { itemsPerStep } from '../steps.js';
 import type { NamedText, ReportFatal, YamlNode } from './yaml-document.js';
 import { readYamlInSteps } from './yaml-document.js';
@@ -15,33 +16,109 @@ export interface StoredEntity {
 /** The result of `find` if a request names no type and entities of several types have its id. */
 export const ambiguousEntity: unique symbol = Symbol('ambiguous');
 
-export class EntityStore {
-  private readonly byTypeAndId = new Map<string, StoredEntity>();
-  private readonly byId = new Map<string, StoredEntity | typeof ambiguousEntity>();
+/** The entities of files by their names. */
+class NamedEntities {
+  readonly byTypeAndId = new Map<string, StoredEntity>();
+  readonly byId = new Map<string, StoredEntity | typeof ambiguousEntity>();
 
   constructor(readonly all: readonly StoredEntity[]) {
     for (const entity of all) {
-      this.byTypeAndId.set(entityKey(entity.type, entity.id), entity);
+      this.byTypeAndId.set(entityKey(entity), entity);
       this.byId.set(entity.id, this.byId.has(entity.id) ? ambiguousEntity : entity);
     }
+  }
+}
+
+/** The entities of files, and those of live data. No type has entities in both. */
+export class EntityStore implements Iterable<StoredEntity> {
+  private constructor(
+    private readonly ofFiles: NamedEntities,
+    readonly live: LiveEntities,
+  ) {}
+
+  static of(ofFiles: readonly StoredEntity[]): EntityStore {
+    return new EntityStore(new NamedEntities(ofFiles), LiveEntities.none);
+  }
+
+  /** The entities of the files with these of live data. */
+  withLive(live: LiveEntities): EntityStore {
+    return new EntityStore(this.ofFiles, live);
   }
 
   /** Without a type: the only entity with that id, whatever its type. */
   find(type: string | undefined, id: string): StoredEntity | typeof ambiguousEntity | undefined {
-    return type === undefined ? this.byId.get(id) : this.byTypeAndId.get(entityKey(type, id));
+    const { ofFiles, live } = this;
+    const found = type === undefined ? ofFiles.byId.get(id) : ofFiles.byTypeAndId.get(entityKey({ type, id }));
+    if (live.size === 0) return found;
+    if (type !== undefined) return found ?? live.find(type, id);
+    const [one, ...others] = live.named(id);
+    if (one === undefined) return found;
+    return found === undefined && others.length === 0 ? one : ambiguousEntity;
   }
 
   get size(): number {
-    return this.all.length;
+    return this.ofFiles.all.length + this.live.size;
+  }
+
+  /** Those of files in their order, then those of live data in no certain one. */
+  *[Symbol.iterator](): Generator<StoredEntity> {
+    yield* this.ofFiles.all;
+    yield* this.live;
+  }
+}
+
+/** The entities of live data. It is never changed: a change makes other ones, which share most with these. */
+export class LiveEntities implements Iterable<StoredEntity> {
+  static readonly none = new LiveEntities(emptyMap(), emptyMap());
+
+  private constructor(
+    private readonly byTypeAndId: ShardedMap<StoredEntity>,
+    private readonly byId: ShardedMap<readonly StoredEntity[]>,
+  ) {}
+
+  find(type: string, id: string): StoredEntity | undefined {
+    return this.byTypeAndId.get(entityKey({ type, id }));
+  }
+
+  /** Those with this id, whatever their types. */
+  named(id: string): readonly StoredEntity[] {
+    return this.byId.get(id) ?? [];
+  }
+
+  get size(): number {
+    return this.byTypeAndId.size;
+  }
+
+  [Symbol.iterator](): Iterator<StoredEntity> {
+    return this.byTypeAndId.values();
+  }
+
+  /** These entities without some, then with others: what is added is not there by then. */
+  *changed(removed: Iterable<StoredEntity>, added: Iterable<StoredEntity>): Generator<void, LiveEntities> {
+    const [byTypeAndId, byId] = [this.byTypeAndId.edit(), this.byId.edit()];
+    let done = 0;
+    for (const entity of removed) {
+      if (++done % itemsPerStep === 0) yield;
+      byTypeAndId.delete(entityKey(entity));
+      const others = (byId.get(entity.id) ?? []).filter(({ type }) => type !== entity.type);
+      if (others.length === 0) byId.delete(entity.id);
+      else byId.set(entity.id, others);
+    }
+    for (const entity of added) {
+      if (++done % itemsPerStep === 0) yield;
+      byTypeAndId.set(entityKey(entity), entity);
+      byId.set(entity.id, [...(byId.get(entity.id) ?? []), entity]);
+    }
+    return new LiveEntities(byTypeAndId.done(), byId.done());
   }
 }
 
 const noTypes: ReadonlySet<string> = new Set();
 
-export const noEntities = new EntityStore([]);
+export const noEntities = EntityStore.of([]);
 
 /** The key begins with a length, so that no two pairs of type and id share it. */
-function entityKey(type: string, id: string): string {
+function entityKey({ type, id }: Pick<StoredEntity, 'type' | 'id'>): string {
   return `${type.length}:${type}${id}`;
 }
 
@@ -63,7 +140,7 @@ export function* readEntities(
     if (index % itemsPerStep === 0) yield;
     const entity = readEntity(item);
     if (entity === undefined) continue;
-    const key = entityKey(entity.type, entity.id);
+    const key = entityKey(entity);
     if (ofData.has(entity.type)) {
       const message = `the manifest says that each ${cut(entity.type)} is live data, so no file may have one`;
       item.refuse('data_owned_type', message);
@@ -72,7 +149,7 @@ export function* readEntities(
     seen.add(key);
     entities.push(entity);
   }
-  return new EntityStore(entities);
+  return EntityStore.of(entities);
 }
 
 function readEntity(node: YamlNode): StoredEntity | undefined {

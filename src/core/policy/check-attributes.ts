@@ -138,40 +138,61 @@ function hintFor(path: readonly string[], names: readonly string[]): string {
 
 /** Checks attributes of stored entities whose type the schema names. */
 export function* checkEntities(
-  { all }: EntityStore,
+  entities: EntityStore,
   source: NamedText | undefined,
   schema: AttributeSchema,
   report: ReportProblem,
   semantics: Semantics,
 ): Generator<void> {
   if (schema.types.size === 0) return;
-  const faultsOf = storedValueCheck(schema);
+  const faultsOf = entityCheck(schema);
   const faulty: StoredEntity[] = [];
-  for (const [index, entity] of all.entries()) {
-    if (index % entitiesPerStep === 0) yield;
-    if (unknownPaths(entity, schema).length > 0 || faultsOf(entity).length > 0) faulty.push(entity);
+  let looked = 0;
+  for (const entity of entities) {
+    if (looked++ % entitiesPerStep === 0) yield;
+    if (faultsOf(entity).length > 0) faulty.push(entity);
   }
   if (source === undefined || faulty.length === 0) return;
   // Places are looked up only here, since the tree of a large file is not kept.
   const nodeOf = yield* entityNodes(source, semantics);
   for (const entity of faulty) {
-    const { type, id } = entity;
     const node = nodeOf(entity);
+    for (const { path, ...fault } of faultsOf(entity)) {
+      const place = node?.placeOfKey(['attributes', ...path]) ?? { file: source.file, line: 1, column: 1 };
+      report({ severity: 'error', ...fault, ...place });
+    }
+  }
+}
+
+/** What is wrong with an attribute of an entity, or with a part of it. */
+export interface StoredAttributeFault {
+  readonly code: 'schema_violation' | 'unknown_attribute';
+  readonly message: string;
+  readonly hint?: string;
+  /** From the attributes to the fault. */
+  readonly path: readonly string[];
+}
+
+/** Finds the attributes of an entity that break the schema of its type, and those that it does not know. */
+export function entityCheck(schema: AttributeSchema): (entity: StoredEntity) => readonly StoredAttributeFault[] {
+  const faultsOf = storedValueCheck(schema);
+  return (entity) => {
+    const { type, id } = entity;
     const unknown = unknownPaths(entity, schema);
+    const faults: StoredAttributeFault[] = [];
     for (const { path, message } of faultsOf(entity)) {
       // Unknown attributes are reported once, below.
       if (unknown.some((known) => isBeginning(known, path) || isBeginning(path, known))) continue;
-      const place = node?.placeOfKey(['attributes', ...path]) ?? { file: source.file, line: 1, column: 1 };
       const what = `the attribute ${quote(path.join('.'))} of ${cut(type)} ${quote(id)} ${message}`;
-      report({ severity: 'error', code: 'schema_violation', message: what, ...place });
+      faults.push({ code: 'schema_violation', message: what, path });
     }
     for (const path of unknown) {
-      const place = node?.placeOfKey(['attributes', ...path]) ?? { file: source.file, line: 1, column: 1 };
       const message = `${cut(type)} ${quote(id)} has an attribute ${quote(path.join('.'))} that the schema does not know`;
       const hint = hintFor(path, namesAt(schema, schema.types.get(type) ?? [], path));
-      report({ severity: 'error', code: 'unknown_attribute', message, hint, ...place });
+      faults.push({ code: 'unknown_attribute', message, hint, path });
     }
-  }
+    return faults;
+  };
 }
 
 function isBeginning(path: readonly string[], longer: readonly string[]): boolean {

@@ -45,7 +45,7 @@ function* checkTenants({ main, entities, entitiesText, report }: CheckedNames): 
     return;
   const faultOf = ({ attributes: { tenant } }: StoredEntity) =>
     typeof tenant === 'string' ? faultInName(tenant) : undefined;
-  const faulty = entities.all.filter((entity) => faultOf(entity) !== undefined);
+  const faulty = [...entities].filter((entity) => faultOf(entity) !== undefined);
   if (faulty.length === 0) return;
   const nodeOf = yield* entityNodes(entitiesText);
   for (const entity of faulty) {

@@ -1,5 +1,6 @@
 /** Strictness: what parses but cannot mean what its author meant. Nothing is skipped, everything is told at once. */
 
+import type { CasbinModel, RoleDefinition } from '../casbin/casbin-model.js';
 import type { ReportProblem } from '../casbin/document-problem.js';
 import type { Definition } from '../casbin/model-document.js';
 import { closest } from '../closest.js';
@@ -13,6 +14,7 @@ import { plainForm } from '../matcher/operator-hints.js';
 import { isAscii } from '../matcher/source-text.js';
 import { cut, quote } from '../quote.js';
 import { effectKindOf, effectSpellings } from '../rules/effect.js';
+import { widthOf } from '../rules/misfits.js';
 import type { RuleTable } from '../rules/rule-table.js';
 import type { Semantics } from '../semantics.js';
 import { ambiguousTokens, guessedBindings } from './binding.js';
@@ -135,11 +137,25 @@ function checkRoleMatching({ manifest, parts, report }: Checked): void {
 function checkLiveData({ manifest, parts, report }: Checked): void {
   const known = parts.model.roles;
   for (const [at, key] of [...(manifest.data?.roles ?? [])].entries()) {
-    if (known.has(key)) continue;
-    const message = `data.roles: the model defines no ${quote(key)}`;
-    const place = manifest.placeOf('data', 'roles', String(at));
-    report({ severity: 'error', code: 'unknown_definition', message, ...place, ...meantHint(key, known.keys()) });
+    const definition = known.get(key);
+    const place = { severity: 'error' as const, ...manifest.placeOf('data', 'roles', String(at)) };
+    if (definition === undefined) {
+      const message = `data.roles: the model defines no ${quote(key)}`;
+      report({ ...place, code: 'unknown_definition', message, ...meantHint(key, known.keys()) });
+      continue;
+    }
+    const reason = whyNotLive(definition, parts.model);
+    if (reason === undefined) continue;
+    const message = `data.roles: the links of ${cut(key)} cannot be live data: ${reason}`;
+    report({ ...place, code: 'unsupported_live_data', message, refusedByReference: true });
   }
+}
+
+function whyNotLive(definition: RoleDefinition, { effects }: CasbinModel): string | undefined {
+  if (definition.conditionColumns > 0) return 'they have conditions';
+  if (widthOf(definition) > 3) return 'they have more columns than a name, its role and a domain';
+  const isSorted = definition.key === 'g' && effectKindOf(effects.get('e') ?? '') === 'subject_priority';
+  return isSorted ? 'the order of the rules follows from them' : undefined;
 }
 
 function checkEffects(set: Checked): void {
@@ -176,7 +192,7 @@ function checkConstraints(set: Checked): void {
       [...groupings].map(({ fields }) => fields),
     );
     if (violation !== undefined) {
-      set.report(problem(set, definition, 0, 'constraint_violation', `${definition.key}: ${violation}`));
+      set.report(problem(set, definition, 0, 'constraint_violation', `${definition.key}: ${violation.message}`));
     }
   }
 }

@@ -4,6 +4,7 @@ import { type CasbinModel, type ColumnsDefinition, readCasbinModel } from '../ca
 import type { DocumentProblem } from '../casbin/document-problem.js';
 import { parseModel } from '../casbin/model-document.js';
 import { parseRuleLines, type RuleLine } from '../casbin/rules-document.js';
+import type { LiveData } from '../data/live-data.js';
 import { type EntityStore, noEntities, readEntities } from '../manifest/entities.js';
 import {
   type DefinitionNames,
@@ -86,6 +87,8 @@ export interface CompileOptions {
 
 export interface CompiledPolicySet {
   readonly version: string;
+  /** What the version would be without live data. */
+  readonly versionOfFiles: string;
   /** The defaults that it was read with. */
   readonly semantics: Semantics;
   readonly problems: readonly PolicyProblem[];
@@ -94,6 +97,8 @@ export interface CompiledPolicySet {
   readonly table: RuleTable;
   readonly roles: ReadonlyMap<string, RoleGraph>;
   readonly entities: EntityStore;
+  /** Undefined if the manifest lets the set have none. */
+  readonly data: LiveData | undefined;
   readonly schema: AttributeSchema;
   /** Conditions that a request must meet before the rules are evaluated; undefined if there are none. */
   readonly admission: Admission | undefined;
@@ -102,6 +107,26 @@ export interface CompiledPolicySet {
   readonly main: Combination | CombinationError;
   /** Compiles another choice of definitions, or another matcher. */
   combine(names: DefinitionNames, matcher: string | undefined): Combination | CombinationError;
+  /** What `combine` compiled, shared by sets that differ by their live data. */
+  readonly combinations: CombinationLibrary;
+}
+
+/** The combinations of a set, without its live links. Each choice of definitions is compiled once. */
+export class CombinationLibrary {
+  private readonly compiled = new Map<string, Combination>();
+
+  constructor(private readonly parts: CombinationParts) {}
+
+  find(names: DefinitionNames, matcher: string | undefined): Combination | CombinationError {
+    if (matcher !== undefined) return compileCombination(this.parts, names, matcher, () => {});
+    const key = `${names.r},${names.p},${names.e},${names.m}`;
+    const known = this.compiled.get(key);
+    if (known !== undefined) return known;
+    const combination = compileCombination(this.parts, names, undefined, () => {});
+    // Errors are not kept: callers can pass any names.
+    if (isCombination(combination)) this.compiled.set(key, combination);
+    return combination;
+  }
 }
 
 /** The version of a set, by the files that it is compiled from. The embedding program chooses the hash function. */
@@ -111,9 +136,14 @@ export type Identify = (files: readonly NamedText[]) => string;
  * Compiles a policy set. The generator pauses now and then, so that a service can load a large set while it answers.
  *
  * @param identify called once, for a set that loads
+ * @param noData the live data that a set begins with; without it the set can have none, whatever its manifest says
  * @throws PolicyError with every problem found, when one of them stops the load.
  */
-export function* compileInSteps(options: CompileOptions, identify: Identify): Generator<void, CompiledPolicySet> {
+export function* compileInSteps(
+  options: CompileOptions,
+  identify: Identify,
+  noData?: LiveData,
+): Generator<void, CompiledPolicySet> {
   const problems: DocumentProblem[] = [];
   const report = (problem: DocumentProblem): void => void problems.push(problem);
   // A document that cannot be read stops the load, strict or not.
@@ -164,9 +194,11 @@ export function* compileInSteps(options: CompileOptions, identify: Identify): Ge
   if (isCombination(main)) yield* checkAttributes({ model, manifest, main, schema, rules: sources.rules, report });
   const sorted = settleProblems(problems, manifest, options.strict === true);
 
-  const combinations = new Map<string, Combination | CombinationError>();
+  const version = identify(filesOf(sources));
+  const combinations = new CombinationLibrary(parts);
   return Object.freeze({
-    version: identify(filesOf(sources)),
+    version,
+    versionOfFiles: version,
     semantics,
     problems: sorted,
     manifest,
@@ -174,21 +206,13 @@ export function* compileInSteps(options: CompileOptions, identify: Identify): Ge
     table,
     roles,
     entities,
+    data: manifest.data && noData,
     schema,
     admission: admissionOf({ manifest, entities, schema, tokens: isCombination(main) ? main.tokens : [], semantics }),
     acceptJson: options.acceptJson === true,
     main,
-    combine(names: DefinitionNames, matcher: string | undefined) {
-      if (matcher !== undefined) return compileCombination(parts, names, matcher, () => {});
-      const key = `${names.r},${names.p},${names.e},${names.m}`;
-      let combination = combinations.get(key);
-      if (combination === undefined) {
-        combination = compileCombination(parts, names, undefined, () => {});
-        // Errors are not kept: callers can pass any names.
-        if (isCombination(combination)) combinations.set(key, combination);
-      }
-      return combination;
-    },
+    combinations,
+    combine: (names: DefinitionNames, matcher: string | undefined) => combinations.find(names, matcher),
   });
 }
 

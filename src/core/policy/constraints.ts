@@ -24,31 +24,41 @@ export function parseConstraint(text: string): Constraint | undefined {
   return undefined;
 }
 
+/** What breaks a constraint. */
+export interface Violation {
+  readonly message: string;
+  /** Who has roles that the constraint forbids; undefined if it counts the users of a role. */
+  readonly user: string | undefined;
+}
+
 /** Says what breaks the constraint among the rules of `g`; undefined if nothing does. */
-export function violationOf(constraint: Constraint, groupings: readonly (readonly string[])[]): string | undefined {
+export function violationOf(constraint: Constraint, groupings: readonly (readonly string[])[]): Violation | undefined {
   if (constraint.kind === 'roleMax') {
     const holders = groupings.filter((fields) => fields[1] === constraint.role).length;
     if (holders <= constraint.most) return undefined;
-    return `role ${quote(constraint.role)} is given to ${holders} users, ${constraint.most} at most may have it`;
+    const message = `role ${quote(constraint.role)} is given to ${holders} users, ${constraint.most} at most may have it`;
+    return { message, user: undefined };
   }
   for (const [user, roles] of rolesByUser(groupings)) {
     switch (constraint.kind) {
       case 'sod': {
         if (constraint.roles.every((role) => roles.has(role))) {
-          return `user ${quote(user)} has both roles ${quoteList(constraint.roles, ' and ')}`;
+          return { message: `user ${quote(user)} has both roles ${quoteList(constraint.roles, ' and ')}`, user };
         }
         break;
       }
       case 'sodMax': {
         const held = constraint.roles.filter((role) => roles.has(role));
         if (held.length > constraint.most) {
-          return `user ${quote(user)} has ${held.length} of the roles ${quoteList(constraint.roles)}, ${constraint.most} at most are allowed`;
+          const message = `user ${quote(user)} has ${held.length} of the roles ${quoteList(constraint.roles)}, ${constraint.most} at most are allowed`;
+          return { message, user };
         }
         break;
       }
       case 'rolePre': {
         if (roles.has(constraint.role) && !roles.has(constraint.prerequisite)) {
-          return `user ${quote(user)} has role ${quote(constraint.role)} without role ${quote(constraint.prerequisite)}`;
+          const message = `user ${quote(user)} has role ${quote(constraint.role)} without role ${quote(constraint.prerequisite)}`;
+          return { message, user };
         }
         break;
       }

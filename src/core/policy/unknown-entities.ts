@@ -8,7 +8,10 @@ export function unknownAdmission({ manifest, entities, schema }: AdmissionParts)
   const { unknownDenied, gateway } = manifest;
   if (unknownDenied === undefined) return undefined;
   // A type of live data counts while no entity of it is there: else the last one that is removed would let all in.
-  const stored = (): readonly string[] => [...entities.all.map(({ type }) => type), ...(manifest.data?.entities ?? [])];
+  const stored = (): readonly string[] => [
+    ...Array.from(entities, ({ type }) => type),
+    ...(manifest.data?.entities ?? []),
+  ];
   const types = unknownDenied === 'stored_types' ? new Set(stored()) : unknownDenied;
   const isDenied = (type: string): boolean => types.has(type);
   const subjectTypes = [...schema.entities.subject.keys(), ...typesOf([gateway.subject])];

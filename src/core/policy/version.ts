@@ -1,5 +1,6 @@
 /** The identity of a policy set's content, which every answer names (P3). */
 import { compareStrings } from '../matcher/values.js';
+import type { Sha256 } from '../sha-256.js';
 import { utf8Length } from '../utf8.js';
 
 export interface VersionedFile {
@@ -8,9 +9,6 @@ export interface VersionedFile {
   /** A text stands for its UTF-8 bytes. */
   readonly content: string | Uint8Array;
 }
-
-/** The SHA-256 digest of the parts put together, as 64 hexadecimal digits. A text stands for its UTF-8 bytes. */
-export type Sha256 = (parts: Iterable<string | Uint8Array>) => string;
 
 /**
  * The version of the policy set that is made of these files: `sha256:` and 64 hexadecimal digits. The order in which

@@ -65,6 +65,7 @@ export function findMatching(
       ofPolicy.set(pattern, test);
       return test;
     },
+    testOf: (pattern) => ofPolicy.get(pattern) ?? prepareQuietly(prepare, pattern),
     matches: (text, pattern, meter) => {
       meter.spend(stepsToFind);
       if (!isPattern(pattern)) return text === pattern;

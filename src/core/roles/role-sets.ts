@@ -11,6 +11,8 @@ export class RoleSet {
     readonly names: ReadonlySet<string>,
     /** Steps for finding them, counted by each evaluation that uses them. */
     readonly steps: number,
+    /** Stands for the links that they were found over: other links may give the same name other roles. */
+    readonly links: object,
   ) {}
 
   /** The kept symbols of these roles in an index. */

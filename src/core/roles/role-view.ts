@@ -2,11 +2,9 @@
 import { BoundedCache } from '../bounded-cache.js';
 import { type NameMatching, PatternIndex } from '../rules/pattern-index.js';
 import type { StepMeter } from '../step-budget.js';
+import { Links, type Parent } from './links.js';
 import { CountingMeter, type RoleQuestion } from './role-question.js';
 import { type Remembering, RoleSet, type RoleSets } from './role-sets.js';
-
-/** True if a link counts at `now`, as the first of a path or behind `hop` others. */
-export type LinkTest = (now: number, hop: number) => boolean;
 
 /** Most links of a path to a role. */
 export const maxHops = 10;
@@ -17,23 +15,23 @@ const stepsPerLink = 10;
 const stepsPerName = 250;
 const stepsPerCondition = 20;
 
-interface Parent {
-  readonly parent: string;
-  readonly holds?: LinkTest;
+/** Links that count in the domain of a question: those of one stored domain. */
+export interface DomainPart {
+  readonly links: { get(name: string): Links | undefined };
+  /** True if a link has a condition. */
+  readonly conditional: boolean;
+  /** With a matching function: the names of the links that match a pattern, without the pattern itself. */
+  namesMatching(pattern: string, matching: NameMatching, meter: StepMeter): readonly string[];
+  /** With a matching function: the names of the links that are patterns and match the name. */
+  patternsMatching(name: string, meter: StepMeter): readonly string[];
 }
 
-/** The links up from one name. */
-class Links implements Remembering {
-  readonly parents: Parent[] = [];
-  above: RoleSet | undefined;
-}
-
-/** The links of one stored domain. */
-export class DomainLinks {
+/** The links that files have in one domain. */
+export class DomainLinks implements DomainPart {
   readonly links = new Map<string, Links>();
   /** With a matching function: every name, and the names that are patterns. */
-  readonly names = new Set<string>();
-  readonly patterns: PatternIndex | undefined;
+  private readonly names = new Set<string>();
+  private readonly patterns: PatternIndex | undefined;
   conditional = false;
   private view: RoleView | undefined;
 
@@ -59,7 +57,7 @@ export class DomainLinks {
       links = new Links();
       this.links.set(child, links);
     }
-    links.parents.push(link);
+    links.add(link);
     if (holds !== undefined) this.conditional = true;
     if (this.matching === undefined) return false;
     let added = false;
@@ -68,6 +66,19 @@ export class DomainLinks {
       if (this.matching.isPattern(name) && this.patterns?.add(name)) added = true;
     }
     return added;
+  }
+
+  namesMatching(pattern: string, matching: NameMatching, meter: StepMeter): string[] {
+    const found: string[] = [];
+    for (const name of this.names) {
+      meter.spend(1);
+      if (name !== pattern && matching.matches(name, pattern, meter)) found.push(name);
+    }
+    return found;
+  }
+
+  patternsMatching(name: string, meter: StepMeter): readonly string[] {
+    return this.patterns?.matchedBy(name, meter) ?? none;
   }
 }
 
@@ -94,11 +105,13 @@ export class ReachedNames {
 /** The links of one domain, or of several that all match the domain of a question. */
 export class RoleView {
   private readonly conditional: boolean;
+  /** Stands for the parts in the sets that were found over them; it refers to nothing, so that they can go. */
+  private readonly identity: object = Object.freeze({});
 
   /** `number` identifies the view within its definition. */
   constructor(
     private readonly number: number,
-    private readonly parts: readonly DomainLinks[],
+    private readonly parts: readonly DomainPart[],
     private readonly matching: NameMatching | undefined,
     private readonly sets: RoleSets,
     private readonly kept: ReachedNames,
@@ -108,21 +121,29 @@ export class RoleView {
 
   /** The roles of a name, which are the same for all questions; undefined if it has none here. */
   rolesAbove(name: string, meter: StepMeter): RoleSet | undefined {
-    const [only] = this.parts;
-    const links = only?.links.get(name);
-    if (this.parts.length === 1) {
-      if (links === undefined) return undefined;
-      if (links.above === undefined) return this.remember(links, links.parents, meter);
-      meter.spend(links.above.steps);
-      return links.above;
+    const { parts } = this;
+    if (parts.length === 1) return this.rolesAboveLinks((parts[0] as DomainPart).links.get(name), meter);
+    meter.spend(parts.length * stepsPerLink);
+    let only: Links | undefined;
+    for (const part of parts) {
+      const links = part.links.get(name);
+      if (links === undefined) continue;
+      if (only !== undefined) return this.rolesAboveInAll(name, meter);
+      only = links;
     }
-    return this.rolesAboveInAll(name, meter);
+    return this.rolesAboveLinks(only, meter);
   }
 
-  private rolesAboveInAll(name: string, meter: StepMeter): RoleSet | undefined {
-    meter.spend(this.parts.length * stepsPerLink);
+  private rolesAboveLinks(links: Links | undefined, meter: StepMeter): RoleSet | undefined {
+    if (links === undefined) return undefined;
+    const { above } = links;
+    if (above === undefined || above.links !== this.identity) return this.remember(links, links.parents, meter);
+    meter.spend(above.steps);
+    return above;
+  }
+
+  private rolesAboveInAll(name: string, meter: StepMeter): RoleSet {
     const parents = this.parts.flatMap((part) => part.links.get(name)?.parents ?? []);
-    if (parents.length === 0) return undefined;
     return this.remember({ above: undefined }, parents, meter);
   }
 
@@ -159,7 +180,7 @@ export class RoleView {
       for (const current of frontier) look(current, next);
       frontier = next;
     }
-    return new RoleSet(reached, meter.counted);
+    return new RoleSet(reached, meter.counted, this.identity);
   }
 
   /** The names that a name reaches, for one question. */
@@ -246,16 +267,11 @@ export class RoleView {
       const parent = found[at] as string;
       if (!matching.isPattern(parent)) continue;
       patternParents.add(parent);
-      for (const { names } of this.parts) {
-        for (const known of names) {
-          meter.spend(1);
-          if (known !== parent && matching.matches(known, parent, meter)) found.push(known);
-        }
-      }
+      for (const part of this.parts) for (const known of part.namesMatching(parent, matching, meter)) found.push(known);
     }
     // A pattern of one domain may have parents in all of them.
-    for (const { patterns } of this.parts) {
-      for (const pattern of patterns?.matchedBy(current, meter) ?? []) {
+    for (const patterned of this.parts) {
+      for (const pattern of patterned.patternsMatching(current, meter)) {
         if (pattern === current) continue;
         for (const part of this.parts) this.addParents(part, pattern, hop, now, meter, found);
       }
@@ -263,7 +279,7 @@ export class RoleView {
     return found;
   }
 
-  private addParents(part: DomainLinks, name: string, hop: number, now: number, meter: StepMeter, to: string[]): void {
+  private addParents(part: DomainPart, name: string, hop: number, now: number, meter: StepMeter, to: string[]): void {
     const parents = part.links.get(name)?.parents ?? [];
     meter.spend(stepsPerLink * (parents.length + 1));
     for (const { parent, holds } of parents) {

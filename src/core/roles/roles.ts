@@ -4,10 +4,15 @@ import { BoundedCache } from '../bounded-cache.js';
 import type { RoleRelation } from '../matcher/scope.js';
 import type { Json } from '../request.js';
 import { type NameMatching, PatternIndex } from '../rules/pattern-index.js';
+import { emptyMap, type ShardedMap } from '../sharded-map.js';
 import { type StepMeter, unmetered } from '../step-budget.js';
+import { itemsPerStep } from '../steps.js';
+import type { LinkTest } from './links.js';
+import { type LinkChange, LiveLinks } from './live-links.js';
+import { LivePart } from './live-part.js';
 import { CountingMeter, questionAt, type RoleQuestion } from './role-question.js';
 import { RoleSet, RoleSets } from './role-sets.js';
-import { DomainLinks, type LinkTest, longestKept, type Reached, ReachedNames, RoleView } from './role-view.js';
+import { DomainLinks, type DomainPart, longestKept, type Reached, ReachedNames, RoleView } from './role-view.js';
 
 export interface RoleLink {
   readonly child: string;
@@ -32,24 +37,84 @@ const stepsPerName = 8;
 /** Steps for testing whether a name has a role if its roles are known. */
 const stepsPerQuestion = 5;
 
-export class RoleGraph implements RoleRelation {
-  private readonly domains = new Map<string, DomainLinks>();
-  private readonly sets = new RoleSets();
-  private readonly kept = new ReachedNames();
+/** The links of the files, and what graphs with the same ones share, whatever live links they have beside them. */
+class StoredLinks {
+  readonly domains = new Map<string, DomainLinks>();
+  readonly patterns: PatternIndex | undefined;
+  readonly sets = new RoleSets();
+  readonly kept = new ReachedNames();
   /** Views by their domains. Many domains are asked for; they match few combinations. */
-  private readonly views = new BoundedCache<RoleView>(cachedParts);
-  private readonly viewOfDomain = new BoundedCache<{ readonly view: RoleView; readonly steps: number }>(cachedDomains);
-  private readonly domainPatterns: PatternIndex | undefined;
-  /** One for each graph, so that kept symbols are dropped with the policy set. */
-  private readonly noRoles = new RoleSet(new Set(), 0);
-  private conditional = false;
+  readonly views = new BoundedCache<RoleView>(cachedParts);
+  /** One for each definition, so that kept symbols are dropped with the policy set. */
+  readonly noRoles = new RoleSet(new Set(), 0, this);
+  conditional = false;
   private madeViews = 0;
+  private madeDomains = 0;
+
+  constructor(private readonly options: RoleGraphOptions) {
+    if (options.domainMatching !== undefined) this.patterns = new PatternIndex(options.domainMatching);
+  }
+
+  domainFor(domain: string): DomainLinks {
+    let links = this.domains.get(domain);
+    if (links === undefined) {
+      links = new DomainLinks(this.domains.size, this.options.nameMatching);
+      this.domains.set(domain, links);
+      if (this.options.domainMatching?.isPattern(domain) === true) this.patterns?.add(domain);
+    }
+    return links;
+  }
+
+  makeView(parts: readonly DomainPart[]): RoleView {
+    return new RoleView(this.madeViews++, parts, this.options.nameMatching, this.sets, this.kept);
+  }
+
+  /** Identifies a domain with live links. */
+  nextNumber(): number {
+    return this.madeDomains++;
+  }
+}
+
+/** A domain that has live links, perhaps beside links of the files. */
+class MixedDomain {
+  private view: RoleView | undefined;
+
+  constructor(
+    /** Identifies these links within the definition. */
+    readonly number: number,
+    readonly stored: DomainLinks | undefined,
+    readonly live: LivePart,
+  ) {}
+
+  /** The view of this domain alone, made when it is first asked for. */
+  viewOr(make: (parts: readonly DomainPart[]) => RoleView): RoleView {
+    this.view ??= make(this.stored === undefined ? [this.live] : [this.stored, this.live]);
+    return this.view;
+  }
+}
+
+/** The live links of a graph. */
+interface LiveDomains {
+  readonly links: LiveLinks;
+  readonly mixed: ShardedMap<MixedDomain>;
+  /** With a matching function for domains: those with live links that are patterns. */
+  readonly patterns: PatternIndex | undefined;
+}
+
+export class RoleGraph implements RoleRelation {
+  private readonly stored: StoredLinks;
+  private readonly live: LiveDomains;
+  private readonly viewOfDomain = new BoundedCache<{ readonly view: RoleView; readonly steps: number }>(cachedDomains);
 
   constructor(
     links: Iterable<RoleLink>,
     private readonly options: RoleGraphOptions,
+    /** The graph of which this one differs by its live links. */
+    from?: { readonly stored: StoredLinks; readonly live: LiveDomains },
   ) {
-    if (options.domainMatching !== undefined) this.domainPatterns = new PatternIndex(options.domainMatching);
+    const patterns = options.domainMatching && new PatternIndex(options.domainMatching, true);
+    this.stored = from?.stored ?? new StoredLinks(options);
+    this.live = from?.live ?? { links: LiveLinks.none(options.hasDomain), mixed: emptyMap(), patterns };
     for (const link of links) this.add(link);
   }
 
@@ -58,15 +123,61 @@ export class RoleGraph implements RoleRelation {
    * was prepared
    */
   add(link: RoleLink): boolean {
-    const domain = this.options.hasDomain ? link.domain : '';
-    let links = this.domains.get(domain);
-    if (links === undefined) {
-      links = new DomainLinks(this.domains.size, this.options.nameMatching);
-      this.domains.set(domain, links);
-      if (this.options.domainMatching?.isPattern(domain) === true) this.domainPatterns?.add(domain);
+    this.stored.conditional ||= link.holds !== undefined;
+    return this.stored.domainFor(this.options.hasDomain ? link.domain : '').add(link.child, link);
+  }
+
+  /** The links that are live data. */
+  get liveLinks(): LiveLinks {
+    return this.live.links;
+  }
+
+  /**
+   * A graph with other live links; this one stays as it is. Both share what the changes leave alone.
+   *
+   * @param links those that the changes lead to from the live links of this graph
+   */
+  *withLive(links: LiveLinks, changes: Iterable<LinkChange>): Generator<void, RoleGraph> {
+    const { stored, live, options } = this;
+    const byDomain = new Map<string, LinkChange[]>();
+    let done = 0;
+    for (const change of changes) {
+      if (++done % itemsPerStep === 0) yield;
+      const known = byDomain.get(change.domain);
+      if (known === undefined) byDomain.set(change.domain, [change]);
+      else known.push(change);
     }
-    this.conditional ||= link.holds !== undefined;
-    return links.add(link.child, link);
+    const mixed = live.mixed.edit();
+    const [come, gone]: [string[], string[]] = [[], []];
+    for (const [domain, changed] of byDomain) {
+      if (++done % itemsPerStep === 0) yield;
+      const before = mixed.get(domain);
+      const after = links.in(domain);
+      if (after === undefined) mixed.delete(domain);
+      else {
+        const live = before?.live ?? LivePart.none(options.nameMatching);
+        const part = yield* live.changed(after, changed, options.nameMatching);
+        mixed.set(domain, new MixedDomain(stored.nextNumber(), stored.domains.get(domain), part));
+      }
+      if ((before === undefined) === (after === undefined)) continue;
+      if (options.domainMatching?.isPattern(domain) === true) (after === undefined ? gone : come).push(domain);
+    }
+    const isSame = come.length === 0 && gone.length === 0;
+    const patterns = isSame ? live.patterns : live.patterns?.changed(come, gone);
+    return new RoleGraph([], options, { stored, live: { links, mixed: mixed.done(), patterns } });
+  }
+
+  /** Whether a file has the link. */
+  isInFiles(domain: string, child: string, parent: string): boolean {
+    const links = this.stored.domains.get(domain)?.links.get(child);
+    return links?.parents.some((known) => known.parent === parent) === true;
+  }
+
+  /** The parents of a name in a stored domain, by links of the files and live ones. */
+  parentsIn(domain: string, name: string): readonly string[] {
+    const stored = this.stored.domains.get(domain)?.links.get(name)?.parents ?? none;
+    const live = this.live.links.in(domain)?.get(name)?.parents ?? none;
+    return (stored.length === 0 ? live : live.length === 0 ? stored : [...stored, ...live]).map(({ parent }) => parent);
   }
 
   /** Prepares a role of a rule that may be a pattern. */
@@ -87,7 +198,7 @@ export class RoleGraph implements RoleRelation {
 
   /** True if links have conditions. */
   get isConditional(): boolean {
-    return this.conditional;
+    return this.stored.conditional;
   }
 
   /** As `isRole`, outside an evaluation. */
@@ -139,7 +250,7 @@ export class RoleGraph implements RoleRelation {
    */
   rolesAbove(name: string, domain: string | undefined, meter: StepMeter = unmetered): RoleSet | undefined {
     if (!this.isListable) return undefined;
-    return this.viewOf(domain, meter)?.rolesAbove(name, meter) ?? this.noRoles;
+    return this.viewOf(domain, meter)?.rolesAbove(name, meter) ?? this.stored.noRoles;
   }
 
   get isListable(): boolean {
@@ -149,10 +260,12 @@ export class RoleGraph implements RoleRelation {
   /** The domains whose links count for a question about `domain`. */
   domainsOf(domain: string, meter: StepMeter = unmetered): readonly string[] {
     if (!this.options.hasDomain) return [''];
-    const { domainPatterns } = this;
-    if (domainPatterns === undefined) return [domain];
-    const matched = domainPatterns.matchedBy(domain, meter);
-    return this.domains.has(domain) && !matched.includes(domain) ? [domain, ...matched] : matched;
+    const { stored, live } = this;
+    if (stored.patterns === undefined) return [domain];
+    const matched = stored.patterns.matchedBy(domain, meter);
+    const beside = live.mixed.size === 0 ? [] : (live.patterns?.matchedBy(domain, meter) ?? []);
+    const isStored = stored.domains.has(domain) || live.mixed.has(domain);
+    return [...new Set(isStored ? [domain, ...matched, ...beside] : [...matched, ...beside])];
   }
 
   /**
@@ -199,30 +312,37 @@ export class RoleGraph implements RoleRelation {
   /** A question without a domain is answered from the domain `''`. */
   private viewOf(domain: string | undefined, meter: StepMeter): RoleView | undefined {
     const asked = this.options.hasDomain ? (domain ?? '') : '';
-    if (this.domainPatterns === undefined) {
-      const links = this.domains.get(asked);
-      if (links === undefined) return undefined;
-      return links.viewOr(() => this.makeView([links]));
+    const { stored, live } = this;
+    if (stored.patterns !== undefined) return this.viewOfMatching(asked, meter);
+    if (live.mixed.size > 0) {
+      const mixed = live.mixed.get(asked);
+      if (mixed !== undefined) return mixed.viewOr((parts) => stored.makeView(parts));
     }
+    const links = stored.domains.get(asked);
+    return links?.viewOr(() => stored.makeView([links]));
+  }
+
+  private viewOfMatching(asked: string, meter: StepMeter): RoleView {
+    const { stored, live } = this;
     const known = asked.length > longestKept ? undefined : this.viewOfDomain.get(asked);
     if (known !== undefined) {
       meter.spend(known.steps);
       return known.view;
     }
     const counting = new CountingMeter(meter);
-    const parts = this.domainsOf(asked, counting).map((stored) => this.domains.get(stored) as DomainLinks);
+    const names = this.domainsOf(asked, counting);
+    // Sorted as stored, so that paths are found in the order of the file; the live ones, which have none, by their names.
+    const ofFiles = names.map((name) => stored.domains.get(name)).filter((part) => part !== undefined);
+    ofFiles.sort((a, b) => a.number - b.number);
+    const ofData = live.mixed.size === 0 ? [] : [...names].sort().map((name) => live.mixed.get(name));
+    const mixed = ofData.filter((part) => part !== undefined);
+    const parts = [...ofFiles, ...mixed.map((part) => part.live)];
     counting.spend(parts.length * stepsPerQuestion);
-    // Sorted as stored, so that paths are found in the order of the file.
-    parts.sort((a, b) => a.number - b.number);
-    const key = parts.map(({ number }) => number).join();
-    const view = this.views.get(key) ?? this.makeView(parts);
-    this.views.set(key, view, parts.length + 1);
+    const key = `${ofFiles.map(({ number }) => number).join()};${mixed.map(({ number }) => number).join()}`;
+    const view = stored.views.get(key) ?? stored.makeView(parts);
+    stored.views.set(key, view, parts.length + 1);
     if (asked.length <= longestKept) this.viewOfDomain.set(asked, { view, steps: counting.counted });
     return view;
-  }
-
-  private makeView(parts: readonly DomainLinks[]): RoleView {
-    return new RoleView(this.madeViews++, parts, this.options.nameMatching, this.sets, this.kept);
   }
 }
 
@@ -251,4 +371,5 @@ class RoleMemory {
   reachedByAny: Reached = nothingReached;
 }
 
+const none: readonly never[] = Object.freeze([]);
 const nothingReached: Reached = Object.freeze({ names: new Set<string>(), patternParents: [], steps: 0 });

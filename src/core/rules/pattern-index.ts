@@ -9,6 +9,8 @@ export interface NameMatching {
   isPattern(name: string): boolean;
   /** Prepares a pattern of the policy once; evaluations do not count it. The test must not throw. */
   readonly prepare?: (pattern: string) => PatternTest;
+  /** As `prepare`, for a pattern of live data: it is not kept for longer than its test, since such patterns come and go. */
+  readonly testOf?: (pattern: string) => PatternTest;
   /** Texts that all names hold which the pattern matches; empty if unknown. */
   readonly textsOf?: (pattern: string) => PatternTexts;
 }
@@ -34,12 +36,16 @@ const stepsPerLength = 8;
 const stepsPerEntry = 6;
 
 export class PatternIndex {
-  private readonly byPrefix = new Map<string, Entry[]>();
-  private readonly known = new Set<string>();
+  private byPrefix = new Map<string, readonly Entry[]>();
+  private known = new Set<string>();
   /** Lengths of the prefixes, the shortest first. */
   private lengths: number[] = [];
 
-  constructor(private readonly matching: NameMatching) {}
+  constructor(
+    private readonly matching: NameMatching,
+    /** Patterns of files stay as long as the set; those of live data may go. */
+    private readonly isLive = false,
+  ) {}
 
   get size(): number {
     return this.known.size;
@@ -50,12 +56,13 @@ export class PatternIndex {
     if (this.known.has(pattern)) return false;
     this.known.add(pattern);
     const { matching } = this;
-    const matches = matching.prepare?.(pattern) ?? ((name, meter) => matching.matches(name, pattern, meter));
-    const texts = matching.textsOf?.(pattern) ?? noTexts;
+    const prepared = this.isLive ? matching.testOf?.(pattern) : matching.prepare?.(pattern);
+    const matches = prepared ?? ((name, meter) => matching.matches(name, pattern, meter));
+    const texts = this.textsOf(pattern);
     const { prefix } = texts;
     const entries = this.byPrefix.get(prefix);
     if (entries !== undefined) {
-      entries.push({ pattern, texts, matches });
+      (entries as Entry[]).push({ pattern, texts, matches });
       return true;
     }
     this.byPrefix.set(prefix, [{ pattern, texts, matches }]);
@@ -64,6 +71,33 @@ export class PatternIndex {
       this.lengths.sort((a, b) => a - b);
     }
     return true;
+  }
+
+  private textsOf(pattern: string): PatternTexts {
+    return this.matching.textsOf?.(pattern) ?? noTexts;
+  }
+
+  /** An index with other patterns. What both have was prepared once; this index stays as it is. */
+  changed(added: readonly string[], removed: readonly string[]): PatternIndex {
+    const index = new PatternIndex(this.matching, this.isLive);
+    index.byPrefix = new Map(this.byPrefix);
+    index.known = new Set(this.known);
+    for (const prefix of new Set([...added, ...removed].map((pattern) => this.textsOf(pattern).prefix))) {
+      const entries = index.byPrefix.get(prefix);
+      if (entries !== undefined) index.byPrefix.set(prefix, [...entries]);
+    }
+    for (const pattern of removed) index.remove(pattern);
+    index.lengths = [...new Set([...index.byPrefix.keys()].map(({ length }) => length))].sort((a, b) => a - b);
+    for (const pattern of added) index.add(pattern);
+    return index;
+  }
+
+  private remove(pattern: string): void {
+    this.known.delete(pattern);
+    const { prefix } = this.textsOf(pattern);
+    const left = (this.byPrefix.get(prefix) ?? []).filter((entry) => entry.pattern !== pattern);
+    if (left.length > 0) this.byPrefix.set(prefix, left);
+    else this.byPrefix.delete(prefix);
   }
 
   /** The patterns that a name matches. */

@@ -219,22 +219,17 @@ export class BackwardSearch {
     for (const role of roles) this.noteText(column, role);
     const links = this.set.table.groupings.get(relation);
     const graph = this.set.roles.get(relation);
-    const hasDomain = this.set.model.roles.get(relation)?.hasDomain === true;
     if (links === undefined || graph === undefined) return true;
     let holders = this.holders.get(relation);
     if (holders === undefined) {
-      holders = yield* RoleHolders.build(links, hasDomain);
+      holders = yield* RoleHolders.build(links, graph.liveLinks);
       this.holders.set(relation, holders);
     }
-    const { symbols } = links;
-    const known = (texts: Iterable<string>): number[] =>
-      [...texts].map((text) => symbols.find(text)).filter((symbol) => symbol !== undefined);
-    const domains = hasDomain ? known(graph.domainsOf(domain)) : undefined;
     const most = this.most + roles.size;
-    const below = yield* holders.below(known(roles), domains, most);
+    const below = yield* holders.below(roles, graph.domainsOf(domain), most);
     // They are not all of them then, and some may read back to no id.
     if (below.size > most) return true;
-    for (const symbol of below) this.noteText(column, symbols.text(symbol));
+    for (const name of below) this.noteText(column, name);
     return this.ids.size > this.most;
   }
 

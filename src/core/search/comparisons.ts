@@ -3,6 +3,7 @@ import { type Expression, walk } from '../matcher/ast.js';
 import type { Combination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
 import { expressionsOf } from '../policy/expressions.js';
+import type { LiveLinks } from '../roles/live-links.js';
 
 /** What is compared with one token, or with one attribute of it. */
 export interface Comparisons {
@@ -16,6 +17,8 @@ export interface Comparisons {
 
 export interface ComparedColumn {
   readonly symbols: Int32Array;
+  /** A column of live links, too: their names may have no symbols. */
+  readonly live: LiveColumn | undefined;
   readonly kind: 'rule' | 'role definition';
   /** The column, `sub`, or the role definition, `g`. */
   readonly place: string;
@@ -25,7 +28,13 @@ export interface ComparedColumn {
   readonly always: ReadonlySet<string>;
 }
 
+export interface LiveColumn {
+  readonly links: LiveLinks;
+  readonly column: 'child' | 'domain';
+}
+
 const nothing: ReadonlySet<string> = new Set();
+const noSymbols = new Int32Array(0);
 
 /** The comparisons of a token's value, `r_sub`, and of its attributes, `r_sub.id`. All expressions are read once. */
 export class TokenComparisons {
@@ -93,13 +102,15 @@ export class TokenComparisons {
     if (index === undefined || symbols === undefined) return;
     const place = this.main.policy.tokens[index] as string;
     const always = this.alwaysIn(index);
-    by.columns.set(`${pattern ?? ''}(${index})`, { symbols, kind: 'rule', place, pattern, always });
+    const live = undefined;
+    by.columns.set(`${pattern ?? ''}(${index})`, { symbols, live, kind: 'rule', place, pattern, always });
   }
 
   private takeRoles(asked: Expression | undefined, place: string, column: number, pattern: string | undefined): void {
-    const symbols = this.set.table.groupings.get(place)?.columns[column];
-    if (symbols === undefined) return;
-    const compared = { symbols, kind: 'role definition', place, pattern, always: nothing } as const;
+    const symbols = this.set.table.groupings.get(place)?.columns[column] ?? noSymbols;
+    const links = this.set.roles.get(place)?.liveLinks;
+    const live = links && { links, column: column === 0 ? ('child' as const) : ('domain' as const) };
+    const compared = { symbols, live, kind: 'role definition', place, pattern, always: nothing } as const;
     this.asked(asked)?.columns.set(`${place}.${column}`, compared);
   }
 

@@ -64,8 +64,9 @@ export function* namesInSteps(
     for (const action of set.manifest.searchActions) visit({ action }, fromManifest, false);
   }
   if (kind !== 'action') {
-    for (const [at, entity] of set.entities.all.entries()) {
-      if (at % itemsPerStep === itemsPerStep - 1) yield;
+    let visited = 0;
+    for (const entity of set.entities) {
+      if (++visited % itemsPerStep === 0) yield;
       visit({ subject: entity, resource: entity }, fromEntities, false);
     }
   }
@@ -135,7 +136,7 @@ function namedBy(changes: readonly MemberChange[]): Named {
 const ownAttributes = '/attributes/';
 
 class NameReader {
-  private readonly rolesOf = new Map<string, SymbolSet>();
+  private readonly rolesOf = new Map<string, RoleNames>();
 
   constructor(
     private readonly set: CompiledPolicySet,
@@ -145,12 +146,14 @@ class NameReader {
 
   *read({ texts, columns, relations }: Comparisons, readBack: ReadBack, isSplit: boolean): Generator<void> {
     const { symbols } = this.main.rules;
-    const roles: SymbolSet[] = [];
+    const roles: RoleNames[] = [];
     for (const relation of relations) roles.push(yield* this.roleNames(relation));
     const say = (text: string, symbol: number | undefined, source: NameSource): void => {
       const named = readBack(text);
       if (named === undefined) return;
-      const isRole = symbol !== undefined && roles.some((names) => names.has(symbol)) && this.hasNoEntity(named);
+      const standsAsRole = ({ ofFiles, live }: RoleNames): boolean =>
+        (symbol !== undefined && ofFiles.has(symbol)) || live.has(text);
+      const isRole = roles.some(standsAsRole) && this.hasNoEntity(named);
       this.visit(named, source, isRole);
     };
     const sayPattern = (text: string, source: NameSource, pattern: string): void => {
@@ -167,8 +170,9 @@ class NameReader {
     }
     // A text that is a pattern in one comparison and a name in another is a pattern.
     const seen = new SymbolSet([], symbols.size);
+    const seenLive = new Set<string>();
     const patternsFirst = [...columns.values()].sort((a, b) => Number(!a.pattern) - Number(!b.pattern));
-    for (const { symbols: column, kind, place, pattern, always } of patternsFirst) {
+    for (const { symbols: column, live, kind, place, pattern, always } of patternsFirst) {
       const source: NameSource = { kind, place, isPattern: false };
       // Each place with patterns is told of.
       const seenHere = pattern === undefined ? seen : new SymbolSet([], symbols.size);
@@ -182,6 +186,17 @@ class NameReader {
         if (pattern === undefined) say(text, symbol, source);
         else sayPattern(text, source, pattern);
       }
+      const seenLiveHere = pattern === undefined ? seenLive : new Set<string>();
+      let visited = 0;
+      for (const text of live === undefined ? [] : live.links.names(live.column)) {
+        if (++visited % itemsPerStep === 0) yield;
+        const symbol = symbols.find(text);
+        if (seenLiveHere.has(text) || (symbol !== undefined && seenHere.has(symbol))) continue;
+        seenLiveHere.add(text);
+        seenLive.add(text);
+        if (pattern === undefined) say(text, symbol, source);
+        else sayPattern(text, source, pattern);
+      }
     }
   }
 
@@ -192,16 +207,28 @@ class NameReader {
   }
 
   /** The names that stand as a role in the rules of one definition. */
-  private *roleNames(relation: string): Generator<void, SymbolSet> {
+  private *roleNames(relation: string): Generator<void, RoleNames> {
     let names = this.rolesOf.get(relation);
     if (names === undefined) {
-      names = new SymbolSet([], this.main.rules.symbols.size);
+      const ofFiles = new SymbolSet([], this.main.rules.symbols.size);
       for (const [at, symbol] of (this.set.table.groupings.get(relation)?.columns[1] ?? []).entries()) {
         if (at % itemsPerStep === 0) yield;
-        if (symbol >= 0) names.add(symbol);
+        if (symbol >= 0) ofFiles.add(symbol);
       }
+      const live = new Set<string>();
+      let visited = 0;
+      for (const role of this.set.roles.get(relation)?.liveLinks.names('parent') ?? []) {
+        if (++visited % itemsPerStep === 0) yield;
+        live.add(role);
+      }
+      names = { ofFiles, live };
       this.rolesOf.set(relation, names);
     }
     return names;
   }
+}
+
+interface RoleNames {
+  readonly ofFiles: SymbolSet;
+  readonly live: ReadonlySet<string>;
 }

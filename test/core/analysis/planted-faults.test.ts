@@ -182,6 +182,9 @@ const faults: readonly Fault[] = [
     'tests/a.yaml',
     `tests: [{ name: a, subject: ${open}, action: read, resource: { id: chart }, expect: deny }]`,
   ),
+  inFile('unsupported_live_data', 'policy-set.yaml', 'data: { roles: [g] }', 1, {
+    'model.conf': base['model.conf'].replace(/e = .*/, 'e = subjectPriority(p.eft) || deny'),
+  }),
   inFile('unsupported_by_stock_casbin', 'policy-set.yaml', 'engine: casbin', 1, {
     'rules.csv': 'p, nurse, chart, read, "hasRole(r.sub.roles, p.sub)"\ng, ann, nurse\n',
   }),

@@ -134,7 +134,7 @@ describe('control characters are refused where requests could not hold them', ()
     'subjects: [a]\nresources: [b]\ntests: [{ name: n, allow: { a: { b: ["read\\t"] } } }]',
   ])('in policy tests: %s', (text) => {
     const problems: PolicyProblem[] = [];
-    readTests({ file: 'tests/t.yaml', text }, new EntityStore([]), (problem) => problems.push(problem));
+    readTests({ file: 'tests/t.yaml', text }, EntityStore.of([]), (problem) => problems.push(problem));
     expect(problems.map(({ code }) => code)).toEqual(['control_character']);
   });
 
