@@ -4,6 +4,7 @@ export const errorTable = {
   malformed_request: { status: 400, title: 'The request is not well-formed' },
   invalid_request: { status: 400, title: 'The request is not valid' },
   cursor_expired: { status: 400, title: 'The cursor is of an earlier version' },
+  policy_set_invalid: { status: 400, title: 'The policy set cannot be served' },
   no_policy_set: { status: 400, title: 'No policy set was named and there is no default' },
   unauthenticated: { status: 401, title: 'Authentication is required' },
   forbidden: { status: 403, title: 'The caller may not do this' },
@@ -21,8 +22,11 @@ export const errorTable = {
   writer_running: { status: 409, title: 'The writer of the decision log has not ended' },
   not_replayable: { status: 409, title: 'The decision cannot be computed again' },
   policy_version_invalid: { status: 409, title: 'That version of the policy set cannot be loaded' },
+  policy_source_read_only: { status: 409, title: 'Policy sets are not written here' },
+  precondition_failed: { status: 412, title: 'It is not what the caller expects' },
   payload_too_large: { status: 413, title: 'The request is too large' },
   too_costly: { status: 413, title: 'The request costs more than the limit ever allows at once' },
+  precondition_required: { status: 428, title: 'The caller must say what it changes' },
   too_many_requests: { status: 429, title: 'Too many requests' },
   internal_error: { status: 500, title: 'Something went wrong inside' },
   policy_set_unavailable: { status: 503, title: 'The policy set is not available' },
@@ -82,8 +86,8 @@ export class VerdictError extends Error {
 
 /** @param usable the sets that the request could have named */
 export function noPolicySet(usable: readonly string[]): VerdictError {
-  const detail = `policySet must be one of: ${usable.join(', ')}`;
-  const sentence = `There is no default policy set, so ${detail}.`;
+  const detail = usable.length === 0 ? 'there is no policy set' : `policySet must be one of: ${usable.join(', ')}`;
+  const sentence = usable.length === 0 ? 'There is no policy set.' : `There is no default policy set, so ${detail}.`;
   return new VerdictError('no_policy_set', sentence, { errors: [{ pointer: '/policySet', detail }] });
 }
 

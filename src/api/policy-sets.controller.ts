@@ -138,7 +138,7 @@ export class PolicySetsController {
     @Body(bodyPipe) { version }: RollbackRequest,
     @Req() request: FastifyRequest,
   ): Promise<PolicySetStatus> {
-    return this.change(set, request, () => this.store.rollback(set, version));
+    return this.change(set, request, () => this.store.rollback(set, version, request.caller.name));
   }
 
   @Get(':set/diff')

@@ -17,6 +17,8 @@ export const auditEventTypes = [
   'policy_set_changed',
   'policy_set_load_failed',
   'policy_set_removed',
+  'policy_set_written',
+  'policy_set_deleted',
   'policy_set_reloaded',
   'policy_set_rolled_back',
   'decisions_read',

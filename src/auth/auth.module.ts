@@ -8,7 +8,7 @@ import { dataFolderOf } from '../config/data-folder.js';
 import { parseDuration } from '../config/duration.js';
 import { defaultEnvironment } from '../config/environment-name.js';
 import { isLoopback } from '../config/loopback.js';
-import { isPostgresUrl, parsePostgresUrl } from '../config/postgres-url.js';
+import { databaseNameOf, isPostgresUrl } from '../config/postgres-url.js';
 import { isSecure } from '../config/public-url.js';
 import { parseRate, type Rate } from '../config/rate.js';
 import { ConfigError } from '../config/read-config.js';
@@ -46,12 +46,6 @@ const exportRate: Rate = { points: 10, seconds: 60, burst: 20 };
 
 /** In the folder of this replica. */
 const keysCopyName = 'verdict.keys.json';
-
-/** Which database keys are those of, whatever user asks for them. */
-function databaseNameOf(databaseUrl: string): string {
-  const { host, port, database, schema } = parsePostgresUrl(databaseUrl);
-  return `${host}:${port}/${database}?schema=${schema}`;
-}
 
 /** Token of the injector for the access tokens of callers; undefined if no issuer is configured. */
 const callerAccessTokens = Symbol('access tokens of callers');

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
+import { replacePrivateFile } from '../files/replace-private-file.js';
 import { digestOf } from './api-key.js';
 import type { ManagedKey } from './managed-keys.js';
 
@@ -102,26 +103,12 @@ export class KeysCopy {
     const done = this.writing.then(async () => {
       // Another call came in between, with newer keys.
       if (this.body !== body) return;
-      await this.put(Buffer.concat([Buffer.from(`${JSON.stringify(header)}\n`), body!]));
+      await replacePrivateFile(this.path, Buffer.concat([Buffer.from(`${JSON.stringify(header)}\n`), body!]));
     });
     this.writing = done.catch(() => {
       this.written = Number.NEGATIVE_INFINITY;
     });
     return done;
-  }
-
-  private async put(content: Buffer): Promise<void> {
-    const next = `${this.path}.new`;
-    // One that a process left behind when it was killed may have other rights.
-    await rm(next, { force: true });
-    const file = await open(next, 'wx', 0o600);
-    try {
-      await file.writeFile(content);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(next, this.path);
   }
 }
 

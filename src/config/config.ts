@@ -14,6 +14,7 @@ import {
   Max,
   Min,
   ValidateBy,
+  ValidateIf,
   type ValidationArguments,
 } from 'class-validator';
 import { addressList } from './address-list.js';
@@ -28,6 +29,7 @@ import { mostWorkers } from './worker-count.js';
 export const variablePrefix = 'VERDICT_';
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+export const policySources = ['directory', 'database'] as const;
 export const decisionLogModes = ['sync', 'fsync', 'async', 'off', 'replicated'] as const;
 
 /** One environment variable: `publicUrl` is read from `VERDICT_PUBLIC_URL`. */
@@ -86,7 +88,16 @@ export class Config {
   @IsString()
   readonly authzenSigningKey?: string;
 
-  @Variable('Folder that holds the policy sets. `npm start` sets it to `./policies`.')
+  @Variable(
+    'Where policy sets come from: `directory`, the folders of VERDICT_POLICY_DIR; `database`, what was written by `PUT /v1/policy-sets/{set}`. See docs/policy-sources.md.',
+  )
+  @IsIn(policySources)
+  readonly policySource: (typeof policySources)[number] = 'directory';
+
+  @Variable(
+    'With the source `directory`: folder that holds the policy sets. `npm start` sets it to `./policies`. Ignored with other sources.',
+  )
+  @ValidateIf(({ policySource }: Config) => policySource === 'directory')
   @IsNotEmpty({ message: '$property must be set: it is the folder that holds the policy sets' })
   @IsString()
   readonly policyDir!: string;

@@ -127,6 +127,16 @@ function readTls(given: Parameters, host: string): Pick<PostgresUrl, 'tlsMode' |
   };
 }
 
+/**
+ * Which database a URL means, whatever user asks for it: copies of what it holds carry this name.
+ *
+ *     databaseNameOf('postgres://verdict:secret@db.example/main')   // 'db.example:5432/main?schema=verdict'
+ */
+export function databaseNameOf(databaseUrl: string): string {
+  const { host, port, database, schema } = parsePostgresUrl(databaseUrl);
+  return `${host}:${port}/${database}?schema=${schema}`;
+}
+
 function defaultMode(host: string): PostgresTlsMode {
   return host.startsWith('/') || isLoopback(host) ? 'disable' : 'verify-full';
 }

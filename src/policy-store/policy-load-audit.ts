@@ -1,4 +1,5 @@
 import type { AuditLog } from '../audit/audit-log.js';
+import type { PolicySource } from './policy-source.js';
 import type { LoadEvent } from './policy-store-options.js';
 
 const eventTypes = {
@@ -8,14 +9,18 @@ const eventTypes = {
 } as const;
 
 /**
- * Notes the audit event of a set that changed by its folder, or at a start. The event has no actor: only the file
- * system knows who wrote the files.
+ * Notes the audit event of a set that changed at its source, or at a start. The actor is the source: only a file system
+ * knows who wrote its files, and what was written through this service has an event of its own.
  */
-export function notePolicyLoad(audit: AuditLog, { policySet, result, from, to }: LoadEvent): void {
+export function notePolicyLoad(
+  audit: AuditLog,
+  source: PolicySource,
+  { policySet, result, from, to }: LoadEvent,
+): void {
   if (result === 'unchanged') return;
   audit.note({
     type: eventTypes[result],
-    actor: 'policy directory',
+    actor: source.title,
     policySet,
     ...(from !== undefined && { fromVersion: from }),
     ...(to !== undefined && { toVersion: to }),

@@ -28,8 +28,10 @@ export interface SourceSink {
   /**
    * Compiles, lints and tests a set, puts it into service and archives it; if that fails, the version that serves stays and
    * the status of the set says why (P1). When the files are not to blame, the store tries it again by itself.
+   *
+   * @returns whether that is what serves now
    */
-  offer(offered: OfferedSet): Promise<void>;
+  offer(offered: OfferedSet): Promise<boolean>;
 
   /**
    * The source has something for the set that cannot be loaded, and why. What serves stays.
@@ -80,6 +82,15 @@ export abstract class PolicySource {
    * Tells what there is of a set, or of every set, whether or not it seems to have changed. Resolves when that was handled.
    */
   abstract reload(name?: string): Promise<void>;
+
+  /**
+   * Wants an earlier version served in place of the set's files, on every replica; the version of these files: them again.
+   * Resolves when that was told. A source without it leaves rollbacks to the store.
+   *
+   * @param by who wants it
+   * @throws VerdictError `policy_set_not_found`
+   */
+  rollback?(name: string, version: string, by: string): Promise<void>;
 
   /** Tells nothing more from now on. Resolves when what was being told has been handled. May be called before `start` ends. */
   abstract stop(): Promise<void>;

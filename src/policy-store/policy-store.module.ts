@@ -1,9 +1,13 @@
-import { Module, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { join } from 'node:path';
+import { Inject, Module, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { AuditModule } from '../audit/audit.module.js';
 import { AuditLog } from '../audit/audit-log.js';
 import { Config } from '../config/config.js';
+import { dataFolderOf } from '../config/data-folder.js';
+import { databaseNameOf, isPostgresUrl } from '../config/postgres-url.js';
 import { DatabaseModule } from '../database/database.module.js';
+import { ChangeFeed } from '../database/postgres/change-feed.js';
 import { PostgresDatabase } from '../database/postgres/postgres-database.js';
 import { ServiceDatabase } from '../database/service-database.js';
 import type { SqliteDatabase } from '../database/sqlite/sqlite-database.js';
@@ -15,10 +19,20 @@ import { LateArchive } from './archive/late-archive.js';
 import { PolicyArchive } from './archive/policy-archive.js';
 import { PostgresPolicyArchive } from './archive/postgres/postgres-policy-archive.js';
 import { SqlitePolicyArchive } from './archive/sqlite/sqlite-policy-archive.js';
+import { DatabaseSource } from './database/database-source.js';
+import { PoliciesCopy } from './database/policies-copy.js';
+import { PolicyRepository } from './database/policy-repository.js';
+import { PolicyWriting } from './database/policy-writing.js';
+import { PostgresPolicyRepository } from './database/postgres/postgres-policy-repository.js';
+import { SqlitePolicyRepository } from './database/sqlite/sqlite-policy-repository.js';
 import { DirectorySource } from './directory/directory-source.js';
 import { LoadObservers } from './load-observers.js';
 import { notePolicyLoad } from './policy-load-audit.js';
+import { PolicySource } from './policy-source.js';
 import { PolicyStore } from './policy-store.js';
+
+/** In the folder of this replica. */
+const policiesCopyName = 'verdict.policies';
 
 /** The policy store and the archive of versions. */
 @Module({
@@ -34,25 +48,75 @@ import { PolicyStore } from './policy-store.js';
           : database.open((path) => SqlitePolicyArchive.open(path)),
     },
     {
-      provide: PolicyStore,
-      inject: [Config, loggerToken, PolicyArchive, AuditLog, LoadObservers],
+      // Undefined where the source is another one.
+      provide: PolicyRepository,
+      inject: [Config, ServiceDatabase, ChangeFeed],
+      useFactory: async (
+        { policySource }: Config,
+        database: SqliteDatabase | PostgresDatabase,
+        feed: ChangeFeed | undefined,
+      ): Promise<PolicyRepository | undefined> => {
+        if (policySource !== 'database') return undefined;
+        return database instanceof PostgresDatabase
+          ? PostgresPolicyRepository.open(database, feed)
+          : database.open((path) => SqlitePolicyRepository.open(path));
+      },
+    },
+    {
+      provide: PolicySource,
+      inject: [Config, loggerToken, PolicyArchive, PolicyRepository],
       useFactory: (
-        { policyDir: directory, defaultPolicySet }: Config,
+        config: Config,
         log: Logger,
+        archive: PolicyArchive,
+        repository: PolicyRepository | undefined,
+      ): PolicySource =>
+        repository === undefined
+          ? new DirectorySource({
+              directory: config.policyDir,
+              onDefect: (error) => log.error({ err: error }, 'looking for changed policy sets failed'),
+            })
+          : new DatabaseSource({
+              repository,
+              archive,
+              log,
+              // An SQLite file is not away: it is on this machine.
+              ...(isPostgresUrl(config.databaseUrl) && {
+                copy: new PoliciesCopy({
+                  folder: join(dataFolderOf(config), policiesCopyName),
+                  database: databaseNameOf(config.databaseUrl),
+                  onProblem: problemsTo(log),
+                }),
+              }),
+            }),
+    },
+    {
+      // Undefined where the sets are not written into the database.
+      provide: PolicyWriting,
+      inject: [PolicyRepository, PolicySource],
+      useFactory: (repository: PolicyRepository | undefined, source: PolicySource) =>
+        source instanceof DatabaseSource && repository !== undefined
+          ? new PolicyWriting(repository, source)
+          : undefined,
+    },
+    {
+      provide: PolicyStore,
+      inject: [Config, loggerToken, PolicySource, PolicyArchive, AuditLog, LoadObservers],
+      useFactory: (
+        { defaultPolicySet }: Config,
+        log: Logger,
+        source: PolicySource,
         archive: PolicyArchive,
         audit: AuditLog,
         observers: LoadObservers,
       ) =>
         new PolicyStore({
-          source: new DirectorySource({
-            directory,
-            onDefect: (error) => log.error({ err: error }, 'looking for changed policy sets failed'),
-          }),
+          source,
           archive,
           log,
           onLoad: (event) => {
             observers.notify(event);
-            notePolicyLoad(audit, event);
+            notePolicyLoad(audit, source, event);
           },
           ...(defaultPolicySet !== undefined && { defaultPolicySet }),
         }),
@@ -75,13 +139,14 @@ import { PolicyStore } from './policy-store.js';
         }),
     },
   ],
-  exports: [LoadObservers, PolicyArchive, PolicyStore],
+  exports: [LoadObservers, PolicyArchive, PolicyStore, PolicyWriting],
 })
 export class PolicyStoreModule implements OnModuleInit, OnApplicationShutdown {
   constructor(
     private readonly store: PolicyStore,
     private readonly archive: PolicyArchive,
     private readonly retention: ArchiveRetention,
+    @Inject(PolicyRepository) private readonly repository: PolicyRepository | undefined,
   ) {}
 
   async onModuleInit(): Promise<void> {
@@ -95,6 +160,7 @@ export class PolicyStoreModule implements OnModuleInit, OnApplicationShutdown {
       await this.retention.stop();
       await this.store.stop();
     } finally {
+      await this.repository?.close();
       await this.archive.close();
     }
   }

@@ -75,9 +75,11 @@ export class PolicyStore {
     return this.sets.defaultName();
   }
 
-  /** Whether requests that name no set are answered, and some of those that name one. */
+  /** Whether requests that name no set are answered, and some of those that name one; or the source has no set. */
   get isServing(): boolean {
     const byDefault = this.defaultName();
+    // A database in which nothing was written yet is a good load of none.
+    if (this.statuses().length === 0) return this.problem === undefined && this.confirmed !== undefined;
     const served = this.statuses().filter(({ state }) => state !== 'failed');
     return served.length > 0 && (byDefault === undefined || served.some(({ name }) => name === byDefault));
   }
@@ -160,9 +162,18 @@ export class PolicyStore {
    * Serves an earlier version until the source's version changes, across restarts too. Rolling back to the source's own
    * version ends an earlier rollback.
    *
+   * @param by who wants it
    * @throws VerdictError `policy_set_not_found`, `policy_version_not_found`, `policy_version_invalid`
    */
-  async rollback(name: string, version: string): Promise<PolicySetStatus> {
+  async rollback(name: string, version: string, by: string): Promise<PolicySetStatus> {
+    const { source } = this.options;
+    if (source.rollback !== undefined) {
+      this.sets.get(name);
+      // It must be there and load before every replica is told to serve it.
+      await (await this.archived.load(name, version)).stop();
+      await source.rollback(name, version, by);
+      return this.sets.status(name);
+    }
     return this.exclusively(async () => {
       const entry = this.sets.get(name);
       const { sourceVersion } = entry;
@@ -198,12 +209,14 @@ export class PolicyStore {
     };
   }
 
-  private async load(offered: OfferedSet): Promise<void> {
+  private async load(offered: OfferedSet): Promise<boolean> {
     const { name } = offered.set;
     this.forgetRetry(name);
-    if ((await this.loader.load(offered)) === 'handled' || this.isStopped) return;
+    const result = await this.loader.load(offered);
+    if (result !== 'failed' || this.isStopped) return result === 'served';
     const again = () => void this.exclusively(() => this.load({ ...offered, since: performance.now() }));
     this.retries.set(name, setTimeout(again, this.options.retryMs ?? defaultRetryMs).unref());
+    return false;
   }
 
   private forgetRetry(name: string): void {

@@ -15,14 +15,14 @@ export class SetLoader {
     private readonly options: Pick<PolicyStoreOptions, 'archive' | 'log' | 'onLoad' | 'source'>,
   ) {}
 
-  /** @returns whether it is to be tried again, although the files stay as they are: something else failed */
-  async load(offered: OfferedSet): Promise<'handled' | 'failed'> {
+  /** @returns `failed`: something else than the files was at fault, so the same may go well later */
+  async load(offered: OfferedSet): Promise<'served' | 'refused' | 'failed'> {
     const { set, since } = offered;
     const entry = this.sets.obtain(set.name);
     const from = entry.loaded?.served.version ?? entry.archived?.version;
     entry.sourceVersion = offered.pinnedOver ?? versionOf(set.files);
     let result: LoadEvent['result'] = 'failed';
-    let outcome: 'handled' | 'failed' = 'handled';
+    let outcome: 'served' | 'refused' | 'failed' = 'served';
     try {
       result = await this.serveOffered(entry, offered);
       entry.problems = [];
@@ -30,6 +30,7 @@ export class SetLoader {
       entry.isPinnedAtSource = offered.pinnedOver !== undefined;
     } catch (error) {
       if (error instanceof PolicyError) {
+        outcome = 'refused';
         this.note(entry, error.problems);
       } else {
         outcome = 'failed';

@@ -3,6 +3,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseRfc3339 } from '../../src/core/rfc3339.js';
+import { idModel } from '../models.js';
 import { type KeyedService, startKeyedService } from '../security/keyed-service.js';
 
 const scopes =
@@ -38,9 +39,15 @@ beforeAll(async () => {
 });
 afterAll(() => keyed.stop());
 
-async function expectAsDocumented(operation: string, status: number, url: string, body?: object): Promise<void> {
+async function expectAsDocumented(
+  operation: string,
+  status: number,
+  url: string,
+  body?: object,
+  service = keyed,
+): Promise<void> {
   const [method, path] = operation.split(' ') as [string, string];
-  const answer = await keyed.as('admin', method.toUpperCase() as 'GET', url, body);
+  const answer = await service.as('admin', method.toUpperCase() as 'GET', url, body);
   expect(answer.statusCode, answer.body).toBe(status);
   asked.add(`${operation} ${status}`);
   const response = document.paths[path][method].responses[status];
@@ -120,6 +127,8 @@ describe('what is answered is what the OpenAPI document says', () => {
     ['get /v1/policy-sets/{set}/diff', 200, () => `/v1/policy-sets/invoices/diff?from=${version}`],
     ['get /v1/policy-sets/{set}/diff', 400, '/v1/policy-sets/invoices/diff'],
     ['get /v1/policy-sets/{set}/diff', 404, `/v1/policy-sets/invoices/diff?from=${unknownVersion}`],
+    ['put /v1/policy-sets/{set}', 409, '/v1/policy-sets/invoices', { files: {} }],
+    ['delete /v1/policy-sets/{set}', 409, '/v1/policy-sets/invoices'],
     ['post /v1/api-keys', 201, '/v1/api-keys', { name: 'new', scopes: ['decide'], expires: '2099-01-01T00:00:00Z' }],
     ['post /v1/api-keys', 400, '/v1/api-keys', {}],
     ['post /v1/api-keys', 409, '/v1/api-keys', { name: 'new', scopes: ['decide'] }],
@@ -149,6 +158,22 @@ describe('what is answered is what the OpenAPI document says', () => {
       typeof url === 'function' ? url() : url,
       typeof body === 'function' ? (body as () => object)() : body,
     );
+  });
+
+  it('is so where sets are written into the database, too', async () => {
+    const service = await startKeyedService({ admin: `scopes: ${scopes}` }, { policySource: 'database' });
+    const files = { 'model.conf': idModel, 'rules.csv': 'p, ann, doc, read\n' };
+    const put = (status: number, body: object) =>
+      expectAsDocumented('put /v1/policy-sets/{set}', status, '/v1/policy-sets/acl', body, service);
+    await put(400, { files: {} });
+    await put(200, { files });
+    await put(428, { files });
+    await expectAsDocumented('get /v1/policy-sets/{set}', 200, '/v1/policy-sets/acl', undefined, service);
+    const ask = { subject: 'ann', action: 'read', resource: 'doc' };
+    await expectAsDocumented('post /v1/decide', 200, '/v1/decide', ask, service);
+    await expectAsDocumented('delete /v1/policy-sets/{set}', 204, '/v1/policy-sets/acl', undefined, service);
+    await expectAsDocumented('delete /v1/policy-sets/{set}', 404, '/v1/policy-sets/acl', undefined, service);
+    await service.stop();
   });
 
   it('and no operation was left out', () => {

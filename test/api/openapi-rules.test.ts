@@ -44,8 +44,21 @@ describe('the OpenAPI document, for generators', () => {
     const ids = operations().map(({ operationId }) => operationId);
     expect(new Set(ids).size).toBe(ids.length);
     const verbs = [
-      ...['check', 'compare', 'count', 'create', 'decide', 'end', 'evaluate', 'export', 'list', 'read', 'reload'],
-      ...['replay', 'retire', 'revoke', 'rollBack', 'rotate', 'search', 'show', 'start'],
+      ...[
+        'check',
+        'compare',
+        'count',
+        'create',
+        'decide',
+        'delete',
+        'end',
+        'evaluate',
+        'export',
+        'list',
+        'read',
+        'reload',
+      ],
+      ...['replay', 'retire', 'revoke', 'rollBack', 'rotate', 'search', 'show', 'start', 'write'],
     ];
     const plain = new RegExp(`^(decide|(${verbs.join('|')})([A-Z][a-z]+)+)$`);
     expect(ids.filter((id) => !plain.test(id))).toEqual([]);

@@ -42,7 +42,7 @@ if (change === 'reload') {
   writeFileSync(join(directory, 'acl/rules.csv'), what);
   await store.reload('acl');
 } else {
-  await store.rollback('acl', what);
+  await store.rollback('acl', what, 'a test');
 }
 pass('end');
 process.exit(1);

@@ -123,7 +123,9 @@ describe('a policy store', () => {
     }
     expect(() => store.status('b')).toThrow(VerdictError);
     await expect(store.reload('b')).rejects.toThrow('no policy set');
-    await expect(store.rollback('a', 'sha256:00')).rejects.toMatchObject({ code: 'policy_version_not_found' });
+    await expect(store.rollback('a', 'sha256:00', 'a test')).rejects.toMatchObject({
+      code: 'policy_version_not_found',
+    });
   });
 
   it('does not take a set that is being written when it starts for one that is not there', async () => {

@@ -22,7 +22,7 @@ export class ToldSource extends PolicySource {
   async reload(): Promise<void> {}
   async stop(): Promise<void> {}
 
-  offer(set: PolicySetFiles, revision?: number, pinnedOver?: string): Promise<void> {
+  offer(set: PolicySetFiles, revision?: number, pinnedOver?: string): Promise<boolean> {
     return this.sink.offer({ set, revision, pinnedOver, since: performance.now() });
   }
 }

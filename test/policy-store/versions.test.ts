@@ -112,7 +112,7 @@ describe('a rollback', () => {
 
   it('serves an earlier version at once, and says that it is pinned', async () => {
     const { store, alices, bobs } = await twoVersions();
-    const status = await store.rollback('acl', alices);
+    const status = await store.rollback('acl', alices, 'a test');
     expect(status).toMatchObject({ state: 'active', version: alices, folderVersion: bobs, pinned: true });
     expect(reader(store)).toBe('alice');
     await store.reload('acl');
@@ -121,7 +121,7 @@ describe('a rollback', () => {
 
   it('survives restarts, also with a broken folder, and files that are only touched', async () => {
     const { at, store, alices } = await twoVersions();
-    await store.rollback('acl', alices);
+    await store.rollback('acl', alices, 'a test');
     await store.stop();
     const second = await at.start();
     expect(second.status('acl')).toMatchObject({ state: 'active', version: alices, pinned: true });
@@ -139,7 +139,7 @@ describe('a rollback', () => {
 
   it('ends when the folder holds another version that loads, and not before', async () => {
     const { at, store, alices } = await twoVersions();
-    await store.rollback('acl', alices);
+    await store.rollback('acl', alices, 'a test');
     await at.break();
     await comesTo(store, 'alice acl stale');
     expect(store.status('acl').pinned).toBe(true);
@@ -152,8 +152,8 @@ describe('a rollback', () => {
 
   it('to the version of the folder ends an earlier one', async () => {
     const { at, store, alices, bobs } = await twoVersions();
-    await store.rollback('acl', alices);
-    expect(await store.rollback('acl', bobs)).toMatchObject({ version: bobs, pinned: false });
+    await store.rollback('acl', alices, 'a test');
+    expect(await store.rollback('acl', bobs, 'a test')).toMatchObject({ version: bobs, pinned: false });
     await store.stop();
     const again = await at.start();
     expect(again.status('acl')).toMatchObject({ state: 'active', version: bobs, pinned: false });
@@ -168,8 +168,8 @@ describe('a rollback', () => {
     );
     const broken = store.status('acl').folderVersion ?? '';
     expect(broken).toMatch(/^sha256:/);
-    await expect(store.rollback('acl', broken)).rejects.toMatchObject({ code: 'policy_version_not_found' });
-    await expect(store.rollback('other', broken)).rejects.toMatchObject({ code: 'policy_set_not_found' });
+    await expect(store.rollback('acl', broken, 'a test')).rejects.toMatchObject({ code: 'policy_version_not_found' });
+    await expect(store.rollback('other', broken, 'a test')).rejects.toMatchObject({ code: 'policy_set_not_found' });
     expect(reader(store)).toBe('bob');
   });
 });

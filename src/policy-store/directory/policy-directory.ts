@@ -6,8 +6,15 @@ import type { Dirent } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PolicyProblem } from '../../core/problem.js';
-import { quote } from '../../core/quote.js';
-import { fileRole, intendedName, type PolicyFile, type PolicySetFiles } from '../policy-set-files.js';
+import { fileRole, type PolicyFile, type PolicySetFiles } from '../policy-set-files.js';
+import {
+  listingProblems,
+  misnamedFileProblem,
+  problemOfFile,
+  problemOfSet,
+  setNameProblem,
+  tooManyFilesProblem,
+} from '../set-file-problems.js';
 import { defaultSourceLimits, type SourceLimits } from '../source-limits.js';
 import { textProblem } from '../text-problem.js';
 import { identityOf, leadsWithin, readUnchanged, type SeenFile } from './contained-files.js';
@@ -58,7 +65,6 @@ function preventsReading({ code, file }: PolicyProblem): boolean {
 
 /** The name of the set whose files lie directly in the root. */
 const rootSet = 'default';
-const setName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 
 export class PolicyDirectory {
   constructor(
@@ -111,13 +117,8 @@ export class PolicyDirectory {
       return unreadableFolder(folder, error);
     }
     const scan = await this.scanFiles(folder);
-    if (scan.hasModel === false || setName.test(name)) return scan;
-    const problem = atFolder(
-      'bad_set_name',
-      `${quote(name)} cannot be the name of a policy set`,
-      'use letters, digits, ".", "_" and "-", a letter or digit first, at most 128',
-    );
-    return { ...scan, problems: [problem, ...scan.problems] };
+    const problem = scan.hasModel === false ? undefined : setNameProblem(name);
+    return problem === undefined ? scan : { ...scan, problems: [problem, ...scan.problems] };
   }
 
   private scanFiles(folder: Folder): Promise<FolderScan> {
@@ -177,19 +178,14 @@ async function scanFiles(folder: Folder, limits: SourceLimits): Promise<FolderSc
     .map((entry) => ({ entry, path: entry.parentPath === realPath ? entry.name : `tests/${entry.name}` }))
     .sort((a, b) => (a.path < b.path ? -1 : 1));
   for (const { path: misnamed } of named) {
-    const intended = intendedName(misnamed);
-    if (intended === undefined) continue;
+    const problem = misnamedFileProblem(misnamed);
+    if (problem === undefined) continue;
     marks.push(`misnamed ${misnamed}`);
-    problems.push(
-      problem(misnamed, 'misnamed_file', 'this file would not be read under this name', `rename it to ${intended}`),
-    );
+    problems.push(problem);
   }
   const own = named.filter(({ path }) => fileRole(path) !== undefined);
-  if (own.length > limits.maxFiles) {
-    problems.push(
-      atFolder('too_many_files', `${own.length} files; a policy set may have ${limits.maxFiles}`, 'join rule files'),
-    );
-  }
+  const tooMany = tooManyFilesProblem(own.length, limits);
+  if (tooMany !== undefined) problems.push(tooMany);
   const found = await Promise.all(
     own.slice(0, limits.maxFiles).map(async ({ entry, path: file }) => {
       const at = join(realPath, file);
@@ -202,45 +198,31 @@ async function scanFiles(folder: Folder, limits: SourceLimits): Promise<FolderSc
       }
     }),
   );
-  let size = 0;
+  const sizes = new Map(own.map((file) => [file.path, 0]));
   for (const { file, stats, error, isOutside } of found) {
     if (isOutside === true) {
       problems.push(linkLeadsOut(file));
       marks.push(`${file} leads out`);
     } else if (stats?.isFile()) {
       const identity = identityOf(stats);
-      size += Number(stats.size);
+      sizes.set(file, Number(stats.size));
       files.push({ path: file, size: Number(stats.size), identity });
       marks.push(`${file} ${identity}`);
     } else if (stats !== undefined) {
-      problems.push(problem(file, 'not_a_file', 'this is not a file', 'remove it, or give it another name'));
+      problems.push(problemOfFile(file, 'not_a_file', 'this is not a file', 'remove it, or give it another name'));
       marks.push(`${file} ${identityOf(stats)}`);
     } else if (error !== undefined) {
       problems.push(unreadableFile(file, error));
       marks.push(`${file} ${errnoOf(error)}`);
     }
   }
-  if (size > limits.maxBytes) {
-    const [largest] = [...files].sort((a, b) => b.size - a.size);
-    problems.push(
-      problem(
-        largest?.path ?? '.',
-        'policy_set_too_large',
-        `the files of this set have ${size} bytes; ${limits.maxBytes} are allowed`,
-        'split the set, or keep attributes with who asks',
-      ),
-    );
-  }
-  const names = new Set(own.map((file) => file.path));
-  if (names.has('entities.yaml') && names.has('entities.json')) {
-    problems.push(
-      problem('entities.json', 'conflicting_files', 'there are entities.yaml and entities.json', 'keep one of them'),
-    );
-  }
-  const hasModel = names.has('model.conf');
-  if (!hasModel) {
-    problems.push(atFolder('model_missing', 'there is no model.conf', 'a policy set needs a Casbin model'));
-  }
+  problems.push(
+    ...listingProblems(
+      [...sizes].map(([path, size]) => ({ path, size })),
+      limits,
+    ),
+  );
+  const hasModel = sizes.has('model.conf');
   return { ...folder, hasModel, files, problems, fingerprint: marks.join('\n') };
 }
 
@@ -258,7 +240,12 @@ async function leadingOut(folder: Folder): Promise<FolderScan> {
 
 function linkLeadsOut(file: string): PolicyProblem {
   const message = 'this is a link that leads out of the policy directory';
-  return problem(file, 'link_leads_out', message, 'put a copy here: nothing outside the policy directory is read');
+  return problemOfFile(
+    file,
+    'link_leads_out',
+    message,
+    'put a copy here: nothing outside the policy directory is read',
+  );
 }
 
 function noTests(error: unknown): Dirent[] {
@@ -267,7 +254,7 @@ function noTests(error: unknown): Dirent[] {
 }
 
 function sameNameTwice(own: FolderScan, twin: FolderScan): FolderScan {
-  const problem = atFolder(
+  const problem = problemOfSet(
     'conflicting_sets',
     `a folder "${rootSet}" and the files beside it both make the set "${rootSet}"`,
     'move the files into a folder of their own',
@@ -282,8 +269,8 @@ function sameNameTwice(own: FolderScan, twin: FolderScan): FolderScan {
 
 function unreadableRoot(error: unknown): PolicyProblem {
   return isErrno(error, 'ENOENT')
-    ? atFolder('policy_dir_missing', 'the policy directory does not exist', 'see VERDICT_POLICY_DIR')
-    : atFolder(
+    ? problemOfSet('policy_dir_missing', 'the policy directory does not exist', 'see VERDICT_POLICY_DIR')
+    : problemOfSet(
         'policy_dir_unreadable',
         `the policy directory cannot be read: ${errnoOf(error)}`,
         'see its permissions',
@@ -291,12 +278,12 @@ function unreadableRoot(error: unknown): PolicyProblem {
 }
 
 function unreadableFolder(folder: Folder, error: unknown): FolderScan {
-  const problem = atFolder('unreadable_folder', `this folder cannot be read: ${reasonOf(error)}`, hintFor(error));
+  const problem = problemOfSet('unreadable_folder', `this folder cannot be read: ${reasonOf(error)}`, hintFor(error));
   return { ...folder, hasModel: 'unknown', files: [], problems: [problem], fingerprint: errnoOf(error) };
 }
 
 function unreadableFile(file: string, error: unknown): PolicyProblem {
-  return problem(file, 'unreadable_file', `this file cannot be read: ${reasonOf(error)}`, hintFor(error));
+  return problemOfFile(file, 'unreadable_file', `this file cannot be read: ${reasonOf(error)}`, hintFor(error));
 }
 
 function reasonOf(error: unknown): string {
@@ -317,14 +304,6 @@ function hintFor(error: unknown): string {
   return isErrno(error, 'EACCES') || isErrno(error, 'EPERM')
     ? 'let the account that the service runs as read it'
     : 'repair or remove it';
-}
-
-function atFolder(code: string, message: string, hint: string): PolicyProblem {
-  return problem('.', code, message, hint);
-}
-
-function problem(file: string, code: string, message: string, hint: string): PolicyProblem {
-  return { severity: 'error', code, message, file, line: 1, column: 1, hint };
 }
 
 function errnoOf(error: unknown): string {

@@ -1,0 +1,148 @@
+/**
+ * `PUT` and `DELETE` of `/v1/policy-sets/{set}`: whole sets, where the database is their source. Routes of Fastify's own,
+ * since a set is larger than the bodies that controllers take.
+ */
+
+import { Matches } from 'class-validator';
+import { JSONSchema } from 'class-validator-jsonschema';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { Integer, Text, TextsByName } from '../answers/members.js';
+import { VerdictError } from '../errors.js';
+import type { HttpLimits } from '../http/http-limits.js';
+import { invalidRequest, Validation } from '../http/json-schema.js';
+import type { Operation } from '../http/operation.js';
+import { Optional } from '../http/request-rules.js';
+import type { Expected } from '../policy-store/database/policy-repository.js';
+import type { PolicyWriting } from '../policy-store/database/policy-writing.js';
+import type { PolicyFile, PolicySetFiles } from '../policy-store/policy-set-files.js';
+import type { PolicyStore } from '../policy-store/policy-store.js';
+import { defaultSourceLimits } from '../policy-store/source-limits.js';
+
+/** The body of `PUT /v1/policy-sets/{set}`. */
+export class WritePolicySetRequest {
+  @TextsByName({ description: 'The texts of all files by their paths: `model.conf`, `rules.csv`, `tests/roles.yaml`…' })
+  readonly files!: Readonly<Record<string, string>>;
+
+  @Optional()
+  @Matches(/^[0-9a-f]{7,64}$/, { message: '$property must be the id of a commit, in hexadecimal' })
+  @JSONSchema({ description: 'The commit that the files come from: a note for people, kept with the version.' })
+  readonly gitCommit?: string;
+}
+
+class WrittenSet {
+  @Text()
+  readonly set!: string;
+
+  @Text({ description: 'The version of its files.' })
+  readonly version!: string;
+
+  @Integer({ description: 'The revision to demand (`atLeast`) of an answer that must know this change.' })
+  readonly revision!: number;
+}
+
+const putOperation: Operation = {
+  id: 'writePolicySet',
+  tag: 'policy sets',
+  summary: 'Replace a policy set as a whole, or write a new one, where the database is the source',
+  body: WritePolicySetRequest,
+  headers: [{ name: 'If-Match' }],
+  answers: { 200: { description: 'It is in force, or in a moment.', json: WrittenSet } },
+  refusals: [
+    'invalid_request',
+    'policy_set_invalid',
+    'policy_source_read_only',
+    'precondition_failed',
+    'precondition_required',
+    'payload_too_large',
+  ],
+};
+
+const deleteOperation: Operation = {
+  id: 'deletePolicySet',
+  tag: 'policy sets',
+  summary: 'Remove a policy set from the database; its versions stay in the archive',
+  headers: [{ name: 'If-Match' }],
+  answers: { 204: { description: 'It is not served any more.' } },
+  refusals: ['invalid_request', 'policy_set_not_found', 'policy_source_read_only', 'precondition_failed'],
+};
+
+interface SetParams {
+  readonly set: string;
+}
+
+/** @param writing undefined where the source of the sets is another one */
+export function registerPolicyWriting(
+  fastify: FastifyInstance,
+  store: PolicyStore,
+  writing: PolicyWriting | undefined,
+  limits: HttpLimits,
+): void {
+  const validation = new Validation([WritePolicySetRequest], limits, 'refuse');
+  fastify.put<{ Body: WritePolicySetRequest; Params: SetParams }>(
+    '/v1/policy-sets/:set',
+    {
+      config: { access: 'policies:write', audit: 'policy_set_written', operation: putOperation },
+      schema: { body: { $ref: WritePolicySetRequest.name } },
+      validatorCompiler: () => validation.of(WritePolicySetRequest),
+      schemaErrorFormatter: invalidRequest,
+      bodyLimit: defaultSourceLimits.maxBytes,
+    },
+    async (request, reply) => {
+      const { set } = request.params;
+      const expected = expectedOf(request) ?? 'new';
+      const from = versionServed(store, set);
+      const written = await writable(writing).put(filesOf(set, request.body), {
+        expected,
+        by: request.caller.name,
+        gitCommit: request.body.gitCommit,
+      });
+      request.servedVersions = { ...(from !== undefined && { fromVersion: from }), toVersion: written.version };
+      return reply.header('etag', `"${written.revision}"`).send(written);
+    },
+  );
+  fastify.delete<{ Params: SetParams }>(
+    '/v1/policy-sets/:set',
+    { config: { access: 'policies:write', audit: 'policy_set_deleted', operation: deleteOperation } },
+    async (request, reply) => {
+      const { set } = request.params;
+      const expected = expectedOf(request) ?? 'any';
+      const from = versionServed(store, set);
+      await writable(writing).remove(set, { expected, by: request.caller.name });
+      request.servedVersions = { ...(from !== undefined && { fromVersion: from }) };
+      return reply.code(204).send();
+    },
+  );
+}
+
+function writable(writing: PolicyWriting | undefined): PolicyWriting {
+  if (writing !== undefined) return writing;
+  const detail = 'Policy sets are written where they come from: VERDICT_POLICY_SOURCE is not "database".';
+  throw new VerdictError('policy_source_read_only', detail);
+}
+
+function versionServed(store: PolicyStore, name: string): string | undefined {
+  return store.statuses().find((status) => status.name === name)?.version;
+}
+
+/**
+ * What `If-Match` expects; undefined when it was not sent. Revisions are in quotes, as RFC 9110 writes entity tags; those
+ * who type them leave the quotes out.
+ */
+function expectedOf({ headers }: FastifyRequest): Expected | undefined {
+  const text = headers['if-match'];
+  if (text === undefined) return undefined;
+  if (text === '*') return 'any';
+  const revision = Number(/^("?)([1-9]\d{0,15})\1$/.exec(text)?.[2]);
+  if (Number.isSafeInteger(revision)) return revision;
+  const detail = 'If-Match must be one revision, such as "7", or *';
+  throw new VerdictError('invalid_request', `The request is not valid: ${detail}.`, {
+    errors: [{ pointer: '', detail }],
+  });
+}
+
+function filesOf(name: string, { files }: WritePolicySetRequest): PolicySetFiles {
+  const sent = Object.entries(files)
+    .map(([path, text]): PolicyFile => ({ path, bytes: Buffer.from(text) }))
+    .sort((a, b) => (a.path < b.path ? -1 : 1));
+  return Object.freeze({ name, files: Object.freeze(sent) });
+}

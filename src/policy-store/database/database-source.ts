@@ -1,0 +1,208 @@
+import { DatabaseError, isAway } from '../../database/database-error.js';
+import type { PolicyArchive } from '../archive/policy-archive.js';
+import type { PolicySetFiles } from '../policy-set-files.js';
+import { PolicySource, type SourceSink } from '../policy-source.js';
+import { problemOfSet } from '../set-file-problems.js';
+import type { PoliciesCopy } from './policies-copy.js';
+import type { PolicyHead, PolicyRepository, RepositoryWatch, StoredPolicySet } from './policy-repository.js';
+
+export interface DatabaseSourceOptions {
+  readonly repository: PolicyRepository;
+  /** Has the versions that sets were rolled back to. */
+  readonly archive: PolicyArchive;
+  /** What was served last, for a start while the database is away; undefined where it is a file of this machine. */
+  readonly copy?: PoliciesCopy;
+  readonly log: {
+    warn(details: object, message: string): void;
+    error(details: object, message: string): void;
+  };
+}
+
+/** The database counts as away when nothing was heard of it for this long, in milliseconds. */
+const awayMs = 3_000;
+/** Pause between two looks at how long nothing was heard, in milliseconds. */
+const checkMs = 500;
+/** How long a start waits for the database before it serves the copy, in milliseconds. */
+const startPatienceMs = 5_000;
+
+/** The policy sets that were written into the database. */
+export class DatabaseSource extends PolicySource {
+  readonly title = 'policy database';
+  readonly place = {};
+  /** The revision of each set that was told last. */
+  private readonly told = new Map<string, number>();
+  private sink: SourceSink | undefined;
+  private watch: RepositoryWatch | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private looking: Promise<unknown> = Promise.resolve();
+  /** Every set that the database had at the last look. */
+  private names: readonly string[] = [];
+  private isAway = false;
+  private isStopped = false;
+  /** When the copy that serves was confirmed, until the database was read. */
+  private copied: number | undefined;
+
+  constructor(private readonly options: DatabaseSourceOptions) {
+    super();
+  }
+
+  get confirmedAt(): number | undefined {
+    const { watch } = this;
+    return watch === undefined || watch.ageMs === Number.POSITIVE_INFINITY ? this.copied : Date.now() - watch.ageMs;
+  }
+
+  async start(sink: SourceSink): Promise<void> {
+    this.sink = sink;
+    const started = performance.now();
+    let failure: unknown;
+    do {
+      failure = await this.look().then(
+        () => undefined,
+        (error: unknown) => error ?? new Error('the look failed'),
+      );
+      // Another failure than that of a server that is away does not pass by itself.
+    } while (
+      failure !== undefined &&
+      !this.isStopped &&
+      performance.now() - started < startPatienceMs &&
+      isAway(failure)
+    );
+    if (failure !== undefined) await this.serveCopy(failure);
+    this.watch = this.options.repository.watch(() => this.look());
+    this.timer = setInterval(() => void this.noteAge(), checkMs).unref();
+  }
+
+  reload(name?: string): Promise<void> {
+    return this.look((candidate) => name === undefined || candidate === name);
+  }
+
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    this.watch?.end();
+    clearInterval(this.timer);
+    await this.looking;
+  }
+
+  override async rollback(name: string, version: string, by: string): Promise<void> {
+    await this.options.repository.pin(name, version, { by, at: Date.now() });
+    await this.look();
+  }
+
+  latestRevision(name: string): Promise<number | undefined> {
+    return this.options.repository.lastRevision(name);
+  }
+
+  /** Tells what has another revision than what was told, one look after another. */
+  private look(forced: (name: string) => boolean = () => false): Promise<void> {
+    const result = this.looking.then(() => this.lookNow(forced));
+    this.looking = result.catch(() => undefined);
+    return result;
+  }
+
+  private async lookNow(forced: (name: string) => boolean): Promise<void> {
+    const { sink } = this;
+    if (sink === undefined || this.isStopped) return;
+    const asked = Date.now();
+    const heads = await this.options.repository.heads();
+    const there = new Set(heads.map(({ name }) => name));
+    for (const name of sink.names()) if (!there.has(name)) await this.tellGone(sink, name);
+    for (const head of heads) {
+      if (this.isStopped) return;
+      if (forced(head.name) || this.told.get(head.name) !== head.revision) await this.tell(sink, head.name);
+    }
+    this.copied = undefined;
+    this.names = [...there];
+    await this.options.copy?.confirm(this.names, asked);
+    await this.noteAway(false);
+  }
+
+  private async tell(sink: SourceSink, name: string): Promise<void> {
+    const since = performance.now();
+    const { repository, archive, copy } = this.options;
+    let stored: StoredPolicySet | undefined;
+    let set: PolicySetFiles | undefined;
+    try {
+      stored = await repository.read(name);
+      // It was removed in between: the next look tells.
+      if (stored === undefined) return;
+      const { pinned } = stored.head;
+      set = pinned === undefined ? stored.set : await archive.files(name, pinned);
+    } catch (error) {
+      if (error instanceof DatabaseError) throw error;
+      // What is stored of one set keeps no other from being served.
+      this.options.log.error({ err: error, policySet: name }, 'a policy set in the database cannot be read');
+      await sink.fail(name, [unreadable], since);
+      return;
+    }
+    const { head } = stored;
+    if (set === undefined) await sink.fail(name, [pinnedMissing(head)], since);
+    else {
+      const { revision, gitCommit } = head;
+      const pinnedOver = head.pinned === undefined ? undefined : head.version;
+      const isServed = await sink.offer({ set, revision, pinnedOver, gitCommit: async () => gitCommit, since });
+      if (isServed) await copy?.keep({ set, revision, pinnedOver });
+    }
+    this.told.set(name, head.revision);
+  }
+
+  private async tellGone(sink: SourceSink, name: string): Promise<void> {
+    this.told.delete(name);
+    await sink.remove(name, 'it was removed from the database');
+  }
+
+  private async serveCopy(failure: unknown): Promise<void> {
+    const { copy, log } = this.options;
+    await this.noteAway(true);
+    const copied = await copy?.read(Date.now());
+    if (copied === undefined || this.sink === undefined) {
+      log.error({ err: failure }, 'the policy database cannot be read, and there is no copy of its sets');
+      return;
+    }
+    this.copied = copied.confirmed;
+    const confirmed = new Date(copied.confirmed).toISOString();
+    log.warn({ err: failure, sets: copied.sets.length, confirmed }, 'policy sets are served from a copy');
+    for (const { name, content } of copied.sets) {
+      const since = performance.now();
+      if (content === undefined) await this.sink.fail(name, [copyDamaged], since);
+      else await this.sink.offer({ ...content, since });
+    }
+  }
+
+  private async noteAge(): Promise<void> {
+    const { watch, copied } = this;
+    if (watch === undefined || this.isStopped) return;
+    if (watch.ageMs > awayMs) await this.noteAway(true);
+    else if (copied === undefined) await this.options.copy?.confirm(this.names, Date.now() - watch.ageMs);
+  }
+
+  private async noteAway(isAway: boolean): Promise<void> {
+    if (this.isAway === isAway) return;
+    this.isAway = isAway;
+    await this.sink?.problem(isAway ? databaseAway : undefined);
+  }
+}
+
+const databaseAway = Object.freeze(
+  problemOfSet(
+    'policy_database_away',
+    'the database of the policy sets cannot be read, so changes are not seen',
+    'see the health of the database; what is served is what was known last',
+  ),
+);
+
+const unreadable = Object.freeze(
+  problemOfSet('stored_set_unreadable', 'what the database has of this set cannot be read', 'write it again'),
+);
+
+const copyDamaged = Object.freeze(
+  problemOfSet('policy_copy_damaged', 'the copy of this set cannot be used, and the database is away', 'see the log'),
+);
+
+function pinnedMissing({ name, pinned }: PolicyHead) {
+  const message = `version ${pinned}, which was rolled back to, is not in the archive any more`;
+  return problemOfSet(
+    'pinned_version_missing',
+    message,
+    `write the set again, or roll ${name} back to another version`,
+  );
+}

@@ -1,0 +1,90 @@
+import { pointerStep } from '../../core/json-pointer.js';
+import { formatProblem, PolicyError, type PolicyProblem } from '../../core/problem.js';
+import { type FieldError, VerdictError } from '../../errors.js';
+import { BundleArchiveError, packArchive } from '../bundle/bundle-archive.js';
+import { loadPolicySet } from '../load-policy-set.js';
+import { type PolicySetFiles, versionOf } from '../policy-set-files.js';
+import { problemOfFile, sentSetProblems } from '../set-file-problems.js';
+import { defaultSourceLimits } from '../source-limits.js';
+import type { DatabaseSource } from './database-source.js';
+import type { Expected, PolicyRepository } from './policy-repository.js';
+
+/** A set that was written: a client that demands this revision is answered from it, or not at all. */
+export interface WrittenPolicySet {
+  readonly set: string;
+  readonly version: string;
+  readonly revision: number;
+}
+
+/** Writes policy sets into the database. What every replica would refuse to serve is not written. */
+export class PolicyWriting {
+  constructor(
+    private readonly repository: PolicyRepository,
+    private readonly source: DatabaseSource,
+  ) {}
+
+  /**
+   * Compiles, lints and tests the files, writes them in place of those of the set, and has this replica serve them.
+   *
+   * @param by who writes
+   * @throws VerdictError `policy_set_invalid` with every problem, `precondition_required`, `precondition_failed`
+   */
+  async put(
+    set: PolicySetFiles,
+    {
+      expected,
+      by,
+      gitCommit,
+    }: { readonly expected: Expected; readonly by: string; readonly gitCommit?: string | undefined },
+  ): Promise<WrittenPolicySet> {
+    await check(set);
+    const revision = await this.repository.write(set, { expected, by, at: Date.now(), gitCommit });
+    // The change is made; that this replica cannot serve it yet is for its health to say.
+    await this.source.reload(set.name).catch(() => undefined);
+    return { set: set.name, version: versionOf(set.files), revision };
+  }
+
+  /** @throws VerdictError `policy_set_not_found`, `precondition_failed` */
+  async remove(name: string, { expected, by }: { readonly expected: Expected; readonly by: string }): Promise<void> {
+    await this.repository.remove(name, { expected, by, at: Date.now() });
+    await this.source.reload(name).catch(() => undefined);
+  }
+}
+
+/** @throws VerdictError `policy_set_invalid` */
+async function check(set: PolicySetFiles): Promise<void> {
+  const problems = [...sentSetProblems(set, defaultSourceLimits), ...archiveProblems(set)];
+  if (problems.length > 0) throw invalidSet(problems);
+  try {
+    await (await loadPolicySet(set)).stop();
+  } catch (error) {
+    if (error instanceof PolicyError) throw invalidSet(error.problems.filter(({ severity }) => severity === 'error'));
+    throw error;
+  }
+}
+
+/** Names that a set may have in a folder and not in an archive. */
+function archiveProblems({ files }: PolicySetFiles): PolicyProblem[] {
+  try {
+    packArchive(files.map(({ path }) => ({ path, bytes: new Uint8Array() })));
+    return [];
+  } catch (error) {
+    if (!(error instanceof BundleArchiveError)) throw error;
+    return [problemOfFile(error.path ?? '.', 'bad_file_name', error.message, 'rename the file')];
+  }
+}
+
+/** Most problems that are listed. */
+const listed = 100;
+
+function invalidSet(problems: readonly PolicyProblem[]): VerdictError {
+  const errors = problems.slice(0, listed).map(fieldErrorOf);
+  const count = problems.length === 1 ? 'one problem' : `${problems.length} problems`;
+  return new VerdictError('policy_set_invalid', `The policy set has ${count}: ${errors[0]!.detail}`, { errors });
+}
+
+function fieldErrorOf(problem: PolicyProblem): FieldError {
+  const { file, hint } = problem;
+  const pointer = file === '.' ? '/files' : `/files/${pointerStep(file)}`;
+  return { pointer, detail: hint === undefined ? formatProblem(problem) : `${formatProblem(problem)} (${hint})` };
+}

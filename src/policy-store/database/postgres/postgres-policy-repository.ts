@@ -1,0 +1,135 @@
+import { ChangeCounters } from '../../../database/postgres/change-counters.js';
+import type { ChangeFeed } from '../../../database/postgres/change-feed.js';
+import type { PostgresClient } from '../../../database/postgres/postgres-client.js';
+import type { PostgresDatabase } from '../../../database/postgres/postgres-database.js';
+import { PostgresTables } from '../../../database/postgres/postgres-tables.js';
+import { policySetNotFound } from '../../../errors.js';
+import { type PolicySetFiles, versionOf } from '../../policy-set-files.js';
+import { packFiles, unpackFiles } from '../packed-files.js';
+import {
+  type ChangeNote,
+  type PolicyHead,
+  PolicyRepository,
+  type RepositoryWatch,
+  requireExpected,
+  type StoredPolicySet,
+} from '../policy-repository.js';
+import { type HeadRow, headColumns, toHead } from '../stored-head.js';
+import { policyHeadTable } from './migrations/1764400000060-policy-heads.js';
+
+/** The policy sets of all replicas, in PostgreSQL. */
+export class PostgresPolicyRepository extends PolicyRepository {
+  private readonly tables: PostgresTables;
+  private readonly counters: ChangeCounters;
+  private readonly table: string;
+
+  private constructor(
+    database: PostgresDatabase,
+    private readonly feed: ChangeFeed | undefined,
+  ) {
+    super();
+    this.counters = new ChangeCounters(database);
+    this.tables = new PostgresTables(database, 'policies', [policyHeadTable], this.counters.tables);
+    this.table = this.tables.name('policy_head');
+  }
+
+  /**
+   * The tables are made when they are not there; while the server is away, when it is back.
+   *
+   * @param feed tells of changes, where somebody watches
+   */
+  static async open(database: PostgresDatabase, feed?: ChangeFeed): Promise<PostgresPolicyRepository> {
+    const repository = new PostgresPolicyRepository(database, feed);
+    await repository.tables.prepare();
+    return repository;
+  }
+
+  async heads(): Promise<readonly PolicyHead[]> {
+    const rows = await this.tables.query<HeadRow>(
+      `SELECT ${headColumns} FROM ${this.table} WHERE version IS NOT NULL ORDER BY name COLLATE "C"`,
+    );
+    return rows.map(toHead);
+  }
+
+  async read(name: string): Promise<StoredPolicySet | undefined> {
+    const [row] = await this.tables.query<HeadRow & { content: Buffer }>(
+      `SELECT ${headColumns}, content FROM ${this.table} WHERE name = $1 AND version IS NOT NULL`,
+      [name],
+    );
+    return row === undefined ? undefined : { head: toHead(row), set: await unpackFiles(name, row.content) };
+  }
+
+  async lastRevision(name: string): Promise<number | undefined> {
+    const [row] = await this.tables.query<{ revision: number }>(`SELECT revision FROM ${this.table} WHERE name = $1`, [
+      name,
+    ]);
+    return row?.revision;
+  }
+
+  async write(set: PolicySetFiles, note: ChangeNote & { readonly gitCommit?: string | undefined }): Promise<number> {
+    const { content, digest } = await packFiles(set);
+    return this.change(set.name, async (client, before) => {
+      requireExpected(set.name, before?.version == null ? undefined : before.revision, note.expected);
+      if (before?.digest === digest && before.pinned === null) return before.revision;
+      const revision = (before?.revision ?? 0) + 1;
+      await client.query(
+        `INSERT INTO ${this.table} (name, revision, version, digest, git_commit, changed, changed_by, content)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+         ON CONFLICT (name) DO UPDATE SET revision = excluded.revision, version = excluded.version,
+           digest = excluded.digest, pinned = NULL, git_commit = excluded.git_commit, changed = excluded.changed,
+           changed_by = excluded.changed_by, content = excluded.content`,
+        [set.name, revision, versionOf(set.files), digest, note.gitCommit ?? null, note.at, note.by, content],
+      );
+      return revision;
+    });
+  }
+
+  pin(name: string, version: string | undefined, { by, at }: Omit<ChangeNote, 'expected'>): Promise<number> {
+    return this.change(name, async (client, before) => {
+      if (before?.version == null) throw policySetNotFound(name);
+      const pinned = version === before.version ? null : (version ?? null);
+      if (before.pinned === pinned) return before.revision;
+      await client.query(
+        `UPDATE ${this.table} SET revision = revision + 1, pinned = $1, changed = $2, changed_by = $3 WHERE name = $4`,
+        [pinned, at, by, name],
+      );
+      return before.revision + 1;
+    });
+  }
+
+  async remove(name: string, { expected, by, at }: ChangeNote): Promise<void> {
+    await this.change(name, async (client, before) => {
+      if (before?.version == null) throw policySetNotFound(name);
+      requireExpected(name, before.revision, expected);
+      await client.query(
+        `UPDATE ${this.table} SET revision = revision + 1, version = NULL, digest = NULL, pinned = NULL,
+           git_commit = NULL, content = NULL, changed = $1, changed_by = $2 WHERE name = $3`,
+        [at, by, name],
+      );
+    });
+  }
+
+  watch(look: () => Promise<void>): RepositoryWatch {
+    if (this.feed === undefined)
+      throw new Error('a repository that is opened without the feed of changes has no watch');
+    return this.feed.subscribe('policies', look);
+  }
+
+  /** The database is closed by its owner. */
+  async close(): Promise<void> {}
+
+  /** Counts the change first: that row is locked until the end, so replicas change sets one after another. */
+  private change<Result>(
+    name: string,
+    work: (client: PostgresClient, before: (HeadRow & { digest: string | null }) | undefined) => Promise<Result>,
+  ): Promise<Result> {
+    return this.tables.transaction(async (client) => {
+      await this.counters.count(client, 'policies');
+      const [before] = await client.query<HeadRow & { digest: string | null }>(
+        `SELECT ${headColumns}, digest FROM ${this.table} WHERE name = $1`,
+        [name],
+      );
+      return work(client, before);
+    });
+  }
+}

@@ -1,0 +1,50 @@
+import type { SqliteConnection } from '../../../database/sqlite/sqlite-connection.js';
+import type { RepositoryWatch } from '../policy-repository.js';
+
+/** Pause between two looks, in milliseconds. A look costs some tens of microseconds. */
+const pollMs = 250;
+
+/** Looks whether a policy set was written into an SQLite file, by this process or a command: a file tells nobody. */
+export class SqliteWatch implements RepositoryWatch {
+  private readonly timer: NodeJS.Timeout;
+  private seen: number | undefined;
+  private isLooking = false;
+  /** By the monotonic clock. */
+  private confirmedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(
+    private readonly connection: SqliteConnection,
+    private readonly look: () => Promise<void>,
+  ) {
+    this.timer = setInterval(() => void this.check(), pollMs).unref();
+    void this.check();
+  }
+
+  get ageMs(): number {
+    return performance.now() - this.confirmedAt;
+  }
+
+  end(): void {
+    clearInterval(this.timer);
+  }
+
+  /** Does not throw: what fails is tried again with the next look, and the age says how long it has failed. */
+  private async check(): Promise<void> {
+    if (this.isLooking) return;
+    this.isLooking = true;
+    try {
+      const askedAt = performance.now();
+      // Each change makes the revision of its set one higher, a removal too.
+      const [row] = await this.connection.query<{ n: number }>(
+        'SELECT coalesce(sum(revision), 0) AS n FROM policy_head',
+      );
+      if (row?.n !== this.seen) await this.look();
+      this.seen = row?.n;
+      this.confirmedAt = askedAt;
+    } catch {
+      this.seen = undefined;
+    } finally {
+      this.isLooking = false;
+    }
+  }
+}

@@ -1,0 +1,227 @@
+/** `PUT` and `DELETE` of policy sets, on SQLite: what is written is served, and what would not be served is not written. */
+
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { digestOf, makeApiKey } from '../../src/auth/api-key.js';
+import { onePolicySet, type Service, startService } from '../http/service.js';
+import { idModel } from '../models.js';
+import { temporaryDirectory } from '../policy-store/folders.js';
+
+const rules = (subject: string) => ({ 'model.conf': idModel, 'rules.csv': `p, ${subject}, data1, read\n` });
+
+describe('PUT /v1/policy-sets/{set}', () => {
+  const folder = temporaryDirectory();
+  const databaseUrl = `sqlite:${join(folder, 'verdict.sqlite')}`;
+  let service: Service;
+  const start = () => startService({}, { databaseUrl, policySource: 'database', auth: 'none' });
+
+  beforeAll(async () => {
+    service = await start();
+  });
+  afterAll(() => service.stop());
+
+  const send = async (method: 'PUT' | 'DELETE', set: string, body?: unknown, headers: Record<string, string> = {}) => {
+    const answer = await service.app.inject({
+      method,
+      url: `/v1/policy-sets/${set}`,
+      headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
+      ...(body !== undefined && { payload: JSON.stringify(body) }),
+    });
+    return { status: answer.statusCode, headers: answer.headers, body: answer.body === '' ? undefined : answer.json() };
+  };
+  const put = (set: string, files: object, ifMatch?: string) =>
+    send('PUT', set, { files }, ifMatch === undefined ? {} : { 'if-match': ifMatch });
+  const decide = async (subject: string, policySet?: string) =>
+    (await service.post('/v1/decide', { subject, action: 'read', resource: 'data1', policySet })).body;
+
+  it('starts with a database without sets, is ready, and says that there is none', async () => {
+    expect((await service.get('/health/ready')).status).toBe(200);
+    expect(await decide('alice')).toMatchObject({ status: 400, detail: 'There is no policy set.' });
+    expect(await decide('alice', 'acl')).toMatchObject({ status: 404 });
+  });
+
+  it('writes a new set, which answers at once, with its revision', async () => {
+    const written = await put('acl', rules('alice'));
+    expect(written).toMatchObject({ status: 200, body: { set: 'acl', revision: 1 }, headers: { etag: '"1"' } });
+    const answer = await decide('alice');
+    expect(answer).toMatchObject({ allowed: true, revision: 1, policyVersion: written.body.version });
+    const record = (await service.get(`/v1/decisions/${answer.decisionId}`)).body;
+    expect(record).toMatchObject({ revision: 1, policyVersion: written.body.version });
+  });
+
+  it('wants to know what is replaced: 428 without, 412 with something else', async () => {
+    expect(await put('acl', rules('bob'))).toMatchObject({
+      status: 428,
+      body: { detail: expect.stringContaining('at revision 1') },
+    });
+    expect(await put('acl', rules('bob'), '"2"')).toMatchObject({ status: 412 });
+    expect(await put('other', rules('bob'), '*')).toMatchObject({ status: 412 });
+    expect(await decide('alice')).toMatchObject({ allowed: true, revision: 1 });
+    expect(await put('acl', rules('bob'), '"1"')).toMatchObject({ status: 200, body: { revision: 2 } });
+    expect(await decide('alice')).toMatchObject({ allowed: false, revision: 2 });
+    expect(await put('acl', rules('carol'), '*')).toMatchObject({ status: 200, body: { revision: 3 } });
+  });
+
+  for (const ifMatch of ['W/"3"', '"3", "4"', '3.5', '0', '"-1"', 'x', '""', '99999999999999999']) {
+    it(`refuses If-Match: ${ifMatch} by name`, async () => {
+      const answer = await put('acl', rules('dave'), ifMatch);
+      expect(answer).toMatchObject({ status: 400, body: { detail: expect.stringContaining('If-Match') } });
+    });
+  }
+
+  const faulty: readonly (readonly [string, object, string, string])[] = [
+    [
+      'a rule that is too short',
+      { ...rules('a'), 'rules.csv': 'p, a\n' },
+      '/files/rules.csv',
+      'rules.csv:1:4: error wrong_field_count',
+    ],
+    [
+      'a file under a wrong name',
+      { ...rules('a'), 'policy-set.yml': 'x: 1' },
+      '/files/policy-set.yml',
+      'misnamed_file',
+    ],
+    ['a file that is none of a set', { ...rules('a'), '../x.csv': 'p' }, '/files/..~1x.csv', 'unknown_file'],
+    ['no model', { 'rules.csv': 'p, a, b, c\n' }, '/files', 'model_missing'],
+    ['no file', {}, '/files', 'model_missing'],
+    ['a NUL', { ...rules('a'), 'rules.csv': 'p, a, b, c\u0000' }, '/files/rules.csv', 'NUL'],
+    [
+      'a test that fails',
+      {
+        ...rules('a'),
+        'tests/t.yaml':
+          'subjects: { b: { id: b } }\nresources: { data1: { id: data1 } }\n' +
+          'tests: [{ name: b reads, subject: b, action: read, resource: data1, expect: allow }]\n',
+      },
+      '/files/tests~1t.yaml',
+      'failing_test',
+    ],
+  ];
+  for (const [what, files, pointer, detail] of faulty) {
+    it(`P1: refuses ${what} with its place, and changes nothing`, async () => {
+      const answer = await put('acl', files, '*');
+      expect(answer.status).toBe(400);
+      const { errors } = answer.body as { errors: { pointer: string; detail: string }[] };
+      expect(errors).toContainEqual({ pointer, detail: expect.stringContaining(detail) });
+      expect(await decide('carol')).toMatchObject({ allowed: true, revision: 3 });
+    });
+  }
+
+  for (const body of [{}, { files: [] }, { files: { 'model.conf': 1 } }, { files: rules('a'), more: 1 }, [], 'x']) {
+    it(`refuses the body ${JSON.stringify(body).slice(0, 40)}`, async () => {
+      expect((await send('PUT', 'acl', body, { 'if-match': '*' })).status).toBe(400);
+    });
+  }
+
+  it('keeps the commit that the files come from, and refuses what is none', async () => {
+    const files = { ...rules('carol'), 'entities.yaml': '- { type: user, id: carol }\n' };
+    const bad = await send('PUT', 'acl', { files, gitCommit: 'main' }, { 'if-match': '*' });
+    expect(bad).toMatchObject({ status: 400, body: { errors: [{ pointer: '/gitCommit' }] } });
+    const gitCommit = 'c0ffee0000000000000000000000000000000000';
+    const written = await send('PUT', 'noted', { files, gitCommit });
+    const { body } = await service.get(`/v1/policy-sets/noted/versions/${written.body.version}`);
+    expect(body).toMatchObject({ gitCommit });
+    await send('DELETE', 'noted');
+  });
+
+  it('refuses a name that no set can have', async () => {
+    expect(await put('.hidden', rules('a'))).toMatchObject({
+      status: 400,
+      body: { type: expect.stringMatching(/policy_set_invalid$/) },
+    });
+  });
+
+  it('takes a set that is larger than other bodies may be', async () => {
+    const many = Array.from({ length: 60_000 }, (_, n) => `p, user-number-${n}, data1, read\n`).join('');
+    const written = await put('large', { 'model.conf': idModel, 'rules.csv': many });
+    expect(written).toMatchObject({ status: 200 });
+    expect(await decide('user-number-59999', 'large')).toMatchObject({ allowed: true });
+  });
+
+  it('rolls back to an earlier version as a new revision, until the set is written again', async () => {
+    const { items } = (await service.get('/v1/policy-sets/acl/versions')).body;
+    const alices = items.at(-1).version;
+    const answer = await service.post('/v1/policy-sets/acl/rollback', { version: alices });
+    expect(answer).toMatchObject({
+      status: 200,
+      body: { version: alices, revision: 4, pinned: true, state: 'active' },
+    });
+    expect(await decide('alice', 'acl')).toMatchObject({ allowed: true, revision: 4 });
+    await service.stop();
+    service = await start();
+    expect(await decide('alice', 'acl')).toMatchObject({ allowed: true, revision: 4 });
+    expect(await put('acl', rules('carol'), '"4"')).toMatchObject({ status: 200, body: { revision: 5 } });
+    expect(await decide('carol', 'acl')).toMatchObject({ allowed: true, revision: 5 });
+    expect((await service.get('/v1/policy-sets/acl')).body).toMatchObject({ pinned: false, revision: 5 });
+  });
+
+  it('notes who wrote what, from which version to which', async () => {
+    const { items } = (await service.get('/v1/audit-events?type=policy_set_written')).body;
+    const event = items.find(({ policySet }: { policySet: string }) => policySet === 'acl');
+    expect(event).toMatchObject({
+      policySet: 'acl',
+      fromVersion: expect.any(String),
+      toVersion: expect.any(String),
+    });
+  });
+
+  it('removes a set, whose revisions go on when it is written again', async () => {
+    expect(await send('DELETE', 'large', undefined, { 'if-match': '"7"' })).toMatchObject({ status: 412 });
+    expect(await send('DELETE', 'large')).toMatchObject({ status: 204 });
+    expect(await send('DELETE', 'large')).toMatchObject({ status: 404 });
+    expect(await decide('user-number-1', 'large')).toMatchObject({ status: 404 });
+    expect(await put('large', rules('alice'))).toMatchObject({ status: 200, body: { revision: 3 } });
+  });
+});
+
+describe('a service whose sets come from a directory', () => {
+  it('refuses to write them, with 409', async () => {
+    const service = await startService(onePolicySet, { auth: 'none' });
+    const payload = JSON.stringify({ files: rules('a') });
+    const headers = { 'content-type': 'application/json' };
+    const answer = await service.app.inject({ method: 'PUT', url: '/v1/policy-sets/default', headers, payload });
+    expect({ status: answer.statusCode, body: answer.json() }).toMatchObject({
+      status: 409,
+      body: { type: expect.stringMatching(/policy_source_read_only$/) },
+    });
+    await service.stop();
+  });
+});
+
+describe('P7: who may write a set', () => {
+  it('a key for one set writes that one, and finds no other', async () => {
+    const folder = temporaryDirectory();
+    const [writer, reader] = [makeApiKey('test'), makeApiKey('test')];
+    const apiKeysFile = join(folder, 'keys.yaml');
+    writeFileSync(
+      apiKeysFile,
+      `- {name: writer, sha256: ${digestOf(writer)}, scopes: ['policies:write:acl']}
+- {name: reader, sha256: ${digestOf(reader)}, scopes: ['policies:read', decide]}
+`,
+    );
+    const service = await startService(
+      {},
+      {
+        databaseUrl: `sqlite:${join(folder, 'verdict.sqlite')}`,
+        policySource: 'database',
+        auth: 'required',
+        apiKeysFile,
+      },
+    );
+    const put = async (set: string, key?: string) => {
+      const headers = {
+        'content-type': 'application/json',
+        ...(key !== undefined && { authorization: `Bearer ${key}` }),
+      };
+      const payload = JSON.stringify({ files: rules('a') });
+      return (await service.app.inject({ method: 'PUT', url: `/v1/policy-sets/${set}`, headers, payload })).statusCode;
+    };
+    expect(await put('acl')).toBe(401);
+    expect(await put('acl', reader)).toBe(403);
+    expect(await put('other', writer)).toBe(404);
+    expect(await put('acl', writer)).toBe(200);
+    await service.stop();
+  });
+});
