@@ -2,7 +2,17 @@
 import { IsIn, IsRFC3339 } from 'class-validator';
 import { JSONSchema } from 'class-validator-jsonschema';
 import type { Action, Entity, JsonObject } from '../core/request.js';
-import { IsAttributes, IsBatch, IsDefaultsOf, IsId, IsIdOr, Optional } from '../http/request-rules.js';
+import {
+  IsAttributes,
+  IsBatch,
+  IsDefaultsOf,
+  IsDuration,
+  IsId,
+  IsIdOr,
+  IsRevisions,
+  Optional,
+} from '../http/request-rules.js';
+import type { RevisionsBySet } from '../pdp/demand.js';
 import { type Explain, explanationLevels, type Question } from '../pdp/question.js';
 
 @JSONSchema({ description: 'Who asks, or what is asked for.' })
@@ -73,6 +83,24 @@ export class DecideRequest implements Question {
       'The time to decide for: where the policy set says `clock: request`, or the caller has scope `explain`.',
   })
   readonly at?: string;
+
+  @Optional()
+  @IsRevisions()
+  @JSONSchema({
+    description:
+      'The revision that the policy set must have at the least, or revisions by policy set, of which that of the set that ' +
+      'answers counts. An older one does not answer: after a moment the refusal is 503 `policy_too_old`.',
+  })
+  readonly atLeast?: number | RevisionsBySet;
+
+  @Optional()
+  @IsDuration()
+  @JSONSchema({
+    description:
+      'How long ago, such as `30s`, the source of the policy set may have been confirmed last; otherwise the refusal is 503 ' +
+      '`policy_too_old`. More than the service accepts by itself has no effect.',
+  })
+  readonly maxStaleness?: string;
 }
 
 @JSONSchema({ description: 'Many questions at once; all are answered from one version of each policy set.' })

@@ -85,7 +85,13 @@ function parametersOf({ query, headers = [] }: Operation, url: string, limits: H
     required: true,
     schema: mayHoldAnything(name!) ? string : { ...string, pattern: plainTextPattern },
   }));
-  const inHeader = headers.map(({ name, required = false }) => ({ name, in: 'header', required, schema: string }));
+  const inHeader = headers.map(({ name, required = false, description }) => ({
+    name,
+    in: 'header',
+    required,
+    ...(description !== undefined && { description }),
+    schema: string,
+  }));
   if (query === undefined) return [...inPath, ...inHeader];
   const { [query.name]: schema } = jsonSchemas([query], limits, { unknownFields: 'ignore', refPrefix: schemaRef });
   const { properties, required } = schema as { properties: Record<string, JsonSchema>; required?: string[] };

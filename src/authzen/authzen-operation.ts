@@ -1,4 +1,5 @@
 import type { AnswerShape } from '../answers/members.js';
+import { demandHeaders } from '../http/demand-headers.js';
 import type { Operation } from '../http/operation.js';
 import { idOnBase, type PolicySetBase } from '../http/policy-set-base.js';
 
@@ -13,7 +14,16 @@ export function authzenOperation(
     tag: 'authzen',
     summary,
     ...(body !== undefined && { body, ignoresUnknown: true }),
+    headers: demandHeaders,
     answers: { 200: { description: 'The answer.', json } },
-    refusals: ['malformed_request', 'policy_set_not_found', 'payload_too_large', 'policy_set_unavailable'],
+    refusals: [
+      'malformed_request',
+      'unknown_revision',
+      'no_revision',
+      'policy_set_not_found',
+      'payload_too_large',
+      'policy_set_unavailable',
+      'policy_too_old',
+    ],
   };
 }

@@ -8,6 +8,7 @@ import { JSONSchema } from 'class-validator-jsonschema';
 import type { Action, Entity, JsonObject } from '../core/request.js';
 import { VerdictError } from '../errors.js';
 import { IsAttributes, IsBatch, IsDefault, IsId, Optional } from '../http/request-rules.js';
+import type { Demand } from '../pdp/demand.js';
 import type { Question } from '../pdp/question.js';
 
 @JSONSchema({ description: 'A subject or a resource; the id is unique within the type.' })
@@ -118,14 +119,21 @@ export const evaluationShapes = [
   EvaluationsRequest,
 ] as const;
 
-/** The same question in the words of the PDP: properties are attributes, the context is the top-level attributes. */
-export function questionOf({ subject, action, resource, context }: EvaluationRequest, policySet: string): Question {
+/**
+ * The same question in the words of the PDP: properties are attributes, the context is the top-level attributes. How fresh
+ * the policy set must be, headers say.
+ */
+export function questionOf(
+  { subject, action, resource, context }: EvaluationRequest,
+  policySet: string,
+  { atLeast, maxStaleness }: Demand,
+): Question {
   const own = entityOf(subject);
   const done = actionOf(action);
   const target = entityOf(resource);
   // Without object spreads, which would cost more than the rest of this function.
-  if (context === undefined) return { subject: own, action: done, resource: target, policySet };
-  return { subject: own, action: done, resource: target, attributes: context, policySet };
+  if (context === undefined) return { subject: own, action: done, resource: target, policySet, atLeast, maxStaleness };
+  return { subject: own, action: done, resource: target, attributes: context, policySet, atLeast, maxStaleness };
 }
 
 /** The same error with pointers into the AuthZEN request. */

@@ -7,6 +7,7 @@ import { Gate } from '../http/gate.js';
 import { fastifyOf, HttpModule } from '../http/http.module.js';
 import { httpLimitsOf } from '../http/http-limits.js';
 import { ServiceUrl } from '../http/service-url.js';
+import { FreshSets } from '../pdp/fresh-sets.js';
 import { Pdp } from '../pdp/pdp.js';
 import { PdpModule } from '../pdp/pdp.module.js';
 import { PolicySearch } from '../pdp/policy-search.js';
@@ -38,17 +39,18 @@ export class AuthzenModule implements OnModuleInit {
     private readonly gate: Gate,
     private readonly pdp: Pdp,
     private readonly search: PolicySearch,
+    private readonly freshSets: FreshSets,
     private readonly policySets: PolicyStore,
     private readonly url: ServiceUrl,
     @Inject(metadataSignerToken) private readonly signer: MetadataSigner | undefined,
   ) {}
 
   onModuleInit(): void {
-    const { config, gate, pdp, search, policySets, signer } = this;
+    const { config, gate, pdp, search, freshSets, policySets, signer } = this;
     const fastify = fastifyOf(this.host);
     const limits = httpLimitsOf(config);
-    registerEvaluationRoutes(fastify, { pdp, policySets, limits, gate });
-    registerSearchRoutes(fastify, { search, policySets, limits });
+    registerEvaluationRoutes(fastify, { pdp, freshSets, limits, gate });
+    registerSearchRoutes(fastify, { search, freshSets, limits });
     registerMetadataRoutes(fastify, {
       policySets,
       publicUrl: () => this.url.outside,

@@ -8,15 +8,17 @@ import { VerdictError } from '../errors.js';
 import { answerInParts, isGone } from '../http/answer-in-parts.js';
 import { askerOf } from '../http/asker.js';
 import { Batch } from '../http/batch.js';
+import { demandOf } from '../http/demand-headers.js';
 import type { Gate } from '../http/gate.js';
 import type { HttpLimits } from '../http/http-limits.js';
 import { invalidRequest, Validation } from '../http/json-schema.js';
 import type { Operation } from '../http/operation.js';
-import { policySetBases, policySetOf } from '../http/policy-set-base.js';
+import { freshPolicySetOf, policySetBases } from '../http/policy-set-base.js';
 import type { BatchItem } from '../http/strict-json.js';
+import type { Demand } from '../pdp/demand.js';
+import type { FreshSets } from '../pdp/fresh-sets.js';
 import type { BatchOutcome, Pdp } from '../pdp/pdp.js';
 import type { Question } from '../pdp/question.js';
-import type { PolicyStore } from '../policy-store/policy-store.js';
 import { AuthzenDecision, AuthzenDecisions, authzenDecision, failedDecision } from './authzen-decision.js';
 import { authzenOperation } from './authzen-operation.js';
 import {
@@ -30,7 +32,7 @@ import {
 
 export interface EvaluationServices {
   readonly pdp: Pdp;
-  readonly policySets: PolicyStore;
+  readonly freshSets: FreshSets;
   readonly limits: HttpLimits;
   readonly gate: Gate;
 }
@@ -38,7 +40,7 @@ export interface EvaluationServices {
 const viaName = 'authzen';
 
 export function registerEvaluationRoutes(fastify: FastifyInstance, services: EvaluationServices): void {
-  const { pdp, policySets, limits, gate } = services;
+  const { pdp, freshSets, limits, gate } = services;
   const validation = new Validation(evaluationShapes, limits, 'ignore');
   const isEvaluation = validation.of(EvaluationRequest);
   const validated = (shape: (typeof evaluationShapes)[number], operation: Operation): RouteShorthandOptions => ({
@@ -49,8 +51,10 @@ export function registerEvaluationRoutes(fastify: FastifyInstance, services: Eva
   });
 
   async function evaluate(body: EvaluationRequest, request: FastifyRequest): Promise<AuthzenDecision> {
-    const set = policySetOf(request, policySets);
-    const answer = pdp.decide(questionOf(body, set.name), askerOf(request, viaName));
+    const demand = demandOf(request);
+    const found = freshPolicySetOf(request, freshSets, demand);
+    const { name } = found instanceof Promise ? await found : found;
+    const answer = pdp.decide(questionOf(body, name, demand), askerOf(request, viaName));
     return authzenDecision(
       await answer.catch((error) => {
         throw inAuthzenWords(error);
@@ -59,10 +63,10 @@ export function registerEvaluationRoutes(fastify: FastifyInstance, services: Eva
   }
 
   /** Each item with the defaults added, validated by itself. */
-  function* questionsOf(batch: Batch, policySet: string): Iterable<Question | VerdictError> {
+  function* questionsOf(batch: Batch, policySet: string, demand: Demand): Iterable<Question | VerdictError> {
     for (const item of batch.each()) {
       if (item instanceof VerdictError) yield item;
-      else if (isEvaluation(item)) yield questionOf(item as unknown as EvaluationRequest, policySet);
+      else if (isEvaluation(item)) yield questionOf(item as unknown as EvaluationRequest, policySet, demand);
       else yield invalidRequest(isEvaluation.errors!);
     }
   }
@@ -99,14 +103,16 @@ export function registerEvaluationRoutes(fastify: FastifyInstance, services: Eva
           if (!isEvaluation(body)) throw invalidRequest(isEvaluation.errors!);
           return evaluate(body as unknown as EvaluationRequest, request);
         }
-        const set = policySetOf(request, policySets);
+        const demand = demandOf(request);
+        const { name: policySet } = await freshPolicySetOf(request, freshSets, demand);
         // The content type parser leaves the items of the list unparsed.
         const items = evaluations as readonly BatchItem[];
         const batch = new Batch(items, defaultsOf(body), request.bodyBytes, limits);
         gate.charge('decide', request, reply, batch.count, batch.bytes);
-        const parts = pdp.decideBatch(questionsOf(batch, set.name), askerOf(request, viaName), {
+        const parts = pdp.decideBatch(questionsOf(batch, policySet, demand), askerOf(request, viaName), {
           count: batch.count,
           endsAt,
+          demands: { defaults: { policySet, ...demand }, own: [] },
           isLast: endOf(options.evaluations_semantic ?? 'execute_all'),
           isGone: () => isGone(request),
           textOf: (outcome) => JSON.stringify(decisionOf(outcome)),

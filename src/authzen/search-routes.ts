@@ -3,11 +3,12 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Json } from '../core/request.js';
 import type { SearchQuery } from '../core/search/search-query.js';
 import { askerOf } from '../http/asker.js';
+import { demandOf } from '../http/demand-headers.js';
 import type { HttpLimits } from '../http/http-limits.js';
 import { invalidRequest, Validation } from '../http/json-schema.js';
-import { policySetBases, policySetOf } from '../http/policy-set-base.js';
+import { freshPolicySetOf, policySetBases } from '../http/policy-set-base.js';
+import type { FreshSets } from '../pdp/fresh-sets.js';
 import type { PolicySearch, SearchPage } from '../pdp/policy-search.js';
-import type { PolicyStore } from '../policy-store/policy-store.js';
 import { authzenOperation } from './authzen-operation.js';
 import { type PagePlace, pageToken, readPageToken, refused } from './page-token.js';
 import { ActionSearchAnswer, EntitySearchAnswer } from './search-answer.js';
@@ -24,7 +25,7 @@ import {
 
 export interface SearchServices {
   readonly search: PolicySearch;
-  readonly policySets: PolicyStore;
+  readonly freshSets: FreshSets;
   readonly limits: HttpLimits;
 }
 
@@ -33,7 +34,7 @@ const searchIds = { subject: 'searchSubjects', resource: 'searchResources', acti
 /** Most results on one page, and the default. */
 const maxResults = 1_000;
 
-export function registerSearchRoutes(fastify: FastifyInstance, { search, policySets, limits }: SearchServices): void {
+export function registerSearchRoutes(fastify: FastifyInstance, { search, freshSets, limits }: SearchServices): void {
   const validation = new Validation(searchShapes, limits, 'ignore');
 
   async function answer(
@@ -41,7 +42,7 @@ export function registerSearchRoutes(fastify: FastifyInstance, { search, policyS
     page: PageRequest,
     request: FastifyRequest,
   ): Promise<EntitySearchAnswer | ActionSearchAnswer> {
-    const set = policySetOf(request, policySets);
+    const set = await freshPolicySetOf(request, freshSets, demandOf(request));
     // As JSON: a query holds what came in a body, and the name of a set.
     const identity = [set.name, query] as unknown as Json;
     const { after, limit } = placeOf(page, identity);

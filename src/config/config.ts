@@ -17,8 +17,8 @@ import {
   ValidateIf,
   type ValidationArguments,
 } from 'class-validator';
+import { parseDuration } from '../core/duration.js';
 import { addressList } from './address-list.js';
-import { parseDuration } from './duration.js';
 import { environmentName } from './environment-name.js';
 import { isLoopback } from './loopback.js';
 import { isPostgresUrl, parsePostgresUrl } from './postgres-url.js';
@@ -106,6 +106,13 @@ export class Config {
   @IsOptional()
   @IsString()
   readonly defaultPolicySet?: string;
+
+  @Variable(
+    'How long ago, such as `30s`, the source of a policy set may have been confirmed last; beyond that its requests are refused with 503. A request can demand less. Default: any time. See docs/freshness.md.',
+  )
+  @IsOptional()
+  @Rule((value) => whyNotStaleness(value as string))
+  readonly maxStaleness?: string;
 
   @Variable(
     'The database: `sqlite:<file>`, beside which decisions are recorded in files of their own, or `postgres://<user>:<password>@<host>:<port>/<database>`, for many replicas. See docs/postgres.md.',
@@ -459,6 +466,12 @@ function whyNotKeysAge(value: string): string | undefined {
   const ageMs = parseDuration(value);
   // While all is well, their age is up to a second.
   return ageMs !== undefined && ageMs >= 10_000 ? undefined : 'must be a duration such as 24h or 30m, of 10s at least';
+}
+
+function whyNotStaleness(value: string): string | undefined {
+  const ageMs = parseDuration(value);
+  // While all is well, the age is up to the pause between two looks at the source.
+  return ageMs !== undefined && ageMs >= 2_000 ? undefined : 'must be a duration such as 30s or 5m, of 2s at least';
 }
 
 function whyNotDatabase(value: string): string | undefined {

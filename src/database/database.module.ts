@@ -2,8 +2,8 @@ import { Inject, Module, type OnApplicationShutdown, type OnModuleDestroy, type 
 import type { Logger } from 'pino';
 import { Config } from '../config/config.js';
 import { databasePathOf, dataFolderOf, instanceOf } from '../config/data-folder.js';
-import { parseDuration } from '../config/duration.js';
 import { isPostgresUrl, parsePostgresUrl } from '../config/postgres-url.js';
+import { parseDuration } from '../core/duration.js';
 import { loggerToken, problemsTo } from '../logging/logging.module.js';
 import { ChangeFeed } from './postgres/change-feed.js';
 import { PostgresDatabase } from './postgres/postgres-database.js';

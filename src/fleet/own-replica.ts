@@ -60,11 +60,15 @@ export class OwnReplica {
   private problems(): string[] {
     const { policySets, log, database } = this;
     const broken = policySets.statuses().filter(({ state }) => state !== 'active');
+    const outdated = policySets.outdated();
     const { answering, problem } = log.status;
     return [
       database.problem,
       policySets.problem?.message,
       ...broken.slice(0, mostNamed).map(({ name, state }) => `the policy set ${name} is ${state}`),
+      outdated.length > 0
+        ? `requests are refused for sets that are older than VERDICT_MAX_STALENESS: ${outdated.slice(0, mostNamed).join(', ')}`
+        : undefined,
       answering ? problem : `no decision is answered: ${problem ?? 'the decision log cannot be written'}`,
     ].filter((each) => each !== undefined);
   }

@@ -14,6 +14,7 @@ import type { Operation } from '../http/operation.js';
 import { idOnBase, type PolicySetBase, policySetBases, policySetOf } from '../http/policy-set-base.js';
 import { AttributeCount, type RequestLimits } from '../http/request-rules.js';
 import type { DecisionAnswer } from '../pdp/decision-answer.js';
+import type { FreshSets } from '../pdp/fresh-sets.js';
 import type { Pdp } from '../pdp/pdp.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import { type GatewayIdentity, type GatewayRequest, gatewayQuestion } from './gateway-request.js';
@@ -21,6 +22,7 @@ import { type GatewayIdentity, type GatewayRequest, gatewayQuestion } from './ga
 export interface ForwardAuthServices {
   readonly pdp: Pdp;
   readonly policySets: PolicyStore;
+  readonly freshSets: FreshSets;
   /** Undefined if no issuer is configured. Then only trusted proxies can name a user. */
   readonly userTokens: AccessTokens | undefined;
   readonly limits: RequestLimits;
@@ -62,16 +64,26 @@ function described(base: PolicySetBase): Operation {
       { name: 'X-Forwarded-Proto' },
     ],
     answers: { 200: { description: 'It may; X-Verdict-Decision-Id and X-Verdict-Subject can be passed on.' } },
-    refusals: ['malformed_request', 'unauthenticated', 'denied', 'policy_set_not_found', 'policy_set_unavailable'],
+    refusals: [
+      'malformed_request',
+      'unauthenticated',
+      'denied',
+      'policy_set_not_found',
+      'policy_set_unavailable',
+      'policy_too_old',
+    ],
   };
 }
 
 async function answer(
   request: FastifyRequest,
   reply: FastifyReply,
-  { pdp, policySets, userTokens, limits }: ForwardAuthServices,
+  { pdp, policySets, freshSets, userTokens, limits }: ForwardAuthServices,
 ): Promise<FastifyReply> {
-  const set = policySetOf(request, policySets);
+  // Headers that demand freshness may be the client's own: gateways pass them on. The mapping says it for all clients.
+  const { name, compiled } = policySetOf(request, policySets);
+  const { maxStaleness } = compiled.manifest.gateway;
+  const set = await freshSets.find(request.caller.grants.policySets('decide'), name, { maxStaleness });
   const mapping = set.compiled.manifest.gateway;
   const identity = await identityOf(request, reply, mapping, userTokens);
   const question = gatewayQuestion(mapping, forwardedRequest(request), identity);
@@ -85,7 +97,7 @@ async function answer(
     if (fault !== undefined) throw new VerdictError('denied', `What the request is mapped to ${fault.detail}.`);
   }
   const decision = await pdp
-    .decide({ ...question, policySet: set.name }, askerOf(request, 'gateway'))
+    .decide({ ...question, policySet: set.name, maxStaleness: mapping.maxStaleness }, askerOf(request, 'gateway'))
     .catch(denyInvalid);
   reply.header(decisionIdHeader, decision.decisionId);
   if (!decision.allowed) throw new VerdictError('denied', userReason(decision));

@@ -7,6 +7,7 @@ import { Config } from '../config/config.js';
 import { fastifyOf, HttpModule } from '../http/http.module.js';
 import { httpLimitsOf } from '../http/http-limits.js';
 import { loggerToken } from '../logging/logging.module.js';
+import { FreshSets } from '../pdp/fresh-sets.js';
 import { Pdp } from '../pdp/pdp.js';
 import { PdpModule } from '../pdp/pdp.module.js';
 import { PolicyStore } from '../policy-store/policy-store.js';
@@ -37,13 +38,14 @@ export class GatewayModule implements OnModuleInit, OnApplicationShutdown {
     private readonly config: Config,
     private readonly pdp: Pdp,
     private readonly policySets: PolicyStore,
+    private readonly freshSets: FreshSets,
     @Inject(userAccessTokens) private readonly userTokens: AccessTokens | undefined,
   ) {}
 
   onModuleInit(): void {
-    const { pdp, policySets, userTokens } = this;
+    const { pdp, policySets, freshSets, userTokens } = this;
     const limits = httpLimitsOf(this.config);
-    registerForwardAuthRoutes(fastifyOf(this.host), { pdp, policySets, userTokens, limits });
+    registerForwardAuthRoutes(fastifyOf(this.host), { pdp, policySets, freshSets, userTokens, limits });
   }
 
   onApplicationShutdown(): void {

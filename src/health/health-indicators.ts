@@ -43,14 +43,16 @@ export class HealthIndicators implements OnModuleDestroy {
   }
 
   /**
-   * Down while no set can be served, or the default set cannot. Degraded while another set cannot be served, or an
-   * older version is served instead of the folder's.
+   * Down while no set can be served, or the default set cannot. Degraded while another set cannot be served, an older version
+   * is served instead of the folder's, or sets are older than `VERDICT_MAX_STALENESS`, so that their requests are refused.
    */
   policies(): HealthIndicatorResult {
     const indicator = this.indicators.check('policies');
     const sets = this.policySets.statuses();
     const details = Object.fromEntries(sets.map(({ name, state, version }) => [name, { state, version }]));
     if (!this.policySets.isServing) return indicator.down({ sets: details });
+    const outdated = this.policySets.outdated();
+    if (outdated.length > 0) return indicator.degraded({ sets: details, outdated });
     if (sets.some(({ state }) => state !== 'active')) return indicator.degraded({ sets: details });
     return indicator.up({ sets: details });
   }

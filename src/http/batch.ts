@@ -1,5 +1,6 @@
 import type { Json, JsonObject } from '../core/request.js';
 import { VerdictError } from '../errors.js';
+import type { UncheckedDemand } from '../pdp/demand.js';
 import type { HttpLimits } from './http-limits.js';
 import type { BatchItem } from './strict-json.js';
 
@@ -38,6 +39,11 @@ export class Batch {
         `With its defaults in each item the batch is longer than ${most} bytes.`,
       );
     }
+  }
+
+  /** What items demand themselves, of those that do. */
+  *demands(): Iterable<UncheckedDemand> {
+    for (const { demand } of this.items) if (demand !== undefined) yield demand;
   }
 
   /** Yields each item with its defaults when it is asked for, or an error for an item that is too large. */

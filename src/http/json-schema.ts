@@ -2,11 +2,12 @@
 
 import { Ajv, type ErrorObject } from 'ajv';
 import { targetConstructorToSchema } from 'class-validator-jsonschema';
+import { durationPattern } from '../core/duration.js';
 import { nameOfStep, pointerStep } from '../core/json-pointer.js';
 import { plainTextPattern } from '../core/names.js';
 import { parseRfc3339 } from '../core/rfc3339.js';
 import { type FieldError, VerdictError } from '../errors.js';
-import { AttributeCount, type RequestLimits } from './request-rules.js';
+import { AttributeCount, mostRevisions, type RequestLimits } from './request-rules.js';
 
 export type JsonSchema = Record<string, unknown>;
 type Shape = new () => object;
@@ -46,12 +47,16 @@ export function jsonSchemas(
     return { $ref: refPrefix + name };
   };
   const schemaOf = (shape: Shape) => close(targetConstructorToSchema(shape, options) as JsonSchema);
+  const revision = { type: 'integer', minimum: 1, maximum: Number.MAX_SAFE_INTEGER } as const;
   const id = { type: 'string', maxLength: limits.idLength, pattern: plainTextPattern } as const;
   const options = {
     refPointerPrefix: refPrefix,
     additionalConverters: {
       isId: id,
       isIdOr: ({ constraints: [shape] }: Constrained<Shape>) => ({ anyOf: [id, ref(shape)] }),
+      isRevisions: {
+        anyOf: [revision, { type: 'object', additionalProperties: revision, maxProperties: mostRevisions }],
+      },
       isAttributes: { type: 'object', attributeDepth: limits.attributeDepth },
       isBatch: ({ constraints: [item] }: Constrained<Shape>) => ({
         type: 'array',
@@ -104,6 +109,8 @@ export class Validation {
     strictTypes: false,
     meta: false,
     validateSchema: false,
+    // Errors have the schema that was not met.
+    verbose: true,
   });
   private readonly limits: RequestLimits;
   /** The count of the value that is being validated. */
@@ -186,7 +193,7 @@ function isAtOrBelow(pointer: string, place: string): boolean {
   return pointer === place || pointer.startsWith(`${place}/`);
 }
 
-function fieldError({ keyword, instancePath, params, message }: ErrorObject): FieldError {
+function fieldError({ keyword, instancePath, params, schema, message }: ErrorObject): FieldError {
   const name = instancePath === '' ? 'the body' : nameOfStep(instancePath.slice(instancePath.lastIndexOf('/') + 1));
   const at = (detail: string, pointer = instancePath) => ({ pointer, detail });
   switch (keyword) {
@@ -198,13 +205,17 @@ function fieldError({ keyword, instancePath, params, message }: ErrorObject): Fi
         below(instancePath, params.additionalProperty),
       );
     case 'anyOf':
-      return at(`${name} must be a string or an object`);
+      return at(`${name} must be ${(schema as JsonSchema[]).map(({ type = 'object' }) => oneOf(type)).join(' or ')}`);
     case 'type':
-      return at(`${name} must be ${/^[aeiou]/.test(params.type) ? 'an' : 'a'} ${params.type}`);
+      return at(`${name} must be ${oneOf(params.type)}`);
     case 'maxLength':
       return at(`${name} must be shorter than or equal to ${params.limit} characters`);
     case 'pattern':
-      return at(`${name} must not hold control characters`);
+      return at(
+        params.pattern === durationPattern
+          ? `${name} must be a duration such as 30s`
+          : `${name} must not hold control characters`,
+      );
     case 'maxItems':
       return at(`${name} must contain no more than ${params.limit} elements`);
     case 'enum':
@@ -214,6 +225,11 @@ function fieldError({ keyword, instancePath, params, message }: ErrorObject): Fi
     default:
       return at(`${name} ${message}`);
   }
+}
+
+/** `an integer` */
+function oneOf(type: unknown): string {
+  return `${/^[aeiou]/.test(String(type)) ? 'an' : 'a'} ${type}`;
 }
 
 function below(pointer: string, name: string): string {

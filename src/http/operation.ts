@@ -22,7 +22,7 @@ export interface Operation {
   /** Whether members that the body's class does not know are ignored; they are refused otherwise. */
   readonly ignoresUnknown?: true;
   readonly examples?: Readonly<Record<string, OperationExample>>;
-  readonly headers?: readonly { readonly name: string; readonly required?: true }[];
+  readonly headers?: readonly { readonly name: string; readonly required?: true; readonly description?: string }[];
   /** By status. */
   readonly answers: Readonly<Record<number, OperationAnswer>>;
   /** How the route refuses, beside what every route does. */

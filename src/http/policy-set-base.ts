@@ -1,6 +1,9 @@
 /** Base paths of policy sets: the default set at the root, every set below `/sets/`. */
 import type { FastifyRequest } from 'fastify';
+import type { PolicySets } from '../auth/grants.js';
 import { VerdictError } from '../errors.js';
+import type { Demand } from '../pdp/demand.js';
+import type { FreshSets } from '../pdp/fresh-sets.js';
 import { visiblePolicySet } from '../pdp/visible-policy-set.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
@@ -28,10 +31,30 @@ export function pathOfSet(set: string): string {
  *
  * @throws VerdictError `not_found` at the root if the caller sees no default set
  */
-export function policySetOf({ params, caller }: FastifyRequest, store: PolicyStore): ServedPolicySet {
+export function policySetOf(request: FastifyRequest, store: PolicyStore): ServedPolicySet {
+  return onBase(request, (visible, name) => visiblePolicySet(store, visible, name));
+}
+
+/**
+ * The same, as fresh as demanded. A promise only where it must be waited for.
+ *
+ * @throws VerdictError also `policy_too_old`, `unknown_revision`, `no_revision`
+ */
+export function freshPolicySetOf(
+  request: FastifyRequest,
+  sets: FreshSets,
+  demand: Demand,
+): ServedPolicySet | Promise<ServedPolicySet> {
+  return onBase(request, (visible, name) => sets.find(visible, name, demand));
+}
+
+function onBase<Found>(
+  { params, caller }: FastifyRequest,
+  find: (visible: PolicySets, name: string | undefined) => Found,
+): Found {
   const { set } = params as { set?: string };
   try {
-    return visiblePolicySet(store, caller.grants.policySets('decide'), set);
+    return find(caller.grants.policySets('decide'), set);
   } catch (error) {
     if (!(error instanceof VerdictError && error.code === 'no_policy_set')) throw error;
     throw new VerdictError('not_found', 'There is no default policy set; each set is below /sets/{set}.');

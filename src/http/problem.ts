@@ -88,7 +88,8 @@ export class ProblemFilter implements ExceptionFilter {
     const request = host.switchToHttp().getRequest<FastifyRequest>();
     const reply = host.switchToHttp().getResponse<FastifyReply>();
     const error = asVerdictError(thrown);
-    if (error.status >= 500) {
+    // A demand that is not met is the answer that was asked for; metrics count it.
+    if (error.status >= 500 && error.code !== 'policy_too_old') {
       this.logger.error({ err: error.extra.cause ?? thrown, requestId: request.id, code: error.code }, error.detail);
     }
     if (!reply.sent) sendProblem(reply, error, request.id);

@@ -1,6 +1,7 @@
 /** The rules that requests share, as class-validator decorators; json-schema.ts turns the same rules into JSON Schema. */
 
-import { isObject, ValidateBy, ValidateIf, validateSync } from 'class-validator';
+import { isObject, Matches, ValidateBy, ValidateIf, validateSync } from 'class-validator';
+import { durationPattern } from '../core/duration.js';
 import { pointerStep } from '../core/json-pointer.js';
 import { faultInName } from '../core/names.js';
 import type { Json } from '../core/request.js';
@@ -52,6 +53,35 @@ export function IsAttributes(): PropertyDecorator {
       defaultMessage: (args) => `$property ${new AttributeCount(defaultRequestLimits).faultIn(args?.value)?.detail}`,
     },
   });
+}
+
+/** Most policy sets that a demand names the revisions of. */
+export const mostRevisions = 100;
+
+/** A number that a source can have given to a policy set. */
+export function isRevision(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) > 0;
+}
+
+/** A revision, or an object of revisions by policy set. */
+export function IsRevisions(): PropertyDecorator {
+  return ValidateBy({
+    name: 'isRevisions',
+    validator: {
+      validate: (value) =>
+        isRevision(value) ||
+        (isObject(value) &&
+          !Array.isArray(value) &&
+          Object.keys(value).length <= mostRevisions &&
+          Object.values(value).every(isRevision)),
+      defaultMessage: () => '$property must be an integer or an object',
+    },
+  });
+}
+
+/** A duration with its unit: `30s`. */
+export function IsDuration(): PropertyDecorator {
+  return Matches(new RegExp(durationPattern), { message: '$property must be a duration such as 30s' });
 }
 
 /** Either an id, which is short for an object with that id alone, or the object. */

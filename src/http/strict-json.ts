@@ -6,6 +6,7 @@ import { isUtf8 } from 'node:buffer';
 import { parseExactJson } from '../core/exact-json.js';
 import type { Json, JsonObject } from '../core/request.js';
 import { VerdictError } from '../errors.js';
+import type { UncheckedDemand } from '../pdp/demand.js';
 import { nextTurn, Turns } from '../turns/turns.js';
 import { JsonScan, type ScanLimits } from './json-scan.js';
 
@@ -93,6 +94,9 @@ export async function parseBatchBody(body: Buffer, limits: BatchLimits, member: 
 
 /** One item of a batch: its bytes in the body. */
 export class BatchItem {
+  /** What it demands of policy sets, and its set; undefined where it demands nothing. Not validated. */
+  demand: UncheckedDemand | undefined;
+
   constructor(
     private readonly body: Buffer,
     private readonly start: number,
@@ -107,7 +111,12 @@ export class BatchItem {
 
   /** @throws VerdictError malformed_request if it is not JSON; an item that is too large is not checked */
   check(pointer: string): void {
-    if (this.fault() === undefined) parseText(this.text(), pointer);
+    if (this.fault() !== undefined) return;
+    const value = parseText(this.text(), pointer);
+    if (typeof value !== 'object' || value === null) return;
+    if (!Object.hasOwn(value, 'atLeast') && !Object.hasOwn(value, 'maxStaleness')) return;
+    const { policySet, atLeast, maxStaleness } = value as JsonObject;
+    this.demand = { policySet, atLeast, maxStaleness };
   }
 
   /** Parsed again at each call, so that a long batch holds the values of one item at a time. */

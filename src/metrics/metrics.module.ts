@@ -16,6 +16,7 @@ import { Fleet } from '../fleet/fleet.js';
 import { FleetModule } from '../fleet/fleet.module.js';
 import { fastifyOf, HttpModule } from '../http/http.module.js';
 import { DecisionObservers } from '../pdp/decision-observers.js';
+import { FreshSets } from '../pdp/fresh-sets.js';
 import { PdpModule } from '../pdp/pdp.module.js';
 import { LoadObservers } from '../policy-store/load-observers.js';
 import { PolicyStore } from '../policy-store/policy-store.js';
@@ -50,6 +51,7 @@ export class MetricsModule {
     host: HttpAdapterHost,
     config: Config,
     policySets: PolicyStore,
+    freshSets: FreshSets,
     loads: LoadObservers,
     log: DecisionLog,
     commits: CommitObservers,
@@ -68,6 +70,7 @@ export class MetricsModule {
     decisions.add(metrics.decisions);
     metrics.read({
       policySets,
+      freshSets,
       log,
       crossCheck,
       audit,

@@ -10,6 +10,7 @@ import type { LimitLeases } from '../auth/limit-leases.js';
 import type { ServiceDatabase } from '../database/service-database.js';
 import type { DecisionLog } from '../decision-log/decision-log.js';
 import type { Fleet } from '../fleet/fleet.js';
+import { type FreshSets, refusalCodes } from '../pdp/fresh-sets.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { CrossCheck } from '../stock-casbin/cross-check.js';
 import { addFleetMetrics } from './fleet-metrics.js';
@@ -17,6 +18,7 @@ import { addLimitMetrics } from './limit-metrics.js';
 
 export interface ServiceParts {
   readonly policySets: PolicyStore;
+  readonly freshSets: FreshSets;
   readonly log: DecisionLog;
   readonly crossCheck: CrossCheck;
   readonly audit: AuditLog;
@@ -30,6 +32,7 @@ export interface ServiceParts {
 
 export function addStateMetrics(registry: Registry, parts: ServiceParts): void {
   addPolicySets(registry, parts);
+  addFreshness(registry, parts);
   addDecisionLog(registry, parts);
   addShipping(registry, parts);
   addCrossCheck(registry, parts);
@@ -113,6 +116,34 @@ function addPolicySets(registry: Registry, { policySets }: ServiceParts): void {
     registers,
     collect() {
       this.set(policySets.problem === undefined ? 1 : 0);
+    },
+  });
+}
+
+function addFreshness(registry: Registry, { policySets, freshSets }: ServiceParts): void {
+  const registers = [registry];
+  new Gauge({
+    name: 'verdict_policy_set_age_seconds',
+    aggregator: 'max',
+    help: 'How long ago what is served of a policy set was last known to be what its source has; left out if it never was.',
+    labelNames: ['policy_set'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { name: policy_set } of policySets.statuses()) {
+        const ageMs = policySets.ageOf(policy_set);
+        if (Number.isFinite(ageMs)) this.set({ policy_set }, ageMs / 1_000);
+      }
+    },
+  });
+  new Counter({
+    name: 'verdict_freshness_refusals_total',
+    help: 'Questions that were refused for the freshness that they, or VERDICT_MAX_STALENESS, demand, by the code of the refusal.',
+    labelNames: ['code'],
+    registers,
+    collect() {
+      this.reset();
+      for (const code of refusalCodes) this.inc({ code }, freshSets.refusals.get(code) ?? 0);
     },
   });
 }

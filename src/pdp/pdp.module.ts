@@ -7,6 +7,7 @@ import { CrossCheck } from '../stock-casbin/cross-check.js';
 import { StockCasbinModule } from '../stock-casbin/stock-casbin.module.js';
 import { DecisionObservers } from './decision-observers.js';
 import { DecisionRecorder } from './decision-recorder.js';
+import { FreshSets } from './fresh-sets.js';
 import { Pdp } from './pdp.js';
 import { PolicySearch } from './policy-search.js';
 
@@ -21,10 +22,15 @@ import { PolicySearch } from './policy-search.js';
       useFactory: (log: DecisionLog, observers: DecisionObservers) => new DecisionRecorder(log, observers),
     },
     {
+      provide: FreshSets,
+      inject: [PolicyStore],
+      useFactory: (store: PolicyStore) => new FreshSets(store),
+    },
+    {
       provide: Pdp,
-      inject: [PolicyStore, DecisionRecorder, CrossCheck],
-      useFactory: (store: PolicyStore, recorder: DecisionRecorder, crossCheck: CrossCheck) =>
-        new Pdp(store, recorder, crossCheck),
+      inject: [PolicyStore, FreshSets, DecisionRecorder, CrossCheck],
+      useFactory: (store: PolicyStore, freshSets: FreshSets, recorder: DecisionRecorder, crossCheck: CrossCheck) =>
+        new Pdp(store, freshSets, recorder, crossCheck),
     },
     {
       provide: PolicySearch,
@@ -32,6 +38,6 @@ import { PolicySearch } from './policy-search.js';
       useFactory: (recorder: DecisionRecorder) => new PolicySearch(recorder),
     },
   ],
-  exports: [DecisionObservers, Pdp, PolicySearch],
+  exports: [DecisionObservers, FreshSets, Pdp, PolicySearch],
 })
 export class PdpModule {}

@@ -7,11 +7,13 @@ import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { EvaluationOptions, ServedPolicySet } from '../policy-store/served-policy-set.js';
 import type { CrossCheck } from '../stock-casbin/cross-check.js';
 import { Turns, turnMs } from '../turns/turns.js';
+import { BatchSets } from './batch-sets.js';
 import type { DecisionAnswer } from './decision-answer.js';
 import type { DecisionRecorder } from './decision-recorder.js';
+import type { BatchDemands } from './demand.js';
+import type { FreshSets } from './fresh-sets.js';
 import type { Asker, Explain, Question } from './question.js';
 import { refuseUnacceptable } from './unacceptable.js';
-import { visiblePolicySet } from './visible-policy-set.js';
 
 /** Most questions of a batch in one turn: as many records as one commit takes. */
 const turnQuestions = 128;
@@ -26,6 +28,8 @@ export interface BatchOptions {
   readonly count: number;
   /** Deadline by the monotonic clock, in milliseconds. Questions that are not decided by then get an error. */
   readonly endsAt: number;
+  /** What the questions demand of the policy sets, before the first of them is asked for. */
+  readonly demands: BatchDemands;
   /** Returns the text that is sent for an outcome. */
   readonly textOf: (outcome: BatchOutcome) => string;
   /** True for the answer that ends the batch: later questions are not asked, and their answers are missing. */
@@ -49,6 +53,7 @@ export interface BatchPart {
 export class Pdp {
   constructor(
     private readonly policySets: PolicyStore,
+    private readonly freshSets: FreshSets,
     private readonly recorder: DecisionRecorder,
     private readonly crossCheck: CrossCheck,
   ) {}
@@ -56,10 +61,11 @@ export class Pdp {
   /**
    * Answers once the record is as safe as the log's mode promises, and not before.
    *
-   * @throws VerdictError when there is no such set, or the decision cannot be recorded
+   * @throws VerdictError when there is no such set, it is not as fresh as demanded, or the decision cannot be recorded
    */
   async decide(question: Question, asker: Asker): Promise<DecisionAnswer> {
-    const set = this.setFor(question, asker);
+    const found = this.freshSets.find(asker.grants.policySets('decide'), question.policySet, question);
+    const set = found instanceof Promise ? await found : found;
     const inquiry = inquire(set, question, asker);
     const decision = await set.evaluate(inquiry.request, inquiry);
     refuseUnacceptable(set, decision);
@@ -79,9 +85,11 @@ export class Pdp {
   async *decideBatch(
     questions: Iterable<Question | VerdictError>,
     asker: Asker,
-    { count, endsAt, textOf, isLast = () => false, isGone = () => false }: BatchOptions,
+    { count, endsAt, demands, textOf, isLast = () => false, isGone = () => false }: BatchOptions,
   ): AsyncGenerator<BatchPart, void> {
-    const sets = new Map<string | undefined, ServedPolicySet>();
+    const sets = new BatchSets(this.policySets, this.freshSets, asker.grants.policySets('decide'), demands);
+    // Before there is room for records, which others would have to wait for.
+    await sets.ready();
     const next = questions[Symbol.iterator]();
     let answered = 0;
     let isEnd = count === 0;
@@ -129,12 +137,12 @@ export class Pdp {
   private async decideOne(
     question: Question | VerdictError,
     asker: Asker,
-    sets: Map<string | undefined, ServedPolicySet>,
+    sets: BatchSets,
   ): Promise<{ record: NewDecisionRecord; answer: DecisionAnswer } | VerdictError> {
     try {
       if (question instanceof VerdictError) return question;
-      const set = sets.get(question.policySet) ?? this.setFor(question, asker);
-      sets.set(question.policySet, set);
+      const found = sets.find(question.policySet, question);
+      const set = found instanceof Promise ? await found : found;
       const inquiry = inquire(set, question, asker);
       const decision = await set.evaluate(inquiry.request, inquiry);
       refuseUnacceptable(set, decision);
@@ -143,10 +151,6 @@ export class Pdp {
       if (error instanceof VerdictError) return error;
       throw error;
     }
-  }
-
-  private setFor({ policySet }: Question, { grants }: Asker): ServedPolicySet {
-    return visiblePolicySet(this.policySets, grants.policySets('decide'), policySet);
   }
 
   private conclude(

@@ -2,11 +2,12 @@
 import type { AuthenticationMethod } from '../auth/caller.js';
 import type { Grants } from '../auth/grants.js';
 import type { DecisionRequestInput } from '../core/request.js';
+import type { Demand } from './demand.js';
 
 export const explanationLevels = ['none', 'brief', 'full'] as const;
 export type Explain = (typeof explanationLevels)[number];
 
-export interface Question extends DecisionRequestInput {
+export interface Question extends DecisionRequestInput, Demand {
   /** By default the default set. */
   readonly policySet?: string;
   readonly explain?: Explain;

@@ -11,13 +11,23 @@ import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
  *   `policy_set_unavailable`
  */
 export function visiblePolicySet(store: PolicyStore, visible: PolicySets, name: string | undefined): ServedPolicySet {
-  if (visible === 'all') return store.resolve(name);
+  return store.resolve(visibleName(store, visible, name));
+}
+
+/**
+ * The name of that set, which need not be there. Undefined where the caller may use all sets, names none, and there is no
+ * default.
+ *
+ * @throws VerdictError `no_policy_set`, `policy_set_not_found`
+ */
+export function visibleName(store: PolicyStore, visible: PolicySets, name: string | undefined): string | undefined {
+  if (visible === 'all') return name ?? store.defaultName();
   const chosen = name ?? defaultAmong(store, visible);
   if (chosen === undefined) {
     throw noPolicySet(visible);
   }
   if (!visible.includes(chosen)) throw policySetNotFound(chosen);
-  return store.resolve(chosen);
+  return chosen;
 }
 
 function defaultAmong(store: PolicyStore, visible: readonly string[]): string | undefined {

@@ -6,6 +6,7 @@ import { AuditLog } from '../audit/audit-log.js';
 import { Config } from '../config/config.js';
 import { dataFolderOf } from '../config/data-folder.js';
 import { databaseNameOf, isPostgresUrl } from '../config/postgres-url.js';
+import { parseDuration } from '../core/duration.js';
 import { DatabaseModule } from '../database/database.module.js';
 import { ChangeFeed } from '../database/postgres/change-feed.js';
 import { PostgresDatabase } from '../database/postgres/postgres-database.js';
@@ -103,7 +104,7 @@ const policiesCopyName = 'verdict.policies';
       provide: PolicyStore,
       inject: [Config, loggerToken, PolicySource, PolicyArchive, AuditLog, LoadObservers],
       useFactory: (
-        { defaultPolicySet }: Config,
+        { defaultPolicySet, maxStaleness }: Config,
         log: Logger,
         source: PolicySource,
         archive: PolicyArchive,
@@ -119,6 +120,7 @@ const policiesCopyName = 'verdict.policies';
             notePolicyLoad(audit, source, event);
           },
           ...(defaultPolicySet !== undefined && { defaultPolicySet }),
+          ...(maxStaleness !== undefined && { maxStalenessMs: parseDuration(maxStaleness)! }),
         }),
     },
     {

@@ -65,6 +65,23 @@ export class PolicyStore {
     return this.sets.resolve(name);
   }
 
+  /** Whether there is a set of that name, although none of it may be served. */
+  knows(name: string): boolean {
+    return this.sets.find(name) !== undefined;
+  }
+
+  /** The highest age that requests accept which demand nothing else, in milliseconds; undefined: any. */
+  get maxStalenessMs(): number | undefined {
+    return this.options.maxStalenessMs;
+  }
+
+  /** The sets that are older than every request accepts. */
+  outdated(): readonly string[] {
+    const { maxStalenessMs } = this;
+    if (maxStalenessMs === undefined) return [];
+    return this.statuses().flatMap(({ name }) => (this.ageOf(name) > maxStalenessMs ? [name] : []));
+  }
+
   /** The version of a set that serves now; undefined where none does. */
   served(name: string): ServedPolicySet | undefined {
     return this.sets.served(name);

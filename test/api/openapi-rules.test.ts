@@ -120,7 +120,18 @@ describe('the OpenAPI document, for generators', () => {
   it('has no word that OpenAPI 3.1 does not know', () => {
     const known = [
       ...['$ref', 'additionalProperties', 'anyOf', 'description', 'enum', 'examples', 'format', 'items', 'maximum'],
-      ...['maxItems', 'maxLength', 'minimum', 'minItems', 'minLength', 'pattern', 'properties', 'required', 'type'],
+      ...[
+        'maxItems',
+        'maxLength',
+        'maxProperties',
+        'minimum',
+        'minItems',
+        'minLength',
+        'pattern',
+        'properties',
+        'required',
+        'type',
+      ],
       'uniqueItems',
     ];
     expect(

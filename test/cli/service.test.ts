@@ -21,6 +21,10 @@ beforeAll(async () => {
   cpSync(join(root, 'policies/default'), join(cwd, 'policies/default'), { recursive: true });
   // Its own tests would keep the service from loading what this one changes.
   rmSync(join(cwd, 'policies/default/tests'), { recursive: true });
+  writeFileSync(
+    join(cwd, 'demand.json'),
+    JSON.stringify({ subject: 'dana', action: 'read', resource: 'L-2231', policySet: 'default', atLeast: 7 }),
+  );
   service = spawn(process.execPath, [join(root, 'dist/cli.js'), 'serve', '--local'], {
     cwd,
     env: { PATH: process.env.PATH, VERDICT_PORT: '0', VERDICT_LOG_LEVEL: 'error' },
@@ -41,6 +45,12 @@ afterAll(async () => {
 
 const ask = (...args: string[]) => verdict([...args, '--url', url], { cwd });
 const question = ['--subject', 'dana', '--action', 'read', '--resource', 'L-2231'];
+
+it('decide and explain say how fresh the policy set must be', async () => {
+  for (const command of ['decide', 'explain']) {
+    expect(await ask(command, '--set', 'default', ...question, '--max-staleness', '1m')).toMatchObject({ code: 0 });
+  }
+});
 
 it('decide asks the service', async () => {
   const decided = await ask('decide', '--set', 'default', ...question, '--output', 'json');
@@ -155,6 +165,13 @@ describe('diff against the service', () => {
     [['who-can', '--action', 'read', '--set', 'nothing'], 'there is no policy set "nothing"'],
     [['who-can', 'policies/default', '--action', 'read'], 'say which one to ask: policies/default, or --url'],
     [['decide', 'policies/default', ...question], 'say which one to ask: policies/default, or --url'],
+    [['decide', ...question, '--at-least', '7'], '400 The policy set has no revisions that could be demanded'],
+    [['explain', ...question, '--at-least', 'defualt=7'], 'names the policy set "defualt", which there is not'],
+    [['decide', ...question, '--at-least', 'seven'], 'the header Verdict-At-Least must be made of revisions'],
+    [['decide', ...question, '--max-staleness', '5'], 'the header Verdict-Max-Staleness must be a duration'],
+    [['decide', ...question, '--max-staleness', ''], 'It is empty'],
+    [['decide', '--request', 'demand.json', '--at-least', '7'], 'demand.json has atLeast already'],
+    [['decide', '--request', 'demand.json'], '400 The policy set has no revisions that could be demanded'],
     [['decide', ...question, '--at', '2026-11-18T10:00:00Z'], '400'],
   ])('%j ends with 2', async (args, says) => {
     const ran = await ask(...args);
@@ -168,6 +185,9 @@ describe('diff against the service', () => {
     [['diff', 'policies', '--database', 'policies/default/model.conf'], 'cannot be read: SQLITE_NOTADB'],
     [['diff', 'policies', 'policies', '--set', 'default'], '--set goes with --url or --database'],
     [['who-can', 'policies/default', '--action', 'read', '--set', 'default'], '--set goes with --url'],
+    [['decide', 'policies/default', ...question, '--at-least', '7'], '--at-least goes with --url'],
+    [['explain', 'policies/default', ...question, '--max-staleness', '5s'], '--max-staleness goes with --url'],
+    [['decide', 'policies/default', '--request', 'demand.json'], 'atLeast goes with --url'],
   ])('%j without a service ends with 2', async (args, says) => {
     const ran = await verdict(args, { cwd });
     expect(ran).toMatchObject({ code: 2, stdout: '' });

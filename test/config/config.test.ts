@@ -99,6 +99,9 @@ describe('the configuration', () => {
     ['VERDICT_RATE_LIMIT', '1000/s,burst=999', 'VERDICT_RATE_LIMIT must be a rate'],
     ['VERDICT_SEARCH_RATE_LIMIT', 'off', 'VERDICT_SEARCH_RATE_LIMIT must be a rate'],
     ['VERDICT_ENV', 'Prod', 'VERDICT_ENV must be'],
+    ['VERDICT_MAX_STALENESS', '1999ms', 'VERDICT_MAX_STALENESS must be a duration such as 30s or 5m, of 2s at least'],
+    ['VERDICT_MAX_STALENESS', '0', 'VERDICT_MAX_STALENESS must be a duration'],
+    ['VERDICT_MAX_STALENESS', '30', 'VERDICT_MAX_STALENESS must be a duration'],
     ['VERDICT_KEYS_MAX_AGE', '9999ms', 'VERDICT_KEYS_MAX_AGE must be a duration such as 24h'],
     ['VERDICT_KEYS_MAX_AGE', '0', 'VERDICT_KEYS_MAX_AGE must be a duration such as 24h'],
     ['VERDICT_KEYS_MAX_AGE', '24', 'VERDICT_KEYS_MAX_AGE must be a duration such as 24h'],
@@ -112,6 +115,10 @@ describe('the configuration', () => {
       expect.stringContaining('which is no https URL'),
     ]);
     expect(problemsOf({ ...audience, VERDICT_JWT_ISSUER: 'http://127.0.0.1:8080' })).toEqual([]);
+  });
+
+  it.each(['2s', '1m'])('accepts %s as the highest age of what is served', (age) => {
+    expect(problemsOf({ VERDICT_MAX_STALENESS: age })).toEqual([]);
   });
 
   it.each(['10s', '24h', '7d'])('accepts %s as the time that keys of PostgreSQL are good while it is away', (age) => {

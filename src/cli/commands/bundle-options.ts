@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { parseDuration } from '../../config/duration.js';
+import { parseDuration } from '../../core/duration.js';
 import { BundleError } from '../../policy-store/bundle/bundle-error.js';
 import { type BundleKeys, readSigningKey, type SigningKey } from '../../policy-store/bundle/bundle-keys.js';
 import { BundlePublisher } from '../../policy-store/bundle/bundle-publisher.js';

@@ -5,12 +5,13 @@ import { outputOption } from '../options.js';
 import { printDecision, type ShownDecision } from '../print/decision-report.js';
 import type { Terminal } from '../print/terminal.js';
 import { type AskedSetOptions, addAskedSetOptions, checkAskedSet } from '../sources/asked-set.js';
+import { addDemandOptions, checkDemand, type DemandOptions, demandHeadersOf } from '../sources/demand-options.js';
 import { loadFolder } from '../sources/policy-folder.js';
 import { addRequestOptions, askedQuestion, clockOf, type RequestOptions } from '../sources/request-options.js';
 import { servedEngine } from '../sources/served-engine.js';
 import { askServer } from '../sources/server.js';
 
-interface DecideOptions extends RequestOptions, AskedSetOptions {
+interface DecideOptions extends RequestOptions, AskedSetOptions, DemandOptions {
   readonly output: 'text' | 'json';
 }
 
@@ -21,7 +22,7 @@ export function addDecideCommand(program: Command, terminal: Terminal): void {
     .description(
       'Answers one question, from a folder or, with --url, from a service. Exit code 0 for allow, 1 for deny.',
     );
-  addAskedSetOptions(addRequestOptions(command))
+  addDemandOptions(addAskedSetOptions(addRequestOptions(command)))
     .addOption(outputOption('text', 'json'))
     .addHelpText(
       'after',
@@ -39,6 +40,7 @@ export function addDecideCommand(program: Command, terminal: Terminal): void {
 
 async function answerOf(path: string | undefined, options: DecideOptions): Promise<ShownDecision> {
   checkAskedSet(path, options);
+  checkDemand(options);
   if (options.url !== undefined) return (await askForDecision(options, {})) as ShownDecision;
   const set = await loadFolder(path);
   const { request, at } = await askedQuestion(options, set.compiled);
@@ -57,10 +59,16 @@ function doesNotLoad(error: unknown): never {
 
 /** The answer of a service. A time can be given only if the policy set allows requests to set the clock. */
 export async function askForDecision(
-  options: RequestOptions & AskedSetOptions,
+  options: RequestOptions & AskedSetOptions & DemandOptions,
   also: { readonly explain?: 'full' },
 ): Promise<unknown> {
-  const { request, set: policySet, at } = await askedQuestion(options, undefined);
+  const { request, set: policySet, at, demand } = await askedQuestion(options, undefined);
   const named = { ...(policySet !== undefined && { policySet }), ...(at !== undefined && { at }) };
-  return askServer(options, 'POST', '/v1/decide', { ...request, ...named, ...also });
+  return askServer(
+    options,
+    'POST',
+    '/v1/decide',
+    { ...request, ...named, ...demand, ...also },
+    demandHeadersOf(options, demand),
+  );
 }

@@ -8,11 +8,12 @@ import { printDecision, type ShownDecision } from '../print/decision-report.js';
 import { printExplanation } from '../print/explanation-report.js';
 import type { Terminal } from '../print/terminal.js';
 import { type AskedSetOptions, addAskedSetOptions, checkAskedSet, loadAskedSet } from '../sources/asked-set.js';
+import { addDemandOptions, checkDemand, type DemandOptions } from '../sources/demand-options.js';
 import { loadFolder } from '../sources/policy-folder.js';
 import { addRequestOptions, askedQuestion, clockOf, type RequestOptions } from '../sources/request-options.js';
 import { askForDecision } from './decide-command.js';
 
-interface ExplainOptions extends RequestOptions, AskedSetOptions {
+interface ExplainOptions extends RequestOptions, AskedSetOptions, DemandOptions {
   readonly output: 'text' | 'json';
   readonly plan?: true;
 }
@@ -25,7 +26,7 @@ export function addExplainCommand(program: Command, terminal: Terminal): void {
       'Shows which roles and which rule decide a question, or what is missing, and the smallest changes that would allow.\n' +
         'Exit code 0 for allow, 1 for deny. A service, with --url, explains to callers with the scope "explain".',
     );
-  addAskedSetOptions(addRequestOptions(command))
+  addDemandOptions(addAskedSetOptions(addRequestOptions(command)))
     .option('--plan', 'how the rules that can match a question are found; without a question, only that')
     .addOption(outputOption('text', 'json'))
     .addHelpText(
@@ -64,6 +65,7 @@ type Explained = ShownDecision & { readonly request?: DecisionRequest; readonly 
 
 async function explained(path: string | undefined, options: ExplainOptions, terminal: Terminal): Promise<Explained> {
   checkAskedSet(path, options);
+  checkDemand(options);
   if (options.url !== undefined) return (await askForDecision(options, { explain: 'full' })) as Explained;
   const { compiled } = await loadFolder(path);
   const { request, at } = await askedQuestion(options, compiled);

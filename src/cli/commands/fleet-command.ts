@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { parseDuration } from '../../config/duration.js';
+import { parseDuration } from '../../core/duration.js';
 import type { FleetReplica, FleetReport } from '../../fleet/fleet-report.js';
 import { exitCodes, UsageError } from '../exit-code.js';
 import { outputOption } from '../options.js';

@@ -3,13 +3,21 @@ import { readFile } from 'node:fs/promises';
 import { text as readStream } from 'node:stream/consumers';
 import { parseExactJson, pointerToInexact } from '../../core/exact-json.js';
 import { quote } from '../../core/quote.js';
-import { type DecisionRequest, type DecisionRequestInput, type Json, normaliseRequest } from '../../core/request.js';
+import {
+  type DecisionRequest,
+  type DecisionRequestInput,
+  type Json,
+  type JsonObject,
+  normaliseRequest,
+} from '../../core/request.js';
 import { UsageError } from '../exit-code.js';
 
 export interface RequestFile {
   readonly request: DecisionRequest;
   readonly at?: string;
   readonly policySet?: string;
+  /** `atLeast` and `maxStaleness`, which only a service can hold to; it checks them. */
+  readonly demand: JsonObject;
 }
 
 /** @throws UsageError if the file cannot be read, or does not hold a request as JSON; `-` is standard input. */
@@ -26,12 +34,20 @@ export async function readRequestFile(file: string): Promise<RequestFile> {
   const fault = faultInRequest(value);
   if (fault !== undefined) throw new UsageError(`${file} is no request: ${fault}`);
   // Sound: every member was looked at, but for the values of attributes, which may be anything.
-  const { at, policySet, ...input } = value as unknown as DecisionRequestInput & { at?: string; policySet?: string };
+  const { at, policySet, atLeast, maxStaleness, ...input } = value as unknown as DecisionRequestInput & RequestMembers;
   return {
     request: normaliseRequest(input),
+    demand: { ...(atLeast !== undefined && { atLeast }), ...(maxStaleness !== undefined && { maxStaleness }) },
     ...(at !== undefined && { at }),
     ...(policySet !== undefined && { policySet }),
   };
+}
+
+interface RequestMembers {
+  readonly at?: string;
+  readonly policySet?: string;
+  readonly atLeast?: Json;
+  readonly maxStaleness?: Json;
 }
 
 type Kind = 'text' | 'object';
@@ -54,7 +70,11 @@ function faultInRequest(value: Json): string | undefined {
     const fault = faultInMembers(part, members, `${name}.`);
     if (fault !== undefined) return fault;
   }
-  const rest = Object.fromEntries(Object.entries(value).filter(([name]) => !Object.hasOwn(parts, name)));
+  const rest = Object.fromEntries(
+    Object.entries(value).filter(
+      ([name]) => !Object.hasOwn(parts, name) && name !== 'atLeast' && name !== 'maxStaleness',
+    ),
+  );
   return faultInMembers(rest, otherMembers, '');
 }
 

@@ -46,6 +46,8 @@ export interface AskedQuestion {
   readonly request: DecisionRequest;
   readonly at?: string;
   readonly set?: string;
+  /** How fresh the policy set must be: `atLeast` and `maxStaleness` of a file. */
+  readonly demand: JsonObject;
 }
 
 /** The question that the options describe, or their file. `compiled` says where bare attributes belong. */
@@ -55,8 +57,8 @@ export async function askedQuestion(
 ): Promise<AskedQuestion> {
   const { at, set } = options;
   const given = { ...(at !== undefined && { at }), ...(set !== undefined && { set }) };
-  if (options.request === undefined) return { request: requestOf(options, compiled), ...given };
-  const { request, ...named } = await wholeRequest({ ...options, request: options.request });
+  if (options.request === undefined) return { request: requestOf(options, compiled), ...given, demand: {} };
+  const { request, demand, ...named } = await wholeRequest({ ...options, request: options.request });
   for (const [member, option] of [
     ['at', 'at'],
     ['policySet', 'set'],
@@ -65,10 +67,15 @@ export async function askedQuestion(
       throw new UsageError(`${options.request} has ${member} already: --${option} does not go with it`);
   }
   const { policySet } = named;
+  if (Object.keys(demand).length > 0 && options.url === undefined)
+    throw new UsageError(
+      `${options.request}: ${Object.keys(demand)[0]} goes with --url; a folder is read as it is now`,
+    );
   if (policySet !== undefined && options.url === undefined)
     throw new UsageError(`${options.request}: policySet goes with --url; the folder is the policy set`);
   return {
     request: withGoodNames(request),
+    demand,
     ...given,
     ...(named.at !== undefined && { at: named.at }),
     ...(policySet !== undefined && { set: policySet }),

@@ -18,8 +18,14 @@ const timeoutMs = 30_000;
  *
  * @throws UsageError when the service cannot be reached, or refuses.
  */
-export async function askServer(options: ServerOptions, method: string, path: string, body?: object): Promise<unknown> {
-  const response = await callServer(options, method, path, AbortSignal.timeout(timeoutMs), body);
+export async function askServer(
+  options: ServerOptions,
+  method: string,
+  path: string,
+  body?: object,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<unknown> {
+  const response = await callServer(options, method, path, AbortSignal.timeout(timeoutMs), body, headers);
   if (response.status === 204) return undefined;
   const answer = (await response.json().catch(() => undefined)) as unknown;
   if (response.ok && answer !== undefined) return answer;
@@ -56,6 +62,7 @@ async function callServer(
   path: string,
   signal: AbortSignal,
   body?: object,
+  headers: Readonly<Record<string, string>> = {},
 ): Promise<Response> {
   if (url === undefined) throw new UsageError('say which service: --url http://127.0.0.1:3000');
   const key = process.env.VERDICT_API_KEY ?? '';
@@ -66,6 +73,7 @@ async function callServer(
         accept: 'application/json',
         // A POST must state its content type, even without a body.
         ...((body !== undefined || method === 'POST') && { 'content-type': 'application/json' }),
+        ...headers,
         ...(key !== '' && { authorization: `Bearer ${key}` }),
       },
       ...(body !== undefined && { body: JSON.stringify(body) }),

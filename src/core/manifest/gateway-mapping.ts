@@ -3,6 +3,7 @@
  * parts are inserted once and not read again. A text that is a single part has that part's value, which may be a list.
  */
 
+import { durationPattern } from '../duration.js';
 import { cut, quote } from '../quote.js';
 import { defaultPathReading, type PathReading, readPathReading } from './gateway-paths.js';
 import { templatePieces } from './template-text.js';
@@ -53,6 +54,8 @@ export interface GatewayMapping {
   readonly attributes: GatewayAttributes;
   /** Which paths the server behind the gateway treats as equal. */
   readonly paths: PathReading;
+  /** How long ago, such as `30s`, the source of the set may have been confirmed last. Undefined: any time. */
+  readonly maxStaleness: string | undefined;
 }
 
 const source = (kind: GatewaySource['kind'], name = ''): GatewayTemplate => [{ kind, name }];
@@ -74,11 +77,21 @@ export const defaultGatewayMapping: GatewayMapping = Object.freeze<GatewayMappin
   ],
   attributes: new Map([['ip', source('client', 'address')]]),
   paths: defaultPathReading,
+  maxStaleness: undefined,
 });
 
 /** Reads `gateway`. A wrong member is reported and gets its default. */
 export function readGatewayMapping(node: YamlNode): GatewayMapping {
-  const keys = ['subject', 'identity', 'anonymous', 'actions', 'routes', 'attributes', 'paths'] as const;
+  const keys = [
+    'subject',
+    'identity',
+    'anonymous',
+    'actions',
+    'routes',
+    'attributes',
+    'paths',
+    'maxStaleness',
+  ] as const;
   const members = node.knownMembers('gateway', keys);
   const fallback = defaultGatewayMapping;
   if (members === undefined) return fallback;
@@ -92,7 +105,14 @@ export function readGatewayMapping(node: YamlNode): GatewayMapping {
     routes: routes === undefined ? fallback.routes : readRoutes(routes, paths),
     attributes: attributes === undefined ? fallback.attributes : readAttributes(attributes, 'gateway.attributes', []),
     paths,
+    maxStaleness: members.maxStaleness === undefined ? undefined : readMaxStaleness(members.maxStaleness),
   });
+}
+
+function readMaxStaleness(node: YamlNode): string | undefined {
+  const text = node.text('gateway.maxStaleness');
+  if (text === undefined || new RegExp(durationPattern).test(text)) return text;
+  return node.refuse('wrong_value', `${quote(text)} is not a duration`, 'for example 30s');
 }
 
 function readIdentity(node: YamlNode): GatewayMapping['identity'] {
