@@ -1,4 +1,4 @@
-import { Flag, Integer, OneOf, Parts, Text, Texts, Time } from '../answers/members.js';
+import { Flag, Integer, OneOf, Part, Parts, Text, Texts, Time } from '../answers/members.js';
 
 /** A policy set on one replica. */
 export class ReplicaSet {
@@ -21,6 +21,20 @@ export class ReplicaSet {
   readonly pinned!: boolean;
 }
 
+/** Which of the workers of one service a replica is. */
+export class FleetWorker {
+  @Text({ description: 'The name of the service, which its workers have in common.' })
+  readonly of!: string;
+
+  @Integer({ description: 'Its number, from 1.' })
+  readonly number!: number;
+
+  @Integer({
+    description: 'How often a process in its place ended by itself and was started again, since the service started.',
+  })
+  readonly restarts!: number;
+}
+
 /** A process that answers, with a journal of its own. */
 export class FleetReplica {
   @Text({ description: 'The name of this process, by chance: another start has another.' })
@@ -28,6 +42,9 @@ export class FleetReplica {
 
   @Text({ description: 'What it is called (`VERDICT_INSTANCE`).' })
   readonly instance!: string;
+
+  @Part(() => FleetWorker, { optional: true, description: 'Left out where the service is one process.' })
+  readonly worker?: FleetWorker | undefined;
 
   @Text({ description: 'The release that it runs.' })
   readonly build!: string;
@@ -98,7 +115,9 @@ export class FleetProblem {
 
 /** Who serves what. */
 export class FleetReport {
-  @Parts(() => FleetReplica, { description: 'In the order of their names, then of their starts.' })
+  @Parts(() => FleetReplica, {
+    description: 'In the order of their names, workers of one service together, then of their starts.',
+  })
   readonly replicas!: readonly FleetReplica[];
 
   @Parts(() => FleetDifference)
@@ -108,14 +127,37 @@ export class FleetReport {
   readonly problems!: readonly FleetProblem[];
 }
 
-/** What replicas say of themselves, and what is to be said of them all. */
+/** What replicas say of themselves, and what is to be said of them all. One that another has followed is left out. */
 export function fleetReportOf(replicas: readonly FleetReplica[]): FleetReport {
-  const sorted = [...replicas].sort(
-    (a, b) => order(a.instance, b.instance) || order(a.started, b.started) || order(a.id, b.id),
-  );
+  const sorted = replicas
+    .filter((replica) => !isFollowed(replica, replicas))
+    .sort(
+      (a, b) =>
+        order(serviceOf(a), serviceOf(b)) ||
+        (a.worker?.number ?? 0) - (b.worker?.number ?? 0) ||
+        order(a.instance, b.instance) ||
+        order(a.started, b.started) ||
+        order(a.id, b.id),
+    );
   // One that was killed says nothing any more, and one that is cut off is named by its state.
   const running = sorted.filter(({ state }) => state === 'running');
   return { replicas: sorted, differences: differencesOf(running), problems: duplicatesOf(running) };
+}
+
+/** The name that the workers of one service have in common. */
+function serviceOf({ instance, worker }: FleetReplica): string {
+  return worker?.of ?? instance;
+}
+
+/**
+ * Whether a replica that is not heard of any more was started again under its name: the process in its place has its journal,
+ * and nothing is missing.
+ */
+function isFollowed({ state, instance, started }: FleetReplica, replicas: readonly FleetReplica[]): boolean {
+  return (
+    state !== 'running' &&
+    replicas.some((other) => other.state === 'running' && other.instance === instance && other.started > started)
+  );
 }
 
 function differencesOf(replicas: readonly FleetReplica[]): FleetDifference[] {

@@ -12,6 +12,8 @@ import { DecisionLogModule } from '../decision-log/decision-log.module.js';
 import { loggerToken, problemsTo } from '../logging/logging.module.js';
 import { PolicyStore } from '../policy-store/policy-store.js';
 import { PolicyStoreModule } from '../policy-store/policy-store.module.js';
+import { Siblings } from '../workers/siblings.js';
+import { WorkersModule } from '../workers/workers.module.js';
 import { Fleet } from './fleet.js';
 import { OwnReplica } from './own-replica.js';
 import { PostgresFleet } from './postgres/postgres-fleet.js';
@@ -19,20 +21,21 @@ import { SingleReplica } from './single-replica.js';
 
 /** Who serves what, over all replicas. */
 @Module({
-  imports: [AuthModule, DatabaseModule, DecisionLogModule, PolicyStoreModule],
+  imports: [AuthModule, DatabaseModule, DecisionLogModule, PolicyStoreModule, WorkersModule],
   providers: [
     {
       provide: Fleet,
-      inject: [Config, ServiceDatabase, PolicyStore, DecisionLog, LimitLeases, loggerToken],
+      inject: [Config, ServiceDatabase, PolicyStore, DecisionLog, LimitLeases, Siblings, loggerToken],
       useFactory: (
         config: Config,
         database: ServiceDatabase,
         policySets: PolicyStore,
         log: DecisionLog,
         leases: LimitLeases | undefined,
+        siblings: Siblings,
         logger: Logger,
       ): Fleet => {
-        const own = new OwnReplica(instanceOf(config), policySets, log, database);
+        const own = new OwnReplica(instanceOf(config), policySets, log, database, siblings);
         return database instanceof PostgresDatabase
           ? new PostgresFleet({
               database,

@@ -3,6 +3,7 @@ import { engineVersion } from '../core/engine/engine-version.js';
 import type { ServiceDatabase } from '../database/service-database.js';
 import type { DecisionLog } from '../decision-log/decision-log.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
+import type { Siblings } from '../workers/siblings.js';
 import type { FleetReplica, ReplicaSet } from './fleet-report.js';
 
 /** What this replica says of itself. */
@@ -19,6 +20,7 @@ export class OwnReplica {
     private readonly policySets: PolicyStore,
     private readonly log: DecisionLog,
     private readonly database: ServiceDatabase,
+    private readonly siblings: Siblings,
   ) {}
 
   /** @param now milliseconds since 1970 */
@@ -34,6 +36,7 @@ export class OwnReplica {
     return {
       id,
       instance,
+      worker: this.worker(),
       build,
       started,
       state: 'running',
@@ -55,6 +58,11 @@ export class OwnReplica {
         }),
       ),
     };
+  }
+
+  private worker(): FleetReplica['worker'] {
+    const { place } = this.siblings;
+    return place && { of: place.of, number: place.number, restarts: place.restarts };
   }
 
   private problems(): string[] {

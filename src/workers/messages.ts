@@ -3,7 +3,8 @@
  *
  * A worker that is asked for the state of the whole service, such as its metrics, asks the primary (`ask`). The primary asks
  * every worker that serves, the asking one included (`asked`), collects what they say (`answer`), and sends all of it back
- * (`answers`).
+ * (`answers`). A worker that listens to the primary says so (`listening`), since what was sent
+ * before is lost, and hears which one it is (`placed`).
  */
 
 /** Where the service is reached: what it listens on, and how callers know it. */
@@ -25,13 +26,25 @@ export interface WorkerAnswer {
   readonly value: unknown;
 }
 
+/** Which of the workers of a service a process is. */
+export interface WorkerPlace {
+  /** The name of the service (`VERDICT_INSTANCE`). */
+  readonly of: string;
+  /** From 1. */
+  readonly number: number;
+  /** How often a process in this place ended by itself and another one was started, since the service started. */
+  readonly restarts: number;
+}
+
 export type FromWorker =
+  | { readonly kind: 'listening' }
   | ({ readonly kind: 'serving' } & ServingUrls)
   | { readonly kind: 'failed'; readonly message: string; readonly code: number }
   | { readonly kind: 'ask'; readonly question: number; readonly topic: string }
   | { readonly kind: 'answer'; readonly question: number; readonly value: unknown };
 
 export type FromPrimary =
+  | ({ readonly kind: 'placed' } & WorkerPlace)
   | { readonly kind: 'asked'; readonly question: number; readonly topic: string }
   | {
       readonly kind: 'answers';

@@ -20,6 +20,8 @@ interface Slot {
   process: Worker | undefined;
   isServing: boolean;
   startedAt: number;
+  /** How often its process ended by itself. */
+  restarts: number;
   /** Pause before the next start after a crash, in milliseconds; it doubles while starts fail. */
   pauseMs: number;
   /** True while its process ends so that another one takes its place. */
@@ -62,7 +64,6 @@ export class Primary {
   private readonly slots: readonly Slot[];
   private readonly questions = new Map<number, Question>();
   private lastQuestion = 0;
-  private restarts = 0;
   private phase: 'starting' | 'serving' | 'stopping' = 'starting';
   private rolling: Promise<void> = Promise.resolve();
   private onServing: (urls: ServingUrls) => void = () => undefined;
@@ -74,6 +75,7 @@ export class Primary {
       process: undefined,
       isServing: false,
       startedAt: 0,
+      restarts: 0,
       pauseMs: firstPauseMs,
       isReplaced: false,
       onSettled: undefined,
@@ -131,7 +133,8 @@ export class Primary {
 
   get counts(): WorkerCounts {
     const serving = this.slots.filter(({ isServing }) => isServing).length;
-    return { wanted: this.slots.length, serving, restarts: this.restarts };
+    const restarts = this.slots.reduce((sum, slot) => sum + slot.restarts, 0);
+    return { wanted: this.slots.length, serving, restarts };
   }
 
   private get processes(): readonly Worker[] {
@@ -152,10 +155,16 @@ export class Primary {
   }
 
   private hear(slot: Slot, message: FromWorker): void {
-    if (message.kind === 'serving') this.served(slot, message);
+    if (message.kind === 'listening') this.place(slot);
+    else if (message.kind === 'serving') this.served(slot, message);
     else if (message.kind === 'failed') slot.failure = message;
     else if (message.kind === 'ask') this.ask(slot, message.question, message.topic);
     else this.answered(slot, message.question, message.value);
+  }
+
+  private place(slot: Slot): void {
+    const { number, restarts } = slot;
+    send(slot, { kind: 'placed', of: this.options.instance, number, restarts });
   }
 
   private served(slot: Slot, urls: ServingUrls): void {
@@ -195,7 +204,7 @@ export class Primary {
     if (lived > steadyMs) slot.pauseMs = firstPauseMs;
     const { pauseMs } = slot;
     slot.pauseMs = Math.min(longestPauseMs, 2 * pauseMs);
-    this.restarts++;
+    slot.restarts++;
     this.options.logger.error(
       { worker: slot.number, pid: worker.process.pid, code, signal, why: slot.failure?.message, pauseMs },
       'a worker ended; another one is started',

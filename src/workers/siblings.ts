@@ -1,5 +1,5 @@
 import cluster from 'node:cluster';
-import type { FromPrimary, FromWorker, WorkerCounts } from './messages.js';
+import type { FromPrimary, FromWorker, WorkerCounts, WorkerPlace } from './messages.js';
 
 /** What all workers answered to one question. */
 export interface AllAnswers<T> {
@@ -37,14 +37,21 @@ export class Siblings {
   private readonly topics = new Map<string, () => Promise<unknown>>();
   private readonly waiting = new Map<number, (answers: AllAnswers<unknown> | undefined) => void>();
   private lastQuestion = 0;
+  private ownPlace: WorkerPlace | undefined;
 
   constructor(private readonly primary: PrimaryChannel | undefined = channelToPrimary()) {
     primary?.listen((message) => this.hear(message));
+    primary?.send({ kind: 'listening' });
   }
 
   /** True if this process is one of several workers. */
   get areThere(): boolean {
     return this.primary !== undefined;
+  }
+
+  /** Which worker this process is; undefined where it is none, or has not been told yet. */
+  get place(): WorkerPlace | undefined {
+    return this.ownPlace;
   }
 
   /** Declares how this worker answers a question, and returns the way to ask all of them. */
@@ -70,6 +77,7 @@ export class Siblings {
 
   private hear(message: FromPrimary): void {
     if (message.kind === 'answers') this.waiting.get(message.question)?.(message);
+    else if (message.kind === 'placed') this.ownPlace = message;
     else void this.answer(message);
   }
 

@@ -78,6 +78,32 @@ describe('the report of a fleet', () => {
   });
 });
 
+describe('the workers of a service', () => {
+  const worker = (n: number, more: Partial<FleetReplica> = {}) =>
+    replica(`pdp-${n}`, [], { worker: { of: 'pdp', number: n, restarts: 0 }, ...more });
+
+  it('are listed together, in the order of their numbers', () => {
+    const { replicas } = fleetReportOf([replica('pdp-1x', []), worker(10), worker(2), worker(1), replica('a', [])]);
+    expect(replicas.map(({ instance }) => instance)).toEqual(['a', 'pdp-1', 'pdp-2', 'pdp-10', 'pdp-1x']);
+  });
+
+  it.each(['silent', 'gone'] as const)('that were started again are listed once: the one before is %s', (state) => {
+    const before = worker(2, { id: 'before', state, started: at(0) });
+    const after = worker(2, { id: 'after', started: at(60) });
+    expect(fleetReportOf([before, after, worker(1)]).replicas.map(({ id }) => id)).toEqual(['id of pdp-1', 'after']);
+    // Nobody has followed it yet.
+    expect(fleetReportOf([before, worker(1)]).replicas).toHaveLength(2);
+    expect(fleetReportOf([before, { ...after, state: 'gone' }]).replicas).toHaveLength(2);
+    // It is the later one that is missing.
+    expect(
+      fleetReportOf([
+        { ...before, state: 'running' },
+        { ...after, state },
+      ]).replicas,
+    ).toHaveLength(2);
+  });
+});
+
 describe('the findings of verdict fleet', () => {
   const differing = fleetReportOf([replica('a', [serves('v2', 60)]), replica('b', [serves('v1', 5)])]);
 

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { createServer } from 'node:net';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { postgresForTests } from '../database/postgres/databases.js';
@@ -20,8 +21,13 @@ describe.skipIf(!hasPostgres)('workers (skipped where PostgreSQL is not installe
     ...env,
   });
 
-  const start = (directory = serviceFolder(), env: Record<string, string> = {}) =>
-    ServiceProcess.start(directory, settings(directory, env));
+  /** Resolves when its log has named every worker, too. */
+  async function start(directory = serviceFolder(), env: Record<string, string> = {}): Promise<ServiceProcess> {
+    const service = await ServiceProcess.start(directory, settings(directory, env));
+    const { wanted } = await workersOf(service);
+    await expect.poll(() => pidsOf(service)).toHaveLength(wanted);
+    return service;
+  }
 
   /** The processes of the workers, as the log of the primary names them. */
   const pidsOf = ({ lines }: ServiceProcess): number[] => {
@@ -103,11 +109,12 @@ describe.skipIf(!hasPostgres)('workers (skipped where PostgreSQL is not installe
   it('P4: killed under load lose no decision that was acknowledged, and others take their place', async () => {
     const service = await start();
     const acknowledged: string[] = [];
-    let isOver = false;
+    let [failed, isOver] = [0, false];
     const clients = Array.from({ length: 8 }, async () => {
       while (!isOver) {
         const id = await decideOnce(service);
-        if (id !== undefined) acknowledged.push(id);
+        if (id === undefined) failed++;
+        else acknowledged.push(id);
       }
     });
     for (const worker of [0, 1, 0]) {
@@ -120,6 +127,18 @@ describe.skipIf(!hasPostgres)('workers (skipped where PostgreSQL is not installe
     isOver = true;
     await Promise.all(clients);
     expect(await workersOf(service)).toMatchObject({ serving: 2, restarts: 3 });
+    // Each kill costs at most the requests that the worker had in its hands: each client waits for one.
+    expect(failed).toBeLessThanOrEqual(3 * clients.length);
+    // Those that were killed are not missed: others follow them under their names.
+    await expect
+      .poll(async () => (await service.get('/v1/fleet')).body.replicas, { timeout: 5_000 })
+      .toMatchObject([
+        { instance: 'pdp-1', state: 'running', worker: { of: 'pdp', number: 1, restarts: 2 } },
+        { instance: 'pdp-2', state: 'running', worker: { of: 'pdp', number: 2, restarts: 1 } },
+      ]);
+    const listed = ServiceProcess.run(serviceFolder(), ['fleet', '--url', service.url, '--bound', '60s']);
+    expect(await listed.exit, listed.output.stdout).toBe(0);
+    expect(listed.output.stdout).toMatch(/^pdp +2 workers, 3 restarts *\n {2}pdp-1 .* default .*\n {2}pdp-2 /m);
     const missing = async () => {
       const records = await recorded(service);
       return acknowledged.filter((id) => !records.has(id)).length;
@@ -153,6 +172,11 @@ describe.skipIf(!hasPostgres)('workers (skipped where PostgreSQL is not installe
     await expect.poll(() => service.lines.filter(({ msg }) => msg === 'reading the policy sets again').length).toBe(2);
     expect(await service.stop()).toBe(0);
   }, 120_000);
+
+  it('are as many as there are processor cores where auto says so', async () => {
+    const service = await start(serviceFolder(), { VERDICT_WORKERS: 'auto' });
+    expect(await workersOf(service)).toMatchObject({ wanted: availableParallelism(), serving: availableParallelism() });
+  }, 60_000);
 
   it('stop by themselves when the primary is killed', async () => {
     const service = await start();

@@ -64,18 +64,30 @@ export function findingsOf({ replicas, differences, problems }: FleetReport, bou
 }
 
 function print(terminal: Terminal, { replicas }: FleetReport, findings: readonly string[]): void {
-  const rows = replicas.flatMap((replica) => {
+  const rows = replicas.flatMap((replica, index) => {
     const sets = replica.sets.map(({ name, version, state, since }) => [name, short(version), state, since]);
     const [first = ['', '', '', ''], ...others] = sets;
-    return [[...describe(replica), ...first], ...others.map((set) => ['', '', '', '', ...set])];
+    const own = [[...describe(replica), ...first], ...others.map((set) => ['', '', '', '', ...set])];
+    const { of } = replica.worker ?? {};
+    const isFirst = of !== undefined && replicas[index - 1]?.worker?.of !== of;
+    return isFirst ? [describeService(of, replicas), ...own] : own;
   });
   printTable(terminal, ['replica', 'build', 'is', 'log', 'set', 'version', 'state', 'since'], rows);
   for (const finding of findings) terminal.print(finding);
 }
 
-function describe({ instance, build, state, health, unshipped, logLagSeconds }: FleetReplica): string[] {
+/** The line above the workers of one service. */
+function describeService(name: string, replicas: readonly FleetReplica[]): string[] {
+  const workers = replicas.filter(({ worker }) => worker?.of === name);
+  const running = workers.filter(({ state }) => state === 'running').length;
+  const restarts = workers.reduce((sum, { worker }) => sum + worker!.restarts, 0);
+  const what = `${running} ${running === 1 ? 'worker' : 'workers'}, ${restarts} ${restarts === 1 ? 'restart' : 'restarts'}`;
+  return [name, '', what, '', '', '', '', ''];
+}
+
+function describe({ instance, worker, build, state, health, unshipped, logLagSeconds }: FleetReplica): string[] {
   const log = unshipped === 0 ? 'all shipped' : `${unshipped} to ship, ${logLagSeconds} s`;
-  return [instance, build, state === 'running' ? health : state, log];
+  return [worker === undefined ? instance : `  ${instance}`, build, state === 'running' ? health : state, log];
 }
 
 function short(version: string | undefined): string {

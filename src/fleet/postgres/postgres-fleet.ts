@@ -5,6 +5,7 @@ import { Fleet } from '../fleet.js';
 import { type FleetReplica, type FleetReport, fleetReportOf, type ReplicaSet } from '../fleet-report.js';
 import type { OwnReplica } from '../own-replica.js';
 import { replicaTables } from './migrations/1764400000050-replicas.js';
+import { replicaWorkerColumns } from './migrations/1764400000051-replica-workers.js';
 
 /** A replica that was not heard of for so long, in milliseconds, is silent, and then gone. */
 export const replicaSilentMs = 3_000;
@@ -31,6 +32,9 @@ export interface PostgresFleetOptions {
 interface ReplicaRow {
   readonly id: string;
   readonly instance: string;
+  readonly worker_of: string | null;
+  readonly worker: number;
+  readonly restarts: number;
   readonly build: string;
   readonly started: string;
   readonly silent_ms: number;
@@ -71,7 +75,7 @@ export class PostgresFleet extends Fleet {
 
   constructor(private readonly options: PostgresFleetOptions) {
     super();
-    this.tables = new PostgresTables(options.database, 'fleet', [replicaTables]);
+    this.tables = new PostgresTables(options.database, 'fleet', [replicaTables, replicaWorkerColumns]);
     this.replicas = this.tables.name('replica');
     this.sets = this.tables.name('replica_set');
   }
@@ -180,11 +184,21 @@ export class PostgresFleet extends Fleet {
     await this.tables.transaction(async (client) => {
       await client.query(
         `INSERT INTO ${this.replicas} (id, health, health_since, problems, source_confirmed, unshipped, log_lag_seconds,
-           instance, build, started, beat) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, clock_timestamp())
+           instance, build, started, worker_of, worker, restarts, beat)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, clock_timestamp())
          ON CONFLICT (id) DO UPDATE SET beat = excluded.beat, health = excluded.health, health_since = excluded.health_since,
            problems = excluded.problems, source_confirmed = excluded.source_confirmed, unshipped = excluded.unshipped,
            log_lag_seconds = excluded.log_lag_seconds`,
-        [own.id, ...beatOf(own), own.instance, own.build, own.started],
+        [
+          own.id,
+          ...beatOf(own),
+          own.instance,
+          own.build,
+          own.started,
+          own.worker?.of ?? null,
+          own.worker?.number ?? null,
+          own.worker?.restarts ?? null,
+        ],
       );
       await client.query(`DELETE FROM ${this.sets} WHERE replica = $1 AND policy_set <> ALL ($2::text[])`, [
         own.id,
@@ -218,7 +232,7 @@ export class PostgresFleet extends Fleet {
 
   private async readAll(client: PostgresClient): Promise<FleetReport> {
     const rows = await client.query<ReplicaRow>(
-      `SELECT id, instance, build, started, health, health_since, problems, source_confirmed, unshipped, log_lag_seconds,
+      `SELECT id, instance, worker_of, worker, restarts, build, started, health, health_since, problems, source_confirmed, unshipped, log_lag_seconds,
          (extract(epoch FROM clock_timestamp() - beat) * 1000)::int8 AS silent_ms
        FROM ${this.replicas} WHERE beat > clock_timestamp() - $1 * interval '1 second'`,
       [listedSeconds],
@@ -258,6 +272,7 @@ function toReplica(row: ReplicaRow, sets: readonly ReplicaSet[], now: number): F
   return {
     id,
     instance,
+    ...(row.worker_of !== null && { worker: { of: row.worker_of, number: row.worker, restarts: row.restarts } }),
     build,
     started,
     state: silent_ms >= replicaGoneMs ? 'gone' : silent_ms >= replicaSilentMs ? 'silent' : 'running',
