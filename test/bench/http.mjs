@@ -5,7 +5,8 @@
  * scopes and a rate limit, beside callers who do not) and the bare route run as processes of their own, the load (64
  * connections) in another. They are measured in alternating rounds, so that what else the machine does hits all of them;
  * compared is the processor time (user + system, all threads) per answered request. Ratios carry over to other machines,
- * absolute figures do not. Nothing is asserted.
+ * absolute figures do not. Nothing is asserted. With `--workers` or `--limits` first, it measures these with PostgreSQL instead
+ * (http-on-postgres.mjs).
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -14,6 +15,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fastify } from 'fastify';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
+import { compareLimits, compareWorkers } from './http-on-postgres.mjs';
 import { endAll, measure, median, root, startServer, startService } from './service.mjs';
 
 const connectionCount = 64;
@@ -30,7 +32,11 @@ const body = JSON.stringify({
 
 const [mode, ...rest] = process.argv.slice(2);
 if (mode === '--bare') await serveBare(JSON.parse(rest[0]));
-else await main(Number(mode ?? 5), Number(rest[0] ?? 3));
+else if (mode === '--workers')
+  await compareWorkers(Number(rest[0] ?? 5), Number(rest[1] ?? 4), { path, bodies: [body] });
+else if (mode === '--limits') {
+  await compareLimits(Number(rest[0] ?? 7), Number(rest[1] ?? 3), { path, bodies: [body] }, rateLimit);
+} else await main(Number(mode ?? 5), Number(rest[0] ?? 3));
 
 async function serveBare(answer) {
   const app = fastify();
