@@ -97,7 +97,8 @@ async function problemsOfEngineAndTests(
   set: LoadedFolder,
   budget: TestBudget | undefined,
 ): Promise<readonly PolicyProblem[]> {
-  const { tests, problems } = readPolicyTests(set.tests, set.compiled.entities);
+  const { entities, manifest } = set.compiled;
+  const { tests, problems } = readPolicyTests(set.tests, entities, 'files', manifest.data !== undefined);
   try {
     const engine = await servedEngine(set, budget);
     const { results, problems: costly } = await engine.test(tests);

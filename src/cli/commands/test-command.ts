@@ -88,10 +88,11 @@ export async function testFolder(folder: PolicyFolder, budget?: TestBudget): Pro
   const errors = set.problems.filter(({ severity }) => severity === 'error');
   const { name, path } = folder;
   const broken = (problems: readonly PolicyProblem[]): TestedSet => {
-    return { name, path, problems, results: [], durationMs: performance.now() - start };
+    return { name, path, problems, results: [], leftOut: [], durationMs: performance.now() - start };
   };
   if (compiled === undefined || errors.length > 0) return broken(errors);
-  const { tests, problems } = readPolicyTests(set.tests, compiled.entities);
+  const { entities, manifest } = compiled;
+  const { tests, problems, others } = readPolicyTests(set.tests, entities, 'files', manifest.data !== undefined);
   try {
     const engine = await servedEngine({ ...set, compiled }, budget);
     const { results, problems: costly } = await engine.test(tests);
@@ -101,6 +102,7 @@ export async function testFolder(folder: PolicyFolder, budget?: TestBudget): Pro
       path,
       problems: [...problems, ...costly],
       results,
+      leftOut: others,
       set: engine.own,
       durationMs: performance.now() - start,
     };
@@ -126,6 +128,7 @@ function printSet(terminal: Terminal, set: TestedSet): void {
   const summary = set.problems.length > 0 ? 'does not load' : set.results.length === 0 ? 'has no tests' : passed;
   terminal.print(`${mark} ${terminal.style('bold', set.name)} ${summary}`);
   printProblems(terminal, set);
+  for (const file of set.leftOut) terminal.print(`  ${filePath(set.path, file)} was left out: it asks about live data`);
   for (const { test, failures } of failed) {
     terminal.print(
       `  ${filePath(set.path, test.file)}:${test.line}:${test.column}: ${terminal.style('bold', testNameOf(test))}`,
@@ -142,11 +145,12 @@ function printTotal(terminal: Terminal, sets: readonly TestedSet[]): void {
   terminal.print(`${count(results.length, 'test')} in ${count(sets.length, 'policy set')}, ${failed} failed`);
 }
 
-function jsonOf({ name, path, problems, results }: TestedSet): object {
+function jsonOf({ name, path, problems, results, leftOut }: TestedSet): object {
   return {
     name,
     path,
     problems,
+    ...(leftOut.length > 0 && { leftOut }),
     tests: results.map(({ test, decision, failures }) => ({
       name: testNameOf(test),
       file: test.file,

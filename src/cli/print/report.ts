@@ -20,6 +20,8 @@ export interface TestedSet {
   /** Why the tests, or some of them, could not be run. */
   readonly problems: readonly PolicyProblem[];
   readonly results: readonly PolicyTestResult[];
+  /** Files whose tests ask about live data, which a folder does not have. */
+  readonly leftOut: readonly string[];
   /** Explains the answers. Undefined if the set does not load or runs on stock Casbin. */
   readonly set?: PolicySet | undefined;
   readonly durationMs: number;

@@ -85,6 +85,8 @@ function* findUselessRoles(
  * be known.
  */
 function* findRolesWithoutMembers(set: LintedSet, key: string, use: RoleUse, column: number): Generator<PolicyProblem> {
+  // Somebody may get the role any time.
+  if (set.compiled.manifest.data?.roles.has(key) === true) return;
   const isMember = templateTest(bindingOf(set, use.token));
   if (isMember === undefined || set.compiled.manifest.roleMatching.get(key)?.names !== undefined) return;
   const links = set.links.get(key) ?? [];

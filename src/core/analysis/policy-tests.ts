@@ -7,7 +7,7 @@ import { sameValue } from '../matcher/values.js';
 import { type PolicyProblem, presentProblems } from '../problem.js';
 import { cut, quote } from '../quote.js';
 import type { Json } from '../request.js';
-import { maxTests, type PolicyTest, readTests } from './test-document.js';
+import { maxTests, type PolicyTest, readTests, type TestedData } from './test-document.js';
 
 export interface PolicyTestResult {
   readonly test: PolicyTest;
@@ -20,13 +20,29 @@ export interface TestDocuments {
   readonly tests: readonly PolicyTest[];
   /** Problems of the test files. The set does not load with them. */
   readonly problems: readonly PolicyProblem[];
+  /** Names of the files whose tests are about the other data. */
+  readonly others: readonly string[];
 }
 
-export function readPolicyTests(files: readonly NamedText[], entities: EntityStore): TestDocuments {
+/**
+ * Reads the tests that are about the files of a set alone, or those about its live data.
+ *
+ * @param entities those of the set, with its live data where the tests are about it
+ * @param hasLiveData whether the set may have live data: if not, to ask for it is a problem
+ */
+export function readPolicyTests(
+  files: readonly NamedText[],
+  entities: EntityStore,
+  wanted: TestedData = 'files',
+  hasLiveData = true,
+): TestDocuments {
   const problems: PolicyProblem[] = [];
   const tests: PolicyTest[] = [];
+  const others: string[] = [];
   for (const file of files) {
-    for (const test of readTests(file, entities, (problem) => problems.push(problem))) tests.push(test);
+    const found = readTests(file, entities, (problem) => problems.push(problem), undefined, wanted, hasLiveData);
+    if (found === undefined) others.push(file.file);
+    for (const test of found ?? []) tests.push(test);
   }
   const tooMany = tests[maxTests];
   if (tooMany !== undefined) {
@@ -34,7 +50,7 @@ export function readPolicyTests(files: readonly NamedText[], entities: EntitySto
     const message = `the files ask ${tests.length} questions; the tests of a set may ask ${maxTests}`;
     problems.push({ severity: 'error', code: 'too_many_tests', message, file, line, column });
   }
-  return { tests: tests.slice(0, maxTests), problems: presentProblems(problems) };
+  return { tests: tests.slice(0, maxTests), problems: presentProblems(problems), others };
 }
 
 /** `tests_too_costly`, at the first test that is not asked any more. */

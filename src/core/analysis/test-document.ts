@@ -48,23 +48,40 @@ export const defaultTestTime = '2000-01-01T00:00:00Z';
 /** Most tests of one set. They run at every load, so large matrices must not delay it. */
 export const maxTests = 100_000;
 
-/** Reads the tests of a file. Wrong tests are reported and left out. */
+/** Whether tests are about a set with its live data (`data: live`), or about its files alone. */
+export type TestedData = 'files' | 'live';
+
+/**
+ * Reads the tests of a file. Wrong tests are reported and left out.
+ *
+ * @param wanted which tests are read; the result is undefined for a file with other tests
+ * @param hasLiveData whether the set may have live data
+ */
 export function readTests(
   source: NamedText,
   entities: EntityStore,
   report: ReportFatal,
   semantics?: Semantics,
-): readonly PolicyTest[] {
+  wanted: TestedData = 'files',
+  hasLiveData = true,
+): readonly PolicyTest[] | undefined {
   const root = readYaml(source, report, semantics)?.knownMembers('a test file', [
     'description',
     'subjects',
     'resources',
     'attributes',
     'at',
+    'data',
     'tests',
   ]);
   if (root === undefined) return [];
   root.description?.text('description');
+  const data: TestedData = root.data?.oneOf('data', ['live']) ?? 'files';
+  if (data === 'live' && !hasLiveData) {
+    const hint = 'policy-set.yaml says under data what may be changed beside the files';
+    root.data?.refuse('not_live_data', 'the tests are about live data, and the set has none', hint);
+  }
+  if (data !== wanted) return undefined;
   const file: TestFile = {
     subjects: new Names('subject', root.subjects, entities),
     resources: new Names('resource', root.resources, entities),

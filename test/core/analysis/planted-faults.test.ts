@@ -182,6 +182,7 @@ const faults: readonly Fault[] = [
     'tests/a.yaml',
     `tests: [{ name: a, subject: ${open}, action: read, resource: { id: chart }, expect: deny }]`,
   ),
+  inFile('not_live_data', 'tests/a.yaml', 'data: live\ntests: []'),
   inFile('unsupported_live_data', 'policy-set.yaml', 'data: { roles: [g] }', 1, {
     'model.conf': base['model.conf'].replace(/e = .*/, 'e = subjectPriority(p.eft) || deny'),
   }),

@@ -1,9 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { failureProblem, judge, readPolicyTests } from '../../../src/core/analysis/policy-tests.js';
+import { LiveData } from '../../../src/core/data/live-data.js';
+import { addDataInSteps, changeDataInSteps } from '../../../src/core/policy/change-data.js';
 import { compileInSteps } from '../../../src/core/policy/compile.js';
 import { PolicySet } from '../../../src/core/policy-set.js';
 import { type PolicyProblem, presentProblems } from '../../../src/core/problem.js';
 import { finish } from '../../../src/core/steps.js';
+import { sha256 } from '../../../src/digest/sha-256.js';
 
 const model = `
 [request_definition]
@@ -210,4 +213,53 @@ it('a passing result has no failures', () => {
   );
   const [test] = tests;
   expect(judge(test!, set.decide(test!.request, { now: test!.now })).failures).toEqual([]);
+});
+
+describe('a file with `data: live`', () => {
+  const live = `data: live
+tests:
+  - { name: whoever has the role reads, subject: nia, action: read, resource: C-1, expect: allow }
+`;
+  const plain = 'tests:\n  - { name: dana reads, subject: dana, action: read, resource: C-1, expect: allow }\n';
+  const files = [
+    { file: 'tests/live.yaml', text: live },
+    { file: 'tests/plain.yaml', text: plain },
+  ];
+  const bound = 'request: { sub: "${subject.type}:${subject.id}", obj: resource.type }';
+  const sources = {
+    model,
+    rules,
+    entities: '- { type: staff, id: dana }\n- { type: chart, id: C-1 }',
+    manifest: `${bound}\ndata: { roles: [g], entities: [user] }`,
+  };
+  const ofFiles = finish(compileInSteps(sources, () => `sha256:${'0'.repeat(64)}`, LiveData.empty(sha256)));
+  const data = { roles: [['g', 'user:nia', 'nurse']], entities: [{ type: 'user', id: 'nia' }] };
+  const withData = finish(addDataInSteps(ofFiles, data));
+
+  it('is about the set with its live data, every other about its files alone', () => {
+    const ofData = readPolicyTests(files, withData.entities, 'live');
+    expect(ofData).toMatchObject({ problems: [], others: ['tests/plain.yaml'] });
+    expect(ofData.tests.map(({ request }) => request.subject)).toEqual([{ type: 'user', id: 'nia' }]);
+    const asked = new PolicySet(withData);
+    const [judged] = ofData.tests.map((test) => judge(test, asked.decide(test.request, { now: test.now })));
+    expect(judged?.failures).toEqual([]);
+    const others = readPolicyTests(files, ofFiles.entities);
+    expect(others).toMatchObject({ problems: [], others: ['tests/live.yaml'] });
+    expect(others.tests.map(({ request }) => request.subject)).toEqual([{ type: 'staff', id: 'dana' }]);
+  });
+
+  it('names nobody who is live data no more', () => {
+    const change = { remove: { entities: [{ type: 'user', id: 'nia' }] } };
+    const { compiled: gone } = finish(changeDataInSteps(withData, change));
+    expect(readPolicyTests(files, gone.entities, 'live').problems).toMatchObject([
+      { code: 'unknown_name', file: 'tests/live.yaml', line: 3 },
+    ]);
+  });
+
+  it('says `live` or nothing', () => {
+    const text = live.replace('live', 'dead');
+    expect(readPolicyTests([{ file: 't.yaml', text }], withData.entities, 'live').problems).toMatchObject([
+      { code: 'wrong_value', line: 1, column: 7 },
+    ]);
+  });
 });
