@@ -91,23 +91,44 @@ export function* readChange(
     reader.members(add ?? {}, '/add', ['roles', 'entities']),
     reader.members(remove ?? {}, '/remove', ['roles', 'entities']),
   ];
-  yield* reader.each(removed.roles, '/remove/roles', (item, at) => reader.removeLink(item, at));
-  yield* reader.each(removed.entities, '/remove/entities', (item, at) => reader.removeEntity(item, at));
-  yield* reader.each(added.roles, '/add/roles', (item, at) => reader.addLink(item, at));
-  yield* reader.each(added.entities, '/add/entities', (item, at) => reader.addEntity(item, at));
+  yield* reader.each(removed.roles, '/remove/roles', (item, place) => reader.removeLink(item, place));
+  yield* reader.each(removed.entities, '/remove/entities', (item, place) => reader.removeEntity(item, place));
+  yield* reader.each(added.roles, '/add/roles', (item, place) => reader.addLink(item, place));
+  yield* reader.each(added.entities, '/add/entities', (item, place) => reader.addEntity(item, place));
   return yield* reader.result();
 }
 
+/** Where an item stands, whose pointer is put together only for a problem. */
+interface ItemPlace {
+  /** Pointer to its list. */
+  readonly list: string;
+  readonly at: number;
+}
+
+const pointerTo = ({ list, at }: ItemPlace): string => `${list}/${at}`;
+
 /** A link that the change names, there or not before it and after it. */
-interface NamedLink {
-  readonly definition: string;
-  readonly domain: string;
-  readonly child: string;
+interface NamedLink extends ItemPlace {
   readonly parent: string;
   readonly before: boolean;
   after: boolean;
-  pointer: string;
+  /** Where it was named last. */
+  list: string;
+  at: number;
 }
+
+/** The links of one name that the change names. */
+interface NamedChild {
+  readonly domain: string;
+  readonly child: string;
+  /** Most names have one or two in a change. */
+  readonly links: NamedLink[];
+  /** By parent; made when there are many. */
+  byParent: Map<string, NamedLink> | undefined;
+}
+
+/** Links of one name that are looked through one by one. */
+const fewLinks = 16;
 
 interface NamedEntityOfChange {
   readonly before: StoredEntity | undefined;
@@ -115,7 +136,8 @@ interface NamedEntityOfChange {
 }
 
 class ChangeReader {
-  private readonly links = new Map<string, NamedLink>();
+  /** By definition, by domain, by child. */
+  private readonly links = new Map<string, Map<string, Map<string, NamedChild>>>();
   private readonly entities = new Map<string, NamedEntityOfChange>();
   private readonly faultsOf: (entity: StoredEntity) => readonly StoredAttributeFault[];
   private readonly readsTenants: boolean;
@@ -145,7 +167,7 @@ class ChangeReader {
     return value;
   }
 
-  *each(list: unknown, pointer: string, read: (item: unknown, pointer: string) => void): Generator<void> {
+  *each(list: unknown, pointer: string, read: (item: unknown, place: ItemPlace) => void): Generator<void> {
     if (list === undefined) return;
     if (typeof list !== 'object' || list === null || !(Symbol.iterator in list)) {
       this.refuse('wrong_type', `${quote(pointer.slice(1))} must be a list`, pointer);
@@ -153,33 +175,38 @@ class ChangeReader {
     }
     let at = 0;
     for (const item of list as Iterable<unknown>) {
-      read(item, `${pointer}/${at}`);
+      read(item, { list: pointer, at });
       if (++at % itemsPerStep === 0) yield;
     }
   }
 
-  addLink(item: unknown, pointer: string): void {
-    const link = this.readLink(item, pointer);
-    if (link === undefined || !this.isOwned(link.definition, pointer)) return;
+  addLink(item: unknown, place: ItemPlace): void {
+    const tuple = this.readLink(item, place);
+    if (tuple === undefined || !this.isOwned(tuple[0], place)) return;
+    const link = this.linkOf(tuple, place);
     link.after = true;
-    link.pointer = pointer;
+    link.list = place.list;
+    link.at = place.at;
   }
 
-  removeLink(item: unknown, pointer: string): void {
-    const link = this.readLink(item, pointer);
-    if (link === undefined) return;
-    const { definition, domain, child, parent } = link;
+  removeLink(item: unknown, place: ItemPlace): void {
+    const tuple = this.readLink(item, place);
+    if (tuple === undefined) return;
+    const [definition, child, parent, domain = ''] = tuple;
     if (!this.isTrusted && this.set.roles.get(definition)?.isInFiles(domain, child, parent) === true) {
-      const message = `a file has the link ${describeLink(link)}`;
-      this.refuse('defined_in_files', message, pointer, 'take it out of the file');
+      const message = `a file has the link ${describeLink(tuple)}`;
+      this.refuse('defined_in_files', message, pointerTo(place), 'take it out of the file');
       return;
     }
-    if (!this.isOwned(definition, pointer)) return;
+    if (!this.isOwned(definition, place)) return;
+    const link = this.linkOf(tuple, place);
     link.after = false;
-    link.pointer = pointer;
+    link.list = place.list;
+    link.at = place.at;
   }
 
-  addEntity(item: unknown, pointer: string): void {
+  addEntity(item: unknown, place: ItemPlace): void {
+    const pointer = pointerTo(place);
     const members = this.members(item, pointer, ['type', 'id', 'attributes']);
     const name = this.readName(members, pointer);
     const attributes = this.readAttributes(members.attributes, `${pointer}/attributes`);
@@ -195,7 +222,8 @@ class ChangeReader {
     entry.after ??= entity;
   }
 
-  removeEntity(item: unknown, pointer: string): void {
+  removeEntity(item: unknown, place: ItemPlace): void {
+    const pointer = pointerTo(place);
     const name = this.readName(this.members(item, pointer, ['type', 'id']), pointer);
     if (name === undefined) return;
     const isLive = this.set.entities.live.find(name.type, name.id) !== undefined;
@@ -209,21 +237,23 @@ class ChangeReader {
 
   /** What the change does; it means nothing if problems were reported. */
   *result(): Generator<void, ReadChange> {
-    const links = new Map<string, Map<string, Map<string, Collected>>>();
+    const links = new Map<string, LinkChanges>();
     const entities: { removed: StoredEntity[]; added: StoredEntity[] } = { removed: [], added: [] };
     let [added, removed, done] = [0, 0, 0];
-    for (const { definition, domain, child, parent, before, after } of this.links.values()) {
-      if (++done % itemsPerStep === 0) yield;
-      if (before === after) continue;
-      if (after) added++;
-      else removed++;
-      const ofDomain = getOrMake(
-        getOrMake(links, definition, newMap<Map<string, Collected>>),
-        domain,
-        newMap<Collected>,
-      );
-      const change = getOrMake(ofDomain, child, () => ({ domain, child, added: [], removed: [] }));
-      (after ? change.added : change.removed).push(parent);
+    for (const [definition, domains] of this.links) {
+      const changes: LinkChange[] = [];
+      for (const children of domains.values()) {
+        for (const { domain, child, links: named } of children.values()) {
+          if (++done % itemsPerStep === 0) yield;
+          const come = named.filter(({ before, after }) => after && !before).map(({ parent }) => parent);
+          const gone = named.filter(({ before, after }) => before && !after).map(({ parent }) => parent);
+          if (come.length + gone.length > 0) changes.push({ domain, child, added: come, removed: gone });
+          added += come.length;
+          removed += gone.length;
+        }
+      }
+      const hasDomain = this.set.model.roles.get(definition)?.hasDomain === true;
+      if (changes.length > 0) links.set(definition, { hasDomain, changes });
     }
     for (const { before, after } of this.entities.values()) {
       if (++done % itemsPerStep === 0) yield;
@@ -232,14 +262,8 @@ class ChangeReader {
       if (before !== undefined) entities.removed.push(before);
       if (after !== undefined) entities.added.push(after);
     }
-    const byDefinition = new Map<string, LinkChanges>();
-    for (const [key, domains] of links) {
-      const changes: LinkChange[] = [];
-      for (const ofDomain of domains.values()) for (const change of ofDomain.values()) changes.push(change);
-      byDefinition.set(key, { hasDomain: this.set.model.roles.get(key)?.hasDomain === true, changes });
-    }
     return {
-      links: byDefinition,
+      links,
       entities,
       added: added + entities.added.length,
       removed: removed + entities.removed.length,
@@ -248,50 +272,54 @@ class ChangeReader {
   }
 
   private pointerOf(definition: string, child: string | undefined, parent: string | undefined): string {
-    const named = [...this.links.values()].filter(
-      (link) =>
-        link.definition === definition &&
-        link.child === (child ?? link.child) &&
-        link.parent === (parent ?? link.parent) &&
-        link.before !== link.after,
-    );
-    return (named.find(({ after }) => after) ?? named[0])?.pointer ?? '';
+    const domains = [...(this.links.get(definition)?.values() ?? [])];
+    const children = domains.flatMap((ofDomain) => [...ofDomain.values()]);
+    const named = children.flatMap((each) => (each.child === (child ?? each.child) ? each.links : []));
+    const changed = named.filter((link) => link.parent === (parent ?? link.parent) && link.before !== link.after);
+    const found = changed.find(({ after }) => after) ?? changed[0];
+    return found === undefined ? '' : pointerTo(found);
   }
 
-  private readLink(item: unknown, pointer: string): NamedLink | undefined {
-    if (!Array.isArray(item)) {
-      return this.refuse('wrong_type', 'a link must be a list such as ["g", "ana", "editor"]', pointer);
-    }
+  /** A link of the form that its definition wants. */
+  private readLink(item: unknown, place: ItemPlace): LinkTuple | undefined {
+    const refuse = (code: string, message: string, column?: number, hint?: string): undefined => {
+      const pointer = pointerTo(place);
+      return this.refuse(code, message, column === undefined ? pointer : `${pointer}/${column}`, hint);
+    };
+    if (!Array.isArray(item)) return refuse('wrong_type', 'a link must be a list such as ["g", "ana", "editor"]');
     const wrong = item.findIndex((column) => typeof column !== 'string');
-    if (wrong >= 0) return this.refuse('wrong_type', 'each column of a link must be a text', `${pointer}/${wrong}`);
-    const [key = '', child = '', parent = '', domain = ''] = item as string[];
+    if (wrong >= 0) return refuse('wrong_type', 'each column of a link must be a text', wrong);
+    const [key = ''] = item as string[];
     const definition = this.set.model.roles.get(key);
     if (definition === undefined) {
       const meant = closest(key, this.set.model.roles.keys());
       const hint = meant === undefined ? undefined : `did you mean ${quote(meant)}?`;
-      return this.refuse('unknown_definition', `the model defines no ${quote(key)}`, `${pointer}/0`, hint);
+      return refuse('unknown_definition', `the model defines no ${quote(key)}`, 0, hint);
     }
     const wanted = definition.hasDomain ? 3 : 2;
     if (item.length !== wanted + 1) {
       const columns = ['name', 'role', 'domain'].slice(0, wanted).join(', ');
       const message = `a link of ${cut(key)} is [${quote(key)}, ${columns}], not ${item.length} texts`;
-      return this.refuse('wrong_field_count', message, pointer);
+      return refuse('wrong_field_count', message);
     }
-    const faulty = (item as string[]).findIndex(
-      (column) => !plainName.test(column) && faultInName(column) !== undefined,
-    );
-    if (faulty >= 0) {
-      const message = `the name holds ${faultInName(item[faulty] as string)}`;
-      return this.refuse('control_character', message, `${pointer}/${faulty}`);
-    }
-    // No name holds the separator.
-    const id = item.join('\0');
-    let link = this.links.get(id);
-    if (link === undefined) {
-      const before = this.set.roles.get(key)?.liveLinks.has(domain, child, parent) === true;
-      link = { definition: key, domain, child, parent, before, after: before, pointer };
-      this.links.set(id, link);
-    }
+    const isFaulty = (column: string): boolean => !plainName.test(column) && faultInName(column) !== undefined;
+    const faulty = (item as string[]).findIndex(isFaulty);
+    if (faulty < 0) return item as unknown as LinkTuple;
+    return refuse('control_character', `the name holds ${faultInName(item[faulty] as string)}`, faulty);
+  }
+
+  private linkOf([definition, child, parent, domain = '']: LinkTuple, { list, at }: ItemPlace): NamedLink {
+    const domains = getOrMake(this.links, definition, newMap<Map<string, NamedChild>>);
+    const children = getOrMake(domains, domain, newMap<NamedChild>);
+    const named = getOrMake(children, child, () => ({ domain, child, links: [], byParent: undefined }));
+    if (named.links.length > fewLinks) named.byParent ??= new Map(named.links.map((link) => [link.parent, link]));
+    const { links, byParent } = named;
+    const known = byParent === undefined ? links.find((link) => link.parent === parent) : byParent.get(parent);
+    if (known !== undefined) return known;
+    const before = this.set.roles.get(definition)?.liveLinks.has(domain, child, parent) === true;
+    const link = { parent, before, after: before, list, at };
+    links.push(link);
+    byParent?.set(parent, link);
     return link;
   }
 
@@ -351,10 +379,10 @@ class ChangeReader {
     if (!this.isTrusted && !this.set.manifest.downgraded.has(problem.code)) this.report(problem);
   }
 
-  private isOwned(definition: string, pointer: string): boolean {
+  private isOwned(definition: string, place: ItemPlace): boolean {
     if (this.set.manifest.data?.roles.has(definition) === true) return true;
     const message = `the links of ${cut(definition)} are no live data: data.roles in policy-set.yaml does not name it`;
-    this.refuse('not_live_data', message, `${pointer}/0`);
+    this.refuse('not_live_data', message, `${pointerTo(place)}/0`);
     return false;
   }
 
@@ -383,19 +411,15 @@ function getOrMake<Value>(map: Map<string, Value>, key: string, make: () => Valu
   return value;
 }
 
-interface Collected {
-  readonly domain: string;
-  readonly child: string;
-  readonly added: string[];
-  readonly removed: string[];
-}
+/** Definition, name, role, and the domain where the definition has one. */
+type LinkTuple = readonly [definition: string, child: string, parent: string, domain?: string];
 
 const noAttributes: JsonObject = Object.freeze({});
 /** Most names are: they need no further look. */
 const plainName = /^[\x20-\x7e]*$/;
 
-function describeLink({ definition, domain, child, parent }: NamedLink): string {
-  const where = domain === '' ? '' : ` in ${quote(domain)}`;
+function describeLink([definition, child, parent, domain]: LinkTuple): string {
+  const where = domain === undefined ? '' : ` in ${quote(domain)}`;
   return `${cut(definition)} ${quote(child)} -> ${quote(parent)}${where}`;
 }
 

@@ -180,6 +180,14 @@ export class RoleGraph implements RoleRelation {
     return (stored.length === 0 ? live : live.length === 0 ? stored : [...stored, ...live]).map(({ parent }) => parent);
   }
 
+  /** The names that stand as a role in links of a stored domain; a name may come several times. */
+  *rolesIn(domain: string): Generator<string> {
+    for (const links of [this.stored.domains.get(domain)?.links, this.live.links.in(domain)]) {
+      if (links === undefined) continue;
+      for (const { parents } of links.values()) for (const { parent } of parents) yield parent;
+    }
+  }
+
   /** Prepares a role of a rule that may be a pattern. */
   prepareRole(role: string): void {
     const { nameMatching } = this.options;

@@ -258,6 +258,28 @@ describe('a change of live data', () => {
   });
 });
 
+describe('a change of many links', () => {
+  const many = Array.from({ length: 3_000 }, (_, at) => ['g', `user${at}`, `role${at % 40}`]);
+
+  it('finds the cycle among them, and only one that is there', () => {
+    const chain = Array.from({ length: 39 }, (_, at) => ['g', `role${at}`, `role${at + 1}`]);
+    expect(set.change({ add: { roles: [...many, ...chain] } }).added).toBe(3_039);
+    const [problem] = problemsOf({ add: { roles: [...chain, ...many, ['g', 'role39', 'role7']] } });
+    expect(problem).toContain('conflict: the roles of g would have a cycle: "role7" -> "role8"');
+    // Over a link of the file, and over one that was live before.
+    expect(problemsOf({ add: { roles: [...many, ['g', 'editor', 'root']] } })).toHaveLength(1);
+    const { set: given } = set.change({ add: { roles: [['g', 'role3', 'role2']] } });
+    expect(problemsOf({ add: { roles: [...many, ['g', 'role2', 'role3']] } }, given)).toHaveLength(1);
+  });
+
+  it('knows a link again among many of one name', () => {
+    const roles = Array.from({ length: 100 }, (_, at) => ['g', 'ana', `role${at}`]);
+    const { set: given, added } = set.change({ add: { roles: [...roles, ...roles] } });
+    expect(added).toBe(100);
+    expect(given.change({ remove: { roles: [...roles, ...roles] } })).toMatchObject({ added: 0, removed: 100 });
+  });
+});
+
 describe('what stops a load stops a change', () => {
   const schema = { subject: { user: { properties: { level: { type: 'integer' } } } } };
   const wrong: DataChange = { add: { entities: [{ type: 'user', id: 'ana', attributes: { level: 'x', extra: 1 } }] } };
