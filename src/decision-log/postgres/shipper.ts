@@ -68,8 +68,12 @@ export interface ShipperStatus {
 const enoughRecords = 2_048;
 /** Longest wait for others, in milliseconds. */
 const patienceMs = 200;
-/** Time between two rows of a batch, in milliseconds. */
-const rowPauseMs = 2;
+/**
+ * Rows of a batch that leave at once, which takes a millisecond, and the time before the next ones, in milliseconds. Connections
+ * that wait for one commit ask again at the same time, and with fewer rows at once this falls apart: commits become smaller.
+ */
+const rowsAtOnce = 4;
+const rowsPauseMs = 5;
 /** Where the journal ended, at a time in milliseconds since 1970. */
 interface TimedPosition extends JournalPosition {
   readonly now: number;
@@ -328,7 +332,7 @@ export class Shipper {
 
   /**
    * The values of `rowColumns`. All rows at once would keep callers waiting for some milliseconds, in this process and, where
-   * PostgreSQL has no processor of its own, there too. So there is a pause between two of them, while nothing more waits.
+   * PostgreSQL has no processor of its own, there too. So they leave some at a time, while nothing more waits.
    */
   private async *rowsInTurns(
     rows: readonly JoinedGroups[],
@@ -337,7 +341,7 @@ export class Shipper {
   ): AsyncGenerator<readonly CopyValue[]> {
     const turns = new Turns();
     for (const [i, joined] of rows.entries()) {
-      if (i > 0 && hasTime && !this.isPressed) await this.pause(rowPauseMs);
+      if (i > 0 && i % rowsAtOnce === 0 && hasTime && !this.isPressed) await this.pause(rowsPauseMs);
       if (turns.isOver) await turns.next();
       const [day, ...others] = valuesOf(joined);
       yield [day, writer, ...others];
