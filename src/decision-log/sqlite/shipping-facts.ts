@@ -45,7 +45,7 @@ export function encodeFacts(group: JournalGroup, keys: Buffer): Buffer {
 
 /** The group as it was when it was committed; undefined where that must be read from its text. */
 export function groupOfFacts(row: FactsRow): JournalGroup | undefined {
-  const { keys, shipping, text, ...bounds } = row;
+  const { first, count: records, since, until, idSince, idUntil, keys, shipping, text } = row;
   if (shipping === null || shipping.length < headBytes || shipping[0] !== form) return undefined;
   if (shipping.readUInt32BE(1) !== checksum(row, keys, shipping)) return undefined;
   const count = keys.length / keyBytes;
@@ -56,7 +56,7 @@ export function groupOfFacts(row: FactsRow): JournalGroup | undefined {
     entries[at++] = shipping[headBytes + 2 * i + 1]!;
   }
   const tally = decodeTally(shipping.toString('utf8', headBytes + count * maskBytes));
-  return { ...bounds, entries, tally, text };
+  return { first, count: records, since, until, idSince, idUntil, entries, tally, text };
 }
 
 function checksum(row: Omit<FactsRow, 'keys' | 'shipping'>, keys: Buffer, facts: Buffer): number {
