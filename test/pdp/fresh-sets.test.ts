@@ -4,7 +4,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { VerdictError } from '../../src/errors.js';
 import type { Demand } from '../../src/pdp/demand.js';
 import type { FreshSets } from '../../src/pdp/fresh-sets.js';
-import { setAt, startedFreshSets } from './told-sets.js';
+import { setAt, startedFreshSets, waitLonger } from './told-sets.js';
 
 /** The revision that answers, or the refusal's code. */
 async function answer(fresh: FreshSets, demand: Demand, name?: string, visible: 'all' | string[] = 'all') {
@@ -38,7 +38,8 @@ describe('a demanded revision', () => {
   });
 
   it('is waited for', async () => {
-    const { fresh, offer } = await startedFreshSets();
+    const { fresh, store, offer } = await startedFreshSets();
+    waitLonger(store);
     await offer(7);
     const waiting = answer(fresh, { atLeast: 8 });
     await offer(8);
@@ -46,7 +47,8 @@ describe('a demanded revision', () => {
   });
 
   it('is waited for also of a set that this replica does not know yet', async () => {
-    const { fresh, offer } = await startedFreshSets();
+    const { fresh, store, offer } = await startedFreshSets();
+    waitLonger(store);
     await offer(1);
     const waiting = answer(fresh, { atLeast: 3 }, 'new');
     await offer(3, 'new');
