@@ -2,7 +2,8 @@
 import { accessSync, constants, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { readApiKeyFile } from './auth/api-key-file.js';
-import { type Config, variableName } from './config/config.js';
+import { isUrl, readS3Settings } from './config/bundle-places.js';
+import { type Config, listIn, variableName } from './config/config.js';
 import { databasePathOf, dataFolderOf } from './config/data-folder.js';
 import { isPostgresUrl, parsePostgresUrl } from './config/postgres-url.js';
 import { ConfigError } from './config/read-config.js';
@@ -16,7 +17,12 @@ const fileOptions = ['apiKeysFile', 'tlsCert', 'tlsKey', 'tlsClientCa', 'tlsCrl'
 export function checkConfigFiles(config: Config): void {
   const unreadable = fileOptions.flatMap((property) => whyUnreadable(variableName(property), config[property]));
   const unusable = unreadable.length > 0 ? unreadable : [...faultsOfApiKeys(config), ...faultsOfTls(config)];
-  const problems = [...unusable, ...faultsOfDatabaseUrl(config), ...faultsOfDataFolder(config)];
+  const problems = [
+    ...unusable,
+    ...faultsOfBundles(config),
+    ...faultsOfDatabaseUrl(config),
+    ...faultsOfDataFolder(config),
+  ];
   if (problems.length > 0) throw new ConfigError(problems);
 }
 
@@ -38,6 +44,19 @@ function faultsOfApiKeys({ apiKeysFile: file }: Config): string[] {
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error;
     return error.problems.map((problem) => `${variableName('apiKeysFile')}: ${formatProblem(problem)}`);
+  }
+}
+
+/** What is wrong with the files that hold keys, and with what S3 needs of the environment. */
+function faultsOfBundles({ policySource, bundleUrl, bundleKeys }: Config): string[] {
+  if (policySource !== 'bundle' || bundleUrl === undefined) return [];
+  const files = listIn(bundleKeys).filter((place) => !isUrl(place));
+  const unreadable = files.flatMap((file) => whyUnreadable(`${variableName('bundleKeys')} names a file that`, file));
+  try {
+    if (bundleUrl.startsWith('s3:')) readS3Settings(process.env);
+    return unreadable;
+  } catch (error) {
+    return [...unreadable, `${variableName('bundleUrl')}: ${(error as Error).message}`];
   }
 }
 

@@ -19,6 +19,7 @@ import {
 } from 'class-validator';
 import { parseDuration } from '../core/duration.js';
 import { addressList } from './address-list.js';
+import { whyNotBundleUrl, whyNotKeyPlace } from './bundle-places.js';
 import { environmentName } from './environment-name.js';
 import { isLoopback } from './loopback.js';
 import { isPostgresUrl, parsePostgresUrl } from './postgres-url.js';
@@ -29,7 +30,7 @@ import { mostWorkers } from './worker-count.js';
 export const variablePrefix = 'VERDICT_';
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
-export const policySources = ['directory', 'database'] as const;
+export const policySources = ['directory', 'bundle', 'database'] as const;
 export const decisionLogModes = ['sync', 'fsync', 'async', 'off', 'replicated'] as const;
 
 /** One environment variable: `publicUrl` is read from `VERDICT_PUBLIC_URL`. */
@@ -89,7 +90,7 @@ export class Config {
   readonly authzenSigningKey?: string;
 
   @Variable(
-    'Where policy sets come from: `directory`, the folders of VERDICT_POLICY_DIR; `database`, what was written by `PUT /v1/policy-sets/{set}`. See docs/policy-sources.md.',
+    'Where policy sets come from: `directory`, the folders of VERDICT_POLICY_DIR; `bundle`, signed files at VERDICT_BUNDLE_URL; `database`, what was written by `PUT /v1/policy-sets/{set}`. See docs/policy-sources.md.',
   )
   @IsIn(policySources)
   readonly policySource: (typeof policySources)[number] = 'directory';
@@ -101,6 +102,31 @@ export class Config {
   @IsNotEmpty({ message: '$property must be set: it is the folder that holds the policy sets' })
   @IsString()
   readonly policyDir!: string;
+
+  @Variable(
+    'With the source `bundle`: the folder of bundles, as `https://…`, `s3://bucket/folder` or `file:///folder`; `https://<user>:<password>@…` sends HTTP Basic. S3 reads the variables of the AWS tools. See docs/bundles.md.',
+    { secret: true },
+  )
+  @ValidateIf(({ policySource, bundleUrl }: Config) => policySource === 'bundle' || bundleUrl !== undefined)
+  @Rule((url) =>
+    url === undefined ? 'must be set: it is the folder that bundles come from' : whyNotBundleUrl(String(url)),
+  )
+  readonly bundleUrl?: string;
+
+  @Variable(
+    'With the source `bundle`: the public keys whose signatures count, as files in PEM or JWKS, or https URLs of JWKS, separated by commas. Nothing else is served then. Default: none, and whatever is at VERDICT_BUNDLE_URL is served.',
+  )
+  @IsOptional()
+  @Rule((value) => {
+    const places = listIn(value as string);
+    if (places.length === 0) return 'must name a file or an https URL';
+    return places.map(whyNotKeyPlace).find((fault) => fault !== undefined);
+  })
+  readonly bundleKeys?: string;
+
+  @Variable('With the source `bundle`: longest time between two looks at the index, such as `10s`.')
+  @Rule((value) => whyNotPoll(value as string))
+  readonly bundlePoll: string = '10s';
 
   @Variable('Set that answers requests which name none. Default: the set named `default`, else the only one.')
   @IsOptional()
@@ -472,6 +498,13 @@ function whyNotStaleness(value: string): string | undefined {
   const ageMs = parseDuration(value);
   // While all is well, the age is up to the pause between two looks at the source.
   return ageMs !== undefined && ageMs >= 2_000 ? undefined : 'must be a duration such as 30s or 5m, of 2s at least';
+}
+
+function whyNotPoll(value: string): string | undefined {
+  const ms = parseDuration(value);
+  return ms !== undefined && ms >= 1_000 && ms <= 3_600_000
+    ? undefined
+    : 'must be a duration from 1s to 1h, such as 10s';
 }
 
 function whyNotDatabase(value: string): string | undefined {

@@ -70,12 +70,24 @@ export function readConfig(env: NodeJS.ProcessEnv, defaults: Partial<Config> = {
   }
   if (problems.length > 0) throw new ConfigError(problems);
   if (given.has(variableOf('spoolDir').name) && !isPostgresUrl(config.databaseUrl)) warnings.push(noSpool);
+  warnings.push(...bundleWarnings(config, given));
   if (config.tls === 'terminated-elsewhere' && config.trustedProxies === undefined) warnings.push(noTrustedProxies);
   return Object.freeze({ config: Object.freeze(config), warnings, given });
 }
 
 const noSpool =
   'VERDICT_SPOOL_DIR is ignored: with an SQLite database the journal lies beside it, in the folder that VERDICT_DATABASE_URL names';
+
+function bundleWarnings({ policySource, bundleKeys }: Config, given: ReadonlySet<string>): string[] {
+  if (policySource === 'bundle') return bundleKeys === undefined ? [noBundleKeys] : [];
+  return (['bundleUrl', 'bundleKeys', 'bundlePoll'] as const)
+    .map((property) => variableOf(property).name)
+    .filter((name) => given.has(name))
+    .map((name) => `${name} is ignored: VERDICT_POLICY_SOURCE is ${policySource}`);
+}
+
+const noBundleKeys =
+  'VERDICT_BUNDLE_KEYS is not set: whatever is at VERDICT_BUNDLE_URL is served, by whomever it was written';
 
 /** Behind a proxy every client has the proxy's address, until the proxy is believed. */
 const noTrustedProxies =

@@ -60,6 +60,14 @@ export abstract class PolicySource {
   abstract readonly place: object;
 
   /**
+   * Whether versions of the archive may serve while the source has told nothing of a set. A source that only serves what is
+   * signed keeps its own.
+   */
+  get trustsArchive(): boolean {
+    return true;
+  }
+
+  /**
    * When the source had last been read whole (milliseconds since 1970): everything that it had then was told and has been
    * handled. Undefined before the first time. `Date.now()` less this is the age: it must not shrink where the clock of the
    * machine is set back.

@@ -66,13 +66,18 @@ const policiesCopyName = 'verdict.policies';
     {
       provide: PolicySource,
       inject: [Config, loggerToken, PolicyArchive, PolicyRepository],
-      useFactory: (
+      useFactory: async (
         config: Config,
         log: Logger,
         archive: PolicyArchive,
         repository: PolicyRepository | undefined,
-      ): PolicySource =>
-        repository === undefined
+      ): Promise<PolicySource> => {
+        if (config.policySource === 'bundle') {
+          // What fetches and verifies takes time to load, which other sources do without.
+          const { bundleSourceOf } = await import('./bundle/bundle-source-of.js');
+          return bundleSourceOf(config, process.env, problemsTo(log));
+        }
+        return repository === undefined
           ? new DirectorySource({
               directory: config.policyDir,
               onDefect: (error) => log.error({ err: error }, 'looking for changed policy sets failed'),
@@ -89,7 +94,8 @@ const policiesCopyName = 'verdict.policies';
                   onProblem: problemsTo(log),
                 }),
               }),
-            }),
+            });
+      },
     },
     {
       // Undefined where the sets are not written into the database.

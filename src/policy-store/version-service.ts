@@ -9,7 +9,7 @@ export class VersionService {
   constructor(
     private readonly sets: PolicySetTable,
     private readonly archived: ArchivedVersions,
-    private readonly options: Pick<PolicyStoreOptions, 'archive' | 'log'>,
+    private readonly options: Pick<PolicyStoreOptions, 'archive' | 'log' | 'source'>,
   ) {}
 
   /** Archives the version and notes that it serves, then puts it into service. */
@@ -50,13 +50,13 @@ export class VersionService {
   }
 
   /**
-   * Serves what served when the process last ended, if nothing does.
+   * Serves what served when the process last ended, if nothing does and the source allows it.
    *
    * @returns whether something serves
    */
   async serveArchived(entry: Entry): Promise<boolean> {
     if (entry.loaded !== undefined) return true;
-    if (entry.archived === undefined) return false;
+    if (entry.archived === undefined || !this.options.source.trustsArchive) return false;
     const { name, version } = entry.archived;
     entry.archived = undefined;
     try {

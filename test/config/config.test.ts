@@ -207,6 +207,28 @@ describe('the configuration', () => {
     ]);
   });
 
+  it('takes bundles from a URL whose password it never shows, and warns where no keys are configured', () => {
+    const env = { VERDICT_POLICY_SOURCE: 'bundle', VERDICT_BUNDLE_URL: 'https://ci:hunter2@bundles.example/prod' };
+    const read = readConfig(env, {});
+    expect(describeConfig(read)).toMatch(/VERDICT_BUNDLE_URL=https:\/\/ci:\*+@bundles\.example\/prod/);
+    expect(read.warnings).toEqual([expect.stringMatching(/^VERDICT_BUNDLE_KEYS is not set/)]);
+    const keys = { VERDICT_BUNDLE_KEYS: 'old.pem, https://keys.example/jwks' };
+    expect(readConfig({ ...env, ...keys }, {}).warnings).toEqual([]);
+    const wrong = { ...env, VERDICT_BUNDLE_URL: 'http://ci:hunter2@bundles.example/prod' };
+    expect(() => readConfig(wrong, {})).toThrow(/^(?![\s\S]*hunter2)[\s\S]*VERDICT_BUNDLE_URL must be an https/);
+    expect(() => readConfig({ ...env, VERDICT_BUNDLE_KEYS: ',' }, {})).toThrow(/VERDICT_BUNDLE_KEYS must name/);
+    for (const poll of ['1s', '1h'])
+      expect(readConfig({ ...env, VERDICT_BUNDLE_POLL: poll }, {}).config.bundlePoll).toBe(poll);
+  });
+
+  it('warns of variables of bundles where they are not the source', () => {
+    const env = { VERDICT_BUNDLE_URL: 'file:///srv/bundles', VERDICT_BUNDLE_POLL: '1m' };
+    expect(readConfig(env, local).warnings).toEqual([
+      'VERDICT_BUNDLE_URL is ignored: VERDICT_POLICY_SOURCE is directory',
+      'VERDICT_BUNDLE_POLL is ignored: VERDICT_POLICY_SOURCE is directory',
+    ]);
+  });
+
   it('refuses a secret that is given twice or cannot be read, and a file for what is no secret', () => {
     expect(problemsOf({ VERDICT_DATABASE_URL: 'sqlite:a', VERDICT_DATABASE_URL_FILE: '/dev/null' })).toEqual([
       'VERDICT_DATABASE_URL is set twice: as VERDICT_DATABASE_URL and as VERDICT_DATABASE_URL_FILE',

@@ -2,13 +2,14 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { isUrl, whyNotBundleUrl, whyNotKeyPlace } from '../../config/bundle-places.js';
 import { parseDuration } from '../../core/duration.js';
 import { BundleError } from '../../policy-store/bundle/bundle-error.js';
 import { type BundleKeys, readSigningKey, type SigningKey } from '../../policy-store/bundle/bundle-keys.js';
 import { BundlePublisher } from '../../policy-store/bundle/bundle-publisher.js';
 import type { BundleTransport } from '../../policy-store/bundle/bundle-transport.js';
-import { openTransport, whyNotBundleUrl } from '../../policy-store/bundle/open-transport.js';
-import { TrustedKeys, whyNotKeyPlace } from '../../policy-store/bundle/trusted-keys.js';
+import { openTransport } from '../../policy-store/bundle/open-transport.js';
+import { TrustedKeys } from '../../policy-store/bundle/trusted-keys.js';
 import { UsageError } from '../exit-code.js';
 
 export interface KeyOptions {
@@ -29,7 +30,7 @@ const [shortestLife, longestLife] = [minute, 366 * 24 * 60 * minute];
 
 /** Opens a folder of bundles by its URL, or by a path. */
 export function transportOf(place: string): BundleTransport {
-  const url = /^[a-z][a-z0-9+.-]*:\/\//i.test(place) ? place : pathToFileURL(resolve(place)).href;
+  const url = isUrl(place) ? place : pathToFileURL(resolve(place)).href;
   const fault = whyNotBundleUrl(url);
   if (fault !== undefined) throw new UsageError(`${withoutPassword(url)} ${fault}`);
   try {

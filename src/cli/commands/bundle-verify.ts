@@ -57,8 +57,8 @@ async function verifyFile(path: string, keys: BundleKeys | undefined): Promise<V
       if (signature === undefined) throw new BundleError('bundle_unsigned', `there is no ${path}.jws`);
       await verifyArchive(archive, signature, keys, path);
     }
-    const { manifest } = openBundle(archive, path);
-    return { sets: [manifest], problems: [] };
+    const { manifest, problems } = openBundle(archive, path);
+    return { sets: [manifest], problems };
   } catch (error) {
     return { sets: [], problems: [problemOf(error)] };
   }

@@ -82,7 +82,7 @@ export function signatureAddress(address: string): string {
 
 function readSets(list: readonly unknown[]): IndexedBundle[] {
   if (list.length > maxIndexSets) throw refuse(`it names ${list.length} sets; ${maxIndexSets} are allowed`);
-  const sets = list.map(readEntry);
+  const sets = list.map((value, at) => readIndexedBundle(value, `entry ${at + 1}`, refuse));
   const names = new Set<string>();
   for (const { set } of sets) {
     if (names.has(set)) throw refuse(`it names the set ${set} twice`);
@@ -94,8 +94,9 @@ function readSets(list: readonly unknown[]): IndexedBundle[] {
 /** Parts of letters, digits and `.`, `_`, `-`, none of which begins with a dot: so no address leads out of the folder. */
 const relativeAddress = /^(?=.{1,512}$)[A-Za-z0-9_-][A-Za-z0-9._-]*(\/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$/;
 
-function readEntry(value: unknown, position: number): IndexedBundle {
-  const members = new JsonMembers(value, `entry ${position + 1}`, refuse);
+/** @param what the entry in messages */
+export function readIndexedBundle(value: unknown, what: string, refuse: (message: string) => Error): IndexedBundle {
+  const members = new JsonMembers(value, what, refuse);
   const entry = {
     set: readSetName(members),
     revision: readRevisionNumber(members),

@@ -52,7 +52,13 @@ export class BundleKeys {
     return this.byId.get(kid);
   }
 
-  /** In the order of the ids; a text that changes when keys come or go. */
+  /** A text that changes when keys come, go or change. */
+  get fingerprint(): string {
+    const of = ({ kid, key }: VerificationKey) => `${kid} ${key.export({ type: 'spki', format: 'pem' })}`;
+    return [...this.byId.values()].map(of).sort().join();
+  }
+
+  /** In order. */
   get ids(): readonly string[] {
     return [...this.byId.keys()].sort();
   }

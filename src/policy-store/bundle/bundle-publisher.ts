@@ -1,6 +1,7 @@
-import type { PolicySetFiles } from '../policy-set-files.js';
+import { formatProblem } from '../../core/problem.js';
+import { type PolicyFile, type PolicySetFiles, versionOf } from '../policy-set-files.js';
 import { type BundleManifest, digestOfArchive, openBundle, packBundle } from './bundle.js';
-import { BundleError } from './bundle-error.js';
+import { BundleError, type BundleErrorCode } from './bundle-error.js';
 import {
   type BundleIndex,
   type IndexedBundle,
@@ -206,8 +207,10 @@ export class BundlePublisher {
     change: PublishedSet['change'],
     rollback: boolean,
   ): Promise<PlannedSet> {
-    const { manifest } = openBundle(archive, 'the archive');
+    const { manifest, problems } = openBundle(archive, 'the archive');
     const { set, revision, version } = manifest;
+    const [problem] = problems;
+    if (problem !== undefined) throw new BundleError('bundle_archive_invalid', `${set}/${formatProblem(problem)}`);
     const digest = await digestOfArchive(archive);
     const address = `${set}/${revision}-${digest.slice('sha256:'.length, 'sha256:'.length + 16)}.tar`;
     const entry = { set, revision, version, digest, size: archive.length, address, rollback };
@@ -224,15 +227,18 @@ export class BundlePublisher {
     return given;
   }
 
-  /** Whether what is published has these files, tests included. */
+  /** Whether what is published has these files, tests included. What cannot be served is published anew. */
   private async holds(indexed: IndexedBundle, { files }: PolicySetFiles): Promise<boolean> {
-    const { set } = await openVerified(await this.fetch(indexed), indexed, this.keys);
-    return (
-      set.files.length === files.length &&
-      files.every(
-        ({ path, bytes }, at) => path === set.files[at]?.path && Buffer.from(set.files[at].bytes).equals(bytes),
-      )
-    );
+    if (indexed.version !== versionOf(files)) return false;
+    try {
+      const { set } = await openVerified(await this.fetch(indexed), indexed, this.keys);
+      const isThere = (file: PolicyFile | undefined, { path, bytes }: PolicyFile) =>
+        file?.path === path && Buffer.from(file.bytes).equals(bytes);
+      return set.files.length === files.length && files.every((file, at) => isThere(set.files[at], file));
+    } catch (error) {
+      if (!(error instanceof BundleError) || isOfServer.has(error.code)) throw error;
+      return false;
+    }
   }
 
   private async resign(entries: readonly IndexedBundle[]): Promise<void> {
@@ -267,6 +273,14 @@ export class BundlePublisher {
     await transport.put(indexPath, bytes, before === undefined ? 'absent' : seen);
   }
 }
+
+/** Codes that say nothing of the bundle itself. */
+const isOfServer = new Set<BundleErrorCode>([
+  'bundle_unreachable',
+  'bundle_access_denied',
+  'bundle_redirected',
+  'bundle_encoded',
+]);
 
 interface PlannedSet {
   readonly entry: IndexedBundle;

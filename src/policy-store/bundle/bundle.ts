@@ -14,9 +14,9 @@
  */
 import { webcrypto } from 'node:crypto';
 import type { PolicyProblem } from '../../core/problem.js';
-import { fileRole, type PolicyFile, type PolicySetFiles, versionOf } from '../policy-set-files.js';
+import { type PolicyFile, type PolicySetFiles, versionOf } from '../policy-set-files.js';
+import { sentSetProblems } from '../set-file-problems.js';
 import { defaultSourceLimits, type SourceLimits } from '../source-limits.js';
-import { textProblem } from '../text-problem.js';
 import { BundleArchiveError, packArchive, readArchive } from './bundle-archive.js';
 import { BundleError } from './bundle-error.js';
 import { bundleFormat, readDigest, readRevisionNumber, readSetName, readTime, requireFormat } from './bundle-format.js';
@@ -37,7 +37,7 @@ export interface BundleManifest {
 export interface OpenedBundle {
   readonly manifest: BundleManifest;
   readonly set: PolicySetFiles;
-  /** Why the files of the set cannot be read as text; with problems the set is not to be used. */
+  /** What is wrong with the files before anything in them is read as a policy; with problems the set is not to be used. */
   readonly problems: readonly PolicyProblem[];
 }
 
@@ -73,23 +73,12 @@ export function openBundle(archive: Buffer, name: string, limits: SourceLimits =
   const about = read.find(({ path }) => path === manifestPath);
   if (about === undefined) throw manifestInvalid(name, `there is no ${manifestPath}`);
   const files = Object.freeze(read.filter((file) => file !== about));
-  const size = files.reduce((sum, { bytes }) => sum + bytes.byteLength, 0);
-  if (size > limits.maxBytes) {
-    throw new BundleError(
-      'bundle_too_large',
-      `the files of ${name} have ${size} bytes; ${limits.maxBytes} are allowed`,
-    );
-  }
-  const foreign = files.find(({ path }) => fileRole(path) === undefined);
-  if (foreign !== undefined) {
-    throw new BundleError('bundle_archive_invalid', `${name} holds ${foreign.path}, which is no file of a policy set`);
-  }
   const manifest = readManifest(about.bytes, name);
   if (manifest.version !== versionOf(files)) {
     throw manifestInvalid(name, `its files are the version ${versionOf(files)}, not ${manifest.version}`);
   }
-  const problems = files.flatMap(({ path, bytes }) => textProblem(path, bytes) ?? []);
-  return { manifest, set: Object.freeze({ name: manifest.set, files }), problems };
+  const set = Object.freeze({ name: manifest.set, files });
+  return { manifest, set, problems: sentSetProblems(set, limits) };
 }
 
 /** Largest archive of a set within these limits, in bytes: each file has a header, and is filled up to a block. */

@@ -23,6 +23,7 @@ export async function download(
         headers: {
           // A body that is inflated on the way can become any size, and the digests are of the file itself.
           'accept-encoding': 'identity',
+          'cache-control': 'no-cache',
           ...(etag !== undefined && { 'if-none-match': etag }),
         },
       }),

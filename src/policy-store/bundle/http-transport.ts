@@ -25,7 +25,7 @@ export class HttpTransport extends BundleTransport {
 
   put(path: string, bytes: Uint8Array, condition?: PutCondition): Promise<void> {
     const address = new URL(path, this.folder);
-    const headers = { ...this.credentials, ...conditionHeaders(condition), 'content-type': contentTypeOf(path) };
+    const headers = { ...this.credentials, ...conditionHeaders(condition), ...contentHeaders(path) };
     return upload(address, (init) => fetch(address, { ...init, method: 'PUT', headers, body: new Uint8Array(bytes) }));
   }
 }
@@ -35,7 +35,14 @@ export function conditionHeaders(condition: PutCondition | undefined): Record<st
   return condition === 'absent' ? { 'if-none-match': '*' } : { 'if-match': condition.etag };
 }
 
-export function contentTypeOf(path: string): string {
-  if (path.endsWith('.json')) return 'application/json';
-  return path.endsWith('.jws') ? 'application/jose' : 'application/x-tar';
+/**
+ * What a file is, and how long it may be cached: an archive for ever, since it is never another one; the index, and
+ * signatures, which may be made anew, only as long as they are asked for.
+ */
+export function contentHeaders(path: string): Record<string, string> {
+  if (path.endsWith('.tar')) {
+    return { 'content-type': 'application/x-tar', 'cache-control': 'max-age=31536000, immutable' };
+  }
+  const type = path.endsWith('.json') ? 'application/json' : 'application/jose';
+  return { 'content-type': type, 'cache-control': 'no-cache' };
 }

@@ -48,11 +48,20 @@ export class JsonMembers {
     throw this.refuse(`${name} of ${this.what} is not a whole number from ${least} on`);
   }
 
-  /** A member that is left out where it is false. */
+  /** False where it is left out. */
   flag(name: string): boolean {
-    if (!this.has(name)) return false;
-    if (this.take(name) === true) return true;
-    throw this.refuse(`${name} of ${this.what} is not true`);
+    const value = this.take(name) ?? false;
+    if (typeof value === 'boolean') return value;
+    throw this.refuse(`${name} of ${this.what} is neither true nor false`);
+  }
+
+  any(name: string): unknown {
+    return this.take(name);
+  }
+
+  /** The members of a member that is an object. */
+  entries(name: string): readonly (readonly [string, unknown])[] {
+    return [...new JsonMembers(this.take(name), `${name} of ${this.what}`, this.refuse).members];
   }
 
   list(name: string): readonly unknown[] {

@@ -1,20 +1,15 @@
 import { createHash } from 'node:crypto';
 import { AwsClient } from 'aws4fetch';
+import type { S3Settings } from '../../config/bundle-places.js';
 import type { FetchedFile, GetOptions, PutCondition } from './bundle-transport.js';
 import { BundleTransport } from './bundle-transport.js';
 import { download, upload } from './http-exchange.js';
-import { conditionHeaders, contentTypeOf } from './http-transport.js';
+import { conditionHeaders, contentHeaders } from './http-transport.js';
 
-export interface S3Options {
+export interface S3Options extends S3Settings {
   readonly bucket: string;
   /** What all keys begin with; empty, or with a slash at its end. */
   readonly prefix: string;
-  readonly region: string;
-  /** Of the S3 API, `https://s3.eu-central-1.amazonaws.com`; buckets are the first part of the path. */
-  readonly endpoint: URL;
-  readonly accessKeyId: string;
-  readonly secretAccessKey: string;
-  readonly sessionToken?: string;
 }
 
 /** Bundles in a bucket of S3, or of a store that speaks its API. */
@@ -50,7 +45,7 @@ export class S3Transport extends BundleTransport {
     const body = new Uint8Array(bytes);
     const headers = {
       ...conditionHeaders(condition),
-      'content-type': contentTypeOf(path),
+      ...contentHeaders(path),
       'x-amz-content-sha256': createHash('sha256').update(body).digest('hex'),
     };
     return upload(address, async (init) =>

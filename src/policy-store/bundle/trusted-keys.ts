@@ -1,5 +1,5 @@
 import { open } from 'node:fs/promises';
-import { isTrustworthyUrl } from '../../config/token-rules.js';
+import { isUrl } from '../../config/bundle-places.js';
 import { BundleError } from './bundle-error.js';
 import { BundleKeys } from './bundle-keys.js';
 import { download } from './http-exchange.js';
@@ -33,7 +33,7 @@ export class TrustedKeys {
   private readonly fetched = new Map<string, FetchedKeys>();
   private readonly now: () => number;
 
-  /** @param places paths of files, and URLs for which `whyNotKeyPlace` has nothing against */
+  /** @param places paths of files, and URLs for which `whyNotKeyPlace` (config/bundle-places.ts) finds nothing */
   constructor(
     private readonly places: readonly string[],
     private readonly options: TrustedKeysOptions = {},
@@ -68,16 +68,6 @@ export class TrustedKeys {
       return last.text;
     }
   }
-}
-
-/** Says why keys cannot be at this place; undefined for a path, and for a URL over which nobody in between can change them. */
-export function whyNotKeyPlace(place: string): string | undefined {
-  if (!isUrl(place) || isTrustworthyUrl(place)) return undefined;
-  return `names "${place}", which is neither a file nor an https URL (http is for loopback alone)`;
-}
-
-function isUrl(place: string): boolean {
-  return /^[a-z][a-z0-9+.-]*:\/\//i.test(place);
 }
 
 async function readKeyFile(path: string): Promise<string> {

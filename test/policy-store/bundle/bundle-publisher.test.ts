@@ -64,6 +64,17 @@ describe('publishing', () => {
     expect((await push({ 'tests/one.yaml': '[]' })).sets).toEqual([{ set: 'acl', revision: 2, change: 'changed' }]);
   });
 
+  it('publishes a set anew whose archive is not as it should be', async () => {
+    const folder = bundleFolder({ signing: ours.signing });
+    const push = () => folder.publisher().push([publicationOf(setOf('ana'))]);
+    await push();
+    rmSync(join(folder.path, folder.addressOf('acl')));
+    expect((await push()).sets).toEqual([{ set: 'acl', revision: 2, change: 'changed' }]);
+    writeFileSync(join(folder.path, `${folder.addressOf('acl')}.jws`), 'x');
+    expect((await push()).sets).toEqual([{ set: 'acl', revision: 3, change: 'changed' }]);
+    expect(await seen(folder)).toEqual({ acl: '3: p, ana, data, read' });
+  });
+
   it('leaves what is not given in the index, or takes it out if that is asked for', async () => {
     const folder = bundleFolder();
     await folder.publisher().push(['a', 'b'].map((name) => publicationOf(setOf('ana', name))));
@@ -105,6 +116,17 @@ describe('publishing', () => {
     expect(await seen(folder)).toEqual({ acl: '7 rollback: p, ana, data, read' });
     expect((await push(archiveOf('zoe', 10))).sets).toEqual([{ set: 'acl', revision: 10, change: 'changed' }]);
     expect(await seen(folder)).toEqual({ acl: '10: p, zoe, data, read' });
+  });
+
+  it('refuses an archive that no service would take', async () => {
+    const files = [...setOf('ana').files, { path: 'tests/notes.txt', bytes: Buffer.from('x') }];
+    const archive = packBundle({ name: 'acl', files }, { revision: 1 });
+    const push = bundleFolder()
+      .publisher()
+      .push([{ kind: 'archive', archive, signature: undefined }]);
+    await expect(push).rejects.toThrow(
+      refusal('bundle_archive_invalid', /acl\/tests\/notes.txt:1:1: error unknown_file/),
+    );
   });
 
   it('keeps the signature that an archive came with, if it counts', async () => {

@@ -1,15 +1,16 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
-import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { whyNotBundleUrl } from '../../../src/config/bundle-places.js';
 import type { BundleTransport, GetOptions } from '../../../src/policy-store/bundle/bundle-transport.js';
-import { openTransport, whyNotBundleUrl } from '../../../src/policy-store/bundle/open-transport.js';
+import { openTransport } from '../../../src/policy-store/bundle/open-transport.js';
 import { temporaryDirectory } from '../folders.js';
-import { hasS3, S3Server } from './s3-server.js';
+import { FaultyProxy, hasS3, S3Server } from './s3-server.js';
 
 const refusal = (code: string, message = /./) =>
   expect.objectContaining({ code, message: expect.stringMatching(message) });
@@ -318,23 +319,15 @@ describe.runIf(hasS3)('bundles in S3', () => {
 
   it('are refused from a server that answers 503 or breaks off', async () => {
     const bucket = await newBucket();
-    let fault: 'none' | '503' | 'half' = 'none';
-    const url = await serve((asked, response) => {
-      if (fault === '503') return void response.writeHead(503).end('SlowDown');
-      const { method, headers, url: path } = asked;
-      const passed = request(`${s3.endpoint}${path}`, { method: method!, headers }, (answer) => {
-        response.writeHead(answer.statusCode!, answer.headers);
-        if (fault === 'none') answer.pipe(response);
-        else answer.once('data', (piece: Buffer) => response.write(piece.subarray(0, 1), () => response.destroy()));
-      });
-      asked.pipe(passed);
-    });
-    const folder = openTransport(`s3://${bucket}`, s3.env(url));
+    const proxy = await FaultyProxy.to(s3.endpoint);
+    const folder = openTransport(`s3://${bucket}`, s3.env(proxy.url));
     await folder.put('a', Buffer.from('whole'));
     expect(await textOf(folder, 'a')).toBe('whole');
-    for (fault of ['503', 'half'] as const) {
+    for (const fault of ['503', 'half'] as const) {
+      proxy.fault = fault;
       await expect(folder.get('a', small)).rejects.toThrow(refusal('bundle_unreachable'));
     }
+    proxy.close();
   });
 });
 

@@ -85,17 +85,20 @@ describe('a bundle', () => {
   });
 
   it.each(['README.md', '.hidden.csv', 'tests/deep/one.yaml', 'other/rules.csv'])(
-    'is refused with %s, which is no file of a policy set',
+    'says that %s is no file of a policy set',
     (path) => {
       const bundle = packBundle({ name: 'invoices', files: [...files, file(path, 'x')] }, about);
-      expect(() => openBundle(bundle, 'invoices')).toThrow(refusal('bundle_archive_invalid'));
+      expect(openBundle(bundle, 'invoices').problems).toMatchObject([{ code: 'unknown_file', file: path }]);
     },
   );
 
-  it('says where a file is not text', () => {
-    const broken = [...files.slice(0, 1), file('rules.csv', Buffer.from([0x70, 0xff]))];
+  it('says where a file is not text, and which is missing', () => {
+    const broken = [file('rules.csv', Buffer.from([0x70, 0xff]))];
     const opened = openBundle(packBundle({ name: 'invoices', files: broken }, about), 'invoices');
-    expect(opened.problems).toMatchObject([{ code: 'not_utf8', file: 'rules.csv', line: 1, column: 2 }]);
+    expect(opened.problems).toMatchObject([
+      { code: 'model_missing', file: '.' },
+      { code: 'not_utf8', file: 'rules.csv', line: 1, column: 2 },
+    ]);
   });
 
   it('is not made with a file that cannot stand in it', () => {
@@ -105,13 +108,18 @@ describe('a bundle', () => {
 
   it('holds as many bytes and files as a set may have and no more', () => {
     const limits = { maxBytes: 4_096, maxFiles: 3 };
-    const sized = (size: number) => packBundle({ name: 'x', files: [file('rules.csv', 'x'.repeat(size))] }, about);
-    expect(openBundle(sized(4_096), 'x', limits).set.files).toHaveLength(1);
-    expect(() => openBundle(sized(4_097), 'x', limits)).toThrow(refusal('bundle_too_large'));
-    const counted = (count: number) =>
-      packBundle({ name: 'x', files: Array.from({ length: count }, (_, at) => file(`${at}.csv`, '')) }, about);
-    expect(openBundle(counted(3), 'x', limits).set.files).toHaveLength(3);
-    expect(() => openBundle(counted(4), 'x', limits)).toThrow(refusal('bundle_too_large'));
+    const model = file('model.conf', '');
+    const codesOf = (more: PolicyFile[]) =>
+      openBundle(packBundle({ name: 'x', files: [model, ...more] }, about), 'x', limits).problems.map(
+        ({ code }) => code,
+      );
+    expect(codesOf([file('rules.csv', 'x'.repeat(4_096))])).toEqual([]);
+    expect(codesOf([file('rules.csv', 'x'.repeat(4_097))])).toEqual(['policy_set_too_large']);
+    // Beyond what the manifest may have, nothing is read any more.
+    expect(() => codesOf([file('rules.csv', 'x'.repeat(3 * 4_096))])).toThrow(refusal('bundle_too_large'));
+    const counted = (count: number) => Array.from({ length: count }, (_, at) => file(`${at}.csv`, ''));
+    expect(codesOf(counted(2))).toEqual([]);
+    expect(() => codesOf(counted(3))).toThrow(refusal('bundle_too_large'));
   });
 
   it('is never longer than what is fetched at most', () => {

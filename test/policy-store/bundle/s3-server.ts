@@ -2,6 +2,13 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  request,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -98,4 +105,53 @@ async function freePorts(): Promise<number[]> {
   }
   for (const server of servers) server.close();
   return ports;
+}
+
+/** Stands between a client and a server, and breaks what the server says while a test wants it. */
+export class FaultyProxy {
+  /** `503`: the server is too busy; `half`: the body breaks off; `other`: the body is that of another file. */
+  fault: 'none' | '503' | 'half' | 'other' = 'none';
+  /** Paths that were asked for. */
+  readonly asked: string[] = [];
+
+  private constructor(
+    private readonly server: Server,
+    readonly url: string,
+  ) {}
+
+  static async to(endpoint: string): Promise<FaultyProxy> {
+    const server = createHttpServer((asked, response) => proxy.answer(endpoint, asked, response));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const proxy = new FaultyProxy(server, `http://127.0.0.1:${(server.address() as { port: number }).port}`);
+    return proxy;
+  }
+
+  close(): void {
+    this.server.close();
+    this.server.closeAllConnections();
+  }
+
+  private answer(endpoint: string, asked: IncomingMessage, response: ServerResponse): void {
+    const { fault } = this;
+    const { method, headers, url: path } = asked;
+    this.asked.push(path!);
+    if (fault === '503') return void response.writeHead(503).end('SlowDown');
+    // The host stays as the client named it, since it is signed.
+    const passed = request(`${endpoint}${path}`, { method: method!, headers }, (answer) => {
+      const status = answer.statusCode!;
+      if (fault === 'none' || status !== 200) {
+        response.writeHead(status, answer.headers);
+        answer.pipe(response);
+      } else if (fault === 'half') {
+        response.writeHead(status, answer.headers);
+        answer.once('data', (piece: Buffer) => response.write(piece.subarray(0, 1), () => response.destroy()));
+      } else {
+        answer.resume();
+        response.writeHead(status, { etag: '"other"' }).end('another file');
+      }
+    });
+    passed.on('error', () => response.destroy());
+    asked.pipe(passed);
+  }
 }

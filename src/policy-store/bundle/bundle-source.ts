@@ -1,0 +1,443 @@
+import { assert } from '../../core/assert.js';
+import { formatProblem, type PolicyProblem } from '../../core/problem.js';
+import { policySetNotFound, VerdictError } from '../../errors.js';
+import { Confirmation } from '../confirmation.js';
+import { PolicySource, type SourceSink } from '../policy-source.js';
+import { defaultSourceLimits, type SourceLimits } from '../source-limits.js';
+import type { OpenedBundle } from './bundle.js';
+import { BundleError } from './bundle-error.js';
+import { type BundleIndex, type IndexedBundle, indexExpiry } from './bundle-index.js';
+import type { BundleKeys } from './bundle-keys.js';
+import type { BundleShelf } from './bundle-shelf.js';
+import type { BundleTransport } from './bundle-transport.js';
+import { type FetchedIndex, fetchBundle, fetchIndex, openVerified } from './fetch-bundle.js';
+import type { TrustedKeys } from './trusted-keys.js';
+
+export interface BundleSourceOptions {
+  readonly transport: BundleTransport;
+  /** Whose signatures count; undefined: nothing has to be signed. */
+  readonly keys: TrustedKeys | undefined;
+  /** Where the bundles that were taken last are kept. */
+  readonly shelf: BundleShelf;
+  /** Longest time between two looks at the index, in milliseconds. */
+  readonly pollMs: number;
+  readonly limits?: SourceLimits;
+  /** Hears what could not be kept on the disk, and of defects. */
+  readonly onProblem: (what: string, error: unknown) => void;
+  /** Milliseconds since 1970. */
+  readonly now?: () => number;
+  /** From 0 to 1. */
+  readonly random?: () => number;
+}
+
+/** Longest time between two looks while the source cannot be used, in milliseconds. */
+const maxBackOffMs = 60_000;
+/** Longest time until a bundle is fetched again that was refused, in milliseconds. */
+const maxRefusedMs = 300_000;
+/** Bundles that are fetched at once. */
+const concurrency = 8;
+/** How much sooner than after its time a look may come, so that replicas do not all look at once. */
+const jitter = 0.2;
+
+/** What became of the bundle of a set that the index names. */
+interface Told {
+  readonly digest: string;
+  /** Why it is not told as it is, for the log once. */
+  readonly problem?: string;
+  /** When it is tried again, by the monotonic clock. */
+  readonly retryAt?: number;
+  readonly failures: number;
+}
+
+/**
+ * The policy sets of a folder of bundles. The index alone is polled; a bundle is fetched when the index names a new one. What
+ * cannot be verified changes nothing, and what was verified last is kept on disk.
+ */
+export class BundleSource extends PolicySource {
+  readonly title = 'policy bundles';
+  private readonly now: () => number;
+  private sink: SourceSink | undefined;
+  private etag: string | undefined;
+  private index: BundleIndex | undefined;
+  /** The keys by which all was verified. */
+  private keysSeen = '';
+  private readonly told = new Map<string, Told>();
+  /** Sets of which this process has offered what served before it. */
+  private readonly revived = new Set<string>();
+  private problemTold: string | undefined;
+  private readonly confirmation = new Confirmation();
+  /** How often in a row the source could not be used. */
+  private failures = 0;
+  private work: Promise<unknown> = Promise.resolve();
+  private timer: NodeJS.Timeout | undefined;
+  /** Whether a look waits for its turn. */
+  private isLookDue = false;
+  private readonly stopping = new AbortController();
+
+  constructor(private readonly options: BundleSourceOptions) {
+    super();
+    this.now = options.now ?? Date.now;
+  }
+
+  /** With keys, the archive holds what anybody could have written into a database. */
+  override get trustsArchive(): boolean {
+    return this.options.keys === undefined;
+  }
+
+  get place(): object {
+    return { bundles: this.options.transport.place };
+  }
+
+  get confirmedAt(): number | undefined {
+    return this.confirmation.at;
+  }
+
+  async start(sink: SourceSink): Promise<void> {
+    this.sink = sink;
+    await this.options.shelf.open().catch((error: unknown) => {
+      this.options.onProblem('what was taken of bundles is not known any more; they are taken anew', error);
+    });
+    await this.look(() => false);
+  }
+
+  async reload(name?: string): Promise<void> {
+    await this.look((candidate) => name === undefined || candidate === name);
+  }
+
+  /** Asks for the index alone. What is new in it is fetched afterwards. */
+  async latestRevision(name: string): Promise<number | undefined> {
+    const keys = await this.options.keys?.current();
+    const found = await this.fetchIndex(keys);
+    const index = this.requireUnexpired(found);
+    if (found !== 'unchanged' && !this.isLookDue) {
+      this.isLookDue = true;
+      void this.look(() => false);
+    }
+    const named = index.sets.find(({ set }) => set === name)?.revision ?? 0;
+    // After a rollback, the highest is one that the index does not name any more.
+    const taken = this.options.shelf.bundlesOf(name).map(({ bundle }) => bundle.revision);
+    const highest = Math.max(named, ...taken);
+    return highest === 0 ? undefined : highest;
+  }
+
+  /**
+   * Serves a bundle that was taken earlier until the index names another one than now; of this replica alone.
+   *
+   * @throws VerdictError `policy_set_not_found`, `policy_version_invalid`
+   */
+  override rollback(name: string, version: string): Promise<void> {
+    return this.exclusively(async () => {
+      const { shelf } = this.options;
+      const named = this.index?.sets.find(({ set }) => set === name) ?? shelf.bundlesOf(name)[0]?.bundle;
+      if (named === undefined) throw policySetNotFound(name);
+      const before = shelf.pinOf(name);
+      const kept = shelf.bundlesOf(name).find(({ bundle }) => bundle.version === version)?.bundle;
+      if (kept === undefined) throw notKept(name, version);
+      const keys = await this.options.keys?.current().catch((error: unknown) => {
+        throw error instanceof BundleError ? new VerdictError('policy_version_invalid', `${error.message}.`) : error;
+      });
+      shelf.notePin(name, kept.version === named.version ? undefined : { digest: kept.digest, over: named.digest });
+      if (!(await this.offerKept(named, keys))) {
+        shelf.notePin(name, before);
+        throw notKept(name, version);
+      }
+      await this.save();
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    clearTimeout(this.timer);
+    await this.work;
+  }
+
+  private get isStopped(): boolean {
+    return this.stopping.signal.aborted;
+  }
+
+  /** One look, or one request of an operator, after the other. */
+  private exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.work.then(work);
+    this.work = result.catch(() => undefined);
+    return result;
+  }
+
+  private look(forced: (name: string) => boolean): Promise<void> {
+    return this.exclusively(async () => {
+      if (this.isStopped) return;
+      clearTimeout(this.timer);
+      this.isLookDue = false;
+      const { sink } = this;
+      assert(sink !== undefined, 'a source is started before it looks');
+      let retryAfterMs = 0;
+      try {
+        await this.lookNow(sink, forced);
+        this.failures = 0;
+      } catch (error) {
+        if (this.isStopped) return;
+        this.failures++;
+        if (!(error instanceof BundleError)) this.options.onProblem('looking for bundles failed', error);
+        const known = error instanceof BundleError ? error : new BundleError('bundle_unreachable', 'see the log');
+        retryAfterMs = known.extra.retryAfterMs ?? 0;
+        await this.tellProblem(sink, known.asProblem());
+      }
+      this.lookLater(retryAfterMs);
+    });
+  }
+
+  private async lookNow(sink: SourceSink, forced: (name: string) => boolean): Promise<void> {
+    const asked = performance.now();
+    const keys = await this.options.keys?.current();
+    this.noteKeys(keys);
+    try {
+      await this.takeIndex(keys);
+    } catch (error) {
+      // What was taken earlier serves, if this process has just started.
+      for (const name of this.options.shelf.names) await this.revive(name, keys);
+      throw error;
+    }
+    const index = this.index;
+    assert(index !== undefined, 'an index that is taken is kept');
+    await this.apply(sink, index, keys, forced);
+    await this.tellProblem(sink, undefined);
+    // Sets of which the newest could not be told were told to have failed; they have an age of their own.
+    if (!this.isStopped) this.confirmation.note(asked);
+  }
+
+  /** What was verified by other keys counts no more. */
+  private noteKeys(keys: BundleKeys | undefined): void {
+    const fingerprint = keys?.fingerprint ?? '';
+    if (fingerprint === this.keysSeen) return;
+    this.keysSeen = fingerprint;
+    this.etag = undefined;
+    this.told.clear();
+  }
+
+  private async fetchIndex(keys: BundleKeys | undefined): Promise<FetchedIndex | 'unchanged'> {
+    const { transport, shelf } = this.options;
+    const found = await fetchIndex(transport, keys, { etag: this.etag, signal: this.stopping.signal });
+    if (found === 'unchanged') return found;
+    const { number } = found.index;
+    if (number < shelf.number) {
+      throw older(`the index has the number ${number}, and ${shelf.number} was seen already`);
+    }
+    if (number === shelf.number && !shelf.isNewest(found.text)) {
+      throw older(`there is another index with the number ${number} than the one that was seen`);
+    }
+    return found;
+  }
+
+  private requireUnexpired(found: FetchedIndex | 'unchanged'): BundleIndex {
+    const index = found === 'unchanged' ? this.index : found.index;
+    assert(index !== undefined, 'an index is unchanged only when it is known');
+    if (indexExpiry(index) > this.now()) return index;
+    const hint = 'run `verdict bundle refresh`';
+    throw new BundleError('bundle_index_expired', `the index expired at ${index.expires}`, { hint });
+  }
+
+  /** Takes the newest index, if it has not expired. */
+  private async takeIndex(keys: BundleKeys | undefined): Promise<void> {
+    const { shelf } = this.options;
+    const found = await this.fetchIndex(keys);
+    const index = this.requireUnexpired(found);
+    if (found === 'unchanged') return;
+    if (!shelf.isNewest(found.text)) {
+      shelf.noteIndex(index.number, found.text);
+      await this.save();
+    }
+    this.index = index;
+    this.etag = found.etag;
+  }
+
+  private async apply(
+    sink: SourceSink,
+    index: BundleIndex,
+    keys: BundleKeys | undefined,
+    forced: (name: string) => boolean,
+  ): Promise<void> {
+    const { shelf } = this.options;
+    const named = new Set(index.sets.map(({ set }) => set));
+    for (const name of new Set([...sink.names(), ...shelf.names])) {
+      if (named.has(name)) continue;
+      this.told.delete(name);
+      await this.tidying(shelf.forget(name));
+      await sink.remove(name, 'the index of bundles does not name it');
+    }
+    const due = index.sets.filter((indexed) => forced(indexed.set) || this.isDue(indexed)).values();
+    const tellDue = async () => {
+      for (const indexed of due) if (!this.isStopped) await this.tell(sink, indexed, keys);
+    };
+    await Promise.all(Array.from({ length: concurrency }, tellDue));
+    await this.save();
+  }
+
+  private isDue({ set, digest }: IndexedBundle): boolean {
+    const told = this.told.get(set);
+    if (told?.digest !== digest) return true;
+    return told.retryAt !== undefined && told.retryAt <= performance.now();
+  }
+
+  /** Tells the bundle that the index names, or why it is not to be used. */
+  private async tell(sink: SourceSink, indexed: IndexedBundle, keys: BundleKeys | undefined): Promise<void> {
+    const { set, digest } = indexed;
+    const since = performance.now();
+    const { shelf } = this.options;
+    try {
+      this.requireRevision(indexed);
+      const opened = await this.obtain(indexed, keys);
+      const pin = shelf.pinOf(set);
+      if (pin?.over === digest) {
+        this.told.set(set, { digest, failures: 0 });
+        if (await this.offerKept(indexed, keys)) return;
+        this.options.onProblem(`the pinned bundle of ${set} cannot be served`, new Error(pin.digest));
+      }
+      shelf.notePin(set, undefined);
+      const isServed = await this.offer(sink, opened, since);
+      if (isServed) this.revived.add(set);
+      this.told.set(set, { digest, failures: 0 });
+      await this.tidying(shelf.noteTaken(indexed, isServed));
+      if (isServed || !(await this.revive(set, keys, digest))) return;
+      // What served is back, and what is wrong with the newest is to be seen.
+      await this.offer(sink, opened, since);
+    } catch (error) {
+      if (this.isStopped) return;
+      if (!(error instanceof BundleError)) throw error;
+      await this.revive(set, keys);
+      const before = this.told.get(set);
+      const failures = before?.digest === digest ? before.failures + 1 : 1;
+      const waitMs = error.code === 'bundle_revision_lower' ? maxRefusedMs : this.options.pollMs * 2 ** (failures - 1);
+      const retryAt = performance.now() + Math.min(waitMs, maxRefusedMs);
+      const problem = error.asProblem();
+      this.told.set(set, { digest, failures, retryAt, problem: formatProblem(problem) });
+      if (before?.problem !== formatProblem(problem)) await sink.fail(set, [problem], since);
+    }
+  }
+
+  private async offer(sink: SourceSink, { manifest, set, problems }: OpenedBundle, since: number): Promise<boolean> {
+    if (problems.length === 0) {
+      const { revision, gitCommit } = manifest;
+      return sink.offer({ set, revision, since, gitCommit: async () => gitCommit });
+    }
+    await sink.fail(set.name, problems, since);
+    return false;
+  }
+
+  /** A revision names one content, and falls only where that is meant. */
+  private requireRevision({ set, revision, digest, rollback }: IndexedBundle): void {
+    const served = this.options.shelf.servedOf(set);
+    if (served === undefined || rollback || revision > served.revision || digest === served.digest) return;
+    const message =
+      revision === served.revision
+        ? `the index names another bundle of ${set} with the revision ${revision} than the one that serves`
+        : `the index names the revision ${revision} of ${set}, and ${served.revision} serves`;
+    throw new BundleError('bundle_revision_lower', message, { hint: 'push a higher revision, or say --rollback' });
+  }
+
+  /** The bundle from the disk, if it is there and counts, or else from its source. */
+  private async obtain(indexed: IndexedBundle, keys: BundleKeys | undefined): Promise<OpenedBundle> {
+    const { transport, shelf, limits = defaultSourceLimits, onProblem } = this.options;
+    const kept = await this.openKept(indexed, keys);
+    if (kept !== undefined) return kept;
+    const options = { limits, signal: this.stopping.signal };
+    const fetched = await fetchBundle(transport, indexed, keys !== undefined, options);
+    const opened = await openVerified(fetched, indexed, keys, limits);
+    await shelf.keep(indexed, fetched).catch((error: unknown) => {
+      onProblem(`the bundle of ${indexed.set} could not be kept, so a restart will need its source`, error);
+    });
+    return opened;
+  }
+
+  /** Undefined also where what is on the disk is damaged, or signed by a key that does not count any more. */
+  private async openKept(indexed: IndexedBundle, keys: BundleKeys | undefined): Promise<OpenedBundle | undefined> {
+    const { shelf, limits = defaultSourceLimits } = this.options;
+    const kept = await shelf.read(indexed, keys !== undefined);
+    if (kept === undefined) return undefined;
+    try {
+      return await openVerified(kept, indexed, keys, limits);
+    } catch (error) {
+      if (error instanceof BundleError) return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * Offers what was taken last of a set before this process started, or else what served, unless this process has served
+   * something of it already.
+   *
+   * @param except the digest of a bundle that was offered just now
+   * @returns whether it serves
+   */
+  private async revive(set: string, keys: BundleKeys | undefined, except?: string): Promise<boolean> {
+    const { shelf } = this.options;
+    if (this.revived.has(set)) return false;
+    this.revived.add(set);
+    for (const bundle of new Set([shelf.bundlesOf(set)[0]?.bundle, shelf.servedOf(set)])) {
+      if (bundle === undefined || bundle.digest === except) continue;
+      if (await this.offerKept(bundle, keys)) return true;
+    }
+    return false;
+  }
+
+  /**
+   * Offers the bundle from the disk, or the one that is pinned in its place.
+   *
+   * @returns whether it serves
+   */
+  private async offerKept(indexed: IndexedBundle, keys: BundleKeys | undefined): Promise<boolean> {
+    const { sink } = this;
+    const since = performance.now();
+    const pin = this.options.shelf.pinOf(indexed.set);
+    const shelved = this.options.shelf.bundlesOf(indexed.set).map(({ bundle }) => bundle);
+    const bundle = shelved.find(({ digest }) => digest === pin?.digest) ?? indexed;
+    const opened = await this.openKept(bundle, keys);
+    if (sink === undefined || opened === undefined || opened.problems.length > 0) return false;
+    const { gitCommit } = opened.manifest;
+    return sink.offer({
+      set: opened.set,
+      revision: indexed.revision,
+      since,
+      gitCommit: async () => gitCommit,
+      ...(bundle !== indexed && { pinnedOver: indexed.version }),
+    });
+  }
+
+  private async tellProblem(sink: SourceSink, problem: PolicyProblem | undefined): Promise<void> {
+    const text = problem === undefined ? undefined : formatProblem(problem);
+    if (text === this.problemTold) return;
+    this.problemTold = text;
+    await sink.problem(problem);
+  }
+
+  /** What is noted holds, also where files that are not needed any more cannot be removed. */
+  private async tidying(work: Promise<void>): Promise<void> {
+    await work.catch((error: unknown) => this.options.onProblem('bundles that went cannot be removed', error));
+  }
+
+  private async save(): Promise<void> {
+    await this.options.shelf.save().catch((error: unknown) => {
+      this.options.onProblem(
+        'what was taken of bundles could not be noted; after a restart an older index could pass',
+        error,
+      );
+    });
+  }
+
+  /** The jitter only shortens: what was published is seen within the time that was configured. */
+  private lookLater(retryAfterMs: number): void {
+    const { pollMs, random = Math.random } = this.options;
+    const backOffMs = Math.min(pollMs * 2 ** Math.max(0, this.failures - 1), Math.max(pollMs, maxBackOffMs));
+    const waitMs = Math.max(backOffMs * (1 - jitter * random()), retryAfterMs);
+    this.timer = setTimeout(() => void this.look(() => false), waitMs).unref();
+  }
+}
+
+function older(message: string): BundleError {
+  return new BundleError('bundle_index_older', message, {
+    hint: 'push or refresh, if an old one was restored on purpose',
+  });
+}
+
+function notKept(set: string, version: string): VerdictError {
+  const detail = `No bundle of "${set}" with the version "${version}" that can be verified is kept here.`;
+  return new VerdictError('policy_version_invalid', detail);
+}
