@@ -1,5 +1,6 @@
 import { formatProblem } from '../../core/problem.js';
 import { type PolicyFile, type PolicySetFiles, versionOf } from '../policy-set-files.js';
+import { atOnce } from './at-once.js';
 import { type BundleManifest, digestOfArchive, openBundle, packBundle } from './bundle.js';
 import { BundleError, type BundleErrorCode } from './bundle-error.js';
 import {
@@ -49,6 +50,8 @@ export interface PublisherOptions {
 
 /** How often an index is written anew that somebody else changed meanwhile. */
 const attempts = 5;
+/** Files that are read or written at once. */
+const concurrency = 8;
 
 /** An archive that is not there yet, to be uploaded before the index names it. */
 interface Upload {
@@ -84,16 +87,15 @@ export class BundlePublisher {
   push(publications: readonly Publication[], { rollback = false, prune = false } = {}): Promise<Published> {
     return this.write(async (before) => {
       const known = new Map(before.map((entry) => [entry.set, entry]));
+      const planned = await atOnce(publications, concurrency, (publication) => this.plan(publication, known, rollback));
       const entries = new Map(known);
-      const uploads: Upload[] = [];
       const sets: PublishedSet[] = [];
-      for (const publication of publications) {
-        const { entry, upload, change } = await this.plan(publication, known, rollback);
+      for (const { entry, change } of planned) {
         if (sets.some(({ set }) => set === entry.set)) throw twice(entry.set);
         entries.set(entry.set, entry);
-        if (upload !== undefined) uploads.push(upload);
         sets.push({ set: entry.set, revision: entry.revision, change });
       }
+      const uploads = planned.flatMap(({ upload }) => upload ?? []);
       for (const { set, revision } of prune ? before : []) {
         if (sets.some((published) => published.set === set)) continue;
         entries.delete(set);
@@ -139,7 +141,7 @@ export class BundlePublisher {
         expires: new Date(now + this.options.lifetimeMs).toISOString(),
         sets: [...entries.values()],
       };
-      for (const upload of uploads) await this.upload(upload);
+      await atOnce(uploads, concurrency, (upload) => this.upload(upload));
       try {
         await this.writeIndex(index, before);
         return { index, sets };
@@ -243,12 +245,13 @@ export class BundlePublisher {
 
   private async resign(entries: readonly IndexedBundle[]): Promise<void> {
     const { signing, transport } = this.options;
-    for (const entry of signing === undefined ? [] : entries) {
+    if (signing === undefined) return;
+    await atOnce(entries, concurrency, async (entry) => {
       const fetched = await this.fetch(entry);
       await openVerified(fetched, entry, this.keys);
-      const signature = await signArchive(fetched.archive, signing!);
+      const signature = await signArchive(fetched.archive, signing);
       await transport.put(signatureAddress(entry.address), Buffer.from(`${signature}\n`));
-    }
+    });
   }
 
   private fetch(indexed: IndexedBundle) {

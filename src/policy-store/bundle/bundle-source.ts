@@ -4,6 +4,7 @@ import { policySetNotFound, VerdictError } from '../../errors.js';
 import { Confirmation } from '../confirmation.js';
 import { PolicySource, type SourceSink } from '../policy-source.js';
 import { defaultSourceLimits, type SourceLimits } from '../source-limits.js';
+import { atOnce } from './at-once.js';
 import type { OpenedBundle } from './bundle.js';
 import { BundleError } from './bundle-error.js';
 import { type BundleIndex, type IndexedBundle, indexExpiry } from './bundle-index.js';
@@ -22,6 +23,8 @@ export interface BundleSourceOptions {
   /** Longest time between two looks at the index, in milliseconds. */
   readonly pollMs: number;
   readonly limits?: SourceLimits;
+  /** How long a start waits for the source before it serves what was taken last, in milliseconds (15,000). */
+  readonly startPatienceMs?: number;
   /** Hears what could not be kept on the disk, and of defects. */
   readonly onProblem: (what: string, error: unknown) => void;
   /** Milliseconds since 1970. */
@@ -30,6 +33,7 @@ export interface BundleSourceOptions {
   readonly random?: () => number;
 }
 
+const defaultStartPatienceMs = 15_000;
 /** Longest time between two looks while the source cannot be used, in milliseconds. */
 const maxBackOffMs = 60_000;
 /** Longest time until a bundle is fetched again that was refused, in milliseconds. */
@@ -73,6 +77,8 @@ export class BundleSource extends PolicySource {
   /** Whether a look waits for its turn. */
   private isLookDue = false;
   private readonly stopping = new AbortController();
+  /** Ends what is fetched at a start that takes too long. */
+  private patience: AbortSignal | undefined;
 
   constructor(private readonly options: BundleSourceOptions) {
     super();
@@ -97,7 +103,9 @@ export class BundleSource extends PolicySource {
     await this.options.shelf.open().catch((error: unknown) => {
       this.options.onProblem('what was taken of bundles is not known any more; they are taken anew', error);
     });
+    this.patience = AbortSignal.timeout(this.options.startPatienceMs ?? defaultStartPatienceMs);
     await this.look(() => false);
+    this.patience = undefined;
   }
 
   async reload(name?: string): Promise<void> {
@@ -149,6 +157,11 @@ export class BundleSource extends PolicySource {
     this.stopping.abort();
     clearTimeout(this.timer);
     await this.work;
+  }
+
+  private get signal(): AbortSignal {
+    const { signal } = this.stopping;
+    return this.patience === undefined ? signal : AbortSignal.any([signal, this.patience]);
   }
 
   private get isStopped(): boolean {
@@ -215,7 +228,7 @@ export class BundleSource extends PolicySource {
 
   private async fetchIndex(keys: BundleKeys | undefined): Promise<FetchedIndex | 'unchanged'> {
     const { transport, shelf } = this.options;
-    const found = await fetchIndex(transport, keys, { etag: this.etag, signal: this.stopping.signal });
+    const found = await fetchIndex(transport, keys, { etag: this.etag, signal: this.signal });
     if (found === 'unchanged') return found;
     const { number } = found.index;
     if (number < shelf.number) {
@@ -263,11 +276,10 @@ export class BundleSource extends PolicySource {
       await this.tidying(shelf.forget(name));
       await sink.remove(name, 'the index of bundles does not name it');
     }
-    const due = index.sets.filter((indexed) => forced(indexed.set) || this.isDue(indexed)).values();
-    const tellDue = async () => {
-      for (const indexed of due) if (!this.isStopped) await this.tell(sink, indexed, keys);
-    };
-    await Promise.all(Array.from({ length: concurrency }, tellDue));
+    const due = index.sets.filter((indexed) => forced(indexed.set) || this.isDue(indexed));
+    await atOnce(due, concurrency, async (indexed) => {
+      if (!this.isStopped) await this.tell(sink, indexed, keys);
+    });
     await this.save();
   }
 
@@ -338,7 +350,7 @@ export class BundleSource extends PolicySource {
     const { transport, shelf, limits = defaultSourceLimits, onProblem } = this.options;
     const kept = await this.openKept(indexed, keys);
     if (kept !== undefined) return kept;
-    const options = { limits, signal: this.stopping.signal };
+    const options = { limits, signal: this.signal };
     const fetched = await fetchBundle(transport, indexed, keys !== undefined, options);
     const opened = await openVerified(fetched, indexed, keys, limits);
     await shelf.keep(indexed, fetched).catch((error: unknown) => {

@@ -12,7 +12,7 @@ import { versionOf } from '../../../src/policy-store/policy-set-files.js';
 import { temporaryDirectory, writeTree } from '../folders.js';
 import { brief, openArchive, startedStore, until } from '../store.js';
 import { type BundleFolder, bundleFolder, publicationOf, setOf } from './published.js';
-import { type Replica, type ReplicaOptions, startedReplica } from './replica.js';
+import { type Replica, type ReplicaOptions, startedReplica, WatchedTransport } from './replica.js';
 import { newKey, type TestKey } from './signing-keys.js';
 
 let ours: TestKey;
@@ -470,6 +470,27 @@ describe('after a restart', () => {
     expect(next.store.resolve('acl').revision).toBe(1);
     expect(next.source.confirmedAt).toBeUndefined();
     expect(next.store.ageOf('acl')).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  it('bundles serve from the disk when their source takes too long, and the newest is fetched afterwards', async () => {
+    const { folder, replica } = await serving();
+    await push(folder, 'ben');
+    await replica.store.stop();
+    let isSlow = true;
+    const slow = new WatchedTransport(folder.transport);
+    slow.fault = (path, { signal }) => {
+      if (!isSlow || !path.endsWith('.tar')) return undefined;
+      return new Promise((_, reject) => {
+        signal!.addEventListener('abort', () => reject(new BundleError('bundle_unreachable', 'it took too long')));
+      });
+    };
+    const options = { keys: ours.publicPem, shelf: replica.shelf, startPatienceMs: 50 };
+    const next = await startedReplica(slow, options);
+    expect(seen(next)).toBe('ana, acl stale [.:1 bundle_unreachable]');
+    expect(next.store.ageOf('acl')).toBe(Number.POSITIVE_INFINITY);
+    isSlow = false;
+    await next.store.reload();
+    expect(seen(next)).toBe('ben, acl active');
   });
 
   it('what did not load is passed over for what served', async () => {
