@@ -182,6 +182,13 @@ describe('verdict bundle', () => {
     expect(ran.stderr).toMatch(message);
   });
 
+  it('takes the folder from the environment, where a password is not seen', async () => {
+    const { run } = await prepared();
+    const env = { VERDICT_BUNDLE_URL: 'out' };
+    expect((await run('push policies/default --unsigned', { env })).code).toBe(0);
+    expect((await run('verify out --unsigned')).code).toBe(0);
+  });
+
   it('takes the bounds of a lifetime', async () => {
     const { run } = await prepared();
     for (const lifetime of ['1m', '366d']) {

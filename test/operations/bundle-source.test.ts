@@ -1,9 +1,13 @@
 /** P1, P8: the built service on signed bundles, in a real S3 that is broken, changed and taken away meanwhile. */
+import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { FaultyProxy, hasS3, S3Server } from '../policy-store/bundle/s3-server.js';
 import { newKey } from '../policy-store/bundle/signing-keys.js';
+import { makeAuthority } from '../security/certificates.js';
 import { ServiceProcess, serviceFolder } from './processes.js';
 
 /** A folder with a policy set, a key pair, and the environment of what serves bundles from there. */
@@ -112,6 +116,62 @@ describe.runIf(hasS3)('bundles in S3', () => {
     const empty = await replica('three', 'http://127.0.0.1:9');
     expect((await empty.get('/health/ready')).status).toBe(503);
     expect((await empty.decide()).status).toBe(503);
+  });
+});
+
+describe('bundles over HTTPS', () => {
+  it('are published and served with a password, by a certificate that is trusted and by no other', {
+    timeout: 60_000,
+  }, async () => {
+    const authority = await makeAuthority('bundles');
+    const files = new Map<string, Buffer>();
+    let refused = 0;
+    const server = createServer(await authority.issue('localhost', { server: true }), (asked, response) => {
+      const isKnown = asked.headers.authorization === `Basic ${Buffer.from('fleet:hunter2').toString('base64')}`;
+      if (!isKnown) {
+        refused++;
+        response.writeHead(401).end();
+      } else if (asked.method === 'PUT') {
+        const pieces: Buffer[] = [];
+        asked.on('data', (piece) => pieces.push(piece));
+        asked.on('end', () => {
+          files.set(asked.url!, Buffer.concat(pieces));
+          response.writeHead(201).end();
+        });
+      } else {
+        const file = files.get(asked.url!);
+        response.writeHead(file === undefined ? 404 : 200).end(file);
+      }
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    onTestFinished(() => {
+      server.close();
+      server.closeAllConnections();
+    });
+    const { port } = server.address() as AddressInfo;
+    const url = `https://fleet:hunter2@localhost:${port}/prod`;
+    const { folder, env } = await prepared(url);
+    writeFileSync(join(folder, 'ca.pem'), authority.cert);
+    const trusting = { NODE_EXTRA_CA_CERTS: join(folder, 'ca.pem') };
+
+    expect(await run(folder, `bundle push policies --to ${url} --key key.pem`, trusting)).toMatch(/^default +1 +new$/m);
+    const service = await ServiceProcess.start(folder, { ...env, ...trusting });
+    expect((await service.decide()).body).toMatchObject({ allowed: true, revision: 1 });
+    expect(refused).toBe(0);
+    const metrics = (await service.get('/metrics')).body as string;
+    const age = /^verdict_policy_source_age_seconds (\S+)$/m.exec(metrics)?.[1];
+    expect(Number(age)).toBeLessThan(10);
+    // The password is in no line of the log.
+    allow(folder, 'ben');
+    files.set('/prod/index.json', Buffer.from('<html>'));
+    await expect.poll(() => stateOf(service), soon).toBe('stale 1 bundle_index_invalid');
+    await service.stop();
+    expect(service.output.stdout + service.output.stderr).not.toContain('hunter2');
+
+    const suspicious = await ServiceProcess.start(folder, { ...env, VERDICT_DATABASE_URL: 'sqlite:./other/v.sqlite' });
+    expect((await suspicious.get('/health/ready')).status).toBe(503);
+    expect(suspicious.errors.map(({ msg }) => msg).join()).toMatch(/policy bundles: .*certificate/);
   });
 });
 

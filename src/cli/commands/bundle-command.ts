@@ -16,7 +16,7 @@ export function addBundleCommand(program: Command, terminal: Terminal): void {
   const lifetimeOption = () =>
     new Option('--lifetime <time>', 'how long the index lives, such as 90m, 24h or 7d').default('24h');
   const toOption = () =>
-    new Option('--to <url>', 'the folder of bundles: a path, file://, https:// or s3://').makeOptionMandatory();
+    new Option('--to <url>', 'the folder of bundles: a path, file://, https:// or s3://; else VERDICT_BUNDLE_URL');
 
   add('push [sets...]', pushBundles)
     .summary('publish policy sets, and the index that names them')

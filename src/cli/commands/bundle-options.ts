@@ -19,7 +19,7 @@ export interface KeyOptions {
 }
 
 export interface PublisherCommandOptions extends KeyOptions {
-  readonly to: string;
+  readonly to?: string;
   readonly lifetime: string;
   readonly output: 'text' | 'json';
 }
@@ -41,7 +41,9 @@ export function transportOf(place: string): BundleTransport {
 }
 
 export async function publisherOf(options: PublisherCommandOptions): Promise<BundlePublisher> {
-  const { to, lifetime, unsigned } = options;
+  // A URL with a password does not belong among the arguments, which every user of the machine can read.
+  const { to = process.env.VERDICT_BUNDLE_URL ?? '', lifetime, unsigned } = options;
+  if (to === '') throw new UsageError('say where the bundles lie: --to <url>, or VERDICT_BUNDLE_URL');
   const lifetimeMs = parseDuration(lifetime);
   if (lifetimeMs === undefined || lifetimeMs < shortestLife || lifetimeMs > longestLife) {
     throw new UsageError(`--lifetime ${lifetime} is not a time from 1m to 366d, such as 24h`);
