@@ -125,7 +125,7 @@ export class Config {
   readonly bundleKeys?: string;
 
   @Variable('With the source `bundle`: longest time between two looks at the index, such as `10s`.')
-  @Rule((value) => whyNotPoll(value as string))
+  @Rule((value, config) => whyNotPoll(value as string, config))
   readonly bundlePoll: string = '10s';
 
   @Variable('Set that answers requests which name none. Default: the set named `default`, else the only one.')
@@ -500,11 +500,15 @@ function whyNotStaleness(value: string): string | undefined {
   return ageMs !== undefined && ageMs >= 2_000 ? undefined : 'must be a duration such as 30s or 5m, of 2s at least';
 }
 
-function whyNotPoll(value: string): string | undefined {
+/** Beside the pause between two looks at an index, what a look may take in milliseconds. */
+const lookMs = 1_000;
+
+function whyNotPoll(value: string, { policySource, maxStaleness }: Config): string | undefined {
   const ms = parseDuration(value);
-  return ms !== undefined && ms >= 1_000 && ms <= 3_600_000
-    ? undefined
-    : 'must be a duration from 1s to 1h, such as 10s';
+  if (ms === undefined || ms < 1_000 || ms > 3_600_000) return 'must be a duration from 1s to 1h, such as 10s';
+  const allowedMs = policySource === 'bundle' ? parseDuration(maxStaleness ?? '') : undefined;
+  if (allowedMs === undefined || allowedMs >= ms + lookMs) return undefined;
+  return `is ${value}, and VERDICT_MAX_STALENESS would refuse answers between two looks: make that ${ms + lookMs}ms at least`;
 }
 
 function whyNotDatabase(value: string): string | undefined {

@@ -221,6 +221,14 @@ describe('the configuration', () => {
       expect(readConfig({ ...env, VERDICT_BUNDLE_POLL: poll }, {}).config.bundlePoll).toBe(poll);
   });
 
+  it('refuses a staleness that bundles exceed between two looks', () => {
+    const env = { VERDICT_POLICY_SOURCE: 'bundle', VERDICT_BUNDLE_URL: 'file:///srv', VERDICT_BUNDLE_POLL: '5s' };
+    expect(readConfig({ ...env, VERDICT_MAX_STALENESS: '6000ms' }, {}).config.bundlePoll).toBe('5s');
+    expect(() => readConfig({ ...env, VERDICT_MAX_STALENESS: '5999ms' }, {})).toThrow(
+      /VERDICT_BUNDLE_POLL is 5s, and VERDICT_MAX_STALENESS would refuse.*6000ms at least/,
+    );
+  });
+
   it('warns of variables of bundles where they are not the source', () => {
     const env = { VERDICT_BUNDLE_URL: 'file:///srv/bundles', VERDICT_BUNDLE_POLL: '1m' };
     expect(readConfig(env, local).warnings).toEqual([

@@ -81,6 +81,20 @@ describe.runIf(hasS3)('bundles in S3', () => {
       await expect.poll(async () => (await service.decide()).body, soon).toMatchObject({ allowed: false, revision: 2 });
     }
 
+    // Whoever demands a change gets no answer from before it.
+    allow(folder, 'ann');
+    await push();
+    const question = { subject: 'ann', action: 'read', resource: 'doc' };
+    const demanded = () => one.post('/v1/decide', { ...question, atLeast: 3 });
+    const first = await demanded();
+    if (first.status === 503) expect(first.body.type).toMatch(/policy_too_old/);
+    await expect.poll(async () => (await demanded()).body, soon).toMatchObject({ allowed: true, revision: 3 });
+    const unknown = await one.post('/v1/decide', { ...question, atLeast: 4 });
+    expect(unknown).toMatchObject({ status: 400, body: { type: expect.stringMatching(/unknown_revision/) } });
+    allow(folder, 'ben');
+    await push();
+    for (const service of [one, two]) await expect.poll(() => stateOf(service), soon).toBe('active 4');
+
     // While the server is broken, a change is not seen, and each replica says why.
     for (const [fault, code] of [
       ['503', 'bundle_unreachable'],
@@ -90,11 +104,11 @@ describe.runIf(hasS3)('bundles in S3', () => {
       proxy.fault = fault;
       // The index changes, so that its body is asked for.
       await run(folder, 'bundle refresh --to s3://prod/fleet --key key.pem', publishing);
-      await expect.poll(() => stateOf(one), { timeout: 10_000 }).toBe(`stale 2 ${code}`);
-      expect((await one.decide()).body).toMatchObject({ allowed: false, revision: 2 });
+      await expect.poll(() => stateOf(one), { timeout: 10_000 }).toBe(`stale 4 ${code}`);
+      expect((await one.decide()).body).toMatchObject({ allowed: false, revision: 4 });
       expect((await one.get('/health/ready')).status).toBe(200);
       proxy.fault = 'none';
-      await expect.poll(() => stateOf(one), { timeout: 10_000 }).toBe('active 2');
+      await expect.poll(() => stateOf(one), { timeout: 10_000 }).toBe('active 4');
     }
 
     // Somebody with access to the bucket and without the key.
@@ -102,14 +116,14 @@ describe.runIf(hasS3)('bundles in S3', () => {
     writeFileSync(join(folder, 'other.pem'), privatePem);
     allow(folder, 'ann');
     await run(folder, 'bundle push policies --to s3://prod/fleet --key other.pem --keys keys.pem', publishing);
-    await expect.poll(() => stateOf(two), soon).toBe('stale 2 bundle_key_unknown');
+    await expect.poll(() => stateOf(two), soon).toBe('stale 4 bundle_key_unknown');
     expect((await two.decide()).body.allowed).toBe(false);
 
     // Started while S3 is away, a replica serves what it took last.
     await two.stop();
     const again = await replica('two', 'http://127.0.0.1:9');
-    expect((await again.decide()).body).toMatchObject({ allowed: false, revision: 2 });
-    expect(await stateOf(again)).toBe('stale 2 bundle_unreachable');
+    expect((await again.decide()).body).toMatchObject({ allowed: false, revision: 4 });
+    expect(await stateOf(again)).toBe('stale 4 bundle_unreachable');
     expect((await again.get('/health/ready')).status).toBe(200);
 
     // One that never took anything has nothing to serve.

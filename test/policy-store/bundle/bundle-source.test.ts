@@ -417,6 +417,37 @@ describe('an archive leaves what serves as it is, and says why, where it', () =>
   });
 });
 
+describe('the limits of what is fetched', () => {
+  it('let a signature of 4,096 bytes through and no longer one', async () => {
+    const { folder, replica } = await serving();
+    const padded = async (subject: string, size: number) => {
+      await push(folder, subject);
+      const path = join(folder.path, `${folder.addressOf('acl')}.jws`);
+      writeFileSync(path, readFileSync(path, 'utf8').padEnd(size));
+      await replica.store.reload();
+      return seen(replica);
+    };
+    expect(await padded('ben', 4_096)).toBe('ben, acl active');
+    expect(await padded('eve', 4_097)).toBe('ben, acl stale [.:1 bundle_too_large]');
+  });
+
+  it('let an index of 8 MiB through and no longer one', async () => {
+    const folder = bundleFolder();
+    await push(folder, 'ana');
+    const replica = await startedReplica(folder.transport);
+    const path = join(folder.path, 'index.json');
+    const text = readFileSync(path, 'utf8');
+    writeFileSync(path, text.padEnd(8 * 1_048_576 + 1));
+    await replica.store.reload();
+    expect(seen(replica)).toBe('ana, acl stale [.:1 bundle_too_large]');
+    // Of the same number and with other blanks, it is another one.
+    const { number } = JSON.parse(text);
+    writeFileSync(path, text.replace(`${number}`, `${number + 1}`).padEnd(8 * 1_048_576));
+    await replica.store.reload();
+    expect(seen(replica)).toBe('ana, acl active');
+  });
+});
+
 describe('a lower revision', () => {
   const archiveOf = (subject: string, revision: number) =>
     ({ kind: 'archive', archive: packBundle(setOf(subject), { revision }), signature: undefined }) as const;
