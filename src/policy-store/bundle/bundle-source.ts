@@ -34,10 +34,8 @@ export interface BundleSourceOptions {
 }
 
 const defaultStartPatienceMs = 15_000;
-/** Longest time between two looks while the source cannot be used, in milliseconds. */
+/** Longest time between two looks while the source, or a bundle of it, cannot be used, in milliseconds. */
 const maxBackOffMs = 60_000;
-/** Longest time until a bundle is fetched again that was refused, in milliseconds. */
-const maxRefusedMs = 300_000;
 /** Bundles that are fetched at once. */
 const concurrency = 8;
 /** How much sooner than after its time a look may come, so that replicas do not all look at once. */
@@ -72,7 +70,7 @@ export class BundleSource extends PolicySource {
   private readonly confirmation = new Confirmation();
   /** How often in a row the source could not be used. */
   private failures = 0;
-  private work: Promise<unknown> = Promise.resolve();
+  private looking: Promise<unknown> = Promise.resolve();
   private timer: NodeJS.Timeout | undefined;
   /** Whether a look waits for its turn. */
   private isLookDue = false;
@@ -133,30 +131,29 @@ export class BundleSource extends PolicySource {
    *
    * @throws VerdictError `policy_set_not_found`, `policy_version_invalid`
    */
-  override rollback(name: string, version: string): Promise<void> {
-    return this.exclusively(async () => {
-      const { shelf } = this.options;
-      const named = this.index?.sets.find(({ set }) => set === name) ?? shelf.bundlesOf(name)[0]?.bundle;
-      if (named === undefined) throw policySetNotFound(name);
-      const before = shelf.pinOf(name);
-      const kept = shelf.bundlesOf(name).find(({ bundle }) => bundle.version === version)?.bundle;
-      if (kept === undefined) throw notKept(name, version);
-      const keys = await this.options.keys?.current().catch((error: unknown) => {
-        throw error instanceof BundleError ? new VerdictError('policy_version_invalid', `${error.message}.`) : error;
-      });
-      shelf.notePin(name, kept.version === named.version ? undefined : { digest: kept.digest, over: named.digest });
-      if (!(await this.offerKept(named, keys))) {
-        shelf.notePin(name, before);
-        throw notKept(name, version);
-      }
-      await this.save();
+  override async rollback(name: string, version: string): Promise<void> {
+    // It does not wait for a look, which may wait for a server.
+    const { shelf } = this.options;
+    const named = this.index?.sets.find(({ set }) => set === name) ?? shelf.bundlesOf(name)[0]?.bundle;
+    if (named === undefined) throw policySetNotFound(name);
+    const kept = shelf.bundlesOf(name).find(({ bundle }) => bundle.version === version)?.bundle;
+    if (kept === undefined) throw notKept(name, version);
+    const keys = await this.options.keys?.current().catch((error: unknown) => {
+      throw error instanceof BundleError ? new VerdictError('policy_version_invalid', `${error.message}.`) : error;
     });
+    const before = shelf.pinOf(name);
+    shelf.notePin(name, kept.version === named.version ? undefined : { digest: kept.digest, over: named.digest });
+    if (!(await this.offerKept(named, keys))) {
+      shelf.notePin(name, before);
+      throw notKept(name, version);
+    }
+    await this.save();
   }
 
   async stop(): Promise<void> {
     this.stopping.abort();
     clearTimeout(this.timer);
-    await this.work;
+    await this.looking;
   }
 
   private get signal(): AbortSignal {
@@ -168,15 +165,9 @@ export class BundleSource extends PolicySource {
     return this.stopping.signal.aborted;
   }
 
-  /** One look, or one request of an operator, after the other. */
-  private exclusively<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.work.then(work);
-    this.work = result.catch(() => undefined);
-    return result;
-  }
-
+  /** One look after the other. */
   private look(forced: (name: string) => boolean): Promise<void> {
-    return this.exclusively(async () => {
+    const looked = this.looking.then(async () => {
       if (this.isStopped) return;
       clearTimeout(this.timer);
       this.isLookDue = false;
@@ -196,6 +187,8 @@ export class BundleSource extends PolicySource {
       }
       this.lookLater(retryAfterMs);
     });
+    this.looking = looked.catch(() => undefined);
+    return looked;
   }
 
   private async lookNow(sink: SourceSink, forced: (name: string) => boolean): Promise<void> {
@@ -303,7 +296,7 @@ export class BundleSource extends PolicySource {
         if (await this.offerKept(indexed, keys)) return;
         this.options.onProblem(`the pinned bundle of ${set} cannot be served`, new Error(pin.digest));
       }
-      shelf.notePin(set, undefined);
+      if (pin !== undefined) shelf.notePin(set, undefined);
       const isServed = await this.offer(sink, opened, since);
       if (isServed) this.revived.add(set);
       this.told.set(set, { digest, failures: 0 });
@@ -317,8 +310,7 @@ export class BundleSource extends PolicySource {
       await this.revive(set, keys);
       const before = this.told.get(set);
       const failures = before?.digest === digest ? before.failures + 1 : 1;
-      const waitMs = error.code === 'bundle_revision_lower' ? maxRefusedMs : this.options.pollMs * 2 ** (failures - 1);
-      const retryAt = performance.now() + Math.min(waitMs, maxRefusedMs);
+      const retryAt = performance.now() + this.backOffMs(failures);
       const problem = error.asProblem();
       this.told.set(set, { digest, failures, retryAt, problem: formatProblem(problem) });
       if (before?.problem !== formatProblem(problem)) await sink.fail(set, [problem], since);
@@ -436,10 +428,15 @@ export class BundleSource extends PolicySource {
 
   /** The jitter only shortens: what was published is seen within the time that was configured. */
   private lookLater(retryAfterMs: number): void {
-    const { pollMs, random = Math.random } = this.options;
-    const backOffMs = Math.min(pollMs * 2 ** Math.max(0, this.failures - 1), Math.max(pollMs, maxBackOffMs));
-    const waitMs = Math.max(backOffMs * (1 - jitter * random()), retryAfterMs);
+    const { random = Math.random } = this.options;
+    const waitMs = Math.max(this.backOffMs(this.failures) * (1 - jitter * random()), retryAfterMs);
     this.timer = setTimeout(() => void this.look(() => false), waitMs).unref();
+  }
+
+  /** The time until the next try after as many failures in a row, in milliseconds. */
+  private backOffMs(failures: number): number {
+    const { pollMs } = this.options;
+    return Math.min(pollMs * 2 ** Math.max(0, failures - 1), Math.max(pollMs, maxBackOffMs));
   }
 }
 

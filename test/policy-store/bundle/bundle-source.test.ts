@@ -716,6 +716,24 @@ describe('a rollback of a replica', () => {
     expect(seen(await startedReplica(folder.transport, options))).toBe('ana, acl stale [.:1 bundle_missing]');
   });
 
+  it('does not wait for a server that does not answer', async () => {
+    const archive = await openArchive(`${temporaryDirectory()}/verdict.sqlite`);
+    const { folder, replica } = await serving({ store: { archive } });
+    await push(folder, 'eve');
+    await replica.store.reload();
+    replica.transport.fault = (_, { signal }) =>
+      new Promise((_resolve, reject) => signal!.addEventListener('abort', () => reject(new Error('aborted'))));
+    const look = replica.store.reload();
+    await until(
+      () => replica.transport.asked.at(-1),
+      (path) => path === 'index.json',
+    );
+    await replica.store.rollback('acl', versionOf(setOf('ana').files), 'ops');
+    expect(seen(replica)).toBe('ana, acl active');
+    await replica.store.stop();
+    await look;
+  });
+
   it('ends with a rollback to what the index names', async () => {
     const { replica } = await rolledBack();
     const version = versionOf(setOf('ben').files);
