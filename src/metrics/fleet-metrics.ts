@@ -38,6 +38,15 @@ export function addFleetMetrics(registry: Registry, fleet: Fleet, policySets: Po
     },
   });
   new Gauge({
+    name: 'verdict_policy_source_expiry_seconds',
+    help: 'Until what the source of the policy sets said last expires, if it is not renewed, as the index of bundles is; +Inf for sources that do not expire.',
+    registers,
+    collect() {
+      const { sourceExpires } = policySets;
+      this.set(sourceExpires === undefined ? Number.POSITIVE_INFINITY : (sourceExpires - Date.now()) / 1_000);
+    },
+  });
+  new Gauge({
     name: 'verdict_policy_source_age_seconds',
     help: 'How long ago the source of the policy sets was read last, as a whole: what was changed since then is not known.',
     registers,

@@ -60,6 +60,14 @@ export abstract class PolicySource {
   abstract readonly place: object;
 
   /**
+   * When what the source said last stops counting, unless it is renewed, in milliseconds since 1970; undefined where it does
+   * not expire.
+   */
+  get expiresAt(): number | undefined {
+    return undefined;
+  }
+
+  /**
    * Whether versions of the archive may serve while the source has told nothing of a set. A source that only serves what is
    * signed keeps its own.
    */

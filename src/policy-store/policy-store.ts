@@ -159,6 +159,11 @@ export class PolicyStore {
     return this.sets.waiters.until(holds, ms);
   }
 
+  /** When what the source said last stops counting, in milliseconds since 1970; undefined where it does not expire. */
+  get sourceExpires(): number | undefined {
+    return this.options.source.expiresAt;
+  }
+
   /** Why the source as a whole cannot be used; what was served before goes on. */
   get problem(): PolicyProblem | undefined {
     return this.sets.sourceProblem;

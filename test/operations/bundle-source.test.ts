@@ -176,6 +176,9 @@ describe('bundles over HTTPS', () => {
     const metrics = (await service.get('/metrics')).body as string;
     const age = /^verdict_policy_source_age_seconds (\S+)$/m.exec(metrics)?.[1];
     expect(Number(age)).toBeLessThan(10);
+    const expiry = /^verdict_policy_source_expiry_seconds (\S+)$/m.exec(metrics)?.[1];
+    expect(Number(expiry)).toBeGreaterThan(23 * 3_600);
+    expect(Number(expiry)).toBeLessThan(24 * 3_600);
     // The password is in no line of the log.
     allow(folder, 'ben');
     files.set('/prod/index.json', Buffer.from('<html>'));

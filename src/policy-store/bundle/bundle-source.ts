@@ -96,6 +96,10 @@ export class BundleSource extends PolicySource {
     return this.confirmation.at;
   }
 
+  override get expiresAt(): number | undefined {
+    return this.index === undefined ? undefined : indexExpiry(this.index);
+  }
+
   async start(sink: SourceSink): Promise<void> {
     this.sink = sink;
     await this.options.shelf.open().catch((error: unknown) => {
