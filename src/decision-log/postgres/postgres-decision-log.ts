@@ -46,6 +46,8 @@ export interface PostgresDecisionLogOptions extends DecisionLogOptions {
   readonly latestMs?: number;
   /** Longest wait for PostgreSQL in mode `replicated`, in milliseconds (5,000). */
   readonly replicatedWaitMs?: number;
+  /** As that of `SharedRecords`. */
+  readonly pageMs?: number;
   /** Called with each batch that was shipped, for metrics. */
   readonly onShipped?: (batch: Commit) => void;
 }
@@ -127,6 +129,7 @@ export class PostgresDecisionLog extends DecisionLog {
       database,
       keyIndex: keySegments,
       ...(this.tail !== undefined && { tail: this.tail }),
+      ...(options.pageMs !== undefined && { pageMs: options.pageMs }),
     });
     this.upkeep = new SharedUpkeep({
       database,

@@ -30,7 +30,7 @@ export interface ShipperOptions {
   /** Writes counts of what is shipped, in the same transaction. */
   readonly count: (client: PostgresClient, rows: readonly TallyRow[]) => Promise<void>;
   /**
-   * The same as a part of the statement that ships a row alone (`deltasPart`). Without it, each batch is a transaction of
+   * The same as a part of the statement that ships a few rows (`deltasPart`). Without it, each batch is a transaction of
    * several statements.
    */
   readonly countPart?: (rows: readonly TallyRow[], first: number, guard: string) => StatementPart;
@@ -62,18 +62,17 @@ export interface ShipperStatus {
 }
 
 /**
- * Enough to be shipped at once; fewer wait for others. A transaction and a write-through of the journal cost as much as some
- * hundred records, and this many keep the event loop for some milliseconds.
+ * Enough to be shipped at once; fewer wait for others. A statement and a write-through of the journal cost as much as some
+ * hundred records, and this many keep the event loop for a millisecond.
  */
-const enoughRecords = 2_048;
+const enoughRecords = 1_024;
 /** Longest wait for others, in milliseconds. */
 const patienceMs = 200;
 /**
- * Rows of a batch that leave at once, which takes a millisecond, and the time before the next ones, in milliseconds. Connections
- * that wait for one commit ask again at the same time, and with fewer rows at once this falls apart: commits become smaller.
+ * Most rows that are shipped as one statement; more are copied, in a transaction of several. Each round trip wakes a process of
+ * PostgreSQL, which takes the processor from this one where there are few: callers wait that long.
  */
-const rowsAtOnce = 4;
-const rowsPauseMs = 5;
+const statementRows = 16;
 /** Where the journal ended, at a time in milliseconds since 1970. */
 interface TimedPosition extends JournalPosition {
   readonly now: number;
@@ -85,19 +84,12 @@ const beatMs = 1_000;
 const firstPauseMs = 250;
 const longestPauseMs = 5_000;
 
-const rowColumns: readonly CopyType[] = [
-  'date',
-  'int4',
-  'int8',
-  'int4',
-  'int8',
-  'int8',
-  'int8',
-  'int8',
-  'bytea',
-  'text',
-];
-const columnNames = 'day, writer, first, count, since, until, id_since, id_until, keys, records';
+const otherColumns = 'first, count, since, until, id_since, id_until, keys, records';
+const otherTypes: readonly CopyType[] = ['int8', 'int4', 'int8', 'int8', 'int8', 'int8', 'bytea', 'text'];
+/** What a row is copied as: its day, its writer and the others. */
+const copiedTypes: readonly CopyType[] = ['date', 'int4', ...otherTypes];
+/** What a row of a statement consists of: its day, counted from 1970, and the others. */
+const statementTypes: readonly CopyType[] = ['int4', ...otherTypes];
 
 /**
  * Ships the journal of this replica into the shared log, in order, behind the answers.
@@ -303,19 +295,22 @@ export class Shipper {
     const kept = stretch.groups.filter(({ until }) => utcDayOf(until) >= firstDay);
     const tallies = kept.flatMap(({ tally }) => tally);
     const gaps = [...stretch.missing, ...expired];
-    const isRow = rows.length === 1 && gaps.length === 0 && this.options.countPart !== undefined;
+    const isStatement = rows.length > 0 && rows.length <= statementRows && gaps.length === 0;
     const shipRows = async () => {
       const moved = await client.write(this.moveHighWater, highWater);
       if (moved === 0) return false;
       await client.copy(
-        `COPY ${this.table('decision_group')} (${columnNames}) FROM STDIN (FORMAT binary)`,
-        copyData(rowColumns, this.rowsInTurns(rows, state.writer, isAll)),
+        `COPY ${this.table('decision_group')} (day, writer, ${otherColumns}) FROM STDIN (FORMAT binary)`,
+        copyData(copiedTypes, rowsInTurns(rows, state.writer)),
       );
       await count(client, tallies);
       await this.noteGaps(client, state.writer, gaps);
       return true;
     };
-    const done = isRow ? await this.shipRow(client, highWater, rows[0]!, tallies) : await client.transaction(shipRows);
+    const done =
+      isStatement && this.options.countPart !== undefined
+        ? await this.shipStatement(client, highWater, rows, this.options.countPart, tallies)
+        : await client.transaction(shipRows);
     if (!done) {
       // An answer was lost, the database went back to an older state, another journal has this name, or this one was
       // retired.
@@ -330,29 +325,6 @@ export class Shipper {
     onShipped?.({ records: stretch.to - state.shipped, durationMs: performance.now() - started });
   }
 
-  /**
-   * The values of `rowColumns`. All rows at once would keep callers waiting for some milliseconds, in this process and, where
-   * PostgreSQL has no processor of its own, there too. So they leave some at a time, while nothing more waits.
-   */
-  private async *rowsInTurns(
-    rows: readonly JoinedGroups[],
-    writer: number,
-    hasTime: boolean,
-  ): AsyncGenerator<readonly CopyValue[]> {
-    const turns = new Turns();
-    for (const [i, joined] of rows.entries()) {
-      if (i > 0 && i % rowsAtOnce === 0 && hasTime && !this.isPressed) await this.pause(rowsPauseMs);
-      if (turns.isOver) await turns.next();
-      const [day, ...others] = valuesOf(joined);
-      yield [day, writer, ...others];
-    }
-  }
-
-  /** Whether what is to be shipped has no time. */
-  private get isPressed(): boolean {
-    return this.isUrgent || this.pending >= enoughRecords || this.stopping.signal.aborted;
-  }
-
   private get moveHighWater(): string {
     return `UPDATE ${this.table('decision_writer')} SET shipped = $2, shipped_id = $3, complete_to = $4, beat = now(),
         state = 'running', decided = $5, open_since = least(open_since, $6)
@@ -360,25 +332,32 @@ export class Shipper {
   }
 
   /**
-   * Ships a row as one statement, which is a transaction: callers of mode `replicated` wait for one round trip instead of
-   * six. It is on the disk when it is answered whatever the server is set to, since a writer's row is changed only where
-   * `set_config` was called, which holds for the commit of the statement, too. Says whether the high water was where it should be.
+   * Ships rows as one statement, which is a transaction: one round trip instead of six, for which callers of mode
+   * `replicated` wait. It is on the disk when it is answered whatever the server is set to, since a writer's row is changed
+   * only where `set_config` was called, which holds for the commit of the statement, too. Says whether the high water was
+   * where it should be.
    */
-  private async shipRow(
+  private async shipStatement(
     client: PostgresClient,
     highWater: readonly PostgresValue[],
-    row: JoinedGroups,
+    rows: readonly JoinedGroups[],
+    countPart: NonNullable<ShipperOptions['countPart']>,
     tallies: readonly TallyRow[],
   ): Promise<boolean> {
-    const values = [...highWater, ...valuesOf(row)];
-    const counts = this.options.countPart!(tallies, values.length + 1, 'moved');
-    const rowValues = rowColumns.slice(2).map((type, i) => `$${highWater.length + 2 + i}::${type}`);
+    const values = [...highWater];
+    const tuples = rows.map((row) => {
+      const first = values.length + 1;
+      values.push(...valuesOf(row));
+      return `(${statementTypes.map((type, i) => `$${first + i}::${type}`).join(', ')})`;
+    });
+    const counts = countPart(tallies, values.length + 1, 'moved');
     const written = await client.writePrepared(
       `WITH moved AS (${this.moveHighWater}
         AND (SELECT set_config('synchronous_commit', 'on', true)) IS NOT NULL RETURNING writer),
       counted AS (${counts.text})
-      INSERT INTO ${this.table('decision_group')} (${columnNames})
-      SELECT date '1970-01-01' + $${highWater.length + 1}::int4, writer, ${rowValues.join(', ')} FROM moved`,
+      INSERT INTO ${this.table('decision_group')} (day, ${otherColumns}, writer)
+      SELECT date '1970-01-01' + day, ${otherColumns}, writer
+      FROM moved CROSS JOIN (VALUES ${tuples.join(', ')}) AS r (day, ${otherColumns})`,
       [...values, ...counts.values],
     );
     return written > 0;
@@ -458,7 +437,7 @@ export class Shipper {
   }
 
   private async wait(): Promise<void> {
-    if (this.isPressed) return;
+    if (this.isUrgent || this.pending >= enoughRecords) return;
     await this.pause(patienceMs);
   }
 
@@ -504,7 +483,17 @@ export class Shipper {
   }
 }
 
-/** The values of `columnNames` without the writer. */
+/** The values of `copiedTypes`. All rows at once would keep callers waiting for some milliseconds. */
+async function* rowsInTurns(rows: readonly JoinedGroups[], writer: number): AsyncGenerator<readonly CopyValue[]> {
+  const turns = new Turns();
+  for (const joined of rows) {
+    if (turns.isOver) await turns.next();
+    const [day, ...others] = valuesOf(joined);
+    yield [day, writer, ...others];
+  }
+}
+
+/** The values of `statementTypes`. */
 function valuesOf(joined: JoinedGroups) {
   const { day, first, count, since, until, idSince, idUntil, keys, records } = rowOf(joined);
   return [day, first, count, since, until, idSince, idUntil, keys, records] as const;

@@ -136,9 +136,10 @@ export const statements = {
     counted AS (INSERT INTO "verdict"."tally_delta" (minute, count, policy_set, policy_version, decision, reason, caller)
       SELECT * FROM unnest($18::int4[], $19::int4[], $20::text[], $21::text[], $22::text[], $23::text[], $24::text[])
       AS d(minute, count, policy_set, policy_version, decision, reason, caller) WHERE EXISTS (SELECT FROM moved))
-    INSERT INTO "verdict"."decision_group" (day, writer, first, count, since, until, id_since, id_until, keys, records)
-    SELECT date '1970-01-01' + $9::int4, writer, $10::int8, $11::int4, $12::int8, $13::int8, $14::int8, $15::int8,
-      $16::bytea, $17::text FROM moved`,
+    INSERT INTO "verdict"."decision_group" (day, first, count, since, until, id_since, id_until, keys, records, writer)
+    SELECT date '1970-01-01' + day, first, count, since, until, id_since, id_until, keys, records, writer
+    FROM moved CROSS JOIN (VALUES ($9::int4, $10::int8, $11::int4, $12::int8, $13::int8, $14::int8, $15::int8,
+      $16::bytea, $17::text)) AS r (day, first, count, since, until, id_since, id_until, keys, records)`,
   beat: `UPDATE "verdict"."decision_writer" SET beat = now(), state = 'running', decided = $2, complete_to = $3
     WHERE writer = $1 AND state = 'running' AND shipped = $4 AND shipped_id IS NOT DISTINCT FROM $5`,
   stop: `UPDATE "verdict"."decision_writer" SET state = 'stopped', beat = now(), decided = shipped

@@ -31,6 +31,8 @@ export async function startReplica(
         ...journal,
       }),
     latestMs: 1_000,
+    // On a busy machine a page ends before it comes to a record, otherwise.
+    pageMs: 60_000,
     ...options,
   });
   await log.start();

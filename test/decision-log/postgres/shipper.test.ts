@@ -136,6 +136,28 @@ describe.skipIf(!hasPostgres)('shipping a journal into PostgreSQL', () => {
     expect(high).toEqual([{ shipped: 3, shipped_id: ids[2] }]);
   });
 
+  it.each([
+    [16, 'one statement'],
+    [17, 'a transaction of several'],
+  ])('P4: %i rows that wait are shipped by %s', async (rows, how) => {
+    const url = await server().createDatabase();
+    const link = await Link.to(server().port);
+    link.cut();
+    const table = (name: string) => `"verdict"."${name}"`;
+    let transactions = 0;
+    const replica = await start(link.through(url), temporaryDirectory(), {
+      count: async () => void transactions++,
+      countPart: (tallies, first, guard) => deltasPart(table, tallies, first, guard),
+    });
+    // A group of 64 records, which is enough to begin with, and full ones; each is a row.
+    const ids = await replica.append(64 + (rows - 1) * 128);
+    link.open();
+    const [records] = (await untilShipped(url, ids.length)).values();
+    expectWhole(records!, ids);
+    expect(transactions).toBe(how === 'one statement' ? 0 : 1);
+    expect(await server().query('SELECT count(*)::int AS rows FROM verdict.decision_group', url)).toEqual([{ rows }]);
+  });
+
   it('P4: a row alone is not shipped by one of two processes with one journal that went different ways', async () => {
     const url = await server().createDatabase();
     const directory = temporaryDirectory();
