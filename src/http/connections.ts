@@ -38,6 +38,8 @@ interface Connection {
   marks: Mark[];
   /** While the service stops: since when no request has arrived, and the number of bytes received until then. */
   idle: { readonly since: number; readonly bytesRead: number } | undefined;
+  /** Whether its client is to close it after the next answer. */
+  isReleased: boolean;
 }
 
 const connectionKey = Symbol('connection');
@@ -110,6 +112,7 @@ export class Connections {
       responses.push(response);
       connection.idle = undefined;
       if (before === undefined) {
+        if (connection.isReleased) response.shouldKeepAlive = false;
         begin(request, response);
         return;
       }
@@ -142,6 +145,26 @@ export class Connections {
     return total < this.limits.bytes && (byCaller.get(key) ?? 0) < this.limits.bytesOfCaller;
   }
 
+  /** Connections that are open. */
+  get open(): number {
+    return this.all.size;
+  }
+
+  /**
+   * Has this many connections closed, each with the answer to its next request, which says `Connection: close`. Those that wait
+   * for it already count.
+   */
+  release(count: number): void {
+    let left = count;
+    for (const connection of this.all) if (connection.isReleased) left--;
+    for (const connection of this.all) {
+      if (left <= 0) return;
+      if (connection.isReleased) continue;
+      connection.isReleased = true;
+      left--;
+    }
+  }
+
   /** Bytes of answers that wait to be read. */
   get unsentBytes(): number {
     this.count();
@@ -156,6 +179,7 @@ export class Connections {
       callerKey: '',
       marks: [],
       idle: undefined,
+      isReleased: false,
     };
     socket[connectionKey] = connection;
     this.all.add(connection);

@@ -12,6 +12,8 @@ import { RateLimits } from '../auth/rate-limits.js';
 import { Config } from '../config/config.js';
 import { basePathOf } from '../config/public-url.js';
 import { loggerToken } from '../logging/logging.module.js';
+import { Siblings } from '../workers/siblings.js';
+import { WorkersModule } from '../workers/workers.module.js';
 import { wantContentType } from './ambiguous-requests.js';
 import { BodyRoom } from './body-room.js';
 import { Gate } from './gate.js';
@@ -27,7 +29,7 @@ export function fastifyOf({ httpAdapter }: HttpAdapterHost): FastifyInstance {
 
 /** Everything between the network and the routes. */
 @Module({
-  imports: [AuditModule, AuthModule],
+  imports: [AuditModule, AuthModule, WorkersModule],
   providers: [
     ServiceUrl,
     {
@@ -72,6 +74,7 @@ export class HttpModule implements OnApplicationBootstrap {
     private readonly host: HttpAdapterHost,
     private readonly config: Config,
     @Inject(loggerToken) private readonly logger: Logger,
+    private readonly siblings: Siblings,
     // Injected so that it is created even if no other module asks for it.
     @Inject(Gate) _gate: Gate,
   ) {}
@@ -80,9 +83,10 @@ export class HttpModule implements OnApplicationBootstrap {
   onApplicationBootstrap(): void {
     fastifyOf(this.host).refuseOtherMethods();
     warnOfOneAddress(this.config, this.logger);
+    const server: TlsServer = this.host.httpAdapter.getHttpServer();
+    server.once('close', this.siblings.balance(fastifyOf(this.host).connections));
     const files = tlsFilesOf(this.config);
     if (files === undefined) return;
-    const server: TlsServer = this.host.httpAdapter.getHttpServer();
     server.once('close', watchTlsFiles(server, files, this.logger));
   }
 }

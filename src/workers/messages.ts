@@ -4,7 +4,8 @@
  * A worker that is asked for the state of the whole service, such as its metrics, asks the primary (`ask`). The primary asks
  * every worker that serves, the asking one included (`asked`), collects what they say (`answer`), and sends all of it back
  * (`answers`). A worker that listens to the primary says so (`listening`), since what was sent
- * before is lost, and hears which one it is (`placed`).
+ * before is lost, and hears which one it is (`placed`). Once a second it says how many connections it has (`connections`), and hears
+ * how many of them it should give up when it has many more than another (`release`).
  */
 
 /** Where the service is reached: what it listens on, and how callers know it. */
@@ -38,6 +39,7 @@ export interface WorkerPlace {
 
 export type FromWorker =
   | { readonly kind: 'listening' }
+  | { readonly kind: 'connections'; readonly count: number }
   | ({ readonly kind: 'serving' } & ServingUrls)
   | { readonly kind: 'failed'; readonly message: string; readonly code: number }
   | { readonly kind: 'ask'; readonly question: number; readonly topic: string }
@@ -45,6 +47,7 @@ export type FromWorker =
 
 export type FromPrimary =
   | ({ readonly kind: 'placed' } & WorkerPlace)
+  | { readonly kind: 'release'; readonly count: number }
   | { readonly kind: 'asked'; readonly question: number; readonly topic: string }
   | {
       readonly kind: 'answers';

@@ -1,6 +1,7 @@
 import cluster, { type Worker } from 'node:cluster';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import { surplusOf } from './connection-balance.js';
 import type { FromPrimary, FromWorker, ServingUrls, WorkerAnswer, WorkerCounts } from './messages.js';
 
 export interface PrimaryOptions {
@@ -19,6 +20,8 @@ interface Slot {
   readonly number: number;
   process: Worker | undefined;
   isServing: boolean;
+  /** Of clients, as it said last. */
+  connections: number;
   startedAt: number;
   /** How often its process ended by itself. */
   restarts: number;
@@ -74,6 +77,7 @@ export class Primary {
       number: i + 1,
       process: undefined,
       isServing: false,
+      connections: 0,
       startedAt: 0,
       restarts: 0,
       pauseMs: firstPauseMs,
@@ -147,7 +151,13 @@ export class Primary {
       VERDICT_SPOOL_DIR: join(spoolDir, String(slot.number)),
       VERDICT_INSTANCE: `${instance}-${slot.number}`,
     });
-    Object.assign(slot, { process: worker, isServing: false, startedAt: performance.now(), failure: undefined });
+    Object.assign(slot, {
+      process: worker,
+      isServing: false,
+      connections: 0,
+      startedAt: performance.now(),
+      failure: undefined,
+    });
     worker.on('message', (message: FromWorker) => this.hear(slot, message));
     worker.once('exit', (code, signal) => this.ended(slot, worker, code, signal));
     // A worker that ends while something is sent to it; its end is seen by `exit`.
@@ -156,6 +166,7 @@ export class Primary {
 
   private hear(slot: Slot, message: FromWorker): void {
     if (message.kind === 'listening') this.place(slot);
+    else if (message.kind === 'connections') this.balance(slot, message.count);
     else if (message.kind === 'serving') this.served(slot, message);
     else if (message.kind === 'failed') slot.failure = message;
     else if (message.kind === 'ask') this.ask(slot, message.question, message.topic);
@@ -165,6 +176,17 @@ export class Primary {
   private place(slot: Slot): void {
     const { number, restarts } = slot;
     send(slot, { kind: 'placed', of: this.options.instance, number, restarts });
+  }
+
+  private balance(slot: Slot, connections: number): void {
+    slot.connections = connections;
+    if (this.phase !== 'serving' || !slot.isServing) return;
+    const serving = this.slots.filter(({ isServing }) => isServing);
+    const count = surplusOf(
+      connections,
+      serving.map((each) => each.connections),
+    );
+    if (count > 0) send(slot, { kind: 'release', count });
   }
 
   private served(slot: Slot, urls: ServingUrls): void {

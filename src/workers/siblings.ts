@@ -23,6 +23,15 @@ export interface PrimaryChannel {
   listen(hear: (message: FromPrimary) => void): void;
 }
 
+/** The connections of clients to this worker. */
+export interface OwnConnections {
+  readonly open: number;
+  /** Lets clients close some, and open others. */
+  release(count: number): void;
+}
+
+/** How often a worker says how many connections it has, in milliseconds. */
+const balanceMs = 1_000;
 /** How long a worker waits for the primary, in milliseconds; the primary itself waits less for the others. */
 const patienceMs = 3_000;
 
@@ -38,6 +47,7 @@ export class Siblings {
   private readonly waiting = new Map<number, (answers: AllAnswers<unknown> | undefined) => void>();
   private lastQuestion = 0;
   private ownPlace: WorkerPlace | undefined;
+  private connections: OwnConnections | undefined;
 
   constructor(private readonly primary: PrimaryChannel | undefined = channelToPrimary()) {
     primary?.listen((message) => this.hear(message));
@@ -60,6 +70,15 @@ export class Siblings {
     return { own: answer, ask: () => this.ask(topic) as Promise<AllAnswers<T> | undefined> };
   }
 
+  /** From now on the workers have about as many connections each. Returns what ends that. */
+  balance(connections: OwnConnections): () => void {
+    const { primary } = this;
+    if (primary === undefined) return () => undefined;
+    this.connections = connections;
+    const timer = setInterval(() => primary.send({ kind: 'connections', count: connections.open }), balanceMs).unref();
+    return () => clearInterval(timer);
+  }
+
   private ask(topic: string): Promise<AllAnswers<unknown> | undefined> {
     const { primary } = this;
     if (primary === undefined) return Promise.resolve(undefined);
@@ -78,6 +97,7 @@ export class Siblings {
   private hear(message: FromPrimary): void {
     if (message.kind === 'answers') this.waiting.get(message.question)?.(message);
     else if (message.kind === 'placed') this.ownPlace = message;
+    else if (message.kind === 'release') this.connections?.release(message.count);
     else void this.answer(message);
   }
 

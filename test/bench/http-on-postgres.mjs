@@ -17,6 +17,8 @@ import { cpuMicroseconds, endAll, median, root, startService } from './service.m
 const connections = 64;
 /** Longer than the shipper waits for company: what a round left is shipped in the time of that round. */
 const settleMs = 600;
+/** Until the code of each worker is compiled, which gets its part of the load alone. */
+const warmUpSeconds = 6;
 
 /** @param subject its processes are those of the service: the one that was started, and its workers */
 async function measureAll(subject, postgres, spec) {
@@ -48,7 +50,8 @@ async function inRounds(rounds, seconds, subjects, spec) {
   try {
     for (const [name, start] of Object.entries(subjects)) started[name] = await start(folder, postgres);
     const results = Object.fromEntries(Object.keys(started).map((name) => [name, []]));
-    for (const subject of Object.values(started)) await measureAll(subject, postgres, { ...spec, seconds: 2 });
+    for (const subject of Object.values(started))
+      await measureAll(subject, postgres, { ...spec, seconds: warmUpSeconds });
     for (let round = 0; round < rounds; round++) {
       // Who comes first changes, since a machine is not the same at the beginning of a round and at its end.
       const names = round % 2 === 0 ? Object.keys(started) : Object.keys(started).reverse();

@@ -213,3 +213,30 @@ describe('a server that closes', () => {
     expect(unread).toEqual([]);
   });
 });
+
+describe('a connection that is released', () => {
+  it('is closed with the answer to its next request, and counts as released until then', async () => {
+    const port = await serve();
+    const idle = connect(port, '127.0.0.1');
+    sockets.push(idle);
+    const busy = connect(port, '127.0.0.1');
+    sockets.push(busy);
+    await expect.poll(() => connections.open).toBe(2);
+    connections.release(1);
+    connections.release(1);
+    let text = '';
+    for (const socket of [idle, busy]) {
+      socket.on('data', (chunk) => {
+        text += String(chunk);
+      });
+      ask(socket, '0');
+    }
+    await expect.poll(() => connections.open).toBe(1);
+    expect(text.match(/Connection: close/g)).toHaveLength(1);
+    expect(text.match(/HTTP\/1.1 200 OK/g)).toHaveLength(2);
+    connections.release(2);
+    for (const socket of [idle, busy]) if (!socket.destroyed && socket.writable) ask(socket, '0');
+    await expect.poll(() => connections.open).toBe(0);
+    expect(text.match(/HTTP\/1.1 200 OK/g)).toHaveLength(3);
+  });
+});

@@ -1,7 +1,7 @@
 /** Several processes that share the port, over a real PostgreSQL: together they are one service, and none is missed when it ends. */
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { request } from 'node:http';
+import { Agent, request } from 'node:http';
 import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
@@ -50,14 +50,14 @@ describe.skipIf(!hasPostgres)('workers (skipped where PostgreSQL is not installe
   }
 
   /** Asks on a connection of its own: what `fetch` keeps open ends at one worker. */
-  function decideOnce(service: ServiceProcess): Promise<string | undefined> {
+  function decideOnce(service: ServiceProcess, agent: Agent | false = false): Promise<string | undefined> {
     return new Promise((resolve) => {
       const body = JSON.stringify({ subject: 'ann', action: 'read', resource: 'doc' });
       const asked = request(
         `${service.url}/v1/decide`,
         {
           method: 'POST',
-          agent: false,
+          agent,
           headers: { 'content-type': 'application/json', 'content-length': body.length },
         },
         async (response) => {
@@ -172,6 +172,37 @@ describe.skipIf(!hasPostgres)('workers (skipped where PostgreSQL is not installe
     await expect.poll(() => service.lines.filter(({ msg }) => msg === 'reading the policy sets again').length).toBe(2);
     expect(await service.stop()).toBe(0);
   }, 120_000);
+
+  it('share the connections that clients keep, also those of before when one is started anew', async () => {
+    const service = await start(serviceFolder(), { VERDICT_WORKERS: '3' });
+    const agents = Array.from({ length: 60 }, () => new Agent({ keepAlive: true, maxSockets: 1 }));
+    let [failed, isOver] = [0, false];
+    // Each goes on by the connection that it has, as a gateway does, and opens another when that is closed.
+    const clients = agents.map(async (agent) => {
+      while (!isOver) if ((await decideOnce(service, agent)) === undefined) failed++;
+    });
+    const names = ['pdp-1', 'pdp-2', 'pdp-3'];
+    /** How many of the latest decisions each worker has made. */
+    const latest = async (): Promise<number[]> => {
+      const { body } = await service.get('/v1/decisions?limit=600');
+      return names.map((name) => body.items.filter(({ instance }: { instance: string }) => instance === name).length);
+    };
+    const isEven = (counts: readonly number[]) =>
+      Math.min(...counts) > 0 && Math.max(...counts) <= 2 * Math.min(...counts);
+    await expect.poll(async () => isEven(await latest()), { timeout: 20_000 }).toBe(true);
+    expect(failed).toBe(0);
+    const before = pidsOf(service);
+    process.kill(before[1]!, 'SIGKILL');
+    await expect.poll(() => pidsOf(service)[1], { timeout: 20_000 }).not.toBe(before[1]);
+    const lost = failed;
+    expect(lost).toBeLessThanOrEqual(clients.length);
+    await expect.poll(async () => isEven(await latest()), { timeout: 20_000 }).toBe(true);
+    isOver = true;
+    await Promise.all(clients);
+    for (const agent of agents) agent.destroy();
+    // To be moved costs nobody a request.
+    expect(failed).toBe(lost);
+  }, 90_000);
 
   it('are as many as there are processor cores where auto says so', async () => {
     const service = await start(serviceFolder(), { VERDICT_WORKERS: 'auto' });
