@@ -204,6 +204,18 @@ describe.skipIf(!hasPostgres)('workers (skipped where PostgreSQL is not installe
     expect(failed).toBe(lost);
   }, 90_000);
 
+  it('count rates together', async () => {
+    const service = await start(serviceFolder(), { VERDICT_RATE_LIMIT: '60/h' });
+    await expect
+      .poll(async () => (await service.get('/metrics')).body, { timeout: 10_000 })
+      .toMatch(/^verdict_limit_replicas 2$/m);
+    let passed = 0;
+    for (let n = 0; n < 200; n++) if ((await decideOnce(service)) !== undefined) passed++;
+    // The hour may end, once. Each worker may pass some before it has heard of the other's last.
+    expect(passed).toBeGreaterThanOrEqual(55);
+    expect(Math.min(Math.abs(passed - 60), Math.abs(passed - 120))).toBeLessThanOrEqual(6);
+  }, 60_000);
+
   it('are as many as there are processor cores where auto says so', async () => {
     const service = await start(serviceFolder(), { VERDICT_WORKERS: 'auto' });
     expect(await workersOf(service)).toMatchObject({ wanted: availableParallelism(), serving: availableParallelism() });
