@@ -123,8 +123,8 @@ export class LimitAccount {
   private begin(now: number, terms: LeaseTerms): void {
     const isAway = terms.isAway(now);
     const before = this.use;
-    // What was passed alone is counted alone, and its period is over. Quotas are charged for it even so.
-    if (this.whileAway !== 'close' && (isAway || !this.isKnown)) {
+    // What was passed alone is counted alone, and its period is over. Quotas that are shared are charged for it even so.
+    if (!this.isKnown || (isAway && this.whileAway !== 'close')) {
       this.goOn({ ...before, used: before.used + this.spent }, now, terms);
       this.spent = 0;
       this.asked = 0;

@@ -23,6 +23,8 @@ const patienceMs = 1_000;
 export const silentAwayMs = 2_000;
 /** Most counters that one statement charges. */
 const mostCharges = 1_000;
+/** Most accounts that wait to be charged; uses of further ones are charged when there is room. */
+export const mostDue = 50_000;
 const pruneMs = 60_000;
 /**
  * Most counters of one kind in the database. Anybody can make some, by failing to authenticate from many addresses. Callers
@@ -94,6 +96,7 @@ export class LimitLeases implements LeaseTerms {
   /** Has an account charged soon; hurried, if its lease runs out. */
   note(account: LimitAccount, now: number, isHurried: boolean): void {
     if (!account.isDue) {
+      if (this.due.length >= mostDue) return;
       account.isDue = true;
       this.due.push(account);
       this.waitingSince ??= now;
@@ -165,12 +168,11 @@ export class LimitLeases implements LeaseTerms {
   /** The accounts of the next statement, by their counters. Those beyond the room for counters are counted here alone. */
   private takeDue(): Map<string, LimitAccount> {
     const taken = new Map<string, LimitAccount>();
-    const later: LimitAccount[] = [];
-    for (const account of this.due) {
+    for (const account of this.due.splice(0, mostCharges)) {
       const { id, kind } = account.counter;
-      // One that was forgotten and made anew has the same counter.
-      if (taken.size >= mostCharges || taken.has(id)) {
-        later.push(account);
+      // One that was forgotten and made anew has the same counter, which a statement can charge once.
+      if (taken.has(id)) {
+        this.due.push(account);
         continue;
       }
       account.isDue = false;
@@ -181,7 +183,6 @@ export class LimitLeases implements LeaseTerms {
       }
       taken.set(id, account);
     }
-    this.due = later;
     return taken;
   }
 

@@ -1,6 +1,6 @@
 /** Limits that replicas count together: what passes, by simulated time. Real ones are in `test/operations/shared-limits.test.ts`. */
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { mostCounters } from '../../src/auth/limit-leases.js';
+import { mostCounters, mostDue } from '../../src/auth/limit-leases.js';
 import type { RateLimits } from '../../src/auth/rate-limits.js';
 import { SimulatedReplicas } from './shared-limits.js';
 
@@ -165,6 +165,37 @@ describe('a leased limit', () => {
       await simulated.run(60_000, () => 0);
     }
     expect(leases.untoldMs).toBe(0);
+  });
+
+  it('counts quotas beyond the most counters by its share of each day', async () => {
+    const simulated = new SimulatedReplicas(2, {});
+    const { limits } = simulated.replicas[0]!;
+    vi.spyOn(simulated.database, 'prune').mockResolvedValue(new Map([['quota', mostCounters]]));
+    limits.takeOfDay(10, 'key known');
+    await simulated.run(100, () => 0);
+    for (let day = 0; day < 3; day++) {
+      const passed = Array.from({ length: 20 }, () => !limits.takeOfDay(10, 'key new').limited).filter(Boolean).length;
+      expect(passed).toBe(5);
+      await simulated.run(100, () => 0);
+      vi.setSystemTime(Date.now() + 86_400_000);
+    }
+    expect(simulated.database.uses.size).toBe(1);
+  });
+
+  it('keeps a bounded number of accounts waiting while the database is away', async () => {
+    const simulated = new SimulatedReplicas(1, { failures: { points: 10, seconds: 60, burst: 10 } });
+    const { leases, limits } = simulated.replicas[0]!;
+    simulated.database.isAway = true;
+    for (let n = 0; n < mostDue + 5_000; n++) limits.take('failures', `address ${n}`);
+    await simulated.run(2_000, () => 0);
+    simulated.database.isAway = false;
+    await simulated.run(10_000, () => 0);
+    expect(simulated.database.uses.size).toBe(mostDue);
+    expect(leases.untoldMs).toBe(0);
+    // Others are charged when they come again.
+    for (let n = mostDue; n < mostDue + 5_000; n++) limits.take('failures', `address ${n}`);
+    await simulated.run(1_000, () => 0);
+    expect(simulated.database.uses.size).toBe(mostDue + 5_000);
   });
 });
 
