@@ -80,8 +80,8 @@ describe.skipIf(!hasPostgres)('workers (skipped where PostgreSQL is not installe
     const service = await start(directory);
     const ids: (string | undefined)[] = [];
     // One after another as well as at once: an idle service gets the connections that a gateway opens and keeps.
-    for (let i = 0; i < 100; i++) ids.push(await decideOnce(service));
-    ids.push(...(await Promise.all(Array.from({ length: 100 }, () => decideOnce(service)))));
+    for (let i = 0; i < 200; i++) ids.push(await decideOnce(service));
+    for (let i = 0; i < 25; i++) ids.push(...(await Promise.all(Array.from({ length: 8 }, () => decideOnce(service)))));
     expect(ids).not.toContain(undefined);
     // A worker finds at once what it recorded itself, and what another one did when that is shipped.
     let instances: string[] = [];
@@ -90,12 +90,12 @@ describe.skipIf(!hasPostgres)('workers (skipped where PostgreSQL is not installe
         instances = [...(await recorded(service)).values()];
         return instances.length;
       })
-      .toBe(200);
+      .toBe(400);
     const counts = ['pdp-1', 'pdp-2'].map((name) => instances.filter((instance) => instance === name).length);
-    expect(counts[0]! + counts[1]!).toBe(200);
+    expect(counts[0]! + counts[1]!).toBe(400);
     expect(Math.max(...counts)).toBeLessThanOrEqual(2 * Math.min(...counts));
     const metrics = String((await service.get('/metrics')).body);
-    expect(metrics).toMatch(/^verdict_decisions_total\{[^}]*decision="allow"[^}]*\} 200$/m);
+    expect(metrics).toMatch(/^verdict_decisions_total\{[^}]*decision="allow"[^}]*\} 400$/m);
     expect(metrics).toMatch(/^verdict_workers\{state="serving"\} 2$/m);
     expect(metrics).toMatch(/^verdict_build_info\{[^}]*\} 1$/m);
     expect(metrics).toMatch(/^verdict_policy_set_state\{policy_set="default",state="active"\} 1$/m);
