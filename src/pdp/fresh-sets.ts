@@ -176,15 +176,16 @@ function refusalOf(standing: Standing, need: Need, arrived: number, pointer: str
     if (set === undefined) return undefined;
     return refused('no_revision', pointer, `is ${atLeast}, and the policy set "${name}" has no revisions`);
   }
-  if (typeof latest === 'number') {
-    if (latest < atLeast) {
-      return refused('unknown_revision', pointer, `is ${atLeast}, and the policy set "${name}" is at ${latest}`);
+  if (typeof latest === 'object') {
+    const { revision, since } = latest;
+    if (revision < atLeast) {
+      return refused('unknown_revision', pointer, `is ${atLeast}, and the policy set "${name}" is at ${revision}`);
     }
-    // What its source had after the request came was told: the set was removed.
-    if (set === undefined && confirmed >= arrived) return undefined;
+    // All that the source had when it had this revision was told, and there is no set: it was removed.
+    if (set === undefined && confirmed >= since) return undefined;
   }
   const here = set === undefined ? 'is not known here yet' : `is at ${set.revision ?? 'an earlier version'} here`;
-  const source = typeof latest === 'number' ? '' : ', and its source cannot be asked';
+  const source = typeof latest === 'object' ? '' : ', and its source cannot be asked';
   return tooOld(`The policy set "${name}" ${here}, and at least ${atLeast} is demanded${source}.`);
 }
 

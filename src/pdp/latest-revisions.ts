@@ -1,7 +1,13 @@
 import type { PolicyStore } from '../policy-store/policy-store.js';
 
 /** What the source says: the highest revision that it gave a set, or that it gave none, or nothing, since it cannot be asked. */
-export type LatestRevision = number | 'none' | 'unknown';
+export type LatestRevision = KnownRevision | 'none' | 'unknown';
+
+export interface KnownRevision {
+  readonly revision: number;
+  /** The source has had it since then at the latest, by the monotonic clock. */
+  readonly since: number;
+}
 
 /** How long an answer of the source is waited for, in milliseconds. */
 const patienceMs = 500;
@@ -14,6 +20,8 @@ interface Asked {
   /** By the monotonic clock. */
   readonly began: number;
   readonly answer: Promise<LatestRevision>;
+  /** The last answer that had a revision, to this question or to one before it. */
+  last: KnownRevision | undefined;
 }
 
 /**
@@ -35,14 +43,20 @@ export class LatestRevisions {
     const before = this.asked.get(name);
     if (before !== undefined && before.began >= since) return before.answer;
     if (this.underWay >= mostAsked) return Promise.resolve('unknown');
-    const asked = { began: performance.now(), answer: this.ask(name) };
+    const began = performance.now();
+    const answer = this.ask(name).then((revision): LatestRevision => {
+      if (typeof revision === 'string') return revision;
+      if (asked.last?.revision !== revision) asked.last = { revision, since: began };
+      return asked.last;
+    });
+    const asked: Asked = { began, answer, last: before?.last };
     this.asked.delete(name);
     this.asked.set(name, asked);
     if (this.asked.size > mostRemembered) this.asked.delete(this.asked.keys().next().value!);
-    return asked.answer;
+    return answer;
   }
 
-  private ask(name: string): Promise<LatestRevision> {
+  private ask(name: string): Promise<number | 'none' | 'unknown'> {
     this.underWay++;
     const answer = this.store
       .latestRevision(name)

@@ -111,14 +111,25 @@ describe('a demanded revision', () => {
     expect(await answer(fresh, { atLeast: 8 })).toBe(8);
   });
 
-  it('of a set that there is not is not found, and that of a removed set neither', async () => {
-    const { source, fresh, offer } = await startedFreshSets();
+  it('of a set that there is not is not found', async () => {
+    const { fresh, offer } = await startedFreshSets();
     await offer(7);
     expect(await answer(fresh, { atLeast: 1 }, 'nowhere')).toBe('policy_set_not_found');
+  });
+
+  it('of a set that was removed is refused until all that the source had then is known, and then not found', async () => {
+    const { source, fresh, offer } = await startedFreshSets();
+    await offer(7);
     source.latest = async () => 8;
     await source.sink.remove('acl', 'a test removes it');
-    source.confirmedAt = Date.now() + 60_000;
-    expect(await answer(fresh, { atLeast: 8 }, 'acl')).toBe('policy_set_not_found');
+    source.confirmedAt = Date.now() - 1_000;
+    expect(await answer(fresh, { atLeast: 7 }, 'acl')).toBe('policy_too_old');
+    // Times are in whole milliseconds.
+    source.confirmedAt = Date.now() + 1;
+    expect(await answer(fresh, { atLeast: 7 }, 'acl')).toBe('policy_set_not_found');
+    // It is written anew, which is not known here yet.
+    source.latest = async () => 9;
+    expect(await answer(fresh, { atLeast: 7 }, 'acl')).toBe('policy_too_old');
   });
 
   it('does not ask the source more often for many who demand what there is not', async () => {
