@@ -32,6 +32,8 @@ export interface RoleGraphOptions {
 /** Bounds of the cache of views: domains of questions, and domains that views of several refer to. */
 const cachedDomains = 1_000;
 const cachedParts = 100_000;
+/** Of views with live links: each may keep some kilobytes of data that was changed since. */
+const cachedMixedParts = 2_000;
 /** Steps for putting a name into a set. */
 const stepsPerName = 8;
 /** Steps for testing whether a name has a role if its roles are known. */
@@ -45,6 +47,8 @@ class StoredLinks {
   readonly kept = new ReachedNames();
   /** Views by their domains. Many domains are asked for; they match few combinations. */
   readonly views = new BoundedCache<RoleView>(cachedParts);
+  /** Those with live links, which keep data alive that may be of the past. */
+  readonly mixedViews = new BoundedCache<RoleView>(cachedMixedParts);
   /** One for each definition, so that kept symbols are dropped with the policy set. */
   readonly noRoles = new RoleSet(new Set(), 0, this);
   conditional = false;
@@ -347,8 +351,9 @@ export class RoleGraph implements RoleRelation {
     const parts = [...ofFiles, ...mixed.map((part) => part.live)];
     counting.spend(parts.length * stepsPerQuestion);
     const key = `${ofFiles.map(({ number }) => number).join()};${mixed.map(({ number }) => number).join()}`;
-    const view = stored.views.get(key) ?? stored.makeView(parts);
-    stored.views.set(key, view, parts.length + 1);
+    const views = mixed.length === 0 ? stored.views : stored.mixedViews;
+    const view = views.get(key) ?? stored.makeView(parts);
+    views.set(key, view, parts.length + 1);
     if (asked.length <= longestKept) this.viewOfDomain.set(asked, { view, steps: counting.counted });
     return view;
   }

@@ -1,4 +1,7 @@
 import { createHash } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import v8 from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import {
   compilePolicySet,
@@ -278,6 +281,29 @@ describe('a change of many links', () => {
     expect(added).toBe(100);
     expect(given.change({ remove: { roles: [...roles, ...roles] } })).toMatchObject({ added: 0, removed: 100 });
   });
+});
+
+it('what was changed since is not kept: questions remember a bounded part of the past', async () => {
+  v8.setFlagsFromString('--expose-gc');
+  const collectGarbage = runInNewContext('gc') as () => void;
+  const past: WeakRef<object>[] = [];
+  let current = compilePolicySet({
+    ...sources,
+    manifest: { ...manifest, roleMatching: { g2: { domains: 'keyMatch' } } },
+  });
+  for (let turn = 0; turn < 6_000; turn++) {
+    current = current.change({ add: { roles: [['g2', `user${turn}`, 'editor', 'home']] } }).set;
+    expect(current.enforce([`user${turn}`, 'home', 'page', 'edit']).decision).toBe('allow');
+    past.push(new WeakRef(current.data?.linksOf('g2')?.in('home') as object));
+  }
+  // What a WeakRef was made of in this turn is kept until its end.
+  await nextTurn();
+  collectGarbage();
+  // Two generations of 2,000 links and views each at most, and the one that serves.
+  const kept = past.filter((of) => of.deref() !== undefined).length;
+  expect(kept).toBeGreaterThan(0);
+  expect(kept).toBeLessThan(4_000);
+  expect(current.data?.size).toBe(6_000);
 });
 
 describe('what stops a load stops a change', () => {
