@@ -1,6 +1,6 @@
 /**
- * `PUT` and `DELETE` of `/v1/policy-sets/{set}`: whole sets, where the database is their source. Routes of Fastify's own,
- * since a set is larger than the bodies that controllers take.
+ * Whole policy sets, written and read, where the database is their source. Routes of Fastify's own, since a set is larger
+ * than the bodies that controllers take.
  */
 
 import { Matches } from 'class-validator';
@@ -40,6 +40,29 @@ class WrittenSet {
   readonly revision!: number;
 }
 
+/** A set as it was written: the body that would write it again, and its revision. */
+class StoredSet {
+  @Integer()
+  readonly revision!: number;
+
+  @Text({ description: 'The version of these files, also where a rollback has another one served.' })
+  readonly version!: string;
+
+  @TextsByName({ description: 'The texts of all files by their paths, tests included.' })
+  readonly files!: Readonly<Record<string, string>>;
+
+  @Text({ optional: true })
+  readonly gitCommit?: string | undefined;
+}
+
+const readOperation: Operation = {
+  id: 'readPolicySetFiles',
+  tag: 'policy sets',
+  summary: 'All files of a policy set as they were written, tests included, where the database is the source',
+  answers: { 200: { description: 'What `PUT` would write again.', json: StoredSet } },
+  refusals: ['policy_set_not_found', 'policy_source_read_only'],
+};
+
 const putOperation: Operation = {
   id: 'writePolicySet',
   tag: 'policy sets',
@@ -78,6 +101,17 @@ export function registerPolicyWriting(
   limits: HttpLimits,
 ): void {
   const validation = new Validation([WritePolicySetRequest], limits, 'refuse');
+  fastify.get<{ Params: SetParams }>(
+    '/v1/policy-sets/:set/files',
+    { config: { access: 'policies:read', operation: readOperation } },
+    async (request, reply): Promise<StoredSet> => {
+      const { head, set } = await writable(writing).read(request.params.set);
+      void reply.header('etag', `"${head.revision}"`);
+      const { revision, version, gitCommit } = head;
+      const files = Object.fromEntries(set.files.map(({ path, bytes }) => [path, Buffer.from(bytes).toString()]));
+      return { revision, version, files, gitCommit };
+    },
+  );
   fastify.put<{ Body: WritePolicySetRequest; Params: SetParams }>(
     '/v1/policy-sets/:set',
     {

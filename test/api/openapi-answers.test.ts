@@ -127,6 +127,7 @@ describe('what is answered is what the OpenAPI document says', () => {
     ['get /v1/policy-sets/{set}/diff', 200, () => `/v1/policy-sets/invoices/diff?from=${version}`],
     ['get /v1/policy-sets/{set}/diff', 400, '/v1/policy-sets/invoices/diff'],
     ['get /v1/policy-sets/{set}/diff', 404, `/v1/policy-sets/invoices/diff?from=${unknownVersion}`],
+    ['get /v1/policy-sets/{set}/files', 409, '/v1/policy-sets/invoices/files'],
     ['put /v1/policy-sets/{set}', 409, '/v1/policy-sets/invoices', { files: {} }],
     ['delete /v1/policy-sets/{set}', 409, '/v1/policy-sets/invoices'],
     ['post /v1/api-keys', 201, '/v1/api-keys', { name: 'new', scopes: ['decide'], expires: '2099-01-01T00:00:00Z' }],
@@ -168,6 +169,7 @@ describe('what is answered is what the OpenAPI document says', () => {
     await put(400, { files: {} });
     await put(200, { files });
     await put(428, { files });
+    await expectAsDocumented('get /v1/policy-sets/{set}/files', 200, '/v1/policy-sets/acl/files', undefined, service);
     await expectAsDocumented('get /v1/policy-sets/{set}', 200, '/v1/policy-sets/acl', undefined, service);
     const ask = { subject: 'ann', action: 'read', resource: 'doc' };
     await expectAsDocumented('post /v1/decide', 200, '/v1/decide', ask, service);

@@ -115,6 +115,17 @@ describe('PUT /v1/policy-sets/{set}', () => {
     });
   }
 
+  it('gives back the files as they were written, tests and all', async () => {
+    const files = { ...rules('carol'), 'tests/t.yaml': 'tests: []\n', 'schema.yaml': '\ufeff{}\n' };
+    const written = await send('PUT', 'whole', { files });
+    expect(written.status).toBe(200);
+    const read = await service.get('/v1/policy-sets/whole/files');
+    expect(read).toMatchObject({ status: 200, headers: { etag: '"1"' } });
+    expect(read.body).toEqual({ revision: 1, version: written.body.version, files });
+    expect((await service.get('/v1/policy-sets/none/files')).status).toBe(404);
+    await send('DELETE', 'whole');
+  });
+
   it('keeps the commit that the files come from, and refuses what is none', async () => {
     const files = { ...rules('carol'), 'entities.yaml': '- { type: user, id: carol }\n' };
     const bad = await send('PUT', 'acl', { files, gitCommit: 'main' }, { 'if-match': '*' });

@@ -8,6 +8,7 @@ import { printTable } from '../print/table.js';
 import type { Terminal } from '../print/terminal.js';
 import { fullVersion, managementPathOf, versionsOfServer } from '../sources/policy-versions.js';
 import { addServerOptions, askServer, type ServerOptions } from '../sources/server.js';
+import { addPolicyPushCommands } from './policy-push-command.js';
 
 interface PolicyOptions extends ServerOptions {
   readonly output: 'text' | 'json';
@@ -56,6 +57,8 @@ export function addPolicyCommand(program: Command, terminal: Terminal): void {
     'Reads the folder of a policy set again. Exit code 1 when it does not load.',
     async (options, set) => printStatus(options, await askServer(options, 'POST', `${managementPathOf(set)}/reload`)),
   );
+
+  addPolicyPushCommands(policy, terminal);
 
   type Run = (options: PolicyOptions, set: string, version?: string) => Promise<number>;
 

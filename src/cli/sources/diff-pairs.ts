@@ -52,7 +52,10 @@ async function pairsOfFolders(from: string, to: string | undefined): Promise<rea
   if (range !== null && !(await isFolder(from))) {
     const path = to ?? 'policies';
     const [, first = '', second = ''] = range;
-    return pair(await readRevision(first, path), await readRevision(second === '' ? 'HEAD' : second, path));
+    return pair(
+      (await readRevision(first, path)).folders,
+      (await readRevision(second === '' ? 'HEAD' : second, path)).folders,
+    );
   }
   if (await isFolder(from)) {
     if (to === undefined) throw new UsageError('diff needs two folders, or a git revision and a folder');
@@ -64,7 +67,7 @@ async function pairsOfFolders(from: string, to: string | undefined): Promise<rea
     return pair(before, after);
   }
   const folders = await foldersOf(to === undefined ? [] : [to]);
-  return pair(await readRevision(from, to ?? 'policies'), folders);
+  return pair((await readRevision(from, to ?? 'policies')).folders, folders);
 }
 
 /** What is served and a folder; or versions, of which the second may be left out for what is served; or one of each. */

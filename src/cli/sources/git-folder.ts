@@ -11,11 +11,14 @@ import type { PolicyFolder } from './policy-folder.js';
 const run = promisify(execFile);
 
 /**
- * The policy sets below `path` in a revision, by the rules of a folder.
+ * The policy sets below `path` in a revision, by the rules of a folder, and the commit that the revision names.
  *
  * @throws UsageError when there is no such revision, or no policy set in it.
  */
-export async function readRevision(revision: string, path: string): Promise<readonly PolicyFolder[]> {
+export async function readRevision(
+  revision: string,
+  path: string,
+): Promise<{ readonly commit: string; readonly folders: readonly PolicyFolder[] }> {
   // A revision that begins with a dash would be an option of git's.
   if (revision.startsWith('-') || revision === '') throw new UsageError(`"${revision}" is no git revision`);
   const prefix = (await git(['rev-parse', '--show-prefix'])).toString().trim();
@@ -57,7 +60,7 @@ export async function readRevision(revision: string, path: string): Promise<read
     folders.push(await readSet(isSet ? path : `${path.replace(/\/+$/, '')}/${name}`, name, files));
   }
   if (folders.length === 0) throw new UsageError(`${revision} has no policy set in ${path}`);
-  return folders;
+  return { commit, folders };
 }
 
 interface TreeEntry {

@@ -90,11 +90,23 @@ function reasonOf(error: unknown): string {
   return cause instanceof Error ? cause.message : message;
 }
 
-function refusal({ status, statusText }: Response, answer: unknown): UsageError {
-  const problem = (answer ?? {}) as { title?: string; detail?: string };
+/** What a service refused, and why. */
+export class ServerRefusal extends UsageError {
+  constructor(
+    readonly status: number,
+    title: string,
+    hint: string | undefined,
+    /** The faults that the service listed, each in a sentence. */
+    readonly faults: readonly string[],
+  ) {
+    super(`${status} ${title}`, hint);
+  }
+}
+
+function refusal({ status, statusText }: Response, answer: unknown): ServerRefusal {
+  const problem = (answer ?? {}) as { title?: string; detail?: string; errors?: readonly { detail?: string }[] };
   const title = spellUnseen(String(problem.title ?? statusText));
-  return new UsageError(
-    `${status} ${title}`,
-    problem.detail === undefined ? undefined : spellUnseen(`${problem.detail}`),
-  );
+  const hint = problem.detail === undefined ? undefined : spellUnseen(`${problem.detail}`);
+  const faults = Array.isArray(problem.errors) ? problem.errors.map(({ detail }) => spellUnseen(String(detail))) : [];
+  return new ServerRefusal(status, title, hint, faults);
 }

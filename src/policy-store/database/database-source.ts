@@ -39,8 +39,10 @@ export class DatabaseSource extends PolicySource {
   private names: readonly string[] = [];
   private isAway = false;
   private isStopped = false;
-  /** When the copy that serves was confirmed, until the database was read. */
-  private copied: number | undefined;
+  /** Whether the copy is what serves, since the database has not been read yet. */
+  private servesCopy = false;
+  /** When the database was read last, or the copy was confirmed, as far as the watch does not know better. */
+  private confirmed: number | undefined;
 
   constructor(private readonly options: DatabaseSourceOptions) {
     super();
@@ -48,7 +50,7 @@ export class DatabaseSource extends PolicySource {
 
   get confirmedAt(): number | undefined {
     const { watch } = this;
-    return watch === undefined || watch.ageMs === Number.POSITIVE_INFINITY ? this.copied : Date.now() - watch.ageMs;
+    return watch === undefined || watch.ageMs === Number.POSITIVE_INFINITY ? this.confirmed : Date.now() - watch.ageMs;
   }
 
   async start(sink: SourceSink): Promise<void> {
@@ -110,7 +112,8 @@ export class DatabaseSource extends PolicySource {
       if (this.isStopped) return;
       if (forced(head.name) || this.told.get(head.name) !== head.revision) await this.tell(sink, head.name);
     }
-    this.copied = undefined;
+    this.servesCopy = false;
+    this.confirmed = asked;
     this.names = [...there];
     await this.options.copy?.confirm(this.names, asked);
     await this.noteAway(false);
@@ -158,7 +161,8 @@ export class DatabaseSource extends PolicySource {
       log.error({ err: failure }, 'the policy database cannot be read, and there is no copy of its sets');
       return;
     }
-    this.copied = copied.confirmed;
+    this.servesCopy = true;
+    this.confirmed = copied.confirmed;
     const confirmed = new Date(copied.confirmed).toISOString();
     log.warn({ err: failure, sets: copied.sets.length, confirmed }, 'policy sets are served from a copy');
     for (const { name, content } of copied.sets) {
@@ -169,10 +173,10 @@ export class DatabaseSource extends PolicySource {
   }
 
   private async noteAge(): Promise<void> {
-    const { watch, copied } = this;
+    const { watch } = this;
     if (watch === undefined || this.isStopped) return;
     if (watch.ageMs > awayMs) await this.noteAway(true);
-    else if (copied === undefined) await this.options.copy?.confirm(this.names, Date.now() - watch.ageMs);
+    else if (!this.servesCopy) await this.options.copy?.confirm(this.names, Date.now() - watch.ageMs);
   }
 
   private async noteAway(isAway: boolean): Promise<void> {

@@ -1,13 +1,13 @@
 import { pointerStep } from '../../core/json-pointer.js';
 import { formatProblem, PolicyError, type PolicyProblem } from '../../core/problem.js';
-import { type FieldError, VerdictError } from '../../errors.js';
+import { type FieldError, policySetNotFound, VerdictError } from '../../errors.js';
 import { BundleArchiveError, packArchive } from '../bundle/bundle-archive.js';
 import { loadPolicySet } from '../load-policy-set.js';
 import { type PolicySetFiles, versionOf } from '../policy-set-files.js';
 import { problemOfFile, sentSetProblems } from '../set-file-problems.js';
 import { defaultSourceLimits } from '../source-limits.js';
 import type { DatabaseSource } from './database-source.js';
-import type { Expected, PolicyRepository } from './policy-repository.js';
+import type { Expected, PolicyRepository, StoredPolicySet } from './policy-repository.js';
 
 /** A set that was written: a client that demands this revision is answered from it, or not at all. */
 export interface WrittenPolicySet {
@@ -16,7 +16,7 @@ export interface WrittenPolicySet {
   readonly revision: number;
 }
 
-/** Writes policy sets into the database. What every replica would refuse to serve is not written. */
+/** Writes policy sets into the database, and reads them as they were written. What every replica would refuse to serve is not written. */
 export class PolicyWriting {
   constructor(
     private readonly repository: PolicyRepository,
@@ -42,6 +42,17 @@ export class PolicyWriting {
     // The change is made; that this replica cannot serve it yet is for its health to say.
     await this.source.reload(set.name).catch(() => undefined);
     return { set: set.name, version: versionOf(set.files), revision };
+  }
+
+  /**
+   * A set as it was written last.
+   *
+   * @throws VerdictError `policy_set_not_found`
+   */
+  async read(name: string): Promise<StoredPolicySet> {
+    const stored = await this.repository.read(name);
+    if (stored === undefined) throw policySetNotFound(name);
+    return stored;
   }
 
   /** @throws VerdictError `policy_set_not_found`, `precondition_failed` */

@@ -1,0 +1,153 @@
+/** `verdict policy push` and `checkout`, against the built service with its sets in the database. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { writePolicies } from '../http/service.js';
+import { idModel } from '../models.js';
+import { verdict } from './run.js';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const cwd = mkdtempSync(join(tmpdir(), 'verdict-push-'));
+let service: ChildProcess;
+let url = '';
+
+const rules = (subject: string) => `p, ${subject}, data1, read\n`;
+const tests =
+  'subjects: { ann: { id: ann } }\nresources: { data1: { id: data1 } }\n' +
+  'tests: [{ name: ann reads, subject: ann, action: read, resource: data1, expect: allow }]\n';
+
+beforeAll(async () => {
+  service = spawn(process.execPath, [join(root, 'dist/cli.js'), 'serve', '--local'], {
+    cwd,
+    env: {
+      PATH: process.env.PATH,
+      VERDICT_PORT: '0',
+      VERDICT_LOG_LEVEL: 'error',
+      VERDICT_POLICY_SOURCE: 'database',
+    },
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  for await (const line of createInterface({ input: service.stdout! })) {
+    url = /^verdict listening on (http:\S+)$/.exec(line)?.[1] ?? '';
+    if (url !== '') break;
+  }
+  service.stdout!.resume();
+  writePolicies(join(cwd, 'sets'), {
+    'acl/model.conf': idModel,
+    'acl/rules.csv': rules('ann'),
+    'acl/tests/t.yaml': tests,
+    'acl/README.md': 'not a part of the set',
+    'other/model.conf': idModel,
+    'other/rules.csv': rules('bob'),
+  });
+});
+
+afterAll(async () => {
+  service.kill('SIGTERM');
+  await once(service, 'exit');
+  rmSync(cwd, { recursive: true });
+});
+
+const policy = (...args: string[]) => verdict(['policy', ...args, '--url', url], { cwd });
+const pushed = async (...args: string[]) => {
+  const { code, stdout } = await policy('push', ...args, '--output', 'json');
+  return { code, sets: JSON.parse(stdout) };
+};
+
+describe('verdict policy push', () => {
+  it('writes every set of a folder, and again only what has changed', async () => {
+    const first = await policy('push', 'sets');
+    expect(first).toMatchObject({ code: 0, stderr: '' });
+    expect(first.stdout).toMatch(/acl +new +1 +sha256:\w{12}\nother +new +1 /);
+    writeFileSync(join(cwd, 'sets/other/rules.csv'), rules('carol'));
+    expect(await pushed('sets')).toMatchObject({
+      code: 0,
+      sets: [
+        { set: 'acl', result: 'unchanged', revision: 1 },
+        { set: 'other', result: 'changed', revision: 2 },
+      ],
+    });
+    const decided = await verdict(
+      ['decide', '--url', url, '--set', 'other', '--subject', 'carol', '--action', 'read', '--resource', 'data1'],
+      { cwd },
+    );
+    expect(decided.code).toBe(0);
+  });
+
+  it('says of a set what is wrong with it, and writes the others', async () => {
+    writeFileSync(join(cwd, 'sets/acl/rules.csv'), rules('ben'));
+    writeFileSync(join(cwd, 'sets/other/rules.csv'), rules('dave'));
+    const refused = await policy('push', 'sets');
+    expect(refused).toMatchObject({ code: 1, stderr: '' });
+    expect(refused.stdout).toMatch(/acl +refused/);
+    expect(refused.stdout).toMatch(/other +changed +3 /);
+    expect(refused.stdout).toContain('acl: tests/t.yaml:3:9: error failing_test: "ann reads"');
+    writeFileSync(join(cwd, 'sets/acl/rules.csv'), rules('ann'));
+  });
+
+  it('overwrites nothing that is not what was expected', async () => {
+    writeFileSync(join(cwd, 'sets/other/rules.csv'), rules('erin'));
+    expect(await pushed('sets/other', '--expect', '2')).toMatchObject({
+      code: 1,
+      sets: [{ set: 'other', result: 'refused', problems: [expect.stringContaining('at revision 3, not 2')] }],
+    });
+    expect(await pushed('sets/other', '--expect', '0')).toMatchObject({ code: 1, sets: [{ result: 'refused' }] });
+    expect(await pushed('sets/other', '--expect', '3')).toMatchObject({ code: 0, sets: [{ revision: 4 }] });
+    expect(await policy('push', 'sets', '--expect', '4')).toMatchObject({ code: 2 });
+    expect(await policy('push', 'sets/other', '--expect', 'x')).toMatchObject({ code: 2 });
+  });
+
+  it('takes a git revision, and the version says its commit', async () => {
+    const git = (...args: string[]) =>
+      execFileSync('git', ['-c', 'user.name=t', '-c', 'user.email=t@example.org', ...args], {
+        cwd,
+        env: { ...process.env, HOME: cwd },
+      }).toString();
+    git('init', '-q');
+    git('add', 'sets');
+    git('commit', '-qm', 'sets');
+    const commit = git('rev-parse', 'HEAD').trim();
+    writeFileSync(join(cwd, 'sets/acl/rules.csv'), 'p, what is not committed\n');
+    writeFileSync(join(cwd, 'sets/other/rules.csv'), rules('frank'));
+    git('commit', '-qm', 'other', 'sets/other');
+    expect(await pushed('sets/other', '--git', 'HEAD')).toMatchObject({ code: 0, sets: [{ revision: 5 }] });
+    const versions = await policy('versions', 'other', '--output', 'json');
+    expect(JSON.parse(versions.stdout)[0].gitCommit).toBe(git('rev-parse', 'HEAD').trim());
+    expect(await pushed('sets', '--git', commit)).toMatchObject({
+      code: 0,
+      sets: [
+        { set: 'acl', result: 'unchanged' },
+        { set: 'other', result: 'changed', revision: 6 },
+      ],
+    });
+    writeFileSync(join(cwd, 'sets/acl/rules.csv'), rules('ann'));
+  });
+
+  it('says what is wrong with its arguments', async () => {
+    expect(await policy('push', 'nowhere')).toMatchObject({ code: 2, stderr: expect.stringContaining('nowhere') });
+    expect(await policy('push', 'sets', '--git', 'no-such-revision')).toMatchObject({ code: 2 });
+    const without = await verdict(['policy', 'push', 'sets'], { cwd });
+    expect(without).toMatchObject({ code: 2, stderr: expect.stringContaining('--url') });
+  });
+});
+
+describe('verdict policy checkout', () => {
+  it('writes a set into a new folder, tests included, which pushes as unchanged', async () => {
+    const done = await policy('checkout', 'acl', 'out/acl');
+    expect(done).toMatchObject({ code: 0, stderr: '', stdout: 'acl at revision 1: 3 files in out/acl\n' });
+    expect(readdirSync(join(cwd, 'out/acl')).sort()).toEqual(['model.conf', 'rules.csv', 'tests']);
+    expect(readFileSync(join(cwd, 'out/acl/tests/t.yaml'), 'utf8')).toBe(tests);
+    expect(await pushed('out/acl')).toMatchObject({ code: 0, sets: [{ result: 'unchanged', revision: 1 }] });
+  });
+
+  it('overwrites nothing, and knows no set that is not there', async () => {
+    expect(await policy('checkout', 'acl', 'sets')).toMatchObject({ code: 2 });
+    expect(await policy('checkout', 'none', 'out/none')).toMatchObject({ code: 2 });
+    expect(readdirSync(join(cwd, 'out'))).toEqual(['acl']);
+  });
+});
