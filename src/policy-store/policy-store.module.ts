@@ -8,7 +8,7 @@ import { dataFolderOf } from '../config/data-folder.js';
 import { databaseNameOf, isPostgresUrl } from '../config/postgres-url.js';
 import { parseDuration } from '../core/duration.js';
 import { DatabaseModule } from '../database/database.module.js';
-import { ChangeFeed } from '../database/postgres/change-feed.js';
+import { ChangeFeed, type Subscription } from '../database/postgres/change-feed.js';
 import { PostgresDatabase } from '../database/postgres/postgres-database.js';
 import { ServiceDatabase } from '../database/service-database.js';
 import type { SqliteDatabase } from '../database/sqlite/sqlite-database.js';
@@ -150,20 +150,30 @@ const policiesCopyName = 'verdict.policies';
   exports: [LoadObservers, PolicyArchive, PolicyStore, PolicyWriting],
 })
 export class PolicyStoreModule implements OnModuleInit, OnApplicationShutdown {
+  /** Tells of rollbacks by other replicas. */
+  private rollbacks: Subscription | undefined;
+
   constructor(
     private readonly store: PolicyStore,
     private readonly archive: PolicyArchive,
     private readonly retention: ArchiveRetention,
+    private readonly source: PolicySource,
     @Inject(PolicyRepository) private readonly repository: PolicyRepository | undefined,
+    @Inject(ChangeFeed) private readonly feed: ChangeFeed | undefined,
   ) {}
 
   async onModuleInit(): Promise<void> {
     await this.store.start();
+    // A source that rolls back itself tells of it like of any change.
+    if (this.source.rollback === undefined) {
+      this.rollbacks = this.feed?.subscribe('policies', () => this.store.followRollbacks());
+    }
     // The archive knows by now which versions are served.
     this.retention.start();
   }
 
   async onApplicationShutdown(): Promise<void> {
+    this.rollbacks?.end();
     try {
       await this.retention.stop();
       await this.store.stop();

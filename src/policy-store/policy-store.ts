@@ -1,6 +1,6 @@
 import type { PolicyProblem } from '../core/problem.js';
 import { ArchivedVersions } from './archive/archived-versions.js';
-import type { ServedVersion } from './archive/policy-archive.js';
+import type { ArchivedState, ServedVersion } from './archive/policy-archive.js';
 import type { PolicySetStatus } from './policy-set-status.js';
 import { PolicySetTable } from './policy-set-table.js';
 import { ageOf, type OfferedSet, type SourceSink } from './policy-source.js';
@@ -203,6 +203,38 @@ export class PolicyStore {
       await this.service.serve(entry, await this.archived.load(name, version), pinnedOver);
       return this.sets.status(name);
     });
+  }
+
+  /**
+   * Serves what other replicas have rolled back to, or have ended a rollback of, where the archive is shared. A rollback
+   * holds over one version of the source's files: a replica whose files are others already is not concerned.
+   *
+   * @throws DatabaseError
+   */
+  async followRollbacks(): Promise<void> {
+    for (const state of (await this.options.archive?.states()) ?? []) {
+      if (this.isStopped) return;
+      await this.exclusively(() => this.followRollback(state));
+    }
+  }
+
+  private async followRollback({ name, version, pinnedOver }: ArchivedState): Promise<void> {
+    const entry = this.sets.find(name);
+    const sourceVersion = entry?.sourceVersion;
+    if (entry === undefined || sourceVersion === undefined) return;
+    if (pinnedOver === sourceVersion || pinnedOver === '') {
+      if (entry.pinnedOver !== undefined && entry.loaded?.served.version === version) return;
+      const pinned = await this.archived.load(name, version).catch((error: unknown) => {
+        // It is what another replica serves, so it is there; what keeps it from loading here is for this log to say.
+        this.options.log.error(
+          { err: error, policySet: name, version },
+          'a rollback of another replica is not followed',
+        );
+      });
+      if (pinned !== undefined) this.service.put(entry, pinned, sourceVersion);
+    } else if (pinnedOver === undefined && entry.pinnedOver !== undefined && version === sourceVersion) {
+      this.service.put(entry, await this.archived.load(name, version), undefined);
+    }
   }
 
   /** One at a time: a rollback must not meet a reload halfway. */

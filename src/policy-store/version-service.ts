@@ -30,6 +30,12 @@ export class VersionService {
       await loaded.stop();
       throw error;
     }
+    this.put(entry, loaded, pinnedOver);
+  }
+
+  /** Puts a version into service that the archive has, and knows to serve. */
+  put(entry: Entry, loaded: LoadedPolicySet, pinnedOver: string | undefined): void {
+    const { name, version } = loaded.served;
     entry.pinnedOver = pinnedOver;
     const replaced = entry.loaded;
     entry.loaded = loaded;

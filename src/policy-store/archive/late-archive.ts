@@ -36,7 +36,7 @@ const defaultMaxWaiting = 100;
  * holds is archived at its next start.
  *
  * A service that is started while the server is away does not know which versions are pinned, and serves its folders. Pins
- * stay in the archive, and hold again from the next start on.
+ * stay in the archive, and hold again when the server is back.
  */
 export class LateArchive extends PolicyArchive {
   private readonly versionsWaiting = new Map<string, WaitingVersion>();

@@ -1,4 +1,5 @@
 import { currentSemantics } from '../../../core/semantics.js';
+import { ChangeCounters } from '../../../database/postgres/change-counters.js';
 import type { PostgresClient } from '../../../database/postgres/postgres-client.js';
 import type { PostgresDatabase } from '../../../database/postgres/postgres-database.js';
 import { PostgresTables } from '../../../database/postgres/postgres-tables.js';
@@ -43,7 +44,10 @@ export class PostgresPolicyArchive extends PolicyArchive {
   private readonly setTable: string;
   private pruningEnds = false;
 
-  private constructor(private readonly tables: PostgresTables) {
+  private constructor(
+    private readonly tables: PostgresTables,
+    private readonly counters: ChangeCounters,
+  ) {
     super();
     this.fileTable = tables.name('policy_file');
     this.versionTable = tables.name('policy_version');
@@ -52,9 +56,10 @@ export class PostgresPolicyArchive extends PolicyArchive {
 
   /** The tables are made when they are not there; while the server is away, when it is back. */
   static async open(database: PostgresDatabase): Promise<PostgresPolicyArchive> {
-    const tables = new PostgresTables(database, 'policy-store', [policyArchiveTables]);
+    const counters = new ChangeCounters(database);
+    const tables = new PostgresTables(database, 'policy-store', [policyArchiveTables], counters.tables);
     await tables.prepare();
-    return new PostgresPolicyArchive(tables);
+    return new PostgresPolicyArchive(tables, counters);
   }
 
   /** The database is closed by its owner. */
@@ -125,6 +130,13 @@ export class PostgresPolicyArchive extends PolicyArchive {
 
   async setState({ name, version, pinnedOver }: ArchivedState, at: number): Promise<void> {
     await this.tables.transaction(async (client) => {
+      const [before] = await client.query<{ pinned_over: string | null }>(
+        `SELECT pinned_over FROM ${this.setTable} WHERE name = $1`,
+        [name],
+      );
+      // Other replicas are told of rollbacks alone: what their own files say they see themselves.
+      const isPin = pinnedOver !== undefined || (before?.pinned_over ?? null) !== null;
+      if (isPin) await this.counters.count(client, 'policies');
       await client.query(
         `INSERT INTO ${this.setTable} (name, version, pinned_over) VALUES ($1, $2, $3)
          ON CONFLICT (name) DO UPDATE SET version = excluded.version, pinned_over = excluded.pinned_over, removed = NULL`,
