@@ -125,6 +125,28 @@ export async function compareLimits(rounds, seconds, spec, rateLimit) {
   console.log(
     `a shared rate: ${cost.toFixed(3)} × the CPU without one, ${besideLocal.toFixed(3)} × that of a rate on SQLite`,
   );
+  const [own, leased] = await costOfTakes();
+  console.log(`one look at a limit: ${own.toFixed(0)} ns counted in this process, ${leased.toFixed(0)} ns leased`);
+}
+
+/** Processor time of one look at a limit, in ns: one that is counted in this process, and one that is leased. */
+async function costOfTakes() {
+  const { LimitLeases } = await import(join(root, 'dist/auth/limit-leases.js'));
+  const { leasedLimiters } = await import(join(root, 'dist/auth/leased-limiters.js'));
+  const { RateLimits } = await import(join(root, 'dist/auth/rate-limits.js'));
+  const rates = { decide: { points: 1e9, seconds: 60, burst: 1e9 } };
+  const leases = new LimitLeases({ silentMs: () => 0, onProblem: () => undefined });
+  const subjects = [new RateLimits(rates), new RateLimits(rates, leasedLimiters(leases))];
+  const keys = Array.from({ length: 100 }, (_, n) => `key ${n}`);
+  const rounds = Array.from({ length: 9 }, () =>
+    subjects.map((limits) => {
+      const { user } = process.cpuUsage();
+      for (let n = 0; n < 1e6; n++) limits.take('decide', keys[n % keys.length], 1);
+      return (process.cpuUsage().user - user) / 1e3;
+    }),
+  );
+  await leases.stop();
+  return subjects.map((_, n) => median(rounds.map((round) => round[n])));
 }
 
 /** Of each round to the round beside it, then the median: a noisy spell counts once. */
