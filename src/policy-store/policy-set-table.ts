@@ -1,6 +1,6 @@
 import type { PolicyProblem } from '../core/problem.js';
 import { noPolicySet, policySetNotFound, VerdictError } from '../errors.js';
-import type { ArchivedState } from './archive/policy-archive.js';
+import type { KnownState } from './archive/policy-archive.js';
 import type { LoadedPolicySet } from './load-policy-set.js';
 import type { PolicySetStatus } from './policy-set-status.js';
 import type { ServedPolicySet } from './served-policy-set.js';
@@ -12,7 +12,7 @@ export interface Entry {
   /** The version that is served. */
   loaded?: LoadedPolicySet | undefined;
   /** The version that was served when the process last ended, while nothing else is. */
-  archived?: ArchivedState | undefined;
+  archived?: KnownState | undefined;
   /** The version of the files that its source has, where they can be read; they may be broken. */
   sourceVersion?: string | undefined;
   /** The version, with its tests, that was last found good. */

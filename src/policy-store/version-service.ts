@@ -22,7 +22,7 @@ export class VersionService {
     const { archive } = this.options;
     const { name, version } = loaded.served;
     try {
-      if (archive !== undefined) {
+      if (archive !== undefined && !isArchived(entry, loaded, pinnedOver)) {
         await keep?.(archive);
         await archive.setState({ name, version, pinnedOver }, Date.now());
       }
@@ -74,4 +74,13 @@ export class VersionService {
       return false;
     }
   }
+}
+
+/** Whether the archive has the version already, as what the set serves: so it is at most starts. */
+function isArchived({ archived }: Entry, { served }: LoadedPolicySet, pinnedOver: string | undefined): boolean {
+  return (
+    archived?.version === served.version &&
+    archived.pinnedOver === pinnedOver &&
+    archived.semantics === served.compiled.semantics
+  );
 }

@@ -3,7 +3,7 @@ import { isAway } from '../../database/database-error.js';
 import { type PolicySetFiles, versionOf } from '../policy-set-files.js';
 import { archivedFilesOf } from './archived-files.js';
 import type { ArchivedVersion, VersionsPage } from './archived-version.js';
-import { type ArchivedState, PolicyArchive, type ServedVersion } from './policy-archive.js';
+import { type ArchivedState, type KnownState, PolicyArchive, type ServedVersion } from './policy-archive.js';
 
 export interface LateArchiveOptions {
   readonly archive: PolicyArchive;
@@ -69,7 +69,7 @@ export class LateArchive extends PolicyArchive {
     return this.write(name, { state: undefined, at });
   }
 
-  async states(): Promise<ArchivedState[]> {
+  async states(): Promise<KnownState[]> {
     try {
       return await this.options.archive.states();
     } catch (error) {

@@ -9,6 +9,12 @@ export interface ArchivedState {
   readonly pinnedOver?: string | undefined;
 }
 
+/** The state of a set as the archive has it. */
+export interface KnownState extends ArchivedState {
+  /** The number of the defaults that the version is archived with; undefined where the version is not kept. */
+  readonly semantics: number | undefined;
+}
+
 /** A version of a set. */
 export interface ServedVersion {
   readonly name: string;
@@ -76,7 +82,7 @@ export abstract class PolicyArchive {
   abstract setRemoved(name: string, at: number): Promise<void>;
 
   /** Returns the sets that were there last in the order of their names, removed ones left out. */
-  abstract states(): Promise<ArchivedState[]>;
+  abstract states(): Promise<KnownState[]>;
 
   /**
    * Returns a page of a set's versions, the one that first served last first. It ends before `limit` where the versions

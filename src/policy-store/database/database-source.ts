@@ -3,7 +3,7 @@ import type { PolicyArchive } from '../archive/policy-archive.js';
 import type { PolicySetFiles } from '../policy-set-files.js';
 import { PolicySource, type SourceSink } from '../policy-source.js';
 import { problemOfSet } from '../set-file-problems.js';
-import type { PoliciesCopy } from './policies-copy.js';
+import type { CopiedContent, PoliciesCopy } from './policies-copy.js';
 import type { PolicyHead, PolicyRepository, RepositoryWatch, StoredPolicySet } from './policy-repository.js';
 
 export interface DatabaseSourceOptions {
@@ -108,10 +108,12 @@ export class DatabaseSource extends PolicySource {
     const heads = await this.options.repository.heads();
     const there = new Set(heads.map(({ name }) => name));
     for (const name of sink.names()) if (!there.has(name)) await this.tellGone(sink, name);
+    const copied: CopiedContent[] = [];
     for (const head of heads) {
       if (this.isStopped) return;
-      if (forced(head.name) || this.told.get(head.name) !== head.revision) await this.tell(sink, head.name);
+      if (forced(head.name) || this.told.get(head.name) !== head.revision) await this.tell(sink, head.name, copied);
     }
+    await this.options.copy?.keep(copied);
     this.servesCopy = false;
     this.confirmed = asked;
     this.names = [...there];
@@ -119,9 +121,10 @@ export class DatabaseSource extends PolicySource {
     await this.noteAway(false);
   }
 
-  private async tell(sink: SourceSink, name: string): Promise<void> {
+  /** @param copied gets what serves now */
+  private async tell(sink: SourceSink, name: string, copied: CopiedContent[]): Promise<void> {
     const since = performance.now();
-    const { repository, archive, copy } = this.options;
+    const { repository, archive } = this.options;
     let stored: StoredPolicySet | undefined;
     let set: PolicySetFiles | undefined;
     try {
@@ -143,7 +146,7 @@ export class DatabaseSource extends PolicySource {
       const { revision, gitCommit } = head;
       const pinnedOver = head.pinned === undefined ? undefined : head.version;
       const isServed = await sink.offer({ set, revision, pinnedOver, gitCommit: async () => gitCommit, since });
-      if (isServed) await copy?.keep({ set, revision, pinnedOver });
+      if (isServed) copied.push({ set, revision, pinnedOver });
     }
     this.told.set(name, head.revision);
   }

@@ -154,6 +154,10 @@ export function describePolicyArchive(name: string, newHome: () => ArchiveHome):
         expect(await archive.states()).toEqual([{ name: 'acl', version: 'v3' }]);
         await archive.setState({ name: 'rbac', version: 'v2' }, 9);
         expect(await archive.states()).toContainEqual({ name: 'rbac', version: 'v2' });
+        const kept = setOf('p, alice, data1, read\n');
+        await archive.keep(kept, 9);
+        await archive.setState({ name: 'acl', version: versionOf(kept.files) }, 9);
+        expect((await archive.states())[0]).toMatchObject({ name: 'acl', semantics: currentSemantics });
       });
     });
 

@@ -9,6 +9,7 @@ import type { ArchivedFile, ArchivedVersion, VersionsPage } from '../archived-ve
 import {
   type ArchivedState,
   bytesOnAPage,
+  type KnownState,
   newestVersions,
   PolicyArchive,
   replacementMs,
@@ -26,6 +27,13 @@ interface Served {
   readonly semantics: number;
   readonly firstServed: number;
   readonly lastServed: number;
+}
+
+interface StateRow {
+  readonly name: string;
+  readonly version: string;
+  readonly pinned_over: string | null;
+  readonly semantics: number | null;
 }
 
 interface StoredVersion {
@@ -154,13 +162,13 @@ export class PostgresPolicyArchive extends PolicyArchive {
     await this.tables.write(`UPDATE ${this.setTable} SET removed = $1, pinned_over = NULL WHERE name = $2`, [at, name]);
   }
 
-  async states(): Promise<ArchivedState[]> {
-    const rows = await this.tables.query<{ name: string; version: string; pinned_over: string | null }>(
-      `SELECT name, version, pinned_over FROM ${this.setTable} WHERE removed IS NULL ORDER BY name COLLATE "C"`,
+  async states(): Promise<KnownState[]> {
+    const rows = await this.tables.query<StateRow>(
+      `SELECT name, serving.version, pinned_over, semantics FROM ${this.setTable} AS serving
+       LEFT JOIN ${this.versionTable} AS kept ON kept.policy_set = name AND kept.version = serving.version
+       WHERE removed IS NULL ORDER BY name COLLATE "C"`,
     );
-    return rows.map(({ name, version, pinned_over }) =>
-      pinned_over === null ? { name, version } : { name, version, pinnedOver: pinned_over },
-    );
+    return rows.map(toState);
   }
 
   async versions(name: string, limit: number, after?: string): Promise<VersionsPage> {
@@ -259,6 +267,15 @@ export class PostgresPolicyArchive extends PolicyArchive {
     );
     return row?.content;
   }
+}
+
+function toState({ name, version, pinned_over, semantics }: StateRow): KnownState {
+  return {
+    name,
+    version,
+    ...(pinned_over !== null && { pinnedOver: pinned_over }),
+    semantics: semantics ?? undefined,
+  };
 }
 
 function toVersion({ version, files, semantics, ...row }: StoredVersion): ArchivedVersion {

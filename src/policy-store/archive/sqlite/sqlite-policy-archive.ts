@@ -6,6 +6,7 @@ import type { ArchivedFile, ArchivedVersion, VersionsPage } from '../archived-ve
 import {
   type ArchivedState,
   bytesOnAPage,
+  type KnownState,
   newestVersions,
   PolicyArchive,
   replacementMs,
@@ -170,13 +171,17 @@ export class SqlitePolicyArchive extends PolicyArchive {
     await this.connection.query('UPDATE policy_set SET removed = ?, pinned_over = NULL WHERE name = ?', [at, name]);
   }
 
-  async states(): Promise<ArchivedState[]> {
+  async states(): Promise<KnownState[]> {
     const rows = await this.connection.query<{ name: string; version: string; pinned_over: string | null }>(
       'SELECT name, version, pinned_over FROM policy_set WHERE removed IS NULL ORDER BY name',
     );
-    return rows.map(({ name, version, pinned_over }) =>
-      pinned_over === null ? { name, version } : { name, version, pinnedOver: pinned_over },
-    );
+    const states: KnownState[] = [];
+    for (const { name, version, pinned_over } of rows) {
+      // A database of 0.1 that is only read has no column of semantics: `version` knows.
+      const semantics = (await this.version(name, version))?.semantics;
+      states.push({ name, version, ...(pinned_over !== null && { pinnedOver: pinned_over }), semantics });
+    }
+    return states;
   }
 
   async versions(name: string, limit: number, after?: string): Promise<VersionsPage> {
