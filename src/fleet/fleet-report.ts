@@ -14,6 +14,9 @@ export class ReplicaSet {
   @Text({ optional: true, description: 'The version that is served, if one is.' })
   readonly version?: string | undefined;
 
+  @Integer({ optional: true, description: 'The revision of what is served at its source, where that gives revisions.' })
+  readonly revision?: number | undefined;
+
   @Time({ optional: true, description: 'Since when the replica serves that version.' })
   readonly servedSince?: string | undefined;
 

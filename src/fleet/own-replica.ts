@@ -48,11 +48,12 @@ export class OwnReplica {
       unshipped: shipping?.unshipped ?? 0,
       logLagSeconds: Math.round(shipping?.lagSeconds ?? 0),
       sets: policySets.statuses().map(
-        ({ name, state, since, version, servedSince, pinned }): ReplicaSet => ({
+        ({ name, state, since, version, revision, servedSince, pinned }): ReplicaSet => ({
           name,
           state,
           since,
           version,
+          revision,
           servedSince,
           pinned,
         }),

@@ -179,5 +179,14 @@ describe.skipIf(!hasPostgres)('one policy for a fleet (skipped where PostgreSQL 
         .poll(async () => (await replica.get('/v1/policy-sets/acl')).body, { timeout: boundMs, interval: 5 })
         .toMatchObject({ revision, version, state: 'active' });
     }
+    await expect
+      .poll(
+        async () => {
+          const { replicas: seen } = (await replicas[0]!.get('/v1/fleet')).body;
+          return seen.map(({ sets }: { sets: { revision: number }[] }) => sets[0]?.revision);
+        },
+        { timeout: seenMs, interval: 50 },
+      )
+      .toEqual([revision, revision, revision]);
   }, 600_000);
 });

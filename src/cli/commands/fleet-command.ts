@@ -65,7 +65,12 @@ export function findingsOf({ replicas, differences, problems }: FleetReport, bou
 
 function print(terminal: Terminal, { replicas }: FleetReport, findings: readonly string[]): void {
   const rows = replicas.flatMap((replica, index) => {
-    const sets = replica.sets.map(({ name, version, state, since }) => [name, short(version), state, since]);
+    const sets = replica.sets.map(({ name, version, revision, state, since }) => [
+      name,
+      revision === undefined ? short(version) : `${short(version)}, revision ${revision}`,
+      state,
+      since,
+    ]);
     const [first = ['', '', '', ''], ...others] = sets;
     const own = [[...describe(replica), ...first], ...others.map((set) => ['', '', '', '', ...set])];
     const { of } = replica.worker ?? {};

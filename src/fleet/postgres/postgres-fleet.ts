@@ -6,6 +6,7 @@ import { type FleetReplica, type FleetReport, fleetReportOf, type ReplicaSet } f
 import type { OwnReplica } from '../own-replica.js';
 import { replicaTables } from './migrations/1764400000050-replicas.js';
 import { replicaWorkerColumns } from './migrations/1764400000051-replica-workers.js';
+import { replicaRevisionColumn } from './migrations/1764400000052-replica-revisions.js';
 
 /** A replica that was not heard of for so long, in milliseconds, is silent, and then gone. */
 export const replicaSilentMs = 3_000;
@@ -54,6 +55,7 @@ interface SetRow {
   readonly version: string | null;
   readonly served_since: string | null;
   readonly pinned: boolean;
+  readonly revision: number | null;
 }
 
 /** The replicas on one PostgreSQL database. Each writes one row once a second, and what it serves when that changes. */
@@ -75,7 +77,11 @@ export class PostgresFleet extends Fleet {
 
   constructor(private readonly options: PostgresFleetOptions) {
     super();
-    this.tables = new PostgresTables(options.database, 'fleet', [replicaTables, replicaWorkerColumns]);
+    this.tables = new PostgresTables(options.database, 'fleet', [
+      replicaTables,
+      replicaWorkerColumns,
+      replicaRevisionColumn,
+    ]);
     this.replicas = this.tables.name('replica');
     this.sets = this.tables.name('replica_set');
   }
@@ -206,10 +212,11 @@ export class PostgresFleet extends Fleet {
       ]);
       const changed = own.sets.filter((set) => before?.get(set.name) !== JSON.stringify(set));
       await client.query(
-        `INSERT INTO ${this.sets} (replica, policy_set, state, since, version, served_since, pinned)
-         SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[])
+        `INSERT INTO ${this.sets} (replica, policy_set, state, since, version, served_since, pinned, revision)
+         SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[], $8::int8[])
          ON CONFLICT (replica, policy_set) DO UPDATE SET state = excluded.state, since = excluded.since,
-           version = excluded.version, served_since = excluded.served_since, pinned = excluded.pinned`,
+           version = excluded.version, served_since = excluded.served_since, pinned = excluded.pinned,
+           revision = excluded.revision`,
         [
           own.id,
           changed.map(({ name }) => name),
@@ -218,6 +225,7 @@ export class PostgresFleet extends Fleet {
           changed.map(({ version }) => version ?? null),
           changed.map(({ servedSince }) => servedSince ?? null),
           changed.map(({ pinned }) => String(pinned)),
+          changed.map(({ revision }) => revision ?? null),
         ],
       );
     });
@@ -239,7 +247,7 @@ export class PostgresFleet extends Fleet {
     );
     const sets = new Map<string, ReplicaSet[]>(rows.map(({ id }) => [id, []]));
     const setRows = await client.query<SetRow>(
-      `SELECT replica, policy_set, state, since, version, served_since, pinned FROM ${this.sets}
+      `SELECT replica, policy_set, state, since, version, served_since, pinned, revision FROM ${this.sets}
        ORDER BY policy_set COLLATE "C"`,
     );
     for (const row of setRows) sets.get(row.replica)?.push(toSet(row));
@@ -256,12 +264,13 @@ function beatOf({ health, healthSince, problems, sourceConfirmed, unshipped, log
   return [health, healthSince, problems, sourceConfirmed ?? null, unshipped, logLagSeconds] as const;
 }
 
-function toSet({ policy_set, state, since, version, served_since, pinned }: SetRow): ReplicaSet {
+function toSet({ policy_set, state, since, version, revision, served_since, pinned }: SetRow): ReplicaSet {
   return {
     name: policy_set,
     state,
     since,
     ...(version !== null && { version }),
+    ...(revision !== null && { revision }),
     ...(served_since !== null && { servedSince: served_since }),
     pinned,
   };
