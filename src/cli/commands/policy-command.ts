@@ -83,10 +83,10 @@ export function addPolicyCommand(program: Command, terminal: Terminal): void {
 }
 
 function printSets(terminal: Terminal, sets: readonly PolicySetStatus[]): void {
-  const rows = sets.map(({ name, state, version, since, pinned }) => [
+  const rows = sets.map(({ name, state, version, revision, since, pinned }) => [
     name,
     pinned ? `${state}, pinned` : state,
-    version?.slice(0, 'sha256:'.length + 12) ?? '',
+    `${version?.slice(0, 'sha256:'.length + 12) ?? ''}${revision === undefined ? '' : `, revision ${revision}`}`,
     since,
   ]);
   printTable(terminal, ['set', 'state', 'version', 'since'], rows);

@@ -1,7 +1,7 @@
 import { DatabaseError, isAway } from '../../database/database-error.js';
 import type { PolicyArchive } from '../archive/policy-archive.js';
 import type { PolicySetFiles } from '../policy-set-files.js';
-import { PolicySource, type SourceSink } from '../policy-source.js';
+import { ageOf, PolicySource, type SourceSink } from '../policy-source.js';
 import { problemOfSet } from '../set-file-problems.js';
 import type { CopiedContent, PoliciesCopy } from './policies-copy.js';
 import type { PolicyHead, PolicyRepository, RepositoryWatch, StoredPolicySet } from './policy-repository.js';
@@ -176,10 +176,11 @@ export class DatabaseSource extends PolicySource {
   }
 
   private async noteAge(): Promise<void> {
-    const { watch } = this;
-    if (watch === undefined || this.isStopped) return;
-    if (watch.ageMs > awayMs) await this.noteAway(true);
-    else if (!this.servesCopy) await this.options.copy?.confirm(this.names, Date.now() - watch.ageMs);
+    const { confirmedAt } = this;
+    if (this.isStopped) return;
+    // Right after a start the watch knows nothing yet, and the first look does.
+    if (ageOf(this) > awayMs) await this.noteAway(true);
+    else if (!this.servesCopy && confirmedAt !== undefined) await this.options.copy?.confirm(this.names, confirmedAt);
   }
 
   private async noteAway(isAway: boolean): Promise<void> {
