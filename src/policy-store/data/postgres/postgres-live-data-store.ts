@@ -1,0 +1,226 @@
+import type { RoleTuple } from '../../../core/data/live-data.js';
+import type { StoredEntity } from '../../../core/manifest/entities.js';
+import { ChangeCounters } from '../../../database/postgres/change-counters.js';
+import type { PostgresClient } from '../../../database/postgres/postgres-client.js';
+import type { PostgresDatabase } from '../../../database/postgres/postgres-database.js';
+import { PostgresTables } from '../../../database/postgres/postgres-tables.js';
+import {
+  type DataHead,
+  type EntityFilter,
+  type KeyedAnswer,
+  keyLifetimeMs,
+  type ListedEntity,
+  type ListedRole,
+  LiveDataStore,
+  type NewChange,
+  type RoleFilter,
+  type StoredChange,
+  type StoredEntries,
+} from '../live-data-store.js';
+import { packChange, unpackChange } from '../packed-change.js';
+import {
+  type AttributionRow,
+  attributionColumns,
+  type EntityRow,
+  entityColumns,
+  type RoleRow,
+  roleColumns,
+  toEntity,
+  toListedEntity,
+  toListedRole,
+  toRole,
+} from '../stored-rows.js';
+import { liveDataTables } from './migrations/1764400000070-live-data.js';
+
+/** The live data of all replicas, in PostgreSQL. */
+export class PostgresLiveDataStore extends LiveDataStore {
+  private readonly tables: PostgresTables;
+  private readonly counters: ChangeCounters;
+
+  private constructor(database: PostgresDatabase) {
+    super();
+    this.counters = new ChangeCounters(database);
+    this.tables = new PostgresTables(database, 'live-data', [liveDataTables], this.counters.tables);
+  }
+
+  /** The tables are made when they are not there; while the server is away, when it is back. */
+  static async open(database: PostgresDatabase): Promise<PostgresLiveDataStore> {
+    const store = new PostgresLiveDataStore(database);
+    await store.tables.prepare();
+    return store;
+  }
+
+  /** The database is closed by its owner. */
+  async close(): Promise<void> {}
+
+  heads(): Promise<readonly DataHead[]> {
+    return this.tables.query<DataHead>(`SELECT name, revision FROM ${this.table('head')} ORDER BY name COLLATE "C"`);
+  }
+
+  entries(name: string): Promise<StoredEntries & { readonly revision: number }> {
+    return this.tables.transaction(
+      async (client) => {
+        const revision = await this.revisionOf(client, name);
+        const roles = await client.query<RoleRow>(
+          `SELECT ${roleColumns} FROM ${this.table('role')} WHERE policy_set = $1`,
+          [name],
+        );
+        const entities = await client.query<EntityRow>(
+          `SELECT ${entityColumns} FROM ${this.table('entity')} WHERE policy_set = $1`,
+          [name],
+        );
+        return { revision, roles: roles.map(toRole), entities: entities.map(toEntity) };
+      },
+      { snapshot: true, readOnly: true },
+    );
+  }
+
+  async changesAfter(name: string, revision: number, limit: number): Promise<readonly StoredChange[]> {
+    const rows = await this.tables.query<{ revision: number; changed: number; changed_by: string; content: Buffer }>(
+      `SELECT revision, changed, changed_by, content FROM ${this.table('change')}
+       WHERE policy_set = $1 AND revision > $2 ORDER BY revision LIMIT $3`,
+      [name, revision, limit],
+    );
+    return Promise.all(
+      rows.map(async (row) => ({
+        ...(await unpackChange(row.content)),
+        revision: row.revision,
+        at: row.changed,
+        by: row.changed_by,
+      })),
+    );
+  }
+
+  async write(name: string, change: NewChange): Promise<number | undefined> {
+    const { added, removed, after, at, by, version, key } = change;
+    const content = await packChange(change);
+    return this.tables.transaction(async (client) => {
+      // That row is locked until the end, so replicas change data one after another.
+      await this.counters.count(client, 'policies');
+      if ((await this.revisionOf(client, name)) !== after) return undefined;
+      const revision = after + 1;
+      await client.query(
+        `INSERT INTO ${this.table('head')} (name, revision) VALUES ($1, $2)
+         ON CONFLICT (name) DO UPDATE SET revision = excluded.revision`,
+        [name, revision],
+      );
+      await client.query(
+        `DELETE FROM ${this.table('role')} AS stored
+         USING unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS gone (definition, domain, name, role)
+         WHERE stored.policy_set = $1 AND stored.definition = gone.definition AND stored.domain = gone.domain
+           AND stored.name = gone.name AND stored.role = gone.role`,
+        [name, ...roleArrays(removed.roles)],
+      );
+      await client.query(
+        `DELETE FROM ${this.table('entity')} AS stored USING unnest($2::text[], $3::text[]) AS gone (type, id)
+         WHERE stored.policy_set = $1 AND stored.type = gone.type AND stored.id = gone.id`,
+        [name, removed.entities.map(({ type }) => type), removed.entities.map(({ id }) => id)],
+      );
+      await client.query(
+        `INSERT INTO ${this.table('role')} (policy_set, ${roleColumns}, ${attributionColumns})
+         SELECT $1, definition, has_domain = 'yes', domain, name, role, $7, $8, $9
+         FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+           AS come (definition, domain, name, role, has_domain)`,
+        [
+          name,
+          ...roleArrays(added.roles),
+          added.roles.map((role) => (role.length === 4 ? 'yes' : 'no')),
+          revision,
+          at,
+          by,
+        ],
+      );
+      await client.query(
+        `INSERT INTO ${this.table('entity')} (policy_set, ${entityColumns}, ${attributionColumns})
+         SELECT $1, type, id, attributes, $5, $6, $7
+         FROM unnest($2::text[], $3::text[], $4::text[]) AS come (type, id, attributes)`,
+        [
+          name,
+          added.entities.map(({ type }) => type),
+          added.entities.map(({ id }) => id),
+          added.entities.map(({ attributes }) => JSON.stringify(attributes)),
+          revision,
+          at,
+          by,
+        ],
+      );
+      await client.query(
+        `INSERT INTO ${this.table('change')} (policy_set, revision, changed, changed_by, version, content)
+         VALUES ($1, $2, $3, $4, $5, $6)`,
+        [name, revision, at, by, version, content],
+      );
+      await client.query(`DELETE FROM ${this.table('answer')} WHERE answered <= $1`, [at - keyLifetimeMs]);
+      if (key !== undefined) {
+        await client.query(
+          `INSERT INTO ${this.table('answer')} (policy_set, key, digest, revision, version, answered)
+           VALUES ($1, $2, $3, $4, $5, $6)`,
+          [name, key.key, key.digest, revision, version, at],
+        );
+      }
+      return revision;
+    });
+  }
+
+  async answer(name: string, key: string, now: number): Promise<KeyedAnswer | undefined> {
+    const [row] = await this.tables.query<KeyedAnswer>(
+      `SELECT digest, revision, version FROM ${this.table('answer')}
+       WHERE policy_set = $1 AND key = $2 AND answered > $3`,
+      [name, key, now - keyLifetimeMs],
+    );
+    return row;
+  }
+
+  async roles(name: string, filter: RoleFilter, limit: number, after?: RoleTuple): Promise<readonly ListedRole[]> {
+    const [ofDefinition = '', ofName = '', ofRole = '', ofDomain = ''] = after ?? [];
+    const rows = await this.tables.query<RoleRow & AttributionRow>(
+      `SELECT ${roleColumns}, ${attributionColumns} FROM ${this.table('role')}
+       WHERE policy_set = $1 AND ($2::text IS NULL OR definition = $2) AND ($3::text IS NULL OR domain = $3)
+         AND ($4::text IS NULL OR name = $4) AND ($5::text IS NULL OR role = $5)
+         AND (NOT $6 OR (definition, domain, name, role) > ($7, $8, $9, $10))
+       ORDER BY definition, domain, name, role LIMIT $11`,
+      [
+        name,
+        filter.definition ?? null,
+        filter.domain ?? null,
+        filter.name ?? null,
+        filter.role ?? null,
+        after !== undefined,
+        ofDefinition,
+        ofDomain,
+        ofName,
+        ofRole,
+        limit,
+      ],
+    );
+    return rows.map(toListedRole);
+  }
+
+  async entities(
+    name: string,
+    { type, id }: EntityFilter,
+    limit: number,
+    after?: Pick<StoredEntity, 'type' | 'id'>,
+  ): Promise<readonly ListedEntity[]> {
+    const rows = await this.tables.query<EntityRow & AttributionRow>(
+      `SELECT ${entityColumns}, ${attributionColumns} FROM ${this.table('entity')}
+       WHERE policy_set = $1 AND ($2::text IS NULL OR type = $2) AND ($3::text IS NULL OR id = $3)
+         AND (NOT $4 OR (type, id) > ($5, $6)) ORDER BY type, id LIMIT $7`,
+      [name, type ?? null, id ?? null, after !== undefined, after?.type ?? '', after?.id ?? '', limit],
+    );
+    return rows.map(toListedEntity);
+  }
+
+  private table(of: 'head' | 'role' | 'entity' | 'change' | 'answer'): string {
+    return this.tables.name(`data_${of}`);
+  }
+
+  private async revisionOf(client: PostgresClient, name: string): Promise<number> {
+    const [row] = await client.query<DataHead>(`SELECT revision FROM ${this.table('head')} WHERE name = $1`, [name]);
+    return row?.revision ?? 0;
+  }
+}
+
+/** The columns of links, as lists: definitions, domains, names, roles. */
+function roleArrays(roles: readonly RoleTuple[]): readonly (readonly string[])[] {
+  return [0, 3, 1, 2].map((column) => roles.map((role) => role[column] ?? ''));
+}

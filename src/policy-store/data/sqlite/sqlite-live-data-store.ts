@@ -1,0 +1,218 @@
+import type { RoleTuple } from '../../../core/data/live-data.js';
+import type { StoredEntity } from '../../../core/manifest/entities.js';
+import { SqliteConnection } from '../../../database/sqlite/sqlite-connection.js';
+import {
+  type DataHead,
+  type EntityFilter,
+  type KeyedAnswer,
+  keyLifetimeMs,
+  type ListedEntity,
+  type ListedRole,
+  LiveDataStore,
+  type NewChange,
+  type RoleFilter,
+  type StoredChange,
+  type StoredEntries,
+} from '../live-data-store.js';
+import { packChange, unpackChange } from '../packed-change.js';
+import {
+  type AttributionRow,
+  attributionColumns,
+  type EntityRow,
+  entityColumns,
+  type RoleRow,
+  roleColumns,
+  toEntity,
+  toListedEntity,
+  toListedRole,
+  toRole,
+} from '../stored-rows.js';
+import { LiveData1764400000070 } from './migrations/1764400000070-live-data.js';
+
+type Value = string | number | null;
+
+/** The live data in the service's SQLite database. A command may change it while a service runs. */
+export class SqliteLiveDataStore extends LiveDataStore {
+  /** A transaction takes several statements of the one connection: nothing else may come between them. */
+  private last: Promise<unknown> = Promise.resolve();
+
+  private constructor(readonly connection: SqliteConnection) {
+    super();
+  }
+
+  /** `path` is the file of the database; its tables are made when they are not there. */
+  static async open(path: string): Promise<SqliteLiveDataStore> {
+    const migrations = [LiveData1764400000070];
+    return new SqliteLiveDataStore(await SqliteConnection.open({ path, migrations, busyTimeoutMs: 10_000 }));
+  }
+
+  close(): Promise<void> {
+    return this.connection.close();
+  }
+
+  heads(): Promise<readonly DataHead[]> {
+    return this.inTurn(() => this.connection.query<DataHead>('SELECT name, revision FROM data_head ORDER BY name'));
+  }
+
+  entries(name: string): Promise<StoredEntries & { readonly revision: number }> {
+    return this.transaction('BEGIN', async () => {
+      const revision = await this.revisionOf(name);
+      const roles = await this.connection.query<RoleRow>(`SELECT ${roleColumns} FROM data_role WHERE policy_set = ?`, [
+        name,
+      ]);
+      const entities = await this.connection.query<EntityRow>(
+        `SELECT ${entityColumns} FROM data_entity WHERE policy_set = ?`,
+        [name],
+      );
+      return { revision, roles: roles.map(toRole), entities: entities.map(toEntity) };
+    });
+  }
+
+  async changesAfter(name: string, revision: number, limit: number): Promise<readonly StoredChange[]> {
+    const rows = await this.inTurn(() =>
+      this.connection.query<{ revision: number; changed: number; changed_by: string; content: Buffer }>(
+        `SELECT revision, changed, changed_by, content FROM data_change WHERE policy_set = ? AND revision > ?
+         ORDER BY revision LIMIT ?`,
+        [name, revision, limit],
+      ),
+    );
+    return Promise.all(
+      rows.map(async (row) => ({
+        ...(await unpackChange(row.content)),
+        revision: row.revision,
+        at: row.changed,
+        by: row.changed_by,
+      })),
+    );
+  }
+
+  async write(name: string, change: NewChange): Promise<number | undefined> {
+    const { added, removed, after, at, by, version, key } = change;
+    const content = await packChange(change);
+    return this.transaction('BEGIN IMMEDIATE', async () => {
+      if ((await this.revisionOf(name)) !== after) return undefined;
+      const revision = after + 1;
+      const { connection } = this;
+      await connection.query(
+        'INSERT INTO data_head (name, revision) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET revision = excluded.revision',
+        [name, revision],
+      );
+      // One statement for any number of entries: their texts come as one list of JSON.
+      await connection.query(
+        `DELETE FROM data_role WHERE (policy_set, definition, domain, name, role) IN (
+           SELECT ?, value->>0, coalesce(value->>3, ''), value->>1, value->>2 FROM json_each(?))`,
+        [name, JSON.stringify(removed.roles)],
+      );
+      await connection.query(
+        `DELETE FROM data_entity WHERE (policy_set, type, id) IN (SELECT ?, value->>0, value->>1 FROM json_each(?))`,
+        [name, JSON.stringify(removed.entities.map(({ type, id }) => [type, id]))],
+      );
+      await connection.query(
+        `INSERT INTO data_role (policy_set, ${roleColumns}, ${attributionColumns})
+         SELECT ?, value->>0, json_array_length(value) = 4, coalesce(value->>3, ''), value->>1, value->>2, ?, ?, ?
+         FROM json_each(?)`,
+        [name, revision, at, by, JSON.stringify(added.roles)],
+      );
+      await connection.query(
+        `INSERT INTO data_entity (policy_set, ${entityColumns}, ${attributionColumns})
+         SELECT ?, value->>0, value->>1, value->>2, ?, ?, ? FROM json_each(?)`,
+        [name, revision, at, by, JSON.stringify(added.entities.map(toRow))],
+      );
+      await connection.query(
+        'INSERT INTO data_change (policy_set, revision, changed, changed_by, version, content) VALUES (?, ?, ?, ?, ?, ?)',
+        [name, revision, at, by, version, content],
+      );
+      await connection.query('DELETE FROM data_answer WHERE answered <= ?', [at - keyLifetimeMs]);
+      if (key !== undefined) {
+        await connection.query(
+          `INSERT INTO data_answer (policy_set, key, digest, revision, version, answered) VALUES (?, ?, ?, ?, ?, ?)`,
+          [name, key.key, key.digest, revision, version, at],
+        );
+      }
+      return revision;
+    });
+  }
+
+  async answer(name: string, key: string, now: number): Promise<KeyedAnswer | undefined> {
+    const [row] = await this.inTurn(() =>
+      this.connection.query<KeyedAnswer>(
+        'SELECT digest, revision, version FROM data_answer WHERE policy_set = ? AND key = ? AND answered > ?',
+        [name, key, now - keyLifetimeMs],
+      ),
+    );
+    return row;
+  }
+
+  async roles(
+    name: string,
+    { definition, name: child, role, domain }: RoleFilter,
+    limit: number,
+    after?: RoleTuple,
+  ): Promise<readonly ListedRole[]> {
+    const { text, values } = conditions({ policy_set: name, definition, name: child, role, domain });
+    const [ofDefinition = '', ofName = '', ofRole = '', ofDomain = ''] = after ?? [];
+    const from = after === undefined ? '' : 'AND (definition, domain, name, role) > (?, ?, ?, ?)';
+    const behind = after === undefined ? [] : [ofDefinition, ofDomain, ofName, ofRole];
+    const rows = await this.inTurn(() =>
+      this.connection.query<RoleRow & AttributionRow>(
+        `SELECT ${roleColumns}, ${attributionColumns} FROM data_role WHERE ${text} ${from}
+         ORDER BY definition, domain, name, role LIMIT ?`,
+        [...values, ...behind, limit],
+      ),
+    );
+    return rows.map(toListedRole);
+  }
+
+  async entities(
+    name: string,
+    { type, id }: EntityFilter,
+    limit: number,
+    after?: Pick<StoredEntity, 'type' | 'id'>,
+  ): Promise<readonly ListedEntity[]> {
+    const { text, values } = conditions({ policy_set: name, type, id });
+    const rows = await this.inTurn(() =>
+      this.connection.query<EntityRow & AttributionRow>(
+        `SELECT ${entityColumns}, ${attributionColumns} FROM data_entity
+         WHERE ${text} ${after === undefined ? '' : 'AND (type, id) > (?, ?)'} ORDER BY type, id LIMIT ?`,
+        [...values, ...(after === undefined ? [] : [after.type, after.id]), limit],
+      ),
+    );
+    return rows.map(toListedEntity);
+  }
+
+  private async revisionOf(name: string): Promise<number> {
+    const [row] = await this.connection.query<DataHead>('SELECT revision FROM data_head WHERE name = ?', [name]);
+    return row?.revision ?? 0;
+  }
+
+  private transaction<Result>(begin: string, work: () => Promise<Result>): Promise<Result> {
+    return this.inTurn(async () => {
+      await this.connection.query(begin);
+      try {
+        const result = await work();
+        await this.connection.query('COMMIT');
+        return result;
+      } catch (error) {
+        await this.connection.query('ROLLBACK');
+        throw error;
+      }
+    });
+  }
+
+  private inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const result = this.last.then(work);
+    this.last = result.catch(() => undefined);
+    return result;
+  }
+}
+
+/** An entity as a list of texts, as `json_each` takes it apart: its attributes stay JSON. */
+function toRow({ type, id, attributes }: StoredEntity): readonly string[] {
+  return [type, id, JSON.stringify(attributes)];
+}
+
+/** `column = ?` for each member that is given. */
+function conditions(wanted: Readonly<Record<string, Value | undefined>>): { text: string; values: Value[] } {
+  const given = Object.entries(wanted).filter((entry): entry is [string, Value] => entry[1] !== undefined);
+  return { text: given.map(([column]) => `${column} = ?`).join(' AND '), values: given.map(([, value]) => value) };
+}
