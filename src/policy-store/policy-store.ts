@@ -140,7 +140,8 @@ export class PolicyStore {
    */
   ageOf(name: string): number {
     const lastCurrent = this.sets.find(name)?.lastCurrent;
-    return lastCurrent === undefined ? ageOf(this.options.source) : performance.now() - lastCurrent;
+    const ofSource = ageOf(this.options.source);
+    return lastCurrent === undefined ? ofSource : Math.max(ofSource, performance.now() - lastCurrent);
   }
 
   /**

@@ -1,5 +1,6 @@
 import { DatabaseError, isAway } from '../../database/database-error.js';
 import type { PolicyArchive } from '../archive/policy-archive.js';
+import { Confirmation } from '../confirmation.js';
 import type { PolicySetFiles } from '../policy-set-files.js';
 import { ageOf, PolicySource, type SourceSink } from '../policy-source.js';
 import { problemOfSet } from '../set-file-problems.js';
@@ -41,16 +42,17 @@ export class DatabaseSource extends PolicySource {
   private isStopped = false;
   /** Whether the copy is what serves, since the database has not been read yet. */
   private servesCopy = false;
-  /** When the database was read last, or the copy was confirmed, as far as the watch does not know better. */
-  private confirmed: number | undefined;
+  private readonly confirmation = new Confirmation();
+  /** When the last confirmation was, by the monotonic clock. */
+  private confirmed = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly options: DatabaseSourceOptions) {
     super();
   }
 
   get confirmedAt(): number | undefined {
-    const { watch } = this;
-    return watch === undefined || watch.ageMs === Number.POSITIVE_INFINITY ? this.confirmed : Date.now() - watch.ageMs;
+    if (this.watch !== undefined) this.noteConfirmed(performance.now() - this.watch.ageMs);
+    return this.confirmation.at;
   }
 
   async start(sink: SourceSink): Promise<void> {
@@ -104,7 +106,7 @@ export class DatabaseSource extends PolicySource {
   private async lookNow(forced: (name: string) => boolean): Promise<void> {
     const { sink } = this;
     if (sink === undefined || this.isStopped) return;
-    const asked = Date.now();
+    const asked = performance.now();
     const heads = await this.options.repository.heads();
     const there = new Set(heads.map(({ name }) => name));
     for (const name of sink.names()) if (!there.has(name)) await this.tellGone(sink, name);
@@ -115,9 +117,9 @@ export class DatabaseSource extends PolicySource {
     }
     await this.options.copy?.keep(copied);
     this.servesCopy = false;
-    this.confirmed = asked;
+    this.noteConfirmed(asked);
     this.names = [...there];
-    await this.options.copy?.confirm(this.names, asked);
+    await this.options.copy?.confirm(this.names, Date.now() - (performance.now() - asked));
     await this.noteAway(false);
   }
 
@@ -165,7 +167,7 @@ export class DatabaseSource extends PolicySource {
       return;
     }
     this.servesCopy = true;
-    this.confirmed = copied.confirmed;
+    this.noteConfirmed(performance.now() - (Date.now() - copied.confirmed));
     const confirmed = new Date(copied.confirmed).toISOString();
     log.warn({ err: failure, sets: copied.sets.length, confirmed }, 'policy sets are served from a copy');
     for (const { name, content } of copied.sets) {
@@ -178,9 +180,24 @@ export class DatabaseSource extends PolicySource {
   private async noteAge(): Promise<void> {
     const { confirmedAt } = this;
     if (this.isStopped) return;
-    // Right after a start the watch knows nothing yet, and the first look does.
-    if (ageOf(this) > awayMs) await this.noteAway(true);
-    else if (!this.servesCopy && confirmedAt !== undefined) await this.options.copy?.confirm(this.names, confirmedAt);
+    if (ageOf(this) > awayMs) return this.noteAway(true);
+    if (this.servesCopy || confirmedAt === undefined) return;
+    // The watch can answer again without a look: nothing was changed meanwhile.
+    await this.noteAway(false);
+    await this.options.copy?.confirm(this.names, confirmedAt);
+  }
+
+  /**
+   * The same confirmation is noted once, at its time, so that the wall clock counts too: the monotonic one stands still while
+   * a machine is suspended.
+   *
+   * @param at by the monotonic clock
+   */
+  private noteConfirmed(at: number): void {
+    // The watch gives an age, so the time that follows from it differs by rounding.
+    if (at <= this.confirmed + 1) return;
+    this.confirmed = at;
+    this.confirmation.note(at);
   }
 
   private async noteAway(isAway: boolean): Promise<void> {

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { DatabaseSource } from '../../../src/policy-store/database/database-source.js';
 import type { PolicyRepository, RepositoryWatch } from '../../../src/policy-store/database/policy-repository.js';
 import { SqlitePolicyRepository } from '../../../src/policy-store/database/sqlite/sqlite-policy-repository.js';
@@ -31,6 +31,36 @@ describe('policy sets of a database', () => {
     await new Promise((resolve) => setTimeout(resolve, 1_200));
     expect(log.filter(({ level }) => level === 'error')).toEqual([]);
     expect(store.statuses().map(brief)).toEqual(['acl active']);
+  });
+
+  it('are not away any more when the watch answers again, although nothing was changed', async () => {
+    const watch = { ageMs: 100, end: () => undefined };
+    const { store } = await started(() => watch);
+    watch.ageMs = 4_000;
+    await until(
+      () => store.problem?.code,
+      (code) => code === 'policy_database_away',
+    );
+    watch.ageMs = 100;
+    await until(
+      () => store.problem,
+      (problem) => problem === undefined,
+    );
+    expect(store.statuses().map(brief)).toEqual(['acl active']);
+  });
+
+  it('grow old by the wall clock too, as where the machine was suspended', async () => {
+    const confirmed = performance.now();
+    const { store } = await started(() => ({
+      get ageMs() {
+        return performance.now() - confirmed;
+      },
+      end: () => undefined,
+    }));
+    expect(store.ageOf('acl')).toBeLessThan(5_000);
+    vi.spyOn(Date, 'now').mockImplementation(() => performance.timeOrigin + performance.now() + 3_600_000);
+    onTestFinished(() => void vi.restoreAllMocks());
+    expect(store.ageOf('acl')).toBeGreaterThan(3_590_000);
   });
 
   it('of which one cannot be read are served but for that one', async () => {
