@@ -1,4 +1,5 @@
 import type { PolicyProblem } from '../core/problem.js';
+import type { Semantics } from '../core/semantics.js';
 import type { PolicySetFiles } from './policy-set-files.js';
 
 /** A set as its source has it now. */
@@ -11,6 +12,8 @@ export interface OfferedSet {
   readonly revision?: number | undefined;
   /** The version of the files that the source has, where `set` is an earlier one that it wants served in their place. */
   readonly pinnedOver?: string | undefined;
+  /** The number of the defaults that an earlier version is to be read with; by default today's. */
+  readonly semantics?: Semantics | undefined;
   /** Asks for the commit that the files come from; undefined where there is none. Does not reject. */
   readonly gitCommit?: () => Promise<string | undefined>;
   /** When the source began to read it, in milliseconds of the monotonic clock. */

@@ -1,4 +1,5 @@
 import type { PolicyProblem } from '../core/problem.js';
+import { isAway } from '../database/database-error.js';
 import { ArchivedVersions } from './archive/archived-versions.js';
 import type { ArchivedState, ServedVersion } from './archive/policy-archive.js';
 import type { PolicySetStatus } from './policy-set-status.js';
@@ -210,13 +211,22 @@ export class PolicyStore {
    * Serves what other replicas have rolled back to, or have ended a rollback of, where the archive is shared. A rollback
    * holds over one version of the source's files: a replica whose files are others already is not concerned.
    *
-   * @throws DatabaseError
+   * @throws DatabaseError where the archive is away: then it is to be called again
    */
   async followRollbacks(): Promise<void> {
+    let away: unknown;
     for (const state of (await this.options.archive?.states()) ?? []) {
       if (this.isStopped) return;
-      await this.exclusively(() => this.followRollback(state));
+      await this.exclusively(() => this.followRollback(state)).catch((error: unknown) => {
+        if (isAway(error)) away = error;
+        else {
+          // Another replica serves it, so it is there; what keeps it from loading here keeps no other set from following.
+          const { name: policySet, version } = state;
+          this.options.log.error({ err: error, policySet, version }, 'a rollback of another replica is not followed');
+        }
+      });
     }
+    if (away !== undefined) throw away;
   }
 
   private async followRollback({ name, version, pinnedOver }: ArchivedState): Promise<void> {
@@ -225,14 +235,7 @@ export class PolicyStore {
     if (entry === undefined || sourceVersion === undefined) return;
     if (pinnedOver === sourceVersion || pinnedOver === '') {
       if (entry.pinnedOver !== undefined && entry.loaded?.served.version === version) return;
-      const pinned = await this.archived.load(name, version).catch((error: unknown) => {
-        // It is what another replica serves, so it is there; what keeps it from loading here is for this log to say.
-        this.options.log.error(
-          { err: error, policySet: name, version },
-          'a rollback of another replica is not followed',
-        );
-      });
-      if (pinned !== undefined) this.service.put(entry, pinned, sourceVersion);
+      this.service.put(entry, await this.archived.load(name, version), sourceVersion);
     } else if (pinnedOver === undefined && entry.pinnedOver !== undefined && version === sourceVersion) {
       this.service.put(entry, await this.archived.load(name, version), undefined);
     }
@@ -269,8 +272,13 @@ export class PolicyStore {
     this.forgetRetry(name);
     const result = await this.loader.load(offered);
     if (result !== 'failed' || this.isStopped) return result === 'served';
-    const again = () => void this.exclusively(() => this.load({ ...offered, since: performance.now() }));
-    this.retries.set(name, setTimeout(again, this.options.retryMs ?? defaultRetryMs).unref());
+    const again = () =>
+      void this.exclusively(async () => {
+        // What the source told since then was in line before it.
+        if (this.retries.get(name) === timer) await this.load({ ...offered, since: performance.now() });
+      });
+    const timer = setTimeout(again, this.options.retryMs ?? defaultRetryMs).unref();
+    this.retries.set(name, timer);
     return false;
   }
 

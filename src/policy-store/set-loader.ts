@@ -78,7 +78,10 @@ export class SetLoader {
     this.options.onLoad?.({ policySet: entry.name, result, durationMs: performance.now() - since, from, to });
   }
 
-  private async serveOffered(entry: Entry, { set, gitCommit, revision }: OfferedSet): Promise<'served' | 'unchanged'> {
+  private async serveOffered(
+    entry: Entry,
+    { set, gitCommit, revision, pinnedOver, semantics = currentSemantics }: OfferedSet,
+  ): Promise<'served' | 'unchanged'> {
     const version = versionOf(set.files);
     // A source with revisions says itself what is pinned.
     if (revision !== undefined) entry.pinnedOver = undefined;
@@ -94,22 +97,23 @@ export class SetLoader {
     const checked = `${version} ${testsVersionOf(set.files)}`;
     const serves = () => {
       const served = entry.loaded?.served;
-      return served?.version === version && served?.compiled.semantics === currentSemantics;
+      return served?.version === version && served?.compiled.semantics === semantics;
     };
     if (serves() && entry.checked === checked) {
       this.service.renumber(entry, revision);
       return 'unchanged';
     }
-    const loaded = await loadPolicySet(set);
+    const loaded = await loadPolicySet(set, semantics);
     entry.checked = checked;
     if (serves()) {
       await loaded.stop();
       this.service.renumber(entry, revision);
       return 'unchanged';
     }
-    await this.service.serve(entry, withRevision(loaded, revision), undefined, async (archive) =>
-      archive.keep(set, Date.now(), await gitCommit?.()),
-    );
+    await this.service.serve(entry, withRevision(loaded, revision), undefined, async (archive) => {
+      // An earlier version comes from the archive, with the number of its defaults.
+      if (pinnedOver === undefined) await archive.keep(set, Date.now(), await gitCommit?.());
+    });
     return 'served';
   }
 

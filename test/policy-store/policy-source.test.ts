@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { DatabaseError } from '../../src/database/database-error.js';
 import { type PolicySetFiles, versionOf } from '../../src/policy-store/policy-set-files.js';
 import { idModel } from '../models.js';
 import { temporaryDirectory } from './folders.js';
@@ -147,5 +148,64 @@ describe('who waits', () => {
     const never = store.until(() => false, 60_000);
     await store.stop();
     expect(await never).toBe(false);
+  });
+});
+
+describe('what is told while something else is handled', () => {
+  it('is not overtaken by the retry of what it told before', async () => {
+    const archive = await openArchive(`${temporaryDirectory()}/verdict.sqlite`);
+    let isDown = true;
+    let release: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const failing = new Proxy(archive, {
+      get(target, name) {
+        if (name === 'keep' && isDown) return () => Promise.reject(new Error('the disk is full'));
+        if (name === 'keep') return (set: PolicySetFiles, at: number) => held.then(() => archive.keep(set, at));
+        const member = Reflect.get(target, name);
+        return typeof member === 'function' ? member.bind(target) : member;
+      },
+    });
+    const { source, store } = await startedWith({ archive: failing, retryMs: 30 });
+    await source.offer(alices, 2);
+    isDown = false;
+    // The retry falls due while another set is loaded, and stands in line behind what the source tells meanwhile.
+    const slow = source.offer({ ...alices, name: 'slow' }, 1);
+    const newer = source.offer(bobs, 3);
+    const removed = source.sink.remove('slow', 'it is gone');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    release();
+    await Promise.all([slow, newer, removed]);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(store.resolve('acl')).toMatchObject({ revision: 3, version: versionOf(bobs.files) });
+    expect(store.statuses().map(({ name }) => name)).toEqual(['acl']);
+  });
+
+  it('follows rollbacks of other replicas, each by itself, and is asked again where the archive was away', async () => {
+    const archive = await openArchive(`${temporaryDirectory()}/verdict.sqlite`);
+    let failure: Error = new Error('it is damaged');
+    const failing = new Proxy(archive, {
+      get(target, name) {
+        if (name === 'files') {
+          return (set: string, version: string) =>
+            set === 'aaa' ? Promise.reject(failure) : target.files(set, version);
+        }
+        const member = Reflect.get(target, name);
+        return typeof member === 'function' ? member.bind(target) : member;
+      },
+    });
+    const { source, store, log } = await startedWith({ archive: failing });
+    for (const name of ['aaa', 'bbb']) {
+      await source.offer({ ...alices, name });
+      await source.offer({ ...bobs, name });
+      const pinned = { version: versionOf(alices.files), pinnedOver: versionOf(bobs.files) };
+      await archive.setState({ name, ...pinned }, Date.now());
+    }
+    await store.followRollbacks();
+    expect(store.statuses().map(({ name, pinned }) => `${name} ${pinned}`)).toEqual(['aaa false', 'bbb true']);
+    expect(log.map(({ message }) => message)).toContain('a rollback of another replica is not followed');
+    failure = new DatabaseError('ECONNREFUSED', 'ECONNREFUSED', true, true);
+    await expect(store.followRollbacks()).rejects.toBe(failure);
   });
 });

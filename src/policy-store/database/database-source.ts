@@ -1,4 +1,6 @@
-import { DatabaseError, isAway } from '../../database/database-error.js';
+import { setTimeout as delay } from 'node:timers/promises';
+import { isSemantics, type Semantics } from '../../core/semantics.js';
+import { isAway } from '../../database/database-error.js';
 import type { PolicyArchive } from '../archive/policy-archive.js';
 import { Confirmation } from '../confirmation.js';
 import type { PolicySetFiles } from '../policy-set-files.js';
@@ -23,6 +25,8 @@ export interface DatabaseSourceOptions {
 const awayMs = 3_000;
 /** Pause between two looks at how long nothing was heard, in milliseconds. */
 const checkMs = 500;
+/** Pause between two tries of a start, in milliseconds. */
+const retryMs = 100;
 /** How long a start waits for the database before it serves the copy, in milliseconds. */
 const startPatienceMs = 5_000;
 
@@ -30,8 +34,12 @@ const startPatienceMs = 5_000;
 export class DatabaseSource extends PolicySource {
   readonly title = 'policy database';
   readonly place = {};
-  /** The revision of each set that was told last. */
-  private readonly told = new Map<string, number>();
+  /** What was told last of each set: its revision is not enough, since a database that was restored gives it again. */
+  private readonly told = new Map<string, string>();
+  /** What serves and is not copied yet. */
+  private readonly uncopied = new Map<string, CopiedContent>();
+  /** Sets of which something else serves than the database has. */
+  private readonly behind = new Set<string>();
   private sink: SourceSink | undefined;
   private watch: RepositoryWatch | undefined;
   private timer: NodeJS.Timeout | undefined;
@@ -59,19 +67,17 @@ export class DatabaseSource extends PolicySource {
     this.sink = sink;
     const started = performance.now();
     let failure: unknown;
-    do {
+    for (;;) {
       failure = await this.look().then(
         () => undefined,
         (error: unknown) => error ?? new Error('the look failed'),
       );
       // Another failure than that of a server that is away does not pass by itself.
-    } while (
-      failure !== undefined &&
-      !this.isStopped &&
-      performance.now() - started < startPatienceMs &&
-      isAway(failure)
-    );
-    if (failure !== undefined) await this.serveCopy(failure);
+      if (!isAway(failure) || this.isStopped || performance.now() - started > startPatienceMs) break;
+      await delay(retryMs);
+    }
+    if (failure !== undefined && !this.isStopped) await this.serveCopy(failure);
+    if (this.isStopped) return;
     this.watch = this.options.repository.watch(() => this.look());
     this.timer = setInterval(() => void this.noteAge(), checkMs).unref();
   }
@@ -110,33 +116,49 @@ export class DatabaseSource extends PolicySource {
     const heads = await this.options.repository.heads();
     const there = new Set(heads.map(({ name }) => name));
     for (const name of sink.names()) if (!there.has(name)) await this.tellGone(sink, name);
-    const copied: CopiedContent[] = [];
     for (const head of heads) {
       if (this.isStopped) return;
-      if (forced(head.name) || this.told.get(head.name) !== head.revision) await this.tell(sink, head.name, copied);
+      if (forced(head.name) || this.told.get(head.name) !== identityOf(head)) await this.tell(sink, head.name);
     }
-    await this.options.copy?.keep(copied);
     this.servesCopy = false;
     this.noteConfirmed(asked);
     this.names = [...there];
-    await this.options.copy?.confirm(this.names, Date.now() - (performance.now() - asked));
     await this.noteAway(false);
+    await this.keepCopies(Date.now() - (performance.now() - asked));
   }
 
-  /** @param copied gets what serves now */
-  private async tell(sink: SourceSink, name: string, copied: CopiedContent[]): Promise<void> {
+  /**
+   * Writes copies of what serves. While one of them cannot be written, or another thing serves than the database has, the
+   * copy is not confirmed: a start from it must not look fresher than it is.
+   */
+  private async keepCopies(confirmed: number): Promise<void> {
+    const { copy } = this.options;
+    if (copy === undefined) return;
+    for (const content of await copy.keep([...this.uncopied.values()])) {
+      if (this.uncopied.get(content.set.name) === content) this.uncopied.delete(content.set.name);
+    }
+    if (this.uncopied.size === 0 && this.behind.size === 0) await copy.confirm(this.names, confirmed);
+  }
+
+  private async tell(sink: SourceSink, name: string): Promise<void> {
     const since = performance.now();
     const { repository, archive } = this.options;
     let stored: StoredPolicySet | undefined;
     let set: PolicySetFiles | undefined;
+    let semantics: Semantics | undefined;
+    this.behind.add(name);
     try {
       stored = await repository.read(name);
       // It was removed in between: the next look tells.
       if (stored === undefined) return;
       const { pinned } = stored.head;
       set = pinned === undefined ? stored.set : await archive.files(name, pinned);
+      // It is served under the defaults that it served under, as every earlier version.
+      const number = pinned === undefined ? undefined : (await archive.version(name, pinned))?.semantics;
+      if (number !== undefined && !isSemantics(number)) throw new Error(`it was archived under semantics ${number}`);
+      semantics = number;
     } catch (error) {
-      if (error instanceof DatabaseError) throw error;
+      if (isAway(error)) throw error;
       // What is stored of one set keeps no other from being served.
       this.options.log.error({ err: error, policySet: name }, 'a policy set in the database cannot be read');
       await sink.fail(name, [unreadable], since);
@@ -147,14 +169,26 @@ export class DatabaseSource extends PolicySource {
     else {
       const { revision, gitCommit } = head;
       const pinnedOver = head.pinned === undefined ? undefined : head.version;
-      const isServed = await sink.offer({ set, revision, pinnedOver, gitCommit: async () => gitCommit, since });
-      if (isServed) copied.push({ set, revision, pinnedOver });
+      const isServed = await sink.offer({
+        set,
+        revision,
+        pinnedOver,
+        semantics,
+        gitCommit: async () => gitCommit,
+        since,
+      });
+      if (isServed) {
+        this.behind.delete(name);
+        this.uncopied.set(name, { set, revision, pinnedOver, semantics });
+      }
     }
-    this.told.set(name, head.revision);
+    this.told.set(name, identityOf(head));
   }
 
   private async tellGone(sink: SourceSink, name: string): Promise<void> {
     this.told.delete(name);
+    this.behind.delete(name);
+    this.uncopied.delete(name);
     await sink.remove(name, 'it was removed from the database');
   }
 
@@ -171,6 +205,8 @@ export class DatabaseSource extends PolicySource {
     const confirmed = new Date(copied.confirmed).toISOString();
     log.warn({ err: failure, sets: copied.sets.length, confirmed }, 'policy sets are served from a copy');
     for (const { name, content } of copied.sets) {
+      // The database could be read before it failed: what it had is newer.
+      if (this.told.has(name)) continue;
       const since = performance.now();
       if (content === undefined) await this.sink.fail(name, [copyDamaged], since);
       else await this.sink.offer({ ...content, since });
@@ -184,7 +220,7 @@ export class DatabaseSource extends PolicySource {
     if (this.servesCopy || confirmedAt === undefined) return;
     // The watch can answer again without a look: nothing was changed meanwhile.
     await this.noteAway(false);
-    await this.options.copy?.confirm(this.names, confirmedAt);
+    await this.keepCopies(confirmedAt);
   }
 
   /**
@@ -205,6 +241,11 @@ export class DatabaseSource extends PolicySource {
     this.isAway = isAway;
     await this.sink?.problem(isAway ? databaseAway : undefined);
   }
+}
+
+/** A text that changes whenever something else is to be served. */
+function identityOf({ revision, version, digest, pinned }: PolicyHead): string {
+  return [revision, version, digest, pinned].join(' ');
 }
 
 const databaseAway = Object.freeze(

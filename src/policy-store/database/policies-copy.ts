@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Semantics } from '../../core/semantics.js';
 import { replacePrivateFile } from '../../files/replace-private-file.js';
 import type { OfferedSet } from '../policy-source.js';
 import { packFiles, unpackFiles } from './packed-files.js';
 
 /** A set as it was served under a revision of the database. */
-export type CopiedContent = Pick<OfferedSet, 'set' | 'pinnedOver'> & { readonly revision: number };
+export type CopiedContent = Pick<OfferedSet, 'set' | 'pinnedOver' | 'semantics'> & { readonly revision: number };
 
 /** The sets of a copy, and when they were known to be all that there are. */
 export interface CopiedPolicies {
@@ -36,6 +37,7 @@ interface Header {
   readonly name: string;
   readonly revision: number;
   readonly pinnedOver?: string | undefined;
+  readonly semantics?: Semantics | undefined;
   /** SHA-256 of what follows. */
   readonly sha256: string;
 }
@@ -65,6 +67,7 @@ const setFile = /^[0-9a-f]{64}\.set$/;
 export class PoliciesCopy {
   private written: { readonly sets: string; readonly confirmed: number } | undefined;
   private isFailing = false;
+  private writing: Promise<void> = Promise.resolve();
 
   constructor(private readonly options: PoliciesCopyOptions) {}
 
@@ -87,13 +90,27 @@ export class PoliciesCopy {
     }
   }
 
-  /** Keeps what serves of these sets now, several at a time: a disk takes longer to be sure of one than of eight. */
-  keep(contents: readonly CopiedContent[]): Promise<void> {
-    return this.attempt(async () => {
+  /**
+   * Keeps what serves of these sets now, several at a time: a disk takes longer to be sure of one than of eight.
+   *
+   * @returns those that are kept
+   */
+  async keep(contents: readonly CopiedContent[]): Promise<readonly CopiedContent[]> {
+    const kept: CopiedContent[] = [];
+    if (contents.length === 0) return kept;
+    await this.attempt(async () => {
+      let failure: unknown;
       for (let from = 0; from < contents.length; from += atOnce) {
-        await Promise.all(contents.slice(from, from + atOnce).map((content) => this.keepSet(content)));
+        const some = contents.slice(from, from + atOnce);
+        const results = await Promise.allSettled(some.map((content) => this.keepSet(content)));
+        results.forEach((result, at) => {
+          if (result.status === 'fulfilled') kept.push(some[at]!);
+          else failure = result.reason;
+        });
       }
+      if (failure !== undefined) throw failure;
     });
+    return kept;
   }
 
   /**
@@ -115,9 +132,9 @@ export class PoliciesCopy {
     });
   }
 
-  private async keepSet({ set, revision, pinnedOver }: CopiedContent): Promise<void> {
+  private async keepSet({ set, revision, pinnedOver, semantics }: CopiedContent): Promise<void> {
     const { content } = await packFiles(set);
-    const header: Header = { name: set.name, revision, pinnedOver, sha256: sha256(content) };
+    const header: Header = { name: set.name, revision, pinnedOver, semantics, sha256: sha256(content) };
     await replacePrivateFile(
       this.pathOf(set.name),
       Buffer.concat([Buffer.from(`${JSON.stringify(header)}\n`), content]),
@@ -129,9 +146,9 @@ export class PoliciesCopy {
       const file = await readFile(this.pathOf(name));
       const end = file.indexOf('\n');
       const content = file.subarray(end + 1);
-      const { revision, pinnedOver, ...header } = JSON.parse(file.toString('utf8', 0, end)) as Header;
+      const { revision, pinnedOver, semantics, ...header } = JSON.parse(file.toString('utf8', 0, end)) as Header;
       if (header.name !== name || header.sha256 !== sha256(content)) throw new Error('it is damaged');
-      return { set: await unpackFiles(name, content), revision, pinnedOver };
+      return { set: await unpackFiles(name, content), revision, pinnedOver, semantics };
     } catch (error) {
       this.options.onProblem(`the copy of the policy set ${name} cannot be used`, error);
       return undefined;
@@ -146,7 +163,13 @@ export class PoliciesCopy {
     }
   }
 
-  private async attempt(write: () => Promise<void>): Promise<void> {
+  /** One after another: two that replace the same file would rename each other's. */
+  private attempt(write: () => Promise<void>): Promise<void> {
+    this.writing = this.writing.then(() => this.attemptNow(write));
+    return this.writing;
+  }
+
+  private async attemptNow(write: () => Promise<void>): Promise<void> {
     try {
       await mkdir(this.options.folder, { recursive: true, mode: 0o700 });
       await write();

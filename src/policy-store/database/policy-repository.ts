@@ -8,6 +8,8 @@ export interface PolicyHead {
   readonly revision: number;
   /** The version of its files. */
   readonly version: string;
+  /** Of its files, tests included: another one where anything in them changed. */
+  readonly digest: string;
   /** The earlier version that is to be served in place of its files, where one was rolled back to. */
   readonly pinned?: string | undefined;
   /** The commit that its files were written from, where that was said. */

@@ -38,7 +38,8 @@ export function describePolicyRepository(database: string, make: () => { open():
       const repository = await started()();
       const written = setOf('p, alice, data1, read\n', 'acl', { 'tests/a.yaml': 'tests: []\n', 'schema.yaml': 'ä' });
       expect(await repository.write(written, { ...note('new'), gitCommit: 'c0ffee' })).toBe(1);
-      const head = { name: 'acl', revision: 1, version: versionOf(written.files), gitCommit: 'c0ffee' };
+      const digest = expect.stringMatching(/^[0-9a-f]{64}$/);
+      const head = { name: 'acl', revision: 1, version: versionOf(written.files), digest, gitCommit: 'c0ffee' };
       expect(await repository.heads()).toEqual([head]);
       const read = await repository.read('acl');
       expect(read?.head).toEqual(head);

@@ -121,14 +121,11 @@ export class PostgresPolicyRepository extends PolicyRepository {
   /** Counts the change first: that row is locked until the end, so replicas change sets one after another. */
   private change<Result>(
     name: string,
-    work: (client: PostgresClient, before: (HeadRow & { digest: string | null }) | undefined) => Promise<Result>,
+    work: (client: PostgresClient, before: HeadRow | undefined) => Promise<Result>,
   ): Promise<Result> {
     return this.tables.transaction(async (client) => {
       await this.counters.count(client, 'policies');
-      const [before] = await client.query<HeadRow & { digest: string | null }>(
-        `SELECT ${headColumns}, digest FROM ${this.table} WHERE name = $1`,
-        [name],
-      );
+      const [before] = await client.query<HeadRow>(`SELECT ${headColumns} FROM ${this.table} WHERE name = $1`, [name]);
       return work(client, before);
     });
   }

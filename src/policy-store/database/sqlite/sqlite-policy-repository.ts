@@ -14,8 +14,6 @@ import { type HeadRow, headColumns, toHead } from '../stored-head.js';
 import { PolicyHeads1764400000060 } from './migrations/1764400000060-policy-heads.js';
 import { SqliteWatch } from './sqlite-watch.js';
 
-type Before = HeadRow & { readonly digest: string | null };
-
 /** The policy sets in the service's SQLite database. A command may write them while a service runs. */
 export class SqlitePolicyRepository extends PolicyRepository {
   private constructor(readonly connection: SqliteConnection) {
@@ -111,13 +109,12 @@ export class SqlitePolicyRepository extends PolicyRepository {
    */
   private async change(
     name: string,
-    work: (before: Before | undefined) => Promise<number | undefined>,
+    work: (before: HeadRow | undefined) => Promise<number | undefined>,
   ): Promise<number> {
     for (;;) {
-      const [before] = await this.connection.query<Before>(
-        `SELECT ${headColumns}, digest FROM policy_head WHERE name = ?`,
-        [name],
-      );
+      const [before] = await this.connection.query<HeadRow>(`SELECT ${headColumns} FROM policy_head WHERE name = ?`, [
+        name,
+      ]);
       const revision = await work(before);
       if (revision !== undefined) return revision;
     }

@@ -7,7 +7,7 @@ const pollMs = 250;
 /** Looks whether a policy set was written into an SQLite file, by this process or a command: a file tells nobody. */
 export class SqliteWatch implements RepositoryWatch {
   private readonly timer: NodeJS.Timeout;
-  private seen: number | undefined;
+  private seen: string | undefined;
   private isLooking = false;
   /** By the monotonic clock. */
   private confirmedAt = Number.NEGATIVE_INFINITY;
@@ -35,11 +35,12 @@ export class SqliteWatch implements RepositoryWatch {
     try {
       const askedAt = performance.now();
       // Each change makes the revision of its set one higher, a removal too.
-      const [row] = await this.connection.query<{ n: number }>(
-        'SELECT coalesce(sum(revision), 0) AS n FROM policy_head',
+      const [row] = await this.connection.query<{ n: number; changed: number }>(
+        'SELECT coalesce(sum(revision), 0) AS n, coalesce(max(changed), 0) AS changed FROM policy_head',
       );
-      if (row?.n !== this.seen) await this.look();
-      this.seen = row?.n;
+      const seen = `${row?.n} ${row?.changed}`;
+      if (seen !== this.seen) await this.look();
+      this.seen = seen;
       this.confirmedAt = askedAt;
     } catch {
       this.seen = undefined;
