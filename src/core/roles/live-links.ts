@@ -1,7 +1,7 @@
 /** The links of one role definition that are live data, beside those of the files. */
 import { emptyMap, type MapEdit, type ShardedMap } from '../sharded-map.js';
 import { itemsPerStep } from '../steps.js';
-import { Links } from './links.js';
+import { Links, type Parent } from './links.js';
 
 /** Links of one name that are new and links of it that are gone. */
 export interface LinkChange {
@@ -34,12 +34,17 @@ export class LiveLinks {
   }
 
   has(domain: string, child: string, parent: string): boolean {
-    return (
-      this.domains
-        .get(domain)
-        ?.get(child)
-        ?.parents.some((known) => known.parent === parent) === true
-    );
+    const parents = this.domains.get(domain)?.get(child)?.parents ?? [];
+    // A change asks this of each of its links, and one name may have a hundred thousand: they are in order.
+    let [from, to] = [0, parents.length];
+    while (from < to) {
+      const middle = (from + to) >>> 1;
+      const known = (parents[middle] as Parent).parent;
+      if (known === parent) return true;
+      if (known < parent) from = middle + 1;
+      else to = middle;
+    }
+    return false;
   }
 
   /** These links with others added and removed. */

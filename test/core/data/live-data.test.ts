@@ -281,6 +281,46 @@ describe('a change of many links', () => {
     expect(added).toBe(100);
     expect(given.change({ remove: { roles: [...roles, ...roles] } })).toMatchObject({ added: 0, removed: 100 });
   });
+
+  it('finds each link of a name that has many, wherever its role stands in order', () => {
+    const roles = Array.from({ length: 501 }, (_, at) => ['g', 'ana', `role${(at * 7) % 501}`]);
+    const { set: given } = set.change({ add: { roles } });
+    for (const role of roles) {
+      expect(given.change({ remove: { roles: [role] } })).toMatchObject({ added: 0, removed: 1 });
+      expect(given.change({ remove: { roles: [[...role.slice(0, 2), `${role[2]}.`]] } }).removed).toBe(0);
+    }
+    // In the order of code units, which is not that of code points.
+    const names = ['\uFF5E', '\u{1F600}', 'z', '', 'Z', 'ä'];
+    const few = names.map((name) => ['g', 'ben', name]);
+    const { set: odd } = set.change({ add: { roles: few } });
+    for (const role of few) expect(odd.change({ remove: { roles: [role] } }).removed).toBe(1);
+  });
+
+  it('does not look at all links of a name for each of the change', () => {
+    const named = (prefix: string, length: number) =>
+      Array.from({ length }, (_, at) => ['g', 'ana', `${prefix}${at}`]);
+    const { set: given } = set.change({ add: { roles: named('role', 10_000) } });
+    let looks = 0;
+    for (const known of given.data?.linksOf('g')?.in('')?.get('ana')?.parents ?? []) {
+      const { parent } = known;
+      const get = () => {
+        looks++;
+        return parent;
+      };
+      Object.defineProperty(known, 'parent', { get });
+    }
+    for (const change of [
+      { add: { roles: named('new', 1_000) } },
+      { remove: { roles: named('role', 1_000) } },
+      { remove: { roles: named('new', 1_000) } },
+    ]) {
+      looks = 0;
+      given.change(change);
+      expect(looks).toBeGreaterThan(0);
+      // Each link is looked for in 10,000 by halves; the new list, cycles and digests take some looks at all.
+      expect(looks).toBeLessThan(1_000 * 14 + 10 * 10_000);
+    }
+  });
 });
 
 it('what was changed since is not kept: questions remember a bounded part of the past', async () => {
