@@ -5,16 +5,17 @@
  *     const one = emptyMap<number>().edit().set('a', 1).done();
  *     const two = one.edit().set('b', 2).done();   // `one` still has no b
  *
- * A tree of which each node has 32 branches, chosen by five bits of the key's hash, or is a leaf with a small Map. The
- * order of its entries follows from hashes and from history: sort what is shown.
+ * A tree of which each node has 32 branches, chosen by five bits of the key's hash, or is a leaf with a small Map. Names
+ * can be chosen so that all have the same hash: where its bits are used up, a node has any number of leaves, chosen by the
+ * order of the keys. The order of the map's entries follows from hashes and from history: sort what is shown.
  */
 
 const bitsPerLevel = 5;
 const branches = 1 << bitsPerLevel;
 const branchMask = branches - 1;
-/** Levels that a hash of 32 bits has branches for. Below them leaves take any number of entries. */
+/** Levels that a hash of 32 bits has branches for. */
 const mostLevels = Math.floor(32 / bitsPerLevel);
-/** Most entries of a leaf above the last level. A change copies one leaf. */
+/** Most entries of a leaf. A change copies one leaf. */
 const largestLeaf = 64;
 
 class Node<Value> {
@@ -23,6 +24,11 @@ class Node<Value> {
     readonly owner: object,
     readonly entries: Map<string, Value> | undefined,
     readonly children: (Node<Value> | undefined)[] | undefined,
+    /**
+     * Below the last level: the least key that each child may have, in ascending order. The first one is '', and each
+     * child is there.
+     */
+    readonly bounds?: string[],
   ) {}
 }
 
@@ -105,17 +111,28 @@ export class MapEdit<Value> {
     const own = node === undefined ? new Node(this.owner, new Map<string, Value>(), undefined) : this.ownOf(node);
     const { entries, children } = own;
     if (children !== undefined) {
-      const branch = hash & branchMask;
-      children[branch] = this.put(children[branch], level + 1, hash >>> bitsPerLevel, key, value);
+      const branch = branchOf(own, hash, key);
+      const child = this.put(children[branch], level + 1, hash >>> bitsPerLevel, key, value);
+      children[branch] = child;
+      const { bounds } = own;
+      if (bounds !== undefined && child.entries !== undefined && child.entries.size > largestLeaf) {
+        const halves = this.halve(child.entries);
+        children.splice(branch, 1, halves.lower, halves.upper);
+        bounds.splice(branch + 1, 0, halves.middle);
+      }
     } else if (entries !== undefined) {
       if (!entries.has(key)) this.size++;
       entries.set(key, value);
-      if (entries.size > largestLeaf && level < mostLevels) return this.split(entries, level);
+      if (entries.size > largestLeaf && level <= mostLevels) return this.split(entries, level);
     }
     return own;
   }
 
   private split(entries: ReadonlyMap<string, Value>, level: number): Node<Value> {
+    if (level === mostLevels) {
+      const { lower, middle, upper } = this.halve(entries);
+      return new Node(this.owner, undefined, [lower, upper], ['', middle]);
+    }
     const children = new Array<Node<Value> | undefined>(branches).fill(undefined);
     for (const [key, value] of entries) {
       const branch = (hashOf(key) >>> (bitsPerLevel * level)) & branchMask;
@@ -126,6 +143,15 @@ export class MapEdit<Value> {
     return new Node(this.owner, undefined, children);
   }
 
+  /** Two leaves, and the least key of the second. */
+  private halve(entries: ReadonlyMap<string, Value>) {
+    const ordered = [...entries].sort(([a], [b]) => (a < b ? -1 : 1));
+    const half = ordered.length >>> 1;
+    const leafOf = (part: [string, Value][]) => new Node(this.owner, new Map(part), undefined);
+    const [middle = ''] = ordered[half] ?? [];
+    return { lower: leafOf(ordered.slice(0, half)), middle, upper: leafOf(ordered.slice(half)) };
+  }
+
   /** Undefined if nothing is left below the node. */
   private without(node: Node<Value>, hash: number, key: string): Node<Value> | undefined {
     const own = this.ownOf(node);
@@ -134,17 +160,22 @@ export class MapEdit<Value> {
       entries?.delete(key);
       return entries?.size === 0 ? undefined : own;
     }
-    const branch = hash & branchMask;
+    const branch = branchOf(own, hash, key);
     const child = children[branch];
     if (child !== undefined) children[branch] = this.without(child, hash >>> bitsPerLevel, key);
+    if (own.bounds !== undefined && children[branch] === undefined) {
+      // The child before it takes its keys; for the first one, the child behind it.
+      children.splice(branch, 1);
+      own.bounds.splice(Math.max(branch, 1), 1);
+    }
     return children.every((each) => each === undefined) ? undefined : own;
   }
 
   /** The node itself if this edit made it, else a copy. */
   private ownOf(node: Node<Value>): Node<Value> {
     if (node.owner === this.owner) return node;
-    const { entries, children } = node;
-    return new Node(this.owner, entries && new Map(entries), children?.slice());
+    const { entries, children, bounds } = node;
+    return new Node(this.owner, entries && new Map(entries), children?.slice(), bounds?.slice());
   }
 }
 
@@ -152,9 +183,21 @@ function find<Value>(root: Node<Value>, key: string): Value | undefined {
   if (root.entries !== undefined) return root.entries.get(key);
   let node: Node<Value> | undefined = root;
   for (let hash = hashOf(key); node?.children !== undefined; hash >>>= bitsPerLevel) {
-    node = node.children[hash & branchMask];
+    node = node.children[branchOf(node, hash, key)];
   }
   return node?.entries?.get(key);
+}
+
+/** Index of the child that the key belongs to. */
+function branchOf({ bounds }: Node<unknown>, hash: number, key: string): number {
+  if (bounds === undefined) return hash & branchMask;
+  let [from, to] = [0, bounds.length - 1];
+  while (from < to) {
+    const middle = (from + to + 1) >>> 1;
+    if ((bounds[middle] as string) <= key) from = middle;
+    else to = middle - 1;
+  }
+  return from;
 }
 
 /** FNV-1a over the code units, its bits mixed, since the lowest choose the branch. */

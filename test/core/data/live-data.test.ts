@@ -297,8 +297,7 @@ describe('a change of many links', () => {
   });
 
   it('does not look at all links of a name for each of the change', () => {
-    const named = (prefix: string, length: number) =>
-      Array.from({ length }, (_, at) => ['g', 'ana', `${prefix}${at}`]);
+    const named = (prefix: string, length: number) => Array.from({ length }, (_, at) => ['g', 'ana', `${prefix}${at}`]);
     const { set: given } = set.change({ add: { roles: named('role', 10_000) } });
     let looks = 0;
     for (const known of given.data?.linksOf('g')?.in('')?.get('ana')?.parents ?? []) {
