@@ -2,10 +2,12 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { RoleTuple } from '../../../src/core/data/live-data.js';
 import { entriesBefore } from '../../../src/policy-store/data/earlier-entries.js';
 import {
+  type EntityFilter,
   type EntriesChange,
   keyLifetimeMs,
   type LiveDataStore,
   type NewChange,
+  type RoleFilter,
   type StoredEntries,
 } from '../../../src/policy-store/data/live-data-store.js';
 
@@ -25,6 +27,18 @@ function change(after: number, parts: Partial<EntriesChange>, more: Partial<NewC
     ...more,
   };
 }
+
+/** As many characters as an id may have, of four bytes each, in which nothing comes again that could be compressed. */
+function longName(seed: number, length = 1_024): string {
+  let state = seed;
+  const points = Array.from({ length }, () => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+    return 0x20_000 + ((state >>> 8) % 0xa000);
+  });
+  return String.fromCodePoint(...points);
+}
+
+const byBytes = (a: string, b: string) => Buffer.compare(Buffer.from(a), Buffer.from(b));
 
 const sorted = ({ roles, entities }: StoredEntries) => ({
   roles: roles.map((role) => role.join()).sort(),
@@ -180,7 +194,6 @@ export function describeLiveDataStore(database: string, make: () => { open(): Pr
         after = page.at(-1)?.role;
         if (page.length < 4) break;
       }
-      const byBytes = (a: string, b: string) => Buffer.compare(Buffer.from(a), Buffer.from(b));
       const ordered = names.toSorted(byBytes);
       expect(listed).toEqual([
         ['g', 'a', 'x'],
@@ -205,6 +218,125 @@ export function describeLiveDataStore(database: string, make: () => { open(): Pr
         ['group', 'user'].flatMap((type) => ['a', 'b', 'c'].map((id) => `${type} ${id}`)),
       );
       expect((await store.entities('acl', { type: 'user', id: 'b' }, 10)).map(({ by }) => by)).toEqual(['ada']);
+    });
+
+    it('takes names as long as they may be, in every column, and knows them again', async () => {
+      const store = await started()();
+      const [a, b, c, d] = [longName(1), longName(2), longName(3), longName(4)];
+      // Two names that differ in their last character.
+      const twin = `${[...a].slice(0, -1).join('')}x`;
+      const roles: RoleTuple[] = [
+        ['g', a, b],
+        ['g', twin, b],
+        ['g', a, c],
+        ['g2', a, b, c],
+        ['g2', a, b, d],
+      ];
+      const entities = [a, twin].flatMap((id) => [user(id), { type: c, id, attributes: { name: b } }]);
+      const key = { key: longName(5, 4_000), digest: 'd' };
+      expect(await store.write('acl', change(0, { added: { roles, entities } }, { key }))).toBe(1);
+      const { revision: _, ...written } = await store.entries('acl');
+      expect(sorted(written)).toEqual(sorted({ roles, entities }));
+      expect(await store.answer('acl', key.key, at + 1)).toEqual({ digest: 'd', revision: 1, version: 'sha256:0' });
+      expect(await store.answer('acl', `${key.key}.`, at + 1)).toBeUndefined();
+      for (const again of [
+        { roles: [roles[3]!], entities: [] },
+        { roles: [], entities: [user(twin)] },
+      ]) {
+        await expect(store.write('acl', change(1, { added: again }))).rejects.toThrow();
+      }
+      const only = await store.roles('acl', { definition: 'g', name: twin }, 10);
+      expect(only.map(({ role }) => role)).toEqual([['g', twin, b]]);
+      expect(await store.entities('acl', { type: c, id: twin }, 10)).toHaveLength(1);
+      expect(await store.entities('acl', { id: twin }, 10)).toHaveLength(2);
+      const gone = { roles: [roles[1]!, roles[4]!], entities: [entities[0]!, entities[3]!] };
+      expect(await store.write('acl', change(1, { removed: gone }))).toBe(2);
+      const { revision: __, ...left } = await store.entries('acl');
+      expect(sorted(left)).toEqual(
+        sorted({ roles: [roles[0]!, roles[2]!, roles[3]!], entities: [entities[1]!, entities[2]!] }),
+      );
+    });
+
+    it('lists names that begin with the same thousand characters in order, page by page', async () => {
+      const store = await started()();
+      const same = longName(7, 1_000);
+      // Ends before others, after others, and within them; `x` alone would come elsewhere if columns were put together.
+      const names = ['b', 'a', '', 'ä', '\u{1F600}', '\uFF5E', 'ab', 'B'].flatMap((end) => [
+        `${same}${end}`,
+        `x${end}`,
+      ]);
+      const domains = ['', same, `${same}0`, 'x'];
+      const roles = [
+        ...names.flatMap((name) => [`r${same}`, 'r', same].map((role): RoleTuple => ['g', name, role])),
+        ...names.flatMap((name) => domains.map((domain): RoleTuple => ['g2', name, name, domain])),
+        ...domains.map((domain): RoleTuple => ['g2x', 'a', 'b', domain]),
+      ];
+      const entities = [same, `${same}!`, 'user', 'use'].flatMap((type) =>
+        names.map((id) => ({ type, id, attributes: {} })),
+      );
+      const shuffled = <Item>(items: readonly Item[]) => items.map((_, at) => items[(at * 37) % items.length] as Item);
+      await store.write('acl', change(0, { added: { roles: shuffled(roles), entities: shuffled(entities) } }));
+
+      const inOrder = <Item>(items: readonly Item[], columns: (item: Item) => readonly string[]) =>
+        items.toSorted((one, other) => {
+          const [left, right] = [columns(one), columns(other)];
+          const at = left.findIndex((text, column) => text !== right[column]);
+          return at < 0 ? 0 : byBytes(left[at] as string, right[at] as string);
+        });
+      const rolesInOrder = inOrder(roles, ([definition = '', name = '', role = '', domain = '']) => [
+        definition,
+        domain,
+        name,
+        role,
+      ]);
+      const entitiesInOrder = inOrder(entities, ({ type, id }) => [type, id]);
+      for (const limit of [1, 7, 1_000]) {
+        for (const filter of [
+          {},
+          { definition: 'g2' },
+          { definition: 'g2', domain: same },
+          { definition: 'g', domain: '', name: same },
+          { definition: 'g2', domain: 'x', name: `${same}a`, role: `${same}a` },
+          { name: `${same}ab` },
+          { domain: same },
+          { definition: 'g', role: same },
+        ]) {
+          const listed: RoleTuple[] = [];
+          for (let page = await store.roles('acl', filter, limit); page.length > 0; ) {
+            listed.push(...page.map(({ role }) => role));
+            page = await store.roles('acl', filter, limit, listed.at(-1));
+          }
+          const { definition, domain, name, role } = { ...filter } as RoleFilter;
+          const wanted = rolesInOrder.filter(
+            (each) =>
+              each[0] === (definition ?? each[0]) &&
+              each[1] === (name ?? each[1]) &&
+              each[2] === (role ?? each[2]) &&
+              (each[3] ?? '') === (domain ?? each[3] ?? ''),
+          );
+          expect(wanted.length).toBeGreaterThan(0);
+          expect(listed, `${limit} a page`).toEqual(wanted);
+        }
+        for (const filter of [
+          {},
+          { type: same },
+          { type: 'use' },
+          { id: `${same}b` },
+          { type: 'user', id: `${same}b` },
+        ]) {
+          const listed: { type: string; id: string }[] = [];
+          for (let page = await store.entities('acl', filter, limit); page.length > 0; ) {
+            listed.push(...page.map(({ entity: { type, id } }) => ({ type, id })));
+            page = await store.entities('acl', filter, limit, listed.at(-1));
+          }
+          const { type, id } = { ...filter } as EntityFilter;
+          const wanted = entitiesInOrder.filter(
+            (each) => each.type === (type ?? each.type) && each.id === (id ?? each.id),
+          );
+          expect(wanted.length).toBeGreaterThan(0);
+          expect(listed, `${limit} a page`).toEqual(wanted.map((each) => ({ type: each.type, id: each.id })));
+        }
+      }
     });
   });
 }

@@ -4,6 +4,7 @@ import { ChangeCounters } from '../../../database/postgres/change-counters.js';
 import type { PostgresClient } from '../../../database/postgres/postgres-client.js';
 import type { PostgresDatabase } from '../../../database/postgres/postgres-database.js';
 import { PostgresTables } from '../../../database/postgres/postgres-tables.js';
+import { sha256 } from '../../../digest/sha-256.js';
 import {
   type DataHead,
   type EntityFilter,
@@ -30,7 +31,7 @@ import {
   toListedRole,
   toRole,
 } from '../stored-rows.js';
-import { liveDataTables } from './migrations/1764400000070-live-data.js';
+import { liveDataTables, placeOfEntity, placeOfRole } from './migrations/1764400000070-live-data.js';
 
 /** The live data of all replicas, in PostgreSQL. */
 export class PostgresLiveDataStore extends LiveDataStore {
@@ -105,24 +106,23 @@ export class PostgresLiveDataStore extends LiveDataStore {
         [name, revision],
       );
       await client.query(
-        `DELETE FROM ${this.table('role')} AS stored
-         USING unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS gone (definition, domain, name, role)
-         WHERE stored.policy_set = $1 AND stored.definition = gone.definition AND stored.domain = gone.domain
-           AND stored.name = gone.name AND stored.role = gone.role`,
-        [name, ...roleArrays(removed.roles)],
+        `DELETE FROM ${this.table('role')} WHERE policy_set = $1
+           AND digest IN (SELECT decode(gone, 'hex') FROM unnest($2::text[]) AS gone)`,
+        [name, removed.roles.map(digestOfRole)],
       );
       await client.query(
-        `DELETE FROM ${this.table('entity')} AS stored USING unnest($2::text[], $3::text[]) AS gone (type, id)
-         WHERE stored.policy_set = $1 AND stored.type = gone.type AND stored.id = gone.id`,
-        [name, removed.entities.map(({ type }) => type), removed.entities.map(({ id }) => id)],
+        `DELETE FROM ${this.table('entity')} WHERE policy_set = $1
+           AND digest IN (SELECT decode(gone, 'hex') FROM unnest($2::text[]) AS gone)`,
+        [name, removed.entities.map(digestOfEntity)],
       );
       await client.query(
-        `INSERT INTO ${this.table('role')} (policy_set, ${roleColumns}, ${attributionColumns})
-         SELECT $1, definition, has_domain = 'yes', domain, name, role, $7, $8, $9
-         FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
-           AS come (definition, domain, name, role, has_domain)`,
+        `INSERT INTO ${this.table('role')} (policy_set, digest, ${roleColumns}, ${attributionColumns})
+         SELECT $1, decode(digest, 'hex'), definition, has_domain = 'yes', domain, name, role, $8, $9, $10
+         FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+           AS come (digest, definition, domain, name, role, has_domain)`,
         [
           name,
+          added.roles.map(digestOfRole),
           ...roleArrays(added.roles),
           added.roles.map((role) => (role.length === 4 ? 'yes' : 'no')),
           revision,
@@ -131,11 +131,12 @@ export class PostgresLiveDataStore extends LiveDataStore {
         ],
       );
       await client.query(
-        `INSERT INTO ${this.table('entity')} (policy_set, ${entityColumns}, ${attributionColumns})
-         SELECT $1, type, id, attributes, $5, $6, $7
-         FROM unnest($2::text[], $3::text[], $4::text[]) AS come (type, id, attributes)`,
+        `INSERT INTO ${this.table('entity')} (policy_set, digest, ${entityColumns}, ${attributionColumns})
+         SELECT $1, decode(digest, 'hex'), type, id, attributes, $6, $7, $8
+         FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS come (digest, type, id, attributes)`,
         [
           name,
+          added.entities.map(digestOfEntity),
           added.entities.map(({ type }) => type),
           added.entities.map(({ id }) => id),
           added.entities.map(({ attributes }) => JSON.stringify(attributes)),
@@ -154,7 +155,7 @@ export class PostgresLiveDataStore extends LiveDataStore {
         await client.query(
           `INSERT INTO ${this.table('answer')} (policy_set, key, digest, revision, version, answered)
            VALUES ($1, $2, $3, $4, $5, $6)`,
-          [name, key.key, key.digest, revision, version, at],
+          [name, digestOfKey(key.key), key.digest, revision, version, at],
         );
       }
       return revision;
@@ -165,30 +166,31 @@ export class PostgresLiveDataStore extends LiveDataStore {
     const [row] = await this.tables.query<KeyedAnswer>(
       `SELECT digest, revision, version FROM ${this.table('answer')}
        WHERE policy_set = $1 AND key = $2 AND answered > $3`,
-      [name, key, now - keyLifetimeMs],
+      [name, digestOfKey(key), now - keyLifetimeMs],
     );
     return row;
   }
 
   async roles(name: string, filter: RoleFilter, limit: number, after?: RoleTuple): Promise<readonly ListedRole[]> {
+    const { definition, name: child, role, domain } = filter;
     const [ofDefinition = '', ofName = '', ofRole = '', ofDomain = ''] = after ?? [];
+    const behind = [ofDefinition, ofDomain, ofName, ofRole];
     const rows = await this.tables.query<RoleRow & AttributionRow>(
       `SELECT ${roleColumns}, ${attributionColumns} FROM ${this.table('role')}
        WHERE policy_set = $1 AND ($2::text IS NULL OR definition = $2) AND ($3::text IS NULL OR domain = $3)
          AND ($4::text IS NULL OR name = $4) AND ($5::text IS NULL OR role = $5)
          AND (NOT $6 OR (definition, domain, name, role) > ($7, $8, $9, $10))
-       ORDER BY definition, domain, name, role LIMIT $11`,
+         AND ${between(placeOfRole, '$11', '$12', '$13')}
+       ORDER BY ${placeOfRole}, definition, domain, name, role LIMIT $14`,
       [
         name,
-        filter.definition ?? null,
-        filter.domain ?? null,
-        filter.name ?? null,
-        filter.role ?? null,
+        definition ?? null,
+        domain ?? null,
+        child ?? null,
+        role ?? null,
         after !== undefined,
-        ofDefinition,
-        ofDomain,
-        ofName,
-        ofRole,
+        ...behind,
+        ...placesOf([definition, domain, child, role], after && behind),
         limit,
       ],
     );
@@ -204,8 +206,18 @@ export class PostgresLiveDataStore extends LiveDataStore {
     const rows = await this.tables.query<EntityRow & AttributionRow>(
       `SELECT ${entityColumns}, ${attributionColumns} FROM ${this.table('entity')}
        WHERE policy_set = $1 AND ($2::text IS NULL OR type = $2) AND ($3::text IS NULL OR id = $3)
-         AND (NOT $4 OR (type, id) > ($5, $6)) ORDER BY type, id LIMIT $7`,
-      [name, type ?? null, id ?? null, after !== undefined, after?.type ?? '', after?.id ?? '', limit],
+         AND (NOT $4 OR (type, id) > ($5, $6)) AND ${between(placeOfEntity, '$7', '$8', '$9')}
+       ORDER BY ${placeOfEntity}, type, id LIMIT $10`,
+      [
+        name,
+        type ?? null,
+        id ?? null,
+        after !== undefined,
+        after?.type ?? '',
+        after?.id ?? '',
+        ...placesOf([type, id], after && [after.type, after.id]),
+        limit,
+      ],
     );
     return rows.map(toListedEntity);
   }
@@ -224,3 +236,40 @@ export class PostgresLiveDataStore extends LiveDataStore {
 function roleArrays(roles: readonly RoleTuple[]): readonly (readonly string[])[] {
   return [0, 3, 1, 2].map((column) => roles.map((role) => role[column] ?? ''));
 }
+
+function digestOfRole([definition = '', name = '', role = '', domain = '']: RoleTuple): string {
+  return sha256([JSON.stringify([definition, domain, name, role])]);
+}
+
+function digestOfEntity({ type, id }: Pick<StoredEntity, 'type' | 'id'>): string {
+  return sha256([JSON.stringify([type, id])]);
+}
+
+function digestOfKey(key: string): Buffer {
+  return Buffer.from(sha256([key]), 'hex');
+}
+
+/**
+ * A condition for the index of a list, which holds for all rows that are asked for, and perhaps for others. The
+ * parameters are those of `placesOf`.
+ */
+function between(place: string, first: string, after: string, last: string): string {
+  return `${place} >= left(${first}, 256) AND ${place} >= left(${after}, 256) AND ${place} <= left(${last}, 256)`;
+}
+
+/**
+ * Where a part of a list begins, behind what it comes, and where it ends, as its index has places.
+ *
+ * @param filter the columns of the list; behind one that is missing all are looked through
+ * @param after the columns of the row before, if any
+ */
+function placesOf(filter: readonly (string | undefined)[], after: readonly string[] | undefined): string[] {
+  const missing = filter.indexOf(undefined);
+  const given = missing < 0 ? filter : filter.slice(0, missing);
+  const begin = given.join('\u0001');
+  const [first, last] =
+    given.length === 0 ? ['', lastPlace] : missing < 0 ? [begin, begin] : [`${begin}\u0001`, `${begin}\u0002`];
+  return [first, after?.join('\u0001') ?? '', last];
+}
+
+const lastPlace = '\u{10ffff}'.repeat(256);

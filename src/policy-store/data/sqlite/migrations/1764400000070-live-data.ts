@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** Live data of policy sets and its changes; as the tables of the same names in PostgreSQL. */
+/** Live data of policy sets and its changes; as in PostgreSQL, but for digests: a key may be of any length here. */
 export class LiveData1764400000070 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`CREATE TABLE data_head (
