@@ -130,6 +130,8 @@ export class LimitLeases implements LeaseTerms {
     const charges = [...asked.values()].map((account) => account.charge());
     try {
       if (charges.length > 0) await this.charge(charges, asked, began);
+      // What failed before is beyond the room now: nothing is left that an answer would be for.
+      else if (this.due.length === 0) this.isFailing = false;
     } catch (error) {
       this.fail(asked.values(), error);
     }
@@ -145,7 +147,13 @@ export class LimitLeases implements LeaseTerms {
     const { now: time, uses } = await within(patienceMs, this.options.uses.charge(charges));
     const now = this.clock();
     this.clockOffset = time - (began + now) / 2;
-    for (const [id, use] of uses) accounts.get(id)?.answered(use, now, this);
+    for (const [id, use] of uses) {
+      const account = accounts.get(id)!;
+      // One that was not known may have been made by this.
+      const { kind } = account.counter;
+      if (!account.isKnown) this.room.set(kind, this.roomOf(kind) - 1);
+      account.answered(use, now, this);
+    }
     this.renewals.answered++;
     this.isFailing = false;
     this.waitingSince = undefined;
@@ -168,6 +176,7 @@ export class LimitLeases implements LeaseTerms {
   /** The accounts of the next statement, by their counters. Those beyond the room for counters are counted here alone. */
   private takeDue(): Map<string, LimitAccount> {
     const taken = new Map<string, LimitAccount>();
+    const room = new Map<string, number>();
     for (const account of this.due.splice(0, mostCharges)) {
       const { id, kind } = account.counter;
       // One that was forgotten and made anew has the same counter, which a statement can charge once.
@@ -177,13 +186,17 @@ export class LimitLeases implements LeaseTerms {
       }
       account.isDue = false;
       if (!account.isKnown) {
-        const room = this.room.get(kind) ?? mostCounters / this.replicas;
-        if (room < 1) continue;
-        this.room.set(kind, room - 1);
+        const left = room.get(kind) ?? this.roomOf(kind);
+        if (left < 1) continue;
+        room.set(kind, left - 1);
       }
       taken.set(id, account);
     }
     return taken;
+  }
+
+  private roomOf(kind: string): number {
+    return this.room.get(kind) ?? mostCounters / this.replicas;
   }
 
   /** Does not throw. */

@@ -263,4 +263,41 @@ describe('while the database is away', () => {
     await inAMinute(simulated, passes);
     expect(Math.abs(sum(await inAMinute(simulated, passes)) - 90)).toBeLessThanOrEqual(5);
   });
+
+  it('callers are charged when it is back, however often that was tried', async () => {
+    const simulated = new SimulatedReplicas(1, {});
+    const { leases, limits } = simulated.replicas[0]!;
+    // As many counters may be made as there are callers.
+    leases.replicas = mostCounters / 3;
+    simulated.database.isAway = true;
+    for (const key of ['a', 'b', 'c']) limits.takeOfDay(600, key);
+    await simulated.run(5_000, () => 0);
+    expect(leases.renewals.failed).toBeGreaterThan(3);
+    simulated.database.isAway = false;
+    await simulated.run(500, () => 0);
+    expect(simulated.database.uses.size).toBe(3);
+    expect(leases.isAway(Date.now())).toBe(false);
+  });
+
+  it('is over when all who could not be charged are beyond the most counters', async () => {
+    const simulated = new SimulatedReplicas(2, {});
+    const { leases, limits } = simulated.replicas[0]!;
+    vi.spyOn(simulated.database, 'prune').mockImplementation(async () => {
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      return new Map([['quota', mostCounters]]);
+    });
+    limits.takeOfDay(10, 'known');
+    await simulated.run(100, () => 0);
+    simulated.database.isAway = true;
+    limits.takeOfDay(10, 'new');
+    await simulated.run(100, () => 0);
+    expect(leases.isAway(Date.now())).toBe(true);
+    // There is no room any more, as it turns out.
+    await simulated.run(1_000, () => 0);
+    simulated.database.isAway = false;
+    await simulated.run(1_000, () => 0);
+    expect(leases.isAway(Date.now())).toBe(false);
+    const passed = Array.from({ length: 10 }, () => !limits.takeOfDay(10, 'another').limited).filter(Boolean).length;
+    expect(passed).toBe(5);
+  });
 });
