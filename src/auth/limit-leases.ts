@@ -16,8 +16,9 @@ export interface LimitLeasesOptions {
 /** Pause between two statements, in milliseconds, and that before one that an account waits for, whose lease runs out. */
 export const renewMs = 50;
 export const hurriedMs = 20;
-/** The same after a failure, and the longest wait for an answer. */
+/** The same after a failure. */
 const retryMs = 250;
+/** A database that has not answered a statement for so long, in milliseconds, is away. */
 const patienceMs = 1_000;
 /** A database that was not heard of for so long, in milliseconds, is away. */
 export const silentAwayMs = 2_000;
@@ -68,12 +69,14 @@ export class LimitLeases implements LeaseTerms {
     void this.options.uses.prepare();
   }
 
-  /** Charges what is left to charge, unless the database is away. */
+  /** Charges what is left to charge, unless the database is away. An answer that is late is not waited for. */
   async stop(): Promise<void> {
     this.isStopped = true;
     clearTimeout(this.timer);
-    await this.asking;
-    while (this.due.length > 0 && !this.isAway(this.clock())) await this.ask();
+    let isInTime = this.asking === undefined || (await isDoneIn(patienceMs, this.asking));
+    while (isInTime && this.due.length > 0 && !this.isAway(this.clock())) {
+      isInTime = await isDoneIn(patienceMs, this.ask());
+    }
   }
 
   isAway(_now: number): boolean {
@@ -122,18 +125,27 @@ export class LimitLeases implements LeaseTerms {
     this.timer.unref();
   }
 
-  /** Charges accounts that are due. Does not throw. */
+  /**
+   * Charges accounts that are due. Does not throw.
+   *
+   * An answer that is late is waited for all the same: a statement that is left to itself is counted sooner or later, so its
+   * charges would be counted twice, and looks for changes would queue behind all of them.
+   */
   private async ask(): Promise<void> {
     const began = this.clock();
     this.askedAt = began;
     const asked = this.takeDue();
     const charges = [...asked.values()].map((account) => account.charge());
+    const late = setTimeout(() => this.away(new Error(`there is no answer for ${patienceMs} ms`)), patienceMs);
+    late.unref();
     try {
       if (charges.length > 0) await this.charge(charges, asked, began);
       // What failed before is beyond the room now: nothing is left that an answer would be for.
       else if (this.due.length === 0) this.isFailing = false;
     } catch (error) {
       this.fail(asked.values(), error);
+    } finally {
+      clearTimeout(late);
     }
     this.waitingSince = this.due.length === 0 ? undefined : (this.waitingSince ?? began);
     if (!this.isFailing && began - this.prunedAt >= pruneMs) void this.prune(began);
@@ -144,7 +156,7 @@ export class LimitLeases implements LeaseTerms {
     accounts: ReadonlyMap<string, LimitAccount>,
     began: number,
   ): Promise<void> {
-    const { now: time, uses } = await within(patienceMs, this.options.uses.charge(charges));
+    const { now: time, uses } = await this.options.uses.charge(charges);
     const now = this.clock();
     this.clockOffset = time - (began + now) / 2;
     for (const [id, use] of uses) {
@@ -155,7 +167,8 @@ export class LimitLeases implements LeaseTerms {
       account.answered(use, now, this);
     }
     this.renewals.answered++;
-    this.isFailing = false;
+    // While others wait, an answer that was late says nothing of the next: whether that is in time, they show.
+    this.isFailing = now - began >= patienceMs && this.due.length > 0;
     this.waitingSince = undefined;
   }
 
@@ -167,6 +180,10 @@ export class LimitLeases implements LeaseTerms {
       account.isDue = true;
       this.due.push(account);
     }
+    this.away(error);
+  }
+
+  private away(error: unknown): void {
     if (!this.isFailing && !this.isStopped && this.options.silentMs() <= silentAwayMs) {
       this.options.onProblem('the uses of limits cannot be shared with other replicas', error);
     }
@@ -212,15 +229,15 @@ export class LimitLeases implements LeaseTerms {
   }
 }
 
-/** What comes later than in time is not waited for. */
-async function within<Result>(ms: number, work: Promise<Result>): Promise<Result> {
+/** Whether work, which does not throw, is done in time; longer than that it is not waited for. */
+async function isDoneIn(ms: number, work: Promise<void>): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`there is no answer for ${ms} ms`)), ms);
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms);
     timer.unref();
   });
   try {
-    return await Promise.race([work, late]);
+    return await Promise.race([work.then(() => true), late]);
   } finally {
     clearTimeout(timer);
   }

@@ -301,3 +301,85 @@ describe('while the database is away', () => {
     expect(passed).toBe(5);
   });
 });
+
+describe('a database that answers late', () => {
+  /** How many statements there were, and how many of them at once. */
+  function watchCharges({ database }: SimulatedReplicas) {
+    const seen = { all: 0, open: 0, mostOpen: 0 };
+    const charge = database.charge.bind(database);
+    vi.spyOn(database, 'charge').mockImplementation(async (charges) => {
+      seen.all++;
+      seen.mostOpen = Math.max(seen.mostOpen, ++seen.open);
+      return charge(charges).finally(() => seen.open--);
+    });
+    return seen;
+  }
+
+  it('is charged every point once, by one statement at a time', async () => {
+    const simulated = new SimulatedReplicas(1, {}, 3_000);
+    const { limits } = simulated.replicas[0]!;
+    const seen = watchCharges(simulated);
+    limits.takeOfDay(600, 'shop');
+    await simulated.run(1_500, () => 0);
+    limits.takeOfDay(600, 'shop');
+    await simulated.run(10_000, () => 0);
+    expect([...simulated.database.uses.values()]).toMatchObject([{ used: 2 }]);
+    expect(seen).toEqual({ all: 2, open: 0, mostOpen: 1 });
+  });
+
+  it('is charged again what it refused late', async () => {
+    const simulated = new SimulatedReplicas(1, {}, 3_000);
+    const { leases, limits } = simulated.replicas[0]!;
+    const seen = watchCharges(simulated);
+    simulated.database.isAway = true;
+    limits.takeOfDay(600, 'shop');
+    await simulated.run(1_600, () => 0);
+    expect(leases.renewals).toEqual({ answered: 0, failed: 1 });
+    simulated.database.isAway = false;
+    await simulated.run(5_000, () => 0);
+    expect(leases.renewals).toEqual({ answered: 1, failed: 1 });
+    expect([...simulated.database.uses.values()]).toMatchObject([{ used: 1 }]);
+    expect(seen).toEqual({ all: 2, open: 0, mostOpen: 1 });
+  });
+
+  it('is away from one second on, until it answers', async () => {
+    const simulated = new SimulatedReplicas(1, {}, 1_500);
+    const { leases, limits } = simulated.replicas[0]!;
+    const isAway = () => leases.isAway(Date.now());
+    const charge = vi.spyOn(simulated.database, 'charge');
+    limits.takeOfDay(600, 'shop');
+    while (charge.mock.calls.length === 0) await simulated.run(1, () => 0);
+    await simulated.run(998, () => 0);
+    expect(isAway()).toBe(false);
+    await simulated.run(2, () => 0);
+    expect(isAway()).toBe(true);
+    await simulated.run(501, () => 0);
+    expect(isAway()).toBe(false);
+    expect(leases.untoldMs).toBe(0);
+  });
+
+  it('is told of once, and is away until an answer is in time, while calls go on', async () => {
+    const simulated = new SimulatedReplicas(1, { decide: rate }, 1_500);
+    const problem = vi.spyOn(simulated, 'onProblem');
+    await simulated.run(10_000, () => 1);
+    expect(problem).toHaveBeenCalledTimes(1);
+    expect(simulated.replicas[0]!.leases.isAway(Date.now())).toBe(true);
+    simulated.database.latencyMs = 4;
+    await simulated.run(2_000, () => 1);
+    expect(simulated.replicas[0]!.leases.isAway(Date.now())).toBe(false);
+  });
+
+  it('is waited for at a stop for one second', async () => {
+    const simulated = new SimulatedReplicas(1, {}, 60_000);
+    const { leases, limits } = simulated.replicas[0]!;
+    limits.takeOfDay(600, 'shop');
+    await simulated.run(100, () => 0);
+    limits.takeOfDay(600, 'other');
+    const stopped = vi.fn();
+    void leases.stop().then(stopped);
+    await simulated.run(999, () => 0);
+    expect(stopped).not.toHaveBeenCalled();
+    await simulated.run(2, () => 0);
+    expect(stopped).toHaveBeenCalled();
+  });
+});

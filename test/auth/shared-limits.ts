@@ -41,9 +41,10 @@ export function charged(
 export class SimulatedUses extends LimitUses {
   readonly uses = new Map<string, LimitUse>();
   isAway = false;
-  heardAt = 0;
+  /** By how much its clock is ahead of that of the replicas, in milliseconds. */
+  aheadMs = 0;
 
-  constructor(private readonly latencyMs: number) {
+  constructor(public latencyMs: number) {
     super();
   }
 
@@ -52,7 +53,7 @@ export class SimulatedUses extends LimitUses {
   async charge(charges: readonly LimitCharge[]): Promise<ChargedUses> {
     await new Promise((resolve) => setTimeout(resolve, this.latencyMs / 2));
     if (this.isAway) throw new Error('away');
-    const now = Date.now();
+    const now = Date.now() + this.aheadMs;
     const uses = new Map<string, LimitUse>();
     for (const charge of charges) {
       const { id, rate, phaseMs } = charge.counter;
@@ -87,13 +88,16 @@ export class SimulatedReplicas {
       const leases = new LimitLeases({
         uses: database,
         silentMs: () => 0,
-        onProblem: () => undefined,
+        onProblem: () => this.onProblem(),
         clock: () => Date.now(),
       });
       leases.replicas = count;
       return { leases, limits: new RateLimits(rates, leasedLimiters(leases)) };
     });
   }
+
+  /** What replicas say of the database comes here. */
+  onProblem(): void {}
 
   /**
    * Goes on by `ms`. In each millisecond each replica is asked as many times as `calls` says; calls of less than one are
