@@ -1,4 +1,4 @@
-import { burstPeriods, inPeriod, type LimitUse, leftOf, shareOf } from './limit-use.js';
+import { burstPeriods, emptyUse, inPeriod, type LimitUse, leftOf, shareOf } from './limit-use.js';
 import type { LimitCharge, LimitCounter } from './limit-uses.js';
 import { type Allowance, secondsTo } from './limiters.js';
 
@@ -57,7 +57,7 @@ export class LimitAccount {
     readonly counter: LimitCounter,
     private readonly whileAway: WhileAway,
   ) {
-    this.use = { period: Number.NEGATIVE_INFINITY, used: 0, beyond: 0, asked: 0, askedBefore: 0 };
+    this.use = emptyUse(Number.NEGATIVE_INFINITY);
   }
 
   /** True if something is to be told, or asked. */
@@ -135,19 +135,22 @@ export class LimitAccount {
     this.lease = isAway && this.whileAway === 'close' ? 0 : Math.ceil(this.left * this.share);
   }
 
-  /** Takes a use for what it is in the period of now. */
+  /** Takes a use for what it is in the period of now. One of a later time, since the clock was set back, begins again. */
   private goOn(use: LimitUse, now: number, terms: LeaseTerms): void {
     const { rate, phaseMs } = this.counter;
     const periodMs = rate.seconds * 1000;
     const time = terms.timeAt(now);
-    this.use = inPeriod(use, Math.floor((time + phaseMs) / periodMs), rate);
+    const period = Math.floor((time + phaseMs) / periodMs);
+    // Another replica may have taken it on to the next period a moment before.
+    this.use = use.period > period + 1 ? emptyUse(period) : inPeriod(use, period, rate);
     this.endsAt = now + (this.use.period + 1) * periodMs - phaseMs - time;
     this.left = leftOf(this.use, rate);
   }
 
   private countOwn(period: number, asked: number): void {
     const { own } = this;
-    if (period > own.period) {
+    // An earlier one: the clock was set back.
+    if (period !== own.period) {
       own.askedBefore = period === own.period + 1 ? own.asked : 0;
       own.asked = 0;
       own.period = period;

@@ -21,6 +21,11 @@ export interface LimitUse {
   readonly askedBefore: number;
 }
 
+/** A use without anything. */
+export function emptyUse(period: number): LimitUse {
+  return { period, used: 0, beyond: 0, asked: 0, askedBefore: 0 };
+}
+
 /** Points that are left in its period, of the steady rate and beyond it. */
 export function leftOf({ used, beyond }: LimitUse, { burst }: Rate): number {
   return Math.max(0, burst - beyond - used);

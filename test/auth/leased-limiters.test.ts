@@ -383,3 +383,45 @@ describe('a database that answers late', () => {
     expect(stopped).toHaveBeenCalled();
   });
 });
+
+describe('a clock of the database that is set back', () => {
+  it('locks nobody out for longer than a period: by an hour', async () => {
+    const simulated = new SimulatedReplicas(1, { decide: { points: 10, seconds: 1, burst: 10 } });
+    const { limits } = simulated.replicas[0]!;
+    expect(take(limits, 10).limited).toBe(false);
+    await simulated.run(100, () => 0);
+    expect(take(limits).limited).toBe(true);
+    simulated.database.aheadMs = -3_600_000;
+    // The new time comes with the answer for another caller.
+    take(limits, 1, 'key other');
+    await simulated.run(1_000, () => 0);
+    expect(take(limits, 10).limited).toBe(false);
+    await simulated.run(100, () => 0);
+    expect(take(limits)).toMatchObject({ limited: true, resetSeconds: 1 });
+  });
+
+  it.each([
+    ['of the next period goes on', 2, true],
+    ['of a later period begins again', 3, false],
+  ])('a use that is then %s', async (_what, minutes, isLimited) => {
+    const simulated = new SimulatedReplicas(1, { decide: { points: 10, seconds: 60, burst: 10 } });
+    const { limits } = simulated.replicas[0]!;
+    take(limits, 10);
+    await simulated.run(100, () => 0);
+    simulated.database.aheadMs = -minutes * 60_000;
+    take(limits, 1, 'key other');
+    // The period of the use is over by the clock that the replica knew.
+    await simulated.run(60_000, () => 0);
+    expect(take(limits, 10).limited).toBe(isLimited);
+  });
+
+  it('leaves the shares of replicas at one together, so that a rush at the beginning of a period passes no more', async () => {
+    const simulated = new SimulatedReplicas(3, { decide: rate });
+    await simulated.run(3_000, () => 100);
+    simulated.database.aheadMs = -3_600_000;
+    await simulated.run(2_000, () => 100);
+    for (const each of bySecond(await simulated.run(4_000, () => 100))) {
+      expect(Math.abs(each - 1_000)).toBeLessThanOrEqual(50);
+    }
+  });
+});

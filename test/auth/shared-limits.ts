@@ -2,16 +2,11 @@
 import { vi } from 'vitest';
 import { leasedLimiters } from '../../src/auth/leased-limiters.js';
 import { LimitLeases } from '../../src/auth/limit-leases.js';
-import { inPeriod, type LimitUse } from '../../src/auth/limit-use.js';
+import { emptyUse, inPeriod, type LimitUse } from '../../src/auth/limit-use.js';
 import { type ChargedUses, type LimitCharge, LimitUses } from '../../src/auth/limit-uses.js';
 import type { LimitName } from '../../src/auth/limiters.js';
 import { RateLimits } from '../../src/auth/rate-limits.js';
 import type { Rate } from '../../src/config/rate.js';
-
-/** A use without anything. */
-export function emptyUse(period: number): LimitUse {
-  return { period, used: 0, beyond: 0, asked: 0, askedBefore: 0 };
-}
 
 /**
  * What a charge makes of a use, as PostgreSQL does.
