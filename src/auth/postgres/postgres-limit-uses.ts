@@ -83,6 +83,9 @@ export class PostgresLimitUses extends LimitUses {
  * The statement that counts charges. A row goes on to the period of now as `inPeriod` says; one that another replica has taken
  * on to the next period a moment before stays there, and one of a later time, since the clock was set back, begins again.
  *
+ * A new row whose first charge gives points back holds less than nothing, which is read as nothing: the row that is proposed is
+ * also what an update adds, so it cannot be cut off there.
+ *
  * Rows are locked in the order of their keys, so that statements of replicas do not wait for each other in a circle. What a
  * crash of PostgreSQL loses of the last moment is not worth a write to the disk for each statement.
  */
@@ -104,17 +107,18 @@ function chargingInto(table: string): string {
     SELECT CASE WHEN stays THEN use.period ELSE excluded.period END,
       excluded.points,
       excluded.burst,
-      greatest(0, excluded.used + CASE WHEN stays THEN use.used
+      greatest(0, excluded.used + CASE WHEN stays THEN greatest(0, use.used)
         WHEN steps = 1 THEN least(use.points, greatest(0, gone - most)) ELSE 0 END),
       CASE WHEN stays THEN use.beyond
         WHEN steps > 0 AND ${ten('excluded.period')} = ${ten('use.period')} THEN least(gone, most) ELSE 0 END,
-      greatest(0, excluded.asked + CASE WHEN stays THEN use.asked ELSE 0 END),
-      CASE WHEN stays THEN use.asked_before WHEN steps = 1 THEN use.asked ELSE 0 END,
+      greatest(0, excluded.asked + CASE WHEN stays THEN greatest(0, use.asked) ELSE 0 END),
+      CASE WHEN stays THEN use.asked_before WHEN steps = 1 THEN greatest(0, use.asked) ELSE 0 END,
       excluded.ends
     FROM (SELECT excluded.period - use.period AS steps,
       excluded.period - use.period IN (0, -1) AS stays,
       use.beyond + greatest(0, use.used - use.points) AS gone,
       use.burst - use.points AS most) AS before
   )
-  RETURNING counter, period, used, beyond, asked, asked_before, (SELECT now FROM set) AS now`;
+  RETURNING counter, period, greatest(0, used) AS used, beyond, greatest(0, asked) AS asked, asked_before,
+    (SELECT now FROM set) AS now`;
 }

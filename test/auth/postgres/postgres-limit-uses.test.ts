@@ -91,6 +91,17 @@ describe.skipIf(!hasPostgres)('uses of limits in PostgreSQL (skipped where it is
     expect(uses.size).toBe(200);
   });
 
+  it('are never less than nothing, also where the first charge gives back', async () => {
+    const { uses } = await openReplica();
+    const counter = counterOf('a', { kind: 'quota', rate: { points: 10, seconds: 1e8, burst: 10 } });
+    const seen: LimitUse[] = [];
+    for (const points of [-5, 3, -2, -9, 4]) {
+      seen.push((await uses.charge([chargeOf(counter, points)])).uses.get('a')!);
+    }
+    expect(seen.map(({ used }) => used)).toEqual([0, 3, 1, 0, 4]);
+    expect(seen.map(({ asked }) => asked)).toEqual([0, 3, 1, 0, 4]);
+  });
+
   it('are removed when they do not count any more, and the others are counted', async () => {
     const { uses, database } = await openReplica();
     const long = { points: 5, seconds: 86_400, burst: 5 };
