@@ -54,6 +54,11 @@ afterAll(async () => {
 });
 
 const policy = (...args: string[]) => verdict(['policy', ...args, '--url', url], { cwd });
+const git = (...args: string[]) =>
+  execFileSync('git', ['-c', 'user.name=t', '-c', 'user.email=t@example.org', ...args], {
+    cwd,
+    env: { ...process.env, HOME: cwd },
+  }).toString();
 const pushed = async (...args: string[]) => {
   const { code, stdout } = await policy('push', ...args, '--output', 'json');
   return { code, sets: JSON.parse(stdout) };
@@ -103,11 +108,6 @@ describe('verdict policy push', () => {
   });
 
   it('takes a git revision, and the version says its commit', async () => {
-    const git = (...args: string[]) =>
-      execFileSync('git', ['-c', 'user.name=t', '-c', 'user.email=t@example.org', ...args], {
-        cwd,
-        env: { ...process.env, HOME: cwd },
-      }).toString();
     git('init', '-q');
     git('add', 'sets');
     git('commit', '-qm', 'sets');
@@ -126,6 +126,41 @@ describe('verdict policy push', () => {
       ],
     });
     writeFileSync(join(cwd, 'sets/acl/rules.csv'), rules('ann'));
+  });
+
+  it('P1: writes no set without a file that is meant to be part of it, from a folder or a git revision', async () => {
+    writePolicies(join(cwd, 'slips'), {
+      'bound/model.conf': idModel,
+      'bound/rules.csv': rules('ann'),
+      'bound/policy-set.yml': 'emptyPolicy: allowed\n',
+      'fine/model.conf': idModel,
+      'fine/rules.csv': rules('ann'),
+      'latin/model.conf': idModel,
+      'unmodelled/Model.conf': idModel,
+      'unmodelled/rules.csv': rules('ann'),
+    });
+    writeFileSync(join(cwd, 'slips/latin/rules.csv'), Buffer.from(rules('ren\u00e9'), 'latin1'));
+    git('add', 'slips');
+    git('commit', '-qm', 'slips');
+    const refused = (set: string, problem: string) => ({
+      set,
+      result: 'refused',
+      problems: expect.arrayContaining([expect.stringContaining(problem)]),
+    });
+    for (const from of [[], ['--git', 'HEAD']]) {
+      const { code, sets } = await pushed('slips', ...from);
+      expect(code).toBe(1);
+      expect(sets.sort((a: { set: string }, b: { set: string }) => (a.set < b.set ? -1 : 1))).toEqual([
+        refused('bound', 'policy-set.yml:1:1: error misnamed_file'),
+        expect.objectContaining({ set: 'fine', result: from.length === 0 ? 'new' : 'unchanged' }),
+        refused('latin', 'rules.csv:1:'),
+        refused('unmodelled', 'Model.conf:1:1: error misnamed_file'),
+      ]);
+    }
+    expect(await policy('checkout', 'bound', 'out-bound')).toMatchObject({ code: 2 });
+    const said = await policy('push', 'slips/bound');
+    expect(said.stdout).toContain('bound: policy-set.yml:1:1: error misnamed_file');
+    expect(said.stdout).toContain('(rename it to policy-set.yaml)');
   });
 
   it('says what is wrong with its arguments', async () => {

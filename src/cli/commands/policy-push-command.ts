@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
+import { formatProblem } from '../../core/problem.js';
 import { fileRole } from '../../policy-store/policy-set-files.js';
 import type { PolicySetStatus } from '../../policy-store/policy-set-status.js';
 import { exitCodes, UsageError } from '../exit-code.js';
@@ -111,6 +112,15 @@ async function pushSets(
   const pushed: Pushed[] = [];
   for (const folder of folders) {
     const { name: set } = folder;
+    // What is left out of a set for its name or its encoding would be missing from it without a word.
+    const faults = folder.problems.filter(({ severity }) => severity === 'error');
+    if (faults.length > 0) {
+      const problems = faults.map(
+        (fault) => formatProblem(fault) + (fault.hint === undefined ? '' : ` (${fault.hint})`),
+      );
+      pushed.push({ set, result: 'refused', problems });
+      continue;
+    }
     try {
       const before = options.expect === undefined ? (there.get(set) ?? 0) : Number(options.expect);
       const files = Object.fromEntries(folder.files.map(({ path, bytes }) => [path, Buffer.from(bytes).toString()]));

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { PolicyProblem } from '../../core/problem.js';
 import { fileRole, type PolicyFile } from '../../policy-store/policy-set-files.js';
+import { misnamedFileProblem } from '../../policy-store/set-file-problems.js';
 import { defaultSourceLimits } from '../../policy-store/source-limits.js';
 import { textProblem } from '../../policy-store/text-problem.js';
 import { UsageError } from '../exit-code.js';
@@ -41,7 +42,7 @@ export async function readRevision(
     .split('\0')
     .filter((entry) => entry !== '')
     .map(readEntry);
-  const sets = new Map<string, TreeEntry[]>();
+  const sets = new Map<string, TreeSet>();
   const start = below === '' ? 0 : below.length + 1;
   const isSet = entries.some((entry) => entry.path.slice(start) === 'model.conf');
   for (const entry of entries) {
@@ -49,18 +50,32 @@ export async function readRevision(
     const [name, file] = isSet
       ? [below.split('/').at(-1) || 'default', [first, ...rest].join('/')]
       : [first, rest.join('/')];
-    if (entry.kind !== 'blob' || fileRole(file) === undefined) continue;
-    const files = sets.get(name);
-    if (files === undefined) sets.set(name, [{ ...entry, file }]);
-    else files.push({ ...entry, file });
+    if (entry.kind !== 'blob') continue;
+    const misnamed = misnamedFileProblem(file);
+    if (misnamed === undefined && fileRole(file) === undefined) continue;
+    let set = sets.get(name);
+    if (set === undefined) {
+      set = { files: [], misnamed: [] };
+      sets.set(name, set);
+    }
+    if (misnamed === undefined) set.files.push({ ...entry, file });
+    else set.misnamed.push(misnamed);
   }
   const folders: PolicyFolder[] = [];
-  for (const [name, files] of sets) {
-    if (!files.some(({ file }) => file === 'model.conf')) continue;
-    folders.push(await readSet(isSet ? path : `${path.replace(/\/+$/, '')}/${name}`, name, files));
+  for (const [name, set] of sets) {
+    const paths = [...set.files, ...set.misnamed].map(({ file }) => file);
+    // A folder without a model is none of a set; one whose model has a slip in its name is.
+    if (!paths.some((file) => file.toLowerCase() === 'model.conf')) continue;
+    folders.push(await readSet(isSet ? path : `${path.replace(/\/+$/, '')}/${name}`, name, set));
   }
   if (folders.length === 0) throw new UsageError(`${revision} has no policy set in ${path}`);
   return { commit, folders };
+}
+
+/** The files of a set, and those that are left out of it under the names that they have. */
+interface TreeSet {
+  readonly files: TreeEntry[];
+  readonly misnamed: PolicyProblem[];
 }
 
 interface TreeEntry {
@@ -78,12 +93,12 @@ function readEntry(line: string): TreeEntry {
   return { kind, object, size: Number(size) || 0, path: line.slice(tab + 1), file: '' };
 }
 
-async function readSet(path: string, name: string, entries: readonly TreeEntry[]): Promise<PolicyFolder> {
+async function readSet(path: string, name: string, { files: entries, misnamed }: TreeSet): Promise<PolicyFolder> {
   const size = entries.reduce((sum, entry) => sum + entry.size, 0);
   if (size > defaultSourceLimits.maxBytes)
     throw new UsageError(`${path} has ${size} bytes; ${defaultSourceLimits.maxBytes} are allowed`);
   const files: PolicyFile[] = [];
-  const problems: PolicyProblem[] = [];
+  const problems = [...misnamed];
   for (const { file, object } of [...entries].sort((a, b) => (a.file < b.file ? -1 : 1))) {
     const bytes = await git(['cat-file', 'blob', object]);
     files.push({ path: file, bytes });
