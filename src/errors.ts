@@ -35,6 +35,7 @@ export const errorTable = {
   policy_too_old: { status: 503, title: 'What is served is older than demanded' },
   answers_unread: { status: 503, title: 'Too many answers wait to be read' },
   bodies_in_progress: { status: 503, title: 'Too many large bodies are being read' },
+  policy_writes_in_progress: { status: 503, title: 'Too many policy sets are being written' },
   batch_out_of_time: { status: 503, title: 'The time of the batch was not enough' },
   decision_log_unavailable: { status: 503, title: 'The decision cannot be recorded' },
   database_unavailable: { status: 503, title: 'The database cannot be read or written' },

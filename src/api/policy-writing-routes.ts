@@ -77,6 +77,7 @@ const putOperation: Operation = {
     'precondition_failed',
     'precondition_required',
     'payload_too_large',
+    'policy_writes_in_progress',
   ],
 };
 

@@ -2,8 +2,9 @@
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { digestOf, makeApiKey } from '../../src/auth/api-key.js';
+import { StockPolicySet } from '../../src/stock-casbin/stock-policy-set.js';
 import { onePolicySet, type Service, startService } from '../http/service.js';
 import { idModel } from '../models.js';
 import { temporaryDirectory } from '../policy-store/folders.js';
@@ -142,6 +143,37 @@ describe('PUT /v1/policy-sets/{set}', () => {
       status: 400,
       body: { type: expect.stringMatching(/policy_set_invalid$/) },
     });
+  });
+
+  it('looks at what is replaced before it compiles what is written', async () => {
+    const broken = { ...rules('a'), 'rules.csv': 'p, a\n' };
+    expect((await put('acl', broken, '"77"')).status).toBe(412);
+    expect((await put('acl', broken)).status).toBe(428);
+    expect((await put('other', broken, '*')).status).toBe(412);
+  });
+
+  it('P10: checks one set at a time, lets a few wait, and refuses others until there is room', async () => {
+    // A check of such a set has a thread and an engine of its own; one more of them may be put into service meanwhile.
+    const load = StockPolicySet.load.bind(StockPolicySet);
+    let [running, most] = [0, 0];
+    const loads = vi.spyOn(StockPolicySet, 'load').mockImplementation(async (view) => {
+      most = Math.max(most, ++running);
+      return load(view).finally(() => running--);
+    });
+    onTestFinished(() => loads.mockRestore());
+    const files = { ...rules('alice'), 'policy-set.yaml': 'engine: casbin\n' };
+    const answers = await Promise.all(Array.from({ length: 20 }, (_, n) => put(`stock-${n}`, files)));
+    const [written, refused] = [200, 503].map((status) => answers.filter((answer) => answer.status === status));
+    expect(written!.length).toBeGreaterThanOrEqual(4);
+    expect(refused!.length).toBe(20 - written!.length);
+    expect(refused![0]).toMatchObject({
+      body: { type: 'urn:verdict:problem:policy_writes_in_progress' },
+      headers: { 'retry-after': '1' },
+    });
+    expect(most).toBeLessThanOrEqual(2);
+    for (const { body } of written!) expect((await send('DELETE', body.set)).status).toBe(204);
+    expect((await put('stock-0', files)).status).toBe(200);
+    await send('DELETE', 'stock-0');
   });
 
   it('takes a set that is larger than other bodies may be', async () => {

@@ -1,13 +1,14 @@
 import { pointerStep } from '../../core/json-pointer.js';
 import { formatProblem, PolicyError, type PolicyProblem } from '../../core/problem.js';
 import { type FieldError, policySetNotFound, VerdictError } from '../../errors.js';
+import { OneAtATime } from '../../turns/one-at-a-time.js';
 import { BundleArchiveError, packArchive } from '../bundle/bundle-archive.js';
 import { loadPolicySet } from '../load-policy-set.js';
 import { type PolicySetFiles, versionOf } from '../policy-set-files.js';
 import { problemOfFile, sentSetProblems } from '../set-file-problems.js';
 import { defaultSourceLimits } from '../source-limits.js';
 import type { DatabaseSource } from './database-source.js';
-import type { Expected, PolicyRepository, StoredPolicySet } from './policy-repository.js';
+import { type Expected, type PolicyRepository, requireExpected, type StoredPolicySet } from './policy-repository.js';
 
 /** A set that was written: a client that demands this revision is answered from it, or not at all. */
 export interface WrittenPolicySet {
@@ -16,27 +17,45 @@ export interface WrittenPolicySet {
   readonly revision: number;
 }
 
+interface WriteNote {
+  readonly expected: Expected;
+  readonly by: string;
+  readonly gitCommit?: string | undefined;
+}
+
+/** Most sets that are checked and written, or wait for it: eight behind the one whose turn it is, four of one caller. */
+const writingLimits = { pieces: 9, piecesOfCaller: 4 };
+
 /** Writes policy sets into the database, and reads them as they were written. What every replica would refuse to serve is not written. */
 export class PolicyWriting {
+  /** A check may have a thread and an engine of its own, and the memory of all its rules (P10). */
+  private readonly writes = new OneAtATime(writingLimits);
+
   constructor(
     private readonly repository: PolicyRepository,
     private readonly source: DatabaseSource,
   ) {}
 
   /**
-   * Compiles, lints and tests the files, writes them in place of those of the set, and has this replica serve them.
+   * Compiles, lints and tests the files, writes them in place of those of the set, and has this replica serve them; one set
+   * after another.
    *
-   * @param by who writes
-   * @throws VerdictError `policy_set_invalid` with every problem, `precondition_required`, `precondition_failed`
+   * @param note `by`: who writes
+   * @throws VerdictError `policy_set_invalid` with every problem, `precondition_required`, `precondition_failed`,
+   *   `policy_writes_in_progress`
    */
-  async put(
-    set: PolicySetFiles,
-    {
-      expected,
-      by,
-      gitCommit,
-    }: { readonly expected: Expected; readonly by: string; readonly gitCommit?: string | undefined },
-  ): Promise<WrittenPolicySet> {
+  async put(set: PolicySetFiles, note: WriteNote): Promise<WrittenPolicySet> {
+    if (!this.writes.hasRoomFor(note.by)) {
+      const detail = 'Too many policy sets are being checked, from the caller or in all.';
+      throw new VerdictError('policy_writes_in_progress', detail, { retryAfter: 1 });
+    }
+    return this.writes.run(note.by, () => this.putNow(set, note));
+  }
+
+  private async putNow(set: PolicySetFiles, { expected, by, gitCommit }: WriteNote): Promise<WrittenPolicySet> {
+    // What would not be written is not compiled. The repository looks again, since others write meanwhile.
+    const heads = await this.repository.heads();
+    requireExpected(set.name, heads.find(({ name }) => name === set.name)?.revision, expected);
     await check(set);
     const revision = await this.repository.write(set, { expected, by, at: Date.now(), gitCommit });
     // The change is made; that this replica cannot serve it yet is for its health to say.
