@@ -76,7 +76,7 @@ export class ApiModule implements OnModuleInit {
     const fastify = fastifyOf(this.host);
     const limits = httpLimitsOf(config);
     registerDecideRoutes(fastify, this.pdp, limits, this.gate);
-    registerPolicyWriting(fastify, this.policySets, this.writing, limits);
+    registerPolicyWriting(fastify, this.policySets, this.writing, limits, this.gate);
     registerSessionRoutes(fastify, { sessions, audit, secure: isSecure(config) });
     registerFrontPage(fastify, { base: basePathOf(config), version: engineVersion });
     registerDocs(fastify, limits, engineVersion);

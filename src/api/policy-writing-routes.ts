@@ -8,6 +8,7 @@ import { JSONSchema } from 'class-validator-jsonschema';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Integer, Text, TextsByName } from '../answers/members.js';
 import { VerdictError } from '../errors.js';
+import type { Gate } from '../http/gate.js';
 import type { HttpLimits } from '../http/http-limits.js';
 import { invalidRequest, Validation } from '../http/json-schema.js';
 import type { Operation } from '../http/operation.js';
@@ -17,6 +18,8 @@ import type { PolicyWriting } from '../policy-store/database/policy-writing.js';
 import type { PolicyFile, PolicySetFiles } from '../policy-store/policy-set-files.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import { defaultSourceLimits } from '../policy-store/source-limits.js';
+import { OneAtATime } from '../turns/one-at-a-time.js';
+import { Turns } from '../turns/turns.js';
 
 /** The body of `PUT /v1/policy-sets/{set}`. */
 export class WritePolicySetRequest {
@@ -94,23 +97,35 @@ interface SetParams {
   readonly set: string;
 }
 
+/** Most sets that are read, or wait for it. A set and its answer may have 64 MiB each. */
+const readingLimits = { pieces: 64, piecesOfCaller: 32 };
+
 /** @param writing undefined where the source of the sets is another one */
 export function registerPolicyWriting(
   fastify: FastifyInstance,
   store: PolicyStore,
   writing: PolicyWriting | undefined,
   limits: HttpLimits,
+  gate: Gate,
 ): void {
   const validation = new Validation([WritePolicySetRequest], limits, 'refuse');
+  const reading = new OneAtATime(readingLimits);
   fastify.get<{ Params: SetParams }>(
     '/v1/policy-sets/:set/files',
-    { config: { access: 'policies:read', operation: readOperation } },
-    async (request, reply): Promise<StoredSet> => {
-      const { head, set } = await writable(writing).read(request.params.set);
-      void reply.header('etag', `"${head.revision}"`);
-      const { revision, version, gitCommit } = head;
-      const files = Object.fromEntries(set.files.map(({ path, bytes }) => [path, Buffer.from(bytes).toString()]));
-      return { revision, version, files, gitCommit };
+    { config: { access: 'policies:read', limit: 'export', operation: readOperation } },
+    async (request, reply) => {
+      const stored = writable(writing);
+      const { name } = request.caller;
+      if (!reading.hasRoomFor(name)) throw tooManyReads();
+      return reading.run(name, async () => {
+        const unread = gate.unreadFault(request);
+        if (unread !== undefined) throw unread;
+        const { head, set } = await stored.read(request.params.set);
+        const { revision, version, gitCommit } = head;
+        const text = await filesText({ revision, version, gitCommit }, set.files);
+        // Sent within its turn, so that its bytes count as unread when the next answer is asked for.
+        return reply.header('etag', `"${revision}"`).type('application/json; charset=utf-8').send(text);
+      });
     },
   );
   fastify.put<{ Body: WritePolicySetRequest; Params: SetParams }>(
@@ -147,6 +162,31 @@ export function registerPolicyWriting(
       return reply.code(204).send();
     },
   );
+}
+
+/** Most characters that are made JSON in one go. */
+const sliceLength = 64 * 1024;
+
+/** A `StoredSet` as JSON, in turns. */
+async function filesText(head: Omit<StoredSet, 'files'>, files: readonly PolicyFile[]): Promise<Buffer> {
+  const turns = new Turns();
+  const parts = [Buffer.from(`${JSON.stringify(head).slice(0, -1)},"files":{`)];
+  for (const [n, { path, bytes }] of files.entries()) {
+    parts.push(Buffer.from(`${n === 0 ? '' : ','}${JSON.stringify(path)}:"`));
+    const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString();
+    for (let start = 0; start < text.length; start += sliceLength) {
+      if (turns.isOver) await turns.next();
+      // A surrogate pair that is cut in two becomes two escapes, which are the same pair.
+      parts.push(Buffer.from(JSON.stringify(text.slice(start, start + sliceLength)).slice(1, -1)));
+    }
+    parts.push(Buffer.from('"'));
+  }
+  parts.push(Buffer.from('}}'));
+  return Buffer.concat(parts);
+}
+
+function tooManyReads(): VerdictError {
+  return new VerdictError('answers_unread', 'Too many policy sets are being read.', { retryAfter: 1 });
 }
 
 function writable(writing: PolicyWriting | undefined): PolicyWriting {

@@ -207,12 +207,19 @@ export class Gate {
   }
 
   private limit(limit: LimitName | undefined, request: FastifyRequest, reply: FastifyReply, done: Done): void {
-    if (isBulky(request) && !this.options.connections.hasRoomFor(callerKey(request.caller, request.ip))) {
-      done(new VerdictError('answers_unread', 'Too many answers wait for their readers.', { retryAfter: 1 }));
+    const unread = isBulky(request) ? this.unreadFault(request) : undefined;
+    if (unread !== undefined) {
+      done(unread);
     } else if (!this.makeRoom(request, reply)) {
       done(new VerdictError('bodies_in_progress', 'Too many large bodies are being read.', { retryAfter: 1 }));
     } else if (limit === undefined || !this.counts(limit, request.caller)) done();
     else done(this.take(limit, request, reply, pointsOf(announcedBytes(request))));
+  }
+
+  /** Why no long answer may be made for a caller now; undefined if one may. To be asked again by what waits before it makes one. */
+  unreadFault({ caller, ip }: FastifyRequest): VerdictError | undefined {
+    if (this.options.connections.hasRoomFor(callerKey(caller, ip))) return undefined;
+    return new VerdictError('answers_unread', 'Too many answers wait for their readers.', { retryAfter: 1 });
   }
 
   /** Reserves room for a large body until it is answered. Returns false if there is not enough. */

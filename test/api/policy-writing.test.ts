@@ -1,9 +1,11 @@
 /** `PUT` and `DELETE` of policy sets, on SQLite: what is written is served, and what would not be served is not written. */
 
 import { writeFileSync } from 'node:fs';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { digestOf, makeApiKey } from '../../src/auth/api-key.js';
+import { PolicyWriting } from '../../src/policy-store/database/policy-writing.js';
 import { StockPolicySet } from '../../src/stock-casbin/stock-policy-set.js';
 import { onePolicySet, type Service, startService } from '../http/service.js';
 import { idModel } from '../models.js';
@@ -216,6 +218,52 @@ describe('PUT /v1/policy-sets/{set}', () => {
     expect(await send('DELETE', 'large')).toMatchObject({ status: 404 });
     expect(await decide('user-number-1', 'large')).toMatchObject({ status: 404 });
     expect(await put('large', rules('alice'))).toMatchObject({ status: 200, body: { revision: 3 } });
+  });
+});
+
+describe('P10: GET /v1/policy-sets/{set}/files', () => {
+  const mebibyte = 1024 * 1024;
+
+  it('makes one answer at a time, and none while those before it are not read', async () => {
+    const databaseUrl = `sqlite:${join(temporaryDirectory(), 'verdict.sqlite')}`;
+    const service = await startService(
+      {},
+      { databaseUrl, policySource: 'database', auth: 'none', maxUnreadBytesOfCaller: mebibyte },
+    );
+    const sockets: Socket[] = [];
+    onTestFinished(async () => {
+      for (const socket of sockets) socket.destroy();
+      await service.stop();
+    });
+    const { app } = service;
+    await app.listen(0, '127.0.0.1');
+    const { port } = app.getHttpServer().address() as AddressInfo;
+    const files = { ...rules('alice'), 'long.csv': `# ${'\u00e4 "b" '.repeat(100)}\n`.repeat(30_000) };
+    const written = await fetch(`http://127.0.0.1:${port}/v1/policy-sets/acl`, {
+      method: 'PUT',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ files }),
+    });
+    expect(written.status).toBe(200);
+    const path = '/v1/policy-sets/acl/files';
+    const whole = (await (await fetch(`http://127.0.0.1:${port}${path}`)).json()) as { files: typeof files };
+    expect(whole.files['long.csv'] === files['long.csv']).toBe(true);
+
+    const made = vi.spyOn(app.get(PolicyWriting), 'read');
+    for (let n = 0; n < 15; n++) {
+      const socket = connect(port, '127.0.0.1');
+      sockets.push(socket);
+      socket.pause();
+      socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`);
+    }
+    await expect.poll(() => made.mock.calls.length).toBeGreaterThan(0);
+    await made.mock.results[0]!.value;
+    const refused = await service.get(path);
+    expect([refused.status, refused.body.type]).toEqual([503, 'urn:verdict:problem:answers_unread']);
+    // It waited behind those that came before it.
+    expect(made.mock.calls.length).toBeLessThanOrEqual(2);
+    const question = { subject: 'alice', action: 'read', resource: 'data1' };
+    expect((await service.post('/v1/decide', question)).body).toMatchObject({ allowed: true });
   });
 });
 
