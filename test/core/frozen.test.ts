@@ -27,8 +27,8 @@ const memory: Readonly<Record<string, readonly string[]>> = {
   Plan: ['partialIndexes'],
   RoleSet: ['index', 'keys', 'others'],
   RoleSets: ['remembering', 'roles'],
-  // Numbers that identify views and domains among those of one definition.
-  StoredLinks: ['madeViews', 'madeDomains'],
+  // Parents by their names, as many as the files have; and numbers that identify views and domains of one definition.
+  StoredLinks: ['parentSets', 'madeViews', 'madeDomains'],
 };
 
 /** Typed arrays cannot be frozen; what they held is compared afterwards. */

@@ -112,6 +112,55 @@ describe('a role graph', () => {
   });
 });
 
+describe('whether a file has a link', () => {
+  const parents = Array.from({ length: 1_000 }, (_, at) => `role${(at * 7) % 1_000}`);
+  const wide = () =>
+    new RoleGraph(links(`x>y>d x>z>d ${parents.map((parent) => `a>${parent}>d`).join(' ')}`), { hasDomain: true });
+
+  it('is known of names with few roles and with many', () => {
+    const graph = wide();
+    const asked = [
+      ['x', 'y', 'd'],
+      ['x', 'y', ''],
+      ['x', 'role1', 'd'],
+      ['y', 'x', 'd'],
+      ['a', 'role999', 'd'],
+      ['a', 'role0', 'd'],
+      ['a', 'role1000', 'd'],
+      ['a', 'role1', ''],
+    ] as const;
+    expect(asked.filter(([child, parent, domain]) => graph.isInFiles(domain, child, parent))).toEqual([
+      ['x', 'y', 'd'],
+      ['a', 'role999', 'd'],
+      ['a', 'role0', 'd'],
+    ]);
+  });
+
+  it('is not looked up among all roles of a name for each question', () => {
+    const graph = wide();
+    let looks = 0;
+    const seen = new Set<unknown>();
+    const count = (value: unknown): void => {
+      if (typeof value !== 'object' || value === null || seen.has(value)) return;
+      seen.add(value);
+      if (value instanceof Map) for (const member of value.values()) count(member);
+      for (const member of Object.values(value)) count(member);
+      const { parent } = value as { parent?: unknown };
+      if (typeof parent !== 'string') return;
+      const get = () => {
+        looks++;
+        return parent;
+      };
+      Object.defineProperty(value, 'parent', { get });
+    };
+    count(graph);
+    for (const parent of parents) expect(graph.isInFiles('d', 'a', parent)).toBe(true);
+    for (const parent of parents) expect(graph.isInFiles('d', 'a', `${parent}.`)).toBe(false);
+    expect(looks).toBeGreaterThan(0);
+    expect(looks).toBeLessThan(5 * parents.length);
+  });
+});
+
 describe('a cycle of roles', () => {
   it.each([
     ['a>b b>a', ['a', 'b', 'a']],

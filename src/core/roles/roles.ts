@@ -7,7 +7,7 @@ import { type NameMatching, PatternIndex } from '../rules/pattern-index.js';
 import { emptyMap, type ShardedMap } from '../sharded-map.js';
 import { type StepMeter, unmetered } from '../step-budget.js';
 import { itemsPerStep } from '../steps.js';
-import type { LinkTest } from './links.js';
+import type { Links, LinkTest } from './links.js';
 import { type LinkChange, LiveLinks } from './live-links.js';
 import { LivePart } from './live-part.js';
 import { CountingMeter, questionAt, type RoleQuestion } from './role-question.js';
@@ -34,6 +34,8 @@ const cachedDomains = 1_000;
 const cachedParts = 100_000;
 /** Of views with live links: each may keep some kilobytes of data that was changed since. */
 const cachedMixedParts = 2_000;
+/** Parents of one name that are looked through one by one. */
+const fewParents = 16;
 /** Steps for putting a name into a set. */
 const stepsPerName = 8;
 /** Steps for testing whether a name has a role if its roles are known. */
@@ -52,6 +54,8 @@ class StoredLinks {
   /** One for each definition, so that kept symbols are dropped with the policy set. */
   readonly noRoles = new RoleSet(new Set(), 0, this);
   conditional = false;
+  /** The parents of names that have many. A change of live data asks about each of its links. */
+  private readonly parentSets = new Map<Links, ReadonlySet<string>>();
   private madeViews = 0;
   private madeDomains = 0;
 
@@ -67,6 +71,18 @@ class StoredLinks {
       if (this.options.domainMatching?.isPattern(domain) === true) this.patterns?.add(domain);
     }
     return links;
+  }
+
+  has(domain: string, child: string, parent: string): boolean {
+    const links = this.domains.get(domain)?.links.get(child);
+    if (links === undefined) return false;
+    if (links.parents.length <= fewParents) return links.parents.some((known) => known.parent === parent);
+    let parents = this.parentSets.get(links);
+    if (parents === undefined) {
+      parents = new Set(links.parents.map((known) => known.parent));
+      this.parentSets.set(links, parents);
+    }
+    return parents.has(parent);
   }
 
   makeView(parts: readonly DomainPart[]): RoleView {
@@ -173,8 +189,7 @@ export class RoleGraph implements RoleRelation {
 
   /** Whether a file has the link. */
   isInFiles(domain: string, child: string, parent: string): boolean {
-    const links = this.stored.domains.get(domain)?.links.get(child);
-    return links?.parents.some((known) => known.parent === parent) === true;
+    return this.stored.has(domain, child, parent);
   }
 
   /** The parents of a name in a stored domain, by links of the files and live ones. */
