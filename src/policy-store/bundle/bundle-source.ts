@@ -131,7 +131,7 @@ export class BundleSource extends PolicySource {
   }
 
   /**
-   * Serves a bundle that was taken earlier until the index names another one than now; of this replica alone.
+   * Serves a bundle that was taken earlier until another one than the index names now can be served; of this replica alone.
    *
    * @throws VerdictError `policy_set_not_found`, `policy_version_invalid`
    */
@@ -300,9 +300,12 @@ export class BundleSource extends PolicySource {
         if (await this.offerKept(indexed, keys)) return;
         this.options.onProblem(`the pinned bundle of ${set} cannot be served`, new Error(pin.digest));
       }
-      if (pin !== undefined) shelf.notePin(set, undefined);
       const isServed = await this.offer(sink, opened, since);
-      if (isServed) this.revived.add(set);
+      if (isServed) {
+        this.revived.add(set);
+        // A rollback ends with what serves in its place, not with a bundle that does not load.
+        shelf.notePin(set, undefined);
+      }
       this.told.set(set, { digest, failures: 0 });
       await this.tidying(shelf.noteTaken(indexed, isServed));
       if (isServed || !(await this.revive(set, keys, digest))) return;
@@ -387,7 +390,7 @@ export class BundleSource extends PolicySource {
   }
 
   /**
-   * Offers the bundle from the disk, or the one that is pinned in its place.
+   * Offers the bundle from the disk, or the one that is pinned over it.
    *
    * @returns whether it serves
    */
@@ -396,7 +399,8 @@ export class BundleSource extends PolicySource {
     const since = performance.now();
     const pin = this.options.shelf.pinOf(indexed.set);
     const shelved = this.options.shelf.bundlesOf(indexed.set).map(({ bundle }) => bundle);
-    const bundle = shelved.find(({ digest }) => digest === pin?.digest) ?? indexed;
+    const pinned = pin?.over === indexed.digest ? shelved.find(({ digest }) => digest === pin.digest) : undefined;
+    const bundle = pinned ?? indexed;
     const opened = await this.openKept(bundle, keys);
     if (sink === undefined || opened === undefined || opened.problems.length > 0) return false;
     const { gitCommit } = opened.manifest;

@@ -716,6 +716,24 @@ describe('a rollback of a replica', () => {
     expect(seen(await startedReplica(folder.transport, options))).toBe('ana, acl stale [.:1 bundle_missing]');
   });
 
+  it.each(['with', 'without'])('holds while the newest does not load, and over a restart %s the source', async (how) => {
+    const { archive, folder, replica } = await rolledBack();
+    await folder.publisher().push([publicationOf(setOf('eve', 'acl', { 'rules.csv': 'q, broken\n' }))]);
+    await replica.store.reload();
+    expect(seen(replica)).toMatch(/^ana, acl stale/);
+    await replica.store.stop();
+    if (how === 'without') rmSync(folder.path, { recursive: true });
+    const options = { keys: ours.publicPem, shelf: replica.shelf, store: { archive } };
+    const next = await startedReplica(folder.transport, options);
+    expect(seen(next)).toMatch(/^ana, acl stale/);
+    expect(next.store.status('acl')).toMatchObject({ pinned: true, revision: 2 });
+    if (how === 'without') return;
+    await push(folder, 'eve');
+    await next.store.reload();
+    expect(seen(next)).toBe('eve, acl active');
+    expect(next.store.status('acl').pinned).toBe(false);
+  });
+
   it('does not wait for a server that does not answer', async () => {
     const archive = await openArchive(`${temporaryDirectory()}/verdict.sqlite`);
     const { folder, replica } = await serving({ store: { archive } });
