@@ -71,6 +71,7 @@ export class BundleSource extends PolicySource {
   /** How often in a row the source could not be used. */
   private failures = 0;
   private looking: Promise<unknown> = Promise.resolve();
+  private choosing: Promise<unknown> = Promise.resolve();
   private timer: NodeJS.Timeout | undefined;
   /** Whether a look waits for its turn. */
   private isLookDue = false;
@@ -133,25 +134,32 @@ export class BundleSource extends PolicySource {
   /**
    * Serves a bundle that was taken earlier until another one than the index names now can be served; of this replica alone.
    *
-   * @throws VerdictError `policy_set_not_found`, `policy_version_invalid`
+   * @throws VerdictError `policy_set_not_found`, `policy_version_invalid`, `database_unavailable`
    */
   override async rollback(name: string, version: string): Promise<void> {
+    const keys = await this.options.keys?.current().catch((error: unknown) => {
+      throw error instanceof BundleError ? new VerdictError('policy_version_invalid', `${error.message}.`) : error;
+    });
     // It does not wait for a look, which may wait for a server.
+    await this.inTurn(() => this.rollbackNow(name, version, keys));
+    await this.save();
+  }
+
+  private async rollbackNow(name: string, version: string, keys: BundleKeys | undefined): Promise<void> {
     const { shelf } = this.options;
     const named = this.index?.sets.find(({ set }) => set === name) ?? shelf.bundlesOf(name)[0]?.bundle;
     if (named === undefined) throw policySetNotFound(name);
     const kept = shelf.bundlesOf(name).find(({ bundle }) => bundle.version === version)?.bundle;
-    if (kept === undefined) throw notKept(name, version);
-    const keys = await this.options.keys?.current().catch((error: unknown) => {
-      throw error instanceof BundleError ? new VerdictError('policy_version_invalid', `${error.message}.`) : error;
-    });
+    const opened = kept === undefined ? undefined : await this.openKept(kept, keys);
+    if (kept === undefined || opened === undefined || opened.problems.length > 0) throw notKept(name, version);
     const before = shelf.pinOf(name);
     shelf.notePin(name, kept.version === named.version ? undefined : { digest: kept.digest, over: named.digest });
-    if (!(await this.offerKept(named, keys))) {
-      shelf.notePin(name, before);
-      throw notKept(name, version);
-    }
-    await this.save();
+    if (await this.offerKept(named, keys)) return;
+    shelf.notePin(name, before);
+    // The store tries an offer again that it could not archive, until it gets another one.
+    if (!(await this.offerKept(named, keys))) void this.look((candidate) => candidate === name);
+    const detail = `"${version}" of "${name}" could not be put into service; the log of the service says why. It serves what it served.`;
+    throw new VerdictError('database_unavailable', detail);
   }
 
   async stop(): Promise<void> {
@@ -167,6 +175,13 @@ export class BundleSource extends PolicySource {
 
   private get isStopped(): boolean {
     return this.stopping.signal.aborted;
+  }
+
+  /** One choice of what serves after the other: a rollback must not meet a new bundle halfway. */
+  private inTurn<T>(choose: () => Promise<T>): Promise<T> {
+    const chosen = this.choosing.then(choose);
+    this.choosing = chosen.catch(() => undefined);
+    return chosen;
   }
 
   /** One look after the other. */
@@ -203,7 +218,7 @@ export class BundleSource extends PolicySource {
       await this.takeIndex(keys);
     } catch (error) {
       // What was taken earlier serves, if this process has just started.
-      for (const name of this.options.shelf.names) await this.revive(name, keys);
+      for (const name of this.options.shelf.names) await this.inTurn(() => this.revive(name, keys));
       throw error;
     }
     const index = this.index;
@@ -290,31 +305,14 @@ export class BundleSource extends PolicySource {
   private async tell(sink: SourceSink, indexed: IndexedBundle, keys: BundleKeys | undefined): Promise<void> {
     const { set, digest } = indexed;
     const since = performance.now();
-    const { shelf } = this.options;
     try {
       this.requireRevision(indexed);
       const opened = await this.obtain(indexed, keys);
-      const pin = shelf.pinOf(set);
-      if (pin?.over === digest) {
-        this.told.set(set, { digest, failures: 0 });
-        if (await this.offerKept(indexed, keys)) return;
-        this.options.onProblem(`the pinned bundle of ${set} cannot be served`, new Error(pin.digest));
-      }
-      const isServed = await this.offer(sink, opened, since);
-      if (isServed) {
-        this.revived.add(set);
-        // A rollback ends with what serves in its place, not with a bundle that does not load.
-        shelf.notePin(set, undefined);
-      }
-      this.told.set(set, { digest, failures: 0 });
-      await this.tidying(shelf.noteTaken(indexed, isServed));
-      if (isServed || !(await this.revive(set, keys, digest))) return;
-      // What served is back, and what is wrong with the newest is to be seen.
-      await this.offer(sink, opened, since);
+      await this.inTurn(() => this.take(sink, indexed, opened, keys, since));
     } catch (error) {
       if (this.isStopped) return;
       if (!(error instanceof BundleError)) throw error;
-      await this.revive(set, keys);
+      await this.inTurn(() => this.revive(set, keys));
       const before = this.told.get(set);
       const failures = before?.digest === digest ? before.failures + 1 : 1;
       const retryAt = performance.now() + this.backOffMs(failures);
@@ -322,6 +320,35 @@ export class BundleSource extends PolicySource {
       this.told.set(set, { digest, failures, retryAt, problem: formatProblem(problem) });
       if (before?.problem !== formatProblem(problem)) await sink.fail(set, [problem], since);
     }
+  }
+
+  /** Offers a bundle that the index names, or the one that is pinned over it; where it does not load, what served stays. */
+  private async take(
+    sink: SourceSink,
+    indexed: IndexedBundle,
+    opened: OpenedBundle,
+    keys: BundleKeys | undefined,
+    since: number,
+  ): Promise<void> {
+    const { set, digest } = indexed;
+    const { shelf } = this.options;
+    const pin = shelf.pinOf(set);
+    if (pin?.over === digest) {
+      this.told.set(set, { digest, failures: 0 });
+      if (await this.offerKept(indexed, keys)) return;
+      this.options.onProblem(`the pinned bundle of ${set} cannot be served`, new Error(pin.digest));
+    }
+    const isServed = await this.offer(sink, opened, since);
+    if (isServed) {
+      this.revived.add(set);
+      // A rollback ends with what serves in its place, not with a bundle that does not load.
+      shelf.notePin(set, undefined);
+    }
+    this.told.set(set, { digest, failures: 0 });
+    await this.tidying(shelf.noteTaken(indexed, isServed));
+    if (isServed || !(await this.revive(set, keys, digest))) return;
+    // What served is back, and what is wrong with the newest is to be seen.
+    await this.offer(sink, opened, since);
   }
 
   private async offer(sink: SourceSink, { manifest, set, problems }: OpenedBundle, since: number): Promise<boolean> {

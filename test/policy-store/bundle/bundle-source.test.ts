@@ -25,6 +25,15 @@ beforeAll(async () => {
 const push = (folder: BundleFolder, subject: string, name = 'acl') =>
   folder.publisher().push([publicationOf(setOf(subject, name))]);
 
+/** What waits for `passed` goes on when it is opened. */
+function gate(): { passed: Promise<void>; open: () => void } {
+  let open = () => {};
+  const passed = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { passed, open };
+}
+
 /** Who may read `data`, and the set's state: `ana, acl active`. */
 function seen({ store }: Replica, name = 'acl'): string {
   const allowed = ['ana', 'ben', 'eve'].filter((id) => {
@@ -716,23 +725,26 @@ describe('a rollback of a replica', () => {
     expect(seen(await startedReplica(folder.transport, options))).toBe('ana, acl stale [.:1 bundle_missing]');
   });
 
-  it.each(['with', 'without'])('holds while the newest does not load, and over a restart %s the source', async (how) => {
-    const { archive, folder, replica } = await rolledBack();
-    await folder.publisher().push([publicationOf(setOf('eve', 'acl', { 'rules.csv': 'q, broken\n' }))]);
-    await replica.store.reload();
-    expect(seen(replica)).toMatch(/^ana, acl stale/);
-    await replica.store.stop();
-    if (how === 'without') rmSync(folder.path, { recursive: true });
-    const options = { keys: ours.publicPem, shelf: replica.shelf, store: { archive } };
-    const next = await startedReplica(folder.transport, options);
-    expect(seen(next)).toMatch(/^ana, acl stale/);
-    expect(next.store.status('acl')).toMatchObject({ pinned: true, revision: 2 });
-    if (how === 'without') return;
-    await push(folder, 'eve');
-    await next.store.reload();
-    expect(seen(next)).toBe('eve, acl active');
-    expect(next.store.status('acl').pinned).toBe(false);
-  });
+  it.each(['with', 'without'])(
+    'holds while the newest does not load, and over a restart %s the source',
+    async (how) => {
+      const { archive, folder, replica } = await rolledBack();
+      await folder.publisher().push([publicationOf(setOf('eve', 'acl', { 'rules.csv': 'q, broken\n' }))]);
+      await replica.store.reload();
+      expect(seen(replica)).toMatch(/^ana, acl stale/);
+      await replica.store.stop();
+      if (how === 'without') rmSync(folder.path, { recursive: true });
+      const options = { keys: ours.publicPem, shelf: replica.shelf, store: { archive } };
+      const next = await startedReplica(folder.transport, options);
+      expect(seen(next)).toMatch(/^ana, acl stale/);
+      expect(next.store.status('acl')).toMatchObject({ pinned: true, revision: 2 });
+      if (how === 'without') return;
+      await push(folder, 'eve');
+      await next.store.reload();
+      expect(seen(next)).toBe('eve, acl active');
+      expect(next.store.status('acl').pinned).toBe(false);
+    },
+  );
 
   it('does not wait for a server that does not answer', async () => {
     const archive = await openArchive(`${temporaryDirectory()}/verdict.sqlite`);
@@ -750,6 +762,73 @@ describe('a rollback of a replica', () => {
     expect(seen(replica)).toBe('ana, acl active');
     await replica.store.stop();
     await look;
+  });
+
+  it('holds over the bundle that came while its keys were fetched', async () => {
+    const { folder, replica } = await rolledBack();
+    await push(folder, 'eve');
+    const fetched = gate();
+    replica.keys.wait = fetched.passed;
+    const rollingBack = replica.store.rollback('acl', versionOf(setOf('ben').files), 'ops');
+    await until(
+      () => replica.keys.wait,
+      (wait) => wait === undefined,
+    );
+    await replica.store.reload();
+    expect(seen(replica)).toBe('eve, acl active');
+    fetched.open();
+    expect(await rollingBack).toMatchObject({ pinned: true, revision: 3 });
+    await replica.store.reload();
+    expect(seen(replica)).toBe('ben, acl active');
+  });
+
+  it('holds over the bundle that is being loaded meanwhile', async () => {
+    const { archive, folder, replica } = await rolledBack();
+    const version = versionOf(setOf('ben').files);
+    const [loading, loaded] = [gate(), gate()];
+    const keep = archive.keep.bind(archive);
+    archive.keep = async (...kept) => {
+      loading.open();
+      await loaded.passed;
+      return keep(...kept);
+    };
+    await push(folder, 'eve');
+    const look = replica.store.reload();
+    await loading.passed;
+    replica.keys.wait = Promise.resolve();
+    const rollingBack = replica.store.rollback('acl', version, 'ops');
+    await until(
+      () => replica.keys.wait,
+      (wait) => wait === undefined,
+    );
+    loaded.open();
+    await Promise.all([look, rollingBack]);
+    expect(seen(replica)).toBe('ben, acl active');
+    await replica.store.stop();
+    const next = await startedReplica(folder.transport, { keys: ours.publicPem, shelf: replica.shelf });
+    expect(seen(next)).toBe('ben, acl active');
+    expect(next.store.status('acl')).toMatchObject({ pinned: true, revision: 3 });
+  });
+
+  it('that cannot be archived is refused, and not made up for later', async () => {
+    const archive = await openArchive(`${temporaryDirectory()}/verdict.sqlite`);
+    const { folder, replica } = await serving({ store: { archive } });
+    await push(folder, 'ben');
+    await replica.store.reload();
+    archive.setState = async () => {
+      throw new Error('disk full');
+    };
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      const rollingBack = replica.store.rollback('acl', versionOf(setOf('ana').files), 'ops');
+      await expect(rollingBack).rejects.toMatchObject({ code: 'database_unavailable' });
+      // The store does not try it again.
+      expect(vi.getTimerCount()).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
+    expect(seen(replica)).toBe('ben, acl active');
+    expect(replica.store.status('acl').pinned).toBe(false);
   });
 
   it('ends with a rollback to what the index names', async () => {

@@ -37,9 +37,23 @@ export class WatchedTransport extends BundleTransport {
   }
 }
 
+/** Keys that are slow to come once, as those of a JWKS can be. */
+export class SlowKeys extends TrustedKeys {
+  /** What the next reading waits for. */
+  wait: Promise<void> | undefined;
+
+  override async current(): ReturnType<TrustedKeys['current']> {
+    const { wait } = this;
+    this.wait = undefined;
+    await wait;
+    return super.current();
+  }
+}
+
 export interface Replica extends TestStore {
   readonly source: BundleSource;
   readonly transport: WatchedTransport;
+  readonly keys: SlowKeys;
   /** Where it keeps what it took. */
   readonly shelf: string;
   /** The file of its keys, which may be written anew; empty without keys. */
@@ -62,9 +76,10 @@ export async function startedReplica(from: BundleTransport, options: ReplicaOpti
   const transport = new WatchedTransport(from);
   const complaints: string[] = [];
   const keyFile = keys === undefined ? '' : fileOf(keys);
+  const trusted = new SlowKeys([keyFile]);
   const source = new BundleSource({
     transport,
-    keys: keys === undefined ? undefined : new TrustedKeys([keyFile]),
+    keys: keys === undefined ? undefined : trusted,
     shelf: new BundleShelf(shelf, transport.place),
     pollMs: 3_600_000,
     onProblem: (what, error) => complaints.push(`${what}: ${error}`),
@@ -72,7 +87,7 @@ export async function startedReplica(from: BundleTransport, options: ReplicaOpti
   });
   const made = newStore('', { source, ...storeOptions });
   await made.store.start();
-  return { ...made, source, transport, shelf, keyFile, complaints };
+  return { ...made, source, transport, keys: trusted, shelf, keyFile, complaints };
 }
 
 function fileOf(pem: string): string {
