@@ -521,7 +521,9 @@ describe('after a restart', () => {
     slow.fault = (path, { signal }) => {
       if (!isSlow || !path.endsWith('.tar')) return undefined;
       return new Promise((_, reject) => {
-        signal!.addEventListener('abort', () => reject(new BundleError('bundle_unreachable', 'it took too long')));
+        const giveUp = () => reject(new BundleError('bundle_unreachable', 'it took too long'));
+        if (signal!.aborted) giveUp();
+        else signal!.addEventListener('abort', giveUp);
       });
     };
     const options = { keys: ours.publicPem, shelf: replica.shelf, startPatienceMs: 50 };
