@@ -1,12 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { mkdir, open, realpath, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdir, open, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { identityOf, isWithin } from '../directory/contained-files.js';
 import { BundleError } from './bundle-error.js';
 import type { FetchedFile, GetOptions, PutCondition } from './bundle-transport.js';
 import { BundleTransport } from './bundle-transport.js';
 import { changedMeanwhile, tooLarge } from './http-exchange.js';
+
+/** Age in milliseconds from which a lock is left over: one is held for a look at a file and its renaming. */
+const staleLockMs = 30_000;
+/** Longest wait for a lock, in milliseconds; longer than `staleLockMs`. */
+const maxLockWaitMs = 40_000;
+/** Time between two tries to take a lock, in milliseconds. */
+const lockPollMs = 10;
 
 /** Bundles in a folder. The identity of a file (inode, size, times) is its ETag. */
 export class FileTransport extends BundleTransport {
@@ -57,17 +65,18 @@ export class FileTransport extends BundleTransport {
     try {
       await mkdir(dirname(at), { recursive: true });
       await writeFile(draft, bytes, { flag: 'wx', flush: true });
-      if (
-        condition !== undefined &&
-        (await this.etagOf(at)) !== (condition === 'absent' ? undefined : condition.etag)
-      ) {
-        throw changedMeanwhile(at);
-      }
-      await rename(draft, at);
+      if (condition === undefined) await rename(draft, at);
+      else await holding(join(dirname(at), `.${basename(at)}.lock`), () => this.replace(at, draft, condition));
     } catch (error) {
       await rm(draft, { force: true });
       throw asBundleError(error, at);
     }
+  }
+
+  private async replace(at: string, draft: string, condition: PutCondition): Promise<void> {
+    const wanted = condition === 'absent' ? undefined : condition.etag;
+    if ((await this.etagOf(at)) !== wanted) throw changedMeanwhile(at);
+    await rename(draft, at);
   }
 
   /** Undefined when the file is not there. */
@@ -81,6 +90,39 @@ export class FileTransport extends BundleTransport {
     } finally {
       await handle?.close();
     }
+  }
+}
+
+/**
+ * Does work while no other process holds the lock, which is a file: two that compare and replace a file at the same moment
+ * would both find it as they know it. A lock older than `staleLockMs` is of a process that was killed, and goes.
+ */
+async function holding(lock: string, work: () => Promise<void>): Promise<void> {
+  const deadline = performance.now() + maxLockWaitMs;
+  while (!(await takeLock(lock))) {
+    const stats = await stat(lock).catch(() => undefined);
+    if (stats !== undefined && Date.now() - stats.mtimeMs > staleLockMs) await rm(lock, { force: true });
+    else if (performance.now() < deadline) await setTimeout(lockPollMs);
+    else {
+      const hint = 'remove it if nobody publishes now';
+      throw new BundleError('bundle_unreachable', `${lock} does not go away`, { hint });
+    }
+  }
+  try {
+    await work();
+  } finally {
+    await rm(lock, { force: true });
+  }
+}
+
+/** Makes the lock; false where it is there. */
+async function takeLock(lock: string): Promise<boolean> {
+  try {
+    await (await open(lock, 'wx')).close();
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
   }
 }
 

@@ -179,6 +179,18 @@ describe('publishing', () => {
     });
   });
 
+  it('loses nothing when two publish to a folder at the same moment', async () => {
+    for (let round = 0; round < 10; round++) {
+      const folder = bundleFolder();
+      const push = (name: string) => folder.publisher().push([publicationOf(setOf('ana', name))]);
+      // With an index there, and without one.
+      if (round % 2 === 0) await push('zero');
+      await Promise.all([push('one'), push('two')]);
+      expect(await seen(folder, 'none')).toMatchObject({ one: '1: p, ana, data, read', two: '1: p, ana, data, read' });
+      expect(readdirSync(folder.path).filter((name) => name.startsWith('.'))).toEqual([]);
+    }
+  });
+
   it('names no set before its archive and signature are there', async () => {
     const folder = bundleFolder();
     const written: string[] = [];

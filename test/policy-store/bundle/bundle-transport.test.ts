@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -10,6 +10,7 @@ import { whyNotBundleUrl } from '../../../src/config/bundle-places.js';
 import type { BundleTransport, GetOptions } from '../../../src/policy-store/bundle/bundle-transport.js';
 import { openTransport } from '../../../src/policy-store/bundle/open-transport.js';
 import { temporaryDirectory } from '../folders.js';
+import { until } from '../store.js';
 import { FaultyProxy, hasS3, S3Server } from './s3-server.js';
 
 const refusal = (code: string, message = /./) =>
@@ -120,6 +121,28 @@ describe('bundles in a folder', () => {
     for (const name of ['index.json', 'folder']) {
       await expect(folder.get(name, small)).rejects.toThrow(refusal('bundle_unreachable', /it is not a file/));
     }
+  });
+
+  it('wait for another process that replaces one, but not for one that was killed', async () => {
+    const { path, folder } = openFolder();
+    const lock = join(path, '.index.json.lock');
+    writeFileSync(lock, '');
+    const put = folder.put('index.json', Buffer.from('one'), 'absent');
+    // What is to replace it is there.
+    await until(
+      () => readdirSync(path).length,
+      (files) => files === 2,
+    );
+    expect(readdirSync(path)).not.toContain('index.json');
+    rmSync(lock);
+    await put;
+    writeFileSync(lock, '');
+    const long = new Date(Date.now() - 60_000);
+    utimesSync(lock, long, long);
+    const { etag } = (await folder.get('index.json', small)) as { etag: string };
+    await folder.put('index.json', Buffer.from('two'), { etag });
+    expect(await textOf(folder, 'index.json')).toBe('two');
+    expect(readdirSync(path)).toEqual(['index.json']);
   });
 
   it('are read again when only their content changed, with size and time as before', async () => {
