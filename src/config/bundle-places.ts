@@ -39,7 +39,12 @@ function isDecodable(text: string): boolean {
 
 /** Says why keys cannot be at this place; undefined for a path, and for a URL over which nobody in between can change them. */
 export function whyNotKeyPlace(place: string): string | undefined {
-  if (!isUrl(place) || isTrustworthyUrl(place)) return undefined;
+  if (!isUrl(place)) return undefined;
+  // The fault, and later the place, is shown and logged.
+  if (!URL.canParse(place)) return 'names a URL that is not well-formed';
+  const { username, password } = new URL(place);
+  if (username !== '' || password !== '') return 'names a URL with a user or a password; public keys need none';
+  if (isTrustworthyUrl(place)) return undefined;
   return `names "${place}", which is neither a file nor an https URL (http is for loopback alone)`;
 }
 

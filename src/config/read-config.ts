@@ -66,7 +66,9 @@ export function readConfig(env: NodeJS.ProcessEnv, defaults: Partial<Config> = {
     const { name, secret } = variableOf(property as keyof Config);
     // Decorators run from the last to the first, so this is the first one's: "must be an integer", not "too large".
     const message = Object.values(constraints!).at(-1)!.replace(property, name);
-    problems.push(secret || !given.has(name) ? message : `${message} (it is "${values[property]}")`);
+    // A URL may hold a password, also where none is wanted.
+    const isHidden = secret || /:\/\/\S*@/.test(String(values[property]));
+    problems.push(isHidden || !given.has(name) ? message : `${message} (it is "${values[property]}")`);
   }
   if (problems.length > 0) throw new ConfigError(problems);
   if (given.has(variableOf('spoolDir').name) && !isPostgresUrl(config.databaseUrl)) warnings.push(noSpool);

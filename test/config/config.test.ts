@@ -217,6 +217,10 @@ describe('the configuration', () => {
     const wrong = { ...env, VERDICT_BUNDLE_URL: 'http://ci:hunter2@bundles.example/prod' };
     expect(() => readConfig(wrong, {})).toThrow(/^(?![\s\S]*hunter2)[\s\S]*VERDICT_BUNDLE_URL must be an https/);
     expect(() => readConfig({ ...env, VERDICT_BUNDLE_KEYS: ',' }, {})).toThrow(/VERDICT_BUNDLE_KEYS must name/);
+    for (const url of ['https://ci:hunter2@k.example/', 'http://hunter2@k.example/', 'https://ci:hunter2@/']) {
+      const read = () => readConfig({ ...env, VERDICT_BUNDLE_KEYS: url }, {});
+      expect(read).toThrow(/^(?![\s\S]*hunter2)[\s\S]*VERDICT_BUNDLE_KEYS names a URL/);
+    }
     for (const poll of ['1s', '1h'])
       expect(readConfig({ ...env, VERDICT_BUNDLE_POLL: poll }, {}).config.bundlePoll).toBe(poll);
   });
