@@ -41,6 +41,8 @@ const defaultMaxWaiting = 100;
 export class LateArchive extends PolicyArchive {
   private readonly versionsWaiting = new Map<string, WaitingVersion>();
   private readonly statesWaiting = new Map<string, WaitingState>();
+  /** What the archive refused, and was said. */
+  private readonly reported = new WeakSet<WaitingVersion | WaitingState>();
   /** Sets whose state was written since the start; undefined when their pins were known at the start. */
   private stated: Set<string> | undefined;
   private timer: NodeJS.Timeout | undefined;
@@ -170,18 +172,39 @@ export class LateArchive extends PolicyArchive {
     this.versionsWaiting.delete(keyOf(set.name, versionOf(set.files)));
   }
 
+  /**
+   * Tries each of what waits: one that the archive refuses keeps no other from it.
+   *
+   * @throws at once when the server is away; when all was tried, why the first was refused
+   */
   private async writeWaiting(): Promise<void> {
-    for (const version of [...this.versionsWaiting.values()]) await this.keepWaiting(version);
-    for (const [name, waiting] of [...this.statesWaiting]) await this.writeState(name, waiting);
+    const refusals: unknown[] = [];
+    const attempt = async (waiting: WaitingVersion | WaitingState, what: string, write: Promise<void>) => {
+      try {
+        await write;
+      } catch (error) {
+        if (isAway(error)) throw error;
+        refusals.push(error);
+        if (!this.reported.has(waiting)) this.options.onProblem(`${what} cannot be archived`, error);
+        this.reported.add(waiting);
+      }
+    };
+    for (const waiting of [...this.versionsWaiting.values()]) {
+      const { name, files } = waiting.set;
+      await attempt(waiting, `version ${versionOf(files)} of the policy set "${name}"`, this.keepWaiting(waiting));
+    }
+    for (const [name, waiting] of [...this.statesWaiting]) {
+      // A state names a version that is there; why this one is not was said.
+      if (this.versionsWaiting.has(keyOf(name, waiting.state?.version ?? ''))) continue;
+      await attempt(waiting, `what the policy set "${name}" serves`, this.writeState(name, waiting));
+    }
+    if (refusals.length > 0) throw refusals[0];
   }
 
   private writeLater(): void {
     this.timer ??= setTimeout(() => {
       this.timer = undefined;
-      this.writing = this.writeWaiting().catch((error: unknown) => {
-        if (!isAway(error)) this.options.onProblem('versions of policy sets could not be archived', error);
-        this.writeLater();
-      });
+      this.writing = this.writeWaiting().catch(() => this.writeLater());
     }, this.options.retryMs ?? defaultRetryMs).unref();
   }
 }

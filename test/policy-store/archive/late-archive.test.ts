@@ -1,4 +1,4 @@
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { LateArchive } from '../../../src/policy-store/archive/late-archive.js';
 import { PostgresPolicyArchive } from '../../../src/policy-store/archive/postgres/postgres-policy-archive.js';
 import { versionOf } from '../../../src/policy-store/policy-set-files.js';
@@ -69,6 +69,31 @@ describe.skipIf(!hasPostgres)(
       // What is decided after that counts.
       await started.late.setState({ name: 'acl', version: v1 }, 3_000);
       expect(await started.archive.states()).toMatchObject([{ name: 'acl', version: v1 }]);
+    });
+
+    it('archives the others where one version cannot be, says so once, and goes on trying', async () => {
+      const { late, archive, said } = await openLate(server().newSchema());
+      const other = setOf('p, alice, data1, read\n', 'other');
+      const keep = vi.spyOn(archive, 'keep');
+      await server().stop();
+      // PostgreSQL has no text with a NUL.
+      await late.keep(first, 1_000, 'c0\u0000ffee');
+      await late.setState({ name: 'acl', version: v1 }, 1_000);
+      await late.keep(other, 2_000);
+      await late.setState({ name: 'other', version: v1 }, 2_000);
+      await server().resume();
+      await expect.poll(() => archive.states()).toMatchObject([{ name: 'other', version: v1 }]);
+      expect((await archive.files('other', v1))?.files).toHaveLength(2);
+      const tries = () => keep.mock.calls.filter(([{ name }]) => name === 'acl').length;
+      const before = tries();
+      await expect.poll(tries).toBeGreaterThan(before + 2);
+      expect(said).toEqual([`version ${v1} of the policy set "acl" cannot be archived`]);
+      // What the set serves next does not wait for it.
+      await late.keep(second, 3_000);
+      await late.setState({ name: 'acl', version: v2 }, 3_000);
+      expect(await archive.states()).toMatchObject([{ name: 'acl', version: v2 }, { name: 'other' }]);
+      await late.close();
+      expect(said.slice(1)).toEqual(['1 versions of policy sets could not be archived']);
     });
 
     it('says at its end what could not be archived', async () => {
