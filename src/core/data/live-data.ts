@@ -105,17 +105,25 @@ export class LiveData {
       for (const { domain, child, ...change } of changes) {
         const digest = (parent: string): Digest =>
           this.digestOf(JSON.stringify(['role', ...tupleOf(definition, hasDomain, child, parent, domain)]));
-        for (const parent of change.added) added.push(digest(parent));
-        for (const parent of change.removed) removed.push(digest(parent));
-        if (++done % itemsPerStep === 0) yield;
+        for (const parent of change.added) {
+          if (++done % itemsPerStep === 0) yield;
+          added.push(digest(parent));
+        }
+        for (const parent of change.removed) {
+          if (++done % itemsPerStep === 0) yield;
+          removed.push(digest(parent));
+        }
       }
     }
     const digestOfEntity = ({ type, id, attributes }: StoredEntity): Digest =>
       this.digestOf(canonical(['entity', type, id, attributes]));
-    for (const entity of entities.removed) removed.push(digestOfEntity(entity));
-    for (const entity of entities.added) {
-      added.push(digestOfEntity(entity));
+    for (const entity of entities.removed) {
       if (++done % itemsPerStep === 0) yield;
+      removed.push(digestOfEntity(entity));
+    }
+    for (const entity of entities.added) {
+      if (++done % itemsPerStep === 0) yield;
+      added.push(digestOfEntity(entity));
     }
     const stored = yield* this.stored.changed(entities.removed, entities.added);
     const tree = yield* this.tree.changed(added, removed);

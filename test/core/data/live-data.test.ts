@@ -3,6 +3,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import v8 from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
+import type { LinkChange } from '../../../src/core/roles/live-links.js';
+import { itemsPerStep } from '../../../src/core/steps.js';
+import { sha256 } from '../../../src/digest/sha-256.js';
 import {
   compilePolicySet,
   type DataChange,
@@ -320,6 +323,35 @@ describe('a change of many links', () => {
       expect(looks).toBeLessThan(1_000 * 14 + 10 * 10_000);
     }
   });
+});
+
+it('is hashed in steps, also when a change is all about one name, or takes entities away', () => {
+  let calls = 0;
+  const counting = LiveData.empty((parts) => {
+    calls++;
+    return sha256(parts);
+  });
+  const longestStep = (steps: Generator<void, LiveData>): [LiveData, number] => {
+    for (let longest = 0; ; ) {
+      calls = 0;
+      const step = steps.next();
+      longest = Math.max(longest, calls);
+      if (step.done === true) return [step.value, longest];
+    }
+  };
+  const parents = Array.from({ length: 5 * itemsPerStep }, (_, at) => `role${at}`);
+  const one = { domain: '', child: 'ana' };
+  const links = (changes: readonly LinkChange[]) => new Map([['g', { hasDomain: false, changes }]]);
+  const stored = parents.map((id) => ({ type: 'user', id, attributes: {} }));
+  const none = { added: [], removed: [] };
+  let [data, longest] = longestStep(
+    counting.changed({ links: links([{ ...one, added: parents, removed: [] }]), entities: { ...none, added: stored } }),
+  );
+  expect([data.size, longest]).toEqual([2 * parents.length, itemsPerStep]);
+  [data, longest] = longestStep(
+    data.changed({ links: links([{ ...one, added: [], removed: parents }]), entities: { ...none, removed: stored } }),
+  );
+  expect([data.size, longest]).toEqual([0, itemsPerStep]);
 });
 
 it('what was changed since is not kept: questions remember a bounded part of the past', async () => {
