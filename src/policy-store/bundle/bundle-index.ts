@@ -13,6 +13,8 @@
  *       size       of the archive in bytes
  *       address    of the archive, relative to the folder of the index; its signature lies beside it, with `.jws` behind
  *       rollback   true where a lower revision than the one before is meant; otherwise left out
+ *     removed    sets that it named earlier, with their last `revision`, from which they go on when they come back, the
+ *                one that was removed last at the end; left out where there are none
  *
  * Signed, it is the payload of a JWS in the flattened JSON form (`bundle-signature.ts`).
  */
@@ -24,7 +26,7 @@ import { JsonMembers } from './json-members.js';
 export const indexPath = 'index.json';
 /** Largest index in bytes, its signature included. */
 export const maxIndexBytes = 8 * 1024 * 1024;
-/** Most sets of an index. */
+/** Most sets of an index, and most that were removed. */
 export const maxIndexSets = 10_000;
 /** How long an index lives, in milliseconds, when nothing else is said. */
 export const indexLifetimeMs = 24 * 3_600_000;
@@ -39,21 +41,25 @@ export interface IndexedBundle {
   readonly rollback: boolean;
 }
 
+export type RemovedSet = Pick<IndexedBundle, 'set' | 'revision'>;
+
 export interface BundleIndex {
   readonly number: number;
   readonly created: string;
   readonly expires: string;
   readonly sets: readonly IndexedBundle[];
+  readonly removed: readonly RemovedSet[];
 }
 
-export function writeIndex({ number, created, expires, sets }: BundleIndex): string {
+export function writeIndex({ number, created, expires, sets, removed }: BundleIndex): string {
   const inOrder = sets
     .toSorted((a, b) => (a.set < b.set ? -1 : 1))
     .map(({ rollback, set, revision, version, digest, size, address }) => ({
       ...{ set, revision, version, digest, size, address },
       ...(rollback && { rollback }),
     }));
-  return `${JSON.stringify({ format: bundleFormat, number, created, expires, sets: inOrder }, null, 2)}\n`;
+  const members = { format: bundleFormat, number, created, expires, sets: inOrder };
+  return `${JSON.stringify({ ...members, ...(removed.length > 0 && { removed }) }, null, 2)}\n`;
 }
 
 /** @throws BundleError `bundle_index_invalid` */
@@ -65,6 +71,7 @@ export function readIndex(text: string): BundleIndex {
     created: readTime(members, 'created', refuse),
     expires: readTime(members, 'expires', refuse),
     sets: Object.freeze(readSets(members.list('sets'))),
+    removed: Object.freeze(members.has('removed') ? readRemoved(members.list('removed')) : []),
   };
   members.end();
   return Object.freeze(index);
@@ -89,6 +96,16 @@ function readSets(list: readonly unknown[]): IndexedBundle[] {
     names.add(set);
   }
   return sets;
+}
+
+function readRemoved(list: readonly unknown[]): RemovedSet[] {
+  if (list.length > maxIndexSets) throw refuse(`it has ${list.length} removed sets; ${maxIndexSets} are allowed`);
+  return list.map((value, at) => {
+    const members = new JsonMembers(value, `removed set ${at + 1}`, refuse);
+    const removed = { set: readSetName(members), revision: readRevisionNumber(members) };
+    members.end();
+    return Object.freeze(removed);
+  });
 }
 
 /** Parts of letters, digits and `.`, `_`, `-`, none of which begins with a dot: so no address leads out of the folder. */

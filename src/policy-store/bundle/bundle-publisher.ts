@@ -9,6 +9,7 @@ import {
   indexPath,
   maxIndexBytes,
   maxIndexSets,
+  type RemovedSet,
   signatureAddress,
   writeIndex,
 } from './bundle-index.js';
@@ -63,6 +64,7 @@ interface Upload {
 /** The next index, what it needs to be there, and what is new in it. */
 interface Plan {
   readonly entries: ReadonlyMap<string, IndexedBundle>;
+  readonly removed: readonly RemovedSet[];
   readonly uploads: readonly Upload[];
   readonly sets: readonly PublishedSet[];
 }
@@ -86,22 +88,26 @@ export class BundlePublisher {
    */
   push(publications: readonly Publication[], { rollback = false, prune = false } = {}): Promise<Published> {
     return this.write(async (before) => {
-      const known = new Map(before.map((entry) => [entry.set, entry]));
-      const planned = await atOnce(publications, concurrency, (publication) => this.plan(publication, known, rollback));
-      const entries = new Map(known);
+      const planned = await atOnce(publications, concurrency, (publication) =>
+        this.plan(publication, before, rollback),
+      );
+      const entries = new Map(before.sets.map((entry) => [entry.set, entry]));
+      const removed = new Map(before.removed.map((known) => [known.set, known]));
       const sets: PublishedSet[] = [];
       for (const { entry, change } of planned) {
         if (sets.some(({ set }) => set === entry.set)) throw twice(entry.set);
         entries.set(entry.set, entry);
+        removed.delete(entry.set);
         sets.push({ set: entry.set, revision: entry.revision, change });
       }
       const uploads = planned.flatMap(({ upload }) => upload ?? []);
-      for (const { set, revision } of prune ? before : []) {
+      for (const { set, revision } of prune ? before.sets : []) {
         if (sets.some((published) => published.set === set)) continue;
         entries.delete(set);
+        removed.set(set, { set, revision });
         sets.push({ set, revision, change: 'removed' });
       }
-      return { entries, uploads, sets };
+      return { entries, removed: [...removed.values()].slice(-maxIndexSets), uploads, sets };
     });
   }
 
@@ -117,19 +123,18 @@ export class BundlePublisher {
         const hint = '`verdict bundle push` makes the first one';
         throw new BundleError('bundle_missing', `there is no index at ${this.options.transport.place}`, { hint });
       }
-      if (resign) await this.resign(before);
+      if (resign) await this.resign(before.sets);
       const change = resign ? 'signed' : 'unchanged';
-      const sets = before.map(({ set, revision }) => ({ set, revision, change }) as const);
-      return { entries: new Map(before.map((entry) => [entry.set, entry])), uploads: [], sets };
+      const sets = before.sets.map(({ set, revision }) => ({ set, revision, change }) as const);
+      const entries = new Map(before.sets.map((entry) => [entry.set, entry]));
+      return { entries, removed: before.removed, uploads: [], sets };
     });
   }
 
-  private async write(
-    planned: (before: readonly IndexedBundle[], isThere: boolean) => Promise<Plan>,
-  ): Promise<Published> {
+  private async write(planned: (before: IndexedSets, isThere: boolean) => Promise<Plan>): Promise<Published> {
     for (let attempt = 1; ; attempt++) {
       const before = await this.currentIndex();
-      const { entries, uploads, sets } = await planned(before?.index.sets ?? [], before !== undefined);
+      const { entries, removed, uploads, sets } = await planned(before?.index ?? noSets, before !== undefined);
       if (entries.size > maxIndexSets) {
         throw new BundleError('bundle_too_large', `an index names ${maxIndexSets} sets at most, not ${entries.size}`);
       }
@@ -140,6 +145,7 @@ export class BundlePublisher {
         created: new Date(now).toISOString(),
         expires: new Date(now + this.options.lifetimeMs).toISOString(),
         sets: [...entries.values()],
+        removed,
       };
       await atOnce(uploads, concurrency, (upload) => this.upload(upload));
       try {
@@ -167,7 +173,7 @@ export class BundlePublisher {
     }
   }
 
-  private async plan(publication: Publication, before: ReadonlyMap<string, IndexedBundle>, rollback: boolean) {
+  private async plan(publication: Publication, before: IndexedSets, rollback: boolean) {
     return publication.kind === 'files'
       ? this.planFiles(publication, before, rollback)
       : this.planArchive(publication, before, rollback);
@@ -175,31 +181,39 @@ export class BundlePublisher {
 
   private async planFiles(
     { set, about }: Publication & { kind: 'files' },
-    before: ReadonlyMap<string, IndexedBundle>,
+    before: IndexedSets,
     rollback: boolean,
   ): Promise<PlannedSet> {
-    const previous = before.get(set.name);
+    const previous = entryOf(before.sets, set.name);
     if (previous !== undefined && (await this.holds(previous, set))) return { entry: previous, change: 'unchanged' };
-    const revision = (previous?.revision ?? 0) + 1;
+    const last = previous ?? entryOf(before.removed, set.name);
+    const revision = (last?.revision ?? 0) + 1;
     const archive = packBundle(set, { ...about, revision });
     return this.planned(archive, undefined, previous === undefined ? 'new' : 'changed', rollback);
   }
 
   private async planArchive(
     { archive, signature }: Publication & { kind: 'archive' },
-    before: ReadonlyMap<string, IndexedBundle>,
+    before: IndexedSets,
     rollback: boolean,
   ): Promise<PlannedSet> {
     const { manifest } = openBundle(archive, 'the archive');
-    const previous = before.get(manifest.set);
-    if (previous === undefined) return this.planned(archive, signature, 'new', rollback);
-    if ((await digestOfArchive(archive)) === previous.digest) return { entry: previous, change: 'unchanged' };
-    if (manifest.revision > previous.revision) return this.planned(archive, signature, 'changed', false);
-    if (rollback && manifest.revision < previous.revision) {
+    const previous = entryOf(before.sets, manifest.set);
+    const last = previous ?? entryOf(before.removed, manifest.set);
+    if (last === undefined) return this.planned(archive, signature, 'new', rollback);
+    if (previous !== undefined && (await digestOfArchive(archive)) === previous.digest) {
+      return { entry: previous, change: 'unchanged' };
+    }
+    if (manifest.revision > last.revision) {
+      return this.planned(archive, signature, previous === undefined ? 'new' : 'changed', false);
+    }
+    // A set that was removed may also come back as it was.
+    if (rollback && (manifest.revision < last.revision || previous === undefined)) {
       return this.planned(archive, signature, 'rolled back', true);
     }
     const hint = 'build it with a higher revision; a lower one is pushed with --rollback';
-    const message = `the archive of ${manifest.set} has the revision ${manifest.revision}, and ${previous.revision} is published`;
+    const published = previous === undefined ? 'was published before it was removed' : 'is published';
+    const message = `the archive of ${manifest.set} has the revision ${manifest.revision}, and ${last.revision} ${published}`;
     throw new BundleError('bundle_revision_lower', message, { hint });
   }
 
@@ -284,6 +298,14 @@ const isOfServer = new Set<BundleErrorCode>([
   'bundle_redirected',
   'bundle_encoded',
 ]);
+
+type IndexedSets = Pick<BundleIndex, 'sets' | 'removed'>;
+
+const noSets: IndexedSets = { sets: [], removed: [] };
+
+function entryOf<Entry extends RemovedSet>(entries: readonly Entry[], name: string): Entry | undefined {
+  return entries.find(({ set }) => set === name);
+}
 
 interface PlannedSet {
   readonly entry: IndexedBundle;

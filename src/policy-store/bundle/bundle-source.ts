@@ -124,7 +124,7 @@ export class BundleSource extends PolicySource {
       this.isLookDue = true;
       void this.look(() => false);
     }
-    const named = index.sets.find(({ set }) => set === name)?.revision ?? 0;
+    const named = [...index.sets, ...index.removed].find(({ set }) => set === name)?.revision ?? 0;
     // After a rollback, the highest is one that the index does not name any more.
     const taken = this.options.shelf.bundlesOf(name).map(({ bundle }) => bundle.revision);
     const highest = Math.max(named, ...taken);

@@ -8,6 +8,10 @@ const entry = (set: string) => ({
 const index: BundleIndex = {
   ...{ number: 9, created: '2026-03-03T10:00:00.000Z', expires: '2026-03-04T10:00:00.000Z' },
   sets: [entry('invoices'), { ...entry('orders'), rollback: true }],
+  removed: [
+    { set: 'zebras', revision: 4 },
+    { set: 'apples', revision: 2 },
+  ],
 };
 const refusal = (message: RegExp) =>
   expect.objectContaining({ code: 'bundle_index_invalid', message: expect.stringMatching(message) });
@@ -22,7 +26,9 @@ describe('an index of bundles', () => {
   });
 
   it('may name no set', () => {
-    expect(readIndex(changed({ sets: [] })).sets).toEqual([]);
+    const empty = { ...index, sets: [], removed: [] };
+    expect(writeIndex(empty)).not.toContain('removed');
+    expect(readIndex(writeIndex(empty))).toEqual(empty);
   });
 
   it.each([
@@ -32,6 +38,9 @@ describe('an index of bundles', () => {
     ['no end', { expires: undefined }, /expires/],
     ['sets that are no list', { sets: {} }, /list/],
     ['an unknown member', { rollbacks: true }, /unknown member "rollbacks"/],
+    ['removed sets that are no list', { removed: {} }, /list/],
+    ['a removed set without a revision', { removed: [{ set: 'a' }] }, /removed set 1/],
+    ['more of a removed set', { removed: [{ set: 'a', revision: 1, size: 1 }] }, /removed set 1 has the unknown/],
     ['an entry that is no object', { sets: [[]] }, /entry 1/],
     ['a set twice', { sets: [written().sets[0], written().sets[0]] }, /invoices twice/],
   ])('is refused with %s', (_, change, message) => {
@@ -82,6 +91,9 @@ describe('an index of bundles', () => {
     const sets = Array.from({ length: 10_001 }, (_, at) => ({ ...written().sets[0], set: `s${at}` }));
     expect(readIndex(changed({ sets: sets.slice(1) })).sets).toHaveLength(10_000);
     expect(() => readIndex(changed({ sets }))).toThrow(refusal(/10001 sets/));
+    const removed = sets.map((_, at) => ({ set: `set${at}`, revision: 1 }));
+    expect(readIndex(changed({ removed: removed.slice(1) })).removed).toHaveLength(10_000);
+    expect(() => readIndex(changed({ removed }))).toThrow(refusal(/10001 removed sets/));
   });
 
   it.each(['', 'null', '[]', '{', '"index"', 'nonsense'])('is refused where it is %j', (text) => {

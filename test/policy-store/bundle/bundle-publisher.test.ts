@@ -88,6 +88,26 @@ describe('publishing', () => {
     expect(Object.keys(await seen(folder, 'none'))).toEqual(['b']);
   });
 
+  it('goes on from the last revision of a set that was removed', async () => {
+    const folder = bundleFolder({ signing: ours.signing });
+    const prune = () => folder.publisher().push([], { prune: true });
+    await folder.publisher().push([archiveOf('ana', 7)]);
+    expect((await prune()).index.removed).toEqual([{ set: 'acl', revision: 7 }]);
+    expect((await folder.publisher().refresh()).index.removed).toEqual([{ set: 'acl', revision: 7 }]);
+    const back = await folder.publisher().push([publicationOf(setOf('ben'))]);
+    expect(back.sets).toEqual([{ set: 'acl', revision: 8, change: 'new' }]);
+    expect(back.index.removed).toEqual([]);
+    await prune();
+    for (const revision of [7, 8]) {
+      const push = folder.publisher().push([archiveOf('ana', revision)]);
+      await expect(push).rejects.toThrow(refusal('bundle_revision_lower', /and 8 was published before it was removed/));
+    }
+    expect((await folder.publisher().push([archiveOf('ana', 9)])).sets).toMatchObject([{ change: 'new' }]);
+    await prune();
+    await folder.publisher().push([archiveOf('ana', 9)], { rollback: true });
+    expect(await seen(folder)).toEqual({ acl: '9 rollback: p, ana, data, read' });
+  });
+
   it('numbers indexes ever higher, also when the one before was lost or is of the future', async () => {
     const folder = bundleFolder({ now: () => 5_000_000 });
     const push = async () => (await folder.publisher().push([])).index.number;

@@ -63,7 +63,7 @@ async function rewriteIndex(
   const { payload } = JSON.parse(readFileSync(path, 'utf8'));
   const index = JSON.parse(Buffer.from(payload, 'base64url').toString());
   const sets = index.sets.map((entry: IndexedBundle) => (entry.set === 'acl' ? { ...entry, ...change(entry) } : entry));
-  const text = writeIndex({ ...index, number: index.number + 1, ...more(index), sets });
+  const text = writeIndex({ removed: [], ...index, number: index.number + 1, ...more(index), sets });
   writeFileSync(path, await signIndex(text, ours.signing));
 }
 
@@ -111,10 +111,21 @@ describe('bundles', () => {
     await replica.store.reload();
     expect(replica.store.statuses().map(brief)).toEqual(['other active']);
     expect(readdirSync(join(replica.shelf, 'sets'))).toEqual(['other']);
-    // It may come back with the revision 1.
+    expect(await replica.store.latestRevision('acl')).toBe(1);
     await push(folder, 'ana');
     await replica.store.reload();
     expect(seen(replica)).toBe('ana, acl active');
+    expect(replica.store.status('acl').revision).toBe(2);
+  });
+
+  it('that went and came back are taken by a replica that did not see them go', async () => {
+    const { folder, replica } = await serving();
+    await push(folder, 'ben', 'other');
+    await folder.publisher().push([publicationOf(setOf('ben', 'other'))], { prune: true });
+    await push(folder, 'eve');
+    await replica.store.reload();
+    expect(seen(replica)).toBe('eve, acl active');
+    expect(replica.store.status('acl').revision).toBe(2);
   });
 
   it('that are none are a good start, too', async () => {
