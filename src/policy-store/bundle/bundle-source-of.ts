@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { type Config, listIn } from '../../config/config.js';
 import { dataFolderOf } from '../../config/data-folder.js';
+import { workerCountOf } from '../../config/worker-count.js';
 import { parseDuration } from '../../core/duration.js';
 import { BundleShelf } from './bundle-shelf.js';
 import { BundleSource } from './bundle-source.js';
@@ -28,6 +29,7 @@ export function bundleSourceOf(
     keys: bundleKeys === undefined ? undefined : new TrustedKeys(listIn(bundleKeys)),
     shelf: new BundleShelf(join(dataFolderOf(config), shelfName), transport.place),
     pollMs: parseDuration(bundlePoll)!,
+    workers: workerCountOf(config),
     onProblem,
   });
 }

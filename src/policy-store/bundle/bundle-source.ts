@@ -23,6 +23,8 @@ export interface BundleSourceOptions {
   /** Longest time between two looks at the index, in milliseconds. */
   readonly pollMs: number;
   readonly limits?: SourceLimits;
+  /** Processes of this service that each have such a source (1). */
+  readonly workers?: number;
   /** How long a start waits for the source before it serves what was taken last, in milliseconds (15,000). */
   readonly startPatienceMs?: number;
   /** Hears what could not be kept on the disk, and of defects. */
@@ -134,9 +136,15 @@ export class BundleSource extends PolicySource {
   /**
    * Serves a bundle that was taken earlier until another one than the index names now can be served; of this replica alone.
    *
-   * @throws VerdictError `policy_set_not_found`, `policy_version_invalid`, `database_unavailable`
+   * @throws VerdictError `policy_set_not_found`, `policy_version_invalid`, `database_unavailable`, `policy_source_read_only`
+   *   where it would reach one worker of several
    */
   override async rollback(name: string, version: string): Promise<void> {
+    const { workers = 1 } = this.options;
+    if (workers > 1) {
+      const detail = `A rollback would reach one of the ${workers} workers alone. Publish the earlier files, or their archive with \`verdict bundle push --rollback\`.`;
+      throw new VerdictError('policy_source_read_only', detail);
+    }
     const keys = await this.options.keys?.current().catch((error: unknown) => {
       throw error instanceof BundleError ? new VerdictError('policy_version_invalid', `${error.message}.`) : error;
     });

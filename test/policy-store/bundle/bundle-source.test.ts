@@ -1,6 +1,7 @@
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { readConfig } from '../../../src/config/read-config.js';
 import { digestOfArchive, packBundle } from '../../../src/policy-store/bundle/bundle.js';
 import { packArchive } from '../../../src/policy-store/bundle/bundle-archive.js';
 import { BundleError } from '../../../src/policy-store/bundle/bundle-error.js';
@@ -8,6 +9,7 @@ import { type BundleIndex, type IndexedBundle, writeIndex } from '../../../src/p
 import { BundleKeys } from '../../../src/policy-store/bundle/bundle-keys.js';
 import { keptBundles } from '../../../src/policy-store/bundle/bundle-shelf.js';
 import { signArchive, signIndex } from '../../../src/policy-store/bundle/bundle-signature.js';
+import { bundleSourceOf } from '../../../src/policy-store/bundle/bundle-source-of.js';
 import { versionOf } from '../../../src/policy-store/policy-set-files.js';
 import { temporaryDirectory, writeTree } from '../folders.js';
 import { brief, openArchive, startedStore, until } from '../store.js';
@@ -842,6 +844,33 @@ describe('a rollback of a replica', () => {
     }
     expect(seen(replica)).toBe('ben, acl active');
     expect(replica.store.status('acl').pinned).toBe(false);
+  });
+
+  it('is refused where it would reach one worker of several', async () => {
+    const archive = await openArchive(`${temporaryDirectory()}/verdict.sqlite`);
+    const { folder, replica } = await serving({ store: { archive }, workers: 2 });
+    await push(folder, 'ben');
+    await replica.store.reload();
+    const rollingBack = replica.store.rollback('acl', versionOf(setOf('ana').files), 'ops');
+    await expect(rollingBack).rejects.toMatchObject({
+      code: 'policy_source_read_only',
+      detail: expect.stringMatching(/one of the 2 workers.*Publish/),
+    });
+    expect(seen(replica)).toBe('ben, acl active');
+  });
+
+  it('is refused by the source of a service with VERDICT_WORKERS', async () => {
+    const env = {
+      ...{
+        VERDICT_POLICY_SOURCE: 'bundle',
+        VERDICT_BUNDLE_URL: 'file:///srv',
+        VERDICT_SPOOL_DIR: temporaryDirectory(),
+      },
+      ...{ VERDICT_DATABASE_URL: 'postgres://verdict:x@localhost/verdict', VERDICT_WORKERS: '2' },
+    };
+    const source = bundleSourceOf(readConfig(env, {}).config, {}, () => undefined);
+    const rollingBack = source.rollback('acl', versionOf(setOf('ana').files));
+    await expect(rollingBack).rejects.toMatchObject({ code: 'policy_source_read_only' });
   });
 
   it('ends with a rollback to what the index names', async () => {
