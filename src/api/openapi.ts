@@ -66,7 +66,7 @@ function describe({ method, url, access, operation }: DeclaredRoute & { operatio
     summary: operation.summary,
     ...(description !== undefined && { description }),
     ...(parameters.length > 0 && { parameters }),
-    ...(method === 'POST' && { requestBody: bodyOf(operation) }),
+    ...((method === 'POST' || operation.body !== undefined) && { requestBody: bodyOf(operation) }),
     responses: {
       ...refusals(operation.refusals ?? []),
       ...Object.fromEntries(Object.entries(operation.answers).map(([status, answer]) => [status, responseOf(answer)])),
@@ -85,12 +85,12 @@ function parametersOf({ query, headers = [] }: Operation, url: string, limits: H
     required: true,
     schema: mayHoldAnything(name!) ? string : { ...string, pattern: plainTextPattern },
   }));
-  const inHeader = headers.map(({ name, required = false, description }) => ({
+  const inHeader = headers.map(({ name, required = false, description, pattern }) => ({
     name,
     in: 'header',
     required,
     ...(description !== undefined && { description }),
-    schema: string,
+    schema: pattern === undefined ? string : { ...string, pattern },
   }));
   if (query === undefined) return [...inPath, ...inHeader];
   const { [query.name]: schema } = jsonSchemas([query], limits, { unknownFields: 'ignore', refPrefix: schemaRef });

@@ -11,7 +11,7 @@ import { VerdictError } from '../errors.js';
 import type { Gate } from '../http/gate.js';
 import type { HttpLimits } from '../http/http-limits.js';
 import { invalidRequest, Validation } from '../http/json-schema.js';
-import type { Operation } from '../http/operation.js';
+import type { Operation, OperationHeader } from '../http/operation.js';
 import { Optional } from '../http/request-rules.js';
 import type { Expected } from '../policy-store/database/policy-repository.js';
 import type { PolicyWriting } from '../policy-store/database/policy-writing.js';
@@ -66,12 +66,18 @@ const readOperation: Operation = {
   refusals: ['policy_set_not_found', 'policy_source_read_only'],
 };
 
+const ifMatchHeader: OperationHeader = {
+  name: 'If-Match',
+  description: 'The revision that is replaced, such as `"7"`, or `*` for any.',
+  pattern: '^([*]|"[1-9][0-9]{0,14}"|[1-9][0-9]{0,14})$',
+};
+
 const putOperation: Operation = {
   id: 'writePolicySet',
   tag: 'policy sets',
   summary: 'Replace a policy set as a whole, or write a new one, where the database is the source',
   body: WritePolicySetRequest,
-  headers: [{ name: 'If-Match' }],
+  headers: [ifMatchHeader],
   answers: { 200: { description: 'It is in force, or in a moment.', json: WrittenSet } },
   refusals: [
     'invalid_request',
@@ -88,7 +94,7 @@ const deleteOperation: Operation = {
   id: 'deletePolicySet',
   tag: 'policy sets',
   summary: 'Remove a policy set from the database; its versions stay in the archive',
-  headers: [{ name: 'If-Match' }],
+  headers: [ifMatchHeader],
   answers: { 204: { description: 'It is not served any more.' } },
   refusals: ['invalid_request', 'policy_set_not_found', 'policy_source_read_only', 'precondition_failed'],
 };

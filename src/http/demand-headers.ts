@@ -3,7 +3,7 @@
  * standard's and has no member for it. On our own routes they say it for a body that does not.
  */
 import type { FastifyRequest } from 'fastify';
-import { parseDuration } from '../core/duration.js';
+import { durationPattern, parseDuration } from '../core/duration.js';
 import { VerdictError } from '../errors.js';
 import type { Demand, RevisionsBySet } from '../pdp/demand.js';
 import type { Operation } from './operation.js';
@@ -11,6 +11,8 @@ import { isRevision, mostRevisions } from './request-rules.js';
 
 const atLeastHeader = 'Verdict-At-Least';
 const maxStalenessHeader = 'Verdict-Max-Staleness';
+/** One revision, or one for each of several sets. */
+const atLeastPattern = '^([1-9][0-9]{0,14}|[^=, \\t]+=[1-9][0-9]{0,14}(, ?[^=, \\t]+=[1-9][0-9]{0,14})*)$';
 const pointers = { [atLeastHeader]: '/atLeast', [maxStalenessHeader]: '/maxStaleness' } as const;
 
 /** For the OpenAPI document. */
@@ -19,10 +21,12 @@ export const demandHeaders: Operation['headers'] = [
     name: atLeastHeader,
     description:
       'The revision that the policy set must have at the least, such as `42`, or revisions by set: `invoices=42, orders=7`.',
+    pattern: atLeastPattern,
   },
   {
     name: maxStalenessHeader,
     description: 'How long ago, such as `30s`, the source of the policy set may have been confirmed last.',
+    pattern: durationPattern,
   },
 ];
 

@@ -22,13 +22,21 @@ export interface Operation {
   /** Whether members that the body's class does not know are ignored; they are refused otherwise. */
   readonly ignoresUnknown?: true;
   readonly examples?: Readonly<Record<string, OperationExample>>;
-  readonly headers?: readonly { readonly name: string; readonly required?: true; readonly description?: string }[];
+  readonly headers?: readonly OperationHeader[];
   /** By status. */
   readonly answers: Readonly<Record<number, OperationAnswer>>;
   /** How the route refuses, beside what every route does. */
   readonly refusals?: readonly ErrorCode[];
   /** For a route of all methods: the method that the document shows. */
   readonly shownMethod?: string;
+}
+
+export interface OperationHeader {
+  readonly name: string;
+  readonly required?: true;
+  readonly description?: string;
+  /** What a value must match that is not refused as unreadable. */
+  readonly pattern?: string;
 }
 
 export interface OperationExample {

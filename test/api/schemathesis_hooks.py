@@ -1,6 +1,7 @@
 """
-What no schema can say: cursors and page tokens are made by the service alone, and integers that a double cannot hold are refused
-within open objects, too. Requests are made without them.
+What no schema can say: cursors and page tokens are made by the service alone, and integers that a double cannot hold and the
+member `__proto__` are refused within open objects, too. A revision that is demanded must have been given
+out, and what is fresher than the source is refused with 503. Requests are made without them.
 """
 
 import schemathesis
@@ -12,15 +13,30 @@ LARGEST = 2**53 - 1
 def before_call(context, case, kwargs):
     if isinstance(case.query, dict):
         case.query.pop("cursor", None)
+    if case.headers is not None:
+        case.headers.pop("Verdict-At-Least", None)
+        case.headers.pop("Verdict-Max-Staleness", None)
     if isinstance(case.body, (dict, list)):
         case.body = exact(case.body)
+        for asked in demanding(case.body):
+            asked.pop("atLeast", None)
+            asked.pop("maxStaleness", None)
         if isinstance(case.body, dict) and isinstance(case.body.get("page"), dict):
             case.body["page"].pop("token", None)
 
 
+def demanding(body):
+    """The objects of a body that may demand a revision."""
+    if isinstance(body, dict):
+        requests = body.get("requests")
+        inner = requests if isinstance(requests, list) else []
+        return [each for each in [body, body.get("defaults"), *inner] if isinstance(each, dict)]
+    return []
+
+
 def exact(value):
     if isinstance(value, dict):
-        return {name: exact(member) for name, member in value.items()}
+        return {name: exact(member) for name, member in value.items() if name != "__proto__"}
     if isinstance(value, list):
         return [exact(item) for item in value]
     if isinstance(value, int) and not isinstance(value, bool):

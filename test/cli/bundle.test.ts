@@ -160,7 +160,7 @@ describe('verdict bundle', () => {
 
   it.each([
     ['push policies --to ftp://x/ --unsigned', /must be an https:\/\/, s3:\/\/ or file:\/\//],
-    ['push policies --to http://u:hunter2@bundles.example/ --unsigned', /^(?!.*hunter2)/],
+    ['push policies --to http://u:s3cret@bundles.example/ --unsigned', /^(?!.*s3cret)/],
     ['push policies --to s3://bundles --unsigned', /AWS_ACCESS_KEY_ID/],
     ['push policies --to out --unsigned --key key.pem', /leave --key/],
     ['push policies --to out --unsigned --lifetime 59s', /59s is not a time from 1m to 366d/],
