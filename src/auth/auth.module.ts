@@ -106,7 +106,7 @@ const callerAccessTokens = Symbol('access tokens of callers');
       useFactory: (database: ServiceDatabase, feed: ChangeFeed | undefined, logger: Logger) =>
         database instanceof PostgresDatabase && feed !== undefined
           ? new LimitLeases({
-              uses: new PostgresLimitUses(database),
+              uses: new PostgresLimitUses(database, feed),
               silentMs: () => feed.ageMs,
               onProblem: problemsTo(logger),
             })

@@ -1,3 +1,4 @@
+import type { ChangeFeed } from '../../database/postgres/change-feed.js';
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
 import type { PostgresTables } from '../../database/postgres/postgres-tables.js';
 import { burstPeriods } from '../limit-use.js';
@@ -29,7 +30,10 @@ export class PostgresLimitUses extends LimitUses {
   private readonly charging: string;
   private isReady = false;
 
-  constructor(database: PostgresDatabase) {
+  constructor(
+    database: PostgresDatabase,
+    private readonly feed: ChangeFeed,
+  ) {
     super();
     this.tables = authTables(database);
     this.table = this.tables.name('limit_use');
@@ -43,7 +47,7 @@ export class PostgresLimitUses extends LimitUses {
   async charge(charges: readonly LimitCharge[]): Promise<ChargedUses> {
     if (!this.isReady) await this.tables.prepare();
     const counters = charges.map(({ counter }) => counter);
-    const rows = await this.tables.query<UseRow>(this.charging, [
+    const rows = await this.feed.query<UseRow>(this.charging, [
       counters.map(({ id }) => id),
       counters.map(({ kind }) => kind),
       charges.map(({ points }) => points),

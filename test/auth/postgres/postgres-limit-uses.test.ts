@@ -17,7 +17,7 @@ describe.skipIf(!hasPostgres)('uses of limits in PostgreSQL (skipped where it is
     onTestFinished(() => feed.stop());
     feed.start();
     await expect.poll(() => feed.ageMs).toBeLessThan(Number.POSITIVE_INFINITY);
-    return { url, database, uses: new PostgresLimitUses(database) };
+    return { url, database, uses: new PostgresLimitUses(database, feed) };
   }
 
   const counterOf = (id: string, more: Partial<LimitCounter> = {}): LimitCounter => ({
