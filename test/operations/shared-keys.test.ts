@@ -18,13 +18,19 @@ describe.skipIf(!hasPostgres)('keys of replicas (skipped where PostgreSQL is not
   const admin = { authorization: `Bearer ${adminKey}` };
   const ask = { subject: 'ann', action: 'read', resource: 'doc' };
 
-  async function startReplica(databaseUrl: string, directory = serviceFolder(), keysMaxAge = '24h'): Promise<Service> {
+  async function startReplica(
+    databaseUrl: string,
+    directory = serviceFolder(),
+    keysMaxAge = '24h',
+    instance = 'replica',
+  ): Promise<Service> {
     const apiKeysFile = join(directory, 'keys.yaml');
     const scopes = '[decide, keys:admin, metrics:read]';
     writeFileSync(apiKeysFile, `- {name: admin, sha256: ${digestOf(adminKey)}, scopes: ${scopes}}\n`);
     const service = await startService(onePolicySet, {
       databaseUrl,
       spoolDir: join(directory, 'spool'),
+      instance,
       apiKeysFile,
       keysMaxAge,
       auth: 'required',
@@ -40,8 +46,11 @@ describe.skipIf(!hasPostgres)('keys of replicas (skipped where PostgreSQL is not
   /** The key is good, or refused, within the bound from now. */
   const within = (service: Service, key: string, status: 200 | 401, timeout = boundMs) =>
     expect.poll(() => statusOf(service, key), { timeout, interval: 10 }).toBe(status);
-  const create = async (service: Service, name: string): Promise<string> =>
-    (await service.post('/v1/api-keys', { name, scopes: ['decide'] }, admin)).body.key;
+  const create = async (service: Service, name: string): Promise<string> => {
+    const { status, body } = await service.post('/v1/api-keys', { name, scopes: ['decide'] }, admin);
+    expect(status).toBe(201);
+    return body.key;
+  };
   const revoke = async (service: Service, name: string) => {
     const answer = await service.app.inject({ method: 'DELETE', url: `/v1/api-keys/${name}`, headers: admin });
     expect(answer.statusCode).toBe(204);
@@ -79,14 +88,15 @@ describe.skipIf(!hasPostgres)('keys of replicas (skipped where PostgreSQL is not
 
   it('P8: a revoked key is refused within a second although every session of the other replica is ended', async () => {
     const url = server().newSchema();
-    const [one, two] = [await startReplica(url), await startReplica(url)];
+    const [one, two] = [await startReplica(url), await startReplica(url, serviceFolder(), '24h', 'other')];
     for (const round of [1, 2, 3]) {
       const key = await create(one, `shop-${round}`);
       await within(two, key, 200);
       await revoke(one, `shop-${round}`);
-      await server().query(
-        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'verdict %'`,
+      const ended = await server().query(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'verdict other'`,
       );
+      expect(ended).not.toEqual([]);
       await within(two, key, 401);
     }
   });
