@@ -6,18 +6,8 @@
  */
 import { cpus } from 'node:os';
 import { compilePolicySet, compilePolicySetInSteps } from '../../dist/engine.js';
+import { roleModel as model } from './role-model.mjs';
 
-const model = `[request_definition]
-r = sub, obj, act
-[policy_definition]
-p = sub, obj, act
-[role_definition]
-g = _, _
-[policy_effect]
-e = some(where (p.eft == allow))
-[matchers]
-m = g(r.sub, p.sub) && r.obj == p.obj && r.act == p.act
-`;
 const domainModel = model
   .replace('r = sub, obj', 'r = sub, dom, obj')
   .replace('g = _, _', 'g = _, _, _')

@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { startPostgres } from './postgres.mjs';
+import { roleModel as model } from './role-model.mjs';
 import { cpuMicroseconds, root, startServer } from './service.mjs';
 
 const { values } = parseArgs({
@@ -20,21 +21,6 @@ const { values } = parseArgs({
     idle: { type: 'string', default: '20' },
   },
 });
-const model = `[request_definition]
-r = sub, obj, act
-
-[policy_definition]
-p = sub, obj, act
-
-[role_definition]
-g = _, _
-
-[policy_effect]
-e = some(where (p.eft == allow))
-
-[matchers]
-m = g(r.sub, p.sub) && r.obj == p.obj && r.act == p.act
-`;
 
 const server = await startPostgres();
 const folder = mkdtempSync(join(tmpdir(), 'verdict-source-'));

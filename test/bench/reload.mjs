@@ -7,23 +7,13 @@
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { roleModel as model } from './role-model.mjs';
 import { endAll, measure as measureLoad, startService } from './service.mjs';
 
 const rules = Number(process.argv[2] ?? 100_000);
 const seconds = Number(process.argv[3] ?? 5);
 const connectionCount = 64;
 
-const model = `[request_definition]
-r = sub, obj, act
-[policy_definition]
-p = sub, obj, act
-[role_definition]
-g = _, _
-[policy_effect]
-e = some(where (p.eft == allow))
-[matchers]
-m = g(r.sub, p.sub) && r.obj == p.obj && r.act == p.act
-`;
 const root = mkdtempSync(join(tmpdir(), 'verdict-bench-'));
 const policies = join(root, 'policies');
 

@@ -8,21 +8,12 @@ import {
 } from '../../../src/policy-store/bundle/bundle-publisher.js';
 import { FileTransport } from '../../../src/policy-store/bundle/file-transport.js';
 import type { PolicySetFiles } from '../../../src/policy-store/policy-set-files.js';
+import { idModel } from '../../models.js';
 import { temporaryDirectory } from '../folders.js';
-
-const model = `[request_definition]
-r = sub, obj, act
-[policy_definition]
-p = sub, obj, act
-[policy_effect]
-e = some(where (p.eft == allow))
-[matchers]
-m = r.sub == p.sub && r.obj == p.obj && r.act == p.act
-`;
 
 /** A set with one rule, in which `subject` may read `data`. */
 export function setOf(subject: string, name = 'acl', more: Record<string, string> = {}): PolicySetFiles {
-  const texts = { 'model.conf': model, 'rules.csv': `p, ${subject}, data, read\n`, ...more };
+  const texts = { 'model.conf': idModel, 'rules.csv': `p, ${subject}, data, read\n`, ...more };
   const files = Object.entries(texts).map(([path, text]) => ({ path, bytes: Buffer.from(text) }));
   return { name, files: files.sort((a, b) => (a.path < b.path ? -1 : 1)) };
 }
