@@ -102,8 +102,8 @@ export class PolicySetTable {
   resolve(name: string | undefined = this.defaultName()): ServedPolicySet {
     if (name === undefined) {
       // A source that was read and has none is a good one: nothing failed to load.
-      const isEmpty = this.serving.size === 0 && this.sourceProblem === undefined;
-      if (this.serving.size === 0 && !isEmpty) throw unavailable('No policy set could be loaded.');
+      if (this.serving.size === 0 && this.sourceProblem !== undefined)
+        throw unavailable('No policy set could be loaded.');
       throw noPolicySet([...this.serving.keys()]);
     }
     const set = this.serving.get(name);

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { atOnce } from '../../../src/policy-store/bundle/at-once.js';
+import { atOnce } from '../../src/turns/at-once.js';
 
 it('work on many items is done on as many at once as are allowed, in the order of the items', async () => {
   let [running, most] = [0, 0];

@@ -2,6 +2,7 @@
 import type { ArchivedVersion } from '../../policy-store/archive/archived-version.js';
 import { type PolicyFile, versionOf } from '../../policy-store/policy-set-files.js';
 import type { PolicySetStatus } from '../../policy-store/policy-set-status.js';
+import { atOnce } from '../../turns/at-once.js';
 import { UsageError } from '../exit-code.js';
 import type { PolicyFolder } from './policy-folder.js';
 import { askServer, readFromServer, type ServerOptions } from './server.js';
@@ -17,7 +18,7 @@ export interface PolicyVersions {
 }
 
 /** Most files of a version that are requested at the same time. */
-const atOnce = 8;
+const mostAtOnce = 8;
 
 export function versionsOfServer(server: ServerOptions): PolicyVersions {
   return {
@@ -36,14 +37,14 @@ export function versionsOfServer(server: ServerOptions): PolicyVersions {
     async files(set, version) {
       const path = `${managementPathOf(set)}/versions/${version}`;
       const { files } = (await askServer(server, 'GET', path)) as ArchivedVersion;
-      const read: PolicyFile[] = [];
-      for (let from = 0; from < files.length; from += atOnce) {
-        const some = files.slice(from, from + atOnce).map(async (file) => ({
+      const read = await atOnce(
+        files,
+        mostAtOnce,
+        async (file): Promise<PolicyFile> => ({
           path: file.path,
           bytes: await readFromServer(server, `${path}/files/${encodeURIComponent(file.path)}`),
-        }));
-        read.push(...(await Promise.all(some)));
-      }
+        }),
+      );
       // A proxy between the service and here may change a text.
       if (versionOf(read) !== version) throw new UsageError(`what ${server.url} sent is not ${set} ${version}`);
       return read;

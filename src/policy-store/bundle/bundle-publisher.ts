@@ -1,6 +1,6 @@
 import { formatProblem } from '../../core/problem.js';
+import { atOnce } from '../../turns/at-once.js';
 import { type PolicyFile, type PolicySetFiles, versionOf } from '../policy-set-files.js';
-import { atOnce } from './at-once.js';
 import { type BundleManifest, digestOfArchive, openBundle, packBundle } from './bundle.js';
 import { BundleError, type BundleErrorCode } from './bundle-error.js';
 import {

@@ -16,9 +16,9 @@
  *               `served`: whether it loaded, and so is what a lower revision is measured by
  *     pins      by name, the digest of the bundle that is served in place of the index's, and the digest of the latter
  */
-import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { sha256 } from '../../digest/sha-256.js';
 import { replacePrivateFile } from '../../files/replace-private-file.js';
 import { BundleError } from './bundle-error.js';
 import { bundleFormat, readDigest } from './bundle-format.js';
@@ -89,7 +89,7 @@ export class BundleShelf {
 
   /** Whether an index is the newest that was taken. */
   isNewest(text: string): boolean {
-    return digestOfText(text) === this.state.index;
+    return sha256([text]) === this.state.index;
   }
 
   get names(): readonly string[] {
@@ -112,7 +112,7 @@ export class BundleShelf {
 
   /** Notes the newest index; `save` makes it last. */
   noteIndex(number: number, text: string): void {
-    this.state = { ...this.state, number, index: digestOfText(text) };
+    this.state = { ...this.state, number, index: sha256([text]) };
   }
 
   /** Notes a pin, or that there is none any more; `save` makes it last. */
@@ -234,8 +234,4 @@ async function replace(path: string, content: Uint8Array): Promise<void> {
 
 function hexOf(digest: string): string {
   return digest.slice('sha256:'.length);
-}
-
-function digestOfText(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
 }

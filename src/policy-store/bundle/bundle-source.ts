@@ -1,10 +1,10 @@
 import { assert } from '../../core/assert.js';
 import { formatProblem, type PolicyProblem } from '../../core/problem.js';
 import { policySetNotFound, VerdictError } from '../../errors.js';
+import { atOnce } from '../../turns/at-once.js';
 import { Confirmation } from '../confirmation.js';
 import { PolicySource, type SourceSink } from '../policy-source.js';
 import { defaultSourceLimits, type SourceLimits } from '../source-limits.js';
-import { atOnce } from './at-once.js';
 import type { OpenedBundle } from './bundle.js';
 import { BundleError } from './bundle-error.js';
 import { type BundleIndex, type IndexedBundle, indexExpiry } from './bundle-index.js';

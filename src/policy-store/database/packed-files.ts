@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
+import { sha256 } from '../../digest/sha-256.js';
 import { packArchive, readArchive } from '../bundle/bundle-archive.js';
 import type { PolicySetFiles } from '../policy-set-files.js';
 import { defaultSourceLimits } from '../source-limits.js';
@@ -21,7 +21,7 @@ export interface PackedFiles {
 /** @throws BundleArchiveError when a path cannot stand in an archive */
 export async function packFiles({ files }: PolicySetFiles): Promise<PackedFiles> {
   const archive = packArchive(files);
-  return { content: await compress(archive), digest: createHash('sha256').update(archive).digest('hex') };
+  return { content: await compress(archive), digest: sha256([archive]) };
 }
 
 /** @throws Error when the content is not what `packFiles` made */

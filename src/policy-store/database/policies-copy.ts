@@ -1,8 +1,9 @@
-import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Semantics } from '../../core/semantics.js';
+import { sha256 } from '../../digest/sha-256.js';
 import { replacePrivateFile } from '../../files/replace-private-file.js';
+import { atOnce } from '../../turns/at-once.js';
 import type { OfferedSet } from '../policy-source.js';
 import { packFiles, unpackFiles } from './packed-files.js';
 
@@ -48,7 +49,7 @@ const confirmStepMs = 10_000;
 /** How far the time of a copy may be ahead of the clock, in milliseconds. */
 const clockSkewMs = 60_000;
 /** Sets that are written at the same time. */
-const atOnce = 8;
+const mostAtOnce = 8;
 const indexName = 'policies.json';
 const setFile = /^[0-9a-f]{64}\.set$/;
 
@@ -100,14 +101,15 @@ export class PoliciesCopy {
     if (contents.length === 0) return kept;
     await this.attempt(async () => {
       let failure: unknown;
-      for (let from = 0; from < contents.length; from += atOnce) {
-        const some = contents.slice(from, from + atOnce);
-        const results = await Promise.allSettled(some.map((content) => this.keepSet(content)));
-        results.forEach((result, at) => {
-          if (result.status === 'fulfilled') kept.push(some[at]!);
-          else failure = result.reason;
-        });
-      }
+      // One that cannot be written keeps no other from it.
+      const write = (content: CopiedContent) =>
+        this.keepSet(content).then(
+          () => void kept.push(content),
+          (error: unknown) => {
+            failure = error;
+          },
+        );
+      await atOnce(contents, mostAtOnce, write);
       if (failure !== undefined) throw failure;
     });
     return kept;
@@ -134,7 +136,7 @@ export class PoliciesCopy {
 
   private async keepSet({ set, revision, pinnedOver, semantics }: CopiedContent): Promise<void> {
     const { content } = await packFiles(set);
-    const header: Header = { name: set.name, revision, pinnedOver, semantics, sha256: sha256(content) };
+    const header: Header = { name: set.name, revision, pinnedOver, semantics, sha256: sha256([content]) };
     await replacePrivateFile(
       this.pathOf(set.name),
       Buffer.concat([Buffer.from(`${JSON.stringify(header)}\n`), content]),
@@ -147,7 +149,7 @@ export class PoliciesCopy {
       const end = file.indexOf('\n');
       const content = file.subarray(end + 1);
       const { revision, pinnedOver, semantics, ...header } = JSON.parse(file.toString('utf8', 0, end)) as Header;
-      if (header.name !== name || header.sha256 !== sha256(content)) throw new Error('it is damaged');
+      if (header.name !== name || header.sha256 !== sha256([content])) throw new Error('it is damaged');
       return { set: await unpackFiles(name, content), revision, pinnedOver, semantics };
     } catch (error) {
       this.options.onProblem(`the copy of the policy set ${name} cannot be used`, error);
@@ -192,11 +194,7 @@ export class PoliciesCopy {
 
 /** Names of sets differ in case where file systems may not. */
 function fileNameOf(name: string): string {
-  return `${sha256(Buffer.from(name))}.set`;
-}
-
-function sha256(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex');
+  return `${sha256([name])}.set`;
 }
 
 function ifMissing(error: NodeJS.ErrnoException): undefined {
