@@ -53,6 +53,22 @@ export class DecisionFilters extends CountedFilters {
   @OptionalName(256)
   readonly instance?: string;
 
+  /** Type of the subject, as the request had it. */
+  @OptionalText(1_024)
+  readonly subjectType?: string;
+
+  /** Type of the resource, as the request had it. */
+  @OptionalText(1_024)
+  readonly resourceType?: string;
+
+  /** The door it came through: `decide`, `batch`, `authzen`… */
+  @OptionalName(256)
+  readonly via?: string;
+
+  /** An obligation of the answer: its text, its `id` or `type`, or the name of one of its members. */
+  @OptionalText(1_024)
+  readonly obligation?: string;
+
   /** A text within an id, the reason or an attribute; A–Z match in either case. */
   @OptionalText(256)
   readonly q?: string;

@@ -1,4 +1,4 @@
-import type { Json } from '../core/request.js';
+import type { Json, JsonObject } from '../core/request.js';
 import { readTimeRange } from '../query/time-range.js';
 import type { Turns } from '../turns/turns.js';
 import type { DecisionFilters } from './decision-query.js';
@@ -11,9 +11,40 @@ export interface SearchScope {
   readonly policySets?: readonly string[] | undefined;
 }
 
+/** How records are compared without an index. */
+interface ScannedTest {
+  /** A text that each group has which holds a record with this value. */
+  readonly text: (value: string) => string;
+  readonly test: (record: DecisionRecord, value: string) => boolean;
+}
+
 /** Fields that are compared without an index: the texts of groups are read through within the budget of a page. */
-const scannedFields = ['traceId', 'instance'] as const;
-type ScannedField = (typeof scannedFields)[number];
+const scannedFields = {
+  traceId: { text: (value) => memberText('traceId', value), test: ({ traceId }, value) => traceId === value },
+  instance: { text: (value) => memberText('instance', value), test: ({ instance }, value) => instance === value },
+  via: { text: (value) => memberText('via', value), test: ({ via }, value) => via === value },
+  subjectType: {
+    text: (value) => memberText('type', value),
+    test: ({ request }, value) => request.subject.type === value,
+  },
+  resourceType: {
+    text: (value) => memberText('type', value),
+    test: ({ request }, value) => request.resource.type === value,
+  },
+  obligation: {
+    text: (value) => JSON.stringify(value),
+    test: ({ obligations }, value) => obligations.some((obligation) => isCalled(obligation, value)),
+  },
+} as const satisfies Readonly<Record<string, ScannedTest>>;
+type ScannedField = keyof typeof scannedFields;
+const scannedFieldNames = Object.keys(scannedFields) as readonly ScannedField[];
+
+/** True for a text that is the name, and an object whose `id` or `type` it is, or that has a member of this name. */
+function isCalled(obligation: Json, name: string): boolean {
+  if (obligation === null || typeof obligation !== 'object' || Array.isArray(obligation)) return obligation === name;
+  const { id, type } = obligation as JsonObject;
+  return id === name || type === name || Object.hasOwn(obligation, name);
+}
 
 /** A query as the search runs it: what a record must be, and what narrows down where to look. */
 export interface RecordFilter {
@@ -40,7 +71,7 @@ export function readFilter(query: DecisionFilters, scope: SearchScope): RecordFi
       const value = values[field];
       return value === undefined ? [] : [{ field, value }];
     }),
-    scanned: scannedFields.flatMap((field) => {
+    scanned: scannedFieldNames.flatMap((field) => {
       const value = query[field];
       return value === undefined ? [] : [{ field, value }];
     }),
@@ -61,8 +92,13 @@ export function readsTexts({ q, scanned }: RecordFilter): boolean {
   return q !== undefined || scanned.length > 0;
 }
 
-/** A text that every group holds which has a record with this value of the field. */
-export function memberText(field: string, value: string): string {
+/** Texts that every group has which holds a record with the values of fields without an index. */
+export function scannedTexts({ scanned }: RecordFilter): string[] {
+  return scanned.map(({ field, value }) => scannedFields[field].text(value));
+}
+
+/** How a member of this value stands in the text of a record. */
+function memberText(field: string, value: string): string {
   return `${JSON.stringify(field)}:${JSON.stringify(value)}`;
 }
 
@@ -84,6 +120,7 @@ export async function* matchingRecords(
     const text = JSON.stringify(value);
     tests.push((line) => line.includes(text));
   }
+  for (const text of scannedTexts(filter)) tests.push((line) => line.includes(text));
   if (filter.q !== undefined) {
     const q = inJson(filter.q);
     tests.push((text) => asciiLower(text).includes(q));
@@ -102,7 +139,7 @@ export function maySee(record: DecisionRecord, scope: SearchScope): boolean {
 function matches(record: DecisionRecord, filter: RecordFilter): boolean {
   const { equal, scanned, from, to, q } = filter;
   if (!maySee(record, filter as SearchScope)) return false;
-  if (!scanned.every(({ field, value }) => record[field] === value)) return false;
+  if (!scanned.every(({ field, value }) => scannedFields[field].test(record, value))) return false;
   if (!equal.every(({ field, value }) => indexedFields[field](record) === value)) return false;
   if (from !== undefined || to !== undefined) {
     const time = Date.parse(record.time);

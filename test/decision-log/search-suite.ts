@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import type { Entity } from '../../src/core/request.js';
 import type { DecisionLog } from '../../src/decision-log/decision-log.js';
 import type { DecisionQuery } from '../../src/decision-log/decision-query.js';
-import type { DecisionRecord } from '../../src/decision-log/decision-record.js';
+import type { DecisionRecord, NewDecisionRecord } from '../../src/decision-log/decision-record.js';
 import type { SearchScope } from '../../src/decision-log/record-filter.js';
 import type { VerdictError } from '../../src/errors.js';
 import { appendExamples, type Example, exampleRecord, noon } from './example-records.js';
@@ -292,6 +293,53 @@ export function describeSearches(newHome: MakeLogHome): void {
       expect(await times({ instance: 'PDP-1' })).toEqual([]);
       const { nextCursor } = await second.search({ traceId: trace(1), limit: 1 });
       expect(await refusal(second.search({ traceId: trace(2), cursor: nextCursor! }))).toMatchObject({
+        code: 'invalid_request',
+      });
+    });
+
+    it('finds types, doors and obligations without an index, exactly, each of them alone and together', async () => {
+      const home = newHome();
+      const log = await home.start();
+      const record = (n: number, changes: Partial<NewDecisionRecord>) => ({
+        ...exampleRecord(log, { now: noon + n }),
+        ...changes,
+      });
+      const request = (subject: Entity, resource: Entity) => ({ subject, action: { name: 'read' }, resource });
+      await log.append(
+        record(0, { request: request({ type: 'user', id: 'a' }, { type: 'invoice', id: '1' }), via: 'batch' }),
+      );
+      await log.append(
+        record(1, { request: request({ type: 'invoice', id: 'a' }, { type: 'user', id: '1' }), obligations: ['log'] }),
+      );
+      // Attributes, ids and errors with the same texts are none of these.
+      await log.append(
+        record(2, {
+          request: request(
+            { id: 'user', attributes: { type: 'user', via: 'batch' } },
+            { id: 'log', attributes: { type: 'invoice', obligations: ['log'] } },
+          ),
+        }),
+      );
+      await log.append(record(3, { obligations: ['logs', { type: 'log', days: 3 }, [1]], via: 'batch' }));
+      await log.append(record(4, { obligations: [{ id: 'log' }, null, 7] }));
+      await log.append(record(5, { obligations: [{ log: { to: 'x"y' } }, 'x"y'] }));
+
+      const found = async (query: DecisionQuery) =>
+        (await allPages(log, query)).map(({ time }) => Date.parse(time) - noon);
+      for (const index of [false, true]) {
+        if (index) await home.index(log);
+        expect(await found({ subjectType: 'user' })).toEqual([5, 4, 3, 0]);
+        expect(await found({ resourceType: 'user' })).toEqual([1]);
+        expect(await found({ resourceType: 'invoice', limit: 1 })).toEqual([5, 4, 3, 0]);
+        expect(await found({ via: 'batch' })).toEqual([3, 0]);
+        expect(await found({ via: 'Batch' })).toEqual([]);
+        expect(await found({ obligation: 'log' })).toEqual([5, 4, 3, 1]);
+        expect(await found({ obligation: 'x"y' })).toEqual([5]);
+        expect(await found({ obligation: '__proto__' })).toEqual([]);
+        expect(await found({ obligation: 'log', subjectType: 'user', via: 'batch', subject: 'alice' })).toEqual([3]);
+      }
+      const { nextCursor } = await log.search({ via: 'batch', limit: 1 });
+      expect(await refusal(log.search({ via: 'decide', cursor: nextCursor! }))).toMatchObject({
         code: 'invalid_request',
       });
     });

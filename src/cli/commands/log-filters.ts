@@ -5,7 +5,19 @@ import type { StatsQuery } from '../../decision-log/stats-query.js';
 import { dayOf, TimeZone } from '../../query/time-zone.js';
 import { UsageError } from '../exit-code.js';
 
-const filterNames = ['subject', 'action', 'resource', 'requestId', 'traceId', 'instance', 'q'] as const;
+const filterNames = [
+  'subject',
+  'subjectType',
+  'action',
+  'resource',
+  'resourceType',
+  'obligation',
+  'via',
+  'requestId',
+  'traceId',
+  'instance',
+  'q',
+] as const;
 const tallyNames = ['policySet', 'policyVersion', 'decision', 'reason', 'caller'] as const;
 /** The filters by time. `tail` has none of them, since it starts now. */
 const timeNames = ['from', 'to', 'tz'] as const;
@@ -15,8 +27,12 @@ type FilterName = (typeof filterNames)[number] | (typeof tallyNames)[number] | (
 
 const about: Readonly<Record<FilterName, string>> = {
   subject: 'id of the subject',
+  subjectType: 'type of the subject',
   action: 'name of the action',
   resource: 'id of the resource',
+  resourceType: 'type of the resource',
+  obligation: 'an obligation: its text, its id or type, or the name of a member',
+  via: 'the door it came through: decide, batch, authzen',
   decision: 'the answer',
   reason: "the reason's code",
   policySet: 'name of the policy set',

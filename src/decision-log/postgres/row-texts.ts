@@ -1,4 +1,4 @@
-import { likePattern, memberText, type RecordFilter } from '../record-filter.js';
+import { likePattern, type RecordFilter, scannedTexts } from '../record-filter.js';
 import type { IndexedField } from '../record-keys.js';
 import type { Candidate } from './candidates.js';
 import type { LogTransaction } from './row-walk.js';
@@ -64,8 +64,8 @@ function readDay(
     rows.map(({ first }) => first),
   ];
   const parameter = (value: string) => `$${values.push(value)}::text`;
-  const conditions = filter.scanned.map(({ field, value }) => {
-    return `AND strpos(g.records COLLATE "C", ${parameter(memberText(field, value))}) > 0`;
+  const conditions = scannedTexts(filter).map((text) => {
+    return `AND strpos(g.records COLLATE "C", ${parameter(text)}) > 0`;
   });
   if (filter.q !== undefined) {
     // As SQLite's LIKE: A–Z match in either case, and no other letters.

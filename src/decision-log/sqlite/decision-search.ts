@@ -11,11 +11,11 @@ import {
   likePattern,
   matchingRecords,
   maySee,
-  memberText,
   type RecordFilter,
   readFilter,
   readsTexts,
   type SearchScope,
+  scannedTexts,
 } from '../record-filter.js';
 import { decodeCursor, encodeCursor } from '../search-cursor.js';
 import { type DamagedRange, readAround } from './damaged-rows.js';
@@ -330,9 +330,9 @@ function rowConditions(filter: RecordFilter): { conditions: string; parameters: 
     conditions.push('AND since < ?');
     parameters.push(filter.to);
   }
-  for (const { field, value } of filter.scanned) {
+  for (const text of scannedTexts(filter)) {
     conditions.push('AND instr(records, ?)');
-    parameters.push(memberText(field, value));
+    parameters.push(text);
   }
   if (filter.q !== undefined) {
     conditions.push(`AND records LIKE ? ESCAPE '\\'`);
