@@ -1,17 +1,8 @@
 import type { RoleTuple } from '../../core/data/live-data.js';
 import type { StoredEntity } from '../../core/manifest/entities.js';
-
-/** Role links and entities. */
-export interface StoredEntries {
-  readonly roles: readonly RoleTuple[];
-  readonly entities: readonly StoredEntity[];
-}
-
-/** What a change did: nothing in `added` was there before it, all in `removed` was, with these attributes. */
-export interface EntriesChange {
-  readonly added: StoredEntries;
-  readonly removed: StoredEntries;
-}
+import type { RepositoryWatch } from '../database/policy-repository.js';
+import type { SetRevisions } from '../set-revisions.js';
+import { type EntriesChange, entriesBefore, type StoredEntries } from './entries.js';
 
 /** A change as it was made. */
 export interface StoredChange extends EntriesChange {
@@ -23,10 +14,14 @@ export interface StoredChange extends EntriesChange {
   readonly at: number;
 }
 
-/** Which set has live data, and the revision of its last change. */
-export interface DataHead {
+/** The numbers of a set that has had live data. */
+export interface DataHead extends SetRevisions {
   readonly name: string;
-  readonly revision: number;
+}
+
+/** All entries of a set, and its numbers then. */
+export interface DataSnapshot extends StoredEntries {
+  readonly revisions: SetRevisions;
 }
 
 /** Under which key a caller sent a change, so that the same request again is answered without another change. */
@@ -44,12 +39,12 @@ export interface KeyedAnswer {
 }
 
 export interface NewChange extends EntriesChange {
-  /** The revision of the data that the change was checked on; 0 where there was none. */
-  readonly after: number;
+  /** The numbers of the set that the change was checked on. */
+  readonly after: SetRevisions;
   readonly by: string;
   /** Milliseconds since 1970. */
   readonly at: number;
-  /** The version of the set with the change. */
+  /** The version of the set with the change; empty where none was made of it. */
   readonly version: string;
   readonly key?: ChangeKey | undefined;
 }
@@ -88,19 +83,40 @@ export const keyLifetimeMs = 86_400_000;
 
 /**
  * The live data of policy sets: role links and entities beside those of their files, and every change of them. Changes of
- * one set are made one after another; each makes its revision one higher.
+ * one set are made one after another; each takes the next number of the set, which changes of its files take too.
  *
  * Entries are kept as they are now. What they were at an earlier revision follows from the changes since, which are kept
  * with what they removed, so that no change costs a copy.
  *
- * `sqlite/` and `postgres/` implement it; one suite tests both, `test/policy-store/data/live-data-store-suite.ts`.
+ * `database/sqlite/` and `database/postgres/` implement it; one suite tests both, `test/policy-store/data/live-data-store-suite.ts`.
  */
 export abstract class LiveDataStore {
   /** Every set that has had live data. */
   abstract heads(): Promise<readonly DataHead[]>;
 
-  /** All entries of a set as they are now, and their revision; revision 0 where there never was any. */
-  abstract entries(name: string): Promise<StoredEntries & { readonly revision: number }>;
+  /** The numbers of a set as they are now. */
+  abstract revisions(name: string): Promise<SetRevisions>;
+
+  /** All entries of a set as they are now. */
+  abstract entries(name: string): Promise<DataSnapshot>;
+
+  /**
+   * The entries that a set had at a revision; undefined where the changes since then are not kept any more.
+   *
+   * @throws Error where what is kept does not fit together
+   */
+  async entriesAt(name: string, revision: number): Promise<StoredEntries | undefined> {
+    const { revisions, ...now } = await this.entries(name);
+    if (revision < (await this.keptSince(name))) return undefined;
+    const since: StoredChange[] = [];
+    for (let after = revision; after < revisions.data; ) {
+      const changes = await this.changesAfter(name, after, changesAtOnce);
+      if (changes.length === 0) throw new Error(`the changes of ${name} after ${after} are missing`);
+      since.push(...changes.filter((change) => change.revision <= revisions.data));
+      after = changes.at(-1)!.revision;
+    }
+    return since.length === 0 ? now : entriesBefore(now, since);
+  }
 
   /** The changes of a set after a revision in their order, at most `limit`. */
   abstract changesAfter(name: string, revision: number, limit: number): Promise<readonly StoredChange[]>;
@@ -108,7 +124,7 @@ export abstract class LiveDataStore {
   /**
    * Makes a change.
    *
-   * @returns the revision that the data has now; undefined where it is not at `after` any more, and nothing was changed
+   * @returns the revision that the set has now; undefined where it is not at `after` any more, and nothing was changed
    */
   abstract write(name: string, change: NewChange): Promise<number | undefined>;
 
@@ -126,5 +142,24 @@ export abstract class LiveDataStore {
     after?: Pick<StoredEntity, 'type' | 'id'>,
   ): Promise<readonly ListedEntity[]>;
 
+  /** Earlier data can be had from this revision on: the changes that led up to it are not kept any more. */
+  abstract keptSince(name: string): Promise<number>;
+
+  /**
+   * Forgets the changes that led up to a revision, since no earlier data is needed any more.
+   *
+   * @returns how many were forgotten
+   */
+  abstract forgetBefore(name: string, revision: number): Promise<number>;
+
+  /**
+   * Calls `look` soon, and then whenever live data was changed, or something that changes with it, by this process or
+   * another one. A call that fails is repeated.
+   */
+  abstract watch(look: () => Promise<void>): RepositoryWatch;
+
   abstract close(): Promise<void>;
 }
+
+/** Changes that are read in one go: most are of some links. */
+export const changesAtOnce = 1_000;

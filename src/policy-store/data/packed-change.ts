@@ -1,6 +1,6 @@
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
-import type { EntriesChange } from './live-data-store.js';
+import type { EntriesChange } from './entries.js';
 
 const compress = promisify(gzip);
 const decompress = promisify(gunzip);

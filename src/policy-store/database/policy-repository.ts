@@ -1,10 +1,11 @@
 import { VerdictError } from '../../errors.js';
 import type { PolicySetFiles } from '../policy-set-files.js';
+import { lastRevisionOf, type SetRevisions } from '../set-revisions.js';
 
 /** What the database wants served of one set. */
 export interface PolicyHead {
   readonly name: string;
-  /** Rises by one with every change of the set, from 1; it goes on where a set is removed and written again. */
+  /** That of the last change of its files or of what is pinned. It goes on where a set is removed and written again. */
   readonly revision: number;
   /** The version of its files. */
   readonly version: string;
@@ -35,6 +36,17 @@ export interface ChangeNote {
   readonly at: number;
 }
 
+export interface WriteNote extends ChangeNote {
+  readonly gitCommit?: string | undefined;
+  /** The revision of the live data that the files were checked with; undefined where they have none. */
+  readonly checkedData?: number | undefined;
+}
+
+/** The live data that files were checked with have changed meanwhile: they are to be checked again. */
+export class DataChanged extends Error {
+  override readonly name = 'DataChanged';
+}
+
 /** Tells of changes while it is not ended. */
 export interface RepositoryWatch {
   /** How long ago everything that was committed was known, in milliseconds; `Infinity` before the first time. */
@@ -58,14 +70,18 @@ export abstract class PolicyRepository {
   /** The last revision that a set had, also one that was removed; undefined when it never was. */
   abstract lastRevision(name: string): Promise<number | undefined>;
 
+  /** The numbers of a set that is there; undefined when it is not. */
+  abstract revisions(name: string): Promise<SetRevisions | undefined>;
+
   /**
    * Replaces the files of a set as a whole, and ends a rollback. Nothing changes where the set is to serve the same files
    * already.
    *
    * @returns the revision that the set has now
    * @throws VerdictError `precondition_required`, `precondition_failed`
+   * @throws DataChanged
    */
-  abstract write(set: PolicySetFiles, note: ChangeNote & { readonly gitCommit?: string | undefined }): Promise<number>;
+  abstract write(set: PolicySetFiles, note: WriteNote): Promise<number>;
 
   /**
    * Wants an earlier version served in place of the set's files; `undefined`, or the version of its files: these again.
@@ -92,22 +108,30 @@ export abstract class PolicyRepository {
 }
 
 /**
- * Holds what a writer expects of a set against what there is.
+ * Holds what a writer expects of a set against what there is. A writer that expects a revision wants that nobody has changed
+ * the files since; changes of live data between it and now do not matter.
  *
- * @param revision that of the set; undefined when it is not there
+ * @param revisions those of the set; undefined when it is not there
  * @throws VerdictError `precondition_required`, `precondition_failed`
  */
-export function requireExpected(name: string, revision: number | undefined, expected: Expected): void {
+export function requireExpected(name: string, revisions: SetRevisions | undefined, expected: Expected): void {
   if (expected === 'new') {
-    if (revision === undefined) return;
+    if (revisions === undefined) return;
+    const revision = lastRevisionOf(revisions);
     const detail = `The policy set "${name}" is there, at revision ${revision}: say with If-Match: "${revision}" that this is what you replace.`;
     throw new VerdictError('precondition_required', detail);
   }
-  if (revision === undefined) {
+  if (revisions === undefined) {
     const detail = `There is no policy set "${name}" that If-Match could mean: leave it out to write a new one.`;
     throw new VerdictError('precondition_failed', detail);
   }
-  if (expected === 'any' || expected === revision) return;
+  const revision = lastRevisionOf(revisions);
+  if (expected === 'any' || (revisions.files <= expected && expected <= revision)) return;
   const detail = `The policy set "${name}" is at revision ${revision}, not ${expected}: somebody changed it. Read it again.`;
   throw new VerdictError('precondition_failed', detail);
+}
+
+/** @throws DataChanged */
+export function requireSameData(name: string, { data }: SetRevisions, { checkedData }: WriteNote): void {
+  if (checkedData !== undefined && checkedData !== data) throw new DataChanged(`the live data of ${name} have changed`);
 }

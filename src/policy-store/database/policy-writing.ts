@@ -17,7 +17,7 @@ export interface WrittenPolicySet {
   readonly revision: number;
 }
 
-interface WriteNote {
+interface PutNote {
   readonly expected: Expected;
   readonly by: string;
   readonly gitCommit?: string | undefined;
@@ -44,7 +44,7 @@ export class PolicyWriting {
    * @throws VerdictError `policy_set_invalid` with every problem, `precondition_required`, `precondition_failed`,
    *   `policy_writes_in_progress`
    */
-  async put(set: PolicySetFiles, note: WriteNote): Promise<WrittenPolicySet> {
+  async put(set: PolicySetFiles, note: PutNote): Promise<WrittenPolicySet> {
     if (!this.writes.hasRoomFor(note.by)) {
       const detail = 'Too many policy sets are being checked, from the caller or in all.';
       throw new VerdictError('policy_writes_in_progress', detail, { retryAfter: 1 });
@@ -52,10 +52,9 @@ export class PolicyWriting {
     return this.writes.run(note.by, () => this.putNow(set, note));
   }
 
-  private async putNow(set: PolicySetFiles, { expected, by, gitCommit }: WriteNote): Promise<WrittenPolicySet> {
+  private async putNow(set: PolicySetFiles, { expected, by, gitCommit }: PutNote): Promise<WrittenPolicySet> {
     // What would not be written is not compiled. The repository looks again, since others write meanwhile.
-    const heads = await this.repository.heads();
-    requireExpected(set.name, heads.find(({ name }) => name === set.name)?.revision, expected);
+    requireExpected(set.name, await this.repository.revisions(set.name), expected);
     await check(set);
     const revision = await this.repository.write(set, { expected, by, at: Date.now(), gitCommit });
     // The change is made; that this replica cannot serve it yet is for its health to say.

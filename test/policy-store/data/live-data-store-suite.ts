@@ -1,25 +1,34 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { RoleTuple } from '../../../src/core/data/live-data.js';
-import { entriesBefore } from '../../../src/policy-store/data/earlier-entries.js';
+import { type EntriesChange, entriesBefore, type StoredEntries } from '../../../src/policy-store/data/entries.js';
 import {
   type EntityFilter,
-  type EntriesChange,
   keyLifetimeMs,
   type LiveDataStore,
   type NewChange,
   type RoleFilter,
-  type StoredEntries,
 } from '../../../src/policy-store/data/live-data-store.js';
+import {
+  DataChanged,
+  type PolicyRepository,
+  type WriteNote,
+} from '../../../src/policy-store/database/policy-repository.js';
 
 const at = 1_764_400_000_000;
+/** A set that is stored and never compiled here. */
+const setOf = (name: string, rules: string) => ({
+  name,
+  files: [{ path: 'rules.csv', bytes: Buffer.from(rules) }],
+});
 const none: StoredEntries = { roles: [], entities: [] };
 const user = (id: string, attributes = {}) => ({ type: 'user', id, attributes });
 
+/** A change of data that is at this revision; the files of the set are not in the database. */
 function change(after: number, parts: Partial<EntriesChange>, more: Partial<NewChange> = {}): NewChange {
   return {
     added: none,
     removed: none,
-    after,
+    after: { files: 0, data: after },
     by: 'ada',
     at: at + after,
     version: `sha256:${after}`,
@@ -45,10 +54,15 @@ const sorted = ({ roles, entities }: StoredEntries) => ({
   entities: entities.map((entity) => JSON.stringify(entity)).sort(),
 });
 
+interface Database {
+  open(): Promise<LiveDataStore>;
+  openPolicies(): Promise<PolicyRepository>;
+}
+
 /** What a store of live data must do, whichever database it is in. `open` gives another one of the same database each time. */
-export function describeLiveDataStore(database: string, make: () => { open(): Promise<LiveDataStore> }): void {
+export function describeLiveDataStore(database: string, make: () => Database): void {
   describe(`live data in ${database}`, () => {
-    const opened: LiveDataStore[] = [];
+    const opened: { close(): Promise<void> }[] = [];
     const started = () => {
       const { open } = make();
       return async () => {
@@ -75,14 +89,15 @@ export function describeLiveDataStore(database: string, make: () => { open(): Pr
     it('comes back as it was written, with its revision', async () => {
       const open = started();
       const store = await open();
-      expect(await store.entries('acl')).toEqual({ ...none, revision: 0 });
+      expect(await store.entries('acl')).toEqual({ ...none, revisions: { files: 0, data: 0 } });
       expect(await store.write('acl', change(0, { added: first }))).toBe(1);
       for (const each of [store, await open()]) {
-        const { revision, ...entries } = await each.entries('acl');
-        expect(revision).toBe(1);
+        const { revisions, ...entries } = await each.entries('acl');
+        expect(revisions).toEqual({ files: 0, data: 1 });
+        expect(await each.revisions('acl')).toEqual(revisions);
         expect(sorted(entries)).toEqual(sorted(first));
-        expect(await each.heads()).toEqual([{ name: 'acl', revision: 1 }]);
-        expect(await each.entries('other')).toEqual({ ...none, revision: 0 });
+        expect(await each.heads()).toEqual([{ name: 'acl', files: 0, data: 1 }]);
+        expect(await each.entries('other')).toEqual({ ...none, revisions: { files: 0, data: 0 } });
       }
     });
 
@@ -94,7 +109,7 @@ export function describeLiveDataStore(database: string, make: () => { open(): Pr
         added: { roles: [['g', 'user:ben', 'editor']], entities: [user('ben', { level: 1 })] },
       };
       expect(await store.write('acl', change(1, next))).toBe(2);
-      const { revision: _, ...entries } = await store.entries('acl');
+      const { revisions: _, ...entries } = await store.entries('acl');
       expect(sorted(entries)).toEqual(
         sorted({
           roles: [...first.roles.filter((role) => role[3] !== ''), ['g', 'user:ben', 'editor']],
@@ -132,8 +147,8 @@ export function describeLiveDataStore(database: string, make: () => { open(): Pr
       await store.write('acl', change(0, { added: first }));
       const twice = { roles: [['g', 'new', 'x'], first.roles[0]!], entities: [] };
       await expect(store.write('acl', change(1, { added: twice }))).rejects.toThrow();
-      const { revision, ...entries } = await store.entries('acl');
-      expect(revision).toBe(1);
+      const { revisions, ...entries } = await store.entries('acl');
+      expect(revisions.data).toBe(1);
       expect(sorted(entries)).toEqual(sorted(first));
       expect(await store.write('acl', change(1, { added: { roles: [['g', 'new', 'x']], entities: [] } }))).toBe(2);
     });
@@ -151,7 +166,7 @@ export function describeLiveDataStore(database: string, make: () => { open(): Pr
       ];
       for (const [after, each] of changes.entries()) {
         await store.write('acl', change(after, each, { by: `writer ${after}` }));
-        const { revision: _, ...entries } = await store.entries('acl');
+        const { revisions: _, ...entries } = await store.entries('acl');
         states.push(entries);
       }
       const made = await store.changesAfter('acl', 0, 100);
@@ -161,9 +176,67 @@ export function describeLiveDataStore(database: string, make: () => { open(): Pr
       const now = states.at(-1)!;
       for (const [revision, state] of states.entries()) {
         expect(sorted(entriesBefore(now, made.slice(revision))), `revision ${revision}`).toEqual(sorted(state));
+        expect(sorted((await store.entriesAt('acl', revision))!), `revision ${revision}`).toEqual(sorted(state));
       }
       expect((await store.changesAfter('acl', 2, 2)).map(({ revision }) => revision)).toEqual([3, 4]);
       expect(await store.changesAfter('acl', 5, 10)).toEqual([]);
+    });
+
+    it('takes its numbers from where the files of the set take theirs, so that they say what came after what', async () => {
+      const { open, openPolicies } = make();
+      const [store, policies] = [await open(), await openPolicies()];
+      opened.push(store, policies);
+      const write = (text: string, more: Partial<WriteNote>) =>
+        policies.write(setOf('acl', text), { expected: 'any', by: 'ada', at, ...more });
+      const link = (name: string) => ({ added: { roles: [['g', name, 'x']], entities: [] } });
+
+      expect(await write('p, a, b, c', { expected: 'new' })).toBe(1);
+      expect(await store.write('acl', change(0, link('a'), { after: { files: 0, data: 0 } }))).toBeUndefined();
+      expect(await store.write('acl', change(0, link('a'), { after: { files: 1, data: 0 } }))).toBe(2);
+      expect(await store.write('acl', change(0, link('b'), { after: { files: 1, data: 2 } }))).toBe(3);
+      // Nobody has changed the files since 2, nor since 1.
+      expect(await write('p, a, b, d', { expected: 2 })).toBe(4);
+      await expect(write('p, a, b, e', { expected: 3 })).rejects.toMatchObject({ code: 'precondition_failed' });
+      await expect(write('p, a, b, e', { checkedData: 2 })).rejects.toThrow(DataChanged);
+      expect(await write('p, a, b, e', { checkedData: 3 })).toBe(5);
+      expect(await policies.pin('acl', 'sha256:earlier', { by: 'ada', at })).toBe(6);
+      expect(await policies.revisions('acl')).toEqual({ files: 6, data: 3 });
+      expect(await store.write('acl', change(0, link('c'), { after: { files: 6, data: 3 } }))).toBe(7);
+      expect(await policies.lastRevision('acl')).toBe(7);
+      await policies.remove('acl', { expected: 7, by: 'ada', at });
+      expect(await policies.revisions('acl')).toBeUndefined();
+      expect(await store.heads()).toEqual([{ name: 'acl', files: 8, data: 7 }]);
+    });
+
+    it('gives earlier data as long as the changes since are kept', async () => {
+      const store = await started()();
+      for (const [after, name] of ['a', 'b', 'c', 'd'].entries()) {
+        await store.write('acl', change(after, { added: { roles: [['g', name, 'x']], entities: [] } }));
+      }
+      expect(await store.keptSince('acl')).toBe(0);
+      expect(await store.forgetBefore('acl', 2)).toBe(2);
+      expect(await store.forgetBefore('acl', 1)).toBe(0);
+      expect(await store.keptSince('acl')).toBe(2);
+      expect(await store.entriesAt('acl', 1)).toBeUndefined();
+      const names = async (revision: number) => (await store.entriesAt('acl', revision))?.roles.map(([, name]) => name);
+      expect((await names(2))?.sort()).toEqual(['a', 'b']);
+      expect((await names(4))?.sort()).toEqual(['a', 'b', 'c', 'd']);
+      expect((await store.changesAfter('acl', 0, 10)).map(({ revision }) => revision)).toEqual([3, 4]);
+    });
+
+    it('tells who watches, soon and after a change by another', async () => {
+      const open = started();
+      const [watching, writing] = [await open(), await open()];
+      let looks = 0;
+      const watch = watching.watch(async () => void looks++);
+      try {
+        await expect.poll(() => watch.ageMs, { timeout: 5_000 }).toBeLessThan(2_000);
+        const before = looks;
+        await writing.write('acl', change(0, { added: first }));
+        await expect.poll(() => looks, { timeout: 5_000 }).toBeGreaterThan(before);
+      } finally {
+        watch.end();
+      }
     });
 
     it('remembers the answer to a key for a day', async () => {
@@ -235,7 +308,7 @@ export function describeLiveDataStore(database: string, make: () => { open(): Pr
       const entities = [a, twin].flatMap((id) => [user(id), { type: c, id, attributes: { name: b } }]);
       const key = { key: longName(5, 4_000), digest: 'd' };
       expect(await store.write('acl', change(0, { added: { roles, entities } }, { key }))).toBe(1);
-      const { revision: _, ...written } = await store.entries('acl');
+      const { revisions: _, ...written } = await store.entries('acl');
       expect(sorted(written)).toEqual(sorted({ roles, entities }));
       expect(await store.answer('acl', key.key, at + 1)).toEqual({ digest: 'd', revision: 1, version: 'sha256:0' });
       expect(await store.answer('acl', `${key.key}.`, at + 1)).toBeUndefined();
@@ -251,7 +324,7 @@ export function describeLiveDataStore(database: string, make: () => { open(): Pr
       expect(await store.entities('acl', { id: twin }, 10)).toHaveLength(2);
       const gone = { roles: [roles[1]!, roles[4]!], entities: [entities[0]!, entities[3]!] };
       expect(await store.write('acl', change(1, { removed: gone }))).toBe(2);
-      const { revision: __, ...left } = await store.entries('acl');
+      const { revisions: __, ...left } = await store.entries('acl');
       expect(sorted(left)).toEqual(
         sorted({ roles: [roles[0]!, roles[2]!, roles[3]!], entities: [entities[1]!, entities[2]!] }),
       );

@@ -157,6 +157,7 @@ describe('policy sets of a database', () => {
     );
     const bobs = store.resolve('acl').version;
     await repository.connection.query('UPDATE policy_head SET revision = 1, changed = 1');
+    await repository.connection.query('UPDATE policy_revision SET files = 1');
     await repository.write(setOf('p, carol, data1, read\n'), { ...note, expected: 1, at: 2 });
     await until(
       () => store.resolve('acl'),

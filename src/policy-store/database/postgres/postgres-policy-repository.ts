@@ -5,6 +5,7 @@ import type { PostgresDatabase } from '../../../database/postgres/postgres-datab
 import { PostgresTables } from '../../../database/postgres/postgres-tables.js';
 import { policySetNotFound } from '../../../errors.js';
 import { type PolicySetFiles, versionOf } from '../../policy-set-files.js';
+import { lastRevisionOf, type SetRevisions } from '../../set-revisions.js';
 import { packFiles, unpackFiles } from '../packed-files.js';
 import {
   type ChangeNote,
@@ -12,15 +13,20 @@ import {
   PolicyRepository,
   type RepositoryWatch,
   requireExpected,
+  requireSameData,
   type StoredPolicySet,
+  type WriteNote,
 } from '../policy-repository.js';
 import { type HeadRow, headColumns, toHead } from '../stored-head.js';
 import { policyHeadTable } from './migrations/1764400000060-policy-heads.js';
+import { policyRevisionTable } from './migrations/1764400000061-policy-revisions.js';
+import { PostgresSetRevisions } from './postgres-set-revisions.js';
 
 /** The policy sets of all replicas, in PostgreSQL. */
 export class PostgresPolicyRepository extends PolicyRepository {
   private readonly tables: PostgresTables;
   private readonly counters: ChangeCounters;
+  private readonly numbers: PostgresSetRevisions;
   private readonly table: string;
 
   private constructor(
@@ -29,7 +35,8 @@ export class PostgresPolicyRepository extends PolicyRepository {
   ) {
     super();
     this.counters = new ChangeCounters(database);
-    this.tables = new PostgresTables(database, 'policies', [policyHeadTable], this.counters.tables);
+    this.tables = policyTables(database, this.counters);
+    this.numbers = new PostgresSetRevisions(this.tables);
     this.table = this.tables.name('policy_head');
   }
 
@@ -60,18 +67,24 @@ export class PostgresPolicyRepository extends PolicyRepository {
   }
 
   async lastRevision(name: string): Promise<number | undefined> {
-    const [row] = await this.tables.query<{ revision: number }>(`SELECT revision FROM ${this.table} WHERE name = $1`, [
-      name,
-    ]);
-    return row?.revision;
+    return lastRevisionOf(await this.numbers.read(this.tables, name)) || undefined;
   }
 
-  async write(set: PolicySetFiles, note: ChangeNote & { readonly gitCommit?: string | undefined }): Promise<number> {
+  async revisions(name: string): Promise<SetRevisions | undefined> {
+    const [row] = await this.tables.query<SetRevisions>(
+      `SELECT files, data FROM ${this.numbers.table} JOIN ${this.table} USING (name) WHERE name = $1 AND version IS NOT NULL`,
+      [name],
+    );
+    return row;
+  }
+
+  async write(set: PolicySetFiles, note: WriteNote): Promise<number> {
     const { content, digest } = await packFiles(set);
-    return this.change(set.name, async (client, before) => {
-      requireExpected(set.name, before?.version == null ? undefined : before.revision, note.expected);
-      if (before?.digest === digest && before.pinned === null) return before.revision;
-      const revision = (before?.revision ?? 0) + 1;
+    return this.change(set.name, async (client, before, revisions) => {
+      requireExpected(set.name, before?.version == null ? undefined : revisions, note.expected);
+      requireSameData(set.name, revisions, note);
+      if (before?.digest === digest && before.pinned === null) return lastRevisionOf(revisions);
+      const revision = await this.numbers.raise(client, set.name, 'files');
       await client.query(
         `INSERT INTO ${this.table} (name, revision, version, digest, git_commit, changed, changed_by, content)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -89,22 +102,24 @@ export class PostgresPolicyRepository extends PolicyRepository {
       if (before?.version == null) throw policySetNotFound(name);
       const pinned = version === before.version ? null : (version ?? null);
       if (before.pinned === pinned) return before.revision;
+      const revision = await this.numbers.raise(client, name, 'files');
       await client.query(
-        `UPDATE ${this.table} SET revision = revision + 1, pinned = $1, changed = $2, changed_by = $3 WHERE name = $4`,
-        [pinned, at, by, name],
+        `UPDATE ${this.table} SET revision = $1, pinned = $2, changed = $3, changed_by = $4 WHERE name = $5`,
+        [revision, pinned, at, by, name],
       );
-      return before.revision + 1;
+      return revision;
     });
   }
 
   async remove(name: string, { expected, by, at }: ChangeNote): Promise<void> {
-    await this.change(name, async (client, before) => {
+    await this.change(name, async (client, before, revisions) => {
       if (before?.version == null) throw policySetNotFound(name);
-      requireExpected(name, before.revision, expected);
+      requireExpected(name, revisions, expected);
+      const revision = await this.numbers.raise(client, name, 'files');
       await client.query(
-        `UPDATE ${this.table} SET revision = revision + 1, version = NULL, digest = NULL, pinned = NULL,
-           git_commit = NULL, content = NULL, changed = $1, changed_by = $2 WHERE name = $3`,
-        [at, by, name],
+        `UPDATE ${this.table} SET revision = $1, version = NULL, digest = NULL, pinned = NULL,
+           git_commit = NULL, content = NULL, changed = $2, changed_by = $3 WHERE name = $4`,
+        [revision, at, by, name],
       );
     });
   }
@@ -121,12 +136,17 @@ export class PostgresPolicyRepository extends PolicyRepository {
   /** Counts the change first: that row is locked until the end, so replicas change sets one after another. */
   private change<Result>(
     name: string,
-    work: (client: PostgresClient, before: HeadRow | undefined) => Promise<Result>,
+    work: (client: PostgresClient, before: HeadRow | undefined, revisions: SetRevisions) => Promise<Result>,
   ): Promise<Result> {
     return this.tables.transaction(async (client) => {
       await this.counters.count(client, 'policies');
       const [before] = await client.query<HeadRow>(`SELECT ${headColumns} FROM ${this.table} WHERE name = $1`, [name]);
-      return work(client, before);
+      return work(client, before, await this.numbers.read(client, name));
     });
   }
+}
+
+/** The tables of policy sets in the database, which live data needs too: what changes takes its revision from one row. */
+export function policyTables(database: PostgresDatabase, counters: ChangeCounters): PostgresTables {
+  return new PostgresTables(database, 'policies', [policyHeadTable, policyRevisionTable], counters.tables);
 }

@@ -1,10 +1,9 @@
-import type { SqliteConnection } from '../../../database/sqlite/sqlite-connection.js';
 import type { RepositoryWatch } from '../policy-repository.js';
 
 /** Pause between two looks, in milliseconds. A look costs some tens of microseconds. */
 const pollMs = 250;
 
-/** Looks whether a policy set was written into an SQLite file, by this process or a command: a file tells nobody. */
+/** Looks whether a policy set or its live data were changed in an SQLite file, by this process or a command: a file tells nobody. */
 export class SqliteWatch implements RepositoryWatch {
   private readonly timer: NodeJS.Timeout;
   private seen: string | undefined;
@@ -13,7 +12,7 @@ export class SqliteWatch implements RepositoryWatch {
   private confirmedAt = Number.NEGATIVE_INFINITY;
 
   constructor(
-    private readonly connection: SqliteConnection,
+    private readonly query: (sql: string) => Promise<{ readonly n: number; readonly changed: number }[]>,
     private readonly look: () => Promise<void>,
   ) {
     this.timer = setInterval(() => void this.check(), pollMs).unref();
@@ -34,9 +33,10 @@ export class SqliteWatch implements RepositoryWatch {
     this.isLooking = true;
     try {
       const askedAt = performance.now();
-      // Each change makes the revision of its set one higher, a removal too.
-      const [row] = await this.connection.query<{ n: number; changed: number }>(
-        'SELECT coalesce(sum(revision), 0) AS n, coalesce(max(changed), 0) AS changed FROM policy_head',
+      // Each change makes a number of its set higher, a removal too.
+      const [row] = await this.query(
+        `SELECT (SELECT coalesce(sum(files + data), 0) FROM policy_revision) AS n,
+           (SELECT coalesce(max(changed), 0) FROM policy_head) AS changed`,
       );
       const seen = `${row?.n} ${row?.changed}`;
       if (seen !== this.seen) await this.look();

@@ -15,9 +15,9 @@ export const placeOfEntity = listed('type', 'id');
 export const liveDataTables: PostgresMigration = {
   name: '1764400000070-live-data',
   async up(client, table) {
-    await client.query(`CREATE TABLE ${table('data_head')} (
-      name text PRIMARY KEY,
-      revision int8 NOT NULL       -- rises by one with every change
+    await client.query(`CREATE TABLE ${table('data_kept')} (
+      policy_set text PRIMARY KEY,
+      revision int8 NOT NULL       -- changes up to it are not kept any more
     )`);
     await client.query(`CREATE TABLE ${table('data_role')} (
       policy_set text NOT NULL,

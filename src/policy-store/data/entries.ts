@@ -1,6 +1,17 @@
 import type { RoleTuple } from '../../core/data/live-data.js';
 import type { StoredEntity } from '../../core/manifest/entities.js';
-import type { EntriesChange, StoredEntries } from './live-data-store.js';
+
+/** Role links and entities. */
+export interface StoredEntries {
+  readonly roles: readonly RoleTuple[];
+  readonly entities: readonly StoredEntity[];
+}
+
+/** What a change did: nothing in `added` was there before it, all in `removed` was, with these attributes. */
+export interface EntriesChange {
+  readonly added: StoredEntries;
+  readonly removed: StoredEntries;
+}
 
 /**
  * The entries before some changes.

@@ -3,9 +3,9 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 /** Live data of policy sets and its changes; as in PostgreSQL, but for digests: a key may be of any length here. */
 export class LiveData1764400000070 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
-    await runner.query(`CREATE TABLE data_head (
-      name TEXT PRIMARY KEY,
-      revision INTEGER NOT NULL    -- rises by one with every change
+    await runner.query(`CREATE TABLE data_kept (
+      policy_set TEXT PRIMARY KEY,
+      revision INTEGER NOT NULL    -- changes up to it are not kept any more
     )`);
     await runner.query(`CREATE TABLE data_role (
       policy_set TEXT NOT NULL,
@@ -50,7 +50,7 @@ export class LiveData1764400000070 implements MigrationInterface {
   }
 
   async down(runner: QueryRunner): Promise<void> {
-    for (const table of ['data_answer', 'data_change', 'data_entity', 'data_role', 'data_head']) {
+    for (const table of ['data_answer', 'data_change', 'data_entity', 'data_role', 'data_kept']) {
       await runner.query(`DROP TABLE ${table}`);
     }
   }

@@ -1,12 +1,13 @@
 import type { RoleTuple } from '../../../core/data/live-data.js';
 import type { StoredEntity } from '../../../core/manifest/entities.js';
 import { ChangeCounters } from '../../../database/postgres/change-counters.js';
-import type { PostgresClient } from '../../../database/postgres/postgres-client.js';
+import type { ChangeFeed } from '../../../database/postgres/change-feed.js';
 import type { PostgresDatabase } from '../../../database/postgres/postgres-database.js';
 import { PostgresTables } from '../../../database/postgres/postgres-tables.js';
 import { sha256 } from '../../../digest/sha-256.js';
 import {
   type DataHead,
+  type DataSnapshot,
   type EntityFilter,
   type KeyedAnswer,
   keyLifetimeMs,
@@ -16,9 +17,8 @@ import {
   type NewChange,
   type RoleFilter,
   type StoredChange,
-  type StoredEntries,
-} from '../live-data-store.js';
-import { packChange, unpackChange } from '../packed-change.js';
+} from '../../data/live-data-store.js';
+import { packChange, unpackChange } from '../../data/packed-change.js';
 import {
   type AttributionRow,
   attributionColumns,
@@ -30,23 +30,37 @@ import {
   toListedEntity,
   toListedRole,
   toRole,
-} from '../stored-rows.js';
+} from '../../data/stored-rows.js';
+import type { SetRevisions } from '../../set-revisions.js';
+import type { RepositoryWatch } from '../policy-repository.js';
 import { liveDataTables, placeOfEntity, placeOfRole } from './migrations/1764400000070-live-data.js';
+import { policyTables } from './postgres-policy-repository.js';
+import { PostgresSetRevisions } from './postgres-set-revisions.js';
 
 /** The live data of all replicas, in PostgreSQL. */
 export class PostgresLiveDataStore extends LiveDataStore {
   private readonly tables: PostgresTables;
   private readonly counters: ChangeCounters;
+  private readonly numbers: PostgresSetRevisions;
 
-  private constructor(database: PostgresDatabase) {
+  private constructor(
+    database: PostgresDatabase,
+    private readonly feed: ChangeFeed | undefined,
+  ) {
     super();
     this.counters = new ChangeCounters(database);
-    this.tables = new PostgresTables(database, 'live-data', [liveDataTables], this.counters.tables);
+    const policies = policyTables(database, this.counters);
+    this.numbers = new PostgresSetRevisions(policies);
+    this.tables = new PostgresTables(database, 'live-data', [liveDataTables], policies);
   }
 
-  /** The tables are made when they are not there; while the server is away, when it is back. */
-  static async open(database: PostgresDatabase): Promise<PostgresLiveDataStore> {
-    const store = new PostgresLiveDataStore(database);
+  /**
+   * The tables are made when they are not there; while the server is away, when it is back.
+   *
+   * @param feed tells of changes, where somebody watches
+   */
+  static async open(database: PostgresDatabase, feed?: ChangeFeed): Promise<PostgresLiveDataStore> {
+    const store = new PostgresLiveDataStore(database, feed);
     await store.tables.prepare();
     return store;
   }
@@ -55,13 +69,19 @@ export class PostgresLiveDataStore extends LiveDataStore {
   async close(): Promise<void> {}
 
   heads(): Promise<readonly DataHead[]> {
-    return this.tables.query<DataHead>(`SELECT name, revision FROM ${this.table('head')} ORDER BY name COLLATE "C"`);
+    return this.tables.query<DataHead>(
+      `SELECT name, files, data FROM ${this.numbers.table} WHERE data > 0 ORDER BY name COLLATE "C"`,
+    );
   }
 
-  entries(name: string): Promise<StoredEntries & { readonly revision: number }> {
+  revisions(name: string): Promise<SetRevisions> {
+    return this.numbers.read(this.tables, name);
+  }
+
+  entries(name: string): Promise<DataSnapshot> {
     return this.tables.transaction(
       async (client) => {
-        const revision = await this.revisionOf(client, name);
+        const revisions = await this.numbers.read(client, name);
         const roles = await client.query<RoleRow>(
           `SELECT ${roleColumns} FROM ${this.table('role')} WHERE policy_set = $1`,
           [name],
@@ -70,7 +90,7 @@ export class PostgresLiveDataStore extends LiveDataStore {
           `SELECT ${entityColumns} FROM ${this.table('entity')} WHERE policy_set = $1`,
           [name],
         );
-        return { revision, roles: roles.map(toRole), entities: entities.map(toEntity) };
+        return { revisions, roles: roles.map(toRole), entities: entities.map(toEntity) };
       },
       { snapshot: true, readOnly: true },
     );
@@ -98,13 +118,9 @@ export class PostgresLiveDataStore extends LiveDataStore {
     return this.tables.transaction(async (client) => {
       // That row is locked until the end, so replicas change data one after another.
       await this.counters.count(client, 'policies');
-      if ((await this.revisionOf(client, name)) !== after) return undefined;
-      const revision = after + 1;
-      await client.query(
-        `INSERT INTO ${this.table('head')} (name, revision) VALUES ($1, $2)
-         ON CONFLICT (name) DO UPDATE SET revision = excluded.revision`,
-        [name, revision],
-      );
+      const { files, data } = await this.numbers.read(client, name);
+      if (data !== after.data || files !== after.files) return undefined;
+      const revision = await this.numbers.raise(client, name, 'data');
       await client.query(
         `DELETE FROM ${this.table('role')} WHERE policy_set = $1
            AND digest IN (SELECT decode(gone, 'hex') FROM unnest($2::text[]) AS gone)`,
@@ -222,13 +238,38 @@ export class PostgresLiveDataStore extends LiveDataStore {
     return rows.map(toListedEntity);
   }
 
-  private table(of: 'head' | 'role' | 'entity' | 'change' | 'answer'): string {
-    return this.tables.name(`data_${of}`);
+  async keptSince(name: string): Promise<number> {
+    const [row] = await this.tables.query<{ revision: number }>(
+      `SELECT revision FROM ${this.table('kept')} WHERE policy_set = $1`,
+      [name],
+    );
+    return row?.revision ?? 0;
   }
 
-  private async revisionOf(client: PostgresClient, name: string): Promise<number> {
-    const [row] = await client.query<DataHead>(`SELECT revision FROM ${this.table('head')} WHERE name = $1`, [name]);
-    return row?.revision ?? 0;
+  forgetBefore(name: string, revision: number): Promise<number> {
+    return this.tables.transaction(async (client) => {
+      const forgotten = await client.write(
+        `DELETE FROM ${this.table('change')} WHERE policy_set = $1 AND revision <= $2`,
+        [name, revision],
+      );
+      if (forgotten > 0) {
+        await client.query(
+          `INSERT INTO ${this.table('kept')} AS kept (policy_set, revision) VALUES ($1, $2)
+           ON CONFLICT (policy_set) DO UPDATE SET revision = greatest(kept.revision, excluded.revision)`,
+          [name, revision],
+        );
+      }
+      return forgotten;
+    });
+  }
+
+  watch(look: () => Promise<void>): RepositoryWatch {
+    if (this.feed === undefined) throw new Error('a store that is opened without the feed of changes has no watch');
+    return this.feed.subscribe('policies', look);
+  }
+
+  private table(of: 'kept' | 'role' | 'entity' | 'change' | 'answer'): string {
+    return this.tables.name(`data_${of}`);
   }
 }
 

@@ -1,8 +1,10 @@
 import type { RoleTuple } from '../../../core/data/live-data.js';
 import type { StoredEntity } from '../../../core/manifest/entities.js';
 import { SqliteConnection } from '../../../database/sqlite/sqlite-connection.js';
+import { SqliteTurns } from '../../../database/sqlite/sqlite-turns.js';
 import {
   type DataHead,
+  type DataSnapshot,
   type EntityFilter,
   type KeyedAnswer,
   keyLifetimeMs,
@@ -12,9 +14,8 @@ import {
   type NewChange,
   type RoleFilter,
   type StoredChange,
-  type StoredEntries,
-} from '../live-data-store.js';
-import { packChange, unpackChange } from '../packed-change.js';
+} from '../../data/live-data-store.js';
+import { packChange, unpackChange } from '../../data/packed-change.js';
 import {
   type AttributionRow,
   attributionColumns,
@@ -26,23 +27,30 @@ import {
   toListedEntity,
   toListedRole,
   toRole,
-} from '../stored-rows.js';
+} from '../../data/stored-rows.js';
+import type { SetRevisions } from '../../set-revisions.js';
+import type { RepositoryWatch } from '../policy-repository.js';
 import { LiveData1764400000070 } from './migrations/1764400000070-live-data.js';
+import { policyMigrations } from './sqlite-policy-repository.js';
+import { SqliteSetRevisions } from './sqlite-set-revisions.js';
+import { SqliteWatch } from './sqlite-watch.js';
 
 type Value = string | number | null;
 
 /** The live data in the service's SQLite database. A command may change it while a service runs. */
 export class SqliteLiveDataStore extends LiveDataStore {
-  /** A transaction takes several statements of the one connection: nothing else may come between them. */
-  private last: Promise<unknown> = Promise.resolve();
+  private readonly turns: SqliteTurns;
+  private readonly numbers: SqliteSetRevisions;
 
   private constructor(readonly connection: SqliteConnection) {
     super();
+    this.turns = new SqliteTurns(connection);
+    this.numbers = new SqliteSetRevisions(connection);
   }
 
   /** `path` is the file of the database; its tables are made when they are not there. */
   static async open(path: string): Promise<SqliteLiveDataStore> {
-    const migrations = [LiveData1764400000070];
+    const migrations = [...policyMigrations, LiveData1764400000070];
     return new SqliteLiveDataStore(await SqliteConnection.open({ path, migrations, busyTimeoutMs: 10_000 }));
   }
 
@@ -51,12 +59,16 @@ export class SqliteLiveDataStore extends LiveDataStore {
   }
 
   heads(): Promise<readonly DataHead[]> {
-    return this.inTurn(() => this.connection.query<DataHead>('SELECT name, revision FROM data_head ORDER BY name'));
+    return this.query<DataHead>('SELECT name, files, data FROM policy_revision WHERE data > 0 ORDER BY name');
   }
 
-  entries(name: string): Promise<StoredEntries & { readonly revision: number }> {
-    return this.transaction('BEGIN', async () => {
-      const revision = await this.revisionOf(name);
+  revisions(name: string): Promise<SetRevisions> {
+    return this.turns.inTurn(() => this.numbers.read(name));
+  }
+
+  entries(name: string): Promise<DataSnapshot> {
+    return this.turns.transaction('BEGIN', async () => {
+      const revisions = await this.numbers.read(name);
       const roles = await this.connection.query<RoleRow>(`SELECT ${roleColumns} FROM data_role WHERE policy_set = ?`, [
         name,
       ]);
@@ -64,17 +76,15 @@ export class SqliteLiveDataStore extends LiveDataStore {
         `SELECT ${entityColumns} FROM data_entity WHERE policy_set = ?`,
         [name],
       );
-      return { revision, roles: roles.map(toRole), entities: entities.map(toEntity) };
+      return { revisions, roles: roles.map(toRole), entities: entities.map(toEntity) };
     });
   }
 
   async changesAfter(name: string, revision: number, limit: number): Promise<readonly StoredChange[]> {
-    const rows = await this.inTurn(() =>
-      this.connection.query<{ revision: number; changed: number; changed_by: string; content: Buffer }>(
-        `SELECT revision, changed, changed_by, content FROM data_change WHERE policy_set = ? AND revision > ?
+    const rows = await this.query<{ revision: number; changed: number; changed_by: string; content: Buffer }>(
+      `SELECT revision, changed, changed_by, content FROM data_change WHERE policy_set = ? AND revision > ?
          ORDER BY revision LIMIT ?`,
-        [name, revision, limit],
-      ),
+      [name, revision, limit],
     );
     return Promise.all(
       rows.map(async (row) => ({
@@ -89,14 +99,11 @@ export class SqliteLiveDataStore extends LiveDataStore {
   async write(name: string, change: NewChange): Promise<number | undefined> {
     const { added, removed, after, at, by, version, key } = change;
     const content = await packChange(change);
-    return this.transaction('BEGIN IMMEDIATE', async () => {
-      if ((await this.revisionOf(name)) !== after) return undefined;
-      const revision = after + 1;
+    return this.turns.transaction('BEGIN IMMEDIATE', async () => {
+      const { files, data } = await this.numbers.read(name);
+      if (data !== after.data || files !== after.files) return undefined;
+      const revision = await this.numbers.raise(name, 'data');
       const { connection } = this;
-      await connection.query(
-        'INSERT INTO data_head (name, revision) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET revision = excluded.revision',
-        [name, revision],
-      );
       // One statement for any number of entries: their texts come as one list of JSON.
       await connection.query(
         `DELETE FROM data_role WHERE (policy_set, definition, domain, name, role) IN (
@@ -134,11 +141,9 @@ export class SqliteLiveDataStore extends LiveDataStore {
   }
 
   async answer(name: string, key: string, now: number): Promise<KeyedAnswer | undefined> {
-    const [row] = await this.inTurn(() =>
-      this.connection.query<KeyedAnswer>(
-        'SELECT digest, revision, version FROM data_answer WHERE policy_set = ? AND key = ? AND answered > ?',
-        [name, key, now - keyLifetimeMs],
-      ),
+    const [row] = await this.query<KeyedAnswer>(
+      'SELECT digest, revision, version FROM data_answer WHERE policy_set = ? AND key = ? AND answered > ?',
+      [name, key, now - keyLifetimeMs],
     );
     return row;
   }
@@ -153,12 +158,10 @@ export class SqliteLiveDataStore extends LiveDataStore {
     const [ofDefinition = '', ofName = '', ofRole = '', ofDomain = ''] = after ?? [];
     const from = after === undefined ? '' : 'AND (definition, domain, name, role) > (?, ?, ?, ?)';
     const behind = after === undefined ? [] : [ofDefinition, ofDomain, ofName, ofRole];
-    const rows = await this.inTurn(() =>
-      this.connection.query<RoleRow & AttributionRow>(
-        `SELECT ${roleColumns}, ${attributionColumns} FROM data_role WHERE ${text} ${from}
+    const rows = await this.query<RoleRow & AttributionRow>(
+      `SELECT ${roleColumns}, ${attributionColumns} FROM data_role WHERE ${text} ${from}
          ORDER BY definition, domain, name, role LIMIT ?`,
-        [...values, ...behind, limit],
-      ),
+      [...values, ...behind, limit],
     );
     return rows.map(toListedRole);
   }
@@ -170,39 +173,43 @@ export class SqliteLiveDataStore extends LiveDataStore {
     after?: Pick<StoredEntity, 'type' | 'id'>,
   ): Promise<readonly ListedEntity[]> {
     const { text, values } = conditions({ policy_set: name, type, id });
-    const rows = await this.inTurn(() =>
-      this.connection.query<EntityRow & AttributionRow>(
-        `SELECT ${entityColumns}, ${attributionColumns} FROM data_entity
+    const rows = await this.query<EntityRow & AttributionRow>(
+      `SELECT ${entityColumns}, ${attributionColumns} FROM data_entity
          WHERE ${text} ${after === undefined ? '' : 'AND (type, id) > (?, ?)'} ORDER BY type, id LIMIT ?`,
-        [...values, ...(after === undefined ? [] : [after.type, after.id]), limit],
-      ),
+      [...values, ...(after === undefined ? [] : [after.type, after.id]), limit],
     );
     return rows.map(toListedEntity);
   }
 
-  private async revisionOf(name: string): Promise<number> {
-    const [row] = await this.connection.query<DataHead>('SELECT revision FROM data_head WHERE name = ?', [name]);
+  async keptSince(name: string): Promise<number> {
+    const [row] = await this.query<{ revision: number }>('SELECT revision FROM data_kept WHERE policy_set = ?', [name]);
     return row?.revision ?? 0;
   }
 
-  private transaction<Result>(begin: string, work: () => Promise<Result>): Promise<Result> {
-    return this.inTurn(async () => {
-      await this.connection.query(begin);
-      try {
-        const result = await work();
-        await this.connection.query('COMMIT');
-        return result;
-      } catch (error) {
-        await this.connection.query('ROLLBACK');
-        throw error;
-      }
+  forgetBefore(name: string, revision: number): Promise<number> {
+    return this.turns.transaction('BEGIN IMMEDIATE', async () => {
+      const { connection } = this;
+      const [row] = await connection.query<{ n: number }>(
+        'SELECT count(*) AS n FROM data_change WHERE policy_set = ? AND revision <= ?',
+        [name, revision],
+      );
+      if (!row?.n) return 0;
+      await connection.query(
+        `INSERT INTO data_kept (policy_set, revision) VALUES (?, ?)
+         ON CONFLICT (policy_set) DO UPDATE SET revision = max(revision, excluded.revision)`,
+        [name, revision],
+      );
+      await connection.query('DELETE FROM data_change WHERE policy_set = ? AND revision <= ?', [name, revision]);
+      return row.n;
     });
   }
 
-  private inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
-    const result = this.last.then(work);
-    this.last = result.catch(() => undefined);
-    return result;
+  watch(look: () => Promise<void>): RepositoryWatch {
+    return new SqliteWatch((sql) => this.query(sql), look);
+  }
+
+  private query<Row extends object>(sql: string, values: readonly Value[] = []): Promise<Row[]> {
+    return this.turns.inTurn(() => this.connection.query<Row>(sql, values));
   }
 }
 

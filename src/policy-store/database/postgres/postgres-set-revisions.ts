@@ -1,0 +1,32 @@
+import type { PostgresStatements } from '../../../database/postgres/postgres-client.js';
+import type { PostgresTables } from '../../../database/postgres/postgres-tables.js';
+import { type ChangedPart, lastRevisionOf, noRevisions, type SetRevisions } from '../../set-revisions.js';
+
+/** Reads and raises the revisions of sets, within the transactions of those who change them. */
+export class PostgresSetRevisions {
+  readonly table: string;
+
+  constructor(tables: PostgresTables) {
+    this.table = tables.name('policy_revision');
+  }
+
+  async read(client: PostgresStatements, name: string): Promise<SetRevisions> {
+    const [row] = await client.query<SetRevisions>(`SELECT files, data FROM ${this.table} WHERE name = $1`, [name]);
+    return row ?? noRevisions;
+  }
+
+  /**
+   * Takes the next number of the set for a change of this part. The transaction has counted the change before, so no other
+   * one takes the same.
+   */
+  async raise(client: PostgresStatements, name: string, part: ChangedPart): Promise<number> {
+    const next = lastRevisionOf(await this.read(client, name)) + 1;
+    const other = part === 'files' ? 'data' : 'files';
+    await client.query(
+      `INSERT INTO ${this.table} (name, ${part}, ${other}) VALUES ($1, $2, 0)
+       ON CONFLICT (name) DO UPDATE SET ${part} = excluded.${part}`,
+      [name, next],
+    );
+    return next;
+  }
+}
