@@ -104,10 +104,18 @@ function parametersOf({ query, headers = [] }: Operation, url: string, limits: H
   return [...inPath, ...inQuery, ...inHeader];
 }
 
-function bodyOf({ body, examples }: Operation): object {
+function bodyOf({ body, bytes, examples }: Operation): object {
   // An HTML form of another site cannot send this content type, so a POST without a body must have it too.
   const schema = body === undefined ? { type: 'object', additionalProperties: false } : refTo(body);
-  return { required: true, content: { 'application/json': { schema, ...(examples !== undefined && { examples }) } } };
+  const json = { schema, ...(examples !== undefined && { examples }) };
+  return {
+    required: true,
+    content: {
+      'application/json': json,
+      // JSON Schema has no word for bytes; generators know this one.
+      ...(bytes !== undefined && { [bytes]: { schema: { type: 'string', format: 'binary' } } }),
+    },
+  };
 }
 
 function responseOf({ description, json, text = [] }: OperationAnswer): object {

@@ -8,9 +8,10 @@ import { JSONSchema } from 'class-validator-jsonschema';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Integer, Text, TextsByName } from '../answers/members.js';
 import { VerdictError } from '../errors.js';
+import { tarType } from '../http/fastify-adapter.js';
 import type { Gate } from '../http/gate.js';
 import type { HttpLimits } from '../http/http-limits.js';
-import { invalidRequest, Validation } from '../http/json-schema.js';
+import { invalidRequest, Validation, type Validator } from '../http/json-schema.js';
 import type { Operation, OperationHeader } from '../http/operation.js';
 import { Optional } from '../http/request-rules.js';
 import type { Expected } from '../policy-store/database/policy-repository.js';
@@ -72,21 +73,30 @@ const ifMatchHeader: OperationHeader = {
   pattern: '^([*]|"[1-9][0-9]{0,14}"|[1-9][0-9]{0,14})$',
 };
 
+const signatureHeader: OperationHeader = {
+  name: 'Verdict-Bundle-Signature',
+  description: 'The signature of a bundle that is the body: the detached JWS that `verdict bundle sign` writes.',
+};
+
 const putOperation: Operation = {
   id: 'writePolicySet',
   tag: 'policy sets',
-  summary: 'Replace a policy set as a whole, or write a new one, where the database is the source',
+  summary:
+    'Replace a policy set as a whole, or write a new one, where the database is the source; from texts or a bundle',
   body: WritePolicySetRequest,
-  headers: [ifMatchHeader],
+  bytes: tarType,
+  headers: [ifMatchHeader, signatureHeader],
   answers: { 200: { description: 'It is in force, or in a moment.', json: WrittenSet } },
   refusals: [
     'invalid_request',
     'policy_set_invalid',
+    'bundle_refused',
     'policy_source_read_only',
     'precondition_failed',
     'precondition_required',
     'payload_too_large',
     'policy_writes_in_progress',
+    'bundle_keys_unavailable',
   ],
 };
 
@@ -134,24 +144,22 @@ export function registerPolicyWriting(
       });
     },
   );
-  fastify.put<{ Body: WritePolicySetRequest; Params: SetParams }>(
+  fastify.put<{ Body: WritePolicySetRequest | Buffer; Params: SetParams }>(
     '/v1/policy-sets/:set',
     {
       config: { access: 'policies:write', audit: 'policy_set_written', operation: putOperation },
       schema: { body: { $ref: WritePolicySetRequest.name } },
-      validatorCompiler: () => validation.of(WritePolicySetRequest),
+      validatorCompiler: () => unlessBytes(validation.of(WritePolicySetRequest)),
       schemaErrorFormatter: invalidRequest,
       bodyLimit: defaultSourceLimits.maxBytes,
     },
     async (request, reply) => {
-      const { set } = request.params;
-      const expected = expectedOf(request) ?? 'new';
-      const from = versionServed(store, set);
-      const written = await writable(writing).put(filesOf(set, request.body), {
-        expected,
-        by: request.caller.name,
-        gitCommit: request.body.gitCommit,
-      });
+      const { body, caller, params } = request;
+      const note = { expected: expectedOf(request) ?? 'new', by: caller.name };
+      const from = versionServed(store, params.set);
+      const written = Buffer.isBuffer(body)
+        ? await writable(writing).putBundle(params.set, { archive: body, signature: signatureOf(request) }, note)
+        : await writable(writing).put(filesOf(params.set, body), { ...note, gitCommit: body.gitCommit });
       request.servedVersions = { ...(from !== undefined && { fromVersion: from }), toVersion: written.version };
       return reply.header('etag', `"${written.revision}"`).send(written);
     },
@@ -168,6 +176,20 @@ export function registerPolicyWriting(
       return reply.code(204).send();
     },
   );
+}
+
+/** JSON has no bytes, so a body of bytes is a bundle, which is read elsewhere. */
+function unlessBytes(ofJson: Validator): Validator {
+  const validator: Validator = (body) => {
+    const isValid = Buffer.isBuffer(body) || ofJson(body);
+    validator.errors = ofJson.errors ?? null;
+    return isValid;
+  };
+  return validator;
+}
+
+function signatureOf({ headers }: FastifyRequest): string | undefined {
+  return headers[signatureHeader.name.toLowerCase()] as string | undefined;
 }
 
 /** Most characters that are made JSON in one go. */

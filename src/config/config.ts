@@ -114,7 +114,7 @@ export class Config {
   readonly bundleUrl?: string;
 
   @Variable(
-    'With the source `bundle`: the public keys whose signatures count, as files in PEM or JWKS, or https URLs of JWKS, separated by commas. Nothing else is served then. Default: none, and whatever is at VERDICT_BUNDLE_URL is served.',
+    'The public keys whose signatures count, as files in PEM or JWKS, or https URLs of JWKS, separated by commas. With the source `bundle` nothing else is served then; with `database` sets are written as signed bundles alone. Default: none, and whatever is at VERDICT_BUNDLE_URL, or is written, is served.',
   )
   @IsOptional()
   @Rule((value) => {

@@ -83,6 +83,7 @@ const noSpool =
 function bundleWarnings({ policySource, bundleKeys }: Config, given: ReadonlySet<string>): string[] {
   if (policySource === 'bundle') return bundleKeys === undefined ? [noBundleKeys] : [];
   return (['bundleUrl', 'bundleKeys', 'bundlePoll'] as const)
+    .filter((property) => property !== 'bundleKeys' || policySource !== 'database')
     .map((property) => variableOf(property).name)
     .filter((name) => given.has(name))
     .map((name) => `${name} is ignored: VERDICT_POLICY_SOURCE is ${policySource}`);

@@ -20,6 +20,9 @@ declare module 'fastify' {
   }
 }
 
+/** Content type of a tar file, for routes whose operation says that they take its bytes. */
+export const tarType = 'application/x-tar';
+
 /** How clients reach the listener. */
 export interface ListenerOptions {
   /** Certificate, key and related files. Without them the listener speaks plain HTTP. */
@@ -118,11 +121,12 @@ export function createFastifyAdapter(
     if (typeof payload === 'string' && beyondAscii.test(request.id)) done(null, Buffer.from(payload));
     else done();
   });
-  takeOnlyJson(fastify, limits);
+  takeBodies(fastify, limits);
   return adapter;
 }
 
-function takeOnlyJson(fastify: FastifyInstance, limits: HttpLimits): void {
+/** JSON, and bytes where a route takes them; nothing else. */
+function takeBodies(fastify: FastifyInstance, limits: HttpLimits): void {
   const { attributeDepth, attributeMembers, attributeElements, batchItems: items, bodyBytes: bytes } = limits;
   const depth = attributeDepth + levelsAboveAttributes;
   // The scan also counts brackets, and members that routes ignore. Attributes within their own limits are within these.
@@ -153,6 +157,11 @@ function takeOnlyJson(fastify: FastifyInstance, limits: HttpLimits): void {
         ? parseStrictJsonInTurns(body as Buffer, scanLimits)
         : parseBatchBody(body as Buffer, ofBatches, config.list);
     parsed.then((value) => done(null, value), done);
+  });
+  fastify.addContentTypeParser(tarType, { parseAs: 'buffer' }, (request, body, done) => {
+    request.bodyBytes = body.length;
+    if (request.routeOptions.config.operation?.bytes === tarType) done(null, body);
+    else done(notJson(tarType));
   });
   fastify.addContentTypeParser('*', (request, _payload, done) => done(notJson(request.headers['content-type'])));
 }

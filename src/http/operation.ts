@@ -19,6 +19,8 @@ export interface Operation {
   readonly query?: RequestShape;
   /** The class that the body is validated by. */
   readonly body?: RequestShape;
+  /** The content type of a body that is bytes, which the route takes in place of JSON. */
+  readonly bytes?: string;
   /** Whether members that the body's class does not know are ignored; they are refused otherwise. */
   readonly ignoresUnknown?: true;
   readonly examples?: Readonly<Record<string, OperationExample>>;

@@ -3,7 +3,7 @@ import { Inject, Module, type OnApplicationShutdown, type OnModuleInit } from '@
 import type { Logger } from 'pino';
 import { AuditModule } from '../audit/audit.module.js';
 import { AuditLog } from '../audit/audit-log.js';
-import { Config } from '../config/config.js';
+import { Config, listIn } from '../config/config.js';
 import { dataFolderOf } from '../config/data-folder.js';
 import { databaseNameOf, isPostgresUrl } from '../config/postgres-url.js';
 import { parseDuration } from '../core/duration.js';
@@ -20,6 +20,8 @@ import { LateArchive } from './archive/late-archive.js';
 import { PolicyArchive } from './archive/policy-archive.js';
 import { PostgresPolicyArchive } from './archive/postgres/postgres-policy-archive.js';
 import { SqlitePolicyArchive } from './archive/sqlite/sqlite-policy-archive.js';
+import { SentBundles } from './bundle/sent-bundles.js';
+import type { TrustedKeys } from './bundle/trusted-keys.js';
 import { DatabaseSource } from './database/database-source.js';
 import { PoliciesCopy } from './database/policies-copy.js';
 import { PolicyRepository } from './database/policy-repository.js';
@@ -34,6 +36,16 @@ import { PolicyStore } from './policy-store.js';
 
 /** In the folder of this replica. */
 const policiesCopyName = 'verdict.policies';
+
+/** Whose signatures count, read when it is first asked for; undefined: nothing has to be signed. */
+function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | undefined {
+  if (bundleKeys === undefined) return undefined;
+  let keys: Promise<TrustedKeys> | undefined;
+  return () => {
+    keys ??= import('./bundle/trusted-keys.js').then((module) => new module.TrustedKeys(listIn(bundleKeys)));
+    return keys;
+  };
+}
 
 /** The policy store and the archive of versions. */
 @Module({
@@ -100,10 +112,10 @@ const policiesCopyName = 'verdict.policies';
     {
       // Undefined where the sets are not written into the database.
       provide: PolicyWriting,
-      inject: [PolicyRepository, PolicySource],
-      useFactory: (repository: PolicyRepository | undefined, source: PolicySource) =>
+      inject: [Config, PolicyRepository, PolicySource],
+      useFactory: (config: Config, repository: PolicyRepository | undefined, source: PolicySource) =>
         source instanceof DatabaseSource && repository !== undefined
-          ? new PolicyWriting(repository, source)
+          ? new PolicyWriting(repository, source, new SentBundles(trustedKeysOf(config)))
           : undefined,
     },
     {

@@ -3,12 +3,19 @@
 import { writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { digestOf, makeApiKey } from '../../src/auth/api-key.js';
+import { packBundle } from '../../src/policy-store/bundle/bundle.js';
+import { packArchive } from '../../src/policy-store/bundle/bundle-archive.js';
+import { signArchive } from '../../src/policy-store/bundle/bundle-signature.js';
 import { PolicyWriting } from '../../src/policy-store/database/policy-writing.js';
+import { defaultSourceLimits } from '../../src/policy-store/source-limits.js';
 import { StockPolicySet } from '../../src/stock-casbin/stock-policy-set.js';
 import { onePolicySet, type Service, startService } from '../http/service.js';
 import { idModel } from '../models.js';
+import { setOf } from '../policy-store/bundle/published.js';
+import { newKey, type TestKey } from '../policy-store/bundle/signing-keys.js';
 import { temporaryDirectory } from '../policy-store/folders.js';
 
 const rules = (subject: string) => ({ 'model.conf': idModel, 'rules.csv': `p, ${subject}, data1, read\n` });
@@ -218,6 +225,198 @@ describe('PUT /v1/policy-sets/{set}', () => {
     expect(await send('DELETE', 'large')).toMatchObject({ status: 404 });
     expect(await decide('user-number-1', 'large')).toMatchObject({ status: 404 });
     expect(await put('large', rules('alice'))).toMatchObject({ status: 200, body: { revision: 3 } });
+  });
+});
+
+describe('PUT /v1/policy-sets/{set} with a bundle', () => {
+  const commit = 'c0ffee0000000000000000000000000000000000';
+  const about = { revision: 7, gitCommit: commit };
+  const databaseIn = (folder: string) => `sqlite:${join(folder, 'verdict.sqlite')}`;
+  const sendTo = async (service: Service, set: string, payload: Buffer, headers: Record<string, string> = {}) => {
+    const answer = await service.app.inject({
+      method: 'PUT',
+      url: `/v1/policy-sets/${set}`,
+      headers: { 'content-type': 'application/x-tar', ...headers },
+      payload,
+    });
+    return { status: answer.statusCode, headers: answer.headers, body: answer.json() };
+  };
+  const bundleOf = (subject: string, name = 'acl', more: Record<string, string> = {}) =>
+    packBundle(setOf(subject, name, more), about);
+  const reads = async (service: Service, subject: string) =>
+    (await service.post('/v1/decide', { subject, action: 'read', resource: 'data', policySet: 'acl' })).body;
+
+  describe('where nothing has to be signed', () => {
+    let service: Service;
+    beforeAll(async () => {
+      const settings = {
+        databaseUrl: databaseIn(temporaryDirectory()),
+        policySource: 'database',
+        auth: 'none',
+      } as const;
+      service = await startService({}, settings);
+    });
+    afterAll(() => service.stop());
+    const send = (payload: Buffer, headers: Record<string, string> = {}, set = 'acl') =>
+      sendTo(service, set, payload, headers);
+
+    it('writes its files under a revision of the database, with the commit that it names', async () => {
+      const written = await send(bundleOf('alice'));
+      expect(written).toMatchObject({ status: 200, body: { set: 'acl', revision: 1 }, headers: { etag: '"1"' } });
+      expect(await reads(service, 'alice')).toMatchObject({ allowed: true, revision: 1 });
+      const { body } = await service.get(`/v1/policy-sets/acl/versions/${written.body.version}`);
+      expect(body).toMatchObject({ gitCommit: commit });
+      const files = (await service.get('/v1/policy-sets/acl/files')).body.files;
+      expect(Object.keys(files)).toEqual(['model.conf', 'rules.csv']);
+    });
+
+    it('wants to know what is replaced, as with files', async () => {
+      expect((await send(bundleOf('bob'))).status).toBe(428);
+      expect((await send(bundleOf('bob'), { 'if-match': '"5"' })).status).toBe(412);
+      expect(await send(bundleOf('bob'), { 'if-match': '"1"' })).toMatchObject({ status: 200, body: { revision: 2 } });
+      expect(await send(bundleOf('bob'), { 'if-match': '*' })).toMatchObject({ status: 200, body: { revision: 2 } });
+    });
+
+    const cut = (archive: Buffer) => archive.subarray(0, archive.length - 512);
+    const refusals: readonly (readonly [string, () => Buffer, string])[] = [
+      ['bytes that are no archive', () => Buffer.from('no archive'), 'bundle_archive_invalid: '],
+      ['no bytes', () => Buffer.alloc(0), 'bundle_archive_invalid: '],
+      ['a compressed archive', () => gzipSync(bundleOf('x')), 'bundle_archive_invalid: '],
+      ['an archive that was cut off', () => cut(bundleOf('x')), 'ends before its end'],
+      ['an archive without a manifest', () => packArchive(setOf('x').files), 'there is no bundle.json'],
+      ['the bundle of another set', () => bundleOf('x', 'other'), 'bundle.json names the set other, and acl is to be'],
+    ];
+    for (const [what, payload, detail] of refusals) {
+      it(`P1: refuses ${what}, and changes nothing`, async () => {
+        const answer = await send(payload(), { 'if-match': '*' });
+        expect(answer).toMatchObject({
+          status: 400,
+          body: {
+            type: 'urn:verdict:problem:bundle_refused',
+            errors: [{ pointer: '', detail: expect.stringContaining(detail) }],
+          },
+        });
+        expect(await reads(service, 'bob')).toMatchObject({ allowed: true, revision: 2 });
+      });
+    }
+
+    it('names the file that leads out of the set', async () => {
+      const archive = bundleOf('x', 'acl', { 'aa/bb.csv': 'p, x, y, z' });
+      // The header's own checksum is over its bytes: `/` and `.` are 47 and 46.
+      const evil = Buffer.from(archive);
+      evil.write('../bb.csv', archive.indexOf('aa/bb.csv'), 'latin1');
+      const answer = await send(evil, { 'if-match': '*' });
+      expect(answer).toMatchObject({
+        status: 400,
+        body: { errors: [{ detail: expect.stringContaining('../bb.csv') }] },
+      });
+    });
+
+    it('P1: refuses what would not be served with its place', async () => {
+      const answer = await send(bundleOf('x', 'acl', { 'rules.csv': 'p, x\n', 'policy-set.yml': '{}' }), {
+        'if-match': '*',
+      });
+      expect(answer).toMatchObject({
+        status: 400,
+        body: { errors: [{ pointer: '/files/policy-set.yml', detail: expect.stringContaining('misnamed_file') }] },
+      });
+      const failing = await send(bundleOf('x', 'acl', { 'rules.csv': 'p, x\n' }), { 'if-match': '*' });
+      expect(failing).toMatchObject({
+        status: 400,
+        body: { errors: [{ pointer: '/files/rules.csv', detail: expect.stringContaining('rules.csv:1:4') }] },
+      });
+    });
+
+    it('P10: unpacks nothing, and takes no more files and bytes than a set may have', async () => {
+      const encoded = await send(gzipSync(Buffer.alloc(50_000_000)), { 'if-match': '*', 'content-encoding': 'gzip' });
+      expect(encoded).toMatchObject({ status: 400, body: { detail: 'No encoded body is unpacked.' } });
+      const many = Object.fromEntries(Array.from({ length: 10_000 }, (_, n) => [`r${n}.csv`, '']));
+      expect((await send(bundleOf('x', 'acl', many), { 'if-match': '*' })).status).toBe(413);
+      const large = await send(Buffer.alloc(defaultSourceLimits.maxBytes + 1), { 'if-match': '*' });
+      expect(large).toMatchObject({ status: 413, body: { type: 'urn:verdict:problem:payload_too_large' } });
+    });
+
+    it('takes a set of the most files', async () => {
+      const many = Object.fromEntries(Array.from({ length: 9_998 }, (_, n) => [`r${n}.csv`, '']));
+      expect((await send(bundleOf('x', 'many', many), {}, 'many')).status).toBe(200);
+    });
+
+    it('takes a bundle on no other route, and files of no other type', async () => {
+      const headers = { 'content-type': 'application/x-tar' };
+      const answer = await service.app.inject({ method: 'POST', url: '/v1/decide', headers, payload: bundleOf('x') });
+      expect(answer.statusCode).toBe(400);
+      const other = await send(bundleOf('x'), { 'content-type': 'application/gzip' });
+      expect(other).toMatchObject({ status: 400, body: { type: 'urn:verdict:problem:malformed_request' } });
+    });
+  });
+
+  describe('where VERDICT_BUNDLE_KEYS says whose signatures count', () => {
+    let service: Service;
+    let [key, other]: TestKey[] = [];
+    const folder = temporaryDirectory();
+    const bundleKeys = join(folder, 'keys.pem');
+    beforeAll(async () => {
+      [key, other] = [await newKey(), await newKey('p256')];
+      writeFileSync(bundleKeys, key.publicPem);
+      const settings = { databaseUrl: databaseIn(folder), policySource: 'database', auth: 'none', bundleKeys } as const;
+      service = await startService({}, settings);
+    });
+    afterAll(() => service.stop());
+    const send = (payload: Buffer, signature?: string, headers: Record<string, string> = {}) =>
+      sendTo(service, 'acl', payload, {
+        ...(signature !== undefined && { 'verdict-bundle-signature': signature }),
+        ...headers,
+      });
+    const refusal = (detail: string) => ({
+      status: 400,
+      body: {
+        type: 'urn:verdict:problem:bundle_refused',
+        errors: [{ pointer: '', detail: expect.stringContaining(detail) }],
+      },
+    });
+
+    it('takes nothing unsigned, neither a bundle nor files', async () => {
+      expect(await send(bundleOf('alice'))).toMatchObject(refusal('bundle_unsigned: '));
+      const answer = await service.app.inject({
+        method: 'PUT',
+        url: '/v1/policy-sets/acl',
+        headers: { 'content-type': 'application/json' },
+        payload: JSON.stringify({ files: rules('alice') }),
+      });
+      expect({ status: answer.statusCode, body: answer.json() }).toMatchObject(refusal('bundle_unsigned: '));
+      expect(await reads(service, 'alice')).toMatchObject({ status: 404 });
+    });
+
+    it('takes a bundle that a key of them signed, and no other', async () => {
+      const archive = bundleOf('alice');
+      const signature = await signArchive(archive, key!.signing);
+      const foreign = await signArchive(archive, other!.signing);
+      expect(await send(archive, foreign)).toMatchObject(refusal('bundle_key_unknown: '));
+      expect(await send(bundleOf('bob'), signature)).toMatchObject(refusal('bundle_signature_invalid: '));
+      for (const broken of ['x', '', `${signature}, ${signature}`, signature.slice(0, -4)]) {
+        expect(await send(archive, broken)).toMatchObject(refusal('bundle_signature_invalid: '));
+      }
+      expect(await reads(service, 'alice')).toMatchObject({ status: 404 });
+      expect(await send(archive, signature)).toMatchObject({ status: 200, body: { revision: 1 } });
+      expect(await reads(service, 'alice')).toMatchObject({ allowed: true, revision: 1 });
+    });
+
+    it('holds what is replaced against If-Match before it verifies anything', async () => {
+      expect((await send(bundleOf('bob'))).status).toBe(428);
+      expect((await send(bundleOf('bob'), undefined, { 'if-match': '"9"' })).status).toBe(412);
+    });
+
+    it('reads the keys anew for each bundle, and says when it cannot', async () => {
+      const archive = bundleOf('bob');
+      const signature = await signArchive(archive, other!.signing);
+      writeFileSync(bundleKeys, 'no key');
+      expect(await send(archive, signature, { 'if-match': '*' })).toMatchObject({
+        status: 503,
+        body: { type: 'urn:verdict:problem:bundle_keys_unavailable' },
+      });
+      writeFileSync(bundleKeys, other!.publicPem);
+      expect(await send(archive, signature, { 'if-match': '*' })).toMatchObject({ status: 200, body: { revision: 2 } });
+    });
   });
 });
 

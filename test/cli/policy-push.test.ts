@@ -1,5 +1,6 @@
 /** `verdict policy push` and `checkout`, against the built service with its sets in the database. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,7 +14,7 @@ import { verdict } from './run.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const cwd = mkdtempSync(join(tmpdir(), 'verdict-push-'));
-let service: ChildProcess;
+let service: Started;
 let url = '';
 
 const rules = (subject: string) => `p, ${subject}, data1, read\n`;
@@ -21,22 +22,39 @@ const tests =
   'subjects: { ann: { id: ann } }\nresources: { data1: { id: data1 } }\n' +
   'tests: [{ name: ann reads, subject: ann, action: read, resource: data1, expect: allow }]\n';
 
-beforeAll(async () => {
-  service = spawn(process.execPath, [join(root, 'dist/cli.js'), 'serve', '--local'], {
+interface Started {
+  readonly url: string;
+  end(): Promise<void>;
+}
+
+async function started(env: Record<string, string> = {}): Promise<Started> {
+  const serving = spawn(process.execPath, [join(root, 'dist/cli.js'), 'serve', '--local'], {
     cwd,
     env: {
       PATH: process.env.PATH,
       VERDICT_PORT: '0',
       VERDICT_LOG_LEVEL: 'error',
       VERDICT_POLICY_SOURCE: 'database',
+      ...env,
     },
     stdio: ['ignore', 'pipe', 'ignore'],
   });
-  for await (const line of createInterface({ input: service.stdout! })) {
-    url = /^verdict listening on (http:\S+)$/.exec(line)?.[1] ?? '';
-    if (url !== '') break;
+  const end = async () => {
+    serving.kill('SIGTERM');
+    await once(serving, 'exit');
+  };
+  for await (const line of createInterface({ input: serving.stdout! })) {
+    const listening = /^verdict listening on (http:\S+)$/.exec(line)?.[1];
+    if (listening === undefined) continue;
+    serving.stdout!.resume();
+    return { url: listening, end };
   }
-  service.stdout!.resume();
+  throw new Error('the service ended before it listened');
+}
+
+beforeAll(async () => {
+  service = await started();
+  url = service.url;
   writePolicies(join(cwd, 'sets'), {
     'acl/model.conf': idModel,
     'acl/rules.csv': rules('ann'),
@@ -48,8 +66,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  service.kill('SIGTERM');
-  await once(service, 'exit');
+  await service.end();
   rmSync(cwd, { recursive: true });
 });
 
@@ -161,6 +178,49 @@ describe('verdict policy push', () => {
     const said = await policy('push', 'slips/bound');
     expect(said.stdout).toContain('bound: policy-set.yml:1:1: error misnamed_file');
     expect(said.stdout).toContain('(rename it to policy-set.yaml)');
+  });
+
+  it('writes a bundle that was built, under a revision of the database', async () => {
+    writePolicies(join(cwd, 'bundled'), { 'packed/model.conf': idModel, 'packed/rules.csv': rules('ann') });
+    const build = (revision: string) =>
+      verdict(['bundle', 'build', 'bundled/packed', '--revision', revision, '--out', 'dist'], { cwd });
+    expect(await build('7')).toMatchObject({ code: 0 });
+    expect(await pushed('--bundle', 'dist/packed-7.tar')).toMatchObject({
+      code: 0,
+      sets: [{ set: 'packed', result: 'new', revision: 1 }],
+    });
+    writeFileSync(join(cwd, 'bundled/packed/rules.csv'), rules('ben'));
+    expect(await build('8')).toMatchObject({ code: 0 });
+    expect((await pushed('--bundle', 'dist/packed-7.tar')).sets).toMatchObject([{ result: 'unchanged' }]);
+    expect((await pushed('--bundle', 'dist/packed-8.tar')).sets).toMatchObject([{ result: 'changed', revision: 2 }]);
+    expect(await pushed('--bundle', 'dist/packed-7.tar', '--expect', '1')).toMatchObject({ code: 1 });
+    writeFileSync(join(cwd, 'dist/bad.tar'), 'no archive');
+    const bad = await policy('push', '--bundle', 'dist/bad.tar');
+    expect(bad).toMatchObject({ code: 2, stderr: expect.stringContaining('bundle_archive_invalid') });
+    expect(await policy('push', 'sets', '--bundle', 'dist/packed-7.tar')).toMatchObject({ code: 2 });
+    expect(await policy('push', '--bundle', 'dist/none.tar')).toMatchObject({ code: 2 });
+  });
+
+  it('sends the signature beside a bundle, and prints why one is refused', async () => {
+    const pair = generateKeyPairSync('ed25519');
+    writeFileSync(join(cwd, 'key.pem'), pair.privateKey.export({ type: 'pkcs8', format: 'pem' }));
+    writeFileSync(join(cwd, 'keys.pem'), pair.publicKey.export({ type: 'spki', format: 'pem' }));
+    writePolicies(join(cwd, 'bundled'), { 'signed/model.conf': idModel, 'signed/rules.csv': rules('ann') });
+    await verdict(['bundle', 'build', 'bundled/signed', '--revision', '1', '--out', 'dist'], { cwd });
+    const strict = await started({
+      VERDICT_BUNDLE_KEYS: join(cwd, 'keys.pem'),
+      VERDICT_DATABASE_URL: 'sqlite:./strict.db',
+    });
+    const push = () => verdict(['policy', 'push', '--bundle', 'dist/signed-1.tar', '--url', strict.url], { cwd });
+    try {
+      const refused = await push();
+      expect(refused).toMatchObject({ code: 1 });
+      expect(refused.stdout).toContain('signed: bundle_unsigned: the bundle of signed came without a signature');
+      await verdict(['bundle', 'sign', 'dist/signed-1.tar', '--key', 'key.pem'], { cwd });
+      expect(await push()).toMatchObject({ code: 0, stdout: expect.stringMatching(/signed +new +1 /) });
+    } finally {
+      await strict.end();
+    }
   });
 
   it('says what is wrong with its arguments', async () => {

@@ -239,6 +239,11 @@ describe('the configuration', () => {
       'VERDICT_BUNDLE_URL is ignored: VERDICT_POLICY_SOURCE is directory',
       'VERDICT_BUNDLE_POLL is ignored: VERDICT_POLICY_SOURCE is directory',
     ]);
+    const withKeys = { ...env, VERDICT_BUNDLE_KEYS: '/etc/keys.pem' };
+    const warned = (source: string) => readConfig({ ...withKeys, VERDICT_POLICY_SOURCE: source }, local).warnings;
+    expect(warned('directory').some((warning) => warning.includes('VERDICT_BUNDLE_KEYS'))).toBe(true);
+    // Bundles may be written there.
+    expect(warned('database').some((warning) => warning.includes('VERDICT_BUNDLE_KEYS'))).toBe(false);
   });
 
   it('refuses a secret that is given twice or cannot be read, and a file for what is no secret', () => {

@@ -1,7 +1,8 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { formatProblem } from '../../core/problem.js';
+import { openBundle } from '../../policy-store/bundle/bundle.js';
 import { fileRole } from '../../policy-store/policy-set-files.js';
 import type { PolicySetStatus } from '../../policy-store/policy-set-status.js';
 import { exitCodes, UsageError } from '../exit-code.js';
@@ -13,11 +14,23 @@ import { fillNewFolder } from '../sources/new-folder.js';
 import { foldersOf, givenPaths, type PolicyFolder } from '../sources/policy-folder.js';
 import { managementPathOf } from '../sources/policy-versions.js';
 import { addServerOptions, askServer, type ServerOptions, ServerRefusal } from '../sources/server.js';
+import { readArchiveFile } from './bundle-build.js';
+import { asUsageError } from './bundle-options.js';
 
 interface PushOptions extends ServerOptions {
   readonly output: 'text' | 'json';
   readonly git?: string;
+  readonly bundle?: string;
   readonly expect?: string;
+}
+
+/** A set to write. */
+interface SentSet {
+  readonly name: string;
+  /** Why it is not sent at all. */
+  readonly faults: readonly string[];
+  readonly body: object | Buffer;
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 interface CheckoutOptions extends ServerOptions {
@@ -39,21 +52,23 @@ export function addPolicyPushCommands(policy: Command, terminal: Terminal): void
     .command('push [folders...]')
     .summary('write policy sets into the database of a service')
     .description(
-      'Writes policy sets, from folders or a git revision, into the database of a service that has its sets there\n' +
-        '(VERDICT_POLICY_SOURCE=database). Each is compiled, linted and tested by the service before it is accepted; a set\n' +
+      'Writes policy sets, from folders, a git revision or a bundle, into the database of a service that has its sets\n' +
+        'there (VERDICT_POLICY_SOURCE=database). Each is compiled, linted and tested by the service before it is accepted; a set\n' +
         'that somebody else changes meanwhile is not overwritten. Exit code 1 when a set was refused.',
     )
     .option('--git <revision>', 'take the sets of a git revision, without a checkout')
+    .option('--bundle <file>', 'write the set of an archive of `verdict bundle build`, with the signature beside it')
     .option('--expect <revision>', 'for one set: the revision that it must have; 0 when it must be new');
   addServerOptions(push)
     .addOption(outputOption('text', 'json'))
     .addHelpText(
       'after',
       '\nExamples:\n  verdict policy push policies/invoices --url http://127.0.0.1:3000\n' +
-        '  verdict policy push policies --git main --url http://127.0.0.1:3000\n',
+        '  verdict policy push policies --git main --url http://127.0.0.1:3000\n' +
+        '  verdict policy push --bundle dist/invoices-7.tar --url http://127.0.0.1:3000\n',
     )
     .action(async (paths: string[], options: PushOptions) => {
-      process.exitCode = await pushSets(await sentFolders(paths, options), options, terminal);
+      process.exitCode = await pushSets(await sentSets(paths, options), options, terminal);
     });
 
   const checkout = policy
@@ -82,51 +97,69 @@ export function addPolicyPushCommands(policy: Command, terminal: Terminal): void
     });
 }
 
-async function sentFolders(
-  paths: readonly string[],
-  { git, expect }: PushOptions,
-): Promise<readonly (PolicyFolder & { readonly gitCommit?: string })[]> {
-  const folders: (PolicyFolder & { readonly gitCommit?: string })[] = [];
-  if (git === undefined) folders.push(...(await foldersOf(paths)));
+async function sentSets(paths: readonly string[], options: PushOptions): Promise<readonly SentSet[]> {
+  const { git, bundle, expect } = options;
+  if (bundle !== undefined && (git !== undefined || paths.length > 0)) {
+    throw new UsageError('--bundle is instead of folders and --git');
+  }
+  const sets: SentSet[] = [];
+  if (bundle !== undefined) sets.push(await ofBundle(bundle));
+  else if (git === undefined) for (const folder of await foldersOf(paths)) sets.push(ofFolder(folder));
   else {
     for (const path of await givenPaths(paths)) {
-      const { commit, folders: found } = await readRevision(git, path);
-      for (const folder of found) folders.push({ ...folder, gitCommit: commit });
+      const { commit, folders } = await readRevision(git, path);
+      sets.push(...folders.map((folder) => ofFolder(folder, commit)));
     }
   }
-  if (expect !== undefined && folders.length !== 1) {
-    throw new UsageError(`--expect is for one set, and there are ${folders.length}`);
+  if (expect !== undefined && sets.length !== 1) {
+    throw new UsageError(`--expect is for one set, and there are ${sets.length}`);
   }
   if (expect !== undefined && !/^(0|[1-9]\d{0,15})$/.test(expect)) {
     throw new UsageError(`--expect is "${expect}": say a revision such as 7, or 0`);
   }
-  return folders;
+  return sets;
 }
 
-async function pushSets(
-  folders: readonly (PolicyFolder & { readonly gitCommit?: string })[],
-  options: PushOptions,
-  terminal: Terminal,
-): Promise<number> {
+function ofFolder({ name, files, problems }: PolicyFolder, gitCommit?: string): SentSet {
+  // What is left out of a set for its name or its encoding would be missing from it without a word.
+  const faults = problems
+    .filter(({ severity }) => severity === 'error')
+    .map((fault) => formatProblem(fault) + (fault.hint === undefined ? '' : ` (${fault.hint})`));
+  const texts = Object.fromEntries(files.map(({ path, bytes }) => [path, Buffer.from(bytes).toString()]));
+  return { name, faults, body: { files: texts, ...(gitCommit !== undefined && { gitCommit }) }, headers: {} };
+}
+
+/** The service verifies it; here it is opened for its name. */
+async function ofBundle(path: string): Promise<SentSet> {
+  const archive = await readArchiveFile(path);
+  const signature = await readFile(`${path}.jws`, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw new UsageError(`${path}.jws cannot be read: ${error.code}`);
+  });
+  try {
+    const { manifest } = openBundle(archive, path);
+    const headers = {
+      'content-type': 'application/x-tar',
+      ...(signature !== undefined && { 'verdict-bundle-signature': signature.trim() }),
+    };
+    return { name: manifest.set, faults: [], body: archive, headers };
+  } catch (error) {
+    return asUsageError(error);
+  }
+}
+
+async function pushSets(sets: readonly SentSet[], options: PushOptions, terminal: Terminal): Promise<number> {
   const there = await revisionsOf(options);
   const pushed: Pushed[] = [];
-  for (const folder of folders) {
-    const { name: set } = folder;
-    // What is left out of a set for its name or its encoding would be missing from it without a word.
-    const faults = folder.problems.filter(({ severity }) => severity === 'error');
+  for (const { name: set, faults, body, headers } of sets) {
     if (faults.length > 0) {
-      const problems = faults.map(
-        (fault) => formatProblem(fault) + (fault.hint === undefined ? '' : ` (${fault.hint})`),
-      );
-      pushed.push({ set, result: 'refused', problems });
+      pushed.push({ set, result: 'refused', problems: faults });
       continue;
     }
     try {
       const before = options.expect === undefined ? (there.get(set) ?? 0) : Number(options.expect);
-      const files = Object.fromEntries(folder.files.map(({ path, bytes }) => [path, Buffer.from(bytes).toString()]));
-      const body = { files, ...(folder.gitCommit !== undefined && { gitCommit: folder.gitCommit }) };
-      const headers: Record<string, string> = before === 0 ? {} : { 'if-match': `"${before}"` };
-      const written = (await askServer(options, 'PUT', managementPathOf(set), body, headers)) as {
+      const expected: Record<string, string> = before === 0 ? {} : { 'if-match': `"${before}"` };
+      const written = (await askServer(options, 'PUT', managementPathOf(set), body, { ...headers, ...expected })) as {
         version: string;
         revision: number;
       };
@@ -134,8 +167,8 @@ async function pushSets(
       pushed.push({ set, result, version: written.version, revision: written.revision });
     } catch (error) {
       // What follows may be fine; a service that is away, or a credential that may not, refuses everything.
-      if (!(error instanceof ServerRefusal) || ![400, 412, 428].includes(error.status)) throw error;
-      const problems = error.status === 400 ? error.faults : [`${error.message}: ${error.hint ?? ''}`];
+      if (!(error instanceof ServerRefusal) || ![400, 412, 413, 428].includes(error.status)) throw error;
+      const problems = error.faults.length > 0 ? error.faults : [`${error.message}: ${error.hint ?? ''}`];
       pushed.push({ set, result: 'refused', problems });
     }
   }

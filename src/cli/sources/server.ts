@@ -14,7 +14,7 @@ export function addServerOptions(command: Command): Command {
 const timeoutMs = 30_000;
 
 /**
- * One call; the answer's body, undefined where it has none.
+ * One call; the answer's body, undefined where it has none. A body of bytes has its content type among the headers.
  *
  * @throws UsageError when the service cannot be reached, or refuses.
  */
@@ -22,7 +22,7 @@ export async function askServer(
   options: ServerOptions,
   method: string,
   path: string,
-  body?: object,
+  body?: object | Buffer,
   headers: Readonly<Record<string, string>> = {},
 ): Promise<unknown> {
   const response = await callServer(options, method, path, AbortSignal.timeout(timeoutMs), body, headers);
@@ -61,7 +61,7 @@ async function callServer(
   method: string,
   path: string,
   signal: AbortSignal,
-  body?: object,
+  body?: object | Buffer,
   headers: Readonly<Record<string, string>> = {},
 ): Promise<Response> {
   if (url === undefined) throw new UsageError('say which service: --url http://127.0.0.1:3000');
@@ -76,7 +76,7 @@ async function callServer(
         ...headers,
         ...(key !== '' && { authorization: `Bearer ${key}` }),
       },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
+      ...(body !== undefined && { body: Buffer.isBuffer(body) ? body : JSON.stringify(body) }),
       signal,
       redirect: 'error',
     });

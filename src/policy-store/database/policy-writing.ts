@@ -3,6 +3,7 @@ import { formatProblem, PolicyError, type PolicyProblem } from '../../core/probl
 import { type FieldError, policySetNotFound, VerdictError } from '../../errors.js';
 import { OneAtATime } from '../../turns/one-at-a-time.js';
 import { BundleArchiveError, packArchive } from '../bundle/bundle-archive.js';
+import type { SentBundle, SentBundles } from '../bundle/sent-bundles.js';
 import { loadPolicySet } from '../load-policy-set.js';
 import { type PolicySetFiles, versionOf } from '../policy-set-files.js';
 import { problemOfFile, sentSetProblems } from '../set-file-problems.js';
@@ -23,6 +24,12 @@ interface PutNote {
   readonly gitCommit?: string | undefined;
 }
 
+/** A set that is to be written, and the commit that its files come from, where that is said. */
+interface ReadSet {
+  readonly set: PolicySetFiles;
+  readonly gitCommit: string | undefined;
+}
+
 /** Most sets that are checked and written, or wait for it: eight behind the one whose turn it is, four of one caller. */
 const writingLimits = { pieces: 9, piecesOfCaller: 4 };
 
@@ -31,9 +38,11 @@ export class PolicyWriting {
   /** A check may have a thread and an engine of its own, and the memory of all its rules (P10). */
   private readonly writes = new OneAtATime(writingLimits);
 
+  /** @param bundles opens those that are sent */
   constructor(
     private readonly repository: PolicyRepository,
     private readonly source: DatabaseSource,
+    private readonly bundles: SentBundles,
   ) {}
 
   /**
@@ -42,19 +51,42 @@ export class PolicyWriting {
    *
    * @param note `by`: who writes
    * @throws VerdictError `policy_set_invalid` with every problem, `precondition_required`, `precondition_failed`,
-   *   `policy_writes_in_progress`
+   *   `policy_writes_in_progress`, `bundle_refused` where sets must be signed
    */
-  async put(set: PolicySetFiles, note: PutNote): Promise<WrittenPolicySet> {
+  put(set: PolicySetFiles, note: PutNote): Promise<WrittenPolicySet> {
+    this.bundles.refuseUnsigned(set.name);
+    return this.inTurn(set.name, note, async () => ({ set, gitCommit: note.gitCommit }));
+  }
+
+  /**
+   * As `put`, for a set that comes as a bundle. Its revision is not kept: the database numbers sets itself.
+   *
+   * @throws VerdictError as `put`, and `bundle_refused`, `payload_too_large`, `bundle_keys_unavailable`
+   */
+  putBundle(name: string, sent: SentBundle, note: Omit<PutNote, 'gitCommit'>): Promise<WrittenPolicySet> {
+    return this.inTurn(name, note, async () => {
+      const { set, problems, manifest } = await this.bundles.open(name, sent);
+      if (problems.length > 0) throw invalidSet(problems);
+      return { set, gitCommit: manifest.gitCommit };
+    });
+  }
+
+  private async inTurn(name: string, note: PutNote, read: () => Promise<ReadSet>): Promise<WrittenPolicySet> {
     if (!this.writes.hasRoomFor(note.by)) {
       const detail = 'Too many policy sets are being checked, from the caller or in all.';
       throw new VerdictError('policy_writes_in_progress', detail, { retryAfter: 1 });
     }
-    return this.writes.run(note.by, () => this.putNow(set, note));
+    return this.writes.run(note.by, () => this.putNow(name, note, read));
   }
 
-  private async putNow(set: PolicySetFiles, { expected, by, gitCommit }: PutNote): Promise<WrittenPolicySet> {
-    // What would not be written is not compiled. The repository looks again, since others write meanwhile.
-    requireExpected(set.name, await this.repository.revisions(set.name), expected);
+  private async putNow(
+    name: string,
+    { expected, by }: PutNote,
+    read: () => Promise<ReadSet>,
+  ): Promise<WrittenPolicySet> {
+    // What would not be written is neither verified nor compiled. The repository looks again, since others write meanwhile.
+    requireExpected(name, await this.repository.revisions(name), expected);
+    const { set, gitCommit } = await read();
     await check(set);
     const revision = await this.repository.write(set, { expected, by, at: Date.now(), gitCommit });
     // The change is made; that this replica cannot serve it yet is for its health to say.
