@@ -1,15 +1,20 @@
 import { lintInSteps } from '../core/analysis/lint.js';
 import { failureProblem, readPolicyTests } from '../core/analysis/policy-tests.js';
+import type { TestedData } from '../core/analysis/test-document.js';
 import { assert } from '../core/assert.js';
-import type { EntityStore } from '../core/manifest/entities.js';
+import { LiveData, type LiveDataChange } from '../core/data/live-data.js';
+import { addDataInSteps, type ChangeOptions, changeDataInSteps } from '../core/policy/change-data.js';
 import { type CompiledPolicySet, compileInSteps } from '../core/policy/compile.js';
+import { type DataChange, DataError, type DataProblem } from '../core/policy/data-change.js';
 import { PolicySet } from '../core/policy-set.js';
-import { PolicyError } from '../core/problem.js';
+import { PolicyError, type PolicyProblem } from '../core/problem.js';
 import { currentSemantics, type Semantics } from '../core/semantics.js';
 import { compileMask } from '../decision-log/mask.js';
+import { sha256 } from '../digest/sha-256.js';
 import { StockPolicySet } from '../stock-casbin/stock-policy-set.js';
 import { type StockTexts, StockView } from '../stock-casbin/stock-view.js';
 import { inTurns } from '../turns/turns.js';
+import type { DataSnapshot } from './data/live-data-store.js';
 import { type PolicyFile, type PolicySetFiles, versionOf } from './policy-set-files.js';
 import { compileOptions, textsOf } from './policy-set-texts.js';
 import {
@@ -21,63 +26,168 @@ import {
   testedStock,
 } from './run-tests.js';
 import type { ServedPolicySet } from './served-policy-set.js';
+import type { SetRevisions } from './set-revisions.js';
 
 /** A policy set that may be put into service, and how to end what runs for it. */
 export interface LoadedPolicySet {
   readonly served: ServedPolicySet;
+  /** The numbers that its live data had; undefined if it has none. */
+  readonly data: SetRevisions | undefined;
+  /**
+   * Makes the set that a change of its live data leads to, and runs the tests that are about live data; this one stays as
+   * it is.
+   *
+   * @param revisions the numbers of the set with the change
+   * @throws DataError, PolicyError with the tests that fail
+   */
+  change(change: DataChange, revisions: SetRevisions, options?: ChangeOptions): Promise<ChangedLoadedSet>;
   /** Called when another version took its place: requests that began with it still finish. */
   retire(): void;
   stop(): Promise<void>;
 }
 
+export interface ChangedLoadedSet {
+  readonly loaded: LoadedPolicySet;
+  readonly effect: LiveDataChange;
+  /** Number of links and entities that are new, and that are gone. */
+  readonly added: number;
+  readonly removed: number;
+}
+
+export interface LoadOptions {
+  /** The number of the defaults to read it with. */
+  readonly semantics?: Semantics | undefined;
+  /** What its tests may cost together. */
+  readonly testBudget?: TestBudget | undefined;
+  /** Reads its live data, if its manifest lets it have some; without it there is none. */
+  readonly data?: (() => Promise<DataSnapshot>) | undefined;
+}
+
 /**
- * Compiles a policy set whole and strictly, runs its tests, and adds the linter's warnings to its problems.
+ * Compiles a policy set whole and strictly, with its live data, runs its tests, and adds the linter's warnings to its
+ * problems.
  *
- * @param semantics the number of the defaults to read it with
- * @param testBudget what its tests may cost together
  * @throws PolicyError with every problem, at once
  */
 export async function loadPolicySet(
   set: PolicySetFiles,
-  semantics: Semantics = currentSemantics,
-  testBudget: TestBudget = defaultTestBudget,
+  { semantics = currentSemantics, testBudget = defaultTestBudget, data }: LoadOptions = {},
 ): Promise<LoadedPolicySet> {
   const options = { ...compileOptions(set.files), semantics };
   const version = versionOf(set.files);
-  const inside = await lintIfSmall(await inTurns(compileInSteps(options, () => version)), set.files);
-  const compiled = new PolicySet(inside);
-  assert(compiled.version === version, 'the version that serves is the one that was compiled');
-  let view: StockView | undefined;
-  const stockView = () => {
-    view ??= new StockView(inside, stockTexts(set.files));
-    return view;
-  };
-  const common = { name: set.name, version, compiled, mask: compileMask(inside.manifest.decisionLog), stockView };
-  if (compiled.manifest.engine === 'casbin') {
-    const stock = await StockPolicySet.load(stockView());
-    const evaluate: ServedPolicySet['evaluate'] = (request) => stock.evaluate(request);
-    try {
-      await passTests(set.files, inside.entities, testedStock(stock, testBudget));
-    } catch (error) {
-      await stock.stop();
-      throw error;
-    }
-    const served: ServedPolicySet = Object.freeze({ ...common, engine: 'casbin', evaluate });
-    return { served, retire: () => stock.retire(), stop: () => stock.stop() };
-  }
-  // A full explanation may take as long as several decisions: others have their turn within it.
-  const evaluate: ServedPolicySet['evaluate'] = (request, evaluation) =>
-    evaluation.explain === 'full'
-      ? inTurns(compiled.evaluateInSteps(request, evaluation))
-      : compiled.evaluate(request, evaluation);
-  await passTests(set.files, inside.entities, testedEngine(compiled, testBudget));
-  const served: ServedPolicySet = Object.freeze({ ...common, engine: 'verdict', evaluate });
-  return { served, retire: () => undefined, stop: async () => undefined };
+  const ofFiles = await lintIfSmall(await inTurns(compileInSteps(options, () => version, noData)), set.files);
+  assert(ofFiles.version === version, 'the version that serves is the one that was compiled');
+  if (ofFiles.manifest.engine === 'casbin') return loadStock(set, ofFiles, testBudget);
+  const budgeted = testedEngine(new PolicySet(ofFiles), testBudget);
+  const hasLiveTests = await passTests(set.files, ofFiles, budgeted);
+  if (data === undefined || ofFiles.data === undefined) return LoadedSet.of(set, ofFiles, undefined, hasLiveTests);
+  const { revisions, ...entries } = await data();
+  const inside = await inTurns(addDataInSteps(ofFiles, entries)).catch((error: unknown) => {
+    throw error instanceof DataError ? new PolicyError(error.problems.map(unfitData)) : error;
+  });
+  if (hasLiveTests) await passTests(set.files, inside, testedEngine(new PolicySet(inside), testBudget), 'live');
+  return LoadedSet.of(set, inside, revisions, hasLiveTests);
 }
 
 /** The same set under the number that its source gave it. */
 export function withRevision(loaded: LoadedPolicySet, revision: number | undefined): LoadedPolicySet {
-  return { ...loaded, served: Object.freeze({ ...loaded.served, revision }) };
+  return loaded instanceof LoadedSet
+    ? loaded.numbered(revision)
+    : { ...loaded, served: Object.freeze({ ...loaded.served, revision }) };
+}
+
+const noData = LiveData.empty(sha256);
+
+/** A set of Verdict's own engine. */
+class LoadedSet implements LoadedPolicySet {
+  /** @param hasLiveTests whether its tests are to be run with each change of its live data */
+  private constructor(
+    readonly served: ServedPolicySet,
+    readonly data: SetRevisions | undefined,
+    private readonly set: PolicySetFiles,
+    private readonly inside: CompiledPolicySet,
+    private readonly hasLiveTests: boolean,
+  ) {}
+
+  static of(
+    set: PolicySetFiles,
+    inside: CompiledPolicySet,
+    data: SetRevisions | undefined,
+    hasLiveTests: boolean,
+    revision?: number,
+  ): LoadedSet {
+    const compiled = new PolicySet(inside);
+    // A full explanation may take as long as several decisions: others have their turn within it.
+    const evaluate: ServedPolicySet['evaluate'] = (request, evaluation) =>
+      evaluation.explain === 'full'
+        ? inTurns(compiled.evaluateInSteps(request, evaluation))
+        : compiled.evaluate(request, evaluation);
+    const served = Object.freeze({
+      ...describe(set, inside, compiled),
+      revision,
+      engine: 'verdict' as const,
+      evaluate,
+    });
+    return new LoadedSet(served, data, set, inside, hasLiveTests);
+  }
+
+  numbered(revision: number | undefined): LoadedSet {
+    const served = Object.freeze({ ...this.served, revision });
+    return new LoadedSet(served, this.data, this.set, this.inside, this.hasLiveTests);
+  }
+
+  async change(change: DataChange, revisions: SetRevisions, options?: ChangeOptions): Promise<ChangedLoadedSet> {
+    const { compiled, ...rest } = await inTurns(changeDataInSteps(this.inside, change, options));
+    // Where a change is trusted its tests have passed already.
+    if (this.hasLiveTests && options?.isTrusted !== true) {
+      await passTests(this.set.files, compiled, testedEngine(new PolicySet(compiled), defaultTestBudget), 'live');
+    }
+    const loaded = LoadedSet.of(this.set, compiled, revisions, this.hasLiveTests, this.served.revision);
+    return { ...rest, loaded };
+  }
+
+  retire(): void {}
+
+  async stop(): Promise<void> {}
+}
+
+async function loadStock(
+  set: PolicySetFiles,
+  inside: CompiledPolicySet,
+  testBudget: TestBudget,
+): Promise<LoadedPolicySet> {
+  const description = describe(set, inside, new PolicySet(inside));
+  const stock = await StockPolicySet.load(description.stockView());
+  const evaluate: ServedPolicySet['evaluate'] = (request) => stock.evaluate(request);
+  try {
+    await passTests(set.files, inside, testedStock(stock, testBudget));
+  } catch (error) {
+    await stock.stop();
+    throw error;
+  }
+  return {
+    served: Object.freeze({ ...description, engine: 'casbin', evaluate }),
+    data: undefined,
+    change: () => Promise.reject(new Error('a set of stock Casbin has no live data')),
+    retire: () => stock.retire(),
+    stop: () => stock.stop(),
+  };
+}
+
+function describe(set: PolicySetFiles, inside: CompiledPolicySet, compiled: PolicySet) {
+  let view: StockView | undefined;
+  const stockView = () => {
+    view ??= new StockView(inside, stockTexts(set.files, inside.data));
+    return view;
+  };
+  const { name } = set;
+  return { name, version: inside.version, compiled, mask: compileMask(inside.manifest.decisionLog), stockView };
+}
+
+/** A problem of live data that does not fit its files. */
+function unfitData({ code, message, pointer, hint }: DataProblem): PolicyProblem {
+  const place = { file: 'policy-set.yaml', line: 1, column: 1 };
+  return { severity: 'error', code, message: `live data (${pointer}): ${message}`, ...place, ...(hint && { hint }) };
 }
 
 /** With more rules than this the linter's warnings are left to `verdict lint`: they would take longer than the load. */
@@ -92,16 +202,35 @@ async function lintIfSmall(compiled: CompiledPolicySet, files: readonly PolicyFi
 /**
  * Asks the set what its tests ask, on the engine that would serve it.
  *
+ * @param wanted the tests that are about its files alone, or those about its live data
+ * @returns whether there are others, about the other of the two
  * @throws PolicyError with every test that fails and every fault of the test files
  */
-async function passTests(files: readonly PolicyFile[], entities: EntityStore, engine: TestedEngine): Promise<void> {
-  const { tests, problems } = readPolicyTests(textsOf(files, 'test'), entities);
+async function passTests(
+  files: readonly PolicyFile[],
+  { entities, manifest }: CompiledPolicySet,
+  engine: TestedEngine,
+  wanted: TestedData = 'files',
+): Promise<boolean> {
+  const hasLiveData = manifest.data !== undefined;
+  const { tests, problems, others } = readPolicyTests(textsOf(files, 'test'), entities, wanted, hasLiveData);
   const run = await runTests(engine, tests);
   const failing = [...problems, ...run.results.flatMap((result) => failureProblem(result) ?? []), ...run.problems];
   if (failing.length > 0) throw new PolicyError(failing);
+  return others.length > 0;
 }
 
-function stockTexts(files: readonly PolicyFile[]): StockTexts {
+/** Stock Casbin knows no live data: links of it are rules to it. Entities are put into its requests. */
+function stockTexts(files: readonly PolicyFile[], data: LiveData | undefined): StockTexts {
   const rules = textsOf(files, 'rules').map(({ text }) => text);
-  return { model: textsOf(files, 'model')[0]?.text ?? '', rules };
+  const links = [...(data?.roles() ?? [])].map((link) => link.map(csvField).join(', '));
+  return {
+    model: textsOf(files, 'model')[0]?.text ?? '',
+    rules: links.length === 0 ? rules : [...rules, links.join('\n')],
+  };
+}
+
+/** A column as a line of a rules file writes it. */
+function csvField(text: string): string {
+  return `"${text.replaceAll('"', '""')}"`;
 }

@@ -3,6 +3,7 @@ import { noPolicySet, policySetNotFound, VerdictError } from '../errors.js';
 import type { KnownState } from './archive/policy-archive.js';
 import type { LoadedPolicySet } from './load-policy-set.js';
 import type { PolicySetStatus } from './policy-set-status.js';
+import type { OfferedSet } from './policy-source.js';
 import type { ServedPolicySet } from './served-policy-set.js';
 import { Waiters } from './waiters.js';
 
@@ -15,8 +16,12 @@ export interface Entry {
   archived?: KnownState | undefined;
   /** The version of the files that its source has, where they can be read; they may be broken. */
   sourceVersion?: string | undefined;
-  /** The version, with its tests, that was last found good. */
-  checked?: string;
+  /** What its source had last, as files that can be read. */
+  offered?: OfferedSet | undefined;
+  /** The number of the files that are served, in the row of numbers that live data takes its own from; undefined: none. */
+  filesRevision?: number | undefined;
+  /** The version of the files, with their tests, that was last found good. */
+  checked?: string | undefined;
   /**
    * The source's version at a rollback; `''` if it could not be read then. The pin ends when the source has another one.
    */

@@ -1,4 +1,5 @@
 import type { PolicyArchive } from './archive/policy-archive.js';
+import type { LiveSets } from './data/live-sets.js';
 import type { PolicySource } from './policy-source.js';
 
 /** The operator's log. Pino's loggers fit. */
@@ -25,6 +26,8 @@ export interface PolicyStoreOptions {
   readonly defaultPolicySet?: string;
   /** Undefined: no version survives a restart, and there are no rollbacks. */
   readonly archive?: PolicyArchive;
+  /** Undefined: no set has live data. */
+  readonly live?: LiveSets;
   readonly log: PolicyStoreLog;
   readonly onLoad?: (event: LoadEvent) => void;
   /** The highest age of a set, in milliseconds, at which it answers requests; undefined: any. */

@@ -22,11 +22,16 @@ import { PostgresPolicyArchive } from './archive/postgres/postgres-policy-archiv
 import { SqlitePolicyArchive } from './archive/sqlite/sqlite-policy-archive.js';
 import { SentBundles } from './bundle/sent-bundles.js';
 import type { TrustedKeys } from './bundle/trusted-keys.js';
+import { LiveDataStore } from './data/live-data-store.js';
+import { LiveDataWriting } from './data/live-data-writing.js';
+import { LiveSets } from './data/live-sets.js';
 import { DatabaseSource } from './database/database-source.js';
 import { PoliciesCopy } from './database/policies-copy.js';
 import { PolicyRepository } from './database/policy-repository.js';
 import { PolicyWriting } from './database/policy-writing.js';
+import { PostgresLiveDataStore } from './database/postgres/postgres-live-data-store.js';
 import { PostgresPolicyRepository } from './database/postgres/postgres-policy-repository.js';
+import { SqliteLiveDataStore } from './database/sqlite/sqlite-live-data-store.js';
 import { SqlitePolicyRepository } from './database/sqlite/sqlite-policy-repository.js';
 import { DirectorySource } from './directory/directory-source.js';
 import { LoadObservers } from './load-observers.js';
@@ -76,6 +81,22 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
       },
     },
     {
+      provide: LiveDataStore,
+      inject: [ServiceDatabase, ChangeFeed],
+      useFactory: (
+        database: SqliteDatabase | PostgresDatabase,
+        feed: ChangeFeed | undefined,
+      ): Promise<LiveDataStore> =>
+        database instanceof PostgresDatabase
+          ? PostgresLiveDataStore.open(database, feed)
+          : database.open((path) => SqliteLiveDataStore.open(path)),
+    },
+    {
+      provide: LiveDataWriting,
+      inject: [LiveDataStore, PolicyStore],
+      useFactory: (data: LiveDataStore, store: PolicyStore) => new LiveDataWriting(data, store),
+    },
+    {
       provide: PolicySource,
       inject: [Config, loggerToken, PolicyArchive, PolicyRepository],
       useFactory: async (
@@ -112,26 +133,33 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
     {
       // Undefined where the sets are not written into the database.
       provide: PolicyWriting,
-      inject: [Config, PolicyRepository, PolicySource],
-      useFactory: (config: Config, repository: PolicyRepository | undefined, source: PolicySource) =>
+      inject: [Config, PolicyRepository, PolicySource, LiveDataStore],
+      useFactory: (
+        config: Config,
+        repository: PolicyRepository | undefined,
+        source: PolicySource,
+        data: LiveDataStore,
+      ) =>
         source instanceof DatabaseSource && repository !== undefined
-          ? new PolicyWriting(repository, source, new SentBundles(trustedKeysOf(config)))
+          ? new PolicyWriting(repository, source, new SentBundles(trustedKeysOf(config)), data)
           : undefined,
     },
     {
       provide: PolicyStore,
-      inject: [Config, loggerToken, PolicySource, PolicyArchive, AuditLog, LoadObservers],
+      inject: [Config, loggerToken, PolicySource, PolicyArchive, LiveDataStore, AuditLog, LoadObservers],
       useFactory: (
         { defaultPolicySet, maxStaleness }: Config,
         log: Logger,
         source: PolicySource,
         archive: PolicyArchive,
+        data: LiveDataStore,
         audit: AuditLog,
         observers: LoadObservers,
       ) =>
         new PolicyStore({
           source,
           archive,
+          live: new LiveSets(data),
           log,
           onLoad: (event) => {
             observers.notify(event);
@@ -159,7 +187,7 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
         }),
     },
   ],
-  exports: [LoadObservers, PolicyArchive, PolicyStore, PolicyWriting],
+  exports: [LiveDataWriting, LoadObservers, PolicyArchive, PolicyStore, PolicyWriting],
 })
 export class PolicyStoreModule implements OnModuleInit, OnApplicationShutdown {
   /** Tells of rollbacks by other replicas. */
@@ -170,6 +198,7 @@ export class PolicyStoreModule implements OnModuleInit, OnApplicationShutdown {
     private readonly archive: PolicyArchive,
     private readonly retention: ArchiveRetention,
     private readonly source: PolicySource,
+    private readonly data: LiveDataStore,
     @Inject(PolicyRepository) private readonly repository: PolicyRepository | undefined,
     @Inject(ChangeFeed) private readonly feed: ChangeFeed | undefined,
   ) {}
@@ -191,6 +220,7 @@ export class PolicyStoreModule implements OnModuleInit, OnApplicationShutdown {
       await this.store.stop();
     } finally {
       await this.repository?.close();
+      await this.data.close();
       await this.archive.close();
     }
   }

@@ -1,14 +1,28 @@
+import type { DataChange } from '../core/policy/data-change.js';
 import type { PolicyProblem } from '../core/problem.js';
 import { isAway } from '../database/database-error.js';
+import { VerdictError } from '../errors.js';
 import { ArchivedVersions } from './archive/archived-versions.js';
 import type { ArchivedState, ServedVersion } from './archive/policy-archive.js';
+import { type ChangedLoadedSet, type LoadedPolicySet, withRevision } from './load-policy-set.js';
 import type { PolicySetStatus } from './policy-set-status.js';
-import { PolicySetTable } from './policy-set-table.js';
+import { type Entry, PolicySetTable } from './policy-set-table.js';
 import { ageOf, type OfferedSet, type SourceSink } from './policy-source.js';
 import type { PolicyStoreOptions } from './policy-store-options.js';
 import type { ServedPolicySet } from './served-policy-set.js';
 import { SetLoader } from './set-loader.js';
+import { claimedRevision, type SetRevisions } from './set-revisions.js';
 import { VersionService } from './version-service.js';
+
+/** A set whose live data can be changed. */
+export interface ChangeableSet {
+  /** The revision of its live data that serves. */
+  readonly data: number;
+  /** That of its files; undefined where these have no numbers. */
+  readonly files: number | undefined;
+  /** Makes the set that a change leads to, which is not served. @throws DataError, PolicyError with the tests that fail */
+  change(change: DataChange): Promise<ChangedLoadedSet>;
+}
 
 /** When a set is loaded again that failed for another reason than its files, in milliseconds. */
 const defaultRetryMs = 5_000;
@@ -28,7 +42,7 @@ export class PolicyStore {
   private isStopped = false;
 
   constructor(private readonly options: PolicyStoreOptions) {
-    this.archived = new ArchivedVersions(options.archive);
+    this.archived = new ArchivedVersions(options.archive, options.live?.store);
     this.sets = new PolicySetTable(options.source.title, options.defaultPolicySet);
     this.service = new VersionService(this.sets, this.archived, options);
     this.loader = new SetLoader(this.sets, this.service, options);
@@ -44,12 +58,14 @@ export class PolicyStore {
       for (const entry of this.sets.entries) await this.service.serveArchived(entry);
     });
     this.sets.isStarted = true;
+    this.options.live?.start(() => this.followData());
   }
 
   /** Ends the source and the threads of stock Casbin; what was resolved before can no longer be counted on. */
   async stop(): Promise<void> {
     this.isStopped = true;
     this.sets.waiters.stop();
+    this.options.live?.stop();
     await this.options.source.stop();
     for (const name of [...this.retries.keys()]) this.forgetRetry(name);
     await this.work;
@@ -140,17 +156,24 @@ export class PolicyStore {
    * While the newest that the source has of a set cannot be loaded, its age grows, although the source is read.
    */
   ageOf(name: string): number {
-    const lastCurrent = this.sets.find(name)?.lastCurrent;
-    const ofSource = ageOf(this.options.source);
-    return lastCurrent === undefined ? ofSource : Math.max(ofSource, performance.now() - lastCurrent);
+    const entry = this.sets.find(name);
+    const { source, live } = this.options;
+    return Math.max(
+      ageOf(source),
+      entry?.lastCurrent === undefined ? 0 : performance.now() - entry.lastCurrent,
+      entry?.loaded?.data === undefined || live === undefined ? 0 : live.ageMs,
+    );
   }
 
   /**
-   * Asks the source for the highest revision that it has given a set; undefined where it has given it none. Rejects when it
-   * cannot be asked.
+   * Asks for the highest revision that a set was given, by its source or by a change of its live data; undefined where it
+   * was given none. Rejects when that cannot be asked.
    */
-  latestRevision(name: string): Promise<number | undefined> {
-    return this.options.source.latestRevision(name);
+  async latestRevision(name: string): Promise<number | undefined> {
+    const { source, live } = this.options;
+    const ofSource = await source.latestRevision(name);
+    const hasData = this.sets.find(name)?.loaded?.data !== undefined;
+    return !hasData || live === undefined ? ofSource : ((await live.latestRevision(name)) ?? ofSource);
   }
 
   /**
@@ -191,20 +214,113 @@ export class PolicyStore {
    */
   async rollback(name: string, version: string, by: string): Promise<PolicySetStatus> {
     const { source } = this.options;
+    const { files, data } = await this.rolledBackTo(name, version, by);
     if (source.rollback !== undefined) {
-      this.sets.get(name);
-      // It must be there and load before every replica is told to serve it.
-      await (await this.archived.load(name, version)).stop();
-      await source.rollback(name, version, by);
+      await source.rollback(name, files, by);
+      if (data) await this.followData();
       return this.sets.status(name);
     }
     return this.exclusively(async () => {
       const entry = this.sets.get(name);
       const { sourceVersion } = entry;
-      const pinnedOver = sourceVersion === version ? undefined : (sourceVersion ?? '');
-      await this.service.serve(entry, await this.archived.load(name, version), pinnedOver);
+      const pinnedOver = sourceVersion === files ? undefined : (sourceVersion ?? '');
+      await this.service.serve(entry, await this.loadFiles(entry, files), pinnedOver);
       return this.sets.status(name);
     });
+  }
+
+  /**
+   * Makes sure that a version is there and loads, before any replica is told to serve it, and gives the set the live data
+   * of that version.
+   *
+   * @returns the version of its files, and whether live data may have changed
+   */
+  private async rolledBackTo(name: string, version: string, by: string) {
+    const { archive, live } = this.options;
+    this.sets.get(name);
+    const loaded = await this.archived.load(name, version);
+    const { versionOfFiles: files, manifest } = loaded.served.compiled;
+    await loaded.stop();
+    // Data of a set that has none by its manifest are left to when it may have them again.
+    if (live === undefined || manifest.data === undefined) return { files, data: false };
+    const revision = (await archive?.version(name, version))?.dataRevision;
+    await live.restore(name, { version, revision, by });
+    return { files, data: true };
+  }
+
+  /** An earlier version of the files, with the live data of now. */
+  private async loadFiles(entry: Entry, version: string): Promise<LoadedPolicySet> {
+    const loaded = await this.archived.loadFiles(entry.name, version, undefined, this.service.dataOf(entry));
+    const before = entry.loaded?.served.revision;
+    return loaded.data === undefined
+      ? loaded
+      : withRevision(loaded, claimedRevision(entry.filesRevision, loaded.data, before));
+  }
+
+  /**
+   * What a change of live data would be made of: what serves, and the numbers that a writer holds against those of the
+   * database.
+   *
+   * @throws VerdictError `policy_set_not_found`, `policy_set_unavailable`, `not_live_data`
+   */
+  changeable(name: string): ChangeableSet {
+    const entry = this.sets.get(name);
+    const { loaded, filesRevision } = entry;
+    if (loaded === undefined) {
+      throw new VerdictError('policy_set_unavailable', `The policy set "${name}" could not be loaded.`);
+    }
+    const { data } = loaded;
+    if (data === undefined) {
+      const detail = `The policy set "${name}" has no live data: its policy-set.yaml does not say what may be changed under data.`;
+      throw new VerdictError('not_live_data', detail);
+    }
+    return { data: data.data, files: filesRevision, change: (change) => loaded.change(change, data) };
+  }
+
+  /**
+   * Makes the changes of live data that others, or this process, have written.
+   *
+   * @throws DatabaseError where the database is away: then it is to be called again
+   */
+  async followData(): Promise<void> {
+    const { live } = this.options;
+    if (live === undefined) return;
+    let away: unknown;
+    for (const head of await live.heads()) {
+      if (this.isStopped) return;
+      const entry = this.sets.find(head.name);
+      if (entry === undefined || !isBehind(entry, head)) continue;
+      await this.exclusively(() => this.followDataOf(entry, head)).catch((error: unknown) => {
+        if (isAway(error)) away = error;
+        else this.options.log.error({ err: error, policySet: head.name }, 'a change of live data is not followed');
+      });
+    }
+    if (away !== undefined) throw away;
+  }
+
+  private async followDataOf(entry: Entry, head: SetRevisions): Promise<void> {
+    if (this.sets.find(entry.name) !== entry || !isBehind(entry, head)) return;
+    const loaded = await this.options.live!.followed(entry, head).catch((error: unknown) => {
+      if (isAway(error)) throw error;
+      // The files here may be others than those that the change was checked on: then loading them says what is wrong.
+      this.options.log.warn({ err: error, policySet: entry.name }, 'live data are read as a whole again');
+      return undefined;
+    });
+    if (loaded !== undefined) {
+      await this.service.keepData(loaded);
+      this.service.put(entry, loaded, entry.pinnedOver);
+      // Files that cannot be served may be right with these data.
+      if (entry.problems.length > 0 && entry.offered !== undefined) await this.retryLoad(entry.offered);
+      return;
+    }
+    if (entry.pinnedOver !== undefined || entry.offered === undefined) {
+      const version = entry.loaded?.served.compiled.versionOfFiles;
+      if (version === undefined) return;
+      const again = await this.loadFiles(entry, version);
+      await this.service.keepData(again);
+      return this.service.put(entry, again, entry.pinnedOver);
+    }
+    await this.retryLoad(entry.offered);
   }
 
   /**
@@ -234,10 +350,10 @@ export class PolicyStore {
     const sourceVersion = entry?.sourceVersion;
     if (entry === undefined || sourceVersion === undefined) return;
     if (pinnedOver === sourceVersion || pinnedOver === '') {
-      if (entry.pinnedOver !== undefined && entry.loaded?.served.version === version) return;
-      this.service.put(entry, await this.archived.load(name, version), sourceVersion);
+      if (entry.pinnedOver !== undefined && entry.loaded?.served.compiled.versionOfFiles === version) return;
+      this.service.put(entry, await this.loadFiles(entry, version), sourceVersion);
     } else if (pinnedOver === undefined && entry.pinnedOver !== undefined && version === sourceVersion) {
-      this.service.put(entry, await this.archived.load(name, version), undefined);
+      this.service.put(entry, await this.loadFiles(entry, version), undefined);
     }
   }
 
@@ -267,6 +383,10 @@ export class PolicyStore {
     };
   }
 
+  private async retryLoad(offered: OfferedSet): Promise<void> {
+    await this.load({ ...offered, since: performance.now() });
+  }
+
   private async load(offered: OfferedSet): Promise<boolean> {
     const { name } = offered.set;
     this.forgetRetry(name);
@@ -275,7 +395,7 @@ export class PolicyStore {
     const again = () =>
       void this.exclusively(async () => {
         // What the source told since then was in line before it.
-        if (this.retries.get(name) === timer) await this.load({ ...offered, since: performance.now() });
+        if (this.retries.get(name) === timer) await this.retryLoad(offered);
       });
     const timer = setTimeout(again, this.options.retryMs ?? defaultRetryMs).unref();
     this.retries.set(name, timer);
@@ -293,4 +413,11 @@ export class PolicyStore {
     if (problem === undefined) log.info(source.place, `${source.title} read`);
     else log.error({ ...source.place, problem }, `${source.title}: ${problem.message}`);
   }
+}
+
+/** Whether a set has not got changes of its live data. One that could not be loaded may be loaded with others. */
+function isBehind({ loaded, problems, offered, filesRevision }: Entry, head: SetRevisions): boolean {
+  if (loaded?.data === undefined) return loaded === undefined && problems.length > 0 && offered !== undefined;
+  const { revision } = loaded.served;
+  return loaded.data.data !== head.data || claimedRevision(filesRevision, head, revision) !== revision;
 }

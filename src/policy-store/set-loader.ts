@@ -5,6 +5,7 @@ import { testsVersionOf, versionOf } from './policy-set-files.js';
 import type { Entry, PolicySetTable } from './policy-set-table.js';
 import { ageOf, type OfferedSet } from './policy-source.js';
 import type { LoadEvent, PolicyStoreOptions } from './policy-store-options.js';
+import { claimedRevision } from './set-revisions.js';
 import type { VersionService } from './version-service.js';
 
 /** Loads what a source has of a set. A set that cannot be loaded keeps the version that serves (P1). */
@@ -12,7 +13,7 @@ export class SetLoader {
   constructor(
     private readonly sets: PolicySetTable,
     private readonly service: VersionService,
-    private readonly options: Pick<PolicyStoreOptions, 'archive' | 'log' | 'onLoad' | 'source'>,
+    private readonly options: Pick<PolicyStoreOptions, 'archive' | 'live' | 'log' | 'onLoad' | 'source'>,
   ) {}
 
   /** @returns `failed`: something else than the files was at fault, so the same may go well later */
@@ -21,6 +22,7 @@ export class SetLoader {
     const entry = this.sets.obtain(set.name);
     const from = entry.loaded?.served.version ?? entry.archived?.version;
     entry.sourceVersion = offered.pinnedOver ?? versionOf(set.files);
+    entry.offered = offered;
     let result: LoadEvent['result'] = 'failed';
     let outcome: 'served' | 'refused' | 'failed' = 'served';
     try {
@@ -47,6 +49,7 @@ export class SetLoader {
     const entry = this.sets.obtain(name);
     const from = entry.loaded?.served.version ?? entry.archived?.version;
     entry.sourceVersion = undefined;
+    entry.offered = undefined;
     this.note(entry, problems);
     await this.finish(entry, 'failed', since, from);
   }
@@ -88,7 +91,7 @@ export class SetLoader {
     if (entry.pinnedOver === '') {
       // When the pin was set the source could not be read; this is the version that it is over.
       entry.pinnedOver = version;
-      const pinned = entry.loaded?.served.version ?? entry.archived?.version;
+      const pinned = entry.loaded?.served.compiled.versionOfFiles ?? entry.archived?.version;
       if (pinned !== undefined)
         await this.options.archive?.setState({ name: entry.name, version: pinned, pinnedOver: version }, Date.now());
     }
@@ -96,25 +99,31 @@ export class SetLoader {
     // Tests are not a part of the version: when they change, they are run again on what serves already.
     const checked = `${version} ${testsVersionOf(set.files)}`;
     const serves = () => {
-      const served = entry.loaded?.served;
-      return served?.version === version && served?.compiled.semantics === semantics;
+      const compiled = entry.loaded?.served.compiled;
+      return compiled?.versionOfFiles === version && compiled.semantics === semantics;
     };
-    if (serves() && entry.checked === checked) {
+    if (serves() && entry.checked === checked && entry.loaded?.data === undefined) {
       this.service.renumber(entry, revision);
       return 'unchanged';
     }
-    const loaded = await loadPolicySet(set, semantics);
+    const loaded = await loadPolicySet(set, { semantics, data: this.service.dataOf(entry) });
     entry.checked = checked;
-    if (serves()) {
+    if (serves() && loaded.data === undefined) {
       await loaded.stop();
       this.service.renumber(entry, revision);
       return 'unchanged';
     }
-    await this.service.serve(entry, withRevision(loaded, revision), undefined, async (archive) => {
+    const isSame = loaded.served.version === entry.loaded?.served.version;
+    entry.filesRevision = revision;
+    const claimed =
+      loaded.data === undefined ? revision : claimedRevision(revision, loaded.data, entry.loaded?.served.revision);
+    await this.service.serve(entry, withRevision(loaded, claimed), undefined, async (archive) => {
       // An earlier version comes from the archive, with the number of its defaults.
-      if (pinnedOver === undefined) await archive.keep(set, Date.now(), await gitCommit?.());
+      if (pinnedOver !== undefined) return;
+      const use = loaded.served.version === version ? 'alone' : 'base';
+      await archive.keep(set, Date.now(), await gitCommit?.(), use);
     });
-    return 'served';
+    return isSame ? 'unchanged' : 'served';
   }
 
   /** Says once why the set is not loaded. */

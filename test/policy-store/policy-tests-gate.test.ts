@@ -87,7 +87,7 @@ describe('what all tests of a set cost together', () => {
     let [low, high] = [0, 100_000];
     while (low < high) {
       const middle = (low + high) >> 1;
-      const loads = await loadPolicySet(policySet, undefined, { steps: middle, stockMs: 0 }).then(
+      const loads = await loadPolicySet(policySet, { testBudget: { steps: middle, stockMs: 0 } }).then(
         () => true,
         () => false,
       );
@@ -109,8 +109,8 @@ describe('what all tests of a set cost together', () => {
   it('is bounded: the first test that is not asked any more is named', async () => {
     const enough = await stepsOf(files);
     expect(enough).toBeGreaterThan(0);
-    await (await loadPolicySet(files, undefined, { steps: enough, stockMs: 0 })).stop();
-    const error = await loadPolicySet(files, undefined, { steps: enough - 1, stockMs: 0 }).catch(
+    await (await loadPolicySet(files, { testBudget: { steps: enough, stockMs: 0 } })).stop();
+    const error = await loadPolicySet(files, { testBudget: { steps: enough - 1, stockMs: 0 } }).catch(
       (thrown: unknown) => thrown,
     );
     expect((error as PolicyError).problems).toMatchObject(costly(`${enough - 1} steps`));
@@ -133,7 +133,7 @@ describe('what all tests of a set cost together', () => {
     const stock = setOf(passing, 'engine: casbin');
     const folder = folderOf(stock);
     const nothing = { steps: 0, stockMs: 0 };
-    const error = await loadPolicySet(stock, undefined, nothing).catch((thrown: unknown) => thrown);
+    const error = await loadPolicySet(stock, { testBudget: nothing }).catch((thrown: unknown) => thrown);
     expect((error as PolicyError).problems).toMatchObject(costly('0 ms of stock Casbin'));
     expect((await testFolder(folder, nothing)).problems).toMatchObject(costly('0 ms of stock Casbin'));
     expect(await lintFolder(folder, nothing)).toMatchObject(costly('0 ms of stock Casbin'));

@@ -79,7 +79,7 @@ describe('the number of the defaults that a set is read with', () => {
       'schema.yaml': 'resource: { "a:b": { properties: { owner: { type: integer }, n: {}, also: {} } } }\n',
     };
     const files = Object.entries(tree).map(([path, text]) => ({ path, bytes: Buffer.from(text) }));
-    const at = async (semantics: Semantics) => (await loadPolicySet({ name: 'acl', files }, semantics)).served;
+    const at = async (semantics: Semantics) => (await loadPolicySet({ name: 'acl', files }, { semantics })).served;
     // An alias, an integer that is not exact, and a value that the schema does not allow.
     await expect(at(currentSemantics)).rejects.toMatchObject({
       problems: [{ code: 'yaml_alias' }, {}, { code: 'yaml_alias' }],

@@ -135,6 +135,13 @@ export class LiveData {
   }
 }
 
-function tupleOf(definition: string, hasDomain: boolean, child: string, parent: string, domain: string): string[] {
+/** A link of live data as its columns. */
+export function tupleOf(
+  definition: string,
+  hasDomain: boolean,
+  child: string,
+  parent: string,
+  domain: string,
+): string[] {
   return hasDomain ? [definition, child, parent, domain] : [definition, child, parent];
 }

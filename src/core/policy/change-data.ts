@@ -25,6 +25,8 @@ export interface ChangedSet {
   /** Number of links and entities that are new, and that are gone. */
   readonly added: number;
   readonly removed: number;
+  /** What the change does: what it adds was not there, what it removes was. */
+  readonly effect: LiveDataChange;
 }
 
 export interface ChangeOptions {
@@ -49,10 +51,10 @@ export function* changeDataInSteps(
   if (data === undefined) throw noLiveData();
   const read = yield* readSoundly(set, change, isTrusted);
   const { added, removed } = read;
-  if (added === 0 && removed === 0) return { compiled: set, added, removed };
+  if (added === 0 && removed === 0) return { compiled: set, added, removed, effect: read };
   const compiled = yield* withData(set, yield* data.changed(read), read);
   if (!isTrusted) yield* checkLinks(compiled, read);
-  return { compiled, added, removed };
+  return { compiled, added, removed, effect: read };
 }
 
 /**

@@ -19,6 +19,12 @@ export class ArchivedVersion {
   @Parts(() => ArchivedFile)
   readonly files!: readonly ArchivedFile[];
 
+  @Text({ optional: true, description: 'The version of these files, where it served with live data.' })
+  readonly filesVersion?: string;
+
+  @Integer({ optional: true, description: 'The revision of the live data that it served with.' })
+  readonly dataRevision?: number;
+
   @Text({ optional: true, description: 'The commit that it came from, where its folder was a git tree.' })
   readonly gitCommit?: string;
 

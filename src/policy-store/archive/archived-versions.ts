@@ -1,7 +1,8 @@
 import { PolicyError } from '../../core/problem.js';
 import { currentSemantics, isSemantics, semanticsBeforeNumbers } from '../../core/semantics.js';
 import { VerdictError, versionNotFound } from '../../errors.js';
-import { type LoadedPolicySet, loadPolicySet } from '../load-policy-set.js';
+import type { LiveDataStore } from '../data/live-data-store.js';
+import { type LoadedPolicySet, type LoadOptions, loadPolicySet } from '../load-policy-set.js';
 import type { ServedPolicySet } from '../served-policy-set.js';
 import type { PolicyArchive } from './policy-archive.js';
 
@@ -13,7 +14,11 @@ export class ArchivedVersions {
   /** The version that was used last is last. */
   private readonly kept = new Map<string, Promise<LoadedPolicySet>>();
 
-  constructor(private readonly archive: PolicyArchive | undefined) {}
+  /** @param data has what live data were; undefined where no set has any */
+  constructor(
+    private readonly archive: PolicyArchive | undefined,
+    private readonly data?: LiveDataStore,
+  ) {}
 
   /**
    * Loads a version for replays. It is shared, and ends when enough others have been used.
@@ -36,11 +41,36 @@ export class ArchivedVersions {
   }
 
   /**
-   * Loads a version that the caller keeps and stops.
+   * Loads a version that the caller keeps and stops, with the live data that it had.
    *
    * @throws VerdictError `policy_version_not_found`, `policy_version_invalid`
    */
   async load(name: string, version: string, semantics?: number): Promise<LoadedPolicySet> {
+    const archived = await this.archive?.version(name, version);
+    const revision = archived?.dataRevision;
+    if (revision === undefined) return this.loadFiles(name, version, semantics);
+    const loaded = await this.loadFiles(name, version, semantics, async () => {
+      const entries = await this.data?.entriesAt(name, revision);
+      if (entries === undefined) throw versionNotFound(name, version);
+      return { ...entries, revisions: { files: 0, data: revision } };
+    });
+    if (loaded.served.version === version) return loaded;
+    await loaded.stop();
+    throw new Error(`the live data that is kept of ${name} ${version} is damaged`);
+  }
+
+  /**
+   * Loads the files of a version, which the caller keeps and stops.
+   *
+   * @param data the live data to load them with
+   * @throws as `load` does
+   */
+  async loadFiles(
+    name: string,
+    version: string,
+    semantics?: number,
+    data?: LoadOptions['data'],
+  ): Promise<LoadedPolicySet> {
     const archived = await this.archive?.version(name, version);
     const files = archived === undefined ? undefined : await this.archive?.files(name, version);
     if (archived === undefined || files === undefined) {
@@ -52,7 +82,7 @@ export class ArchivedVersions {
       throw new VerdictError('policy_version_invalid', `The version is meant under semantics ${number}, and ${known}.`);
     }
     try {
-      return await loadPolicySet(files, number);
+      return await loadPolicySet(files, { semantics: number, data });
     } catch (error) {
       if (!(error instanceof PolicyError)) throw error;
       throw new VerdictError('policy_version_invalid', `The version cannot be loaded: ${error.message}.`, {

@@ -3,7 +3,14 @@ import { isAway } from '../../database/database-error.js';
 import { type PolicySetFiles, versionOf } from '../policy-set-files.js';
 import { archivedFilesOf } from './archived-files.js';
 import type { ArchivedVersion, VersionsPage } from './archived-version.js';
-import { type ArchivedState, type KnownState, PolicyArchive, type ServedVersion } from './policy-archive.js';
+import {
+  type ArchivedState,
+  type DataVersion,
+  type KnownState,
+  type NeededData,
+  PolicyArchive,
+  type ServedVersion,
+} from './policy-archive.js';
 
 export interface LateArchiveOptions {
   readonly archive: PolicyArchive;
@@ -19,6 +26,12 @@ interface WaitingVersion {
   readonly set: PolicySetFiles;
   readonly at: number;
   readonly gitCommit: string | undefined;
+  readonly use: 'alone' | 'base' | undefined;
+}
+
+interface WaitingDataVersion {
+  readonly data: DataVersion;
+  readonly at: number;
 }
 
 /** What a set serves; without a version its folder is gone. */
@@ -40,9 +53,10 @@ const defaultMaxWaiting = 100;
  */
 export class LateArchive extends PolicyArchive {
   private readonly versionsWaiting = new Map<string, WaitingVersion>();
+  private readonly dataWaiting = new Map<string, WaitingDataVersion>();
   private readonly statesWaiting = new Map<string, WaitingState>();
   /** What the archive refused, and was said. */
-  private readonly reported = new WeakSet<WaitingVersion | WaitingState>();
+  private readonly reported = new WeakSet<WaitingVersion | WaitingDataVersion | WaitingState>();
   /** Sets whose state was written since the start; undefined when their pins were known at the start. */
   private stated: Set<string> | undefined;
   private timer: NodeJS.Timeout | undefined;
@@ -52,15 +66,31 @@ export class LateArchive extends PolicyArchive {
     super();
   }
 
-  async keep(set: PolicySetFiles, at: number, gitCommit?: string): Promise<void> {
+  async keep(set: PolicySetFiles, at: number, gitCommit?: string, use?: 'alone' | 'base'): Promise<void> {
     try {
-      await this.options.archive.keep(set, at, gitCommit);
+      await this.options.archive.keep(set, at, gitCommit, use);
     } catch (error) {
       const isFull = this.versionsWaiting.size >= (this.options.maxWaiting ?? defaultMaxWaiting);
       if (!isAway(error) || isFull) throw error;
-      this.versionsWaiting.set(keyOf(set.name, versionOf(set.files)), { set, at, gitCommit });
+      this.versionsWaiting.set(keyOf(set.name, versionOf(set.files)), { set, at, gitCommit, use });
       this.writeLater();
     }
+  }
+
+  async keepData(data: DataVersion, at: number): Promise<void> {
+    const isBaseWaiting = this.versionsWaiting.has(keyOf(data.name, data.filesVersion));
+    try {
+      if (!isBaseWaiting) return await this.options.archive.keepData(data, at);
+    } catch (error) {
+      const isFull = this.dataWaiting.size >= (this.options.maxWaiting ?? defaultMaxWaiting);
+      if (!isAway(error) || isFull) throw error;
+    }
+    this.dataWaiting.set(keyOf(data.name, data.version), { data, at });
+    this.writeLater();
+  }
+
+  neededData(): Promise<readonly NeededData[]> {
+    return this.options.archive.neededData();
   }
 
   setState(state: ArchivedState, at: number): Promise<void> {
@@ -83,6 +113,12 @@ export class LateArchive extends PolicyArchive {
   }
 
   async version(name: string, version: string): Promise<ArchivedVersion | undefined> {
+    const withData = this.dataWaiting.get(keyOf(name, version));
+    if (withData !== undefined) {
+      const { filesVersion, dataRevision } = withData.data;
+      const base = await this.version(name, filesVersion);
+      return base && { ...base, version, filesVersion, dataRevision };
+    }
     const waiting = this.versionsWaiting.get(keyOf(name, version));
     if (waiting === undefined) return this.options.archive.version(name, version);
     const time = new Date(waiting.at).toISOString();
@@ -97,12 +133,16 @@ export class LateArchive extends PolicyArchive {
   }
 
   async files(name: string, version: string): Promise<PolicySetFiles | undefined> {
+    const withData = this.dataWaiting.get(keyOf(name, version));
+    if (withData !== undefined) return this.files(name, withData.data.filesVersion);
     const waiting = this.versionsWaiting.get(keyOf(name, version));
     if (waiting === undefined) return this.options.archive.files(name, version);
     return { name, files: archivedFilesOf(waiting.set).map(({ path, bytes }) => ({ path, bytes })) };
   }
 
   async file(name: string, version: string, path: string): Promise<Uint8Array | undefined> {
+    const withData = this.dataWaiting.get(keyOf(name, version));
+    if (withData !== undefined) return this.file(name, withData.data.filesVersion, path);
     const waiting = this.versionsWaiting.get(keyOf(name, version));
     if (waiting === undefined) return this.options.archive.file(name, version, path);
     return archivedFilesOf(waiting.set).find((file) => file.path === path)?.bytes;
@@ -129,7 +169,7 @@ export class LateArchive extends PolicyArchive {
     clearTimeout(this.timer);
     await this.writing;
     await this.writeWaiting().catch((error: unknown) => {
-      const { size } = this.versionsWaiting;
+      const size = this.versionsWaiting.size + this.dataWaiting.size;
       this.options.onProblem(`${size} versions of policy sets could not be archived`, error);
     });
     await this.options.archive.close();
@@ -167,8 +207,8 @@ export class LateArchive extends PolicyArchive {
     return states.some((state) => state.name === name && state.pinnedOver !== undefined);
   }
 
-  private async keepWaiting({ set, at, gitCommit }: WaitingVersion): Promise<void> {
-    await this.options.archive.keep(set, at, gitCommit);
+  private async keepWaiting({ set, at, gitCommit, use }: WaitingVersion): Promise<void> {
+    await this.options.archive.keep(set, at, gitCommit, use);
     this.versionsWaiting.delete(keyOf(set.name, versionOf(set.files)));
   }
 
@@ -179,7 +219,11 @@ export class LateArchive extends PolicyArchive {
    */
   private async writeWaiting(): Promise<void> {
     const refusals: unknown[] = [];
-    const attempt = async (waiting: WaitingVersion | WaitingState, what: string, write: Promise<void>) => {
+    const attempt = async (
+      waiting: WaitingVersion | WaitingDataVersion | WaitingState,
+      what: string,
+      write: Promise<unknown>,
+    ) => {
       try {
         await write;
       } catch (error) {
@@ -192,6 +236,12 @@ export class LateArchive extends PolicyArchive {
     for (const waiting of [...this.versionsWaiting.values()]) {
       const { name, files } = waiting.set;
       await attempt(waiting, `version ${versionOf(files)} of the policy set "${name}"`, this.keepWaiting(waiting));
+    }
+    for (const [key, waiting] of [...this.dataWaiting]) {
+      const { name, version, filesVersion } = waiting.data;
+      if (this.versionsWaiting.has(keyOf(name, filesVersion))) continue;
+      const keep = this.options.archive.keepData(waiting.data, waiting.at).then(() => this.dataWaiting.delete(key));
+      await attempt(waiting, `version ${version} of the policy set "${name}"`, keep);
     }
     for (const [name, waiting] of [...this.statesWaiting]) {
       // A state names a version that is there; why this one is not was said.

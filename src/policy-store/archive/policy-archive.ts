@@ -21,6 +21,19 @@ export interface ServedVersion {
   readonly version: string;
 }
 
+/** A version that served with live data. Its files are kept as a version of their own. */
+export interface DataVersion extends ServedVersion {
+  readonly filesVersion: string;
+  /** Of the live data; the store of live data has their changes. */
+  readonly dataRevision: number;
+}
+
+/** The oldest live data that a set needs for its versions. */
+export interface NeededData {
+  readonly name: string;
+  readonly revision: number;
+}
+
 /** How many versions of each set are kept, whether a decision record needs them or not. */
 export const newestVersions = 100;
 
@@ -48,8 +61,19 @@ export abstract class PolicyArchive {
    * committed. A version that is kept already gets the later time and the defaults of today.
    *
    * @param at when it is put into service, in milliseconds since 1970
+   * @param use `base`: it serves with live data, as a version that `keepData` notes
    */
-  abstract keep(set: PolicySetFiles, at: number, gitCommit?: string): Promise<void>;
+  abstract keep(set: PolicySetFiles, at: number, gitCommit?: string, use?: 'alone' | 'base'): Promise<void>;
+
+  /**
+   * Notes a version that serves with live data. It has the defaults of its files, which are kept before.
+   *
+   * @param at as that of `keep`
+   */
+  abstract keepData(version: DataVersion, at: number): Promise<void>;
+
+  /** The oldest live data that kept versions of each set name; sets without such versions are left out. */
+  abstract neededData(): Promise<readonly NeededData[]>;
 
   /**
    * Notes that these versions are served at `at` (milliseconds since 1970). Replicas can serve different versions of a set
@@ -72,7 +96,8 @@ export abstract class PolicyArchive {
   abstract endPruning(): void;
 
   /**
-   * Notes which version serves, and over which version of the folder it is pinned, if it is.
+   * Notes which version of files serves, with live data or without, and over which version of the folder it is pinned, if
+   * it is.
    *
    * @param at milliseconds since 1970
    */

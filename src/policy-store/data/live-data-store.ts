@@ -1,5 +1,6 @@
 import type { RoleTuple } from '../../core/data/live-data.js';
 import type { StoredEntity } from '../../core/manifest/entities.js';
+import { inTurns } from '../../turns/turns.js';
 import type { RepositoryWatch } from '../database/policy-repository.js';
 import type { SetRevisions } from '../set-revisions.js';
 import { type EntriesChange, entriesBefore, type StoredEntries } from './entries.js';
@@ -115,7 +116,7 @@ export abstract class LiveDataStore {
       since.push(...changes.filter((change) => change.revision <= revisions.data));
       after = changes.at(-1)!.revision;
     }
-    return since.length === 0 ? now : entriesBefore(now, since);
+    return since.length === 0 ? now : inTurns(entriesBefore(now, since));
   }
 
   /** The changes of a set after a revision in their order, at most `limit`. */

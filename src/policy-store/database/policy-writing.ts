@@ -4,12 +4,19 @@ import { type FieldError, policySetNotFound, VerdictError } from '../../errors.j
 import { OneAtATime } from '../../turns/one-at-a-time.js';
 import { BundleArchiveError, packArchive } from '../bundle/bundle-archive.js';
 import type { SentBundle, SentBundles } from '../bundle/sent-bundles.js';
+import type { LiveDataStore } from '../data/live-data-store.js';
 import { loadPolicySet } from '../load-policy-set.js';
 import { type PolicySetFiles, versionOf } from '../policy-set-files.js';
 import { problemOfFile, sentSetProblems } from '../set-file-problems.js';
 import { defaultSourceLimits } from '../source-limits.js';
 import type { DatabaseSource } from './database-source.js';
-import { type Expected, type PolicyRepository, requireExpected, type StoredPolicySet } from './policy-repository.js';
+import {
+  DataChanged,
+  type Expected,
+  type PolicyRepository,
+  requireExpected,
+  type StoredPolicySet,
+} from './policy-repository.js';
 
 /** A set that was written: a client that demands this revision is answered from it, or not at all. */
 export interface WrittenPolicySet {
@@ -43,6 +50,7 @@ export class PolicyWriting {
     private readonly repository: PolicyRepository,
     private readonly source: DatabaseSource,
     private readonly bundles: SentBundles,
+    private readonly data: LiveDataStore,
   ) {}
 
   /**
@@ -87,11 +95,37 @@ export class PolicyWriting {
     // What would not be written is neither verified nor compiled. The repository looks again, since others write meanwhile.
     requireExpected(name, await this.repository.revisions(name), expected);
     const { set, gitCommit } = await read();
-    await check(set);
-    const revision = await this.repository.write(set, { expected, by, at: Date.now(), gitCommit });
+    if (expected === 'new') await this.removeData(name, by);
+    const revision = await this.checkAndWrite(set, { expected, by }, gitCommit);
     // The change is made; that this replica cannot serve it yet is for its health to say.
     await this.source.reload(set.name).catch(() => undefined);
     return { set: set.name, version: versionOf(set.files), revision };
+  }
+
+  /** Files are checked with the live data of the set, and again where these have changed meanwhile. */
+  private async checkAndWrite(
+    set: PolicySetFiles,
+    { expected, by }: PutNote,
+    gitCommit: string | undefined,
+  ): Promise<number> {
+    for (;;) {
+      const checkedData = await check(set, this.data);
+      try {
+        return await this.repository.write(set, { expected, by, at: Date.now(), gitCommit, checkedData });
+      } catch (error) {
+        if (!(error instanceof DataChanged)) throw error;
+      }
+    }
+  }
+
+  /** Removes the live data of a set that is not there: another set of that name must not get it. */
+  private async removeData(name: string, by: string): Promise<void> {
+    for (;;) {
+      const { revisions, ...removed } = await this.data.entries(name);
+      if (removed.roles.length === 0 && removed.entities.length === 0) return;
+      const change = { added: { roles: [], entities: [] }, removed, after: revisions, by, at: Date.now(), version: '' };
+      if ((await this.data.write(name, change)) !== undefined) return;
+    }
   }
 
   /**
@@ -108,16 +142,22 @@ export class PolicyWriting {
   /** @throws VerdictError `policy_set_not_found`, `precondition_failed` */
   async remove(name: string, { expected, by }: { readonly expected: Expected; readonly by: string }): Promise<void> {
     await this.repository.remove(name, { expected, by, at: Date.now() });
+    await this.removeData(name, by);
     await this.source.reload(name).catch(() => undefined);
   }
 }
 
-/** @throws VerdictError `policy_set_invalid` */
-async function check(set: PolicySetFiles): Promise<void> {
+/**
+ * @returns the revision of the live data that it was checked with; undefined where it has none
+ * @throws VerdictError `policy_set_invalid`
+ */
+async function check(set: PolicySetFiles, store: LiveDataStore): Promise<number | undefined> {
   const problems = [...sentSetProblems(set, defaultSourceLimits), ...archiveProblems(set)];
   if (problems.length > 0) throw invalidSet(problems);
   try {
-    await (await loadPolicySet(set)).stop();
+    const loaded = await loadPolicySet(set, { data: () => store.entries(set.name) });
+    await loaded.stop();
+    return loaded.data?.data;
   } catch (error) {
     if (error instanceof PolicyError) throw invalidSet(error.problems.filter(({ severity }) => severity === 'error'));
     throw error;

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { RoleTuple } from '../../../src/core/data/live-data.js';
+import { finish } from '../../../src/core/steps.js';
 import { type EntriesChange, entriesBefore, type StoredEntries } from '../../../src/policy-store/data/entries.js';
 import {
   type EntityFilter,
@@ -175,7 +176,7 @@ export function describeLiveDataStore(database: string, make: () => Database): v
       );
       const now = states.at(-1)!;
       for (const [revision, state] of states.entries()) {
-        expect(sorted(entriesBefore(now, made.slice(revision))), `revision ${revision}`).toEqual(sorted(state));
+        expect(sorted(finish(entriesBefore(now, made.slice(revision)))), `revision ${revision}`).toEqual(sorted(state));
         expect(sorted((await store.entriesAt('acl', revision))!), `revision ${revision}`).toEqual(sorted(state));
       }
       expect((await store.changesAfter('acl', 2, 2)).map(({ revision }) => revision)).toEqual([3, 4]);

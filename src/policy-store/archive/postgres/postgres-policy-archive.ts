@@ -9,13 +9,16 @@ import type { ArchivedFile, ArchivedVersion, VersionsPage } from '../archived-ve
 import {
   type ArchivedState,
   bytesOnAPage,
+  type DataVersion,
   type KnownState,
+  type NeededData,
   newestVersions,
   PolicyArchive,
   replacementMs,
   type ServedVersion,
 } from '../policy-archive.js';
 import { policyArchiveTables } from './migrations/1764400000010-policy-archive.js';
+import { dataVersionColumns } from './migrations/1764400000012-data-versions.js';
 
 const versionsPerStep = 100;
 /** Contents that one statement writes: files are small, and a round trip for each is not. */
@@ -27,6 +30,8 @@ interface Served {
   readonly semantics: number;
   readonly firstServed: number;
   readonly lastServed: number;
+  /** False where the files serve with live data. */
+  readonly alone: boolean;
 }
 
 interface StateRow {
@@ -41,6 +46,8 @@ interface StoredVersion {
   readonly files: ArchivedFile[];
   readonly git_commit: string | null;
   readonly semantics: number;
+  readonly files_version: string | null;
+  readonly data_revision: number | null;
   readonly first_served: number;
   readonly last_served: number;
 }
@@ -65,7 +72,12 @@ export class PostgresPolicyArchive extends PolicyArchive {
   /** The tables are made when they are not there; while the server is away, when it is back. */
   static async open(database: PostgresDatabase): Promise<PostgresPolicyArchive> {
     const counters = new ChangeCounters(database);
-    const tables = new PostgresTables(database, 'policy-store', [policyArchiveTables], counters.tables);
+    const tables = new PostgresTables(
+      database,
+      'policy-store',
+      [policyArchiveTables, dataVersionColumns],
+      counters.tables,
+    );
     await tables.prepare();
     return new PostgresPolicyArchive(tables, counters);
   }
@@ -73,20 +85,41 @@ export class PostgresPolicyArchive extends PolicyArchive {
   /** The database is closed by its owner. */
   async close(): Promise<void> {}
 
-  async keep(set: PolicySetFiles, at: number, gitCommit?: string): Promise<void> {
-    await this.store(set, { gitCommit, semantics: currentSemantics, firstServed: at, lastServed: at });
+  async keep(set: PolicySetFiles, at: number, gitCommit?: string, use?: 'alone' | 'base'): Promise<void> {
+    const alone = use !== 'base';
+    await this.store(set, { gitCommit, semantics: currentSemantics, firstServed: at, lastServed: at, alone });
+  }
+
+  async keepData({ name, version, filesVersion, dataRevision }: DataVersion, at: number): Promise<void> {
+    await this.tables.write(
+      `INSERT INTO ${this.versionTable} AS kept
+         (policy_set, version, files, semantics, files_version, data_revision, first_served, last_served)
+       SELECT policy_set, $1, '[]', semantics, version, $2, $3, $3 FROM ${this.versionTable}
+       WHERE policy_set = $4 AND version = $5
+       ON CONFLICT (policy_set, version) DO UPDATE SET semantics = excluded.semantics,
+         data_revision = greatest(kept.data_revision, excluded.data_revision),
+         last_served = greatest(kept.last_served, excluded.last_served)`,
+      [version, dataRevision, at, name, filesVersion],
+    );
+  }
+
+  neededData(): Promise<readonly NeededData[]> {
+    return this.tables.query<NeededData>(
+      `SELECT policy_set AS name, min(data_revision) AS revision FROM ${this.versionTable}
+       WHERE data_revision IS NOT NULL GROUP BY policy_set`,
+    );
   }
 
   /** Keeps a version of another archive as it is there; one that is kept already has the earlier and the later time. */
   async adopt(set: PolicySetFiles, { semantics, gitCommit, ...times }: ArchivedVersion): Promise<void> {
     const [firstServed, lastServed] = [Date.parse(times.firstServed), Date.parse(times.lastServed)];
-    await this.store(set, { gitCommit, semantics, firstServed, lastServed }, 'adopted');
+    await this.store(set, { gitCommit, semantics, firstServed, lastServed, alone: true }, 'adopted');
   }
 
   private async store(set: PolicySetFiles, served: Served, isAdopted?: 'adopted'): Promise<void> {
     const files = archivedFilesOf(set);
     const listed = files.map(({ path, digest, size }) => ({ path, digest, size }));
-    const { gitCommit, semantics, firstServed, lastServed } = served;
+    const { gitCommit, semantics, firstServed, lastServed, alone } = served;
     await this.tables.transaction(async (client) => {
       await this.lock(client, 'keep');
       const known = await client.query<{ digest: string }>(
@@ -101,13 +134,23 @@ export class PostgresPolicyArchive extends PolicyArchive {
       }
       await client.query(
         `INSERT INTO ${this.versionTable} AS kept
-           (policy_set, version, files, git_commit, semantics, first_served, last_served)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
+           (policy_set, version, files, git_commit, semantics, first_served, last_served, alone)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          ON CONFLICT (policy_set, version) DO UPDATE SET
+           alone = kept.alone OR excluded.alone,
            first_served = least(kept.first_served, excluded.first_served),
            last_served = greatest(kept.last_served, excluded.last_served)
            ${isAdopted === undefined ? ', semantics = excluded.semantics' : ''}`,
-        [set.name, versionOf(set.files), JSON.stringify(listed), gitCommit ?? null, semantics, firstServed, lastServed],
+        [
+          set.name,
+          versionOf(set.files),
+          JSON.stringify(listed),
+          gitCommit ?? null,
+          semantics,
+          firstServed,
+          lastServed,
+          alone,
+        ],
       );
     });
   }
@@ -174,7 +217,7 @@ export class PostgresPolicyArchive extends PolicyArchive {
   async versions(name: string, limit: number, after?: string): Promise<VersionsPage> {
     const found = await this.tables.query<{ version: string; bytes: number }>(
       `SELECT version, octet_length(files::text) AS bytes FROM ${this.versionTable}
-       WHERE policy_set = $1 AND ($2::text IS NULL OR (first_served, version COLLATE "C") <
+       WHERE policy_set = $1 AND alone AND ($2::text IS NULL OR (first_served, version COLLATE "C") <
          (SELECT first_served, version COLLATE "C" FROM ${this.versionTable} WHERE policy_set = $1 AND version = $2))
        ORDER BY first_served DESC, version COLLATE "C" DESC LIMIT $3`,
       [name, after ?? null, limit + 1],
@@ -197,12 +240,19 @@ export class PostgresPolicyArchive extends PolicyArchive {
       `SELECT * FROM ${this.versionTable} WHERE policy_set = $1 AND version = $2`,
       [name, version],
     );
-    return row && toVersion(row);
+    const archived = row && toVersion(row);
+    if (archived?.filesVersion === undefined) return archived;
+    const base = await this.version(name, archived.filesVersion);
+    if (base === undefined) return undefined;
+    return { ...archived, files: base.files, ...(base.gitCommit !== undefined && { gitCommit: base.gitCommit }) };
   }
 
   async files(name: string, version: string): Promise<PolicySetFiles | undefined> {
     const archived = await this.version(name, version);
-    return archived && unpackVersion(name, version, archived.files, (digest) => this.contentOf(digest));
+    return (
+      archived &&
+      unpackVersion(name, archived.filesVersion ?? version, archived.files, (digest) => this.contentOf(digest))
+    );
   }
 
   async file(name: string, version: string, path: string): Promise<Uint8Array | undefined> {
@@ -232,6 +282,8 @@ export class PostgresPolicyArchive extends PolicyArchive {
            WHERE place > $1 AND ended < $2
              AND NOT EXISTS (SELECT FROM ${this.setTable} AS serving
                WHERE serving.name = ordered.policy_set AND serving.version = ordered.version)
+             AND NOT EXISTS (SELECT FROM ${this.versionTable} AS based
+               WHERE based.policy_set = ordered.policy_set AND based.files_version = ordered.version)
            LIMIT ${versionsPerStep})`,
         [newest, endedBefore],
       );
@@ -286,5 +338,7 @@ function toVersion({ version, files, semantics, ...row }: StoredVersion): Archiv
     firstServed: new Date(row.first_served).toISOString(),
     lastServed: new Date(row.last_served).toISOString(),
     ...(row.git_commit !== null && { gitCommit: row.git_commit }),
+    ...(row.files_version !== null && { filesVersion: row.files_version }),
+    ...(row.data_revision !== null && { dataRevision: row.data_revision }),
   };
 }

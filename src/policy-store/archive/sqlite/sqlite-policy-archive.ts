@@ -6,7 +6,9 @@ import type { ArchivedFile, ArchivedVersion, VersionsPage } from '../archived-ve
 import {
   type ArchivedState,
   bytesOnAPage,
+  type DataVersion,
   type KnownState,
+  type NeededData,
   newestVersions,
   PolicyArchive,
   replacementMs,
@@ -14,6 +16,7 @@ import {
 } from '../policy-archive.js';
 import { PolicyArchive1763700000010 } from './migrations/1763700000010-policy-archive.js';
 import { Semantics1763700000011 } from './migrations/1763700000011-semantics.js';
+import { DataVersions1764400000012 } from './migrations/1764400000012-data-versions.js';
 
 const versionsPerStep = 100;
 interface VersionRow {
@@ -22,6 +25,9 @@ interface VersionRow {
   git_commit: string | null;
   /** Not there in a database of 0.1 that is only read. */
   semantics?: number | null;
+  /** As `semantics`. */
+  files_version?: string | null;
+  data_revision?: number | null;
   first_served: number;
   last_served: number;
 }
@@ -32,7 +38,11 @@ export class SqlitePolicyArchive extends PolicyArchive {
   private lastChange: Promise<unknown> = Promise.resolve();
   private pruningEnds = false;
 
-  private constructor(readonly connection: SqliteConnection) {
+  /** @param knowsData false for a database of an earlier release that is only read */
+  private constructor(
+    readonly connection: SqliteConnection,
+    private readonly knowsData = true,
+  ) {
     super();
   }
 
@@ -40,7 +50,7 @@ export class SqlitePolicyArchive extends PolicyArchive {
   static async open(path: string): Promise<SqlitePolicyArchive> {
     const connection = await SqliteConnection.open({
       path,
-      migrations: [PolicyArchive1763700000010, Semantics1763700000011],
+      migrations: [PolicyArchive1763700000010, Semantics1763700000011, DataVersions1764400000012],
       // The decision log writes the same file: what is written here must hold it up as little as can be. Its own
       // connection makes the checkpoints; these pages are only the limit for when there is none.
       setup: ['PRAGMA synchronous = NORMAL', 'PRAGMA wal_autocheckpoint = 4000'],
@@ -51,8 +61,11 @@ export class SqlitePolicyArchive extends PolicyArchive {
 
   /** To look into a database that is there, whether a service runs on it or not; what would write is refused. */
   static async openToRead(path: string): Promise<SqlitePolicyArchive> {
+    const connection = await SqliteConnection.open({ path, setup: ['PRAGMA query_only = ON'], busyTimeoutMs: 10_000 });
+    const columns = await connection.query<{ name: string }>('PRAGMA table_info(policy_version)');
     return new SqlitePolicyArchive(
-      await SqliteConnection.open({ path, setup: ['PRAGMA query_only = ON'], busyTimeoutMs: 10_000 }),
+      connection,
+      columns.some(({ name }) => name === 'alone'),
     );
   }
 
@@ -60,8 +73,25 @@ export class SqlitePolicyArchive extends PolicyArchive {
     return this.connection.close();
   }
 
-  keep(set: PolicySetFiles, at: number, gitCommit?: string): Promise<void> {
-    return this.inTurn(() => this.keepAll(set, at, gitCommit));
+  keep(set: PolicySetFiles, at: number, gitCommit?: string, use?: 'alone' | 'base'): Promise<void> {
+    return this.inTurn(() => this.keepAll(set, at, gitCommit, use !== 'base'));
+  }
+
+  async keepData({ name, version, filesVersion, dataRevision }: DataVersion, at: number): Promise<void> {
+    await this.connection.query(
+      `INSERT INTO policy_version (policy_set, version, files, semantics, files_version, data_revision, first_served, last_served)
+       SELECT policy_set, ?, '[]', semantics, version, ?, ?, ? FROM policy_version WHERE policy_set = ? AND version = ?
+       ON CONFLICT DO UPDATE SET last_served = excluded.last_served, semantics = excluded.semantics,
+         data_revision = max(data_revision, excluded.data_revision)`,
+      [version, dataRevision, at, at, name, filesVersion],
+    );
+  }
+
+  neededData(): Promise<readonly NeededData[]> {
+    return this.connection.query<NeededData>(
+      `SELECT policy_set AS name, min(data_revision) AS revision FROM policy_version
+       WHERE data_revision IS NOT NULL GROUP BY policy_set`,
+    );
   }
 
   noteServed(versions: readonly ServedVersion[], at: number): Promise<void> {
@@ -98,6 +128,8 @@ export class SqlitePolicyArchive extends PolicyArchive {
          FROM policy_version WINDOW later AS (PARTITION BY policy_set ORDER BY last_served DESC, version))
        WHERE place > ? AND ended < ?
          AND (policy_set, version) NOT IN (SELECT name, version FROM policy_set)
+         AND (policy_set, version) NOT IN (
+           SELECT policy_set, files_version FROM policy_version WHERE files_version IS NOT NULL)
        LIMIT ${versionsPerStep}`,
       [newest, endedBefore],
     );
@@ -129,17 +161,27 @@ export class SqlitePolicyArchive extends PolicyArchive {
     return turn;
   }
 
-  private async keepAll(set: PolicySetFiles, at: number, gitCommit: string | undefined): Promise<void> {
+  private async keepAll(set: PolicySetFiles, at: number, gitCommit: string | undefined, alone: boolean): Promise<void> {
     const files: ArchivedFile[] = [];
     for (const { bytes, ...file } of archivedFilesOf(set)) {
       await this.keepFile(file.digest, bytes);
       files.push(file);
     }
     await this.connection.query(
-      `INSERT INTO policy_version (policy_set, version, files, git_commit, semantics, first_served, last_served)
-       VALUES (?, ?, ?, ?, ?, ?, ?)
-       ON CONFLICT DO UPDATE SET last_served = excluded.last_served, semantics = excluded.semantics`,
-      [set.name, versionOf(set.files), JSON.stringify(files), gitCommit ?? null, currentSemantics, at, at],
+      `INSERT INTO policy_version (policy_set, version, files, git_commit, semantics, first_served, last_served, alone)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT DO UPDATE SET last_served = excluded.last_served, semantics = excluded.semantics,
+         alone = max(alone, excluded.alone)`,
+      [
+        set.name,
+        versionOf(set.files),
+        JSON.stringify(files),
+        gitCommit ?? null,
+        currentSemantics,
+        at,
+        at,
+        Number(alone),
+      ],
     );
   }
 
@@ -187,7 +229,7 @@ export class SqlitePolicyArchive extends PolicyArchive {
   async versions(name: string, limit: number, after?: string): Promise<VersionsPage> {
     const found = await this.connection.query<{ version: string; bytes: number }>(
       `SELECT version, octet_length(files) AS bytes FROM policy_version
-       WHERE policy_set = ?1 AND (?2 IS NULL OR (first_served, version) <
+       WHERE policy_set = ?1 ${this.knowsData ? 'AND alone' : ''} AND (?2 IS NULL OR (first_served, version) <
          (SELECT first_served, version FROM policy_version WHERE policy_set = ?1 AND version = ?2))
        ORDER BY first_served DESC, version DESC LIMIT ?3`,
       [name, after ?? null, limit + 1],
@@ -211,12 +253,19 @@ export class SqlitePolicyArchive extends PolicyArchive {
        WHERE policy_set = ? AND version = ?`,
       [name, version],
     );
-    return row === undefined ? undefined : toVersion(row);
+    const archived = row && toVersion(row);
+    if (archived?.filesVersion === undefined) return archived;
+    const base = await this.version(name, archived.filesVersion);
+    if (base === undefined) return undefined;
+    return { ...archived, files: base.files, ...(base.gitCommit !== undefined && { gitCommit: base.gitCommit }) };
   }
 
   async files(name: string, version: string): Promise<PolicySetFiles | undefined> {
     const archived = await this.version(name, version);
-    return archived && unpackVersion(name, version, archived.files, (digest) => this.contentOf(digest));
+    return (
+      archived &&
+      unpackVersion(name, archived.filesVersion ?? version, archived.files, (digest) => this.contentOf(digest))
+    );
   }
 
   async file(name: string, version: string, path: string): Promise<Uint8Array | undefined> {
@@ -240,5 +289,10 @@ function toVersion(row: VersionRow): ArchivedVersion {
     firstServed: new Date(row.first_served).toISOString(),
     lastServed: new Date(row.last_served).toISOString(),
   };
-  return row.git_commit === null ? version : { ...version, gitCommit: row.git_commit };
+  return {
+    ...version,
+    ...(row.git_commit !== null && { gitCommit: row.git_commit }),
+    ...(row.files_version != null && { filesVersion: row.files_version }),
+    ...(row.data_revision != null && { dataRevision: row.data_revision }),
+  };
 }

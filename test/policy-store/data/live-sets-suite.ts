@@ -1,0 +1,350 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { DataChange } from '../../../src/core/policy/data-change.js';
+import { compilePolicySet } from '../../../src/engine.js';
+import type { PolicyArchive } from '../../../src/policy-store/archive/policy-archive.js';
+import { SentBundles } from '../../../src/policy-store/bundle/sent-bundles.js';
+import type { LiveDataStore } from '../../../src/policy-store/data/live-data-store.js';
+import { type DataChangeNote, LiveDataWriting } from '../../../src/policy-store/data/live-data-writing.js';
+import { LiveSets } from '../../../src/policy-store/data/live-sets.js';
+import { DatabaseSource } from '../../../src/policy-store/database/database-source.js';
+import type { PolicyRepository } from '../../../src/policy-store/database/policy-repository.js';
+import { PolicyWriting } from '../../../src/policy-store/database/policy-writing.js';
+import type { PolicyStore } from '../../../src/policy-store/policy-store.js';
+import { temporaryDirectory } from '../folders.js';
+import { newStore, until } from '../store.js';
+
+/** One database, opened by several replicas. */
+export interface Replicated {
+  data(): Promise<LiveDataStore>;
+  archive(): Promise<PolicyArchive>;
+  repository(): Promise<PolicyRepository>;
+}
+
+const model = `[request_definition]
+r = sub, obj, act
+
+[policy_definition]
+p = sub, obj, act
+
+[role_definition]
+g = _, _
+
+[policy_effect]
+e = some(where (p.eft == allow))
+
+[matchers]
+m = g(r.sub, p.sub) && r.obj == p.obj && r.act == p.act
+`;
+const manifest = 'data: { roles: [g], entities: [user] }\n';
+const rules = 'p, editor, doc, write\np, viewer, doc, read\ng, editor, viewer\n';
+const liveTest = `data: live
+tests:
+  - { name: somebody may write, subject: boss, action: write, resource: doc, expect: allow }
+subjects: { boss: { type: user, id: boss } }
+resources: { doc: { type: x, id: doc } }
+`;
+const add = (...roles: string[][]): DataChange => ({ add: { roles } });
+const remove = (...roles: string[][]): DataChange => ({ remove: { roles } });
+
+/** What a folder or the database holds of the set. */
+const filesOf = (more: Record<string, string> = {}) => ({
+  'model.conf': model,
+  'policy-set.yaml': manifest,
+  'rules.csv': rules,
+  ...more,
+});
+
+const setOf = (files: Record<string, string>, name = 'acl') => ({
+  name,
+  files: Object.entries(files)
+    .map(([path, text]) => ({ path, bytes: Buffer.from(text) }))
+    .sort((a, b) => (a.path < b.path ? -1 : 1)),
+});
+
+function mayWrite(store: PolicyStore, subject: string): boolean {
+  const request = { subject, action: 'write', resource: { type: 'x', id: 'doc' } };
+  return store.resolve('acl').compiled.decide(request, { now: 0 }).decision === 'allow';
+}
+
+/** What a set with live data must do, whatever the database; replicas have connections of their own. */
+export function describeLiveSets(database: string, make: () => Replicated): void {
+  describe(`sets with live data in ${database}`, () => {
+    /** A replica whose sets are in a folder. */
+    async function inFolder(replicated: Replicated, folder: string) {
+      const [data, archive] = [await replicated.data(), await replicated.archive()];
+      const made = newStore(folder, { archive, live: new LiveSets(data), retryMs: 50 });
+      await made.store.start();
+      const writing = new LiveDataWriting(data, made.store);
+      const change = (what: DataChange, note: Partial<DataChangeNote> = {}) =>
+        writing.change('acl', what, { by: 'ada', ...note });
+      onTestFinished(async () => {
+        await made.store.stop();
+        await data.close();
+        await archive.close();
+      });
+      return { ...made, data, archive, writing, change };
+    }
+
+    function folderWith(files: Record<string, string>): string {
+      const folder = temporaryDirectory();
+      write(folder, files);
+      return folder;
+    }
+
+    function write(folder: string, files: Record<string, string>): void {
+      mkdirSync(join(folder, 'acl', 'tests'), { recursive: true });
+      for (const [path, text] of Object.entries(files)) writeFileSync(join(folder, 'acl', path), text);
+    }
+
+    /** A replica whose sets are in the database. */
+    async function inDatabase(replicated: Replicated) {
+      const repository = await replicated.repository();
+      const [data, archive] = [await replicated.data(), await replicated.archive()];
+      const log = { warn: () => undefined, error: () => undefined };
+      const source = new DatabaseSource({ repository, archive, log });
+      const made = newStore('', { source, archive, live: new LiveSets(data), retryMs: 50 });
+      await made.store.start();
+      const writing = new LiveDataWriting(data, made.store);
+      const change = (what: DataChange, note: Partial<DataChangeNote> = {}) =>
+        writing.change('acl', what, { by: 'ada', ...note });
+      onTestFinished(async () => {
+        await made.store.stop();
+        await repository.close();
+        await data.close();
+        await archive.close();
+      });
+      const policies = new PolicyWriting(repository, source, new SentBundles(undefined), data);
+      return { ...made, data, archive, repository, policies, change };
+    }
+
+    it('decide by the files and the data, under a version that is of both', async () => {
+      const { store, change } = await inFolder(make(), folderWith(filesOf()));
+      const ofFiles = store.resolve('acl').version;
+      expect(store.resolve('acl').revision).toBeUndefined();
+      expect(mayWrite(store, 'ana')).toBe(false);
+      const written = await change(add(['g', 'ana', 'editor']));
+      expect(written).toMatchObject({ set: 'acl', revision: 1, added: 1, removed: 0 });
+      expect(mayWrite(store, 'ana')).toBe(true);
+      const { version, revision } = store.resolve('acl');
+      expect([version, revision]).toEqual([written.version, 1]);
+      const whole = compilePolicySet({
+        model,
+        rules: [{ file: 'rules.csv', text: rules }],
+        manifest,
+        strict: true,
+        data: { roles: [['g', 'ana', 'editor']] },
+      });
+      expect(version).toBe(whole.version);
+      expect(await change(remove(['g', 'ana', 'editor']))).toMatchObject({ version: ofFiles, revision: 2 });
+      expect(mayWrite(store, 'ana')).toBe(false);
+      // Nothing changes, so there is no new number.
+      expect(await change(remove(['g', 'ana', 'editor']))).toMatchObject({ revision: 2, removed: 0 });
+    });
+
+    it('serve every change on every replica, also one that was not there', async () => {
+      const replicated = make();
+      const folder = folderWith(filesOf());
+      const [one, other] = [await inFolder(replicated, folder), await inFolder(replicated, folder)];
+      const { revision } = await one.change(add(['g', 'ana', 'editor'], ['g', 'ben', 'viewer']));
+      expect(await other.store.until(() => other.store.resolve('acl').revision === revision, 5_000)).toBe(true);
+      expect(mayWrite(other.store, 'ana')).toBe(true);
+      expect(other.store.resolve('acl').version).toBe(one.store.resolve('acl').version);
+      const late = await inFolder(replicated, folder);
+      expect(late.store.resolve('acl').version).toBe(one.store.resolve('acl').version);
+      expect(late.store.resolve('acl').revision).toBe(revision);
+    });
+
+    it('are changed by all replicas at once, each change checked on those before it', async () => {
+      const replicated = make();
+      const folder = folderWith(filesOf());
+      const replicas = [await inFolder(replicated, folder), await inFolder(replicated, folder)];
+      const writes = Array.from({ length: 20 }, (_, n) => replicas[n % 2]!.change(add(['g', `user${n}`, 'editor'])));
+      const revisions = (await Promise.all(writes)).map(({ revision }) => revision);
+      expect(revisions.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, n) => n + 1));
+      for (const { store } of replicas) {
+        expect(await store.until(() => store.resolve('acl').revision === 20, 5_000)).toBe(true);
+      }
+      expect(new Set(replicas.map(({ store }) => store.resolve('acl').version)).size).toBe(1);
+      // Two halves of a cycle: one of them comes second.
+      const halves = await Promise.allSettled([
+        replicas[0]!.change(add(['g', 'a', 'b'])),
+        replicas[1]!.change(add(['g', 'b', 'a'])),
+      ]);
+      expect(halves.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    });
+
+    it('refuse a change as a whole, with the place of what is wrong', async () => {
+      const { store, change } = await inFolder(
+        make(),
+        folderWith(filesOf({ 'rules.csv': `${rules}g, boss, editor\n` })),
+      );
+      const refused = (what: DataChange) =>
+        change(what).then(
+          () => 'made',
+          (error) => ({
+            code: error.code,
+            pointers: error.extra.errors?.map(({ pointer }: { pointer: string }) => pointer),
+          }),
+        );
+      const cycle = add(['g', 'ana', 'editor'], ['g', 'viewer', 'ana']);
+      expect(await refused(cycle)).toEqual({ code: 'conflict', pointers: ['/add/roles/0'] });
+      expect(await refused(remove(['g', 'boss', 'editor']))).toEqual({
+        code: 'defined_in_files',
+        pointers: ['/remove/roles/0'],
+      });
+      expect(await refused(add(['g2', 'ana', 'editor']))).toMatchObject({ code: 'invalid_request' });
+      expect(await refused({ add: { entities: [{ type: 'doc', id: 'x' }] } })).toEqual({
+        code: 'not_live_data',
+        pointers: ['/add/entities/0/type'],
+      });
+      expect(await refused({ add: { entities: [{ type: 'user', id: 'ana', attributes: { level: 1 } }] } })).toBe(
+        'made',
+      );
+      expect(await refused({ add: { entities: [{ type: 'user', id: 'ana', attributes: { level: 2 } }] } })).toEqual({
+        code: 'conflict',
+        pointers: ['/add/entities/0'],
+      });
+      expect(store.resolve('acl').revision).toBe(1);
+      expect(mayWrite(store, 'ana')).toBe(false);
+    });
+
+    it('run the tests that are about live data with each change, and refuse what fails one', async () => {
+      const folder = folderWith(filesOf());
+      const { store, change } = await inFolder(make(), folder);
+      await change(add(['g', 'boss', 'editor']));
+      const before = store.resolve('acl');
+      write(folder, { 'tests/live.yaml': liveTest });
+      await store.reload('acl');
+      expect(store.status('acl').state).toBe('active');
+      await expect(change(remove(['g', 'boss', 'editor']))).rejects.toMatchObject({
+        code: 'conflict',
+        detail: expect.stringContaining('tests/live.yaml:3'),
+      });
+      expect(store.resolve('acl').version).toBe(before.version);
+      expect(mayWrite(store, 'boss')).toBe(true);
+    });
+
+    it('take a change once, however often it comes under its key', async () => {
+      const replicated = make();
+      const folder = folderWith(filesOf());
+      const [one, other] = [await inFolder(replicated, folder), await inFolder(replicated, folder)];
+      const what = add(['g', 'ana', 'editor']);
+      const answers = await Promise.all([one, other, one, other].map(({ change }) => change(what, { key: 'k-1' })));
+      expect(new Set(answers.map(({ revision, version }) => `${revision} ${version}`)).size).toBe(1);
+      await one.change(remove(['g', 'ana', 'editor']));
+      expect((await one.change(what, { key: 'k-1' })).revision).toBe(1);
+      expect(mayWrite(one.store, 'ana')).toBe(false);
+      await expect(one.change(add(['g', 'ben', 'editor']), { key: 'k-1' })).rejects.toMatchObject({
+        code: 'idempotency_key_reused',
+      });
+      // The key is the caller's: another one has its own.
+      expect((await one.change(add(['g', 'ben', 'editor']), { key: 'k-1', by: 'ben' })).revision).toBe(3);
+    });
+
+    it('hold a change against the revision that its writer has seen', async () => {
+      const { change } = await inFolder(make(), folderWith(filesOf()));
+      await change(add(['g', 'ana', 'editor']));
+      await expect(change(add(['g', 'ben', 'editor']), { expected: 7 })).rejects.toMatchObject({
+        code: 'precondition_failed',
+      });
+      expect((await change(add(['g', 'ben', 'editor']), { expected: 1 })).revision).toBe(2);
+    });
+
+    it('answer as they did on any earlier version, and can be rolled back to it', async () => {
+      const replicated = make();
+      const folder = folderWith(filesOf());
+      const { store, change } = await inFolder(replicated, folder);
+      const versions: string[] = [];
+      for (const name of ['ana', 'ben', 'cem']) versions.push((await change(add(['g', name, 'editor']))).version);
+      write(folder, { 'rules.csv': 'p, editor, doc, write\n' });
+      await until(
+        () => store.resolve('acl').version,
+        (version) => version !== versions[2],
+      );
+      const changed = store.resolve('acl').version;
+      const holders = async (version: string) => {
+        const { compiled } = await store.version('acl', version);
+        return ['ana', 'ben', 'cem'].filter((name) => compiled.enforce([name, 'doc', 'write']).decision === 'allow');
+      };
+      expect(await holders(versions[0]!)).toEqual(['ana']);
+      expect(await holders(versions[1]!)).toEqual(['ana', 'ben']);
+      expect(await holders(changed)).toEqual(['ana', 'ben', 'cem']);
+
+      const before = store.resolve('acl').revision!;
+      const status = await store.rollback('acl', versions[1]!, 'ada');
+      expect(status).toMatchObject({ version: versions[1], pinned: true });
+      expect(status.revision).toBeGreaterThan(before);
+      expect(mayWrite(store, 'cem')).toBe(false);
+      // The pin is on the files: data can be changed meanwhile.
+      expect((await change(add(['g', 'dan', 'editor']))).revision).toBeGreaterThan(status.revision!);
+      expect(mayWrite(store, 'dan')).toBe(true);
+      const again = await inFolder(replicated, folder);
+      expect(again.store.status('acl')).toMatchObject({ version: store.resolve('acl').version, pinned: true });
+    });
+
+    it('whose files are in the database have one revision, which both raise', async () => {
+      const replicated = make();
+      const [one, other] = [await inDatabase(replicated), await inDatabase(replicated)];
+      await one.policies.put(setOf(filesOf()), { expected: 'new', by: 'ada' });
+      expect(one.store.resolve('acl').revision).toBe(1);
+      expect((await one.change(add(['g', 'ana', 'editor']))).revision).toBe(2);
+      const put = await one.policies.put(setOf(filesOf({ 'rules.csv': `${rules}p, viewer, doc, list\n` })), {
+        expected: 1,
+        by: 'ada',
+      });
+      expect(put.revision).toBe(3);
+      expect(one.store.resolve('acl').revision).toBe(3);
+      expect(mayWrite(one.store, 'ana')).toBe(true);
+      expect((await one.change(add(['g', 'ben', 'editor']))).revision).toBe(4);
+      expect(await other.store.until(() => other.store.served('acl')?.revision === 4, 5_000)).toBe(true);
+      expect(other.store.resolve('acl').version).toBe(one.store.resolve('acl').version);
+      expect(await other.store.latestRevision('acl')).toBe(4);
+      expect(put.version).not.toBe(one.store.resolve('acl').version);
+    });
+
+    it('do not take files that their data do not fit', async () => {
+      const { policies, change, store } = await inDatabase(make());
+      await policies.put(setOf(filesOf()), { expected: 'new', by: 'ada' });
+      await change(add(['g', 'viewer', 'ana']));
+      const cycle = setOf(filesOf({ 'rules.csv': `${rules}g, ana, editor\n` }));
+      await expect(policies.put(cycle, { expected: 'any', by: 'ada' })).rejects.toMatchObject({
+        code: 'policy_set_invalid',
+        detail: expect.stringContaining('live data'),
+      });
+      expect(store.resolve('acl').revision).toBe(2);
+    });
+
+    it('that are removed lose their data, so that a new set of that name does not get them', async () => {
+      const { policies, change, store, data } = await inDatabase(make());
+      await policies.put(setOf(filesOf()), { expected: 'new', by: 'ada' });
+      const { version } = await change(add(['g', 'ana', 'editor']));
+      await policies.remove('acl', { expected: 'any', by: 'ada' });
+      expect((await data.entries('acl')).roles).toEqual([]);
+      await policies.put(setOf(filesOf()), { expected: 'new', by: 'ada' });
+      expect(mayWrite(store, 'ana')).toBe(false);
+      // Decisions of that time can be explained still.
+      const then = await store.version('acl', version);
+      expect(then.compiled.enforce(['ana', 'doc', 'write']).decision).toBe('allow');
+    });
+
+    it('that come back with data that do not fit are served when the data fit again', async () => {
+      const replicated = make();
+      const folder = folderWith(filesOf());
+      const { store, change } = await inFolder(replicated, folder);
+      await change(add(['g', 'viewer', 'ana']));
+      write(folder, { 'rules.csv': `${rules}g, ana, editor\n` });
+      await until(
+        () => store.status('acl').state,
+        (state) => state === 'stale',
+      );
+      expect(store.status('acl').problems[0]).toMatchObject({ code: 'conflict', file: 'policy-set.yaml' });
+      await change(remove(['g', 'viewer', 'ana']));
+      await until(
+        () => store.status('acl').state,
+        (state) => state === 'active',
+      );
+    });
+  });
+}
