@@ -79,6 +79,14 @@ export abstract class PolicySource {
   }
 
   /**
+   * Whether the numbers that it gives sets are its own, and live data takes its numbers elsewhere. Then files that serve with
+   * live data get one of those.
+   */
+  get hasOwnNumbers(): boolean {
+    return false;
+  }
+
+  /**
    * When the source had last been read whole (milliseconds since 1970): everything that it had then was told and has been
    * handled. Undefined before the first time. `Date.now()` less this is the age: it must not shrink where the clock of the
    * machine is set back.

@@ -171,9 +171,10 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
     },
     {
       provide: ArchiveRetention,
-      inject: [PolicyArchive, PolicyStore, DecisionLog, ServiceDatabase, loggerToken],
+      inject: [PolicyArchive, LiveDataStore, PolicyStore, DecisionLog, ServiceDatabase, loggerToken],
       useFactory: (
         archive: PolicyArchive,
+        data: LiveDataStore,
         store: PolicyStore,
         log: DecisionLog,
         database: ServiceDatabase,
@@ -181,6 +182,7 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
       ) =>
         new ArchiveRetention({
           archive,
+          data,
           ...(database instanceof PostgresDatabase && { served: () => store.servedVersions() }),
           oldestRecord: () => log.oldestRecord(),
           onProblem: problemsTo(logger),

@@ -11,7 +11,7 @@ import { ageOf, type OfferedSet, type SourceSink } from './policy-source.js';
 import type { PolicyStoreOptions } from './policy-store-options.js';
 import type { ServedPolicySet } from './served-policy-set.js';
 import { SetLoader } from './set-loader.js';
-import { claimedRevision, type SetRevisions } from './set-revisions.js';
+import { claimedRevision, lastRevisionOf, type SetRevisions } from './set-revisions.js';
 import { VersionService } from './version-service.js';
 
 /** A set whose live data can be changed. */
@@ -172,8 +172,10 @@ export class PolicyStore {
   async latestRevision(name: string): Promise<number | undefined> {
     const { source, live } = this.options;
     const ofSource = await source.latestRevision(name);
-    const hasData = this.sets.find(name)?.loaded?.data !== undefined;
-    return !hasData || live === undefined ? ofSource : ((await live.latestRevision(name)) ?? ofSource);
+    if (live === undefined || this.sets.find(name)?.loaded?.data === undefined) return ofSource;
+    const revisions = await live.revisions(name);
+    // Files without numbers of their own have none here either, but perhaps had when their source was another.
+    return (ofSource === undefined ? revisions.data : lastRevisionOf(revisions)) || undefined;
   }
 
   /**

@@ -1,6 +1,6 @@
 import { formatProblem, PolicyError, type PolicyProblem, presentProblems } from '../core/problem.js';
 import { currentSemantics } from '../core/semantics.js';
-import { loadPolicySet, withRevision } from './load-policy-set.js';
+import { type LoadedPolicySet, loadPolicySet, withRevision } from './load-policy-set.js';
 import { testsVersionOf, versionOf } from './policy-set-files.js';
 import type { Entry, PolicySetTable } from './policy-set-table.js';
 import { ageOf, type OfferedSet } from './policy-source.js';
@@ -114,16 +114,33 @@ export class SetLoader {
       return 'unchanged';
     }
     const isSame = loaded.served.version === entry.loaded?.served.version;
-    entry.filesRevision = revision;
-    const claimed =
-      loaded.data === undefined ? revision : claimedRevision(revision, loaded.data, entry.loaded?.served.revision);
-    await this.service.serve(entry, withRevision(loaded, claimed), undefined, async (archive) => {
+    await this.service.serve(entry, await this.numbered(entry, loaded, revision), undefined, async (archive) => {
       // An earlier version comes from the archive, with the number of its defaults.
       if (pinnedOver !== undefined) return;
       const use = loaded.served.version === version ? 'alone' : 'base';
       await archive.keep(set, Date.now(), await gitCommit?.(), use);
     });
     return isSame ? 'unchanged' : 'served';
+  }
+
+  /** @param revision that the source gave the files */
+  private async numbered(
+    entry: Entry,
+    loaded: LoadedPolicySet,
+    revision: number | undefined,
+  ): Promise<LoadedPolicySet> {
+    const { live, source } = this.options;
+    entry.filesRevision = revision;
+    if (loaded.data === undefined || live === undefined) return withRevision(loaded, revision);
+    const before = entry.loaded?.served.revision;
+    if (revision === undefined || !source.hasOwnNumbers) {
+      return withRevision(loaded, claimedRevision(revision, loaded.data, before));
+    }
+    const files = await live.numberFiles(entry.name, revision);
+    // Without a number it says no more than before; the next change of data asks for it again.
+    entry.filesRevision = files ?? 0;
+    if (files === undefined) return withRevision(loaded, before);
+    return withRevision(loaded, claimedRevision(files, { ...loaded.data, files }, before));
   }
 
   /** Says once why the set is not loaded. */

@@ -95,6 +95,10 @@ export class BundleSource extends PolicySource {
     return { bundles: this.options.transport.place };
   }
 
+  override get hasOwnNumbers(): boolean {
+    return true;
+  }
+
   get confirmedAt(): number | undefined {
     return this.confirmation.at;
   }

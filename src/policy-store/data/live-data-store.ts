@@ -98,6 +98,14 @@ export abstract class LiveDataStore {
   /** The numbers of a set as they are now. */
   abstract revisions(name: string): Promise<SetRevisions>;
 
+  /**
+   * Gives files whose source has numbers of its own, as bundles have, one of the numbers that live data takes too: the first
+   * replica that has them takes it for all. It is not lower than the source's own.
+   *
+   * @returns undefined where newer files have been given one already
+   */
+  abstract numberFiles(name: string, source: number): Promise<number | undefined>;
+
   /** All entries of a set as they are now. */
   abstract entries(name: string): Promise<DataSnapshot>;
 

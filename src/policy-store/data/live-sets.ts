@@ -48,9 +48,19 @@ export class LiveSets {
     }
   }
 
-  /** The highest revision of a set whose files have no numbers of their own; undefined without a change of its data. */
-  async latestRevision(name: string): Promise<number | undefined> {
-    return (await this.store.revisions(name)).data || undefined;
+  /** The numbers of a set as they are now. */
+  revisions(name: string): Promise<SetRevisions> {
+    return this.store.revisions(name);
+  }
+
+  /** As `LiveDataStore.numberFiles`; undefined also while the database is away. */
+  async numberFiles(name: string, source: number): Promise<number | undefined> {
+    try {
+      return await this.store.numberFiles(name, source);
+    } catch (error) {
+      if (!isAway(error)) throw error;
+      return undefined;
+    }
   }
 
   /**

@@ -209,6 +209,21 @@ export function describeLiveDataStore(database: string, make: () => Database): v
       expect(await store.heads()).toEqual([{ name: 'acl', files: 8, data: 7 }]);
     });
 
+    it('gives files with numbers of their own one that data take too, the first replica for all', async () => {
+      const open = started();
+      const [store, other] = [await open(), await open()];
+      expect(await store.numberFiles('acl', 7)).toBe(7);
+      expect(await other.numberFiles('acl', 7)).toBe(7);
+      const link = { added: { roles: [['g', 'a', 'x']], entities: [] } };
+      expect(await store.write('acl', change(0, link, { after: { files: 7, data: 0 } }))).toBe(8);
+      expect(await other.numberFiles('acl', 7)).toBe(7);
+      expect(await other.numberFiles('acl', 8)).toBe(9);
+      // A replica that is behind learns that it is.
+      expect(await store.numberFiles('acl', 7)).toBeUndefined();
+      expect(await store.revisions('acl')).toEqual({ files: 9, data: 8 });
+      expect(await store.numberFiles('acl', 20)).toBe(20);
+    });
+
     it('gives earlier data as long as the changes since are kept', async () => {
       const store = await started()();
       for (const [after, name] of ['a', 'b', 'c', 'd'].entries()) {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { DataChange } from '../../../src/core/policy/data-change.js';
 import { compilePolicySet } from '../../../src/engine.js';
+import { ArchiveRetention } from '../../../src/policy-store/archive/archive-retention.js';
 import type { PolicyArchive } from '../../../src/policy-store/archive/policy-archive.js';
 import { SentBundles } from '../../../src/policy-store/bundle/sent-bundles.js';
 import type { LiveDataStore } from '../../../src/policy-store/data/live-data-store.js';
@@ -14,12 +15,20 @@ import { PolicyWriting } from '../../../src/policy-store/database/policy-writing
 import type { PolicyStore } from '../../../src/policy-store/policy-store.js';
 import { temporaryDirectory } from '../folders.js';
 import { newStore, until } from '../store.js';
+import { ToldSource } from '../told-source.js';
 
 /** One database, opened by several replicas. */
 export interface Replicated {
   data(): Promise<LiveDataStore>;
   archive(): Promise<PolicyArchive>;
   repository(): Promise<PolicyRepository>;
+}
+
+/** A source that gives sets numbers of its own. */
+class NumberingSource extends ToldSource {
+  override get hasOwnNumbers(): boolean {
+    return true;
+  }
 }
 
 const model = `[request_definition]
@@ -282,6 +291,65 @@ export function describeLiveSets(database: string, make: () => Replicated): void
       expect(mayWrite(store, 'dan')).toBe(true);
       const again = await inFolder(replicated, folder);
       expect(again.store.status('acl')).toMatchObject({ version: store.resolve('acl').version, pinned: true });
+    });
+
+    it('whose files have numbers of their own, as bundles have, are numbered with their data', async () => {
+      const replicated = make();
+      const replica = async () => {
+        const [data, archive] = [await replicated.data(), await replicated.archive()];
+        const source = new NumberingSource();
+        const made = newStore('', { source, archive, live: new LiveSets(data), retryMs: 50 });
+        await made.store.start();
+        onTestFinished(async () => {
+          await made.store.stop();
+          await data.close();
+          await archive.close();
+        });
+        const writing = new LiveDataWriting(data, made.store);
+        return { ...made, source, change: (what: DataChange) => writing.change('acl', what, { by: 'ada' }) };
+      };
+      const [one, other] = [await replica(), await replica()];
+      for (const { source } of [one, other]) await source.offer(setOf(filesOf()), 5);
+      const revisions = () => [one, other].map(({ store }) => store.resolve('acl').revision);
+      const both = (revision: number) => one.store.until(() => revisions().every((seen) => seen === revision), 5_000);
+      expect(revisions()).toEqual([5, 5]);
+      expect((await one.change(add(['g', 'ana', 'editor']))).revision).toBe(6);
+      expect(await other.store.until(() => other.store.resolve('acl').revision === 6, 5_000)).toBe(true);
+      // The bundle of one replica is newer, and data is changed there: the other has the data, and not its number.
+      await one.source.offer(setOf(filesOf({ 'rules.csv': `${rules}p, viewer, doc, list\n` })), 6);
+      expect(one.store.resolve('acl').revision).toBe(7);
+      expect((await one.change(add(['g', 'ben', 'editor']))).revision).toBe(8);
+      expect(await other.store.until(() => mayWrite(other.store, 'ben'), 5_000)).toBe(true);
+      expect(other.store.resolve('acl').revision).toBe(6);
+      await other.source.offer(setOf(filesOf({ 'rules.csv': `${rules}p, viewer, doc, list\n` })), 6);
+      expect(await both(8)).toBe(true);
+    });
+
+    it('keep the changes of their data as long as a version needs them', async () => {
+      const replicated = make();
+      const { data, store, change } = await inFolder(replicated, folderWith(filesOf()));
+      const versions: string[] = [];
+      for (let n = 0; n < 5; n++) versions.push((await change(add(['g', `user${n}`, 'editor']))).version);
+      const retain = async (newest: number) => {
+        const archive = await replicated.archive();
+        onTestFinished(() => archive.close());
+        await archive.prune(Date.now() + 10 * 3_600_000, newest);
+        const retention = new ArchiveRetention({
+          archive,
+          data,
+          oldestRecord: async () => undefined,
+          onProblem: (_what, error) => expect.fail(String(error)),
+        });
+        retention.start();
+        await retention.stop();
+      };
+      await retain(100);
+      expect((await data.changesAfter('acl', 0, 10)).map(({ revision }) => revision)).toEqual([2, 3, 4, 5]);
+      expect((await store.version('acl', versions[0]!)).version).toBe(versions[0]);
+      await retain(2);
+      expect((await data.changesAfter('acl', 0, 10)).map(({ revision }) => revision)).toEqual([5]);
+      expect((await store.version('acl', versions[3]!)).version).toBe(versions[3]);
+      await expect(store.version('acl', versions[1]!)).rejects.toMatchObject({ code: 'policy_version_not_found' });
     });
 
     it('whose files are in the database have one revision, which both raise', async () => {

@@ -78,6 +78,18 @@ export class PostgresLiveDataStore extends LiveDataStore {
     return this.numbers.read(this.tables, name);
   }
 
+  numberFiles(name: string, source: number): Promise<number | undefined> {
+    return this.tables.transaction(async (client) => {
+      // Every replica asks at each of its loads: only the first one tells the others of a change.
+      const known = await client.query(`SELECT FROM ${this.numbers.table} WHERE name = $1 AND source >= $2`, [
+        name,
+        source,
+      ]);
+      if (known.length === 0) await this.counters.count(client, 'policies');
+      return this.numbers.number(client, name, source);
+    });
+  }
+
   entries(name: string): Promise<DataSnapshot> {
     return this.tables.transaction(
       async (client) => {

@@ -66,6 +66,10 @@ export class SqliteLiveDataStore extends LiveDataStore {
     return this.turns.inTurn(() => this.numbers.read(name));
   }
 
+  numberFiles(name: string, source: number): Promise<number | undefined> {
+    return this.turns.transaction('BEGIN IMMEDIATE', () => this.numbers.number(name, source));
+  }
+
   entries(name: string): Promise<DataSnapshot> {
     return this.turns.transaction('BEGIN', async () => {
       const revisions = await this.numbers.read(name);
