@@ -6,6 +6,7 @@ import { DecisionLog } from '../decision-log/decision-log.js';
 import { DecisionStats } from '../decision-log/decision-stats.js';
 import { ExportQuery } from '../decision-log/export-query.js';
 import { gapForSome, type SeenGap } from '../decision-log/partial-view.js';
+import { RecordedVersions } from '../decision-log/recorded-entities.js';
 import { StatsQuery } from '../decision-log/stats-query.js';
 import { Requires } from '../http/access.js';
 import { VisibleSets } from '../http/caller.decorator.js';
@@ -19,7 +20,10 @@ interface SeenStats extends Omit<DecisionStats, 'gaps'> {
 /** Counts and exports of decisions. */
 @Controller('v1/decisions')
 export class DecisionReportsController {
-  constructor(private readonly log: DecisionLog) {}
+  constructor(
+    private readonly log: DecisionLog,
+    private readonly versions: RecordedVersions,
+  ) {}
 
   @Get('stats')
   @Requires('decisions:read', { limit: 'search' })
@@ -57,7 +61,7 @@ export class DecisionReportsController {
     @Headers('accept-encoding') accepted: string | undefined,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): StreamableFile {
-    const text = Readable.from(this.log.export(query, { policySets }), { objectMode: false });
+    const text = Readable.from(this.log.export(query, { policySets, versions: this.versions }), { objectMode: false });
     const csv = query.format === 'csv';
     reply.header('vary', 'accept-encoding');
     const type = csv ? 'text/csv; charset=utf-8' : 'application/x-ndjson';

@@ -3,7 +3,9 @@ import { DecisionLog } from '../decision-log/decision-log.js';
 import { DecisionPage } from '../decision-log/decision-page.js';
 import { DecisionQuery } from '../decision-log/decision-query.js';
 import { DecisionRecord } from '../decision-log/decision-record.js';
+import { ReadQuery } from '../decision-log/expansion.js';
 import { gapForSome, recordForSome, type SeenGap, type SeenRecord } from '../decision-log/partial-view.js';
+import { expandedRecord, RecordedVersions } from '../decision-log/recorded-entities.js';
 import { Requires } from '../http/access.js';
 import { VisibleSets } from '../http/caller.decorator.js';
 import { Documented } from '../http/operation.js';
@@ -16,6 +18,7 @@ export class DecisionsController {
   constructor(
     private readonly log: DecisionLog,
     private readonly cursors: SealedCursors,
+    private readonly versions: RecordedVersions,
   ) {}
 
   @Get()
@@ -32,7 +35,10 @@ export class DecisionsController {
     @Query(queryPipe) filters: DecisionQuery,
     @VisibleSets('decisions:read') policySets: readonly string[] | undefined,
   ): Promise<SeenPage> {
-    const page = await this.log.search(this.cursors.openQuery(filters, policySets), { policySets });
+    const page = await this.log.search(this.cursors.openQuery(filters, policySets), {
+      policySets,
+      versions: this.versions,
+    });
     return policySets === undefined ? page : pageForSome(this.cursors.sealPage(page, policySets));
   }
 
@@ -42,15 +48,18 @@ export class DecisionsController {
     id: 'readDecision',
     tag: 'decisions',
     summary: 'One decision by its id',
+    query: ReadQuery,
     answers: { 200: { description: 'The record.', json: DecisionRecord } },
-    refusals: ['decision_not_found'],
+    refusals: ['invalid_request', 'decision_not_found'],
   })
   async find(
     @Param('id') id: string,
+    @Query(queryPipe) query: ReadQuery,
     @VisibleSets('decisions:read') policySets: readonly string[] | undefined,
   ): Promise<SeenRecord> {
-    const record = await this.log.find(id, { policySets });
-    if (record === undefined) throw await this.log.notFound(id);
+    const found = await this.log.find(id, { policySets });
+    if (found === undefined) throw await this.log.notFound(id);
+    const record = await expandedRecord(found, query, this.versions);
     return policySets === undefined ? record : recordForSome(record);
   }
 }

@@ -10,6 +10,7 @@ import { type ChangeOptions, changeDataInSteps } from './policy/change-data.js';
 import { isCombination } from './policy/combination.js';
 import type { CompiledPolicySet } from './policy/compile.js';
 import type { DataChange } from './policy/data-change.js';
+import { RequestEntities } from './policy/request-entities.js';
 import { faultInNames } from './policy/request-names.js';
 import type { PolicyProblem } from './problem.js';
 import { type DecisionRequest, type DecisionRequestInput, normaliseRequest } from './request.js';
@@ -81,6 +82,12 @@ export class PolicySet {
   get plan(): readonly string[] {
     const { main } = this.compiled;
     return isCombination(main) ? main.plan.words : [main.message];
+  }
+
+  /** The entities that requests name. They can be kept without the set, which is far larger. */
+  get entities(): RequestEntities {
+    const { entities, manifest } = this.compiled;
+    return new RequestEntities(entities, manifest.precedence);
   }
 
   get manifest(): Manifest {

@@ -1,8 +1,11 @@
+import type { Expansion } from './expansion.js';
 import type { SeenGap, SeenRecord } from './partial-view.js';
 
 type Cell = string | number | undefined;
 
-const columns: readonly (readonly [string, (record: SeenRecord) => Cell])[] = [
+type Column = readonly [name: string, read: (record: SeenRecord) => Cell];
+
+const columns: readonly Column[] = [
   ['time', (record) => record.time],
   ['id', (record) => record.id],
   ['decision', (record) => record.decision],
@@ -33,22 +36,21 @@ const columns: readonly (readonly [string, (record: SeenRecord) => Cell])[] = [
   ['sequence', (record) => record.sequence],
 ];
 
-/** RFC 4180, with the names of the columns. */
-export const csvHeader = `${columns.map(([name]) => name).join(',')}\r\n`;
+const resolvedColumn: Column = ['resolved', ({ resolved }) => resolved && JSON.stringify(resolved)];
 
-export function csvRow(record: SeenRecord): string {
-  return `${columns.map(([, read]) => cell(read(record))).join(',')}\r\n`;
-}
-
-/** A row for records that are missing: `gap` as the decision, its cause as the reason, all of it as the request. */
-export function csvGapRow(gap: SeenGap): string {
-  const cells: Readonly<Record<string, string>> = {
-    time: gap.from,
-    decision: 'gap',
-    reason: gap.cause,
-    request: JSON.stringify(gap),
+/** The rows of a table as RFC 4180 has it, with the names of the columns first. */
+export function csvTexts(expand?: Expansion) {
+  const shown = expand === undefined ? columns : [...columns, resolvedColumn];
+  const row = (cells: readonly Cell[]): string => `${cells.map(cell).join(',')}\r\n`;
+  const named = (cells: Readonly<Record<string, string>>): string => row(shown.map(([name]) => cells[name]));
+  return {
+    header: row(shown.map(([name]) => name)),
+    record: (record: SeenRecord) => row(shown.map(([, read]) => read(record))),
+    /** Records that are missing: `gap` as the decision, its cause as the reason, all of it as the request. */
+    gap: (gap: SeenGap) => named({ time: gap.from, decision: 'gap', reason: gap.cause, request: JSON.stringify(gap) }),
+    /** Records that a condition could say nothing of: `erred` as the decision, their number as the request. */
+    erred: (erred: number) => named({ decision: 'erred', request: JSON.stringify({ erred }) }),
   };
-  return `${columns.map(([name]) => cell(cells[name])).join(',')}\r\n`;
 }
 
 /**

@@ -1,4 +1,4 @@
-import { Parts, Text, Time } from '../answers/members.js';
+import { Integer, Parts, Text, Time } from '../answers/members.js';
 import { DecisionRecord } from './decision-record.js';
 import { LogGap } from './log-gap.js';
 import { LogWriter } from './log-writers.js';
@@ -18,6 +18,14 @@ export class DecisionPage {
       '`nextCursor` goes on from there.',
   })
   readonly searchedTo?: string;
+
+  @Integer({
+    optional: true,
+    description:
+      'Records that `filter` could say nothing of, since an attribute that it reads is missing or masked: they do not ' +
+      'match. Counted among those that were looked at for this page and pass the other filters; not given when there are none.',
+  })
+  readonly erred?: number;
 
   @Parts(() => LogGap, {
     optional: true,

@@ -3,6 +3,8 @@ import { IsIn, IsInt, IsOptional, Max, Min } from 'class-validator';
 import { invalidParameter } from '../errors.js';
 import { OptionalName, OptionalText } from '../query/query-text.js';
 import { TimeRangeQuery } from '../query/time-range.js';
+import { type Expansion, expansions } from './expansion.js';
+import { longestCondition } from './record-condition.js';
 
 const defaultLimit = 50;
 export const maxLimit = 1_000;
@@ -72,6 +74,10 @@ export class DecisionFilters extends CountedFilters {
   /** A text within an id, the reason or an attribute; A–Z match in either case. */
   @OptionalText(256)
   readonly q?: string;
+
+  /** A condition in the language of matchers over the record as resolved (record-condition.ts). */
+  @OptionalText(longestCondition)
+  readonly filter?: string;
 }
 
 /** The query string of `GET /v1/decisions`. */
@@ -87,6 +93,11 @@ export class DecisionQuery extends DecisionFilters {
   @Min(1)
   @Max(maxLimit)
   readonly limit?: number;
+
+  /** As that of `ReadQuery`. */
+  @IsOptional()
+  @IsIn(expansions)
+  readonly expand?: Expansion;
 }
 
 /** Most records of the page that is asked for. Throws VerdictError `invalid_request` for a limit that is not one. */

@@ -49,6 +49,34 @@ export class RecordedRequest implements DecisionRequest {
   readonly attributes?: JsonObject;
 }
 
+/** Why the stored attributes of an entity are not known. */
+export const unresolvedCauses = [
+  'policy_version_not_found',
+  'policy_version_invalid',
+  'ambiguous_entity',
+  'masked',
+] as const;
+export type UnresolvedCause = (typeof unresolvedCauses)[number];
+
+export class ResolvedRequest {
+  @Part(() => RecordedEntity)
+  readonly subject!: Entity;
+
+  @Part(() => RecordedAction)
+  readonly action!: Action;
+
+  @Part(() => RecordedEntity)
+  readonly resource!: Entity;
+
+  @OneOf(unresolvedCauses, {
+    optional: true,
+    description:
+      'Given when stored attributes are missing here: the version is no longer in the archive, or cannot be loaded; the ' +
+      'request named an entity without its type, and there were several; or the name of an entity is masked.',
+  })
+  readonly unresolved?: UnresolvedCause;
+}
+
 /** What a record keeps of a search: one record for all the candidates that were decided. */
 export class SearchRecord {
   @OneOf(['subject', 'resource', 'action'], {
@@ -147,6 +175,14 @@ export class DecisionRecord {
   @Integer({ description: 'Which log file, by the number it was given when it was made.' })
   readonly writer!: number;
 
+  @Part(() => ResolvedRequest, {
+    optional: true,
+    description:
+      'Given where `expand=resolved` asks for it: subject, action and resource as the evaluation saw them, with the ' +
+      'attributes that were stored in the version of that time, masked as the record is.',
+  })
+  readonly resolved?: ResolvedRequest;
+
   /** Every record has one; `partial-view.ts` says who sees it. */
   @Integer({
     optional: true,
@@ -161,7 +197,10 @@ export class DecisionRecord {
  * A record as the PDP hands it over; the log adds its own fields when it commits. Times are numbers until they are
  * written, in milliseconds since 1970.
  */
-export type NewDecisionRecord = Omit<DecisionRecord, 'instance' | 'writer' | 'sequence' | 'time' | 'clock'> & {
+export type NewDecisionRecord = Omit<
+  DecisionRecord,
+  'instance' | 'writer' | 'sequence' | 'time' | 'clock' | 'resolved'
+> & {
   readonly time: number;
   readonly clock: number;
 };

@@ -1,5 +1,6 @@
 import { IsIn, IsOptional } from 'class-validator';
 import { DecisionFilters } from './decision-query.js';
+import { type Expansion, expansions } from './expansion.js';
 
 export const exportFormats = ['ndjson', 'csv'] as const;
 export type ExportFormat = (typeof exportFormats)[number];
@@ -10,4 +11,9 @@ export class ExportQuery extends DecisionFilters {
   @IsOptional()
   @IsIn(exportFormats)
   readonly format?: ExportFormat;
+
+  /** As that of `ReadQuery`. */
+  @IsOptional()
+  @IsIn(expansions)
+  readonly expand?: Expansion;
 }

@@ -1,6 +1,6 @@
-import { csvGapRow, csvHeader, csvRow } from './decision-csv.js';
+import { csvTexts } from './decision-csv.js';
 import type { DecisionRecord } from './decision-record.js';
-import type { ExportFormat } from './export-query.js';
+import type { ExportQuery } from './export-query.js';
 import type { LogGap } from './log-gap.js';
 import { gapForSome, recordForSome, type SeenGap, type SeenRecord } from './partial-view.js';
 import type { SearchScope } from './record-filter.js';
@@ -11,18 +11,23 @@ export interface ExportTexts {
   readonly header: string;
   readonly record: (record: DecisionRecord) => string;
   readonly gap: (gap: LogGap) => string;
+  /** The last part: how many records the query's condition could say nothing of. */
+  readonly erred: (count: number) => string;
 }
 
 /** The texts of a format. A caller who may read some policy sets alone sees less in them. */
-export function exportTextsOf(format: ExportFormat, { policySets }: SearchScope): ExportTexts {
-  const rows =
-    format === 'csv'
-      ? { header: csvHeader, record: csvRow, gap: csvGapRow }
-      : { header: '', record: (record: SeenRecord) => line(record), gap: (gap: SeenGap) => line({ gap }) };
-  if (policySets === undefined) return rows;
-  const { header, record, gap } = rows;
-  return { header, record: (each) => record(recordForSome(each)), gap: (each) => gap(gapForSome(each)) };
+export function exportTextsOf({ format, expand }: ExportQuery, { policySets }: SearchScope): ExportTexts {
+  const { header, record, gap, erred } = format === 'csv' ? csvTexts(expand) : ndjsonTexts;
+  if (policySets === undefined) return { header, record, gap, erred };
+  return { header, record: (each) => record(recordForSome(each)), gap: (each) => gap(gapForSome(each)), erred };
 }
+
+const ndjsonTexts = {
+  header: '',
+  record: (record: SeenRecord) => line(record),
+  gap: (gap: SeenGap) => line({ gap }),
+  erred: (erred: number) => line({ erred }),
+};
 
 function line(value: object): string {
   return `${JSON.stringify(value)}\n`;

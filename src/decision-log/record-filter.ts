@@ -5,10 +5,13 @@ import type { DecisionFilters } from './decision-query.js';
 import type { DecisionRecord } from './decision-record.js';
 import { recordsOf, type StoredGroup, type TextTest } from './group-text.js';
 import { encodeKey, type IndexedField, indexedFieldNames, indexedFields } from './record-keys.js';
+import type { RecordedVersions } from './recorded-entities.js';
 
-/** The records that a caller may see; without members, all. */
+/** The records that a caller may see; without `policySets`, all. */
 export interface SearchScope {
   readonly policySets?: readonly string[] | undefined;
+  /** Where the versions are that records name, for conditions and `expand`; without it none is there. */
+  readonly versions?: RecordedVersions | undefined;
 }
 
 /** How records are compared without an index. */

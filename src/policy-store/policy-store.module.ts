@@ -14,8 +14,10 @@ import { ServiceDatabase } from '../database/service-database.js';
 import type { SqliteDatabase } from '../database/sqlite/sqlite-database.js';
 import { DecisionLog } from '../decision-log/decision-log.js';
 import { DecisionLogModule } from '../decision-log/decision-log.module.js';
+import { RecordedVersions } from '../decision-log/recorded-entities.js';
 import { loggerToken, problemsTo } from '../logging/logging.module.js';
 import { ArchiveRetention } from './archive/archive-retention.js';
+import { ArchivedEntities } from './archive/archived-entities.js';
 import { LateArchive } from './archive/late-archive.js';
 import { PolicyArchive } from './archive/policy-archive.js';
 import { PostgresPolicyArchive } from './archive/postgres/postgres-policy-archive.js';
@@ -170,6 +172,15 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
         }),
     },
     {
+      provide: RecordedVersions,
+      inject: [PolicyStore],
+      useFactory: (store: PolicyStore) =>
+        new ArchivedEntities({
+          version: (name, version, semantics) => store.version(name, version, semantics),
+          servedVersion: (name) => store.served(name)?.version,
+        }),
+    },
+    {
       provide: ArchiveRetention,
       inject: [PolicyArchive, LiveDataStore, PolicyStore, DecisionLog, ServiceDatabase, loggerToken],
       useFactory: (
@@ -189,7 +200,7 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
         }),
     },
   ],
-  exports: [LiveDataWriting, LoadObservers, PolicyArchive, PolicyStore, PolicyWriting],
+  exports: [LiveDataWriting, LoadObservers, PolicyArchive, PolicyStore, PolicyWriting, RecordedVersions],
 })
 export class PolicyStoreModule implements OnModuleInit, OnApplicationShutdown {
   /** Tells of rollbacks by other replicas. */

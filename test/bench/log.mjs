@@ -2,6 +2,7 @@
 //
 //   npm run bench:log [-- --rows 1000000 --rate 15000 --seconds 8]
 //   npm run bench:log -- --fill 10000000 --callers 20 --days 10    // instead of that, every read of a filled log
+//   npm run bench:log -- --conditions --rows 200000                // instead, conditions over records (log-conditions.mjs)
 //   npm run bench:log -- --postgres                                // instead, the log that replicas share (log-on-postgres.mjs)
 //
 // Records arrive at a fixed rate, spread over the milliseconds, as from 64 connections or more. `rows` records are in
@@ -18,6 +19,7 @@ import { GroupCommit } from '../../dist/decision-log/sqlite/group-commit.js';
 import { Journal } from '../../dist/decision-log/sqlite/journal.js';
 import { SqliteDecisionLog } from '../../dist/decision-log/sqlite/sqlite-decision-log.js';
 import { besideCerbos } from './log-beside-cerbos.mjs';
+import { logConditions } from './log-conditions.mjs';
 import { logOverHttp } from './log-over-http.mjs';
 
 const { values } = parseArgs({
@@ -26,6 +28,7 @@ const { values } = parseArgs({
     rate: { type: 'string', default: '15000' },
     seconds: { type: 'string' },
     rounds: { type: 'string', default: '7' },
+    conditions: { type: 'boolean', default: false },
     postgres: { type: 'boolean', default: false },
     writers: { type: 'string', default: '20' },
     fill: { type: 'string' },
@@ -44,6 +47,10 @@ if (values.postgres) {
     const [rows, rounds, seconds] = [values.rows, values.rounds, values.seconds ?? 4].map(Number);
     await logOnPostgres({ rows, rounds, seconds });
   }
+  process.exit();
+}
+if (values.conditions) {
+  await logConditions(Number(values.rows));
   process.exit();
 }
 if (values.fill !== undefined) {
@@ -273,5 +280,6 @@ try {
   rmSync(directory, { recursive: true, force: true });
 }
 
+await logConditions(200_000);
 await logOverHttp();
 await besideCerbos();

@@ -37,6 +37,7 @@ beforeAll(async () => {
   service = await startService({
     'default/model.conf': idModel,
     'default/rules.csv': 'p, ann, doc, read\n',
+    'default/entities.yaml': '- {type: user, id: ann, attributes: {department: finance}}\n',
   });
   await service.app.listen(0, '127.0.0.1');
   url = await service.app.getUrl();
@@ -94,6 +95,21 @@ describe.each(['--database', '--url'] as const)('verdict log with %s', (where) =
     expect(recordsOf(ran)).toMatchObject([{ id: denied, decision: 'deny', request: { resource: { id: 'report' } } }]);
     const counted = await log('stats', '--decision', 'allow', ...source());
     expect(JSON.parse(counted.stdout)).toEqual({ items: [{ count: 1 }], total: 1 });
+  });
+
+  it('chooses records by a condition over what the evaluation saw, and shows it', async () => {
+    const condition = ['--filter', "subject.department == 'finance'"];
+    for (const command of ['query', 'export']) {
+      const ran = await log(command, ...condition, '--expand', 'resolved', ...source());
+      expect(ran.code).toBe(0);
+      const [first] = recordsOf(ran);
+      expect(first).toMatchObject({ id: allowed, resolved: { subject: { attributes: { department: 'finance' } } } });
+      if (command === 'export') expect(JSON.parse(ran.stdout.split('\n')[1]!)).toEqual({ erred: 1 + hostile.length });
+      else expect(ran.stderr).toContain(`of ${1 + hostile.length} records --filter could say nothing`);
+    }
+    const wrong = await log('query', '--filter', 'subject.level >', ...source());
+    expect(wrong).toMatchObject({ code: 2, stdout: '' });
+    expect(wrong.stderr).toContain('filter is no condition: character 16: the expression ends too early');
   });
 
   it('takes days of a zone for times', async () => {

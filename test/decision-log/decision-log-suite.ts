@@ -1,5 +1,6 @@
 /** What every decision log must do, wherever its records are kept. */
 import { describe } from 'vitest';
+import { describeConditions } from './condition-suite.js';
 import { describeExports } from './export-suite.js';
 import type { MakeLogHome } from './log-home.js';
 import { describeRecording } from './recording-suite.js';
@@ -11,6 +12,7 @@ export function describeDecisionLog(name: string, newHome: MakeLogHome): void {
   describe(`the decision log in ${name}`, () => {
     describeRecording(newHome);
     describeSearches(newHome);
+    describeConditions(newHome);
     describeExports(newHome);
     describeCounts(newHome);
   });

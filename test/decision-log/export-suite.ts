@@ -1,11 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { csvHeader, csvRow } from '../../src/decision-log/decision-csv.js';
+import { csvTexts } from '../../src/decision-log/decision-csv.js';
 import type { ExportQuery } from '../../src/decision-log/export-query.js';
 import { recordForSome } from '../../src/decision-log/partial-view.js';
 import type { SearchScope } from '../../src/decision-log/record-filter.js';
 import type { RecordedDecisions } from '../../src/decision-log/recorded-decisions.js';
 import { exampleRecord, noon } from './example-records.js';
 import type { MakeLogHome } from './log-home.js';
+
+const csv = csvTexts();
 
 async function textOf(log: RecordedDecisions, query: ExportQuery, scope: SearchScope = {}): Promise<string> {
   let text = '';
@@ -36,7 +38,7 @@ export function describeExports(newHome: MakeLogHome): void {
         const items = 'policySets' in scope ? found.map(recordForSome) : found;
         const lines = (await textOf(log, query, scope)).split('\n').slice(0, -1);
         expect(lines.map((line) => JSON.parse(line))).toEqual(items);
-        expect(await textOf(log, { ...query, format: 'csv' }, scope)).toBe(csvHeader + items.map(csvRow).join(''));
+        expect(await textOf(log, { ...query, format: 'csv' }, scope)).toBe(csv.header + items.map(csv.record).join(''));
       }
     });
 
@@ -111,7 +113,7 @@ export function describeExports(newHome: MakeLogHome): void {
       ];
       for (const name of names) await log.append(exampleRecord(log, { subject: name, resource: name, caller: name }));
       const csv = await textOf(log, { format: 'csv' });
-      for (const record of (await log.search({})).items) expect(csv).toContain(csvRow(record));
+      for (const record of (await log.search({})).items) expect(csv).toContain(csvTexts().record(record));
       const cells = [...csv.matchAll(/(?:^|,|\r\n)(?:"((?:[^"]|"")*)"|([^",\r\n]*))/g)].map(
         ([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain!,
       );

@@ -5,10 +5,11 @@ import { quote } from '../../core/quote.js';
 import type { DecisionPage } from '../../decision-log/decision-page.js';
 import type { DecisionFilters } from '../../decision-log/decision-query.js';
 import type { DecisionRecord } from '../../decision-log/decision-record.js';
+import { type Expansion, expansions } from '../../decision-log/expansion.js';
 import type { ExportQuery } from '../../decision-log/export-query.js';
 import type { StatsQuery } from '../../decision-log/stats-query.js';
 import { exitCodes, UsageError } from '../exit-code.js';
-import { printReplay, printStats, remarkGaps, remarkIncomplete } from '../print/log-report.js';
+import { printReplay, printStats, remarkErred, remarkGaps, remarkIncomplete } from '../print/log-report.js';
 import type { Terminal } from '../print/terminal.js';
 import { follow } from '../sources/follow.js';
 import type { LogSource } from '../sources/log-source.js';
@@ -16,7 +17,11 @@ import { addRecordFilters, addStatsOptions, filtersOf, statsQueryOf } from './lo
 import { addLogSource, type LogOptions, LogReading } from './log-reading.js';
 
 type Options<Query> = LogOptions & { readonly [name in keyof Query]: Query[name] };
-type ListOptions = Options<DecisionFilters> & { readonly limit: number; readonly cursor?: string };
+type ListOptions = Options<DecisionFilters> & {
+  readonly limit: number;
+  readonly cursor?: string;
+  readonly expand?: Expansion;
+};
 
 /** Most records on a page of the log, and most that one command lists. */
 const pageLimit = 1_000;
@@ -45,6 +50,7 @@ function addQuery(log: Command, reading: LogReading): void {
     .description('Lists decisions, the newest first.')
     .option('--limit <number>', `how many at most, up to ${listLimit}`, wholeNumber(1, listLimit), 50)
     .option('--cursor <cursor>', 'go on where the list before ended')
+    .addOption(expandOption())
     .addOption(output('text', 'ndjson'))
     .action((options: ListOptions) => {
       const filters = filtersOf(options);
@@ -61,11 +67,18 @@ async function printList(
   const { terminal } = reading;
   let { cursor } = options;
   let left = options.limit;
+  let erred = 0;
   const gathered: DecisionRecord[] = [];
   let incomplete: DecisionPage['incomplete'];
   do {
     const limit = Math.min(left, pageLimit);
-    const page = await source.search({ ...filters, limit, ...(cursor !== undefined && { cursor }) });
+    const page = await source.search({
+      ...filters,
+      limit,
+      ...(cursor !== undefined && { cursor }),
+      ...(options.expand !== undefined && { expand: options.expand }),
+    });
+    erred += page.erred ?? 0;
     remarkGaps(terminal, page.gaps ?? []);
     incomplete ??= page.incomplete;
     if (reading.isForPeople(options)) gathered.push(...page.items);
@@ -77,8 +90,15 @@ async function printList(
   terminal.progress('');
   if (reading.isForPeople(options)) reading.printRecords(gathered, options, true);
   remarkIncomplete(terminal, incomplete ?? []);
+  remarkErred(terminal, erred);
   if (cursor !== undefined) terminal.remark(`there are more: --cursor ${cursor}`);
   return exitCodes.fine;
+}
+
+function expandOption(): Option {
+  return new Option('--expand <what>', 'with subject, action and resource as the evaluation saw them').choices(
+    expansions,
+  );
 }
 
 function addTail(log: Command, reading: LogReading): void {
@@ -107,8 +127,10 @@ function addExport(log: Command, reading: LogReading): void {
   command
     .description('Writes all decisions that match, the newest first, in constant memory.')
     .addOption(new Option('--output <format>', 'how to write them').choices(['ndjson', 'csv']).default('ndjson'))
-    .action((options: Options<DecisionFilters> & { output: 'ndjson' | 'csv' }) => {
-      const query: ExportQuery = { ...filtersOf(options), format: options.output };
+    .addOption(expandOption())
+    .action((options: Options<DecisionFilters> & { output: 'ndjson' | 'csv'; expand?: Expansion }) => {
+      const { output: format, expand } = options;
+      const query: ExportQuery = { ...filtersOf(options), format, ...(expand !== undefined && { expand }) };
       return reading.run(options, async (source, signal) => {
         const records = Readable.from(source.export(query), { objectMode: false });
         await pipeline(records, process.stdout, { signal, end: false });

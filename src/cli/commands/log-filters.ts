@@ -17,6 +17,7 @@ const filterNames = [
   'traceId',
   'instance',
   'q',
+  'filter',
 ] as const;
 const tallyNames = ['policySet', 'policyVersion', 'decision', 'reason', 'caller'] as const;
 /** The filters by time. `tail` has none of them, since it starts now. */
@@ -44,10 +45,16 @@ const about: Readonly<Record<FilterName, string>> = {
   from: 'from this time on (RFC 3339), or from this day on: 2026-03-03',
   to: 'before this time, or up to the end of this day',
   tz: 'time zone of days: Europe/Zurich; without it UTC',
+  filter: "a condition over the record: subject.department == 'finance' && resource.amount > 10000",
   q: 'a text within an id, the reason or an attribute',
 };
 
-const placeholders: { readonly [name in FilterName]?: string } = { from: 'time', to: 'time', tz: 'zone' };
+const placeholders: { readonly [name in FilterName]?: string } = {
+  from: 'time',
+  to: 'time',
+  tz: 'zone',
+  filter: 'condition',
+};
 
 function filter(name: FilterName): Option {
   const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);

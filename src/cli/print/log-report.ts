@@ -53,6 +53,14 @@ export function remarkIncomplete(terminal: Terminal, writers: readonly LogWriter
   }
 }
 
+/** On stderr: records that a condition could say nothing of. */
+export function remarkErred(terminal: Terminal, erred: number): void {
+  if (erred === 0) return;
+  terminal.remark(
+    `of ${count(erred, 'record')} --filter could say nothing: an attribute that it reads is missing or masked`,
+  );
+}
+
 export function printStats(terminal: Terminal, stats: DecisionStats): void {
   const { items, total, uncertain, countedTo, gaps, top } = printable(stats);
   // A column of its own, so that no value can look like the count of all that are not kept apart.

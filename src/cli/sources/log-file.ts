@@ -1,5 +1,9 @@
 /** Reads the decision log in a database without the service. It loads database drivers: import it when needed. */
+
+import type { SearchScope } from '../../decision-log/record-filter.js';
+import type { RecordedVersions } from '../../decision-log/recorded-entities.js';
 import { replay } from '../../pdp/replay.js';
+import { ArchivedEntities } from '../../policy-store/archive/archived-entities.js';
 import { ArchivedVersions } from '../../policy-store/archive/archived-versions.js';
 import { openArchive, openDecisionLog } from './database.js';
 import type { LogSource } from './log-source.js';
@@ -13,9 +17,18 @@ import type { LogSource } from './log-source.js';
  */
 export async function logOfDatabase(database: string): Promise<LogSource> {
   const reader = await openDecisionLog(database);
+  let opened: Promise<VersionsOfDatabase> | undefined;
+  /** Opened for the queries that need it. */
+  const scopeOf = async ({ filter, expand }: { filter?: string; expand?: string }): Promise<SearchScope> => {
+    if (filter === undefined && expand === undefined) return {};
+    opened ??= openVersions(database);
+    return { versions: (await opened).versions };
+  };
   return {
-    search: (query) => reader.search(query),
-    export: (query) => reader.export(query),
+    search: async (query) => reader.search(query, await scopeOf(query)),
+    export: async function* (query) {
+      yield* reader.export(query, await scopeOf(query));
+    },
     stats: (query) => reader.stats(query),
     replay: async (id, version) => {
       const record = await reader.find(id);
@@ -33,6 +46,30 @@ export async function logOfDatabase(database: string): Promise<LogSource> {
         await archive?.close();
       }
     },
-    close: () => reader.close(),
+    close: async () => {
+      await (await opened)?.close();
+      await reader.close();
+    },
+  };
+}
+
+interface VersionsOfDatabase {
+  readonly versions: RecordedVersions;
+  close(): Promise<void>;
+}
+
+async function openVersions(database: string): Promise<VersionsOfDatabase> {
+  const archive = await openArchive(database);
+  const versions = new ArchivedVersions(archive);
+  const served = new Map((await archive?.states())?.map(({ name, version }) => [name, version]));
+  return {
+    versions: new ArchivedEntities({
+      version: (name, version, semantics) => versions.get(name, version, semantics),
+      servedVersion: (name) => served.get(name),
+    }),
+    close: async () => {
+      await versions.stop();
+      await archive?.close();
+    },
   };
 }

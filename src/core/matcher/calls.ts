@@ -131,7 +131,12 @@ function compileBuiltInCall(
   reportBadLiterals(call, definition, environment);
   const args = call.args.map(compile);
   const pattern = call.args[1];
-  if (definition.prepare !== undefined && args.length === 2 && pattern !== undefined && isPolicyText(pattern)) {
+  if (
+    definition.prepare !== undefined &&
+    args.length === 2 &&
+    pattern !== undefined &&
+    isPolicyText(pattern, environment)
+  ) {
     return compilePatternCall(call, definition, environment, compile);
   }
   return (scope) => {
@@ -213,7 +218,7 @@ function compilePatternCall(
 function compileEval(call: Call, environment: Environment, compile: Compile): Evaluator {
   const [text] = call.args;
   if (call.args.length !== 1 || text === undefined) return wrongCount(call, environment, '1 argument');
-  if (!isPolicyText(text)) {
+  if (!isPolicyText(text, environment)) {
     const message = 'eval() takes texts of the policy, never of the request';
     environment.report({ code: 'eval_of_request', message, at: call.at });
     return (scope) => scope.fail('eval_of_request', () => message);
@@ -244,11 +249,11 @@ function compileEval(call: Call, environment: Environment, compile: Compile): Ev
 }
 
 /** Whether a value can only come from rules and literals. */
-function isPolicyText(expression: Expression): boolean {
+function isPolicyText(expression: Expression, { requestColumns }: Environment): boolean {
   let fromPolicy = true;
   walk(expression, (part) => {
     if (part.kind === 'attribute' || part.kind === 'call') fromPolicy = false;
-    if (part.kind === 'column' && !part.name.startsWith('p')) fromPolicy = false;
+    if (part.kind === 'column' && (requestColumns.has(part.name) || !part.name.startsWith('p'))) fromPolicy = false;
   });
   return fromPolicy;
 }

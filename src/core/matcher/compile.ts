@@ -91,10 +91,10 @@ function compileColumn(column: Extract<Expression, { kind: 'column' }>, environm
   const request = environment.requestColumns.get(column.name);
   if (request !== undefined) {
     const label = cut(authorsName(column.name));
-    return (scope) => {
+    return unlessMasked(environment, label, (scope) => {
       const value = scope.values[request];
       return value === undefined ? scope.fail('missing_attribute', () => `the request has no ${label}`) : value;
-    };
+    });
   }
   const policy = environment.policyColumns.get(column.name);
   if (policy !== undefined) return (scope) => scope.rules.text(policy, scope.rule);
@@ -105,11 +105,20 @@ function compileAttribute(attribute: Extract<Expression, { kind: 'attribute' }>,
   const { name, path } = attribute;
   const label = cut(authorsName(name));
   const request = environment.requestColumns.get(name);
-  if (request !== undefined) return (scope) => readPath(scope, request, path, label);
+  if (request !== undefined) return unlessMasked(environment, label, (scope) => readPath(scope, request, path, label));
   if (environment.policyColumns.has(name)) {
     return (scope) => scope.fail('not_an_object', () => `${label} is a text, it has no ${quote(path[0])}`);
   }
   return unknownColumn(name, attribute.at, environment);
+}
+
+function unlessMasked({ isMasked }: Environment, label: string, read: Evaluator): Evaluator {
+  if (isMasked === undefined) return read;
+  return (scope) => {
+    const value = read(scope);
+    if (value === fault || !isMasked(value, scope)) return value;
+    return scope.fail('masked_attribute', () => `${label} is masked, or a part of it that is read`);
+  };
 }
 
 function unknownColumn(name: string, at: number, environment: Environment): Evaluator {

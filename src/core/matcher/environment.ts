@@ -4,6 +4,7 @@
  */
 
 import type { Json } from '../request.js';
+import type { StepMeter } from '../step-budget.js';
 import type { Expression } from './ast.js';
 import type { FunctionDefinition, PatternTest } from './functions/function-definition.js';
 import type { Evaluator } from './scope.js';
@@ -26,6 +27,11 @@ export interface Environment {
   readonly hasEval: boolean;
   readonly conditions: Conditions;
   readonly patterns: PreparedPatterns;
+  /**
+   * True for a value that no expression may see: reading it is the error `masked_attribute`. Only conditions over records
+   * have such values (decision-log/record-condition.ts).
+   */
+  readonly isMasked?: (value: Json, meter: StepMeter) => boolean;
   /** Called for what parses and cannot work; the strict loader reports it as a problem. */
   readonly report: (flaw: Flaw) => void;
 }

@@ -118,7 +118,8 @@ export function bindRequest(
   return { request, subject, action: bindAction(request.action), resource };
 }
 
-function bindEntity(
+/** As `bindRequest`, of one entity; `what` it is in the request. */
+export function bindEntity(
   entity: Entity,
   what: string,
   entities: EntityStore,

@@ -1,6 +1,6 @@
 import { inSnapshot, readSnapshot } from './log-snapshot.js';
+import type { PageSources } from './page-sources.js';
 import { type LogTransaction, readDays } from './row-walk.js';
-import type { PageSources } from './shared-page.js';
 import { silentMs } from './writers.js';
 
 /**

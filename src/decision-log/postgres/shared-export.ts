@@ -1,14 +1,16 @@
 import { Turns } from '../../turns/turns.js';
+import { ConditionTest } from '../condition-test.js';
 import type { ExportQuery } from '../export-query.js';
 import { exportTextsOf } from '../export-texts.js';
 import { logGapOf } from '../log-gap.js';
 import { type RecordFilter, readFilter, type SearchScope } from '../record-filter.js';
+import { expandedRecord } from '../recorded-entities.js';
 import { inSnapshot, readSnapshot } from './log-snapshot.js';
 import { tailWriter } from './own-tail.js';
+import { type PageSources, pageWork } from './page-sources.js';
 import { comparePositions, type RecordPosition } from './record-position.js';
 import { type FoundRecords, findRecords } from './record-search.js';
 import { placeOfGap, readSharedGaps, tailGaps, type WriterGap } from './shared-gaps.js';
-import { type PageSources, pageWork } from './shared-page.js';
 
 /** An export has time, decisions do not: it waits this long before each turn. */
 const pauseMs = 3;
@@ -25,10 +27,11 @@ const pieceLength = 32_768;
  */
 export function exportShared(sources: PageSources, query: ExportQuery, scope: SearchScope): AsyncGenerator<string> {
   const filter = readFilter(query, scope);
+  const condition = ConditionTest.of(query, scope);
   const extent = readExtent(sources);
   // The reader of the pieces gets the error. Until there is one, the error must not end the process.
   extent.catch(() => undefined);
-  return pieces(sources, filter, query, scope, extent);
+  return pieces(sources, filter, query, scope, extent, condition);
 }
 
 /** The highest sequence of each writer that is exported. */
@@ -53,22 +56,29 @@ async function* pieces(
   query: ExportQuery,
   scope: SearchScope,
   extent: Promise<Extent>,
+  condition: ConditionTest | undefined,
 ): AsyncGenerator<string> {
-  const texts = exportTextsOf(query.format ?? 'ndjson', scope);
+  const texts = exportTextsOf(query, scope);
   if (texts.header !== '') yield texts.header;
   const sequences = await extent;
   const upTo = (writer: number): number => sequences.get(writer) ?? 0;
   const turns = new Turns(pauseMs);
+  let erred = 0;
   let position: RecordPosition | undefined;
   do {
     const { found, gaps } = await readBatch(sources, filter, position, upTo);
     let piece = '';
     for (const [i, record] of found.records.entries()) {
       if (turns.isOver) await turns.next();
+      if (condition !== undefined) {
+        const outcome = await condition.outcome(record);
+        if (outcome === 'erred') erred++;
+        if (outcome !== 'met') continue;
+      }
       while (gaps.length > 0 && comparePositions(placeOfGap(gaps[0]!), found.positions[i]!) > 0) {
         piece += texts.gap(logGapOf(gaps.shift()!));
       }
-      piece += texts.record(record);
+      piece += texts.record(await expandedRecord(record, query, scope.versions));
       if (piece.length >= pieceLength) {
         yield piece;
         piece = '';
@@ -78,6 +88,7 @@ async function* pieces(
     if (piece !== '') yield piece;
     position = found.end;
   } while (position !== undefined);
+  if (erred > 0) yield texts.erred(erred);
 }
 
 /** Read in one transaction, which has ended before anybody waits for the reader of the pieces. */

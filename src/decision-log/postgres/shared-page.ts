@@ -1,41 +1,39 @@
-import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
+import { ConditionTest } from '../condition-test.js';
 import type { DecisionPage } from '../decision-page.js';
 import { type DecisionQuery, limitOf } from '../decision-query.js';
 import { logGapOf } from '../log-gap.js';
-import { readFilter, type SearchScope } from '../record-filter.js';
-import { inSnapshot, readSnapshot } from './log-snapshot.js';
-import type { OwnTail } from './own-tail.js';
-import { findRecords, type SharedKeyIndex } from './record-search.js';
+import { type RecordFilter, readFilter, type SearchScope } from '../record-filter.js';
+import { expandedRecords } from '../recorded-entities.js';
+import { inSnapshot, type LogSnapshot, readSnapshot } from './log-snapshot.js';
+import { findUnderCondition, type MatchingRecords } from './matching-records.js';
+import { type PageSources, pageWork } from './page-sources.js';
+import type { RecordPosition } from './record-position.js';
+import { type FoundRecords, findRecords } from './record-search.js';
+import type { LogTransaction } from './row-walk.js';
 import { decodeSharedCursor, encodeSharedCursor } from './shared-cursor.js';
-import { readSharedGaps, tailGaps } from './shared-gaps.js';
+import { readSharedGaps, tailGaps, type WriterGap } from './shared-gaps.js';
 
-/** The most work of a page, in records whose text is read. */
-export const pageWork = 131_072;
 /** Most gaps that a page names, the newest first. An export names all. */
 const gapsOnAPage = 100;
 
-/** What a page is read from. */
-export interface PageSources {
-  readonly database: PostgresDatabase;
-  readonly tail: OwnTail | undefined;
-  readonly keyIndex: SharedKeyIndex | undefined;
-  /** Longest time of a page in milliseconds, about; then it answers with what it has. */
-  readonly pageMs: number;
-}
-
 /** @throws VerdictError as `RecordedDecisions.search` */
 export async function readSharedPage(
-  { database, tail, keyIndex, pageMs }: PageSources,
+  sources: PageSources,
   query: DecisionQuery,
   scope: SearchScope,
 ): Promise<DecisionPage> {
+  const { database, tail, keyIndex, pageMs } = sources;
   const filter = readFilter(query, scope);
+  const condition = ConditionTest.of(query, scope);
+  const identity = ConditionTest.identity(filter, condition);
   const records = limitOf(query);
   const started = performance.now();
-  return inSnapshot(database, async (transaction) => {
+  const page = await inSnapshot(database, async (transaction) => {
     const snapshot = await readSnapshot(transaction, tail?.writer);
     const { name, incomplete } = snapshot;
-    const cursor = query.cursor === undefined ? undefined : decodeSharedCursor(query.cursor, filter, name);
+    const cursor = query.cursor === undefined ? undefined : decodeSharedCursor(query.cursor, identity, name);
+    // What the first page said holds for those behind it: what was shipped since may lie above them.
+    const completeTo = cursor?.completeTo ?? snapshot.completeTo ?? 0;
     const limits = {
       records,
       length: Number.POSITIVE_INFINITY,
@@ -43,21 +41,43 @@ export async function readSharedPage(
       ms: pageMs - (performance.now() - started),
     };
     const log = { transaction, snapshot, tail, keyIndex };
-    const found = await findRecords(log, filter, cursor?.below, limits);
-    const range = { below: cursor?.below, above: found.end, from: filter.from, to: filter.to };
-    const others = [...(await tailGaps(tail, snapshot.shipped)), ...found.damage];
-    const gaps = await readSharedGaps(transaction, range, others, gapsOnAPage);
-    // What the first page said holds for those behind it: what was shipped since may lie above them.
-    const completeTo = cursor?.completeTo ?? snapshot.completeTo ?? 0;
-    const { end, isPartial } = found;
-    return {
-      items: found.records,
-      ...(end !== undefined && { nextCursor: encodeSharedCursor({ below: end, completeTo }, filter, name) }),
-      // The place where it ended can be within a millisecond.
-      ...(end !== undefined && isPartial && { searchedTo: new Date(end.time + 1).toISOString() }),
-      ...(gaps.length > 0 && { gaps: gaps.map(logGapOf) }),
-      ...(completeTo > 0 && { completeTo: new Date(completeTo).toISOString() }),
-      ...(incomplete.length > 0 && { incomplete }),
-    };
+    const found = condition === undefined ? await findRecords(log, filter, cursor?.below, limits) : undefined;
+    const gaps = found && (await gapsOfPage(sources, transaction, snapshot, filter, cursor?.below, found));
+    return { name, incomplete, below: cursor?.below, completeTo, found, gaps };
   });
+  const { name, incomplete, below, completeTo } = page;
+  // Where versions must be loaded no snapshot stays open meanwhile: that takes a connection, too.
+  const found: MatchingRecords =
+    page.found === undefined
+      ? await findUnderCondition(sources, filter, condition!, below, records, started)
+      : { ...page.found, erred: 0 };
+  const gaps =
+    page.gaps ??
+    (await inSnapshot(database, async (transaction) => {
+      const snapshot = await readSnapshot(transaction, tail?.writer);
+      return gapsOfPage(sources, transaction, snapshot, filter, below, found);
+    }));
+  const { end, isPartial, erred } = found;
+  return {
+    items: await expandedRecords(found.records, query, scope.versions),
+    ...(end !== undefined && { nextCursor: encodeSharedCursor({ below: end, completeTo }, identity, name) }),
+    // The place where it ended can be within a millisecond.
+    ...(end !== undefined && isPartial && { searchedTo: new Date(end.time + 1).toISOString() }),
+    ...(erred > 0 && { erred }),
+    ...(gaps.length > 0 && { gaps: gaps.map(logGapOf) }),
+    ...(completeTo > 0 && { completeTo: new Date(completeTo).toISOString() }),
+    ...(incomplete.length > 0 && { incomplete }),
+  };
+}
+
+async function gapsOfPage(
+  { tail }: PageSources,
+  transaction: LogTransaction,
+  { shipped }: LogSnapshot,
+  { from, to }: RecordFilter,
+  below: RecordPosition | undefined,
+  { end, damage }: FoundRecords,
+): Promise<readonly WriterGap[]> {
+  const others = [...(await tailGaps(tail, shipped)), ...damage];
+  return readSharedGaps(transaction, { below, above: end, from, to }, others, gapsOnAPage);
 }

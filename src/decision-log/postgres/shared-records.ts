@@ -11,10 +11,11 @@ import type { SearchScope } from '../record-filter.js';
 import { inSnapshot } from './log-snapshot.js';
 import { oldestSharedTime } from './oldest-time.js';
 import type { OwnTail } from './own-tail.js';
+import type { PageSources } from './page-sources.js';
 import { lookUpRecord, lookUpWriter } from './record-lookup.js';
 import type { SharedKeyIndex } from './record-search.js';
 import { exportShared } from './shared-export.js';
-import { type PageSources, readSharedPage } from './shared-page.js';
+import { readSharedPage } from './shared-page.js';
 
 export interface SharedRecordsOptions {
   readonly database: PostgresDatabase;

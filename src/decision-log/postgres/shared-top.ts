@@ -5,9 +5,9 @@ import { mostFrequent, topRecords } from '../most-frequent.js';
 import { readFilter, type SearchScope } from '../record-filter.js';
 import type { TopField } from '../stats-query.js';
 import { inSnapshot, readSnapshot } from './log-snapshot.js';
+import { type PageSources, pageWork } from './page-sources.js';
 import type { RecordPosition } from './record-position.js';
 import { findRecords } from './record-search.js';
-import { type PageSources, pageWork } from './shared-page.js';
 
 /** Records that are read in one snapshot: with a long one PostgreSQL keeps all that was deleted since it began. */
 const recordsAtOnce = 4_096;

@@ -1,8 +1,10 @@
 import { Turns } from '../../turns/turns.js';
+import { ConditionTest } from '../condition-test.js';
 import type { ExportQuery } from '../export-query.js';
-import { type ExportTexts, exportTextsOf } from '../export-texts.js';
+import { exportTextsOf } from '../export-texts.js';
 import { gapsWithin, type LogGap } from '../log-gap.js';
 import { matchingRecords, type RecordFilter, readFilter, type SearchScope } from '../record-filter.js';
+import { expandedRecord } from '../recorded-entities.js';
 import type { DamagedRange } from './damaged-rows.js';
 import { gapsOfDamage, scan } from './decision-search.js';
 import type { LogView } from './log-view.js';
@@ -25,17 +27,21 @@ export function exportRecords(
 ): AsyncGenerator<string> {
   // The reader of the pieces gets the error. Until there is one, the error must not end the process.
   Promise.resolve(view).catch(() => undefined);
-  return pieces(view, readFilter(query, scope), exportTextsOf(query.format ?? 'ndjson', scope));
+  return pieces(view, readFilter(query, scope), query, scope, ConditionTest.of(query, scope));
 }
 
 async function* pieces(
   viewed: LogView | Promise<LogView>,
   filter: RecordFilter,
-  { header, record: recordText, gap: gapText }: ExportTexts,
+  query: ExportQuery,
+  scope: SearchScope,
+  condition: ConditionTest | undefined,
 ): AsyncGenerator<string> {
+  const { header, record: recordText, gap: gapText, erred: erredText } = exportTextsOf(query, scope);
   if (header !== '') yield header;
   const view = await viewed;
   const turns = new Turns(pauseMs);
+  let erred = 0;
   const gaps = await view.gaps({ from: 0, before: view.end + 1, times: filter });
   for await (const { groups, before, unit, damaged } of scan(view, filter, undefined, groupsAtOnce)) {
     const note = (found: readonly DamagedRange[]) => {
@@ -47,8 +53,13 @@ async function* pieces(
     for (const group of groups) {
       let piece = '';
       for await (const record of matchingRecords(group, filter, turns, unreadable)) {
+        if (condition !== undefined) {
+          const outcome = await condition.outcome(record);
+          if (outcome === 'erred') erred++;
+          if (outcome !== 'met') continue;
+        }
         piece += takeGaps(gaps, record.sequence).map(gapText).join('');
-        piece += recordText(record);
+        piece += recordText(await expandedRecord(record, query, scope.versions));
       }
       if (piece !== '') yield piece;
       if (turns.isOver) await turns.next();
@@ -57,6 +68,7 @@ async function* pieces(
     if (passed.length > 0) yield passed.map(gapText).join('');
   }
   if (gaps.length > 0) yield gaps.map(gapText).join('');
+  if (erred > 0) yield erredText(erred);
 }
 
 /** Removes those that lie after the record with this sequence or a later one. */

@@ -1,5 +1,6 @@
 import { isDamaged, isWithoutIndex, type SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import { Turns } from '../../turns/turns.js';
+import { ConditionTest } from '../condition-test.js';
 import { idMilliseconds } from '../decision-ids.js';
 import type { DecisionPage } from '../decision-page.js';
 import { type DecisionQuery, limitOf } from '../decision-query.js';
@@ -17,6 +18,7 @@ import {
   type SearchScope,
   scannedTexts,
 } from '../record-filter.js';
+import { expandedRecords } from '../recorded-entities.js';
 import { decodeCursor, encodeCursor } from '../search-cursor.js';
 import { type DamagedRange, readAround } from './damaged-rows.js';
 import { groupLimit } from './group-commit.js';
@@ -63,18 +65,35 @@ interface Step {
 export async function searchRecords(view: LogView, query: DecisionQuery, scope: SearchScope): Promise<DecisionPage> {
   const filter = readFilter(query, scope);
   const limit = limitOf(query);
-  const cursor = query.cursor === undefined ? undefined : decodeCursor(query.cursor, filter, view.name);
+  const condition = ConditionTest.of(query, scope);
+  const identity = ConditionTest.identity(filter, condition);
+  const cursor = query.cursor === undefined ? undefined : decodeCursor(query.cursor, identity, view.name);
 
   const items: DecisionRecord[] = [];
   const damage: StoredGap[] = [];
   const start = Math.min(cursor ?? Number.MAX_SAFE_INTEGER, view.end + 1);
   let left = searchBudget;
+  // Those behind the last item are counted by the next page, where there is one.
+  let erred = 0;
+  let erredSinceItem = 0;
   const turns = new Turns();
   const gapsDownTo = async (from: number): Promise<Pick<DecisionPage, 'gaps'>> => {
     const range = { from, before: start, times: filter };
     const gaps = [...(await view.gaps(range)), ...gapsWithin(damage, range)].sort((a, b) => b.after - a.after);
     return gaps.length === 0 ? {} : { gaps: gaps.slice(0, gapsOnAPage) };
   };
+  const pageDownTo = async (from: number, more: Partial<DecisionPage>): Promise<DecisionPage> => ({
+    items: await expandedRecords(items, query, scope.versions),
+    ...(from > 0 && { nextCursor: encodeCursor(from, identity, view.name) }),
+    ...more,
+    ...(erred > 0 && { erred }),
+    ...(await gapsDownTo(from)),
+  });
+  const searchedDownTo = (from: number, searchedTo: string): Promise<DecisionPage> => {
+    erred += erredSinceItem;
+    return pageDownTo(from, { searchedTo });
+  };
+  let lastTested = '';
   for await (const step of scan(view, filter, start)) {
     damage.push(...gapsOfDamage(step.unit, step.damaged));
     const unreadable = (sequence: number) => {
@@ -82,28 +101,30 @@ export async function searchRecords(view: LogView, query: DecisionQuery, scope: 
     };
     for (const group of step.groups) {
       for await (const record of matchingRecords(group, filter, turns, unreadable)) {
+        const { sequence } = record;
         // A cursor can point into a group.
-        if (cursor !== undefined && record.sequence >= cursor) continue;
-        // One more than asked for shows that there is a next page.
-        if (items.length === limit) {
-          const { sequence } = items[limit - 1]!;
-          return { items, nextCursor: encodeCursor(sequence, filter, view.name), ...(await gapsDownTo(sequence)) };
+        if (cursor !== undefined && sequence >= cursor) continue;
+        if (condition !== undefined) {
+          if (left <= 0 && lastTested !== '') return searchedDownTo(sequence + 1, lastTested);
+          lastTested = record.time;
+          const outcome = condition.outcome(record);
+          const known = typeof outcome === 'string' ? outcome : await outcome;
+          left -= condition.takeCost();
+          if (known === 'erred') erredSinceItem++;
+          if (known !== 'met') continue;
         }
+        // One more than asked for shows that there is a next page.
+        if (items.length === limit) return pageDownTo(items[limit - 1]!.sequence, {});
         items.push(record);
+        erred += erredSinceItem;
+        erredSinceItem = 0;
       }
     }
     left -= step.cost;
-    if (left <= 0 && !step.last) {
-      const searchedTo = await timeAt(view, step.unit, step.before);
-      return {
-        items,
-        nextCursor: encodeCursor(step.before, filter, view.name),
-        searchedTo,
-        ...(await gapsDownTo(step.before)),
-      };
-    }
+    if (left <= 0 && !step.last) return searchedDownTo(step.before, await timeAt(view, step.unit, step.before));
   }
-  return { items, ...(await gapsDownTo(0)) };
+  erred += erredSinceItem;
+  return pageDownTo(0, {});
 }
 
 /**

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { IndexJob } from '../../../src/decision-log/postgres/index-job.js';
 import { keySegments } from '../../../src/decision-log/postgres/key-segments.js';
-import type { PageSources } from '../../../src/decision-log/postgres/shared-page.js';
+import type { PageSources } from '../../../src/decision-log/postgres/page-sources.js';
 import { sharedTop } from '../../../src/decision-log/postgres/shared-top.js';
 import { postgresForTests } from '../../database/postgres/databases.js';
 import { hasPostgres } from '../../database/postgres/postgres-server.js';
