@@ -131,7 +131,7 @@ export class PolicySetsController {
     summary: "Serve an earlier version until the folder's version changes",
     body: RollbackRequest,
     answers: { 200: { description: 'The policy set afterwards.', json: PolicySetStatus } },
-    refusals: ['invalid_request', 'policy_version_not_found', 'policy_version_invalid', 'policy_source_read_only'],
+    refusals: ['invalid_request', 'policy_version_not_found', 'policy_version_invalid'],
   })
   rollback(
     @Param('set') set: string,

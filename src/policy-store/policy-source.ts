@@ -119,6 +119,13 @@ export abstract class PolicySource {
    */
   rollback?(name: string, version: string, by: string): Promise<void>;
 
+  /**
+   * Tells what other replicas rolled back to, for a source that does not hear of it otherwise. Resolves when that was handled.
+   *
+   * @throws DatabaseError where that cannot be known: then it is to be called again
+   */
+  followRollbacks?(): Promise<void>;
+
   /** Tells nothing more from now on. Resolves when what was being told has been handled. May be called before `start` ends. */
   abstract stop(): Promise<void>;
 }

@@ -22,6 +22,7 @@ import { LateArchive } from './archive/late-archive.js';
 import { PolicyArchive } from './archive/policy-archive.js';
 import { PostgresPolicyArchive } from './archive/postgres/postgres-policy-archive.js';
 import { SqlitePolicyArchive } from './archive/sqlite/sqlite-policy-archive.js';
+import { PostgresBundlePins } from './bundle/postgres/postgres-bundle-pins.js';
 import { SentBundles } from './bundle/sent-bundles.js';
 import type { TrustedKeys } from './bundle/trusted-keys.js';
 import { LiveDataStore } from './data/live-data-store.js';
@@ -100,17 +101,19 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
     },
     {
       provide: PolicySource,
-      inject: [Config, loggerToken, PolicyArchive, PolicyRepository],
+      inject: [Config, loggerToken, PolicyArchive, PolicyRepository, ServiceDatabase],
       useFactory: async (
         config: Config,
         log: Logger,
         archive: PolicyArchive,
         repository: PolicyRepository | undefined,
+        database: ServiceDatabase,
       ): Promise<PolicySource> => {
         if (config.policySource === 'bundle') {
           // What fetches and verifies takes time to load, which other sources do without.
           const { bundleSourceOf } = await import('./bundle/bundle-source-of.js');
-          return bundleSourceOf(config, process.env, problemsTo(log));
+          const pins = database instanceof PostgresDatabase ? await PostgresBundlePins.open(database) : undefined;
+          return bundleSourceOf(config, process.env, problemsTo(log), pins);
         }
         return repository === undefined
           ? new DirectorySource({
@@ -218,9 +221,10 @@ export class PolicyStoreModule implements OnModuleInit, OnApplicationShutdown {
 
   async onModuleInit(): Promise<void> {
     await this.store.start();
-    // A source that rolls back itself tells of it like of any change.
-    if (this.source.rollback === undefined) {
-      this.rollbacks = this.feed?.subscribe('policies', () => this.store.followRollbacks());
+    // Other sources tell of rollbacks as of any change.
+    const { source, store } = this;
+    if (source.rollback === undefined || source.followRollbacks !== undefined) {
+      this.rollbacks = this.feed?.subscribe('policies', () => store.followRollbacks());
     }
     // The archive knows by now which versions are served.
     this.retention.start();

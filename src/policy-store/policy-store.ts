@@ -332,6 +332,8 @@ export class PolicyStore {
    * @throws DatabaseError where the archive is away: then it is to be called again
    */
   async followRollbacks(): Promise<void> {
+    const { source } = this.options;
+    if (source.followRollbacks !== undefined) return source.followRollbacks();
     let away: unknown;
     for (const state of (await this.options.archive?.states()) ?? []) {
       if (this.isStopped) return;

@@ -115,8 +115,8 @@ export class SetLoader {
     }
     const isSame = loaded.served.version === entry.loaded?.served.version;
     await this.service.serve(entry, await this.numbered(entry, loaded, revision), undefined, async (archive) => {
-      // An earlier version comes from the archive, with the number of its defaults.
-      if (pinnedOver !== undefined) return;
+      // An earlier version, or one under earlier defaults, is in the archive, with the number of its defaults.
+      if (pinnedOver !== undefined || semantics !== currentSemantics) return;
       const use = loaded.served.version === version ? 'alone' : 'base';
       await archive.keep(set, Date.now(), await gitCommit?.(), use);
     });

@@ -1,12 +1,15 @@
-/** P8: a rollback on one replica holds on all, where their sets come from directories and PostgreSQL is the database. */
+/** P8: a rollback on one replica holds on all, where their sets come from directories or bundles and PostgreSQL is the database. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { postgresForTests } from '../database/postgres/databases.js';
 import { Link } from '../database/postgres/link.js';
 import { hasPostgres } from '../database/postgres/postgres-server.js';
 import { type Service, startService, writePolicies } from '../http/service.js';
 import { idModel } from '../models.js';
+import { bundleFolder, publicationOf, setOf } from '../policy-store/bundle/published.js';
+import { newKey } from '../policy-store/bundle/signing-keys.js';
 import { serviceFolder } from './processes.js';
 
 const boundMs = 1_000;
@@ -96,5 +99,37 @@ describe.skipIf(!hasPostgres)('rollbacks of replicas (skipped where PostgreSQL i
     write(there, 'carol');
     await two.post('/v1/policy-sets/acl/reload', {});
     expect(await statusOf(two)).toMatchObject({ version: carols, pinned: false });
+  });
+
+  it('of bundles are followed within a second, and ended on all by rolling back to what is published', async () => {
+    const databaseUrl = server().newSchema();
+    const { publicPem, signing } = await newKey();
+    const published = bundleFolder({ signing });
+    const bundleKeys = join(serviceFolder(), 'keys.pem');
+    writeFileSync(bundleKeys, publicPem);
+    const start = async () => {
+      const service = await startService(
+        {},
+        {
+          ...{ databaseUrl, spoolDir: join(serviceFolder(), 'spool'), auth: 'none', policySource: 'bundle' },
+          ...{ bundleUrl: pathToFileURL(published.path).href, bundleKeys },
+        },
+      );
+      onTestFinished(() => service.stop());
+      return service;
+    };
+    const push = (subject: string) => published.publisher().push([publicationOf(setOf(subject))]);
+    await push('alice');
+    const [one, two] = [await start(), await start()];
+    const { version: alices } = await statusOf(one);
+    await push('bob');
+    for (const service of [one, two]) await service.post('/v1/policy-sets/acl/reload', {});
+    const { version: bobs } = await statusOf(one);
+    await rollBack(one, alices);
+    await serves(two, alices, true);
+    const three = await start();
+    expect(await statusOf(three)).toMatchObject({ version: alices, pinned: true, revision: 2 });
+    await rollBack(three, bobs);
+    await Promise.all([serves(one, bobs, false), serves(two, bobs, false)]);
   });
 });

@@ -12,12 +12,14 @@
  *     place     where the bundles came from; those of another place say nothing of this one's numbers
  *     number    of the newest index that was taken: a lower one is an old one
  *     index     SHA-256 of that index
- *     sets      by name, the bundles that are kept, the one that was taken last first; as the index names them, and with
- *               `served`: whether it loaded, and so is what a lower revision is measured by
+ *     sets      by name, the bundles that are kept, the one that was taken last first; as the index names them, with
+ *               `served`: whether it loaded, and so is what a lower revision is measured by; and `semantics`: the number
+ *               of the defaults that it served under last
  *     pins      by name, the digest of the bundle that is served in place of the index's, and the digest of the latter
  */
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { currentSemantics, isSemantics, type Semantics } from '../../core/semantics.js';
 import { sha256 } from '../../digest/sha-256.js';
 import { replacePrivateFile } from '../../files/replace-private-file.js';
 import { BundleError } from './bundle-error.js';
@@ -33,6 +35,8 @@ export interface ShelvedBundle {
   readonly bundle: IndexedBundle;
   /** Whether it loaded. */
   readonly served: boolean;
+  /** The number of the defaults that it served under last, by which it is read when it is served again. */
+  readonly semantics: Semantics;
 }
 
 /** A bundle that an operator wants served until the index names another one than now. */
@@ -102,8 +106,8 @@ export class BundleShelf {
   }
 
   /** The bundle of a set that loaded last. */
-  servedOf(set: string): IndexedBundle | undefined {
-    return this.bundlesOf(set).find(({ served }) => served)?.bundle;
+  servedOf(set: string): ShelvedBundle | undefined {
+    return this.bundlesOf(set).find(({ served }) => served);
   }
 
   pinOf(set: string): BundlePin | undefined {
@@ -140,14 +144,28 @@ export class BundleShelf {
     if (signature !== undefined) await replace(`${path}.jws`, Buffer.from(signature));
   }
 
+  /** Notes an earlier bundle that is to be pinned, as the one that goes first; `save` makes it last. */
+  noteEarlier(bundle: IndexedBundle, semantics: Semantics): void {
+    const kept = this.bundlesOf(bundle.set);
+    if (kept.some((shelved) => shelved.bundle.digest === bundle.digest)) return;
+    const sets = new Map(this.state.sets).set(bundle.set, [...kept, { bundle, served: false, semantics }]);
+    this.state = { ...this.state, sets };
+  }
+
   /**
    * Notes the bundle that was taken of a set; `save` makes it last. Of more than `keptBundles` the oldest go, but for the
    * one that loaded last and the one that is pinned.
+   *
+   * @param isServed whether it loaded, under the defaults of today; that it did earlier is not forgotten
    */
-  async noteTaken(bundle: IndexedBundle, served: boolean): Promise<void> {
+  async noteTaken(bundle: IndexedBundle, isServed: boolean): Promise<void> {
     const { set } = bundle;
-    const others = this.bundlesOf(set).filter((shelved) => shelved.bundle.digest !== bundle.digest);
-    const all = [{ bundle, served }, ...others];
+    const before = this.bundlesOf(set).find((shelved) => shelved.bundle.digest === bundle.digest);
+    const others = this.bundlesOf(set).filter((shelved) => shelved !== before);
+    const taken = isServed
+      ? { bundle, served: true, semantics: currentSemantics }
+      : { bundle, served: before?.served ?? false, semantics: before?.semantics ?? currentSemantics };
+    const all = [taken, ...others];
     const needed = [all.find((shelved) => shelved.served)?.bundle.digest, this.pinOf(set)?.digest];
     const kept = all.filter((shelved, at) => at < keptBundles || needed.includes(shelved.bundle.digest));
     this.state = { ...this.state, sets: new Map(this.state.sets).set(set, kept) };
@@ -224,7 +242,11 @@ function readState(text: string, place: string): ShelfState {
 
 function readShelved(value: unknown, what: string, refuse: (message: string) => Error): ShelvedBundle {
   const members = new JsonMembers(value, what, refuse);
-  return { bundle: readIndexedBundle(members.any('bundle'), what, refuse), served: members.flag('served') };
+  const bundle = readIndexedBundle(members.any('bundle'), what, refuse);
+  const served = members.flag('served');
+  const semantics = members.integer('semantics', 1);
+  if (!isSemantics(semantics)) throw refuse(`${what} is meant under semantics ${semantics}`);
+  return { bundle, served, semantics };
 }
 
 async function replace(path: string, content: Uint8Array): Promise<void> {

@@ -1,5 +1,7 @@
 import { assert } from '../../core/assert.js';
 import { formatProblem, type PolicyProblem } from '../../core/problem.js';
+import { currentSemantics } from '../../core/semantics.js';
+import { isAway } from '../../database/database-error.js';
 import { policySetNotFound, VerdictError } from '../../errors.js';
 import { atOnce } from '../../turns/at-once.js';
 import { Confirmation } from '../confirmation.js';
@@ -9,7 +11,8 @@ import type { OpenedBundle } from './bundle.js';
 import { BundleError } from './bundle-error.js';
 import { type BundleIndex, type IndexedBundle, indexExpiry } from './bundle-index.js';
 import type { BundleKeys } from './bundle-keys.js';
-import type { BundleShelf } from './bundle-shelf.js';
+import { type BundlePins, holds, type SharedPin } from './bundle-pins.js';
+import type { BundleShelf, ShelvedBundle } from './bundle-shelf.js';
 import type { BundleTransport } from './bundle-transport.js';
 import { type FetchedIndex, fetchBundle, fetchIndex, openVerified } from './fetch-bundle.js';
 import type { TrustedKeys } from './trusted-keys.js';
@@ -23,8 +26,8 @@ export interface BundleSourceOptions {
   /** Longest time between two looks at the index, in milliseconds. */
   readonly pollMs: number;
   readonly limits?: SourceLimits;
-  /** Processes of this service that each have such a source (1). */
-  readonly workers?: number;
+  /** What all replicas were told to roll back to; undefined where this process is the only one. */
+  readonly pins?: BundlePins | undefined;
   /** How long a start waits for the source before it serves what was taken last, in milliseconds (15,000). */
   readonly startPatienceMs?: number;
   /** Hears what could not be kept on the disk, and of defects. */
@@ -68,6 +71,8 @@ export class BundleSource extends PolicySource {
   private readonly told = new Map<string, Told>();
   /** Sets of which this process has offered what served before it. */
   private readonly revived = new Set<string>();
+  /** What is pinned on all replicas, by set; undefined where that is not known. */
+  private pins: ReadonlyMap<string, SharedPin> | undefined;
   private problemTold: string | undefined;
   private readonly confirmation = new Confirmation();
   /** How often in a row the source could not be used. */
@@ -112,6 +117,10 @@ export class BundleSource extends PolicySource {
     await this.options.shelf.open().catch((error: unknown) => {
       this.options.onProblem('what was taken of bundles is not known any more; they are taken anew', error);
     });
+    await this.inTurn(() => this.readPins()).catch((error: unknown) => {
+      // What this replica was told before holds meanwhile.
+      if (!isAway(error)) this.options.onProblem('what was rolled back to cannot be read', error);
+    });
     this.patience = AbortSignal.timeout(this.options.startPatienceMs ?? defaultStartPatienceMs);
     await this.look(() => false);
     this.patience = undefined;
@@ -138,40 +147,156 @@ export class BundleSource extends PolicySource {
   }
 
   /**
-   * Serves a bundle that was taken earlier until another one than the index names now can be served; of this replica alone.
+   * Serves a bundle that was taken earlier until another one than the index names now can be served; on every replica that
+   * shares the database.
    *
-   * @throws VerdictError `policy_set_not_found`, `policy_version_invalid`, `database_unavailable`, `policy_source_read_only`
-   *   where it would reach one worker of several
+   * @throws VerdictError `policy_set_not_found`, `policy_version_invalid`, `database_unavailable`
    */
-  override async rollback(name: string, version: string): Promise<void> {
-    const { workers = 1 } = this.options;
-    if (workers > 1) {
-      const detail = `A rollback would reach one of the ${workers} workers alone. Publish the earlier files, or their archive with \`verdict bundle push --rollback\`.`;
-      throw new VerdictError('policy_source_read_only', detail);
-    }
+  override async rollback(name: string, version: string, by: string): Promise<void> {
     const keys = await this.options.keys?.current().catch((error: unknown) => {
       throw error instanceof BundleError ? new VerdictError('policy_version_invalid', `${error.message}.`) : error;
     });
     // It does not wait for a look, which may wait for a server.
-    await this.inTurn(() => this.rollbackNow(name, version, keys));
+    await this.inTurn(() => this.rollbackNow(name, version, by, keys));
     await this.save();
   }
 
-  private async rollbackNow(name: string, version: string, keys: BundleKeys | undefined): Promise<void> {
+  private async rollbackNow(name: string, version: string, by: string, keys: BundleKeys | undefined): Promise<void> {
     const { shelf } = this.options;
-    const named = this.index?.sets.find(({ set }) => set === name) ?? shelf.bundlesOf(name)[0]?.bundle;
+    const named = this.namedOf(name);
     if (named === undefined) throw policySetNotFound(name);
-    const kept = shelf.bundlesOf(name).find(({ bundle }) => bundle.version === version)?.bundle;
-    const opened = kept === undefined ? undefined : await this.openKept(kept, keys);
+    const kept = shelf.bundlesOf(name).find(({ bundle }) => bundle.version === version);
+    const opened = kept === undefined ? undefined : await this.openKept(kept.bundle, keys);
     if (kept === undefined || opened === undefined || opened.problems.length > 0) throw notKept(name, version);
     const before = shelf.pinOf(name);
-    shelf.notePin(name, kept.version === named.version ? undefined : { digest: kept.digest, over: named.digest });
-    if (await this.offerKept(named, keys)) return;
+    const isPin = kept.bundle.version !== named.version;
+    shelf.notePin(name, isPin ? { digest: kept.bundle.digest, over: named.digest } : undefined);
+    let failure: unknown;
+    try {
+      if (await this.offerKept(named, keys)) return await this.sharePin(isPin ? kept : undefined, named, by, keys);
+      const detail = `"${version}" of "${name}" could not be put into service; the log of the service says why. It serves what it served.`;
+      failure = new VerdictError('database_unavailable', detail);
+    } catch (error) {
+      // What no other replica will follow, this one must not serve either.
+      failure = error;
+    }
     shelf.notePin(name, before);
     // The store tries an offer again that it could not archive, until it gets another one.
     if (!(await this.offerKept(named, keys))) void this.look((candidate) => candidate === name);
-    const detail = `"${version}" of "${name}" could not be put into service; the log of the service says why. It serves what it served.`;
-    throw new VerdictError('database_unavailable', detail);
+    throw failure;
+  }
+
+  /** Tells all replicas what is pinned over a bundle. */
+  private async sharePin(
+    pinned: ShelvedBundle | undefined,
+    named: IndexedBundle,
+    by: string,
+    keys: BundleKeys | undefined,
+  ): Promise<void> {
+    const { pins, shelf } = this.options;
+    if (pins === undefined) return;
+    if (pinned === undefined) {
+      await pins.unpin(named.set);
+      this.pins = without(this.pins, named.set);
+      return;
+    }
+    const { bundle, semantics } = pinned;
+    const content = await shelf.read(bundle, keys !== undefined);
+    assert(content !== undefined, 'a bundle that was verified a moment ago is on the disk');
+    const pin: SharedPin = { bundle, semantics, over: named.digest, number: this.indexNumber };
+    await pins.pin(pin, content, { by, at: this.now() });
+    this.pins = new Map(this.pins).set(bundle.set, pin);
+  }
+
+  /** Serves what was rolled back to on another replica, or ends what was ended there. */
+  override async followRollbacks(): Promise<void> {
+    const { sink } = this;
+    if (sink === undefined || this.isStopped) return;
+    await this.inTurn(() => this.readPins());
+    const names = this.index?.sets.map(({ set }) => set) ?? this.options.shelf.names;
+    const due = names.flatMap((name) => {
+      const named = this.namedOf(name);
+      return named !== undefined && this.wantsPin(named) !== undefined ? [named] : [];
+    });
+    if (due.length === 0) return;
+    const keys = await this.options.keys?.current();
+    for (const named of due) if (!this.isStopped) await this.tell(sink, named, keys);
+    await this.save();
+  }
+
+  /** @throws DatabaseError */
+  private async readPins(): Promise<void> {
+    const { pins } = this.options;
+    if (pins !== undefined) this.pins = new Map((await pins.all()).map((pin) => [pin.bundle.set, pin]));
+  }
+
+  /** What the index names of a set, or named last. */
+  private namedOf(name: string): IndexedBundle | undefined {
+    if (this.index !== undefined) return this.index.sets.find(({ set }) => set === name);
+    return this.options.shelf.bundlesOf(name)[0]?.bundle;
+  }
+
+  private get indexNumber(): number {
+    return this.index?.number ?? this.options.shelf.number;
+  }
+
+  /**
+   * What all replicas are to serve in place of a bundle, where this one does not know it yet: the pin, or `none` where it
+   * has one that was ended.
+   */
+  private wantsPin(named: IndexedBundle): SharedPin | 'none' | undefined {
+    if (this.pins === undefined) return undefined;
+    const pin = this.pins.get(named.set);
+    const known = this.options.shelf.pinOf(named.set);
+    const isPinned = known?.over === named.digest;
+    if (pin === undefined || !holds(pin, named, this.indexNumber)) return isPinned ? 'none' : undefined;
+    return isPinned && known.digest === pin.bundle.digest ? undefined : pin;
+  }
+
+  /**
+   * Has this replica know what all are to serve in place of a bundle, from the disk or the database; verified, in any case.
+   *
+   * @throws BundleError
+   */
+  private async learnPin(named: IndexedBundle, keys: BundleKeys | undefined): Promise<void> {
+    const { shelf, pins, limits = defaultSourceLimits } = this.options;
+    const pin = this.wantsPin(named);
+    if (pin === undefined) return;
+    if (pin === 'none') {
+      shelf.notePin(named.set, undefined);
+      return;
+    }
+    const { bundle, semantics } = pin;
+    if ((await this.openKept(bundle, keys)) === undefined) {
+      const content = await pins?.content(pin).catch((error: unknown) => {
+        if (!isAway(error)) throw error;
+        throw new BundleError(
+          'bundle_unreachable',
+          `the pinned bundle of ${named.set} cannot be read from the database`,
+        );
+      });
+      if (content === undefined) {
+        throw new BundleError('bundle_missing', `the pinned bundle of ${named.set} is not in the database`);
+      }
+      await openVerified(content, bundle, keys, limits);
+      await shelf.keep(bundle, content);
+    }
+    shelf.noteEarlier(bundle, semantics);
+    shelf.notePin(named.set, { digest: bundle.digest, over: named.digest });
+  }
+
+  /** Notes the pins that have ended, since something else serves of an index that came after them. */
+  private async endPins(index: BundleIndex): Promise<void> {
+    const { pins, shelf } = this.options;
+    for (const pin of pins === undefined ? [] : (this.pins?.values() ?? [])) {
+      const { set } = pin.bundle;
+      if (pin.ended !== undefined || index.number <= pin.number) continue;
+      const named = this.namedOf(set);
+      const isServed = named === undefined || shelf.servedOf(set)?.bundle.digest === named.digest;
+      if (named?.digest === pin.over || !isServed) continue;
+      await pins?.end(pin, index.number);
+      this.pins = new Map(this.pins).set(set, { ...pin, ended: index.number });
+    }
   }
 
   async stop(): Promise<void> {
@@ -305,6 +430,10 @@ export class BundleSource extends PolicySource {
       if (!this.isStopped) await this.tell(sink, indexed, keys);
     });
     await this.save();
+    // That one is not noted yet is for the next look.
+    await this.inTurn(() => this.endPins(index)).catch((error: unknown) => {
+      if (!isAway(error)) this.options.onProblem('the end of a rollback could not be noted', error);
+    });
   }
 
   private isDue({ set, digest }: IndexedBundle): boolean {
@@ -344,10 +473,15 @@ export class BundleSource extends PolicySource {
   ): Promise<void> {
     const { set, digest } = indexed;
     const { shelf } = this.options;
+    await this.learnPin(indexed, keys);
     const pin = shelf.pinOf(set);
     if (pin?.over === digest) {
       this.told.set(set, { digest, failures: 0 });
-      if (await this.offerKept(indexed, keys)) return;
+      if (await this.offerKept(indexed, keys)) {
+        this.revived.add(set);
+        await this.tidying(shelf.noteTaken(indexed, false));
+        return;
+      }
       this.options.onProblem(`the pinned bundle of ${set} cannot be served`, new Error(pin.digest));
     }
     const isServed = await this.offer(sink, opened, since);
@@ -374,7 +508,7 @@ export class BundleSource extends PolicySource {
 
   /** A revision names one content, and falls only where that is meant. */
   private requireRevision({ set, revision, digest, rollback }: IndexedBundle): void {
-    const served = this.options.shelf.servedOf(set);
+    const served = this.options.shelf.servedOf(set)?.bundle;
     if (served === undefined || rollback || revision > served.revision || digest === served.digest) return;
     const message =
       revision === served.revision
@@ -411,35 +545,46 @@ export class BundleSource extends PolicySource {
   }
 
   /**
-   * Offers what was taken last of a set before this process started, or else what served, unless this process has served
-   * something of it already.
+   * Offers what was taken last of a set before this process started, or else what served, under the defaults that it served
+   * under, unless this process has served something of it already.
    *
-   * @param except the digest of a bundle that was offered just now
+   * @param except the digest of a bundle that was offered just now, under the defaults of today
    * @returns whether it serves
    */
   private async revive(set: string, keys: BundleKeys | undefined, except?: string): Promise<boolean> {
     const { shelf } = this.options;
     if (this.revived.has(set)) return false;
     this.revived.add(set);
-    for (const bundle of new Set([shelf.bundlesOf(set)[0]?.bundle, shelf.servedOf(set)])) {
-      if (bundle === undefined || bundle.digest === except) continue;
-      if (await this.offerKept(bundle, keys)) return true;
+    const shelved = shelf.bundlesOf(set);
+    const last = shelved.slice(0, 1).map(({ bundle }) => ({ bundle, semantics: currentSemantics }));
+    let tried = except === undefined ? [] : [`${except} ${currentSemantics}`];
+    for (const { bundle, semantics } of [...last, ...shelved.filter(({ served }) => served)]) {
+      const as = `${bundle.digest} ${semantics}`;
+      if (tried.includes(as)) continue;
+      tried = [...tried, as];
+      if (await this.offerKept(bundle, keys, semantics)) return true;
     }
     return false;
   }
 
   /**
-   * Offers the bundle from the disk, or the one that is pinned over it.
+   * Offers the bundle from the disk, or the one that is pinned over it, which is read with the defaults that it served under.
    *
+   * @param semantics the number of the defaults of the bundle itself
    * @returns whether it serves
    */
-  private async offerKept(indexed: IndexedBundle, keys: BundleKeys | undefined): Promise<boolean> {
+  private async offerKept(
+    indexed: IndexedBundle,
+    keys: BundleKeys | undefined,
+    semantics = currentSemantics,
+  ): Promise<boolean> {
     const { sink } = this;
     const since = performance.now();
     const pin = this.options.shelf.pinOf(indexed.set);
-    const shelved = this.options.shelf.bundlesOf(indexed.set).map(({ bundle }) => bundle);
-    const pinned = pin?.over === indexed.digest ? shelved.find(({ digest }) => digest === pin.digest) : undefined;
-    const bundle = pinned ?? indexed;
+    const shelved = this.options.shelf.bundlesOf(indexed.set);
+    const pinned =
+      pin?.over === indexed.digest ? shelved.find(({ bundle }) => bundle.digest === pin.digest) : undefined;
+    const bundle = pinned?.bundle ?? indexed;
     const opened = await this.openKept(bundle, keys);
     if (sink === undefined || opened === undefined || opened.problems.length > 0) return false;
     const { gitCommit } = opened.manifest;
@@ -447,8 +592,9 @@ export class BundleSource extends PolicySource {
       set: opened.set,
       revision: indexed.revision,
       since,
+      semantics: pinned?.semantics ?? semantics,
       gitCommit: async () => gitCommit,
-      ...(bundle !== indexed && { pinnedOver: indexed.version }),
+      ...(pinned !== undefined && { pinnedOver: indexed.version }),
     });
   }
 
@@ -491,6 +637,10 @@ function older(message: string): BundleError {
   return new BundleError('bundle_index_older', message, {
     hint: 'push or refresh, if an old one was restored on purpose',
   });
+}
+
+function without<Value>(map: ReadonlyMap<string, Value> | undefined, key: string): ReadonlyMap<string, Value> {
+  return new Map([...(map ?? [])].filter(([name]) => name !== key));
 }
 
 function notKept(set: string, version: string): VerdictError {

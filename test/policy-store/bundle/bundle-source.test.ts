@@ -1,7 +1,7 @@
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
-import { readConfig } from '../../../src/config/read-config.js';
+import { currentSemantics } from '../../../src/core/semantics.js';
 import { digestOfArchive, packBundle } from '../../../src/policy-store/bundle/bundle.js';
 import { packArchive } from '../../../src/policy-store/bundle/bundle-archive.js';
 import { BundleError } from '../../../src/policy-store/bundle/bundle-error.js';
@@ -9,7 +9,6 @@ import { type BundleIndex, type IndexedBundle, writeIndex } from '../../../src/p
 import { BundleKeys } from '../../../src/policy-store/bundle/bundle-keys.js';
 import { keptBundles } from '../../../src/policy-store/bundle/bundle-shelf.js';
 import { signArchive, signIndex } from '../../../src/policy-store/bundle/bundle-signature.js';
-import { bundleSourceOf } from '../../../src/policy-store/bundle/bundle-source-of.js';
 import { versionOf } from '../../../src/policy-store/policy-set-files.js';
 import { temporaryDirectory, writeTree } from '../folders.js';
 import { brief, openArchive, startedStore, until } from '../store.js';
@@ -705,6 +704,45 @@ describe('the archive of versions (nothing unsigned is served)', () => {
   });
 });
 
+/** Has the state of a replica that ended say that it served a version under another number. */
+function servedUnder(shelf: string, version: string, semantics: number): void {
+  const path = join(shelf, 'state.json');
+  const state = JSON.parse(readFileSync(path, 'utf8'));
+  for (const shelved of state.sets.acl) {
+    if (shelved.bundle.version === version) Object.assign(shelved, { served: true, semantics });
+  }
+  writeFileSync(path, JSON.stringify(state));
+}
+
+describe('a set that no longer loads under the defaults of today', () => {
+  // An alias, which 0.1 took.
+  const old = setOf('ana', 'acl', { 'entities.yaml': '- { type: user, id: ann, attributes: { a: &x 1, b: *x } }\n' });
+
+  it.each(['with', 'without'])('is served under those that it served under, %s its source', async (how) => {
+    const { folder, replica } = await serving();
+    await replica.store.stop();
+    // As a service of that time left it: published, taken, and served.
+    await folder.publisher().push([publicationOf(old)]);
+    const taken = await startedReplica(folder.transport, { keys: ours.publicPem, shelf: replica.shelf });
+    expect(seen(taken)).toMatch(/^ana, acl stale \[entities.yaml/);
+    await taken.store.stop();
+    servedUnder(replica.shelf, versionOf(old.files), 1);
+    if (how === 'without') rmSync(folder.path, { recursive: true });
+    const archive = await openArchive(`${temporaryDirectory()}/verdict.sqlite`);
+    const next = await startedReplica(folder.transport, {
+      keys: ours.publicPem,
+      shelf: replica.shelf,
+      store: { archive },
+    });
+    expect(next.store.resolve('acl')).toMatchObject({ version: versionOf(old.files), revision: 2 });
+    expect(next.store.resolve('acl').compiled.semantics).toBe(1);
+    expect(next.store.status('acl').state).toBe('stale');
+    await push(folder, 'ben').catch(() => undefined);
+    await next.store.reload();
+    expect(seen(next)).toMatch(how === 'with' ? /^ben, acl active/ : /^ana, acl stale/);
+  });
+});
+
 describe('a rollback of a replica', () => {
   async function rolledBack() {
     const archive = await openArchive(`${temporaryDirectory()}/verdict.sqlite`);
@@ -846,31 +884,19 @@ describe('a rollback of a replica', () => {
     expect(replica.store.status('acl').pinned).toBe(false);
   });
 
-  it('is refused where it would reach one worker of several', async () => {
-    const archive = await openArchive(`${temporaryDirectory()}/verdict.sqlite`);
-    const { folder, replica } = await serving({ store: { archive }, workers: 2 });
-    await push(folder, 'ben');
-    await replica.store.reload();
-    const rollingBack = replica.store.rollback('acl', versionOf(setOf('ana').files), 'ops');
-    await expect(rollingBack).rejects.toMatchObject({
-      code: 'policy_source_read_only',
-      detail: expect.stringMatching(/one of the 2 workers.*Publish/),
-    });
-    expect(seen(replica)).toBe('ben, acl active');
-  });
-
-  it('is refused by the source of a service with VERDICT_WORKERS', async () => {
-    const env = {
-      ...{
-        VERDICT_POLICY_SOURCE: 'bundle',
-        VERDICT_BUNDLE_URL: 'file:///srv',
-        VERDICT_SPOOL_DIR: temporaryDirectory(),
-      },
-      ...{ VERDICT_DATABASE_URL: 'postgres://verdict:x@localhost/verdict', VERDICT_WORKERS: '2' },
-    };
-    const source = bundleSourceOf(readConfig(env, {}).config, {}, () => undefined);
-    const rollingBack = source.rollback('acl', versionOf(setOf('ana').files));
-    await expect(rollingBack).rejects.toMatchObject({ code: 'policy_source_read_only' });
+  it('reads the earlier bundle with the defaults that it served under, over a restart, too', async () => {
+    const { archive, folder, replica } = await rolledBack();
+    await replica.store.stop();
+    servedUnder(replica.shelf, versionOf(setOf('ana').files), 1);
+    const options = { keys: ours.publicPem, shelf: replica.shelf, store: { archive } };
+    const next = await startedReplica(folder.transport, options);
+    expect(next.store.resolve('acl').compiled.semantics).toBe(1);
+    expect(seen(next)).toBe('ana, acl active');
+    // What it was rolled back from is read as today, as what is published is.
+    await next.store.rollback('acl', versionOf(setOf('ben').files), 'ops');
+    expect(next.store.resolve('acl').compiled.semantics).toBe(currentSemantics);
+    await next.store.rollback('acl', versionOf(setOf('ana').files), 'ops');
+    expect(next.store.resolve('acl').compiled.semantics).toBe(1);
   });
 
   it('ends with a rollback to what the index names', async () => {
