@@ -24,6 +24,7 @@ import { environmentName } from './environment-name.js';
 import { isLoopback } from './loopback.js';
 import { isPostgresUrl, parsePostgresUrl } from './postgres-url.js';
 import { parseRate } from './rate.js';
+import { ed25519KeysIn } from './signing-keys.js';
 import { isTrustworthyUrl, tokenAlgorithms } from './token-rules.js';
 import { mostWorkers } from './worker-count.js';
 
@@ -88,6 +89,14 @@ export class Config {
   @IsOptional()
   @IsString()
   readonly authzenSigningKey?: string;
+
+  @Variable(
+    "The fleet's Ed25519 private key, PEM: it certifies the key with which each replica signs checkpoints of its decision log. Several: the first one signs, and each other certifies it. See docs/decision-log-proof.md.",
+    { secret: true },
+  )
+  @IsOptional()
+  @Rule((value) => (ed25519KeysIn(value as string) ? undefined : 'must be Ed25519 private keys in PEM'))
+  readonly logSigningKey?: string;
 
   @Variable(
     'Where policy sets come from: `directory`, the folders of VERDICT_POLICY_DIR; `bundle`, signed files at VERDICT_BUNDLE_URL; `database`, what was written by `PUT /v1/policy-sets/{set}`. See docs/policy-sources.md.',

@@ -43,6 +43,7 @@ const sparedSeconds = 5;
             ...(days !== undefined && { maxAgeMs: days * dayMs }),
             ...(maxRecords !== undefined && { maxRecords }),
           },
+          fleetKeys: config.logSigningKey,
           onProblem: problemsTo(logger),
           onCommit: (commit: Commit) => commits.notify(commit),
         };

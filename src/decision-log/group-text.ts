@@ -10,7 +10,7 @@
  * same millisecond; `clock` when it is the time; `errors` and `obligations` when there are none; `sequence`, which the
  * line's place gives. `revision` is null where the common one is not the record's and it has none. Records of 0.1 name no `semantics`: it is 1; and no
  * `instance`: it is not known. That is two fifths of a typical record, on every way that its text goes. JSON text holds
- * no line feed of its own.
+ * no line feed of its own. The lines of records are made in record-texts.ts.
  *
  * A text can hold several groups that follow on each other: each line of shared members begins the next one. It begins
  * with the policy set and a record's line with its id, so the two are told apart without being parsed.
@@ -26,41 +26,9 @@ export type CommonMembers = Pick<
 > &
   Pick<DecisionRecord, 'instance'>;
 
-/** The members that a record's line repeats where they differ; the instance is the same for all that a process writes. */
-type RepeatedMember = Exclude<keyof CommonMembers, 'instance' | 'revision'>;
-
 export function commonMembers(record: NewDecisionRecord, instance?: string): CommonMembers {
   const { policySet, policyVersion, revision, engineVersion, semantics, caller, authentication, via } = record;
   return { policySet, policyVersion, revision, engineVersion, semantics, caller, authentication, via, instance };
-}
-
-/** A record's line. Serialised once, never again. `timeInId`: whether its id holds the millisecond of its time. */
-export function recordLine(record: NewDecisionRecord, common: CommonMembers, timeInId: boolean): string {
-  const unlessCommon = (name: RepeatedMember): string | number | undefined =>
-    record[name] === common[name] ? undefined : record[name];
-  return JSON.stringify({
-    id: record.id,
-    time: timeInId ? undefined : rfc3339(record.time),
-    policySet: unlessCommon('policySet'),
-    policyVersion: unlessCommon('policyVersion'),
-    revision: record.revision === common.revision ? undefined : (record.revision ?? null),
-    engineVersion: unlessCommon('engineVersion'),
-    semantics: unlessCommon('semantics'),
-    request: record.request,
-    masked: record.masked,
-    clock: record.clock === record.time ? undefined : rfc3339(record.clock),
-    decision: record.decision,
-    reason: record.reason,
-    errors: record.errors.length === 0 ? undefined : record.errors,
-    obligations: record.obligations.length === 0 ? undefined : record.obligations,
-    search: record.search,
-    caller: unlessCommon('caller'),
-    authentication: unlessCommon('authentication'),
-    via: unlessCommon('via'),
-    requestId: record.requestId,
-    traceId: record.traceId,
-    durationUs: record.durationUs,
-  });
 }
 
 export function groupText(common: CommonMembers, writer: number, lines: readonly string[]): string {

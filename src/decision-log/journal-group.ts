@@ -18,6 +18,20 @@ export interface JournalGroup {
   readonly tally: readonly TallyRow[];
   /** The records' texts (group-text.ts) in UTF-8. */
   readonly text: Buffer;
+  /** Undefined for a group that was committed without. */
+  readonly proof?: GroupProof | undefined;
+}
+
+/** What proves a group (docs/decision-log-proof.md). */
+export interface GroupProof {
+  /** The name of the writer's tree. */
+  readonly tree: string;
+  /** Its place in that tree. */
+  readonly entry: number;
+  /** The node that it completed. */
+  readonly node: Buffer;
+  readonly leaves: Buffer;
+  readonly salts: Buffer;
 }
 
 /** Each record has keys of its own. */

@@ -51,6 +51,9 @@ export interface Loss {
 /** A gap as it is stored. */
 export interface StoredGap extends Loss {
   readonly cause: GapCause;
+  /** Its place in the writer's tree, and in hexadecimal the node that it completed; null or left out for one outside. */
+  readonly entry?: number | null;
+  readonly node?: string | null;
 }
 
 /** Which gaps a reader wants: times in milliseconds since 1970, `to` excluded. */

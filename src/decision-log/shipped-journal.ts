@@ -1,6 +1,9 @@
 import type { DecisionLog } from './decision-log.js';
 import type { JournalGroup } from './journal-group.js';
 import type { StoredGap } from './log-gap.js';
+import type { CertifiedKey } from './proof/log-keys.js';
+import type { Frontier } from './proof/merkle-tree.js';
+import type { StoredCheckpoint } from './proof/stored-checkpoint.js';
 
 /** Records of a journal that cannot be read any more: their sequences, and times as far as they are known. */
 export type MissingRange = StoredGap & { readonly lost: number };
@@ -47,6 +50,15 @@ export interface ShippedJournal {
   /** The id of a record; undefined when it is not in the journal any more, or cannot be read. */
   idAt(sequence: number): Promise<string | undefined>;
 
+  /** The tree that a group is in, as it was before the group. */
+  treeBefore(group: JournalGroup): Promise<Frontier | undefined>;
+
+  /** The newest checkpoint; undefined where there is none. */
+  checkpoint(): Promise<StoredCheckpoint | undefined>;
+
+  /** The public keys that sign the journal's checkpoints. */
+  keys(): Promise<readonly CertifiedKey[]>;
+
   /** Makes what is committed survive a loss of power. */
   harden(): Promise<void>;
 }
@@ -60,4 +72,7 @@ export interface LocalDecisionLog extends DecisionLog {
 
   /** Commits the records that wait. */
   flush(): Promise<void>;
+
+  /** Signs all that is committed; returns the note, undefined where nothing can be written now. */
+  checkpoint(): Promise<string | undefined>;
 }

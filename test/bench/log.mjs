@@ -75,6 +75,7 @@ function makeRecord(log) {
     policySet: 'invoices',
     policyVersion: 'sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08',
     engineVersion: '0.1.0',
+    semantics: 2,
     request: {
       subject: { type: 'user', id: subjects[(n * 31) % subjects.length], attributes: { department: 'sales' } },
       action: { name: ['read', 'approve', 'create', 'delete'][n % 4] },

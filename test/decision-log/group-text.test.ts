@@ -1,7 +1,8 @@
 import { expect, it } from 'vitest';
 import { DecisionIds } from '../../src/decision-log/decision-ids.js';
 import type { NewDecisionRecord } from '../../src/decision-log/decision-record.js';
-import { commonMembers, groupText, recordLine, recordsOf } from '../../src/decision-log/group-text.js';
+import { commonMembers, groupText, recordsOf } from '../../src/decision-log/group-text.js';
+import { commonTexts, recordTexts } from '../../src/decision-log/record-texts.js';
 import { asRead, exampleRecord, noon } from './example-records.js';
 
 const ids = new DecisionIds(7, 0);
@@ -13,7 +14,7 @@ function written(records: readonly NewDecisionRecord[]): string {
   const common = commonMembers(records[0]!);
   const lines = records.map((record) => {
     // As the log does it: all examples are made at noon, by their ids.
-    return recordLine(record, common, record.time === noon);
+    return recordTexts(record, commonTexts(common), record.time === noon).line;
   });
   return groupText(common, 7, lines);
 }

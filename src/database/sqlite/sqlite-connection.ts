@@ -6,6 +6,7 @@ import { DataSource, type MigrationInterface, QueryFailedError } from 'typeorm';
 import { DatabaseError } from '../database-error.js';
 
 type Parameter = string | number | Buffer | null;
+export type MigrationClass = new () => MigrationInterface;
 
 /**
  * TypeORM asks its driver for `verbose()`, which inspects every argument of every call (35 KB of records for each
@@ -22,7 +23,7 @@ export interface ConnectionOptions {
   /** Bytes in a page of a file that is made; 4,096 by default. */
   readonly pageSize?: number;
   /** Run one after another, each in its transaction, before the connection is used. */
-  readonly migrations?: (new () => MigrationInterface)[];
+  readonly migrations?: MigrationClass[];
   /** Statements that set the connection up, after the migrations. */
   readonly setup?: readonly string[];
   /** How long a statement waits for another connection's lock. */

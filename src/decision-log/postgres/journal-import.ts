@@ -59,6 +59,9 @@ function readFirst(journal: ShippedJournal, before: (stretch: Stretch) => Promis
     gaps: (from) => journal.gaps(from),
     first: () => journal.first(),
     idAt: (sequence) => journal.idAt(sequence),
+    treeBefore: (group) => journal.treeBefore(group),
+    checkpoint: () => journal.checkpoint(),
+    keys: () => journal.keys(),
     harden: () => journal.harden(),
   };
 }

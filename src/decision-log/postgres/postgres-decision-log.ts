@@ -165,6 +165,8 @@ export class PostgresDecisionLog extends DecisionLog {
     const upkeep = this.upkeep.stop(lastShippingMs);
     try {
       await this.own?.flush();
+      // What it proves is shipped with the rest; one that cannot be written now is reported where that began.
+      await this.own?.checkpoint().catch(() => undefined);
       await this.shipper?.stop(lastShippingMs);
     } finally {
       await this.own?.stop();

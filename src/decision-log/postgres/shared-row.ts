@@ -1,4 +1,5 @@
 import { hasCommonLine, type JournalGroup } from '../journal-group.js';
+import { hashBytes } from '../proof/merkle-tree.js';
 import { encodeEntries, entryBytes, type GroupKeys, keyBytes } from '../record-keys.js';
 import { utcDayOf } from '../utc-day.js';
 
@@ -14,9 +15,19 @@ export interface SharedRow {
   readonly idUntil: number;
   /** An entry of `entryBytes` for each key, in no order. */
   readonly keys: Buffer;
+  /** The place of the first group in its writer's tree; null for groups that were committed without. */
+  readonly entry: number | null;
+  /** Of each group, 2 bytes for the number of its records and 32 for the node that it completed. */
+  readonly nodes: Buffer | null;
+  /** Of each record its leaf and its salt. */
+  readonly leaves: Buffer | null;
+  readonly salts: Buffer | null;
   /** In UTF-8. */
   readonly records: Buffer;
 }
+
+/** Bytes of `nodes` for a group. */
+export const groupNodeBytes = 2 + hashBytes;
 
 /** Groups are joined up to this many records: a look-up by key reads a row whole. */
 const recordLimit = 128;
@@ -78,6 +89,9 @@ function joinBounds(a: Bounds, b: JournalGroup): Bounds {
 function fits({ count, since, until, length }: Bounds, last: JournalGroup, next: JournalGroup): boolean {
   return (
     next.first === last.first + last.count &&
+    next.proof?.tree === last.proof?.tree &&
+    // Between the two in the tree may be the note of a gap.
+    (next.proof === undefined || next.proof.entry === last.proof!.entry + 1) &&
     count <= recordLimit &&
     length <= textLimit &&
     until - since <= spanLimit &&
@@ -100,7 +114,25 @@ export function rowOf({ groups, bounds, day }: JoinedGroups): SharedRow {
     idSince,
     idUntil,
     keys: isOne ? entries : joinedEntries(groups),
+    ...joinedProofs(groups),
     records: isOne ? text : joinedTexts(groups),
+  };
+}
+
+function joinedProofs(groups: readonly JournalGroup[]): Pick<SharedRow, 'entry' | 'nodes' | 'leaves' | 'salts'> {
+  const proofs = groups.flatMap(({ proof }) => proof ?? []);
+  const [first] = proofs;
+  if (first === undefined) return { entry: null, nodes: null, leaves: null, salts: null };
+  const nodes = Buffer.allocUnsafe(proofs.length * groupNodeBytes);
+  for (const [i, { node }] of proofs.entries()) {
+    node.copy(nodes, nodes.writeUInt16BE(groups[i]!.count, i * groupNodeBytes));
+  }
+  const isOne = proofs.length === 1;
+  return {
+    entry: first.entry,
+    nodes,
+    leaves: isOne ? first.leaves : Buffer.concat(proofs.map(({ leaves }) => leaves)),
+    salts: isOne ? first.salts : Buffer.concat(proofs.map(({ salts }) => salts)),
   };
 }
 

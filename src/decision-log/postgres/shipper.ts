@@ -5,6 +5,8 @@ import type { PostgresDatabase } from '../../database/postgres/postgres-database
 import { Turns } from '../../turns/turns.js';
 import { type JournalGroup, lastIdOf } from '../journal-group.js';
 import type { StoredGap } from '../log-gap.js';
+import type { Frontier } from '../proof/merkle-tree.js';
+import type { StoredCheckpoint } from '../proof/stored-checkpoint.js';
 import type { JournalPosition, ShippedJournal, Stretch } from '../shipped-journal.js';
 import type { TallyRow } from '../tally.js';
 import { utcDayOf } from '../utc-day.js';
@@ -78,14 +80,24 @@ interface TimedPosition extends JournalPosition {
   readonly now: number;
 }
 
+/** A tree, and what it is where it begins in the shared log. */
+interface NewTree {
+  readonly tree: string;
+  readonly first: number;
+  readonly frontier: Frontier;
+}
+
 /** Most records of one transaction. */
 const batchRecords = 4_096;
 const beatMs = 1_000;
 const firstPauseMs = 250;
 const longestPauseMs = 5_000;
 
-const otherColumns = 'first, count, since, until, id_since, id_until, keys, records';
-const otherTypes: readonly CopyType[] = ['int8', 'int4', 'int8', 'int8', 'int8', 'int8', 'bytea', 'text'];
+const otherColumns = 'first, count, since, until, id_since, id_until, keys, entry, nodes, leaves, salts, records';
+const otherTypes: readonly CopyType[] = [
+  ...(['int8', 'int4', 'int8', 'int8', 'int8', 'int8', 'bytea'] as const),
+  ...(['int8', 'bytea', 'bytea', 'bytea', 'text'] as const),
+];
 /** What a row is copied as: its day, its writer and the others. */
 const copiedTypes: readonly CopyType[] = ['date', 'int4', ...otherTypes];
 /** What a row of a statement consists of: its day, counted from 1970, and the others. */
@@ -118,6 +130,10 @@ export class Shipper {
   private ahead: { readonly after: number; readonly stretch: Promise<Stretch> } | undefined;
   private isClosed = false;
   private readonly notedGaps = new Set<string>();
+  /** The trees of the writer that the log knows. */
+  private readonly trees = new Set<string>();
+  private nextCheckpoint = 0;
+  private checkpointed = '';
   private waiters: { readonly sequence: number; readonly resolve: () => void }[] = [];
 
   constructor(private readonly options: ShipperOptions) {}
@@ -224,6 +240,7 @@ export class Shipper {
     if (stretch.to > state.shipped && stretch.to < position.end) this.readAhead(stretch.to);
     if (stretch.to > state.shipped) await this.ship(client, state, stretch, position);
     else if (performance.now() >= this.nextBeat) await this.beat(client, state, position);
+    if (performance.now() >= this.nextCheckpoint) await this.shipCheckpoint(client);
     return stretch.to < position.end;
   }
 
@@ -260,6 +277,7 @@ export class Shipper {
       this.isUnsure = false;
       this.ahead = undefined;
       this.notedGaps.clear();
+      await this.readTrees(this.client, this.state);
       this.confirm();
     }
     return { client: this.client, state: this.state };
@@ -295,7 +313,8 @@ export class Shipper {
     const kept = stretch.groups.filter(({ until }) => utcDayOf(until) >= firstDay);
     const tallies = kept.flatMap(({ tally }) => tally);
     const gaps = [...stretch.missing, ...expired];
-    const isStatement = rows.length > 0 && rows.length <= statementRows && gaps.length === 0;
+    const trees = await this.newTrees(kept);
+    const isStatement = rows.length > 0 && rows.length <= statementRows && gaps.length === 0 && trees.length === 0;
     const shipRows = async () => {
       const moved = await client.write(this.moveHighWater, highWater);
       if (moved === 0) return false;
@@ -303,6 +322,7 @@ export class Shipper {
         `COPY ${this.table('decision_group')} (day, writer, ${otherColumns}) FROM STDIN (FORMAT binary)`,
         copyData(copiedTypes, rowsInTurns(rows, state.writer)),
       );
+      for (const tree of trees) await this.addTree(client, state.writer, tree);
       await count(client, tallies);
       await this.noteGaps(client, state.writer, gaps);
       return true;
@@ -318,6 +338,7 @@ export class Shipper {
       return;
     }
     this.state = { ...state, shipped: stretch.to, shippedId };
+    for (const { tree } of trees) this.trees.add(tree);
     this.nextBeat = performance.now() + beatMs;
     journal.shipped(stretch.to);
     this.newest = rows.at(-1)?.bounds.until ?? this.newest;
@@ -380,6 +401,76 @@ export class Shipper {
     this.nextBeat = performance.now() + beatMs;
   }
 
+  /** Ships the newest checkpoint once all that it is about is in the log. */
+  private async shipCheckpoint(client: PostgresClient): Promise<void> {
+    const { state } = this;
+    const checkpoint = await this.options.journal.checkpoint();
+    this.nextCheckpoint = performance.now() + beatMs;
+    if (state === undefined || this.isUnsure || checkpoint === undefined || checkpoint.note === this.checkpointed)
+      return;
+    const { tree, entries, sequence, time, note } = checkpoint;
+    // A gap that is in the tree comes with the next beat.
+    if (sequence > state.shipped || !(await this.hasEntries(client, state.writer, checkpoint))) return;
+    await client.write(
+      `INSERT INTO ${this.table('decision_checkpoint')} (writer, tree, entries, sequence, time, note)
+       VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
+      [state.writer, tree, entries, sequence, time, note],
+    );
+    for (const { key, certificates } of await this.options.journal.keys()) {
+      await client.write(
+        `INSERT INTO ${this.table('decision_key')} (key, certificates) VALUES ($1, $2)
+         ON CONFLICT (key) DO UPDATE SET certificates = excluded.certificates`,
+        [key, JSON.stringify(certificates)],
+      );
+    }
+    this.checkpointed = note;
+  }
+
+  /** Whether the notes of gaps that a checkpoint is about were shipped, too: what else it is about was. */
+  private async hasEntries(
+    client: PostgresClient,
+    writer: number,
+    { tree, entries }: StoredCheckpoint,
+  ): Promise<boolean> {
+    const gaps = (await this.options.journal.gaps(0)).filter(({ entry }) => entry != null && entry < entries);
+    if (gaps.length === 0 || !this.trees.has(tree)) return true;
+    const [row] = await client.query<{ count: number }>(
+      `SELECT count(*) AS count FROM ${this.table('decision_gap')} WHERE writer = $1 AND entry < $2`,
+      [writer, entries],
+    );
+    return row!.count >= gaps.length;
+  }
+
+  private async readTrees(client: PostgresClient, { writer }: WriterState): Promise<void> {
+    const rows = await client.query<{ tree: string }>(
+      `SELECT tree FROM ${this.table('decision_tree')} WHERE writer = $1`,
+      [writer],
+    );
+    this.trees.clear();
+    for (const { tree } of rows) this.trees.add(tree);
+  }
+
+  /** The trees that begin, for this writer, with one of these groups. */
+  private async newTrees(groups: readonly JournalGroup[]): Promise<NewTree[]> {
+    const found: NewTree[] = [];
+    for (const group of groups) {
+      const tree = group.proof?.tree;
+      if (tree === undefined || this.trees.has(tree) || found.some((each) => each.tree === tree)) continue;
+      const frontier = await this.options.journal.treeBefore(group);
+      // Where nobody knows what was before, the rows are there, and nothing proves them.
+      if (frontier !== undefined) found.push({ tree, first: group.first, frontier });
+    }
+    return found;
+  }
+
+  private async addTree(client: PostgresClient, writer: number, { tree, first, frontier }: NewTree): Promise<void> {
+    await client.write(
+      `INSERT INTO ${this.table('decision_tree')} (writer, tree, first, entries, frontier)
+       VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
+      [writer, tree, first, frontier.size, frontier.encode()],
+    );
+  }
+
   /** The time in milliseconds before which nothing more will be shipped. `until`: the newest time of what is, if that is not all. */
   private completeTo({ now, oldestPending = now }: TimedPosition, until = now): number {
     return Math.max(0, Math.min(now, oldestPending, until) - this.options.latestMs);
@@ -387,12 +478,12 @@ export class Shipper {
 
   /** Notes gaps that are not known to be noted; they are when the transaction is committed (`gapsNoted`). */
   private async noteGaps(client: PostgresClient, writer: number, gaps: readonly StoredGap[]): Promise<void> {
-    for (const { after, lost, since, until, cause } of gaps) {
+    for (const { after, lost, since, until, cause, entry, node } of gaps) {
       if (this.notedGaps.has(keyOfGap({ after, since, cause }))) continue;
       await client.write(
-        `INSERT INTO ${this.table('decision_gap')} (writer, after, lost, since, until, cause)
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
-        [writer, after, lost, since, until, cause],
+        `INSERT INTO ${this.table('decision_gap')} (writer, after, lost, since, until, cause, entry, node)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`,
+        [writer, after, lost, since, until, cause, entry ?? null, node == null ? null : Buffer.from(node, 'hex')],
       );
     }
   }
@@ -426,6 +517,7 @@ export class Shipper {
         );
       }),
     );
+    await within(ends, this.shipCheckpoint(client));
   }
 
   private confirm(): void {
@@ -495,8 +587,9 @@ async function* rowsInTurns(rows: readonly JoinedGroups[], writer: number): Asyn
 
 /** The values of `statementTypes`. */
 function valuesOf(joined: JoinedGroups) {
-  const { day, first, count, since, until, idSince, idUntil, keys, records } = rowOf(joined);
-  return [day, first, count, since, until, idSince, idUntil, keys, records] as const;
+  const { day, first, count, since, until, idSince, idUntil, keys, entry, nodes, leaves, salts, records } =
+    rowOf(joined);
+  return [day, first, count, since, until, idSince, idUntil, keys, entry, nodes, leaves, salts, records] as const;
 }
 
 function keyOfGap({ after, since, cause }: Pick<StoredGap, 'after' | 'since' | 'cause'>): string {

@@ -2,21 +2,22 @@
  * The hashes of a group's records and what they come to: what is kept beside its text.
  *
  *     leaf   = SHA-256(0x00 ‖ salt ‖ sequence ‖ record)
- *     root   : the leaves, in runs of eight, each run hashed as SHA-256(0x02 ‖ the run); the same with what that gives, until one is left
+ *     root   : the leaves in runs of four, each run hashed as SHA-256(0x02 ‖ the run); the same with what that gives, until
+ *              one is left
  *     entry  = SHA-256(0x00 ‖ 0x01 ‖ first ‖ count ‖ root)
  *
  * `salt`: 16 random bytes, so that nobody can guess a record from its leaf; an erasure destroys it. `sequence` and `first`: 8 bytes,
  * big-endian; `count`: 4. `record`: the record without `writer` and `sequence` as RFC 8785 writes it, in UTF-8. Runs of
- * eight and not pairs: a hash costs about the same for 65 bytes as for 257, so that the root costs each record a seventh
- * of a hash instead of a whole one. The entry is the leaf hash of the writer's tree (merkle-tree.ts).
+ * four and not pairs: a hash costs about the same for 65 bytes as for 129, so that the root costs each record a third of a
+ * hash instead of a whole one, and a path of ten hashes still leads to the root of 128. The entry is the leaf hash of the writer's tree (merkle-tree.ts).
  */
 import { hash, randomFillSync } from 'node:crypto';
-import type { StoredGap } from '../log-gap.js';
+import type { GapCause, Loss } from '../log-gap.js';
 import { canonicalJson } from './canonical-json.js';
 import { hashBytes, sha256Of, type TreeHash } from './merkle-tree.js';
 
 export const saltBytes = 16;
-const runLength = 8;
+const runLength = 4;
 const headBytes = 1 + saltBytes + 8;
 
 /** Of the records of a group, in order. */
@@ -28,9 +29,15 @@ export interface GroupHashes {
   readonly root: TreeHash;
 }
 
-/** Salts for some records. */
+let pool = Buffer.alloc(0);
+
+/** Salts for some records. One call to the system's generator gives those of some hundred. */
 export function newSalts(count: number): Buffer {
-  return randomFillSync(Buffer.allocUnsafe(count * saltBytes));
+  const bytes = count * saltBytes;
+  if (bytes > pool.length) pool = randomFillSync(Buffer.allocUnsafeSlow(Math.max(4_096, bytes)));
+  const salts = pool.subarray(0, bytes);
+  pool = pool.subarray(bytes);
+  return salts;
 }
 
 /** Texts are encoded here; larger ones get a buffer of their own. */
@@ -130,7 +137,7 @@ export function entryOfGroup(first: number, count: number, root: TreeHash): Tree
 const gapPrefix = Buffer.from([0, 2]);
 
 /** That of a note of records that are missing: SHA-256(0x00 ‖ 0x02 ‖ the note as RFC 8785 writes it). */
-export function entryOfGap({ after, lost, since, until, cause }: StoredGap): TreeHash {
+export function entryOfGap({ after, lost, since, until, cause }: Loss & { readonly cause: GapCause }): TreeHash {
   return sha256Of(Buffer.concat([gapPrefix, Buffer.from(canonicalJson({ after, lost, since, until, cause }))]));
 }
 

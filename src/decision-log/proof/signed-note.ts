@@ -7,7 +7,7 @@
  *
  *     — verdict-replica 8Zr1…
  */
-import { createPrivateKey, createPublicKey, hash, type KeyObject, sign, verify } from 'node:crypto';
+import { createPublicKey, hash, type KeyObject, sign, verify } from 'node:crypto';
 
 const ed25519 = 1;
 const idBytes = 4;
@@ -32,13 +32,6 @@ export function noteSigner(name: string, privateKey: KeyObject): NoteSigner {
   const key = createPublicKey(privateKey);
   const raw = key.export({ type: 'spki', format: 'der' }).subarray(spkiPrefix.length);
   return { ...noteKey(name, raw), privateKey };
-}
-
-/** @throws when it is a key of another kind than Ed25519 */
-export function readPrivateKey(pem: string): KeyObject {
-  const key = createPrivateKey(pem);
-  if (key.asymmetricKeyType !== 'ed25519') throw new Error('the key must be Ed25519');
-  return key;
 }
 
 /** Reads `name+id+key`; undefined for a text of another form, or whose id is not that of the key. */

@@ -109,6 +109,7 @@ export class DecisionLogReader extends RecordedDecisions {
       // The filters of keys are the service's; a command can open the files one by one.
       without: async () => new Set(),
       gaps: async (range) => gapsWithin(gaps, range),
+      storedGaps: async () => gaps,
     };
   }
 

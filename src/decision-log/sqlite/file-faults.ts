@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { isDamaged, SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
-import { readBeginning } from './journal-format.js';
+import { journalFormat, readBeginning } from './journal-format.js';
 import { closedIndexPathOf, closedPathOf, indexPathOf } from './log-files.js';
 
 export interface FileFaultsOptions {
@@ -97,7 +97,7 @@ export class FileFaults {
 async function isOfJournal(connection: SqliteConnection, name: string): Promise<boolean> {
   try {
     const [format] = await connection.query<{ user_version: number }>('PRAGMA journal.user_version');
-    const beginning = await readBeginning(connection, format?.user_version === 2 ? 2 : 1, 'journal');
+    const beginning = await readBeginning(connection, journalFormat(format!.user_version), 'journal');
     return beginning === undefined || beginning.name === name;
   } catch (error) {
     return !/no such table/.test(String(error));

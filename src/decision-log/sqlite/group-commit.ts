@@ -1,7 +1,8 @@
 import { idMilliseconds } from '../decision-ids.js';
 import type { NewDecisionRecord } from '../decision-record.js';
-import { type CommonMembers, commonMembers, recordLine } from '../group-text.js';
+import { type CommonMembers, commonMembers } from '../group-text.js';
 import { addRecordKeys, commonKeys, type GroupKeys } from '../record-keys.js';
+import { type CommonTexts, commonTexts, recordTexts } from '../record-texts.js';
 import { Tally } from '../tally.js';
 
 /** Records that are committed together or not at all. */
@@ -9,6 +10,8 @@ export interface Group {
   readonly common: CommonMembers;
   /** Each record's own text. */
   readonly lines: string[];
+  /** Each record's text as a whole, which is hashed. */
+  readonly wholes: string[];
   readonly keys: GroupKeys;
   readonly tally: Tally;
   /** The lowest and the highest time of its records: milliseconds since 1970. */
@@ -20,6 +23,7 @@ export interface Group {
 }
 
 interface OpenGroup extends Group {
+  readonly texts: CommonTexts;
   readonly committed: Promise<void>;
   readonly settle: (error?: unknown) => void;
   /** Characters of its lines. */
@@ -86,9 +90,10 @@ export class GroupCommit {
     const { time } = record;
     const idTime = idMilliseconds(record.id);
     const timeInId = idTime === time;
-    const line = recordLine(record, group.common, timeInId);
+    const { line, whole } = recordTexts(record, group.texts, timeInId);
     addRecordKeys(record, group.common, group.keys, group.lines.length);
     group.lines.push(line);
+    group.wholes.push(whole);
     group.length += line.length;
     this.waitingLength += line.length;
     group.tally.add(record, time);
@@ -176,7 +181,9 @@ function openGroup(common: CommonMembers): OpenGroup {
   committed.catch(() => undefined);
   return {
     common,
+    texts: commonTexts(common),
     lines: [],
+    wholes: [],
     keys: commonKeys(common),
     tally: new Tally(),
     since: Number.MAX_SAFE_INTEGER,

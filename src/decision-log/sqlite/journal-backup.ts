@@ -67,11 +67,11 @@ async function copyOpenFile(from: string, to: string): Promise<number> {
        ORDER BY type DESC`,
     );
     for (const { sql } of objects) await connection.query(sql);
-    await connection.query(`PRAGMA main.user_version = ${format === 2 ? 2 : 0}`);
+    await connection.query(`PRAGMA main.user_version = ${format === 1 ? 0 : format}`);
     await copyRows(connection);
     for (const { type, name } of objects) {
       if (type !== 'table' || name === 'journal') continue;
-      const within = name === 'span' ? 'WHERE last <= (SELECT max(first) FROM main.journal)' : '';
+      const within = conditions[name] ?? '';
       await connection.query(`INSERT INTO main."${name}" SELECT * FROM journal."${name}" ${within}`);
     }
     await connection.query('DETACH DATABASE journal');
@@ -82,6 +82,13 @@ async function copyOpenFile(from: string, to: string): Promise<number> {
     await makePrivate(to);
   }
 }
+
+/** What is about rows that are not in the copy stays out of it: it would say that they are missing. */
+const copiedEntries = '(SELECT coalesce(max(entry) + 1, (SELECT entries FROM journal.log)) FROM main.journal)';
+const conditions: { readonly [table: string]: string } = {
+  span: 'WHERE last <= (SELECT max(first) FROM main.journal)',
+  checkpoint: `WHERE entries <= ${copiedEntries}`,
+};
 
 async function copyRows(connection: SqliteConnection): Promise<void> {
   const [end] = await connection.query<{ first: number | null }>('SELECT max(first) AS first FROM journal.journal');

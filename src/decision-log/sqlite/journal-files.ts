@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import { OpenDatabase } from '../../database/sqlite/open-database.js';
 import { isDamaged, isWithoutIndex, type SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import { type GapCause, gapsWithin, type StoredGap } from '../log-gap.js';
+import type { LogKeys } from '../proof/log-keys.js';
 import { keyBytes } from '../record-keys.js';
 import type { Catalog, ClosedUnit } from './catalog.js';
 import { ClosedCheck } from './closed-check.js';
@@ -9,8 +10,8 @@ import { ClosedFiles } from './closed-files.js';
 import { openClosedReader } from './closed-unit.js';
 import { FileFaults } from './file-faults.js';
 import type { Group } from './group-commit.js';
-import { type Committed, Journal, type JournalEnd } from './journal.js';
-import type { Beginning } from './journal-format.js';
+import { type Committed, Journal, type JournalEnd, newTree } from './journal.js';
+import { type Beginning, readBeginning, type TreeEnd } from './journal-format.js';
 import { recoverFiles } from './journal-recovery.js';
 import { KeyIndex, openReader } from './key-index.js';
 import { closedIndexPathOf, closedPathOf, indexPathOf, removeIndex, renameDurably } from './log-files.js';
@@ -26,6 +27,8 @@ export interface JournalFilesOptions {
   readonly path: string;
   readonly durability: 'NORMAL' | 'FULL';
   readonly limits: TurnLimits;
+  /** They sign checkpoints; without them none are made. */
+  readonly keys?: (() => LogKeys | undefined) | undefined;
   /** True if the journal is shipped elsewhere, where its records are asked for: then it has no key index and no counts here. */
   readonly isShipped?: boolean | undefined;
   /** Milliseconds between two checks of a closed file (a day). */
@@ -175,7 +178,7 @@ export class JournalFiles {
 
   /** True if the open file should be closed before this group is committed. */
   isDue({ until }: Pick<Group, 'until'>): boolean {
-    return this.growth.isDue(this.journal, until);
+    return this.journal.hasLostTree || this.growth.isDue(this.journal, until);
   }
 
   /** Measures the open file. */
@@ -250,7 +253,7 @@ export class JournalFiles {
   }
 
   private async takeTurn(): Promise<boolean> {
-    const { path, durability, isShipped = false } = this.options;
+    const { path, durability, isShipped = false, keys } = this.options;
     await this.committing;
     // A file that vanished must not be closed, nor may what lies in its place get its name.
     if (this.files.some((file) => file.vanished() !== undefined)) return false;
@@ -271,8 +274,9 @@ export class JournalFiles {
     renameDurably(path, closedPathOf(path, start));
     if (!isShipped) renameDurably(indexPathOf(path), closedIndexPathOf(path, start));
     const { name, writer } = journal.beginning;
-    const beginning: Beginning = { name, writer, start: end.sequence + 1, floor: end.idUntil };
-    const next = await Journal.open(path, durability, () => beginning, isShipped);
+    const tree = journal.treeEnd ?? newTree();
+    const beginning: Beginning = { name, writer, start: end.sequence + 1, floor: end.idUntil, tree };
+    const next = await Journal.open(path, durability, () => beginning, isShipped, keys?.());
     const unit: ClosedUnit = {
       name,
       first: start,
@@ -320,14 +324,18 @@ export class JournalFiles {
       units: [...(journal.isEmpty ? [] : [open]), ...this.closed.map(viewOfClosed).reverse()],
       read: (unit, work) => this.read(unit.first, work),
       without: (keys) => this.closedFiles.without(keys),
-      gaps: async (range) => {
-        const newest = await this.gapsOfOpen();
-        const older = this.closed.toReversed().flatMap((unit) => {
-          return this.faults.isAbsent(unit.first) ? [gapOf(unit), ...unit.gaps] : unit.gaps;
-        });
-        return gapsWithin([...newest, ...older], range);
-      },
+      gaps: async (range) => gapsWithin(await this.storedGaps(), range),
+      storedGaps: () => this.storedGaps(),
     };
+  }
+
+  /** Newest first. */
+  private async storedGaps(): Promise<StoredGap[]> {
+    const newest = await this.gapsOfOpen();
+    const older = this.closed.toReversed().flatMap((unit) => {
+      return this.faults.isAbsent(unit.first) ? [gapOf(unit), ...unit.gaps] : unit.gaps;
+    });
+    return [...newest, ...older];
   }
 
   /** Does some of what closed files still lack: an index, then a key filter; says whether there may be more to do. */
@@ -341,8 +349,31 @@ export class JournalFiles {
   }
 
   /** Removes the closed files that `keeps` says no to: the journal with its index, whole. */
-  remove(keeps: (unit: ClosedUnit) => boolean): Promise<void> {
-    return this.closedFiles.remove(keeps);
+  async remove(keeps: (unit: ClosedUnit) => boolean): Promise<void> {
+    if (this.closed.every(keeps)) return;
+    const next = this.closed[this.closed.findLastIndex((unit) => !keeps(unit)) + 1];
+    const tree = next === undefined ? this.journal.beginning.tree : await this.treeOf(next);
+    // Where that cannot be read, there is no anchor: what is missing then is missing.
+    if (tree !== undefined) await this.journal.anchor(tree, (next?.first ?? this.journal.start) - 1);
+    await this.closedFiles.remove(keeps);
+  }
+
+  /** How the tree begins in a closed file; undefined in one without proof, or that cannot be read. */
+  private async treeOf({ first, format }: ClosedUnit): Promise<TreeEnd | undefined> {
+    try {
+      return (await this.read(first, (connection) => readBeginning(connection, format, 'journal')))?.tree;
+    } catch (error) {
+      if (isDamaged(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** Commits a checkpoint of all that is committed, at `time` (milliseconds since 1970), if there is a key. */
+  async checkpoint(time: number): Promise<string | undefined> {
+    while (this.turning !== undefined) await this.turning;
+    const note = this.journal.checkpoint(time);
+    this.committing = Promise.all([this.committing, note]).catch(() => undefined);
+    return note;
   }
 
   /** Describes the faults of the files for people; undefined if none are known. */

@@ -3,12 +3,21 @@
 import type { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import { sha256 } from '../../digest/sha-256.js';
 import type { StoredGap } from '../log-gap.js';
+import { Frontier } from '../proof/merkle-tree.js';
 
-/** 1: a file that version 0.1 made (1763700000000-journal.ts); 2: 1764300000000-journal-file.ts. */
-export type JournalFormat = 1 | 2;
-const newestFormat = 2;
+/**
+ * 1: a file that version 0.1 made (1763700000000-journal.ts); 2: 1764300000000-journal-file.ts; 3: one that proves itself,
+ * 1764700000000-journal-proof.ts.
+ */
+export type JournalFormat = 1 | 2 | 3;
+export const newestFormat = 3;
 
-const knownMigrations: readonly string[] = ['Journal1763700000000', 'Gaps1763700000002', 'JournalFile1764300000000'];
+const knownMigrations: readonly string[] = [
+  'Journal1763700000000',
+  'Gaps1763700000002',
+  'JournalFile1764300000000',
+  'JournalProof1764700000000',
+];
 
 /** The bounds in time of a run of records, in milliseconds since 1970: of their times, and of the times in their ids. */
 export interface Extent {
@@ -44,6 +53,15 @@ export interface Beginning {
   readonly start: number;
   /** No id of an earlier file has a higher millisecond. */
   readonly floor: number;
+  /** The tree that its groups go into; undefined for a file without proof. */
+  readonly tree?: TreeEnd | undefined;
+}
+
+/** A writer's tree up to some entry. */
+export interface TreeEnd {
+  /** 128 bits in hexadecimal. */
+  readonly name: string;
+  readonly frontier: Frontier;
 }
 
 /**
@@ -72,7 +90,12 @@ export async function readFormat(
     );
   }
   if (!has('journal')) return undefined;
-  return format === 2 ? 2 : 1;
+  return journalFormat(format);
+}
+
+/** @param version `user_version` of a file with a journal */
+export function journalFormat(version: number): JournalFormat {
+  return version === 2 || version === 3 ? version : 1;
 }
 
 export class NewerJournalError extends Error {
@@ -88,6 +111,14 @@ export async function readBeginning(
   if (format === 2) {
     const [row] = await connection.query<Beginning>(`SELECT name, writer, start, floor FROM ${schema}.log`);
     return row;
+  }
+  if (format === 3) {
+    const [row] = await connection.query<Beginning & { tree: string; entries: number; frontier: Buffer }>(
+      `SELECT name, writer, start, floor, tree, entries, frontier FROM ${schema}.log`,
+    );
+    if (row === undefined) return undefined;
+    const { tree, entries, frontier, ...beginning } = row;
+    return { ...beginning, tree: { name: tree, frontier: Frontier.decode(entries, frontier) } };
   }
   const columns = await connection.query<{ name: string }>(`PRAGMA ${schema}.table_info(log)`);
   const name = columns.some((column) => column.name === 'name') ? 'name' : 'NULL';
@@ -157,5 +188,9 @@ export async function readGaps(
 ): Promise<StoredGap[]> {
   const tables = await connection.query(`SELECT 1 FROM ${schema}.sqlite_master WHERE name = 'gap'`);
   if (tables.length === 0) return [];
-  return connection.query(`SELECT after, lost, since, until, cause FROM ${schema}.gap ORDER BY after DESC, id DESC`);
+  const columns = await connection.query<{ name: string }>(`PRAGMA ${schema}.table_info(gap)`);
+  const proof = columns.some(({ name }) => name === 'entry') ? ', entry, lower(hex(node)) AS node' : '';
+  return connection.query(
+    `SELECT after, lost, since, until, cause${proof} FROM ${schema}.gap ORDER BY after DESC, id DESC`,
+  );
 }

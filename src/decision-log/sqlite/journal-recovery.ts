@@ -1,10 +1,12 @@
 import { existsSync, statSync } from 'node:fs';
 import type { GapCause, StoredGap } from '../log-gap.js';
+import type { LogKeys } from '../proof/log-keys.js';
 import { Catalog, type ClosedUnit } from './catalog.js';
-import { describeClosed } from './closed-unit.js';
+import { describeClosed, openClosedReader } from './closed-unit.js';
 import { type IndexKnowledge, readIndexKnowledge } from './index-knowledge.js';
-import { Journal, newJournal } from './journal.js';
-import { type Beginning, NewerJournalError } from './journal-format.js';
+import { Journal, newJournal, newTree } from './journal.js';
+import { type Beginning, NewerJournalError, type TreeEnd } from './journal-format.js';
+import { readTreeEnd } from './journal-tree.js';
 import {
   catalogPathOf,
   closedFiles,
@@ -22,6 +24,7 @@ export interface Recovery {
   readonly durability: 'NORMAL' | 'FULL';
   /** True if the journal is shipped. */
   readonly isShipped?: boolean | undefined;
+  readonly keys?: (() => LogKeys | undefined) | undefined;
   /** Why the open file is not there, if it is not. */
   readonly cause: GapCause;
   readonly onProblem: (what: string, error: unknown) => void;
@@ -63,7 +66,7 @@ export async function recoverFiles(recovery: Recovery): Promise<Recovered> {
 }
 
 async function recover(recovery: Recovery, catalog: Catalog | undefined): Promise<Recovered> {
-  const { path, durability, isShipped, cause, onProblem } = recovery;
+  const { path, durability, isShipped, keys, cause, onProblem } = recovery;
   const noted = (await catalog?.units()) ?? { units: [], removing: [] };
   for (const first of noted.removing) {
     removeClosed(path, first);
@@ -80,13 +83,13 @@ async function recover(recovery: Recovery, catalog: Catalog | undefined): Promis
   }
 
   const indexed = await readIndexKnowledge(indexPathOf(path));
-  const next = nextFile(path, found, begun, indexed);
+  const next = nextFile(path, found, begun, indexed, await treeBehind(path, found.at(-1)));
   let made = false;
   const begin = () => {
     made = true;
     return next.beginning;
   };
-  const journal = await Journal.open(path, durability, begin, isShipped);
+  const journal = await Journal.open(path, durability, begin, isShipped, keys?.());
   try {
     const { name } = journal.beginning;
     const closed = found.filter((unit) => unit.name === name && unit.first < journal.start);
@@ -99,7 +102,7 @@ async function recover(recovery: Recovery, catalog: Catalog | undefined): Promis
       return { after: first - 1, lost: last - first + 1, since, until, cause: 'file_missing' };
     });
     const missing = gone.map(({ first }) => closedPathOf(path, first));
-    if (made && journal.format === 2 && next.lost) {
+    if (made && journal.format !== 1 && next.lost) {
       const newest = closed.at(-1);
       const since = newest?.extent.until ?? 0;
       gaps.push({ after: newest?.last ?? 0, lost: null, since, until: Date.now(), cause });
@@ -159,12 +162,24 @@ async function describe({ path, onProblem }: Recovery, first: number): Promise<C
   }
 }
 
+/** Where the tree has got to at the end of the newest closed file, if a file has to be made behind it. */
+async function treeBehind(path: string, newest: ClosedUnit | undefined): Promise<TreeEnd | undefined> {
+  if (newest === undefined || existsSync(path)) return undefined;
+  const connection = await openClosedReader(path, newest.first, false);
+  try {
+    return await readTreeEnd(connection, newest.format);
+  } finally {
+    await connection.close();
+  }
+}
+
 /** How an open file has to begin if there is none, and whether records are lost when there is none. */
 function nextFile(
   path: string,
   closed: readonly ClosedUnit[],
   begun: Pick<Beginning, 'name' | 'writer' | 'start'> | undefined,
   indexed: IndexKnowledge | undefined,
+  tree: TreeEnd | undefined,
 ): { beginning: Beginning; lost: boolean } {
   const newest = closed.at(-1);
   const isThere = existsSync(path) && statSync(path).size > 0;
@@ -175,7 +190,10 @@ function nextFile(
   }
   // A turn ended between closing one file and beginning the next.
   if (begun !== undefined && (begun.start === newest?.first || (isThere && begun.start === start))) {
-    return { beginning: { name: begun.name, writer: begun.writer, start, floor }, lost: false };
+    return {
+      beginning: { name: begun.name, writer: begun.writer, start, floor, tree: tree ?? newTree() },
+      lost: false,
+    };
   }
   // Nobody knows how far the numbers of the file went that is gone, so they are continued under another writer.
   const { name, writer } = newJournal();
@@ -185,6 +203,8 @@ function nextFile(
       writer,
       start: Math.max(start, begun?.start ?? 0, (indexed?.last ?? 0) + 1),
       floor: Math.max(floor, indexed?.until ?? 0),
+      // Nor how far its tree went.
+      tree: newTree(),
     },
     // An index with an owner is that of a journal that was begun.
     lost: !isThere || indexed?.writer !== undefined,

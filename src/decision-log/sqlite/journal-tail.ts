@@ -5,10 +5,14 @@ import { Turns } from '../../turns/turns.js';
 import { recordsOf, type StoredGroup } from '../group-text.js';
 import { groupBeyond, groupOfText, type JournalGroup } from '../journal-group.js';
 import type { StoredGap } from '../log-gap.js';
+import type { CertifiedKey } from '../proof/log-keys.js';
+import { Frontier, frontierOf } from '../proof/merkle-tree.js';
+import type { StoredCheckpoint } from '../proof/stored-checkpoint.js';
 import type { JournalPosition, MissingRange, ShippedJournal, Stretch } from '../shipped-journal.js';
 import { readAround } from './damaged-rows.js';
+import { JournalFilesTree, readCheckpoints, readSigningKeys } from './journal-trees.js';
 import type { LogView, UnitView } from './log-view.js';
-import { type FactsRow, groupOfFacts } from './shipping-facts.js';
+import { type FactsRow, groupOfFacts, type ProofRow, proofOfRow } from './shipping-facts.js';
 
 const sync = promisify(fdatasync);
 
@@ -87,10 +91,7 @@ export class JournalTail implements ShippedJournal {
 
   async gaps(from: number): Promise<readonly StoredGap[]> {
     const view = await this.view();
-    const range = { from, before: Number.MAX_SAFE_INTEGER, times: { from: undefined, to: undefined } };
-    return (await view.gaps(range)).map(({ after, lost, from: since, to, cause }) => {
-      return { after, lost, since: Date.parse(since), until: Date.parse(to), cause };
-    });
+    return (await view.storedGaps()).filter(({ after }) => after >= from).sort((a, b) => b.after - a.after);
   }
 
   async first(): Promise<number> {
@@ -111,6 +112,22 @@ export class JournalTail implements ShippedJournal {
     const stored = { first: group.first, records: group.text.toString() };
     for (const record of recordsOf(stored, [], () => undefined)) if (record.sequence === sequence) return record.id;
     return undefined;
+  }
+
+  async treeBefore({ proof }: JournalGroup): Promise<Frontier | undefined> {
+    if (proof === undefined) return undefined;
+    if (proof.entry === 0) return Frontier.empty;
+    const tree = await JournalFilesTree.open(await this.view(), proof.tree);
+    return tree && frontierOf(tree, proof.entry);
+  }
+
+  async checkpoint(): Promise<StoredCheckpoint | undefined> {
+    const [newest] = await readCheckpoints(await this.view(), { before: Number.MAX_SAFE_INTEGER, limit: 1 });
+    return newest;
+  }
+
+  async keys(): Promise<readonly CertifiedKey[]> {
+    return readSigningKeys(await this.view());
   }
 
   // Closed files survive it already.
@@ -193,12 +210,13 @@ function lastOf({ first, count }: Pick<JournalGroup, 'first' | 'count'>): number
 }
 
 /** A row as it was read: whole, or its text alone. */
-type ReadRow = FactsRow | StoredGroup;
+type ReadRow = (FactsRow & ProofRow) | StoredGroup;
 
 /** As it was committed, where that is known; otherwise it is read from its text. */
 function groupOf(row: ReadRow): JournalGroup {
   if ('records' in row) return groupOfText(row.first, row.records);
-  return groupOfFacts(row) ?? groupOfText(row.first, row.text.toString());
+  const group = groupOfFacts(row) ?? groupOfText(row.first, row.text.toString());
+  return { ...group, proof: proofOfRow(row) };
 }
 
 /** The next rows behind the record `after`, or the row in which it is; none where all up to the end is damaged. */
@@ -208,9 +226,13 @@ async function rowsOf(view: LogView, unit: UnitView, after: number): Promise<rea
       const columns = await connection.query<{ name: string }>(
         "SELECT name FROM pragma_table_info('journal', 'journal')",
       );
-      const hasFacts = unit.format === 2 && columns.some(({ name }) => name === 'shipping');
+      const hasFacts = unit.format !== 1 && columns.some(({ name }) => name === 'shipping');
       const selected = hasFacts
-        ? 'first, count, since, until, idSince, idUntil, keys, CAST(records AS BLOB) AS text, shipping'
+        ? `first, count, since, until, idSince, idUntil, keys, CAST(records AS BLOB) AS text, shipping, ${
+            unit.format === 3
+              ? '(SELECT tree FROM journal.log) AS tree, entry, node, leaves, salts'
+              : 'NULL AS tree, NULL AS entry, NULL AS node, NULL AS leaves, NULL AS salts'
+          }`
         : 'first, records';
       // The first of them whatever it holds, and others as long as all together are not large.
       return connection.query<ReadRow>(

@@ -1,10 +1,15 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { leaveWal, SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import { leaveWal, type MigrationClass, SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import { groupText } from '../group-text.js';
-import type { JournalGroup } from '../journal-group.js';
+import type { GroupProof, JournalGroup } from '../journal-group.js';
 import type { GapCause, Loss, StoredGap } from '../log-gap.js';
+import { signCheckpoint } from '../proof/checkpoint.js';
+import { entryOfGap, entryOfGroup, hashGroup, newSalts } from '../proof/group-hashes.js';
+import type { LogKeys } from '../proof/log-keys.js';
+import { Frontier, frontierOf } from '../proof/merkle-tree.js';
+import type { NoteSigner } from '../proof/signed-note.js';
 import { encodeEntries, encodeKeys } from '../record-keys.js';
 import type { DamagedRange } from './damaged-rows.js';
 import type { Group } from './group-commit.js';
@@ -16,15 +21,19 @@ import {
   type JournalFormat,
   joinExtents,
   lostRecords,
+  newestFormat,
   readBeginning,
   readExtent,
   readFormat,
   readGaps,
   readLast,
+  type TreeEnd,
 } from './journal-format.js';
+import { JournalTree, readAnchor, readTreeEnd } from './journal-tree.js';
 import { Journal1763700000000 } from './migrations/1763700000000-journal.js';
 import { Gaps1763700000002 } from './migrations/1763700000002-gaps.js';
 import { JournalFile1764300000000 } from './migrations/1764300000000-journal-file.js';
+import { JournalProof1764700000000 } from './migrations/1764700000000-journal-proof.js';
 import { encodeFacts } from './shipping-facts.js';
 
 /** Deleting this many records takes a millisecond or two. */
@@ -72,6 +81,11 @@ export class Journal {
   private tail: Tail | undefined;
   /** Format 1: how far any row reaches back behind the highest time before it. */
   private lag = 0;
+  /** The writer's tree up to what is committed; undefined in a file without proof, and where its end was lost to damage. */
+  private tree: Frontier | undefined;
+  /** Set when a note of a gap failed: it may be on the disk all the same. */
+  private isUnsure = false;
+  private writing: Promise<unknown> = Promise.resolve();
 
   private constructor(
     private readonly connection: SqliteConnection,
@@ -79,22 +93,25 @@ export class Journal {
     readonly format: JournalFormat,
     readonly beginning: Beginning,
     private readonly isShipped: boolean,
+    private readonly signer: NoteSigner | undefined,
   ) {}
 
   /**
    * Opens the file as it is. One that is not there, or that a crash left without a beginning, is made, with what
    * `beginning` gives: by default a journal of its own. With `isShipped` a group gets what its shipping needs beside it.
+   * `keys` sign checkpoints.
    */
   static async open(
     path: string,
     durability: 'NORMAL' | 'FULL',
     beginning: () => Beginning = newJournal,
     isShipped = false,
+    keys?: LogKeys,
   ): Promise<Journal> {
-    const format = (existsSync(path) ? await formatOfFile(path) : undefined) ?? 2;
+    const format = (existsSync(path) ? await formatOfFile(path) : undefined) ?? newestFormat;
     const connection = await SqliteConnection.open({
       path,
-      migrations: format === 1 ? [Journal1763700000000, Gaps1763700000002] : [JournalFile1764300000000],
+      migrations: migrationsOf[format],
       // A checkpoint takes 10 to 20 ms and would be part of some commit, so another connection makes them.
       setup: [`PRAGMA synchronous = ${durability}`, 'PRAGMA wal_autocheckpoint = 0'],
       busyTimeoutMs: 2_000,
@@ -102,8 +119,9 @@ export class Journal {
     try {
       const begun = await begin(connection, format, beginning);
       if (isShipped && format === 2) await addShipping(connection);
-      const journal = new Journal(connection, path, format, begun, isShipped);
+      const journal = new Journal(connection, path, format, begun, isShipped, keys?.signer);
       await journal.readEnd();
+      if (keys !== undefined) await journal.noteKeys(keys);
       return journal;
     } catch (error) {
       await connection.close();
@@ -132,8 +150,37 @@ export class Journal {
     return this.lastEnd.sequence < this.start;
   }
 
+  /** Where the tree has got to, and how the next file begins its own; undefined where this file's end was lost to damage. */
+  get treeEnd(): TreeEnd | undefined {
+    const { tree, beginning } = this;
+    if (this.format !== newestFormat) return { name: beginning.name, frontier: Frontier.empty };
+    return tree === undefined ? undefined : { name: beginning.tree!.name, frontier: tree };
+  }
+
+  /** True if records are not in the tree for want of its end: the next file begins another. */
+  get hasLostTree(): boolean {
+    return this.format === newestFormat && this.tree === undefined;
+  }
+
   /** Commits the group as one row. When this resolves, the records are durable. */
-  async commit(group: Group): Promise<Committed> {
+  commit(group: Group): Promise<Committed> {
+    return this.inTurn(() => this.commitNow(group));
+  }
+
+  /** What changes the tree happens one after the other. */
+  private inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.writing.then(async () => {
+      if (this.isUnsure) {
+        await this.readEnd();
+        this.isUnsure = false;
+      }
+      return work();
+    });
+    this.writing = done.catch(() => undefined);
+    return done;
+  }
+
+  private async commitNow(group: Group): Promise<Committed> {
     if (this.uncertain === group && (await this.holds(group))) {
       await this.readEnd();
       this.uncertain = undefined;
@@ -142,11 +189,16 @@ export class Journal {
     }
     const records = groupText(group.common, this.writer, group.lines);
     let shipped = this.isShipped ? shippedGroup(group, records) : undefined;
+    const salts = this.tree === undefined ? undefined : newSalts(group.lines.length);
     for (;;) {
       const first = this.lastEnd.sequence + 1;
       shipped &&= { ...shipped, first };
       try {
-        await this.insert(first, group, records, shipped);
+        const tree = this.treeEnd;
+        const proof = salts && tree && proofOf(tree, first, group.wholes, salts);
+        shipped &&= { ...shipped, proof: proof?.group };
+        await this.insert(first, group, records, shipped, proof);
+        this.tree = proof?.after ?? this.tree;
         break;
       } catch (error) {
         // The numbers are taken: by a commit that failed and was written all the same, or by another process, while one
@@ -162,7 +214,13 @@ export class Journal {
     return { bytes: records.length, shipped };
   }
 
-  private async insert(first: number, group: Group, records: string, shipped: JournalGroup | undefined): Promise<void> {
+  private async insert(
+    first: number,
+    group: Group,
+    records: string,
+    shipped: JournalGroup | undefined,
+    proof: NewProof | undefined,
+  ): Promise<void> {
     const { since, until, idSince, idUntil } = group;
     const { length: count } = group.lines;
     const keys = encodeKeys(group.keys.keys(), group.keys.size);
@@ -176,6 +234,26 @@ export class Journal {
         [first, count, lowest, highest, lag, keys, records],
       );
       this.lag = lag;
+    } else if (this.format === newestFormat) {
+      await this.connection.query(
+        `INSERT INTO journal (first, count, since, until, idSince, idUntil, entry, node, keys, leaves, salts, shipping, records)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        [
+          first,
+          count,
+          since,
+          until,
+          idSince,
+          idUntil,
+          proof?.group.entry ?? null,
+          proof?.group.node ?? null,
+          keys,
+          proof?.group.leaves ?? null,
+          proof?.group.salts ?? null,
+          shipped === undefined ? null : encodeFacts(shipped, keys),
+          records,
+        ],
+      );
     } else {
       const [column, place] = shipped === undefined ? ['', ''] : [', shipping', ', ?'];
       await this.connection.query(
@@ -240,6 +318,7 @@ export class Journal {
     const lost = lostRecords(await this.gaps()).map(({ until }) => until);
     const idUntil = Math.max(floor, this.writtenExtent.idUntil, this.writtenExtent.until, ...lost);
     this.lastEnd = { sequence, newest: row?.until ?? 0, idUntil };
+    if (format === newestFormat) this.tree = (await readTreeEnd(connection, format, 'main'))?.frontier;
     if (format === 1) {
       const [last] = await connection.query<{ lag: number }>('SELECT lag FROM journal ORDER BY first DESC LIMIT 1');
       this.lag = last?.lag ?? 0;
@@ -254,14 +333,73 @@ export class Journal {
   }
 
   /** Commits a note of what is missing. */
-  async noteGap(loss: Loss, cause: GapCause): Promise<void> {
-    await this.connection.query('INSERT INTO gap (after, lost, since, until, cause) VALUES (?, ?, ?, ?, ?)', [
-      loss.after,
-      loss.lost,
-      loss.since,
-      loss.until,
-      cause,
+  noteGap({ after, lost, since, until }: Loss, cause: GapCause): Promise<void> {
+    return this.inTurn(async () => {
+      const values = [after, lost, since, until, cause];
+      const { tree } = this;
+      if (tree === undefined) {
+        const text = 'INSERT INTO gap (after, lost, since, until, cause) VALUES (?, ?, ?, ?, ?)';
+        await this.connection.query(text, values);
+        return;
+      }
+      const next = tree.append(entryOfGap({ after, lost, since, until, cause }));
+      try {
+        await this.connection.query(
+          'INSERT INTO gap (after, lost, since, until, cause, entry, node) VALUES (?, ?, ?, ?, ?, ?, ?)',
+          [...values, tree.size, next.nodes.at(-1)!],
+        );
+      } catch (error) {
+        this.isUnsure = true;
+        throw error;
+      }
+      this.tree = next;
+    });
+  }
+
+  /**
+   * Commits a checkpoint of all that is committed, at `time` (milliseconds since 1970); returns it, undefined without a key
+   * or in a file without proof.
+   */
+  async checkpoint(time: number): Promise<string | undefined> {
+    return this.inTurn(async () => {
+      const tree = this.treeEnd;
+      const note = tree && this.signed(tree, this.lastEnd.sequence, time, false);
+      if (tree === undefined || note === undefined) return undefined;
+      const values = [tree.frontier.size, this.lastEnd.sequence, time, note];
+      await this.connection.query('INSERT INTO checkpoint (entries, sequence, time, note) VALUES (?, ?, ?, ?)', values);
+      return note;
+    });
+  }
+
+  /** Writes down that the retention removes the entries of a tree up to here, the last of which ends with `sequence`. */
+  async anchor(tree: TreeEnd, sequence: number): Promise<void> {
+    if (this.format !== newestFormat) return;
+    const { name, frontier } = tree;
+    const note = this.signed(tree, sequence, Date.now(), true);
+    await this.connection.query('INSERT OR REPLACE INTO anchor (tree, entries, frontier, note) VALUES (?, ?, ?, ?)', [
+      name,
+      frontier.size,
+      frontier.encode(),
+      note ?? null,
     ]);
+  }
+
+  private signed({ name, frontier }: TreeEnd, sequence: number, time: number, isAnchor: boolean): string | undefined {
+    const { signer, format } = this;
+    if (signer === undefined || format !== newestFormat) return undefined;
+    const { size, root } = frontier;
+    return signCheckpoint({ tree: name, size, root, sequence, time, isAnchor }, signer);
+  }
+
+  /** Of its key a file says what certifies it, so that the keys of the fleet are enough to verify a copy of it. */
+  private async noteKeys({ published }: LogKeys): Promise<void> {
+    if (this.format !== newestFormat) return;
+    for (const { key, certificates } of published) {
+      await this.connection.query('INSERT OR REPLACE INTO signing_key (key, certificates) VALUES (?, ?)', [
+        key,
+        JSON.stringify(certificates),
+      ]);
+    }
   }
 
   /** The same of records that followed the last one: their sequences and ids are not given out again. */
@@ -312,11 +450,26 @@ export class Journal {
     return row!.first;
   }
 
+  /** Keeps what the tree has of the rows below a row's first sequence, which are to be deleted. */
+  private async anchorBelow(first: number): Promise<void> {
+    const { tree } = this.beginning;
+    if (tree === undefined) return;
+    const [row] = await this.connection.query<{ entry: number | null }>('SELECT entry FROM journal WHERE first = ?', [
+      first,
+    ]);
+    if (row?.entry == null) return;
+    const anchor = await readAnchor(this.connection, tree);
+    if (row.entry <= anchor.size) return;
+    const frontier = await frontierOf(new JournalTree(this.connection, 'main', anchor), row.entry);
+    await this.anchor({ name: tree.name, frontier }, first - 1);
+  }
+
   /**
    * Deletes the rows below a row's first sequence, the oldest first: some at a time, with pauses, so that a commit seldom
    * meets one and never waits for more than one. Ends early when `signal` says so. `deleted` hears of each step.
    */
   async deleteBelow(first: number, signal: AbortSignal, deleted: () => void): Promise<void> {
+    await this.anchorBelow(first);
     while (!signal.aborted) {
       const [oldest] = await this.connection.query<{ first: number | null }>('SELECT min(first) AS first FROM journal');
       if (oldest?.first == null || oldest.first >= first) return;
@@ -356,8 +509,37 @@ export class Journal {
   }
 }
 
+const migrationsOf: { readonly [format in JournalFormat]: MigrationClass[] } = {
+  1: [Journal1763700000000, Gaps1763700000002],
+  2: [JournalFile1764300000000],
+  3: [JournalFile1764300000000, JournalProof1764700000000],
+};
+
 export function newJournal(): Beginning {
-  return { name: randomBytes(16).toString('hex'), writer: randomInt(1, 2 ** 30), start: 1, floor: 0 };
+  const name = randomName();
+  return { name, writer: randomInt(1, 2 ** 30), start: 1, floor: 0, tree: { name, frontier: Frontier.empty } };
+}
+
+/** A tree that follows on one of which the end is lost. */
+export function newTree(): TreeEnd {
+  return { name: randomName(), frontier: Frontier.empty };
+}
+
+function randomName(): string {
+  return randomBytes(16).toString('hex');
+}
+
+/** What a group is committed with. */
+interface NewProof {
+  readonly group: GroupProof;
+  /** The tree with it. */
+  readonly after: Frontier;
+}
+
+function proofOf({ name, frontier }: TreeEnd, first: number, wholes: readonly string[], salts: Buffer): NewProof {
+  const { leaves, root } = hashGroup(first, wholes, salts);
+  const after = frontier.append(entryOfGroup(first, wholes.length, root));
+  return { group: { tree: name, entry: frontier.size, node: after.nodes.at(-1)!, leaves, salts }, after };
 }
 
 function shippedGroup({ lines, keys, tally, since, until, idSince, idUntil }: Group, records: string): JournalGroup {
@@ -377,7 +559,10 @@ async function addShipping(connection: SqliteConnection): Promise<void> {
 async function formatOfFile(path: string): Promise<JournalFormat | undefined> {
   const connection = await SqliteConnection.open({ path, busyTimeoutMs: 2_000 });
   try {
-    return await readFormat(connection, path);
+    const format = await readFormat(connection, path);
+    // The process ended while it made the file.
+    if (format === 2 && (await readBeginning(connection, format)) === undefined) return undefined;
+    return format;
   } finally {
     await connection.close();
   }
@@ -390,19 +575,23 @@ async function begin(
   beginning: () => Beginning,
 ): Promise<Beginning> {
   const known = await readBeginning(connection, format);
-  if (format === 2) {
+  if (format !== 1) {
     if (known !== undefined) return known;
     const begun = beginning();
     const { name, writer, start, floor } = begun;
-    await connection.query('INSERT INTO log (name, writer, start, floor) VALUES (?, ?, ?, ?)', [
-      name,
-      writer,
-      start,
-      floor,
-    ]);
+    if (format === 2) {
+      const values = [name, writer, start, floor];
+      await connection.query('INSERT INTO log (name, writer, start, floor) VALUES (?, ?, ?, ?)', values);
+    } else {
+      const tree = begun.tree ?? newTree();
+      await connection.query(
+        'INSERT INTO log (name, writer, start, floor, tree, entries, frontier) VALUES (?, ?, ?, ?, ?, ?, ?)',
+        [name, writer, start, floor, tree.name, tree.frontier.size, tree.frontier.encode()],
+      );
+    }
     // Whose file it is must not stand in the WAL alone, which may be lost.
     await connection.query('PRAGMA wal_checkpoint(TRUNCATE)');
-    return begun;
+    return (await readBeginning(connection, format))!;
   }
   const { name, writer } = beginning();
   // Version 0.1 reads and writes the file all the same.

@@ -46,6 +46,8 @@ export interface LogView {
   without(keys: readonly Buffer[]): Promise<ReadonlySet<number>>;
   /** The gaps within the range, newest first. */
   gaps(range: GapRange): Promise<LogGap[]>;
+  /** All gaps, as they are stored. */
+  storedGaps(): Promise<readonly StoredGap[]>;
 }
 
 /** A log without records. */
@@ -57,4 +59,5 @@ export const emptyLog: LogView = {
   read: async () => undefined,
   without: async () => new Set(),
   gaps: async () => [],
+  storedGaps: async () => [],
 };

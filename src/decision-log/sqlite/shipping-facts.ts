@@ -11,7 +11,7 @@
  *     [["invoices","sha256:9f86…","allow","rule_allowed","billing"],[29406240,0,1,2,3,4,17]]
  */
 import { crc32 } from 'node:zlib';
-import type { JournalGroup } from '../journal-group.js';
+import type { GroupProof, JournalGroup } from '../journal-group.js';
 import { entryBytes, keyBytes } from '../record-keys.js';
 import { type TallyRow, tallyFields } from '../tally.js';
 
@@ -25,6 +25,20 @@ export interface FactsRow
   extends Pick<JournalGroup, 'first' | 'count' | 'since' | 'until' | 'idSince' | 'idUntil' | 'text'> {
   readonly keys: Buffer;
   readonly shipping: Buffer | null;
+}
+
+/** What proves a group, in a row of a file of format 3; null for one that was committed without. */
+export interface ProofRow {
+  readonly tree: string | null;
+  readonly entry: number | null;
+  readonly node: Buffer | null;
+  readonly leaves: Buffer | null;
+  readonly salts: Buffer | null;
+}
+
+export function proofOfRow({ tree, entry, node, leaves, salts }: ProofRow): GroupProof | undefined {
+  if (tree === null || entry === null || node === null || leaves === null || salts === null) return undefined;
+  return { tree, entry, node, leaves, salts };
 }
 
 /** @param keys as the journal keeps them: those of `group.entries` in their order */

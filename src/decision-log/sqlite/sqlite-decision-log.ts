@@ -15,6 +15,7 @@ import type { DecisionStats } from '../decision-stats.js';
 import type { ExportQuery } from '../export-query.js';
 import { type LogWriter, type LogWriters, writerNotFound, writerRunning } from '../log-writers.js';
 import { Losses } from '../losses.js';
+import { type CertifiedKey, type LogKeys, logKeyPathOf, openLogKeys } from '../proof/log-keys.js';
 import type { SearchScope } from '../record-filter.js';
 import type { LocalDecisionLog } from '../shipped-journal.js';
 import { statsOf } from '../stats-answer.js';
@@ -59,8 +60,13 @@ export interface SqliteDecisionLogOptions extends DecisionLogOptions {
   readonly checkEveryMs?: number;
   /** Share of the time that these checks may take (0.01). */
   readonly checkShare?: number;
+  /** Private keys of the fleet, PEM, the newest first: it certifies this replica's own key, which lies beside the database. */
+  readonly fleetKeys?: string | undefined;
+  /** Time between two checkpoints, in milliseconds (60,000). */
+  readonly checkpointMs?: number;
 }
 
+const defaultCheckpointMs = 60_000;
 /** About half a second of a process at its limit, and some 15 MB. */
 const defaultQueueLimit = 16_384;
 /** Most text that may wait for its commit, in characters, whatever the number of its records: they can be of a megabyte. */
@@ -93,6 +99,8 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
   /** The journal as it is shipped. */
   readonly journal: JournalTail;
   private refused: string | undefined;
+  private keys: LogKeys | undefined;
+  private checkpointTimer: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: SqliteDecisionLogOptions) {
     super();
@@ -124,6 +132,7 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
       retryMs: options.retryMs,
       watchMs: options.watchMs,
       checkEveryMs: options.checkEveryMs,
+      keys: () => this.keys,
       settle: () => this.upkeep.inTurn(async () => undefined),
       reindex: () => void this.upkeep.indexNow().catch(() => undefined),
       onOpened: ({ journal: { writer, end } }) => {
@@ -149,6 +158,7 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
         this.reader = await DecisionLogReader.open(this.options.databasePath);
       return;
     }
+    this.keys = await openLogKeys(logKeyPathOf(this.options.databasePath), this.options.fleetKeys);
     const { journal } = await this.kept.start();
     if (await journal.wasUnclean()) {
       const { sequence: after, newest: since } = journal.end;
@@ -157,6 +167,7 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
     await journal.setUnclean(this.options.mode === 'async');
     this.upkeep.start();
     this.kept.startWatching();
+    this.startCheckpoints();
   }
 
   get refusal(): string | undefined {
@@ -178,7 +189,28 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
     await this.group.flush();
   }
 
+  private startCheckpoints(): void {
+    const everyMs = this.options.checkpointMs ?? defaultCheckpointMs;
+    this.checkpointTimer = setInterval(() => {
+      // While nothing can be written, that is reported already.
+      if (this.trouble !== undefined) return;
+      const failed = (error: unknown) => this.options.onProblem?.('a checkpoint of the decision log failed', error);
+      void this.checkpoint().catch(failed);
+    }, everyMs).unref();
+  }
+
+  /** Signs all that is committed; returns the note, undefined where nothing can be written now. The log does so each minute. */
+  async checkpoint(): Promise<string | undefined> {
+    return this.files?.checkpoint(Date.now());
+  }
+
+  /** The public keys that sign, with what certifies them; none in mode `off`. */
+  get publishedKeys(): readonly CertifiedKey[] {
+    return this.keys?.published ?? [];
+  }
+
   async stop(): Promise<void> {
+    clearInterval(this.checkpointTimer);
     this.upkeep.stop();
     await this.kept.stop();
     await this.group.flush();
@@ -190,6 +222,7 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
     if (files === undefined) return;
     try {
       await this.noteLosses(files, 'unwritable');
+      await files.checkpoint(Date.now());
       await files.journal.setUnclean(false);
     } catch (error) {
       const { unnoted } = this.losses;

@@ -3,11 +3,12 @@ import { migrate } from '../../../src/database/postgres/migrations.js';
 import type { PostgresDatabase } from '../../../src/database/postgres/postgres-database.js';
 import { DecisionIds, idMilliseconds } from '../../../src/decision-log/decision-ids.js';
 import type { DecisionRecord, NewDecisionRecord } from '../../../src/decision-log/decision-record.js';
-import { commonMembers, groupText, recordLine, recordsOf } from '../../../src/decision-log/group-text.js';
+import { commonMembers, groupText, recordsOf } from '../../../src/decision-log/group-text.js';
 import type { StoredGap } from '../../../src/decision-log/log-gap.js';
 import type { OwnTail, TailRow } from '../../../src/decision-log/postgres/own-tail.js';
 import { sharedLogMigrations } from '../../../src/decision-log/postgres/shared-migrations.js';
 import { encodeKey, indexedFieldNames, indexedFields } from '../../../src/decision-log/record-keys.js';
+import { commonTexts, recordTexts } from '../../../src/decision-log/record-texts.js';
 import { openDatabase } from '../../database/postgres/databases.js';
 import type { PostgresServer } from '../../database/postgres/postgres-server.js';
 import { type Example, exampleRecord } from '../example-records.js';
@@ -167,7 +168,7 @@ export class Writer {
   /** Records that are committed together, as a row of the shared log. */
   group(records: readonly NewDecisionRecord[]): ShippedRow {
     const common = commonMembers(records[0]!, this.instance);
-    const lines = records.map((record) => recordLine(record, common, timeInId(record)));
+    const lines = records.map((record) => recordTexts(record, commonTexts(common), timeInId(record)).line);
     const row = rowOfText(this.end + 1, groupText(common, this.idWriter, lines));
     this.end += records.length;
     return row;

@@ -36,7 +36,7 @@ describe('the hashes of a group', () => {
     }
   });
 
-  it('come to a root by runs of eight, and each leaf has a path to it, for sizes up to 140', () => {
+  it('come to a root by runs of four, and each leaf has a path to it, for sizes up to 140', () => {
     const all = hashGroup(
       1,
       Array.from({ length: 140 }, (_, i) => `{"n":${i}}`),
@@ -44,7 +44,7 @@ describe('the hashes of a group', () => {
     ).leaves;
     const naive = (nodes: Buffer[]): Buffer => {
       if (nodes.length === 1) return nodes[0]!;
-      const runs = Array.from({ length: Math.ceil(nodes.length / 8) }, (_, i) => nodes.slice(8 * i, 8 * i + 8));
+      const runs = Array.from({ length: Math.ceil(nodes.length / 4) }, (_, i) => nodes.slice(4 * i, 4 * i + 4));
       return naive(runs.map((run) => sha(Buffer.from([2]), ...run)));
     };
     for (const count of [1, 2, 7, 8, 9, 15, 16, 17, 63, 64, 65, 127, 128, 129, 140]) {
@@ -58,7 +58,7 @@ describe('the hashes of a group', () => {
         if (count > 1) expect(rootOfGroupPath(leaf, (place + 1) % count, path)).not.toEqual(root);
       }
     }
-    expect(groupPath(all.subarray(0, 32 * 128), 77).flat()).toHaveLength(7 + 7 + 1);
+    expect(groupPath(all.subarray(0, 32 * 128), 77).flat()).toHaveLength(3 + 3 + 3 + 1);
   });
 
   it('make an entry of where the group begins, how many records it has, and its root', () => {

@@ -17,6 +17,7 @@ it('the files are made with their directory and belong to their owner alone', as
     'verdict.decisions.sqlite-wal',
     'verdict.decisions.sqlite-shm',
     'verdict.decisions.index.sqlite',
+    'verdict.log-key.pem',
   ]) {
     expect(statSync(join(directory, 'a', 'b', name)).mode & 0o777, name).toBe(0o600);
   }

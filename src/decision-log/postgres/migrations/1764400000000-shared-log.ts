@@ -17,8 +17,8 @@ import type { PostgresMigration } from '../../../database/postgres/migrations.js
  * `until`. `first`, `count`: their sequences. `since`, `until`, `id_since`, `id_until`: the lowest and highest times of
  * their records, and in their ids. `keys`: an entry of 8 bytes for each key (record-keys.ts): the key, and a mask of 16
  * bits, which has bit n set where a record with that key is at a place p in the row with p mod 16 = n. `records`: the
- * groups' texts (group-text.ts), joined by line feeds; a line without `id` begins the next group. `leaves`: the hashes and
- * salts of its records; not written yet.
+ * groups' texts (group-text.ts), joined by line feeds; a line without `id` begins the next group. `leaves`: see
+ * 1764400000004-proof.ts.
  *
  * `decision_gap`: as the journal's gaps; they lie after the record `after` of their writer.
  */
