@@ -25,11 +25,12 @@ import { SqlitePolicyArchive } from './archive/sqlite/sqlite-policy-archive.js';
 import { PostgresBundlePins } from './bundle/postgres/postgres-bundle-pins.js';
 import { SentBundles } from './bundle/sent-bundles.js';
 import type { TrustedKeys } from './bundle/trusted-keys.js';
+import { copiedData } from './data/data-copy.js';
 import { LiveDataStore } from './data/live-data-store.js';
 import { LiveDataWriting } from './data/live-data-writing.js';
 import { LiveSets } from './data/live-sets.js';
 import { DatabaseSource } from './database/database-source.js';
-import { PoliciesCopy } from './database/policies-copy.js';
+import { copiedPolicies } from './database/policies-copy.js';
 import { PolicyRepository } from './database/policy-repository.js';
 import { PolicyWriting } from './database/policy-writing.js';
 import { PostgresLiveDataStore } from './database/postgres/postgres-live-data-store.js';
@@ -41,9 +42,19 @@ import { LoadObservers } from './load-observers.js';
 import { notePolicyLoad } from './policy-load-audit.js';
 import { PolicySource } from './policy-source.js';
 import { PolicyStore } from './policy-store.js';
+import { SpoolCopy, type SpoolCopyOptions } from './spool-copy.js';
 
 /** In the folder of this replica. */
 const policiesCopyName = 'verdict.policies';
+const dataCopyName = 'verdict.data';
+
+function copyPlace(config: Config, name: string, log: Logger): SpoolCopyOptions {
+  return {
+    folder: join(dataFolderOf(config), name),
+    database: databaseNameOf(config.databaseUrl),
+    onProblem: problemsTo(log),
+  };
+}
 
 /** Whose signatures count, read when it is first asked for; undefined: nothing has to be signed. */
 function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | undefined {
@@ -126,11 +137,7 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
               log,
               // An SQLite file is not away: it is on this machine.
               ...(isPostgresUrl(config.databaseUrl) && {
-                copy: new PoliciesCopy({
-                  folder: join(dataFolderOf(config), policiesCopyName),
-                  database: databaseNameOf(config.databaseUrl),
-                  onProblem: problemsTo(log),
-                }),
+                copy: new SpoolCopy(copiedPolicies, copyPlace(config, policiesCopyName, log)),
               }),
             });
       },
@@ -153,18 +160,23 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
       provide: PolicyStore,
       inject: [Config, loggerToken, PolicySource, PolicyArchive, LiveDataStore, AuditLog, LoadObservers],
       useFactory: (
-        { defaultPolicySet, maxStaleness }: Config,
+        config: Config,
         log: Logger,
         source: PolicySource,
         archive: PolicyArchive,
         data: LiveDataStore,
         audit: AuditLog,
         observers: LoadObservers,
-      ) =>
-        new PolicyStore({
+      ) => {
+        const { databaseUrl, defaultPolicySet, maxStaleness } = config;
+        // An SQLite file is not away: it is on this machine.
+        const copy = isPostgresUrl(databaseUrl)
+          ? new SpoolCopy(copiedData, copyPlace(config, dataCopyName, log))
+          : undefined;
+        return new PolicyStore({
           source,
           archive,
-          live: new LiveSets(data),
+          live: new LiveSets(data, copy),
           log,
           onLoad: (event) => {
             observers.notify(event);
@@ -172,7 +184,8 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
           },
           ...(defaultPolicySet !== undefined && { defaultPolicySet }),
           ...(maxStaleness !== undefined && { maxStalenessMs: parseDuration(maxStaleness)! }),
-        }),
+        });
+      },
     },
     {
       provide: RecordedVersions,

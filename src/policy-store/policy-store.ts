@@ -65,7 +65,7 @@ export class PolicyStore {
   async stop(): Promise<void> {
     this.isStopped = true;
     this.sets.waiters.stop();
-    this.options.live?.stop();
+    await this.options.live?.stop();
     await this.options.source.stop();
     for (const name of [...this.retries.keys()]) this.forgetRetry(name);
     await this.work;

@@ -6,7 +6,8 @@ import { Confirmation } from '../confirmation.js';
 import type { PolicySetFiles } from '../policy-set-files.js';
 import { ageOf, PolicySource, type SourceSink } from '../policy-source.js';
 import { problemOfSet } from '../set-file-problems.js';
-import type { CopiedContent, PoliciesCopy } from './policies-copy.js';
+import type { SpoolCopy } from '../spool-copy.js';
+import type { CopiedContent } from './policies-copy.js';
 import type { PolicyHead, PolicyRepository, RepositoryWatch, StoredPolicySet } from './policy-repository.js';
 
 export interface DatabaseSourceOptions {
@@ -14,7 +15,7 @@ export interface DatabaseSourceOptions {
   /** Has the versions that sets were rolled back to. */
   readonly archive: PolicyArchive;
   /** What was served last, for a start while the database is away; undefined where it is a file of this machine. */
-  readonly copy?: PoliciesCopy;
+  readonly copy?: SpoolCopy<CopiedContent>;
   readonly log: {
     warn(details: object, message: string): void;
     error(details: object, message: string): void;

@@ -2,10 +2,12 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { DataChange } from '../../../src/core/policy/data-change.js';
+import { DatabaseError } from '../../../src/database/database-error.js';
 import { compilePolicySet } from '../../../src/engine.js';
 import { ArchiveRetention } from '../../../src/policy-store/archive/archive-retention.js';
 import type { PolicyArchive } from '../../../src/policy-store/archive/policy-archive.js';
 import { SentBundles } from '../../../src/policy-store/bundle/sent-bundles.js';
+import { copiedData } from '../../../src/policy-store/data/data-copy.js';
 import type { LiveDataStore } from '../../../src/policy-store/data/live-data-store.js';
 import { type DataChangeNote, LiveDataWriting } from '../../../src/policy-store/data/live-data-writing.js';
 import { LiveSets } from '../../../src/policy-store/data/live-sets.js';
@@ -13,6 +15,7 @@ import { DatabaseSource } from '../../../src/policy-store/database/database-sour
 import type { PolicyRepository } from '../../../src/policy-store/database/policy-repository.js';
 import { PolicyWriting } from '../../../src/policy-store/database/policy-writing.js';
 import type { PolicyStore } from '../../../src/policy-store/policy-store.js';
+import { SpoolCopy } from '../../../src/policy-store/spool-copy.js';
 import { temporaryDirectory } from '../folders.js';
 import { newStore, until } from '../store.js';
 import { ToldSource } from '../told-source.js';
@@ -54,6 +57,8 @@ tests:
 subjects: { boss: { type: user, id: boss } }
 resources: { doc: { type: x, id: doc } }
 `;
+/** What a store says whose server cannot be reached. */
+const away = new DatabaseError('ECONNREFUSED', 'ECONNREFUSED', true, true);
 const add = (...roles: string[][]): DataChange => ({ add: { roles } });
 const remove = (...roles: string[][]): DataChange => ({ remove: { roles } });
 
@@ -350,6 +355,67 @@ export function describeLiveSets(database: string, make: () => Replicated): void
       expect((await data.changesAfter('acl', 0, 10)).map(({ revision }) => revision)).toEqual([5]);
       expect((await store.version('acl', versions[3]!)).version).toBe(versions[3]);
       await expect(store.version('acl', versions[1]!)).rejects.toMatchObject({ code: 'policy_version_not_found' });
+    });
+
+    it('start from a copy while the database is away, as old as it is, and follow when the database is back', async () => {
+      const replicated = make();
+      const folder = folderWith(filesOf());
+      const spool = temporaryDirectory();
+      const problems: string[] = [];
+      const replica = async (isAway: boolean) => {
+        const [data, archive] = [await replicated.data(), await replicated.archive()];
+        const { entries, heads } = data;
+        let fails = isAway;
+        const unless = <Result>(work: () => Promise<Result>) => (fails ? Promise.reject(away) : work());
+        data.entries = (name) => unless(() => entries.call(data, name));
+        data.heads = () => unless(() => heads.call(data));
+        const copy = new SpoolCopy(copiedData, {
+          folder: join(spool, 'copy'),
+          database: 'db',
+          onProblem: (what, error) => problems.push(`${what}: ${error}`),
+        });
+        const made = newStore(folder, { archive, live: new LiveSets(data, copy), retryMs: 50 });
+        await made.store.start();
+        const stop = async () => {
+          await made.store.stop();
+          await data.close();
+          await archive.close();
+        };
+        onTestFinished(stop);
+        const comesBack = () => {
+          fails = false;
+        };
+        return { ...made, writing: new LiveDataWriting(data, made.store), stop, comesBack };
+      };
+      const without = await replica(true);
+      // Role links may be what a rule denies by: without them nothing is decided.
+      expect(without.store.statuses()[0]?.state).toBe('failed');
+      await without.stop();
+
+      const first = await replica(false);
+      const entity = { type: 'user', id: 'ana', attributes: { level: 3, name: 'Ána "A"' } };
+      await first.writing.change(
+        'acl',
+        { add: { roles: [['g', 'ana', 'editor']], entities: [entity] } },
+        { by: 'ada' },
+      );
+      await until(
+        () => first.store.ageOf('acl'),
+        (age) => age < 3_000,
+      );
+      await first.stop();
+
+      const other = await replica(true);
+      expect(other.store.status('acl')).toMatchObject({ state: 'active', revision: 1 });
+      expect(mayWrite(other.store, 'ana')).toBe(true);
+      expect(other.store.resolve('acl').compiled.data?.size).toBe(2);
+      expect(other.store.ageOf('acl')).toBeGreaterThan(0);
+      expect(other.store.ageOf('acl')).toBeLessThan(60_000);
+      const elsewhere = await replica(false);
+      await elsewhere.writing.change('acl', add(['g', 'ben', 'editor']), { by: 'ada' });
+      other.comesBack();
+      expect(await other.store.until(() => mayWrite(other.store, 'ben'), 5_000)).toBe(true);
+      expect(problems).toEqual([]);
     });
 
     it('whose files are in the database have one revision, which both raise', async () => {

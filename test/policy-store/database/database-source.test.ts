@@ -3,9 +3,10 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { DatabaseError } from '../../../src/database/database-error.js';
 import type { SqlitePolicyArchive } from '../../../src/policy-store/archive/sqlite/sqlite-policy-archive.js';
 import { DatabaseSource } from '../../../src/policy-store/database/database-source.js';
-import { PoliciesCopy } from '../../../src/policy-store/database/policies-copy.js';
+import { copiedPolicies } from '../../../src/policy-store/database/policies-copy.js';
 import type { PolicyRepository, RepositoryWatch } from '../../../src/policy-store/database/policy-repository.js';
 import { SqlitePolicyRepository } from '../../../src/policy-store/database/sqlite/sqlite-policy-repository.js';
+import { SpoolCopy } from '../../../src/policy-store/spool-copy.js';
 import { temporaryDirectory } from '../folders.js';
 import { brief, newStore, openArchive, until } from '../store.js';
 import { setOf } from './policy-repository-suite.js';
@@ -26,7 +27,11 @@ async function started({ watch, folder = temporaryDirectory() }: { watch?: Watch
   if (watch !== undefined) repository.watch = () => watch(repository);
   const archive = await openArchive(path);
   const log = { warn: () => undefined, error: () => undefined };
-  const copy = new PoliciesCopy({ folder: join(folder, 'copy'), database: 'db', onProblem: () => undefined });
+  const copy = new SpoolCopy(copiedPolicies, {
+    folder: join(folder, 'copy'),
+    database: 'db',
+    onProblem: () => undefined,
+  });
   const source = new DatabaseSource({ repository, archive, copy, log });
   return { repository, source, copy, archive, ...newStore('', { source, archive, retryMs: 50 }) };
 }
