@@ -12,6 +12,16 @@ import { addRouteConfig } from './route-config.js';
  */
 export type Access = 'public' | 'authenticated' | ScopeName;
 
+/** The limits of a body of long lists. */
+export interface BodyOfLists {
+  /** Levels of objects and arrays; the body is 1. */
+  readonly depth: number;
+  /** Most members, elements and brackets. */
+  readonly values: number;
+  /** Most bytes of an element of a list. */
+  readonly elementBytes: number;
+}
+
 declare module 'fastify' {
   interface FastifyContextConfig {
     access?: Access;
@@ -21,6 +31,8 @@ declare module 'fastify' {
     audit?: AuditEventType;
     /** The member of the body whose elements are parsed one by one, as a batch gets to them. */
     list?: string;
+    /** For a body of long lists, which are parsed piece by piece. */
+    lists?: BodyOfLists;
     /** Gateways ask here about another client's request and pass on its `Authorization` header. */
     forGateways?: boolean;
     /** People open it in a browser: without a credential they get a page to sign in. */

@@ -5,6 +5,7 @@ import type { TlsOptions } from 'node:tls';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { type FastifyHttpOptions, type FastifyInstance, LogController } from 'fastify';
 import type { Logger } from 'pino';
+import type { Json } from '../core/request.js';
 import { VerdictError } from '../errors.js';
 import { notJson, refusalOfAmbiguous, refusedConnections } from './ambiguous-requests.js';
 import { Connections, type UnreadLimits } from './connections.js';
@@ -12,7 +13,7 @@ import type { HttpLimits } from './http-limits.js';
 import { asVerdictError, problemOf, problemType, sendProblem } from './problem.js';
 import { requestIdHeader, requestIdOf } from './request-ids.js';
 import { refusalOfTarget, routableTarget } from './request-target.js';
-import { parseBatchBody, parseStrictJson, parseStrictJsonInTurns } from './strict-json.js';
+import { parseBatchBody, parseBodyOfLists, parseStrictJson, parseStrictJsonInTurns } from './strict-json.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -143,7 +144,9 @@ function takeBodies(fastify: FastifyInstance, limits: HttpLimits): void {
     }
     const { config, schema } = request.routeOptions;
     // Routes of controllers, which have no schema here, take small bodies and spend more on each member.
-    const scanLimits = schema?.body === undefined ? ofOthers : ofQuestions;
+    const { lists } = config;
+    const ofRoute = schema?.body === undefined ? ofOthers : ofQuestions;
+    const scanLimits = lists === undefined ? ofRoute : { depth: lists.depth, values: lists.values };
     if (config.list === undefined && body.length <= atOnceBytes) {
       try {
         done(null, parseStrictJson(body as Buffer, scanLimits));
@@ -152,11 +155,13 @@ function takeBodies(fastify: FastifyInstance, limits: HttpLimits): void {
       }
       return;
     }
-    const parsed =
-      config.list === undefined
+    const parse = (): Promise<Json> => {
+      if (config.list !== undefined) return parseBatchBody(body as Buffer, ofBatches, config.list);
+      return lists === undefined
         ? parseStrictJsonInTurns(body as Buffer, scanLimits)
-        : parseBatchBody(body as Buffer, ofBatches, config.list);
-    parsed.then((value) => done(null, value), done);
+        : parseBodyOfLists(body as Buffer, { ...lists, bytes });
+    };
+    parse().then((value) => done(null, value), done);
   });
   fastify.addContentTypeParser(tarType, { parseAs: 'buffer' }, (request, body, done) => {
     request.bodyBytes = body.length;

@@ -4,11 +4,13 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { parseExactJson } from '../core/exact-json.js';
+import { pointerStep } from '../core/json-pointer.js';
 import type { Json, JsonObject } from '../core/request.js';
 import { VerdictError } from '../errors.js';
 import type { UncheckedDemand } from '../pdp/demand.js';
 import { nextTurn, Turns } from '../turns/turns.js';
 import { JsonScan, type ScanLimits } from './json-scan.js';
+import { ListCutter } from './list-cutter.js';
 
 /** Bytes that are scanned between two looks at the clock: a millisecond at most. */
 const stepBytes = 32 * 1024;
@@ -134,6 +136,66 @@ export class BatchItem {
   private text(): string {
     return this.body.toString('utf8', this.start, this.end);
   }
+}
+
+/** A body of long lists, each a member of a member of it. */
+export interface ListsLimits extends ScanLimits {
+  /** Most bytes of an element of a list. */
+  readonly elementBytes: number;
+  /** Most bytes of everything outside the lists. */
+  readonly bytes: number;
+}
+
+/**
+ * As `parseStrictJsonInTurns`, for a body of long lists, `{"add": {"roles": […]}}`, which are parsed piece by piece: one
+ * call of `JSON.parse` would take as long as the body is.
+ *
+ * @throws VerdictError malformed_request, invalid_request for too many values, or payload_too_large
+ */
+export async function parseBodyOfLists(body: Buffer, limits: ListsLimits): Promise<Json> {
+  await nextTurn();
+  const scan = scanOf(body, limits);
+  await untilDone(() => scan.run(stepBytes));
+  refuseFault(scan);
+  const cutter = new ListCutter(body, limits.elementBytes);
+  await untilDone(() => cutter.run(stepBytes));
+  if (cutter.bytesOutside > limits.bytes) {
+    throw new VerdictError(
+      'payload_too_large',
+      `What stands outside of the lists is longer than ${limits.bytes} bytes.`,
+    );
+  }
+  const rest = parseText(cutter.rest());
+  const turns = new Turns();
+  for (const [name, member] of containersIn(rest)) {
+    for (const [inner, list] of containersIn(member)) {
+      // Every list of this depth was cut out: its number is left of it.
+      if (!Array.isArray(list)) continue;
+      const number = list[0] as number;
+      const { list: faulty, element } = cutter.oversized ?? {};
+      if (faulty === number) {
+        const pointer = `/${pointerStep(name)}/${pointerStep(inner)}/${element}`;
+        const detail = `is longer than ${limits.elementBytes} bytes`;
+        throw new VerdictError('payload_too_large', `${pointer} ${detail}.`, { errors: [{ pointer, detail }] });
+      }
+      list.length = 0;
+      const pieces = cutter.lists[number]!;
+      for (let at = 0; at < pieces.length; at++) {
+        if (turns.isOver) await turns.next();
+        const values = parseText(cutter.textOf(pieces, at)) as Json[];
+        for (let n = at === 0 ? 0 : 1; n < values.length - (at < pieces.length - 1 ? 1 : 0); n++) list.push(values[n]!);
+      }
+    }
+  }
+  return rest;
+}
+
+/** The objects and lists that are members or elements of a value. */
+function containersIn(value: Json): [name: string, value: Json[] | JsonObject][] {
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).filter(
+    (entry): entry is [string, Json[] | JsonObject] => typeof entry[1] === 'object' && entry[1] !== null,
+  );
 }
 
 function scanOf(body: Buffer, limits: ScanLimits, list?: { member: string; limit: number }): JsonScan {
