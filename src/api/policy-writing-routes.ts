@@ -14,13 +14,13 @@ import type { HttpLimits } from '../http/http-limits.js';
 import { invalidRequest, Validation, type Validator } from '../http/json-schema.js';
 import type { Operation, OperationHeader } from '../http/operation.js';
 import { Optional } from '../http/request-rules.js';
-import type { Expected } from '../policy-store/database/policy-repository.js';
 import type { PolicyWriting } from '../policy-store/database/policy-writing.js';
 import type { PolicyFile, PolicySetFiles } from '../policy-store/policy-set-files.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import { defaultSourceLimits } from '../policy-store/source-limits.js';
 import { OneAtATime } from '../turns/one-at-a-time.js';
 import { Turns } from '../turns/turns.js';
+import { expectedOf, ifMatchHeader } from './if-match.js';
 
 /** The body of `PUT /v1/policy-sets/{set}`. */
 export class WritePolicySetRequest {
@@ -65,12 +65,6 @@ const readOperation: Operation = {
   summary: 'All files of a policy set as they were written, tests included, where the database is the source',
   answers: { 200: { description: 'What `PUT` would write again.', json: StoredSet } },
   refusals: ['policy_set_not_found', 'policy_source_read_only'],
-};
-
-const ifMatchHeader: OperationHeader = {
-  name: 'If-Match',
-  description: 'The revision that is replaced, such as `"7"`, or `*` for any.',
-  pattern: '^([*]|"[1-9][0-9]{0,14}"|[1-9][0-9]{0,14})$',
 };
 
 const signatureHeader: OperationHeader = {
@@ -155,7 +149,7 @@ export function registerPolicyWriting(
     },
     async (request, reply) => {
       const { body, caller, params } = request;
-      const note = { expected: expectedOf(request) ?? 'new', by: caller.name };
+      const note = { expected: expectedOf(request) ?? ('new' as const), by: caller.name };
       const from = versionServed(store, params.set);
       const written = Buffer.isBuffer(body)
         ? await writable(writing).putBundle(params.set, { archive: body, signature: signatureOf(request) }, note)
@@ -225,22 +219,6 @@ function writable(writing: PolicyWriting | undefined): PolicyWriting {
 
 function versionServed(store: PolicyStore, name: string): string | undefined {
   return store.statuses().find((status) => status.name === name)?.version;
-}
-
-/**
- * What `If-Match` expects; undefined when it was not sent. Revisions are in quotes, as RFC 9110 writes entity tags; those
- * who type them leave the quotes out.
- */
-function expectedOf({ headers }: FastifyRequest): Expected | undefined {
-  const text = headers['if-match'];
-  if (text === undefined) return undefined;
-  if (text === '*') return 'any';
-  const revision = Number(/^("?)([1-9]\d{0,15})\1$/.exec(text)?.[2]);
-  if (Number.isSafeInteger(revision)) return revision;
-  const detail = 'If-Match must be one revision, such as "7", or *';
-  throw new VerdictError('invalid_request', `The request is not valid: ${detail}.`, {
-    errors: [{ pointer: '', detail }],
-  });
 }
 
 function filesOf(name: string, { files }: WritePolicySetRequest): PolicySetFiles {
