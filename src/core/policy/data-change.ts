@@ -88,8 +88,8 @@ export function* readChange(
   const reader = new ChangeReader(set, report, isTrusted);
   const { add, remove } = reader.members(change, '', ['add', 'remove']);
   const [added, removed] = [
-    reader.members(add ?? {}, '/add', ['roles', 'entities']),
-    reader.members(remove ?? {}, '/remove', ['roles', 'entities']),
+    reader.members(add === undefined ? {} : add, '/add', ['roles', 'entities']),
+    reader.members(remove === undefined ? {} : remove, '/remove', ['roles', 'entities']),
   ];
   yield* reader.each(removed.roles, '/remove/roles', (item, place) => reader.removeLink(item, place));
   yield* reader.each(removed.entities, '/remove/entities', (item, place) => reader.removeEntity(item, place));

@@ -141,6 +141,7 @@ describe('a change of live data', () => {
     [[], [' wrong_type: a change must be an object']],
     [{ adds: {} }, ['/adds unknown_key: there is no "adds" here']],
     [{ add: [] }, ['/add wrong_type: "add" must be an object']],
+    [{ remove: null }, ['/remove wrong_type: "remove" must be an object']],
     [{ add: { roles: 'g' } }, ['/add/roles wrong_type: "add/roles" must be a list']],
     [{ add: { roles: 7 } }, ['/add/roles wrong_type: "add/roles" must be a list']],
     [{ add: { roles: ['g'] } }, ['/add/roles/0 wrong_type: a link must be a list such as ["g", "ana", "editor"]']],
