@@ -15,6 +15,7 @@ import { fastifyOf, HttpModule } from '../http/http.module.js';
 import { httpLimitsOf } from '../http/http-limits.js';
 import { Pdp } from '../pdp/pdp.js';
 import { PdpModule } from '../pdp/pdp.module.js';
+import { LiveDataWriting } from '../policy-store/data/live-data-writing.js';
 import { PolicyWriting } from '../policy-store/database/policy-writing.js';
 import { PolicyStore } from '../policy-store/policy-store.js';
 import { PolicyStoreModule } from '../policy-store/policy-store.module.js';
@@ -27,6 +28,8 @@ import { DecisionsController } from './decisions.controller.js';
 import { registerDocs } from './docs-routes.js';
 import { FleetController } from './fleet.controller.js';
 import { registerFrontPage } from './front-page-route.js';
+import { LiveDataController } from './live-data.controller.js';
+import { registerLiveDataRoutes } from './live-data-routes.js';
 import { PolicySetsController } from './policy-sets.controller.js';
 import { registerPolicyWriting } from './policy-writing-routes.js';
 import { ReplayController } from './replay.controller.js';
@@ -42,6 +45,7 @@ import { registerSessionRoutes } from './session-routes.js';
     DecisionReportsController,
     ReplayController,
     PolicySetsController,
+    LiveDataController,
     ApiKeysController,
     AuditEventsController,
     FleetController,
@@ -68,6 +72,7 @@ export class ApiModule implements OnModuleInit {
     private readonly audit: AuditLog,
     private readonly policySets: PolicyStore,
     @Inject(PolicyWriting) private readonly writing: PolicyWriting | undefined,
+    private readonly data: LiveDataWriting,
   ) {}
 
   /** Routes of Fastify's own: a controller costs 6 to 11 µs more per request. */
@@ -77,6 +82,7 @@ export class ApiModule implements OnModuleInit {
     const limits = httpLimitsOf(config);
     registerDecideRoutes(fastify, this.pdp, limits, this.gate);
     registerPolicyWriting(fastify, this.policySets, this.writing, limits, this.gate);
+    registerLiveDataRoutes(fastify, this.policySets, this.data, limits);
     registerSessionRoutes(fastify, { sessions, audit, secure: isSecure(config) });
     registerFrontPage(fastify, { base: basePathOf(config), version: engineVersion });
     registerDocs(fastify, limits, engineVersion);

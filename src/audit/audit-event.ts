@@ -21,6 +21,7 @@ export const auditEventTypes = [
   'policy_set_deleted',
   'policy_set_reloaded',
   'policy_set_rolled_back',
+  'policy_set_data_changed',
   'decisions_read',
   'decisions_exported',
   'decision_replayed',

@@ -7,6 +7,8 @@ export const knownScopes = [
   'decisions:erase',
   'policies:read',
   'policies:write',
+  'data:read',
+  'data:write',
   'keys:admin',
   'metrics:read',
 ] as const;

@@ -7,7 +7,7 @@ import { idModel } from '../models.js';
 import { type KeyedService, startKeyedService } from '../security/keyed-service.js';
 
 const scopes =
-  '[decide, explain, "decisions:read", "decisions:erase", "policies:read", "policies:write", "keys:admin", "metrics:read"]';
+  '[decide, explain, "decisions:read", "decisions:erase", "policies:read", "policies:write", "data:read", "data:write", "keys:admin", "metrics:read"]';
 const ann = { subject: 'ann', action: 'pay', resource: 'invoice', policySet: 'invoices' };
 const authzen = {
   subject: { type: 'user', id: 'ann' },
@@ -131,6 +131,13 @@ describe('what is answered is what the OpenAPI document says', () => {
     ['get /v1/policy-sets/{set}/diff', 200, () => `/v1/policy-sets/invoices/diff?from=${version}`],
     ['get /v1/policy-sets/{set}/diff', 400, '/v1/policy-sets/invoices/diff'],
     ['get /v1/policy-sets/{set}/diff', 404, `/v1/policy-sets/invoices/diff?from=${unknownVersion}`],
+    ['get /v1/policy-sets/{set}/roles', 200, '/v1/policy-sets/invoices/roles'],
+    ['get /v1/policy-sets/{set}/roles', 400, '/v1/policy-sets/invoices/roles?limit=0'],
+    ['get /v1/policy-sets/{set}/roles', 404, '/v1/policy-sets/none/roles'],
+    ['get /v1/policy-sets/{set}/entities', 200, '/v1/policy-sets/invoices/entities'],
+    ['get /v1/policy-sets/{set}/entities', 404, '/v1/policy-sets/none/entities'],
+    ['post /v1/policy-sets/{set}/changes', 404, '/v1/policy-sets/none/changes', {}],
+    ['post /v1/policy-sets/{set}/changes', 409, '/v1/policy-sets/invoices/changes', {}],
     ['get /v1/policy-sets/{set}/files', 409, '/v1/policy-sets/invoices/files'],
     ['put /v1/policy-sets/{set}', 409, '/v1/policy-sets/invoices', { files: {} }],
     ['delete /v1/policy-sets/{set}', 409, '/v1/policy-sets/invoices'],
@@ -179,6 +186,39 @@ describe('what is answered is what the OpenAPI document says', () => {
     await expectAsDocumented('post /v1/decide', 200, '/v1/decide', ask, service);
     await expectAsDocumented('delete /v1/policy-sets/{set}', 204, '/v1/policy-sets/acl', undefined, service);
     await expectAsDocumented('delete /v1/policy-sets/{set}', 404, '/v1/policy-sets/acl', undefined, service);
+    await service.stop();
+  });
+
+  it('is so where a set has live data, too', async () => {
+    const service = await startKeyedService({ admin: `scopes: ${scopes}` }, { policySource: 'database' });
+    const files = {
+      'model.conf': idModel.replace('[policy_effect]', '[role_definition]\ng = _, _\n\n[policy_effect]'),
+      'rules.csv': 'p, ann, doc, read\n',
+      'policy-set.yaml': 'data: { roles: [g], entities: [user] }\n',
+    };
+    await expectAsDocumented('put /v1/policy-sets/{set}', 200, '/v1/policy-sets/acl', { files }, service);
+    const entities = [
+      { type: 'user', id: 'ann', attributes: { level: 3 } },
+      { type: 'user', id: 'ben' },
+    ];
+    const roles = [
+      ['g', 'ann', 'editor'],
+      ['g', 'ben', 'editor'],
+    ];
+    const change = (status: number, body: object) =>
+      expectAsDocumented('post /v1/policy-sets/{set}/changes', status, '/v1/policy-sets/acl/changes', body, service);
+    await change(200, { add: { entities, roles }, remove: { roles: [], entities: [] } });
+    await change(409, { add: { roles: [['g', 'editor', 'ann']] } });
+    await change(400, { add: { roles: [['g2', 'editor', 'ann']] } });
+    for (const list of ['roles', 'entities']) {
+      for (const query of ['', '?limit=1']) {
+        const path = `/v1/policy-sets/acl/${list}${query}`;
+        await expectAsDocumented(`get /v1/policy-sets/{set}/${list}`, 200, path, undefined, service);
+      }
+    }
+    const ask = { subject: 'ann', action: 'read', resource: 'doc' };
+    await expectAsDocumented('post /v1/decide', 200, '/v1/decide', ask, service);
+    await expectAsDocumented('get /v1/policy-sets/{set}', 200, '/v1/policy-sets/acl', undefined, service);
     await service.stop();
   });
 

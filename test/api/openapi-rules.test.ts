@@ -45,6 +45,7 @@ describe('the OpenAPI document, for generators', () => {
     expect(new Set(ids).size).toBe(ids.length);
     const verbs = [
       ...[
+        'change',
         'check',
         'compare',
         'count',
