@@ -23,6 +23,7 @@ const commandsOnFiles: Commands = {
   'access-review': async () => (await import('./commands/search-commands.js')).addAccessReviewCommand,
   diff: async () => (await import('./commands/diff-command.js')).addDiffCommand,
   policy: async () => (await import('./commands/policy-command.js')).addPolicyCommand,
+  data: async () => (await import('./commands/data-command.js')).addDataCommand,
   bundle: async () => (await import('./commands/bundle-command.js')).addBundleCommand,
   fleet: async () => (await import('./commands/fleet-command.js')).addFleetCommand,
   gateway: async () => (await import('./commands/gateway-command.js')).addGatewayCommand,

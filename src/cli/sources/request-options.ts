@@ -134,17 +134,22 @@ export function parseEntity(text: string): Entity {
 export type AttributeOwner = 'subject' | 'resource' | 'action' | 'attributes';
 
 export function readAttribute(given: string, compiled: CompiledPolicySet | undefined) {
-  const equals = given.indexOf('=');
-  if (equals <= 0) throw new UsageError(`--attr ${given} is no attribute`, 'for example --attr amount=900');
-  const [first = '', ...rest] = given.slice(0, equals).split('.');
-  const value = readValue(given.slice(equals + 1));
+  const { path, value } = readNamedValue(given);
+  const [first = '', ...rest] = path;
   const isOwner = ['subject', 'resource', 'action', 'attributes'].includes(first) && rest.length > 0;
   if (isOwner) return { owner: first as AttributeOwner, path: rest, value };
   return {
     owner: compiled === undefined ? ('attributes' as const) : ownerOf(first, compiled),
-    path: [first, ...rest],
+    path,
     value,
   };
+}
+
+/** `address.city=Bern`: where a value belongs, and the value. */
+export function readNamedValue(given: string): { readonly path: readonly string[]; readonly value: Json } {
+  const equals = given.indexOf('=');
+  if (equals <= 0) throw new UsageError(`--attr ${given} is no attribute`, 'for example --attr amount=900');
+  return { path: given.slice(0, equals).split('.'), value: readValue(given.slice(equals + 1)) };
 }
 
 function readValue(text: string): Json {

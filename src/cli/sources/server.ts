@@ -1,6 +1,7 @@
 /** Commands against a running service: `--url`, and the key in the environment, never in the arguments. */
 import type { Command } from 'commander';
 import { spellUnseen } from '../../core/quote.js';
+import type { FieldError } from '../../errors.js';
 import { UsageError } from '../exit-code.js';
 
 export interface ServerOptions {
@@ -96,17 +97,37 @@ export class ServerRefusal extends UsageError {
     readonly status: number,
     title: string,
     hint: string | undefined,
-    /** The faults that the service listed, each in a sentence. */
-    readonly faults: readonly string[],
+    /** The faults that the service listed. */
+    readonly errors: readonly FieldError[],
+    /** Seconds after which another try may pass; undefined where the service does not say. */
+    readonly retryAfter: number | undefined,
+    /** The code of the problem; undefined where something else answered. */
+    readonly code: string | undefined,
   ) {
     super(`${status} ${title}`, hint);
   }
+
+  /** Each fault in a sentence. */
+  get faults(): readonly string[] {
+    return this.errors.map(({ detail }) => detail);
+  }
 }
 
-function refusal({ status, statusText }: Response, answer: unknown): ServerRefusal {
-  const problem = (answer ?? {}) as { title?: string; detail?: string; errors?: readonly { detail?: string }[] };
+function refusal({ status, statusText, headers }: Response, answer: unknown): ServerRefusal {
+  const problem = (answer ?? {}) as {
+    type?: string;
+    title?: string;
+    detail?: string;
+    errors?: readonly Partial<FieldError>[];
+  };
   const title = spellUnseen(String(problem.title ?? statusText));
   const hint = problem.detail === undefined ? undefined : spellUnseen(`${problem.detail}`);
-  const faults = Array.isArray(problem.errors) ? problem.errors.map(({ detail }) => spellUnseen(String(detail))) : [];
-  return new ServerRefusal(status, title, hint, faults);
+  const listed = Array.isArray(problem.errors) ? problem.errors : [];
+  const errors = listed.map(({ pointer, detail }) => ({
+    pointer: String(pointer),
+    detail: spellUnseen(String(detail)),
+  }));
+  const code = /^urn:verdict:problem:(\w+)$/.exec(String(problem.type))?.[1];
+  const retryAfter = /^\d{1,4}$/.exec(headers.get('retry-after') ?? '');
+  return new ServerRefusal(status, title, hint, errors, retryAfter === null ? undefined : Number(retryAfter[0]), code);
 }

@@ -152,7 +152,8 @@ export function* readEntities(
   return EntityStore.of(entities);
 }
 
-function readEntity(node: YamlNode): StoredEntity | undefined {
+/** Reads an item of the list; undefined where it is wrong, which is reported. */
+export function readEntity(node: YamlNode): StoredEntity | undefined {
   const members = node.knownMembers('an entity', ['type', 'id', 'attributes']);
   if (members === undefined) return undefined;
   if (members.type === undefined) return node.refuse('missing_value', 'an entity needs a type');
