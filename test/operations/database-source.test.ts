@@ -2,7 +2,7 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { postgresForTests } from '../database/postgres/databases.js';
+import { openDatabase, postgresForTests } from '../database/postgres/databases.js';
 import { Link } from '../database/postgres/link.js';
 import { hasPostgres } from '../database/postgres/postgres-server.js';
 import { type Service, startService } from '../http/service.js';
@@ -75,6 +75,36 @@ describe.skipIf(!hasPostgres)('policy sets in PostgreSQL (skipped where it is no
       await send(one, 'PUT', 'acl', rules(`user-${revision}`));
       await serves(two, revision, 1_500);
     }
+  });
+
+  it('P8: a look whose connection is lost halfway delays no change beyond the bound', async () => {
+    const url = server().newSchema();
+    const link = await Link.to(server().port);
+    const [one, two] = [await startReplica(url), await startReplica(link.through(url))];
+    await send(one, 'PUT', 'acl', rules('alice'), '');
+    await serves(two, 1);
+    const direct = openDatabase(url);
+    const heads = direct.table('policy_head');
+    let look: Promise<unknown> | undefined;
+    await direct.transaction(async (client) => {
+      await client.query(`LOCK TABLE ${heads} IN ACCESS EXCLUSIVE MODE`);
+      look = two.post('/v1/policy-sets/acl/reload', {});
+      await expect
+        .poll(
+          async () => {
+            const sql = `SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%policy_head%'`;
+            return (await client.query(sql)).length;
+          },
+          { timeout: 10_000 },
+        )
+        .toBe(1);
+      link.silence();
+    });
+    // The answer to the look goes nowhere, and the session that hears of changes is dead, too.
+    link.open();
+    await send(one, 'PUT', 'acl', rules('bob'), '"1"');
+    await serves(two, 2, 1_500);
+    await look;
   });
 
   it('P1: 100 changes by two replicas under questions: each answer is right for the version that it names', async () => {

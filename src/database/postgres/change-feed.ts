@@ -61,6 +61,8 @@ export class ChangeFeed implements PostgresStatements {
   /** Whether something happened since the last look began, so that the next one is due. */
   private isHinted = false;
   private saidPooler = false;
+  /** Whether a pooler stands between, which makes up the numbers of sessions. */
+  private isPooled = false;
   /** By the monotonic clock. */
   private lookedAt = Number.NEGATIVE_INFINITY;
   /** Ends the pause before the next look. */
@@ -85,6 +87,8 @@ export class ChangeFeed implements PostgresStatements {
   subscribe(topic: ChangeTopic, look: () => Promise<void>): Subscription {
     const subscriber = new Subscriber(topic, look, (error) => {
       this.options.onProblem(`what was changed (${topic}) cannot be read`, error);
+      // Another connection may do: the first failure in a row need not wait for its turn.
+      this.hint();
     });
     this.subscribers.add(subscriber);
     this.hint();
@@ -146,6 +150,7 @@ export class ChangeFeed implements PostgresStatements {
     this.isStopped = true;
     this.stopped();
     this.wake();
+    this.database.lookAfterBy(undefined);
     await this.drop();
     await this.running;
   }
@@ -166,9 +171,11 @@ export class ChangeFeed implements PostgresStatements {
   /** Reads the counters and tells subscribers; whether that went well. Does not throw. */
   private async look(): Promise<boolean> {
     try {
+      const isNew = this.client === undefined;
       this.client ??= await this.connect();
       const { client } = this;
       if (client === undefined) return false;
+      if (isNew) this.database.lookAfterBy(this.isPooled ? undefined : this);
       const askedAt = performance.now();
       const counts = await this.inTurn(() => {
         client.answerTimeoutMs = this.answerMs;
@@ -214,8 +221,9 @@ export class ChangeFeed implements PostgresStatements {
       },
     });
     opened = client;
+    let listens: boolean;
     try {
-      const listens = await client.listen(changeTopics.map((topic) => this.counters.channel(topic)));
+      listens = await client.listen(changeTopics.map((topic) => this.counters.channel(topic)));
       if (!listens && !this.saidPooler) {
         this.saidPooler = true;
         this.options.onPooler?.();
@@ -226,6 +234,7 @@ export class ChangeFeed implements PostgresStatements {
     }
     for (const subscriber of this.subscribers) subscriber.forget();
     if (this.lookedAt > Number.NEGATIVE_INFINITY) this.database.renewPool();
+    this.isPooled = !listens;
     return client;
   }
 

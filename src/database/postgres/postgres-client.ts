@@ -44,6 +44,8 @@ const graceMs = 5_000;
 export class PostgresClient implements PostgresStatements {
   private isBroken = false;
   private mayPrepare = true;
+  /** The statement that was sent last, while its answer is waited for; `since` by the monotonic clock. */
+  waiting: { readonly since: number } | undefined;
 
   constructor(
     private readonly client: PgClient,
@@ -147,6 +149,8 @@ export class PostgresClient implements PostgresStatements {
   }
 
   private async send<Result>(run: () => Promise<Result>): Promise<Result> {
+    const waiting = { since: performance.now() };
+    this.waiting = waiting;
     try {
       return await run();
     } catch (error) {
@@ -154,6 +158,8 @@ export class PostgresClient implements PostgresStatements {
       // After its time a statement may still run, so the connection cannot be used for another.
       this.isBroken ||= isAway(failure);
       throw failure;
+    } finally {
+      if (this.waiting === waiting) this.waiting = undefined;
     }
   }
 }

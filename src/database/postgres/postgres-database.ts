@@ -2,6 +2,7 @@ import type { PostgresUrl } from '../../config/postgres-url.js';
 import { describePostgresUrl } from '../../config/postgres-url.js';
 import { DatabaseError, isAway } from '../database-error.js';
 import { ServiceDatabase } from '../service-database.js';
+import { LostConnections } from './lost-connections.js';
 import {
   answerTimeoutOf,
   defaultStatementTimeoutMs,
@@ -74,6 +75,8 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
   /** Connections of the pool that somebody has. */
   private readonly inUse = new Map<PgClient, NodeJS.Timeout | undefined>();
   private isStopping = false;
+  /** Where one connection of the pool is lost, others may be. */
+  private readonly lost = new LostConnections(() => this.renewPool());
 
   constructor(private readonly options: PostgresDatabaseOptions) {
     super();
@@ -156,6 +159,15 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
     void old?.then((pool) => pool.end()).catch(() => undefined);
   }
 
+  /**
+   * Has `asker` ask after statements that wait on the pool, so that a connection that was lost keeps nobody waiting for long.
+   *
+   * @param asker undefined: nobody can ask
+   */
+  lookAfterBy(asker: PostgresStatements | undefined): void {
+    this.lost.askBy(asker);
+  }
+
   /** Says, as a problem, when the server allows too few connections. */
   start(): void {
     void this.checkConnections().catch(() => undefined);
@@ -225,8 +237,10 @@ export class PostgresDatabase extends ServiceDatabase implements PostgresStateme
         connection.off('error', onError);
         clearTimeout(this.inUse.get(connection));
         this.inUse.delete(connection);
+        this.lost.leave(connection);
         connection.release(isBroken);
       });
+      this.lost.watch(connection, client);
       try {
         return await work(client);
       } finally {
