@@ -2,9 +2,19 @@ import type { PolicySets } from '../auth/grants.js';
 import { VerdictError } from '../errors.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
+import { atOnce } from '../turns/at-once.js';
+import { Turns } from '../turns/turns.js';
 import { type BatchDemands, type Demand, demandsNothing, type UncheckedDemand } from './demand.js';
-import type { FreshSets, Need, Standing } from './fresh-sets.js';
+import { type FreshSets, isMet, type Need, type Standing } from './fresh-sets.js';
 import { visibleName } from './visible-policy-set.js';
+
+/**
+ * Most sets whose demands are waited for, and most names in demands that the source is asked about, for one batch. For those
+ * beyond it counts as a source that cannot be asked, as it does for too many requests at once.
+ */
+export const mostSettled = 100;
+/** Names that the source is asked about at the same time. */
+const askedAtOnce = 8;
 
 /**
  * The policy sets for the questions of a batch: one version of each. It is one that meets the highest demand of all the
@@ -13,10 +23,10 @@ import { visibleName } from './visible-policy-set.js';
 export class BatchSets {
   private readonly arrived = performance.now();
   private readonly standings = new Map<string, Standing>();
-  /** Names in demands of which the source knows a set, and this replica none. */
-  private readonly elsewhere = new Set<string>();
+  /** Names in demands of which this replica knows no set, and whether the source may have one. */
+  private readonly elsewhere = new Map<string, boolean>();
   /** The highest demand on each set that a question demands something of. */
-  private readonly needs: ReadonlyMap<string, Need>;
+  private readonly needs = new Map<string, Need>();
   /** What requests that name no set meant at first. */
   private byDefault: string | undefined;
 
@@ -25,14 +35,38 @@ export class BatchSets {
     private readonly fresh: FreshSets,
     private readonly visible: PolicySets,
     private readonly demands: BatchDemands,
-  ) {
-    this.needs = this.highestNeeds();
+  ) {}
+
+  /** Waits for what the questions demand, of all sets together, so that no question has to wait when its turn comes. */
+  async ready(): Promise<void> {
+    const turns = new Turns();
+    const { defaults, own } = this.demands;
+    this.add(defaults);
+    for (const demand of own) {
+      if (turns.isOver) await turns.next();
+      this.add({ ...defaults, ...defined(demand) });
+    }
+    const unmet = [...this.needs].flatMap(([name, need]) => {
+      const standing = this.fresh.standingOf(name);
+      if (isMet(standing, need, this.arrived)) this.standings.set(name, standing);
+      return this.standings.has(name) ? [] : [name];
+    });
+    await Promise.all([
+      ...unmet.slice(0, mostSettled).map((name) => this.settle(name)),
+      this.askForUnknown([...this.elsewhere.keys()].slice(0, mostSettled)),
+    ]);
+    for (const name of unmet.slice(mostSettled)) this.standings.set(name, this.fresh.standingOf(name));
   }
 
-  /** Waits for what the questions demand, of all sets together. Undefined where they demand nothing. */
-  ready(): Promise<unknown> | undefined {
-    if (this.needs.size === 0) return undefined;
-    return Promise.all([...this.needs.keys()].map((name) => this.settle(name)));
+  /** The first answer that does not come ends it: a source that cannot be asked is not waited for again and again. */
+  private async askForUnknown(names: readonly string[]): Promise<void> {
+    let canBeAsked = true;
+    await atOnce(names, askedAtOnce, async (name) => {
+      if (!canBeAsked) return;
+      const isElsewhere = await this.fresh.isElsewhere(name, this.visible, this.arrived);
+      if (isElsewhere === undefined) canBeAsked = false;
+      else this.elsewhere.set(name, isElsewhere);
+    });
   }
 
   /**
@@ -48,11 +82,8 @@ export class BatchSets {
 
   private async findFresh(name: string, demand: Demand): Promise<ServedPolicySet> {
     const { fresh, visible, arrived } = this;
-    for (const other of fresh.unknownIn(demand, name, visible)) {
-      if (this.elsewhere.has(other)) continue;
-      await fresh.refuseUnknown(other, visible, arrived);
-      this.elsewhere.add(other);
-    }
+    const missing = fresh.unknownIn(demand, name, visible).find((other) => this.elsewhere.get(other) === false);
+    if (missing !== undefined) throw fresh.missing(missing);
     const standing = this.standings.get(name) ?? (await this.settle(name));
     fresh.refuseUnmet(standing, demand, arrived);
     return standing.set ?? this.begin(name);
@@ -79,23 +110,17 @@ export class BatchSets {
     return this.byDefault;
   }
 
-  private highestNeeds(): ReadonlyMap<string, Need> {
-    const needs = new Map<string, Need>();
-    const { defaults, own } = this.demands;
-    this.add(needs, defaults);
-    for (const demand of own) this.add(needs, { ...defaults, ...defined(demand) });
-    return needs;
-  }
-
-  private add(needs: Map<string, Need>, unchecked: UncheckedDemand): void {
+  private add(unchecked: UncheckedDemand): void {
     const { policySet } = unchecked;
     const demand = validated(unchecked);
     if (demandsNothing(demand) || (policySet !== undefined && typeof policySet !== 'string')) return;
     try {
       const name = this.nameOf(policySet);
       const need = this.fresh.needOf(demand, name);
-      const before = needs.get(name);
-      needs.set(name, before === undefined ? need : higher(before, need));
+      const before = this.needs.get(name);
+      this.needs.set(name, before === undefined ? need : higher(before, need));
+      // What cannot be asked for counts as there, as for a single request.
+      for (const other of this.fresh.unknownIn(demand, name, this.visible)) this.elsewhere.set(other, true);
     } catch (error) {
       // The question that names it is refused when its turn comes.
       if (!(error instanceof VerdictError)) throw error;

@@ -137,9 +137,20 @@ export class FreshSets {
 
   /** @throws VerdictError `unknown_revision` if the source does not know the set either, or the caller may not use it */
   async refuseUnknown(name: string, visible: PolicySets, since: number): Promise<void> {
-    if (isVisible(name, visible) && (await this.latest.of(name, since)) !== 'none') return;
+    if ((await this.isElsewhere(name, visible, since)) === false) throw this.missing(name);
+  }
+
+  /** Whether the source knows a set that the caller may use and this replica does not know; undefined where it cannot be asked. */
+  async isElsewhere(name: string, visible: PolicySets, since: number): Promise<boolean | undefined> {
+    if (!isVisible(name, visible)) return false;
+    const latest = await this.latest.of(name, since);
+    return latest === 'unknown' ? undefined : latest !== 'none';
+  }
+
+  /** The refusal of a demand that names a set which there is not. */
+  missing(name: string): VerdictError {
     const detail = `names the policy set "${name}", which there is not`;
-    throw this.counted(refused('unknown_revision', `/atLeast/${pointerStep(name)}`, detail));
+    return this.counted(refused('unknown_revision', `/atLeast/${pointerStep(name)}`, detail));
   }
 
   standingOf(name: string): Standing {
@@ -153,8 +164,11 @@ export class FreshSets {
   }
 }
 
-/** The age counts from when the request came: a confirmation that began later is as good as one that is new. */
-function isMet({ set, confirmed }: Standing, need: Need, arrived: number): boolean {
+/**
+ * Whether a set that stands so meets a need of a request that came then. The age counts from when the request came: a
+ * confirmation that began later is as good as one that is new.
+ */
+export function isMet({ set, confirmed }: Standing, need: Need, arrived: number): boolean {
   return hasRevision(set, need) && arrived - confirmed <= need.maxAgeMs;
 }
 
