@@ -12,6 +12,7 @@ const vitest = (...files) => ['npx', 'vitest', 'run', ...files];
 /** Name → what it runs, with the variables that make it long. */
 const proofs = {
   fuzz: { command: vitest('test/fuzz'), env: { VERDICT_TEST_FUZZ_RUNS: '50' } },
+  analysis: { command: vitest('test/fuzz/analysis.test.ts'), env: { VERDICT_TEST_FUZZ_RUNS: '190' } },
   kill: {
     command: vitest('test/decision-log/sqlite/kill.test.ts', 'test/decision-log/sqlite/journal-files.test.ts'),
     env: { VERDICT_TEST_KILLS: '50' },

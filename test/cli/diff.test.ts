@@ -1,6 +1,6 @@
 /** `verdict diff` on folders and on git revisions, and the gate that it can be. */
 import { execFileSync } from 'node:child_process';
-import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { verdict, workFolder } from './run.js';
@@ -53,10 +53,64 @@ describe('--fail-on', () => {
     ['gain', 'default', 1],
     ['loss', 'default', 1],
     ['gain', 'workspaces', 0],
-    ['change', 'invoices', 0],
+    // Whom a condition names by attributes alone may approve more.
+    ['gain', 'invoices', 1],
+    ['loss', 'invoices', 1],
   ])('%s in %s ends with %i', async (what, set, code) => {
     const args = ['diff', `policies/${set}`, `changed/${set}`, '--fail-on', what, ...at];
     expect((await verdict(args, { cwd: changedCopies() })).code).toBe(code);
+  });
+});
+
+describe('a gate', () => {
+  const model = `[request_definition]
+r = sub, obj, act
+[policy_definition]
+p = sub, obj, act
+[policy_effect]
+e = some(where (p.eft == allow))
+[matchers]
+m = r.sub == p.sub && keyMatch(r.obj, p.obj) && regexMatch(r.act, p.act) || r.sub == "root"
+`;
+  const gate = async (before: string, after: string, ...more: string[]) => {
+    const cwd = workFolder();
+    for (const [name, rules] of [
+      ['one', before],
+      ['two', after],
+    ] as const) {
+      mkdirSync(join(cwd, name));
+      writeFileSync(join(cwd, name, 'model.conf'), model);
+      writeFileSync(join(cwd, name, 'rules.csv'), rules);
+    }
+    return await verdict(['diff', 'one', 'two', '--fail-on', 'gain', ...more], { cwd });
+  };
+  const odd = 'p, ann, /a/*, ^[A-Z]+$\n';
+
+  it('passes where something else changed than what could not be enumerated', async () => {
+    const ran = await gate(`${odd}p, ben, /b/*, read\n`, odd);
+    expect(ran).toMatchObject({ code: 0, stderr: '' });
+    expect(ran.stdout).toContain('0 gained, 1 lost');
+  });
+
+  it('does not pass on what could not be enumerated, unless it is told to, and says so', async () => {
+    const narrower = odd.replace('/a/*', '/a/b/*');
+    expect(await gate(odd, narrower)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('--fail-on gain does not pass; --allow-incomplete lets it'),
+    });
+    expect(await gate(odd, narrower, '--allow-incomplete')).toMatchObject({
+      code: 0,
+      stderr: expect.stringContaining('which --allow-incomplete allows'),
+    });
+    const json = await gate(odd, narrower, '--allow-incomplete', '--output', 'json');
+    expect(JSON.parse(json.stdout)).toMatchObject({ allowIncomplete: true, sets: [{ access: { complete: false } }] });
+  });
+
+  it('sees what a disjunction, a pattern and methods of one expression give', async () => {
+    const rules = 'p, ann, /a/*, (GET)|(POST)\n';
+    expect((await gate(rules, rules.replace('/a/*', '/*'))).code).toBe(1);
+    expect((await gate(rules, rules.replace('(GET)|(POST)', 'GET'))).code).toBe(0);
+    expect((await gate(rules.replace('(GET)|(POST)', 'GET'), rules)).code).toBe(1);
   });
 });
 

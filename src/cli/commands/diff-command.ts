@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { diffAccessInSteps } from '../../core/analysis/access-diff.js';
+import { type AccessDiff, diffAccessInSteps } from '../../core/analysis/access-diff.js';
 import { formatProblem } from '../../core/problem.js';
 import { diffPoliciesInSteps } from '../../policy-store/policy-diff.js';
 import { exitCodes, UsageError } from '../exit-code.js';
@@ -14,10 +14,12 @@ import { addServerOptions } from '../sources/server.js';
 interface DiffOptions extends DiffSides {
   readonly output: 'text' | 'json';
   readonly failOn?: 'gain' | 'loss' | 'change';
+  readonly allowIncomplete?: boolean;
   readonly at?: string;
 }
 
 const maxQuestions = 2_000_000;
+const noChange: AccessDiff = { gained: [], lost: [], examined: 0, limits: [], universe: undefined };
 
 export function addDiffCommand(program: Command, terminal: Terminal): void {
   const command = program
@@ -37,6 +39,7 @@ export function addDiffCommand(program: Command, terminal: Terminal): void {
     .addOption(
       new Option('--fail-on <what>', 'exit code 1 when there is such a permission').choices(['gain', 'loss', 'change']),
     )
+    .option('--allow-incomplete', '--fail-on passes although not everything that changed could be compared')
     .addOption(outputOption('text', 'json'))
     .addHelpText(
       'after',
@@ -45,6 +48,9 @@ export function addDiffCommand(program: Command, terminal: Terminal): void {
         '  verdict diff --url http://127.0.0.1:3000 --set invoices sha256:1f09 sha256:9c41\n',
     )
     .action(async (from: string, to: string | undefined, options: DiffOptions) => {
+      if (options.allowIncomplete === true && options.failOn === undefined) {
+        throw new UsageError('--allow-incomplete goes with --fail-on');
+      }
       process.exitCode = await diffPairs(await pairsOf(from, to, options), options, terminal);
     });
 }
@@ -55,12 +61,23 @@ async function diffPairs(pairs: readonly Pair[], options: DiffOptions, terminal:
   for (const { name, before, after } of pairs) {
     diffs.push(terminal.finish(`comparing ${name}`, diffSetInSteps(name, before, after, now)));
   }
-  if (options.output === 'json') terminal.printJson({ sets: diffs.map(diffJson) });
-  else for (const diff of diffs) printDiff(terminal, diff, now);
+  const { failOn, allowIncomplete = false } = options;
+  const isComplete = diffs.every(({ access }) => access.limits.length === 0);
+  if (options.output === 'json') {
+    terminal.printJson({ sets: diffs.map(diffJson), ...(allowIncomplete && { allowIncomplete }) });
+  } else for (const diff of diffs) printDiff(terminal, diff, now);
+  if (failOn === undefined) return exitCodes.fine;
   const gains = diffs.some(({ access }) => access.gained.length > 0);
   const losses = diffs.some(({ access }) => access.lost.length > 0);
   const fails = { gain: gains, loss: losses, change: gains || losses };
-  return options.failOn !== undefined && fails[options.failOn] ? exitCodes.findings : exitCodes.fine;
+  if (!isComplete) {
+    terminal.remark(
+      allowIncomplete
+        ? 'not everything that changed could be compared, which --allow-incomplete allows'
+        : `not everything that changed could be compared: --fail-on ${failOn} does not pass; --allow-incomplete lets it`,
+    );
+  }
+  return fails[failOn] || (!isComplete && !allowIncomplete) ? exitCodes.findings : exitCodes.fine;
 }
 
 function* diffSetInSteps(
@@ -74,7 +91,7 @@ function* diffSetInSteps(
   const [old, current] = [loaded(before), loaded(after)];
   const sets = [old?.compiled, current?.compiled] as const;
   const common = { name, from: old?.version, to: current?.version, policies, sets };
-  if (policies.files.length === 0) return { ...common, access: { gained: [], lost: [], examined: 0, limits: [] } };
+  if (policies.files.length === 0) return { ...common, access: noChange };
   const rulesOnly = policies.files.every(({ path }) => path.endsWith('.csv')) && !policies.reordered;
   const changed = rulesOnly ? { changed: policies } : {};
   return { ...common, access: yield* diffAccessInSteps(...sets, { now, maxQuestions, ...changed }) };

@@ -1,21 +1,14 @@
 /** `who-can`, `what-can` and `access-review`: the engine decides for every known subject, action and resource. */
 import { type Command, InvalidArgumentError } from 'commander';
-import {
-  type Permission,
-  type Permissions,
-  permissionsInSteps,
-  type ReviewedPermission,
-  review,
-} from '../../core/analysis/access.js';
-import { type Universe, universeOf } from '../../core/analysis/universe.js';
+import { type ListedPermission, type ReviewQuery, reviewAccessInSteps } from '../../core/analysis/access-review.js';
 import { walk } from '../../core/matcher/ast.js';
 import { type Combination, isCombination } from '../../core/policy/combination.js';
 import type { CompiledPolicySet } from '../../core/policy/compile.js';
 import { expressionsOf } from '../../core/policy/expressions.js';
-import type { Entity, JsonObject } from '../../core/request.js';
+import type { JsonObject } from '../../core/request.js';
 import { UsageError } from '../exit-code.js';
 import { collect, outputOption } from '../options.js';
-import { entityText } from '../print/entity-text.js';
+import { actionText, contextText, witnessedText } from '../print/permission-text.js';
 import { count } from '../print/report.js';
 import { printTable } from '../print/table.js';
 import type { Terminal } from '../print/terminal.js';
@@ -77,8 +70,8 @@ function addSearch(program: Command, terminal: Terminal, name: string, search: S
     .command(`${name} [folder]`)
     .summary(search.summary)
     .description(
-      `${search.description}\nLooked at are the known entities and what the rules name; what the rules can mean beyond that is said\n` +
-        'at the end, with "complete: no". With --url it is what a service serves.',
+      `${search.description}\nAsked about are the known entities, what the rules name, and one name for each kind of names that they do not;\n` +
+        'what could not be enumerated is said at the end, with "complete: no". With --url it is what a service serves.',
     );
   addAskedSetOptions(command)
     .option('--subject <[type:]id>', 'only this subject')
@@ -109,32 +102,28 @@ function positiveInteger(text: string): number {
 
 function searchFolder(compiled: CompiledPolicySet, options: SearchOptions, terminal: Terminal): void {
   const now = clockOf(options);
-  const universe = narrow(universeOf([compiled]), options, compiled);
-  const searched = terminal.finish(
-    'asking',
-    permissionsInSteps(compiled, universe, { now, maxQuestions: options.maxQuestions }),
-  );
-  const permissions = searched.permissions.map((permission) => review(compiled, permission, now));
-  const limits = searched.complete ? universe.limits : [...universe.limits, stopped(searched)];
+  const { maxQuestions } = options;
+  const steps = reviewAccessInSteps(compiled, queryOf(options, compiled), { now, maxQuestions });
+  const { permissions, examined, complete, limits, rolesLeftOut } = terminal.finish('asking', steps);
   switch (options.output) {
     case 'json':
-      terminal.printJson({
-        permissions: permissions.map(jsonOf),
-        examined: searched.examined,
-        complete: limits.length === 0,
-        limits,
-      });
+      terminal.printJson({ permissions: permissions.map(jsonOf), examined, complete, limits, rolesLeftOut });
       break;
     case 'csv':
       for (const row of [head, ...permissions.map(rowOf)]) terminal.print(row.map(csvField).join(','));
-      if (limits.length > 0) for (const limit of limits) terminal.remark(`not complete: ${limit}`);
+      for (const limit of limits) terminal.remark(`not complete: ${limit}`);
       break;
     case 'text': {
       if (permissions.length > 0) printTable(terminal, head, permissions.map(rowOf));
       if (permissions.length > 0) terminal.print();
-      terminal.print(`${count(permissions.length, 'permission')} in ${count(searched.examined, 'question')}`);
-      terminal.print(`complete: ${limits.length === 0 ? 'yes' : 'no'}`);
+      terminal.print(`${count(permissions.length, 'permission')} in ${count(examined, 'question')}`);
+      terminal.print(`complete: ${complete ? 'yes' : 'no'}`);
       for (const limit of limits) terminal.print(terminal.style('dim', `  ${limit}`));
+      if (rolesLeftOut > 0) {
+        terminal.print(
+          terminal.style('dim', `  ${count(rolesLeftOut, 'name')} of roles left out: roles are held, they do not ask`),
+        );
+      }
       break;
     }
     default:
@@ -142,23 +131,14 @@ function searchFolder(compiled: CompiledPolicySet, options: SearchOptions, termi
   }
 }
 
-function stopped({ examined }: Permissions): string {
-  return `stopped after ${examined} questions: see --max-questions`;
-}
-
-/** Keeps what the options name. They may name what the policies do not. */
-function narrow(
-  universe: Universe,
-  { subject, action, resource, attr }: SearchOptions,
-  compiled: CompiledPolicySet,
-): Universe {
-  const context = contextOf(attr, compiled);
+/** What the options name. They may name what the policies do not. */
+function queryOf({ subject, action, resource, attr }: SearchOptions, compiled: CompiledPolicySet): ReviewQuery {
+  const attributes = contextOf(attr, compiled);
   return {
-    ...universe,
-    subjects: subject === undefined ? universe.subjects : [known(subject, compiled)],
-    resources: resource === undefined ? universe.resources : [known(resource, compiled)],
-    actions: action === undefined ? universe.actions : [action],
-    contexts: attr.length === 0 ? universe.contexts : [context],
+    ...(subject !== undefined && { subject: parseEntity(subject) }),
+    ...(action !== undefined && { action }),
+    ...(resource !== undefined && { resource: parseEntity(resource) }),
+    ...(attr.length > 0 && { attributes }),
   };
 }
 
@@ -203,28 +183,35 @@ function readsBelow(token: string, name: string, main: Combination): boolean {
   return reads;
 }
 
-/** A bare id is that of the stored entity, if there is one. */
-function known(text: string, { entities }: CompiledPolicySet): Entity {
-  const { type, id } = parseEntity(text);
-  const stored = type === undefined ? entities.find(undefined, id) : undefined;
-  if (typeof stored === 'object') return { type: stored.type, id };
-  return type === undefined ? { id } : { type, id };
-}
+const head: readonly string[] = ['subject', 'action', 'resource', 'with', 'if', 'through', 'rule', 'at'];
 
-const head: readonly string[] = ['subject', 'action', 'resource', 'with', 'through', 'rule', 'at'];
-
-function rowOf({ path, rule, file, line, ...permission }: ReviewedPermission): readonly string[] {
+function rowOf({
+  path,
+  rule,
+  file,
+  line,
+  subject,
+  action,
+  resource,
+  context,
+  witness,
+  ...found
+}: ListedPermission): readonly string[] {
   const through = path.slice(1).join(' → ');
-  return [...permissionCells(permission), through, rule?.join(', ') ?? '', file === undefined ? '' : `${file}:${line}`];
+  return [
+    witnessedText(subject, witness?.subject),
+    actionText(action, witness?.action),
+    witnessedText(resource, witness?.resource),
+    contextText(context, witness?.context),
+    found.if ?? '',
+    through,
+    rule?.join(', ') ?? '',
+    file === undefined ? '' : `${file}:${line}`,
+  ];
 }
 
-function permissionCells({ subject, action, resource, context }: Permission): readonly string[] {
-  const attributes = Object.entries(context).map(([name, value]) => `${name}=${value}`);
-  return [entityText(subject), action, entityText(resource), attributes.join(' ')];
-}
-
-function jsonOf({ subject, action, resource, context, path, rule, file, line }: ReviewedPermission): object {
-  return { subject, action, resource, context, path, rule, file, line };
+function jsonOf({ subject, action, resource, context, by: _, ...found }: ListedPermission): object {
+  return { subject, action, resource, context, ...found };
 }
 
 /** An apostrophe keeps a spreadsheet from reading a field as a formula. */

@@ -1,12 +1,16 @@
 /** Prints a change of policies for people and for programs. */
-import { type Permission, review } from '../../core/analysis/access.js';
-import type { AccessDiff } from '../../core/analysis/access-diff.js';
+import { review } from '../../core/analysis/access.js';
+import type { AccessDiff, ChangedPermission } from '../../core/analysis/access-diff.js';
+import { standsFor } from '../../core/analysis/access-review.js';
 import { columnUses } from '../../core/analysis/column-use.js';
+import type { Universe } from '../../core/analysis/universe.js';
 import { isCombination } from '../../core/policy/combination.js';
 import type { CompiledPolicySet } from '../../core/policy/compile.js';
 import type { DiffRule, PolicyDiff } from '../../policy-store/policy-diff.js';
 import { entityText } from './entity-text.js';
+import { actionText, contextText, witnessedText } from './permission-text.js';
 import { count } from './report.js';
+import { beginning } from './table.js';
 import type { Terminal } from './terminal.js';
 
 /** What changed in one policy set, and what that adds and takes away. */
@@ -27,8 +31,8 @@ export function printDiff(terminal: Terminal, { name, from, to, policies, access
   terminal.print(`${terminal.style('bold', name)}  ${short(from)} → ${short(to)}`);
   for (const { path, change } of policies.files) terminal.print(`  ${terminal.style('dim', `${change} ${path}`)}`);
   printRules(terminal, policies, sets[1] ?? sets[0]);
-  printPermissions(terminal, 'Permissions gained', 'green', access.gained, sets[1], now);
-  printPermissions(terminal, 'Permissions lost', 'red', access.lost, sets[0], now);
+  printPermissions(terminal, 'Permissions gained', 'green', access.gained, access.universe, sets[1], now);
+  printPermissions(terminal, 'Permissions lost', 'red', access.lost, access.universe, sets[0], now);
   const total = `${access.gained.length} gained, ${access.lost.length} lost in ${count(access.examined, 'question')}`;
   terminal.print();
   terminal.print(`  ${total}; complete: ${access.limits.length === 0 ? 'yes' : 'no'}`);
@@ -99,14 +103,15 @@ function printPermissions(
   terminal: Terminal,
   title: string,
   style: 'green' | 'red',
-  permissions: readonly Permission[],
+  permissions: readonly ChangedPermission[],
+  universe: Universe | undefined,
   set: CompiledPolicySet | undefined,
   now: number,
 ): void {
   if (permissions.length === 0) return;
   terminal.print();
   terminal.print(`  ${terminal.style('bold', title)}`);
-  const groups = groupPermissions(permissions.slice(0, maxReviewed), set, now);
+  const groups = groupPermissions(permissions.slice(0, maxReviewed), universe, set, now);
   let shown = 0;
   for (const [head, lines] of groups) {
     if (shown >= maxLines) break;
@@ -120,34 +125,67 @@ function printPermissions(
 
 const maxReviewed = 2_000;
 
-function groupPermissions(permissions: readonly Permission[], set: CompiledPolicySet | undefined, now: number) {
+function groupPermissions(
+  permissions: readonly ChangedPermission[],
+  universe: Universe | undefined,
+  set: CompiledPolicySet | undefined,
+  now: number,
+) {
   const groups = new Map<string, Map<string, { readonly actions: Set<string>; readonly subjects: Set<string> }>>();
   for (const permission of permissions) {
-    const role = set === undefined ? undefined : review(set, permission, now).path.at(-1);
-    const head = role === undefined || role === entityText(permission.subject) ? 'without a role' : `as ${role}`;
-    const attributes = Object.entries(permission.context).map(([name, value]) => `${name}=${value}`);
-    const resource = [entityText(permission.resource), ...attributes].join(' ');
+    const { subject, action, resource, context } = permission;
+    const witness = universe && standsFor(permission, universe);
+    const role = set === undefined ? undefined : review(set, { ...permission, if: undefined }, now).path.at(-1);
+    const head = role === undefined || role === entityText(subject) ? 'without a role' : `as ${role}`;
+    const under = contextText(context, witness?.context);
+    const asked = [witnessedText(resource, witness?.resource), ...(under === '' ? [] : [under])].join(' ');
+    const key = JSON.stringify([asked, conditionText(permission)]);
     const resources = groups.get(head) ?? new Map();
     groups.set(head, resources);
-    const group = resources.get(resource) ?? { actions: new Set(), subjects: new Set() };
-    resources.set(resource, group);
-    group.actions.add(permission.action);
-    group.subjects.add(entityText(permission.subject));
+    const group = resources.get(key) ?? { actions: new Set(), subjects: new Set() };
+    resources.set(key, group);
+    group.actions.add(actionText(action, witness?.action));
+    group.subjects.add(witnessedText(subject, witness?.subject));
   }
   return [...groups].map(([head, resources]) => {
-    const lines = [...resources].map(
-      ([resource, { actions, subjects }]) => `${resource}: ${[...actions].join(', ')}  (${[...subjects].join(', ')})`,
-    );
+    const lines = [...resources].map(([key, { actions, subjects }]) => {
+      const [resource, condition] = JSON.parse(key) as [string, string];
+      return `${resource}: ${[...actions].join(', ')}  (${[...subjects].join(', ')})${condition}`;
+    });
     return [head, lines] as const;
   });
 }
 
+/** Under which condition it is given now, and was before; nothing for what was never given and always is. */
+function conditionText({ was, is }: ChangedPermission): string {
+  const say = (condition: string): string =>
+    isPlain(condition)
+      ? condition
+      : `if ${condition.length > maxCondition ? `${beginning(condition, maxCondition)}…` : condition}`;
+  return isPlain(was) && isPlain(is) ? '' : `  ${say(is)}, before ${say(was)}`;
+}
+
+/** Longest condition in the text, in characters; JSON has all of it. */
+const maxCondition = 200;
+
+function isPlain(condition: string): boolean {
+  return condition === 'always' || condition === 'never';
+}
+
 export function diffJson({ name, from, to, policies, access }: SetDiff): object {
+  const { gained, lost, examined, limits, universe } = access;
+  const listed = (permissions: readonly ChangedPermission[]): readonly object[] =>
+    permissions.map(({ was, is, ...permission }) => {
+      const witness = universe && standsFor(permission, universe);
+      const conditions = isPlain(was) && isPlain(is) ? {} : { was, is };
+      return { ...permission, ...conditions, ...(witness !== undefined && { witness }) };
+    });
+  const complete = limits.length === 0;
   return {
     name,
     from,
     to,
     ...policies,
-    access: { ...access, complete: access.limits.length === 0 },
+    access: { gained: listed(gained), lost: listed(lost), examined, limits, complete },
   };
 }

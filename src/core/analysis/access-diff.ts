@@ -1,22 +1,36 @@
 /** Which permissions a change of policy adds and takes away. */
 
-import { bindValues, isAllowed } from '../engine/ask.js';
+import { bindValues } from '../engine/ask.js';
+import { type Expression, walk } from '../matcher/ast.js';
 import { BindingError } from '../policy/binding.js';
 import { type Combination, isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
+import { expressionsOf } from '../policy/expressions.js';
 import type { DecisionRequest, Entity, Json } from '../request.js';
 import { unmetered } from '../step-budget.js';
 import { itemsPerStep } from '../steps.js';
-import { type Permission, questionsOf, requestOfPermission, sizeOf } from './access.js';
+import { maxLimits, questionsOf, sizeOf } from './access.js';
 import { type ColumnUse, columnUses } from './column-use.js';
-import { type Universe, universeOf } from './universe.js';
+import { Examiner, type Permission } from './examiner.js';
+import { patternId } from './name-group.js';
+import { follows, limitsOf, never, type Residual, sameResidual, textOf } from './residual.js';
+import { type Universe, universeInSteps } from './universe.js';
+
+/** A permission that one of the two sets gives where the other does not, or does under other conditions. */
+export interface ChangedPermission extends Permission {
+  /** The condition under which it was given, and is given; or `always`, or `never`. */
+  readonly was: string;
+  readonly is: string;
+}
 
 export interface AccessDiff {
-  readonly gained: readonly Permission[];
-  readonly lost: readonly Permission[];
+  readonly gained: readonly ChangedPermission[];
+  readonly lost: readonly ChangedPermission[];
   readonly examined: number;
   /** Why there may be more; empty when every permission was compared. */
   readonly limits: readonly string[];
+  /** Undefined if there was nothing to compare. */
+  readonly universe: Universe | undefined;
 }
 
 export interface ChangedRule {
@@ -33,39 +47,133 @@ export interface AccessDiffOptions {
   readonly changed?: { readonly removed: readonly ChangedRule[]; readonly added: readonly ChangedRule[] };
 }
 
-/**
- * Universes up to this number of questions are compared as a whole, which is faster than finding the affected
- * questions.
- */
-const smallUniverse = 200_000;
+/** Universes up to this number of questions are compared as a whole. */
+const smallUniverse = 50_000;
 
-/** A missing set, which is new or removed, allows nothing. */
+/**
+ * A missing set, which is new or removed, allows nothing.
+ *
+ * Of each question it compares what is left when all that is known is put in: the same condition changes nothing.
+ */
 export function* diffAccessInSteps(
   before: CompiledPolicySet | undefined,
   after: CompiledPolicySet | undefined,
   { now, maxQuestions, changed, compareWholeUpTo = smallUniverse }: AccessDiffOptions,
 ): Generator<void, AccessDiff> {
-  const universe = universeOf([before, after].filter((set) => set !== undefined));
-  const isPartial = changed !== undefined && before !== undefined && after !== undefined;
+  const universe = yield* universeInSteps([before, after].filter((set) => set !== undefined));
+  const editions = new Editions(before, after);
+  const [old, current] = [before, after].map((set, side) =>
+    set === undefined ? undefined : new Examiner(set, universe, now, (name) => editions.of(name, side)),
+  );
+  const isPartial =
+    changed !== undefined && before !== undefined && after !== undefined && concernsRulesAlone(before, after);
   const questions =
     isPartial && sizeOf(universe) > compareWholeUpTo
       ? concernedQuestions(universe, before, after, changed)
       : questionsOf(universe);
-  const [gained, lost]: [Permission[], Permission[]] = [[], []];
+  const [gained, lost]: [ChangedPermission[], ChangedPermission[]] = [[], []];
+  const limits = new Set([...universe.limits, ...incomparable(before, after)]);
   let examined = 0;
   for (const question of questions) {
     if (examined === maxQuestions) {
-      const limit = `only ${maxQuestions} of the questions that the change concerns were asked`;
-      return { gained, lost, examined, limits: [...universe.limits, limit] };
+      limits.add(`only ${maxQuestions} of the questions that the change concerns were asked`);
+      break;
     }
     if (++examined % itemsPerStep === 0) yield;
-    const request = requestOfPermission(question);
-    const was = before !== undefined && isAllowed(before, request, now);
-    const is = after !== undefined && isAllowed(after, request, now);
-    if (is && !was) gained.push(question);
-    if (was && !is) lost.push(question);
+    const was = old?.examine(question) ?? never;
+    const is = current?.examine(question) ?? never;
+    if (sameResidual(was, is)) continue;
+    const change = { ...question, was: inWords(was), is: inWords(is) };
+    if (!follows(was, is)) gained.push(change);
+    if (!follows(is, was)) lost.push(change);
+    for (const limit of [...limitsOf(was), ...limitsOf(is)]) if (limits.size < maxLimits) limits.add(limit);
   }
-  return { gained, lost, examined, limits: universe.limits };
+  return { gained, lost, examined, limits: [...limits], universe };
+}
+
+function inWords(residual: Residual): string {
+  return textOf(residual) ?? residual.kind;
+}
+
+/** Tells whether both sets have the same under a name: the links of a role definition, or the schema. */
+class Editions {
+  private readonly same = new Map<string, boolean>();
+
+  constructor(
+    private readonly before: CompiledPolicySet | undefined,
+    private readonly after: CompiledPolicySet | undefined,
+  ) {}
+
+  of(name: string, side: number): string {
+    let same = this.same.get(name);
+    if (same === undefined) {
+      const { before, after } = this;
+      same =
+        before !== undefined &&
+        after !== undefined &&
+        (name === 'schema' ? hasSameSchema(before, after) : hasSameLinks(before, after, name));
+      this.same.set(name, same);
+    }
+    return same ? '' : String(side);
+  }
+}
+
+function hasSameLinks(before: CompiledPolicySet, after: CompiledPolicySet, relation: string): boolean {
+  const [one, other] = [before, after].map((set) => linksOf(set, relation)) as [Set<string>, Set<string>];
+  if (one.size !== other.size) return false;
+  for (const link of one) if (!other.has(link)) return false;
+  const [matching, otherMatching] = [before, after].map(({ manifest }) => manifest.roleMatching.get(relation));
+  return JSON.stringify(matching) === JSON.stringify(otherMatching);
+}
+
+function linksOf(set: CompiledPolicySet, relation: string): ReadonlySet<string> {
+  const found = new Set<string>();
+  const links = set.table.groupings.get(relation);
+  for (let link = 0; link < (links?.length ?? 0); link++) found.add(JSON.stringify(links?.fields(link)));
+  for (const { domain, child, added } of set.roles.get(relation)?.liveLinks.asChanges() ?? []) {
+    for (const parent of added) found.add(JSON.stringify([child, parent, ...(domain === '' ? [] : [domain])]));
+  }
+  return found;
+}
+
+function hasSameSchema(before: CompiledPolicySet, after: CompiledPolicySet): boolean {
+  const textOfSchema = ({ schema, manifest }: CompiledPolicySet): string =>
+    JSON.stringify([manifest.schemaRequests, schema], (_name, value: unknown) =>
+      value instanceof Map ? [...value] : value,
+    );
+  return textOfSchema(before) === textOfSchema(after);
+}
+
+/** What of two sets cannot be compared question by question. */
+function* incomparable(before: CompiledPolicySet | undefined, after: CompiledPolicySet | undefined): Generator<string> {
+  if (before === undefined || after === undefined) return;
+  if (!hasSameSchema(before, after)) {
+    yield 'the schema changed: requests that one of the two refuses and the other does not were not compared';
+  }
+  if (before.manifest.precedence !== after.manifest.precedence) {
+    yield 'entities.precedence changed: requests with other attributes than the stored ones were not compared';
+  }
+  if (deniedTypesOf(before) !== deniedTypesOf(after)) {
+    yield 'entities.unknown changed: requests that are refused for the attributes they bring were not compared';
+  }
+  if (ownFunctionsOf(before) + ownFunctionsOf(after) > 0) {
+    yield 'functions of the embedding program were taken for the same in both';
+  }
+}
+
+function deniedTypesOf({ manifest: { unknownDenied } }: CompiledPolicySet): string {
+  return JSON.stringify(unknownDenied instanceof Set ? [...unknownDenied].sort() : (unknownDenied ?? null));
+}
+
+function ownFunctionsOf({ main }: CompiledPolicySet): number {
+  return isCombination(main) ? main.environment.customFunctions.size : 0;
+}
+
+/** Whether a changed rule or link can concern no other questions than those that it matches. */
+function concernsRulesAlone(before: CompiledPolicySet, after: CompiledPolicySet): boolean {
+  return [before, after].every(
+    ({ main }) => isCombination(main) && main.readsRules && main.rules.length > 0 && main.effect !== 'subject_priority',
+  );
 }
 
 /** The questions that a changed rule can apply to, each once. */
@@ -115,13 +223,17 @@ function* concernsOf(
   const main = set.main;
   const values = new PartValues(set, main, universe);
   const uses = columnUses(main);
+  const relations = relationsOfColumns(main, uses);
+  const effectColumn = main.policy.tokens.indexOf('eft');
   for (const { rule } of rules) {
     const [ptype = '', ...fields] = rule;
+    // A deny rule that errs counts as matching, perhaps before it comes to its pattern.
+    const mayErr = main.effect !== 'allow_override' && fields[effectColumn] === 'deny';
     const select = (part: Part): readonly number[] =>
       values.select(part, (read) =>
         ptype === main.policy.key
-          ? uses.every((use, column) => mayMatch(set, use, fields[column] ?? '', read))
-          : mayReach([set, other], uses, ptype, fields, read),
+          ? uses.every((use, column) => mayMatch(set, use, fields[column] ?? '', read, universe, mayErr))
+          : mayReach([set, other], relations.has(ptype) ? uses : [], ptype, fields, read),
       );
     yield { subjects: select('subject'), resources: select('resource'), actions: select('action') };
   }
@@ -130,8 +242,33 @@ function* concernsOf(
 /** The value of a token for one candidate; undefined if the token does not depend on that part alone. */
 type ReadToken = (token: string) => Json | undefined;
 
+/** The role definitions that are asked in terms of their own alone, about a column of the rules. */
+function relationsOfColumns(main: Combination, uses: readonly ColumnUse[]): ReadonlySet<string> {
+  const asked = new Map<string, number>();
+  const count = (part: Expression): void => {
+    if (part.kind !== 'call') return;
+    const relation = part.name === 'hasRole' ? 'g' : part.name;
+    if (main.environment.roles.has(relation)) asked.set(relation, (asked.get(relation) ?? 0) + 1);
+  };
+  for (const expression of expressionsOf(main)) walk(expression, count);
+  const inColumns = new Map<string, number>();
+  for (const use of uses) {
+    if (use.kind === 'role') inColumns.set(use.relation, (inColumns.get(use.relation) ?? 0) + 1);
+  }
+  return new Set(
+    [...inColumns].filter(([relation, times]) => asked.get(relation) === times).map(([relation]) => relation),
+  );
+}
+
 /** Whether a rule of the policy could match the candidate, as far as this column can tell. */
-function mayMatch(set: CompiledPolicySet, use: ColumnUse, text: string, read: ReadToken): boolean {
+function mayMatch(
+  set: CompiledPolicySet,
+  use: ColumnUse,
+  text: string,
+  read: ReadToken,
+  { groups }: Universe,
+  mayErr: boolean,
+): boolean {
   if (!('token' in use) || text === use.always) return true;
   const value = read(use.token);
   if (typeof value !== 'string' || !isCombination(set.main)) return true;
@@ -143,11 +280,15 @@ function mayMatch(set: CompiledPolicySet, use: ColumnUse, text: string, read: Re
       return (
         use.domain !== undefined ||
         isTimed(set, use.relation) ||
+        set.roles.get(use.relation)?.matchesNames === true ||
         set.roles.get(use.relation)?.reaches(value, text, undefined, 0) !== false
       );
     case 'pattern': {
       const definition = set.main.environment.functions.get(use.function);
-      if (definition === undefined) return true;
+      if (definition === undefined || mayErr) return true;
+      // Of a pattern that cuts no regions, a witness does not tell whether it matches others that it stands for.
+      const id = patternId(use.function, text);
+      for (const { patterns, cut } of groups.values()) if (patterns.has(id) && !cut.has(id)) return true;
       try {
         return set.main.environment.patterns.find(definition, text).matches?.(value, unmetered) !== false;
       } catch {
@@ -175,6 +316,7 @@ function mayReach(
     if (use.kind !== 'role' || use.relation !== key) return true;
     const value = read(use.token);
     if (typeof value !== 'string' || value === child || sets.some((set) => isTimed(set, key))) return true;
+    if (sets.some(({ roles }) => roles.get(key)?.matchesNames === true)) return true;
     const hasDomain = sets[0]?.model.roles.get(key)?.hasDomain === true;
     if (hasDomain && (domain === undefined || /[*?{}^$()[\]|]/.test(domain))) return true;
     return sets.some(({ roles }) => roles.get(key)?.reaches(value, child, hasDomain ? domain : undefined, 0) !== false);

@@ -1,26 +1,29 @@
 /** Effective access: which subject may do what with which resource, and through which role and rule. */
 
-import { bindValues, isAllowed } from '../engine/ask.js';
+import { bindValues } from '../engine/ask.js';
 import { decide } from '../engine/decide.js';
+import { describeRule } from '../engine/report.js';
 import { BindingError } from '../policy/binding.js';
 import { isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
-import type { DecisionRequest, Entity, JsonObject } from '../request.js';
+import type { DecisionRequest, Entity } from '../request.js';
 import { findPlacesAmong } from '../search/backwards.js';
 import type { SearchQuery } from '../search/search-query.js';
 import { itemsPerStep } from '../steps.js';
 import { columnUses } from './column-use.js';
+import { Examiner, type Permission, requestOfPermission } from './examiner.js';
+import { limitsOf, textOf } from './residual.js';
 import type { Universe } from './universe.js';
 
-export interface Permission {
-  readonly subject: Entity;
-  readonly action: string;
-  readonly resource: Entity;
-  /** The request's own attributes under which it holds. */
-  readonly context: JsonObject;
+/** A permission that a set gives. */
+export interface FoundPermission extends Permission {
+  /** The condition under which it does, over attributes that are neither stored nor given; undefined if always. */
+  readonly if: string | undefined;
+  /** Index of a rule that allows under the condition. */
+  readonly by?: number | undefined;
 }
 
-export interface ReviewedPermission extends Permission {
+export interface ReviewedPermission extends FoundPermission {
   /** From the subject to the role in the rule; empty if the rule needs no role. */
   readonly path: readonly string[];
   /** The rule that allows, its type first; undefined where no rule denies, and that is enough. */
@@ -45,11 +48,16 @@ export function sizeOf({ subjects, resources, actions, contexts }: Universe): nu
 }
 
 export interface Permissions {
-  readonly permissions: readonly Permission[];
+  readonly permissions: readonly FoundPermission[];
   readonly examined: number;
   /** Whether every question was asked that a rule could allow. */
   readonly complete: boolean;
+  /** Names that conditions are about and that were not listed, one sentence each. */
+  readonly limits: readonly string[];
 }
+
+/** Most sentences about names that were not listed. */
+export const maxLimits = 20;
 
 /**
  * Finds what a universe allows, in the order of its questions. It asks only questions that some rule could allow, at
@@ -61,24 +69,47 @@ export function* permissionsInSteps(
   { now, maxQuestions }: { readonly now: number; readonly maxQuestions: number },
 ): Generator<void, Permissions> {
   const { subjects, resources, contexts, actions } = universe;
+  const examiner = new Examiner(set, universe, now);
   const kind = subjects.length > resources.length ? 'subject' : 'resource';
-  const searched = groupByType(kind === 'subject' ? subjects : resources);
-  const found: Permission[] = [];
-  const permissions = () => found.sort(inOrderOf(universe));
+  const among = new PossibleEntities(kind === 'subject' ? subjects : resources, set, universe, examiner);
+  const found: (FoundPermission & { readonly order: number })[] = [];
+  const limits = new Set<string>();
+  const rank = rankIn(universe);
   let examined = 0;
+  const done = (complete: boolean): Permissions => {
+    found.sort((one, other) => one.order - other.order);
+    return {
+      permissions: found.map(({ order: _, ...permission }) => permission),
+      examined,
+      complete,
+      limits: [...limits],
+    };
+  };
   for (const other of kind === 'subject' ? resources : subjects) {
     const known = kind === 'subject' ? { resource: other } : { subject: other };
-    for (const [context, action] of contexts.flatMap((each) => actions.map((name) => [each, name] as const))) {
-      const query = { kind, ...known, action: { name: action }, attributes: context } as const;
-      for (const entity of yield* possibleEntities(searched, set, query)) {
-        if (examined === maxQuestions) return { permissions: permissions(), examined, complete: false };
-        if (++examined % itemsPerStep === 0) yield;
-        const question = { subject: entity, resource: entity, ...known, action, context };
-        if (isAllowed(set, requestOfPermission(question), now)) found.push(question);
+    for (const context of contexts) {
+      const open = examiner.openColumns(context);
+      for (const action of actions) {
+        const query = { kind, ...known, action: { name: action }, attributes: context } as const;
+        const isWitness =
+          universe.witnesses.entities.has(other) ||
+          universe.witnesses.actions.has(action) ||
+          universe.witnesses.contexts.has(context);
+        for (const entity of yield* among.find(query, open, isWitness)) {
+          if (examined === maxQuestions) return done(false);
+          if (++examined % itemsPerStep === 0) yield;
+          const question = { subject: entity, resource: entity, ...known, action, context };
+          const residual = examiner.examine(question);
+          if (residual.kind === 'never') continue;
+          const by = residual.kind === 'always' ? {} : { by: examiner.allowing };
+          found.push({ ...question, if: textOf(residual), ...by, order: rank(question) });
+          if (residual.kind !== 'always')
+            for (const limit of limitsOf(residual)) if (limits.size < maxLimits) limits.add(limit);
+        }
       }
     }
   }
-  return { permissions: permissions(), examined, complete: true };
+  return done(true);
 }
 
 /** Entities of one type, sorted by their ids. */
@@ -101,48 +132,57 @@ function groupByType(entities: readonly Entity[]): readonly EntitiesOfType[] {
   });
 }
 
-/** Those that some rule could allow. */
-function* possibleEntities(
-  groups: readonly EntitiesOfType[],
-  set: CompiledPolicySet,
-  query: SearchQuery,
-): Generator<void, readonly Entity[]> {
-  const possible: Entity[] = [];
-  for (const { type, entities, ids } of groups) {
-    const places = yield* findPlacesAmong(ids, set, type === undefined ? query : { ...query, type });
-    if (places === undefined) possible.push(...entities);
-    else for (const place of places) possible.push(entities[place] as Entity);
+/** Finds those entities that some rule could allow. */
+class PossibleEntities {
+  private readonly groups: readonly EntitiesOfType[];
+  private readonly all: readonly Entity[];
+  private readonly witnesses: readonly Entity[];
+
+  constructor(
+    entities: readonly Entity[],
+    private readonly set: CompiledPolicySet,
+    { witnesses }: Universe,
+    private readonly examiner: Examiner,
+  ) {
+    this.groups = groupByType(entities);
+    this.all = entities;
+    this.witnesses = entities.filter((entity) => witnesses.entities.has(entity));
   }
-  return possible;
+
+  /** @param isWitness whether something else of the question stands for more than its name */
+  *find(query: SearchQuery, open: ReadonlySet<number>, isWitness: boolean): Generator<void, readonly Entity[]> {
+    const { set, witnesses, examiner } = this;
+    if (isWitness && !examiner.isExact) return this.all;
+    const possible: Entity[] = [];
+    for (const { type, entities, ids } of this.groups) {
+      const places = yield* findPlacesAmong(ids, set, type === undefined ? query : { ...query, type }, open);
+      if (places === undefined) possible.push(...entities);
+      else for (const place of places) possible.push(entities[place] as Entity);
+    }
+    if (examiner.isExact || witnesses.length === 0) return possible;
+    return [...new Set([...possible, ...witnesses])];
+  }
 }
 
-/** Compares two permissions of a universe as `questionsOf` would ask them. */
-function inOrderOf(universe: Universe): (one: Permission, other: Permission) => number {
+/** The place of a question in the order in which `questionsOf` asks. */
+function rankIn({ subjects, resources, contexts, actions }: Universe): (question: Permission) => number {
   const placesOf = <Item>(items: readonly Item[]) => new Map(items.map((item, place) => [item, place]));
-  const [subjects, resources] = [placesOf(universe.subjects), placesOf(universe.resources)];
-  const [contexts, actions] = [placesOf(universe.contexts), placesOf(universe.actions)];
-  const placeOf = ({ subject, resource, context, action }: Permission): readonly (number | undefined)[] => [
-    subjects.get(subject),
-    resources.get(resource),
-    contexts.get(context),
-    actions.get(action),
-  ];
-  return (one, other) => {
-    const [here, there] = [placeOf(one), placeOf(other)];
-    for (const [at, place] of here.entries()) if (place !== there[at]) return (place ?? 0) - (there[at] ?? 0);
-    return 0;
+  const [ofSubject, ofResource] = [placesOf(subjects), placesOf(resources)];
+  const [ofContext, ofAction] = [placesOf(contexts), placesOf(actions)];
+  return ({ subject, resource, context, action }) => {
+    const first = (ofSubject.get(subject) ?? 0) * resources.length + (ofResource.get(resource) ?? 0);
+    return (first * contexts.length + (ofContext.get(context) ?? 0)) * actions.length + (ofAction.get(action) ?? 0);
   };
 }
 
-export function requestOfPermission({ subject, action, resource, context }: Permission): DecisionRequest {
-  const attributes = Object.keys(context).length === 0 ? {} : { attributes: context };
-  return { subject, action: { name: action }, resource, ...attributes };
-}
-
 /** The role and rule that a permission is decided by. */
-export function review(set: CompiledPolicySet, permission: Permission, now: number): ReviewedPermission {
+export function review(set: CompiledPolicySet, permission: FoundPermission, now: number): ReviewedPermission {
   const request = requestOfPermission(permission);
-  const { rule, file, line } = decide(set, request, { now }).reason;
+  const { by } = permission;
+  const { rule, file, line } =
+    by === undefined || !isCombination(set.main)
+      ? decide(set, request, { now }).reason
+      : describeRule(set.main.rules.at(by));
   return { ...permission, path: rolePath(set, request, rule?.slice(1), now), rule, file, line };
 }
 

@@ -1,19 +1,18 @@
 /**
- * The subjects, resources, actions and contexts of a set: its stored entities, and the values that its rules compare
- * with the request. Effective access is computed on these only; `limits` says what the rules can mean beyond them.
+ * The subjects, resources, actions and contexts of a set: its stored entities, the names that its rules compare with the
+ * request, and witnesses, which stand for all names that nothing speaks of. docs/analysis.md says what they cover.
  */
 
-import { walk } from '../matcher/ast.js';
-import type { TokenBinding } from '../policy/binding.js';
+import type { EntityStore } from '../manifest/entities.js';
+import { changeOfToken } from '../policy/binding-change.js';
 import { type Combination, isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
-import { expressionsOf } from '../policy/expressions.js';
-import { quote } from '../quote.js';
 import type { Entity, JsonObject } from '../request.js';
 import { type Named, type NamedEntity, namesInSteps } from '../search/names.js';
 import { isPlainText } from '../search/names-in-pattern.js';
-import { finish } from '../steps.js';
-import { columnUses } from './column-use.js';
+import { finish, itemsPerStep } from '../steps.js';
+import { asksForAttributes, collectNames, NameGroup, type NameGroups } from './name-group.js';
+import { type Witness, witnessesOf } from './witnesses.js';
 
 export interface Universe {
   readonly subjects: readonly Entity[];
@@ -21,62 +20,150 @@ export interface Universe {
   readonly actions: readonly string[];
   /** Attributes of the request: tenants, and others that tokens are bound to. It has at least the empty context. */
   readonly contexts: readonly JsonObject[];
-  /** What the rules can mean beyond these, one sentence each. */
+  /** What the sets can mean beyond these, one sentence each. */
   readonly limits: readonly string[];
+  /** How many names were left out since they are names of roles. */
+  readonly rolesLeftOut: number;
+  /** Which of these are witnesses, by their members: `{ id: 'any other' }`. */
+  readonly witnesses: Witnesses;
+  readonly groups: NameGroups;
+  /** The names that are listed, by their member, `subject.id`: no witness of it is one of them. */
+  readonly listed: ReadonlyMap<string, ReadonlySet<string>>;
+}
+
+/** By the very objects of the universe. */
+export interface Witnesses {
+  readonly entities: ReadonlyMap<Entity, WitnessedEntity>;
+  readonly actions: ReadonlyMap<string, string>;
+  readonly contexts: ReadonlyMap<JsonObject, Readonly<Record<string, string>>>;
+}
+
+/** Whom a witness stands for, in words, by the members that are one. */
+export interface WitnessedEntity {
+  readonly type?: string;
+  readonly id?: string;
 }
 
 /** The id if no rule reads it: any entity of its type. */
 export const anyId = '*';
+const any = 'any';
 
-/** Most contexts, which are combinations of values. */
-const maxContexts = 100;
+/** Most contexts, which are combinations of values. Attributes that would make more stay open. */
+const maxContexts = 1_000;
 
 /** Most subjects, and most resources, that types and ids from different places are combined to. */
 const maxCombined = 10_000;
 
 export function universeOf(sets: readonly CompiledPolicySet[]): Universe {
+  return finish(universeInSteps(sets));
+}
+
+/** The universe of a set, or of two that are compared. */
+export function* universeInSteps(sets: readonly CompiledPolicySet[]): Generator<void, Universe> {
   const found = new Found();
-  for (const set of sets) if (isCombination(set.main)) readSet(set, set.main, found);
-  for (const { entities } of sets) addEntities(entities, found);
-  const contexts = contextsOf(found);
-  const tooMany = contexts.length > maxContexts ? [`only ${maxContexts} of the possible contexts were tried`] : [];
+  for (const set of sets) if (isCombination(set.main)) yield* readSet(set, set.main, found);
+  const [asking, asked] = [typesNamed('subject', found), typesNamed('resource', found)];
+  for (const type of found.deniedTypes) {
+    found.types.subject.set(type, undefined);
+    found.types.resource.set(type, undefined);
+  }
+  yield* findWitnesses(found);
+  for (const part of ['subject', 'resource'] as const) combine(part, found);
+  for (const { entities } of sets) yield* addEntities(entities, found, asking, asked);
+  const { contexts, witnesses } = contextsOf(found);
   return {
     subjects: sortEntities(found.subjects),
     resources: sortEntities(found.resources),
     actions: [...found.actions].sort(),
-    contexts: contexts.slice(0, maxContexts),
-    limits: [...found.limits, ...tooMany],
+    contexts,
+    limits: [...found.limits],
+    rolesLeftOut: found.rolesLeftOut(),
+    witnesses: { entities: found.entityWitnesses, actions: found.actionWitnesses, contexts: witnesses },
+    groups: found.groups,
+    listed: found.listed,
   };
 }
 
+type EntityPart = 'subject' | 'resource';
+
 class Found {
+  readonly groups = new Map<string, NameGroup>();
   readonly subjects = new Map<string, Entity>();
   readonly resources = new Map<string, Entity>();
   readonly actions = new Set<string>();
   readonly attributes = new Map<string, Set<string>>();
+  /** Names that stand in patterns, by their member, `subject.id`. */
+  readonly samples = new Map<string, Set<string>>();
+  /** Types and ids that are combined, with what they stand for if they are witnesses. */
+  readonly types: Record<EntityPart, Map<string, string | undefined>> = { subject: new Map(), resource: new Map() };
+  readonly ids: Record<EntityPart, Map<string, string | undefined>> = { subject: new Map(), resource: new Map() };
+  readonly entityWitnesses = new Map<Entity, WitnessedEntity>();
+  readonly actionWitnesses = new Map<string, string>();
+  readonly attributeWitnesses = new Map<string, Map<string, string>>();
   readonly limits = new Set<string>();
+  readsAttributes = false;
+  /** Of them unknown entities are denied, so that they differ from others whose type no rule asks for. */
+  readonly deniedTypes = new Set<string>();
+  readonly listed = new Map<string, ReadonlySet<string>>();
+
+  /** Names of roles by their part; another column or a stored entity may have the same name. */
+  readonly roles: Record<EntityPart, Map<string, Entity>> = { subject: new Map(), resource: new Map() };
+
+  rolesLeftOut(): number {
+    let count = 0;
+    for (const part of ['subject', 'resource'] as const) {
+      for (const [key, { type, id }] of this.roles[part]) {
+        if (!this.of(part).has(key) && !(type === undefined && this.ids[part].has(id))) count++;
+      }
+    }
+    return count;
+  }
+
+  of(part: EntityPart): Map<string, Entity> {
+    return part === 'subject' ? this.subjects : this.resources;
+  }
+
+  /** Members that are only compared as they are, or put into templates. */
+  group(member: string): NameGroup | undefined {
+    return this.groups.get(member);
+  }
+
+  templatesOf(part: string): readonly NameGroup[] {
+    return [...this.groups.values()].filter(
+      ({ template, members }) => template !== undefined && members.some((member) => member.startsWith(`${part}.`)),
+    );
+  }
 }
 
-function readSet(set: CompiledPolicySet, main: Combination, found: Found): void {
-  const patternsIn = new Set<string>();
-  const names = namesInSteps(set, undefined, (named, { kind, place, isPattern }, isRole) => {
-    if (kind === 'entity' || isRole) return;
-    if (isPattern) patternsIn.add(place);
+function* readSet(set: CompiledPolicySet, main: Combination, found: Found): Generator<void> {
+  found.readsAttributes ||= asksForAttributes(main);
+  if (set.manifest.engine === 'casbin')
+    found.limits.add('stock_engine: the set runs on stock Casbin, which may answer otherwise');
+  yield* collectNames(set, main, found.groups);
+  yield* namesInSteps(set, undefined, (named, { kind, isPattern }, isRole) => {
+    if (kind === 'entity') return;
+    if (isRole) return noteRole(named, found);
     addNamed(isPattern ? plainPartOf(named) : named, found);
   });
-  finish(names);
-  for (const part of ['subjects', 'resources'] as const) combine(part, found);
-  for (const [column, use] of columnUses(main).entries()) {
-    const name = main.policy.tokens[column] as string;
-    if (use.kind === 'other') found.limits.add(`${quote(name)} is compared in a way that can mean more than is listed`);
+  const denied = set.manifest.unknownDenied;
+  const deniedTypes = denied === 'stored_types' ? Array.from(set.entities, ({ type }) => type) : (denied ?? []);
+  for (const type of deniedTypes) found.deniedTypes.add(type);
+  if (main.tokens.some(({ role, line, readAsValue }) => role === 'domain' && line === undefined && readAsValue)) {
+    let visited = 0;
+    for (const { attributes } of set.entities) {
+      if (++visited % itemsPerStep === 0) yield;
+      const tenant = attributes?.tenant;
+      if (typeof tenant === 'string') addAttribute('tenant', tenant, found);
+    }
   }
-  for (const place of patternsIn) {
-    const where = place === '' ? 'the matcher or a condition' : quote(place);
-    found.limits.add(`${where} holds patterns, which match more than is listed`);
+}
+
+function noteRole(named: Named, found: Found): void {
+  for (const part of ['subject', 'resource'] as const) {
+    const { type, id } = named[part] ?? {};
+    const entity = id === undefined ? undefined : { ...(type !== undefined && { type }), id };
+    if (entity !== undefined) found.roles[part].set(keyOf(entity), entity);
   }
-  if (readsAttributes(main))
-    found.limits.add('conditions read attributes: known entities have theirs, others have none');
-  for (const limit of limitsOfNames(set, main)) found.limits.add(limit);
 }
 
 /** What a pattern such as `production/*` names all the same: the environment that it reads back to. */
@@ -91,120 +178,207 @@ function plainPartOf({ subject, resource, action, attributes }: Named): Named {
   };
 }
 
-/** Why there may be permissions of names that occur nowhere and cannot be listed. */
-function* limitsOfNames(set: CompiledPolicySet, main: Combination): Generator<string> {
-  if (set.manifest.engine === 'casbin') yield 'the set runs on stock Casbin, which may answer otherwise';
-  if (main.effect === 'deny_override') yield 'what no rule denies is allowed, for names that stand nowhere, too';
-  for (const part of ['subject', 'action', 'resource'] as const) {
-    if (!main.tokens.some((token) => isRead(main, token, part))) {
-      yield `nothing reads the ${part}: what is allowed, is so for each`;
+function addNamed({ subject, resource, action, attributes }: Named, found: Found): void {
+  if (subject !== undefined) addNamedEntity('subject', subject, found);
+  if (resource !== undefined) addNamedEntity('resource', resource, found);
+  if (action !== undefined) found.actions.add(action);
+  for (const [name, value] of attributes ?? []) addAttribute(name, value, found);
+}
+
+function addAttribute(name: string, value: string, found: Found): void {
+  const values = found.attributes.get(name) ?? new Set();
+  found.attributes.set(name, values.add(value));
+}
+
+function addNamedEntity(part: EntityPart, { type, id }: NamedEntity, found: Found): void {
+  if (type !== undefined && id !== undefined) addEntity(part, { type, id }, found);
+  else if (id !== undefined) found.ids[part].set(id, undefined);
+  else if (type !== undefined) found.types[part].set(type, undefined);
+}
+
+function addEntity(part: EntityPart, entity: Entity, found: Found): Entity {
+  const known = found.of(part).get(keyOf(entity));
+  if (known !== undefined) return known;
+  found.of(part).set(keyOf(entity), entity);
+  return entity;
+}
+
+/** Adds witnesses of what is compared with members and with templates. */
+function* findWitnesses(found: Found): Generator<void> {
+  for (const part of ['subject', 'resource'] as const) {
+    const templates = found.templatesOf(part);
+    const [template] = templates;
+    const members = [found.group(`${part}.id`), found.group(`${part}.type`)];
+    const isAlone = templates.length === 1 && members.every((group) => group === undefined);
+    if (template !== undefined && isAlone && template.members.every((member) => member.startsWith(`${part}.`))) {
+      yield* addWitnessesOfTemplate(part, template, found);
+    } else {
+      yield* addWitnessesOfMembers(part, templates, found);
     }
   }
-  for (const [column, use] of columnUses(main).entries()) {
-    const name = main.policy.tokens[column] as string;
-    const always = 'token' in use ? use.always : undefined;
-    if (always === undefined) continue;
-    const allowed = Array.from(main.rules, ({ effect, fields }) => (effect === 'deny' ? undefined : fields[column]));
-    if (allowed.includes(always)) {
-      yield `${quote(name)} is ${quote(always)} in a rule, which holds for names that stand nowhere, too`;
-    }
+  found.listed.set('action.name', new Set(found.actions));
+  const action = found.group('action.name') ?? new NameGroup('action.name', ['action.name'], undefined);
+  const inTemplates = found.templatesOf('action');
+  const isRead = found.groups.has('action.name') || inTemplates.length > 0;
+  for (const { text, standsFor } of yield* ownWitnesses(action, found.actions, inTemplates)) {
+    found.actions.add(text);
+    found.actionWitnesses.set(text, isRead ? standsFor : any);
+  }
+  for (const [name, values] of found.attributes) {
+    const member = `attributes.${name}`;
+    found.listed.set(member, new Set(values));
+    const group = found.group(member) ?? new NameGroup(member, [member], undefined);
+    const witnesses = yield* ownWitnesses(group, values, found.templatesOf('attributes'));
+    found.attributeWitnesses.set(name, new Map(witnesses.map(({ text, standsFor }) => [text, standsFor])));
+    for (const { text } of witnesses) values.add(text);
   }
 }
 
-/** Whether deciding looks at the part of a request through this token, as a value or by an attribute. */
-function isRead(
-  main: Combination,
-  { token, role, line, readAsValue }: TokenBinding,
-  part: 'subject' | 'action' | 'resource',
-): boolean {
-  const paths = line === undefined ? [] : line.kind === 'path' ? [line.path] : line.parts;
-  const roots = line === undefined ? [role] : paths.map((path) => (typeof path === 'string' ? undefined : path.root));
-  if (readAsValue && roots.includes(part)) return true;
-  if (role !== part) return false;
-  let reads = false;
-  for (const expression of expressionsOf(main)) {
-    walk(expression, (at) => {
-      if (at.kind !== 'attribute') return;
-      const index = main.request.columns.get(at.name);
-      if (index !== undefined && main.request.tokens[index] === token) reads = true;
-    });
+/** Witnesses of a member. They differ from the names that stand anywhere else for it, as a part of a template. */
+function* ownWitnesses(
+  group: NameGroup,
+  names: Iterable<string>,
+  templates: readonly NameGroup[],
+): Generator<void, readonly Witness[]> {
+  if (templates.length === 0) return yield* witnessesOf(group, names);
+  // What a template puts together may be compared with a pattern: of those, a witness of its part says nothing.
+  const apart = new NameGroup(group.key, group.members, undefined);
+  for (const text of group.texts) apart.texts.add(text);
+  for (const name of names) apart.texts.add(name);
+  for (const [id, pattern] of group.patterns) apart.patterns.set(id, pattern);
+  const witnesses = yield* witnessesOf(apart, []);
+  for (const id of apart.cut) group.cut.add(id);
+  return witnesses;
+}
+
+function* addWitnessesOfTemplate(part: EntityPart, group: NameGroup, found: Found): Generator<void> {
+  for (const { text, standsFor } of yield* witnessesOf(group, [])) {
+    const changes = group.template === undefined ? undefined : changeOfToken(group.template, text);
+    const valueAt = (member: string): string | undefined => {
+      const to = changes?.find(({ path }) => path === `/${part}/${member}`)?.to;
+      return typeof to === 'string' ? to : undefined;
+    };
+    const [type, id] = [valueAt('type'), valueAt('id')];
+    const own = { ...(type !== undefined && { type }), id: id ?? anyId };
+    if (found.of(part).has(keyOf(own))) continue;
+    const entity = addEntity(part, own, found);
+    const witnessed = { ...(type !== undefined && { type: standsFor }), id: id === undefined ? any : standsFor };
+    found.entityWitnesses.set(entity, witnessed);
   }
-  return reads;
+}
+
+function* addWitnessesOfMembers(part: EntityPart, templates: readonly NameGroup[], found: Found): Generator<void> {
+  const [ids, types] = [found.ids[part], found.types[part]];
+  for (const { type, id } of found.of(part).values()) {
+    // Those of templates: their parts may come together with others.
+    if (!ids.has(id)) ids.set(id, undefined);
+    if (type !== undefined && !types.has(type)) types.set(type, undefined);
+  }
+  const isInTemplate = (member: string): boolean => templates.some(({ members }) => members.includes(member));
+  for (const [member, names] of [['id', ids] as const, ['type', types] as const]) {
+    const key = `${part}.${member}`;
+    const group = found.group(key);
+    if (group === undefined && !isInTemplate(key) && names.size === 0) continue;
+    found.listed.set(key, new Set(names.keys()));
+    const witnesses = yield* ownWitnesses(group ?? new NameGroup(key, [key], undefined), names.keys(), templates);
+    for (const { text, standsFor } of witnesses) names.set(text, standsFor);
+  }
 }
 
 /** Where types and ids are compared apart, each of the types may have each of the ids. */
-function combine(part: 'subjects' | 'resources', found: Found): void {
-  const named = [...found[part].values()];
-  const types = named.filter(({ id }) => id === anyId).flatMap(({ type }) => type ?? []);
-  const ids = named.filter(({ type }) => type === undefined).map(({ id }) => id);
-  if (types.length * ids.length > maxCombined) {
-    found.limits.add(`only ${maxCombined} of the possible ${part} were tried`);
+function combine(part: EntityPart, found: Found): void {
+  const [ids, types] = [found.ids[part], found.types[part]];
+  const isTypeRead = types.size > 0;
+  if (ids.size === 0 && (isTypeRead || found.of(part).size === 0)) {
+    ids.set(anyId, any);
   }
-  let left = maxCombined;
-  for (const type of types) for (const id of ids) if (left-- > 0) addEntity(part, { type, id }, found);
-}
-
-function addNamed({ subject, resource, action, attributes }: Named, found: Found): void {
-  if (subject !== undefined) addEntity('subjects', subject, found);
-  if (resource !== undefined) addEntity('resources', resource, found);
-  if (action !== undefined && action !== '') found.actions.add(action);
-  for (const [name, value] of attributes ?? []) {
-    const values = found.attributes.get(name) ?? new Set();
-    found.attributes.set(name, values.add(value));
+  const needed = Math.max(types.size, 1) * ids.size;
+  if (needed > maxCombined && types.size > 1) {
+    found.limits.add(`only ${maxCombined} of the possible ${part}s were tried`);
   }
-}
-
-function addEntity(part: 'subjects' | 'resources', { type, id = '' }: NamedEntity, found: Found): void {
-  if (id === '' && type === undefined) return;
-  if (id === anyId) {
-    found.limits.add(`the id ${quote(anyId)} is not asked about: in this list it means any id`);
-    return;
-  }
-  const entity = { ...(type !== undefined && { type }), id: id === '' ? anyId : id };
-  found[part].set(keyOf(entity), entity);
-}
-
-/** Stored entities ask or are asked for, by what the rules say of their type; where they say nothing, both. */
-function addEntities(entities: Iterable<Entity>, found: Found): void {
-  const typesOf = (known: ReadonlyMap<string, Entity>) =>
-    new Set([...known.values()].flatMap(({ type }) => (type === undefined ? [] : [type])));
-  const [asking, asked] = [typesOf(found.subjects), typesOf(found.resources)];
-  for (const { type, id } of entities) {
-    if (type === undefined) continue;
-    const asks = asking.size > 0 ? asking.has(type) : !asked.has(type);
-    const isAsked = asked.has(type) || (asked.size === 0 && !asking.has(type));
-    if (asks) found.subjects.set(keyOf({ type, id }), { type, id });
-    if (isAsked || (!asks && !asking.has(type))) found.resources.set(keyOf({ type, id }), { type, id });
-  }
-  // The entity itself is more than its bare id, and more than any thing of its type.
-  for (const known of [found.subjects, found.resources]) {
-    const named = [...known.values()].filter(({ type, id }) => type !== undefined && id !== anyId);
-    const [ids, types] = [new Set(named.map(({ id }) => id)), new Set(named.map(({ type }) => type))];
-    for (const [key, { type, id }] of known) {
-      if (type === undefined ? ids.has(id) : id === anyId && types.has(type)) known.delete(key);
+  let left = Math.max(maxCombined, ids.size);
+  const untyped = [undefined, undefined] as const;
+  // Where types are told apart, an entity without one is another one.
+  const allTypes = isTypeRead ? [...types, untyped] : [untyped];
+  for (const [type, typeFor] of allTypes) {
+    for (const [id, idFor] of ids) {
+      if (left-- <= 0) return;
+      const isNew = !found.of(part).has(keyOf(type === undefined ? { id } : { type, id }));
+      const entity = addEntity(part, { ...(type !== undefined && { type }), id }, found);
+      if (!isNew || (typeFor === undefined && idFor === undefined)) continue;
+      found.entityWitnesses.set(entity, {
+        ...(typeFor !== undefined && { type: typeFor }),
+        ...(idFor !== undefined && { id: idFor }),
+      });
     }
   }
 }
 
-function contextsOf({ attributes }: Found): readonly JsonObject[] {
-  let contexts: JsonObject[] = [{}];
-  for (const [name, values] of [...attributes].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    const extended = contexts.flatMap((context) => [...values].sort().map((value) => ({ ...context, [name]: value })));
-    if (extended.length > maxContexts * 2) break;
-    contexts = extended;
-  }
-  return contexts;
+/** Where neither ids nor attributes are read, the entity stands for all of its type. */
+function addStored(part: EntityPart, entity: Entity, found: Found): void {
+  addEntity(part, entity, found);
+  const key = keyOf({ ...entity, id: anyId });
+  const anyOfType = found.of(part).get(key);
+  if (anyOfType === undefined || found.readsAttributes || found.deniedTypes.size > 0) return;
+  if (found.entityWitnesses.get(anyOfType)?.id === any) found.of(part).delete(key);
 }
 
-/** Attributes of subject, resource, action or request that decide; ids, types and names are in the universe anyway. */
-function readsAttributes(main: Combination): boolean {
-  let reads = false;
-  for (const expression of expressionsOf(main)) {
-    walk(expression, (part) => {
-      if (part.kind === 'attribute' && !['id', 'type', 'name'].includes(part.path[0] ?? '')) reads = true;
-    });
+/** The types that rules name. */
+function typesNamed(part: EntityPart, found: Found): ReadonlySet<string> {
+  return new Set([...found.types[part].keys(), ...[...found.of(part).values()].flatMap(({ type }) => type ?? [])]);
+}
+
+/** Stored entities ask or are asked for, by what the rules say of their type; where they say nothing, both. */
+function* addEntities(
+  entities: EntityStore,
+  found: Found,
+  asking: ReadonlySet<string>,
+  asked: ReadonlySet<string>,
+): Generator<void> {
+  let visited = 0;
+  for (const { type, id } of entities) {
+    if (++visited % itemsPerStep === 0) yield;
+    if (type === undefined) continue;
+    const asks = asking.size > 0 ? asking.has(type) : !asked.has(type);
+    const isAsked = asked.has(type) || (asked.size === 0 && !asking.has(type));
+    if (asks) addStored('subject', { type, id }, found);
+    if (isAsked || (!asks && !asking.has(type))) addStored('resource', { type, id }, found);
   }
-  return reads;
+  if (entities.size === 0) return;
+  // A bare id means the stored entity, if there is one.
+  for (const part of ['subject', 'resource'] as const) {
+    const known = found.of(part);
+    for (const [key, { type, id }] of known) {
+      const stored = type === undefined ? entities.find(undefined, id) : undefined;
+      if (typeof stored === 'object' && known.has(keyOf(stored))) known.delete(key);
+    }
+  }
+}
+
+function contextsOf({ attributes, attributeWitnesses }: Found): {
+  readonly contexts: readonly JsonObject[];
+  readonly witnesses: Witnesses['contexts'];
+} {
+  let contexts: JsonObject[] = [{}];
+  const witnesses = new Map<JsonObject, Record<string, string>>();
+  const smallestFirst = [...attributes].sort(
+    ([one, { size }], [other, { size: otherSize }]) => size - otherSize || (one < other ? -1 : 1),
+  );
+  for (const [name, values] of smallestFirst) {
+    if (contexts.length * values.size > maxContexts) break;
+    contexts = contexts.flatMap((context) =>
+      [...values].sort().map((value) => {
+        const extended = { ...context, [name]: value };
+        const standsFor = attributeWitnesses.get(name)?.get(value);
+        const before = witnesses.get(context);
+        if (standsFor !== undefined || before !== undefined) {
+          witnesses.set(extended, { ...before, ...(standsFor !== undefined && { [name]: standsFor }) });
+        }
+        return extended;
+      }),
+    );
+  }
+  return { contexts, witnesses };
 }
 
 export function keyOf({ type, id }: Entity): string {

@@ -42,6 +42,11 @@ export class Plan {
     return this.index === undefined;
   }
 
+  /** True if no rule may be left out where one of the columns may hold something else than a text. */
+  wantsText(columns: ReadonlySet<number>): boolean {
+    return this.textColumns.some((column) => columns.has(column));
+  }
+
   /** The rules that the request in `scope` can match; undefined when every rule must be asked. */
   candidates(scope: Scope): RuleCandidates | undefined {
     if (this.index === undefined || scope.assumedLink !== undefined) return undefined;

@@ -43,13 +43,18 @@ function keyOf({ kind, type }: SearchQuery, { values, open }: KnownPart): string
   return key.length <= maxKeyLength ? key : undefined;
 }
 
-/** As `findPlaces`, among the caller's ids, sorted by code units. */
+/**
+ * As `findPlaces`, among the caller's ids, sorted by code units.
+ *
+ * @param notGiven columns of which the question does not say the value
+ */
 export function* findPlacesAmong(
   ids: readonly string[],
   set: CompiledPolicySet,
   query: SearchQuery,
+  notGiven?: ReadonlySet<number>,
 ): Generator<void, RulePlaces> {
-  const known = readKnownPart(set, query);
+  const known = readKnownPart(set, query, notGiven);
   return known === undefined ? undefined : yield* new BackwardSearch(set, known, ids, madeFor(set).holders).run();
 }
 

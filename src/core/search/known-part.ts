@@ -28,8 +28,18 @@ export interface KnownPart {
   readonly unknown: ReadonlySet<number>;
 }
 
-/** Returns undefined if the rules do not tell who could be allowed, or the question does not fit the set. */
-export function readKnownPart(set: CompiledPolicySet, query: SearchQuery): KnownPart | undefined {
+const nothing: ReadonlySet<number> = new Set();
+
+/**
+ * Returns undefined if the rules do not tell who could be allowed, or the question does not fit the set.
+ *
+ * @param notGiven columns of which the question does not say the value: they may have any
+ */
+export function readKnownPart(
+  set: CompiledPolicySet,
+  query: SearchQuery,
+  notGiven: ReadonlySet<number> = nothing,
+): KnownPart | undefined {
   const { main } = set;
   if (!isCombination(main) || !onlyRulesAllow(main)) return undefined;
   const bound = bindRequest(questionAbout(query, ''), set.entities, set.manifest.precedence);
@@ -42,7 +52,7 @@ export function readKnownPart(set: CompiledPolicySet, query: SearchQuery): Known
   const open = new Map<number, Around>();
   const unknown = new Set<number>();
   for (const [column, token] of main.tokens.entries()) {
-    const follows = token.readAsValue ? followsFromId(token, query, probe) : 'unknown';
+    const follows = token.readAsValue && !notGiven.has(column) ? followsFromId(token, query, probe) : 'unknown';
     const value = follows === 'not' ? tokenValue(token, probe) : undefined;
     if (value instanceof BindingError) return undefined;
     values.push(value);

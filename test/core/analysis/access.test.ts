@@ -1,16 +1,12 @@
 /** Effective access against brute force: every name that a set could mean, asked one by one. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { entityText } from '../../../src/cli/print/entity-text.js';
-import {
-  type Permission,
-  permissionsInSteps,
-  questionsOf,
-  requestOfPermission,
-  review,
-} from '../../../src/core/analysis/access.js';
+import { actionText, witnessedText } from '../../../src/cli/print/permission-text.js';
+import { permissionsInSteps, questionsOf, review } from '../../../src/core/analysis/access.js';
 import { diffAccessInSteps } from '../../../src/core/analysis/access-diff.js';
-import { keyOf, universeOf } from '../../../src/core/analysis/universe.js';
+import { reviewAccessInSteps } from '../../../src/core/analysis/access-review.js';
+import { type Permission, requestOfPermission } from '../../../src/core/analysis/examiner.js';
+import { keyOf, type Universe, universeOf } from '../../../src/core/analysis/universe.js';
 import { isAllowed } from '../../../src/core/engine/ask.js';
 import { compileInSteps } from '../../../src/core/policy/compile.js';
 import { candidatesInSteps } from '../../../src/core/search/candidates.js';
@@ -71,6 +67,14 @@ function compile(effect: string, rules: readonly (readonly string[])[]) {
   );
 }
 
+/** Without what stands for names that no rule names. */
+function listed<Found extends Permission>(found: readonly Found[], { witnesses }: Universe): readonly Found[] {
+  return found.filter(({ subject, action, resource }) => {
+    const isOther = witnesses.entities.has(subject) || witnesses.actions.has(action);
+    return !isOther && witnesses.entities.get(resource)?.type === undefined;
+  });
+}
+
 /** `u:ann read chart`, for all that the rules allow. */
 function bruteForce(effect: string, rules: readonly (readonly string[])[]): string[] {
   return users
@@ -83,10 +87,11 @@ describe('effective access', () => {
   it('of a set is what brute force finds', () => {
     fc.assert(
       fc.property(effects, lines, (effect, rules) => {
+        if (!rules.some(([key]) => key === 'p')) return;
         const set = compile(effect, rules);
         const universe = universeOf([set]);
         const { permissions } = finish(permissionsInSteps(set, universe, { now: 0, maxQuestions: 10_000 }));
-        const found = permissions.map(
+        const found = listed(permissions, universe).map(
           ({ subject, action, resource }) => `${keyOf(subject)} ${action} ${resource.type}`,
         );
         // Brute force also asks about names that no rule speaks of; only `*` gives them anything.
@@ -98,7 +103,8 @@ describe('effective access', () => {
         });
         expect([...found].sort()).toEqual(wanted.sort());
         const isAllowedAlone = (question: Permission) => isAllowed(set, requestOfPermission(question), 0);
-        expect(permissions).toEqual([...questionsOf(universe)].filter(isAllowedAlone));
+        const bare = permissions.map(({ if: _, ...question }) => question);
+        expect(bare).toEqual([...questionsOf(universe)].filter(isAllowedAlone));
         for (const permission of permissions) expect(review(set, permission, 0).rule?.at(-1)).toBe('allow');
       }),
       { numRuns: 200 },
@@ -118,9 +124,11 @@ describe('effective access', () => {
         // Where rules have an order, one that only moved changes something, too: the command asks everything then.
         const changed = { removed: without(one, other), added: without(other, one) };
         const partial = finish(diffAccessInSteps(before, after, { ...options, changed, compareWholeUpTo: 0 }));
-        const texts = (list: typeof whole.gained) =>
-          list.map(({ subject, action, resource }) => `${keyOf(subject)} ${action} ${resource.type}`).sort();
         const universe = universeOf([before, after]);
+        const texts = (list: typeof whole.gained, from = whole) =>
+          listed(list, from.universe!)
+            .map(({ subject, action, resource }) => `${keyOf(subject)} ${action} ${resource.type}`)
+            .sort();
         const [was, is] = [bruteForce(effect, one), bruteForce(effect, other)].map(
           (found) =>
             new Set(
@@ -136,8 +144,8 @@ describe('effective access', () => {
         expect(texts(whole.gained)).toEqual([...is].filter((text) => !was.has(text)).sort());
         expect(texts(whole.lost)).toEqual([...was].filter((text) => !is.has(text)).sort());
         if (effect.startsWith('priority')) return;
-        expect(texts(partial.gained)).toEqual(texts(whole.gained));
-        expect(texts(partial.lost)).toEqual(texts(whole.lost));
+        expect(texts(partial.gained, partial)).toEqual(texts(whole.gained));
+        expect(texts(partial.lost, partial)).toEqual(texts(whole.lost));
       }),
       { numRuns: 300 },
     );
@@ -192,14 +200,22 @@ describe('effective access', () => {
       ['p', 'u:ann', 'chart', 'read', 'allow'],
       ['p', 'u:ben', 'chart', 'write', 'allow'],
     ]);
-    const stopped = finish(permissionsInSteps(set, universeOf([set]), { now: 0, maxQuestions: 1 }));
-    expect(stopped).toMatchObject({ examined: 1, complete: false });
-    expect(finish(permissionsInSteps(set, universeOf([set]), { now: 0, maxQuestions: 2 })).complete).toBe(true);
+    const ask = (maxQuestions: number) => finish(permissionsInSteps(set, universeOf([set]), { now: 0, maxQuestions }));
+    const { examined, complete } = ask(1_000);
+    expect(complete).toBe(true);
+    expect(ask(examined)).toMatchObject({ examined, complete: true });
+    expect(ask(examined - 1)).toMatchObject({ examined: examined - 1, complete: false });
   });
 });
 
 /** A set of a matcher and rules over `sub, obj, act`. */
-function compileMatcher(matcher: string, rules: string, manifest = '', definitions = 'g = _, _\ng2 = _, _') {
+function compileMatcher(
+  matcher: string,
+  rules: string,
+  manifest = '',
+  definitions = 'g = _, _\ng2 = _, _',
+  entities?: string,
+) {
   const named = matcher.includes('r.kind') ? 'sub, kind, obj, act' : 'sub, obj, act';
   const model = `
 [request_definition]
@@ -213,7 +229,7 @@ e = some(where (p.eft == allow))
 [matchers]
 m = ${matcher}
 `;
-  return finish(compileInSteps({ model, rules, manifest }, () => ''));
+  return finish(compileInSteps({ model, rules, manifest, ...(entities && { entities }) }, () => ''));
 }
 
 /** `ann read data`, for all that is allowed, and why there may be more. */
@@ -221,12 +237,14 @@ function listOf(set: ReturnType<typeof compileMatcher>): {
   readonly list: readonly string[];
   readonly limits: unknown;
 } {
-  const universe = universeOf([set]);
-  const { permissions } = finish(permissionsInSteps(set, universe, { now: 0, maxQuestions: 10_000 }));
-  const list = permissions.map(
-    ({ subject, action, resource }) => `${entityText(subject)} ${action} ${entityText(resource)}`,
-  );
-  return { list, limits: universe.limits };
+  const { permissions, limits } = finish(reviewAccessInSteps(set, {}, { now: 0, maxQuestions: 10_000 }));
+  const list = permissions.map(({ subject, action, resource, witness, ...found }) => {
+    const who = witnessedText(subject, witness?.subject);
+    const what = witnessedText(resource, witness?.resource);
+    const condition = found.if === undefined ? '' : ` if ${found.if}`;
+    return `${who} ${actionText(action, witness?.action)} ${what}${condition}`;
+  });
+  return { list, limits };
 }
 
 describe('a list holds what the rules name (P9)', () => {
@@ -276,39 +294,71 @@ describe('a list holds what the rules name (P9)', () => {
     expect(listOf(set)).toEqual({ list: ['ann read invoice:2', 'ann read report:1'], limits: [] });
   });
 
-  it('in one of several ways to be allowed, and says that there can be more', () => {
-    const { list, limits } = listOf(compileMatcher(`${plain} || r.sub == "root"`, 'p, ann, data, read'));
-    expect(list).toEqual(['ann read data', 'root read data']);
-    expect(limits).toContain('"obj" is compared in a way that can mean more than is listed');
+  it('in each of several ways to be allowed', () => {
+    expect(listOf(compileMatcher(`${plain} || r.sub == "root"`, 'p, ann, data, read'))).toEqual({
+      list: [
+        'ann read data',
+        'root (any other) (any other)',
+        'root read (any other)',
+        'root (any other) data',
+        'root read data',
+      ],
+      limits: [],
+    });
   });
 
-  it('in regular expressions of words', () => {
+  it('in regular expressions that are alternatives of words', () => {
     const set = (act: string) =>
       compileMatcher('r.sub == p.sub && r.obj == p.obj && regexMatch(r.act, p.act)', `p, ann, data, ${act}`);
     const list = ['ann GET data', 'ann PUT data'];
-    expect(listOf(set('^(GET|PUT)$'))).toEqual({ list, limits: [] });
-    const limits = ['"act" holds patterns, which match more than is listed'];
-    expect(listOf(set('(GET)|(PUT)'))).toEqual({ list, limits });
-    expect(listOf(set('PU?T'))).toEqual({ list: [], limits });
+    for (const act of ['^(GET|PUT)$', '(GET)|(PUT)', 'GET|PUT']) {
+      expect(listOf(set(act))).toEqual({ list, limits: [] });
+    }
+    // An action `xGET` is compared as it is by the second term, which tells it from GET.
+    const both = compileMatcher(
+      'r.sub == p.sub && r.obj == p.obj && (regexMatch(r.act, p.act) || r.act == "GET")',
+      'p, ann, data, (GET)|(PUT)',
+    );
+    expect(listOf(both).list).toEqual(['ann GET data', 'ann PUT data']);
   });
 
-  it.each([
-    [
-      'a path in the matcher',
-      'r.sub == p.sub && keyMatch(r.obj, "/open/*") && r.act == p.act',
-      'the matcher or a condition holds',
-    ],
-    ['a range of addresses', 'r.sub == p.sub && ipMatch(r.obj, p.obj) && r.act == p.act', '"obj" holds'],
-  ])('and says that %s matches more', (_what, matcher, holds) => {
-    const set = compileMatcher(matcher, 'p, ann, 10.0.0.0/8, read');
-    expect(listOf(set).limits).toEqual([`${holds} patterns, which match more than is listed`]);
+  it('with a witness for each region that patterns cut', () => {
+    const set = (effect: string, rules: string) =>
+      compileEffect('r.sub == p.sub && keyMatch(r.obj, p.obj) && r.act == p.act', rules, effect);
+    const denied = 'some(where (p.eft == allow)) && !some(where (p.eft == deny))';
+    const rules = 'p, ann, /a/*, read, allow\np, ann, /a/*, write, allow\np, ann, /a/b/*, write, deny';
+    expect(listOf(set(denied, rules))).toEqual({
+      list: [
+        'ann read /a/ (any other in "/a/*")',
+        'ann write /a/ (any other in "/a/*")',
+        'ann read /a/b/ (any other in "/a/*" and "/a/b/*")',
+      ],
+      limits: [],
+    });
   });
 
-  it('and says that the id * is not asked about', () => {
-    const { list, limits } = listOf(compileMatcher(plain, 'p, ann, *, read'));
-    expect({ list, limits }).toEqual({
-      list: [],
-      limits: ['the id "*" is not asked about: in this list it means any id'],
+  it('with one witness for a path in the matcher', () => {
+    const set = compileMatcher('r.sub == p.sub && keyMatch(r.obj, "/open/*") && r.act == p.act', 'p, ann, x, read');
+    expect(listOf(set)).toEqual({ list: ['ann read /open/ (any other in "/open/*")'], limits: [] });
+  });
+
+  it('with the name * where it is a name like any other', () => {
+    expect(listOf(compileMatcher(plain, 'p, ann, *, read'))).toEqual({ list: ['ann read *'], limits: [] });
+  });
+
+  it('under conditions over what is neither stored nor given', () => {
+    const matcher =
+      'r.sub == p.sub && r.obj == p.obj && r.act == p.act && (r.sub.level >= 3 || r.obj.owner == r.sub.id)';
+    const entities =
+      '- { type: user, id: ann, attributes: { level: 5 } }\n- { type: user, id: ben, attributes: { level: 1 } }';
+    const rules = 'p, ann, data, read\np, ben, data, read\np, cleo, data, read';
+    expect(listOf(compileMatcher(matcher, rules, '', undefined, entities))).toEqual({
+      list: [
+        'cleo read data if r.sub.level >= 3 || r.obj.owner == "cleo"',
+        'user:ann read data',
+        'user:ben read data if r.obj.owner == "ben"',
+      ],
+      limits: [],
     });
   });
 
@@ -317,23 +367,20 @@ describe('a list holds what the rules name (P9)', () => {
     for (const { model, policy, load_error, needs_function } of casbinCases()) {
       if (load_error !== undefined || needs_function !== undefined) continue;
       const set = finish(compileInSteps({ model, rules: policy }, () => ''));
-      const { actions, subjects } = universeOf([set]);
-      expect(finish(candidatesInSteps(set, 'action', undefined)).ids.filter((name) => name !== '')).toEqual(actions);
-      const ids = finish(candidatesInSteps(set, 'subject', undefined)).ids.filter((id) => id !== '' && id !== '*');
-      expect(subjects.map(({ id }) => id).filter((id) => id !== '*')).toEqual(ids);
+      const { actions, subjects, witnesses } = universeOf([set]);
+      const named = actions.filter((action) => !witnesses.actions.has(action));
+      expect(finish(candidatesInSteps(set, 'action', undefined)).ids).toEqual(named);
+      const ids = subjects.filter((subject) => !witnesses.entities.has(subject)).map(({ id }) => id);
+      expect(finish(candidatesInSteps(set, 'subject', undefined)).ids).toEqual(ids.sort());
       compared++;
     }
     expect(compared).toBeGreaterThan(20);
   });
 });
 
-describe('a list is not complete', () => {
-  const limits = (matcher: string, rules: string, { effect = 'some(where (p.eft == allow))', more = '' } = {}) =>
-    universeOf([
-      finish(
-        compileInSteps(
-          {
-            model: `
+/** As `compileMatcher`, with effects. */
+function compileEffect(matcher: string, rules: string, effect: string, manifest = '') {
+  const model = `
 [request_definition]
 r = sub, obj, act
 [policy_definition]
@@ -344,49 +391,73 @@ g = _, _
 e = ${effect}
 [matchers]
 m = ${matcher}
-`,
-            rules,
-            manifest: more,
-          },
-          () => '',
-        ),
-      ),
-    ]).limits;
+`;
+  return finish(compileInSteps({ model, rules, manifest }, () => ''));
+}
+
+describe('a list covers names that stand nowhere', () => {
+  const some = 'some(where (p.eft == allow))';
   const plain = 'g(r.sub, p.sub) && r.obj == p.obj && r.act == p.act';
+  const everybody = `(p.sub == "*" || ${plain.replace('&&', ') &&')}`;
   const rules = 'p, ann, data, read, allow\ng, ben, ann\n';
 
-  it('but where rules name all that they hold for', () => {
-    expect(limits(plain, rules)).toEqual([]);
-    expect(limits(`(p.sub == "*" || ${plain.replace('&&', ') &&')}`, `${rules}p, *, data, read, deny\n`)).toEqual([]);
-  });
-
   it.each([
+    ['where rules name all that they hold for', plain, rules, some, ['ben read data']],
+    ['where a rule for everybody denies', everybody, `${rules}p, *, data, read, deny\n`, some, ['ben read data']],
     [
       'where a rule holds for everybody',
-      limits(`(p.sub == "*" || ${plain.replace('&&', ') &&')}`, `${rules}p, *, data, read, allow\n`),
-      '"sub" is "*" in a rule, which holds for names that stand nowhere, too',
+      everybody,
+      `${rules}p, *, data, read, allow\n`,
+      some,
+      ['(any other) read data', 'ben read data'],
     ],
     [
       'where what is not denied is allowed',
-      limits(plain, 'p, ann, data, read, deny\n', { effect: '!some(where (p.eft == deny))' }),
-      'what no rule denies is allowed, for names that stand nowhere, too',
+      'r.sub == p.sub',
+      'p, ann, data, read, deny\n',
+      '!some(where (p.eft == deny))',
+      ['(any other) * *'],
+    ],
+    ['where the action does not matter', 'g(r.sub, p.sub) && r.obj == p.obj', rules, some, ['ben * data']],
+  ])('%s', (_where, matcher, text, effect, list) => {
+    expect(listOf(compileEffect(matcher, text, effect))).toEqual({ list, limits: [] });
+  });
+});
+
+describe('a list is not complete, and names the place', () => {
+  const some = 'some(where (p.eft == allow))';
+  const plain = 'g(r.sub, p.sub) && r.obj == p.obj && r.act == p.act';
+
+  it.each([
+    [
+      'where a regular expression is no alternatives of words',
+      'r.sub == p.sub && r.obj == p.obj && regexMatch(r.act, p.act)',
+      'p, ann, data, PU?T, allow',
+      '',
+      'regexMatch(r.act, "PU?T") was not enumerated ("act" at policy.csv:1)',
     ],
     [
-      'where the action does not matter',
-      limits('g(r.sub, p.sub) && r.obj == p.obj', rules),
-      'nothing reads the action: what is allowed, is so for each',
+      'where a range of addresses is compared',
+      'r.sub == p.sub && ipMatch(r.obj, p.obj) && r.act == p.act',
+      'p, ann, 10.0.0.0/8, read, allow',
+      '',
+      'ipMatch(r.obj, "10.0.0.0/8") was not enumerated ("obj" at policy.csv:1)',
     ],
     [
       'where names in g are patterns',
-      limits(plain, `${rules}g, user-*, ann\n`, { more: 'roleMatching: { g: keyMatch }' }),
-      '"g" holds patterns, which match more than is listed',
+      plain,
+      'p, ann, data, read, allow\ng, user-*, ann',
+      'roleMatching: { g: keyMatch }',
+      'g(r.sub, "ann") was not enumerated ("sub" at policy.csv:1)',
     ],
     [
       'where stock Casbin answers',
-      limits(plain, rules, { more: 'engine: casbin' }),
-      'the set runs on stock Casbin, which may answer otherwise',
+      plain,
+      'p, ann, data, read, allow',
+      'engine: casbin',
+      'stock_engine: the set runs on stock Casbin, which may answer otherwise',
     ],
-  ])('%s', (_where, found, limit) => {
-    expect(found).toEqual([limit]);
+  ])('%s', (_where, matcher, rules, manifest, limit) => {
+    expect(listOf(compileEffect(matcher, rules, some, manifest)).limits).toEqual([limit]);
   });
 });
