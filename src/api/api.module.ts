@@ -22,6 +22,7 @@ import { PolicyStoreModule } from '../policy-store/policy-store.module.js';
 import { ApiKeysController } from './api-keys.controller.js';
 import { AuditEventsController } from './audit-events.controller.js';
 import { registerDecideRoutes } from './decide-routes.js';
+import { DecisionProofsController } from './decision-proofs.controller.js';
 import { DecisionReportsController } from './decision-reports.controller.js';
 import { DecisionWritersController } from './decision-writers.controller.js';
 import { DecisionsController } from './decisions.controller.js';
@@ -42,6 +43,7 @@ import { registerSessionRoutes } from './session-routes.js';
   controllers: [
     DecisionsController,
     DecisionWritersController,
+    DecisionProofsController,
     DecisionReportsController,
     ReplayController,
     PolicySetsController,

@@ -1,6 +1,7 @@
 import type { DecisionLogStatus, DecisionLogStorage } from './decision-log-status.js';
 import type { NewDecisionRecord } from './decision-record.js';
 import type { LogWriters } from './log-writers.js';
+import type { StoredProofs } from './proof/decision-proofs.js';
 import { RecordedDecisions } from './recorded-decisions.js';
 
 /**
@@ -71,6 +72,9 @@ export abstract class DecisionLog extends RecordedDecisions {
    * @throws VerdictError `writer_not_found`; `writer_running` for one that has not ended
    */
   abstract retire(writer: number): Promise<void>;
+
+  /** What the log has to prove itself with; each method throws VerdictError `decision_log_unavailable`. */
+  abstract readonly proofs: StoredProofs;
 
   /** The size of the stored log. */
   abstract storage(): Promise<DecisionLogStorage>;

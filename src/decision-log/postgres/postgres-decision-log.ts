@@ -19,6 +19,7 @@ import { IndexJob } from './index-job.js';
 import { JournalOwnTail } from './journal-own-tail.js';
 import { keySegments } from './key-segments.js';
 import { sharedLogMigrations } from './shared-migrations.js';
+import { SharedProofs } from './shared-proofs.js';
 import { SharedRecords } from './shared-records.js';
 import { SharedRetention } from './shared-retention.js';
 import { sharedStats } from './shared-stats.js';
@@ -85,6 +86,7 @@ export class PostgresDecisionLog extends DecisionLog {
   private readonly tail: JournalOwnTail | undefined;
   private readonly retention: SharedRetention;
   private readonly upkeep: SharedUpkeep;
+  readonly proofs: SharedProofs;
   private readonly journalLimit: number;
   private journalBytes = 0;
   private lastStorage: DecisionLogStorage = { records: 0, index: 0 };
@@ -131,6 +133,11 @@ export class PostgresDecisionLog extends DecisionLog {
       ...(this.tail !== undefined && { tail: this.tail }),
       ...(options.pageMs !== undefined && { pageMs: options.pageMs }),
     });
+    this.proofs = new SharedProofs(
+      database,
+      (read) => this.readable(read),
+      async () => (await this.own?.journal.keys()) ?? [],
+    );
     this.upkeep = new SharedUpkeep({
       database,
       prepare: () => this.tables.prepare(),
@@ -280,6 +287,13 @@ export class PostgresDecisionLog extends DecisionLog {
     await this.own?.flush();
     const end = this.own?.journal.end ?? 0;
     while (!(await this.shipper?.confirmed(end, defaultReplicatedWaitMs)));
+  }
+
+  /** Signs all that was committed here; resolves when that is in PostgreSQL, too. The log does so by itself each minute. */
+  async checkpoint(): Promise<void> {
+    await this.own?.checkpoint();
+    await this.shipped();
+    await this.shipper?.checkpointShipped();
   }
 
   /** The same, and brings the key index and the counts up to it. */

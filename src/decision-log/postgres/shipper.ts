@@ -134,6 +134,7 @@ export class Shipper {
   private readonly trees = new Set<string>();
   private nextCheckpoint = 0;
   private checkpointed = '';
+  private readonly checkpointWaiters: (() => void)[] = [];
   private waiters: { readonly sequence: number; readonly resolve: () => void }[] = [];
 
   constructor(private readonly options: ShipperOptions) {}
@@ -181,6 +182,18 @@ export class Shipper {
     return this.state !== undefined || this.confirmed(0, ms);
   }
 
+  /** Waits until the newest checkpoint of the journal is in the shared log. */
+  async checkpointShipped(): Promise<void> {
+    const checkpoint = await this.options.journal.checkpoint();
+    if (checkpoint === undefined || this.checkpointed === checkpoint.note) return;
+    const shipped = new Promise<void>((resolve) => {
+      this.checkpointWaiters.push(resolve);
+    });
+    this.nextCheckpoint = 0;
+    this.wake?.();
+    await shipped;
+  }
+
   /** Takes note of records that were committed to the journal. */
   committed(records: number): void {
     this.pending += records;
@@ -198,6 +211,8 @@ export class Shipper {
     return new Promise<boolean>((resolve) => {
       const timer = setTimeout(() => {
         this.waiters = this.waiters.filter((each) => each !== waiter);
+        // Nobody waits any more: the loop would look for something to ship without a pause.
+        if (this.waiters.length === 0) this.isUrgent = false;
         resolve(false);
       }, ms);
       const waiter = {
@@ -424,6 +439,7 @@ export class Shipper {
       );
     }
     this.checkpointed = note;
+    for (const resolve of this.checkpointWaiters.splice(0)) resolve();
   }
 
   /** Whether the notes of gaps that a checkpoint is about were shipped, too: what else it is about was. */

@@ -1,4 +1,5 @@
 import type { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import type { CheckpointRange } from '../proof/decision-proofs.js';
 import type { CertifiedKey } from '../proof/log-keys.js';
 import { Frontier, type StoredTree, type TreeEntry } from '../proof/merkle-tree.js';
 import type { StoredCheckpoint } from '../proof/stored-checkpoint.js';
@@ -70,14 +71,6 @@ async function* readEach<Found>(
     const found = await view.read(unit, (connection) => read(connection, begun));
     if (found !== undefined) yield found;
   }
-}
-
-export interface CheckpointRange {
-  /** The name of a tree; undefined: of all. */
-  readonly tree?: string | undefined;
-  /** Those of before this time, in milliseconds since 1970. */
-  readonly before: number;
-  readonly limit: number;
 }
 
 /** Checkpoints of the journal, the newest first. */

@@ -28,6 +28,7 @@ import { DecisionLogReader } from './decision-log-reader.js';
 import { findRecord, searchRecords } from './decision-search.js';
 import { type Group, GroupCommit } from './group-commit.js';
 import type { JournalFiles } from './journal-files.js';
+import { JournalProofs } from './journal-proofs.js';
 import { JournalTail } from './journal-tail.js';
 import { KeptFiles, type Trouble } from './kept-files.js';
 import { closedFiles, decisionLogPath, filesOfIndex, filesOfJournal } from './log-files.js';
@@ -203,6 +204,8 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
   async checkpoint(): Promise<string | undefined> {
     return this.files?.checkpoint(Date.now());
   }
+
+  readonly proofs = new JournalProofs(() => readable(this.view()));
 
   /** The public keys that sign, with what certifies them; none in mode `off`. */
   get publishedKeys(): readonly CertifiedKey[] {

@@ -1,0 +1,38 @@
+import type { CheckpointRange, ProvedGroup, StoredProofs } from '../proof/decision-proofs.js';
+import type { CertifiedKey } from '../proof/log-keys.js';
+import type { StoredTree } from '../proof/merkle-tree.js';
+import type { StoredCheckpoint } from '../proof/stored-checkpoint.js';
+import { JournalFilesTree, readCheckpoints, readSigningKeys } from './journal-trees.js';
+import type { LogView } from './log-view.js';
+
+/** What the files of a journal have to prove it with. */
+export class JournalProofs implements StoredProofs {
+  constructor(private readonly view: () => Promise<LogView>) {}
+
+  async checkpoints(range: CheckpointRange): Promise<readonly StoredCheckpoint[]> {
+    return readCheckpoints(await this.view(), range);
+  }
+
+  async inTree<T>(name: string, work: (tree: StoredTree | undefined) => Promise<T>): Promise<T> {
+    return work(await JournalFilesTree.open(await this.view(), name));
+  }
+
+  async groupOf({ sequence }: { readonly sequence: number }): Promise<ProvedGroup | undefined> {
+    const view = await this.view();
+    const unit = view.units.find(({ first, last }) => sequence >= first && sequence <= last);
+    if (unit === undefined || unit.format !== 3) return undefined;
+    const rows = await view.read(unit, (connection) =>
+      connection.query<ProvedGroup & { entry: number | null }>(
+        `SELECT (SELECT tree FROM journal.log) AS tree, entry, first, count, leaves, salts FROM journal.journal
+         WHERE first <= ? ORDER BY first DESC LIMIT 1`,
+        [sequence],
+      ),
+    );
+    const [row] = rows ?? [];
+    return row === undefined || row.entry === null || sequence >= row.first + row.count ? undefined : row;
+  }
+
+  async keys(): Promise<readonly CertifiedKey[]> {
+    return readSigningKeys(await this.view());
+  }
+}
