@@ -31,6 +31,7 @@ export const errorTable = {
   defined_in_files: { status: 409, title: 'A file of the policy set defines it' },
   idempotency_key_reused: { status: 409, title: 'The key was sent with another request' },
   policy_source_read_only: { status: 409, title: 'Policy sets are not written here' },
+  too_many_policy_sets: { status: 409, title: 'There are as many policy sets as there may be' },
   precondition_failed: { status: 412, title: 'It is not what the caller expects' },
   payload_too_large: { status: 413, title: 'The request is too large' },
   too_costly: { status: 413, title: 'The request costs more than the limit ever allows at once' },

@@ -86,6 +86,7 @@ const putOperation: Operation = {
     'policy_set_invalid',
     'bundle_refused',
     'policy_source_read_only',
+    'too_many_policy_sets',
     'precondition_failed',
     'precondition_required',
     'payload_too_large',

@@ -137,6 +137,13 @@ export class Config {
   @Rule((value, config) => whyNotPoll(value as string, config))
   readonly bundlePoll: string = '10s';
 
+  @Variable(
+    'Most policy sets that are served. Further ones are not loaded, and say so (`too_many_policy_sets`); with the source `database` none is written.',
+  )
+  @IsInt()
+  @Min(1)
+  readonly maxPolicySets: number = 10_000;
+
   @Variable('Set that answers requests which name none. Default: the set named `default`, else the only one.')
   @IsOptional()
   @IsString()

@@ -94,6 +94,14 @@ export class PolicySetTable {
     this.entryByName.delete(name);
   }
 
+  /** Whether fewer sets than this are served. */
+  hasRoomFor(most: number): boolean {
+    if (this.entryByName.size <= most) return true;
+    let served = 0;
+    for (const { loaded } of this.entryByName.values()) if (loaded !== undefined) served++;
+    return served < most;
+  }
+
   /** The version that is served under that name. */
   served(name: string): ServedPolicySet | undefined {
     return this.serving.get(name);

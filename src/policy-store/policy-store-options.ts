@@ -32,6 +32,8 @@ export interface PolicyStoreOptions {
   readonly onLoad?: (event: LoadEvent) => void;
   /** The highest age of a set, in milliseconds, at which it answers requests; undefined: any. */
   readonly maxStalenessMs?: number;
+  /** Most sets that are served (10,000). */
+  readonly maxSets?: number;
   /** When a set is tried again that failed for another reason than its files, in milliseconds (5,000). */
   readonly retryMs?: number;
 }

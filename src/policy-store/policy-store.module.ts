@@ -153,7 +153,7 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
         data: LiveDataStore,
       ) =>
         source instanceof DatabaseSource && repository !== undefined
-          ? new PolicyWriting(repository, source, new SentBundles(trustedKeysOf(config)), data)
+          ? new PolicyWriting(repository, source, new SentBundles(trustedKeysOf(config)), data, config.maxPolicySets)
           : undefined,
     },
     {
@@ -168,7 +168,7 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
         audit: AuditLog,
         observers: LoadObservers,
       ) => {
-        const { databaseUrl, defaultPolicySet, maxStaleness } = config;
+        const { databaseUrl, defaultPolicySet, maxPolicySets, maxStaleness } = config;
         // An SQLite file is not away: it is on this machine.
         const copy = isPostgresUrl(databaseUrl)
           ? new SpoolCopy(copiedData, copyPlace(config, dataCopyName, log))
@@ -182,6 +182,7 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
             observers.notify(event);
             notePolicyLoad(audit, source, event);
           },
+          maxSets: maxPolicySets,
           ...(defaultPolicySet !== undefined && { defaultPolicySet }),
           ...(maxStaleness !== undefined && { maxStalenessMs: parseDuration(maxStaleness)! }),
         });

@@ -5,7 +5,9 @@ import { testsVersionOf, versionOf } from './policy-set-files.js';
 import type { Entry, PolicySetTable } from './policy-set-table.js';
 import { ageOf, type OfferedSet } from './policy-source.js';
 import type { LoadEvent, PolicyStoreOptions } from './policy-store-options.js';
+import { problemOfSet } from './set-file-problems.js';
 import { claimedRevision } from './set-revisions.js';
+import { defaultMaxSets } from './source-limits.js';
 import type { VersionService } from './version-service.js';
 
 /** Loads what a source has of a set. A set that cannot be loaded keeps the version that serves (P1). */
@@ -13,13 +15,15 @@ export class SetLoader {
   constructor(
     private readonly sets: PolicySetTable,
     private readonly service: VersionService,
-    private readonly options: Pick<PolicyStoreOptions, 'archive' | 'live' | 'log' | 'onLoad' | 'source'>,
+    private readonly options: Pick<PolicyStoreOptions, 'archive' | 'live' | 'log' | 'maxSets' | 'onLoad' | 'source'>,
   ) {}
 
   /** @returns `failed`: something else than the files was at fault, so the same may go well later */
   async load(offered: OfferedSet): Promise<'served' | 'refused' | 'failed'> {
     const { set, since } = offered;
     const entry = this.sets.obtain(set.name);
+    const { maxSets = defaultMaxSets } = this.options;
+    if (entry.loaded === undefined && !this.sets.hasRoomFor(maxSets)) return this.refuse(entry, maxSets);
     const from = entry.loaded?.served.version ?? entry.archived?.version;
     entry.sourceVersion = offered.pinnedOver ?? versionOf(set.files);
     entry.offered = offered;
@@ -42,6 +46,20 @@ export class SetLoader {
     }
     await this.finish(entry, result, since, from);
     return outcome;
+  }
+
+  /** A compiled set takes memory for as long as it is served, so one too many is not compiled, nor taken from the archive. */
+  private refuse(entry: Entry, maxSets: number): 'refused' {
+    entry.archived = undefined;
+    this.note(entry, [
+      problemOfSet(
+        'too_many_policy_sets',
+        `${maxSets} policy sets are served already, as many as may be`,
+        'raise VERDICT_MAX_POLICY_SETS, or remove sets and reload this one',
+      ),
+    ]);
+    this.sets.publish();
+    return 'refused';
   }
 
   /** The source has files for the set that are not to be used. */

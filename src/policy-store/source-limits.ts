@@ -5,4 +5,7 @@ export interface SourceLimits {
   readonly maxFiles: number;
 }
 
+/** Most sets of a service, where nothing else is configured. */
+export const defaultMaxSets = 10_000;
+
 export const defaultSourceLimits: SourceLimits = Object.freeze({ maxBytes: 64 * 1024 * 1024, maxFiles: 10_000 });

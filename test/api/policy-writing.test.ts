@@ -466,6 +466,26 @@ describe('P10: GET /v1/policy-sets/{set}/files', () => {
   });
 });
 
+describe('VERDICT_MAX_POLICY_SETS', () => {
+  it('lets that many sets be written and no more, and others be changed', async () => {
+    const databaseUrl = `sqlite:${join(temporaryDirectory(), 'verdict.sqlite')}`;
+    const settings = { databaseUrl, policySource: 'database', auth: 'none', maxPolicySets: 2 } as const;
+    const service = await startService({}, settings);
+    onTestFinished(() => service.stop());
+    const put = async (set: string, subject: string, ifMatch?: string) => {
+      const headers = { 'content-type': 'application/json', ...(ifMatch !== undefined && { 'if-match': ifMatch }) };
+      const payload = JSON.stringify({ files: rules(subject) });
+      const answer = await service.app.inject({ method: 'PUT', url: `/v1/policy-sets/${set}`, headers, payload });
+      return { status: answer.statusCode, type: answer.json().type };
+    };
+    expect([(await put('a', 'ann')).status, (await put('b', 'ann')).status]).toEqual([200, 200]);
+    expect(await put('c', 'ann')).toEqual({ status: 409, type: 'urn:verdict:problem:too_many_policy_sets' });
+    expect((await put('a', 'ben', '"1"')).status).toBe(200);
+    await service.app.inject({ method: 'DELETE', url: '/v1/policy-sets/b' });
+    expect((await put('c', 'ann')).status).toBe(200);
+  });
+});
+
 describe('a service whose sets come from a directory', () => {
   it('refuses to write them, with 409', async () => {
     const service = await startService(onePolicySet, { auth: 'none' });

@@ -6,7 +6,7 @@ import { VerdictError } from '../../src/errors.js';
 import type { PolicyStore } from '../../src/policy-store/policy-store.js';
 import { idModel } from '../models.js';
 import { temporaryDirectory, writeTree } from './folders.js';
-import { brief, newStore, startedStore } from './store.js';
+import { brief, newStore, openArchive, startedStore, until } from './store.js';
 
 const rule = (subject: string) => `p, ${subject}, data1, read\n`;
 const set = (name: string, rules = rule('alice')) => ({
@@ -139,6 +139,41 @@ describe('a policy store', () => {
     } finally {
       clearInterval(writing);
     }
+  });
+
+  it('serves as many sets as it may, and says of one more why it does not, over a restart too', async () => {
+    const archive = await openArchive(join(temporaryDirectory(), 'verdict.sqlite'));
+    const root = await directory({ ...set('a'), ...set('b') });
+    const start = () => startedStore(root, { archive, maxSets: 2 });
+    const first = await start();
+    expect(first.store.statuses().map(brief)).toEqual(['a active', 'b active']);
+    await writeTree(root, set('c'));
+    await first.store.reload();
+    const full = ['a active', 'b active', 'c failed [.:1 too_many_policy_sets]'];
+    expect(first.store.statuses().map(brief)).toEqual(full);
+    // What serves can change.
+    await writeFile(join(root, 'a/rules.csv'), rule('bob'));
+    await first.store.reload();
+    expect(await allowed(first.store, 'bob', 'a')).toBe(true);
+    await first.store.stop();
+    const { store } = await start();
+    expect(store.statuses().map(brief)).toEqual(full);
+    await rm(join(root, 'b'), { recursive: true });
+    await until(
+      () => store.statuses().length,
+      (count) => count === 2,
+    );
+    await store.reload('c');
+    expect(store.statuses().map(brief)).toEqual(['a active', 'c active']);
+  });
+
+  it('takes no set from the archive beyond that', async () => {
+    const archive = await openArchive(join(temporaryDirectory(), 'verdict.sqlite'));
+    const root = await directory({ ...set('a'), ...set('b') });
+    const before = await startedStore(root, { archive });
+    await before.store.stop();
+    const { store } = await startedStore(root, { archive, maxSets: 1 });
+    expect(store.statuses().map(brief)).toEqual(['a active', 'b failed [.:1 too_many_policy_sets]']);
   });
 
   it('shows warnings of a set that it serves', async () => {

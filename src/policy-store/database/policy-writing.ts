@@ -51,6 +51,7 @@ export class PolicyWriting {
     private readonly source: DatabaseSource,
     private readonly bundles: SentBundles,
     private readonly data: LiveDataStore,
+    private readonly maxSets: number,
   ) {}
 
   /**
@@ -59,7 +60,8 @@ export class PolicyWriting {
    *
    * @param note `by`: who writes
    * @throws VerdictError `policy_set_invalid` with every problem, `precondition_required`, `precondition_failed`,
-   *   `policy_writes_in_progress`, `bundle_refused` where sets must be signed
+   *   `policy_writes_in_progress`, `bundle_refused` where sets must be signed,
+   *   `too_many_policy_sets`
    */
   put(set: PolicySetFiles, note: PutNote): Promise<WrittenPolicySet> {
     this.bundles.refuseUnsigned(set.name);
@@ -94,12 +96,26 @@ export class PolicyWriting {
   ): Promise<WrittenPolicySet> {
     // What would not be written is neither verified nor compiled. The repository looks again, since others write meanwhile.
     requireExpected(name, await this.repository.revisions(name), expected);
+    if (expected === 'new') await this.requireRoom();
     const { set, gitCommit } = await read();
     if (expected === 'new') await this.removeData(name, by);
     const revision = await this.checkAndWrite(set, { expected, by }, gitCommit);
     // The change is made; that this replica cannot serve it yet is for its health to say.
     await this.source.reload(set.name).catch(() => undefined);
     return { set: set.name, version: versionOf(set.files), revision };
+  }
+
+  /**
+   * What no replica would serve is not written. Two that are written at the same time on two replicas may both be the last; the
+   * one too many is then not served, and says why.
+   *
+   * @throws VerdictError `too_many_policy_sets`
+   */
+  private async requireRoom(): Promise<void> {
+    const { length } = await this.repository.heads();
+    if (length < this.maxSets) return;
+    const detail = `There are ${length} policy sets, and ${this.maxSets} are allowed (VERDICT_MAX_POLICY_SETS).`;
+    throw new VerdictError('too_many_policy_sets', detail);
   }
 
   /** Files are checked with the live data of the set, and again where these have changed meanwhile. */

@@ -15,6 +15,7 @@ import { DatabaseSource } from '../../../src/policy-store/database/database-sour
 import type { PolicyRepository } from '../../../src/policy-store/database/policy-repository.js';
 import { PolicyWriting } from '../../../src/policy-store/database/policy-writing.js';
 import type { PolicyStore } from '../../../src/policy-store/policy-store.js';
+import { defaultMaxSets } from '../../../src/policy-store/source-limits.js';
 import { SpoolCopy } from '../../../src/policy-store/spool-copy.js';
 import { temporaryDirectory } from '../folders.js';
 import { newStore, until } from '../store.js';
@@ -129,7 +130,7 @@ export function describeLiveSets(database: string, make: () => Replicated): void
         await data.close();
         await archive.close();
       });
-      const policies = new PolicyWriting(repository, source, new SentBundles(undefined), data);
+      const policies = new PolicyWriting(repository, source, new SentBundles(undefined), data, defaultMaxSets);
       return { ...made, data, archive, repository, policies, change };
     }
 
