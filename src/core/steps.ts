@@ -3,6 +3,9 @@
 /** Items of a list between two pauses: some milliseconds. */
 export const itemsPerStep = 10_000;
 
+/** Links of live data that are read, hashed or put in their place between two pauses. Of entities each is a step: one may be long. */
+export const linksPerStep = 200;
+
 /** Patterns that are prepared between two pauses; one may take some tenths of a millisecond. */
 export const patternsPerStep = 50;
 

@@ -23,7 +23,7 @@ import { LiveEntities, type StoredEntity } from '../manifest/entities.js';
 import { canonical } from '../manifest/schema-checking.js';
 import { type LinkChange, LiveLinks } from '../roles/live-links.js';
 import type { Sha256 } from '../sha-256.js';
-import { itemsPerStep } from '../steps.js';
+import { linksPerStep } from '../steps.js';
 import { bytesOf, type Digest, DigestTree, digestFromHex } from './digest-tree.js';
 
 /** A role link: the key of the definition, then its columns, as a line of a rules file has them: `['g', 'ana', 'editor']`. */
@@ -106,11 +106,11 @@ export class LiveData {
         const digest = (parent: string): Digest =>
           this.digestOf(JSON.stringify(['role', ...tupleOf(definition, hasDomain, child, parent, domain)]));
         for (const parent of change.added) {
-          if (++done % itemsPerStep === 0) yield;
+          if (++done % linksPerStep === 0) yield;
           added.push(digest(parent));
         }
         for (const parent of change.removed) {
-          if (++done % itemsPerStep === 0) yield;
+          if (++done % linksPerStep === 0) yield;
           removed.push(digest(parent));
         }
       }
@@ -118,11 +118,11 @@ export class LiveData {
     const digestOfEntity = ({ type, id, attributes }: StoredEntity): Digest =>
       this.digestOf(canonical(['entity', type, id, attributes]));
     for (const entity of entities.removed) {
-      if (++done % itemsPerStep === 0) yield;
+      yield;
       removed.push(digestOfEntity(entity));
     }
     for (const entity of entities.added) {
-      if (++done % itemsPerStep === 0) yield;
+      yield;
       added.push(digestOfEntity(entity));
     }
     const stored = yield* this.stored.changed(entities.removed, entities.added);

@@ -3,7 +3,7 @@ import { cut, quote } from '../quote.js';
 import type { JsonObject } from '../request.js';
 import type { Semantics } from '../semantics.js';
 import { emptyMap, type ShardedMap } from '../sharded-map.js';
-import { itemsPerStep } from '../steps.js';
+import { itemsPerStep, linksPerStep } from '../steps.js';
 import type { NamedText, ReportFatal, YamlNode } from './yaml-document.js';
 import { readYamlInSteps } from './yaml-document.js';
 
@@ -98,14 +98,14 @@ export class LiveEntities implements Iterable<StoredEntity> {
     const [byTypeAndId, byId] = [this.byTypeAndId.edit(), this.byId.edit()];
     let done = 0;
     for (const entity of removed) {
-      if (++done % itemsPerStep === 0) yield;
+      if (++done % linksPerStep === 0) yield;
       byTypeAndId.delete(entityKey(entity));
       const others = (byId.get(entity.id) ?? []).filter(({ type }) => type !== entity.type);
       if (others.length === 0) byId.delete(entity.id);
       else byId.set(entity.id, others);
     }
     for (const entity of added) {
-      if (++done % itemsPerStep === 0) yield;
+      if (++done % linksPerStep === 0) yield;
       byTypeAndId.set(entityKey(entity), entity);
       byId.set(entity.id, [...(byId.get(entity.id) ?? []), entity]);
     }

@@ -12,7 +12,7 @@ import { faultInName } from '../names.js';
 import { cut, quote, spellUnseen } from '../quote.js';
 import type { Json, JsonObject } from '../request.js';
 import type { LinkChange } from '../roles/live-links.js';
-import { itemsPerStep } from '../steps.js';
+import { linksPerStep } from '../steps.js';
 import { entityCheck, type StoredAttributeFault } from './check-attributes.js';
 import { isCombination } from './combination.js';
 import type { CompiledPolicySet } from './compile.js';
@@ -173,10 +173,11 @@ class ChangeReader {
       this.refuse('wrong_type', `${quote(pointer.slice(1))} must be a list`, pointer);
       return;
     }
+    const perStep = pointer.endsWith('/roles') ? linksPerStep : 1;
     let at = 0;
     for (const item of list as Iterable<unknown>) {
       read(item, { list: pointer, at });
-      if (++at % itemsPerStep === 0) yield;
+      if (++at % perStep === 0) yield;
     }
   }
 
@@ -244,7 +245,7 @@ class ChangeReader {
       const changes: LinkChange[] = [];
       for (const children of domains.values()) {
         for (const { domain, child, links: named } of children.values()) {
-          if (++done % itemsPerStep === 0) yield;
+          if (++done % linksPerStep === 0) yield;
           const come = named.filter(({ before, after }) => after && !before).map(({ parent }) => parent);
           const gone = named.filter(({ before, after }) => before && !after).map(({ parent }) => parent);
           if (come.length + gone.length > 0) changes.push({ domain, child, added: come, removed: gone });
@@ -256,7 +257,7 @@ class ChangeReader {
       if (changes.length > 0) links.set(definition, { hasDomain, changes });
     }
     for (const { before, after } of this.entities.values()) {
-      if (++done % itemsPerStep === 0) yield;
+      yield;
       if (before !== undefined && after !== undefined && canonical(before.attributes) === canonical(after.attributes))
         continue;
       if (before !== undefined) entities.removed.push(before);

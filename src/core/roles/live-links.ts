@@ -1,6 +1,6 @@
 /** The links of one role definition that are live data, beside those of the files. */
 import { emptyMap, type MapEdit, type ShardedMap } from '../sharded-map.js';
-import { itemsPerStep } from '../steps.js';
+import { linksPerStep } from '../steps.js';
 import { Links, type Parent } from './links.js';
 
 /** Links of one name that are new and links of it that are gone. */
@@ -54,7 +54,7 @@ export class LiveLinks {
     let { size } = this;
     let done = 0;
     for (const { domain, child, added, removed } of changes) {
-      if (++done % itemsPerStep === 0) yield;
+      if (++done % linksPerStep === 0) yield;
       let edit = edits.get(domain);
       if (edit === undefined) {
         edit = (domains.get(domain) ?? emptyMap<Links>()).edit();
@@ -68,7 +68,7 @@ export class LiveLinks {
       size += added.length - removed.length;
     }
     for (const [domain, edit] of edits) {
-      if (++done % itemsPerStep === 0) yield;
+      if (++done % linksPerStep === 0) yield;
       const links = edit.done();
       if (links.size === 0) domains.delete(domain);
       else domains.set(domain, links);

@@ -2,7 +2,7 @@
 import { type NameMatching, PatternIndex } from '../rules/pattern-index.js';
 import { emptyMap, type ShardedMap } from '../sharded-map.js';
 import type { StepMeter } from '../step-budget.js';
-import { itemsPerStep } from '../steps.js';
+import { linksPerStep } from '../steps.js';
 import type { LinkChange, LinksByChild } from './live-links.js';
 import type { DomainPart } from './role-view.js';
 
@@ -37,7 +37,7 @@ export class LivePart implements DomainPart {
     const counted = new Map<string, number>();
     let done = 0;
     for (const { child, added, removed } of changes) {
-      if (++done % itemsPerStep === 0) yield;
+      if (++done % linksPerStep === 0) yield;
       const count = (name: string, by: number): void => void counted.set(name, (counted.get(name) ?? 0) + by);
       count(child, added.length - removed.length);
       for (const parent of added) count(parent, 1);
@@ -45,7 +45,7 @@ export class LivePart implements DomainPart {
     }
     const [come, gone]: [string[], string[]] = [[], []];
     for (const [name, by] of counted) {
-      if (++done % itemsPerStep === 0) yield;
+      if (++done % linksPerStep === 0) yield;
       const before = names.get(name) ?? 0;
       const after = before + by;
       if (after > 0) names.set(name, after);

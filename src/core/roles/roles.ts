@@ -6,7 +6,7 @@ import type { Json } from '../request.js';
 import { type NameMatching, PatternIndex } from '../rules/pattern-index.js';
 import { emptyMap, type ShardedMap } from '../sharded-map.js';
 import { type StepMeter, unmetered } from '../step-budget.js';
-import { itemsPerStep } from '../steps.js';
+import { linksPerStep } from '../steps.js';
 import type { Links, LinkTest } from './links.js';
 import { type LinkChange, LiveLinks } from './live-links.js';
 import { LivePart } from './live-part.js';
@@ -162,7 +162,7 @@ export class RoleGraph implements RoleRelation {
     const byDomain = new Map<string, LinkChange[]>();
     let done = 0;
     for (const change of changes) {
-      if (++done % itemsPerStep === 0) yield;
+      if (++done % linksPerStep === 0) yield;
       const known = byDomain.get(change.domain);
       if (known === undefined) byDomain.set(change.domain, [change]);
       else known.push(change);
@@ -170,7 +170,7 @@ export class RoleGraph implements RoleRelation {
     const mixed = live.mixed.edit();
     const [come, gone]: [string[], string[]] = [[], []];
     for (const [domain, changed] of byDomain) {
-      if (++done % itemsPerStep === 0) yield;
+      if (++done % linksPerStep === 0) yield;
       const before = mixed.get(domain);
       const after = links.in(domain);
       if (after === undefined) mixed.delete(domain);
