@@ -173,10 +173,14 @@ describe('POST /v1/policy-sets/{set}/changes', () => {
     const again = await ask.grant('user:eve', 'editor', key);
     expect(again).toMatchObject({ status: 200, body: { revision: one.body.revision, added: 0 } });
     expect(await ask.edits('eve', taken.body.revision)).toMatchObject({ allowed: false });
-    expect(await ask.grant('user:fay', 'editor', key)).toMatchObject({
-      status: 409,
-      body: problem('idempotency_key_reused'),
-    });
+    for (const other of [
+      () => ask.grant('user:fay', 'editor', key),
+      () => ask.take('user:eve', 'editor', key),
+      () => ask.change({ add: { roles: [g('user:eve', 'editor'), g('user:eve', 'editor')] } }, key),
+      () => ask.grant('user:eve', 'editor', { ...key, 'if-match': `"${taken.body.revision}"` }),
+    ]) {
+      expect(await other()).toMatchObject({ status: 409, body: problem('idempotency_key_reused') });
+    }
   });
 
   it.each(['', 'two words', 'é', 'x'.repeat(129)])('refuses the key %j', async (key) => {

@@ -1,9 +1,10 @@
 import type { RoleTuple } from '../../core/data/live-data.js';
 import type { StoredEntity } from '../../core/manifest/entities.js';
 import { canonical } from '../../core/manifest/schema-checking.js';
+import { isObject } from '../../core/matcher/values.js';
 import { type DataChange, DataError, type DataProblem } from '../../core/policy/data-change.js';
 import { formatProblem, PolicyError } from '../../core/problem.js';
-import type { Json } from '../../core/request.js';
+import type { Json, JsonObject } from '../../core/request.js';
 import { sha256 } from '../../digest/sha-256.js';
 import { type FieldError, VerdictError } from '../../errors.js';
 import { OneAtATime } from '../../turns/one-at-a-time.js';
@@ -71,8 +72,8 @@ export class LiveDataWriting {
   async change(name: string, change: DataChange, note: DataChangeNote): Promise<WrittenChange> {
     requireSize(change);
     if (!this.writes.hasRoomFor(note.by)) throw tooManyChanges();
-    const key = note.key === undefined ? undefined : { key: `${note.by} ${note.key}`, digest: digestOf(change, note) };
     return this.writes.run(note.by, async () => {
+      const key = await keyOf(change, note);
       for (let tries = 0; tries < maxTries; tries++) {
         const written = (key && (await this.answered(name, key))) ?? (await this.changeOnce(name, change, note, key));
         if (written !== undefined) return written;
@@ -148,9 +149,43 @@ function requireSize({ add, remove }: DataChange): void {
   throw new VerdictError('payload_too_large', detail);
 }
 
-function digestOf(change: DataChange, { expected = 'any' }: DataChangeNote): string {
+async function keyOf(change: DataChange, note: DataChangeNote): Promise<ChangeKey | undefined> {
+  if (note.key === undefined) return undefined;
+  return { key: `${note.by} ${note.key}`, digest: await inTurns(digestOf(change, note)) };
+}
+
+/** Tells one request from another. The lists of a change are hashed in pieces, since they may be long. */
+function* digestOf(change: DataChange, { expected = 'any' }: DataChangeNote): Generator<void, string> {
+  const parts: JsonObject = {};
   // Sound: a change that comes over HTTP is JSON.
-  return sha256([canonical([String(expected), change as unknown as Json])]);
+  for (const [part, lists] of Object.entries(change as JsonObject)) {
+    if (!isObject(lists)) {
+      parts[part] = lists;
+      continue;
+    }
+    const digests: JsonObject = {};
+    for (const [name, list] of Object.entries(lists)) {
+      digests[name] = Array.isArray(list) ? yield* digestsOf(list) : list;
+    }
+    parts[part] = digests;
+  }
+  return sha256([canonical([String(expected), parts])]);
+}
+
+/** Characters of a list that are hashed in one go. */
+const hashedAtOnce = 64 * 1024;
+
+function* digestsOf(list: readonly Json[]): Generator<void, string[]> {
+  const digests: string[] = [];
+  let text = '';
+  for (const item of list) {
+    text += `${canonical(item)}\n`;
+    if (text.length < hashedAtOnce) continue;
+    digests.push(sha256([text]));
+    text = '';
+    yield;
+  }
+  return [...digests, sha256([text])];
 }
 
 async function tried(change: Promise<ChangedLoadedSet>): Promise<ChangedLoadedSet> {
