@@ -19,6 +19,7 @@ import { LiveDataWriting } from '../policy-store/data/live-data-writing.js';
 import { PolicyWriting } from '../policy-store/database/policy-writing.js';
 import { PolicyStore } from '../policy-store/policy-store.js';
 import { PolicyStoreModule } from '../policy-store/policy-store.module.js';
+import { registerAccessReviewRoutes } from './access-review-routes.js';
 import { ApiKeysController } from './api-keys.controller.js';
 import { AuditEventsController } from './audit-events.controller.js';
 import { registerDecideRoutes } from './decide-routes.js';
@@ -84,6 +85,7 @@ export class ApiModule implements OnModuleInit {
     const limits = httpLimitsOf(config);
     registerDecideRoutes(fastify, this.pdp, limits, this.gate);
     registerPolicyWriting(fastify, this.policySets, this.writing, limits, this.gate);
+    registerAccessReviewRoutes(fastify, this.policySets, limits);
     registerLiveDataRoutes(fastify, this.policySets, this.data, limits);
     registerSessionRoutes(fastify, { sessions, audit, secure: isSecure(config) });
     registerFrontPage(fastify, { base: basePathOf(config), version: engineVersion });

@@ -31,7 +31,8 @@ export interface ChangedPolicySet {
 }
 
 export class PolicySet {
-  constructor(private readonly compiled: CompiledPolicySet) {}
+  /** @param compiled for the parts of the core that stand on sets, such as analysis; it is not a part of the library */
+  constructor(readonly compiled: CompiledPolicySet) {}
 
   /** `sha256:` and the digest of model, rules, manifest, entities and schema, and of live data if there is some. */
   get version(): string {

@@ -11,7 +11,7 @@ import { unmetered } from '../step-budget.js';
 import { itemsPerStep } from '../steps.js';
 import { maxLimits, questionsOf, sizeOf } from './access.js';
 import { type ColumnUse, columnUses } from './column-use.js';
-import { Examiner, type Permission } from './examiner.js';
+import { Examiner, type Permission, tooDear } from './examiner.js';
 import { patternId } from './name-group.js';
 import { follows, limitsOf, never, type Residual, sameResidual, textOf } from './residual.js';
 import { type Universe, universeInSteps } from './universe.js';
@@ -82,6 +82,7 @@ export function* diffAccessInSteps(
     if (++examined % itemsPerStep === 0) yield;
     const was = old?.examine(question) ?? never;
     const is = current?.examine(question) ?? never;
+    if (limitsOf(was).includes(tooDear) || limitsOf(is).includes(tooDear)) limits.add(tooDear);
     if (sameResidual(was, is)) continue;
     const change = { ...question, was: inWords(was), is: inWords(is) };
     if (!follows(was, is)) gained.push(change);

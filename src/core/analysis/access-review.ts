@@ -3,7 +3,6 @@
 import { ambiguousEntity } from '../manifest/entities.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
 import type { Entity, JsonObject } from '../request.js';
-import { itemsPerStep } from '../steps.js';
 import { permissionsInSteps, type ReviewedPermission, review } from './access.js';
 import { type Universe, universeInSteps, type WitnessedEntity } from './universe.js';
 
@@ -44,6 +43,8 @@ export interface AccessReview {
 export interface ReviewOptions {
   readonly now: number;
   readonly maxQuestions: number;
+  /** Most permissions that are listed; all by default. */
+  readonly maxPermissions?: number;
 }
 
 const universes = new WeakMap<CompiledPolicySet, Universe>();
@@ -51,18 +52,22 @@ const universes = new WeakMap<CompiledPolicySet, Universe>();
 export function* reviewAccessInSteps(
   set: CompiledPolicySet,
   query: ReviewQuery,
-  { now, maxQuestions }: ReviewOptions,
+  { now, maxQuestions, maxPermissions = Number.POSITIVE_INFINITY }: ReviewOptions,
 ): Generator<void, AccessReview> {
   const whole = universes.get(set) ?? (yield* universeInSteps([set]));
   universes.set(set, whole);
   const universe = narrow(whole, query, set);
-  const found = yield* permissionsInSteps(set, universe, { now, maxQuestions });
+  const found = yield* permissionsInSteps(set, universe, { now, maxQuestions, maxPermissions });
   const permissions: ListedPermission[] = [];
   for (const permission of found.permissions) {
-    if (permissions.length % (itemsPerStep / 10) === 0) yield;
+    yield;
     permissions.push({ ...review(set, permission, now), witness: standsFor(permission, universe) });
   }
-  const stopped = found.complete ? [] : [`stopped after ${found.examined} questions`];
+  const isFull = found.permissions.length >= maxPermissions;
+  const why = isFull
+    ? `only the first ${maxPermissions} permissions are listed`
+    : `stopped after ${found.examined} questions`;
+  const stopped = found.complete ? [] : [why];
   const limits = [...universe.limits, ...found.limits, ...stopped];
   const { rolesLeftOut } = universe;
   return { permissions, examined: found.examined, complete: limits.length === 0, limits, rolesLeftOut };

@@ -9,7 +9,6 @@ import type { CompiledPolicySet } from '../policy/compile.js';
 import type { DecisionRequest, Entity } from '../request.js';
 import { findPlacesAmong } from '../search/backwards.js';
 import type { SearchQuery } from '../search/search-query.js';
-import { itemsPerStep } from '../steps.js';
 import { columnUses } from './column-use.js';
 import { Examiner, type Permission, requestOfPermission } from './examiner.js';
 import { limitsOf, textOf } from './residual.js';
@@ -56,6 +55,9 @@ export interface Permissions {
   readonly limits: readonly string[];
 }
 
+/** Questions between two pauses: one may ask thousands of rules. */
+const questionsPerStep = 16;
+
 /** Most sentences about names that were not listed. */
 export const maxLimits = 20;
 
@@ -66,7 +68,11 @@ export const maxLimits = 20;
 export function* permissionsInSteps(
   set: CompiledPolicySet,
   universe: Universe,
-  { now, maxQuestions }: { readonly now: number; readonly maxQuestions: number },
+  {
+    now,
+    maxQuestions,
+    maxPermissions = Number.POSITIVE_INFINITY,
+  }: { readonly now: number; readonly maxQuestions: number; readonly maxPermissions?: number },
 ): Generator<void, Permissions> {
   const { subjects, resources, contexts, actions } = universe;
   const examiner = new Examiner(set, universe, now);
@@ -96,8 +102,8 @@ export function* permissionsInSteps(
           universe.witnesses.actions.has(action) ||
           universe.witnesses.contexts.has(context);
         for (const entity of yield* among.find(query, open, isWitness)) {
-          if (examined === maxQuestions) return done(false);
-          if (++examined % itemsPerStep === 0) yield;
+          if (examined === maxQuestions || found.length === maxPermissions) return done(false);
+          if (++examined % questionsPerStep === 0) yield;
           const question = { subject: entity, resource: entity, ...known, action, context };
           const residual = examiner.examine(question);
           if (residual.kind === 'never') continue;

@@ -30,6 +30,7 @@ import { expressionsOf } from '../policy/expressions.js';
 import { quote } from '../quote.js';
 import type { DecisionRequest, Entity, Json, JsonObject } from '../request.js';
 import { MatchingFunctionFailed } from '../roles/name-matching.js';
+import { defaultStepBudget, StepBudgetExceeded } from '../step-budget.js';
 import { finish } from '../steps.js';
 import {
   asksForAttributes,
@@ -60,6 +61,12 @@ export function requestOfPermission({ subject, action, resource, context }: Perm
 
 /** Most conditions within conditions that are followed. */
 const maxEvalDepth = 16;
+
+/** Most steps of one question, some tenths of a second: more than the engine takes, which asks for one request. */
+const maxSteps = 5 * defaultStepBudget;
+const stepsPerRule = 100;
+/** The limit of a question that was not answered: two of them are not known to be the same. */
+export const tooDear = 'a question takes more steps than one may';
 
 /** When an expression is true and when it is false; where it is neither, it errs. */
 interface Truth {
@@ -173,6 +180,7 @@ export class Examiner {
     try {
       return this.ask(main, request);
     } catch (error) {
+      if (error instanceof StepBudgetExceeded) return tooManySteps();
       // Roles are unknown, or values are nested too deeply: the engine denies.
       if (error instanceof MatchingFunctionFailed || error instanceof RangeError) return never;
       throw error;
@@ -201,7 +209,7 @@ export class Examiner {
     scope.sources = main.tokens.map((token) => tokenSource(token, bound));
     scope.now = this.now;
     scope.roles = main.roles;
-    scope.stepsLeft = Number.POSITIVE_INFINITY;
+    scope.stepsLeft = maxSteps;
     this.unknown = unknown;
     const decided = this.decide(main);
     // A request with other attributes may fit the schema.
@@ -246,6 +254,7 @@ export class Examiner {
       const ruleEffect = rules.effect(rule);
       if (ruleEffect === 'indeterminate' && !this.isLone(main)) continue;
       this.scope.rule = rule;
+      this.scope.spend(stepsPerRule);
       if (this.hasWrongResult(main)) {
         // An error of the request, not of the rule: what was not decided before is denied.
         if (effect === 'allow_override') return anyOf(allows);
@@ -772,6 +781,11 @@ function truthOfValue(value: Outcome, isWhole: boolean): Truth {
 /** Takes the place of what always fails, in the text of a condition. */
 function failing({ at }: Expression): Expression {
   return { kind: 'call', name: 'error', args: [], at };
+}
+
+function tooManySteps(): Residual {
+  const expression: Expression = { kind: 'call', name: 'unknown', args: [], at: 0 };
+  return termOf(expression, true, '', tooDear);
 }
 
 /** The members of a question that are witnesses: `subject.id`. */

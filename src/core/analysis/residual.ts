@@ -70,6 +70,7 @@ function join(kind: 'and' | 'or', parts: readonly Residual[]): Residual {
     const inner = part.kind === kind ? part.parts : [part];
     for (const each of inner) if (isOpen(each)) flat.set(each.key, each);
   }
+  if (kind === 'and' && contradicts(flat)) return never;
   const sorted = [...flat.values()].sort((one, other) => (one.key < other.key ? -1 : 1));
   const kept = sorted.length > maxCompared ? sorted : sorted.filter((part) => !isAbsorbed(part, kind, sorted));
   const [only] = kept;
@@ -86,6 +87,15 @@ function join(kind: 'and' | 'or', parts: readonly Residual[]): Residual {
     text: kept.map((part) => within(part, part.text)).join(kind === 'and' ? ' && ' : ' || '),
     key: `${kind}(${kept.map(({ key }) => key).join('\n')})`,
   };
+}
+
+/** Whether a term must hold and must be false. */
+function contradicts(parts: ReadonlyMap<string, Exclude<Residual, Always | Never>>): boolean {
+  for (const part of parts.values()) {
+    if (part.kind !== 'term' || !part.holds) continue;
+    if (parts.has(termOf(part.expression, false, part.data, undefined).key)) return true;
+  }
+  return false;
 }
 
 const looseKinds: ReadonlySet<string> = new Set(['or', 'then', 'otherwise']);
