@@ -1,8 +1,8 @@
 /**
- * Policy sets in PostgreSQL: how long a replica takes until it listens with many of them, or with a large one, and what it
- * costs to look for changes while nothing changes.
+ * Policy sets in PostgreSQL: how long a replica takes until it listens with many of them, or with a large one, what it
+ * costs to look for changes while nothing changes, and what single changes of live data cost each replica.
  *
- *     npm run bench:source -- --sets 1000 --links 1000000 --idle 20
+ *     npm run bench:source -- --sets 1000 --links 1000000 --idle 20 --data 100000 --changes 1000
  */
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -19,12 +19,15 @@ const { values } = parseArgs({
     sets: { type: 'string', default: '1000' },
     links: { type: 'string', default: '1000000' },
     idle: { type: 'string', default: '20' },
+    data: { type: 'string', default: '100000' },
+    changes: { type: 'string', default: '1000' },
   },
 });
 
 const server = await startPostgres();
 const folder = mkdtempSync(join(tmpdir(), 'verdict-source-'));
 try {
+  await measureData(Number(values.data), Number(values.changes));
   await measure(`${values.sets} sets of 20 rules`, Number(values.sets), (n) =>
     Array.from({ length: 20 }, (_, rule) => `p, role-${rule}, doc-${n}-${rule}, read\n`)
       .join('')
@@ -39,6 +42,78 @@ try {
 } finally {
   await server.remove();
   rmSync(folder, { recursive: true, force: true });
+}
+
+/** Live data: links that are imported, then changed one by one while three replicas follow. */
+async function measureData(links, changes) {
+  const url = await server.createDatabase();
+  const replicas = [await start(url, 'one'), await start(url, 'two'), await start(url, 'three')];
+  const [writer] = replicas;
+  const files = {
+    'model.conf': model,
+    'rules.csv': 'p, role-0, doc, read\n',
+    'policy-set.yaml': 'data: { roles: [g] }\n',
+  };
+  await send(writer, 'PUT', '/v1/policy-sets/live', { files });
+  const linkOf = (n) => ['g', `u${n.toString(36)}`, `role-${n % 1_000}`];
+  let began = performance.now();
+  for (let from = 0; from < links; from += 10_000) {
+    const roles = Array.from({ length: Math.min(10_000, links - from) }, (_, n) => linkOf(from + n));
+    await send(writer, 'POST', '/v1/policy-sets/live/changes', { add: { roles } });
+  }
+  const imported = performance.now() - began;
+  const until = async (replica, revision) => {
+    for (;;) {
+      const seen = await send(replica, 'GET', '/v1/policy-sets/live');
+      if (seen.revision >= revision) return performance.now();
+      await delay(5);
+    }
+  };
+  const { revision } = await send(writer, 'GET', '/v1/policy-sets/live');
+  for (const replica of replicas) await until(replica, revision);
+  await delay(5_000);
+  const before = await server.sizeOf(url);
+  const cpu = replicas.map(({ child }) => cpuMicroseconds(child.pid));
+  const followed = [];
+  began = performance.now();
+  for (let n = 0; n < changes; n++) {
+    const roles = [linkOf(links + n)];
+    const written = await send(
+      writer,
+      'POST',
+      '/v1/policy-sets/live/changes',
+      n % 2 ? { remove: { roles } } : { add: { roles } },
+    );
+    // Some are followed: to ask costs the replicas more than to follow.
+    if (n % 50 !== 0) continue;
+    const at = performance.now();
+    for (const replica of replicas.slice(1)) followed.push((await until(replica, written.revision)) - at);
+  }
+  const took = performance.now() - began;
+  await delay(2_000);
+  const spent = replicas.map(({ child }, n) => (cpuMicroseconds(child.pid) - cpu[n]) / changes / 1_000);
+  const grown = (await server.sizeOf(url)) - before;
+  followed.sort((a, b) => a - b);
+  console.log(
+    [
+      `${links} links as live data: imported in ${(imported / 1_000).toFixed(1)} s`,
+      `${changes} single changes in ${(took / 1_000).toFixed(1)} s`,
+      `known elsewhere after ${followed.at(followed.length >> 1).toFixed(0)} ms, at most ${followed.at(-1).toFixed(0)} ms`,
+      `CPU a change: ${spent.map((ms) => ms.toFixed(1)).join(', ')} ms (the first one writes)`,
+      `the database grew by ${(grown / 1_048_576).toFixed(1)} MiB`,
+    ].join('; '),
+  );
+  for (const replica of replicas) await stop(replica);
+}
+
+async function send({ url }, method, path, body) {
+  const response = await fetch(url + path, {
+    method,
+    ...(body !== undefined && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+  return JSON.parse(text);
 }
 
 async function measure(what, count, rulesOf) {

@@ -91,6 +91,12 @@ class BenchPostgres {
     }
   }
 
+  /** Bytes of all tables and indexes of a database. */
+  async sizeOf(url) {
+    const [{ size }] = await this.query('SELECT pg_database_size(current_database())::float8 AS size', url);
+    return size;
+  }
+
   /** Processor time of all its processes, those that ended too, in µs. Linux only. */
   cpu() {
     const { pid } = this.child;
