@@ -45,7 +45,9 @@ export class PolicySetStatus {
 
   @Integer({
     optional: true,
-    description: 'The number of what is served at its source, which rises with every change. A directory gives none.',
+    description:
+      'The number of what is served, which rises with every change of its files, its live data or what it is rolled back to. ' +
+      'The files of a directory have none.',
   })
   readonly revision!: number | undefined;
 

@@ -10,6 +10,7 @@ import { describePostgresUrl, isPostgresUrl, type PostgresUrl, parsePostgresUrl 
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
 import type { RecordedDecisions } from '../../decision-log/recorded-decisions.js';
 import type { PolicyArchive } from '../../policy-store/archive/policy-archive.js';
+import type { LiveDataStore } from '../../policy-store/data/live-data-store.js';
 import { UsageError } from '../exit-code.js';
 
 /** A store, and a function that closes it. */
@@ -61,6 +62,20 @@ export async function openArchive(database: string): Promise<PolicyArchive | und
   return SqlitePolicyArchive.openToRead(file);
 }
 
+/** Opens the live data of policy sets to read it; undefined when there is none, since to open it would make it. */
+export async function openLiveData(database: string): Promise<LiveDataStore | undefined> {
+  if (isPostgresUrl(database)) {
+    const { PostgresLiveDataStore } = await import('../../policy-store/database/postgres/postgres-live-data-store.js');
+    return openInPostgres(database, async (opened) =>
+      (await opened.hasTable('data_change')) ? PostgresLiveDataStore.open(opened) : undefined,
+    );
+  }
+  const file = fileOf(database);
+  if (!existsSync(file)) return undefined;
+  const { SqliteLiveDataStore } = await import('../../policy-store/database/sqlite/sqlite-live-data-store.js');
+  return SqliteLiveDataStore.openToRead(file);
+}
+
 export interface LogImport {
   /** The SQLite file that the log lies beside. */
   readonly from: string;
@@ -109,8 +124,11 @@ export async function importLog({ from, to, progress, remark }: LogImport): Prom
     const copy = async (set: string, version: string): Promise<boolean> => {
       const archived = await source?.version(set, version);
       const files = archived === undefined ? undefined : await source?.files(set, version);
-      if (archived !== undefined && files !== undefined) await archive.adopt(files, archived);
-      return files !== undefined;
+      if (archived === undefined || files === undefined) return false;
+      const { filesVersion } = archived;
+      await archive.adopt(files, { ...archived, version: filesVersion ?? version });
+      // Live data stay in the file: what was decided with them is explained there.
+      return filesVersion === undefined;
     };
     await importJournal({
       database,

@@ -5,7 +5,7 @@ import type { RecordedVersions } from '../../decision-log/recorded-entities.js';
 import { replay } from '../../pdp/replay.js';
 import { ArchivedEntities } from '../../policy-store/archive/archived-entities.js';
 import { ArchivedVersions } from '../../policy-store/archive/archived-versions.js';
-import { openArchive, openDecisionLog } from './database.js';
+import { openArchive, openDecisionLog, openLiveData } from './database.js';
 import type { LogSource } from './log-source.js';
 
 /**
@@ -33,8 +33,7 @@ export async function logOfDatabase(database: string): Promise<LogSource> {
     replay: async (id, version) => {
       const record = await reader.find(id);
       if (record === undefined) throw await reader.notFound(id);
-      const archive = await openArchive(database);
-      const versions = new ArchivedVersions(archive);
+      const { versions, close } = await archivedVersions(database);
       try {
         return await replay(
           { version: (name, wanted, semantics) => versions.get(name, wanted, semantics) },
@@ -42,8 +41,7 @@ export async function logOfDatabase(database: string): Promise<LogSource> {
           version,
         );
       } finally {
-        await versions.stop();
-        await archive?.close();
+        await close();
       }
     },
     close: async () => {
@@ -59,16 +57,28 @@ interface VersionsOfDatabase {
 }
 
 async function openVersions(database: string): Promise<VersionsOfDatabase> {
-  const archive = await openArchive(database);
-  const versions = new ArchivedVersions(archive);
+  const { archive, versions, close } = await archivedVersions(database);
   const served = new Map((await archive?.states())?.map(({ name, version }) => [name, version]));
   return {
     versions: new ArchivedEntities({
       version: (name, version, semantics) => versions.get(name, version, semantics),
       servedVersion: (name) => served.get(name),
     }),
+    close,
+  };
+}
+
+/** The versions of a database, with the live data that they had. */
+async function archivedVersions(database: string) {
+  const archive = await openArchive(database);
+  const data = await openLiveData(database);
+  const versions = new ArchivedVersions(archive, data);
+  return {
+    archive,
+    versions,
     close: async () => {
       await versions.stop();
+      await data?.close();
       await archive?.close();
     },
   };

@@ -63,6 +63,15 @@ const away = new DatabaseError('ECONNREFUSED', 'ECONNREFUSED', true, true);
 const add = (...roles: string[][]): DataChange => ({ add: { roles } });
 const remove = (...roles: string[][]): DataChange => ({ remove: { roles } });
 
+/** Whole numbers below `n` from a seed, the same ones each time. */
+function randomFrom(seed: number): (n: number) => number {
+  let state = seed;
+  return (n) => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+    return (state >>> 8) % n;
+  };
+}
+
 /** What a folder or the database holds of the set. */
 const filesOf = (more: Record<string, string> = {}) => ({
   'model.conf': model,
@@ -437,6 +446,59 @@ export function describeLiveSets(database: string, make: () => Replicated): void
       expect(other.store.resolve('acl').version).toBe(one.store.resolve('acl').version);
       expect(await other.store.latestRevision('acl')).toBe(4);
       expect(put.version).not.toBe(one.store.resolve('acl').version);
+    });
+
+    it('serve one version on all replicas, after any changes by any of them, with restarts in between', async () => {
+      const replicated = make();
+      const random = randomFrom(Number(process.env.VERDICT_TEST_FUZZ_SEED ?? 7));
+      const replicas = [await inDatabase(replicated), await inDatabase(replicated)];
+      await replicas[0]!.policies.put(setOf(filesOf()), { expected: 'new', by: 'ada' });
+      const links = new Set<string>();
+      let text = rules;
+      const versions: string[] = [];
+      for (let turn = 0; turn < 40; turn++) {
+        const replica = replicas[random(2)]!;
+        await replica.store.until(() => replica.store.served('acl') !== undefined, 5_000);
+        const name = `user${random(8)}`;
+        switch (random(8)) {
+          case 0: {
+            text = `${rules}p, viewer, doc, act${turn}\n`;
+            await replica.policies.put(setOf(filesOf({ 'rules.csv': text })), { expected: 'any', by: 'ada' });
+            break;
+          }
+          case 1: {
+            await replica.store.stop();
+            replicas[replicas.indexOf(replica)] = await inDatabase(replicated);
+            break;
+          }
+          case 2:
+          case 3: {
+            await replica.change(remove(['g', name, 'editor']));
+            links.delete(name);
+            break;
+          }
+          default: {
+            await replica.change(add(['g', name, 'editor']));
+            links.add(name);
+          }
+        }
+        const latest = (await replicas[0]!.store.latestRevision('acl'))!;
+        for (const { store } of replicas) {
+          expect(await store.until(() => store.served('acl')?.revision === latest, 5_000), `turn ${turn}`).toBe(true);
+        }
+        versions.push(replicas[0]!.store.resolve('acl').version);
+        expect(replicas[1]!.store.resolve('acl').version, `turn ${turn}`).toBe(versions.at(-1));
+        const whole = compilePolicySet({
+          model,
+          rules: [{ file: 'rules.csv', text }],
+          manifest,
+          data: { roles: [...links].map((link) => ['g', link, 'editor']) },
+        });
+        expect(versions.at(-1), `turn ${turn}`).toBe(whole.version);
+      }
+      for (const version of new Set(versions)) {
+        expect((await replicas[0]!.store.version('acl', version)).version).toBe(version);
+      }
     });
 
     it('do not take files that their data do not fit', async () => {

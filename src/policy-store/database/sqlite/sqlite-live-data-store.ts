@@ -54,6 +54,15 @@ export class SqliteLiveDataStore extends LiveDataStore {
     return new SqliteLiveDataStore(await SqliteConnection.open({ path, migrations, busyTimeoutMs: 10_000 }));
   }
 
+  /** To look into a database that is there; undefined when nothing in it has live data, as in that of an earlier release. */
+  static async openToRead(path: string): Promise<SqliteLiveDataStore | undefined> {
+    const connection = await SqliteConnection.open({ path, setup: ['PRAGMA query_only = ON'], busyTimeoutMs: 10_000 });
+    const tables = await connection.query(`SELECT 1 FROM sqlite_master WHERE name = 'data_change'`);
+    if (tables.length > 0) return new SqliteLiveDataStore(connection);
+    await connection.close();
+    return undefined;
+  }
+
   close(): Promise<void> {
     return this.connection.close();
   }
