@@ -106,6 +106,39 @@ describe('a full explanation', () => {
   });
 });
 
+describe('an explanation of a matcher with alternatives', () => {
+  const alternatives = {
+    model: rbac.model.replace(
+      /m = .*/,
+      'm = g(r.sub, p.sub) && r.obj == p.obj && r.act == p.act || r.sub == "root" && r.act == "read"',
+    ),
+    rules: rbac.rules,
+  };
+
+  it('shows the terms of the alternative that is nearest, not the whole matcher', () => {
+    const { nearMisses, changes } = explain(alternatives, { subject: 'bob', action: 'read', resource: 'article' });
+    expect(nearMisses[0]).toMatchObject({
+      line: 1,
+      failed: [{ term: 'r.sub == "root"', message: 'r.sub is "bob", not "root"' }],
+    });
+    const roles = nearMisses.map(({ failed }) => failed.map(({ term }) => term));
+    expect(roles.flat()).not.toContainEqual(expect.stringContaining('||'));
+    expect(changes.length).toBeGreaterThan(0);
+  });
+
+  it('stops at an alternative that errs, behind which no other is asked', () => {
+    const model = alternatives.model.replace(
+      /m = .*/,
+      'm = r.sub.level > 3 && r.obj == p.obj || r.sub == "root" && r.act == p.act',
+    );
+    const { nearMisses } = explain(
+      { ...alternatives, model },
+      { subject: 'bob', action: 'write', resource: 'article' },
+    );
+    expect(nearMisses[0]?.failed).toMatchObject([{ term: 'r.sub.level > 3', message: 'r.sub.level is missing' }]);
+  });
+});
+
 describe('an explanation of conditions', () => {
   const abac = {
     model: `[request_definition]

@@ -61,7 +61,7 @@ export function* reviewAccessInSteps(
   const permissions: ListedPermission[] = [];
   for (const permission of found.permissions) {
     yield;
-    permissions.push({ ...review(set, permission, now), witness: standsFor(permission, universe) });
+    permissions.push(Object.assign(review(set, permission, now), { witness: standsFor(permission, universe) }));
   }
   const isFull = found.permissions.length >= maxPermissions;
   const why = isFull

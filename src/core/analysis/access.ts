@@ -4,12 +4,12 @@ import { bindValues } from '../engine/ask.js';
 import { decide } from '../engine/decide.js';
 import { describeRule } from '../engine/report.js';
 import { BindingError } from '../policy/binding.js';
-import { isCombination } from '../policy/combination.js';
+import { type Combination, isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
 import type { DecisionRequest, Entity } from '../request.js';
 import { findPlacesAmong } from '../search/backwards.js';
 import type { SearchQuery } from '../search/search-query.js';
-import { columnUses } from './column-use.js';
+import { type ColumnUse, columnUses } from './column-use.js';
 import { Examiner, type Permission, requestOfPermission } from './examiner.js';
 import { limitsOf, textOf } from './residual.js';
 import type { Universe } from './universe.js';
@@ -78,14 +78,15 @@ export function* permissionsInSteps(
   const examiner = new Examiner(set, universe, now);
   const kind = subjects.length > resources.length ? 'subject' : 'resource';
   const among = new PossibleEntities(kind === 'subject' ? subjects : resources, set, universe, examiner);
-  const found: (FoundPermission & { readonly order: number })[] = [];
+  const found: FoundPermission[] = [];
+  const orders: number[] = [];
   const limits = new Set<string>();
   const rank = rankIn(universe);
   let examined = 0;
   const done = (complete: boolean): Permissions => {
-    found.sort((one, other) => one.order - other.order);
+    const places = Array.from(orders.keys()).sort((one, other) => (orders[one] as number) - (orders[other] as number));
     return {
-      permissions: found.map(({ order: _, ...permission }) => permission),
+      permissions: places.map((place) => found[place] as FoundPermission),
       examined,
       complete,
       limits: [...limits],
@@ -104,11 +105,13 @@ export function* permissionsInSteps(
         for (const entity of yield* among.find(query, open, isWitness)) {
           if (examined === maxQuestions || found.length === maxPermissions) return done(false);
           if (++examined % questionsPerStep === 0) yield;
-          const question = { subject: entity, resource: entity, ...known, action, context };
+          const [subject, resource] = kind === 'subject' ? [entity, other] : [other, entity];
+          const question = { subject, resource, action, context };
           const residual = examiner.examine(question);
           if (residual.kind === 'never') continue;
-          const by = residual.kind === 'always' ? {} : { by: examiner.allowing };
-          found.push({ ...question, if: textOf(residual), ...by, order: rank(question) });
+          const by = residual.kind === 'always' ? undefined : examiner.allowing;
+          found.push({ subject, action, resource, context, if: textOf(residual), by });
+          orders.push(rank(question));
           if (residual.kind !== 'always')
             for (const limit of limitsOf(residual)) if (limits.size < maxLimits) limits.add(limit);
         }
@@ -192,6 +195,14 @@ export function review(set: CompiledPolicySet, permission: FoundPermission, now:
   return { ...permission, path: rolePath(set, request, rule?.slice(1), now), rule, file, line };
 }
 
+const uses = new WeakMap<Combination, readonly ColumnUse[]>();
+
+function usesOf(main: Combination): readonly ColumnUse[] {
+  const known = uses.get(main) ?? columnUses(main);
+  uses.set(main, known);
+  return known;
+}
+
 /** How the subject holds the role that a rule asks for. */
 function rolePath(
   set: CompiledPolicySet,
@@ -205,7 +216,7 @@ function rolePath(
   const { tokens } = set.main.request;
   const tokenValue = (token: string | undefined) =>
     token === undefined ? undefined : bound.values[tokens.indexOf(token)];
-  for (const [column, use] of columnUses(set.main).entries()) {
+  for (const [column, use] of usesOf(set.main).entries()) {
     if (use.kind !== 'role' || fields[column] === use.always) continue;
     if (set.main.tokens.find(({ token }) => token === use.token)?.role !== 'subject') continue;
     const [name, domain] = [tokenValue(use.token), tokenValue(use.domain)];

@@ -788,8 +788,13 @@ function tooManySteps(): Residual {
   return termOf(expression, true, '', tooDear);
 }
 
+const none: ReadonlySet<string> = new Set();
+
 /** The members of a question that are witnesses: `subject.id`. */
 function witnessedMembers(question: Permission, witnesses: Witnesses): ReadonlySet<string> {
+  const { entities, actions, contexts } = witnesses;
+  const { subject, resource, action, context } = question;
+  if (!entities.has(subject) && !entities.has(resource) && !actions.has(action) && !contexts.has(context)) return none;
   const members = new Set<string>();
   for (const part of ['subject', 'resource'] as const) {
     const entity = witnesses.entities.get(question[part]);

@@ -42,10 +42,37 @@ export class TermReader {
       if (value === true || (typeof value === 'number' && value !== 0)) continue;
       const condition = this.conditionOf(term, scope);
       // The terms that failed in a condition say more than the condition itself.
-      const inner = condition === undefined ? [] : this.failingIn(condition, scope);
+      const inner = condition === undefined ? this.failingAlternative(term, scope) : this.failingIn(condition, scope);
       failed.push(...(inner.length > 0 ? inner : [term]));
     }
     return failed;
+  }
+
+  /**
+   * The terms that failed in the alternative of a disjunction that is nearest to holding. Empty where every alternative
+   * is one term: then the whole says what is missing.
+   */
+  private failingAlternative(term: Expression, scope: Scope): readonly Expression[] {
+    const alternatives = disjunction(term);
+    if (alternatives.every((alternative) => conjunction(alternative).length === 1)) return [];
+    let nearest: readonly Expression[] = [];
+    for (const alternative of alternatives) {
+      const failed = this.failingIn(alternative, scope);
+      // Behind an alternative that errs the others are not asked.
+      if (this.evaluate(alternative, scope) === fault) return failed;
+      const isOfRequest = failed.some((part) => this.readsRequest(part));
+      if (isOfRequest && (nearest.length === 0 || failed.length < nearest.length)) nearest = failed;
+    }
+    return nearest;
+  }
+
+  private readsRequest(expression: Expression): boolean {
+    let reads = false;
+    walk(expression, (part) => {
+      if (part.kind !== 'column' && part.kind !== 'attribute') return;
+      reads ||= this.combination.request.columns.has(part.name);
+    });
+    return reads;
   }
 
   evaluate(expression: Expression, scope: Scope): Json | typeof fault {
@@ -119,6 +146,12 @@ export class TermReader {
     });
     return `${text} does not hold${values.length === 0 ? '' : `: ${values.join(', ')}`}`;
   }
+}
+
+/** `a || b || c` → its alternatives; another expression is the only one. */
+function disjunction(expression: Expression): readonly Expression[] {
+  if (expression.kind !== 'or') return [expression];
+  return [...disjunction(expression.left), ...disjunction(expression.right)];
 }
 
 /** The columns and attributes that a term reads, each once; what it calls functions on stands for itself. */
