@@ -143,6 +143,9 @@ describe('POST /v1/policy-sets/{set}/changes', () => {
     const add = { add: { roles: [g('user:ana', 'editor')] } };
     expect(await ask.change(add, {}, 'plain')).toMatchObject({ status: 409, body: problem('not_live_data') });
     expect(await ask.change(add, {}, 'none')).toMatchObject({ status: 404, body: problem('policy_set_not_found') });
+    for (const set of ['plain', 'none']) {
+      expect((await ask.change(add, { 'if-match': '"7"' }, set)).status).toBe(set === 'plain' ? 409 : 404);
+    }
   });
 
   it('holds to the revision of If-Match', async () => {

@@ -116,11 +116,11 @@ export class LiveDataWriting {
     { by, expected }: DataChangeNote,
     key: ChangeKey | undefined,
   ): Promise<WrittenChange | undefined> {
+    const base = this.policies.changeable(name);
     const now = await this.store.revisions(name);
     const revision = lastRevisionOf(now);
     if (typeof expected === 'number' && expected !== revision) throw notExpected(name, revision, expected);
     const isAt = ({ data, files = now.files }: ChangeableSet) => data === now.data && files === now.files;
-    const base = this.policies.changeable(name);
     if (!isAt(base)) {
       await this.policies.followData();
       await this.policies.until(() => isAt(this.policies.changeable(name)), followMs);
