@@ -3,6 +3,7 @@ import type { JournalGroup } from './journal-group.js';
 import type { StoredGap } from './log-gap.js';
 import type { CertifiedKey } from './proof/log-keys.js';
 import type { Frontier } from './proof/merkle-tree.js';
+import type { NoteSigner } from './proof/signed-note.js';
 import type { StoredCheckpoint } from './proof/stored-checkpoint.js';
 
 /** Records of a journal that cannot be read any more: their sequences, and times as far as they are known. */
@@ -72,6 +73,9 @@ export interface LocalDecisionLog extends DecisionLog {
 
   /** Commits the records that wait. */
   flush(): Promise<void>;
+
+  /** Signs for this replica; undefined before the start and in mode `off`. */
+  readonly signer: NoteSigner | undefined;
 
   /** Signs all that is committed; returns the note, undefined where nothing can be written now. */
   checkpoint(): Promise<string | undefined>;

@@ -15,6 +15,7 @@ import { follow } from '../sources/follow.js';
 import type { LogSource } from '../sources/log-source.js';
 import { addRecordFilters, addStatsOptions, filtersOf, statsQueryOf } from './log-filters.js';
 import { addLogSource, type LogOptions, LogReading } from './log-reading.js';
+import { addVerify } from './log-verify-command.js';
 
 type Options<Query> = LogOptions & { readonly [name in keyof Query]: Query[name] };
 type ListOptions = Options<DecisionFilters> & {
@@ -32,7 +33,7 @@ const listLimit = 10_000;
  * `readDatabase` is asked where neither `--database` nor `--url` is given.
  */
 export function addLogCommand(program: Command, terminal: Terminal, readDatabase: () => Promise<string>): void {
-  const log = program.command('log').summary('query, follow, export, replay and count decisions');
+  const log = program.command('log').summary('query, follow, export, replay, count and verify decisions');
   const reading = new LogReading(terminal, readDatabase);
   addQuery(log, reading);
   addTail(log, reading);
@@ -40,6 +41,7 @@ export function addLogCommand(program: Command, terminal: Terminal, readDatabase
   addReplay(log, reading);
   addStats(log, reading);
   addImport(log, reading);
+  addVerify(log, terminal, readDatabase);
 }
 
 function addQuery(log: Command, reading: LogReading): void {

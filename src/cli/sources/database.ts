@@ -112,7 +112,7 @@ export async function importLog({ from, to, progress, remark }: LogImport): Prom
   // A log that is not there is said before a lock is made.
   const reader = await openDecisionLog(file);
   const lock = await lockFolder(dirname(resolve(file)));
-  const database = await postgresAt(to).catch(async (error: unknown) => {
+  const database = await openSharedDatabase(to).catch(async (error: unknown) => {
     await lock.release();
     throw error;
   });
@@ -192,7 +192,7 @@ async function openInPostgres<Store extends { close(): Promise<void> } | undefin
   url: string,
   open: (database: PostgresDatabase) => Promise<Store>,
 ): Promise<Store> {
-  const database = await postgresAt(url);
+  const database = await openSharedDatabase(url);
   try {
     const store = await open(database);
     if (store === undefined) await database.close();
@@ -207,7 +207,8 @@ async function openInPostgres<Store extends { close(): Promise<void> } | undefin
   }
 }
 
-async function postgresAt(url: string): Promise<PostgresDatabase> {
+/** Opens PostgreSQL for a command, which closes it. */
+export async function openSharedDatabase(url: string): Promise<PostgresDatabase> {
   const { PostgresDatabase } = await import('../../database/postgres/postgres-database.js');
   return new PostgresDatabase({
     url: urlOf(url),

@@ -101,7 +101,7 @@ export class PostgresDecisionLog extends DecisionLog {
     this.journalLimit = options.journalLimit ?? defaultJournalLimit;
     this.tables = new PostgresTables(database, 'decision-log', sharedLogMigrations);
     const partitions = new DayPartitions(database);
-    this.retention = new SharedRetention(database, partitions, options.retention ?? {});
+    this.retention = new SharedRetention(database, partitions, options.retention ?? {}, () => this.own?.signer);
     if (mode !== 'off') {
       this.own = options.openJournal({
         mode: mode === 'replicated' ? 'sync' : mode,
@@ -136,7 +136,7 @@ export class PostgresDecisionLog extends DecisionLog {
     this.proofs = new SharedProofs(
       database,
       (read) => this.readable(read),
-      async () => (await this.own?.journal.keys()) ?? [],
+      async () => (await this.own?.proofs.keys()) ?? [],
     );
     this.upkeep = new SharedUpkeep({
       database,

@@ -2,7 +2,9 @@ import type { PostgresClient } from '../../database/postgres/postgres-client.js'
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
 import { dayMs } from '../../query/time-zone.js';
 import type { Retention } from '../decision-log-options.js';
+import type { NoteSigner } from '../proof/signed-note.js';
 import { type DayPartitions, dayName } from './day-partitions.js';
+import { keepEntries } from './dropped-entries.js';
 
 /**
  * Removes old records from the shared log: whole UTC days, by dropping their partitions. So at most a day more is kept than
@@ -17,6 +19,8 @@ export class SharedRetention {
     private readonly database: PostgresDatabase,
     private readonly partitions: DayPartitions,
     private readonly retention: Pick<Retention, 'maxAgeMs' | 'maxRecords'>,
+    /** Signs what is removed; undefined: nobody here can. */
+    private readonly signer: () => NoteSigner | undefined = () => undefined,
   ) {}
 
   /** The first day (since 1970) that is kept, as far as this replica knows; undefined: all are. */
@@ -31,11 +35,17 @@ export class SharedRetention {
     this.first = Math.max(this.first ?? 0, first);
     for (const day of await this.partitions.days(client)) {
       if (day >= this.first) break;
+      await keepEntries(this.database, client, day, this.signer());
       if (!(await this.partitions.drop(client, day))) break;
       this.counts.delete(day);
     }
     await client.transaction(() =>
-      client.query(`DELETE FROM ${this.database.table('decision_gap')} WHERE until < $1`, [this.first! * dayMs]),
+      client.query(
+        // A gap that is still an entry of a tree stays.
+        `DELETE FROM ${this.database.table('decision_gap')} g WHERE until < $1 AND (entry IS NULL OR NOT EXISTS (
+           SELECT FROM ${this.database.table('decision_tree')} t WHERE t.writer = g.writer AND t.entries <= g.entry))`,
+        [this.first! * dayMs],
+      ),
     );
   }
 

@@ -5,6 +5,7 @@ import type { PostgresDatabase } from '../../database/postgres/postgres-database
 import { Turns } from '../../turns/turns.js';
 import { type JournalGroup, lastIdOf } from '../journal-group.js';
 import type { StoredGap } from '../log-gap.js';
+import { entryOfGroup, groupRoot } from '../proof/group-hashes.js';
 import type { Frontier } from '../proof/merkle-tree.js';
 import type { StoredCheckpoint } from '../proof/stored-checkpoint.js';
 import type { JournalPosition, ShippedJournal, Stretch } from '../shipped-journal.js';
@@ -328,7 +329,7 @@ export class Shipper {
     const kept = stretch.groups.filter(({ until }) => utcDayOf(until) >= firstDay);
     const tallies = kept.flatMap(({ tally }) => tally);
     const gaps = [...stretch.missing, ...expired];
-    const trees = await this.newTrees(kept);
+    const trees = await this.newTrees(stretch.groups);
     const isStatement = rows.length > 0 && rows.length <= statementRows && gaps.length === 0 && trees.length === 0;
     const shipRows = async () => {
       const moved = await client.write(this.moveHighWater, highWater);
@@ -338,6 +339,8 @@ export class Shipper {
         copyData(copiedTypes, rowsInTurns(rows, state.writer)),
       );
       for (const tree of trees) await this.addTree(client, state.writer, tree);
+      for (const { groups } of all.filter(({ day }) => day < firstDay))
+        await this.addEntries(client, state.writer, groups);
       await count(client, tallies);
       await this.noteGaps(client, state.writer, gaps);
       return true;
@@ -477,6 +480,18 @@ export class Shipper {
       if (frontier !== undefined) found.push({ tree, first: group.first, frontier });
     }
     return found;
+  }
+
+  /** Of records that the retention does not take any more, the hashes are kept, so that the tree goes on. */
+  private async addEntries(client: PostgresClient, writer: number, groups: readonly JournalGroup[]): Promise<void> {
+    for (const { first, count, proof } of groups) {
+      if (proof === undefined) continue;
+      await client.write(
+        `INSERT INTO ${this.table('decision_entry')} (writer, tree, entry, leaf, node) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT DO NOTHING`,
+        [writer, proof.tree, proof.entry, entryOfGroup(first, count, groupRoot(proof.leaves)), proof.node],
+      );
+    }
   }
 
   private async addTree(client: PostgresClient, writer: number, { tree, first, frontier }: NewTree): Promise<void> {

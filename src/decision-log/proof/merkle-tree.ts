@@ -38,7 +38,7 @@ export class Frontier {
     readonly size: number,
     readonly nodes: readonly TreeHash[],
   ) {
-    if (nodes.length !== bitsOf(size)) throw new Error(`a tree of ${size} entries has another frontier`);
+    if (nodes.length !== bitsOf(size)) throw new WrongFrontier(size);
   }
 
   static readonly empty = new Frontier(0, []);
@@ -67,6 +67,15 @@ export class Frontier {
       size,
       Array.from({ length: count }, (_, i) => Buffer.from(bytes.subarray(i * hashBytes, (i + 1) * hashBytes))),
     );
+  }
+}
+
+/** Nodes that a tree of that size does not consist of. */
+export class WrongFrontier extends Error {
+  override readonly name = 'WrongFrontier';
+
+  constructor(size: number) {
+    super(`a tree of ${size} entries has another frontier`);
   }
 }
 

@@ -7,7 +7,11 @@ import type { LogView } from './log-view.js';
 
 /** What the files of a journal have to prove it with. */
 export class JournalProofs implements StoredProofs {
-  constructor(private readonly view: () => Promise<LogView>) {}
+  /** @param own the keys of this process, which are in no file before its first record */
+  constructor(
+    private readonly view: () => Promise<LogView>,
+    private readonly own: () => readonly CertifiedKey[],
+  ) {}
 
   async checkpoints(range: CheckpointRange): Promise<readonly StoredCheckpoint[]> {
     return readCheckpoints(await this.view(), range);
@@ -33,6 +37,8 @@ export class JournalProofs implements StoredProofs {
   }
 
   async keys(): Promise<readonly CertifiedKey[]> {
-    return readSigningKeys(await this.view());
+    const own = this.own();
+    const stored = await readSigningKeys(await this.view());
+    return [...own, ...stored.filter(({ key }) => !own.some((known) => known.key === key))];
   }
 }

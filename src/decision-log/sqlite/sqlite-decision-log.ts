@@ -16,6 +16,7 @@ import type { ExportQuery } from '../export-query.js';
 import { type LogWriter, type LogWriters, writerNotFound, writerRunning } from '../log-writers.js';
 import { Losses } from '../losses.js';
 import { type CertifiedKey, type LogKeys, logKeyPathOf, openLogKeys } from '../proof/log-keys.js';
+import type { NoteSigner } from '../proof/signed-note.js';
 import type { SearchScope } from '../record-filter.js';
 import type { LocalDecisionLog } from '../shipped-journal.js';
 import { statsOf } from '../stats-answer.js';
@@ -205,7 +206,14 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
     return this.files?.checkpoint(Date.now());
   }
 
-  readonly proofs = new JournalProofs(() => readable(this.view()));
+  readonly proofs = new JournalProofs(
+    () => readable(this.view()),
+    () => this.publishedKeys,
+  );
+
+  get signer(): NoteSigner | undefined {
+    return this.keys?.signer;
+  }
 
   /** The public keys that sign, with what certifies them; none in mode `off`. */
   get publishedKeys(): readonly CertifiedKey[] {

@@ -107,6 +107,8 @@ describe.skipIf(!hasPostgres)('retention of the shared log', () => {
       `CREATE ROLE inserter LOGIN; GRANT USAGE ON SCHEMA verdict TO inserter;
        GRANT SELECT ON ALL TABLES IN SCHEMA verdict TO inserter;
        GRANT INSERT ON verdict.decision_group, verdict.decision_gap, verdict.tally_delta, verdict.decision_writer TO inserter;
+       GRANT INSERT ON verdict.decision_tree, verdict.decision_entry, verdict.decision_checkpoint TO inserter;
+       GRANT INSERT, UPDATE ON verdict.decision_key TO inserter;
        GRANT UPDATE ON verdict.decision_writer TO inserter; GRANT DELETE ON verdict.decision_gap TO inserter;
        GRANT USAGE ON ALL SEQUENCES IN SCHEMA verdict TO inserter`,
       url,

@@ -1,0 +1,481 @@
+import { idMilliseconds } from '../decision-ids.js';
+import { type CommonMembers, commonMembers, groupText } from '../group-text.js';
+import type { GapCause, Loss } from '../log-gap.js';
+import { addRecordKeys, commonKeys, encodeKeys } from '../record-keys.js';
+import { commonTexts, recordTexts } from '../record-texts.js';
+import { type Checkpoint, openCheckpoint } from './checkpoint.js';
+import { entryOfGap, entryOfGroup, groupRoot, hashGroup, saltBytes } from './group-hashes.js';
+import { Frontier, hashBytes, type TreeHash } from './merkle-tree.js';
+import type { NoteKey } from './signed-note.js';
+import type { StoredCheckpoint } from './stored-checkpoint.js';
+
+/**
+ * How deep a verification goes. `structure`: the hashes, their tree and its checkpoints. `content`: that each record is the
+ * one that was hashed, too.
+ */
+export type VerificationDepth = 'structure' | 'content';
+
+export interface Finding {
+  /** `wrong`: what is there is not what was recorded. `missing`: what was recorded is not there. */
+  readonly kind: 'wrong' | 'missing';
+  /** The first record that it is about, and the last, by their sequences, as far as they are known. */
+  readonly sequence?: number;
+  readonly through?: number;
+  /** Where it is: a file, a writer, a tree. */
+  readonly place: string;
+  readonly what: string;
+}
+
+export interface VerificationReport {
+  readonly depth: VerificationDepth;
+  readonly records: number;
+  /** Records of files that earlier releases made: nothing proves them. */
+  readonly unproved: number;
+  /** Records that no checkpoint is about yet: those of the last minute, as a rule. */
+  readonly unsigned: number;
+  /** Notes of records that were never written, or were lost when they were noted; they are in the tree. */
+  readonly gaps: readonly (Loss & { readonly cause: GapCause })[];
+  /** Checkpoints that were found right. */
+  readonly checkpoints: number;
+  /** The first findings, in the order of the log. */
+  readonly findings: readonly Finding[];
+  /** How many there are in all. */
+  readonly found: number;
+}
+
+/** A group as it is stored, wherever that is. */
+export interface StoredProofGroup {
+  readonly first: number;
+  readonly count: number;
+  /** Null where it was committed outside the tree. */
+  readonly entry: number | null;
+  readonly node: Buffer | null;
+  readonly leaves: Buffer | null;
+  readonly salts: Buffer | null;
+  /** Left out where only the structure is verified. */
+  readonly text?: string;
+  /** What is kept beside the group in a journal's file, and follows from its records. */
+  readonly beside?: {
+    readonly since: number;
+    readonly until: number;
+    readonly idSince: number;
+    readonly idUntil: number;
+    readonly keys: Buffer;
+  };
+}
+
+export interface StoredProofGap extends Loss {
+  readonly cause: GapCause;
+  readonly entry: number | null;
+  readonly node: Buffer | null;
+}
+
+/** Where a part of a tree begins: a file, or what PostgreSQL has. */
+export interface TreePart {
+  /** Whose it is: a journal has another tree only where the end of the one before was lost. */
+  readonly journal: string;
+  readonly tree: string;
+  readonly place: string;
+  readonly begun: Frontier;
+  /** Sequence of its first record. */
+  readonly start: number;
+  /** 30 bits, as each group names them. */
+  readonly writer: number;
+}
+
+/** Most findings and gaps that are listed. */
+const mostListed = 100;
+
+/**
+ * Verifies trees part by part, in order, in constant memory: the groups and gaps of each part in the order of their
+ * entries.
+ *
+ *     const verification = new LogVerification({ keys, depth: 'content' });
+ *     verification.checkpoint(note, place);                       // all of them first
+ *     verification.begin(part); verification.group(row); …        // for each part
+ *     verification.end();
+ *     verification.report.findings
+ */
+export class LogVerification {
+  private readonly keys: readonly NoteKey[];
+  private readonly depth: VerificationDepth;
+  /** By tree, in order of their sizes. */
+  private readonly checkpoints = new Map<string, { readonly checkpoint: Checkpoint; readonly place: string }[]>();
+  private readonly anchors = new Map<string, Checkpoint>();
+  private readonly findings: Finding[] = [];
+  private readonly gaps: (Loss & { cause: GapCause })[] = [];
+  private readonly trees = new Set<string>();
+  private found = 0;
+  private records = 0;
+  private unproved = 0;
+  private signedTo = 0;
+  private rightCheckpoints = 0;
+  private part: TreePart | undefined;
+  /** The tree so far; undefined where an entry before was missing. */
+  private tree: Frontier | undefined;
+  private nextEntry = 0;
+  private last = 0;
+  private next = 0;
+  private hasRemoved = false;
+
+  constructor(options: { readonly keys: readonly NoteKey[]; readonly depth: VerificationDepth }) {
+    this.keys = options.keys;
+    this.depth = options.depth;
+  }
+
+  get report(): VerificationReport {
+    const { depth, records, unproved, gaps, findings, found } = this;
+    const unsigned = Math.max(0, records - this.signedTo);
+    return { depth, records, unproved, unsigned, gaps, checkpoints: this.rightCheckpoints, findings, found };
+  }
+
+  /**
+   * A checkpoint or an anchor, from the log or from elsewhere. All of them come before the first part.
+   *
+   * @param beside what the store says of it, where it is from the log
+   */
+  checkpoint(note: string, place: string, beside?: Pick<StoredCheckpoint, 'entries' | 'sequence' | 'time'>): void {
+    const checkpoint = openCheckpoint(note, this.keys);
+    if (checkpoint === undefined) {
+      this.note({ kind: 'wrong', place, what: 'a checkpoint is not signed by any of these keys, or was changed' });
+      return;
+    }
+    const { tree } = checkpoint;
+    const { size, sequence, time } = checkpoint;
+    if (beside !== undefined && (beside.entries !== size || beside.sequence !== sequence || beside.time !== time))
+      this.note({ kind: 'wrong', place, what: 'what is kept beside a checkpoint is not what it says' });
+    if (checkpoint.isAnchor) {
+      if (checkpoint.size >= (this.anchors.get(tree)?.size ?? 0)) this.anchors.set(tree, checkpoint);
+      return;
+    }
+    const known = this.checkpoints.get(tree) ?? [];
+    known.push({ checkpoint, place });
+    this.checkpoints.set(tree, known);
+  }
+
+  /** Records that nothing proves, since an earlier release recorded them. */
+  unprovedRecords(count: number): void {
+    this.unproved += count;
+  }
+
+  begin(part: TreePart): void {
+    const before = this.part;
+    const { begun, place, start } = part;
+    const isFirst = before?.tree !== part.tree;
+    if (isFirst) {
+      if (before !== undefined) this.endTree(before);
+      if (before?.journal === part.journal) {
+        this.note({
+          kind: 'missing',
+          sequence: this.last + 1,
+          place,
+          what: `another tree begins here, since the end of the one before was lost; nobody can say how many records it had`,
+        });
+      }
+      this.checkpoints.get(part.tree)?.sort((a, b) => a.checkpoint.size - b.checkpoint.size);
+      this.next = 0;
+      if (begun.size > 0) this.expectAnchor(part, 0, 0);
+    } else if (begun.size > this.nextEntry) this.expectAnchor(part, this.nextEntry, this.last);
+    else if (begun.size < this.nextEntry || (this.tree !== undefined && !this.tree.root.equals(begun.root))) {
+      this.note({
+        kind: 'wrong',
+        sequence: start,
+        place,
+        what: 'it does not follow on the part of the tree before it',
+      });
+    }
+    this.trees.add(part.tree);
+    this.part = part;
+    this.tree = begun;
+    this.nextEntry = begun.size;
+    this.last = start - 1;
+    this.hasRemoved = false;
+    this.compareCheckpoints();
+  }
+
+  /** A part of which not even the beginning can be read. */
+  unreadable(place: string, sequence: number, through: number): void {
+    this.note({ kind: 'wrong', sequence, through, place, what: 'it cannot be read' });
+    this.tree = undefined;
+  }
+
+  group(group: StoredProofGroup): void {
+    try {
+      this.groupNow(group);
+    } catch {
+      // A value of another kind than is written there.
+      this.note({ kind: 'wrong', sequence: group.first, place: this.place, what: 'the group cannot be read' });
+      this.tree = undefined;
+    }
+  }
+
+  private groupNow(group: StoredProofGroup): void {
+    const { first, count, entry, node, leaves, salts } = group;
+    this.records += count;
+    const through = first + count - 1;
+    const wrong = (what: string, sequence = first) => {
+      this.note({ kind: 'wrong', sequence, through, place: this.place, what });
+    };
+    if (entry === null || node === null || leaves === null || salts === null) {
+      wrong('the records were added outside the tree');
+    } else if (leaves.length !== count * hashBytes || salts.length !== count * saltBytes) {
+      wrong('the group has not one hash and one salt for each record');
+      this.tree = undefined;
+    } else {
+      this.entry(entry, node, entryOfGroup(first, count, groupRoot(leaves)), first);
+      if (this.depth === 'content' && group.text !== undefined) this.content(group, group.text, leaves, salts, wrong);
+    }
+    if (first <= this.last) wrong('the sequences are used twice');
+    else if (first > this.last + 1 && this.tree !== undefined && !this.isRemoved(first - 1)) {
+      this.note({
+        kind: 'missing',
+        sequence: this.last + 1,
+        through: first - 1,
+        place: this.place,
+        what: 'the sequences jump',
+      });
+    }
+    this.last = Math.max(this.last, through);
+    this.hasRemoved = false;
+    this.compareCheckpoints();
+  }
+
+  gap(gap: StoredProofGap): void {
+    const { after, lost, since, until, cause, entry, node } = gap;
+    if (this.gaps.length < mostListed) this.gaps.push({ after, lost, since, until, cause });
+    if (entry === null || node === null) {
+      this.note({ kind: 'wrong', sequence: after + 1, place: this.place, what: 'a gap was noted outside the tree' });
+      return;
+    }
+    this.entry(entry, node, entryOfGap(gap), after + 1);
+    // Their sequences are not given out again.
+    if (cause === 'file_damaged' || cause === 'file_missing') this.last = Math.max(this.last, after + (lost ?? 0));
+    this.compareCheckpoints();
+  }
+
+  /** An entry of which the retention left the hashes alone, since older ones are kept. */
+  removed(entry: number, leaf: TreeHash, node: Buffer): void {
+    this.entry(entry, node, leaf, this.last + 1);
+    this.hasRemoved = true;
+    this.compareCheckpoints();
+  }
+
+  end(): void {
+    if (this.part !== undefined) this.endTree(this.part);
+    for (const [tree, all] of this.checkpoints) {
+      if (this.trees.has(tree)) continue;
+      const { checkpoint, place } = all.at(-1)!;
+      this.note({
+        kind: 'missing',
+        sequence: 1,
+        through: checkpoint.sequence,
+        place,
+        what: `nothing of the tree ${tree} is there`,
+      });
+    }
+    if (this.rightCheckpoints === 0 && this.records > 0) {
+      this.note({
+        kind: 'missing',
+        place: this.place,
+        what: 'no checkpoint that is signed by these keys proves the records',
+      });
+    }
+  }
+
+  /** Whether the records up to this sequence, of which hashes alone are here, are among those that the retention removed. */
+  private isRemoved(sequence: number): boolean {
+    return this.hasRemoved && sequence <= (this.anchors.get(this.part!.tree)?.sequence ?? 0);
+  }
+
+  private get place(): string {
+    return this.part?.place ?? 'the log';
+  }
+
+  private expectAnchor({ begun, start, tree, place }: TreePart, from: number, after: number): void {
+    const anchor = this.anchors.get(tree);
+    if (anchor !== undefined && anchor.size >= begun.size) {
+      if (anchor.size === begun.size && !anchor.root.equals(begun.root))
+        this.note({
+          kind: 'wrong',
+          sequence: start,
+          place,
+          what: 'the tree does not go on from where the retention ended',
+        });
+      return;
+    }
+    const entries = begun.size - from;
+    this.note({
+      kind: 'missing',
+      sequence: after + 1,
+      through: start - 1,
+      place,
+      what: `${entries} entries of the tree before it are missing, and no signed note says that the retention removed them`,
+    });
+  }
+
+  private entry(entry: number, node: Buffer, leaf: TreeHash, sequence: number): void {
+    if (entry > this.nextEntry) {
+      this.note({
+        kind: 'missing',
+        sequence: this.last + 1,
+        ...(sequence > this.last + 1 && { through: sequence - 1 }),
+        place: this.place,
+        what: `entries ${this.nextEntry} to ${entry - 1} of the tree are missing`,
+      });
+      this.tree = undefined;
+    } else if (entry < this.nextEntry) {
+      this.note({
+        kind: 'wrong',
+        sequence,
+        place: this.place,
+        what: `entry ${entry} of the tree is there twice, or in another place`,
+      });
+      this.tree = undefined;
+    }
+    this.nextEntry = Math.max(this.nextEntry, entry + 1);
+    if (this.tree === undefined) return;
+    this.tree = this.tree.append(leaf);
+    if (!this.tree.nodes.at(-1)!.equals(node)) {
+      this.note({
+        kind: 'wrong',
+        sequence,
+        place: this.place,
+        what: 'the hashes of the records do not lead to the tree',
+      });
+    }
+  }
+
+  private compareCheckpoints(): void {
+    const all = this.checkpoints.get(this.part!.tree) ?? [];
+    for (; this.next < all.length; this.next++) {
+      const { checkpoint, place } = all[this.next]!;
+      if (checkpoint.size > this.nextEntry) return;
+      // What was before is not kept, or a finding said already that it is missing.
+      if (checkpoint.size < this.nextEntry || this.tree === undefined) continue;
+      const isUpTo = checkpoint.sequence === this.last || this.isRemoved(checkpoint.sequence);
+      if (this.tree.root.equals(checkpoint.root) && isUpTo) {
+        this.rightCheckpoints++;
+        this.signedTo = this.records;
+      } else {
+        const what = `the records up to here are not those that a checkpoint of ${new Date(checkpoint.time).toISOString()} signs (${place})`;
+        this.note({ kind: 'wrong', sequence: this.last, place: this.place, what });
+      }
+    }
+  }
+
+  private endTree({ tree }: TreePart): void {
+    const missing = (this.checkpoints.get(tree) ?? []).filter(({ checkpoint }) => checkpoint.size > this.nextEntry);
+    const newest = missing.at(-1);
+    if (newest === undefined) return;
+    const { checkpoint, place } = newest;
+    const at = new Date(checkpoint.time).toISOString();
+    this.note({
+      kind: 'missing',
+      sequence: this.last + 1,
+      through: checkpoint.sequence,
+      place: this.place,
+      what: `the newest records are missing: a checkpoint of ${at} has ${checkpoint.size - this.nextEntry} more entries (${place})`,
+    });
+  }
+
+  /** Compares the text of a group, and what is beside it, with what makes the same of its records. */
+  private content(
+    { first, count, beside }: StoredProofGroup,
+    text: string,
+    leaves: Buffer,
+    salts: Buffer,
+    wrong: (what: string, sequence?: number) => void,
+  ): void {
+    const lines = text.split('\n');
+    const common = parsedCommon(lines[0]!);
+    if (common === undefined || groupText(common.members, common.writer, []) !== `${lines[0]}\n`) {
+      wrong('what the records of the group share was changed');
+      return;
+    }
+    if (common.writer !== this.part!.writer) wrong('the group names another writer');
+    if (lines.length !== count + 1) wrong(`the group has ${lines.length - 1} records instead of ${count}`);
+    const texts = commonTexts(common.members);
+    const keys = commonKeys(common.members);
+    const bounds = { since: Number.MAX_SAFE_INTEGER, until: 0, idSince: Number.MAX_SAFE_INTEGER, idUntil: 0 };
+    const wholes: string[] = [];
+    for (let i = 0; i < Math.min(count, lines.length - 1); i++) {
+      const line = lines[i + 1]!;
+      const record = parsedRecord(line, common.members);
+      const made = record && madeAgain(record, texts);
+      if (made === undefined || made.line !== line) {
+        wrong('the record was changed', first + i);
+        return;
+      }
+      wholes.push(made.whole);
+      if (beside === undefined) continue;
+      addRecordKeys(record!, common.members, keys, i);
+      const idTime = idMilliseconds(record!.id) ?? record!.time;
+      bounds.since = Math.min(bounds.since, record!.time);
+      bounds.until = Math.max(bounds.until, record!.time);
+      bounds.idSince = Math.min(bounds.idSince, idTime);
+      bounds.idUntil = Math.max(bounds.idUntil, idTime);
+    }
+    const again = hashGroup(first, wholes, salts).leaves;
+    for (let i = 0; i < wholes.length; i++) {
+      if (again.compare(leaves, i * hashBytes, (i + 1) * hashBytes, i * hashBytes, (i + 1) * hashBytes) !== 0) {
+        wrong('the record is not the one that was hashed', first + i);
+        return;
+      }
+    }
+    if (beside === undefined) return;
+    if (!encodeKeys(keys.keys(), keys.size).equals(beside.keys))
+      wrong('the keys by which the records are found were changed');
+    const isWithin =
+      beside.since === bounds.since &&
+      beside.until === bounds.until &&
+      beside.idSince === bounds.idSince &&
+      beside.idUntil === bounds.idUntil;
+    if (!isWithin) wrong('the times by which the records are found were changed');
+  }
+
+  private note(finding: Finding): void {
+    this.found++;
+    if (this.findings.length < mostListed) this.findings.push(finding);
+  }
+}
+
+function parsedCommon(line: string): { members: CommonMembers; writer: number } | undefined {
+  try {
+    const { writer, instance, ...members } = JSON.parse(line);
+    return { members: commonMembers(members, instance), writer };
+  } catch {
+    return undefined;
+  }
+}
+
+type Recorded = Parameters<typeof recordTexts>[0] & { readonly isTimeInId: boolean };
+
+/** As it was handed over; undefined for a text that no record has. */
+function parsedRecord(line: string, common: CommonMembers): Recorded | undefined {
+  try {
+    const own = JSON.parse(line);
+    const isTimeInId = own.time === undefined;
+    const time = isTimeInId ? idMilliseconds(own.id)! : Date.parse(own.time);
+    return {
+      ...common,
+      ...own,
+      revision: own.revision === undefined ? common.revision : (own.revision ?? undefined),
+      time,
+      clock: own.clock === undefined ? time : Date.parse(own.clock),
+      errors: own.errors ?? [],
+      obligations: own.obligations ?? [],
+      isTimeInId,
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+function madeAgain(record: Recorded, texts: Parameters<typeof recordTexts>[1]) {
+  try {
+    return recordTexts(record, texts, record.isTimeInId);
+  } catch {
+    // A member that it needs is not there.
+    return undefined;
+  }
+}

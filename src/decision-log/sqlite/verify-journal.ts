@@ -1,0 +1,140 @@
+import type { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import { isDamaged } from '../../database/sqlite/sqlite-connection.js';
+import type { LogVerification, StoredProofGap, StoredProofGroup } from '../proof/log-verification.js';
+import { Frontier, WrongFrontier } from '../proof/merkle-tree.js';
+import type { StoredCheckpoint } from '../proof/stored-checkpoint.js';
+import { readBeginning } from './journal-format.js';
+import { readAnchor } from './journal-tree.js';
+import type { LogView, UnitView } from './log-view.js';
+
+/** Rows that are read at once. */
+const rowsAtOnce = 64;
+
+type Row = Omit<StoredProofGroup, 'beside'> & NonNullable<StoredProofGroup['beside']>;
+
+/**
+ * Verifies the files of a journal, the oldest first, also while a service writes them: what is committed later is not looked
+ * at.
+ *
+ * @param nameOf how a file is called, by its first sequence
+ */
+export async function verifyJournal(
+  view: LogView,
+  verification: LogVerification,
+  withTexts: boolean,
+  nameOf: (unit: UnitView) => string,
+): Promise<void> {
+  const units = view.units.toReversed();
+  for (const unit of units.filter(({ format }) => format === 3)) {
+    for (const { note, ...beside } of (await view.read(unit, readNotes)) ?? [])
+      verification.checkpoint(note, nameOf(unit), beside.entries === null ? undefined : beside);
+  }
+  for (const unit of units) {
+    if (unit.format === 3) {
+      try {
+        await verifyFile(view, unit, verification, withTexts, nameOf(unit));
+      } catch (error) {
+        if (!isDamaged(error) && !(error instanceof WrongFrontier)) throw error;
+        verification.unreadable(nameOf(unit), unit.first, unit.last);
+      }
+    } else verification.unprovedRecords(unit.last - unit.first + 1);
+  }
+}
+
+function readNotes(
+  connection: SqliteConnection,
+): Promise<Pick<StoredCheckpoint, 'entries' | 'sequence' | 'time' | 'note'>[]> {
+  return connection.query(
+    `SELECT entries, sequence, time, note FROM journal.checkpoint
+     UNION ALL SELECT NULL, NULL, NULL, note FROM journal.anchor WHERE note IS NOT NULL`,
+  );
+}
+
+async function verifyFile(
+  view: LogView,
+  unit: UnitView,
+  verification: LogVerification,
+  withTexts: boolean,
+  place: string,
+): Promise<void> {
+  const beginning = await view.read(unit, (connection) => readBeginning(connection, unit.format, 'journal'));
+  if (beginning?.tree === undefined) return;
+  const { tree, writer } = beginning;
+  const begun = (await view.read(unit, (connection) => readAnchor(connection, tree, 'journal'))) ?? Frontier.empty;
+  const gaps =
+    (await view.read(unit, (connection) =>
+      connection.query<StoredProofGap>(
+        `SELECT after, lost, since, until, cause, entry, node FROM journal.gap ORDER BY coalesce(entry, 0), id`,
+      ),
+    )) ?? [];
+  // Notes of gaps stay when the retention deletes the rows around them.
+  const waiting = gaps.filter(({ entry }) => entry === null || entry >= begun.size);
+  let after = unit.first - 1;
+  let isBegun = false;
+  for (;;) {
+    const rows = await readRows(view, unit, after, withTexts);
+    if (!isBegun) {
+      const start = begun.size > tree.frontier.size ? (rows[0]?.first ?? unit.last + 1) : beginning.start;
+      verification.begin({ journal: beginning.name, tree: tree.name, place, begun, start, writer });
+      isBegun = true;
+    }
+    for (const { since, until, idSince, idUntil, keys, ...group } of rows) {
+      while (waiting[0] !== undefined && (waiting[0].entry ?? 0) < (group.entry ?? 0))
+        verification.gap(waiting.shift()!);
+      verification.group({ ...group, beside: { since, until, idSince, idUntil, keys } });
+      after = group.first + Math.max(1, group.count) - 1;
+    }
+    if (rows.length < rowsAtOnce) break;
+  }
+  for (const gap of waiting) verification.gap(gap);
+}
+
+async function readRows(view: LogView, unit: UnitView, after: number, withTexts: boolean): Promise<readonly Row[]> {
+  const columns = 'first, count, since, until, idSince, idUntil, keys, entry, node, leaves, salts';
+  const read = (atMost: number) =>
+    view.read(unit, (connection) =>
+      connection.query<Row>(
+        `SELECT ${columns}${withTexts ? ', records AS text' : ''} FROM journal.journal
+         WHERE first > ? AND first <= ? ORDER BY first LIMIT ${atMost}`,
+        [after, unit.last],
+      ),
+    );
+  try {
+    return (await read(rowsAtOnce)) ?? [];
+  } catch (error) {
+    if (!isDamaged(error)) throw error;
+    // What can be read before the damaged page; what is behind it is missing.
+    const rows: Row[] = [];
+    for (let from = after; ; ) {
+      const next = await readOne(view, unit, from, columns, withTexts);
+      if (next === undefined) return rows;
+      rows.push(next);
+      from = next.first + next.count - 1;
+      if (rows.length === rowsAtOnce) return rows;
+    }
+  }
+}
+
+async function readOne(
+  view: LogView,
+  unit: UnitView,
+  after: number,
+  columns: string,
+  withTexts: boolean,
+): Promise<Row | undefined> {
+  for (let from = after; from < unit.last; from++) {
+    try {
+      const rows = await view.read(unit, (connection) =>
+        connection.query<Row>(
+          `SELECT ${columns}${withTexts ? ', records AS text' : ''} FROM journal.journal
+           WHERE first > ? AND first <= ? ORDER BY first LIMIT 1`,
+          [from, unit.last],
+        ),
+      );
+      return rows?.[0];
+    } catch (error) {
+      if (!isDamaged(error)) throw error;
+    }
+  }
+  return undefined;
+}
