@@ -49,6 +49,29 @@ it('verifies what a service recorded, and names what was changed or is missing',
   const short = await verify('--database', old, '--against', 'later', '--output', 'text');
   expect(short.code).toBe(1);
   expect(short.stdout).toContain('missing: sequence 4');
+
+  // An export that proves itself, with the hashes of the records that it leaves out.
+  const exported = await verdict(['log', 'export', '--proof', '--subject', 'ann', '--database', database], { cwd });
+  expect(exported).toMatchObject({ code: 0, stderr: '' });
+  expect(exported.stdout).not.toContain('"bob"');
+  const file = join(cwd, 'export.ndjson');
+  writeFileSync(file, exported.stdout);
+  const ofFile = await verify('--file', file, '--against', 'later');
+  expect(ofFile.code).toBe(0);
+  expect(JSON.parse(ofFile.stdout)).toMatchObject({ records: 4, found: 0, unsigned: 0 });
+  for (const [from, to, sequence] of [
+    ['"ann"', '"bob"', expect.any(Number)],
+    ['"sequence":1', '"sequence":2', 1],
+    [/\{"entry":1,.*\n/, '', 2],
+    [/\{"end":true\}\n/, '', 5],
+    ['"records":[', '"records"[', expect.any(Number)],
+  ] as const) {
+    expect(exported.stdout).not.toBe(exported.stdout.replace(from, to));
+    writeFileSync(file, exported.stdout.replace(from, to));
+    const wrong = await verify('--file', file);
+    expect(wrong.code).toBe(1);
+    expect(JSON.parse(wrong.stdout).findings[0]).toMatchObject({ sequence });
+  }
   await service.stop();
 });
 

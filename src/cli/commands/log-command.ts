@@ -130,8 +130,18 @@ function addExport(log: Command, reading: LogReading): void {
     .description('Writes all decisions that match, the newest first, in constant memory.')
     .addOption(new Option('--output <format>', 'how to write them').choices(['ndjson', 'csv']).default('ndjson'))
     .addOption(expandOption())
-    .action((options: Options<DecisionFilters> & { output: 'ndjson' | 'csv'; expand?: Expansion }) => {
+    .addOption(
+      new Option(
+        '--proof',
+        'the oldest first, with what proves them: salts, checkpoints, and hashes of what is left out (NDJSON, from a database)',
+      ).conflicts(['url', 'filter', 'expand']),
+    )
+    .action((options: Options<DecisionFilters> & { output: 'ndjson' | 'csv'; expand?: Expansion; proof?: true }) => {
       const { output: format, expand } = options;
+      if (options.proof === true) {
+        if (format === 'csv') throw new UsageError('an export with its proof is NDJSON');
+        return reading.exportProof(options.database, filtersOf(options));
+      }
       const query: ExportQuery = { ...filtersOf(options), format, ...(expand !== undefined && { expand }) };
       return reading.run(options, async (source, signal) => {
         const records = Readable.from(source.export(query), { objectMode: false });

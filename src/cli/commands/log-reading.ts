@@ -1,6 +1,8 @@
 /** What commands on the decision log share: their source, their end and their output. */
+import { once } from 'node:events';
 import { type Command, Option } from 'commander';
 import { DatabaseError } from '../../database/database-error.js';
+import type { DecisionFilters } from '../../decision-log/decision-query.js';
 import type { DecisionRecord } from '../../decision-log/decision-record.js';
 import { VerdictError } from '../../errors.js';
 import { UsageError } from '../exit-code.js';
@@ -45,6 +47,18 @@ export class LogReading {
       if (!stop.signal.aborted && !isClosedPipe(error)) throw sayWhy(error);
     } finally {
       await opened?.close();
+    }
+  }
+
+  /** Writes a log with its proof to standard output. */
+  async exportProof(database: string | undefined, filters: DecisionFilters): Promise<void> {
+    const { exportProvenLog } = await import('../sources/verified-log.js');
+    try {
+      await exportProvenLog(database ?? (await this.readDatabase()), filters, async (text) => {
+        if (!process.stdout.write(text)) await once(process.stdout, 'drain');
+      });
+    } catch (error) {
+      if (!isClosedPipe(error)) throw sayWhy(error);
     }
   }
 

@@ -8,6 +8,7 @@ import type { Terminal } from '../print/terminal.js';
 
 interface VerifyOptions {
   readonly database?: string;
+  readonly file?: string;
   readonly keys: string;
   readonly against?: string;
   readonly depth: VerificationDepth;
@@ -26,6 +27,11 @@ export function addVerify(log: Command, terminal: Terminal, readDatabase: () => 
     .option(
       '--database <database>',
       'an SQLite file, a folder with one (a backup, a spool), or postgres://…; otherwise the one of VERDICT_DATABASE_URL',
+    )
+    .addOption(
+      new Option('--file <file>', 'instead of a database, what `verdict log export --proof` wrote').conflicts(
+        'database',
+      ),
     )
     .option(
       '--against <file>',
@@ -46,13 +52,20 @@ export function addVerify(log: Command, terminal: Terminal, readDatabase: () => 
         '  verdict log verify --database backup/ --keys keys.json --against checkpoints.json\n',
     )
     .action(async (options: VerifyOptions) => {
-      const { verifyLog } = await import('../sources/verified-log.js');
+      const { verifyExportFile, verifyLog } = await import('../sources/verified-log.js');
       const keys = keysIn(await contentOf(options.keys), options.keys);
       const against = options.against === undefined ? [] : notesIn(await contentOf(options.against), options.against);
-      const database = options.database ?? (await readDatabase());
       let report: VerificationReport;
       try {
-        report = await verifyLog({ database, keys, against, depth: options.depth });
+        report =
+          options.file === undefined
+            ? await verifyLog({
+                database: options.database ?? (await readDatabase()),
+                keys,
+                against,
+                depth: options.depth,
+              })
+            : await verifyExportFile({ file: options.file, keys, against });
       } catch (error) {
         if (error instanceof DatabaseError) throw new UsageError(`the log cannot be read: ${error.message}`);
         throw error;

@@ -2,12 +2,13 @@
  * The stores in a service's database, for commands that work without the service. This file alone knows in the command line
  * which database that is; each driver is loaded when it is asked for.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { AuditLog, AuditLogOptions } from '../../audit/audit-log.js';
 import type { ManagedKeys } from '../../auth/managed-keys.js';
 import { describePostgresUrl, isPostgresUrl, type PostgresUrl, parsePostgresUrl } from '../../config/postgres-url.js';
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
+import type { ProofSink, ProvenSource } from '../../decision-log/proof/proof-sink.js';
 import type { RecordedDecisions } from '../../decision-log/recorded-decisions.js';
 import type { PolicyArchive } from '../../policy-store/archive/policy-archive.js';
 import type { LiveDataStore } from '../../policy-store/data/live-data-store.js';
@@ -44,6 +45,64 @@ export async function openDecisionLog(database: string): Promise<Opened<Recorded
     throw new UsageError(`there is no decision log ${path}`, whichDatabase);
   }
   return DecisionLogReader.open(fileOf(database));
+}
+
+/**
+ * Opens a decision log to verify or export it with its proof, beside services that may be writing it.
+ *
+ * @param database an SQLite file, a folder that holds one log, or a `postgres://` URL
+ * @throws UsageError when there is no log
+ */
+export async function openProvenLog(database: string): Promise<Opened<ProvenSource>> {
+  if (isPostgresUrl(database)) {
+    const { SharedProofs } = await import('../../decision-log/postgres/shared-proofs.js');
+    const { verifySharedLog } = await import('../../decision-log/postgres/verify-shared.js');
+    return openInPostgres(database, async (opened) => {
+      if (!(await opened.hasTable('decision_tree')))
+        throw new UsageError(`no release that proves its log wrote ${describeDatabase(database)}`);
+      const proofs = new SharedProofs(
+        opened,
+        (read) => read(),
+        async () => [],
+      );
+      return {
+        keys: await proofs.keys(),
+        read: (sink: ProofSink, withTexts: boolean) => verifySharedLog(opened, sink, withTexts),
+        close: () => Promise.resolve(),
+      };
+    });
+  }
+  const { DecisionLogReader } = await import('../../decision-log/sqlite/decision-log-reader.js');
+  const { readSigningKeys } = await import('../../decision-log/sqlite/journal-trees.js');
+  const { verifyJournal } = await import('../../decision-log/sqlite/verify-journal.js');
+  const { closedFiles, closedPathOf, decisionLogPath } = await import('../../decision-log/sqlite/log-files.js');
+  const file = logIn(fileOf(database));
+  // It says by name which file is not there.
+  await (await openDecisionLog(file)).close();
+  const reader = await DecisionLogReader.open(file);
+  const view = await reader.view();
+  const path = decisionLogPath(file);
+  const closed = closedFiles(path);
+  return {
+    keys: await readSigningKeys(view),
+    read: (sink, withTexts) =>
+      verifyJournal(view, sink, withTexts, ({ first }) =>
+        basename(closed.includes(first) ? closedPathOf(path, first) : path),
+      ),
+    close: () => reader.close(),
+  };
+}
+
+/** The database that the log in a folder lies beside, by the name of its files. */
+function logIn(path: string): string {
+  if (!existsSync(path) || !statSync(path).isDirectory()) return path;
+  const names = new Set(
+    readdirSync(path).flatMap((name) => /^(.+)\.decisions(\.\d{16})?\.sqlite$/.exec(name)?.[1] ?? []),
+  );
+  const [name, ...others] = names;
+  if (name === undefined) throw new UsageError(`there is no decision log in ${path}`);
+  if (others.length > 0) throw new UsageError(`there are several decision logs in ${path}`, 'name the database of one');
+  return join(path, `${name}.sqlite`);
 }
 
 const whichDatabase = '--database or VERDICT_DATABASE_URL name its database';
@@ -207,8 +266,7 @@ async function openInPostgres<Store extends { close(): Promise<void> } | undefin
   }
 }
 
-/** Opens PostgreSQL for a command, which closes it. */
-export async function openSharedDatabase(url: string): Promise<PostgresDatabase> {
+async function openSharedDatabase(url: string): Promise<PostgresDatabase> {
   const { PostgresDatabase } = await import('../../database/postgres/postgres-database.js');
   return new PostgresDatabase({
     url: urlOf(url),

@@ -1,16 +1,66 @@
 /** Verifies a decision log where it lies. It loads database drivers: import it when needed. */
-import { existsSync, readdirSync, statSync } from 'node:fs';
-import { basename, join } from 'node:path';
-import { isPostgresUrl } from '../../config/postgres-url.js';
+import { createReadStream } from 'node:fs';
+import { createInterface } from 'node:readline';
+import type { DecisionFilters } from '../../decision-log/decision-query.js';
 import { type CertifiedKey, trustedKeys } from '../../decision-log/proof/log-keys.js';
 import {
   LogVerification,
   type VerificationDepth,
   type VerificationReport,
 } from '../../decision-log/proof/log-verification.js';
-import { closedFiles, closedPathOf, decisionLogPath } from '../../decision-log/sqlite/log-files.js';
+import { ProvenExport, UnprovenLog, verifyExport, WrongExport } from '../../decision-log/proof/proven-export.js';
+import { readFilter } from '../../decision-log/record-filter.js';
 import { UsageError } from '../exit-code.js';
-import { openDecisionLog, openSharedDatabase } from './database.js';
+import { openProvenLog } from './database.js';
+
+/**
+ * Writes a log with its proof.
+ *
+ * @param query which records are in it; of the others it has the hashes
+ * @throws UsageError when there is no log, or it cannot be proved
+ */
+export async function exportProvenLog(
+  database: string,
+  query: DecisionFilters,
+  write: (text: string) => Promise<void>,
+): Promise<void> {
+  const written = new ProvenExport(write, readFilter(query, {}));
+  const source = await openProvenLog(database);
+  try {
+    for (const key of source.keys) written.key(key);
+    await source.read(written, true);
+    await written.end();
+  } catch (error) {
+    if (error instanceof UnprovenLog) throw new UsageError(error.message, '`verdict log verify` says what is wrong');
+    throw error;
+  } finally {
+    await source.close();
+  }
+}
+
+export interface ExportToVerify extends Omit<LogToVerify, 'database' | 'depth'> {
+  /** What `exportProvenLog` wrote. */
+  readonly file: string;
+}
+
+/** @throws UsageError for a file that cannot be read, or holds something else */
+export async function verifyExportFile({ file, keys, against }: ExportToVerify): Promise<VerificationReport> {
+  const begin = (certified: readonly CertifiedKey[]): LogVerification => {
+    const verification = new LogVerification({ keys: trustedKeys(keys, certified), depth: 'content' });
+    for (const note of against) verification.checkpoint(note, '--against');
+    return verification;
+  };
+  const input = createReadStream(file);
+  const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
+  try {
+    return (await verifyExport(lines, begin)).report;
+  } catch (error) {
+    const isRead = error instanceof WrongExport || (error as NodeJS.ErrnoException).code !== undefined;
+    throw isRead ? new UsageError(`${file}: ${(error as Error).message}`) : error;
+  } finally {
+    input.destroy();
+  }
+}
 
 export interface LogToVerify {
   /** An SQLite file, a folder that holds one log, or a `postgres://` URL. */
@@ -29,52 +79,13 @@ export async function verifyLog({ database, keys, against, depth }: LogToVerify)
     for (const note of against) verification.checkpoint(note, '--against');
     return verification;
   };
-  if (isPostgresUrl(database)) {
-    const { SharedProofs } = await import('../../decision-log/postgres/shared-proofs.js');
-    const { verifySharedLog } = await import('../../decision-log/postgres/verify-shared.js');
-    const opened = await openSharedDatabase(database);
-    try {
-      if (!(await opened.hasTable('decision_tree')))
-        throw new UsageError('no release that proves its log wrote this database');
-      const proofs = new SharedProofs(
-        opened,
-        (read) => read(),
-        async () => [],
-      );
-      const verification = begin(await proofs.keys());
-      await verifySharedLog(opened, verification, withTexts);
-      verification.end();
-      return verification.report;
-    } finally {
-      await opened.close();
-    }
+  const source = await openProvenLog(database);
+  try {
+    const verification = begin(source.keys);
+    await source.read(verification, withTexts);
+    verification.end();
+    return verification.report;
+  } finally {
+    await source.close();
   }
-  const { DecisionLogReader } = await import('../../decision-log/sqlite/decision-log-reader.js');
-  const { readSigningKeys } = await import('../../decision-log/sqlite/journal-trees.js');
-  const { verifyJournal } = await import('../../decision-log/sqlite/verify-journal.js');
-  const file = logIn(database.replace(/^sqlite:/, ''));
-  await (await openDecisionLog(file)).close();
-  const reader = await DecisionLogReader.open(file);
-  const view = await reader.view();
-  const verification = begin(await readSigningKeys(view));
-  const path = decisionLogPath(file);
-  const closed = closedFiles(path);
-  await verifyJournal(view, verification, withTexts, ({ first }) =>
-    basename(closed.includes(first) ? closedPathOf(path, first) : path),
-  );
-  verification.end();
-  await reader.close();
-  return verification.report;
-}
-
-/** The database that the log in a folder lies beside, by the name of its files. */
-function logIn(path: string): string {
-  if (!existsSync(path) || !statSync(path).isDirectory()) return path;
-  const names = new Set(
-    readdirSync(path).flatMap((name) => /^(.+)\.decisions(\.\d{16})?\.sqlite$/.exec(name)?.[1] ?? []),
-  );
-  const [name, ...others] = names;
-  if (name === undefined) throw new UsageError(`there is no decision log in ${path}`);
-  if (others.length > 0) throw new UsageError(`there are several decision logs in ${path}`, 'name the database of one');
-  return join(path, `${name}.sqlite`);
 }

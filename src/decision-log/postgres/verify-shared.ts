@@ -1,6 +1,6 @@
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
-import type { LogVerification, StoredProofGap } from '../proof/log-verification.js';
 import { Frontier, type TreeEntry } from '../proof/merkle-tree.js';
+import type { ProofSink, StoredProofGap } from '../proof/proof-sink.js';
 import type { StoredCheckpoint } from '../proof/stored-checkpoint.js';
 import { groupsOfRow, type ProofColumns } from './shared-tree.js';
 
@@ -27,7 +27,7 @@ type Row = ProofColumns & { readonly count: number; readonly records: string | n
 /** Verifies what PostgreSQL has of all writers, one after the other, also while they ship. */
 export async function verifySharedLog(
   database: PostgresDatabase,
-  verification: LogVerification,
+  verification: ProofSink,
   withTexts: boolean,
 ): Promise<void> {
   const table = (name: string) => database.table(name);
@@ -54,7 +54,7 @@ export async function verifySharedLog(
 async function verifyTree(
   database: PostgresDatabase,
   { writer, id_writer, instance, tree, first, beyond, entries, frontier, start, upto }: TreeRow,
-  verification: LogVerification,
+  verification: ProofSink,
   withTexts: boolean,
 ): Promise<void> {
   const table = (name: string) => database.table(name);
@@ -105,7 +105,7 @@ async function verifyTree(
       for (const [i, { salts, ...group }] of groups.entries()) {
         besidesUpTo(group.entry);
         const text = texts?.[i];
-        verification.group({ ...group, salts: salts ?? null, ...(text !== undefined && { text }) });
+        await verification.group({ ...group, salts: salts ?? null, ...(text !== undefined && { text }) });
       }
       if ((texts !== undefined && texts.length !== groups.length) || row.count !== recordsIn(groups))
         verification.unreadable(place, row.first, row.first + row.count - 1);

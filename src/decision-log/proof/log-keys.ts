@@ -14,8 +14,8 @@
  *     — verdict-fleet …
  */
 import { generateKeyPairSync } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { parse } from 'node:path';
+import { mkdir, readFile } from 'node:fs/promises';
+import { dirname, parse } from 'node:path';
 import { ed25519KeysIn } from '../../config/signing-keys.js';
 import { replacePrivateFile } from '../../files/replace-private-file.js';
 import { type NoteKey, type NoteSigner, noteSigner, openNote, readNoteKey, signNote } from './signed-note.js';
@@ -72,6 +72,8 @@ async function readOrMake(path: string): Promise<string> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
+  // As a database is made with its folder.
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   const pem = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' });
   await replacePrivateFile(path, Buffer.from(pem));
   return String(pem);

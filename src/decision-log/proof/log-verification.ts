@@ -1,11 +1,13 @@
 import { idMilliseconds } from '../decision-ids.js';
+import type { DecisionRecord } from '../decision-record.js';
 import { type CommonMembers, commonMembers, groupText } from '../group-text.js';
 import type { GapCause, Loss } from '../log-gap.js';
 import { addRecordKeys, commonKeys, encodeKeys } from '../record-keys.js';
-import { commonTexts, recordTexts } from '../record-texts.js';
+import { commonTexts, recordTexts, wholeText } from '../record-texts.js';
 import { type Checkpoint, openCheckpoint } from './checkpoint.js';
-import { entryOfGap, entryOfGroup, groupRoot, hashGroup, saltBytes } from './group-hashes.js';
+import { entryOfGap, entryOfGroup, groupRoot, hashGroup, leafHash, saltBytes } from './group-hashes.js';
 import { Frontier, hashBytes, type TreeHash } from './merkle-tree.js';
+import type { ProofSink, StoredProofGap, StoredProofGroup, TreePart } from './proof-sink.js';
 import type { NoteKey } from './signed-note.js';
 import type { StoredCheckpoint } from './stored-checkpoint.js';
 
@@ -43,46 +45,6 @@ export interface VerificationReport {
   readonly found: number;
 }
 
-/** A group as it is stored, wherever that is. */
-export interface StoredProofGroup {
-  readonly first: number;
-  readonly count: number;
-  /** Null where it was committed outside the tree. */
-  readonly entry: number | null;
-  readonly node: Buffer | null;
-  readonly leaves: Buffer | null;
-  readonly salts: Buffer | null;
-  /** Left out where only the structure is verified. */
-  readonly text?: string;
-  /** What is kept beside the group in a journal's file, and follows from its records. */
-  readonly beside?: {
-    readonly since: number;
-    readonly until: number;
-    readonly idSince: number;
-    readonly idUntil: number;
-    readonly keys: Buffer;
-  };
-}
-
-export interface StoredProofGap extends Loss {
-  readonly cause: GapCause;
-  readonly entry: number | null;
-  readonly node: Buffer | null;
-}
-
-/** Where a part of a tree begins: a file, or what PostgreSQL has. */
-export interface TreePart {
-  /** Whose it is: a journal has another tree only where the end of the one before was lost. */
-  readonly journal: string;
-  readonly tree: string;
-  readonly place: string;
-  readonly begun: Frontier;
-  /** Sequence of its first record. */
-  readonly start: number;
-  /** 30 bits, as each group names them. */
-  readonly writer: number;
-}
-
 /** Most findings and gaps that are listed. */
 const mostListed = 100;
 
@@ -96,7 +58,7 @@ const mostListed = 100;
  *     verification.end();
  *     verification.report.findings
  */
-export class LogVerification {
+export class LogVerification implements ProofSink {
   private readonly keys: readonly NoteKey[];
   private readonly depth: VerificationDepth;
   /** By tree, in order of their sizes. */
@@ -240,7 +202,8 @@ export class LogVerification {
     this.compareCheckpoints();
   }
 
-  gap(gap: StoredProofGap): void {
+  /** `node` is left out where the source does not keep it. */
+  gap(gap: Omit<StoredProofGap, 'node'> & { readonly node?: Buffer | null | undefined }): void {
     const { after, lost, since, until, cause, entry, node } = gap;
     if (this.gaps.length < mostListed) this.gaps.push({ after, lost, since, until, cause });
     if (entry === null || node === null) {
@@ -253,8 +216,44 @@ export class LogVerification {
     this.compareCheckpoints();
   }
 
+  /** A group of an export: records with their salts, and the hashes of those that were left out. */
+  exported(
+    entry: number,
+    first: number,
+    records: readonly (string | { salt: string; record: DecisionRecord })[],
+  ): void {
+    const count = records.length;
+    const leaves = records.map((each, i) => {
+      if (typeof each === 'string') return Buffer.from(each, 'base64');
+      if (each.record.sequence !== first + i) {
+        const what = `the record names the sequence ${each.record.sequence}`;
+        this.note({ kind: 'wrong', sequence: first + i, place: this.place, what });
+      }
+      return leafHash(first + i, wholeText(each.record), Buffer.from(each.salt, 'base64'));
+    });
+    this.records += count;
+    this.entry(entry, undefined, entryOfGroup(first, count, groupRoot(Buffer.concat(leaves))), first);
+    if (first !== this.last + 1 && this.tree !== undefined && !this.isRemoved(first - 1)) {
+      const kind = first > this.last + 1 ? 'missing' : 'wrong';
+      this.note({ kind, sequence: Math.min(first, this.last + 1), place: this.place, what: 'the sequences jump' });
+    }
+    this.last = Math.max(this.last, first + count - 1);
+    this.hasRemoved = false;
+    this.compareCheckpoints();
+  }
+
+  /** A line of an export that cannot be read; what is behind it is not looked at. */
+  unreadableLine(number: number): void {
+    this.note({ kind: 'wrong', sequence: this.last + 1, place: this.place, what: `line ${number} cannot be read` });
+  }
+
+  /** An export that does not say that it is whole. */
+  cutOff(): void {
+    this.note({ kind: 'missing', sequence: this.last + 1, place: this.place, what: 'the export was cut off' });
+  }
+
   /** An entry of which the retention left the hashes alone, since older ones are kept. */
-  removed(entry: number, leaf: TreeHash, node: Buffer): void {
+  removed(entry: number, leaf: TreeHash, node?: Buffer): void {
     this.entry(entry, node, leaf, this.last + 1);
     this.hasRemoved = true;
     this.compareCheckpoints();
@@ -313,7 +312,7 @@ export class LogVerification {
     });
   }
 
-  private entry(entry: number, node: Buffer, leaf: TreeHash, sequence: number): void {
+  private entry(entry: number, node: Buffer | undefined, leaf: TreeHash, sequence: number): void {
     if (entry > this.nextEntry) {
       this.note({
         kind: 'missing',
@@ -335,7 +334,7 @@ export class LogVerification {
     this.nextEntry = Math.max(this.nextEntry, entry + 1);
     if (this.tree === undefined) return;
     this.tree = this.tree.append(leaf);
-    if (!this.tree.nodes.at(-1)!.equals(node)) {
+    if (node !== undefined && !this.tree.nodes.at(-1)!.equals(node)) {
       this.note({
         kind: 'wrong',
         sequence,

@@ -1,7 +1,7 @@
 import type { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import { isDamaged } from '../../database/sqlite/sqlite-connection.js';
-import type { LogVerification, StoredProofGap, StoredProofGroup } from '../proof/log-verification.js';
 import { Frontier, WrongFrontier } from '../proof/merkle-tree.js';
+import type { ProofSink, StoredProofGap, StoredProofGroup } from '../proof/proof-sink.js';
 import type { StoredCheckpoint } from '../proof/stored-checkpoint.js';
 import { readBeginning } from './journal-format.js';
 import { readAnchor } from './journal-tree.js';
@@ -20,7 +20,7 @@ type Row = Omit<StoredProofGroup, 'beside'> & NonNullable<StoredProofGroup['besi
  */
 export async function verifyJournal(
   view: LogView,
-  verification: LogVerification,
+  verification: ProofSink,
   withTexts: boolean,
   nameOf: (unit: UnitView) => string,
 ): Promise<void> {
@@ -53,7 +53,7 @@ function readNotes(
 async function verifyFile(
   view: LogView,
   unit: UnitView,
-  verification: LogVerification,
+  verification: ProofSink,
   withTexts: boolean,
   place: string,
 ): Promise<void> {
@@ -81,7 +81,7 @@ async function verifyFile(
     for (const { since, until, idSince, idUntil, keys, ...group } of rows) {
       while (waiting[0] !== undefined && (waiting[0].entry ?? 0) < (group.entry ?? 0))
         verification.gap(waiting.shift()!);
-      verification.group({ ...group, beside: { since, until, idSince, idUntil, keys } });
+      await verification.group({ ...group, beside: { since, until, idSince, idUntil, keys } });
       after = group.first + Math.max(1, group.count) - 1;
     }
     if (rows.length < rowsAtOnce) break;

@@ -6,13 +6,9 @@ import { verifyLog } from '../../../src/cli/sources/verified-log.js';
 import { SqliteConnection } from '../../../src/database/sqlite/sqlite-connection.js';
 import type { CertifiedKey } from '../../../src/decision-log/proof/log-keys.js';
 import { trustedKeys } from '../../../src/decision-log/proof/log-keys.js';
-import {
-  LogVerification,
-  type StoredProofGroup,
-  type TreePart,
-  type VerificationReport,
-} from '../../../src/decision-log/proof/log-verification.js';
+import { LogVerification, type VerificationReport } from '../../../src/decision-log/proof/log-verification.js';
 import { Frontier } from '../../../src/decision-log/proof/merkle-tree.js';
+import type { StoredProofGroup, TreePart } from '../../../src/decision-log/proof/proof-sink.js';
 import { closedFiles, closedPathOf } from '../../../src/decision-log/sqlite/log-files.js';
 import { exampleRecord } from '../example-records.js';
 import { append } from '../many-records.js';

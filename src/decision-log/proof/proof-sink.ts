@@ -1,0 +1,67 @@
+import type { GapCause, Loss } from '../log-gap.js';
+import type { CertifiedKey } from './log-keys.js';
+import type { Frontier, TreeHash } from './merkle-tree.js';
+import type { StoredCheckpoint } from './stored-checkpoint.js';
+
+/** A group as it is stored, wherever that is. */
+export interface StoredProofGroup {
+  readonly first: number;
+  readonly count: number;
+  /** Null where it was committed outside the tree. */
+  readonly entry: number | null;
+  readonly node: Buffer | null;
+  readonly leaves: Buffer | null;
+  readonly salts: Buffer | null;
+  /** Left out where only the structure is asked for. */
+  readonly text?: string;
+  /** What is kept beside the group in a journal's file, and follows from its records. */
+  readonly beside?: {
+    readonly since: number;
+    readonly until: number;
+    readonly idSince: number;
+    readonly idUntil: number;
+    readonly keys: Buffer;
+  };
+}
+
+export interface StoredProofGap extends Loss {
+  readonly cause: GapCause;
+  readonly entry: number | null;
+  readonly node: Buffer | null;
+}
+
+/** Where a part of a tree begins: a file, or what PostgreSQL has. */
+export interface TreePart {
+  /** Whose it is: a journal has another tree only where the end of the one before was lost. */
+  readonly journal: string;
+  readonly tree: string;
+  readonly place: string;
+  readonly begun: Frontier;
+  /** Sequence of its first record. */
+  readonly start: number;
+  /** 30 bits, as each group names them. */
+  readonly writer: number;
+}
+
+/** Hears what a log has, in order: all checkpoints, then each part of a tree with its entries. */
+export interface ProofSink {
+  /** A checkpoint or an anchor; `beside`: what the store says of it. */
+  checkpoint(note: string, place: string, beside?: Pick<StoredCheckpoint, 'entries' | 'sequence' | 'time'>): void;
+  /** Records that nothing proves, since an earlier release recorded them. */
+  unprovedRecords(count: number): void;
+  begin(part: TreePart): void;
+  group(group: StoredProofGroup): void | Promise<void>;
+  gap(gap: StoredProofGap): void;
+  /** An entry of which the retention left the hashes alone, since older ones are kept. */
+  removed(entry: number, leaf: TreeHash, node: Buffer): void;
+  /** A part of which not even the beginning can be read. */
+  unreadable(place: string, sequence: number, through: number): void;
+}
+
+/** A log that proves itself, where it lies. */
+export interface ProvenSource {
+  /** The keys that signed in it. */
+  readonly keys: readonly CertifiedKey[];
+  /** Gives all of it to the sink; `withTexts`: the records, too. */
+  read(sink: ProofSink, withTexts: boolean): Promise<void>;
+}
