@@ -72,8 +72,18 @@ const rulesPerStep = 1_000;
  * a hundred thousand rules.
  */
 export function* diffPoliciesInSteps(from: PolicySetFiles, to: PolicySetFiles): Generator<void, PolicyDiff> {
-  const before = yield* rulesOf(from);
-  const after = yield* rulesOf(to);
+  const [linesBefore, linesAfter] = [yield* linesOf(from), yield* linesOf(to)];
+  const replaced = yield* replacedLines(linesBefore, linesAfter);
+  if (replaced !== undefined) {
+    return {
+      files: diffFiles(from, to),
+      added: replaced.map((at) => toDiffRule({ line: linesAfter[at] as RuleLine })),
+      removed: replaced.map((at) => toDiffRule({ line: linesBefore[at] as RuleLine })),
+      reordered: false,
+    };
+  }
+  const before = yield* keyed(linesBefore);
+  const after = yield* keyed(linesAfter);
   const added = yield* without(after, before);
   const removed = yield* without(before, after);
   const keptBefore = yield* without(before, removed);
@@ -106,13 +116,51 @@ interface KeyedRule {
   readonly line: RuleLine;
 }
 
-function* rulesOf({ files }: PolicySetFiles): Generator<void, readonly KeyedRule[]> {
-  const rules: KeyedRule[] = [];
+function* linesOf({ files }: PolicySetFiles): Generator<void, readonly RuleLine[]> {
+  const lines: RuleLine[] = [];
   for (const { path, bytes } of files.filter((file) => fileRole(file.path) === 'rules')) {
     for (const line of parseRuleLines(new TextDecoder().decode(bytes), path, () => undefined)) {
-      rules.push({ key: JSON.stringify([line.ptype, ...line.fields]), line });
-      if (rules.length % rulesPerStep === 0) yield;
+      lines.push(line);
+      if (lines.length % rulesPerStep === 0) yield;
     }
+  }
+  return lines;
+}
+
+/**
+ * The places where one rule took the place of another, if that is all that differs: the usual edit of a large file,
+ * found without a key for each rule. Undefined if rules came, went or moved.
+ */
+function* replacedLines(
+  before: readonly RuleLine[],
+  after: readonly RuleLine[],
+): Generator<void, readonly number[] | undefined> {
+  if (before.length !== after.length) return undefined;
+  const places: number[] = [];
+  for (const [at, line] of before.entries()) {
+    if (at % rulesPerStep === 0) yield;
+    if (saysTheSame(line, after[at] as RuleLine)) continue;
+    places.push(at);
+    if (places.length > rulesPerStep) return undefined;
+  }
+  const gone = new Set(places.map((at) => keyOf(before[at] as RuleLine)));
+  return places.some((at) => gone.has(keyOf(after[at] as RuleLine))) ? undefined : places;
+}
+
+function saysTheSame(one: RuleLine, other: RuleLine): boolean {
+  if (one.ptype !== other.ptype || one.fields.length !== other.fields.length) return false;
+  return one.fields.every((field, column) => field === other.fields[column]);
+}
+
+function keyOf({ ptype, fields }: RuleLine): string {
+  return JSON.stringify([ptype, ...fields]);
+}
+
+function* keyed(lines: readonly RuleLine[]): Generator<void, readonly KeyedRule[]> {
+  const rules: KeyedRule[] = [];
+  for (const line of lines) {
+    rules.push({ key: keyOf(line), line });
+    if (rules.length % rulesPerStep === 0) yield;
   }
   return rules;
 }
@@ -134,6 +182,6 @@ function* without(these: readonly KeyedRule[], others: readonly KeyedRule[]): Ge
   return rest;
 }
 
-function toDiffRule({ line: { ptype, fields, file, line } }: KeyedRule): DiffRule {
+function toDiffRule({ line: { ptype, fields, file, line } }: Pick<KeyedRule, 'line'>): DiffRule {
   return { rule: [ptype, ...fields], file, line };
 }

@@ -24,6 +24,21 @@ it('rules are compared by what they say, and how often', () => {
   });
 });
 
+it('rules that took the place of others are no other order', () => {
+  const { result } = diff('p, a, b, c\np, d, e, f\np, g, h, i\n', 'p, a, b, c\np, x, y, z\np, g, h, i\n');
+  expect(result).toMatchObject({
+    added: [{ rule: ['p', 'x', 'y', 'z'], line: 2 }],
+    removed: [{ rule: ['p', 'd', 'e', 'f'], line: 2 }],
+    reordered: false,
+  });
+  // Two that changed places are in another order.
+  expect(diff('p, a, b, c\np, d, e, f\n', 'p, d, e, f\np, a, b, c\n').result).toMatchObject({
+    added: [],
+    removed: [],
+    reordered: true,
+  });
+});
+
 it('pauses at least every thousand rules, so that many of them stop nobody', () => {
   const rules = (count: number) => Array.from({ length: count }, (_, i) => `p, s${i}, o, read\n`).join('');
   const { steps, result } = diff(rules(30_000), rules(20_000));

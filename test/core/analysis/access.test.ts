@@ -255,6 +255,17 @@ describe('a list holds what the rules name (P9)', () => {
     expect(listOf(set)).toEqual({ list: ['R&D (Berlin) read report [1]'], limits: [] });
   });
 
+  it('with actions that have the names of roles', () => {
+    const rules = 'p, read, repo, read\np, write, repo, write\ng, write, read\ng, ann, write';
+    const set = compileMatcher(plain, rules);
+    expect(listOf(set)).toEqual({ list: ['ann read repo', 'ann write repo'], limits: [] });
+    // What was private becomes public.
+    const open = compileMatcher(plain, `${rules}\ng, anonymous, read`);
+    const { gained, limits } = finish(diffAccessInSteps(set, open, { now: 0, maxQuestions: 10_000 }));
+    expect(gained).toMatchObject([{ subject: { id: 'anonymous' }, action: 'read', resource: { id: 'repo' } }]);
+    expect(limits).toEqual([]);
+  });
+
   it('with the actions that stand for other actions', () => {
     const set = compileMatcher(
       'r.sub == p.sub && r.obj == p.obj && g2(r.act, p.act)',
