@@ -127,3 +127,8 @@ export function invalidParameter(
   const detail = `The query is not valid: ${name} ${fault}.`;
   return new VerdictError(code, detail, { errors: [{ pointer: `/${name}`, detail: fault }] });
 }
+
+/** The refusal of one header of a request; `fault` as that of `invalidParameter`. */
+export function invalidHeader(name: string, fault: string): VerdictError {
+  return new VerdictError('invalid_request', `The header ${name} ${fault}.`);
+}

@@ -1,5 +1,6 @@
 import { Inject, Module, type OnModuleInit } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
+import type { Logger } from 'pino';
 import { AuditModule } from '../audit/audit.module.js';
 import { AuditLog } from '../audit/audit-log.js';
 import { AuthModule } from '../auth/auth.module.js';
@@ -8,11 +9,16 @@ import { Sessions } from '../auth/sessions.js';
 import { Config } from '../config/config.js';
 import { basePathOf, isSecure } from '../config/public-url.js';
 import { engineVersion } from '../core/engine/engine-version.js';
+import { DecisionLog } from '../decision-log/decision-log.js';
 import { DecisionLogModule } from '../decision-log/decision-log.module.js';
+import { DecisionStream } from '../decision-log/decision-stream.js';
+import { RecordedVersions } from '../decision-log/recorded-entities.js';
+import { foreignEventId } from '../decision-log/stream-position.js';
 import { FleetModule } from '../fleet/fleet.module.js';
 import { Gate } from '../http/gate.js';
 import { fastifyOf, HttpModule } from '../http/http.module.js';
 import { httpLimitsOf } from '../http/http-limits.js';
+import { loggerToken, problemsTo } from '../logging/logging.module.js';
 import { Pdp } from '../pdp/pdp.js';
 import { PdpModule } from '../pdp/pdp.module.js';
 import { LiveDataWriting } from '../policy-store/data/live-data-writing.js';
@@ -25,6 +31,7 @@ import { AuditEventsController } from './audit-events.controller.js';
 import { registerDecideRoutes } from './decide-routes.js';
 import { DecisionProofsController } from './decision-proofs.controller.js';
 import { DecisionReportsController } from './decision-reports.controller.js';
+import { DecisionStreamController } from './decision-stream.controller.js';
 import { DecisionWritersController } from './decision-writers.controller.js';
 import { DecisionsController } from './decisions.controller.js';
 import { registerDocs } from './docs-routes.js';
@@ -42,6 +49,7 @@ import { registerSessionRoutes } from './session-routes.js';
 @Module({
   imports: [AuditModule, AuthModule, DecisionLogModule, FleetModule, HttpModule, PdpModule, PolicyStoreModule],
   controllers: [
+    DecisionStreamController,
     DecisionsController,
     DecisionWritersController,
     DecisionProofsController,
@@ -62,6 +70,24 @@ import { registerSessionRoutes } from './session-routes.js';
         await secrets.give('cursors', (key) => cursors.use(key));
         return cursors;
       },
+    },
+    {
+      provide: DecisionStream,
+      inject: [DecisionLog, RecordedVersions, SealedCursors, loggerToken],
+      useFactory: (log: DecisionLog, versions: RecordedVersions, cursors: SealedCursors, logger: Logger) =>
+        new DecisionStream({
+          feed: log.feed,
+          versions,
+          seal: (position) => cursors.seal(position),
+          unseal: (sealed) => {
+            try {
+              return cursors.open(sealed);
+            } catch {
+              throw foreignEventId();
+            }
+          },
+          onProblem: problemsTo(logger),
+        }),
     },
   ],
 })

@@ -2,6 +2,7 @@ import type { DecisionLogStatus, DecisionLogStorage } from './decision-log-statu
 import type { NewDecisionRecord } from './decision-record.js';
 import type { LogWriters } from './log-writers.js';
 import type { StoredProofs } from './proof/decision-proofs.js';
+import type { RecordFeed } from './record-feed.js';
 import { RecordedDecisions } from './recorded-decisions.js';
 
 /**
@@ -55,6 +56,9 @@ export abstract class DecisionLog extends RecordedDecisions {
    * @throws VerdictError as `append` does
    */
   abstract appendBulk(records: readonly NewDecisionRecord[], room: number): Promise<void>;
+
+  /** The log as it grows: all records that any writer commits here (with PostgreSQL: ships). */
+  abstract get feed(): RecordFeed;
 
   /** Number of records that were appended and are not committed yet. */
   abstract get depth(): number;

@@ -130,7 +130,7 @@ export async function* matchingRecords(
   }
   if (turns.isOver) await turns.next();
   for (const record of recordsOf(group, tests, unreadable)) {
-    if (matches(record, filter)) yield record;
+    if (matchesFilter(record, filter)) yield record;
     if (turns.isOver) await turns.next();
   }
 }
@@ -139,7 +139,8 @@ export function maySee(record: DecisionRecord, scope: SearchScope): boolean {
   return scope.policySets === undefined || scope.policySets.includes(record.policySet);
 }
 
-function matches(record: DecisionRecord, filter: RecordFilter): boolean {
+/** Whether a record passes the filters of a query. */
+export function matchesFilter(record: DecisionRecord, filter: RecordFilter): boolean {
   const { equal, scanned, from, to, q } = filter;
   if (!maySee(record, filter as SearchScope)) return false;
   if (!scanned.every(({ field, value }) => scannedFields[field].test(record, value))) return false;

@@ -98,6 +98,8 @@ describe('what is answered is what the OpenAPI document says', () => {
     ['get /v1/decisions/export', 200, '/v1/decisions/export?format=ndjson'],
     ['get /v1/decisions/export', 200, '/v1/decisions/export?format=csv'],
     ['get /v1/decisions/export', 400, '/v1/decisions/export?format=xml'],
+    // What a stream answers with is tested over sockets, for it has no end (decision-stream.test.ts).
+    ['get /v1/decisions/stream', 400, '/v1/decisions/stream?expand=all'],
     ['get /v1/decisions/writers', 200, '/v1/decisions/writers'],
     ['get /v1/decisions/checkpoints', 200, '/v1/decisions/checkpoints?limit=1'],
     ['get /v1/decisions/checkpoints', 400, '/v1/decisions/checkpoints?limit=0'],

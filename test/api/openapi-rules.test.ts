@@ -55,6 +55,7 @@ describe('the OpenAPI document, for generators', () => {
         'end',
         'evaluate',
         'export',
+        'follow',
         'list',
         'read',
         'reload',

@@ -1,10 +1,12 @@
 /** `verdict log` on a service that runs: through its database, and through its API. */
 import { spawn } from 'node:child_process';
 import { cpSync, readdirSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DecisionRecord } from '../../src/decision-log/decision-record.js';
+import { DecisionStream } from '../../src/decision-log/decision-stream.js';
 import type { SqliteDecisionLog } from '../../src/decision-log/sqlite/sqlite-decision-log.js';
 import { type Service, startService } from '../http/service.js';
 import { idModel } from '../models.js';
@@ -268,3 +270,40 @@ it.each(['--database', '--url'] as const)(
     expect(await new Promise((resolve) => child.on('close', resolve))).toBe(0);
   },
 );
+
+it('tail --url goes on behind the last decision when its connection breaks, and names what is refused', async () => {
+  const args = [entry, 'log', 'tail', '--lines', '0', '--subject', 'again', '--output', 'ndjson', '--url'];
+  let sockets: Socket[] = [];
+  let connections = 0;
+  const proxy = createServer((client) => {
+    connections++;
+    const upstream = connect(Number(new URL(url).port), '127.0.0.1');
+    sockets.push(client, upstream);
+    for (const socket of [client, upstream]) socket.on('error', () => undefined);
+    client.pipe(upstream).pipe(client);
+  });
+  await new Promise<void>((resolve) => {
+    proxy.listen(0, '127.0.0.1', resolve);
+  });
+  const address = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+  const child = spawn(process.execPath, [...args, address], { env: { PATH: process.env.PATH } });
+  let [text, errors] = ['', ''];
+  child.stdout.on('data', (chunk) => (text += chunk));
+  child.stderr.on('data', (chunk) => (errors += chunk));
+  const resources = () => recordsOf({ code: 0, stdout: text, stderr: '' }).map(({ request }) => request.resource.id);
+  await expect.poll(() => connections, { timeout: 20_000 }).toBeGreaterThan(0);
+  await expect.poll(() => service.app.get(DecisionStream).size, { timeout: 20_000 }).toBeGreaterThan(0);
+  await decide('again', 'r1');
+  await expect.poll(resources, { timeout: 20_000 }).toEqual(['r1']);
+  for (const socket of sockets) socket.destroy();
+  sockets = [];
+  await decide('again', 'r2');
+  await expect.poll(resources, { timeout: 20_000 }).toEqual(['r1', 'r2']);
+  expect(errors).toMatch(/it is followed again in a moment/);
+  child.kill('SIGINT');
+  expect(await new Promise((resolve) => child.on('close', resolve))).toBe(0);
+  proxy.close();
+  const wrong = await log('tail', '--filter', 'subject.level >', '--url', url);
+  expect(wrong).toMatchObject({ code: 2, stdout: '' });
+  expect(wrong.stderr).toContain('filter is no condition');
+});

@@ -6,6 +6,7 @@ import type { MakeLogHome } from './log-home.js';
 import { describeRecording } from './recording-suite.js';
 import { describeSearches } from './search-suite.js';
 import { describeCounts } from './stats-suite.js';
+import { describeStreams } from './stream-suite.js';
 
 /** Runs the suite; `newHome` makes a place for logs that holds nothing yet. */
 export function describeDecisionLog(name: string, newHome: MakeLogHome): void {
@@ -15,5 +16,6 @@ export function describeDecisionLog(name: string, newHome: MakeLogHome): void {
     describeConditions(newHome);
     describeExports(newHome);
     describeCounts(newHome);
+    describeStreams(newHome);
   });
 }

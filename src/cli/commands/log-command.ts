@@ -11,7 +11,6 @@ import type { StatsQuery } from '../../decision-log/stats-query.js';
 import { exitCodes, UsageError } from '../exit-code.js';
 import { printReplay, printStats, remarkErred, remarkGaps, remarkIncomplete } from '../print/log-report.js';
 import type { Terminal } from '../print/terminal.js';
-import { follow } from '../sources/follow.js';
 import type { LogSource } from '../sources/log-source.js';
 import { addRecordFilters, addStatsOptions, filtersOf, statsQueryOf } from './log-filters.js';
 import { addLogSource, type LogOptions, LogReading } from './log-reading.js';
@@ -113,7 +112,8 @@ function addTail(log: Command, reading: LogReading): void {
     .action((options: Options<DecisionFilters> & { lines: number }) =>
       reading.run(options, async (source, signal) => {
         let isFirst = true;
-        for await (const records of follow(source, filtersOf(options), options.lines, signal)) {
+        const onBroken = (why: string) => reading.terminal.remark(`${why}; it is followed again in a moment`);
+        for await (const records of source.follow(filtersOf(options), options.lines, signal, onBroken)) {
           reading.printRecords(records, options, isFirst);
           isFirst = false;
         }

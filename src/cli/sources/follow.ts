@@ -17,18 +17,18 @@ const pageSize = 1_000;
  * (PostgreSQL was away), is found by a query and not here.
  */
 export async function* follow(
-  source: LogSource,
+  search: LogSource['search'],
   filters: DecisionFilters,
   lines: number,
   signal: AbortSignal,
 ): AsyncGenerator<readonly DecisionRecord[]> {
   // The newest records say where most writers are.
-  const { items } = await source.search({ limit: pageSize });
+  const { items } = await search({ limit: pageSize });
   const begun = items[0]?.time ?? '';
   const marks = new Marks(begun);
   marks.take(items);
   if (lines > 0 && begun !== '') {
-    const newest = (await source.search({ ...filters, limit: lines })).items.filter((record) => !marks.isNew(record));
+    const newest = (await search({ ...filters, limit: lines })).items.filter((record) => !marks.isNew(record));
     marks.take(newest);
     yield newest.reverse();
   }
@@ -36,7 +36,7 @@ export async function* follow(
   for (;;) {
     await delay(intervalMs, undefined, { signal }).catch(() => undefined);
     if (signal.aborted) return;
-    const records = await since(source, filters, last === '' ? undefined : before(last), marks);
+    const records = await since(search, filters, last === '' ? undefined : before(last), marks);
     marks.take(records);
     for (const { time } of records) if (time > last) last = time;
     if (records.length > 0) yield records.reverse();
@@ -65,7 +65,7 @@ class Marks {
 
 /** What is new, newest first. It looks back until a page has nothing of it: records of other writers may lie between. */
 async function since(
-  source: LogSource,
+  search: LogSource['search'],
   filters: DecisionFilters,
   from: string | undefined,
   marks: Marks,
@@ -75,7 +75,7 @@ async function since(
   let cursor: string | undefined;
   let isAmongNew = true;
   do {
-    const page = await source.search({ ...query, ...(cursor !== undefined && { cursor }) });
+    const page = await search({ ...query, ...(cursor !== undefined && { cursor }) });
     const found = page.items.filter((record) => marks.isNew(record));
     records.push(...found);
     cursor = page.nextCursor;

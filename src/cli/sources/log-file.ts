@@ -1,11 +1,13 @@
 /** Reads the decision log in a database without the service. It loads database drivers: import it when needed. */
 
+import type { DecisionQuery } from '../../decision-log/decision-query.js';
 import type { SearchScope } from '../../decision-log/record-filter.js';
 import type { RecordedVersions } from '../../decision-log/recorded-entities.js';
 import { replay } from '../../pdp/replay.js';
 import { ArchivedEntities } from '../../policy-store/archive/archived-entities.js';
 import { ArchivedVersions } from '../../policy-store/archive/archived-versions.js';
 import { openArchive, openDecisionLog, openLiveData } from './database.js';
+import { follow } from './follow.js';
 import type { LogSource } from './log-source.js';
 
 /**
@@ -24,8 +26,10 @@ export async function logOfDatabase(database: string): Promise<LogSource> {
     opened ??= openVersions(database);
     return { versions: (await opened).versions };
   };
+  const search = async (query: DecisionQuery) => reader.search(query, await scopeOf(query));
   return {
-    search: async (query) => reader.search(query, await scopeOf(query)),
+    search,
+    follow: (filters, lines, signal) => follow(search, filters, lines, signal),
     export: async function* (query) {
       yield* reader.export(query, await scopeOf(query));
     },

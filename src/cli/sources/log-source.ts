@@ -1,16 +1,29 @@
 /** What the commands on the decision log read: a database, or a running service. */
 
 import type { DecisionPage } from '../../decision-log/decision-page.js';
-import type { DecisionQuery } from '../../decision-log/decision-query.js';
+import type { DecisionFilters, DecisionQuery } from '../../decision-log/decision-query.js';
+import type { DecisionRecord } from '../../decision-log/decision-record.js';
 import type { DecisionStats } from '../../decision-log/decision-stats.js';
 import type { ExportQuery } from '../../decision-log/export-query.js';
 import type { StatsQuery } from '../../decision-log/stats-query.js';
 import type { Replay } from '../../pdp/replay.js';
-import { askServer, type ServerOptions, streamFromServer } from './server.js';
+import { followServer } from './follow-server.js';
+import { askServer, type ServerOptions, streamFromServer, withQuery } from './server.js';
 
 export interface LogSource {
   search(query: DecisionQuery): Promise<DecisionPage>;
   export(query: ExportQuery): AsyncIterable<string | Uint8Array>;
+  /**
+   * The newest records that match, `lines` of them, then those that come, until `signal` says stop.
+   *
+   * @param onBroken hears why it does not hear of new ones for a while
+   */
+  follow(
+    filters: DecisionFilters,
+    lines: number,
+    signal: AbortSignal,
+    onBroken: (why: string) => void,
+  ): AsyncIterable<readonly DecisionRecord[]>;
   stats(query: StatsQuery): Promise<DecisionStats>;
   replay(id: string, version: string | undefined): Promise<Replay>;
   close(): Promise<void>;
@@ -22,6 +35,7 @@ export function logOfServer(server: ServerOptions): LogSource {
   return {
     search: (query) => get('/v1/decisions', query) as Promise<DecisionPage>,
     export: (query) => streamFromServer(server, withQuery('/v1/decisions/export', query)),
+    follow: (filters, lines, signal, onBroken) => followServer(server, filters, lines, signal, onBroken),
     stats: (query) => get('/v1/decisions/stats', query) as Promise<DecisionStats>,
     replay: (id, version) => {
       const path = `/v1/decisions/${encodeURIComponent(id)}/replay`;
@@ -29,11 +43,4 @@ export function logOfServer(server: ServerOptions): LogSource {
     },
     close: async () => undefined,
   };
-}
-
-/** Lists are joined by commas, as `by` wants it. */
-function withQuery(path: string, query: object): string {
-  const parameters = new URLSearchParams();
-  for (const [name, value] of Object.entries(query)) parameters.set(name, String(value));
-  return `${path}?${parameters}`;
 }

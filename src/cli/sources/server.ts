@@ -43,12 +43,21 @@ export async function readFromServer(options: ServerOptions, path: string): Prom
 /**
  * An answer of any length, piece by piece; only its beginning has a deadline.
  *
+ * @param end ends it
  * @throws UsageError as `askServer`, and when the answer breaks off.
  */
-export async function* streamFromServer(options: ServerOptions, path: string): AsyncGenerator<Uint8Array> {
+export async function* streamFromServer(
+  options: ServerOptions,
+  path: string,
+  headers: Readonly<Record<string, string>> = {},
+  end?: AbortSignal,
+): AsyncGenerator<Uint8Array> {
   const deadline = new AbortController();
   const timer = setTimeout(() => deadline.abort(new Error('no answer in time')), timeoutMs);
-  const response = await callServer(options, 'GET', path, deadline.signal).finally(() => clearTimeout(timer));
+  const signal = end === undefined ? deadline.signal : AbortSignal.any([deadline.signal, end]);
+  const response = await callServer(options, 'GET', path, signal, undefined, headers).finally(() =>
+    clearTimeout(timer),
+  );
   if (!response.ok) throw refusal(response, await response.json().catch(() => undefined));
   try {
     for await (const piece of response.body ?? []) yield piece;
@@ -130,4 +139,11 @@ function refusal({ status, statusText, headers }: Response, answer: unknown): Se
   const code = /^urn:verdict:problem:(\w+)$/.exec(String(problem.type))?.[1];
   const retryAfter = /^\d{1,4}$/.exec(headers.get('retry-after') ?? '');
   return new ServerRefusal(status, title, hint, errors, retryAfter === null ? undefined : Number(retryAfter[0]), code);
+}
+
+/** A path with a query string; lists are joined by commas, as `by` wants it. */
+export function withQuery(path: string, query: object): string {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) parameters.set(name, String(value));
+  return `${path}?${parameters}`;
 }

@@ -11,6 +11,7 @@ import type { DecisionRecord, NewDecisionRecord } from '../decision-record.js';
 import type { DecisionStats } from '../decision-stats.js';
 import type { ExportQuery } from '../export-query.js';
 import type { LogWriters } from '../log-writers.js';
+import type { RecordFeed } from '../record-feed.js';
 import type { SearchScope } from '../record-filter.js';
 import type { LocalDecisionLog } from '../shipped-journal.js';
 import type { StatsQuery } from '../stats-query.js';
@@ -20,6 +21,7 @@ import { JournalOwnTail } from './journal-own-tail.js';
 import { keySegments } from './key-segments.js';
 import { sharedLogMigrations } from './shared-migrations.js';
 import { SharedProofs } from './shared-proofs.js';
+import { SharedRecordFeed } from './shared-record-feed.js';
 import { SharedRecords } from './shared-records.js';
 import { SharedRetention } from './shared-retention.js';
 import { sharedStats } from './shared-stats.js';
@@ -138,6 +140,12 @@ export class PostgresDecisionLog extends DecisionLog {
       (read) => this.readable(read),
       async () => (await this.own?.proofs.keys()) ?? [],
     );
+    const shared = new SharedRecordFeed(database);
+    this.feed = {
+      end: () => this.readable(() => shared.end()),
+      readOn: (after) => this.readable(() => shared.readOn(after)),
+      subscribe: (listener) => shared.subscribe(listener),
+    };
     this.upkeep = new SharedUpkeep({
       database,
       prepare: () => this.tables.prepare(),
@@ -200,6 +208,8 @@ export class PostgresDecisionLog extends DecisionLog {
     await this.own?.appendBulk(records, room);
     if (this.options.mode === 'replicated') await this.replicated();
   }
+
+  readonly feed: RecordFeed;
 
   get depth(): number {
     return this.own?.depth ?? 0;

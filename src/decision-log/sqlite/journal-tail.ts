@@ -220,7 +220,7 @@ function groupOf(row: ReadRow): JournalGroup {
 }
 
 /** The next rows behind the record `after`, or the row in which it is; none where all up to the end is damaged. */
-async function rowsOf(view: LogView, unit: UnitView, after: number): Promise<readonly ReadRow[] | undefined> {
+export async function rowsOf(view: LogView, unit: UnitView, after: number): Promise<readonly ReadRow[] | undefined> {
   try {
     return await view.read(unit, async (connection) => {
       const columns = await connection.query<{ name: string }>(

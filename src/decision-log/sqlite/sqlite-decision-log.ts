@@ -35,6 +35,7 @@ import { KeptFiles, type Trouble } from './kept-files.js';
 import { closedFiles, decisionLogPath, filesOfIndex, filesOfJournal } from './log-files.js';
 import { LogUpkeep } from './log-upkeep.js';
 import { emptyLog, type LogView } from './log-view.js';
+import { SqliteRecordFeed } from './sqlite-record-feed.js';
 import { oldestTime } from './time-ranges.js';
 import { topIds } from './top-ids.js';
 import { type TurnLimits, turnLimits } from './turn-limits.js';
@@ -283,6 +284,8 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
     else await committed;
   }
 
+  readonly feed = new SqliteRecordFeed(() => this.view(), onlyWriter);
+
   get depth(): number {
     return this.group.depth;
   }
@@ -424,6 +427,7 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
     this.options.onCommit?.({ records: group.lines.length, durationMs });
     await this.noteLosses(this.files!, 'queue_full').catch((error: unknown) => this.kept.failed(error));
     this.upkeep.committed();
+    this.feed.committed();
   }
 
   /** Those that wait will be written before those that are lost now. */
