@@ -4,9 +4,15 @@ import { exitCodes, UsageError } from '../exit-code.js';
 import { outputOption } from '../options.js';
 import { printDecision, type ShownDecision } from '../print/decision-report.js';
 import type { Terminal } from '../print/terminal.js';
-import { type AskedSetOptions, addAskedSetOptions, checkAskedSet } from '../sources/asked-set.js';
+import {
+  type AskedSetOptions,
+  addAskedSetOptions,
+  askedHere,
+  checkAskedSet,
+  isAskedThere,
+  loadAskedSet,
+} from '../sources/asked-set.js';
 import { addDemandOptions, checkDemand, type DemandOptions, demandHeadersOf } from '../sources/demand-options.js';
-import { loadFolder } from '../sources/policy-folder.js';
 import { addRequestOptions, askedQuestion, clockOf, type RequestOptions } from '../sources/request-options.js';
 import { servedEngine } from '../sources/served-engine.js';
 import { askServer } from '../sources/server.js';
@@ -20,7 +26,8 @@ export function addDecideCommand(program: Command, terminal: Terminal): void {
     .command('decide [folder]')
     .summary('answer one question')
     .description(
-      'Answers one question, from a folder or, with --url, from a service. Exit code 0 for allow, 1 for deny.',
+      'Answers one question, from a folder or, with --url, from a service; on an earlier version with --version or\n' +
+        '--database. Exit code 0 for allow, 1 for deny.',
     );
   addDemandOptions(addAskedSetOptions(addRequestOptions(command)))
     .addOption(outputOption('text', 'json'))
@@ -31,19 +38,21 @@ export function addDecideCommand(program: Command, terminal: Terminal): void {
         '  verdict decide --url http://127.0.0.1:3000 --set default --request question.json\n',
     )
     .action(async (path: string | undefined, options: DecideOptions) => {
-      const answer = await answerOf(path, options);
+      const answer = await answerOf(path, options, terminal);
       if (options.output === 'json') terminal.printJson(answer);
       else printDecision(terminal, answer);
       process.exitCode = answer.decision === 'allow' ? exitCodes.fine : exitCodes.findings;
     });
 }
 
-async function answerOf(path: string | undefined, options: DecideOptions): Promise<ShownDecision> {
+async function answerOf(path: string | undefined, options: DecideOptions, terminal: Terminal): Promise<ShownDecision> {
   checkAskedSet(path, options);
-  checkDemand(options);
-  if (options.url !== undefined) return (await askForDecision(options, {})) as ShownDecision;
-  const set = await loadFolder(path);
-  const { request, at } = await askedQuestion(options, set.compiled);
+  if (isAskedThere(options)) {
+    checkDemand(options);
+    return (await askForDecision(options, {})) as ShownDecision;
+  }
+  const set = await loadAskedSet(path, options, (what) => terminal.remark(what));
+  const { request, at } = await askedQuestion(askedHere(options), set.compiled);
   const now = clockOf({ ...(at !== undefined && { at }) });
   if (at !== undefined && set.compiled.manifest.engine === 'casbin')
     throw new UsageError('a time has no effect: the set runs on stock Casbin, which has no clock');

@@ -7,9 +7,15 @@ import { outputOption } from '../options.js';
 import { printDecision, type ShownDecision } from '../print/decision-report.js';
 import { printExplanation } from '../print/explanation-report.js';
 import type { Terminal } from '../print/terminal.js';
-import { type AskedSetOptions, addAskedSetOptions, checkAskedSet, loadAskedSet } from '../sources/asked-set.js';
+import {
+  type AskedSetOptions,
+  addAskedSetOptions,
+  askedHere,
+  checkAskedSet,
+  isAskedThere,
+  loadAskedSet,
+} from '../sources/asked-set.js';
 import { addDemandOptions, checkDemand, type DemandOptions } from '../sources/demand-options.js';
-import { loadFolder } from '../sources/policy-folder.js';
 import { addRequestOptions, askedQuestion, clockOf, type RequestOptions } from '../sources/request-options.js';
 import { askForDecision } from './decide-command.js';
 
@@ -40,7 +46,7 @@ export function addExplainCommand(program: Command, terminal: Terminal): void {
         if (options.output === 'json') throw new UsageError('--plan is a text: --output json does not go with it');
         if (options.at !== undefined && !isQuestion(options))
           throw new UsageError('--at goes with a question: a plan is the same at any time');
-        const { compiled } = await loadAskedSet(path, options);
+        const { compiled } = await loadAskedSet(path, options, (what) => terminal.remark(what));
         for (const line of new PolicySet(compiled).plan) terminal.print(line);
         if (!isQuestion(options)) return;
         terminal.print();
@@ -65,10 +71,12 @@ type Explained = ShownDecision & { readonly request?: DecisionRequest; readonly 
 
 async function explained(path: string | undefined, options: ExplainOptions, terminal: Terminal): Promise<Explained> {
   checkAskedSet(path, options);
-  checkDemand(options);
-  if (options.url !== undefined) return (await askForDecision(options, { explain: 'full' })) as Explained;
-  const { compiled } = await loadFolder(path);
-  const { request, at } = await askedQuestion(options, compiled);
+  if (isAskedThere(options)) {
+    checkDemand(options);
+    return (await askForDecision(options, { explain: 'full' })) as Explained;
+  }
+  const { compiled } = await loadAskedSet(path, options, (what) => terminal.remark(what));
+  const { request, at } = await askedQuestion(askedHere(options), compiled);
   if (compiled.manifest.engine === 'casbin') {
     terminal.remark("the set runs on stock Casbin, which explains nothing: this is what Verdict's own engine says");
   }

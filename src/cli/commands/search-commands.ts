@@ -71,7 +71,7 @@ function addSearch(program: Command, terminal: Terminal, name: string, search: S
     .summary(search.summary)
     .description(
       `${search.description}\nAsked about are the known entities, what the rules name, and one name for each kind of names that they do not;\n` +
-        'what could not be enumerated is said at the end, with "complete: no". With --url it is what a service serves.',
+        'what could not be enumerated is said at the end, with "complete: no". With --url or --database it is what a service serves, or once did (--version, --at).',
     );
   addAskedSetOptions(command)
     .option('--subject <[type:]id>', 'only this subject')
@@ -83,13 +83,16 @@ function addSearch(program: Command, terminal: Terminal, name: string, search: S
       collect,
       [],
     )
-    .option('--at <time>', 'the clock of the decisions, RFC 3339; now if it is not given')
+    .option(
+      '--at <time>',
+      'the clock of the decisions, RFC 3339; with --url or --database also the version that served then',
+    )
     .option('--max-questions <number>', 'stop after so many decisions', positiveInteger, defaultMaxQuestions)
     .addOption(outputOption('text', 'json', 'csv'))
     .addHelpText('after', `\nExamples:\n${search.examples.map((line) => `  verdict ${line}\n`).join('')}`)
     .action(async (path: string | undefined, options: SearchOptions) => {
       for (const need of search.needs) if (options[need] === undefined) throw new UsageError(`${name} needs --${need}`);
-      const { compiled } = await loadAskedSet(path, options);
+      const { compiled } = await loadAskedSet(path, options, (what) => terminal.remark(what));
       searchFolder(compiled, options, terminal);
     });
 }

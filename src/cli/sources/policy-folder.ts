@@ -155,8 +155,8 @@ export async function loadFolder(path: string | undefined): Promise<LoadedFolder
 }
 
 /** @throws UsageError with every problem when the set does not load. */
-export function loadSet(folder: PolicyFolder): LoadedFolder {
-  const compiled = compileFolder(folder);
+export function loadSet(folder: PolicyFolder, semantics?: Semantics): LoadedFolder {
+  const compiled = compileFolder(folder, semantics);
   const errors = compiled.problems.filter(({ severity }) => severity === 'error');
   if (compiled.compiled !== undefined && errors.length === 0) return { ...compiled, compiled: compiled.compiled };
   const listed = errors.slice(0, maxListed).map((problem) => `\n  ${formatProblem(problem)}`);

@@ -38,7 +38,7 @@ export function addRequestOptions(command: Command): Command {
       [],
     )
     .option('--request <file>', 'the whole request as JSON, as POST /v1/decide takes it; "-" is stdin')
-    .option('--at <time>', 'the clock of the decision, RFC 3339; now if it is not given');
+    .option('--at <time>', 'the clock of the decision, RFC 3339; with --database also the version that served then');
 }
 
 /** A question with the clock and the policy set that it is asked of, where they are given. */
