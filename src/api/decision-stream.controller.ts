@@ -7,13 +7,17 @@ import { lastEventId } from '../decision-log/stream-position.js';
 import { StreamQuery } from '../decision-log/stream-query.js';
 import { Requires } from '../http/access.js';
 import { VisibleSets } from '../http/caller.decorator.js';
+import { Gate } from '../http/gate.js';
 import { Documented } from '../http/operation.js';
 import { queryPipe } from '../http/validation-pipes.js';
 
 /** New decisions as server-sent events. */
 @Controller('v1/decisions')
 export class DecisionStreamController implements OnModuleDestroy {
-  constructor(private readonly stream: DecisionStream) {}
+  constructor(
+    private readonly stream: DecisionStream,
+    private readonly gate: Gate,
+  ) {}
 
   /** Streams have no end of their own: they are ended before the listener waits for its connections. */
   onModuleDestroy(): Promise<void> {
@@ -41,14 +45,21 @@ export class DecisionStreamController implements OnModuleDestroy {
     @Query(queryPipe) filters: StreamQuery,
     @VisibleSets('decisions:read') policySets: readonly string[] | undefined,
     @Headers('last-event-id') id: string | undefined,
-    @Req() { caller, ip }: FastifyRequest,
+    @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<StreamableFile> {
     const events = new EventReadable();
-    const following = { filters, policySets, caller: callerKey(caller, ip), lastEventId: id };
+    const following = {
+      filters,
+      policySets,
+      caller: callerKey(request.caller, request.ip),
+      lastEventId: id,
+      isStillAdmitted: () => this.gate.stillAdmits(request),
+    };
     const leave = await this.stream.follow(following, () => events.sink);
     events.once('close', leave);
     // A client that has gone before anything was sent is not noticed otherwise.
+    if (reply.raw.destroyed) events.destroy();
     reply.raw.once('close', () => events.destroy());
     reply.header('cache-control', 'no-store');
     // NGINX keeps answers back otherwise.

@@ -15,8 +15,12 @@ import { decodePosition, encodePosition, type StreamPosition } from './stream-po
 /** Most followers, in all and of one caller. */
 export const mostFollowers = 4_096;
 export const mostFollowersOfCaller = 1_024;
-/** Text that may wait for a follower, in bytes, before it is dropped. It can come back with the id of the last event. */
+/**
+ * Text that may wait for a follower, in bytes, before it is dropped, and for all together. It can come back with the id of the
+ * last event.
+ */
 const mostWaiting = 1024 * 1024;
+const mostWaitingInAll = 64 * 1024 * 1024;
 /** Text that is made ahead of a follower that reads what it has missed, in bytes. */
 const aheadOfReader = 256 * 1024;
 /** Least time between two reads of the log, in milliseconds: what came in between goes out together. */
@@ -24,6 +28,8 @@ const restMs = 20;
 /** Pause after a read that failed, in milliseconds. */
 const retryMs = 1_000;
 const heartbeatMs = 15_000;
+/** Time between two looks at whether followers may still follow, in milliseconds. */
+const lookMs = 500;
 
 /** Where the events of one follower go. */
 export interface FollowerSink {
@@ -47,6 +53,8 @@ export interface Following {
   readonly caller: string;
   /** The id of the last event that it has seen; without it, it begins with what comes. */
   readonly lastEventId: string | undefined;
+  /** Whether it may still follow; a rejection says that nobody knows. */
+  readonly isStillAdmitted: () => Promise<boolean>;
 }
 
 export interface DecisionStreamOptions {
@@ -62,9 +70,9 @@ export interface DecisionStreamOptions {
 /**
  * Sends each record once it is committed (with PostgreSQL: shipped by any replica) to those whose filters it passes.
  *
- * The log is read once for all, while there is anybody to read for. A record is serialised once for all who see the same of it, a condition is
- * evaluated once for all who have it, and a record is compared with those followers alone whose most selective filter
- * on a field has its value. Who comes back with the id of an event first reads on from there by itself.
+ * The log is read once for all followers. A record is serialised once for all that see the same of it, a condition is
+ * evaluated once for all that have it, and a record is compared only with the followers whose most selective filter on a
+ * field has its value. A follower that comes back with the id of an event first reads on from there by itself.
  */
 export class DecisionStream {
   private readonly followers = new Set<Follower>();
@@ -73,6 +81,7 @@ export class DecisionStream {
   /** Up to where the live followers have got all; undefined while nobody follows. */
   private position: StreamPosition | undefined;
   private running: Promise<void> | undefined;
+  private looking: NodeJS.Timeout | undefined;
   private isDelivering = false;
   private isStopped = false;
   private hint: () => void = () => undefined;
@@ -93,15 +102,16 @@ export class DecisionStream {
    *   `shutting_down`, `decision_log_unavailable`; then nothing is sent
    */
   async follow(following: Following, open: () => FollowerSink): Promise<() => void> {
-    const { filters, policySets, caller, lastEventId } = following;
+    const { filters, policySets, lastEventId } = following;
     const filter = readFilter(filters, { policySets });
     const condition = filters.filter === undefined ? undefined : compileCondition(filters.filter);
-    this.refuseTooMany(caller);
+    this.refuseTooMany(following.caller);
     const { feed, seal, unseal } = this.options;
     const isSealed = policySets !== undefined;
     // Held from now on, so that others are counted while the log is asked.
-    const follower = new Follower(caller, filter, condition, filters, isSealed);
+    const follower = new Follower(following, filter, condition);
     this.followers.add(follower);
+    this.looking ??= setInterval(() => this.look(), lookMs).unref();
     try {
       const end = await feed.end();
       const from =
@@ -110,7 +120,7 @@ export class DecisionStream {
       follower.sink = open();
       follower.sink.write(`retry: 2000\n${idLine(from, isSealed ? seal : undefined)}\n`);
     } catch (error) {
-      this.followers.delete(follower);
+      this.leave(follower);
       throw error;
     }
     void this.serve(follower).catch((error: unknown) => {
@@ -135,7 +145,7 @@ export class DecisionStream {
   private refuseTooMany(caller: string): void {
     if (this.isStopped) throw new VerdictError('shutting_down', 'The service is stopping.', { retryAfter: 1 });
     let ofCaller = 0;
-    for (const follower of this.followers) if (follower.caller === caller) ofCaller++;
+    for (const follower of this.followers) if (follower.following.caller === caller) ofCaller++;
     if (this.followers.size < mostFollowers && ofCaller < mostFollowersOfCaller) return;
     const whose =
       ofCaller < mostFollowersOfCaller ? `${mostFollowers} streams` : `${mostFollowersOfCaller} of this caller`;
@@ -147,7 +157,22 @@ export class DecisionStream {
   private leave(follower: Follower): void {
     this.followers.delete(follower);
     this.live.remove(follower);
-    if (this.followers.size === 0) this.hint();
+    if (this.followers.size > 0) return;
+    clearInterval(this.looking);
+    this.looking = undefined;
+    this.hint();
+  }
+
+  /** Ends the streams of those who may not follow any more. */
+  private look(): void {
+    for (const follower of this.followers) {
+      const end = (isAdmitted: boolean): void => {
+        if (isAdmitted || !this.followers.has(follower)) return;
+        this.leave(follower);
+        follower.sink?.end();
+      };
+      follower.following.isStillAdmitted().then(end, () => undefined);
+    }
   }
 
   /** Sends what the follower has missed, then has it join the live ones. */
@@ -177,9 +202,7 @@ export class DecisionStream {
 
   /** Resolves with true when the follower gets what comes from now on; with false if it must read on before. */
   private async join(follower: Follower): Promise<boolean> {
-    this.running ??= this.run().finally(() => {
-      this.running = undefined;
-    });
+    this.running ??= this.run();
     return new Promise((resolve) => {
       this.joining.push({ follower, resolve });
       if (!this.isDelivering) this.takeJoining();
@@ -222,6 +245,8 @@ export class DecisionStream {
       }
     } finally {
       subscription.end();
+      // At once, so that a follower which joins from here on begins another run.
+      this.running = undefined;
     }
   }
 
@@ -261,11 +286,12 @@ export class DecisionStream {
       }
     }
     this.position = position;
+    const most = Math.min(mostWaiting, mostWaitingInAll / this.live.size);
     for (const [follower, own] of texts) {
       if (!this.live.has(follower)) continue;
       const sink = follower.sink!;
       if (turns.isOver) await turns.next();
-      if (sink.waiting > mostWaiting) {
+      if (sink.waiting > most) {
         this.leave(follower);
         sink.drop();
       } else sink.write(own.length === 1 ? own[0]! : own.join(''));
@@ -306,12 +332,19 @@ class Follower {
   sink: FollowerSink | undefined;
 
   constructor(
-    readonly caller: string,
+    readonly following: Following,
     readonly filter: RecordFilter,
     readonly condition: RecordCondition | undefined,
-    readonly query: { readonly expand?: Expansion },
-    readonly isSealed: boolean,
   ) {}
+
+  /** Whether it may not see how many records all sets have. */
+  get isSealed(): boolean {
+    return this.following.policySets !== undefined;
+  }
+
+  get query(): { readonly expand?: Expansion } {
+    return this.following.filters;
+  }
 
   /** Whether it has got the record by itself, before it joined. */
   hasSeen({ writer, record }: FedRecord, log: string): boolean {

@@ -148,6 +148,19 @@ export class Gate {
   }
 
   /**
+   * Whether the request would still be let in, with the same scopes: an answer that goes on for hours asks now and then, since a
+   * credential can be revoked, expire or lose a scope meanwhile.
+   */
+  async stillAdmits(request: FastifyRequest): Promise<boolean> {
+    const { authenticator } = this.options;
+    if (authenticator === undefined) return true;
+    const outcome = await authenticator.authenticate(request.raw, request.ip, Date.now());
+    if ('refused' in outcome) return false;
+    const [before, now] = [request.caller, outcome].map((caller) => caller.grants.toTexts().sort().join());
+    return before === now;
+  }
+
+  /**
    * 401 for nobody, 403 for what another site may have made a browser send, 429 for an address that guesses too often.
    * The answer does not tell which reason a 401 has. Only a credential that was tried counts as a failure: a missing
    * one does not, nor one that a page of another site made the browser send. A person that opens a page gets the

@@ -184,3 +184,21 @@ it('notices a client that has gone, and ends the streams when the service stops'
   await ended;
   expect(stream.response.complete).toBe(true);
 });
+
+it('ends within a second where the credential is revoked, and is refused then', async () => {
+  const admin = await startKeyedService({ admin: 'scopes: ["keys:admin", "decisions:read"]' });
+  await admin.service.app.listen(0, '127.0.0.1');
+  const ownPort = Number(new URL(await admin.service.app.getUrl()).port);
+  const made = await admin.as('admin', 'POST', '/v1/api-keys', { name: 'reader', scopes: ['decisions:read'] });
+  const headers = { 'x-api-key': made.json().key };
+  const revoked = await Stream.open('', headers, 'admin', ownPort);
+  const kept = await Stream.open('', { 'x-api-key': admin.keys.admin! }, 'admin', ownPort);
+  const streams = admin.service.app.get(DecisionStream);
+  expect([revoked, kept].map(({ response }) => response.statusCode)).toEqual([200, 200]);
+  const ended = new Promise((resolve) => revoked.response.once('end', resolve));
+  await admin.as('admin', 'DELETE', '/v1/api-keys/reader');
+  await ended;
+  expect(streams.size).toBe(1);
+  expect((await Stream.open('', headers, 'admin', ownPort)).response.statusCode).toBe(401);
+  await admin.stop();
+});

@@ -92,9 +92,17 @@ function streamOf(log: DecisionLog): DecisionStream {
   return stream;
 }
 
+const anybody: Following = {
+  filters: {},
+  policySets: undefined,
+  caller: 'key a',
+  lastEventId: undefined,
+  isStillAdmitted: async () => true,
+};
+
 async function followed(stream: DecisionStream, following: Partial<Following> = {}) {
   const reader = new Reader();
-  const all = { filters: {}, policySets: undefined, caller: 'key a', lastEventId: undefined, ...following };
+  const all = { ...anybody, ...following };
   const leave = await stream.follow(all, () => reader.sink);
   return Object.assign(reader, { leave });
 }
@@ -228,7 +236,7 @@ export function describeStreams(newHome: MakeLogHome): void {
       const open = () => {
         throw new Error('it was opened');
       };
-      const all = { filters: {}, policySets: undefined, caller: 'key a', lastEventId: undefined };
+      const all = anybody;
       for (const wrong of [
         { filters: { filter: 'subject.level >' } },
         { filters: { from: 'yesterday' } },

@@ -8,10 +8,11 @@ import { type LogTransaction, readDays } from './row-walk.js';
 
 /** Time between two looks at what writers have shipped, in milliseconds. */
 const lookMs = 250;
-/** Records that are read at a time, about. */
+/** Records that are read at a time, about, and their text in characters. */
 const recordsAtOnce = 1_024;
+const lengthAtOnce = 512 * 1024;
 /** Rows of one writer that a statement reads: each has 256 KB of text at most, but for large records. */
-const rowsAtOnce = 16;
+const rowsAtOnce = 8;
 /** More records than a row has (shared-row.ts). */
 const mostOfRow = 1_024;
 /** The newest days are looked at first: a look at all of them takes as long as all other work of a read. */
@@ -84,15 +85,19 @@ async function readPart(transaction: LogTransaction, after: StreamPosition): Pro
   for (const writer of shipped.keys()) position.set(writer, seen.get(writer) ?? 0);
   const rows: FedRow[] = [];
   let records = 0;
+  let length = 0;
   let days: readonly string[] | undefined;
   for (const [writer, end] of shipped) {
     let from = position.get(writer)!;
     while (from < end) {
-      if (records >= recordsAtOnce) return { log, rows, shipped, position, isEnd: false };
+      if (records >= recordsAtOnce || length >= lengthAtOnce) return { log, rows, shipped, position, isEnd: false };
       days ??= await readDays(transaction);
       const found = await readRows(transaction, days, writer, from);
       rows.push(...found);
-      for (const { count } of found) records += count;
+      for (const row of found) {
+        records += row.count;
+        length += row.records.length;
+      }
       const last = found.at(-1);
       // Nothing of it is kept any more.
       from = last === undefined ? end : Math.min(end, last.first + last.count - 1);

@@ -6,8 +6,9 @@ import type { StreamPosition } from '../stream-position.js';
 import { rowsOf } from './journal-tail.js';
 import type { LogView } from './log-view.js';
 
-/** Records that are read at a time, about. */
+/** Records that are read at a time, about, and their text in characters. */
 const recordsAtOnce = 1_024;
+const lengthAtOnce = 512 * 1024;
 
 /** The journal as it grows: of one writer, whatever number its files have. */
 export class SqliteRecordFeed implements RecordFeed {
@@ -33,8 +34,10 @@ export class SqliteRecordFeed implements RecordFeed {
     const records: FedRecord[] = [];
     const turns = new Turns();
     let after = start;
+    let length = 0;
+    const isEnough = (): boolean => records.length >= recordsAtOnce || length >= lengthAtOnce;
     for (const unit of view.units.toReversed()) {
-      while (after < unit.last && records.length < recordsAtOnce) {
+      while (after < unit.last && !isEnough()) {
         const rows = await rowsOf(view, unit, Math.max(after, unit.first - 1));
         if (rows === undefined || rows.length === 0) {
           after = unit.last;
@@ -43,6 +46,7 @@ export class SqliteRecordFeed implements RecordFeed {
         for (const row of rows) {
           if (turns.isOver) await turns.next();
           const stored = 'records' in row ? row : { first: row.first, records: row.text.toString() };
+          length += stored.records.length;
           let last = stored.first - 1;
           const found: DecisionRecord[] = [];
           for (const record of recordsOf(stored, [], (sequence) => {
@@ -54,11 +58,11 @@ export class SqliteRecordFeed implements RecordFeed {
           }
           for (const record of found.reverse()) records.push({ writer: this.writer, record });
           after = Math.max(after, Math.min(last, view.end));
-          if (records.length >= recordsAtOnce) break;
+          if (isEnough()) break;
         }
       }
     }
-    const isEnd = after >= view.end || records.length === 0;
+    const isEnd = after >= view.end || !isEnough();
     return { records, position: this.positionAt(view.name, isEnd ? Math.max(after, view.end) : after), isEnd };
   }
 
