@@ -170,6 +170,19 @@ function timeOf(id: string): string {
   return rfc3339(idMilliseconds(id)!);
 }
 
+/** The minute of the time that was written last, and its text up to the seconds. */
+let minute = Number.NaN;
+let textOfMinute = '';
+const digits = Array.from({ length: 1_000 }, (_, n) => String(n).padStart(3, '0'));
+
+/** As `Date.toISOString`, which takes a third as long as parsing a record does: its times follow on each other. */
 function rfc3339(ms: number): string {
-  return new Date(ms).toISOString();
+  const ofMinute = Math.floor(ms / 60_000);
+  if (ofMinute !== minute) {
+    textOfMinute = new Date(ofMinute * 60_000).toISOString().slice(0, -'00.000Z'.length);
+    minute = ofMinute;
+  }
+  const rest = ms - ofMinute * 60_000;
+  const seconds = Math.floor(rest / 1_000);
+  return `${textOfMinute}${digits[seconds]!.slice(1)}.${digits[rest - seconds * 1_000]!}Z`;
 }

@@ -191,8 +191,19 @@ function refusal(at: number, message: string, hint: string | undefined) {
   return invalidParameter('filter', fault);
 }
 
+/** As expressions read parts that are remembered. */
+const knownAttributes = new WeakMap<ResolvedPart<Entity>, EntityAttributes>();
+
 /** Where stored attributes are not known, none is: one of them may have been read in place of the request's. */
-function attributesOfEntity({ part, unresolved }: ResolvedPart<Entity>): EntityAttributes {
+function attributesOfEntity(resolved: ResolvedPart<Entity>): EntityAttributes {
+  const known = knownAttributes.get(resolved);
+  if (known !== undefined) return known;
+  const made = makeAttributes(resolved);
+  if (resolved.isKept) knownAttributes.set(resolved, made);
+  return made;
+}
+
+function makeAttributes({ part, unresolved }: ResolvedPart<Entity>): EntityAttributes {
   const { type, id, attributes } = part;
   const requested = unresolved === undefined ? attributes : undefined;
   return new EntityAttributes({ own: { type, id }, requested, stored: undefined, precedence: 'request' });

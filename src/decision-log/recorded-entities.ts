@@ -1,4 +1,5 @@
 /** What the evaluation saw of a recorded request: its entities with the attributes that were stored at that time. */
+import { BoundedCache } from '../core/bounded-cache.js';
 import { BindingError } from '../core/policy/binding.js';
 import type { RequestEntities } from '../core/policy/request-entities.js';
 import type { Action, DecisionRequest, Entity, JsonObject } from '../core/request.js';
@@ -11,6 +12,8 @@ import { type Mask, maskedValue } from './mask.js';
 export interface ResolvedPart<Named> {
   readonly part: Named;
   readonly unresolved: UnresolvedCause | undefined;
+  /** True if the same object is given again for the same entity. */
+  readonly isKept?: true;
 }
 
 /** The entities of the version that a record names, as they may be shown. */
@@ -97,11 +100,14 @@ export class MaskedEntities implements VersionEntities {
   }
 }
 
+/** Entities that are remembered of a version, twice as many at most. */
+const knownParts = 2_048;
+
 class MaskedPart {
   /** True if a mask hides the type or the id: then the entity that a record names is another one, or none. */
   private readonly isNameHidden: boolean;
-  /** Stored entities as they are shown where a request has no attributes of its own, by their attributes. */
-  private readonly known = new WeakMap<JsonObject, Entity>();
+  /** What is shown of entities of which a request has no attributes of its own, by type and id: most of a log's subjects. */
+  private readonly known = new BoundedCache<ResolvedPart<Entity>>(knownParts);
 
   constructor(
     private readonly name: EntityName,
@@ -113,27 +119,30 @@ class MaskedPart {
   }
 
   of(request: DecisionRequest): ResolvedPart<Entity> {
+    const entity = request[this.name];
+    if (entity.attributes !== undefined) return this.resolve(entity);
+    // Two entities can share a key only where names have a NUL; then they are looked up again.
+    const key = entity.type === undefined ? entity.id : `${entity.type}\u0000${entity.id}`;
+    let part = this.known.get(key);
+    if (part === undefined || part.part.id !== entity.id) {
+      part = { ...this.resolve(entity), isKept: true };
+      this.known.set(key, part);
+    }
+    return part;
+  }
+
+  private resolve(entity: Entity): ResolvedPart<Entity> {
     const { entities, name } = this;
-    const entity = request[name];
     if (typeof entities === 'string') return { part: this.mask(entity), unresolved: entities };
     if (this.isNameHidden || entity.id === maskedValue || entity.type === maskedValue) {
       return { part: this.mask(entity), unresolved: 'masked' };
     }
     const bound = entities.bind(entity, name);
     if (bound instanceof BindingError) return { part: this.mask(entity), unresolved: 'ambiguous_entity' };
-    const { type, merged, isStored, isDescribed } = bound;
+    const { type, merged, isStored } = bound;
     if (!isStored) return { part: this.mask(entity), unresolved: undefined };
     const whole = { ...(type !== undefined && { type }), id: entity.id, attributes: merged };
-    return { part: isDescribed ? this.mask(whole) : this.maskedOnce(whole), unresolved: undefined };
-  }
-
-  private maskedOnce(entity: Entity & { readonly attributes: JsonObject }): Entity {
-    let masked = this.known.get(entity.attributes);
-    if (masked === undefined) {
-      masked = this.mask(entity);
-      this.known.set(entity.attributes, masked);
-    }
-    return masked;
+    return { part: this.mask(whole), unresolved: undefined };
   }
 
   private mask(entity: Entity): Entity {

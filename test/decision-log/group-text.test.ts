@@ -126,3 +126,14 @@ it('of a typical record two fifths need not be written', () => {
   const whole = records.map((record, i) => JSON.stringify({ ...record, writer: 7, sequence: i })).join('\n');
   expect(written(records).length).toBeLessThan(0.6 * whole.length);
 });
+
+it('a time that only the id has is written as dates are, whatever came before it', () => {
+  const times = [1, 59_999, 60_000, noon, noon + 59_999, noon + 60_000, noon - 1, 253_402_300_799_999, 999, noon + 7];
+  for (const time of [...times, ...times.toReversed()]) {
+    const ofTime = { ...example({ time, clock: time }), id: new DecisionIds(7, 0).next(time) };
+    const common = commonMembers(ofTime);
+    const { line } = recordTexts(ofTime, commonTexts(common), true);
+    const [read] = recordsOf({ first: 1, records: groupText(common, 7, [line]) });
+    expect(read!.time).toBe(new Date(time).toISOString());
+  }
+});
