@@ -74,8 +74,11 @@ export class FileTransport extends BundleTransport {
   }
 
   private async replace(at: string, draft: string, condition: PutCondition): Promise<void> {
+    const began = performance.now();
     const wanted = condition === 'absent' ? undefined : condition.etag;
     if ((await this.etagOf(at)) !== wanted) throw changedMeanwhile(at);
+    // A process that was stopped meanwhile holds no lock any more.
+    if (performance.now() - began > staleLockMs / 2) throw changedMeanwhile(at);
     await rename(draft, at);
   }
 
@@ -100,19 +103,43 @@ export class FileTransport extends BundleTransport {
 async function holding(lock: string, work: () => Promise<void>): Promise<void> {
   const deadline = performance.now() + maxLockWaitMs;
   while (!(await takeLock(lock))) {
-    const stats = await stat(lock).catch(() => undefined);
-    if (stats !== undefined && Date.now() - stats.mtimeMs > staleLockMs) await rm(lock, { force: true });
-    else if (performance.now() < deadline) await setTimeout(lockPollMs);
-    else {
-      const hint = 'remove it if nobody publishes now';
+    if (await isStale(lock)) await breakStale(lock);
+    if (performance.now() > deadline) {
+      const hint = `remove it, and ${basename(guardOf(lock))} if it is there, if nobody publishes now`;
       throw new BundleError('bundle_unreachable', `${lock} does not go away`, { hint });
     }
+    await setTimeout(lockPollMs);
   }
+  const taken = performance.now();
   try {
     await work();
   } finally {
-    await rm(lock, { force: true });
+    // After a pause as long as that another process may hold it.
+    if (performance.now() - taken < staleLockMs) await rm(lock, { force: true });
   }
+}
+
+/**
+ * Removes a lock that is stale, while no other process does: of two that found it so, the second would remove the lock that
+ * the first one has made since. A guard is held for one look; one that a killed process left is for people to remove.
+ */
+async function breakStale(lock: string): Promise<void> {
+  const guard = guardOf(lock);
+  if (!(await takeLock(guard))) return;
+  try {
+    if (await isStale(lock)) await rm(lock, { force: true });
+  } finally {
+    await rm(guard, { force: true });
+  }
+}
+
+async function isStale(lock: string): Promise<boolean> {
+  const stats = await stat(lock).catch(() => undefined);
+  return stats !== undefined && Date.now() - stats.mtimeMs > staleLockMs;
+}
+
+function guardOf(lock: string): string {
+  return `${lock}.stale`;
 }
 
 /** Makes the lock; false where it is there. */

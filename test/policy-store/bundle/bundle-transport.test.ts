@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { whyNotBundleUrl } from '../../../src/config/bundle-places.js';
 import type { BundleTransport, GetOptions } from '../../../src/policy-store/bundle/bundle-transport.js';
 import { openTransport } from '../../../src/policy-store/bundle/open-transport.js';
@@ -143,6 +143,42 @@ describe('bundles in a folder', () => {
     await folder.put('index.json', Buffer.from('two'), { etag });
     expect(await textOf(folder, 'index.json')).toBe('two');
     expect(readdirSync(path)).toEqual(['index.json']);
+  });
+
+  it('are replaced by one of many that find the lock of one that was killed', async () => {
+    const { path, folder } = openFolder();
+    const lock = join(path, '.index.json.lock');
+    const long = new Date(Date.now() - 60_000);
+    await folder.put('index.json', Buffer.from('first'));
+    for (let round = 1; round <= 20; round++) {
+      writeFileSync(lock, '');
+      utimesSync(lock, long, long);
+      const { etag } = (await folder.get('index.json', small)) as { etag: string };
+      const texts = Array.from({ length: 16 }, (_, n) => `${round}-${n}`);
+      const puts = await Promise.allSettled(
+        texts.map((text) => openTransport(pathToFileURL(path).href, {}).put('index.json', Buffer.from(text), { etag })),
+      );
+      const won = texts.filter((_, n) => puts[n]!.status === 'fulfilled');
+      expect(won).toHaveLength(1);
+      expect(await textOf(folder, 'index.json')).toBe(won[0]);
+    }
+    expect(readdirSync(path)).toEqual(['index.json']);
+  });
+
+  it('say which files are in the way where one was killed while it removed such a lock', async () => {
+    const { path, folder } = openFolder();
+    const lock = join(path, '.index.json.lock');
+    const long = new Date(Date.now() - 60_000);
+    for (const file of [lock, `${lock}.stale`]) {
+      writeFileSync(file, '');
+      utimesSync(file, long, long);
+    }
+    let now = performance.now();
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => (now += 10_000));
+    onTestFinished(() => clock.mockRestore());
+    const error = await folder.put('index.json', Buffer.from('one'), 'absent').catch((refused: unknown) => refused);
+    expect(error).toMatchObject({ code: 'bundle_unreachable', extra: { hint: expect.stringContaining('.stale') } });
+    expect(readdirSync(path).sort()).toEqual(['.index.json.lock', '.index.json.lock.stale']);
   });
 
   it('are read again when only their content changed, with size and time as before', async () => {
