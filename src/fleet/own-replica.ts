@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { engineVersion } from '../core/engine/engine-version.js';
 import type { ServiceDatabase } from '../database/service-database.js';
 import type { DecisionLog } from '../decision-log/decision-log.js';
+import type { PolicySetStatus } from '../policy-store/policy-set-status.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { Siblings } from '../workers/siblings.js';
 import type { FleetReplica, ReplicaSet } from './fleet-report.js';
@@ -13,6 +14,7 @@ export class OwnReplica {
   readonly started = new Date().toISOString();
   private health: FleetReplica['health'] = 'ok';
   private healthSince = this.started;
+  private told: { readonly statuses: readonly PolicySetStatus[]; readonly sets: readonly ReplicaSet[] } | undefined;
 
   constructor(
     /** Its name. */
@@ -47,7 +49,15 @@ export class OwnReplica {
       sourceConfirmed: confirmed === undefined ? undefined : new Date(confirmed).toISOString(),
       unshipped: shipping?.unshipped ?? 0,
       logLagSeconds: Math.round(shipping?.lagSeconds ?? 0),
-      sets: policySets.statuses().map(
+      sets: this.sets(),
+    };
+  }
+
+  /** The same list while the sets are the same, so that who has told of them sees it at a glance. */
+  private sets(): readonly ReplicaSet[] {
+    const statuses = this.policySets.statuses();
+    if (this.told?.statuses !== statuses) {
+      const sets = statuses.map(
         ({ name, state, since, version, revision, servedSince, pinned }): ReplicaSet => ({
           name,
           state,
@@ -57,8 +67,10 @@ export class OwnReplica {
           servedSince,
           pinned,
         }),
-      ),
-    };
+      );
+      this.told = { statuses, sets };
+    }
+    return this.told.sets;
   }
 
   private worker(): FleetReplica['worker'] {

@@ -52,6 +52,8 @@ export class PolicySetTable {
   private readonly entryByName = new Map<string, Entry>();
   /** Every set by name; undefined if nothing can be served. The map is replaced, never changed. */
   private serving: ReadonlyMap<string, ServedPolicySet | undefined> = new Map();
+  /** Made when it is asked for: heartbeats and probes ask each second, and nothing has changed. */
+  private published: readonly PolicySetStatus[] | undefined;
   /** True after the first look at the source. Sets that appear later count only when they have been served. */
   isStarted = false;
   /** Requests that wait for another version. */
@@ -136,13 +138,16 @@ export class PolicySetTable {
     return others.length === 0 ? only : undefined;
   }
 
-  /** Every set, in the order of their names. */
+  /** Every set as it was last published, in the order of their names; the same list until something is published anew. */
   statuses(): readonly PolicySetStatus[] {
     // A set that is being loaded for the first time is not there yet.
-    return this.entries
-      .filter(({ shown }) => shown !== undefined)
-      .sort((a, b) => (a.name < b.name ? -1 : 1))
-      .map((entry) => this.statusOf(entry));
+    this.published ??= Object.freeze(
+      this.entries
+        .filter(({ shown }) => shown !== undefined)
+        .sort((a, b) => (a.name < b.name ? -1 : 1))
+        .map((entry) => this.statusOf(entry)),
+    );
+    return this.published;
   }
 
   /** @throws VerdictError `policy_set_not_found` */
@@ -152,6 +157,7 @@ export class PolicySetTable {
 
   /** Makes changes of entries visible: to requests in one assignment, to operators by state. */
   publish(): void {
+    this.published = undefined;
     const serving = new Map(this.entries.map(({ name, loaded }) => [name, loaded?.served]));
     if (!sameEntries(serving, this.serving)) this.serving = serving;
     for (const entry of this.entries) {

@@ -1,11 +1,13 @@
 /**
  * Policy sets in PostgreSQL: how long a replica takes until it listens with many of them, or with a large one, what it
  * costs to look for changes while nothing changes, and what single changes of live data cost each replica.
+ * A replica that is idle does more than that: it ships its log, tells the fleet of itself, and measures. So one with a single
+ * set from a directory is measured beside it, and what is above that is the source's.
  *
  *     npm run bench:source -- --sets 1000 --links 1000000 --idle 20 --data 100000 --changes 1000
  */
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -26,6 +28,10 @@ const { values } = parseArgs({
 
 const server = await startPostgres();
 const folder = mkdtempSync(join(tmpdir(), 'verdict-source-'));
+const plainPolicies = join(folder, 'policies');
+mkdirSync(join(plainPolicies, 'acl'), { recursive: true });
+writeFileSync(join(plainPolicies, 'acl/model.conf'), model);
+writeFileSync(join(plainPolicies, 'acl/rules.csv'), 'p, role-0, doc, read\n');
 try {
   await measureData(Number(values.data), Number(values.changes));
   await measure(`${values.sets} sets of 20 rules`, Number(values.sets), (n) =>
@@ -120,31 +126,51 @@ async function measure(what, count, rulesOf) {
   const url = await server.createDatabase();
   const writer = await start(url, 'writer');
   let began = performance.now();
-  for (let n = 0; n < count; n++) {
+  const write = async (n) => {
     const response = await fetch(`${writer.url}/v1/policy-sets/set-${n}`, {
       method: 'PUT',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ files: { 'model.conf': model, 'rules.csv': rulesOf(n) } }),
     });
     if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
-  }
+  };
+  let next = 0;
+  // As many as one caller may have waiting, less one.
+  const writing = [0, 1, 2].map(async () => {
+    while (next < count) await write(next++);
+  });
+  await Promise.all(writing);
   const wrote = performance.now() - began;
   await stop(writer);
   began = performance.now();
   const reader = await start(url, 'reader');
   const ready = performance.now() - began;
-  await delay(2_000);
-  const cpu = cpuMicroseconds(reader.child.pid);
-  await delay(Number(values.idle) * 1_000);
-  const share = (cpuMicroseconds(reader.child.pid) - cpu) / (Number(values.idle) * 1_000_000);
+  const plain = await start(await server.createDatabase(), 'plain', { VERDICT_POLICY_SOURCE: 'directory' });
+  const [idle, plainIdle] = await idleShares([reader, plain]);
   const written = `written in ${(wrote / 1_000).toFixed(1)} s`;
   console.log(
-    `${what}: ${written}; listens after ${(ready / 1_000).toFixed(1)} s; idle ${(share * 100).toFixed(2)} % of a core`,
+    `${what}: ${written}; listens after ${(ready / 1_000).toFixed(1)} s; idle ${percent(idle)} of a core, ` +
+      `a replica with one set from a directory ${percent(plainIdle)}, so the source ${percent(idle - plainIdle)}`,
   );
-  await stop(reader);
+  await Promise.all([stop(reader), stop(plain)]);
 }
 
-async function start(databaseUrl, name) {
+/** Shares of a core that services take side by side while nobody asks them, after what follows a start. */
+async function idleShares(services) {
+  // A replica writes its copy of the sets when it serves them.
+  await delay(5_000);
+  const used = () => services.map(({ child }) => cpuMicroseconds(child.pid));
+  const [before, began] = [used(), performance.now()];
+  await delay(Number(values.idle) * 1_000);
+  const passed = performance.now() - began;
+  return used().map((cpu, n) => (cpu - before[n]) / (passed * 1_000));
+}
+
+function percent(share) {
+  return `${(share * 100).toFixed(2)} %`;
+}
+
+async function start(databaseUrl, name, env = {}) {
   return startServer(
     [join(root, 'dist/main.js')],
     {
@@ -154,6 +180,8 @@ async function start(databaseUrl, name) {
       VERDICT_DATABASE_URL: databaseUrl,
       VERDICT_SPOOL_DIR: join(folder, `${name}-${performance.now()}`),
       VERDICT_LOG_LEVEL: 'warn',
+      VERDICT_POLICY_DIR: plainPolicies,
+      ...env,
     },
     'ignore',
   );

@@ -167,6 +167,26 @@ describe('a policy store', () => {
     expect(store.statuses().map(brief)).toEqual(['a active', 'c active']);
   });
 
+  it('gives the same list of states until one changes, for those who ask each second', async () => {
+    const root = await directory({ ...set('a'), ...set('b') });
+    const { store } = await startedStore(root);
+    const before = store.statuses();
+    await store
+      .resolve('a')
+      .evaluate(
+        { subject: { id: 'alice' }, action: { name: 'read' }, resource: { id: 'data1' } },
+        { now: 0, explain: 'brief' },
+      );
+    expect(store.statuses()).toBe(before);
+    await writeFile(join(root, 'a/rules.csv'), rule('bob'));
+    await store.reload('a');
+    expect(store.statuses()).not.toBe(before);
+    expect(store.statuses()[0]!.version).not.toBe(before[0]!.version);
+    await writeFile(join(root, 'a/rules.csv'), 'p, broken\n');
+    await store.reload('a');
+    expect(store.statuses()[0]).toMatchObject({ state: 'stale', problems: [{ code: 'wrong_field_count' }] });
+  });
+
   it('takes no set from the archive beyond that', async () => {
     const archive = await openArchive(join(temporaryDirectory(), 'verdict.sqlite'));
     const root = await directory({ ...set('a'), ...set('b') });

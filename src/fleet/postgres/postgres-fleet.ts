@@ -69,8 +69,8 @@ export class PostgresFleet extends Fleet {
   /** When the beat began that was written last, by the monotonic clock. */
   private heardAt = Number.NEGATIVE_INFINITY;
   private prunedAt = Number.NEGATIVE_INFINITY;
-  /** What was written last of each set, in words; undefined: nobody knows what is there. */
-  private written: ReadonlyMap<string, string> | undefined;
+  /** What was written last, and of each set in words; undefined: nobody knows what is there. */
+  private written: { readonly sets: readonly ReplicaSet[]; readonly texts: ReadonlyMap<string, string> } | undefined;
   private beating: Promise<void> = Promise.resolve();
   private reading: Promise<unknown> | undefined;
   private lastReport: { readonly report: FleetReport; readonly at: number } | undefined;
@@ -147,14 +147,14 @@ export class PostgresFleet extends Fleet {
   private async beat(): Promise<void> {
     const began = performance.now();
     const own = this.options.own.read(Date.now());
-    const sets = new Map(own.sets.map((set) => [set.name, JSON.stringify(set)]));
     try {
       const { written } = this;
-      const isSame = written !== undefined && sameSets(written, sets);
+      const isSame = written?.sets === own.sets;
       let running = isSame ? await this.writeBeat(own) : undefined;
       if (running === undefined) {
-        await this.writeWhole(own, isSame ? undefined : written);
-        this.written = sets;
+        const texts = new Map(own.sets.map((set) => [set.name, JSON.stringify(set)]));
+        await this.writeWhole(own, texts, isSame ? undefined : written?.texts);
+        this.written = { sets: own.sets, texts };
         running = await this.writeBeat(own);
       }
       if (running !== undefined) this.options.onReplicas(running);
@@ -185,8 +185,15 @@ export class PostgresFleet extends Fleet {
     return row && 1 + row.others;
   }
 
-  /** @param before what is known to be there of the sets; without it all are written */
-  private async writeWhole(own: FleetReplica, before: ReadonlyMap<string, string> | undefined): Promise<void> {
+  /**
+   * @param texts each set in words
+   * @param before what is known to be there of the sets; without it all are written
+   */
+  private async writeWhole(
+    own: FleetReplica,
+    texts: ReadonlyMap<string, string>,
+    before: ReadonlyMap<string, string> | undefined,
+  ): Promise<void> {
     await this.tables.transaction(async (client) => {
       await client.query(
         `INSERT INTO ${this.replicas} (id, health, health_since, problems, source_confirmed, unshipped, log_lag_seconds,
@@ -210,7 +217,7 @@ export class PostgresFleet extends Fleet {
         own.id,
         own.sets.map(({ name }) => name),
       ]);
-      const changed = own.sets.filter((set) => before?.get(set.name) !== JSON.stringify(set));
+      const changed = own.sets.filter(({ name }) => before?.get(name) !== texts.get(name));
       await client.query(
         `INSERT INTO ${this.sets} (replica, policy_set, state, since, version, served_since, pinned, revision)
          SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[], $8::int8[])
@@ -254,10 +261,6 @@ export class PostgresFleet extends Fleet {
     const now = Date.now();
     return fleetReportOf(rows.map((row) => toReplica(row, sets.get(row.id)!, now)));
   }
-}
-
-function sameSets(before: ReadonlyMap<string, string>, now: ReadonlyMap<string, string>): boolean {
-  return before.size === now.size && [...now].every(([name, text]) => before.get(name) === text);
 }
 
 function beatOf({ health, healthSince, problems, sourceConfirmed, unshipped, logLagSeconds }: FleetReplica) {
