@@ -22,7 +22,10 @@ const proofs = {
     command: vitest('test/decision-log/sqlite/wal-bound.test.ts', 'test/decision-log/sqlite/many-files.test.ts'),
     env: { VERDICT_TEST_LOG_SIZE: 'full' },
   },
-  fleet: { command: vitest('test/operations/fleet.test.ts'), env: { VERDICT_TEST_FLEET: 'full' } },
+  fleet: {
+    command: vitest('test/operations/fleet.test.ts', 'test/operations/policy-fleet.test.ts'),
+    env: { VERDICT_TEST_FLEET: 'full' },
+  },
   postgres: { command: ['node', 'test/postgres-versions.mjs'] },
   openapi: { command: vitest('test/api/schemathesis.test.ts'), env: { VERDICT_TEST_SCHEMATHESIS_EXAMPLES: '100' } },
   abuse: { command: ['npm', 'run', 'abuse'] },

@@ -33,6 +33,8 @@ export class ServiceProcess {
   private listening: Promise<string>;
   /** Where it listens. */
   url = '';
+  /** The API key that it is asked with, where it wants one. */
+  key: string | undefined;
 
   private constructor(readonly child: ChildProcess) {
     this.exit = new Promise((resolve) => child.once('close', (code, signal) => resolve(code ?? signal!)));
@@ -73,12 +75,27 @@ export class ServiceProcess {
   }
 
   async get(path: string): Promise<Answer> {
-    return answerOf(await fetch(this.url + path));
+    return this.send('GET', path);
   }
 
-  async post(path: string, body: unknown): Promise<Answer> {
-    const headers = { 'content-type': 'application/json' };
-    return answerOf(await fetch(this.url + path, { method: 'POST', headers, body: JSON.stringify(body) }));
+  post(path: string, body: unknown): Promise<Answer> {
+    return this.send('POST', path, body);
+  }
+
+  async send(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+    key: string | undefined = this.key,
+  ): Promise<Answer> {
+    const all = {
+      ...(body !== undefined && { 'content-type': 'application/json' }),
+      ...(key !== undefined && { authorization: `Bearer ${key}` }),
+      ...headers,
+    };
+    const sent = body === undefined ? {} : { body: JSON.stringify(body) };
+    return answerOf(await fetch(this.url + path, { method, headers: all, ...sent }));
   }
 
   /** Asks for a decision that is allowed. */
