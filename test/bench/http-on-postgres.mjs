@@ -33,6 +33,7 @@ async function measureAll(subject, postgres, spec) {
     ...result,
     cpu: each.reduce((sum, cpu) => sum + cpu),
     // The primary, which comes first, serves nothing.
+    ofPrimary: each[0],
     ofWorkers: each.slice(1),
     postgres: (postgres.cpu() - postgresBefore) / result.total,
   };
@@ -87,8 +88,11 @@ export async function compareWorkers(rounds, seconds, spec) {
     const [one, two] = Object.values(results);
     const throughput = ratio(two, one, ({ rate }) => rate);
     const split = median(two.map(({ ofWorkers }) => Math.max(...ofWorkers) / Math.min(...ofWorkers)));
+    const share = (of) => `${Math.round(100 * median(two.map((round) => of(round) / round.cpu)))} %`;
+    const shares = [0, 1].map((n) => share(({ ofWorkers }) => ofWorkers[n]));
     console.log(
       `two workers: ${throughput.toFixed(2)} × the throughput, ${ratio(two, one, ({ cpu }) => cpu).toFixed(2)} × the CPU a decision; ` +
+        `the workers take ${shares.join(' and ')} of it, the primary ${share(({ ofPrimary }) => ofPrimary)}; ` +
         `the busier worker has ${split.toFixed(2)} × the CPU of the other\n`,
     );
   }
