@@ -11,6 +11,7 @@ import type { Expression } from '../matcher/ast.js';
 import { walk } from '../matcher/ast.js';
 import { compileExpression } from '../matcher/compile.js';
 import { EntityAttributes, namesAllAttributes } from '../matcher/entity-attributes.js';
+import { languageFunctions } from '../matcher/environment.js';
 import { printExpression } from '../matcher/print.js';
 import { conjunction, picksCandidates } from '../matcher/program.js';
 import { type Evaluator, fault, noRules, type Outcome, Scope } from '../matcher/scope.js';
@@ -93,6 +94,8 @@ export class Examiner {
   private readonly groups: readonly (NameGroup | undefined)[];
   /** The first rule that allows, perhaps under a condition, of the last question; undefined if no rule does. */
   allowing: number | undefined;
+  /** Whether a rule of the question at hand may have a result that is an error of the request. */
+  private isUnsure = false;
   /** Of the question at hand. */
   private unknown: ReadonlySet<number> = new Set();
   private witnessed: ReadonlySet<string> = new Set();
@@ -231,7 +234,9 @@ export class Examiner {
       return effect === 'deny_override' ? anyOf([holds, fails]) : holds;
     }
     scope.rules = rules;
-    return this.combine(main, this.candidates(main));
+    this.isUnsure = false;
+    const decided = this.combine(main, this.candidates(main));
+    return this.isUnsure ? allOf([decided, unsureResult()]) : decided;
   }
 
   /** The rules that some request of the question can match, in their order; undefined for all. */
@@ -262,6 +267,7 @@ export class Examiner {
         chain.push({ kind: 'deny', of: never });
         break;
       }
+      this.isUnsure ||= this.isLone(main) && !this.isTruthful(main.program.expression, 0);
       const { holds, fails } = this.truthOfRule(main);
       if (ruleEffect === 'allow') {
         if (holds.kind === 'never') continue;
@@ -309,6 +315,19 @@ export class Examiner {
     if (!this.isLone(main) || mayBeTruth(expression) || !this.isKnown(expression, 0)) return false;
     const result = this.valueOf(expression);
     return result !== fault && typeof result !== 'boolean' && typeof result !== 'number';
+  }
+
+  /** Whether an expression can be nothing but true, false or an error; what is known was looked at. */
+  private isTruthful(expression: Expression, depth: number): boolean {
+    const condition = this.conditionOf(expression, depth);
+    if (condition !== undefined) return this.isTruthful(condition, depth + 1);
+    if (mayBeTruth(expression) || this.isKnown(expression, depth)) return true;
+    const { main } = this;
+    if (main === undefined || expression.kind !== 'call') return false;
+    const { roles, customFunctions, functions } = main.environment;
+    if (customFunctions.has(expression.name)) return false;
+    const isOfLanguage = roles.has(expression.name) || languageFunctions.has(expression.name);
+    return isOfLanguage || functions.get(expression.name)?.returns === 'boolean';
   }
 
   private isLone({ program }: Combination): boolean {
@@ -652,11 +671,7 @@ export class Examiner {
   private term(expression: Expression, holds: boolean, depth: number): Residual {
     const folded = this.fold(expression, depth);
     if (folded.kind === 'literal') return folded.value === holds ? always : never;
-    const wide =
-      this.isWhole(expression) && !mayBeTruth(expression)
-        ? 'the matcher may have a result that is neither true nor false'
-        : undefined;
-    return termOf(folded, holds, this.dataOf(folded), wide ?? this.limitOf(expression, depth));
+    return termOf(folded, holds, this.dataOf(folded), this.limitOf(expression, depth));
   }
 
   /** The expression with what is known put in. */
@@ -781,6 +796,11 @@ function truthOfValue(value: Outcome, isWhole: boolean): Truth {
 /** Takes the place of what always fails, in the text of a condition. */
 function failing({ at }: Expression): Expression {
   return { kind: 'call', name: 'error', args: [], at };
+}
+
+function unsureResult(): Residual {
+  const expression: Expression = { kind: 'call', name: 'unknown', args: [], at: 0 };
+  return termOf(expression, true, '', 'the matcher may have a result that is neither true nor false');
 }
 
 function tooManySteps(): Residual {

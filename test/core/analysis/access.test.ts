@@ -462,6 +462,13 @@ describe('a list is not complete, and names the place', () => {
       'g(r.sub, "ann") was not enumerated ("sub" at policy.csv:1)',
     ],
     [
+      'where the matcher may be neither true nor false, which denies',
+      'r.sub.badge ?? p.sub == "x"',
+      'p, ann, data, read, allow',
+      '',
+      'the matcher may have a result that is neither true nor false',
+    ],
+    [
       'where stock Casbin answers',
       plain,
       'p, ann, data, read, allow',
