@@ -520,7 +520,7 @@ export class Examiner {
       case 'unary':
         return expression.operator === '!' && this.isTotal(expression.operand, depth);
       case 'binary':
-        return (expression.operator === '==' || expression.operator === '!=') && this.isGiven(expression, depth);
+        return (expression.operator === '==' || expression.operator === '!=') && this.isGiven(expression);
       case 'call': {
         const condition = this.conditionOf(expression, depth);
         if (condition !== undefined) return this.isTotal(condition, depth + 1);
@@ -535,7 +535,7 @@ export class Examiner {
           return false;
         if (first?.kind !== 'column' || second === undefined || expression.args.length !== 2) return false;
         if (typeof this.scope.values[this.main?.request.columns.get(first.name) ?? -1] !== 'string') return false;
-        return this.isGiven(expression, depth) && this.isPreparable(expression.name, second);
+        return this.isGiven(expression) && this.isPreparable(expression.name, second);
       }
       default:
         return false;
@@ -551,7 +551,7 @@ export class Examiner {
   }
 
   /** Whether every request of the question has all that an expression reads: no attribute can be missing. */
-  private isGiven(expression: Expression, _depth: number): boolean {
+  private isGiven(expression: Expression): boolean {
     const reads = this.readsOf(expression);
     let calls = false;
     walk(expression, (part) => {

@@ -8,7 +8,7 @@ import { cutRegions } from './regions/regions.js';
 
 export interface Witness {
   readonly text: string;
-  /** Whom it stands for: `any other`, `/a/*`, `/a/* and not /a/b/*`. */
+  /** Whom it stands for: `any other`, `any other in "/a/*" and "/a/b/*"`. */
   readonly standsFor: string;
 }
 
