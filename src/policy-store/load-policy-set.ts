@@ -34,6 +34,11 @@ export interface LoadedPolicySet {
   /** The numbers that its live data had; undefined if it has none. */
   readonly data: SetRevisions | undefined;
   /**
+   * The number of its files, in the row of numbers that live data takes its own from. Undefined: they have none; 0: they have
+   * not been given theirs yet.
+   */
+  readonly filesRevision?: number | undefined;
+  /**
    * Makes the set that a change of its live data leads to, and runs the tests that are about live data; this one stays as
    * it is.
    *
@@ -89,11 +94,15 @@ export async function loadPolicySet(
   return LoadedSet.of(set, inside, revisions, hasLiveTests);
 }
 
-/** The same set under the number that its source gave it. */
-export function withRevision(loaded: LoadedPolicySet, revision: number | undefined): LoadedPolicySet {
+/** The same set under a number, and that of its files. */
+export function withRevision(
+  loaded: LoadedPolicySet,
+  revision: number | undefined,
+  filesRevision: number | undefined,
+): LoadedPolicySet {
   return loaded instanceof LoadedSet
-    ? loaded.numbered(revision)
-    : { ...loaded, served: Object.freeze({ ...loaded.served, revision }) };
+    ? loaded.numbered(revision, filesRevision)
+    : { ...loaded, filesRevision, served: Object.freeze({ ...loaded.served, revision }) };
 }
 
 const noData = LiveData.empty(sha256);
@@ -107,6 +116,7 @@ class LoadedSet implements LoadedPolicySet {
     private readonly set: PolicySetFiles,
     private readonly inside: CompiledPolicySet,
     private readonly hasLiveTests: boolean,
+    readonly filesRevision: number | undefined = undefined,
   ) {}
 
   static of(
@@ -115,6 +125,7 @@ class LoadedSet implements LoadedPolicySet {
     data: SetRevisions | undefined,
     hasLiveTests: boolean,
     revision?: number,
+    filesRevision?: number,
   ): LoadedSet {
     const compiled = new PolicySet(inside);
     // A full explanation may take as long as several decisions: others have their turn within it.
@@ -128,12 +139,12 @@ class LoadedSet implements LoadedPolicySet {
       engine: 'verdict' as const,
       evaluate,
     });
-    return new LoadedSet(served, data, set, inside, hasLiveTests);
+    return new LoadedSet(served, data, set, inside, hasLiveTests, filesRevision);
   }
 
-  numbered(revision: number | undefined): LoadedSet {
+  numbered(revision: number | undefined, filesRevision: number | undefined): LoadedSet {
     const served = Object.freeze({ ...this.served, revision });
-    return new LoadedSet(served, this.data, this.set, this.inside, this.hasLiveTests);
+    return new LoadedSet(served, this.data, this.set, this.inside, this.hasLiveTests, filesRevision);
   }
 
   async change(change: DataChange, revisions: SetRevisions, options?: ChangeOptions): Promise<ChangedLoadedSet> {
@@ -142,7 +153,8 @@ class LoadedSet implements LoadedPolicySet {
     if (this.hasLiveTests && options?.isTrusted !== true) {
       await passTests(this.set.files, compiled, testedEngine(new PolicySet(compiled), defaultTestBudget), 'live');
     }
-    const loaded = LoadedSet.of(this.set, compiled, revisions, this.hasLiveTests, this.served.revision);
+    const { hasLiveTests, filesRevision } = this;
+    const loaded = LoadedSet.of(this.set, compiled, revisions, hasLiveTests, this.served.revision, filesRevision);
     return { ...rest, loaded };
   }
 
@@ -184,10 +196,17 @@ function describe(set: PolicySetFiles, inside: CompiledPolicySet, compiled: Poli
   return { name, version: inside.version, compiled, mask: compileMask(inside.manifest.decisionLog), stockView };
 }
 
+/** Whether a set is not served because of its live data: other data may be right. */
+export function isOfData({ code, message }: PolicyProblem): boolean {
+  return message.startsWith(unfit) || code === 'failing_test';
+}
+
+const unfit = 'live data (';
+
 /** A problem of live data that does not fit its files. */
 function unfitData({ code, message, pointer, hint }: DataProblem): PolicyProblem {
   const place = { file: 'policy-set.yaml', line: 1, column: 1 };
-  return { severity: 'error', code, message: `live data (${pointer}): ${message}`, ...place, ...(hint && { hint }) };
+  return { severity: 'error', code, message: `${unfit}${pointer}): ${message}`, ...place, ...(hint && { hint }) };
 }
 
 /** With more rules than this the linter's warnings are left to `verdict lint`: they would take longer than the load. */

@@ -18,8 +18,6 @@ export interface Entry {
   sourceVersion?: string | undefined;
   /** What its source had last, as files that can be read. */
   offered?: OfferedSet | undefined;
-  /** The number of the files that are served, in the row of numbers that live data takes its own from; undefined: none. */
-  filesRevision?: number | undefined;
   /** The version of the files, with their tests, that was last found good. */
   checked?: string | undefined;
   /**

@@ -4,7 +4,7 @@ import { isAway } from '../database/database-error.js';
 import { VerdictError } from '../errors.js';
 import { ArchivedVersions } from './archive/archived-versions.js';
 import type { ArchivedState, ServedVersion } from './archive/policy-archive.js';
-import { type ChangedLoadedSet, type LoadedPolicySet, withRevision } from './load-policy-set.js';
+import { type ChangedLoadedSet, isOfData, type LoadedPolicySet, withRevision } from './load-policy-set.js';
 import type { PolicySetStatus } from './policy-set-status.js';
 import { type Entry, PolicySetTable } from './policy-set-table.js';
 import { ageOf, type OfferedSet, type SourceSink } from './policy-source.js';
@@ -233,7 +233,7 @@ export class PolicyStore {
 
   /**
    * Makes sure that a version is there and loads, before any replica is told to serve it, and gives the set the live data
-   * of that version.
+   * of that version, if it had some.
    *
    * @returns the version of its files, and whether live data may have changed
    */
@@ -243,9 +243,9 @@ export class PolicyStore {
     const loaded = await this.archived.load(name, version);
     const { versionOfFiles: files, manifest } = loaded.served.compiled;
     await loaded.stop();
-    // Data of a set that has none by its manifest are left to when it may have them again.
-    if (live === undefined || manifest.data === undefined) return { files, data: false };
     const revision = (await archive?.version(name, version))?.dataRevision;
+    // A version of files alone, as the folder's, gives back the files: it says nothing of live data, which stay as they are.
+    if (live === undefined || manifest.data === undefined || revision === undefined) return { files, data: false };
     await live.restore(name, { version, revision, by });
     return { files, data: true };
   }
@@ -253,10 +253,9 @@ export class PolicyStore {
   /** An earlier version of the files, with the live data of now. */
   private async loadFiles(entry: Entry, version: string): Promise<LoadedPolicySet> {
     const loaded = await this.archived.loadFiles(entry.name, version, undefined, this.service.dataOf(entry));
-    const before = entry.loaded?.served.revision;
-    return loaded.data === undefined
-      ? loaded
-      : withRevision(loaded, claimedRevision(entry.filesRevision, loaded.data, before));
+    if (loaded.data === undefined) return loaded;
+    const { filesRevision, served } = entry.loaded ?? {};
+    return withRevision(loaded, claimedRevision(filesRevision, loaded.data, served?.revision), filesRevision);
   }
 
   /**
@@ -267,11 +266,11 @@ export class PolicyStore {
    */
   changeable(name: string): ChangeableSet {
     const entry = this.sets.get(name);
-    const { loaded, filesRevision } = entry;
+    const { loaded } = entry;
     if (loaded === undefined) {
       throw new VerdictError('policy_set_unavailable', `The policy set "${name}" could not be loaded.`);
     }
-    const { data } = loaded;
+    const { data, filesRevision } = loaded;
     if (data === undefined) {
       const detail = `The policy set "${name}" has no live data: its policy-set.yaml does not say what may be changed under data.`;
       throw new VerdictError('not_live_data', detail);
@@ -282,26 +281,36 @@ export class PolicyStore {
   /**
    * Makes the changes of live data that others, or this process, have written.
    *
-   * @throws DatabaseError where the database is away: then it is to be called again
+   * @throws where a change of one of them could not be made: then it is to be called again; the set says that it is behind
    */
   async followData(): Promise<void> {
     const { live } = this.options;
     if (live === undefined) return;
-    let away: unknown;
+    let failure: unknown;
     for (const head of await live.heads()) {
       if (this.isStopped) return;
       const entry = this.sets.find(head.name);
       if (entry === undefined || !isBehind(entry, head)) continue;
-      await this.exclusively(() => this.followDataOf(entry, head)).catch((error: unknown) => {
-        if (isAway(error)) away = error;
-        else this.options.log.error({ err: error, policySet: head.name }, 'a change of live data is not followed');
+      await this.exclusively(async () => {
+        try {
+          await this.followDataOf(entry, head);
+          this.loader.noteFollowed(entry);
+        } catch (error) {
+          failure = error;
+          // That the database is away is said elsewhere, and shows in the age.
+          if (isAway(error)) return;
+          this.options.log.error({ err: error, policySet: head.name }, 'a change of live data is not followed');
+          this.loader.noteNotFollowed(entry);
+        }
       });
     }
-    if (away !== undefined) throw away;
+    if (failure !== undefined) throw failure;
   }
 
   private async followDataOf(entry: Entry, head: SetRevisions): Promise<void> {
     if (this.sets.find(entry.name) !== entry || !isBehind(entry, head)) return;
+    if (entry.loaded === undefined) return entry.offered && this.retryLoad(entry.offered);
+    await this.loader.numberAgain(entry);
     const loaded = await this.options.live!.followed(entry, head).catch((error: unknown) => {
       if (isAway(error)) throw error;
       // The files here may be others than those that the change was checked on: then loading them says what is wrong.
@@ -312,15 +321,13 @@ export class PolicyStore {
       await this.service.keepData(loaded);
       this.service.put(entry, loaded, entry.pinnedOver);
       // Files that cannot be served may be right with these data.
-      if (entry.problems.length > 0 && entry.offered !== undefined) await this.retryLoad(entry.offered);
+      if (entry.problems.some(isOfData) && entry.offered !== undefined) await this.retryLoad(entry.offered);
       return;
     }
     if (entry.pinnedOver !== undefined || entry.offered === undefined) {
       const version = entry.loaded?.served.compiled.versionOfFiles;
       if (version === undefined) return;
-      const again = await this.loadFiles(entry, version);
-      await this.service.keepData(again);
-      return this.service.put(entry, again, entry.pinnedOver);
+      return this.putFiles(entry, version, entry.pinnedOver);
     }
     await this.retryLoad(entry.offered);
   }
@@ -355,10 +362,16 @@ export class PolicyStore {
     if (entry === undefined || sourceVersion === undefined) return;
     if (pinnedOver === sourceVersion || pinnedOver === '') {
       if (entry.pinnedOver !== undefined && entry.loaded?.served.compiled.versionOfFiles === version) return;
-      this.service.put(entry, await this.loadFiles(entry, version), sourceVersion);
+      await this.putFiles(entry, version, sourceVersion);
     } else if (pinnedOver === undefined && entry.pinnedOver !== undefined && version === sourceVersion) {
-      this.service.put(entry, await this.loadFiles(entry, version), undefined);
+      await this.putFiles(entry, version, undefined);
     }
+  }
+
+  private async putFiles(entry: Entry, version: string, pinnedOver: string | undefined): Promise<void> {
+    const loaded = await this.loadFiles(entry, version);
+    await this.service.keepData(loaded);
+    this.service.put(entry, loaded, pinnedOver);
   }
 
   /** One at a time: a rollback must not meet a reload halfway. */
@@ -420,8 +433,12 @@ export class PolicyStore {
 }
 
 /** Whether a set has not got changes of its live data. One that could not be loaded may be loaded with others. */
-function isBehind({ loaded, problems, offered, filesRevision }: Entry, head: SetRevisions): boolean {
-  if (loaded?.data === undefined) return loaded === undefined && problems.length > 0 && offered !== undefined;
-  const { revision } = loaded.served;
-  return loaded.data.data !== head.data || claimedRevision(filesRevision, head, revision) !== revision;
+function isBehind({ loaded, problems, offered }: Entry, head: SetRevisions): boolean {
+  if (loaded === undefined) return problems.some(isOfData) && offered !== undefined;
+  if (loaded.data === undefined) return false;
+  const { served, filesRevision } = loaded;
+  const { revision } = served;
+  return (
+    loaded.data.data !== head.data || filesRevision === 0 || claimedRevision(filesRevision, head, revision) !== revision
+  );
 }

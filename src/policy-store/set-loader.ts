@@ -149,17 +149,39 @@ export class SetLoader {
     revision: number | undefined,
   ): Promise<LoadedPolicySet> {
     const { live, source } = this.options;
-    entry.filesRevision = revision;
-    if (loaded.data === undefined || live === undefined) return withRevision(loaded, revision);
+    if (loaded.data === undefined || live === undefined) return withRevision(loaded, revision, revision);
     const before = entry.loaded?.served.revision;
     if (revision === undefined || !source.hasOwnNumbers) {
-      return withRevision(loaded, claimedRevision(revision, loaded.data, before));
+      return withRevision(loaded, claimedRevision(revision, loaded.data, before), revision);
     }
+    // Without a number it says no more than before; with the next look at live data it is asked for again.
     const files = await live.numberFiles(entry.name, revision);
-    // Without a number it says no more than before; the next change of data asks for it again.
-    entry.filesRevision = files ?? 0;
-    if (files === undefined) return withRevision(loaded, before);
-    return withRevision(loaded, claimedRevision(files, { ...loaded.data, files }, before));
+    if (files === undefined) return withRevision(loaded, before, 0);
+    return withRevision(loaded, claimedRevision(files, { ...loaded.data, files }, before), files);
+  }
+
+  /** Gives files that serve the number that they could not be given when they were loaded. */
+  async numberAgain(entry: Entry): Promise<void> {
+    const { loaded, offered } = entry;
+    if (loaded === undefined || loaded.filesRevision !== 0 || offered?.revision === undefined) return;
+    entry.loaded = await this.numbered(entry, loaded, offered.revision);
+  }
+
+  /** A change of live data is not in what serves, for a reason that may pass. */
+  noteNotFollowed(entry: Entry): void {
+    if (!entry.problems.some(({ code }) => code === dataNotFollowed.code)) {
+      this.note(entry, [...entry.problems, dataNotFollowed]);
+    }
+    this.sets.publish();
+  }
+
+  /** What serves has all changes of live data. */
+  noteFollowed(entry: Entry): void {
+    const others = entry.problems.filter(({ code }) => code !== dataNotFollowed.code);
+    if (others.length === entry.problems.length) return;
+    entry.problems = others;
+    if (others.length === 0) entry.lastCurrent = undefined;
+    this.sets.publish();
   }
 
   /** Says once why the set is not loaded. */
@@ -175,6 +197,14 @@ export class SetLoader {
     );
   }
 }
+
+const dataNotFollowed = Object.freeze(
+  problemOfSet(
+    'live_data_not_followed',
+    'a change of live data could not be put into service; the log of the service says why',
+    'it is tried again',
+  ),
+);
 
 const loadFailed: PolicyProblem = Object.freeze({
   severity: 'error',

@@ -66,7 +66,7 @@ export class VersionService {
   /** What serves is what its source has under this revision, too. */
   renumber(entry: Entry, revision: number | undefined): void {
     if (entry.loaded === undefined || entry.loaded.served.revision === revision) return;
-    entry.loaded = withRevision(entry.loaded, revision);
+    entry.loaded = withRevision(entry.loaded, revision, revision);
     this.sets.publish();
   }
 

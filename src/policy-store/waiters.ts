@@ -3,6 +3,7 @@ interface Waiter {
   /** By the monotonic clock, in milliseconds. */
   readonly endsAt: number;
   readonly resolve: (held: boolean) => void;
+  readonly reject: (error: unknown) => void;
 }
 
 /** Pause between two looks at all conditions that are waited for, in milliseconds; there are none while nobody waits. */
@@ -16,13 +17,14 @@ export class Waiters {
   /**
    * Resolves with true as soon as the condition is seen to hold, with false when it has not for `ms` milliseconds.
    *
-   * @param holds is cheap, and does not throw; it is called with every `look`, and from time to time
+   * @param holds is cheap; it is called with every `look`, and from time to time. Where it throws, the promise rejects: what
+   *   looks has changed something else, and must not fail for it
    */
-  until(holds: () => boolean, ms: number): Promise<boolean> {
-    if (holds()) return Promise.resolve(true);
-    if (!(ms > 0)) return Promise.resolve(false);
-    return new Promise((resolve) => {
-      this.waiting.add({ holds, endsAt: performance.now() + ms, resolve });
+  async until(holds: () => boolean, ms: number): Promise<boolean> {
+    if (holds()) return true;
+    if (!(ms > 0)) return false;
+    return new Promise((resolve, reject) => {
+      this.waiting.add({ holds, endsAt: performance.now() + ms, resolve, reject });
       this.timer ??= setInterval(() => this.look(), lookMs);
     });
   }
@@ -32,8 +34,13 @@ export class Waiters {
     if (this.waiting.size === 0) return;
     const now = performance.now();
     for (const waiter of this.waiting) {
-      const held = waiter.holds();
-      if (held || now >= waiter.endsAt) this.end(waiter, held);
+      try {
+        const held = waiter.holds();
+        if (held || now >= waiter.endsAt) this.end(waiter, held);
+      } catch (error) {
+        waiter.reject(error);
+        this.end(waiter, false);
+      }
     }
   }
 

@@ -45,7 +45,7 @@ export interface NewChange extends EntriesChange {
   readonly by: string;
   /** Milliseconds since 1970. */
   readonly at: number;
-  /** The version of the set with the change; empty where none was made of it. */
+  /** The version of the set with the change; empty where the set is gone, and with it what was answered to its callers. */
   readonly version: string;
   readonly key?: ChangeKey | undefined;
 }
@@ -140,6 +140,9 @@ export abstract class LiveDataStore {
   /** The answer to a change that was sent under this key less than a day ago (`keyLifetimeMs`). */
   abstract answer(name: string, key: string, now: number): Promise<KeyedAnswer | undefined>;
 
+  /** Keeps the answer to a change that changed nothing under its key; a key that has one keeps it. */
+  abstract keepAnswer(name: string, key: ChangeKey, answer: Omit<KeyedAnswer, 'digest'>, at: number): Promise<void>;
+
   /** Role links in the order of definition, domain, name and role, by the bytes of UTF-8. */
   abstract roles(name: string, filter: RoleFilter, limit: number, after?: RoleTuple): Promise<readonly ListedRole[]>;
 
@@ -170,5 +173,5 @@ export abstract class LiveDataStore {
   abstract close(): Promise<void>;
 }
 
-/** Changes that are read in one go: most are of some links. */
-export const changesAtOnce = 1_000;
+/** Changes that are read in one go: most are of some links, and some of 50,000. */
+export const changesAtOnce = 50;

@@ -11,7 +11,7 @@ import { OneAtATime } from '../../turns/one-at-a-time.js';
 import { inTurns } from '../../turns/turns.js';
 import type { ChangedLoadedSet } from '../load-policy-set.js';
 import type { ChangeableSet, PolicyStore } from '../policy-store.js';
-import { lastRevisionOf } from '../set-revisions.js';
+import { lastRevisionOf, type SetRevisions } from '../set-revisions.js';
 import { entriesOf } from './entries.js';
 import type {
   ChangeKey,
@@ -54,7 +54,8 @@ const followMs = 1_000;
 
 /** Changes the live data of sets. What any replica could not serve is not written. */
 export class LiveDataWriting {
-  private readonly writes = new OneAtATime(writingLimits);
+  /** Of each set, so that one that is behind holds up no other. */
+  private readonly writes = new Map<string, OneAtATime>();
 
   constructor(
     private readonly store: LiveDataStore,
@@ -71,8 +72,11 @@ export class LiveDataWriting {
    */
   async change(name: string, change: DataChange, note: DataChangeNote): Promise<WrittenChange> {
     requireSize(change);
-    if (!this.writes.hasRoomFor(note.by)) throw tooManyChanges();
-    return this.writes.run(note.by, async () => {
+    this.policies.changeable(name);
+    const writes = this.writes.get(name) ?? new OneAtATime(writingLimits);
+    this.writes.set(name, writes);
+    if (!writes.hasRoomFor(note.by)) throw tooManyChanges();
+    return writes.run(note.by, async () => {
       const key = await keyOf(change, note);
       for (let tries = 0; tries < maxTries; tries++) {
         const written = (key && (await this.answered(name, key))) ?? (await this.changeOnce(name, change, note, key));
@@ -123,12 +127,17 @@ export class LiveDataWriting {
     const isAt = ({ data, files = now.files }: ChangeableSet) => data === now.data && files === now.files;
     if (!isAt(base)) {
       await this.policies.followData();
-      await this.policies.until(() => isAt(this.policies.changeable(name)), followMs);
+      const isFollowed = await this.policies.until(() => isAt(this.policies.changeable(name)), followMs);
+      // Somebody may have changed it once more. Where nothing came, this replica cannot serve what is there.
+      if (!isFollowed && (await this.isStill(name, now))) throw tooManyChanges();
       return undefined;
     }
     const { loaded, effect, added, removed } = await tried(base.change(change));
     const { version } = loaded.served;
-    if (added + removed === 0) return { set: name, version, revision, added, removed };
+    if (added + removed === 0) {
+      if (key !== undefined) await this.store.keepAnswer(name, key, { version, revision }, Date.now());
+      return { set: name, version, revision, added, removed };
+    }
     const entries = await inTurns(entriesOf(effect));
     const at = Date.now();
     const written = await this.store.write(name, { ...entries, after: now, by, at, version, key });
@@ -136,6 +145,11 @@ export class LiveDataWriting {
     // The change is made; that this replica does not serve it yet is for its health to say.
     await this.policies.followData().catch(() => undefined);
     return { set: name, version, revision: written, added, removed };
+  }
+
+  private async isStill(name: string, { files, data }: SetRevisions): Promise<boolean> {
+    const now = await this.store.revisions(name);
+    return now.files === files && now.data === data;
   }
 }
 

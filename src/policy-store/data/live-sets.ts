@@ -1,5 +1,5 @@
 import { isAway } from '../../database/database-error.js';
-import { versionNotFound } from '../../errors.js';
+import { VerdictError, versionNotFound } from '../../errors.js';
 import { inTurns } from '../../turns/turns.js';
 import type { RepositoryWatch } from '../database/policy-repository.js';
 import type { LoadedPolicySet } from '../load-policy-set.js';
@@ -8,7 +8,7 @@ import type { Entry } from '../policy-set-table.js';
 import { claimedRevision, type SetRevisions } from '../set-revisions.js';
 import type { Copied, SpoolCopy } from '../spool-copy.js';
 import type { CopiedData } from './data-copy.js';
-import { type EntriesChange, entriesBetween, type StoredEntries } from './entries.js';
+import { type EntriesChange, entriesBetween } from './entries.js';
 import { changesAtOnce, type DataHead, type DataSnapshot, type LiveDataStore } from './live-data-store.js';
 
 /** Pause between two looks at what is to be copied, in milliseconds. */
@@ -121,10 +121,13 @@ export class LiveSets {
     if (copy === undefined || ageMs > freshMs) return;
     const began = performance.now();
     const known = Date.now() - ageMs;
-    for (const content of await copy.keep([...this.uncopied.values()])) {
+    const [contents, names] = [[...this.uncopied.values()], [...this.serving].sort()];
+    const kept = await copy.keep(contents);
+    for (const content of kept) {
       if (this.uncopied.get(content.name) === content) this.uncopied.delete(content.name);
     }
-    if (this.uncopied.size === 0) await copy.confirm([...this.serving].sort(), known);
+    // What has changed while it was copied is newer than what is confirmed here, and waits for the next round.
+    if (kept.length === contents.length) await copy.confirm(names, known);
     const took = performance.now() - began;
     this.nextCopy = performance.now() + copyShare * took;
   }
@@ -152,7 +155,7 @@ export class LiveSets {
    * @throws DataError where a change does not fit the files that serve here
    */
   async followed(entry: Entry, head: SetRevisions): Promise<LoadedPolicySet | undefined> {
-    const { name, filesRevision } = entry;
+    const { name } = entry;
     let loaded = entry.loaded!;
     const from = loaded.data!.data;
     if (from > head.data || from < (await this.store.keptSince(name))) return undefined;
@@ -166,33 +169,36 @@ export class LiveSets {
       }
       after = changes.at(-1)!.revision;
     }
-    return withRevision(loaded, claimedRevision(filesRevision, head, loaded.served.revision));
+    const { filesRevision, served } = loaded;
+    return withRevision(loaded, claimedRevision(filesRevision, head, served.revision), filesRevision);
   }
 
   /**
    * Gives a set the live data that it had with an earlier version, as one more change.
    *
-   * @param revision of the data of that version; undefined where it had none
+   * @param revision of the data of that version
    * @throws VerdictError `policy_version_not_found` where these data are not kept any more
    */
   async restore(
     name: string,
-    { version, revision, by }: { readonly version: string; readonly revision: number | undefined; readonly by: string },
+    { version, revision, by }: { readonly version: string; readonly revision: number; readonly by: string },
   ): Promise<void> {
-    for (;;) {
+    for (let tries = 0; tries < maxTries; tries++) {
       const { revisions, ...now } = await this.store.entries(name);
-      if (revisions.data === 0) return;
-      const then = revision === undefined ? noEntries : await this.store.entriesAt(name, revision);
+      const then = await this.store.entriesAt(name, revision);
       if (then === undefined) throw versionNotFound(name, version);
       const change = await inTurns(entriesBetween(now, then));
       if (isEmpty(change)) return;
       const written = await this.store.write(name, { ...change, after: revisions, by, at: Date.now(), version });
       if (written !== undefined) return;
     }
+    const detail = `The live data of "${name}" are changed all the time.`;
+    throw new VerdictError('policy_writes_in_progress', detail, { retryAfter: 1 });
   }
 }
 
-const noEntries: StoredEntries = Object.freeze({ roles: [], entities: [] });
+/** How often the data of an earlier version are worked out anew, when somebody has changed those of now meanwhile. */
+const maxTries = 20;
 
 function isEmpty({ added, removed }: EntriesChange): boolean {
   return [added, removed].every(({ roles, entities }) => roles.length === 0 && entities.length === 0);

@@ -94,9 +94,10 @@ export abstract class PolicyRepository {
   /**
    * Removes a set. Its last revision is remembered.
    *
+   * @returns that of the removal
    * @throws VerdictError `policy_set_not_found`, `precondition_failed`
    */
-  abstract remove(name: string, note: ChangeNote): Promise<void>;
+  abstract remove(name: string, note: ChangeNote): Promise<number>;
 
   /**
    * Calls `look` soon, and then whenever something was changed, by this process or another one. A call that fails is

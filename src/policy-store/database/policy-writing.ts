@@ -95,10 +95,11 @@ export class PolicyWriting {
     read: () => Promise<ReadSet>,
   ): Promise<WrittenPolicySet> {
     // What would not be written is neither verified nor compiled. The repository looks again, since others write meanwhile.
+    const { files } = await this.data.revisions(name);
     requireExpected(name, await this.repository.revisions(name), expected);
     if (expected === 'new') await this.requireRoom();
     const { set, gitCommit } = await read();
-    if (expected === 'new') await this.removeData(name, by);
+    if (expected === 'new') await this.removeData(name, by, files);
     const revision = await this.checkAndWrite(set, { expected, by }, gitCommit);
     // The change is made; that this replica cannot serve it yet is for its health to say.
     await this.source.reload(set.name).catch(() => undefined);
@@ -124,7 +125,7 @@ export class PolicyWriting {
     { expected, by }: PutNote,
     gitCommit: string | undefined,
   ): Promise<number> {
-    for (;;) {
+    for (let tries = 0; tries < maxTries; tries++) {
       const checkedData = await check(set, this.data);
       try {
         return await this.repository.write(set, { expected, by, at: Date.now(), gitCommit, checkedData });
@@ -132,12 +133,19 @@ export class PolicyWriting {
         if (!(error instanceof DataChanged)) throw error;
       }
     }
+    const detail = `The live data of "${set.name}" are changed faster than its files can be checked with them.`;
+    throw new VerdictError('policy_writes_in_progress', detail, { retryAfter: 1 });
   }
 
-  /** Removes the live data of a set that is not there: another set of that name must not get it. */
-  private async removeData(name: string, by: string): Promise<void> {
+  /**
+   * Removes the live data of a set that is not there: another set of that name must not get it.
+   *
+   * @param files the number at which it was not there; with another one somebody has written it since
+   */
+  private async removeData(name: string, by: string, files: number): Promise<void> {
     for (;;) {
       const { revisions, ...removed } = await this.data.entries(name);
+      if (revisions.files !== files) return;
       if (removed.roles.length === 0 && removed.entities.length === 0) return;
       const change = { added: { roles: [], entities: [] }, removed, after: revisions, by, at: Date.now(), version: '' };
       if ((await this.data.write(name, change)) !== undefined) return;
@@ -157,8 +165,8 @@ export class PolicyWriting {
 
   /** @throws VerdictError `policy_set_not_found`, `precondition_failed` */
   async remove(name: string, { expected, by }: { readonly expected: Expected; readonly by: string }): Promise<void> {
-    await this.repository.remove(name, { expected, by, at: Date.now() });
-    await this.removeData(name, by);
+    const files = await this.repository.remove(name, { expected, by, at: Date.now() });
+    await this.removeData(name, by, files);
     await this.source.reload(name).catch(() => undefined);
   }
 }
@@ -190,6 +198,9 @@ function archiveProblems({ files }: PolicySetFiles): PolicyProblem[] {
     return [problemOfFile(error.path ?? '.', 'bad_file_name', error.message, 'rename the file')];
   }
 }
+
+/** How often files are checked anew, when the live data that they were checked with have changed meanwhile. */
+const maxTries = 20;
 
 /** Most problems that are listed. */
 const listed = 100;

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { DataChange } from '../../../src/core/policy/data-change.js';
@@ -267,6 +267,64 @@ export function describeLiveSets(database: string, make: () => Replicated): void
       expect((await one.change(add(['g', 'ben', 'editor']), { key: 'k-1', by: 'ben' })).revision).toBe(3);
     });
 
+    it('take a change once also where it changed nothing', async () => {
+      const { store, change } = await inFolder(make(), folderWith(filesOf()));
+      expect(await change(remove(['g', 'zoe', 'editor']), { key: 'k-2' })).toMatchObject({ removed: 0 });
+      await change(add(['g', 'zoe', 'editor']));
+      expect(await change(remove(['g', 'zoe', 'editor']), { key: 'k-2' })).toMatchObject({ removed: 0 });
+      expect(mayWrite(store, 'zoe')).toBe(true);
+      await expect(change(remove(['g', 'ben', 'editor']), { key: 'k-2' })).rejects.toMatchObject({
+        code: 'idempotency_key_reused',
+      });
+    });
+
+    it('keep their data where they are rolled back to a version of files alone', async () => {
+      const { store, change } = await inFolder(make(), folderWith(filesOf()));
+      const { folderVersion } = store.status('acl');
+      const { version } = await change(add(['g', 'ana', 'editor']));
+      expect(await store.rollback('acl', folderVersion!, 'ada')).toMatchObject({ version, pinned: false });
+      expect(mayWrite(store, 'ana')).toBe(true);
+    });
+
+    it('say that they are behind where a change cannot be put into service, and try it again', async () => {
+      const { store, change, archive } = await inFolder(make(), folderWith(filesOf()));
+      await change(add(['g', 'ana', 'editor']));
+      const { keepData } = archive;
+      archive.keepData = () => Promise.reject(new Error('the disk is full'));
+      await change(remove(['g', 'ana', 'editor']));
+      await change(add(['g', 'ben', 'editor'])).catch(() => undefined);
+      expect(store.status('acl').state).toBe('stale');
+      expect(store.status('acl').problems.map(({ code }) => code)).toContain('live_data_not_followed');
+      const age = store.ageOf('acl');
+      await until(
+        () => store.ageOf('acl'),
+        (later) => later > age + 300,
+      );
+      archive.keepData = keepData;
+      await until(
+        () => store.status('acl').state,
+        (state) => state === 'active',
+      );
+      expect(mayWrite(store, 'ana')).toBe(false);
+    });
+
+    it('that go away while a change waits for them refuse it, and nothing else fails', async () => {
+      const folder = folderWith(filesOf());
+      const { store, data, change } = await inFolder(make(), folder);
+      await change(add(['g', 'ana', 'editor']));
+      // Another replica has changed it, and this one does not follow.
+      const entries = {
+        added: { roles: [['g', 'ben', 'editor']], entities: [] },
+        removed: { roles: [], entities: [] },
+      };
+      store.followData = async () => undefined;
+      await data.write('acl', { ...entries, after: { files: 0, data: 1 }, by: 'ben', at: 0, version: 'sha256:other' });
+      const waiting = change(add(['g', 'cem', 'editor']));
+      rmSync(join(folder, 'acl'), { recursive: true });
+      await expect(waiting).rejects.toMatchObject({ code: 'policy_set_not_found' });
+      expect(store.statuses()).toEqual([]);
+    });
+
     it('hold a change against the revision that its writer has seen', async () => {
       const { change } = await inFolder(make(), folderWith(filesOf()));
       await change(add(['g', 'ana', 'editor']));
@@ -516,11 +574,13 @@ export function describeLiveSets(database: string, make: () => Replicated): void
     it('that are removed lose their data, so that a new set of that name does not get them', async () => {
       const { policies, change, store, data } = await inDatabase(make());
       await policies.put(setOf(filesOf()), { expected: 'new', by: 'ada' });
-      const { version } = await change(add(['g', 'ana', 'editor']));
+      const { version } = await change(add(['g', 'ana', 'editor']), { key: 'k-3' });
       await policies.remove('acl', { expected: 'any', by: 'ada' });
       expect((await data.entries('acl')).roles).toEqual([]);
       await policies.put(setOf(filesOf()), { expected: 'new', by: 'ada' });
       expect(mayWrite(store, 'ana')).toBe(false);
+      // What was answered to a caller of the set that is gone says nothing of this one.
+      expect(await change(add(['g', 'ana', 'editor']), { key: 'k-3' })).toMatchObject({ added: 1 });
       // Decisions of that time can be explained still.
       const then = await store.version('acl', version);
       expect(then.compiled.enforce(['ana', 'doc', 'write']).decision).toBe('allow');

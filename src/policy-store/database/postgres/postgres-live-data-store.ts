@@ -5,7 +5,10 @@ import type { ChangeFeed } from '../../../database/postgres/change-feed.js';
 import type { PostgresDatabase } from '../../../database/postgres/postgres-database.js';
 import { PostgresTables } from '../../../database/postgres/postgres-tables.js';
 import { sha256 } from '../../../digest/sha-256.js';
+import { inTurns } from '../../../turns/turns.js';
+import type { EntriesChange } from '../../data/entries.js';
 import {
+  type ChangeKey,
   type DataHead,
   type DataSnapshot,
   type EntityFilter,
@@ -102,7 +105,11 @@ export class PostgresLiveDataStore extends LiveDataStore {
           `SELECT ${entityColumns} FROM ${this.table('entity')} WHERE policy_set = $1`,
           [name],
         );
-        return { revisions, roles: roles.map(toRole), entities: entities.map(toEntity) };
+        return {
+          revisions,
+          roles: await inTurns(mapped(roles, toRole)),
+          entities: await inTurns(mapped(entities, toEntity)),
+        };
       },
       { snapshot: true, readOnly: true },
     );
@@ -114,19 +121,18 @@ export class PostgresLiveDataStore extends LiveDataStore {
        WHERE policy_set = $1 AND revision > $2 ORDER BY revision LIMIT $3`,
       [name, revision, limit],
     );
-    return Promise.all(
-      rows.map(async (row) => ({
-        ...(await unpackChange(row.content)),
-        revision: row.revision,
-        at: row.changed,
-        by: row.changed_by,
-      })),
-    );
+    const changes: StoredChange[] = [];
+    for (const { revision: of, changed: at, changed_by: by, content } of rows) {
+      changes.push({ ...(await unpackChange(content)), revision: of, at, by });
+    }
+    return changes;
   }
 
   async write(name: string, change: NewChange): Promise<number | undefined> {
-    const { added, removed, after, at, by, version, key } = change;
+    const { added, after, at, by, version, key } = change;
     const content = await packChange(change);
+    // Before the transaction, whose lock every change of policies waits for.
+    const digests = await inTurns(digestsOfChange(change));
     return this.tables.transaction(async (client) => {
       // That row is locked until the end, so replicas change data one after another.
       await this.counters.count(client, 'policies');
@@ -136,12 +142,12 @@ export class PostgresLiveDataStore extends LiveDataStore {
       await client.query(
         `DELETE FROM ${this.table('role')} WHERE policy_set = $1
            AND digest IN (SELECT decode(gone, 'hex') FROM unnest($2::text[]) AS gone)`,
-        [name, removed.roles.map(digestOfRole)],
+        [name, digests.removedRoles],
       );
       await client.query(
         `DELETE FROM ${this.table('entity')} WHERE policy_set = $1
            AND digest IN (SELECT decode(gone, 'hex') FROM unnest($2::text[]) AS gone)`,
-        [name, removed.entities.map(digestOfEntity)],
+        [name, digests.removedEntities],
       );
       await client.query(
         `INSERT INTO ${this.table('role')} (policy_set, digest, ${roleColumns}, ${attributionColumns})
@@ -150,7 +156,7 @@ export class PostgresLiveDataStore extends LiveDataStore {
            AS come (digest, definition, domain, name, role, has_domain)`,
         [
           name,
-          added.roles.map(digestOfRole),
+          digests.addedRoles,
           ...roleArrays(added.roles),
           added.roles.map((role) => (role.length === 4 ? 'yes' : 'no')),
           revision,
@@ -164,7 +170,7 @@ export class PostgresLiveDataStore extends LiveDataStore {
          FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS come (digest, type, id, attributes)`,
         [
           name,
-          added.entities.map(digestOfEntity),
+          digests.addedEntities,
           added.entities.map(({ type }) => type),
           added.entities.map(({ id }) => id),
           added.entities.map(({ attributes }) => JSON.stringify(attributes)),
@@ -179,6 +185,7 @@ export class PostgresLiveDataStore extends LiveDataStore {
         [name, revision, at, by, version, content],
       );
       await client.query(`DELETE FROM ${this.table('answer')} WHERE answered <= $1`, [at - keyLifetimeMs]);
+      if (version === '') await client.query(`DELETE FROM ${this.table('answer')} WHERE policy_set = $1`, [name]);
       if (key !== undefined) {
         await client.query(
           `INSERT INTO ${this.table('answer')} (policy_set, key, digest, revision, version, answered)
@@ -197,6 +204,21 @@ export class PostgresLiveDataStore extends LiveDataStore {
       [name, digestOfKey(key), now - keyLifetimeMs],
     );
     return row;
+  }
+
+  async keepAnswer(
+    name: string,
+    { key, digest }: ChangeKey,
+    { revision, version }: Omit<KeyedAnswer, 'digest'>,
+    at: number,
+  ): Promise<void> {
+    await this.tables.write(
+      `INSERT INTO ${this.table('answer')} AS kept (policy_set, key, digest, revision, version, answered)
+       VALUES ($1, $2, $3, $4, $5, $6)
+       ON CONFLICT (policy_set, key) DO UPDATE SET digest = excluded.digest, revision = excluded.revision,
+         version = excluded.version, answered = excluded.answered WHERE kept.answered <= $7`,
+      [name, digestOfKey(key), digest, revision, version, at, at - keyLifetimeMs],
+    );
   }
 
   async roles(name: string, filter: RoleFilter, limit: number, after?: RoleTuple): Promise<readonly ListedRole[]> {
@@ -288,6 +310,28 @@ export class PostgresLiveDataStore extends LiveDataStore {
 /** The columns of links, as lists: definitions, domains, names, roles. */
 function roleArrays(roles: readonly RoleTuple[]): readonly (readonly string[])[] {
   return [0, 3, 1, 2].map((column) => roles.map((role) => role[column] ?? ''));
+}
+
+/** What identifies the entries of a change in the tables, in steps. */
+function* digestsOfChange({ added, removed }: EntriesChange) {
+  return {
+    addedRoles: yield* mapped(added.roles, digestOfRole),
+    addedEntities: yield* mapped(added.entities, digestOfEntity),
+    removedRoles: yield* mapped(removed.roles, digestOfRole),
+    removedEntities: yield* mapped(removed.entities, digestOfEntity),
+  };
+}
+
+/** Entries that are looked at in one go. */
+const entriesPerStep = 500;
+
+function* mapped<From, To>(items: readonly From[], map: (item: From) => To): Generator<void, To[]> {
+  const results: To[] = [];
+  for (const item of items) {
+    results.push(map(item));
+    if (results.length % entriesPerStep === 0) yield;
+  }
+  return results;
 }
 
 function digestOfRole([definition = '', name = '', role = '', domain = '']: RoleTuple): string {

@@ -111,8 +111,8 @@ export class PostgresPolicyRepository extends PolicyRepository {
     });
   }
 
-  async remove(name: string, { expected, by, at }: ChangeNote): Promise<void> {
-    await this.change(name, async (client, before, revisions) => {
+  remove(name: string, { expected, by, at }: ChangeNote): Promise<number> {
+    return this.change(name, async (client, before, revisions) => {
       if (before?.version == null) throw policySetNotFound(name);
       requireExpected(name, revisions, expected);
       const revision = await this.numbers.raise(client, name, 'files');
@@ -121,6 +121,7 @@ export class PostgresPolicyRepository extends PolicyRepository {
            git_commit = NULL, content = NULL, changed = $2, changed_by = $3 WHERE name = $4`,
         [revision, at, by, name],
       );
+      return revision;
     });
   }
 

@@ -3,6 +3,7 @@ import type { StoredEntity } from '../../../core/manifest/entities.js';
 import { SqliteConnection } from '../../../database/sqlite/sqlite-connection.js';
 import { SqliteTurns } from '../../../database/sqlite/sqlite-turns.js';
 import {
+  type ChangeKey,
   type DataHead,
   type DataSnapshot,
   type EntityFilter,
@@ -99,14 +100,11 @@ export class SqliteLiveDataStore extends LiveDataStore {
          ORDER BY revision LIMIT ?`,
       [name, revision, limit],
     );
-    return Promise.all(
-      rows.map(async (row) => ({
-        ...(await unpackChange(row.content)),
-        revision: row.revision,
-        at: row.changed,
-        by: row.changed_by,
-      })),
-    );
+    const changes: StoredChange[] = [];
+    for (const { revision: of, changed: at, changed_by: by, content } of rows) {
+      changes.push({ ...(await unpackChange(content)), revision: of, at, by });
+    }
+    return changes;
   }
 
   async write(name: string, change: NewChange): Promise<number | undefined> {
@@ -143,6 +141,7 @@ export class SqliteLiveDataStore extends LiveDataStore {
         [name, revision, at, by, version, content],
       );
       await connection.query('DELETE FROM data_answer WHERE answered <= ?', [at - keyLifetimeMs]);
+      if (version === '') await connection.query('DELETE FROM data_answer WHERE policy_set = ?', [name]);
       if (key !== undefined) {
         await connection.query(
           `INSERT INTO data_answer (policy_set, key, digest, revision, version, answered) VALUES (?, ?, ?, ?, ?, ?)`,
@@ -159,6 +158,20 @@ export class SqliteLiveDataStore extends LiveDataStore {
       [name, key, now - keyLifetimeMs],
     );
     return row;
+  }
+
+  async keepAnswer(
+    name: string,
+    { key, digest }: ChangeKey,
+    { revision, version }: Omit<KeyedAnswer, 'digest'>,
+    at: number,
+  ): Promise<void> {
+    await this.query(
+      `INSERT INTO data_answer (policy_set, key, digest, revision, version, answered) VALUES (?, ?, ?, ?, ?, ?)
+       ON CONFLICT DO UPDATE SET digest = excluded.digest, revision = excluded.revision, version = excluded.version,
+         answered = excluded.answered WHERE answered <= ?`,
+      [name, key, digest, revision, version, at, at - keyLifetimeMs],
+    );
   }
 
   async roles(

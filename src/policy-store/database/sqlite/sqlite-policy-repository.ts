@@ -104,8 +104,8 @@ export class SqlitePolicyRepository extends PolicyRepository {
     });
   }
 
-  async remove(name: string, { expected, by, at }: ChangeNote): Promise<void> {
-    await this.change(name, async (before, revisions) => {
+  remove(name: string, { expected, by, at }: ChangeNote): Promise<number> {
+    return this.change(name, async (before, revisions) => {
       if (before?.version == null) throw policySetNotFound(name);
       requireExpected(name, revisions, expected);
       const revision = await this.numbers.raise(name, 'files');
@@ -114,6 +114,7 @@ export class SqlitePolicyRepository extends PolicyRepository {
            git_commit = NULL, content = NULL, changed = ?, changed_by = ? WHERE name = ?`,
         [revision, at, by, name],
       );
+      return revision;
     });
   }
 

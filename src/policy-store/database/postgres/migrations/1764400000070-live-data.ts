@@ -63,5 +63,6 @@ export const liveDataTables: PostgresMigration = {
       answered int8 NOT NULL,
       PRIMARY KEY (policy_set, key)
     )`);
+    await client.query(`CREATE INDEX ON ${table('data_answer')} (answered)`);
   },
 };

@@ -47,6 +47,7 @@ export class LiveData1764400000070 implements MigrationInterface {
       answered INTEGER NOT NULL,
       PRIMARY KEY (policy_set, key)
     ) WITHOUT ROWID`);
+    await runner.query('CREATE INDEX data_answer_time ON data_answer (answered)');
   }
 
   async down(runner: QueryRunner): Promise<void> {
