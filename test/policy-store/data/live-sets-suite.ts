@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { DataChange } from '../../../src/core/policy/data-change.js';
@@ -309,19 +309,32 @@ export function describeLiveSets(database: string, make: () => Replicated): void
     });
 
     it('that go away while a change waits for them refuse it, and nothing else fails', async () => {
-      const folder = folderWith(filesOf());
-      const { store, data, change } = await inFolder(make(), folder);
-      await change(add(['g', 'ana', 'editor']));
+      const replicated = make();
+      const [data, archive] = [await replicated.data(), await replicated.archive()];
+      const source = new ToldSource();
+      const { store } = newStore('', { source, archive, live: new LiveSets(data) });
+      await store.start();
+      onTestFinished(async () => {
+        await store.stop();
+        await data.close();
+        await archive.close();
+      });
+      await source.offer(setOf(filesOf()));
       // Another replica has changed it, and this one does not follow.
+      store.followData = async () => undefined;
       const entries = {
         added: { roles: [['g', 'ben', 'editor']], entities: [] },
         removed: { roles: [], entities: [] },
       };
-      store.followData = async () => undefined;
-      await data.write('acl', { ...entries, after: { files: 0, data: 1 }, by: 'ben', at: 0, version: 'sha256:other' });
-      const waiting = change(add(['g', 'cem', 'editor']));
-      rmSync(join(folder, 'acl'), { recursive: true });
-      await expect(waiting).rejects.toMatchObject({ code: 'policy_set_not_found' });
+      await data.write('acl', { ...entries, after: { files: 0, data: 0 }, by: 'ben', at: 0, version: 'sha256:other' });
+      const refusal = expect(
+        new LiveDataWriting(data, store).change('acl', add(['g', 'cem', 'editor']), { by: 'ada' }),
+      ).rejects.toMatchObject({ code: 'policy_set_not_found' });
+      // The change has read the numbers by then, and waits.
+      await data.revisions('acl');
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      await source.sink.remove('acl', 'its folder is gone');
+      await refusal;
       expect(store.statuses()).toEqual([]);
     });
 
