@@ -39,6 +39,8 @@ export function groupText(common: CommonMembers, writer: number, lines: readonly
 export interface StoredGroup {
   /** The sequence of its first record. */
   readonly first: number;
+  /** How many records it has, where that is known: with it a damaged text is read that has lost line feeds. */
+  readonly count?: number;
   /** Its text. */
   readonly records: string;
 }
@@ -69,17 +71,54 @@ export function briefRecordsOf(group: StoredGroup, unreadable: (sequence: number
   return readLines(group, [], unreadable, briefRecord);
 }
 
+type Make<Made> = (own: OwnMembers, common: StoredCommon, sequence: number) => Made;
+
+/**
+ * A text in which a damaged page has taken line feeds away, so that it has fewer lines than records. Lines before the first
+ * one that cannot be read have their place from the beginning, those behind the last one from the end; between them nobody
+ * can say which record a line is.
+ */
+function* readAroundDamage<Made>(
+  { first, count, lines }: { readonly first: number; readonly count: number; readonly lines: readonly string[] },
+  tests: readonly TextTest[],
+  unreadable: (sequence: number) => void,
+  make: Make<Made>,
+): Generator<Made> {
+  const hasCommon = !lines[0]!.startsWith('{"id":');
+  const commonLine = hasCommon ? lines[0]! : '{}';
+  const common = parsed(commonLine, unreadable);
+  const texts = hasCommon ? lines.slice(1) : lines;
+  const all = texts.map((line) => (common === undefined ? undefined : parsed(line, unreadable)));
+  const isFoundOut = common !== undefined && all.includes(undefined) && texts.length < count;
+  const before = isFoundOut ? all.indexOf(undefined) : 0;
+  const behind = isFoundOut ? all.length - 1 - all.lastIndexOf(undefined) : 0;
+  const ownTests = tests.filter((test) => !test(commonLine));
+  for (let place = count - 1; place >= 0; place--) {
+    if (place >= before && place < count - behind) {
+      unreadable(first + place);
+      continue;
+    }
+    const at = place < before ? place : all.length - (count - place);
+    if (ownTests.every((test) => test(texts[at]!))) yield make(all[at], common, first + place);
+  }
+}
+
 function* readLines<Made>(
-  { first, records }: StoredGroup,
+  { first, count, records }: StoredGroup,
   tests: readonly TextTest[],
   unreadable: ((sequence: number) => void) | undefined,
-  make: (own: OwnMembers, common: StoredCommon, sequence: number) => Made,
+  make: Make<Made>,
 ): Generator<Made> {
   const lines = records.split('\n');
   // Groups were once written with whole records in their lines, and nothing before the first.
   const hasCommon = !lines[0]!.startsWith('{"id":');
   const starts = lines.flatMap((line, i) => (i > 0 && line.startsWith(commonBeginning) ? [i] : []));
-  let sequence = first + lines.length - starts.length - (hasCommon ? 1 : 0);
+  const written = lines.length - starts.length - (hasCommon ? 1 : 0);
+  if (count !== undefined && written !== count && unreadable !== undefined) {
+    yield* readAroundDamage({ first, count, lines }, tests, unreadable, make);
+    return;
+  }
+  let sequence = first + written;
   starts.unshift(hasCommon ? 0 : -1);
   for (let end = lines.length; end > 0; ) {
     const start = starts.pop()!;

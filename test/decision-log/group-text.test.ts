@@ -137,3 +137,25 @@ it('a time that only the id has is written as dates are, whatever came before it
     expect(read!.time).toBe(new Date(time).toISOString());
   }
 });
+
+it('counts each record of a damaged text that has lost line feeds, and gives the others their own sequences', () => {
+  const records = Array.from({ length: 6 }, () => example());
+  const text = written(records);
+  const lines = text.split('\n');
+  const startOf = (line: number) => lines.slice(0, line).join('\n').length + 1;
+  const read = (from: number, to: number) => {
+    const damaged = `${text.slice(0, from)}${'\0'.repeat(to - from)}${text.slice(to)}`;
+    const unreadable: number[] = [];
+    const found = [
+      ...recordsOf({ first: 11, count: 6, records: damaged }, [], (sequence) => unreadable.push(sequence)),
+    ];
+    return { unreadable, found: found.map(({ sequence, id }) => [sequence, id]) };
+  };
+  const kept = (...places: number[]) => places.map((place) => [11 + place, records[place]!.id]);
+  // From within the third record into the fourth.
+  expect(read(startOf(3) + 20, startOf(4) + 20)).toEqual({ unreadable: [14, 13], found: kept(5, 4, 1, 0) });
+  // A line feed alone, between the last two.
+  expect(read(startOf(6) - 1, startOf(6))).toEqual({ unreadable: [16, 15], found: kept(3, 2, 1, 0) });
+  // What all share, and the first record: nothing can be put together.
+  expect(read(5, startOf(1) + 5)).toEqual({ unreadable: [16, 15, 14, 13, 12, 11], found: [] });
+});

@@ -103,7 +103,7 @@ export async function readAround(
     }
     try {
       groups.push(
-        ...(await connection.query<StoredGroup>('SELECT first, records FROM journal.journal WHERE first = ?', [
+        ...(await connection.query<StoredGroup>('SELECT first, count, records FROM journal.journal WHERE first = ?', [
           place.first,
         ])),
       );

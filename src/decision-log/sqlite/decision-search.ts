@@ -260,7 +260,7 @@ async function groupsWithId(
   const found: StoredGroup[] = [];
   for (const { low, beyond } of await rangesOfId(connection, unit, milliseconds)) {
     const groups = await connection.query<StoredGroup>(
-      `SELECT first, records FROM journal.journal
+      `SELECT first, count, records FROM journal.journal
        WHERE first >= ? AND first < ? AND ${condition} AND instr(records, ?) ORDER BY first`,
       [low, beyond, ...times, `"id":"${id}"`],
     );
@@ -333,7 +333,7 @@ async function readGroups(
   const firsts = (beyond === -1 ? found : found.slice(0, beyond)).map(({ first }) => first);
   if (firsts.length === 0) return { groups: [], end: undefined };
   const groups = await connection.query<StoredGroup>(
-    'SELECT first, records FROM journal.journal WHERE first IN (SELECT value FROM json_each(?)) ORDER BY first DESC',
+    'SELECT first, count, records FROM journal.journal WHERE first IN (SELECT value FROM json_each(?)) ORDER BY first DESC',
     [JSON.stringify(firsts)],
   );
   return { groups, end: beyond === -1 ? undefined : firsts.at(-1) };
