@@ -8,7 +8,7 @@ import { JSONSchema } from 'class-validator-jsonschema';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Integer, Text, TextsByName } from '../answers/members.js';
 import { VerdictError } from '../errors.js';
-import { tarType } from '../http/fastify-adapter.js';
+import { bytesType } from '../http/fastify-adapter.js';
 import type { Gate } from '../http/gate.js';
 import type { HttpLimits } from '../http/http-limits.js';
 import { invalidRequest, Validation, type Validator } from '../http/json-schema.js';
@@ -78,7 +78,7 @@ const putOperation: Operation = {
   summary:
     'Replace a policy set as a whole, or write a new one, where the database is the source; from texts or a bundle',
   body: WritePolicySetRequest,
-  bytes: tarType,
+  bytes: bytesType,
   headers: [ifMatchHeader, signatureHeader],
   answers: { 200: { description: 'It is in force, or in a moment.', json: WrittenSet } },
   refusals: [

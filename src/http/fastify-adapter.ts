@@ -21,8 +21,10 @@ declare module 'fastify' {
   }
 }
 
-/** Content type of a tar file, for routes whose operation says that they take its bytes. */
-export const tarType = 'application/x-tar';
+/** Content type of any bytes, for routes whose operation says that they take some. Generators of clients know this one. */
+export const bytesType = 'application/octet-stream';
+/** Content types of the bytes that such routes take: they are archives. */
+const byteTypes = [bytesType, 'application/x-tar'];
 
 /** How clients reach the listener. */
 export interface ListenerOptions {
@@ -163,10 +165,10 @@ function takeBodies(fastify: FastifyInstance, limits: HttpLimits): void {
     };
     parse().then((value) => done(null, value), done);
   });
-  fastify.addContentTypeParser(tarType, { parseAs: 'buffer' }, (request, body, done) => {
+  fastify.addContentTypeParser(byteTypes, { parseAs: 'buffer' }, (request, body, done) => {
     request.bodyBytes = body.length;
-    if (request.routeOptions.config.operation?.bytes === tarType) done(null, body);
-    else done(notJson(tarType));
+    if (request.routeOptions.config.operation?.bytes !== undefined) done(null, body);
+    else done(notJson(request.headers['content-type']));
   });
   fastify.addContentTypeParser('*', (request, _payload, done) => done(notJson(request.headers['content-type'])));
 }
