@@ -8,7 +8,7 @@ import { recordsOf, type StoredGroup } from '../../../src/decision-log/group-tex
 import { DayPartitions } from '../../../src/decision-log/postgres/day-partitions.js';
 import { sharedLogMigrations } from '../../../src/decision-log/postgres/shared-migrations.js';
 import { Shipper, type ShipperOptions } from '../../../src/decision-log/postgres/shipper.js';
-import { deltasPart } from '../../../src/decision-log/postgres/tally-delta.js';
+import { addDeltas, deltasPart } from '../../../src/decision-log/postgres/tally-delta.js';
 import { readWriters, retireWriter } from '../../../src/decision-log/postgres/writers.js';
 import { SqliteDecisionLog } from '../../../src/decision-log/sqlite/sqlite-decision-log.js';
 import type { TallyRow } from '../../../src/decision-log/tally.js';
@@ -118,22 +118,28 @@ describe.skipIf(!hasPostgres)('shipping a journal into PostgreSQL', () => {
     onTestFinished(() => own.remove());
     const url = await own.createDatabase();
     const table = (name: string) => `"verdict"."${name}"`;
+    let beginsTree = true;
+    const several = 'a transaction of several statements';
     const replica = await start(url, temporaryDirectory(), {
-      count: () => Promise.reject(new Error('a transaction of several statements')),
+      count: (client, rows) => (beginsTree ? addDeltas(client, table, rows) : Promise.reject(new Error(several))),
       countPart: (rows, first, guard) => deltasPart(table, rows, first, guard),
     });
-    const ids = await replica.append(3);
-    expect(await replica.shipper.confirmed(3, 10_000)).toBe(true);
+    // With the first records of a journal its tree begins, which takes a statement more.
+    const ids = await replica.append(1);
+    expect(await replica.shipper.confirmed(1, 10_000)).toBe(true);
+    beginsTree = false;
+    ids.push(...(await replica.append(3)));
+    expect(await replica.shipper.confirmed(4, 10_000)).toBe(true);
     await own.kill();
     await replica.stop();
     await own.resume();
     const [records] = (await shared(url)).values();
     expectWhole(records!, ids);
     expect(await own.query('SELECT sum(count)::int AS counted FROM verdict.tally_delta', url)).toEqual([
-      { counted: 3 },
+      { counted: 4 },
     ]);
     const high = await own.query('SELECT shipped::int, shipped_id FROM verdict.decision_writer', url);
-    expect(high).toEqual([{ shipped: 3, shipped_id: ids[2] }]);
+    expect(high).toEqual([{ shipped: 4, shipped_id: ids[3] }]);
   });
 
   it.each([
@@ -142,26 +148,33 @@ describe.skipIf(!hasPostgres)('shipping a journal into PostgreSQL', () => {
   ])('P4: %i rows that wait are shipped by %s', async (rows, how) => {
     const url = await server().createDatabase();
     const link = await Link.to(server().port);
-    link.cut();
     const table = (name: string) => `"verdict"."${name}"`;
     let transactions = 0;
     const replica = await start(link.through(url), temporaryDirectory(), {
       count: async () => void transactions++,
       countPart: (tallies, first, guard) => deltasPart(table, tallies, first, guard),
     });
+    // With the first records of a journal its tree begins, which takes a transaction.
+    const ids = await replica.append(1);
+    await untilShipped(url, 1);
+    link.cut();
+    transactions = 0;
     // A group of 64 records, which is enough to begin with, and full ones; each is a row.
-    const ids = await replica.append(64 + (rows - 1) * 128);
+    ids.push(...(await replica.append(64 + (rows - 1) * 128)));
     link.open();
     const [records] = (await untilShipped(url, ids.length)).values();
     expectWhole(records!, ids);
     expect(transactions).toBe(how === 'one statement' ? 0 : 1);
-    expect(await server().query('SELECT count(*)::int AS rows FROM verdict.decision_group', url)).toEqual([{ rows }]);
+    expect(await server().query('SELECT count(*)::int AS rows FROM verdict.decision_group', url)).toEqual([
+      { rows: rows + 1 },
+    ]);
   });
 
   it('P4: a row alone is not shipped by one of two processes with one journal that went different ways', async () => {
     const url = await server().createDatabase();
     const directory = temporaryDirectory();
-    const counted = {
+    const counted: Partial<ShipperOptions> = {
+      count: (client, rows) => addDeltas(client, (name) => `"verdict"."${name}"`, rows),
       countPart: (rows: readonly TallyRow[], first: number, guard: string) =>
         deltasPart((name) => `"verdict"."${name}"`, rows, first, guard),
     };
