@@ -5,9 +5,9 @@ import { assert } from '../core/assert.js';
 import { LiveData, type LiveDataChange } from '../core/data/live-data.js';
 import { addDataInSteps, type ChangeOptions, changeDataInSteps } from '../core/policy/change-data.js';
 import { type CompiledPolicySet, compileInSteps } from '../core/policy/compile.js';
-import { type DataChange, DataError, type DataProblem } from '../core/policy/data-change.js';
+import { type DataChange, DataError } from '../core/policy/data-change.js';
 import { PolicySet } from '../core/policy-set.js';
-import { PolicyError, type PolicyProblem } from '../core/problem.js';
+import { PolicyError } from '../core/problem.js';
 import { currentSemantics, type Semantics } from '../core/semantics.js';
 import { compileMask } from '../decision-log/mask.js';
 import { sha256 } from '../digest/sha-256.js';
@@ -15,6 +15,7 @@ import { StockPolicySet } from '../stock-casbin/stock-policy-set.js';
 import { type StockTexts, StockView } from '../stock-casbin/stock-view.js';
 import { inTurns } from '../turns/turns.js';
 import type { DataSnapshot } from './data/live-data-store.js';
+import { unfitData } from './data/unfit-data.js';
 import { type PolicyFile, type PolicySetFiles, versionOf } from './policy-set-files.js';
 import { compileOptions, textsOf } from './policy-set-texts.js';
 import {
@@ -194,19 +195,6 @@ function describe(set: PolicySetFiles, inside: CompiledPolicySet, compiled: Poli
   };
   const { name } = set;
   return { name, version: inside.version, compiled, mask: compileMask(inside.manifest.decisionLog), stockView };
-}
-
-/** Whether a set is not served because of its live data: other data may be right. */
-export function isOfData({ code, message }: PolicyProblem): boolean {
-  return message.startsWith(unfit) || code === 'failing_test';
-}
-
-const unfit = 'live data (';
-
-/** A problem of live data that does not fit its files. */
-function unfitData({ code, message, pointer, hint }: DataProblem): PolicyProblem {
-  const place = { file: 'policy-set.yaml', line: 1, column: 1 };
-  return { severity: 'error', code, message: `${unfit}${pointer}): ${message}`, ...place, ...(hint && { hint }) };
 }
 
 /** With more rules than this the linter's warnings are left to `verdict lint`: they would take longer than the load. */

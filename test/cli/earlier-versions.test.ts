@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { versionAt } from '../../src/cli/sources/version-at.js';
-import { type Service, startService } from '../http/service.js';
+import { type Service, startService, writePolicies } from '../http/service.js';
 import { idModel } from '../models.js';
 import { type Ran, verdict, workFolder } from './run.js';
 
@@ -71,6 +71,48 @@ describe.each(['--url', '--database'] as const)('with %s', (where) => {
       expect(ran.stderr).toContain(said);
     }
   });
+});
+
+it('live data are those of the version that is asked; --url, which does not give them, says so', async () => {
+  const folder = workFolder({ policies: false });
+  const path = join(folder, 'data/verdict.sqlite');
+  const withRoles = idModel
+    .replace('[policy_effect]', '[role_definition]\ng = _, _\n\n[policy_effect]')
+    .replace('r.sub == p.sub', 'g(r.sub, p.sub)');
+  const set = {
+    'default/model.conf': withRoles,
+    'default/rules.csv': 'p, reader, doc, read\n',
+    'default/policy-set.yaml': 'data: { roles: [g] }\n',
+  };
+  const live = await startService(set, { databaseUrl: `sqlite:${path}` });
+  try {
+    await live.app.listen(0, '127.0.0.1');
+    const change = (what: object) => live.post('/v1/policy-sets/default/changes', what);
+    const { version } = (await change({ add: { roles: [['g', 'ann', 'reader']] } })).body;
+    await change({ add: { roles: [['g', 'bob', 'reader']] }, remove: { roles: [['g', 'ann', 'reader']] } });
+    const ask = ['who-can', '--action', 'read', '--output', 'json'];
+    const now = await run(...ask, '--database', path);
+    expect(now.code, now.stderr).toBe(0);
+    expect(subjectsOf(now)).toContain('bob');
+    expect(subjectsOf(now)).not.toContain('ann');
+    const then = await run(...ask, '--database', path, '--version', version);
+    expect(subjectsOf(then), then.stderr).toContain('ann');
+    expect(subjectsOf(then)).not.toContain('bob');
+    const refused = await run(...ask, '--url', await live.app.getUrl());
+    expect(refused).toMatchObject({ code: 2, stdout: '' });
+    expect(refused.stderr).toContain('serves with live data');
+    // The folder would take away what bob has, by his role alone.
+    writePolicies(join(folder, 'next'), { ...set, 'default/rules.csv': 'p, reader, doc, list\n' });
+    const diff = await run('diff', join(folder, 'next/default'), '--database', path, '--output', 'json');
+    const [{ access }] = JSON.parse(diff.stdout).sets;
+    const lost = access.lost.map(({ subject, action }: { subject: { id: string }; action: string }) => [
+      subject.id,
+      action,
+    ]);
+    expect(lost, diff.stderr).toContainEqual(['bob', 'read']);
+  } finally {
+    await live.stop();
+  }
 });
 
 it('decide with --database is asked of the version that served then', async () => {

@@ -91,8 +91,9 @@ function* diffSetInSteps(
   const [old, current] = [loaded(before), loaded(after)];
   const sets = [old?.compiled, current?.compiled] as const;
   const common = { name, from: old?.version, to: current?.version, policies, sets };
-  if (policies.files.length === 0) return { ...common, access: noChange };
-  const rulesOnly = policies.files.every(({ path }) => path.endsWith('.csv')) && !policies.reordered;
+  const isSameData = before.data === after.data;
+  if (policies.files.length === 0 && isSameData) return { ...common, access: noChange };
+  const rulesOnly = isSameData && policies.files.every(({ path }) => path.endsWith('.csv')) && !policies.reordered;
   const changed = rulesOnly ? { changed: policies } : {};
   return { ...common, access: yield* diffAccessInSteps(...sets, { now, maxQuestions, ...changed }) };
 }

@@ -60,19 +60,15 @@ async function loadEarlier(
   remark: (what: string) => void,
 ): Promise<LoadedFolder> {
   const set = options.set ?? (await onlySet(versions));
-  const { version, semantics, dataRevision } =
+  const { version, semantics, filesVersion } =
     options.version === undefined
       ? await versionAt(versions, set, clockOf(options))
       : await archived(versions, set, await fullVersion(versions, set, options.version));
   const name = `${set} ${version.slice(0, 'sha256:'.length + 12)}`;
-  if (dataRevision !== undefined) {
-    const hint = '`verdict log query --expand resolved` shows what decisions saw of it';
-    throw new UsageError(`${name} served with live data, which this command does not read`, hint);
-  }
   if (!isSemantics(semantics))
     throw new UsageError(`${name} is meant under semantics ${semantics}, which is not known`);
   const folder = await readVersion(versions, set, version);
-  if (versionOf(folder.files) !== version) throw new UsageError(`what is kept of ${name} is damaged`);
+  if (versionOf(folder.files) !== (filesVersion ?? version)) throw new UsageError(`what is kept of ${name} is damaged`);
   remark(`of ${set}, version ${version}`);
   return loadSet(folder, semantics);
 }

@@ -121,8 +121,13 @@ async function servedAndFolder(
     const version = served.get(name);
     if (version !== undefined) before.push(await readVersion(versions, name, version));
   }
-  if (isOne) return pair(before, [{ ...only, name: set ?? only.name }]);
-  return pair(before, set === undefined ? folders : folders.filter(({ name }) => name === set));
+  // What serves in place of a set has its live data.
+  const withData = (folder: PolicyFolder) => ({
+    ...folder,
+    data: before.find(({ name }) => name === folder.name)?.data,
+  });
+  if (isOne) return pair(before, [withData({ ...only, name: set ?? only.name })]);
+  return pair(before, folders.filter(({ name }) => set === undefined || name === set).map(withData));
 }
 
 async function isFolder(path: string): Promise<boolean> {

@@ -1,11 +1,17 @@
 /** Policy sets that a command is given by a path, read by the service's own rules. */
 import { stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
+import { LiveData } from '../../core/data/live-data.js';
 import type { NamedText } from '../../core/manifest/yaml-document.js';
+import { addDataInSteps } from '../../core/policy/change-data.js';
 import { type CompiledPolicySet, type CompileOptions, compileInSteps } from '../../core/policy/compile.js';
+import { DataError } from '../../core/policy/data-change.js';
 import { formatProblem, PolicyError, type PolicyProblem } from '../../core/problem.js';
 import { currentSemantics, type Semantics } from '../../core/semantics.js';
 import { finish } from '../../core/steps.js';
+import { sha256 } from '../../digest/sha-256.js';
+import type { StoredEntries } from '../../policy-store/data/entries.js';
+import { unfitData } from '../../policy-store/data/unfit-data.js';
 import { type FolderScan, PolicyDirectory } from '../../policy-store/directory/policy-directory.js';
 import { fileRole, type PolicyFile, versionOf } from '../../policy-store/policy-set-files.js';
 import { compileOptions, textsOf } from '../../policy-store/policy-set-texts.js';
@@ -18,6 +24,8 @@ export interface PolicyFolder {
   readonly files: readonly PolicyFile[];
   /** Why files could not be read as they are. */
   readonly problems: readonly PolicyProblem[];
+  /** The live data that the set has beside its files, where it is one of a service. */
+  readonly data?: StoredEntries | undefined;
 }
 
 /**
@@ -129,13 +137,25 @@ export function compileFolder(folder: PolicyFolder, semantics: Semantics = curre
   if (!isWhole || unreadable.has('policy-set.yaml'))
     return { ...common, compiled: undefined, problems: folder.problems };
   try {
-    const compiled = finish(compileInSteps(options, () => version));
+    const compiled = withDataOf(folder, finish(compileInSteps(options, () => version, noData)));
     const problems = [...folder.problems, ...compiled.problems.filter(doesNotFollowFrom(unreadable))];
     return { ...common, compiled: unreadable.size === 0 ? compiled : undefined, problems };
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error;
     const problems = [...folder.problems, ...error.problems.filter(doesNotFollowFrom(unreadable))];
     return { ...common, compiled: undefined, problems };
+  }
+}
+
+const noData = LiveData.empty(sha256);
+
+/** @throws PolicyError where the live data does not fit the files */
+function withDataOf({ data }: PolicyFolder, compiled: CompiledPolicySet): CompiledPolicySet {
+  if (data === undefined || compiled.data === undefined) return compiled;
+  try {
+    return finish(addDataInSteps(compiled, data));
+  } catch (error) {
+    throw error instanceof DataError ? new PolicyError(error.problems.map(unfitData)) : error;
   }
 }
 

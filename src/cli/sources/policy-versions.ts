@@ -1,5 +1,6 @@
 /** Versions of policy sets: those of a running service, or those in its database. */
 import type { ArchivedVersion } from '../../policy-store/archive/archived-version.js';
+import type { StoredEntries } from '../../policy-store/data/entries.js';
 import { type PolicyFile, versionOf } from '../../policy-store/policy-set-files.js';
 import type { PolicySetStatus } from '../../policy-store/policy-set-status.js';
 import { atOnce } from '../../turns/at-once.js';
@@ -12,8 +13,10 @@ export interface PolicyVersions {
   served(): Promise<ReadonlyMap<string, string | undefined>>;
   /** Every version of a set that served, the newest first. */
   list(set: string): AsyncIterable<ArchivedVersion>;
-  /** @throws UsageError for a version that never served */
+  /** @throws UsageError for a version that never served, or that served with live data which cannot be read from here */
   files(set: string, version: string): Promise<readonly PolicyFile[]>;
+  /** The live data that a version served with, that of now for what serves; undefined where it had none. */
+  data?(set: string, version: string): Promise<StoredEntries | undefined>;
   close(): Promise<void>;
 }
 
@@ -36,7 +39,11 @@ export function versionsOfServer(server: ServerOptions): PolicyVersions {
     },
     async files(set, version) {
       const path = `${managementPathOf(set)}/versions/${version}`;
-      const { files } = (await askServer(server, 'GET', path)) as ArchivedVersion;
+      const { files, dataRevision } = (await askServer(server, 'GET', path)) as ArchivedVersion;
+      if (dataRevision !== undefined) {
+        const hint = 'ask its database (--database), or the service: POST /v1/policy-sets/{set}/who-can';
+        throw new UsageError(`${set} ${version} serves with live data, which this command does not read there`, hint);
+      }
       const read = await atOnce(
         files,
         mostAtOnce,
@@ -83,7 +90,8 @@ export async function fullVersion(versions: PolicyVersions, set: string, text: s
 /** The files of a version, without tests. */
 export async function readVersion(versions: PolicyVersions, set: string, version: string): Promise<PolicyFolder> {
   const files = await versions.files(set, version);
-  return { name: set, path: `${set} ${version.slice(0, 'sha256:'.length + 12)}`, files, problems: [] };
+  const data = await versions.data?.(set, version);
+  return { name: set, path: `${set} ${version.slice(0, 'sha256:'.length + 12)}`, files, problems: [], data };
 }
 
 /** The served version of a set; by default of the only set, or of the one named `default`. */

@@ -1,6 +1,6 @@
 /** Reads the versions in a service's database. It loads database drivers, so import it only when needed. */
 import { UsageError } from '../exit-code.js';
-import { describeDatabase, openArchive } from './database.js';
+import { describeDatabase, openArchive, openLiveData } from './database.js';
 import type { PolicyVersions } from './policy-versions.js';
 
 /** How many versions are read from the database at a time. */
@@ -15,6 +15,7 @@ export async function versionsInDatabase(database: string): Promise<PolicyVersio
   const path = describeDatabase(database);
   const archive = await openArchive(database).catch(cannotRead(path));
   if (archive === undefined) throw new UsageError(`there is no database ${path}`);
+  const data = await openLiveData(database).catch(cannotRead(path));
   return {
     async served() {
       const states = await archive.states().catch(cannotRead(path));
@@ -33,7 +34,22 @@ export async function versionsInDatabase(database: string): Promise<PolicyVersio
       if (found === undefined) throw new UsageError(`${set} never served ${version}`);
       return found.files;
     },
-    close: () => archive.close(),
+    async data(set, version) {
+      const revision = (await archive.version(set, version).catch(cannotRead(path)))?.dataRevision;
+      if (revision === undefined) {
+        const states = await archive.states().catch(cannotRead(path));
+        const isServed = states.some((state) => state.name === set && state.version === version);
+        const now = isServed ? await data?.entries(set).catch(cannotRead(path)) : undefined;
+        return now && { roles: now.roles, entities: now.entities };
+      }
+      const entries = await data?.entriesAt(set, revision).catch(cannotRead(path));
+      if (entries === undefined) throw new UsageError(`the live data of ${set} ${version} is not kept any more`);
+      return entries;
+    },
+    close: async () => {
+      await data?.close();
+      await archive.close();
+    },
   };
 }
 
