@@ -48,7 +48,7 @@ export const maxChangedEntries = 50_000;
 /** Most changes that wait for those before them: as for files, in all and of one caller. */
 const writingLimits = { pieces: 64, piecesOfCaller: 16 };
 /** How often a change is checked anew when the set has changed meanwhile, before its caller is told to try again. */
-const maxTries = 20;
+const maxTries = 50;
 /** How long a try waits until this process serves what the others have changed, in milliseconds. */
 const followMs = 1_000;
 
@@ -120,27 +120,33 @@ export class LiveDataWriting {
     { by, expected }: DataChangeNote,
     key: ChangeKey | undefined,
   ): Promise<WrittenChange | undefined> {
-    const base = this.policies.changeable(name);
+    // First of all, so that a set that has no live data says so.
+    let base = this.policies.changeable(name);
     const now = await this.store.revisions(name);
     const revision = lastRevisionOf(now);
     if (typeof expected === 'number' && expected !== revision) throw notExpected(name, revision, expected);
     const isAt = ({ data, files = now.files }: ChangeableSet) => data === now.data && files === now.files;
     if (!isAt(base)) {
       await this.policies.followData();
-      const isFollowed = await this.policies.until(() => isAt(this.policies.changeable(name)), followMs);
-      // Somebody may have changed it once more. Where nothing came, this replica cannot serve what is there.
+      // It may be past these numbers already: others go on changing it.
+      const hasFollowed = ({ data, files = now.files }: ChangeableSet) => data >= now.data && files >= now.files;
+      const isFollowed = await this.policies.until(() => hasFollowed(this.policies.changeable(name)), followMs);
+      // Where nothing came, this replica cannot serve what is there.
       if (!isFollowed && (await this.isStill(name, now))) throw tooManyChanges();
-      return undefined;
+      base = this.policies.changeable(name);
+      if (typeof expected === 'number' && !isAt(base)) return undefined;
     }
+    const after = { data: base.data, files: base.files ?? now.files };
     const { loaded, effect, added, removed } = await tried(base.change(change));
     const { version } = loaded.served;
     if (added + removed === 0) {
-      if (key !== undefined) await this.store.keepAnswer(name, key, { version, revision }, Date.now());
-      return { set: name, version, revision, added, removed };
+      const answer = { version, revision: lastRevisionOf(after) };
+      if (key !== undefined) await this.store.keepAnswer(name, key, answer, Date.now());
+      return { set: name, ...answer, added, removed };
     }
     const entries = await inTurns(entriesOf(effect));
     const at = Date.now();
-    const written = await this.store.write(name, { ...entries, after: now, by, at, version, key });
+    const written = await this.store.write(name, { ...entries, after, by, at, version, key });
     if (written === undefined) return undefined;
     // The change is made; that this replica does not serve it yet is for its health to say.
     await this.policies.followData().catch(() => undefined);

@@ -21,7 +21,7 @@ it('a reader leaves no trace, and needs no index', async () => {
   expect((await reader.search({ subject: 'alice' })).items).toHaveLength(1);
   expect((await reader.stats({})).total).toBe(1);
   await reader.close();
-  expect(readdirSync(directory)).toEqual(['verdict.decisions.sqlite']);
+  expect(readdirSync(directory)).toEqual(['verdict.decisions.sqlite', 'verdict.log-key.pem']);
 });
 
 it('a database without a log beside it is said to have none, and none is made', async () => {
