@@ -106,7 +106,7 @@ describe('what is answered is what the OpenAPI document says', () => {
     ['get /v1/decisions/checkpoints/consistency', 404, '/v1/decisions/checkpoints/consistency?from=0&to=0'],
     ['get /v1/decisions/checkpoints/consistency', 400, '/v1/decisions/checkpoints/consistency?from=1'],
     ['get /v1/decisions/keys', 200, '/v1/decisions/keys'],
-    ['get /v1/decisions/{id}/proof', 503, () => `/v1/decisions/${decisionId}/proof`],
+    ['get /v1/decisions/{id}/proof', 404, () => `/v1/decisions/${decisionId}/proof`],
     ['get /v1/decisions/{id}/proof', 404, '/v1/decisions/none/proof'],
     ['post /v1/decisions/writers/{writer}/retire', 409, '/v1/decisions/writers/1/retire', {}],
     ['post /v1/decisions/writers/{writer}/retire', 404, '/v1/decisions/writers/9/retire', {}],
