@@ -27,7 +27,7 @@ import {
   testedStock,
 } from './run-tests.js';
 import type { ServedPolicySet } from './served-policy-set.js';
-import type { SetRevisions } from './set-revisions.js';
+import { claimedRevision, type SetRevisions } from './set-revisions.js';
 
 /** A policy set that may be put into service, and how to end what runs for it. */
 export interface LoadedPolicySet {
@@ -47,6 +47,8 @@ export interface LoadedPolicySet {
    * @throws DataError, PolicyError with the tests that fail
    */
   change(change: DataChange, revisions: SetRevisions, options?: ChangeOptions): Promise<ChangedLoadedSet>;
+  /** The same set under a number, and that of its files. */
+  numbered(revision: number | undefined, filesRevision: number | undefined): LoadedPolicySet;
   /** Called when another version took its place: requests that began with it still finish. */
   retire(): void;
   stop(): Promise<void>;
@@ -95,15 +97,20 @@ export async function loadPolicySet(
   return LoadedSet.of(set, inside, revisions, hasLiveTests);
 }
 
-/** The same set under a number, and that of its files. */
-export function withRevision(
+/**
+ * The same set under the revision that it may claim.
+ *
+ * @param files the number of its files
+ * @param known the numbers of the set when its data were read
+ * @param before what was claimed before
+ */
+export function claimed(
   loaded: LoadedPolicySet,
-  revision: number | undefined,
-  filesRevision: number | undefined,
+  files: number | undefined,
+  known: SetRevisions,
+  before: number | undefined,
 ): LoadedPolicySet {
-  return loaded instanceof LoadedSet
-    ? loaded.numbered(revision, filesRevision)
-    : { ...loaded, filesRevision, served: Object.freeze({ ...loaded.served, revision }) };
+  return loaded.numbered(claimedRevision(files, known, before), files);
 }
 
 const noData = LiveData.empty(sha256);
@@ -178,13 +185,16 @@ async function loadStock(
     await stock.stop();
     throw error;
   }
-  return {
-    served: Object.freeze({ ...description, engine: 'casbin', evaluate }),
+  const numbered = (revision: number | undefined, filesRevision: number | undefined): LoadedPolicySet => ({
+    served: Object.freeze({ ...description, revision, engine: 'casbin', evaluate }),
     data: undefined,
+    filesRevision,
     change: () => Promise.reject(new Error('a set of stock Casbin has no live data')),
+    numbered,
     retire: () => stock.retire(),
     stop: () => stock.stop(),
-  };
+  });
+  return numbered(undefined, undefined);
 }
 
 function describe(set: PolicySetFiles, inside: CompiledPolicySet, compiled: PolicySet) {

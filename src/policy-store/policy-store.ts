@@ -5,7 +5,7 @@ import { VerdictError } from '../errors.js';
 import { ArchivedVersions } from './archive/archived-versions.js';
 import type { ArchivedState, ServedVersion } from './archive/policy-archive.js';
 import { isOfData } from './data/unfit-data.js';
-import { type ChangedLoadedSet, type LoadedPolicySet, withRevision } from './load-policy-set.js';
+import { type ChangedLoadedSet, claimed, type LoadedPolicySet } from './load-policy-set.js';
 import type { PolicySetStatus } from './policy-set-status.js';
 import { type Entry, PolicySetTable } from './policy-set-table.js';
 import { ageOf, type OfferedSet, type SourceSink } from './policy-source.js';
@@ -256,7 +256,7 @@ export class PolicyStore {
     const loaded = await this.archived.loadFiles(entry.name, version, undefined, this.service.dataOf(entry));
     if (loaded.data === undefined) return loaded;
     const { filesRevision, served } = entry.loaded ?? {};
-    return withRevision(loaded, claimedRevision(filesRevision, loaded.data, served?.revision), filesRevision);
+    return claimed(loaded, filesRevision, loaded.data, served?.revision);
   }
 
   /**

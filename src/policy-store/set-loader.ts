@@ -1,12 +1,11 @@
 import { formatProblem, PolicyError, type PolicyProblem, presentProblems } from '../core/problem.js';
 import { currentSemantics } from '../core/semantics.js';
-import { type LoadedPolicySet, loadPolicySet, withRevision } from './load-policy-set.js';
+import { claimed, type LoadedPolicySet, loadPolicySet } from './load-policy-set.js';
 import { testsVersionOf, versionOf } from './policy-set-files.js';
 import type { Entry, PolicySetTable } from './policy-set-table.js';
 import { ageOf, type OfferedSet } from './policy-source.js';
 import type { LoadEvent, PolicyStoreOptions } from './policy-store-options.js';
 import { problemOfSet } from './set-file-problems.js';
-import { claimedRevision } from './set-revisions.js';
 import { defaultMaxSets } from './source-limits.js';
 import type { VersionService } from './version-service.js';
 
@@ -149,15 +148,15 @@ export class SetLoader {
     revision: number | undefined,
   ): Promise<LoadedPolicySet> {
     const { live, source } = this.options;
-    if (loaded.data === undefined || live === undefined) return withRevision(loaded, revision, revision);
+    if (loaded.data === undefined || live === undefined) return loaded.numbered(revision, revision);
     const before = entry.loaded?.served.revision;
     if (revision === undefined || !source.hasOwnNumbers) {
-      return withRevision(loaded, claimedRevision(revision, loaded.data, before), revision);
+      return claimed(loaded, revision, loaded.data, before);
     }
     // Without a number it says no more than before; with the next look at live data it is asked for again.
     const files = await live.numberFiles(entry.name, revision);
-    if (files === undefined) return withRevision(loaded, before, 0);
-    return withRevision(loaded, claimedRevision(files, { ...loaded.data, files }, before), files);
+    if (files === undefined) return loaded.numbered(before, 0);
+    return claimed(loaded, files, { ...loaded.data, files }, before);
   }
 
   /** Gives files that serve the number that they could not be given when they were loaded. */

@@ -1,6 +1,6 @@
 import type { ArchivedVersions } from './archive/archived-versions.js';
 import type { PolicyArchive } from './archive/policy-archive.js';
-import { type LoadedPolicySet, type LoadOptions, withRevision } from './load-policy-set.js';
+import type { LoadedPolicySet, LoadOptions } from './load-policy-set.js';
 import type { Entry, PolicySetTable } from './policy-set-table.js';
 import type { PolicyStoreOptions } from './policy-store-options.js';
 
@@ -66,7 +66,7 @@ export class VersionService {
   /** What serves is what its source has under this revision, too. */
   renumber(entry: Entry, revision: number | undefined): void {
     if (entry.loaded === undefined || entry.loaded.served.revision === revision) return;
-    entry.loaded = withRevision(entry.loaded, revision, revision);
+    entry.loaded = entry.loaded.numbered(revision, revision);
     this.sets.publish();
   }
 

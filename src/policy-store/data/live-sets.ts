@@ -2,10 +2,9 @@ import { isAway } from '../../database/database-error.js';
 import { VerdictError, versionNotFound } from '../../errors.js';
 import { inTurns } from '../../turns/turns.js';
 import type { RepositoryWatch } from '../database/policy-repository.js';
-import type { LoadedPolicySet } from '../load-policy-set.js';
-import { withRevision } from '../load-policy-set.js';
+import { claimed, type LoadedPolicySet } from '../load-policy-set.js';
 import type { Entry } from '../policy-set-table.js';
-import { claimedRevision, type SetRevisions } from '../set-revisions.js';
+import type { SetRevisions } from '../set-revisions.js';
 import type { Copied, SpoolCopy } from '../spool-copy.js';
 import type { CopiedData } from './data-copy.js';
 import { type EntriesChange, entriesBetween } from './entries.js';
@@ -170,7 +169,7 @@ export class LiveSets {
       after = changes.at(-1)!.revision;
     }
     const { filesRevision, served } = loaded;
-    return withRevision(loaded, claimedRevision(filesRevision, head, served.revision), filesRevision);
+    return claimed(loaded, filesRevision, head, served.revision);
   }
 
   /**
