@@ -26,6 +26,7 @@ import { PostgresBundlePins } from './bundle/postgres/postgres-bundle-pins.js';
 import { SentBundles } from './bundle/sent-bundles.js';
 import type { TrustedKeys } from './bundle/trusted-keys.js';
 import { copiedData } from './data/data-copy.js';
+import { DataCopying } from './data/data-copying.js';
 import { LiveDataStore } from './data/live-data-store.js';
 import { LiveDataWriting } from './data/live-data-writing.js';
 import { LiveSets } from './data/live-sets.js';
@@ -176,7 +177,7 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
         return new PolicyStore({
           source,
           archive,
-          live: new LiveSets(data, copy),
+          live: new LiveSets(data, copy && new DataCopying(copy)),
           log,
           onLoad: (event) => {
             observers.notify(event);

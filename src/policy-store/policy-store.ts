@@ -174,7 +174,7 @@ export class PolicyStore {
     const { source, live } = this.options;
     const ofSource = await source.latestRevision(name);
     if (live === undefined || this.sets.find(name)?.loaded?.data === undefined) return ofSource;
-    const revisions = await live.revisions(name);
+    const revisions = await live.store.revisions(name);
     // Files without numbers of their own have none here either, but perhaps had when their source was another.
     return (ofSource === undefined ? revisions.data : lastRevisionOf(revisions)) || undefined;
   }
@@ -288,7 +288,7 @@ export class PolicyStore {
     const { live } = this.options;
     if (live === undefined) return;
     let failure: unknown;
-    for (const head of await live.heads()) {
+    for (const head of await live.store.heads()) {
       if (this.isStopped) return;
       const entry = this.sets.find(head.name);
       if (entry === undefined || !isBehind(entry, head)) continue;

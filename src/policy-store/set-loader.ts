@@ -75,7 +75,7 @@ export class SetLoader {
     const entry = this.sets.find(name);
     if (entry === undefined) return;
     this.sets.remove(name);
-    this.options.live?.noteGone(name);
+    this.options.live?.copying?.noteGone(name);
     this.sets.publish();
     entry.loaded?.retire();
     this.options.log.warn({ policySet: name }, `policy set removed: ${why}`);

@@ -48,7 +48,7 @@ export class VersionService {
     const replaced = entry.loaded;
     entry.loaded = loaded;
     entry.archived = undefined;
-    this.options.live?.noteServed(name, loaded);
+    this.options.live?.copying?.noteServed(name, loaded);
     this.sets.publish();
     replaced?.retire();
     this.options.log.info(
@@ -83,7 +83,7 @@ export class VersionService {
     entry.archived = undefined;
     try {
       entry.loaded = await this.archived.loadFiles(name, version, undefined, this.dataOf(entry));
-      this.options.live?.noteServed(name, entry.loaded);
+      this.options.live?.copying?.noteServed(name, entry.loaded);
       this.options.log.warn({ policySet: name, version }, 'policy set served from the archive');
       return true;
     } catch (error) {

@@ -5,51 +5,31 @@ import type { RepositoryWatch } from '../database/policy-repository.js';
 import { claimed, type LoadedPolicySet } from '../load-policy-set.js';
 import type { Entry } from '../policy-set-table.js';
 import type { SetRevisions } from '../set-revisions.js';
-import type { Copied, SpoolCopy } from '../spool-copy.js';
-import type { CopiedData } from './data-copy.js';
+import type { DataCopying } from './data-copying.js';
 import { type EntriesChange, entriesBetween } from './entries.js';
-import { changesAtOnce, type DataHead, type DataSnapshot, type LiveDataStore } from './live-data-store.js';
+import { changesAtOnce, type DataSnapshot, type LiveDataStore } from './live-data-store.js';
 
-/** Pause between two looks at what is to be copied, in milliseconds. */
-const copyMs = 1_000;
-/** Copies take a fiftieth of the time at most: those of a million entries come some minutes apart. */
-const copyShare = 50;
-/** While changes have been known for longer than this, in milliseconds, the copy is not confirmed. */
-const freshMs = 3_000;
-
-/** Gives the sets that serve their live data, follows its changes, and keeps a copy for a start without the database. */
+/** Gives the sets that serve their live data, and follows its changes. */
 export class LiveSets {
   private watch: RepositoryWatch | undefined;
-  private timer: NodeJS.Timeout | undefined;
-  private copying: Promise<void> | undefined;
-  /** By the monotonic clock: before then nothing is copied. */
-  private nextCopy = 0;
-  /** What serves and is not copied yet. */
-  private readonly uncopied = new Map<string, CopiedData>();
-  /** Sets that serve live data. */
-  private readonly serving = new Set<string>();
-  /** What a start without the database has. */
-  private copied: Promise<Copied<CopiedData> | undefined> | undefined;
+  /** The time of the copy that serves, in milliseconds since 1970. */
   private servesCopyOf: number | undefined;
 
-  /** @param copy undefined where the database is a file of this machine */
+  /** @param copying undefined where the database is a file of this machine */
   constructor(
     readonly store: LiveDataStore,
-    private readonly copy?: SpoolCopy<CopiedData>,
+    readonly copying?: DataCopying,
   ) {}
 
   /** Calls `look` whenever live data of a set may have changed. */
   start(look: () => Promise<void>): void {
     this.watch = this.store.watch(look);
-    if (this.copy !== undefined) this.timer = setInterval(() => this.copySoon(), copyMs).unref();
+    this.copying?.start(() => this.ageMs);
   }
 
-  /** Resolves when nothing is being copied; what was not copied yet is copied now. */
   async stop(): Promise<void> {
     this.watch?.end();
-    clearInterval(this.timer);
-    await this.copying;
-    if (this.uncopied.size > 0) await this.copyNow();
+    await this.copying?.stop(this.ageMs);
   }
 
   /** How long ago all changes of live data were known here, in milliseconds; `Infinity` before the first time. */
@@ -57,28 +37,6 @@ export class LiveSets {
     const age = this.watch?.ageMs ?? Number.POSITIVE_INFINITY;
     if (age < Number.POSITIVE_INFINITY || this.servesCopyOf === undefined) return age;
     return Math.max(0, Date.now() - this.servesCopyOf);
-  }
-
-  /** Notes what serves of a set, to be copied. */
-  noteServed(name: string, { served, data: revisions }: LoadedPolicySet): void {
-    const { data } = served.compiled;
-    if (data === undefined || revisions === undefined) {
-      this.noteGone(name);
-      return;
-    }
-    this.serving.add(name);
-    if (this.copy === undefined) return;
-    this.uncopied.set(name, { name, revisions, roles: () => data.roles(), entities: () => data.entities() });
-  }
-
-  /** Notes that a set serves no live data any more. */
-  noteGone(name: string): void {
-    this.serving.delete(name);
-    this.uncopied.delete(name);
-  }
-
-  heads(): Promise<readonly DataHead[]> {
-    return this.store.heads();
   }
 
   /**
@@ -98,42 +56,10 @@ export class LiveSets {
   }
 
   private async copyOf(name: string, failure: unknown): Promise<DataSnapshot> {
-    this.copied ??= this.copy?.read(Date.now());
-    const copied = await this.copied;
-    const content = copied?.sets.find((set) => set.name === name)?.content;
-    if (copied === undefined || content === undefined) throw failure;
+    const copied = await this.copying?.read(name);
+    if (copied === undefined) throw failure;
     this.servesCopyOf = copied.confirmed;
-    const { revisions, roles, entities } = content;
-    return { revisions, roles: [...roles()], entities: [...entities()] };
-  }
-
-  private copySoon(): void {
-    if (this.copying !== undefined || performance.now() < this.nextCopy) return;
-    this.copying = this.copyNow().finally(() => {
-      this.copying = undefined;
-    });
-  }
-
-  /** Copies what is not copied yet; where all is, the copy is as old as what is known of changes. Does not throw. */
-  private async copyNow(): Promise<void> {
-    const { copy, ageMs } = this;
-    if (copy === undefined || ageMs > freshMs) return;
-    const began = performance.now();
-    const known = Date.now() - ageMs;
-    const [contents, names] = [[...this.uncopied.values()], [...this.serving].sort()];
-    const kept = await copy.keep(contents);
-    for (const content of kept) {
-      if (this.uncopied.get(content.name) === content) this.uncopied.delete(content.name);
-    }
-    // What has changed while it was copied is newer than what is confirmed here, and waits for the next round.
-    if (kept.length === contents.length) await copy.confirm(names, known);
-    const took = performance.now() - began;
-    this.nextCopy = performance.now() + copyShare * took;
-  }
-
-  /** The numbers of a set as they are now. */
-  revisions(name: string): Promise<SetRevisions> {
-    return this.store.revisions(name);
+    return copied.snapshot;
   }
 
   /** As `LiveDataStore.numberFiles`; undefined also while the database is away. */

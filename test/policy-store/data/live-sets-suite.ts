@@ -8,6 +8,7 @@ import { ArchiveRetention } from '../../../src/policy-store/archive/archive-rete
 import type { PolicyArchive } from '../../../src/policy-store/archive/policy-archive.js';
 import { SentBundles } from '../../../src/policy-store/bundle/sent-bundles.js';
 import { copiedData } from '../../../src/policy-store/data/data-copy.js';
+import { DataCopying } from '../../../src/policy-store/data/data-copying.js';
 import type { LiveDataStore } from '../../../src/policy-store/data/live-data-store.js';
 import { type DataChangeNote, LiveDataWriting } from '../../../src/policy-store/data/live-data-writing.js';
 import { LiveSets } from '../../../src/policy-store/data/live-sets.js';
@@ -455,7 +456,7 @@ export function describeLiveSets(database: string, make: () => Replicated): void
           database: 'db',
           onProblem: (what, error) => problems.push(`${what}: ${error}`),
         });
-        const made = newStore(folder, { archive, live: new LiveSets(data, copy), retryMs: 50 });
+        const made = newStore(folder, { archive, live: new LiveSets(data, new DataCopying(copy)), retryMs: 50 });
         await made.store.start();
         const stop = async () => {
           await made.store.stop();
