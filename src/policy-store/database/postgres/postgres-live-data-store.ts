@@ -21,18 +21,20 @@ import {
   type RoleFilter,
   type StoredChange,
 } from '../../data/live-data-store.js';
-import { packChange, unpackChange } from '../../data/packed-change.js';
+import { packChange } from '../../data/packed-change.js';
 import {
   type AttributionRow,
   attributionColumns,
+  type ChangeRow,
   type EntityRow,
   entityColumns,
+  mapped,
   type RoleRow,
   roleColumns,
-  toEntity,
+  toChanges,
+  toEntries,
   toListedEntity,
   toListedRole,
-  toRole,
 } from '../../data/stored-rows.js';
 import type { SetRevisions } from '../../set-revisions.js';
 import type { RepositoryWatch } from '../policy-repository.js';
@@ -105,27 +107,19 @@ export class PostgresLiveDataStore extends LiveDataStore {
           `SELECT ${entityColumns} FROM ${this.table('entity')} WHERE policy_set = $1`,
           [name],
         );
-        return {
-          revisions,
-          roles: await inTurns(mapped(roles, toRole)),
-          entities: await inTurns(mapped(entities, toEntity)),
-        };
+        return { revisions, ...(await toEntries(roles, entities)) };
       },
       { snapshot: true, readOnly: true },
     );
   }
 
   async changesAfter(name: string, revision: number, limit: number): Promise<readonly StoredChange[]> {
-    const rows = await this.tables.query<{ revision: number; changed: number; changed_by: string; content: Buffer }>(
+    const rows = await this.tables.query<ChangeRow>(
       `SELECT revision, changed, changed_by, content FROM ${this.table('change')}
        WHERE policy_set = $1 AND revision > $2 ORDER BY revision LIMIT $3`,
       [name, revision, limit],
     );
-    const changes: StoredChange[] = [];
-    for (const { revision: of, changed: at, changed_by: by, content } of rows) {
-      changes.push({ ...(await unpackChange(content)), revision: of, at, by });
-    }
-    return changes;
+    return toChanges(rows);
   }
 
   async write(name: string, change: NewChange): Promise<number | undefined> {
@@ -320,18 +314,6 @@ function* digestsOfChange({ added, removed }: EntriesChange) {
     removedRoles: yield* mapped(removed.roles, digestOfRole),
     removedEntities: yield* mapped(removed.entities, digestOfEntity),
   };
-}
-
-/** Entries that are looked at in one go. */
-const entriesPerStep = 500;
-
-function* mapped<From, To>(items: readonly From[], map: (item: From) => To): Generator<void, To[]> {
-  const results: To[] = [];
-  for (const item of items) {
-    results.push(map(item));
-    if (results.length % entriesPerStep === 0) yield;
-  }
-  return results;
 }
 
 function digestOfRole([definition = '', name = '', role = '', domain = '']: RoleTuple): string {

@@ -16,18 +16,19 @@ import {
   type RoleFilter,
   type StoredChange,
 } from '../../data/live-data-store.js';
-import { packChange, unpackChange } from '../../data/packed-change.js';
+import { packChange } from '../../data/packed-change.js';
 import {
   type AttributionRow,
   attributionColumns,
+  type ChangeRow,
   type EntityRow,
   entityColumns,
   type RoleRow,
   roleColumns,
-  toEntity,
+  toChanges,
+  toEntries,
   toListedEntity,
   toListedRole,
-  toRole,
 } from '../../data/stored-rows.js';
 import type { SetRevisions } from '../../set-revisions.js';
 import type { RepositoryWatch } from '../policy-repository.js';
@@ -90,21 +91,17 @@ export class SqliteLiveDataStore extends LiveDataStore {
         `SELECT ${entityColumns} FROM data_entity WHERE policy_set = ?`,
         [name],
       );
-      return { revisions, roles: roles.map(toRole), entities: entities.map(toEntity) };
+      return { revisions, ...(await toEntries(roles, entities)) };
     });
   }
 
   async changesAfter(name: string, revision: number, limit: number): Promise<readonly StoredChange[]> {
-    const rows = await this.query<{ revision: number; changed: number; changed_by: string; content: Buffer }>(
+    const rows = await this.query<ChangeRow>(
       `SELECT revision, changed, changed_by, content FROM data_change WHERE policy_set = ? AND revision > ?
          ORDER BY revision LIMIT ?`,
       [name, revision, limit],
     );
-    const changes: StoredChange[] = [];
-    for (const { revision: of, changed: at, changed_by: by, content } of rows) {
-      changes.push({ ...(await unpackChange(content)), revision: of, at, by });
-    }
-    return changes;
+    return toChanges(rows);
   }
 
   async write(name: string, change: NewChange): Promise<number | undefined> {
