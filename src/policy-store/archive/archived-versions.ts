@@ -1,9 +1,10 @@
 import { PolicyError } from '../../core/problem.js';
 import { currentSemantics, isSemantics, semanticsBeforeNumbers } from '../../core/semantics.js';
 import { VerdictError, versionNotFound } from '../../errors.js';
-import type { LiveDataStore } from '../data/live-data-store.js';
+import type { DataSnapshot, LiveDataStore } from '../data/live-data-store.js';
 import { type LoadedPolicySet, type LoadOptions, loadPolicySet } from '../load-policy-set.js';
 import type { ServedPolicySet } from '../served-policy-set.js';
+import type { ArchivedVersion } from './archived-version.js';
 import type { PolicyArchive } from './policy-archive.js';
 
 /** Most loaded versions that are kept. A replay of a day's decisions needs one or two of each set. */
@@ -46,13 +47,8 @@ export class ArchivedVersions {
    * @throws VerdictError `policy_version_not_found`, `policy_version_invalid`
    */
   async load(name: string, version: string, semantics?: number): Promise<LoadedPolicySet> {
-    const archived = await this.archive?.version(name, version);
-    const revision = archived?.dataRevision;
-    if (revision === undefined) return this.loadFiles(name, version, semantics);
-    const loaded = await this.loadFiles(name, version, semantics, async () => {
-      const entries = await this.data?.entriesAt(name, revision);
-      if (entries === undefined) throw versionNotFound(name, version);
-      return { ...entries, revisions: { files: 0, data: revision } };
+    const loaded = await this.loadWith(name, version, semantics, ({ dataRevision: revision }) => {
+      return revision === undefined ? undefined : () => this.dataAt(name, version, revision);
     });
     if (loaded.served.version === version) return loaded;
     await loaded.stop();
@@ -65,11 +61,26 @@ export class ArchivedVersions {
    * @param data the live data to load them with
    * @throws as `load` does
    */
-  async loadFiles(
+  loadFiles(
     name: string,
     version: string,
-    semantics?: number,
-    data?: LoadOptions['data'],
+    semantics: number | undefined,
+    data: LoadOptions['data'],
+  ): Promise<LoadedPolicySet> {
+    return this.loadWith(name, version, semantics, () => data);
+  }
+
+  private async dataAt(name: string, version: string, revision: number): Promise<DataSnapshot> {
+    const entries = await this.data?.entriesAt(name, revision);
+    if (entries === undefined) throw versionNotFound(name, version);
+    return { ...entries, revisions: { files: 0, data: revision } };
+  }
+
+  private async loadWith(
+    name: string,
+    version: string,
+    semantics: number | undefined,
+    dataOf: (archived: ArchivedVersion) => LoadOptions['data'],
   ): Promise<LoadedPolicySet> {
     const archived = await this.archive?.version(name, version);
     const files = archived === undefined ? undefined : await this.archive?.files(name, version);
@@ -82,7 +93,7 @@ export class ArchivedVersions {
       throw new VerdictError('policy_version_invalid', `The version is meant under semantics ${number}, and ${known}.`);
     }
     try {
-      return await loadPolicySet(files, { semantics: number, data });
+      return await loadPolicySet(files, { semantics: number, data: dataOf(archived) });
     } catch (error) {
       if (!(error instanceof PolicyError)) throw error;
       throw new VerdictError('policy_version_invalid', `The version cannot be loaded: ${error.message}.`, {

@@ -4,19 +4,18 @@ import type { PostgresClient } from '../../../database/postgres/postgres-client.
 import type { PostgresDatabase } from '../../../database/postgres/postgres-database.js';
 import { PostgresTables } from '../../../database/postgres/postgres-tables.js';
 import { type PolicySetFiles, versionOf } from '../../policy-set-files.js';
-import { archivedFilesOf, packFile, unpackFile, unpackVersion } from '../archived-files.js';
-import type { ArchivedFile, ArchivedVersion, VersionsPage } from '../archived-version.js';
+import { archivedFilesOf, packFile } from '../archived-files.js';
+import type { ArchivedVersion } from '../archived-version.js';
 import {
   type ArchivedState,
-  bytesOnAPage,
   type DataVersion,
   type KnownState,
   type NeededData,
   newestVersions,
-  PolicyArchive,
   replacementMs,
   type ServedVersion,
 } from '../policy-archive.js';
+import { type ListedVersion, StoredPolicyArchive, type VersionRow } from '../stored-policy-archive.js';
 import { policyArchiveTables } from './migrations/1764400000010-policy-archive.js';
 import { dataVersionColumns } from './migrations/1764400000012-data-versions.js';
 
@@ -41,19 +40,8 @@ interface StateRow {
   readonly semantics: number | null;
 }
 
-interface StoredVersion {
-  readonly version: string;
-  readonly files: ArchivedFile[];
-  readonly git_commit: string | null;
-  readonly semantics: number;
-  readonly files_version: string | null;
-  readonly data_revision: number | null;
-  readonly first_served: number;
-  readonly last_served: number;
-}
-
 /** The archive of all replicas, in PostgreSQL: a version that several of them load is kept once. */
-export class PostgresPolicyArchive extends PolicyArchive {
+export class PostgresPolicyArchive extends StoredPolicyArchive {
   private readonly fileTable: string;
   private readonly versionTable: string;
   private readonly setTable: string;
@@ -214,50 +202,22 @@ export class PostgresPolicyArchive extends PolicyArchive {
     return rows.map(toState);
   }
 
-  async versions(name: string, limit: number, after?: string): Promise<VersionsPage> {
-    const found = await this.tables.query<{ version: string; bytes: number }>(
+  protected list(name: string, limit: number, after: string | undefined): Promise<readonly ListedVersion[]> {
+    return this.tables.query<ListedVersion>(
       `SELECT version, octet_length(files::text) AS bytes FROM ${this.versionTable}
        WHERE policy_set = $1 AND alone AND ($2::text IS NULL OR (first_served, version COLLATE "C") <
          (SELECT first_served, version COLLATE "C" FROM ${this.versionTable} WHERE policy_set = $1 AND version = $2))
        ORDER BY first_served DESC, version COLLATE "C" DESC LIMIT $3`,
-      [name, after ?? null, limit + 1],
+      [name, after ?? null, limit],
     );
-    const items: ArchivedVersion[] = [];
-    let bytes = 0;
-    for (const row of found) {
-      if (items.length === limit || (items.length > 0 && bytes + row.bytes > bytesOnAPage)) {
-        return { items, nextCursor: items.at(-1)!.version };
-      }
-      bytes += row.bytes;
-      const item = await this.version(name, row.version);
-      if (item !== undefined) items.push(item);
-    }
-    return { items };
   }
 
-  async version(name: string, version: string): Promise<ArchivedVersion | undefined> {
-    const [row] = await this.tables.query<StoredVersion>(
+  protected async row(name: string, version: string): Promise<VersionRow | undefined> {
+    const [row] = await this.tables.query<VersionRow>(
       `SELECT * FROM ${this.versionTable} WHERE policy_set = $1 AND version = $2`,
       [name, version],
     );
-    const archived = row && toVersion(row);
-    if (archived?.filesVersion === undefined) return archived;
-    const base = await this.version(name, archived.filesVersion);
-    if (base === undefined) return undefined;
-    return { ...archived, files: base.files, ...(base.gitCommit !== undefined && { gitCommit: base.gitCommit }) };
-  }
-
-  async files(name: string, version: string): Promise<PolicySetFiles | undefined> {
-    const archived = await this.version(name, version);
-    return (
-      archived &&
-      unpackVersion(name, archived.filesVersion ?? version, archived.files, (digest) => this.contentOf(digest))
-    );
-  }
-
-  async file(name: string, version: string, path: string): Promise<Uint8Array | undefined> {
-    const archived = await this.version(name, version);
-    return archived && unpackFile(name, version, path, archived.files, (digest) => this.contentOf(digest));
+    return row;
   }
 
   /** Another replica may write the same content at the same time: then it is there. */
@@ -312,7 +272,7 @@ export class PostgresPolicyArchive extends PolicyArchive {
     await client.query(`SELECT pg_advisory_xact_lock${shared}(hashtextextended($1, 0))`, [this.fileTable]);
   }
 
-  private async contentOf(digest: string): Promise<Buffer | undefined> {
+  protected async contentOf(digest: string): Promise<Buffer | undefined> {
     const [row] = await this.tables.query<{ content: Buffer }>(
       `SELECT content FROM ${this.fileTable} WHERE digest = $1`,
       [digest],
@@ -327,18 +287,5 @@ function toState({ name, version, pinned_over, semantics }: StateRow): KnownStat
     version,
     ...(pinned_over !== null && { pinnedOver: pinned_over }),
     semantics: semantics ?? undefined,
-  };
-}
-
-function toVersion({ version, files, semantics, ...row }: StoredVersion): ArchivedVersion {
-  return {
-    version,
-    files,
-    semantics,
-    firstServed: new Date(row.first_served).toISOString(),
-    lastServed: new Date(row.last_served).toISOString(),
-    ...(row.git_commit !== null && { gitCommit: row.git_commit }),
-    ...(row.files_version !== null && { filesVersion: row.files_version }),
-    ...(row.data_revision !== null && { dataRevision: row.data_revision }),
   };
 }

@@ -1,39 +1,35 @@
 import { currentSemantics, semanticsBeforeNumbers } from '../../../core/semantics.js';
 import { SqliteConnection } from '../../../database/sqlite/sqlite-connection.js';
 import { type PolicySetFiles, versionOf } from '../../policy-set-files.js';
-import { archivedFilesOf, packFile, unpackFile, unpackVersion } from '../archived-files.js';
-import type { ArchivedFile, ArchivedVersion, VersionsPage } from '../archived-version.js';
+import { archivedFilesOf, packFile } from '../archived-files.js';
+import type { ArchivedFile } from '../archived-version.js';
 import {
   type ArchivedState,
-  bytesOnAPage,
   type DataVersion,
   type KnownState,
   type NeededData,
   newestVersions,
-  PolicyArchive,
   replacementMs,
   type ServedVersion,
 } from '../policy-archive.js';
+import { type ListedVersion, StoredPolicyArchive, type VersionRow } from '../stored-policy-archive.js';
 import { PolicyArchive1763700000010 } from './migrations/1763700000010-policy-archive.js';
 import { Semantics1763700000011 } from './migrations/1763700000011-semantics.js';
 import { DataVersions1764400000012 } from './migrations/1764400000012-data-versions.js';
 
 const versionsPerStep = 100;
-interface VersionRow {
-  version: string;
-  files: string;
-  git_commit: string | null;
-  /** Not there in a database of 0.1 that is only read. */
-  semantics?: number | null;
-  /** As `semantics`. */
-  files_version?: string | null;
-  data_revision?: number | null;
-  first_served: number;
-  last_served: number;
+
+/** A row as SQLite gives it. */
+interface StoredRow extends Pick<VersionRow, 'version' | 'git_commit' | 'first_served' | 'last_served'> {
+  readonly files: string;
+  /** Not there in a database of 0.1 that is only read, as what follows. */
+  readonly semantics?: number | null;
+  readonly files_version?: string | null;
+  readonly data_revision?: number | null;
 }
 
 /** The archive in the service's SQLite database. */
-export class SqlitePolicyArchive extends PolicyArchive {
+export class SqlitePolicyArchive extends StoredPolicyArchive {
   /** The last of the changes that must not meet: a file is kept before the version that names it. */
   private lastChange: Promise<unknown> = Promise.resolve();
   private pruningEnds = false;
@@ -226,73 +222,37 @@ export class SqlitePolicyArchive extends PolicyArchive {
     return states;
   }
 
-  async versions(name: string, limit: number, after?: string): Promise<VersionsPage> {
-    const found = await this.connection.query<{ version: string; bytes: number }>(
+  protected list(name: string, limit: number, after: string | undefined): Promise<readonly ListedVersion[]> {
+    return this.connection.query<ListedVersion>(
       `SELECT version, octet_length(files) AS bytes FROM policy_version
        WHERE policy_set = ?1 ${this.knowsData ? 'AND alone' : ''} AND (?2 IS NULL OR (first_served, version) <
          (SELECT first_served, version FROM policy_version WHERE policy_set = ?1 AND version = ?2))
        ORDER BY first_served DESC, version DESC LIMIT ?3`,
-      [name, after ?? null, limit + 1],
+      [name, after ?? null, limit],
     );
-    const items: ArchivedVersion[] = [];
-    let bytes = 0;
-    for (const row of found) {
-      if (items.length === limit || (items.length > 0 && bytes + row.bytes > bytesOnAPage)) {
-        return { items, nextCursor: items.at(-1)!.version };
-      }
-      bytes += row.bytes;
-      const item = await this.version(name, row.version);
-      if (item !== undefined) items.push(item);
-    }
-    return { items };
   }
 
-  async version(name: string, version: string): Promise<ArchivedVersion | undefined> {
-    const [row] = await this.connection.query<VersionRow>(
+  protected async row(name: string, version: string): Promise<VersionRow | undefined> {
+    const [row] = await this.connection.query<StoredRow>(
       `SELECT * FROM policy_version
        WHERE policy_set = ? AND version = ?`,
       [name, version],
     );
-    const archived = row && toVersion(row);
-    if (archived?.filesVersion === undefined) return archived;
-    const base = await this.version(name, archived.filesVersion);
-    if (base === undefined) return undefined;
-    return { ...archived, files: base.files, ...(base.gitCommit !== undefined && { gitCommit: base.gitCommit }) };
-  }
-
-  async files(name: string, version: string): Promise<PolicySetFiles | undefined> {
-    const archived = await this.version(name, version);
     return (
-      archived &&
-      unpackVersion(name, archived.filesVersion ?? version, archived.files, (digest) => this.contentOf(digest))
+      row && {
+        ...row,
+        files: JSON.parse(row.files) as ArchivedFile[],
+        semantics: row.semantics ?? semanticsBeforeNumbers,
+        files_version: row.files_version ?? null,
+        data_revision: row.data_revision ?? null,
+      }
     );
   }
 
-  async file(name: string, version: string, path: string): Promise<Uint8Array | undefined> {
-    const archived = await this.version(name, version);
-    return archived && unpackFile(name, version, path, archived.files, (digest) => this.contentOf(digest));
-  }
-
-  private async contentOf(digest: string): Promise<Buffer | undefined> {
+  protected async contentOf(digest: string): Promise<Buffer | undefined> {
     const [row] = await this.connection.query<{ content: Buffer }>('SELECT content FROM policy_file WHERE digest = ?', [
       digest,
     ]);
     return row?.content;
   }
-}
-
-function toVersion(row: VersionRow): ArchivedVersion {
-  const version = {
-    version: row.version,
-    files: JSON.parse(row.files) as ArchivedFile[],
-    semantics: row.semantics ?? semanticsBeforeNumbers,
-    firstServed: new Date(row.first_served).toISOString(),
-    lastServed: new Date(row.last_served).toISOString(),
-  };
-  return {
-    ...version,
-    ...(row.git_commit !== null && { gitCommit: row.git_commit }),
-    ...(row.files_version != null && { filesVersion: row.files_version }),
-    ...(row.data_revision != null && { dataRevision: row.data_revision }),
-  };
 }
