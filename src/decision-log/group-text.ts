@@ -18,6 +18,8 @@
 import { semanticsBeforeNumbers } from '../core/semantics.js';
 import { idMilliseconds } from './decision-ids.js';
 import type { DecisionRecord, NewDecisionRecord } from './decision-record.js';
+import { isRecordLine } from './line-time.js';
+import { timeText } from './time-text.js';
 
 /** What records of one moment mostly agree in. */
 export type CommonMembers = Pick<
@@ -79,15 +81,14 @@ type Make<Made> = (own: OwnMembers, common: StoredCommon, sequence: number) => M
  * can say which record a line is.
  */
 function* readAroundDamage<Made>(
-  { first, count, lines }: { readonly first: number; readonly count: number; readonly lines: readonly string[] },
+  { first, count }: { readonly first: number; readonly count: number },
+  commonLine: string,
+  texts: readonly string[],
   tests: readonly TextTest[],
   unreadable: (sequence: number) => void,
   make: Make<Made>,
 ): Generator<Made> {
-  const hasCommon = !lines[0]!.startsWith('{"id":');
-  const commonLine = hasCommon ? lines[0]! : '{}';
   const common = parsed(commonLine, unreadable);
-  const texts = hasCommon ? lines.slice(1) : lines;
   const all = texts.map((line) => (common === undefined ? undefined : parsed(line, unreadable)));
   const isFoundOut = common !== undefined && all.includes(undefined) && texts.length < count;
   const before = isFoundOut ? all.indexOf(undefined) : 0;
@@ -111,11 +112,12 @@ function* readLines<Made>(
 ): Generator<Made> {
   const lines = records.split('\n');
   // Groups were once written with whole records in their lines, and nothing before the first.
-  const hasCommon = !lines[0]!.startsWith('{"id":');
+  const hasCommon = !isRecordLine(lines[0]!);
   const starts = lines.flatMap((line, i) => (i > 0 && line.startsWith(commonBeginning) ? [i] : []));
   const written = lines.length - starts.length - (hasCommon ? 1 : 0);
   if (count !== undefined && written !== count && unreadable !== undefined) {
-    yield* readAroundDamage({ first, count, lines }, tests, unreadable, make);
+    const [commonLine, texts] = hasCommon ? [lines[0]!, lines.slice(1)] : ['{}', lines];
+    yield* readAroundDamage({ first, count }, commonLine, texts, tests, unreadable, make);
     return;
   }
   let sequence = first + written;
@@ -206,22 +208,5 @@ function briefRecord(own: OwnMembers, common: StoredCommon, sequence: number): B
 }
 
 function timeOf(id: string): string {
-  return rfc3339(idMilliseconds(id)!);
-}
-
-/** The minute of the time that was written last, and its text up to the seconds. */
-let minute = Number.NaN;
-let textOfMinute = '';
-const digits = Array.from({ length: 1_000 }, (_, n) => String(n).padStart(3, '0'));
-
-/** As `Date.toISOString`, which takes a third as long as parsing a record does: its times follow on each other. */
-function rfc3339(ms: number): string {
-  const ofMinute = Math.floor(ms / 60_000);
-  if (ofMinute !== minute) {
-    textOfMinute = new Date(ofMinute * 60_000).toISOString().slice(0, -'00.000Z'.length);
-    minute = ofMinute;
-  }
-  const rest = ms - ofMinute * 60_000;
-  const seconds = Math.floor(rest / 1_000);
-  return `${textOfMinute}${digits[seconds]!.slice(1)}.${digits[rest - seconds * 1_000]!}Z`;
+  return timeText(idMilliseconds(id)!);
 }

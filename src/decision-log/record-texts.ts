@@ -7,6 +7,7 @@ import type { Action, DecisionRequest, Entity } from '../core/request.js';
 import type { DecisionRecord, NewDecisionRecord } from './decision-record.js';
 import type { CommonMembers } from './group-text.js';
 import { canonicalJson, quoted } from './proof/canonical-json.js';
+import { timeText } from './time-text.js';
 
 export interface RecordTexts {
   /** The members of its own, in the order in which a person would read them; their values in the form of RFC 8785. */
@@ -48,8 +49,8 @@ type WholeRecord = Omit<DecisionRecord, 'writer' | 'sequence'>;
 /** Serialised once, never again. `timeInId`: whether its id holds the millisecond of its time. */
 export function recordTexts(record: NewDecisionRecord, common: CommonTexts, timeInId: boolean): RecordTexts {
   const { members } = common;
-  const time = rfc3339(record.time);
-  const clock = record.clock === record.time ? time : rfc3339(record.clock);
+  const time = timeText(record.time);
+  const clock = record.clock === record.time ? time : timeText(record.clock);
   const id = quoted(record.id);
   const request = requestText(record.request);
   const reason = reasonText(record.reason);
@@ -144,16 +145,4 @@ function isOrdered(value: unknown): boolean {
     before = name;
   }
   return true;
-}
-
-let lastMs = 0;
-let lastText = '1970-01-01T00:00:00.000Z';
-
-/** Records of a group are mostly of one millisecond. */
-function rfc3339(ms: number): string {
-  if (ms !== lastMs) {
-    lastText = new Date(ms).toISOString();
-    lastMs = ms;
-  }
-  return lastText;
 }

@@ -1,7 +1,7 @@
 import type { PostgresStatements } from '../../database/postgres/postgres-client.js';
 import type { GapCause, Loss } from '../log-gap.js';
-import { entryOfGap, entryOfGroup, groupRoot, saltBytes } from '../proof/group-hashes.js';
-import { Frontier, hashBytes, type StoredTree, type TreeEntry, type TreeHash } from '../proof/merkle-tree.js';
+import { entryOfGap, GroupEntry, type HashedGroup, saltBytes } from '../proof/group-hashes.js';
+import { Frontier, hashBytes, type StoredTree, type TreeEntry } from '../proof/merkle-tree.js';
 import type { LogTransaction } from './row-walk.js';
 import { groupNodeBytes } from './shared-row.js';
 
@@ -11,12 +11,8 @@ const entriesAtOnce = 64;
 const mostGroups = 128;
 
 /** A group within a row of `decision_group`, as far as its tree needs it. */
-export interface SharedGroup {
-  readonly first: number;
-  readonly count: number;
+export interface SharedGroup extends HashedGroup {
   readonly entry: number;
-  readonly node: TreeHash;
-  readonly leaves: Buffer;
   /** Undefined where they were not read. */
   readonly salts: Buffer | undefined;
 }
@@ -120,21 +116,8 @@ export class SharedTree implements StoredTree {
     return new Map<number, TreeEntry>([
       ...dropped.map(({ entry, leaf, node }) => [entry, { leaf, node }] as const),
       ...gaps.map((gap) => [gap.entry, { leaf: entryOfGap(gap), node: gap.node }] as const),
-      ...rows.flatMap(groupsOfRow).map((group) => [group.entry, new SharedGroupEntry(group)] as const),
+      ...rows.flatMap(groupsOfRow).map((group) => [group.entry, new GroupEntry(group)] as const),
     ]);
-  }
-}
-
-class SharedGroupEntry implements TreeEntry {
-  constructor(private readonly group: SharedGroup) {}
-
-  get node(): TreeHash {
-    return this.group.node;
-  }
-
-  get leaf(): TreeHash {
-    const { first, count, leaves } = this.group;
-    return entryOfGroup(first, count, groupRoot(leaves));
   }
 }
 

@@ -14,7 +14,7 @@
 import { hash, randomFillSync } from 'node:crypto';
 import type { GapCause, Loss } from '../log-gap.js';
 import { canonicalJson } from './canonical-json.js';
-import { hashBytes, sha256Of, type TreeHash } from './merkle-tree.js';
+import { hashBytes, sha256Of, type TreeEntry, type TreeHash } from './merkle-tree.js';
 
 export const saltBytes = 16;
 const runLength = 4;
@@ -132,6 +132,29 @@ export function entryOfGroup(first: number, count: number, root: TreeHash): Tree
   groupEntry.writeUInt32BE(count, 10);
   root.copy(groupEntry, 14);
   return sha256Of(groupEntry);
+}
+
+/** A group as its writer's tree has it. */
+export interface HashedGroup {
+  readonly first: number;
+  readonly count: number;
+  /** The node that it completed. */
+  readonly node: TreeHash;
+  readonly leaves: Buffer;
+}
+
+export class GroupEntry implements TreeEntry {
+  constructor(private readonly group: HashedGroup) {}
+
+  get node(): TreeHash {
+    return this.group.node;
+  }
+
+  /** Made when it is asked for: most entries are read for their nodes. */
+  get leaf(): TreeHash {
+    const { first, count, leaves } = this.group;
+    return entryOfGroup(first, count, groupRoot(leaves));
+  }
 }
 
 const gapPrefix = Buffer.from([0, 2]);

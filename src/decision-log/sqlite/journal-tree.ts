@@ -1,19 +1,15 @@
 import { isDamaged, type SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import type { GapCause, Loss } from '../log-gap.js';
-import { entryOfGap, entryOfGroup, groupRoot } from '../proof/group-hashes.js';
-import { Frontier, frontierOf, type StoredTree, type TreeEntry, type TreeHash } from '../proof/merkle-tree.js';
+import { entryOfGap, GroupEntry, type HashedGroup } from '../proof/group-hashes.js';
+import { Frontier, frontierOf, type StoredTree, type TreeEntry } from '../proof/merkle-tree.js';
 import { type JournalFormat, readBeginning, type TreeEnd } from './journal-format.js';
 
 /** Entries that are read at once: the index of the journal has each 64th. */
 const entriesAtOnce = 64;
 
 /** A group as a row of `journal`, as far as the tree needs it. */
-export interface TreeRow {
-  readonly first: number;
-  readonly count: number;
+export interface TreeRow extends HashedGroup {
   readonly entry: number;
-  readonly node: Buffer;
-  readonly leaves: Buffer;
 }
 
 /** A row of `gap` that is in the tree. */
@@ -80,20 +76,6 @@ export async function readRun(
     ...gaps.map((gap) => [gap.entry, { leaf: entryOfGap(gap), node: gap.node }] as const),
     ...rows.map((row) => [row.entry, new GroupEntry(row)] as const),
   ]);
-}
-
-class GroupEntry implements TreeEntry {
-  constructor(private readonly row: TreeRow) {}
-
-  get node(): TreeHash {
-    return this.row.node;
-  }
-
-  /** Made when it is asked for: most entries are read for their nodes. */
-  get leaf(): TreeHash {
-    const { first, count, leaves } = this.row;
-    return entryOfGroup(first, count, groupRoot(leaves));
-  }
 }
 
 /** What the file says of the entries before its own, those of it that the retention removed among them. */
