@@ -1,12 +1,11 @@
 /** The README is true: its commands run against the built service and answer what it shows. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type BuiltService, startBuilt } from './built-service.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const readme = readFileSync(join(root, 'README.md'), 'utf8');
@@ -29,7 +28,7 @@ const commands = blocks.flatMap(({ language, text }, index) => {
 });
 
 describe('the README', () => {
-  let service: ChildProcess;
+  let service: BuiltService;
   let url: string;
   let folder: string;
 
@@ -38,21 +37,12 @@ describe('the README', () => {
     // What `npm start` does after the build, in a folder of its own.
     const [program, ...args] = scripts.start!.split(' && ').at(-1)!.split(' ');
     expect(program).toBe('node');
-    service = spawn(process.execPath, [join(root, args[0]!), ...args.slice(1)], {
-      cwd: folder,
-      env: { PATH: process.env.PATH, VERDICT_PORT: '0', VERDICT_POLICY_DIR: join(root, 'policies') },
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    for await (const line of createInterface({ input: service.stdout! })) {
-      url = /^verdict listening on (http:\S+)$/.exec(line)?.[1] ?? '';
-      if (url !== '') break;
-    }
-    service.stdout!.resume();
+    service = await startBuilt(folder, { VERDICT_POLICY_DIR: join(root, 'policies') }, { args, stderr: 'inherit' });
+    url = service.url;
   });
 
   afterAll(async () => {
-    service.kill('SIGTERM');
-    await once(service, 'exit');
+    await service.stop();
     rmSync(folder, { recursive: true });
   });
 

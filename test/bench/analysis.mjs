@@ -9,19 +9,9 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { roleModel as model } from './role-model.mjs';
 
 const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
-const model = `[request_definition]
-r = sub, obj, act
-[policy_definition]
-p = sub, obj, act
-[role_definition]
-g = _, _
-[policy_effect]
-e = some(where (p.eft == allow))
-[matchers]
-m = g(r.sub, p.sub) && r.obj == p.obj && r.act == p.act
-`;
 const actions = ['read', 'write', 'list', 'share', 'delete'];
 
 /** Each role has some rules, each subject one role. */

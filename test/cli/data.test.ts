@@ -1,40 +1,27 @@
-/** `verdict data`, against the built service with live data. */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { liveSets } from '../api/live-data-sets.js';
+import { type BuiltService, startBuilt } from '../built-service.js';
 import { writePolicies } from '../http/service.js';
 import { verdict } from './run.js';
 
-const root = fileURLToPath(new URL('../../', import.meta.url));
 const cwd = mkdtempSync(join(tmpdir(), 'verdict-data-'));
-let service: ChildProcess;
+let service: BuiltService;
 let url = '';
 
 beforeAll(async () => {
   writePolicies(join(cwd, 'policies'), liveSets);
-  service = spawn(process.execPath, [join(root, 'dist/cli.js'), 'serve', '--local'], {
-    cwd,
-    env: { PATH: process.env.PATH, VERDICT_PORT: '0', VERDICT_LOG_LEVEL: 'error' },
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
-  for await (const line of createInterface({ input: service.stdout! })) {
-    url = /^verdict listening on (http:\S+)$/.exec(line)?.[1] ?? '';
-    if (url !== '') break;
-  }
-  service.stdout!.resume();
+  service = await startBuilt(cwd, { VERDICT_LOG_LEVEL: 'error' });
+  url = service.url;
 });
 
 afterAll(async () => {
-  service.kill('SIGTERM');
-  await once(service, 'exit');
+  await service.stop();
   rmSync(cwd, { recursive: true });
 });
 

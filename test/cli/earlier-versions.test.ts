@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { versionAt } from '../../src/cli/sources/version-at.js';
 import { type Service, startService, writePolicies } from '../http/service.js';
-import { idModel } from '../models.js';
+import { idModel, roleModel } from '../models.js';
 import { type Ran, verdict, workFolder } from './run.js';
 
 let service: Service;
@@ -76,11 +76,8 @@ describe.each(['--url', '--database'] as const)('with %s', (where) => {
 it('live data are those of the version that is asked; --url, which does not give them, says so', async () => {
   const folder = workFolder({ policies: false });
   const path = join(folder, 'data/verdict.sqlite');
-  const withRoles = idModel
-    .replace('[policy_effect]', '[role_definition]\ng = _, _\n\n[policy_effect]')
-    .replace('r.sub == p.sub', 'g(r.sub, p.sub)');
   const set = {
-    'default/model.conf': withRoles,
+    'default/model.conf': roleModel,
     'default/rules.csv': 'p, reader, doc, read\n',
     'default/policy-set.yaml': 'data: { roles: [g] }\n',
   };

@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { roleModel } from '../models.js';
 import { verdict, workFolder } from './run.js';
 
 const commands: [name: string, code: number, args: string[]][] = [
@@ -66,18 +67,7 @@ describe.each(commands)('%s', (name, code, args) => {
   });
 });
 
-const faulty = `
-[request_definition]
-r = sub, obj, act
-[policy_definition]
-p = sub, obj, act
-[role_definition]
-g = _, _
-[policy_effect]
-e = some(where (p.eft == allow))
-[matchers]
-m = g(r.sub, p.sub) && r.obj == p.obj && r.act == p.act
-`;
+const faulty = `\n${roleModel}`;
 
 function faultyFolder(): string {
   const folder = workFolder({ policies: false });

@@ -1,20 +1,17 @@
-/** Commands with --url, against the built service. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PolicyArchive } from '../../src/policy-store/archive/policy-archive.js';
+import { type BuiltService, startBuilt } from '../built-service.js';
 import { startService } from '../http/service.js';
 import { idModel } from '../models.js';
 import { verdict } from './run.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const cwd = mkdtempSync(join(tmpdir(), 'verdict-service-'));
-let service: ChildProcess;
+let service: BuiltService;
 let url = '';
 
 beforeAll(async () => {
@@ -25,21 +22,12 @@ beforeAll(async () => {
     join(cwd, 'demand.json'),
     JSON.stringify({ subject: 'dana', action: 'read', resource: 'L-2231', policySet: 'default', atLeast: 7 }),
   );
-  service = spawn(process.execPath, [join(root, 'dist/cli.js'), 'serve', '--local'], {
-    cwd,
-    env: { PATH: process.env.PATH, VERDICT_PORT: '0', VERDICT_LOG_LEVEL: 'error' },
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
-  for await (const line of createInterface({ input: service.stdout! })) {
-    url = /^verdict listening on (http:\S+)$/.exec(line)?.[1] ?? '';
-    if (url !== '') break;
-  }
-  service.stdout!.resume();
+  service = await startBuilt(cwd, { VERDICT_LOG_LEVEL: 'error' });
+  url = service.url;
 });
 
 afterAll(async () => {
-  service.kill('SIGTERM');
-  await once(service, 'exit');
+  await service.stop();
   rmSync(cwd, { recursive: true });
 });
 

@@ -9,8 +9,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { postgresForTests } from '../database/postgres/databases.js';
 import { hasPostgres } from '../database/postgres/postgres-server.js';
-import { idModel } from '../models.js';
+import { roleModel } from '../models.js';
 import { ServiceProcess, serviceFolder } from './processes.js';
+import { type Change, type Told, wrongAnswers } from './told-answers.js';
 
 const isFull = process.env.VERDICT_TEST_FLEET === 'full';
 const changes = isFull ? 500 : 60;
@@ -18,30 +19,10 @@ const changes = isFull ? 500 : 60;
 const boundMs = 1_000;
 const users = 6;
 
-/** What one client was told. */
-interface Told {
+/** An answer by the id of its decision. */
+interface Recorded extends Told {
   readonly id: string;
-  readonly replica: number;
-  readonly subject: string;
-  /** By the monotonic clock: when it was asked. */
-  readonly askedAt: number;
-  readonly demanded: number | undefined;
-  readonly allowed: boolean;
-  readonly version: string;
-  readonly revision: number;
 }
-
-/** One change of the set, as its writer was told of it. */
-interface Change {
-  readonly revision: number;
-  readonly version: string;
-  /** By the monotonic clock: when the answer came. */
-  readonly at: number;
-}
-
-const model = idModel
-  .replace('[policy_effect]', '[role_definition]\ng = _, _\n\n[policy_effect]')
-  .replace('r.sub == p.sub', 'g(r.sub, p.sub)');
 
 describe.skipIf(!hasPostgres)('live data of a fleet (skipped where PostgreSQL is not installed)', () => {
   const server = postgresForTests();
@@ -64,7 +45,7 @@ describe.skipIf(!hasPostgres)('live data of a fleet (skipped where PostgreSQL is
         method: 'PUT',
         headers: { 'content-type': 'application/json', ...(made.length > 0 && { 'if-match': '*' }) },
         body: JSON.stringify({
-          files: { 'model.conf': model, 'rules.csv': rules, 'policy-set.yaml': 'data: { roles: [g] }\n' },
+          files: { 'model.conf': roleModel, 'rules.csv': rules, 'policy-set.yaml': 'data: { roles: [g] }\n' },
         }),
       });
       const body = (await response.json()) as { revision: number };
@@ -95,7 +76,7 @@ describe.skipIf(!hasPostgres)('live data of a fleet (skipped where PostgreSQL is
     let isOver = false;
     /** When the third replica was away, by the monotonic clock. */
     const away = { from: Number.POSITIVE_INFINITY, to: Number.POSITIVE_INFINITY };
-    const told: Told[] = [];
+    const told: Recorded[] = [];
     const refused: { readonly status: number; readonly demanded: number | undefined }[] = [];
     const asking = Array.from({ length: 6 }, async (_, client) => {
       const replica = client % 3;
@@ -109,7 +90,7 @@ describe.skipIf(!hasPostgres)('live data of a fleet (skipped where PostgreSQL is
           ({ status, body }) => {
             if (status !== 200) return refused.push({ status, demanded });
             const { decisionId: id, allowed, policyVersion: version, revision } = body;
-            return told.push({ id, replica, subject, askedAt, demanded, allowed, version, revision });
+            return told.push({ id, replica, subject, askedAt, demanded, status, allowed, version, revision });
           },
           // It is being ended or started.
           () => expect(replica).toBe(2),
@@ -147,17 +128,11 @@ describe.skipIf(!hasPostgres)('live data of a fleet (skipped where PostgreSQL is
     isOver = true;
     await Promise.all(asking);
 
-    const wrong: unknown[] = [];
-    for (const answer of told) {
-      const allowed = readers.get(answer.version);
-      if (allowed === undefined || answer.allowed !== allowed.has(answer.subject)) wrong.push(['wrong', answer]);
-      if (answer.demanded !== undefined && answer.revision < answer.demanded)
-        wrong.push(['older than demanded', answer]);
-      const knew = made.filter(({ at }) => at <= answer.askedAt - boundMs).at(-1);
-      const wasAway = answer.replica === 2 && answer.askedAt >= away.from && answer.askedAt <= away.to;
-      if (knew !== undefined && !wasAway && answer.revision < knew.revision)
-        wrong.push(['older than a second', answer, knew]);
-    }
+    const wrong = wrongAnswers(told, made, {
+      isAllowed: (version, subject) => readers.get(version)?.has(subject),
+      boundAt: () => boundMs,
+      absence: { replica: 2, ...away },
+    });
     expect(wrong.slice(0, 5)).toEqual([]);
     expect(refused.filter(({ status, demanded }) => status !== 503 || demanded === undefined)).toEqual([]);
     expect(told.filter(({ demanded }) => demanded !== undefined).length).toBeGreaterThan(changes);

@@ -19,6 +19,7 @@ import { idModel } from '../models.js';
 import { bundleFolder, publicationOf, setOf } from '../policy-store/bundle/published.js';
 import { newKey } from '../policy-store/bundle/signing-keys.js';
 import { ServiceProcess, serviceFolder } from './processes.js';
+import { type Change, type Told, wrongAnswers } from './told-answers.js';
 
 const isFull = process.env.VERDICT_TEST_FLEET === 'full';
 const changes = isFull ? 500 : 60;
@@ -42,27 +43,6 @@ interface Key {
   /** When its revocation was asked for, and answered. */
   revoking: number;
   revoked: number;
-}
-
-/** What one client was told. */
-interface Told {
-  readonly replica: number;
-  readonly subject: string;
-  /** By the monotonic clock: when it was asked. */
-  readonly askedAt: number;
-  readonly demanded: number | undefined;
-  readonly status: number;
-  readonly allowed: boolean;
-  readonly version: string;
-  readonly revision: number;
-}
-
-/** One change of the set, as its writer was told of it. */
-interface Change {
-  readonly revision: number;
-  readonly version: string;
-  /** By the monotonic clock: when the answer came. */
-  readonly at: number;
 }
 
 /**
@@ -273,17 +253,11 @@ describe.skipIf(!hasPostgres)('one policy for a fleet (skipped where PostgreSQL 
     expect(refusedKeys.length).toBeGreaterThan(0);
     expect(tried.filter(({ status }) => status === 200).length).toBeGreaterThan(0);
 
-    const wrong: unknown[] = [];
-    for (const answer of told) {
-      if (answer.allowed !== (subjectOf.get(answer.version) === answer.subject)) wrong.push(['wrong', answer]);
-      if (answer.demanded !== undefined && answer.revision < answer.demanded)
-        wrong.push(['older than demanded', answer]);
-      const bound = boundMs + pace.slowest(answer.askedAt);
-      const knew = made.filter(({ at }) => at <= answer.askedAt - bound).at(-1);
-      const wasCut = answer.replica === 2 && answer.askedAt >= cut.from && answer.askedAt <= cut.to;
-      if (knew !== undefined && !wasCut && answer.revision < knew.revision)
-        wrong.push(['older than a second', answer, knew]);
-    }
+    const wrong = wrongAnswers(told, made, {
+      isAllowed: (version, subject) => subjectOf.get(version) === subject,
+      boundAt: (askedAt) => boundMs + pace.slowest(askedAt),
+      absence: { replica: 2, ...cut },
+    });
     expect(wrong.slice(0, 5)).toEqual([]);
     // Only who demands is refused, and only because the replica is behind.
     expect(refused.filter(({ status, demanded }) => status !== 503 || demanded === undefined)).toEqual([]);
@@ -382,15 +356,10 @@ describe.skipIf(!hasPostgres)('one policy for a fleet (skipped where PostgreSQL 
     await allServeTheNewest();
     isOver = true;
     await Promise.all([...asking, pace.stop()]);
-    const wrong: unknown[] = [];
-    for (const answer of told) {
-      if (answer.allowed !== (subjectOf.get(answer.version) === answer.subject)) wrong.push(['wrong', answer]);
-      if (answer.demanded !== undefined && answer.revision < answer.demanded)
-        wrong.push(['older than demanded', answer]);
-      const bound = pollMs + boundMs + pace.slowest(answer.askedAt, pollMs);
-      const knew = made.filter(({ at }) => at <= answer.askedAt - bound).at(-1);
-      if (knew !== undefined && answer.revision < knew.revision) wrong.push(['older than the bound', answer, knew]);
-    }
+    const wrong = wrongAnswers(told, made, {
+      isAllowed: (version, subject) => subjectOf.get(version) === subject,
+      boundAt: (askedAt) => pollMs + boundMs + pace.slowest(askedAt, pollMs),
+    });
     expect(wrong.slice(0, 5)).toEqual([]);
     expect(refused.filter(({ status, demanded }) => status !== 503 || demanded === undefined)).toEqual([]);
     expect(told.filter(({ demanded }) => demanded !== undefined).length).toBeGreaterThan(bundleChanges);

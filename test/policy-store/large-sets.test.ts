@@ -1,21 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { roleModel as model } from '../models.js';
 import { processorMsSince } from '../processor-time.js';
 import { temporaryDirectory, writeTree } from './folders.js';
 import { openArchive, startedStore } from './store.js';
-
-const model = `[request_definition]
-r = sub, obj, act
-[policy_definition]
-p = sub, obj, act
-[role_definition]
-g = _, _
-[policy_effect]
-e = some(where (p.eft == allow))
-[matchers]
-m = g(r.sub, p.sub) && r.obj == p.obj && r.act == p.act
-`;
 
 function manyRules(reader: string): string {
   const rules = Array.from({ length: 100_000 }, (_, i) => `p, role${i % 1000}, data${i}, read`);

@@ -2,19 +2,9 @@
 import { describe, expect, it } from 'vitest';
 import { formatProblem } from '../../../src/core/problem.js';
 import { type CompileOptions, compilePolicySet, PolicyError } from '../../../src/engine.js';
+import { roleModel } from '../../models.js';
 
-const model = `[request_definition]
-r = sub, obj, act
-[policy_definition]
-p = sub, obj, act
-[role_definition]
-g = _, _
-[policy_effect]
-e = some(where (p.eft == allow))
-[matchers]
-m = g(r.sub, p.sub) && r.obj == p.obj && r.act == p.act
-`;
-const base = { model, rules: 'p, editor, page, edit\ng, ana, editor\n', strict: true };
+const base = { model: roleModel, rules: 'p, editor, page, edit\ng, ana, editor\n', strict: true };
 
 function problemsOf(options: Partial<CompileOptions>): string[] {
   try {

@@ -1,6 +1,7 @@
 /** The server of a test file, and databases on it. */
 import { afterAll, beforeAll, onTestFinished } from 'vitest';
 import { parsePostgresUrl } from '../../../src/config/postgres-url.js';
+import { ChangeFeed } from '../../../src/database/postgres/change-feed.js';
 import { PostgresDatabase, type PostgresDatabaseOptions } from '../../../src/database/postgres/postgres-database.js';
 import { hasPostgres, PostgresServer, type PostgresServerOptions } from './postgres-server.js';
 
@@ -24,4 +25,13 @@ export function openDatabase(url: string, options: Partial<PostgresDatabaseOptio
   });
   onTestFinished(() => database.close());
   return database;
+}
+
+/** The same with a feed of its changes that looks often; both end with the test. */
+export function watchedDatabase(url: string): { readonly database: PostgresDatabase; readonly feed: ChangeFeed } {
+  const database = openDatabase(url);
+  const feed = new ChangeFeed(database, { pollMs: 100, onProblem: () => undefined });
+  feed.start();
+  onTestFinished(() => feed.stop());
+  return { database, feed };
 }

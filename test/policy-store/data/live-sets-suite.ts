@@ -15,9 +15,11 @@ import { LiveSets } from '../../../src/policy-store/data/live-sets.js';
 import { DatabaseSource } from '../../../src/policy-store/database/database-source.js';
 import type { PolicyRepository } from '../../../src/policy-store/database/policy-repository.js';
 import { PolicyWriting } from '../../../src/policy-store/database/policy-writing.js';
+import type { PolicySource } from '../../../src/policy-store/policy-source.js';
 import type { PolicyStore } from '../../../src/policy-store/policy-store.js';
 import { defaultMaxSets } from '../../../src/policy-store/source-limits.js';
 import { SpoolCopy } from '../../../src/policy-store/spool-copy.js';
+import { roleModel as model } from '../../models.js';
 import { temporaryDirectory } from '../folders.js';
 import { newStore, until } from '../store.js';
 import { ToldSource } from '../told-source.js';
@@ -36,21 +38,6 @@ class NumberingSource extends ToldSource {
   }
 }
 
-const model = `[request_definition]
-r = sub, obj, act
-
-[policy_definition]
-p = sub, obj, act
-
-[role_definition]
-g = _, _
-
-[policy_effect]
-e = some(where (p.eft == allow))
-
-[matchers]
-m = g(r.sub, p.sub) && r.obj == p.obj && r.act == p.act
-`;
 const manifest = 'data: { roles: [g], entities: [user] }\n';
 const rules = 'p, editor, doc, write\np, viewer, doc, read\ng, editor, viewer\n';
 const liveTest = `data: live
@@ -96,20 +83,35 @@ function mayWrite(store: PolicyStore, subject: string): boolean {
 /** What a set with live data must do, whatever the database; replicas have connections of their own. */
 export function describeLiveSets(database: string, make: () => Replicated): void {
   describe(`sets with live data in ${database}`, () => {
-    /** A replica whose sets are in a folder. */
-    async function inFolder(replicated: Replicated, folder: string) {
-      const [data, archive] = [await replicated.data(), await replicated.archive()];
-      const made = newStore(folder, { archive, live: new LiveSets(data), retryMs: 50 });
+    /** A replica that is started, and ends with the test. */
+    async function replicaOf<Source extends PolicySource>(
+      { data, archive }: { data: LiveDataStore; archive: PolicyArchive },
+      from: { source: Source } | { folder: string },
+      copying?: DataCopying,
+    ) {
+      const options = { archive, live: new LiveSets(data, copying), retryMs: 50 };
+      const made =
+        'folder' in from ? newStore(from.folder, options) : newStore('', { ...options, source: from.source });
       await made.store.start();
-      const writing = new LiveDataWriting(data, made.store);
-      const change = (what: DataChange, note: Partial<DataChangeNote> = {}) =>
-        writing.change('acl', what, { by: 'ada', ...note });
-      onTestFinished(async () => {
+      const stop = async () => {
         await made.store.stop();
         await data.close();
         await archive.close();
-      });
-      return { ...made, data, archive, writing, change };
+      };
+      onTestFinished(stop);
+      const writing = new LiveDataWriting(data, made.store);
+      const change = (what: DataChange, note: Partial<DataChangeNote> = {}) =>
+        writing.change('acl', what, { by: 'ada', ...note });
+      return { ...made, data, archive, change, stop };
+    }
+
+    async function opened(replicated: Replicated) {
+      return { data: await replicated.data(), archive: await replicated.archive() };
+    }
+
+    /** A replica whose sets are in a folder. */
+    async function inFolder(replicated: Replicated, folder: string) {
+      return replicaOf(await opened(replicated), { folder });
     }
 
     function folderWith(files: Record<string, string>): string {
@@ -126,22 +128,13 @@ export function describeLiveSets(database: string, make: () => Replicated): void
     /** A replica whose sets are in the database. */
     async function inDatabase(replicated: Replicated) {
       const repository = await replicated.repository();
-      const [data, archive] = [await replicated.data(), await replicated.archive()];
+      onTestFinished(() => repository.close());
+      const stores = await opened(replicated);
       const log = { warn: () => undefined, error: () => undefined };
-      const source = new DatabaseSource({ repository, archive, log });
-      const made = newStore('', { source, archive, live: new LiveSets(data), retryMs: 50 });
-      await made.store.start();
-      const writing = new LiveDataWriting(data, made.store);
-      const change = (what: DataChange, note: Partial<DataChangeNote> = {}) =>
-        writing.change('acl', what, { by: 'ada', ...note });
-      onTestFinished(async () => {
-        await made.store.stop();
-        await repository.close();
-        await data.close();
-        await archive.close();
-      });
-      const policies = new PolicyWriting(repository, source, new SentBundles(undefined), data, defaultMaxSets);
-      return { ...made, data, archive, repository, policies, change };
+      const source = new DatabaseSource({ repository, archive: stores.archive, log });
+      const replica = await replicaOf(stores, { source });
+      const policies = new PolicyWriting(repository, source, new SentBundles(undefined), stores.data, defaultMaxSets);
+      return { ...replica, repository, policies };
     }
 
     it('decide by the files and the data, under a version that is of both', async () => {
@@ -310,16 +303,8 @@ export function describeLiveSets(database: string, make: () => Replicated): void
     });
 
     it('that go away while a change waits for them refuse it, and nothing else fails', async () => {
-      const replicated = make();
-      const [data, archive] = [await replicated.data(), await replicated.archive()];
       const source = new ToldSource();
-      const { store } = newStore('', { source, archive, live: new LiveSets(data) });
-      await store.start();
-      onTestFinished(async () => {
-        await store.stop();
-        await data.close();
-        await archive.close();
-      });
+      const { store, data, change } = await replicaOf(await opened(make()), { source });
       await source.offer(setOf(filesOf()));
       // Another replica has changed it, and this one does not follow.
       store.followData = async () => undefined;
@@ -328,9 +313,9 @@ export function describeLiveSets(database: string, make: () => Replicated): void
         removed: { roles: [], entities: [] },
       };
       await data.write('acl', { ...entries, after: { files: 0, data: 0 }, by: 'ben', at: 0, version: 'sha256:other' });
-      const refusal = expect(
-        new LiveDataWriting(data, store).change('acl', add(['g', 'cem', 'editor']), { by: 'ada' }),
-      ).rejects.toMatchObject({ code: 'policy_set_not_found' });
+      const refusal = expect(change(add(['g', 'cem', 'editor']))).rejects.toMatchObject({
+        code: 'policy_set_not_found',
+      });
       // The change has read the numbers by then, and waits.
       await data.revisions('acl');
       await new Promise((resolve) => setTimeout(resolve, 100));
@@ -383,17 +368,8 @@ export function describeLiveSets(database: string, make: () => Replicated): void
     it('whose files have numbers of their own, as bundles have, are numbered with their data', async () => {
       const replicated = make();
       const replica = async () => {
-        const [data, archive] = [await replicated.data(), await replicated.archive()];
         const source = new NumberingSource();
-        const made = newStore('', { source, archive, live: new LiveSets(data), retryMs: 50 });
-        await made.store.start();
-        onTestFinished(async () => {
-          await made.store.stop();
-          await data.close();
-          await archive.close();
-        });
-        const writing = new LiveDataWriting(data, made.store);
-        return { ...made, source, change: (what: DataChange) => writing.change('acl', what, { by: 'ada' }) };
+        return { ...(await replicaOf(await opened(replicated), { source })), source };
       };
       const [one, other] = [await replica(), await replica()];
       for (const { source } of [one, other]) await source.offer(setOf(filesOf()), 5);
@@ -445,7 +421,8 @@ export function describeLiveSets(database: string, make: () => Replicated): void
       const spool = temporaryDirectory();
       const problems: string[] = [];
       const replica = async (isAway: boolean) => {
-        const [data, archive] = [await replicated.data(), await replicated.archive()];
+        const stores = await opened(replicated);
+        const { data } = stores;
         const { entries, heads } = data;
         let fails = isAway;
         const unless = <Result>(work: () => Promise<Result>) => (fails ? Promise.reject(away) : work());
@@ -456,18 +433,10 @@ export function describeLiveSets(database: string, make: () => Replicated): void
           database: 'db',
           onProblem: (what, error) => problems.push(`${what}: ${error}`),
         });
-        const made = newStore(folder, { archive, live: new LiveSets(data, new DataCopying(copy)), retryMs: 50 });
-        await made.store.start();
-        const stop = async () => {
-          await made.store.stop();
-          await data.close();
-          await archive.close();
-        };
-        onTestFinished(stop);
         const comesBack = () => {
           fails = false;
         };
-        return { ...made, writing: new LiveDataWriting(data, made.store), stop, comesBack };
+        return { ...(await replicaOf(stores, { folder }, new DataCopying(copy))), comesBack };
       };
       const without = await replica(true);
       // Role links may be what a rule denies by: without them nothing is decided.
@@ -476,11 +445,7 @@ export function describeLiveSets(database: string, make: () => Replicated): void
 
       const first = await replica(false);
       const entity = { type: 'user', id: 'ana', attributes: { level: 3, name: 'Ána "A"' } };
-      await first.writing.change(
-        'acl',
-        { add: { roles: [['g', 'ana', 'editor']], entities: [entity] } },
-        { by: 'ada' },
-      );
+      await first.change({ add: { roles: [['g', 'ana', 'editor']], entities: [entity] } });
       await until(
         () => first.store.ageOf('acl'),
         (age) => age < 3_000,
@@ -494,7 +459,7 @@ export function describeLiveSets(database: string, make: () => Replicated): void
       expect(other.store.ageOf('acl')).toBeGreaterThan(0);
       expect(other.store.ageOf('acl')).toBeLessThan(60_000);
       const elsewhere = await replica(false);
-      await elsewhere.writing.change('acl', add(['g', 'ben', 'editor']), { by: 'ada' });
+      await elsewhere.change(add(['g', 'ben', 'editor']));
       other.comesBack();
       expect(await other.store.until(() => mayWrite(other.store, 'ben'), 5_000)).toBe(true);
       expect(problems).toEqual([]);

@@ -1,9 +1,8 @@
-import { describe, onTestFinished } from 'vitest';
-import { ChangeFeed } from '../../../../src/database/postgres/change-feed.js';
+import { describe } from 'vitest';
 import { PostgresPolicyArchive } from '../../../../src/policy-store/archive/postgres/postgres-policy-archive.js';
 import { PostgresLiveDataStore } from '../../../../src/policy-store/database/postgres/postgres-live-data-store.js';
 import { PostgresPolicyRepository } from '../../../../src/policy-store/database/postgres/postgres-policy-repository.js';
-import { openDatabase, postgresForTests } from '../../../database/postgres/databases.js';
+import { openDatabase, postgresForTests, watchedDatabase } from '../../../database/postgres/databases.js';
 import { hasPostgres } from '../../../database/postgres/postgres-server.js';
 import { describeLiveSets } from '../../data/live-sets-suite.js';
 
@@ -12,21 +11,15 @@ describe.skipIf(!hasPostgres)('with PostgreSQL (skipped where it is not installe
 
   describeLiveSets('PostgreSQL', () => {
     const url = server().newSchema();
-    const feedOf = (database: ReturnType<typeof openDatabase>) => {
-      const feed = new ChangeFeed(database, { pollMs: 100, onProblem: () => undefined });
-      feed.start();
-      onTestFinished(() => feed.stop());
-      return feed;
-    };
     return {
       data: () => {
-        const database = openDatabase(url);
-        return PostgresLiveDataStore.open(database, feedOf(database));
+        const { database, feed } = watchedDatabase(url);
+        return PostgresLiveDataStore.open(database, feed);
       },
       archive: () => PostgresPolicyArchive.open(openDatabase(url)),
       repository: () => {
-        const database = openDatabase(url);
-        return PostgresPolicyRepository.open(database, feedOf(database));
+        const { database, feed } = watchedDatabase(url);
+        return PostgresPolicyRepository.open(database, feed);
       },
     };
   });

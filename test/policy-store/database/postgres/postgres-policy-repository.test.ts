@@ -1,7 +1,6 @@
-import { describe, onTestFinished } from 'vitest';
-import { ChangeFeed } from '../../../../src/database/postgres/change-feed.js';
+import { describe } from 'vitest';
 import { PostgresPolicyRepository } from '../../../../src/policy-store/database/postgres/postgres-policy-repository.js';
-import { openDatabase, postgresForTests } from '../../../database/postgres/databases.js';
+import { postgresForTests, watchedDatabase } from '../../../database/postgres/databases.js';
 import { hasPostgres } from '../../../database/postgres/postgres-server.js';
 import { describePolicyRepository } from '../policy-repository-suite.js';
 
@@ -12,10 +11,7 @@ describe.skipIf(!hasPostgres)('with PostgreSQL (skipped where it is not installe
     const url = server().newSchema();
     return {
       open: () => {
-        const database = openDatabase(url);
-        const feed = new ChangeFeed(database, { pollMs: 100, onProblem: () => undefined });
-        feed.start();
-        onTestFinished(() => feed.stop());
+        const { database, feed } = watchedDatabase(url);
         return PostgresPolicyRepository.open(database, feed);
       },
     };
