@@ -112,6 +112,9 @@ export class JsonScan {
     this.blanks = 0;
     this.offset = 0;
     this.inString = false;
+    this.nameStart = 0;
+    this.nameEnd = 0;
+    this.nameEscaped = false;
     this.names = 0;
     this.nameStarts.length = 0;
     this.values = 0;

@@ -53,6 +53,18 @@ describe('a strict body', () => {
     expect(outcome(text)).toEqual({ value: JSON.parse(text) });
   });
 
+  it('names nothing of the body before it', () => {
+    const faults = ['{:{"b":{"c":1,"c":2}}}', '{:{:"\\ud800"}}'];
+    const alone = faults.map((text) => outcome(text));
+    expect(alone).toEqual([['//b/c: duplicate member name'], ['//: lone surrogate in a string']]);
+    for (const before of ['{"a":{"b":"c"}}', '{"\\u0061":1}', '{"abcdef":', '{"a":"']) {
+      for (const [n, text] of faults.entries()) {
+        outcome(before);
+        expect(outcome(text)).toEqual(alone[n]);
+      }
+    }
+  });
+
   it('nests 8 deep where 8 levels are allowed, and not 9', () => {
     expect(outcome(`${'['.repeat(8)}${']'.repeat(8)}`)).toHaveProperty('value');
     expect(outcome(`{"a":${'['.repeat(8)}${']'.repeat(8)}}`)).toEqual([
