@@ -143,7 +143,8 @@ export class IssuerKeys {
 
 async function fetchText(url: string): Promise<string> {
   const response = await fetch(url, {
-    redirect: 'error',
+    // Refused below. With `error`, Node forgets the signal once the head of the answer is there.
+    redirect: 'manual',
     signal: AbortSignal.timeout(timeoutMs),
     headers: { accept: 'application/json' },
   });
