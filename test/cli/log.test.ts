@@ -1,8 +1,11 @@
 /** `verdict log` on a service that runs: through its database, and through its API. */
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { cpSync, readdirSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DecisionRecord } from '../../src/decision-log/decision-record.js';
@@ -270,6 +273,35 @@ it.each(['--database', '--url'] as const)(
     expect(await new Promise((resolve) => child.on('close', resolve))).toBe(0);
   },
 );
+
+it('tail --url ends when it is interrupted, also after memory was collected', async () => {
+  const collecting = ['--expose-gc', '--import', 'data:text/javascript,setInterval(gc, 20).unref()'];
+  const child = spawn(process.execPath, [...collecting, entry, 'log', 'tail', '--lines', '1', '--url', url], {
+    env: { PATH: process.env.PATH },
+  });
+  await once(child.stdout, 'data');
+  await delay(300);
+  child.kill('SIGINT');
+  const isOver = once(child, 'close').then(([code]) => code);
+  const end = await Promise.race([isOver, delay(5_000, 'still there', { ref: false })]);
+  child.kill('SIGKILL');
+  expect(end).toBe(0);
+});
+
+it('does not follow a redirect, which would take the key elsewhere', async () => {
+  let asked = 0;
+  const server = createHttpServer((_request, response) => {
+    asked++;
+    response.writeHead(308, { location: `${url}/v1/decisions` }).end();
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const ran = await log('query', '--url', `http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  server.close();
+  expect(ran).toMatchObject({ code: 2, stdout: '' });
+  expect(ran.stderr).toContain('308 Permanent Redirect');
+  expect(ran.stderr).toContain('it redirects elsewhere: give the address where it is');
+  expect(asked).toBe(1);
+});
 
 it('tail --url goes on behind the last decision when its connection breaks, and names what is refused', async () => {
   const args = [entry, 'log', 'tail', '--lines', '0', '--subject', 'again', '--output', 'ndjson', '--url'];

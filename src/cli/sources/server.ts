@@ -88,7 +88,8 @@ async function callServer(
       },
       ...(body !== undefined && { body: Buffer.isBuffer(body) ? body : JSON.stringify(body) }),
       signal,
-      redirect: 'error',
+      // Refused as every answer that is not one. With `error`, Node forgets the signal once the head of the answer is there.
+      redirect: 'manual',
     });
   } catch (error) {
     throw new UsageError(`${url} cannot be reached: ${reasonOf(error)}`);
@@ -130,7 +131,9 @@ function refusal({ status, statusText, headers }: Response, answer: unknown): Se
     errors?: readonly Partial<FieldError>[];
   };
   const title = spellUnseen(String(problem.title ?? statusText));
-  const hint = problem.detail === undefined ? undefined : spellUnseen(`${problem.detail}`);
+  const redirect =
+    headers.get('location') === null ? undefined : 'it redirects elsewhere: give the address where it is';
+  const hint = problem.detail === undefined ? redirect : spellUnseen(`${problem.detail}`);
   const listed = Array.isArray(problem.errors) ? problem.errors : [];
   const errors = listed.map(({ pointer, detail }) => ({
     pointer: String(pointer),
