@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import type { SqliteConnection } from '../../src/database/sqlite/sqlite-connection.js';
+import { plainCoding } from '../../src/decision-log/group-coding.js';
 import { DecisionLogReader } from '../../src/decision-log/sqlite/decision-log-reader.js';
 import { emptyLog, type LogView, type UnitView } from '../../src/decision-log/sqlite/log-view.js';
 import { SqliteDecisionLog, type SqliteDecisionLogOptions } from '../../src/decision-log/sqlite/sqlite-decision-log.js';
@@ -55,5 +56,5 @@ export function viewOfFile(
   unit: Pick<UnitView, 'last' | 'extent' | 'indexedTo'>,
 ): LogView {
   const units = [{ first: 1, format: 2 as const, hasCounts: true, uncounted: [], ...unit }];
-  return { ...emptyLog, end: unit.last, units, read: (_, work) => work(connection) };
+  return { ...emptyLog, end: unit.last, units, read: (_, work) => work(connection, plainCoding) };
 }

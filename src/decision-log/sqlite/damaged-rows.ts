@@ -4,6 +4,7 @@
  */
 
 import { isDamaged, type SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import type { CodedRow, GroupCoding } from '../group-coding.js';
 import type { StoredGroup } from '../group-text.js';
 
 /** Sequences of records that cannot be read: `count` of them behind the one with the sequence `after`. */
@@ -90,6 +91,7 @@ export function findRowIn(connection: SqliteConnection, schema: 'main' | 'journa
  */
 export async function readAround(
   connection: SqliteConnection,
+  coding: GroupCoding,
   from: number,
   beyond: number,
 ): Promise<{ readonly start: number; readonly groups: StoredGroup[]; readonly damaged: DamagedRange[] }> {
@@ -102,11 +104,11 @@ export async function readAround(
       continue;
     }
     try {
-      groups.push(
-        ...(await connection.query<StoredGroup>('SELECT first, count, records FROM journal.journal WHERE first = ?', [
-          place.first,
-        ])),
+      const rows = await connection.query<CodedRow>(
+        'SELECT first, count, records FROM journal.journal WHERE first = ?',
+        [place.first],
       );
+      groups.push(...rows.map((row) => coding.decode(row)));
     } catch (error) {
       if (!isDamaged(error)) throw error;
       damaged.push({ after: place.first - 1, count: place.count });

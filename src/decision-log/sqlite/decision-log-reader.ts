@@ -8,6 +8,7 @@ import type { DecisionQuery } from '../decision-query.js';
 import type { DecisionRecord } from '../decision-record.js';
 import type { DecisionStats } from '../decision-stats.js';
 import type { ExportQuery } from '../export-query.js';
+import { plainCoding } from '../group-coding.js';
 import { gapsWithin, type StoredGap } from '../log-gap.js';
 import type { SearchScope } from '../record-filter.js';
 import { RecordedDecisions } from '../recorded-decisions.js';
@@ -22,7 +23,7 @@ import { findRecord, searchRecords } from './decision-search.js';
 import { readBeginning, readExtent, readFormat, readGaps, readLast } from './journal-format.js';
 import { openReader } from './key-index.js';
 import { catalogPathOf, closedFiles, closedIndexPathOf, decisionLogPath, indexPathOf } from './log-files.js';
-import { type ClosedView, emptyLog, type LogView, type UnitView, viewOfClosed } from './log-view.js';
+import { type ClosedView, emptyLog, type LogView, type UnitView, type UnitWork, viewOfClosed } from './log-view.js';
 import { topIds } from './top-ids.js';
 
 /**
@@ -113,15 +114,11 @@ export class DecisionLogReader extends RecordedDecisions {
     };
   }
 
-  private async read<T>(
-    first: number,
-    isOpen: boolean,
-    work: (connection: SqliteConnection) => Promise<T>,
-  ): Promise<T | undefined> {
+  private async read<T>(first: number, isOpen: boolean, work: UnitWork<T>): Promise<T | undefined> {
     const connection = await this.connect(first, isOpen);
     if (connection === undefined) return undefined;
     try {
-      return await work(connection);
+      return await work(connection, plainCoding);
     } finally {
       await connection.close();
     }

@@ -5,6 +5,7 @@ import { idMilliseconds } from '../decision-ids.js';
 import type { DecisionPage } from '../decision-page.js';
 import { type DecisionQuery, limitOf } from '../decision-query.js';
 import type { DecisionRecord } from '../decision-record.js';
+import type { CodedRow, GroupCoding } from '../group-coding.js';
 import { recordsOf, type StoredGroup } from '../group-text.js';
 import { gapsWithin, type StoredGap } from '../log-gap.js';
 import {
@@ -154,7 +155,7 @@ export async function* scan(
       before = Math.min(before, range.beyond);
       while (before > range.low) {
         const step = await orAround(
-          () => view.read(unit, (connection) => stepIn(connection, unit, filter, before, range.low, batch)),
+          () => view.read(unit, (...file) => stepIn(file, unit, filter, before, range.low, batch)),
           () => stepAround(view, unit, before, range.low),
         );
         // The retention removed the file.
@@ -184,8 +185,8 @@ async function orAround<T>(work: () => Promise<T>, otherwise: () => Promise<T>):
 async function stepAround(view: LogView, unit: UnitView, before: number, low: number): Promise<Step | undefined> {
   const from = Math.max(low, before - aroundWindow);
   try {
-    return await view.read(unit, async (connection) => {
-      const { start, groups, damaged } = await readAround(connection, from, before);
+    return await view.read(unit, async (connection, coding) => {
+      const { start, groups, damaged } = await readAround(connection, coding, from, before);
       return { groups: groups.reverse(), damaged, before: Math.max(low, Math.min(from, start)), cost: before - from };
     });
   } catch (error) {
@@ -201,8 +202,11 @@ export function gapsOfDamage(unit: UnitView, damaged: readonly DamagedRange[] = 
   return damaged.map(({ after, count }) => ({ after, lost: count, since, until, cause: 'file_damaged' }));
 }
 
+/** A file of the journal as `LogView.read` gives it. */
+type File = readonly [connection: SqliteConnection, coding: GroupCoding];
+
 function stepIn(
-  connection: SqliteConnection,
+  file: File,
   unit: UnitView,
   filter: RecordFilter,
   before: number,
@@ -210,9 +214,9 @@ function stepIn(
   batch: number,
 ): Promise<Step> {
   const hasKeys = filter.equal.length > 0;
-  if (hasKeys && before <= unit.indexedTo + 1) return stepByIndex(connection, filter, before, low, batch);
+  if (hasKeys && before <= unit.indexedTo + 1) return stepByIndex(file, filter, before, low, batch);
   const lowest = hasKeys ? Math.max(low, unit.indexedTo + 1) : low;
-  return stepThroughJournal(connection, filter, before, lowest, batch);
+  return stepThroughJournal(file, filter, before, lowest, batch);
 }
 
 /** The record with this id, when `scope` lets it be seen. */
@@ -222,7 +226,7 @@ export async function findRecord(view: LogView, id: string, scope: SearchScope):
   for (const unit of view.units) {
     if (!mayHoldId(unit, milliseconds)) continue;
     const groups = await orAround(
-      () => view.read(unit, (connection) => groupsWithId(connection, unit, id, milliseconds)),
+      () => view.read(unit, (...file) => groupsWithId(file, unit, id, milliseconds)),
       () => groupsAround(view, unit, id),
     );
     for (const group of groups ?? []) {
@@ -248,7 +252,7 @@ async function groupsAround(view: LogView, unit: UnitView, id: string): Promise<
 }
 
 async function groupsWithId(
-  connection: SqliteConnection,
+  [connection, coding]: File,
   unit: UnitView,
   id: string,
   milliseconds: number,
@@ -259,19 +263,19 @@ async function groupsWithId(
       : ['idUntil >= ? AND idSince <= ?', [milliseconds, milliseconds]];
   const found: StoredGroup[] = [];
   for (const { low, beyond } of await rangesOfId(connection, unit, milliseconds)) {
-    const groups = await connection.query<StoredGroup>(
+    const groups = await connection.query<CodedRow>(
       `SELECT first, count, records FROM journal.journal
-       WHERE first >= ? AND first < ? AND ${condition} AND instr(records, ?) ORDER BY first`,
-      [low, beyond, ...times, `"id":"${id}"`],
+       WHERE first >= ? AND first < ? AND ${condition} ${coding.isPlain ? 'AND instr(records, ?)' : ''} ORDER BY first`,
+      [low, beyond, ...times, ...(coding.isPlain ? [`"id":"${id}"`] : [])],
     );
-    found.push(...groups);
+    found.push(...groups.map((row) => coding.decode(row)));
   }
   return found;
 }
 
 /** Looks at the journal's newest rows below `before`, but not below `lowest`, by their keys and texts. */
 async function stepThroughJournal(
-  connection: SqliteConnection,
+  file: File,
   filter: RecordFilter,
   before: number,
   lowest: number,
@@ -280,13 +284,14 @@ async function stepThroughJournal(
   const window = readsTexts(filter) ? textWindow : keyWindow;
   const low = Math.max(lowest, before - window);
   const keys = filterKeys(filter);
-  const { conditions, parameters } = rowConditions(filter);
+  const [connection, coding] = file;
+  const { conditions, parameters } = rowConditions(filter, coding);
   const found = await connection.query<GroupSize>(
     `SELECT first, octet_length(records) AS bytes FROM journal.journal WHERE first >= ? AND first < ?
      ${keys.map(() => 'AND instr(keys, ?)').join(' ')} ${conditions} ORDER BY first DESC LIMIT ?`,
     [low, before, ...keys, ...parameters, batch],
   );
-  const { groups, end } = await readGroups(connection, found);
+  const { groups, end } = await readGroups(file, found);
   const reached = end ?? (found.length < batch ? low : found.at(-1)!.first);
   const passed = before - reached;
   const cost = readsTexts(filter) ? passed : passed / keysPerText + groups.length;
@@ -295,20 +300,21 @@ async function stepThroughJournal(
 
 /** Looks up the newest groups below `before` that have all keys, and reads them. */
 async function stepByIndex(
-  connection: SqliteConnection,
+  file: File,
   filter: RecordFilter,
   before: number,
   lowest: number,
   batch: number,
 ): Promise<Step> {
+  const [connection, coding] = file;
   const { firsts, reached, examined } = await lookUp(connection, filterKeys(filter), before, lowest, batch);
-  const { conditions, parameters } = rowConditions(filter);
+  const { conditions, parameters } = rowConditions(filter, coding);
   const found = await connection.query<GroupSize>(
     `SELECT first, octet_length(records) AS bytes FROM journal.journal
      WHERE first IN (SELECT value FROM json_each(?)) ${conditions} ORDER BY first DESC`,
     [JSON.stringify(firsts), ...parameters],
   );
-  const { groups, end } = await readGroups(connection, found);
+  const { groups, end } = await readGroups(file, found);
   return { groups, before: end ?? reached, cost: firsts.length * groupCost + examined / keysPerText };
 }
 
@@ -322,7 +328,7 @@ interface GroupSize {
  * the sequence at which the last of them begins when that were not all.
  */
 async function readGroups(
-  connection: SqliteConnection,
+  [connection, coding]: File,
   found: readonly GroupSize[],
 ): Promise<{ readonly groups: readonly StoredGroup[]; readonly end: number | undefined }> {
   let bytes = 0;
@@ -332,15 +338,19 @@ async function readGroups(
   });
   const firsts = (beyond === -1 ? found : found.slice(0, beyond)).map(({ first }) => first);
   if (firsts.length === 0) return { groups: [], end: undefined };
-  const groups = await connection.query<StoredGroup>(
+  const rows = await connection.query<CodedRow>(
     'SELECT first, count, records FROM journal.journal WHERE first IN (SELECT value FROM json_each(?)) ORDER BY first DESC',
     [JSON.stringify(firsts)],
   );
+  const groups = rows.map((row) => coding.decode(row));
   return { groups, end: beyond === -1 ? undefined : firsts.at(-1) };
 }
 
 /** Further conditions on a journal row before its texts are read. */
-function rowConditions(filter: RecordFilter): { conditions: string; parameters: (number | string)[] } {
+function rowConditions(
+  filter: RecordFilter,
+  { isPlain }: GroupCoding,
+): { conditions: string; parameters: (number | string)[] } {
   const conditions: string[] = [];
   const parameters: (number | string)[] = [];
   if (filter.from !== undefined) {
@@ -351,6 +361,7 @@ function rowConditions(filter: RecordFilter): { conditions: string; parameters: 
     conditions.push('AND since < ?');
     parameters.push(filter.to);
   }
+  if (!isPlain) return { conditions: conditions.join(' '), parameters };
   for (const text of scannedTexts(filter)) {
     conditions.push('AND instr(records, ?)');
     parameters.push(text);

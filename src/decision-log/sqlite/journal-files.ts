@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import { OpenDatabase } from '../../database/sqlite/open-database.js';
 import { isDamaged, isWithoutIndex, type SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import { plainCoding } from '../group-coding.js';
 import { type GapCause, gapsWithin, type StoredGap } from '../log-gap.js';
 import type { LogKeys } from '../proof/log-keys.js';
 import { keyBytes } from '../record-keys.js';
@@ -15,7 +16,7 @@ import { type Beginning, readBeginning, type TreeEnd } from './journal-format.js
 import { recoverFiles } from './journal-recovery.js';
 import { KeyIndex, openReader } from './key-index.js';
 import { closedIndexPathOf, closedPathOf, indexPathOf, removeIndex, renameDurably } from './log-files.js';
-import { type LogView, type UnitView, viewOfClosed } from './log-view.js';
+import { type LogView, type UnitView, type UnitWork, viewOfClosed } from './log-view.js';
 import { OpenFileGrowth } from './open-file-growth.js';
 import { type OpenUnit, type Rescue, rescueUnit } from './rescue-unit.js';
 import type { TurnLimits } from './turn-limits.js';
@@ -388,11 +389,11 @@ export class JournalFiles {
     await this.closedFiles.close();
   }
 
-  private async read<T>(first: number, work: (connection: SqliteConnection) => Promise<T>): Promise<T | undefined> {
+  private async read<T>(first: number, work: UnitWork<T>): Promise<T | undefined> {
     while (this.turning !== undefined) await this.turning;
     if (!this.holds(first)) return undefined;
     try {
-      return await this.readers.use(first, work);
+      return await this.readers.use(first, (connection) => work(connection, plainCoding));
     } catch (error) {
       if (!this.holds(first)) return undefined;
       if (this.faults.isAbsent(first)) return undefined;

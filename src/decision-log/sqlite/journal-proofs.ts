@@ -25,15 +25,20 @@ export class JournalProofs implements StoredProofs {
     const view = await this.view();
     const unit = view.units.find(({ first, last }) => sequence >= first && sequence <= last);
     if (unit === undefined || unit.format !== 3) return undefined;
-    const rows = await view.read(unit, (connection) =>
-      connection.query<ProvedGroup & { entry: number | null }>(
-        `SELECT (SELECT tree FROM journal.log) AS tree, entry, first, count, leaves, salts FROM journal.journal
-         WHERE first <= ? ORDER BY first DESC LIMIT 1`,
+    return view.read(unit, async (connection, coding) => {
+      const [row] = await connection.query<
+        ProvedGroup & { readonly entry: number | null; readonly records: string | Buffer }
+      >(
+        `SELECT (SELECT tree FROM journal.log) AS tree, entry, first, count, leaves, salts,
+           ${coding.isPlain ? `''` : 'records'} AS records
+         FROM journal.journal WHERE first <= ? ORDER BY first DESC LIMIT 1`,
         [sequence],
-      ),
-    );
-    const [row] = rows ?? [];
-    return row === undefined || row.entry === null || sequence >= row.first + row.count ? undefined : row;
+      );
+      if (row === undefined || row.entry === null || sequence >= row.first + row.count) return undefined;
+      const { records, ...group } = row;
+      const { salts } = coding.decode(row);
+      return salts === null ? undefined : { ...group, salts };
+    });
   }
 
   async keys(): Promise<readonly CertifiedKey[]> {

@@ -2,6 +2,7 @@ import { closeSync, fdatasync, openSync, type Stats, statSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { isDamaged } from '../../database/sqlite/sqlite-connection.js';
 import { Turns } from '../../turns/turns.js';
+import type { CodedRow, GroupCoding } from '../group-coding.js';
 import { recordsOf, type StoredGroup } from '../group-text.js';
 import { groupBeyond, groupOfText, type JournalGroup } from '../journal-group.js';
 import type { StoredGap } from '../log-gap.js';
@@ -212,6 +213,18 @@ function lastOf({ first, count }: Pick<JournalGroup, 'first' | 'count'>): number
 /** A row as it was read: whole, or its text alone. */
 type ReadRow = (FactsRow & ProofRow) | StoredGroup;
 
+/** The same as it is stored. */
+type StoredRow = (Omit<FactsRow, 'text'> & ProofRow & { readonly records: Buffer }) | CodedRow;
+
+function readRow(row: StoredRow, coding: GroupCoding): ReadRow {
+  if (!('shipping' in row)) return coding.decode(row);
+  const { records, ...rest } = row;
+  // Bytes, which a damaged text does not survive as a string.
+  if (coding.isPlain) return { ...rest, text: records };
+  const { records: text, salts } = coding.decode(row);
+  return { ...rest, salts, text: Buffer.from(text) };
+}
+
 /** As it was committed, where that is known; otherwise it is read from its text. */
 function groupOf(row: ReadRow): JournalGroup {
   if ('records' in row) return groupOfText(row.first, row.records);
@@ -222,20 +235,20 @@ function groupOf(row: ReadRow): JournalGroup {
 /** The next rows behind the record `after`, or the row in which it is; none where all up to the end is damaged. */
 export async function rowsOf(view: LogView, unit: UnitView, after: number): Promise<readonly ReadRow[] | undefined> {
   try {
-    return await view.read(unit, async (connection) => {
+    return await view.read(unit, async (connection, coding) => {
       const columns = await connection.query<{ name: string }>(
         "SELECT name FROM pragma_table_info('journal', 'journal')",
       );
       const hasFacts = unit.format !== 1 && columns.some(({ name }) => name === 'shipping');
       const selected = hasFacts
-        ? `first, count, since, until, idSince, idUntil, keys, CAST(records AS BLOB) AS text, shipping, ${
+        ? `first, count, since, until, idSince, idUntil, keys, CAST(records AS BLOB) AS records, shipping, ${
             unit.format === 3
               ? '(SELECT tree FROM journal.log) AS tree, entry, node, leaves, salts'
               : 'NULL AS tree, NULL AS entry, NULL AS node, NULL AS leaves, NULL AS salts'
           }`
-        : 'first, records';
+        : 'first, count, records';
       // The first of them whatever it holds, and others as long as all together are not large.
-      return connection.query<ReadRow>(
+      const rows = await connection.query<StoredRow>(
         `WITH next AS (SELECT first, sum(size) OVER (ORDER BY first) AS bytes FROM (
            SELECT first, octet_length(records) AS size FROM journal.journal
            WHERE first >= coalesce((SELECT first FROM journal.journal
@@ -247,6 +260,7 @@ export async function rowsOf(view: LogView, unit: UnitView, after: number): Prom
          ORDER BY first`,
         [after + 1],
       );
+      return rows.map((row) => readRow(row, coding));
     });
   } catch (error) {
     if (!isDamaged(error)) throw error;
@@ -254,7 +268,7 @@ export async function rowsOf(view: LogView, unit: UnitView, after: number): Prom
   for (let from = after + 1; from <= unit.last; from += aroundDamage) {
     const beyond = Math.min(from + aroundDamage, unit.last + 1);
     const read = await view
-      .read(unit, (connection) => readAround(connection, from, beyond))
+      .read(unit, (connection, coding) => readAround(connection, coding, from, beyond))
       .catch((error: unknown) => {
         // Not even its first page can be read.
         if (isDamaged(error)) return { groups: [] };

@@ -2,6 +2,7 @@ import { randomBytes, randomInt } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { leaveWal, type MigrationClass, SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import { type CodedRow, type GroupCoding, plainCoding } from '../group-coding.js';
 import { groupText } from '../group-text.js';
 import type { GroupProof, JournalGroup } from '../journal-group.js';
 import type { GapCause, Loss, StoredGap } from '../log-gap.js';
@@ -94,6 +95,7 @@ export class Journal {
     readonly beginning: Beginning,
     private readonly isShipped: boolean,
     private readonly signer: NoteSigner | undefined,
+    private readonly coding: GroupCoding,
   ) {}
 
   /**
@@ -119,7 +121,7 @@ export class Journal {
     try {
       const begun = await begin(connection, format, beginning);
       if (isShipped && format === 2) await addShipping(connection);
-      const journal = new Journal(connection, path, format, begun, isShipped, keys?.signer);
+      const journal = new Journal(connection, path, format, begun, isShipped, keys?.signer, plainCoding);
       await journal.readEnd();
       if (keys !== undefined) await journal.noteKeys(keys);
       return journal;
@@ -224,6 +226,7 @@ export class Journal {
     const { since, until, idSince, idUntil } = group;
     const { length: count } = group.lines;
     const keys = encodeKeys(group.keys.keys(), group.keys.size);
+    const coded = this.coding.encode(first, records, proof?.group.salts, count);
     if (this.format === 1) {
       const before = this.lastEnd.idUntil;
       const lowest = Math.min(since, idSince);
@@ -231,7 +234,7 @@ export class Journal {
       const lag = Math.max(this.lag, before - lowest);
       await this.connection.query(
         'INSERT INTO journal (first, count, since, until, lag, keys, records) VALUES (?, ?, ?, ?, ?, ?, ?)',
-        [first, count, lowest, highest, lag, keys, records],
+        [first, count, lowest, highest, lag, keys, coded.records],
       );
       this.lag = lag;
     } else if (this.format === newestFormat) {
@@ -249,9 +252,9 @@ export class Journal {
           proof?.group.node ?? null,
           keys,
           proof?.group.leaves ?? null,
-          proof?.group.salts ?? null,
+          coded.salts,
           shipped === undefined ? null : encodeFacts(shipped, keys),
-          records,
+          coded.records,
         ],
       );
     } else {
@@ -267,7 +270,7 @@ export class Journal {
           idSince,
           idUntil,
           keys,
-          records,
+          coded.records,
           ...(shipped === undefined ? [] : [encodeFacts(shipped, keys)]),
         ],
       );
@@ -300,12 +303,10 @@ export class Journal {
   /** True if the group follows the last row that is known to be committed. */
   private async holds(group: Group): Promise<boolean> {
     const text = groupText(group.common, this.writer, group.lines.slice(0, 1));
-    const rows = await this.connection.query('SELECT 1 FROM journal WHERE first = ? AND substr(records, 1, ?) = ?', [
+    const [row] = await this.connection.query<CodedRow>('SELECT first, count, records FROM journal WHERE first = ?', [
       this.lastEnd.sequence + 1,
-      text.length,
-      text,
     ]);
-    return rows.length > 0;
+    return row !== undefined && this.coding.decode(row).records.startsWith(text);
   }
 
   /** Reads from the file what is committed. */

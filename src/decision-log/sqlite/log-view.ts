@@ -1,4 +1,5 @@
 import type { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import type { GroupCoding } from '../group-coding.js';
 import type { GapRange, LogGap, StoredGap } from '../log-gap.js';
 import type { ClosedUnit } from './catalog.js';
 import type { Extent, JournalFormat } from './journal-format.js';
@@ -27,6 +28,9 @@ export function viewOfClosed({ first, last, format, extent, indexedTo, gaps }: C
   return { first, last, format, extent, indexedTo, hasCounts: indexedTo > 0, uncounted: [], gaps };
 }
 
+/** What is done with a unit; `coding`: how the text and the salts of its groups are written. */
+export type UnitWork<T> = (connection: SqliteConnection, coding: GroupCoding) => Promise<T>;
+
 /** The log as a reader sees it; what is committed later is in none of it. */
 export interface LogView {
   /** The journal's name; undefined when there is none. */
@@ -41,7 +45,7 @@ export interface LogView {
    * Does something with a connection that has the unit's index, and its journal attached as `journal`: a statement or
    * two, for it is one of few. Undefined when the unit was removed meanwhile: then its records are not kept any more.
    */
-  read<T>(unit: UnitView, work: (connection: SqliteConnection) => Promise<T>): Promise<T | undefined>;
+  read<T>(unit: UnitView, work: UnitWork<T>): Promise<T | undefined>;
   /** The first sequences of files that are known not to have all of the keys (record-keys.ts). */
   without(keys: readonly Buffer[]): Promise<ReadonlySet<number>>;
   /** The gaps within the range, newest first. */

@@ -1,5 +1,6 @@
 import type { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import { isDamaged } from '../../database/sqlite/sqlite-connection.js';
+import type { GroupCoding } from '../group-coding.js';
 import { Frontier, WrongFrontier } from '../proof/merkle-tree.js';
 import type { ProofSink, StoredProofGap, StoredProofGroup } from '../proof/proof-sink.js';
 import type { StoredCheckpoint } from '../proof/stored-checkpoint.js';
@@ -11,6 +12,15 @@ import type { LogView, UnitView } from './log-view.js';
 const rowsAtOnce = 64;
 
 type Row = Omit<StoredProofGroup, 'beside'> & NonNullable<StoredProofGroup['beside']>;
+
+/** As it is stored; without `records` where the texts are not asked for. */
+type StoredRow = Omit<Row, 'text'> & { readonly records?: string | Buffer };
+
+function decoded({ records, ...row }: StoredRow, coding: GroupCoding): Row {
+  if (records === undefined) return row;
+  const { records: text, salts } = coding.decode({ ...row, records });
+  return { ...row, text, salts };
+}
 
 /**
  * Verifies the files of a journal, the oldest first, also while a service writes them: what is committed later is not looked
@@ -90,15 +100,15 @@ async function verifyFile(
 }
 
 async function readRows(view: LogView, unit: UnitView, after: number, withTexts: boolean): Promise<readonly Row[]> {
-  const columns = 'first, count, since, until, idSince, idUntil, keys, entry, node, leaves, salts';
+  const columns = `first, count, since, until, idSince, idUntil, keys, entry, node, leaves, salts${withTexts ? ', records' : ''}`;
   const read = (atMost: number) =>
-    view.read(unit, (connection) =>
-      connection.query<Row>(
-        `SELECT ${columns}${withTexts ? ', records AS text' : ''} FROM journal.journal
-         WHERE first > ? AND first <= ? ORDER BY first LIMIT ${atMost}`,
+    view.read(unit, async (connection, coding) => {
+      const rows = await connection.query<StoredRow>(
+        `SELECT ${columns} FROM journal.journal WHERE first > ? AND first <= ? ORDER BY first LIMIT ${atMost}`,
         [after, unit.last],
-      ),
-    );
+      );
+      return rows.map((row) => decoded(row, coding));
+    });
   try {
     return (await read(rowsAtOnce)) ?? [];
   } catch (error) {
@@ -106,7 +116,7 @@ async function readRows(view: LogView, unit: UnitView, after: number, withTexts:
     // What can be read before the damaged page; what is behind it is missing.
     const rows: Row[] = [];
     for (let from = after; ; ) {
-      const next = await readOne(view, unit, from, columns, withTexts);
+      const next = await readOne(view, unit, from, columns);
       if (next === undefined) return rows;
       rows.push(next);
       from = next.first + next.count - 1;
@@ -115,23 +125,16 @@ async function readRows(view: LogView, unit: UnitView, after: number, withTexts:
   }
 }
 
-async function readOne(
-  view: LogView,
-  unit: UnitView,
-  after: number,
-  columns: string,
-  withTexts: boolean,
-): Promise<Row | undefined> {
+async function readOne(view: LogView, unit: UnitView, after: number, columns: string): Promise<Row | undefined> {
   for (let from = after; from < unit.last; from++) {
     try {
-      const rows = await view.read(unit, (connection) =>
-        connection.query<Row>(
-          `SELECT ${columns}${withTexts ? ', records AS text' : ''} FROM journal.journal
-           WHERE first > ? AND first <= ? ORDER BY first LIMIT 1`,
+      return await view.read(unit, async (connection, coding) => {
+        const [row] = await connection.query<StoredRow>(
+          `SELECT ${columns} FROM journal.journal WHERE first > ? AND first <= ? ORDER BY first LIMIT 1`,
           [from, unit.last],
-        ),
-      );
-      return rows?.[0];
+        );
+        return row && decoded(row, coding);
+      });
     } catch (error) {
       if (!isDamaged(error)) throw error;
     }
