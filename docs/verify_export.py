@@ -6,7 +6,7 @@ docs/decision-log-proof.md, and this is it in another language. It needs Python 
 
 Exit code 0: every record is what was recorded, and none is missing up to the newest checkpoint; 1: the first fault.
 """
-import base64, hashlib, json, re, sys
+import base64, collections, hashlib, json, re, sys
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -16,10 +16,6 @@ class Fault(Exception): pass
 
 def sha256(*parts):
     return hashlib.sha256(b"".join(parts)).digest()
-
-
-def number64(value):
-    return value.to_bytes(8, "big")
 
 
 # RFC 8785: members in the order of their UTF-16 code units, texts and numbers as ECMAScript writes them.
@@ -56,21 +52,29 @@ def quoted(text):
 def canonical(value):
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, str):
-        return quoted(value)
-    if isinstance(value, (int, float)):
-        return number_text(value)
+    if isinstance(value, (str, int, float)):
+        return quoted(value) if isinstance(value, str) else number_text(value)
     if isinstance(value, list):
         return "[" + ",".join(map(canonical, value)) + "]"
     names = sorted(value, key=lambda name: name.encode("utf-16-be"))
     return "{" + ",".join(quoted(name) + ":" + canonical(value[name]) for name in names) + "}"
 
 
-def leaf_of(sequence, record, salt):
-    if record["sequence"] != sequence:
+def leaf_of(sequence, each, tree, keys, erased):
+    if isinstance(each, str):
+        return base64.b64decode(each)
+    if each["record"]["sequence"] != sequence:
         raise Fault(f"sequence {sequence}: the record names another one")
-    own = {name: value for name, value in record.items() if name not in ("writer", "sequence")}
-    return sha256(b"\0", salt, number64(sequence), canonical(own).encode())
+    own = {name: value for name, value in each["record"].items() if name not in ("writer", "sequence")}
+    if "salt" in each:
+        return sha256(b"\0", base64.b64decode(each["salt"]), sequence.to_bytes(8, "big"), canonical(own).encode())
+    # What the leaf was of is gone; a signature stands in for it.
+    marks = own["erased"]["erasures"]
+    digest = base64.b64encode(sha256(canonical({**own, "erased": {"erasures": marks}}).encode())).decode()
+    if open_note(f"verdict erased\n{tree}\n{sequence}\n{digest}\n\n{own['erased']['signature']}\n", keys) is None:
+        raise Fault(f"sequence {sequence}: the record was erased, and no signature of the log says so")
+    erased.update(f"erased by {mark['id']} on {mark['time'][:10]}" for mark in marks)
+    return base64.b64decode(each["leaf"])
 
 
 def group_root(level):
@@ -87,9 +91,7 @@ def append(nodes, size, leaf):
 
 
 def root_of(nodes):
-    if not nodes:
-        return sha256()
-    root = nodes[-1]
+    root = nodes[-1] if nodes else sha256()
     for node in reversed(nodes[:-1]):
         root = sha256(b"\1", node, root)
     return root
@@ -125,7 +127,7 @@ def open_note(note, keys):
 def verify(lines, trusted):
     keys = dict(read_key(each["key"]) for each in trusted)
     checkpoints, anchors, trees, last_of = {}, {}, {}, {}
-    tree, is_whole, records, proved = None, False, 0, 0
+    tree, is_whole, records, proved, erased = None, False, 0, 0, collections.Counter()
     for line in lines:
         value = json.loads(line)
         if is_whole:
@@ -157,13 +159,9 @@ def verify(lines, trusted):
                 raise Fault(f"sequence {last + 1}: entry {size} of the tree is missing or in another place")
             if "records" in value:
                 first, group = value["first"], value["records"]
-                leaves = [
-                    base64.b64decode(each) if isinstance(each, str)
-                    else leaf_of(first + at, each["record"], base64.b64decode(each["salt"]))
-                    for at, each in enumerate(group)
-                ]
-                count = len(group).to_bytes(4, "big")
-                entry = sha256(b"\0\1", number64(first), count, group_root(leaves))
+                leaves = [leaf_of(first + at, each, tree, keys, erased) for at, each in enumerate(group)]
+                place = first.to_bytes(8, "big") + len(group).to_bytes(4, "big")
+                entry = sha256(b"\0\1", place, group_root(leaves))
                 last, records = first + len(group) - 1, records + len(group)
             elif "gap" in value:
                 entry = sha256(b"\0\2", canonical(value["gap"]).encode())
@@ -188,7 +186,8 @@ def verify(lines, trusted):
             raise Fault(f"sequence {last_of.get(name, 0) + 1}: the newest records are missing")
     if proved == 0 and records > 0:
         raise Fault("no checkpoint proves the records")
-    return f"{records} records, {proved} checkpoints: nothing is wrong or missing"
+    notes = "".join(f"; {count} {by}" for by, count in erased.items())
+    return f"{records} records, {proved} checkpoints: nothing is wrong or missing{notes}"
 
 
 if __name__ == "__main__":

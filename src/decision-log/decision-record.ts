@@ -14,6 +14,7 @@ import {
 } from '../answers/members.js';
 import type { Diagnostic, Effect, Reason } from '../core/decision.js';
 import type { Action, DecisionRequest, Entity, Json, JsonObject } from '../core/request.js';
+import { RecordErasure } from './erasure/record-erasure.js';
 
 /** A subject or a resource, in the normal form of requests. */
 export class RecordedEntity implements Entity {
@@ -147,6 +148,12 @@ export class DecisionRecord {
 
   @Part(() => SearchRecord, { optional: true })
   readonly search?: SearchRecord;
+
+  @Part(() => RecordErasure, {
+    optional: true,
+    description: 'Given when something was erased from the record, since it was about a person or named one.',
+  })
+  readonly erased?: RecordErasure | undefined;
 
   @Text()
   readonly caller!: string;

@@ -180,6 +180,7 @@ function wholeRecord(own: OwnMembers, common: StoredCommon, sequence: number): D
     errors: own.errors ?? [],
     obligations: own.obligations ?? [],
     ...(own.search !== undefined && { search: own.search }),
+    ...(own.erased !== undefined && { erased: own.erased }),
     caller: own.caller ?? common.caller,
     authentication: own.authentication ?? common.authentication,
     via: own.via ?? common.via,

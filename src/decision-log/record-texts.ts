@@ -59,6 +59,7 @@ export function recordTexts(record: NewDecisionRecord, common: CommonTexts, time
   const requestId = quoted(record.requestId);
   const masked = record.masked === undefined ? '' : `"masked":${canonicalJson(record.masked)},`;
   const search = record.search === undefined ? '' : `"search":${canonicalJson(record.search)},`;
+  const erased = record.erased === undefined ? '' : `"erased":${canonicalJson(record.erased)},`;
   const traceId = record.traceId === undefined ? '' : `"traceId":${quoted(record.traceId)},`;
   const durationUs = `${record.durationUs}`;
   const own = (name: Exclude<RepeatedMember, 'semantics'>): string =>
@@ -84,7 +85,7 @@ export function recordTexts(record: NewDecisionRecord, common: CommonTexts, time
   line += `"decision":"${record.decision}","reason":${reason},`;
   if (errors !== '[]') line += `"errors":${errors},`;
   if (obligations !== '[]') line += `"obligations":${obligations},`;
-  line += search;
+  line += search + erased;
   if (record.caller !== members.caller) line += `"caller":${caller},`;
   if (record.authentication !== members.authentication) line += `"authentication":${authentication},`;
   if (record.via !== members.via) line += `"via":${via},`;
@@ -92,7 +93,7 @@ export function recordTexts(record: NewDecisionRecord, common: CommonTexts, time
 
   const whole =
     `{"authentication":${authentication},"caller":${caller},"clock":"${clock}","decision":"${record.decision}",` +
-    `"durationUs":${durationUs},"engineVersion":${engineVersion},"errors":${errors},"id":${id},${common.instance}${masked}` +
+    `"durationUs":${durationUs},"engineVersion":${engineVersion},${erased}"errors":${errors},"id":${id},${common.instance}${masked}` +
     `"obligations":${obligations},"policySet":${policySet},"policyVersion":${policyVersion},"reason":${reason},` +
     `"request":${request},"requestId":${requestId},${revision}${search}"semantics":${semantics},"time":"${time}",` +
     `${traceId}"via":${via}}`;

@@ -76,6 +76,10 @@ export async function replay(
   if (record.masked === true) {
     throw notReplayable(record, 'parts of its request were masked before it was stored');
   }
+  if (record.erased !== undefined) {
+    const [{ id, time }] = record.erased.erasures as [{ id: string; time: string }];
+    throw notReplayable(record, `parts of it were erased by ${id} on ${time.slice(0, 10)}`);
+  }
   if (record.search !== undefined) throw notReplayable(record, 'it is a search: ask it again instead');
   const set = await versionFor(policySets, record, version);
   const now = Date.parse(record.clock);

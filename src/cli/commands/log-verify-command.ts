@@ -136,6 +136,9 @@ function printReport(terminal: Terminal, report: VerificationReport): void {
       `gap: ${lost ?? 'an unknown number of'} records behind sequence ${after} were noted as lost (${cause})`,
     );
   }
+  for (const { id, time, records } of report.erasures) {
+    terminal.print(`${count(records, 'record')} erased by ${id} on ${time.slice(0, 10)}`);
+  }
   const depth = report.depth === 'content' ? 'structure and content' : 'structure alone';
   terminal.print(
     `${count(report.records, 'record')} and ${count(report.checkpoints, 'checkpoint')} verified: ${depth}`,

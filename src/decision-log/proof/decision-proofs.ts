@@ -1,5 +1,6 @@
 /** What the log answers about its own proof (docs/decision-log-proof.md). Hashes and salts are in base64; a path is the base64 of its hashes, one behind the other. */
 import { Integer, Part, Parts, Text, Texts, Time } from '../../answers/members.js';
+import { RecordErasure } from '../erasure/record-erasure.js';
 import type { CertifiedKey } from './log-keys.js';
 import type { StoredTree } from './merkle-tree.js';
 import type { StoredCheckpoint } from './stored-checkpoint.js';
@@ -67,7 +68,13 @@ export class DecisionProof {
   @Text({ optional: true, description: "The record's salt, in base64. Left out once the record was erased." })
   readonly salt?: string;
 
-  @Text({ description: 'The hash of the record, in base64.' })
+  @Part(() => RecordErasure, {
+    optional: true,
+    description: 'Given once something was erased from the record: its signature stands in for the hash.',
+  })
+  readonly erased?: RecordErasure;
+
+  @Text({ description: 'The hash of the record, in base64. After an erasure it is that of what the record was.' })
   readonly leaf!: string;
 
   @Part(() => GroupPlace)

@@ -29,6 +29,12 @@ export interface GroupHashes {
   readonly root: TreeHash;
 }
 
+/** False for one that was destroyed: it is zeros. */
+export function hasSalt(salts: Buffer, place: number): boolean {
+  for (let at = place * saltBytes; at < (place + 1) * saltBytes; at++) if (salts[at] !== 0) return true;
+  return false;
+}
+
 let pool = Buffer.alloc(0);
 
 /** Salts for some records. One call to the system's generator gives those of some hundred. */

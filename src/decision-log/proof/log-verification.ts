@@ -1,11 +1,14 @@
 import { idMilliseconds } from '../decision-ids.js';
 import type { DecisionRecord } from '../decision-record.js';
-import { type CommonMembers, commonMembers, groupText } from '../group-text.js';
+import { isSignedErasure } from '../erasure/erasure-signature.js';
+import type { RecordErasure } from '../erasure/record-erasure.js';
+import { groupText } from '../group-text.js';
 import type { GapCause, Loss } from '../log-gap.js';
 import { addRecordKeys, commonKeys, encodeKeys } from '../record-keys.js';
-import { commonTexts, recordTexts, wholeText } from '../record-texts.js';
+import { type CommonTexts, commonTexts, wholeText } from '../record-texts.js';
+import { type RecordedLine, readCommonLine, readRecordLine, writeRecordLine } from '../recorded-lines.js';
 import { type Checkpoint, openCheckpoint } from './checkpoint.js';
-import { entryOfGap, entryOfGroup, groupRoot, hashGroup, leafHash, saltBytes } from './group-hashes.js';
+import { entryOfGap, entryOfGroup, groupRoot, hashGroup, hasSalt, leafHash, saltBytes } from './group-hashes.js';
 import { Frontier, hashBytes, type TreeHash } from './merkle-tree.js';
 import type { ProofSink, StoredProofGap, StoredProofGroup, TreePart } from './proof-sink.js';
 import type { NoteKey } from './signed-note.js';
@@ -37,6 +40,8 @@ export interface VerificationReport {
   readonly unsigned: number;
   /** Notes of records that were never written, or were lost when they were noted; they are in the tree. */
   readonly gaps: readonly (Loss & { readonly cause: GapCause })[];
+  /** The first erasures that removed something from records, with the number of these. */
+  readonly erasures: readonly ErasedRecords[];
   /** Checkpoints that were found right. */
   readonly checkpoints: number;
   /** The first findings, in the order of the log. */
@@ -45,7 +50,21 @@ export interface VerificationReport {
   readonly found: number;
 }
 
-/** Most findings and gaps that are listed. */
+export interface ErasedRecords {
+  /** Of the erasure. */
+  readonly id: string;
+  /** When it was ordered. */
+  readonly time: string;
+  readonly records: number;
+}
+
+/** A record of an export: with its salt, or with its leaf once it was erased. */
+export type ExportedRecord = { readonly record: DecisionRecord } & (
+  | { readonly salt: string; readonly leaf?: undefined }
+  | { readonly leaf: string; readonly salt?: undefined }
+);
+
+/** Most findings, gaps and erasures that are listed. */
 const mostListed = 100;
 
 /**
@@ -67,6 +86,7 @@ export class LogVerification implements ProofSink {
   private readonly findings: Finding[] = [];
   private readonly gaps: (Loss & { cause: GapCause })[] = [];
   private readonly trees = new Set<string>();
+  private readonly erasures = new Map<string, { id: string; time: string; records: number }>();
   private found = 0;
   private records = 0;
   private unproved = 0;
@@ -88,7 +108,8 @@ export class LogVerification implements ProofSink {
   get report(): VerificationReport {
     const { depth, records, unproved, gaps, findings, found } = this;
     const unsigned = Math.max(0, records - this.signedTo);
-    return { depth, records, unproved, unsigned, gaps, checkpoints: this.rightCheckpoints, findings, found };
+    const erasures = [...this.erasures.values()];
+    return { depth, records, unproved, unsigned, gaps, erasures, checkpoints: this.rightCheckpoints, findings, found };
   }
 
   /**
@@ -217,17 +238,17 @@ export class LogVerification implements ProofSink {
   }
 
   /** A group of an export: records with their salts, and the hashes of those that were left out. */
-  exported(
-    entry: number,
-    first: number,
-    records: readonly (string | { salt: string; record: DecisionRecord })[],
-  ): void {
+  exported(entry: number, first: number, records: readonly (string | ExportedRecord)[]): void {
     const count = records.length;
     const leaves = records.map((each, i) => {
       if (typeof each === 'string') return Buffer.from(each, 'base64');
       if (each.record.sequence !== first + i) {
         const what = `the record names the sequence ${each.record.sequence}`;
         this.note({ kind: 'wrong', sequence: first + i, place: this.place, what });
+      }
+      if (each.leaf !== undefined) {
+        this.expectErased(each.record, first + i);
+        return Buffer.from(each.leaf, 'base64');
       }
       return leafHash(first + i, wholeText(each.record), Buffer.from(each.salt, 'base64'));
     });
@@ -240,6 +261,17 @@ export class LogVerification implements ProofSink {
     this.last = Math.max(this.last, first + count - 1);
     this.hasRemoved = false;
     this.compareCheckpoints();
+  }
+
+  private expectErased(record: DecisionRecord, sequence: number): void {
+    const { erased } = record;
+    const whole = erased && wholeText({ ...record, erased: { erasures: erased.erasures } });
+    if (whole !== undefined && isSignedErasure(this.part!.tree, sequence, whole, erased!, this.keys)) {
+      this.countErased(erased!);
+      return;
+    }
+    const what = 'the record was erased, and no signature of the log says so';
+    this.note({ kind: 'wrong', sequence, place: this.place, what });
   }
 
   /** A line of an export that cannot be read; what is behind it is not looked at. */
@@ -386,7 +418,7 @@ export class LogVerification implements ProofSink {
     wrong: (what: string, sequence?: number) => void,
   ): void {
     const lines = text.split('\n');
-    const common = parsedCommon(lines[0]!);
+    const common = readCommonLine(lines[0]!);
     if (common === undefined || groupText(common.members, common.writer, []) !== `${lines[0]}\n`) {
       wrong('what the records of the group share was changed');
       return;
@@ -397,15 +429,17 @@ export class LogVerification implements ProofSink {
     const keys = commonKeys(common.members);
     const bounds = { since: Number.MAX_SAFE_INTEGER, until: 0, idSince: Number.MAX_SAFE_INTEGER, idUntil: 0 };
     const wholes: string[] = [];
+    const records: RecordedLine[] = [];
     for (let i = 0; i < Math.min(count, lines.length - 1); i++) {
       const line = lines[i + 1]!;
-      const record = parsedRecord(line, common.members);
-      const made = record && madeAgain(record, texts);
+      const record = readRecordLine(line, common.members);
+      const made = record && writeRecordLine(record, texts);
       if (made === undefined || made.line !== line) {
         wrong('the record was changed', first + i);
         return;
       }
       wholes.push(made.whole);
+      records.push(record!);
       if (beside === undefined) continue;
       addRecordKeys(record!, common.members, keys, i);
       const idTime = idMilliseconds(record!.id) ?? record!.time;
@@ -416,6 +450,12 @@ export class LogVerification implements ProofSink {
     }
     const again = hashGroup(first, wholes, salts).leaves;
     for (let i = 0; i < wholes.length; i++) {
+      if (!hasSalt(salts, i)) {
+        // What its hash was of is gone for good.
+        if (this.isErased(records[i]!, texts, first + i)) continue;
+        wrong('the record was erased, and no signature of the log says so', first + i);
+        return;
+      }
       if (again.compare(leaves, i * hashBytes, (i + 1) * hashBytes, i * hashBytes, (i + 1) * hashBytes) !== 0) {
         wrong('the record is not the one that was hashed', first + i);
         return;
@@ -432,64 +472,25 @@ export class LogVerification implements ProofSink {
     if (!isWithin) wrong('the times by which the records are found were changed');
   }
 
+  /** Whether the log signed what an erasure left of a record; counts it. */
+  private isErased(record: RecordedLine, texts: CommonTexts, sequence: number): boolean {
+    const { erased } = record;
+    const made = erased && writeRecordLine({ ...record, erased: { erasures: erased.erasures } }, texts);
+    if (made === undefined || !isSignedErasure(this.part!.tree, sequence, made.whole, erased!, this.keys)) return false;
+    this.countErased(erased!);
+    return true;
+  }
+
+  private countErased({ erasures }: RecordErasure): void {
+    for (const { id, time } of erasures) {
+      const known = this.erasures.get(id);
+      if (known !== undefined) known.records++;
+      else if (this.erasures.size < mostListed) this.erasures.set(id, { id, time, records: 1 });
+    }
+  }
+
   private note(finding: Finding): void {
     this.found++;
     if (this.findings.length < mostListed) this.findings.push(finding);
-  }
-}
-
-function parsedCommon(line: string): { members: CommonMembers; writer: number } | undefined {
-  try {
-    const { writer, instance, ...members } = JSON.parse(line);
-    return { members: commonMembers(members, instance), writer };
-  } catch {
-    return undefined;
-  }
-}
-
-type Recorded = Parameters<typeof recordTexts>[0] & { readonly isTimeInId: boolean };
-
-/** As it was handed over; undefined for a text that no record has. */
-function parsedRecord(line: string, common: CommonMembers): Recorded | undefined {
-  try {
-    const own = JSON.parse(line);
-    const isTimeInId = own.time === undefined;
-    const time = isTimeInId ? idMilliseconds(own.id)! : Date.parse(own.time);
-    // Written out, as in group-text.ts: spreading takes as long as parsing.
-    return {
-      id: own.id,
-      policySet: own.policySet ?? common.policySet,
-      policyVersion: own.policyVersion ?? common.policyVersion,
-      revision: own.revision === undefined ? common.revision : (own.revision ?? undefined),
-      engineVersion: own.engineVersion ?? common.engineVersion,
-      semantics: own.semantics ?? common.semantics,
-      request: own.request,
-      masked: own.masked,
-      decision: own.decision,
-      reason: own.reason,
-      search: own.search,
-      caller: own.caller ?? common.caller,
-      authentication: own.authentication ?? common.authentication,
-      via: own.via ?? common.via,
-      requestId: own.requestId,
-      traceId: own.traceId,
-      durationUs: own.durationUs,
-      time,
-      clock: own.clock === undefined ? time : Date.parse(own.clock),
-      errors: own.errors ?? [],
-      obligations: own.obligations ?? [],
-      isTimeInId,
-    };
-  } catch {
-    return undefined;
-  }
-}
-
-function madeAgain(record: Recorded, texts: Parameters<typeof recordTexts>[1]) {
-  try {
-    return recordTexts(record, texts, record.isTimeInId);
-  } catch {
-    // A member that it needs is not there.
-    return undefined;
   }
 }

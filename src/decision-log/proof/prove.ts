@@ -1,7 +1,7 @@
 import { invalidParameter, VerdictError } from '../../errors.js';
 import type { RecordedDecisions } from '../recorded-decisions.js';
 import type { CheckpointPage, DecisionProof, StoredProofs, TreeConsistency } from './decision-proofs.js';
-import { groupPath, saltBytes } from './group-hashes.js';
+import { groupPath, hasSalt, saltBytes } from './group-hashes.js';
 import { consistencyProof, hashBytes, inclusionProof, type StoredTree, type TreeHash } from './merkle-tree.js';
 
 /** How long until the next checkpoint, at most, in seconds. */
@@ -33,7 +33,8 @@ export async function proveDecision(log: ProvenLog, id: string): Promise<Decisio
   return {
     id,
     sequence,
-    ...(salt.some((byte) => byte !== 0) && { salt: salt.toString('base64') }),
+    ...(hasSalt(salts, place) && { salt: salt.toString('base64') }),
+    ...(record.erased !== undefined && { erased: record.erased }),
     leaf: leaves.toString('base64', place * hashBytes, (place + 1) * hashBytes),
     group: { first, count, path: groupPath(leaves, place).map(pathText) },
     entry,

@@ -5,6 +5,7 @@
  *     {"checkpoint":"verdict/…"}
  *     {"tree":"5d0b…","writer":"5d0b…","entries":0,"frontier":"","start":1}       what follows is of this tree, from here on
  *     {"entry":0,"first":1,"records":[{"salt":"…","record":{…}},"q83v…="]}         a group: a record, and the hash of one left out
+ *     {"entry":0,"first":1,"records":[{"leaf":"…","record":{…}}]}                  a record that was erased
  *     {"entry":1,"gap":{"after":2,"cause":"queue_full","lost":3,"since":…,"until":…}}
  *     {"entry":2,"leaf":"…"}                                                      an entry whose records the retention removed
  *     {"end":true}                                                               an export without it was cut off
@@ -14,7 +15,7 @@
 import { Turns } from '../../turns/turns.js';
 import type { DecisionRecord } from '../decision-record.js';
 import { matchingRecords, type RecordFilter } from '../record-filter.js';
-import { saltBytes } from './group-hashes.js';
+import { hasSalt, saltBytes } from './group-hashes.js';
 import type { CertifiedKey } from './log-keys.js';
 import type { LogVerification } from './log-verification.js';
 import { Frontier, hashBytes, type TreeHash } from './merkle-tree.js';
@@ -64,6 +65,7 @@ export class ProvenExport implements ProofSink {
     const records = Array.from({ length: count }, (_, i) => {
       const record = found.get(first + i);
       if (record === undefined) return leaves.toString('base64', i * hashBytes, (i + 1) * hashBytes);
+      if (!hasSalt(salts, i)) return { leaf: leaves.toString('base64', i * hashBytes, (i + 1) * hashBytes), record };
       return { salt: salts.toString('base64', i * saltBytes, (i + 1) * saltBytes), record };
     });
     this.line({ entry, first, records });
