@@ -5,6 +5,9 @@ import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createApplication } from '../../src/application.js';
 import { readConfig } from '../../src/config/read-config.js';
+import { DecisionLog } from '../../src/decision-log/decision-log.js';
+import { digestOfPerson, StandingOrders } from '../../src/decision-log/erasure/standing-orders.js';
+import type { SqliteDecisionLog } from '../../src/decision-log/sqlite/sqlite-decision-log.js';
 import { temporaryDirectory, writeTree } from '../policy-store/folders.js';
 
 // A test reads what it expects to be there.
@@ -76,6 +79,17 @@ describe('P3: a decision computed again', () => {
     const { status, body } = await post(`/v1/decisions/${decided.decisionId}/replay`, {});
     expect({ status, type: body.type }).toEqual({ status: 409, type: 'urn:verdict:problem:not_replayable' });
     expect(JSON.stringify(body)).not.toContain('hunter2');
+  });
+
+  it('is refused for a record from which something was erased', async () => {
+    const { body: decided } = await post('/v1/decide', question);
+    const key = Buffer.alloc(32);
+    const order = { id: 'e-1', time: Date.UTC(2100, 0), digest: digestOfPerson(key, 'alice') };
+    const orders = { standing: new StandingOrders(key, [order]) };
+    await (app.get(DecisionLog) as SqliteDecisionLog).erase(orders, new AbortController().signal);
+    const { status, body } = await post(`/v1/decisions/${decided.decisionId}/replay`, {});
+    expect({ status, type: body.type }).toEqual({ status: 409, type: 'urn:verdict:problem:not_replayable' });
+    expect(body.detail).toContain('erased by e-1 on 2100-01-01');
   });
 
   it('is not there for a record or a version that never was', async () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { exportProvenLog } from '../../src/cli/sources/verified-log.js';
+import { digestOfPerson, StandingOrders } from '../../src/decision-log/erasure/standing-orders.js';
 import { append } from '../decision-log/many-records.js';
 import { startLog } from '../decision-log/temporary-log.js';
 import { workFolder } from './run.js';
@@ -53,6 +54,15 @@ describe.skipIf(!hasPython)('the verifier in Python (skipped without python3 and
     const some = await exported({ subject: 's3' });
     expect(some.length).toBeLessThan(whole.length / 3);
     expect(verified(some).status).toBe(0);
+
+    const erasing = await startLog(join(cwd, 'data'), {});
+    const key = Buffer.alloc(32);
+    const order = { id: 'e-1', time: Date.now(), digest: digestOfPerson(key, 's3') };
+    await erasing.erase({ standing: new StandingOrders(key, [order]) }, new AbortController().signal);
+    await erasing.stop();
+    const erased = await exported({});
+    expect(verified(erased)).toEqual({ status: 0, said: expect.stringMatching(/; \d+ erased by e-1 on 20/) });
+    expect(verified(erased.replace('"id":"[erased]"', '"id":"s4"'))).toMatchObject({ status: 1 });
 
     const lines = whole.split('\n');
     const group = lines.findIndex((line) => line.includes('"records"'));

@@ -127,6 +127,12 @@ export class Catalog {
   }
 
   async remove(first: number): Promise<void> {
+    await this.forgetFilter(first);
+    await this.connection.query('DELETE FROM unit WHERE first = ?', [first]);
+  }
+
+  /** Removes the key filter of a file. */
+  async forgetFilter(first: number): Promise<void> {
     this.filtered.delete(first);
     await this.connection.query('DELETE FROM filtered WHERE unit = ?', [first]);
     // Block by block, by the primary key: the file's rows lie far apart.
@@ -135,7 +141,6 @@ export class Catalog {
        DELETE FROM filter WHERE block IN (SELECT n FROM number) AND unit = ?`,
       [first],
     );
-    await this.connection.query('DELETE FROM unit WHERE first = ?', [first]);
   }
 
   close(): Promise<void> {

@@ -4,7 +4,15 @@ import { Catalog, type ClosedUnit } from './catalog.js';
 import { ClosedIndex } from './closed-index.js';
 import type { Beginning } from './journal-format.js';
 import { filterSteps, makeBlocks } from './key-filter.js';
-import { catalogPathOf, closedIndexPathOf, closedPathOf, removeClosed, setFilesAside } from './log-files.js';
+import {
+  catalogPathOf,
+  closedIndexPathOf,
+  closedPathOf,
+  removeClosed,
+  removeClosedIndex,
+  renameDurably,
+  setFilesAside,
+} from './log-files.js';
 import type { UnitReaders } from './unit-readers.js';
 
 export interface ClosedFilesOptions {
@@ -86,8 +94,7 @@ export class ClosedFiles {
       await this.options.readers.pause(unit.first);
       const mended = { ...unit, indexedTo: await this.mending.finish() };
       this.mending = undefined;
-      this.list = this.list.map((closed) => (closed.first === unit.first ? mended : closed));
-      await this.catalog?.add(mended);
+      await this.note(mended);
     } catch (error) {
       this.unmendable.add(unit.first);
       onProblem(`the index of ${closedPathOf(path, unit.first)} cannot be built; it is searched without`, error);
@@ -126,6 +133,41 @@ export class ClosedFiles {
       removeClosed(this.options.path, unit.first);
       await this.catalog?.remove(unit.first);
     }
+  }
+
+  /**
+   * Puts another file in the place of a closed one: the same records, of which some were erased. With it comes its index; without one
+   * it has none. Its key filter is made anew. Says whether the file was still there.
+   */
+  async replace(first: number, journal: string, index: string | undefined): Promise<boolean> {
+    const unit = this.list.find((closed) => closed.first === first);
+    if (unit === undefined) return false;
+    const { path, readers } = this.options;
+    await readers.pause(first);
+    try {
+      if (this.mending?.first === first) {
+        await this.mending.close();
+        this.mending = undefined;
+      }
+      if (this.filtering?.first === first) this.filtering = undefined;
+      await this.catalog?.forgetFilter(first);
+      // The index that knows what was erased goes first: what a crash leaves is found without it.
+      removeClosedIndex(path, first);
+      await this.note({ ...unit, indexedTo: 0 });
+      renameDurably(journal, closedPathOf(path, first));
+      if (index === undefined) return true;
+      renameDurably(index, closedIndexPathOf(path, first));
+      await this.note({ ...unit, indexedTo: unit.last });
+      this.unmendable.delete(first);
+      return true;
+    } finally {
+      readers.resume(first);
+    }
+  }
+
+  private async note(unit: ClosedUnit): Promise<void> {
+    this.list = this.list.map((closed) => (closed.first === unit.first ? unit : closed));
+    await this.catalog?.add(unit);
   }
 
   /** Sets the index of a closed file aside: its records are found by reading them. */

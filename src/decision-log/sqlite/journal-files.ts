@@ -262,6 +262,8 @@ export class JournalFiles {
     const { start, end } = journal;
     await this.readers.pause(start);
     while (!isShipped && (await index.catchUpStep(end.sequence)));
+    // The newest checkpoint would be in a file without a record otherwise, and nobody looks at that.
+    await journal.checkpoint(Date.now());
     if (!(await index.leaveWal())) return false;
     // From here on, until the files are open again, a failure leaves them closed.
     this.hasFailed = true;
@@ -357,6 +359,11 @@ export class JournalFiles {
     // Where that cannot be read, there is no anchor: what is missing then is missing.
     if (tree !== undefined) await this.journal.anchor(tree, (next?.first ?? this.journal.start) - 1);
     await this.closedFiles.remove(keeps);
+  }
+
+  /** Puts a file from which records were erased in the place of a closed one, with its index, if it has one (`ClosedFiles.replace`). */
+  replaceClosed(first: number, journal: string, index: string | undefined): Promise<boolean> {
+    return this.closedFiles.replace(first, journal, index);
   }
 
   /** How the tree begins in a closed file; undefined in one without proof, or that cannot be read. */

@@ -60,9 +60,27 @@ export function filesOfIndex(path: string): string[] {
 
 /** Removes a closed file with its index; either may be gone. */
 export function removeClosed(path: string, first: number): void {
+  removeErasureDrafts(closedPathOf(path, first));
+  rmSync(closedPathOf(path, first), { force: true });
+  removeClosedIndex(path, first);
+}
+
+/** Removes the index of a closed file, and what there is of one that is built. */
+export function removeClosedIndex(path: string, first: number): void {
   const index = closedIndexPathOf(path, first);
   const drafts = ['', '-wal', '-shm'].map((suffix) => draftOf(index) + suffix);
-  for (const file of [closedPathOf(path, first), index, ...drafts]) rmSync(file, { force: true });
+  for (const file of [index, ...drafts]) rmSync(file, { force: true });
+}
+
+/** The names of what an erasure makes beside a file: a copy that is rewritten, and what takes the file's place. */
+export function erasureDraftsOf(path: string): { readonly work: string; readonly made: string } {
+  return { work: `${path}.erasing`, made: `${path}.erased` };
+}
+
+/** Removes what an erasure that did not get to its end left beside a file. */
+export function removeErasureDrafts(path: string): void {
+  const { work, made } = erasureDraftsOf(path);
+  for (const draft of [work, made]) for (const suffix of ['', '-wal', '-shm']) rmSync(draft + suffix, { force: true });
 }
 
 /** Removes the key index of the open file. No connection may have it open. */

@@ -12,6 +12,7 @@ import type { DecisionPage } from '../decision-page.js';
 import type { DecisionQuery } from '../decision-query.js';
 import type { DecisionRecord, NewDecisionRecord } from '../decision-record.js';
 import type { DecisionStats } from '../decision-stats.js';
+import type { ErasureCounts } from '../erasure/erase-group.js';
 import type { ExportQuery } from '../export-query.js';
 import { type LogWriter, type LogWriters, writerNotFound, writerRunning } from '../log-writers.js';
 import { Losses } from '../losses.js';
@@ -27,7 +28,9 @@ import { addUnits } from './count-units.js';
 import { exportRecords } from './decision-export.js';
 import { DecisionLogReader } from './decision-log-reader.js';
 import { findRecord, searchRecords } from './decision-search.js';
+import type { JournalEraser } from './erase-file.js';
 import { type Group, GroupCommit } from './group-commit.js';
+import { JournalErasure } from './journal-erasure.js';
 import type { JournalFiles } from './journal-files.js';
 import { JournalProofs } from './journal-proofs.js';
 import { JournalTail } from './journal-tail.js';
@@ -69,6 +72,9 @@ export interface SqliteDecisionLogOptions extends DecisionLogOptions {
   readonly checkpointMs?: number;
 }
 
+/** Whom to erase, and what is kept from it. */
+type Orders = Omit<JournalEraser, 'signer'>;
+
 const defaultCheckpointMs = 60_000;
 /** About half a second of a process at its limit, and some 15 MB. */
 const defaultQueueLimit = 16_384;
@@ -103,6 +109,10 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
   readonly journal: JournalTail;
   private refused: string | undefined;
   private keys: LogKeys | undefined;
+  /** The orders that were carried out last, and how far. */
+  private erasing: { readonly orders: Orders; readonly files: JournalErasure } | undefined;
+  private erasure: Promise<unknown> | undefined;
+  private readonly stopping = new AbortController();
   private checkpointTimer: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: SqliteDecisionLogOptions) {
@@ -207,6 +217,27 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
     return this.files?.checkpoint(Date.now());
   }
 
+  /**
+   * Erases persons from all that is committed now, while records go on being appended. The orders stand until it resolves: a call
+   * that was ended goes on in the next one.
+   *
+   * @throws when a file cannot be read or written, and when `signal` ends it
+   */
+  async erase(orders: Orders, signal: AbortSignal): Promise<ErasureCounts> {
+    if (this.keys === undefined) throw unavailable('records nothing');
+    await this.group.flush();
+    // What was looked through for these orders is not looked through again.
+    if (this.erasing?.orders !== orders) {
+      const { path, upkeep } = this;
+      const isIndexed = !this.options.isShipped;
+      this.erasing = { orders, files: new JournalErasure({ files: () => this.files, upkeep, path, isIndexed }) };
+    }
+    const ending = AbortSignal.any([signal, this.stopping.signal]);
+    const pass = this.erasing.files.pass({ ...orders, signer: this.keys.signer }, ending);
+    this.erasure = pass.catch(() => undefined);
+    return pass;
+  }
+
   readonly proofs = new JournalProofs(
     () => readable(this.view()),
     () => this.publishedKeys,
@@ -223,6 +254,8 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
 
   async stop(): Promise<void> {
     clearInterval(this.checkpointTimer);
+    this.stopping.abort();
+    await this.erasure;
     this.upkeep.stop();
     await this.kept.stop();
     await this.group.flush();

@@ -1,0 +1,203 @@
+/**
+ * Erases persons from a closed file of the journal. The file itself is never written: a copy is rewritten, copied once more so that no
+ * free page has a byte of what was there, and takes the file's place when it is whole. Until then a stop, a crash or a reader meets the
+ * file as it was.
+ */
+import { rmSync } from 'node:fs';
+import { copyFile, open } from 'node:fs/promises';
+import { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import { Turns } from '../../turns/turns.js';
+import { addErasures, type ErasureCounts, noErasures } from '../erasure/erase-group.js';
+import { signErasure } from '../erasure/erasure-signature.js';
+import type { StandingOrders } from '../erasure/standing-orders.js';
+import type { GroupCoding } from '../group-coding.js';
+import type { NoteSigner } from '../proof/signed-note.js';
+import { type JournalFormat, readBeginning } from './journal-format.js';
+import { KeyIndex } from './key-index.js';
+import { erasureDraftsOf, removeErasureDrafts } from './log-files.js';
+import type { UnitWork } from './log-view.js';
+import { eraseFromRow, readStoredGroups, type StoredGroupRow, storedColumns, writeErasedRow } from './stored-group.js';
+
+export interface JournalEraser {
+  readonly standing: StandingOrders;
+  readonly isHeld?: ((record: { readonly policySet: string; readonly time: number }) => boolean) | undefined;
+  /** The key of the log. */
+  readonly signer: NoteSigner;
+}
+
+/** How a file of the journal is written. */
+export interface JournalFileForm {
+  readonly format: JournalFormat;
+  readonly coding: GroupCoding;
+}
+
+/** Rows that are read at once: some hundred kilobytes, as a rule. */
+const rowsAtOnce = 64;
+/** Rows of a copy that one transaction rewrites. */
+const rowsAtOnceWritten = 256;
+
+/** Of a file, what an erasure has to do in it. */
+export interface FileScan {
+  /** The `first` of each row that is to be rewritten. */
+  readonly rows: readonly number[];
+  /** The `first` of the last row that was looked at. */
+  readonly to: number;
+  /** The records that stay as they are for a reason. */
+  readonly held: number;
+  readonly unreadable: number;
+}
+
+/** Reads the rows of a unit from after `after` on; undefined where the file is gone. */
+export type ReadUnit = <T>(work: UnitWork<T>) => Promise<T | undefined>;
+
+/**
+ * Looks which rows of a file name a person, in turns.
+ *
+ * @param after the sequence behind which it looks
+ * @param signal ends it early; then it rejects
+ */
+export async function scanFile(
+  read: ReadUnit,
+  eraser: JournalEraser,
+  after: number,
+  signal: AbortSignal,
+): Promise<FileScan> {
+  const rows: number[] = [];
+  const counts = noErasures();
+  const { standing, isHeld } = eraser;
+  const turns = new Turns();
+  const file = await read(async (connection, coding) => ({
+    coding,
+    columns: await storedColumns(connection, 'journal'),
+  }));
+  let from = after;
+  while (file !== undefined) {
+    signal.throwIfAborted();
+    const found = await read((connection) => readStoredGroups(connection, 'journal', file.columns, from, rowsAtOnce));
+    for (const row of found ?? []) {
+      if (turns.isOver) await turns.next();
+      // Nothing is signed that is not written.
+      const { changes, counts: more } = eraseFromRow(row, file.coding, { standing, isHeld });
+      if (changes !== undefined) rows.push(row.first);
+      addErasures(counts, more);
+      from = row.first;
+    }
+    if (found === undefined || found.length < rowsAtOnce) break;
+  }
+  return { rows, to: from, held: counts.held, unreadable: counts.unreadable };
+}
+
+/**
+ * Makes the file that is to take the place of a closed one; returns its path, and what was erased from it.
+ *
+ * @param path the closed file
+ * @param rows those to be rewritten, as `scanFile` found them
+ */
+export async function eraseFile(
+  path: string,
+  form: JournalFileForm,
+  rows: readonly number[],
+  eraser: JournalEraser,
+  signal: AbortSignal,
+): Promise<{ readonly made: string; readonly counts: ErasureCounts }> {
+  removeErasureDrafts(path);
+  const { work, made } = erasureDraftsOf(path);
+  await copyFile(path, work);
+  const connection = await SqliteConnection.open({
+    path: work,
+    wal: false,
+    // What a crash leaves of it is removed.
+    setup: ['PRAGMA journal_mode = OFF', 'PRAGMA synchronous = OFF', 'PRAGMA secure_delete = ON'],
+    busyTimeoutMs: 0,
+  });
+  try {
+    const counts = await rewriteRows(connection, form, rows, eraser, signal);
+    await connection.query(`VACUUM INTO '${made.replaceAll("'", "''")}'`);
+    await makeDurable(made);
+    return { made, counts };
+  } finally {
+    await connection.close();
+    rmSync(work, { force: true });
+  }
+}
+
+async function rewriteRows(
+  connection: SqliteConnection,
+  { format, coding }: JournalFileForm,
+  rows: readonly number[],
+  { standing, isHeld, signer }: JournalEraser,
+  signal: AbortSignal,
+): Promise<ErasureCounts> {
+  const counts = noErasures();
+  const turns = new Turns();
+  const tree = (await readBeginning(connection, format))?.tree?.name;
+  const sign = (sequence: number, whole: string) => signErasure(tree!, sequence, whole, signer);
+  const columns = await storedColumns(connection, 'main');
+  for (let at = 0; at < rows.length; at += rowsAtOnceWritten) {
+    signal.throwIfAborted();
+    await connection.query('BEGIN');
+    for (const first of rows.slice(at, at + rowsAtOnceWritten)) {
+      const [row] = await connection.query<StoredGroupRow>(`SELECT ${columns} FROM journal WHERE first = ?`, [first]);
+      if (row === undefined) continue;
+      if (turns.isOver) await turns.next();
+      const { changes, counts: more } = eraseFromRow(row, coding, {
+        standing,
+        isHeld,
+        ...(tree !== undefined && { sign }),
+      });
+      if (changes !== undefined) await writeErasedRow(connection, first, changes);
+      addErasures(counts, more);
+    }
+    await connection.query('COMMIT');
+  }
+  return counts;
+}
+
+/** Makes the index of the file that `eraseFile` made; returns its path. */
+export async function indexErasedFile(
+  made: string,
+  indexPath: string,
+  last: number,
+  signal: AbortSignal,
+): Promise<string> {
+  removeErasureDrafts(indexPath);
+  const path = erasureDraftsOf(indexPath).made;
+  const writer = await writerOf(made);
+  const index = await KeyIndex.open(path, made, writer, last);
+  try {
+    for (let more = true; more; ) {
+      signal.throwIfAborted();
+      more = (await index.catchUpStep(last)) || (await index.mergeAllStep());
+    }
+    await index.leaveWal();
+  } finally {
+    await index.close();
+  }
+  await makeDurable(path);
+  return path;
+}
+
+async function writerOf(path: string): Promise<number> {
+  const connection = await SqliteConnection.open({
+    path: ':memory:',
+    immutable: true,
+    attached: { journal: path },
+    busyTimeoutMs: 0,
+  });
+  try {
+    const [log] = await connection.query<{ writer: number }>('SELECT writer FROM journal.log');
+    return log!.writer;
+  } finally {
+    await connection.close();
+  }
+}
+
+async function makeDurable(path: string): Promise<void> {
+  const file = await open(path, 'r+');
+  try {
+    await file.chmod(0o600);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}

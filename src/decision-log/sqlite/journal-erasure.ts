@@ -1,0 +1,123 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { addErasures, type ErasureCounts, noErasures } from '../erasure/erase-group.js';
+import { eraseFile, type FileScan, indexErasedFile, type JournalEraser, scanFile } from './erase-file.js';
+import type { JournalFiles } from './journal-files.js';
+import { closedIndexPathOf, closedPathOf, removeErasureDrafts } from './log-files.js';
+import type { LogUpkeep } from './log-upkeep.js';
+import { type UnitView, viewOfClosed } from './log-view.js';
+
+export interface JournalErasureOptions {
+  readonly files: () => JournalFiles | undefined;
+  readonly upkeep: Pick<LogUpkeep, 'turn' | 'inTurn'>;
+  /** The open file. */
+  readonly path: string;
+  /** False if the journal is shipped, so that its files have no index. */
+  readonly isIndexed: boolean;
+}
+
+/** Pause after a look whether the open file was closed, in milliseconds. */
+const turnPauseMs = 50;
+
+/**
+ * Erases persons from the files of a journal, while decisions are recorded. Only closed files are rewritten, each as a copy that then
+ * takes its place; an open file that names somebody is closed first. What it has begun when the process ends is done again by
+ * the next one: the orders stand until a pass has got to its end.
+ */
+export class JournalErasure {
+  /** Up to this sequence of each file, by its first one, nothing is left to do for these orders. */
+  private readonly done = new Map<number, number>();
+
+  constructor(private readonly options: JournalErasureOptions) {}
+
+  /**
+   * Erases all that is committed now. A later call looks at what came since alone.
+   *
+   * @throws where a file cannot be read or written, and when `signal` ends it
+   */
+  async pass(eraser: JournalEraser, signal: AbortSignal): Promise<ErasureCounts> {
+    const sum = noErasures();
+    const open = this.filesNow().journal.start;
+    for (const unit of this.units()) {
+      let scan = await this.scan(unit, eraser, signal);
+      if (scan.rows.length > 0 && unit.first === open) {
+        await this.close(open, signal);
+        scan = joinScans(scan, await this.scanFrom(unit, scan.to, eraser, signal));
+      }
+      addErasures(sum, await this.erase(unit.first, scan, eraser, signal));
+    }
+    return sum;
+  }
+
+  /** The oldest first. */
+  private units(): readonly UnitView[] {
+    return this.filesNow().view().units.toReversed();
+  }
+
+  private async scan(unit: UnitView, eraser: JournalEraser, signal: AbortSignal): Promise<FileScan> {
+    const after = this.done.get(unit.first) ?? unit.first - 1;
+    if (after >= unit.last) return { rows: [], to: after, held: 0, unreadable: 0 };
+    const scan = await this.scanFrom(unit, after, eraser, signal);
+    if (scan.rows.length === 0) this.done.set(unit.first, unit.last);
+    return scan;
+  }
+
+  private scanFrom(unit: UnitView, after: number, eraser: JournalEraser, signal: AbortSignal): Promise<FileScan> {
+    return scanFile((work) => this.filesNow().view().read(unit, work), eraser, after, signal);
+  }
+
+  /** Has the open file closed and the next one begun. */
+  private async close(start: number, signal: AbortSignal): Promise<void> {
+    while (this.filesNow().journal.start === start) {
+      await this.options.upkeep.turn();
+      if (this.filesNow().journal.start === start) await delay(turnPauseMs, undefined, { signal });
+    }
+  }
+
+  private async erase(
+    first: number,
+    { rows, held, unreadable }: FileScan,
+    eraser: JournalEraser,
+    signal: AbortSignal,
+  ): Promise<ErasureCounts> {
+    const kept = { about: 0, named: 0, held, unreadable };
+    // The retention has removed it.
+    const unit = this.filesNow().closed.find((closed) => closed.first === first);
+    if (rows.length === 0 || unit === undefined) return kept;
+    const { path, isIndexed } = this.options;
+    const closedPath = closedPathOf(path, first);
+    const indexPath = closedIndexPathOf(path, first);
+    try {
+      const coding = await this.filesNow()
+        .view()
+        .read(viewOfClosed(unit), async (_, ofFile) => ofFile);
+      if (coding === undefined) return kept;
+      const form = { format: unit.format, coding };
+      const { made, counts } = await eraseFile(closedPath, form, rows, eraser, signal);
+      const index = isIndexed ? await indexErasedFile(made, indexPath, unit.last, signal) : undefined;
+      signal.throwIfAborted();
+      await this.options.upkeep.inTurn(async (files) => {
+        await files.replaceClosed(first, made, index);
+      });
+      this.done.set(first, unit.last);
+      return { ...kept, about: counts.about, named: counts.named };
+    } finally {
+      removeErasureDrafts(closedPath);
+      removeErasureDrafts(indexPath);
+    }
+  }
+
+  private filesNow(): JournalFiles {
+    const files = this.options.files();
+    if (files === undefined) throw new Error('the files of the decision log are being opened again');
+    return files;
+  }
+}
+
+function joinScans(a: FileScan, b: FileScan): FileScan {
+  return {
+    rows: [...a.rows, ...b.rows],
+    to: b.to,
+    held: a.held + b.held,
+    unreadable: a.unreadable + b.unreadable,
+  };
+}

@@ -1,0 +1,198 @@
+/** "This person": afterwards no byte of the files holds the name, the chain verifies, decisions went on. */
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { verifyLog } from '../../../src/cli/sources/verified-log.js';
+import { SqliteConnection } from '../../../src/database/sqlite/sqlite-connection.js';
+import type { NewDecisionRecord } from '../../../src/decision-log/decision-record.js';
+import { erasedValue } from '../../../src/decision-log/erasure/erase-record.js';
+import { digestOfPerson, StandingOrders } from '../../../src/decision-log/erasure/standing-orders.js';
+import { closedFiles, closedPathOf } from '../../../src/decision-log/sqlite/log-files.js';
+import type { SqliteDecisionLog } from '../../../src/decision-log/sqlite/sqlite-decision-log.js';
+import { exampleRecord } from '../example-records.js';
+import { startLog, temporaryDirectory } from '../temporary-log.js';
+
+const name = 'planted-dana';
+const key = Buffer.alloc(32, 3);
+const ordersAbout = (id: string, time = Date.now() + 60_000) => ({
+  standing: new StandingOrders(key, [{ id: 'e-1', time, digest: digestOfPerson(key, id) }]),
+});
+const unending = new AbortController().signal;
+
+/** Names of the files in which the text is, in any encoding that is used there. */
+function filesWith(directory: string, text: string): string[] {
+  return readdirSync(directory).filter((file) => readFileSync(join(directory, file)).includes(text));
+}
+
+/** Records of which each seventh is about the person, and each fifth names it. */
+async function appendAbout(log: SqliteDecisionLog, count: number, from = 0): Promise<void> {
+  const records = Array.from({ length: count }, (_, j): NewDecisionRecord => {
+    const i = from + j;
+    const record = exampleRecord(log, {
+      now: Date.now(),
+      subject: i % 7 === 0 ? name : `s${i}`,
+      requestId: `r-${i}`,
+      ...(i % 5 === 0 && { caller: name }),
+      attributes: i % 5 === 1 ? { manager: name } : { tenant: 'acme' },
+    });
+    return record;
+  });
+  for (let i = 0; i < records.length; i += 10) {
+    await Promise.all(records.slice(i, i + 10).map((record) => log.append(record)));
+  }
+}
+
+const verified = (directory: string, log: SqliteDecisionLog) =>
+  verifyLog({ database: join(directory, 'verdict.sqlite'), keys: log.publishedKeys, against: [], depth: 'content' });
+
+const touched = (from: number, to: number): number =>
+  Array.from({ length: to - from }, (_, i) => from + i).filter((i) => i % 7 === 0 || i % 5 < 2).length;
+
+async function allOf(log: SqliteDecisionLog) {
+  const records = [];
+  for await (const text of log.export({}))
+    records.push(
+      ...text
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line)),
+    );
+  return records.reverse();
+}
+
+describe('the erasure of a person from the files of a journal', () => {
+  it('leaves the name in no byte of them, nothing else changed, and the chain whole', async () => {
+    const directory = temporaryDirectory();
+    const log = await startLog(directory, { limits: { records: 40 } });
+    await appendAbout(log, 150);
+    await log.indexNow();
+    const before = await allOf(log);
+    expect(filesWith(directory, name).length).toBeGreaterThan(4);
+    const counts = await log.erase(ordersAbout(name), unending);
+    expect(counts).toEqual({ about: 22, named: touched(0, 150) - 22, held: 0, unreadable: 0 });
+    await Promise.all(Array.from({ length: 7 }, () => log.append(exampleRecord(log, { now: Date.now() }))));
+    await log.checkpoint();
+    await log.indexNow();
+    expect(filesWith(directory, name)).toEqual([]);
+
+    const after = await allOf(log);
+    expect(after).toHaveLength(157);
+    for (const [i, record] of before.entries()) {
+      const isTouched = i % 7 === 0 || i % 5 < 2;
+      if (!isTouched) expect(after[i]).toEqual(record);
+      else
+        expect(after[i]).toMatchObject({
+          id: record.id,
+          sequence: record.sequence,
+          erased: { erasures: [{ id: 'e-1' }] },
+        });
+    }
+    // By the key index, and counted.
+    expect((await log.search({ subject: name })).items).toEqual([]);
+    expect((await log.search({ subject: erasedValue })).items).toHaveLength(22);
+    expect((await log.search({ caller: 'billing', limit: 1_000 })).items.length).toBeGreaterThan(100);
+    const stats = await log.stats({ by: ['caller'] });
+    expect(stats.items).toEqual(expect.arrayContaining([expect.objectContaining({ caller: erasedValue, count: 30 })]));
+    const report = await verified(directory, log);
+    expect(report.findings).toEqual([]);
+    expect(report).toMatchObject({ records: 157, unsigned: 0, erasures: [{ id: 'e-1', records: touched(0, 150) }] });
+    await log.stop();
+    expect(filesWith(directory, name)).toEqual([]);
+  });
+
+  it('goes on beside decisions, and a second pass takes what was committed meanwhile', async () => {
+    const directory = temporaryDirectory();
+    const log = await startLog(directory, { limits: { records: 400 } });
+    await appendAbout(log, 700);
+    const orders = ordersAbout(name);
+    let isOver = false;
+    let appended = 700;
+    const deciding = (async () => {
+      while (!isOver) {
+        await appendAbout(log, 10, appended);
+        appended += 10;
+      }
+    })();
+    await log.erase(orders, unending);
+    isOver = true;
+    await deciding;
+    expect(appended).toBeGreaterThan(700);
+    await log.erase(orders, unending);
+    await log.checkpoint();
+    await log.indexNow();
+    expect(filesWith(directory, name)).toEqual([]);
+    const report = await verified(directory, log);
+    expect(report).toMatchObject({ findings: [], records: appended, erasures: [{ records: touched(0, appended) }] });
+    await log.stop();
+  });
+
+  it('is finished by the next start, wherever the process was killed', async () => {
+    const directory = temporaryDirectory();
+    const copies = temporaryDirectory();
+    const log = await startLog(directory, { limits: { records: 60 } });
+    await appendAbout(log, 200);
+    await log.indexNow();
+    const orders = ordersAbout(name);
+    let isOver = false;
+    const snapshots: string[] = [];
+    const erasing = log.erase(orders, unending).finally(() => {
+      isOver = true;
+    });
+    // What a kill leaves is what lies there at that moment.
+    while (!isOver && snapshots.length < 5) {
+      const copy = join(copies, `${snapshots.length}`);
+      try {
+        cpSync(directory, copy, { recursive: true });
+        snapshots.push(copy);
+      } catch {
+        // A file went while it was copied.
+        rmSync(copy, { recursive: true, force: true });
+      }
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await erasing;
+    await log.stop();
+    expect(snapshots.length).toBeGreaterThan(0);
+    for (const copy of snapshots) {
+      const next = await startLog(copy, { limits: { records: 60 } });
+      await next.erase(ordersAbout(name), unending);
+      await next.indexNow();
+      expect(filesWith(copy, name)).toEqual([]);
+      expect((await verified(copy, next)).findings).toEqual([]);
+      expect((await next.search({ subject: erasedValue })).items).toHaveLength(29);
+      await next.stop();
+    }
+  });
+
+  it('says of each fault of an erased record that it is one: a change, a signature that is not there, a salt that went', async () => {
+    const directory = temporaryDirectory();
+    const log = await startLog(directory, { limits: { records: 40 } });
+    await appendAbout(log, 50);
+    await log.erase(ordersAbout(name), unending);
+    await log.checkpoint();
+    await log.stop();
+    const path = join(directory, 'verdict.decisions.sqlite');
+    const file = closedPathOf(path, closedFiles(path)[0]!);
+    const original = readFileSync(file);
+    const change = async (statement: string) => {
+      writeFileSync(file, original);
+      const connection = await SqliteConnection.open({ path: file, wal: false, busyTimeoutMs: 0 });
+      await connection.query(statement);
+      await connection.close();
+      return (await verified(directory, log)).findings.map(({ kind, sequence, what }) => [kind, sequence, what]);
+    };
+    const unsigned = 'the record was erased, and no signature of the log says so';
+    expect(await change('SELECT 1')).toEqual([]);
+    expect(
+      await change(`UPDATE journal SET records = replace(records, '"id":"s2"', '"id":"s9"') WHERE first = 1`),
+    ).toContainEqual(['wrong', 3, 'the record is not the one that was hashed']);
+    expect(
+      await change(
+        `UPDATE journal SET records = replace(records, '"requestId":"r-0"', '"requestId":"r-9"') WHERE first = 1`,
+      ),
+    ).toContainEqual(['wrong', 1, unsigned]);
+    expect(await change(`UPDATE journal SET salts = zeroblob(length(salts)) WHERE first = 1`)).toEqual([
+      ['wrong', 3, unsigned],
+    ]);
+  });
+});
