@@ -201,6 +201,11 @@ const setFunctions = [
     '`hasRole(roles, role)`, `hasRole(roles, role, domain)`',
     'true when a text in the list is the role or reaches it over `g`: for roles that come with the request',
   ],
+  [
+    '`any(list, condition)`, `all(list, condition)`',
+    'true when the condition holds for an item of the list, for each item; in it, `it` is the item: `any(r.obj.approvers, it.id == r.sub.id)`',
+  ],
+  ['`count(list, condition)`', 'how many items the condition holds for'],
   ['`eval(p.condition)`', 'what the text in the rule evaluates to; only texts of the policy are evaluated'],
 ];
 
@@ -261,15 +266,11 @@ const ownFunctions = [
     'each part between slashes is equal or `*`',
     '`globMatch(r.obj, p.obj)`, or `keyMatch2(r.obj, p.obj)` with `:name` for a part that may be anything',
   ],
-  [
-    '`hasPrefix(r.obj, p.obj)` (KubeSphere)',
-    'the text begins with another one',
-    '`keyMatch(r.obj, p.obj)` with a pattern that ends in `*`',
-  ],
+  ['`hasPrefix(r.obj, p.obj)` (KubeSphere)', 'the text begins with another one', '`startsWith(r.obj, p.obj)`'],
   [
     '`parseFloat(p.limit) >= r.obj.cpu` (KubeSphere)',
     'a column as a number',
-    'a condition: `eval(p.condition)` in the matcher, `r.obj.cpu <= 1.5` in the rule',
+    '`number(p.limit) >= r.obj.cpu`; or a condition, `eval(p.condition)` in the matcher and `r.obj.cpu <= 1.5` in the rule',
   ],
   [
     '`isOwner(r.sub, r.obj)`, `is_therapist(r.sub, r.obj)`',

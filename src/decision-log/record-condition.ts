@@ -2,7 +2,7 @@
 import { type Expression, walk } from '../core/matcher/ast.js';
 import { compileExpression } from '../core/matcher/compile.js';
 import { EntityAttributes } from '../core/matcher/entity-attributes.js';
-import { type Environment, type Flaw, isFunctionName } from '../core/matcher/environment.js';
+import { type Environment, type Flaw, namesOf } from '../core/matcher/environment.js';
 import { expressionSteps } from '../core/matcher/expression-steps.js';
 import { builtInFunctions } from '../core/matcher/functions/built-in-functions.js';
 import { parseExpression } from '../core/matcher/parser.js';
@@ -148,14 +148,18 @@ export function compileCondition(text: string): RecordCondition {
   try {
     // As it is written: column prefixes are Casbin's, and so is the reading of texts byte by byte.
     const source = { text, originOf: (index: number) => index };
-    const expression = parseExpression(source, (name) => name !== 'hasRole' && isFunctionName(environment, name));
+    const names = namesOf(environment);
+    const expression = parseExpression(source, {
+      ...names,
+      isFunction: (name) => name !== 'hasRole' && names.isFunction(name),
+    });
     const run = compileExpression(expression, environment);
     const [flaw] = flaws;
     if (flaw !== undefined) throw refusal(flaw.at, flaw.message, flaw.code === 'unknown_column' ? known : flaw.hint);
     const positions = usedColumns(expression);
     let callsFunctions = false;
     walk(expression, ({ kind }) => {
-      callsFunctions ||= kind === 'call';
+      callsFunctions ||= kind === 'call' || kind === 'quantified';
     });
     return new RecordCondition(text, positions, run, expressionSteps(expression), callsFunctions);
   } catch (error) {

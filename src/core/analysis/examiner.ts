@@ -421,9 +421,22 @@ export class Examiner {
         return expression.items.every((item) => this.isKnown(item, depth));
       case 'call':
         return expression.args.every((argument) => this.isKnown(argument, depth));
+      case 'quantified':
+        return this.isKnown(expression.list, depth) && this.isKnownOfItems(expression.condition);
+      case 'item':
+        return false;
       default:
         return expression satisfies never;
     }
+  }
+
+  /** Whether the condition of `any`, `all` or `count` reads nothing but the item that requests could differ in. */
+  private isKnownOfItems(condition: Expression): boolean {
+    let runsConditions = false;
+    walk(condition, (part) => {
+      runsConditions ||= part.kind === 'call' && part.name === 'eval';
+    });
+    return !runsConditions && this.readsOf(condition).every((read) => !this.isOpen(read) && !this.isWitness(read));
   }
 
   /** A comparison with a witness that comes out the same for all names that it stands for. */
@@ -709,6 +722,11 @@ export class Examiner {
         return { ...expression, items: expression.items.map(inner) };
       case 'call':
         return expression.name === 'has' ? expression : { ...expression, args: expression.args.map(inner) };
+      case 'quantified':
+        // The condition is not folded: what is known of the request has no value without an item.
+        return { ...expression, list: inner(expression.list) };
+      case 'item':
+        return expression;
       default:
         return expression satisfies never;
     }
@@ -744,7 +762,12 @@ export class Examiner {
         if (condition !== undefined) return look(condition, level + 1);
         const isRegular = at.kind === 'binary' && (at.operator === '=~' || at.operator === '!~');
         const roles = at.kind === 'call' ? this.set.roles.get(at.name) : undefined;
-        if (!isRegular && (at.kind !== 'call' || at.name === 'has' || roles?.matchesNames === false)) return;
+        if (
+          !isRegular &&
+          at.kind !== 'quantified' &&
+          (at.kind !== 'call' || at.name === 'has' || roles?.matchesNames === false)
+        )
+          return;
         if (this.isKnown(at, level) || !this.readsOf(at).some((read) => this.isWitness(read))) return;
         limit = `${printExpression(this.fold(at, level))} was not enumerated (${this.placeOf(at)})`;
       });
@@ -879,6 +902,8 @@ function mayBeTruth(expression: Expression): boolean {
       return expression.operator === '!';
     case 'binary':
       return ['==', '!=', '<', '<=', '>', '>=', '=~', '!~'].includes(expression.operator);
+    case 'quantified':
+      return expression.quantifier !== 'count';
     default:
       return false;
   }

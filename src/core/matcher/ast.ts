@@ -44,7 +44,19 @@ export type Expression =
   /** `value : fallback` and `value ?? fallback`: the fallback where the value is null. */
   | { readonly kind: 'otherwise'; readonly value: Expression; readonly fallback: Expression; readonly at: number }
   | { readonly kind: 'list'; readonly items: readonly Expression[]; readonly at: number }
-  | { readonly kind: 'call'; readonly name: string; readonly args: readonly Expression[]; readonly at: number };
+  | { readonly kind: 'call'; readonly name: string; readonly args: readonly Expression[]; readonly at: number }
+  /** `any(list, condition)`: `condition` is asked of each item of the list. */
+  | {
+      readonly kind: 'quantified';
+      readonly quantifier: Quantifier;
+      readonly list: Expression;
+      readonly condition: Expression;
+      readonly at: number;
+    }
+  /** `it`, or `it.address.city`, in the condition of `any`, `all` or `count`. */
+  | { readonly kind: 'item'; readonly path: readonly string[]; readonly at: number };
+
+export type Quantifier = 'any' | 'all' | 'count';
 
 /** Calls `visit` for the expression and everything in it, outer first. */
 export function walk(expression: Expression, visit: (expression: Expression) => void): void {
@@ -57,6 +69,7 @@ export function childrenOf(expression: Expression): readonly Expression[] {
     case 'literal':
     case 'column':
     case 'attribute':
+    case 'item':
       return [];
     case 'unary':
       return [expression.operand];
@@ -73,6 +86,8 @@ export function childrenOf(expression: Expression): readonly Expression[] {
       return expression.items;
     case 'call':
       return expression.args;
+    case 'quantified':
+      return [expression.list, expression.condition];
     default:
       return expression satisfies never;
   }

@@ -38,6 +38,10 @@ export function compileCall(call: Call, environment: Environment, compile: Compi
 function compileHas(call: Call, environment: Environment): Evaluator {
   const [path] = call.args;
   if (call.args.length !== 1 || path === undefined) return wrongCount(call, environment, '1 argument');
+  if (path.kind === 'item') {
+    const steps = path.path;
+    return (scope) => hasPath(scope.item, steps);
+  }
   if (path.kind === 'column' || path.kind === 'attribute') {
     const index = environment.requestColumns.get(path.name);
     const steps = path.kind === 'column' ? [] : path.path;
@@ -253,6 +257,7 @@ function isPolicyText(expression: Expression, { requestColumns }: Environment): 
   let fromPolicy = true;
   walk(expression, (part) => {
     if (part.kind === 'attribute' || part.kind === 'call') fromPolicy = false;
+    if (part.kind === 'quantified' || part.kind === 'item') fromPolicy = false;
     if (part.kind === 'column' && (requestColumns.has(part.name) || !part.name.startsWith('p'))) fromPolicy = false;
   });
   return fromPolicy;

@@ -9,7 +9,8 @@ import { columnHint } from './column-hint.js';
 import type { Environment } from './environment.js';
 import { constantList } from './expression-steps.js';
 import { binaryOperations, complement, invert, isIn, negate, operandError } from './operators.js';
-import { readPath } from './paths.js';
+import { readItem, readPath } from './paths.js';
+import { compileQuantified } from './quantified.js';
 import { type Evaluator, fault, type Outcome, type Scope } from './scope.js';
 import { authorsName } from './source-text.js';
 import { describeValue, sameValue } from './values.js';
@@ -82,6 +83,13 @@ export function compileExpression(expression: Expression, environment: Environme
       return compileList(expression.items.map(compile));
     case 'call':
       return compileCall(expression, environment, compile);
+    case 'quantified':
+      return compileQuantified(expression, compile);
+    case 'item': {
+      const { path } = expression;
+      if (path.length === 0) return (scope) => scope.item;
+      return (scope) => readItem(scope, path);
+    }
     default:
       return expression satisfies never;
   }

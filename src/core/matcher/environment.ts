@@ -5,7 +5,7 @@
 
 import type { Json } from '../request.js';
 import type { StepMeter } from '../step-budget.js';
-import type { Expression } from './ast.js';
+import type { Expression, Quantifier } from './ast.js';
 import type { FunctionDefinition, PatternTest } from './functions/function-definition.js';
 import type { Evaluator } from './scope.js';
 
@@ -79,12 +79,29 @@ export type PreparedPattern =
 /** Functions that are part of the language and not of the list of built-in functions. */
 export const languageFunctions: ReadonlySet<string> = new Set(['has', 'hasRole']);
 
+/** Calls that ask a condition of each item of a list: `any(r.sub.groups, it == "staff")`. */
+export const quantifiers: ReadonlySet<string> = new Set<Quantifier>(['any', 'all', 'count']);
+
+/** What the parser must know of a name that stands before a parenthesis. */
+export interface CallableNames {
+  isFunction(name: string): boolean;
+  isQuantifier(name: string): boolean;
+}
+
+export function namesOf(environment: Environment): CallableNames {
+  return {
+    isFunction: (name) => isFunctionName(environment, name),
+    isQuantifier: (name) => quantifiers.has(name) && !environment.customFunctions.has(name),
+  };
+}
+
 export function isFunctionName(environment: Environment, name: string): boolean {
   return (
     environment.roles.has(name) ||
     environment.customFunctions.has(name) ||
     environment.functions.has(name) ||
     languageFunctions.has(name) ||
+    quantifiers.has(name) ||
     (name === 'eval' && environment.hasEval)
   );
 }

@@ -20,6 +20,8 @@ export function expressionSteps(expression: Expression): number {
   if (expression.kind === 'in' && constantList(expression.right) !== undefined) {
     return stepsPerOperation + expressionSteps(expression.left);
   }
+  // The condition counts with each item.
+  if (expression.kind === 'quantified') return stepsPerCall + expressionSteps(expression.list);
   let steps = nodeSteps(expression);
   for (const child of childrenOf(expression)) steps += expressionSteps(child);
   return steps;
@@ -39,6 +41,7 @@ export function constantList(expression: Expression): readonly Json[] | undefine
 function nodeSteps(part: Expression): number {
   switch (part.kind) {
     case 'attribute':
+    case 'item':
       return stepsPerNode + stepsPerPathStep * part.path.length;
     case 'unary':
       return part.operator === '~' ? stepsPerBitOperation : stepsPerOperation;

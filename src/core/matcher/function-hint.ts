@@ -1,18 +1,21 @@
 /** Hints for unknown functions: a typing slip, or a function that the author's program registers with Casbin. */
 import { closest } from '../closest.js';
-import { type Environment, languageFunctions } from './environment.js';
+import { type Environment, languageFunctions, quantifiers } from './environment.js';
 
 /** What to use instead of functions with common names. The first entry that fits counts. */
 const nearest: readonly (readonly [name: RegExp, instead: string])[] = [
   [/glob/i, 'globMatch(name, pattern)'],
   [/reg_?ex|regexp/i, 'regexMatch(name, pattern)'],
-  [/prefix|starts?_?with/i, 'keyMatch(name, pattern) with a pattern such as /docs/*'],
-  [/suffix|ends?_?with/i, 'regexMatch(name, pattern) with a pattern such as [.]pdf$'],
+  [/prefix|starts?_?with/i, 'startsWith(text, beginning)'],
+  [/suffix|ends?_?with/i, 'endsWith(text, end)'],
   [/[Cc]idr|CIDR|[Ss]ubnet|(^|_)ip|Ip[A-Z]|IP/, 'ipMatch(address, range)'],
   [/time|hour|date|day|expire/i, 'now(), timeOfDay(zone) or betweenHours(zone, from, to)'],
   [/role|group|member|admin/i, 'g(r.sub, role), or hasRole(r.sub.roles, role)'],
   [/owner|same|equal/i, 'a comparison such as r.obj.owner == r.sub.id'],
-  [/contains|includes|any_?of|(^|_)in($|_)|inlist/i, 'in, such as r.act in ("read", "list")'],
+  [/includes|any_?of|(^|_)in($|_)|inlist/i, 'in, such as r.act in ("read", "list"), or contains(whole, part)'],
+  [/len(gth)?$|count/i, 'size(value), or count(list, condition)'],
+  [/parse|to_?(int|float|num)|^int$|^float$/i, 'number(value)'],
+  [/to_?(low|upp)er|upper|fold/i, 'lower(text)'],
   [/exists?$|isset|defined|null|empty/i, 'has(r.sub.department)'],
   [/key|path|url|uri|route|match/i, 'keyMatch2(name, pattern)'],
 ];
@@ -21,7 +24,14 @@ const nearest: readonly (readonly [name: RegExp, instead: string])[] = [
 export function functionHint(environment: Environment, name: string | undefined): string | undefined {
   if (name === undefined) return undefined;
   const { roles, customFunctions, functions } = environment;
-  const known = [...roles.keys(), ...customFunctions.keys(), ...functions.keys(), ...languageFunctions, 'eval'];
+  const known = [
+    ...roles.keys(),
+    ...customFunctions.keys(),
+    ...functions.keys(),
+    ...languageFunctions,
+    ...quantifiers,
+    'eval',
+  ];
   // Names of three letters are near to too many others, such as "now" and "not".
   const slip = name.length > 3 ? closest(name, known) : known.find((each) => each === name.toLowerCase());
   if (slip !== undefined) return `did you mean "${slip}"?`;

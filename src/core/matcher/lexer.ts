@@ -81,7 +81,7 @@ export function tokenise(source: SourceText, isFunction: (name: string) => boole
   const reader = new Reader(source.text);
   const tokens: Token[] = [];
   let state: TokenKind | 'start' = 'start';
-  let depth = 0;
+  const open: string[] = [];
   for (;;) {
     reader.skipSpace();
     if (reader.atEnd) break;
@@ -104,16 +104,31 @@ export function tokenise(source: SourceText, isFunction: (name: string) => boole
         at,
       );
     }
-    if (token.kind === 'open') depth++;
-    if (token.kind === 'close') depth--;
-    if (depth < 0) refuse('a closing parenthesis without an opening one', at);
+    if (token.value === '[' && token.kind === 'open' && standsBehindValue(state)) {
+      refuse(`${describe(token)} may not stand after ${describe(tokens.at(-1) as Token)}: lists have no index`, at);
+    }
+    if (token.kind === 'open') open.push(String(token.value));
+    if (token.kind === 'close') {
+      const opened = open.pop();
+      if (opened === undefined) refuse(`a closing ${bracketName(token.value)} without an opening one`, at);
+      if ((opened === '[') !== (token.value === ']')) refuse(`${describe(token)} closes ${quote(opened)}`, at);
+    }
     tokens.push(token);
     state = token.kind;
   }
   const end = source.originOf(source.text.length);
-  if (depth > 0) refuse('an opening parenthesis is not closed', end);
+  const unclosed = open.pop();
+  if (unclosed !== undefined) refuse(`an opening ${bracketName(unclosed)} is not closed`, end);
   if (state === 'start' || !mayEnd.has(state)) refuse('the expression ends too early', end);
   return tokens;
+}
+
+function standsBehindValue(state: TokenKind | 'start'): boolean {
+  return state === 'close' || state === 'accessor' || state === 'variable' || state === 'function';
+}
+
+function bracketName(bracket: Token['value']): string {
+  return bracket === '[' || bracket === ']' ? 'bracket' : 'parenthesis';
 }
 
 function fail(message: string, at: number, { text }: SourceText): never {
@@ -138,6 +153,14 @@ function readToken(
   if (character === ',') {
     reader.skip();
     return { kind: 'separator', value: ',' };
+  }
+  if (character === '[' && reader.isAtList()) {
+    reader.skip();
+    return { kind: 'open', value: character };
+  }
+  if (character === ']') {
+    reader.skip();
+    return { kind: 'close', value: character };
   }
   if (character === '[') {
     reader.skip();
@@ -221,6 +244,13 @@ class Reader {
 
   startsWithHex(): boolean {
     return this.text.startsWith('0x', this.position) && this.position + 2 < this.text.length;
+  }
+
+  /**
+   * Whether the bracket here begins a list. Around a bare name it is another spelling of the name: `[r_sub]` is the column.
+   */
+  isAtList(): boolean {
+    return !/^\[[\p{L}][\p{L}\p{Nd}_]*\]/u.test(this.text.slice(this.position, this.position + 100));
   }
 
   /** A run of characters that `belongs` accepts; white space ends it. */

@@ -24,6 +24,8 @@ export function isNumber(expression: Expression, environment: Environment): bool
       const isBuiltIn = !roles.has(expression.name) && !customFunctions.has(expression.name);
       return isBuiltIn && functions.get(expression.name)?.returns === 'number';
     }
+    case 'quantified':
+      return expression.quantifier === 'count';
     default:
       return false;
   }

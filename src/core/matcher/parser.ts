@@ -3,7 +3,8 @@
  * each level to the right and turns it round afterwards: `reorderStages`).
  */
 import { quote } from '../quote.js';
-import type { BinaryOperator, Expression } from './ast.js';
+import type { BinaryOperator, Expression, Quantifier } from './ast.js';
+import type { CallableNames } from './environment.js';
 import { describe, type Token, type TokenKind, tokenise } from './lexer.js';
 import { operatorHint } from './operator-hints.js';
 import { authorsName, type SourceText } from './source-text.js';
@@ -36,26 +37,30 @@ const maxOperators = 1_000;
 /**
  * Parses a prepared text.
  *
- *     parseExpression(matcherSource('r.sub == p.sub', { fromModel: true }), (name) => name === 'g')
+ *     parseExpression(matcherSource('r.sub == p.sub', { fromModel: true }), namesOf(environment))
  *
  * @throws MatcherSyntaxError with the offset of the first place that does not parse.
  */
-export function parseExpression(source: SourceText, isFunction: (name: string) => boolean): Expression {
-  const tokens = tokenise(source, isFunction);
+export function parseExpression(source: SourceText, names: CallableNames): Expression {
+  const tokens = tokenise(source, names.isFunction);
   if (tokens.length > maxTokens) {
     throw new MatcherSyntaxError('matcher_syntax', `more than ${maxTokens} words and operators`, 0);
   }
-  return new Parser(tokens, source).parse();
+  return new Parser(tokens, source, names).parse();
 }
 
 class Parser {
   private position = 0;
   private depth = 0;
   private operators = 0;
+  private readonly inBrackets = new Set<Expression>();
+  /** Whether what is read is the condition of `any`, `all` or `count`, where `it` is an item. */
+  private isOfItems = false;
 
   constructor(
     private readonly tokens: readonly Token[],
     private readonly source: SourceText,
+    private readonly names: CallableNames,
   ) {}
 
   parse(): Expression {
@@ -107,7 +112,7 @@ class Parser {
     return { kind: 'unary', operator: token.value as '-' | '!' | '~', operand: this.operand(), at: token.at };
   }
 
-  /** operand = literal | column | attribute | function "(" [ list ] ")" | "(" [ list ] ")" */
+  /** operand = literal | column | attribute | quantified | function "(" [ list ] ")" | "(" [ list ] ")" | bracketed */
   private operand(): Expression {
     const token = this.tokens[this.position];
     if (token === undefined) return this.refuse('an operand is missing', this.source.originOf(this.source.text.length));
@@ -120,14 +125,18 @@ class Parser {
       case 'time':
         return { kind: 'literal', value, at };
       case 'variable':
-        return { kind: 'column', name: String(value), at };
+        return this.isOfItems && value === 'it'
+          ? { kind: 'item', path: [], at }
+          : { kind: 'column', name: String(value), at };
       case 'accessor':
         return this.attribute(String(value), at);
       case 'function': {
+        if (this.names.isQuantifier(String(value))) return this.quantified(value as Quantifier, at);
         const args = this.parenthesised();
-        return { kind: 'call', name: String(value), args: args === undefined ? [] : argumentsOf(args), at };
+        return { kind: 'call', name: String(value), args: args === undefined ? [] : this.argumentsOf(args), at };
       }
       case 'open':
+        if (value === '[') return this.bracketed(at);
         this.position--;
         // Empty parentheses are null in the reference: a call without arguments gets there the same way.
         return this.parenthesised() ?? { kind: 'literal', value: null, at };
@@ -139,7 +148,38 @@ class Parser {
   private attribute(word: string, at: number): Expression {
     if (this.peek()?.kind === 'open') this.refuse(`${quote(authorsName(word))} is an attribute, not a function`, at);
     const [name = '', ...path] = word.split('.');
-    return { kind: 'attribute', name, path, at };
+    return this.isOfItems && name === 'it' ? { kind: 'item', path, at } : { kind: 'attribute', name, path, at };
+  }
+
+  /** quantified = ("any" | "all" | "count") "(" ternary "," ternary ")" */
+  private quantified(quantifier: Quantifier, at: number): Expression {
+    if (this.isOfItems) this.refuse('any(), all() and count() do not nest', at);
+    this.takeIf('open');
+    const wanted = `${quantifier}() wants a list and a condition on "it": ${quantifier}(r.sub.groups, it == "staff")`;
+    if (this.peek()?.kind === 'close') this.refuse(wanted, at);
+    const list = this.level(0);
+    if (this.takeIf('separator') === undefined) this.refuse(wanted, at);
+    this.isOfItems = true;
+    const condition = this.level(0);
+    this.isOfItems = false;
+    if (this.takeIf('close') === undefined) this.refuse(wanted, at);
+    return { kind: 'quantified', quantifier, list, condition, at };
+  }
+
+  /** bracketed = "[" [ ternary { "," ternary } ] "]": a list, also of one item or none */
+  private bracketed(at: number): Expression {
+    if (++this.depth > maxDepth) this.refuse(`more than ${maxDepth} nested brackets`, at);
+    const items: Expression[] = [];
+    if (this.peek()?.kind !== 'close') {
+      do items.push(this.level(0));
+      while (this.takeIf('separator') !== undefined);
+    }
+    const close = this.takeIf('close');
+    if (close === undefined) this.refuse('a bracket is not closed', this.peek()?.at);
+    this.depth--;
+    const list: Expression = { kind: 'list', items, at };
+    this.inBrackets.add(list);
+    return list;
   }
 
   private parenthesised(): Expression | undefined {
@@ -158,6 +198,13 @@ class Parser {
     return content;
   }
 
+  /**
+   * `f(a, b)` has two arguments; `f((a, b))` too, since the reference does not tell them apart. A list in brackets is one.
+   */
+  private argumentsOf(content: Expression): readonly Expression[] {
+    return content.kind === 'list' && !this.inBrackets.has(content) ? content.items : [content];
+  }
+
   private peek(): Token | undefined {
     return this.tokens[this.position];
   }
@@ -172,11 +219,6 @@ class Parser {
   private refuse(message: string, at = this.source.originOf(this.source.text.length)): never {
     throw new MatcherSyntaxError('matcher_syntax', message, at, undefined, operatorHint(this.source.text));
   }
-}
-
-/** `f(a, b)` has two arguments; `f((a, b))` too, since the reference does not tell them apart. */
-function argumentsOf(content: Expression): readonly Expression[] {
-  return content.kind === 'list' ? content.items : [content];
 }
 
 function combine(token: Token, left: Expression, right: Expression): Expression {

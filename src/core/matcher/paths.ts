@@ -30,6 +30,11 @@ export function readPath(scope: Scope, index: number, path: readonly string[], l
   return descend(scope, source, path, 0, label);
 }
 
+/** The value at `path` below an item of a list. */
+export function readItem(scope: Scope, path: readonly string[]): Outcome {
+  return descend(scope, scope.item, path, 0, 'it');
+}
+
 function descend(scope: Scope, start: Json, path: readonly string[], from: number, label: string): Outcome {
   let value = start;
   for (let step = from; step < path.length; step++) {

@@ -62,8 +62,13 @@ function printBare(expression: Expression): [text: string, level: number] {
       return [`${expression.operator}${print(expression.operand, operand)}`, prefixed];
     case 'binary':
       return infix(expression.operator, expression.left, expression.right);
-    case 'in':
-      return infix('in', expression.left, expression.right);
+    case 'in': {
+      const { left, right } = expression;
+      // The one place where parentheses around a single literal make a list.
+      if (right.kind !== 'list' || right.items.length !== 1 || right.items[0]?.kind !== 'literal')
+        return infix('in', left, right);
+      return [`${print(left, 4)} in (${print(right.items[0], 1)})`, 4];
+    }
     case 'and':
       return infix('&&', expression.left, expression.right);
     case 'or':
@@ -72,10 +77,18 @@ function printBare(expression: Expression): [text: string, level: number] {
       return infix('?', expression.condition, expression.value);
     case 'otherwise':
       return infix(':', expression.value, expression.fallback);
-    case 'list':
-      return [`(${expression.items.map((item) => print(item, 1)).join(', ')})`, operand];
+    case 'list': {
+      const items = expression.items.map((item) => print(item, 1)).join(', ');
+      return [expression.items.length < 2 ? `[${items}]` : `(${items})`, operand];
+    }
     case 'call':
       return [`${expression.name}(${expression.args.map((argument) => print(argument, 1)).join(', ')})`, operand];
+    case 'quantified': {
+      const { quantifier, list, condition } = expression;
+      return [`${quantifier}(${print(list, 1)}, ${print(condition, 1)})`, operand];
+    }
+    case 'item':
+      return [['it', ...expression.path].join('.'), operand];
     default:
       return expression satisfies never;
   }
@@ -89,6 +102,8 @@ function infix(operator: string, left: Expression, right: Expression): [string, 
 
 function printLiteral(value: unknown): string {
   if (value === null) return '()';
+  if (Array.isArray(value)) return `(${value.map(printLiteral).join(', ')})`;
+  if (typeof value === 'object') return JSON.stringify(value);
   if (typeof value !== 'string') return String(value);
   // A literal cannot hold either quote; a backslash stands for itself in a matcher.
   return `"${value}"`;

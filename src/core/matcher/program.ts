@@ -1,7 +1,7 @@
 /** A compiled matcher: the terms that pick candidates, and those that are evaluated on them. */
 import type { Expression } from './ast.js';
 import { compileExpression } from './compile.js';
-import { type Environment, isFunctionName } from './environment.js';
+import { type Environment, namesOf } from './environment.js';
 import { expressionSteps } from './expression-steps.js';
 import { parseExpression } from './parser.js';
 import { type Evaluator, fault, type Scope } from './scope.js';
@@ -34,7 +34,7 @@ export interface Term {
  * @throws MatcherSyntaxError when it does not parse.
  */
 export function compileProgram(source: SourceText, environment: Environment): Program {
-  const expression = parseExpression(source, (name) => isFunctionName(environment, name));
+  const expression = parseExpression(source, namesOf(environment));
   const run = compileExpression(expression, environment);
   // Flaws were reported with the whole expression.
   const quiet = { ...environment, report: () => {} };

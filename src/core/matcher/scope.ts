@@ -69,6 +69,8 @@ export class Scope implements StepMeter {
   now = 0;
   stepsLeft = defaultStepBudget;
   evalDepth = 0;
+  /** What `it` is in the condition of `any`, `all` or `count`. */
+  item: Json = null;
   fault: Fault | undefined;
   /** Findings from before the rules are evaluated, which do not end the evaluation. */
   warnings: readonly Diagnostic[] | undefined;
@@ -90,6 +92,7 @@ export class Scope implements StepMeter {
     this.now = 0;
     this.stepsLeft = defaultStepBudget;
     this.evalDepth = 0;
+    this.item = null;
     this.fault = undefined;
     this.warnings = undefined;
     this.assumedLink = undefined;

@@ -8,7 +8,8 @@ export interface SourceText {
 }
 
 // Go's `\s` is ASCII only. The prefix character keeps `user.r.x` from being taken for a request column.
-const assertion = /([()\t\n\f\r |&,=!><+\-*/]|^)((?:r|p)[0-9]*)\./g;
+// The reference has no bracket before a column, where it finds no column.
+const assertion = /([()[\t\n\f\r |&,=!><+\-*/]|^)((?:r|p)[0-9]*)\./g;
 
 /** `r.sub.name == p.sub` → `r_sub.name == p_sub`: Casbin's EscapeAssertion. The length does not change. */
 export function escapeAssertions(text: string): string {
@@ -20,17 +21,22 @@ export function authorsName(name: string): string {
   return name.replace(/^([rp][0-9]*)_/, '$1.');
 }
 
+/** Verdict's own calls that take lists. A matcher with one of them does not run on stock Casbin. */
+const callOfLists = /\b(?:any|all|count|size|contains|subset|intersects)[ \t]*\(/;
+
 /**
  * Prepares the text of a matcher as the reference does (`model.AddDef`): column prefixes, a `#` comment, backslashes
- * in literals made literal, and, where the letters `in` occur anywhere, every bracket made a parenthesis.
+ * in literals made literal, and, where the letters `in` occur anywhere, every bracket made a parenthesis. Where lists
+ * are asked as only Verdict can, brackets are what the lexer makes of them.
  */
 export function matcherSource(text: string, options: { readonly fromModel: boolean }): SourceText {
-  let escaped = escapeAssertions(text);
-  const comment = escaped.indexOf('#');
-  if (comment >= 0) escaped = escaped.slice(0, comment).trimEnd();
-  const source = doubleBackslashes(escaped);
-  if (!options.fromModel || !source.text.includes('in')) return source;
-  return { ...source, text: source.text.replaceAll('[', '(').replaceAll(']', ')') };
+  const comment = text.indexOf('#');
+  let source = comment >= 0 ? text.slice(0, comment).trimEnd() : text;
+  if (options.fromModel && source.includes('in') && !callOfLists.test(source)) {
+    // Before the columns, so that the first of a list is one: the reference has no column there.
+    source = source.replaceAll('[', '(').replaceAll(']', ')');
+  }
+  return doubleBackslashes(escapeAssertions(source));
 }
 
 /** Prepares a condition, the text that `eval()` is given: only the column prefixes are rewritten. */

@@ -7,7 +7,7 @@ import type { DefinitionNames } from '../manifest/manifest.js';
 import { type Expression, walk } from '../matcher/ast.js';
 import { compileExpression } from '../matcher/compile.js';
 import type { CompiledCondition, Conditions, Environment, Flaw } from '../matcher/environment.js';
-import { isFunctionName } from '../matcher/environment.js';
+import { namesOf } from '../matcher/environment.js';
 import { expressionSteps } from '../matcher/expression-steps.js';
 import { functionHint } from '../matcher/function-hint.js';
 import { parseExpression } from '../matcher/parser.js';
@@ -213,7 +213,7 @@ class ConditionLibrary implements Conditions {
   private compile(text: string): CompiledCondition {
     if (trimSpace(text) === '') return emptyCondition;
     try {
-      const expression = parseExpression(conditionSource(text), (name) => isFunctionName(this.environment, name));
+      const expression = parseExpression(conditionSource(text), namesOf(this.environment));
       const flaws: Flaw[] = [];
       const environment = { ...this.environment, report: (flaw: Flaw) => void flaws.push(flaw) };
       return {

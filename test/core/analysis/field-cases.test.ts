@@ -267,7 +267,9 @@ describe('a matcher in the words of another language', () => {
 describe('a function that nobody knows', () => {
   it.each([
     ['matchKeyByPart(r.obj, p.obj)', 'keyMatch2'],
-    ['hasPrefix(r.obj, p.obj)', 'keyMatch'],
+    ['hasPrefix(r.obj, p.obj)', 'startsWith'],
+    ['strlen(r.obj)', 'size'],
+    ['parseFloat(p.obj)', 'number'],
     ['is_therapist(r.sub, r.obj)', 'condition'],
     ['isOwner(r.sub, r.obj)', 'r.obj.owner == r.sub.id'],
     ['regexpMatches(r.obj, p.obj)', 'regexMatch'],

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { builtInFunctions } from '../../../src/core/matcher/functions/built-in-functions.js';
 import { FunctionError } from '../../../src/core/matcher/functions/function-definition.js';
+import { matcherSource } from '../../../src/core/matcher/source-text.js';
 import type { Json } from '../../../src/core/request.js';
 import { unmetered } from '../../../src/core/step-budget.js';
 
@@ -137,7 +138,9 @@ describe('the catalogue', () => {
     expect(namesOf('casbin').sort()).toEqual(
       'globMatch ipMatch keyGet keyGet2 keyGet3 keyMatch keyMatch2 keyMatch3 keyMatch4 keyMatch5 regexMatch'.split(' '),
     );
-    expect(namesOf('verdict').sort()).toEqual('betweenHours ipInRanges now timeOfDay timestamp weekday'.split(' '));
+    const own =
+      'betweenHours contains duration endsWith intersects ipInRanges lower now number size startsWith subset text';
+    expect(namesOf('verdict').sort()).toEqual(`${own} timeOfDay timestamp weekday`.split(' '));
   });
 
   it('each function is found by its name, frozen and described', () => {
@@ -149,8 +152,11 @@ describe('the catalogue', () => {
     }
   });
 
-  it('no name of Verdict\'s own makes Casbin replace brackets, as the letters "in" do', () => {
-    for (const { name, origin } of definitions) if (origin === 'verdict') expect(name).not.toContain('in');
+  it('no name of Verdict\'s own makes brackets parentheses, as the letters "in" do in Casbin', () => {
+    for (const { name, origin } of definitions) {
+      if (origin === 'verdict') expect(matcherSource(`${name}([1])`, { fromModel: true }).text).toBe(`${name}([1])`);
+    }
+    expect(matcherSource('r_sub.main == [r_obj]', { fromModel: true }).text).toBe('r_sub.main == (r_obj)');
   });
 
   it('the examples that say what comes out are right', () => {
