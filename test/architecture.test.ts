@@ -10,7 +10,7 @@ const src = fileURLToPath(new URL('../src', import.meta.url));
 /** From the bottom up; a folder may import from itself and from those in rows before its own. */
 const layers = [
   ['core'],
-  ['digest', 'files', 'turns'],
+  ['digest', 'encryption', 'files', 'turns'],
   ['errors.ts'],
   ['answers'],
   ['config', 'logging', 'workers'],

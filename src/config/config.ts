@@ -18,6 +18,7 @@ import {
   type ValidationArguments,
 } from 'class-validator';
 import { parseDuration } from '../core/duration.js';
+import { whyNotEncryptionKeys } from '../encryption/encryption-keys.js';
 import { addressList } from './address-list.js';
 import { whyNotBundleUrl, whyNotKeyPlace } from './bundle-places.js';
 import { environmentName } from './environment-name.js';
@@ -97,6 +98,20 @@ export class Config {
   @IsOptional()
   @Rule((value) => (ed25519KeysIn(value as string) ? undefined : 'must be Ed25519 private keys in PEM'))
   readonly logSigningKey?: string;
+
+  @Variable(
+    'Keys that decision records are encrypted with on the disk: 32 random bytes each in base64 (`openssl rand -base64 32`), the newest first, with commas or line feeds between them. The first one encrypts, all decrypt. Default: nothing is encrypted. See docs/encryption.md.',
+    { secret: true },
+  )
+  @IsOptional()
+  @Rule((value, { databaseUrl }) => {
+    const fault = whyNotEncryptionKeys(value as string);
+    if (fault !== undefined) return fault;
+    return isPostgresUrl(databaseUrl)
+      ? 'cannot be used with PostgreSQL yet: nothing would be encrypted there'
+      : undefined;
+  })
+  readonly encryptionKey?: string;
 
   @Variable(
     'Where policy sets come from: `directory`, the folders of VERDICT_POLICY_DIR; `bundle`, signed files at VERDICT_BUNDLE_URL; `database`, what was written by `PUT /v1/policy-sets/{set}`. See docs/policy-sources.md.',

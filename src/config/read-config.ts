@@ -1,9 +1,9 @@
 /** Reads the configuration from the environment, checks it as a whole, and shows it. */
-import { readFileSync } from 'node:fs';
 import { validateSync } from 'class-validator';
 import { closest } from '../core/closest.js';
 import { Config, configVariables, variableOf, variablePrefix } from './config.js';
 import { isPostgresUrl } from './postgres-url.js';
+import { readSecretFile } from './secret-variable.js';
 
 /** Why the service cannot start with this environment; each problem starts with the variable's name. */
 export class ConfigError extends Error {
@@ -54,7 +54,7 @@ export function readConfig(env: NodeJS.ProcessEnv, defaults: Partial<Config> = {
     } else {
       given.add(variable.name);
       try {
-        values[variable.property] = parse(variable.property, name === variable.name ? value : readSecret(value));
+        values[variable.property] = parse(variable.property, name === variable.name ? value : readSecretFile(value));
       } catch (error) {
         problems.push(`${name} cannot be read: ${(error as Error).message}`);
       }
@@ -120,10 +120,6 @@ function maskSecret(value: string): string {
 function parse(property: keyof Config, text: string): unknown {
   const isNumber = Reflect.getMetadata('design:type', Config.prototype, property) === Number;
   return isNumber && /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
-}
-
-function readSecret(file: string): string {
-  return readFileSync(file, 'utf8').replace(/\r?\n$/, '');
 }
 
 /** https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables, for a Service named "verdict". */

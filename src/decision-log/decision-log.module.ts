@@ -6,6 +6,7 @@ import { DatabaseModule } from '../database/database.module.js';
 import { PostgresDatabase } from '../database/postgres/postgres-database.js';
 import { ServiceDatabase } from '../database/service-database.js';
 import { DataFolderLock } from '../database/sqlite/data-folder-lock.js';
+import { EncryptionKeys } from '../encryption/encryption-keys.js';
 import { loggerToken, problemsTo } from '../logging/logging.module.js';
 import { dayMs } from '../query/time-zone.js';
 import { CommitObservers } from './commit-observers.js';
@@ -44,6 +45,7 @@ const sparedSeconds = 5;
             ...(maxRecords !== undefined && { maxRecords }),
           },
           fleetKeys: config.logSigningKey,
+          encryption: config.encryptionKey === undefined ? undefined : EncryptionKeys.of(config.encryptionKey),
           onProblem: problemsTo(logger),
           onCommit: (commit: Commit) => commits.notify(commit),
         };

@@ -3,6 +3,8 @@ import type { NewDecisionRecord } from './decision-record.js';
 /** Fields that decisions are counted by, besides the minute. */
 export const tallyFields = ['policySet', 'policyVersion', 'decision', 'reason', 'caller'] as const;
 export type TallyField = (typeof tallyFields)[number];
+/** Those whose values are names that people gave; an encrypted file hides them. */
+export const namedFields: readonly TallyField[] = ['policySet', 'caller'];
 
 /** The number of decisions of one minute (since 1970, UTC) that agree in every field. */
 export type TallyRow = { readonly minute: number; readonly count: number } & { readonly [field in TallyField]: string };

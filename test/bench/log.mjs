@@ -3,6 +3,7 @@
 //   npm run bench:log [-- --rows 1000000 --rate 15000 --seconds 8]
 //   npm run bench:log -- --fill 10000000 --callers 20 --days 10    // instead of that, every read of a filled log
 //   npm run bench:log -- --conditions --rows 200000                // instead, conditions over records (log-conditions.mjs)
+//   npm run bench:log -- --encryption --rounds 15                 // instead, what encryption adds (log-encryption.mjs)
 //   npm run bench:log -- --postgres                                // instead, the log that replicas share (log-on-postgres.mjs)
 //
 // Records arrive at a fixed rate, spread over the milliseconds, as from 64 connections or more. `rows` records are in
@@ -29,6 +30,7 @@ const { values } = parseArgs({
     seconds: { type: 'string' },
     rounds: { type: 'string', default: '7' },
     conditions: { type: 'boolean', default: false },
+    encryption: { type: 'boolean', default: false },
     postgres: { type: 'boolean', default: false },
     writers: { type: 'string', default: '20' },
     fill: { type: 'string' },
@@ -180,6 +182,12 @@ function bytes(directory, names) {
 
 const directory = mkdtempSync(join(tmpdir(), 'verdict-bench-'));
 const idsOnly = await startLog(directory, 'off');
+if (values.encryption) {
+  rmSync(directory, { recursive: true, force: true });
+  const { logEncryption } = await import('./log-encryption.mjs');
+  await logEncryption({ makeRecord, ids: idsOnly, rounds: Number(values.rounds) });
+  process.exit();
+}
 const results = [];
 
 async function run(name, start) {

@@ -7,6 +7,7 @@ import { plainCoding } from '../../src/decision-log/group-coding.js';
 import { DecisionLogReader } from '../../src/decision-log/sqlite/decision-log-reader.js';
 import { emptyLog, type LogView, type UnitView } from '../../src/decision-log/sqlite/log-view.js';
 import { SqliteDecisionLog, type SqliteDecisionLogOptions } from '../../src/decision-log/sqlite/sqlite-decision-log.js';
+import type { EncryptionKeys } from '../../src/encryption/encryption-keys.js';
 import type { LogHome } from './log-home.js';
 
 /** A directory that goes when the test ends. */
@@ -35,12 +36,12 @@ export async function startLog(
   return log;
 }
 
-/** A directory for the logs of a test, as the suite wants it. */
-export function sqliteHome(directory: string = temporaryDirectory()): LogHome {
+/** A directory for the logs of a test, as the suite wants it. `encryption`: keys of all logs there. */
+export function sqliteHome(directory: string = temporaryDirectory(), encryption?: EncryptionKeys): LogHome {
   return {
-    start: (options) => startLog(directory, options),
+    start: (options) => startLog(directory, { ...options, encryption }),
     read: async () => {
-      const reader = await DecisionLogReader.open(join(directory, 'verdict.sqlite'));
+      const reader = await DecisionLogReader.open(join(directory, 'verdict.sqlite'), encryption);
       onTestFinished(() => reader.close());
       return reader;
     },

@@ -4,6 +4,7 @@ import { type Command, Option } from 'commander';
 import { DatabaseError } from '../../database/database-error.js';
 import type { DecisionFilters } from '../../decision-log/decision-query.js';
 import type { DecisionRecord } from '../../decision-log/decision-record.js';
+import { MissingEncryptionKey } from '../../encryption/encryption-keys.js';
 import { VerdictError } from '../../errors.js';
 import { UsageError } from '../exit-code.js';
 import { printRecords } from '../print/log-report.js';
@@ -113,5 +114,7 @@ function sayWhy(error: unknown): unknown {
     return new UsageError(cause instanceof DatabaseError ? `${detail} ${cause.message}` : detail);
   }
   if (error instanceof DatabaseError) return new UsageError(`the log cannot be read: ${error.message}`);
+  if (error instanceof MissingEncryptionKey)
+    return new UsageError(error.message, 'VERDICT_ENCRYPTION_KEY or VERDICT_ENCRYPTION_KEY_FILE gives it');
   return error;
 }

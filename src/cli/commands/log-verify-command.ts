@@ -59,12 +59,10 @@ export function addVerify(log: Command, terminal: Terminal, readDatabase: () => 
       try {
         report =
           options.file === undefined
-            ? await verifyLog({
-                database: options.database ?? (await readDatabase()),
-                keys,
-                against,
-                depth: options.depth,
-              })
+            ? await verifyLog(
+                { database: options.database ?? (await readDatabase()), keys, against, depth: options.depth },
+                (what) => terminal.remark(what),
+              )
             : await verifyExportFile({ file: options.file, keys, against });
       } catch (error) {
         if (error instanceof DatabaseError) throw new UsageError(`the log cannot be read: ${error.message}`);

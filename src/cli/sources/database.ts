@@ -7,15 +7,32 @@ import { basename, dirname, join, resolve } from 'node:path';
 import type { AuditLog, AuditLogOptions } from '../../audit/audit-log.js';
 import type { ManagedKeys } from '../../auth/managed-keys.js';
 import { describePostgresUrl, isPostgresUrl, type PostgresUrl, parsePostgresUrl } from '../../config/postgres-url.js';
+import { readSecretVariable } from '../../config/secret-variable.js';
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
 import type { ProofSink, ProvenSource } from '../../decision-log/proof/proof-sink.js';
 import type { RecordedDecisions } from '../../decision-log/recorded-decisions.js';
+import type { EncryptionKeys } from '../../encryption/encryption-keys.js';
 import type { PolicyArchive } from '../../policy-store/archive/policy-archive.js';
 import type { LiveDataStore } from '../../policy-store/data/live-data-store.js';
 import { UsageError } from '../exit-code.js';
 
 /** A store, and a function that closes it. */
 export type Opened<Store> = Store & { close(): Promise<void> };
+
+/**
+ * The keys of VERDICT_ENCRYPTION_KEY (or its file), for commands that read what a service encrypted; undefined when it is not set.
+ *
+ * @throws UsageError when it holds something else
+ */
+async function encryptionKeys(): Promise<EncryptionKeys | undefined> {
+  const { EncryptionKeys } = await import('../../encryption/encryption-keys.js');
+  try {
+    const text = readSecretVariable('VERDICT_ENCRYPTION_KEY', process.env);
+    return text === undefined ? undefined : EncryptionKeys.of(text);
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
 
 /** Where a database is as it is shown to people: a URL without its password. */
 export function describeDatabase(database: string): string {
@@ -44,7 +61,7 @@ export async function openDecisionLog(database: string): Promise<Opened<Recorded
   if (!existsSync(path) && closedFiles(path).length === 0) {
     throw new UsageError(`there is no decision log ${path}`, whichDatabase);
   }
-  return DecisionLogReader.open(fileOf(database));
+  return DecisionLogReader.open(fileOf(database), await encryptionKeys());
 }
 
 /**
@@ -67,6 +84,7 @@ export async function openProvenLog(database: string): Promise<Opened<ProvenSour
       );
       return {
         keys: await proofs.keys(),
+        locked: undefined,
         read: (sink: ProofSink, withTexts: boolean) => verifySharedLog(opened, sink, withTexts),
         close: () => Promise.resolve(),
       };
@@ -74,17 +92,18 @@ export async function openProvenLog(database: string): Promise<Opened<ProvenSour
   }
   const { DecisionLogReader } = await import('../../decision-log/sqlite/decision-log-reader.js');
   const { readSigningKeys } = await import('../../decision-log/sqlite/journal-trees.js');
-  const { verifyJournal } = await import('../../decision-log/sqlite/verify-journal.js');
+  const { missingKeyOf, verifyJournal } = await import('../../decision-log/sqlite/verify-journal.js');
   const { closedFiles, closedPathOf, decisionLogPath } = await import('../../decision-log/sqlite/log-files.js');
   const file = logIn(fileOf(database));
   // It says by name which file is not there.
   await (await openDecisionLog(file)).close();
-  const reader = await DecisionLogReader.open(file);
+  const reader = await DecisionLogReader.open(file, await encryptionKeys());
   const view = await reader.view();
   const path = decisionLogPath(file);
   const closed = closedFiles(path);
   return {
     keys: await readSigningKeys(view),
+    locked: await missingKeyOf(view),
     read: (sink, withTexts) =>
       verifyJournal(view, sink, withTexts, ({ first }) =>
         basename(closed.includes(first) ? closedPathOf(path, first) : path),
@@ -176,7 +195,7 @@ export async function importLog({ from, to, progress, remark }: LogImport): Prom
     throw error;
   });
   const source = await openArchive(file);
-  const journal = await journalAtRest(file);
+  const journal = await journalAtRest(file, await encryptionKeys());
   try {
     const archive = await PostgresPolicyArchive.open(database);
     const versions = new Map<string, boolean>();

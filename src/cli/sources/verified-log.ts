@@ -71,18 +71,27 @@ export interface LogToVerify {
   readonly depth: VerificationDepth;
 }
 
-/** @throws UsageError when there is no log */
-export async function verifyLog({ database, keys, against, depth }: LogToVerify): Promise<VerificationReport> {
-  const withTexts = depth === 'content';
-  const begin = (certified: readonly CertifiedKey[]): LogVerification => {
+/**
+ * Without the key that the records are encrypted with, only the structure is verified, and `remark` hears why.
+ *
+ * @throws UsageError when there is no log
+ */
+export async function verifyLog(
+  { database, keys, against, depth }: LogToVerify,
+  remark: (what: string) => void = () => undefined,
+): Promise<VerificationReport> {
+  const begin = (certified: readonly CertifiedKey[], depth: VerificationDepth): LogVerification => {
     const verification = new LogVerification({ keys: trustedKeys(keys, certified), depth });
     for (const note of against) verification.checkpoint(note, '--against');
     return verification;
   };
   const source = await openProvenLog(database);
   try {
-    const verification = begin(source.keys);
-    await source.read(verification, withTexts);
+    const isLocked = depth === 'content' && source.locked !== undefined;
+    if (isLocked) remark(`the structure alone is verified: ${source.locked.message}`);
+    const reached = isLocked ? 'structure' : depth;
+    const verification = begin(source.keys, reached);
+    await source.read(verification, reached === 'content');
     verification.end();
     return verification.report;
   } finally {

@@ -201,12 +201,14 @@ export class LogVerification implements ProofSink {
     };
     if (entry === null || node === null || leaves === null || salts === null) {
       wrong('the records were added outside the tree');
-    } else if (leaves.length !== count * hashBytes || salts.length !== count * saltBytes) {
+    } else if (leaves.length !== count * hashBytes || (salts !== undefined && salts.length !== count * saltBytes)) {
       wrong('the group has not one hash and one salt for each record');
       this.tree = undefined;
     } else {
       this.entry(entry, node, entryOfGroup(first, count, groupRoot(leaves)), first);
-      if (this.depth === 'content' && group.text !== undefined) this.content(group, group.text, leaves, salts, wrong);
+      if (group.isUndecryptable) wrong('the text cannot be decrypted: it was changed');
+      else if (this.depth === 'content' && group.text !== undefined && salts !== undefined)
+        this.content(group, group.text, leaves, salts, wrong);
     }
     if (first <= this.last) wrong('the sequences are used twice');
     else if (first > this.last + 1 && this.tree !== undefined && !this.isRemoved(first - 1)) {
@@ -462,7 +464,8 @@ export class LogVerification implements ProofSink {
       }
     }
     if (beside === undefined) return;
-    if (!encodeKeys(keys.keys(), keys.size).equals(beside.keys))
+    const plainKeys = encodeKeys(keys.keys(), keys.size);
+    if (!(beside.maskKeys?.(plainKeys) ?? plainKeys).equals(beside.keys))
       wrong('the keys by which the records are found were changed');
     const isWithin =
       beside.since === bounds.since &&

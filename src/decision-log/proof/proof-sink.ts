@@ -11,9 +11,12 @@ export interface StoredProofGroup {
   readonly entry: number | null;
   readonly node: Buffer | null;
   readonly leaves: Buffer | null;
-  readonly salts: Buffer | null;
+  /** Left out where they are encrypted, and only the structure is asked for. */
+  readonly salts?: Buffer | null | undefined;
   /** Left out where only the structure is asked for. */
   readonly text?: string;
+  /** True where the text was asked for and cannot be decrypted, since it was changed. */
+  readonly isUndecryptable?: boolean;
   /** What is kept beside the group in a journal's file, and follows from its records. */
   readonly beside?: {
     readonly since: number;
@@ -21,6 +24,8 @@ export interface StoredProofGroup {
     readonly idSince: number;
     readonly idUntil: number;
     readonly keys: Buffer;
+    /** How they follow from those of the records (record-keys.ts); left out where they are the same. */
+    readonly maskKeys?: (keys: Buffer) => Buffer;
   };
 }
 
@@ -62,6 +67,8 @@ export interface ProofSink {
 export interface ProvenSource {
   /** The keys that signed in it. */
   readonly keys: readonly CertifiedKey[];
+  /** Why the records cannot be read, but only their structure; undefined where they can. */
+  readonly locked: Error | undefined;
   /** Gives all of it to the sink; `withTexts`: the records, too. */
   read(sink: ProofSink, withTexts: boolean): Promise<void>;
 }

@@ -56,8 +56,9 @@ export class ProvenExport implements ProofSink {
     this.line({ tree, writer: journal, entries: begun.size, frontier, start });
   }
 
-  async group({ first, count, entry, leaves, salts, text }: StoredProofGroup): Promise<void> {
-    if (entry === null || leaves === null || salts === null || text === undefined)
+  async group({ first, count, entry, leaves, salts, text, isUndecryptable }: StoredProofGroup): Promise<void> {
+    if (isUndecryptable) throw new UnprovenLog(`the records from sequence ${first} on cannot be decrypted`);
+    if (entry === null || leaves === null || salts == null || text === undefined)
       throw new UnprovenLog(`the records from sequence ${first} on are outside the tree`);
     const found = new Map<number, DecisionRecord>();
     for await (const record of matchingRecords({ first, records: text }, this.filter, this.turns))

@@ -1,6 +1,7 @@
 import { isDamaged, isWithoutIndex, type SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import { dayMs } from '../../query/time-zone.js';
 import type { ClosedUnit } from './catalog.js';
+import type { UnitWork } from './log-view.js';
 import { unreadableTexts } from './recount.js';
 
 export interface ClosedCheckOptions {
@@ -10,7 +11,7 @@ export interface ClosedCheckOptions {
   /** Has the next read of a file open it anew: a connection that is open may show what it remembers. */
   readonly forget: (first: number) => Promise<void>;
   /** Reads a file, and takes note of damage that it comes across; undefined when the file is not there. */
-  readonly read: <T>(first: number, work: (connection: SqliteConnection) => Promise<T>) => Promise<T | undefined>;
+  readonly read: <T>(first: number, work: UnitWork<T>) => Promise<T | undefined>;
   /** Takes note of texts that are damaged, though their pages can be read. */
   readonly damaged: (first: number, error: unknown) => void;
   /** Hears of a file of which all could be read. */
@@ -63,7 +64,7 @@ export class ClosedCheck {
     }
     const { position } = this;
     try {
-      const after = await this.options.read(first, (connection) => this.readOn(connection, unit, position));
+      const after = await this.options.read(first, (...file) => this.readOn(file, unit, position));
       if (after !== undefined && after !== 'end') {
         this.position = after;
         return true;
@@ -99,19 +100,23 @@ export class ClosedCheck {
     for (const first of this.checked.keys()) if (!there.has(first)) this.checked.delete(first);
   }
 
-  private async readOn(connection: SqliteConnection, unit: ClosedUnit, position: Position): Promise<Position | 'end'> {
+  private async readOn(
+    file: Parameters<UnitWork<never>>,
+    unit: ClosedUnit,
+    position: Position,
+  ): Promise<Position | 'end'> {
     if (position.sequence !== undefined) {
-      const { next, isSound } = await this.readGroups(connection, unit, position.sequence);
+      const { next, isSound } = await this.readGroups(file, unit, position.sequence);
       return { ...position, sequence: next, isSound: position.isSound && isSound };
     }
     if (unit.indexedTo < unit.last) return 'end';
-    const entry = await readEntries(connection, position.entry);
+    const entry = await readEntries(file[0], position.entry);
     return entry === undefined ? 'end' : { ...position, entry };
   }
 
   /** Reads some groups whole, pages and texts; `next` is the sequence behind them, undefined at the end. */
   private async readGroups(
-    connection: SqliteConnection,
+    [connection, coding]: Parameters<UnitWork<never>>,
     { first, last }: ClosedUnit,
     from: number,
   ): Promise<{ readonly next: number | undefined; readonly isSound: boolean }> {
@@ -123,7 +128,8 @@ export class ClosedCheck {
       [from],
     );
     if (row?.end == null) return { next: undefined, isSound: true };
-    const unreadable = await unreadableTexts(connection, from - 1, row.end);
+    // Whose key is not there is not damaged.
+    const unreadable = coding.locked ? [] : await unreadableTexts(connection, coding, from - 1, row.end);
     const isSound = unreadable.length === 0;
     if (!isSound) this.options.damaged(first, new Error('the texts of records are damaged'));
     return { next: row.end < last ? row.end + 1 : undefined, isSound };

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
 import { isDamaged, type SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import type { EncryptionKeys } from '../../encryption/encryption-keys.js';
 import { Catalog, type ClosedUnit } from './catalog.js';
 import { ClosedIndex } from './closed-index.js';
-import type { Beginning } from './journal-format.js';
+import { type Beginning, encryptedFormat } from './journal-format.js';
 import { filterSteps, makeBlocks } from './key-filter.js';
 import {
   catalogPathOf,
@@ -19,6 +20,7 @@ export interface ClosedFilesOptions {
   /** The open file, beside which the closed ones lie. */
   readonly path: string;
   readonly readers: UnitReaders;
+  readonly encryption?: EncryptionKeys | undefined;
   /** Called with each failure. */
   readonly onProblem: (what: string, error: unknown) => void;
 }
@@ -50,6 +52,10 @@ export class ClosedFiles {
   /** The oldest first. */
   get units(): readonly ClosedUnit[] {
     return this.list;
+  }
+
+  isEncrypted(first: number): boolean {
+    return this.list.find((unit) => unit.first === first)?.format === encryptedFormat;
   }
 
   holds(first: number): boolean {
@@ -84,11 +90,11 @@ export class ClosedFiles {
   async mendStep(): Promise<boolean> {
     const unit = this.list.findLast(({ first, last, indexedTo }) => indexedTo < last && !this.unmendable.has(first));
     if (unit === undefined) return false;
-    const { path, onProblem } = this.options;
+    const { path, encryption, onProblem } = this.options;
     try {
       if (this.mending?.first !== unit.first) {
         await this.mending?.close();
-        this.mending = await ClosedIndex.open(path, unit);
+        this.mending = await ClosedIndex.open(path, unit, encryption);
       }
       if (await this.mending.step()) return true;
       await this.options.readers.pause(unit.first);

@@ -1,5 +1,7 @@
+import type { EncryptionKeys } from '../../encryption/encryption-keys.js';
 import type { ClosedUnit } from './catalog.js';
 import { openClosedReader } from './closed-unit.js';
+import { codingOf } from './file-coding.js';
 import { KeyIndex } from './key-index.js';
 import { closedIndexPathOf, closedPathOf, draftOf, renameDurably } from './log-files.js';
 
@@ -15,13 +17,14 @@ export class ClosedIndex {
   ) {}
 
   /** `path` is that of the open file. */
-  static async open(path: string, unit: ClosedUnit): Promise<ClosedIndex> {
+  static async open(path: string, unit: ClosedUnit, encryption?: EncryptionKeys): Promise<ClosedIndex> {
     const reader = await openClosedReader(path, unit.first);
-    const [log] = await reader
-      .query<{ writer: number }>('SELECT writer FROM journal.log')
-      .finally(() => reader.close());
+    const [[log], coding] = await Promise.all([
+      reader.query<{ writer: number }>('SELECT writer FROM journal.log'),
+      codingOf(reader, encryption, 'journal', closedPathOf(path, unit.first)),
+    ]).finally(() => reader.close());
     const draft = draftOf(closedIndexPathOf(path, unit.first));
-    const index = await KeyIndex.open(draft, closedPathOf(path, unit.first), log!.writer, unit.last);
+    const index = await KeyIndex.open(draft, closedPathOf(path, unit.first), log!.writer, unit.last, coding);
     return new ClosedIndex(index, path, unit);
   }
 

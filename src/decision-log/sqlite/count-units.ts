@@ -44,8 +44,8 @@ async function addUnit(
 ): Promise<number | undefined> {
   const { first, last: end, uncounted } = unit;
   const add = (hasCounts: boolean) =>
-    view.read(unit, async (connection) => {
-      const file = { connection, hasCounts, before: first - 1, end, uncounted };
+    view.read(unit, async (connection, coding) => {
+      const file = { connection, coding, hasCounts, before: first - 1, end, uncounted };
       const damaged = (range: DamagedRange) => void damage.push(...gapsOfDamage(unit, [range]));
       const counted = await addFile(counts, file, mostRecounted, damaged);
       return counted === undefined ? undefined : timeAfter(connection, counted);

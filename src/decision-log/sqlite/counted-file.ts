@@ -1,5 +1,6 @@
 import { isDamaged, type SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import { type DecisionCounts, NameBounds } from '../decision-counts.js';
+import type { GroupCoding } from '../group-coding.js';
 import type { DamagedRange } from './damaged-rows.js';
 import { recount } from './recount.js';
 import { readTallies } from './tally-query.js';
@@ -13,6 +14,7 @@ const recountLimit = 16_384;
 export interface CountedFile {
   /** Has the index, with the journal attached as `journal`. */
   readonly connection: SqliteConnection;
+  readonly coding: GroupCoding;
   /** True if the index has counts of this journal. */
   readonly hasCounts: boolean;
   /** Sequences before its first and of its last record. */
@@ -33,14 +35,17 @@ export async function addFile(
   mostRecounted = recountLimit,
   damaged: (range: DamagedRange) => void = () => undefined,
 ): Promise<number | undefined> {
-  const { connection, end } = file;
-  const counted = file.hasCounts ? await readTallies(connection, counts.question, counts.limit, counts.part()) : 0;
+  const { connection, coding, end } = file;
+  const counted = file.hasCounts
+    ? await readTallies(connection, coding, counts.question, counts.limit, counts.part())
+    : 0;
   const names = new NameBounds(tallyLimits.names);
   const newest = file.uncounted.filter(({ last }) => last > counted && last <= end);
   const from = Math.max(counted, file.before);
   const known = newest[0] === undefined ? end : newest[0].first - 1;
   const isComplete = known - from <= mostRecounted;
-  if (isComplete) for await (const rows of recount(connection, from, known, damaged)) await counts.addRows(rows, names);
+  if (isComplete)
+    for await (const rows of recount(connection, coding, from, known, damaged)) await counts.addRows(rows, names);
   for (const { rows } of newest) await counts.addRows(rows, names);
   return isComplete ? undefined : from;
 }

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import type { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import type { EncryptionKeys } from '../../encryption/encryption-keys.js';
 import type { VerdictError } from '../../errors.js';
 import { DecisionCounts } from '../decision-counts.js';
 import { decisionNotFound } from '../decision-not-found.js';
@@ -8,7 +9,6 @@ import type { DecisionQuery } from '../decision-query.js';
 import type { DecisionRecord } from '../decision-record.js';
 import type { DecisionStats } from '../decision-stats.js';
 import type { ExportQuery } from '../export-query.js';
-import { plainCoding } from '../group-coding.js';
 import { gapsWithin, type StoredGap } from '../log-gap.js';
 import type { SearchScope } from '../record-filter.js';
 import { RecordedDecisions } from '../recorded-decisions.js';
@@ -20,9 +20,17 @@ import { describeClosed, openClosedReader, readIndexedTo } from './closed-unit.j
 import { addUnits } from './count-units.js';
 import { exportRecords } from './decision-export.js';
 import { findRecord, searchRecords } from './decision-search.js';
-import { readBeginning, readExtent, readFormat, readGaps, readLast } from './journal-format.js';
+import { FileCodings } from './file-coding.js';
+import { encryptedFormat, readBeginning, readExtent, readFormat, readGaps, readLast } from './journal-format.js';
 import { openReader } from './key-index.js';
-import { catalogPathOf, closedFiles, closedIndexPathOf, decisionLogPath, indexPathOf } from './log-files.js';
+import {
+  catalogPathOf,
+  closedFiles,
+  closedIndexPathOf,
+  closedPathOf,
+  decisionLogPath,
+  indexPathOf,
+} from './log-files.js';
 import { type ClosedView, emptyLog, type LogView, type UnitView, type UnitWork, viewOfClosed } from './log-view.js';
 import { topIds } from './top-ids.js';
 
@@ -41,15 +49,24 @@ export class DecisionLogReader extends RecordedDecisions {
   /** The content of closed files, which do not change. */
   private readonly closed = new Map<number, ClosedView>();
 
-  private constructor(private readonly path: string) {
+  private readonly codings: FileCodings;
+
+  private constructor(
+    private readonly path: string,
+    encryption: EncryptionKeys | undefined,
+  ) {
     super();
+    this.codings = new FileCodings(encryption);
   }
 
-  /** Opens the log beside the service's database to read it. Throws when there is no log beside it. */
-  static async open(databasePath: string): Promise<DecisionLogReader> {
+  /**
+   * Opens the log beside the service's database to read it. Throws when there is no log beside it; `encryption` opens what is
+   * encrypted in it, and without the right key a read of that throws MissingEncryptionKey.
+   */
+  static async open(databasePath: string, encryption?: EncryptionKeys): Promise<DecisionLogReader> {
     const path = decisionLogPath(databasePath);
     if (!existsSync(path) && closedFiles(path).length === 0) throw new Error(`there is no decision log at ${path}`);
-    const reader = new DecisionLogReader(path);
+    const reader = new DecisionLogReader(path, encryption);
     // One that cannot be read is refused now.
     await reader.view();
     return reader;
@@ -106,7 +123,7 @@ export class DecisionLogReader extends RecordedDecisions {
       writer: open?.writer,
       end: units[0]?.last ?? 0,
       units,
-      read: (unit, work) => this.read(unit.first, unit.first === open?.unit.first, work),
+      read: (unit, work) => this.read(unit, unit.first === open?.unit.first, work),
       // The filters of keys are the service's; a command can open the files one by one.
       without: async () => new Set(),
       gaps: async (range) => gapsWithin(gaps, range),
@@ -114,11 +131,12 @@ export class DecisionLogReader extends RecordedDecisions {
     };
   }
 
-  private async read<T>(first: number, isOpen: boolean, work: UnitWork<T>): Promise<T | undefined> {
+  private async read<T>({ first, format }: UnitView, isOpen: boolean, work: UnitWork<T>): Promise<T | undefined> {
     const connection = await this.connect(first, isOpen);
     if (connection === undefined) return undefined;
     try {
-      return await work(connection, plainCoding);
+      const what = closedFiles(this.path).includes(first) ? closedPathOf(this.path, first) : this.path;
+      return await work(connection, await this.codings.of(connection, format === encryptedFormat, what));
     } finally {
       await connection.close();
     }

@@ -283,8 +283,8 @@ async function stepThroughJournal(
 ): Promise<Step> {
   const window = readsTexts(filter) ? textWindow : keyWindow;
   const low = Math.max(lowest, before - window);
-  const keys = filterKeys(filter);
   const [connection, coding] = file;
+  const keys = filterKeys(filter).map((key) => coding.maskKeys(key));
   const { conditions, parameters } = rowConditions(filter, coding);
   const found = await connection.query<GroupSize>(
     `SELECT first, octet_length(records) AS bytes FROM journal.journal WHERE first >= ? AND first < ?
@@ -307,7 +307,13 @@ async function stepByIndex(
   batch: number,
 ): Promise<Step> {
   const [connection, coding] = file;
-  const { firsts, reached, examined } = await lookUp(connection, filterKeys(filter), before, lowest, batch);
+  const { firsts, reached, examined } = await lookUp(
+    connection,
+    filterKeys(filter).map((key) => coding.maskKeys(key)),
+    before,
+    lowest,
+    batch,
+  );
   const { conditions, parameters } = rowConditions(filter, coding);
   const found = await connection.query<GroupSize>(
     `SELECT first, octet_length(records) AS bytes FROM journal.journal

@@ -1,3 +1,4 @@
+import type { EncryptionKeys } from '../../encryption/encryption-keys.js';
 import { DecisionLogReader } from './decision-log-reader.js';
 import { JournalTail } from './journal-tail.js';
 import { decisionLogPath } from './log-files.js';
@@ -8,8 +9,8 @@ import { decisionLogPath } from './log-files.js';
  *
  * @throws Error when there is no log beside the database
  */
-export async function journalAtRest(databasePath: string): Promise<JournalTail> {
-  const reader = await DecisionLogReader.open(databasePath);
+export async function journalAtRest(databasePath: string, encryption?: EncryptionKeys): Promise<JournalTail> {
+  const reader = await DecisionLogReader.open(databasePath, encryption);
   const { end, name } = await reader.view();
   const path = decisionLogPath(databasePath);
   if (name === undefined) throw new Error(`the open file of the journal, ${path}, is missing`);

@@ -1,7 +1,9 @@
 import { statSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { OpenDatabase } from '../../database/sqlite/open-database.js';
 import { isDamaged, isWithoutIndex, type SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
-import { plainCoding } from '../group-coding.js';
+import type { EncryptionKeys } from '../../encryption/encryption-keys.js';
+import type { GroupCoding } from '../group-coding.js';
 import { type GapCause, gapsWithin, type StoredGap } from '../log-gap.js';
 import type { LogKeys } from '../proof/log-keys.js';
 import { keyBytes } from '../record-keys.js';
@@ -9,6 +11,7 @@ import type { Catalog, ClosedUnit } from './catalog.js';
 import { ClosedCheck } from './closed-check.js';
 import { ClosedFiles } from './closed-files.js';
 import { openClosedReader } from './closed-unit.js';
+import { FileCodings } from './file-coding.js';
 import { FileFaults } from './file-faults.js';
 import type { Group } from './group-commit.js';
 import { type Committed, Journal, type JournalEnd, newTree } from './journal.js';
@@ -23,6 +26,10 @@ import type { TurnLimits } from './turn-limits.js';
 import { UnitReaders } from './unit-readers.js';
 import { WalBound } from './wal-bound.js';
 
+/** How long a start waits until a file that is not encrypted can be closed. */
+const encryptedPatienceMs = 10_000;
+const encryptedPauseMs = 50;
+
 export interface JournalFilesOptions {
   /** The open file: `data/verdict.decisions.sqlite`. */
   readonly path: string;
@@ -30,6 +37,8 @@ export interface JournalFilesOptions {
   readonly limits: TurnLimits;
   /** They sign checkpoints; without them none are made. */
   readonly keys?: (() => LogKeys | undefined) | undefined;
+  /** With keys each file that is begun is encrypted, and those that are encrypted can be read. */
+  readonly encryption?: EncryptionKeys | undefined;
   /** True if the journal is shipped elsewhere, where its records are asked for: then it has no key index and no counts here. */
   readonly isShipped?: boolean | undefined;
   /** Milliseconds between two checks of a closed file (a day). */
@@ -60,6 +69,9 @@ export class JournalFiles {
   private readonly faults: FileFaults;
   private readonly closedCheck: ClosedCheck;
   private readonly readers: UnitReaders;
+  private readonly codings: FileCodings;
+  /** Those of closed files that were read, by their first sequences. */
+  private readonly knownCodings = new Map<number, GroupCoding>();
   /** The files of the open unit. */
   private files: readonly [journal: OpenDatabase, index: OpenDatabase];
   /** While a turn goes on: what it must not meet waits for it. */
@@ -81,8 +93,9 @@ export class JournalFiles {
   ) {
     this.openUnit = open;
     this.readers = new UnitReaders((first) => this.openReader(first));
-    const { path, onProblem } = options;
-    this.closedFiles = new ClosedFiles({ path, readers: this.readers, onProblem }, catalog, closed);
+    const { path, encryption, onProblem } = options;
+    this.codings = new FileCodings(encryption);
+    this.closedFiles = new ClosedFiles({ path, readers: this.readers, encryption, onProblem }, catalog, closed);
     this.faults = new FileFaults({
       path,
       openStart: () => this.journal.start,
@@ -119,15 +132,30 @@ export class JournalFiles {
         path,
         journal.writer,
         journal.end.sequence,
+        journal.coding,
         options.onProblem,
       );
       const files = new JournalFiles(options, catalog, { journal, index }, closed, missing, damage);
       await files.measure();
+      if (options.encryption !== undefined && !journal.isEncrypted) await files.beginEncrypted();
       return files;
     } catch (error) {
       await journal.close();
       await catalog?.close();
       throw error;
+    }
+  }
+
+  /** Closes the open file, which was begun in clear, so that what comes is encrypted. */
+  private async beginEncrypted(): Promise<void> {
+    const until = performance.now() + encryptedPatienceMs;
+    // A command may have the file open for a statement or two.
+    while (!(await this.turn())) {
+      if (performance.now() > until)
+        throw new Error(
+          `${this.options.path} is not encrypted, and cannot be closed while another process has it open`,
+        );
+      await delay(encryptedPauseMs);
     }
   }
 
@@ -254,7 +282,7 @@ export class JournalFiles {
   }
 
   private async takeTurn(): Promise<boolean> {
-    const { path, durability, isShipped = false, keys } = this.options;
+    const { path, durability, isShipped = false, keys, encryption } = this.options;
     await this.committing;
     // A file that vanished must not be closed, nor may what lies in its place get its name.
     if (this.files.some((file) => file.vanished() !== undefined)) return false;
@@ -278,8 +306,9 @@ export class JournalFiles {
     if (!isShipped) renameDurably(indexPathOf(path), closedIndexPathOf(path, start));
     const { name, writer } = journal.beginning;
     const tree = journal.treeEnd ?? newTree();
-    const beginning: Beginning = { name, writer, start: end.sequence + 1, floor: end.idUntil, tree };
-    const next = await Journal.open(path, durability, () => beginning, isShipped, keys?.());
+    const { indexKey } = journal;
+    const beginning: Beginning = { name, writer, start: end.sequence + 1, floor: end.idUntil, tree, indexKey };
+    const next = await Journal.open(path, durability, () => beginning, isShipped, keys?.(), encryption);
     const unit: ClosedUnit = {
       name,
       first: start,
@@ -293,7 +322,7 @@ export class JournalFiles {
     await this.closedFiles.noteOpen(beginning);
     this.openUnit = {
       journal: next,
-      index: await KeyIndex.open(indexPathOf(path), path, writer, next.end.sequence),
+      index: await KeyIndex.open(indexPathOf(path), path, writer, next.end.sequence, next.coding),
     };
     this.files = this.openFiles();
     this.growth.begun();
@@ -307,7 +336,7 @@ export class JournalFiles {
     const { path } = this.options;
     this.openUnit = {
       journal,
-      index: await KeyIndex.open(indexPathOf(path), path, journal.writer, journal.end.sequence),
+      index: await KeyIndex.open(indexPathOf(path), path, journal.writer, journal.end.sequence, journal.coding),
     };
     this.files[1].noteWal();
     this.hasFailed = false;
@@ -326,7 +355,7 @@ export class JournalFiles {
       end: end.sequence,
       units: [...(journal.isEmpty ? [] : [open]), ...this.closed.map(viewOfClosed).reverse()],
       read: (unit, work) => this.read(unit.first, work),
-      without: (keys) => this.closedFiles.without(keys),
+      without: (keys) => this.without(keys),
       gaps: async (range) => gapsWithin(await this.storedGaps(), range),
       storedGaps: () => this.storedGaps(),
     };
@@ -400,13 +429,41 @@ export class JournalFiles {
     while (this.turning !== undefined) await this.turning;
     if (!this.holds(first)) return undefined;
     try {
-      return await this.readers.use(first, (connection) => work(connection, plainCoding));
+      return await this.readers.use(first, async (connection) =>
+        work(connection, await this.codingOf(first, connection)),
+      );
     } catch (error) {
       if (!this.holds(first)) return undefined;
       if (this.faults.isAbsent(first)) return undefined;
       if (isDamaged(error) || isWithoutIndex(error)) this.faults.noteDamage(first, error);
       throw error;
     }
+  }
+
+  private codingOf(first: number, connection: SqliteConnection): Promise<GroupCoding> | GroupCoding {
+    if (first === this.journal.start) return this.journal.coding;
+    const isEncrypted = this.closedFiles.isEncrypted(first);
+    const coding = this.codings.of(connection, isEncrypted, closedPathOf(this.options.path, first));
+    if (!(coding instanceof Promise)) return coding;
+    return coding.then((found) => {
+      this.knownCodings.set(first, found);
+      return found;
+    });
+  }
+
+  /** The closed files that are known not to have all of the keys; of one whose own keys nobody has read yet nothing is said. */
+  private async without(keys: readonly Buffer[]): Promise<ReadonlySet<number>> {
+    const plain = await this.closedFiles.without(keys);
+    const codings = [...this.knownCodings].filter(([first, coding]) => !coding.isPlain && this.holds(first));
+    const without = new Set([...plain].filter((first) => !this.closedFiles.isEncrypted(first)));
+    const found = new Map<string | undefined, ReadonlySet<number>>();
+    for (const [first, coding] of codings) {
+      const { keyedBy } = coding;
+      if (!found.has(keyedBy))
+        found.set(keyedBy, await this.closedFiles.without(keys.map((key) => coding.maskKeys(key))));
+      if (found.get(keyedBy)!.has(first)) without.add(first);
+    }
+    return without;
   }
 
   private async gapsOfOpen(): Promise<StoredGap[]> {

@@ -7,16 +7,23 @@ import { Frontier } from '../proof/merkle-tree.js';
 
 /**
  * 1: a file that version 0.1 made (1763700000000-journal.ts); 2: 1764300000000-journal-file.ts; 3: one that proves itself,
- * 1764700000000-journal-proof.ts.
+ * 1764700000000-journal-proof.ts; 4: the same, encrypted, 1764800000000-journal-encryption.ts.
  */
-export type JournalFormat = 1 | 2 | 3;
-export const newestFormat = 3;
+export type JournalFormat = 1 | 2 | 3 | 4;
+const newestFormat = 4;
+export const encryptedFormat = 4;
+
+/** Whether files of a format prove themselves. */
+export function isProven(format: JournalFormat): boolean {
+  return format >= 3;
+}
 
 const knownMigrations: readonly string[] = [
   'Journal1763700000000',
   'Gaps1763700000002',
   'JournalFile1764300000000',
   'JournalProof1764700000000',
+  'JournalEncryption1764800000000',
 ];
 
 /** The bounds in time of a run of records, in milliseconds since 1970: of their times, and of the times in their ids. */
@@ -55,6 +62,8 @@ export interface Beginning {
   readonly floor: number;
   /** The tree that its groups go into; undefined for a file without proof. */
   readonly tree?: TreeEnd | undefined;
+  /** What all files of the log mask the keys of their indexes with; a new key where it is left out and is needed. */
+  readonly indexKey?: Buffer | undefined;
 }
 
 /** A writer's tree up to some entry. */
@@ -95,7 +104,7 @@ export async function readFormat(
 
 /** @param version `user_version` of a file with a journal */
 export function journalFormat(version: number): JournalFormat {
-  return version === 2 || version === 3 ? version : 1;
+  return version === 2 || version === 3 || version === 4 ? version : 1;
 }
 
 export class NewerJournalError extends Error {
@@ -112,7 +121,7 @@ export async function readBeginning(
     const [row] = await connection.query<Beginning>(`SELECT name, writer, start, floor FROM ${schema}.log`);
     return row;
   }
-  if (format === 3) {
+  if (isProven(format)) {
     const [row] = await connection.query<Beginning & { tree: string; entries: number; frontier: Buffer }>(
       `SELECT name, writer, start, floor, tree, entries, frontier FROM ${schema}.log`,
     );

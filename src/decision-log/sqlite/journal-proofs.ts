@@ -2,6 +2,7 @@ import type { CheckpointRange, ProvedGroup, StoredProofs } from '../proof/decisi
 import type { CertifiedKey } from '../proof/log-keys.js';
 import type { StoredTree } from '../proof/merkle-tree.js';
 import type { StoredCheckpoint } from '../proof/stored-checkpoint.js';
+import { isProven } from './journal-format.js';
 import { JournalFilesTree, readCheckpoints, readSigningKeys } from './journal-trees.js';
 import type { LogView } from './log-view.js';
 
@@ -24,7 +25,7 @@ export class JournalProofs implements StoredProofs {
   async groupOf({ sequence }: { readonly sequence: number }): Promise<ProvedGroup | undefined> {
     const view = await this.view();
     const unit = view.units.find(({ first, last }) => sequence >= first && sequence <= last);
-    if (unit === undefined || unit.format !== 3) return undefined;
+    if (unit === undefined || !isProven(unit.format)) return undefined;
     return view.read(unit, async (connection, coding) => {
       const [row] = await connection.query<
         ProvedGroup & { readonly entry: number | null; readonly records: string | Buffer }

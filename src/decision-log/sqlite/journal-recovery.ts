@@ -1,11 +1,14 @@
 import { existsSync, statSync } from 'node:fs';
+import type { EncryptionKeys } from '../../encryption/encryption-keys.js';
+import { EncryptedCoding } from '../encrypted-coding.js';
 import type { GapCause, StoredGap } from '../log-gap.js';
 import type { LogKeys } from '../proof/log-keys.js';
 import { Catalog, type ClosedUnit } from './catalog.js';
 import { describeClosed, openClosedReader } from './closed-unit.js';
+import { codingOf } from './file-coding.js';
 import { type IndexKnowledge, readIndexKnowledge } from './index-knowledge.js';
 import { Journal, newJournal, newTree } from './journal.js';
-import { type Beginning, NewerJournalError, type TreeEnd } from './journal-format.js';
+import { type Beginning, NewerJournalError } from './journal-format.js';
 import { readTreeEnd } from './journal-tree.js';
 import {
   catalogPathOf,
@@ -25,6 +28,8 @@ export interface Recovery {
   /** True if the journal is shipped. */
   readonly isShipped?: boolean | undefined;
   readonly keys?: (() => LogKeys | undefined) | undefined;
+  /** With keys a file that is made is encrypted. */
+  readonly encryption?: EncryptionKeys | undefined;
   /** Why the open file is not there, if it is not. */
   readonly cause: GapCause;
   readonly onProblem: (what: string, error: unknown) => void;
@@ -66,7 +71,7 @@ export async function recoverFiles(recovery: Recovery): Promise<Recovered> {
 }
 
 async function recover(recovery: Recovery, catalog: Catalog | undefined): Promise<Recovered> {
-  const { path, durability, isShipped, keys, cause, onProblem } = recovery;
+  const { path, durability, isShipped, keys, encryption, cause, onProblem } = recovery;
   const noted = (await catalog?.units()) ?? { units: [], removing: [] };
   for (const first of noted.removing) {
     removeClosed(path, first);
@@ -83,13 +88,13 @@ async function recover(recovery: Recovery, catalog: Catalog | undefined): Promis
   }
 
   const indexed = await readIndexKnowledge(indexPathOf(path));
-  const next = nextFile(path, found, begun, indexed, await treeBehind(path, found.at(-1)));
+  const next = nextFile(path, found, begun, indexed, await endBehind(path, found.at(-1), encryption));
   let made = false;
   const begin = () => {
     made = true;
     return next.beginning;
   };
-  const journal = await Journal.open(path, durability, begin, isShipped, keys?.());
+  const journal = await Journal.open(path, durability, begin, isShipped, keys?.(), encryption);
   try {
     const { name } = journal.beginning;
     const closed = found.filter((unit) => unit.name === name && unit.first < journal.start);
@@ -162,12 +167,22 @@ async function describe({ path, onProblem }: Recovery, first: number): Promise<C
   }
 }
 
+/** What the next file takes over from the newest closed one. */
+type EndOfFile = Pick<Beginning, 'tree' | 'indexKey'>;
+
 /** Where the tree has got to at the end of the newest closed file, if a file has to be made behind it. */
-async function treeBehind(path: string, newest: ClosedUnit | undefined): Promise<TreeEnd | undefined> {
-  if (newest === undefined || existsSync(path)) return undefined;
+async function endBehind(
+  path: string,
+  newest: ClosedUnit | undefined,
+  encryption: EncryptionKeys | undefined,
+): Promise<EndOfFile> {
+  if (newest === undefined || existsSync(path)) return {};
   const connection = await openClosedReader(path, newest.first, false);
   try {
-    return await readTreeEnd(connection, newest.format);
+    const tree = await readTreeEnd(connection, newest.format);
+    if (encryption === undefined) return { tree };
+    const coding = await codingOf(connection, encryption, 'journal', closedPathOf(path, newest.first));
+    return { tree, indexKey: coding instanceof EncryptedCoding ? coding.indexKey : undefined };
   } finally {
     await connection.close();
   }
@@ -179,7 +194,7 @@ function nextFile(
   closed: readonly ClosedUnit[],
   begun: Pick<Beginning, 'name' | 'writer' | 'start'> | undefined,
   indexed: IndexKnowledge | undefined,
-  tree: TreeEnd | undefined,
+  { tree, indexKey }: EndOfFile,
 ): { beginning: Beginning; lost: boolean } {
   const newest = closed.at(-1);
   const isThere = existsSync(path) && statSync(path).size > 0;
@@ -191,7 +206,7 @@ function nextFile(
   // A turn ended between closing one file and beginning the next.
   if (begun !== undefined && (begun.start === newest?.first || (isThere && begun.start === start))) {
     return {
-      beginning: { name: begun.name, writer: begun.writer, start, floor, tree: tree ?? newTree() },
+      beginning: { name: begun.name, writer: begun.writer, start, floor, tree: tree ?? newTree(), indexKey },
       lost: false,
     };
   }
@@ -205,6 +220,7 @@ function nextFile(
       floor: Math.max(floor, indexed?.until ?? 0),
       // Nor how far its tree went.
       tree: newTree(),
+      indexKey,
     },
     // An index with an owner is that of a journal that was begun.
     lost: !isThere || indexed?.writer !== undefined,

@@ -11,6 +11,7 @@ import { Frontier, frontierOf } from '../proof/merkle-tree.js';
 import type { StoredCheckpoint } from '../proof/stored-checkpoint.js';
 import type { JournalPosition, MissingRange, ShippedJournal, Stretch } from '../shipped-journal.js';
 import { readAround } from './damaged-rows.js';
+import { isProven } from './journal-format.js';
 import { JournalFilesTree, readCheckpoints, readSigningKeys } from './journal-trees.js';
 import type { LogView, UnitView } from './log-view.js';
 import { type FactsRow, groupOfFacts, type ProofRow, proofOfRow } from './shipping-facts.js';
@@ -242,7 +243,7 @@ export async function rowsOf(view: LogView, unit: UnitView, after: number): Prom
       const hasFacts = unit.format !== 1 && columns.some(({ name }) => name === 'shipping');
       const selected = hasFacts
         ? `first, count, since, until, idSince, idUntil, keys, CAST(records AS BLOB) AS records, shipping, ${
-            unit.format === 3
+            isProven(unit.format)
               ? '(SELECT tree FROM journal.log) AS tree, entry, node, leaves, salts'
               : 'NULL AS tree, NULL AS entry, NULL AS node, NULL AS leaves, NULL AS salts'
           }`

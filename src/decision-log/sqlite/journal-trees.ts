@@ -3,7 +3,7 @@ import type { CheckpointRange } from '../proof/decision-proofs.js';
 import type { CertifiedKey } from '../proof/log-keys.js';
 import { Frontier, type StoredTree, type TreeEntry } from '../proof/merkle-tree.js';
 import type { StoredCheckpoint } from '../proof/stored-checkpoint.js';
-import { readBeginning, type TreeEnd } from './journal-format.js';
+import { isProven, readBeginning, type TreeEnd } from './journal-format.js';
 import { MissingEntry, readAnchor, readRun } from './journal-tree.js';
 import type { LogView, UnitView } from './log-view.js';
 
@@ -17,7 +17,7 @@ interface TreeUnit {
 async function treeUnits(view: LogView): Promise<TreeUnit[]> {
   const units: TreeUnit[] = [];
   for (const unit of view.units) {
-    if (unit.format !== 3) break;
+    if (!isProven(unit.format)) break;
     const beginning = await view.read(unit, (connection) => readBeginning(connection, unit.format, 'journal'));
     if (beginning?.tree === undefined) break;
     units.push({ unit, begun: beginning.tree });

@@ -1,8 +1,10 @@
 import { randomBytes, randomInt } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { leaveWal, type MigrationClass, SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
-import { type CodedRow, type GroupCoding, plainCoding } from '../group-coding.js';
+import type { EncryptionKeys } from '../../encryption/encryption-keys.js';
+import { EncryptedCoding } from '../encrypted-coding.js';
+import type { CodedRow, GroupCoding } from '../group-coding.js';
 import { groupText } from '../group-text.js';
 import type { GroupProof, JournalGroup } from '../journal-group.js';
 import type { GapCause, Loss, StoredGap } from '../log-gap.js';
@@ -13,16 +15,18 @@ import { Frontier, frontierOf } from '../proof/merkle-tree.js';
 import type { NoteSigner } from '../proof/signed-note.js';
 import { encodeEntries, encodeKeys } from '../record-keys.js';
 import type { DamagedRange } from './damaged-rows.js';
+import { codingOf, makeDataKeys } from './file-coding.js';
 import type { Group } from './group-commit.js';
 import { copyJournal } from './journal-copy.js';
 import {
   type Beginning,
   type Extent,
   emptyExtent,
+  encryptedFormat,
+  isProven,
   type JournalFormat,
   joinExtents,
   lostRecords,
-  newestFormat,
   readBeginning,
   readExtent,
   readFormat,
@@ -35,6 +39,7 @@ import { Journal1763700000000 } from './migrations/1763700000000-journal.js';
 import { Gaps1763700000002 } from './migrations/1763700000002-gaps.js';
 import { JournalFile1764300000000 } from './migrations/1764300000000-journal-file.js';
 import { JournalProof1764700000000 } from './migrations/1764700000000-journal-proof.js';
+import { JournalEncryption1764800000000 } from './migrations/1764800000000-journal-encryption.js';
 import { encodeFacts } from './shipping-facts.js';
 
 /** Deleting this many records takes a millisecond or two. */
@@ -95,13 +100,16 @@ export class Journal {
     readonly beginning: Beginning,
     private readonly isShipped: boolean,
     private readonly signer: NoteSigner | undefined,
-    private readonly coding: GroupCoding,
+    /** How its groups are written. */
+    readonly coding: GroupCoding,
   ) {}
 
   /**
    * Opens the file as it is. One that is not there, or that a crash left without a beginning, is made, with what
    * `beginning` gives: by default a journal of its own. With `isShipped` a group gets what its shipping needs beside it.
-   * `keys` sign checkpoints.
+   * `keys` sign checkpoints. With `encryption` a file that is made, or has no record yet, is encrypted.
+   *
+   * @throws MissingEncryptionKey where the file is encrypted and none of the keys opens it
    */
   static async open(
     path: string,
@@ -109,8 +117,11 @@ export class Journal {
     beginning: () => Beginning = newJournal,
     isShipped = false,
     keys?: LogKeys,
+    encryption?: EncryptionKeys,
   ): Promise<Journal> {
-    const format = (existsSync(path) ? await formatOfFile(path) : undefined) ?? newestFormat;
+    const known = existsSync(path) ? await formatOfFile(path) : undefined;
+    const begun = encryption === undefined ? known?.format : await formatToEncrypt(path, known);
+    const format = begun ?? (encryption === undefined ? 3 : encryptedFormat);
     const connection = await SqliteConnection.open({
       path,
       migrations: migrationsOf[format],
@@ -119,9 +130,11 @@ export class Journal {
       busyTimeoutMs: 2_000,
     });
     try {
-      const begun = await begin(connection, format, beginning);
+      const begun = await begin(connection, format, beginning, encryption);
+      const coding = await codingOf(connection, encryption, 'main', path);
+      if (coding.locked !== undefined) throw coding.locked;
       if (isShipped && format === 2) await addShipping(connection);
-      const journal = new Journal(connection, path, format, begun, isShipped, keys?.signer, plainCoding);
+      const journal = new Journal(connection, path, format, begun, isShipped, keys?.signer, coding);
       await journal.readEnd();
       if (keys !== undefined) await journal.noteKeys(keys);
       return journal;
@@ -148,6 +161,15 @@ export class Journal {
     return this.writtenExtent;
   }
 
+  get isEncrypted(): boolean {
+    return !this.coding.isPlain;
+  }
+
+  /** What the next file masks its keys with; undefined where this one is not encrypted. */
+  get indexKey(): Buffer | undefined {
+    return this.coding instanceof EncryptedCoding ? this.coding.indexKey : undefined;
+  }
+
   get isEmpty(): boolean {
     return this.lastEnd.sequence < this.start;
   }
@@ -155,13 +177,13 @@ export class Journal {
   /** Where the tree has got to, and how the next file begins its own; undefined where this file's end was lost to damage. */
   get treeEnd(): TreeEnd | undefined {
     const { tree, beginning } = this;
-    if (this.format !== newestFormat) return { name: beginning.name, frontier: Frontier.empty };
+    if (!isProven(this.format)) return { name: beginning.name, frontier: Frontier.empty };
     return tree === undefined ? undefined : { name: beginning.tree!.name, frontier: tree };
   }
 
   /** True if records are not in the tree for want of its end: the next file begins another. */
   get hasLostTree(): boolean {
-    return this.format === newestFormat && this.tree === undefined;
+    return isProven(this.format) && this.tree === undefined;
   }
 
   /** Commits the group as one row. When this resolves, the records are durable. */
@@ -225,7 +247,7 @@ export class Journal {
   ): Promise<void> {
     const { since, until, idSince, idUntil } = group;
     const { length: count } = group.lines;
-    const keys = encodeKeys(group.keys.keys(), group.keys.size);
+    const keys = this.coding.maskKeys(encodeKeys(group.keys.keys(), group.keys.size));
     const coded = this.coding.encode(first, records, proof?.group.salts, count);
     if (this.format === 1) {
       const before = this.lastEnd.idUntil;
@@ -237,7 +259,7 @@ export class Journal {
         [first, count, lowest, highest, lag, keys, coded.records],
       );
       this.lag = lag;
-    } else if (this.format === newestFormat) {
+    } else if (isProven(this.format)) {
       await this.connection.query(
         `INSERT INTO journal (first, count, since, until, idSince, idUntil, entry, node, keys, leaves, salts, shipping, records)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -253,7 +275,8 @@ export class Journal {
           keys,
           proof?.group.leaves ?? null,
           coded.salts,
-          shipped === undefined ? null : encodeFacts(shipped, keys),
+          // They name what is counted.
+          shipped === undefined || !this.coding.isPlain ? null : encodeFacts(shipped, keys),
           coded.records,
         ],
       );
@@ -319,7 +342,7 @@ export class Journal {
     const lost = lostRecords(await this.gaps()).map(({ until }) => until);
     const idUntil = Math.max(floor, this.writtenExtent.idUntil, this.writtenExtent.until, ...lost);
     this.lastEnd = { sequence, newest: row?.until ?? 0, idUntil };
-    if (format === newestFormat) this.tree = (await readTreeEnd(connection, format, 'main'))?.frontier;
+    if (isProven(format)) this.tree = (await readTreeEnd(connection, format, 'main'))?.frontier;
     if (format === 1) {
       const [last] = await connection.query<{ lag: number }>('SELECT lag FROM journal ORDER BY first DESC LIMIT 1');
       this.lag = last?.lag ?? 0;
@@ -374,7 +397,7 @@ export class Journal {
 
   /** Writes down that the retention removes the entries of a tree up to here, the last of which ends with `sequence`. */
   async anchor(tree: TreeEnd, sequence: number): Promise<void> {
-    if (this.format !== newestFormat) return;
+    if (!isProven(this.format)) return;
     const { name, frontier } = tree;
     const note = this.signed(tree, sequence, Date.now(), true);
     await this.connection.query('INSERT OR REPLACE INTO anchor (tree, entries, frontier, note) VALUES (?, ?, ?, ?)', [
@@ -387,14 +410,14 @@ export class Journal {
 
   private signed({ name, frontier }: TreeEnd, sequence: number, time: number, isAnchor: boolean): string | undefined {
     const { signer, format } = this;
-    if (signer === undefined || format !== newestFormat) return undefined;
+    if (signer === undefined || !isProven(format)) return undefined;
     const { size, root } = frontier;
     return signCheckpoint({ tree: name, size, root, sequence, time, isAnchor }, signer);
   }
 
   /** Of its key a file says what certifies it, so that the keys of the fleet are enough to verify a copy of it. */
   private async noteKeys({ published }: LogKeys): Promise<void> {
-    if (this.format !== newestFormat) return;
+    if (!isProven(this.format)) return;
     for (const { key, certificates } of published) {
       await this.connection.query('INSERT OR REPLACE INTO signing_key (key, certificates) VALUES (?, ?)', [
         key,
@@ -514,6 +537,7 @@ const migrationsOf: { readonly [format in JournalFormat]: MigrationClass[] } = {
   1: [Journal1763700000000, Gaps1763700000002],
   2: [JournalFile1764300000000],
   3: [JournalFile1764300000000, JournalProof1764700000000],
+  4: [JournalFile1764300000000, JournalProof1764700000000, JournalEncryption1764800000000],
 };
 
 export function newJournal(): Beginning {
@@ -556,14 +580,32 @@ async function addShipping(connection: SqliteConnection): Promise<void> {
   await connection.query('ALTER TABLE journal ADD COLUMN shipping BLOB');
 }
 
+/**
+ * The format in which a file is to be opened that is encrypted from now on: one with records stays as it is until the next
+ * one is begun, one without becomes one of the newest.
+ */
+async function formatToEncrypt(path: string, known: KnownFile | undefined): Promise<JournalFormat | undefined> {
+  if (known === undefined || known.hasRecords) return known?.format;
+  if (known.format !== 1) return encryptedFormat;
+  // It has nothing but a number of its own, and its tables are others.
+  for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true });
+  return undefined;
+}
+
+interface KnownFile {
+  readonly format: JournalFormat;
+  readonly hasRecords: boolean;
+}
+
 /** Undefined for a file that is not there or has no journal in it. */
-async function formatOfFile(path: string): Promise<JournalFormat | undefined> {
+async function formatOfFile(path: string): Promise<KnownFile | undefined> {
   const connection = await SqliteConnection.open({ path, busyTimeoutMs: 2_000 });
   try {
     const format = await readFormat(connection, path);
     // The process ended while it made the file.
     if (format === 2 && (await readBeginning(connection, format)) === undefined) return undefined;
-    return format;
+    if (format === undefined) return undefined;
+    return { format, hasRecords: (await connection.query('SELECT 1 FROM journal LIMIT 1')).length > 0 };
   } finally {
     await connection.close();
   }
@@ -574,10 +616,20 @@ async function begin(
   connection: SqliteConnection,
   format: JournalFormat,
   beginning: () => Beginning,
+  encryption: EncryptionKeys | undefined,
 ): Promise<Beginning> {
   const known = await readBeginning(connection, format);
   if (format !== 1) {
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      if (format !== encryptedFormat || encryption === undefined) return known;
+      if ((await connection.query('SELECT 1 FROM data_key')).length > 0) return known;
+      // It had no record, and is encrypted from now on. One of format 2 has no tree yet.
+      await connection.query("UPDATE log SET tree = name WHERE tree = ''");
+      const begun = (await readBeginning(connection, format))!;
+      await makeDataKeys(connection, begun.tree!.name, encryption);
+      await connection.query('PRAGMA wal_checkpoint(TRUNCATE)');
+      return begun;
+    }
     const begun = beginning();
     const { name, writer, start, floor } = begun;
     if (format === 2) {
@@ -585,6 +637,7 @@ async function begin(
       await connection.query('INSERT INTO log (name, writer, start, floor) VALUES (?, ?, ?, ?)', values);
     } else {
       const tree = begun.tree ?? newTree();
+      if (format === encryptedFormat) await makeDataKeys(connection, tree.name, encryption!, begun.indexKey);
       await connection.query(
         'INSERT INTO log (name, writer, start, floor, tree, entries, frontier) VALUES (?, ?, ?, ?, ?, ?, ?)',
         [name, writer, start, floor, tree.name, tree.frontier.size, tree.frontier.encode()],

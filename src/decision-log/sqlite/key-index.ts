@@ -1,6 +1,7 @@
 import { rmSync } from 'node:fs';
 import { isDamaged, leaveWal, SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import { Turns } from '../../turns/turns.js';
+import { type GroupCoding, plainCoding } from '../group-coding.js';
 import { keyBytes } from '../record-keys.js';
 import { Tally, type TallyRow } from '../tally.js';
 import { KeyIndex1763700000001 } from './migrations/1763700000001-key-index.js';
@@ -34,6 +35,7 @@ export class KeyIndex {
     private readonly connection: SqliteConnection,
     private lastIndexed: number,
     private lastCounted: number,
+    private readonly coding: GroupCoding,
   ) {}
 
   /** Opens the index of the journal; one that is damaged, which is said, or belongs to another journal is built anew. */
@@ -42,6 +44,7 @@ export class KeyIndex {
     journalPath: string,
     writer: number,
     journalEnd: number,
+    coding: GroupCoding = plainCoding,
     onProblem?: (what: string, error: unknown) => void,
   ): Promise<KeyIndex> {
     for (let isNew = false; ; isNew = true) {
@@ -53,7 +56,7 @@ export class KeyIndex {
         const isOurs = (state.owner ?? writer) === writer && Math.max(state.indexed, state.counted) <= journalEnd;
         if (isOurs) {
           if (state.owner === null) await connection.query('INSERT INTO indexed_log (writer) VALUES (?)', [writer]);
-          return new KeyIndex(connection, state.indexed, state.counted);
+          return new KeyIndex(connection, state.indexed, state.counted, coding);
         }
       } catch (error) {
         if (!isDamaged(error) || isNew) {
@@ -185,8 +188,8 @@ export class KeyIndex {
         return;
       }
       await this.connection.query('DELETE FROM temp.fresh');
-      if (known === undefined) await recountFresh(this.connection, this.lastCounted, last);
-      else await putFresh(this.connection, known.rows);
+      if (known === undefined) await recountFresh(this.connection, this.coding, this.lastCounted, last);
+      else await putFresh(this.connection, known.rows, this.coding);
       await addFresh(this.connection);
       await this.connection.query('UPDATE counted SET last = ?', [last]);
     });

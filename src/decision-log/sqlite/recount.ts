@@ -1,16 +1,23 @@
 /**
  * Counts decisions by reading the journal's texts (group-text.ts), where no count was kept: after a crash for the newest,
- * after the loss of an index for all. The database parses them, on a thread of its own.
+ * after the loss of an index for all. The database parses them, on a thread of its own; encrypted ones are parsed here.
  */
 import { isDamaged, type SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
-import { type TallyRow, tallyFields } from '../tally.js';
+import { Turns } from '../../turns/turns.js';
+import type { CodedRow, GroupCoding } from '../group-coding.js';
+import { briefRecordsOf } from '../group-text.js';
+import { Tally, type TallyRow, tallyFields } from '../tally.js';
 import { type DamagedRange, findRowIn, placesOfRows } from './damaged-rows.js';
+import { putFresh } from './tally-table.js';
 
 /** Records that one statement reads, and groups, of which a quiet service has one a record. Some ten milliseconds. */
 const recordsAtOnce = 4_096;
 const groupsAtOnce = 1_024;
 /** Rows that the event loop takes at a time. */
 const rowsAtOnce = 512;
+/** Texts that are decoded at a time at most, and their bytes. */
+const decodedAtOnce = 64;
+const decodedBytes = 2 ** 21;
 
 /** The last sequence of a run of whole groups after `after` and up to `end` that one statement may read. */
 export async function endOfStep(connection: SqliteConnection, after: number, end: number): Promise<number> {
@@ -30,7 +37,17 @@ export async function endOfStep(connection: SqliteConnection, after: number, end
 }
 
 /** Hands the counts of the groups after a sequence and up to another to `addFresh`. */
-export async function recountFresh(connection: SqliteConnection, after: number, last: number): Promise<void> {
+export async function recountFresh(
+  connection: SqliteConnection,
+  coding: GroupCoding,
+  after: number,
+  last: number,
+): Promise<void> {
+  if (!coding.isPlain) {
+    const { rows } = await countDecoded(connection, coding, after, last);
+    await putFresh(connection, rows, coding);
+    return;
+  }
   await connection.query(`INSERT INTO temp.fresh ${countsSql}`, [after, last]);
 }
 
@@ -40,6 +57,7 @@ export async function recountFresh(connection: SqliteConnection, after: number, 
  */
 export async function* recount(
   connection: SqliteConnection,
+  coding: GroupCoding,
   after: number,
   end: number,
   damaged: (range: DamagedRange) => void,
@@ -47,12 +65,12 @@ export async function* recount(
   for (let from = after; from < end; ) {
     try {
       const last = await endOfStep(connection, from, end);
-      yield* countedRows(connection, from, last, damaged);
+      yield* countedRows(connection, coding, from, last, damaged);
       from = last;
     } catch (error) {
       if (!isDamaged(error)) throw error;
       const last = Math.min(end, from + recordsAtOnce);
-      yield* recountAround(connection, from, last, damaged);
+      yield* recountAround(connection, coding, from, last, damaged);
       from = last;
     }
   }
@@ -61,6 +79,7 @@ export async function* recount(
 /** The same, group by group; one that `last` lies in is counted by the step that begins in it. */
 async function* recountAround(
   connection: SqliteConnection,
+  coding: GroupCoding,
   after: number,
   last: number,
   damaged: (range: DamagedRange) => void,
@@ -72,7 +91,7 @@ async function* recountAround(
     }
     const before = place.first - 1;
     try {
-      yield* countedRows(connection, before, before + place.count, damaged);
+      yield* countedRows(connection, coding, before, before + place.count, damaged);
     } catch (error) {
       if (!isDamaged(error)) throw error;
       damaged({ after: before, count: place.count });
@@ -83,10 +102,17 @@ async function* recountAround(
 /** The rows, `rowsAtOnce` at a time: parsing all of them at once would be a long turn. */
 async function* countedRows(
   connection: SqliteConnection,
+  coding: GroupCoding,
   after: number,
   last: number,
   damaged: (range: DamagedRange) => void,
 ): AsyncGenerator<TallyRow[]> {
+  if (!coding.isPlain) {
+    const { rows, unreadable } = await countDecoded(connection, coding, after, last);
+    for (const range of unreadable) damaged(range);
+    for (let i = 0; i < rows.length; i += rowsAtOnce) yield rows.slice(i, i + rowsAtOnce);
+    return;
+  }
   // First, so that nothing is handed over of what cannot all be read.
   const chunks = await connection.query<{ rows: string; total: number }>(
     `SELECT json_group_array(json_array(minute, ${tallyFields.join(', ')}, count)) AS rows, sum(count) AS total
@@ -98,7 +124,8 @@ async function* countedRows(
     [after, last],
   );
   const counted = chunks.reduce((sum, { total }) => sum + total, 0);
-  if (counted < stored!.total) for (const range of await unreadableTexts(connection, after, last)) damaged(range);
+  if (counted < stored!.total)
+    for (const range of await unreadableTexts(connection, coding, after, last)) damaged(range);
   for (const { rows } of chunks) {
     yield (JSON.parse(rows) as [number, string, string, string, string, string, number][]).map(
       ([minute, policySet, policyVersion, decision, reason, caller, count]) => {
@@ -109,12 +136,57 @@ async function* countedRows(
 }
 
 /** The groups after a sequence and up to another of which the text is damaged, though their pages can be read. */
-export function unreadableTexts(connection: SqliteConnection, after: number, last: number): Promise<DamagedRange[]> {
+export async function unreadableTexts(
+  connection: SqliteConnection,
+  coding: GroupCoding,
+  after: number,
+  last: number,
+): Promise<readonly DamagedRange[]> {
+  if (!coding.isPlain) return (await countDecoded(connection, coding, after, last)).unreadable;
   return connection.query<DamagedRange>(
     `SELECT first - 1 AS after, count FROM journal.journal
      WHERE first > ? AND first <= ? AND NOT json_valid('[' || replace(records, char(10), ',') || ']') ORDER BY first`,
     [after, last],
   );
+}
+
+/**
+ * The same counts of texts that SQL cannot read, with the groups of which some record cannot be read; a few texts are in
+ * memory at a time.
+ */
+async function countDecoded(
+  connection: SqliteConnection,
+  coding: GroupCoding,
+  after: number,
+  last: number,
+): Promise<{ readonly rows: readonly TallyRow[]; readonly unreadable: readonly DamagedRange[] }> {
+  const tally = new Tally();
+  const unreadable: DamagedRange[] = [];
+  const turns = new Turns();
+  for (let from = after; ; ) {
+    const stored = await connection.query<CodedRow>(
+      `SELECT first, count, records FROM journal.journal WHERE first > ?1 AND first <= ?2
+         AND first <= coalesce((SELECT max(first) FROM (
+           SELECT first, sum(octet_length(records)) OVER (ORDER BY first) AS bytes, row_number() OVER (ORDER BY first) AS place
+           FROM (SELECT first, records FROM journal.journal WHERE first > ?1 AND first <= ?2 ORDER BY first LIMIT ${decodedAtOnce}))
+           WHERE bytes <= ${decodedBytes} OR place = 1), 0)
+       ORDER BY first`,
+      [from, last],
+    );
+    if (stored.length === 0) return { rows: tally.rows(), unreadable };
+    for (const row of stored) {
+      let isWhole = true;
+      const group = coding.decode(row);
+      for (const record of briefRecordsOf(group, () => {
+        isWhole = false;
+      })) {
+        if (record.time !== undefined) tally.add(record, record.time);
+        if (turns.isOver) await turns.next();
+      }
+      if (!isWhole) unreadable.push({ after: row.first - 1, count: row.count });
+    }
+    from = stored.at(-1)!.first;
+  }
 }
 
 /** The text's first line has what the records share; older groups have whole records in their lines, and no such line. */

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { sizeOfDatabases } from '../../database/sqlite/database-size.js';
+import { type EncryptionKeys, MissingEncryptionKey } from '../../encryption/encryption-keys.js';
 import { VerdictError } from '../../errors.js';
 import { TimeZone } from '../../query/time-zone.js';
 import { DecisionCounts } from '../decision-counts.js';
@@ -68,6 +69,8 @@ export interface SqliteDecisionLogOptions extends DecisionLogOptions {
   readonly checkShare?: number;
   /** Private keys of the fleet, PEM, the newest first: it certifies this replica's own key, which lies beside the database. */
   readonly fleetKeys?: string | undefined;
+  /** With keys what is recorded is encrypted, and what was can be read. */
+  readonly encryption?: EncryptionKeys | undefined;
   /** Time between two checkpoints, in milliseconds (60,000). */
   readonly checkpointMs?: number;
 }
@@ -146,6 +149,7 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
       watchMs: options.watchMs,
       checkEveryMs: options.checkEveryMs,
       keys: () => this.keys,
+      encryption: options.encryption,
       settle: () => this.upkeep.inTurn(async () => undefined),
       reindex: () => void this.upkeep.indexNow().catch(() => undefined),
       onOpened: ({ journal: { writer, end } }) => {
@@ -168,7 +172,7 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
     TimeZone.named('Europe/Zurich')?.offsetAt(0);
     if (this.options.mode === 'off') {
       if (existsSync(this.path) || closedFiles(this.path).length > 0)
-        this.reader = await DecisionLogReader.open(this.options.databasePath);
+        this.reader = await DecisionLogReader.open(this.options.databasePath, this.options.encryption);
       return;
     }
     this.keys = await openLogKeys(logKeyPathOf(this.options.databasePath), this.options.fleetKeys);
@@ -484,6 +488,8 @@ async function readable<T>(reading: Promise<T>): Promise<T> {
   try {
     return await reading;
   } catch (error) {
+    if (error instanceof MissingEncryptionKey)
+      throw unavailable(`is encrypted, and the key ${error.fingerprint} is needed to read it`, error);
     throw error instanceof VerdictError ? error : unavailable('cannot be read', error);
   }
 }

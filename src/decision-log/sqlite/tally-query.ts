@@ -3,7 +3,8 @@
 import type { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import { type OffsetRun, offsetRuns } from '../../query/zone-offsets.js';
 import { Turns } from '../../turns/turns.js';
-import { tallyFields } from '../tally.js';
+import type { GroupCoding } from '../group-coding.js';
+import { namedFields, type TallyField, tallyFields } from '../tally.js';
 import { dayMinutes, partsOf, startOf, type TallyGroup, type TallyQuestion } from '../tally-question.js';
 
 /** The event loop takes this many groups at a time: a fraction of a millisecond. */
@@ -15,6 +16,7 @@ const groupsAtOnce = 500;
  */
 export async function readTallies(
   connection: SqliteConnection,
+  coding: GroupCoding,
   question: TallyQuestion,
   limit: number,
   take: (groups: TallyGroup[]) => void,
@@ -22,7 +24,7 @@ export async function readTallies(
   const { bucket, by } = question;
   const runs = bucket === undefined ? [] : await runsOf(connection, question);
   const parts = partsOf(question, runs);
-  const { conditions, parameters, uncertain } = filterSql(question);
+  const { conditions, parameters, uncertain } = filterSql(question, coding);
   const start = startSql(bucket);
   const columns = by.map((field) => `t.${field} AS ${field}`);
   const names = by.map((field) => `(SELECT name FROM tally_name WHERE id = g.${field})`);
@@ -47,8 +49,9 @@ export async function readTallies(
     if (turns.isOver) await turns.next();
     const read = JSON.parse(groups!) as [number, number, number, ...(string | null)[]][];
     take(
-      read.map(([begins, isUncertain, count, ...values]) => {
+      read.map(([begins, isUncertain, count, ...stored]) => {
         const start = startOf(begins, question, runs);
+        const values = coding.isPlain ? stored : stored.map((value, i) => shownName(value, by[i]!, coding));
         return { start, values, isUncertain: isUncertain === 1, count };
       }),
     );
@@ -78,7 +81,11 @@ function startSql(bucket: number | undefined): string {
   return `max(part.start, ${local} / ${bucket} * ${bucket} - part.offset)`;
 }
 
-function filterSql({ filters, policySets }: TallyQuestion) {
+function shownName(value: string | null, field: TallyField, coding: GroupCoding): string | null {
+  return value === null || !namedFields.includes(field) ? value : coding.showName(value);
+}
+
+function filterSql({ filters, policySets }: TallyQuestion, coding: GroupCoding) {
   const conditions: string[] = [];
   const parameters: string[] = [];
   const unkept: string[] = [];
@@ -86,14 +93,14 @@ function filterSql({ filters, policySets }: TallyQuestion) {
     const value = filters[field];
     if (value === undefined) continue;
     conditions.push(`AND t.${field} IN (0, (SELECT id FROM tally_name WHERE field = '${field}' AND name = ?))`);
-    parameters.push(value);
+    parameters.push(namedFields.includes(field) ? coding.hideName(value) : value);
     unkept.push(`t.${field} = 0`);
   }
   if (policySets !== undefined) {
     conditions.push(
       `AND t.policySet IN (SELECT id FROM tally_name WHERE field = 'policySet' AND name IN (SELECT value FROM json_each(?)))`,
     );
-    parameters.push(JSON.stringify(policySets));
+    parameters.push(JSON.stringify(policySets.map((name) => coding.hideName(name))));
   }
   return { conditions, parameters, uncertain: unkept.length === 0 ? '0' : `(${unkept.join(' OR ')})` };
 }

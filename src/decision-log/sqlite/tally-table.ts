@@ -5,6 +5,7 @@
  */
 
 import type { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import { type GroupCoding, plainCoding } from '../group-coding.js';
 import { type TallyField, type TallyRow, tallyFields } from '../tally.js';
 import { levelMinutes, openFields } from '../tally-question.js';
 import { inTransaction } from './segment-merge.js';
@@ -35,14 +36,24 @@ const periodsForgotten = 60;
 const rowsAtOnce = 512;
 
 /** Hands rows to `addFresh`. */
-export async function putFresh(connection: SqliteConnection, rows: readonly TallyRow[]): Promise<void> {
+export async function putFresh(
+  connection: SqliteConnection,
+  rows: readonly TallyRow[],
+  coding: GroupCoding = plainCoding,
+): Promise<void> {
   const members = ['minute', ...tallyFields, 'count'];
   for (let i = 0; i < rows.length; i += rowsAtOnce) {
     await connection.query(
       `INSERT INTO temp.fresh SELECT ${members.map((name) => `value ->> '${name}'`).join(', ')} FROM json_each(?)`,
-      [JSON.stringify(rows.slice(i, i + rowsAtOnce))],
+      [JSON.stringify(rows.slice(i, i + rowsAtOnce).map((row) => hiddenRow(row, coding)))],
     );
   }
+}
+
+/** The row with the names in it as the file may have them. */
+function hiddenRow(row: TallyRow, coding: GroupCoding): TallyRow {
+  if (coding.isPlain) return row;
+  return { ...row, policySet: coding.hideName(row.policySet), caller: coding.hideName(row.caller) };
 }
 
 /** Adds what was handed over to the counts. Runs within the caller's transaction. */

@@ -1,10 +1,11 @@
 import type { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import { isDamaged } from '../../database/sqlite/sqlite-connection.js';
+import { MissingEncryptionKey, WrongWrappedKey } from '../../encryption/encryption-keys.js';
 import type { GroupCoding } from '../group-coding.js';
 import { Frontier, WrongFrontier } from '../proof/merkle-tree.js';
 import type { ProofSink, StoredProofGap, StoredProofGroup } from '../proof/proof-sink.js';
 import type { StoredCheckpoint } from '../proof/stored-checkpoint.js';
-import { readBeginning } from './journal-format.js';
+import { encryptedFormat, isProven, readBeginning } from './journal-format.js';
 import { readAnchor } from './journal-tree.js';
 import type { LogView, UnitView } from './log-view.js';
 
@@ -14,11 +15,16 @@ const rowsAtOnce = 64;
 type Row = Omit<StoredProofGroup, 'beside'> & NonNullable<StoredProofGroup['beside']>;
 
 /** As it is stored; without `records` where the texts are not asked for. */
-type StoredRow = Omit<Row, 'text'> & { readonly records?: string | Buffer };
+type StoredRow = Omit<Row, 'text' | 'maskKeys' | 'salts'> & {
+  readonly salts: Buffer | null;
+  readonly records?: string | Buffer;
+};
 
-function decoded({ records, ...row }: StoredRow, coding: GroupCoding): Row {
-  if (records === undefined) return row;
-  const { records: text, salts } = coding.decode({ ...row, records });
+function decoded({ records, ...stored }: StoredRow, coding: GroupCoding): Row {
+  const row = { ...stored, ...(!coding.isPlain && { maskKeys: (keys: Buffer) => coding.maskKeys(keys) }) };
+  if (records === undefined) return coding.isPlain ? row : { ...row, salts: undefined };
+  const { records: text, salts } = coding.decode({ ...stored, records });
+  if (!coding.isPlain && salts === null) return { ...row, salts: undefined, isUndecryptable: true };
   return { ...row, text, salts };
 }
 
@@ -35,16 +41,17 @@ export async function verifyJournal(
   nameOf: (unit: UnitView) => string,
 ): Promise<void> {
   const units = view.units.toReversed();
-  for (const unit of units.filter(({ format }) => format === 3)) {
+  for (const unit of units.filter(({ format }) => isProven(format))) {
     for (const { note, ...beside } of (await view.read(unit, readNotes)) ?? [])
       verification.checkpoint(note, nameOf(unit), beside.entries === null ? undefined : beside);
   }
   for (const unit of units) {
-    if (unit.format === 3) {
+    if (isProven(unit.format)) {
       try {
         await verifyFile(view, unit, verification, withTexts, nameOf(unit));
       } catch (error) {
-        if (!isDamaged(error) && !(error instanceof WrongFrontier)) throw error;
+        const isUnreadable = error instanceof WrongFrontier || error instanceof WrongWrappedKey;
+        if (!isDamaged(error) && !isUnreadable) throw error;
         verification.unreadable(nameOf(unit), unit.first, unit.last);
       }
     } else verification.unprovedRecords(unit.last - unit.first + 1);
@@ -88,10 +95,13 @@ async function verifyFile(
       verification.begin({ journal: beginning.name, tree: tree.name, place, begun, start, writer });
       isBegun = true;
     }
-    for (const { since, until, idSince, idUntil, keys, ...group } of rows) {
+    for (const { since, until, idSince, idUntil, keys, maskKeys, ...group } of rows) {
       while (waiting[0] !== undefined && (waiting[0].entry ?? 0) < (group.entry ?? 0))
         verification.gap(waiting.shift()!);
-      await verification.group({ ...group, beside: { since, until, idSince, idUntil, keys } });
+      await verification.group({
+        ...group,
+        beside: { since, until, idSince, idUntil, keys, ...(maskKeys && { maskKeys }) },
+      });
       after = group.first + Math.max(1, group.count) - 1;
     }
     if (rows.length < rowsAtOnce) break;
@@ -138,6 +148,15 @@ async function readOne(view: LogView, unit: UnitView, after: number, columns: st
     } catch (error) {
       if (!isDamaged(error)) throw error;
     }
+  }
+  return undefined;
+}
+
+/** Why some file's records cannot be decrypted for want of a key; undefined where all can. */
+export async function missingKeyOf(view: LogView): Promise<MissingEncryptionKey | undefined> {
+  for (const unit of view.units.filter(({ format }) => format === encryptedFormat)) {
+    const locked = await view.read(unit, async (_, coding) => coding.locked);
+    if (locked instanceof MissingEncryptionKey) return locked;
   }
   return undefined;
 }

@@ -1,9 +1,11 @@
 // Appends as fast as it can and prints the id of each acknowledged record, until it is killed.
 import { setImmediate } from 'node:timers/promises';
 import { SqliteDecisionLog } from '../../../dist/decision-log/sqlite/sqlite-decision-log.js';
+import { EncryptionKeys } from '../../../dist/encryption/encryption-keys.js';
 
-const [databasePath, mode, concurrency, limits = '{}'] = process.argv.slice(2);
-const log = new SqliteDecisionLog({ databasePath, mode, limits: JSON.parse(limits) });
+const [databasePath, mode, concurrency, limits = '{}', key = ''] = process.argv.slice(2);
+const encryption = key === '' ? undefined : EncryptionKeys.of(key);
+const log = new SqliteDecisionLog({ databasePath, mode, limits: JSON.parse(limits), encryption });
 await log.start();
 const text = {
   policySet: 's',

@@ -96,7 +96,7 @@ it('closed files of another log are left alone, and said', async () => {
 });
 
 for (const [what, statement, made] of [
-  ['format', 'PRAGMA user_version = 4', 'format 4'],
+  ['format', 'PRAGMA user_version = 5', 'format 5'],
   [
     'migration',
     "INSERT INTO migrations (timestamp, name) VALUES (1999999999999, 'Later1999999999999')",
@@ -112,7 +112,7 @@ for (const [what, statement, made] of [
       await connection.close();
       const before = readFileSync(join(directory, file));
       const refusal = new RegExp(
-        `${join(directory, file)} was written by a newer version of Verdict \\(.*${made}\\).*format 3`,
+        `${join(directory, file)} was written by a newer version of Verdict \\(.*${made}\\).*format 4`,
       );
       await expect(startLog(directory)).rejects.toThrow(refusal);
       await expect(DecisionLogReader.open(join(directory, 'verdict.sqlite'))).rejects.toThrow(refusal);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { SqliteConnection } from '../../../src/database/sqlite/sqlite-connection.js';
 import { DecisionCounts } from '../../../src/decision-log/decision-counts.js';
+import { plainCoding } from '../../../src/decision-log/group-coding.js';
 import { addFile, timeAfter } from '../../../src/decision-log/sqlite/counted-file.js';
 import { openReader } from '../../../src/decision-log/sqlite/key-index.js';
 import { tallyLimits } from '../../../src/decision-log/sqlite/tally-table.js';
@@ -43,7 +44,7 @@ it('answers while counts are made anew, and says up to when they are complete', 
   );
   onTestFinished(() => connection.close());
   const question = tallyQuestionOf({}, {});
-  const file = { connection, hasCounts: true, before: 0, end: 300, uncounted: [] };
+  const file = { connection, coding: plainCoding, hasCounts: true, before: 0, end: 300, uncounted: [] };
   const few = new DecisionCounts(question);
   // Nothing is counted in the file; it may read one record fewer than there are, then all of them.
   expect(await addFile(few, { ...file, hasCounts: false }, 299)).toBe(0);
@@ -123,7 +124,7 @@ it('an answer keeps as many callers apart as it may, and one more is counted wit
   const itemsOf = async (limit: number) => {
     const counts = new DecisionCounts(tallyQuestionOf({ by: ['caller'] }, {}), 10, limit);
     const uncounted = [{ first: 1, last: 5, rows }];
-    await addFile(counts, { connection, hasCounts: false, before: 0, end: 5, uncounted });
+    await addFile(counts, { connection, coding: plainCoding, hasCounts: false, before: 0, end: 5, uncounted });
     return (await statsOf(counts, ['caller'])).items;
   };
   expect(await itemsOf(4)).toEqual([
@@ -154,7 +155,7 @@ it('an answer is refused whose groups were not all read, even where it would cou
     join(directory, 'verdict.decisions.sqlite'),
   );
   onTestFinished(() => connection.close());
-  const file = { connection, hasCounts: true, before: 0, end: 6, uncounted: [] };
+  const file = { connection, coding: plainCoding, hasCounts: true, before: 0, end: 6, uncounted: [] };
   const ask = async (limit: number) => {
     const counts = new DecisionCounts(tallyQuestionOf({ by: ['caller'] }, {}), limit, 2);
     await addFile(counts, file);

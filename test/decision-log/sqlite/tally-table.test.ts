@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, it, onTestFinished } from 'vitest';
 import { SqliteConnection } from '../../../src/database/sqlite/sqlite-connection.js';
+import { plainCoding } from '../../../src/decision-log/group-coding.js';
 import { KeyIndex1763700000001 } from '../../../src/decision-log/sqlite/migrations/1763700000001-key-index.js';
 import { Tally1763700000003 } from '../../../src/decision-log/sqlite/migrations/1763700000003-tally.js';
 import { Rollups1764300000002 } from '../../../src/decision-log/sqlite/migrations/1764300000002-rollups.js';
@@ -56,7 +57,7 @@ async function groupsOf(connection: SqliteConnection, more: Partial<TallyQuestio
     policySets: undefined,
   };
   const groups: TallyGroup[] = [];
-  await readTallies(connection, { ...question, ...more }, 10_000, (read) => groups.push(...read));
+  await readTallies(connection, plainCoding, { ...question, ...more }, 10_000, (read) => groups.push(...read));
   return groups.sort((a, b) => a.count - b.count);
 }
 
