@@ -56,6 +56,25 @@ it('reads with the key of the variable or of its file, and without it says which
   const verified = await run(['verify', '--keys', 'keys.json', '--output', 'text'], withKey);
   expect(verified).toMatchObject({ code: 0, stderr: '' });
   expect(verified.stdout).toContain('structure and content');
+  const newer = randomBytes(32).toString('base64');
+  const rotating = { VERDICT_ENCRYPTION_KEY: `${newer},${key}` };
+  expect(await run(['rotate-key'])).toMatchObject({ code: 2, stderr: expect.stringContaining('is not set') });
+  expect(await run(['rotate-key'], other)).toMatchObject({
+    code: 1,
+    stdout: expect.stringContaining(`the key ${fingerprint} is needed to read it`),
+  });
+  expect(await run(['rotate-key'], rotating)).toMatchObject({ code: 0, stdout: '1 file wrapped anew\n', stderr: '' });
+  expect((await run(['rotate-key'], rotating)).stdout).toContain('1 file had the newest key already');
+  const rewriting = await run(['rotate-key', '--rewrite'], rotating);
+  expect(rewriting.code).toBe(2);
+  expect(rewriting.stderr).toContain('stop the service first');
+  await service.app.close();
+  expect(await run(['rotate-key', '--rewrite'], rotating)).toMatchObject({
+    code: 0,
+    stdout: '1 file encrypted anew\n',
+  });
+  expect((await run(['query'], { VERDICT_ENCRYPTION_KEY: newer })).stdout.trim().split('\n')).toHaveLength(3);
+
   const wrong = await run(['query'], { VERDICT_ENCRYPTION_KEY: 'secret' });
   expect(wrong.code).toBe(2);
   expect(wrong.stderr).toContain('VERDICT_ENCRYPTION_KEY must be 32 random bytes in base64');

@@ -14,6 +14,7 @@ import type { Terminal } from '../print/terminal.js';
 import type { LogSource } from '../sources/log-source.js';
 import { addRecordFilters, addStatsOptions, filtersOf, statsQueryOf } from './log-filters.js';
 import { addLogSource, type LogOptions, LogReading } from './log-reading.js';
+import { addRotateKey } from './log-rotate-key-command.js';
 import { addVerify } from './log-verify-command.js';
 
 type Options<Query> = LogOptions & { readonly [name in keyof Query]: Query[name] };
@@ -41,6 +42,7 @@ export function addLogCommand(program: Command, terminal: Terminal, readDatabase
   addStats(log, reading);
   addImport(log, reading);
   addVerify(log, terminal, readDatabase);
+  addRotateKey(log, terminal, readDatabase);
 }
 
 function addQuery(log: Command, reading: LogReading): void {

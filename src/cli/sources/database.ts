@@ -11,6 +11,7 @@ import { readSecretVariable } from '../../config/secret-variable.js';
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
 import type { ProofSink, ProvenSource } from '../../decision-log/proof/proof-sink.js';
 import type { RecordedDecisions } from '../../decision-log/recorded-decisions.js';
+import type { RotatedKeys } from '../../decision-log/sqlite/rotate-keys.js';
 import type { EncryptionKeys } from '../../encryption/encryption-keys.js';
 import type { PolicyArchive } from '../../policy-store/archive/policy-archive.js';
 import type { LiveDataStore } from '../../policy-store/data/live-data-store.js';
@@ -233,15 +234,51 @@ export async function importLog({ from, to, progress, remark }: LogImport): Prom
   }
 }
 
-async function lockFolder(folder: string): Promise<{ release(): Promise<void> }> {
+/**
+ * Wraps the keys of a log's files under the newest key of VERDICT_ENCRYPTION_KEY, or encrypts the files anew.
+ *
+ * @throws UsageError when there is no log or no key, and with `isRewritten` when a service uses the folder
+ */
+export async function rotateKeys(database: string, isRewritten: boolean): Promise<RotatedKeys> {
+  if (isPostgresUrl(database))
+    throw new UsageError('what is in PostgreSQL is not encrypted', '--database names an SQLite file');
+  const keys = await encryptionKeys();
+  if (keys === undefined) throw new UsageError('VERDICT_ENCRYPTION_KEY is not set: the newest key comes first in it');
+  const { decisionLogPath } = await import('../../decision-log/sqlite/log-files.js');
+  const { rewrapJournal, rewriteJournal } = await import('../../decision-log/sqlite/rotate-keys.js');
+  const file = fileOf(database);
+  // It says by name which log is not there.
+  await (await openDecisionLog(file)).close();
+  if (!isRewritten) return rewrapJournal(decisionLogPath(file), keys);
+  const lock = await lockFolder(
+    dirname(resolve(file)),
+    'verdict log rotate-key',
+    'stop the service first: without --rewrite it may run',
+  );
+  try {
+    return await rewriteJournal(decisionLogPath(file), keys);
+  } catch (error) {
+    if (error instanceof (await import('../../encryption/encryption-keys.js')).MissingEncryptionKey)
+      throw new UsageError(error.message);
+    throw error;
+  } finally {
+    await lock.release();
+  }
+}
+
+async function lockFolder(
+  folder: string,
+  instance = 'verdict log import',
+  hint = 'stop the service first, or import a copy that `verdict backup` makes',
+): Promise<{ release(): Promise<void> }> {
   const { DataFolderLock } = await import('../../database/sqlite/data-folder-lock.js');
   const { DataFolderInUse } = await import('../../database/data-folder-in-use.js');
-  const holder = { instance: 'verdict log import', pid: process.pid };
+  const holder = { instance, pid: process.pid };
   try {
     return await DataFolderLock.take({ folder, holder, waitMs: 0, onProblem: () => undefined });
   } catch (error) {
     if (!(error instanceof DataFolderInUse)) throw error;
-    throw new UsageError(error.message, 'stop the service first, or import a copy that `verdict backup` makes');
+    throw new UsageError(error.message, hint);
   }
 }
 

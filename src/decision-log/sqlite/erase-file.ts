@@ -156,6 +156,7 @@ async function rewriteRows(
 /** Makes the index of the file that `eraseFile` made; returns its path. */
 export async function indexErasedFile(
   made: string,
+  coding: GroupCoding,
   indexPath: string,
   last: number,
   signal: AbortSignal,
@@ -163,7 +164,7 @@ export async function indexErasedFile(
   removeErasureDrafts(indexPath);
   const path = erasureDraftsOf(indexPath).made;
   const writer = await writerOf(made);
-  const index = await KeyIndex.open(path, made, writer, last);
+  const index = await KeyIndex.open(path, made, writer, last, coding);
   try {
     for (let more = true; more; ) {
       signal.throwIfAborted();

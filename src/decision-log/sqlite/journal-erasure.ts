@@ -93,7 +93,7 @@ export class JournalErasure {
       if (coding === undefined) return kept;
       const form = { format: unit.format, coding };
       const { made, counts } = await eraseFile(closedPath, form, rows, eraser, signal);
-      const index = isIndexed ? await indexErasedFile(made, indexPath, unit.last, signal) : undefined;
+      const index = isIndexed ? await indexErasedFile(made, coding, indexPath, unit.last, signal) : undefined;
       signal.throwIfAborted();
       await this.options.upkeep.inTurn(async (files) => {
         await files.replaceClosed(first, made, index);

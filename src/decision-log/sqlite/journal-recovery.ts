@@ -17,6 +17,7 @@ import {
   closedPathOf,
   indexPathOf,
   removeClosed,
+  removeErasureDrafts,
   removeIndex,
   renameDurably,
 } from './log-files.js';
@@ -51,6 +52,7 @@ export interface Recovered {
  * Opens the open file and makes the catalog say what lies in the folder, whatever a crash interrupted:
  *
  * - a removal that was begun is finished;
+ * - copies with which files were to be replaced are removed;
  * - an index that was to follow its journal's file follows it;
  * - a file that the catalog does not know is read and noted;
  * - where the open file is not there, one is begun behind the newest that is.
@@ -82,6 +84,8 @@ async function recover(recovery: Recovery, catalog: Catalog | undefined): Promis
   finishRenaming(path, files, begun);
   const found: ClosedUnit[] = [];
   for (const first of files) {
+    // Of a file that was to be erased from or encrypted anew when the process ended.
+    removeErasureDrafts(closedPathOf(path, first));
     const unit = noted.units.find((known) => known.first === first) ?? (await describe(recovery, first));
     if (unit === undefined) continue;
     found.push(existsSync(closedIndexPathOf(path, first)) ? unit : { ...unit, indexedTo: 0 });

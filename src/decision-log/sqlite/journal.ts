@@ -533,7 +533,7 @@ export class Journal {
   }
 }
 
-const migrationsOf: { readonly [format in JournalFormat]: MigrationClass[] } = {
+export const migrationsOf: { readonly [format in JournalFormat]: MigrationClass[] } = {
   1: [Journal1763700000000, Gaps1763700000002],
   2: [JournalFile1764300000000],
   3: [JournalFile1764300000000, JournalProof1764700000000],

@@ -63,7 +63,7 @@ export function eraseFromRow(row: StoredGroupRow, coding: GroupCoding, eraser: G
   const { text, places, counts } = eraseFromGroup(row.first, stored.records, isProved ? eraser : others);
   if (places.length === 0) return { changes: undefined, counts };
   const groupKeys = keysOfText(text);
-  const keys = encodeKeys(groupKeys.keys(), groupKeys.size);
+  const keys = coding.maskKeys(encodeKeys(groupKeys.keys(), groupKeys.size));
   const rest = salts === null ? undefined : withoutSalts(salts, places);
   const coded = coding.encode(row.first, text, rest, row.count);
   return {
@@ -91,7 +91,7 @@ export async function writeErasedRow(
 }
 
 /** The keys as they are kept beside a group that is committed. */
-function keysOfText(text: string): GroupKeys {
+export function keysOfText(text: string): GroupKeys {
   const lines = text.split('\n');
   const common = isRecordLine(lines[0]!) ? undefined : readCommonLine(lines[0]!);
   const members = common?.members;
