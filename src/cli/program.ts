@@ -66,6 +66,11 @@ function commandsFor(name: string | undefined, all: Commands) {
 function reportFailure(error: unknown, terminal: Terminal): number {
   // Commander has printed the message already. Help and version are not failures.
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.fine : exitCodes.usage;
+  // By its name: its class would be loaded with every command.
+  if (error instanceof Error && error.name === 'MissingEncryptionKey') {
+    terminal.remark(`verdict: ${error.message}`);
+    return exitCodes.usage;
+  }
   if (!(error instanceof UsageError)) throw error;
   terminal.remark(`verdict: ${error.message}`);
   if (error.hint !== undefined) terminal.remark(`  ${error.hint}`);

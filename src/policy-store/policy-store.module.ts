@@ -15,6 +15,7 @@ import type { SqliteDatabase } from '../database/sqlite/sqlite-database.js';
 import { DecisionLog } from '../decision-log/decision-log.js';
 import { DecisionLogModule } from '../decision-log/decision-log.module.js';
 import { RecordedVersions } from '../decision-log/recorded-entities.js';
+import { EncryptionKeys } from '../encryption/encryption-keys.js';
 import { loggerToken, problemsTo } from '../logging/logging.module.js';
 import { ArchiveRetention } from './archive/archive-retention.js';
 import { ArchivedEntities } from './archive/archived-entities.js';
@@ -74,11 +75,20 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
     LoadObservers,
     {
       provide: PolicyArchive,
-      inject: [ServiceDatabase, loggerToken],
-      useFactory: async (database: SqliteDatabase | PostgresDatabase, logger: Logger): Promise<PolicyArchive> =>
+      inject: [Config, ServiceDatabase, loggerToken],
+      useFactory: async (
+        { encryptionKey }: Config,
+        database: SqliteDatabase | PostgresDatabase,
+        logger: Logger,
+      ): Promise<PolicyArchive> =>
         database instanceof PostgresDatabase
           ? new LateArchive({ archive: await PostgresPolicyArchive.open(database), onProblem: problemsTo(logger) })
-          : database.open((path) => SqlitePolicyArchive.open(path)),
+          : database.open((path) =>
+              SqlitePolicyArchive.open(
+                path,
+                encryptionKey === undefined ? undefined : EncryptionKeys.of(encryptionKey),
+              ),
+            ),
     },
     {
       // Undefined where the source is another one.

@@ -56,6 +56,18 @@ it('reads with the key of the variable or of its file, and without it says which
   const verified = await run(['verify', '--keys', 'keys.json', '--output', 'text'], withKey);
   expect(verified).toMatchObject({ code: 0, stderr: '' });
   expect(verified.stdout).toContain('structure and content');
+  // The version that the records name is in the archive.
+  const { policyVersion } = JSON.parse((await run(['query', '--subject', 'ann'], withKey)).stdout);
+  const whoCan = (env: object) =>
+    verdict(['who-can', '--action', 'read', '--output', 'json', '--database', database, '--version', policyVersion], {
+      cwd,
+      env: { ...env },
+    });
+  expect(await whoCan(withKey)).toMatchObject({ code: 0, stdout: expect.stringContaining('"ann"') });
+  const archived = await whoCan({});
+  expect(archived.code).toBe(2);
+  expect(archived.stderr).toContain(`the key ${fingerprint} is needed to read it`);
+
   const newer = randomBytes(32).toString('base64');
   const rotating = { VERDICT_ENCRYPTION_KEY: `${newer},${key}` };
   expect(await run(['rotate-key'])).toMatchObject({ code: 2, stderr: expect.stringContaining('is not set') });
@@ -63,15 +75,15 @@ it('reads with the key of the variable or of its file, and without it says which
     code: 1,
     stdout: expect.stringContaining(`the key ${fingerprint} is needed to read it`),
   });
-  expect(await run(['rotate-key'], rotating)).toMatchObject({ code: 0, stdout: '1 file wrapped anew\n', stderr: '' });
-  expect((await run(['rotate-key'], rotating)).stdout).toContain('1 file had the newest key already');
+  expect(await run(['rotate-key'], rotating)).toMatchObject({ code: 0, stdout: '2 files wrapped anew\n', stderr: '' });
+  expect((await run(['rotate-key'], rotating)).stdout).toContain('2 files had the newest key already');
   const rewriting = await run(['rotate-key', '--rewrite'], rotating);
   expect(rewriting.code).toBe(2);
   expect(rewriting.stderr).toContain('stop the service first');
   await service.app.close();
   expect(await run(['rotate-key', '--rewrite'], rotating)).toMatchObject({
     code: 0,
-    stdout: '1 file encrypted anew\n',
+    stdout: '2 files encrypted anew\n',
   });
   expect((await run(['query'], { VERDICT_ENCRYPTION_KEY: newer })).stdout.trim().split('\n')).toHaveLength(3);
 

@@ -138,7 +138,7 @@ export async function openArchive(database: string): Promise<PolicyArchive | und
   const file = fileOf(database);
   if (!existsSync(file)) return undefined;
   const { SqlitePolicyArchive } = await import('../../policy-store/archive/sqlite/sqlite-policy-archive.js');
-  return SqlitePolicyArchive.openToRead(file);
+  return SqlitePolicyArchive.openToRead(file, await encryptionKeys());
 }
 
 /** Opens the live data of policy sets to read it; undefined when there is none, since to open it would make it. */
@@ -249,20 +249,39 @@ export async function rotateKeys(database: string, isRewritten: boolean): Promis
   const file = fileOf(database);
   // It says by name which log is not there.
   await (await openDecisionLog(file)).close();
-  if (!isRewritten) return rewrapJournal(decisionLogPath(file), keys);
+  const { rewrapArchive, rewriteArchive } = await import('../../policy-store/archive/sqlite/archive-key.js');
+  if (!isRewritten)
+    return withArchive(file, await rewrapJournal(decisionLogPath(file), keys), () => rewrapArchive(file, keys));
   const lock = await lockFolder(
     dirname(resolve(file)),
     'verdict log rotate-key',
     'stop the service first: without --rewrite it may run',
   );
   try {
-    return await rewriteJournal(decisionLogPath(file), keys);
+    return await withArchive(file, await rewriteJournal(decisionLogPath(file), keys), () => rewriteArchive(file, keys));
   } catch (error) {
     if (error instanceof (await import('../../encryption/encryption-keys.js')).MissingEncryptionKey)
       throw new UsageError(error.message);
     throw error;
   } finally {
     await lock.release();
+  }
+}
+
+/** What became of the log's files and of the database beside them, with the archive in it. */
+async function withArchive(
+  file: string,
+  rotated: RotatedKeys,
+  rotate: () => Promise<'changed' | 'current' | 'plain'>,
+): Promise<RotatedKeys> {
+  if (!existsSync(file)) return rotated;
+  const { MissingEncryptionKey, WrongWrappedKey } = await import('../../encryption/encryption-keys.js');
+  try {
+    const outcome = await rotate();
+    return { ...rotated, [outcome]: [...rotated[outcome], file] };
+  } catch (error) {
+    if (!(error instanceof MissingEncryptionKey) && !(error instanceof WrongWrappedKey)) throw error;
+    return { ...rotated, failed: [...rotated.failed, { path: file, why: error.message }] };
   }
 }
 

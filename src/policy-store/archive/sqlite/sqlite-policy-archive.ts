@@ -1,6 +1,8 @@
 import { currentSemantics, semanticsBeforeNumbers } from '../../../core/semantics.js';
 import { SqliteConnection } from '../../../database/sqlite/sqlite-connection.js';
+import { type EncryptionKeys, MissingEncryptionKey } from '../../../encryption/encryption-keys.js';
 import { type PolicySetFiles, versionOf } from '../../policy-set-files.js';
+import { ArchiveCipher, isSealed } from '../archive-cipher.js';
 import { archivedFilesOf, packFile } from '../archived-files.js';
 import type { ArchivedFile } from '../archived-version.js';
 import {
@@ -13,9 +15,8 @@ import {
   type ServedVersion,
 } from '../policy-archive.js';
 import { type ListedVersion, StoredPolicyArchive, type VersionRow } from '../stored-policy-archive.js';
-import { PolicyArchive1763700000010 } from './migrations/1763700000010-policy-archive.js';
-import { Semantics1763700000011 } from './migrations/1763700000011-semantics.js';
-import { DataVersions1764400000012 } from './migrations/1764400000012-data-versions.js';
+import { archiveCipher, encryptedArchiveMigrations, makeArchiveCipher } from './archive-key.js';
+import { archiveMigrations } from './archive-migrations.js';
 
 const versionsPerStep = 100;
 
@@ -37,32 +38,51 @@ export class SqlitePolicyArchive extends StoredPolicyArchive {
   /** @param knowsData false for a database of an earlier release that is only read */
   private constructor(
     readonly connection: SqliteConnection,
-    private readonly knowsData = true,
+    private readonly knowsData: boolean,
+    /** What encrypts contents; undefined where they are in clear, or an error where its key is not there. */
+    private readonly cipher: ArchiveCipher | MissingEncryptionKey | undefined,
   ) {
     super();
   }
 
-  /** `path` is the file of the database; its tables are made when they are not there. */
-  static async open(path: string): Promise<SqlitePolicyArchive> {
+  /**
+   * `path` is the file of the database; its tables are made when they are not there. With `keys` the contents of files are
+   * encrypted from now on.
+   *
+   * @throws MissingEncryptionKey where they are and none of the keys opens them
+   */
+  static async open(path: string, keys?: EncryptionKeys): Promise<SqlitePolicyArchive> {
     const connection = await SqliteConnection.open({
       path,
-      migrations: [PolicyArchive1763700000010, Semantics1763700000011, DataVersions1764400000012],
+      migrations: [...(keys === undefined ? archiveMigrations : encryptedArchiveMigrations)],
       // The decision log writes the same file: what is written here must hold it up as little as can be. Its own
       // connection makes the checkpoints; these pages are only the limit for when there is none.
       setup: ['PRAGMA synchronous = NORMAL', 'PRAGMA wal_autocheckpoint = 4000'],
       busyTimeoutMs: 10_000,
     });
-    return new SqlitePolicyArchive(connection);
+    try {
+      const cipher =
+        keys === undefined
+          ? await archiveCipher(connection, undefined, path)
+          : await makeArchiveCipher(connection, keys, path);
+      return new SqlitePolicyArchive(connection, true, cipher);
+    } catch (error) {
+      await connection.close();
+      throw error;
+    }
   }
 
   /** To look into a database that is there, whether a service runs on it or not; what would write is refused. */
-  static async openToRead(path: string): Promise<SqlitePolicyArchive> {
+  static async openToRead(path: string, keys?: EncryptionKeys): Promise<SqlitePolicyArchive> {
     const connection = await SqliteConnection.open({ path, setup: ['PRAGMA query_only = ON'], busyTimeoutMs: 10_000 });
     const columns = await connection.query<{ name: string }>('PRAGMA table_info(policy_version)');
-    return new SqlitePolicyArchive(
-      connection,
-      columns.some(({ name }) => name === 'alone'),
-    );
+    const knowsData = columns.some(({ name }) => name === 'alone');
+    // What a version is called can be read without.
+    const cipher = await archiveCipher(connection, keys, path).catch((error: unknown) => {
+      if (error instanceof MissingEncryptionKey) return error;
+      throw error;
+    });
+    return new SqlitePolicyArchive(connection, knowsData, cipher);
   }
 
   close(): Promise<void> {
@@ -188,7 +208,7 @@ export class SqlitePolicyArchive extends StoredPolicyArchive {
     await this.connection.query('INSERT OR IGNORE INTO policy_file (digest, size, content) VALUES (?, ?, ?)', [
       digest,
       bytes.byteLength,
-      await packFile(bytes),
+      this.coded(digest, Buffer.from(await packFile(bytes))),
     ]);
   }
 
@@ -253,6 +273,12 @@ export class SqlitePolicyArchive extends StoredPolicyArchive {
     const [row] = await this.connection.query<{ content: Buffer }>('SELECT content FROM policy_file WHERE digest = ?', [
       digest,
     ]);
-    return row?.content;
+    if (row === undefined || !isSealed(row.content)) return row?.content;
+    if (this.cipher instanceof MissingEncryptionKey) throw this.cipher;
+    return this.cipher?.open(digest, row.content);
+  }
+
+  private coded(digest: string, content: Buffer): Buffer {
+    return this.cipher instanceof ArchiveCipher ? this.cipher.seal(digest, content) : content;
   }
 }
