@@ -20,6 +20,7 @@ export const errorTable = {
   api_key_not_found: { status: 404, title: 'There is no such API key' },
   decision_not_found: { status: 404, title: 'There is no such decision' },
   writer_not_found: { status: 404, title: 'There is no such writer of the decision log' },
+  hold_not_found: { status: 404, title: 'There is no such hold' },
   proof_pending: { status: 404, title: 'No checkpoint is about the decision yet' },
   no_proof: { status: 404, title: 'Nothing proves that' },
   method_not_allowed: { status: 405, title: 'The method is not allowed here' },

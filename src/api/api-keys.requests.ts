@@ -1,26 +1,26 @@
 /** The bodies of `/v1/api-keys`: each class is the type and the validation. */
-import { ArrayMaxSize, ArrayMinSize, IsArray, IsInt, IsString, Max, MaxLength, Min, ValidateBy } from 'class-validator';
+import { ArrayMaxSize, ArrayMinSize, IsArray, IsInt, IsString, Max, MaxLength, Min } from 'class-validator';
 import { JSONSchema } from 'class-validator-jsonschema';
 import { isKeyName } from '../auth/api-key-file.js';
 import { knownScopes, parseScope } from '../auth/scopes.js';
 import { addressList, addressPattern } from '../config/address-list.js';
 import { controlCharacters, faultInName, plainTextPattern } from '../core/names.js';
 import { parseRfc3339 } from '../core/rfc3339.js';
-import { Optional } from '../http/request-rules.js';
+import { Meets, Optional } from '../http/request-rules.js';
 
 const maxList = 100;
 export const defaultOverlapSeconds = 24 * 60 * 60;
 const maxOverlapSeconds = 90 * 24 * 60 * 60;
 
 export class CreateApiKeyRequest {
-  @Check(isKeyName, 'must be 1 to 128 printable ASCII characters without space and colon')
+  @Meets(isKeyName, 'must be 1 to 128 printable ASCII characters without space and colon')
   @JSONSchema({ type: 'string', pattern: '^[!-9;-~]{1,128}$' })
   readonly name!: string;
 
   @Optional()
   @IsString()
   @MaxLength(256)
-  @Check(isPlain, 'must not hold control characters')
+  @Meets(isPlain, 'must not hold control characters')
   @JSONSchema({ pattern: plainTextPattern })
   readonly owner?: string;
 
@@ -28,7 +28,7 @@ export class CreateApiKeyRequest {
   @IsString({ each: true })
   @ArrayMinSize(1)
   @ArrayMaxSize(maxList)
-  @Check(areScopes, 'must be scopes such as decide or decide:invoices')
+  @Meets(areScopes, 'must be scopes such as decide or decide:invoices')
   @JSONSchema({ items: { type: 'string', pattern: `^(${knownScopes.join('|')})(:[^${controlCharacters}]+)?$` } })
   readonly scopes!: readonly string[];
 
@@ -37,12 +37,12 @@ export class CreateApiKeyRequest {
   @IsArray()
   @ArrayMaxSize(maxList)
   @IsString({ each: true })
-  @Check(arePlain, 'must be names without control characters')
+  @Meets(arePlain, 'must be names without control characters')
   @JSONSchema({ items: { type: 'string', pattern: plainTextPattern } })
   readonly sets?: readonly string[];
 
   @Optional()
-  @Check(isTime, 'must be a time such as 2027-06-30T12:00:00Z')
+  @Meets(isTime, 'must be a time such as 2027-06-30T12:00:00Z')
   @JSONSchema({ type: 'string', format: 'date-time' })
   readonly expires?: string;
 
@@ -50,7 +50,7 @@ export class CreateApiKeyRequest {
   @IsArray()
   @IsString({ each: true })
   @ArrayMaxSize(maxList)
-  @Check(areAddresses, 'must be addresses and ranges such as 10.0.0.0/8')
+  @Meets(areAddresses, 'must be addresses and ranges such as 10.0.0.0/8')
   @JSONSchema({ items: { type: 'string', pattern: addressPattern } })
   readonly addresses?: readonly string[];
 
@@ -93,14 +93,4 @@ function areAddresses(value: unknown): boolean {
   } catch {
     return false;
   }
-}
-
-function Check(passes: (value: never) => boolean, otherwise: string): PropertyDecorator {
-  return ValidateBy({
-    name: 'check',
-    validator: {
-      validate: (value) => (typeof value === 'string' || Array.isArray(value)) && passes(value as never),
-      defaultMessage: () => `$property ${otherwise}`,
-    },
-  });
 }

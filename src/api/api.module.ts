@@ -12,6 +12,8 @@ import { engineVersion } from '../core/engine/engine-version.js';
 import { DecisionLog } from '../decision-log/decision-log.js';
 import { DecisionLogModule } from '../decision-log/decision-log.module.js';
 import { DecisionStream } from '../decision-log/decision-stream.js';
+import { HoldAdministration } from '../decision-log/holds/hold-administration.js';
+import { Holds } from '../decision-log/holds/holds.js';
 import { RecordedVersions } from '../decision-log/recorded-entities.js';
 import { foreignEventId } from '../decision-log/stream-position.js';
 import { FleetModule } from '../fleet/fleet.module.js';
@@ -21,6 +23,7 @@ import { httpLimitsOf } from '../http/http-limits.js';
 import { loggerToken, problemsTo } from '../logging/logging.module.js';
 import { Pdp } from '../pdp/pdp.js';
 import { PdpModule } from '../pdp/pdp.module.js';
+import { PolicyArchive } from '../policy-store/archive/policy-archive.js';
 import { LiveDataWriting } from '../policy-store/data/live-data-writing.js';
 import { PolicyWriting } from '../policy-store/database/policy-writing.js';
 import { PolicyStore } from '../policy-store/policy-store.js';
@@ -37,6 +40,7 @@ import { DecisionsController } from './decisions.controller.js';
 import { registerDocs } from './docs-routes.js';
 import { FleetController } from './fleet.controller.js';
 import { registerFrontPage } from './front-page-route.js';
+import { HoldsController } from './holds.controller.js';
 import { LiveDataController } from './live-data.controller.js';
 import { registerLiveDataRoutes } from './live-data-routes.js';
 import { PolicySetsController } from './policy-sets.controller.js';
@@ -59,6 +63,7 @@ import { registerSessionRoutes } from './session-routes.js';
     LiveDataController,
     ApiKeysController,
     AuditEventsController,
+    HoldsController,
     FleetController,
   ],
   providers: [
@@ -70,6 +75,12 @@ import { registerSessionRoutes } from './session-routes.js';
         await secrets.give('cursors', (key) => cursors.use(key));
         return cursors;
       },
+    },
+    {
+      provide: HoldAdministration,
+      inject: [Holds, AuditLog, PolicyArchive],
+      useFactory: (holds: Holds, audit: AuditLog, archive: PolicyArchive) =>
+        new HoldAdministration(holds, audit, async (set) => (await archive.versions(set, 1)).items.length > 0),
     },
     {
       provide: DecisionStream,

@@ -27,6 +27,8 @@ export const auditEventTypes = [
   'decision_replayed',
   'decision_writers_read',
   'decision_writer_retired',
+  'hold_added',
+  'hold_released',
   'audit_events_read',
 ] as const;
 export type AuditEventType = (typeof auditEventTypes)[number];

@@ -1,3 +1,5 @@
+import type { HoldGuard } from './holds/holds.js';
+
 /**
  * What `append` promises when it resolves.
  * - `sync`: the record is committed and survives the end of the process, kill -9 included.
@@ -20,6 +22,8 @@ export interface DecisionLogOptions {
   readonly queueLimit?: number;
   /** Which records are kept; without it all of them. */
   readonly retention?: Retention;
+  /** What retention leaves alone; without it nothing. */
+  readonly holds?: HoldGuard;
   /** Called with problems of background work, for which no caller waits. */
   readonly onProblem?: (what: string, error: unknown) => void;
   /** Called for every commit, for metrics. */

@@ -25,6 +25,8 @@ export interface DecisionLogStatus {
   readonly name: string | undefined;
   /** Parts of the log that were not there when it was opened, with the records in them, for people. */
   readonly missing: string | undefined;
+  /** Parts that retention would have removed and a hold keeps: files of the journal; in the shared log days. */
+  readonly held: number;
   /** Why it is failing, or what is wrong with what it stored. */
   readonly problem?: string;
   /** How far this replica's journal is in the log that replicas share; left out where there is none. */

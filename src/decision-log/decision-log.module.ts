@@ -6,12 +6,16 @@ import { DatabaseModule } from '../database/database.module.js';
 import { PostgresDatabase } from '../database/postgres/postgres-database.js';
 import { ServiceDatabase } from '../database/service-database.js';
 import { DataFolderLock } from '../database/sqlite/data-folder-lock.js';
+import type { SqliteDatabase } from '../database/sqlite/sqlite-database.js';
 import { EncryptionKeys } from '../encryption/encryption-keys.js';
 import { loggerToken, problemsTo } from '../logging/logging.module.js';
 import { dayMs } from '../query/time-zone.js';
 import { CommitObservers } from './commit-observers.js';
 import { DecisionLog } from './decision-log.js';
 import type { Commit, LocalLogMode } from './decision-log-options.js';
+import { Holds } from './holds/holds.js';
+import { PostgresHolds } from './holds/postgres/postgres-holds.js';
+import { SqliteHolds } from './holds/sqlite/sqlite-holds.js';
 import { PostgresDecisionLog } from './postgres/postgres-decision-log.js';
 import { ShippingObservers } from './shipping-observers.js';
 import { SqliteDecisionLog } from './sqlite/sqlite-decision-log.js';
@@ -26,15 +30,24 @@ const sparedSeconds = 5;
     CommitObservers,
     ShippingObservers,
     {
+      provide: Holds,
+      inject: [ServiceDatabase],
+      useFactory: (database: SqliteDatabase | PostgresDatabase): Promise<Holds> =>
+        database instanceof PostgresDatabase
+          ? PostgresHolds.open(database)
+          : database.open((path) => SqliteHolds.open(path)),
+    },
+    {
       provide: DecisionLog,
       // The lock is asked for so that it is taken first.
-      inject: [Config, loggerToken, CommitObservers, ShippingObservers, ServiceDatabase, DataFolderLock],
+      inject: [Config, loggerToken, CommitObservers, ShippingObservers, ServiceDatabase, Holds, DataFolderLock],
       useFactory: (
         config: Config,
         logger: Logger,
         commits: CommitObservers,
         batches: ShippingObservers,
         database: ServiceDatabase,
+        holds: Holds,
       ): DecisionLog => {
         const { decisionLogRetentionDays: days, decisionLogRetentionRecords: maxRecords, decisionLog: mode } = config;
         const options = {
@@ -52,10 +65,11 @@ const sparedSeconds = 5;
         const databasePath = databasePathOf(config);
         if (!(database instanceof PostgresDatabase)) {
           // The configuration refuses `replicated` without PostgreSQL.
-          return new SqliteDecisionLog({ ...options, databasePath, mode: mode as LocalLogMode });
+          return new SqliteDecisionLog({ ...options, holds, databasePath, mode: mode as LocalLogMode });
         }
         return new PostgresDecisionLog({
           ...options,
+          holds,
           mode,
           database,
           openJournal: (journal) => new SqliteDecisionLog({ ...options, databasePath, isShipped: true, ...journal }),
@@ -66,10 +80,13 @@ const sparedSeconds = 5;
       },
     },
   ],
-  exports: [CommitObservers, DecisionLog, ShippingObservers],
+  exports: [CommitObservers, DecisionLog, Holds, ShippingObservers],
 })
 export class DecisionLogModule implements OnModuleInit, OnApplicationShutdown {
-  constructor(private readonly log: DecisionLog) {}
+  constructor(
+    private readonly log: DecisionLog,
+    private readonly holds: Holds,
+  ) {}
 
   async onModuleInit(): Promise<void> {
     await this.log.start();
@@ -77,5 +94,6 @@ export class DecisionLogModule implements OnModuleInit, OnApplicationShutdown {
 
   async onApplicationShutdown(): Promise<void> {
     await this.log.stop();
+    await this.holds.close();
   }
 }

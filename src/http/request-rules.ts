@@ -32,6 +32,21 @@ export function Optional(): PropertyDecorator {
   return ValidateIf((_object, value) => value !== undefined);
 }
 
+/**
+ * A text or a list that passes.
+ *
+ * @param otherwise the end of a sentence that begins with the member's name
+ */
+export function Meets(passes: (value: never) => boolean, otherwise: string): PropertyDecorator {
+  return ValidateBy({
+    name: 'check',
+    validator: {
+      validate: (value) => (typeof value === 'string' || Array.isArray(value)) && passes(value as never),
+      defaultMessage: () => `$property ${otherwise}`,
+    },
+  });
+}
+
 /** A text that names something, without control characters. The empty text is a name like any other. */
 export function IsId(): PropertyDecorator {
   return ValidateBy({

@@ -202,6 +202,15 @@ function addDecisionLog(registry: Registry, { log }: ServiceParts): void {
       this.set(log.status.unindexed);
     },
   });
+  new Gauge({
+    name: 'verdict_decision_log_held_parts',
+    aggregator: 'max',
+    help: 'Parts of the decision log that retention would have removed and a hold keeps: files; with PostgreSQL days.',
+    registers,
+    collect() {
+      this.set(log.status.held);
+    },
+  });
   new Counter({
     name: 'verdict_decision_log_lost_records_total',
     help: 'Decision records that were lost; only mode async loses any, and notes a gap.',

@@ -4,7 +4,8 @@ import { invalidParameter } from '../errors.js';
 import { OptionalText } from './query-text.js';
 import { dayOf, TimeZone } from './time-zone.js';
 
-const timeOrDay = [
+/** What a member of a range is, for JSON Schema. */
+export const timeOrDay = [
   { type: 'string' as const, format: 'date' },
   { type: 'string' as const, format: 'date-time' },
 ];
@@ -25,6 +26,11 @@ export class TimeRangeQuery {
   @OptionalText(64)
   @JSONSchema({ $ref: '#/components/schemas/TimeZone' })
   readonly tz?: string;
+}
+
+/** Whether a text is a time (RFC 3339) or a day such as `2026-03-03`. */
+export function isTimeOrDay(text: string): boolean {
+  return dayOf(text) !== undefined || parseRfc3339(text) !== undefined;
 }
 
 /** Milliseconds since 1970; `from` is within, `to` is not. */

@@ -22,6 +22,7 @@ let document: any;
 let ajv: Ajv2020;
 let decisionId: string;
 let version: string;
+let holdId: string;
 const asked = new Set<string>();
 
 beforeAll(async () => {
@@ -36,6 +37,7 @@ beforeAll(async () => {
   ajv.addSchema(document, 'document');
   decisionId = (await keyed.as('admin', 'POST', '/v1/decide', ann)).json().decisionId;
   version = (await keyed.as('admin', 'GET', '/v1/policy-sets/invoices')).json().version;
+  holdId = (await keyed.as('admin', 'POST', '/v1/holds', { reason: 'case 6' })).json().id;
 });
 afterAll(() => keyed.stop());
 
@@ -176,6 +178,19 @@ describe('what is answered is what the OpenAPI document says', () => {
     ['delete /v1/api-keys/{name}', 404, '/v1/api-keys/none'],
     ['get /v1/audit-events', 200, '/v1/audit-events?limit=1'],
     ['get /v1/audit-events', 400, '/v1/audit-events?limit=0'],
+    [
+      'post /v1/holds',
+      201,
+      '/v1/holds',
+      { reason: 'case 7', policySets: ['invoices'], from: '2026-03-01', to: '2026-03-31' },
+    ],
+    ['post /v1/holds', 400, '/v1/holds', { reason: 'case 7', from: '2026-03-02', to: '2026-03-01' }],
+    ['post /v1/holds', 404, '/v1/holds', { reason: 'case 7', policySets: ['none'] }],
+    ['get /v1/holds', 200, '/v1/holds'],
+    ['get /v1/holds/{id}', 200, () => `/v1/holds/${holdId}`],
+    ['get /v1/holds/{id}', 404, '/v1/holds/none'],
+    ['delete /v1/holds/{id}', 200, () => `/v1/holds/${holdId}`],
+    ['delete /v1/holds/{id}', 404, () => `/v1/holds/${holdId}`],
     ['get /', 200, '/'],
     ['post /v1/session', 201, '/v1/session'],
     ['get /v1/session', 200, '/v1/session'],

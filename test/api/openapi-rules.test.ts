@@ -60,7 +60,7 @@ describe('the OpenAPI document, for generators', () => {
         'read',
         'reload',
       ],
-      ...['replay', 'retire', 'revoke', 'rollBack', 'rotate', 'search', 'show', 'start', 'write'],
+      ...['release', 'replay', 'retire', 'revoke', 'rollBack', 'rotate', 'search', 'show', 'start', 'write'],
     ];
     const plain = new RegExp(`^(decide|(${verbs.join('|')})([A-Z][a-z]+)+)$`);
     expect(ids.filter((id) => !plain.test(id))).toEqual([]);

@@ -194,7 +194,7 @@ export function makeShipper(database, journal, instance = 'bench') {
     latestMs: 15_000,
     count: (client, rows) => addDeltas(client, (name) => database.table(name), rows),
     harden: true,
-    firstDay: () => undefined,
+    expired: async () => new Set(),
     onProblem: (what, error) => console.error(what, error),
   });
 }

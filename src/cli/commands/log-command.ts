@@ -13,6 +13,7 @@ import { printReplay, printStats, remarkErred, remarkGaps, remarkIncomplete } fr
 import type { Terminal } from '../print/terminal.js';
 import type { LogSource } from '../sources/log-source.js';
 import { addRecordFilters, addStatsOptions, filtersOf, statsQueryOf } from './log-filters.js';
+import { addHold } from './log-hold-command.js';
 import { addLogSource, type LogOptions, LogReading } from './log-reading.js';
 import { addRotateKey } from './log-rotate-key-command.js';
 import { addVerify } from './log-verify-command.js';
@@ -33,7 +34,7 @@ const listLimit = 10_000;
  * `readDatabase` is asked where neither `--database` nor `--url` is given.
  */
 export function addLogCommand(program: Command, terminal: Terminal, readDatabase: () => Promise<string>): void {
-  const log = program.command('log').summary('query, follow, export, replay, count and verify decisions');
+  const log = program.command('log').summary('query, follow, export, replay, count, verify and hold decisions');
   const reading = new LogReading(terminal, readDatabase);
   addQuery(log, reading);
   addTail(log, reading);
@@ -43,6 +44,7 @@ export function addLogCommand(program: Command, terminal: Terminal, readDatabase
   addImport(log, reading);
   addVerify(log, terminal, readDatabase);
   addRotateKey(log, terminal, readDatabase);
+  addHold(log, terminal, readDatabase);
 }
 
 function addQuery(log: Command, reading: LogReading): void {

@@ -9,6 +9,7 @@ import type { ManagedKeys } from '../../auth/managed-keys.js';
 import { describePostgresUrl, isPostgresUrl, type PostgresUrl, parsePostgresUrl } from '../../config/postgres-url.js';
 import { readSecretVariable } from '../../config/secret-variable.js';
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
+import type { Holds } from '../../decision-log/holds/holds.js';
 import type { ProofSink, ProvenSource } from '../../decision-log/proof/proof-sink.js';
 import type { RecordedDecisions } from '../../decision-log/recorded-decisions.js';
 import type { RotatedKeys } from '../../decision-log/sqlite/rotate-keys.js';
@@ -311,6 +312,16 @@ export async function openManagedKeys(database: string): Promise<ManagedKeys> {
   return SqliteManagedKeys.open(database);
 }
 
+/** Opens the holds, as `openManagedKeys` does the keys. */
+export async function openHolds(database: string): Promise<Holds> {
+  if (isPostgresUrl(database)) {
+    const { PostgresHolds } = await import('../../decision-log/holds/postgres/postgres-holds.js');
+    return openInPostgres(database, (opened) => PostgresHolds.open(opened));
+  }
+  const { SqliteHolds } = await import('../../decision-log/holds/sqlite/sqlite-holds.js');
+  return SqliteHolds.open(fileOf(database));
+}
+
 /** Opens the audit events, as `openManagedKeys` does the keys. */
 export async function openAuditLog(database: string, options: AuditLogOptions): Promise<AuditLog> {
   if (isPostgresUrl(database)) {
@@ -318,7 +329,7 @@ export async function openAuditLog(database: string, options: AuditLogOptions): 
     return openInPostgres(database, (opened) => PostgresAuditLog.open(opened, options));
   }
   const { SqliteAuditLog } = await import('../../audit/sqlite/sqlite-audit-log.js');
-  return SqliteAuditLog.open({ ...options, path: database });
+  return SqliteAuditLog.open({ ...options, path: fileOf(database) });
 }
 
 /** Opens a store that closes its connections, too, when it is closed. */

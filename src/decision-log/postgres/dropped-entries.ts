@@ -23,29 +23,32 @@ interface TreeOfDay {
  * that is kept, signed, and the hashes of the day's rows behind it, since records come in no exact order at midnight. If it
  * ends half-way, or the partition is not dropped after all, it can be done again.
  *
+ * @param held the days before it that stay, since a hold keeps them
  * @param signer signs what the retention removes; undefined: nobody here can
  */
 export async function keepEntries(
   database: PostgresDatabase,
   client: PostgresClient,
   day: number,
+  held: readonly number[],
   signer: NoteSigner | undefined,
 ): Promise<void> {
   const table = (name: string) => database.table(name);
+  const heldDays = held.map(dayName);
   await client.transaction(async () => {
     const trees = await client.query<TreeOfDay>(
       `WITH t AS (SELECT writer, tree, first, upto, coalesce(lead(first) OVER (PARTITION BY writer ORDER BY first),
            ${Number.MAX_SAFE_INTEGER}) AS beyond FROM ${table('decision_tree')})
        SELECT t.writer, t.tree, t.first, t.beyond, greatest(d.upto, t.upto) AS upto,
-         (SELECT min(k.entry) FROM ${table('decision_group')} k WHERE k.writer = t.writer AND k.day > $1::date
+         (SELECT min(k.entry) FROM ${table('decision_group')} k WHERE k.writer = t.writer AND (k.day > $1::date OR k.day = ANY ($2::text[]::date[]))
             AND k.entry IS NOT NULL AND k.first >= t.first AND k.first < t.beyond) AS kept
        FROM t CROSS JOIN LATERAL (SELECT max(g.first + g.count - 1) AS upto FROM ${table('decision_group')} g
-         WHERE g.day <= $1::date AND g.writer = t.writer AND g.entry IS NOT NULL
+         WHERE g.day <= $1::date AND g.day <> ALL ($2::text[]::date[]) AND g.writer = t.writer AND g.entry IS NOT NULL
            AND g.first >= t.first AND g.first < t.beyond) d
        WHERE d.upto IS NOT NULL`,
-      [dayName(day)],
+      [dayName(day), heldDays],
     );
-    for (const tree of trees) await keepTree(database, client, day, tree, signer);
+    for (const tree of trees) await keepTree(database, client, day, heldDays, tree, signer);
   });
 }
 
@@ -53,6 +56,7 @@ async function keepTree(
   database: PostgresDatabase,
   client: PostgresClient,
   day: number,
+  heldDays: readonly string[],
   { writer, tree, first, beyond, kept, upto }: TreeOfDay,
   signer: NoteSigner | undefined,
 ): Promise<void> {
@@ -60,8 +64,8 @@ async function keepTree(
   const rows = await client.query<ProofColumns>(
     `SELECT first, entry, nodes, leaves FROM ${table('decision_group')}
      WHERE writer = $1 AND day <= $2::date AND entry IS NOT NULL AND first >= $3::int8 AND first < $4::int8
-       AND ($5::int8 IS NULL OR entry > $5) ORDER BY entry`,
-    [writer, dayName(day), first, beyond, kept],
+       AND ($5::int8 IS NULL OR entry > $5) AND day <> ALL ($6::text[]::date[]) ORDER BY entry`,
+    [writer, dayName(day), first, beyond, kept, heldDays],
   );
   const groups = rows.flatMap(groupsOfRow);
   const size = kept ?? Math.max(0, ...groups.map(({ entry }) => entry + 1));

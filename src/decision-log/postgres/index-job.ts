@@ -119,11 +119,18 @@ export class IndexJob {
     });
   }
 
-  /** Forgets the segments of the UTC days before one (since 1970): after their partitions were dropped. */
-  async forget(day: number): Promise<void> {
+  /**
+   * Forgets the segments of the UTC days before one (since 1970): after their partitions were dropped.
+   *
+   * @param held days before it that stay
+   */
+  async forget(day: number, held: readonly number[] = []): Promise<void> {
     await this.database.transaction(async (client) => {
       await client.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [this.lock]);
-      await client.write(`DELETE FROM ${this.table('key_segment')} WHERE day < $1::date`, [dayName(day)]);
+      await client.write(
+        `DELETE FROM ${this.table('key_segment')} WHERE day < $1::date AND day <> ALL ($2::text[]::date[])`,
+        [dayName(day), held.map(dayName)],
+      );
     });
   }
 

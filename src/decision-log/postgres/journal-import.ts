@@ -40,7 +40,7 @@ export async function importJournal(options: JournalImportOptions): Promise<void
     count: (client, rows) => addDeltas(client, (name) => database.table(name), rows),
     harden: true,
     // What the retention of the replicas does not keep, it drops later.
-    firstDay: () => undefined,
+    expired: async () => new Set(),
     onProblem,
   });
   await shipper.shipAll(progress);

@@ -10,6 +10,7 @@ import type { DecisionQuery } from '../decision-query.js';
 import type { DecisionRecord, NewDecisionRecord } from '../decision-record.js';
 import type { DecisionStats } from '../decision-stats.js';
 import type { ExportQuery } from '../export-query.js';
+import { noHolds } from '../holds/holds.js';
 import type { LogWriters } from '../log-writers.js';
 import type { RecordFeed } from '../record-feed.js';
 import type { SearchScope } from '../record-filter.js';
@@ -103,7 +104,13 @@ export class PostgresDecisionLog extends DecisionLog {
     this.journalLimit = options.journalLimit ?? defaultJournalLimit;
     this.tables = new PostgresTables(database, 'decision-log', sharedLogMigrations);
     const partitions = new DayPartitions(database);
-    this.retention = new SharedRetention(database, partitions, options.retention ?? {}, () => this.own?.signer);
+    this.retention = new SharedRetention({
+      database,
+      partitions,
+      retention: options.retention ?? {},
+      holds: options.holds ?? noHolds,
+      signer: () => this.own?.signer,
+    });
     if (mode !== 'off') {
       this.own = options.openJournal({
         mode: mode === 'replicated' ? 'sync' : mode,
@@ -123,7 +130,7 @@ export class PostgresDecisionLog extends DecisionLog {
         count: (client, rows) => addDeltas(client, (name) => database.table(name), rows),
         countPart: (rows, first, guard) => deltasPart((name) => database.table(name), rows, first, guard),
         harden: mode !== 'fsync',
-        firstDay: () => this.retention.firstDay,
+        expired: (days) => this.retention.expired(days),
         onProblem,
         ...(options.onShipped !== undefined && { onShipped: options.onShipped }),
       });
@@ -218,7 +225,8 @@ export class PostgresDecisionLog extends DecisionLog {
   get status(): DecisionLogStatus {
     const { mode } = this.options;
     const { own, shipper } = this;
-    if (own === undefined || shipper === undefined) return { ...offStatus, mode };
+    const held = this.retention.heldDays.length;
+    if (own === undefined || shipper === undefined) return { ...offStatus, mode, held };
     const status = own.status;
     const { problem } = shipper.status;
     // `async` loses records that find no room, and goes on answering.
@@ -227,6 +235,7 @@ export class PostgresDecisionLog extends DecisionLog {
     return {
       ...status,
       mode,
+      held,
       answering,
       ...(problem !== undefined && { problem: [status.problem, `not shipped: ${problem}`].filter(isThere).join('; ') }),
       shipping: this.shippingStatus(own, shipper),
@@ -371,7 +380,7 @@ export class PostgresDecisionLog extends DecisionLog {
   }
 }
 
-const offStatus: Omit<DecisionLogStatus, 'mode'> = {
+const offStatus: Omit<DecisionLogStatus, 'mode' | 'held'> = {
   state: 'ok',
   answering: true,
   depth: 0,

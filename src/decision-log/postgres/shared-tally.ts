@@ -104,24 +104,30 @@ export class TallyJob {
   /**
    * Forgets what was counted before a UTC day (since 1970), some at a time: after the day's partitions were dropped. After
    * a crash the next call does what is left.
+   *
+   * @param held days before it that stay
    */
-  async forget(day: number): Promise<void> {
+  async forget(day: number, held: readonly number[] = []): Promise<void> {
     const { database } = this;
     const table = database.table('tally');
-    const exclusively = (statement: string, parameters: readonly number[]) =>
+    const exclusively = (statement: string, parameters: readonly (number | readonly number[])[]) =>
       database.transaction(async (client) => {
         await client.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [this.lock]);
         return client.write(statement, parameters);
       });
-    await exclusively(`DELETE FROM ${database.table('tally_delta')} WHERE minute < $1`, [day * dayMinutes]);
+    await exclusively(
+      `DELETE FROM ${database.table('tally_delta')} WHERE minute < $1 AND minute / ${dayMinutes} <> ALL ($2::int8[])`,
+      [day * dayMinutes, held],
+    );
     const levels = [...levelMinutes.keys(), ...briefLevels.filter((level) => level !== undefined)];
     for (const level of levels) {
       const before = (day * dayMinutes) / minutesOf(level);
       for (;;) {
         const deleted = await exclusively(
           `DELETE FROM ${table} WHERE ctid = ANY (ARRAY(
-             SELECT ctid FROM ${table} WHERE level = $1 AND period < $2 LIMIT ${rowsForgotten}))`,
-          [level, before],
+             SELECT ctid FROM ${table} WHERE level = $1 AND period < $2
+               AND period / ${dayMinutes / minutesOf(level)} <> ALL ($3::int8[]) LIMIT ${rowsForgotten}))`,
+          [level, before, held],
         );
         if (deleted < rowsForgotten) break;
       }

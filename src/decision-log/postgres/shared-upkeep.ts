@@ -70,10 +70,10 @@ export class SharedUpkeep {
     } finally {
       await client.close();
     }
-    const { firstDay } = retention;
+    const { firstDay, heldDays } = retention;
     if (firstDay === undefined) return;
-    await index.forget(firstDay);
-    await tally.forget(firstDay);
+    await index.forget(firstDay, heldDays);
+    await tally.forget(firstDay, heldDays);
   }
 
   private look(): void {

@@ -41,8 +41,8 @@ export interface ShipperOptions {
   readonly harden: boolean;
   /** Called once when shipping begins to fail, and once when it works again. */
   readonly onProblem: (what: string, error: unknown) => void;
-  /** The first day, since 1970, that the retention keeps; what is older is not shipped any more. Undefined: all are kept. */
-  readonly firstDay: () => number | undefined;
+  /** Of these days (since 1970) those of which nothing is kept; their records are not shipped any more. */
+  readonly expired: (days: ReadonlySet<number>) => Promise<ReadonlySet<number>>;
   readonly onShipped?: (batch: ShippedBatch) => void;
 }
 
@@ -308,10 +308,11 @@ export class Shipper {
     const { journal, partitions, count, harden, onShipped } = this.options;
     const started = performance.now();
     if (harden) await journal.harden();
-    const firstDay = this.options.firstDay() ?? 0;
     const all = joinGroups(stretch.groups);
-    const rows = all.filter(({ day }) => day >= firstDay);
-    const expired = all.filter(({ day }) => day < firstDay).map(gapOfExpired);
+    const expiredDays = await this.options.expired(new Set(all.map(({ day }) => day)));
+    const rows = all.filter(({ day }) => !expiredDays.has(day));
+    const expiredRows = all.filter(({ day }) => expiredDays.has(day));
+    const expired = expiredRows.map(gapOfExpired);
     await partitions.ensure(client, new Set(rows.map(({ day }) => day)));
     const shippedId = lastId(stretch) ?? state.shippedId;
     const isAll = stretch.to >= position.end;
@@ -326,7 +327,7 @@ export class Shipper {
       state.shipped,
       state.shippedId,
     ];
-    const kept = stretch.groups.filter(({ until }) => utcDayOf(until) >= firstDay);
+    const kept = stretch.groups.filter(({ until }) => !expiredDays.has(utcDayOf(until)));
     const tallies = kept.flatMap(({ tally }) => tally);
     const gaps = [...stretch.missing, ...expired];
     const trees = await this.newTrees(stretch.groups);
@@ -339,8 +340,7 @@ export class Shipper {
         copyData(copiedTypes, rowsInTurns(rows, state.writer)),
       );
       for (const tree of trees) await this.addTree(client, state.writer, tree);
-      for (const { groups } of all.filter(({ day }) => day < firstDay))
-        await this.addEntries(client, state.writer, groups);
+      for (const { groups } of expiredRows) await this.addEntries(client, state.writer, groups);
       await count(client, tallies);
       await this.noteGaps(client, state.writer, gaps);
       return true;

@@ -109,6 +109,8 @@ export interface CheckpointRange {
   /** Those of before this time, in milliseconds since 1970. */
   readonly before: number;
   readonly limit: number;
+  /** Those of trees of at most this many entries; undefined: of any. */
+  readonly entries?: number | undefined;
 }
 
 /** A record's group, as its store has it. */
@@ -119,6 +121,8 @@ export interface ProvedGroup {
   readonly count: number;
   readonly leaves: Buffer;
   readonly salts: Buffer;
+  /** Most entries of a checkpoint that it can be proved to be in, where what is behind it was removed; undefined: any. */
+  readonly provable?: number | undefined;
 }
 
 /** What a log has stored to prove itself with. */
@@ -126,8 +130,12 @@ export interface StoredProofs {
   /** The newest first. */
   checkpoints(range: CheckpointRange): Promise<readonly StoredCheckpoint[]>;
 
-  /** Does something with a tree; `work` gets undefined where nothing of it is kept. */
-  inTree<T>(name: string, work: (tree: StoredTree | undefined) => Promise<T>): Promise<T>;
+  /**
+   * Does something with a tree; `work` gets undefined where nothing of it is kept.
+   *
+   * @param entry the entry that it is about; undefined: the newest
+   */
+  inTree<T>(name: string, work: (tree: StoredTree | undefined) => Promise<T>, entry?: number): Promise<T>;
 
   /** The group of a record; undefined where nothing proves it. `isPending`: it is to be there soon. */
   groupOf(record: {

@@ -24,12 +24,16 @@ export async function proveDecision(log: ProvenLog, id: string): Promise<Decisio
   const group = await log.proofs.groupOf(record);
   if (group === 'pending') throw pending(id, 1);
   if (group === undefined) throw noProof(`Nothing proves the decision "${id}": it was recorded without.`);
-  const { tree, entry, first, count, leaves, salts } = group;
-  const [checkpoint] = await log.proofs.checkpoints({ tree, before: Number.MAX_SAFE_INTEGER, limit: 1 });
-  if (checkpoint === undefined || checkpoint.entries <= entry) throw pending(id, checkpointSeconds);
+  const { tree, entry, first, count, leaves, salts, provable } = group;
+  const range = { tree, before: Number.MAX_SAFE_INTEGER, limit: 1, entries: provable };
+  const [checkpoint] = await log.proofs.checkpoints(range);
+  if (checkpoint === undefined || checkpoint.entries <= entry) {
+    if (provable === undefined) throw pending(id, checkpointSeconds);
+    throw noProof(`What would prove the decision "${id}" was removed by the retention.`);
+  }
   const place = sequence - first;
   const salt = salts.subarray(place * saltBytes, (place + 1) * saltBytes);
-  const path = await inTree(log.proofs, tree, (stored) => inclusionProof(stored, entry, checkpoint.entries));
+  const path = await inTree(log.proofs, tree, (stored) => inclusionProof(stored, entry, checkpoint.entries), entry);
   return {
     id,
     sequence,
@@ -88,11 +92,17 @@ function decodeCursor(cursor: string): number {
   return Number(time);
 }
 
-function inTree<T>(proofs: StoredProofs, name: string, work: (tree: StoredTree) => Promise<T>): Promise<T> {
-  return proofs.inTree(name, async (tree) => {
+function inTree<T>(
+  proofs: StoredProofs,
+  name: string,
+  work: (tree: StoredTree) => Promise<T>,
+  entry?: number,
+): Promise<T> {
+  const found = async (tree: StoredTree | undefined) => {
     if (tree === undefined) throw noProof('The tree is not kept any more.');
     return work(tree);
-  });
+  };
+  return proofs.inTree(name, found, entry);
 }
 
 function pathText(path: readonly TreeHash[]): string {

@@ -4,6 +4,7 @@ import { OpenDatabase } from '../../database/sqlite/open-database.js';
 import { isDamaged, isWithoutIndex, type SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import type { EncryptionKeys } from '../../encryption/encryption-keys.js';
 import type { GroupCoding } from '../group-coding.js';
+import type { Hold } from '../holds/hold.js';
 import { type GapCause, gapsWithin, type StoredGap } from '../log-gap.js';
 import type { LogKeys } from '../proof/log-keys.js';
 import { keyBytes } from '../record-keys.js';
@@ -14,6 +15,7 @@ import { openClosedReader } from './closed-unit.js';
 import { FileCodings } from './file-coding.js';
 import { FileFaults } from './file-faults.js';
 import type { Group } from './group-commit.js';
+import { HeldRecords } from './held-records.js';
 import { type Committed, Journal, type JournalEnd, newTree } from './journal.js';
 import { type Beginning, readBeginning, type TreeEnd } from './journal-format.js';
 import { recoverFiles } from './journal-recovery.js';
@@ -68,6 +70,7 @@ export class JournalFiles {
   private readonly closedFiles: ClosedFiles;
   private readonly faults: FileFaults;
   private readonly closedCheck: ClosedCheck;
+  private readonly heldRecords = new HeldRecords((first, work) => this.read(first, work));
   private readonly readers: UnitReaders;
   private readonly codings: FileCodings;
   /** Those of closed files that were read, by their first sequences. */
@@ -290,7 +293,8 @@ export class JournalFiles {
     const { start, end } = journal;
     await this.readers.pause(start);
     while (!isShipped && (await index.catchUpStep(end.sequence)));
-    // The newest checkpoint would be in a file without a record otherwise, and nobody looks at that.
+    // The newest checkpoint would be in a file without a record otherwise, and nobody looks at that. And a file that a hold keeps
+    // alone proves itself: the newest checkpoint of later files needs entries that are gone.
     await journal.checkpoint(Date.now());
     if (!(await index.leaveWal())) return false;
     // From here on, until the files are open again, a failure leaves them closed.
@@ -393,6 +397,23 @@ export class JournalFiles {
   /** Puts a file from which records were erased in the place of a closed one, with its index, if it has one (`ClosedFiles.replace`). */
   replaceClosed(first: number, journal: string, index: string | undefined): Promise<boolean> {
     return this.closedFiles.replace(first, journal, index);
+  }
+
+  /** Whether one of the holds keeps a record of a closed file. */
+  async isHeld(unit: ClosedUnit, holds: readonly Hold[]): Promise<boolean> {
+    return (await this.heldRecords.firstIn(unit, holds)) !== undefined;
+  }
+
+  /** Of the open file, the first sequence of the oldest group below `below` with a record that one of the holds keeps. */
+  firstHeld(holds: readonly Hold[], below: number): Promise<number | undefined> {
+    const { start: first, format, extent } = this.journal;
+    return this.heldRecords.firstIn({ first, format, extent }, holds, below);
+  }
+
+  /** Forgets what was found of holds that are not in force any more. */
+  forgetHolds(inForce: readonly Hold[]): void {
+    const files = this.closed.map(({ first }) => first);
+    this.heldRecords.keepOnly(inForce, files);
   }
 
   /** How the tree begins in a closed file; undefined in one without proof, or that cannot be read. */

@@ -3,7 +3,7 @@ import type { CertifiedKey } from '../proof/log-keys.js';
 import type { StoredTree } from '../proof/merkle-tree.js';
 import type { StoredCheckpoint } from '../proof/stored-checkpoint.js';
 import { isProven } from './journal-format.js';
-import { JournalFilesTree, readCheckpoints, readSigningKeys } from './journal-trees.js';
+import { JournalFilesTree, provableEntries, readCheckpoints, readSigningKeys } from './journal-trees.js';
 import type { LogView } from './log-view.js';
 
 /** What the files of a journal have to prove it with. */
@@ -18,14 +18,15 @@ export class JournalProofs implements StoredProofs {
     return readCheckpoints(await this.view(), range);
   }
 
-  async inTree<T>(name: string, work: (tree: StoredTree | undefined) => Promise<T>): Promise<T> {
-    return work(await JournalFilesTree.open(await this.view(), name));
+  async inTree<T>(name: string, work: (tree: StoredTree | undefined) => Promise<T>, entry?: number): Promise<T> {
+    return work(await JournalFilesTree.open(await this.view(), name, entry));
   }
 
   async groupOf({ sequence }: { readonly sequence: number }): Promise<ProvedGroup | undefined> {
     const view = await this.view();
     const unit = view.units.find(({ first, last }) => sequence >= first && sequence <= last);
     if (unit === undefined || !isProven(unit.format)) return undefined;
+    const provable = await provableEntries(view, sequence);
     return view.read(unit, async (connection, coding) => {
       const [row] = await connection.query<
         ProvedGroup & { readonly entry: number | null; readonly records: string | Buffer }
@@ -38,7 +39,7 @@ export class JournalProofs implements StoredProofs {
       if (row === undefined || row.entry === null || sequence >= row.first + row.count) return undefined;
       const { records, ...group } = row;
       const { salts } = coding.decode(row);
-      return salts === null ? undefined : { ...group, salts };
+      return salts === null ? undefined : { ...group, salts, provable };
     });
   }
 

@@ -35,9 +35,17 @@ export class JournalFilesTree implements StoredTree {
     readonly anchor: Frontier,
   ) {}
 
-  /** @returns undefined where no file that is kept has a tree of that name */
-  static async open(view: LogView, name: string): Promise<JournalFilesTree | undefined> {
-    const units = (await treeUnits(view)).filter(({ begun }) => begun.name === name);
+  /**
+   * Opens the files that hold a tree without a hole: the newest, or those around an entry, which a hold kept when the
+   * retention removed others behind them.
+   *
+   * @param entry the entry that is asked about; undefined: the newest
+   * @returns undefined where no file that is kept has a tree of that name
+   */
+  static async open(view: LogView, name: string, entry?: number): Promise<JournalFilesTree | undefined> {
+    const all = (await treeUnits(view)).filter(({ begun }) => begun.name === name);
+    const run = runsOf(all).find((each) => entry === undefined || each.at(-1)!.begun.frontier.size <= entry);
+    const units = run ?? [];
     const oldest = units.at(-1);
     if (oldest === undefined) return undefined;
     const anchor = await view.read(oldest.unit, (connection) => readAnchor(connection, oldest.begun, 'journal'));
@@ -62,6 +70,41 @@ export class JournalFilesTree implements StoredTree {
   }
 }
 
+/** The files in runs without a hole, the newest first. */
+function runsOf(units: readonly TreeUnit[]): TreeUnit[][] {
+  const runs: TreeUnit[][] = [];
+  for (const each of units) {
+    const next = runs.at(-1)?.at(-1);
+    if (next !== undefined && next.unit.first === each.unit.last + 1) runs.at(-1)!.push(each);
+    else runs.push([each]);
+  }
+  return runs;
+}
+
+/**
+ * The newest file behind which files were removed, counted from the file that has this sequence on; undefined where none
+ * were, so that the newest checkpoints are about its records.
+ */
+function lastBeforeHole(view: LogView, sequence: number): UnitView | undefined {
+  let last: UnitView | undefined;
+  for (const unit of view.units.toReversed()) {
+    if (unit.last < sequence) continue;
+    if (last !== undefined && unit.first !== last.last + 1) return last;
+    last = unit;
+  }
+  return undefined;
+}
+
+/** Most entries of a checkpoint that can be proved of a record, where a hole is behind it. */
+export async function provableEntries(view: LogView, sequence: number): Promise<number | undefined> {
+  const unit = lastBeforeHole(view, sequence);
+  if (unit === undefined) return undefined;
+  const newest = await view.read(unit, (connection) =>
+    connection.query<{ entries: number | null }>('SELECT max(entries) AS entries FROM journal.checkpoint'),
+  );
+  return newest?.[0]?.entries ?? 0;
+}
+
 /** Of all files that prove themselves, what `read` finds in each, the newest first, until it was enough. */
 async function* readEach<Found>(
   view: LogView,
@@ -80,8 +123,8 @@ export async function readCheckpoints(view: LogView, range: CheckpointRange): Pr
     if (range.tree !== undefined && range.tree !== name) return [];
     return connection.query<StoredCheckpoint>(
       `SELECT (SELECT tree FROM journal.log) AS tree, entries, sequence, time, note FROM journal.checkpoint
-       WHERE time < ? ORDER BY time DESC, entries DESC LIMIT ?`,
-      [range.before, range.limit],
+       WHERE time < ? AND entries <= ? ORDER BY time DESC, entries DESC LIMIT ?`,
+      [range.before, range.entries ?? Number.MAX_SAFE_INTEGER, range.limit],
     );
   });
   for await (const checkpoints of each) {

@@ -400,12 +400,13 @@ export class Journal {
     if (!isProven(this.format)) return;
     const { name, frontier } = tree;
     const note = this.signed(tree, sequence, Date.now(), true);
-    await this.connection.query('INSERT OR REPLACE INTO anchor (tree, entries, frontier, note) VALUES (?, ?, ?, ?)', [
-      name,
-      frontier.size,
-      frontier.encode(),
-      note ?? null,
-    ]);
+    // Where a hold kept an older file, it was further on already.
+    await this.connection.query(
+      `INSERT INTO anchor (tree, entries, frontier, note) VALUES (?, ?, ?, ?) ON CONFLICT (tree) DO UPDATE
+       SET entries = excluded.entries, frontier = excluded.frontier, note = excluded.note
+       WHERE excluded.entries >= entries`,
+      [name, frontier.size, frontier.encode(), note ?? null],
+    );
   }
 
   private signed({ name, frontier }: TreeEnd, sequence: number, time: number, isAnchor: boolean): string | undefined {
@@ -490,18 +491,32 @@ export class Journal {
 
   /**
    * Deletes the rows below a row's first sequence, the oldest first: some at a time, with pauses, so that a commit seldom
-   * meets one and never waits for more than one. Ends early when `signal` says so. `deleted` hears of each step.
+   * meets one and never waits for more than one. Ends early when `signal` says so.
+   *
+   * @param step does one step, or leaves it: it says below which row's first sequence it may delete
+   * @param deleted hears of each step
+   * @returns below which sequence all is deleted
    */
-  async deleteBelow(first: number, signal: AbortSignal, deleted: () => void): Promise<void> {
-    await this.anchorBelow(first);
-    while (!signal.aborted) {
+  async deleteBelow(
+    signal: AbortSignal,
+    step: (deleteSome: (first: number) => Promise<boolean>) => Promise<boolean>,
+    deleted: () => void,
+  ): Promise<number> {
+    let end = 0;
+    const deleteSome = async (first: number): Promise<boolean> => {
+      if (first > end) await this.anchorBelow(first);
+      end = first;
       const [oldest] = await this.connection.query<{ first: number | null }>('SELECT min(first) AS first FROM journal');
-      if (oldest?.first == null || oldest.first >= first) return;
+      if (oldest?.first == null || oldest.first >= first) return false;
       const below = Math.min(first, oldest.first + recordsPerDelete);
       await this.connection.query('DELETE FROM journal WHERE first < ?', [below]);
+      return true;
+    };
+    while (!signal.aborted && (await step(deleteSome))) {
       deleted();
       await delay(deletePauseMs);
     }
+    return end;
   }
 
   /**

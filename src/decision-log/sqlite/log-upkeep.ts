@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { nextTurn } from '../../turns/turns.js';
 import type { Retention } from '../decision-log-options.js';
+import type { HoldGuard } from '../holds/holds.js';
+import type { ClosedUnit } from './catalog.js';
 import type { JournalFiles } from './journal-files.js';
 
 export interface UpkeepOptions {
@@ -9,6 +11,8 @@ export interface UpkeepOptions {
   /** False if nobody asks these files about their records, so that they need no key index and no counts (true). */
   readonly isIndexed?: boolean | undefined;
   readonly retention: Retention | undefined;
+  /** What retention leaves alone. */
+  readonly holds: HoldGuard;
   /** Pause after an attempt to begin the next file that failed, in milliseconds; it doubles each time. */
   readonly turnPauseMs: number | undefined;
   /** Longest wait of the commit at which the next file is due, in milliseconds (250). */
@@ -75,6 +79,7 @@ export class LogUpkeep {
   /** When the open file was begun, by the monotonic clock, in milliseconds. */
   private begun = performance.now();
   private nextWait = 0;
+  private held = 0;
 
   constructor(private readonly options: UpkeepOptions) {}
 
@@ -162,9 +167,15 @@ export class LogUpkeep {
     while (await this.tidyStep(true));
   }
 
+  /** Closed files that only a hold keeps, as the last look at the retention found. */
+  get heldFiles(): number {
+    return this.held;
+  }
+
   /**
    * Removes what the retention no longer keeps at `nowMs` (milliseconds since 1970): whole closed files, and of the open
-   * one the oldest rows, in small steps between commits.
+   * one the oldest rows, in small steps between commits. A file with a record that a hold keeps stays as a whole; of the open
+   * one the rows from the first on that is held.
    */
   async prune(nowMs: number): Promise<void> {
     const files = this.options.files();
@@ -174,16 +185,39 @@ export class LogUpkeep {
     const time = maxAgeMs === undefined ? 0 : nowMs - maxAgeMs;
     const sequence = maxRecords === undefined ? 0 : journal.end.sequence - maxRecords + 1;
     const deletable = deletableTo?.() ?? Number.MAX_SAFE_INTEGER - 1;
-    await this.inTurn(() =>
-      files.remove(({ last, extent }) => last > deletable || (last >= sequence && extent.until >= time)),
-    );
+    const { holds } = this.options;
+    const isDue = ({ last, extent }: ClosedUnit) => last <= deletable && (last < sequence || extent.until < time);
+    let held = 0;
+    for (const unit of files.closed.filter(isDue)) {
+      if (this.stopping.signal.aborted) return;
+      if (!(await this.removeUnlessHeld(files, unit))) held++;
+    }
+    this.held = held;
     const first = await journal.retentionStart(time, sequence, deletable + 1);
     if (first <= journal.start) return;
-    await journal.deleteBelow(first, this.stopping.signal, () => {
-      files.wal.grew(deleteBytes);
-      if (files.wal.isDue) this.startTidying();
+    // What is found of the file's rows is found before others have to wait for it.
+    await files.firstHeld(await holds.inForce(), first);
+    const end = await journal.deleteBelow(
+      this.stopping.signal,
+      (deleteSome) => holds.guard(async (inForce) => deleteSome((await files.firstHeld(inForce, first)) ?? first)),
+      () => {
+        files.wal.grew(deleteBytes);
+        if (files.wal.isDue) this.startTidying();
+      },
+    );
+    if (end > journal.start) await this.inTurn(({ index }) => index.prune(end));
+    files.forgetHolds(await holds.inForce());
+  }
+
+  /** Says whether it removed the file. */
+  private async removeUnlessHeld(files: JournalFiles, unit: ClosedUnit): Promise<boolean> {
+    const { holds } = this.options;
+    if (await files.isHeld(unit, await holds.inForce())) return false;
+    return holds.guard(async (inForce) => {
+      if (await files.isHeld(unit, inForce)) return false;
+      await this.inTurn(() => files.remove(({ first }) => first !== unit.first));
+      return true;
     });
-    await this.inTurn(({ index }) => index.prune(first));
   }
 
   /**

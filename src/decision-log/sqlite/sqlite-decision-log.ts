@@ -15,6 +15,7 @@ import type { DecisionRecord, NewDecisionRecord } from '../decision-record.js';
 import type { DecisionStats } from '../decision-stats.js';
 import type { ErasureCounts } from '../erasure/erase-group.js';
 import type { ExportQuery } from '../export-query.js';
+import { noHolds } from '../holds/holds.js';
 import { type LogWriter, type LogWriters, writerNotFound, writerRunning } from '../log-writers.js';
 import { Losses } from '../losses.js';
 import { type CertifiedKey, type LogKeys, logKeyPathOf, openLogKeys } from '../proof/log-keys.js';
@@ -135,6 +136,7 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
       files: () => this.files,
       isIndexed: !options.isShipped,
       retention: options.retention,
+      holds: options.holds ?? noHolds,
       turnPauseMs: options.turnPauseMs,
       turnPatienceMs: options.turnPatienceMs,
       checkShare: options.checkShare,
@@ -341,6 +343,7 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
       newest: end === undefined || end.newest === 0 ? undefined : end.newest,
       name: files?.name,
       missing: files?.missing,
+      held: this.upkeep.heldFiles,
       unindexed: files === undefined || this.options.isShipped ? 0 : files.journal.end.sequence - files.index.indexedTo,
     };
     const problems = [this.kept.damage, files?.problem].filter((what) => what !== undefined);

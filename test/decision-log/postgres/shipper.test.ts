@@ -49,7 +49,7 @@ describe.skipIf(!hasPostgres)('shipping a journal into PostgreSQL', () => {
       latestMs: 1_000,
       count: async () => undefined,
       harden: true,
-      firstDay: () => undefined,
+      expired: async () => new Set(),
       onProblem: (what) => problems.push(what),
       ...options,
     });

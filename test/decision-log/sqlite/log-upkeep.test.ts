@@ -1,5 +1,6 @@
 /** How a file of the journal is ended while commits go on; its index is a stand-in, since a real one cannot be slow at will. */
 import { expect, it, vi } from 'vitest';
+import { noHolds } from '../../../src/decision-log/holds/holds.js';
 import type { JournalFiles } from '../../../src/decision-log/sqlite/journal-files.js';
 import { LogUpkeep } from '../../../src/decision-log/sqlite/log-upkeep.js';
 
@@ -12,7 +13,13 @@ function upkeepOf({ index, turn }: { index: object; turn: () => Promise<boolean>
     measure: async () => undefined,
     closedStep: async () => false,
   } as unknown as JournalFiles;
-  return new LogUpkeep({ files: () => files, retention: undefined, turnPauseMs: undefined, onProblem: vi.fn() });
+  return new LogUpkeep({
+    files: () => files,
+    retention: undefined,
+    holds: noHolds,
+    turnPauseMs: undefined,
+    onProblem: vi.fn(),
+  });
 }
 
 it('while a file is made ready for its end, one commit waits a moment, and those behind it do not wait at all (P4)', async () => {

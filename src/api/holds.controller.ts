@@ -1,0 +1,93 @@
+import { Body, Controller, Delete, Get, Param, Post, Req } from '@nestjs/common';
+import type { FastifyRequest } from 'fastify';
+import { Parts } from '../answers/members.js';
+import { describeHold, HoldDescription } from '../decision-log/holds/hold.js';
+import { HoldAdministration, type HoldAdministrator } from '../decision-log/holds/hold-administration.js';
+import { Requires } from '../http/access.js';
+import { VisibleSets } from '../http/caller.decorator.js';
+import { Documented } from '../http/operation.js';
+import { bodyPipe } from '../http/validation-pipes.js';
+import { CreateHoldRequest } from './holds.requests.js';
+
+class HoldList {
+  @Parts(() => HoldDescription, { description: 'Those in force, the newest first; then those that were released.' })
+  readonly items!: readonly HoldDescription[];
+}
+
+/** Holds keep records from retention and erasure. */
+@Controller('v1/holds')
+export class HoldsController {
+  constructor(private readonly holds: HoldAdministration) {}
+
+  @Get()
+  @Requires('decisions:erase')
+  @Documented({
+    id: 'listHolds',
+    tag: 'holds',
+    summary: 'The holds that keep records from retention and erasure, and those that were released',
+    answers: { 200: { description: 'The holds.', json: HoldList } },
+  })
+  async list(@Req() request: FastifyRequest, @VisibleSets('decisions:erase') sets: Sets): Promise<HoldList> {
+    return { items: (await this.holds.list(administratorOf(request, sets))).map(describeHold) };
+  }
+
+  @Get(':id')
+  @Requires('decisions:erase')
+  @Documented({
+    id: 'readHold',
+    tag: 'holds',
+    summary: 'One hold',
+    answers: { 200: { description: 'The hold.', json: HoldDescription } },
+    refusals: ['hold_not_found'],
+  })
+  async find(
+    @Param('id') id: string,
+    @Req() request: FastifyRequest,
+    @VisibleSets('decisions:erase') sets: Sets,
+  ): Promise<HoldDescription> {
+    return describeHold(await this.holds.find(id, administratorOf(request, sets)));
+  }
+
+  @Post()
+  @Requires('decisions:erase')
+  @Documented({
+    id: 'createHold',
+    tag: 'holds',
+    summary: 'Keep the records of a range and of policy sets from retention and erasure until the hold is released',
+    body: CreateHoldRequest,
+    answers: { 201: { description: 'The hold; it is in force.', json: HoldDescription } },
+    refusals: ['invalid_request', 'policy_set_not_found', 'conflict'],
+  })
+  async create(
+    @Body(bodyPipe) body: CreateHoldRequest,
+    @Req() request: FastifyRequest,
+    @VisibleSets('decisions:erase') sets: Sets,
+  ): Promise<HoldDescription> {
+    return describeHold(await this.holds.add(body, administratorOf(request, sets)));
+  }
+
+  @Delete(':id')
+  @Requires('decisions:erase')
+  @Documented({
+    id: 'releaseHold',
+    tag: 'holds',
+    summary: 'Release a hold: what it alone kept is removed as retention and erasures say',
+    answers: { 200: { description: 'The hold, which is not in force any more.', json: HoldDescription } },
+    refusals: ['hold_not_found'],
+  })
+  async release(
+    @Param('id') id: string,
+    @Req() request: FastifyRequest,
+    @VisibleSets('decisions:erase') sets: Sets,
+  ): Promise<HoldDescription> {
+    return describeHold(await this.holds.release(id, administratorOf(request, sets)));
+  }
+}
+
+/** The policy sets that the caller may hold records of; undefined: all. */
+type Sets = readonly string[] | undefined;
+
+function administratorOf({ caller, ip: address, id: requestId }: FastifyRequest, policySets: Sets): HoldAdministrator {
+  const { name, method } = caller;
+  return { name, method, policySets, address, requestId };
+}

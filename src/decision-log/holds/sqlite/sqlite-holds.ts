@@ -1,0 +1,95 @@
+import { SqliteConnection } from '../../../database/sqlite/sqlite-connection.js';
+import type { Hold, NewHold } from '../hold.js';
+import { Holds, holdNotFound, mostHolds, mostReleased, tooManyHolds } from '../holds.js';
+import { type HoldRow, holdColumns, holdOfRow, newHold, valuesOf } from '../stored-hold.js';
+import { Holds1764800000000 } from './migrations/1764800000000-holds.js';
+
+/** The holds in the service's SQLite database, which commands may change while the service runs. */
+export class SqliteHolds extends Holds {
+  /** A transaction is the connection's, also for what others ask of it meanwhile: so nobody writes within another's. */
+  private last: Promise<unknown> = Promise.resolve();
+
+  private constructor(readonly connection: SqliteConnection) {
+    super();
+  }
+
+  /** `path` is the file of the database; the table is made when it is not there. */
+  static async open(path: string): Promise<SqliteHolds> {
+    return new SqliteHolds(
+      await SqliteConnection.open({ path, migrations: [Holds1764800000000], busyTimeoutMs: 10_000 }),
+    );
+  }
+
+  add(hold: NewHold, now: number): Promise<Hold> {
+    return this.inTransaction(async () => {
+      const added = newHold(hold, now);
+      const [row] = await this.connection.query<{ n: number }>(
+        'SELECT count(*) AS n FROM decision_hold WHERE released IS NULL',
+      );
+      if (row!.n >= mostHolds) throw tooManyHolds();
+      await this.connection.query(
+        `INSERT INTO decision_hold (${holdColumns}) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+        valuesOf(added),
+      );
+      return added;
+    });
+  }
+
+  async list(): Promise<readonly Hold[]> {
+    const inForce = await this.connection.query<HoldRow>(
+      'SELECT * FROM decision_hold WHERE released IS NULL ORDER BY place DESC',
+    );
+    const released = await this.connection.query<HoldRow>(
+      'SELECT * FROM decision_hold WHERE released IS NOT NULL ORDER BY place DESC LIMIT ?',
+      [mostReleased],
+    );
+    return [...inForce, ...released].map(holdOfRow);
+  }
+
+  async find(id: string): Promise<Hold> {
+    const [row] = await this.connection.query<HoldRow>('SELECT * FROM decision_hold WHERE id = ?', [id]);
+    if (row === undefined) throw holdNotFound(id);
+    return holdOfRow(row);
+  }
+
+  release(id: string, by: string, now: number): Promise<Hold> {
+    return this.inTransaction(async () => {
+      const hold = await this.find(id);
+      if (hold.released !== undefined) throw holdNotFound(id, ' in force');
+      const released = 'UPDATE decision_hold SET released = ?, released_by = ? WHERE id = ?';
+      await this.connection.query(released, [now, by, id]);
+      return { ...hold, released: now, releasedBy: by };
+    });
+  }
+
+  async inForce(): Promise<readonly Hold[]> {
+    const rows = await this.connection.query<HoldRow>('SELECT * FROM decision_hold WHERE released IS NULL');
+    return rows.map(holdOfRow);
+  }
+
+  guard<Result>(remove: (inForce: readonly Hold[]) => Promise<Result>): Promise<Result> {
+    return this.inTransaction(async () => remove(await this.inForce()));
+  }
+
+  async close(): Promise<void> {
+    await this.last;
+    await this.connection.close();
+  }
+
+  /** While it lasts, no other process writes to the database either. */
+  private inTransaction<Result>(work: () => Promise<Result>): Promise<Result> {
+    const result = this.last.then(async () => {
+      await this.connection.query('BEGIN IMMEDIATE');
+      try {
+        const result = await work();
+        await this.connection.query('COMMIT');
+        return result;
+      } catch (error) {
+        await this.connection.query('ROLLBACK').catch(() => undefined);
+        throw error;
+      }
+    });
+    this.last = result.catch(() => undefined);
+    return result;
+  }
+}
