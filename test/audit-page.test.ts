@@ -3,6 +3,8 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, expect, it } from 'vitest';
+import { SqliteAuditLog } from '../src/audit/sqlite/sqlite-audit-log.js';
+import { SqliteManagedKeys } from '../src/auth/sqlite/sqlite-managed-keys.js';
 import { engineVersion } from '../src/core/engine/engine-version.js';
 import { currentSemantics } from '../src/core/semantics.js';
 import { SqliteDecisionLog } from '../src/decision-log/sqlite/sqlite-decision-log.js';
@@ -100,6 +102,23 @@ beforeAll(async () => {
   await ask(inSpring, '2026-03-10T09:30:00Z', 'eve', 'F-2050', 20_000);
   await log.stop();
   await archive.close();
+  const audit = await SqliteAuditLog.open({ path: databasePath, mask: (text) => text, onProblem: () => undefined });
+  const made = {
+    type: 'api_key_created',
+    actor: 'it',
+    method: 'command_line',
+    detail: 'till-7: decide, for dana',
+  } as const;
+  await audit.record(made, Date.parse('2026-02-02T08:00:00Z'));
+  await audit.close();
+  const keys = await SqliteManagedKeys.open(databasePath);
+  await keys.create(
+    { name: 'till-7', owner: 'dana', scopes: ['decide'] },
+    'live',
+    'it',
+    Date.parse('2026-02-02T08:00:00Z'),
+  );
+  await keys.close();
 });
 
 it('has the commands of a walk', () => {
@@ -112,6 +131,8 @@ const settled = (text: string) =>
   text
     .replace(/[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}/g, '<id>')
     .replace(/sha256:[0-9a-f]{12,64}/g, 'sha256:…')
+    // The page shows how the lines of an export begin.
+    .replace(/^(\{"kind":.{90}).+$/gm, '$1…')
     .replace(/ +$/gm, '')
     .trimEnd();
 

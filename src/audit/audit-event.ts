@@ -112,6 +112,10 @@ export class AuditQuery extends TimeRangeQuery {
   @OptionalText(1_024)
   readonly requestId?: string;
 
+  /** Events that name somebody, or something, as who did it or within their texts. */
+  @OptionalText(1_024)
+  readonly about?: string;
+
   /** `nextCursor` of the page before. */
   @OptionalText(256)
   readonly cursor?: string;

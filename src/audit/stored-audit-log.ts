@@ -1,6 +1,7 @@
 import { isAway } from '../database/database-error.js';
 import { invalidParameter } from '../errors.js';
 import { readTimeRange } from '../query/time-range.js';
+import { namesInEvent } from './about-event.js';
 import type { AuditEvent, AuditEventType, AuditPage, AuditQuery, NewAuditEvent } from './audit-event.js';
 import { AuditLog, type AuditLogOptions } from './audit-log.js';
 import { type PendingEvent, PendingEvents } from './pending-events.js';
@@ -12,6 +13,8 @@ export interface StoredAuditLogOptions extends AuditLogOptions {
 
 /** What a statement of a search looks for: the members that are given. Times in milliseconds since 1970, `to` excluded. */
 export interface AuditFilter extends Pick<AuditQuery, 'type' | 'actor' | 'address' | 'policySet' | 'requestId'> {
+  /** Only events with this text in one of theirs. */
+  readonly text: string | undefined;
   readonly from: number | undefined;
   readonly to: number | undefined;
   /** Only events about one of these sets. */
@@ -110,8 +113,17 @@ export abstract class StoredAuditLog extends AuditLog {
   }
 
   async search(query: AuditQuery, policySets?: readonly string[]): Promise<AuditPage> {
-    const { type, actor, address, policySet, requestId } = query;
-    const filter = { type, actor, address, policySet, requestId, policySets, ...readTimeRange(query) } as AuditFilter;
+    const { type, actor, address, policySet, requestId, about: text } = query;
+    const filter = {
+      type,
+      actor,
+      address,
+      policySet,
+      requestId,
+      text,
+      policySets,
+      ...readTimeRange(query),
+    } as AuditFilter;
     await this.flush();
     const limit = query.limit ?? defaultLimit;
     const cursor = cursorOf(query.cursor);
@@ -126,7 +138,8 @@ export abstract class StoredAuditLog extends AuditLog {
       const low = Math.max(first, before - rowsPerWindow);
       const most = Math.min(rowsAtOnce, limit + 1 - items.length);
       const rows = await this.find(filter, low, before, most);
-      items.push(...rows.map(toEvent));
+      const events = rows.map(toEvent);
+      items.push(...(text === undefined ? events : events.filter((event) => namesInEvent(event, text))));
       // One event more than asked for shows that there is a next page.
       if (items.length > limit) return { items: items.slice(0, limit), nextCursor: String(items[limit - 1]!.id) };
       if (rows.length === most) before = rows.at(-1)!.id;

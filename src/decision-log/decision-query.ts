@@ -75,6 +75,13 @@ export class DecisionFilters extends CountedFilters {
   @OptionalText(256)
   readonly q?: string;
 
+  /**
+   * Id of a person, or of anything else: records whose subject or resource has it, and those in which another value is equal to it. It is
+   * what an erasure of the id would change.
+   */
+  @OptionalText(1_024)
+  readonly about?: string;
+
   /** A condition in the language of matchers over the record as resolved (record-condition.ts). */
   @OptionalText(longestCondition)
   readonly filter?: string;

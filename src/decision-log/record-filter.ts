@@ -4,6 +4,7 @@ import type { Turns } from '../turns/turns.js';
 import type { DecisionFilters } from './decision-query.js';
 import type { DecisionRecord } from './decision-record.js';
 import { recordsOf, type StoredGroup, type TextTest } from './group-text.js';
+import { relationTo, textsOfPerson } from './person.js';
 import { encodeKey, type IndexedField, indexedFieldNames, indexedFields } from './record-keys.js';
 import type { RecordedVersions } from './recorded-entities.js';
 
@@ -60,6 +61,8 @@ export interface RecordFilter {
   readonly to: number | undefined;
   /** In lower case (A–Z alone). */
   readonly q: string | undefined;
+  /** The id of a person whom records must be about, or name. */
+  readonly about: string | undefined;
   readonly policySets: readonly string[] | undefined;
 }
 
@@ -81,6 +84,7 @@ export function readFilter(query: DecisionFilters, scope: SearchScope): RecordFi
     from,
     to,
     q: query.q === undefined || query.q === '' ? undefined : asciiLower(query.q),
+    about: query.about,
     policySets: scope.policySets,
   };
 }
@@ -91,13 +95,16 @@ export function filterKeys(filter: RecordFilter): Buffer[] {
 }
 
 /** True if the texts of groups must be read to find those that may hold a match. */
-export function readsTexts({ q, scanned }: RecordFilter): boolean {
-  return q !== undefined || scanned.length > 0;
+export function readsTexts({ q, about, scanned }: RecordFilter): boolean {
+  return q !== undefined || about !== undefined || scanned.length > 0;
 }
 
-/** Texts that every group has which holds a record with the values of fields without an index. */
-export function scannedTexts({ scanned }: RecordFilter): string[] {
-  return scanned.map(({ field, value }) => scannedFields[field].text(value));
+/** Texts that every group has which holds a record with the values of fields without an index, and of a person. */
+export function scannedTexts({ scanned, about }: RecordFilter): string[] {
+  const texts = scanned.map(({ field, value }) => scannedFields[field].text(value));
+  const ofPerson = about === undefined ? [] : textsOfPerson(about);
+  // Of several texts any may be there.
+  return ofPerson.length === 1 ? [...texts, ofPerson[0]!] : texts;
 }
 
 /** How a member of this value stands in the text of a record. */
@@ -124,6 +131,10 @@ export async function* matchingRecords(
     tests.push((line) => line.includes(text));
   }
   for (const text of scannedTexts(filter)) tests.push((line) => line.includes(text));
+  if (filter.about !== undefined) {
+    const texts = textsOfPerson(filter.about);
+    tests.push((line) => texts.some((text) => line.includes(text)));
+  }
   if (filter.q !== undefined) {
     const q = inJson(filter.q);
     tests.push((text) => asciiLower(text).includes(q));
@@ -141,7 +152,7 @@ export function maySee(record: DecisionRecord, scope: SearchScope): boolean {
 
 /** Whether a record passes the filters of a query. */
 export function matchesFilter(record: DecisionRecord, filter: RecordFilter): boolean {
-  const { equal, scanned, from, to, q } = filter;
+  const { equal, scanned, from, to, q, about } = filter;
   if (!maySee(record, filter as SearchScope)) return false;
   if (!scanned.every(({ field, value }) => scannedFields[field].test(record, value))) return false;
   if (!equal.every(({ field, value }) => indexedFields[field](record) === value)) return false;
@@ -149,6 +160,7 @@ export function matchesFilter(record: DecisionRecord, filter: RecordFilter): boo
     const time = Date.parse(record.time);
     if ((from !== undefined && time < from) || (to !== undefined && time >= to)) return false;
   }
+  if (about !== undefined && relationTo(record, about) === undefined) return false;
   return q === undefined || mentions(record, q);
 }
 

@@ -63,6 +63,35 @@ export function describeAuditLog(name: string, newHome: () => AuditHome): void {
       expect((await audit.search({})).items).toHaveLength(0);
     });
 
+    it('about somebody are those that name it as who did it or in a text, and not those with a longer name', async () => {
+      const named = [
+        { actor: 'dana' },
+        { detail: 'dana: decide' },
+        { detail: 'a change of user:dana.' },
+        { policySet: 'dana' },
+        { requestId: 'dana' },
+      ] as const;
+      const others = [
+        { actor: 'dana-2', detail: 'bogdana' },
+        { detail: 'dana@example.org, danaé and dana_b' },
+        { actor: 'DANA' },
+      ];
+      for (const event of [...named, ...others]) await audit.record({ type: 'api_key_created', ...event });
+      expect((await audit.search({ about: 'dana' })).items).toMatchObject([...named].reverse());
+      expect((await audit.search({ about: 'dana', limit: 2 })).items).toMatchObject([
+        { requestId: 'dana' },
+        { policySet: 'dana' },
+      ]);
+      const page = await audit.search({ about: 'dana', limit: 2 });
+      expect((await audit.search({ about: 'dana', cursor: page.nextCursor! })).items).toMatchObject(
+        [...named].reverse().slice(2),
+      );
+      expect((await audit.search({ about: 'dana' }, ['dana'])).items).toMatchObject([{ policySet: 'dana' }]);
+      await audit.record({ type: 'api_key_created', detail: '100%_[x]* \\n of it' });
+      for (const about of ['100%_[x]*', '\\n']) expect((await audit.search({ about })).items).toHaveLength(1);
+      expect((await audit.search({ about: '100.' })).items).toEqual([]);
+    });
+
     it('are kept for ever where nothing says otherwise', async () => {
       await audit.record({ type: 'api_key_created' }, 0);
       await audit.prune(Date.now());

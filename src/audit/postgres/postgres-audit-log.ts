@@ -60,6 +60,10 @@ export class PostgresAuditLog extends StoredAuditLog {
       ['time >=', filter.from],
       ['time <', filter.to],
       ['policy_set = ANY', filter.policySets],
+      [
+        "concat_ws(E'\\n', actor, address, policy_set, detail, request_id) LIKE",
+        filter.text && `%${filter.text.replace(/[\\%_]/g, '\\$&')}%`,
+      ],
       ['id >=', low],
       ['id <', before],
     ];

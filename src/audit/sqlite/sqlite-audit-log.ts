@@ -61,6 +61,7 @@ export class SqliteAuditLog extends StoredAuditLog {
       ['request_id = ?', filter.requestId],
       ['time >= ?', filter.from],
       ['time < ?', filter.to],
+      ['instr(concat_ws(char(10), actor, address, policy_set, detail, request_id), ?)', filter.text],
       ['policy_set IN (SELECT value FROM json_each(?))', filter.policySets && JSON.stringify(filter.policySets)],
       ['id >= ?', low],
       ['id < ?', before],

@@ -12,7 +12,7 @@ import { exitCodes, UsageError } from '../exit-code.js';
 import { printReplay, printStats, remarkErred, remarkGaps, remarkIncomplete } from '../print/log-report.js';
 import type { Terminal } from '../print/terminal.js';
 import type { LogSource } from '../sources/log-source.js';
-import { addRecordFilters, addStatsOptions, filtersOf, statsQueryOf } from './log-filters.js';
+import { addRecordFilters, addStatsOptions, filtersOf, recordFilterNames, statsQueryOf } from './log-filters.js';
 import { addHold } from './log-hold-command.js';
 import { addLogSource, type LogOptions, LogReading } from './log-reading.js';
 import { addRotateKey } from './log-rotate-key-command.js';
@@ -127,7 +127,11 @@ function addTail(log: Command, reading: LogReading): void {
 }
 
 function addExport(log: Command, reading: LogReading): void {
-  const lines = ['--policy-set invoices > decisions.ndjson', '--output csv | gzip > decisions.csv.gz'];
+  const lines = [
+    '--policy-set invoices > decisions.ndjson',
+    '--output csv | gzip > decisions.csv.gz',
+    '--about dana > dana.ndjson',
+  ];
   const command = addLogSource(log.command('export')).addHelpText('after', examples('export', lines));
   addRecordFilters(command, { times: true });
   command
@@ -136,12 +140,22 @@ function addExport(log: Command, reading: LogReading): void {
     .addOption(expandOption())
     .addOption(
       new Option(
+        '--about <id>',
+        'all that is kept about a person: decisions about the id or with a value equal to it, audit events, live data, keys, holds; NDJSON',
+      ).conflicts([...recordFilterNames, 'proof', 'expand']),
+    )
+    .addOption(
+      new Option(
         '--proof',
         'the oldest first, with what proves them: salts, checkpoints, and hashes of what is left out (NDJSON, from a database)',
       ).conflicts(['url', 'filter', 'expand']),
     )
-    .action((options: Options<DecisionFilters> & { output: 'ndjson' | 'csv'; expand?: Expansion; proof?: true }) => {
-      const { output: format, expand } = options;
+    .action((options: ExportOptions) => {
+      const { output: format, expand, about } = options;
+      if (about !== undefined) {
+        if (format === 'csv') throw new UsageError('an export about a person is NDJSON');
+        return reading.exportPerson(options, about);
+      }
       if (options.proof === true) {
         if (format === 'csv') throw new UsageError('an export with its proof is NDJSON');
         return reading.exportProof(options.database, filtersOf(options));
@@ -154,6 +168,12 @@ function addExport(log: Command, reading: LogReading): void {
       });
     });
 }
+
+type ExportOptions = Options<DecisionFilters> & {
+  readonly output: 'ndjson' | 'csv';
+  readonly expand?: Expansion;
+  readonly proof?: true;
+};
 
 function addReplay(log: Command, reading: LogReading): void {
   addLogSource(log.command('replay').argument('<id>', 'id of the decision'))

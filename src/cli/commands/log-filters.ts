@@ -62,6 +62,9 @@ function filter(name: FilterName): Option {
   return name === 'decision' ? option.choices(['allow', 'deny']) : option;
 }
 
+/** The names of all options that `addRecordFilters` adds. */
+export const recordFilterNames: readonly string[] = [...filterNames, ...tallyNames, ...timeNames];
+
 /** Adds the options of filters; `times` is false for a command that starts now. */
 export function addRecordFilters(command: Command, { times }: { readonly times: boolean }): void {
   for (const field of [...filterNames, ...tallyNames]) command.addOption(filter(field));

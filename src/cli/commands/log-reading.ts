@@ -6,11 +6,12 @@ import type { DecisionFilters } from '../../decision-log/decision-query.js';
 import type { DecisionRecord } from '../../decision-log/decision-record.js';
 import { MissingEncryptionKey } from '../../encryption/encryption-keys.js';
 import { VerdictError } from '../../errors.js';
-import { UsageError } from '../exit-code.js';
+import { exitCodes, UsageError } from '../exit-code.js';
 import { printRecords } from '../print/log-report.js';
 import { count } from '../print/report.js';
 import type { Terminal } from '../print/terminal.js';
 import { type LogSource, logOfServer } from '../sources/log-source.js';
+import type { NotSearched, PersonStores } from '../sources/person-source.js';
 import { addServerOptions, type ServerOptions } from '../sources/server.js';
 
 /** All of them read one source, and write a table for a person and JSON for a program. */
@@ -60,6 +61,33 @@ export class LogReading {
       });
     } catch (error) {
       if (!isClosedPipe(error)) throw sayWhy(error);
+    }
+  }
+
+  /** Writes all that is kept about a person to standard output. */
+  async exportPerson({ url, database }: LogOptions, id: string): Promise<void> {
+    const { findPerson, personStoresOfServer } = await import('../sources/person-source.js');
+    let stores: PersonStores | undefined;
+    try {
+      if (id === '') throw new UsageError('--about takes the id of a person');
+      if (url !== undefined) stores = personStoresOfServer({ url });
+      else {
+        const { personStoresOfDatabase } = await import('../sources/person-in-database.js');
+        stores = await personStoresOfDatabase(database ?? (await this.readDatabase()));
+      }
+      let isWhole = true;
+      const missed = ({ what, why }: NotSearched) => {
+        isWhole = false;
+        this.terminal.remark(`${what} could not be looked at: ${why}`);
+      };
+      for await (const line of findPerson(stores, id, missed)) {
+        if (!process.stdout.write(`${JSON.stringify(line)}\n`)) await once(process.stdout, 'drain');
+      }
+      process.exitCode = isWhole ? exitCodes.fine : exitCodes.findings;
+    } catch (error) {
+      if (!isClosedPipe(error)) throw sayWhy(error);
+    } finally {
+      await stores?.close();
     }
   }
 

@@ -2,6 +2,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import type { DecisionLog } from '../../../src/decision-log/decision-log.js';
 import { postgresForTests } from '../../database/postgres/databases.js';
 import { hasPostgres, PostgresServer } from '../../database/postgres/postgres-server.js';
+import { describeAbout } from '../about-suite.js';
 import { describeDecisionLog } from '../decision-log-suite.js';
 import { exampleRecord } from '../example-records.js';
 import { temporaryDirectory } from '../temporary-log.js';
@@ -10,6 +11,7 @@ import { sharedHome, startReplica } from './shared-home.js';
 describe.skipIf(!hasPostgres)('PostgreSQL', () => {
   const server = postgresForTests();
   describeDecisionLog('PostgreSQL', () => sharedHome(server));
+  describeAbout('PostgreSQL', () => sharedHome(server));
 
   describe('the log that replicas share', () => {
     const append = async (log: DecisionLog, subject: string): Promise<string> => {

@@ -2,11 +2,13 @@ import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import type { DecisionLog } from '../../../src/decision-log/decision-log.js';
+import { describeAbout } from '../about-suite.js';
 import { describeDecisionLog } from '../decision-log-suite.js';
 import { exampleRecord, noon } from '../example-records.js';
 import { sqliteHome, startLog, temporaryDirectory } from '../temporary-log.js';
 
 describeDecisionLog('SQLite', () => sqliteHome());
+describeAbout('SQLite', () => sqliteHome());
 
 it('the files are made with their directory and belong to their owner alone', async () => {
   const directory = temporaryDirectory();
