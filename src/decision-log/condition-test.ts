@@ -1,7 +1,7 @@
 import type { DecisionFilters } from './decision-query.js';
 import type { DecisionRecord } from './decision-record.js';
 import { type ConditionOutcome, compileCondition, type RecordCondition } from './record-condition.js';
-import type { RecordFilter, SearchScope } from './record-filter.js';
+import { type RecordFilter, type SearchScope, withImplied } from './record-filter.js';
 import { noVersions, type RecordedVersions } from './recorded-entities.js';
 
 /** Parsing a record and looking at what it names takes about as long as reading the texts of this many. */
@@ -39,6 +39,11 @@ export class ConditionTest {
     const cost = this.tested * costPerRecord + this.condition.takeCost();
     this.tested = 0;
     return cost;
+  }
+
+  /** The filter with what the condition says of single fields, which are found by their index. */
+  narrowed(filter: RecordFilter): RecordFilter {
+    return withImplied(filter, this.condition.implied);
   }
 
   /** What tells the query from others, for its cursors. */

@@ -7,7 +7,7 @@ import type { Expansion } from './expansion.js';
 import { recordForSome } from './partial-view.js';
 import { type ConditionOutcome, compileCondition, type RecordCondition } from './record-condition.js';
 import type { FedRecord, FedRecords, RecordFeed } from './record-feed.js';
-import { matchesFilter, type RecordFilter, readFilter } from './record-filter.js';
+import { matchesFilter, type RecordFilter, readFilter, withImplied } from './record-filter.js';
 import { type IndexedField, indexedFields } from './record-keys.js';
 import { expandedRecord, type RecordedVersions } from './recorded-entities.js';
 import { decodePosition, encodePosition, type StreamPosition } from './stream-position.js';
@@ -103,8 +103,8 @@ export class DecisionStream {
    */
   async follow(following: Following, open: () => FollowerSink): Promise<() => void> {
     const { filters, policySets, lastEventId } = following;
-    const filter = readFilter(filters, { policySets });
     const condition = filters.filter === undefined ? undefined : compileCondition(filters.filter);
+    const filter = withImplied(readFilter(filters, { policySets }), condition?.implied ?? []);
     this.refuseTooMany(following.caller);
     const { feed, seal, unseal } = this.options;
     const isSealed = policySets !== undefined;

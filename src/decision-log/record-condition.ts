@@ -95,6 +95,8 @@ export class RecordCondition {
     private readonly run: ReturnType<typeof compileExpression>,
     private readonly steps: number,
     private readonly callsFunctions: boolean,
+    /** Values that fields of a record must have: with another one it does not match, and the condition does not err. */
+    readonly implied: readonly ImpliedValue[],
   ) {}
 
   outcome(record: DecisionRecord, entities: VersionEntities): ConditionOutcome {
@@ -161,11 +163,56 @@ export function compileCondition(text: string): RecordCondition {
     walk(expression, ({ kind }) => {
       callsFunctions ||= kind === 'call' || kind === 'quantified';
     });
-    return new RecordCondition(text, positions, run, expressionSteps(expression), callsFunctions);
+    return new RecordCondition(
+      text,
+      positions,
+      run,
+      expressionSteps(expression),
+      callsFunctions,
+      impliedBy(expression),
+    );
   } catch (error) {
     if (!(error instanceof MatcherSyntaxError)) throw error;
     throw refusal(error.at, error.message, error.hint);
   }
+}
+
+/** Fields of which each record has a text that no mask hides. Those of `IndexedField` have an index. */
+const impliedFields = ['requestId', 'caller', 'policyVersion', 'policySet', 'reason', 'decision', 'via'] as const;
+
+export interface ImpliedValue {
+  readonly field: (typeof impliedFields)[number];
+  readonly value: string;
+}
+
+/** A text that matchers read as a time, which is a number. */
+const likeTime = /^\d{4}-\d\d-\d\d/;
+
+/**
+ * What the terms say that are evaluated first: `decision == 'deny' && via == 'batch' && subject.level > 5` gives two values. The
+ * first term of another form ends it, since that can err before the next one is evaluated.
+ */
+function impliedBy(expression: Expression): ImpliedValue[] {
+  const implied: ImpliedValue[] = [];
+  for (const term of termsOf(expression)) {
+    const value = impliedValue(term);
+    if (value === undefined) break;
+    implied.push(value);
+  }
+  return implied;
+}
+
+/** The terms of `a && b && …` in the order in which they are evaluated. */
+function termsOf(expression: Expression): readonly Expression[] {
+  return expression.kind === 'and' ? [...termsOf(expression.left), ...termsOf(expression.right)] : [expression];
+}
+
+function impliedValue(term: Expression): ImpliedValue | undefined {
+  if (term.kind !== 'binary' || term.operator !== '==') return undefined;
+  const [column, literal] = term.left.kind === 'column' ? [term.left, term.right] : [term.right, term.left];
+  if (column.kind !== 'column' || literal.kind !== 'literal' || typeof literal.value !== 'string') return undefined;
+  const field = impliedFields.find((name) => name === column.name);
+  return field === undefined || likeTime.test(literal.value) ? undefined : { field, value: literal.value };
 }
 
 /** A name that a condition reads: as a value, or what is below it. `has` takes both for a path. */

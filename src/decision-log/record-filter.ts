@@ -89,6 +89,22 @@ export function readFilter(query: DecisionFilters, scope: SearchScope): RecordFi
   };
 }
 
+/** The filter with further values that fields must have. */
+export function withImplied(
+  filter: RecordFilter,
+  implied: readonly { readonly field: IndexedField | 'via'; readonly value: string }[],
+): RecordFilter {
+  if (implied.length === 0) return filter;
+  const equal = [...filter.equal];
+  const scanned = [...filter.scanned];
+  for (const { field, value } of implied) {
+    if (field === 'via') scanned.push({ field, value });
+    else equal.push({ field, value });
+  }
+  equal.sort((a, b) => indexedFieldNames.indexOf(a.field) - indexedFieldNames.indexOf(b.field));
+  return { ...filter, equal, scanned };
+}
+
 /** The index keys of the filter, the most selective first. */
 export function filterKeys(filter: RecordFilter): Buffer[] {
   return filter.equal.map(({ field, value }) => encodeKey(field, value));

@@ -1,5 +1,5 @@
 import { validateSync } from 'class-validator';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { EntityStore } from '../../src/core/manifest/entities.js';
 import { RequestEntities } from '../../src/core/policy/request-entities.js';
 import { DecisionIds } from '../../src/decision-log/decision-ids.js';
@@ -120,4 +120,36 @@ it('masks of several versions apply together, also to what is at the top level a
   expect(
     both.attributesOf(record({ request: { ...request, attributes: undefined as never } }).request),
   ).toBeUndefined();
+});
+
+describe('what the first terms of a condition say of single fields', () => {
+  it.each<[string, object[]]>([
+    [
+      "decision == 'deny' && via == 'batch' && subject.level > 5",
+      [
+        { field: 'decision', value: 'deny' },
+        { field: 'via', value: 'batch' },
+      ],
+    ],
+    [
+      "'crm' == caller && reason == 'no_matching_rule'",
+      [
+        { field: 'caller', value: 'crm' },
+        { field: 'reason', value: 'no_matching_rule' },
+      ],
+    ],
+    // It can err before the second term is evaluated.
+    ["subject.level > 5 && decision == 'deny'", []],
+    ["decision == 'deny' || via == 'batch'", []],
+    ["decision != 'deny'", []],
+    ["!(decision == 'deny')", []],
+    // A mask can hide an id, and not every record has a trace.
+    ["subject == 'ann' && decision == 'deny'", []],
+    ["traceId == 'a' && decision == 'deny'", []],
+    // A time is a number to matchers.
+    ["requestId == '2026-03-03T00:00:00Z'", []],
+    ["reason.rule == 'p'", []],
+  ])('%s', (text, implied) => {
+    expect(compileCondition(text).implied).toEqual(implied);
+  });
 });

@@ -26,8 +26,9 @@ const pieceLength = 32_768;
  * the filters: they may have been among what matches. Throws VerdictError `invalid_request` before the first piece.
  */
 export function exportShared(sources: PageSources, query: ExportQuery, scope: SearchScope): AsyncGenerator<string> {
-  const filter = readFilter(query, scope);
+  const given = readFilter(query, scope);
   const condition = ConditionTest.of(query, scope);
+  const filter = condition?.narrowed(given) ?? given;
   const extent = readExtent(sources);
   // The reader of the pieces gets the error. Until there is one, the error must not end the process.
   extent.catch(() => undefined);

@@ -23,9 +23,10 @@ export async function readSharedPage(
   scope: SearchScope,
 ): Promise<DecisionPage> {
   const { database, tail, keyIndex, pageMs } = sources;
-  const filter = readFilter(query, scope);
+  const given = readFilter(query, scope);
   const condition = ConditionTest.of(query, scope);
-  const identity = ConditionTest.identity(filter, condition);
+  const identity = ConditionTest.identity(given, condition);
+  const filter = condition?.narrowed(given) ?? given;
   const records = limitOf(query);
   const started = performance.now();
   const page = await inSnapshot(database, async (transaction) => {

@@ -27,7 +27,9 @@ export function exportRecords(
 ): AsyncGenerator<string> {
   // The reader of the pieces gets the error. Until there is one, the error must not end the process.
   Promise.resolve(view).catch(() => undefined);
-  return pieces(view, readFilter(query, scope), query, scope, ConditionTest.of(query, scope));
+  const filter = readFilter(query, scope);
+  const condition = ConditionTest.of(query, scope);
+  return pieces(view, condition?.narrowed(filter) ?? filter, query, scope, condition);
 }
 
 async function* pieces(

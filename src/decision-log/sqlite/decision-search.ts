@@ -64,10 +64,11 @@ interface Step {
 
 /** Throws VerdictError `invalid_request` for a time, cursor or limit that is not one, `cursor_expired` for an old cursor. */
 export async function searchRecords(view: LogView, query: DecisionQuery, scope: SearchScope): Promise<DecisionPage> {
-  const filter = readFilter(query, scope);
+  const given = readFilter(query, scope);
   const limit = limitOf(query);
   const condition = ConditionTest.of(query, scope);
-  const identity = ConditionTest.identity(filter, condition);
+  const identity = ConditionTest.identity(given, condition);
+  const filter = condition?.narrowed(given) ?? given;
   const cursor = query.cursor === undefined ? undefined : decodeCursor(query.cursor, identity, view.name);
 
   const items: DecisionRecord[] = [];
@@ -153,15 +154,25 @@ export async function* scan(
     let unitCosts = unitCost;
     for (const range of ranges) {
       before = Math.min(before, range.beyond);
-      while (before > range.low) {
-        const step = await orAround(
-          () => view.read(unit, (...file) => stepIn(file, unit, filter, before, range.low, batch)),
-          () => stepAround(view, unit, before, range.low),
+      const stepBelow = (end: number) =>
+        orAround(
+          () => view.read(unit, (...file) => stepIn(file, unit, filter, end, range.low, batch)),
+          () => stepAround(view, unit, end, range.low),
         );
+      let next: Promise<Step | undefined> | undefined;
+      while (before > range.low) {
+        const step = await (next ?? stepBelow(before));
+        next = undefined;
         // The retention removed the file.
         if (step === undefined) break;
         before = step.before;
+        const isFarOn = batch >= largestBatch;
         batch = Math.min(batch * 2, largestBatch);
+        if (isFarOn && before > range.low) {
+          // Who has read so far will read on: the file is read while the groups are looked at.
+          next = stepBelow(before);
+          next.catch(() => undefined);
+        }
         const last = isLastUnit && range === ranges.at(-1) && before <= range.low;
         yield { ...step, cost: step.cost + unitCosts, unit, last };
         unitCosts = 0;
