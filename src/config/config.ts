@@ -18,7 +18,7 @@ import {
   type ValidationArguments,
 } from 'class-validator';
 import { parseDuration } from '../core/duration.js';
-import { whyNotEncryptionKeys } from '../encryption/encryption-keys.js';
+import { whyNotEncryptionKey, whyNotEncryptionKeys } from '../encryption/encryption-keys.js';
 import { addressList } from './address-list.js';
 import { whyNotBundleUrl, whyNotKeyPlace } from './bundle-places.js';
 import { environmentName } from './environment-name.js';
@@ -112,6 +112,14 @@ export class Config {
       : undefined;
   })
   readonly encryptionKey?: string;
+
+  @Variable(
+    'Key of 32 random bytes in base64 (`openssl rand -base64 32`) for the hashes that records show of attributes under `decisionLog.hash` in a manifest. With another key equal values have other hashes. Default: such attributes are masked.',
+    { secret: true },
+  )
+  @IsOptional()
+  @Rule((value) => whyNotEncryptionKey(value as string))
+  readonly maskKey?: string;
 
   @Variable(
     'Where policy sets come from: `directory`, the folders of VERDICT_POLICY_DIR; `bundle`, signed files at VERDICT_BUNDLE_URL; `database`, what was written by `PUT /v1/policy-sets/{set}`. See docs/policy-sources.md.',

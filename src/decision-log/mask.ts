@@ -1,6 +1,7 @@
 import { nameOfStep } from '../core/json-pointer.js';
 import type { Action, DecisionRequest, Entity, Json, JsonObject } from '../core/request.js';
 import { secretName } from './secret-names.js';
+import type { ValueHash } from './value-hash.js';
 
 /** Replaces a masked value in a record. */
 export const maskedValue = '[masked]';
@@ -9,6 +10,8 @@ export const maskedValue = '[masked]';
 export interface MaskRules {
   /** The value is replaced by `[masked]`. */
   readonly mask: readonly string[];
+  /** The value is replaced by a hash of it (value-hash.ts); without a key by `[masked]`. */
+  readonly hash?: readonly string[];
   /** The member is left out. */
   readonly drop: readonly string[];
 }
@@ -24,10 +27,14 @@ export type Mask = (request: DecisionRequest) => DecisionRequest;
  *     mask({ subject: { id: 'alice', attributes: { ssn: '078-05-1120' } }, …, attributes: { trace: 'x', token: 'y' } })
  *     // { subject: { id: 'alice', attributes: { ssn: '[masked]' } }, …, attributes: { token: '[masked]' } }
  *
+ * `hash` gives what a record shows in the place of a value that a rule hashes.
+ *
  * A record always has a subject id, an action name and a resource id, so a rule that would drop one of them masks it.
  */
-export function compileMask(rules: MaskRules): Mask {
+export function compileMask(rules: MaskRules, hash: ValueHash = () => maskedValue): Mask {
   const tree: RuleNode = { members: new Map() };
+  for (const pointer of rules.hash ?? []) addRule(tree, pointer, hash);
+  // What two rules are about gets the one that shows less.
   for (const pointer of rules.mask) addRule(tree, pointer, 'mask');
   for (const pointer of rules.drop) addRule(tree, pointer, 'drop');
   const whole = tree.action !== undefined;
@@ -55,10 +62,11 @@ export function compileMask(rules: MaskRules): Mask {
 
 interface RuleNode {
   readonly members: Map<string, RuleNode>;
-  action?: 'mask' | 'drop';
+  /** A hash stands for the values that it is given. */
+  action?: 'mask' | 'drop' | ValueHash;
 }
 
-function addRule(root: RuleNode, pointer: string, action: 'mask' | 'drop'): void {
+function addRule(root: RuleNode, pointer: string, action: NonNullable<RuleNode['action']>): void {
   let node = root;
   for (const part of pointer.split('/').slice(1)) {
     const name = nameOfStep(part);
@@ -94,7 +102,7 @@ function maskAction(action: Action, rule: RuleNode | undefined): Action {
 
 function maskAttributes(attributes: JsonObject | undefined, rule: RuleNode | undefined): JsonObject | undefined {
   if (attributes === undefined || rule?.action === 'drop') return undefined;
-  if (rule?.action === 'mask') return Object.fromEntries(Object.keys(attributes).map((name) => [name, maskedValue]));
+  if (rule?.action !== undefined) return Object.fromEntries(Object.keys(attributes).map((name) => [name, maskedValue]));
   return maskMembers(attributes, rule);
 }
 
@@ -119,6 +127,7 @@ function maskMembers(object: JsonObject, rule: RuleNode | undefined): JsonObject
 function maskValue(name: string, value: Json, rule: RuleNode | undefined): Json | undefined {
   if (rule?.action === 'drop') return undefined;
   if (rule?.action === 'mask') return maskedValue;
+  if (rule?.action !== undefined) return rule.action(value);
   // `hasPassword: true` tells nothing that a policy may not depend on.
   if (value === null || typeof value === 'boolean') return value;
   if (secretName(name)) return maskedValue;
@@ -131,6 +140,7 @@ function maskInside(value: Json, rule: RuleNode | undefined): Json {
   // A dropped element would move the others.
   const elements = value.map((element, i) => {
     const own = rule?.members.get(String(i));
+    if (typeof own?.action === 'function') return own.action(element);
     return own?.action === undefined ? maskInside(element, own) : maskedValue;
   });
   return elements.some((element, i) => element !== value[i]) ? elements : value;

@@ -15,6 +15,7 @@ import { invalidParameter } from '../errors.js';
 import type { DecisionRecord } from './decision-record.js';
 import { maskedValue } from './mask.js';
 import type { ResolvedPart, VersionEntities } from './recorded-entities.js';
+import { isHashedValue } from './value-hash.js';
 
 /** Longest text of a condition, in characters. */
 export const longestCondition = 4_096;
@@ -266,7 +267,7 @@ function attributesOfAction({ name, attributes }: Action): EntityAttributes {
 
 /** Whether a value is masked or has a masked part. A comparison with it would say nothing of what was there. */
 function isMasked(value: Json, meter: StepMeter): boolean {
-  if (typeof value === 'string') return value === maskedValue;
+  if (typeof value === 'string') return value === maskedValue || isHashedValue(value);
   if (value === null || typeof value !== 'object') return false;
   const members = Array.isArray(value) ? value : Object.values(value);
   meter.spend(members.length);

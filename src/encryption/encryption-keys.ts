@@ -68,6 +68,11 @@ export function whyNotEncryptionKeys(text: string): string | undefined {
   return undefined;
 }
 
+/** The same for a text that must be one key. */
+export function whyNotEncryptionKey(text: string): string | undefined {
+  return keysIn(text).length > 1 ? 'must be one key' : whyNotEncryptionKeys(text);
+}
+
 function keysIn(text: string): string[] {
   return text.split(/[\s,]+/).filter((part) => part !== '');
 }

@@ -10,6 +10,7 @@ import { PolicySet } from '../core/policy-set.js';
 import { PolicyError } from '../core/problem.js';
 import { currentSemantics, type Semantics } from '../core/semantics.js';
 import { compileMask } from '../decision-log/mask.js';
+import type { ValueHash } from '../decision-log/value-hash.js';
 import { sha256 } from '../digest/sha-256.js';
 import { StockPolicySet } from '../stock-casbin/stock-policy-set.js';
 import { type StockTexts, StockView } from '../stock-casbin/stock-view.js';
@@ -69,6 +70,8 @@ export interface LoadOptions {
   readonly testBudget?: TestBudget | undefined;
   /** Reads its live data, if its manifest lets it have some; without it there is none. */
   readonly data?: (() => Promise<DataSnapshot>) | undefined;
+  /** What records show of values that its manifest hashes; without it they are masked. */
+  readonly hash?: ValueHash | undefined;
 }
 
 /**
@@ -79,22 +82,23 @@ export interface LoadOptions {
  */
 export async function loadPolicySet(
   set: PolicySetFiles,
-  { semantics = currentSemantics, testBudget = defaultTestBudget, data }: LoadOptions = {},
+  { semantics = currentSemantics, testBudget = defaultTestBudget, data, hash }: LoadOptions = {},
 ): Promise<LoadedPolicySet> {
   const options = { ...compileOptions(set.files), semantics };
   const version = versionOf(set.files);
   const ofFiles = await lintIfSmall(await inTurns(compileInSteps(options, () => version, noData)), set.files);
   assert(ofFiles.version === version, 'the version that serves is the one that was compiled');
-  if (ofFiles.manifest.engine === 'casbin') return loadStock(set, ofFiles, testBudget);
+  if (ofFiles.manifest.engine === 'casbin') return loadStock(set, ofFiles, testBudget, hash);
   const budgeted = testedEngine(new PolicySet(ofFiles), testBudget);
   const hasLiveTests = await passTests(set.files, ofFiles, budgeted);
-  if (data === undefined || ofFiles.data === undefined) return LoadedSet.of(set, ofFiles, undefined, hasLiveTests);
+  if (data === undefined || ofFiles.data === undefined)
+    return LoadedSet.of(set, ofFiles, undefined, hasLiveTests, hash);
   const { revisions, ...entries } = await data();
   const inside = await inTurns(addDataInSteps(ofFiles, entries)).catch((error: unknown) => {
     throw error instanceof DataError ? new PolicyError(error.problems.map(unfitData)) : error;
   });
   if (hasLiveTests) await passTests(set.files, inside, testedEngine(new PolicySet(inside), testBudget), 'live');
-  return LoadedSet.of(set, inside, revisions, hasLiveTests);
+  return LoadedSet.of(set, inside, revisions, hasLiveTests, hash);
 }
 
 /**
@@ -124,6 +128,7 @@ class LoadedSet implements LoadedPolicySet {
     private readonly set: PolicySetFiles,
     private readonly inside: CompiledPolicySet,
     private readonly hasLiveTests: boolean,
+    private readonly hash: ValueHash | undefined,
     readonly filesRevision: number | undefined = undefined,
   ) {}
 
@@ -132,6 +137,7 @@ class LoadedSet implements LoadedPolicySet {
     inside: CompiledPolicySet,
     data: SetRevisions | undefined,
     hasLiveTests: boolean,
+    hash: ValueHash | undefined,
     revision?: number,
     filesRevision?: number,
   ): LoadedSet {
@@ -142,17 +148,17 @@ class LoadedSet implements LoadedPolicySet {
         ? inTurns(compiled.evaluateInSteps(request, evaluation))
         : compiled.evaluate(request, evaluation);
     const served = Object.freeze({
-      ...describe(set, inside, compiled),
+      ...describe(set, inside, compiled, hash),
       revision,
       engine: 'verdict' as const,
       evaluate,
     });
-    return new LoadedSet(served, data, set, inside, hasLiveTests, filesRevision);
+    return new LoadedSet(served, data, set, inside, hasLiveTests, hash, filesRevision);
   }
 
   numbered(revision: number | undefined, filesRevision: number | undefined): LoadedSet {
     const served = Object.freeze({ ...this.served, revision });
-    return new LoadedSet(served, this.data, this.set, this.inside, this.hasLiveTests, filesRevision);
+    return new LoadedSet(served, this.data, this.set, this.inside, this.hasLiveTests, this.hash, filesRevision);
   }
 
   async change(change: DataChange, revisions: SetRevisions, options?: ChangeOptions): Promise<ChangedLoadedSet> {
@@ -161,8 +167,9 @@ class LoadedSet implements LoadedPolicySet {
     if (this.hasLiveTests && options?.isTrusted !== true) {
       await passTests(this.set.files, compiled, testedEngine(new PolicySet(compiled), defaultTestBudget), 'live');
     }
-    const { hasLiveTests, filesRevision } = this;
-    const loaded = LoadedSet.of(this.set, compiled, revisions, hasLiveTests, this.served.revision, filesRevision);
+    const { hasLiveTests, hash, filesRevision } = this;
+    const { revision } = this.served;
+    const loaded = LoadedSet.of(this.set, compiled, revisions, hasLiveTests, hash, revision, filesRevision);
     return { ...rest, loaded };
   }
 
@@ -175,8 +182,9 @@ async function loadStock(
   set: PolicySetFiles,
   inside: CompiledPolicySet,
   testBudget: TestBudget,
+  hash: ValueHash | undefined,
 ): Promise<LoadedPolicySet> {
-  const description = describe(set, inside, new PolicySet(inside));
+  const description = describe(set, inside, new PolicySet(inside), hash);
   const stock = await StockPolicySet.load(description.stockView());
   const evaluate: ServedPolicySet['evaluate'] = (request) => stock.evaluate(request);
   try {
@@ -197,14 +205,14 @@ async function loadStock(
   return numbered(undefined, undefined);
 }
 
-function describe(set: PolicySetFiles, inside: CompiledPolicySet, compiled: PolicySet) {
+function describe(set: PolicySetFiles, inside: CompiledPolicySet, compiled: PolicySet, hash: ValueHash | undefined) {
   let view: StockView | undefined;
   const stockView = () => {
     view ??= new StockView(inside, stockTexts(set.files, inside.data));
     return view;
   };
   const { name } = set;
-  return { name, version: inside.version, compiled, mask: compileMask(inside.manifest.decisionLog), stockView };
+  return { name, version: inside.version, compiled, mask: compileMask(inside.manifest.decisionLog, hash), stockView };
 }
 
 /** With more rules than this the linter's warnings are left to `verdict lint`: they would take longer than the load. */

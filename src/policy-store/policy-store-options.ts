@@ -1,3 +1,4 @@
+import type { ValueHash } from '../decision-log/value-hash.js';
 import type { PolicyArchive } from './archive/policy-archive.js';
 import type { LiveSets } from './data/live-sets.js';
 import type { PolicySource } from './policy-source.js';
@@ -30,6 +31,8 @@ export interface PolicyStoreOptions {
   readonly live?: LiveSets;
   readonly log: PolicyStoreLog;
   readonly onLoad?: (event: LoadEvent) => void;
+  /** What records show of values that a manifest hashes; without it they are masked. */
+  readonly hash?: ValueHash | undefined;
   /** The highest age of a set, in milliseconds, at which it answers requests; undefined: any. */
   readonly maxStalenessMs?: number;
   /** Most sets that are served (10,000). */

@@ -15,6 +15,7 @@ import type { SqliteDatabase } from '../database/sqlite/sqlite-database.js';
 import { DecisionLog } from '../decision-log/decision-log.js';
 import { DecisionLogModule } from '../decision-log/decision-log.module.js';
 import { RecordedVersions } from '../decision-log/recorded-entities.js';
+import { valueHash } from '../decision-log/value-hash.js';
 import { EncryptionKeys } from '../encryption/encryption-keys.js';
 import { loggerToken, problemsTo } from '../logging/logging.module.js';
 import { ArchiveRetention } from './archive/archive-retention.js';
@@ -179,7 +180,7 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
         audit: AuditLog,
         observers: LoadObservers,
       ) => {
-        const { databaseUrl, defaultPolicySet, maxPolicySets, maxStaleness } = config;
+        const { databaseUrl, defaultPolicySet, maskKey, maxPolicySets, maxStaleness } = config;
         // An SQLite file is not away: it is on this machine.
         const copy = isPostgresUrl(databaseUrl)
           ? new SpoolCopy(copiedData, copyPlace(config, dataCopyName, log))
@@ -194,6 +195,7 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
             notePolicyLoad(audit, source, event);
           },
           maxSets: maxPolicySets,
+          hash: maskKey === undefined ? undefined : valueHash(Buffer.from(maskKey, 'base64')),
           ...(defaultPolicySet !== undefined && { defaultPolicySet }),
           ...(maxStaleness !== undefined && { maxStalenessMs: parseDuration(maxStaleness)! }),
         });

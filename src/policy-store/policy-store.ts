@@ -43,7 +43,7 @@ export class PolicyStore {
   private isStopped = false;
 
   constructor(private readonly options: PolicyStoreOptions) {
-    this.archived = new ArchivedVersions(options.archive, options.live?.store);
+    this.archived = new ArchivedVersions(options.archive, options.live?.store, options.hash);
     this.sets = new PolicySetTable(options.source.title, options.defaultPolicySet);
     this.service = new VersionService(this.sets, this.archived, options);
     this.loader = new SetLoader(this.sets, this.service, options);

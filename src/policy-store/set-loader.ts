@@ -14,7 +14,10 @@ export class SetLoader {
   constructor(
     private readonly sets: PolicySetTable,
     private readonly service: VersionService,
-    private readonly options: Pick<PolicyStoreOptions, 'archive' | 'live' | 'log' | 'maxSets' | 'onLoad' | 'source'>,
+    private readonly options: Pick<
+      PolicyStoreOptions,
+      'archive' | 'hash' | 'live' | 'log' | 'maxSets' | 'onLoad' | 'source'
+    >,
   ) {}
 
   /** @returns `failed`: something else than the files was at fault, so the same may go well later */
@@ -124,7 +127,11 @@ export class SetLoader {
       this.service.renumber(entry, revision);
       return 'unchanged';
     }
-    const loaded = await loadPolicySet(set, { semantics, data: this.service.dataOf(entry) });
+    const loaded = await loadPolicySet(set, {
+      semantics,
+      data: this.service.dataOf(entry),
+      hash: this.options.hash,
+    });
     entry.checked = checked;
     if (serves() && loaded.data === undefined) {
       await loaded.stop();

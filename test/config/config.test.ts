@@ -100,6 +100,7 @@ describe('the configuration', () => {
     ['VERDICT_SEARCH_RATE_LIMIT', 'off', 'VERDICT_SEARCH_RATE_LIMIT must be a rate'],
     ['VERDICT_ENV', 'Prod', 'VERDICT_ENV must be'],
     ['VERDICT_ENCRYPTION_KEY', 'secret', 'VERDICT_ENCRYPTION_KEY must be 32 random bytes in base64'],
+    ['VERDICT_MASK_KEY', 'secret', 'VERDICT_MASK_KEY must be 32 random bytes in base64'],
     ['VERDICT_MAX_STALENESS', '1999ms', 'VERDICT_MAX_STALENESS must be a duration such as 30s or 5m, of 2s at least'],
     ['VERDICT_MAX_STALENESS', '0', 'VERDICT_MAX_STALENESS must be a duration'],
     ['VERDICT_MAX_STALENESS', '30', 'VERDICT_MAX_STALENESS must be a duration'],

@@ -1,6 +1,8 @@
-import { expect, it } from 'vitest';
+import { createHmac } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
 import type { DecisionRequest, JsonObject } from '../../src/core/request.js';
 import { compileMask } from '../../src/decision-log/mask.js';
+import { valueHash } from '../../src/decision-log/value-hash.js';
 
 const none = { mask: [], drop: [] };
 
@@ -73,4 +75,48 @@ it('member names from prototypes are names like any other', () => {
   expect(JSON.stringify(compileMask(none)(request(hostile)).attributes)).toBe(
     '{"__proto__":{"password":"[masked]"},"constructor":"c","toString":{"token":"[masked]"}}',
   );
+});
+
+describe('values that a rule hashes', () => {
+  const key = Buffer.alloc(32, 7);
+  const hash = valueHash(key);
+  const rules = {
+    mask: ['/subject/attributes/both'],
+    hash: [
+      '/subject/attributes/ssn',
+      '/subject/attributes/both',
+      '/attributes/list/1',
+      '/attributes/token',
+      '/attributes/out',
+    ],
+    drop: ['/attributes/out'],
+  };
+  const asked = request(
+    { list: ['a', '078-05-1120', 1], token: { b: [1], a: null }, out: 1, password: 'hunter2' },
+    { subject: { id: 'alice', attributes: { ssn: '078-05-1120', both: 'x', name: 'Alice' } } },
+  );
+
+  it('are equal where the values are, under one key, and say nothing else', () => {
+    const masked = compileMask(rules, hash)(asked);
+    const ssn = masked.subject.attributes?.ssn as string;
+    expect(ssn).toMatch(/^\[hash:[A-Za-z0-9_-]{22}\]$/);
+    expect(masked).toEqual({
+      ...asked,
+      subject: { id: 'alice', attributes: { ssn, both: '[masked]', name: 'Alice' } },
+      // The name says that it is secret; the rule says how that is kept. Other secrets stay masked.
+      attributes: { list: ['a', ssn, 1], token: hash({ a: null, b: [1] }), password: '[masked]' },
+    });
+    const expected = createHmac('sha256', key).update('"078-05-1120"').digest('base64url').slice(0, 22);
+    // 128 bits end within the last digit.
+    expect(ssn.slice(6, 27)).toBe(expected.slice(0, 21));
+    expect(valueHash(Buffer.alloc(32, 8))('078-05-1120')).not.toBe(ssn);
+    expect(hash('5')).not.toBe(hash(5));
+  });
+
+  it('stay as they are when they are masked again, and are masked without a key', () => {
+    const mask = compileMask(rules, hash);
+    const once = mask(asked);
+    expect(mask(once)).toBe(once);
+    expect(compileMask(rules)(asked).subject.attributes).toEqual({ ssn: '[masked]', both: '[masked]', name: 'Alice' });
+  });
 });

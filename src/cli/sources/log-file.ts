@@ -1,11 +1,15 @@
 /** Reads the decision log in a database without the service. It loads database drivers: import it when needed. */
 
+import { readSecretVariable } from '../../config/secret-variable.js';
 import type { DecisionQuery } from '../../decision-log/decision-query.js';
 import type { SearchScope } from '../../decision-log/record-filter.js';
 import type { RecordedVersions } from '../../decision-log/recorded-entities.js';
+import { type ValueHash, valueHash } from '../../decision-log/value-hash.js';
+import { whyNotEncryptionKey } from '../../encryption/encryption-keys.js';
 import { replay } from '../../pdp/replay.js';
 import { ArchivedEntities } from '../../policy-store/archive/archived-entities.js';
 import { ArchivedVersions } from '../../policy-store/archive/archived-versions.js';
+import { UsageError } from '../exit-code.js';
 import { openArchive, openDecisionLog, openLiveData } from './database.js';
 import { follow } from './follow.js';
 import type { LogSource } from './log-source.js';
@@ -72,11 +76,24 @@ async function openVersions(database: string): Promise<VersionsOfDatabase> {
   };
 }
 
+/** @throws UsageError for a key that is none */
+function maskHash(): ValueHash | undefined {
+  try {
+    const key = readSecretVariable('VERDICT_MASK_KEY', process.env)?.trim();
+    if (key === undefined) return undefined;
+    const fault = whyNotEncryptionKey(key);
+    if (fault !== undefined) throw new Error(`VERDICT_MASK_KEY ${fault}`);
+    return valueHash(Buffer.from(key, 'base64'));
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
 /** The versions of a database, with the live data that they had. */
 async function archivedVersions(database: string) {
   const archive = await openArchive(database);
   const data = await openLiveData(database);
-  const versions = new ArchivedVersions(archive, data);
+  const versions = new ArchivedVersions(archive, data, maskHash());
   return {
     archive,
     versions,

@@ -59,7 +59,11 @@ export interface Manifest {
   readonly limits: ReadonlyMap<string, readonly string[]>;
   /** How a request at a gateway becomes a question. */
   readonly gateway: GatewayMapping;
-  readonly decisionLog: { readonly mask: readonly string[]; readonly drop: readonly string[] };
+  readonly decisionLog: {
+    readonly mask: readonly string[];
+    readonly hash: readonly string[];
+    readonly drop: readonly string[];
+  };
   /** The place of a key, or of an item by its number, for problems that need the model: `placeOf('data', 'roles', '0')`. */
   placeOf(...path: string[]): Place;
 }
@@ -83,7 +87,7 @@ export const defaultManifest: Manifest = Object.freeze({
   searchActions: Object.freeze([]),
   limits: new Map(),
   gateway: defaultGatewayMapping,
-  decisionLog: Object.freeze({ mask: [], drop: [] }),
+  decisionLog: Object.freeze({ mask: [], hash: [], drop: [] }),
   placeOf: () => ({ file: 'policy-set.yaml', line: 1, column: 1 }),
 });
 
@@ -278,9 +282,10 @@ function readLimits(node: YamlNode): Manifest['limits'] {
 }
 
 function readDecisionLog(node: YamlNode): Manifest['decisionLog'] {
-  const members = node.knownMembers('decisionLog', ['mask', 'drop']);
+  const members = node.knownMembers('decisionLog', ['mask', 'hash', 'drop']);
   return Object.freeze({
     mask: members?.mask === undefined ? [] : readPointers(members.mask, 'decisionLog.mask'),
+    hash: members?.hash === undefined ? [] : readPointers(members.hash, 'decisionLog.hash'),
     drop: members?.drop === undefined ? [] : readPointers(members.drop, 'decisionLog.drop'),
   });
 }

@@ -1,5 +1,6 @@
 import { PolicyError } from '../../core/problem.js';
 import { currentSemantics, isSemantics, semanticsBeforeNumbers } from '../../core/semantics.js';
+import type { ValueHash } from '../../decision-log/value-hash.js';
 import { VerdictError, versionNotFound } from '../../errors.js';
 import type { DataSnapshot, LiveDataStore } from '../data/live-data-store.js';
 import { type LoadedPolicySet, type LoadOptions, loadPolicySet } from '../load-policy-set.js';
@@ -15,10 +16,14 @@ export class ArchivedVersions {
   /** The version that was used last is last. */
   private readonly kept = new Map<string, Promise<LoadedPolicySet>>();
 
-  /** @param data has what live data were; undefined where no set has any */
+  /**
+   * @param data has what live data were; undefined where no set has any
+   * @param hash what is shown of values that a manifest hashes; without it they are masked
+   */
   constructor(
     private readonly archive: PolicyArchive | undefined,
     private readonly data?: LiveDataStore,
+    private readonly hash?: ValueHash,
   ) {}
 
   /**
@@ -93,7 +98,7 @@ export class ArchivedVersions {
       throw new VerdictError('policy_version_invalid', `The version is meant under semantics ${number}, and ${known}.`);
     }
     try {
-      return await loadPolicySet(files, { semantics: number, data: dataOf(archived) });
+      return await loadPolicySet(files, { semantics: number, data: dataOf(archived), hash: this.hash });
     } catch (error) {
       if (!(error instanceof PolicyError)) throw error;
       throw new VerdictError('policy_version_invalid', `The version cannot be loaded: ${error.message}.`, {
