@@ -5,6 +5,7 @@ import { EntityAttributes } from '../core/matcher/entity-attributes.js';
 import { type Environment, type Flaw, namesOf } from '../core/matcher/environment.js';
 import { expressionSteps } from '../core/matcher/expression-steps.js';
 import { builtInFunctions } from '../core/matcher/functions/built-in-functions.js';
+import { noDefinitions } from '../core/matcher/known-names.js';
 import { parseExpression } from '../core/matcher/parser.js';
 import { type AttributeSource, withScope } from '../core/matcher/scope.js';
 import { MatcherSyntaxError } from '../core/matcher/syntax-error.js';
@@ -144,6 +145,7 @@ export function compileCondition(text: string): RecordCondition {
     customFunctions: new Map(),
     hasEval: false,
     conditions: { find: () => ({ run: undefined, code: 'matcher_syntax', message: '', hint: undefined, at: 0 }) },
+    definitions: noDefinitions,
     patterns: new PatternLibrary(),
     isMasked,
     report: (flaw) => flaws.push(flaw),

@@ -1,4 +1,7 @@
 /** `policy-set.yaml`: settings of a policy set beside Casbin's own files. */
+import type { DefinedAs } from '../matcher/definitions.js';
+import { languageFunctions, quantifiers } from '../matcher/environment.js';
+import { builtInFunctions } from '../matcher/functions/built-in-functions.js';
 import { cut, quote } from '../quote.js';
 import type { Json } from '../request.js';
 import { currentSemantics, type Semantics } from '../semantics.js';
@@ -37,6 +40,8 @@ export interface Manifest {
   /** Values of tokens of the request definition, where they differ from the default by name. */
   readonly request: ReadonlyMap<string, Binding>;
   readonly definitions: DefinitionNames;
+  /** What bare names in matchers and conditions stand for. */
+  readonly define: ReadonlyMap<string, DefinedAs>;
   readonly roleMatching: ReadonlyMap<string, RoleMatchingNames>;
   /** Which attribute wins if a request and `entities.yaml` both have one. */
   readonly precedence: 'request' | 'stored';
@@ -75,6 +80,7 @@ export const defaultManifest: Manifest = Object.freeze({
   engine: 'verdict',
   request: new Map(),
   definitions: defaultDefinitions,
+  define: new Map(),
   roleMatching: new Map(),
   precedence: 'stored',
   unknownDenied: undefined,
@@ -101,6 +107,7 @@ const keys = [
   'engine',
   'request',
   'definitions',
+  'define',
   'roleMatching',
   'entities',
   'schema',
@@ -138,6 +145,7 @@ export function* readManifestInSteps(
     engine: node.engine?.oneOf('engine', ['verdict', 'casbin']) ?? defaultManifest.engine,
     request: node.request === undefined ? defaultManifest.request : readBindings(node.request, semantics),
     definitions: node.definitions === undefined ? defaultDefinitions : readDefinitions(node.definitions),
+    define: node.define === undefined ? defaultManifest.define : readDefined(node.define, node.engine),
     roleMatching: node.roleMatching === undefined ? defaultManifest.roleMatching : readRoleMatching(node.roleMatching),
     ...readEntityRules(node.entities, defaults),
     schemaRequests: node.schema === undefined ? defaults.schemaRequests : readSchemaRules(node.schema, defaults),
@@ -181,6 +189,44 @@ function readDefinitions(node: YamlNode): DefinitionNames {
     if (name !== undefined) names[key] = name;
   }
   return definitionNames(names);
+}
+
+/** Words that are something else in an expression. */
+const reserved: ReadonlySet<string> = new Set(['true', 'false', 'in', 'IN', 'it', 'and', 'or', 'not', 'xor', 'eval']);
+
+/** `{ limit: 10000, regions: [eu, ch], isOwner: "r.sub.id == r.obj.owner" }`: a text is an expression. */
+function readDefined(node: YamlNode, engine: YamlNode | undefined): Manifest['define'] {
+  const defined = new Map<string, DefinedAs>();
+  if (engine?.isText('casbin') === true) {
+    node.refuse('unsupported_by_stock_casbin', 'the stock package knows no names that a manifest defines');
+  }
+  for (const [name, value] of node.members('define') ?? []) {
+    const what = `define.${cut(name)}`;
+    const isName = /^[A-Za-z][A-Za-z0-9]*$/.test(name) && !reserved.has(name.toLowerCase()) && !isCalled(name);
+    if (!isName) {
+      value.refuse(
+        'bad_definition',
+        `${quote(name)} cannot be defined`,
+        'a name has letters and digits, and means nothing yet',
+      );
+      continue;
+    }
+    const json = value.json();
+    if (typeof json === 'string') defined.set(name, { text: json });
+    else if (isConstant(json)) defined.set(name, { value: json });
+    else
+      value.refuse('wrong_type', `${what} must be an expression in a text, a number, true, false, or a list of values`);
+  }
+  return defined;
+}
+
+function isCalled(name: string): boolean {
+  return builtInFunctions.has(name) || languageFunctions.has(name) || quantifiers.has(name) || /^g\d*$/.test(name);
+}
+
+function isConstant(json: Json): boolean {
+  const isScalar = (value: Json): boolean => value !== null && typeof value !== 'object';
+  return Array.isArray(json) ? json.every(isScalar) : isScalar(json);
 }
 
 /** `{ g2: keyMatch2 }` or `{ g: { names: keyMatch2, domains: keyMatch } }`. */

@@ -92,3 +92,34 @@ export function childrenOf(expression: Expression): readonly Expression[] {
       return expression satisfies never;
   }
 }
+
+/** The expression as if all of it stood at one offset: what a name is defined as, where the name stands. */
+export function relocated(expression: Expression, at: number): Expression {
+  const inner = (part: Expression): Expression => relocated(part, at);
+  switch (expression.kind) {
+    case 'literal':
+    case 'column':
+    case 'attribute':
+    case 'item':
+      return { ...expression, at };
+    case 'unary':
+      return { ...expression, operand: inner(expression.operand), at };
+    case 'binary':
+    case 'in':
+    case 'and':
+    case 'or':
+      return { ...expression, left: inner(expression.left), right: inner(expression.right), at };
+    case 'then':
+      return { ...expression, condition: inner(expression.condition), value: inner(expression.value), at };
+    case 'otherwise':
+      return { ...expression, value: inner(expression.value), fallback: inner(expression.fallback), at };
+    case 'list':
+      return { ...expression, items: expression.items.map(inner), at };
+    case 'call':
+      return { ...expression, args: expression.args.map(inner), at };
+    case 'quantified':
+      return { ...expression, list: inner(expression.list), condition: inner(expression.condition), at };
+    default:
+      return expression satisfies never;
+  }
+}

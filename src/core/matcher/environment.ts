@@ -7,6 +7,7 @@ import type { Json } from '../request.js';
 import type { StepMeter } from '../step-budget.js';
 import type { Expression, Quantifier } from './ast.js';
 import type { FunctionDefinition, PatternTest } from './functions/function-definition.js';
+import type { DefinedNames, KnownNames } from './known-names.js';
 import type { Evaluator } from './scope.js';
 
 /** A function of the embedding program. If it throws, the rule that called it errs. */
@@ -26,6 +27,7 @@ export interface Environment {
   /** Whether `eval` is a function here: in Casbin it is one only where the matcher's text calls it. */
   readonly hasEval: boolean;
   readonly conditions: Conditions;
+  readonly definitions: DefinedNames;
   readonly patterns: PreparedPatterns;
   /**
    * True for a value that no expression may see: reading it is the error `masked_attribute`. Only conditions over records
@@ -82,16 +84,11 @@ export const languageFunctions: ReadonlySet<string> = new Set(['has', 'hasRole']
 /** Calls that ask a condition of each item of a list: `any(r.sub.groups, it == "staff")`. */
 export const quantifiers: ReadonlySet<string> = new Set<Quantifier>(['any', 'all', 'count']);
 
-/** What the parser must know of a name that stands before a parenthesis. */
-export interface CallableNames {
-  isFunction(name: string): boolean;
-  isQuantifier(name: string): boolean;
-}
-
-export function namesOf(environment: Environment): CallableNames {
+export function namesOf(environment: Environment): KnownNames {
   return {
     isFunction: (name) => isFunctionName(environment, name),
     isQuantifier: (name) => quantifiers.has(name) && !environment.customFunctions.has(name),
+    definitionOf: (name, at) => environment.definitions.find(name, at),
   };
 }
 

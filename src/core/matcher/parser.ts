@@ -3,8 +3,8 @@
  * each level to the right and turns it round afterwards: `reorderStages`).
  */
 import { quote } from '../quote.js';
-import type { BinaryOperator, Expression, Quantifier } from './ast.js';
-import type { CallableNames } from './environment.js';
+import { type BinaryOperator, type Expression, type Quantifier, walk } from './ast.js';
+import type { KnownNames } from './known-names.js';
 import { describe, type Token, type TokenKind, tokenise } from './lexer.js';
 import { operatorHint } from './operator-hints.js';
 import { authorsName, type SourceText } from './source-text.js';
@@ -41,7 +41,7 @@ const maxOperators = 1_000;
  *
  * @throws MatcherSyntaxError with the offset of the first place that does not parse.
  */
-export function parseExpression(source: SourceText, names: CallableNames): Expression {
+export function parseExpression(source: SourceText, names: KnownNames): Expression {
   const tokens = tokenise(source, names.isFunction);
   if (tokens.length > maxTokens) {
     throw new MatcherSyntaxError('matcher_syntax', `more than ${maxTokens} words and operators`, 0);
@@ -53,6 +53,8 @@ class Parser {
   private position = 0;
   private depth = 0;
   private operators = 0;
+  /** Of what names are defined as. */
+  private parts = 0;
   private readonly inBrackets = new Set<Expression>();
   /** Whether what is read is the condition of `any`, `all` or `count`, where `it` is an item. */
   private isOfItems = false;
@@ -60,7 +62,7 @@ class Parser {
   constructor(
     private readonly tokens: readonly Token[],
     private readonly source: SourceText,
-    private readonly names: CallableNames,
+    private readonly names: KnownNames,
   ) {}
 
   parse(): Expression {
@@ -125,9 +127,8 @@ class Parser {
       case 'time':
         return { kind: 'literal', value, at };
       case 'variable':
-        return this.isOfItems && value === 'it'
-          ? { kind: 'item', path: [], at }
-          : { kind: 'column', name: String(value), at };
+        if (this.isOfItems && value === 'it') return { kind: 'item', path: [], at };
+        return this.defined(String(value), at) ?? { kind: 'column', name: String(value), at };
       case 'accessor':
         return this.attribute(String(value), at);
       case 'function': {
@@ -143,6 +144,15 @@ class Parser {
       default:
         return this.refuse(`an operand is missing before ${describe(token)}`, at);
     }
+  }
+
+  private defined(name: string, at: number): Expression | undefined {
+    const expression = this.names.definitionOf(name, at);
+    if (expression === undefined) return undefined;
+    // Names in what names are defined as could double at each step.
+    walk(expression, () => this.parts++);
+    if (this.parts > maxTokens) this.refuse(`more than ${maxTokens} words and operators, with those of its names`, at);
+    return expression;
   }
 
   private attribute(word: string, at: number): Expression {

@@ -8,6 +8,7 @@ import type { DefinitionNames, Manifest } from '../manifest/manifest.js';
 import type { NamedText } from '../manifest/yaml-document.js';
 import { walk } from '../matcher/ast.js';
 import type { Environment, Flaw } from '../matcher/environment.js';
+import { functionHint } from '../matcher/function-hint.js';
 import type { FunctionDefinition } from '../matcher/functions/function-definition.js';
 import { isNumber } from '../matcher/number-expression.js';
 import { plainForm } from '../matcher/operator-hints.js';
@@ -50,6 +51,7 @@ export function* checkPolicySet(set: Checked): Generator<void, Combination | Com
     // Which r, p and e a further matcher is used with is the caller's choice: only what is wrong with any is told.
     yield* checkCombination(set, names, ({ code }) => code === 'bad_pattern');
   }
+  if (isCombination(main)) checkDefinitions(set, main);
   checkRoleMatching(set);
   checkLiveData(set);
   checkEffects(set);
@@ -122,6 +124,24 @@ function otherDefinitions({ parts, manifest }: Checked): DefinitionNames[] {
       known.has(letter + suffix) ? letter + suffix : letter;
     return { r: own('r', model.requests), p: own('p', model.policies), e: own('e', model.effects), m };
   });
+}
+
+function checkDefinitions({ manifest, report }: Checked, { environment }: Combination): void {
+  for (const { name, error } of environment.definitions.faults()) {
+    const where = error.at > 0 ? ` (character ${error.at + 1})` : '';
+    const message = `define.${cut(name)}: ${error.message}${where}`;
+    const hint = error.hint ?? functionHint(environment, error.unknownName);
+    const place = manifest.placeOf('define', name);
+    const code = error.code === 'unknown_function' ? error.code : 'definition_syntax';
+    report({
+      severity: 'error',
+      code,
+      message,
+      ...place,
+      refusedByReference: true,
+      ...(hint !== undefined && { hint }),
+    });
+  }
 }
 
 function checkRoleMatching({ manifest, parts, report }: Checked): void {

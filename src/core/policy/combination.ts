@@ -6,8 +6,14 @@ import type { Binding } from '../manifest/binding-text.js';
 import type { DefinitionNames } from '../manifest/manifest.js';
 import { type Expression, walk } from '../matcher/ast.js';
 import { compileExpression } from '../matcher/compile.js';
-import type { CompiledCondition, Conditions, Environment, Flaw } from '../matcher/environment.js';
-import { namesOf } from '../matcher/environment.js';
+import { type DefinedAs, Definitions, textsWith } from '../matcher/definitions.js';
+import {
+  type CompiledCondition,
+  type Conditions,
+  type Environment,
+  type Flaw,
+  namesOf,
+} from '../matcher/environment.js';
 import { expressionSteps } from '../matcher/expression-steps.js';
 import { functionHint } from '../matcher/function-hint.js';
 import { parseExpression } from '../matcher/parser.js';
@@ -58,6 +64,8 @@ export interface CombinationParts {
   readonly model: CasbinModel;
   readonly policies: ReadonlyMap<string, RuleStore>;
   readonly bindings: ReadonlyMap<string, Binding>;
+  /** What the manifest defines. */
+  readonly defined: ReadonlyMap<string, DefinedAs>;
   readonly language: Pick<Environment, 'functions' | 'customFunctions' | 'patterns'>;
   readonly roles: ReadonlyMap<string, RoleGraph>;
 }
@@ -79,7 +87,8 @@ export function* compileCombinationInSteps(
   if (effectText === undefined) return unknownDefinition(names.e);
   if (text === undefined) return unknownDefinition(names.m);
   const source = matcherSource(text, { fromModel: matcher === undefined });
-  const callsEval = /\beval\([^)]*\)/.test(source.text);
+  const texts = textsWith(source.text, parts.defined);
+  const callsEval = texts.some((each) => /\beval\([^)]*\)/.test(each));
   const { roles } = parts;
   const environment: Environment = {
     ...parts.language,
@@ -88,14 +97,15 @@ export function* compileCombinationInSteps(
     policyColumns: policy.columns,
     hasEval: callsEval,
     conditions: { find: (condition) => conditions.find(condition) },
+    definitions: new Definitions(parts.defined, () => namesOf(environment)),
     report,
   };
   const conditions = new ConditionLibrary(environment);
   try {
     const program = compileProgram(source, environment);
     const rules = parts.policies.get(names.p) as RuleStore;
-    const texts = callsEval ? yield* conditions.compileAll(program.expression, rules, policy) : [];
-    yield* prepareRoles([program.expression, ...texts], roles, rules, policy);
+    const ofRules = callsEval ? yield* conditions.compileAll(program.expression, rules, policy) : [];
+    yield* prepareRoles([program.expression, ...ofRules], roles, rules, policy);
     return {
       request,
       policy,
@@ -105,9 +115,9 @@ export function* compileCombinationInSteps(
       effectText,
       program,
       plan: yield* planRules(program, environment, roles, rules),
-      readsRules: source.text.includes(`${names.p}_`),
+      readsRules: texts.some((each) => each.includes(`${names.p}_`)),
       callsEval,
-      tokens: bindTokens(request, parts.bindings, [program.expression, ...texts]),
+      tokens: bindTokens(request, parts.bindings, [program.expression, ...ofRules]),
       conditions,
       environment,
     };

@@ -177,7 +177,14 @@ export function* compileInSteps(
   const roles = yield* buildRoleGraphs(model, table.groupings, matching, links, functions, placeOf, report);
   yield;
   const language: CombinationParts['language'] = { ...functions, patterns: new PatternLibrary() };
-  const parts: CombinationParts = { model, policies: table.policies, bindings: manifest.request, language, roles };
+  const parts: CombinationParts = {
+    model,
+    policies: table.policies,
+    bindings: manifest.request,
+    defined: manifest.define,
+    language,
+    roles,
+  };
   const main = yield* checkPolicySet({
     parts,
     manifest,

@@ -2,6 +2,7 @@
 import { compileExpression } from '../../../src/core/matcher/compile.js';
 import { type CustomFunction, type Environment, type Flaw, namesOf } from '../../../src/core/matcher/environment.js';
 import { builtInFunctions } from '../../../src/core/matcher/functions/built-in-functions.js';
+import { noDefinitions } from '../../../src/core/matcher/known-names.js';
 import { parseExpression } from '../../../src/core/matcher/parser.js';
 import { printExpression } from '../../../src/core/matcher/print.js';
 import { fault, Scope } from '../../../src/core/matcher/scope.js';
@@ -75,6 +76,7 @@ function environmentOf(
     customFunctions: new Map(Object.entries(functions)),
     hasEval: true,
     conditions: { find: () => ({ run: undefined, code: 'matcher_syntax', message: '', hint: undefined, at: 0 }) },
+    definitions: noDefinitions,
     patterns: new PatternLibrary(),
     report: (flaw) => flaws.push(flaw),
   };
