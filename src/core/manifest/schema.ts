@@ -6,6 +6,17 @@
 import { closest } from '../closest.js';
 import { builtInFunctions } from '../matcher/functions/built-in-functions.js';
 import { FunctionError } from '../matcher/functions/function-definition.js';
+import {
+  anyType,
+  booleanType,
+  listType,
+  nullType,
+  numberType,
+  objectType,
+  type Types,
+  textType,
+  typeOf,
+} from '../matcher/value-types.js';
 import { isObject, ownMember } from '../matcher/values.js';
 import { quote } from '../quote.js';
 import type { Json, JsonObject } from '../request.js';
@@ -176,6 +187,47 @@ export function mayBeNull(schema: AttributeSchema, part: SchemaPart, path: reado
       return next !== undefined && isNullable(next, step + 1);
     });
   return (schema.parts.get(part) ?? []).some((candidate) => isNullable(candidate, 0));
+}
+
+/**
+ * The types that an attribute at `path` can have, by what the schemas of the part say: of any type of entity, and of any
+ * branch of a composed schema. What they do not speak of may be anything.
+ */
+export function typesAtPath(schema: AttributeSchema, part: SchemaPart, path: readonly string[]): Types {
+  const candidates = schema.parts.get(part);
+  if (candidates === undefined) return anyType;
+  const typesOf = (candidate: JsonObject, step: number): Types => {
+    // What several say of one value is not put together: one that says nothing is not wrong of any.
+    const branches = [...branchesOf(schema, candidate)];
+    if (branches.length > 1) return anyType;
+    if (step === path.length) return typesNamed(candidate);
+    const properties = objectMember(candidate, 'properties');
+    const next = properties === undefined ? undefined : ownMember(properties, path[step] as string);
+    if (isObject(next)) return typesOf(next, step + 1);
+    // One that knows no such attribute says nothing of it.
+    return leads(schema, candidate, path.slice(step), 0) ? anyType : 0;
+  };
+  const types = candidates.reduce((sum, candidate) => sum | typesOf(candidate, 0), 0);
+  return types === 0 ? anyType : types;
+}
+
+/** Types by the names of JSON Schema. */
+const typesByName: Readonly<Record<string, Types>> = {
+  string: textType,
+  number: numberType,
+  integer: numberType,
+  boolean: booleanType,
+  array: listType,
+  object: objectType,
+  null: nullType,
+};
+
+function typesNamed({ type, enum: values, const: value }: JsonObject): Types {
+  const names = typeof type === 'string' ? [type] : Array.isArray(type) ? type : Object.keys(typesByName);
+  let types = names.reduce<Types>((sum, name) => sum | (typesByName[String(name)] ?? anyType), 0);
+  if (Array.isArray(values)) types &= values.reduce<Types>((sum, each) => sum | typeOf(each), 0);
+  if (value !== undefined) types &= typeOf(value);
+  return types;
 }
 
 function namesNull({ type, enum: values, const: value }: JsonObject): boolean {

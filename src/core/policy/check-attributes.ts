@@ -9,12 +9,12 @@ import type { Manifest } from '../manifest/manifest.js';
 import { type AttributeSchema, allowsPath, knowsPath, namesAt, type SchemaPart } from '../manifest/schema.js';
 import type { NamedText } from '../manifest/yaml-document.js';
 import { type Expression, walk } from '../matcher/ast.js';
-import { namesAllAttributes } from '../matcher/entity-attributes.js';
 import { isObject } from '../matcher/values.js';
 import { cut, quote } from '../quote.js';
 import type { JsonObject } from '../request.js';
 import { entityNodes, storedValueCheck } from '../rules/stored-values.js';
 import type { Semantics } from '../semantics.js';
+import { type AttributeReading, attributeReading } from './attribute-reading.js';
 import { tokenRole } from './binding.js';
 import { checkTexts } from './check-texts.js';
 import { type Combination, conditionColumns } from './combination.js';
@@ -78,21 +78,16 @@ function faultsIn(expression: Expression, { main, schema }: CheckedAttributes): 
   return faults;
 }
 
-interface Reading {
-  readonly part: SchemaPart;
-  readonly path: readonly string[];
-}
-
 /**
  * What `r.token.path` reads; undefined if the schema does not describe it: an entity's own id, attributes as a whole.
  */
-function readingOf(token: string, path: readonly string[]): Reading | undefined {
+function readingOf(token: string, path: readonly string[]): AttributeReading | undefined {
   const role = tokenRole(token);
   switch (role) {
     case 'subject':
     case 'resource':
     case 'action':
-      return entityReading(role, path);
+      return attributeReading(role, path);
     case 'environment':
       return path.length === 0 ? undefined : { part: 'environment', path };
     case 'domain':
@@ -103,15 +98,8 @@ function readingOf(token: string, path: readonly string[]): Reading | undefined 
   }
 }
 
-function entityReading(part: 'subject' | 'resource' | 'action', path: readonly string[]): Reading | undefined {
-  const own = part === 'action' ? ['name'] : ['id', 'type'];
-  if (path.length === 1 && own.includes(path[0] as string)) return undefined;
-  const attributes = namesAllAttributes(path[0]) ? path.slice(1) : path;
-  return attributes.length === 0 ? undefined : { part, path: attributes };
-}
-
 function unknownInBinding({ root, steps }: BindingPath, schema: AttributeSchema): Fault['problem'] | undefined {
-  const read = root === 'attributes' ? ({ part: 'environment', path: steps } as const) : entityReading(root, steps);
+  const read = root === 'attributes' ? ({ part: 'environment', path: steps } as const) : attributeReading(root, steps);
   if (read === undefined || knowsPath(schema, read.part, read.path)) return undefined;
   return unknownAttribute([root, ...steps].join('.'), read.part, read.path, schema);
 }

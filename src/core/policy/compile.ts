@@ -30,6 +30,7 @@ import { admissionOf } from './all-admissions.js';
 import { checkPolicySet } from './check.js';
 import { checkAttributes, checkEntities } from './check-attributes.js';
 import { checkNames } from './check-names.js';
+import { checkTypes } from './check-types.js';
 import {
   type Combination,
   type CombinationError,
@@ -198,7 +199,11 @@ export function* compileInSteps(
     const [files, entitiesText] = [sources.rules, sources.entities];
     yield* checkNames({ model, main, table, entities, rules: files, entitiesText, report });
   }
-  if (isCombination(main)) yield* checkAttributes({ model, manifest, main, schema, rules: sources.rules, report });
+  if (isCombination(main)) {
+    const checked = { model, manifest, main, schema, rules: sources.rules, report };
+    yield* checkAttributes(checked);
+    if (semantics !== 1) yield* checkTypes(checked);
+  }
   const sorted = settleProblems(problems, manifest, options.strict === true);
 
   const version = identify(filesOf(sources));

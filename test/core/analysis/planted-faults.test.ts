@@ -141,12 +141,18 @@ const faults: readonly Fault[] = [
   inRules('unknown_attribute', 3, cond('r.sub.ag > 5'), {
     'schema.yaml': 'subject: { user: { properties: { age: {} } } }\n',
   }),
+  inRules('member_of_text', 3, cond('p.sub.age > 5')),
+  inRules('wrong_operand', 3, cond("r.sub.age > '5' && p.act > 5")),
+  inRules('never_true', 3, cond('p.act == 5')),
+  inRules('not_a_condition', 3, cond("'yes'")),
   inRules('wrong_argument_count', 3, cond('"has(r.sub.a, r.sub.b)"')),
   inRules('bad_argument', 3, cond("weekday('Mars/Base') == 1")),
   inRules('bad_pattern', 3, cond('"regexMatch(r.sub.name, \'(\')"')),
   inModel('eval_of_request', 14, 'eval(p.cond)', 'eval(r.sub.cond)'),
   inModel('non_ascii_matcher', 14, 'eval(p.cond)', 'r.act != "é"'),
 
+  inManifest('bad_definition', 'request: { sub: "${subject.type}:${subject.id}" }\ndefine: { in: 1 }\n', 2),
+  inManifest('definition_syntax', 'request: { sub: "${subject.type}:${subject.id}" }\ndefine: { a: "1 <" }\n', 2),
   inManifest('yaml_syntax', 'request: {', 1),
   inManifest('yaml_alias', 'description: &a b'),
   inManifest('yaml_tag', 'description: !!binary aGk='),

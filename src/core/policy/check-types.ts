@@ -1,0 +1,106 @@
+/** Comparisons that can never be true, operands of the wrong type, conditions that are none: what the types prove. */
+import type { CasbinModel } from '../casbin/casbin-model.js';
+import type { ReportProblem } from '../casbin/document-problem.js';
+import type { BindingPath } from '../manifest/binding-text.js';
+import type { Manifest } from '../manifest/manifest.js';
+import { type AttributeSchema, typesAtPath } from '../manifest/schema.js';
+import type { NamedText } from '../manifest/yaml-document.js';
+import type { Expression } from '../matcher/ast.js';
+import { inferTypes, type KnownTypes, type TypeFault } from '../matcher/infer-types.js';
+import { anyType, booleanType, describeTypes, numberType, type Types, textType } from '../matcher/value-types.js';
+import { attributeReading } from './attribute-reading.js';
+import { checkTexts } from './check-texts.js';
+import { type Combination, conditionColumns } from './combination.js';
+
+export interface CheckedTypes {
+  readonly model: CasbinModel;
+  readonly manifest: Manifest;
+  readonly main: Combination;
+  readonly schema: AttributeSchema;
+  /** The files that the rules were read from, for places in them. */
+  readonly rules: readonly NamedText[];
+  readonly report: ReportProblem;
+}
+
+/**
+ * Reports what is wrong whatever a request is: by literals, by columns of rules, which are texts, by ids, types and names, and by the
+ * schema where requests are held against it; types that it does not name are not looked at.
+ */
+export function* checkTypes(set: CheckedTypes): Generator<void> {
+  const { model, manifest, main, report } = set;
+  const definition = model.matchers.get(manifest.definitions.m);
+  // An effect of its own has the matcher's result, which may be a number.
+  for (const { at, ...fault } of faultsIn(main.program.expression, booleanType | numberType, set)) {
+    report({ severity: 'error', ...fault, file: model.file, ...(definition?.place(at) ?? { line: 1, column: 1 }) });
+  }
+  if (!main.callsEval) return;
+  const isLone = main.program.expression.kind === 'call';
+  for (const column of conditionColumns(main.program.expression, main.policy)) {
+    yield* checkTexts(set, main.rules, column, (text) => {
+      const condition = main.conditions.find(text);
+      if (condition.run === undefined) return [];
+      return faultsIn(condition.expression, isLone ? booleanType | numberType : booleanType, set);
+    });
+  }
+}
+
+function faultsIn(expression: Expression, wanted: Types, set: CheckedTypes): readonly TypeFault[] {
+  const faults: TypeFault[] = [];
+  const known: KnownTypes = {
+    environment: set.main.environment,
+    ofColumn: (name) => typesOfColumn(name, set),
+    ofAttribute: (name, path) => typesOfAttribute(name, path, set),
+    report: (fault) => faults.push(fault),
+  };
+  const types = inferTypes(expression, known);
+  if (faults.length === 0 && (types & wanted) === 0) {
+    faults.push({
+      code: 'not_a_condition',
+      message: `the condition is ${describeTypes(types)}, which is neither true nor false`,
+      hint: 'a condition is a comparison, a call that is true or false, or both with &&, || and !',
+      at: expression.at,
+    });
+  }
+  return faults;
+}
+
+function typesOfColumn(name: string, set: CheckedTypes): Types {
+  const { main, schema } = set;
+  const token = main.tokens[main.request.columns.get(name) ?? -1];
+  if (token === undefined) return anyType;
+  const { line, role } = token;
+  if (line === undefined) {
+    // A program that embeds the engine may ask with numbers, as examples of Casbin do.
+    if (role === 'subject' || role === 'resource' || role === 'action') return textType | numberType;
+    return role === 'attribute' && isHeld(set) ? typesAtPath(schema, 'environment', [token.token]) : anyType;
+  }
+  if (line.kind === 'template') return textType;
+  return typesOfPath(line.path, set) & (textType | numberType) || anyType;
+}
+
+function typesOfPath({ root, steps }: BindingPath, set: CheckedTypes): Types {
+  if (root === 'attributes') return isHeld(set) ? typesAtPath(set.schema, 'environment', steps) : anyType;
+  const reading = attributeReading(root, steps);
+  return reading === undefined ? textType : isHeld(set) ? typesAtPath(set.schema, reading.part, reading.path) : anyType;
+}
+
+function typesOfAttribute(name: string, path: readonly string[], set: CheckedTypes): Types {
+  const token = set.main.tokens[set.main.request.columns.get(name) ?? -1];
+  if (token === undefined) return anyType;
+  const { role } = token;
+  if (role === 'subject' || role === 'resource' || role === 'action') {
+    const isOwn =
+      path.length === 1 &&
+      (path[0] === (role === 'action' ? 'name' : 'id') || (path[0] === 'type' && role !== 'action'));
+    if (isOwn) return textType;
+    const reading = attributeReading(role, path);
+    return reading !== undefined && isHeld(set) ? typesAtPath(set.schema, reading.part, reading.path) : anyType;
+  }
+  if (!isHeld(set)) return anyType;
+  return typesAtPath(set.schema, 'environment', role === 'environment' ? path : [token.token, ...path]);
+}
+
+/** Whether what is evaluated fits the schema: else it says nothing of what a request has. */
+function isHeld({ manifest }: CheckedTypes): boolean {
+  return manifest.schemaRequests === 'deny' || manifest.schemaRequests === 'reject';
+}
