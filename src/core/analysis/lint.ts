@@ -16,6 +16,7 @@ import { findNullAttributes } from './null-attributes.js';
 import { findOwnLimits } from './own-limits.js';
 import { applySilences } from './silences.js';
 import { findUnaskedPaths } from './unasked-paths.js';
+import { findUnlikelyTypes } from './unlikely-types.js';
 
 const checks = [
   findMisreadValues,
@@ -27,6 +28,7 @@ const checks = [
   findOwnLimits,
   findFullScans,
   findUnaskedPaths,
+  findUnlikelyTypes,
 ];
 
 /**

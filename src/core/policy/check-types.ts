@@ -8,15 +8,21 @@ import type { NamedText } from '../manifest/yaml-document.js';
 import type { Expression } from '../matcher/ast.js';
 import { inferTypes, type KnownTypes, type TypeFault } from '../matcher/infer-types.js';
 import { anyType, booleanType, describeTypes, numberType, type Types, textType } from '../matcher/value-types.js';
-import { attributeReading } from './attribute-reading.js';
+import { type AttributeReading, attributeReading } from './attribute-reading.js';
 import { checkTexts } from './check-texts.js';
 import { type Combination, conditionColumns } from './combination.js';
 
-export interface CheckedTypes {
-  readonly model: CasbinModel;
+/** What types are known by. */
+export interface TypeSources {
   readonly manifest: Manifest;
   readonly main: Combination;
   readonly schema: AttributeSchema;
+  /** The types that an attribute seems to have, where nothing proves any. */
+  readonly suggested?: (reading: AttributeReading) => Types;
+}
+
+export interface CheckedTypes extends TypeSources {
+  readonly model: CasbinModel;
   /** The files that the rules were read from, for places in them. */
   readonly rules: readonly NamedText[];
   readonly report: ReportProblem;
@@ -29,22 +35,29 @@ export interface CheckedTypes {
 export function* checkTypes(set: CheckedTypes): Generator<void> {
   const { model, manifest, main, report } = set;
   const definition = model.matchers.get(manifest.definitions.m);
-  // An effect of its own has the matcher's result, which may be a number.
-  for (const { at, ...fault } of faultsIn(main.program.expression, booleanType | numberType, set)) {
+  for (const { at, ...fault } of typeFaultsOfMatcher(set)) {
     report({ severity: 'error', ...fault, file: model.file, ...(definition?.place(at) ?? { line: 1, column: 1 }) });
   }
   if (!main.callsEval) return;
-  const isLone = main.program.expression.kind === 'call';
   for (const column of conditionColumns(main.program.expression, main.policy)) {
-    yield* checkTexts(set, main.rules, column, (text) => {
-      const condition = main.conditions.find(text);
-      if (condition.run === undefined) return [];
-      return faultsIn(condition.expression, isLone ? booleanType | numberType : booleanType, set);
-    });
+    yield* checkTexts(set, main.rules, column, (text) => typeFaultsOfCondition(text, set));
   }
 }
 
-function faultsIn(expression: Expression, wanted: Types, set: CheckedTypes): readonly TypeFault[] {
+/** The result of a matcher may be a number, which Casbin takes for a match. */
+export function typeFaultsOfMatcher(set: TypeSources): readonly TypeFault[] {
+  return faultsIn(set.main.program.expression, booleanType | numberType, set);
+}
+
+/** None for a text that does not parse. */
+export function typeFaultsOfCondition(text: string, set: TypeSources): readonly TypeFault[] {
+  const condition = set.main.conditions.find(text);
+  if (condition.run === undefined) return [];
+  const isWholeMatcher = set.main.program.expression.kind === 'call';
+  return faultsIn(condition.expression, isWholeMatcher ? booleanType | numberType : booleanType, set);
+}
+
+function faultsIn(expression: Expression, wanted: Types, set: TypeSources): readonly TypeFault[] {
   const faults: TypeFault[] = [];
   const known: KnownTypes = {
     environment: set.main.environment,
@@ -64,7 +77,7 @@ function faultsIn(expression: Expression, wanted: Types, set: CheckedTypes): rea
   return faults;
 }
 
-function typesOfColumn(name: string, set: CheckedTypes): Types {
+function typesOfColumn(name: string, set: TypeSources): Types {
   const { main, schema } = set;
   const token = main.tokens[main.request.columns.get(name) ?? -1];
   if (token === undefined) return anyType;
@@ -78,13 +91,13 @@ function typesOfColumn(name: string, set: CheckedTypes): Types {
   return typesOfPath(line.path, set) & (textType | numberType) || anyType;
 }
 
-function typesOfPath({ root, steps }: BindingPath, set: CheckedTypes): Types {
+function typesOfPath({ root, steps }: BindingPath, set: TypeSources): Types {
   if (root === 'attributes') return isHeld(set) ? typesAtPath(set.schema, 'environment', steps) : anyType;
   const reading = attributeReading(root, steps);
   return reading === undefined ? textType : isHeld(set) ? typesAtPath(set.schema, reading.part, reading.path) : anyType;
 }
 
-function typesOfAttribute(name: string, path: readonly string[], set: CheckedTypes): Types {
+function typesOfAttribute(name: string, path: readonly string[], set: TypeSources): Types {
   const token = set.main.tokens[set.main.request.columns.get(name) ?? -1];
   if (token === undefined) return anyType;
   const { role } = token;
@@ -94,13 +107,15 @@ function typesOfAttribute(name: string, path: readonly string[], set: CheckedTyp
       (path[0] === (role === 'action' ? 'name' : 'id') || (path[0] === 'type' && role !== 'action'));
     if (isOwn) return textType;
     const reading = attributeReading(role, path);
-    return reading !== undefined && isHeld(set) ? typesAtPath(set.schema, reading.part, reading.path) : anyType;
+    if (reading === undefined) return anyType;
+    const proved = isHeld(set) ? typesAtPath(set.schema, reading.part, reading.path) : anyType;
+    return proved === anyType ? (set.suggested?.(reading) ?? anyType) : proved;
   }
   if (!isHeld(set)) return anyType;
   return typesAtPath(set.schema, 'environment', role === 'environment' ? path : [token.token, ...path]);
 }
 
 /** Whether what is evaluated fits the schema: else it says nothing of what a request has. */
-function isHeld({ manifest }: CheckedTypes): boolean {
+function isHeld({ manifest }: TypeSources): boolean {
   return manifest.schemaRequests === 'deny' || manifest.schemaRequests === 'reject';
 }

@@ -1,0 +1,65 @@
+/** Comparisons and operands that would be wrong if attributes had no other types than in today's entities. */
+import type { TypeFault } from '../matcher/infer-types.js';
+import { anyType, type Types, typeOf } from '../matcher/value-types.js';
+import { isObject, ownMember } from '../matcher/values.js';
+import type { AttributeReading } from '../policy/attribute-reading.js';
+import { type TypeSources, typeFaultsOfCondition, typeFaultsOfMatcher } from '../policy/check-types.js';
+import { conditionColumns } from '../policy/combination.js';
+import type { PolicyProblem } from '../problem.js';
+import type { Json } from '../request.js';
+import { type Check, type LintedSet, rulesPerStep } from './linted-set.js';
+
+export function* findUnlikelyTypes(set: LintedSet): Check {
+  const { compiled, main } = set;
+  const { manifest, schema, entities, model } = compiled;
+  const known = new Map<string, Types>();
+  const suggested = ({ part, path }: AttributeReading): Types => {
+    if (part === 'action') return anyType;
+    const key = JSON.stringify(path);
+    let types = known.get(key);
+    if (types === undefined) {
+      types = 0;
+      for (const { attributes } of entities) types |= typesIn(attributes, path);
+      known.set(key, types);
+    }
+    return types === 0 ? anyType : types;
+  };
+  const proved: TypeSources = { manifest, main, schema };
+  const likely: TypeSources = { ...proved, suggested };
+  const definition = model.matchers.get(manifest.definitions.m);
+  // What is proved to be wrong was said when the set was loaded.
+  if (definition !== undefined && typeFaultsOfMatcher(proved).length === 0) {
+    for (const fault of typeFaultsOfMatcher(likely)) {
+      yield { ...warning(fault), file: model.file, ...definition.place(fault.at) };
+    }
+  }
+  const columns = main.callsEval ? conditionColumns(main.program.expression, main.policy) : [];
+  const ofTexts = new Map<string, readonly TypeFault[]>();
+  for (const [index, rule] of (columns.length === 0 ? [] : set.rules).entries()) {
+    if (index % rulesPerStep === rulesPerStep - 1) yield undefined;
+    for (const column of columns) {
+      const text = rule.fields[column] ?? '';
+      let faults = ofTexts.get(text);
+      if (faults === undefined) {
+        faults = typeFaultsOfCondition(text, proved).length === 0 ? typeFaultsOfCondition(text, likely) : [];
+        ofTexts.set(text, faults);
+      }
+      for (const fault of faults) yield { ...warning(fault), ...set.places.ofField(rule, column) };
+    }
+  }
+}
+
+function typesIn(attributes: Json, path: readonly string[]): Types {
+  let value: Json | undefined = attributes;
+  for (const step of path) value = isObject(value) ? ownMember(value, step) : undefined;
+  return value === undefined ? 0 : typeOf(value);
+}
+
+function warning({ message, hint }: TypeFault): Pick<PolicyProblem, 'severity' | 'code' | 'message' | 'hint'> {
+  return {
+    severity: 'warning',
+    code: 'unlikely_types',
+    message: `by the entities that there are, ${message}`,
+    hint: `${hint}; schema.yaml says what else it may be`,
+  };
+}
