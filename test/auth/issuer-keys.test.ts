@@ -58,7 +58,7 @@ describe('the keys of an issuer', () => {
     } finally {
       clearInterval(collecting);
     }
-  }, 15_000);
+  });
 
   it('are not looked for where it redirects to', async () => {
     const { publicKey } = await generateKeyPair('ES256');
