@@ -1,4 +1,5 @@
 /** `verdict log export --about`: all that is kept about a person, from a database and from a service. */
+import { cpSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { PersonLine } from '../../src/cli/sources/person-source.js';
@@ -139,6 +140,17 @@ describe('verdict log export --about', () => {
     const ran = await about(args);
     expect(ran.code).toBe(2);
     expect(ran.stderr).toMatch(message);
+  });
+
+  it('says of a log without a database what it could not look at, and makes none', async () => {
+    const folder = temporaryDirectory();
+    for (const name of readdirSync(join(keyed.service.directory, 'data')))
+      if (name.includes('decisions')) cpSync(join(keyed.service.directory, 'data', name), join(folder, name));
+    const ran = await about(['--database', join(folder, 'verdict.sqlite')]);
+    expect(ran.code).toBe(1);
+    expect(linesOf(ran).filter(({ kind }) => kind === 'decision')).toHaveLength(2);
+    expect(ran.stderr).toMatch(/audit events could not be looked at: there is no database/);
+    expect(readdirSync(folder)).not.toContain('verdict.sqlite');
   });
 
   it('is refused without an id', async () => {

@@ -312,6 +312,11 @@ export async function openManagedKeys(database: string): Promise<ManagedKeys> {
   return SqliteManagedKeys.open(database);
 }
 
+/** Whether a service's database is there, beside which a log lies: to open a store of one that is not would make it. */
+export function hasDatabase(database: string): boolean {
+  return isPostgresUrl(database) || existsSync(fileOf(database));
+}
+
 /** Opens the holds, as `openManagedKeys` does the keys. */
 export async function openHolds(database: string): Promise<Holds> {
   if (isPostgresUrl(database)) {

@@ -6,7 +6,15 @@ import { describeHold } from '../../decision-log/holds/hold.js';
 import { VerdictError } from '../../errors.js';
 import { maskCredentials } from '../../logging/mask-credentials.js';
 import type { Attributed, LiveDataStore } from '../../policy-store/data/live-data-store.js';
-import { openAuditLog, openDecisionLog, openHolds, openLiveData, openManagedKeys } from './database.js';
+import {
+  describeDatabase,
+  hasDatabase,
+  openAuditLog,
+  openDecisionLog,
+  openHolds,
+  openLiveData,
+  openManagedKeys,
+} from './database.js';
 import type { DescribedKey } from './key-keeper.js';
 import { type PersonStores, UnreadableStore } from './person-source.js';
 
@@ -27,19 +35,24 @@ export async function personStoresOfDatabase(database: string): Promise<PersonSt
     if (store !== undefined) opened.push(store);
     return store;
   };
+  const isThere = hasDatabase(database);
+  const inDatabase = async <Result>(read: () => Promise<Result>): Promise<Result> => {
+    if (isThere) return readable(read);
+    throw new UnreadableStore(`there is no database ${describeDatabase(database)} beside the log`);
+  };
   let audit: AuditLog | undefined;
   let data: LiveDataStore | undefined;
   return {
     decisions: (about) => log.export({ about }),
     auditEvents: (about, cursor) =>
-      readable(async () => {
+      inDatabase(async () => {
         audit ??= keep(
           await openAuditLog(database, { mask: maskCredentials, onProblem: (_what, error) => Promise.reject(error) }),
         );
         return audit.search({ about, limit: pageSize, ...(cursor !== undefined && { cursor }) });
       }),
     policySets: () =>
-      readable(async () => {
+      inDatabase(async () => {
         data ??= keep(await openLiveData(database));
         return (await data?.heads())?.map(({ name }) => name) ?? [];
       }),
@@ -62,11 +75,11 @@ export async function personStoresOfDatabase(database: string): Promise<PersonSt
       }
     },
     keys: () =>
-      readable(async () => {
+      inDatabase(async () => {
         const keys = keep(await openManagedKeys(database));
         return (await keys.list()).map(describeKey) as readonly DescribedKey[];
       }),
-    holds: () => readable(async () => (await keep(await openHolds(database)).list()).map(describeHold)),
+    holds: () => inDatabase(async () => (await keep(await openHolds(database)).list()).map(describeHold)),
     close: async () => {
       for (const store of opened.reverse()) await store.close();
     },
