@@ -20,6 +20,7 @@ export function checkConfigFiles(config: Config): void {
   const problems = [
     ...unusable,
     ...faultsOfBundles(config),
+    ...faultsOfCheckpointSink(config),
     ...faultsOfDatabaseUrl(config),
     ...faultsOfDataFolder(config),
   ];
@@ -44,6 +45,16 @@ function faultsOfApiKeys({ apiKeysFile: file }: Config): string[] {
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error;
     return error.problems.map((problem) => `${variableName('apiKeysFile')}: ${formatProblem(problem)}`);
+  }
+}
+
+/** What S3 needs of the environment. */
+function faultsOfCheckpointSink({ checkpointSink }: Config): string[] {
+  try {
+    if (checkpointSink?.startsWith('s3:')) readS3Settings(process.env);
+    return [];
+  } catch (error) {
+    return [`${variableName('checkpointSink')}: ${(error as Error).message}`];
   }
 }
 

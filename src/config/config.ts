@@ -21,6 +21,7 @@ import { parseDuration } from '../core/duration.js';
 import { whyNotEncryptionKey, whyNotEncryptionKeys } from '../encryption/encryption-keys.js';
 import { addressList } from './address-list.js';
 import { whyNotBundleUrl, whyNotKeyPlace } from './bundle-places.js';
+import { whyNotCheckpointSink } from './checkpoint-sink.js';
 import { environmentName } from './environment-name.js';
 import { isLoopback } from './loopback.js';
 import { isPostgresUrl, parsePostgresUrl } from './postgres-url.js';
@@ -90,6 +91,14 @@ export class Config {
   @IsOptional()
   @IsString()
   readonly authzenSigningKey?: string;
+
+  @Variable(
+    'Where the checkpoints of the fleet go, one a minute, beside the log of the process: a file that is appended to, `s3://bucket/folder` (an object each, created only), or an `https://` URL that each is posted to. See docs/decision-log-proof.md.',
+    { secret: true },
+  )
+  @IsOptional()
+  @Rule((value) => whyNotCheckpointSink(String(value)))
+  readonly checkpointSink?: string;
 
   @Variable(
     "The fleet's Ed25519 private key, PEM: it certifies the key with which each replica signs checkpoints of its decision log. Several: the first one signs, and each other certifies it. See docs/decision-log-proof.md.",

@@ -2,6 +2,7 @@ import type { DecisionLogStatus, DecisionLogStorage } from './decision-log-statu
 import type { NewDecisionRecord } from './decision-record.js';
 import type { LogWriters } from './log-writers.js';
 import type { StoredProofs } from './proof/decision-proofs.js';
+import type { NoteSigner } from './proof/signed-note.js';
 import type { RecordFeed } from './record-feed.js';
 import { RecordedDecisions } from './recorded-decisions.js';
 
@@ -76,6 +77,12 @@ export abstract class DecisionLog extends RecordedDecisions {
    * @throws VerdictError `writer_not_found`; `writer_running` for one that has not ended
    */
   abstract retire(writer: number): Promise<void>;
+
+  /** Signs all that was committed here; the log does so by itself each minute. */
+  abstract checkpoint(): Promise<unknown>;
+
+  /** Signs for the fleet, or where there is no key of it for this replica; undefined before the start and in mode `off`. */
+  abstract readonly fleetSigner: NoteSigner | undefined;
 
   /** What the log has to prove itself with; each method throws VerdictError `decision_log_unavailable`. */
   abstract readonly proofs: StoredProofs;

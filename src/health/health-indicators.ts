@@ -5,6 +5,7 @@ import { type HealthIndicatorResult, HealthIndicatorService } from '@nestjs/term
 import { ApiKeys } from '../auth/api-keys.js';
 import { ServiceDatabase } from '../database/service-database.js';
 import { DecisionLog } from '../decision-log/decision-log.js';
+import { FleetCheckpoints } from '../fleet/checkpoints/fleet-checkpoints.js';
 import { Fleet } from '../fleet/fleet.js';
 import { PolicyStore } from '../policy-store/policy-store.js';
 
@@ -34,6 +35,7 @@ export class HealthIndicators implements OnModuleDestroy {
     private readonly data: DataDirectory,
     private readonly apiKeys: ApiKeys,
     private readonly replicas: Fleet,
+    private readonly fleetCheckpoints: FleetCheckpoints,
   ) {
     this.loopDelay.enable();
   }
@@ -101,6 +103,25 @@ export class HealthIndicators implements OnModuleDestroy {
     };
     if (!answering) return indicator.down(details);
     const isFine = problem === undefined && missing === undefined && depth <= limit / 2;
+    return isFine ? indicator.up(details) : indicator.degraded(details);
+  }
+
+  /** Degraded while no checkpoint of the fleet can be made, or a sink does not take them. */
+  checkpoints(): HealthIndicatorResult {
+    const indicator = this.indicators.check('checkpoints');
+    const { leads, newest, problem, sinks } = this.fleetCheckpoints.status;
+    const details = {
+      leads,
+      ...(newest !== undefined && { newest: newest.number, time: new Date(newest.time).toISOString() }),
+      ...(problem !== undefined && { problem }),
+      sinks: sinks.map(({ name, place, due, problem: why }) => ({
+        name,
+        place,
+        due,
+        ...(why !== undefined && { problem: why }),
+      })),
+    };
+    const isFine = problem === undefined && sinks.every((sink) => sink.problem === undefined);
     return isFine ? indicator.up(details) : indicator.degraded(details);
   }
 

@@ -32,6 +32,7 @@ export class HealthController {
         () => indicators.keys(),
         () => indicators.fleet(),
         () => indicators.logQueue(),
+        () => indicators.checkpoints(),
         () => indicators.eventLoop(),
         () => indicators.disk(),
       ]),

@@ -5,6 +5,7 @@ import { Config } from '../config/config.js';
 import { dataFolderOf } from '../config/data-folder.js';
 import { DatabaseModule } from '../database/database.module.js';
 import { DecisionLogModule } from '../decision-log/decision-log.module.js';
+import { CheckpointsModule } from '../fleet/checkpoints/checkpoints.module.js';
 import { FleetModule } from '../fleet/fleet.module.js';
 import { HttpModule } from '../http/http.module.js';
 import { PolicyStoreModule } from '../policy-store/policy-store.module.js';
@@ -16,6 +17,7 @@ import { DataDirectory, HealthIndicators } from './health-indicators.js';
 @Module({
   imports: [
     AuthModule,
+    CheckpointsModule,
     DatabaseModule,
     DecisionLogModule,
     FleetModule,

@@ -12,6 +12,8 @@ import { CommitObservers } from '../decision-log/commit-observers.js';
 import { DecisionLog } from '../decision-log/decision-log.js';
 import { DecisionLogModule } from '../decision-log/decision-log.module.js';
 import { ShippingObservers } from '../decision-log/shipping-observers.js';
+import { CheckpointsModule } from '../fleet/checkpoints/checkpoints.module.js';
+import { FleetCheckpoints } from '../fleet/checkpoints/fleet-checkpoints.js';
 import { Fleet } from '../fleet/fleet.js';
 import { FleetModule } from '../fleet/fleet.module.js';
 import { fastifyOf, HttpModule } from '../http/http.module.js';
@@ -32,6 +34,7 @@ import { Metrics } from './metrics.js';
   imports: [
     AuditModule,
     AuthModule,
+    CheckpointsModule,
     DatabaseModule,
     DecisionLogModule,
     FleetModule,
@@ -61,6 +64,7 @@ export class MetricsModule {
     audit: AuditLog,
     database: ServiceDatabase,
     fleet: Fleet,
+    checkpoints: FleetCheckpoints,
     @Inject(LimitLeases) leases: LimitLeases | undefined,
   ) {
     metrics.http.count(fastifyOf(host));
@@ -76,6 +80,7 @@ export class MetricsModule {
       audit,
       database,
       fleet,
+      checkpoints,
       leases,
       dataDirectory: dataFolderOf(config),
     });

@@ -9,10 +9,12 @@ import type { AuditLog } from '../audit/audit-log.js';
 import type { LimitLeases } from '../auth/limit-leases.js';
 import type { ServiceDatabase } from '../database/service-database.js';
 import type { DecisionLog } from '../decision-log/decision-log.js';
+import type { FleetCheckpoints } from '../fleet/checkpoints/fleet-checkpoints.js';
 import type { Fleet } from '../fleet/fleet.js';
 import { type FreshSets, refusalCodes } from '../pdp/fresh-sets.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { CrossCheck } from '../stock-casbin/cross-check.js';
+import { addCheckpointMetrics } from './checkpoint-metrics.js';
 import { addFleetMetrics } from './fleet-metrics.js';
 import { addLimitMetrics } from './limit-metrics.js';
 
@@ -24,6 +26,7 @@ export interface ServiceParts {
   readonly audit: AuditLog;
   readonly database: ServiceDatabase;
   readonly fleet: Fleet;
+  readonly checkpoints: FleetCheckpoints;
   /** Undefined where limits are those of this process. */
   readonly leases: LimitLeases | undefined;
   /** The folder that the service writes to. */
@@ -39,6 +42,7 @@ export function addStateMetrics(registry: Registry, parts: ServiceParts): void {
   addAuditEvents(registry, parts);
   addFiles(registry, parts);
   addFleetMetrics(registry, parts.fleet, parts.policySets);
+  addCheckpointMetrics(registry, parts.checkpoints);
   addLimitMetrics(registry, parts.leases);
 }
 

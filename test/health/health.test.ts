@@ -31,6 +31,7 @@ describe('health', () => {
       'keys',
       'fleet',
       'logQueue',
+      'checkpoints',
       'eventLoop',
       'disk',
     ]);

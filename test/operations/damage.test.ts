@@ -263,7 +263,7 @@ class Witness {
     if (this.log === undefined) return this;
     // Of the indicators the one of the log asks nothing but the log.
     const none = undefined as never;
-    const indicators = new HealthIndicators(new HealthIndicatorService(), none, this.log, none, none, none, none);
+    const indicators = new HealthIndicators(new HealthIndicatorService(), none, this.log, none, none, none, none, none);
     indicators.onModuleDestroy();
     this.seen.add(Object.values(indicators.logQueue())[0]!.status);
     return this;

@@ -34,8 +34,8 @@ export function addVerify(log: Command, terminal: Terminal, readDatabase: () => 
       ),
     )
     .option(
-      '--against <file>',
-      'checkpoints that were kept elsewhere: what GET /v1/decisions/checkpoints answered, or notes',
+      '--against <path>',
+      'checkpoints that were kept elsewhere: what GET /v1/decisions/checkpoints answered, notes, a file or folder of VERDICT_CHECKPOINT_SINK, or the log of a process',
     )
     .addOption(
       new Option(
@@ -53,8 +53,9 @@ export function addVerify(log: Command, terminal: Terminal, readDatabase: () => 
     )
     .action(async (options: VerifyOptions) => {
       const { verifyExportFile, verifyLog } = await import('../sources/verified-log.js');
+      const { readKeptCheckpoints } = await import('../sources/kept-checkpoints.js');
       const keys = keysIn(await contentOf(options.keys), options.keys);
-      const against = options.against === undefined ? [] : notesIn(await contentOf(options.against), options.against);
+      const against = options.against === undefined ? [] : await readKeptCheckpoints(options.against);
       let report: VerificationReport;
       try {
         report =
@@ -95,26 +96,6 @@ function keysIn(text: string, path: string): { key: string; certificates: string
   return keys.map(({ key, certificates }) => ({ key, certificates: Array.isArray(certificates) ? certificates : [] }));
 }
 
-/** A page of the API, a list of its items or of notes, or one note as it is. */
-function notesIn(text: string, path: string): string[] {
-  const read = json(text);
-  const items = Array.isArray(read) ? read : (read as { items?: unknown } | undefined)?.items;
-  const notes =
-    read === undefined && text.startsWith('verdict/') ? [text] : Array.isArray(items) ? items.map(noteOf) : [];
-  if (notes.length === 0 || notes.some((note) => note === undefined)) {
-    throw new UsageError(
-      `${path} holds no checkpoints`,
-      'it must be what GET /v1/decisions/checkpoints answers, or a signed note',
-    );
-  }
-  return notes as string[];
-}
-
-function noteOf(item: unknown): string | undefined {
-  const note = typeof item === 'string' ? item : (item as { note?: unknown } | null)?.note;
-  return typeof note === 'string' ? note : undefined;
-}
-
 function json(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -141,6 +122,8 @@ function printReport(terminal: Terminal, report: VerificationReport): void {
   terminal.print(
     `${count(report.records, 'record')} and ${count(report.checkpoints, 'checkpoint')} verified: ${depth}`,
   );
+  if (report.fleetCheckpoints > 0)
+    terminal.print(`${count(report.fleetCheckpoints, 'checkpoint')} of the fleet verified`);
   if (report.unsigned > 0) terminal.print(`${count(report.unsigned, 'record')} are newer than the newest checkpoint`);
   if (report.unproved > 0) terminal.print(`${count(report.unproved, 'record')} of earlier releases have no proof`);
   terminal.print(report.found === 0 ? 'nothing is wrong or missing' : `${count(report.found, 'finding')}`);

@@ -14,6 +14,7 @@ import type { ProofSink, ProvenSource } from '../../decision-log/proof/proof-sin
 import type { RecordedDecisions } from '../../decision-log/recorded-decisions.js';
 import type { RotatedKeys } from '../../decision-log/sqlite/rotate-keys.js';
 import type { EncryptionKeys } from '../../encryption/encryption-keys.js';
+import type { CheckpointStore } from '../../fleet/checkpoints/checkpoint-store.js';
 import type { PolicyArchive } from '../../policy-store/archive/policy-archive.js';
 import type { LiveDataStore } from '../../policy-store/data/live-data-store.js';
 import { UsageError } from '../exit-code.js';
@@ -87,6 +88,8 @@ export async function openProvenLog(database: string): Promise<Opened<ProvenSour
       return {
         keys: await proofs.keys(),
         locked: undefined,
+        isWhole: true,
+        fleetCheckpoints: await fleetCheckpointsIn(await openCheckpoints(opened)),
         read: (sink: ProofSink, withTexts: boolean) => verifySharedLog(opened, sink, withTexts),
         close: () => Promise.resolve(),
       };
@@ -99,6 +102,9 @@ export async function openProvenLog(database: string): Promise<Opened<ProvenSour
   const file = logIn(fileOf(database));
   // It says by name which file is not there.
   await (await openDecisionLog(file)).close();
+  const { SqliteCheckpointStore } = await import('../../fleet/checkpoints/sqlite/sqlite-checkpoint-store.js');
+  const store = existsSync(file) ? await SqliteCheckpointStore.openToRead(file) : undefined;
+  const fleetCheckpoints = await fleetCheckpointsIn(store).finally(() => store?.close());
   const reader = await DecisionLogReader.open(file, await encryptionKeys());
   const view = await reader.view();
   const path = decisionLogPath(file);
@@ -106,12 +112,31 @@ export async function openProvenLog(database: string): Promise<Opened<ProvenSour
   return {
     keys: await readSigningKeys(view),
     locked: await missingKeyOf(view),
+    isWhole: fleetCheckpoints.length > 0,
+    fleetCheckpoints,
     read: (sink, withTexts) =>
       verifyJournal(view, sink, withTexts, ({ first }) =>
         basename(closed.includes(first) ? closedPathOf(path, first) : path),
       ),
     close: () => reader.close(),
   };
+}
+
+async function openCheckpoints(database: PostgresDatabase): Promise<CheckpointStore | undefined> {
+  if (!(await database.hasTable('fleet_checkpoint'))) return undefined;
+  const { PostgresCheckpointStore } = await import('../../fleet/checkpoints/postgres/postgres-checkpoint-store.js');
+  return new PostgresCheckpointStore(database);
+}
+
+async function fleetCheckpointsIn(store: CheckpointStore | undefined): Promise<string[]> {
+  const notes: string[] = [];
+  for (let after = 0; store !== undefined; ) {
+    const found = await store.after(after, 1_000);
+    if (found.length === 0) break;
+    for (const { note } of found) notes.push(note);
+    after = found.at(-1)!.number;
+  }
+  return notes;
 }
 
 /** The database that the log in a folder lies beside, by the name of its files. */

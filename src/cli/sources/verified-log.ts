@@ -5,6 +5,7 @@ import type { DecisionFilters } from '../../decision-log/decision-query.js';
 import { type CertifiedKey, trustedKeys } from '../../decision-log/proof/log-keys.js';
 import {
   LogVerification,
+  ownCheckpoints,
   type VerificationDepth,
   type VerificationReport,
 } from '../../decision-log/proof/log-verification.js';
@@ -12,6 +13,7 @@ import { ProvenExport, UnprovenLog, verifyExport, WrongExport } from '../../deci
 import { readFilter } from '../../decision-log/record-filter.js';
 import { UsageError } from '../exit-code.js';
 import { openProvenLog } from './database.js';
+import type { KeptNote } from './kept-checkpoints.js';
 
 /**
  * Writes a log with its proof.
@@ -47,7 +49,7 @@ export interface ExportToVerify extends Omit<LogToVerify, 'database' | 'depth'> 
 export async function verifyExportFile({ file, keys, against }: ExportToVerify): Promise<VerificationReport> {
   const begin = (certified: readonly CertifiedKey[]): LogVerification => {
     const verification = new LogVerification({ keys: trustedKeys(keys, certified), depth: 'content' });
-    for (const note of against) verification.checkpoint(note, '--against');
+    compareWith(verification, against);
     return verification;
   };
   const input = createReadStream(file);
@@ -67,7 +69,7 @@ export interface LogToVerify {
   readonly database: string;
   readonly keys: readonly CertifiedKey[];
   /** Checkpoints that were kept elsewhere. */
-  readonly against: readonly string[];
+  readonly against: readonly KeptNote[];
   readonly depth: VerificationDepth;
 }
 
@@ -80,21 +82,26 @@ export async function verifyLog(
   { database, keys, against, depth }: LogToVerify,
   remark: (what: string) => void = () => undefined,
 ): Promise<VerificationReport> {
-  const begin = (certified: readonly CertifiedKey[], depth: VerificationDepth): LogVerification => {
-    const verification = new LogVerification({ keys: trustedKeys(keys, certified), depth });
-    for (const note of against) verification.checkpoint(note, '--against');
-    return verification;
-  };
   const source = await openProvenLog(database);
   try {
     const isLocked = depth === 'content' && source.locked !== undefined;
     if (isLocked) remark(`the structure alone is verified: ${source.locked.message}`);
     const reached = isLocked ? 'structure' : depth;
-    const verification = begin(source.keys, reached);
+    const { isWhole } = source;
+    const verification = new LogVerification({ keys: trustedKeys(keys, source.keys), depth: reached, isWhole });
+    compareWith(verification, against);
+    for (const note of source.fleetCheckpoints) verification.checkpoint(note, ownCheckpoints);
     await source.read(verification, reached === 'content');
     verification.end();
     return verification.report;
   } finally {
     await source.close();
+  }
+}
+
+function compareWith(verification: LogVerification, against: readonly KeptNote[]): void {
+  for (const { note, place, fault } of against) {
+    if (note !== undefined) verification.checkpoint(note, place);
+    else verification.elsewhere({ kind: 'wrong', place, what: fault });
   }
 }

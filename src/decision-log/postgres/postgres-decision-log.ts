@@ -12,6 +12,7 @@ import type { DecisionStats } from '../decision-stats.js';
 import type { ExportQuery } from '../export-query.js';
 import { noHolds } from '../holds/holds.js';
 import type { LogWriters } from '../log-writers.js';
+import type { NoteSigner } from '../proof/signed-note.js';
 import type { RecordFeed } from '../record-feed.js';
 import type { SearchScope } from '../record-filter.js';
 import type { LocalDecisionLog } from '../shipped-journal.js';
@@ -313,6 +314,10 @@ export class PostgresDecisionLog extends DecisionLog {
     await this.own?.checkpoint();
     await this.shipped();
     await this.shipper?.checkpointShipped();
+  }
+
+  get fleetSigner(): NoteSigner | undefined {
+    return this.own?.fleetSigner;
   }
 
   /** The same, and brings the key index and the counts up to it. */

@@ -1,5 +1,5 @@
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
-import type { CheckpointRange, ProvedGroup, StoredProofs } from '../proof/decision-proofs.js';
+import { type CheckpointRange, headAgeMs, type ProvedGroup, type StoredProofs } from '../proof/decision-proofs.js';
 import type { CertifiedKey } from '../proof/log-keys.js';
 import type { StoredTree } from '../proof/merkle-tree.js';
 import type { StoredCheckpoint } from '../proof/stored-checkpoint.js';
@@ -29,6 +29,16 @@ export class SharedProofs implements StoredProofs {
         `SELECT tree, entries, sequence, time, note FROM ${this.database.table('decision_checkpoint')}
          WHERE time < $1::int8 AND ($2::text IS NULL OR tree = $2) ORDER BY time DESC, entries DESC LIMIT $3`,
         [before, tree ?? null, limit],
+      ),
+    );
+  }
+
+  heads(): Promise<readonly StoredCheckpoint[]> {
+    return this.readable(() =>
+      this.database.query<StoredCheckpoint>(
+        `SELECT DISTINCT ON (tree) tree, entries, sequence, time, note FROM ${this.database.table('decision_checkpoint')}
+         WHERE time > $1::int8 ORDER BY tree, writer DESC, entries DESC, time DESC`,
+        [Date.now() - headAgeMs],
       ),
     );
   }

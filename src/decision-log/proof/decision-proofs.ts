@@ -125,10 +125,16 @@ export interface ProvedGroup {
   readonly provable?: number | undefined;
 }
 
+/** A tree that was not signed for longer is not among the heads, in milliseconds: its writer has ended. */
+export const headAgeMs = 86_400_000;
+
 /** What a log has stored to prove itself with. */
 export interface StoredProofs {
   /** The newest first. */
   checkpoints(range: CheckpointRange): Promise<readonly StoredCheckpoint[]>;
+
+  /** The newest checkpoint of each tree of which one was signed in the last day. */
+  heads(): Promise<readonly StoredCheckpoint[]>;
 
   /**
    * Does something with a tree; `work` gets undefined where nothing of it is kept.

@@ -8,6 +8,8 @@ import { addRecordKeys, commonKeys, encodeKeys } from '../record-keys.js';
 import { type CommonTexts, commonTexts, wholeText } from '../record-texts.js';
 import { type RecordedLine, readCommonLine, readRecordLine, writeRecordLine } from '../recorded-lines.js';
 import { type Checkpoint, openCheckpoint } from './checkpoint.js';
+import { FleetChain } from './fleet-chain.js';
+import { isFleetCheckpoint, openFleetCheckpoint } from './fleet-checkpoint.js';
 import { entryOfGap, entryOfGroup, groupRoot, hashGroup, hasSalt, leafHash, saltBytes } from './group-hashes.js';
 import { Frontier, hashBytes, type TreeHash } from './merkle-tree.js';
 import type { ProofSink, StoredProofGap, StoredProofGroup, TreePart } from './proof-sink.js';
@@ -44,6 +46,8 @@ export interface VerificationReport {
   readonly erasures: readonly ErasedRecords[];
   /** Checkpoints that were found right. */
   readonly checkpoints: number;
+  /** Checkpoints of the fleet that are signed, whichever place they are from. */
+  readonly fleetCheckpoints: number;
   /** The first findings, in the order of the log. */
   readonly findings: readonly Finding[];
   /** How many there are in all. */
@@ -64,6 +68,24 @@ export type ExportedRecord = { readonly record: DecisionRecord } & (
   | { readonly leaf: string; readonly salt?: undefined }
 );
 
+export interface LogVerificationOptions {
+  /** Their signatures count. */
+  readonly keys: readonly NoteKey[];
+  readonly depth: VerificationDepth;
+  /** Whether the log has the trees of all writers (true); false for a replica's own, where others are elsewhere. */
+  readonly isWhole?: boolean;
+}
+
+/** The place of the checkpoints of the fleet that the database itself has. */
+export const ownCheckpoints = 'the database';
+
+/** What a checkpoint, or one of the fleet, says of a tree. */
+interface SignedHead {
+  readonly checkpoint: Checkpoint;
+  readonly place: string;
+  readonly isOfFleet: boolean;
+}
+
 /** Most findings, gaps and erasures that are listed. */
 const mostListed = 100;
 
@@ -81,7 +103,8 @@ export class LogVerification implements ProofSink {
   private readonly keys: readonly NoteKey[];
   private readonly depth: VerificationDepth;
   /** By tree, in order of their sizes. */
-  private readonly checkpoints = new Map<string, { readonly checkpoint: Checkpoint; readonly place: string }[]>();
+  private readonly checkpoints = new Map<string, SignedHead[]>();
+  private readonly fleet = new FleetChain();
   private readonly anchors = new Map<string, Checkpoint>();
   private readonly findings: Finding[] = [];
   private readonly gaps: (Loss & { cause: GapCause })[] = [];
@@ -100,16 +123,30 @@ export class LogVerification implements ProofSink {
   private next = 0;
   private hasRemoved = false;
 
-  constructor(options: { readonly keys: readonly NoteKey[]; readonly depth: VerificationDepth }) {
+  private readonly isWhole: boolean;
+
+  constructor(options: LogVerificationOptions) {
     this.keys = options.keys;
     this.depth = options.depth;
+    this.isWhole = options.isWhole ?? true;
   }
 
   get report(): VerificationReport {
     const { depth, records, unproved, gaps, findings, found } = this;
     const unsigned = Math.max(0, records - this.signedTo);
     const erasures = [...this.erasures.values()];
-    return { depth, records, unproved, unsigned, gaps, erasures, checkpoints: this.rightCheckpoints, findings, found };
+    return {
+      depth,
+      records,
+      unproved,
+      unsigned,
+      gaps,
+      erasures,
+      checkpoints: this.rightCheckpoints,
+      fleetCheckpoints: this.fleet.size,
+      findings,
+      found,
+    };
   }
 
   /**
@@ -118,6 +155,10 @@ export class LogVerification implements ProofSink {
    * @param beside what the store says of it, where it is from the log
    */
   checkpoint(note: string, place: string, beside?: Pick<StoredCheckpoint, 'entries' | 'sequence' | 'time'>): void {
+    if (isFleetCheckpoint(note)) {
+      this.fleetCheckpoint(note, place);
+      return;
+    }
     const checkpoint = openCheckpoint(note, this.keys);
     if (checkpoint === undefined) {
       this.note({ kind: 'wrong', place, what: 'a checkpoint is not signed by any of these keys, or was changed' });
@@ -132,8 +173,33 @@ export class LogVerification implements ProofSink {
       return;
     }
     const known = this.checkpoints.get(tree) ?? [];
-    known.push({ checkpoint, place });
+    known.push({ checkpoint, place, isOfFleet: false });
     this.checkpoints.set(tree, known);
+  }
+
+  private fleetCheckpoint(note: string, place: string): void {
+    const checkpoint = openFleetCheckpoint(note, this.keys);
+    if (checkpoint === undefined) {
+      const what = 'a checkpoint of the fleet is not signed by any of these keys, or was changed';
+      this.note({ kind: 'wrong', place, what });
+      return;
+    }
+    const { number, time, heads } = checkpoint;
+    this.fleet.add(checkpoint, note, place);
+    for (const head of heads) {
+      const known = this.checkpoints.get(head.tree) ?? [];
+      this.checkpoints.set(head.tree, known);
+      const last = known.at(-1);
+      // An idle writer's is the same each minute.
+      if (last?.isOfFleet && last.checkpoint.size === head.size && last.checkpoint.root.equals(head.root)) continue;
+      const signed = { ...head, time, isAnchor: false };
+      known.push({ checkpoint: signed, place: `${place}, checkpoint ${number}`, isOfFleet: true });
+    }
+  }
+
+  /** What is wrong at a place that is not the log. */
+  elsewhere(finding: Finding): void {
+    this.note(finding);
   }
 
   /** Records that nothing proves, since an earlier release recorded them. */
@@ -295,8 +361,13 @@ export class LogVerification implements ProofSink {
 
   end(): void {
     if (this.part !== undefined) this.endTree(this.part);
+    for (const each of this.fleet.breaks(ownCheckpoints)) this.note(each);
+    const hasOne = [...this.checkpoints.keys()].some((tree) => this.trees.has(tree));
     for (const [tree, all] of this.checkpoints) {
-      if (this.trees.has(tree)) continue;
+      // Those of other writers are elsewhere, and the retention may have removed all of a tree.
+      const isElsewhere = !this.isWhole && hasOne && all.every(({ isOfFleet }) => isOfFleet);
+      const removedTo = this.anchors.get(tree)?.size ?? 0;
+      if (this.trees.has(tree) || isElsewhere || all.every(({ checkpoint }) => checkpoint.size <= removedTo)) continue;
       const { checkpoint, place } = all.at(-1)!;
       this.note({
         kind: 'missing',

@@ -69,6 +69,10 @@ export interface ProvenSource {
   readonly keys: readonly CertifiedKey[];
   /** Why the records cannot be read, but only their structure; undefined where they can. */
   readonly locked: Error | undefined;
+  /** Whether it has the trees of all writers. */
+  readonly isWhole: boolean;
+  /** The checkpoints of the fleet, as they were before the log was looked at. */
+  readonly fleetCheckpoints: readonly string[];
   /** Gives all of it to the sink; `withTexts`: the records, too. */
   read(sink: ProofSink, withTexts: boolean): Promise<void>;
 }

@@ -18,6 +18,11 @@ export class JournalProofs implements StoredProofs {
     return readCheckpoints(await this.view(), range);
   }
 
+  /** Of one journal there is one. */
+  heads(): Promise<readonly StoredCheckpoint[]> {
+    return this.checkpoints({ before: Number.MAX_SAFE_INTEGER, limit: 1 });
+  }
+
   async inTree<T>(name: string, work: (tree: StoredTree | undefined) => Promise<T>, entry?: number): Promise<T> {
     return work(await JournalFilesTree.open(await this.view(), name, entry));
   }

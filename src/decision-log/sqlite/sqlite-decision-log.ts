@@ -249,6 +249,10 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
     () => this.publishedKeys,
   );
 
+  get fleetSigner(): NoteSigner | undefined {
+    return this.keys?.fleet ?? this.keys?.signer;
+  }
+
   get signer(): NoteSigner | undefined {
     return this.keys?.signer;
   }

@@ -36,8 +36,13 @@ async function madeLog(directory: string, records = 40): Promise<readonly Certif
   return losing.publishedKeys;
 }
 
-const verified = (directory: string, keys: readonly CertifiedKey[], against: string[] = []) =>
-  verifyLog({ database: databaseIn(directory), keys, against, depth: 'content' });
+const verified = (directory: string, keys: readonly CertifiedKey[], notes: string[] = []) =>
+  verifyLog({
+    database: databaseIn(directory),
+    keys,
+    against: notes.map((note) => ({ note, place: 'elsewhere' })),
+    depth: 'content',
+  });
 
 async function change(path: string, ...statements: string[]): Promise<void> {
   const connection = await SqliteConnection.open({ path, busyTimeoutMs: 0, wal: false });
