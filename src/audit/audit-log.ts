@@ -1,3 +1,4 @@
+import type { ChainEnd } from './audit-chain.js';
 import type { AuditEventType, AuditPage, AuditQuery, NewAuditEvent } from './audit-event.js';
 
 /** What the owner of an audit log chooses, wherever its events are stored. */
@@ -6,6 +7,8 @@ export interface AuditLogOptions {
   readonly mask: (text: string) => string;
   /** Greatest age of an event, in milliseconds; older ones are deleted. Without it none is. */
   readonly maxAgeMs?: number;
+  /** Whether nothing is deleted before `signWith` says who signs what is (false). */
+  readonly waitsForSigner?: boolean;
   /** Hears of events that could not be written or deleted, where no caller waits for an error. */
   readonly onProblem: (what: string, error: unknown) => void;
 }
@@ -46,6 +49,16 @@ export abstract class AuditLog {
    * @throws VerdictError `invalid_request` for a time or cursor that is not one
    */
   abstract search(query: AuditQuery, policySets?: readonly string[]): Promise<AuditPage>;
+
+  /** How far the events are chained (audit-chain.ts); undefined before the first. */
+  abstract head(): Promise<ChainEnd | undefined>;
+
+  /**
+   * From now on, what is deleted is signed: so it can be told from what somebody removed.
+   *
+   * @param sign makes a signed note of a text; undefined where it has no key
+   */
+  abstract signWith(sign: (text: string) => string | undefined): void;
 
   /** Deletes the events that are older than `maxAgeMs` at `now` (milliseconds since 1970). The log also does so by itself. */
   abstract prune(now: number): Promise<void>;

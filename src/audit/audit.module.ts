@@ -22,6 +22,7 @@ import { SqliteAuditLog } from './sqlite/sqlite-audit-log.js';
       useFactory: (config: Config, logger: Logger, database: SqliteDatabase | PostgresDatabase): Promise<AuditLog> => {
         const options: AuditLogOptions = {
           mask: maskCredentials,
+          waitsForSigner: true,
           ...(config.auditRetentionDays !== undefined && { maxAgeMs: config.auditRetentionDays * dayMs }),
           onProblem: problemsTo(logger),
         };

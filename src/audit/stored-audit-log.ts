@@ -2,8 +2,10 @@ import { isAway } from '../database/database-error.js';
 import { invalidParameter } from '../errors.js';
 import { readTimeRange } from '../query/time-range.js';
 import { namesInEvent } from './about-event.js';
+import { anchorText, type ChainEnd } from './audit-chain.js';
 import type { AuditEvent, AuditEventType, AuditPage, AuditQuery, NewAuditEvent } from './audit-event.js';
 import { AuditLog, type AuditLogOptions } from './audit-log.js';
+import type { AuditRow, NewAuditRow } from './audit-row.js';
 import { type PendingEvent, PendingEvents } from './pending-events.js';
 
 export interface StoredAuditLogOptions extends AuditLogOptions {
@@ -21,26 +23,10 @@ export interface AuditFilter extends Pick<AuditQuery, 'type' | 'actor' | 'addres
   readonly policySets: readonly string[] | undefined;
 }
 
-/** An event as it lies in a table, in the order of the columns: those that are texts may be null. */
-export interface AuditRow {
-  readonly id: number;
-  readonly time: number;
-  readonly type: AuditEventType;
-  readonly actor: string | null;
-  readonly method: string | null;
-  readonly address: string | null;
-  readonly policy_set: string | null;
-  readonly detail: string | null;
-  readonly request_id: string | null;
-  readonly from_version: string | null;
-  readonly to_version: string | null;
-  readonly count: number;
-}
-
 /** Events that one statement deletes, so that other writes do not wait for long. */
 export const deletedAtOnce = 1_000;
 /** Longest text stored from a request, in characters. */
-export const maxAuditText = 512;
+const maxAuditText = 512;
 
 const defaultLimit = 50;
 const flushMs = 1_000;
@@ -63,17 +49,23 @@ export abstract class StoredAuditLog extends AuditLog {
   private pruneTimer: NodeJS.Timeout | undefined;
   private pruning: Promise<void> = Promise.resolve();
   private closing = false;
+  private mayPrune = true;
+  private sign: ((text: string) => string | undefined) | undefined;
 
   protected constructor(private readonly options: StoredAuditLogOptions) {
     super();
     if (options.maxAgeMs === undefined) return;
+    this.mayPrune = !options.waitsForSigner;
     // Not before the constructor of the class below has ended.
     this.pruneTimer = setInterval(() => this.startPruning(), pruneEveryMs).unref();
     queueMicrotask(() => this.startPruning());
   }
 
-  /** Writes events; when this resolves, they are committed. Texts are masked, and cut to `maxAuditText`. */
-  protected abstract write(events: readonly PendingEvent[]): Promise<void>;
+  /**
+   * Commits events in their order, each with its place in the chain; one process at a time does so. Before them come those that
+   * a release without the chain added beside this one.
+   */
+  protected abstract insert(rows: readonly NewAuditRow[]): Promise<void>;
 
   /** The lowest and the highest id; of no events 1 and 0. */
   protected abstract ends(): Promise<{ readonly first: number; readonly last: number }>;
@@ -87,7 +79,7 @@ export abstract class StoredAuditLog extends AuditLog {
   /** The oldest `deletedAtOnce` events, the oldest first. */
   protected abstract oldest(): Promise<readonly Pick<AuditRow, 'id' | 'time'>[]>;
 
-  /** Deletes the events up to this id. */
+  /** Deletes the events up to this id, and says with `anchorNote` up to where the chain was removed, all at once. */
   protected abstract deleteTo(id: number): Promise<void>;
 
   protected abstract end(): Promise<void>;
@@ -164,7 +156,27 @@ export abstract class StoredAuditLog extends AuditLog {
     }
   }
 
+  signWith(sign: (text: string) => string | undefined): void {
+    this.sign = sign;
+    if (this.mayPrune || this.options.maxAgeMs === undefined) return;
+    this.mayPrune = true;
+    this.startPruning();
+  }
+
+  /** The signed note that the chain was removed up to there; null without a key. */
+  protected anchorNote(end: ChainEnd): string | null {
+    return this.sign?.(anchorText(end, Date.now())) ?? null;
+  }
+
+  private write(events: readonly PendingEvent[]): Promise<void> {
+    const rows = events.map(({ event, time, count }) => ({ ...event, time, count }));
+    // What is masked is the text of all of them, where a credential may stand anywhere.
+    const masked = JSON.parse(this.options.mask(JSON.stringify(rows))) as typeof rows;
+    return this.insert(masked.map(toRow));
+  }
+
   private startPruning(): void {
+    if (!this.mayPrune) return;
     this.pruning = this.pruning
       .then(() => this.prune(Date.now()))
       .catch((error: unknown) => this.options.onProblem('audit events could not be deleted', error));
@@ -215,6 +227,29 @@ function toEvent(row: AuditRow): AuditEvent {
     ...(row.request_id !== null && { requestId: row.request_id }),
     count: row.count,
   };
+}
+
+function toRow(event: NewAuditEvent & { readonly time: number; readonly count: number }): NewAuditRow {
+  return {
+    time: event.time,
+    type: event.type,
+    actor: storedText(event.actor),
+    method: storedText(event.method),
+    address: storedText(event.address),
+    policy_set: storedText(event.policySet),
+    detail: storedText(event.detail),
+    request_id: storedText(event.requestId),
+    from_version: storedText(event.fromVersion),
+    to_version: storedText(event.toVersion),
+    count: event.count,
+  };
+}
+
+/** A text as every database keeps it, and reads it again: neither NUL nor half of a surrogate pair. */
+function storedText(text: string | undefined): string | null {
+  if (text === undefined || text === null) return null;
+  const whole = text.replace(/\p{Surrogate}|\0/gu, '\ufffd');
+  return whole.length <= maxAuditText ? whole : [...whole].slice(0, maxAuditText).join('');
 }
 
 function cursorOf(text: string | undefined): number | undefined {

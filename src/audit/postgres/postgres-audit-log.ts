@@ -1,16 +1,12 @@
-import type { PostgresValue } from '../../database/postgres/postgres-client.js';
+import type { PostgresClient, PostgresValue } from '../../database/postgres/postgres-client.js';
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
 import { PostgresTables } from '../../database/postgres/postgres-tables.js';
-import type { PendingEvent } from '../pending-events.js';
-import {
-  type AuditFilter,
-  type AuditRow,
-  deletedAtOnce,
-  maxAuditText,
-  StoredAuditLog,
-  type StoredAuditLogOptions,
-} from '../stored-audit-log.js';
+import { type ChainEnd, type ChainedRow, chainEvents } from '../audit-chain.js';
+import type { AuditRow, NewAuditRow } from '../audit-row.js';
+import { type AuditFilter, deletedAtOnce, StoredAuditLog, type StoredAuditLogOptions } from '../stored-audit-log.js';
 import { auditEvents } from './migrations/1764400000030-audit-events.js';
+import { auditChain } from './migrations/1764800000030-audit-chain.js';
+import { PostgresAuditChain } from './postgres-audit-chain.js';
 
 /** The audit events of all replicas, in PostgreSQL. What is noted while it is away waits in memory, within bounds. */
 export class PostgresAuditLog extends StoredAuditLog {
@@ -18,7 +14,6 @@ export class PostgresAuditLog extends StoredAuditLog {
 
   private constructor(
     private readonly tables: PostgresTables,
-    private readonly mask: (text: string) => string,
     options: StoredAuditLogOptions,
   ) {
     super(options);
@@ -27,9 +22,9 @@ export class PostgresAuditLog extends StoredAuditLog {
 
   /** The table is made when it is not there; while the server is away, when it is back. */
   static async open(database: PostgresDatabase, options: StoredAuditLogOptions): Promise<PostgresAuditLog> {
-    const tables = new PostgresTables(database, 'audit', [auditEvents]);
+    const tables = new PostgresTables(database, 'audit', [auditEvents, auditChain]);
     await tables.prepare();
-    return new PostgresAuditLog(tables, options.mask, options);
+    return new PostgresAuditLog(tables, options);
   }
 
   /** The database is closed by its owner. */
@@ -80,34 +75,101 @@ export class PostgresAuditLog extends StoredAuditLog {
   }
 
   protected async deleteTo(id: number): Promise<void> {
-    await this.tables.write(`DELETE FROM ${this.table} WHERE id <= $1`, [id]);
+    await this.alone(async (client) => {
+      const deleted = `id <= $1::int8 AND (place IS NULL OR place < coalesce(
+        (SELECT min(place) FROM ${this.table} WHERE id > $1::int8 AND place IS NOT NULL), ${Number.MAX_SAFE_INTEGER}))`;
+      const [end] = await client.query<ChainEnd>(
+        `SELECT place + 1 AS events, link FROM ${this.table} WHERE place IS NOT NULL AND ${deleted}
+         ORDER BY place DESC LIMIT 1`,
+        [id],
+      );
+      await client.query(`DELETE FROM ${this.table} WHERE ${deleted}`, [id]);
+      if (end === undefined) return;
+      await client.query(`UPDATE ${this.tables.name('audit_chain')} SET events = $1, link = $2, note = $3`, [
+        end.events,
+        end.link,
+        this.anchorNote(end),
+      ]);
+    });
   }
 
-  protected async write(events: readonly PendingEvent[]): Promise<void> {
-    const rows = events.map(({ event, time, count }) => ({ ...event, time, count }));
-    const text = (name: string) => `left(j ->> '${name}', ${maxAuditText})`;
-    await this.tables.write(
-      `INSERT INTO ${this.table} (time, type, actor, method, address, policy_set, detail, request_id, from_version, to_version, count)
-       SELECT (j ->> 'time')::int8, ${textMembers.map(text).join(', ')}, (j ->> 'count')::int8
-       FROM json_array_elements($1::json) WITH ORDINALITY AS rows (j, place) ORDER BY place`,
-      [forPostgres(this.mask(JSON.stringify(rows)))],
-    );
+  async head(): Promise<ChainEnd | undefined> {
+    const end = await new PostgresAuditChain(this.tables, (name) => this.tables.name(name)).end();
+    return end.events === 0 ? undefined : end;
+  }
+
+  protected async insert(rows: readonly NewAuditRow[]): Promise<void> {
+    await this.alone(async (client, chain) => {
+      await this.chainOthers(client, chain);
+      const ids = await client.query<{ id: number }>(
+        `SELECT nextval(pg_get_serial_sequence($1, 'id')) AS id FROM generate_series(1, $2::int)`,
+        [this.table, rows.length],
+      );
+      const chained = chainEvents(
+        await chain.end(),
+        rows.map((row, i) => ({ ...row, id: ids[i]!.id })),
+      );
+      await client.query(
+        `INSERT INTO ${this.table} (${Object.keys(columns).join(', ')}, salt, leaf, link) OVERRIDING SYSTEM VALUE
+         SELECT ${Object.entries(columns)
+           .map(([name, type]) => `(j ->> '${name}')::${type}`)
+           .join(', ')},
+           ${hashes.map(decoded).join(', ')}
+         FROM json_array_elements($1::json) j`,
+        [JSON.stringify(chained.map(withHex))],
+      );
+    });
+  }
+
+  /** Gives a place to events that a release without the chain added beside this one. */
+  private async chainOthers(client: PostgresClient, chain: PostgresAuditChain): Promise<void> {
+    for (;;) {
+      const others = await client.query<AuditRow>(
+        `SELECT * FROM ${this.table} WHERE place IS NULL AND id > (SELECT begun FROM ${this.tables.name('audit_chain')})
+         ORDER BY id LIMIT 1000`,
+      );
+      if (others.length === 0) return;
+      const chained = chainEvents(await chain.end(), others);
+      await client.query(
+        `UPDATE ${this.table} e SET place = (j ->> 'place')::int8, ${hashes.map((name) => `${name} = ${decoded(name)}`).join(', ')}
+         FROM json_array_elements($1::json) j WHERE e.id = (j ->> 'id')::int8`,
+        [JSON.stringify(chained.map(withHex))],
+      );
+    }
+  }
+
+  /** Does something with the chain, one replica after the other. */
+  private async alone(work: (client: PostgresClient, chain: PostgresAuditChain) => Promise<unknown>): Promise<void> {
+    await this.tables.transaction(async (client) => {
+      await client.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [`chain of ${this.table}`]);
+      await work(client, new PostgresAuditChain(client, (name) => this.tables.name(name)));
+    });
   }
 }
 
-const textMembers = [
-  'type',
-  'actor',
-  'method',
-  'address',
-  'policySet',
-  'detail',
-  'requestId',
-  'fromVersion',
-  'toVersion',
-];
+const columns = {
+  id: 'int8',
+  time: 'int8',
+  type: 'text',
+  actor: 'text',
+  method: 'text',
+  address: 'text',
+  policy_set: 'text',
+  detail: 'text',
+  request_id: 'text',
+  from_version: 'text',
+  to_version: 'text',
+  count: 'int8',
+  place: 'int8',
+} as const satisfies Partial<Record<keyof ChainedRow, string>>;
 
-/** PostgreSQL keeps no NUL and no half of a surrogate pair; JSON writes both as escapes. */
-function forPostgres(json: string): string {
-  return json.replace(/(?<!\\)((?:\\\\)*)\\u(0000|d[89a-f][0-9a-f]{2})/gi, '$1\\ufffd');
+const hashes = ['salt', 'leaf', 'link'] as const;
+
+function decoded(name: string): string {
+  return `decode(j ->> '${name}', 'hex')`;
+}
+
+function withHex(row: ChainedRow): object {
+  const { salt, leaf, link } = row;
+  return { ...row, salt: salt.toString('hex'), leaf: leaf.toString('hex'), link: link.toString('hex') };
 }

@@ -1,10 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import { DatabaseError } from '../../database/database-error.js';
-import type { VerificationDepth, VerificationReport } from '../../decision-log/proof/log-verification.js';
+import type { VerificationDepth } from '../../decision-log/proof/log-verification.js';
 import { exitCodes, UsageError } from '../exit-code.js';
 import { count } from '../print/report.js';
 import type { Terminal } from '../print/terminal.js';
+import type { DatabaseReport } from '../sources/verified-log.js';
 
 interface VerifyOptions {
   readonly database?: string;
@@ -56,7 +57,7 @@ export function addVerify(log: Command, terminal: Terminal, readDatabase: () => 
       const { readKeptCheckpoints } = await import('../sources/kept-checkpoints.js');
       const keys = keysIn(await contentOf(options.keys), options.keys);
       const against = options.against === undefined ? [] : await readKeptCheckpoints(options.against);
-      let report: VerificationReport;
+      let report: DatabaseReport;
       try {
         report =
           options.file === undefined
@@ -104,7 +105,7 @@ function json(text: string): unknown {
   }
 }
 
-function printReport(terminal: Terminal, report: VerificationReport): void {
+function printReport(terminal: Terminal, report: DatabaseReport): void {
   for (const { kind, sequence, through, place, what } of report.findings) {
     const to = through !== undefined && through !== sequence ? ` to ${through}` : '';
     terminal.print(`${kind}: ${sequence === undefined ? '' : `sequence ${sequence}${to}, `}${place}: ${what}`);
@@ -124,6 +125,11 @@ function printReport(terminal: Terminal, report: VerificationReport): void {
   );
   if (report.fleetCheckpoints > 0)
     terminal.print(`${count(report.fleetCheckpoints, 'checkpoint')} of the fleet verified`);
+  if (report.audit !== undefined && report.audit.events > 0) {
+    const { events, unsigned } = report.audit;
+    const newer = unsigned === 0 ? '' : `, ${unsigned} of which are newer than the newest checkpoint`;
+    terminal.print(`${count(events, 'audit event')} verified${newer}`);
+  }
   if (report.unsigned > 0) terminal.print(`${count(report.unsigned, 'record')} are newer than the newest checkpoint`);
   if (report.unproved > 0) terminal.print(`${count(report.unproved, 'record')} of earlier releases have no proof`);
   terminal.print(report.found === 0 ? 'nothing is wrong or missing' : `${count(report.found, 'finding')}`);

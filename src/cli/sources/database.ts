@@ -4,6 +4,7 @@
  */
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import type { StoredAuditChain } from '../../audit/audit-chain.js';
 import type { AuditLog, AuditLogOptions } from '../../audit/audit-log.js';
 import type { ManagedKeys } from '../../auth/managed-keys.js';
 import { describePostgresUrl, isPostgresUrl, type PostgresUrl, parsePostgresUrl } from '../../config/postgres-url.js';
@@ -120,6 +121,22 @@ export async function openProvenLog(database: string): Promise<Opened<ProvenSour
       ),
     close: () => reader.close(),
   };
+}
+
+/** Opens the chain of audit events to verify it; undefined where there is none. */
+export async function openAuditChain(database: string): Promise<Opened<StoredAuditChain> | undefined> {
+  if (isPostgresUrl(database)) {
+    const { PostgresAuditChain } = await import('../../audit/postgres/postgres-audit-chain.js');
+    return openInPostgres(database, async (opened) => {
+      if (!(await opened.hasTable('audit_chain'))) return undefined;
+      const chain = new PostgresAuditChain(opened, (name) => opened.table(name));
+      return Object.assign(chain, { close: () => Promise.resolve() });
+    });
+  }
+  const file = logIn(fileOf(database));
+  if (!existsSync(file)) return undefined;
+  const { SqliteAuditChain } = await import('../../audit/sqlite/sqlite-audit-chain.js');
+  return SqliteAuditChain.openToRead(file);
 }
 
 async function openCheckpoints(database: PostgresDatabase): Promise<CheckpointStore | undefined> {

@@ -4,15 +4,18 @@ import { createInterface } from 'node:readline';
 import type { DecisionFilters } from '../../decision-log/decision-query.js';
 import { type CertifiedKey, trustedKeys } from '../../decision-log/proof/log-keys.js';
 import {
+  type Finding,
   LogVerification,
   ownCheckpoints,
   type VerificationDepth,
   type VerificationReport,
 } from '../../decision-log/proof/log-verification.js';
 import { ProvenExport, UnprovenLog, verifyExport, WrongExport } from '../../decision-log/proof/proven-export.js';
+import type { NoteKey } from '../../decision-log/proof/signed-note.js';
 import { readFilter } from '../../decision-log/record-filter.js';
+import { type AuditReport, verifyAuditChain } from '../../fleet/checkpoints/audit-verification.js';
 import { UsageError } from '../exit-code.js';
-import { openProvenLog } from './database.js';
+import { openAuditChain, openProvenLog } from './database.js';
 import type { KeptNote } from './kept-checkpoints.js';
 
 /**
@@ -73,6 +76,11 @@ export interface LogToVerify {
   readonly depth: VerificationDepth;
 }
 
+export interface DatabaseReport extends VerificationReport {
+  /** Left out where the audit events are elsewhere, as of a replica's own journal, or an earlier release wrote them. */
+  readonly audit?: AuditReport;
+}
+
 /**
  * Without the key that the records are encrypted with, only the structure is verified, and `remark` hears why.
  *
@@ -81,21 +89,39 @@ export interface LogToVerify {
 export async function verifyLog(
   { database, keys, against, depth }: LogToVerify,
   remark: (what: string) => void = () => undefined,
-): Promise<VerificationReport> {
+): Promise<DatabaseReport> {
   const source = await openProvenLog(database);
   try {
     const isLocked = depth === 'content' && source.locked !== undefined;
     if (isLocked) remark(`the structure alone is verified: ${source.locked.message}`);
     const reached = isLocked ? 'structure' : depth;
     const { isWhole } = source;
-    const verification = new LogVerification({ keys: trustedKeys(keys, source.keys), depth: reached, isWhole });
+    const trusted = trustedKeys(keys, source.keys);
+    const verification = new LogVerification({ keys: trusted, depth: reached, isWhole });
     compareWith(verification, against);
     for (const note of source.fleetCheckpoints) verification.checkpoint(note, ownCheckpoints);
     await source.read(verification, reached === 'content');
     verification.end();
-    return verification.report;
+    const audit = await verifyAudit(database, verification, trusted, depth);
+    return { ...verification.report, ...(audit !== undefined && { audit }) };
   } finally {
     await source.close();
+  }
+}
+
+async function verifyAudit(
+  database: string,
+  verification: LogVerification,
+  keys: readonly NoteKey[],
+  depth: VerificationDepth,
+): Promise<AuditReport | undefined> {
+  const chain = await openAuditChain(database);
+  if (chain === undefined) return undefined;
+  try {
+    const hear = (finding: Finding) => verification.elsewhere(finding);
+    return await verifyAuditChain(chain, { keys, heads: verification.auditHeads, depth, hear });
+  } finally {
+    await chain.close();
   }
 }
 

@@ -9,7 +9,7 @@ import { type CommonTexts, commonTexts, wholeText } from '../record-texts.js';
 import { type RecordedLine, readCommonLine, readRecordLine, writeRecordLine } from '../recorded-lines.js';
 import { type Checkpoint, openCheckpoint } from './checkpoint.js';
 import { FleetChain } from './fleet-chain.js';
-import { isFleetCheckpoint, openFleetCheckpoint } from './fleet-checkpoint.js';
+import { type AuditHead, isFleetCheckpoint, openFleetCheckpoint } from './fleet-checkpoint.js';
 import { entryOfGap, entryOfGroup, groupRoot, hashGroup, hasSalt, leafHash, saltBytes } from './group-hashes.js';
 import { Frontier, hashBytes, type TreeHash } from './merkle-tree.js';
 import type { ProofSink, StoredProofGap, StoredProofGroup, TreePart } from './proof-sink.js';
@@ -105,6 +105,8 @@ export class LogVerification implements ProofSink {
   /** By tree, in order of their sizes. */
   private readonly checkpoints = new Map<string, SignedHead[]>();
   private readonly fleet = new FleetChain();
+  /** What the checkpoints of the fleet say of the audit events. */
+  readonly auditHeads: (AuditHead & { readonly place: string })[] = [];
   private readonly anchors = new Map<string, Checkpoint>();
   private readonly findings: Finding[] = [];
   private readonly gaps: (Loss & { cause: GapCause })[] = [];
@@ -184,8 +186,11 @@ export class LogVerification implements ProofSink {
       this.note({ kind: 'wrong', place, what });
       return;
     }
-    const { number, time, heads } = checkpoint;
+    const { number, time, heads, audit } = checkpoint;
     this.fleet.add(checkpoint, note, place);
+    const last = this.auditHeads.at(-1);
+    if (audit !== undefined && !(last?.events === audit.events && last.link.equals(audit.link)))
+      this.auditHeads.push({ ...audit, place: `${place}, checkpoint ${number}` });
     for (const head of heads) {
       const known = this.checkpoints.get(head.tree) ?? [];
       this.checkpoints.set(head.tree, known);

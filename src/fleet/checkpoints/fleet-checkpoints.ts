@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { readCheckpoint } from '../../decision-log/proof/checkpoint.js';
 import {
+  type AuditHead,
   beforeFirst,
   hashOfFleetCheckpoint,
   signFleetCheckpoint,
@@ -17,6 +18,8 @@ export interface FleetCheckpointsOptions {
   readonly checkpoint: () => Promise<void>;
   /** The newest checkpoint of each tree. */
   readonly heads: () => Promise<readonly StoredCheckpoint[]>;
+  /** How far the audit events are chained; undefined before the first. */
+  readonly auditHead: () => Promise<AuditHead | undefined>;
   /** Undefined where nothing is recorded: then none are made. */
   readonly signer: () => NoteSigner | undefined;
   readonly sinks: readonly CheckpointSink[];
@@ -232,14 +235,18 @@ export class FleetCheckpoints {
   }
 
   private async add(isAsked: boolean): Promise<void> {
-    const { store, heads, signer, checkpoint: sign } = this.options;
+    const { store, heads, auditHead, signer, checkpoint: sign } = this.options;
     const key = signer();
     if (key === undefined) return;
     if (isAsked) await Promise.race([sign(), delay(signMs, undefined, { ref: false })]);
     const number = (this.newest?.number ?? 0) + 1;
     const previous = this.newest === undefined ? beforeFirst : hashOfFleetCheckpoint(this.newest.note);
     const time = Date.now();
-    const note = signFleetCheckpoint({ number, previous, time, heads: headsOf(await heads()) }, key);
+    const audit = await auditHead();
+    const note = signFleetCheckpoint(
+      { number, previous, time, ...(audit !== undefined && { audit }), heads: headsOf(await heads()) },
+      key,
+    );
     await store.add({ number, time, note });
     this.newest = { number, time, note };
     if (number - this.deletedWith < deletedEvery) return;

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { PostgresAuditChain } from '../../../src/audit/postgres/postgres-audit-chain.js';
 import { PostgresAuditLog } from '../../../src/audit/postgres/postgres-audit-log.js';
 import { openDatabase, postgresForTests } from '../../database/postgres/databases.js';
 import { hasPostgres } from '../../database/postgres/postgres-server.js';
+import { describeAuditChain } from '../audit-chain-suite.js';
 import { auditOptions, describeAuditLog } from '../audit-log-suite.js';
 
 describe.skipIf(!hasPostgres)('with PostgreSQL (skipped where it is not installed)', () => {
@@ -12,6 +14,21 @@ describe.skipIf(!hasPostgres)('with PostgreSQL (skipped where it is not installe
     return {
       open: (options) => PostgresAuditLog.open(openDatabase(url), options),
       end: () => undefined,
+    };
+  });
+
+  describeAuditChain('PostgreSQL', () => {
+    const url = server().newSchema();
+    return {
+      open: (options) => PostgresAuditLog.open(openDatabase(url), options),
+      chain: async () => {
+        const database = openDatabase(url);
+        return new PostgresAuditChain(database, (name) => database.table(name));
+      },
+      change: async (statement) => {
+        const database = openDatabase(url);
+        await database.query(statement((name) => database.table(name)).replace('SET id = 99', 'SET id = DEFAULT'));
+      },
     };
   });
 

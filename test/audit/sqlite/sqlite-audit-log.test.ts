@@ -2,7 +2,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
+import { SqliteAuditChain } from '../../../src/audit/sqlite/sqlite-audit-chain.js';
 import { SqliteAuditLog } from '../../../src/audit/sqlite/sqlite-audit-log.js';
+import { SqliteConnection } from '../../../src/database/sqlite/sqlite-connection.js';
+import { describeAuditChain } from '../audit-chain-suite.js';
 import { auditOptions, describeAuditLog } from '../audit-log-suite.js';
 
 const newDirectory = () => mkdtempSync(join(tmpdir(), 'verdict-audit-'));
@@ -45,4 +48,23 @@ it('events that are rare among many are found page by page, and each says how fa
   expect(everything.items).toHaveLength(1_000);
   expect((await audit.search({ limit: 1, cursor: everything.nextCursor! })).items[0]!.id).toBe(44_001);
   await audit.close();
+});
+
+describeAuditChain('SQLite', () => {
+  const directory = newDirectory();
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+  const path = join(directory, 'verdict.sqlite');
+  return {
+    open: (options) => SqliteAuditLog.open({ ...options, path }),
+    chain: async () => {
+      const chain = await SqliteAuditChain.openToRead(path);
+      onTestFinished(() => chain!.close());
+      return chain!;
+    },
+    change: async (statement) => {
+      const connection = await SqliteConnection.open({ path, busyTimeoutMs: 1_000 });
+      await connection.query(statement((table) => table));
+      await connection.close();
+    },
+  };
 });

@@ -56,6 +56,7 @@ export function describeFleetCheckpoints(
         store,
         checkpoint: async () => undefined,
         heads: async () => [head('b', 3), head('a', 7)],
+        auditHead: async () => ({ events: 5, link: sha256Of(Buffer.from('5')) }),
         signer: () => fleetKey,
         sinks: [sink],
         onProblem: () => undefined,
@@ -78,6 +79,7 @@ export function describeFleetCheckpoints(
         ['a', 7, 14],
         ['b', 3, 6],
       ]);
+      expect(read[0]!.audit).toEqual({ events: 5, link: sha256Of(Buffer.from('5')) });
       expect(read.map(({ previous }) => previous)).toEqual([
         beforeFirst,
         ...sink.got.slice(0, -1).map(({ note }) => hashOfFleetCheckpoint(note)),
