@@ -127,9 +127,12 @@ function printReport(terminal: Terminal, report: DatabaseReport): void {
     terminal.print(`${count(report.fleetCheckpoints, 'checkpoint')} of the fleet verified`);
   if (report.audit !== undefined && report.audit.events > 0) {
     const { events, unsigned } = report.audit;
-    const newer = unsigned === 0 ? '' : `, ${unsigned} of which are newer than the newest checkpoint`;
+    const which = events === 1 ? 'which is' : `${unsigned} of which are`;
+    const newer = unsigned === 0 ? '' : `, ${which} newer than the newest checkpoint`;
     terminal.print(`${count(events, 'audit event')} verified${newer}`);
   }
+  if (report.archivedVersions !== undefined && report.archivedVersions > 0)
+    terminal.print(`${count(report.archivedVersions, 'archived version')} of policy sets verified`);
   if (report.unsigned > 0) terminal.print(`${count(report.unsigned, 'record')} are newer than the newest checkpoint`);
   if (report.unproved > 0) terminal.print(`${count(report.unproved, 'record')} of earlier releases have no proof`);
   terminal.print(report.found === 0 ? 'nothing is wrong or missing' : `${count(report.found, 'finding')}`);

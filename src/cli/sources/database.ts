@@ -133,7 +133,7 @@ export async function openAuditChain(database: string): Promise<Opened<StoredAud
       return Object.assign(chain, { close: () => Promise.resolve() });
     });
   }
-  const file = logIn(fileOf(database));
+  const file = fileOf(database);
   if (!existsSync(file)) return undefined;
   const { SqliteAuditChain } = await import('../../audit/sqlite/sqlite-audit-chain.js');
   return SqliteAuditChain.openToRead(file);
@@ -154,6 +154,11 @@ async function fleetCheckpointsIn(store: CheckpointStore | undefined): Promise<s
     after = found.at(-1)!.number;
   }
   return notes;
+}
+
+/** The database of a log, which may be named by its folder. */
+export function databaseOfLog(database: string): string {
+  return isPostgresUrl(database) ? database : logIn(fileOf(database));
 }
 
 /** The database that the log in a folder lies beside, by the name of its files. */

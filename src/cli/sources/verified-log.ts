@@ -14,8 +14,9 @@ import { ProvenExport, UnprovenLog, verifyExport, WrongExport } from '../../deci
 import type { NoteKey } from '../../decision-log/proof/signed-note.js';
 import { readFilter } from '../../decision-log/record-filter.js';
 import { type AuditReport, verifyAuditChain } from '../../fleet/checkpoints/audit-verification.js';
+import { verifyKeptVersions } from '../../policy-store/archive/archive-verification.js';
 import { UsageError } from '../exit-code.js';
-import { openAuditChain, openProvenLog } from './database.js';
+import { databaseOfLog, openArchive, openAuditChain, openLiveData, openProvenLog } from './database.js';
 import type { KeptNote } from './kept-checkpoints.js';
 
 /**
@@ -79,6 +80,8 @@ export interface LogToVerify {
 export interface DatabaseReport extends VerificationReport {
   /** Left out where the audit events are elsewhere, as of a replica's own journal, or an earlier release wrote them. */
   readonly audit?: AuditReport;
+  /** Versions of policy sets that the archive has; left out at the depth `structure`, and where there is no archive. */
+  readonly archivedVersions?: number;
 }
 
 /**
@@ -87,9 +90,10 @@ export interface DatabaseReport extends VerificationReport {
  * @throws UsageError when there is no log
  */
 export async function verifyLog(
-  { database, keys, against, depth }: LogToVerify,
+  { database: named, keys, against, depth }: LogToVerify,
   remark: (what: string) => void = () => undefined,
 ): Promise<DatabaseReport> {
+  const database = databaseOfLog(named);
   const source = await openProvenLog(database);
   try {
     const isLocked = depth === 'content' && source.locked !== undefined;
@@ -103,7 +107,12 @@ export async function verifyLog(
     await source.read(verification, reached === 'content');
     verification.end();
     const audit = await verifyAudit(database, verification, trusted, depth);
-    return { ...verification.report, ...(audit !== undefined && { audit }) };
+    const archivedVersions = reached === 'content' ? await verifyVersions(database, verification) : undefined;
+    return {
+      ...verification.report,
+      ...(audit !== undefined && { audit }),
+      ...(archivedVersions !== undefined && { archivedVersions }),
+    };
   } finally {
     await source.close();
   }
@@ -122,6 +131,31 @@ async function verifyAudit(
     return await verifyAuditChain(chain, { keys, heads: verification.auditHeads, depth, hear });
   } finally {
     await chain.close();
+  }
+}
+
+/** Verifies the archive of versions, and that it has those that records name. */
+async function verifyVersions(database: string, verification: LogVerification): Promise<number | undefined> {
+  const archive = await openArchive(database);
+  if (archive === undefined) return undefined;
+  const data = await openLiveData(database);
+  const place = 'the archive of versions';
+  const named = new Map(verification.versions);
+  try {
+    const versions = await verifyKeptVersions(
+      archive,
+      data,
+      ({ kind, name, version, what }) => verification.elsewhere({ kind, place, what: `${name} ${version}: ${what}` }),
+      ({ name, version }) => named.delete(`${name} ${version}`),
+    );
+    for (const { name, version, sequence, place: where } of named.values()) {
+      const what = `${name} ${version} is not there, and the record with the sequence ${sequence} (${where}) names it`;
+      verification.elsewhere({ kind: 'missing', place, what });
+    }
+    return versions;
+  } finally {
+    await data?.close();
+    await archive.close();
   }
 }
 

@@ -88,8 +88,7 @@ export class LiveData {
   /** The version of a set with these files and this data. */
   versionWith(ofFiles: string): string {
     if (this.size === 0) return ofFiles;
-    const files = digestFromHex(ofFiles.slice('sha256:'.length));
-    return `sha256:${this.sha256(['verdict data 1', bytesOf(files), bytesOf(this.tree.root)])}`;
+    return versionWithData(ofFiles, this.tree.root, this.sha256);
   }
 
   /** The data after a change. */
@@ -104,7 +103,7 @@ export class LiveData {
       else byDefinition.set(definition, after);
       for (const { domain, child, ...change } of changes) {
         const digest = (parent: string): Digest =>
-          this.digestOf(JSON.stringify(['role', ...tupleOf(definition, hasDomain, child, parent, domain)]));
+          digestOfRole(tupleOf(definition, hasDomain, child, parent, domain), this.sha256);
         for (const parent of change.added) {
           if (++done % linksPerStep === 0) yield;
           added.push(digest(parent));
@@ -115,24 +114,34 @@ export class LiveData {
         }
       }
     }
-    const digestOfEntity = ({ type, id, attributes }: StoredEntity): Digest =>
-      this.digestOf(canonical(['entity', type, id, attributes]));
     for (const entity of entities.removed) {
       yield;
-      removed.push(digestOfEntity(entity));
+      removed.push(digestOfEntity(entity, this.sha256));
     }
     for (const entity of entities.added) {
       yield;
-      added.push(digestOfEntity(entity));
+      added.push(digestOfEntity(entity, this.sha256));
     }
     const stored = yield* this.stored.changed(entities.removed, entities.added);
     const tree = yield* this.tree.changed(added, removed);
     return new LiveData(byDefinition, stored, tree, this.sha256);
   }
+}
 
-  private digestOf(entry: string): Digest {
-    return digestFromHex(this.sha256([entry]));
-  }
+/** The digest of a role link, as the tree of entries holds it. */
+export function digestOfRole(role: RoleTuple, sha256: Sha256): Digest {
+  return digestFromHex(sha256([JSON.stringify(['role', ...role])]));
+}
+
+/** The digest of an entity, as the tree of entries holds it. */
+export function digestOfEntity({ type, id, attributes }: StoredEntity, sha256: Sha256): Digest {
+  return digestFromHex(sha256([canonical(['entity', type, id, attributes])]));
+}
+
+/** The version of files with live data, by the root of the tree of its entries. */
+export function versionWithData(ofFiles: string, root: Digest, sha256: Sha256): string {
+  const files = digestFromHex(ofFiles.slice('sha256:'.length));
+  return `sha256:${sha256(['verdict data 1', bytesOf(files), bytesOf(root)])}`;
 }
 
 /** A link of live data as its columns. */

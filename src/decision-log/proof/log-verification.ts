@@ -54,6 +54,14 @@ export interface VerificationReport {
   readonly found: number;
 }
 
+/** A version of a policy set, and the first record that names it. */
+export interface NamedVersion {
+  readonly name: string;
+  readonly version: string;
+  readonly sequence: number;
+  readonly place: string;
+}
+
 export interface ErasedRecords {
   /** Of the erasure. */
   readonly id: string;
@@ -107,6 +115,9 @@ export class LogVerification implements ProofSink {
   private readonly fleet = new FleetChain();
   /** What the checkpoints of the fleet say of the audit events. */
   readonly auditHeads: (AuditHead & { readonly place: string })[] = [];
+  /** Versions that records name, with the first record that does; of the depth `content`. */
+  readonly versions = new Map<string, NamedVersion>();
+  private lastVersion: NamedVersion | undefined;
   private readonly anchors = new Map<string, Checkpoint>();
   private readonly findings: Finding[] = [];
   private readonly gaps: (Loss & { cause: GapCause })[] = [];
@@ -117,6 +128,8 @@ export class LogVerification implements ProofSink {
   private unproved = 0;
   private signedTo = 0;
   private rightCheckpoints = 0;
+  /** Whether one was right, of the fleet or not. */
+  private isSigned = false;
   private part: TreePart | undefined;
   /** The tree so far; undefined where an entry before was missing. */
   private tree: Frontier | undefined;
@@ -382,7 +395,7 @@ export class LogVerification implements ProofSink {
         what: `nothing of the tree ${tree} is there`,
       });
     }
-    if (this.rightCheckpoints === 0 && this.records > 0) {
+    if (!this.isSigned && this.records > 0) {
       this.note({
         kind: 'missing',
         place: this.place,
@@ -457,13 +470,14 @@ export class LogVerification implements ProofSink {
   private compareCheckpoints(): void {
     const all = this.checkpoints.get(this.part!.tree) ?? [];
     for (; this.next < all.length; this.next++) {
-      const { checkpoint, place } = all[this.next]!;
+      const { checkpoint, place, isOfFleet } = all[this.next]!;
       if (checkpoint.size > this.nextEntry) return;
       // What was before is not kept, or a finding said already that it is missing.
       if (checkpoint.size < this.nextEntry || this.tree === undefined) continue;
       const isUpTo = checkpoint.sequence === this.last || this.isRemoved(checkpoint.sequence);
       if (this.tree.root.equals(checkpoint.root) && isUpTo) {
-        this.rightCheckpoints++;
+        if (!isOfFleet) this.rightCheckpoints++;
+        this.isSigned = true;
         this.signedTo = this.records;
       } else {
         const what = `the records up to here are not those that a checkpoint of ${new Date(checkpoint.time).toISOString()} signs (${place})`;
@@ -518,6 +532,7 @@ export class LogVerification implements ProofSink {
       }
       wholes.push(made.whole);
       records.push(record!);
+      this.name(record!, first + i);
       if (beside === undefined) continue;
       addRecordKeys(record!, common.members, keys, i);
       const idTime = idMilliseconds(record!.id) ?? record!.time;
@@ -558,6 +573,18 @@ export class LogVerification implements ProofSink {
     if (made === undefined || !isSignedErasure(this.part!.tree, sequence, made.whole, erased!, this.keys)) return false;
     this.countErased(erased!);
     return true;
+  }
+
+  private name({ policySet, policyVersion }: RecordedLine, sequence: number): void {
+    const { lastVersion } = this;
+    if (lastVersion?.version === policyVersion && lastVersion.name === policySet) return;
+    const key = `${policySet} ${policyVersion}`;
+    let named = this.versions.get(key);
+    if (named === undefined) {
+      named = { name: policySet, version: policyVersion, sequence, place: this.place };
+      this.versions.set(key, named);
+    }
+    this.lastVersion = named;
   }
 
   private countErased({ erasures }: RecordErasure): void {

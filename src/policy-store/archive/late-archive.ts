@@ -6,6 +6,7 @@ import type { ArchivedVersion, VersionsPage } from './archived-version.js';
 import {
   type ArchivedState,
   type DataVersion,
+  type KeptVersion,
   type KnownState,
   type NeededData,
   PolicyArchive,
@@ -110,6 +111,10 @@ export class LateArchive extends PolicyArchive {
       this.options.onProblem('the archive cannot say what was served last, so the folders are served', error);
       return [];
     }
+  }
+
+  everyVersion(limit: number, after?: ServedVersion): Promise<readonly KeptVersion[]> {
+    return this.options.archive.everyVersion(limit, after);
   }
 
   async version(name: string, version: string): Promise<ArchivedVersion | undefined> {

@@ -28,6 +28,13 @@ export interface DataVersion extends ServedVersion {
   readonly dataRevision: number;
 }
 
+/** A version that is kept, and how it is made of others. */
+export interface KeptVersion extends ServedVersion {
+  /** Of the files, and the revision of the data, where it served with live data. */
+  readonly filesVersion?: string;
+  readonly dataRevision?: number;
+}
+
 /** The oldest live data that a set needs for its versions. */
 export interface NeededData {
   readonly name: string;
@@ -116,6 +123,13 @@ export abstract class PolicyArchive {
    * @param after the `nextCursor` of the page before
    */
   abstract versions(name: string, limit: number, after?: string): Promise<VersionsPage>;
+
+  /**
+   * Returns versions of all sets, removed ones too, in the order of names and versions; at most `limit`.
+   *
+   * @param after the last one of the page before
+   */
+  abstract everyVersion(limit: number, after?: ServedVersion): Promise<readonly KeptVersion[]>;
 
   /** Returns a version of a set; undefined when the set never served it, or it is not kept any more. */
   abstract version(name: string, version: string): Promise<ArchivedVersion | undefined>;

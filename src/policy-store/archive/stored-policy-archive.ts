@@ -1,7 +1,7 @@
 import type { PolicySetFiles } from '../policy-set-files.js';
 import { unpackFile, unpackVersion } from './archived-files.js';
 import type { ArchivedFile, ArchivedVersion, VersionsPage } from './archived-version.js';
-import { bytesOnAPage, PolicyArchive } from './policy-archive.js';
+import { bytesOnAPage, type KeptVersion, PolicyArchive, type ServedVersion } from './policy-archive.js';
 
 /** A version as a table has it; times in milliseconds since 1970. */
 export interface VersionRow {
@@ -13,6 +13,12 @@ export interface VersionRow {
   readonly data_revision: number | null;
   readonly first_served: number;
   readonly last_served: number;
+}
+
+/** A version by its name; the last two are not there in a database of an earlier release that is only read. */
+export interface EveryRow extends ServedVersion {
+  readonly files_version?: string | null;
+  readonly data_revision?: number | null;
 }
 
 /** A version, and how long the list of its files is, in bytes. */
@@ -31,6 +37,19 @@ export abstract class StoredPolicyArchive extends PolicyArchive {
 
   /** The stored content of a file; undefined when it is not there. */
   protected abstract contentOf(digest: string): Promise<Buffer | undefined>;
+
+  /** As `everyVersion`; `after` names one that may be gone. */
+  protected abstract every(limit: number, after: ServedVersion): Promise<readonly EveryRow[]>;
+
+  async everyVersion(limit: number, after: ServedVersion = { name: '', version: '' }): Promise<readonly KeptVersion[]> {
+    const rows = await this.every(limit, after);
+    return rows.map(({ name, version, files_version, data_revision }) => ({
+      name,
+      version,
+      ...(files_version != null && { filesVersion: files_version }),
+      ...(data_revision != null && { dataRevision: data_revision }),
+    }));
+  }
 
   async versions(name: string, limit: number, after?: string): Promise<VersionsPage> {
     const items: ArchivedVersion[] = [];

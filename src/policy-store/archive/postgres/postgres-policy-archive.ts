@@ -15,7 +15,7 @@ import {
   replacementMs,
   type ServedVersion,
 } from '../policy-archive.js';
-import { type ListedVersion, StoredPolicyArchive, type VersionRow } from '../stored-policy-archive.js';
+import { type EveryRow, type ListedVersion, StoredPolicyArchive, type VersionRow } from '../stored-policy-archive.js';
 import { policyArchiveTables } from './migrations/1764400000010-policy-archive.js';
 import { dataVersionColumns } from './migrations/1764400000012-data-versions.js';
 
@@ -200,6 +200,15 @@ export class PostgresPolicyArchive extends StoredPolicyArchive {
        WHERE removed IS NULL ORDER BY name COLLATE "C"`,
     );
     return rows.map(toState);
+  }
+
+  protected every(limit: number, { name, version }: ServedVersion): Promise<readonly EveryRow[]> {
+    return this.tables.query<EveryRow>(
+      `SELECT policy_set AS name, version, files_version, data_revision FROM ${this.versionTable}
+       WHERE (policy_set COLLATE "C", version COLLATE "C") > ($1, $2)
+       ORDER BY policy_set COLLATE "C", version COLLATE "C" LIMIT $3`,
+      [name, version, limit],
+    );
   }
 
   protected list(name: string, limit: number, after: string | undefined): Promise<readonly ListedVersion[]> {

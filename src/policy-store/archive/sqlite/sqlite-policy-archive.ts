@@ -14,7 +14,7 @@ import {
   replacementMs,
   type ServedVersion,
 } from '../policy-archive.js';
-import { type ListedVersion, StoredPolicyArchive, type VersionRow } from '../stored-policy-archive.js';
+import { type EveryRow, type ListedVersion, StoredPolicyArchive, type VersionRow } from '../stored-policy-archive.js';
 import { archiveCipher, encryptedArchiveMigrations, makeArchiveCipher } from './archive-key.js';
 import { archiveMigrations } from './archive-migrations.js';
 
@@ -240,6 +240,14 @@ export class SqlitePolicyArchive extends StoredPolicyArchive {
       states.push({ name, version, ...(pinned_over !== null && { pinnedOver: pinned_over }), semantics });
     }
     return states;
+  }
+
+  protected every(limit: number, { name, version }: ServedVersion): Promise<readonly EveryRow[]> {
+    return this.connection.query<EveryRow>(
+      `SELECT policy_set AS name, version ${this.knowsData ? ', files_version, data_revision' : ''} FROM policy_version
+       WHERE (policy_set, version) > (?, ?) ORDER BY policy_set, version LIMIT ?`,
+      [name, version, limit],
+    );
   }
 
   protected list(name: string, limit: number, after: string | undefined): Promise<readonly ListedVersion[]> {
