@@ -53,16 +53,40 @@ export function addRecordKeys(
   keys: GroupKeys,
   place: number,
 ): void {
+  const { requestId, request, caller, policyVersion, policySet, reason, decision } = record;
+  const { subject, resource, action } = request;
+  const values = {
+    requestId,
+    subject: subject.id,
+    resource: resource.id,
+    caller,
+    policyVersion,
+    policySet,
+    action: action.name,
+    reason: reason.code,
+    decision,
+  };
+  addKeysOf(values, common, keys, place);
+}
+
+/** The same, of the values of these fields. */
+export function addKeysOf(
+  values: { readonly [field in IndexedField]: string },
+  common: Partial<Pick<CommonMembers, 'caller' | 'policyVersion' | 'policySet'>>,
+  keys: GroupKeys,
+  place: number,
+): void {
+  const { requestId, subject, resource, caller, policyVersion, policySet, action, reason, decision } = values;
   const bit = 1 << (place & 15);
-  add(keys, hash(1, record.requestId), bit);
-  add(keys, hash(2, record.request.subject.id), bit);
-  add(keys, hash(3, record.request.resource.id), bit);
-  if (record.caller !== common.caller) add(keys, hash(4, record.caller), bit);
-  if (record.policyVersion !== common.policyVersion) add(keys, hash(5, record.policyVersion), bit);
-  if (record.policySet !== common.policySet) add(keys, hash(6, record.policySet), bit);
-  add(keys, hash(7, record.request.action.name), bit);
-  add(keys, hash(8, record.reason.code), bit);
-  add(keys, hash(9, record.decision), bit);
+  add(keys, hash(1, requestId), bit);
+  add(keys, hash(2, subject), bit);
+  add(keys, hash(3, resource), bit);
+  if (caller !== common.caller) add(keys, hash(4, caller), bit);
+  if (policyVersion !== common.policyVersion) add(keys, hash(5, policyVersion), bit);
+  if (policySet !== common.policySet) add(keys, hash(6, policySet), bit);
+  add(keys, hash(7, action), bit);
+  add(keys, hash(8, reason), bit);
+  add(keys, hash(9, decision), bit);
 }
 
 function add(keys: GroupKeys, key: number, bit: number): void {

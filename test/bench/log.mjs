@@ -4,6 +4,7 @@
 //   npm run bench:log -- --fill 10000000 --callers 20 --days 10    // instead of that, every read of a filled log
 //   npm run bench:log -- --conditions --rows 200000                // instead, conditions over records (log-conditions.mjs)
 //   npm run bench:log -- --encryption --rounds 15                 // instead, what encryption adds (log-encryption.mjs)
+//   npm run bench:log -- --verify --rows 200000                    // instead, what its proof costs (log-verify.mjs)
 //   npm run bench:log -- --postgres                                // instead, the log that replicas share (log-on-postgres.mjs)
 //
 // Records arrive at a fixed rate, spread over the milliseconds, as from 64 connections or more. `rows` records are in
@@ -32,6 +33,7 @@ const { values } = parseArgs({
     conditions: { type: 'boolean', default: false },
     encryption: { type: 'boolean', default: false },
     postgres: { type: 'boolean', default: false },
+    verify: { type: 'boolean', default: false },
     writers: { type: 'string', default: '20' },
     fill: { type: 'string' },
     callers: { type: 'string', default: '20' },
@@ -65,6 +67,12 @@ const [rows, rate, seconds] = [values.rows, values.rate, values.seconds ?? 8].ma
 
 const subjects = Array.from({ length: 100_000 }, (_, i) => `user-${(i * 7919) % 100_000}@example.com`);
 let made = 0;
+
+if (values.verify) {
+  const { logVerify } = await import('./log-verify.mjs');
+  await logVerify(rows, makeRecord);
+  process.exit();
+}
 
 /** 560 bytes, subject and resource drawn from 100,000 and 1,000,000. */
 function makeRecord(log) {

@@ -55,6 +55,12 @@ const keptScratch = 1024 * 1024;
  * @param texts the records' canonical texts
  */
 export function hashGroup(first: number, texts: readonly string[], salts: Buffer): GroupHashes {
+  const leaves = hashLeaves(first, texts, salts);
+  return { leaves, salts, root: groupRoot(leaves) };
+}
+
+/** The leaves alone. */
+export function hashLeaves(first: number, texts: readonly string[], salts: Buffer): Buffer {
   const leaves = Buffer.allocUnsafe(texts.length * hashBytes);
   for (let i = 0; i < texts.length; i++) {
     const text = texts[i]!;
@@ -66,7 +72,7 @@ export function hashGroup(first: number, texts: readonly string[], salts: Buffer
     const end = headBytes + bytes.write(text, headBytes);
     leaves.write(hash('sha256', bytes.subarray(0, end), 'binary'), i * hashBytes, 'latin1');
   }
-  return { leaves, salts, root: groupRoot(leaves) };
+  return leaves;
 }
 
 function largerScratch(room: number): Buffer {
@@ -77,7 +83,7 @@ function largerScratch(room: number): Buffer {
 
 /** The leaf of one record. */
 export function leafHash(sequence: number, text: string, salt: Buffer): TreeHash {
-  return hashGroup(sequence, [text], salt).leaves;
+  return hashLeaves(sequence, [text], salt);
 }
 
 const run = Buffer.alloc(1 + runLength * hashBytes, 2);

@@ -2,15 +2,16 @@ import { idMilliseconds } from '../decision-ids.js';
 import type { DecisionRecord } from '../decision-record.js';
 import { isSignedErasure } from '../erasure/erasure-signature.js';
 import type { RecordErasure } from '../erasure/record-erasure.js';
-import { groupText } from '../group-text.js';
+import { type CommonMembers, groupText } from '../group-text.js';
+import { lineTexts, valuesOf } from '../line-texts.js';
 import type { GapCause, Loss } from '../log-gap.js';
-import { addRecordKeys, commonKeys, encodeKeys } from '../record-keys.js';
+import { addKeysOf, addRecordKeys, commonKeys, encodeKeys } from '../record-keys.js';
 import { type CommonTexts, commonTexts, wholeText } from '../record-texts.js';
 import { type RecordedLine, readCommonLine, readRecordLine, writeRecordLine } from '../recorded-lines.js';
 import { type Checkpoint, openCheckpoint } from './checkpoint.js';
 import { FleetChain } from './fleet-chain.js';
 import { type AuditHead, isFleetCheckpoint, openFleetCheckpoint } from './fleet-checkpoint.js';
-import { entryOfGap, entryOfGroup, groupRoot, hashGroup, hasSalt, leafHash, saltBytes } from './group-hashes.js';
+import { entryOfGap, entryOfGroup, groupRoot, hashLeaves, hasSalt, leafHash, saltBytes } from './group-hashes.js';
 import { Frontier, hashBytes, type TreeHash } from './merkle-tree.js';
 import type { ProofSink, StoredProofGap, StoredProofGroup, TreePart } from './proof-sink.js';
 import type { NoteKey } from './signed-note.js';
@@ -94,6 +95,14 @@ interface SignedHead {
   readonly isOfFleet: boolean;
 }
 
+/** The first line of a group as it was read. */
+interface ReadCommon {
+  readonly line: string;
+  readonly members: CommonMembers;
+  readonly writer: number;
+  readonly texts: CommonTexts;
+}
+
 /** Most findings, gaps and erasures that are listed. */
 const mostListed = 100;
 
@@ -118,6 +127,7 @@ export class LogVerification implements ProofSink {
   /** Versions that records name, with the first record that does; of the depth `content`. */
   readonly versions = new Map<string, NamedVersion>();
   private lastVersion: NamedVersion | undefined;
+  private lastCommon: ReadCommon | undefined;
   private readonly anchors = new Map<string, Checkpoint>();
   private readonly findings: Finding[] = [];
   private readonly gaps: (Loss & { cause: GapCause })[] = [];
@@ -510,14 +520,18 @@ export class LogVerification implements ProofSink {
     wrong: (what: string, sequence?: number) => void,
   ): void {
     const lines = text.split('\n');
-    const common = readCommonLine(lines[0]!);
-    if (common === undefined || groupText(common.members, common.writer, []) !== `${lines[0]}\n`) {
+    const common = this.commonOf(lines[0]!);
+    if (common === undefined) {
       wrong('what the records of the group share was changed');
       return;
     }
+    if (common.writer === this.part!.writer && lines.length === count + 1) {
+      if (this.isAsHashed(first, lines, common, leaves, salts, beside)) return;
+      // It is read in full to say what is wrong, if anything is.
+    }
     if (common.writer !== this.part!.writer) wrong('the group names another writer');
     if (lines.length !== count + 1) wrong(`the group has ${lines.length - 1} records instead of ${count}`);
-    const texts = commonTexts(common.members);
+    const { texts } = common;
     const keys = commonKeys(common.members);
     const bounds = { since: Number.MAX_SAFE_INTEGER, until: 0, idSince: Number.MAX_SAFE_INTEGER, idUntil: 0 };
     const wholes: string[] = [];
@@ -541,7 +555,7 @@ export class LogVerification implements ProofSink {
       bounds.idSince = Math.min(bounds.idSince, idTime);
       bounds.idUntil = Math.max(bounds.idUntil, idTime);
     }
-    const again = hashGroup(first, wholes, salts).leaves;
+    const again = hashLeaves(first, wholes, salts);
     for (let i = 0; i < wholes.length; i++) {
       if (!hasSalt(salts, i)) {
         // What its hash was of is gone for good.
@@ -566,6 +580,52 @@ export class LogVerification implements ProofSink {
     if (!isWithin) wrong('the times by which the records are found were changed');
   }
 
+  /** What the records of a group share, as its first line says: mostly the same as in the group before. */
+  private commonOf(line: string): ReadCommon | undefined {
+    if (this.lastCommon?.line === line) return this.lastCommon;
+    const read = readCommonLine(line);
+    if (read === undefined || groupText(read.members, read.writer, []) !== `${line}\n`) return undefined;
+    this.lastCommon = { ...read, line, texts: commonTexts(read.members) };
+    return this.lastCommon;
+  }
+
+  /** Whether all is right with a group, as far as that can be told without parsing its records: of most of them. */
+  private isAsHashed(
+    first: number,
+    lines: readonly string[],
+    { members, texts }: ReadCommon,
+    leaves: Buffer,
+    salts: Buffer,
+    beside: StoredProofGroup['beside'],
+  ): boolean {
+    const keys = commonKeys(members);
+    const wholes: string[] = [];
+    let [since, until, idSince, idUntil] = [Number.MAX_SAFE_INTEGER, 0, Number.MAX_SAFE_INTEGER, 0];
+    for (let i = 0; i < lines.length - 1; i++) {
+      const read = lineTexts(lines[i + 1]!, texts);
+      if (read === undefined || !hasSalt(salts, i)) return false;
+      wholes.push(read.whole);
+      const values = valuesOf(read);
+      this.name(values, first + i);
+      if (beside === undefined) continue;
+      addKeysOf(values, members, keys, i);
+      const { time, idTime } = read;
+      since = Math.min(since, time);
+      until = Math.max(until, time);
+      idSince = Math.min(idSince, idTime);
+      idUntil = Math.max(idUntil, idTime);
+    }
+    if (!hashLeaves(first, wholes, salts).equals(leaves)) return false;
+    if (beside === undefined) return true;
+    return (
+      beside.since === since &&
+      beside.until === until &&
+      beside.idSince === idSince &&
+      beside.idUntil === idUntil &&
+      encodeKeys(keys.keys(), keys.size).equals(beside.keys)
+    );
+  }
+
   /** Whether the log signed what an erasure left of a record; counts it. */
   private isErased(record: RecordedLine, texts: CommonTexts, sequence: number): boolean {
     const { erased } = record;
@@ -575,7 +635,10 @@ export class LogVerification implements ProofSink {
     return true;
   }
 
-  private name({ policySet, policyVersion }: RecordedLine, sequence: number): void {
+  private name(
+    { policySet, policyVersion }: Pick<RecordedLine, 'policySet' | 'policyVersion'>,
+    sequence: number,
+  ): void {
     const { lastVersion } = this;
     if (lastVersion?.version === policyVersion && lastVersion.name === policySet) return;
     const key = `${policySet} ${policyVersion}`;

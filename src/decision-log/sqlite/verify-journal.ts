@@ -10,7 +10,7 @@ import { readAnchor } from './journal-tree.js';
 import type { LogView, UnitView } from './log-view.js';
 
 /** Rows that are read at once. */
-const rowsAtOnce = 64;
+const rowsAtOnce = 256;
 
 type Row = Omit<StoredProofGroup, 'beside'> & NonNullable<StoredProofGroup['beside']>;
 
