@@ -1,6 +1,6 @@
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
 import { type CheckpointRange, headAgeMs, type ProvedGroup, type StoredProofs } from '../proof/decision-proofs.js';
-import type { CertifiedKey } from '../proof/log-keys.js';
+import { type CertifiedKey, mergedKeys } from '../proof/log-keys.js';
 import type { StoredTree } from '../proof/merkle-tree.js';
 import type { StoredCheckpoint } from '../proof/stored-checkpoint.js';
 import { utcDayOf } from '../utc-day.js';
@@ -86,7 +86,6 @@ export class SharedProofs implements StoredProofs {
       ),
     );
     const shared = rows.map(({ key, certificates }) => ({ key, certificates: JSON.parse(certificates) as string[] }));
-    const own = await this.ownKeys();
-    return [...shared, ...own.filter(({ key }) => !shared.some((known) => known.key === key))];
+    return mergedKeys([...shared, ...(await this.ownKeys())]);
   }
 }

@@ -436,8 +436,11 @@ export class Shipper {
     );
     for (const { key, certificates } of await this.options.journal.keys()) {
       await client.write(
-        `INSERT INTO ${this.table('decision_key')} (key, certificates) VALUES ($1, $2)
-         ON CONFLICT (key) DO UPDATE SET certificates = excluded.certificates`,
+        // What a key that was replaced has certified is kept.
+        `INSERT INTO ${this.table('decision_key')} AS k (key, certificates) VALUES ($1, $2)
+         ON CONFLICT (key) DO UPDATE SET certificates = (SELECT coalesce(json_agg(c), '[]')::text FROM (
+           SELECT json_array_elements_text(excluded.certificates::json) AS c
+           UNION SELECT json_array_elements_text(k.certificates::json)) all_of_them)`,
         [key, JSON.stringify(certificates)],
       );
     }

@@ -91,6 +91,20 @@ function certified({ text }: NoteSigner, by: readonly NoteSigner[]): CertifiedKe
 }
 
 /**
+ * Each key once, with all that certifies it anywhere: what a key certified counts after it was replaced, and is not used any
+ * more. In the order in which they come.
+ */
+export function mergedKeys(keys: Iterable<CertifiedKey>): CertifiedKey[] {
+  const merged = new Map<string, Set<string>>();
+  for (const { key, certificates } of keys) {
+    const known = merged.get(key) ?? new Set();
+    merged.set(key, known);
+    for (const certificate of certificates) known.add(certificate);
+  }
+  return [...merged].map(([key, certificates]) => ({ key, certificates: [...certificates] }));
+}
+
+/**
  * The keys that count when these are trusted: they, and those of `others` that one of them certifies, at once or through
  * others of these.
  */

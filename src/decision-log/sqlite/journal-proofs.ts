@@ -1,5 +1,5 @@
 import type { CheckpointRange, ProvedGroup, StoredProofs } from '../proof/decision-proofs.js';
-import type { CertifiedKey } from '../proof/log-keys.js';
+import { type CertifiedKey, mergedKeys } from '../proof/log-keys.js';
 import type { StoredTree } from '../proof/merkle-tree.js';
 import type { StoredCheckpoint } from '../proof/stored-checkpoint.js';
 import { isProven } from './journal-format.js';
@@ -49,8 +49,6 @@ export class JournalProofs implements StoredProofs {
   }
 
   async keys(): Promise<readonly CertifiedKey[]> {
-    const own = this.own();
-    const stored = await readSigningKeys(await this.view());
-    return [...own, ...stored.filter(({ key }) => !own.some((known) => known.key === key))];
+    return mergedKeys([...this.own(), ...(await readSigningKeys(await this.view()))]);
   }
 }

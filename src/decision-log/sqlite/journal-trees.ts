@@ -1,6 +1,6 @@
 import type { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import type { CheckpointRange } from '../proof/decision-proofs.js';
-import type { CertifiedKey } from '../proof/log-keys.js';
+import { type CertifiedKey, mergedKeys } from '../proof/log-keys.js';
 import { Frontier, type StoredTree, type TreeEntry } from '../proof/merkle-tree.js';
 import type { StoredCheckpoint } from '../proof/stored-checkpoint.js';
 import { isProven, readBeginning, type TreeEnd } from './journal-format.js';
@@ -136,14 +136,12 @@ export async function readCheckpoints(view: LogView, range: CheckpointRange): Pr
 
 /** The keys that signed in the files. */
 export async function readSigningKeys(view: LogView): Promise<CertifiedKey[]> {
-  const keys = new Map<string, CertifiedKey>();
+  const keys: CertifiedKey[] = [];
   const each = readEach(view, (connection) =>
     connection.query<{ key: string; certificates: string }>('SELECT key, certificates FROM journal.signing_key'),
   );
   for await (const found of each) {
-    for (const { key, certificates } of found) {
-      if (!keys.has(key)) keys.set(key, { key, certificates: JSON.parse(certificates) as string[] });
-    }
+    for (const { key, certificates } of found) keys.push({ key, certificates: JSON.parse(certificates) as string[] });
   }
-  return [...keys.values()];
+  return mergedKeys(keys);
 }

@@ -10,7 +10,7 @@ import type { GroupProof, JournalGroup } from '../journal-group.js';
 import type { GapCause, Loss, StoredGap } from '../log-gap.js';
 import { signCheckpoint } from '../proof/checkpoint.js';
 import { entryOfGap, entryOfGroup, hashGroup, newSalts } from '../proof/group-hashes.js';
-import type { LogKeys } from '../proof/log-keys.js';
+import { type LogKeys, mergedKeys } from '../proof/log-keys.js';
 import { Frontier, frontierOf } from '../proof/merkle-tree.js';
 import type { NoteSigner } from '../proof/signed-note.js';
 import { encodeEntries, encodeKeys } from '../record-keys.js';
@@ -419,7 +419,12 @@ export class Journal {
   /** Of its key a file says what certifies it, so that the keys of the fleet are enough to verify a copy of it. */
   private async noteKeys({ published }: LogKeys): Promise<void> {
     if (!isProven(this.format)) return;
-    for (const { key, certificates } of published) {
+    const stored = await this.connection.query<{ key: string; certificates: string }>(
+      'SELECT key, certificates FROM signing_key',
+    );
+    const before = stored.map(({ key, certificates }) => ({ key, certificates: JSON.parse(certificates) as string[] }));
+    // What a key that was replaced has certified is kept.
+    for (const { key, certificates } of mergedKeys([...published, ...before])) {
       await this.connection.query('INSERT OR REPLACE INTO signing_key (key, certificates) VALUES (?, ?)', [
         key,
         JSON.stringify(certificates),
