@@ -17,6 +17,11 @@ const proofs = {
     command: vitest('test/decision-log/sqlite/kill.test.ts', 'test/decision-log/sqlite/journal-files.test.ts'),
     env: { VERDICT_TEST_KILLS: '50' },
   },
+  tampering: { command: vitest('test/decision-log/proof/tampering.test.ts'), env: { VERDICT_TEST_TAMPERINGS: '2000' } },
+  histories: {
+    command: vitest('test/decision-log/proof/verification.test.ts', '-t', 'random histories', '--testTimeout=86400000'),
+    env: { VERDICT_TEST_HISTORIES: '10000' },
+  },
   damage: { command: vitest('test/operations/damage.test.ts'), env: { VERDICT_TEST_DAMAGE: 'all' } },
   'log-size': {
     command: vitest('test/decision-log/sqlite/wal-bound.test.ts', 'test/decision-log/sqlite/many-files.test.ts'),

@@ -234,7 +234,7 @@ function codeOf(reason: string): string | undefined {
 }
 
 /** The values by which a record is found. */
-export function valuesOf(read: LineTexts): { readonly [field in IndexedField]: string } {
+export function keyedValues(read: LineTexts): { readonly [field in IndexedField]: string } {
   const { requestId, subject, resource, caller, policyVersion, policySet, action, reason, decision } = read;
   return {
     requestId: unquoted(requestId),

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { NewDecisionRecord } from '../../src/decision-log/decision-record.js';
 import { commonMembers } from '../../src/decision-log/group-text.js';
-import { lineTexts, valuesOf } from '../../src/decision-log/line-texts.js';
+import { keyedValues, lineTexts } from '../../src/decision-log/line-texts.js';
 import { indexedFieldNames, indexedFields } from '../../src/decision-log/record-keys.js';
 import { commonTexts, recordTexts } from '../../src/decision-log/record-texts.js';
 
@@ -73,7 +73,7 @@ describe('the line of a record', () => {
         const read = lineTexts(line, common)!;
         expect(read.whole).toBe(whole);
         expect([read.time, read.idTime]).toEqual([record.time, time]);
-        const values = valuesOf(read);
+        const values = keyedValues(read);
         for (const field of indexedFieldNames) expect(values[field]).toBe(indexedFields[field](record));
       });
 

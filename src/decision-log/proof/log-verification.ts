@@ -3,7 +3,7 @@ import type { DecisionRecord } from '../decision-record.js';
 import { isSignedErasure } from '../erasure/erasure-signature.js';
 import type { RecordErasure } from '../erasure/record-erasure.js';
 import { type CommonMembers, groupText } from '../group-text.js';
-import { lineTexts, valuesOf } from '../line-texts.js';
+import { keyedValues, lineTexts } from '../line-texts.js';
 import type { GapCause, Loss } from '../log-gap.js';
 import { addKeysOf, addRecordKeys, commonKeys, encodeKeys } from '../record-keys.js';
 import { type CommonTexts, commonTexts, wholeText } from '../record-texts.js';
@@ -147,6 +147,8 @@ export class LogVerification implements ProofSink {
   private last = 0;
   private next = 0;
   private hasRemoved = false;
+  /** The writer that the records of an export name, which is in no hash. */
+  private exportedWriter: number | undefined;
 
   private readonly isWhole: boolean;
 
@@ -261,6 +263,7 @@ export class LogVerification implements ProofSink {
         what: 'it does not follow on the part of the tree before it',
       });
     }
+    this.exportedWriter = undefined;
     this.trees.add(part.tree);
     this.part = part;
     this.tree = begun;
@@ -268,6 +271,10 @@ export class LogVerification implements ProofSink {
     this.last = start - 1;
     this.hasRemoved = false;
     this.compareCheckpoints();
+  }
+
+  beyond(place: string, sequence: number, through: number): void {
+    this.note({ kind: 'wrong', sequence, through, place, what: 'records were added behind its end' });
   }
 
   /** A part of which not even the beginning can be read. */
@@ -340,6 +347,11 @@ export class LogVerification implements ProofSink {
       if (typeof each === 'string') return Buffer.from(each, 'base64');
       if (each.record.sequence !== first + i) {
         const what = `the record names the sequence ${each.record.sequence}`;
+        this.note({ kind: 'wrong', sequence: first + i, place: this.place, what });
+      }
+      this.exportedWriter ??= each.record.writer;
+      if (each.record.writer !== this.exportedWriter) {
+        const what = `the record names the writer ${each.record.writer}, and another one ${this.exportedWriter}`;
         this.note({ kind: 'wrong', sequence: first + i, place: this.place, what });
       }
       if (each.leaf !== undefined) {
@@ -605,7 +617,7 @@ export class LogVerification implements ProofSink {
       const read = lineTexts(lines[i + 1]!, texts);
       if (read === undefined || !hasSalt(salts, i)) return false;
       wholes.push(read.whole);
-      const values = valuesOf(read);
+      const values = keyedValues(read);
       this.name(values, first + i);
       if (beside === undefined) continue;
       addKeysOf(values, members, keys, i);
@@ -617,12 +629,13 @@ export class LogVerification implements ProofSink {
     }
     if (!hashLeaves(first, wholes, salts).equals(leaves)) return false;
     if (beside === undefined) return true;
+    const plainKeys = encodeKeys(keys.keys(), keys.size);
     return (
       beside.since === since &&
       beside.until === until &&
       beside.idSince === idSince &&
       beside.idUntil === idUntil &&
-      encodeKeys(keys.keys(), keys.size).equals(beside.keys)
+      (beside.maskKeys?.(plainKeys) ?? plainKeys).equals(beside.keys)
     );
   }
 

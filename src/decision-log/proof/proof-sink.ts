@@ -59,6 +59,8 @@ export interface ProofSink {
   gap(gap: StoredProofGap): void;
   /** An entry of which the retention left the hashes alone, since older ones are kept. */
   removed(entry: number, leaf: TreeHash, node: Buffer): void;
+  /** Records behind the end of a part, where none can be. */
+  beyond(place: string, sequence: number, through: number): void;
   /** A part of which not even the beginning can be read. */
   unreadable(place: string, sequence: number, through: number): void;
 }

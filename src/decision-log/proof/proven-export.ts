@@ -81,6 +81,10 @@ export class ProvenExport implements ProofSink {
     this.line({ entry, leaf: leaf.toString('base64') });
   }
 
+  beyond(place: string): void {
+    throw new UnprovenLog(`records were added behind the end of ${place}`);
+  }
+
   unreadable(place: string): void {
     throw new UnprovenLog(`${place} cannot be read`);
   }

@@ -107,6 +107,22 @@ async function verifyFile(
     if (rows.length < rowsAtOnce) break;
   }
   for (const gap of waiting) verification.gap(gap);
+  await verifyEnd(view, unit, verification, place);
+}
+
+/** Behind the last record of a closed file nothing was ever written, and nobody reads it. */
+async function verifyEnd(view: LogView, unit: UnitView, verification: ProofSink, place: string): Promise<void> {
+  // The file that is open goes on.
+  if (unit === view.units[0]) return;
+  const [row] =
+    (await view.read(unit, (connection) =>
+      connection.query<{ first: number; last: number }>(
+        `SELECT first, (SELECT max(first + count) - 1 FROM journal.journal) AS last FROM journal.journal
+         WHERE first > ? ORDER BY first LIMIT 1`,
+        [unit.last],
+      ),
+    )) ?? [];
+  if (row !== undefined) verification.beyond(place, row.first, row.last);
 }
 
 async function readRows(view: LogView, unit: UnitView, after: number, withTexts: boolean): Promise<readonly Row[]> {

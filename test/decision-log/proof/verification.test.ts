@@ -14,6 +14,9 @@ import { exampleRecord } from '../example-records.js';
 import { append } from '../many-records.js';
 import { startLog, temporaryDirectory } from '../temporary-log.js';
 
+/** VERDICT_TEST_HISTORIES: lives of a log, each with its own kills and retention, and verified at its end. */
+const lives = Number(process.env.VERDICT_TEST_HISTORIES ?? 8);
+
 const pathIn = (directory: string): string => join(directory, 'verdict.decisions.sqlite');
 const databaseIn = (directory: string): string => join(directory, 'verdict.sqlite');
 
@@ -95,7 +98,7 @@ describe('the verification of a log', () => {
     const directory = temporaryDirectory();
     const copies = temporaryDirectory();
     let keys: readonly CertifiedKey[] = [];
-    for (let life = 0; life < 8; life++) {
+    for (let life = 0; life < lives; life++) {
       const log = await startLog(directory, {
         limits: { records: 20 + random(60) },
         ...(random(2) === 0 && { retention: { maxRecords: 40 + random(100) } }),
