@@ -91,12 +91,14 @@ export class ClosedFiles {
     const unit = this.list.findLast(({ first, last, indexedTo }) => indexedTo < last && !this.unmendable.has(first));
     if (unit === undefined) return false;
     const { path, encryption, onProblem } = this.options;
+    let isPaused = false;
     try {
       if (this.mending?.first !== unit.first) {
         await this.mending?.close();
         this.mending = await ClosedIndex.open(path, unit, encryption);
       }
       if (await this.mending.step()) return true;
+      isPaused = true;
       await this.options.readers.pause(unit.first);
       const mended = { ...unit, indexedTo: await this.mending.finish() };
       this.mending = undefined;
@@ -105,7 +107,7 @@ export class ClosedFiles {
       this.unmendable.add(unit.first);
       onProblem(`the index of ${closedPathOf(path, unit.first)} cannot be built; it is searched without`, error);
     } finally {
-      this.options.readers.resume(unit.first);
+      if (isPaused) this.options.readers.resume(unit.first);
     }
     return true;
   }

@@ -15,8 +15,8 @@ interface Reader {
  */
 export class UnitReaders {
   private readonly readers = new Map<number, Reader>();
-  /** Files that are not read now; those in `gone` never again. */
-  private readonly paused = new Set<number>();
+  /** Files that are not read now, each with how many have paused it; those in `gone` are never read again. */
+  private readonly paused = new Map<number, number>();
   private readonly gone = new Set<number>();
   private readonly waiting: (() => void)[] = [];
   private readonly closing = new Set<Promise<void>>();
@@ -45,9 +45,12 @@ export class UnitReaders {
     }
   }
 
-  /** Closes the connection to a file once it is free; until `resume` nobody reads the file, but waits. */
+  /**
+   * Closes the connection to a file once it is free; until `resume` nobody reads the file, but waits. Several may pause one file:
+   * it is read again when each of them has resumed it.
+   */
   async pause(first: number): Promise<void> {
-    this.paused.add(first);
+    this.paused.set(first, (this.paused.get(first) ?? 0) + 1);
     const reader = this.readers.get(first);
     if (reader === undefined) return;
     while (reader.users > 0) await this.someUse();
@@ -57,7 +60,9 @@ export class UnitReaders {
   }
 
   resume(first: number): void {
-    this.paused.delete(first);
+    const left = (this.paused.get(first) ?? 0) - 1;
+    if (left > 0) this.paused.set(first, left);
+    else this.paused.delete(first);
     this.freed();
   }
 
