@@ -1,7 +1,10 @@
 /** Keys are rotated while decisions run; files are encrypted anew while nobody uses them (docs/encryption.md). */
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { verifyLog } from '../../../src/cli/sources/verified-log.js';
 import { SqliteConnection } from '../../../src/database/sqlite/sqlite-connection.js';
@@ -135,6 +138,40 @@ describe('the keys of an encrypted log', () => {
     expect(report).toMatchObject({ depth: 'content', records: 210, unproved: 0 });
     const reader = await DecisionLogReader.open(databaseIn(directory), oldKeys);
     await expect(reader.search({ limit: 1_000 })).rejects.toThrow(`the key ${newKeys.fingerprints[0]} is needed`);
+  });
+
+  it('kill -9 at any moment of a rewrite leaves every record where it is found and proved, and the next one ends it', async () => {
+    const directory = temporaryDirectory();
+    const plain = await startLog(directory, { limits });
+    await append(plain, 120, named);
+    await plain.indexNow();
+    await plain.stop();
+    for (let i = 0; i < 6; i++) {
+      const script = join(import.meta.dirname, 'rewrite-until-killed.mjs');
+      const writer = spawn(process.execPath, [script, pathIn(directory), `${second},${first}`], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      await once(writer.stdout, 'data');
+      await delay(Math.random() * 400);
+      writer.kill('SIGKILL');
+      const [, signal] = await once(writer, 'close');
+      expect(signal).toBe('SIGKILL');
+      const reader = await DecisionLogReader.open(databaseIn(directory), bothKeys);
+      expect(sequencesOf((await reader.search({ limit: 1_000 })).items)).toEqual(countDown(120));
+    }
+    expect(await rewriteJournal(pathIn(directory), bothKeys)).toMatchObject({ failed: [], plain: [] });
+    expect(isInClear(directory)).toBe(false);
+    const log = await startLog(directory, { encryption: newKeys, limits });
+    expect(sequencesOf(await everything(log))).toEqual(countDown(120));
+    expect(await everything(log, { subject: 'planted-2' })).toHaveLength(40);
+    await log.indexNow();
+    expect((await log.stats({ by: ['caller'] })).items).toEqual([{ caller: 'planted-caller', count: 120 }]);
+    await log.stop();
+    const report = await verified(directory, log, second);
+    expect(report.findings).toEqual([]);
+    expect(report).toMatchObject({ depth: 'content', records: 120 });
+    const files = readdirSync(directory).filter((file) => /eras/.test(file));
+    expect(files).toEqual([]);
   });
 
   it('a file with a changed text is left as it is by a rewrite, so that what shows the change stays', async () => {
