@@ -42,8 +42,9 @@ const nothingCommon = {};
  * be read (a damaged page) are found under no key and counted nowhere.
  *
  * @param first the sequence of the first record
+ * @param written how many records there were, of a text of which nothing is left
  */
-export function groupOfText(first: number, records: string): JournalGroup {
+export function groupOfText(first: number, records: string, written?: number): JournalGroup {
   const keys: GroupKeys = new Map();
   const tally = new Tally();
   const bounds = { since: Number.MAX_SAFE_INTEGER, until: 0, idSince: Number.MAX_SAFE_INTEGER, idUntil: 0 };
@@ -60,7 +61,8 @@ export function groupOfText(first: number, records: string): JournalGroup {
     bounds.idSince = Math.min(bounds.idSince, idTime);
     bounds.idUntil = Math.max(bounds.idUntil, idTime);
   };
-  for (const record of briefRecordsOf({ first, records }, (sequence) => {
+  const stored = { first, records, ...(written !== undefined && { count: written }) };
+  for (const record of briefRecordsOf(stored, (sequence) => {
     last = Math.max(last, sequence);
   })) {
     take(record);

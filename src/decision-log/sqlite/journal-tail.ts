@@ -222,13 +222,15 @@ function readRow(row: StoredRow, coding: GroupCoding): ReadRow {
   const { records, ...rest } = row;
   // Bytes, which a damaged text does not survive as a string.
   if (coding.isPlain) return { ...rest, text: records };
-  const { records: text, salts } = coding.decode(row);
-  return { ...rest, salts, text: Buffer.from(text) };
+  const group = coding.decode(row);
+  // What cannot be decrypted is known by its number alone.
+  if (group.salts === null) return group;
+  return { ...rest, salts: group.salts, text: Buffer.from(group.records) };
 }
 
 /** As it was committed, where that is known; otherwise it is read from its text. */
 function groupOf(row: ReadRow): JournalGroup {
-  if ('records' in row) return groupOfText(row.first, row.records);
+  if ('records' in row) return groupOfText(row.first, row.records, row.records === '' ? row.count : undefined);
   const group = groupOfFacts(row) ?? groupOfText(row.first, row.text.toString());
   return { ...group, proof: proofOfRow(row) };
 }

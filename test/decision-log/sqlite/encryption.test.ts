@@ -9,9 +9,11 @@ import { verifyLog } from '../../../src/cli/sources/verified-log.js';
 import { SqliteConnection } from '../../../src/database/sqlite/sqlite-connection.js';
 import { proveDecision } from '../../../src/decision-log/proof/prove.js';
 import { DecisionLogReader } from '../../../src/decision-log/sqlite/decision-log-reader.js';
+import { journalAtRest } from '../../../src/decision-log/sqlite/journal-at-rest.js';
 import { backUpJournal } from '../../../src/decision-log/sqlite/journal-backup.js';
 import { closedFiles, closedPathOf, removeIndex } from '../../../src/decision-log/sqlite/log-files.js';
 import type { SqliteDecisionLog } from '../../../src/decision-log/sqlite/sqlite-decision-log.js';
+import type { StreamPosition } from '../../../src/decision-log/stream-position.js';
 import { EncryptionKeys } from '../../../src/encryption/encryption-keys.js';
 import { describeDecisionLog } from '../decision-log-suite.js';
 import { exampleRecord } from '../example-records.js';
@@ -314,6 +316,21 @@ describe('an encrypted log', () => {
     const { items, gaps } = await reader.search({ limit: 1_000 });
     expect(items).toHaveLength(40 - row!.count);
     expect(gaps).toMatchObject(Array.from({ length: row!.count }, () => ({ cause: 'file_damaged', lost: 1 })));
+    // What reads the journal in its order goes around it, too: an import, and a stream.
+    const tail = await journalAtRest(databaseIn(directory), keys);
+    const { missing, to } = await tail.read(0, 1_000);
+    expect(to).toBe(40);
+    expect(missing).toMatchObject([{ after: row!.first - 1, lost: row!.count, cause: 'file_damaged' }]);
+    tail.close();
+    const again = await startLog(directory, { encryption: keys });
+    const fed: number[] = [];
+    for (let position: StreamPosition = { log: (await again.feed.end()).log, writers: new Map() }; ; ) {
+      const read = await again.feed.readOn(position);
+      fed.push(...read.records.map(({ record }) => record.sequence));
+      position = read.position;
+      if (read.isEnd) break;
+    }
+    expect(fed).toEqual(items.map(({ sequence }) => sequence).reverse());
   });
 });
 
