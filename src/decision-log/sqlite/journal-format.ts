@@ -127,7 +127,16 @@ export async function readBeginning(
     );
     if (row === undefined) return undefined;
     const { tree, entries, frontier, ...beginning } = row;
-    return { ...beginning, tree: { name: tree, frontier: Frontier.decode(entries, frontier) } };
+    let decoded: Frontier | undefined;
+    const end: TreeEnd = {
+      name: tree,
+      // Where it is damaged the records can be read still: only who asks for it is told.
+      get frontier() {
+        decoded ??= Frontier.decode(entries, frontier);
+        return decoded;
+      },
+    };
+    return { ...beginning, tree: end };
   }
   const columns = await connection.query<{ name: string }>(`PRAGMA ${schema}.table_info(log)`);
   const name = columns.some((column) => column.name === 'name') ? 'name' : 'NULL';

@@ -1,7 +1,7 @@
 import type { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import type { CheckpointRange } from '../proof/decision-proofs.js';
 import { type CertifiedKey, mergedKeys } from '../proof/log-keys.js';
-import { Frontier, type StoredTree, type TreeEntry, WrongFrontier } from '../proof/merkle-tree.js';
+import { Frontier, type StoredTree, type TreeEntry } from '../proof/merkle-tree.js';
 import type { StoredCheckpoint } from '../proof/stored-checkpoint.js';
 import { isProven, readBeginning, type TreeEnd } from './journal-format.js';
 import { MissingEntry, readAnchor, readRun } from './journal-tree.js';
@@ -18,24 +18,11 @@ async function treeUnits(view: LogView): Promise<TreeUnit[]> {
   const units: TreeUnit[] = [];
   for (const unit of view.units) {
     if (!isProven(unit.format)) break;
-    const beginning = await readable(() =>
-      view.read(unit, (connection) => readBeginning(connection, unit.format, 'journal')),
-    );
-    if (beginning === 'wrong') continue;
+    const beginning = await view.read(unit, (connection) => readBeginning(connection, unit.format, 'journal'));
     if (beginning?.tree === undefined) break;
     units.push({ unit, begun: beginning.tree });
   }
   return units;
-}
-
-/** What is read of a file's beginning; `wrong` where it says what no tree has. */
-async function readable<Found>(read: () => Promise<Found>): Promise<Found | 'wrong'> {
-  try {
-    return await read();
-  } catch (error) {
-    if (error instanceof WrongFrontier) return 'wrong';
-    throw error;
-  }
 }
 
 /** A tree over the files of the journal that hold it. */
