@@ -100,10 +100,16 @@ export function recordTexts(record: NewDecisionRecord, common: CommonTexts, time
   return { line, whole };
 }
 
-/** The text as a whole of a record that was read. */
+/** The text as a whole of a record that was read; empty for what is none. */
 export function wholeText(record: DecisionRecord): string {
-  const { writer: _, sequence: __, ...whole } = record;
-  return canonicalJson(whole satisfies WholeRecord);
+  const whole: { [name: string]: unknown } = {};
+  // All that it has, in the order of RFC 8785: what nobody knows would make another text.
+  for (const name of Object.keys(record).sort()) {
+    // To set it would set the prototype, and no record has it.
+    if (name === '__proto__') return '';
+    if (name !== 'writer' && name !== 'sequence') whole[name] = record[name as keyof WholeRecord];
+  }
+  return ordered(whole);
 }
 
 // Each of these puts the members in their order itself, and says so to the compiler: one that is added to the type stops it.
