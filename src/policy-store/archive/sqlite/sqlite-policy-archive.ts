@@ -72,10 +72,17 @@ export class SqlitePolicyArchive extends StoredPolicyArchive {
     }
   }
 
-  /** To look into a database that is there, whether a service runs on it or not; what would write is refused. */
-  static async openToRead(path: string, keys?: EncryptionKeys): Promise<SqlitePolicyArchive> {
+  /**
+   * To look into a database that is there, whether a service runs on it or not; what would write is refused. Undefined where it
+   * holds no archive.
+   */
+  static async openToRead(path: string, keys?: EncryptionKeys): Promise<SqlitePolicyArchive | undefined> {
     const connection = await SqliteConnection.open({ path, setup: ['PRAGMA query_only = ON'], busyTimeoutMs: 10_000 });
     const columns = await connection.query<{ name: string }>('PRAGMA table_info(policy_version)');
+    if (columns.length === 0) {
+      await connection.close();
+      return undefined;
+    }
     const knowsData = columns.some(({ name }) => name === 'alone');
     // What a version is called can be read without.
     const cipher = await archiveCipher(connection, keys, path).catch((error: unknown) => {

@@ -73,7 +73,7 @@ it('encrypts what is kept with a key, reads what was kept without, and is read w
   const needed = `${path} is encrypted, and the key ${keys.fingerprints[0]} is needed to read it`;
   await expect(SqlitePolicyArchive.open(path)).rejects.toThrow(needed);
   await expect(SqlitePolicyArchive.open(path, newest)).rejects.toThrow(needed);
-  const reader = await SqlitePolicyArchive.openToRead(path);
+  const reader = (await SqlitePolicyArchive.openToRead(path))!;
   onTestFinished(() => reader.close());
   expect((await reader.versions('other', 10)).items).toHaveLength(1);
   expect(await textOf(reader)).toContain(planted);

@@ -58,7 +58,7 @@ describe('the archive in its file', () => {
       ['acl', version, '[]', 1, 1],
     );
     await old.close();
-    const reader = await SqlitePolicyArchive.openToRead(path);
+    const reader = (await SqlitePolicyArchive.openToRead(path))!;
     expect((await reader.versions('acl', 10)).items).toMatchObject([{ version, semantics: 1 }]);
     await reader.close();
     const archive = await archiveAt(path);
