@@ -26,7 +26,8 @@ const serviceCommands: Commands = {
   },
   log: async () => {
     const { addLogCommand } = await import('./cli/commands/log-command.js');
-    return (program, terminal) => addLogCommand(program, terminal, database);
+    return (program, terminal) =>
+      addLogCommand(program, terminal, database, async () => (await readConfigWithoutPolicies()).logSigningKey);
   },
   serve: async () => (program) => {
     program

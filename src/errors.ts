@@ -23,6 +23,7 @@ export const errorTable = {
   hold_not_found: { status: 404, title: 'There is no such hold' },
   proof_pending: { status: 404, title: 'No checkpoint is about the decision yet' },
   no_proof: { status: 404, title: 'Nothing proves that' },
+  erasure_not_found: { status: 404, title: 'There is no such erasure' },
   method_not_allowed: { status: 405, title: 'The method is not allowed here' },
   api_key_exists: { status: 409, title: 'There is an API key of that name' },
   writer_running: { status: 409, title: 'The writer of the decision log has not ended' },

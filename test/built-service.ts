@@ -8,6 +8,8 @@ export interface BuiltService {
   /** Where it listens. */
   readonly url: string;
   stop(): Promise<void>;
+  /** Ends it at once, as a loss of the process would. */
+  kill(): Promise<void>;
 }
 
 /**
@@ -35,9 +37,9 @@ export async function startBuilt(
     if (url !== '') break;
   }
   service.stdout!.resume();
-  const stop = async () => {
-    service.kill('SIGTERM');
+  const end = async (signal: 'SIGTERM' | 'SIGKILL') => {
+    service.kill(signal);
     await once(service, 'exit');
   };
-  return { url, stop };
+  return { url, stop: () => end('SIGTERM'), kill: () => end('SIGKILL') };
 }

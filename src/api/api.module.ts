@@ -38,6 +38,7 @@ import { DecisionStreamController } from './decision-stream.controller.js';
 import { DecisionWritersController } from './decision-writers.controller.js';
 import { DecisionsController } from './decisions.controller.js';
 import { registerDocs } from './docs-routes.js';
+import { ErasuresController } from './erasures.controller.js';
 import { FleetController } from './fleet.controller.js';
 import { registerFrontPage } from './front-page-route.js';
 import { HoldsController } from './holds.controller.js';
@@ -64,6 +65,7 @@ import { registerSessionRoutes } from './session-routes.js';
     ApiKeysController,
     AuditEventsController,
     HoldsController,
+    ErasuresController,
     FleetController,
   ],
   providers: [

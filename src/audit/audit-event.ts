@@ -29,6 +29,7 @@ export const auditEventTypes = [
   'decision_writer_retired',
   'hold_added',
   'hold_released',
+  'erasure_ordered',
   'audit_events_read',
 ] as const;
 export type AuditEventType = (typeof auditEventTypes)[number];

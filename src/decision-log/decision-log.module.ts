@@ -13,15 +13,23 @@ import { dayMs } from '../query/time-zone.js';
 import { CommitObservers } from './commit-observers.js';
 import { DecisionLog } from './decision-log.js';
 import type { Commit, LocalLogMode } from './decision-log-options.js';
+import { ErasureOrders } from './erasure/erasure-orders.js';
+import { Erasures } from './erasure/erasures.js';
 import { Holds } from './holds/holds.js';
 import { PostgresHolds } from './holds/postgres/postgres-holds.js';
 import { SqliteHolds } from './holds/sqlite/sqlite-holds.js';
 import { PostgresDecisionLog } from './postgres/postgres-decision-log.js';
 import { ShippingObservers } from './shipping-observers.js';
 import { SqliteDecisionLog } from './sqlite/sqlite-decision-log.js';
+import { SqliteErasureOrders } from './sqlite/sqlite-erasure-orders.js';
 
 /** Beyond the longest time of a batch, how long after it came a question may be recorded, in seconds. */
 const sparedSeconds = 5;
+
+/** How long after its time a record may still be appended, in milliseconds. */
+function latestMsOf({ maxBatchSeconds }: Config): number {
+  return (maxBatchSeconds + sparedSeconds) * 1_000;
+}
 
 /** The records of what was decided: appended in groups, found again. */
 @Module({
@@ -74,26 +82,51 @@ const sparedSeconds = 5;
           database,
           openJournal: (journal) => new SqliteDecisionLog({ ...options, databasePath, isShipped: true, ...journal }),
           journalLimit: config.decisionLogJournalBytes,
-          latestMs: (config.maxBatchSeconds + sparedSeconds) * 1_000,
+          latestMs: latestMsOf(config),
           onShipped: (batch) => batches.notify(batch),
         });
       },
     },
+    {
+      provide: ErasureOrders,
+      inject: [ServiceDatabase, DecisionLog],
+      useFactory: (
+        database: SqliteDatabase | PostgresDatabase,
+        log: DecisionLog,
+      ): Promise<ErasureOrders> | ErasureOrders =>
+        database instanceof PostgresDatabase
+          ? (log as PostgresDecisionLog).orders
+          : database.open((path) => SqliteErasureOrders.open(path)),
+    },
+    {
+      provide: Erasures,
+      inject: [Config, loggerToken, DecisionLog, ErasureOrders, Holds],
+      useFactory: (config: Config, logger: Logger, log: DecisionLog, orders: ErasureOrders, holds: Holds) =>
+        new Erasures({ orders, log, holds, latestMs: latestMsOf(config), onProblem: problemsTo(logger) }),
+    },
   ],
-  exports: [CommitObservers, DecisionLog, Holds, ShippingObservers],
+  exports: [CommitObservers, DecisionLog, Erasures, Holds, ShippingObservers],
 })
 export class DecisionLogModule implements OnModuleInit, OnApplicationShutdown {
   constructor(
     private readonly log: DecisionLog,
     private readonly holds: Holds,
+    private readonly erasures: Erasures,
+    private readonly orders: ErasureOrders,
   ) {}
 
   async onModuleInit(): Promise<void> {
     await this.log.start();
+    this.erasures.start();
   }
 
   async onApplicationShutdown(): Promise<void> {
-    await this.log.stop();
-    await this.holds.close();
+    await this.erasures.stop();
+    try {
+      await this.log.stop();
+    } finally {
+      await this.orders.close();
+      await this.holds.close();
+    }
   }
 }

@@ -1,5 +1,7 @@
 import type { DecisionLogStatus, DecisionLogStorage } from './decision-log-status.js';
 import type { NewDecisionRecord } from './decision-record.js';
+import type { ErasureCounts } from './erasure/erase-group.js';
+import type { ErasableLog, ErasingOrders } from './erasure/erasures.js';
 import type { LogWriters } from './log-writers.js';
 import type { StoredProofs } from './proof/decision-proofs.js';
 import type { NoteSigner } from './proof/signed-note.js';
@@ -19,7 +21,7 @@ import { RecordedDecisions } from './recorded-decisions.js';
  *
  * While records cannot be written, the log is `failing` (see `status`). It tries again by itself until a write succeeds.
  */
-export abstract class DecisionLog extends RecordedDecisions {
+export abstract class DecisionLog extends RecordedDecisions implements ErasableLog {
   /**
    * Opens the log, and makes it when it is not there. After a crash this is also the recovery.
    *
@@ -83,6 +85,9 @@ export abstract class DecisionLog extends RecordedDecisions {
 
   /** Signs for the fleet, or where there is no key of it for this replica; undefined before the start and in mode `off`. */
   abstract readonly fleetSigner: NoteSigner | undefined;
+  abstract erase(orders: ErasingOrders, signal: AbortSignal): Promise<ErasureCounts>;
+
+  abstract erasable(orders: ErasingOrders, signal: AbortSignal): Promise<ErasureCounts>;
 
   /** What the log has to prove itself with; each method throws VerdictError `decision_log_unavailable`. */
   abstract readonly proofs: StoredProofs;

@@ -18,7 +18,7 @@ export function relationTo(record: ErasableMembers, id: string): Relation | unde
   const order = { id: '', time: 0, digest: '' };
   const covering = (value: string) => (value === id ? order : undefined);
   const erased = eraseFromRecord(record, order.time, { covering });
-  return erased && (erased.isAbout ? 'about' : 'names');
+  return erased && (erased.about.length > 0 ? 'about' : 'names');
 }
 
 /**

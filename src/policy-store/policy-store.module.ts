@@ -43,6 +43,7 @@ import { SqlitePolicyRepository } from './database/sqlite/sqlite-policy-reposito
 import { DirectorySource } from './directory/directory-source.js';
 import { LoadObservers } from './load-observers.js';
 import { notePolicyLoad } from './policy-load-audit.js';
+import { PolicySetsNaming } from './policy-sets-naming.js';
 import { PolicySource } from './policy-source.js';
 import { PolicyStore } from './policy-store.js';
 import { SpoolCopy, type SpoolCopyOptions } from './spool-copy.js';
@@ -202,6 +203,12 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
       },
     },
     {
+      provide: PolicySetsNaming,
+      inject: [PolicyStore, PolicyArchive, LiveDataStore],
+      useFactory: (policySets: PolicyStore, archive: PolicyArchive, data: LiveDataStore) =>
+        new PolicySetsNaming({ sets: () => policySets.statuses(), archive, data }),
+    },
+    {
       provide: RecordedVersions,
       inject: [PolicyStore],
       useFactory: (store: PolicyStore) =>
@@ -230,7 +237,15 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
         }),
     },
   ],
-  exports: [LiveDataWriting, LoadObservers, PolicyArchive, PolicyStore, PolicyWriting, RecordedVersions],
+  exports: [
+    LiveDataWriting,
+    LoadObservers,
+    PolicyArchive,
+    PolicySetsNaming,
+    PolicyStore,
+    PolicyWriting,
+    RecordedVersions,
+  ],
 })
 export class PolicyStoreModule implements OnModuleInit, OnApplicationShutdown {
   /** Tells of rollbacks by other replicas. */

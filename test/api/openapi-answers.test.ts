@@ -176,6 +176,13 @@ describe('what is answered is what the OpenAPI document says', () => {
     ['post /v1/api-keys/{name}/rotate', 404, '/v1/api-keys/none/rotate', {}],
     ['delete /v1/api-keys/{name}', 204, '/v1/api-keys/new'],
     ['delete /v1/api-keys/{name}', 404, '/v1/api-keys/none'],
+    ['post /v1/erasures/preview', 200, '/v1/erasures/preview', { subject: 'nobody' }],
+    ['post /v1/erasures/preview', 400, '/v1/erasures/preview', {}],
+    ['post /v1/erasures', 202, '/v1/erasures', { subject: 'nobody', reason: 'request 4711' }],
+    ['post /v1/erasures', 400, '/v1/erasures', { subject: 'nobody', reason: 'nobody asked' }],
+    ['get /v1/erasures', 200, '/v1/erasures?limit=1'],
+    ['get /v1/erasures', 400, '/v1/erasures?limit=0'],
+    ['get /v1/erasures/{id}', 404, '/v1/erasures/none'],
     ['get /v1/audit-events', 200, '/v1/audit-events?limit=1'],
     ['get /v1/audit-events', 400, '/v1/audit-events?limit=0'],
     [

@@ -121,7 +121,18 @@ describe('the OpenAPI document, for generators', () => {
 
   it('has no word that OpenAPI 3.1 does not know', () => {
     const known = [
-      ...['$ref', 'additionalProperties', 'anyOf', 'description', 'enum', 'examples', 'format', 'items', 'maximum'],
+      ...[
+        '$ref',
+        'additionalProperties',
+        'anyOf',
+        'oneOf',
+        'description',
+        'enum',
+        'examples',
+        'format',
+        'items',
+        'maximum',
+      ],
       ...[
         'maxItems',
         'maxLength',

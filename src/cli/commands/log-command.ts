@@ -12,6 +12,7 @@ import { exitCodes, UsageError } from '../exit-code.js';
 import { printReplay, printStats, remarkErred, remarkGaps, remarkIncomplete } from '../print/log-report.js';
 import type { Terminal } from '../print/terminal.js';
 import type { LogSource } from '../sources/log-source.js';
+import { addErase } from './log-erase-command.js';
 import { addRecordFilters, addStatsOptions, filtersOf, recordFilterNames, statsQueryOf } from './log-filters.js';
 import { addHold } from './log-hold-command.js';
 import { addLogSource, type LogOptions, LogReading } from './log-reading.js';
@@ -33,8 +34,13 @@ const listLimit = 10_000;
  * `verdict log`: what was decided, from the service's database (also while it runs, or from a backup) or from a service.
  * `readDatabase` is asked where neither `--database` nor `--url` is given.
  */
-export function addLogCommand(program: Command, terminal: Terminal, readDatabase: () => Promise<string>): void {
-  const log = program.command('log').summary('query, follow, export, replay, count, verify and hold decisions');
+export function addLogCommand(
+  program: Command,
+  terminal: Terminal,
+  readDatabase: () => Promise<string>,
+  readSigningKey: () => Promise<string | undefined> = async () => undefined,
+): void {
+  const log = program.command('log').summary('query, follow, export, replay, count, verify, hold and erase decisions');
   const reading = new LogReading(terminal, readDatabase);
   addQuery(log, reading);
   addTail(log, reading);
@@ -45,6 +51,7 @@ export function addLogCommand(program: Command, terminal: Terminal, readDatabase
   addVerify(log, terminal, readDatabase);
   addRotateKey(log, terminal, readDatabase);
   addHold(log, terminal, readDatabase);
+  addErase(log, terminal, async () => ({ database: await readDatabase(), fleetKeys: await readSigningKey() }));
 }
 
 function addQuery(log: Command, reading: LogReading): void {

@@ -10,6 +10,8 @@ import type { ManagedKeys } from '../../auth/managed-keys.js';
 import { describePostgresUrl, isPostgresUrl, type PostgresUrl, parsePostgresUrl } from '../../config/postgres-url.js';
 import { readSecretVariable } from '../../config/secret-variable.js';
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
+import type { ErasureOrders } from '../../decision-log/erasure/erasure-orders.js';
+import type { ErasableLog } from '../../decision-log/erasure/erasures.js';
 import type { Holds } from '../../decision-log/holds/holds.js';
 import type { ProofSink, ProvenSource } from '../../decision-log/proof/proof-sink.js';
 import type { RecordedDecisions } from '../../decision-log/recorded-decisions.js';
@@ -18,6 +20,7 @@ import type { EncryptionKeys } from '../../encryption/encryption-keys.js';
 import type { CheckpointStore } from '../../fleet/checkpoints/checkpoint-store.js';
 import type { PolicyArchive } from '../../policy-store/archive/policy-archive.js';
 import type { LiveDataStore } from '../../policy-store/data/live-data-store.js';
+import type { NamingSets } from '../../policy-store/policy-sets-naming.js';
 import { UsageError } from '../exit-code.js';
 
 /** A store, and a function that closes it. */
@@ -174,6 +177,111 @@ function logIn(path: string): string {
 }
 
 const whichDatabase = '--database or VERDICT_DATABASE_URL name its database';
+
+/**
+ * Opens a decision log to count what an erasure would rewrite.
+ *
+ * @throws UsageError when there is no log
+ */
+export async function openErasableLog(database: string): Promise<Opened<Pick<ErasableLog, 'erasable'>>> {
+  // Sound: what reads a log in either database can do so.
+  return (await openDecisionLog(database)) as Opened<RecordedDecisions & Pick<ErasableLog, 'erasable'>>;
+}
+
+/** Opens the orders to erase persons; the tables are made where they are not there. */
+export async function openErasureOrders(database: string): Promise<ErasureOrders> {
+  if (isPostgresUrl(database)) {
+    const { PostgresErasureOrders } = await import('../../decision-log/postgres/postgres-erasure-orders.js');
+    return openInPostgres(database, async (opened) => new PostgresErasureOrders(opened));
+  }
+  const { SqliteErasureOrders } = await import('../../decision-log/sqlite/sqlite-erasure-orders.js');
+  return SqliteErasureOrders.open(fileOf(database));
+}
+
+/** Orders that this process carries out. */
+export interface CarryingOut {
+  /** @throws what keeps it from being done */
+  check(): void;
+  close(): Promise<void>;
+}
+
+/**
+ * Begins to carry out the orders in an SQLite log that no service uses; undefined where a service does so: it has the folder, or the
+ * log is in PostgreSQL.
+ *
+ * @param fleetKeys as `VERDICT_LOG_SIGNING_KEY`
+ */
+export async function carryOutErasures(
+  database: string,
+  orders: ErasureOrders,
+  fleetKeys: string | undefined,
+): Promise<CarryingOut | undefined> {
+  if (isPostgresUrl(database)) return undefined;
+  const { DataFolderLock } = await import('../../database/sqlite/data-folder-lock.js');
+  const { DataFolderInUse } = await import('../../database/data-folder-in-use.js');
+  const { SqliteDecisionLog } = await import('../../decision-log/sqlite/sqlite-decision-log.js');
+  const { Erasures } = await import('../../decision-log/erasure/erasures.js');
+  const databasePath = fileOf(database);
+  const holder = { instance: 'verdict log erase', pid: process.pid };
+  const folder = dirname(resolve(databasePath));
+  let lock: { release(): Promise<void> };
+  try {
+    lock = await DataFolderLock.take({ folder, holder, waitMs: 0, onProblem: () => undefined });
+  } catch (error) {
+    if (error instanceof DataFolderInUse) return undefined;
+    throw error;
+  }
+  let failure: unknown;
+  const holds = await openHolds(database);
+  const log = new SqliteDecisionLog({
+    databasePath,
+    mode: 'sync',
+    fleetKeys,
+    holds,
+    encryption: await encryptionKeys(),
+  });
+  try {
+    await log.start();
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+  const onProblem = (what: string, cause: unknown) => {
+    failure = new Error(what, { cause });
+  };
+  // Nobody decides meanwhile.
+  const erasures = new Erasures({ orders, log, holds, latestMs: 0, lookMs: 200, onProblem });
+  erasures.start();
+  return {
+    check: () => {
+      if (failure !== undefined) throw failure;
+    },
+    close: async () => {
+      await erasures.stop();
+      await log.stop();
+      await holds.close();
+      await lock.release();
+    },
+  };
+}
+
+/** The policy sets that name somebody in what they serve, by the archive, and in their live data. */
+export async function namingSets(database: string, id: string): Promise<NamingSets> {
+  const { PolicySetsNaming } = await import('../../policy-store/policy-sets-naming.js');
+  const archive = await openArchive(database);
+  const data = await openLiveData(database);
+  try {
+    const sets = (await archive?.states()) ?? [];
+    return await new PolicySetsNaming({ sets: () => sets, archive, data }).find(id);
+  } catch (error) {
+    // A database that no service has used has no table of policy sets.
+    if (/no such table/.test(String(error))) return { files: [], data: [] };
+    throw error;
+  } finally {
+    await data?.close();
+    await archive?.close();
+  }
+}
 
 /** Opens the archive of versions to read it; undefined when there is none, since to open it would make it. */
 export async function openArchive(database: string): Promise<PolicyArchive | undefined> {

@@ -30,27 +30,51 @@ export interface ErasedGroup {
 }
 
 /** Numbers of records. */
-export interface ErasureCounts {
-  /** Rewritten: about a person who is erased. */
-  about: number;
-  /** Rewritten: named one. */
-  named: number;
+export interface OrderCounts {
+  /** Rewritten: about the person. */
+  readonly about: number;
+  /** Rewritten: named the person. */
+  readonly named: number;
   /** Left as they are, since they are held. */
-  held: number;
-  /** Nobody can say whom they name: their text is damaged. */
-  unreadable: number;
+  readonly held: number;
 }
 
-export function noErasures(): ErasureCounts {
-  return { about: 0, named: 0, held: 0, unreadable: 0 };
+/** What became of records. */
+export class ErasureCounts {
+  private readonly orders = new Map<string, OrderCounts>();
+
+  /** Records of which nobody can say whom they name: their text is damaged. */
+  unreadable = 0;
+
+  /** Of an order, by its id. */
+  of(order: string): OrderCounts {
+    return this.orders.get(order) ?? nothing;
+  }
+
+  add({ orders, unreadable }: ErasureCounts): void {
+    this.unreadable += unreadable;
+    for (const [id, more] of orders) this.addTo(id, more);
+  }
+
+  /** Takes note of a record. */
+  count({ orders, about }: ErasedMembers, isHeld: boolean): void {
+    for (const order of orders) {
+      const isAbout = about.includes(order);
+      this.addTo(order.id, {
+        about: isAbout && !isHeld ? 1 : 0,
+        named: isAbout || isHeld ? 0 : 1,
+        held: isHeld ? 1 : 0,
+      });
+    }
+  }
+
+  private addTo(id: string, more: OrderCounts): void {
+    const { about, named, held } = this.of(id);
+    this.orders.set(id, { about: about + more.about, named: named + more.named, held: held + more.held });
+  }
 }
 
-export function addErasures(sum: ErasureCounts, more: ErasureCounts): void {
-  sum.about += more.about;
-  sum.named += more.named;
-  sum.held += more.held;
-  sum.unreadable += more.unreadable;
-}
+const nothing: OrderCounts = { about: 0, named: 0, held: 0 };
 
 /**
  * Erases persons from the text of a group, or of several that follow on each other (group-text.ts). Lines of records that name
@@ -59,7 +83,7 @@ export function addErasures(sum: ErasureCounts, more: ErasureCounts): void {
  * @param first the sequence of the first record
  */
 export function eraseFromGroup(first: number, text: string, eraser: GroupEraser): ErasedGroup {
-  const counts = noErasures();
+  const counts = new ErasureCounts();
   const places: number[] = [];
   const written: string[] = [];
   const lines = text.split('\n');
@@ -191,17 +215,13 @@ function tryErasing(
 
 function mayBeErased(
   record: Pick<NewDecisionRecord, 'policySet' | 'time'>,
-  { isAbout }: ErasedMembers,
+  erased: ErasedMembers,
   { isHeld }: GroupEraser,
   counts: ErasureCounts,
 ): boolean {
-  if (isHeld?.(record) === true) {
-    counts.held++;
-    return false;
-  }
-  if (isAbout) counts.about++;
-  else counts.named++;
-  return true;
+  const stays = isHeld?.(record) === true;
+  counts.count(erased, stays);
+  return !stays;
 }
 
 /** The marks of earlier erasures and of these; a signature from before is not right any more. */

@@ -17,8 +17,8 @@ export interface ErasedMembers {
   readonly members: ErasableMembers;
   /** The orders that changed it. */
   readonly orders: readonly ErasureOrder[];
-  /** True if the record is about a person who is erased, false if it only names one. */
-  readonly isAbout: boolean;
+  /** Those of them whose person it is about; of the others it only names the person. */
+  readonly about: readonly ErasureOrder[];
 }
 
 /**
@@ -43,11 +43,11 @@ export function eraseFromRecord(
   standing: Pick<StandingOrders, 'covering'>,
 ): ErasedMembers | undefined {
   const { subject, resource } = record.request;
-  const isAbout = [subject.id, resource.id].some((id) => standing.covering(id, time) !== undefined);
+  const about = [subject.id, resource.id].flatMap((id) => standing.covering(id, time) ?? []);
   const eraser = new Eraser(standing, time);
-  const members = eraser.members(isAbout ? withoutDetails(record) : record);
+  const members = eraser.members(about.length > 0 ? withoutDetails(record) : record);
   if (eraser.orders.size === 0) return undefined;
-  return { members, orders: [...eraser.orders], isAbout };
+  return { members, orders: [...eraser.orders], about };
 }
 
 function withoutDetails(record: ErasableMembers): ErasableMembers {

@@ -13,6 +13,12 @@ export interface ErasureOrder {
   readonly digest: string;
 }
 
+/** All orders, and how many they are. */
+export interface AllOrders {
+  readonly standing: StandingOrders;
+  readonly count: number;
+}
+
 /** Values that are remembered: most stand in many records. */
 const mostRemembered = 16_384;
 
@@ -30,6 +36,8 @@ export class StandingOrders {
     private readonly key: Buffer,
     orders: readonly ErasureOrder[],
   ) {
+    this.ids = orders.map(({ id }) => id);
+    this.latest = orders.reduce((latest, { time }) => Math.max(latest, time), 0);
     for (const order of orders) {
       const known = this.orders.get(order.digest);
       if (known === undefined) this.orders.set(order.digest, [order]);
@@ -37,14 +45,19 @@ export class StandingOrders {
     }
   }
 
-  get isEmpty(): boolean {
-    return this.orders.size === 0;
-  }
+  /** The highest time of an order, in milliseconds since 1970; 0 where there is none. */
+  readonly latest: number;
+  private readonly ids: readonly string[];
 
   /** The first order that covers a record of this time (milliseconds since 1970) and is about this value. */
   covering(value: string, time: number): ErasureOrder | undefined {
     for (const order of this.about(value)) if (time <= order.time) return order;
     return undefined;
+  }
+
+  /** Whether a text of records says that one of the orders was carried out in it. */
+  isCarriedOutIn(text: string): boolean {
+    return this.ids.some((id) => text.includes(id));
   }
 
   private about(value: string): readonly ErasureOrder[] {

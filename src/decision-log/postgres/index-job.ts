@@ -58,6 +58,16 @@ interface WaitingWriter {
   readonly open_since: number | null;
 }
 
+/** A row of `decision_group` within its day. */
+export interface RowName {
+  readonly writer: number;
+  readonly first: number;
+}
+
+function nameOfRow({ writer, first }: RowName): string {
+  return `${writer} ${first}`;
+}
+
 /** A segment that may become one with others of its day. */
 interface MergedSegment {
   readonly id: number;
@@ -116,6 +126,56 @@ export class IndexJob {
       }
       await this.noteIndexed(client, waiting, new Set(chosen));
       return true;
+    });
+  }
+
+  /**
+   * Makes the segments of a day anew that list one of these rows, whose keys were changed.
+   *
+   * @param day `2026-03-03`
+   */
+  async rebuild(day: string, changed: readonly RowName[]): Promise<void> {
+    const names = new Set(changed.map(nameOfRow));
+    // What a step that is under way makes is there when it has ended.
+    const segments = await this.locked((client) =>
+      client.query<{ id: number }>(`SELECT id FROM ${this.table('key_segment')} WHERE day = $1::date`, [day]),
+    );
+    for (const { id } of segments) await this.locked((client) => this.rebuildSegment(client, day, id, names));
+  }
+
+  private async rebuildSegment(
+    client: PostgresClient,
+    day: string,
+    id: number,
+    names: ReadonlySet<string>,
+  ): Promise<void> {
+    const [segment] = await client.query<{ list: Buffer }>(
+      `SELECT list FROM ${this.table('key_segment')} WHERE id = $1`,
+      [id],
+    );
+    // Others were made one of it, which is rebuilt, too.
+    if (segment === undefined) return;
+    const listed = Array.from({ length: segment.list.length / listBytes }, (_, i) => {
+      return decodeListed(segment.list, i * listBytes);
+    });
+    if (!listed.some((row) => names.has(nameOfRow(row)))) return;
+    const rows = await client.query<WaitingRow>(
+      `SELECT g.day, g.writer, g.first, g.since, g.until, g.count, octet_length(g.records) AS bytes,
+         octet_length(g.keys) AS "keyBytes"
+       FROM unnest($2::int[], $3::int8[]) WITH ORDINALITY AS r(writer, first, place)
+       JOIN ${this.table('decision_group')} g ON g.day = $1::date AND g.writer = r.writer AND g.first = r.first
+       ORDER BY r.place`,
+      [day, listed.map(({ writer }) => writer), listed.map(({ first }) => first)],
+    );
+    const turns = new Turns();
+    const made = await this.writeSegment(client, day, rows, await this.readKeys(client, day, rows, turns), turns);
+    await this.replace(client, day, made, [id]);
+  }
+
+  private locked<T>(work: (client: PostgresClient) => Promise<T>): Promise<T> {
+    return this.database.transaction(async (client) => {
+      await client.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [this.lock]);
+      return work(client);
     });
   }
 
@@ -281,7 +341,12 @@ export class IndexJob {
         low = Buffer.from(last.low);
       }
     }
-    const id = await this.writeSegment(client, day, rows, entries, turns);
+    await this.replace(client, day, await this.writeSegment(client, day, rows, entries, turns), ids);
+    return true;
+  }
+
+  /** Removes the segments that one was made of. */
+  private async replace(client: PostgresClient, day: string, id: number, ids: readonly number[]): Promise<void> {
     await client.write(
       `UPDATE ${this.table('key_segment')} SET built = (
          SELECT max(built) FROM ${this.table('key_segment')} WHERE id = ANY ($2::int8[])) WHERE id = $1`,
@@ -292,7 +357,6 @@ export class IndexJob {
       ids,
     ]);
     await client.write(`DELETE FROM ${this.table('key_segment')} WHERE id = ANY ($1::int8[])`, [ids]);
-    return true;
   }
 
   /** The rows of some segments in one order, and the new ordinals in it, by the old ones of each segment. */

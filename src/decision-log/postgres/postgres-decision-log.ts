@@ -9,6 +9,9 @@ import type { DecisionPage } from '../decision-page.js';
 import type { DecisionQuery } from '../decision-query.js';
 import type { DecisionRecord, NewDecisionRecord } from '../decision-record.js';
 import type { DecisionStats } from '../decision-stats.js';
+import { ErasureCounts } from '../erasure/erase-group.js';
+import type { ErasingOrders } from '../erasure/erasures.js';
+import { StandingOrders } from '../erasure/standing-orders.js';
 import type { ExportQuery } from '../export-query.js';
 import { noHolds } from '../holds/holds.js';
 import type { LogWriters } from '../log-writers.js';
@@ -21,6 +24,9 @@ import { DayPartitions } from './day-partitions.js';
 import { IndexJob } from './index-job.js';
 import { JournalOwnTail } from './journal-own-tail.js';
 import { keySegments } from './key-segments.js';
+import { addKeys } from './log-key-table.js';
+import { PostgresErasureOrders } from './postgres-erasure-orders.js';
+import { SharedErasure } from './shared-erasure.js';
 import { sharedLogMigrations } from './shared-migrations.js';
 import { SharedProofs } from './shared-proofs.js';
 import { SharedRecordFeed } from './shared-record-feed.js';
@@ -90,6 +96,11 @@ export class PostgresDecisionLog extends DecisionLog {
   private readonly tail: JournalOwnTail | undefined;
   private readonly retention: SharedRetention;
   private readonly upkeep: SharedUpkeep;
+  private readonly erasing: SharedErasure;
+  /** Of batches that were shipped since the last pass. */
+  private erasedInShipping = new ErasureCounts();
+  /** The orders to erase persons. */
+  readonly orders: PostgresErasureOrders;
   readonly proofs: SharedProofs;
   private readonly journalLimit: number;
   private journalBytes = 0;
@@ -105,6 +116,7 @@ export class PostgresDecisionLog extends DecisionLog {
     this.journalLimit = options.journalLimit ?? defaultJournalLimit;
     this.tables = new PostgresTables(database, 'decision-log', sharedLogMigrations);
     const partitions = new DayPartitions(database);
+    this.orders = new PostgresErasureOrders(database, () => this.shipper?.status.writer);
     this.retention = new SharedRetention({
       database,
       partitions,
@@ -132,6 +144,10 @@ export class PostgresDecisionLog extends DecisionLog {
         countPart: (rows, first, guard) => deltasPart((name) => database.table(name), rows, first, guard),
         harden: mode !== 'fsync',
         expired: (days) => this.retention.expired(days),
+        orders: () => this.orders.all(),
+        holds: options.holds ?? noHolds,
+        signer: () => this.own?.signer,
+        onErased: (counts) => this.erasedInShipping.add(counts),
         onProblem,
         ...(options.onShipped !== undefined && { onShipped: options.onShipped }),
       });
@@ -154,14 +170,17 @@ export class PostgresDecisionLog extends DecisionLog {
       readOn: (after) => this.readable(() => shared.readOn(after)),
       subscribe: (listener) => shared.subscribe(listener),
     };
+    const index = new IndexJob(database);
+    const tally = new TallyJob(database);
     this.upkeep = new SharedUpkeep({
       database,
       prepare: () => this.tables.prepare(),
       retention: this.retention,
-      index: new IndexJob(database),
-      tally: new TallyJob(database),
+      index,
+      tally,
       onProblem,
     });
+    this.erasing = new SharedErasure({ database, partitions, index, tally });
   }
 
   /** To read a log that is there. It is not started and not stopped, and the database is closed by its owner. */
@@ -195,6 +214,37 @@ export class PostgresDecisionLog extends DecisionLog {
       await this.own?.stop();
       await upkeep;
     }
+  }
+
+  async erase(orders: ErasingOrders, signal: AbortSignal): Promise<ErasureCounts> {
+    await this.tables.prepare();
+    // So that each record is erased, and counted, as it is shipped or where it lies there.
+    const ms = this.options.replicatedWaitMs ?? defaultReplicatedWaitMs;
+    if (this.own !== undefined && !(await this.shipper!.confirmed(this.own.journal.end, ms)))
+      throw unavailable('cannot be shipped');
+    await this.own?.erase(orders, signal);
+    await this.eraseShared(orders, signal);
+    // The journal has the same records.
+    const counts = this.erasedInShipping;
+    this.erasedInShipping = new ErasureCounts();
+    return counts;
+  }
+
+  private async eraseShared(orders: ErasingOrders, signal: AbortSignal): Promise<void> {
+    const { own } = this;
+    const signer = own?.signer;
+    const open = await this.orders.unshared();
+    if (open.length === 0 || own === undefined || signer === undefined) return;
+    // A replica without a record has shipped no key.
+    await addKeys(this.database, (name) => this.database.table(name), await own.proofs.keys());
+    // What is shipped from now on has been erased: each writer must know of these orders.
+    const standing = new StandingOrders(await this.orders.key(), open);
+    const { counts, isDone } = await this.erasing.pass({ ...orders, standing }, signer, signal);
+    await this.orders.noteShared(open, counts, isDone ? Date.now() : null);
+  }
+
+  async erasable(orders: ErasingOrders, signal: AbortSignal): Promise<ErasureCounts> {
+    return this.readable(async () => (await this.erasing.pass(orders, undefined, signal)).counts);
   }
 
   nextId(nowMs: number): string {

@@ -4,6 +4,7 @@ import { logName1764400000001 } from './migrations/1764400000001-log-name.js';
 import { sharedTally1764400000002 } from './migrations/1764400000002-shared-tally.js';
 import { keyPages1764400000003 } from './migrations/1764400000003-key-pages.js';
 import { proof1764400000004 } from './migrations/1764400000004-proof.js';
+import { erasures1764400000005 } from './migrations/1764400000005-erasures.js';
 
 /** What makes the tables of the shared decision log, in order; the part is `decision-log`. */
 export const sharedLogMigrations: readonly PostgresMigration[] = [
@@ -12,4 +13,5 @@ export const sharedLogMigrations: readonly PostgresMigration[] = [
   sharedTally1764400000002,
   keyPages1764400000003,
   proof1764400000004,
+  erasures1764400000005,
 ];

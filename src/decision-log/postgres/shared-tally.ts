@@ -5,9 +5,11 @@
  */
 import type { PostgresClient, PostgresStatements } from '../../database/postgres/postgres-client.js';
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
+import type { StandingOrders } from '../erasure/standing-orders.js';
+import { inJson } from '../record-filter.js';
 import { type TallyField, tallyFields } from '../tally.js';
 import { dayMinutes, levelMinutes, openFields } from '../tally-question.js';
-import { columnOf } from './tally-delta.js';
+import { columnOf, nameOf } from './tally-delta.js';
 
 export interface SharedTallyLimits {
   /** Most values of a field that are kept apart. */
@@ -132,6 +134,65 @@ export class TallyJob {
         if (deleted < rowsForgotten) break;
       }
     }
+  }
+
+  /**
+   * Counts the decisions of callers who are erased under another name, as far as their orders go; says whether there were any. A
+   * period in which an order was made counts as a whole.
+   */
+  async erase(standing: StandingOrders, marker: string): Promise<boolean> {
+    const { database } = this;
+    const table = (name: string) => database.table(name);
+    return database.transaction(async (client) => {
+      await client.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [this.lock]);
+      const callers = await client.query<{ name: string }>(
+        `SELECT name FROM ${table('tally_name')} WHERE field = 'caller' UNION SELECT caller FROM ${table('tally_delta')}`,
+      );
+      let found = false;
+      for (const { name } of callers) {
+        const order = standing.covering(nameOf(name), 0);
+        if (order === undefined) continue;
+        found = true;
+        const last = Math.floor(order.time / 60_000);
+        await client.write(`UPDATE ${table('tally_delta')} SET caller = $1 WHERE caller = $2 AND minute <= $3`, [
+          inJson(marker),
+          name,
+          last,
+        ]);
+        await this.renameCaller(client, name, inJson(marker), last);
+      }
+      return found;
+    });
+  }
+
+  /** @param last the last minute (since 1970) */
+  private async renameCaller(client: PostgresClient, name: string, marker: string, last: number): Promise<void> {
+    const table = (each: string) => this.database.table(each);
+    const [before] = await client.query<{ id: number }>(
+      `SELECT id FROM ${table('tally_name')} WHERE field = 'caller' AND name = $1`,
+      [name],
+    );
+    if (before === undefined) return;
+    await client.write(
+      `INSERT INTO ${table('tally_name')} (field, digest, name) VALUES ('caller', ${digestSql('$1::text')}, $1)
+       ON CONFLICT (field, digest) DO NOTHING`,
+      [marker],
+    );
+    const others = ['level', 'period', ...columns.filter((column) => column !== 'caller')].join(', ');
+    for (const level of levelMinutes.keys()) {
+      await client.write(
+        `WITH moved AS (
+           DELETE FROM ${table('tally')} WHERE level = $1 AND caller = $2 AND period <= $3 RETURNING ${others}, count)
+         INSERT INTO ${table('tally')} AS t (${others}, caller, count)
+         SELECT ${others}, (SELECT id FROM ${table('tally_name')} WHERE field = 'caller' AND name = $4), count FROM moved
+         ON CONFLICT (level, ${rowColumns}) DO UPDATE SET count = t.count + excluded.count`,
+        [level, before.id, Math.floor(last / minutesOf(level)), marker],
+      );
+    }
+    await client.write(
+      `DELETE FROM ${table('tally_name')} WHERE id = $1 AND NOT EXISTS (SELECT FROM ${table('tally')} WHERE caller = $1)`,
+      [before.id],
+    );
   }
 
   private get lock(): string {

@@ -3,16 +3,24 @@ import { DatabaseError } from '../../database/database-error.js';
 import type { PostgresClient, PostgresValue } from '../../database/postgres/postgres-client.js';
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
 import { Turns } from '../../turns/turns.js';
+import { ErasureCounts } from '../erasure/erase-group.js';
+import { eraseFromJournalGroup } from '../erasure/erase-journal-group.js';
+import type { ErasingOrders } from '../erasure/erasures.js';
+import type { AllOrders } from '../erasure/standing-orders.js';
+import { holdOf } from '../holds/hold.js';
+import type { HoldGuard } from '../holds/holds.js';
 import { type JournalGroup, lastIdOf } from '../journal-group.js';
 import type { StoredGap } from '../log-gap.js';
 import { entryOfGroup, groupRoot } from '../proof/group-hashes.js';
 import type { Frontier } from '../proof/merkle-tree.js';
+import type { NoteSigner } from '../proof/signed-note.js';
 import type { StoredCheckpoint } from '../proof/stored-checkpoint.js';
 import type { JournalPosition, ShippedJournal, Stretch } from '../shipped-journal.js';
 import type { TallyRow } from '../tally.js';
 import { utcDayOf } from '../utc-day.js';
 import { type CopyType, type CopyValue, copyData } from './binary-copy.js';
 import { DayPartitions } from './day-partitions.js';
+import { addKeys } from './log-key-table.js';
 import { type JoinedGroups, joinGroups, rowOf } from './shared-row.js';
 import type { StatementPart } from './tally-delta.js';
 import { findWriter, type WriterState } from './writer-registry.js';
@@ -41,6 +49,14 @@ export interface ShipperOptions {
   readonly harden: boolean;
   /** Called once when shipping begins to fail, and once when it works again. */
   readonly onProblem: (what: string, error: unknown) => void;
+  /** The orders to erase persons, and how many they are; what is shipped is erased first. Without it nothing is. */
+  readonly orders?: () => Promise<AllOrders>;
+  /** What keeps records from erasure. */
+  readonly holds?: Pick<HoldGuard, 'inForce'>;
+  /** Signs what erasures leave. */
+  readonly signer?: () => NoteSigner | undefined;
+  /** Hears what became of records of which a batch was erased. */
+  readonly onErased?: (counts: ErasureCounts) => void;
   /** Of these days (since 1970) those of which nothing is kept; their records are not shipped any more. */
   readonly expired: (days: ReadonlySet<number>) => Promise<ReadonlySet<number>>;
   readonly onShipped?: (batch: ShippedBatch) => void;
@@ -120,6 +136,8 @@ export class Shipper {
   /** As it was when PostgreSQL last said so, and whether that still is to be asked. */
   private state: WriterState | undefined;
   private isUnsure = true;
+  /** As they were then. */
+  private orders: AllOrders | undefined;
   private running: Promise<void> | undefined;
   private lastProblem: string | undefined;
   private retries = 0;
@@ -290,6 +308,7 @@ export class Shipper {
       await prepare();
       const forked = (what: string) => onProblem(what, undefined);
       this.state = await findWriter(database, this.client, { ...position, instance }, journal, forked);
+      this.orders = await this.options.orders?.();
       this.isUnsure = false;
       this.ahead = undefined;
       this.notedGaps.clear();
@@ -308,7 +327,8 @@ export class Shipper {
     const { journal, partitions, count, harden, onShipped } = this.options;
     const started = performance.now();
     if (harden) await journal.harden();
-    const all = joinGroups(stretch.groups);
+    const { groups, counts } = await this.erased(stretch.groups);
+    const all = joinGroups(groups);
     const expiredDays = await this.options.expired(new Set(all.map(({ day }) => day)));
     const rows = all.filter(({ day }) => !expiredDays.has(day));
     const expiredRows = all.filter(({ day }) => expiredDays.has(day));
@@ -326,11 +346,12 @@ export class Shipper {
       rows.length === 0 ? null : since,
       state.shipped,
       state.shippedId,
+      this.orders?.count ?? Number.MAX_SAFE_INTEGER,
     ];
-    const kept = stretch.groups.filter(({ until }) => !expiredDays.has(utcDayOf(until)));
+    const kept = groups.filter(({ until }) => !expiredDays.has(utcDayOf(until)));
     const tallies = kept.flatMap(({ tally }) => tally);
     const gaps = [...stretch.missing, ...expired];
-    const trees = await this.newTrees(stretch.groups);
+    const trees = await this.newTrees(groups);
     const isStatement = rows.length > 0 && rows.length <= statementRows && gaps.length === 0 && trees.length === 0;
     const shipRows = async () => {
       const moved = await client.write(this.moveHighWater, highWater);
@@ -350,7 +371,7 @@ export class Shipper {
         ? await this.shipStatement(client, highWater, rows, this.options.countPart, tallies)
         : await client.transaction(shipRows);
     if (!done) {
-      // An answer was lost, the database went back to an older state, another journal has this name, or this one was
+      // There is another order to erase somebody, an answer was lost, the database went back to an older state, another journal has this name, or this one was
       // retired.
       this.isUnsure = true;
       return;
@@ -361,13 +382,33 @@ export class Shipper {
     journal.shipped(stretch.to);
     this.newest = rows.at(-1)?.bounds.until ?? this.newest;
     this.confirm();
+    this.options.onErased?.(counts);
     onShipped?.({ records: stretch.to - state.shipped, durationMs: performance.now() - started });
   }
 
   private get moveHighWater(): string {
     return `UPDATE ${this.table('decision_writer')} SET shipped = $2, shipped_id = $3, complete_to = $4, beat = now(),
         state = 'running', decided = $5, open_since = least(open_since, $6)
-      WHERE writer = $1 AND state = 'running' AND shipped = $7 AND shipped_id IS NOT DISTINCT FROM $8`;
+      WHERE writer = $1 AND state = 'running' AND shipped = $7 AND shipped_id IS NOT DISTINCT FROM $8 AND orders <= $9`;
+  }
+
+  /** The groups as they may be shared. */
+  private async erased(
+    groups: readonly JournalGroup[],
+  ): Promise<{ readonly groups: readonly JournalGroup[]; readonly counts: ErasureCounts }> {
+    const counts = new ErasureCounts();
+    const standing = this.orders?.standing;
+    if (standing === undefined || groups.every(({ since }) => since > standing.latest)) return { groups, counts };
+    const { holds, signer } = this.options;
+    const inForce = (await holds?.inForce()) ?? [];
+    const isHeld: ErasingOrders['isHeld'] = (record) => holdOf(inForce, record) !== undefined;
+    const turns = new Turns();
+    const made: JournalGroup[] = [];
+    for (const group of groups) {
+      if (turns.isOver) await turns.next();
+      made.push(eraseFromJournalGroup(group, { standing, isHeld }, signer?.(), counts));
+    }
+    return { groups: made, counts };
   }
 
   /**
@@ -434,16 +475,7 @@ export class Shipper {
        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
       [state.writer, tree, entries, sequence, time, note],
     );
-    for (const { key, certificates } of await this.options.journal.keys()) {
-      await client.write(
-        // What a key that was replaced has certified is kept.
-        `INSERT INTO ${this.table('decision_key')} AS k (key, certificates) VALUES ($1, $2)
-         ON CONFLICT (key) DO UPDATE SET certificates = (SELECT coalesce(json_agg(c), '[]')::text FROM (
-           SELECT json_array_elements_text(excluded.certificates::json) AS c
-           UNION SELECT json_array_elements_text(k.certificates::json)) all_of_them)`,
-        [key, JSON.stringify(certificates)],
-      );
-    }
+    await addKeys(client, (name) => this.table(name), await this.options.journal.keys());
     this.checkpointed = note;
     for (const resolve of this.checkpointWaiters.splice(0)) resolve();
   }

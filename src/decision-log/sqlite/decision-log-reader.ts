@@ -8,6 +8,8 @@ import type { DecisionPage } from '../decision-page.js';
 import type { DecisionQuery } from '../decision-query.js';
 import type { DecisionRecord } from '../decision-record.js';
 import type { DecisionStats } from '../decision-stats.js';
+import type { ErasureCounts } from '../erasure/erase-group.js';
+import type { ErasingOrders } from '../erasure/erasures.js';
 import type { ExportQuery } from '../export-query.js';
 import { gapsWithin, type StoredGap } from '../log-gap.js';
 import type { SearchScope } from '../record-filter.js';
@@ -21,6 +23,7 @@ import { addUnits } from './count-units.js';
 import { exportRecords } from './decision-export.js';
 import { findRecord, searchRecords } from './decision-search.js';
 import { FileCodings } from './file-coding.js';
+import { scanView } from './journal-erasure.js';
 import { encryptedFormat, readBeginning, readExtent, readFormat, readGaps, readLast } from './journal-format.js';
 import { openReader } from './key-index.js';
 import {
@@ -106,6 +109,11 @@ export class DecisionLogReader extends RecordedDecisions {
       // A turn in between would hide the file that it closed.
       if (closedFiles(this.path).join() === files.join()) return this.viewOf(files, open);
     }
+  }
+
+  /** What an erasure would come to. */
+  async erasable(orders: ErasingOrders, signal: AbortSignal): Promise<ErasureCounts> {
+    return scanView(await this.view(), orders, signal);
   }
 
   async close(): Promise<void> {}

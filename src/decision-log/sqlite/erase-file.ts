@@ -7,9 +7,9 @@ import { rmSync } from 'node:fs';
 import { copyFile, open } from 'node:fs/promises';
 import { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import { Turns } from '../../turns/turns.js';
-import { addErasures, type ErasureCounts, noErasures } from '../erasure/erase-group.js';
+import { ErasureCounts } from '../erasure/erase-group.js';
 import { signErasure } from '../erasure/erasure-signature.js';
-import type { StandingOrders } from '../erasure/standing-orders.js';
+import type { ErasingOrders } from '../erasure/erasures.js';
 import type { GroupCoding } from '../group-coding.js';
 import type { NoteSigner } from '../proof/signed-note.js';
 import { type JournalFormat, readBeginning } from './journal-format.js';
@@ -18,9 +18,7 @@ import { erasureDraftsOf, removeErasureDrafts } from './log-files.js';
 import type { UnitWork } from './log-view.js';
 import { eraseFromRow, readStoredGroups, type StoredGroupRow, storedColumns, writeErasedRow } from './stored-group.js';
 
-export interface JournalEraser {
-  readonly standing: StandingOrders;
-  readonly isHeld?: ((record: { readonly policySet: string; readonly time: number }) => boolean) | undefined;
+export interface JournalEraser extends ErasingOrders {
   /** The key of the log. */
   readonly signer: NoteSigner;
 }
@@ -42,9 +40,10 @@ export interface FileScan {
   readonly rows: readonly number[];
   /** The `first` of the last row that was looked at. */
   readonly to: number;
-  /** The records that stay as they are for a reason. */
-  readonly held: number;
-  readonly unreadable: number;
+  /** True if the retention has deleted rows from it, of which free pages may keep something. */
+  readonly hasRemains: boolean;
+  /** What a rewriting would come to. */
+  readonly counts: ErasureCounts;
 }
 
 /** Reads the rows of a unit from after `after` on; undefined where the file is gone. */
@@ -53,22 +52,25 @@ export type ReadUnit = <T>(work: UnitWork<T>) => Promise<T | undefined>;
 /**
  * Looks which rows of a file name a person, in turns.
  *
+ * @param unitFirst the sequence with which the file began
  * @param after the sequence behind which it looks
  * @param signal ends it early; then it rejects
  */
 export async function scanFile(
+  unitFirst: number,
   read: ReadUnit,
-  eraser: JournalEraser,
+  eraser: ErasingOrders,
   after: number,
   signal: AbortSignal,
 ): Promise<FileScan> {
   const rows: number[] = [];
-  const counts = noErasures();
+  const counts = new ErasureCounts();
   const { standing, isHeld } = eraser;
   const turns = new Turns();
   const file = await read(async (connection, coding) => ({
     coding,
     columns: await storedColumns(connection, 'journal'),
+    hasRemains: await hasRemains(connection, unitFirst),
   }));
   let from = after;
   while (file !== undefined) {
@@ -79,16 +81,26 @@ export async function scanFile(
       // Nothing is signed that is not written.
       const { changes, counts: more } = eraseFromRow(row, file.coding, { standing, isHeld });
       if (changes !== undefined) rows.push(row.first);
-      addErasures(counts, more);
+      counts.add(more);
       from = row.first;
     }
     if (found === undefined || found.length < rowsAtOnce) break;
   }
-  return { rows, to: from, held: counts.held, unreadable: counts.unreadable };
+  return { rows, to: from, hasRemains: file?.hasRemains ?? false, counts };
+}
+
+/** Says in a file, as its `application_id`, that no page of it keeps anything of deleted rows. */
+const withoutRemains = 0x76657261;
+
+async function hasRemains(connection: SqliteConnection, unitFirst: number): Promise<boolean> {
+  const [row] = await connection.query<{ first: number | null }>('SELECT min(first) AS first FROM journal.journal');
+  if ((row?.first ?? Number.MAX_SAFE_INTEGER) <= unitFirst) return false;
+  const [mark] = await connection.query<{ application_id: number }>('PRAGMA journal.application_id');
+  return mark?.application_id !== withoutRemains;
 }
 
 /**
- * Makes the file that is to take the place of a closed one; returns its path, and what was erased from it.
+ * Makes the file that is to take the place of a closed one; returns its path.
  *
  * @param path the closed file
  * @param rows those to be rewritten, as `scanFile` found them
@@ -99,7 +111,7 @@ export async function eraseFile(
   rows: readonly number[],
   eraser: JournalEraser,
   signal: AbortSignal,
-): Promise<{ readonly made: string; readonly counts: ErasureCounts }> {
+): Promise<string> {
   removeErasureDrafts(path);
   const { work, made } = erasureDraftsOf(path);
   await copyFile(path, work);
@@ -111,10 +123,11 @@ export async function eraseFile(
     busyTimeoutMs: 0,
   });
   try {
-    const counts = await rewriteRows(connection, form, rows, eraser, signal);
+    await rewriteRows(connection, form, rows, eraser, signal);
+    await connection.query(`PRAGMA application_id = ${withoutRemains}`);
     await connection.query(`VACUUM INTO '${made.replaceAll("'", "''")}'`);
     await makeDurable(made);
-    return { made, counts };
+    return made;
   } finally {
     await connection.close();
     rmSync(work, { force: true });
@@ -127,8 +140,7 @@ async function rewriteRows(
   rows: readonly number[],
   { standing, isHeld, signer }: JournalEraser,
   signal: AbortSignal,
-): Promise<ErasureCounts> {
-  const counts = noErasures();
+): Promise<void> {
   const turns = new Turns();
   const tree = (await readBeginning(connection, format))?.tree?.name;
   const sign = (sequence: number, whole: string) => signErasure(tree!, sequence, whole, signer);
@@ -140,17 +152,15 @@ async function rewriteRows(
       const [row] = await connection.query<StoredGroupRow>(`SELECT ${columns} FROM journal WHERE first = ?`, [first]);
       if (row === undefined) continue;
       if (turns.isOver) await turns.next();
-      const { changes, counts: more } = eraseFromRow(row, coding, {
+      const { changes } = eraseFromRow(row, coding, {
         standing,
         isHeld,
         ...(tree !== undefined && { sign }),
       });
       if (changes !== undefined) await writeErasedRow(connection, first, changes);
-      addErasures(counts, more);
     }
     await connection.query('COMMIT');
   }
-  return counts;
 }
 
 /** Makes the index of the file that `eraseFile` made; returns its path. */

@@ -1,10 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { addErasures, type ErasureCounts, noErasures } from '../erasure/erase-group.js';
+import { ErasureCounts } from '../erasure/erase-group.js';
+import type { ErasingOrders } from '../erasure/erasures.js';
 import { eraseFile, type FileScan, indexErasedFile, type JournalEraser, scanFile } from './erase-file.js';
 import type { JournalFiles } from './journal-files.js';
 import { closedIndexPathOf, closedPathOf, removeErasureDrafts } from './log-files.js';
 import type { LogUpkeep } from './log-upkeep.js';
-import { type UnitView, viewOfClosed } from './log-view.js';
+import { type LogView, type UnitView, viewOfClosed } from './log-view.js';
 
 export interface JournalErasureOptions {
   readonly files: () => JournalFiles | undefined;
@@ -35,15 +36,15 @@ export class JournalErasure {
    * @throws where a file cannot be read or written, and when `signal` ends it
    */
   async pass(eraser: JournalEraser, signal: AbortSignal): Promise<ErasureCounts> {
-    const sum = noErasures();
+    const sum = new ErasureCounts();
     const open = this.filesNow().journal.start;
     for (const unit of this.units()) {
       let scan = await this.scan(unit, eraser, signal);
-      if (scan.rows.length > 0 && unit.first === open) {
+      if (isToBeMade(scan) && unit.first === open) {
         await this.close(open, signal);
         scan = joinScans(scan, await this.scanFrom(unit, scan.to, eraser, signal));
       }
-      addErasures(sum, await this.erase(unit.first, scan, eraser, signal));
+      if (await this.erase(unit.first, scan, eraser, signal)) sum.add(scan.counts);
     }
     return sum;
   }
@@ -55,14 +56,14 @@ export class JournalErasure {
 
   private async scan(unit: UnitView, eraser: JournalEraser, signal: AbortSignal): Promise<FileScan> {
     const after = this.done.get(unit.first) ?? unit.first - 1;
-    if (after >= unit.last) return { rows: [], to: after, held: 0, unreadable: 0 };
+    if (after >= unit.last) return { rows: [], to: after, hasRemains: false, counts: new ErasureCounts() };
     const scan = await this.scanFrom(unit, after, eraser, signal);
-    if (scan.rows.length === 0) this.done.set(unit.first, unit.last);
+    if (!isToBeMade(scan)) this.done.set(unit.first, unit.last);
     return scan;
   }
 
   private scanFrom(unit: UnitView, after: number, eraser: JournalEraser, signal: AbortSignal): Promise<FileScan> {
-    return scanFile((work) => this.filesNow().view().read(unit, work), eraser, after, signal);
+    return scanFile(unit.first, (work) => this.filesNow().view().read(unit, work), eraser, after, signal);
   }
 
   /** Has the open file closed and the next one begun. */
@@ -73,16 +74,11 @@ export class JournalErasure {
     }
   }
 
-  private async erase(
-    first: number,
-    { rows, held, unreadable }: FileScan,
-    eraser: JournalEraser,
-    signal: AbortSignal,
-  ): Promise<ErasureCounts> {
-    const kept = { about: 0, named: 0, held, unreadable };
-    // The retention has removed it.
+  /** Says whether the file was still there, and not removed by the retention. */
+  private async erase(first: number, scan: FileScan, eraser: JournalEraser, signal: AbortSignal): Promise<boolean> {
+    if (!isToBeMade(scan)) return true;
     const unit = this.filesNow().closed.find((closed) => closed.first === first);
-    if (rows.length === 0 || unit === undefined) return kept;
+    if (unit === undefined) return false;
     const { path, isIndexed } = this.options;
     const closedPath = closedPathOf(path, first);
     const indexPath = closedIndexPathOf(path, first);
@@ -90,16 +86,17 @@ export class JournalErasure {
       const coding = await this.filesNow()
         .view()
         .read(viewOfClosed(unit), async (_, ofFile) => ofFile);
-      if (coding === undefined) return kept;
+      if (coding === undefined) return false;
       const form = { format: unit.format, coding };
-      const { made, counts } = await eraseFile(closedPath, form, rows, eraser, signal);
+      const made = await eraseFile(closedPath, form, scan.rows, eraser, signal);
       const index = isIndexed ? await indexErasedFile(made, coding, indexPath, unit.last, signal) : undefined;
       signal.throwIfAborted();
+      let isThere = false;
       await this.options.upkeep.inTurn(async (files) => {
-        await files.replaceClosed(first, made, index);
+        isThere = await files.replaceClosed(first, made, index);
       });
       this.done.set(first, unit.last);
-      return { ...kept, about: counts.about, named: counts.named };
+      return isThere;
     } finally {
       removeErasureDrafts(closedPath);
       removeErasureDrafts(indexPath);
@@ -113,11 +110,23 @@ export class JournalErasure {
   }
 }
 
+function isToBeMade({ rows, hasRemains }: FileScan): boolean {
+  return rows.length > 0 || hasRemains;
+}
+
+/** What an erasure of all that is committed would come to. */
+export async function scanView(view: LogView, orders: ErasingOrders, signal: AbortSignal): Promise<ErasureCounts> {
+  const sum = new ErasureCounts();
+  for (const unit of view.units) {
+    const { counts } = await scanFile(unit.first, (work) => view.read(unit, work), orders, unit.first - 1, signal);
+    sum.add(counts);
+  }
+  return sum;
+}
+
 function joinScans(a: FileScan, b: FileScan): FileScan {
-  return {
-    rows: [...a.rows, ...b.rows],
-    to: b.to,
-    held: a.held + b.held,
-    unreadable: a.unreadable + b.unreadable,
-  };
+  const counts = new ErasureCounts();
+  counts.add(a.counts);
+  counts.add(b.counts);
+  return { rows: [...a.rows, ...b.rows], to: b.to, hasRemains: a.hasRemains || b.hasRemains, counts };
 }

@@ -148,7 +148,8 @@ export class JournalTail implements ShippedJournal {
     this.wal = undefined;
   }
 
-  private forget(): void {
+  /** Lets go of all that is kept in memory: it is read from the files. */
+  forget(): void {
     this.recent = [];
     this.length = 0;
   }

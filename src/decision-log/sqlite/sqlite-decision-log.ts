@@ -13,7 +13,8 @@ import type { DecisionPage } from '../decision-page.js';
 import type { DecisionQuery } from '../decision-query.js';
 import type { DecisionRecord, NewDecisionRecord } from '../decision-record.js';
 import type { DecisionStats } from '../decision-stats.js';
-import type { ErasureCounts } from '../erasure/erase-group.js';
+import { ErasureCounts } from '../erasure/erase-group.js';
+import type { ErasingOrders } from '../erasure/erasures.js';
 import type { ExportQuery } from '../export-query.js';
 import { noHolds } from '../holds/holds.js';
 import { type LogWriter, type LogWriters, writerNotFound, writerRunning } from '../log-writers.js';
@@ -30,9 +31,8 @@ import { addUnits } from './count-units.js';
 import { exportRecords } from './decision-export.js';
 import { DecisionLogReader } from './decision-log-reader.js';
 import { findRecord, searchRecords } from './decision-search.js';
-import type { JournalEraser } from './erase-file.js';
 import { type Group, GroupCommit } from './group-commit.js';
-import { JournalErasure } from './journal-erasure.js';
+import { JournalErasure, scanView } from './journal-erasure.js';
 import type { JournalFiles } from './journal-files.js';
 import { JournalProofs } from './journal-proofs.js';
 import { JournalTail } from './journal-tail.js';
@@ -76,9 +76,6 @@ export interface SqliteDecisionLogOptions extends DecisionLogOptions {
   readonly checkpointMs?: number;
 }
 
-/** Whom to erase, and what is kept from it. */
-type Orders = Omit<JournalEraser, 'signer'>;
-
 const defaultCheckpointMs = 60_000;
 /** About half a second of a process at its limit, and some 15 MB. */
 const defaultQueueLimit = 16_384;
@@ -114,7 +111,7 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
   private refused: string | undefined;
   private keys: LogKeys | undefined;
   /** The orders that were carried out last, and how far. */
-  private erasing: { readonly orders: Orders; readonly files: JournalErasure } | undefined;
+  private erasing: { readonly orders: ErasingOrders; readonly files: JournalErasure } | undefined;
   private erasure: Promise<unknown> | undefined;
   private readonly stopping = new AbortController();
   private checkpointTimer: NodeJS.Timeout | undefined;
@@ -229,8 +226,9 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
    *
    * @throws when a file cannot be read or written, and when `signal` ends it
    */
-  async erase(orders: Orders, signal: AbortSignal): Promise<ErasureCounts> {
-    if (this.keys === undefined) throw unavailable('records nothing');
+  async erase(orders: ErasingOrders, signal: AbortSignal): Promise<ErasureCounts> {
+    if (this.options.mode === 'off') return this.eraseAtRest(orders, signal);
+    if (this.keys === undefined) throw unavailable('is not open');
     await this.group.flush();
     // What was looked through for these orders is not looked through again.
     if (this.erasing?.orders !== orders) {
@@ -241,7 +239,25 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
     const ending = AbortSignal.any([signal, this.stopping.signal]);
     const pass = this.erasing.files.pass({ ...orders, signer: this.keys.signer }, ending);
     this.erasure = pass.catch(() => undefined);
-    return pass;
+    const counts = await pass;
+    this.journal.forget();
+    return counts;
+  }
+
+  /** A log that records nothing is opened for as long as that takes. */
+  private async eraseAtRest(orders: ErasingOrders, signal: AbortSignal): Promise<ErasureCounts> {
+    if (this.reader === undefined) return new ErasureCounts();
+    const log = new SqliteDecisionLog({ ...this.options, mode: 'sync' });
+    await log.start();
+    try {
+      return await log.erase(orders, signal);
+    } finally {
+      await log.stop();
+    }
+  }
+
+  async erasable(orders: ErasingOrders, signal: AbortSignal): Promise<ErasureCounts> {
+    return readable(scanView(await this.view(), orders, signal));
   }
 
   readonly proofs = new JournalProofs(

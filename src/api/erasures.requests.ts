@@ -1,0 +1,55 @@
+import { Transform } from 'class-transformer';
+import { IsInt, IsOptional, IsString, Max, MaxLength, Min, MinLength, ValidateBy } from 'class-validator';
+import { JSONSchema } from 'class-validator-jsonschema';
+import { faultInName, plainTextPattern } from '../core/names.js';
+import { IsId, Optional } from '../http/request-rules.js';
+import { OptionalText } from '../query/query-text.js';
+
+const maxReason = 512;
+
+/** Whom an erasure is about. */
+@JSONSchema({ oneOf: [{ required: ['subject'] }, { required: ['resource'] }] })
+export class PreviewErasureRequest {
+  /** The id of a subject. Either this or `resource`. */
+  @Optional()
+  @IsId()
+  @MinLength(1)
+  readonly subject?: string;
+
+  /** The id of a resource. Either this or `subject`. */
+  @Optional()
+  @IsId()
+  @MinLength(1)
+  readonly resource?: string;
+}
+
+@JSONSchema({ oneOf: [{ required: ['subject'] }, { required: ['resource'] }] })
+export class ErasureRequest extends PreviewErasureRequest {
+  /** Why, for who reads it later. It may not name the person. */
+  @IsString()
+  @MinLength(1)
+  @MaxLength(maxReason)
+  @ValidateBy({
+    name: 'isPlainText',
+    validator: {
+      validate: (value) => typeof value === 'string' && faultInName(value) === undefined,
+      defaultMessage: () => '$property must not hold control characters',
+    },
+  })
+  @JSONSchema({ pattern: plainTextPattern })
+  readonly reason!: string;
+}
+
+/** The query string of `GET /v1/erasures`. */
+export class ErasuresQuery {
+  /** `nextCursor` of the page before. */
+  @OptionalText(64)
+  readonly cursor?: string;
+
+  @IsOptional()
+  @Transform(({ value }) => (typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : value))
+  @IsInt()
+  @Min(1)
+  @Max(1_000)
+  readonly limit?: number;
+}

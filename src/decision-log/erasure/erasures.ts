@@ -1,0 +1,206 @@
+import { randomBytes, randomInt } from 'node:crypto';
+import { invalidParameter, VerdictError } from '../../errors.js';
+import { DecisionIds } from '../decision-ids.js';
+import { type Hold, holdOf } from '../holds/hold.js';
+import type { HoldGuard } from '../holds/holds.js';
+import { ErasureCounts } from './erase-group.js';
+import { describeErasure, type Erasure, type ErasurePage } from './erasure-answers.js';
+import type { ErasedKind, ErasureOrders, NewErasureOrder } from './erasure-orders.js';
+import { digestOfPerson, type ErasureOrder, StandingOrders } from './standing-orders.js';
+
+/** Whom to erase. */
+export interface ErasingOrders {
+  readonly standing: StandingOrders;
+  /** Whether a record is kept from erasure. */
+  readonly isHeld?: ((record: { readonly policySet: string; readonly time: number }) => boolean) | undefined;
+}
+
+/** A log that erases persons. */
+export interface ErasableLog {
+  /**
+   * Erases persons from all that the log holds now, while records go on being appended. What was looked through for the same object of
+   * orders is not looked through again.
+   *
+   * @throws when something cannot be read or written, and when `signal` ends it
+   */
+  erase(orders: ErasingOrders, signal: AbortSignal): Promise<ErasureCounts>;
+
+  /** What `erase` would come to. */
+  erasable(orders: ErasingOrders, signal: AbortSignal): Promise<ErasureCounts>;
+}
+
+export interface ErasuresOptions {
+  readonly orders: ErasureOrders;
+  readonly log: ErasableLog;
+  /** How long after its time a record may still be appended, in milliseconds. */
+  readonly latestMs: number;
+  /** Time between two looks for orders, in milliseconds (1,000). */
+  readonly lookMs?: number;
+  /** What keeps records from erasure. */
+  readonly holds: Pick<HoldGuard, 'inForce'>;
+  /** Called once when carrying out orders begins to fail. */
+  readonly onProblem: (what: string, error: unknown) => void;
+}
+
+const defaultLookMs = 1_000;
+
+interface CarriedOut {
+  readonly ids: string;
+  readonly orders: ErasingOrders;
+  /** Of all passes of this process. */
+  readonly sum: ErasureCounts;
+}
+
+/** Takes orders to erase persons, and carries out all that there are, also those of other processes and of before a crash. */
+export class Erasures {
+  private readonly stopping = new AbortController();
+  private timer: NodeJS.Timeout | undefined;
+  private running: Promise<void> | undefined;
+  /** The orders that are being carried out; the same object while they are the same. */
+  private current: CarriedOut | undefined;
+  private isFailing = false;
+  /** The holds in force, as they were when the last pass began. */
+  private held: readonly Hold[] = [];
+
+  constructor(private readonly options: ErasuresOptions) {}
+
+  start(): void {
+    this.timer = setInterval(() => this.look(), this.options.lookMs ?? defaultLookMs).unref();
+    this.look();
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.timer);
+    this.stopping.abort();
+    await this.running;
+  }
+
+  /**
+   * Makes an order, which `commit` then gives to the log.
+   *
+   * @param person the id of a subject or a resource
+   * @throws VerdictError `invalid_request` for a reason that names the person
+   */
+  async draft(kind: ErasedKind, person: string, reason: string, by: string): Promise<NewErasureOrder> {
+    return draftErasure(this.options.orders, kind, person, reason, by);
+  }
+
+  async commit(order: NewErasureOrder): Promise<void> {
+    await this.options.orders.add(order);
+    this.look();
+  }
+
+  /** @throws VerdictError `erasure_not_found` */
+  async find(id: string): Promise<Erasure> {
+    const order = await this.options.orders.find(id);
+    if (order === undefined) throw new VerdictError('erasure_not_found', `There is no erasure "${id}".`);
+    return describeErasure(order);
+  }
+
+  /**
+   * A page of erasures, the newest first.
+   *
+   * @param cursor `nextCursor` of the page before
+   * @throws VerdictError `invalid_request` for a cursor that is none
+   */
+  async page(limit: number, cursor?: string): Promise<ErasurePage> {
+    if (cursor !== undefined && !/^[0-9a-f-]{36}$/.test(cursor))
+      throw invalidParameter('cursor', 'is not a cursor of this list');
+    const found = await this.options.orders.list(limit + 1, cursor);
+    const items = found.slice(0, limit).map(describeErasure);
+    return { items, ...(found.length > limit && { nextCursor: items.at(-1)!.id }) };
+  }
+
+  /** What an erasure would come to now. */
+  async preview(person: string): Promise<ErasureCounts> {
+    return previewErasure(this.options.log, this.options.holds, person, this.stopping.signal);
+  }
+
+  /** Carries out what there is; a look that is under way will see what came meanwhile at the next one. */
+  private look(): void {
+    if (this.running !== undefined || this.stopping.signal.aborted) return;
+    this.running = this.carryOut()
+      .then(
+        () => {
+          this.isFailing = false;
+        },
+        (error: unknown) => {
+          if (!this.isFailing && !this.stopping.signal.aborted)
+            this.options.onProblem('an erasure could not be carried out; it is tried again', error);
+          this.isFailing = true;
+        },
+      )
+      .finally(() => {
+        this.running = undefined;
+      });
+  }
+
+  private async carryOut(): Promise<void> {
+    const { orders, latestMs } = this.options;
+    const open = await orders.open();
+    if (open.length === 0) {
+      this.current = undefined;
+      return;
+    }
+    const began = Date.now();
+    this.held = await this.options.holds.inForce();
+    const current = await this.ordersOf(open);
+    const counts = await this.options.log.erase(current.orders, this.stopping.signal);
+    current.sum.add(counts);
+    for (const { id, time } of open) {
+      // What stays is met again by the next process, what was rewritten is not.
+      const { about, named } = counts.of(id);
+      await orders.count(id, { about, named, held: current.sum.of(id).held }, current.sum.unreadable);
+      // Until then a decision of before the order may come.
+      if (began > time + latestMs) await orders.finish(id, Date.now());
+    }
+  }
+
+  private async ordersOf(open: readonly ErasureOrder[]): Promise<CarriedOut> {
+    const ids = open.map(({ id }) => id).join();
+    if (this.current?.ids !== ids) {
+      const standing = new StandingOrders(await this.options.orders.key(), open);
+      this.current = {
+        ids,
+        orders: { standing, isHeld: (record) => holdOf(this.held, record) !== undefined },
+        sum: new ErasureCounts(),
+      };
+    }
+    return this.current;
+  }
+}
+
+/** As `Erasures.draft`, for a command. */
+export async function draftErasure(
+  orders: ErasureOrders,
+  kind: ErasedKind,
+  person: string,
+  reason: string,
+  by: string,
+): Promise<NewErasureOrder> {
+  if (reason.includes(person)) {
+    const detail = 'names the person; it is kept and shown';
+    throw new VerdictError('invalid_request', `The reason ${detail}.`, { errors: [{ pointer: '/reason', detail }] });
+  }
+  const time = Date.now();
+  const id = new DecisionIds(randomInt(1, 2 ** 30), 0).next(time);
+  return { id, time, kind, reason, by, digest: digestOfPerson(await orders.key(), person) };
+}
+
+/** As `Erasures.preview`. */
+export async function previewErasure(
+  log: Pick<ErasableLog, 'erasable'>,
+  holds: Pick<HoldGuard, 'inForce'>,
+  person: string,
+  signal: AbortSignal,
+): Promise<ErasureCounts> {
+  // Nothing is written, so the key of the log may not be there yet.
+  const key = randomBytes(32);
+  const order = { id: previewed, time: Date.now(), digest: digestOfPerson(key, person) };
+  const inForce = await holds.inForce();
+  const isHeld: ErasingOrders['isHeld'] = (record) => holdOf(inForce, record) !== undefined;
+  return log.erasable({ standing: new StandingOrders(key, [order]), isHeld }, signal);
+}
+
+/** The id of the order in a preview. */
+export const previewed = 'preview';
