@@ -13,6 +13,21 @@ export interface ErasingOrders {
   readonly standing: StandingOrders;
   /** Whether a record is kept from erasure. */
   readonly isHeld?: ((record: { readonly policySet: string; readonly time: number }) => boolean) | undefined;
+  /**
+   * Puts what was rewritten in its place, while no hold can be added.
+   *
+   * @throws HoldsChanged where one was, since `isHeld` was made; then nothing is put in place
+   */
+  readonly place?: (<Result>(work: () => Promise<Result>) => Promise<Result>) | undefined;
+}
+
+/** A hold was added while records were rewritten that it may keep. */
+export class HoldsChanged extends Error {
+  override readonly name = 'HoldsChanged';
+
+  constructor() {
+    super('a hold was added meanwhile; the erasure begins anew');
+  }
 }
 
 /** A log that erases persons. */
@@ -37,7 +52,7 @@ export interface ErasuresOptions {
   /** Time between two looks for orders, in milliseconds (1,000). */
   readonly lookMs?: number;
   /** What keeps records from erasure. */
-  readonly holds: Pick<HoldGuard, 'inForce'>;
+  readonly holds: HoldGuard;
   /** Called once when carrying out orders begins to fail. */
   readonly onProblem: (what: string, error: unknown) => void;
 }
@@ -59,8 +74,6 @@ export class Erasures {
   /** The orders that are being carried out; the same object while they are the same. */
   private current: CarriedOut | undefined;
   private isFailing = false;
-  /** The holds in force, as they were when the last pass began. */
-  private held: readonly Hold[] = [];
 
   constructor(private readonly options: ErasuresOptions) {}
 
@@ -125,6 +138,8 @@ export class Erasures {
           this.isFailing = false;
         },
         (error: unknown) => {
+          // The next look knows of it.
+          if (error instanceof HoldsChanged) return;
           if (!this.isFailing && !this.stopping.signal.aborted)
             this.options.onProblem('an erasure could not be carried out; it is tried again', error);
           this.isFailing = true;
@@ -143,7 +158,6 @@ export class Erasures {
       return;
     }
     const began = Date.now();
-    this.held = await this.options.holds.inForce();
     const current = await this.ordersOf(open);
     const counts = await this.options.log.erase(current.orders, this.stopping.signal);
     current.sum.add(counts);
@@ -157,17 +171,27 @@ export class Erasures {
   }
 
   private async ordersOf(open: readonly ErasureOrder[]): Promise<CarriedOut> {
-    const ids = open.map(({ id }) => id).join();
+    const { orders, holds } = this.options;
+    const inForce = await holds.inForce();
+    const ids = [...open, ...inForce].map(({ id }) => id).join();
     if (this.current?.ids !== ids) {
-      const standing = new StandingOrders(await this.options.orders.key(), open);
-      this.current = {
-        ids,
-        orders: { standing, isHeld: (record) => holdOf(this.held, record) !== undefined },
-        sum: new ErasureCounts(),
-      };
+      const standing = new StandingOrders(await orders.key(), open);
+      this.current = { ids, orders: { standing, ...keptFrom(holds, inForce) }, sum: new ErasureCounts() };
     }
     return this.current;
   }
+}
+
+function keptFrom(holds: HoldGuard, inForce: readonly Hold[]): Pick<ErasingOrders, 'isHeld' | 'place'> {
+  const known = new Set(inForce.map(({ id }) => id));
+  return {
+    isHeld: (record) => holdOf(inForce, record) !== undefined,
+    place: (work) =>
+      holds.guard(async (now) => {
+        if (!now.every(({ id }) => known.has(id))) throw new HoldsChanged();
+        return work();
+      }),
+  };
 }
 
 /** As `Erasures.draft`, for a command. */

@@ -1,4 +1,4 @@
-/** Holds: which records retention may not remove until they are released. */
+/** Holds: which records neither retention nor erasure may remove until they are released. */
 import { Text, Texts, Time } from '../../answers/members.js';
 
 /** What a hold keeps: the records that match all of what is given. Times in milliseconds since 1970. */

@@ -6,7 +6,7 @@ export const mostHolds = 1_000;
 /** Most released ones that are listed, the newest first. */
 export const mostReleased = 1_000;
 
-/** What a removal of records needs of the holds. */
+/** What retention and erasure need of the holds. */
 export interface HoldGuard {
   /** Those in force, as they are now. */
   inForce(): Promise<readonly Hold[]>;

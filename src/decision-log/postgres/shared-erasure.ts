@@ -78,7 +78,9 @@ export class SharedErasure {
     let after: RowName = { writer: 0, first: 0 };
     for (;;) {
       signal.throwIfAborted();
-      const step = await this.options.database.transaction((client) => this.step(client, day, after, orders, signer));
+      const from = after;
+      const rewrite = () => this.options.database.transaction((client) => this.step(client, day, from, orders, signer));
+      const step = await (signer === undefined || orders.place === undefined ? rewrite() : orders.place(rewrite));
       if (step === undefined) return undefined;
       counts.add(step.counts);
       rewritten.push(...step.rewritten);

@@ -92,9 +92,11 @@ export class JournalErasure {
       const index = isIndexed ? await indexErasedFile(made, coding, indexPath, unit.last, signal) : undefined;
       signal.throwIfAborted();
       let isThere = false;
-      await this.options.upkeep.inTurn(async (files) => {
-        isThere = await files.replaceClosed(first, made, index);
-      });
+      const replace = () =>
+        this.options.upkeep.inTurn(async (files) => {
+          isThere = await files.replaceClosed(first, made, index);
+        });
+      await (eraser.place === undefined ? replace() : eraser.place(replace));
       this.done.set(first, unit.last);
       return isThere;
     } finally {

@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import type { DecisionLog } from '../../../src/decision-log/decision-log.js';
+import type { Retention } from '../../../src/decision-log/decision-log-options.js';
 import { PostgresHolds } from '../../../src/decision-log/holds/postgres/postgres-holds.js';
 import type { PostgresDecisionLog } from '../../../src/decision-log/postgres/postgres-decision-log.js';
 import { openDatabase, postgresForTests } from '../../database/postgres/databases.js';
@@ -6,6 +8,7 @@ import { hasPostgres } from '../../database/postgres/postgres-server.js';
 import { exampleRecord } from '../example-records.js';
 import { startReplica } from '../postgres/shared-home.js';
 import { temporaryDirectory } from '../temporary-log.js';
+import { describeErasureBesideHolds } from './erasure-suite.js';
 import { findingsOf } from './findings.js';
 import { describeHolds } from './holds-suite.js';
 
@@ -33,7 +36,7 @@ describe.skipIf(!hasPostgres)('in PostgreSQL', () => {
     expect(page.items.map(({ request }) => request.subject.id)).toEqual(['alice', 'held']);
   });
 
-  describeHolds('PostgreSQL', () => {
+  const newHome = () => {
     const directory = temporaryDirectory();
     let made: Promise<string> | undefined;
     const url = () => {
@@ -44,15 +47,19 @@ describe.skipIf(!hasPostgres)('in PostgreSQL', () => {
     let log: PostgresDecisionLog;
     return {
       open,
-      start: async (retention) => {
+      orders: async () => log.orders,
+      start: async (retention: Retention) => {
         log = await startReplica(await url(), directory, { retention, holds: await open() });
         return log;
       },
-      settle: async (settled) => (settled as PostgresDecisionLog).settle(),
+      settle: async (settled: DecisionLog) => (settled as PostgresDecisionLog).settle(),
       findings: async () => {
         await log.checkpoint();
         return findingsOf(await url());
       },
     };
-  });
+  };
+
+  describeHolds('PostgreSQL', newHome);
+  describeErasureBesideHolds('PostgreSQL', newHome);
 });

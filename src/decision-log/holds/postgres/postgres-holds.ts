@@ -66,10 +66,22 @@ export class PostgresHolds extends Holds {
         `UPDATE ${this.table} SET released = $2, released_by = $3 WHERE id = $1 AND released IS NULL RETURNING *`,
         [id, now, by],
       );
-      if (row !== undefined) return holdOfRow(row);
+      if (row !== undefined) {
+        await this.eraseAgain(client, row.from_time ?? 0);
+        return holdOfRow(row);
+      }
       const [known] = await client.query(`SELECT FROM ${this.table} WHERE id = $1`, [id]);
       throw holdNotFound(id, known === undefined ? '' : ' in force');
     });
+  }
+
+  /** What a hold kept from erasure is erased when it is released, by all replicas. */
+  private async eraseAgain(client: PostgresClient, from: number): Promise<void> {
+    const [orders, done] = ['erasure', 'erasure_done'].map((name) => this.tables.name(name));
+    const [there] = await client.query<{ there: boolean }>('SELECT to_regclass($1) IS NOT NULL AS there', [orders!]);
+    if (!there!.there) return;
+    await client.write(`UPDATE ${orders} SET shared = NULL, held = 0 WHERE time >= $1`, [from]);
+    await client.write(`DELETE FROM ${done} d USING ${orders} e WHERE e.id = d.erasure AND e.time >= $1`, [from]);
   }
 
   inForce(): Promise<readonly Hold[]> {

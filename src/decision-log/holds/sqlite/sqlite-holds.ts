@@ -58,6 +58,12 @@ export class SqliteHolds extends Holds {
       if (hold.released !== undefined) throw holdNotFound(id, ' in force');
       const released = 'UPDATE decision_hold SET released = ?, released_by = ? WHERE id = ?';
       await this.connection.query(released, [now, by, id]);
+      // What it kept from erasure is erased now.
+      const orders = await this.connection.query(`SELECT 1 FROM sqlite_master WHERE name = 'erasure'`);
+      if (orders.length > 0) {
+        const again = 'UPDATE erasure SET finished = NULL, held = 0 WHERE time >= ?';
+        await this.connection.query(again, [hold.from ?? 0]);
+      }
       return { ...hold, released: now, releasedBy: by };
     });
   }
