@@ -1,12 +1,6 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
-import type { Caller } from '../auth/caller.js';
 import type { ScopeName } from '../auth/scopes.js';
-
-/** The caller of the request, in a controller. */
-export const FromCaller = createParamDecorator((_data: undefined, context: ExecutionContext): Caller => {
-  return context.switchToHttp().getRequest<FastifyRequest>().caller;
-});
 
 /** The policy sets that the caller may see by a scope; undefined for all of them. It is handed to the query as it is. */
 export const VisibleSets = createParamDecorator(

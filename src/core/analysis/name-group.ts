@@ -8,8 +8,6 @@ import { SymbolSet } from '../rules/symbols.js';
 import { type Comparisons, TokenComparisons } from '../search/comparisons.js';
 import { itemsPerStep } from '../steps.js';
 
-export type NamedPart = 'subject' | 'resource' | 'action' | 'attributes';
-
 /** What one member of the request is compared with, or the text that a template makes of several. */
 export class NameGroup {
   /** Texts that it is compared with as they are. */

@@ -28,8 +28,6 @@ export const indexPath = 'index.json';
 export const maxIndexBytes = 8 * 1024 * 1024;
 /** Most sets of an index, and most that were removed. */
 export const maxIndexSets = 10_000;
-/** How long an index lives, in milliseconds, when nothing else is said. */
-export const indexLifetimeMs = 24 * 3_600_000;
 
 export interface IndexedBundle {
   readonly set: string;
