@@ -121,12 +121,14 @@ export class PostgresAuditLog extends StoredAuditLog {
     });
   }
 
-  /** Gives a place to events that a release without the chain added beside this one. */
+  /** Gives a place to events that a release without the chain added beside this one, if it may: a role can be one that only adds. */
   private async chainOthers(client: PostgresClient, chain: PostgresAuditChain): Promise<void> {
     for (;;) {
       const others = await client.query<AuditRow>(
         `SELECT * FROM ${this.table} WHERE place IS NULL AND id > (SELECT begun FROM ${this.tables.name('audit_chain')})
+           AND has_table_privilege($1, 'UPDATE')
          ORDER BY id LIMIT 1000`,
+        [this.table],
       );
       if (others.length === 0) return;
       const chained = chainEvents(await chain.end(), others);
