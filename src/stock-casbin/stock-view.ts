@@ -55,6 +55,7 @@ export class StockView {
       walk(expression, (part) => {
         if (part.kind === 'attribute') attributes.add(part.name);
         if (part.kind === 'call') calls.add(part.name);
+        if (part.kind === 'quantified') calls.add(part.quantifier);
       });
     }
     this.readsAttributes = attributes;
@@ -125,6 +126,7 @@ export class StockView {
         obstacles.push(`stock Casbin has no function ${name}`);
       }
     }
+    if (compiled.manifest.define.size > 0) obstacles.push('stock Casbin knows no names that a manifest defines');
     for (const { token, readAsValue } of combination.tokens) {
       if (readAsValue && this.readsAttributes.has(`${combination.request.key}_${token}`)) {
         obstacles.push(`r.${token} is read both as a value and by its attributes; in stock Casbin it is one of them`);

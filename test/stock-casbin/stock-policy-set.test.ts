@@ -140,6 +140,10 @@ describe('a policy set with "engine: casbin"', () => {
       'unsupported_by_stock_casbin: stock Casbin has no function hasRole',
       'unsupported_by_stock_casbin: stock Casbin has no function has',
     ]);
+    const items = model.replace(/^m = .*/m, 'm = r.act == p.act && !any(r.obj.banned, it == r.sub)');
+    expect(await problemsOf(load({ 'model.conf': items, 'rules.csv': rules }))).toEqual([
+      'unsupported_by_stock_casbin: stock Casbin has no function any',
+    ]);
     const [problem, ...others] = await problemsOf(
       load({ 'model.conf': model, 'rules.csv': `${rules}p, data(1, x, y, allow, ,\n` }),
     );

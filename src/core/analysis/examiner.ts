@@ -399,7 +399,7 @@ export class Examiner {
     if (condition !== undefined) return this.isKnown(condition, depth + 1);
     if (this.isAskedOfNames(expression)) return true;
     if (expression.kind === 'call' && expression.name === 'has')
-      return this.readsOf(expression).every((read) => !this.isOpen(read));
+      return expression.args[0]?.kind !== 'item' && this.readsOf(expression).every((read) => !this.isOpen(read));
     switch (expression.kind) {
       case 'literal':
         return true;
@@ -723,8 +723,7 @@ export class Examiner {
       case 'call':
         return expression.name === 'has' ? expression : { ...expression, args: expression.args.map(inner) };
       case 'quantified':
-        // The condition is not folded: what is known of the request has no value without an item.
-        return { ...expression, list: inner(expression.list) };
+        return { ...expression, list: inner(expression.list), condition: inner(expression.condition) };
       case 'item':
         return expression;
       default:

@@ -41,7 +41,8 @@ export function* findUnlikelyTypes(set: LintedSet): Check {
       const text = rule.fields[column] ?? '';
       let faults = ofTexts.get(text);
       if (faults === undefined) {
-        faults = typeFaultsOfCondition(text, proved).length === 0 ? typeFaultsOfCondition(text, likely) : [];
+        const isProved = typeFaultsOfCondition(text, column, proved).length > 0;
+        faults = isProved ? [] : typeFaultsOfCondition(text, column, likely);
         ofTexts.set(text, faults);
       }
       for (const fault of faults) yield { ...warning(fault), ...set.places.ofField(rule, column) };

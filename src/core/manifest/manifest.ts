@@ -1,4 +1,5 @@
 /** `policy-set.yaml`: settings of a policy set beside Casbin's own files. */
+import { parseDateLiteral } from '../matcher/date-literal.js';
 import type { DefinedAs } from '../matcher/definitions.js';
 import { languageFunctions, quantifiers } from '../matcher/environment.js';
 import { builtInFunctions } from '../matcher/functions/built-in-functions.js';
@@ -212,7 +213,10 @@ function readDefined(node: YamlNode, engine: YamlNode | undefined): Manifest['de
       continue;
     }
     const json = value.json();
-    if (typeof json === 'string') defined.set(name, { text: json });
+    if (typeof json === 'string' && parseDateLiteral(json) !== undefined) {
+      const hint = `a time is a text in the expression: ${cut(name)}: '"${json}"'`;
+      value.refuse('bad_definition', `${what} would be calculated: ${quote(json)} is a difference of numbers`, hint);
+    } else if (typeof json === 'string') defined.set(name, { text: json });
     else if (isConstant(json)) defined.set(name, { value: json });
     else
       value.refuse('wrong_type', `${what} must be an expression in a text, a number, true, false, or a list of values`);

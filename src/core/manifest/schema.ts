@@ -205,7 +205,7 @@ export function typesAtPath(schema: AttributeSchema, part: SchemaPart, path: rea
     const next = properties === undefined ? undefined : ownMember(properties, path[step] as string);
     if (isObject(next)) return typesOf(next, step + 1);
     // One that knows no such attribute says nothing of it.
-    return leads(schema, candidate, path.slice(step), 0) ? anyType : 0;
+    return leads(schema, candidate, path, step) ? anyType : 0;
   };
   const types = candidates.reduce((sum, candidate) => sum | typesOf(candidate, 0), 0);
   return types === 0 ? anyType : types;

@@ -10,7 +10,9 @@ import { MatcherSyntaxError } from './syntax-error.js';
 export type DefinedAs = { readonly value: Json } | { readonly text: string };
 
 /** More than people write. What names stand for stays small however they are nested. */
-const mostParts = 1_000;
+const mostParts = 200;
+/** Names within names. */
+const mostDepth = 100;
 
 const never: Expression = { kind: 'literal', value: false, at: 0 };
 
@@ -18,6 +20,7 @@ const never: Expression = { kind: 'literal', value: false, at: 0 };
 export class Definitions implements DefinedNames {
   private readonly parsed = new Map<string, Expression | 'open'>();
   private readonly found: DefinitionFault[] = [];
+  private depth = 0;
 
   constructor(
     private readonly defined: ReadonlyMap<string, DefinedAs>,
@@ -44,12 +47,16 @@ export class Definitions implements DefinedNames {
     const known = this.parsed.get(name);
     if (known === 'open') throw new MatcherSyntaxError('matcher_syntax', 'it is defined by itself', 0);
     if (known !== undefined) return known;
+    if (this.depth >= mostDepth) {
+      throw new MatcherSyntaxError('matcher_syntax', `more than ${mostDepth} names within names`, 0);
+    }
     this.parsed.set(name, 'open');
+    this.depth++;
     let expression: Expression;
     try {
       expression =
         'value' in definition
-          ? { kind: 'literal', value: definition.value, at: 0 }
+          ? constantOf(definition.value)
           : parseExpression(conditionSource(definition.text), this.names());
       let parts = 0;
       walk(expression, () => parts++);
@@ -65,9 +72,16 @@ export class Definitions implements DefinedNames {
       this.found.push({ name, error });
       expression = never;
     }
+    this.depth--;
     this.parsed.set(name, expression);
     return expression;
   }
+}
+
+/** A list is one as if it was written out, so that its items are known. */
+function constantOf(value: Json): Expression {
+  if (!Array.isArray(value)) return { kind: 'literal', value, at: 0 };
+  return { kind: 'list', items: value.map((item) => ({ kind: 'literal', value: item, at: 0 })), at: 0 };
 }
 
 /** The texts that a text stands for: its own, and those that the names in it are defined as. */
@@ -75,7 +89,7 @@ export function textsWith(text: string, defined: ReadonlyMap<string, DefinedAs>)
   const texts = [text];
   const seen = new Set<string>();
   for (const each of texts) {
-    for (const [name] of each.matchAll(/[A-Za-z][A-Za-z0-9]*/g)) {
+    for (const [name] of each.matchAll(/(?<![\w.])[A-Za-z][A-Za-z0-9]*(?![\w.])/g)) {
       const definition = defined.get(name);
       if (definition === undefined || seen.has(name)) continue;
       seen.add(name);

@@ -32,7 +32,8 @@ export function constantList(expression: Expression): readonly Json[] | undefine
   if (expression.kind !== 'list') return undefined;
   const values: Json[] = [];
   for (const item of expression.items) {
-    if (item.kind !== 'literal') return undefined;
+    // A list that comes first is not an item: its items are.
+    if (item.kind !== 'literal' || typeof item.value === 'object') return undefined;
     values.push(item.value);
   }
   return values;

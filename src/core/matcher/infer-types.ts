@@ -124,14 +124,13 @@ function binaryTypes(expression: Extract<Expression, { kind: 'binary' }>, known:
     const [a, b] = [inferTypes(left, known), inferTypes(right, known)];
     if (operator === '+') return sumTypes(expression, a, b, known);
     const common = isOrder ? a & b & (numberType | textType) : a & b;
-    if (common !== 0) return booleanType;
+    // One that is always true may be a guard: `r.obj.owner != ()`.
+    if (common !== 0 || operator === '!=') return booleanType;
     const isChain = isOrder && left.kind === 'binary' && orders.has(left.operator);
     const sides = `${textOf(left)} is ${describeTypes(a)}, ${textOf(right)} ${describeTypes(b)}`;
     known.report({
       code: isOrder ? 'wrong_operand' : 'never_true',
-      message: isOrder
-        ? `${operator} wants two numbers or two texts: ${sides}`
-        : `${operator} is always ${operator === '==' ? 'false' : 'true'}: ${sides}`,
+      message: isOrder ? `${operator} wants two numbers or two texts: ${sides}` : `== is always false: ${sides}`,
       hint: isChain ? 'a chain is written a < b && b < c' : hintFor(a, b),
       at,
     });

@@ -78,7 +78,7 @@ const mayEnd: ReadonlySet<TokenKind> = new Set([
  */
 export function tokenise(source: SourceText, isFunction: (name: string) => boolean): Token[] {
   const refuse = (message: string, at: number): never => fail(message, at, source);
-  const reader = new Reader(source.text);
+  const reader = new Reader(source.text, source.hasLists === true);
   const tokens: Token[] = [];
   let state: TokenKind | 'start' = 'start';
   const open: string[] = [];
@@ -224,7 +224,10 @@ function readSymbol(symbol: string, state: TokenKind | 'start', refuse: (message
 class Reader {
   position = 0;
 
-  constructor(private readonly text: string) {}
+  constructor(
+    private readonly text: string,
+    private readonly hasLists: boolean,
+  ) {}
 
   get atEnd(): boolean {
     return this.position >= this.text.length;
@@ -250,7 +253,7 @@ class Reader {
    * Whether the bracket here begins a list. Around a bare name it is another spelling of the name: `[r_sub]` is the column.
    */
   isAtList(): boolean {
-    return !/^\[[\p{L}][\p{L}\p{Nd}_]*\]/u.test(this.text.slice(this.position, this.position + 100));
+    return this.hasLists || !/^\[[\p{L}][\p{L}\p{Nd}_]*\]/u.test(this.text.slice(this.position, this.position + 100));
   }
 
   /** A run of characters that `belongs` accepts; white space ends it. */

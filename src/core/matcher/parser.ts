@@ -31,6 +31,8 @@ const levels: readonly Level[] = [
 /** More than people write. The bounds keep hostile text from exhausting the stack. */
 const maxDepth = 200;
 const maxTokens = 10_000;
+/** Of what names stand for: a name is short, and what it stands for is not. */
+const maxParts = 1_000;
 /** A chain of operators makes a tree as deep as the chain is long. */
 const maxOperators = 1_000;
 
@@ -150,8 +152,13 @@ class Parser {
     const expression = this.names.definitionOf(name, at);
     if (expression === undefined) return undefined;
     // Names in what names are defined as could double at each step.
-    walk(expression, () => this.parts++);
-    if (this.parts > maxTokens) this.refuse(`more than ${maxTokens} words and operators, with those of its names`, at);
+    let asksItems = false;
+    walk(expression, ({ kind }) => {
+      this.parts++;
+      asksItems ||= kind === 'quantified';
+    });
+    if (this.parts > maxParts) this.refuse(`more than ${maxParts} words and operators that its names stand for`, at);
+    if (asksItems && this.isOfItems) this.refuse('any(), all() and count() do not nest', at);
     return expression;
   }
 
@@ -165,6 +172,7 @@ class Parser {
   private quantified(quantifier: Quantifier, at: number): Expression {
     if (this.isOfItems) this.refuse('any(), all() and count() do not nest', at);
     this.takeIf('open');
+    if (++this.depth > maxDepth) this.refuse(`more than ${maxDepth} nested parentheses`, at);
     const wanted = `${quantifier}() wants a list and a condition on "it": ${quantifier}(r.sub.groups, it == "staff")`;
     if (this.peek()?.kind === 'close') this.refuse(wanted, at);
     const list = this.level(0);
@@ -173,6 +181,7 @@ class Parser {
     const condition = this.level(0);
     this.isOfItems = false;
     if (this.takeIf('close') === undefined) this.refuse(wanted, at);
+    this.depth--;
     return { kind: 'quantified', quantifier, list, condition, at };
   }
 

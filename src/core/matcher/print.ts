@@ -1,4 +1,5 @@
 /** A tree back to text, as an author would write it: for explanations and for tests of the parser. */
+import type { Json } from '../request.js';
 import type { Expression } from './ast.js';
 import { authorsName } from './source-text.js';
 
@@ -100,11 +101,15 @@ function infix(operator: string, left: Expression, right: Expression): [string, 
   return [`${print(left, level)} ${operator} ${print(right, level + 1)}`, level];
 }
 
-function printLiteral(value: unknown): string {
+/** What a value of a request was put in for may be anything: no two values are printed alike. */
+function printLiteral(value: Json): string {
   if (value === null) return '()';
-  if (Array.isArray(value)) return `(${value.map(printLiteral).join(', ')})`;
+  if (Array.isArray(value) && value.every((item) => typeof item !== 'object')) {
+    const items = value.map(printLiteral).join(', ');
+    return value.length < 2 ? `[${items}]` : `(${items})`;
+  }
   if (typeof value === 'object') return JSON.stringify(value);
   if (typeof value !== 'string') return String(value);
   // A literal cannot hold either quote; a backslash stands for itself in a matcher.
-  return `"${value}"`;
+  return value.includes('"') ? JSON.stringify(value) : `"${value}"`;
 }

@@ -5,11 +5,12 @@ export interface SourceText {
   readonly text: string;
   /** Index in the author's text of a character of `text`. */
   readonly originOf: (index: number) => number;
+  /** Whether each bracket begins a list, also one around a bare name, which is another spelling of it else. */
+  readonly hasLists?: boolean;
 }
 
 // Go's `\s` is ASCII only. The prefix character keeps `user.r.x` from being taken for a request column.
-// The reference has no bracket before a column, where it finds no column.
-const assertion = /([()[\t\n\f\r |&,=!><+\-*/]|^)((?:r|p)[0-9]*)\./g;
+const assertion = /([()\t\n\f\r |&,=!><+\-*/]|^)((?:r|p)[0-9]*)\./g;
 
 /** `r.sub.name == p.sub` → `r_sub.name == p_sub`: Casbin's EscapeAssertion. The length does not change. */
 export function escapeAssertions(text: string): string {
@@ -21,27 +22,40 @@ export function authorsName(name: string): string {
   return name.replace(/^([rp][0-9]*)_/, '$1.');
 }
 
-/** Verdict's own calls that take lists. A matcher with one of them does not run on stock Casbin. */
+/** Verdict's own calls that take lists. What has one of them does not run on stock Casbin. */
 const callOfLists = /\b(?:any|all|count|size|contains|subset|intersects)[ \t]*\(/;
+
+/**
+ * `[r.sub, "x"]` → `[r_sub, "x"]`. The reference finds no column behind a bracket and reads a name there; what stands in quotes stays.
+ *
+ * @param quoted a text in quotes
+ */
+function escapeListHeads(text: string, quoted: RegExp): string {
+  const parts = new RegExp(`${quoted.source}|\\[((?:r|p)[0-9]*)\\.`, 'g');
+  return text.replace(parts, (part, name: string | undefined) => (name === undefined ? part : `[${name}_`));
+}
+
+const quotedInMatcher = /"[^"']*["']|'[^"']*["']/;
+const quotedInCondition = /["'](?:\\.|[^"'\\])*["']/s;
 
 /**
  * Prepares the text of a matcher as the reference does (`model.AddDef`): column prefixes, a `#` comment, backslashes
  * in literals made literal, and, where the letters `in` occur anywhere, every bracket made a parenthesis. Where lists
- * are asked as only Verdict can, brackets are what the lexer makes of them.
+ * are asked as only Verdict can, brackets are lists.
  */
 export function matcherSource(text: string, options: { readonly fromModel: boolean }): SourceText {
   const comment = text.indexOf('#');
-  let source = comment >= 0 ? text.slice(0, comment).trimEnd() : text;
-  if (options.fromModel && source.includes('in') && !callOfLists.test(source)) {
-    // Before the columns, so that the first of a list is one: the reference has no column there.
-    source = source.replaceAll('[', '(').replaceAll(']', ')');
-  }
-  return doubleBackslashes(escapeAssertions(source));
+  const source = escapeListHeads(comment >= 0 ? text.slice(0, comment).trimEnd() : text, quotedInMatcher);
+  const prepared = doubleBackslashes(escapeAssertions(source));
+  if (callOfLists.test(source)) return { ...prepared, hasLists: true };
+  if (!options.fromModel || !source.includes('in')) return prepared;
+  return { ...prepared, text: prepared.text.replaceAll('[', '(').replaceAll(']', ')') };
 }
 
 /** Prepares a condition, the text that `eval()` is given: only the column prefixes are rewritten. */
 export function conditionSource(text: string): SourceText {
-  return { text: escapeAssertions(text), originOf: (index) => index };
+  const source = escapeListHeads(text, quotedInCondition);
+  return { text: escapeAssertions(source), originOf: (index) => index, hasLists: callOfLists.test(source) };
 }
 
 /**

@@ -5,7 +5,7 @@ import type { BindingPath } from '../manifest/binding-text.js';
 import type { Manifest } from '../manifest/manifest.js';
 import { type AttributeSchema, typesAtPath } from '../manifest/schema.js';
 import type { NamedText } from '../manifest/yaml-document.js';
-import type { Expression } from '../matcher/ast.js';
+import { type Expression, walk } from '../matcher/ast.js';
 import { inferTypes, type KnownTypes, type TypeFault } from '../matcher/infer-types.js';
 import { anyType, booleanType, describeTypes, numberType, type Types, textType } from '../matcher/value-types.js';
 import { type AttributeReading, attributeReading } from './attribute-reading.js';
@@ -40,7 +40,7 @@ export function* checkTypes(set: CheckedTypes): Generator<void> {
   }
   if (!main.callsEval) return;
   for (const column of conditionColumns(main.program.expression, main.policy)) {
-    yield* checkTexts(set, main.rules, column, (text) => typeFaultsOfCondition(text, set));
+    yield* checkTexts(set, main.rules, column, (text) => typeFaultsOfCondition(text, column, set));
   }
 }
 
@@ -50,11 +50,42 @@ export function typeFaultsOfMatcher(set: TypeSources): readonly TypeFault[] {
 }
 
 /** None for a text that does not parse. */
-export function typeFaultsOfCondition(text: string, set: TypeSources): readonly TypeFault[] {
+export function typeFaultsOfCondition(text: string, column: number, set: TypeSources): readonly TypeFault[] {
+  const wanted = wantedOf(column, set);
   const condition = set.main.conditions.find(text);
   if (condition.run === undefined) return [];
-  const isWholeMatcher = set.main.program.expression.kind === 'call';
-  return faultsIn(condition.expression, isWholeMatcher ? booleanType | numberType : booleanType, set);
+  return faultsIn(condition.expression, wanted, set);
+}
+
+/** Types that the conditions of a column may have, by where the matcher runs them: true or false is wanted of a term. */
+function wantedOf(column: number, { main }: TypeSources): Types {
+  const isOfColumn = (part: Expression): boolean => {
+    const [text] = part.kind === 'call' && part.name === 'eval' ? part.args : [];
+    return text?.kind === 'column' && main.policy.columns.get(text.name) === column;
+  };
+  const { expression } = main.program;
+  if (isOfColumn(expression)) return booleanType | numberType;
+  let [all, terms] = [0, 0];
+  walk(expression, (part) => {
+    if (isOfColumn(part)) all++;
+    for (const term of termsOf(part)) if (isOfColumn(term)) terms++;
+  });
+  return all === terms ? booleanType : anyType;
+}
+
+function termsOf(part: Expression): readonly Expression[] {
+  switch (part.kind) {
+    case 'and':
+    case 'or':
+      return [part.left, part.right];
+    case 'unary':
+      return part.operator === '!' ? [part.operand] : [];
+    case 'then':
+    case 'quantified':
+      return [part.condition];
+    default:
+      return [];
+  }
 }
 
 function faultsIn(expression: Expression, wanted: Types, set: TypeSources): readonly TypeFault[] {

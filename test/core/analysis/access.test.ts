@@ -6,9 +6,11 @@ import { permissionsInSteps, questionsOf, review } from '../../../src/core/analy
 import { diffAccessInSteps } from '../../../src/core/analysis/access-diff.js';
 import { reviewAccessInSteps } from '../../../src/core/analysis/access-review.js';
 import { type Permission, requestOfPermission } from '../../../src/core/analysis/examiner.js';
+import { termOf } from '../../../src/core/analysis/residual.js';
 import { keyOf, type Universe, universeOf } from '../../../src/core/analysis/universe.js';
 import { isAllowed } from '../../../src/core/engine/ask.js';
 import { compileInSteps } from '../../../src/core/policy/compile.js';
+import type { Json } from '../../../src/core/request.js';
 import { candidatesInSteps } from '../../../src/core/search/candidates.js';
 import { finish } from '../../../src/core/steps.js';
 import { casbinCases } from '../corpus.js';
@@ -264,6 +266,35 @@ describe('a list holds what the rules name (P9)', () => {
     const { gained, limits } = finish(diffAccessInSteps(set, open, { now: 0, maxQuestions: 10_000 }));
     expect(gained).toMatchObject([{ subject: { id: 'anonymous' }, action: 'read', resource: { id: 'repo' } }]);
     expect(limits).toEqual([]);
+  });
+
+  it('with the values that a condition on items compares with, and a gate sees another one', () => {
+    const matcher =
+      'r.obj == p.obj && r.act == p.act && any(r.sub.roles, it == p.sub && has(it.x) || it == r.obj.owner)';
+    const sets = ['admin', 'guest'].map((role) => compileMatcher(matcher, `p, ${role}, doc, read`));
+    const { gained, lost, limits } = finish(diffAccessInSteps(sets[0], sets[1], { now: 0, maxQuestions: 10_000 }));
+    expect(gained.length + limits.length).toBeGreaterThan(0);
+    expect(lost.length + limits.length).toBeGreaterThan(0);
+    expect(listOf(sets[0]!).list.join()).toContain('it == "admin" && has(it.x)');
+  });
+
+  it.each([
+    [['a", "b'], ['a', 'b']],
+    [[], ['()']],
+    [['a'], 'a'],
+    [[], null],
+    [[['a']], ['a']],
+  ])('with values that are told apart however they are written: %j and %j', (one, other) => {
+    const key = (value: Json) => termOf({ kind: 'literal', value, at: 0 }, true, '', undefined).key;
+    expect(key(one)).not.toBe(key(other));
+  });
+
+  it('with the names in a list that the manifest defines', () => {
+    const of = (matcher: string, define: string) =>
+      listOf(compileMatcher(matcher, 'p, x, doc, read', `define: { admins: ${define} }`)).list;
+    const written = of('r.sub in ("zed", "yan") && r.obj == p.obj && r.act == p.act', '1');
+    expect(of('r.sub in admins && r.obj == p.obj && r.act == p.act', '[zed, yan]')).toEqual(written);
+    expect(written).toEqual(['yan read doc', 'zed read doc']);
   });
 
   it('with the actions that stand for other actions', () => {

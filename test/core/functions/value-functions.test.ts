@@ -33,7 +33,7 @@ describe('functions on values', () => {
     ...['', ' ', ' 1', '1 ', '+1', '.5', '5.', '007', '0x1f', '1e999', 'Infinity', 'NaN', '1_000', '１'].map(
       (text): [string, Json[], typeof error] => ['number', [text], error],
     ),
-    ['number', ['1'.repeat(401)], error],
+    ['number', ['1'.repeat(101)], error],
     ['number', [true], error],
     ['number', [null], error],
     ['number', [[1]], error],
@@ -116,13 +116,15 @@ describe('functions on values', () => {
       size: (n) => ['\u{1f600}'.repeat(n)],
       lower: (n) => ['İ'.repeat(n)],
       number: (n) => [`0.${'0'.repeat(n)}x`],
+      intersects: (n) => {
+        // Texts of whole numbers have these numbers for hashes: in a table of 16,384 places all of these fall into one.
+        const same = Array.from({ length: n >> 4 }, (_, i) => `${7 + 16_384 * i}`);
+        return [[...same, ...same.map(Number)], [-1]];
+      },
+      endsWith: (n) => ['x'.repeat(n), 'x'.repeat(n)],
       subset: (n) => [
         Array.from({ length: n >> 2 }, (_, i) => `k${i}`),
         Array.from({ length: n >> 2 }, (_, i) => `k${i}`),
-      ],
-      intersects: (n) => [
-        Array.from({ length: n >> 2 }, (_, i) => i),
-        Array.from({ length: n >> 2 }, (_, i) => -1 - i),
       ],
     };
     for (const [name, argsOf] of Object.entries(hostile)) {

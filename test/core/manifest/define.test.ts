@@ -84,6 +84,7 @@ describe('names that the manifest defines', () => {
     ['{ g: 1 }', ['policy-set.yaml:1:14 bad_definition: "g" cannot be defined']],
     ['{ r_sub: 1 }', ['policy-set.yaml:1:18 bad_definition: "r_sub" cannot be defined']],
     ['{ "a b": 1 }', ['policy-set.yaml:1:18 bad_definition: "a b" cannot be defined']],
+    ['{ a: 2099-03-01 }', [expect.stringContaining('bad_definition: define.a would be calculated')]],
     ['{ a: { b: 1 } }', [expect.stringContaining('wrong_type: define.a must be an expression in a text')]],
     ['{ a: [[1]] }', [expect.stringContaining('wrong_type: define.a must be')]],
     ['[1]', [expect.stringContaining('wrong_type: define must be a mapping')]],
@@ -106,11 +107,31 @@ describe('names that the manifest defines', () => {
       (_, n) => `n${n}: "${n === 0 ? 'r.obj.a == 1' : `n${n - 1} && n${n - 1}`}"`,
     );
     const [first] = problemsOf(`{ ${names.join(', ')} }`, undefined, 'p, ann, read, n39');
-    expect(first).toContain('more than 1000 words and operators');
-    const wide = `{ some: "${Array(120).fill('r.obj.a == 1').join(' && ')}" }`;
-    const many = Array(100).fill('some').join(' && ');
+    expect(first).toContain('more than 200 words and operators');
+    const wide = `{ some: "${Array(40).fill('r.obj.a == 1').join(' && ')}" }`;
+    const many = Array(10).fill('some').join(' && ');
     expect(problemsOf(wide, undefined, `p, ann, read, "${many}"`)).toEqual([
-      expect.stringContaining('more than 10000 words and operators, with those of its names'),
+      expect.stringContaining('more than 1000 words and operators that its names stand for'),
+    ]);
+    const chain = Array.from({ length: 1_500 }, (_, n) => `n${n}: ${n === 0 ? 'true' : `n${n - 1}`}`);
+    expect(problemsOf(`{ ${chain.reverse().join(', ')} }`)[0]).toContain('more than 100 names within names');
+  });
+
+  it('that hold a list are one, whose items are those of a list that it begins', () => {
+    const asks = (matcher: string) => decide(load('{ quiet: [read, list] }', `r.sub == p.sub && ${matcher}`), {});
+    expect(asks('r.act in (quiet, "c")')).toBe('allow');
+    expect(asks('r.act in quiet')).toBe('allow');
+    expect(asks('r.act in ("c", quiet)')).toBe('deny');
+  });
+
+  it('are found where they stand alone, and not in the names of attributes', () => {
+    const set = load('{ age: "p.sub == r.sub" }', 'r.sub.age > 1 || r.act == "read"', '');
+    expect(decide(set, {})).toBe('deny');
+  });
+
+  it('ask no items within items', () => {
+    expect(problemsOf('{ some: "any(r.obj.a, it == 1)" }', undefined, 'p, ann, read, "any(r.obj.b, some)"')).toEqual([
+      expect.stringContaining('any(), all() and count() do not nest'),
     ]);
   });
 });

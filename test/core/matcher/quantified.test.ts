@@ -61,6 +61,29 @@ describe('any, all and count', () => {
     expect(printed(printed(text))).toBe(printed(text));
   });
 
+  it('in each other are refused, however deep', () => {
+    for (const depth of [2, 1_000]) {
+      const text = `${'any('.repeat(depth)}r.sub${', true)'.repeat(depth)}`;
+      expect(printed(text)).toMatch(depth === 2 ? /^any\(any/ : /more than 200 nested parentheses/);
+    }
+  });
+
+  it.each([
+    ['contains([r.list], "a")', 'a', true],
+    ['contains([r.list], "a")', 'bab', false],
+    ['contains([true], r.list)', true, true],
+    ['size([r.list])', 'abc', 1],
+    ['regexMatch(r.list, "^[r.]+$")', 'r.r', true],
+    ['regexMatch(r.list, "^[r.]+$")', 'r_r', false],
+    ['r.list in [r.more, "a"]', 'a', true],
+  ] as [string, Json, Json][])(
+    '%s of %j: a bracket begins a list, and one in a text is a part of it',
+    (text, list, wanted) => {
+      for (const isCondition of [false, true])
+        expect(evaluate(text, { ...asked(list), isCondition })).toMatchObject({ value: wanted });
+    },
+  );
+
   it('"it" outside of them is an unknown column', () => {
     expect(evaluate('it == 1', asked([]))).toEqual({ error: 'flaw unknown_column' });
     expect(evaluate('any(r.list, it == 1) || it == 2', asked([]))).toEqual({ error: 'flaw unknown_column' });

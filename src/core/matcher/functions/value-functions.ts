@@ -14,7 +14,9 @@ const twoLists: readonly Parameter[] = [
 ];
 
 /** An item that is looked up among others. */
-const stepsPerItem = 8;
+const stepsPerItem = 30;
+/** Listing a member of an object. */
+const stepsPerMember = 32;
 const stepsToConvert = 20;
 
 export const valueFunctions: readonly FunctionDefinition[] = [
@@ -53,7 +55,7 @@ export const valueFunctions: readonly FunctionDefinition[] = [
     parameters: [text],
     returns: 'string',
     call: ([value], _, meter) => {
-      meter.spend((value as string).length);
+      meter.spend(3 * (value as string).length);
       return (value as string).toLowerCase();
     },
   },
@@ -122,7 +124,7 @@ export const valueFunctions: readonly FunctionDefinition[] = [
   {
     name: 'duration',
     origin: 'verdict',
-    summary: 'Seconds of a duration: a whole number with `s`, `m`, `h` or `d`. Times are seconds, too.',
+    summary: 'Seconds of a duration: a whole number with `ms`, `s`, `m`, `h` or `d`. Times are seconds, too.',
     example: 'now() - timestamp(r.obj.created) < duration("30d")',
     parameters: [text],
     returns: 'number',
@@ -147,7 +149,7 @@ function sizeOf(value: Json, meter: StepMeter): number {
   }
   if (typeof value === 'object' && value !== null) {
     const names = Object.keys(value);
-    meter.spend(names.length);
+    meter.spend(stepsPerMember * names.length);
     return names.length;
   }
   throw new FunctionError(`${describeValue(value)} is neither a text, a list nor an object`);
@@ -156,7 +158,7 @@ function sizeOf(value: Json, meter: StepMeter): number {
 /** A number as JSON writes it, and no other text: an empty one is not 0. */
 const decimal = /^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$/;
 /** More digits say nothing more. */
-const longestNumber = 400;
+const longestNumber = 100;
 
 function numberOf(value: Json, meter: StepMeter): number {
   if (typeof value === 'number') return value;
@@ -188,14 +190,18 @@ function contains(whole: Json, part: Json, meter: StepMeter): boolean {
   return false;
 }
 
-function itemsOf(list: readonly Json[], name: string, meter: StepMeter): ReadonlySet<string | number | boolean | null> {
-  const items = new Set<string | number | boolean | null>();
+/**
+ * The items as texts, numbers and texts told apart. Never as numbers, and no text that is one by itself: their hashes follow from
+ * their values, so a request could make them all equal.
+ */
+function itemsOf(list: readonly Json[], name: string, meter: StepMeter): ReadonlySet<string> {
+  const items = new Set<string>();
   for (const item of list) {
-    meter.spend(stepsPerItem + (typeof item === 'string' ? stepsForText(item.length) : 0));
+    meter.spend(stepsPerItem + (typeof item === 'string' ? item.length >> 3 : 0));
     if (typeof item === 'object' && item !== null) {
       throw new FunctionError(`${describeValue(item)} in a list cannot be compared by ${name}()`);
     }
-    items.add(item);
+    items.add(typeof item === 'string' ? `t${item}` : `v${item}`);
   }
   return items;
 }
