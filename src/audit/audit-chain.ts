@@ -7,8 +7,8 @@
  *     leaf   SHA-256(0x00 ‖ salt ‖ place ‖ text)
  *     link   SHA-256(0x01 ‖ link before ‖ leaf); before the first one there are 32 zero bytes
  *
- * The salt has 16 random bytes: where it and the text are overwritten, the leaf stays, and nobody can guess what it was of. The
- * place has 8 bytes, big-endian, and counts from 0.
+ * The salt has 16 random bytes, so that nobody can guess from a leaf what it is of. The place has 8 bytes, big-endian, and counts
+ * from 0.
  */
 import { hash, randomBytes } from 'node:crypto';
 import type { AuditRow } from './audit-row.js';

@@ -99,6 +99,14 @@ export function describeAuditChain(name: string, newHome: () => ChainHome): void
         'wrong: the event with the id 4 is not the one',
       ],
       [
+        'a changed text, with a salt of zeros',
+        (t) => [
+          `UPDATE ${t} SET actor = 'mallory', salt = (SELECT substr(link, 1, 16) FROM ${t.replace('audit_event', 'audit_chain')})
+           WHERE place = 3`,
+        ],
+        'wrong: the event with the id 4 is not the one',
+      ],
+      [
         'another time',
         (t) => [`UPDATE ${t} SET time = time + 1 WHERE place = 3`],
         'wrong: the event with the id 4 is not the one',
