@@ -70,6 +70,29 @@ describe('a chain of them', () => {
     expect(breaksOf([...links, ...links])).toEqual([]);
   });
 
+  it('has no break where another place has what the log of one process lacks, after a failover', () => {
+    const links = chain(9);
+    const log = links.filter(({ checkpoint: { number } }) => number <= 3 || number === 7 || number === 8);
+    const own = links.map((link) => ({ ...link, place: 'the database' }));
+    expect(breaksOf([...log, ...own], 'the database')).toEqual([]);
+    expect(breaksOf([...log, ...own.toSpliced(4, 1)], 'the database')).toEqual([
+      'missing: the database: checkpoint 5 of the fleet is missing',
+    ]);
+    const other = links.slice(4, 6).map((link) => ({ ...link, place: 'another log' }));
+    expect(breaksOf([...log, ...other])).toEqual(['missing: a file: checkpoint 4 of the fleet is missing']);
+  });
+
+  it('is looked at where there are more of them than a call takes arguments', () => {
+    const found = new FleetChain();
+    const last = 200_000;
+    for (let [number, previous] = [1, beforeFirst]; number <= last; number++) {
+      const note = `${number}\n\n`;
+      if (number !== 7) found.add({ number, previous, time: 0, heads: [] }, note, 'the database');
+      previous = hashOfFleetCheckpoint(note);
+    }
+    expect([...found.breaks('the database')].map(({ what }) => what)).toEqual(['checkpoint 7 of the fleet is missing']);
+  });
+
   it('names what is missing, was made anew, or is there twice', () => {
     const links = chain(9);
     const [first, second, third] = links as [(typeof links)[0], (typeof links)[0], (typeof links)[0]];
