@@ -16,9 +16,9 @@ export type KeptNote =
  */
 export async function readKeptCheckpoints(path: string): Promise<KeptNote[]> {
   try {
-    if (!(await stat(path)).isDirectory()) return notesIn(await readFile(path, 'utf8'), path);
-    const notes: KeptNote[] = [];
-    for (const name of (await readdir(path)).sort()) {
+    const isFolder = (await stat(path)).isDirectory();
+    const notes: KeptNote[] = isFolder ? [] : notesIn(await readFile(path, 'utf8'), path);
+    for (const name of isFolder ? (await readdir(path)).sort() : []) {
       const found = notesIn(await readFile(join(path, name), 'utf8'), join(path, name));
       // Their chain is one over all files.
       for (const each of found) notes.push({ ...each, place: each.fault === undefined ? basename(path) : each.place });
@@ -35,8 +35,7 @@ function notesIn(text: string, path: string): KeptNote[] {
   const place = basename(path);
   const read = json(text);
   if (read === undefined) {
-    if (text.startsWith('verdict')) return [{ note: text, place }];
-    return text.startsWith('{') ? notesInLines(text, path) : fail(path);
+    return /^verdict(\/| fleet\n)/.test(text) ? [{ note: text, place }] : notesInLines(text, path);
   }
   const items = Array.isArray(read) ? read : (read as { items?: unknown } | null)?.items;
   const list = Array.isArray(items) ? items : [read];
@@ -44,22 +43,29 @@ function notesIn(text: string, path: string): KeptNote[] {
   return list.map((item) => ({ note: noteOf(item) ?? fail(path), place }));
 }
 
-/** Lines of JSON. Those of a log that are about something else are passed over. */
+/**
+ * Lines of JSON. Those of a log that are about something else are passed over, and beside them what cannot be parsed: a
+ * process also prints where it listens, and a crash prints a stack.
+ */
 function notesInLines(text: string, path: string): KeptNote[] {
   const place = basename(path);
-  const lines = text.split('\n');
-  const notes = lines.flatMap((line, i): KeptNote[] => {
+  const lines = text.split('\n').map((line) => ({ line, item: json(line) }));
+  const isLog = lines.some(({ item }) => isOfLog(item));
+  const notes = lines.flatMap(({ line, item }, i): KeptNote[] => {
     if (line.trim() === '') return [];
-    const item = json(line);
     const note = noteOf(item);
     if (note !== undefined) return [{ note, place }];
-    const isOfLog = typeof (item as { level?: unknown } | undefined)?.level === 'number';
     // A full disk, or a kill, cut it off, and it was written again.
-    const isCutOff = item === undefined && lines[i + 1]?.startsWith(line);
-    if (isOfLog || isCutOff) return [];
+    const isCutOff = item === undefined && lines[i + 1]?.line.startsWith(line);
+    if (isOfLog(item) || (isLog && item === undefined) || isCutOff) return [];
     return [{ place, fault: `line ${i + 1} cannot be read` }];
   });
-  return notes.length === 0 ? fail(path) : notes;
+  const isOurs = isLog || text.startsWith('{') || notes.some(({ note }) => note !== undefined);
+  return isOurs ? notes : fail(path);
+}
+
+function isOfLog(item: unknown): boolean {
+  return typeof (item as { level?: unknown } | null | undefined)?.level === 'number';
 }
 
 function fail(path: string): never {
