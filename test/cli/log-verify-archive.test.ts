@@ -1,10 +1,13 @@
-/** `verdict log verify` on what the records name: the versions of policy sets, and the live data that they served with. */
+/** `verdict log verify` on what is beside the records in a database: the versions of policy sets, the live data that they served with,
+ * the checkpoints of the fleet, and whether any of it was taken away. */
 
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { AuditLog } from '../../src/audit/audit-log.js';
 import { verifyLog } from '../../src/cli/sources/verified-log.js';
 import { SqliteConnection } from '../../src/database/sqlite/sqlite-connection.js';
+import { FleetCheckpoints } from '../../src/fleet/checkpoints/fleet-checkpoints.js';
 import { liveSets } from '../api/live-data-sets.js';
 import { openDatabase, postgresForTests } from '../database/postgres/databases.js';
 import { hasPostgres } from '../database/postgres/postgres-server.js';
@@ -72,6 +75,43 @@ function describeArchive(
       expect(await whatOf()).toContainEqual(
         expect.stringMatching(`^wrong: desk ${plain}: its files are not those of the version: `),
       );
+    }
+  });
+
+  it(`finds that tables were taken away, and what was changed beside a checkpoint of the fleet, in ${name}`, async () => {
+    const { settings, database: databaseIn, change: changeIn } = await place();
+    const service = await startService(liveSets, settings);
+    onTestFinished(() => service.stop());
+    const database = databaseIn(service.directory);
+    const change = changeIn(database);
+    const subject = { type: 'user', id: 'ana' };
+    await service.post('/v1/decide', { subject, action: 'edit', resource: 'article', policySet: 'desk' });
+    await service.app.get(AuditLog).record({ type: 'api_key_created', actor: 'ana' });
+    await service.app.get(FleetCheckpoints).make();
+    const { keys } = (await service.get('/v1/decisions/keys')).body;
+    const whatOf = async () => {
+      const { findings } = await verifyLog({ database, keys, against: [], depth: 'content' });
+      return findings.map(({ kind, place, what }) => `${kind}: ${place}: ${what}`);
+    };
+    expect(await whatOf()).toEqual([]);
+    await change((table) => `UPDATE ${table('fleet_checkpoint')} SET time = time + 1`);
+    expect(await whatOf()).toEqual([
+      'wrong: the database: what is kept beside checkpoint 1 of the fleet is not what it says',
+    ]);
+    await change((table) => `UPDATE ${table('fleet_checkpoint')} SET time = time - 1`);
+    await change((table) => `ALTER TABLE ${table('policy_version')} RENAME TO hidden_version`);
+    const archive = expect.stringMatching(
+      /^missing: the archive of versions: its tables are not there, and the record with the sequence 1 .* names desk /,
+    );
+    expect(await whatOf()).toEqual([archive]);
+    for (const gone of ['audit_chain', 'audit_event']) {
+      await change((table) => `ALTER TABLE ${table(gone)} RENAME TO hidden_${gone}`);
+      expect(await whatOf()).toEqual([
+        expect.stringMatching(
+          /^missing: the audit events: their tables are not there, and a checkpoint signs \d+ of them \(the database, checkpoint 1\)$/,
+        ),
+        archive,
+      ]);
     }
   });
 }

@@ -8,8 +8,10 @@ export class SqliteAuditChain implements StoredAuditChain {
   /** To read; undefined when the file has none. */
   static async openToRead(path: string): Promise<(SqliteAuditChain & { close(): Promise<void> }) | undefined> {
     const connection = await SqliteConnection.open({ path, setup: ['PRAGMA query_only = ON'], busyTimeoutMs: 10_000 });
-    const found = await connection.query(`SELECT 1 FROM sqlite_master WHERE name = 'audit_chain'`);
-    if (found.length > 0) return Object.assign(new SqliteAuditChain(connection), { close: () => connection.close() });
+    const found = await connection.query(
+      `SELECT 1 FROM sqlite_master WHERE type = 'table' AND name IN ('audit_chain', 'audit_event')`,
+    );
+    if (found.length === 2) return Object.assign(new SqliteAuditChain(connection), { close: () => connection.close() });
     await connection.close();
     return undefined;
   }

@@ -17,7 +17,7 @@ import type { ProofSink, ProvenSource } from '../../decision-log/proof/proof-sin
 import type { RecordedDecisions } from '../../decision-log/recorded-decisions.js';
 import type { RotatedKeys } from '../../decision-log/sqlite/rotate-keys.js';
 import type { EncryptionKeys } from '../../encryption/encryption-keys.js';
-import type { CheckpointStore } from '../../fleet/checkpoints/checkpoint-store.js';
+import type { CheckpointStore, StoredFleetCheckpoint } from '../../fleet/checkpoints/checkpoint-store.js';
 import type { PolicyArchive } from '../../policy-store/archive/policy-archive.js';
 import type { LiveDataStore } from '../../policy-store/data/live-data-store.js';
 import type { NamingSets } from '../../policy-store/policy-sets-naming.js';
@@ -131,7 +131,7 @@ export async function openAuditChain(database: string): Promise<Opened<StoredAud
   if (isPostgresUrl(database)) {
     const { PostgresAuditChain } = await import('../../audit/postgres/postgres-audit-chain.js');
     return openInPostgres(database, async (opened) => {
-      if (!(await opened.hasTable('audit_chain'))) return undefined;
+      if (!(await opened.hasTable('audit_chain')) || !(await opened.hasTable('audit_event'))) return undefined;
       const chain = new PostgresAuditChain(opened, (name) => opened.table(name));
       return Object.assign(chain, { close: () => Promise.resolve() });
     });
@@ -148,15 +148,15 @@ async function openCheckpoints(database: PostgresDatabase): Promise<CheckpointSt
   return new PostgresCheckpointStore(database);
 }
 
-async function fleetCheckpointsIn(store: CheckpointStore | undefined): Promise<string[]> {
-  const notes: string[] = [];
+async function fleetCheckpointsIn(store: CheckpointStore | undefined): Promise<StoredFleetCheckpoint[]> {
+  const all: StoredFleetCheckpoint[] = [];
   for (let after = 0; store !== undefined; ) {
     const found = await store.after(after, 1_000);
     if (found.length === 0) break;
-    for (const { note } of found) notes.push(note);
+    all.push(...found);
     after = found.at(-1)!.number;
   }
-  return notes;
+  return all;
 }
 
 /** The database of a log, which may be named by its folder. */

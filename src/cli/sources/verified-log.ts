@@ -103,11 +103,13 @@ export async function verifyLog(
     const trusted = trustedKeys(keys, source.keys);
     const verification = new LogVerification({ keys: trusted, depth: reached, isWhole });
     compareWith(verification, against);
-    for (const note of source.fleetCheckpoints) verification.checkpoint(note, ownCheckpoints);
+    for (const each of source.fleetCheckpoints) verification.fleetCheckpoint(each.note, ownCheckpoints, each);
     await source.read(verification, reached === 'content');
     verification.end();
-    const audit = await verifyAudit(database, verification, trusted, depth);
-    const archivedVersions = reached === 'content' ? await verifyVersions(database, verification) : undefined;
+    // A service that signs checkpoints of the fleet has all tables in its database; a replica's own journal has none of them beside it.
+    const hasAll = isWhole && verification.report.fleetCheckpoints > 0;
+    const audit = await verifyAudit(database, verification, trusted, depth, hasAll);
+    const archivedVersions = reached === 'content' ? await verifyVersions(database, verification, hasAll) : undefined;
     return {
       ...verification.report,
       ...(audit !== undefined && { audit }),
@@ -123,9 +125,17 @@ async function verifyAudit(
   verification: LogVerification,
   keys: readonly NoteKey[],
   depth: VerificationDepth,
+  isExpected: boolean,
 ): Promise<AuditReport | undefined> {
   const chain = await openAuditChain(database);
-  if (chain === undefined) return undefined;
+  if (chain === undefined) {
+    const newest = verification.auditHeads.toSorted((a, b) => a.events - b.events).at(-1);
+    if (newest !== undefined && isExpected) {
+      const what = `their tables are not there, and a checkpoint signs ${newest.events} of them (${newest.place})`;
+      verification.elsewhere({ kind: 'missing', place: 'the audit events', what });
+    }
+    return undefined;
+  }
   try {
     const hear = (finding: Finding) => verification.elsewhere(finding);
     return await verifyAuditChain(chain, { keys, heads: verification.auditHeads, depth, hear });
@@ -135,11 +145,22 @@ async function verifyAudit(
 }
 
 /** Verifies the archive of versions, and that it has those that records name. */
-async function verifyVersions(database: string, verification: LogVerification): Promise<number | undefined> {
-  const archive = await openArchive(database);
-  if (archive === undefined) return undefined;
-  const data = await openLiveData(database);
+async function verifyVersions(
+  database: string,
+  verification: LogVerification,
+  isExpected: boolean,
+): Promise<number | undefined> {
   const place = 'the archive of versions';
+  const archive = await openArchive(database);
+  if (archive === undefined) {
+    const [first] = verification.versions.values();
+    if (first !== undefined && isExpected) {
+      const what = `its tables are not there, and the record with the sequence ${first.sequence} (${first.place}) names ${first.name} ${first.version}`;
+      verification.elsewhere({ kind: 'missing', place, what });
+    }
+    return undefined;
+  }
+  const data = await openLiveData(database);
   const named = new Map(verification.versions);
   try {
     const versions = await verifyKeptVersions(

@@ -42,6 +42,9 @@ export interface FleetCheckpoint {
   readonly heads: readonly TreeHead[];
 }
 
+/** What a store keeps beside one, to find it. */
+export type FleetCheckpointName = Pick<FleetCheckpoint, 'number' | 'time'>;
+
 /** What the first one names as the one before. */
 export const beforeFirst: TreeHash = Buffer.alloc(hashBytes);
 

@@ -10,7 +10,12 @@ import { type CommonTexts, commonTexts, wholeText } from '../record-texts.js';
 import { type RecordedLine, readCommonLine, readRecordLine, writeRecordLine } from '../recorded-lines.js';
 import { type Checkpoint, openCheckpoint } from './checkpoint.js';
 import { FleetChain } from './fleet-chain.js';
-import { type AuditHead, isFleetCheckpoint, openFleetCheckpoint } from './fleet-checkpoint.js';
+import {
+  type AuditHead,
+  type FleetCheckpointName,
+  isFleetCheckpoint,
+  openFleetCheckpoint,
+} from './fleet-checkpoint.js';
 import { entryOfGap, entryOfGroup, groupRoot, hashLeaves, hasSalt, leafHash, saltBytes } from './group-hashes.js';
 import { Frontier, hashBytes, type TreeHash } from './merkle-tree.js';
 import type { ProofSink, StoredProofGap, StoredProofGroup, TreePart } from './proof-sink.js';
@@ -204,7 +209,12 @@ export class LogVerification implements ProofSink {
     this.checkpoints.set(tree, known);
   }
 
-  private fleetCheckpoint(note: string, place: string): void {
+  /**
+   * A checkpoint of the fleet, as `checkpoint` takes it.
+   *
+   * @param beside what the store says of it, where it is from the database
+   */
+  fleetCheckpoint(note: string, place: string, beside?: FleetCheckpointName): void {
     const checkpoint = openFleetCheckpoint(note, this.keys);
     if (checkpoint === undefined) {
       const what = 'a checkpoint of the fleet is not signed by any of these keys, or was changed';
@@ -212,6 +222,10 @@ export class LogVerification implements ProofSink {
       return;
     }
     const { number, time, heads, audit } = checkpoint;
+    if (beside !== undefined && (beside.number !== number || beside.time !== time)) {
+      const what = `what is kept beside checkpoint ${number} of the fleet is not what it says`;
+      this.note({ kind: 'wrong', place, what });
+    }
     this.fleet.add(checkpoint, note, place);
     const last = this.auditHeads.at(-1);
     if (audit !== undefined && !(last?.events === audit.events && last.link.equals(audit.link)))

@@ -1,4 +1,5 @@
 import type { GapCause, Loss } from '../log-gap.js';
+import type { FleetCheckpointName } from './fleet-checkpoint.js';
 import type { CertifiedKey } from './log-keys.js';
 import type { Frontier, TreeHash } from './merkle-tree.js';
 import type { StoredCheckpoint } from './stored-checkpoint.js';
@@ -74,7 +75,7 @@ export interface ProvenSource {
   /** Whether it has the trees of all writers. */
   readonly isWhole: boolean;
   /** The checkpoints of the fleet, as they were before the log was looked at. */
-  readonly fleetCheckpoints: readonly string[];
+  readonly fleetCheckpoints: readonly (FleetCheckpointName & { readonly note: string })[];
   /** Gives all of it to the sink; `withTexts`: the records, too. */
   read(sink: ProofSink, withTexts: boolean): Promise<void>;
 }
