@@ -4,7 +4,7 @@
  *
  *     text   the event as a list in JSON: id, time, type, actor, method, address, policy set, detail, request, version
  *            before, version after, count; null where it has none
- *     leaf   SHA-256(0x00 ‖ salt ‖ place ‖ text)
+ *     leaf   SHA-256(0x00 ‖ salt ‖ place ‖ text); 0x02 in place of 0x00 where the event was in the table before it was chained
  *     link   SHA-256(0x01 ‖ link before ‖ leaf); before the first one there are 32 zero bytes
  *
  * The salt has 16 random bytes, so that nobody can guess from a leaf what it is of. The place has 8 bytes, big-endian, and counts
@@ -30,23 +30,27 @@ export interface ChainedRow extends AuditRow {
 export const chainBeginning: ChainEnd = { events: 0, link: Buffer.alloc(32) };
 const saltBytes = 16;
 
-/** Chains events behind an end, in this order. */
-export function chainEvents(end: ChainEnd, rows: readonly AuditRow[]): ChainedRow[] {
+/**
+ * Chains events behind an end, in this order.
+ *
+ * @param isAdopted whether they were in the table before, so that nobody knows who added them
+ */
+export function chainEvents(end: ChainEnd, rows: readonly AuditRow[], isAdopted = false): ChainedRow[] {
   const salts = randomBytes(rows.length * saltBytes);
   let { link } = end;
   return rows.map((row, i) => {
     const place = end.events + i;
     const salt = salts.subarray(i * saltBytes, (i + 1) * saltBytes);
-    const leaf = leafOfEvent(row, place, salt);
+    const leaf = leafOfEvent(row, place, salt, isAdopted);
     link = linkAfter(link, leaf);
     return { ...row, place, salt, leaf, link };
   });
 }
 
-export function leafOfEvent(row: AuditRow, place: number, salt: Buffer): Buffer {
+export function leafOfEvent(row: AuditRow, place: number, salt: Buffer, isAdopted = false): Buffer {
   const number = Buffer.alloc(8);
   number.writeBigUInt64BE(BigInt(place));
-  return sha256(Buffer.from([0]), salt, number, Buffer.from(textOfEvent(row)));
+  return sha256(Buffer.from([isAdopted ? 2 : 0]), salt, number, Buffer.from(textOfEvent(row)));
 }
 
 export function linkAfter(before: Buffer, leaf: Buffer): Buffer {
@@ -96,6 +100,6 @@ export interface StoredAuditChain {
   /** Events from this place on, in their order; at most `most`. */
   from(place: number, most: number): Promise<readonly ChainedRow[]>;
 
-  /** Number of events that nothing proves: those of earlier releases, and of one that still runs beside this one. */
+  /** Number of events that nothing proves: those of earlier releases, and those that somebody else added to the table. */
   unchained(): Promise<number>;
 }

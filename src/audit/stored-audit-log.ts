@@ -62,8 +62,8 @@ export abstract class StoredAuditLog extends AuditLog {
   }
 
   /**
-   * Commits events in their order, each with its place in the chain; one process at a time does so. Before them come those that
-   * a release without the chain added beside this one.
+   * Commits events in their order, each with its place in the chain; one process at a time does so. Where a release without the
+   * chain may run beside this one, its events come before them.
    */
   protected abstract insert(rows: readonly NewAuditRow[]): Promise<void>;
 

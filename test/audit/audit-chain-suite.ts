@@ -9,6 +9,8 @@ import { type SignedAuditHead, verifyAuditChain } from '../../src/fleet/checkpoi
 import { auditOptions } from './audit-log-suite.js';
 
 export interface ChainHome {
+  /** Whether a release without the chain may run beside this one. */
+  readonly isShared: boolean;
   /** Opens a log there; closed when the test ends. */
   open(options: AuditLogOptions): Promise<AuditLog>;
   chain(): Promise<StoredAuditChain>;
@@ -52,7 +54,7 @@ export function describeAuditChain(name: string, newHome: () => ChainHome): void
       expect(head.events).toBe(60);
       for (const audit of logs) audit.note({ type: 'decisions_read', actor: 'noted \0 \ud800 text' });
       for (const audit of logs) await audit.search({});
-      expect(await verified([head])).toEqual({ events: 63, unproved: 0, unsigned: 3, findings: [] });
+      expect(await verified([head])).toEqual({ events: 63, unproved: 0, adopted: 0, unsigned: 3, findings: [] });
       expect(await verified()).toMatchObject({ unsigned: 63, findings: [] });
     });
 
@@ -65,18 +67,18 @@ export function describeAuditChain(name: string, newHome: () => ChainHome): void
       await audit.prune(now);
       await record(audit, 3);
       const heads = [early, await headOf(audit)];
-      expect(await verified(heads)).toEqual({ events: 7, unproved: 0, unsigned: 0, findings: [] });
+      expect(await verified(heads)).toEqual({ events: 7, unproved: 0, adopted: 0, unsigned: 0, findings: [] });
       expect((await verified(heads, [])).findings).toEqual([
         'missing: events 1 to 5 of the chain; no signed note says that the retention removed them',
       ]);
       // All of them go, and the chain goes on.
       await audit.prune(now + 3 * day);
-      expect(await verified(heads)).toEqual({ events: 0, unproved: 0, unsigned: 0, findings: [] });
+      expect(await verified(heads)).toEqual({ events: 0, unproved: 0, adopted: 0, unsigned: 0, findings: [] });
       await record(audit, 2);
       expect(await verified([...heads, await headOf(audit)])).toMatchObject({ events: 2, findings: [] });
     });
 
-    it('takes in what a release without it adds meanwhile', async () => {
+    it('takes in what a release without it adds meanwhile where one may run beside this one, and counts it', async () => {
       const audit = await open();
       await record(audit, 2);
       await home.change(
@@ -84,7 +86,10 @@ export function describeAuditChain(name: string, newHome: () => ChainHome): void
       );
       expect(await verified()).toMatchObject({ events: 2, unproved: 1, findings: [] });
       await record(audit, 1);
-      expect(await verified()).toMatchObject({ events: 4, unproved: 0, findings: [] });
+      const counts = home.isShared ? { events: 4, unproved: 0, adopted: 1 } : { events: 3, unproved: 1, adopted: 0 };
+      expect(await verified()).toMatchObject({ ...counts, findings: [] });
+      await home.change((table) => `UPDATE ${table('audit_event')} SET actor = 'eve' WHERE time = 5`);
+      expect((await verified()).findings).toHaveLength(home.isShared ? 1 : 0);
     });
 
     it.each<[string, (table: string) => string[], string]>([

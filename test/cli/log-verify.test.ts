@@ -40,9 +40,13 @@ it('verifies what a service recorded, and names what was changed or is missing',
   const copy = await SqliteConnection.open({ path: join(backup, 'verdict.decisions.sqlite'), busyTimeoutMs: 0 });
   await copy.query(`UPDATE journal SET records = replace(records, '"bob"', '"ann"')`);
   await copy.close();
+  const beside = await SqliteConnection.open({ path: join(backup, 'verdict.sqlite'), busyTimeoutMs: 0 });
+  await beside.query(`INSERT INTO audit_event (id, time, type, count) VALUES (0, 5, 'limit_hit', 1)`);
+  await beside.close();
   const changed = await verify('--database', backup, '--output', 'text');
   expect(changed.code).toBe(1);
   expect(changed.stdout.split('\n')[0]).toMatch(/^wrong: sequence 2.*verdict\.decisions\.sqlite: the record/);
+  expect(changed.stdout).toContain('1 audit event without proof, from an earlier release or from somebody else\n');
 
   // A backup from before the newest records, against a checkpoint from after them.
   const old = join(cwd, 'old');

@@ -121,7 +121,10 @@ export class PostgresAuditLog extends StoredAuditLog {
     });
   }
 
-  /** Gives a place to events that a release without the chain added beside this one, if it may: a role can be one that only adds. */
+  /**
+   * Gives a place to events that a release without the chain added beside this one, if it may: a role can be one that only adds.
+   * Nothing tells them from events that somebody else added, so their leaves say how they came.
+   */
   private async chainOthers(client: PostgresClient, chain: PostgresAuditChain): Promise<void> {
     for (;;) {
       const others = await client.query<AuditRow>(
@@ -131,7 +134,7 @@ export class PostgresAuditLog extends StoredAuditLog {
         [this.table],
       );
       if (others.length === 0) return;
-      const chained = chainEvents(await chain.end(), others);
+      const chained = chainEvents(await chain.end(), others, true);
       await client.query(
         `UPDATE ${this.table} e SET place = (j ->> 'place')::int8, ${hashes.map((name) => `${name} = ${decoded(name)}`).join(', ')}
          FROM json_array_elements($1::json) j WHERE e.id = (j ->> 'id')::int8`,

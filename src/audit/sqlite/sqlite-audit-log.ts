@@ -105,7 +105,6 @@ export class SqliteAuditLog extends StoredAuditLog {
 
   protected insert(rows: readonly NewAuditRow[]): Promise<void> {
     return this.turns.transaction('BEGIN IMMEDIATE', async () => {
-      await this.chainOthers();
       const [last] = await this.connection.query<{ id: number }>(
         `SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'audit_event'), 0),
            coalesce((SELECT max(id) FROM audit_event), 0)) AS id`,
@@ -121,22 +120,6 @@ export class SqliteAuditLog extends StoredAuditLog {
         [JSON.stringify(chained.map(withHex))],
       );
     });
-  }
-
-  /** Gives a place to events that a release without the chain added beside this one. */
-  private async chainOthers(): Promise<void> {
-    for (;;) {
-      const others = await this.connection.query<AuditRow>(
-        `SELECT * FROM audit_event WHERE place IS NULL AND id > (SELECT begun FROM audit_chain) ORDER BY id LIMIT 1000`,
-      );
-      if (others.length === 0) return;
-      const chained = chainEvents(await this.chain.end(), others);
-      await this.connection.query(
-        `UPDATE audit_event SET place = j.value ->> 'place', ${hashes.map((name) => `${name} = ${unhexed(name)}`).join(', ')}
-         FROM json_each(?) AS j WHERE audit_event.id = j.value ->> 'id'`,
-        [JSON.stringify(chained.map(withHex))],
-      );
-    }
   }
 }
 

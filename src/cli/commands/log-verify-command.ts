@@ -131,6 +131,10 @@ function printReport(terminal: Terminal, report: DatabaseReport): void {
     const newer = unsigned === 0 ? '' : `, ${which} newer than the newest checkpoint`;
     terminal.print(`${count(events, 'audit event')} verified${newer}`);
   }
+  const { adopted = 0, unproved = 0 } = report.audit ?? {};
+  const from = 'from an earlier release or from somebody else';
+  if (adopted > 0) terminal.print(`${count(adopted, 'audit event')} without proof before the chain, ${from}`);
+  if (unproved > 0) terminal.print(`${count(unproved, 'audit event')} without proof, ${from}`);
   if (report.archivedVersions !== undefined && report.archivedVersions > 0)
     terminal.print(`${count(report.archivedVersions, 'archived version')} of policy sets verified`);
   if (report.unsigned > 0) terminal.print(`${count(report.unsigned, 'record')} are newer than the newest checkpoint`);

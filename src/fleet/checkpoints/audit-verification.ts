@@ -19,8 +19,10 @@ export interface SignedAuditHead extends AuditHead {
 export interface AuditReport {
   /** Events that are in the chain. */
   readonly events: number;
-  /** Events that nothing proves, since an earlier release recorded them. */
+  /** Events that nothing proves: an earlier release recorded them, or somebody else added them to the table. */
   readonly unproved: number;
+  /** Events in the chain that were as those are before they were chained; 0 at the depth `structure`, which does not tell them. */
+  readonly adopted: number;
   /** Events that no checkpoint is about yet. */
   readonly unsigned: number;
 }
@@ -48,7 +50,7 @@ export async function verifyAuditChain(
   let end = chainBeginning;
   /** Whether the link before is known: behind an event that is missing, the chain is followed from the next one on. */
   let isSure = true;
-  let [events, signedTo, next] = [0, 0, 0];
+  let [events, adopted, signedTo, next] = [0, 0, 0, 0];
   const wrong = (what: string) => hear({ kind: 'wrong', place: where, what });
   const missing = (what: string) => hear({ kind: 'missing', place: where, what });
 
@@ -82,7 +84,8 @@ export async function verifyAuditChain(
   const take = (row: ChainedRow) => {
     events++;
     if (depth === 'content' && !leafOfEvent(row, row.place, row.salt).equals(row.leaf)) {
-      wrong(`the event with the id ${row.id} is not the one that was recorded`);
+      if (leafOfEvent(row, row.place, row.salt, true).equals(row.leaf)) adopted++;
+      else wrong(`the event with the id ${row.id} is not the one that was recorded`);
     }
     const link = linkAfter(end.link, row.leaf);
     if (isSure && !link.equals(row.link)) wrong(`the event with the id ${row.id} does not follow on the one before it`);
@@ -119,7 +122,7 @@ export async function verifyAuditChain(
   if (newest !== undefined && newest.events > end.events) {
     missing(`the newest ${newest.events - end.events} events, which a checkpoint signs (${newest.place})`);
   }
-  return { events, unproved: await chain.unchained(), unsigned: events - signedTo };
+  return { events, unproved: await chain.unchained(), adopted, unsigned: events - signedTo };
 }
 
 function isReadable({ salt, leaf, link }: ChainedRow): boolean {

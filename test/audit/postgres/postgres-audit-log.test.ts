@@ -20,6 +20,7 @@ describe.skipIf(!hasPostgres)('with PostgreSQL (skipped where it is not installe
   describeAuditChain('PostgreSQL', () => {
     const url = server().newSchema();
     return {
+      isShared: true,
       open: (options) => PostgresAuditLog.open(openDatabase(url), options),
       chain: async () => {
         const database = openDatabase(url);

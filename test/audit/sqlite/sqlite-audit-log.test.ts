@@ -55,6 +55,7 @@ describeAuditChain('SQLite', () => {
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
   const path = join(directory, 'verdict.sqlite');
   return {
+    isShared: false,
     open: (options) => SqliteAuditLog.open({ ...options, path }),
     chain: async () => {
       const chain = await SqliteAuditChain.openToRead(path);
