@@ -26,6 +26,8 @@ export interface ErasedGroup {
   readonly text: string;
   /** The places, from 0, of the records that were rewritten. */
   readonly places: readonly number[];
+  /** How many records the text has. */
+  readonly records: number;
   readonly counts: ErasureCounts;
 }
 
@@ -43,8 +45,12 @@ export interface OrderCounts {
 export class ErasureCounts {
   private readonly orders = new Map<string, OrderCounts>();
 
-  /** Records of which nobody can say whom they name: their text is damaged. */
+  /** Records of which nobody can say whom they name: their text or their file is damaged, or its key is not there. */
   unreadable = 0;
+
+  get isEmpty(): boolean {
+    return this.orders.size === 0 && this.unreadable === 0;
+  }
 
   /** Of an order, by its id. */
   of(order: string): OrderCounts {
@@ -99,7 +105,7 @@ export function eraseFromGroup(first: number, text: string, eraser: GroupEraser)
     place += part.lines.length;
     at = end;
   }
-  return { text: places.length === 0 ? text : written.join('\n'), places, counts };
+  return { text: places.length === 0 ? text : written.join('\n'), places, records: place, counts };
 }
 
 /** The salts of a group without those of the records at these places. */
@@ -126,7 +132,8 @@ function eraseShared(commonLine: string, { lines, first, counts }: Part, eraser:
   const common = readCommonLine(commonLine);
   const records = lines.map((line) => (common === undefined ? undefined : readRecordLine(line, common.members)));
   counts.unreadable += records.filter((record) => record === undefined).length;
-  const erased = records.map((record) => record && erasedRecord(record, eraser, counts));
+  const before = common && commonTexts(common.members);
+  const erased = records.map((record) => record && erasedRecord(record, before!, eraser, counts));
   const places = [...erased.keys()].filter((place) => erased[place] !== undefined);
   if (common === undefined || places.length === 0) return { lines: [commonLine, ...lines], places: [] };
   const members = withoutPersons(common.members, records, erased);
@@ -164,10 +171,20 @@ function signed(record: RecordedLine, sequence: number, texts: CommonTexts, { si
   return { ...record, erased: { ...record.erased!, signature: sign!(sequence, made.whole) } };
 }
 
-function erasedRecord(record: RecordedLine, eraser: GroupEraser, counts: ErasureCounts): RecordedLine | undefined {
+function erasedRecord(
+  record: RecordedLine,
+  common: CommonTexts,
+  eraser: GroupEraser,
+  counts: ErasureCounts,
+): RecordedLine | undefined {
   const erased = tryErasing(record, record.time, eraser, counts);
-  if (erased === undefined || !mayBeErased(record, erased, eraser, counts)) return undefined;
-  return { ...record, ...erased.members, erased: markOf(record.erased, erased.orders) };
+  if (erased === undefined) return undefined;
+  const made = { ...record, ...erased.members, erased: markOf(record.erased, erased.orders) };
+  if (writeRecordLine(made, common) === undefined) {
+    counts.unreadable++;
+    return undefined;
+  }
+  return mayBeErased(record, erased, eraser, counts) ? made : undefined;
 }
 
 /** Records of 0.1, each whole in its line. */

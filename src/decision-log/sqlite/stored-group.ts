@@ -60,7 +60,10 @@ export function eraseFromRow(row: StoredGroupRow, coding: GroupCoding, eraser: G
   const { salts } = stored;
   // Nothing proves a group that is outside of the tree.
   const isProved = row.entry != null && salts !== null;
-  const { text, places, counts } = eraseFromGroup(row.first, stored.records, isProved ? eraser : others);
+  // A damaged row may have something else than a text.
+  const before = typeof stored.records === 'string' ? stored.records : '';
+  const { text, places, records, counts } = eraseFromGroup(row.first, before, isProved ? eraser : others);
+  counts.unreadable += Math.max(0, row.count - records);
   if (places.length === 0) return { changes: undefined, counts };
   const groupKeys = keysOfText(text);
   const keys = coding.maskKeys(encodeKeys(groupKeys.keys(), groupKeys.size));

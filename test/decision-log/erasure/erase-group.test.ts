@@ -175,6 +175,15 @@ describe('the erasure of a person from a group', () => {
     expect(text).not.toContain('dana');
   });
 
+  it('counts a record that cannot be written anew as unreadable, and not as erased', () => {
+    const lines = written([example({ requestId: 'dana' }), example({ requestId: 'dana' })]).split('\n');
+    const text = [lines[0], lines[1]!.replace('"decision"', '"clock":"at noon","decision"'), lines[2]].join('\n');
+    const { places, counts } = eraseFromGroup(1, text, eraser(orderAbout('dana')));
+    expect(places).toEqual([1]);
+    expect(counts.of(`order of ${noon}`)).toEqual({ about: 0, named: 1, held: 0 });
+    expect(counts.unreadable).toBe(1);
+  });
+
   it('leaves nothing of a name and everything else, whatever the records are and however groups lie side by side', () => {
     const word = fc.oneof({ weight: 3, arbitrary: fc.constant(name) }, fc.constantFrom('ann', 'a\nb', '', 'billing'));
     const json = fc.jsonValue({ maxDepth: 2 }).map((value) => JSON.parse(JSON.stringify(value)));
