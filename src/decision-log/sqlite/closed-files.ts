@@ -3,6 +3,7 @@ import { isDamaged, type SqliteConnection } from '../../database/sqlite/sqlite-c
 import type { EncryptionKeys } from '../../encryption/encryption-keys.js';
 import { Catalog, type ClosedUnit } from './catalog.js';
 import { ClosedIndex } from './closed-index.js';
+import { carryDataKeys } from './file-coding.js';
 import { type Beginning, encryptedFormat } from './journal-format.js';
 import { filterSteps, makeBlocks } from './key-filter.js';
 import {
@@ -162,7 +163,11 @@ export class ClosedFiles {
       // The index that knows what was erased goes first: what a crash leaves is found without it.
       removeClosedIndex(path, first);
       await this.note({ ...unit, indexedTo: 0 });
-      renameDurably(journal, closedPathOf(path, first));
+      const place = () => renameDurably(journal, closedPathOf(path, first));
+      // They may have been wrapped anew since it was copied.
+      if (unit.format === encryptedFormat && existsSync(closedPathOf(path, first)))
+        await carryDataKeys(closedPathOf(path, first), journal, place);
+      else place();
       if (index === undefined) return true;
       renameDurably(index, closedIndexPathOf(path, first));
       await this.note({ ...unit, indexedTo: unit.last });

@@ -1,4 +1,4 @@
-import type { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
+import { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import { EncryptionKeys, MissingEncryptionKey, newKey, WrongWrappedKey } from '../../encryption/encryption-keys.js';
 import { EncryptedCoding } from '../encrypted-coding.js';
 import { type GroupCoding, lockedCoding, plainCoding } from '../group-coding.js';
@@ -61,6 +61,34 @@ export async function makeDataKeys(
     'index',
     keys.wrap(indexKey, keyUses.index()),
   ]);
+}
+
+/**
+ * Gives a copy of a closed file the wrapped keys that the file has now, and calls `place`, which puts the copy in its place. Nobody
+ * wraps the keys anew meanwhile.
+ */
+export async function carryDataKeys(path: string, copy: string, place: () => void): Promise<void> {
+  const file = await SqliteConnection.open({ path, wal: false, busyTimeoutMs: 10_000 });
+  try {
+    await file.query('BEGIN IMMEDIATE');
+    const rows = await file.query<DataKeyRow>('SELECT use, wrapped FROM data_key');
+    const made = await SqliteConnection.open({
+      path: copy,
+      wal: false,
+      setup: ['PRAGMA journal_mode = MEMORY', 'PRAGMA synchronous = FULL'],
+      busyTimeoutMs: 0,
+    });
+    try {
+      for (const { use, wrapped } of rows)
+        await made.query('INSERT OR REPLACE INTO data_key (use, wrapped) VALUES (?, ?)', [use, wrapped]);
+    } finally {
+      await made.close();
+    }
+    place();
+    await file.query('ROLLBACK');
+  } finally {
+    await file.close();
+  }
 }
 
 /** The codings of the files that are read, each found out once for a connection. */

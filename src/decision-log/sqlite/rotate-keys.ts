@@ -51,16 +51,31 @@ const rowsAtOnce = 64;
  */
 export async function rewrapJournal(path: string, keys: EncryptionKeys): Promise<RotatedKeys> {
   return forEachFile(path, async (file) => {
-    const isOpen = file === path;
-    const connection = await SqliteConnection.open({ path: file, wal: isOpen, busyTimeoutMs: 10_000 });
-    try {
-      return await rewrap(connection, file, keys);
-    } finally {
-      await connection.close();
-      // The retention removed it in the moment before it was opened, which made an empty one.
-      if (!isOpen && statSync(file, { throwIfNoEntry: false })?.size === 0) rmSync(file);
+    for (;;) {
+      const inode = inodeOf(file);
+      try {
+        return await rewrapFile(file, file === path, keys);
+      } catch (error) {
+        // SQLite writes into no file that an erasure has put another in the place of.
+        if (inode === undefined || inode === inodeOf(file)) throw error;
+      }
     }
   });
+}
+
+function inodeOf(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.ino;
+}
+
+async function rewrapFile(file: string, isOpen: boolean, keys: EncryptionKeys): Promise<Outcome> {
+  const connection = await SqliteConnection.open({ path: file, wal: isOpen, busyTimeoutMs: 10_000 });
+  try {
+    return await rewrap(connection, file, keys);
+  } finally {
+    await connection.close();
+    // The retention removed it in the moment before it was opened, which made an empty one.
+    if (!isOpen && statSync(file, { throwIfNoEntry: false })?.size === 0) rmSync(file);
+  }
 }
 
 async function rewrap(connection: SqliteConnection, path: string, keys: EncryptionKeys): Promise<Outcome> {

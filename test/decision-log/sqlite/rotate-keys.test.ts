@@ -226,4 +226,53 @@ describe('the keys of an encrypted log', () => {
     const report = await verified(directory, log, first);
     expect(report.findings).toEqual([]);
   });
+
+  it.each([
+    ['before', true],
+    ['while', false],
+  ])('are wrapped anew for good %s an erasure puts a file in its place', async (_when, isAwaited) => {
+    const directory = temporaryDirectory();
+    const old = await startLog(directory, { encryption: oldKeys, limits });
+    await append(old, 100, (i) => ({ subject: i % 4 === 0 ? 'planted-dana' : `planted-${i}` }));
+    await old.stop();
+    const log = await startLog(directory, { encryption: bothKeys, limits });
+    const key = Buffer.alloc(32, 3);
+    const digest = digestOfPerson(key, 'planted-dana');
+    const standing = new StandingOrders(key, [{ id: 'e-1', time: Date.now() + 60_000, digest }]);
+    const rewrapping: ReturnType<typeof rewrapJournal>[] = [];
+    await log.erase(
+      {
+        standing,
+        place: async (work) => {
+          // The file was copied with its keys as they were.
+          if (rewrapping.length === 0) rewrapping.push(rewrapJournal(pathIn(directory), bothKeys));
+          if (isAwaited) await Promise.all(rewrapping);
+          return work();
+        },
+      },
+      new AbortController().signal,
+    );
+    expect((await rewrapping[0]!).failed).toEqual([]);
+    for (const wrapped of (await Promise.all(closedIn(directory).map(wrappedIn))).flat())
+      expect(bothKeys.isNewest(Buffer.from(wrapped, 'hex'))).toBe(true);
+  });
+
+  it('a group that cannot be decrypted counts as unreadable in an erasure', async () => {
+    const directory = temporaryDirectory();
+    const written = await startLog(directory, { encryption: oldKeys, limits });
+    await append(written, 90, named);
+    await written.stop();
+    const [path] = closedIn(directory) as [string];
+    const connection = await SqliteConnection.open({ path, wal: false, busyTimeoutMs: 0 });
+    await connection.query('UPDATE journal SET records = zeroblob(900) WHERE first = (SELECT min(first) FROM journal)');
+    const [damaged] = await connection.query<{ count: number }>('SELECT count FROM journal ORDER BY first LIMIT 1');
+    await connection.close();
+    const log = await startLog(directory, { encryption: oldKeys, limits });
+    const key = Buffer.alloc(32, 3);
+    const digest = digestOfPerson(key, 'planted-0');
+    const standing = new StandingOrders(key, [{ id: 'e-1', time: Date.now() + 60_000, digest }]);
+    const { signal } = new AbortController();
+    expect((await log.erasable({ standing }, signal)).unreadable).toBe(damaged!.count);
+    expect((await log.erase({ standing }, signal)).unreadable).toBe(damaged!.count);
+  });
 });
