@@ -1,7 +1,7 @@
 import type { DecisionLogStatus, DecisionLogStorage } from './decision-log-status.js';
 import type { NewDecisionRecord } from './decision-record.js';
 import type { ErasureCounts } from './erasure/erase-group.js';
-import type { ErasableLog, ErasingOrders } from './erasure/erasures.js';
+import type { ErasableLog, ErasingOrders, OnErased } from './erasure/erasures.js';
 import type { LogWriters } from './log-writers.js';
 import type { StoredProofs } from './proof/decision-proofs.js';
 import type { NoteSigner } from './proof/signed-note.js';
@@ -85,7 +85,7 @@ export abstract class DecisionLog extends RecordedDecisions implements ErasableL
 
   /** Signs for the fleet, or where there is no key of it for this replica; undefined before the start and in mode `off`. */
   abstract readonly fleetSigner: NoteSigner | undefined;
-  abstract erase(orders: ErasingOrders, signal: AbortSignal): Promise<ErasureCounts>;
+  abstract erase(orders: ErasingOrders, signal: AbortSignal, onErased?: OnErased): Promise<ErasureCounts>;
 
   abstract erasable(orders: ErasingOrders, signal: AbortSignal): Promise<ErasureCounts>;
 

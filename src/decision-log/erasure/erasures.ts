@@ -30,15 +30,19 @@ export class HoldsChanged extends Error {
   }
 }
 
+/** Takes note of what became of records. */
+export type OnErased = (counts: ErasureCounts) => Promise<void>;
+
 /** A log that erases persons. */
 export interface ErasableLog {
   /**
    * Erases persons from all that the log holds now, while records go on being appended. What was looked through for the same object of
    * orders is not looked through again.
    *
+   * @param onErased hears of each part when it is done, also where the rest then fails; the sum is returned
    * @throws when something cannot be read or written, and when `signal` ends it
    */
-  erase(orders: ErasingOrders, signal: AbortSignal): Promise<ErasureCounts>;
+  erase(orders: ErasingOrders, signal: AbortSignal, onErased?: OnErased): Promise<ErasureCounts>;
 
   /** What `erase` would come to. */
   erasable(orders: ErasingOrders, signal: AbortSignal): Promise<ErasureCounts>;
@@ -159,14 +163,25 @@ export class Erasures {
     }
     const began = Date.now();
     const current = await this.ordersOf(open);
-    const counts = await this.options.log.erase(current.orders, this.stopping.signal);
-    current.sum.add(counts);
+    await this.options.log.erase(current.orders, this.stopping.signal, (counts) => this.count(open, current, counts));
+    // Also where there was nothing to look through.
+    await this.count(open, current, new ErasureCounts());
     for (const { id, time } of open) {
-      // What stays is met again by the next process, what was rewritten is not.
-      const { about, named } = counts.of(id);
-      await orders.count(id, { about, named, held: current.sum.of(id).held }, current.sum.unreadable);
       // Until then a decision of before the order may come.
       if (began > time + latestMs) await orders.finish(id, Date.now());
+    }
+  }
+
+  private async count(open: readonly ErasureOrder[], current: CarriedOut, counts: ErasureCounts): Promise<void> {
+    current.sum.add(counts);
+    for (const { id } of open) {
+      // What stays is met again by the next process, what was rewritten is not.
+      const { about, named } = counts.of(id);
+      await this.options.orders.count(
+        id,
+        { about, named, held: current.sum.of(id).held },
+        Math.max(0, current.sum.unreadable),
+      );
     }
   }
 

@@ -10,7 +10,7 @@ import type { DecisionQuery } from '../decision-query.js';
 import type { DecisionRecord, NewDecisionRecord } from '../decision-record.js';
 import type { DecisionStats } from '../decision-stats.js';
 import { ErasureCounts } from '../erasure/erase-group.js';
-import type { ErasingOrders } from '../erasure/erasures.js';
+import type { ErasingOrders, OnErased } from '../erasure/erasures.js';
 import { StandingOrders } from '../erasure/standing-orders.js';
 import type { ExportQuery } from '../export-query.js';
 import { noHolds } from '../holds/holds.js';
@@ -216,7 +216,7 @@ export class PostgresDecisionLog extends DecisionLog {
     }
   }
 
-  async erase(orders: ErasingOrders, signal: AbortSignal): Promise<ErasureCounts> {
+  async erase(orders: ErasingOrders, signal: AbortSignal, onErased?: OnErased): Promise<ErasureCounts> {
     await this.tables.prepare();
     // So that each record is erased, and counted, as it is shipped or where it lies there.
     const ms = this.options.replicatedWaitMs ?? defaultReplicatedWaitMs;
@@ -227,6 +227,7 @@ export class PostgresDecisionLog extends DecisionLog {
     // The journal has the same records.
     const counts = this.erasedInShipping;
     this.erasedInShipping = new ErasureCounts();
+    await onErased?.(counts);
     return counts;
   }
 

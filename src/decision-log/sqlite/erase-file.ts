@@ -44,6 +44,8 @@ export interface FileScan {
   readonly hasRemains: boolean;
   /** What a rewriting would come to. */
   readonly counts: ErasureCounts;
+  /** False for a file that is not at its place. */
+  readonly isThere: boolean;
 }
 
 /** Reads the rows of a unit from after `after` on; undefined where the file is gone. */
@@ -73,6 +75,7 @@ export async function scanFile(
     hasRemains: await hasRemains(connection, unitFirst),
   }));
   let from = after;
+  let isThere = file !== undefined;
   while (file !== undefined) {
     signal.throwIfAborted();
     const found = await read((connection) => readStoredGroups(connection, 'journal', file.columns, from, rowsAtOnce));
@@ -84,9 +87,10 @@ export async function scanFile(
       counts.add(more);
       from = row.first;
     }
+    isThere = found !== undefined;
     if (found === undefined || found.length < rowsAtOnce) break;
   }
-  return { rows, to: from, hasRemains: file?.hasRemains ?? false, counts };
+  return { rows, to: from, hasRemains: file?.hasRemains ?? false, counts, isThere };
 }
 
 /** Says in a file, as its `application_id`, that no page of it keeps anything of deleted rows. */

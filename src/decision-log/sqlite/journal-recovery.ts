@@ -86,6 +86,7 @@ async function recover(recovery: Recovery, catalog: Catalog | undefined): Promis
   for (const first of files) {
     // Of a file that was to be erased from or encrypted anew when the process ended.
     removeErasureDrafts(closedPathOf(path, first));
+    removeErasureDrafts(closedIndexPathOf(path, first));
     const unit = noted.units.find((known) => known.first === first) ?? (await describe(recovery, first));
     if (unit === undefined) continue;
     found.push(existsSync(closedIndexPathOf(path, first)) ? unit : { ...unit, indexedTo: 0 });

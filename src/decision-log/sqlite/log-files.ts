@@ -61,6 +61,7 @@ export function filesOfIndex(path: string): string[] {
 /** Removes a closed file with its index; either may be gone. */
 export function removeClosed(path: string, first: number): void {
   removeErasureDrafts(closedPathOf(path, first));
+  removeErasureDrafts(closedIndexPathOf(path, first));
   rmSync(closedPathOf(path, first), { force: true });
   removeClosedIndex(path, first);
 }

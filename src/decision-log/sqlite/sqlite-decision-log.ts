@@ -14,7 +14,7 @@ import type { DecisionQuery } from '../decision-query.js';
 import type { DecisionRecord, NewDecisionRecord } from '../decision-record.js';
 import type { DecisionStats } from '../decision-stats.js';
 import { ErasureCounts } from '../erasure/erase-group.js';
-import type { ErasingOrders } from '../erasure/erasures.js';
+import type { ErasingOrders, OnErased } from '../erasure/erasures.js';
 import type { ExportQuery } from '../export-query.js';
 import { noHolds } from '../holds/holds.js';
 import { type LogWriter, type LogWriters, writerNotFound, writerRunning } from '../log-writers.js';
@@ -32,7 +32,7 @@ import { exportRecords } from './decision-export.js';
 import { DecisionLogReader } from './decision-log-reader.js';
 import { findRecord, searchRecords } from './decision-search.js';
 import { type Group, GroupCommit } from './group-commit.js';
-import { JournalErasure, scanView } from './journal-erasure.js';
+import { ErasureProgress, JournalErasure, scanView } from './journal-erasure.js';
 import type { JournalFiles } from './journal-files.js';
 import { JournalProofs } from './journal-proofs.js';
 import { JournalTail } from './journal-tail.js';
@@ -111,7 +111,7 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
   private refused: string | undefined;
   private keys: LogKeys | undefined;
   /** The orders that were carried out last, and how far. */
-  private erasing: { readonly orders: ErasingOrders; readonly files: JournalErasure } | undefined;
+  private erasing: { readonly orders: ErasingOrders; readonly progress: ErasureProgress } | undefined;
   private erasure: Promise<unknown> | undefined;
   private readonly stopping = new AbortController();
   private checkpointTimer: NodeJS.Timeout | undefined;
@@ -226,31 +226,38 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
    *
    * @throws when a file cannot be read or written, and when `signal` ends it
    */
-  async erase(orders: ErasingOrders, signal: AbortSignal): Promise<ErasureCounts> {
-    if (this.options.mode === 'off') return this.eraseAtRest(orders, signal);
+  async erase(orders: ErasingOrders, signal: AbortSignal, onErased?: OnErased): Promise<ErasureCounts> {
+    // What was looked through for these orders is not looked through again.
+    if (this.erasing?.orders !== orders) this.erasing = { orders, progress: new ErasureProgress() };
+    const { progress } = this.erasing;
+    if (this.options.mode === 'off') return this.eraseAtRest(orders, signal, onErased);
     if (this.keys === undefined) throw unavailable('is not open');
     await this.group.flush();
-    // What was looked through for these orders is not looked through again.
-    if (this.erasing?.orders !== orders) {
-      const { path, upkeep } = this;
-      const isIndexed = !this.options.isShipped;
-      this.erasing = { orders, files: new JournalErasure({ files: () => this.files, upkeep, path, isIndexed }) };
-    }
+    const { path, upkeep } = this;
+    const isIndexed = !this.options.isShipped;
+    const erasure = new JournalErasure({ files: () => this.files, upkeep, path, isIndexed }, progress);
     const ending = AbortSignal.any([signal, this.stopping.signal]);
-    const pass = this.erasing.files.pass({ ...orders, signer: this.keys.signer }, ending);
+    const pass = erasure.pass({ ...orders, signer: this.keys.signer }, ending, onErased);
     this.erasure = pass.catch(() => undefined);
-    const counts = await pass;
-    this.journal.forget();
-    return counts;
+    try {
+      return await pass;
+    } finally {
+      this.journal.forget();
+    }
   }
 
   /** A log that records nothing is opened for as long as that takes. */
-  private async eraseAtRest(orders: ErasingOrders, signal: AbortSignal): Promise<ErasureCounts> {
+  private async eraseAtRest(
+    orders: ErasingOrders,
+    signal: AbortSignal,
+    onErased: OnErased | undefined,
+  ): Promise<ErasureCounts> {
     if (this.reader === undefined) return new ErasureCounts();
     const log = new SqliteDecisionLog({ ...this.options, mode: 'sync' });
+    log.erasing = this.erasing;
     await log.start();
     try {
-      return await log.erase(orders, signal);
+      return await log.erase(orders, signal, onErased);
     } finally {
       await log.stop();
     }

@@ -67,10 +67,10 @@ export function describeErasureBesideHolds(name: string, newHome: () => ErasureH
       let passes = 0;
       const slow: ErasableLog = {
         erasable: (orders, signal) => log.erasable(orders, signal),
-        erase: async (orders, signal) => {
+        erase: async (orders, signal, onErased) => {
           // What is held was asked for already.
           if (passes++ === 0) await holds.add(loans, 1);
-          return log.erase(orders, signal);
+          return log.erase(orders, signal, onErased);
         },
       };
       const erasures = await erasing(slow, await home.orders(), holds);

@@ -1,14 +1,25 @@
 /** "This person": afterwards no byte of the files holds the name, the chain verifies, decisions went on. */
-import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { cpSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { verifyLog } from '../../../src/cli/sources/verified-log.js';
 import { SqliteConnection } from '../../../src/database/sqlite/sqlite-connection.js';
 import type { NewDecisionRecord } from '../../../src/decision-log/decision-record.js';
+import { ErasureCounts } from '../../../src/decision-log/erasure/erase-group.js';
 import { erasedValue } from '../../../src/decision-log/erasure/erase-record.js';
+import { Erasures } from '../../../src/decision-log/erasure/erasures.js';
 import { digestOfPerson, StandingOrders } from '../../../src/decision-log/erasure/standing-orders.js';
-import { closedFiles, closedPathOf } from '../../../src/decision-log/sqlite/log-files.js';
+import { noHolds } from '../../../src/decision-log/holds/holds.js';
+import {
+  closedFiles,
+  closedIndexPathOf,
+  closedPathOf,
+  erasureDraftsOf,
+} from '../../../src/decision-log/sqlite/log-files.js';
 import type { SqliteDecisionLog } from '../../../src/decision-log/sqlite/sqlite-decision-log.js';
+import { SqliteErasureOrders } from '../../../src/decision-log/sqlite/sqlite-erasure-orders.js';
+import { EncryptionKeys } from '../../../src/encryption/encryption-keys.js';
 import { exampleRecord } from '../example-records.js';
 import { startLog, temporaryDirectory } from '../temporary-log.js';
 
@@ -182,6 +193,140 @@ describe('the erasure of a person from the files of a journal', () => {
       expect((await next.search({ subject: erasedValue })).items).toHaveLength(29);
       await next.stop();
     }
+  });
+
+  it('goes around a damaged file, which it names, and whose records it counts as unreadable, and goes on when it is put back', async () => {
+    const directory = temporaryDirectory();
+    const limits = { records: 40 };
+    const written = await startLog(directory, { limits });
+    await appendAbout(written, 150);
+    await written.indexNow();
+    await written.stop();
+    const path = join(directory, 'verdict.decisions.sqlite');
+    const file = closedPathOf(path, 1);
+    const original = readFileSync(file);
+    const records = closedFiles(path)[1]! - 1;
+    writeFileSync(file, Buffer.concat([original.subarray(0, 4_096), Buffer.alloc(original.length - 4_096, 0xff)]));
+
+    const orders = await SqliteErasureOrders.open(join(directory, 'verdict.sqlite'));
+    onTestFinished(() => orders.close());
+    const problems: string[] = [];
+    const start = async () => {
+      const log = await startLog(directory, { limits });
+      const onProblem = (_what: string, error: unknown) => problems.push(String(error));
+      const erasures = new Erasures({ orders, log, holds: noHolds, latestMs: -1, lookMs: 20, onProblem });
+      erasures.start();
+      return { log, erasures };
+    };
+    const damaged = await start();
+    expect((await damaged.erasures.preview(name)).unreadable).toBe(records);
+    const order = await damaged.erasures.draft('subject', name, 'request 4711', 'dpo');
+    await damaged.erasures.commit(order);
+    await expect.poll(() => problems).toEqual([expect.stringContaining(`${file} cannot be read`)]);
+    expect(filesWith(directory, name).every((found) => found.includes('0000000000000001'))).toBe(true);
+    const some = await damaged.erasures.find(order.id);
+    expect(some).toMatchObject({ state: 'running', records: { unreadable: records } });
+    expect(some.records.about + some.records.named).toBe(touched(records, 150));
+    // A later order is carried out as far, and counted once.
+    const later = await damaged.erasures.draft('subject', 's2', 'request 4712', 'dpo');
+    await damaged.erasures.commit(later);
+    await expect
+      .poll(async () => (await damaged.erasures.find(later.id)).records)
+      .toEqual({ about: 0, named: 0, held: 0, unreadable: records });
+    await damaged.erasures.stop();
+    await damaged.log.stop();
+
+    writeFileSync(file, original);
+    const whole = await start();
+    await expect.poll(async () => (await whole.erasures.find(order.id)).state, { timeout: 30_000 }).toBe('finished');
+    expect((await whole.erasures.find(order.id)).records).toEqual({
+      about: 22,
+      named: touched(0, 150) - 22,
+      held: 0,
+      unreadable: 0,
+    });
+    expect((await whole.erasures.find(later.id)).records).toMatchObject({ about: 1, unreadable: 0 });
+    await whole.log.checkpoint();
+    expect(filesWith(directory, name)).toEqual([]);
+    expect((await verified(directory, whole.log)).findings).toEqual([]);
+    await whole.erasures.stop();
+  });
+
+  it('goes around files whose key is not there, and goes on when it is', async () => {
+    const directory = temporaryDirectory();
+    const limits = { records: 40 };
+    const [first, second] = [randomBytes(32).toString('base64'), randomBytes(32).toString('base64')];
+    const old = await startLog(directory, { limits, encryption: EncryptionKeys.of(first) });
+    await appendAbout(old, 70);
+    await old.stop();
+    const both = await startLog(directory, { limits, encryption: EncryptionKeys.of(`${second} ${first}`) });
+    await appendAbout(both, 80, 70);
+    await both.stop();
+    const start = (keys: string) => startLog(directory, { limits, encryption: EncryptionKeys.of(keys) });
+    const without = await start(second);
+    const orders = ordersAbout(name);
+    const preview = await without.erasable(orders, unending);
+    expect(preview.unreadable).toBeGreaterThanOrEqual(70);
+    const sum = new ErasureCounts();
+    const erasing = without.erase(orders, unending, async (counts) => sum.add(counts));
+    await expect(erasing).rejects.toThrow(`the key ${EncryptionKeys.of(first).fingerprints[0]} is needed`);
+    expect(sum.unreadable).toBe(preview.unreadable);
+    const { about, named } = sum.of('e-1');
+    expect(about + named).toBe(touched(preview.unreadable, 150));
+    await without.stop();
+    const log = await start(`${second} ${first}`);
+    const rest = (await log.erase(ordersAbout(name), unending)).of('e-1');
+    expect(rest.about + rest.named).toBe(touched(0, preview.unreadable));
+    expect((await log.search({ subject: name })).items).toEqual([]);
+  });
+
+  it('is not over while a file is away, and goes on when it is back', async () => {
+    const directory = temporaryDirectory();
+    const log = await startLog(directory, { limits: { records: 40 } });
+    await appendAbout(log, 150);
+    await log.indexNow();
+    const file = closedPathOf(join(directory, 'verdict.decisions.sqlite'), 1);
+    renameSync(file, `${file}.away`);
+    const orders = ordersAbout(name);
+    const sum = new ErasureCounts();
+    const erase = () => log.erase(orders, unending, async (counts) => sum.add(counts));
+    await expect(erase()).rejects.toThrow(`${file} is not there`);
+    await expect(erase()).rejects.toThrow(`${file} is not there`);
+    renameSync(`${file}.away`, file);
+    await erase();
+    expect(sum.of('e-1')).toEqual({ about: 22, named: touched(0, 150) - 22, held: 0 });
+    expect(sum.unreadable).toBe(0);
+    await log.checkpoint();
+    expect(filesWith(directory, name)).toEqual([]);
+  });
+
+  it('counts what it had done when it was ended', async () => {
+    const log = await startLog(temporaryDirectory(), { limits: { records: 40 } });
+    await appendAbout(log, 150);
+    const sum = new ErasureCounts();
+    const ending = new AbortController();
+    const erasing = log.erase(ordersAbout(name), ending.signal, async (counts) => {
+      sum.add(counts);
+      ending.abort();
+    });
+    await expect(erasing).rejects.toThrow();
+    const { about } = sum.of('e-1');
+    expect(about).toBeGreaterThan(0);
+    expect(about).toBeLessThan(22);
+    sum.add(await log.erase(ordersAbout(name), unending));
+    expect(sum.of('e-1')).toEqual({ about: 22, named: touched(0, 150) - 22, held: 0 });
+  });
+
+  it('leaves nothing of an index that was made for it when the process was killed', async () => {
+    const directory = temporaryDirectory();
+    const log = await startLog(directory, { limits: { records: 40 } });
+    await appendAbout(log, 50);
+    await log.stop();
+    const { work, made } = erasureDraftsOf(closedIndexPathOf(join(directory, 'verdict.decisions.sqlite'), 1));
+    const drafts = [work, made, `${made}-wal`, `${made}-shm`];
+    for (const draft of drafts) writeFileSync(draft, name);
+    await startLog(directory, { limits: { records: 40 } });
+    expect(drafts.filter((draft) => existsSync(draft))).toEqual([]);
   });
 
   it('says of each fault of an erased record that it is one: a change, a signature that is not there, a salt that went', async () => {
