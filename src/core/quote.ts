@@ -23,6 +23,21 @@ export function quote(value: string | number | boolean | undefined): string {
   return `"${spellUnseen(short.replaceAll(/["\\]/g, '\\$&')).replace(otherSpace, spell)}${short.length < text.length ? '…' : ''}"`;
 }
 
+/**
+ * The values that a message quotes, as `quote` does. One that was cut is not found: it is another text.
+ *
+ *     quotedIn('"ann \\"x\\"" is not a number')   // ['ann "x"']
+ */
+export function quotedIn(message: string): readonly string[] {
+  return (message.match(/"(?:[^"\\]|\\.)*"/g) ?? []).flatMap((quoted) => {
+    try {
+      return [JSON.parse(quoted) as string];
+    } catch {
+      return [];
+    }
+  });
+}
+
 /** As `quote`, without the quotes: for a name that stands by itself, such as `r.sub.department`. */
 export function cut(text: string): string {
   const short = shorten(text, quotedLength);

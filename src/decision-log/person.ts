@@ -1,4 +1,5 @@
 import { pointerStep } from '../core/json-pointer.js';
+import { quote } from '../core/quote.js';
 import { type ErasableMembers, eraseFromRecord } from './erasure/erase-record.js';
 
 /**
@@ -22,10 +23,10 @@ export function relationTo(record: ErasableMembers, id: string): Relation | unde
 }
 
 /**
- * Texts of which each record that concerns the person has one in its JSON: the id as it is written in a text, and as a step
- * of a pointer.
+ * Texts of which each record that concerns the person has one in its JSON: the id as it is written in a text, as a step
+ * of a pointer, and as a message quotes it.
  */
 export function textsOfPerson(id: string): readonly string[] {
-  const step = pointerStep(id);
-  return (step === id ? [id] : [id, step]).map((text) => JSON.stringify(text).slice(1, -1));
+  const texts = new Set([id, pointerStep(id), quote(id).slice(1, -1)]);
+  return [...texts].map((text) => JSON.stringify(text).slice(1, -1));
 }

@@ -1,5 +1,6 @@
 import type { Diagnostic, Reason } from '../../core/decision.js';
 import { nameOfStep } from '../../core/json-pointer.js';
+import { quotedIn } from '../../core/quote.js';
 import type { Action, DecisionRequest, Entity, Json, JsonObject } from '../../core/request.js';
 import type { NewDecisionRecord } from '../decision-record.js';
 import type { ErasureOrder, StandingOrders } from './standing-orders.js';
@@ -27,7 +28,8 @@ export interface ErasedMembers {
  * - A record about a person (subject or resource have the id) loses that id, all attributes, the values of rules, messages,
  *   pointers and obligations.
  * - In any other one each value that is equal to the id is replaced, wherever it is: ids, types, attributes at any depth and
- *   their names, results of a search, the caller, rules, messages. Messages of errors go, if the request had such a value: they may quote it.
+ *   their names, results of a search, the caller, rules, messages. The message of an error goes, if it quotes such a value, or if the
+ *   request or its rule or pointer had one: it may quote a part of it.
  *
  * What the service itself writes stays: times, policy set and version, answer, reason code, file and line.
  *
@@ -160,17 +162,17 @@ class Eraser {
   }
 
   private error(error: Diagnostic): Diagnostic {
-    const { rule, message, pointer } = error;
+    const steps = error.pointer?.split('/');
+    const pointer = steps?.map((step) => this.step(step)).join('/');
+    const rule = error.rule?.map((each) => this.text(each));
+    const isNamed = pointer !== error.pointer || rule?.some((each, place) => each !== error.rule![place]) === true;
+    // Each quoted value is asked for, so that all orders are found.
+    const isQuoted = quotedIn(error.message).filter((value) => this.text(value) !== value).length > 0;
     return {
       ...error,
-      message: this.isInRequest ? erasedValue : this.text(message),
-      ...(pointer !== undefined && {
-        pointer: pointer
-          .split('/')
-          .map((step) => this.step(step))
-          .join('/'),
-      }),
-      ...(rule !== undefined && { rule: rule.map((each) => this.text(each)) }),
+      message: this.isInRequest || isNamed || isQuoted ? erasedValue : this.text(error.message),
+      ...(pointer !== undefined && { pointer }),
+      ...(rule !== undefined && { rule }),
     };
   }
 }

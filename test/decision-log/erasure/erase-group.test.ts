@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { quote } from '../../../src/core/quote.js';
 import { DecisionIds, idMilliseconds } from '../../../src/decision-log/decision-ids.js';
 import type { DecisionRecord, NewDecisionRecord } from '../../../src/decision-log/decision-record.js';
 import { eraseFromGroup, type GroupEraser } from '../../../src/decision-log/erasure/erase-group.js';
@@ -66,6 +67,9 @@ const namingPerson: readonly (readonly [string, Partial<NewDecisionRecord>])[] =
   ],
   ['an obligation', { obligations: [{ notify: name }, name] }],
   ['a rule', { reason: { code: 'rule_allowed', rule: ['p', name, '*'], file: 'rules.csv', line: 2, message: name } }],
+  ['quoted by a message', { errors: [{ code: 'type_error', message: `r.sub.manager is ${quote(name)}, no number` }] }],
+  ['in the rule of an error', { errors: [{ code: 'type_error', message: 'planted is none', rule: ['p', name] }] }],
+  ['in the pointer of an error', { errors: [{ code: 'x', message: 'planted is none', pointer: `/entities/${name}` }] }],
   ['the request id', { requestId: name, traceId: name }],
 ];
 
@@ -81,7 +85,7 @@ describe('the erasure of a person from a group', () => {
         const text = written(group);
         const erased = eraseFromGroup(1, text, eraser(orderAbout(name)));
         expect(erased.text).not.toContain(JSON.stringify(name).slice(1, -1));
-        expect(erased.text).not.toContain(name);
+        expect(erased.text).not.toContain('planted');
         const at = group.findIndex((record) => JSON.stringify(record).includes('planted'));
         expect(erased.places).toEqual([at]);
         const before = read(text);
@@ -142,6 +146,14 @@ describe('the erasure of a person from a group', () => {
     const held = eraseFromGroup(1, text, { ...eraser(orderAbout('dana')), isHeld: () => true });
     expect(held).toMatchObject({ text, places: [] });
     expect(held.counts.of(`order of ${noon}`)).toEqual({ about: 0, named: 0, held: 1 });
+  });
+
+  it('leaves a message of a record that names the person when what it quotes is somebody else', () => {
+    const errors = [{ code: 'type_error', message: `"eve" and ${quote('dana\u200e')} are no numbers` }];
+    const { text } = eraseFromGroup(1, written([example({ caller: 'ann', errors })]), eraser(orderAbout('dana')));
+    expect(read(text)[0]!.errors).toEqual(errors);
+    const gone = eraseFromGroup(1, text, eraser(orderAbout('dana\u200e')));
+    expect(read(gone.text)[0]!.errors).toEqual([{ code: 'type_error', message: erasedValue }]);
   });
 
   it('names both erasures of a record that was about two', () => {
