@@ -55,6 +55,14 @@ export class StandingOrders {
     return undefined;
   }
 
+  /** The order about this value that covers the most; undefined where there is none. */
+  latestAbout(value: string): ErasureOrder | undefined {
+    return this.about(value).reduce<ErasureOrder | undefined>(
+      (latest, order) => (latest === undefined || order.time > latest.time ? order : latest),
+      undefined,
+    );
+  }
+
   /** Whether a text of records says that one of the orders was carried out in it. */
   isCarriedOutIn(text: string): boolean {
     return this.ids.some((id) => text.includes(id));

@@ -150,7 +150,7 @@ export class TallyJob {
       );
       let found = false;
       for (const { name } of callers) {
-        const order = standing.covering(nameOf(name), 0);
+        const order = standing.latestAbout(nameOf(name));
         if (order === undefined) continue;
         found = true;
         const last = Math.floor(order.time / 60_000);
