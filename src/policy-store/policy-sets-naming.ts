@@ -1,11 +1,13 @@
 import type { PolicyArchive } from './archive/policy-archive.js';
+import { allEntities, allRoles } from './data/all-entries.js';
 import type { LiveDataStore } from './data/live-data-store.js';
+import { namesInEntity, namesInRole } from './data/names-in-data.js';
 
 /** Policy sets that name somebody, by their names. */
 export interface NamingSets {
   /** In the files of the version that they serve. */
   readonly files: readonly string[];
-  /** In their live data: as an entity, or in a role link. */
+  /** In their live data, as `namesInRole` and `namesInEntity` say. */
   readonly data: readonly string[];
 }
 
@@ -41,7 +43,8 @@ export class PolicySetsNaming {
   private async isInData(set: string, id: string): Promise<boolean> {
     const { data } = this.options;
     if (data === undefined) return false;
-    if ((await data.entities(set, { id }, 1)).length > 0) return true;
-    return (await data.roles(set, { name: id }, 1)).length > 0;
+    for await (const { role, by } of allRoles(data, set)) if (namesInRole(role, by, id)) return true;
+    for await (const { entity, by } of allEntities(data, set)) if (namesInEntity(entity, by, id)) return true;
+    return false;
   }
 }

@@ -38,12 +38,13 @@ async function startWithTraces(settings: object): Promise<KeyedService> {
   } as never);
   const entities = [
     { type: 'user', id: 'dana', attributes: { level: 3 } },
-    { type: 'user', id: 'ben', attributes: { manager: 'dana' } },
+    { type: 'user', id: 'ben', attributes: { manager: 'dana', deputies: [{ finn: 1 }] } },
     { type: 'user', id: 'dana2' },
   ];
   const roles = [
     ['g', 'user:dana', 'editor'],
     ['g', 'ben', 'editor'],
+    ['g', 'user:eve', 'editor'],
   ];
   await ask('POST', '/v1/policy-sets/acl/changes', { add: { entities, roles } });
   await ask('POST', '/v1/decide', { subject: 'dana', action: 'read', resource: 'doc' });
@@ -118,6 +119,20 @@ describe('verdict log export --about', () => {
 
   it('finds the same through the service', async () => {
     expectAllOfDana(await about(['--url', url], keyed.keys.admin));
+  });
+
+  it('finds live data that the preview of an erasure lists, too', async () => {
+    for (const [subject, found] of [
+      ['dana', ['acl']],
+      ['eve', ['acl']],
+      ['editor', ['acl']],
+      ['finn', ['acl']],
+      ['ev', []],
+      ['nobody', []],
+    ] as const) {
+      const preview = (await keyed.as('admin', 'POST', '/v1/erasures/preview', { subject })).json();
+      expect(preview.untouched, subject).toContainEqual(expect.objectContaining({ place: 'live_data', found }));
+    }
   });
 
   it('says what the caller may not look at, gives the rest, and ends with exit code 1', async () => {

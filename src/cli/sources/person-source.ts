@@ -144,23 +144,15 @@ async function* eventsAbout(stores: PersonStores, id: string): AsyncGenerator<Pe
 }
 
 async function* dataAbout(stores: PersonStores, id: string): AsyncGenerator<PersonLine> {
+  const { namesInEntity, namesInRole } = await import('../../policy-store/data/names-in-data.js');
   for (const policySet of await stores.policySets()) {
     for await (const link of stores.roles(policySet)) {
-      // The first column is the definition. A subject may be bound with its type: `user:dana`.
-      const isNamed = link.role.slice(1).some((column) => column === id || column.endsWith(`:${id}`));
-      if (isNamed || link.addedBy === id) yield { kind: 'role_link', policySet, link };
+      if (namesInRole(link.role, link.addedBy, id)) yield { kind: 'role_link', policySet, link };
     }
     for await (const entity of stores.entities(policySet)) {
-      if (entity.id === id || entity.addedBy === id || holdsValue(entity.attributes, id))
-        yield { kind: 'entity', policySet, entity };
+      if (namesInEntity(entity, entity.addedBy, id)) yield { kind: 'entity', policySet, entity };
     }
   }
-}
-
-function holdsValue(value: unknown, id: string): boolean {
-  if (typeof value === 'string') return value === id;
-  if (value === null || typeof value !== 'object') return false;
-  return Object.entries(value).some(([name, member]) => name === id || holdsValue(member, id));
 }
 
 async function* keysAbout(stores: PersonStores, id: string): AsyncGenerator<PersonLine> {
