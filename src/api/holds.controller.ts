@@ -14,7 +14,7 @@ class HoldList {
   readonly items!: readonly HoldDescription[];
 }
 
-/** Holds keep records from retention. */
+/** Holds keep records from retention and from erasure. */
 @Controller('v1/holds')
 export class HoldsController {
   constructor(private readonly holds: HoldAdministration) {}
@@ -24,7 +24,7 @@ export class HoldsController {
   @Documented({
     id: 'listHolds',
     tag: 'holds',
-    summary: 'The holds that keep records from retention, and those that were released',
+    summary: 'The holds that keep records from retention and erasure, and those that were released',
     answers: { 200: { description: 'The holds.', json: HoldList } },
   })
   async list(@Req() request: FastifyRequest, @VisibleSets('decisions:erase') sets: Sets): Promise<HoldList> {
@@ -53,7 +53,7 @@ export class HoldsController {
   @Documented({
     id: 'createHold',
     tag: 'holds',
-    summary: 'Keep the records of a range and of policy sets from retention until the hold is released',
+    summary: 'Keep the records of a range and of policy sets from retention and erasure until the hold is released',
     body: CreateHoldRequest,
     answers: { 201: { description: 'The hold; it is in force.', json: HoldDescription } },
     refusals: ['invalid_request', 'policy_set_not_found', 'conflict'],
@@ -71,7 +71,7 @@ export class HoldsController {
   @Documented({
     id: 'releaseHold',
     tag: 'holds',
-    summary: 'Release a hold: what it alone kept is removed as retention says',
+    summary: 'Release a hold: what it alone kept is removed as retention says, and erased as erasures say',
     answers: { 200: { description: 'The hold, which is not in force any more.', json: HoldDescription } },
     refusals: ['hold_not_found'],
   })

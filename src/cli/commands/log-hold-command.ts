@@ -17,12 +17,12 @@ interface HoldOptions {
 
 /** Adds `verdict log hold`. `readDatabase` is asked where neither `--database` nor `--url` is given. */
 export function addHold(log: Command, terminal: Terminal, readDatabase: () => Promise<string>): void {
-  const hold = log.command('hold').summary('keep decisions from retention');
+  const hold = log.command('hold').summary('keep decisions from retention and erasure');
 
   addLogSource(hold.command('add'))
     .description(
-      'Keeps the decisions of policy sets and of a range of time from retention, until it is released. What is\n' +
-        'stored with them in one file, or one day in PostgreSQL, is kept from retention with them.',
+      'Keeps the decisions of policy sets and of a range of time from retention and from the erasure of persons, until it\n' +
+        'is released. What is stored with them in one file, or one day in PostgreSQL, is kept from retention with them.',
     )
     .requiredOption('--reason <text>', 'why')
     .option('--policy-set <name>', 'decisions of this policy set; can be repeated. Without it those of all', collect)
@@ -59,7 +59,10 @@ export function addHold(log: Command, terminal: Terminal, readDatabase: () => Pr
     );
 
   addLogSource(hold.command('release').argument('<id>', 'id of the hold'))
-    .description('Releases a hold. What it alone kept from retention goes within minutes.')
+    .description(
+      'Releases a hold. What it alone kept from retention goes within minutes, and the erasures that it kept back are\n' +
+        'carried out.',
+    )
     .addOption(output())
     .addHelpText('after', examples('release 8b0f6c2e-5f0e-4c1e-9d6e-0c3f4f6f2a11'))
     .action((id: string, options: LogOptions) =>

@@ -71,6 +71,11 @@ export const untouchedPlaces = [
   'client_disks',
   'damaged_files',
   'postgres_wal',
+  'keyed_hashes',
+  'holds',
+  'erasures',
+  'api_keys',
+  'replica_spools',
 ] as const;
 
 export class UntouchedPlace {
@@ -118,6 +123,11 @@ const notes: { readonly [place in (typeof untouchedPlaces)[number]]: string } = 
   client_disks: 'What clients keep of their questions and answers.',
   damaged_files: 'Files that were set aside: `….damaged-…` and `….other-…` beside the log.',
   postgres_wal: "PostgreSQL's WAL and its archive, and freed pages until they are written over.",
+  keyed_hashes: 'What `decisionLog.hash` hashes: the id is not found in it.',
+  holds: 'Reasons of holds, and who made and released them.',
+  erasures: 'Who ordered an erasure.',
+  api_keys: 'Names and owners of API keys.',
+  replica_spools: 'Journals of replicas that are stopped or retired, until they start again.',
 };
 
 /** @param found policy sets that name the person in their files, and in their live data */
