@@ -31,7 +31,7 @@ export class ErasuresController {
     summary: 'Erase a person from the decision log: a standing order, which is carried out behind the answer',
     body: ErasureRequest,
     answers: { 202: { description: 'The order. `GET /v1/erasures/{id}` says when it is carried out.', json: Erasure } },
-    refusals: ['invalid_request'],
+    refusals: ['invalid_request', 'conflict'],
   })
   async create(@Body(bodyPipe) body: ErasureRequest, @Req() request: FastifyRequest): Promise<Erasure> {
     const [kind, person] = personOf(body);
@@ -57,8 +57,8 @@ export class ErasuresController {
     refusals: ['invalid_request'],
   })
   async preview(@Body(bodyPipe) body: PreviewErasureRequest): Promise<ErasurePreview> {
-    const [, person] = personOf(body);
-    const counts = await this.erasures.preview(person);
+    const [kind, person] = personOf(body);
+    const counts = await this.erasures.preview(kind, person);
     const { about, named, held } = counts.of(previewed);
     const records = { about, named, held, unreadable: counts.unreadable };
     return { records, untouched: untouched(await this.naming.find(person)) };

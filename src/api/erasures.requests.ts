@@ -2,10 +2,9 @@ import { Transform } from 'class-transformer';
 import { IsInt, IsOptional, IsString, Max, MaxLength, Min, MinLength, ValidateBy } from 'class-validator';
 import { JSONSchema } from 'class-validator-jsonschema';
 import { faultInName, plainTextPattern } from '../core/names.js';
+import { mostReason } from '../decision-log/plain-text.js';
 import { IsId, Optional } from '../http/request-rules.js';
 import { OptionalText } from '../query/query-text.js';
-
-const maxReason = 512;
 
 /** Whom an erasure is about. */
 @JSONSchema({ oneOf: [{ required: ['subject'] }, { required: ['resource'] }] })
@@ -28,7 +27,7 @@ export class ErasureRequest extends PreviewErasureRequest {
   /** Why, for who reads it later. It may not name the person. */
   @IsString()
   @MinLength(1)
-  @MaxLength(maxReason)
+  @MaxLength(mostReason)
   @ValidateBy({
     name: 'isPlainText',
     validator: {

@@ -2,6 +2,7 @@
 import { ArrayMaxSize, ArrayMinSize, IsArray, IsString, MaxLength, MinLength } from 'class-validator';
 import { JSONSchema } from 'class-validator-jsonschema';
 import { faultInName, plainTextPattern } from '../core/names.js';
+import { mostReason } from '../decision-log/plain-text.js';
 import { Meets, Optional } from '../http/request-rules.js';
 import { isTimeOrDay, timeOrDay } from '../query/time-range.js';
 import { TimeZone } from '../query/time-zone.js';
@@ -45,7 +46,7 @@ export class CreateHoldRequest {
 
   @IsString()
   @MinLength(1)
-  @MaxLength(512)
+  @MaxLength(mostReason)
   @Meets(isPlain, 'must not hold control characters')
   @JSONSchema({ pattern: plainTextPattern })
   readonly reason!: string;

@@ -102,7 +102,14 @@ function latestMsOf({ maxBatchSeconds }: Config): number {
       provide: Erasures,
       inject: [Config, loggerToken, DecisionLog, ErasureOrders, Holds],
       useFactory: (config: Config, logger: Logger, log: DecisionLog, orders: ErasureOrders, holds: Holds) =>
-        new Erasures({ orders, log, holds, latestMs: latestMsOf(config), onProblem: problemsTo(logger) }),
+        new Erasures({
+          orders,
+          log,
+          holds,
+          latestMs: latestMsOf(config),
+          isIdle: log instanceof PostgresDecisionLog && config.decisionLog === 'off',
+          onProblem: problemsTo(logger),
+        }),
     },
   ],
   exports: [CommitObservers, DecisionLog, Erasures, Holds, ShippingObservers],

@@ -53,6 +53,8 @@ describe('holds', () => {
     ['with no set in its list', { reason: 'r', policySets: [] }, 400, 'invalid_request', '/policySets'],
     ['from what is no time', { reason: 'r', from: 'March' }, 400, 'invalid_request', '/from'],
     ['to a day that is not there', { reason: 'r', to: '2026-02-30' }, 400, 'invalid_request', '/to'],
+    ['to a day whose end has no date', { reason: 'r', to: '9999-12-31' }, 400, 'invalid_request', '/to'],
+    ['from before the year 0000', { reason: 'r', from: '0000-01-01T00:00:00+01:00' }, 400, 'invalid_request', '/from'],
     ['in no time zone', { reason: 'r', from: '2026-02-03', tz: 'Mars' }, 400, 'invalid_request', '/tz'],
     [
       'that ends as it begins',

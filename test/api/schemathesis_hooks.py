@@ -2,7 +2,7 @@
 What no schema can say: cursors and page tokens are made by the service alone, and integers that a double cannot hold and the
 member `__proto__` are refused within open objects, too. A revision that is demanded must have been given
 out, and what is fresher than the source is refused with 503. A filter is a condition in a language of its own. Requests are
-made without them. A hold that begins at some time is asked for without an end. The reason of an
+made without them. A hold that begins at some time is asked for without an end, and none ends with the last day that can be written. The reason of an
 erasure may not name the person.
 """
 
@@ -29,6 +29,10 @@ def before_call(context, case, kwargs):
             asked.pop("maxStaleness", None)
         if isinstance(case.body, dict) and "from" in case.body:
             case.body.pop("to", None)
+        if case.path == "/v1/holds" and isinstance(case.body, dict):
+            for name in ("from", "to"):
+                if str(case.body.get(name)).startswith("9999-12-31"):
+                    case.body.pop(name)
         if isinstance(case.body, dict) and isinstance(case.body.get("page"), dict):
             case.body["page"].pop("token", None)
         if isinstance(case.body, dict) and case.path.startswith("/v1/erasures"):

@@ -75,6 +75,9 @@ describe('verdict log hold', () => {
       ['add', '--database', 'DB', '--reason', 'r', '--policy-set', 'none'],
       /policy set "none"/,
     ],
+    ['with an empty reason', ['add', '--database', 'DB', '--reason', ''], /reason must not be empty/],
+    ['with a control character', ['add', '--database', 'DB', '--reason', 'a\u0007'], /reason must not hold a control/],
+    ['with a long reason', ['add', '--database', 'DB', '--reason', 'x'.repeat(513)], /at most 512 characters/],
     ['from what is no time', ['add', '--database', 'DB', '--reason', 'r', '--from', 'March'], /from is not a time/],
     [
       'that ends before it begins',

@@ -66,10 +66,17 @@ async function erase(options: EraseOptions, terminal: Terminal, readConfig: () =
       return;
     }
     const ordered = await eraser.order(person, options.reason);
+    const stands = `erasure ${ordered.id} is ordered and stands`;
+    if (await eraser.isLeft()) {
+      terminal.remark(`${stands}; no service runs: the next replica that starts carries it out`);
+      if (!isForPeople) terminal.printJson(ordered, 0);
+      return;
+    }
     const erasure = await untilFinished(eraser, ordered, () => {
-      terminal.remark(
-        `erasure ${ordered.id} is ordered and stands; waiting until it is carried out everywhere, which a service does`,
-      );
+      terminal.remark(`${stands}; waiting until it is carried out everywhere, which a service does`);
+    }).catch((error: unknown) => {
+      terminal.remark(`${stands}, and nobody knows here how far it is`);
+      throw error;
     });
     if (isForPeople) printErasure(terminal, erasure);
     else terminal.printJson(erasure, 0);

@@ -11,7 +11,7 @@ import { draftErasure, previewErasure, previewed } from '../../decision-log/eras
 import { VerdictError } from '../../errors.js';
 import { UsageError } from '../exit-code.js';
 import type { CarryingOut } from './database.js';
-import { askServer, type ServerOptions } from './server.js';
+import { askServer, type ServerOptions, ServerRefusal } from './server.js';
 
 /** Whom to erase. */
 export interface Person {
@@ -24,12 +24,16 @@ export interface Eraser {
   order(person: Person, reason: string): Promise<Erasure>;
   /** Whether this process carries out what it has ordered, and no service. */
   readonly carriesOut: boolean;
+  /** Whether no process carries it out now: the next one that starts does. */
+  isLeft(): Promise<boolean>;
   /** An erasure as it is now. */
   find(id: string): Promise<Erasure>;
   close(): Promise<void>;
 }
 
 const lookMs = 500;
+/** Longest time without an answer of a service, in milliseconds: as long as a restart may take. */
+const patienceMs = 60_000;
 
 /** Waits until an erasure is carried out; `waiting` hears once that a service has not done so yet. */
 export async function untilFinished(eraser: Eraser, ordered: Erasure, waiting: () => void): Promise<Erasure> {
@@ -44,6 +48,26 @@ export async function untilFinished(eraser: Eraser, ordered: Erasure, waiting: (
   return erasure;
 }
 
+/**
+ * Asks again while a service is busy or away, as long as `patienceMs`.
+ *
+ * @throws what it says else, or says for so long
+ */
+async function patiently<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
+  const end = Date.now() + patienceMs;
+  for (;;) {
+    try {
+      return await ask();
+    } catch (error) {
+      const mayPass =
+        error instanceof ServerRefusal ? error.status === 429 || error.status > 500 : error instanceof UsageError;
+      const waitMs = 1_000 * ((error instanceof ServerRefusal ? error.retryAfter : undefined) ?? 1);
+      if (!mayPass || Date.now() + waitMs > end) throw error;
+      await delay(waitMs);
+    }
+  }
+}
+
 /** A service, for callers with the scope `decisions:erase` for all sets. */
 export function eraserOfServer(server: ServerOptions): Eraser {
   const bodyOf = ({ kind, id }: Person) => ({ [kind]: id });
@@ -52,8 +76,10 @@ export function eraserOfServer(server: ServerOptions): Eraser {
       (await askServer(server, 'POST', '/v1/erasures/preview', bodyOf(person))) as ErasurePreview,
     order: async (person, reason) =>
       (await askServer(server, 'POST', '/v1/erasures', { ...bodyOf(person), reason })) as Erasure,
-    find: async (id) => (await askServer(server, 'GET', `/v1/erasures/${encodeURIComponent(id)}`)) as Erasure,
+    find: (id) =>
+      patiently(async () => (await askServer(server, 'GET', `/v1/erasures/${encodeURIComponent(id)}`)) as Erasure),
     carriesOut: false,
+    isLeft: async () => false,
     close: async () => undefined,
   };
 }
@@ -80,11 +106,11 @@ export function eraserInDatabase(database: string, fleetKeys: string | undefined
     return known;
   };
   return {
-    async preview({ id }) {
+    async preview({ kind, id }) {
       const { namingSets, openErasableLog, openHolds } = await import('./database.js');
       const log = await open(openErasableLog(database));
       const holds = await open(openHolds(database));
-      const counts = await previewErasure(log, holds, id, new AbortController().signal);
+      const counts = await previewErasure(log, holds, kind, id, new AbortController().signal).catch(asUsage);
       const records = { ...counts.of(previewed), unreadable: counts.unreadable };
       return { records, untouched: untouched(await namingSets(database, id)) };
     },
@@ -97,14 +123,15 @@ export function eraserInDatabase(database: string, fleetKeys: string | undefined
       const store = await ordersOnce();
       const by = userInfo().username;
       const order = await draftErasure(store, kind, id, reason, by).catch(asUsage);
+      // Before the order stands, so that a log that cannot be opened leaves none behind.
+      carrying = await carryOutErasures(database, store, fleetKeys);
+      if (carrying !== undefined) opened.unshift(carrying);
       const audit = await open(
         openAuditLog(database, { mask: maskCredentials, onProblem: (_what, error) => Promise.reject(error) }),
       );
       const detail = `erasure ${order.id} of a ${kind}`;
       await audit.record({ type: 'erasure_ordered', actor: by, method: 'command_line', detail });
       await store.add(order);
-      carrying = await carryOutErasures(database, store, fleetKeys);
-      if (carrying !== undefined) opened.unshift(carrying);
       return describeErasure((await store.find(order.id))!);
     },
     async find(id) {
@@ -114,6 +141,7 @@ export function eraserInDatabase(database: string, fleetKeys: string | undefined
     get carriesOut() {
       return carrying !== undefined;
     },
+    isLeft: async () => carrying === undefined && !(await (await ordersOnce()).isAttended()),
     async close() {
       for (const each of opened) await each.close();
     },

@@ -42,6 +42,9 @@ export abstract class ErasureOrders {
   /** Those that this process has to carry out, the oldest first. */
   abstract open(): Promise<readonly ErasureOrder[]>;
 
+  /** Whether a process runs that carries orders out, as far as the store knows. */
+  abstract isAttended(): Promise<boolean>;
+
   /** Adds to what became of records. */
   abstract count(id: string, counts: OrderCounts, unreadable: number): Promise<void>;
 

@@ -3,6 +3,7 @@ import { invalidParameter, VerdictError } from '../../errors.js';
 import { DecisionIds } from '../decision-ids.js';
 import { type Hold, holdOf } from '../holds/hold.js';
 import type { HoldGuard } from '../holds/holds.js';
+import { checkPerson, checkReason } from '../plain-text.js';
 import { ErasureCounts } from './erase-group.js';
 import { describeErasure, type Erasure, type ErasurePage } from './erasure-answers.js';
 import type { ErasedKind, ErasureOrders, NewErasureOrder } from './erasure-orders.js';
@@ -57,6 +58,8 @@ export interface ErasuresOptions {
   readonly lookMs?: number;
   /** What keeps records from erasure. */
   readonly holds: HoldGuard;
+  /** Whether this process only takes orders and others carry them out, as a replica that records nothing. */
+  readonly isIdle?: boolean;
   /** Called once when carrying out orders begins to fail. */
   readonly onProblem: (what: string, error: unknown) => void;
 }
@@ -96,10 +99,16 @@ export class Erasures {
    * Makes an order, which `commit` then gives to the log.
    *
    * @param person the id of a subject or a resource
-   * @throws VerdictError `invalid_request` for a reason that names the person
+   * @throws VerdictError `invalid_request` for an id or a reason that cannot be kept, and a reason that names the person;
+   *   `conflict` where no process carries it out
    */
   async draft(kind: ErasedKind, person: string, reason: string, by: string): Promise<NewErasureOrder> {
-    return draftErasure(this.options.orders, kind, person, reason, by);
+    const { orders, isIdle } = this.options;
+    if (isIdle === true && !(await orders.isAttended())) {
+      const detail = 'No replica that records decisions runs, and this one does not: nobody would carry the order out.';
+      throw new VerdictError('conflict', detail);
+    }
+    return draftErasure(orders, kind, person, reason, by);
   }
 
   async commit(order: NewErasureOrder): Promise<void> {
@@ -129,8 +138,8 @@ export class Erasures {
   }
 
   /** What an erasure would come to now. */
-  async preview(person: string): Promise<ErasureCounts> {
-    return previewErasure(this.options.log, this.options.holds, person, this.stopping.signal);
+  async preview(kind: ErasedKind, person: string): Promise<ErasureCounts> {
+    return previewErasure(this.options.log, this.options.holds, kind, person, this.stopping.signal);
   }
 
   /** Carries out what there is; a look that is under way will see what came meanwhile at the next one. */
@@ -217,6 +226,8 @@ export async function draftErasure(
   reason: string,
   by: string,
 ): Promise<NewErasureOrder> {
+  checkPerson(kind, person);
+  checkReason(reason);
   if (reason.includes(person)) {
     const detail = 'names the person; it is kept and shown';
     throw new VerdictError('invalid_request', `The reason ${detail}.`, { errors: [{ pointer: '/reason', detail }] });
@@ -230,9 +241,11 @@ export async function draftErasure(
 export async function previewErasure(
   log: Pick<ErasableLog, 'erasable'>,
   holds: Pick<HoldGuard, 'inForce'>,
+  kind: ErasedKind,
   person: string,
   signal: AbortSignal,
 ): Promise<ErasureCounts> {
+  checkPerson(kind, person);
   // Nothing is written, so the key of the log may not be there yet.
   const key = randomBytes(32);
   const order = { id: previewed, time: Date.now(), digest: digestOfPerson(key, person) };

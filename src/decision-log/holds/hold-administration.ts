@@ -1,5 +1,6 @@
 import { policySetNotFound, VerdictError } from '../../errors.js';
 import { readTimeRange, type TimeRangeQuery } from '../../query/time-range.js';
+import { checkReason } from '../plain-text.js';
 import { describeHold, type Hold } from './hold.js';
 import { type Holds, holdNotFound } from './holds.js';
 
@@ -57,14 +58,19 @@ export class HoldAdministration {
   /**
    * Adds a hold; when this resolves, it is in force on every replica.
    *
-   * @throws VerdictError `invalid_request` for a range in which no record can be, `policy_set_not_found`, `forbidden` for
+   * @throws VerdictError `invalid_request` for a range in which no record can be or that ends after the year 9999, and for a reason
+   *   that cannot be kept, `policy_set_not_found`, `forbidden` for
    *   one that reaches beyond the caller's sets, `conflict` when there are too many
    */
   async add(wanted: WantedHold, by: HoldAdministrator): Promise<Hold> {
+    checkReason(wanted.reason);
     const { from, to } = readTimeRange(wanted);
+    for (const [name, time] of Object.entries({ from, to })) {
+      if (time !== undefined && (time < firstTime || time > lastTime))
+        refuseTime(name, 'is not within the years 0000 to 9999');
+    }
     if (from !== undefined && to !== undefined && from >= to) {
-      const errors = [{ pointer: '/to', detail: 'is not after `from`' }];
-      throw new VerdictError('invalid_request', 'The hold is not valid: to is not after from.', { errors });
+      refuseTime('to', 'is not after `from`');
     }
     const policySets = wanted.policySets && [...new Set(wanted.policySets)];
     if (by.policySets !== undefined && policySets === undefined) {
@@ -115,6 +121,15 @@ export function rangeText(hold: Hold): string {
   const { policySets, from, to } = describeHold(hold);
   const sets = policySets === undefined ? 'all decisions' : `decisions of ${policySets.join(', ')}`;
   return [sets, from && `from ${from}`, to && `to ${to}`].filter((part) => part !== undefined).join(' ');
+}
+
+/** RFC 3339 can say no times beyond. */
+const firstTime = Date.parse('0000-01-01T00:00:00.000Z');
+const lastTime = Date.parse('9999-12-31T23:59:59.999Z');
+
+function refuseTime(name: string, detail: string): never {
+  const sentence = `The hold is not valid: ${name} ${detail.replaceAll('`', '')}.`;
+  throw new VerdictError('invalid_request', sentence, { errors: [{ pointer: `/${name}`, detail }] });
 }
 
 function isWithin({ policySets }: Hold, by: HoldAdministrator): boolean {

@@ -5,6 +5,7 @@ import type { ErasureCounts, OrderCounts } from '../erasure/erase-group.js';
 import { ErasureOrders, type NewErasureOrder, type StoredErasureOrder } from '../erasure/erasure-orders.js';
 import { type AllOrders, type ErasureOrder, StandingOrders } from '../erasure/standing-orders.js';
 import { sharedLogMigrations } from './shared-migrations.js';
+import { silentMs } from './writers.js';
 
 type Row = Omit<StoredErasureOrder, 'finished' | 'waitingFor'> & {
   readonly shared: number | null;
@@ -75,6 +76,17 @@ export class PostgresErasureOrders extends ErasureOrders {
     const orders = await tables.query<ErasureOrder>(`SELECT id, time, digest FROM ${tables.name('erasure')}`);
     if (orders.length === 0) return { standing: new StandingOrders(Buffer.alloc(0), []), count: 0 };
     return { standing: new StandingOrders(await this.key(), orders), count: orders.length };
+  }
+
+  /** A replica that records nothing carries nothing out. */
+  async isAttended(): Promise<boolean> {
+    const { tables } = this;
+    const running = await tables.query(
+      `SELECT FROM ${tables.name('decision_writer')}
+       WHERE state = 'running' AND beat > clock_timestamp() - $1::int8 * interval '1 millisecond' LIMIT 1`,
+      [silentMs],
+    );
+    return this.writer() !== undefined || running.length > 0;
   }
 
   async count(id: string, { about, named, held }: OrderCounts, unreadable: number): Promise<void> {

@@ -47,7 +47,7 @@ export function describeErasureBesideHolds(name: string, newHome: () => ErasureH
       const log = await withDana(home);
       const { id } = await elsewhere.add(loans, 1);
       const erasures = await erasing(log, await home.orders(), holds);
-      expect((await erasures.preview('dana')).of('preview')).toEqual({ about: 2, named: 0, held: 2 });
+      expect((await erasures.preview('subject', 'dana')).of('preview')).toEqual({ about: 2, named: 0, held: 2 });
       const erasure = await order(erasures);
       expect(await setsOfDana(log)).toEqual(['loans', 'loans']);
       expect((await erasures.find(erasure)).records).toMatchObject({ about: 2, held: 2 });

@@ -6,7 +6,7 @@ import { verifyLog } from '../../../src/cli/sources/verified-log.js';
 import type { PostgresDatabase } from '../../../src/database/postgres/postgres-database.js';
 import type { NewDecisionRecord } from '../../../src/decision-log/decision-record.js';
 import { erasedValue } from '../../../src/decision-log/erasure/erase-record.js';
-import { Erasures } from '../../../src/decision-log/erasure/erasures.js';
+import { draftErasure, Erasures } from '../../../src/decision-log/erasure/erasures.js';
 import { noHolds } from '../../../src/decision-log/holds/holds.js';
 import type { PostgresDecisionLog } from '../../../src/decision-log/postgres/postgres-decision-log.js';
 import { openDatabase, postgresForTests } from '../../database/postgres/databases.js';
@@ -172,13 +172,45 @@ describe.skipIf(!hasPostgres)('the erasure of a person from the log that replica
     expect(report.findings).toEqual([]);
   }, 120_000);
 
+  it('takes a caller from the counts up to the newest of two orders that are carried out at once', async () => {
+    const url = await server().createDatabase();
+    const database = openDatabase(url);
+    const log = await startReplica(url);
+    await appendAbout(log, 21);
+    await log.settle();
+    expect(await tablesWith(database)).toEqual(expect.arrayContaining(['tally_name']));
+    const earlier = await draftErasure(log.orders, 'subject', name, 'one', 'ann');
+    await log.orders.add({ ...earlier, time: earlier.time - 7_200_000 });
+    const later = await draftErasure(log.orders, 'subject', name, 'two', 'ann');
+    await log.orders.add(later);
+    await finished(carryOut(log), later.id);
+    expect(await tablesWith(database)).toEqual([]);
+  }, 60_000);
+
+  it('is not ordered where only replicas run that record nothing, since none would carry it out', async () => {
+    const url = await server().createDatabase();
+    const off = await startReplica(url, temporaryDirectory(), { mode: 'off' });
+    const onProblem = (what: string, error: unknown) => {
+      throw new Error(what, { cause: error });
+    };
+    const erasures = new Erasures({ orders: off.orders, log: off, holds: noHolds, latestMs, isIdle: true, onProblem });
+    await expect(order(erasures, name)).rejects.toMatchObject({ code: 'conflict' });
+    expect(await off.orders.list(1)).toEqual([]);
+    const log = await startReplica(url);
+    await appendAbout(log, 7);
+    await log.shipped();
+    const id = await order(erasures, name);
+    await finished(carryOut(log), id);
+    await erasures.stop();
+  }, 60_000);
+
   it('counts without changing anything what an erasure would come to', async () => {
     const url = await server().createDatabase();
     const log = await startReplica(url);
     await appendAbout(log, 70);
     await log.shipped();
     const erasures = carryOut(log);
-    const counts = await erasures.preview(name);
+    const counts = await erasures.preview('subject', name);
     expect(counts.of('preview')).toEqual({ about: 10, named: 24, held: 0 });
     expect((await log.search({ subject: name })).items).toHaveLength(10);
   }, 60_000);
