@@ -219,7 +219,7 @@ describe('the erasure of a person from the files of a journal', () => {
       return { log, erasures };
     };
     const damaged = await start();
-    expect((await damaged.erasures.preview(name)).unreadable).toBe(records);
+    expect((await damaged.erasures.preview('subject', name)).unreadable).toBe(records);
     const order = await damaged.erasures.draft('subject', name, 'request 4711', 'dpo');
     await damaged.erasures.commit(order);
     await expect.poll(() => problems).toEqual([expect.stringContaining(`${file} cannot be read`)]);
