@@ -3,7 +3,12 @@ import type { TypeFault } from '../matcher/infer-types.js';
 import { anyType, type Types, typeOf } from '../matcher/value-types.js';
 import { isObject, ownMember } from '../matcher/values.js';
 import type { AttributeReading } from '../policy/attribute-reading.js';
-import { type TypeSources, typeFaultsOfCondition, typeFaultsOfMatcher } from '../policy/check-types.js';
+import {
+  type TypeSources,
+  typeFaultsOfCondition,
+  typeFaultsOfMatcher,
+  typesOfConditions,
+} from '../policy/check-types.js';
 import { conditionColumns } from '../policy/combination.js';
 import type { PolicyProblem } from '../problem.js';
 import type { Json } from '../request.js';
@@ -33,19 +38,26 @@ export function* findUnlikelyTypes(set: LintedSet): Check {
       yield { ...warning(fault), file: model.file, ...definition.place(fault.at) };
     }
   }
-  const columns = main.callsEval ? conditionColumns(main.program.expression, main.policy) : [];
-  const ofTexts = new Map<string, readonly TypeFault[]>();
-  for (const [index, rule] of (columns.length === 0 ? [] : set.rules).entries()) {
-    if (index % rulesPerStep === rulesPerStep - 1) yield undefined;
-    for (const column of columns) {
-      const text = rule.fields[column] ?? '';
+  const columns = (main.callsEval ? conditionColumns(main.program.expression, main.policy) : []).map((column) => {
+    const wanted = typesOfConditions(column, main);
+    const ofTexts = new Map<string, readonly TypeFault[]>();
+    const faultsOf = (text: string): readonly TypeFault[] => {
       let faults = ofTexts.get(text);
       if (faults === undefined) {
-        const isProved = typeFaultsOfCondition(text, column, proved).length > 0;
-        faults = isProved ? [] : typeFaultsOfCondition(text, column, likely);
+        const isProved = typeFaultsOfCondition(text, wanted, proved).length > 0;
+        faults = isProved ? [] : typeFaultsOfCondition(text, wanted, likely);
         ofTexts.set(text, faults);
       }
-      for (const fault of faults) yield { ...warning(fault), ...set.places.ofField(rule, column) };
+      return faults;
+    };
+    return { column, faultsOf };
+  });
+  for (const [index, rule] of (columns.length === 0 ? [] : set.rules).entries()) {
+    if (index % rulesPerStep === rulesPerStep - 1) yield undefined;
+    for (const { column, faultsOf } of columns) {
+      for (const fault of faultsOf(rule.fields[column] ?? '')) {
+        yield { ...warning(fault), ...set.places.ofField(rule, column) };
+      }
     }
   }
 }

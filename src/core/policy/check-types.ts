@@ -40,7 +40,8 @@ export function* checkTypes(set: CheckedTypes): Generator<void> {
   }
   if (!main.callsEval) return;
   for (const column of conditionColumns(main.program.expression, main.policy)) {
-    yield* checkTexts(set, main.rules, column, (text) => typeFaultsOfCondition(text, column, set));
+    const wanted = typesOfConditions(column, main);
+    yield* checkTexts(set, main.rules, column, (text) => typeFaultsOfCondition(text, wanted, set));
   }
 }
 
@@ -49,16 +50,19 @@ export function typeFaultsOfMatcher(set: TypeSources): readonly TypeFault[] {
   return faultsIn(set.main.program.expression, booleanType | numberType, set);
 }
 
-/** None for a text that does not parse. */
-export function typeFaultsOfCondition(text: string, column: number, set: TypeSources): readonly TypeFault[] {
-  const wanted = wantedOf(column, set);
+/**
+ * None for a text that does not parse.
+ *
+ * @param wanted as `typesOfConditions` gives it
+ */
+export function typeFaultsOfCondition(text: string, wanted: Types, set: TypeSources): readonly TypeFault[] {
   const condition = set.main.conditions.find(text);
   if (condition.run === undefined) return [];
   return faultsIn(condition.expression, wanted, set);
 }
 
 /** Types that the conditions of a column may have, by where the matcher runs them: true or false is wanted of a term. */
-function wantedOf(column: number, { main }: TypeSources): Types {
+export function typesOfConditions(column: number, main: Combination): Types {
   const isOfColumn = (part: Expression): boolean => {
     const [text] = part.kind === 'call' && part.name === 'eval' ? part.args : [];
     return text?.kind === 'column' && main.policy.columns.get(text.name) === column;
