@@ -4,7 +4,8 @@
  * file as it was.
  */
 import { rmSync } from 'node:fs';
-import { copyFile, open } from 'node:fs/promises';
+import { copyFile } from 'node:fs/promises';
+import { makeSafe } from '../../database/sqlite/database-watch.js';
 import { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
 import { Turns } from '../../turns/turns.js';
 import { ErasureCounts } from '../erasure/erase-group.js';
@@ -130,7 +131,7 @@ export async function eraseFile(
     await rewriteRows(connection, form, rows, eraser, signal);
     await connection.query(`PRAGMA application_id = ${withoutRemains}`);
     await connection.query(`VACUUM INTO '${made.replaceAll("'", "''")}'`);
-    await makeDurable(made);
+    await makeSafe(made);
     return made;
   } finally {
     await connection.close();
@@ -188,7 +189,7 @@ export async function indexErasedFile(
   } finally {
     await index.close();
   }
-  await makeDurable(path);
+  await makeSafe(path);
   return path;
 }
 
@@ -204,15 +205,5 @@ async function writerOf(path: string): Promise<number> {
     return log!.writer;
   } finally {
     await connection.close();
-  }
-}
-
-async function makeDurable(path: string): Promise<void> {
-  const file = await open(path, 'r+');
-  try {
-    await file.chmod(0o600);
-    await file.sync();
-  } finally {
-    await file.close();
   }
 }
