@@ -4,8 +4,9 @@ import { anyType, type Types, typeOf } from '../matcher/value-types.js';
 import { isObject, ownMember } from '../matcher/values.js';
 import type { AttributeReading } from '../policy/attribute-reading.js';
 import {
-  type TypeSources,
+  inDefinition,
   typeFaultsOfCondition,
+  typeFaultsOfDefinitions,
   typeFaultsOfMatcher,
   typesOfConditions,
 } from '../policy/check-types.js';
@@ -29,8 +30,13 @@ export function* findUnlikelyTypes(set: LintedSet): Check {
     }
     return types === 0 ? anyType : types;
   };
-  const proved: TypeSources = { manifest, main, schema };
-  const likely: TypeSources = { ...proved, suggested };
+  const proved = { manifest, main, schema, model };
+  const likely = { ...proved, suggested };
+  if (typeFaultsOfDefinitions(proved).length === 0) {
+    for (const { name, at, message, ...fault } of typeFaultsOfDefinitions(likely)) {
+      yield { ...warning({ ...fault, at, ...inDefinition(name, at, message) }), ...manifest.placeOf('define', name) };
+    }
+  }
   const definition = model.matchers.get(manifest.definitions.m);
   // What is proved to be wrong was said when the set was loaded.
   if (definition !== undefined && typeFaultsOfMatcher(proved).length === 0) {

@@ -31,10 +31,11 @@ export class Definitions implements DefinedNames {
     return this.defined.keys();
   }
 
-  find(name: string, at: number): Expression | undefined {
+  find(name: string, at?: number): Expression | undefined {
     const definition = this.defined.get(name);
     if (definition === undefined) return undefined;
-    return relocated(this.expressionOf(name, definition), at);
+    const expression = this.expressionOf(name, definition);
+    return at === undefined ? expression : relocated(expression, at);
   }
 
   /** Parses all. */

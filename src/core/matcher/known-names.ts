@@ -13,8 +13,11 @@ export interface KnownNames {
 /** The names that a manifest defines. */
 export interface DefinedNames {
   readonly all: Iterable<string>;
-  /** What stands for the name at an offset; undefined for a name that is not defined. */
-  find(name: string, at: number): Expression | undefined;
+  /**
+   * What stands for a name; undefined for a name that is not defined. All of it stands at the offset `at`; without one, where
+   * it stands in what the name is defined as.
+   */
+  find(name: string, at?: number): Expression | undefined;
   /** Those that stand for nothing; each of them is never true. */
   faults(): readonly DefinitionFault[];
 }

@@ -7,7 +7,9 @@ import { type AttributeSchema, typesAtPath } from '../manifest/schema.js';
 import type { NamedText } from '../manifest/yaml-document.js';
 import { type Expression, walk } from '../matcher/ast.js';
 import { inferTypes, type KnownTypes, type TypeFault } from '../matcher/infer-types.js';
+import type { DefinedNames } from '../matcher/known-names.js';
 import { anyType, booleanType, describeTypes, numberType, type Types, textType } from '../matcher/value-types.js';
+import { cut } from '../quote.js';
 import { type AttributeReading, attributeReading } from './attribute-reading.js';
 import { checkTexts } from './check-texts.js';
 import { type Combination, conditionColumns } from './combination.js';
@@ -19,6 +21,11 @@ export interface TypeSources {
   readonly schema: AttributeSchema;
   /** The types that an attribute seems to have, where nothing proves any. */
   readonly suggested?: (reading: AttributeReading) => Types;
+}
+
+/** A fault in what a name is defined as; `at` is an offset into that text. */
+export interface DefinedFault extends TypeFault {
+  readonly name: string;
 }
 
 export interface CheckedTypes extends TypeSources {
@@ -34,6 +41,9 @@ export interface CheckedTypes extends TypeSources {
  */
 export function* checkTypes(set: CheckedTypes): Generator<void> {
   const { model, manifest, main, report } = set;
+  for (const { name, at, message, ...fault } of typeFaultsOfDefinitions(set)) {
+    report({ severity: 'error', ...fault, ...inDefinition(name, at, message), ...manifest.placeOf('define', name) });
+  }
   const definition = model.matchers.get(manifest.definitions.m);
   for (const { at, ...fault } of typeFaultsOfMatcher(set)) {
     report({ severity: 'error', ...fault, file: model.file, ...(definition?.place(at) ?? { line: 1, column: 1 }) });
@@ -45,9 +55,27 @@ export function* checkTypes(set: CheckedTypes): Generator<void> {
   }
 }
 
+/** What is wrong with what the manifest defines, and not only where it is used. */
+export function typeFaultsOfDefinitions(set: TypeSources): readonly DefinedFault[] {
+  const found: DefinedFault[] = [];
+  for (const [name, definition] of set.manifest.define) {
+    if (!('text' in definition)) continue;
+    const expression = definitions(set).find(name);
+    if (expression === undefined) continue;
+    for (const fault of faultsIn(expression, definition.text, anyType, set)) found.push({ name, ...fault });
+  }
+  return found;
+}
+
+/** How a problem in what a name is defined as is told: the place of the name alone is known. */
+export function inDefinition(name: string, at: number, message: string): { readonly message: string } {
+  return { message: `define.${cut(name)}: ${message}${at > 0 ? ` (character ${at + 1})` : ''}` };
+}
+
 /** The result of a matcher may be a number, which Casbin takes for a match. */
-export function typeFaultsOfMatcher(set: TypeSources): readonly TypeFault[] {
-  return faultsIn(set.main.program.expression, booleanType | numberType, set);
+export function typeFaultsOfMatcher(set: TypeSources & Pick<CheckedTypes, 'model'>): readonly TypeFault[] {
+  const text = set.model.matchers.get(set.manifest.definitions.m)?.value ?? '';
+  return faultsIn(set.main.program.expression, text, booleanType | numberType, set);
 }
 
 /**
@@ -58,7 +86,7 @@ export function typeFaultsOfMatcher(set: TypeSources): readonly TypeFault[] {
 export function typeFaultsOfCondition(text: string, wanted: Types, set: TypeSources): readonly TypeFault[] {
   const condition = set.main.conditions.find(text);
   if (condition.run === undefined) return [];
-  return faultsIn(condition.expression, wanted, set);
+  return faultsIn(condition.expression, text, wanted, set);
 }
 
 /** Types that the conditions of a column may have, by where the matcher runs them: true or false is wanted of a term. */
@@ -92,7 +120,32 @@ function termsOf(part: Expression): readonly Expression[] {
   }
 }
 
-function faultsIn(expression: Expression, wanted: Types, set: TypeSources): readonly TypeFault[] {
+/** What is wrong with the definition of a name is left out: it is told once, where the name is defined. */
+function faultsIn(expression: Expression, text: string, wanted: Types, set: TypeSources): readonly TypeFault[] {
+  const { faults, types } = infer(expression, set);
+  if (faults.length === 0 && (types & wanted) === 0) {
+    return [
+      {
+        code: 'not_a_condition',
+        message: `the condition is ${describeTypes(types)}, which is neither true nor false`,
+        hint: 'a condition is a comparison, a call that is true or false, or both with &&, || and !',
+        at: expression.at,
+      },
+    ];
+  }
+  return faults.filter((fault) => {
+    const [name] = /^[A-Za-z][A-Za-z0-9]*/.exec(text.slice(fault.at)) ?? [];
+    const defined = name === undefined ? undefined : set.manifest.define.has(name) && definitions(set).find(name);
+    if (!defined) return true;
+    return !infer(defined, set).faults.some(({ code, message }) => code === fault.code && message === fault.message);
+  });
+}
+
+function definitions({ main }: TypeSources): DefinedNames {
+  return main.environment.definitions;
+}
+
+function infer(expression: Expression, set: TypeSources): { readonly types: Types; readonly faults: TypeFault[] } {
   const faults: TypeFault[] = [];
   const known: KnownTypes = {
     environment: set.main.environment,
@@ -100,16 +153,7 @@ function faultsIn(expression: Expression, wanted: Types, set: TypeSources): read
     ofAttribute: (name, path) => typesOfAttribute(name, path, set),
     report: (fault) => faults.push(fault),
   };
-  const types = inferTypes(expression, known);
-  if (faults.length === 0 && (types & wanted) === 0) {
-    faults.push({
-      code: 'not_a_condition',
-      message: `the condition is ${describeTypes(types)}, which is neither true nor false`,
-      hint: 'a condition is a comparison, a call that is true or false, or both with &&, || and !',
-      at: expression.at,
-    });
-  }
-  return faults;
+  return { types: inferTypes(expression, known), faults };
 }
 
 function typesOfColumn(name: string, set: TypeSources): Types {

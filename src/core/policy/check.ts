@@ -20,6 +20,7 @@ import type { RuleTable } from '../rules/rule-table.js';
 import type { Semantics } from '../semantics.js';
 import { ambiguousTokens, guessedBindings } from './binding.js';
 import { checkTexts } from './check-texts.js';
+import { inDefinition } from './check-types.js';
 import {
   type Combination,
   type CombinationError,
@@ -128,15 +129,13 @@ function otherDefinitions({ parts, manifest }: Checked): DefinitionNames[] {
 
 function checkDefinitions({ manifest, report }: Checked, { environment }: Combination): void {
   for (const { name, error } of environment.definitions.faults()) {
-    const where = error.at > 0 ? ` (character ${error.at + 1})` : '';
-    const message = `define.${cut(name)}: ${error.message}${where}`;
     const hint = error.hint ?? functionHint(environment, error.unknownName);
     const place = manifest.placeOf('define', name);
     const code = error.code === 'unknown_function' ? error.code : 'definition_syntax';
     report({
       severity: 'error',
       code,
-      message,
+      ...inDefinition(name, error.at, error.message),
       ...place,
       refusedByReference: true,
       ...(hint !== undefined && { hint }),

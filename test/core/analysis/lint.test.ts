@@ -75,6 +75,17 @@ it('does not say that nobody has a role where links are live data: somebody may 
   expect(codes).not.toContain('role_without_members');
 });
 
+it('says of a definition where it is defined, and not where it is used, that its types are unlikely', () => {
+  const wrong = example(sections.find((text) => text.startsWith('unlikely_types'))!, 'wrong');
+  const condition = /r\.obj\.amount < "1000"/.exec(wrong.model)![0];
+  const manifest = `${wrong.manifest}define:\n  small: '${condition}'\n`;
+  const model = wrong.model.replace(condition, 'small && (small || r.act == p.act)');
+  const warnings = warningsOf({ ...wrong, model, manifest });
+  expect(warnings.map(({ code, file, line }) => `${code} ${file}:${line}`)).toEqual([
+    `unlikely_types policy-set.yaml:${manifest.split('\n').length - 1}`,
+  ]);
+});
+
 it('has a page for every warning, and for nothing else', () => {
   const problems = readFileSync(new URL('../../../docs/problems.md', import.meta.url), 'utf8');
   const [beforeLinter, linter] = problems.split('### Warnings of the linter') as [string, string];

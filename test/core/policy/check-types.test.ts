@@ -165,6 +165,30 @@ describe('types that schema, columns and literals prove', () => {
     expect(problemsOf("r.sub.age > '10'", { schema: 'subject: { user: { properties: { age: {} } } }' })).toEqual([]);
   });
 
+  it('are told of a definition once, where it is defined, however often it is used', () => {
+    const manifest = `define:
+  limit: 10000
+  big: "limit > '10'"
+  mine: "!big && r.sub.id == r.obj.owner.id"
+  unused: "1 == 'a'"
+`;
+    const found = problems(() =>
+      compilePolicySet({
+        model: model("r.sub == p.sub && big && mine && (limit > '10' || eval(p.condition))"),
+        rules: 'p, ann, read, 5, mine\np, ann, write, 5, big && !limit\n',
+        manifest,
+        schema,
+        strict: true,
+      }),
+    );
+    expect(found.map(({ file, line, column, message }) => `${file}:${line}:${column} ${message}`)).toEqual([
+      'model.conf:8:45 > wants two numbers or two texts: 10000 is a number, "10" a text',
+      'policy-set.yaml:3:3 define.big: > wants two numbers or two texts: 10000 is a number, "10" a text (character 7)',
+      'policy-set.yaml:5:3 define.unused: == is always false: 1 is a number, "a" a text (character 3)',
+      'policy.csv:2:27 ! wants true or false, and 10000 is a number',
+    ]);
+  });
+
   it('are warnings where the manifest says so', () => {
     expect(problemsOf("r.sub.age > '10'", { manifest: 'lint: { wrong_operand: warn }' })).toEqual([]);
   });
