@@ -13,7 +13,7 @@ import type { PostgresDatabase } from '../../database/postgres/postgres-database
 import type { ErasureOrders } from '../../decision-log/erasure/erasure-orders.js';
 import type { ErasableLog } from '../../decision-log/erasure/erasures.js';
 import type { Holds } from '../../decision-log/holds/holds.js';
-import type { ProofSink, ProvenSource } from '../../decision-log/proof/proof-sink.js';
+import type { ProvenSource } from '../../decision-log/proof/proof-sink.js';
 import type { RecordedDecisions } from '../../decision-log/recorded-decisions.js';
 import type { RotatedKeys } from '../../decision-log/sqlite/rotate-keys.js';
 import type { EncryptionKeys } from '../../encryption/encryption-keys.js';
@@ -80,7 +80,6 @@ export async function openDecisionLog(database: string): Promise<Opened<Recorded
 export async function openProvenLog(database: string): Promise<Opened<ProvenSource>> {
   if (isPostgresUrl(database)) {
     const { SharedProofs } = await import('../../decision-log/postgres/shared-proofs.js');
-    const { verifySharedLog } = await import('../../decision-log/postgres/verify-shared.js');
     return openInPostgres(database, async (opened) => {
       if (!(await opened.hasTable('decision_tree')))
         throw new UsageError(`no release that proves its log wrote ${describeDatabase(database)}`);
@@ -89,20 +88,13 @@ export async function openProvenLog(database: string): Promise<Opened<ProvenSour
         (read) => read(),
         async () => [],
       );
-      return {
-        keys: await proofs.keys(),
-        locked: undefined,
-        isWhole: true,
-        fleetCheckpoints: await fleetCheckpointsIn(await openCheckpoints(opened)),
-        read: (sink: ProofSink, withTexts: boolean) => verifySharedLog(opened, sink, withTexts),
-        close: () => Promise.resolve(),
-      };
+      const fleetCheckpoints = await fleetCheckpointsIn(await openCheckpoints(opened));
+      return { ...(await proofs.records()), isWhole: true, fleetCheckpoints, close: () => Promise.resolve() };
     });
   }
   const { DecisionLogReader } = await import('../../decision-log/sqlite/decision-log-reader.js');
-  const { readSigningKeys } = await import('../../decision-log/sqlite/journal-trees.js');
-  const { missingKeyOf, verifyJournal } = await import('../../decision-log/sqlite/verify-journal.js');
-  const { closedFiles, closedPathOf, decisionLogPath } = await import('../../decision-log/sqlite/log-files.js');
+  const { provenJournal } = await import('../../decision-log/sqlite/verify-journal.js');
+  const { decisionLogPath } = await import('../../decision-log/sqlite/log-files.js');
   const file = logIn(fileOf(database));
   // It says by name which file is not there.
   await (await openDecisionLog(file)).close();
@@ -110,20 +102,8 @@ export async function openProvenLog(database: string): Promise<Opened<ProvenSour
   const store = existsSync(file) ? await SqliteCheckpointStore.openToRead(file) : undefined;
   const fleetCheckpoints = await fleetCheckpointsIn(store).finally(() => store?.close());
   const reader = await DecisionLogReader.open(file, await encryptionKeys());
-  const view = await reader.view();
-  const path = decisionLogPath(file);
-  const closed = closedFiles(path);
-  return {
-    keys: await readSigningKeys(view),
-    locked: await missingKeyOf(view),
-    isWhole: fleetCheckpoints.length > 0,
-    fleetCheckpoints,
-    read: (sink, withTexts) =>
-      verifyJournal(view, sink, withTexts, ({ first }) =>
-        basename(closed.includes(first) ? closedPathOf(path, first) : path),
-      ),
-    close: () => reader.close(),
-  };
+  const records = await provenJournal(() => reader.view(), decisionLogPath(file));
+  return { ...records, isWhole: fleetCheckpoints.length > 0, fleetCheckpoints, close: () => reader.close() };
 }
 
 /** Opens the chain of audit events to verify it; undefined where there is none. */

@@ -10,7 +10,7 @@ import {
   type VerificationDepth,
   type VerificationReport,
 } from '../../decision-log/proof/log-verification.js';
-import { ProvenExport, UnprovenLog, verifyExport, WrongExport } from '../../decision-log/proof/proven-export.js';
+import { UnprovenLog, verifyExport, WrongExport, writeProvenExport } from '../../decision-log/proof/proven-export.js';
 import type { NoteKey } from '../../decision-log/proof/signed-note.js';
 import { readFilter } from '../../decision-log/record-filter.js';
 import { type AuditReport, verifyAuditChain } from '../../fleet/checkpoints/audit-verification.js';
@@ -30,12 +30,10 @@ export async function exportProvenLog(
   query: DecisionFilters,
   write: (text: string) => Promise<void>,
 ): Promise<void> {
-  const written = new ProvenExport(write, readFilter(query, {}));
+  const filter = readFilter(query, {});
   const source = await openProvenLog(database);
   try {
-    for (const key of source.keys) written.key(key);
-    await source.read(written, true);
-    await written.end();
+    await writeProvenExport(source, filter, write);
   } catch (error) {
     if (error instanceof UnprovenLog) throw new UsageError(error.message, '`verdict log verify` says what is wrong');
     throw error;
@@ -104,7 +102,7 @@ export async function verifyLog(
     const verification = new LogVerification({ keys: trusted, depth: reached, isWhole });
     compareWith(verification, against);
     for (const each of source.fleetCheckpoints) verification.fleetCheckpoint(each.note, ownCheckpoints, each);
-    await source.read(verification, reached === 'content');
+    await source.read(verification, { withTexts: reached === 'content' });
     verification.end();
     // A service that signs checkpoints of the fleet has all tables in its database; a replica's own journal has none of them beside it.
     const hasAll = isWhole && verification.report.fleetCheckpoints > 0;

@@ -2,11 +2,13 @@ import type { PostgresDatabase } from '../../database/postgres/postgres-database
 import { type CheckpointRange, headAgeMs, type ProvedGroup, type StoredProofs } from '../proof/decision-proofs.js';
 import { type CertifiedKey, mergedKeys } from '../proof/log-keys.js';
 import type { StoredTree } from '../proof/merkle-tree.js';
+import type { ProvenRecords } from '../proof/proof-sink.js';
 import type { StoredCheckpoint } from '../proof/stored-checkpoint.js';
 import { utcDayOf } from '../utc-day.js';
 import { dayName } from './day-partitions.js';
 import { inSnapshot } from './log-snapshot.js';
 import { groupsOfRow, type ProofColumns, SharedTree, writerOfTree } from './shared-tree.js';
+import { readSharedLog } from './verify-shared.js';
 
 /** Most records of a row (shared-row.ts), about; one group has no more. */
 const mostRecords = 256;
@@ -79,13 +81,24 @@ export class SharedProofs implements StoredProofs {
     return group && { ...group, tree: row.tree!, salts: group.salts! };
   }
 
+  async records(): Promise<ProvenRecords> {
+    return {
+      keys: mergedKeys(await this.storedKeys()),
+      locked: undefined,
+      read: (sink, options) => readSharedLog(this.database, sink, options),
+    };
+  }
+
   async keys(): Promise<readonly CertifiedKey[]> {
+    return mergedKeys([...(await this.storedKeys()), ...(await this.ownKeys())]);
+  }
+
+  private async storedKeys(): Promise<readonly CertifiedKey[]> {
     const rows = await this.readable(() =>
       this.database.query<{ key: string; certificates: string }>(
         `SELECT key, certificates FROM ${this.database.table('decision_key')} ORDER BY noted, key`,
       ),
     );
-    const shared = rows.map(({ key, certificates }) => ({ key, certificates: JSON.parse(certificates) as string[] }));
-    return mergedKeys([...shared, ...(await this.ownKeys())]);
+    return rows.map(({ key, certificates }) => ({ key, certificates: JSON.parse(certificates) as string[] }));
   }
 }

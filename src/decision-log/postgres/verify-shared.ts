@@ -1,11 +1,13 @@
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
 import { Frontier, type TreeEntry } from '../proof/merkle-tree.js';
-import type { ProofSink, StoredProofGap } from '../proof/proof-sink.js';
+import type { ProofSink, ReadOptions, StoredProofGap } from '../proof/proof-sink.js';
 import type { StoredCheckpoint } from '../proof/stored-checkpoint.js';
 import { groupsOfRow, type ProofColumns } from './shared-tree.js';
 
-/** Rows that are read at once. */
-const rowsAtOnce = 64;
+/** Rows that are read at once where nobody decides meanwhile. */
+const manyRows = 64;
+/** Notes, and entries of which hashes alone are kept, that are read at once. */
+const partsAtOnce = 1_000;
 
 interface TreeRow {
   readonly writer: number;
@@ -24,96 +26,174 @@ interface TreeRow {
 
 type Row = ProofColumns & { readonly count: number; readonly records: string | null };
 
-/** Verifies what PostgreSQL has of all writers, one after the other, also while they ship. */
-export async function verifySharedLog(
+/** Reads what PostgreSQL has of all writers with what proves it, one after the other, also while they ship. */
+export async function readSharedLog(
   database: PostgresDatabase,
-  verification: ProofSink,
-  withTexts: boolean,
+  sink: ProofSink,
+  { withTexts, rowsAtOnce = manyRows }: ReadOptions,
 ): Promise<void> {
   const table = (name: string) => database.table(name);
-  const trees = await database.query<TreeRow>(
+  const trees = await readTrees(database);
+  for await (const { writer, note, ...beside } of notesOf(database))
+    await sink.checkpoint(note, `writer ${writer}`, beside);
+  for (const { writer, note } of trees) if (note !== null) await sink.checkpoint(note, `writer ${writer}`);
+  const [unproved] = await database.query<{ records: number }>(
+    `SELECT coalesce(sum(count), 0)::int8 AS records FROM ${table('decision_group')} WHERE entry IS NULL`,
+  );
+  sink.unprovedRecords(unproved!.records);
+  for (const tree of trees) await readTree(database, tree, sink, withTexts, rowsAtOnce);
+}
+
+/** All trees, or one. */
+function readTrees(database: PostgresDatabase, writer?: number, tree?: string): Promise<TreeRow[]> {
+  const table = (name: string) => database.table(name);
+  return database.query<TreeRow>(
     `SELECT t.writer, w.id_writer, w.instance, t.tree, t.first, t.entries, t.frontier, t.note, t.upto,
        (SELECT min(g.first) FROM ${table('decision_group')} g
         WHERE g.writer = t.writer AND g.entry = t.entries AND g.first >= t.first) AS start,
        coalesce((SELECT min(n.first) FROM ${table('decision_tree')} n WHERE n.writer = t.writer AND n.first > t.first),
          ${Number.MAX_SAFE_INTEGER}) AS beyond
-     FROM ${table('decision_tree')} t JOIN ${table('decision_writer')} w ON w.writer = t.writer ORDER BY t.writer, t.first`,
+     FROM ${table('decision_tree')} t JOIN ${table('decision_writer')} w ON w.writer = t.writer
+     WHERE ($1::int IS NULL OR t.writer = $1) AND ($2::text IS NULL OR t.tree = $2) ORDER BY t.writer, t.first`,
+    [writer ?? null, tree ?? null],
   );
-  const notes = await database.query<StoredCheckpoint & { writer: number }>(
-    `SELECT writer, tree, entries, sequence, time, note FROM ${table('decision_checkpoint')} ORDER BY entries`,
-  );
-  for (const { writer, note, ...beside } of notes) verification.checkpoint(note, `writer ${writer}`, beside);
-  for (const { writer, note } of trees) if (note !== null) verification.checkpoint(note, `writer ${writer}`);
-  const [unproved] = await database.query<{ records: number }>(
-    `SELECT coalesce(sum(count), 0)::int8 AS records FROM ${table('decision_group')} WHERE entry IS NULL`,
-  );
-  verification.unprovedRecords(unproved!.records);
-  for (const tree of trees) await verifyTree(database, tree, verification, withTexts);
 }
 
-async function verifyTree(
+async function* notesOf(database: PostgresDatabase): AsyncGenerator<StoredCheckpoint & { readonly writer: number }> {
+  let last: readonly (number | string)[] = [-1, '', 0, 0];
+  for (;;) {
+    const notes = await database.query<StoredCheckpoint & { writer: number }>(
+      `SELECT writer, tree, entries, sequence, time, note FROM ${database.table('decision_checkpoint')}
+       WHERE (writer, tree, entries, time) > ($1::int, $2::text, $3::int8, $4::int8)
+       ORDER BY writer, tree, entries, time LIMIT ${partsAtOnce}`,
+      last,
+    );
+    yield* notes;
+    const end = notes.at(-1);
+    if (end === undefined || notes.length < partsAtOnce) return;
+    last = [end.writer, end.tree, end.entries, end.time];
+  }
+}
+
+/** Entries of a tree whose rows the retention dropped, in their order, a part of them in memory. */
+class RemovedEntries {
+  private waiting: (TreeEntry & { readonly entry: number })[] = [];
+  private isEnd = false;
+
+  constructor(
+    private readonly database: PostgresDatabase,
+    private readonly tree: Pick<TreeRow, 'writer' | 'tree'>,
+    private next: number,
+  ) {}
+
+  /** The lowest that was not taken; undefined where there is none. */
+  async peek(): Promise<(TreeEntry & { readonly entry: number }) | undefined> {
+    if (this.waiting.length === 0 && !this.isEnd) {
+      const { writer, tree } = this.tree;
+      this.waiting = await this.database.query(
+        `SELECT entry, leaf, node FROM ${this.database.table('decision_entry')}
+         WHERE writer = $1 AND tree = $2 AND entry >= $3::int8 ORDER BY entry LIMIT ${partsAtOnce}`,
+        [writer, tree, this.next],
+      );
+      this.isEnd = this.waiting.length < partsAtOnce;
+      this.next = (this.waiting.at(-1)?.entry ?? this.next) + 1;
+    }
+    return this.waiting[0];
+  }
+
+  take(): void {
+    this.waiting.shift();
+  }
+}
+
+async function readTree(
   database: PostgresDatabase,
-  { writer, id_writer, instance, tree, first, beyond, entries, frontier, start, upto }: TreeRow,
-  verification: ProofSink,
+  row: TreeRow,
+  sink: ProofSink,
   withTexts: boolean,
+  rowsAtOnce: number,
 ): Promise<void> {
+  const { writer, instance, tree, first, beyond } = row;
   const table = (name: string) => database.table(name);
   const place = `writer ${writer} (${instance})`;
-  const begun = Frontier.decode(entries, frontier);
-  verification.begin({
-    journal: `${writer}`,
-    tree,
-    place,
-    begun,
-    start: start ?? Math.max(first, upto + 1),
-    writer: id_writer,
-  });
+  let { entries } = row;
+  begin(sink, row, place);
   const gaps = await database.query<StoredProofGap>(
     `SELECT after, lost, since, until, cause, entry, node FROM ${table('decision_gap')}
      WHERE writer = $1 AND entry >= $2::int8 AND after >= $3::int8 - 1 AND after < $4::int8 ORDER BY entry`,
     [writer, entries, first, beyond],
   );
-  const removed = await database.query<TreeEntry & { entry: number }>(
-    `SELECT entry, leaf, node FROM ${table('decision_entry')}
-     WHERE writer = $1 AND tree = $2 AND entry >= $3::int8 ORDER BY entry`,
-    [writer, tree, entries],
-  );
-  const besidesUpTo = (entry: number) => {
+  let removed = new RemovedEntries(database, row, entries);
+  let next = entries;
+  const besidesUpTo = async (entry: number) => {
     for (;;) {
-      const [gap, gone] = [gaps[0], removed[0]];
-      const next = Math.min(gap?.entry ?? entry, gone?.entry ?? entry);
-      if (next >= entry) return;
-      if (gap?.entry === next) verification.gap(gaps.shift()!);
-      if (gone?.entry === next) {
-        verification.removed(next, gone.leaf, gone.node);
-        removed.shift();
+      const [gap, gone] = [gaps[0], await removed.peek()];
+      const least = Math.min(gap?.entry ?? entry, gone?.entry ?? entry);
+      if (least >= entry) return;
+      if (gap?.entry === least) await sink.gap(gaps.shift()!);
+      if (gone?.entry === least) {
+        await sink.removed(least, gone.leaf, gone.node);
+        removed.take();
       }
+      next = least + 1;
     }
   };
-  let after = entries - 1;
+  /** Where the retention went on while the tree was read, what is missing was removed by it. */
+  const goOnBehindRetention = async () => {
+    const [now] = await readTrees(database, writer, tree);
+    if (now === undefined || now.note === null || now.entries <= Math.max(entries, next)) return;
+    entries = now.entries;
+    await sink.checkpoint(now.note, `writer ${writer}`);
+    begin(sink, now, place);
+    while (gaps[0] !== undefined && (gaps[0].entry ?? 0) < entries) gaps.shift();
+    removed = new RemovedEntries(database, row, entries);
+    next = entries;
+  };
+  let last = { entry: entries - 1, first: Number.MAX_SAFE_INTEGER };
   for (;;) {
     const rows = await database.query<Row>(
       `SELECT first, count, entry, nodes, leaves, salts${withTexts ? ', records' : ', NULL::text AS records'}
        FROM ${table('decision_group')}
-       WHERE writer = $1 AND entry > $2::int8 AND first >= $3::int8 AND first < $4::int8
-       ORDER BY entry LIMIT ${rowsAtOnce}`,
-      [writer, after, first, beyond],
+       WHERE writer = $1 AND entry >= $2::int8 AND (entry, first) > ($2::int8, $3::int8)
+         AND first >= $4::int8 AND first < $5::int8
+       ORDER BY entry, first LIMIT ${rowsAtOnce}`,
+      [writer, last.entry, last.first, first, beyond],
     );
-    for (const row of rows) {
-      const texts = row.records === null ? undefined : textsOf(row.records);
-      const groups = groupsOfRow(row);
+    for (const each of rows) {
+      const texts = each.records === null ? undefined : textsOf(each.records);
+      const groups = groupsOfRow(each);
       for (const [i, { salts, ...group }] of groups.entries()) {
-        besidesUpTo(group.entry);
+        await besidesUpTo(group.entry);
+        if (group.entry > next) {
+          await goOnBehindRetention();
+          await besidesUpTo(group.entry);
+        }
+        if (group.entry < entries) continue;
         const text = texts?.[i];
-        await verification.group({ ...group, salts: salts ?? null, ...(text !== undefined && { text }) });
+        await sink.group({ ...group, salts: salts ?? null, ...(text !== undefined && { text }) });
+        next = group.entry + 1;
       }
-      if ((texts !== undefined && texts.length !== groups.length) || row.count !== recordsIn(groups))
-        verification.unreadable(place, row.first, row.first + row.count - 1);
-      after = row.entry;
+      if ((texts !== undefined && texts.length !== groups.length) || each.count !== recordsIn(groups))
+        sink.unreadable(place, each.first, each.first + each.count - 1);
+      last = each;
     }
     if (rows.length < rowsAtOnce) break;
   }
-  besidesUpTo(Number.MAX_SAFE_INTEGER);
+  await besidesUpTo(Number.MAX_SAFE_INTEGER);
+  await goOnBehindRetention();
+  await besidesUpTo(Number.MAX_SAFE_INTEGER);
+}
+
+function begin(sink: ProofSink, row: TreeRow, place: string): void {
+  const { writer, id_writer, tree, first, entries, frontier, start, upto } = row;
+  sink.begin({
+    journal: `${writer}`,
+    tree,
+    place,
+    begun: Frontier.decode(entries, frontier),
+    start: start ?? Math.max(first, upto + 1),
+    writer: id_writer,
+  });
 }
 
 /** The texts of the groups of a row: each begins with the line that its records share. */

@@ -3,6 +3,7 @@ import { Integer, Part, Parts, Text, Texts, Time } from '../../answers/members.j
 import { RecordErasure } from '../erasure/record-erasure.js';
 import type { CertifiedKey } from './log-keys.js';
 import type { StoredTree } from './merkle-tree.js';
+import type { ProvenRecords } from './proof-sink.js';
 import type { StoredCheckpoint } from './stored-checkpoint.js';
 
 export class LogCheckpoint {
@@ -149,6 +150,9 @@ export interface StoredProofs {
     readonly sequence: number;
     readonly time: string;
   }): Promise<ProvedGroup | 'pending' | undefined>;
+
+  /** The records with what proves them, to be verified elsewhere. */
+  records(): Promise<ProvenRecords>;
 
   /** All keys that signed what is kept. */
   keys(): Promise<readonly CertifiedKey[]>;

@@ -49,33 +49,51 @@ export interface TreePart {
   readonly writer: number;
 }
 
-/** Hears what a log has, in order: all checkpoints, then each part of a tree with its entries. */
+/**
+ * Hears what a log has, in order: all checkpoints, then each part of a tree with its entries. An anchor can come later, too: what it is
+ * about was removed while the log was read.
+ */
 export interface ProofSink {
   /** A checkpoint or an anchor; `beside`: what the store says of it. */
-  checkpoint(note: string, place: string, beside?: Pick<StoredCheckpoint, 'entries' | 'sequence' | 'time'>): void;
+  checkpoint(
+    note: string,
+    place: string,
+    beside?: Pick<StoredCheckpoint, 'entries' | 'sequence' | 'time'>,
+  ): void | Promise<void>;
   /** Records that nothing proves, since an earlier release recorded them. */
   unprovedRecords(count: number): void;
   begin(part: TreePart): void;
   group(group: StoredProofGroup): void | Promise<void>;
-  gap(gap: StoredProofGap): void;
+  gap(gap: StoredProofGap): void | Promise<void>;
   /** An entry of which the retention left the hashes alone, since older ones are kept. */
-  removed(entry: number, leaf: TreeHash, node: Buffer): void;
+  removed(entry: number, leaf: TreeHash, node: Buffer): void | Promise<void>;
   /** Records behind the end of a part, where none can be. */
   beyond(place: string, sequence: number, through: number): void;
   /** A part of which not even the beginning can be read. */
   unreadable(place: string, sequence: number, through: number): void;
 }
 
-/** A log that proves itself, where it lies. */
-export interface ProvenSource {
+export interface ReadOptions {
+  /** Whether the records are asked for, too, and not their hashes alone. */
+  readonly withTexts: boolean;
+  /** Most rows that are read at once: a service that decides meanwhile reads few. */
+  readonly rowsAtOnce?: number;
+}
+
+/** The records of a log as it is now, with all that proves them; what is committed later is not in it. */
+export interface ProvenRecords {
   /** The keys that signed in it. */
   readonly keys: readonly CertifiedKey[];
   /** Why the records cannot be read, but only their structure; undefined where they can. */
   readonly locked: Error | undefined;
+  /** Gives all of it to the sink. */
+  read(sink: ProofSink, options: ReadOptions): Promise<void>;
+}
+
+/** A log that proves itself, where it lies. */
+export interface ProvenSource extends ProvenRecords {
   /** Whether it has the trees of all writers. */
   readonly isWhole: boolean;
   /** The checkpoints of the fleet, as they were before the log was looked at. */
   readonly fleetCheckpoints: readonly (FleetCheckpointName & { readonly note: string })[];
-  /** Gives all of it to the sink; `withTexts`: the records, too. */
-  read(sink: ProofSink, withTexts: boolean): Promise<void>;
 }

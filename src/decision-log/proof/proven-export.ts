@@ -12,6 +12,8 @@
  *
  * Bytes are in base64. Keys and checkpoints come first.
  */
+import { once } from 'node:events';
+import { PassThrough, type Readable } from 'node:stream';
 import { Turns } from '../../turns/turns.js';
 import type { DecisionRecord } from '../decision-record.js';
 import { matchingRecords, type RecordFilter } from '../record-filter.js';
@@ -19,7 +21,7 @@ import { hasSalt, saltBytes } from './group-hashes.js';
 import type { CertifiedKey } from './log-keys.js';
 import type { LogVerification } from './log-verification.js';
 import { Frontier, hashBytes, type TreeHash } from './merkle-tree.js';
-import type { ProofSink, StoredProofGap, StoredProofGroup, TreePart } from './proof-sink.js';
+import type { ProofSink, ProvenRecords, StoredProofGap, StoredProofGroup, TreePart } from './proof-sink.js';
 
 /** Bytes of lines that wait before they are written. */
 const pieceLength = 64 * 1024;
@@ -32,19 +34,19 @@ export class UnprovenLog extends Error {
 /** Writes the export. `write` resolves when more may be written. */
 export class ProvenExport implements ProofSink {
   private waiting = '';
-  private readonly turns = new Turns();
 
   constructor(
     private readonly write: (text: string) => Promise<void>,
     private readonly filter: RecordFilter,
+    private readonly turns: Turns,
   ) {}
 
   key(key: CertifiedKey): void {
     this.line(key);
   }
 
-  checkpoint(note: string): void {
-    this.line({ checkpoint: note });
+  checkpoint(note: string): void | Promise<void> {
+    return this.line({ checkpoint: note });
   }
 
   unprovedRecords(count: number): void {
@@ -63,22 +65,27 @@ export class ProvenExport implements ProofSink {
     const found = new Map<number, DecisionRecord>();
     for await (const record of matchingRecords({ first, records: text }, this.filter, this.turns))
       found.set(record.sequence, record);
-    const records = Array.from({ length: count }, (_, i) => {
+    // Written one by one, since a group can have a megabyte.
+    let line = `{"entry":${entry},"first":${first},"records":[`;
+    for (let i = 0; i < count; i++) {
       const record = found.get(first + i);
-      if (record === undefined) return leaves.toString('base64', i * hashBytes, (i + 1) * hashBytes);
-      if (!hasSalt(salts, i)) return { leaf: leaves.toString('base64', i * hashBytes, (i + 1) * hashBytes), record };
-      return { salt: salts.toString('base64', i * saltBytes, (i + 1) * saltBytes), record };
-    });
-    this.line({ entry, first, records });
-    if (this.waiting.length >= pieceLength) await this.flush();
+      const leaf = () => leaves.toString('base64', i * hashBytes, (i + 1) * hashBytes);
+      let each: object | string;
+      if (record === undefined) each = leaf();
+      else if (!hasSalt(salts, i)) each = { leaf: leaf(), record };
+      else each = { salt: salts.toString('base64', i * saltBytes, (i + 1) * saltBytes), record };
+      line += `${i === 0 ? '' : ','}${JSON.stringify(each)}`;
+      if (this.turns.isOver) await this.turns.next();
+    }
+    await this.add(`${line}]}\n`);
   }
 
-  gap({ after, lost, since, until, cause, entry }: StoredProofGap): void {
-    this.line({ entry, gap: { after, cause, lost, since, until } });
+  gap({ after, lost, since, until, cause, entry }: StoredProofGap): void | Promise<void> {
+    return this.line({ entry, gap: { after, cause, lost, since, until } });
   }
 
-  removed(entry: number, leaf: TreeHash): void {
-    this.line({ entry, leaf: leaf.toString('base64') });
+  removed(entry: number, leaf: TreeHash): void | Promise<void> {
+    return this.line({ entry, leaf: leaf.toString('base64') });
   }
 
   beyond(place: string): void {
@@ -90,12 +97,17 @@ export class ProvenExport implements ProofSink {
   }
 
   async end(): Promise<void> {
-    this.line({ end: true });
+    await this.line({ end: true });
     await this.flush();
   }
 
-  private line(value: object): void {
-    this.waiting += `${JSON.stringify(value)}\n`;
+  private line(value: object): void | Promise<void> {
+    return this.add(`${JSON.stringify(value)}\n`);
+  }
+
+  private add(line: string): void | Promise<void> {
+    this.waiting += line;
+    if (this.waiting.length >= pieceLength) return this.flush();
   }
 
   private async flush(): Promise<void> {
@@ -103,6 +115,45 @@ export class ProvenExport implements ProofSink {
     this.waiting = '';
     await this.write(text);
   }
+}
+
+/**
+ * Writes the records with what proves them. Of those that the filter leaves out it writes the hashes alone.
+ *
+ * @param write resolves when more may be written
+ * @throws UnprovenLog when the log is damaged
+ */
+export async function writeProvenExport(
+  { keys, read }: ProvenRecords,
+  filter: RecordFilter,
+  write: (text: string) => Promise<void>,
+  { rowsAtOnce, turns = new Turns() }: { readonly rowsAtOnce?: number; readonly turns?: Turns } = {},
+): Promise<void> {
+  const written = new ProvenExport(write, filter, turns);
+  for (const key of keys) written.key(key);
+  await read(written, { withTexts: true, ...(rowsAtOnce !== undefined && { rowsAtOnce }) });
+  await written.end();
+}
+
+/** An export has time, decisions do not: it waits this long before each turn, of which most take a millisecond. */
+const pauseMs = 3;
+/** Rows that a service reads at once: they become strings at once, half a megabyte in less than a millisecond. */
+const fewRows = 4;
+
+/** The same beside decisions, as a stream; who destroys it ends it. It is destroyed with the error of what is wrong. */
+export function provenExportStream(records: ProvenRecords, filter: RecordFilter): Readable {
+  const stream = new PassThrough();
+  const ended = new AbortController();
+  stream.once('close', () => ended.abort());
+  const write = async (text: string) => {
+    ended.signal.throwIfAborted();
+    if (!stream.write(text)) await once(stream, 'drain', { signal: ended.signal });
+  };
+  writeProvenExport(records, filter, write, { rowsAtOnce: fewRows, turns: new Turns(pauseMs) }).then(
+    () => stream.end(),
+    (error: Error) => stream.destroy(error),
+  );
+  return stream;
 }
 
 /** A line of an export that has another form. */

@@ -1,15 +1,21 @@
 import type { CheckpointRange, ProvedGroup, StoredProofs } from '../proof/decision-proofs.js';
 import { type CertifiedKey, mergedKeys } from '../proof/log-keys.js';
 import type { StoredTree } from '../proof/merkle-tree.js';
+import type { ProvenRecords } from '../proof/proof-sink.js';
 import type { StoredCheckpoint } from '../proof/stored-checkpoint.js';
 import { isProven } from './journal-format.js';
 import { JournalFilesTree, provableEntries, readCheckpoints, readSigningKeys } from './journal-trees.js';
 import type { LogView } from './log-view.js';
+import { provenJournal } from './verify-journal.js';
 
 /** What the files of a journal have to prove it with. */
 export class JournalProofs implements StoredProofs {
-  /** @param own the keys of this process, which are in no file before its first record */
+  /**
+   * @param path of the file that is open
+   * @param own the keys of this process, which are in no file before its first record
+   */
   constructor(
+    private readonly path: string,
     private readonly view: () => Promise<LogView>,
     private readonly own: () => readonly CertifiedKey[],
   ) {}
@@ -46,6 +52,10 @@ export class JournalProofs implements StoredProofs {
       const { salts } = coding.decode(row);
       return salts === null ? undefined : { ...group, salts, provable };
     });
+  }
+
+  records(): Promise<ProvenRecords> {
+    return provenJournal(this.view, this.path);
   }
 
   async keys(): Promise<readonly CertifiedKey[]> {

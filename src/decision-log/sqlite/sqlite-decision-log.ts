@@ -119,6 +119,11 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
   constructor(private readonly options: SqliteDecisionLogOptions) {
     super();
     this.path = decisionLogPath(options.databasePath);
+    this.proofs = new JournalProofs(
+      this.path,
+      () => readable(this.view()),
+      () => this.publishedKeys,
+    );
     this.group = new GroupCommit((group) => this.commit(group), options.instance);
     this.queueLimit = options.queueLimit ?? defaultQueueLimit;
     this.bulkRoom = new BulkRoom(this.queueLimit);
@@ -267,10 +272,7 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
     return readable(scanView(await this.view(), orders, signal));
   }
 
-  readonly proofs = new JournalProofs(
-    () => readable(this.view()),
-    () => this.publishedKeys,
-  );
+  readonly proofs: JournalProofs;
 
   get fleetSigner(): NoteSigner | undefined {
     return this.keys?.fleet ?? this.keys?.signer;

@@ -1,4 +1,6 @@
 /** P5: proofs that the log gives are verified by what the documentation says, with public keys alone. Run for each kind of log. */
+import { once } from 'node:events';
+import { text as readText } from 'node:stream/consumers';
 import { expect, it } from 'vitest';
 import type { DecisionLog } from '../../../src/decision-log/decision-log.js';
 import type { DecisionRecord } from '../../../src/decision-log/decision-record.js';
@@ -6,9 +8,13 @@ import { openCheckpoint } from '../../../src/decision-log/proof/checkpoint.js';
 import type { DecisionProof } from '../../../src/decision-log/proof/decision-proofs.js';
 import { entryOfGroup, leafHash, rootOfGroupPath } from '../../../src/decision-log/proof/group-hashes.js';
 import { trustedKeys } from '../../../src/decision-log/proof/log-keys.js';
+import { LogVerification } from '../../../src/decision-log/proof/log-verification.js';
 import { isConsistent, rootOfInclusion, type TreeHash } from '../../../src/decision-log/proof/merkle-tree.js';
+import type { ProofSink, ReadOptions } from '../../../src/decision-log/proof/proof-sink.js';
 import { pageOfCheckpoints, proveConsistency, proveDecision } from '../../../src/decision-log/proof/prove.js';
+import { provenExportStream, verifyExport } from '../../../src/decision-log/proof/proven-export.js';
 import type { NoteKey } from '../../../src/decision-log/proof/signed-note.js';
+import { readFilter } from '../../../src/decision-log/record-filter.js';
 import { wholeText } from '../../../src/decision-log/record-texts.js';
 import { append, everything } from '../many-records.js';
 
@@ -99,5 +105,45 @@ export function proofsSuite(home: ProofHome): void {
     await expect(pageOfCheckpoints(proofs, { limit: 1, cursor: 'x' })).rejects.toMatchObject({
       code: 'invalid_request',
     });
+  });
+
+  it('are exported as a stream, which goes on when its reader does, and ends with it', async () => {
+    const log = await home.start();
+    await append(log, 900, (i) => ({ now: Date.now(), subject: `s${i % 3}`, attributes: { text: 'x'.repeat(400) } }));
+    await home.checkpoint(log);
+    const keys = await log.proofs.keys();
+    for (const query of [{}, { subject: 's1' }]) {
+      const text = await readText(provenExportStream(await log.proofs.records(), readFilter(query, {})));
+      async function* lines() {
+        yield* text.trimEnd().split('\n');
+      }
+      const begin = () => new LogVerification({ keys: trustedKeys(keys), depth: 'content' });
+      const { report } = await verifyExport(lines(), begin);
+      expect(report).toMatchObject({ records: 900, unsigned: 0, findings: [] });
+      expect(text.match(/"salt"/g)).toHaveLength(query.subject === undefined ? 900 : 300);
+    }
+    const { read } = await log.proofs.records();
+    let groups = 0;
+    const counted = (sink: ProofSink): ProofSink =>
+      new Proxy(sink, {
+        get: (target, name) => {
+          if (name === 'group') groups++;
+          const value = Reflect.get(target, name);
+          return typeof value === 'function' ? value.bind(target) : value;
+        },
+      });
+    const records = {
+      keys: [],
+      locked: undefined,
+      read: (sink: ProofSink, options: ReadOptions) => read(counted(sink), options),
+    };
+    const unread = provenExportStream(records, readFilter({}, {}));
+    await once(unread, 'readable');
+    // Nobody takes what it has: it waits, with a small part of the log.
+    const closed = once(unread, 'close');
+    unread.destroy();
+    await closed;
+    expect(groups).toBeGreaterThan(0);
+    expect(groups).toBeLessThan(60);
   });
 }
