@@ -148,11 +148,11 @@ def verify(lines, trusted):
         elif "tree" in value:
             frontier, tree = base64.b64decode(value["frontier"]), value["tree"]
             nodes = [frontier[at : at + 32] for at in range(0, len(frontier), 32)]
-            size, known = value["entries"], trees.get(tree)
-            if known is not None and (known[0] != size or root_of(known[1]) != root_of(nodes)):
+            size, (known_size, known_nodes) = value["entries"], trees.get(tree, (0, []))
+            if size > known_size and anchors.get(tree, (0,))[0] < size:
+                raise Fault(f"sequence {last_of.get(tree, 0) + 1}: {size - known_size} entries are missing, and no signed note says why")
+            if size < known_size or size == known_size and root_of(known_nodes) != root_of(nodes):
                 raise Fault(f"sequence {value['start']}: the tree does not go on where it ended")
-            if known is None and size > 0 and anchors.get(tree, (0,))[0] < size:
-                raise Fault(f"sequence 1: {size} entries are missing, and no signed note says why")
             last = value["start"] - 1
         elif "unproved" not in value and "end" not in value:
             if value["entry"] != size:

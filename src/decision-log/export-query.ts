@@ -16,4 +16,12 @@ export class ExportQuery extends DecisionFilters {
   @IsOptional()
   @IsIn(expansions)
   readonly expand?: Expansion;
+
+  /**
+   * `true`: all records, the oldest first, with what proves them: salts, checkpoints, and the hashes of records that the filters leave
+   * out. It wants the scope for all policy sets, and goes without `format=csv`, `filter` and `expand`.
+   */
+  @IsOptional()
+  @IsIn(['true'])
+  readonly proof?: 'true';
 }

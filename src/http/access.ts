@@ -39,8 +39,8 @@ declare module 'fastify' {
     isPage?: boolean;
     /** A POST that needs no body, only its content type. */
     bodyOptional?: boolean;
-    /** The answer is about all policy sets together, so the scope must be for all sets. */
-    allSets?: boolean;
+    /** The answer is about all policy sets together, so the scope must be for all sets; a name: with this query parameter. */
+    allSets?: boolean | string;
     /** The path exists and this method does not: the answer is 405. */
     wrongMethod?: boolean;
     /** What the OpenAPI document says about the route; a route without one is left out of the document. */
@@ -71,7 +71,7 @@ export const Requires = (
   beside: {
     readonly limit?: LimitName;
     readonly audit?: AuditEventType;
-    readonly allSets?: true;
+    readonly allSets?: true | string;
     readonly bodyOptional?: true;
   } = {},
 ): MethodDecorator => addRouteConfig({ access, ...beside });

@@ -200,7 +200,8 @@ export class Gate {
     reply: FastifyReply,
   ): VerdictError | undefined {
     if (access === 'authenticated' || access === 'public') return undefined;
-    const { allSets = false } = request.routeOptions.config;
+    const { allSets: named = false } = request.routeOptions.config;
+    const allSets = typeof named === 'string' ? Object.hasOwn(request.query as object, named) : named;
     const has = allSets ? caller.grants.policySets(access) === 'all' : caller.grants.has(access);
     if (has) {
       const { set } = request.params as { set?: string };

@@ -99,6 +99,7 @@ describe('what is answered is what the OpenAPI document says', () => {
     ['get /v1/decisions/stats', 400, '/v1/decisions/stats?bucket=year'],
     ['get /v1/decisions/export', 200, '/v1/decisions/export?format=ndjson'],
     ['get /v1/decisions/export', 200, '/v1/decisions/export?format=csv'],
+    ['get /v1/decisions/export', 200, '/v1/decisions/export?proof=true'],
     ['get /v1/decisions/export', 400, '/v1/decisions/export?format=xml'],
     // What a stream answers with is tested over sockets, for it has no end (decision-stream.test.ts).
     ['get /v1/decisions/stream', 400, '/v1/decisions/stream?expand=all'],

@@ -187,6 +187,16 @@ describe('a caller who is limited to invoices', () => {
     expect((await keyed.as('prometheus', 'GET', url)).body).toContain('salaries');
   });
 
+  it('gets no export that proves the log, since it shows how much all sets decide', async () => {
+    const refused = await keyed.as('clerk', 'GET', '/v1/decisions/export?proof=true');
+    expect(refused.statusCode).toBe(403);
+    expect(refused.json().detail).toContain('for all policy sets');
+    const given = await keyed.as('clerk', 'GET', '/v1/decisions/export?proof=');
+    expect(given.statusCode).toBe(403);
+    expect((await keyed.as('admin', 'GET', '/v1/decisions/export?proof=true')).body).toMatch(/\{"end":true\}\n$/);
+    expect((await keyed.as('clerk', 'GET', '/v1/decisions/export')).statusCode).toBe(200);
+  });
+
   it('reads no audit event about another set, or about the service', async () => {
     await keyed.as('admin', 'GET', '/v1/decisions?policySet=salaries');
     await keyed.inject({ method: 'GET', url: '/v1/decisions' });

@@ -154,8 +154,8 @@ function addExport(log: Command, reading: LogReading): void {
     .addOption(
       new Option(
         '--proof',
-        'the oldest first, with what proves them: salts, checkpoints, and hashes of what is left out (NDJSON, from a database)',
-      ).conflicts(['url', 'filter', 'expand']),
+        'the oldest first, with what proves them: salts, checkpoints, and hashes of what is left out (NDJSON)',
+      ).conflicts(['filter', 'expand']),
     )
     .action((options: ExportOptions) => {
       const { output: format, expand, about } = options;
@@ -165,9 +165,13 @@ function addExport(log: Command, reading: LogReading): void {
       }
       if (options.proof === true) {
         if (format === 'csv') throw new UsageError('an export with its proof is NDJSON');
-        return reading.exportProof(options.database, filtersOf(options));
+        if (options.url === undefined) return reading.exportProof(options.database, filtersOf(options));
       }
-      const query: ExportQuery = { ...filtersOf(options), format, ...(expand !== undefined && { expand }) };
+      const query: ExportQuery = {
+        ...filtersOf(options),
+        ...(options.proof === true ? { proof: 'true' } : { format }),
+        ...(expand !== undefined && { expand }),
+      };
       return reading.run(options, async (source, signal) => {
         const records = Readable.from(source.export(query), { objectMode: false });
         await pipeline(records, process.stdout, { signal, end: false });
