@@ -14,7 +14,7 @@ RUN npm ci --ignore-scripts --no-fund --no-audit
 COPY tsconfig.json tsconfig.build.json ./
 COPY src ./src
 COPY build ./build
-RUN npm run build
+RUN npm run build:service
 # Copied below with its owner: volumes that are mounted there take it over.
 RUN mkdir data
 
