@@ -11,9 +11,10 @@ const self = fileURLToPath(import.meta.url);
 const lastAnswer = '\r\nConnection: close\r\n';
 
 /**
- * Asks for `seconds`; the `bodies` are sent in turn (POST, JSON).
+ * Asks for `seconds`; the `bodies` are sent in turn (POST, JSON). With `pace` it asks so often a second, whatever the answers take,
+ * and an answer's time counts from when its question was due.
  *
- * @param {{ url: string, bodies: string[], connections?: number, seconds: number, headers?: Record<string, string> }} spec
+ * @param {{ url: string, bodies: string[], connections?: number, seconds: number, pace?: number, headers?: Record<string, string> }} spec
  * @returns {Promise<{ total: number, failed: number, rate: number, p50: number, p99: number, max: number }>} answers,
  *   those of them that were not 200, answers a second, and milliseconds that an answer took
  */
@@ -36,7 +37,7 @@ if (process.argv[1] === self) {
   process.stdout.write(JSON.stringify(result), () => process.exit());
 }
 
-async function ask({ url, bodies, connections = 64, seconds, headers = {} }) {
+async function ask({ url, bodies, connections = 64, seconds, pace, headers = {} }) {
   const { hostname, port, host, pathname } = new URL(url);
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   const head = `POST ${pathname} HTTP/1.1\r\nHost: ${host}\r\nContent-Type: application/json\r\n${lines.join('')}`;
@@ -48,21 +49,25 @@ async function ask({ url, bodies, connections = 64, seconds, headers = {} }) {
   let asked = 0;
   const started = performance.now();
   const ends = started + seconds * 1000;
-  const lane = () =>
+  const lane = (_, number) =>
     new Promise((resolve, reject) => {
       let socket;
       let sent = 0;
       let answer = Buffer.alloc(0);
+      let due = number;
+      const write = () => socket.write(requests[asked++ % requests.length]);
       const send = () => {
-        sent = performance.now();
+        sent = pace === undefined ? performance.now() : started + (due / pace) * 1000;
+        due += connections;
         if (sent >= ends) {
-          socket.destroy();
+          socket.off('close', closed).destroy();
           resolve();
-        } else socket.write(requests[asked++ % requests.length]);
+        } else if (sent > performance.now()) setTimeout(write, sent - performance.now());
+        else write();
       };
+      const closed = () => reject(new Error('the connection was closed'));
       const open = () => {
         socket = connect({ host: hostname, port: Number(port), noDelay: true });
-        const closed = () => reject(new Error('the connection was closed'));
         socket.on('connect', send).on('error', reject).on('close', closed);
         socket.on('data', (chunk) => {
           answer = answer.length === 0 ? chunk : Buffer.concat([answer, chunk]);

@@ -5,6 +5,7 @@
 //   npm run bench:log -- --conditions --rows 200000                // instead, conditions over records (log-conditions.mjs)
 //   npm run bench:log -- --encryption --rounds 15                 // instead, what encryption adds (log-encryption.mjs)
 //   npm run bench:log -- --verify --rows 200000                    // instead, what its proof costs (log-verify.mjs)
+//   npm run bench:log -- --followers                               // instead, what decisions notice of streams (log-followers.mjs)
 //   npm run bench:log -- --postgres                                // instead, the log that replicas share (log-on-postgres.mjs)
 //
 // Records arrive at a fixed rate, spread over the milliseconds, as from 64 connections or more. `rows` records are in
@@ -32,6 +33,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '7' },
     conditions: { type: 'boolean', default: false },
     encryption: { type: 'boolean', default: false },
+    followers: { type: 'boolean', default: false },
     postgres: { type: 'boolean', default: false },
     verify: { type: 'boolean', default: false },
     writers: { type: 'string', default: '20' },
@@ -51,6 +53,11 @@ if (values.postgres) {
     const [rows, rounds, seconds] = [values.rows, values.rounds, values.seconds ?? 4].map(Number);
     await logOnPostgres({ rows, rounds, seconds });
   }
+  process.exit();
+}
+if (values.followers) {
+  const { logFollowers } = await import('./log-followers.mjs');
+  await logFollowers({ rounds: Number(values.rounds), seconds: Number(values.seconds ?? 5) });
   process.exit();
 }
 if (values.conditions) {

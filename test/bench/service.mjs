@@ -48,9 +48,9 @@ export async function endAll(children) {
  *
  * @returns what `load` says, and `cpu`: processor time of the process, user and system, all threads, in µs an answer
  */
-export async function measure({ child, url, headers }, { path, bodies, connections, seconds }) {
+export async function measure({ child, url, headers }, { path, bodies, connections, seconds, pace }) {
   const before = cpuMicroseconds(child.pid);
-  const result = await load({ url: url + path, bodies, connections, seconds, headers });
+  const result = await load({ url: url + path, bodies, connections, seconds, pace, headers });
   if (result.failed > 0) throw new Error(`${result.failed} requests failed`);
   return { ...result, cpu: (cpuMicroseconds(child.pid) - before) / result.total };
 }
