@@ -59,7 +59,9 @@ async function follow(url) {
 
 export async function logFollowers({ rounds, seconds }) {
   const directory = mkdtempSync(join(tmpdir(), 'verdict-bench-'));
-  const service = await startService(join(directory, 'verdict.sqlite'), 'sync', { VERDICT_SEARCH_RATE_LIMIT: '10000/s' });
+  const service = await startService(join(directory, 'verdict.sqlite'), 'sync', {
+    VERDICT_SEARCH_RATE_LIMIT: '10000/s',
+  });
   const ask = () => measure(service, { path: '/v1/decide', bodies, connections: 64, seconds, pace });
   const pairs = [];
   try {

@@ -121,7 +121,9 @@ m = ${matcher}
 /** The same combination with a plan that looks nothing up. */
 function scanning(combination: Combination): Combination {
   const { program, rules } = combination;
-  return { ...combination, plan: new Plan(rules, [], undefined, [], program.pickers, program.remaining, []) };
+  const { pickers, remaining } = program;
+  const nothing = { selectors: [], picking: 0, index: undefined, textColumns: [], pickedBy: [], words: [] };
+  return { ...combination, plan: new Plan(rules, { ...nothing, pickers, remaining }) };
 }
 
 function evaluateWith(combination: Combination, values: readonly Json[]) {

@@ -84,7 +84,10 @@ function narrow(universe: Universe, query: ReviewQuery, set: CompiledPolicySet):
     actions: action === undefined ? universe.actions : [action],
     contexts: attributes === undefined ? universe.contexts : [attributes],
     // A name that is asked about stands for itself.
-    witnesses: action === undefined ? witnesses : { ...witnesses, actions: new Map() },
+    witnesses:
+      action === undefined
+        ? witnesses
+        : { ...witnesses, actions: new Map(), samples: { ...witnesses.samples, actions: new Set() } },
   };
 }
 

@@ -12,7 +12,7 @@ import type { SearchQuery } from '../search/search-query.js';
 import { type ColumnUse, columnUses } from './column-use.js';
 import { Examiner, type Permission, requestOfPermission } from './examiner.js';
 import { limitsOf, textOf } from './residual.js';
-import type { Universe } from './universe.js';
+import { standsForOthers, type Universe } from './universe.js';
 
 /** A permission that a set gives. */
 export interface FoundPermission extends Permission {
@@ -98,10 +98,7 @@ export function* permissionsInSteps(
       const open = examiner.openColumns(context);
       for (const action of actions) {
         const query = { kind, ...known, action: { name: action }, attributes: context } as const;
-        const isWitness =
-          universe.witnesses.entities.has(other) ||
-          universe.witnesses.actions.has(action) ||
-          universe.witnesses.contexts.has(context);
+        const isWitness = standsForOthers(universe.witnesses, { entity: other, action, context });
         for (const entity of yield* among.find(query, open, isWitness)) {
           if (examined === maxQuestions || found.length === maxPermissions) return done(false);
           if (++examined % questionsPerStep === 0) yield;
@@ -155,7 +152,7 @@ class PossibleEntities {
   ) {
     this.groups = groupByType(entities);
     this.all = entities;
-    this.witnesses = entities.filter((entity) => witnesses.entities.has(entity));
+    this.witnesses = entities.filter((entity) => standsForOthers(witnesses, { entity }));
   }
 
   /** @param isWitness whether something else of the question stands for more than its name */

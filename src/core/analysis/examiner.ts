@@ -44,7 +44,7 @@ import {
 import { type Gap, type Shape, shapesOf } from './regions/pattern-shape.js';
 import { matchesAll } from './regions/regions.js';
 import { allOf, always, anyOf, never, type Residual, termOf } from './residual.js';
-import type { Universe, Witnesses } from './universe.js';
+import { standsForOthers, type Universe, type Witnesses } from './universe.js';
 
 /** One question: who, what, on what, and under which attributes of the request. */
 export interface Permission {
@@ -242,9 +242,8 @@ export class Examiner {
   /** The rules that some request of the question can match, in their order; undefined for all. */
   private candidates({ plan }: Combination): Iterable<number> | undefined {
     const { scope, unknown } = this;
-    if (plan.wantsText(unknown)) return undefined;
     const loose = new Set(this.witnessed.size === 0 ? unknown : [...unknown, ...this.looseColumns]);
-    const found = loose.size === 0 ? plan.candidates(scope) : finish(plan.candidatesOfPart(scope, loose));
+    const found = loose.size === 0 ? plan.candidates(scope) : finish(plan.reachedOfPart(scope, loose, unknown));
     return found === undefined ? undefined : found.rules.subarray(found.start, found.end);
   }
 
@@ -398,6 +397,7 @@ export class Examiner {
     const condition = this.conditionOf(expression, depth);
     if (condition !== undefined) return this.isKnown(condition, depth + 1);
     if (this.isAskedOfNames(expression)) return true;
+    if (expression.kind === 'call' && this.mustFail(expression, depth)) return true;
     if (expression.kind === 'call' && expression.name === 'has')
       return expression.args[0]?.kind !== 'item' && this.readsOf(expression).every((read) => !this.isOpen(read));
     switch (expression.kind) {
@@ -428,6 +428,18 @@ export class Examiner {
       default:
         return expression satisfies never;
     }
+  }
+
+  /** Whether an argument is known, and no text where a text is wanted: the call is an error whatever the others are. */
+  private mustFail({ name, args }: Extract<Expression, { kind: 'call' }>, depth: number): boolean {
+    const { roles, functions, customFunctions } = (this.main as Combination).environment;
+    const isOfRoles = roles.has(name);
+    const parameters = isOfRoles || customFunctions.has(name) ? undefined : functions.get(name)?.parameters;
+    if (!isOfRoles && parameters === undefined) return false;
+    return args.some((argument, at) => {
+      if (!isOfRoles && parameters?.[at]?.type !== 'string') return false;
+      return this.isKnown(argument, depth) && typeof this.valueOf(argument) !== 'string';
+    });
   }
 
   /** Whether the condition of `any`, `all` or `count` reads nothing but the item that requests could differ in. */
@@ -832,19 +844,24 @@ function tooManySteps(): Residual {
 
 const none: ReadonlySet<string> = new Set();
 
-/** The members of a question that are witnesses: `subject.id`. */
+/** The members of a question that stand for more than their names: `subject.id`. */
 function witnessedMembers(question: Permission, witnesses: Witnesses): ReadonlySet<string> {
-  const { entities, actions, contexts } = witnesses;
   const { subject, resource, action, context } = question;
-  if (!entities.has(subject) && !entities.has(resource) && !actions.has(action) && !contexts.has(context)) return none;
+  const standsForOne =
+    !standsForOthers(witnesses, { entity: subject, action, context }) &&
+    !standsForOthers(witnesses, { entity: resource });
+  if (standsForOne) return none;
+  const { samples } = witnesses;
   const members = new Set<string>();
   for (const part of ['subject', 'resource'] as const) {
     const entity = witnesses.entities.get(question[part]);
     if (entity?.id !== undefined) members.add(`${part}.id`);
     if (entity?.type !== undefined) members.add(`${part}.type`);
+    for (const member of samples.entities.get(question[part]) ?? []) members.add(`${part}.${member}`);
   }
-  if (witnesses.actions.has(question.action)) members.add('action.name');
-  for (const name of Object.keys(witnesses.contexts.get(question.context) ?? {})) members.add(`attributes.${name}`);
+  if (witnesses.actions.has(action) || samples.actions.has(action)) members.add('action.name');
+  const named = Object.keys(witnesses.contexts.get(context) ?? {});
+  for (const name of [...named, ...(samples.contexts.get(context) ?? [])]) members.add(`attributes.${name}`);
   return members;
 }
 

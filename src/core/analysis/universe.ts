@@ -12,7 +12,7 @@ import { type Named, type NamedEntity, namesInSteps } from '../search/names.js';
 import { isPlainText } from '../search/names-in-pattern.js';
 import { finish, itemsPerStep } from '../steps.js';
 import { asksForAttributes, collectNames, NameGroup, type NameGroups } from './name-group.js';
-import { type Witness, witnessesOf } from './witnesses.js';
+import { type WitnessesOfGroup, witnessesOf } from './witnesses.js';
 
 export interface Universe {
   readonly subjects: readonly Entity[];
@@ -36,6 +36,14 @@ export interface Witnesses {
   readonly entities: ReadonlyMap<Entity, WitnessedEntity>;
   readonly actions: ReadonlyMap<string, string>;
   readonly contexts: ReadonlyMap<JsonObject, Readonly<Record<string, string>>>;
+  readonly samples: Samples;
+}
+
+/** Names that are shown as they are, and of which nothing is said that is not true of all names of their region. */
+export interface Samples {
+  readonly entities: ReadonlyMap<Entity, readonly ('id' | 'type')[]>;
+  readonly actions: ReadonlySet<string>;
+  readonly contexts: ReadonlyMap<JsonObject, readonly string[]>;
 }
 
 /** Whom a witness stands for, in words, by the members that are one. */
@@ -61,16 +69,18 @@ export function universeOf(sets: readonly CompiledPolicySet[]): Universe {
 /** The universe of a set, or of two that are compared. */
 export function* universeInSteps(sets: readonly CompiledPolicySet[]): Generator<void, Universe> {
   const found = new Found();
+  const isStored = ({ type, id }: NamedEntity): boolean =>
+    id !== undefined && sets.some(({ entities }) => entities.find(type, id) !== undefined);
   for (const set of sets) if (isCombination(set.main)) yield* readSet(set, set.main, found);
   const [asking, asked] = [typesNamed('subject', found), typesNamed('resource', found)];
   for (const type of found.deniedTypes) {
     found.types.subject.set(type, undefined);
     found.types.resource.set(type, undefined);
   }
-  yield* findWitnesses(found);
+  yield* findWitnesses(found, isStored);
   for (const part of ['subject', 'resource'] as const) combine(part, found);
   for (const { entities } of sets) yield* addEntities(entities, found, asking, asked);
-  const { contexts, witnesses } = contextsOf(found);
+  const { contexts, witnesses, samples } = contextsOf(found);
   return {
     subjects: sortEntities(found.subjects),
     resources: sortEntities(found.resources),
@@ -78,13 +88,22 @@ export function* universeInSteps(sets: readonly CompiledPolicySet[]): Generator<
     contexts,
     limits: [...found.limits],
     rolesLeftOut: found.rolesLeftOut(),
-    witnesses: { entities: found.entityWitnesses, actions: found.actionWitnesses, contexts: witnesses },
+    witnesses: {
+      entities: found.entityWitnesses,
+      actions: found.actionWitnesses,
+      contexts: witnesses,
+      samples: { entities: found.entitySamples, actions: found.samplesOf('action.name'), contexts: samples },
+    },
     groups: found.groups,
     listed: found.listed,
   };
 }
 
 type EntityPart = 'subject' | 'resource';
+type IsStored = (entity: NamedEntity) => boolean;
+
+const noNames: ReadonlySet<string> = new Set();
+const never = (): boolean => false;
 
 class Found {
   readonly groups = new Map<string, NameGroup>();
@@ -92,8 +111,9 @@ class Found {
   readonly resources = new Map<string, Entity>();
   readonly actions = new Set<string>();
   readonly attributes = new Map<string, Set<string>>();
-  /** Names that stand in patterns, by their member, `subject.id`. */
-  readonly samples = new Map<string, Set<string>>();
+  /** Names that stand for their region, by their member, `subject.id`. */
+  readonly samples = new Map<string, ReadonlySet<string>>();
+  readonly entitySamples = new Map<Entity, readonly ('id' | 'type')[]>();
   /** Types and ids that are combined, with what they stand for if they are witnesses. */
   readonly types: Record<EntityPart, Map<string, string | undefined>> = { subject: new Map(), resource: new Map() };
   readonly ids: Record<EntityPart, Map<string, string | undefined>> = { subject: new Map(), resource: new Map() };
@@ -117,6 +137,10 @@ class Found {
       }
     }
     return count;
+  }
+
+  samplesOf(member: string): ReadonlySet<string> {
+    return this.samples.get(member) ?? noNames;
   }
 
   of(part: EntityPart): Map<string, Entity> {
@@ -204,23 +228,25 @@ function addEntity(part: EntityPart, entity: Entity, found: Found): Entity {
 }
 
 /** Adds witnesses of what is compared with members and with templates. */
-function* findWitnesses(found: Found): Generator<void> {
+function* findWitnesses(found: Found, isStored: IsStored): Generator<void> {
   for (const part of ['subject', 'resource'] as const) {
     const templates = found.templatesOf(part);
     const [template] = templates;
     const members = [found.group(`${part}.id`), found.group(`${part}.type`)];
     const isAlone = templates.length === 1 && members.every((group) => group === undefined);
     if (template !== undefined && isAlone && template.members.every((member) => member.startsWith(`${part}.`))) {
-      yield* addWitnessesOfTemplate(part, template, found);
+      yield* addWitnessesOfTemplate(part, template, found, isStored);
     } else {
-      yield* addWitnessesOfMembers(part, templates, found);
+      yield* addWitnessesOfMembers(part, templates, found, isStored);
     }
   }
   found.listed.set('action.name', new Set(found.actions));
   const action = found.group('action.name') ?? new NameGroup('action.name', ['action.name'], undefined);
   const inTemplates = found.templatesOf('action');
   const isRead = found.groups.has('action.name') || inTemplates.length > 0;
-  for (const { text, standsFor } of yield* ownWitnesses(action, found.actions, inTemplates)) {
+  const { witnesses, samples } = yield* ownWitnesses(action, found.actions, inTemplates, never);
+  found.samples.set('action.name', new Set(samples));
+  for (const { text, standsFor } of witnesses) {
     found.actions.add(text);
     found.actionWitnesses.set(text, isRead ? standsFor : any);
   }
@@ -228,7 +254,8 @@ function* findWitnesses(found: Found): Generator<void> {
     const member = `attributes.${name}`;
     found.listed.set(member, new Set(values));
     const group = found.group(member) ?? new NameGroup(member, [member], undefined);
-    const witnesses = yield* ownWitnesses(group, values, found.templatesOf('attributes'));
+    const { witnesses, samples } = yield* ownWitnesses(group, values, found.templatesOf('attributes'), never);
+    found.samples.set(member, new Set(samples));
     found.attributeWitnesses.set(name, new Map(witnesses.map(({ text, standsFor }) => [text, standsFor])));
     for (const { text } of witnesses) values.add(text);
   }
@@ -239,26 +266,42 @@ function* ownWitnesses(
   group: NameGroup,
   names: Iterable<string>,
   templates: readonly NameGroup[],
-): Generator<void, readonly Witness[]> {
-  if (templates.length === 0) return yield* witnessesOf(group, names);
+  standsForItself: (name: string) => boolean,
+): Generator<void, WitnessesOfGroup> {
+  if (templates.length === 0) return yield* witnessesOf(group, names, standsForItself);
   // What a template puts together may be compared with a pattern: of those, a witness of its part says nothing.
   const apart = new NameGroup(group.key, group.members, undefined);
   for (const text of group.texts) apart.texts.add(text);
   for (const name of names) apart.texts.add(name);
   for (const [id, pattern] of group.patterns) apart.patterns.set(id, pattern);
-  const witnesses = yield* witnessesOf(apart, []);
+  const witnesses = yield* witnessesOf(apart, [], standsForItself);
   for (const id of apart.cut) group.cut.add(id);
   return witnesses;
 }
 
-function* addWitnessesOfTemplate(part: EntityPart, group: NameGroup, found: Found): Generator<void> {
-  for (const { text, standsFor } of yield* witnessesOf(group, [])) {
+function* addWitnessesOfTemplate(
+  part: EntityPart,
+  group: NameGroup,
+  found: Found,
+  isStored: IsStored,
+): Generator<void> {
+  const entityOf = (text: string): NamedEntity => {
     const changes = group.template === undefined ? undefined : changeOfToken(group.template, text);
     const valueAt = (member: string): string | undefined => {
       const to = changes?.find(({ path }) => path === `/${part}/${member}`)?.to;
       return typeof to === 'string' ? to : undefined;
     };
-    const [type, id] = [valueAt('type'), valueAt('id')];
+    return { type: valueAt('type'), id: valueAt('id') };
+  };
+  const { witnesses, samples } = yield* witnessesOf(group, [], (name) => isStored(entityOf(name)));
+  for (const name of samples) {
+    const { type, id } = entityOf(name);
+    const entity = found.of(part).get(keyOf({ ...(type !== undefined && { type }), id: id ?? anyId }));
+    if (entity === undefined) continue;
+    found.entitySamples.set(entity, [...(type === undefined ? [] : ['type' as const]), 'id']);
+  }
+  for (const { text, standsFor } of witnesses) {
+    const { type, id } = entityOf(text);
     const own = { ...(type !== undefined && { type }), id: id ?? anyId };
     if (found.of(part).has(keyOf(own))) continue;
     const entity = addEntity(part, own, found);
@@ -267,7 +310,12 @@ function* addWitnessesOfTemplate(part: EntityPart, group: NameGroup, found: Foun
   }
 }
 
-function* addWitnessesOfMembers(part: EntityPart, templates: readonly NameGroup[], found: Found): Generator<void> {
+function* addWitnessesOfMembers(
+  part: EntityPart,
+  templates: readonly NameGroup[],
+  found: Found,
+  isStored: IsStored,
+): Generator<void> {
   const [ids, types] = [found.ids[part], found.types[part]];
   for (const { type, id } of found.of(part).values()) {
     // Those of templates: their parts may come together with others.
@@ -280,7 +328,10 @@ function* addWitnessesOfMembers(part: EntityPart, templates: readonly NameGroup[
     const group = found.group(key);
     if (group === undefined && !isInTemplate(key) && names.size === 0) continue;
     found.listed.set(key, new Set(names.keys()));
-    const witnesses = yield* ownWitnesses(group ?? new NameGroup(key, [key], undefined), names.keys(), templates);
+    const own = group ?? new NameGroup(key, [key], undefined);
+    const standsForItself = member === 'id' ? (id: string) => isStored({ id }) : never;
+    const { witnesses, samples } = yield* ownWitnesses(own, names.keys(), templates, standsForItself);
+    found.samples.set(key, new Set(samples));
     for (const { text, standsFor } of witnesses) names.set(text, standsFor);
   }
 }
@@ -305,6 +356,10 @@ function combine(part: EntityPart, found: Found): void {
       if (left-- <= 0) return;
       const isNew = !found.of(part).has(keyOf(type === undefined ? { id } : { type, id }));
       const entity = addEntity(part, { ...(type !== undefined && { type }), id }, found);
+      const sampled = (['id', 'type'] as const).filter((member) =>
+        found.samplesOf(`${part}.${member}`).has(entity[member] ?? ''),
+      );
+      if (sampled.length > 0) found.entitySamples.set(entity, sampled);
       if (!isNew || (typeFor === undefined && idFor === undefined)) continue;
       found.entityWitnesses.set(entity, {
         ...(typeFor !== undefined && { type: typeFor }),
@@ -355,12 +410,15 @@ function* addEntities(
   }
 }
 
-function contextsOf({ attributes, attributeWitnesses }: Found): {
+function contextsOf(found: Found): {
   readonly contexts: readonly JsonObject[];
   readonly witnesses: Witnesses['contexts'];
+  readonly samples: Samples['contexts'];
 } {
   let contexts: JsonObject[] = [{}];
   const witnesses = new Map<JsonObject, Record<string, string>>();
+  const samples = new Map<JsonObject, readonly string[]>();
+  const { attributes, attributeWitnesses } = found;
   const smallestFirst = [...attributes].sort(
     ([one, { size }], [other, { size: otherSize }]) => size - otherSize || (one < other ? -1 : 1),
   );
@@ -374,11 +432,14 @@ function contextsOf({ attributes, attributeWitnesses }: Found): {
         if (standsFor !== undefined || before !== undefined) {
           witnesses.set(extended, { ...before, ...(standsFor !== undefined && { [name]: standsFor }) });
         }
+        const sampled = [...(samples.get(context) ?? [])];
+        if (found.samplesOf(`attributes.${name}`).has(value)) sampled.push(name);
+        if (sampled.length > 0) samples.set(extended, sampled);
         return extended;
       }),
     );
   }
-  return { contexts, witnesses };
+  return { contexts, witnesses, samples };
 }
 
 export function keyOf({ type, id }: Entity): string {
@@ -387,4 +448,16 @@ export function keyOf({ type, id }: Entity): string {
 
 function sortEntities(entities: ReadonlyMap<string, Entity>): readonly Entity[] {
   return [...entities].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, entity]) => entity);
+}
+
+/** Whether a part of a question stands for more than its name. */
+export function standsForOthers(
+  { entities, actions, contexts, samples }: Witnesses,
+  { entity, action, context }: { readonly entity?: Entity; readonly action?: string; readonly context?: JsonObject },
+): boolean {
+  return (
+    (entity !== undefined && (entities.has(entity) || samples.entities.has(entity))) ||
+    (action !== undefined && (actions.has(action) || samples.actions.has(action))) ||
+    (context !== undefined && (contexts.has(context) || samples.contexts.has(context)))
+  );
 }

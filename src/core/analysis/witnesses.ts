@@ -12,6 +12,15 @@ export interface Witness {
   readonly standsFor: string;
 }
 
+export interface WitnessesOfGroup {
+  readonly witnesses: readonly Witness[];
+  /**
+   * Names that are listed since they stand in patterns, and stand for all of their region, too: `GET` for all that `(GET)|(POST)`
+   * matches, which has no anchors.
+   */
+  readonly samples: readonly string[];
+}
+
 /** What a witness is called where nothing asks for more. */
 const preferred = ['any-other', 'any-other-name', 'none-of-these', 'some-other-name'];
 
@@ -20,16 +29,27 @@ const preferred = ['any-other', 'any-other-name', 'none-of-these', 'some-other-n
  * nothing, and if they cut too many regions none does: a witness says nothing about those.
  *
  * @param names names that are listed; those that only stand in patterns need no witness beside them
+ * @param standsForItself true for a name that has to be asked about by itself
  */
-export function* witnessesOf(group: NameGroup, names: Iterable<string>): Generator<void, readonly Witness[]> {
+export function* witnessesOf(
+  group: NameGroup,
+  names: Iterable<string>,
+  standsForItself: (name: string) => boolean,
+): Generator<void, WitnessesOfGroup> {
   const patterns: { readonly id: string; readonly text: string; readonly shapes: readonly Shape[] }[] = [];
   for (const [id, { function: name, text }] of group.patterns) {
     const shapes = shapesOf(name, text);
     if (shapes !== undefined) patterns.push({ id, text, shapes });
   }
   const inPatterns = new Set<string>();
+  /** Names of patterns that match no others: a region of such a pattern holds nothing that is not listed. */
+  const alone = new Set<string>();
   for (const { function: name, text } of group.patterns.values()) {
-    for (const named of namesInPattern(name, text).names) if (!group.texts.has(named)) inPatterns.add(named);
+    const found = namesInPattern(name, text);
+    for (const named of found.names) {
+      if (!group.texts.has(named) && !standsForItself(named)) inPatterns.add(named);
+      if (!found.matchesMore) alone.add(named);
+    }
   }
   const listed = new Set(group.texts);
   const samples: string[] = [];
@@ -57,10 +77,11 @@ export function* witnessesOf(group: NameGroup, names: Iterable<string>): Generat
   if (cut !== undefined) {
     for (const [at, { id }] of patterns.entries()) if (!cut.unsettled.includes(at)) group.cut.add(id);
   }
-  return (regions?.regions ?? []).map(({ witness, patterns: matching }) => {
+  const witnesses = (regions?.regions ?? []).map(({ witness, patterns: matching }) => {
     const within = cut === undefined ? [] : matching.map((at) => (patterns[at] as (typeof patterns)[number]).text);
     return { text: witness, standsFor: inWords([...new Set(within)]) };
   });
+  return { witnesses, samples: cut === undefined ? [] : samples.filter((name) => !alone.has(name)) };
 }
 
 /** Most patterns that are named. */

@@ -1,5 +1,5 @@
 /** How the rules that a request can match are found: by look-ups where the matcher lets them, else one by one. */
-import { walk } from '../matcher/ast.js';
+import { type Expression, walk } from '../matcher/ast.js';
 import type { Environment } from '../matcher/environment.js';
 import { LookUp } from '../matcher/look-up.js';
 import { printExpression } from '../matcher/print.js';
@@ -21,30 +21,49 @@ import {
 const maxLookUps = 50_000;
 const stepsPerLookUp = 8;
 
+/** What a plan is made of. */
+export interface PlanParts {
+  /** Those that stand for terms that pick candidates, then those of path patterns. */
+  readonly selectors: readonly Selector[];
+  /** How many of the selectors stand for terms that pick candidates. */
+  readonly picking: number;
+  /** Undefined if every rule is evaluated for every request. */
+  readonly index: RuleKeyIndex | undefined;
+  /** Columns of the request that must be texts, or a term that no look-up stands for fails before one that does. */
+  readonly textColumns: readonly number[];
+  /** Columns of the request that must be texts, or some term that picks candidates fails. */
+  readonly pickedBy: readonly number[];
+  /** Terms that pick candidates and are not part of the look-up. */
+  readonly pickers: readonly Term[];
+  /** The terms that remain to be evaluated on a rule that a look-up found. */
+  readonly remaining: readonly Term[];
+  /** The plan in words, a line a step. */
+  readonly words: readonly string[];
+}
+
 export class Plan {
+  private readonly selectors: readonly Selector[];
+  private readonly index: RuleKeyIndex | undefined;
+  private readonly textColumns: readonly number[];
+  readonly pickers: readonly Term[];
+  readonly remaining: readonly Term[];
+  readonly words: readonly string[];
+
   constructor(
     private readonly rules: RuleStore,
-    private readonly selectors: readonly Selector[],
-    /** Undefined if every rule is evaluated for every request. */
-    private readonly index: RuleKeyIndex | undefined,
-    /** Columns of the request that must be texts, or a term that no look-up stands for fails before one that does. */
-    private readonly textColumns: readonly number[],
-    /** Terms that pick candidates and are not part of the look-up. */
-    readonly pickers: readonly Term[],
-    /** The terms that remain to be evaluated on a rule that a look-up found. */
-    readonly remaining: readonly Term[],
-    /** The plan in words, a line a step. */
-    readonly words: readonly string[],
-  ) {}
+    private readonly parts: PlanParts,
+  ) {
+    this.selectors = parts.selectors;
+    this.index = parts.index;
+    this.textColumns = parts.textColumns;
+    this.pickers = parts.pickers;
+    this.remaining = parts.remaining;
+    this.words = parts.words;
+  }
 
   /** True if every rule is evaluated for every request. */
   get scans(): boolean {
     return this.index === undefined;
-  }
-
-  /** True if no rule may be left out where one of the columns may hold something else than a text. */
-  wantsText(columns: ReadonlySet<number>): boolean {
-    return this.textColumns.some((column) => columns.has(column));
   }
 
   /** The rules that the request in `scope` can match; undefined when every rule must be asked. */
@@ -77,7 +96,31 @@ export class Plan {
    * no other. Undefined when that may be any rule.
    */
   *candidatesOfPart(scope: Scope, unknown: ReadonlySet<number>): Generator<void, RuleCandidates | undefined> {
-    const { parts, lookUp } = this.selectPart(scope, unknown);
+    return yield* this.find(this.selectPart(scope, unknown), scope);
+  }
+
+  /**
+   * As `candidatesOfPart`, with the rules, too, on which the matcher may fail: where a term that picks candidates fails, no path
+   * pattern behind it keeps a rule from failing.
+   *
+   * @param mayBeAny columns of the unknown ones that may hold something else than a text
+   */
+  *reachedOfPart(
+    scope: Scope,
+    unknown: ReadonlySet<number>,
+    mayBeAny: ReadonlySet<number>,
+  ): Generator<void, RuleCandidates | undefined> {
+    const { pickedBy, picking } = this.parts;
+    const mayFail = pickedBy.some(
+      (column) => mayBeAny.has(column) || (!unknown.has(column) && typeof scope.values[column] !== 'string'),
+    );
+    return yield* this.find(this.selectPart(scope, unknown, mayFail ? picking : undefined), scope);
+  }
+
+  private *find(
+    { parts, lookUp }: { readonly parts: readonly number[]; readonly lookUp: LookUp },
+    scope: Scope,
+  ): Generator<void, RuleCandidates | undefined> {
     if (parts.length === 0 || lookUp.size > maxLookUps) return undefined;
     const key = parts.join();
     let index = parts.length === this.selectors.length ? this.index : this.partialIndexes.get(key);
@@ -90,11 +133,15 @@ export class Plan {
   }
 
   /** What the selectors give that read none of the unknown columns, and which these are. */
-  private selectPart(scope: Scope, unknown: ReadonlySet<number>): { parts: number[]; lookUp: LookUp } {
+  private selectPart(
+    scope: Scope,
+    unknown: ReadonlySet<number>,
+    most = this.selectors.length,
+  ): { parts: number[]; lookUp: LookUp } {
     const parts: number[] = [];
     // Of its own: an index may have to be made before it is used.
     const lookUp = new LookUp();
-    for (const [part, { reads, select }] of this.selectors.entries()) {
+    for (const [part, { reads, select }] of this.selectors.slice(0, most).entries()) {
       const selected = reads.some((column) => unknown.has(column)) ? undefined : select(scope);
       if (selected === undefined) continue;
       parts.push(part);
@@ -125,8 +172,9 @@ export function* planRules(
     if (selector === undefined || selectors.has(selector.column)) residual.push(term);
     else selectors.set(selector.column, selector);
   }
+  const picking = selectors.size;
   const textColumns = new Set<number>();
-  for (const term of residual.some(mustFail) ? [] : remaining) {
+  for (const term of pickers.some(mustFail) ? [] : remaining) {
     const selector = yield* pathSelectorOf(term.expression, context);
     // A second term on a column is not looked up, and may fail: nothing behind it may leave a rule out.
     if (selector === undefined || selectors.has(selector.column)) break;
@@ -139,17 +187,28 @@ export function* planRules(
     if (selector.mayFail) break;
   }
   const found = [...selectors.values()];
+  const pickedBy = new Set(pickers.flatMap(({ expression }) => columnsOfRoleCalls(expression, environment)));
   const keys = found.map((selector) => selector.keys);
   const index = keys.length === 0 ? undefined : yield* buildKeyIndex(keys, rules.length);
-  return new Plan(
-    rules,
-    found,
+  return new Plan(rules, {
+    selectors: found,
+    picking,
     index,
-    [...textColumns],
-    residual,
-    remaining.map((term) => settled.get(term) ?? term),
-    describePlan(found, residual, remaining),
-  );
+    textColumns: [...textColumns],
+    pickedBy: [...pickedBy],
+    pickers: residual,
+    remaining: remaining.map((term) => settled.get(term) ?? term),
+    words: describePlan(found, residual, remaining),
+  });
+}
+
+/** The columns of the request that calls of role definitions take: anything but a text is an error there. */
+function columnsOfRoleCalls(expression: Expression, environment: Environment): readonly number[] {
+  const columns: number[] = [];
+  walk(expression, (part) => {
+    if (part.kind === 'call') columns.push(...requestColumnsOf(part, environment));
+  });
+  return columns;
 }
 
 function evaluatedWhereOpen({ expression, run, steps }: Term, { holdsOn }: PathSelector): Term {

@@ -297,6 +297,51 @@ describe('a list holds what the rules name (P9)', () => {
     expect(written).toEqual(['yan read doc', 'zed read doc']);
   });
 
+  it('with names that stand in patterns, which say nothing that is not true of all that the patterns match', () => {
+    const matcher = 'r.sub == p.sub && regexMatch(r.obj, p.obj) && regexMatch(r.act, p.act) && r.obj == r.act';
+    expect(listOf(compileMatcher(matcher, 'p, ann, GET, GET')).list).toEqual(['ann GET GET if r.obj == r.act']);
+    expect(listOf(compileMatcher(matcher, 'p, ann, ^GET$, ^GET$')).list).toEqual(['ann GET GET']);
+    // A stored entity stands for itself; others that the pattern matches have a witness.
+    const stored = '- { type: doc, id: GET }';
+    expect(listOf(compileMatcher(matcher, 'p, ann, GET, GET', '', undefined, stored)).list).toEqual([
+      'ann GET GETx (any other in "GET") if r.obj == r.act',
+      'ann GET doc:GET if "GET" == r.act',
+    ]);
+  });
+
+  it('with what an attribute that is not a text makes of a rule that denies', () => {
+    const denying = model('!some(where (p.eft == deny))').replace(
+      /^m = .*/m,
+      'm = g(r.sub, p.sub) && keyMatch2(r.obj, p.obj)',
+    );
+    const sources = {
+      model: denying,
+      manifest: 'request: { sub: subject.department }',
+      rules: 'p, ann, /a, read, deny',
+    };
+    const set = finish(compileInSteps(sources, () => ''));
+    const request = (obj: string, department: Json) => ({
+      subject: { id: 'zoe', attributes: { department } },
+      action: { name: 'read' },
+      resource: { id: obj },
+    });
+    // The role is asked before the path, and a rule that denies counts where it errs.
+    expect(isAllowed(set, request('/b', 'ben'), 0)).toBe(true);
+    expect(isAllowed(set, request('/b', 2), 0)).toBe(false);
+    expect(listOf(set).list).toEqual([
+      '* * /a if !g(r.sub, "ann")',
+      '* * (any other) if !(g(r.sub, "ann") && false) || !g(r.sub, "ann")',
+    ]);
+  });
+
+  it('without what a call that must fail would give', () => {
+    const set = compileMatcher(
+      'r.obj == p.obj && r.act == p.act && (r.sub == p.sub || g(0, r.sub))',
+      'p, ann, doc, read',
+    );
+    expect(listOf(set)).toEqual({ list: ['ann read doc'], limits: [] });
+  });
+
   it('with the actions that stand for other actions', () => {
     const set = compileMatcher(
       'r.sub == p.sub && r.obj == p.obj && g2(r.act, p.act)',

@@ -93,22 +93,28 @@ export function regionOf(set: CompiledPolicySet, universe: Universe, asked: Perm
     return entities.filter((entity) => {
       if (isOfStored && typeof set.entities.find(entity.type, entity.id) === 'object') return false;
       const witness = witnesses.entities.get(entity);
+      const sampled = witnesses.samples.entities.get(entity);
+      const standsFor = (member: 'id' | 'type') =>
+        witness?.[member] !== undefined || sampled?.includes(member) === true;
       const types = universe.listed.get(`${part}.type`);
       const isOfType =
         entity.type === wanting.type ||
         types === undefined ||
-        (witness?.type !== undefined && wanting.type !== undefined && !types.has(wanting.type));
+        (standsFor('type') && wanting.type !== undefined && !types.has(wanting.type));
       const ids = universe.listed.get(`${part}.id`);
-      const hasId =
-        entity.id === wanting.id || ids === undefined || (witness?.id !== undefined && !ids.has(wanting.id));
+      const hasId = entity.id === wanting.id || ids === undefined || (standsFor('id') && !ids.has(wanting.id));
       return isOfType && hasId && fits({ ...exact, [part]: entity }, part);
     });
   };
   const itsAction = universe.actions.filter((action) => action === asked.action && !witnesses.actions.has(action));
-  const actions =
-    itsAction.length > 0 ? itsAction : universe.actions.filter((action) => fits({ ...exact, action }, 'action'));
+  const standsForActions = (action: string) => witnesses.actions.has(action) || witnesses.samples.actions.has(action);
+  const others = universe.actions.filter(standsForActions);
+  const actions = itsAction.length > 0 ? itsAction : others.filter((action) => fits({ ...exact, action }, 'action'));
+  const standsForContexts = (context: JsonObject, name: string) =>
+    witnesses.contexts.get(context)?.[name] !== undefined ||
+    witnesses.samples.contexts.get(context)?.includes(name) === true;
   const isGiven = ([name, value]: readonly [string, unknown], context: JsonObject) =>
-    context[name] === value || witnesses.contexts.get(context)?.[name] !== undefined;
+    context[name] === value || standsForContexts(context, name);
   const contexts = universe.contexts.filter(
     (context) =>
       Object.entries(context).every(([name, value]) => {
