@@ -5,6 +5,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { Integer, Parts, Text, Time } from '../answers/members.js';
 import { DatabaseError } from '../database/database-error.js';
+import { MissingEncryptionKey } from '../encryption/encryption-keys.js';
 import { type ErrorCode, errorTable, type FieldError, VerdictError } from '../errors.js';
 import { requestIdHeader } from './request-ids.js';
 
@@ -111,6 +112,10 @@ export function asVerdictError(thrown: unknown): VerdictError {
   if (thrown instanceof DatabaseError && thrown.isUnavailable) {
     const detail = 'The database cannot be read or written now.';
     return new VerdictError('database_unavailable', detail, { cause: thrown, retryAfter: 1 });
+  }
+  if (thrown instanceof MissingEncryptionKey) {
+    const detail = `What is asked for is encrypted, and the key ${thrown.fingerprint} is needed to read it.`;
+    return new VerdictError('database_unavailable', detail, { cause: thrown });
   }
   const code = codeOf(statusOf(thrown));
   const detail =

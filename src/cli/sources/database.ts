@@ -58,7 +58,7 @@ export async function openDecisionLog(database: string): Promise<Opened<Recorded
       if (!(await opened.hasTable('decision_writer'))) {
         throw new UsageError(`there is no decision log in ${describeDatabase(database)}`, whichDatabase);
       }
-      const log = PostgresDecisionLog.reader(opened);
+      const log = PostgresDecisionLog.reader(opened, await encryptionKeys());
       return Object.assign(log, { close: () => Promise.resolve() });
     });
   }
@@ -79,6 +79,7 @@ export async function openDecisionLog(database: string): Promise<Opened<Recorded
  */
 export async function openProvenLog(database: string): Promise<Opened<ProvenSource>> {
   if (isPostgresUrl(database)) {
+    const { SharedKeys } = await import('../../decision-log/postgres/shared-keys.js');
     const { SharedProofs } = await import('../../decision-log/postgres/shared-proofs.js');
     return openInPostgres(database, async (opened) => {
       if (!(await opened.hasTable('decision_tree')))
@@ -87,6 +88,7 @@ export async function openProvenLog(database: string): Promise<Opened<ProvenSour
         opened,
         (read) => read(),
         async () => [],
+        new SharedKeys(await encryptionKeys()),
       );
       const fleetCheckpoints = await fleetCheckpointsIn(await openCheckpoints(opened));
       return { ...(await proofs.records()), isWhole: true, fleetCheckpoints, close: () => Promise.resolve() };
@@ -332,7 +334,8 @@ export async function importLog({ from, to, progress, remark }: LogImport): Prom
     throw error;
   });
   const source = await openArchive(file);
-  const journal = await journalAtRest(file, await encryptionKeys());
+  const encryption = await encryptionKeys();
+  const journal = await journalAtRest(file, encryption);
   try {
     const archive = await PostgresPolicyArchive.open(database);
     const versions = new Map<string, boolean>();
@@ -347,6 +350,7 @@ export async function importLog({ from, to, progress, remark }: LogImport): Prom
     };
     await importJournal({
       database,
+      encryption,
       journal,
       instance: (await reader.search({ limit: 1 })).items[0]?.instance ?? 'imported',
       // Before its records are there: so each can be replayed, and no retention finds a version that none needs.

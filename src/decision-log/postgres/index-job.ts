@@ -13,6 +13,7 @@ import {
   SegmentEntries,
   segmentRows,
 } from './key-pages.js';
+import { textBytes } from './shared-keys.js';
 
 export interface IndexLimits {
   /** Records without an index from which on a segment is made: rows are passed over by their own keys until then. */
@@ -160,7 +161,7 @@ export class IndexJob {
     });
     if (!listed.some((row) => names.has(nameOfRow(row)))) return;
     const rows = await client.query<WaitingRow>(
-      `SELECT g.day, g.writer, g.first, g.since, g.until, g.count, octet_length(g.records) AS bytes,
+      `SELECT g.day, g.writer, g.first, g.since, g.until, g.count, ${textBytes('g')} AS bytes,
          octet_length(g.keys) AS "keyBytes"
        FROM unnest($2::int[], $3::int8[]) WITH ORDINALITY AS r(writer, first, place)
        JOIN ${this.table('decision_group')} g ON g.day = $1::date AND g.writer = r.writer AND g.first = r.first
@@ -222,7 +223,7 @@ export class IndexJob {
     const most = Math.max(leastSequences, Math.ceil((lookAhead * this.limits.records) / writers.length));
     const windows = writers.map((writer) => ({ writer, high: Math.min(writer.shipped, writer.indexed + most) }));
     const rows = await client.query<WaitingRow>(
-      `SELECT g.day, g.writer, g.first, g.since, g.until, g.count, octet_length(g.records) AS bytes,
+      `SELECT g.day, g.writer, g.first, g.since, g.until, g.count, ${textBytes('g')} AS bytes,
          octet_length(g.keys) AS "keyBytes"
        FROM unnest($1::int[], $2::int8[], $3::int8[]) AS w(writer, low, high)
        CROSS JOIN unnest($4::date[]) AS d(day)

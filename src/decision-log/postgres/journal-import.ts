@@ -1,13 +1,17 @@
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
 import { PostgresTables } from '../../database/postgres/postgres-tables.js';
+import type { EncryptionKeys } from '../../encryption/encryption-keys.js';
 import type { ShippedJournal, Stretch } from '../shipped-journal.js';
 import { DayPartitions } from './day-partitions.js';
+import { SharedKeys } from './shared-keys.js';
 import { sharedLogMigrations } from './shared-migrations.js';
 import { Shipper } from './shipper.js';
 import { addDeltas } from './tally-delta.js';
 
 export interface JournalImportOptions {
   readonly database: PostgresDatabase;
+  /** With keys what is taken is encrypted; a log that is encrypted takes nothing without. */
+  readonly encryption?: EncryptionKeys | undefined;
   /** A journal that nobody writes. */
   readonly journal: ShippedJournal;
   /** How its writer is called. */
@@ -28,12 +32,13 @@ const latestMs = 60_000;
  * attempt goes on there: each record is in the log once.
  */
 export async function importJournal(options: JournalImportOptions): Promise<void> {
-  const { database, journal, instance, before, progress, onProblem } = options;
+  const { database, encryption, journal, instance, before, progress, onProblem } = options;
   const tables = new PostgresTables(database, 'decision-log', sharedLogMigrations);
   const shipper = new Shipper({
     database,
     prepare: () => tables.prepare(),
     partitions: new DayPartitions(database),
+    keys: new SharedKeys(encryption),
     journal: readFirst(journal, before),
     instance,
     latestMs,

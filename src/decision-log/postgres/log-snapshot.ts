@@ -1,6 +1,8 @@
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
+import type { KeyedIndex } from '../keyed-index.js';
 import { incompleteOf, type LogWriter } from '../log-writers.js';
 import type { LogTransaction } from './row-walk.js';
+import { SharedKeys } from './shared-keys.js';
 import { readWriters } from './writers.js';
 
 /** The state of the shared log, of the moment at which its transaction began. Times in milliseconds since 1970. */
@@ -15,19 +17,32 @@ export interface LogSnapshot {
   readonly shipped: number;
   /** The writers that hold `completeTo` back and may not come back. */
   readonly incomplete: readonly LogWriter[];
+  /** What masks the keys of encrypted rows; undefined where there can be none. */
+  readonly index: KeyedIndex | undefined;
+}
+
+/** What a snapshot is taken of. */
+export interface SnapshotSource {
+  readonly database: PostgresDatabase;
+  /** What decrypts texts; left out where none is encrypted. */
+  readonly keys?: SharedKeys | undefined;
 }
 
 /** Runs `work` in one snapshot, which nothing that is committed meanwhile changes. */
 export function inSnapshot<Result>(
-  database: PostgresDatabase,
+  { database, keys = SharedKeys.none }: SnapshotSource,
   work: (transaction: LogTransaction) => Promise<Result>,
 ): Promise<Result> {
   const table = (name: string) => database.table(name);
-  return database.transaction((client) => work({ client, table }), { snapshot: true, readOnly: true });
+  return database.transaction((client) => work({ client, table, keys }), { snapshot: true, readOnly: true });
 }
 
-/** @param own the number of the own writer */
-export async function readSnapshot({ client, table }: LogTransaction, own: number | undefined): Promise<LogSnapshot> {
+/**
+ * @param own the number of the own writer
+ * @throws MissingEncryptionKey
+ */
+export async function readSnapshot(transaction: LogTransaction, own: number | undefined): Promise<LogSnapshot> {
+  const { client, table, keys } = transaction;
   const [row] = await client.query<SnapshotRow>(
     `SELECT (SELECT name FROM ${table('decision_log')}) AS name,
        coalesce(min(complete_to) FILTER (WHERE state = 'running'), max(complete_to)) AS complete_to,
@@ -44,6 +59,7 @@ export async function readSnapshot({ client, table }: LogTransaction, own: numbe
     unindexedSince: unindexed_since ?? undefined,
     shipped,
     incomplete: silent === 0 ? [] : incompleteOf(await readWriters({ table }, client)),
+    index: await keys.indexOf(transaction),
   };
 }
 

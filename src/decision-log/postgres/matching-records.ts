@@ -26,13 +26,14 @@ export interface MatchingRecords extends FoundRecords {
  * @param started by the monotonic clock; a page takes `pageMs` from then on, about
  */
 export async function findUnderCondition(
-  { database, tail, keyIndex, pageMs }: PageSources,
+  sources: PageSources,
   filter: RecordFilter,
   condition: ConditionTest,
   after: RecordPosition | undefined,
   records: number,
   started: number,
 ): Promise<MatchingRecords> {
+  const { tail, keyIndex, pageMs } = sources;
   const ends = started + pageMs;
   const turns = new Turns();
   const met: { readonly record: DecisionRecord; readonly position: RecordPosition }[] = [];
@@ -52,7 +53,7 @@ export async function findUnderCondition(
   });
   for (;;) {
     const from = below;
-    const found = await inSnapshot(database, async (transaction) => {
+    const found = await inSnapshot(sources, async (transaction) => {
       const snapshot = await readSnapshot(transaction, tail?.writer);
       return findRecords({ transaction, snapshot, tail, keyIndex }, filter, from, {
         records: recordsAtOnce,

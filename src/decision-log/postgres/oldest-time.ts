@@ -8,8 +8,9 @@ import { silentMs } from './writers.js';
  * knows, and of the own tail. A writer that is silent may have decided more than it could say. In milliseconds since
  * 1970; undefined when there is no record.
  */
-export async function oldestSharedTime({ database, tail }: PageSources): Promise<number | undefined> {
-  return inSnapshot(database, async (transaction) => {
+export async function oldestSharedTime(sources: PageSources): Promise<number | undefined> {
+  const { tail } = sources;
+  return inSnapshot(sources, async (transaction) => {
     const { client, table } = transaction;
     const times = [await oldestRow(transaction)];
     const [others] = await client.query<{ time: number | null }>(

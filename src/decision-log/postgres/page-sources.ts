@@ -1,4 +1,4 @@
-import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
+import type { SnapshotSource } from './log-snapshot.js';
 import type { OwnTail } from './own-tail.js';
 import type { SharedKeyIndex } from './record-search.js';
 
@@ -6,8 +6,7 @@ import type { SharedKeyIndex } from './record-search.js';
 export const pageWork = 131_072;
 
 /** What a page is read from. */
-export interface PageSources {
-  readonly database: PostgresDatabase;
+export interface PageSources extends SnapshotSource {
   readonly tail: OwnTail | undefined;
   readonly keyIndex: SharedKeyIndex | undefined;
   /** Longest time of a page in milliseconds, about; then it answers with what it has. */

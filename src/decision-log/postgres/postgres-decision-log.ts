@@ -1,5 +1,7 @@
+import { isAway } from '../../database/database-error.js';
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
 import { PostgresTables } from '../../database/postgres/postgres-tables.js';
+import { type EncryptionKeys, MissingEncryptionKey } from '../../encryption/encryption-keys.js';
 import { VerdictError } from '../../errors.js';
 import { DecisionIds } from '../decision-ids.js';
 import { DecisionLog } from '../decision-log.js';
@@ -27,6 +29,7 @@ import { keySegments } from './key-segments.js';
 import { addKeys } from './log-key-table.js';
 import { PostgresErasureOrders } from './postgres-erasure-orders.js';
 import { SharedErasure } from './shared-erasure.js';
+import { lockedLog, SharedKeys } from './shared-keys.js';
 import { sharedLogMigrations } from './shared-migrations.js';
 import { SharedProofs } from './shared-proofs.js';
 import { SharedRecordFeed } from './shared-record-feed.js';
@@ -49,6 +52,8 @@ export interface JournalOptions {
 
 export interface PostgresDecisionLogOptions extends DecisionLogOptions {
   readonly database: PostgresDatabase;
+  /** With keys what is shipped is encrypted, and what is encrypted can be read. */
+  readonly encryption?: EncryptionKeys | undefined;
   /** Makes this replica's own log, which is not started yet and whose journal is shipped. */
   readonly openJournal: (options: JournalOptions) => LocalDecisionLog;
   /** Most bytes that the journal may have while records wait in it to be shipped (10 GiB). */
@@ -89,6 +94,7 @@ const firstContactMs = 2_000;
 export class PostgresDecisionLog extends DecisionLog {
   private readonly database: PostgresDatabase;
   private readonly tables: PostgresTables;
+  private readonly keys: SharedKeys;
   /** Undefined in mode `off`. */
   private readonly own: LocalDecisionLog | undefined;
   private readonly shipper: Shipper | undefined;
@@ -115,6 +121,8 @@ export class PostgresDecisionLog extends DecisionLog {
     this.database = database;
     this.journalLimit = options.journalLimit ?? defaultJournalLimit;
     this.tables = new PostgresTables(database, 'decision-log', sharedLogMigrations);
+    const keys = new SharedKeys(options.encryption);
+    this.keys = keys;
     const partitions = new DayPartitions(database);
     this.orders = new PostgresErasureOrders(database, () => this.shipper?.status.writer);
     this.retention = new SharedRetention({
@@ -137,6 +145,7 @@ export class PostgresDecisionLog extends DecisionLog {
         database,
         prepare: () => this.tables.prepare(),
         partitions,
+        keys,
         journal: this.own.journal,
         instance,
         latestMs: options.latestMs ?? defaultLatestMs,
@@ -155,6 +164,7 @@ export class PostgresDecisionLog extends DecisionLog {
     }
     this.records = new SharedRecords({
       database,
+      keys,
       keyIndex: keySegments,
       ...(this.tail !== undefined && { tail: this.tail }),
       ...(options.pageMs !== undefined && { pageMs: options.pageMs }),
@@ -163,8 +173,9 @@ export class PostgresDecisionLog extends DecisionLog {
       database,
       (read) => this.readable(read),
       async () => (await this.own?.proofs.keys()) ?? [],
+      keys,
     );
-    const shared = new SharedRecordFeed(database);
+    const shared = new SharedRecordFeed(database, keys);
     this.feed = {
       end: () => this.readable(() => shared.end()),
       readOn: (after) => this.readable(() => shared.readOn(after)),
@@ -178,28 +189,52 @@ export class PostgresDecisionLog extends DecisionLog {
       retention: this.retention,
       index,
       tally,
+      keys,
       onProblem,
     });
-    this.erasing = new SharedErasure({ database, partitions, index, tally });
+    this.erasing = new SharedErasure({ database, partitions, index, tally, keys });
   }
 
-  /** To read a log that is there. It is not started and not stopped, and the database is closed by its owner. */
-  static reader(database: PostgresDatabase): PostgresDecisionLog {
+  /**
+   * To read a log that is there. It is not started and not stopped, and the database is closed by its owner.
+   *
+   * @param encryption what opens what is encrypted in it
+   */
+  static reader(database: PostgresDatabase, encryption?: EncryptionKeys): PostgresDecisionLog {
     const openJournal = () => {
       throw new Error('a reader has no journal');
     };
-    return new PostgresDecisionLog({ database, mode: 'off', openJournal });
+    return new PostgresDecisionLog({ database, encryption, mode: 'off', openJournal });
   }
 
   async start(): Promise<void> {
     await this.own?.start();
     await this.tables.prepare();
+    await this.checkKeys();
     this.shipper?.start();
     this.upkeep.start();
     // Until then nobody can say which of this replica's records PostgreSQL has.
     await this.shipper?.located(firstContactMs);
     this.watch = setInterval(() => void this.measure().catch(() => undefined), watchMs).unref();
     await this.measure();
+  }
+
+  /**
+   * Whether this replica may ship to a log that is encrypted, and can read it. While the server is away, that is found out when it
+   * is back: records wait in the journal where it may not.
+   *
+   * @throws MissingEncryptionKey
+   */
+  private async checkKeys(): Promise<void> {
+    const table = (name: string) => this.database.table(name);
+    try {
+      await this.database.transaction(async (client) => {
+        if (this.own === undefined) await this.keys.indexOf({ client, table });
+        else await this.keys.beginShipping({ client, table });
+      });
+    } catch (error) {
+      if (!isAway(error)) throw error;
+    }
   }
 
   async stop(): Promise<void> {
@@ -338,9 +373,14 @@ export class PostgresDecisionLog extends DecisionLog {
   stats(query: StatsQuery, scope: SearchScope = {}): Promise<DecisionStats> {
     return this.readableLocated(async () => {
       const { database, tail } = this;
-      const stats = await sharedStats(database, query, scope, tail?.counts);
+      const stats = await sharedStats(database, query, scope, tail?.counts, this.keys);
       if (query.top === undefined) return stats;
-      const top = await sharedTop({ database, tail, keyIndex: keySegments, pageMs: topMs }, query, query.top, scope);
+      const top = await sharedTop(
+        { database, keys: this.keys, tail, keyIndex: keySegments, pageMs: topMs },
+        query,
+        query.top,
+        scope,
+      );
       return { ...stats, top };
     });
   }
@@ -431,6 +471,7 @@ export class PostgresDecisionLog extends DecisionLog {
       await this.tables.prepare();
       return await read();
     } catch (error) {
+      if (error instanceof MissingEncryptionKey) throw lockedLog(error);
       throw error instanceof VerdictError ? error : unavailable('cannot be read', error);
     }
   }

@@ -1,8 +1,9 @@
 import { idMilliseconds, idWriter } from '../decision-ids.js';
 import type { DecisionRecord } from '../decision-record.js';
-import { recordsOf } from '../group-text.js';
+import { recordsOf, type StoredGroup } from '../group-text.js';
 import { maySee, type SearchScope } from '../record-filter.js';
 import { type LogTransaction, readDays } from './row-walk.js';
+import { type CodedText, textColumns } from './shared-keys.js';
 
 const dayMs = 86_400_000;
 /**
@@ -10,12 +11,6 @@ const dayMs = 86_400_000;
  * id does not say whose it is; in milliseconds.
  */
 const idSpanMs = 2_000;
-
-interface LookedAt {
-  readonly writer: number;
-  readonly first: number;
-  readonly records: string;
-}
 
 /**
  * The record with this id, when `scope` lets it be seen. The id has a millisecond in it and 30 bits of its writer, which some
@@ -52,7 +47,7 @@ const ofTime = 'writer <> ALL ($6::int4[]) AND until BETWEEN $3::int8 - $5::int8
 
 /** Looks at the rows of a condition, and at all that span long. */
 async function readWithId(
-  { client, table }: LogTransaction,
+  transaction: LogTransaction,
   days: readonly string[],
   id: string,
   milliseconds: number,
@@ -60,10 +55,11 @@ async function readWithId(
   writers: readonly number[],
 ): Promise<DecisionRecord | undefined> {
   if (days.length === 0) return undefined;
-  const rows = (further: string) => `SELECT writer, first, records FROM ${table('decision_group')}
+  const { client, table, keys } = transaction;
+  const rows = (further: string) => `SELECT ${textColumns} FROM ${table('decision_group')}
     WHERE day BETWEEN $1::date AND $2::date AND id_until >= $3::int8 AND id_since <= $3::int8
-      AND strpos(records COLLATE "C", $4::text) > 0 AND ${further}`;
-  const found = await client.query<LookedAt>(`${rows(condition)} UNION ALL ${rows('until - since > 1000')}`, [
+      AND (sealed IS NOT NULL OR strpos(records COLLATE "C", $4::text) > 0) AND ${further}`;
+  const found = await client.query<CodedText>(`${rows(condition)} UNION ALL ${rows('until - since > 1000')}`, [
     days.at(-1)!,
     days[0]!,
     milliseconds,
@@ -71,10 +67,10 @@ async function readWithId(
     idSpanMs,
     writers,
   ]);
-  return recordIn(found, id);
+  return recordIn(await keys.decoded(transaction, found), id);
 }
 
-function recordIn(rows: readonly LookedAt[], id: string): DecisionRecord | undefined {
+function recordIn(rows: readonly StoredGroup[], id: string): DecisionRecord | undefined {
   for (const row of rows) {
     for (const record of recordsOf(row, [(text) => text.includes(id)], () => undefined)) {
       // Another record may name the id in an attribute.

@@ -1,8 +1,16 @@
 import { Turns } from '../../turns/turns.js';
 import type { DecisionRecord } from '../decision-record.js';
+import type { KeyedIndex } from '../keyed-index.js';
 import { isRecordLine, timeOfLine } from '../line-time.js';
 import { filterKeys, matchingRecords, type RecordFilter, readsTexts } from '../record-filter.js';
-import { type Candidate, type CandidateSource, isCandidate, ListedCandidates, MergedCandidates } from './candidates.js';
+import {
+  type Candidate,
+  type CandidateSource,
+  compareRows,
+  isCandidate,
+  ListedCandidates,
+  MergedCandidates,
+} from './candidates.js';
 import type { LogSnapshot } from './log-snapshot.js';
 import { type OwnTail, tailWriter } from './own-tail.js';
 import { comparePositions, lowerPosition, type RecordPosition } from './record-position.js';
@@ -93,7 +101,9 @@ export async function findRecords(
   const found: Found[] = [];
   let left = limits.work;
   let length = 0;
-  let batch = new BatchSize(readsTexts(filter));
+  // PostgreSQL looks through no text that is encrypted.
+  let batch = new BatchSize(readsTexts(filter) && log.snapshot.index === undefined);
+  let newest: Candidate | undefined;
   let steps = 0;
   const isSpent = (): boolean => {
     // However slow the database is, a page goes on.
@@ -126,6 +136,9 @@ export async function findRecords(
       steps++;
       left -= step.cost;
       if (!isCandidate(step) || !matches.isWanted(step)) continue;
+      // It can have the keys of both lists, by chance.
+      if (newest !== undefined && compareRows(newest, step) === 0) continue;
+      newest = step;
       candidates.push(step);
       bytes += step.bytes;
       left -= step.count;
@@ -155,22 +168,28 @@ function result(
 async function sourcesOf(log: SearchedLog, filter: RecordFilter, range: RowRange): Promise<CandidateSource[]> {
   const { transaction, snapshot, tail, keyIndex } = log;
   const keys = filterKeys(filter);
+  // A log that was encrypted later has rows of both kinds.
+  const lists = keys.length === 0 ? [] : [keys, ...maskedKeys(keys, snapshot.index)];
   const sources: CandidateSource[] = [];
   if (tail !== undefined) {
     const end = log.upTo?.(tailWriter(tail)) ?? Number.MAX_SAFE_INTEGER;
     sources.push(new ListedCandidates(await tailRows(tail, snapshot.shipped, end, range, keys)));
   }
   const isIndexed = keyIndex !== undefined && keys.length > 0;
-  if (isIndexed) sources.push(...(await keyIndex.sources(transaction, keys, range)));
+  if (isIndexed) for (const list of lists) sources.push(...(await keyIndex.sources(transaction, list, range)));
   const { unindexedSince } = snapshot;
   if (isIndexed && unindexedSince === undefined) return sources;
-  const walked = { keys, isUnindexed: isIndexed };
+  const walked = { keys: lists, isUnindexed: isIndexed };
   // A row that ends before has no part in this.
   const from = isIndexed ? Math.max(range.from ?? 0, unindexedSince ?? 0) : range.from;
   const days = await readDays(transaction);
   const wide = await wideRows(transaction, days, { ...range, from }, walked);
   sources.push(new ListedCandidates(wide), new RowWalk(transaction, days, { ...range, from }, walked));
   return sources;
+}
+
+function maskedKeys(keys: readonly Buffer[], index: KeyedIndex | undefined): Buffer[][] {
+  return index === undefined ? [] : [keys.map((key) => index.maskKeys(key))];
 }
 
 async function textsOf(log: SearchedLog, candidates: readonly Candidate[], filter: RecordFilter): Promise<ReadRow[]> {

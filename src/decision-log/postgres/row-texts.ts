@@ -2,6 +2,7 @@ import { likePattern, type RecordFilter, scannedTexts } from '../record-filter.j
 import type { IndexedField } from '../record-keys.js';
 import type { Candidate } from './candidates.js';
 import type { LogTransaction } from './row-walk.js';
+import type { CodedText } from './shared-keys.js';
 
 /** A row whose text was read. */
 export interface ReadRow {
@@ -46,18 +47,13 @@ export async function readTexts(
   });
 }
 
-interface TextRow {
-  readonly writer: number;
-  readonly first: number;
-  readonly records: string;
-}
-
-function readDay(
-  { client, table }: LogTransaction,
+async function readDay(
+  transaction: LogTransaction,
   day: string,
   rows: readonly Candidate[],
   filter: RecordFilter,
-): Promise<TextRow[]> {
+): Promise<readonly Pick<CodedText, 'writer' | 'first' | 'records'>[]> {
+  const { client, table, keys } = transaction;
   const values: (string | readonly number[])[] = [
     day,
     rows.map(({ writer }) => writer),
@@ -65,23 +61,25 @@ function readDay(
   ];
   const parameter = (value: string) => `$${values.push(value)}::text`;
   const conditions = scannedTexts(filter).map((text) => {
-    return `AND strpos(g.records COLLATE "C", ${parameter(text)}) > 0`;
+    return `strpos(g.records COLLATE "C", ${parameter(text)}) > 0`;
   });
   if (filter.q !== undefined) {
     // As SQLite's LIKE: A–Z match in either case, and no other letters.
-    conditions.push(`AND lower(g.records COLLATE "C") LIKE ${parameter(likePattern(filter.q))}`);
+    conditions.push(`lower(g.records COLLATE "C") LIKE ${parameter(likePattern(filter.q))}`);
   }
   // With OFFSET each row is looked up by its key. A join would be planned as one read of the whole day, with every text of it
   // looked through, since PostgreSQL takes no account of how long that takes.
-  return client.query<TextRow>(
-    `SELECT g.writer, g.first, ${records(filter, parameter)} AS records
+  // One that is encrypted is looked through here.
+  const rowsRead = await client.query<CodedText>(
+    `SELECT g.writer, g.first, g.count, ${records(filter, parameter)} AS records, g.sealed, g.data_key
      FROM unnest($2::int4[], $3::int8[]) wanted (writer, first)
      CROSS JOIN LATERAL (
-       SELECT r.writer, r.first, r.records FROM ${table('decision_group')} r
+       SELECT r.writer, r.first, r.count, r.records, r.sealed, r.data_key FROM ${table('decision_group')} r
        WHERE r.day = $1::date AND r.writer = wanted.writer AND r.first = wanted.first OFFSET 0) g
-     WHERE true ${conditions.join(' ')}`,
+     WHERE g.sealed IS NOT NULL OR (${['true', ...conditions].join(' AND ')})`,
     values,
   );
+  return keys.decoded(transaction, rowsRead);
 }
 
 /** The text of a row, whole, or with those lines emptied that cannot match. Lines of shared members stay as they are. */

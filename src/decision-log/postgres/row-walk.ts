@@ -1,6 +1,7 @@
 import type { PostgresStatements, PostgresValue } from '../../database/postgres/postgres-client.js';
 import type { Candidate, CandidateSource, Passed, RowKey } from './candidates.js';
 import type { RecordPosition } from './record-position.js';
+import { type SharedKeys, textBytes } from './shared-keys.js';
 
 /** The rows of `decision_group` that a page may need. */
 export interface RowRange {
@@ -14,12 +15,17 @@ export interface RowRange {
 export interface LogTransaction {
   readonly client: PostgresStatements;
   readonly table: (name: string) => string;
+  /** What decrypts texts. */
+  readonly keys: SharedKeys;
 }
 
 /** Which rows are walked through. */
 export interface WalkedRows {
-  /** Keys (record-keys.ts) that one of its records must have, all of them. */
-  readonly keys: readonly Buffer[];
+  /**
+   * Keys (record-keys.ts) that one of its records must have: all of one of these lists, since those of an encrypted row are
+   * masked. None: every row.
+   */
+  readonly keys: readonly (readonly Buffer[])[];
   /** Only rows that the key pages do not cover. */
   readonly isUnindexed: boolean;
 }
@@ -49,7 +55,10 @@ const top: RowKey = { until: Number.MAX_SAFE_INTEGER, writer: 2 ** 31 - 1, first
  * The days that have a partition, the newest first, by the names of their tables (day-partitions.ts). With each of some
  * hundred partitions in its plan, a statement over all takes longer to be planned than all statements of a page to be run.
  */
-export async function readDays({ client, table }: LogTransaction): Promise<readonly string[]> {
+export async function readDays({
+  client,
+  table,
+}: Pick<LogTransaction, 'client' | 'table'>): Promise<readonly string[]> {
   const rows = await client.query<{ day: string }>(
     `SELECT right(c.relname, 8) AS day FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
      WHERE i.inhparent = $1::regclass AND NOT i.inhdetachpending`,
@@ -123,7 +132,7 @@ export class RowWalk implements CandidateSource {
   private async readAll(days: readonly string[]): Promise<WalkedStep[]> {
     const { client, table } = this.transaction;
     const rows = await client.query<Candidate>(
-      `SELECT writer, first, count, since, until, octet_length(records) AS bytes
+      `SELECT writer, first, count, since, until, ${textBytes()} AS bytes
        FROM ${table('decision_group')} g WHERE ${inRange}
        ORDER BY until DESC, writer DESC, first DESC LIMIT $10`,
       this.values(days),
@@ -140,8 +149,8 @@ export class RowWalk implements CandidateSource {
       : '';
     const rows = await client.query<PassedRow>(
       `WITH walked AS MATERIALIZED (
-         SELECT writer, first, count, since, until, octet_length(records) AS bytes,
-           ${hasKeys(keys.length, 11)} ${unindexed} AS found
+         SELECT writer, first, count, since, until, ${textBytes()} AS bytes,
+           (${hasKeys(keys, 11)}) ${unindexed} AS found
          FROM ${table('decision_group')} g WHERE ${inRange}
          ORDER BY until DESC, writer DESC, first DESC LIMIT $10
        )
@@ -150,7 +159,7 @@ export class RowWalk implements CandidateSource {
        UNION ALL
        (SELECT writer, first, 0, since, until, 0, (SELECT count(*) FROM walked), (SELECT sum(count) FROM walked)::int8
         FROM walked ORDER BY until, writer, first LIMIT 1)`,
-      [...this.values(days), ...keys],
+      [...this.values(days), ...keys.flat()],
     );
     return rows.map(({ walked, passed, ...row }) => {
       if (walked === null) return { ...row, cost: 0, walked: 0 };
@@ -208,21 +217,31 @@ export async function wideRows(
     ? `AND first > (SELECT w.indexed FROM ${table('decision_writer')} w WHERE w.writer = g.writer)`
     : '';
   const rows = await client.query<Candidate>(
-    `SELECT writer, first, count, since, until, octet_length(records) AS bytes FROM ${table('decision_group')} g
+    `SELECT writer, first, count, since, until, ${textBytes()} AS bytes FROM ${table('decision_group')} g
      WHERE day BETWEEN $1::date AND $2::date AND until - since > ${wideMs} AND until > $3::int8 AND until >= $4::int8
-       AND since <= $5::int8 AND ${hasKeys(keys.length, 6)} ${unindexed}
+       AND since <= $5::int8 AND (${hasKeys(keys, 6)}) ${unindexed}
      ORDER BY until DESC, writer DESC, first DESC`,
-    [above.at(-1)!, above[0]!, below.time + wideMs, from, below.time, ...keys],
+    [above.at(-1)!, above[0]!, below.time + wideMs, from, below.time, ...keys.flat()],
   );
   return rows.map((row) => ({ ...row, cost: 0 }));
+}
+
+/** Whether a record of the row can have all keys of one of the lists, which are the parameters from `$first` on. */
+function hasKeys(lists: readonly (readonly Buffer[])[], first: number): string {
+  let next = first;
+  const conditions = lists.map(({ length }) => {
+    const condition = hasAll(length, next);
+    next += length;
+    return condition;
+  });
+  return conditions.length === 0 ? 'true' : conditions.join(' OR ');
 }
 
 /**
  * Whether a record of the row can have all keys, which are the parameters from `$first` on: each is among `keys`, and the
  * masks of their places have a bit in common. A key that is found across two entries says nothing of places.
  */
-function hasKeys(count: number, first: number): string {
-  if (count === 0) return 'true';
+function hasAll(count: number, first: number): string {
   const parameters = Array.from({ length: count }, (_, i) => `$${first + i}::bytea`);
   const found = parameters.map((key) => `position(${key} IN keys) > 0`).join(' AND ');
   if (count === 1) return found;

@@ -10,16 +10,16 @@ import type { NoteSigner } from '../proof/signed-note.js';
 import { utcDayOf } from '../utc-day.js';
 import { type DayPartitions, dayName } from './day-partitions.js';
 import type { IndexJob, RowName } from './index-job.js';
+import { type CodedText, SharedKeys } from './shared-keys.js';
 import type { TallyJob } from './shared-tally.js';
 
 /** Rows that one transaction reads, and rewrites where they name somebody. */
 const rowsAtOnce = 64;
 
-interface ErasedRow extends RowName {
+interface ErasedRow extends CodedText {
   readonly since: number;
   readonly tree: string | null;
   readonly salts: Buffer | null;
-  readonly records: string;
 }
 
 export interface SharedErasureOptions {
@@ -27,11 +27,19 @@ export interface SharedErasureOptions {
   readonly partitions: DayPartitions;
   readonly index: IndexJob;
   readonly tally: TallyJob;
+  /** What decrypts texts; left out where none is encrypted. */
+  readonly keys?: SharedKeys;
 }
 
 /** Erases persons from the rows that replicas share. One replica at a time is about it, with others it does nothing. */
 export class SharedErasure {
-  constructor(private readonly options: SharedErasureOptions) {}
+  private readonly keys: SharedKeys;
+
+  constructor(private readonly options: SharedErasureOptions) {
+    this.keys = options.keys ?? SharedKeys.none;
+  }
+
+  private readonly table = (name: string): string => this.options.database.table(name);
 
   /**
    * Rewrites all rows, pages and counts that name somebody; returns what became of records, and whether that is all: not where another
@@ -60,7 +68,8 @@ export class SharedErasure {
       );
     }
     if (signer === undefined) return { counts, isDone: true };
-    if (await this.options.tally.erase(orders.standing, erasedValue))
+    const index = await database.transaction((client) => this.keys.indexOf({ client, table: this.table }));
+    if (await this.options.tally.erase(orders.standing, erasedValue, index))
       touched.push('tally', 'tally_delta', 'tally_name');
     if (touched.length > 0) await this.vacuum([...touched, 'key_segment']);
     return { counts, isDone: true };
@@ -104,8 +113,8 @@ export class SharedErasure {
       );
       if (!held!.held) return undefined;
     }
-    const rows = await client.query<ErasedRow>(
-      `SELECT g.writer, g.first, g.since, g.salts, g.records, CASE WHEN g.entry IS NULL THEN NULL ELSE (
+    const coded = await client.query<ErasedRow>(
+      `SELECT g.writer, g.first, g.count, g.since, g.salts, g.records, g.sealed, g.data_key, CASE WHEN g.entry IS NULL THEN NULL ELSE (
          SELECT t.tree FROM ${database.table('decision_tree')} t
          WHERE t.writer = g.writer AND t.first <= g.first ORDER BY t.first DESC LIMIT 1) END AS tree
        FROM ${database.table('decision_group')} g
@@ -115,10 +124,15 @@ export class SharedErasure {
     const counts = new ErasureCounts();
     const rewritten: RowName[] = [];
     const turns = new Turns();
-    for (const row of rows) {
+    const reading = { client, table: this.table };
+    for (const row of await this.keys.decoded(reading, coded)) {
       if (row.since > orders.standing.latest) continue;
       if (turns.isOver) await turns.next();
       const { writer, first, tree } = row;
+      if (row.isUndecryptable) {
+        counts.unreadable += row.count;
+        continue;
+      }
       const sign =
         signer === undefined || tree === null
           ? undefined
@@ -130,21 +144,45 @@ export class SharedErasure {
         if (orders.standing.isCarriedOutIn(row.records)) rewritten.push({ writer, first });
         continue;
       }
-      await client.write(
-        `UPDATE ${database.table('decision_group')} SET records = $4, keys = $5, salts = $6
-         WHERE day = $1::date AND writer = $2 AND first = $3`,
-        [
-          day,
-          writer,
-          first,
-          text,
-          groupOfText(first, text).entries,
-          row.salts === null ? null : withoutSalts(row.salts, places),
-        ],
-      );
+      const salts = row.salts === null ? null : withoutSalts(row.salts, places);
+      await this.rewrite(client, day, row, text, salts);
       rewritten.push({ writer, first });
     }
-    return { counts, rewritten, last: rows.length < rowsAtOnce ? undefined : rows.at(-1) };
+    return { counts, rewritten, last: coded.length < rowsAtOnce ? undefined : coded.at(-1) };
+  }
+
+  /** Writes a row anew, under its key where it is encrypted. */
+  private async rewrite(
+    client: PostgresClient,
+    day: string,
+    row: Pick<ErasedRow, 'writer' | 'first' | 'count' | 'data_key'>,
+    text: string,
+    salts: Buffer | null,
+  ): Promise<void> {
+    const { writer, first, count } = row;
+    const reading = { client, table: this.table };
+    const { entries } = groupOfText(first, text);
+    const where = `WHERE day = $1::date AND writer = $2 AND first = $3`;
+    if (row.data_key === null) {
+      await client.write(`UPDATE ${this.table('decision_group')} SET records = $4, keys = $5, salts = $6 ${where}`, [
+        day,
+        writer,
+        first,
+        text,
+        entries,
+        salts,
+      ]);
+      return;
+    }
+    const sealer = await this.keys.sealerOf(reading, row);
+    const index = await this.keys.indexOf(reading);
+    await client.write(`UPDATE ${this.table('decision_group')} SET sealed = $4, keys = $5 ${where}`, [
+      day,
+      writer,
+      first,
+      sealer.seal(first, text, salts, count),
+      index!.maskEntries(entries),
+    ]);
   }
 
   /** Frees what was rewritten, where this role owns the tables; else autovacuum does. */

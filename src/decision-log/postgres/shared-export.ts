@@ -38,10 +38,11 @@ export function exportShared(sources: PageSources, query: ExportQuery, scope: Se
 /** The highest sequence of each writer that is exported. */
 type Extent = ReadonlyMap<number, number>;
 
-async function readExtent({ database, tail }: PageSources): Promise<Extent> {
+async function readExtent(sources: PageSources): Promise<Extent> {
+  const { tail } = sources;
   // Taken at once: what is appended while PostgreSQL is asked comes later.
   const end = tail?.end;
-  const extent = await inSnapshot(database, async ({ client, table }) => {
+  const extent = await inSnapshot(sources, async ({ client, table }) => {
     const rows = await client.query<{ writer: number; shipped: number }>(
       `SELECT writer, shipped FROM ${table('decision_writer')}`,
     );
@@ -94,12 +95,13 @@ async function* pieces(
 
 /** Read in one transaction, which has ended before anybody waits for the reader of the pieces. */
 function readBatch(
-  { database, tail, keyIndex }: PageSources,
+  sources: PageSources,
   filter: RecordFilter,
   below: RecordPosition | undefined,
   upTo: (writer: number) => number,
 ): Promise<{ found: FoundRecords; gaps: WriterGap[] }> {
-  return inSnapshot(database, async (transaction) => {
+  const { tail, keyIndex } = sources;
+  return inSnapshot(sources, async (transaction) => {
     const snapshot = await readSnapshot(transaction, tail?.writer);
     const found = await findRecords({ transaction, snapshot, tail, keyIndex, upTo }, filter, below, limits);
     const range = { below, above: found.end, from: filter.from, to: filter.to };

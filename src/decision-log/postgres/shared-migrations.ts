@@ -5,6 +5,7 @@ import { sharedTally1764400000002 } from './migrations/1764400000002-shared-tall
 import { keyPages1764400000003 } from './migrations/1764400000003-key-pages.js';
 import { proof1764400000004 } from './migrations/1764400000004-proof.js';
 import { erasures1764400000005 } from './migrations/1764400000005-erasures.js';
+import { encryption1764400000006 } from './migrations/1764400000006-encryption.js';
 
 /** What makes the tables of the shared decision log, in order; the part is `decision-log`. */
 export const sharedLogMigrations: readonly PostgresMigration[] = [
@@ -14,4 +15,5 @@ export const sharedLogMigrations: readonly PostgresMigration[] = [
   keyPages1764400000003,
   proof1764400000004,
   erasures1764400000005,
+  encryption1764400000006,
 ];

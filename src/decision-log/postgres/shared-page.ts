@@ -22,14 +22,14 @@ export async function readSharedPage(
   query: DecisionQuery,
   scope: SearchScope,
 ): Promise<DecisionPage> {
-  const { database, tail, keyIndex, pageMs } = sources;
+  const { tail, keyIndex, pageMs } = sources;
   const given = readFilter(query, scope);
   const condition = ConditionTest.of(query, scope);
   const identity = ConditionTest.identity(given, condition);
   const filter = condition?.narrowed(given) ?? given;
   const records = limitOf(query);
   const started = performance.now();
-  const page = await inSnapshot(database, async (transaction) => {
+  const page = await inSnapshot(sources, async (transaction) => {
     const snapshot = await readSnapshot(transaction, tail?.writer);
     const { name, incomplete } = snapshot;
     const cursor = query.cursor === undefined ? undefined : decodeSharedCursor(query.cursor, identity, name);
@@ -54,7 +54,7 @@ export async function readSharedPage(
       : { ...page.found, erred: 0 };
   const gaps =
     page.gaps ??
-    (await inSnapshot(database, async (transaction) => {
+    (await inSnapshot(sources, async (transaction) => {
       const snapshot = await readSnapshot(transaction, tail?.writer);
       return gapsOfPage(sources, transaction, snapshot, filter, below, found);
     }));

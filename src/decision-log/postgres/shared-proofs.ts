@@ -1,4 +1,5 @@
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
+import type { MissingEncryptionKey } from '../../encryption/encryption-keys.js';
 import { type CheckpointRange, headAgeMs, type ProvedGroup, type StoredProofs } from '../proof/decision-proofs.js';
 import { type CertifiedKey, mergedKeys } from '../proof/log-keys.js';
 import type { StoredTree } from '../proof/merkle-tree.js';
@@ -7,22 +8,30 @@ import type { StoredCheckpoint } from '../proof/stored-checkpoint.js';
 import { utcDayOf } from '../utc-day.js';
 import { dayName } from './day-partitions.js';
 import { inSnapshot } from './log-snapshot.js';
+import { type CodedText, SharedKeys } from './shared-keys.js';
 import { groupsOfRow, type ProofColumns, SharedTree, writerOfTree } from './shared-tree.js';
 import { readSharedLog } from './verify-shared.js';
 
 /** Most records of a row (shared-row.ts), about; one group has no more. */
 const mostRecords = 256;
 
+interface RowWithProof extends CodedText, Omit<ProofColumns, 'entry' | 'salts' | 'first'> {
+  readonly tree: string | null;
+  readonly entry: number | null;
+}
+
 /** What the shared log has to prove itself with, of all writers. */
 export class SharedProofs implements StoredProofs {
   /**
    * @param readable reads from tables that are there, and says what PostgreSQL cannot do in the log's own words
    * @param ownKeys the keys of this replica, which may not have shipped a checkpoint yet
+   * @param keysOfTexts what decrypts salts
    */
   constructor(
     private readonly database: PostgresDatabase,
     private readonly readable: <T>(read: () => Promise<T>) => Promise<T>,
     private readonly ownKeys: () => Promise<readonly CertifiedKey[]>,
+    private readonly keysOfTexts?: SharedKeys,
   ) {}
 
   checkpoints({ tree, before, limit }: CheckpointRange): Promise<readonly StoredCheckpoint[]> {
@@ -47,7 +56,7 @@ export class SharedProofs implements StoredProofs {
 
   inTree<T>(name: string, work: (tree: StoredTree | undefined) => Promise<T>): Promise<T> {
     return this.readable(() =>
-      inSnapshot(this.database, async (transaction) => {
+      inSnapshot({ database: this.database }, async (transaction) => {
         const writer = await writerOfTree(transaction.client, transaction.table, name);
         return work(writer === undefined ? undefined : await SharedTree.open(transaction, name, writer));
       }),
@@ -64,33 +73,48 @@ export class SharedProofs implements StoredProofs {
     const day = utcDayOf(Date.parse(record.time));
     // A record of a group that spans midnight is in the row of the next day.
     const rows = await this.readable(() =>
-      database.query<ProofColumns & { tree: string | null; entry: number | null }>(
-        `SELECT g.first, g.entry, g.nodes, g.leaves, g.salts,
+      inSnapshot({ database, keys: this.keysOfTexts }, async (transaction) => {
+        const found = await transaction.client.query<RowWithProof>(
+          `SELECT g.writer, g.first, g.count, g.entry, g.nodes, g.leaves, g.salts, '' AS records, g.sealed, g.data_key,
          (SELECT t.tree FROM ${database.table('decision_tree')} t
           WHERE t.writer = g.writer AND t.first <= g.first ORDER BY t.first DESC LIMIT 1) AS tree
        FROM ${database.table('decision_group')} g JOIN ${database.table('decision_writer')} w ON w.writer = g.writer
        WHERE g.day BETWEEN $1::date AND $2::date AND w.id_writer = $3 AND g.first <= $4::int8
          AND g.first > $4::int8 - ${mostRecords} AND g.first + g.count > $4::int8`,
-        [dayName(day - 1), dayName(day + 1), record.writer, sequence],
-      ),
+          [dayName(day - 1), dayName(day + 1), record.writer, sequence],
+        );
+        return transaction.keys.decoded(transaction, found);
+      }),
     );
     if (rows.length === 0) return 'pending';
     const row = rows.find(({ entry, tree }) => entry !== null && tree !== null);
     if (row === undefined) return undefined;
-    const group = groupsOfRow(row).find(({ first, count }) => sequence >= first && sequence < first + count);
+    const group = groupsOfRow({ ...row, entry: row.entry! }).find(
+      ({ first, count }) => sequence >= first && sequence < first + count,
+    );
+    if (row.isUndecryptable) throw new Error(`the record ${sequence} cannot be decrypted: it was changed`);
     return group && { ...group, tree: row.tree!, salts: group.salts! };
   }
 
   async records(): Promise<ProvenRecords> {
+    const { database } = this;
     return {
       keys: mergedKeys(await this.storedKeys()),
-      locked: undefined,
-      read: (sink, options) => readSharedLog(this.database, sink, options),
+      locked: await this.missingKey(),
+      read: (sink, options) => readSharedLog(database, sink, options, this.keysOfTexts),
     };
   }
 
   async keys(): Promise<readonly CertifiedKey[]> {
     return mergedKeys([...(await this.storedKeys()), ...(await this.ownKeys())]);
+  }
+
+  private async missingKey(): Promise<MissingEncryptionKey | undefined> {
+    const { database } = this;
+    // An earlier release made the tables where it is not there.
+    if (!(await database.hasTable('decision_data_key'))) return undefined;
+    const table = (name: string) => database.table(name);
+    return (this.keysOfTexts ?? SharedKeys.none).missing({ client: database, table });
   }
 
   private async storedKeys(): Promise<readonly CertifiedKey[]> {

@@ -3,8 +3,9 @@ import { Turns } from '../../turns/turns.js';
 import { recordsOf } from '../group-text.js';
 import type { FedRecord, FedRecords, RecordFeed } from '../record-feed.js';
 import type { StreamPosition } from '../stream-position.js';
-import { inSnapshot } from './log-snapshot.js';
+import { inSnapshot, type SnapshotSource } from './log-snapshot.js';
 import { type LogTransaction, readDays } from './row-walk.js';
+import { type CodedText, type SharedKeys, textColumns } from './shared-keys.js';
 
 /** Time between two looks at what writers have shipped, in milliseconds. */
 const lookMs = 250;
@@ -35,17 +36,21 @@ interface ReadPart {
 
 /** The log of all replicas as it grows: what writers ship, of each in its order, whenever it comes. */
 export class SharedRecordFeed implements RecordFeed {
-  constructor(private readonly database: PostgresDatabase) {}
+  private readonly source: SnapshotSource;
+
+  constructor(database: PostgresDatabase, keys?: SharedKeys) {
+    this.source = { database, keys };
+  }
 
   async end(): Promise<StreamPosition> {
-    return inSnapshot(this.database, async (transaction) => {
+    return inSnapshot(this.source, async (transaction) => {
       const { log, shipped } = await readShipped(transaction);
       return { log, writers: shipped };
     });
   }
 
   async readOn(after: StreamPosition): Promise<FedRecords> {
-    const { log, rows, shipped, position, isEnd } = await inSnapshot(this.database, (transaction) =>
+    const { log, rows, shipped, position, isEnd } = await inSnapshot(this.source, (transaction) =>
       readPart(transaction, after),
     );
     const seen = after.log === log ? after.writers : new Map<number, number>();
@@ -133,18 +138,20 @@ function contiguous(rows: readonly FedRow[], after: number): readonly FedRow[] {
 }
 
 async function rowsOfDays(
-  { client, table }: LogTransaction,
+  transaction: LogTransaction,
   days: readonly string[],
   writer: number,
   after: number,
 ): Promise<readonly FedRow[]> {
-  return client.query<FedRow>(
-    `SELECT g.writer, g.first, g.count, g.records FROM unnest($1::date[]) days (day)
+  const { client, table, keys } = transaction;
+  const rows = await client.query<CodedText>(
+    `SELECT g.* FROM unnest($1::date[]) days (day)
      CROSS JOIN LATERAL (
-       SELECT r.writer, r.first, r.count, r.records FROM ${table('decision_group')} r
+       SELECT ${textColumns} FROM ${table('decision_group')} r
        WHERE r.day = days.day AND r.writer = $2::int4 AND r.first > $3::int8 - ${mostOfRow} AND r.first + r.count > $3::int8 + 1
        ORDER BY r.first LIMIT ${rowsAtOnce}) g
      ORDER BY g.first LIMIT ${rowsAtOnce}`,
     [days, writer, after],
   );
+  return keys.decoded(transaction, rows);
 }

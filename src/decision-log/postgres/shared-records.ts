@@ -1,5 +1,5 @@
 import { DatabaseError } from '../../database/database-error.js';
-import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
+import { MissingEncryptionKey } from '../../encryption/encryption-keys.js';
 import { VerdictError } from '../../errors.js';
 import { idMilliseconds, idWriter } from '../decision-ids.js';
 import { decisionNotFound } from '../decision-not-found.js';
@@ -8,17 +8,17 @@ import type { DecisionQuery } from '../decision-query.js';
 import type { DecisionRecord } from '../decision-record.js';
 import type { ExportQuery } from '../export-query.js';
 import type { SearchScope } from '../record-filter.js';
-import { inSnapshot } from './log-snapshot.js';
+import { inSnapshot, type SnapshotSource } from './log-snapshot.js';
 import { oldestSharedTime } from './oldest-time.js';
 import type { OwnTail } from './own-tail.js';
 import type { PageSources } from './page-sources.js';
 import { lookUpRecord, lookUpWriter } from './record-lookup.js';
 import type { SharedKeyIndex } from './record-search.js';
 import { exportShared } from './shared-export.js';
+import { lockedLog } from './shared-keys.js';
 import { readSharedPage } from './shared-page.js';
 
-export interface SharedRecordsOptions {
-  readonly database: PostgresDatabase;
+export interface SharedRecordsOptions extends SnapshotSource {
   /** What this replica has that PostgreSQL has not; without it, only what is shipped is read. */
   readonly tail?: OwnTail;
   /** Without it every row is passed over by its own keys: a day of them in some 40 ms. */
@@ -38,8 +38,8 @@ const defaultPageMs = 80;
 export class SharedRecords {
   private readonly sources: PageSources;
 
-  constructor({ database, tail, keyIndex, pageMs = defaultPageMs }: SharedRecordsOptions) {
-    this.sources = { database, tail, keyIndex, pageMs };
+  constructor({ database, keys, tail, keyIndex, pageMs = defaultPageMs }: SharedRecordsOptions) {
+    this.sources = { database, keys, tail, keyIndex, pageMs };
   }
 
   /** As `RecordedDecisions.search`, over all writers, in the order of time, writer and sequence. */
@@ -50,10 +50,10 @@ export class SharedRecords {
   /** As `RecordedDecisions.find`. */
   async find(id: string, scope: SearchScope = {}): Promise<DecisionRecord | undefined> {
     if (idMilliseconds(id) === undefined) return undefined;
-    const { database, tail } = this.sources;
+    const { tail } = this.sources;
     const own = await tail?.find(id, scope);
     if (own !== undefined) return own;
-    return readable(inSnapshot(database, (transaction) => lookUpRecord(transaction, id, scope)));
+    return readable(inSnapshot(this.sources, (transaction) => lookUpRecord(transaction, id, scope)));
   }
 
   /**
@@ -62,9 +62,9 @@ export class SharedRecords {
    */
   async notFound(id: string): Promise<VerdictError> {
     if (idMilliseconds(id) === undefined) return decisionNotFound(id, undefined);
-    const { database, tail } = this.sources;
+    const { tail } = this.sources;
     const { isKnown, late } = await readable(
-      inSnapshot(database, (transaction) => lookUpWriter(transaction, id, tail?.writer)),
+      inSnapshot(this.sources, (transaction) => lookUpWriter(transaction, id, tail?.writer)),
     );
     if (!isKnown) {
       const where = `Its id was made by writer ${idWriter(id)}, which has shipped nothing to this decision log.`;
@@ -111,6 +111,7 @@ async function* readablePieces(pieces: AsyncGenerator<string>): AsyncGenerator<s
 }
 
 function asUnavailable(error: unknown): unknown {
+  if (error instanceof MissingEncryptionKey) return lockedLog(error);
   if (!(error instanceof DatabaseError)) return error;
   return new VerdictError('decision_log_unavailable', 'The decision log cannot be read.', {
     cause: error,

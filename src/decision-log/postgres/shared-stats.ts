@@ -4,10 +4,11 @@ import { type OffsetRun, offsetRuns } from '../../query/zone-offsets.js';
 import { Turns } from '../../turns/turns.js';
 import { DecisionCounts, NameBounds } from '../decision-counts.js';
 import type { DecisionStats } from '../decision-stats.js';
+import type { KeyedIndex } from '../keyed-index.js';
 import { inJson, type SearchScope } from '../record-filter.js';
 import { statsOf } from '../stats-answer.js';
 import type { StatsQuery } from '../stats-query.js';
-import { type TallyField, type TallyRow, tallyFields } from '../tally.js';
+import { namedFields, type TallyField, type TallyRow, tallyFields } from '../tally.js';
 import {
   cover,
   dayMinutes,
@@ -19,6 +20,7 @@ import {
   type TallyQuestion,
   tallyQuestionOf,
 } from '../tally-question.js';
+import { SharedKeys } from './shared-keys.js';
 import { briefLevels } from './shared-tally.js';
 import { columnOf, nameOf } from './tally-delta.js';
 
@@ -47,12 +49,14 @@ export async function sharedStats(
   query: StatsQuery,
   scope: SearchScope = {},
   unshipped?: UnshippedCounts,
+  keys = SharedKeys.none,
 ): Promise<DecisionStats> {
   const question = tallyQuestionOf(query, scope);
   const counts = new DecisionCounts(question);
   const shipped = await database.transaction(
     async (client) => {
-      const reader = new TallyReader(client, (name) => database.table(name), counts);
+      const table = (name: string) => database.table(name);
+      const reader = new TallyReader(client, table, counts, await keys.indexOf({ client, table }));
       await reader.read();
       return reader.shipped(unshipped?.writer);
     },
@@ -79,6 +83,8 @@ class TallyReader {
     private readonly client: PostgresClient,
     private readonly table: (name: string) => string,
     private readonly counts: DecisionCounts,
+    /** What hides names; undefined where none is hidden. */
+    private readonly index: KeyedIndex | undefined,
   ) {
     this.question = counts.question;
   }
@@ -161,9 +167,13 @@ class TallyReader {
     const { from, to, bucket, by, policySets } = this.question;
     const sql = new Parameters();
     const filters = givenFilters(this.question);
-    const conditions = filters.map(([field, value]) => `AND d.${columnOf(field)} = ${sql.add(inJson(value))}`);
+    const conditions = filters.map(
+      ([field, value]) => `AND d.${columnOf(field)} = ANY (${sql.add(this.stored(field, value))}::text[])`,
+    );
     if (policySets !== undefined)
-      conditions.push(`AND d.policy_set = ANY (${sql.add(policySets.map(inJson))}::text[])`);
+      conditions.push(
+        `AND d.policy_set = ANY (${sql.add(policySets.flatMap((name) => this.stored('policySet', name)))}::text[])`,
+      );
     const columns = by.map(columnOf);
     const runs = bucket === undefined ? [{ start: 0, offset: 0 }] : this.runs;
     const parts = runs.flatMap(({ start, offset }, i) => {
@@ -193,8 +203,12 @@ class TallyReader {
     const filters = new Map(given.map(([field]) => [field, [0]]));
     const sets: number[] = [];
     const wanted = [
-      ...given.map(([field, value]) => ({ field, name: inJson(value), ids: filters.get(field)! })),
-      ...(policySets ?? []).map((name) => ({ field: 'policySet' as const, name: inJson(name), ids: sets })),
+      ...given.flatMap(([field, value]) =>
+        this.stored(field, value).map((name) => ({ field, name, ids: filters.get(field)! })),
+      ),
+      ...(policySets ?? []).flatMap((value) =>
+        this.stored('policySet', value).map((name) => ({ field: 'policySet' as const, name, ids: sets })),
+      ),
     ];
     if (wanted.length === 0) return { filters, sets };
     const rows = await this.client.query<{ place: number; id: number }>(
@@ -206,16 +220,27 @@ class TallyReader {
     return { filters, sets };
   }
 
+  /** How a value stands in the counts: in an encrypted log there are also those from before it was. */
+  private stored(field: TallyField, value: string): string[] {
+    const hidden = this.index?.hideValue(field, value) ?? value;
+    return hidden === value ? [inJson(value)] : [inJson(value), inJson(hidden)];
+  }
+
+  private shown(field: TallyField, stored: string | null): string | null {
+    if (stored === null) return null;
+    const name = nameOf(stored);
+    return this.index !== undefined && namedFields.includes(field) ? this.index.showName(name) : name;
+  }
+
   private async addGroups(rows: readonly GroupRow[]): Promise<void> {
     const { by } = this.question;
     const take = this.counts.part();
-    const columns = by.map(columnOf);
     const turns = new Turns();
     for (let i = 0; i < rows.length; i += groupsAtOnce) {
       if (turns.isOver) await turns.next();
       take(
         rows.slice(i, i + groupsAtOnce).map((row): TallyGroup => {
-          const values = columns.map((column) => (row[column] === null ? null : nameOf(row[column]!)));
+          const values = by.map((field) => this.shown(field, row[columnOf(field)]!));
           const start = startOf(row.bucket, this.question, this.runs);
           return { start, values, isUncertain: row.uncertain, count: row.total };
         }),

@@ -6,6 +6,7 @@
 import type { PostgresClient, PostgresStatements } from '../../database/postgres/postgres-client.js';
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
 import type { StandingOrders } from '../erasure/standing-orders.js';
+import type { KeyedIndex } from '../keyed-index.js';
 import { inJson } from '../record-filter.js';
 import { type TallyField, tallyFields } from '../tally.js';
 import { dayMinutes, levelMinutes, openFields } from '../tally-question.js';
@@ -139,8 +140,11 @@ export class TallyJob {
   /**
    * Counts the decisions of callers who are erased under another name, as far as their orders go; says whether there were any. A
    * period in which an order was made counts as a whole.
+   *
+   * @param erased the other name
+   * @param index what hides names; left out where none is hidden
    */
-  async erase(standing: StandingOrders, marker: string): Promise<boolean> {
+  async erase(standing: StandingOrders, erased: string, index?: KeyedIndex): Promise<boolean> {
     const { database } = this;
     const table = (name: string) => database.table(name);
     return database.transaction(async (client) => {
@@ -150,16 +154,18 @@ export class TallyJob {
       );
       let found = false;
       for (const { name } of callers) {
-        const order = standing.latestAbout(nameOf(name));
+        const shown = index?.showName(nameOf(name)) ?? nameOf(name);
+        const order = standing.latestAbout(shown);
         if (order === undefined) continue;
+        const marker = inJson(index !== undefined && shown !== nameOf(name) ? index.hideName(erased) : erased);
         found = true;
         const last = Math.floor(order.time / 60_000);
         await client.write(`UPDATE ${table('tally_delta')} SET caller = $1 WHERE caller = $2 AND minute <= $3`, [
-          inJson(marker),
+          marker,
           name,
           last,
         ]);
-        await this.renameCaller(client, name, inJson(marker), last);
+        await this.renameCaller(client, name, marker, last);
       }
       return found;
     });

@@ -22,11 +22,12 @@ const lengthAtOnce = 8 * 2 ** 20;
  * @throws DatabaseError
  */
 export async function sharedTop(
-  { database, tail, keyIndex, pageMs }: PageSources,
+  sources: PageSources,
   query: DecisionFilters,
   field: TopField,
   scope: SearchScope = {},
 ): Promise<TopIds> {
+  const { tail, keyIndex, pageMs } = sources;
   const ends = performance.now() + pageMs;
   const filter = readFilter(query, scope);
   const counts = new Map<string, number>();
@@ -35,7 +36,7 @@ export async function sharedTop(
   let below: RecordPosition | undefined;
   for (;;) {
     const from = below;
-    const { records, end, isPartial } = await inSnapshot(database, async (transaction) => {
+    const { records, end, isPartial } = await inSnapshot(sources, async (transaction) => {
       const snapshot = await readSnapshot(transaction, tail?.writer);
       return findRecords({ transaction, snapshot, tail, keyIndex }, filter, from, {
         records: Math.min(recordsAtOnce, topRecords - examined),

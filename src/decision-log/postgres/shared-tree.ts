@@ -17,12 +17,15 @@ export interface SharedGroup extends HashedGroup {
   readonly salts: Buffer | undefined;
 }
 
+/** What a tree is read with. */
+export type TreeReading = Pick<LogTransaction, 'client' | 'table'>;
+
 export interface ProofColumns {
   readonly first: number;
   readonly entry: number;
   readonly nodes: Buffer;
   readonly leaves: Buffer;
-  readonly salts?: Buffer;
+  readonly salts?: Buffer | null;
 }
 
 /** The groups that a row consists of. */
@@ -59,7 +62,7 @@ export class SharedTree implements StoredTree {
   private readonly runs = new Map<number, Promise<ReadonlyMap<number, TreeEntry>>>();
 
   private constructor(
-    private readonly transaction: LogTransaction,
+    private readonly transaction: TreeReading,
     private readonly row: TreeRow,
   ) {
     this.anchor = Frontier.decode(row.entries, row.frontier);
@@ -69,7 +72,7 @@ export class SharedTree implements StoredTree {
    * @param writer the number of the writer
    * @returns undefined where the log has no such tree
    */
-  static async open(transaction: LogTransaction, tree: string, writer: number): Promise<SharedTree | undefined> {
+  static async open(transaction: TreeReading, tree: string, writer: number): Promise<SharedTree | undefined> {
     const { client, table } = transaction;
     const [row] = await client.query<TreeRow>(
       `SELECT t.writer, t.tree, t.first, t.entries, t.frontier,

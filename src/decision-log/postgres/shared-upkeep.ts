@@ -1,6 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
+import { dayName } from './day-partitions.js';
 import type { IndexJob } from './index-job.js';
+import { readDays } from './row-walk.js';
+import type { SharedKeys } from './shared-keys.js';
 import type { SharedRetention } from './shared-retention.js';
 import type { TallyJob } from './shared-tally.js';
 
@@ -11,6 +14,7 @@ export interface SharedUpkeepOptions {
   readonly retention: SharedRetention;
   readonly index: IndexJob;
   readonly tally: TallyJob;
+  readonly keys: SharedKeys;
   readonly onProblem: (what: string, error: unknown) => void;
 }
 
@@ -61,7 +65,7 @@ export class SharedUpkeep {
   }
 
   private async pruneNow(nowMs: number): Promise<void> {
-    const { database, prepare, retention, index, tally } = this.options;
+    const { database, prepare, retention, index, tally, keys } = this.options;
     await prepare();
     // Detaching a partition waits for those who read it, so it has a connection of its own.
     const client = await database.connect();
@@ -74,6 +78,12 @@ export class SharedUpkeep {
     if (firstDay === undefined) return;
     await index.forget(firstDay, heldDays);
     await tally.forget(firstDay, heldDays);
+    const table = (name: string) => database.table(name);
+    await database.transaction(async (client) => {
+      // Also one that could not be dropped now.
+      const kept = await readDays({ client, table });
+      await keys.forget({ client, table }, dayName(firstDay), kept);
+    });
   }
 
   private look(): void {

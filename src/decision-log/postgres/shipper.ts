@@ -10,6 +10,7 @@ import type { AllOrders } from '../erasure/standing-orders.js';
 import { holdOf } from '../holds/hold.js';
 import type { HoldGuard } from '../holds/holds.js';
 import { type JournalGroup, lastIdOf } from '../journal-group.js';
+import type { KeyedIndex } from '../keyed-index.js';
 import type { StoredGap } from '../log-gap.js';
 import { entryOfGroup, groupRoot } from '../proof/group-hashes.js';
 import type { Frontier } from '../proof/merkle-tree.js';
@@ -19,8 +20,9 @@ import type { JournalPosition, ShippedJournal, Stretch } from '../shipped-journa
 import type { TallyRow } from '../tally.js';
 import { utcDayOf } from '../utc-day.js';
 import { type CopyType, type CopyValue, copyData } from './binary-copy.js';
-import { DayPartitions } from './day-partitions.js';
+import { DayPartitions, dayName } from './day-partitions.js';
 import { addKeys } from './log-key-table.js';
+import { type RowSealer, SharedKeys } from './shared-keys.js';
 import { type JoinedGroups, joinGroups, rowOf } from './shared-row.js';
 import type { StatementPart } from './tally-delta.js';
 import { findWriter, type WriterState } from './writer-registry.js';
@@ -38,6 +40,8 @@ export interface ShipperOptions {
    * take, and each of its records has the time at which it came.
    */
   readonly latestMs: number;
+  /** What encrypts rows; left out where none is. */
+  readonly keys?: SharedKeys;
   /** Writes counts of what is shipped, in the same transaction. */
   readonly count: (client: PostgresClient, rows: readonly TallyRow[]) => Promise<void>;
   /**
@@ -92,6 +96,12 @@ const patienceMs = 200;
  * PostgreSQL, which takes the processor from this one where there are few: callers wait that long.
  */
 const statementRows = 16;
+/** Groups that become one row, and what encrypts it; without it the row is in clear. */
+interface CodedGroups {
+  readonly joined: JoinedGroups;
+  readonly coding?: { readonly sealer: RowSealer; readonly index: KeyedIndex };
+}
+
 /** Where the journal ended, at a time in milliseconds since 1970. */
 interface TimedPosition extends JournalPosition {
   readonly now: number;
@@ -110,10 +120,11 @@ const beatMs = 1_000;
 const firstPauseMs = 250;
 const longestPauseMs = 5_000;
 
-const otherColumns = 'first, count, since, until, id_since, id_until, keys, entry, nodes, leaves, salts, records';
+const otherColumns =
+  'first, count, since, until, id_since, id_until, keys, entry, nodes, leaves, salts, data_key, records, sealed';
 const otherTypes: readonly CopyType[] = [
   ...(['int8', 'int4', 'int8', 'int8', 'int8', 'int8', 'bytea'] as const),
-  ...(['int8', 'bytea', 'bytea', 'bytea', 'text'] as const),
+  ...(['int8', 'bytea', 'bytea', 'bytea', 'int4', 'text', 'bytea'] as const),
 ];
 /** What a row is copied as: its day, its writer and the others. */
 const copiedTypes: readonly CopyType[] = ['date', 'int4', ...otherTypes];
@@ -151,12 +162,19 @@ export class Shipper {
   private readonly notedGaps = new Set<string>();
   /** The trees of the writer that the log knows. */
   private readonly trees = new Set<string>();
+  private readonly keys: SharedKeys;
+  /** What hides names and masks keys; undefined where this replica ships in clear. */
+  private index: KeyedIndex | undefined;
+  /** What encrypts the rows of a day (since 1970), until somebody retires keys. */
+  private readonly sealers = new Map<number, RowSealer>();
   private nextCheckpoint = 0;
   private checkpointed = '';
   private readonly checkpointWaiters: (() => void)[] = [];
   private waiters: { readonly sequence: number; readonly resolve: () => void }[] = [];
 
-  constructor(private readonly options: ShipperOptions) {}
+  constructor(private readonly options: ShipperOptions) {
+    this.keys = options.keys ?? SharedKeys.none;
+  }
 
   get status(): ShipperStatus {
     const { state, newest, lastProblem: problem, retries } = this;
@@ -307,7 +325,9 @@ export class Shipper {
     if (this.state === undefined || this.isUnsure || this.state.journal !== position.journal) {
       await prepare();
       const forked = (what: string) => onProblem(what, undefined);
-      this.state = await findWriter(database, this.client, { ...position, instance }, journal, forked);
+      this.index = await this.keys.beginShipping(this.reading(this.client));
+      this.sealers.clear();
+      this.state = await findWriter(database, this.client, { ...position, instance }, journal, forked, this.keys);
       this.orders = await this.options.orders?.();
       this.isUnsure = false;
       this.ahead = undefined;
@@ -347,9 +367,13 @@ export class Shipper {
       state.shipped,
       state.shippedId,
       this.orders?.count ?? Number.MAX_SAFE_INTEGER,
+      state.keyEpoch,
     ];
     const kept = groups.filter(({ until }) => !expiredDays.has(utcDayOf(until)));
-    const tallies = kept.flatMap(({ tally }) => tally);
+    const { index } = this;
+    const counted = kept.flatMap(({ tally }) => tally);
+    const tallies = index === undefined ? counted : counted.map((row) => index.hideNames(row));
+    const coded = await this.codedRows(client, state.writer, rows);
     const gaps = [...stretch.missing, ...expired];
     const trees = await this.newTrees(groups);
     const isStatement = rows.length > 0 && rows.length <= statementRows && gaps.length === 0 && trees.length === 0;
@@ -358,7 +382,7 @@ export class Shipper {
       if (moved === 0) return false;
       await client.copy(
         `COPY ${this.table('decision_group')} (day, writer, ${otherColumns}) FROM STDIN (FORMAT binary)`,
-        copyData(copiedTypes, rowsInTurns(rows, state.writer)),
+        copyData(copiedTypes, rowsInTurns(coded, state.writer)),
       );
       for (const tree of trees) await this.addTree(client, state.writer, tree);
       for (const { groups } of expiredRows) await this.addEntries(client, state.writer, groups);
@@ -368,10 +392,10 @@ export class Shipper {
     };
     const done =
       isStatement && this.options.countPart !== undefined
-        ? await this.shipStatement(client, highWater, rows, this.options.countPart, tallies)
+        ? await this.shipStatement(client, highWater, coded, this.options.countPart, tallies)
         : await client.transaction(shipRows);
     if (!done) {
-      // There is another order to erase somebody, an answer was lost, the database went back to an older state, another journal has this name, or this one was
+      // There is another order to erase somebody, keys were retired, an answer was lost, the database went back to an older state, another journal has this name, or this one was
       // retired.
       this.isUnsure = true;
       return;
@@ -389,7 +413,31 @@ export class Shipper {
   private get moveHighWater(): string {
     return `UPDATE ${this.table('decision_writer')} SET shipped = $2, shipped_id = $3, complete_to = $4, beat = now(),
         state = 'running', decided = $5, open_since = least(open_since, $6)
-      WHERE writer = $1 AND state = 'running' AND shipped = $7 AND shipped_id IS NOT DISTINCT FROM $8 AND orders <= $9`;
+      WHERE writer = $1 AND state = 'running' AND shipped = $7 AND shipped_id IS NOT DISTINCT FROM $8 AND orders <= $9
+        AND key_epoch = $10`;
+  }
+
+  private reading(client: PostgresClient) {
+    return { client, table: (name: string) => this.table(name) };
+  }
+
+  /** With what encrypts the rows of each day. */
+  private async codedRows(
+    client: PostgresClient,
+    writer: number,
+    rows: readonly JoinedGroups[],
+  ): Promise<readonly CodedGroups[]> {
+    const { index } = this;
+    if (index === undefined) return rows.map((joined) => ({ joined }));
+    const coded: CodedGroups[] = [];
+    for (const joined of rows) {
+      const { day } = joined;
+      const sealer = this.sealers.get(day) ?? (await this.keys.sealer(this.reading(client), writer, dayName(day)));
+      if (sealer === undefined) throw new Error('there is no key to encrypt with');
+      this.sealers.set(day, sealer);
+      coded.push({ joined, coding: { sealer, index } });
+    }
+    return coded;
   }
 
   /** The groups as they may be shared. */
@@ -420,7 +468,7 @@ export class Shipper {
   private async shipStatement(
     client: PostgresClient,
     highWater: readonly PostgresValue[],
-    rows: readonly JoinedGroups[],
+    rows: readonly CodedGroups[],
     countPart: NonNullable<ShipperOptions['countPart']>,
     tallies: readonly TallyRow[],
   ): Promise<boolean> {
@@ -642,20 +690,24 @@ export class Shipper {
 }
 
 /** The values of `copiedTypes`. All rows at once would keep callers waiting for some milliseconds. */
-async function* rowsInTurns(rows: readonly JoinedGroups[], writer: number): AsyncGenerator<readonly CopyValue[]> {
+async function* rowsInTurns(rows: readonly CodedGroups[], writer: number): AsyncGenerator<readonly CopyValue[]> {
   const turns = new Turns();
-  for (const joined of rows) {
+  for (const row of rows) {
     if (turns.isOver) await turns.next();
-    const [day, ...others] = valuesOf(joined);
+    const [day, ...others] = valuesOf(row);
     yield [day, writer, ...others];
   }
 }
 
 /** The values of `statementTypes`. */
-function valuesOf(joined: JoinedGroups) {
+function valuesOf({ joined, coding }: CodedGroups) {
   const { day, first, count, since, until, idSince, idUntil, keys, entry, nodes, leaves, salts, records } =
     rowOf(joined);
-  return [day, first, count, since, until, idSince, idUntil, keys, entry, nodes, leaves, salts, records] as const;
+  const numbers = [day, first, count, since, until, idSince, idUntil] as const;
+  if (coding === undefined) return [...numbers, keys, entry, nodes, leaves, salts, null, records, null] as const;
+  const { sealer, index } = coding;
+  const sealed = sealer.seal(first, records, salts, count);
+  return [...numbers, index.maskEntries(keys), entry, nodes, leaves, null, sealer.id, '', sealed] as const;
 }
 
 function keyOfGap({ after, since, cause }: Pick<StoredGap, 'after' | 'since' | 'cause'>): string {

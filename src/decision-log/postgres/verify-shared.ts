@@ -2,6 +2,8 @@ import type { PostgresDatabase } from '../../database/postgres/postgres-database
 import { Frontier, type TreeEntry } from '../proof/merkle-tree.js';
 import type { ProofSink, ReadOptions, StoredProofGap } from '../proof/proof-sink.js';
 import type { StoredCheckpoint } from '../proof/stored-checkpoint.js';
+import { inSnapshot, type SnapshotSource } from './log-snapshot.js';
+import type { CodedText, SharedKeys } from './shared-keys.js';
 import { groupsOfRow, type ProofColumns } from './shared-tree.js';
 
 /** Rows that are read at once where nobody decides meanwhile. */
@@ -24,15 +26,19 @@ interface TreeRow {
   readonly upto: number;
 }
 
-type Row = ProofColumns & { readonly count: number; readonly records: string | null };
+type Row = CodedText & ProofColumns & { readonly isUndecryptable?: boolean };
 
-/** Reads what PostgreSQL has of all writers with what proves it, one after the other, also while they ship. */
+/** Reads what PostgreSQL has of all writers with what proves it, one after the other, also while they ship. `keys`: what decrypts texts. */
 export async function readSharedLog(
   database: PostgresDatabase,
   sink: ProofSink,
   { withTexts, rowsAtOnce = manyRows }: ReadOptions,
+  keys?: SharedKeys,
 ): Promise<void> {
   const table = (name: string) => database.table(name);
+  // An earlier release made the tables where there is none.
+  const mayBeSealed = await database.hasTable('decision_data_key');
+  const options = { withTexts, rowsAtOnce, mayBeSealed };
   const trees = await readTrees(database);
   for await (const { writer, note, ...beside } of notesOf(database))
     await sink.checkpoint(note, `writer ${writer}`, beside);
@@ -41,7 +47,7 @@ export async function readSharedLog(
     `SELECT coalesce(sum(count), 0)::int8 AS records FROM ${table('decision_group')} WHERE entry IS NULL`,
   );
   sink.unprovedRecords(unproved!.records);
-  for (const tree of trees) await readTree(database, tree, sink, withTexts, rowsAtOnce);
+  for (const tree of trees) await readTree({ database, keys }, tree, sink, options);
 }
 
 /** All trees, or one. */
@@ -106,13 +112,18 @@ class RemovedEntries {
   }
 }
 
+interface TreeOptions extends Required<ReadOptions> {
+  /** Whether the tables have the columns of encrypted rows. */
+  readonly mayBeSealed: boolean;
+}
+
 async function readTree(
-  database: PostgresDatabase,
+  source: SnapshotSource,
   row: TreeRow,
   sink: ProofSink,
-  withTexts: boolean,
-  rowsAtOnce: number,
+  { withTexts, rowsAtOnce, mayBeSealed }: TreeOptions,
 ): Promise<void> {
+  const { database } = source;
   const { writer, instance, tree, first, beyond } = row;
   const table = (name: string) => database.table(name);
   const place = `writer ${writer} (${instance})`;
@@ -151,16 +162,25 @@ async function readTree(
   };
   let last = { entry: entries - 1, first: Number.MAX_SAFE_INTEGER };
   for (;;) {
-    const rows = await database.query<Row>(
-      `SELECT first, count, entry, nodes, leaves, salts${withTexts ? ', records' : ', NULL::text AS records'}
-       FROM ${table('decision_group')}
-       WHERE writer = $1 AND entry >= $2::int8 AND (entry, first) > ($2::int8, $3::int8)
-         AND first >= $4::int8 AND first < $5::int8
-       ORDER BY entry, first LIMIT ${rowsAtOnce}`,
-      [writer, last.entry, last.first, first, beyond],
-    );
+    const after = last;
+    // With its key in one snapshot: a row that is encrypted anew meanwhile gets another, and its old one is removed.
+    const rows = await inSnapshot(source, async (transaction) => {
+      const read = await transaction.client.query<Row>(
+        `SELECT writer, first, count, entry, nodes, leaves, salts, ${withTexts ? 'records' : `'' AS records`},
+           ${mayBeSealed && withTexts ? 'sealed' : 'NULL::bytea AS sealed'}, ${mayBeSealed ? 'data_key' : 'NULL::int4 AS data_key'}
+         FROM ${table('decision_group')}
+         WHERE writer = $1 AND entry >= $2::int8 AND (entry, first) > ($2::int8, $3::int8)
+           AND first >= $4::int8 AND first < $5::int8
+         ORDER BY entry, first LIMIT ${rowsAtOnce}`,
+        [writer, after.entry, after.first, first, beyond],
+      );
+      return withTexts ? transaction.keys.decoded(transaction, read) : read;
+    });
     for (const each of rows) {
-      const texts = each.records === null ? undefined : textsOf(each.records);
+      const { isUndecryptable = false } = each;
+      const texts = withTexts && !isUndecryptable ? textsOf(each.records) : undefined;
+      // Salts are encrypted, too.
+      const isClosed = each.data_key !== null && texts === undefined;
       const groups = groupsOfRow(each);
       for (const [i, { salts, ...group }] of groups.entries()) {
         await besidesUpTo(group.entry);
@@ -170,7 +190,12 @@ async function readTree(
         }
         if (group.entry < entries) continue;
         const text = texts?.[i];
-        await sink.group({ ...group, salts: salts ?? null, ...(text !== undefined && { text }) });
+        await sink.group({
+          ...group,
+          salts: isClosed ? undefined : (salts ?? null),
+          ...(text !== undefined && { text }),
+          isUndecryptable,
+        });
         next = group.entry + 1;
       }
       if ((texts !== undefined && texts.length !== groups.length) || each.count !== recordsIn(groups))

@@ -1,7 +1,9 @@
 import type { PostgresClient } from '../../database/postgres/postgres-client.js';
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
-import { recordsOf, type StoredGroup } from '../group-text.js';
+import { recordsOf } from '../group-text.js';
 import type { JournalPosition, ShippedJournal } from '../shipped-journal.js';
+import type { LogTransaction } from './row-walk.js';
+import { type CodedText, SharedKeys, textColumns } from './shared-keys.js';
 
 /** How far a journal is in the shared log. */
 export interface WriterState {
@@ -12,6 +14,8 @@ export interface WriterState {
   readonly shipped: number;
   /** The id of that record, null where there is none; it proves that the log has this journal and not another. */
   readonly shippedId: string | null;
+  /** Counts how often its keys were retired or removed (1764400000006-encryption.ts). */
+  readonly keyEpoch: number;
 }
 
 /** Whose journal it is. */
@@ -25,6 +29,7 @@ interface WriterRow {
   readonly fork: number;
   readonly shipped: number;
   readonly shipped_id: string | null;
+  readonly key_epoch: number;
 }
 
 /**
@@ -35,6 +40,7 @@ interface WriterRow {
  * that this journal does not have. Such a journal becomes a writer of its own, from the last record on that both have.
  *
  * @param forked hears what is to be said of it
+ * @param keys what decrypts the records that the log has
  */
 export async function findWriter(
   database: PostgresDatabase,
@@ -42,10 +48,11 @@ export async function findWriter(
   name: JournalName,
   own: ShippedJournal,
   forked: (what: string) => void,
+  keys = SharedKeys.none,
 ): Promise<WriterState> {
   const { journal } = name;
   const rows = await client.query<WriterRow>(
-    `SELECT writer, fork, shipped, shipped_id FROM ${database.table('decision_writer')}
+    `SELECT writer, fork, shipped, shipped_id, key_epoch FROM ${database.table('decision_writer')}
      WHERE journal = $1 ORDER BY fork DESC`,
     [journal],
   );
@@ -62,12 +69,12 @@ export async function findWriter(
           [row.writer, row.shipped],
         );
       });
-      return { writer: row.writer, journal, shipped: row.shipped, shippedId: row.shipped_id };
+      return stateOf(row, journal);
     }
   }
   const [newest] = rows;
   if (newest === undefined) return addWriter(database, client, name, 0, 0, null);
-  const common = await lastCommon(database, client, newest, own);
+  const common = await lastCommon({ client, table: (name) => database.table(name), keys }, newest, own);
   const shippedId = common === 0 ? null : ((await own.idAt(common)) ?? null);
   const added = await addWriter(database, client, name, newest.fork + 1, common, shippedId);
   forked(
@@ -76,6 +83,10 @@ export async function findWriter(
       `${added.writer} instead of ${newest.writer}`,
   );
   return added;
+}
+
+function stateOf({ writer, shipped, shipped_id, key_epoch }: WriterRow, journal: string): WriterState {
+  return { writer, journal, shipped, shippedId: shipped_id, keyEpoch: key_epoch };
 }
 
 /** Whether the log's last record of the writer is one of this journal. */
@@ -90,18 +101,13 @@ async function isSame({ shipped, shipped_id }: WriterRow, own: ShippedJournal): 
 }
 
 /** The last sequence under which the log and the journal have the same record: both begin alike, so it is found by halves. */
-async function lastCommon(
-  database: PostgresDatabase,
-  client: PostgresClient,
-  row: WriterRow,
-  own: ShippedJournal,
-): Promise<number> {
+async function lastCommon(transaction: LogTransaction, row: WriterRow, own: ShippedJournal): Promise<number> {
   let low = 0;
   let high = row.shipped + 1;
   while (high - low > 1) {
     const middle = Math.floor((low + high) / 2);
     const id = await own.idAt(middle);
-    const theirs = id === undefined ? undefined : await sharedIdAt(database, client, row.writer, middle);
+    const theirs = id === undefined ? undefined : await sharedIdAt(transaction, row.writer, middle);
     if (id !== undefined && id === theirs) low = middle;
     else if (id === undefined && middle < (await own.first())) low = middle;
     else high = middle;
@@ -109,17 +115,14 @@ async function lastCommon(
   return low;
 }
 
-async function sharedIdAt(
-  database: PostgresDatabase,
-  client: PostgresClient,
-  writer: number,
-  sequence: number,
-): Promise<string | undefined> {
-  const [group] = await client.query<StoredGroup>(
-    `SELECT first, records FROM ${database.table('decision_group')}
+async function sharedIdAt(transaction: LogTransaction, writer: number, sequence: number): Promise<string | undefined> {
+  const { client, table, keys } = transaction;
+  const rows = await client.query<CodedText>(
+    `SELECT ${textColumns} FROM ${table('decision_group')}
      WHERE writer = $1 AND first <= $2 AND first + count > $2`,
     [writer, sequence],
   );
+  const [group] = await keys.decoded(transaction, rows);
   if (group === undefined) return undefined;
   for (const record of recordsOf(group, [], () => undefined)) if (record.sequence === sequence) return record.id;
   return undefined;
@@ -141,9 +144,9 @@ async function addWriter(
       [journal, fork, idWriter, instance, shipped, shippedId, end],
     );
     const [row] = await client.query<WriterRow>(
-      `SELECT writer, fork, shipped, shipped_id FROM ${table} WHERE journal = $1 AND fork = $2`,
+      `SELECT writer, fork, shipped, shipped_id, key_epoch FROM ${table} WHERE journal = $1 AND fork = $2`,
       [journal, fork],
     );
-    return { writer: row!.writer, journal, shipped: row!.shipped, shippedId: row!.shipped_id };
+    return stateOf(row!, journal);
   });
 }

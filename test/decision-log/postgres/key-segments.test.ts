@@ -12,6 +12,7 @@ import { dayName } from '../../../src/decision-log/postgres/day-partitions.js';
 import { IndexJob } from '../../../src/decision-log/postgres/index-job.js';
 import { keySegments } from '../../../src/decision-log/postgres/key-segments.js';
 import type { LogTransaction, RowRange } from '../../../src/decision-log/postgres/row-walk.js';
+import { SharedKeys } from '../../../src/decision-log/postgres/shared-keys.js';
 import { dayMs } from '../../../src/query/time-zone.js';
 import { hasPostgres } from '../../database/postgres/postgres-server.js';
 import { noon } from '../example-records.js';
@@ -129,7 +130,10 @@ function snapshot<Result>(
   work: (transaction: LogTransaction) => Promise<Result>,
 ): Promise<Result> {
   const table = (name: string) => database.table(name);
-  return database.transaction((client) => work({ client, table }), { snapshot: true, readOnly: true });
+  return database.transaction((client) => work({ client, table, keys: SharedKeys.none }), {
+    snapshot: true,
+    readOnly: true,
+  });
 }
 
 /** What the source gives, after checking its order; and what it costs. */
@@ -281,7 +285,7 @@ describe.skipIf(!hasPostgres)('the key pages of the shared log', () => {
         };
         // A key that no row has: each segment is asked for once.
         const [source] = await keySegments.sources(
-          { client: { query }, table },
+          { client: { query }, table, keys: SharedKeys.none },
           [bytesOf(0xeeee_eeee_eeee)],
           everything,
         );

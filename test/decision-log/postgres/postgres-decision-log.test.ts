@@ -1,5 +1,7 @@
+import { randomBytes } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { DecisionLog } from '../../../src/decision-log/decision-log.js';
+import { EncryptionKeys } from '../../../src/encryption/encryption-keys.js';
 import { postgresForTests } from '../../database/postgres/databases.js';
 import { hasPostgres, PostgresServer } from '../../database/postgres/postgres-server.js';
 import { describeAbout } from '../about-suite.js';
@@ -12,6 +14,9 @@ describe.skipIf(!hasPostgres)('PostgreSQL', () => {
   const server = postgresForTests();
   describeDecisionLog('PostgreSQL', () => sharedHome(server));
   describeAbout('PostgreSQL', () => sharedHome(server));
+  const keys = EncryptionKeys.of(randomBytes(32).toString('base64'));
+  describeDecisionLog('PostgreSQL, encrypted', () => sharedHome(server, keys));
+  describeAbout('PostgreSQL, encrypted', () => sharedHome(server, keys));
 
   describe('the log that replicas share', () => {
     const append = async (log: DecisionLog, subject: string): Promise<string> => {

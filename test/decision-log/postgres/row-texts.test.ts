@@ -23,7 +23,7 @@ describe.skipIf(!hasPostgres)('the texts of rows (skipped where PostgreSQL is no
     const wanted = rows.slice(100, 104).map(({ first, count, since, until, records }) => {
       return { writer: writer.number, first, count, since, until, bytes: records.length, cost: 0 };
     });
-    const read = await inSnapshot(log.database, async (transaction) => {
+    const read = await inSnapshot(log, async (transaction) => {
       await readTexts(transaction, wanted, readFilter(query, {}));
       // This transaction's own counts: of index scans, of bitmaps and of scans of the whole table.
       const [row] = await transaction.client.query<{ rows: number }>(

@@ -5,6 +5,7 @@ import {
   type PostgresDecisionLogOptions,
 } from '../../../src/decision-log/postgres/postgres-decision-log.js';
 import { SqliteDecisionLog } from '../../../src/decision-log/sqlite/sqlite-decision-log.js';
+import type { EncryptionKeys } from '../../../src/encryption/encryption-keys.js';
 import { openDatabase } from '../../database/postgres/databases.js';
 import type { PostgresServer } from '../../database/postgres/postgres-server.js';
 import type { LogHome } from '../log-home.js';
@@ -16,7 +17,7 @@ export async function startReplica(
   directory: string = temporaryDirectory(),
   options: Partial<PostgresDecisionLogOptions> = {},
 ): Promise<PostgresDecisionLog> {
-  const { instance, queueLimit } = options;
+  const { instance, queueLimit, encryption } = options;
   const log = new PostgresDecisionLog({
     database: openDatabase(url, { instance: instance ?? 'test' }),
     mode: 'sync',
@@ -27,6 +28,7 @@ export async function startReplica(
         isShipped: true,
         turnPatienceMs: 60_000,
         ...(queueLimit !== undefined && { queueLimit }),
+        ...(encryption !== undefined && { encryption }),
         ...(options.onProblem !== undefined && { onProblem: options.onProblem }),
         ...journal,
       }),
@@ -40,8 +42,11 @@ export async function startReplica(
   return log;
 }
 
-/** A database for the logs of a test, as the suite wants it: one replica at a time on a folder of its own. */
-export function sharedHome(server: () => PostgresServer): LogHome {
+/**
+ * A database for the logs of a test, as the suite wants it: one replica at a time on a folder of its own. `encryption`: keys of
+ * all of them.
+ */
+export function sharedHome(server: () => PostgresServer, encryption?: EncryptionKeys): LogHome {
   const directory = temporaryDirectory();
   let database: Promise<string> | undefined;
   const url = () => {
@@ -49,9 +54,9 @@ export function sharedHome(server: () => PostgresServer): LogHome {
     return database;
   };
   return {
-    start: async (options) => startReplica(await url(), directory, options),
+    start: async (options) => startReplica(await url(), directory, { ...options, encryption }),
     // Another replica, which records nothing.
-    read: async () => startReplica(await url(), temporaryDirectory(), { mode: 'off' }),
+    read: async () => startReplica(await url(), temporaryDirectory(), { mode: 'off', encryption }),
     // There it is as many as can be read in a second.
     leastCounted: 1,
     shared: (log) => (log as PostgresDecisionLog).shipped(),

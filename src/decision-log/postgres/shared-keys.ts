@@ -1,0 +1,294 @@
+/** The keys that the shared log is encrypted with (1764400000006-encryption.ts): making them, and reading what they encrypt. */
+import { createSecretKey, type KeyObject } from 'node:crypto';
+import { BoundedCache } from '../../core/bounded-cache.js';
+import type { PostgresClient, PostgresStatements, PostgresValue } from '../../database/postgres/postgres-client.js';
+import { EncryptionKeys, MissingEncryptionKey, newKey, WrongWrappedKey } from '../../encryption/encryption-keys.js';
+import { seal, unseal } from '../../encryption/sealed-bytes.js';
+import { VerdictError } from '../../errors.js';
+import { Turns } from '../../turns/turns.js';
+import { KeyedIndex } from '../keyed-index.js';
+import { saltBytes } from '../proof/group-hashes.js';
+
+/** What statements are run with, and the qualified names of tables. */
+interface Reading {
+  readonly client: PostgresStatements;
+  readonly table: (name: string) => string;
+}
+
+/** What a row of `decision_group` has of its records, as it is read. */
+export interface CodedText {
+  readonly writer: number;
+  readonly first: number;
+  readonly count: number;
+  readonly records: string;
+  readonly sealed: Buffer | null;
+  readonly data_key: number | null;
+  /** Left out where nobody asks for them. */
+  readonly salts?: Buffer | null;
+}
+
+/** The columns of `CodedText`, but for the salts. */
+export const textColumns = 'writer, first, count, records, sealed, data_key';
+
+/** The size of what a row has of its records, in bytes. */
+export function textBytes(row?: string): string {
+  const of = (column: string) => (row === undefined ? column : `${row}.${column}`);
+  return `octet_length(${of('records')}) + coalesce(octet_length(${of('sealed')}), 0)`;
+}
+
+/** A row whose text was decrypted. */
+export type DecodedText<Row extends CodedText> = Omit<Row, 'sealed'> & {
+  /** True for one that cannot be decrypted, since it or its key was changed: no line of its text can be read. */
+  readonly isUndecryptable?: boolean;
+};
+
+/** Keys of writers and days that are kept unwrapped. */
+const cachedKeys = 4_096;
+
+/** As it is in messages: who reads it may have the URL of another database in mind. */
+const what = 'the decision log in PostgreSQL';
+
+/** What a wrapped key is for, as `EncryptionKeys` wants it. Exported for who wraps it anew. */
+export function useOfKey(log: string, { use, writer, day }: Pick<SharedDataKey, 'use' | 'writer' | 'day'>): string {
+  return use === 'index' ? `index of ${log}` : `text of ${log} ${writer} ${day}`;
+}
+
+/** A row of `decision_data_key`; `day`: `2026-03-03`. */
+export interface SharedDataKey {
+  readonly id: number;
+  readonly use: 'text' | 'index';
+  readonly writer: number | null;
+  readonly day: string | null;
+  readonly wrapped: Buffer;
+}
+
+/** Encrypts the rows of a writer and a day. */
+export class RowSealer {
+  /** @param id of its key */
+  constructor(
+    readonly id: number,
+    private readonly key: KeyObject,
+    private readonly writer: number,
+  ) {}
+
+  /** Under a new nonce each time. */
+  seal(first: number, records: Buffer | string, salts: Buffer | null, count: number): Buffer {
+    const all = salts ?? Buffer.alloc(count * saltBytes);
+    return seal(this.key, contextOf(this.writer, first), [all, records]);
+  }
+}
+
+/**
+ * The keys of a shared log, as far as the operator's keys unwrap them. Whatever reads the text of a row asks `decoded`, so that
+ * nothing else knows what stands in it.
+ */
+export class SharedKeys {
+  /** Of a log that nobody has a key for. */
+  static readonly none = new SharedKeys(undefined);
+
+  private index: KeyedIndex | undefined;
+  private mayShipInClear = false;
+  private readonly texts = new BoundedCache<KeyObject>(cachedKeys);
+
+  /** @param encryption the operator's keys; undefined: nothing is encrypted, and nothing that is can be read */
+  constructor(private readonly encryption: EncryptionKeys | undefined) {}
+
+  /**
+   * What masks keys and hides names; undefined where the log is not encrypted.
+   *
+   * @throws MissingEncryptionKey
+   */
+  async indexOf(reading: Reading): Promise<KeyedIndex | undefined> {
+    // It is never another one.
+    if (this.index !== undefined) return this.index;
+    const [row] = await readKeys(reading, `use = 'index'`, []);
+    return row && this.knownIndex(row);
+  }
+
+  /**
+   * The same for a replica that ships: with a key it begins to encrypt the log. Without one it may not begin with a log that is
+   * encrypted; one that ships already goes on in clear when another replica begins.
+   *
+   * @throws MissingEncryptionKey
+   */
+  async beginShipping({ client, table }: { client: PostgresClient } & Reading): Promise<KeyedIndex | undefined> {
+    const { encryption } = this;
+    if (encryption === undefined) {
+      if (!this.mayShipInClear) await this.indexOf({ client, table });
+      this.mayShipInClear = true;
+      return undefined;
+    }
+    const index = await this.indexOf({ client, table });
+    if (index !== undefined) return index;
+    const [log] = await client.query<{ name: string }>(`SELECT name FROM ${table('decision_log')}`);
+    // Several replicas may begin at once: the first key counts.
+    await client.write(
+      `INSERT INTO ${table('decision_data_key')} (use, wrapped) VALUES ('index', $1)
+       ON CONFLICT (use) WHERE use = 'index' DO NOTHING`,
+      [encryption.wrap(newKey(), useOfKey(log!.name, { use: 'index', writer: null, day: null }))],
+    );
+    return this.indexOf({ client, table });
+  }
+
+  /**
+   * What encrypts the rows of a writer and a day (`2026-03-03`) from now on: under the newest of the keys that are there, if the
+   * newest of the operator's wraps it, or a new one. A replica without a key has none.
+   */
+  async sealer(
+    { client, table }: { client: PostgresClient } & Reading,
+    writer: number,
+    day: string,
+  ): Promise<RowSealer | undefined> {
+    const { encryption } = this;
+    if (encryption === undefined) return undefined;
+    const [newest] = await readKeys(
+      { client, table },
+      `use = 'text' AND writer = $1 AND day = $2::date AND NOT retired ORDER BY id DESC LIMIT 1`,
+      [writer, day],
+    );
+    if (newest !== undefined && encryption.isNewest(newest.wrapped)) {
+      const key = this.unwrapped(newest);
+      if (key !== undefined) return new RowSealer(newest.id, key, writer);
+    }
+    const [log] = await client.query<{ name: string }>(`SELECT name FROM ${table('decision_log')}`);
+    const key = newKey();
+    const [made] = await client.query<{ id: number }>(
+      `INSERT INTO ${table('decision_data_key')} (use, writer, day, wrapped) VALUES ('text', $1, $2::date, $3) RETURNING id`,
+      [writer, day, encryption.wrap(key, useOfKey(log!.name, { use: 'text', writer, day }))],
+    );
+    return new RowSealer(made!.id, createSecretKey(key), writer);
+  }
+
+  /** What encrypts a row again that was read. */
+  async sealerOf(reading: Reading, { writer, data_key }: Pick<CodedText, 'writer' | 'data_key'>): Promise<RowSealer> {
+    const key = data_key === null ? undefined : (await this.keysOf(reading, [data_key])).get(data_key);
+    if (key === undefined) throw new WrongWrappedKey(what);
+    return new RowSealer(data_key!, key, writer);
+  }
+
+  /**
+   * Rows with their texts and salts in clear.
+   *
+   * @throws MissingEncryptionKey
+   */
+  async decoded<Row extends CodedText>(reading: Reading, rows: readonly Row[]): Promise<DecodedText<Row>[]> {
+    const ids = new Set(rows.flatMap(({ data_key }) => data_key ?? []));
+    if (ids.size === 0) return [...rows];
+    const keys = await this.keysOf(reading, [...ids]);
+    const turns = new Turns();
+    const decoded: DecodedText<Row>[] = [];
+    for (const row of rows) {
+      if (turns.isOver) await turns.next();
+      decoded.push(row.data_key === null ? row : decode(row, keys.get(row.data_key)));
+    }
+    return decoded;
+  }
+
+  /**
+   * Removes the keys of the days before one (`2026-03-03`), but for those that are kept. Batches that are under way end before; what
+   * comes later of such a day is under a new key.
+   */
+  async forget(
+    { client, table }: { client: PostgresClient } & Reading,
+    day: string,
+    kept: readonly string[],
+  ): Promise<void> {
+    const gone = `use = 'text' AND day < $1::date AND day <> ALL ($2::text[]::date[])`;
+    const values = [day, kept];
+    const keys = await client.query(`SELECT FROM ${table('decision_data_key')} WHERE ${gone} LIMIT 1`, values);
+    if (keys.length === 0) return;
+    await client.write(`UPDATE ${table('decision_writer')} SET key_epoch = key_epoch + 1`);
+    await client.write(`DELETE FROM ${table('decision_data_key')} WHERE ${gone}`, values);
+  }
+
+  /** The key that is needed to read all and is not there; undefined where all are. */
+  async missing(reading: Reading): Promise<MissingEncryptionKey | undefined> {
+    for (const row of await readKeys(reading, 'true', [])) {
+      try {
+        (this.encryption ?? EncryptionKeys.none).unwrap(row.wrapped, useOfKey(row.log, row), what);
+      } catch (error) {
+        if (error instanceof MissingEncryptionKey) return error;
+        // One that was changed is found with what it encrypts.
+        if (!(error instanceof WrongWrappedKey)) throw error;
+      }
+    }
+    return undefined;
+  }
+
+  private knownIndex({ wrapped, log, ...row }: StoredKey): KeyedIndex {
+    const key = (this.encryption ?? EncryptionKeys.none).unwrap(wrapped, useOfKey(log, row), what);
+    this.index = new KeyedIndex(key);
+    return this.index;
+  }
+
+  /** The keys with these numbers, of those that are there and were not changed. */
+  private async keysOf(reading: Reading, ids: readonly number[]): Promise<ReadonlyMap<number, KeyObject>> {
+    const known = new Map<number, KeyObject>();
+    const unknown: number[] = [];
+    for (const id of ids) {
+      const key = this.texts.get(`${id}`);
+      if (key === undefined) unknown.push(id);
+      else known.set(id, key);
+    }
+    if (unknown.length === 0) return known;
+    for (const row of await readKeys(reading, `use = 'text' AND id = ANY ($1::int[])`, [unknown])) {
+      const key = this.unwrapped(row);
+      if (key !== undefined) known.set(row.id, key);
+    }
+    return known;
+  }
+
+  private unwrapped({ id, wrapped, log, ...row }: StoredKey): KeyObject | undefined {
+    try {
+      const unwrapped = (this.encryption ?? EncryptionKeys.none).unwrap(wrapped, useOfKey(log, row), what);
+      const key = createSecretKey(unwrapped);
+      this.texts.set(`${id}`, key);
+      return key;
+    } catch (error) {
+      if (error instanceof WrongWrappedKey) return undefined;
+      throw error;
+    }
+  }
+}
+
+/** A row with the name of the log. */
+type StoredKey = SharedDataKey & { readonly log: string };
+
+function readKeys(
+  { client, table }: Reading,
+  condition: string,
+  values: readonly PostgresValue[],
+): Promise<StoredKey[]> {
+  return client.query<StoredKey>(
+    `SELECT id, use, writer, day::text AS day, wrapped, (SELECT name FROM ${table('decision_log')}) AS log
+     FROM ${table('decision_data_key')} WHERE ${condition}`,
+    values,
+  );
+}
+
+function decode<Row extends CodedText>({ sealed, ...row }: Row, key: KeyObject | undefined): DecodedText<Row> {
+  const { writer, first, count } = row;
+  const bytes = key === undefined || sealed === null ? undefined : unseal(key, contextOf(writer, first), sealed);
+  const end = count * saltBytes;
+  // Lines of which none can be read: who reads records is told of each.
+  if (bytes === undefined || bytes.length < end)
+    return { ...row, records: '\n'.repeat(count), salts: null, isUndecryptable: true } as unknown as DecodedText<Row>;
+  // Sound: these two replace columns of the same types.
+  const plain = { records: bytes.toString('utf8', end), salts: bytes.subarray(0, end) };
+  return { ...row, ...plain } as unknown as DecodedText<Row>;
+}
+
+/** Where a text belongs; its key says of which day and log it is. */
+function contextOf(writer: number, first: number): Buffer {
+  const context = Buffer.allocUnsafe(12);
+  context.writeUInt32BE(writer, 0);
+  context.writeUInt32BE(Math.floor(first / 2 ** 32), 4);
+  context.writeUInt32BE(first % 2 ** 32, 8);
+  return context;
+}
+
+/** What a caller hears who asks about records whose key is not there. */
+export function lockedLog(error: MissingEncryptionKey): VerdictError {
+  const detail = `The decision log is encrypted, and the key ${error.fingerprint} is needed to read it.`;
+  return new VerdictError('decision_log_unavailable', detail, { cause: error, retryAfter: 1 });
+}
