@@ -82,15 +82,15 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
         { encryptionKey }: Config,
         database: SqliteDatabase | PostgresDatabase,
         logger: Logger,
-      ): Promise<PolicyArchive> =>
-        database instanceof PostgresDatabase
-          ? new LateArchive({ archive: await PostgresPolicyArchive.open(database), onProblem: problemsTo(logger) })
-          : database.open((path) =>
-              SqlitePolicyArchive.open(
-                path,
-                encryptionKey === undefined ? undefined : EncryptionKeys.of(encryptionKey),
-              ),
-            ),
+      ): Promise<PolicyArchive> => {
+        const keys = encryptionKey === undefined ? undefined : EncryptionKeys.of(encryptionKey);
+        return database instanceof PostgresDatabase
+          ? new LateArchive({
+              archive: await PostgresPolicyArchive.open(database, keys),
+              onProblem: problemsTo(logger),
+            })
+          : database.open((path) => SqlitePolicyArchive.open(path, keys));
+      },
     },
     {
       // Undefined where the source is another one.

@@ -1,6 +1,9 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
 import { seal, unseal } from '../../encryption/sealed-bytes.js';
 
+/** What the key of an archive is for: the `use` that EncryptionKeys wants. */
+export const archiveKeyUse = 'policy archive';
+
 /** The first byte of a sealed content. Contents in clear are gzip, which begins with 0x1f. */
 const sealedForm = 1;
 

@@ -1,9 +1,12 @@
 import { currentSemantics } from '../../../core/semantics.js';
+import { isAway } from '../../../database/database-error.js';
 import { ChangeCounters } from '../../../database/postgres/change-counters.js';
 import type { PostgresClient } from '../../../database/postgres/postgres-client.js';
 import type { PostgresDatabase } from '../../../database/postgres/postgres-database.js';
 import { PostgresTables } from '../../../database/postgres/postgres-tables.js';
+import type { EncryptionKeys } from '../../../encryption/encryption-keys.js';
 import { type PolicySetFiles, versionOf } from '../../policy-set-files.js';
+import { type ArchiveCipher, isSealed } from '../archive-cipher.js';
 import { archivedFilesOf, packFile } from '../archived-files.js';
 import type { ArchivedVersion } from '../archived-version.js';
 import {
@@ -16,8 +19,10 @@ import {
   type ServedVersion,
 } from '../policy-archive.js';
 import { type EveryRow, type ListedVersion, StoredPolicyArchive, type VersionRow } from '../stored-policy-archive.js';
+import { makeSharedArchiveCipher, sharedArchiveCipher } from './archive-key.js';
 import { policyArchiveTables } from './migrations/1764400000010-policy-archive.js';
 import { dataVersionColumns } from './migrations/1764400000012-data-versions.js';
+import { archiveKeyTable } from './migrations/1764800000013-archive-key.js';
 
 const versionsPerStep = 100;
 /** Contents that one statement writes: files are small, and a round trip for each is not. */
@@ -46,10 +51,12 @@ export class PostgresPolicyArchive extends StoredPolicyArchive {
   private readonly versionTable: string;
   private readonly setTable: string;
   private pruningEnds = false;
+  private cipher: ArchiveCipher | undefined;
 
   private constructor(
     private readonly tables: PostgresTables,
     private readonly counters: ChangeCounters,
+    private readonly keys: EncryptionKeys | undefined,
   ) {
     super();
     this.fileTable = tables.name('policy_file');
@@ -57,17 +64,33 @@ export class PostgresPolicyArchive extends StoredPolicyArchive {
     this.setTable = tables.name('policy_set');
   }
 
-  /** The tables are made when they are not there; while the server is away, when it is back. */
-  static async open(database: PostgresDatabase): Promise<PostgresPolicyArchive> {
+  /**
+   * The tables are made when they are not there; while the server is away, when it is back. With `keys` the contents of files are
+   * encrypted from now on.
+   *
+   * @throws MissingEncryptionKey where they are and none of the keys opens them
+   */
+  static async open(database: PostgresDatabase, keys?: EncryptionKeys): Promise<PostgresPolicyArchive> {
+    const archive = await PostgresPolicyArchive.openToRead(database, keys);
+    try {
+      await (keys === undefined ? archive.opening() : archive.sealing());
+    } catch (error) {
+      if (!isAway(error)) throw error;
+    }
+    return archive;
+  }
+
+  /** The same to look into it: what versions are called can be read without the key. */
+  static async openToRead(database: PostgresDatabase, keys?: EncryptionKeys): Promise<PostgresPolicyArchive> {
     const counters = new ChangeCounters(database);
     const tables = new PostgresTables(
       database,
       'policy-store',
-      [policyArchiveTables, dataVersionColumns],
+      [policyArchiveTables, dataVersionColumns, archiveKeyTable],
       counters.tables,
     );
     await tables.prepare();
-    return new PostgresPolicyArchive(tables, counters);
+    return new PostgresPolicyArchive(tables, counters, keys);
   }
 
   /** The database is closed by its owner. */
@@ -106,6 +129,7 @@ export class PostgresPolicyArchive extends StoredPolicyArchive {
 
   private async store(set: PolicySetFiles, served: Served, isAdopted?: 'adopted'): Promise<void> {
     const files = archivedFilesOf(set);
+    const cipher = await this.sealing();
     const listed = files.map(({ path, digest, size }) => ({ path, digest, size }));
     const { gitCommit, semantics, firstServed, lastServed, alone } = served;
     await this.tables.transaction(async (client) => {
@@ -118,7 +142,7 @@ export class PostgresPolicyArchive extends StoredPolicyArchive {
       // In one order, or two replicas with files in common could wait for each other.
       const missing = files.filter(({ digest }) => !kept.has(digest)).sort((a, b) => (a.digest < b.digest ? -1 : 1));
       for (let from = 0; from < missing.length; from += filesPerStatement) {
-        await this.keepFiles(client, missing.slice(from, from + filesPerStatement));
+        await this.keepFiles(client, missing.slice(from, from + filesPerStatement), cipher);
       }
       await client.query(
         `INSERT INTO ${this.versionTable} AS kept
@@ -230,9 +254,17 @@ export class PostgresPolicyArchive extends StoredPolicyArchive {
   }
 
   /** Another replica may write the same content at the same time: then it is there. */
-  private async keepFiles(client: PostgresClient, files: ReturnType<typeof archivedFilesOf>): Promise<void> {
+  private async keepFiles(
+    client: PostgresClient,
+    files: ReturnType<typeof archivedFilesOf>,
+    cipher: ArchiveCipher | undefined,
+  ): Promise<void> {
     const values = files.map((_file, n) => `($${3 * n + 1}, $${3 * n + 2}, $${3 * n + 3})`).join(', ');
-    const contents = await Promise.all(files.map(({ bytes }) => packFile(bytes)));
+    const packed = await Promise.all(files.map(({ bytes }) => packFile(bytes)));
+    const contents = packed.map((content, n) => {
+      const bytes = Buffer.from(content);
+      return cipher?.seal(files[n]!.digest, bytes) ?? bytes;
+    });
     await client.query(
       `INSERT INTO ${this.fileTable} (digest, size, content) VALUES ${values} ON CONFLICT DO NOTHING`,
       files.flatMap(({ digest, size }, n) => [digest, size, contents[n]!]),
@@ -286,7 +318,24 @@ export class PostgresPolicyArchive extends StoredPolicyArchive {
       `SELECT content FROM ${this.fileTable} WHERE digest = $1`,
       [digest],
     );
-    return row?.content;
+    if (row === undefined || !isSealed(row.content)) return row?.content;
+    return (await this.opening())?.open(digest, row.content);
+  }
+
+  /** What decrypts contents; undefined where nobody has begun to encrypt. */
+  private async opening(): Promise<ArchiveCipher | undefined> {
+    this.cipher ??= await sharedArchiveCipher(this.tables, (name) => this.tables.name(name), this.keys);
+    return this.cipher;
+  }
+
+  /** What encrypts contents; undefined where this replica has no key. */
+  private async sealing(): Promise<ArchiveCipher | undefined> {
+    const { keys } = this;
+    if (keys === undefined) return undefined;
+    this.cipher ??= await this.tables.transaction((client) =>
+      makeSharedArchiveCipher(client, (name) => this.tables.name(name), keys),
+    );
+    return this.cipher;
   }
 }
 

@@ -1,11 +1,10 @@
 /** The key that the archive in an SQLite database is encrypted with: making it, reading it, wrapping it anew. */
 import { SqliteConnection } from '../../../database/sqlite/sqlite-connection.js';
 import { EncryptionKeys, newKey } from '../../../encryption/encryption-keys.js';
-import { ArchiveCipher, isSealed } from '../archive-cipher.js';
+import { ArchiveCipher, archiveKeyUse, isSealed } from '../archive-cipher.js';
 import { archiveMigrations } from './archive-migrations.js';
 import { ArchiveKey1764800000013 } from './migrations/1764800000013-archive-key.js';
 
-const keyUse = 'policy archive';
 /** Contents that one transaction encrypts. */
 const contentsAtOnce = 64;
 
@@ -32,7 +31,7 @@ export async function archiveCipher(
   path: string,
 ): Promise<ArchiveCipher | undefined> {
   const wrapped = await wrappedKey(connection);
-  return wrapped && new ArchiveCipher(keys.unwrap(wrapped, keyUse, path));
+  return wrapped && new ArchiveCipher(keys.unwrap(wrapped, archiveKeyUse, path));
 }
 
 /** The same for an archive that is to be encrypted: one that has no key gets one. Its table is there. */
@@ -44,7 +43,7 @@ export async function makeArchiveCipher(
   // Two processes may begin at once: the first key counts.
   if ((await wrappedKey(connection)) === undefined) {
     await connection.query('INSERT OR IGNORE INTO archive_key (id, wrapped) VALUES (1, ?)', [
-      keys.wrap(newKey(), keyUse),
+      keys.wrap(newKey(), archiveKeyUse),
     ]);
   }
   return (await archiveCipher(connection, keys, path))!;
@@ -57,7 +56,7 @@ export async function rewrapArchive(path: string, keys: EncryptionKeys): Promise
     const wrapped = await wrappedKey(connection);
     if (wrapped === undefined) return 'plain';
     if (keys.isNewest(wrapped)) return 'current';
-    const anew = keys.wrap(keys.unwrap(wrapped, keyUse, path), keyUse);
+    const anew = keys.wrap(keys.unwrap(wrapped, archiveKeyUse, path), archiveKeyUse);
     await connection.query('UPDATE archive_key SET wrapped = ?', [anew]);
     return 'changed';
   } finally {

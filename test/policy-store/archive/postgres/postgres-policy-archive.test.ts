@@ -1,5 +1,7 @@
+import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { currentSemantics } from '../../../../src/core/semantics.js';
+import { EncryptionKeys } from '../../../../src/encryption/encryption-keys.js';
 import { PostgresPolicyArchive } from '../../../../src/policy-store/archive/postgres/postgres-policy-archive.js';
 import { versionOf } from '../../../../src/policy-store/policy-set-files.js';
 import { openDatabase, postgresForTests } from '../../../database/postgres/databases.js';
@@ -9,10 +11,53 @@ import { describePolicyArchive, hour, keepVersions, setOf } from '../policy-arch
 describe.skipIf(!hasPostgres)('with PostgreSQL (skipped where it is not installed)', () => {
   const server = postgresForTests();
   const open = (url: string) => PostgresPolicyArchive.open(openDatabase(url));
+  const [keys, others] = [0, 1].map(() => EncryptionKeys.of(randomBytes(32).toString('base64'))) as [
+    EncryptionKeys,
+    EncryptionKeys,
+  ];
 
   describePolicyArchive('PostgreSQL', () => {
     const url = server().newSchema();
     return { open: () => open(url) };
+  });
+
+  describePolicyArchive('PostgreSQL, encrypted', () => {
+    const url = server().newSchema();
+    return { open: () => PostgresPolicyArchive.open(openDatabase(url), keys) };
+  });
+
+  it('encrypts what is kept with a key, reads what was kept without, and is read with the key alone', async () => {
+    const url = server().newSchema();
+    const database = openDatabase(url);
+    const [plain, secret] = [setOf('p, alice, data1, read\n'), setOf('p, bob, data2, read\n')];
+    await (await open(url)).keep(plain, 1_000);
+    // Two replicas begin at once.
+    const [archive, other] = await Promise.all([0, 1].map(() => PostgresPolicyArchive.open(openDatabase(url), keys)));
+    await archive!.keep(secret, 2_000);
+    const contents = await database.query<{ form: number }>(
+      `SELECT get_byte(content, 0) AS form FROM ${database.table('policy_file')} ORDER BY 1`,
+    );
+    // 31 is gzip, 1 is sealed. The model is the same in both versions.
+    expect(contents.map(({ form }) => form)).toEqual([1, 31, 31]);
+    const textOf = async (from: PostgresPolicyArchive, { files }: typeof plain): Promise<string> =>
+      Buffer.from((await from.file('acl', versionOf(files), 'rules.csv'))!).toString();
+    for (const [set, text] of [
+      [plain, 'p, alice, data1, read\n'],
+      [secret, 'p, bob, data2, read\n'],
+    ] as const)
+      expect(await textOf(other!, set)).toBe(text);
+
+    const [needed] = keys.fingerprints;
+    const message = `the archive of policy versions in PostgreSQL is encrypted, and the key ${needed} is needed to read it: VERDICT_ENCRYPTION_KEY`;
+    await expect(open(url)).rejects.toThrow(`${message} is not set`);
+    await expect(PostgresPolicyArchive.open(database, others)).rejects.toThrow(
+      `${message} has ${others.fingerprints[0]}`,
+    );
+    // To be looked into, it needs the key for contents alone.
+    const read = await PostgresPolicyArchive.openToRead(database);
+    expect((await read.versions('acl', 10)).items).toHaveLength(2);
+    expect(await textOf(read, plain)).toBe('p, alice, data1, read\n');
+    await expect(textOf(read, secret)).rejects.toThrow(message);
   });
 
   it('a version that many replicas archive at once is kept once, and each content once', async () => {
