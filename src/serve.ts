@@ -8,6 +8,7 @@ import type { Config } from './config/config.js';
 import { ConfigError } from './config/read-config.js';
 import { exitConfig } from './config/read-config-or-exit.js';
 import { DataFolderInUse } from './database/data-folder-in-use.js';
+import { MissingEncryptionKey } from './encryption/encryption-keys.js';
 import { createPlainPort } from './http/plain-port.js';
 import { ServiceUrl } from './http/service-url.js';
 import { PolicyStore } from './policy-store/policy-store.js';
@@ -34,6 +35,7 @@ export async function serve(config: Config, logger: Logger, announcer: Announcer
       announcer.failed(new ConfigError([whatToDo(error, config)]).message, exitConfig);
     }
     logger.fatal({ err: error }, 'the service could not start');
+    if (error instanceof MissingEncryptionKey) announcer.failed(startFailure(error, config), exitConfig);
     announcer.failed(startFailure(error, config), 1);
   }
 }

@@ -109,17 +109,11 @@ export class Config {
   readonly logSigningKey?: string;
 
   @Variable(
-    'Keys that decision records are encrypted with on the disk: 32 random bytes each in base64 (`openssl rand -base64 32`), the newest first, with commas or line feeds between them. The first one encrypts, all decrypt. Default: nothing is encrypted. See docs/encryption.md.',
+    'Keys that decision records and archived policies are encrypted with on the disk and in PostgreSQL: 32 random bytes each in base64 (`openssl rand -base64 32`), the newest first, with commas or line feeds between them. The first one encrypts, all decrypt. Default: nothing is encrypted. See docs/encryption.md.',
     { secret: true },
   )
   @IsOptional()
-  @Rule((value, { databaseUrl }) => {
-    const fault = whyNotEncryptionKeys(value as string);
-    if (fault !== undefined) return fault;
-    return isPostgresUrl(databaseUrl)
-      ? 'cannot be used with PostgreSQL yet: nothing would be encrypted there'
-      : undefined;
-  })
+  @Rule((value) => whyNotEncryptionKeys(value as string))
   readonly encryptionKey?: string;
 
   @Variable(
