@@ -5,16 +5,20 @@
  * made from the same source as `dist/engine.js`, in one file, since 190 small ones take longer to read than to run. Packages
  * that it needs stay outside; so does the digest, which `imports` in its package.json chooses for Node or for anywhere else.
  */
+import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
 import ts from 'typescript';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
+const compiler = createRequire(import.meta.url).resolve('typescript/bin/tsc');
 const formats = ['esm', 'cjs'];
 
 await buildEngine();
+await buildClient();
 
 async function buildEngine() {
   const folder = cleared('engine');
@@ -37,6 +41,22 @@ async function buildEngine() {
   const types = declarationsFrom(join(root, 'dist/engine.d.ts'));
   for (const format of formats) {
     for (const file of types) cpSync(file, join(folder, format, relative(join(root, 'dist'), file)));
+  }
+}
+
+/** Its sources are few and small: a file stays a file. */
+async function buildClient() {
+  const folder = cleared('client');
+  writeScope(folder, { type: 'commonjs' });
+  const source = join(root, 'packages/client/src');
+  await write(folder, {
+    input: { client: join(source, 'client.ts'), mock: join(source, 'mock.ts') },
+    external: [/^node:/, '@verdict/engine'],
+    output: { preserveModules: true, preserveModulesRoot: source },
+  });
+  for (const format of formats) {
+    const options = ['--declaration', '--emitDeclarationOnly', '--noEmit', 'false', '--outDir', join(folder, format)];
+    execFileSync(process.execPath, [compiler, '-p', join(root, 'packages/client'), ...options], { stdio: 'inherit' });
   }
 }
 

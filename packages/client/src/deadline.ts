@@ -1,0 +1,61 @@
+import { VerdictUnavailable } from './errors.js';
+
+/**
+ * The end of a call: its time is over, or its caller gave up. What is late does not count, even if it would come: a `fetch` that
+ * does not heed its signal is not waited for.
+ *
+ * Time is that of the monotonic clock: one that is set while a call waits neither ends it nor makes it wait longer.
+ */
+export class Deadline {
+  private readonly endsAt: number;
+
+  constructor(
+    private readonly timeoutMs: number,
+    private readonly signal?: AbortSignal | null,
+  ) {
+    this.endsAt = performance.now() + timeoutMs;
+  }
+
+  get leftMs(): number {
+    return this.endsAt - performance.now();
+  }
+
+  /**
+   * @param ms the most time for this part of the call
+   * @param work ends when its signal says so
+   * @throws VerdictUnavailable, `timeout` or `aborted`
+   */
+  within<T>(ms: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const { signal, timeoutMs } = this;
+    const part = Math.min(ms, this.leftMs);
+    return new Promise<T>((resolve, reject) => {
+      const controller = new AbortController();
+      const end = (error: VerdictUnavailable) => {
+        done();
+        reject(error);
+        controller.abort(error);
+      };
+      const onAbort = () =>
+        end(new VerdictUnavailable('aborted', 'the caller ended the call', { cause: signal?.reason }));
+      const onTime = () =>
+        end(new VerdictUnavailable('timeout', `no answer within ${Math.round(Math.min(timeoutMs, ms))} ms`));
+      const timer = setTimeout(onTime, Math.max(0, part));
+      const done = () => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', onAbort);
+      };
+      if (signal?.aborted === true) return onAbort();
+      signal?.addEventListener('abort', onAbort);
+      work(controller.signal).then(resolve, reject).finally(done);
+    });
+  }
+
+  /** Waits, if there is time for it. */
+  async pause(ms: number): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const waiting = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, ms);
+    });
+    await this.within(Number.POSITIVE_INFINITY, () => waiting).finally(() => clearTimeout(timer));
+  }
+}

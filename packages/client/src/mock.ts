@@ -1,0 +1,255 @@
+/**
+ * Verdict within a test of your own: no service, but its engine on your policies, so a test finds out what they say and not what
+ * it was told to answer. It needs `@verdict/engine`.
+ *
+ *     import { MockVerdict } from '@verdict/client/mock';
+ *
+ *     const verdict = MockVerdict.load('policies', { policySet: 'invoices' });
+ *     await verdict.can({ subject: 'greta', action: 'approve', resource: 'INV-1044' });   // true
+ *     verdict.isDown = true;                                                             // and what does the application do?
+ *
+ * It is a `VerdictClient` whose calls are answered here: what the client refuses, joins, retries or denies it does as ever. It
+ * answers `decide`, `decideMany`, `can`, `evaluate`, `evaluateMany` and `changeData`; searches are refused (501).
+ */
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import {
+  type CompileOptions,
+  compilePolicySet,
+  DataError,
+  type DecisionRequest,
+  type PolicySet,
+} from '@verdict/engine';
+import { type DecisionAnswer, type Problem, VerdictClient, type VerdictClientOptions } from './client.js';
+
+export interface MockOptions extends Omit<VerdictClientOptions, 'baseUrl' | 'baseUrls' | 'fetch' | 'apiKey'> {
+  /** The clock of decisions, in milliseconds; without it, that of the machine. */
+  readonly now?: () => number;
+}
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** A policy set in service. */
+interface Served {
+  set: PolicySet;
+  /** Counts the changes of its live data; undefined where there was none. */
+  revision?: number;
+}
+
+class Refusal extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    detail: string,
+    readonly errors: readonly { pointer: string; detail: string }[] = [],
+  ) {
+    super(detail);
+  }
+}
+
+export class MockVerdict extends VerdictClient {
+  /** While it is true, nobody answers: what the application does then can be tested. */
+  isDown = false;
+  /** All that was decided, in its order. */
+  readonly decisions: { readonly request: Json; readonly answer: DecisionAnswer }[] = [];
+
+  private constructor(
+    private readonly sets: ReadonlyMap<string, Served>,
+    { now = Date.now, ...options }: MockOptions,
+  ) {
+    // No retries: nobody else would answer.
+    super({
+      retries: 0,
+      ...options,
+      baseUrl: 'http://mock.invalid',
+      fetch: (url, init) => this.answer(String(url), init),
+    });
+    this.now = now;
+  }
+
+  private readonly now: () => number;
+
+  /**
+   * @param folder of one policy set, which is then called by its folder's name, or of several
+   * @throws PolicyError with every problem of the policies, as the service would find them
+   */
+  static load(folder: string, options: MockOptions = {}): MockVerdict {
+    const isSet = (place: string) => readdirSync(place).includes('model.conf');
+    const folders = isSet(folder)
+      ? [resolve(folder)]
+      : readdirSync(folder)
+          .map((name) => resolve(folder, name))
+          .filter((place) => statSync(place).isDirectory() && isSet(place));
+    if (folders.length === 0) throw new TypeError(`no policy set is in ${folder}: there is no model.conf`);
+    const sets = folders.map((place): [string, Served] => [
+      basename(place),
+      { set: compilePolicySet(optionsIn(place)) },
+    ]);
+    return new MockVerdict(new Map(sets), options);
+  }
+
+  private async answer(url: string, init: RequestInit | undefined): Promise<Response> {
+    if (this.isDown) throw new TypeError('MockVerdict is down');
+    try {
+      return Response.json(this.route(new URL(url).pathname, JSON.parse(String(init?.body))));
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      const problem = problemOf(error);
+      return Response.json(problem, { status: error.status, headers: { 'content-type': 'application/problem+json' } });
+    }
+  }
+
+  private route(path: string, body: Json): unknown {
+    const [, set, standard] = /^(?:\/sets\/([^/]+))?\/access\/v1\/(.+)$/.exec(path) ?? [];
+    const policySet = set === undefined ? undefined : decodeURIComponent(set);
+    if (path === '/v1/decide') return this.decided(body);
+    if (path === '/v1/decide/batch') return { decisions: (body.requests as Json[]).map((each) => this.item(each)) };
+    if (standard === 'evaluation') return this.evaluated(body, policySet);
+    if (standard === 'evaluations') return { evaluations: this.evaluations(body, policySet) };
+    const changed = /^\/v1\/policy-sets\/([^/]+)\/changes$/.exec(path)?.[1];
+    if (changed !== undefined) return this.changed(decodeURIComponent(changed), body);
+    throw new Refusal(501, 'not_implemented', `MockVerdict does not answer ${path}.`);
+  }
+
+  private decided(body: Json): DecisionAnswer {
+    const { policySet, explain = 'brief', at, atLeast, maxStaleness, ...request } = body;
+    const unknown = Object.keys(request).find(
+      (name) => !['subject', 'action', 'resource', 'attributes'].includes(name),
+    );
+    if (unknown !== undefined) throw invalid(`/${unknown}`, 'is not a member of a request');
+    for (const name of ['subject', 'action', 'resource']) checkNamed(request, name);
+    const [name, { set, revision }] = this.served(policySet as string | undefined);
+    const now = at === undefined ? this.now() : Date.parse(String(at));
+    const level = explain as 'none' | 'brief' | 'full';
+    const decision = set.decide(request as unknown as DecisionRequest, { now, explain: level });
+    const { reason, obligations, advice, errors, explanation } = decision;
+    const answer = {
+      allowed: decision.decision === 'allow',
+      decision: decision.decision,
+      decisionId: crypto.randomUUID(),
+      policySet: name,
+      policyVersion: set.version,
+      ...(revision !== undefined && { revision }),
+      reason: level === 'none' ? { code: reason.code } : reason,
+      obligations,
+      ...(advice !== undefined && { advice }),
+      errors: level === 'none' ? errors.map(({ code, message }) => ({ code, message })) : errors,
+      ...(explanation !== undefined && { explanation }),
+    } as DecisionAnswer;
+    this.decisions.push({ request: body, answer });
+    return answer;
+  }
+
+  private item(request: Json): DecisionAnswer | { readonly problem: Problem } {
+    try {
+      return this.decided(request);
+    } catch (error) {
+      if (error instanceof Refusal) return { problem: problemOf(error) };
+      throw error;
+    }
+  }
+
+  private evaluated({ subject, action, resource, context }: Json, policySet: string | undefined): object {
+    const translated = {
+      subject: translate(subject),
+      action: translate(action),
+      resource: translate(resource),
+      ...(context !== undefined && { attributes: context }),
+      ...(policySet !== undefined && { policySet }),
+    };
+    const { allowed, decisionId, policySet: name, policyVersion, reason, obligations } = this.decided(translated);
+    const context_ = { id: decisionId, policy_set: name, policy_version: policyVersion, reason, obligations };
+    return { decision: allowed, context: { ...context_, reason_admin: { en: reason.code } } };
+  }
+
+  private evaluations({ evaluations, options, ...defaults }: Json, policySet: string | undefined): object[] {
+    const semantic = (options as Json | undefined)?.evaluations_semantic;
+    const last = semantic === 'deny_on_first_deny' ? false : semantic === 'permit_on_first_permit' ? true : undefined;
+    const answers: object[] = [];
+    for (const each of evaluations as Json[]) {
+      const answer = this.evaluatedItem({ ...defaults, ...each }, policySet);
+      answers.push(answer);
+      if (answer.decision === last) break;
+    }
+    return answers;
+  }
+
+  private evaluatedItem(request: Json, policySet: string | undefined): { readonly decision?: boolean } {
+    try {
+      return this.evaluated(request, policySet);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      return { decision: false, context: { error: { status: error.status, message: error.message } } } as object;
+    }
+  }
+
+  private changed(name: string, change: Json): object {
+    const [, served] = this.served(name);
+    try {
+      const { set, added, removed } = served.set.change(change);
+      served.set = set;
+      served.revision = (served.revision ?? 0) + 1;
+      return { set: name, version: set.version, revision: served.revision, added, removed };
+    } catch (error) {
+      if (!(error instanceof DataError)) throw error;
+      const faults = error.problems.map(({ pointer, message }) => ({ pointer, detail: message }));
+      throw new Refusal(409, 'conflict', 'The change does not fit what is there.', faults);
+    }
+  }
+
+  private served(name: string | undefined): [name: string, Served] {
+    const [only] = this.sets.size === 1 ? this.sets.keys() : ['default'];
+    const wanted = name ?? only;
+    const served = wanted === undefined ? undefined : this.sets.get(wanted);
+    if (wanted !== undefined && served !== undefined) return [wanted, served];
+    if (name === undefined) throw new Refusal(400, 'no_policy_set', 'No policy set was named and there is no default.');
+    throw new Refusal(404, 'policy_set_not_found', `There is no policy set "${name}".`);
+  }
+}
+
+/** The texts of a set's folder, as the service reads them, so that the version is the same. */
+function optionsIn(folder: string): CompileOptions {
+  const names = readdirSync(folder).sort();
+  const textOf = (name: string) => ({ file: name, text: readFileSync(join(folder, name), 'utf8') });
+  const [manifest] = names.filter((name) => name === 'policy-set.yaml').map(textOf);
+  const [entities] = names.filter((name) => /^entities\.(yaml|json)$/.test(name)).map(textOf);
+  const [schema] = names.filter((name) => name === 'schema.yaml').map(textOf);
+  return {
+    model: textOf('model.conf'),
+    rules: names.filter((name) => /^[^.][^/]*\.csv$/.test(name)).map(textOf),
+    strict: true,
+    ...(manifest !== undefined && { manifest }),
+    ...(entities !== undefined && { entities }),
+    ...(schema !== undefined && { schema }),
+  };
+}
+
+function problemOf({ status, code, message, errors }: Refusal): Problem {
+  const instance = `urn:verdict:request:${crypto.randomUUID()}`;
+  const problem = { type: `urn:verdict:problem:${code}`, title: code, status, detail: message, instance };
+  return errors.length === 0 ? problem : { ...problem, errors };
+}
+
+function invalid(pointer: string, fault: string): Refusal {
+  const name = pointer.slice(1);
+  return new Refusal(400, 'invalid_request', `The request is not valid: ${name} ${fault}.`, [
+    { pointer, detail: fault },
+  ]);
+}
+
+/** A plain string, or an object with an id; an action has a name. */
+function checkNamed(request: Json, name: string): void {
+  const value = request[name];
+  const key = name === 'action' ? 'name' : 'id';
+  if (typeof value === 'string') return;
+  if (typeof value !== 'object' || value === null || typeof (value as Json)[key] !== 'string') {
+    throw invalid(`/${name}`, `is a text, or an object with ${key}`);
+  }
+}
+
+/** AuthZEN calls attributes properties. */
+function translate(part: unknown): unknown {
+  if (typeof part !== 'object' || part === null) return part;
+  const { properties, type, id, name } = part as Json;
+  return { type, id, name, attributes: properties };
+}
