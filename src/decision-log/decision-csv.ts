@@ -18,6 +18,7 @@ const columns: readonly Column[] = [
   ['policySet', (record) => record.policySet],
   ['policyVersion', (record) => record.policyVersion],
   ['revision', (record) => record.revision],
+  ['candidate', (record) => record.candidate],
   ['rule', (record) => record.reason.rule?.join(', ')],
   ['file', (record) => record.reason.file],
   ['line', (record) => record.reason.line],

@@ -129,6 +129,12 @@ export class DecisionRecord {
   })
   readonly masked?: true;
 
+  @OneOf(['canary'], {
+    optional: true,
+    description: 'Given when the candidate of the policy set decided: `policyVersion` is its version.',
+  })
+  readonly candidate?: 'canary' | undefined;
+
   @Time({
     description: 'The time that the evaluation saw; it differs from `time` only where a request may set it.',
   })

@@ -174,6 +174,7 @@ function wholeRecord(own: OwnMembers, common: StoredCommon, sequence: number): D
     semantics: own.semantics ?? common.semantics ?? semanticsBeforeNumbers,
     request: own.request,
     ...(own.masked !== undefined && { masked: own.masked }),
+    ...(own.candidate !== undefined && { candidate: own.candidate }),
     clock: own.clock ?? time,
     decision: own.decision,
     reason: own.reason,

@@ -128,10 +128,12 @@ export function lineTexts(line: string, common: CommonTexts): LineTexts | undefi
     request = reader.member('"request":');
   }
   let masked: string | undefined;
+  let candidate: string | undefined;
   let clock: string | undefined;
   let decision = reader.member('"decision":');
   if (decision === undefined) {
     masked = reader.member('"masked":');
+    candidate = reader.member('"candidate":');
     clock = reader.member('"clock":');
     decision = reader.member('"decision":');
   }
@@ -185,7 +187,7 @@ export function lineTexts(line: string, common: CommonTexts): LineTexts | undefi
 
   const whole =
     `{"authentication":${authentication ?? values.authentication},"caller":${caller ?? values.caller},` +
-    `"clock":${clock ?? timeOf},"decision":${decision},"durationUs":${durationUs},` +
+    `${candidate === undefined ? '' : `"candidate":${candidate},`}"clock":${clock ?? timeOf},"decision":${decision},"durationUs":${durationUs},` +
     `"engineVersion":${engineVersion ?? values.engineVersion},"errors":${errors ?? '[]'},"id":${id},${common.instance}` +
     `${masked === undefined ? '' : `"masked":${masked},`}"obligations":${obligations ?? '[]'},` +
     `"policySet":${policySet ?? values.policySet},"policyVersion":${policyVersion ?? values.policyVersion},` +

@@ -72,6 +72,7 @@ const columns: Readonly<Record<string, ConditionColumn>> = {
   traceId: plain(({ traceId }) => traceId),
   instance: plain(({ instance }) => instance),
   durationUs: plain(({ durationUs }) => durationUs),
+  candidate: plain(({ candidate }) => candidate),
   masked: plain(({ masked = false }) => masked),
   id: plain(({ id }) => id),
   time: plain(({ time }) => seconds(time)),

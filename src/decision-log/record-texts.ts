@@ -58,6 +58,7 @@ export function recordTexts(record: NewDecisionRecord, common: CommonTexts, time
   const obligations = record.obligations.length === 0 ? '[]' : canonicalJson(record.obligations);
   const requestId = quoted(record.requestId);
   const masked = record.masked === undefined ? '' : `"masked":${canonicalJson(record.masked)},`;
+  const candidate = record.candidate === undefined ? '' : `"candidate":${quoted(record.candidate)},`;
   const search = record.search === undefined ? '' : `"search":${canonicalJson(record.search)},`;
   const erased = record.erased === undefined ? '' : `"erased":${canonicalJson(record.erased)},`;
   const traceId = record.traceId === undefined ? '' : `"traceId":${quoted(record.traceId)},`;
@@ -80,7 +81,7 @@ export function recordTexts(record: NewDecisionRecord, common: CommonTexts, time
   if (record.revision !== members.revision) line += revision === '' ? '"revision":null,' : revision;
   if (record.engineVersion !== members.engineVersion) line += `"engineVersion":${engineVersion},`;
   if (record.semantics !== members.semantics) line += `"semantics":${semantics},`;
-  line += `"request":${request},${masked}`;
+  line += `"request":${request},${masked}${candidate}`;
   if (clock !== time) line += `"clock":"${clock}",`;
   line += `"decision":"${record.decision}","reason":${reason},`;
   if (errors !== '[]') line += `"errors":${errors},`;
@@ -92,7 +93,7 @@ export function recordTexts(record: NewDecisionRecord, common: CommonTexts, time
   line += `"requestId":${requestId},${traceId}"durationUs":${durationUs}}`;
 
   const whole =
-    `{"authentication":${authentication},"caller":${caller},"clock":"${clock}","decision":"${record.decision}",` +
+    `{"authentication":${authentication},"caller":${caller},${candidate}"clock":"${clock}","decision":"${record.decision}",` +
     `"durationUs":${durationUs},"engineVersion":${engineVersion},${erased}"errors":${errors},"id":${id},${common.instance}${masked}` +
     `"obligations":${obligations},"policySet":${policySet},"policyVersion":${policyVersion},"reason":${reason},` +
     `"request":${request},"requestId":${requestId},${revision}${search}"semantics":${semantics},"time":"${time}",` +

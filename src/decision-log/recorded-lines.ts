@@ -33,6 +33,7 @@ export function readRecordLine(line: string, common: CommonMembers): RecordedLin
       semantics: own.semantics ?? common.semantics,
       request: own.request,
       masked: own.masked,
+      candidate: own.candidate,
       decision: own.decision,
       reason: own.reason,
       search: own.search,

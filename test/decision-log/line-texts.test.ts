@@ -49,6 +49,8 @@ const records: Partial<NewDecisionRecord>[] = [
     },
   },
   { clock: time + 1, masked: true },
+  { candidate: 'canary' },
+  { clock: time + 1, masked: true, candidate: 'canary', revision: undefined },
   { time: time + 1, clock: time + 1 },
   { policySet: 'others', policyVersion: 'sha256:1', engineVersion: '0.2.0', semantics: 1 },
   { caller: 'crm', authentication: 'jwt', via: 'batch', traceId: '0af7651916cd43dd8448eb211c80319c' },
