@@ -11,6 +11,7 @@ import { effectSpellings } from '../src/core/rules/effect.js';
 import { unmetered } from '../src/core/step-budget.js';
 import { type CompileOptions, compilePolicySet, PolicyError } from '../src/engine.js';
 import { errorTable } from '../src/errors.js';
+import { candidateReasons } from '../src/policy-store/candidates/candidate.js';
 import { loadPolicySet } from '../src/policy-store/load-policy-set.js';
 import { compileOptions } from '../src/policy-store/policy-set-texts.js';
 
@@ -146,6 +147,7 @@ describe('docs/problems.md', () => {
     ],
     ...Object.keys(errorTable),
     ...auditEventTypes,
+    ...candidateReasons,
   ]);
   const source = ['core', 'policy-store', 'stock-casbin/stock-casbin.ts', 'stock-casbin/stock-policy-set.ts'];
   const inCode = source

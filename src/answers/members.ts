@@ -16,6 +16,7 @@ import {
   IsBoolean,
   IsIn,
   IsInt,
+  IsNumber,
   IsObject,
   IsOptional,
   IsRFC3339,
@@ -37,6 +38,7 @@ interface About {
 export const Text = (about?: About) => member(IsString(), about);
 export const Texts = (about?: About) => member(IsString({ each: true }), about);
 export const Integer = (about?: About) => member(IsInt(), about);
+export const Decimal = (about?: About) => member(IsNumber(), about);
 export const Flag = (about?: About) => member(IsBoolean(), about);
 /** A time as RFC 3339 writes it. */
 export const Time = (about?: About) => member(IsRFC3339(), about);

@@ -15,12 +15,13 @@ import { invalidRequest, Validation, type Validator } from '../http/json-schema.
 import type { Operation, OperationHeader } from '../http/operation.js';
 import { Optional } from '../http/request-rules.js';
 import type { PolicyWriting } from '../policy-store/database/policy-writing.js';
-import type { PolicyFile, PolicySetFiles } from '../policy-store/policy-set-files.js';
+import type { PolicyFile } from '../policy-store/policy-set-files.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import { defaultSourceLimits } from '../policy-store/source-limits.js';
 import { OneAtATime } from '../turns/one-at-a-time.js';
 import { Turns } from '../turns/turns.js';
 import { expectedOf, ifMatchHeader } from './if-match.js';
+import { filesOf } from './sent-files.js';
 
 /** The body of `PUT /v1/policy-sets/{set}`. */
 export class WritePolicySetRequest {
@@ -154,7 +155,7 @@ export function registerPolicyWriting(
       const from = versionServed(store, params.set);
       const written = Buffer.isBuffer(body)
         ? await writable(writing).putBundle(params.set, { archive: body, signature: signatureOf(request) }, note)
-        : await writable(writing).put(filesOf(params.set, body), { ...note, gitCommit: body.gitCommit });
+        : await writable(writing).put(filesOf(params.set, body.files), { ...note, gitCommit: body.gitCommit });
       request.servedVersions = { ...(from !== undefined && { fromVersion: from }), toVersion: written.version };
       return reply.header('etag', `"${written.revision}"`).send(written);
     },
@@ -220,11 +221,4 @@ function writable(writing: PolicyWriting | undefined): PolicyWriting {
 
 function versionServed(store: PolicyStore, name: string): string | undefined {
   return store.statuses().find((status) => status.name === name)?.version;
-}
-
-function filesOf(name: string, { files }: WritePolicySetRequest): PolicySetFiles {
-  const sent = Object.entries(files)
-    .map(([path, text]): PolicyFile => ({ path, bytes: Buffer.from(text) }))
-    .sort((a, b) => (a.path < b.path ? -1 : 1));
-  return Object.freeze({ name, files: Object.freeze(sent) });
 }

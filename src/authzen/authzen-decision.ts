@@ -1,7 +1,7 @@
 /** Answers to AuthZEN callers (sections 5.5 and 7.2.1). */
 import { JSONSchema } from 'class-validator-jsonschema';
 import { DecisionFault, DecisionReason } from '../answers/decision-parts.js';
-import { Flag, Integer, ListOfAnything, Part, Parts, Text, TextsByName } from '../answers/members.js';
+import { Flag, Integer, ListOfAnything, OneOf, Part, Parts, Text, TextsByName } from '../answers/members.js';
 import type { Diagnostic, Reason } from '../core/decision.js';
 import type { Json } from '../core/request.js';
 import type { VerdictError } from '../errors.js';
@@ -22,6 +22,9 @@ export class DecisionContext {
 
   @Integer({ optional: true, description: 'Of the policy set at its source, where that gives revisions.' })
   readonly revision?: number;
+
+  @OneOf(['canary'], { optional: true, description: "Given when the policy set's candidate answered." })
+  readonly candidate?: 'canary';
 
   @Part(() => DecisionReason)
   readonly reason!: Reason;
@@ -89,6 +92,7 @@ export function authzenDecision(answer: DecisionAnswer): AuthzenDecision {
   };
   const userReason = reason.message === undefined ? undefined : localised(reason.message);
   if (answer.revision !== undefined) context.revision = answer.revision;
+  if (answer.candidate !== undefined) context.candidate = answer.candidate;
   if (userReason !== undefined) context.reason_user = userReason;
   else if (!allowed) context.reason_user = deniedMessage;
   if (obligations.length > 0) context.obligations = obligations;

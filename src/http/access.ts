@@ -51,8 +51,15 @@ declare module 'fastify' {
     readonly declaredRoutes: readonly DeclaredRoute[];
   }
   interface FastifyRequest {
-    /** Set by a call that changes what is served: the versions before and after, for the audit event. */
-    servedVersions: { readonly fromVersion?: string; readonly toVersion?: string } | undefined;
+    /** Set by a call that changes what is served: the versions before and after, for the audit event; or more than the route says. */
+    servedVersions:
+      | {
+          readonly fromVersion?: string;
+          readonly toVersion?: string;
+          readonly type?: AuditEventType;
+          readonly detail?: string;
+        }
+      | undefined;
     /** Who sent the request; set before any handler runs. */
     caller: Caller;
     /** Points of the route's limit that the request has taken. */

@@ -75,8 +75,8 @@ export class Gate {
       method: caller.method,
       address,
       ...(typeof policySet === 'string' && { policySet }),
-      ...request.servedVersions,
       detail: `${method} ${url}`,
+      ...request.servedVersions,
       requestId,
     };
     if (method === 'GET' || method === 'HEAD') this.options.audit.note(event);

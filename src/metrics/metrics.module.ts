@@ -20,6 +20,7 @@ import { fastifyOf, HttpModule } from '../http/http.module.js';
 import { DecisionObservers } from '../pdp/decision-observers.js';
 import { FreshSets } from '../pdp/fresh-sets.js';
 import { PdpModule } from '../pdp/pdp.module.js';
+import { PolicyCandidates } from '../policy-store/candidates/policy-candidates.js';
 import { LoadObservers } from '../policy-store/load-observers.js';
 import { PolicyStore } from '../policy-store/policy-store.js';
 import { PolicyStoreModule } from '../policy-store/policy-store.module.js';
@@ -55,6 +56,7 @@ export class MetricsModule {
     config: Config,
     policySets: PolicyStore,
     freshSets: FreshSets,
+    candidates: PolicyCandidates,
     loads: LoadObservers,
     log: DecisionLog,
     commits: CommitObservers,
@@ -75,6 +77,7 @@ export class MetricsModule {
     metrics.read({
       policySets,
       freshSets,
+      candidates,
       log,
       crossCheck,
       audit,

@@ -12,8 +12,10 @@ import type { DecisionLog } from '../decision-log/decision-log.js';
 import type { FleetCheckpoints } from '../fleet/checkpoints/fleet-checkpoints.js';
 import type { Fleet } from '../fleet/fleet.js';
 import { type FreshSets, refusalCodes } from '../pdp/fresh-sets.js';
+import type { PolicyCandidates } from '../policy-store/candidates/policy-candidates.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { CrossCheck } from '../stock-casbin/cross-check.js';
+import { addCandidateMetrics } from './candidate-metrics.js';
 import { addCheckpointMetrics } from './checkpoint-metrics.js';
 import { addFleetMetrics } from './fleet-metrics.js';
 import { addLimitMetrics } from './limit-metrics.js';
@@ -21,6 +23,7 @@ import { addLimitMetrics } from './limit-metrics.js';
 export interface ServiceParts {
   readonly policySets: PolicyStore;
   readonly freshSets: FreshSets;
+  readonly candidates: PolicyCandidates;
   readonly log: DecisionLog;
   readonly crossCheck: CrossCheck;
   readonly audit: AuditLog;
@@ -39,6 +42,7 @@ export function addStateMetrics(registry: Registry, parts: ServiceParts): void {
   addDecisionLog(registry, parts);
   addShipping(registry, parts);
   addCrossCheck(registry, parts);
+  addCandidateMetrics(registry, parts.candidates);
   addAuditEvents(registry, parts);
   addFiles(registry, parts);
   addFleetMetrics(registry, parts.fleet, parts.policySets);

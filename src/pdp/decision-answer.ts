@@ -30,6 +30,12 @@ export class DecisionAnswer {
   })
   readonly revision?: number | undefined;
 
+  @OneOf(['canary'], {
+    optional: true,
+    description: "Given when the policy set's candidate answered: `policyVersion` is its version.",
+  })
+  readonly candidate?: 'canary' | undefined;
+
   @Part(() => DecisionReason, { description: 'Why. `explain: none` leaves only the code.' })
   readonly reason!: Reason;
 

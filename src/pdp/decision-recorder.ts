@@ -51,6 +51,7 @@ export class DecisionRecorder {
       reason: answer.reason,
       errors: answer.errors,
       obligations: answer.obligations,
+      candidate: set.candidate,
       search: answer.search,
       caller: asker.caller,
       authentication: asker.authentication,

@@ -1,10 +1,12 @@
-import { Module } from '@nestjs/common';
+import { Module, type OnApplicationShutdown } from '@nestjs/common';
 import { DecisionLog } from '../decision-log/decision-log.js';
 import { DecisionLogModule } from '../decision-log/decision-log.module.js';
+import { PolicyCandidates } from '../policy-store/candidates/policy-candidates.js';
 import { PolicyStore } from '../policy-store/policy-store.js';
 import { PolicyStoreModule } from '../policy-store/policy-store.module.js';
 import { CrossCheck } from '../stock-casbin/cross-check.js';
 import { StockCasbinModule } from '../stock-casbin/stock-casbin.module.js';
+import { CandidateComparison } from './candidate-comparison.js';
 import { DecisionObservers } from './decision-observers.js';
 import { DecisionRecorder } from './decision-recorder.js';
 import { FreshSets } from './fresh-sets.js';
@@ -27,10 +29,20 @@ import { PolicySearch } from './policy-search.js';
       useFactory: (store: PolicyStore) => new FreshSets(store),
     },
     {
+      provide: CandidateComparison,
+      inject: [PolicyCandidates],
+      useFactory: (candidates: PolicyCandidates) => new CandidateComparison(candidates),
+    },
+    {
       provide: Pdp,
-      inject: [PolicyStore, FreshSets, DecisionRecorder, CrossCheck],
-      useFactory: (store: PolicyStore, freshSets: FreshSets, recorder: DecisionRecorder, crossCheck: CrossCheck) =>
-        new Pdp(store, freshSets, recorder, crossCheck),
+      inject: [PolicyStore, FreshSets, DecisionRecorder, CrossCheck, CandidateComparison],
+      useFactory: (
+        store: PolicyStore,
+        freshSets: FreshSets,
+        recorder: DecisionRecorder,
+        crossCheck: CrossCheck,
+        comparison: CandidateComparison,
+      ) => new Pdp(store, freshSets, recorder, crossCheck, comparison),
     },
     {
       provide: PolicySearch,
@@ -40,4 +52,10 @@ import { PolicySearch } from './policy-search.js';
   ],
   exports: [DecisionObservers, FreshSets, Pdp, PolicySearch],
 })
-export class PdpModule {}
+export class PdpModule implements OnApplicationShutdown {
+  constructor(private readonly comparison: CandidateComparison) {}
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.comparison.stop();
+  }
+}

@@ -3,11 +3,13 @@ import { type DecisionRequest, normaliseRequest } from '../core/request.js';
 import { parseRfc3339 } from '../core/rfc3339.js';
 import type { NewDecisionRecord } from '../decision-log/decision-record.js';
 import { VerdictError } from '../errors.js';
+import type { Trials } from '../policy-store/candidates/trial.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { EvaluationOptions, ServedPolicySet } from '../policy-store/served-policy-set.js';
 import type { CrossCheck } from '../stock-casbin/cross-check.js';
 import { Turns, turnMs } from '../turns/turns.js';
 import { BatchSets } from './batch-sets.js';
+import type { CandidateComparison } from './candidate-comparison.js';
 import type { DecisionAnswer } from './decision-answer.js';
 import type { DecisionRecorder } from './decision-recorder.js';
 import type { BatchDemands } from './demand.js';
@@ -45,7 +47,7 @@ export interface BatchPart {
 }
 
 /**
- * The policy decision point: set → evaluate → record → answer.
+ * The policy decision point: set → evaluate → record → answer. While a set has a candidate, also: which of the two, and compare.
  *
  *     await pdp.decide({ subject: 'alice', action: 'read', resource: 'doc-1' }, { caller: 'shop', via: 'decide', … })
  *     // { allowed: false, decision: 'deny', decisionId: '0199…', policySet: 'default', …, reason: { code: 'no_matching_rule' } }
@@ -56,6 +58,7 @@ export class Pdp {
     private readonly freshSets: FreshSets,
     private readonly recorder: DecisionRecorder,
     private readonly crossCheck: CrossCheck,
+    private readonly comparison: CandidateComparison,
   ) {}
 
   /**
@@ -65,17 +68,16 @@ export class Pdp {
    */
   async decide(question: Question, asker: Asker): Promise<DecisionAnswer> {
     const found = this.freshSets.find(asker.grants.policySets('decide'), question.policySet, question);
-    const set = found instanceof Promise ? await found : found;
-    const inquiry = inquire(set, question, asker);
-    const decision = await set.evaluate(inquiry.request, inquiry);
-    refuseUnacceptable(set, decision);
-    const { record, answer } = this.conclude(set, inquiry, decision, asker);
+    const active = found instanceof Promise ? await found : found;
+    const { trials } = this.comparison;
+    const { record, answer } = await this.answer(active, trials, question, asker);
     await this.recorder.append(record);
     return answer;
   }
 
   /**
-   * Answers many questions in their order, all from one version of each set, in turns between which others are answered.
+   * Answers many questions in their order, all from one version of each set (while a canary answers for some of the subjects:
+   * of each set and subject), in turns between which others are answered.
    * A part of the answers comes once its records are as safe as the log's mode promises; nobody decides ahead of who takes
    * them. A question that cannot be answered, or for which there is no time left, is answered by its error; the others are
    * not touched by it. Ends without a last part where the caller has gone.
@@ -90,6 +92,7 @@ export class Pdp {
     const sets = new BatchSets(this.policySets, this.freshSets, asker.grants.policySets('decide'), demands);
     // Before there is room for records, which others would have to wait for.
     await sets.ready();
+    const { trials } = this.comparison;
     const next = questions[Symbol.iterator]();
     let answered = 0;
     let isEnd = count === 0;
@@ -117,7 +120,7 @@ export class Pdp {
           let outcome: BatchOutcome;
           if (room === 0 || performance.now() > endsAt) outcome = outOfTime;
           else {
-            const decided = await this.decideOne(next.next().value, asker, sets);
+            const decided = await this.decideOne(next.next().value, asker, sets, trials);
             outcome = decided instanceof VerdictError ? decided : decided.answer;
             if (!(decided instanceof VerdictError)) records.push(decided.record);
           }
@@ -138,19 +141,38 @@ export class Pdp {
     question: Question | VerdictError,
     asker: Asker,
     sets: BatchSets,
+    trials: Trials | undefined,
   ): Promise<{ record: NewDecisionRecord; answer: DecisionAnswer } | VerdictError> {
     try {
       if (question instanceof VerdictError) return question;
       const found = sets.find(question.policySet, question);
-      const set = found instanceof Promise ? await found : found;
-      const inquiry = inquire(set, question, asker);
-      const decision = await set.evaluate(inquiry.request, inquiry);
-      refuseUnacceptable(set, decision);
-      return this.conclude(set, inquiry, decision, asker);
+      const active = found instanceof Promise ? await found : found;
+      return await this.answer(active, trials, question, asker);
     } catch (error) {
       if (error instanceof VerdictError) return error;
       throw error;
     }
+  }
+
+  /** @throws VerdictError */
+  private async answer(
+    active: ServedPolicySet,
+    trials: Trials | undefined,
+    question: Question,
+    asker: Asker,
+  ): Promise<{ record: NewDecisionRecord; answer: DecisionAnswer }> {
+    const inquiry = inquire(active, question, asker);
+    const { request, now } = inquiry;
+    const set = trials === undefined ? active : this.comparison.choose(trials, active, question, request);
+    const evaluated = set.evaluate(request, inquiry);
+    const decision = evaluated instanceof Promise ? await evaluated : evaluated;
+    refuseUnacceptable(set, decision);
+    const concluded = this.conclude(set, inquiry, decision, asker);
+    if (trials !== undefined) {
+      const { durationUs } = concluded.record;
+      this.comparison.observe(trials, active, set, { request, now, decision, durationUs });
+    }
+    return concluded;
   }
 
   private conclude(
@@ -160,7 +182,8 @@ export class Pdp {
     asker: Asker,
   ): { record: NewDecisionRecord; answer: DecisionAnswer } {
     const { request, received, now, explain, started } = inquiry;
-    this.crossCheck.observe(set, request, now, decision);
+    // Two versions of a set in turns would be loaded there again and again.
+    if (set.candidate === undefined) this.crossCheck.observe(set, request, now, decision);
     const { decision: effect, reason, errors, obligations } = decision;
     const said = { request, received, now, started, decision: effect, reason, errors, obligations };
     const record = this.recorder.recordOf(set, said, asker);
@@ -226,6 +249,7 @@ function answerOf(
     policySet: set.name,
     policyVersion: set.version,
     revision: set.revision,
+    candidate: set.candidate,
     reason: explain === 'none' ? { code: reason.code } : reason,
     obligations,
     errors: explain === 'none' ? errors.map(({ code, message }) => ({ code, message })) : errors,

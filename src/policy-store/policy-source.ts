@@ -126,6 +126,14 @@ export abstract class PolicySource {
    */
   followRollbacks?(): Promise<void>;
 
+  /**
+   * Files of a version that it has verified itself; undefined where it has none. For a source whose archive is not trusted.
+   */
+  kept?(name: string, version: string): Promise<PolicySetFiles | undefined>;
+
+  /** Takes files that it never had, so that they can be rolled back to, on every replica. */
+  adopt?(set: PolicySetFiles): Promise<void>;
+
   /** Tells nothing more from now on. Resolves when what was being told has been handled. May be called before `start` ends. */
   abstract stop(): Promise<void>;
 }

@@ -27,6 +27,10 @@ import { SqlitePolicyArchive } from './archive/sqlite/sqlite-policy-archive.js';
 import { PostgresBundlePins } from './bundle/postgres/postgres-bundle-pins.js';
 import { SentBundles } from './bundle/sent-bundles.js';
 import type { TrustedKeys } from './bundle/trusted-keys.js';
+import { CandidateStore } from './candidates/candidate-store.js';
+import { PolicyCandidates } from './candidates/policy-candidates.js';
+import { PostgresCandidateStore } from './candidates/postgres/postgres-candidate-store.js';
+import { SqliteCandidateStore } from './candidates/sqlite/sqlite-candidate-store.js';
 import { copiedData } from './data/data-copy.js';
 import { DataCopying } from './data/data-copying.js';
 import { LiveDataStore } from './data/live-data-store.js';
@@ -156,6 +160,57 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
       },
     },
     {
+      provide: CandidateStore,
+      inject: [ServiceDatabase, ChangeFeed],
+      useFactory: (
+        database: SqliteDatabase | PostgresDatabase,
+        feed: ChangeFeed | undefined,
+      ): Promise<CandidateStore> =>
+        database instanceof PostgresDatabase
+          ? PostgresCandidateStore.open(database, feed)
+          : database.open((path) => SqliteCandidateStore.open(path)),
+    },
+    {
+      provide: PolicyCandidates,
+      inject: [
+        ...[
+          Config,
+          loggerToken,
+          CandidateStore,
+          PolicyStore,
+          PolicySource,
+          PolicyArchive,
+          LiveDataStore,
+          PolicyWriting,
+        ],
+        ...[AuditLog, LoadObservers],
+      ],
+      useFactory: (
+        config: Config,
+        log: Logger,
+        store: CandidateStore,
+        policySets: PolicyStore,
+        source: PolicySource,
+        archive: PolicyArchive,
+        data: LiveDataStore,
+        writing: PolicyWriting | undefined,
+        audit: AuditLog,
+        observers: LoadObservers,
+      ) => {
+        const { maskKey, encryptionKey } = config;
+        const bundles = new SentBundles(writing === undefined ? undefined : trustedKeysOf(config));
+        const candidates = new PolicyCandidates({
+          ...{ store, policySets, source, archive, writing, audit, log },
+          live: new LiveSets(data),
+          refuseUnsigned: (set) => bundles.refuseUnsigned(set),
+          hash: maskKey === undefined ? undefined : valueHash(Buffer.from(maskKey, 'base64')),
+          storesDifferences: encryptionKey === undefined,
+        });
+        observers.add((event) => candidates.noteLoad(event));
+        return candidates;
+      },
+    },
+    {
       // Undefined where the sets are not written into the database.
       provide: PolicyWriting,
       inject: [Config, PolicyRepository, PolicySource, LiveDataStore],
@@ -219,11 +274,14 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
     },
     {
       provide: ArchiveRetention,
-      inject: [PolicyArchive, LiveDataStore, PolicyStore, DecisionLog, ServiceDatabase, loggerToken],
+      inject: [
+        ...[PolicyArchive, LiveDataStore, PolicyStore, PolicyCandidates, DecisionLog, ServiceDatabase, loggerToken],
+      ],
       useFactory: (
         archive: PolicyArchive,
         data: LiveDataStore,
         store: PolicyStore,
+        candidates: PolicyCandidates,
         log: DecisionLog,
         database: ServiceDatabase,
         logger: Logger,
@@ -231,7 +289,11 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
         new ArchiveRetention({
           archive,
           data,
-          ...(database instanceof PostgresDatabase && { served: () => store.servedVersions() }),
+          // What serves from an SQLite file alone is noted there as it begins to.
+          served: () => [
+            ...(database instanceof PostgresDatabase ? store.servedVersions() : []),
+            ...candidates.servedVersions(),
+          ],
           oldestRecord: () => log.oldestRecord(),
           onProblem: problemsTo(logger),
         }),
@@ -241,6 +303,7 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
     LiveDataWriting,
     LoadObservers,
     PolicyArchive,
+    PolicyCandidates,
     PolicySetsNaming,
     PolicyStore,
     PolicyWriting,
@@ -257,6 +320,8 @@ export class PolicyStoreModule implements OnModuleInit, OnApplicationShutdown {
     private readonly retention: ArchiveRetention,
     private readonly source: PolicySource,
     private readonly data: LiveDataStore,
+    private readonly candidates: PolicyCandidates,
+    private readonly candidateStore: CandidateStore,
     @Inject(PolicyRepository) private readonly repository: PolicyRepository | undefined,
     @Inject(ChangeFeed) private readonly feed: ChangeFeed | undefined,
   ) {}
@@ -268,6 +333,7 @@ export class PolicyStoreModule implements OnModuleInit, OnApplicationShutdown {
     if (source.rollback === undefined || source.followRollbacks !== undefined) {
       this.rollbacks = this.feed?.subscribe('policies', () => store.followRollbacks());
     }
+    await this.candidates.start();
     // The archive knows by now which versions are served.
     this.retention.start();
   }
@@ -276,9 +342,11 @@ export class PolicyStoreModule implements OnModuleInit, OnApplicationShutdown {
     this.rollbacks?.end();
     try {
       await this.retention.stop();
+      await this.candidates.stop();
       await this.store.stop();
     } finally {
       await this.repository?.close();
+      await this.candidateStore.close();
       await this.data.close();
       await this.archive.close();
     }

@@ -6,6 +6,7 @@ import { ArchivedVersions } from './archive/archived-versions.js';
 import type { ArchivedState, ServedVersion } from './archive/policy-archive.js';
 import { isOfData } from './data/unfit-data.js';
 import { type ChangedLoadedSet, claimed, type LoadedPolicySet } from './load-policy-set.js';
+import { fileRole, type PolicyFile } from './policy-set-files.js';
 import type { PolicySetStatus } from './policy-set-status.js';
 import { type Entry, PolicySetTable } from './policy-set-table.js';
 import { ageOf, type OfferedSet, type SourceSink } from './policy-source.js';
@@ -145,6 +146,11 @@ export class PolicyStore {
     const isIt =
       serving?.version === version && serving.compiled.semantics === (semantics ?? serving.compiled.semantics);
     return isIt ? serving : this.archived.get(name, version, semantics);
+  }
+
+  /** The test files that the source has of a set now; they are not a part of a version. */
+  testFilesOf(name: string): readonly PolicyFile[] {
+    return this.sets.find(name)?.offered?.set.files.filter(({ path }) => fileRole(path) === 'test') ?? [];
   }
 
   /** When the source was last read as a whole, in milliseconds since 1970: what was changed since then is not known. */

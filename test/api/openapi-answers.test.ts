@@ -14,6 +14,7 @@ const authzen = {
   action: { name: 'pay' },
   resource: { type: 'thing', id: 'invoice' },
 };
+const tried = { files: { 'model.conf': idModel, 'rules.csv': 'p, eve, invoice, pay\n' }, mode: 'shadow' };
 const unknownVersion = `sha256:${'0'.repeat(64)}`;
 
 let keyed: KeyedService;
@@ -164,6 +165,16 @@ describe('what is answered is what the OpenAPI document says', () => {
     ['get /v1/policy-sets/{set}/entities', 404, '/v1/policy-sets/none/entities'],
     ['post /v1/policy-sets/{set}/changes', 404, '/v1/policy-sets/none/changes', {}],
     ['post /v1/policy-sets/{set}/changes', 409, '/v1/policy-sets/invoices/changes', {}],
+    ['get /v1/policy-sets/{set}/candidate', 404, '/v1/policy-sets/invoices/candidate'],
+    ['put /v1/policy-sets/{set}/candidate', 200, '/v1/policy-sets/invoices/candidate', tried],
+    ['put /v1/policy-sets/{set}/candidate', 400, '/v1/policy-sets/invoices/candidate', { mode: 'shadow' }],
+    ['put /v1/policy-sets/{set}/candidate', 404, '/v1/policy-sets/none/candidate', tried],
+    ['get /v1/policy-sets/{set}/candidate', 200, '/v1/policy-sets/invoices/candidate'],
+    ['delete /v1/policy-sets/{set}/candidate', 204, '/v1/policy-sets/invoices/candidate'],
+    ['delete /v1/policy-sets/{set}/candidate', 404, '/v1/policy-sets/invoices/candidate'],
+    ['post /v1/policy-sets/{set}/candidate/promote', 404, '/v1/policy-sets/invoices/candidate/promote', {}],
+    ['put /v1/policy-sets/{set}/candidate', 200, '/v1/policy-sets/invoices/candidate', tried],
+    ['post /v1/policy-sets/{set}/candidate/promote', 200, '/v1/policy-sets/invoices/candidate/promote', {}],
     ['get /v1/policy-sets/{set}/files', 409, '/v1/policy-sets/invoices/files'],
     ['put /v1/policy-sets/{set}', 409, '/v1/policy-sets/invoices', { files: {} }],
     ['delete /v1/policy-sets/{set}', 409, '/v1/policy-sets/invoices'],

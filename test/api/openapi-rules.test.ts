@@ -52,15 +52,17 @@ describe('the OpenAPI document, for generators', () => {
         'create',
         'decide',
         'delete',
+        'drop',
         'end',
         'evaluate',
         'export',
         'follow',
         'list',
+        'promote',
         'read',
         'reload',
       ],
-      ...['release', 'replay', 'retire', 'revoke', 'rollBack', 'rotate', 'search', 'show', 'start', 'write'],
+      ...['release', 'replay', 'retire', 'revoke', 'rollBack', 'rotate', 'search', 'set', 'show', 'start', 'write'],
     ];
     const plain = new RegExp(`^(decide|(${verbs.join('|')})([A-Z][a-z]+)+)$`);
     expect(ids.filter((id) => !plain.test(id))).toEqual([]);

@@ -3,7 +3,7 @@ What no schema can say: cursors and page tokens are made by the service alone, a
 member `__proto__` are refused within open objects, too. A revision that is demanded must have been given
 out, and what is fresher than the source is refused with 503. A filter is a condition in a language of its own. Requests are
 made without them. A hold that begins at some time is asked for without an end, and none ends with the last day that can be written. The reason of an
-erasure may not name the person.
+erasure may not name the person. A candidate is either a version or files, and a canary alone has subjects.
 """
 
 import schemathesis
@@ -35,6 +35,8 @@ def before_call(context, case, kwargs):
                     case.body.pop(name)
         if isinstance(case.body, dict) and isinstance(case.body.get("page"), dict):
             case.body["page"].pop("token", None)
+        if isinstance(case.body, dict) and case.path.endswith("/candidate") and "mode" in case.body:
+            one_content(case.body)
         if isinstance(case.body, dict) and case.path.startswith("/v1/erasures"):
             other_reason(case.body)
 
@@ -50,6 +52,15 @@ def demanding(body):
         inner = requests if isinstance(requests, list) else []
         return [each for each in [body, body.get("defaults"), *inner] if isinstance(each, dict)]
     return []
+
+
+def one_content(body):
+    if "version" in body and "files" in body:
+        body.pop("version")
+    if body["mode"] == "shadow":
+        body.pop("subjects", None)
+    elif body["mode"] == "canary":
+        body.setdefault("subjects", 0.5)
 
 
 def other_reason(body):

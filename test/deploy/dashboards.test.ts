@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { onePolicySet, startService } from '../http/service.js';
+import { idModel } from '../models.js';
 import { parsePromql, type Selector } from './promql.js';
 
 const fileOf = (path: string) => readFileSync(new URL(`../../deploy/${path}`, import.meta.url), 'utf8');
@@ -46,6 +47,8 @@ beforeAll(async () => {
     'adults/rules.csv': onePolicySet['default/rules.csv']!,
   });
   const question = { subject: 'ann', action: 'read', resource: 'doc' };
+  const candidate = { mode: 'shadow', files: { 'model.conf': idModel, 'rules.csv': 'p, bob, doc, read\n' } };
+  await service.app.inject({ method: 'PUT', url: '/v1/policy-sets/default/candidate', payload: candidate });
   for (const policySet of ['default', 'adults', 'broken']) await service.post('/v1/decide', { ...question, policySet });
   await service.post('/v1/decide/batch', { requests: [{ ...question, policySet: 'default' }] });
   writeFileSync(join(service.directory, 'policies/default/rules.csv'), 'p, too, few\n');

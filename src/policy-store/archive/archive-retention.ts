@@ -6,7 +6,7 @@ export interface ArchiveRetentionOptions {
   readonly archive: PolicyArchive;
   /** Has the changes of live data, which are kept as long as a version needs data from before them. */
   readonly data?: Pick<LiveDataStore, 'forgetBefore' | 'heads'>;
-  /** What this process serves; asked where other processes have the same archive, and may serve other versions. */
+  /** What this process serves that the archive cannot know: others have the same archive, and candidates serve beside sets. */
   readonly served?: () => readonly ServedVersion[];
   /** The time of the oldest decision record that is kept or may still come, in milliseconds since 1970; undefined without one. */
   readonly oldestRecord: () => Promise<number | undefined>;

@@ -5,9 +5,10 @@ import { isAway } from '../../database/database-error.js';
 import { policySetNotFound, VerdictError } from '../../errors.js';
 import { atOnce } from '../../turns/at-once.js';
 import { Confirmation } from '../confirmation.js';
+import { type PolicySetFiles, versionOf } from '../policy-set-files.js';
 import { PolicySource, type SourceSink } from '../policy-source.js';
 import { defaultSourceLimits, type SourceLimits } from '../source-limits.js';
-import type { OpenedBundle } from './bundle.js';
+import { digestOfArchive, type OpenedBundle, packBundle } from './bundle.js';
 import { BundleError } from './bundle-error.js';
 import { type BundleIndex, type IndexedBundle, indexExpiry } from './bundle-index.js';
 import type { BundleKeys } from './bundle-keys.js';
@@ -206,6 +207,29 @@ export class BundleSource extends PolicySource {
     const pin: SharedPin = { bundle, semantics, over: named.digest, number: this.indexNumber };
     await pins.pin(pin, content, { by, at: this.now() });
     this.pins = new Map(this.pins).set(bundle.set, pin);
+  }
+
+  override async kept(name: string, version: string): Promise<PolicySetFiles | undefined> {
+    const keys = await this.options.keys?.current();
+    const kept = this.options.shelf.bundlesOf(name).find(({ bundle }) => bundle.version === version);
+    const opened = kept === undefined ? undefined : await this.openKept(kept.bundle, keys);
+    return opened?.problems.length === 0 ? opened.set : undefined;
+  }
+
+  /** Makes a bundle of the files, which is not signed: with keys it would be refused. */
+  override adopt(set: PolicySetFiles): Promise<void> {
+    return this.inTurn(async () => {
+      const { shelf } = this.options;
+      const named = this.namedOf(set.name);
+      if (named === undefined) throw policySetNotFound(set.name);
+      const { revision } = named;
+      const archive = packBundle(set, { revision });
+      const [version, digest] = [versionOf(set.files), await digestOfArchive(archive)];
+      const address = `${set.name}-${digest.slice('sha256:'.length)}.tar`;
+      const bundle = { set: set.name, revision, version, digest, size: archive.length, address, rollback: false };
+      await shelf.keep(bundle, { archive, signature: undefined });
+      shelf.noteEarlier(bundle, currentSemantics);
+    });
   }
 
   /** Serves what was rolled back to on another replica, or ends what was ended there. */

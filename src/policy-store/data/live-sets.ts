@@ -79,7 +79,7 @@ export class LiveSets {
    * @returns the set with them; undefined where it is to be loaded as a whole again
    * @throws DataError where a change does not fit the files that serve here
    */
-  async followed(entry: Entry, head: SetRevisions): Promise<LoadedPolicySet | undefined> {
+  async followed(entry: Pick<Entry, 'name' | 'loaded'>, head: SetRevisions): Promise<LoadedPolicySet | undefined> {
     const { name } = entry;
     let loaded = entry.loaded!;
     const from = loaded.data!.data;

@@ -1,14 +1,11 @@
-import { pointerStep } from '../../core/json-pointer.js';
-import { formatProblem, PolicyError, type PolicyProblem } from '../../core/problem.js';
-import { type FieldError, policySetNotFound, VerdictError } from '../../errors.js';
+import { PolicyError } from '../../core/problem.js';
+import { policySetNotFound, VerdictError } from '../../errors.js';
 import { OneAtATime } from '../../turns/one-at-a-time.js';
-import { BundleArchiveError, packArchive } from '../bundle/bundle-archive.js';
 import type { SentBundle, SentBundles } from '../bundle/sent-bundles.js';
 import type { LiveDataStore } from '../data/live-data-store.js';
+import { invalidSet, refuseFaultyFiles } from '../invalid-set.js';
 import { loadPolicySet } from '../load-policy-set.js';
 import { type PolicySetFiles, versionOf } from '../policy-set-files.js';
-import { problemOfFile, sentSetProblems } from '../set-file-problems.js';
-import { defaultSourceLimits } from '../source-limits.js';
 import type { DatabaseSource } from './database-source.js';
 import {
   DataChanged,
@@ -176,8 +173,7 @@ export class PolicyWriting {
  * @throws VerdictError `policy_set_invalid`
  */
 async function check(set: PolicySetFiles, store: LiveDataStore): Promise<number | undefined> {
-  const problems = [...sentSetProblems(set, defaultSourceLimits), ...archiveProblems(set)];
-  if (problems.length > 0) throw invalidSet(problems);
+  refuseFaultyFiles(set);
   try {
     const loaded = await loadPolicySet(set, { data: () => store.entries(set.name) });
     await loaded.stop();
@@ -188,31 +184,5 @@ async function check(set: PolicySetFiles, store: LiveDataStore): Promise<number 
   }
 }
 
-/** Names that a set may have in a folder and not in an archive. */
-function archiveProblems({ files }: PolicySetFiles): PolicyProblem[] {
-  try {
-    packArchive(files.map(({ path }) => ({ path, bytes: new Uint8Array() })));
-    return [];
-  } catch (error) {
-    if (!(error instanceof BundleArchiveError)) throw error;
-    return [problemOfFile(error.path ?? '.', 'bad_file_name', error.message, 'rename the file')];
-  }
-}
-
 /** How often files are checked anew, when the live data that they were checked with have changed meanwhile. */
 const maxTries = 20;
-
-/** Most problems that are listed. */
-const listed = 100;
-
-function invalidSet(problems: readonly PolicyProblem[]): VerdictError {
-  const errors = problems.slice(0, listed).map(fieldErrorOf);
-  const count = problems.length === 1 ? 'one problem' : `${problems.length} problems`;
-  return new VerdictError('policy_set_invalid', `The policy set has ${count}: ${errors[0]!.detail}`, { errors });
-}
-
-function fieldErrorOf(problem: PolicyProblem): FieldError {
-  const { file, hint } = problem;
-  const pointer = file === '.' ? '/files' : `/files/${pointerStep(file)}`;
-  return { pointer, detail: hint === undefined ? formatProblem(problem) : `${formatProblem(problem)} (${hint})` };
-}
