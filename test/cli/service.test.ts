@@ -1,8 +1,8 @@
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { PolicyArchive } from '../../src/policy-store/archive/policy-archive.js';
 import { type BuiltService, startBuilt } from '../built-service.js';
 import { startService } from '../http/service.js';
@@ -195,6 +195,59 @@ it('policy lists, reloads, and rolls back to the beginning of a version', async 
   const back = await ask('policy', 'rollback', 'default', version);
   expect(back.stdout).toMatch(new RegExp(`default +\\w+, pinned +${version}`));
   expect(await ask('policy', 'rollback', 'default', 'sha256:0000')).toMatchObject({ code: 2 });
+});
+
+it('policy candidate tries a folder, shows what differs, promotes and drops', async () => {
+  const served = await startService({ 'default/model.conf': idModel, 'default/rules.csv': 'p, ann, doc, read\n' });
+  try {
+    await served.app.listen(0, '127.0.0.1');
+    const run = async (...args: string[]) =>
+      verdict(['policy', 'candidate', ...args, '--url', await served.app.getUrl()], { cwd });
+    const folder = join(cwd, 'tried');
+    mkdirSync(folder);
+    writeFileSync(join(folder, 'model.conf'), idModel);
+    writeFileSync(join(folder, 'rules.csv'), 'p, a\n');
+    const refused = await run('set', 'default', folder, '--mode', 'shadow');
+    expect(refused).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining('rules.csv:1:4: error wrong_field_count'),
+    });
+    writeFileSync(join(folder, 'rules.csv'), 'p, bob, doc, read\n');
+    expect(await run('show', 'default')).toMatchObject({ code: 2, stderr: expect.stringContaining('404') });
+    expect(await run('set', 'default', '--mode', 'shadow')).toMatchObject({ code: 2 });
+    expect(await run('set', 'default', folder, '--mode', 'canary')).toMatchObject({ code: 2 });
+    const gates = ['--max-gained', '1', '--max-lost', '0'];
+    const set = await run('set', 'default', folder, '--mode', 'shadow', ...gates);
+    expect(set).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/is a shadow beside sha256:\w{12}: running\n/),
+    });
+    for (const subject of ['bob', 'ann']) {
+      await served.post('/v1/decide', { subject, action: 'read', resource: 'doc' });
+    }
+    const held = await vi.waitFor(
+      async () => {
+        const shown = await run('show', 'default');
+        if (!shown.stdout.includes('held')) throw new Error(shown.stdout);
+        return shown;
+      },
+      { timeout: 30_000 },
+    );
+    expect(held.code).toBe(1);
+    expect(held.stdout).toContain('1 of 2 compared decisions were allowed and are denied; a share of 0 is allowed');
+    expect(held.stdout).toMatch(/lost +ann +read +doc +allow → deny +no_matching_rule/);
+    expect(await run('promote', 'default')).toMatchObject({ code: 2, stderr: expect.stringContaining('409') });
+    expect(await run('drop', 'default')).toMatchObject({ code: 0, stdout: 'default has no candidate any more\n' });
+    await run('set', 'default', folder, '--mode', 'canary', '--subjects', '1');
+    const promoted = await run('promote', 'default');
+    expect(promoted.stdout).toMatch(/^default serves sha256:\w{12}, pinned\n$/);
+    const { items } = (await served.get('/v1/policy-sets/default/versions')).body;
+    const version = items.at(-1).version.slice(0, 20);
+    const earlier = await run('set', 'default', '--version', version, '--mode', 'shadow', '--output', 'json');
+    expect(JSON.parse(earlier.stdout)).toMatchObject({ mode: 'shadow', version: items.at(-1).version });
+  } finally {
+    await served.stop();
+  }
 });
 
 it('what the service refuses ends with 2 and its reason', async () => {

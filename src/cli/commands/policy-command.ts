@@ -8,6 +8,7 @@ import { printTable } from '../print/table.js';
 import type { Terminal } from '../print/terminal.js';
 import { fullVersion, managementPathOf, versionsOfServer } from '../sources/policy-versions.js';
 import { addServerOptions, askServer, type ServerOptions } from '../sources/server.js';
+import { addPolicyCandidateCommand } from './policy-candidate-command.js';
 import { addPolicyPushCommands } from './policy-push-command.js';
 
 interface PolicyOptions extends ServerOptions {
@@ -59,6 +60,7 @@ export function addPolicyCommand(program: Command, terminal: Terminal): void {
   );
 
   addPolicyPushCommands(policy, terminal);
+  addPolicyCandidateCommand(policy, terminal);
 
   type Run = (options: PolicyOptions, set: string, version?: string) => Promise<number>;
 
