@@ -137,18 +137,27 @@ export class IndexJob {
    */
   async rebuild(day: string, changed: readonly RowName[]): Promise<void> {
     const names = new Set(changed.map(nameOfRow));
+    await this.rebuildWhere(day, (row) => names.has(nameOfRow(row)));
+  }
+
+  /** Makes all segments of a day anew, whose rows have other keys. */
+  rebuildDay(day: string): Promise<void> {
+    return this.rebuildWhere(day, () => true);
+  }
+
+  private async rebuildWhere(day: string, isChanged: (row: RowName) => boolean): Promise<void> {
     // What a step that is under way makes is there when it has ended.
     const segments = await this.locked((client) =>
       client.query<{ id: number }>(`SELECT id FROM ${this.table('key_segment')} WHERE day = $1::date`, [day]),
     );
-    for (const { id } of segments) await this.locked((client) => this.rebuildSegment(client, day, id, names));
+    for (const { id } of segments) await this.locked((client) => this.rebuildSegment(client, day, id, isChanged));
   }
 
   private async rebuildSegment(
     client: PostgresClient,
     day: string,
     id: number,
-    names: ReadonlySet<string>,
+    isChanged: (row: RowName) => boolean,
   ): Promise<void> {
     const [segment] = await client.query<{ list: Buffer }>(
       `SELECT list FROM ${this.table('key_segment')} WHERE id = $1`,
@@ -159,7 +168,7 @@ export class IndexJob {
     const listed = Array.from({ length: segment.list.length / listBytes }, (_, i) => {
       return decodeListed(segment.list, i * listBytes);
     });
-    if (!listed.some((row) => names.has(nameOfRow(row)))) return;
+    if (!listed.some(isChanged)) return;
     const rows = await client.query<WaitingRow>(
       `SELECT g.day, g.writer, g.first, g.since, g.until, g.count, ${textBytes('g')} AS bytes,
          octet_length(g.keys) AS "keyBytes"

@@ -12,6 +12,7 @@ import { type DayPartitions, dayName } from './day-partitions.js';
 import type { IndexJob, RowName } from './index-job.js';
 import { type CodedText, SharedKeys } from './shared-keys.js';
 import type { TallyJob } from './shared-tally.js';
+import { vacuumTables } from './vacuum-tables.js';
 
 /** Rows that one transaction reads, and rewrites where they name somebody. */
 const rowsAtOnce = 64;
@@ -29,6 +30,11 @@ export interface SharedErasureOptions {
   readonly tally: TallyJob;
   /** What decrypts texts; left out where none is encrypted. */
   readonly keys?: SharedKeys;
+}
+
+/** The name of the advisory lock of who rewrites rows. */
+export function erasureLock({ schema }: Pick<PostgresDatabase, 'schema'>): string {
+  return `verdict erasures of ${schema}`;
 }
 
 /** Erases persons from the rows that replicas share. One replica at a time is about it, with others it does nothing. */
@@ -71,7 +77,7 @@ export class SharedErasure {
     const index = await database.transaction((client) => this.keys.indexOf({ client, table: this.table }));
     if (await this.options.tally.erase(orders.standing, erasedValue, index))
       touched.push('tally', 'tally_delta', 'tally_name');
-    if (touched.length > 0) await this.vacuum([...touched, 'key_segment']);
+    if (touched.length > 0) await vacuumTables(database, [...touched, 'key_segment']);
     return { counts, isDone: true };
   }
 
@@ -109,7 +115,7 @@ export class SharedErasure {
     if (signer !== undefined) {
       const [held] = await client.query<{ held: boolean }>(
         'SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0)) AS held',
-        [`verdict erasures of ${database.schema}`],
+        [erasureLock(database)],
       );
       if (!held!.held) return undefined;
     }
@@ -183,22 +189,5 @@ export class SharedErasure {
       sealer.seal(first, text, salts, count),
       index!.maskEntries(entries),
     ]);
-  }
-
-  /** Frees what was rewritten, where this role owns the tables; else autovacuum does. */
-  private async vacuum(tables: readonly string[]): Promise<void> {
-    const { database } = this.options;
-    const owned = await database.query<{ name: string }>(
-      `SELECT c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-       WHERE n.nspname = $1 AND c.relname = ANY ($2::text[]) AND pg_has_role(c.relowner, 'USAGE')`,
-      [database.schema, tables],
-    );
-    // It cannot run in a transaction, and may take long.
-    const client = await database.connect({ answerTimeoutMs: 0 });
-    try {
-      for (const { name } of owned) await client.query(`VACUUM ${database.table(name)}`);
-    } finally {
-      await client.close();
-    }
   }
 }

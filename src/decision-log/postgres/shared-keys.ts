@@ -101,7 +101,7 @@ export class SharedKeys {
   async indexOf(reading: Reading): Promise<KeyedIndex | undefined> {
     // It is never another one.
     if (this.index !== undefined) return this.index;
-    const [row] = await readKeys(reading, `use = 'index'`, []);
+    const [row] = await readSharedKeys(reading, `use = 'index'`, []);
     return row && this.knownIndex(row);
   }
 
@@ -141,7 +141,7 @@ export class SharedKeys {
   ): Promise<RowSealer | undefined> {
     const { encryption } = this;
     if (encryption === undefined) return undefined;
-    const [newest] = await readKeys(
+    const [newest] = await readSharedKeys(
       { client, table },
       `use = 'text' AND writer = $1 AND day = $2::date AND NOT retired ORDER BY id DESC LIMIT 1`,
       [writer, day],
@@ -203,7 +203,7 @@ export class SharedKeys {
 
   /** The key that is needed to read all and is not there; undefined where all are. */
   async missing(reading: Reading): Promise<MissingEncryptionKey | undefined> {
-    for (const row of await readKeys(reading, 'true', [])) {
+    for (const row of await readSharedKeys(reading, 'true', [])) {
       try {
         (this.encryption ?? EncryptionKeys.none).unwrap(row.wrapped, useOfKey(row.log, row), what);
       } catch (error) {
@@ -215,7 +215,7 @@ export class SharedKeys {
     return undefined;
   }
 
-  private knownIndex({ wrapped, log, ...row }: StoredKey): KeyedIndex {
+  private knownIndex({ wrapped, log, ...row }: NamedDataKey): KeyedIndex {
     const key = (this.encryption ?? EncryptionKeys.none).unwrap(wrapped, useOfKey(log, row), what);
     this.index = new KeyedIndex(key);
     return this.index;
@@ -231,14 +231,14 @@ export class SharedKeys {
       else known.set(id, key);
     }
     if (unknown.length === 0) return known;
-    for (const row of await readKeys(reading, `use = 'text' AND id = ANY ($1::int[])`, [unknown])) {
+    for (const row of await readSharedKeys(reading, `use = 'text' AND id = ANY ($1::int[])`, [unknown])) {
       const key = this.unwrapped(row);
       if (key !== undefined) known.set(row.id, key);
     }
     return known;
   }
 
-  private unwrapped({ id, wrapped, log, ...row }: StoredKey): KeyObject | undefined {
+  private unwrapped({ id, wrapped, log, ...row }: NamedDataKey): KeyObject | undefined {
     try {
       const unwrapped = (this.encryption ?? EncryptionKeys.none).unwrap(wrapped, useOfKey(log, row), what);
       const key = createSecretKey(unwrapped);
@@ -252,14 +252,15 @@ export class SharedKeys {
 }
 
 /** A row with the name of the log. */
-type StoredKey = SharedDataKey & { readonly log: string };
+export type NamedDataKey = SharedDataKey & { readonly log: string };
 
-function readKeys(
+/** The keys of a log that meet a condition. */
+export function readSharedKeys(
   { client, table }: Reading,
   condition: string,
   values: readonly PostgresValue[],
-): Promise<StoredKey[]> {
-  return client.query<StoredKey>(
+): Promise<NamedDataKey[]> {
+  return client.query<NamedDataKey>(
     `SELECT id, use, writer, day::text AS day, wrapped, (SELECT name FROM ${table('decision_log')}) AS log
      FROM ${table('decision_data_key')} WHERE ${condition}`,
     values,

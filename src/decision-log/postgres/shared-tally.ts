@@ -8,7 +8,7 @@ import type { PostgresDatabase } from '../../database/postgres/postgres-database
 import type { StandingOrders } from '../erasure/standing-orders.js';
 import type { KeyedIndex } from '../keyed-index.js';
 import { inJson } from '../record-filter.js';
-import { type TallyField, tallyFields } from '../tally.js';
+import { namedFields, type TallyField, tallyFields } from '../tally.js';
 import { dayMinutes, levelMinutes, openFields } from '../tally-question.js';
 import { columnOf, nameOf } from './tally-delta.js';
 
@@ -165,40 +165,87 @@ export class TallyJob {
           name,
           last,
         ]);
-        await this.renameCaller(client, name, marker, last);
+        await this.rename(client, 'caller', name, marker, last);
       }
       return found;
     });
   }
 
+  /** Hides the names that were counted in clear. */
+  async hideNames(index: KeyedIndex): Promise<void> {
+    const { database } = this;
+    await database.transaction(async (client) => {
+      await client.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [this.lock]);
+      for (const field of namedFields) {
+        const column = columnOf(field);
+        const names = await client.query<{ name: string }>(
+          `SELECT name FROM ${database.table('tally_name')} WHERE field = $1
+           UNION SELECT ${column} FROM ${database.table('tally_delta')}`,
+          [field],
+        );
+        for (const { name } of names) {
+          const plain = nameOf(name);
+          if (index.showName(plain) !== plain) continue;
+          const hidden = inJson(index.hideName(plain));
+          await client.write(`UPDATE ${database.table('tally_delta')} SET ${column} = $1 WHERE ${column} = $2`, [
+            hidden,
+            name,
+          ]);
+          await this.rename(client, field, name, hidden, Number.MAX_SAFE_INTEGER);
+        }
+      }
+    });
+  }
+
   /** @param last the last minute (since 1970) */
-  private async renameCaller(client: PostgresClient, name: string, marker: string, last: number): Promise<void> {
+  private async rename(
+    client: PostgresClient,
+    field: TallyField,
+    name: string,
+    marker: string,
+    last: number,
+  ): Promise<void> {
+    const column = columnOf(field);
     const table = (each: string) => this.database.table(each);
     const [before] = await client.query<{ id: number }>(
-      `SELECT id FROM ${table('tally_name')} WHERE field = 'caller' AND name = $1`,
-      [name],
+      `SELECT id FROM ${table('tally_name')} WHERE field = $1 AND name = $2`,
+      [field, name],
     );
     if (before === undefined) return;
+    const isAll = last === Number.MAX_SAFE_INTEGER;
+    if (isAll && (await this.renameAll(client, field, before.id, marker))) return;
     await client.write(
-      `INSERT INTO ${table('tally_name')} (field, digest, name) VALUES ('caller', ${digestSql('$1::text')}, $1)
+      `INSERT INTO ${table('tally_name')} (field, digest, name) VALUES ($2, ${digestSql('$1::text')}, $1)
        ON CONFLICT (field, digest) DO NOTHING`,
-      [marker],
+      [marker, field],
     );
-    const others = ['level', 'period', ...columns.filter((column) => column !== 'caller')].join(', ');
-    for (const level of levelMinutes.keys()) {
+    const others = ['level', 'period', ...columns.filter((each) => each !== column)].join(', ');
+    const levels = [...levelMinutes.keys(), ...briefLevels.filter((level) => level !== undefined)];
+    for (const level of levels) {
       await client.write(
         `WITH moved AS (
-           DELETE FROM ${table('tally')} WHERE level = $1 AND caller = $2 AND period <= $3 RETURNING ${others}, count)
-         INSERT INTO ${table('tally')} AS t (${others}, caller, count)
-         SELECT ${others}, (SELECT id FROM ${table('tally_name')} WHERE field = 'caller' AND name = $4), count FROM moved
+           DELETE FROM ${table('tally')} WHERE level = $1 AND ${column} = $2 AND period <= $3 RETURNING ${others}, count)
+         INSERT INTO ${table('tally')} AS t (${others}, ${column}, count)
+         SELECT ${others}, (SELECT id FROM ${table('tally_name')} WHERE field = $5 AND name = $4), count FROM moved
          ON CONFLICT (level, ${rowColumns}) DO UPDATE SET count = t.count + excluded.count`,
-        [level, before.id, Math.floor(last / minutesOf(level)), marker],
+        [level, before.id, isAll ? 2 ** 31 - 1 : Math.floor(last / minutesOf(level)), marker, field],
       );
     }
     await client.write(
-      `DELETE FROM ${table('tally_name')} WHERE id = $1 AND NOT EXISTS (SELECT FROM ${table('tally')} WHERE caller = $1)`,
+      `DELETE FROM ${table('tally_name')} WHERE id = $1 AND NOT EXISTS (SELECT FROM ${table('tally')} WHERE ${column} = $1)`,
       [before.id],
     );
+  }
+
+  /** Gives a name another text where nothing was counted under that; says whether it did. */
+  private async renameAll(client: PostgresClient, field: TallyField, id: number, marker: string): Promise<boolean> {
+    const table = this.database.table('tally_name');
+    const renamed = await client.write(
+      `UPDATE ${table} SET name = $2, digest = ${digestSql('$2::text')} WHERE id = $1
+         AND NOT EXISTS (SELECT FROM ${table} n WHERE n.field = $3 AND n.digest = ${digestSql('$2::text')})`,
+      [id, marker, field],
+    );
+    return renamed > 0;
   }
 
   private get lock(): string {

@@ -322,6 +322,37 @@ describe.skipIf(!hasPostgres)('the log that replicas share, encrypted', () => {
     expect(foundIn(folder)).not.toContain(planted.subject);
   }, 120_000);
 
+  it('the keys of a day go with the day, and shipping goes on under others', async () => {
+    const url = await server().createDatabase();
+    const folder = temporaryDirectory();
+    const dayMs = 86_400_000;
+    const before = await startReplica(url, folder, { encryption: keys });
+    const old = Array.from({ length: 10 }, () => exampleRecord(before, { now: Date.now() - 9 * dayMs }));
+    await Promise.all(old.map((record) => before.append(record)));
+    await plant(before, 10);
+    await before.settle();
+    await before.stop();
+    const database = openDatabase(url);
+    const daysOfKeys = async () =>
+      (
+        await database.query<{ age: number }>(
+          `SELECT (now() AT TIME ZONE 'UTC')::date - day AS age FROM ${database.table('decision_data_key')}
+           WHERE use = 'text' ORDER BY 1`,
+        )
+      ).map(({ age }) => age);
+    expect((await daysOfKeys()).at(-1)).toBeGreaterThanOrEqual(9);
+    const log = await startReplica(url, folder, { encryption: keys, retention: { maxAgeMs: 3 * dayMs } });
+    await plant(log, 10);
+    await log.shipped();
+    await log.prune(Date.now());
+    expect((await daysOfKeys()).every((age) => age <= 1)).toBe(true);
+    await plant(log, 10);
+    await log.shipped();
+    expect((await log.search({ limit: 1_000 })).items).toHaveLength(30);
+    await log.checkpoint();
+    expect(await verified(url, log, first)).toMatchObject({ findings: [], depth: 'content', records: 30 });
+  }, 60_000);
+
   it('is taken over from an SQLite log with the key, encrypted, and refuses it without', async () => {
     const { importLog } = await import('../../../src/cli/sources/database.js');
     const { startLog } = await import('../temporary-log.js');
