@@ -27,7 +27,13 @@ const serviceCommands: Commands = {
   log: async () => {
     const { addLogCommand } = await import('./cli/commands/log-command.js');
     return (program, terminal) =>
-      addLogCommand(program, terminal, database, async () => (await readConfigWithoutPolicies()).logSigningKey);
+      addLogCommand(
+        program,
+        terminal,
+        database,
+        databasePath,
+        async () => (await readConfigWithoutPolicies()).logSigningKey,
+      );
   },
   serve: async () => (program) => {
     program

@@ -32,12 +32,14 @@ const listLimit = 10_000;
 
 /**
  * `verdict log`: what was decided, from the service's database (also while it runs, or from a backup) or from a service.
- * `readDatabase` is asked where neither `--database` nor `--url` is given.
+ * `readDatabase` is asked where neither `--database` nor `--url` is given, `readDatabasePath` for the file beside which this machine's
+ * journal lies.
  */
 export function addLogCommand(
   program: Command,
   terminal: Terminal,
   readDatabase: () => Promise<string>,
+  readDatabasePath: () => Promise<string>,
   readSigningKey: () => Promise<string | undefined> = async () => undefined,
 ): void {
   const log = program.command('log').summary('query, follow, export, replay, count, verify, hold and erase decisions');
@@ -49,7 +51,7 @@ export function addLogCommand(
   addStats(log, reading);
   addImport(log, reading);
   addVerify(log, terminal, readDatabase);
-  addRotateKey(log, terminal, readDatabase);
+  addRotateKey(log, terminal, readDatabase, readDatabasePath);
   addHold(log, terminal, readDatabase);
   addErase(log, terminal, async () => ({ database: await readDatabase(), fleetKeys: await readSigningKey() }));
 }

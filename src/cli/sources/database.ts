@@ -13,6 +13,7 @@ import type { PostgresDatabase } from '../../database/postgres/postgres-database
 import type { ErasureOrders } from '../../decision-log/erasure/erasure-orders.js';
 import type { ErasableLog } from '../../decision-log/erasure/erasures.js';
 import type { Holds } from '../../decision-log/holds/holds.js';
+import type { RewrittenSharedLog } from '../../decision-log/postgres/rotate-shared-keys.js';
 import type { ProvenSource } from '../../decision-log/proof/proof-sink.js';
 import type { RecordedDecisions } from '../../decision-log/recorded-decisions.js';
 import type { RotatedKeys } from '../../decision-log/sqlite/rotate-keys.js';
@@ -270,7 +271,9 @@ export async function openArchive(database: string): Promise<PolicyArchive | und
   if (isPostgresUrl(database)) {
     const { PostgresPolicyArchive } = await import('../../policy-store/archive/postgres/postgres-policy-archive.js');
     return openInPostgres(database, async (opened) =>
-      (await opened.hasTable('policy_version')) ? PostgresPolicyArchive.open(opened) : undefined,
+      (await opened.hasTable('policy_version'))
+        ? PostgresPolicyArchive.openToRead(opened, await encryptionKeys())
+        : undefined,
     );
   }
   const file = fileOf(database);
@@ -337,7 +340,7 @@ export async function importLog({ from, to, progress, remark }: LogImport): Prom
   const encryption = await encryptionKeys();
   const journal = await journalAtRest(file, encryption);
   try {
-    const archive = await PostgresPolicyArchive.open(database);
+    const archive = await PostgresPolicyArchive.open(database, encryption);
     const versions = new Map<string, boolean>();
     const copy = async (set: string, version: string): Promise<boolean> => {
       const archived = await source?.version(set, version);
@@ -380,10 +383,7 @@ export async function importLog({ from, to, progress, remark }: LogImport): Prom
  * @throws UsageError when there is no log or no key, and with `isRewritten` when a service uses the folder
  */
 export async function rotateKeys(database: string, isRewritten: boolean): Promise<RotatedKeys> {
-  if (isPostgresUrl(database))
-    throw new UsageError('what is in PostgreSQL is not encrypted', '--database names an SQLite file');
-  const keys = await encryptionKeys();
-  if (keys === undefined) throw new UsageError('VERDICT_ENCRYPTION_KEY is not set: the newest key comes first in it');
+  const keys = await rotatingKeys();
   const { decisionLogPath } = await import('../../decision-log/sqlite/log-files.js');
   const { rewrapJournal, rewriteJournal } = await import('../../decision-log/sqlite/rotate-keys.js');
   const file = fileOf(database);
@@ -406,6 +406,68 @@ export async function rotateKeys(database: string, isRewritten: boolean): Promis
   } finally {
     await lock.release();
   }
+}
+
+/** What became of the keys of a log in PostgreSQL and of the archive beside it, in numbers of keys. */
+export interface RotatedInPostgres {
+  readonly changed: number;
+  readonly current: number;
+  /** Why some stay as they are. */
+  readonly failed: readonly string[];
+  /** What was encrypted anew; left out where nothing was to be. */
+  readonly rewritten?: RewrittenSharedLog;
+}
+
+/**
+ * The same of a log in PostgreSQL. Replicas may serve meanwhile.
+ *
+ * @throws UsageError when there is no log or no key
+ */
+export async function rotateSharedKeys(url: string, isRewritten: boolean): Promise<RotatedInPostgres> {
+  const keys = await rotatingKeys();
+  const { rewrapSharedLog, rewriteSharedLog } = await import('../../decision-log/postgres/rotate-shared-keys.js');
+  const { sharedLogMigrations } = await import('../../decision-log/postgres/shared-migrations.js');
+  const { migrate } = await import('../../database/postgres/migrations.js');
+  const { rewrapSharedArchive, rewriteSharedArchive } = await import(
+    '../../policy-store/archive/postgres/archive-key.js'
+  );
+  const { PostgresPolicyArchive } = await import('../../policy-store/archive/postgres/postgres-policy-archive.js');
+  const { MissingEncryptionKey, WrongWrappedKey } = await import('../../encryption/encryption-keys.js');
+  const isOfKey = (error: unknown): error is Error =>
+    error instanceof MissingEncryptionKey || error instanceof WrongWrappedKey;
+  const database = await openSharedDatabase(url);
+  try {
+    if (!(await database.hasTable('decision_writer')))
+      throw new UsageError(`there is no decision log in ${describeDatabase(url)}`, whichDatabase);
+    await migrate(database, 'decision-log', sharedLogMigrations);
+    await PostgresPolicyArchive.openToRead(database);
+    const rewritten = isRewritten ? await rewriteSharedLog(database, keys) : undefined;
+    const log =
+      rewritten === undefined ? await rewrapSharedLog(database, keys) : { changed: 0, current: 0, failed: [] };
+    const archive = await (isRewritten ? rewriteSharedArchive : rewrapSharedArchive)(database, keys).catch(
+      (error: unknown) => {
+        if (isOfKey(error)) return error;
+        throw error;
+      },
+    );
+    return {
+      changed: log.changed + (archive === 'changed' ? 1 : 0),
+      current: log.current + (archive === 'current' ? 1 : 0),
+      failed: [...log.failed, ...(archive instanceof Error ? [archive.message] : [])],
+      ...(rewritten !== undefined && { rewritten }),
+    };
+  } catch (error) {
+    if (isOfKey(error)) throw new UsageError(error.message);
+    throw error;
+  } finally {
+    await database.close();
+  }
+}
+
+async function rotatingKeys(): Promise<EncryptionKeys> {
+  const keys = await encryptionKeys();
+  if (keys === undefined) throw new UsageError('VERDICT_ENCRYPTION_KEY is not set: the newest key comes first in it');
+  return keys;
 }
 
 /** What became of the log's files and of the database beside them, with the archive in it. */
@@ -536,6 +598,13 @@ export async function copyStores(database: string, folder: string): Promise<stri
     copies.push(copy);
   }
   return copies;
+}
+
+/** Whether a journal lies beside a file. */
+export async function hasJournal(database: string): Promise<boolean> {
+  const { closedFiles, decisionLogPath } = await import('../../decision-log/sqlite/log-files.js');
+  const path = decisionLogPath(database);
+  return existsSync(path) || closedFiles(path).length > 0;
 }
 
 /** Whether there is anything to copy. */

@@ -2,6 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { currentSemantics } from '../../../../src/core/semantics.js';
 import { EncryptionKeys } from '../../../../src/encryption/encryption-keys.js';
+import {
+  rewrapSharedArchive,
+  rewriteSharedArchive,
+} from '../../../../src/policy-store/archive/postgres/archive-key.js';
 import { PostgresPolicyArchive } from '../../../../src/policy-store/archive/postgres/postgres-policy-archive.js';
 import { versionOf } from '../../../../src/policy-store/policy-set-files.js';
 import { openDatabase, postgresForTests } from '../../../database/postgres/databases.js';
@@ -11,10 +15,8 @@ import { describePolicyArchive, hour, keepVersions, setOf } from '../policy-arch
 describe.skipIf(!hasPostgres)('with PostgreSQL (skipped where it is not installed)', () => {
   const server = postgresForTests();
   const open = (url: string) => PostgresPolicyArchive.open(openDatabase(url));
-  const [keys, others] = [0, 1].map(() => EncryptionKeys.of(randomBytes(32).toString('base64'))) as [
-    EncryptionKeys,
-    EncryptionKeys,
-  ];
+  const texts = [0, 1].map(() => randomBytes(32).toString('base64'));
+  const [keys, others] = texts.map((text) => EncryptionKeys.of(text)) as [EncryptionKeys, EncryptionKeys];
 
   describePolicyArchive('PostgreSQL', () => {
     const url = server().newSchema();
@@ -58,6 +60,31 @@ describe.skipIf(!hasPostgres)('with PostgreSQL (skipped where it is not installe
     expect((await read.versions('acl', 10)).items).toHaveLength(2);
     expect(await textOf(read, plain)).toBe('p, alice, data1, read\n');
     await expect(textOf(read, secret)).rejects.toThrow(message);
+  });
+
+  it('its key is wrapped anew while it is used, and what is in clear is encrypted by a rewrite', async () => {
+    const url = server().newSchema();
+    const database = openDatabase(url);
+    await (await open(url)).keep(setOf('p, alice, data1, read\n'), 1_000);
+    expect(await rewrapSharedArchive(database, keys)).toBe('plain');
+    const archive = await PostgresPolicyArchive.open(database, keys);
+    const secret = setOf('p, bob, data2, read\n');
+    await archive.keep(secret, 2_000);
+    const [old, newer] = [texts[0]!, randomBytes(32).toString('base64')];
+    const both = EncryptionKeys.of(`${newer},${old}`);
+    expect(await rewrapSharedArchive(database, both)).toBe('changed');
+    expect(await rewrapSharedArchive(database, both)).toBe('current');
+    // It goes on with the key that it has unwrapped.
+    await archive.keep(setOf('p, carl, data3, read\n'), 3_000);
+    await expect(rewrapSharedArchive(database, others)).rejects.toThrow(both.fingerprints[0]);
+    await rewriteSharedArchive(database, both);
+    const contents = await database.query<{ form: number }>(
+      `SELECT DISTINCT get_byte(content, 0) AS form FROM ${database.table('policy_file')}`,
+    );
+    expect(contents).toEqual([{ form: 1 }]);
+    const again = await PostgresPolicyArchive.open(database, EncryptionKeys.of(newer));
+    for (const { version } of (await again.versions('acl', 10)).items)
+      expect((await again.files('acl', version))?.files).toHaveLength(2);
   });
 
   it('a version that many replicas archive at once is kept once, and each content once', async () => {
