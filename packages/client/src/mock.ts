@@ -191,9 +191,8 @@ export class MockVerdict extends VerdictClient {
       served.revision = (served.revision ?? 0) + 1;
       return { set: name, version: set.version, revision: served.revision, added, removed };
     } catch (error) {
-      if (!(error instanceof DataError)) throw error;
-      const faults = error.problems.map(({ pointer, message }) => ({ pointer, detail: message }));
-      throw new Refusal(409, 'conflict', 'The change does not fit what is there.', faults);
+      if (error instanceof DataError) throw refusalOf(error);
+      throw error;
     }
   }
 
@@ -236,6 +235,24 @@ function invalid(pointer: string, fault: string): Refusal {
     { pointer, detail: fault },
   ]);
 }
+
+/** As the service says it: not valid by itself, or not fit for what the set has. */
+function refusalOf({ problems }: DataError): Refusal {
+  const faults = problems.map(({ pointer, message }) => ({ pointer, detail: message }));
+  const detail = `The change cannot be made: ${faults[0]?.detail}.`;
+  const codes = new Set(problems.map(({ code }) => code));
+  const [only = ''] = codes;
+  if ([...codes].some((code) => !conflicts.has(code))) return new Refusal(400, 'invalid_request', detail, faults);
+  const isNamed = codes.size === 1 && (only === 'defined_in_files' || only === 'not_live_data');
+  return new Refusal(409, isNamed ? only : 'conflict', detail, faults);
+}
+
+const conflicts: ReadonlySet<string> = new Set([
+  'conflict',
+  'constraint_violation',
+  'defined_in_files',
+  'not_live_data',
+]);
 
 /** A plain string, or an object with an id; an action has a name. */
 function checkNamed(request: Json, name: string): void {
