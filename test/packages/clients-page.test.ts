@@ -9,13 +9,12 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { liveSets } from '../api/live-data-sets.js';
 import { type BuiltService, startBuiltService } from '../authzen/built-service.js';
+import { examplesOf } from './page-examples.js';
 import { ScratchProject } from './scratch-project.js';
 import { scripted } from './scripted-server.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const page = readFileSync(join(root, 'docs/clients.md'), 'utf8');
-/** Examples by the name of their file, which stands behind the language. */
-const examples = new Map([...page.matchAll(/^```\w+ (\S+)\n([\s\S]*?)^```/gm)].map(([, name, text]) => [name!, text!]));
+const examples = examplesOf('clients.md');
 
 const clinic = Object.fromEntries(
   readdirSync(join(root, 'policies/default'), { withFileTypes: true })
