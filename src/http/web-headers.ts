@@ -21,6 +21,18 @@ const docsPolicy = {
   styleSrc: ["'self'", "'unsafe-inline'"],
   imgSrc: ["'self'", 'data:'],
 };
+/** Headers of requests that the service reads; a page of another origin can send no others. */
+const readHeaders = [
+  'authorization',
+  'content-type',
+  'x-api-key',
+  'x-request-id',
+  'traceparent',
+  'verdict-at-least',
+  'verdict-max-staleness',
+  'if-match',
+  'idempotency-key',
+];
 const yearSeconds = 365 * 24 * 60 * 60;
 
 /** Must be called before anything that can refuse a request, so that refusals carry the headers, too. */
@@ -36,7 +48,7 @@ export async function addWebHeaders(fastify: FastifyInstance, { corsOrigins, sec
   await fastify.register(cors, {
     origin: [...corsOrigins],
     methods: ['GET', 'POST', 'DELETE'],
-    allowedHeaders: ['authorization', 'content-type', 'x-api-key', 'x-request-id', 'traceparent'],
+    allowedHeaders: [...readHeaders],
     exposedHeaders: ['x-request-id', 'retry-after', 'ratelimit', 'ratelimit-policy', 'deprecation', 'sunset', 'link'],
     maxAge: 600,
   });
