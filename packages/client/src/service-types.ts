@@ -290,6 +290,11 @@ export interface components {
             readonly policyVersion: string;
             /** @description The revision of the policy set that it was computed from, where its source gives revisions. */
             readonly revision?: number;
+            /**
+             * @description Given when the policy set's candidate answered: `policyVersion` is its version.
+             * @enum {string}
+             */
+            readonly candidate?: "canary";
             /** @description Why. `explain: none` leaves only the code. */
             readonly reason: components["schemas"]["DecisionReason"];
             /** @description What the caller must do when it acts on the answer; from the deciding rule. */
@@ -420,6 +425,11 @@ export interface components {
             readonly policy_version: string;
             /** @description Of the policy set at its source, where that gives revisions. */
             readonly revision?: number;
+            /**
+             * @description Given when the policy set's candidate answered.
+             * @enum {string}
+             */
+            readonly candidate?: "canary";
             readonly reason: components["schemas"]["DecisionReason"];
             /** @description By language tag. */
             readonly reason_admin: {
