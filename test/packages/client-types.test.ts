@@ -1,4 +1,4 @@
-/** The client's types are made of the service's OpenAPI document; `npx vitest run test/packages/client-types.test.ts -u` makes them again. */
+/** The client's types are made of the service's OpenAPI document; `npm run docs` makes them again. */
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import openapiTS, { astToString, type OpenAPI3 } from 'openapi-typescript';

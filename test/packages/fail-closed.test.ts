@@ -473,6 +473,38 @@ describe('a certificate', () => {
   });
 });
 
+describe('another try', () => {
+  it('is made as often as the client is told, for what may pass', async () => {
+    const { text } = await honest('/v1/decide', JSON.stringify(reading));
+    let failures = 2;
+    const { url, asked } = await serve((_, response) => {
+      if (failures-- > 0) response.writeHead(502).end();
+      else response.writeHead(200, { 'content-type': 'application/json' }).end(text);
+    });
+    expect(await new VerdictClient({ baseUrl: url, timeoutMs: 60_000, retries: 2 }).can(reading)).toBe(true);
+    expect(asked).toHaveLength(3);
+    failures = 3;
+    const error = await new VerdictClient({ baseUrl: url, timeoutMs: 60_000 }).can(reading).catch((thrown) => thrown);
+    expect(error.attempts).toHaveLength(3);
+    failures = 1;
+    await expect(new VerdictClient({ baseUrl: url, retries: 0 }).can(reading)).rejects.toMatchObject({
+      kind: 'malformed',
+    });
+    expect(asked).toHaveLength(7);
+  });
+
+  it('of a change has the key of the first, so that it is made once; another change has another', async () => {
+    const { url, asked } = await serve((_, response) => response.writeHead(502).end());
+    const client = new VerdictClient({ baseUrl: url, timeoutMs: 60_000, retries: 1 });
+    for (let n = 0; n < 2; n++) await client.changeData('default', {}).catch(() => {});
+    const [first, again, second, ...others] = asked.map(({ headers }) => headers['idempotency-key']);
+    expect(again).toBe(first);
+    expect(second).not.toBe(first);
+    expect(others).toEqual([second]);
+    expect(client.revisions).toEqual({});
+  });
+});
+
 describe('several addresses', () => {
   it('are asked in turn: the first that answers is kept', async () => {
     const { text } = await honest('/v1/decide', JSON.stringify(reading));
