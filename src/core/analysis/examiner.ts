@@ -151,7 +151,7 @@ export class Examiner {
     return this.looseColumns.length === 0 && !this.comparesNames;
   }
 
-  /** Whether the matcher compares one name of the request with another. */
+  /** Whether the matcher compares one name of the request with another, or takes one for a pattern or a role. */
   private get comparesNames(): boolean {
     const { main } = this;
     if (main === undefined) return false;
@@ -889,7 +889,16 @@ function isUnknown(token: TokenBinding, bound: BoundRequest, isMissing: boolean,
   });
 }
 
-/** Whether a call or a comparison takes two names of the request. */
+function readsRequest(expression: Expression | undefined, main: Combination): boolean {
+  let reads = false;
+  if (expression === undefined) return reads;
+  walk(expression, (part) => {
+    reads ||= (part.kind === 'column' || part.kind === 'attribute') && main.request.columns.has(part.name);
+  });
+  return reads;
+}
+
+/** Whether a call or a comparison takes two names of the request, or a call takes one for its pattern or its role. */
 function comparesTokens(
   expression: Expression,
   main: Combination,
@@ -903,6 +912,7 @@ function comparesTokens(
       if ((at.kind === 'column' || at.kind === 'attribute') && main.request.columns.has(at.name)) names.add(at.name);
     });
     compares ||= names.size > 1 && !(part.kind === 'call' && asksForRole(part));
+    if (part.kind === 'call') compares ||= readsRequest(part.args[1], main);
   });
   return compares;
 }

@@ -37,30 +37,29 @@ export function* witnessesOf(
   standsForItself: (name: string) => boolean,
 ): Generator<void, WitnessesOfGroup> {
   const patterns: { readonly id: string; readonly text: string; readonly shapes: readonly Shape[] }[] = [];
+  /** Names in patterns that cut regions: of those that match others, too, and of those that match nothing else. */
+  const [open, closed] = [new Set<string>(), new Set<string>()];
   for (const [id, { function: name, text }] of group.patterns) {
     const shapes = shapesOf(name, text);
-    if (shapes !== undefined) patterns.push({ id, text, shapes });
-  }
-  const inPatterns = new Set<string>();
-  /** Names of patterns that match no others: a region of such a pattern holds nothing that is not listed. */
-  const alone = new Set<string>();
-  for (const { function: name, text } of group.patterns.values()) {
+    if (shapes === undefined) continue;
+    patterns.push({ id, text, shapes });
     const found = namesInPattern(name, text);
-    for (const named of found.names) {
-      if (!group.texts.has(named) && !standsForItself(named)) inPatterns.add(named);
-      if (!found.matchesMore) alone.add(named);
-    }
+    for (const named of found.names) (found.matchesMore ? open : closed).add(named);
   }
+  const isSample = (name: string): boolean =>
+    (open.has(name) || closed.has(name)) && !group.texts.has(name) && !standsForItself(name);
   const listed = new Set(group.texts);
   const samples: string[] = [];
+  const { template } = group;
   for (const name of names) {
-    if (inPatterns.has(name)) samples.push(name);
+    if (isSample(name)) samples.push(name);
     else listed.add(name);
   }
-  const { template } = group;
   // Of a template, what a pattern holds is listed if a request makes it.
   if (template !== undefined) {
-    for (const name of inPatterns) if (changeOfToken(template, name) !== undefined) samples.push(name);
+    for (const name of new Set([...open, ...closed])) {
+      if (isSample(name) && changeOfToken(template, name) !== undefined) samples.push(name);
+    }
   }
   const within = template === undefined ? {} : { within: shapeOfTemplate(group) };
   const common = {
@@ -81,7 +80,7 @@ export function* witnessesOf(
     const within = cut === undefined ? [] : matching.map((at) => (patterns[at] as (typeof patterns)[number]).text);
     return { text: witness, standsFor: inWords([...new Set(within)]) };
   });
-  return { witnesses, samples: cut === undefined ? [] : samples.filter((name) => !alone.has(name)) };
+  return { witnesses, samples: cut === undefined ? [] : samples.filter((name) => !closed.has(name)) };
 }
 
 /** Most patterns that are named. */

@@ -334,6 +334,14 @@ describe('a list holds what the rules name (P9)', () => {
     ]);
   });
 
+  it('with names of the request that are taken for patterns, or for roles', () => {
+    for (const term of ['keyMatch(p.sub, r.sub)', 'g(p.sub, r.sub)']) {
+      const set = compileMatcher(`${term} && r.obj == p.obj && r.act == p.act`, 'p, ann, doc, read\ng, ann, boss');
+      const condition = term.replace('p.sub', '"ann"');
+      expect(listOf(set).list).toEqual([`(any other) read doc if ${condition}`]);
+    }
+  });
+
   it('without what a call that must fail would give', () => {
     const set = compileMatcher(
       'r.obj == p.obj && r.act == p.act && (r.sub == p.sub || g(0, r.sub))',
