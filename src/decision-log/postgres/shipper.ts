@@ -595,8 +595,10 @@ export class Shipper {
     for (const { after, lost, since, until, cause, entry, node } of gaps) {
       if (this.notedGaps.has(keyOfGap({ after, since, cause }))) continue;
       await client.write(
-        `INSERT INTO ${this.table('decision_gap')} (writer, after, lost, since, until, cause, entry, node)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`,
+        // An earlier release noted some without their places.
+        `INSERT INTO ${this.table('decision_gap')} AS g (writer, after, lost, since, until, cause, entry, node)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (writer, after, since, cause) DO UPDATE
+         SET entry = excluded.entry, node = excluded.node WHERE g.entry IS NULL AND excluded.entry IS NOT NULL`,
         [writer, after, lost, since, until, cause, entry ?? null, node == null ? null : Buffer.from(node, 'hex')],
       );
     }

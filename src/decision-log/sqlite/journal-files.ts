@@ -17,7 +17,7 @@ import { FileFaults } from './file-faults.js';
 import type { Group } from './group-commit.js';
 import { HeldRecords } from './held-records.js';
 import { type Committed, Journal, type JournalEnd, newTree } from './journal.js';
-import { type Beginning, readBeginning, type TreeEnd } from './journal-format.js';
+import { type Beginning, readBeginning, readGaps, type TreeEnd } from './journal-format.js';
 import { recoverFiles } from './journal-recovery.js';
 import { KeyIndex, openReader } from './key-index.js';
 import { closedIndexPathOf, closedPathOf, indexPathOf, removeIndex, renameDurably } from './log-files.js';
@@ -489,7 +489,8 @@ export class JournalFiles {
 
   private async gapsOfOpen(): Promise<StoredGap[]> {
     try {
-      return (await this.read(this.journal.start, readOpenGaps)) ?? [];
+      // With their places in the tree: a log that is shipped proves them elsewhere.
+      return (await this.read(this.journal.start, (connection) => readGaps(connection, 'journal'))) ?? [];
     } catch (error) {
       if (isDamaged(error)) return [];
       throw error;
@@ -528,8 +529,4 @@ export class JournalFiles {
 /** All records of a closed file that is not there. */
 function gapOf({ first, last, extent: { since, until } }: ClosedUnit): StoredGap {
   return { after: first - 1, lost: last - first + 1, since, until, cause: 'file_missing' };
-}
-
-function readOpenGaps(connection: SqliteConnection): Promise<StoredGap[]> {
-  return connection.query('SELECT after, lost, since, until, cause FROM journal.gap ORDER BY after DESC, id DESC');
 }
