@@ -302,6 +302,7 @@ export class JournalFiles {
     await index.close();
     if (!(await journal.leaveWal())) return this.goOn(journal);
     const gaps = await journal.gaps();
+    const signingKeys = await journal.signingKeys();
     if (this.files.some((file) => file.vanished() === 'database')) return this.goOn(journal);
     await journal.close();
     await this.closedFiles.noteOpen(journal.beginning);
@@ -313,6 +314,7 @@ export class JournalFiles {
     const { indexKey } = journal;
     const beginning: Beginning = { name, writer, start: end.sequence + 1, floor: end.idUntil, tree, indexKey };
     const next = await Journal.open(path, durability, () => beginning, isShipped, keys?.(), encryption);
+    await next.keepKeys(signingKeys);
     const unit: ClosedUnit = {
       name,
       first: start,

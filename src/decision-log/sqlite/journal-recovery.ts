@@ -1,14 +1,15 @@
 import { existsSync, statSync } from 'node:fs';
+import { isDamaged } from '../../database/sqlite/sqlite-connection.js';
 import type { EncryptionKeys } from '../../encryption/encryption-keys.js';
 import { EncryptedCoding } from '../encrypted-coding.js';
 import type { GapCause, StoredGap } from '../log-gap.js';
-import type { LogKeys } from '../proof/log-keys.js';
+import type { CertifiedKey, LogKeys } from '../proof/log-keys.js';
 import { Catalog, type ClosedUnit } from './catalog.js';
 import { describeClosed, openClosedReader } from './closed-unit.js';
 import { codingOf } from './file-coding.js';
 import { type IndexKnowledge, readIndexKnowledge } from './index-knowledge.js';
 import { Journal, newJournal, newTree } from './journal.js';
-import { type Beginning, NewerJournalError } from './journal-format.js';
+import { type Beginning, isProven, NewerJournalError } from './journal-format.js';
 import { readTreeEnd } from './journal-tree.js';
 import {
   catalogPathOf,
@@ -101,6 +102,7 @@ async function recover(recovery: Recovery, catalog: Catalog | undefined): Promis
   };
   const journal = await Journal.open(path, durability, begin, isShipped, keys?.(), encryption);
   try {
+    if (made) await journal.keepKeys(await signingKeysOf(path, found.at(-1)));
     const { name } = journal.beginning;
     const closed = found.filter((unit) => unit.name === name && unit.first < journal.start);
     for (const unit of closed) if (!noted.units.includes(unit)) await catalog?.add(unit);
@@ -230,4 +232,23 @@ function nextFile(
     // An index with an owner is that of a journal that was begun.
     lost: !isThere || indexed?.writer !== undefined,
   };
+}
+
+/** The keys that signed in a closed file and before it; none where it cannot be read. */
+async function signingKeysOf(path: string, unit: ClosedUnit | undefined): Promise<CertifiedKey[]> {
+  if (unit === undefined || !isProven(unit.format)) return [];
+  try {
+    const connection = await openClosedReader(path, unit.first, false);
+    try {
+      const rows = await connection.query<{ key: string; certificates: string }>(
+        'SELECT key, certificates FROM journal.signing_key',
+      );
+      return rows.map(({ key, certificates }) => ({ key, certificates: JSON.parse(certificates) as string[] }));
+    } finally {
+      await connection.close();
+    }
+  } catch (error) {
+    if (isDamaged(error)) return [];
+    throw error;
+  }
 }

@@ -10,7 +10,7 @@ import type { GroupProof, JournalGroup } from '../journal-group.js';
 import type { GapCause, Loss, StoredGap } from '../log-gap.js';
 import { signCheckpoint } from '../proof/checkpoint.js';
 import { entryOfGap, entryOfGroup, hashGroup, newSalts } from '../proof/group-hashes.js';
-import { type LogKeys, mergedKeys } from '../proof/log-keys.js';
+import { type CertifiedKey, type LogKeys, mergedKeys } from '../proof/log-keys.js';
 import { Frontier, frontierOf } from '../proof/merkle-tree.js';
 import type { NoteSigner } from '../proof/signed-note.js';
 import { encodeEntries, encodeKeys } from '../record-keys.js';
@@ -416,20 +416,32 @@ export class Journal {
     return signCheckpoint({ tree: name, size, root, sequence, time, isAnchor }, signer);
   }
 
-  /** Of its key a file says what certifies it, so that the keys of the fleet are enough to verify a copy of it. */
+  /**
+   * Of its key a file says what certifies it, so that the keys of the fleet are enough to verify a copy of it. What a key that was
+   * replaced has certified is kept.
+   */
   private async noteKeys({ published }: LogKeys): Promise<void> {
+    await this.keepKeys(published);
+  }
+
+  /** Keeps keys of the file before, which the retention will remove: what they certify signs here, at once or through others. */
+  async keepKeys(keys: readonly CertifiedKey[]): Promise<void> {
     if (!isProven(this.format)) return;
-    const stored = await this.connection.query<{ key: string; certificates: string }>(
-      'SELECT key, certificates FROM signing_key',
-    );
-    const before = stored.map(({ key, certificates }) => ({ key, certificates: JSON.parse(certificates) as string[] }));
-    // What a key that was replaced has certified is kept.
-    for (const { key, certificates } of mergedKeys([...published, ...before])) {
+    for (const { key, certificates } of mergedKeys([...keys, ...(await this.signingKeys())])) {
       await this.connection.query('INSERT OR REPLACE INTO signing_key (key, certificates) VALUES (?, ?)', [
         key,
         JSON.stringify(certificates),
       ]);
     }
+  }
+
+  /** The keys that signed in this file and before it, with what certifies them. */
+  async signingKeys(): Promise<CertifiedKey[]> {
+    if (!isProven(this.format)) return [];
+    const stored = await this.connection.query<{ key: string; certificates: string }>(
+      'SELECT key, certificates FROM signing_key',
+    );
+    return stored.map(({ key, certificates }) => ({ key, certificates: JSON.parse(certificates) as string[] }));
   }
 
   /** The same of records that followed the last one: their sequences and ids are not given out again. */

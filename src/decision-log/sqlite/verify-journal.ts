@@ -163,7 +163,7 @@ async function readEnd({ view, sink, closed }: Reading, unit: UnitView, place: s
         [unit.last],
       ),
     )) ?? [];
-  if (row !== undefined) sink.beyond(place, row.first, row.last);
+  if (row !== undefined) sink.misplaced(place, 'records were added behind its end', row.first, row.last);
 }
 
 /** The rows behind a sequence; undefined where the file was removed meanwhile. */
