@@ -95,11 +95,18 @@ export interface ChainAnchor extends ChainEnd {
 
 /** The chain of events where it lies. */
 export interface StoredAuditChain {
-  anchor(): Promise<ChainAnchor>;
+  /** Undefined where the row is not there, which the service makes with the table. */
+  anchor(): Promise<ChainAnchor | undefined>;
 
   /** Events from this place on, in their order; at most `most`. */
   from(place: number, most: number): Promise<readonly ChainedRow[]>;
 
   /** Number of events that nothing proves: those of earlier releases, and those that somebody else added to the table. */
   unchained(): Promise<number>;
+
+  /**
+   * The ids of those of them that came after the oldest event of the chain, at most `most`, the lowest first: this release gives each
+   * event its place as it adds it.
+   */
+  unchainedBehind(most: number): Promise<readonly number[]>;
 }

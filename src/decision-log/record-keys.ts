@@ -121,6 +121,24 @@ export function encodeEntries(keys: GroupKeys, count: number): Buffer {
 }
 
 /**
+ * Adds the keys of a group to those of a row that has several; the masks are turned to the places that its records have there.
+ *
+ * @param place how many records of the row are before the group's
+ */
+export function addGroupKeys(row: GroupKeys, entries: Buffer, place: number): void {
+  for (let at = 0; at < entries.length; at += entryBytes) {
+    const key = entries.readUIntBE(at, keyBytes);
+    const mask = entries.readUInt16BE(at + keyBytes);
+    row.set(key, (row.get(key) ?? 0) | turned(mask, place & 15));
+  }
+}
+
+/** The 16 bits of a mask, moved up by `places`; those that leave it at the top come in at the bottom. */
+function turned(mask: number, places: number): number {
+  return ((mask << places) | (mask >>> (16 - places))) & 0xffff;
+}
+
+/**
  * cyrb53's two multiply-and-rotate lanes over UTF-16 code units (public domain, by bryc), cut to 48 bits. The field's
  * number is the seed, so that a subject and a resource of one name stay apart. It is part of the file format.
  */

@@ -78,18 +78,42 @@ export function describeAuditChain(name: string, newHome: () => ChainHome): void
       expect(await verified([...heads, await headOf(audit)])).toMatchObject({ events: 2, findings: [] });
     });
 
-    it('takes in what a release without it adds meanwhile where one may run beside this one, and counts it', async () => {
+    it('names what came without it since it began, by a release without it or by somebody else', async () => {
       const audit = await open();
+      const insert = (id: string) =>
+        home.change(
+          (table) =>
+            `INSERT INTO ${table('audit_event')} (${id === '' ? '' : 'id, '}time, type, count)
+             ${home.isShared ? 'OVERRIDING SYSTEM VALUE' : ''} VALUES (${id}5, 'limit_hit', 1)`,
+        );
+      // As one of before the chain.
+      await insert('-1, ');
       await record(audit, 2);
-      await home.change(
-        (table) => `INSERT INTO ${table('audit_event')} (time, type, count) VALUES (5, 'limit_hit', 1)`,
-      );
       expect(await verified()).toMatchObject({ events: 2, unproved: 1, findings: [] });
+      await insert('');
+      const named = [expect.stringMatching(/^wrong: the event with the id \d+ came into the table without proof: /)];
+      expect(await verified()).toMatchObject({ events: 2, unproved: 2, findings: named });
       await record(audit, 1);
-      const counts = home.isShared ? { events: 4, unproved: 0, adopted: 1 } : { events: 3, unproved: 1, adopted: 0 };
-      expect(await verified()).toMatchObject({ ...counts, findings: [] });
-      await home.change((table) => `UPDATE ${table('audit_event')} SET actor = 'eve' WHERE time = 5`);
-      expect((await verified()).findings).toHaveLength(home.isShared ? 1 : 0);
+      // Where such a release may run beside this one, the next event takes it into the chain.
+      const counts = home.isShared ? { events: 4, unproved: 1, adopted: 1 } : { events: 3, unproved: 2, adopted: 0 };
+      expect(await verified()).toMatchObject({ ...counts, findings: named });
+      await home.change((table) => `UPDATE ${table('audit_event')} SET actor = 'eve' WHERE time = 5 AND id > 0`);
+      const { findings } = await verified();
+      expect(findings).toEqual(home.isShared ? [expect.stringContaining('is not the one that was recorded')] : named);
+    });
+
+    it('says when the row is gone that says how far the retention removed events, or was changed', async () => {
+      const audit = await open();
+      await record(audit, 3);
+      await home.change((table) => `UPDATE ${table('audit_chain')} SET events = 1`);
+      expect((await verified()).findings).toEqual([expect.stringContaining('(audit_chain) was changed')]);
+      await home.change((table) => `DELETE FROM ${table('audit_chain')}`);
+      expect((await verified()).findings).toEqual([expect.stringMatching(/^missing: the row that says .*audit_chain/)]);
+      await record(audit, 2);
+      await home.change((table) => `DELETE FROM ${table('audit_event')}`);
+      expect(await audit.head()).toBeUndefined();
+      await record(audit, 1);
+      expect(await verified()).toMatchObject({ events: 1, findings: [expect.stringContaining('audit_chain')] });
     });
 
     it.each<[string, (table: string) => string[], string]>([

@@ -1,5 +1,11 @@
 import type { PostgresStatements } from '../../database/postgres/postgres-client.js';
-import type { ChainAnchor, ChainEnd, ChainedRow, StoredAuditChain } from '../audit-chain.js';
+import {
+  type ChainAnchor,
+  type ChainEnd,
+  type ChainedRow,
+  chainBeginning,
+  type StoredAuditChain,
+} from '../audit-chain.js';
 
 /** The chain of the audit events of all replicas. */
 export class PostgresAuditChain implements StoredAuditChain {
@@ -8,11 +14,11 @@ export class PostgresAuditChain implements StoredAuditChain {
     private readonly table: (name: string) => string,
   ) {}
 
-  async anchor(): Promise<ChainAnchor> {
+  async anchor(): Promise<ChainAnchor | undefined> {
     const [row] = await this.statements.query<ChainAnchor>(
       `SELECT events, link, note FROM ${this.table('audit_chain')}`,
     );
-    return row!;
+    return row;
   }
 
   async end(): Promise<ChainEnd> {
@@ -20,7 +26,7 @@ export class PostgresAuditChain implements StoredAuditChain {
       `SELECT place + 1 AS events, link FROM ${this.table('audit_event')}
        WHERE place IS NOT NULL ORDER BY place DESC LIMIT 1`,
     );
-    return row ?? this.anchor();
+    return row ?? (await this.anchor()) ?? chainBeginning;
   }
 
   from(place: number, most: number): Promise<ChainedRow[]> {
@@ -35,5 +41,14 @@ export class PostgresAuditChain implements StoredAuditChain {
       `SELECT count(*) AS count FROM ${this.table('audit_event')} WHERE place IS NULL`,
     );
     return row!.count;
+  }
+
+  async unchainedBehind(most: number): Promise<readonly number[]> {
+    const rows = await this.statements.query<{ id: number }>(
+      `SELECT id FROM ${this.table('audit_event')} WHERE place IS NULL
+         AND id > (SELECT id FROM ${this.table('audit_event')} WHERE place IS NOT NULL ORDER BY place LIMIT 1) ORDER BY id LIMIT $1`,
+      [most],
+    );
+    return rows.map(({ id }) => id);
   }
 }

@@ -1,5 +1,11 @@
 import { SqliteConnection } from '../../database/sqlite/sqlite-connection.js';
-import type { ChainAnchor, ChainEnd, ChainedRow, StoredAuditChain } from '../audit-chain.js';
+import {
+  type ChainAnchor,
+  type ChainEnd,
+  type ChainedRow,
+  chainBeginning,
+  type StoredAuditChain,
+} from '../audit-chain.js';
 
 /** The chain of audit events in an SQLite file. */
 export class SqliteAuditChain implements StoredAuditChain {
@@ -16,16 +22,16 @@ export class SqliteAuditChain implements StoredAuditChain {
     return undefined;
   }
 
-  async anchor(): Promise<ChainAnchor> {
+  async anchor(): Promise<ChainAnchor | undefined> {
     const [row] = await this.connection.query<ChainAnchor>('SELECT events, link, note FROM audit_chain');
-    return row!;
+    return row;
   }
 
   async end(): Promise<ChainEnd> {
     const [row] = await this.connection.query<ChainEnd>(
       `SELECT place + 1 AS events, link FROM audit_event WHERE place IS NOT NULL ORDER BY place DESC LIMIT 1`,
     );
-    return row ?? this.anchor();
+    return row ?? (await this.anchor()) ?? chainBeginning;
   }
 
   from(place: number, most: number): Promise<ChainedRow[]> {
@@ -40,5 +46,14 @@ export class SqliteAuditChain implements StoredAuditChain {
       'SELECT count(*) AS count FROM audit_event WHERE place IS NULL',
     );
     return row!.count;
+  }
+
+  async unchainedBehind(most: number): Promise<readonly number[]> {
+    const rows = await this.connection.query<{ id: number }>(
+      `SELECT id FROM audit_event WHERE place IS NULL
+         AND id > (SELECT id FROM audit_event WHERE place IS NOT NULL ORDER BY place LIMIT 1) ORDER BY id LIMIT ?`,
+      [most],
+    );
+    return rows.map(({ id }) => id);
   }
 }

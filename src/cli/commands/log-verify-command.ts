@@ -133,7 +133,7 @@ function printReport(terminal: Terminal, report: DatabaseReport): void {
   }
   const { adopted = 0, unproved = 0 } = report.audit ?? {};
   const from = 'from an earlier release or from somebody else';
-  if (adopted > 0) terminal.print(`${count(adopted, 'audit event')} without proof before the chain, ${from}`);
+  if (adopted > 0) terminal.print(`${count(adopted, 'audit event')} added to the chain without proof, ${from}`);
   if (unproved > 0) terminal.print(`${count(unproved, 'audit event')} without proof, ${from}`);
   if (report.archivedVersions !== undefined && report.archivedVersions > 0)
     terminal.print(`${count(report.archivedVersions, 'archived version')} of policy sets verified`);

@@ -91,8 +91,8 @@ export async function openProvenLog(database: string): Promise<Opened<ProvenSour
         async () => [],
         new SharedKeys(await encryptionKeys()),
       );
-      const fleetCheckpoints = await fleetCheckpointsIn(await openCheckpoints(opened));
-      return { ...(await proofs.records()), isWhole: true, fleetCheckpoints, close: () => Promise.resolve() };
+      const checkpoints = await fleetCheckpointsIn(await openCheckpoints(opened));
+      return { ...(await proofs.records()), isWhole: true, ...checkpoints, close: () => Promise.resolve() };
     });
   }
   const { DecisionLogReader } = await import('../../decision-log/sqlite/decision-log-reader.js');
@@ -103,10 +103,11 @@ export async function openProvenLog(database: string): Promise<Opened<ProvenSour
   await (await openDecisionLog(file)).close();
   const { SqliteCheckpointStore } = await import('../../fleet/checkpoints/sqlite/sqlite-checkpoint-store.js');
   const store = existsSync(file) ? await SqliteCheckpointStore.openToRead(file) : undefined;
-  const fleetCheckpoints = await fleetCheckpointsIn(store).finally(() => store?.close());
+  const checkpoints = await fleetCheckpointsIn(store).finally(() => store?.close());
   const reader = await DecisionLogReader.open(file, await encryptionKeys());
   const records = await provenJournal(() => reader.view(), decisionLogPath(file));
-  return { ...records, isWhole: fleetCheckpoints.length > 0, fleetCheckpoints, close: () => reader.close() };
+  const isWhole = checkpoints.fleetCheckpoints.length + checkpoints.sentCheckpoints.length > 0;
+  return { ...records, isWhole, ...checkpoints, close: () => reader.close() };
 }
 
 /** Opens the chain of audit events to verify it; undefined where there is none. */
@@ -131,7 +132,11 @@ async function openCheckpoints(database: PostgresDatabase): Promise<CheckpointSt
   return new PostgresCheckpointStore(database);
 }
 
-async function fleetCheckpointsIn(store: CheckpointStore | undefined): Promise<StoredFleetCheckpoint[]> {
+async function fleetCheckpointsIn(
+  store: CheckpointStore | undefined,
+): Promise<Pick<ProvenSource, 'fleetCheckpoints' | 'sentCheckpoints'>> {
+  // One that is made meanwhile is sent after it was looked at how far they are.
+  const sentCheckpoints = (await store?.sent()) ?? [];
   const all: StoredFleetCheckpoint[] = [];
   for (let after = 0; store !== undefined; ) {
     const found = await store.after(after, 1_000);
@@ -139,7 +144,7 @@ async function fleetCheckpointsIn(store: CheckpointStore | undefined): Promise<S
     all.push(...found);
     after = found.at(-1)!.number;
   }
-  return all;
+  return { fleetCheckpoints: all, sentCheckpoints };
 }
 
 /** The database of a log, which may be named by its folder. */

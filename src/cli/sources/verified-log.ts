@@ -10,10 +10,12 @@ import {
   type VerificationDepth,
   type VerificationReport,
 } from '../../decision-log/proof/log-verification.js';
+import type { ProvenSource } from '../../decision-log/proof/proof-sink.js';
 import { UnprovenLog, verifyExport, WrongExport, writeProvenExport } from '../../decision-log/proof/proven-export.js';
 import type { NoteKey } from '../../decision-log/proof/signed-note.js';
 import { readFilter } from '../../decision-log/record-filter.js';
 import { type AuditReport, verifyAuditChain } from '../../fleet/checkpoints/audit-verification.js';
+import { keptCheckpoints } from '../../fleet/checkpoints/checkpoint-store.js';
 import { verifyKeptVersions } from '../../policy-store/archive/archive-verification.js';
 import { UsageError } from '../exit-code.js';
 import { databaseOfLog, openArchive, openAuditChain, openLiveData, openProvenLog } from './database.js';
@@ -102,10 +104,12 @@ export async function verifyLog(
     const verification = new LogVerification({ keys: trusted, depth: reached, isWhole });
     compareWith(verification, against);
     for (const each of source.fleetCheckpoints) verification.fleetCheckpoint(each.note, ownCheckpoints, each);
+    for (const what of missingCheckpoints(source))
+      verification.elsewhere({ kind: 'missing', place: ownCheckpoints, what });
     await source.read(verification, { withTexts: reached === 'content' });
     verification.end();
     // A service that signs checkpoints of the fleet has all tables in its database; a replica's own journal has none of them beside it.
-    const hasAll = isWhole && verification.report.fleetCheckpoints > 0;
+    const hasAll = isWhole && verification.report.fleetCheckpoints + source.sentCheckpoints.length > 0;
     const audit = await verifyAudit(database, verification, trusted, depth, hasAll);
     const archivedVersions = reached === 'content' ? await verifyVersions(database, verification, hasAll) : undefined;
     return {
@@ -116,6 +120,16 @@ export async function verifyLog(
   } finally {
     await source.close();
   }
+}
+
+/** Checkpoints of the fleet that were taken from the ends of their table; holes between them show by themselves. */
+function* missingCheckpoints({ fleetCheckpoints, sentCheckpoints }: ProvenSource): Generator<string> {
+  const [oldest, newest] = [fleetCheckpoints[0]?.number, fleetCheckpoints.at(-1)?.number ?? 0];
+  if (oldest !== undefined && oldest > 1 && newest - oldest + 1 < keptCheckpoints)
+    yield `checkpoints 1 to ${oldest - 1} of the fleet are missing: the newest ${keptCheckpoints} are kept`;
+  const sent = sentCheckpoints.toSorted((a, b) => b.number - a.number)[0];
+  if (sent !== undefined && sent.number > newest)
+    yield `checkpoints ${newest + 1} to ${sent.number} of the fleet are missing: they were sent (${sent.sink})`;
 }
 
 async function verifyAudit(

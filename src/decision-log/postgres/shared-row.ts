@@ -1,6 +1,6 @@
 import { hasCommonLine, type JournalGroup } from '../journal-group.js';
 import { hashBytes } from '../proof/merkle-tree.js';
-import { encodeEntries, entryBytes, type GroupKeys, keyBytes } from '../record-keys.js';
+import { addGroupKeys, encodeEntries, type GroupKeys } from '../record-keys.js';
 import { utcDayOf } from '../utc-day.js';
 
 /** A row of `decision_group` (1764400000000-shared-log.ts), without its writer. Times in milliseconds since 1970. */
@@ -148,17 +148,8 @@ function joinedEntries(groups: readonly JournalGroup[]): Buffer {
   const joined: GroupKeys = new Map();
   let place = 0;
   for (const { entries, count } of groups) {
-    for (let at = 0; at < entries.length; at += entryBytes) {
-      const key = entries.readUIntBE(at, keyBytes);
-      const mask = entries.readUInt16BE(at + keyBytes);
-      joined.set(key, (joined.get(key) ?? 0) | turned(mask, place & 15));
-    }
+    addGroupKeys(joined, entries, place);
     place += count;
   }
   return encodeEntries(joined, place);
-}
-
-/** The 16 bits of a mask, moved up by `places`; those that leave it at the top come in at the bottom. */
-function turned(mask: number, places: number): number {
-  return ((mask << places) | (mask >>> (16 - places))) & 0xffff;
 }

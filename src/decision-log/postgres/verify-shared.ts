@@ -1,7 +1,11 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
-import { Frontier, type TreeEntry } from '../proof/merkle-tree.js';
-import type { ProofSink, ReadOptions, StoredProofGap } from '../proof/proof-sink.js';
+import type { KeyedIndex } from '../keyed-index.js';
+import { Frontier, type TreeEntry, WrongFrontier } from '../proof/merkle-tree.js';
+import type { PlaceInRow, ProofSink, ReadOptions, StoredProofGap } from '../proof/proof-sink.js';
 import type { StoredCheckpoint } from '../proof/stored-checkpoint.js';
+import { utcDayOf } from '../utc-day.js';
+import { dayName } from './day-partitions.js';
 import { inSnapshot, type SnapshotSource } from './log-snapshot.js';
 import type { CodedText, SharedKeys } from './shared-keys.js';
 import { groupsOfRow, type ProofColumns } from './shared-tree.js';
@@ -26,7 +30,17 @@ interface TreeRow {
   readonly upto: number;
 }
 
-type Row = CodedText & ProofColumns & { readonly isUndecryptable?: boolean };
+type Row = CodedText &
+  ProofColumns & {
+    readonly day: string;
+    readonly since: number;
+    readonly until: number;
+    readonly id_since: number;
+    readonly id_until: number;
+    /** Null where the texts are not asked for. */
+    readonly keys: Buffer | null;
+    readonly isUndecryptable?: boolean;
+  };
 
 /** Reads what PostgreSQL has of all writers with what proves it, one after the other, also while they ship. `keys`: what decrypts texts. */
 export async function readSharedLog(
@@ -40,14 +54,64 @@ export async function readSharedLog(
   const mayBeSealed = await database.hasTable('decision_data_key');
   const options = { withTexts, rowsAtOnce, mayBeSealed };
   const trees = await readTrees(database);
-  for await (const { writer, note, ...beside } of notesOf(database))
+  for await (const { writer, note, ...beside } of notesOf(database)) {
     await sink.checkpoint(note, `writer ${writer}`, beside);
-  for (const { writer, note } of trees) if (note !== null) await sink.checkpoint(note, `writer ${writer}`);
+    const owners = trees.filter(({ tree }) => tree === beside.tree).map((tree) => tree.writer);
+    if (owners.length === 0 || owners.includes(writer)) continue;
+    const what = `a checkpoint of the tree of writer ${owners[0]} is kept as one of this writer`;
+    sink.misplaced(`writer ${writer}`, what, 1, beside.sequence);
+  }
+  for (const { writer, note, upto } of trees) {
+    if (note === null) continue;
+    await sink.checkpoint(note, `writer ${writer}`);
+    if (note.includes(`\nsequence ${upto}\n`)) continue;
+    sink.misplaced(`writer ${writer}`, 'what is kept beside the note of the retention is not what it says', 1, upto);
+  }
+  for (const { writer, first, last } of await rowsOutside(database))
+    sink.misplaced(`writer ${writer}`, putBack, first, last);
   const [unproved] = await database.query<{ records: number }>(
     `SELECT coalesce(sum(count), 0)::int8 AS records FROM ${table('decision_group')} WHERE entry IS NULL`,
   );
   sink.unprovedRecords(unproved!.records);
-  for (const tree of trees) await readTree({ database, keys }, tree, sink, options);
+  for (const tree of trees) {
+    try {
+      await readTree({ database, keys }, tree, sink, options);
+    } catch (error) {
+      if (!(error instanceof WrongFrontier)) throw error;
+      // The beginning of the tree was changed.
+      sink.unreadable(placeOf(tree), tree.first, Math.max(tree.first, tree.upto));
+    }
+  }
+}
+
+function placeOf({ writer, instance }: TreeRow): string {
+  return `writer ${writer} (${instance})`;
+}
+
+const putBack =
+  'records are there that the retention removed, or that are of no tree: they were put there, or a removal did not end, which the next pass of the retention does';
+/** Looks at rows that a removal may be about to drop, and the pause between two, in milliseconds. */
+const [looks, lookMs] = [5, 1_000];
+
+/**
+ * Rows that are in no part of a tree that is kept. The retention signs what it removes before it drops the rows, so those that are gone
+ * at a later look are none.
+ */
+async function rowsOutside(
+  database: PostgresDatabase,
+): Promise<readonly { readonly writer: number; readonly first: number; readonly last: number }[]> {
+  const table = (name: string) => database.table(name);
+  for (let look = 1; ; look++) {
+    const found = await database.query<{ writer: number; first: number; last: number }>(
+      `SELECT g.writer, min(g.first) AS first, max(g.first + g.count - 1) AS last FROM ${table('decision_group')} g
+       WHERE g.entry IS NOT NULL AND NOT coalesce(
+         (SELECT g.entry >= t.entries FROM ${table('decision_tree')} t
+          WHERE t.writer = g.writer AND t.first <= g.first ORDER BY t.first DESC LIMIT 1), false)
+       GROUP BY g.writer ORDER BY g.writer`,
+    );
+    if (found.length === 0 || look === looks) return found;
+    await delay(lookMs);
+  }
 }
 
 /** All trees, or one. */
@@ -124,9 +188,9 @@ async function readTree(
   { withTexts, rowsAtOnce, mayBeSealed }: TreeOptions,
 ): Promise<void> {
   const { database } = source;
-  const { writer, instance, tree, first, beyond } = row;
+  const { writer, tree, first, beyond } = row;
   const table = (name: string) => database.table(name);
-  const place = `writer ${writer} (${instance})`;
+  const place = placeOf(row);
   let { entries } = row;
   begin(sink, row, place);
   const gaps = await database.query<StoredProofGap>(
@@ -164,9 +228,10 @@ async function readTree(
   for (;;) {
     const after = last;
     // With its key in one snapshot: a row that is encrypted anew meanwhile gets another, and its old one is removed.
-    const rows = await inSnapshot(source, async (transaction) => {
+    const { rows, index } = await inSnapshot(source, async (transaction) => {
       const read = await transaction.client.query<Row>(
-        `SELECT writer, first, count, entry, nodes, leaves, salts, ${withTexts ? 'records' : `'' AS records`},
+        `SELECT writer, day::text, first, count, since, until, id_since, id_until, entry, nodes, leaves, salts,
+           ${withTexts ? 'keys, records' : `NULL::bytea AS keys, '' AS records`},
            ${mayBeSealed && withTexts ? 'sealed' : 'NULL::bytea AS sealed'}, ${mayBeSealed ? 'data_key' : 'NULL::int4 AS data_key'}
          FROM ${table('decision_group')}
          WHERE writer = $1 AND entry >= $2::int8 AND (entry, first) > ($2::int8, $3::int8)
@@ -174,7 +239,12 @@ async function readTree(
          ORDER BY entry, first LIMIT ${rowsAtOnce}`,
         [writer, after.entry, after.first, first, beyond],
       );
-      return withTexts ? transaction.keys.decoded(transaction, read) : read;
+      if (!withTexts) return { rows: read, index: undefined };
+      const isSealed = read.some(({ data_key }) => data_key !== null);
+      return {
+        rows: await transaction.keys.decoded(transaction, read),
+        index: isSealed ? await transaction.keys.indexOf(transaction) : undefined,
+      };
     });
     for (const each of rows) {
       const { isUndecryptable = false } = each;
@@ -190,14 +260,18 @@ async function readTree(
         }
         if (group.entry < entries) continue;
         const text = texts?.[i];
+        const isLast = i === groups.length - 1;
+        const row = { place: group.first - each.first, ...(isLast && { beside: besideOf(each, index) }) };
         await sink.group({
           ...group,
           salts: isClosed ? undefined : (salts ?? null),
-          ...(text !== undefined && { text }),
+          ...(text !== undefined && { text, row }),
           isUndecryptable,
         });
         next = group.entry + 1;
       }
+      if (each.day !== dayName(utcDayOf(each.until)))
+        sink.misplaced(place, 'the records are kept with another day', each.first, each.first + each.count - 1);
       if ((texts !== undefined && texts.length !== groups.length) || each.count !== recordsIn(groups))
         sink.unreadable(place, each.first, each.first + each.count - 1);
       last = each;
@@ -219,6 +293,20 @@ function begin(sink: ProofSink, row: TreeRow, place: string): void {
     start: start ?? Math.max(first, upto + 1),
     writer: id_writer,
   });
+}
+
+/** @param index masks the keys of rows that are encrypted */
+function besideOf(row: Omit<Row, 'sealed'>, index: KeyedIndex | undefined): PlaceInRow['beside'] {
+  const { since, until, id_since: idSince, id_until: idUntil, keys, data_key } = row;
+  const isMasked = data_key !== null && index !== undefined;
+  return {
+    since,
+    until,
+    idSince,
+    idUntil,
+    entries: keys!,
+    ...(isMasked && { maskEntries: (entries: Buffer) => index.maskEntries(entries) }),
+  };
 }
 
 /** The texts of the groups of a row: each begins with the line that its records share. */

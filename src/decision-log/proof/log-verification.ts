@@ -5,7 +5,17 @@ import type { RecordErasure } from '../erasure/record-erasure.js';
 import { type CommonMembers, groupText } from '../group-text.js';
 import { keyedValues, lineTexts } from '../line-texts.js';
 import type { GapCause, Loss } from '../log-gap.js';
-import { addKeysOf, addRecordKeys, commonKeys, encodeKeys } from '../record-keys.js';
+import {
+  addGroupKeys,
+  addKeysOf,
+  addRecordKeys,
+  commonKeys,
+  encodeEntries,
+  encodeKeys,
+  entryBytes,
+  type GroupKeys,
+  keyBytes,
+} from '../record-keys.js';
 import { type CommonTexts, commonTexts, wholeText } from '../record-texts.js';
 import { type RecordedLine, readCommonLine, readRecordLine, writeRecordLine } from '../recorded-lines.js';
 import { type Checkpoint, openCheckpoint } from './checkpoint.js';
@@ -18,9 +28,16 @@ import {
 } from './fleet-checkpoint.js';
 import { entryOfGap, entryOfGroup, groupRoot, hashLeaves, hasSalt, leafHash, saltBytes } from './group-hashes.js';
 import { Frontier, hashBytes, type TreeHash } from './merkle-tree.js';
-import type { ProofSink, StoredProofGap, StoredProofGroup, TreePart } from './proof-sink.js';
+import type {
+  KeptBeside,
+  KeptBounds,
+  PlaceInRow,
+  ProofSink,
+  StoredProofGap,
+  StoredProofGroup,
+  TreePart,
+} from './proof-sink.js';
 import type { NoteKey } from './signed-note.js';
-import type { StoredCheckpoint } from './stored-checkpoint.js';
 
 /**
  * How deep a verification goes. `structure`: the hashes, their tree and its checkpoints. `content`: that each record is the
@@ -154,6 +171,8 @@ export class LogVerification implements ProofSink {
   private hasRemoved = false;
   /** The writer that the records of an export name, which is in no hash. */
   private exportedWriter: number | undefined;
+  /** The groups of the row that is being read, where all were right so far. */
+  private row: RowSoFar | undefined;
 
   private readonly isWhole: boolean;
 
@@ -186,7 +205,7 @@ export class LogVerification implements ProofSink {
    *
    * @param beside what the store says of it, where it is from the log
    */
-  checkpoint(note: string, place: string, beside?: Pick<StoredCheckpoint, 'entries' | 'sequence' | 'time'>): void {
+  checkpoint(note: string, place: string, beside?: KeptBeside): void {
     if (isFleetCheckpoint(note)) {
       this.fleetCheckpoint(note, place);
       return;
@@ -198,7 +217,8 @@ export class LogVerification implements ProofSink {
     }
     const { tree } = checkpoint;
     const { size, sequence, time } = checkpoint;
-    if (beside !== undefined && (beside.entries !== size || beside.sequence !== sequence || beside.time !== time))
+    const isSame = beside?.entries === size && beside.sequence === sequence && beside.time === time;
+    if (beside !== undefined && !(isSame && (beside.tree ?? tree) === tree))
       this.note({ kind: 'wrong', place, what: 'what is kept beside a checkpoint is not what it says' });
     if (checkpoint.isAnchor) {
       if (checkpoint.size >= (this.anchors.get(tree)?.size ?? 0)) this.anchors.set(tree, checkpoint);
@@ -287,8 +307,8 @@ export class LogVerification implements ProofSink {
     this.compareCheckpoints();
   }
 
-  beyond(place: string, sequence: number, through: number): void {
-    this.note({ kind: 'wrong', sequence, through, place, what: 'records were added behind its end' });
+  misplaced(place: string, what: string, sequence: number, through: number): void {
+    this.note({ kind: 'wrong', sequence, through, place, what });
   }
 
   /** A part of which not even the beginning can be read. */
@@ -539,12 +559,16 @@ export class LogVerification implements ProofSink {
 
   /** Compares the text of a group, and what is beside it, with what makes the same of its records. */
   private content(
-    { first, count, beside }: StoredProofGroup,
+    { first, count, beside, row }: StoredProofGroup,
     text: string,
     leaves: Buffer,
     salts: Buffer,
     wrong: (what: string, sequence?: number) => void,
   ): void {
+    const isKeyed = beside !== undefined || row !== undefined;
+    // Where a group of the row is wrong, nothing is said of what is beside it.
+    const rowBefore = this.row;
+    this.row = undefined;
     const lines = text.split('\n');
     const common = this.commonOf(lines[0]!);
     if (common === undefined) {
@@ -552,14 +576,19 @@ export class LogVerification implements ProofSink {
       return;
     }
     if (common.writer === this.part!.writer && lines.length === count + 1) {
-      if (this.isAsHashed(first, lines, common, leaves, salts, beside)) return;
+      const hashed = this.readAsHashed(first, lines, common, leaves, salts, isKeyed);
+      if (hashed !== undefined && (beside === undefined || faultBeside(beside, hashed) === undefined)) {
+        this.compareRow(row, rowBefore, hashed, count, wrong);
+        return;
+      }
       // It is read in full to say what is wrong, if anything is.
     }
     if (common.writer !== this.part!.writer) wrong('the group names another writer');
     if (lines.length !== count + 1) wrong(`the group has ${lines.length - 1} records instead of ${count}`);
     const { texts } = common;
     const keys = commonKeys(common.members);
-    const bounds = { since: Number.MAX_SAFE_INTEGER, until: 0, idSince: Number.MAX_SAFE_INTEGER, idUntil: 0 };
+    const places: CommonPlaces = [0, 0, 0];
+    const bounds = unbounded();
     const wholes: string[] = [];
     const records: RecordedLine[] = [];
     for (let i = 0; i < Math.min(count, lines.length - 1); i++) {
@@ -573,13 +602,10 @@ export class LogVerification implements ProofSink {
       wholes.push(made.whole);
       records.push(record!);
       this.name(record!, first + i);
-      if (beside === undefined) continue;
+      if (!isKeyed) continue;
       addRecordKeys(record!, common.members, keys, i);
-      const idTime = idMilliseconds(record!.id) ?? record!.time;
-      bounds.since = Math.min(bounds.since, record!.time);
-      bounds.until = Math.max(bounds.until, record!.time);
-      bounds.idSince = Math.min(bounds.idSince, idTime);
-      bounds.idUntil = Math.max(bounds.idUntil, idTime);
+      addPlaces(places, record!, common.members, i);
+      widen(bounds, record!.time, idMilliseconds(record!.id) ?? record!.time);
     }
     const again = hashLeaves(first, wholes, salts);
     for (let i = 0; i < wholes.length; i++) {
@@ -594,16 +620,29 @@ export class LogVerification implements ProofSink {
         return;
       }
     }
+    const read = { keys, places, bounds };
+    const fault = beside === undefined ? undefined : faultBeside(beside, read);
+    if (fault !== undefined) wrong(fault);
+    this.compareRow(row, rowBefore, read, count, wrong);
+  }
+
+  /** Adds a group to its row, and compares what is kept beside the row when that was its last one. */
+  private compareRow(
+    place: PlaceInRow | undefined,
+    before: RowSoFar | undefined,
+    read: ReadBeside,
+    count: number,
+    wrong: (what: string, sequence?: number) => void,
+  ): void {
+    if (place === undefined) return;
+    const row = place.place === 0 ? new RowSoFar() : before;
+    if (row === undefined || row.count !== place.place) return;
+    row.add(read, count);
+    this.row = row;
+    const { beside } = place;
     if (beside === undefined) return;
-    const plainKeys = encodeKeys(keys.keys(), keys.size);
-    if (!(beside.maskKeys?.(plainKeys) ?? plainKeys).equals(beside.keys))
-      wrong('the keys by which the records are found were changed');
-    const isWithin =
-      beside.since === bounds.since &&
-      beside.until === bounds.until &&
-      beside.idSince === bounds.idSince &&
-      beside.idUntil === bounds.idUntil;
-    if (!isWithin) wrong('the times by which the records are found were changed');
+    if (!row.hasEntries(beside)) wrong(changedKeys);
+    if (!areSameBounds(beside, row.bounds)) wrong(changedTimes);
   }
 
   /** What the records of a group share, as its first line says: mostly the same as in the group before. */
@@ -615,42 +654,34 @@ export class LogVerification implements ProofSink {
     return this.lastCommon;
   }
 
-  /** Whether all is right with a group, as far as that can be told without parsing its records: of most of them. */
-  private isAsHashed(
+  /**
+   * What follows from the records of a group, read without parsing them, as can be done with most; undefined where a hash is another
+   * one, or they have to be read in full.
+   */
+  private readAsHashed(
     first: number,
     lines: readonly string[],
     { members, texts }: ReadCommon,
     leaves: Buffer,
     salts: Buffer,
-    beside: StoredProofGroup['beside'],
-  ): boolean {
+    isKeyed: boolean,
+  ): ReadBeside | undefined {
     const keys = commonKeys(members);
+    const places: CommonPlaces = [0, 0, 0];
     const wholes: string[] = [];
-    let [since, until, idSince, idUntil] = [Number.MAX_SAFE_INTEGER, 0, Number.MAX_SAFE_INTEGER, 0];
+    const bounds = unbounded();
     for (let i = 0; i < lines.length - 1; i++) {
       const read = lineTexts(lines[i + 1]!, texts);
-      if (read === undefined || !hasSalt(salts, i)) return false;
+      if (read === undefined || !hasSalt(salts, i)) return undefined;
       wholes.push(read.whole);
       const values = keyedValues(read);
       this.name(values, first + i);
-      if (beside === undefined) continue;
+      if (!isKeyed) continue;
       addKeysOf(values, members, keys, i);
-      const { time, idTime } = read;
-      since = Math.min(since, time);
-      until = Math.max(until, time);
-      idSince = Math.min(idSince, idTime);
-      idUntil = Math.max(idUntil, idTime);
+      addPlaces(places, values, members, i);
+      widen(bounds, read.time, read.idTime);
     }
-    if (!hashLeaves(first, wholes, salts).equals(leaves)) return false;
-    if (beside === undefined) return true;
-    const plainKeys = encodeKeys(keys.keys(), keys.size);
-    return (
-      beside.since === since &&
-      beside.until === until &&
-      beside.idSince === idSince &&
-      beside.idUntil === idUntil &&
-      (beside.maskKeys?.(plainKeys) ?? plainKeys).equals(beside.keys)
-    );
+    return hashLeaves(first, wholes, salts).equals(leaves) ? { keys, places, bounds } : undefined;
   }
 
   /** Whether the log signed what an erasure left of a record; counts it. */
@@ -689,4 +720,107 @@ export class LogVerification implements ProofSink {
     this.found++;
     if (this.findings.length < mostListed) this.findings.push(finding);
   }
+}
+
+/** Places of the records that have the caller, the version and the set which the group shares, as masks of `GroupKeys`. */
+type CommonPlaces = [number, number, number];
+
+function addPlaces(
+  places: CommonPlaces,
+  record: Pick<RecordedLine, 'caller' | 'policyVersion' | 'policySet'>,
+  common: CommonMembers,
+  place: number,
+): void {
+  const bit = 1 << (place & 15);
+  if (record.caller === common.caller) places[0] |= bit;
+  if (record.policyVersion === common.policyVersion) places[1] |= bit;
+  if (record.policySet === common.policySet) places[2] |= bit;
+}
+
+/** What follows from the records of a group. */
+interface ReadBeside {
+  readonly keys: GroupKeys;
+  readonly places: CommonPlaces;
+  readonly bounds: KeptBounds;
+}
+
+/**
+ * The groups of a row so far. The keys of what a group shares may name all of its records, as its writer does, or those that have it, as
+ * who reads the text does, after an erasure for example.
+ */
+class RowSoFar {
+  /** With all that each key may name. */
+  private readonly most: GroupKeys = new Map();
+  /** With what each key must name; the same map as long as that is the same. */
+  private least = this.most;
+  readonly bounds = unbounded();
+  count = 0;
+
+  add({ keys, places, bounds }: ReadBeside, count: number): void {
+    const everywhere = count >= 16 ? 0xffff : (1 << count) - 1;
+    const isSame = places.every((mask) => mask === everywhere);
+    if (!isSame && this.least === this.most) this.least = new Map(this.most);
+    const entries = encodeEntries(keys, count);
+    addGroupKeys(this.most, entries, this.count);
+    if (this.least !== this.most) {
+      const exact = new Map(keys);
+      // The first three are those of what is shared.
+      for (const [i, key] of [...keys.keys()].slice(0, places.length).entries()) {
+        if (places[i] === 0) exact.delete(key);
+        else exact.set(key, places[i]!);
+      }
+      addGroupKeys(this.least, encodeEntries(exact, count), this.count);
+    }
+    widen(this.bounds, bounds.since, bounds.idSince);
+    widen(this.bounds, bounds.until, bounds.idUntil);
+    this.count += count;
+  }
+
+  hasEntries({ entries, maskEntries = (same) => same }: NonNullable<PlaceInRow['beside']>): boolean {
+    if (entries.length % entryBytes !== 0) return false;
+    const stored = masksIn(entries);
+    const least = masksIn(maskEntries(encodeEntries(this.least, this.count)));
+    const most = this.least === this.most ? least : masksIn(maskEntries(encodeEntries(this.most, this.count)));
+    if (stored.size * entryBytes !== entries.length) return false;
+    for (const [key, mask] of least) if (((stored.get(key) ?? 0) & mask) !== mask) return false;
+    for (const [key, mask] of stored) if (((most.get(key) ?? 0) | mask) !== (most.get(key) ?? 0)) return false;
+    return true;
+  }
+}
+
+/** The masks of entries by their keys. */
+function masksIn(entries: Buffer): Map<number, number> {
+  const masks = new Map<number, number>();
+  for (let at = 0; at + entryBytes <= entries.length; at += entryBytes)
+    masks.set(entries.readUIntBE(at, keyBytes), entries.readUInt16BE(at + keyBytes));
+  return masks;
+}
+
+type Bounds = { -readonly [name in keyof KeptBounds]: number };
+
+const changedKeys = 'the keys by which the records are found were changed';
+const changedTimes = 'the times by which the records are found were changed';
+
+function unbounded(): Bounds {
+  return { since: Number.MAX_SAFE_INTEGER, until: 0, idSince: Number.MAX_SAFE_INTEGER, idUntil: 0 };
+}
+
+function widen(bounds: Bounds, time: number, idTime: number): void {
+  bounds.since = Math.min(bounds.since, time);
+  bounds.until = Math.max(bounds.until, time);
+  bounds.idSince = Math.min(bounds.idSince, idTime);
+  bounds.idUntil = Math.max(bounds.idUntil, idTime);
+}
+
+function areSameBounds(a: KeptBounds, b: KeptBounds): boolean {
+  return a.since === b.since && a.until === b.until && a.idSince === b.idSince && a.idUntil === b.idUntil;
+}
+
+function faultBeside(
+  beside: NonNullable<StoredProofGroup['beside']>,
+  { keys, bounds }: ReadBeside,
+): string | undefined {
+  const plainKeys = encodeKeys(keys.keys(), keys.size);
+  if (!(beside.maskKeys?.(plainKeys) ?? plainKeys).equals(beside.keys)) return changedKeys;
+  return areSameBounds(beside, bounds) ? undefined : changedTimes;
 }

@@ -19,14 +19,32 @@ export interface StoredProofGroup {
   /** True where the text was asked for and cannot be decrypted, since it was changed. */
   readonly isUndecryptable?: boolean;
   /** What is kept beside the group in a journal's file, and follows from its records. */
-  readonly beside?: {
-    readonly since: number;
-    readonly until: number;
-    readonly idSince: number;
-    readonly idUntil: number;
+  readonly beside?: KeptBounds & {
     readonly keys: Buffer;
     /** How they follow from those of the records (record-keys.ts); left out where they are the same. */
     readonly maskKeys?: (keys: Buffer) => Buffer;
+  };
+  /** Where it is one of the groups of a row in PostgreSQL. */
+  readonly row?: PlaceInRow;
+}
+
+/** The lowest and the highest times of records, and those in their ids. */
+export interface KeptBounds {
+  readonly since: number;
+  readonly until: number;
+  readonly idSince: number;
+  readonly idUntil: number;
+}
+
+export interface PlaceInRow {
+  /** How many records of the row are before the group's. */
+  readonly place: number;
+  /** Given with the last group: what is kept beside the row, and follows from its records. */
+  readonly beside?: KeptBounds & {
+    /** Entries of 8 bytes, in no order. */
+    readonly entries: Buffer;
+    /** How they follow from those of the records; left out where they are the same. */
+    readonly maskEntries?: (entries: Buffer) => Buffer;
   };
 }
 
@@ -35,6 +53,10 @@ export interface StoredProofGap extends Loss {
   readonly entry: number | null;
   readonly node: Buffer | null;
 }
+
+/** What a store says of a checkpoint; a file does not say of which tree it is. */
+export type KeptBeside = Pick<StoredCheckpoint, 'entries' | 'sequence' | 'time'> &
+  Partial<Pick<StoredCheckpoint, 'tree'>>;
 
 /** Where a part of a tree begins: a file, or what PostgreSQL has. */
 export interface TreePart {
@@ -55,11 +77,7 @@ export interface TreePart {
  */
 export interface ProofSink {
   /** A checkpoint or an anchor; `beside`: what the store says of it. */
-  checkpoint(
-    note: string,
-    place: string,
-    beside?: Pick<StoredCheckpoint, 'entries' | 'sequence' | 'time'>,
-  ): void | Promise<void>;
+  checkpoint(note: string, place: string, beside?: KeptBeside): void | Promise<void>;
   /** Records that nothing proves, since an earlier release recorded them. */
   unprovedRecords(count: number): void;
   begin(part: TreePart): void;
@@ -67,8 +85,8 @@ export interface ProofSink {
   gap(gap: StoredProofGap): void | Promise<void>;
   /** An entry of which the retention left the hashes alone, since older ones are kept. */
   removed(entry: number, leaf: TreeHash, node: Buffer): void | Promise<void>;
-  /** Records behind the end of a part, where none can be. */
-  beyond(place: string, sequence: number, through: number): void;
+  /** Records that are where none can be. */
+  misplaced(place: string, what: string, sequence: number, through: number): void;
   /** A part of which not even the beginning can be read. */
   unreadable(place: string, sequence: number, through: number): void;
 }
@@ -96,4 +114,6 @@ export interface ProvenSource extends ProvenRecords {
   readonly isWhole: boolean;
   /** The checkpoints of the fleet, as they were before the log was looked at. */
   readonly fleetCheckpoints: readonly (FleetCheckpointName & { readonly note: string })[];
+  /** How far each sink had them, before those were looked at. */
+  readonly sentCheckpoints: readonly { readonly sink: string; readonly number: number }[];
 }

@@ -88,8 +88,8 @@ export class ProvenExport implements ProofSink {
     return this.line({ entry, leaf: leaf.toString('base64') });
   }
 
-  beyond(place: string): void {
-    throw new UnprovenLog(`records were added behind the end of ${place}`);
+  misplaced(place: string, what: string): void {
+    throw new UnprovenLog(`${place}: ${what}`);
   }
 
   unreadable(place: string): void {

@@ -21,14 +21,21 @@ export interface AuditReport {
   readonly events: number;
   /** Events that nothing proves: an earlier release recorded them, or somebody else added them to the table. */
   readonly unproved: number;
-  /** Events in the chain that were as those are before they were chained; 0 at the depth `structure`, which does not tell them. */
+  /**
+   * Events in the chain that were as those are before they were chained, each of them a finding; 0 at the depth `structure`, which
+   * does not tell them.
+   */
   readonly adopted: number;
   /** Events that no checkpoint is about yet. */
   readonly unsigned: number;
 }
 
 const eventsAtOnce = 500;
+/** Most events without a place that are named one by one. */
+const mostNamed = 1_000;
 const where = 'the audit events';
+const cameOtherwise =
+  'came into the table without proof: from an earlier release that ran beside this one, or from somebody else';
 
 /**
  * Verifies the chain of audit events where it lies, also while services add to it, in constant memory.
@@ -54,11 +61,16 @@ export async function verifyAuditChain(
   const wrong = (what: string) => hear({ kind: 'wrong', place: where, what });
   const missing = (what: string) => hear({ kind: 'missing', place: where, what });
 
+  const first = await chain.anchor();
+  if (first === undefined) missing('the row that says how far the retention removed them (audit_chain)');
+  let isAnchorWrong = false;
+
   /** Goes on where the retention ended, where that is what is missing. */
   const skipRemoved = async (to: number) => {
     const anchor = await chain.anchor();
-    if (anchor.events <= end.events || anchor.events > to) return;
+    if (anchor === undefined || anchor.events <= end.events || anchor.events > to) return;
     if (!isSigned(anchor, keys)) {
+      isAnchorWrong = true;
       missing(
         `events ${end.events + 1} to ${anchor.events} of the chain; no signed note says that the retention removed them`,
       );
@@ -84,8 +96,10 @@ export async function verifyAuditChain(
   const take = (row: ChainedRow) => {
     events++;
     if (depth === 'content' && !leafOfEvent(row, row.place, row.salt).equals(row.leaf)) {
-      if (leafOfEvent(row, row.place, row.salt, true).equals(row.leaf)) adopted++;
-      else wrong(`the event with the id ${row.id} is not the one that was recorded`);
+      if (leafOfEvent(row, row.place, row.salt, true).equals(row.leaf)) {
+        adopted++;
+        wrong(`the event with the id ${row.id} ${cameOtherwise}`);
+      } else wrong(`the event with the id ${row.id} is not the one that was recorded`);
     }
     const link = linkAfter(end.link, row.leaf);
     if (isSure && !link.equals(row.link)) wrong(`the event with the id ${row.id} does not follow on the one before it`);
@@ -118,15 +132,23 @@ export async function verifyAuditChain(
   }
   await skipRemoved(Number.MAX_SAFE_INTEGER);
   compareHeads(undefined);
+  if (first !== undefined && !isAnchorWrong && !isBeginning(first) && !isSigned(first, keys))
+    wrong('the row that says how far the retention removed them (audit_chain) was changed');
   const newest = heads.at(-1);
   if (newest !== undefined && newest.events > end.events) {
     missing(`the newest ${newest.events - end.events} events, which a checkpoint signs (${newest.place})`);
   }
+  for (const id of await chain.unchainedBehind(mostNamed)) wrong(`the event with the id ${id} ${cameOtherwise}`);
   return { events, unproved: await chain.unchained(), adopted, unsigned: events - signedTo };
 }
 
 function isReadable({ salt, leaf, link }: ChainedRow): boolean {
   return salt?.length === 16 && leaf?.length === 32 && link?.length === 32;
+}
+
+/** Whether nothing was removed. */
+function isBeginning({ events, link, note }: ChainAnchor): boolean {
+  return events === 0 && note === null && link.equals(chainBeginning.link);
 }
 
 function isSigned({ events, link, note }: ChainAnchor, keys: readonly NoteKey[]): boolean {

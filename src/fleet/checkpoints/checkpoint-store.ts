@@ -6,6 +6,12 @@ export interface StoredFleetCheckpoint {
   readonly note: string;
 }
 
+/** How far a sink has the checkpoints. */
+export interface SentCheckpoint {
+  readonly sink: string;
+  readonly number: number;
+}
+
 /** Newest checkpoints that are kept in any case: those of ten weeks. */
 export const keptCheckpoints = 100_000;
 
@@ -34,6 +40,9 @@ export abstract class CheckpointStore {
 
   /** The highest number that a sink has; 0 before the first. */
   abstract sentTo(sink: string): Promise<number>;
+
+  /** The highest number that each sink has. */
+  abstract sent(): Promise<readonly SentCheckpoint[]>;
 
   abstract markSent(sink: string, number: number): Promise<void>;
 

@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import type { PostgresDatabase } from '../../../database/postgres/postgres-database.js';
 import { PostgresTables } from '../../../database/postgres/postgres-tables.js';
-import { CheckpointStore, type StoredFleetCheckpoint } from '../checkpoint-store.js';
+import { CheckpointStore, type SentCheckpoint, type StoredFleetCheckpoint } from '../checkpoint-store.js';
 import { fleetCheckpoints } from './migrations/1764800000000-fleet-checkpoints.js';
 
 /** In PostgreSQL, for all replicas. */
 export class PostgresCheckpointStore extends CheckpointStore {
   private readonly tables: PostgresTables;
   private readonly table: string;
-  private readonly sent: string;
+  private readonly sentTable: string;
   private readonly leader: string;
 
   /** Names this process among all that ever were. */
@@ -18,7 +18,7 @@ export class PostgresCheckpointStore extends CheckpointStore {
     super();
     this.tables = new PostgresTables(database, 'fleet-checkpoints', [fleetCheckpoints]);
     this.table = this.tables.name('fleet_checkpoint');
-    this.sent = this.tables.name('fleet_checkpoint_sent');
+    this.sentTable = this.tables.name('fleet_checkpoint_sent');
     this.leader = this.tables.name('fleet_checkpoint_lead');
   }
 
@@ -56,15 +56,19 @@ export class PostgresCheckpointStore extends CheckpointStore {
   }
 
   async sentTo(sink: string): Promise<number> {
-    const [row] = await this.tables.query<{ number: number }>(`SELECT number FROM ${this.sent} WHERE sink = $1`, [
+    const [row] = await this.tables.query<{ number: number }>(`SELECT number FROM ${this.sentTable} WHERE sink = $1`, [
       sink,
     ]);
     return row?.number ?? 0;
   }
 
+  sent(): Promise<readonly SentCheckpoint[]> {
+    return this.tables.query(`SELECT sink, number FROM ${this.sentTable} ORDER BY sink`);
+  }
+
   async markSent(sink: string, number: number): Promise<void> {
     await this.tables.write(
-      `INSERT INTO ${this.sent} AS s (sink, number) VALUES ($1, $2)
+      `INSERT INTO ${this.sentTable} AS s (sink, number) VALUES ($1, $2)
        ON CONFLICT (sink) DO UPDATE SET number = greatest(s.number, excluded.number)`,
       [sink, number],
     );

@@ -1,5 +1,5 @@
 import { SqliteConnection } from '../../../database/sqlite/sqlite-connection.js';
-import { CheckpointStore, type StoredFleetCheckpoint } from '../checkpoint-store.js';
+import { CheckpointStore, type SentCheckpoint, type StoredFleetCheckpoint } from '../checkpoint-store.js';
 import { FleetCheckpoints1764800000000 } from './migrations/1764800000000-fleet-checkpoints.js';
 
 /** In the service's SQLite database, which one process at a time uses. */
@@ -56,6 +56,10 @@ export class SqliteCheckpointStore extends CheckpointStore {
       [sink],
     );
     return row?.number ?? 0;
+  }
+
+  sent(): Promise<readonly SentCheckpoint[]> {
+    return this.connection.query('SELECT sink, number FROM fleet_checkpoint_sent ORDER BY sink');
   }
 
   async markSent(sink: string, number: number): Promise<void> {
