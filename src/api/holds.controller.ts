@@ -1,18 +1,14 @@
-import { Body, Controller, Delete, Get, Param, Post, Req } from '@nestjs/common';
+import { Body, Controller, Delete, Get, Param, Post, Query, Req } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
-import { Parts } from '../answers/members.js';
-import { describeHold, HoldDescription } from '../decision-log/holds/hold.js';
+import { describeHold, HoldDescription, HoldPage } from '../decision-log/holds/hold.js';
 import { HoldAdministration, type HoldAdministrator } from '../decision-log/holds/hold-administration.js';
 import { Requires } from '../http/access.js';
 import { VisibleSets } from '../http/caller.decorator.js';
 import { Documented } from '../http/operation.js';
-import { bodyPipe } from '../http/validation-pipes.js';
-import { CreateHoldRequest } from './holds.requests.js';
+import { bodyPipe, queryPipe } from '../http/validation-pipes.js';
+import { CreateHoldRequest, HoldsQuery } from './holds.requests.js';
 
-class HoldList {
-  @Parts(() => HoldDescription, { description: 'Those in force, the newest first; then those that were released.' })
-  readonly items!: readonly HoldDescription[];
-}
+const defaultLimit = 50;
 
 /** Holds keep records from retention and from erasure. */
 @Controller('v1/holds')
@@ -24,11 +20,18 @@ export class HoldsController {
   @Documented({
     id: 'listHolds',
     tag: 'holds',
-    summary: 'The holds that keep records from retention and erasure, and those that were released',
-    answers: { 200: { description: 'The holds.', json: HoldList } },
+    summary:
+      'The holds that keep records from retention and erasure, then those that were released; pass nextCursor as cursor for the page after',
+    query: HoldsQuery,
+    answers: { 200: { description: 'A page of holds.', json: HoldPage } },
+    refusals: ['invalid_request'],
   })
-  async list(@Req() request: FastifyRequest, @VisibleSets('decisions:erase') sets: Sets): Promise<HoldList> {
-    return { items: (await this.holds.list(administratorOf(request, sets))).map(describeHold) };
+  list(
+    @Query(queryPipe) { cursor, limit = defaultLimit }: HoldsQuery,
+    @Req() request: FastifyRequest,
+    @VisibleSets('decisions:erase') sets: Sets,
+  ): Promise<HoldPage> {
+    return this.holds.page(administratorOf(request, sets), limit, cursor);
   }
 
   @Get(':id')

@@ -94,4 +94,25 @@ describe('holds', () => {
     expect((await keyed.as('reader', 'GET', '/v1/holds')).statusCode).toBe(403);
     expect((await keyed.as('reader', 'DELETE', `/v1/holds/${all.id}`)).statusCode).toBe(403);
   });
+
+  it('are listed in pages, of which none is left out where one is released meanwhile', async () => {
+    const made: string[] = [];
+    for (let i = 0; i < 5; i++) made.unshift((await add('legal', { reason: `page ${i}` })).json().id);
+    const page = async (query: string) => (await keyed.as('legal', 'GET', `/v1/holds?${query}`)).json();
+    const first = await page('limit=2');
+    expect(first.items.map(({ id }: { id: string }) => id)).toEqual(made.slice(0, 2));
+    // The one where the page ended.
+    await keyed.as('legal', 'DELETE', `/v1/holds/${made[1]}`);
+    const seen: string[] = [];
+    for (let { nextCursor } = first; nextCursor !== undefined; ) {
+      const next = await page(`limit=2&cursor=${nextCursor}`);
+      seen.push(...next.items.map(({ id }: { id: string }) => id));
+      nextCursor = next.nextCursor;
+    }
+    for (const id of made.slice(1)) expect(seen).toContain(id);
+    expect(new Set(seen).size).toBe(seen.length);
+    const wrong = await keyed.as('legal', 'GET', '/v1/holds?cursor=x');
+    expect(wrong.json().errors).toEqual([{ pointer: '/cursor', detail: 'is not a cursor of this list' }]);
+    expect((await keyed.as('legal', 'GET', '/v1/holds?limit=0')).statusCode).toBe(400);
+  });
 });

@@ -1,8 +1,8 @@
 /** Keeps holds for commands: in a running service, or in its database. */
-import type { HoldDescription } from '../../decision-log/holds/hold.js';
+import type { HoldDescription, HoldPage } from '../../decision-log/holds/hold.js';
 import type { WantedHold } from '../../decision-log/holds/hold-administration.js';
 import { UsageError } from '../exit-code.js';
-import { askServer, type ServerOptions } from './server.js';
+import { askServer, type ServerOptions, withQuery } from './server.js';
 
 /** Makes, lists and releases holds, by calling a service or on its database. */
 export interface HoldKeeper {
@@ -15,10 +15,22 @@ export interface HoldKeeper {
 export function holdsOfServer(server: ServerOptions): HoldKeeper {
   return {
     add: async (hold) => (await askServer(server, 'POST', '/v1/holds', hold)) as HoldDescription,
-    list: async () => ((await askServer(server, 'GET', '/v1/holds')) as { items: readonly HoldDescription[] }).items,
+    list: () => listHolds((path) => askServer(server, 'GET', path)),
     release: async (id) =>
       (await askServer(server, 'DELETE', `/v1/holds/${encodeURIComponent(id)}`)) as HoldDescription,
   };
+}
+
+/** All holds that a service lists, page by page. */
+export async function listHolds(get: (path: string) => Promise<unknown>): Promise<HoldDescription[]> {
+  const holds: HoldDescription[] = [];
+  for (let cursor: string | undefined; ; ) {
+    const query = { limit: 1_000, ...(cursor !== undefined && { cursor }) };
+    const page = (await get(withQuery('/v1/holds', query))) as HoldPage;
+    holds.push(...page.items);
+    cursor = page.nextCursor;
+    if (cursor === undefined) return holds;
+  }
 }
 
 /**

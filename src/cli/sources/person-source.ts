@@ -4,6 +4,7 @@ import type { DecisionRecord } from '../../decision-log/decision-record.js';
 import type { HoldDescription } from '../../decision-log/holds/hold.js';
 import type { LogGap } from '../../decision-log/log-gap.js';
 import { UsageError } from '../exit-code.js';
+import { listHolds } from './hold-keeper.js';
 import type { DescribedKey } from './key-keeper.js';
 import { askServer, type ServerOptions, ServerRefusal, streamFromServer, withQuery } from './server.js';
 
@@ -191,7 +192,7 @@ export function personStoresOfServer(server: ServerOptions): PersonStores {
     roles: (set) => all(ofSet(set, 'roles')),
     entities: (set) => all(ofSet(set, 'entities')),
     keys: async () => ((await get('/v1/api-keys')) as { items: readonly DescribedKey[] }).items,
-    holds: async () => ((await get('/v1/holds')) as { items: readonly HoldDescription[] }).items,
+    holds: () => listHolds((path) => get(path)),
     close: async () => undefined,
   };
 }

@@ -1,7 +1,7 @@
-import { policySetNotFound, VerdictError } from '../../errors.js';
+import { invalidParameter, policySetNotFound, VerdictError } from '../../errors.js';
 import { readTimeRange, type TimeRangeQuery } from '../../query/time-range.js';
 import { checkReason } from '../plain-text.js';
-import { describeHold, type Hold } from './hold.js';
+import { describeHold, type Hold, type HoldPage } from './hold.js';
 import { type Holds, holdNotFound } from './holds.js';
 
 /** Who makes and releases holds. */
@@ -46,6 +46,22 @@ export class HoldAdministration {
 
   async list(by: HoldAdministrator): Promise<readonly Hold[]> {
     return (await this.holds.list()).filter((hold) => isWithin(hold, by));
+  }
+
+  /**
+   * A page of them. One that is released meanwhile is on a later page again; none is left out.
+   *
+   * @param cursor `nextCursor` of the page before
+   * @throws VerdictError `invalid_request` for a cursor that is none
+   */
+  async page(by: HoldAdministrator, limit: number, cursor?: string): Promise<HoldPage> {
+    const all = await this.list(by);
+    const start = cursor === undefined ? 0 : placeBehind(all, cursor);
+    const items = all.slice(start, start + limit);
+    return {
+      items: items.map(describeHold),
+      ...(start + limit < all.length && { nextCursor: cursorAt(items.at(-1)!) }),
+    };
   }
 
   /** @throws VerdictError `hold_not_found` */
@@ -121,6 +137,26 @@ export function rangeText(hold: Hold): string {
   const { policySets, from, to } = describeHold(hold);
   const sets = policySets === undefined ? 'all decisions' : `decisions of ${policySets.join(', ')}`;
   return [sets, from && `from ${from}`, to && `to ${to}`].filter((part) => part !== undefined).join(' ');
+}
+
+/** Names a hold, when it was made, and whether it was released by then: those in force come first. */
+function cursorAt({ id, created, released }: Hold): string {
+  return Buffer.from(`${released === undefined ? 'f' : 'r'}:${created}:${id}`).toString('base64url');
+}
+
+function placeBehind(all: readonly Hold[], cursor: string): number {
+  const text = Buffer.from(cursor, 'base64url').toString('latin1');
+  const [, phase, created, id] = /^([fr]):(\d{1,15}):([0-9a-f-]{36})$/.exec(text) ?? [];
+  if (id === undefined) throw invalidParameter('cursor', 'is not a cursor of this list');
+  const isReleased = phase === 'r';
+  const isThere = (hold: Hold) => (hold.released !== undefined) === isReleased;
+  const known = all.findIndex((hold) => hold.id === id && isThere(hold));
+  if (known !== -1) return known + 1;
+  // It was released, or is not listed any more: those of its time come again.
+  const next = all.findIndex((hold) =>
+    isThere(hold) ? hold.created <= Number(created) : !isReleased && hold.released !== undefined,
+  );
+  return next === -1 ? all.length : next;
 }
 
 /** RFC 3339 can say no times beyond. */

@@ -1,5 +1,5 @@
 /** Holds: which records neither retention nor erasure may remove until they are released. */
-import { Text, Texts, Time } from '../../answers/members.js';
+import { Parts, Text, Texts, Time } from '../../answers/members.js';
 
 /** What a hold keeps: the records that match all of what is given. Times in milliseconds since 1970. */
 export interface HeldRange {
@@ -53,6 +53,14 @@ export class HoldDescription {
 
   @Text({ optional: true })
   readonly releasedBy?: string;
+}
+
+export class HoldPage {
+  @Parts(() => HoldDescription, { description: 'Those in force, the newest first; then those that were released.' })
+  readonly items!: readonly HoldDescription[];
+
+  @Text({ optional: true, description: 'Missing on the last page.' })
+  readonly nextCursor?: string;
 }
 
 export function describeHold(hold: Hold): HoldDescription {
