@@ -102,6 +102,14 @@ export class JournalErasure {
         return counts;
       }
     } catch (error) {
+      signal.throwIfAborted();
+      // The retention has removed it, with what was made of it.
+      if (this.isGone(first)) {
+        this.progress.failed.delete(first);
+        const counts = new ErasureCounts();
+        counts.unreadable -= failure?.records ?? 0;
+        return counts;
+      }
       const isThere = existsSync(path);
       if (!this.isClosed(first) || (isThere && !isUnreadable(error))) throw error;
       if (isThere) {
@@ -118,6 +126,10 @@ export class JournalErasure {
 
   private isClosed(first: number): boolean {
     return this.filesNow().closed.some((closed) => closed.first === first);
+  }
+
+  private isGone(first: number): boolean {
+    return !this.isClosed(first) && this.filesNow().journal.start !== first;
   }
 
   /** The oldest first. */

@@ -7,6 +7,8 @@ interface Reader {
   readonly connection: Promise<SqliteConnection>;
   users: number;
   lastUsed: number;
+  /** Set once it is being closed. */
+  closed?: Promise<void>;
 }
 
 /**
@@ -54,7 +56,8 @@ export class UnitReaders {
     const reader = this.readers.get(first);
     if (reader === undefined) return;
     while (reader.users > 0) await this.someUse();
-    this.readers.delete(first);
+    // Another pause may have come to this before.
+    if (this.readers.get(first) === reader) this.readers.delete(first);
     await close(reader);
     this.freed();
   }
@@ -130,9 +133,13 @@ export class UnitReaders {
   }
 }
 
-async function close(reader: Reader): Promise<void> {
-  const connection = await reader.connection.catch(() => undefined);
-  await connection?.close();
+/** Closes it once, however many ask for it. */
+function close(reader: Reader): Promise<void> {
+  reader.closed ??= reader.connection.then(
+    (connection) => connection.close(),
+    () => undefined,
+  );
+  return reader.closed;
 }
 
 function isUnusable(connection: Promise<SqliteConnection>): Promise<boolean> {

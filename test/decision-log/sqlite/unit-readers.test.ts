@@ -26,3 +26,32 @@ it('a file that two have paused is opened again when both have resumed it', asyn
   expect(opened).toEqual([1, 2, 1]);
   await readers.close();
 });
+
+it('a file that two pause at once is closed once, when nobody uses it any more', async () => {
+  let closings = 0;
+  const readers = new UnitReaders(async () => {
+    const connection = await SqliteConnection.open({ path: ':memory:', busyTimeoutMs: 0 });
+    const close = connection.close.bind(connection);
+    connection.close = () => {
+      closings++;
+      return close();
+    };
+    return connection;
+  });
+  let end: (() => void) | undefined;
+  const work = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  let isUsed = false;
+  const using = readers.use(1, () => {
+    isUsed = true;
+    return work;
+  });
+  await expect.poll(() => isUsed).toBe(true);
+  // The retention removes it while an erasure puts another in its place.
+  const pauses = [readers.pause(1), readers.retire(1)];
+  end!();
+  await Promise.all([using, ...pauses]);
+  expect(closings).toBe(1);
+  await readers.close();
+});
