@@ -51,5 +51,8 @@ export abstract class ErasureOrders {
   /** Notes that this process has carried it out, at `time` in milliseconds since 1970. */
   abstract finish(id: string, time: number): Promise<void>;
 
+  /** Has this process carry out all orders again; says whether it could note that. */
+  abstract reopen(): Promise<boolean>;
+
   abstract close(): Promise<void>;
 }

@@ -37,6 +37,12 @@ export type OnErased = (counts: ErasureCounts) => Promise<void>;
 /** A log that erases persons. */
 export interface ErasableLog {
   /**
+   * Whether files came to the log, at its start or later, that can have been away when persons were erased. Who has seen to it that all
+   * orders are carried out again sets it to false.
+   */
+  hasReturned: boolean;
+
+  /**
    * Erases persons from all that the log holds now, while records go on being appended. What was looked through for the same object of
    * orders is not looked through again.
    *
@@ -164,7 +170,11 @@ export class Erasures {
   }
 
   private async carryOut(): Promise<void> {
-    const { orders, latestMs } = this.options;
+    const { orders, log, latestMs } = this.options;
+    if (log.hasReturned && (await orders.reopen())) {
+      log.hasReturned = false;
+      this.current = undefined;
+    }
     const open = await orders.open();
     if (open.length === 0) {
       this.current = undefined;
@@ -172,7 +182,7 @@ export class Erasures {
     }
     const began = Date.now();
     const current = await this.ordersOf(open);
-    await this.options.log.erase(current.orders, this.stopping.signal, (counts) => this.count(open, current, counts));
+    await log.erase(current.orders, this.stopping.signal, (counts) => this.count(open, current, counts));
     // Also where there was nothing to look through.
     await this.count(open, current, new ErasureCounts());
     for (const { id, time } of open) {

@@ -251,6 +251,14 @@ export class PostgresDecisionLog extends DecisionLog {
     }
   }
 
+  get hasReturned(): boolean {
+    return this.own?.hasReturned ?? false;
+  }
+
+  set hasReturned(value: boolean) {
+    if (this.own !== undefined) this.own.hasReturned = value;
+  }
+
   async erase(orders: ErasingOrders, signal: AbortSignal, onErased?: OnErased): Promise<ErasureCounts> {
     await this.tables.prepare();
     // So that each record is erased, and counted, as it is shipped or where it lies there.

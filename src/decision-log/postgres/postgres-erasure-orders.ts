@@ -130,6 +130,15 @@ export class PostgresErasureOrders extends ErasureOrders {
     );
   }
 
+  /** What is shared was there all the time. */
+  async reopen(): Promise<boolean> {
+    const writer = this.writer();
+    // Until it is known which of the journals this is.
+    if (writer === undefined) return false;
+    await this.tables.write(`DELETE FROM ${this.tables.name('erasure_done')} WHERE writer = $1`, [writer]);
+    return true;
+  }
+
   async close(): Promise<void> {}
 
   private get selected(): string {

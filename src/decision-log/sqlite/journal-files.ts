@@ -75,6 +75,7 @@ export class JournalFiles {
   private readonly codings: FileCodings;
   /** Those of closed files that were read, by their first sequences. */
   private readonly knownCodings = new Map<number, GroupCoding>();
+  private returned = false;
   /** The files of the open unit. */
   private files: readonly [journal: OpenDatabase, index: OpenDatabase];
   /** While a turn goes on: what it must not meet waits for it. */
@@ -128,7 +129,7 @@ export class JournalFiles {
    */
   static async open(options: JournalFilesOptions, cause: GapCause = 'file_missing'): Promise<JournalFiles> {
     const { path } = options;
-    const { journal, catalog, closed, missing, damage } = await recoverFiles({ ...options, cause });
+    const { journal, catalog, closed, hasReturned, missing, damage } = await recoverFiles({ ...options, cause });
     try {
       const index = await KeyIndex.open(
         indexPathOf(path),
@@ -139,6 +140,7 @@ export class JournalFiles {
         options.onProblem,
       );
       const files = new JournalFiles(options, catalog, { journal, index }, closed, missing, damage);
+      files.returned = hasReturned;
       await files.measure();
       if (options.encryption !== undefined && !journal.isEncrypted) await files.beginEncrypted();
       return files;
@@ -147,6 +149,11 @@ export class JournalFiles {
       await catalog?.close();
       throw error;
     }
+  }
+
+  /** Whether a closed file was found that nobody knew of: nobody can say whether it was there when persons were erased. */
+  get hasReturned(): boolean {
+    return this.returned;
   }
 
   /** Closes the open file, which was begun in clear, so that what comes is encrypted. */

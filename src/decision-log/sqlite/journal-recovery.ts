@@ -43,6 +43,8 @@ export interface Recovered {
   readonly catalog: Catalog | undefined;
   /** In order. */
   readonly closed: readonly ClosedUnit[];
+  /** Whether the catalog did not know one of them: it was away when the log was opened before, or a crash came before it was noted. */
+  readonly hasReturned: boolean;
   /** Describes for people what is missing; undefined if nothing is. */
   readonly missing: string | undefined;
   /** Describes for people what the open file lost; undefined if it lost nothing. */
@@ -105,7 +107,8 @@ async function recover(recovery: Recovery, catalog: Catalog | undefined): Promis
     if (made) await journal.keepKeys(await signingKeysOf(path, found.at(-1)));
     const { name } = journal.beginning;
     const closed = found.filter((unit) => unit.name === name && unit.first < journal.start);
-    for (const unit of closed) if (!noted.units.includes(unit)) await catalog?.add(unit);
+    const unknown = closed.filter((unit) => !noted.units.includes(unit));
+    for (const unit of unknown) await catalog?.add(unit);
     for (const { first } of found.filter((unit) => !closed.includes(unit))) {
       onProblem(`${closedPathOf(path, first)} is not of this decision log; its records are not found`, undefined);
     }
@@ -125,7 +128,15 @@ async function recover(recovery: Recovery, catalog: Catalog | undefined): Promis
     for (const { first } of noted.units.filter(({ first }) => !closed.some((unit) => unit.first === first)))
       await catalog?.remove(first);
     await catalog?.noteBegun(journal.beginning);
-    return { journal, catalog, closed, missing: missing.length === 0 ? undefined : missing.join(', '), damage };
+    const hasReturned = unknown.length > 0;
+    return {
+      journal,
+      catalog,
+      closed,
+      hasReturned,
+      missing: missing.length === 0 ? undefined : missing.join(', '),
+      damage,
+    };
   } catch (error) {
     await journal.close();
     throw error;

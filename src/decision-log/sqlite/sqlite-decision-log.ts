@@ -108,6 +108,7 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
   private readonly losses = new Losses();
   /** The journal as it is shipped. */
   readonly journal: JournalTail;
+  hasReturned = false;
   private refused: string | undefined;
   private keys: LogKeys | undefined;
   /** The orders that were carried out last, and how far. */
@@ -156,7 +157,8 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
       encryption: options.encryption,
       settle: () => this.upkeep.inTurn(async () => undefined),
       reindex: () => void this.upkeep.indexNow().catch(() => undefined),
-      onOpened: ({ journal: { writer, end } }) => {
+      onOpened: ({ journal: { writer, end }, hasReturned }) => {
+        this.hasReturned ||= hasReturned;
         this.ids = new DecisionIds(writer, Math.max(this.ids.milliseconds, end.idUntil));
       },
       onProblem,

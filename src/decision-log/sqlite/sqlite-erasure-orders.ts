@@ -62,6 +62,11 @@ export class SqliteErasureOrders extends ErasureOrders {
     await this.connection.query('UPDATE erasure SET finished = ? WHERE id = ? AND finished IS NULL', [time, id]);
   }
 
+  async reopen(): Promise<boolean> {
+    await this.connection.query('UPDATE erasure SET finished = NULL');
+    return true;
+  }
+
   close(): Promise<void> {
     return this.connection.close();
   }

@@ -53,4 +53,14 @@ export function describeErasureOrders(open: () => Promise<ErasureOrders>): void 
     expect(await orders.find('0199-5')).toMatchObject({ about: 3, named: 1, held: 3, unreadable: 1 });
     await orders.close();
   });
+
+  it('has all of them carried out again where records came back', async () => {
+    const orders = await open();
+    await orders.add(orderOf('0199-6', 6));
+    await orders.finish('0199-6', 7);
+    // One that carries nothing out has nothing to note.
+    expect(await orders.reopen()).toBe(await orders.isAttended());
+    expect((await orders.open()).map(({ id }) => id)).toContain('0199-6');
+    await orders.close();
+  });
 }

@@ -66,6 +66,7 @@ export function describeErasureBesideHolds(name: string, newHome: () => ErasureH
       const log = await withDana(home);
       let passes = 0;
       const slow: ErasableLog = {
+        hasReturned: false,
         erasable: (orders, signal) => log.erasable(orders, signal),
         erase: async (orders, signal, onErased) => {
           // What is held was asked for already.

@@ -300,6 +300,51 @@ describe('the erasure of a person from the files of a journal', () => {
     expect(filesWith(directory, name)).toEqual([]);
   });
 
+  it('is carried out again when a file comes back that was away at the start before it, in which the person is', async () => {
+    const directory = temporaryDirectory();
+    const start = () => startLog(directory, { limits: { records: 40 } });
+    const first = await start();
+    await appendAbout(first, 150);
+    await first.indexNow();
+    await first.stop();
+    const file = closedPathOf(join(directory, 'verdict.decisions.sqlite'), 1);
+    renameSync(file, `${directory}-away`);
+    onTestFinished(() => rmSync(`${directory}-away`, { force: true }));
+    const orders = await SqliteErasureOrders.open(join(directory, 'verdict.sqlite'));
+    onTestFinished(() => orders.close());
+    const onProblem = (_what: string, error: unknown) => expect(error).toBeUndefined();
+    const erasing = (log: SqliteDecisionLog) =>
+      new Erasures({ orders, log, holds: noHolds, latestMs: 0, lookMs: 20, onProblem });
+    const stateOf = async (id: string) => (await orders.find(id))?.finished;
+
+    const without = await start();
+    const erasures = erasing(without);
+    erasures.start();
+    const order = await erasures.draft('subject', name, 'request 4711', 'dpo');
+    await erasures.commit(order);
+    await expect.poll(() => stateOf(order.id), { timeout: 30_000 }).toEqual(expect.any(Number));
+    const before = await orders.find(order.id);
+    await erasures.stop();
+    await without.stop();
+
+    renameSync(`${directory}-away`, file);
+    const log = await start();
+    expect(log.hasReturned).toBe(true);
+    const again = erasing(log);
+    again.start();
+    await expect.poll(() => log.hasReturned, { timeout: 30_000 }).toBe(false);
+    await expect.poll(() => stateOf(order.id), { timeout: 30_000 }).toEqual(expect.any(Number));
+    await again.stop();
+    const after = await orders.find(order.id);
+    expect(before!.about + before!.named).toBe(touched(40, 150));
+    expect(after!.about + after!.named).toBe(touched(0, 150));
+    expect((await log.search({ subject: name })).items).toEqual([]);
+    await log.stop();
+    expect(filesWith(directory, name)).toEqual([]);
+    const known = await start();
+    expect(known.hasReturned).toBe(false);
+  });
+
   it('counts what it had done when it was ended', async () => {
     const log = await startLog(temporaryDirectory(), { limits: { records: 40 } });
     await appendAbout(log, 150);
