@@ -3,6 +3,7 @@ import { nextTurn } from '../../turns/turns.js';
 import type { Retention } from '../decision-log-options.js';
 import type { HoldGuard } from '../holds/holds.js';
 import type { ClosedUnit } from './catalog.js';
+import type { Journal } from './journal.js';
 import type { JournalFiles } from './journal-files.js';
 
 export interface UpkeepOptions {
@@ -180,12 +181,10 @@ export class LogUpkeep {
   async prune(nowMs: number): Promise<void> {
     const files = this.options.files();
     if (files === undefined) return;
-    const { journal } = files;
     const { maxAgeMs, maxRecords, deletableTo } = this.options.retention ?? {};
     const time = maxAgeMs === undefined ? 0 : nowMs - maxAgeMs;
-    const sequence = maxRecords === undefined ? 0 : journal.end.sequence - maxRecords + 1;
+    const sequence = maxRecords === undefined ? 0 : files.journal.end.sequence - maxRecords + 1;
     const deletable = deletableTo?.() ?? Number.MAX_SAFE_INTEGER - 1;
-    const { holds } = this.options;
     const isDue = ({ last, extent }: ClosedUnit) => last <= deletable && (last < sequence || extent.until < time);
     let held = 0;
     for (const unit of files.closed.filter(isDue)) {
@@ -193,7 +192,23 @@ export class LogUpkeep {
       if (!(await this.removeUnlessHeld(files, unit))) held++;
     }
     this.held = held;
-    const first = await journal.retentionStart(time, sequence, deletable + 1);
+    const { journal } = files;
+    try {
+      await this.pruneOpen(files, journal, { time, sequence, kept: deletable + 1 });
+    } catch (error) {
+      // A turn closed it meanwhile: the next look finds it among the closed files.
+      if (files.journal === journal) throw error;
+    }
+  }
+
+  /** Deletes the oldest rows of the file that is open. */
+  private async pruneOpen(
+    files: JournalFiles,
+    journal: Journal,
+    { time, sequence, kept }: { readonly time: number; readonly sequence: number; readonly kept: number },
+  ): Promise<void> {
+    const { holds } = this.options;
+    const first = await journal.retentionStart(time, sequence, kept);
     if (first <= journal.start) return;
     // What is found of the file's rows is found before others have to wait for it.
     await files.firstHeld(await holds.inForce(), first);
