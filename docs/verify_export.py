@@ -150,7 +150,8 @@ def verify(lines, trusted):
             nodes = [frontier[at : at + 32] for at in range(0, len(frontier), 32)]
             size, (known_size, known_nodes) = value["entries"], trees.get(tree, (0, []))
             if size > known_size and anchors.get(tree, (0,))[0] < size:
-                raise Fault(f"sequence {last_of.get(tree, 0) + 1}: {size - known_size} entries are missing, and no signed note says why")
+                gone = f"{size - known_size} entries are missing, and no signed note says why"
+                raise Fault(f"sequence {last_of.get(tree, 0) + 1}: {gone}")
             if size < known_size or size == known_size and root_of(known_nodes) != root_of(nodes):
                 raise Fault(f"sequence {value['start']}: the tree does not go on where it ended")
             last = value["start"] - 1
