@@ -1,4 +1,4 @@
-/** docs/tutorial.md: its commands run, in order, and print what the page shows. */
+/** docs/tutorial.md and others: their commands run, in order, and print what the page shows. */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -23,13 +23,20 @@ function prepare(policies: boolean): { readonly cwd: string; readonly env: Recor
 }
 
 it('docs/tutorial.md prints what it shows', async () => {
-  const page = readFileSync(join(root, 'docs/tutorial.md'), 'utf8');
+  await expect(pageAsPrinted('tutorial')).toMatchFileSnapshot('../../docs/tutorial.md');
+});
+
+it('docs/testing-policies.md prints what it shows', async () => {
+  await expect(pageAsPrinted('testing-policies')).toMatchFileSnapshot('../../docs/testing-policies.md');
+});
+
+/** A page with what its commands print now: `npx vitest run test/cli/pages.test.ts -u` writes it. */
+function pageAsPrinted(name: string): string {
+  const page = readFileSync(join(root, `docs/${name}.md`), 'utf8');
   const { cwd, env } = prepare(false);
-  // The page with what its commands print now: `npx vitest run test/cli/pages.test.ts -u` writes it.
-  const now = page.replace(/```sh\n(.*?)```\n\n```text\n.*?```/gs, (_block, commands: string) => {
+  return page.replace(/```sh\n(.*?)```\n\n```text\n.*?```/gs, (_block, commands: string) => {
     const ran = spawnSync('bash', ['-c', commands], { cwd, env, encoding: 'utf8' });
     expect(ran.stderr).toBe('');
     return `\`\`\`sh\n${commands}\`\`\`\n\n\`\`\`text\n${ran.stdout.trim()}\n\`\`\``;
   });
-  await expect(now).toMatchFileSnapshot('../../docs/tutorial.md');
-});
+}

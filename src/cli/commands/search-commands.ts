@@ -1,5 +1,5 @@
 /** `who-can`, `what-can` and `access-review`: the engine decides for every known subject, action and resource. */
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { type ListedPermission, type ReviewQuery, reviewAccessInSteps } from '../../core/analysis/access-review.js';
 import { walk } from '../../core/matcher/ast.js';
 import { type Combination, isCombination } from '../../core/policy/combination.js';
@@ -7,7 +7,7 @@ import type { CompiledPolicySet } from '../../core/policy/compile.js';
 import { expressionsOf } from '../../core/policy/expressions.js';
 import type { JsonObject } from '../../core/request.js';
 import { UsageError } from '../exit-code.js';
-import { collect, outputOption } from '../options.js';
+import { collect, outputOption, positiveInteger } from '../options.js';
 import { actionText, contextText, witnessedText } from '../print/permission-text.js';
 import { count } from '../print/report.js';
 import { printTable } from '../print/table.js';
@@ -95,12 +95,6 @@ function addSearch(program: Command, terminal: Terminal, name: string, search: S
       const { compiled } = await loadAskedSet(path, options, (what) => terminal.remark(what));
       searchFolder(compiled, options, terminal);
     });
-}
-
-function positiveInteger(text: string): number {
-  const number = Number(text);
-  if (!Number.isSafeInteger(number) || number < 1) throw new InvalidArgumentError('It must be a whole number above 0.');
-  return number;
 }
 
 function searchFolder(compiled: CompiledPolicySet, options: SearchOptions, terminal: Terminal): void {

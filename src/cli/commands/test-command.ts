@@ -1,21 +1,40 @@
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { measureCoverage } from '../../core/analysis/coverage.js';
 import { failureProblem, readPolicyTests, testNameOf } from '../../core/analysis/policy-tests.js';
 import { engineVersion } from '../../core/engine/engine-version.js';
 import { PolicyError, type PolicyProblem } from '../../core/problem.js';
 import type { TestBudget } from '../../policy-store/run-tests.js';
 import { exitCodes, UsageError } from '../exit-code.js';
-import { outputOption } from '../options.js';
+import { namePattern, outputOption, percentage } from '../options.js';
+import { coverageFiles, coverageFindings, coveredSets } from '../print/coverage-files.js';
+import { coverageJson, printCoverage } from '../print/coverage-report.js';
 import { printWhy } from '../print/explanation-report.js';
 import { junitOf } from '../print/junit.js';
 import { type CheckedSet, count, filePath, printProblems, sarifOf, type TestedSet } from '../print/report.js';
 import type { Terminal } from '../print/terminal.js';
-import { compileFolder, foldersOf, givenPaths, type PolicyFolder } from '../sources/policy-folder.js';
+import { allTexts, compileFolder, foldersOf, givenPaths, type PolicyFolder } from '../sources/policy-folder.js';
 import { servedEngine } from '../sources/served-engine.js';
 import { watchFolders } from '../sources/watch.js';
+import { writeReport } from '../sources/write-file.js';
 
 interface TestOptions {
   readonly output: 'text' | 'json' | 'junit' | 'sarif';
   readonly watch?: true;
+  readonly filter?: NameTest;
+  readonly coverage?: true;
+  readonly coverageOutput?: readonly CoverageFormat[];
+  readonly coverageDir?: string;
+  readonly coverageMin?: number;
+}
+
+type NameTest = (name: string) => boolean;
+type CoverageFormat = 'html' | 'lcov';
+
+function coverageFormats(text: string): readonly CoverageFormat[] {
+  return text.split(',').map((format) => {
+    if (format === 'html' || format === 'lcov') return format;
+    throw new InvalidArgumentError('Allowed choices are html, lcov.');
+  });
 }
 
 export function addTestCommand(program: Command, terminal: Terminal): void {
@@ -28,14 +47,33 @@ export function addTestCommand(program: Command, terminal: Terminal): void {
     )
     .addOption(outputOption('text', 'json', 'junit', 'sarif'))
     .option('--watch', 'run them again whenever a file changes, until interrupted')
+    .option('--filter <name>', 'only tests whose name has this text, or matches /this expression/', namePattern)
+    .option('--coverage', 'say which rules, terms, role links and effects the tests have not shown')
+    .option('--coverage-output <formats>', 'also write it as files: html, lcov, or both with a comma', coverageFormats)
+    .option('--coverage-dir <folder>', 'where these files go (default: "coverage")')
+    .option('--coverage-min <percent>', 'exit code 1 when a set is covered less', percentage)
     .addHelpText(
       'after',
-      '\nExamples:\n  verdict test policies/invoices --watch\n  verdict test --output junit > results.xml\n',
+      '\nExamples:\n  verdict test policies/invoices --watch\n  verdict test --output junit > results.xml\n' +
+        '  verdict test policies/invoices --coverage --coverage-min 90 --coverage-output html,lcov\n' +
+        '  verdict test --filter "up to the limit"\n',
     )
     .action(async (paths: string[], options: TestOptions) => {
+      checkOptions(options);
       if (options.watch === true) await watchTests(await givenPaths(paths), options, terminal);
       else process.exitCode = await testFolders(paths, options, terminal);
     });
+}
+
+function checkOptions({ coverage, coverageOutput, coverageDir, coverageMin }: TestOptions): void {
+  if (coverage === undefined && (coverageOutput ?? coverageMin) !== undefined) {
+    throw new UsageError(
+      `${coverageOutput === undefined ? '--coverage-min' : '--coverage-output'} goes with --coverage`,
+    );
+  }
+  if (coverageDir !== undefined && coverageOutput === undefined) {
+    throw new UsageError('--coverage-dir goes with --coverage-output');
+  }
 }
 
 async function watchTests(paths: readonly string[], options: TestOptions, terminal: Terminal): Promise<void> {
@@ -56,11 +94,19 @@ async function watchTests(paths: readonly string[], options: TestOptions, termin
 
 async function testFolders(paths: readonly string[], options: TestOptions, terminal: Terminal): Promise<number> {
   const sets: TestedSet[] = [];
-  for (const folder of await foldersOf(paths)) {
+  const folders = await foldersOf(paths);
+  for (const folder of folders) {
     terminal.progress(`testing ${folder.name}`);
-    sets.push(await testFolder(folder));
+    const set = await testFolder(folder, undefined, options.filter);
+    sets.push(options.coverage === undefined ? set : withCoverage(set, folder, terminal));
   }
   terminal.progress('');
+  if (options.coverageOutput !== undefined) {
+    const textsOf = ({ path }: { readonly path: string }) =>
+      allTexts(folders.find((folder) => folder.path === path)?.files ?? []);
+    const files = coverageFiles(coveredSets(sets), options.coverageOutput, textsOf);
+    await writeReport(options.coverageDir ?? 'coverage', files);
+  }
   switch (options.output) {
     case 'json':
       terminal.printJson({ sets: sets.map(jsonOf) });
@@ -72,16 +118,39 @@ async function testFolders(paths: readonly string[], options: TestOptions, termi
       terminal.printJson(sarifOf(sets.map(checkedSet), engineVersion));
       break;
     case 'text':
-      for (const set of sets) printSet(terminal, set);
+      for (const set of sets) printSet(terminal, set, options.coverage === true);
       printTotal(terminal, sets);
       break;
     default:
       return options.output satisfies never;
   }
-  return sets.some(isBroken) ? exitCodes.findings : exitCodes.fine;
+  const findings = [...findingsOfFilter(sets, options), ...coverageFindings(sets, options.coverageMin)];
+  for (const finding of findings) {
+    if (options.output === 'text') terminal.print(terminal.style('red', finding));
+    else terminal.remark(finding);
+  }
+  return findings.length > 0 || sets.some(isBroken) ? exitCodes.findings : exitCodes.fine;
 }
 
-export async function testFolder(folder: PolicyFolder, budget?: TestBudget): Promise<TestedSet> {
+/** A run without a test must not pass for one in which all passed. */
+function findingsOfFilter(sets: readonly TestedSet[], { filter }: TestOptions): readonly string[] {
+  const isEmpty = filter !== undefined && sets.every(({ results, problems }) => results.length + problems.length === 0);
+  return isEmpty ? ['no test has such a name'] : [];
+}
+
+function withCoverage(tested: TestedSet, folder: PolicyFolder, terminal: Terminal): TestedSet {
+  const { set, results } = tested;
+  if (set === undefined) return tested;
+  const work = measureCoverage(set.compiled, results, allTexts(folder.files));
+  return { ...tested, coverage: terminal.finish(`measuring ${tested.name}`, work) };
+}
+
+/** @param isWanted whether a test is to be asked, by its name; all are without it */
+export async function testFolder(
+  folder: PolicyFolder,
+  budget?: TestBudget,
+  isWanted: NameTest = () => true,
+): Promise<TestedSet> {
   const start = performance.now();
   const set = compileFolder(folder);
   const { compiled } = set;
@@ -95,7 +164,7 @@ export async function testFolder(folder: PolicyFolder, budget?: TestBudget): Pro
   const { tests, problems, others } = readPolicyTests(set.tests, entities, 'files', manifest.data !== undefined);
   try {
     const engine = await servedEngine({ ...set, compiled }, budget);
-    const { results, problems: costly } = await engine.test(tests);
+    const { results, problems: costly } = await engine.test(tests.filter((test) => isWanted(testNameOf(test))));
     await engine.stop();
     return {
       name,
@@ -121,7 +190,7 @@ function isBroken({ problems, results }: TestedSet): boolean {
   return problems.length > 0 || results.some(({ failures }) => failures.length > 0);
 }
 
-function printSet(terminal: Terminal, set: TestedSet): void {
+function printSet(terminal: Terminal, set: TestedSet, coverage: boolean): void {
   const failed = set.results.filter(({ failures }) => failures.length > 0);
   const mark = isBroken(set) ? terminal.style('red', '✗') : terminal.style('green', '✓');
   const passed = `${set.results.length - failed.length} of ${count(set.results.length, 'test')} passed`;
@@ -137,6 +206,8 @@ function printSet(terminal: Terminal, set: TestedSet): void {
     const asked = set.set?.decide(test.request, { now: test.now, explain: 'full' });
     if (asked?.explanation !== undefined) printWhy(terminal, asked.explanation);
   }
+  if (set.coverage !== undefined) printCoverage(terminal, set.path, set.coverage);
+  else if (coverage && set.problems.length === 0) terminal.print('  has no coverage: it runs on stock Casbin');
 }
 
 function printTotal(terminal: Terminal, sets: readonly TestedSet[]): void {
@@ -145,7 +216,7 @@ function printTotal(terminal: Terminal, sets: readonly TestedSet[]): void {
   terminal.print(`${count(results.length, 'test')} in ${count(sets.length, 'policy set')}, ${failed} failed`);
 }
 
-function jsonOf({ name, path, problems, results, leftOut }: TestedSet): object {
+function jsonOf({ name, path, problems, results, leftOut, coverage }: TestedSet): object {
   return {
     name,
     path,
@@ -161,5 +232,6 @@ function jsonOf({ name, path, problems, results, leftOut }: TestedSet): object {
       decision: decision.decision,
       reason: decision.reason,
     })),
+    ...(coverage !== undefined && { coverage: coverageJson(coverage) }),
   };
 }

@@ -1,6 +1,7 @@
 /** Prints problems for people, programs and code hosts. */
 import { isAbsolute, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import type { Coverage } from '../../core/analysis/coverage.js';
 import type { PolicyTestResult } from '../../core/analysis/policy-tests.js';
 import type { PolicySet } from '../../core/policy-set.js';
 import type { PolicyProblem } from '../../core/problem.js';
@@ -24,6 +25,8 @@ export interface TestedSet {
   readonly leftOut: readonly string[];
   /** Explains the answers. Undefined if the set does not load or runs on stock Casbin. */
   readonly set?: PolicySet | undefined;
+  /** What the tests cover, where it was asked for and the set does not run on stock Casbin. */
+  readonly coverage?: Coverage | undefined;
   readonly durationMs: number;
 }
 

@@ -123,14 +123,13 @@ export function compileFolder(folder: PolicyFolder, semantics: Semantics = curre
   const unreadable = new Set(folder.problems.filter(({ severity }) => severity === 'error').map(({ file }) => file));
   const readable = folder.files.filter(({ path }) => !unreadable.has(path));
   const options = { ...compileOptions(readable), strict: false, semantics };
-  const roles = ['model', 'rules', 'manifest', 'entities', 'schema', 'test'] as const;
   const version = versionOf(folder.files);
   const common = {
     folder,
     version,
     options,
     tests: textsOf(readable, 'test'),
-    texts: roles.flatMap((role) => textsOf(readable, role)),
+    texts: allTexts(readable),
   };
   const isWhole = readable.some(({ path }) => fileRole(path) === 'model') && !unreadable.has('.');
   // The meaning of the other files depends on the manifest.
@@ -145,6 +144,12 @@ export function compileFolder(folder: PolicyFolder, semantics: Semantics = curre
     const problems = [...folder.problems, ...error.problems.filter(doesNotFollowFrom(unreadable))];
     return { ...common, compiled: undefined, problems };
   }
+}
+
+/** The files of a set, and of its tests, as texts. */
+export function allTexts(files: readonly PolicyFile[]): readonly NamedText[] {
+  const roles = ['model', 'rules', 'manifest', 'entities', 'schema', 'test'] as const;
+  return roles.flatMap((role) => textsOf(files, role));
 }
 
 const noData = LiveData.empty(sha256);

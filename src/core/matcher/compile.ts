@@ -20,6 +20,11 @@ import { describeValue, sameValue } from './values.js';
  * them, as in the reference; only a syntax error stops a matcher as a whole.
  */
 export function compileExpression(expression: Expression, environment: Environment): Evaluator {
+  const run = compilePart(expression, environment);
+  return environment.observe === undefined ? run : environment.observe(expression, run);
+}
+
+function compilePart(expression: Expression, environment: Environment): Evaluator {
   const compile = (part: Expression): Evaluator => compileExpression(part, environment);
   switch (expression.kind) {
     case 'literal': {

@@ -34,6 +34,11 @@ export interface Environment {
    * have such values (decision-log/record-condition.ts).
    */
   readonly isMasked?: (value: Json, meter: StepMeter) => boolean;
+  /**
+   * Replaces what runs a part of an expression by something that notes its values. Only the coverage of policy tests
+   * asks for it (analysis/coverage.ts), for a copy of a set; it is called while that is compiled.
+   */
+  readonly observe?: (expression: Expression, run: Evaluator) => Evaluator;
   /** Called for what parses and cannot work; the strict loader reports it as a problem. */
   readonly report: (flaw: Flaw) => void;
 }

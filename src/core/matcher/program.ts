@@ -34,7 +34,11 @@ export interface Term {
  * @throws MatcherSyntaxError when it does not parse.
  */
 export function compileProgram(source: SourceText, environment: Environment): Program {
-  const expression = parseExpression(source, namesOf(environment));
+  return programOf(parseExpression(source, namesOf(environment)), environment);
+}
+
+/** Compiles a matcher that was parsed with the names of the environment. */
+export function programOf(expression: Expression, environment: Environment): Program {
   const run = compileExpression(expression, environment);
   // Flaws were reported with the whole expression.
   const quiet = { ...environment, report: () => {} };

@@ -218,6 +218,11 @@ export class RoleGraph implements RoleRelation {
     return this.options.nameMatching !== undefined;
   }
 
+  /** Whether a name of a link stands for another name: it is the same, or a pattern that matches it. */
+  standsFor(stored: string, name: string): boolean {
+    return stored === name || this.options.nameMatching?.matches(name, stored, unmetered) === true;
+  }
+
   /** True if links can count in other domains, by a matching function. */
   get matchesDomains(): boolean {
     return this.options.domainMatching !== undefined;
