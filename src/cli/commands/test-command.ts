@@ -1,15 +1,18 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { measureCoverage } from '../../core/analysis/coverage.js';
+import { mutateInSteps } from '../../core/analysis/mutation.js';
 import { failureProblem, readPolicyTests, testNameOf } from '../../core/analysis/policy-tests.js';
 import { engineVersion } from '../../core/engine/engine-version.js';
+import type { NamedText } from '../../core/manifest/yaml-document.js';
 import { PolicyError, type PolicyProblem } from '../../core/problem.js';
 import type { TestBudget } from '../../policy-store/run-tests.js';
 import { exitCodes, UsageError } from '../exit-code.js';
-import { namePattern, outputOption, percentage } from '../options.js';
+import { namePattern, outputOption, percentage, positiveInteger } from '../options.js';
 import { coverageFiles, coverageFindings, coveredSets } from '../print/coverage-files.js';
 import { coverageJson, printCoverage } from '../print/coverage-report.js';
 import { printWhy } from '../print/explanation-report.js';
 import { junitOf } from '../print/junit.js';
+import { mutationFindings, mutationJson, printMutation } from '../print/mutation-report.js';
 import { type CheckedSet, count, filePath, printProblems, sarifOf, type TestedSet } from '../print/report.js';
 import type { Terminal } from '../print/terminal.js';
 import { allTexts, compileFolder, foldersOf, givenPaths, type PolicyFolder } from '../sources/policy-folder.js';
@@ -25,7 +28,13 @@ interface TestOptions {
   readonly coverageOutput?: readonly CoverageFormat[];
   readonly coverageDir?: string;
   readonly coverageMin?: number;
+  readonly mutate?: true;
+  readonly mutateMax?: number;
+  readonly mutateMin?: number;
 }
+
+/** Mutants that are tried where the command line does not say how many: some seconds, for a set of some hundred rules. */
+const defaultMutateMax = 1_000;
 
 type NameTest = (name: string) => boolean;
 type CoverageFormat = 'html' | 'lcov';
@@ -52,6 +61,13 @@ export function addTestCommand(program: Command, terminal: Terminal): void {
     .option('--coverage-output <formats>', 'also write it as files: html, lcov, or both with a comma', coverageFormats)
     .option('--coverage-dir <folder>', 'where these files go (default: "coverage")')
     .option('--coverage-min <percent>', 'exit code 1 when a set is covered less', percentage)
+    .option('--mutate', 'run the tests on small changes of each set, and say which of these no test finds')
+    .option(
+      '--mutate-max <number>',
+      `try so many changes of a set at most (default: ${defaultMutateMax})`,
+      positiveInteger,
+    )
+    .option('--mutate-min <percent>', 'exit code 1 when the tests of a set find less of them', percentage)
     .addHelpText(
       'after',
       '\nExamples:\n  verdict test policies/invoices --watch\n  verdict test --output junit > results.xml\n' +
@@ -65,7 +81,11 @@ export function addTestCommand(program: Command, terminal: Terminal): void {
     });
 }
 
-function checkOptions({ coverage, coverageOutput, coverageDir, coverageMin }: TestOptions): void {
+function checkOptions(options: TestOptions): void {
+  const { coverage, coverageOutput, coverageDir, coverageMin, mutate, mutateMax, mutateMin } = options;
+  if (mutate === undefined && (mutateMax ?? mutateMin) !== undefined) {
+    throw new UsageError(`${mutateMax === undefined ? '--mutate-min' : '--mutate-max'} goes with --mutate`);
+  }
   if (coverage === undefined && (coverageOutput ?? coverageMin) !== undefined) {
     throw new UsageError(
       `${coverageOutput === undefined ? '--coverage-min' : '--coverage-output'} goes with --coverage`,
@@ -98,7 +118,8 @@ async function testFolders(paths: readonly string[], options: TestOptions, termi
   for (const folder of folders) {
     terminal.progress(`testing ${folder.name}`);
     const set = await testFolder(folder, undefined, options.filter);
-    sets.push(options.coverage === undefined ? set : withCoverage(set, folder, terminal));
+    const measured = options.coverage === undefined ? set : withCoverage(set, folder, terminal);
+    sets.push(options.mutate === undefined ? measured : withMutation(measured, folder, options, terminal));
   }
   terminal.progress('');
   if (options.coverageOutput !== undefined) {
@@ -118,13 +139,17 @@ async function testFolders(paths: readonly string[], options: TestOptions, termi
       terminal.printJson(sarifOf(sets.map(checkedSet), engineVersion));
       break;
     case 'text':
-      for (const set of sets) printSet(terminal, set, options.coverage === true);
+      for (const set of sets) printSet(terminal, set, options);
       printTotal(terminal, sets);
       break;
     default:
       return options.output satisfies never;
   }
-  const findings = [...findingsOfFilter(sets, options), ...coverageFindings(sets, options.coverageMin)];
+  const findings = [
+    ...findingsOfFilter(sets, options),
+    ...coverageFindings(sets, options.coverageMin),
+    ...mutationFindings(sets, options.mutateMin),
+  ];
   for (const finding of findings) {
     if (options.output === 'text') terminal.print(terminal.style('red', finding));
     else terminal.remark(finding);
@@ -143,6 +168,21 @@ function withCoverage(tested: TestedSet, folder: PolicyFolder, terminal: Termina
   if (set === undefined) return tested;
   const work = measureCoverage(set.compiled, results, allTexts(folder.files));
   return { ...tested, coverage: terminal.finish(`measuring ${tested.name}`, work) };
+}
+
+function withMutation(tested: TestedSet, folder: PolicyFolder, options: TestOptions, terminal: Terminal): TestedSet {
+  const { set, results, name } = tested;
+  if (set === undefined || isBroken(tested)) return tested;
+  const texts = allTexts(folder.files);
+  const tests = results.map(({ test }) => test);
+  const load = (changed: NamedText) => {
+    const bytes = Buffer.from(changed.text);
+    const files = folder.files.map((file) => (file.path === changed.file ? { ...file, bytes } : file));
+    const { compiled, problems } = compileFolder({ ...folder, files });
+    return problems.some(({ severity }) => severity === 'error') ? undefined : compiled;
+  };
+  const work = mutateInSteps(set.compiled, { texts, tests, most: options.mutateMax ?? defaultMutateMax, load });
+  return { ...tested, mutation: terminal.finish(`trying mutants of ${name}`, work) };
 }
 
 /** @param isWanted whether a test is to be asked, by its name; all are without it */
@@ -190,7 +230,7 @@ function isBroken({ problems, results }: TestedSet): boolean {
   return problems.length > 0 || results.some(({ failures }) => failures.length > 0);
 }
 
-function printSet(terminal: Terminal, set: TestedSet, coverage: boolean): void {
+function printSet(terminal: Terminal, set: TestedSet, { coverage, mutate }: TestOptions): void {
   const failed = set.results.filter(({ failures }) => failures.length > 0);
   const mark = isBroken(set) ? terminal.style('red', '✗') : terminal.style('green', '✓');
   const passed = `${set.results.length - failed.length} of ${count(set.results.length, 'test')} passed`;
@@ -208,6 +248,10 @@ function printSet(terminal: Terminal, set: TestedSet, coverage: boolean): void {
   }
   if (set.coverage !== undefined) printCoverage(terminal, set.path, set.coverage);
   else if (coverage && set.problems.length === 0) terminal.print('  has no coverage: it runs on stock Casbin');
+  if (set.mutation !== undefined) printMutation(terminal, set.path, set.mutation);
+  else if (mutate && set.problems.length === 0) {
+    terminal.print(`  has no mutants: ${failed.length > 0 ? 'its tests must pass first' : 'it runs on stock Casbin'}`);
+  }
 }
 
 function printTotal(terminal: Terminal, sets: readonly TestedSet[]): void {
@@ -216,7 +260,7 @@ function printTotal(terminal: Terminal, sets: readonly TestedSet[]): void {
   terminal.print(`${count(results.length, 'test')} in ${count(sets.length, 'policy set')}, ${failed} failed`);
 }
 
-function jsonOf({ name, path, problems, results, leftOut, coverage }: TestedSet): object {
+function jsonOf({ name, path, problems, results, leftOut, coverage, mutation }: TestedSet): object {
   return {
     name,
     path,
@@ -233,5 +277,6 @@ function jsonOf({ name, path, problems, results, leftOut, coverage }: TestedSet)
       reason: decision.reason,
     })),
     ...(coverage !== undefined && { coverage: coverageJson(coverage) }),
+    ...(mutation !== undefined && { mutation: mutationJson(mutation) }),
   };
 }

@@ -2,6 +2,7 @@
 import { isAbsolute, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Coverage } from '../../core/analysis/coverage.js';
+import type { Mutation } from '../../core/analysis/mutation.js';
 import type { PolicyTestResult } from '../../core/analysis/policy-tests.js';
 import type { PolicySet } from '../../core/policy-set.js';
 import type { PolicyProblem } from '../../core/problem.js';
@@ -27,6 +28,8 @@ export interface TestedSet {
   readonly set?: PolicySet | undefined;
   /** What the tests cover, where it was asked for and the set does not run on stock Casbin. */
   readonly coverage?: Coverage | undefined;
+  /** How the tests do on mutants, where it was asked for, all of them pass, and the set does not run on stock Casbin. */
+  readonly mutation?: Mutation | undefined;
   readonly durationMs: number;
 }
 

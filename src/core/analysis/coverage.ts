@@ -541,7 +541,7 @@ export function forEachTerm(
 }
 
 /** A term without a column, an attribute or a call is the same in every test: `true`, `1 == 1`. */
-function readsSomething(term: Expression): boolean {
+export function readsSomething(term: Expression): boolean {
   let reads = false;
   walk(term, ({ kind }) => {
     reads ||= kind === 'column' || kind === 'attribute' || kind === 'call';

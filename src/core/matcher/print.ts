@@ -40,19 +40,39 @@ const operand = 11;
  *     printExpression(parse('(r.sub == p.sub) && g(r.sub, "x")'))   // r.sub == p.sub && g(r.sub, "x")
  */
 export function printExpression(expression: Expression): string {
-  return print(expression, 0);
+  return printWith(inMatcher)(expression, 0);
 }
 
-function print(expression: Expression, least: number): string {
-  const [text, level] = printBare(expression);
-  return level < least ? `(${text})` : text;
+/** As `printExpression`, for the text of a condition: a backslash escapes what stands behind it there. */
+export function printCondition(expression: Expression): string {
+  return printWith(inCondition)(expression, 0);
 }
 
-function printBare(expression: Expression): [text: string, level: number] {
+type Quoted = (text: string) => string;
+type Print = (expression: Expression, least: number) => string;
+
+// A literal cannot hold either quote; a backslash stands for itself in a matcher.
+const inMatcher: Quoted = (text) => (text.includes('"') ? JSON.stringify(text) : `"${text}"`);
+const inCondition: Quoted = (text) => `"${text.replaceAll(/[\\"]/g, '\\$&')}"`;
+
+function printWith(quoted: Quoted): Print {
+  const print: Print = (expression, least) => {
+    const [text, level] = printBare(expression, print, quoted);
+    return level < least ? `(${text})` : text;
+  };
+  return print;
+}
+
+function printBare(expression: Expression, print: Print, quoted: Quoted): [text: string, level: number] {
+  const infix = (operator: string, left: Expression, right: Expression): [string, number] => {
+    // All levels bind from the left: the right side needs parentheses unless it binds tighter.
+    const level = tightness[operator] as number;
+    return [`${print(left, level)} ${operator} ${print(right, level + 1)}`, level];
+  };
   switch (expression.kind) {
     case 'literal':
       return [
-        printLiteral(expression.value),
+        printLiteral(expression.value, quoted),
         typeof expression.value === 'number' && expression.value < 0 ? prefixed : operand,
       ];
     case 'column':
@@ -95,21 +115,13 @@ function printBare(expression: Expression): [text: string, level: number] {
   }
 }
 
-/** All levels bind from the left: the right side needs parentheses unless it binds tighter. */
-function infix(operator: string, left: Expression, right: Expression): [string, number] {
-  const level = tightness[operator] as number;
-  return [`${print(left, level)} ${operator} ${print(right, level + 1)}`, level];
-}
-
 /** What a value of a request was put in for may be anything: no two values are printed alike. */
-function printLiteral(value: Json): string {
+function printLiteral(value: Json, quoted: Quoted): string {
   if (value === null) return '()';
   if (Array.isArray(value) && value.every((item) => typeof item !== 'object')) {
-    const items = value.map(printLiteral).join(', ');
+    const items = value.map((item) => printLiteral(item, quoted)).join(', ');
     return value.length < 2 ? `[${items}]` : `(${items})`;
   }
   if (typeof value === 'object') return JSON.stringify(value);
-  if (typeof value !== 'string') return String(value);
-  // A literal cannot hold either quote; a backslash stands for itself in a matcher.
-  return value.includes('"') ? JSON.stringify(value) : `"${value}"`;
+  return typeof value === 'string' ? quoted(value) : String(value);
 }

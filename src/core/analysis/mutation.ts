@@ -1,0 +1,95 @@
+/** Runs the tests of a policy set on mutants of it: a mutant that no test finds shows what the tests do not say. */
+
+import type { NamedText } from '../manifest/yaml-document.js';
+import { walk } from '../matcher/ast.js';
+import { clockFunctions } from '../matcher/functions/clock-functions.js';
+import { isCombination } from '../policy/combination.js';
+import type { CompiledPolicySet } from '../policy/compile.js';
+import { expressionsOf } from '../policy/expressions.js';
+import { PolicySet } from '../policy-set.js';
+import { diffAccessInSteps } from './access-diff.js';
+import { chooseMutants, type Mutant, mutantsOf } from './mutants.js';
+import { judge } from './policy-tests.js';
+import type { PolicyTest } from './test-document.js';
+
+/**
+ * `killed`: a test fails. `survived`: none does, although some request may be decided otherwise. `equivalent`: every request
+ * is decided as before, so that no test could tell. `unloadable`: the set does not load, which needs no test.
+ */
+export type MutantOutcome = 'killed' | 'survived' | 'equivalent' | 'unloadable';
+
+export interface TriedMutant {
+  readonly mutant: Mutant;
+  readonly outcome: MutantOutcome;
+  /** The first test that failed. */
+  readonly killedBy?: PolicyTest;
+}
+
+export interface Mutation {
+  readonly tried: readonly TriedMutant[];
+  /** Number of all mutants; more than were tried if that was bounded. */
+  readonly total: number;
+}
+
+export interface MutationOptions {
+  readonly texts: readonly NamedText[];
+  /** Tests that the set passes. */
+  readonly tests: readonly PolicyTest[];
+  /** Most mutants that are tried. */
+  readonly most: number;
+  /** Loads the set with another text of a file; undefined if it does not load. */
+  readonly load: (changed: NamedText) => CompiledPolicySet | undefined;
+}
+
+/** Most questions that are compared to find out whether a mutant decides otherwise at all. */
+const mostQuestions = 20_000;
+
+/** Tries mutants, pausing after each. */
+export function* mutateInSteps(set: CompiledPolicySet, options: MutationOptions): Generator<void, Mutation> {
+  const { texts, tests, most, load } = options;
+  const mutants = mutantsOf(set, texts);
+  // A comparison of what two sets allow is about one moment.
+  const comparesAll = !readsClock(set);
+  const tried: TriedMutant[] = [];
+  for (const mutant of chooseMutants(mutants, most)) {
+    yield;
+    const changed = load(mutant.changed());
+    if (changed === undefined) {
+      tried.push({ mutant, outcome: 'unloadable' });
+      continue;
+    }
+    const own = new PolicySet(changed);
+    const isFailing = (test: PolicyTest): boolean =>
+      judge(test, own.evaluate(test.request, { now: test.now, explain: 'none' })).failures.length > 0;
+    const killedBy = tests.find(isFailing);
+    if (killedBy !== undefined) tried.push({ mutant, outcome: 'killed', killedBy });
+    else if (comparesAll && (yield* decidesAlike(set, changed))) tried.push({ mutant, outcome: 'equivalent' });
+    else tried.push({ mutant, outcome: 'survived' });
+  }
+  return { tried, total: mutants.length };
+}
+
+function* decidesAlike(set: CompiledPolicySet, changed: CompiledPolicySet): Generator<void, boolean> {
+  const bounds = { now: 0, maxQuestions: mostQuestions };
+  const { gained, lost, limits } = yield* diffAccessInSteps(set, changed, bounds);
+  return gained.length + lost.length + limits.length === 0;
+}
+
+function readsClock({ main, roles }: CompiledPolicySet): boolean {
+  if ([...roles.values()].some(({ isConditional }) => isConditional)) return true;
+  const names = new Set(clockFunctions.map(({ name }) => name));
+  let reads = false;
+  for (const expression of isCombination(main) ? expressionsOf(main) : []) {
+    walk(expression, (part) => {
+      reads ||= part.kind === 'call' && (names.has(part.name) || part.name === 'timeMatch');
+    });
+  }
+  return reads;
+}
+
+/** Of the mutants that load and decide otherwise, how many were killed. */
+export function countMutation({ tried }: Mutation): Readonly<Record<MutantOutcome, number>> {
+  const counts = { killed: 0, survived: 0, equivalent: 0, unloadable: 0 };
+  for (const { outcome } of tried) counts[outcome]++;
+  return counts;
+}
