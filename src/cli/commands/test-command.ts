@@ -17,8 +17,11 @@ import { type CheckedSet, count, filePath, printProblems, sarifOf, type TestedSe
 import type { Terminal } from '../print/terminal.js';
 import { allTexts, compileFolder, foldersOf, givenPaths, type PolicyFolder } from '../sources/policy-folder.js';
 import { servedEngine } from '../sources/served-engine.js';
+import { addServerOptions } from '../sources/server.js';
 import { watchFolders } from '../sources/watch.js';
 import { writeReport } from '../sources/write-file.js';
+import { addRecordFilters } from './log-filters.js';
+import type { GenerateOptions } from './test-generate-command.js';
 
 interface TestOptions {
   readonly output: 'text' | 'json' | 'junit' | 'sarif';
@@ -35,6 +38,8 @@ interface TestOptions {
 
 /** Mutants that are tried where the command line does not say how many: some seconds, for a set of some hundred rules. */
 const defaultMutateMax = 1_000;
+/** Tests that `test generate` writes: more than somebody reads. */
+const defaultGenerateMax = 1_000;
 
 type NameTest = (name: string) => boolean;
 type CoverageFormat = 'html' | 'lcov';
@@ -47,8 +52,10 @@ function coverageFormats(text: string): readonly CoverageFormat[] {
 }
 
 export function addTestCommand(program: Command, terminal: Terminal): void {
-  program
+  const command = program
     .command('test [folders...]')
+    // `--filter` behind `generate` is another one.
+    .enablePositionalOptions()
     .summary('run the tests of policy sets')
     .description(
       'Runs tests/*.yaml of each set, as the service does before it serves a version. docs/policy-format.md says how they\n' +
@@ -79,6 +86,33 @@ export function addTestCommand(program: Command, terminal: Terminal): void {
       if (options.watch === true) await watchTests(await givenPaths(paths), options, terminal);
       else process.exitCode = await testFolders(paths, options, terminal);
     });
+  addGenerate(command, terminal);
+}
+
+function addGenerate(test: Command, terminal: Terminal): void {
+  const command = addServerOptions(test.command('generate <folder>'))
+    .summary('write tests of what was decided')
+    .description(
+      'Writes tests from logged decisions: one for each rule, or other reason, that decided, and each effect and shape of\n' +
+        'request, with all that was answered. Only decisions that the folder makes in the same way become tests.',
+    )
+    .addOption(new Option('--database <database>', "a service's database: a file or postgres://…").conflicts('url'))
+    .addOption(
+      new Option('--file <export>', 'a file that `verdict log export` wrote').conflicts(['url', 'database', 'filter']),
+    )
+    .option('--write <file>', 'the file to write (default: tests/logged.yaml of the folder)')
+    .option('--force', 'write over a file that is there')
+    .option('--max <number>', 'write so many tests at most', positiveInteger, defaultGenerateMax)
+    .addHelpText(
+      'after',
+      '\nExamples:\n  verdict test generate policies/invoices --url http://127.0.0.1:3000 --from 2026-11-01\n' +
+        '  verdict test generate policies/invoices --file decisions.ndjson --write policies/invoices/tests/november.yaml\n',
+    );
+  addRecordFilters(command, { times: true });
+  command.action(async (folder: string, options: GenerateOptions) => {
+    const { generateTests } = await import('./test-generate-command.js');
+    await generateTests(folder, options, terminal);
+  });
 }
 
 function checkOptions(options: TestOptions): void {

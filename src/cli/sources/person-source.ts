@@ -6,6 +6,7 @@ import type { LogGap } from '../../decision-log/log-gap.js';
 import { UsageError } from '../exit-code.js';
 import { listHolds } from './hold-keeper.js';
 import type { DescribedKey } from './key-keeper.js';
+import { linesOf } from './lines.js';
 import { askServer, type ServerOptions, ServerRefusal, streamFromServer, withQuery } from './server.js';
 
 /** A line of an export about a person; `kind` says what it is. */
@@ -121,17 +122,6 @@ async function* decisionsAbout(stores: PersonStores, id: string): AsyncGenerator
     const read = JSON.parse(line) as DecisionRecord | { readonly gap: LogGap };
     if ('gap' in read) yield { kind: 'gap', gap: read.gap };
     else yield { kind: 'decision', relation: relationTo(read, id) ?? 'names', record: read };
-  }
-}
-
-async function* linesOf(pieces: AsyncIterable<string | Uint8Array>): AsyncGenerator<string> {
-  const decoder = new TextDecoder();
-  let rest = '';
-  for await (const piece of pieces) {
-    rest += typeof piece === 'string' ? piece : decoder.decode(piece, { stream: true });
-    const lines = rest.split('\n');
-    rest = lines.pop()!;
-    yield* lines;
   }
 }
 
