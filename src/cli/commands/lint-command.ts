@@ -6,18 +6,26 @@ import { engineVersion } from '../../core/engine/engine-version.js';
 import { PolicyError, type PolicyProblem } from '../../core/problem.js';
 import { semanticsBeforeNumbers } from '../../core/semantics.js';
 import type { TestBudget } from '../../policy-store/run-tests.js';
-import { exitCodes } from '../exit-code.js';
+import { exitCodes, UsageError } from '../exit-code.js';
 import { outputOption } from '../options.js';
 import { junitOfProblems } from '../print/junit.js';
 import { type CheckedSet, count, printProblems, sarifOf } from '../print/report.js';
 import type { Terminal } from '../print/terminal.js';
-import { compileFolder, foldersOf, type LoadedFolder, type PolicyFolder } from '../sources/policy-folder.js';
+import {
+  compileFolder,
+  foldersOf,
+  givenPaths,
+  type LoadedFolder,
+  type PolicyFolder,
+} from '../sources/policy-folder.js';
 import { servedEngine } from '../sources/served-engine.js';
+import { runOnChange } from './run-on-change.js';
 
 interface LintOptions {
   readonly output: 'text' | 'json' | 'junit' | 'sarif';
   readonly errorsOnly?: true;
   readonly since?: '0.1';
+  readonly watch?: true;
 }
 
 export function addLintCommand(program: Command, terminal: Terminal): void {
@@ -31,16 +39,32 @@ export function addLintCommand(program: Command, terminal: Terminal): void {
     .addOption(outputOption('text', 'json', 'junit', 'sarif'))
     .option('--errors-only', 'warnings are shown, but do not change the exit code')
     .addOption(new Option('--since <version>', 'only what changed for a set that this version served').choices(['0.1']))
+    .option('--watch', 'check them again whenever a file changes, until interrupted; docs/editors.md is about it')
     .addHelpText(
       'after',
       '\nExamples:\n  verdict lint policies\n  verdict lint policies/invoices --output sarif > lint.sarif\n',
     )
     .action(async (paths: string[], options: LintOptions) => {
-      process.exitCode = await lintFolders(paths, options, terminal);
+      if (options.watch === undefined) process.exitCode = await lintFolders(paths, options, terminal);
+      else await watchLint(paths, options, terminal);
     });
 }
 
-async function lintFolders(paths: readonly string[], options: LintOptions, terminal: Terminal): Promise<number> {
+/** Between a first and a last line, by which an editor knows where the findings begin that replace those before. */
+async function watchLint(paths: readonly string[], options: LintOptions, terminal: Terminal): Promise<void> {
+  if (options.output !== 'text') throw new UsageError('--watch prints text: leave --output out');
+  const begin = () => terminal.print(`lint begins at ${new Date().toISOString().slice(11, 19)}`);
+  const run = () => lintFolders(paths, options, terminal, 'lint ends: ');
+  const failed = () => terminal.print('lint ends: nothing was checked');
+  await runOnChange(await givenPaths(paths), run, terminal, { first: begin, again: begin, failed });
+}
+
+async function lintFolders(
+  paths: readonly string[],
+  options: LintOptions,
+  terminal: Terminal,
+  before = '',
+): Promise<number> {
   const folders = await foldersOf(paths);
   const sets: CheckedSet[] = [];
   for (const folder of folders) {
@@ -67,7 +91,7 @@ async function lintFolders(paths: readonly string[], options: LintOptions, termi
     case 'text': {
       for (const set of sets) printProblems(terminal, set);
       const found = `${count(errors, 'error')}, ${count(all.length - errors, 'warning')}`;
-      terminal.print(`${found} in ${count(sets.length, 'policy set')}`);
+      terminal.print(`${before}${found} in ${count(sets.length, 'policy set')}`);
       break;
     }
     default:

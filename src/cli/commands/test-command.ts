@@ -18,9 +18,9 @@ import type { Terminal } from '../print/terminal.js';
 import { allTexts, compileFolder, foldersOf, givenPaths, type PolicyFolder } from '../sources/policy-folder.js';
 import { servedEngine } from '../sources/served-engine.js';
 import { addServerOptions } from '../sources/server.js';
-import { watchFolders } from '../sources/watch.js';
 import { writeReport } from '../sources/write-file.js';
 import { addRecordFilters } from './log-filters.js';
+import { runOnChange } from './run-on-change.js';
 import type { GenerateOptions } from './test-generate-command.js';
 
 interface TestOptions {
@@ -83,8 +83,12 @@ export function addTestCommand(program: Command, terminal: Terminal): void {
     )
     .action(async (paths: string[], options: TestOptions) => {
       checkOptions(options);
-      if (options.watch === true) await watchTests(await givenPaths(paths), options, terminal);
-      else process.exitCode = await testFolders(paths, options, terminal);
+      const run = () => testFolders(paths, options, terminal);
+      if (options.watch === undefined) process.exitCode = await run();
+      else {
+        const line = () => terminal.print(terminal.style('dim', `— ${new Date().toISOString().slice(11, 19)}`));
+        await runOnChange(await givenPaths(paths), run, terminal, { again: line });
+      }
     });
   addGenerate(command, terminal);
 }
@@ -127,22 +131,6 @@ function checkOptions(options: TestOptions): void {
   }
   if (coverageDir !== undefined && coverageOutput === undefined) {
     throw new UsageError('--coverage-dir goes with --coverage-output');
-  }
-}
-
-async function watchTests(paths: readonly string[], options: TestOptions, terminal: Terminal): Promise<void> {
-  // The reader has closed the pipe.
-  process.stdout.on('error', () => process.exit());
-  let runs = 0;
-  for await (const _ of watchFolders(paths)) {
-    if (runs++ > 0) terminal.print(terminal.style('dim', `— ${new Date().toISOString().slice(11, 19)}`));
-    try {
-      process.exitCode = await testFolders(paths, options, terminal);
-    } catch (error) {
-      // A missing folder may come back: git checks out another branch, or an editor writes it again.
-      if (!(error instanceof UsageError) || runs === 1) throw error;
-      terminal.remark(`verdict: ${error.message}`);
-    }
   }
 }
 
