@@ -4,6 +4,7 @@ import type { DecisionQuery } from './decision-query.js';
 import type { DecisionRecord } from './decision-record.js';
 import type { DecisionStats } from './decision-stats.js';
 import type { ExportQuery } from './export-query.js';
+import type { GroupsQuery, LogGroups } from './log-groups.js';
 import type { SearchScope } from './record-filter.js';
 import type { StatsQuery } from './stats-query.js';
 
@@ -35,6 +36,15 @@ export abstract class RecordedDecisions {
    * @throws VerdictError as `search` does: for a wrong query at once, for anything else while it is read
    */
   abstract export(query: ExportQuery, scope?: SearchScope): AsyncGenerator<string>;
+
+  /**
+   * Yields the stored groups that may hold records of a set and a time, newest first, each with its text as it is: for those who
+   * read records in a thread of their own. What is recorded (with PostgreSQL: shipped) later is not among them.
+   *
+   * @param pauseMs milliseconds to wait between two reads, so that decisions have the time; 0 for a process that makes none
+   * @throws VerdictError `decision_log_unavailable`
+   */
+  abstract groups(query: GroupsQuery, pauseMs: number): AsyncGenerator<LogGroups>;
 
   /**
    * Counts decisions.

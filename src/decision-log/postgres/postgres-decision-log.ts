@@ -16,6 +16,7 @@ import type { ErasingOrders, OnErased } from '../erasure/erasures.js';
 import { StandingOrders } from '../erasure/standing-orders.js';
 import type { ExportQuery } from '../export-query.js';
 import { noHolds } from '../holds/holds.js';
+import type { GroupsQuery, LogGroups } from '../log-groups.js';
 import type { LogWriters } from '../log-writers.js';
 import type { NoteSigner } from '../proof/signed-note.js';
 import type { RecordFeed } from '../record-feed.js';
@@ -376,6 +377,10 @@ export class PostgresDecisionLog extends DecisionLog {
 
   export(query: ExportQuery, scope: SearchScope = {}): AsyncGenerator<string> {
     return this.records.export(query, scope);
+  }
+
+  groups(query: GroupsQuery, pauseMs: number): AsyncGenerator<LogGroups> {
+    return this.records.groups(query, pauseMs);
   }
 
   stats(query: StatsQuery, scope: SearchScope = {}): Promise<DecisionStats> {

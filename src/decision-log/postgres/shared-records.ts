@@ -7,6 +7,7 @@ import type { DecisionPage } from '../decision-page.js';
 import type { DecisionQuery } from '../decision-query.js';
 import type { DecisionRecord } from '../decision-record.js';
 import type { ExportQuery } from '../export-query.js';
+import type { GroupsQuery, LogGroups } from '../log-groups.js';
 import type { SearchScope } from '../record-filter.js';
 import { inSnapshot, type SnapshotSource } from './log-snapshot.js';
 import { oldestSharedTime } from './oldest-time.js';
@@ -15,6 +16,7 @@ import type { PageSources } from './page-sources.js';
 import { lookUpRecord, lookUpWriter } from './record-lookup.js';
 import type { SharedKeyIndex } from './record-search.js';
 import { exportShared } from './shared-export.js';
+import { sharedGroups } from './shared-groups.js';
 import { lockedLog } from './shared-keys.js';
 import { readSharedPage } from './shared-page.js';
 
@@ -84,6 +86,11 @@ export class SharedRecords {
     return readablePieces(exportShared(this.sources, query, scope));
   }
 
+  /** As `RecordedDecisions.groups`: of all writers, what they have shipped. */
+  groups(query: GroupsQuery, pauseMs: number): AsyncGenerator<LogGroups> {
+    return readablePieces(sharedGroups(this.sources, query, pauseMs));
+  }
+
   /**
    * The lowest time of a record that is kept, or that a writer may still ship, in milliseconds since 1970; undefined when
    * there is none.
@@ -102,7 +109,7 @@ async function readable<T>(reading: Promise<T>): Promise<T> {
   }
 }
 
-async function* readablePieces(pieces: AsyncGenerator<string>): AsyncGenerator<string> {
+async function* readablePieces<Piece>(pieces: AsyncGenerator<Piece>): AsyncGenerator<Piece> {
   try {
     yield* pieces;
   } catch (error) {

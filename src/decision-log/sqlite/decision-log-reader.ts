@@ -12,6 +12,7 @@ import type { ErasureCounts } from '../erasure/erase-group.js';
 import type { ErasingOrders } from '../erasure/erasures.js';
 import type { ExportQuery } from '../export-query.js';
 import { gapsWithin, type StoredGap } from '../log-gap.js';
+import type { GroupsQuery, LogGroups } from '../log-groups.js';
 import type { SearchScope } from '../record-filter.js';
 import { RecordedDecisions } from '../recorded-decisions.js';
 import { statsOf } from '../stats-answer.js';
@@ -25,6 +26,7 @@ import { findRecord, searchRecords } from './decision-search.js';
 import { FileCodings } from './file-coding.js';
 import { scanView } from './journal-erasure.js';
 import { encryptedFormat, readBeginning, readExtent, readFormat, readGaps, readLast } from './journal-format.js';
+import { journalGroups } from './journal-groups.js';
 import { openReader } from './key-index.js';
 import {
   catalogPathOf,
@@ -89,6 +91,10 @@ export class DecisionLogReader extends RecordedDecisions {
 
   export(query: ExportQuery, scope: SearchScope = {}): AsyncGenerator<string> {
     return exportRecords(this.view(), query, scope);
+  }
+
+  groups(query: GroupsQuery, pauseMs: number): AsyncGenerator<LogGroups> {
+    return journalGroups(this.view(), query, pauseMs);
   }
 
   async stats(query: StatsQuery, scope: SearchScope = {}): Promise<DecisionStats> {

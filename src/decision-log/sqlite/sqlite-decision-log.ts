@@ -17,6 +17,7 @@ import { ErasureCounts } from '../erasure/erase-group.js';
 import type { ErasingOrders, OnErased } from '../erasure/erasures.js';
 import type { ExportQuery } from '../export-query.js';
 import { noHolds } from '../holds/holds.js';
+import type { GroupsQuery, LogGroups } from '../log-groups.js';
 import { type LogWriter, type LogWriters, writerNotFound, writerRunning } from '../log-writers.js';
 import { Losses } from '../losses.js';
 import { type CertifiedKey, type LogKeys, logKeyPathOf, openLogKeys } from '../proof/log-keys.js';
@@ -34,6 +35,7 @@ import { findRecord, searchRecords } from './decision-search.js';
 import { type Group, GroupCommit } from './group-commit.js';
 import { ErasureProgress, JournalErasure, scanView } from './journal-erasure.js';
 import type { JournalFiles } from './journal-files.js';
+import { journalGroups } from './journal-groups.js';
 import { JournalProofs } from './journal-proofs.js';
 import { JournalTail } from './journal-tail.js';
 import { KeptFiles, type Trouble } from './kept-files.js';
@@ -434,6 +436,10 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
 
   export(query: ExportQuery, scope: SearchScope = {}): AsyncGenerator<string> {
     return exportRecords(this.view(), query, scope);
+  }
+
+  groups(query: GroupsQuery, pauseMs: number): AsyncGenerator<LogGroups> {
+    return journalGroups(this.view(), query, pauseMs);
   }
 
   async stats(query: StatsQuery, scope: SearchScope = {}): Promise<DecisionStats> {
