@@ -35,6 +35,10 @@ const serviceCommands: Commands = {
         async () => (await readConfigWithoutPolicies()).logSigningKey,
       );
   },
+  simulate: async () => {
+    const { addSimulateCommand } = await import('./cli/commands/simulate-command.js');
+    return (program, terminal) => addSimulateCommand(program, terminal, database);
+  },
   serve: async () => (program) => {
     program
       .command('serve')

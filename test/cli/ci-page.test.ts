@@ -1,6 +1,6 @@
 /** docs/ci.md is true: its jobs run as the two services run them, on a repository with a change that grants something. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { appendFileSync, cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,7 +9,9 @@ import { parse } from 'yaml';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const page = readFileSync(join(root, 'docs/ci.md'), 'utf8');
-const [github, gitlab] = [...page.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, text]) => parse(text!));
+const [github, gitlab, simulating, simulatingAtGitLab] = [...page.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, text]) =>
+  parse(text!),
+);
 
 interface Step {
   readonly run?: string;
@@ -73,6 +75,43 @@ describe('docs/ci.md', () => {
     const reports = gitlab.policies.artifacts.reports.junit as string[];
     for (const report of reports) expect(readFileSync(join(repository, report), 'utf8')).toMatch(/^<\?xml/);
     expect(run(script.at(-1)!, true, '--fail-on gain')).toMatchObject({ code: 1 });
+  });
+
+  describe('of a simulation', () => {
+    const logged = {
+      id: '0199c2f6-3d41-7003-8a41-90b7c3d9e211',
+      policySet: 'default',
+      policyVersion: `sha256:${'0'.repeat(64)}`,
+      request: {
+        subject: { type: 'user', id: 'tomas' },
+        action: { name: 'edit' },
+        resource: { type: 'directory', id: 'D-1' },
+      },
+      semantics: 2,
+      decision: 'deny',
+      reason: { code: 'no_matching_rule' },
+      errors: [],
+      obligations: [],
+    };
+    const time = new Date().toISOString();
+    const gates = [
+      [(simulating.jobs.simulate.steps as Step[]).at(-1)!.run!],
+      [(simulatingAtGitLab.simulate.script as string[]).at(-1)!],
+    ];
+
+    it.each(gates)('stops what would have granted something: %s', (line) => {
+      writeFileSync(join(repository, 'log.ndjson'), `${JSON.stringify({ ...logged, time, clock: time })}\n`);
+      const simulate = (set: string) =>
+        run(
+          line
+            .replace('node .verdict/dist/cli.js', 'npx verdict')
+            .replace('--url "$PDP"', `--policy-set default --file log.ndjson`)
+            .replaceAll('policies/invoices', set),
+          true,
+        );
+      expect(simulate('policies/default').code).toBe(1);
+      expect(simulate(join(root, 'policies/default'))).toMatchObject({ code: 0 });
+    });
   });
 
   it('shows a hook that passes, and stops a file that is not in form', () => {

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { parseRfc3339 } from '../../core/rfc3339.js';
@@ -10,6 +10,7 @@ import { exitCodes, UsageError } from '../exit-code.js';
 import { printProblems } from '../print/report.js';
 import type { Terminal } from '../print/terminal.js';
 import { foldersOf, type PolicyFolder } from '../sources/policy-folder.js';
+import { readArchiveFile } from '../sources/read-archive-file.js';
 import { type KeyOptions, signingKeyOf } from './bundle-options.js';
 import { lintFolder } from './lint-command.js';
 
@@ -71,14 +72,6 @@ export async function signBundles(paths: readonly string[], options: KeyOptions,
     terminal.print(`${signature} by the key ${key.kid}`);
   }
   return exitCodes.fine;
-}
-
-export async function readArchiveFile(path: string): Promise<Buffer> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    throw new UsageError(`${path} cannot be read: ${(error as NodeJS.ErrnoException).code}`);
-  }
 }
 
 /** Checks sets as the service does when it loads them, and prints what is wrong; warnings stop nothing. */

@@ -5,7 +5,8 @@ import { count } from '../print/report.js';
 import { printTable } from '../print/table.js';
 import type { Terminal } from '../print/terminal.js';
 import { givenPaths, readPolicyFolders } from '../sources/policy-folder.js';
-import { allLoad, originOf, readArchiveFile } from './bundle-build.js';
+import { readArchiveFile } from '../sources/read-archive-file.js';
+import { allLoad, originOf } from './bundle-build.js';
 import { type PublisherCommandOptions, publisherOf } from './bundle-options.js';
 
 interface PushOptions extends PublisherCommandOptions {

@@ -10,7 +10,7 @@ import { exitCodes, UsageError } from '../exit-code.js';
 import { count } from '../print/report.js';
 import { printTable } from '../print/table.js';
 import type { Terminal } from '../print/terminal.js';
-import { readArchiveFile } from './bundle-build.js';
+import { readArchiveFile } from '../sources/read-archive-file.js';
 import { type KeyOptions, keysOf, transportOf } from './bundle-options.js';
 
 interface VerifyOptions extends KeyOptions {

@@ -132,11 +132,12 @@ export class LogReading {
   }
 }
 
-function isClosedPipe(error: unknown): boolean {
+export function isClosedPipe(error: unknown): boolean {
   return (error as NodeJS.ErrnoException).code === 'EPIPE';
 }
 
-function sayWhy(error: unknown): unknown {
+/** Errors that the user can correct, as usage errors. */
+export function sayWhy(error: unknown): unknown {
   if (error instanceof VerdictError) {
     const { cause, detail } = error;
     return new UsageError(cause instanceof DatabaseError ? `${detail} ${cause.message}` : detail);

@@ -13,8 +13,8 @@ import { readRevision } from '../sources/git-folder.js';
 import { fillNewFolder } from '../sources/new-folder.js';
 import { foldersOf, givenPaths, type PolicyFolder } from '../sources/policy-folder.js';
 import { managementPathOf } from '../sources/policy-versions.js';
+import { readArchiveFile } from '../sources/read-archive-file.js';
 import { addServerOptions, askServer, type ServerOptions, ServerRefusal } from '../sources/server.js';
-import { readArchiveFile } from './bundle-build.js';
 import { asUsageError } from './bundle-options.js';
 
 interface PushOptions extends ServerOptions {

@@ -7,8 +7,8 @@ export function junitOf(sets: readonly TestedSet[]): string {
   return documentOf(sets.map(suiteOf));
 }
 
-/** Findings of the linter; a set without findings is a passed test. */
-export function junitOfProblems(sets: readonly CheckedSet[]): string {
+/** Findings; a set without findings is a passed test of the name `passed`. */
+export function junitOfProblems(sets: readonly CheckedSet[], passed = 'lint'): string {
   const suites = sets.map(({ name, path, problems }) => {
     const cases = problems.map((problem) => {
       const place = `${filePath(path, problem.file)}:${problem.line}:${problem.column}`;
@@ -18,7 +18,8 @@ export function junitOfProblems(sets: readonly CheckedSet[]): string {
         `      <failure message="${escapeXml(problem.message)}" type="${problem.severity}">${escapeXml(text)}</failure>\n    </testcase>`
       );
     });
-    const all = cases.length > 0 ? cases : [`    <testcase classname="${escapeXml(name)}" name="lint"/>`];
+    const all =
+      cases.length > 0 ? cases : [`    <testcase classname="${escapeXml(name)}" name="${escapeXml(passed)}"/>`];
     const counts = `tests="${all.length}" failures="${cases.length}" errors="0"`;
     return [`  <testsuite name="${escapeXml(name)}" ${counts}>`, ...all, '  </testsuite>'].join('\n');
   });

@@ -42,7 +42,10 @@ export function versionsOfServer(server: ServerOptions): PolicyVersions {
       const { files, dataRevision } = (await askServer(server, 'GET', path)) as ArchivedVersion;
       if (dataRevision !== undefined) {
         const hint = 'ask its database (--database), or the service: POST /v1/policy-sets/{set}/who-can';
-        throw new UsageError(`${set} ${version} serves with live data, which this command does not read there`, hint);
+        throw new LiveDataUnread(
+          `${set} ${version} serves with live data, which this command does not read there`,
+          hint,
+        );
       }
       const read = await atOnce(
         files,
@@ -59,6 +62,9 @@ export function versionsOfServer(server: ServerOptions): PolicyVersions {
     close: async () => undefined,
   };
 }
+
+/** A version serves with live data that cannot be read from here. */
+export class LiveDataUnread extends UsageError {}
 
 interface Page<Item> {
   readonly items: readonly Item[];

@@ -1,0 +1,42 @@
+import type { PolicyArchive } from '../../policy-store/archive/policy-archive.js';
+import type { LiveDataStore } from '../../policy-store/data/live-data-store.js';
+import type { Missing, SetContent } from './messages.js';
+
+/** Versions that are kept as they were read: each thread asks for those that it meets. */
+const keptVersions = 4;
+
+/** The versions of a policy set in an archive, with the live data that they served with. */
+export class ArchivedContents {
+  private readonly kept = new Map<string, Promise<SetContent | Missing>>();
+
+  /** @param data undefined where no set has live data */
+  constructor(
+    private readonly policySet: string,
+    private readonly archive: PolicyArchive | undefined,
+    private readonly data: LiveDataStore | undefined,
+  ) {}
+
+  get(version: string): Promise<SetContent | Missing> {
+    const content = this.kept.get(version) ?? this.read(version);
+    this.kept.delete(version);
+    this.kept.set(version, content);
+    content.catch(() => this.kept.delete(version));
+    for (const oldest of this.kept.keys()) {
+      if (this.kept.size <= keptVersions) break;
+      this.kept.delete(oldest);
+    }
+    return content;
+  }
+
+  private async read(version: string): Promise<SetContent | Missing> {
+    const archived = await this.archive?.version(this.policySet, version);
+    const found = archived === undefined ? undefined : await this.archive?.files(this.policySet, version);
+    if (archived === undefined || found === undefined) return 'policy_version_not_found';
+    const { semantics, dataRevision } = archived;
+    const { files } = found;
+    if (dataRevision === undefined) return { files, semantics };
+    const data = await this.data?.entriesAt(this.policySet, dataRevision);
+    if (data === undefined) return 'live_data_not_kept';
+    return { files, semantics, data: { roles: data.roles, entities: data.entities } };
+  }
+}
