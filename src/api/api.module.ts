@@ -23,6 +23,7 @@ import { httpLimitsOf } from '../http/http-limits.js';
 import { loggerToken, problemsTo } from '../logging/logging.module.js';
 import { Pdp } from '../pdp/pdp.js';
 import { PdpModule } from '../pdp/pdp.module.js';
+import { Simulations } from '../pdp/simulation/simulations.js';
 import { PolicyArchive } from '../policy-store/archive/policy-archive.js';
 import { PolicyCandidates } from '../policy-store/candidates/policy-candidates.js';
 import { LiveDataWriting } from '../policy-store/data/live-data-writing.js';
@@ -51,6 +52,7 @@ import { registerPolicyWriting } from './policy-writing-routes.js';
 import { ReplayController } from './replay.controller.js';
 import { SealedCursors } from './sealed-cursors.js';
 import { registerSessionRoutes } from './session-routes.js';
+import { registerSimulations } from './simulation-routes.js';
 
 /** Our own API: decisions, the log of them, policy sets, keys, audit events, sessions. */
 @Module({
@@ -118,6 +120,7 @@ export class ApiModule implements OnModuleInit {
     @Inject(PolicyWriting) private readonly writing: PolicyWriting | undefined,
     private readonly data: LiveDataWriting,
     private readonly candidates: PolicyCandidates,
+    private readonly simulations: Simulations,
   ) {}
 
   /** Routes of Fastify's own: a controller costs 6 to 11 µs more per request. */
@@ -129,6 +132,7 @@ export class ApiModule implements OnModuleInit {
     registerPolicyWriting(fastify, this.policySets, this.writing, limits, this.gate);
     registerAccessReviewRoutes(fastify, this.policySets, limits);
     registerCandidateRoutes(fastify, this.candidates, this.policySets, limits);
+    registerSimulations(fastify, this.policySets, this.simulations, limits, audit);
     registerLiveDataRoutes(fastify, this.policySets, this.data, limits);
     registerSessionRoutes(fastify, { sessions, audit, secure: isSecure(config) });
     registerFrontPage(fastify, { base: basePathOf(config), version: engineVersion });

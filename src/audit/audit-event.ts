@@ -31,6 +31,8 @@ export const auditEventTypes = [
   'decisions_read',
   'decisions_exported',
   'decision_replayed',
+  'simulation_started',
+  'simulation_ended',
   'decision_writers_read',
   'decision_writer_retired',
   'hold_added',

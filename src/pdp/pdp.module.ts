@@ -1,7 +1,12 @@
 import { Module, type OnApplicationShutdown } from '@nestjs/common';
+import { Config } from '../config/config.js';
+import { instanceOf } from '../config/data-folder.js';
 import { DecisionLog } from '../decision-log/decision-log.js';
 import { DecisionLogModule } from '../decision-log/decision-log.module.js';
+import { RecordedVersions } from '../decision-log/recorded-entities.js';
+import { PolicyArchive } from '../policy-store/archive/policy-archive.js';
 import { PolicyCandidates } from '../policy-store/candidates/policy-candidates.js';
+import { LiveDataStore } from '../policy-store/data/live-data-store.js';
 import { PolicyStore } from '../policy-store/policy-store.js';
 import { PolicyStoreModule } from '../policy-store/policy-store.module.js';
 import { CrossCheck } from '../stock-casbin/cross-check.js';
@@ -12,6 +17,7 @@ import { DecisionRecorder } from './decision-recorder.js';
 import { FreshSets } from './fresh-sets.js';
 import { Pdp } from './pdp.js';
 import { PolicySearch } from './policy-search.js';
+import { Simulations } from './simulation/simulations.js';
 
 /** The decision point. */
 @Module({
@@ -45,17 +51,31 @@ import { PolicySearch } from './policy-search.js';
       ) => new Pdp(store, freshSets, recorder, crossCheck, comparison),
     },
     {
+      provide: Simulations,
+      inject: [Config, DecisionLog, PolicyArchive, LiveDataStore, RecordedVersions],
+      useFactory: (
+        config: Config,
+        log: DecisionLog,
+        archive: PolicyArchive,
+        data: LiveDataStore,
+        versions: RecordedVersions,
+      ) => new Simulations({ log, archive, data, versions, replica: instanceOf(config) }),
+    },
+    {
       provide: PolicySearch,
       inject: [DecisionRecorder],
       useFactory: (recorder: DecisionRecorder) => new PolicySearch(recorder),
     },
   ],
-  exports: [DecisionObservers, FreshSets, Pdp, PolicySearch],
+  exports: [DecisionObservers, FreshSets, Pdp, PolicySearch, Simulations],
 })
 export class PdpModule implements OnApplicationShutdown {
-  constructor(private readonly comparison: CandidateComparison) {}
+  constructor(
+    private readonly comparison: CandidateComparison,
+    private readonly simulations: Simulations,
+  ) {}
 
   async onApplicationShutdown(): Promise<void> {
-    await this.comparison.stop();
+    await Promise.all([this.comparison.stop(), this.simulations.stop()]);
   }
 }

@@ -300,6 +300,7 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
     },
   ],
   exports: [
+    LiveDataStore,
     LiveDataWriting,
     LoadObservers,
     PolicyArchive,

@@ -1,5 +1,6 @@
 /** Each operation of the OpenAPI document is asked; what comes back is what the document says, and nothing beside it. */
 import { generateKeyPairSync } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseRfc3339 } from '../../src/core/rfc3339.js';
@@ -188,6 +189,18 @@ describe('what is answered is what the OpenAPI document says', () => {
     ['post /v1/api-keys/{name}/rotate', 404, '/v1/api-keys/none/rotate', {}],
     ['delete /v1/api-keys/{name}', 204, '/v1/api-keys/new'],
     ['delete /v1/api-keys/{name}', 404, '/v1/api-keys/none'],
+    ['post /v1/policy-sets/{set}/simulations', 202, '/v1/policy-sets/invoices/simulations', () => ({ candidate: { version } })],
+    ['post /v1/policy-sets/{set}/simulations', 400, '/v1/policy-sets/invoices/simulations', {}],
+    [
+      'post /v1/policy-sets/{set}/simulations',
+      404,
+      '/v1/policy-sets/invoices/simulations',
+      { candidate: { version: unknownVersion } },
+    ],
+    ['get /v1/policy-sets/{set}/simulations', 200, '/v1/policy-sets/invoices/simulations'],
+    ['get /v1/policy-sets/{set}/simulations', 404, '/v1/policy-sets/none/simulations'],
+    ['get /v1/policy-sets/{set}/simulations/{id}', 404, '/v1/policy-sets/invoices/simulations/none'],
+    ['delete /v1/policy-sets/{set}/simulations/{id}', 404, '/v1/policy-sets/invoices/simulations/none'],
     ['post /v1/erasures/preview', 200, '/v1/erasures/preview', { subject: 'nobody' }],
     ['post /v1/erasures/preview', 400, '/v1/erasures/preview', {}],
     ['post /v1/erasures', 202, '/v1/erasures', { subject: 'nobody', reason: 'request 4711' }],
@@ -278,6 +291,18 @@ describe('what is answered is what the OpenAPI document says', () => {
     await expectAsDocumented('post /v1/decide', 200, '/v1/decide', ask, service);
     await expectAsDocumented('get /v1/policy-sets/{set}', 200, '/v1/policy-sets/acl', undefined, service);
     await service.stop();
+  });
+
+  it('is so for a simulation that has ended, too', async () => {
+    const path = '/v1/policy-sets/invoices/simulations';
+    const files = { 'model.conf': idModel, 'rules.csv': 'p, ben, invoice, pay\n' };
+    const begun = await keyed.as('admin', 'POST', path, { candidate: { files } });
+    const url = `${path}/${begun.json().id}`;
+    while ((await keyed.as('admin', 'GET', url)).json().state === 'running') await delay(10);
+    await expectAsDocumented('get /v1/policy-sets/{set}/simulations/{id}', 200, url);
+    expect((await keyed.as('admin', 'GET', url)).json().result.lost).toBeGreaterThan(0);
+    await expectAsDocumented('get /v1/policy-sets/{set}/simulations', 200, path);
+    await expectAsDocumented('delete /v1/policy-sets/{set}/simulations/{id}', 204, url);
   });
 
   it('and no operation was left out', () => {

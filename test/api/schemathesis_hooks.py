@@ -33,6 +33,12 @@ def before_call(context, case, kwargs):
             for name in ("from", "to"):
                 if str(case.body.get(name)).startswith("9999-12-31"):
                     case.body.pop(name)
+        if case.path.endswith("/simulations") and isinstance(case.body, dict):
+            case.body.pop("filter", None)
+            if isinstance(case.body.get("candidate"), dict) and "files" in case.body["candidate"]:
+                case.body["candidate"] = {"version": "sha256:" + "0" * 64}
+            elif case.body.get("candidate") == {}:
+                case.body["candidate"] = {"version": "sha256:" + "0" * 64}
         if isinstance(case.body, dict) and isinstance(case.body.get("page"), dict):
             case.body["page"].pop("token", None)
         if isinstance(case.body, dict) and case.path.endswith("/candidate") and "mode" in case.body:

@@ -28,6 +28,11 @@ export class ArchivedContents {
     return content;
   }
 
+  /** The files of a version, whatever its live data; undefined where it is not kept. */
+  async filesOf(version: string): Promise<SetContent['files'] | undefined> {
+    return (await this.archive?.files(this.policySet, version))?.files;
+  }
+
   private async read(version: string): Promise<SetContent | Missing> {
     const archived = await this.archive?.version(this.policySet, version);
     const found = archived === undefined ? undefined : await this.archive?.files(this.policySet, version);

@@ -26,6 +26,8 @@ export interface Assignment {
   readonly to: number | undefined;
   /** A condition over records (decision-log/record-condition.ts), where the source does not apply it. */
   readonly filter: string | undefined;
+  /** The thread gives way to others that want the processor. */
+  readonly isBackground?: true | undefined;
 }
 
 /** Some of the log. */

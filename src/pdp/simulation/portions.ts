@@ -12,7 +12,8 @@ export async function* portionsOfGroups(read: AsyncIterable<LogGroups>): Portion
   let groups: LogGroups['groups'][number][] = [];
   let length = 0;
   for await (const { groups: more, gaps } of read) {
-    if (gaps.length > 0) yield { gaps };
+    // Also without gaps: a simulation that is cancelled ends here.
+    yield { gaps };
     for (const group of more) {
       groups.push(group);
       length += group.records.length;
@@ -40,7 +41,10 @@ export async function* portionsOfLines(
   let line = 1;
   for await (const piece of read) {
     text += typeof piece === 'string' ? piece : decoder.decode(piece, { stream: true });
-    if (text.length < portionLength) continue;
+    if (text.length < portionLength) {
+      yield {};
+      continue;
+    }
     const end = text.lastIndexOf('\n');
     if (end === -1) {
       if (text.length > longestLine) throw new LineTooLong(line);

@@ -33,11 +33,12 @@ export class SimulatedSet {
   ) {}
 
   /**
+   * @param strict whether every problem that would keep it from being served stops it
    * @throws PolicyError for files that do not compile, DataError for live data that do not fit them
    */
-  static of({ files, semantics = currentSemantics, data }: SetContent): SimulatedSet {
+  static of({ files, semantics = currentSemantics, data }: SetContent, strict = false): SimulatedSet {
     if (!isSemantics(semantics)) throw new Error(`semantics ${semantics} is not known`);
-    const options = { ...compileOptions(files), strict: false, semantics };
+    const options = { ...compileOptions(files), strict, semantics };
     const compiled = finish(compileInSteps(options, () => versionOf(files), noData));
     const texts = (['model', 'rules', 'manifest'] as const).flatMap((role) => textsOf(files, role));
     const readsClock = texts.some(

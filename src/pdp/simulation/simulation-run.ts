@@ -19,6 +19,8 @@ export interface SimulationOptions extends Assignment {
   readonly memoryMb: number;
   /** Ends it with what was counted. */
   readonly signal: AbortSignal;
+  /** Called when the candidate has been compiled in all threads. */
+  readonly onReady?: () => void;
   readonly onProgress?: (answered: number, changed: number) => void;
 }
 
@@ -62,7 +64,7 @@ const portionsAhead = 2;
  * @throws CandidateRefused, UnreadableExport, SimulationFailed, and what the source throws
  */
 export async function runSimulation(source: SimulationSource, options: SimulationOptions): Promise<SimulationRun> {
-  const { signal, threads: count, memoryMb, onProgress, ...assignment } = options;
+  const { signal, threads: count, memoryMb, onReady, onProgress, ...assignment } = options;
   const tally = new SimulationTally();
   const told = () =>
     onProgress?.(
@@ -72,6 +74,7 @@ export async function runSimulation(source: SimulationSource, options: Simulatio
   const threads = Array.from({ length: count }, () => new SimulationThread(source, assignment, memoryMb, told));
   try {
     await Promise.all(threads.map((thread) => thread.ready));
+    onReady?.();
     for await (const { portion, gaps = [] } of until(signal, source.portions())) {
       for (const { lost } of gaps) tally.lose(lost);
       if (portion === undefined) continue;

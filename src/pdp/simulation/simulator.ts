@@ -112,7 +112,7 @@ export class Simulator {
     private readonly assignment: Assignment,
     private readonly fetchVersion: FetchVersion,
   ) {
-    this.candidate = SimulatedSet.of({ ...assignment.candidate, data: undefined });
+    this.candidate = SimulatedSet.of({ ...assignment.candidate, data: undefined }, true);
     if (assignment.filter !== undefined) this.condition = compileCondition(assignment.filter);
   }
 

@@ -1,4 +1,5 @@
 /** A thread of a simulation: it answers the portions of the log that it is given, and says at the end what it counted. */
+import { constants, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { PolicyError } from '../../core/problem.js';
 import type { DecisionRecord } from '../../decision-log/decision-record.js';
@@ -36,8 +37,11 @@ if (simulator !== undefined) {
 }
 
 function begin(): Simulator | undefined {
+  const assignment = workerData as Assignment;
   try {
-    return new Simulator(workerData as Assignment, fetchVersion);
+    // On Linux this is of the thread alone.
+    if (assignment.isBackground && process.platform === 'linux') setPriority(constants.priority.PRIORITY_LOW);
+    return new Simulator(assignment, fetchVersion);
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error;
     say({ kind: 'refused', problems: error.problems });

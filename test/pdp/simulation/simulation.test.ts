@@ -440,7 +440,7 @@ describe('a simulation', () => {
       async function* () {
         let given = 0;
         for await (const portion of endless()) {
-          if (++given === 50) stop.abort();
+          if (portion.portion !== undefined && ++given === 50) stop.abort();
           yield portion;
         }
       },

@@ -1,0 +1,113 @@
+/** The simulations of a process: how many run, how they end, and what is left of them. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { expect, it, onTestFinished } from 'vitest';
+import { currentSemantics } from '../../../src/core/semantics.js';
+import { noVersions } from '../../../src/decision-log/recorded-entities.js';
+import { compilePolicySet } from '../../../src/engine.js';
+import { mostRunning, Simulations } from '../../../src/pdp/simulation/simulations.js';
+import { SqlitePolicyArchive } from '../../../src/policy-store/archive/sqlite/sqlite-policy-archive.js';
+import { SqliteLiveDataStore } from '../../../src/policy-store/database/sqlite/sqlite-live-data-store.js';
+import { exampleRecord } from '../../decision-log/example-records.js';
+import { startLog, temporaryDirectory } from '../../decision-log/temporary-log.js';
+import { idModel } from '../../models.js';
+
+const filesOf = (rules: string) =>
+  Object.freeze([
+    { path: 'model.conf', bytes: Buffer.from(idModel) },
+    { path: 'rules.csv', bytes: Buffer.from(rules) },
+  ]);
+const before = filesOf('p, ann, doc, read\n');
+const after = filesOf('p, bob, doc, read\n');
+const request = { subject: { id: 'ann' }, action: { name: 'read' }, resource: { id: 'doc' } };
+
+async function simulationsOf({ endless }: { endless: boolean }) {
+  const directory = temporaryDirectory();
+  const log = await startLog(directory);
+  const path = `${directory}/verdict.sqlite`;
+  const archive = await SqlitePolicyArchive.open(path);
+  const data = await SqliteLiveDataStore.open(path);
+  await archive.keep({ name: 'docs', files: before }, Date.now());
+  const set = compilePolicySet({ model: idModel, rules: [{ file: 'rules.csv', text: 'p, ann, doc, read\n' }] });
+  const now = Date.now() - 1_000;
+  for (let n = 0; n < 10; n++) {
+    const answer = set.decide(request, { now });
+    const { version: policyVersion } = set;
+    await log.append({
+      ...exampleRecord(log, { now, policySet: 'docs' }),
+      policyVersion,
+      request,
+      semantics: currentSemantics,
+      ...answer,
+    });
+  }
+  const simulations = new Simulations({
+    log: {
+      search: (query, scope) => log.search(query, scope),
+      export: (query, scope) => log.export(query, scope),
+      // The same records again and again: a log that takes as long as the test wants.
+      groups: async function* (query, pauseMs) {
+        do yield* log.groups(query, pauseMs);
+        while (endless);
+      },
+    },
+    archive,
+    data,
+    versions: noVersions,
+    replica: 'pdp-1',
+  });
+  onTestFinished(async () => {
+    await simulations.stop();
+    await data.close();
+    await archive.close();
+  });
+  const begin = () =>
+    simulations.start({ policySet: 'docs', candidate: { files: { name: 'docs', files: after } }, by: 'ann' });
+  const until = async (id: string, isThere: (status: ReturnType<Simulations['find']>) => boolean) => {
+    for (;;) {
+      const status = simulations.find('docs', id);
+      if (isThere(status)) return status;
+      await delay(10);
+    }
+  };
+  return { simulations, begin, until };
+}
+
+it('runs two at a time, and refuses one more', async () => {
+  const { simulations, begin, until } = await simulationsOf({ endless: true });
+  const ids: string[] = [];
+  for (let n = 0; n < mostRunning; n++) ids.push((await begin()).id);
+  await expect(begin()).rejects.toMatchObject({ code: 'simulations_in_progress', extra: { retryAfter: 10 } });
+  expect(simulations.list('docs')).toMatchObject({ hasRoom: false, items: [{ id: ids[1] }, { id: ids[0] }] });
+  simulations.cancel('docs', ids[0]!);
+  await until(ids[0]!, ({ state }) => state === 'cancelled');
+  expect((await begin()).state).toBe('running');
+});
+
+it('keeps what was counted when it is cancelled, and forgets it when it is asked to again', async () => {
+  const { simulations, begin, until } = await simulationsOf({ endless: true });
+  const { id } = await begin();
+  await until(id, ({ answered }) => answered > 100);
+  simulations.cancel('docs', id);
+  const { result, answered } = await until(id, ({ state }) => state === 'cancelled');
+  expect(result).toMatchObject({ complete: false, cancelled: true, answered, lost: answered });
+  expect(answered).toBeGreaterThan(100);
+  simulations.cancel('docs', id);
+  expect(() => simulations.find('docs', id)).toThrow('no such simulation');
+});
+
+it('is found under its own set alone', async () => {
+  const { simulations, begin, until } = await simulationsOf({ endless: false });
+  const { id } = await begin();
+  expect(await until(id, ({ state }) => state === 'done')).toMatchObject({
+    result: { answered: 10, lost: 10, complete: true },
+  });
+  expect(() => simulations.find('others', id)).toThrow('no such simulation');
+  expect(simulations.list('others').items).toEqual([]);
+});
+
+it('ends its threads when the process stops', async () => {
+  const { simulations, begin } = await simulationsOf({ endless: true });
+  const { id } = await begin();
+  await simulations.stop();
+  expect(simulations.find('docs', id).state).toBe('cancelled');
+});
