@@ -22,6 +22,10 @@ const proofs = {
     command: vitest('test/decision-log/proof/verification.test.ts', '-t', 'random histories', '--testTimeout=86400000'),
     env: { VERDICT_TEST_HISTORIES: '10000' },
   },
+  simulation: {
+    command: vitest('test/pdp/simulation/planted-regression.test.ts'),
+    env: { VERDICT_TEST_SIMULATED_RECORDS: '1000000' },
+  },
   damage: { command: vitest('test/operations/damage.test.ts'), env: { VERDICT_TEST_DAMAGE: 'all' } },
   'log-size': {
     command: vitest('test/decision-log/sqlite/wal-bound.test.ts', 'test/decision-log/sqlite/many-files.test.ts'),

@@ -52,7 +52,7 @@ async function fill(name, model, requestOf) {
   const start = Date.now() - 3_600_000;
   await archive.keep(files, start);
   await archive.close();
-  const set = compilePolicySet({ model, rules: [{ file: 'rules.csv', text: rules.join('\n') }] });
+  const set = compilePolicySet({ model, rules: [{ file: 'rules.csv', text: `${rules.join('\n')}\n` }] });
   const log = new SqliteDecisionLog({ databasePath: database, mode: 'sync' });
   await log.start();
   let used;
