@@ -23,7 +23,7 @@ process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 const actions = ['read', 'write', 'list', 'share', 'delete'];
 const rules = [
   ...Array.from(
-    { length: 10_000 },
+    { length: 5_000 },
     (_, n) => `p, role${n % 1_000}, data${n % 500}, ${actions[Math.floor(n / 1_000) % 5]}`,
   ),
   ...Array.from({ length: 10_000 }, (_, n) => `g, user${n}, role${n % 1_000}`),
@@ -126,7 +126,11 @@ function simulate(what, { home, database }) {
 const question = (n, attributes) => ({
   subject: { type: 'user', id: `user${(n * 31_607) % 10_000}`, attributes: { department: 'sales', ...attributes } },
   action: { name: actions[n % actions.length] },
-  resource: { type: 'data', id: `data${(n * 7) % 500}`, attributes: { amount: n % 50 } },
+  resource: {
+    type: 'data',
+    id: `data${n % 2 === 0 ? (n * 31_607) % 500 : (n * 7) % 500}`,
+    attributes: { amount: n % 50 },
+  },
   attributes: { tenant: 'acme' },
 });
 simulate('questions that come again', await fill('again', roleModel, (n) => question(n % 10_000)));

@@ -135,7 +135,7 @@ describe('verdict simulate on an export', () => {
   });
 
   it.each([
-    [['--fail-on', 'gain'], 1, /1 decisions, 0 are allowed/],
+    [['--fail-on', 'gain'], 1, /1 decision, 0 are allowed/],
     [['--fail-on', 'loss', '--max', '1'], 1, /2 decisions, 1 are allowed/],
     [['--fail-on', 'loss', '--max', '2'], 0, /^$/],
     [['--fail-on', 'error'], 0, /^$/],

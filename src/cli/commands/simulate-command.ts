@@ -15,7 +15,7 @@ import { readTimeRange } from '../../query/time-range.js';
 import { exitCodes, UsageError } from '../exit-code.js';
 import { outputOption } from '../options.js';
 import { junitOfProblems } from '../print/junit.js';
-import { sarifOf } from '../print/report.js';
+import { count, sarifOf } from '../print/report.js';
 import { changesAsProblems, printSimulation } from '../print/simulation-report.js';
 import type { Terminal } from '../print/terminal.js';
 import { readCandidate } from '../sources/candidate.js';
@@ -220,7 +220,7 @@ function report(
   }
   if (failOn === undefined) return result.cancelled ? exitCodes.findings : exitCodes.fine;
   const kinds = failOn.join(',');
-  if (isOver) terminal.remark(`--fail-on ${kinds}: ${found} decisions, ${max} are allowed`);
+  if (isOver) terminal.remark(`--fail-on ${kinds}: ${count(found, 'decision')}, ${max} are allowed`);
   if (!result.complete) {
     terminal.remark(
       allowIncomplete
