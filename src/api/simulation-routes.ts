@@ -12,10 +12,11 @@ import { invalidRequest, Validation } from '../http/json-schema.js';
 import type { Operation } from '../http/operation.js';
 import { Optional } from '../http/request-rules.js';
 import { Simulation, SimulationList, SimulationStatus, type Simulations } from '../pdp/simulation/simulations.js';
-import type { PolicyFile, PolicySetFiles } from '../policy-store/policy-set-files.js';
+import type { PolicySetFiles } from '../policy-store/policy-set-files.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import { sentSetProblems } from '../policy-store/set-file-problems.js';
 import { defaultSourceLimits } from '../policy-store/source-limits.js';
+import { filesOf } from './sent-files.js';
 
 @JSONSchema({ description: 'What is simulated: a version that has served, or files. One of the two.' })
 export class SimulatedCandidate {
@@ -180,10 +181,7 @@ function candidateOf(
     });
   }
   if (version !== undefined) return { version };
-  const sent = Object.entries(files!)
-    .map(([path, text]): PolicyFile => ({ path, bytes: Buffer.from(text) }))
-    .sort((a, b) => (a.path < b.path ? -1 : 1));
-  const set: PolicySetFiles = Object.freeze({ name, files: Object.freeze(sent) });
+  const set = filesOf(name, files!);
   const problems = sentSetProblems(set, defaultSourceLimits);
   if (problems.length === 0) return { files: set };
   const errors = problems.map((problem) => ({ pointer: '/candidate/files', detail: formatProblem(problem) }));

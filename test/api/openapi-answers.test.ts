@@ -189,7 +189,12 @@ describe('what is answered is what the OpenAPI document says', () => {
     ['post /v1/api-keys/{name}/rotate', 404, '/v1/api-keys/none/rotate', {}],
     ['delete /v1/api-keys/{name}', 204, '/v1/api-keys/new'],
     ['delete /v1/api-keys/{name}', 404, '/v1/api-keys/none'],
-    ['post /v1/policy-sets/{set}/simulations', 202, '/v1/policy-sets/invoices/simulations', () => ({ candidate: { version } })],
+    [
+      'post /v1/policy-sets/{set}/simulations',
+      202,
+      '/v1/policy-sets/invoices/simulations',
+      () => ({ candidate: { version } }),
+    ],
     ['post /v1/policy-sets/{set}/simulations', 400, '/v1/policy-sets/invoices/simulations', {}],
     [
       'post /v1/policy-sets/{set}/simulations',
