@@ -41,10 +41,13 @@ export function inSnapshot<Result>(
  * @param own the number of the own writer
  * @throws MissingEncryptionKey
  */
-export async function readSnapshot(transaction: LogTransaction, own: number | undefined): Promise<LogSnapshot> {
-  const { client, table, keys } = transaction;
+export async function readSnapshot(
+  { client, table, keys }: LogTransaction,
+  own: number | undefined,
+): Promise<LogSnapshot> {
   const [row] = await client.query<SnapshotRow>(
     `SELECT (SELECT name FROM ${table('decision_log')}) AS name,
+       (SELECT wrapped FROM ${table('decision_data_key')} WHERE use = 'index') AS index_key,
        coalesce(min(complete_to) FILTER (WHERE state = 'running'), max(complete_to)) AS complete_to,
        min(open_since) AS unindexed_since,
        coalesce(max(shipped) FILTER (WHERE writer = $1::int4), 0)::int8 AS shipped,
@@ -52,19 +55,20 @@ export async function readSnapshot(transaction: LogTransaction, own: number | un
      FROM ${table('decision_writer')}`,
     [own ?? null],
   );
-  const { name, complete_to, unindexed_since, shipped, silent } = row!;
+  const { name, index_key, complete_to, unindexed_since, shipped, silent } = row!;
   return {
     name,
     completeTo: complete_to ?? undefined,
     unindexedSince: unindexed_since ?? undefined,
     shipped,
     incomplete: silent === 0 ? [] : incompleteOf(await readWriters({ table }, client)),
-    index: await keys.indexOf(transaction),
+    index: keys.indexIn(name, index_key),
   };
 }
 
 interface SnapshotRow {
   readonly name: string;
+  readonly index_key: Buffer | null;
   readonly complete_to: number | null;
   readonly unindexed_since: number | null;
   readonly shipped: number;

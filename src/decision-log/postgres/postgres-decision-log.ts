@@ -284,8 +284,10 @@ export class PostgresDecisionLog extends DecisionLog {
     await addKeys(this.database, (name) => this.database.table(name), await own.proofs.keys());
     // What is shipped from now on has been erased: each writer must know of these orders.
     const standing = new StandingOrders(await this.orders.key(), open);
-    const { counts, isDone } = await this.erasing.pass({ ...orders, standing }, signer, signal);
+    const { counts, isDone, missing } = await this.erasing.pass({ ...orders, standing }, signer, signal);
     await this.orders.noteShared(open, counts, isDone ? Date.now() : null);
+    // The order stays open, and it is said which key is needed.
+    if (missing !== undefined) throw missing;
   }
 
   async erasable(orders: ErasingOrders, signal: AbortSignal): Promise<ErasureCounts> {

@@ -1,5 +1,6 @@
 import type { PostgresClient } from '../../database/postgres/postgres-client.js';
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
+import type { MissingEncryptionKey } from '../../encryption/encryption-keys.js';
 import { Turns } from '../../turns/turns.js';
 import { ErasureCounts, eraseFromGroup, withoutSalts } from '../erasure/erase-group.js';
 import { erasedValue } from '../erasure/erase-record.js';
@@ -32,6 +33,21 @@ export interface SharedErasureOptions {
   readonly keys?: SharedKeys;
 }
 
+/** What became of a pass. */
+interface ErasurePass {
+  readonly counts: ErasureCounts;
+  /** False where another replica is about it, or rows could not be read. */
+  readonly isDone: boolean;
+  /** Why rows could not be read: they count as unreadable. */
+  readonly missing: MissingEncryptionKey | undefined;
+}
+
+interface PassWork {
+  readonly orders: ErasingOrders;
+  readonly signer: NoteSigner | undefined;
+  readonly onMissing: (error: MissingEncryptionKey) => void;
+}
+
 /** The name of the advisory lock of who rewrites rows. */
 export function erasureLock({ schema }: Pick<PostgresDatabase, 'schema'>): string {
   return `verdict erasures of ${schema}`;
@@ -49,23 +65,23 @@ export class SharedErasure {
 
   /**
    * Rewrites all rows, pages and counts that name somebody; returns what became of records, and whether that is all: not where another
-   * replica is about it. Pages are made anew of all rows that say that an order was carried out in them, by this replica or another.
+   * replica is about it, or the key of rows is not there; all others are done then. Pages are made anew of all rows that say that an order was carried out in them, by this replica or another.
    *
    * @param signer signs what is left; without it nothing is rewritten, and it is only counted
    */
-  async pass(
-    orders: ErasingOrders,
-    signer: NoteSigner | undefined,
-    signal: AbortSignal,
-  ): Promise<{ readonly counts: ErasureCounts; readonly isDone: boolean }> {
+  async pass(orders: ErasingOrders, signer: NoteSigner | undefined, signal: AbortSignal): Promise<ErasurePass> {
     const { database, partitions } = this.options;
     const counts = new ErasureCounts();
     const lastDay = utcDayOf(Math.min(orders.standing.latest, Date.now())) + 1;
     const touched: string[] = [];
+    let missing: MissingEncryptionKey | undefined;
+    const onMissing = (error: MissingEncryptionKey) => {
+      missing ??= error;
+    };
     for (const day of await database.transaction((client) => partitions.days(client))) {
       if (day > lastDay) break;
-      const rows = await this.passDay(dayName(day), orders, signer, counts, signal);
-      if (rows === undefined) return { counts, isDone: false };
+      const rows = await this.passDay(dayName(day), { orders, signer, onMissing }, counts, signal);
+      if (rows === undefined) return { counts, isDone: false, missing };
       if (signer === undefined || rows.length === 0) continue;
       await this.options.index.rebuild(dayName(day), rows);
       touched.push(
@@ -73,28 +89,28 @@ export class SharedErasure {
         `key_page_${dayName(day).replaceAll('-', '')}`,
       );
     }
-    if (signer === undefined) return { counts, isDone: true };
+    if (signer === undefined) return { counts, isDone: true, missing };
     const index = await database.transaction((client) => this.keys.indexOf({ client, table: this.table }));
     if (await this.options.tally.erase(orders.standing, erasedValue, index))
       touched.push('tally', 'tally_delta', 'tally_name');
     if (touched.length > 0) await vacuumTables(database, [...touched, 'key_segment']);
-    return { counts, isDone: true };
+    return { counts, isDone: missing === undefined, missing };
   }
 
   /** The rows that were rewritten, now or before; undefined where another replica is about it. */
   private async passDay(
     day: string,
-    orders: ErasingOrders,
-    signer: NoteSigner | undefined,
+    work: PassWork,
     counts: ErasureCounts,
     signal: AbortSignal,
   ): Promise<RowName[] | undefined> {
+    const { orders, signer } = work;
     const rewritten: RowName[] = [];
     let after: RowName = { writer: 0, first: 0 };
     for (;;) {
       signal.throwIfAborted();
       const from = after;
-      const rewrite = () => this.options.database.transaction((client) => this.step(client, day, from, orders, signer));
+      const rewrite = () => this.options.database.transaction((client) => this.step(client, day, from, work));
       const step = await (signer === undefined || orders.place === undefined ? rewrite() : orders.place(rewrite));
       if (step === undefined) return undefined;
       counts.add(step.counts);
@@ -108,8 +124,7 @@ export class SharedErasure {
     client: PostgresClient,
     day: string,
     after: RowName,
-    orders: ErasingOrders,
-    signer: NoteSigner | undefined,
+    { orders, signer, onMissing }: PassWork,
   ): Promise<{ counts: ErasureCounts; rewritten: RowName[]; last: RowName | undefined } | undefined> {
     const { database } = this.options;
     if (signer !== undefined) {
@@ -131,7 +146,7 @@ export class SharedErasure {
     const rewritten: RowName[] = [];
     const turns = new Turns();
     const reading = { client, table: this.table };
-    for (const row of await this.keys.decoded(reading, coded)) {
+    for (const row of await this.keys.decoded(reading, coded, onMissing)) {
       if (row.since > orders.standing.latest) continue;
       if (turns.isOver) await turns.next();
       const { writer, first, tree } = row;

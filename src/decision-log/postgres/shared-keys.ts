@@ -38,7 +38,7 @@ export function textBytes(row?: string): string {
 
 /** A row whose text was decrypted. */
 export type DecodedText<Row extends CodedText> = Omit<Row, 'sealed'> & {
-  /** True for one that cannot be decrypted, since it or its key was changed: no line of its text can be read. */
+  /** True for one that cannot be decrypted, since it or its key was changed, or is not there: no line of its text can be read. */
   readonly isUndecryptable?: boolean;
 };
 
@@ -102,7 +102,19 @@ export class SharedKeys {
     // It is never another one.
     if (this.index !== undefined) return this.index;
     const [row] = await readSharedKeys(reading, `use = 'index'`, []);
-    return row && this.knownIndex(row);
+    return row && this.indexIn(row.log, row.wrapped);
+  }
+
+  /**
+   * The same, for who has read the name of the log and its wrapped key, null where it has none.
+   *
+   * @throws MissingEncryptionKey
+   */
+  indexIn(log: string, wrapped: Buffer | null): KeyedIndex | undefined {
+    if (this.index !== undefined || wrapped === null) return this.index;
+    const use = useOfKey(log, { use: 'index', writer: null, day: null });
+    this.index = new KeyedIndex((this.encryption ?? EncryptionKeys.none).unwrap(wrapped, use, what));
+    return this.index;
   }
 
   /**
@@ -169,12 +181,17 @@ export class SharedKeys {
   /**
    * Rows with their texts and salts in clear.
    *
-   * @throws MissingEncryptionKey
+   * @param onMissing hears of keys that are not there, whose rows are then undecryptable
+   * @throws MissingEncryptionKey without `onMissing`
    */
-  async decoded<Row extends CodedText>(reading: Reading, rows: readonly Row[]): Promise<DecodedText<Row>[]> {
+  async decoded<Row extends CodedText>(
+    reading: Reading,
+    rows: readonly Row[],
+    onMissing?: (error: MissingEncryptionKey) => void,
+  ): Promise<DecodedText<Row>[]> {
     const ids = new Set(rows.flatMap(({ data_key }) => data_key ?? []));
     if (ids.size === 0) return [...rows];
-    const keys = await this.keysOf(reading, [...ids]);
+    const keys = await this.keysOf(reading, [...ids], onMissing);
     const turns = new Turns();
     const decoded: DecodedText<Row>[] = [];
     for (const row of rows) {
@@ -215,14 +232,12 @@ export class SharedKeys {
     return undefined;
   }
 
-  private knownIndex({ wrapped, log, ...row }: NamedDataKey): KeyedIndex {
-    const key = (this.encryption ?? EncryptionKeys.none).unwrap(wrapped, useOfKey(log, row), what);
-    this.index = new KeyedIndex(key);
-    return this.index;
-  }
-
   /** The keys with these numbers, of those that are there and were not changed. */
-  private async keysOf(reading: Reading, ids: readonly number[]): Promise<ReadonlyMap<number, KeyObject>> {
+  private async keysOf(
+    reading: Reading,
+    ids: readonly number[],
+    onMissing?: (error: MissingEncryptionKey) => void,
+  ): Promise<ReadonlyMap<number, KeyObject>> {
     const known = new Map<number, KeyObject>();
     const unknown: number[] = [];
     for (const id of ids) {
@@ -232,8 +247,13 @@ export class SharedKeys {
     }
     if (unknown.length === 0) return known;
     for (const row of await readSharedKeys(reading, `use = 'text' AND id = ANY ($1::int[])`, [unknown])) {
-      const key = this.unwrapped(row);
-      if (key !== undefined) known.set(row.id, key);
+      try {
+        const key = this.unwrapped(row);
+        if (key !== undefined) known.set(row.id, key);
+      } catch (error) {
+        if (onMissing === undefined || !(error instanceof MissingEncryptionKey)) throw error;
+        onMissing(error);
+      }
     }
     return known;
   }

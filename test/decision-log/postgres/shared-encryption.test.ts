@@ -9,6 +9,7 @@ import { erasedValue } from '../../../src/decision-log/erasure/erase-record.js';
 import { Erasures } from '../../../src/decision-log/erasure/erasures.js';
 import { noHolds } from '../../../src/decision-log/holds/holds.js';
 import type { PostgresDecisionLog } from '../../../src/decision-log/postgres/postgres-decision-log.js';
+import { rewrapSharedLog } from '../../../src/decision-log/postgres/rotate-shared-keys.js';
 import { proveDecision } from '../../../src/decision-log/proof/prove.js';
 import { EncryptionKeys } from '../../../src/encryption/encryption-keys.js';
 import { openDatabase, postgresForTests } from '../../database/postgres/databases.js';
@@ -321,6 +322,59 @@ describe.skipIf(!hasPostgres)('the log that replicas share, encrypted', () => {
     expect((await rowsOf(database)).filter(({ records }) => records.includes(planted.subject))).toEqual([]);
     expect(foundIn(folder)).not.toContain(planted.subject);
   }, 120_000);
+
+  it('rows whose key is not there keep no other from being erased from, and are erased when it is', async () => {
+    const url = await server().createDatabase();
+    const folder = temporaryDirectory();
+    const one = await startReplica(url, temporaryDirectory(), { encryption: keys });
+    await plant(one, 20);
+    await one.stop();
+    const both = await startReplica(url, folder, { encryption: EncryptionKeys.of(`${second},${first}`) });
+    await plant(both, 10);
+    await both.stop();
+    const database = openDatabase(url);
+    const table = database.table('decision_data_key');
+    const [text] = await database.query<{ id: number; wrapped: Buffer }>(
+      `SELECT id, wrapped FROM ${table} WHERE use = 'text' ORDER BY id LIMIT 1`,
+    );
+    const set = (wrapped: Buffer) =>
+      database.write(`UPDATE ${table} SET wrapped = $2 WHERE id = $1`, [text!.id, wrapped]);
+    await rewrapSharedLog(database, EncryptionKeys.of(`${second},${first}`));
+    const [{ wrapped: anew }] = (await database.query<{ wrapped: Buffer }>(
+      `SELECT wrapped FROM ${table} WHERE id = $1`,
+      [text!.id],
+    )) as [{ wrapped: Buffer }];
+    await set(text!.wrapped);
+
+    const log = await startReplica(url, folder, { encryption: EncryptionKeys.of(second) });
+    const problems: unknown[] = [];
+    const erasures = new Erasures({
+      orders: log.orders,
+      log,
+      holds: noHolds,
+      latestMs: 300,
+      lookMs: 50,
+      onProblem: (_, error) => problems.push(error),
+    });
+    erasures.start();
+    onTestFinished(() => erasures.stop());
+    const draft = await erasures.draft('subject', planted.subject, 'a request of the person', 'ann');
+    await erasures.commit(draft);
+    await expect.poll(() => problems, { timeout: 30_000 }).toHaveLength(1);
+    expect(problems[0]).toMatchObject({ name: 'MissingEncryptionKey', fingerprint });
+    expect(await erasures.find(draft.id)).toMatchObject({
+      state: 'running',
+      records: { about: 10, unreadable: 20 },
+    });
+    await set(anew);
+    await expect
+      .poll(async () => (await erasures.find(draft.id)).state, { timeout: 30_000, interval: 100 })
+      .toBe('finished');
+    expect((await log.search({ subject: erasedValue })).items).toHaveLength(30);
+    expect((await log.search({ subject: planted.subject })).items).toEqual([]);
+    await log.checkpoint();
+    expect(await verified(url, log, second)).toMatchObject({ findings: [], depth: 'content', records: 30 });
+  }, 90_000);
 
   it('the keys of a day go with the day, and shipping goes on under others', async () => {
     const url = await server().createDatabase();
