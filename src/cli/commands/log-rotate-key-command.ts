@@ -35,16 +35,16 @@ export function addRotateKey(
     )
     .addHelpText('after', '\nExamples:\n  verdict log rotate-key\n  verdict log rotate-key --rewrite\n')
     .action(async ({ database, rewrite = false }: RotateOptions) => {
-      const { hasJournal } = await import('../sources/database.js');
+      const { journalsOf } = await import('../sources/database.js');
       try {
         const named = database ?? (await readDatabase());
         if (!isPostgresUrl(named)) {
-          process.exitCode = await rotateFiles(terminal, named, rewrite);
+          process.exitCode = await rotateFiles(terminal, [named], rewrite);
           return;
         }
         const shared = await rotateShared(terminal, named, rewrite);
-        const spool = database === undefined && !rewrite ? await readDatabasePath() : undefined;
-        const own = spool !== undefined && (await hasJournal(spool)) ? await rotateFiles(terminal, spool, false) : 0;
+        const journals = database === undefined && !rewrite ? await journalsOf(await readDatabasePath()) : [];
+        const own = journals.length > 0 ? await rotateFiles(terminal, journals, false) : exitCodes.fine;
         process.exitCode = Math.max(shared, own);
       } catch (error) {
         if (error instanceof DatabaseError) throw new UsageError(`the log cannot be read: ${error.message}`);
@@ -53,14 +53,22 @@ export function addRotateKey(
     });
 }
 
-async function rotateFiles(terminal: Terminal, database: string, rewrite: boolean): Promise<number> {
+/** @param databases each with the log beside it */
+async function rotateFiles(terminal: Terminal, databases: readonly string[], rewrite: boolean): Promise<number> {
   const { rotateKeys } = await import('../sources/database.js');
-  const { changed, current, plain, failed } = await rotateKeys(database, rewrite);
-  for (const { why } of failed) terminal.print(`left as it is: ${why}`);
-  terminal.print(`${count(changed.length, 'file')} ${rewrite ? 'encrypted anew' : 'wrapped anew'}`);
-  if (current.length > 0) terminal.print(`${count(current.length, 'file')} had the newest key already`);
-  if (plain.length > 0) terminal.print(`${count(plain.length, 'file')} not encrypted`);
-  return failed.length === 0 ? exitCodes.fine : exitCodes.findings;
+  const sum = { changed: 0, current: 0, plain: 0, failed: 0 };
+  for (const database of databases) {
+    const { changed, current, plain, failed } = await rotateKeys(database, rewrite);
+    for (const { why } of failed) terminal.print(`left as it is: ${why}`);
+    sum.changed += changed.length;
+    sum.current += current.length;
+    sum.plain += plain.length;
+    sum.failed += failed.length;
+  }
+  terminal.print(`${count(sum.changed, 'file')} ${rewrite ? 'encrypted anew' : 'wrapped anew'}`);
+  if (sum.current > 0) terminal.print(`${count(sum.current, 'file')} had the newest key already`);
+  if (sum.plain > 0) terminal.print(`${count(sum.plain, 'file')} not encrypted`);
+  return sum.failed === 0 ? exitCodes.fine : exitCodes.findings;
 }
 
 async function rotateShared(terminal: Terminal, url: string, rewrite: boolean): Promise<number> {

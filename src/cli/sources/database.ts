@@ -605,11 +605,16 @@ export async function copyStores(database: string, folder: string): Promise<stri
   return copies;
 }
 
-/** Whether a journal lies beside a file. */
-export async function hasJournal(database: string): Promise<boolean> {
+/** The files beside which the journals of this machine lie: that of the service, or those of its workers, each in a folder of its number. */
+export async function journalsOf(database: string): Promise<string[]> {
   const { closedFiles, decisionLogPath } = await import('../../decision-log/sqlite/log-files.js');
-  const path = decisionLogPath(database);
-  return existsSync(path) || closedFiles(path).length > 0;
+  const folder = dirname(resolve(database));
+  const ofWorkers = existsSync(folder) ? readdirSync(folder).filter((name) => /^[1-9]\d*$/.test(name)) : [];
+  const files = [database, ...ofWorkers.map((name) => join(folder, name, basename(database)))];
+  return files.filter((file) => {
+    const path = decisionLogPath(file);
+    return existsSync(path) || (existsSync(dirname(path)) && closedFiles(path).length > 0);
+  });
 }
 
 /** Whether there is anything to copy. */
