@@ -10,7 +10,15 @@ import type { KeyedIndex } from '../keyed-index.js';
 import { DayPartitions, dayName } from './day-partitions.js';
 import { IndexJob } from './index-job.js';
 import { erasureLock } from './shared-erasure.js';
-import { type CodedText, type RowSealer, readSharedKeys, SharedKeys, textColumns, useOfKey } from './shared-keys.js';
+import {
+  beginKeyEpoch,
+  type CodedText,
+  type RowSealer,
+  readSharedKeys,
+  SharedKeys,
+  textColumns,
+  useOfKey,
+} from './shared-keys.js';
 import { TallyJob } from './shared-tally.js';
 import { vacuumTables } from './vacuum-tables.js';
 
@@ -132,7 +140,7 @@ class Rewriting {
       const table = database.table('decision_data_key');
       const retired = await client.query(`SELECT FROM ${table} WHERE retired LIMIT 1`);
       if (retired.length > 0) return;
-      await client.write(`UPDATE ${database.table('decision_writer')} SET key_epoch = key_epoch + 1`);
+      await beginKeyEpoch(this.reading(client));
       await client.write(`UPDATE ${table} SET retired = true WHERE use = 'text'`);
     });
   }

@@ -214,7 +214,7 @@ export class SharedKeys {
     const values = [day, kept];
     const keys = await client.query(`SELECT FROM ${table('decision_data_key')} WHERE ${gone} LIMIT 1`, values);
     if (keys.length === 0) return;
-    await client.write(`UPDATE ${table('decision_writer')} SET key_epoch = key_epoch + 1`);
+    await beginKeyEpoch({ client, table });
     await client.write(`DELETE FROM ${table('decision_data_key')} WHERE ${gone}`, values);
   }
 
@@ -306,6 +306,16 @@ function contextOf(writer: number, first: number): Buffer {
   context.writeUInt32BE(Math.floor(first / 2 ** 32), 4);
   context.writeUInt32BE(first % 2 ** 32, 8);
   return context;
+}
+
+/**
+ * Has all writers look for their keys again: waits for the batches that are under way, and those that come are refused until this
+ * transaction ends.
+ */
+export async function beginKeyEpoch({ client, table }: { client: PostgresClient } & Reading): Promise<void> {
+  // In one order, as all do who lock several.
+  await client.query(`SELECT FROM ${table('decision_writer')} ORDER BY writer FOR UPDATE`);
+  await client.write(`UPDATE ${table('decision_writer')} SET key_epoch = key_epoch + 1`);
 }
 
 /** What a caller hears who asks about records whose key is not there. */
