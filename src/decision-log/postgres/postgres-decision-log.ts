@@ -229,10 +229,12 @@ export class PostgresDecisionLog extends DecisionLog {
   private async checkKeys(): Promise<void> {
     const table = (name: string) => this.database.table(name);
     try {
-      await this.database.transaction(async (client) => {
-        if (this.own === undefined) await this.keys.indexOf({ client, table });
-        else await this.keys.beginShipping({ client, table });
-      });
+      if (this.own === undefined) {
+        await this.database.transaction((client) => this.keys.indexOf({ client, table }), {
+          snapshot: true,
+          readOnly: true,
+        });
+      } else await this.database.transaction((client) => this.keys.beginShipping({ client, table }));
     } catch (error) {
       if (!isAway(error)) throw error;
     }
