@@ -32,7 +32,11 @@ const proofs = {
     env: { VERDICT_TEST_LOG_SIZE: 'full' },
   },
   fleet: {
-    command: vitest('test/operations/fleet.test.ts', 'test/operations/policy-fleet.test.ts'),
+    command: vitest(
+      'test/operations/fleet.test.ts',
+      'test/operations/policy-fleet.test.ts',
+      'test/operations/candidate-fleet.test.ts',
+    ),
     env: { VERDICT_TEST_FLEET: 'full' },
   },
   postgres: { command: ['node', 'test/postgres-versions.mjs'] },

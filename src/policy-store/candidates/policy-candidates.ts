@@ -110,11 +110,15 @@ export class PolicyCandidates {
   private readonly gone = new Set<string>();
   private readonly promoting = new Set<string>();
   private readonly serving = new Map<string, number>();
+  /** Reads and writes of what candidates there are, one after another. None waits for a candidate that is being loaded. */
   private work: Promise<unknown> = Promise.resolve();
+  private loading: Promise<unknown> = Promise.resolve();
   private watch: RepositoryWatch | undefined;
   private dataWatch: RepositoryWatch | undefined;
   private timer: NodeJS.Timeout | undefined;
   private isBehind = false;
+  /** When the candidates were read last, by the monotonic clock. */
+  private readAt = Number.NEGATIVE_INFINITY;
   private isTicking = false;
   private isSuspended = false;
   private isStopped = false;
@@ -124,8 +128,11 @@ export class PolicyCandidates {
   /** The policy sets have been loaded by now. Resolves when every candidate runs here; also where the database is away. */
   async start(): Promise<void> {
     const { store, live } = this.options;
-    await this.follow().catch((error: unknown) => this.noteFailure(error));
-    this.watch = store.watch(() => this.follow());
+    await this.followAndLoad().catch((error: unknown) => this.noteFailure(error));
+    this.watch = store.watch(async () => {
+      await this.follow();
+      void this.loadMissing().catch((error: unknown) => this.noteFailure(error));
+    });
     this.dataWatch = live.store.watch(() => this.followData());
     this.timer = setInterval(() => void this.tick(), tickMs).unref();
   }
@@ -200,7 +207,7 @@ export class PolicyCandidates {
       },
       set,
     );
-    await this.follow();
+    await this.followAndLoad();
     return replaced;
   }
 
@@ -340,49 +347,68 @@ export class PolicyCandidates {
     if (running?.candidate.id === id) running.tally.keep(difference);
   }
 
-  /** Runs what is to run, and ends what is not any more. */
+  /** Learns which candidates there are, and ends those that do not run any more; those that are to run are loaded by `loadMissing`. */
   private follow(): Promise<void> {
     return this.exclusively(async () => {
+      if (this.isStopped) return;
       this.isBehind = true;
-      await this.followNow();
+      const askedAt = performance.now();
+      const all = await this.options.store.all();
+      this.all = all;
+      this.readAt = askedAt;
+      for (const [name, { candidate, loaded }] of this.running) {
+        if (this.isToRun(candidate)) continue;
+        this.running.delete(name);
+        loaded.retire();
+      }
+      this.publish();
+      const ids = new Set(all.map(({ id }) => id));
+      for (const id of this.memory.keys()) if (!ids.has(id)) this.memory.delete(id);
       this.isBehind = false;
     });
   }
 
-  private async followNow(): Promise<void> {
-    if (this.isStopped) return;
-    const all = await this.options.store.all();
-    this.all = all;
-    const wanted = new Map(all.flatMap((one) => (one.state === 'running' ? [[one.policySet, one] as const] : [])));
-    for (const [name, { candidate, loaded }] of this.running) {
-      if (wanted.get(name)?.id === candidate.id) continue;
-      this.running.delete(name);
-      loaded.retire();
-    }
-    // Before others are loaded, which takes time.
-    this.publish();
-    const ids = new Set(all.map(({ id }) => id));
-    for (const id of this.memory.keys()) if (!ids.has(id)) this.memory.delete(id);
-    let away: unknown;
-    for (const [name, candidate] of wanted) {
-      if (this.running.has(name)) continue;
-      try {
-        const loaded = await this.load(candidate);
-        if (loaded === undefined) continue;
-        const trial = trialOf(candidate, loaded.served);
-        const sawBase = this.options.policySets.served(name)?.compiled.versionOfFiles === candidate.base;
-        this.running.set(name, { candidate, loaded, trial, tally: new CandidateTally(), sawBase });
-        this.options.log.info(
-          { policySet: name, version: candidate.version, mode: candidate.mode },
-          'the candidate of a policy set runs',
-        );
-        this.publish();
-      } catch (error) {
-        if (isAway(error)) away = error;
-        else await this.holdUnloadable(candidate, error);
+  private async followAndLoad(): Promise<void> {
+    await this.follow();
+    await this.loadMissing();
+  }
+
+  private isToRun({ id }: PolicyCandidate): boolean {
+    return this.all.some((candidate) => candidate.id === id && candidate.state === 'running');
+  }
+
+  /** @throws DatabaseError while the database is away: then it is to be called again */
+  private loadMissing(): Promise<void> {
+    return this.inLoadingTurn(async () => {
+      let away: unknown;
+      for (const candidate of this.all) {
+        if (this.isStopped) return;
+        if (!this.isToRun(candidate) || this.running.has(candidate.policySet)) continue;
+        try {
+          await this.run(candidate);
+        } catch (error) {
+          if (isAway(error)) away = error;
+          // What it reads may be closed by now.
+          else if (!this.isStopped) await this.holdUnloadable(candidate, error);
+        }
       }
-    }
-    if (away !== undefined) throw away;
+      if (away === undefined) return;
+      this.isBehind = true;
+      throw away;
+    });
+  }
+
+  private async run(candidate: PolicyCandidate): Promise<void> {
+    const { policySet: name, version, base, mode } = candidate;
+    const loaded = await this.load(candidate);
+    if (loaded === undefined) return;
+    // Another one may have taken its place meanwhile.
+    if (this.isStopped || !this.isToRun(candidate)) return loaded.stop();
+    const trial = trialOf(candidate, loaded.served);
+    const sawBase = this.options.policySets.served(name)?.compiled.versionOfFiles === base;
+    this.running.set(name, { candidate, loaded, trial, tally: new CandidateTally(), sawBase });
+    this.publish();
+    this.options.log.info({ policySet: name, version, mode }, 'the candidate of a policy set runs');
   }
 
   /** Undefined where it is not there any more. Its tests were run by who set it. */
@@ -412,7 +438,7 @@ export class PolicyCandidates {
 
   /** Makes the changes of live data that the candidates do not have yet. */
   private followData(): Promise<void> {
-    return this.exclusively(async () => {
+    return this.inLoadingTurn(async () => {
       const { live } = this.options;
       if (![...this.running.values()].some(({ loaded }) => loaded.data !== undefined)) return;
       let away: unknown;
@@ -426,6 +452,10 @@ export class PolicyCandidates {
           const loaded = followed ?? (await this.load(candidate));
           if (loaded === undefined) continue;
           if (followed !== undefined) await this.keepData(candidate, loaded);
+          if (this.running.get(name) !== running) {
+            await loaded.stop();
+            continue;
+          }
           const before = running.loaded;
           running.loaded = loaded;
           running.trial = trialOf(candidate, loaded.served);
@@ -433,7 +463,7 @@ export class PolicyCandidates {
           before.retire();
         } catch (error) {
           if (isAway(error)) away = error;
-          else await this.holdUnloadable(candidate, error);
+          else if (!this.isStopped) await this.holdUnloadable(candidate, error);
         }
       }
       if (away !== undefined) throw away;
@@ -460,8 +490,12 @@ export class PolicyCandidates {
     if (this.isTicking || this.isStopped) return;
     this.isTicking = true;
     try {
-      this.suspend((this.watch?.ageMs ?? 0) > suspendedAfterMs);
-      if (this.isBehind) await this.follow();
+      const ageMs = Math.min(this.watch?.ageMs ?? 0, performance.now() - this.readAt);
+      this.suspend(ageMs > suspendedAfterMs);
+      if (this.isBehind) {
+        await this.follow();
+        void this.loadMissing().catch((error: unknown) => this.noteFailure(error));
+      }
       if (this.all.length === 0) return;
       await this.exclusively(async () => {
         for (const candidate of this.all) await this.lookAtActive(candidate);
@@ -569,6 +603,12 @@ export class PolicyCandidates {
   private noteFailure(error: unknown): void {
     // That the database is away is said elsewhere.
     if (!isAway(error)) this.options.log.error({ err: error }, 'the candidates of policy sets cannot be followed');
+  }
+
+  private inLoadingTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const result = this.loading.then(work);
+    this.loading = result.catch(() => undefined);
+    return result;
   }
 
   private exclusively<Result>(work: () => Promise<Result>): Promise<Result> {
