@@ -1,11 +1,15 @@
 /** The candidate of a policy set on SQLite: shadow and canary, gates, promotion, what is kept and who may see it. */
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { isInShare } from '../../src/policy-store/candidates/canary-share.js';
+import { SqliteCandidateStore } from '../../src/policy-store/candidates/sqlite/sqlite-candidate-store.js';
 import { type PolicyFiles, type Service, startService, writePolicies } from '../http/service.js';
 import { idModel } from '../models.js';
 import { setOf as bundled, bundleFolder, publicationOf } from '../policy-store/bundle/published.js';
+import { newKey } from '../policy-store/bundle/signing-keys.js';
 import { temporaryDirectory } from '../policy-store/folders.js';
 import { startKeyedService } from '../security/keyed-service.js';
 import { liveSets } from './live-data-sets.js';
@@ -16,7 +20,7 @@ const other = { 'model.conf': idModel, 'rules.csv': 'p, bob, doc, read\np, carl,
 const open = { maxGained: 1, maxLost: 1, maxErrors: 1 };
 
 let service: Service;
-afterEach(() => service.stop());
+afterEach(() => service.stop().catch(() => undefined));
 
 const start = async (files: PolicyFiles = setOf(base), settings: Parameters<typeof startService>[1] = {}) => {
   service = await startService(files, settings);
@@ -416,6 +420,63 @@ describe('promotion', () => {
     await send('POST', 'reload');
     expect((await send('GET', '')).body).toMatchObject({ pinned: false });
     expect(await decide('carl')).toMatchObject({ allowed: false });
+  });
+});
+
+describe('what must be signed', () => {
+  it('is a kept bundle alone: files that are sent are refused, an earlier bundle is tried and pinned', async () => {
+    const { publicPem, signing } = await newKey();
+    const folder = bundleFolder({ signing });
+    const bundleKeys = join(temporaryDirectory(), 'keys.pem');
+    writeFileSync(bundleKeys, publicPem);
+    await folder.publisher().push([publicationOf(bundled('ann', 'default'))]);
+    const spoolDir = temporaryDirectory();
+    await start(
+      {},
+      { policySource: 'bundle', bundleUrl: pathToFileURL(folder.path).href, bundleKeys, bundlePoll: '1s', spoolDir },
+    );
+    const first = (await send('GET', '')).body.version;
+    await folder.publisher().push([publicationOf(bundled('eve', 'default'))]);
+    await send('POST', 'reload');
+    const refused = await put({ files: other, mode: 'canary', subjects: 1 });
+    expect(refused).toMatchObject({ status: 400, body: { type: 'urn:verdict:problem:bundle_refused' } });
+    const set = await put({ version: first, mode: 'canary', subjects: 1, gates: open });
+    expect(set.status, JSON.stringify(set.body)).toBe(200);
+    const asked = { action: 'read', resource: 'data' };
+    expect(await decide('ann', asked)).toMatchObject({ allowed: true, candidate: 'canary', policyVersion: first });
+    expect((await send('POST', 'candidate/promote')).body).toMatchObject({ version: first, pinned: true });
+  });
+
+  it('are files in a database, too', async () => {
+    const { publicPem } = await newKey();
+    const bundleKeys = join(temporaryDirectory(), 'keys.pem');
+    writeFileSync(bundleKeys, publicPem);
+    const databaseUrl = `sqlite:${join(temporaryDirectory(), 'verdict.sqlite')}`;
+    await start({}, { policySource: 'database', databaseUrl });
+    await send('PUT', '', { files: base });
+    await service.stop();
+    await start({}, { policySource: 'database', databaseUrl, bundleKeys });
+    const refused = await put({ files: other, mode: 'shadow' });
+    expect(refused).toMatchObject({ status: 400, body: { type: 'urn:verdict:problem:bundle_refused' } });
+  });
+});
+
+describe('with a key of encryption', () => {
+  it('differences are shown, and not written to the database', async () => {
+    const folder = temporaryDirectory();
+    const databaseUrl = `sqlite:${join(folder, 'verdict.sqlite')}`;
+    await start(setOf(base), { databaseUrl, encryptionKey: randomBytes(32).toString('base64') });
+    await put({ files: other, mode: 'shadow', gates: open });
+    await decide('bob');
+    await decide('ann');
+    const found = await compared(2);
+    expect(found.differences).toMatchObject([{ kind: 'lost', request: { subject: { id: 'ann' } } }]);
+    await service.stop();
+    const kept = await SqliteCandidateStore.open(join(folder, 'verdict.sqlite'));
+    const [candidate] = await kept.all();
+    expect(await kept.differences(candidate!)).toEqual([]);
+    expect((await kept.count(candidate!, new Map())).get('lost')).toBe(1);
+    await kept.close();
   });
 });
 
