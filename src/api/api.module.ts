@@ -131,7 +131,7 @@ export class ApiModule implements OnModuleInit {
     registerDecideRoutes(fastify, this.pdp, limits, this.gate);
     registerPolicyWriting(fastify, this.policySets, this.writing, limits, this.gate);
     registerAccessReviewRoutes(fastify, this.policySets, limits);
-    registerCandidateRoutes(fastify, this.candidates, this.policySets, limits);
+    registerCandidateRoutes(fastify, this.candidates, this.policySets, audit, limits);
     registerSimulations(fastify, this.policySets, this.simulations, limits, audit);
     registerLiveDataRoutes(fastify, this.policySets, this.data, limits);
     registerSessionRoutes(fastify, { sessions, audit, secure: isSecure(config) });

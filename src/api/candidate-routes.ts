@@ -3,6 +3,7 @@
  * is larger than the bodies that controllers take.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { AuditLog } from '../audit/audit-log.js';
 import { VerdictError } from '../errors.js';
 import type { HttpLimits } from '../http/http-limits.js';
 import { invalidRequest, Validation } from '../http/json-schema.js';
@@ -25,6 +26,7 @@ export function registerCandidateRoutes(
   fastify: FastifyInstance,
   candidates: PolicyCandidates,
   policySets: PolicyStore,
+  audit: Pick<AuditLog, 'note'>,
   limits: HttpLimits,
 ): void {
   const validation = new Validation([CandidateRequest, CandidateGatesRequest], limits, 'refuse');
@@ -87,7 +89,15 @@ export function registerCandidateRoutes(
         refusals: ['policy_set_not_found', 'candidate_not_found'],
       },
     },
-    handler: answer,
+    handler: async (request) => {
+      const { caller, ip: address, id: requestId, method, params, url } = request;
+      const found = await answer(request);
+      if (found.differences !== undefined) {
+        const who = { actor: caller.name, method: caller.method, address, requestId };
+        audit.note({ type: 'decisions_read', ...who, policySet: params.set, detail: `${method} ${url}` });
+      }
+      return found;
+    },
   });
   fastify.post<{ Params: SetParams }>(`${path}/promote`, {
     config: {

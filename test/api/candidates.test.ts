@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { AuditLog } from '../../src/audit/audit-log.js';
 import { isInShare } from '../../src/policy-store/candidates/canary-share.js';
 import { SqliteCandidateStore } from '../../src/policy-store/candidates/sqlite/sqlite-candidate-store.js';
 import { type PolicyFiles, type Service, startService, writePolicies } from '../http/service.js';
@@ -128,7 +129,8 @@ describe('a shadow', () => {
     const { items } = (await service.get('/v1/audit-events?policySet=default')).body;
     const types = items.map(({ type }: { type: string }) => type).filter((type: string) => /candidate/.test(type));
     expect(types).toEqual(['held', 'changed', 'held', 'set'].map((step) => `policy_candidate_${step}`));
-    expect(items[0]).toMatchObject({
+    const held = items.find(({ type }: { type: string }) => type === 'policy_candidate_held');
+    expect(held).toMatchObject({
       actor: 'verdict',
       detail: expect.stringMatching(/^errors: \d of \d compared decisions err/),
     });
@@ -203,8 +205,9 @@ describe('a canary', () => {
   });
 
   it('answers batches, AuthZEN and gateways alike: one version for each subject', async () => {
-    await start();
-    await put({ files: everybody, mode: 'canary', subjects: 0.5, gates: open });
+    const gateway = { 'policy-set.yaml': 'gateway: { identity: { header: X-User, proxies: [anonymous] } }\n' };
+    await start(setOf({ ...base, ...gateway }));
+    await put({ files: { ...everybody, ...gateway }, mode: 'canary', subjects: 0.5, gates: open });
     const asked = subjects.slice(0, 50);
     const expected = asked.map((id) => (isInShare('default', undefined, id, 0.5) ? 'canary' : undefined));
     expect(new Set(expected).size).toBe(2);
@@ -222,6 +225,17 @@ describe('a canary', () => {
       decision: true,
       context: { candidate: 'canary' },
     });
+    for (const [n, user] of asked.slice(0, 10).entries()) {
+      const headers = {
+        'x-forwarded-method': 'GET',
+        'x-forwarded-uri': '/x',
+        'x-forwarded-host': 'shop.example',
+        'x-user': user,
+      };
+      const forwarded = await service.get('/v1/gateway/forward-auth', headers);
+      const record = await service.log.find(String(forwarded.headers['x-verdict-decision-id']));
+      expect(record?.candidate).toBe(typed[n]);
+    }
   });
 
   it('answers a subject whose type only the entities say as the one whose type is said', async () => {
@@ -562,6 +576,8 @@ describe('scopes', () => {
     expect((await as('reader', 'GET')).json()).not.toHaveProperty('differences');
     expect((await as('auditor', 'GET')).json()).toHaveProperty('differences', []);
     expect((await as('other', 'GET')).statusCode).toBe(404);
+    const { items } = await service.app.get(AuditLog).search({ type: 'decisions_read' });
+    expect(items).toMatchObject([{ actor: 'auditor', policySet: 'invoices', detail: `GET ${url}` }]);
     expect((await as('reader', 'POST', `${url}/promote`, {})).statusCode).toBe(403);
     expect((await as('reader', 'DELETE')).statusCode).toBe(403);
     expect((await as('writer', 'DELETE')).statusCode).toBe(204);
