@@ -5,6 +5,7 @@
  *     VERDICT_TEST_FLEET=full    # 100,000 subjects
  */
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { postgresForTests } from '../database/postgres/databases.js';
 import { hasPostgres } from '../database/postgres/postgres-server.js';
@@ -173,5 +174,43 @@ describe.skipIf(!hasPostgres)('a candidate of a fleet (skipped where PostgreSQL 
         ).toBe(true);
       }
     }
+  });
+
+  /** What a shadow adds to the time of answers is printed: on a machine with other work it says nothing. */
+  it.runIf(isFull)('answers as fast beside a shadow', async () => {
+    const { services } = await start();
+    const windowMs = Number(process.env.VERDICT_TEST_WINDOW_MS ?? 10_000);
+    const took = { alone: [] as number[], shadowed: [] as number[] };
+    const measure = async (into: number[]) => {
+      const until = performance.now() + windowMs;
+      const clients = services.flatMap((service) => [service, service]);
+      await Promise.all(
+        clients.map(async (service) => {
+          for (let n = 0; performance.now() < until; n++) {
+            const began = performance.now();
+            await service.post('/v1/decide', { subject: subjects[n % 1_000], action: 'read', resource: 'doc' });
+            into.push(performance.now() - began);
+            // Below what the machine can do: at its limit any work of any process makes answers wait.
+            await delay(10);
+          }
+        }),
+      );
+    };
+    await measure([]);
+    for (let round = 0; round < 6; round++) {
+      await measure(took.alone);
+      await services[0]!.send('PUT', path, { files: everybody, mode: 'shadow', gates: open });
+      await everywhere(services, async (service) => (await service.get(path)).status === 200);
+      await measure(took.shadowed);
+      await services[0]!.send('DELETE', path);
+    }
+    const at = (all: number[], share: number) => all.toSorted((a, b) => a - b)[Math.floor(all.length * share)]!;
+    for (const share of [0.5, 0.99]) {
+      const [alone, shadowed] = [at(took.alone, share), at(took.shadowed, share)];
+      console.log(
+        `p${share * 100}: ${alone.toFixed(2)} ms alone, ${shadowed.toFixed(2)} ms beside a shadow, ${(shadowed / alone).toFixed(3)}`,
+      );
+    }
+    expect(took.shadowed.length).toBeGreaterThan(1_000);
   });
 });
