@@ -51,7 +51,7 @@ declare module 'fastify' {
     readonly declaredRoutes: readonly DeclaredRoute[];
   }
   interface FastifyRequest {
-    /** Set by a call that changes what is served: the versions before and after, for the audit event; or more than the route says. */
+    /** Set by a call that changes what is served: the versions before and after, for the audit event; or more than the route says. `detail` goes behind the URL. */
     servedVersions:
       | {
           readonly fromVersion?: string;
@@ -90,6 +90,8 @@ export interface DeclaredRoute {
   readonly method: string;
   readonly url: string;
   readonly access: Access;
+  /** The type of the audit event that a success leaves. */
+  readonly audit: AuditEventType | undefined;
   readonly operation: Operation | undefined;
 }
 
@@ -102,12 +104,12 @@ export function requireAccess(fastify: FastifyInstance): void {
   const routes: DeclaredRoute[] = [];
   fastify.decorate('declaredRoutes', routes);
   fastify.addHook('onRoute', (route: RouteOptions) => {
-    const { access, operation } = route.config ?? {};
+    const { access, audit, operation } = route.config ?? {};
     if (access === undefined) {
       throw new Error(
         `the route ${String(route.method)} ${route.url} does not say who may call it; see http/access.ts`,
       );
     }
-    for (const method of [route.method].flat()) routes.push({ method, url: route.url, access, operation });
+    for (const method of [route.method].flat()) routes.push({ method, url: route.url, access, audit, operation });
   });
 }

@@ -68,15 +68,17 @@ export class Gate {
     if (reply.statusCode >= 400) return;
     const { caller, ip: address, id: requestId, method, url } = request;
     const { set } = request.params as { set?: string };
-    const { policySet = set } = request.query as { policySet?: string };
+    // What the path names was changed; a query may say anything.
+    const { policySet } = set === undefined ? (request.query as { policySet?: string }) : { policySet: set };
+    const { detail, ...served } = request.servedVersions ?? {};
     const event = {
       type,
       actor: caller.name,
       method: caller.method,
       address,
       ...(typeof policySet === 'string' && { policySet }),
-      detail: `${method} ${url}`,
-      ...request.servedVersions,
+      detail: detail === undefined ? `${method} ${url}` : `${method} ${url}: ${detail}`,
+      ...served,
       requestId,
     };
     if (method === 'GET' || method === 'HEAD') this.options.audit.note(event);

@@ -324,7 +324,7 @@ describe('a canary', () => {
       body: { type: 'urn:verdict:problem:candidate_not_found' },
     });
     const { items } = (await service.get('/v1/audit-events?type=policy_candidate_ended')).body;
-    expect(items).toMatchObject([{ detail: 'it was dropped' }]);
+    expect(items).toMatchObject([{ detail: 'DELETE /v1/policy-sets/default/candidate: it was dropped' }]);
   });
 
   it('follows live data, and replays on them', async () => {
@@ -375,7 +375,11 @@ describe('promotion', () => {
     expect(versions).toContain(set.version);
     const { items } = (await service.get('/v1/audit-events?type=policy_candidate_promoted')).body;
     expect(items).toMatchObject([
-      { fromVersion: set.activeVersion, toVersion: set.version, detail: 'it was a shadow' },
+      {
+        fromVersion: set.activeVersion,
+        toVersion: set.version,
+        detail: expect.stringMatching(/^POST .*\/candidate\/promote: it was a shadow$/),
+      },
     ]);
     writePolicies(join(service.directory, 'policies'), setOf({ ...base, 'rules.csv': 'p, eve, doc, read\n' }));
     await send('POST', 'reload');
