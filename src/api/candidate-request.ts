@@ -23,7 +23,9 @@ export class CandidateGatesRequest {
   @Share(`Highest share of those that were allowed and are denied; ${defaultGates.maxLost} by default.`)
   readonly maxLost?: number;
 
-  @Share(`Highest share of those that err and did not; ${defaultGates.maxErrors} by default.`)
+  @Share(
+    `Highest share of the candidate's decisions that err where those of the active version do not; ${defaultGates.maxErrors} by default.`,
+  )
   readonly maxErrors?: number;
 
   @Optional()
@@ -40,7 +42,7 @@ export class CandidateGatesRequest {
   @Min(1)
   @Max(1_000_000_000)
   @JSONSchema({
-    description: `How many decisions are compared before a share counts; ${defaultGates.minCompared} by default. A highest share of 0 counts from the first.`,
+    description: `How many decisions are compared, or made by the candidate, before a share of them counts; ${defaultGates.minCompared} by default. A highest share of 0 counts from the first.`,
   })
   readonly minCompared?: number;
 }
@@ -63,7 +65,9 @@ export class CandidateRequest {
   })
   readonly mode!: 'shadow' | 'canary';
 
-  @Share('Share of the decisions that are compared; 1 by default. Of a canary, of those that it answers.')
+  @Share(
+    'Share of the decisions that are compared; 1 by default. Of a canary, of those that it answers, and more than 0.',
+  )
   readonly sample?: number;
 
   @Share('Share of the subjects that a canary answers: the same ones on every replica. A canary must have one.')

@@ -160,6 +160,9 @@ function contentOf(name: string, { version, files }: CandidateRequest): TriedCon
 function settingsOf({ mode, sample = 1, subjects, gates = {} }: CandidateRequest): CandidateSettings {
   if (mode === 'canary' && subjects === undefined) throw invalid('/subjects', 'a canary must have "subjects"');
   if (mode === 'shadow' && subjects !== undefined) throw invalid('/subjects', 'a shadow answers for no "subjects"');
+  if (mode === 'canary' && sample === 0) {
+    throw invalid('/sample', 'of the answers of a canary some must be compared: "sample" must be more than 0');
+  }
   return { mode, sample, subjects: subjects ?? 0, gates: { ...defaultGates, ...gates } };
 }
 

@@ -25,7 +25,7 @@ export function addCandidateMetrics(registry: Registry, candidates: PolicyCandid
   );
   counter(
     'verdict_candidate_differences_total',
-    'Compared decisions in which the candidate differs: gained, lost, errors, obligations, or slow (longer than its gate).',
+    'Decisions in which the candidate differs from the active version: gained, lost, errors, obligations, or slow (longer than its gate).',
     ['gained', 'lost', 'errors', 'obligations', 'slow'],
   );
   new Counter({

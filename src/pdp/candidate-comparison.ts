@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { EngineDecision } from '../core/decision.js';
 import type { DecisionRequest, Json } from '../core/request.js';
 import { isInShare, subjectTypeOf } from '../policy-store/candidates/canary-share.js';
-import type { CandidateCount, CandidateDifference, ComparedDecision } from '../policy-store/candidates/candidate.js';
+import type { ComparedDecision, DifferenceKind } from '../policy-store/candidates/candidate.js';
 import type { PolicyCandidates } from '../policy-store/candidates/policy-candidates.js';
 import { isFor, type Trial, type Trials } from '../policy-store/candidates/trial.js';
 import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
@@ -26,12 +26,23 @@ export interface AnsweredQuestion {
   /** The clock that the decision saw, in milliseconds since 1970. */
   readonly now: number;
   readonly decision: EngineDecision;
-  readonly durationUs: number;
 }
 
-interface Waiting extends AnsweredQuestion {
+/** A decision of a canary. */
+export interface CanaryAnswer extends AnsweredQuestion {
+  /** What the active version decides; undefined where the canary did not err, and nobody knows it yet. */
+  readonly byActive: EngineDecision | undefined;
+  readonly tookMs: number;
+  /** False where the active version answered in its place. */
+  readonly isAnswered: boolean;
+}
+
+interface Compared extends Pick<AnsweredQuestion, 'request' | 'now'> {
   readonly trial: Trial;
   readonly active: ServedPolicySet;
+}
+
+interface Waiting extends AnsweredQuestion, Compared {
   /** Whether the candidate gave the answer, as a canary. */
   readonly isByCandidate: boolean;
   readonly text: number;
@@ -69,21 +80,45 @@ export class CandidateComparison {
     return isInShare(active.name, subjectTypeOf(active, request), id, subjects) ? trial.served : active;
   }
 
-  /** Takes note of an answer that is about to leave. Returns at once. */
-  observe(trials: Trials, active: ServedPolicySet, chosen: ServedPolicySet, answered: AnsweredQuestion): void {
+  /** Takes note of an answer of the active version that is about to leave. Returns at once. */
+  observe(trials: Trials, active: ServedPolicySet, answered: AnsweredQuestion): void {
     const trial = trials.get(active.name);
-    if (trial === undefined || !isFor(trial, active)) return;
-    const isByCandidate = chosen === trial.served;
-    if (isByCandidate) this.candidates.add(trial, 'answered');
     // Of a canary only those are compared whom it answers: the others are a shadow's.
-    else if (trial.candidate.mode === 'canary') return;
-    if (Math.random() >= trial.candidate.sample) return;
-    const text = textOf(answered.request);
-    if (this.isStopped || this.waiting.length >= mostWaiting || this.waitingText + text > mostText) {
+    if (trial === undefined || trial.candidate.mode === 'canary' || !isFor(trial, active)) return;
+    if (isInSample(trial)) this.enqueue({ ...answered, trial, active, isByCandidate: false });
+  }
+
+  /**
+   * Takes note of a decision that a canary has made. Its errors and its time are counted of each, whatever the sample is and
+   * however many wait: a canary must not go on unseen while there is no time to compare. Returns at once.
+   */
+  observeCanary(trials: Trials, active: ServedPolicySet, answered: CanaryAnswer): void {
+    const trial = trials.get(active.name)!;
+    const { byActive, decision, isAnswered, tookMs } = answered;
+    if (isAnswered) this.candidates.add(trial, 'answered');
+    this.noteTime(trial, tookMs);
+    if (byActive !== undefined && errsAlone(byActive, decision)) {
+      this.noteDifference('errors', { ...answered, trial, active }, byActive, decision);
+    }
+    if (!isInSample(trial)) return;
+    if (byActive === undefined) this.enqueue({ ...answered, trial, active, isByCandidate: true });
+    else this.noteCompared({ ...answered, trial, active }, byActive, decision);
+  }
+
+  /** The newest say most of what goes on now, so the oldest give way. */
+  private enqueue(answered: Omit<Waiting, 'text'>): void {
+    const { trial, request } = answered;
+    const text = textOf(request);
+    if (this.isStopped || text > mostText) {
       this.candidates.add(trial, 'skipped');
       return;
     }
-    this.waiting.push({ ...answered, trial, active, isByCandidate, text });
+    while (this.waiting.length >= mostWaiting || this.waitingText + text > mostText) {
+      const oldest = this.waiting.shift()!;
+      this.waitingText -= oldest.text;
+      this.candidates.add(oldest.trial, 'skipped');
+    }
+    this.waiting.push({ ...answered, text });
     this.waitingText += text;
     this.comparing ??= this.compareAll();
   }
@@ -124,42 +159,60 @@ export class CandidateComparison {
 
   private async compareOne(answered: Waiting): Promise<void> {
     const { trial, active, request, now, isByCandidate } = answered;
-    const { candidate } = trial;
     try {
       const began = performance.now();
       const evaluate = isByCandidate ? active.evaluate : trial.evaluate;
       const decided = evaluate(request, { now, explain: 'none' });
       const other = decided instanceof Promise ? await decided : decided;
-      const tookMs = isByCandidate ? answered.durationUs / 1_000 : performance.now() - began;
-      const [before, after] = isByCandidate ? [other, answered.decision] : [answered.decision, other];
-      this.candidates.add(trial, 'compared');
-      this.candidates.add(trial, 'timed');
-      if (tookMs > candidate.gates.maxLatencyMs) this.candidates.add(trial, 'slow');
-      for (const kind of differencesOf(before, after)) {
-        this.candidates.add(trial, kind);
-        if (answered.text > mostKeptText) continue;
-        this.candidates.keep(trial, {
-          kind,
-          clock: now,
-          request: trial.served.mask(active.mask(request)),
-          active: sideOf(active, before),
-          candidate: sideOf(trial.served, after),
-        });
+      if (isByCandidate) {
+        this.noteCompared(answered, other, answered.decision);
+        return;
       }
+      this.noteTime(trial, performance.now() - began);
+      if (errsAlone(answered.decision, other)) this.noteDifference('errors', answered, answered.decision, other);
+      this.noteCompared(answered, answered.decision, other);
     } catch {
       // No policy file can cause this; a thread of stock Casbin can end.
       this.candidates.add(trial, 'skipped');
     }
   }
+
+  private noteTime(trial: Trial, tookMs: number): void {
+    this.candidates.add(trial, 'timed');
+    if (tookMs > trial.candidate.gates.maxLatencyMs) this.candidates.add(trial, 'slow');
+  }
+
+  /** Errors are noted where they are seen: of a canary also where nothing is compared. */
+  private noteCompared(about: Compared, before: EngineDecision, after: EngineDecision): void {
+    this.candidates.add(about.trial, 'compared');
+    if (before.decision !== after.decision) {
+      this.noteDifference(after.decision === 'allow' ? 'gained' : 'lost', about, before, after);
+    } else if (!isSame(before.obligations, after.obligations)) {
+      this.noteDifference('obligations', about, before, after);
+    }
+  }
+
+  private noteDifference(kind: DifferenceKind, about: Compared, before: EngineDecision, after: EngineDecision): void {
+    const { trial, active, request, now: clock } = about;
+    this.candidates.add(trial, kind);
+    if (textOf(request) > mostKeptText) return;
+    this.candidates.keep(trial, {
+      kind,
+      clock,
+      request: trial.served.mask(active.mask(request)),
+      active: sideOf(active, before),
+      candidate: sideOf(trial.served, after),
+    });
+  }
 }
 
-type Difference = CandidateDifference['kind'] & CandidateCount;
+function isInSample({ candidate: { sample } }: Trial): boolean {
+  return Math.random() < sample;
+}
 
-/** How a candidate's decision differs. An error that the active version has, too, is not the candidate's. */
-function* differencesOf(active: EngineDecision, candidate: EngineDecision): Generator<Difference> {
-  if (active.decision !== candidate.decision) yield candidate.decision === 'allow' ? 'gained' : 'lost';
-  else if (!isSame(active.obligations, candidate.obligations)) yield 'obligations';
-  if (candidate.errors.length > 0 && active.errors.length === 0) yield 'errors';
+/** An error that the active version has, too, is not the candidate's. */
+function errsAlone(active: EngineDecision, candidate: EngineDecision): boolean {
+  return candidate.errors.length > 0 && active.errors.length === 0;
 }
 
 function isSame(a: readonly Json[], b: readonly Json[]): boolean {

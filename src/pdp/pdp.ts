@@ -15,7 +15,7 @@ import type { DecisionRecorder } from './decision-recorder.js';
 import type { BatchDemands } from './demand.js';
 import type { FreshSets } from './fresh-sets.js';
 import type { Asker, Explain, Question } from './question.js';
-import { refuseUnacceptable } from './unacceptable.js';
+import { isUnacceptable, refuseUnacceptable } from './unacceptable.js';
 
 /** Most questions of a batch in one turn: as many records as one commit takes. */
 const turnQuestions = 128;
@@ -164,15 +164,38 @@ export class Pdp {
     const inquiry = inquire(active, question, asker);
     const { request, now } = inquiry;
     const set = trials === undefined ? active : this.comparison.choose(trials, active, question, request);
-    const evaluated = set.evaluate(request, inquiry);
+    if (set !== active) return this.answerAsCanary(active, set, trials!, inquiry, asker);
+    const evaluated = active.evaluate(request, inquiry);
     const decision = evaluated instanceof Promise ? await evaluated : evaluated;
-    refuseUnacceptable(set, decision);
-    const concluded = this.conclude(set, inquiry, decision, asker);
-    if (trials !== undefined) {
-      const { durationUs } = concluded.record;
-      this.comparison.observe(trials, active, set, { request, now, decision, durationUs });
-    }
-    return concluded;
+    refuseUnacceptable(active, decision);
+    if (trials !== undefined) this.comparison.observe(trials, active, { request, now, decision });
+    return this.conclude(active, inquiry, decision, asker);
+  }
+
+  /**
+   * Where a canary errs the active version decides, too, at once: whether the error is the canary's alone must be known of
+   * every answer, and the active version answers what the canary would refuse to answer.
+   *
+   * @throws VerdictError
+   */
+  private async answerAsCanary(
+    active: ServedPolicySet,
+    canary: ServedPolicySet,
+    trials: Trials,
+    inquiry: Inquiry,
+    asker: Asker,
+  ): Promise<{ record: NewDecisionRecord; answer: DecisionAnswer }> {
+    const { request, now } = inquiry;
+    const began = performance.now();
+    const evaluated = canary.evaluate(request, inquiry);
+    const decision = evaluated instanceof Promise ? await evaluated : evaluated;
+    const tookMs = performance.now() - began;
+    const isAnswered = !isUnacceptable(canary, decision);
+    const byActive = decision.errors.length === 0 ? undefined : await active.evaluate(request, inquiry);
+    this.comparison.observeCanary(trials, active, { request, now, decision, byActive, tookMs, isAnswered });
+    if (isAnswered || byActive === undefined) return this.conclude(canary, inquiry, decision, asker);
+    refuseUnacceptable(active, byActive);
+    return this.conclude(active, inquiry, byActive, asker);
   }
 
   private conclude(

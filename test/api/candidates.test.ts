@@ -132,7 +132,7 @@ describe('a shadow', () => {
     const held = items.find(({ type }: { type: string }) => type === 'policy_candidate_held');
     expect(held).toMatchObject({
       actor: 'verdict',
-      detail: expect.stringMatching(/^errors: \d of \d compared decisions err/),
+      detail: expect.stringMatching(/^errors: \d of \d decisions of the candidate err/),
     });
     expect((await service.get('/metrics')).body).toContain(
       'verdict_candidate_running{policy_set="default",mode="shadow"} 0',
@@ -294,6 +294,71 @@ describe('a canary', () => {
     });
     for (const subject of subjects.slice(0, 10)) await decide(subject);
     expect(await until((body) => body.state === 'withdrawn')).toMatchObject({ reason: 'latency' });
+  });
+
+  it('is withdrawn by its errors and its time, also where next to nothing is compared', async () => {
+    await start();
+    const erring = { ...base, 'model.conf': idModel.replace('m = ', 'm = r.sub.age > 18 && ') };
+    const gates = { ...open, maxErrors: 0.1, minCompared: 20 };
+    for (const [asked, reason] of [
+      [{ files: erring, gates }, 'errors'],
+      [{ files: everybody, gates: { ...gates, maxLatencyMs: 0.001 } }, 'latency'],
+    ] as const) {
+      const set = await put({ ...asked, mode: 'canary', subjects: 1, sample: 1e-9 });
+      expect(set.status, JSON.stringify(set.body)).toBe(200);
+      for (let n = 0; n < 30; n++) await decide('ann');
+      const withdrawn = await until((body) => body.state === 'withdrawn');
+      expect(withdrawn).toMatchObject({ reason, counts: { compared: 0, gained: 0, lost: 0 } });
+    }
+    expect((await decide('ann')).candidate).toBeUndefined();
+  });
+
+  it('is not blamed for errors that the active version has, too', async () => {
+    const erring = { ...base, 'model.conf': idModel.replace('m = ', 'm = r.sub.age > 18 && ') };
+    await start(setOf(erring));
+    const files = { ...erring, 'rules.csv': `${base['rules.csv']}p, carl, doc, read\n` };
+    const gates = { maxGained: 0, maxLost: 0, maxErrors: 0 };
+    await put({ files, mode: 'canary', subjects: 1, gates });
+    expect(await decide('ann')).toMatchObject({ candidate: 'canary', errors: [{ code: 'missing_attribute' }] });
+    const found = await compared(1);
+    expect(found).toMatchObject({ state: 'running', counts: { errors: 0, answered: 1 } });
+  });
+
+  it('lets the active version answer what its schema would reject, and is withdrawn for it', async () => {
+    await start();
+    const schema =
+      'subject:\n  user:\n    type: object\n    properties: { age: { type: integer } }\n    required: [age]\n';
+    const files = { ...base, 'policy-set.yaml': 'schema: { requests: reject }\n', 'schema.yaml': schema };
+    const gates = { ...open, maxErrors: 0.5, minCompared: 2 };
+    const set = await put({ files, mode: 'canary', subjects: 1, gates });
+    expect(set.status, JSON.stringify(set.body)).toBe(200);
+    const active = set.body.activeVersion;
+    const ask = async (id: string, attributes: object) =>
+      await decide('', { subject: { type: 'user', id, attributes } });
+    expect(await ask('ann', { age: 7 })).toMatchObject({ allowed: true, candidate: 'canary' });
+    const answer = await ask('ann', {});
+    expect(answer).toMatchObject({ allowed: true, policyVersion: active, errors: [] });
+    expect(answer).not.toHaveProperty('candidate');
+    const record = (await service.get(`/v1/decisions/${answer.decisionId}`)).body;
+    expect(record).toMatchObject({ policyVersion: active, decision: 'allow' });
+    expect(record).not.toHaveProperty('candidate');
+    const { decisions } = (
+      await service.post('/v1/decide/batch', {
+        requests: [{ subject: { type: 'user', id: 'bob' }, action: 'read', resource: 'doc' }],
+      })
+    ).body;
+    expect(decisions).toMatchObject([{ allowed: true, policyVersion: active }]);
+    const withdrawn = await until((body) => body.state === 'withdrawn');
+    expect(withdrawn).toMatchObject({ reason: 'errors', counts: { errors: 2, lost: 2, answered: 1 } });
+    expect(withdrawn.detail).toMatch(/^2 of 3 decisions of the candidate err/);
+    const kinds = withdrawn.differences.map(({ kind }: { kind: string }) => kind);
+    expect(kinds.sort()).toEqual(['errors', 'errors', 'lost', 'lost']);
+    // What both reject is refused as ever.
+    await service.stop();
+    await start(setOf(files));
+    await put({ files: { ...files, 'rules.csv': 'p, bob, doc, read\n' }, mode: 'canary', subjects: 1, gates: open });
+    expect(await ask('ann', {})).toMatchObject({ status: 400, type: 'urn:verdict:problem:invalid_request' });
+    expect((await send('GET', 'candidate')).body.counts).toMatchObject({ errors: 0, answered: 0 });
   });
 
   it('is withdrawn when another version serves, at once for requests', async () => {
@@ -507,6 +572,7 @@ describe('what is asked for wrongly', () => {
     ['a canary without a share', { mode: 'canary', files: other }, 400, '/subjects'],
     ['a shadow with one', { mode: 'shadow', subjects: 0.1, files: other }, 400, '/subjects'],
     ['a share beyond 1', { mode: 'canary', subjects: 1.1, files: other }, 400, '/subjects'],
+    ['a canary of which nothing is compared', { mode: 'canary', subjects: 1, sample: 0, files: other }, 400, '/sample'],
     ['a sample below 0', { mode: 'shadow', sample: -0.1, files: other }, 400, '/sample'],
     ['a gate that there is not', { mode: 'shadow', files: other, gates: { gains: 0 } }, 400, '/gates/gains'],
     ['a gate that is no number', { mode: 'shadow', files: other, gates: { maxLost: '0' } }, 400, '/gates/maxLost'],

@@ -12,11 +12,11 @@ export interface CandidateGates {
   readonly maxGained: number;
   /** Highest share of those that were allowed and are denied. */
   readonly maxLost: number;
-  /** Highest share of those that err, and did not. */
+  /** Highest share of the candidate's evaluations that err where the active version does not. */
   readonly maxErrors: number;
   /** At most one evaluation of the candidate in a hundred may take longer, in milliseconds. */
   readonly maxLatencyMs: number;
-  /** How many decisions are compared before a share counts. A highest share of 0 counts from the first. */
+  /** How many decisions are compared, or made by the candidate, before a share of them counts. A highest share of 0 counts from the first. */
   readonly minCompared: number;
 }
 
@@ -76,7 +76,10 @@ export interface PolicyCandidate extends CandidateId, CandidateSettings {
   readonly detail?: string | undefined;
 }
 
-/** What is counted of a candidate. */
+/**
+ * What is counted of a candidate. `timed`: the evaluations whose time and errors are known, which are all of a canary's and
+ * those of a shadow that are compared. `gained`, `lost` and `obligations` are of `compared`, `errors` and `slow` of `timed`.
+ */
 export const candidateCounts = [
   'compared',
   'gained',
@@ -129,13 +132,13 @@ export function passedGate(
 ): { readonly reason: CandidateReason; readonly detail: string } | undefined {
   const isBeyond = (n: number, of: number, most: number) => n > most * of && (most === 0 || of >= minCompared);
   const shares = [
-    ['gained', 'were denied and are allowed', maxGained],
-    ['lost', 'were allowed and are denied', maxLost],
-    ['errors', 'err and did not', maxErrors],
+    ['gained', 'compared', 'compared decisions were denied and are allowed', maxGained],
+    ['lost', 'compared', 'compared decisions were allowed and are denied', maxLost],
+    ['errors', 'timed', 'decisions of the candidate err and did not', maxErrors],
   ] as const;
-  for (const [reason, words, most] of shares) {
-    if (!isBeyond(counts[reason], counts.compared, most)) continue;
-    const detail = `${counts[reason]} of ${counts.compared} compared decisions ${words}; a share of ${most} is allowed`;
+  for (const [reason, of, words, most] of shares) {
+    if (!isBeyond(counts[reason], counts[of], most)) continue;
+    const detail = `${counts[reason]} of ${counts[of]} ${words}; a share of ${most} is allowed`;
     return { reason, detail };
   }
   if (!isBeyond(counts.slow, counts.timed, slowShare)) return undefined;
