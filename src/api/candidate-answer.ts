@@ -9,6 +9,7 @@ import {
   type CandidateReason,
   type CandidateState,
   candidateReasons,
+  candidateStates,
   type DifferenceKind,
   differenceKinds,
 } from '../policy-store/candidates/candidate.js';
@@ -108,8 +109,9 @@ export class CandidateAnswer {
   @Decimal({ optional: true, description: 'Share of the subjects that a canary answers.' })
   readonly subjects?: number;
 
-  @OneOf(['running', 'held', 'withdrawn'], {
-    description: '`held`: a shadow that decides nothing any more. `withdrawn`: a canary that answers nobody any more.',
+  @OneOf(candidateStates, {
+    description:
+      '`promoting`: it runs on while it is put in force. `held`: a shadow that decides nothing any more. `withdrawn`: a canary that answers nobody any more.',
   })
   readonly state!: CandidateState;
 

@@ -138,7 +138,7 @@ export function registerCandidateRoutes(
         tag: 'policy sets',
         summary: 'End the candidate of a policy set; what serves stays',
         answers: { 204: { description: 'Nothing of it is evaluated any more.' } },
-        refusals: ['policy_set_not_found', 'candidate_not_found'],
+        refusals: ['policy_set_not_found', 'candidate_not_found', 'conflict'],
       },
     },
     handler: async (request, reply) => {

@@ -1,5 +1,5 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
-import type { CandidateCount } from '../policy-store/candidates/candidate.js';
+import { type CandidateCount, isRun } from '../policy-store/candidates/candidate.js';
 import type { PolicyCandidates } from '../policy-store/candidates/policy-candidates.js';
 
 /** What candidates of policy sets do on this replica. */
@@ -46,8 +46,8 @@ export function addCandidateMetrics(registry: Registry, candidates: PolicyCandid
     registers,
     collect() {
       this.reset();
-      for (const { policySet, mode, state } of candidates.known) {
-        this.set({ policy_set: policySet, mode }, state === 'running' ? 1 : 0);
+      for (const candidate of candidates.known) {
+        this.set({ policy_set: candidate.policySet, mode: candidate.mode }, isRun(candidate) ? 1 : 0);
       }
     },
   });

@@ -2,6 +2,14 @@ import type { PolicyProblem } from '../core/problem.js';
 import type { Semantics } from '../core/semantics.js';
 import type { PolicySetFiles } from './policy-set-files.js';
 
+/** What a rollback may take the place of: between the wish and the change another version may have come to serve. */
+export interface ExpectedServing {
+  /** The revision that is to serve; undefined where the source gives none. */
+  readonly revision: number | undefined;
+  /** Called when nothing else can change what serves on this replica. Throws where another version serves by then. */
+  readonly require: () => void;
+}
+
 /** A set as its source has it now. */
 export interface OfferedSet {
   readonly set: PolicySetFiles;
@@ -115,9 +123,10 @@ export abstract class PolicySource {
    * Resolves when that was told. A source without it leaves rollbacks to the store.
    *
    * @param by who wants it
-   * @throws VerdictError `policy_set_not_found`
+   * @param expected what it may take the place of; by default anything
+   * @throws VerdictError `policy_set_not_found`, `precondition_failed` and what `expected.require` throws
    */
-  rollback?(name: string, version: string, by: string): Promise<void>;
+  rollback?(name: string, version: string, by: string, expected?: ExpectedServing): Promise<void>;
 
   /**
    * Tells what other replicas rolled back to, for a source that does not hear of it otherwise. Resolves when that was handled.

@@ -9,7 +9,7 @@ import { type ChangedLoadedSet, claimed, type LoadedPolicySet } from './load-pol
 import { fileRole, type PolicyFile } from './policy-set-files.js';
 import type { PolicySetStatus } from './policy-set-status.js';
 import { type Entry, PolicySetTable } from './policy-set-table.js';
-import { ageOf, type OfferedSet, type SourceSink } from './policy-source.js';
+import { ageOf, type ExpectedServing, type OfferedSet, type SourceSink } from './policy-source.js';
 import type { PolicyStoreOptions } from './policy-store-options.js';
 import type { ServedPolicySet } from './served-policy-set.js';
 import { SetLoader } from './set-loader.js';
@@ -219,18 +219,21 @@ export class PolicyStore {
    * version ends an earlier rollback.
    *
    * @param by who wants it
-   * @throws VerdictError `policy_set_not_found`, `policy_version_not_found`, `policy_version_invalid`
+   * @param expected what it may take the place of; by default anything
+   * @throws VerdictError `policy_set_not_found`, `policy_version_not_found`, `policy_version_invalid`,
+   *   `precondition_failed` and what `expected.require` throws
    */
-  async rollback(name: string, version: string, by: string): Promise<PolicySetStatus> {
+  async rollback(name: string, version: string, by: string, expected?: ExpectedServing): Promise<PolicySetStatus> {
     const { source } = this.options;
     const { files, data } = await this.rolledBackTo(name, version, by);
     if (source.rollback !== undefined) {
-      await source.rollback(name, files, by);
+      await source.rollback(name, files, by, expected);
       if (data) await this.followData();
       return this.sets.status(name);
     }
     return this.exclusively(async () => {
       const entry = this.sets.get(name);
+      expected?.require();
       const { sourceVersion } = entry;
       const pinnedOver = sourceVersion === files ? undefined : (sourceVersion ?? '');
       await this.service.serve(entry, await this.loadFiles(entry, files), pinnedOver);

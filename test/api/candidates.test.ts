@@ -5,8 +5,10 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { AuditLog } from '../../src/audit/audit-log.js';
+import { PolicyArchive } from '../../src/policy-store/archive/policy-archive.js';
 import { isInShare } from '../../src/policy-store/candidates/canary-share.js';
 import { SqliteCandidateStore } from '../../src/policy-store/candidates/sqlite/sqlite-candidate-store.js';
+import { DatabaseSource } from '../../src/policy-store/database/database-source.js';
 import { type PolicyFiles, type Service, startService, writePolicies } from '../http/service.js';
 import { idModel } from '../models.js';
 import { setOf as bundled, bundleFolder, publicationOf } from '../policy-store/bundle/published.js';
@@ -428,6 +430,18 @@ describe('a canary', () => {
 });
 
 describe('promotion', () => {
+  /** Does something while a promotion is on its way: when the files of the candidate are put into the archive. */
+  function meanwhile<Result>(work: () => Promise<Result>): Promise<Result> {
+    const archive = service.app.get(PolicyArchive);
+    const { keep } = archive;
+    return new Promise((resolve, reject) => {
+      vi.spyOn(archive, 'keep').mockImplementationOnce(async (...args) => {
+        await work().then(resolve, reject);
+        return keep.apply(archive, args);
+      });
+    });
+  }
+
   it('pins over a directory until the folder changes', async () => {
     await start();
     const { body: set } = await put({ files: other, mode: 'shadow', gates: open });
@@ -489,6 +503,80 @@ describe('promotion', () => {
     expect(await put({ version: first, mode: 'canary', subjects: 1, gates: open })).toMatchObject({ status: 200 });
     expect(await decide('ann')).toMatchObject({ allowed: true, policyVersion: first });
     expect((await send('POST', 'candidate/promote')).body).toMatchObject({ version: first, revision: 3, pinned: true });
+  });
+
+  it('is that of one caller, whom nobody interrupts', async () => {
+    await start();
+    const { body: set } = await put({ files: other, mode: 'shadow', gates: open });
+    const met = meanwhile(async () => ({
+      state: (await send('GET', 'candidate')).body.state,
+      promoted: await send('POST', 'candidate/promote'),
+      dropped: await send('DELETE', 'candidate'),
+      put: await put({ files: other, mode: 'canary', subjects: 1 }),
+    }));
+    expect(await send('POST', 'candidate/promote')).toMatchObject({ status: 200, body: { version: set.version } });
+    expect(await met).toMatchObject({
+      state: 'promoting',
+      promoted: { status: 409, body: { type: 'urn:verdict:problem:candidate_not_running' } },
+      dropped: { status: 409, body: { type: 'urn:verdict:problem:conflict' } },
+      put: { status: 409, body: { type: 'urn:verdict:problem:conflict' } },
+    });
+    expect((await send('GET', 'candidate')).status).toBe(404);
+    const { items } = (await service.get('/v1/audit-events?type=policy_candidate_promoted')).body;
+    expect(items).toHaveLength(1);
+  });
+
+  it('does not go over a version that came meanwhile, whatever the source', async () => {
+    const hotfix = { ...base, 'rules.csv': 'p, eve, doc, read\n' };
+    await start();
+    await put({ files: other, mode: 'shadow', gates: open });
+    const came = meanwhile(async () => {
+      writePolicies(join(service.directory, 'policies'), setOf(hotfix));
+      await send('POST', 'reload');
+    });
+    expect(await send('POST', 'candidate/promote')).toMatchObject({ status: 409 });
+    await came;
+    expect((await send('GET', '')).body).toMatchObject({ pinned: false });
+    expect(await decide('eve')).toMatchObject({ allowed: true });
+    expect((await until(({ state }) => state !== 'running')).reason).toBe('active_version_changed');
+    await service.stop();
+
+    const folder = bundleFolder();
+    await folder.publisher().push([publicationOf(bundled('ann', 'default'))]);
+    await start({}, { policySource: 'bundle', bundleUrl: pathToFileURL(folder.path).href, bundlePoll: '1h' });
+    await put({ files: other, mode: 'shadow', gates: open });
+    const published = meanwhile(async () => {
+      await folder.publisher().push([publicationOf(bundled('eve', 'default'))]);
+      await send('POST', 'reload');
+    });
+    expect(await send('POST', 'candidate/promote')).toMatchObject({ status: 409 });
+    await published;
+    expect((await send('GET', '')).body).toMatchObject({ pinned: false });
+    expect(await decide('eve', { resource: 'data' })).toMatchObject({ allowed: true });
+    await service.stop();
+
+    await start({}, { policySource: 'database' });
+    await send('PUT', '', { files: base });
+    const first = (await send('GET', '')).body.version;
+    const write = (files: object) =>
+      service.app.inject({
+        ...{ method: 'PUT', url: '/v1/policy-sets/default', payload: JSON.stringify({ files }) },
+        headers: { 'content-type': 'application/json', 'if-match': '*' },
+      });
+    await write({ ...base, 'rules.csv': 'p, dan, doc, read\n' });
+    await put({ version: first, mode: 'shadow', gates: open });
+    const { rollback } = DatabaseSource.prototype;
+    vi.spyOn(DatabaseSource.prototype, 'rollback').mockImplementationOnce(async function (
+      this: DatabaseSource,
+      ...args
+    ) {
+      // Another replica writes, and this one has not heard of it.
+      args[3]!.require();
+      await write(hotfix);
+      return rollback.apply(this, [args[0], args[1], args[2], { ...args[3]!, require: () => undefined }]);
+    });
+    expect(await send('POST', 'candidate/promote')).toMatchObject({ status: 412 });
+    expect(await decide('eve')).toMatchObject({ allowed: true, revision: 3 });
   });
 
   it('pins over a bundle until another one is published', async () => {

@@ -6,7 +6,7 @@ import { policySetNotFound, VerdictError } from '../../errors.js';
 import { atOnce } from '../../turns/at-once.js';
 import { Confirmation } from '../confirmation.js';
 import { type PolicySetFiles, versionOf } from '../policy-set-files.js';
-import { PolicySource, type SourceSink } from '../policy-source.js';
+import { type ExpectedServing, PolicySource, type SourceSink } from '../policy-source.js';
 import { defaultSourceLimits, type SourceLimits } from '../source-limits.js';
 import { digestOfArchive, type OpenedBundle, packBundle } from './bundle.js';
 import { BundleError } from './bundle-error.js';
@@ -153,12 +153,15 @@ export class BundleSource extends PolicySource {
    *
    * @throws VerdictError `policy_set_not_found`, `policy_version_invalid`, `database_unavailable`
    */
-  override async rollback(name: string, version: string, by: string): Promise<void> {
+  override async rollback(name: string, version: string, by: string, expected?: ExpectedServing): Promise<void> {
     const keys = await this.options.keys?.current().catch((error: unknown) => {
       throw error instanceof BundleError ? new VerdictError('policy_version_invalid', `${error.message}.`) : error;
     });
     // It does not wait for a look, which may wait for a server.
-    await this.inTurn(() => this.rollbackNow(name, version, by, keys));
+    await this.inTurn(() => {
+      expected?.require();
+      return this.rollbackNow(name, version, by, keys);
+    });
     await this.save();
   }
 

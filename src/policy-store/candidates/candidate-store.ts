@@ -4,7 +4,6 @@ import type {
   CandidateDifference,
   CandidateId,
   CandidateReason,
-  CandidateState,
   DifferenceKind,
   PolicyCandidate,
 } from './candidate.js';
@@ -28,27 +27,46 @@ export abstract class CandidateStore {
   abstract files(id: CandidateId): Promise<PolicySetFiles | undefined>;
 
   /**
-   * Puts a candidate in the place of the set's candidate, with no counts and no differences.
-   *
-   * @returns whether there was one
+   * Puts a candidate in the place of the set's candidate, with no counts and no differences. One that is being promoted
+   * (`isTaken`) stays, and nothing is put.
    */
-  abstract put(candidate: PolicyCandidate, set: PolicySetFiles): Promise<boolean>;
+  abstract put(candidate: PolicyCandidate, set: PolicySetFiles): Promise<'set' | 'replaced' | 'promoting'>;
 
   /**
-   * Holds or withdraws a candidate that runs.
+   * Takes a candidate that runs, to promote it: until `finish`, `release` or for `promotionMs` nobody else holds, removes or
+   * replaces it.
+   *
+   * @param at milliseconds since 1970
+   * @returns whether this call did it
+   */
+  abstract take(id: CandidateId, at: number): Promise<boolean>;
+
+  /** Gives back a candidate that was taken and could not be promoted. */
+  abstract release(id: CandidateId, at: number): Promise<void>;
+
+  /** Removes a candidate that was taken and is in force. */
+  abstract finish(id: CandidateId): Promise<void>;
+
+  /**
+   * Holds or withdraws a candidate that runs and is not being promoted.
    *
    * @param at milliseconds since 1970
    * @returns whether this call did it
    */
   abstract settle(
     id: CandidateId,
-    state: Exclude<CandidateState, 'running'>,
+    state: 'held' | 'withdrawn',
     why: { readonly reason: CandidateReason; readonly detail: string },
     at: number,
   ): Promise<boolean>;
 
-  /** Removes a candidate with all that was counted and kept of it. @returns whether this call did it */
-  abstract remove(id: CandidateId): Promise<boolean>;
+  /**
+   * Removes a candidate that is not being promoted, with all that was counted and kept of it.
+   *
+   * @param at milliseconds since 1970
+   * @returns whether this call did it
+   */
+  abstract remove(id: CandidateId, at: number): Promise<boolean>;
 
   /** Adds to what is counted. @returns all that is counted, of all replicas */
   abstract count(id: CandidateId, added: ReadonlyMap<string, number>): Promise<ReadonlyMap<string, number>>;

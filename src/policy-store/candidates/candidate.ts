@@ -37,8 +37,15 @@ export interface CandidateSettings {
   readonly gates: CandidateGates;
 }
 
-/** `held`: a shadow that decides nothing any more. `withdrawn`: a canary that answers nobody any more. */
-export type CandidateState = 'running' | 'held' | 'withdrawn';
+/**
+ * `promoting`: it goes on running while it is put in force. `held`: a shadow that decides nothing any more. `withdrawn`: a canary
+ * that answers nobody any more.
+ */
+export const candidateStates = ['running', 'promoting', 'held', 'withdrawn'] as const;
+export type CandidateState = (typeof candidateStates)[number];
+
+/** How long a promotion has a candidate for itself, in milliseconds: a replica that died in the middle holds it no longer. */
+export const promotionMs = 60_000;
 
 /** Why a candidate was held or withdrawn. */
 export const candidateReasons = [
@@ -119,6 +126,15 @@ export interface CandidateDifference {
 
 /** Most differences of a kind that are kept, the first of each subject, action and resource. */
 export const keptDifferences = 100;
+
+export function isRun({ state }: PolicyCandidate): boolean {
+  return state === 'running' || state === 'promoting';
+}
+
+/** Whether nobody but who promotes it may change it. */
+export function isTaken({ state, since }: Pick<PolicyCandidate, 'state' | 'since'>, at: number): boolean {
+  return state === 'promoting' && since > at - promotionMs;
+}
 
 export function countsOf(given: ReadonlyMap<string, number>): CandidateCounts {
   const all = candidateCounts.map((count) => [count, given.get(count) ?? 0] as const);

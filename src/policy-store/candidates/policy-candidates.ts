@@ -26,6 +26,8 @@ import {
   candidateCounts,
   countsOf,
   type DifferenceKind,
+  isRun,
+  isTaken,
   type PolicyCandidate,
   passedGate,
 } from './candidate.js';
@@ -84,8 +86,6 @@ const suspendedAfterMs = 3_000;
  * candidate before it has read the files that it is for. In milliseconds.
  */
 const strangeMs = 10_000;
-/** How long a candidate that serves is left to who promotes it, in milliseconds. */
-const promotionMs = 3_000;
 /** Most candidates that are checked, or wait for it, as of sets that are written. */
 const checkLimits = { pieces: 9, piecesOfCaller: 4 };
 
@@ -108,8 +108,6 @@ export class PolicyCandidates {
   private readonly memory = new Map<string, CandidateDifference[]>();
   private readonly checks = new OneAtATime(checkLimits);
   private readonly gone = new Set<string>();
-  private readonly promoting = new Set<string>();
-  private readonly serving = new Map<string, number>();
   /** Reads and writes of what candidates there are, one after another. None waits for a candidate that is being loaded. */
   private work: Promise<unknown> = Promise.resolve();
   private loading: Promise<unknown> = Promise.resolve();
@@ -173,7 +171,8 @@ export class PolicyCandidates {
    *
    * @returns whether it took the place of another one
    * @throws VerdictError `policy_set_not_found`, `policy_set_unavailable`, `policy_set_invalid` with every problem,
-   *   `policy_version_not_found`, `bundle_refused`, `conflict` for what serves already, `policy_writes_in_progress`
+   *   `policy_version_not_found`, `bundle_refused`, `conflict` for what serves already and while the one before it is being
+   *   promoted, `policy_writes_in_progress`
    */
   set(name: string, content: TriedContent, settings: CandidateSettings, { by }: SetNote): Promise<boolean> {
     if (!this.checks.hasRoomFor(by)) {
@@ -200,15 +199,16 @@ export class PolicyCandidates {
     if (origin === 'files') await archive.keep(set, at, undefined, settings.mode === 'canary' ? 'alone' : 'base');
     const id = randomBytes(12).toString('hex');
     const { mode, sample, subjects, gates } = settings;
-    const replaced = await store.put(
+    const outcome = await store.put(
       {
         ...{ policySet: name, id, version, semantics, origin, base, mode, sample, subjects, gates },
         ...{ setBy: by, setAt: at, state: 'running', since: at },
       },
       set,
     );
+    if (outcome === 'promoting') throw beingPromoted(name);
     await this.followAndLoad();
-    return replaced;
+    return outcome === 'replaced';
   }
 
   /** The files, with the tests of today where an earlier version has none of its own. */
@@ -277,18 +277,24 @@ export class PolicyCandidates {
   /**
    * Ends the candidate of a set. What serves stays.
    *
-   * @throws VerdictError `policy_set_not_found`, `candidate_not_found`
+   * @throws VerdictError `policy_set_not_found`, `candidate_not_found`, `conflict` while it is being promoted
    */
   async drop(name: string): Promise<PolicyCandidate> {
     const { candidate } = await this.find(name);
-    if (!(await this.options.store.remove(candidate))) throw candidateNotFound(name);
+    const at = Date.now();
+    if (isTaken(candidate, at)) throw beingPromoted(name);
+    if (!(await this.options.store.remove(candidate, at))) {
+      const now = (await this.options.store.all()).find(({ policySet }) => policySet === name);
+      throw now?.id === candidate.id ? beingPromoted(name) : candidateNotFound(name);
+    }
     await this.follow();
     return candidate;
   }
 
   /**
    * Has the candidate serve on every replica: written in place of the set's files where the database is their source, or else
-   * pinned over them as by a rollback. With that it has ended.
+   * pinned over them as by a rollback. With that it has ended. It is taken first, so that nobody ends, replaces or promotes it
+   * meanwhile, and it goes over no other version than the one that it is a candidate for.
    *
    * @param by who wants it
    * @throws VerdictError `policy_set_not_found`, `candidate_not_found`, `candidate_not_running`, `policy_set_unavailable`,
@@ -298,24 +304,27 @@ export class PolicyCandidates {
     const { policySets, store } = this.options;
     const { candidate } = await this.find(name);
     const { base, detail, state } = candidate;
-    if (state !== 'running') throw notRunning(name, `it was ${state}: ${detail}`);
-    const active = policySets.resolve(name);
-    if (active.compiled.versionOfFiles !== base) throw notRunning(name, `${base} does not serve any more`);
-    this.promoting.add(candidate.id);
+    if (isTaken(candidate, Date.now())) throw notRunning(name, 'it is being promoted');
+    if (!isRun(candidate)) throw notRunning(name, `it was ${state}: ${detail}`);
+    if (!(await store.take(candidate, Date.now()))) throw notRunning(name, 'somebody else has changed it a moment ago');
     try {
-      await this.putInForce(candidate, active.revision, by);
-      await store.remove(candidate);
-      await this.follow();
-    } finally {
-      this.promoting.delete(candidate.id);
+      // What serves by now: it may have become another version before the candidate was taken.
+      const { compiled, revision } = policySets.resolve(name);
+      if (compiled.versionOfFiles !== base) throw notRunning(name, `${base} does not serve any more`);
+      await this.putInForce(candidate, revision, by);
+    } catch (error) {
+      await store.release(candidate, Date.now()).catch((failure: unknown) => this.noteFailure(failure));
+      throw error;
     }
+    await store.finish(candidate);
+    await this.follow();
     return candidate;
   }
 
   /** @param revision of what serves */
   private async putInForce(candidate: PolicyCandidate, revision: number | undefined, by: string): Promise<void> {
     const { archive, policySets, source, store, writing } = this.options;
-    const { policySet: name, version, origin } = candidate;
+    const { policySet: name, version, origin, base } = candidate;
     if (origin === 'files') {
       const set = await store.files(candidate);
       if (set === undefined) throw candidateNotFound(name);
@@ -326,7 +335,14 @@ export class PolicyCandidates {
       await archive.keep(set, Date.now(), undefined, 'alone');
       await source.adopt?.(set);
     }
-    await policySets.rollback(name, version, by);
+    await policySets.rollback(name, version, by, {
+      revision,
+      require: () => {
+        if (policySets.served(name)?.compiled.versionOfFiles !== base) {
+          throw notRunning(name, `${base} does not serve any more`);
+        }
+      },
+    });
   }
 
   /** Counts what happened with a candidate. Returns at once; what is counted is written a moment later. */
@@ -374,7 +390,7 @@ export class PolicyCandidates {
   }
 
   private isToRun({ id }: PolicyCandidate): boolean {
-    return this.all.some((candidate) => candidate.id === id && candidate.state === 'running');
+    return this.all.some((candidate) => candidate.id === id && isRun(candidate));
   }
 
   /** @throws DatabaseError while the database is away: then it is to be called again */
@@ -519,19 +535,14 @@ export class PolicyCandidates {
 
   /** Ends a candidate that serves or whose set is gone, and holds one for the place of another version than serves. */
   private async lookAtActive(candidate: PolicyCandidate): Promise<void> {
-    const { policySet: name, id, version, base, state } = candidate;
+    const { policySet: name, id, version, base } = candidate;
+    if (isTaken(candidate, Date.now())) return;
     if (this.gone.has(name)) return this.end(candidate, 'the policy set was removed');
     const active = this.options.policySets.served(name)?.compiled.versionOfFiles;
-    if (active === undefined || this.promoting.has(id)) return;
-    if (active !== version) this.serving.delete(id);
-    else {
-      const since = this.serving.get(id) ?? performance.now();
-      this.serving.set(id, since);
-      if (performance.now() - since >= promotionMs) await this.end(candidate, 'its version serves');
-      return;
-    }
+    if (active === undefined) return;
+    if (active === version) return this.end(candidate, 'its version serves');
     const running = this.running.get(name);
-    if (running === undefined || state !== 'running' || running.candidate.id !== id) return;
+    if (running === undefined || !isRun(candidate) || running.candidate.id !== id) return;
     if (active === base) {
       running.sawBase = true;
       running.otherSince = undefined;
@@ -544,8 +555,7 @@ export class PolicyCandidates {
 
   private async end(candidate: PolicyCandidate, detail: string): Promise<void> {
     const { policySet, version, base } = candidate;
-    this.serving.delete(candidate.id);
-    if (!(await this.options.store.remove(candidate))) return;
+    if (!(await this.options.store.remove(candidate, Date.now()))) return;
     await this.note('policy_candidate_ended', { policySet, fromVersion: version, toVersion: base, detail });
     void this.follow().catch((error: unknown) => this.noteFailure(error));
   }
@@ -620,6 +630,10 @@ export class PolicyCandidates {
 
 function candidateNotFound(name: string): VerdictError {
   return new VerdictError('candidate_not_found', `The policy set "${name}" has no candidate.`);
+}
+
+function beingPromoted(name: string): VerdictError {
+  return new VerdictError('conflict', `The candidate of "${name}" is being promoted; ask again when that is done.`);
 }
 
 function notRunning(name: string, why: string): VerdictError {

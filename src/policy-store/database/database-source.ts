@@ -4,7 +4,7 @@ import { isAway } from '../../database/database-error.js';
 import type { PolicyArchive } from '../archive/policy-archive.js';
 import { Confirmation } from '../confirmation.js';
 import type { PolicySetFiles } from '../policy-set-files.js';
-import { ageOf, PolicySource, type SourceSink } from '../policy-source.js';
+import { ageOf, type ExpectedServing, PolicySource, type SourceSink } from '../policy-source.js';
 import { problemOfSet } from '../set-file-problems.js';
 import type { SpoolCopy } from '../spool-copy.js';
 import type { CopiedContent } from './policies-copy.js';
@@ -94,8 +94,9 @@ export class DatabaseSource extends PolicySource {
     await this.looking;
   }
 
-  override async rollback(name: string, version: string, by: string): Promise<void> {
-    await this.options.repository.pin(name, version, { by, at: Date.now() });
+  override async rollback(name: string, version: string, by: string, expected?: ExpectedServing): Promise<void> {
+    expected?.require();
+    await this.options.repository.pin(name, version, { expected: expected?.revision ?? 'any', by, at: Date.now() });
     await this.look();
   }
 

@@ -54,6 +54,9 @@ export interface RepositoryWatch {
   end(): void;
 }
 
+/** A pin goes over anything, unless the writer says over what. */
+export type PinNote = Omit<ChangeNote, 'expected'> & { readonly expected?: Expected };
+
 /**
  * The policy sets that were written into the database, each with the revision of its last change. Changes of different
  * writers are made one after another.
@@ -87,9 +90,9 @@ export abstract class PolicyRepository {
    * Wants an earlier version served in place of the set's files; `undefined`, or the version of its files: these again.
    *
    * @returns the revision that the set has now
-   * @throws VerdictError `policy_set_not_found`
+   * @throws VerdictError `policy_set_not_found`, `precondition_failed`
    */
-  abstract pin(name: string, version: string | undefined, note: Omit<ChangeNote, 'expected'>): Promise<number>;
+  abstract pin(name: string, version: string | undefined, note: PinNote): Promise<number>;
 
   /**
    * Removes a set. Its last revision is remembered.

@@ -5,6 +5,7 @@ import {
   defaultGates,
   keptDifferences,
   type PolicyCandidate,
+  promotionMs,
 } from '../../../src/policy-store/candidates/candidate.js';
 import type { CandidateStore, NewDifference } from '../../../src/policy-store/candidates/candidate-store.js';
 import type { PolicySetFiles } from '../../../src/policy-store/policy-set-files.js';
@@ -40,11 +41,11 @@ export function describeCandidateStore(name: string, prepare: () => { open(): Pr
     afterEach(() => store.close());
 
     it('has one a set, with its files and tests, and says whether it took the place of another one', async () => {
-      expect(await store.put(candidate('a'), set)).toBe(false);
+      expect(await store.put(candidate('a'), set)).toBe('set');
       expect(await store.put(candidate('o', { policySet: 'orders', mode: 'shadow' }), { ...set, name: 'orders' })).toBe(
-        false,
+        'set',
       );
-      expect(await store.put(candidate('b', { version: 'sha256:c' }), set)).toBe(true);
+      expect(await store.put(candidate('b', { version: 'sha256:c' }), set)).toBe('replaced');
       expect(await store.all()).toEqual([
         candidate('b', { version: 'sha256:c' }),
         candidate('o', { policySet: 'orders', mode: 'shadow' }),
@@ -68,6 +69,43 @@ export function describeCandidateStore(name: string, prepare: () => { open(): Pr
       const [found] = await store.all();
       expect(found).toMatchObject({ state: 'withdrawn', reason: 'lost', setAt: 1_000 });
       expect(await store.settle(candidate('other'), 'held', why, 2_000)).toBe(false);
+    });
+
+    it('gives one that runs to one promotion, and to nobody else until that gives it back, ends or took too long', async () => {
+      await store.put(candidate('a'), set);
+      const taken = await Promise.all([store.take(candidate('a'), 2_000), store.take(candidate('a'), 2_000)]);
+      expect(taken.filter(Boolean)).toHaveLength(1);
+      expect(await store.all()).toMatchObject([{ id: 'a', state: 'promoting', since: 2_000 }]);
+      const why = { reason: 'lost', detail: '7 of 100' } as const;
+      const late = 2_000 + promotionMs;
+      expect(await store.settle(candidate('a'), 'withdrawn', why, late - 1)).toBe(false);
+      expect(await store.remove(candidate('a'), late - 1)).toBe(false);
+      expect(await store.put(candidate('b', { setAt: late - 1 }), set)).toBe('promoting');
+      expect(await store.take(candidate('a'), late - 1)).toBe(false);
+      await store.release(candidate('a'), 3_000);
+      expect(await store.all()).toMatchObject([{ id: 'a', state: 'running', since: 3_000 }]);
+      expect(await store.take(candidate('a'), 4_000)).toBe(true);
+      expect(await store.take(candidate('a'), 4_000 + promotionMs)).toBe(true);
+      await store.finish(candidate('a'));
+      expect(await store.all()).toEqual([]);
+      for (const end of [
+        () => store.settle(candidate('a'), 'withdrawn', why, late),
+        () => store.remove(candidate('a'), late),
+        async () => (await store.put(candidate('b', { setAt: late }), set)) === 'replaced',
+      ]) {
+        await store.put(candidate('a'), set);
+        await store.take(candidate('a'), 2_000);
+        expect(await end()).toBe(true);
+      }
+    });
+
+    it('gives none to a promotion that was held, or is another one', async () => {
+      await store.put(candidate('a'), set);
+      expect(await store.take(candidate('b'), 2_000)).toBe(false);
+      await store.settle(candidate('a'), 'held', { reason: 'lost', detail: '7 of 100' }, 2_000);
+      expect(await store.take(candidate('a'), 3_000)).toBe(false);
+      await store.release(candidate('a'), 4_000);
+      expect(await store.all()).toMatchObject([{ state: 'held', since: 2_000 }]);
     });
 
     it('adds counts up, and forgets them with the candidate; what comes late for another one is dropped', async () => {
@@ -121,9 +159,9 @@ export function describeCandidateStore(name: string, prepare: () => { open(): Pr
       await store.put(candidate('a'), set);
       await store.count(candidate('a'), new Map([['compared', 2]]));
       await store.keep(candidate('a'), difference('x'));
-      expect(await store.remove(candidate('b'))).toBe(false);
-      expect(await store.remove(candidate('a'))).toBe(true);
-      expect(await store.remove(candidate('a'))).toBe(false);
+      expect(await store.remove(candidate('b'), 2_000)).toBe(false);
+      expect(await store.remove(candidate('a'), 2_000)).toBe(true);
+      expect(await store.remove(candidate('a'), 2_000)).toBe(false);
       expect(await store.all()).toEqual([]);
       expect(await store.differences(candidate('a'))).toEqual([]);
     });
@@ -144,7 +182,7 @@ export function describeCandidateStore(name: string, prepare: () => { open(): Pr
       };
       await change(store.put(candidate('a'), set));
       await change(store.settle(candidate('a'), 'held', { reason: 'errors', detail: 'x' }, 1));
-      await change(store.remove(candidate('a')));
+      await change(store.remove(candidate('a'), 2_000));
       watch.end();
     });
   });

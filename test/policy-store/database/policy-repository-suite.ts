@@ -111,7 +111,9 @@ export function describePolicyRepository(database: string, make: () => { open():
       expect(await repository.write(bobs, note(3))).toBe(4);
       expect((await repository.heads())[0]?.pinned).toBeUndefined();
       expect(await repository.pin('acl', versionOf(alices.files), by)).toBe(5);
-      expect(await repository.pin('acl', versionOf(bobs.files), by)).toBe(6);
+      const refused = repository.pin('acl', versionOf(bobs.files), { ...by, expected: 4 });
+      await expect(refused).rejects.toMatchObject({ code: 'precondition_failed' });
+      expect(await repository.pin('acl', versionOf(bobs.files), { ...by, expected: 5 })).toBe(6);
       expect((await repository.heads())[0]?.pinned).toBeUndefined();
       await expect(repository.pin('other', undefined, by)).rejects.toMatchObject({ code: 'policy_set_not_found' });
     });

@@ -12,6 +12,7 @@ import {
   type DifferenceKind,
   keptDifferences,
   type PolicyCandidate,
+  promotionMs,
 } from '../candidate.js';
 import { CandidateStore, type NewDifference } from '../candidate-store.js';
 import {
@@ -23,6 +24,9 @@ import {
   valuesOfCandidate,
 } from '../stored-candidate.js';
 import { candidateTables } from './migrations/1764900000000-candidates.js';
+
+/** That a candidate runs, and nobody has it to promote it. */
+const free = `(state = 'running' OR (state = 'promoting' AND since <= $4))`;
 
 /** The candidates of all replicas, in PostgreSQL. */
 export class PostgresCandidateStore extends CandidateStore {
@@ -73,17 +77,46 @@ export class PostgresCandidateStore extends CandidateStore {
     return row && unpackFiles(policySet, row.content);
   }
 
-  async put(candidate: PolicyCandidate, set: PolicySetFiles): Promise<boolean> {
+  async put(candidate: PolicyCandidate, set: PolicySetFiles): Promise<'set' | 'replaced' | 'promoting'> {
     const { content } = await packFiles(set);
+    const { policySet, setAt } = candidate;
     return this.change(async (client) => {
-      const before = await this.clear(client, 'policy_set = $1', [candidate.policySet]);
+      const taken = await client.query(
+        `SELECT 1 FROM ${this.table} WHERE policy_set = $1 AND state = 'promoting' AND since > $2`,
+        [policySet, setAt - promotionMs],
+      );
+      if (taken.length > 0) return 'promoting';
+      const before = await this.clear(client, 'policy_set = $1', [policySet]);
       await client.query(
         `INSERT INTO ${this.table} (${candidateColumns}, content)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
         [...valuesOfCandidate(candidate), content],
       );
-      return before;
+      return before ? 'replaced' : 'set';
     });
+  }
+
+  take({ policySet, id }: CandidateId, at: number): Promise<boolean> {
+    return this.change(async (client) => {
+      const rows = await client.query(
+        `UPDATE ${this.table} SET state = 'promoting', since = $1 WHERE policy_set = $2 AND id = $3 AND ${free} RETURNING id`,
+        [at, policySet, id, at - promotionMs],
+      );
+      return rows.length > 0;
+    });
+  }
+
+  release({ policySet, id }: CandidateId, at: number): Promise<void> {
+    return this.change(async (client) => {
+      await client.query(
+        `UPDATE ${this.table} SET state = 'running', since = $1 WHERE policy_set = $2 AND id = $3 AND state = 'promoting'`,
+        [at, policySet, id],
+      );
+    });
+  }
+
+  async finish({ policySet, id }: CandidateId): Promise<void> {
+    await this.change((client) => this.clear(client, 'policy_set = $1 AND id = $2', [policySet, id]));
   }
 
   settle(
@@ -91,19 +124,22 @@ export class PostgresCandidateStore extends CandidateStore {
   ): Promise<boolean> {
     return this.change(async (client) => {
       const rows = await client.query(
-        `UPDATE ${this.table} SET state = $1, reason = $2, detail = $3, since = $4
-         WHERE policy_set = $5 AND id = $6 AND state = 'running' RETURNING id`,
-        [state, reason, detail, at, policySet, id],
+        `UPDATE ${this.table} SET state = $5, reason = $6, detail = $7, since = $1
+         WHERE policy_set = $2 AND id = $3 AND ${free} RETURNING id`,
+        [at, policySet, id, at - promotionMs, state, reason, detail],
       );
       return rows.length > 0;
     });
   }
 
-  remove({ policySet, id }: CandidateId): Promise<boolean> {
-    return this.change((client) => this.clear(client, 'policy_set = $1 AND id = $2', [policySet, id]));
+  remove({ policySet, id }: CandidateId, at: number): Promise<boolean> {
+    const isFree = `(state <> 'promoting' OR since <= $3)`;
+    return this.change((client) =>
+      this.clear(client, `policy_set = $1 AND id = $2 AND ${isFree}`, [policySet, id, at - promotionMs]),
+    );
   }
 
-  private async clear(client: PostgresClient, where: string, values: readonly string[]): Promise<boolean> {
+  private async clear(client: PostgresClient, where: string, values: readonly (string | number)[]): Promise<boolean> {
     const rows = await client.query<{ policy_set: string }>(
       `DELETE FROM ${this.table} WHERE ${where} RETURNING policy_set`,
       values,

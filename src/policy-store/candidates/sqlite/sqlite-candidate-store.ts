@@ -9,6 +9,7 @@ import {
   type DifferenceKind,
   keptDifferences,
   type PolicyCandidate,
+  promotionMs,
 } from '../candidate.js';
 import { CandidateStore, type NewDifference } from '../candidate-store.js';
 import {
@@ -56,37 +57,79 @@ export class SqliteCandidateStore extends CandidateStore {
     return row && unpackFiles(policySet, row.content);
   }
 
-  async put(candidate: PolicyCandidate, set: PolicySetFiles): Promise<boolean> {
+  async put(candidate: PolicyCandidate, set: PolicySetFiles): Promise<'set' | 'replaced' | 'promoting'> {
     const { content } = await packFiles(set);
+    const { policySet, setAt } = candidate;
     return this.changed(async () => {
-      const before = await this.clear(candidate.policySet);
+      if (await this.isThere('policy_set = ? AND NOT', [policySet], setAt)) return 'promoting';
+      const before = await this.clear(policySet);
       await this.connection.query(
         `INSERT INTO policy_candidate (${candidateColumns}, content) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
         [...valuesOfCandidate(candidate), content],
       );
-      return before;
+      return before ? 'replaced' : 'set';
     });
+  }
+
+  take({ policySet, id }: CandidateId, at: number): Promise<boolean> {
+    return this.changed(async () => {
+      const isFree = await this.isThere(
+        `policy_set = ? AND id = ? AND state IN ('running', 'promoting') AND`,
+        [policySet, id],
+        at,
+      );
+      if (isFree) await this.setState({ policySet, id }, 'promoting', at);
+      return isFree;
+    });
+  }
+
+  release(id: CandidateId, at: number): Promise<void> {
+    return this.changed(() => this.setState(id, 'running', at));
+  }
+
+  async finish({ policySet, id }: CandidateId): Promise<void> {
+    await this.changed(() => this.clear(policySet, id));
+  }
+
+  /** Within a transaction: of a candidate that runs. */
+  private async setState({ policySet, id }: CandidateId, state: 'running' | 'promoting', at: number): Promise<void> {
+    await this.connection.query(
+      `UPDATE policy_candidate SET state = ?, since = ?
+       WHERE policy_set = ? AND id = ? AND state IN ('running', 'promoting')`,
+      [state, at, policySet, id],
+    );
+  }
+
+  /** Within a transaction. @param where ends before the condition that it is not being promoted */
+  private async isThere(where: string, values: readonly string[], at: number): Promise<boolean> {
+    const sql = `SELECT 1 FROM policy_candidate WHERE ${where} (state <> 'promoting' OR since <= ?)`;
+    const rows = await this.connection.query(sql, [...values, at - promotionMs]);
+    return rows.length > 0;
   }
 
   settle(
     ...[{ policySet, id }, state, { reason, detail }, at]: Parameters<CandidateStore['settle']>
   ): Promise<boolean> {
     return this.changed(async () => {
-      const runs = await this.connection.query(
-        `SELECT 1 FROM policy_candidate WHERE policy_set = ? AND id = ? AND state = 'running'`,
+      const runs = await this.isThere(
+        `policy_set = ? AND id = ? AND state IN ('running', 'promoting') AND`,
         [policySet, id],
+        at,
       );
+      if (!runs) return false;
       await this.connection.query(
-        `UPDATE policy_candidate SET state = ?, reason = ?, detail = ?, since = ?
-         WHERE policy_set = ? AND id = ? AND state = 'running'`,
+        'UPDATE policy_candidate SET state = ?, reason = ?, detail = ?, since = ? WHERE policy_set = ? AND id = ?',
         [state, reason, detail, at, policySet, id],
       );
-      return runs.length > 0;
+      return true;
     });
   }
 
-  remove({ policySet, id }: CandidateId): Promise<boolean> {
-    return this.changed(() => this.clear(policySet, id));
+  remove({ policySet, id }: CandidateId, at: number): Promise<boolean> {
+    return this.changed(async () => {
+      const isFree = await this.isThere('policy_set = ? AND id = ? AND', [policySet, id], at);
+      return isFree && (await this.clear(policySet, id));
+    });
   }
 
   /** Within a transaction: removes the candidate of a set, or the one of this id alone. */

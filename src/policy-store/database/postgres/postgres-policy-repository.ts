@@ -9,6 +9,7 @@ import { lastRevisionOf, type SetRevisions } from '../../set-revisions.js';
 import { packFiles, unpackFiles } from '../packed-files.js';
 import {
   type ChangeNote,
+  type PinNote,
   type PolicyHead,
   PolicyRepository,
   type RepositoryWatch,
@@ -97,9 +98,10 @@ export class PostgresPolicyRepository extends PolicyRepository {
     });
   }
 
-  pin(name: string, version: string | undefined, { by, at }: Omit<ChangeNote, 'expected'>): Promise<number> {
-    return this.change(name, async (client, before) => {
+  pin(name: string, version: string | undefined, { expected = 'any', by, at }: PinNote): Promise<number> {
+    return this.change(name, async (client, before, revisions) => {
       if (before?.version == null) throw policySetNotFound(name);
+      requireExpected(name, revisions, expected);
       const pinned = version === before.version ? null : (version ?? null);
       if (before.pinned === pinned) return before.revision;
       const revision = await this.numbers.raise(client, name, 'files');

@@ -14,7 +14,7 @@ export const candidateTables: PostgresMigration = {
       settings text NOT NULL,      -- mode, shares and gates, JSON
       set_by text NOT NULL,
       set_at int8 NOT NULL,        -- ms since the epoch
-      state text NOT NULL,         -- running, held, withdrawn
+      state text NOT NULL,         -- running, promoting, held, withdrawn
       since int8 NOT NULL,         -- ms since the epoch
       reason text,
       detail text,

@@ -13,7 +13,7 @@ export class Candidates1764900000000 implements MigrationInterface {
       settings TEXT NOT NULL,      -- mode, shares and gates, JSON
       set_by TEXT NOT NULL,
       set_at INTEGER NOT NULL,     -- ms since the epoch
-      state TEXT NOT NULL,         -- running, held, withdrawn
+      state TEXT NOT NULL,         -- running, promoting, held, withdrawn
       since INTEGER NOT NULL,      -- ms since the epoch
       reason TEXT,
       detail TEXT,
