@@ -69,12 +69,13 @@ export class CandidateComparison {
 
   /**
    * The version that answers: the canary for its share of the subjects, or else the active one. Who demands a revision gets
-   * the active version, since a candidate has none.
+   * the active version, since a candidate has none; and while a candidate has not made a change of live data yet that the active
+   * version has, nobody is answered by it: it would go on granting what was taken away.
    */
   choose(trials: Trials, active: ServedPolicySet, question: Question, request: DecisionRequest): ServedPolicySet {
     const trial = trials.get(active.name);
     if (trial === undefined || trial.candidate.mode !== 'canary' || !isFor(trial, active)) return active;
-    if (revisionOf(question.atLeast, active.name) !== undefined) return active;
+    if (revisionOf(question.atLeast, active.name) !== undefined || isBehind(trial.served, active)) return active;
     const { subjects } = trial.candidate;
     const { id } = request.subject;
     return isInShare(active.name, subjectTypeOf(active, request), id, subjects) ? trial.served : active;
@@ -208,6 +209,11 @@ export class CandidateComparison {
 
 function isInSample({ candidate: { sample } }: Trial): boolean {
   return Math.random() < sample;
+}
+
+/** Whether live data that the canary reads have changed since: only the active version has the change. */
+function isBehind({ dataRevision }: ServedPolicySet, active: ServedPolicySet): boolean {
+  return dataRevision !== undefined && active.dataRevision !== undefined && dataRevision < active.dataRevision;
 }
 
 /** An error that the active version has, too, is not the candidate's. */

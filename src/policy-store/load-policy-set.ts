@@ -150,6 +150,7 @@ class LoadedSet implements LoadedPolicySet {
     const served = Object.freeze({
       ...describe(set, inside, compiled, hash),
       revision,
+      dataRevision: data?.data,
       engine: 'verdict' as const,
       evaluate,
     });

@@ -19,6 +19,8 @@ export interface ServedPolicySet {
   readonly version: string;
   /** The number of this content at its source, which rises with every change; undefined where the source has none. */
   readonly revision?: number | undefined;
+  /** The number of the last change of live data that is in it; undefined where it has none. */
+  readonly dataRevision?: number | undefined;
   /** Given when it is the candidate of its set and answers as a canary. */
   readonly candidate?: 'canary' | undefined;
   /** Which engine evaluates it: Verdict's own, or stock Casbin in a thread of its own. */

@@ -421,11 +421,36 @@ describe('a canary', () => {
     expect(await ask()).toMatchObject({ allowed: false, candidate: 'canary' });
     const change = (body: object) => service.post('/v1/policy-sets/desk/changes', body);
     expect((await change({ add: { roles: [['g', 'user:ana', 'editor']] } })).status).toBe(200);
-    await vi.waitFor(async () => expect(await ask()).toMatchObject({ allowed: true, candidate: 'canary' }), 5_000);
+    await vi.waitFor(async () => expect(await ask()).toMatchObject({ allowed: true, candidate: 'canary' }), 20_000);
     const { decisionId } = await ask();
     expect((await service.post(`/v1/decisions/${decisionId}/replay`, {})).body).toMatchObject({ same: true });
+    // A candidate of another set is being loaded, and does not end.
+    let end: () => void = () => undefined;
+    const ended = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    const { files: filesOf } = SqliteCandidateStore.prototype;
+    const loading = new Promise<void>((resolve) => {
+      vi.spyOn(SqliteCandidateStore.prototype, 'files').mockImplementationOnce(async function (
+        this: SqliteCandidateStore,
+        ...args
+      ) {
+        resolve();
+        await ended;
+        return filesOf.apply(this, args);
+      });
+    });
+    const another = service.app.inject({
+      ...{ method: 'PUT', url: url.replace('desk', 'shop'), payload },
+      headers: { 'content-type': 'application/json' },
+    });
+    await loading;
     expect((await change({ remove: { roles: [['g', 'user:ana', 'editor']] } })).status).toBe(200);
-    await vi.waitFor(async () => expect(await ask()).toMatchObject({ allowed: false, candidate: 'canary' }), 5_000);
+    // What was taken away is not granted once more, whoever answers; and the canary answers again.
+    expect(await ask()).toMatchObject({ allowed: false });
+    await vi.waitFor(async () => expect(await ask()).toMatchObject({ allowed: false, candidate: 'canary' }), 20_000);
+    end();
+    expect((await another).statusCode).toBe(200);
   });
 });
 

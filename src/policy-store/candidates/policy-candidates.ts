@@ -8,6 +8,7 @@ import type { ValueHash } from '../../decision-log/value-hash.js';
 import { VerdictError, versionNotFound } from '../../errors.js';
 import { OneAtATime } from '../../turns/one-at-a-time.js';
 import type { PolicyArchive, ServedVersion } from '../archive/policy-archive.js';
+import type { DataHead } from '../data/live-data-store.js';
 import type { LiveSets } from '../data/live-sets.js';
 import type { RepositoryWatch } from '../database/policy-repository.js';
 import type { PolicyWriting } from '../database/policy-writing.js';
@@ -111,6 +112,8 @@ export class PolicyCandidates {
   /** Reads and writes of what candidates there are, one after another. None waits for a candidate that is being loaded. */
   private work: Promise<unknown> = Promise.resolve();
   private loading: Promise<unknown> = Promise.resolve();
+  /** Changes of live data that are being made, by set. */
+  private readonly following = new Map<string, Promise<void>>();
   private watch: RepositoryWatch | undefined;
   private dataWatch: RepositoryWatch | undefined;
   private timer: NodeJS.Timeout | undefined;
@@ -425,6 +428,8 @@ export class PolicyCandidates {
     this.running.set(name, { candidate, loaded, trial, tally: new CandidateTally(), sawBase });
     this.publish();
     this.options.log.info({ policySet: name, version, mode }, 'the candidate of a policy set runs');
+    // Its data may have changed while it was loaded.
+    if (loaded.data !== undefined) void this.followData().catch((error: unknown) => this.noteFailure(error));
   }
 
   /** Undefined where it is not there any more. Its tests were run by who set it. */
@@ -452,38 +457,37 @@ export class PolicyCandidates {
     await this.options.archive.keepData({ name, version, filesVersion, dataRevision: data.data }, Date.now());
   }
 
-  /** Makes the changes of live data that the candidates do not have yet. */
-  private followData(): Promise<void> {
-    return this.inLoadingTurn(async () => {
-      const { live } = this.options;
-      if (![...this.running.values()].some(({ loaded }) => loaded.data !== undefined)) return;
-      let away: unknown;
-      for (const head of await live.store.heads()) {
-        const running = this.running.get(head.name);
-        if (running?.loaded.data === undefined || running.loaded.data.data === head.data) continue;
-        const { candidate } = running;
-        try {
-          const { name } = head;
-          const followed = await live.followed({ name, loaded: running.loaded }, head);
-          const loaded = followed ?? (await this.load(candidate));
-          if (loaded === undefined) continue;
-          if (followed !== undefined) await this.keepData(candidate, loaded);
-          if (this.running.get(name) !== running) {
-            await loaded.stop();
-            continue;
-          }
-          const before = running.loaded;
-          running.loaded = loaded;
-          running.trial = trialOf(candidate, loaded.served);
-          this.publish();
-          before.retire();
-        } catch (error) {
-          if (isAway(error)) away = error;
-          else if (!this.isStopped) await this.holdUnloadable(candidate, error);
-        }
-      }
-      if (away !== undefined) throw away;
-    });
+  /**
+   * Makes the changes of live data that the candidates do not have yet: of each set in its own turn, so that none waits for a
+   * candidate of another set that is being loaded.
+   */
+  private async followData(): Promise<void> {
+    if (![...this.running.values()].some(({ loaded }) => loaded.data !== undefined)) return;
+    const heads = await this.options.live.store.heads();
+    await Promise.all(heads.map((head) => this.inTurnOf(head.name, () => this.followDataOf(head))));
+  }
+
+  /** @throws DatabaseError while the database is away: then it is to be called again */
+  private async followDataOf(head: DataHead): Promise<void> {
+    const { name } = head;
+    const running = this.running.get(name);
+    if (running?.loaded.data === undefined || running.loaded.data.data >= head.data) return;
+    const { candidate } = running;
+    try {
+      const followed = await this.options.live.followed({ name, loaded: running.loaded }, head);
+      const loaded = followed ?? (await this.inLoadingTurn(() => this.load(candidate)));
+      if (loaded === undefined) return;
+      if (followed !== undefined) await this.keepData(candidate, loaded);
+      if (this.isStopped || this.running.get(name) !== running) return await loaded.stop();
+      const before = running.loaded;
+      running.loaded = loaded;
+      running.trial = trialOf(candidate, loaded.served);
+      this.publish();
+      before.retire();
+    } catch (error) {
+      if (isAway(error)) throw error;
+      if (!this.isStopped) await this.holdUnloadable(candidate, error);
+    }
   }
 
   private async holdUnloadable(candidate: PolicyCandidate, error: unknown): Promise<void> {
@@ -613,6 +617,17 @@ export class PolicyCandidates {
   private noteFailure(error: unknown): void {
     // That the database is away is said elsewhere.
     if (!isAway(error)) this.options.log.error({ err: error }, 'the candidates of policy sets cannot be followed');
+  }
+
+  private inTurnOf(name: string, work: () => Promise<void>): Promise<void> {
+    const result = (this.following.get(name) ?? Promise.resolve()).then(work);
+    const settled = result
+      .catch(() => undefined)
+      .finally(() => {
+        if (this.following.get(name) === settled) this.following.delete(name);
+      });
+    this.following.set(name, settled);
+    return result;
   }
 
   private inLoadingTurn<Result>(work: () => Promise<Result>): Promise<Result> {
