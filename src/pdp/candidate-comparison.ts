@@ -12,9 +12,9 @@ import type { Question } from './question.js';
 
 /** Longest time of one turn, in milliseconds: a request that comes meanwhile waits for it. */
 const comparingMs = 0.5;
-/** Share of the event loop's time that comparing may take. */
+/** Share of the event loop's time that comparing may take. Waiting for a thread of stock Casbin takes none of it. */
 const comparingShare = 0.05;
-/** Most decisions that wait to be compared, and the characters of all their requests: memory is bounded by both. */
+/** Most decisions of a set that wait to be compared, and the characters of the requests of all sets: memory is bounded by both. */
 const mostWaiting = 1_000;
 const mostText = 16 * 1024 * 1024;
 /** A difference is kept with a request of at most this many characters: a larger one is only counted. */
@@ -48,6 +48,16 @@ interface Waiting extends AnsweredQuestion, Compared {
   readonly text: number;
 }
 
+interface SetQueue {
+  readonly waiting: Waiting[];
+  /** What a thread of stock Casbin is being asked. */
+  asked: Waiting | undefined;
+}
+
+function isReady({ waiting, asked }: SetQueue): boolean {
+  return waiting.length > 0 && asked === undefined;
+}
+
 /**
  * What candidates of policy sets do with requests: a canary answers for its share of the subjects, and what was answered is
  * decided again by the other of the two, active version and candidate, after the answer has left. That takes a bounded share
@@ -55,10 +65,11 @@ interface Waiting extends AnsweredQuestion, Compared {
  * the active version or changes it.
  */
 export class CandidateComparison {
-  private readonly waiting: Waiting[] = [];
+  /** What waits, by set: sets are compared in turn, and none waits for the thread of another one. */
+  private readonly queues = new Map<string, SetQueue>();
+  private readonly stopping = new AbortController();
   private waitingText = 0;
   private comparing: Promise<void> | undefined;
-  private isStopped = false;
 
   constructor(private readonly candidates: Pick<PolicyCandidates, 'add' | 'keep' | 'trials'>) {}
 
@@ -106,76 +117,134 @@ export class CandidateComparison {
     else this.noteCompared({ ...answered, trial, active }, byActive, decision);
   }
 
-  /** The newest say most of what goes on now, so the oldest give way. */
+  /** The newest say most of what goes on now, so the oldest of the set give way. */
   private enqueue(answered: Omit<Waiting, 'text'>): void {
-    const { trial, request } = answered;
+    const { trial, active, request } = answered;
     const text = textOf(request);
-    if (this.isStopped || text > mostText) {
+    const { waiting } = this.queueOf(active.name);
+    const hasRoom = () => waiting.length < mostWaiting && this.waitingText + text <= mostText;
+    if (text <= mostText)
+      while (waiting.length > 0 && !hasRoom()) this.candidates.add(this.take(waiting).trial, 'skipped');
+    if (this.isStopped || !hasRoom()) {
       this.candidates.add(trial, 'skipped');
       return;
     }
-    while (this.waiting.length >= mostWaiting || this.waitingText + text > mostText) {
-      const oldest = this.waiting.shift()!;
-      this.waitingText -= oldest.text;
-      this.candidates.add(oldest.trial, 'skipped');
-    }
-    this.waiting.push({ ...answered, text });
+    waiting.push({ ...answered, text });
     this.waitingText += text;
     this.comparing ??= this.compareAll();
   }
 
-  /** Resolves when nothing is being compared any more. What waits is skipped. */
+  private queueOf(name: string): SetQueue {
+    let queue = this.queues.get(name);
+    if (queue === undefined) {
+      queue = { waiting: [], asked: undefined };
+      this.queues.set(name, queue);
+    }
+    return queue;
+  }
+
+  private take(waiting: Waiting[]): Waiting {
+    const oldest = waiting.shift()!;
+    this.waitingText -= oldest.text;
+    return oldest;
+  }
+
+  private get isStopped(): boolean {
+    return this.stopping.signal.aborted;
+  }
+
+  /** Resolves when nothing is being compared any more. What waits, also for a thread of stock Casbin, is skipped. */
   async stop(): Promise<void> {
-    this.isStopped = true;
-    this.drop();
+    this.stopping.abort();
+    for (const { waiting, asked } of this.queues.values()) {
+      for (const { trial } of asked === undefined ? waiting : [asked, ...waiting])
+        this.candidates.add(trial, 'skipped');
+    }
+    this.queues.clear();
     await this.comparing;
   }
 
-  /** Does not throw. */
+  /** Does not throw. Ends when nothing waits but for a thread. */
   private async compareAll(): Promise<void> {
     // The answer leaves first.
-    await delay(1);
+    await this.pause(1);
     const turns = new Turns(0, comparingMs);
-    while (this.waiting.length > 0 && !this.isStopped) {
+    while (this.hasNext()) {
       await turns.next();
       const began = performance.now();
       let spent = 0;
-      while (this.waiting.length > 0 && spent < comparingMs) {
-        const next = this.waiting.shift()!;
-        this.waitingText -= next.text;
-        await this.compareOne(next);
+      for (let queue = this.next(); queue !== undefined && spent < comparingMs; queue = this.next()) {
+        this.compareOne(queue);
         spent = performance.now() - began;
       }
-      await delay(spent / comparingShare - spent);
+      await this.pause(spent / comparingShare - spent);
     }
-    this.drop();
     this.comparing = undefined;
   }
 
-  private drop(): void {
-    for (const { trial } of this.waiting) this.candidates.add(trial, 'skipped');
-    this.waiting.length = 0;
-    this.waitingText = 0;
+  /** Ends at once where nothing is compared any more. */
+  private async pause(ms: number): Promise<void> {
+    await delay(ms, undefined, { signal: this.stopping.signal }).catch(() => undefined);
   }
 
-  private async compareOne(answered: Waiting): Promise<void> {
+  private hasNext(): boolean {
+    return [...this.queues.values()].some(isReady);
+  }
+
+  /** The set whose turn it is; it is the last one then. */
+  private next(): SetQueue | undefined {
+    for (const [name, queue] of this.queues) {
+      if (!isReady(queue)) continue;
+      this.queues.delete(name);
+      this.queues.set(name, queue);
+      return queue;
+    }
+    return undefined;
+  }
+
+  private compareOne(queue: SetQueue): void {
+    const answered = this.take(queue.waiting);
     const { trial, active, request, now, isByCandidate } = answered;
+    const began = performance.now();
     try {
-      const began = performance.now();
       const evaluate = isByCandidate ? active.evaluate : trial.evaluate;
       const decided = evaluate(request, { now, explain: 'none' });
-      const other = decided instanceof Promise ? await decided : decided;
-      if (isByCandidate) {
-        this.noteCompared(answered, other, answered.decision);
-        return;
-      }
-      this.noteTime(trial, performance.now() - began);
-      if (errsAlone(answered.decision, other)) this.noteDifference('errors', answered, answered.decision, other);
-      this.noteCompared(answered, answered.decision, other);
+      if (decided instanceof Promise) {
+        queue.asked = answered;
+        void this.compareLater(queue, answered, decided, began);
+      } else this.noteOther(answered, decided, performance.now() - began);
     } catch {
-      // No policy file can cause this; a thread of stock Casbin can end.
+      // No policy file can cause this.
       this.candidates.add(trial, 'skipped');
     }
+  }
+
+  /** A thread of stock Casbin has a deadline of its own; meanwhile other sets are compared. Does not throw. */
+  private async compareLater(
+    queue: SetQueue,
+    answered: Waiting,
+    decided: Promise<EngineDecision>,
+    began: number,
+  ): Promise<void> {
+    const other = await decided.catch(() => undefined);
+    // What was still being asked was counted then.
+    if (this.isStopped) return;
+    queue.asked = undefined;
+    // A thread can end.
+    if (other === undefined) this.candidates.add(answered.trial, 'skipped');
+    else this.noteOther(answered, other, performance.now() - began);
+    if (isReady(queue)) this.comparing ??= this.compareAll();
+  }
+
+  private noteOther(answered: Waiting, other: EngineDecision, tookMs: number): void {
+    const { trial, decision, isByCandidate } = answered;
+    if (isByCandidate) {
+      this.noteCompared(answered, other, decision);
+      return;
+    }
+    this.noteTime(trial, tookMs);
+    if (errsAlone(decision, other)) this.noteDifference('errors', answered, decision, other);
+    this.noteCompared(answered, decision, other);
   }
 
   private noteTime(trial: Trial, tookMs: number): void {
