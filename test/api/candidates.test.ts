@@ -516,6 +516,28 @@ describe('promotion', () => {
     expect(items.length).toBe(2);
   });
 
+  it('keeps what a canary answered with as what served: from when it began until it ended', async () => {
+    await start({}, { policySource: 'database' });
+    await send('PUT', '', { files: base });
+    const version = (await send('GET', '')).body.version;
+    await service.app.inject({
+      ...{ method: 'PUT', url: '/v1/policy-sets/default', payload: JSON.stringify({ files: other }) },
+      headers: { 'content-type': 'application/json', 'if-match': '*' },
+    });
+    const archive = service.app.get(PolicyArchive);
+    const lastServed = async () => Date.parse((await archive.version('default', version))!.lastServed);
+    const later = async (than: number) => {
+      while (Date.now() <= than) await new Promise((resolve) => setImmediate(resolve));
+      return Date.now();
+    };
+    const begin = await later(await lastServed());
+    await put({ version, mode: 'canary', subjects: 1, gates: open });
+    expect(await lastServed()).toBeGreaterThanOrEqual(begin);
+    const end = await later(await lastServed());
+    await send('DELETE', 'candidate');
+    await vi.waitFor(async () => expect(await lastServed()).toBeGreaterThanOrEqual(end), 20_000);
+  });
+
   it('pins an earlier version', async () => {
     await start({}, { policySource: 'database' });
     await send('PUT', '', { files: base });

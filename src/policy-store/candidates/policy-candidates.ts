@@ -379,6 +379,7 @@ export class PolicyCandidates {
         if (this.isToRun(candidate)) continue;
         this.running.delete(name);
         loaded.retire();
+        void this.noteServed(candidate, loaded).catch((error: unknown) => this.noteFailure(error));
       }
       this.publish();
       const ids = new Set(all.map(({ id }) => id));
@@ -421,10 +422,11 @@ export class PolicyCandidates {
     const { policySet: name, version, base, mode } = candidate;
     const loaded = await this.load(candidate);
     if (loaded === undefined) return;
-    // Another one may have taken its place meanwhile.
-    if (this.isStopped || !this.isToRun(candidate)) return loaded.stop();
     const trial = trialOf(candidate, loaded.served);
     const sawBase = this.options.policySets.served(name)?.compiled.versionOfFiles === base;
+    await this.noteServed(candidate, loaded);
+    // Another one may have taken its place meanwhile.
+    if (this.isStopped || !this.isToRun(candidate)) return loaded.stop();
     this.running.set(name, { candidate, loaded, trial, tally: new CandidateTally(), sawBase });
     this.publish();
     this.options.log.info({ policySet: name, version, mode }, 'the candidate of a policy set runs');
@@ -457,6 +459,14 @@ export class PolicyCandidates {
     await this.options.archive.keepData({ name, version, filesVersion, dataRevision: data.data }, Date.now());
   }
 
+  /** Records name the versions that a canary answers with: the archive keeps them as it keeps what serves. */
+  private async noteServed({ mode, policySet: name }: PolicyCandidate, { served }: LoadedPolicySet): Promise<void> {
+    if (mode !== 'canary') return;
+    const versions = new Set([served.version, served.compiled.versionOfFiles]);
+    const all = [...versions].map((version) => ({ name, version }));
+    await this.options.archive.noteServed(all, Date.now());
+  }
+
   /**
    * Makes the changes of live data that the candidates do not have yet: of each set in its own turn, so that none waits for a
    * candidate of another set that is being loaded.
@@ -484,6 +494,7 @@ export class PolicyCandidates {
       running.trial = trialOf(candidate, loaded.served);
       this.publish();
       before.retire();
+      await this.noteServed(candidate, before);
     } catch (error) {
       if (isAway(error)) throw error;
       if (!this.isStopped) await this.holdUnloadable(candidate, error);
@@ -570,9 +581,11 @@ export class PolicyCandidates {
     if (!(await this.options.store.settle(candidate, state, { reason, detail }, Date.now()))) return;
     // Not later than the others.
     if (this.running.get(policySet)?.candidate.id === candidate.id) {
-      this.running.get(policySet)!.loaded.retire();
+      const { loaded } = this.running.get(policySet)!;
+      loaded.retire();
       this.running.delete(policySet);
       this.publish();
+      void this.noteServed(candidate, loaded).catch((error: unknown) => this.noteFailure(error));
     }
     this.options.log.warn({ policySet, version, reason, detail }, `the candidate of a policy set was ${state}`);
     const type = state === 'held' ? 'policy_candidate_held' : 'policy_candidate_withdrawn';
