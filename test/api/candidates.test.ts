@@ -374,6 +374,18 @@ describe('a canary', () => {
     expect(await send('POST', 'candidate/promote')).toMatchObject({ status: 409 });
   });
 
+  it('ends with its set, also where one of the same name and files is written at once', async () => {
+    await start({}, { policySource: 'database' });
+    await send('PUT', '', { files: base });
+    await put({ files: everybody, mode: 'canary', subjects: 1, gates: open });
+    expect((await send('DELETE', '')).status).toBe(204);
+    expect((await send('PUT', '', { files: base })).status).toBe(200);
+    await vi.waitFor(async () => expect((await send('GET', 'candidate')).status).toBe(404), 20_000);
+    expect(await decide('dan')).toMatchObject({ allowed: false });
+    const { items } = (await service.get('/v1/audit-events?type=policy_candidate_ended')).body;
+    expect(items).toMatchObject([{ detail: 'the policy set was removed' }]);
+  });
+
   it('goes on after a restart, with its counts, and ends when it is dropped', async () => {
     const databaseUrl = `sqlite:${join(temporaryDirectory(), 'verdict.sqlite')}`;
     await start(setOf(base), { databaseUrl });

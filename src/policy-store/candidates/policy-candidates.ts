@@ -108,7 +108,9 @@ export class PolicyCandidates {
   /** Differences that are not stored, by the candidate's id. */
   private readonly memory = new Map<string, CandidateDifference[]>();
   private readonly checks = new OneAtATime(checkLimits);
+  /** The sets that were removed, and the candidates that they had then: a set of the same name may be written at once. */
   private readonly gone = new Set<string>();
+  private readonly orphans = new Set<string>();
   /** Reads and writes of what candidates there are, one after another. None waits for a candidate that is being loaded. */
   private work: Promise<unknown> = Promise.resolve();
   private loading: Promise<unknown> = Promise.resolve();
@@ -165,6 +167,7 @@ export class PolicyCandidates {
     if (result !== 'removed') this.gone.delete(policySet);
     else {
       this.gone.add(policySet);
+      for (const candidate of this.all) if (candidate.policySet === policySet) this.orphans.add(candidate.id);
       this.ownCounts.delete(policySet);
     }
   }
@@ -384,6 +387,7 @@ export class PolicyCandidates {
       this.publish();
       const ids = new Set(all.map(({ id }) => id));
       for (const id of this.memory.keys()) if (!ids.has(id)) this.memory.delete(id);
+      for (const id of this.orphans) if (!ids.has(id)) this.orphans.delete(id);
       this.isBehind = false;
     });
   }
@@ -552,7 +556,7 @@ export class PolicyCandidates {
   private async lookAtActive(candidate: PolicyCandidate): Promise<void> {
     const { policySet: name, id, version, base } = candidate;
     if (isTaken(candidate, Date.now())) return;
-    if (this.gone.has(name)) return this.end(candidate, 'the policy set was removed');
+    if (this.gone.has(name) || this.orphans.has(candidate.id)) return this.end(candidate, 'the policy set was removed');
     const active = this.options.policySets.served(name)?.compiled.versionOfFiles;
     if (active === undefined) return;
     if (active === version) return this.end(candidate, 'its version serves');
