@@ -1,7 +1,7 @@
 import type { DataChange } from '../core/policy/data-change.js';
 import type { PolicyProblem } from '../core/problem.js';
 import { isAway } from '../database/database-error.js';
-import { VerdictError } from '../errors.js';
+import { VerdictError, versionNotFound } from '../errors.js';
 import { ArchivedVersions } from './archive/archived-versions.js';
 import type { ArchivedState, ServedVersion } from './archive/policy-archive.js';
 import { isOfData } from './data/unfit-data.js';
@@ -225,6 +225,11 @@ export class PolicyStore {
    */
   async rollback(name: string, version: string, by: string, expected?: ExpectedServing): Promise<PolicySetStatus> {
     const { source } = this.options;
+    this.sets.get(name);
+    // Only a promotion puts in force what never served: files that were a shadow are kept, too, perhaps held for what they do.
+    if (expected === undefined && (await this.options.archive?.hasServed(name, version)) === false) {
+      throw versionNotFound(name, version);
+    }
     const { files, data } = await this.rolledBackTo(name, version, by);
     if (source.rollback !== undefined) {
       await source.rollback(name, files, by, expected);

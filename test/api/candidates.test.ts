@@ -141,6 +141,16 @@ describe('a shadow', () => {
     );
   });
 
+  it('cannot be rolled back to: it never served', async () => {
+    await start();
+    const { body } = await put({ files: other, mode: 'shadow', gates: open });
+    const refused = { status: 404, body: { type: 'urn:verdict:problem:policy_version_not_found' } };
+    expect(await send('POST', 'rollback', { version: body.version })).toMatchObject(refused);
+    await send('DELETE', 'candidate');
+    expect(await send('POST', 'rollback', { version: body.version })).toMatchObject(refused);
+    expect(await send('POST', 'rollback', { version: body.activeVersion })).toMatchObject({ status: 200 });
+  });
+
   it('compares a sample', async () => {
     await start();
     await put({ files: other, mode: 'shadow', sample: 0, gates: open });

@@ -117,6 +117,15 @@ export class LateArchive extends PolicyArchive {
     return this.options.archive.everyVersion(limit, after);
   }
 
+  async hasServed(name: string, version: string): Promise<boolean> {
+    const waiting = this.versionsWaiting.get(keyOf(name, version));
+    if (this.dataWaiting.has(keyOf(name, version)) || (waiting !== undefined && waiting.use !== 'base')) return true;
+    const isBase = [...this.dataWaiting.values()].some(
+      ({ data }) => data.name === name && data.filesVersion === version,
+    );
+    return isBase || (waiting === undefined && (await this.options.archive.hasServed(name, version)));
+  }
+
   async version(name: string, version: string): Promise<ArchivedVersion | undefined> {
     const withData = this.dataWaiting.get(keyOf(name, version));
     if (withData !== undefined) {

@@ -131,7 +131,13 @@ export abstract class PolicyArchive {
    */
   abstract everyVersion(limit: number, after?: ServedVersion): Promise<readonly KeptVersion[]>;
 
-  /** Returns a version of a set; undefined when the set never served it, or it is not kept any more. */
+  /**
+   * Whether a version that is kept answered anybody: it served, alone or as the files of versions with live data, or was a
+   * canary. Files of a shadow are kept, too, and did not.
+   */
+  abstract hasServed(name: string, version: string): Promise<boolean>;
+
+  /** Returns a version of a set; undefined when it is not kept. */
   abstract version(name: string, version: string): Promise<ArchivedVersion | undefined>;
 
   /**

@@ -188,6 +188,25 @@ export function describePolicyArchive(name: string, newHome: () => ArchiveHome):
         expect((await archive.versions('acl', 10)).items.map(({ version }) => version)).toEqual([last, first]);
       });
 
+      it('says which versions answered: those that served, with live data or without, and no files that were kept for a shadow', async () => {
+        const archive = await newHome().open();
+        const [alone, base, shadow] = [setOf('alone'), setOf('base'), setOf('shadow')];
+        await archive.keep(alone, hour);
+        for (const set of [base, shadow]) await archive.keep(set, hour, undefined, 'base');
+        const [filesVersion, inside] = [versionOf(base.files), `sha256:${'d'.repeat(64)}`];
+        await archive.keepData({ name: 'acl', version: inside, filesVersion, dataRevision: 1 }, hour);
+        const served = (version: string) => archive.hasServed('acl', version);
+        expect(await served(versionOf(alone.files))).toBe(true);
+        expect(await served(filesVersion)).toBe(true);
+        expect(await served(inside)).toBe(true);
+        expect(await served(versionOf(shadow.files))).toBe(false);
+        expect(await served(`sha256:${'0'.repeat(64)}`)).toBe(false);
+        expect(await archive.hasServed('other', versionOf(alone.files))).toBe(false);
+        // It is promoted, and serves.
+        await archive.keep(shadow, 2 * hour, undefined, 'alone');
+        expect(await served(versionOf(shadow.files))).toBe(true);
+      });
+
       it('keeps a hundred of each set, and not one more', async () => {
         const archive = await newHome().open();
         await keepVersions(archive, 100);

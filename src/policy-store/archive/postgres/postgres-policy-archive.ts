@@ -167,6 +167,15 @@ export class PostgresPolicyArchive extends StoredPolicyArchive {
     });
   }
 
+  async hasServed(name: string, version: string): Promise<boolean> {
+    const rows = await this.tables.query(
+      `SELECT 1 FROM ${this.versionTable} WHERE policy_set = $1
+         AND ((version = $2 AND (alone OR files_version IS NOT NULL)) OR files_version = $2) LIMIT 1`,
+      [name, version],
+    );
+    return rows.length > 0;
+  }
+
   async noteServed(versions: readonly ServedVersion[], at: number): Promise<void> {
     await this.tables.write(
       `UPDATE ${this.versionTable} AS kept SET last_served = greatest(last_served, $1)

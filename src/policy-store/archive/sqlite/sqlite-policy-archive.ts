@@ -257,6 +257,15 @@ export class SqlitePolicyArchive extends StoredPolicyArchive {
     );
   }
 
+  async hasServed(name: string, version: string): Promise<boolean> {
+    const rows = await this.connection.query(
+      `SELECT 1 FROM policy_version WHERE policy_set = ?1
+         AND ((version = ?2 AND (alone OR files_version IS NOT NULL)) OR files_version = ?2) LIMIT 1`,
+      [name, version],
+    );
+    return rows.length > 0;
+  }
+
   protected list(name: string, limit: number, after: string | undefined): Promise<readonly ListedVersion[]> {
     return this.connection.query<ListedVersion>(
       `SELECT version, octet_length(files) AS bytes FROM policy_version
