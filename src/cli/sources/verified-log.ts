@@ -108,6 +108,7 @@ export async function verifyLog(
       verification.elsewhere({ kind: 'missing', place: ownCheckpoints, what });
     await source.read(verification, { withTexts: reached === 'content' });
     verification.end();
+    if (source.lost !== undefined) verification.elsewhere({ kind: 'missing', ...source.lost });
     // A service that signs checkpoints of the fleet has all tables in its database; a replica's own journal has none of them beside it.
     const hasAll = isWhole && verification.report.fleetCheckpoints + source.sentCheckpoints.length > 0;
     const audit = await verifyAudit(database, verification, trusted, depth, hasAll);

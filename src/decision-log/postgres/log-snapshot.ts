@@ -2,7 +2,7 @@ import type { PostgresDatabase } from '../../database/postgres/postgres-database
 import type { KeyedIndex } from '../keyed-index.js';
 import { incompleteOf, type LogWriter } from '../log-writers.js';
 import type { LogTransaction } from './row-walk.js';
-import { SharedKeys } from './shared-keys.js';
+import { indexKeyColumns, SharedKeys } from './shared-keys.js';
 import { readWriters } from './writers.js';
 
 /** The state of the shared log, of the moment at which its transaction began. Times in milliseconds since 1970. */
@@ -40,6 +40,7 @@ export function inSnapshot<Result>(
 /**
  * @param own the number of the own writer
  * @throws MissingEncryptionKey
+ * @throws LostIndexKey
  */
 export async function readSnapshot(
   { client, table, keys }: LogTransaction,
@@ -47,7 +48,7 @@ export async function readSnapshot(
 ): Promise<LogSnapshot> {
   const [row] = await client.query<SnapshotRow>(
     `SELECT (SELECT name FROM ${table('decision_log')}) AS name,
-       (SELECT wrapped FROM ${table('decision_data_key')} WHERE use = 'index') AS index_key,
+       ${indexKeyColumns(table)},
        coalesce(min(complete_to) FILTER (WHERE state = 'running'), max(complete_to)) AS complete_to,
        min(open_since) AS unindexed_since,
        coalesce(max(shipped) FILTER (WHERE writer = $1::int4), 0)::int8 AS shipped,
@@ -55,20 +56,21 @@ export async function readSnapshot(
      FROM ${table('decision_writer')}`,
     [own ?? null],
   );
-  const { name, index_key, complete_to, unindexed_since, shipped, silent } = row!;
+  const { name, wrapped, is_encrypted, complete_to, unindexed_since, shipped, silent } = row!;
   return {
     name,
     completeTo: complete_to ?? undefined,
     unindexedSince: unindexed_since ?? undefined,
     shipped,
     incomplete: silent === 0 ? [] : incompleteOf(await readWriters({ table }, client)),
-    index: keys.indexIn(name, index_key),
+    index: keys.indexIn(name, wrapped, is_encrypted),
   };
 }
 
 interface SnapshotRow {
   readonly name: string;
-  readonly index_key: Buffer | null;
+  readonly wrapped: Buffer | null;
+  readonly is_encrypted: boolean;
   readonly complete_to: number | null;
   readonly unindexed_since: number | null;
   readonly shipped: number;

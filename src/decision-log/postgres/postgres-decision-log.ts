@@ -30,7 +30,7 @@ import { keySegments } from './key-segments.js';
 import { addKeys } from './log-key-table.js';
 import { PostgresErasureOrders } from './postgres-erasure-orders.js';
 import { SharedErasure } from './shared-erasure.js';
-import { lockedLog, SharedKeys } from './shared-keys.js';
+import { LostIndexKey, lockedLog, SharedKeys } from './shared-keys.js';
 import { sharedLogMigrations } from './shared-migrations.js';
 import { SharedProofs } from './shared-proofs.js';
 import { SharedRecordFeed } from './shared-record-feed.js';
@@ -131,6 +131,7 @@ export class PostgresDecisionLog extends DecisionLog {
       partitions,
       retention: options.retention ?? {},
       holds: options.holds ?? noHolds,
+      keys,
       signer: () => this.own?.signer,
     });
     if (mode !== 'off') {
@@ -488,7 +489,7 @@ export class PostgresDecisionLog extends DecisionLog {
       await this.tables.prepare();
       return await read();
     } catch (error) {
-      if (error instanceof MissingEncryptionKey) throw lockedLog(error);
+      if (error instanceof MissingEncryptionKey || error instanceof LostIndexKey) throw lockedLog(error);
       throw error instanceof VerdictError ? error : unavailable('cannot be read', error);
     }
   }

@@ -131,17 +131,14 @@ class Rewriting {
   }
 
   /**
-   * Nothing is shipped under the keys of now any more: batches that are under way end before. Where keys are retired, a run was killed,
-   * whose rows this one goes on with.
+   * Nothing is shipped under the keys of now any more: batches that are under way end before. Rows of a run that was killed are
+   * encrypted once more, since others may have been shipped since under keys that are as old.
    */
   private retire(): Promise<void> {
     const { database } = this;
     return database.transaction(async (client) => {
-      const table = database.table('decision_data_key');
-      const retired = await client.query(`SELECT FROM ${table} WHERE retired LIMIT 1`);
-      if (retired.length > 0) return;
       await beginKeyEpoch(this.reading(client));
-      await client.write(`UPDATE ${table} SET retired = true WHERE use = 'text'`);
+      await client.write(`UPDATE ${database.table('decision_data_key')} SET retired = true WHERE use = 'text'`);
     });
   }
 
@@ -207,16 +204,22 @@ class Rewriting {
     return { records, undecryptable, last: coded.length < rowsAtOnce ? undefined : coded.at(-1) };
   }
 
-  /** Those of rows that stay as they are, since they cannot be decrypted, are kept. */
+  /** Those of rows that stay as they are, since they cannot be decrypted, are kept. Day by day: one statement may not take long. */
   private async removeRetired(): Promise<void> {
     const { database } = this;
-    await database.transaction(async (client) => {
-      const table = database.table('decision_data_key');
-      await client.write(
-        `DELETE FROM ${table} WHERE retired AND id NOT IN (
-           SELECT data_key FROM ${database.table('decision_group')} WHERE data_key IS NOT NULL)`,
-      );
-      await client.write(`UPDATE ${table} SET retired = false WHERE retired`);
-    });
+    const [keys, groups] = [database.table('decision_data_key'), database.table('decision_group')];
+    const days = await database.query<{ day: string }>(
+      `SELECT DISTINCT day::text AS day FROM ${keys} WHERE retired ORDER BY day`,
+    );
+    for (const { day } of days) {
+      await database.transaction(async (client) => {
+        await client.write(
+          `DELETE FROM ${keys} WHERE retired AND day = $1::date AND id NOT IN (
+             SELECT data_key FROM ${groups} WHERE day = $1::date AND data_key IS NOT NULL)`,
+          [day],
+        );
+        await client.write(`UPDATE ${keys} SET retired = false WHERE retired AND day = $1::date`, [day]);
+      });
+    }
   }
 }

@@ -62,6 +62,18 @@ export interface SharedDataKey {
   readonly wrapped: Buffer;
 }
 
+/** Rows are encrypted, and the key that masks what finds and counts them is not there: nothing may take its place. */
+export class LostIndexKey extends Error {
+  override readonly name = 'LostIndexKey';
+
+  constructor() {
+    super(
+      `${what} is encrypted, and the key that finds its records is not there any more: put the row of decision_data_key ` +
+        "whose use is 'index' back from a backup",
+    );
+  }
+}
+
 /** Encrypts the rows of a writer and a day. */
 export class RowSealer {
   /** @param id of its key */
@@ -86,7 +98,7 @@ export class SharedKeys {
   /** Of a log that nobody has a key for. */
   static readonly none = new SharedKeys(undefined);
 
-  private index: KeyedIndex | undefined;
+  private known: { readonly index: KeyedIndex; readonly wrapped: Buffer } | undefined;
   private mayShipInClear = false;
   private readonly texts = new BoundedCache<KeyObject>(cachedKeys);
 
@@ -94,27 +106,44 @@ export class SharedKeys {
   constructor(private readonly encryption: EncryptionKeys | undefined) {}
 
   /**
-   * What masks keys and hides names; undefined where the log is not encrypted.
+   * What masks keys and hides names; undefined where the log is not encrypted. It is read each time: a database may be put back to
+   * a state before there was one.
    *
    * @throws MissingEncryptionKey
+   * @throws LostIndexKey
    */
-  async indexOf(reading: Reading): Promise<KeyedIndex | undefined> {
-    // It is never another one.
-    if (this.index !== undefined) return this.index;
-    const [row] = await readSharedKeys(reading, `use = 'index'`, []);
-    return row && this.indexIn(row.log, row.wrapped);
+  async indexOf({ client, table }: Reading): Promise<KeyedIndex | undefined> {
+    const [row] = await client.query<{ log: string; wrapped: Buffer | null; is_encrypted: boolean }>(
+      `SELECT name AS log, ${indexKeyColumns(table)} FROM ${table('decision_log')}`,
+    );
+    return row && this.indexIn(row.log, row.wrapped, row.is_encrypted);
   }
 
   /**
-   * The same, for who has read the name of the log and its wrapped key, null where it has none.
+   * The same, for who has read the name of the log and the columns of `indexKeyColumns`.
    *
    * @throws MissingEncryptionKey
+   * @throws LostIndexKey
    */
-  indexIn(log: string, wrapped: Buffer | null): KeyedIndex | undefined {
-    if (this.index !== undefined || wrapped === null) return this.index;
+  indexIn(log: string, wrapped: Buffer | null, isEncrypted: boolean): KeyedIndex | undefined {
+    if (wrapped === null) {
+      this.known = undefined;
+      if (isEncrypted) throw new LostIndexKey();
+      return undefined;
+    }
+    if (this.known?.wrapped.equals(wrapped) === true) return this.known.index;
     const use = useOfKey(log, { use: 'index', writer: null, day: null });
-    this.index = new KeyedIndex((this.encryption ?? EncryptionKeys.none).unwrap(wrapped, use, what));
-    return this.index;
+    let key: Buffer;
+    try {
+      key = (this.encryption ?? EncryptionKeys.none).unwrap(wrapped, use, what);
+    } catch (error) {
+      // It was wrapped anew under a key that this replica does not have yet: it goes on with what it has unwrapped.
+      if (this.known === undefined || !(error instanceof MissingEncryptionKey)) throw error;
+      return this.known.index;
+    }
+    const index = this.known?.index.indexKey.equals(key) === true ? this.known.index : new KeyedIndex(key);
+    this.known = { index, wrapped };
+    return index;
   }
 
   /**
@@ -198,24 +227,29 @@ export class SharedKeys {
       if (turns.isOver) await turns.next();
       decoded.push(row.data_key === null ? row : decode(row, keys.get(row.data_key)));
     }
-    return decoded;
+    const closed = rows.filter((_, i) => decoded[i]!.isUndecryptable === true);
+    if (closed.length === 0) return decoded;
+    // A database that was put back to an older state gives the numbers of keys to others.
+    const now = await this.readKeys(reading, [...new Set(closed.map(({ data_key }) => data_key!))], onMissing);
+    return decoded.map((row, i) => (row.isUndecryptable === true ? decode(rows[i]!, now.get(row.data_key!)) : row));
   }
 
   /**
-   * Removes the keys of the days before one (`2026-03-03`), but for those that are kept. Batches that are under way end before; what
+   * Removes the keys of the days before one (`2026-03-03`), but for those that `kept` reads. Batches that are under way end before; what
    * comes later of such a day is under a new key.
    */
   async forget(
     { client, table }: { client: PostgresClient } & Reading,
     day: string,
-    kept: readonly string[],
+    kept: () => Promise<readonly string[]>,
   ): Promise<void> {
     const gone = `use = 'text' AND day < $1::date AND day <> ALL ($2::text[]::date[])`;
-    const values = [day, kept];
-    const keys = await client.query(`SELECT FROM ${table('decision_data_key')} WHERE ${gone} LIMIT 1`, values);
+    const from = table('decision_data_key');
+    const keys = await client.query(`SELECT FROM ${from} WHERE ${gone} LIMIT 1`, [day, await kept()]);
     if (keys.length === 0) return;
     await beginKeyEpoch({ client, table });
-    await client.write(`DELETE FROM ${table('decision_data_key')} WHERE ${gone}`, values);
+    // A batch that ended meanwhile may have brought records of a day that had none.
+    await client.write(`DELETE FROM ${from} WHERE ${gone}`, [day, await kept()]);
   }
 
   /** The key that is needed to read all and is not there; undefined where all are. */
@@ -246,16 +280,27 @@ export class SharedKeys {
       else known.set(id, key);
     }
     if (unknown.length === 0) return known;
-    for (const row of await readSharedKeys(reading, `use = 'text' AND id = ANY ($1::int[])`, [unknown])) {
+    for (const [id, key] of await this.readKeys(reading, unknown, onMissing)) known.set(id, key);
+    return known;
+  }
+
+  /** The same, as they stand there now. */
+  private async readKeys(
+    reading: Reading,
+    ids: readonly number[],
+    onMissing?: (error: MissingEncryptionKey) => void,
+  ): Promise<ReadonlyMap<number, KeyObject>> {
+    const found = new Map<number, KeyObject>();
+    for (const row of await readSharedKeys(reading, `use = 'text' AND id = ANY ($1::int[])`, [ids])) {
       try {
         const key = this.unwrapped(row);
-        if (key !== undefined) known.set(row.id, key);
+        if (key !== undefined) found.set(row.id, key);
       } catch (error) {
         if (onMissing === undefined || !(error instanceof MissingEncryptionKey)) throw error;
         onMissing(error);
       }
     }
-    return known;
+    return found;
   }
 
   private unwrapped({ id, wrapped, log, ...row }: NamedDataKey): KeyObject | undefined {
@@ -269,6 +314,12 @@ export class SharedKeys {
       throw error;
     }
   }
+}
+
+/** Columns for `SharedKeys.indexIn`: `wrapped`, and `is_encrypted`, whether rows were ever encrypted. */
+export function indexKeyColumns(table: Reading['table']): string {
+  return `(SELECT wrapped FROM ${table('decision_data_key')} WHERE use = 'index') AS wrapped,
+       EXISTS (SELECT FROM ${table('decision_data_key')} WHERE use = 'text') AS is_encrypted`;
 }
 
 /** A row with the name of the log. */
@@ -313,13 +364,16 @@ function contextOf(writer: number, first: number): Buffer {
  * transaction ends.
  */
 export async function beginKeyEpoch({ client, table }: { client: PostgresClient } & Reading): Promise<void> {
-  // In one order, as all do who lock several.
-  await client.query(`SELECT FROM ${table('decision_writer')} ORDER BY writer FOR UPDATE`);
+  // Nobody may come, either: a writer that this does not see would go on under its keys.
+  await client.query(`LOCK TABLE ${table('decision_writer')} IN SHARE ROW EXCLUSIVE MODE`);
   await client.write(`UPDATE ${table('decision_writer')} SET key_epoch = key_epoch + 1`);
 }
 
 /** What a caller hears who asks about records whose key is not there. */
-export function lockedLog(error: MissingEncryptionKey): VerdictError {
-  const detail = `The decision log is encrypted, and the key ${error.fingerprint} is needed to read it.`;
+export function lockedLog(error: MissingEncryptionKey | LostIndexKey): VerdictError {
+  const detail =
+    error instanceof LostIndexKey
+      ? 'The decision log is encrypted, and the key that finds its records is not there any more.'
+      : `The decision log is encrypted, and the key ${error.fingerprint} is needed to read it.`;
   return new VerdictError('decision_log_unavailable', detail, { cause: error, retryAfter: 1 });
 }

@@ -8,7 +8,7 @@ import type { StoredCheckpoint } from '../proof/stored-checkpoint.js';
 import { utcDayOf } from '../utc-day.js';
 import { dayName } from './day-partitions.js';
 import { inSnapshot } from './log-snapshot.js';
-import { type CodedText, SharedKeys } from './shared-keys.js';
+import { type CodedText, indexKeyColumns, SharedKeys } from './shared-keys.js';
 import { groupsOfRow, type ProofColumns, SharedTree, writerOfTree } from './shared-tree.js';
 import { readSharedLog } from './verify-shared.js';
 
@@ -101,6 +101,7 @@ export class SharedProofs implements StoredProofs {
     return {
       keys: mergedKeys(await this.storedKeys()),
       locked: await this.missingKey(),
+      ...(await this.lostKey()),
       read: (sink, options) => readSharedLog(database, sink, options, this.keysOfTexts),
     };
   }
@@ -115,6 +116,17 @@ export class SharedProofs implements StoredProofs {
     if (!(await database.hasTable('decision_data_key'))) return undefined;
     const table = (name: string) => database.table(name);
     return (this.keysOfTexts ?? SharedKeys.none).missing({ client: database, table });
+  }
+
+  /** The key that masks what finds and counts the records. Nobody makes another one, since the records have what it made of them. */
+  private async lostKey(): Promise<Pick<ProvenRecords, 'lost'>> {
+    const { database } = this;
+    if (!(await database.hasTable('decision_data_key'))) return {};
+    const [row] = await database.query<{ wrapped: Buffer | null; is_encrypted: boolean }>(
+      `SELECT ${indexKeyColumns((name) => database.table(name))}`,
+    );
+    if (row!.wrapped !== null || !row!.is_encrypted) return {};
+    return { lost: { place: 'decision_data_key', what: 'the key that finds the records is not there' } };
   }
 
   private async storedKeys(): Promise<readonly CertifiedKey[]> {

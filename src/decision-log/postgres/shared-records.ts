@@ -17,7 +17,7 @@ import { lookUpRecord, lookUpWriter } from './record-lookup.js';
 import type { SharedKeyIndex } from './record-search.js';
 import { exportShared } from './shared-export.js';
 import { sharedGroups } from './shared-groups.js';
-import { lockedLog } from './shared-keys.js';
+import { LostIndexKey, lockedLog } from './shared-keys.js';
 import { readSharedPage } from './shared-page.js';
 
 export interface SharedRecordsOptions extends SnapshotSource {
@@ -118,7 +118,7 @@ async function* readablePieces<Piece>(pieces: AsyncGenerator<Piece>): AsyncGener
 }
 
 function asUnavailable(error: unknown): unknown {
-  if (error instanceof MissingEncryptionKey) return lockedLog(error);
+  if (error instanceof MissingEncryptionKey || error instanceof LostIndexKey) return lockedLog(error);
   if (!(error instanceof DatabaseError)) return error;
   return new VerdictError('decision_log_unavailable', 'The decision log cannot be read.', {
     cause: error,

@@ -1,5 +1,6 @@
 import type { PostgresClient, PostgresStatements } from '../../database/postgres/postgres-client.js';
 import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
+import { MissingEncryptionKey } from '../../encryption/encryption-keys.js';
 import { dayMs } from '../../query/time-zone.js';
 import type { Retention } from '../decision-log-options.js';
 import { type Hold, overlaps } from '../holds/hold.js';
@@ -8,12 +9,14 @@ import type { NoteSigner } from '../proof/signed-note.js';
 import { encodeKey } from '../record-keys.js';
 import { type DayPartitions, dayName } from './day-partitions.js';
 import { keepEntries } from './dropped-entries.js';
+import { LostIndexKey, type SharedKeys } from './shared-keys.js';
 
 export interface SharedRetentionOptions {
   readonly database: PostgresDatabase;
   readonly partitions: DayPartitions;
   readonly retention: Pick<Retention, 'maxAgeMs' | 'maxRecords'>;
   readonly holds: HoldGuard;
+  readonly keys: SharedKeys;
   /** Signs what is removed; undefined: nobody here can. */
   readonly signer: () => NoteSigner | undefined;
 }
@@ -112,9 +115,10 @@ export class SharedRetention {
     return false;
   }
 
-  /** Whether a hold keeps a record of a day, by the keys of its rows. */
+  /** Whether a hold keeps a record of a day, by the keys of its rows; where they cannot be asked, it does. */
   private async keeps(client: PostgresStatements, { policySets, from, to }: Hold, day: number): Promise<boolean> {
-    const keys = policySets?.map((set) => encodeKey('policySet', set)) ?? [];
+    const keys = await this.keysOf(client, policySets ?? []);
+    if (keys === undefined) return true;
     const hasSet =
       keys.length === 0 ? '' : `AND (${keys.map((_, i) => `position($${i + 4} in keys) > 0`).join(' OR ')})`;
     const [row] = await client.query<{ held: boolean }>(
@@ -123,6 +127,20 @@ export class SharedRetention {
       [dayName(day), from ?? 0, to ?? Number.MAX_SAFE_INTEGER, ...keys],
     );
     return row!.held;
+  }
+
+  /** The keys that rows with records of these sets have, in clear and masked; undefined where the key for that is not there. */
+  private async keysOf(client: PostgresStatements, policySets: readonly string[]): Promise<Buffer[] | undefined> {
+    const { database, keys } = this.options;
+    const clear = policySets.map((set) => encodeKey('policySet', set));
+    if (clear.length === 0) return clear;
+    try {
+      const index = await keys.indexOf({ client, table: (name) => database.table(name) });
+      return index === undefined ? clear : [...clear, ...clear.map((key) => index.maskKeys(key))];
+    } catch (error) {
+      if (error instanceof MissingEncryptionKey || error instanceof LostIndexKey) return undefined;
+      throw error;
+    }
   }
 
   private async firstKept(client: PostgresClient, nowMs: number): Promise<number | undefined> {

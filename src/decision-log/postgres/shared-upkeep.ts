@@ -81,8 +81,7 @@ export class SharedUpkeep {
     const table = (name: string) => database.table(name);
     await database.transaction(async (client) => {
       // Also one that could not be dropped now.
-      const kept = await readDays({ client, table });
-      await keys.forget({ client, table }, dayName(firstDay), kept);
+      await keys.forget({ client, table }, dayName(firstDay), () => readDays({ client, table }));
     });
   }
 

@@ -7,7 +7,8 @@ import type { StoredCheckpoint } from '../proof/stored-checkpoint.js';
 import { utcDayOf } from '../utc-day.js';
 import { dayName } from './day-partitions.js';
 import { inSnapshot, type SnapshotSource } from './log-snapshot.js';
-import type { CodedText, SharedKeys } from './shared-keys.js';
+import type { LogTransaction } from './row-walk.js';
+import { type CodedText, LostIndexKey, type SharedKeys } from './shared-keys.js';
 import { groupsOfRow, type ProofColumns } from './shared-tree.js';
 
 /** Rows that are read at once where nobody decides meanwhile. */
@@ -243,7 +244,7 @@ async function readTree(
       const isSealed = read.some(({ data_key }) => data_key !== null);
       return {
         rows: await transaction.keys.decoded(transaction, read),
-        index: isSealed ? await transaction.keys.indexOf(transaction) : undefined,
+        index: isSealed ? await indexOf(transaction) : undefined,
       };
     });
     for (const each of rows) {
@@ -261,7 +262,11 @@ async function readTree(
         if (group.entry < entries) continue;
         const text = texts?.[i];
         const isLast = i === groups.length - 1;
-        const row = { place: group.first - each.first, ...(isLast && { beside: besideOf(each, index) }) };
+        const isMaskKnown = each.data_key === null || index !== undefined;
+        const row = {
+          place: group.first - each.first,
+          ...(isLast && isMaskKnown && { beside: besideOf(each, index) }),
+        };
         await sink.group({
           ...group,
           salts: isClosed ? undefined : (salts ?? null),
@@ -293,6 +298,16 @@ function begin(sink: ProofSink, row: TreeRow, place: string): void {
     start: start ?? Math.max(first, upto + 1),
     writer: id_writer,
   });
+}
+
+/** What masks keys; undefined where it was taken away, which is a finding of its own (`ProvenRecords.lost`). */
+async function indexOf(transaction: LogTransaction): Promise<KeyedIndex | undefined> {
+  try {
+    return await transaction.keys.indexOf(transaction);
+  } catch (error) {
+    if (error instanceof LostIndexKey) return undefined;
+    throw error;
+  }
 }
 
 /** @param index masks the keys of rows that are encrypted */

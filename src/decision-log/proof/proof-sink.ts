@@ -104,6 +104,8 @@ export interface ProvenRecords {
   readonly keys: readonly CertifiedKey[];
   /** Why the records cannot be read, but only their structure; undefined where they can. */
   readonly locked: Error | undefined;
+  /** What beside the records was taken away; left out where nothing was. */
+  readonly lost?: { readonly place: string; readonly what: string };
   /** Gives all of it to the sink. */
   read(sink: ProofSink, options: ReadOptions): Promise<void>;
 }

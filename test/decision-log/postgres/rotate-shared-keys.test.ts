@@ -235,6 +235,48 @@ describe.skipIf(!hasPostgres)('the keys of an encrypted log that replicas share'
     await expect(rewriteSharedLog(database, oldKey)).rejects.toMatchObject({ name: 'MissingEncryptionKey' });
   }, 180_000);
 
+  it('a rewrite leaves no key from before, whatever an earlier one that was killed had come to, and whoever begins meanwhile', async () => {
+    const url = await server().createDatabase();
+    const log = await startReplica(url, temporaryDirectory(), { encryption: oldKey });
+    await append(log, 20);
+    await log.shipped();
+    const database = openDatabase(url);
+    const [keys, writers] = ['decision_data_key', 'decision_writer'].map((name) => database.table(name));
+    // So far a run had come that was killed.
+    await server().query(
+      `UPDATE ${writers} SET key_epoch = key_epoch + 1; UPDATE ${keys} SET retired = true WHERE use = 'text'`,
+      url,
+    );
+    await append(log, 20);
+    await log.shipped();
+    const before = (await keysIn(database)).filter(({ use }) => use === 'text').map(({ id }) => id);
+    expect(before).toHaveLength(2);
+    // A batch is under way, for which the rewrite waits, while another replica begins.
+    let end!: () => void;
+    const batch = database.transaction(async (client) => {
+      await client.query(`UPDATE ${writers} SET beat = now()`);
+      await new Promise<void>((resolve) => {
+        end = resolve;
+      });
+    });
+    const rewriting = rewriteSharedLog(database, newThenOld);
+    await delay(200);
+    const beginning = startReplica(url, temporaryDirectory(), { encryption: newThenOld });
+    await delay(200);
+    end();
+    await batch;
+    const other = await beginning;
+    await append(other, 20);
+    await other.shipped();
+    await rewriting;
+    for (const each of [log, other]) await append(each, 5);
+    for (const each of [log, other]) await each.shipped();
+    const [used, there] = [await rowsIn(database), (await keysIn(database)).map(({ id }) => id)];
+    expect(used.filter(({ data_key }) => data_key === null || before.includes(data_key))).toEqual([]);
+    expect(used.filter(({ data_key }) => !there.includes(data_key!))).toEqual([]);
+    expect((await other.search({ limit: 1_000 })).items).toHaveLength(70);
+  }, 90_000);
+
   it('a rewrite that is killed at any time leaves a log that is whole, and the next one goes on with it', async () => {
     const url = await server().createDatabase();
     const folder = temporaryDirectory();

@@ -7,7 +7,8 @@ import { verifyLog } from '../../../src/cli/sources/verified-log.js';
 import type { PostgresDatabase } from '../../../src/database/postgres/postgres-database.js';
 import { erasedValue } from '../../../src/decision-log/erasure/erase-record.js';
 import { Erasures } from '../../../src/decision-log/erasure/erasures.js';
-import { noHolds } from '../../../src/decision-log/holds/holds.js';
+import type { Hold } from '../../../src/decision-log/holds/hold.js';
+import { type HoldGuard, noHolds } from '../../../src/decision-log/holds/holds.js';
 import type { PostgresDecisionLog } from '../../../src/decision-log/postgres/postgres-decision-log.js';
 import { rewrapSharedLog } from '../../../src/decision-log/postgres/rotate-shared-keys.js';
 import { proveDecision } from '../../../src/decision-log/proof/prove.js';
@@ -23,6 +24,18 @@ const [first, second] = [newKeyText(), newKeyText()];
 const keys = EncryptionKeys.of(first);
 const [fingerprint] = keys.fingerprints as [string];
 const others = EncryptionKeys.of(newKeyText());
+
+const holdOn = (policySet: string): Hold => ({
+  id: 'hold-1',
+  policySets: [policySet],
+  from: undefined,
+  to: undefined,
+  reason: 'audit',
+  by: 'carol',
+  created: Date.now(),
+  released: undefined,
+  releasedBy: undefined,
+});
 
 /** Names that stand in no program. */
 const planted = {
@@ -432,5 +445,79 @@ describe.skipIf(!hasPostgres)('the log that replicas share, encrypted', () => {
     expect((await reader.search({ subject: planted.subject, limit: 1_000 })).items).toHaveLength(30);
     process.env.VERDICT_ENCRYPTION_KEY = first;
     await expect(importLog(options)).rejects.toMatchObject({ name: 'MissingEncryptionKey' });
+  }, 60_000);
+
+  it('keeps records of a day that a hold by policy set is about, and the key that it takes', async () => {
+    const url = await server().createDatabase();
+    const folder = temporaryDirectory();
+    const dayMs = 86_400_000;
+    const holds: HoldGuard = {
+      inForce: async () => [holdOn('invoices')],
+      guard: (remove) => remove([holdOn('invoices')]),
+    };
+    const options = { encryption: keys, holds, retention: { maxAgeMs: 2 * dayMs } };
+    const log = await startReplica(url, folder, options);
+    for (const [policySet, age] of [
+      ['invoices', 10],
+      ['orders', 20],
+    ] as const) {
+      const old = Array.from({ length: 3 }, () => exampleRecord(log, { policySet, now: Date.now() - age * dayMs }));
+      await Promise.all(old.map((record) => log.append(record)));
+    }
+    await log.settle();
+    await log.prune(Date.now());
+    expect((await log.search({})).items.map(({ policySet }) => policySet)).toEqual([
+      'invoices',
+      'invoices',
+      'invoices',
+    ]);
+    await log.append(exampleRecord(log, { now: Date.now() }));
+    await log.shipped();
+    await log.checkpoint();
+    expect(await verified(url, log, first)).toMatchObject({ findings: [], depth: 'content', records: 4 });
+  }, 60_000);
+
+  it('makes no other key where the one that finds records was taken away, and nobody ships in clear', async () => {
+    const url = await server().createDatabase();
+    const log = await startReplica(url, temporaryDirectory(), { encryption: keys });
+    await plant(log, 5);
+    await log.settle();
+    await log.checkpoint();
+    const database = openDatabase(url);
+    const table = database.table('decision_data_key');
+    const [row] = await database.query<{ wrapped: Buffer }>(`SELECT wrapped FROM ${table} WHERE use = 'index'`);
+    await server().query(`DELETE FROM ${table} WHERE use = 'index'`, url);
+    await expect(log.search({ subject: planted.subject })).rejects.toMatchObject({ code: 'decision_log_unavailable' });
+    for (const encryption of [keys, undefined])
+      await expect(startReplica(url, temporaryDirectory(), { encryption })).rejects.toThrow('put the row of');
+    expect((await verified(url, log, first)).findings).toMatchObject([{ kind: 'missing', place: 'decision_data_key' }]);
+    await database.write(`INSERT INTO ${table} (use, wrapped) VALUES ('index', $1)`, [row!.wrapped]);
+    expect((await log.search({ subject: planted.subject })).items).toHaveLength(5);
+    expect((await verified(url, log, first)).findings).toEqual([]);
+  }, 60_000);
+
+  it('reads under the keys that there are, where the database was put back under a replica that runs', async () => {
+    const url = await server().createDatabase();
+    const [a, b] = [
+      await startReplica(url, temporaryDirectory(), { encryption: keys }),
+      await startReplica(url, temporaryDirectory(), { encryption: keys }),
+    ];
+    await plant(a, 3);
+    await a.settle();
+    await plant(b, 3);
+    await b.settle();
+    for (const log of [a, b]) expect((await log.search({ subject: planted.subject })).items).toHaveLength(6);
+    // As if the one had never been: its number and the other's are exchanged, with what they encrypt.
+    const database = openDatabase(url);
+    const [key, group] = [database.table('decision_data_key'), database.table('decision_group')];
+    const ids = await database.query<{ id: number }>(`SELECT id FROM ${key} WHERE use = 'text' ORDER BY id`);
+    const [one, two] = ids.map(({ id }) => id) as [number, number];
+    await server().query(
+      `UPDATE ${group} SET data_key = ${one + two} - data_key;
+       UPDATE ${key} k SET writer = other.writer, day = other.day, wrapped = other.wrapped
+       FROM ${key} other WHERE k.use = 'text' AND other.use = 'text' AND other.id <> k.id`,
+      url,
+    );
+    for (const log of [a, b]) expect((await log.search({ subject: planted.subject })).items).toHaveLength(6);
   }, 60_000);
 });
