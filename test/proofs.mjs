@@ -4,6 +4,7 @@
  *
  *     npm run proofs                # all of them
  *     npm run proofs -- kill fuzz   # some of them
+ *     VERDICT_TEST_TAMPERINGS=500 VERDICT_TEST_HISTORIES=500 npm run proofs -- tampering histories   # fewer of these
  */
 import { spawnSync } from 'node:child_process';
 
@@ -17,10 +18,17 @@ const proofs = {
     command: vitest('test/decision-log/sqlite/kill.test.ts', 'test/decision-log/sqlite/journal-files.test.ts'),
     env: { VERDICT_TEST_KILLS: '50' },
   },
-  tampering: { command: vitest('test/decision-log/proof/tampering.test.ts'), env: { VERDICT_TEST_TAMPERINGS: '2000' } },
+  tampering: {
+    command: vitest(
+      'test/decision-log/proof/tampering.test.ts',
+      'test/decision-log/proof/postgres-tampering.test.ts',
+      '--testTimeout=86400000',
+    ),
+    env: { VERDICT_TEST_TAMPERINGS: process.env.VERDICT_TEST_TAMPERINGS ?? '2000' },
+  },
   histories: {
-    command: vitest('test/decision-log/proof/verification.test.ts', '-t', 'random histories', '--testTimeout=86400000'),
-    env: { VERDICT_TEST_HISTORIES: '10000' },
+    command: vitest('test/decision-log/proof/histories.test.ts', '--testTimeout=86400000'),
+    env: { VERDICT_TEST_HISTORIES: process.env.VERDICT_TEST_HISTORIES ?? '10000' },
   },
   simulation: {
     command: vitest('test/pdp/simulation/planted-regression.test.ts'),

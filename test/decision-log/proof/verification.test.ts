@@ -1,5 +1,5 @@
 /** P5: what was changed, removed, inserted, moved or put back is found and named; nothing true is called false. */
-import { copyFileSync, cpSync, readdirSync, rmSync, unlinkSync } from 'node:fs';
+import { copyFileSync, readdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { verifyLog } from '../../../src/cli/sources/verified-log.js';
@@ -13,9 +13,6 @@ import { closedFiles, closedPathOf } from '../../../src/decision-log/sqlite/log-
 import { exampleRecord } from '../example-records.js';
 import { append } from '../many-records.js';
 import { startLog, temporaryDirectory } from '../temporary-log.js';
-
-/** VERDICT_TEST_HISTORIES: lives of a log, each with its own kills and retention, and verified at its end. */
-const lives = Number(process.env.VERDICT_TEST_HISTORIES ?? 8);
 
 const pathIn = (directory: string): string => join(directory, 'verdict.decisions.sqlite');
 const databaseIn = (directory: string): string => join(directory, 'verdict.sqlite');
@@ -87,43 +84,6 @@ describe('the verification of a log', () => {
     await small.prune(Date.now());
     await small.stop();
     expect((await verified(directory, keys)).findings).toEqual([]);
-  });
-
-  it('finds nothing in random histories with kills and the retention in between', async () => {
-    let state = 11;
-    const random = (below: number): number => {
-      state = (Math.imul(state, 1103515245) + 12345) >>> 0;
-      return (state >>> 8) % below;
-    };
-    const directory = temporaryDirectory();
-    const copies = temporaryDirectory();
-    let keys: readonly CertifiedKey[] = [];
-    for (let life = 0; life < lives; life++) {
-      const log = await startLog(directory, {
-        limits: { records: 20 + random(60) },
-        ...(random(2) === 0 && { retention: { maxRecords: 40 + random(100) } }),
-        mode: random(3) === 0 ? 'async' : 'sync',
-        queueLimit: 30,
-      });
-      keys = log.publishedKeys;
-      for (let i = random(12); i >= 0; i--) {
-        const count = 1 + random(40);
-        await append(log, count, (j) => ({ subject: `s${j}` })).catch(() => undefined);
-        if (random(4) === 0) await log.checkpoint();
-        if (random(4) === 0) await log.prune(Date.now());
-      }
-      await log.flush();
-      // What a kill leaves is what lies there now; the next life goes on with the copy.
-      if (random(2) === 0) {
-        rmSync(copies, { recursive: true });
-        cpSync(directory, copies, { recursive: true });
-        await log.stop();
-        rmSync(directory, { recursive: true });
-        cpSync(copies, directory, { recursive: true });
-      } else await log.stop();
-      const report = await verified(directory, keys);
-      expect(report.findings).toEqual([]);
-    }
   });
 
   for (const [what, statements] of [
