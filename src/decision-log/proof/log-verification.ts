@@ -110,6 +110,17 @@ export interface LogVerificationOptions {
 /** The place of the checkpoints of the fleet that the database itself has. */
 export const ownCheckpoints = 'the database';
 
+/**
+ * The bytes of a text in base64, as an export writes it.
+ *
+ * @throws for one that is written otherwise, which would be read as the same: with other bits behind the last byte, or behind the padding
+ */
+export function exportedBytes(base64: string): Buffer {
+  const bytes = Buffer.from(base64, 'base64');
+  if (bytes.toString('base64') !== base64) throw new Error('it is not in base64');
+  return bytes;
+}
+
 /** What a checkpoint, or one of the fleet, says of a tree. */
 interface SignedHead {
   readonly checkpoint: Checkpoint;
@@ -378,7 +389,7 @@ export class LogVerification implements ProofSink {
   exported(entry: number, first: number, records: readonly (string | ExportedRecord)[]): void {
     const count = records.length;
     const leaves = records.map((each, i) => {
-      if (typeof each === 'string') return Buffer.from(each, 'base64');
+      if (typeof each === 'string') return exportedBytes(each);
       if (each.record.sequence !== first + i) {
         const what = `the record names the sequence ${each.record.sequence}`;
         this.note({ kind: 'wrong', sequence: first + i, place: this.place, what });
@@ -390,9 +401,9 @@ export class LogVerification implements ProofSink {
       }
       if (each.leaf !== undefined) {
         this.expectErased(each.record, first + i);
-        return Buffer.from(each.leaf, 'base64');
+        return exportedBytes(each.leaf);
       }
-      return leafHash(first + i, wholeText(each.record), Buffer.from(each.salt, 'base64'));
+      return leafHash(first + i, wholeText(each.record), exportedBytes(each.salt));
     });
     this.records += count;
     this.entry(entry, undefined, entryOfGroup(first, count, groupRoot(Buffer.concat(leaves))), first);

@@ -19,7 +19,7 @@ import type { DecisionRecord } from '../decision-record.js';
 import { matchingRecords, type RecordFilter } from '../record-filter.js';
 import { hasSalt, saltBytes } from './group-hashes.js';
 import type { CertifiedKey } from './log-keys.js';
-import type { LogVerification } from './log-verification.js';
+import { exportedBytes, type LogVerification } from './log-verification.js';
 import { Frontier, hashBytes, type TreeHash } from './merkle-tree.js';
 import type { ProofSink, ProvenRecords, StoredProofGap, StoredProofGroup, TreePart } from './proof-sink.js';
 
@@ -211,12 +211,12 @@ function takeLine(verification: LogVerification, value: any): void {
       journal: String(value.writer),
       tree: value.tree,
       place: `the export, writer ${value.writer}`,
-      begun: Frontier.decode(value.entries, Buffer.from(value.frontier, 'base64')),
+      begun: Frontier.decode(value.entries, exportedBytes(value.frontier)),
       start: value.start,
       writer: 0,
     });
   } else if (Array.isArray(value.records)) verification.exported(value.entry, value.first, value.records);
   else if (value.gap !== undefined) verification.gap({ ...value.gap, entry: value.entry, node: undefined });
-  else if (typeof value.leaf === 'string') verification.removed(value.entry, Buffer.from(value.leaf, 'base64'));
+  else if (typeof value.leaf === 'string') verification.removed(value.entry, exportedBytes(value.leaf));
   else throw new Error('it has none of the members');
 }
