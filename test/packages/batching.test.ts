@@ -19,6 +19,9 @@ const problem = (code: string, status: number) => ({
 });
 const asProblem = { 'content-type': 'application/problem+json' };
 
+/** A busy machine may take a while. */
+const patient = { timeout: 60_000 };
+
 let service: BuiltService;
 const stops: (() => Promise<void>)[] = [];
 beforeAll(async () => {
@@ -166,13 +169,13 @@ it('each has its own end: one that gives up leaves the others, and the call ends
   const one = client.can(reading(1), { signal: first.signal });
   const other = client.can(reading(2), { signal: second.signal });
   await expect(late).rejects.toMatchObject({ kind: 'timeout' });
-  await vi.waitUntil(() => server.asked.length === 1);
+  await vi.waitUntil(() => server.asked.length === 1, patient);
   first.abort();
   await expect(one).rejects.toMatchObject({ kind: 'aborted' });
   expect(ended).toBe(0);
   second.abort();
   await expect(other).rejects.toMatchObject({ kind: 'aborted' });
-  await vi.waitUntil(() => ended === 1);
+  await vi.waitUntil(() => ended === 1, patient);
 });
 
 it('one that gave up before the end of the tick is not asked', async () => {
