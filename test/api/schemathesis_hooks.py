@@ -4,7 +4,7 @@ member `__proto__` are refused within open objects, too. A revision that is dema
 out, and what is fresher than the source is refused with 503. A filter is a condition in a language of its own. Requests are
 made without them. A hold that begins at some time is asked for without an end, and none ends with the last day that can be written. The reason of an
 erasure may not name the person. A candidate is a version here, since
-no schema makes files that serve, and a canary alone has subjects.
+no schema makes files that serve, and a canary alone has subjects and must be compared. An export with its proof has one form.
 """
 
 import schemathesis
@@ -17,6 +17,9 @@ def before_call(context, case, kwargs):
     if isinstance(case.query, dict):
         case.query.pop("cursor", None)
         case.query.pop("filter", None)
+        if "proof" in case.query:
+            case.query.pop("expand", None)
+            case.query.pop("format", None)
         if case.path.endswith("/checkpoints/consistency"):
             sizes = {name: 0 for name, value in case.query.items() if name in ("from", "to") and size(value)}
             case.query.update(sizes)
@@ -68,6 +71,8 @@ def one_content(body):
         body.pop("subjects", None)
     elif body["mode"] == "canary":
         body.setdefault("subjects", 0.5)
+        if body.get("sample") == 0:
+            body.pop("sample")
 
 
 def other_reason(body):
