@@ -39,6 +39,10 @@ const serviceCommands: Commands = {
     const { addSimulateCommand } = await import('./cli/commands/simulate-command.js');
     return (program, terminal) => addSimulateCommand(program, terminal, database);
   },
+  unused: async () => {
+    const { addUnusedCommand } = await import('./cli/commands/unused-command.js');
+    return (program, terminal) => addUnusedCommand(program, terminal, database);
+  },
   serve: async () => (program) => {
     program
       .command('serve')
