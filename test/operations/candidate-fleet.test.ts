@@ -148,8 +148,11 @@ describe.skipIf(!hasPostgres)('a candidate of a fleet (skipped where PostgreSQL 
   it('writes a new revision for all where the database is the source', async () => {
     const { services } = await start({ VERDICT_POLICY_SOURCE: 'database' });
     expect((await services[0]!.send('PUT', '/v1/policy-sets/default', { files: base })).status).toBe(200);
-    await everywhere(services, async (service) => (await service.get('/v1/policy-sets/default')).status === 200);
-    await services[1]!.send('PUT', path, { files: everybody, mode: 'canary', subjects: 1, gates: open });
+    // It is listed a moment before it serves.
+    const asked = { subject: 'zoe', action: 'read', resource: 'doc' };
+    await everywhere(services, async (service) => (await service.post('/v1/decide', asked)).status === 200);
+    const set = await services[1]!.send('PUT', path, { files: everybody, mode: 'canary', subjects: 1, gates: open });
+    expect(set).toMatchObject({ status: 200 });
     await everywhere(services, isCanaryHere);
     expect((await services[2]!.post(`${path}/promote`, {})).body).toMatchObject({ revision: 2, pinned: false });
     await everywhere(services, async (service) => {
