@@ -106,6 +106,28 @@ m = r.sub == p.sub && keyMatch(r.obj, p.obj) && regexMatch(r.act, p.act) || r.su
     expect(JSON.parse(json.stdout)).toMatchObject({ allowIncomplete: true, sets: [{ access: { complete: false } }] });
   });
 
+  it('does not pass on a change of rules whose roles are live data: nobody knows who will hold them', async () => {
+    const cwd = workFolder();
+    const roleModel = model
+      .replace('[policy_effect]', '[role_definition]\ng = _, _\n[policy_effect]')
+      .replace('r.sub == p.sub', 'g(r.sub, p.sub)');
+    const write = (name: string, rules: string) => {
+      mkdirSync(join(cwd, name));
+      writeFileSync(join(cwd, name, 'model.conf'), roleModel);
+      writeFileSync(join(cwd, name, 'rules.csv'), rules);
+      const manifest = 'request: { sub: "${subject.type}:${subject.id}" }\ndata: { roles: [g] }\n';
+      writeFileSync(join(cwd, name, 'policy-set.yaml'), manifest);
+    };
+    write('one', 'p, reader, /docs/*, ^read$\n');
+    write('two', 'p, reader, /docs/*, ^read$\np, reader, /secrets/*, ^read$\n');
+    const compare = (...args: string[]) => verdict(['diff', ...args, '--fail-on', 'gain'], { cwd });
+    const ran = await compare('one', 'two');
+    expect(ran.code).toBe(1);
+    expect(ran.stdout).toContain('links of "g" are live data: who holds the roles that changed was not asked');
+    expect(await compare('one', 'one')).toMatchObject({ code: 0, stderr: '' });
+    expect(await compare('one', 'two', '--allow-incomplete')).toMatchObject({ code: 0 });
+  });
+
   it('sees what a disjunction, a pattern and methods of one expression give', async () => {
     const rules = 'p, ann, /a/*, (GET)|(POST)\n';
     expect((await gate(rules, rules.replace('/a/*', '/*'))).code).toBe(1);

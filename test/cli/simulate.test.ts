@@ -214,11 +214,25 @@ describe('verdict simulate on an export', () => {
     expect(ran.stderr).toContain('rules.csv:1');
   });
 
-  it('shows what was counted when it is interrupted', async () => {
+  it('takes no other set for the one that is asked for', async () => {
+    const cwd = candidate();
+    writeFileSync(join(cwd, 'log.ndjson'), exported);
+    mkdirSync(join(cwd, 'policies'));
+    writeSet(join(cwd, 'policies/others'), after);
+    const asked = ['--policy-set', 'docs', '--file', 'log.ndjson'];
+    const ran = await verdict(['simulate', 'policies', ...asked, '--fail-on', 'gain'], { cwd });
+    expect(ran).toMatchObject({ code: 2, stderr: expect.stringContaining('policies holds no policy set "docs"') });
+    // A folder that is the set may be called otherwise.
+    const itself = await verdict(['simulate', 'policies/others', ...asked, '--output', 'json'], { cwd });
+    expect(resultIn(itself)).toMatchObject({ policySet: 'docs', gained: 1, lost: 2 });
+  });
+
+  it('shows what was counted when it is interrupted, and passes no gate then', async () => {
     const cwd = candidate();
     execFileSync('mkfifo', [join(cwd, 'log.ndjson')]);
     const entry = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
-    const args = ['simulate', 'docs', '--file', 'log.ndjson', '--threads', '1', '--output', 'json'];
+    const gate = ['--fail-on', 'error', '--allow-incomplete'];
+    const args = ['simulate', 'docs', '--file', 'log.ndjson', '--threads', '1', '--output', 'json', ...gate];
     const child = spawn(process.execPath, [entry, ...args], { cwd, env: { PATH: process.env.PATH } });
     let stdout = '';
     child.stdout.on('data', (chunk) => (stdout += chunk));
@@ -230,7 +244,7 @@ describe('verdict simulate on an export', () => {
     const [code] = await once(child, 'close');
     expect(code).toBe(1);
     const result = JSON.parse(stdout);
-    expect(result).toMatchObject({ complete: false, cancelled: true });
+    expect(result).toMatchObject({ complete: false, cancelled: true, gate: { found: 0, passed: false } });
     expect(result.answered).toBeGreaterThan(0);
     expect(result.lost).toBeGreaterThan(0);
   });

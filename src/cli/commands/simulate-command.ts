@@ -196,7 +196,8 @@ function report(
 ): number {
   const found = failOn === undefined ? 0 : gateCount(result, failOn);
   const isOver = found > max;
-  const isPassed = !isOver && (result.complete || allowIncomplete);
+  // One that was ended says nothing of what it did not come to.
+  const isPassed = !isOver && !result.cancelled && (result.complete || allowIncomplete);
   const gate = failOn && { failOn, max, found, passed: isPassed, ...(allowIncomplete && { allowIncomplete }) };
   switch (output) {
     case 'json':
@@ -221,7 +222,8 @@ function report(
   if (failOn === undefined) return result.cancelled ? exitCodes.findings : exitCodes.fine;
   const kinds = failOn.join(',');
   if (isOver) terminal.remark(`--fail-on ${kinds}: ${count(found, 'decision')}, ${max} are allowed`);
-  if (!result.complete) {
+  if (result.cancelled) terminal.remark(`it was ended before its end: --fail-on ${kinds} does not pass`);
+  else if (!result.complete) {
     terminal.remark(
       allowIncomplete
         ? 'not all decisions were answered again, which --allow-incomplete allows'

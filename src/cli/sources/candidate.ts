@@ -1,5 +1,6 @@
 /** A policy set that does not serve yet: a folder, a bundle, a git revision, or a version that has served. */
 import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { openBundle } from '../../policy-store/bundle/bundle.js';
 import { BundleError } from '../../policy-store/bundle/bundle-error.js';
 import { UsageError } from '../exit-code.js';
@@ -39,11 +40,11 @@ export async function readCandidate(
   const found = await stat(candidate).catch(() => undefined);
   if (found?.isDirectory() === true) {
     only(candidate);
-    return choose(await readPolicyFolders(candidate), policySet, candidate);
+    return choose(await readPolicyFolders(candidate), policySet, candidate, true);
   }
   if (found !== undefined) {
     only(candidate);
-    return choose([await readBundle(candidate)], policySet, candidate);
+    return choose([await readBundle(candidate)], policySet, candidate, false);
   }
   if (candidate.includes('..')) {
     throw new UsageError(`${candidate} is no candidate`, 'a folder, a bundle, a version, or one git revision');
@@ -52,13 +53,25 @@ export async function readCandidate(
     if (!(error instanceof UsageError)) throw error;
     throw new UsageError(`there is no folder, bundle or git revision ${candidate}: ${error.message}`, error.hint);
   });
-  return choose(folders, policySet, path ?? 'policies');
+  return choose(folders, policySet, path ?? 'policies', true);
 }
 
-/** A folder with one set may have another name than the set: it is the one that was asked for. */
-function choose(folders: readonly PolicyFolder[], policySet: string | undefined, path: string): PolicyFolder {
+/**
+ * A folder that is a set may have another name than the set: it is the one that was asked for. One that only holds it, and a
+ * bundle, say by the name which set it is: another one must not answer in its place.
+ */
+function choose(
+  folders: readonly PolicyFolder[],
+  policySet: string | undefined,
+  path: string,
+  isFolder: boolean,
+): PolicyFolder {
   const [only] = folders;
-  if (only !== undefined && folders.length === 1) return { ...only, name: policySet ?? only.name };
+  if (only !== undefined && folders.length === 1) {
+    const isSetItself = isFolder && resolve(only.path) === resolve(path);
+    if (policySet === undefined || policySet === only.name) return only;
+    if (isSetItself) return { ...only, name: policySet };
+  }
   const found = folders.find(({ name }) => name === policySet);
   if (found !== undefined) return found;
   const names = folders.map(({ name }) => name).join(', ');

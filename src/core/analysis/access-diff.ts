@@ -6,6 +6,7 @@ import { BindingError } from '../policy/binding.js';
 import { type Combination, isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
 import { expressionsOf } from '../policy/expressions.js';
+import { quote } from '../quote.js';
 import type { DecisionRequest, Entity, Json } from '../request.js';
 import { unmetered } from '../step-budget.js';
 import { itemsPerStep } from '../steps.js';
@@ -72,7 +73,7 @@ export function* diffAccessInSteps(
       ? concernedQuestions(universe, before, after, changed)
       : questionsOf(universe);
   const [gained, lost]: [ChangedPermission[], ChangedPermission[]] = [[], []];
-  const limits = new Set([...universe.limits, ...incomparable(before, after)]);
+  const limits = new Set([...universe.limits, ...incomparable(before, after), ...unknownHolders(before, after)]);
   let examined = 0;
   for (const question of questions) {
     if (examined === maxQuestions) {
@@ -160,6 +161,22 @@ function* incomparable(before: CompiledPolicySet | undefined, after: CompiledPol
   if (ownFunctionsOf(before) + ownFunctionsOf(after) > 0) {
     yield 'functions of the embedding program were taken for the same in both';
   }
+}
+
+/** Roles that are live data, in sets of which nobody knows the data: any name may come to have them. */
+function* unknownHolders(
+  before: CompiledPolicySet | undefined,
+  after: CompiledPolicySet | undefined,
+): Generator<string> {
+  if (before?.versionOfFiles === after?.versionOfFiles) return;
+  const names = new Set<string>();
+  for (const set of [before, after]) {
+    // With live data the version is another than that of the files.
+    if (set === undefined || set.version !== set.versionOfFiles) continue;
+    for (const name of set.manifest.data?.roles ?? []) names.add(name);
+  }
+  for (const name of names)
+    yield `links of ${quote(name)} are live data: who holds the roles that changed was not asked`;
 }
 
 function deniedTypesOf({ manifest: { unknownDenied } }: CompiledPolicySet): string {
