@@ -71,6 +71,8 @@ export interface ErasuresOptions {
 }
 
 const defaultLookMs = 1_000;
+/** Most looks that are left out after one that failed: it may have read all of the log, and needs what is not there. */
+const mostLeftOut = 60;
 
 interface CarriedOut {
   readonly ids: string;
@@ -86,12 +88,17 @@ export class Erasures {
   private running: Promise<void> | undefined;
   /** The orders that are being carried out; the same object while they are the same. */
   private current: CarriedOut | undefined;
-  private isFailing = false;
+  private failures = 0;
+  /** Looks that are still left out. */
+  private leftOut = 0;
 
   constructor(private readonly options: ErasuresOptions) {}
 
   start(): void {
-    this.timer = setInterval(() => this.look(), this.options.lookMs ?? defaultLookMs).unref();
+    this.timer = setInterval(() => {
+      if (this.leftOut > 0) this.leftOut--;
+      else this.look();
+    }, this.options.lookMs ?? defaultLookMs).unref();
     this.look();
   }
 
@@ -154,14 +161,15 @@ export class Erasures {
     this.running = this.carryOut()
       .then(
         () => {
-          this.isFailing = false;
+          this.failures = 0;
         },
         (error: unknown) => {
           // The next look knows of it.
           if (error instanceof HoldsChanged) return;
-          if (!this.isFailing && !this.stopping.signal.aborted)
+          if (this.failures === 0 && !this.stopping.signal.aborted)
             this.options.onProblem('an erasure could not be carried out; it is tried again', error);
-          this.isFailing = true;
+          this.leftOut = Math.min(2 ** this.failures - 1, mostLeftOut);
+          this.failures++;
         },
       )
       .finally(() => {

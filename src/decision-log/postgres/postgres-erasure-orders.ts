@@ -99,7 +99,10 @@ export class PostgresErasureOrders extends ErasureOrders {
     );
   }
 
-  /** Notes what became of rows of the shared log; `time`: when all of them were done, null while they are not. */
+  /**
+   * Notes what became of rows of the shared log; `time`: when all of them were done, null while they are not. What could not be read
+   * counts as the last pass found it.
+   */
   async noteShared(orders: readonly ErasureOrder[], counts: ErasureCounts, time: number | null): Promise<void> {
     const { tables } = this;
     await tables.transaction(async (client) => {
@@ -107,7 +110,7 @@ export class PostgresErasureOrders extends ErasureOrders {
         const { about, named, held } = counts.of(id);
         await client.write(
           `UPDATE ${tables.name('erasure')} SET shared = coalesce(shared, $2::int8), about = about + $3, named = named + $4,
-             held = greatest(held, $5), unreadable = greatest(unreadable, $6) WHERE id = $1`,
+             held = greatest(held, $5), unreadable = $6 WHERE id = $1`,
           [id, time, about, named, held, counts.unreadable],
         );
       }

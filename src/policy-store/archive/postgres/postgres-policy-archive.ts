@@ -52,6 +52,8 @@ export class PostgresPolicyArchive extends StoredPolicyArchive {
   private readonly setTable: string;
   private pruningEnds = false;
   private cipher: ArchiveCipher | undefined;
+  /** Whether nothing was encrypted when this was opened without a key. */
+  private isClear = false;
 
   private constructor(
     private readonly tables: PostgresTables,
@@ -73,7 +75,7 @@ export class PostgresPolicyArchive extends StoredPolicyArchive {
   static async open(database: PostgresDatabase, keys?: EncryptionKeys): Promise<PostgresPolicyArchive> {
     const archive = await PostgresPolicyArchive.openToRead(database, keys);
     try {
-      await (keys === undefined ? archive.opening() : archive.sealing());
+      await archive.sealing();
     } catch (error) {
       if (!isAway(error)) throw error;
     }
@@ -337,10 +339,19 @@ export class PostgresPolicyArchive extends StoredPolicyArchive {
     return this.cipher;
   }
 
-  /** What encrypts contents; undefined where this replica has no key. */
+  /**
+   * What encrypts contents; undefined where nobody has a key.
+   *
+   * @throws MissingEncryptionKey
+   */
   private async sealing(): Promise<ArchiveCipher | undefined> {
     const { keys } = this;
-    if (keys === undefined) return undefined;
+    if (keys === undefined) {
+      // Of a start while the server was away; a replica that serves goes on when others begin to encrypt.
+      if (!this.isClear) await this.opening();
+      this.isClear = true;
+      return undefined;
+    }
     this.cipher ??= await this.tables.transaction((client) =>
       makeSharedArchiveCipher(client, (name) => this.tables.name(name), keys),
     );

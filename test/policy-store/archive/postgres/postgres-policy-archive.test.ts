@@ -60,6 +60,8 @@ describe.skipIf(!hasPostgres)('with PostgreSQL (skipped where it is not installe
     expect((await read.versions('acl', 10)).items).toHaveLength(2);
     expect(await textOf(read, plain)).toBe('p, alice, data1, read\n');
     await expect(textOf(read, secret)).rejects.toThrow(message);
+    // As one that was opened while the server was away.
+    await expect(read.keep(setOf('p, cy, data3, read\n'), 3_000)).rejects.toThrow(message);
   });
 
   it('its key is wrapped anew while it is used, and what is in clear is encrypted by a rewrite', async () => {
