@@ -217,6 +217,7 @@ describe('an answer that is none', () => {
     obligations: [],
     errors: [],
   };
+  const passing = { type: 'urn:verdict:problem:internal_error', title: 't', status: 500, detail: 'd', instance: 'i' };
   const without = (name: string) => Object.fromEntries(Object.entries(allow).filter(([each]) => each !== name));
 
   it('is none to all questions', async () => {
@@ -251,11 +252,19 @@ describe('an answer that is none', () => {
     ['no list', { 0: allow, 1: allow, length: 2 }],
     ['with something in it that is neither', [allow, { error: 'no' }]],
     ['with a problem that is none', [allow, { problem: true }]],
+    ['with an allow that has a problem', [allow, { ...allow, problem: passing }]],
+    ['with an allow that has a problem that is none', [allow, { ...allow, problem: null }]],
+    ['with a problem that says true', [allow, { allowed: true, problem: passing }]],
+    ['with a problem that says allow', [allow, { decision: 'allow', problem: passing }]],
   ])('is a batch that is %s', async (_, decisions) => {
     const { url } = await serve((_asked, response) => sendJson(response, { decisions }));
-    await expect(new VerdictClient({ baseUrl: url, retries: 0 }).decideMany([reading, reading])).rejects.toMatchObject({
-      kind: 'malformed',
-    });
+    for (const batch of [false, true]) {
+      const client = new VerdictClient({ baseUrl: url, retries: 0, batch });
+      const many = batch
+        ? Promise.all([client.can(reading), client.can(reading)])
+        : client.decideMany([reading, reading]);
+      await expect(many).rejects.toMatchObject({ kind: 'malformed' });
+    }
   });
 
   it.each([

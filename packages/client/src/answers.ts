@@ -50,8 +50,11 @@ export function batchOf(
 ): readonly (DecisionAnswer | { problem: Problem })[] | undefined {
   const decisions = own(value, 'decisions');
   if (!isList(decisions) || decisions.length !== policySets.length) return undefined;
+  // One that has a problem and a decision contradicts itself: whoever looks at one of the two would not see the other.
   const isItem = (item: unknown, index: number) =>
-    isProblem(own(item, 'problem')) || isDecision(item, policySets[index]);
+    has(item, 'problem')
+      ? isProblem(own(item, 'problem')) && !has(item, 'allowed') && !has(item, 'decision')
+      : isDecision(item, policySets[index]);
   return decisions.every(isItem) ? (decisions as readonly (DecisionAnswer | { problem: Problem })[]) : undefined;
 }
 
@@ -115,6 +118,10 @@ function isList(value: unknown): value is readonly unknown[] {
 
 function own(value: unknown, name: string): unknown {
   return isObject(value) && Object.hasOwn(value, name) ? value[name] : undefined;
+}
+
+function has(value: unknown, name: string): boolean {
+  return isObject(value) && Object.hasOwn(value, name);
 }
 
 function isText(value: unknown, name: string): boolean {
