@@ -13,6 +13,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type BuiltService, startBuiltService } from '../authzen/built-service.js';
 import { idModel } from '../models.js';
+import { eachSpoiled } from '../packages/spoiled-allows.js';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -87,6 +88,15 @@ async function printedBy(command: string, args: readonly string[], cwd: string):
   }
 }
 
+/** An allow that does not come as an answer comes is false, or an error. */
+async function expectNoEntry(command: string, args: readonly string[], cwd: string): Promise<void> {
+  await eachSpoiled(async (url, how) => {
+    const env = { ...process.env, VERDICT_URL: url, VERDICT_KEY: 'key' };
+    const { stdout } = await run(command, args, { cwd, env }).catch((error) => error);
+    expect(['', 'false\n'], how).toContain(stdout);
+  });
+}
+
 describe('a client in TypeScript', () => {
   it('is generated, compiles with its caller, and is answered', { timeout: 240_000 }, async () => {
     const place = join(folder, 'typescript');
@@ -104,6 +114,7 @@ describe('a client in TypeScript', () => {
     await run(join(root, 'node_modules/.bin/tsc'), ['-p', place]).catch((error) => expect.fail(error.stdout));
     expect(await printedBy(process.execPath, ['use.js'], place)).toEqual(expected);
     expect(await printedBy(process.execPath, ['example.js'], place)).toBe(true);
+    await expectNoEntry(process.execPath, ['example.js'], place);
   });
 });
 
@@ -128,5 +139,6 @@ describe.runIf(hasGenerator)('a client in Python', () => {
     writeFileSync(join(place, 'example.py'), exampleIn('python'));
     expect(await printedBy(python, ['use.py'], place)).toEqual(expected);
     expect(await printedBy(python, ['example.py'], place)).toBe(true);
+    await expectNoEntry(python, ['example.py'], place);
   });
 });

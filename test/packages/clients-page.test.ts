@@ -12,6 +12,7 @@ import { type BuiltService, startBuiltService } from '../authzen/built-service.j
 import { examplesOf } from './page-examples.js';
 import { ScratchProject } from './scratch-project.js';
 import { scripted } from './scripted-server.js';
+import { allow, eachSpoiled } from './spoiled-allows.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const examples = examplesOf('clients.md');
@@ -72,15 +73,25 @@ async function run(name: string, program: string, args: readonly string[], url =
   return { stdout: String(stdout), stderr: String(stderr), code };
 }
 
+const asJson = { 'content-type': 'application/json' };
+
 it.runIf(hasShellTools)('curl', async () => {
   const may = (url: string) => run('may.sh', 'sh', ['may.sh'], url);
   expect(await may(service.url)).toMatchObject({ code: 0 });
   expect((await may(nowhere)).code).not.toBe(0);
-  for (const body of ['{"allowed": false}', '{"allowed": "true"}', '{"allowed": tr', '', '<p>']) {
-    const other = await scripted((_, response) => response.writeHead(200).end(body));
+  for (const body of ['{"allowed": false}', '{"allowed": "true"}', '{"allowed": tr', '', '<p>', `${allow} {}`]) {
+    const other = await scripted((_, response) => response.writeHead(200, asJson).end(body));
     expect((await may(other.url)).code, body).not.toBe(0);
     await other.stop();
   }
+  await eachSpoiled(async (url, how) => expect((await may(url)).code, how).not.toBe(0));
+  // All of a value came, and not all of the body.
+  const cut = await scripted((_, response) => {
+    response.writeHead(200, { ...asJson, 'content-length': allow.length + 1 });
+    response.write(allow, () => response.destroy());
+  });
+  expect((await may(cut.url)).code).not.toBe(0);
+  await cut.stop();
 });
 
 describe('@verdict/client', () => {
@@ -89,6 +100,10 @@ describe('@verdict/client', () => {
     const unanswered = await run('ask.mjs', process.execPath, ['ask.mjs'], nowhere);
     expect(unanswered.stdout).toBe('');
     expect(unanswered.stderr).toContain('there is no answer (network)');
+    await eachSpoiled(async (url, how) => {
+      const { stdout, stderr } = await run('ask.mjs', process.execPath, ['ask.mjs'], url);
+      expect([stdout, stderr], how).toEqual(['', expect.stringContaining('there is no answer (malformed)')]);
+    });
   });
 
   it('knows a change', async () => {
@@ -138,6 +153,7 @@ describe.each(['express.mjs', 'fastify.mjs'])('%s', (name) => {
   it('lets in whom the policy lets in, and nobody while there is no answer', async () => {
     expect(await statuses(service.url)).toEqual([200, 403, 403, 401, 401]);
     expect(await statuses(nowhere)).toEqual([503, 503, 503, 401, 401]);
+    await eachSpoiled(async (url, how) => expect(await statuses(url), how).toEqual([503, 503, 503, 401, 401]));
   });
 });
 
@@ -145,7 +161,10 @@ describe.runIf(hasRequests)('Python', () => {
   it('asks', async () => {
     expect(await run('may.py', python, ['may.py'])).toMatchObject({ stdout: 'True\nFalse\n', code: 0 });
     expect(await run('may.py', python, ['may.py'], nowhere)).toMatchObject({ stdout: 'False\nFalse\n', code: 0 });
-    const other = await scripted((_, response) => response.writeHead(200).end('[true]'));
+    await eachSpoiled(async (url, how) => {
+      expect(await run('may.py', python, ['may.py'], url), how).toMatchObject({ stdout: 'False\nFalse\n', code: 0 });
+    });
+    const other = await scripted((_, response) => response.writeHead(200, asJson).end('[true]'));
     expect(await run('may.py', python, ['may.py'], other.url)).toMatchObject({ stdout: 'False\nFalse\n', code: 0 });
     await other.stop();
   });
@@ -158,6 +177,7 @@ describe.runIf(hasGo)('Go', () => {
     const may = (url: string) => run('main.go', join(project.folder, 'may'), [], url);
     expect(await may(service.url)).toMatchObject({ stdout: 'true\nfalse\n', stderr: '' });
     expect(await may(nowhere)).toMatchObject({ stdout: 'false\nfalse\n' });
+    await eachSpoiled(async (url, how) => expect(await may(url), how).toMatchObject({ stdout: 'false\nfalse\n' }));
     for (const body of [
       '{"allowed": "true", "decision": "allow"}',
       '{"allowed": true}',
