@@ -188,6 +188,82 @@ describe('changes', () => {
     await stop();
   });
 
+  it('are all kept: a question that names no set carries those of the last hundred sets', async () => {
+    const { asked, url, stop } = await scripted((_, response) => sendJson(response, {}));
+    const client = new VerdictClient({ baseUrl: url, retries: 0 });
+    const demanded = async (question: object) => {
+      await client.decide({ ...reading, ...question }).catch(() => {});
+      return JSON.parse(asked.at(-1)!.body).atLeast;
+    };
+    for (let n = 0; n < 100; n++) client.atLeast(`set-${n}`, n + 1);
+    expect(Object.keys(await demanded({}))).toHaveLength(100);
+    client.atLeast('set-100', 101);
+    const sets = Object.keys(await demanded({}));
+    expect(sets).toHaveLength(100);
+    expect(sets).not.toContain('set-0');
+    expect(sets).toContain('set-100');
+    expect(await demanded({ policySet: 'set-0' })).toBe(1);
+    expect(Object.keys(await demanded({ atLeast: { 'set-0': 1 } }))).toContain('set-0');
+    expect(Object.keys(client.revisions)).toHaveLength(101);
+    await stop();
+  });
+
+  it('are held against every answer: an older one is none', async () => {
+    const context = { id: '1', policy_set: 'desk', policy_version: 'sha256:00' };
+    const decision = {
+      allowed: true,
+      decision: 'allow',
+      decisionId: '1',
+      policySet: 'desk',
+      policyVersion: 'sha256:00',
+      reason: { code: 'rule_allowed' },
+      obligations: [],
+      errors: [],
+    };
+    let revision: number | undefined;
+    const { url, stop } = await scripted(({ path }, response) => {
+      const of = revision === undefined ? {} : { revision };
+      const evaluation = { decision: true, context: { ...context, ...of } };
+      const bodies: Record<string, object> = {
+        decide: { ...decision, ...of },
+        batch: { decisions: [{ ...decision, ...of }] },
+        evaluation,
+        evaluations: { evaluations: [evaluation] },
+      };
+      const searched = { results: [], page: { next_token: '' }, context: { ...context, ...of } };
+      sendJson(response, bodies[path.split('/').at(-1)!] ?? searched);
+    });
+    const question = { subject: ann, action: { name: 'read' }, resource: { type: 'doc', id: '1' } };
+    const ask = (client: VerdictClient) => [
+      client.decide(reading),
+      client.decideMany([reading]),
+      client.evaluate(question),
+      client.evaluateMany({ ...question, evaluations: [{}] }),
+      client.searchSubjects(question),
+      client.searchResources(question),
+      client.searchActions({ subject: ann, resource: question.resource }),
+    ];
+    const client = new VerdictClient({ baseUrl: url, retries: 0, timeoutMs: 60_000 });
+    client.atLeast('desk', 41);
+    // So many others changed since that the demand itself leaves it out.
+    for (let n = 0; n < 100; n++) client.atLeast(`set-${n}`, 1);
+    for (revision of [undefined, 40]) {
+      for (const asked of ask(client)) {
+        await expect(asked).rejects.toMatchObject({ kind: 'malformed' });
+      }
+    }
+    revision = 41;
+    expect(await Promise.all(ask(client))).toHaveLength(7);
+    await expect(client.decide({ ...reading, atLeast: 42 })).rejects.toMatchObject({ kind: 'malformed' });
+    await expect(client.decide({ ...reading, atLeast: { desk: 42 } })).rejects.toMatchObject({ kind: 'malformed' });
+    expect(await client.can({ ...reading, atLeast: { other: 42 } })).toBe(true);
+    // What was demanded when the question was asked counts.
+    const early = client.can(reading);
+    client.atLeast('desk', 43);
+    expect(await early).toBe(true);
+    await stop();
+  });
+
   it('that were never made are demanded in vain', async () => {
     const client = new VerdictClient({ baseUrl: service.url, apiKey: service.token, policySet: 'desk' });
     client.atLeast('desk', 4_711);

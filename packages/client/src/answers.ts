@@ -3,6 +3,7 @@
  * prototype that somebody filled answers nothing.
  */
 
+import type { LeastRevision } from './revisions.js';
 import type { components } from './service-types.js';
 import type {
   ActionSearchAnswer,
@@ -24,8 +25,15 @@ export function isProblem(value: unknown): value is Problem {
   );
 }
 
-/** @param policySet the set that was asked, if the question names one: the answer of another one is none */
-export function isDecision(value: unknown, policySet: string | undefined): value is DecisionAnswer {
+/** What the answer to a question must be of. */
+export interface Wanted {
+  /** The set that was asked, if the question names one: the answer of another one is none. */
+  readonly policySet: string | undefined;
+  /** The answer of an older revision is none. */
+  readonly least: LeastRevision;
+}
+
+export function isDecision(value: unknown, { policySet, least }: Wanted): value is DecisionAnswer {
   return (
     isObject(value) &&
     (own(value, 'allowed') === true ? own(value, 'decision') === 'allow' : isDeny(value)) &&
@@ -33,6 +41,7 @@ export function isDecision(value: unknown, policySet: string | undefined): value
     isText(value, 'policySet') &&
     (policySet === undefined || value.policySet === policySet) &&
     isText(value, 'policyVersion') &&
+    isNewEnough(value, least(value.policySet as string)) &&
     isText(own(value, 'reason'), 'code') &&
     isList(own(value, 'obligations')) &&
     isList(own(value, 'errors'))
@@ -43,27 +52,38 @@ function isDeny(value: Members): boolean {
   return own(value, 'allowed') === false && own(value, 'decision') === 'deny';
 }
 
-/** @param policySets the set that each question names, in their order */
+function isNewEnough(value: unknown, least: number | undefined): boolean {
+  return least === undefined || (isInteger(value, 'revision') && (own(value, 'revision') as number) >= least);
+}
+
+/** @param wanted of each question, in their order */
 export function batchOf(
   value: unknown,
-  policySets: readonly (string | undefined)[],
+  wanted: readonly Wanted[],
 ): readonly (DecisionAnswer | { problem: Problem })[] | undefined {
   const decisions = own(value, 'decisions');
-  if (!isList(decisions) || decisions.length !== policySets.length) return undefined;
+  if (!isList(decisions) || decisions.length !== wanted.length) return undefined;
   // One that has a problem and a decision contradicts itself: whoever looks at one of the two would not see the other.
   const isItem = (item: unknown, index: number) =>
     has(item, 'problem')
       ? isProblem(own(item, 'problem')) && !has(item, 'allowed') && !has(item, 'decision')
-      : isDecision(item, policySets[index]);
+      : isDecision(item, wanted[index] as Wanted);
   return decisions.every(isItem) ? (decisions as readonly (DecisionAnswer | { problem: Problem })[]) : undefined;
 }
 
-export function isEvaluation(value: unknown, policySet: string | undefined): value is AuthzenDecision {
+export function isEvaluation(value: unknown, { policySet, least }: Wanted): value is AuthzenDecision {
   const context = own(value, 'context');
   if (!isObject(context)) return false;
-  if (own(value, 'decision') === false) return true;
+  // An error denies too, and is of no set.
+  if (own(value, 'decision') === false && !isText(context, 'policy_set')) return true;
   const isOfSet = policySet === undefined || own(context, 'policy_set') === policySet;
-  return own(value, 'decision') === true && isText(context, 'id') && isText(context, 'policy_set') && isOfSet;
+  return (
+    typeof own(value, 'decision') === 'boolean' &&
+    isText(context, 'id') &&
+    isText(context, 'policy_set') &&
+    isOfSet &&
+    isNewEnough(context, least(context.policy_set as string))
+  );
 }
 
 /**
@@ -74,26 +94,32 @@ export function evaluationsOf(
   value: unknown,
   count: number,
   last: boolean | undefined,
-  policySet: string | undefined,
+  wanted: Wanted,
 ): readonly AuthzenDecision[] | undefined {
   const evaluations = own(value, 'evaluations');
   if (!isList(evaluations) || evaluations.length > count) return undefined;
-  if (!evaluations.every((each) => isEvaluation(each, policySet))) return undefined;
+  if (!evaluations.every((each) => isEvaluation(each, wanted))) return undefined;
   const isWhole = evaluations.length === count || (last !== undefined && own(evaluations.at(-1), 'decision') === last);
   return isWhole ? (evaluations as readonly AuthzenDecision[]) : undefined;
 }
 
-export function isEntitySearch(value: unknown): value is EntitySearchAnswer {
-  return isSearch(value, (found) => isText(found, 'type') && isText(found, 'id'));
+export function isEntitySearch(value: unknown, wanted: Wanted): value is EntitySearchAnswer {
+  return isSearch(value, wanted, (found) => isText(found, 'type') && isText(found, 'id'));
 }
 
-export function isActionSearch(value: unknown): value is ActionSearchAnswer {
-  return isSearch(value, (found) => isText(found, 'name'));
+export function isActionSearch(value: unknown, wanted: Wanted): value is ActionSearchAnswer {
+  return isSearch(value, wanted, (found) => isText(found, 'name'));
 }
 
-function isSearch(value: unknown, isFound: (found: unknown) => boolean): boolean {
-  const results = own(value, 'results');
-  return isList(results) && results.every(isFound) && isText(own(value, 'page'), 'next_token');
+function isSearch(value: unknown, { policySet, least }: Wanted, isFound: (found: unknown) => boolean): boolean {
+  const [results, context] = [own(value, 'results'), own(value, 'context')];
+  const set = isText(context, 'policy_set') ? (own(context, 'policy_set') as string) : policySet;
+  return (
+    isList(results) &&
+    results.every(isFound) &&
+    isText(own(value, 'page'), 'next_token') &&
+    isNewEnough(context, set === undefined ? undefined : least(set))
+  );
 }
 
 export function isWhoCan(value: unknown, policySet: string): value is WhoCanAnswer {

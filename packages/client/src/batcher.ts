@@ -1,3 +1,4 @@
+import type { Wanted } from './answers.js';
 import { Deadline } from './deadline.js';
 import { VerdictProblem } from './errors.js';
 import type { DecisionAnswer, Problem } from './types.js';
@@ -9,10 +10,10 @@ export interface BatchLimits {
 
 type Outcome = DecisionAnswer | { readonly problem: Problem };
 
-/** A question as JSON, and the set that it names. */
+/** A question as JSON, and what its answer must be of. */
 export interface WrittenQuestion {
   readonly body: string;
-  readonly policySet: string | undefined;
+  readonly wanted: Wanted;
 }
 
 /** A question that waits for the end of the tick, and then for its call. */

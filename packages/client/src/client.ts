@@ -17,6 +17,7 @@ import {
   isEntitySearch,
   isEvaluation,
   isWhoCan,
+  type Wanted,
 } from './answers.js';
 import { Batcher, type BatchLimits, type WrittenQuestion } from './batcher.js';
 import { Deadline } from './deadline.js';
@@ -138,8 +139,7 @@ export class VerdictClient {
    * @throws VerdictUnavailable if there is no answer, unless that is to be a deny
    */
   async decide(request: DecideRequest, options: QuestionOptions = {}): Promise<Decision> {
-    const policySet = request.policySet ?? this.options.policySet;
-    const question = { body: this.written(request, policySet), policySet };
+    const question = this.written(request);
     return this.orDeny<Decision>(options, () => this.ask(question, options), deny);
   }
 
@@ -160,11 +160,7 @@ export class VerdictClient {
     requests: readonly PartialDecideRequest[],
     { defaults = {}, ...options }: QuestionOptions & { readonly defaults?: PartialDecideRequest } = {},
   ): Promise<readonly (Decision | DecisionProblem)[]> {
-    const questions = requests.map((request): WrittenQuestion => {
-      const whole = { ...defaults, ...request };
-      const policySet = whole.policySet ?? this.options.policySet;
-      return { body: this.written(whole, policySet), policySet };
-    });
+    const questions = requests.map((request) => this.written({ ...defaults, ...request }));
     if (questions.length === 0) return [];
     const ask = () => this.askAll(questions, this.traceparentOf(options), this.deadline(options));
     return this.orDeny<readonly (Decision | DecisionProblem)[]>(options, ask, (error) =>
@@ -174,8 +170,8 @@ export class VerdictClient {
 
   /** Asks one question of AuthZEN; only `decision === true` may go ahead. */
   async evaluate(request: EvaluationRequest, options: AuthzenOptions & QuestionOptions = {}): Promise<Evaluation> {
-    const policySet = options.policySet ?? this.options.policySet;
-    const read = (body: unknown) => (isEvaluation(body, policySet) ? body : undefined);
+    const wanted = this.wanted(options);
+    const read = (body: unknown) => (isEvaluation(body, wanted) ? body : undefined);
     return this.orDeny<Evaluation>(options, () => this.authzen('evaluation', request, options, read), denyEvaluation);
   }
 
@@ -187,30 +183,40 @@ export class VerdictClient {
     request: EvaluationsRequest,
     options: AuthzenOptions & QuestionOptions = {},
   ): Promise<readonly Evaluation[]> {
-    const policySet = options.policySet ?? this.options.policySet;
+    const wanted = this.wanted(options);
     const { evaluations, options: { evaluations_semantic: semantic } = {} } = request;
     const last = semantic === 'deny_on_first_deny' ? false : semantic === 'permit_on_first_permit' ? true : undefined;
-    const read = (body: unknown) => evaluationsOf(body, evaluations.length, last, policySet);
+    const read = (body: unknown) => evaluationsOf(body, evaluations.length, last, wanted);
     const ask = () => this.authzen('evaluations', request, options, read);
     return this.orDeny<readonly Evaluation[]>(options, ask, (error) => evaluations.map(() => denyEvaluation(error)));
   }
 
   /** Who may do this? A page of subjects; `page.next_token` leads on. */
   searchSubjects(request: SubjectSearchRequest, options: AuthzenOptions = {}): Promise<EntitySearchAnswer> {
-    return this.authzen('search/subject', request, options, (body) => (isEntitySearch(body) ? body : undefined));
+    const wanted = this.wanted(options);
+    return this.authzen('search/subject', request, options, (body) =>
+      isEntitySearch(body, wanted) ? body : undefined,
+    );
   }
 
   /** What may it be done to? */
   searchResources(request: ResourceSearchRequest, options: AuthzenOptions = {}): Promise<EntitySearchAnswer> {
-    return this.authzen('search/resource', request, options, (body) => (isEntitySearch(body) ? body : undefined));
+    const wanted = this.wanted(options);
+    return this.authzen('search/resource', request, options, (body) =>
+      isEntitySearch(body, wanted) ? body : undefined,
+    );
   }
 
   /** What may the subject do to it? */
   searchActions(request: ActionSearchRequest, options: AuthzenOptions = {}): Promise<ActionSearchAnswer> {
-    return this.authzen('search/action', request, options, (body) => (isActionSearch(body) ? body : undefined));
+    const wanted = this.wanted(options);
+    return this.authzen('search/action', request, options, (body) => (isActionSearch(body, wanted) ? body : undefined));
   }
 
-  /** Who may do this, by which rule, and on which condition? The list is all there is only if the answer says `complete`. */
+  /**
+   * Who may do this, by which rule, and on which condition? The list is all there is only if the answer says `complete`. It
+   * demands no revision: the answer may not know a change yet.
+   */
   async whoCan(policySet: string, question: WhoCanRequest, options: CallOptions = {}): Promise<WhoCanAnswer> {
     return this.call(
       {
@@ -261,13 +267,18 @@ export class VerdictClient {
     return this.demanded.all();
   }
 
-  private written(request: PartialDecideRequest, policySet: string | undefined): string {
-    const atLeast = this.demanded.demand(policySet, request.atLeast);
-    return json({ ...request, policySet, atLeast });
+  private written(request: PartialDecideRequest): WrittenQuestion {
+    const wanted = this.wanted(request);
+    const atLeast = this.demanded.demand(wanted.policySet, request.atLeast);
+    return { body: json({ ...request, policySet: wanted.policySet, atLeast }), wanted };
+  }
+
+  private wanted({ policySet, atLeast }: Pick<AuthzenOptions, 'policySet' | 'atLeast'>): Wanted {
+    return { policySet: policySet ?? this.options.policySet, least: this.demanded.least(atLeast) };
   }
 
   private async ask(question: WrittenQuestion, options: QuestionOptions): Promise<DecisionAnswer> {
-    const { body, policySet } = question;
+    const { body, wanted } = question;
     const deadline = this.deadline(options);
     const traceparent = this.traceparentOf(options);
     if (this.batcher !== undefined) {
@@ -276,7 +287,7 @@ export class VerdictClient {
       if (!isPassing(outcome.problem)) throw new VerdictProblem(outcome.problem);
       // What the batch had no time or no version for may be answered alone.
     }
-    const read = (answer: unknown) => (isDecision(answer, policySet) ? answer : undefined);
+    const read = (answer: unknown) => (isDecision(answer, wanted) ? answer : undefined);
     return this.transport.call({ path: '/v1/decide', body, headers: { traceparent }, read }, deadline);
   }
 
@@ -285,13 +296,13 @@ export class VerdictClient {
     traceparent: string | undefined,
     deadline: Deadline,
   ): Promise<readonly (DecisionAnswer | { readonly problem: Problem })[]> {
-    const policySets = questions.map(({ policySet }) => policySet);
+    const wanted = questions.map((question) => question.wanted);
     return this.transport.call(
       {
         path: '/v1/decide/batch',
         body: `{"requests":[${questions.map(({ body }) => body).join(',')}]}`,
         headers: { traceparent },
-        read: (answer) => batchOf(answer, policySets),
+        read: (answer) => batchOf(answer, wanted),
       },
       deadline,
     );

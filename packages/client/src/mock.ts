@@ -157,9 +157,20 @@ export class MockVerdict extends VerdictClient {
       ...(context !== undefined && { attributes: context }),
       ...(policySet !== undefined && { policySet }),
     };
-    const { allowed, decisionId, policySet: name, policyVersion, reason, obligations } = this.decided(translated);
-    const context_ = { id: decisionId, policy_set: name, policy_version: policyVersion, reason, obligations };
-    return { decision: allowed, context: { ...context_, reason_admin: { en: reason.code } } };
+    const {
+      allowed,
+      decisionId,
+      policySet: name,
+      policyVersion,
+      revision,
+      reason,
+      obligations,
+    } = this.decided(translated);
+    const ofSet = { policy_set: name, policy_version: policyVersion, ...(revision !== undefined && { revision }) };
+    return {
+      decision: allowed,
+      context: { id: decisionId, ...ofSet, reason, obligations, reason_admin: { en: reason.code } },
+    };
   }
 
   private evaluations({ evaluations, options, ...defaults }: Json, policySet: string | undefined): object[] {
