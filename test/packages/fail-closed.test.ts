@@ -125,6 +125,47 @@ describe('the service', () => {
     await expectNoAnswer({ baseUrl: url, timeoutMs: 30 }, 'timeout');
   });
 
+  it('streams blanks without an end: no more of them is read than an answer can have', async () => {
+    let written = 0;
+    const mib = Buffer.alloc(2 ** 20, ' ');
+    const server = await serve((_, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' });
+      const pour = () => {
+        do written++;
+        while (!response.destroyed && response.write(mib) && written < 4_096);
+      };
+      response.on('drain', pour);
+      pour();
+    });
+    const client = new VerdictClient({ baseUrl: server.url, retries: 0, timeoutMs: 60_000 });
+    for (const [ask, most] of [
+      [() => client.can(reading), 1],
+      [() => client.evaluate(evaluation), 1],
+      [() => client.decideMany([reading, reading]), 2],
+      [() => client.searchSubjects(evaluation), 64],
+    ] as const) {
+      written = 0;
+      await expect(ask()).rejects.toMatchObject({
+        kind: 'malformed',
+        message: expect.stringContaining(`(${most} MiB)`),
+      });
+      // What the sockets hold comes on top.
+      expect(written).toBeLessThan(most + 64);
+    }
+  });
+
+  it('answers with as much as an answer can have, and not a byte more', async () => {
+    const { text } = await honest('/v1/decide', JSON.stringify(reading));
+    let length = 2 ** 20;
+    const { url } = await serve((_, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' }).end(text.padEnd(length));
+    });
+    const client = new VerdictClient({ baseUrl: url, retries: 0, timeoutMs: 60_000 });
+    expect(await client.can(reading)).toBe(true);
+    length++;
+    await expect(client.can(reading)).rejects.toMatchObject({ kind: 'malformed' });
+  });
+
   it('is slow, and its fetch does not heed the signal: what comes late does not count', async () => {
     const late = new Promise<Response>(() => {});
     await expectNoAnswer({ baseUrl: 'https://verdict.example', timeoutMs: 20, fetch: () => late }, 'timeout');

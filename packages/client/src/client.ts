@@ -172,7 +172,8 @@ export class VerdictClient {
   async evaluate(request: EvaluationRequest, options: AuthzenOptions & QuestionOptions = {}): Promise<Evaluation> {
     const wanted = this.wanted(options);
     const read = (body: unknown) => (isEvaluation(body, wanted) ? body : undefined);
-    return this.orDeny<Evaluation>(options, () => this.authzen('evaluation', request, options, read), denyEvaluation);
+    const ask = () => this.authzen('evaluation', request, options, read, 1);
+    return this.orDeny<Evaluation>(options, ask, denyEvaluation);
   }
 
   /**
@@ -187,7 +188,7 @@ export class VerdictClient {
     const { evaluations, options: { evaluations_semantic: semantic } = {} } = request;
     const last = semantic === 'deny_on_first_deny' ? false : semantic === 'permit_on_first_permit' ? true : undefined;
     const read = (body: unknown) => evaluationsOf(body, evaluations.length, last, wanted);
-    const ask = () => this.authzen('evaluations', request, options, read);
+    const ask = () => this.authzen('evaluations', request, options, read, evaluations.length);
     return this.orDeny<readonly Evaluation[]>(options, ask, (error) => evaluations.map(() => denyEvaluation(error)));
   }
 
@@ -288,7 +289,7 @@ export class VerdictClient {
       // What the batch had no time or no version for may be answered alone.
     }
     const read = (answer: unknown) => (isDecision(answer, wanted) ? answer : undefined);
-    return this.transport.call({ path: '/v1/decide', body, headers: { traceparent }, read }, deadline);
+    return this.transport.call({ path: '/v1/decide', body, headers: { traceparent }, maxMiB: 1, read }, deadline);
   }
 
   private askAll(
@@ -302,6 +303,7 @@ export class VerdictClient {
         path: '/v1/decide/batch',
         body: `{"requests":[${questions.map(({ body }) => body).join(',')}]}`,
         headers: { traceparent },
+        maxMiB: questions.length,
         read: (answer) => batchOf(answer, wanted),
       },
       deadline,
@@ -313,6 +315,7 @@ export class VerdictClient {
     request: object,
     options: AuthzenOptions,
     read: (body: unknown) => T | undefined,
+    maxMiB?: number,
   ): Promise<T> {
     const policySet = options.policySet ?? this.options.policySet;
     const base = policySet === undefined ? '' : `/sets/${encodeURIComponent(policySet)}`;
@@ -320,7 +323,8 @@ export class VerdictClient {
       'verdict-at-least': this.demanded.header(policySet, options.atLeast),
       'verdict-max-staleness': options.maxStaleness,
     };
-    return this.call({ path: `${base}/access/v1/${operation}`, body: json(request), headers, read }, options);
+    const call = { path: `${base}/access/v1/${operation}`, body: json(request), headers, read };
+    return this.call(maxMiB === undefined ? call : { ...call, maxMiB }, options);
   }
 
   private call<T>({ headers, ...call }: Call<T>, options: CallOptions): Promise<T> {

@@ -3,6 +3,9 @@ import type { Deadline } from './deadline.js';
 import { type Attempt, isPassing, messageOf, VerdictProblem, VerdictUnavailable } from './errors.js';
 import { type Host, inOrder } from './hosts.js';
 
+/** Of answers with as many results as somebody asked for. */
+const mostMiB = 64;
+
 /** The first pause before the same address is asked again; it doubles with each. */
 const firstPauseMs = 50;
 
@@ -12,6 +15,8 @@ export interface Call<T> {
   /** JSON. */
   readonly body: string;
   readonly headers?: Readonly<Record<string, string | undefined>>;
+  /** Most MiB of an answer: 64 by default. */
+  readonly maxMiB?: number;
   /** Returns the answer if it is one; undefined if the body is none. Never trusts what it is given. */
   readonly read: (body: unknown) => T | undefined;
 }
@@ -63,12 +68,16 @@ export class Transport {
     }
   }
 
-  private async attempt<T>(host: Host, { path, body, headers, read }: Call<T>, signal: AbortSignal): Promise<T> {
+  private async attempt<T>(
+    host: Host,
+    { path, body, headers, maxMiB = mostMiB, read }: Call<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
     const { fetch } = this;
     const mine = { ...(await this.headers()), ...present(headers) };
     const all = { ...mine, accept: 'application/json', 'content-type': 'application/json' };
     let response: Response;
-    let text: string;
+    let text: string | undefined;
     try {
       // A redirect is not followed: it would hand the question, and the key, to somebody else.
       response = await fetch(`${host.baseUrl}${path}`, {
@@ -79,9 +88,12 @@ export class Transport {
         redirect: 'manual',
       });
       // To its end, so that the connection can be used again; one that is cut off throws.
-      text = await response.text();
+      text = await textOf(response, Math.min(maxMiB, mostMiB) * 2 ** 20);
     } catch (cause) {
       throw new VerdictUnavailable('network', `${host.baseUrl} did not answer: ${wordsOf(cause)}`, { cause });
+    }
+    if (text === undefined) {
+      throw new VerdictUnavailable('malformed', `${host.baseUrl} sent more than an answer can have (${maxMiB} MiB)`);
     }
     const answer = parsed(text);
     const mediaType = (response.headers.get('content-type') ?? '').split(';', 1)[0]?.trim().toLowerCase();
@@ -102,6 +114,25 @@ export class Transport {
     }
     const what = `status ${response.status}, ${mediaType || 'no content type'}`;
     throw new VerdictUnavailable('malformed', `${host.baseUrl} sent something else than an answer (${what})`);
+  }
+}
+
+/** Undefined if it is longer than `maxBytes`: what comes then is not waited for. */
+async function textOf({ body }: Response, maxBytes: number): Promise<string | undefined> {
+  if (body === null) return '';
+  const reader = body.getReader();
+  const decoder = new TextDecoder();
+  let text = '';
+  for (let left = maxBytes; ; ) {
+    const { done, value } = await reader.read();
+    if (done) return text + decoder.decode();
+    left -= value.byteLength;
+    if (left < 0) {
+      // Whether the other side heeds it is not waited for either.
+      reader.cancel().catch(() => {});
+      return undefined;
+    }
+    text += decoder.decode(value, { stream: true });
   }
 }
 
