@@ -22,6 +22,9 @@ const evaluation = {
 };
 const evaluations = { ...evaluation, evaluations: [{}, {}] };
 
+/** What may be over soon. */
+const passing = { type: 'urn:verdict:problem:internal_error', title: 't', status: 500, detail: 'd', instance: 'i' };
+
 /** Every way to ask whether something is allowed; each yields what would go ahead. */
 const questions: Readonly<Record<string, (client: VerdictClient) => Promise<unknown>>> = {
   decide: async (client) => (await client.decide(reading)).allowed,
@@ -247,6 +250,67 @@ describe('the service', () => {
   });
 });
 
+describe('the application', () => {
+  it('has a function for the key that fails: nobody is asked, and that is no answer', async () => {
+    const { url, asked } = await serve((_, response) => sendJson(response, {}));
+    const cause = new Error('the vault is sealed');
+    const failing: NonNullable<VerdictClientOptions['apiKey']>[] = [
+      () => Promise.reject(cause),
+      () => {
+        throw cause;
+      },
+      () => 'vd_prod_secret\n',
+      (() => ({ key: 'vd_prod_secret' })) as unknown as () => string,
+    ];
+    for (const apiKey of failing) {
+      const options = { baseUrls: [url, `${url}/b`], retries: 0, apiKey, timeoutMs: 60_000 };
+      await expectNoAnswer(options, 'no_key');
+      const error = await new VerdictClient(options).can(reading).catch((thrown) => thrown);
+      expect(error.attempts).toHaveLength(2);
+      expect(JSON.stringify(error) + error.stack + error.cause.stack).not.toContain('vd_prod_secret');
+    }
+    expect(asked).toHaveLength(0);
+    await expect(
+      new VerdictClient({ baseUrl: url, retries: 0, apiKey: failing[0]! }).can(reading),
+    ).rejects.toMatchObject({ cause });
+  });
+
+  it('has a vault that is away for a moment: the next try has a key', async () => {
+    let calls = 0;
+    const apiKey = () => (++calls === 1 ? Promise.reject(new Error('away')) : Promise.resolve(service.token));
+    expect(await new VerdictClient({ baseUrl: service.url, apiKey, timeoutMs: 60_000 }).can(reading)).toBe(true);
+  });
+
+  it('has a trace that fails: the question is asked without one', async () => {
+    const traceparent = () => {
+      throw new Error('no span');
+    };
+    const options = { baseUrl: service.url, apiKey: service.token, timeoutMs: 60_000, traceparent };
+    for (const batch of [false, true]) {
+      const client = new VerdictClient({ ...options, batch });
+      for (const [name, ask] of Object.entries(questions)) expect(await ask(client), name).toBe(true);
+    }
+  });
+
+  it('gives up in the pause before another try: the error has the tries so far', async () => {
+    const { url, asked } = await serve((_, response) =>
+      sendJson(response, passing, 500, { 'content-type': 'application/problem+json', 'retry-after': '3000' }),
+    );
+    const controller = new AbortController();
+    const timers = vi.spyOn(globalThis, 'setTimeout');
+    const options = { baseUrls: [url, `${url}/b`], retries: 5, timeoutMs: 10_000_000 };
+    const question = new VerdictClient(options).can(reading, { signal: controller.signal });
+    await vi.waitUntil(() => timers.mock.calls.some(([, ms]) => ms === 3_000_000), patient);
+    timers.mockRestore();
+    expect(asked).toHaveLength(2);
+    controller.abort();
+    await expect(question).rejects.toMatchObject({
+      kind: 'aborted',
+      attempts: [{ kind: 'refused' }, { kind: 'refused' }],
+    });
+  });
+});
+
 describe('an answer that is none', () => {
   const allow = {
     allowed: true,
@@ -258,7 +322,6 @@ describe('an answer that is none', () => {
     obligations: [],
     errors: [],
   };
-  const passing = { type: 'urn:verdict:problem:internal_error', title: 't', status: 500, detail: 'd', instance: 'i' };
   const without = (name: string) => Object.fromEntries(Object.entries(allow).filter(([each]) => each !== name));
 
   it('is none to all questions', async () => {

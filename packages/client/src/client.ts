@@ -72,7 +72,7 @@ export interface VerdictClientOptions {
   readonly onUnavailable?: 'throw' | 'deny';
   /** Joins the questions of one tick into one call; off by default. */
   readonly batch?: boolean | BatchLimits;
-  /** The W3C `traceparent` of the moment, for calls that are not given one. What is no traceparent is not sent. */
+  /** The W3C `traceparent` of the moment, for calls that are not given one. What is no traceparent is not sent, nor is an error. */
   readonly traceparent?: () => string | undefined;
   /** Instead of the platform's own: for a proxy, a certificate authority, a test. */
   readonly fetch?: typeof globalThis.fetch;
@@ -336,8 +336,17 @@ export class VerdictClient {
     return new Deadline(checkTimeout(timeoutMs), signal);
   }
 
-  private traceparentOf({ traceparent = this.options.traceparent?.() }: CallOptions): string | undefined {
+  private traceparentOf({ traceparent = this.currentTraceparent() }: CallOptions): string | undefined {
     return /^[\da-f]{2}-[\da-f]{32}-[\da-f]{16}-[\da-f]{2}$/.test(traceparent ?? '') ? traceparent : undefined;
+  }
+
+  /** A trace that fails spoils no question. */
+  private currentTraceparent(): string | undefined {
+    try {
+      return this.options.traceparent?.();
+    } catch {
+      return undefined;
+    }
   }
 
   private async orDeny<T>(
@@ -388,10 +397,19 @@ function checkReaction(onUnavailable: string | undefined): void {
 
 function authorization(apiKey: VerdictClientOptions['apiKey']): () => Promise<Record<string, string>> {
   return async (): Promise<Record<string, string>> => {
-    const key = typeof apiKey === 'function' ? await apiKey() : apiKey;
-    if (key === undefined) return {};
-    // What a platform says of a header that it does not like has the key in it.
-    if (!/^[!-~]+$/.test(key)) throw new TypeError('apiKey has characters that no key has');
-    return { authorization: `Bearer ${key}` };
+    if (typeof apiKey !== 'function') return bearer(apiKey);
+    try {
+      return bearer(await apiKey());
+    } catch (cause) {
+      // What it threw may have the key in it.
+      throw new VerdictUnavailable('no_key', 'the apiKey function gave no key', { cause });
+    }
   };
+}
+
+function bearer(key: string | undefined): Record<string, string> {
+  if (key === undefined) return {};
+  // What a platform says of a header that it does not like has the key in it.
+  if (!/^[!-~]+$/.test(key)) throw new TypeError('apiKey has characters that no key has');
+  return { authorization: `Bearer ${key}` };
 }

@@ -38,8 +38,9 @@ export class VerdictProblem extends VerdictError {
  * - `aborted`: the caller's signal ended the call
  * - `malformed`: what came is no answer of the service: another status, content type or body, a body that was cut off, a redirect
  * - `refused`: the service says that it cannot answer now (429, 5xx); `problem` has its words
+ * - `no_key`: the `apiKey` function failed, or gave something that is no key; `cause` has its error. Nobody was asked
  */
-export type Unavailability = 'network' | 'timeout' | 'aborted' | 'malformed' | 'refused';
+export type Unavailability = 'network' | 'timeout' | 'aborted' | 'malformed' | 'refused' | 'no_key';
 
 /** One try to get an answer. */
 export interface Attempt {

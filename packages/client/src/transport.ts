@@ -52,18 +52,19 @@ export class Transport {
         return answer;
       } catch (error) {
         if (!(error instanceof VerdictUnavailable)) throw error;
-        const { kind, message, cause, problem, retryAfterMs } = error;
-        if (kind !== 'aborted') host.failed();
+        const { kind, message, retryAfterMs } = error;
+        if (kind !== 'aborted' && kind !== 'no_key') host.failed();
         attempts.push({ baseUrl: host.baseUrl, kind, message });
-        const unavailable = () => {
-          const told = problem === undefined ? { cause, retryAfterMs } : { cause, problem, retryAfterMs };
-          return new VerdictUnavailable(kind, message, told, attempts);
-        };
-        if (kind === 'aborted' || attempts.length >= most) throw unavailable();
+        const unavailable = withAttempts(error, attempts);
+        if (kind === 'aborted' || attempts.length >= most) throw unavailable;
         const isAnotherNext = attempts.length < hosts.length;
         const pauseMs = isAnotherNext ? 0 : (retryAfterMs ?? firstPauseMs * 2 ** (attempts.length - hosts.length));
-        if (pauseMs >= deadline.leftMs) throw unavailable();
-        if (pauseMs > 0) await deadline.pause(pauseMs);
+        if (pauseMs >= deadline.leftMs) throw unavailable;
+        if (pauseMs > 0) {
+          await deadline.pause(pauseMs).catch((ended: VerdictUnavailable) => {
+            throw withAttempts(ended, attempts);
+          });
+        }
       }
     }
   }
@@ -115,6 +116,12 @@ export class Transport {
     const what = `status ${response.status}, ${mediaType || 'no content type'}`;
     throw new VerdictUnavailable('malformed', `${host.baseUrl} sent something else than an answer (${what})`);
   }
+}
+
+function withAttempts(error: VerdictUnavailable, attempts: readonly Attempt[]): VerdictUnavailable {
+  const { kind, message, cause, problem, retryAfterMs } = error;
+  const told = problem === undefined ? { cause, retryAfterMs } : { cause, problem, retryAfterMs };
+  return new VerdictUnavailable(kind, message, told, attempts);
 }
 
 /** Undefined if it is longer than `maxBytes`: what comes then is not waited for. */
