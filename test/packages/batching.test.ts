@@ -148,6 +148,39 @@ it('one that the batch had no time for is asked alone', async () => {
   expect(paths()).toEqual(['/v1/decide/batch', '/v1/decide', '/v1/decide']);
 });
 
+it('those that the service cannot answer now are asked once more together, and not one by one', async () => {
+  const unavailable = problem('policy_set_unavailable', 503);
+  const { options, paths } = await before(({ body }) => {
+    const decisions = JSON.parse(body).requests.map(() => ({ problem: unavailable }));
+    return { status: 200, body: { decisions } };
+  });
+  const client = new VerdictClient({ ...options, batch: true });
+  const answers = await Promise.allSettled(many(200).map((question) => client.can(question)));
+  for (const answer of answers) {
+    expect(answer).toMatchObject({ reason: { name: 'VerdictUnavailable', kind: 'refused', problem: unavailable } });
+  }
+  expect(paths()).toEqual(['/v1/decide/batch', '/v1/decide/batch']);
+  expect(await client.decide(reading(1), { onUnavailable: 'deny' })).toMatchObject({ allowed: false });
+  const once = new VerdictClient({ ...options, batch: true, retries: 0 });
+  await expect(once.can(reading(1))).rejects.toMatchObject({ kind: 'refused' });
+  expect(paths()).toHaveLength(5);
+});
+
+it('those that one address cannot answer now are asked of the next, and the others are not', async () => {
+  const lacking = await before(({ body }) => {
+    const decisions = JSON.parse(body).requests.map(({ resource }: { resource: string }) =>
+      resource === 'doc-1' ? { problem: problem('policy_too_old', 503) } : { problem: problem('too_costly', 422) },
+    );
+    return { status: 200, body: { decisions } };
+  });
+  const good = await before();
+  const client = new VerdictClient({ baseUrls: [lacking.url, good.url], retries: 0, batch: true, timeoutMs: 60_000 });
+  const [one, other] = await Promise.allSettled([client.can(reading(1)), client.can(reading(2))]);
+  expect(one).toMatchObject({ value: true });
+  expect(other).toMatchObject({ reason: { code: 'too_costly' } });
+  expect([lacking.sizes(), good.sizes()]).toEqual([[2], [1]]);
+});
+
 it('a call without an answer is an error, or a deny, for each that is in it', async () => {
   const { options } = await before(() => ({ status: 503, body: problem('policy_set_unavailable', 503) }));
   const client = new VerdictClient({ ...options, batch: true, retries: 0 });

@@ -1,6 +1,6 @@
 import type { Wanted } from './answers.js';
 import { Deadline } from './deadline.js';
-import { VerdictProblem } from './errors.js';
+import { isOutOfTime, isPassing, VerdictProblem } from './errors.js';
 import type { DecisionAnswer, Problem } from './types.js';
 
 export interface BatchLimits {
@@ -33,6 +33,9 @@ export type AskAll = (
   deadline: Deadline,
 ) => Promise<readonly Outcome[]>;
 
+/** The pause before what could not be answered just now is asked again. */
+const pauseMs = 50;
+
 /** Most characters of one batch. The service takes 8 MiB, and a character has up to four bytes. */
 const maxLength = 2 ** 20;
 
@@ -49,6 +52,7 @@ export class Batcher {
 
   constructor(
     private readonly askAll: AskAll,
+    private readonly mayAskAgain: boolean,
     { maxItems = 500 }: BatchLimits,
   ) {
     if (!(Number.isInteger(maxItems) && maxItems > 0)) throw new TypeError('batch.maxItems is a whole number above 0');
@@ -94,7 +98,7 @@ export class Batcher {
     if (part.length > 0) yield part;
   }
 
-  private async send(part: readonly Waiting[], traceparent: string | undefined): Promise<void> {
+  private async send(part: readonly Waiting[], traceparent: string | undefined, isAgain = false): Promise<void> {
     const waiting = part.filter(({ hasLeft }) => !hasLeft);
     if (waiting.length === 0) return;
     const call = new AbortController();
@@ -104,21 +108,32 @@ export class Batcher {
       };
     }
     const longest = Math.max(...waiting.map(({ deadline }) => deadline.leftMs));
+    const deadline = new Deadline(Math.max(0, longest), call.signal);
     try {
-      const outcomes = await this.askAll(waiting, traceparent, new Deadline(Math.max(0, longest), call.signal));
-      for (const [index, { resolve }] of waiting.entries()) resolve(outcomes[index] as Outcome);
+      const outcomes = await this.askAll(waiting, traceparent, deadline);
+      const isOpen = (index: number) => this.mayAskAgain && !isAgain && mayPass(outcomes[index] as Outcome);
+      const open = waiting.filter((_, index) => isOpen(index));
+      for (const [index, { resolve }] of waiting.entries()) if (!isOpen(index)) resolve(outcomes[index] as Outcome);
+      if (open.length === 0) return;
+      await deadline.pause(pauseMs);
+      await this.send(open, traceparent, true);
     } catch (error) {
       // One of them may be at fault, such as with a character that no body may have, or they are too much only together.
       const isOfSome = error instanceof VerdictProblem && [400, 413].includes(error.status);
       if (isOfSome && waiting.length > 1) {
         const half = Math.ceil(waiting.length / 2);
         await Promise.all([
-          this.send(waiting.slice(0, half), traceparent),
-          this.send(waiting.slice(half), traceparent),
+          this.send(waiting.slice(0, half), traceparent, isAgain),
+          this.send(waiting.slice(half), traceparent, isAgain),
         ]);
       } else for (const { reject } of waiting) reject(error);
     }
   }
+}
+
+/** Whether the question may be answered in another call of several. */
+export function mayPass(outcome: Outcome): boolean {
+  return 'problem' in outcome && isPassing(outcome.problem) && !isOutOfTime(outcome.problem);
 }
 
 /** The turn of the event loop ends with it, where there is such a thing: whatever came in at once is asked at once. */

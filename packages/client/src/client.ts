@@ -19,9 +19,9 @@ import {
   isWhoCan,
   type Wanted,
 } from './answers.js';
-import { Batcher, type BatchLimits, type WrittenQuestion } from './batcher.js';
+import { Batcher, type BatchLimits, mayPass, type WrittenQuestion } from './batcher.js';
 import { Deadline } from './deadline.js';
-import { isPassing, VerdictProblem, VerdictUnavailable } from './errors.js';
+import { isOutOfTime, isPassing, messageOf, VerdictProblem, VerdictUnavailable } from './errors.js';
 import { hostAt } from './hosts.js';
 import { Revisions } from './revisions.js';
 import { type Call, Transport } from './transport.js';
@@ -128,7 +128,8 @@ export class VerdictClient {
     const ask: typeof globalThis.fetch = fetch ?? ((input, init) => globalThis.fetch(input, init));
     this.transport = new Transport(urls.map(hostAt), ask, authorization(apiKey), retries);
     if (batch !== false) {
-      this.batcher = new Batcher((...asked) => this.askAll(...asked), batch === true ? {} : batch);
+      const mayAskAgain = retries > 0 || urls.length > 1;
+      this.batcher = new Batcher((...asked) => this.askAll(...asked), mayAskAgain, batch === true ? {} : batch);
     }
   }
 
@@ -285,8 +286,10 @@ export class VerdictClient {
     if (this.batcher !== undefined) {
       const outcome = await this.batcher.ask(question, traceparent, deadline);
       if (!('problem' in outcome)) return outcome;
-      if (!isPassing(outcome.problem)) throw new VerdictProblem(outcome.problem);
-      // What the batch had no time or no version for may be answered alone.
+      const { problem } = outcome;
+      if (!isPassing(problem)) throw new VerdictProblem(problem);
+      // Only what the batch had no time for may be answered alone. The others would fail one by one, each with its retries.
+      if (!isOutOfTime(problem)) throw new VerdictUnavailable('refused', messageOf(problem), { problem });
     }
     const read = (answer: unknown) => (isDecision(answer, wanted) ? answer : undefined);
     return this.transport.call({ path: '/v1/decide', body, headers: { traceparent }, maxMiB: 1, read }, deadline);
@@ -305,6 +308,8 @@ export class VerdictClient {
         headers: { traceparent },
         maxMiB: questions.length,
         read: (answer) => batchOf(answer, wanted),
+        // Another address may be able to.
+        isLacking: (outcomes) => outcomes.some(mayPass),
       },
       deadline,
     );

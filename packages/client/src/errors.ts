@@ -78,6 +78,11 @@ export function messageOf(problem: Problem): string {
   return `${codeOf(problem)}: ${problem.detail}`;
 }
 
+/** Whether the time of a batch was over before the question was decided, which says nothing of the question. */
+export function isOutOfTime(problem: Problem): boolean {
+  return codeOf(problem) === 'batch_out_of_time';
+}
+
 /** Whether another try may be answered: the service is not able to just now, and the question is not the reason. */
 export function isPassing({ status }: Problem): boolean {
   return status === 429 || status >= 500;

@@ -19,6 +19,8 @@ export interface Call<T> {
   readonly maxMiB?: number;
   /** Returns the answer if it is one; undefined if the body is none. Never trusts what it is given. */
   readonly read: (body: unknown) => T | undefined;
+  /** Whether the address should rest although it answered. */
+  readonly isLacking?: (answer: T) => boolean;
 }
 
 /**
@@ -48,7 +50,8 @@ export class Transport {
         // One that is slow leaves time for those that were not asked yet.
         const part = deadline.leftMs / Math.max(1, hosts.length - tried);
         const answer = await deadline.within(part, (signal) => this.attempt(host, call, signal));
-        host.answered();
+        if (call.isLacking?.(answer) === true) host.failed();
+        else host.answered();
         return answer;
       } catch (error) {
         if (!(error instanceof VerdictUnavailable)) throw error;
