@@ -181,6 +181,35 @@ it('those that one address cannot answer now are asked of the next, and the othe
   expect([lacking.sizes(), good.sizes()]).toEqual([[2], [1]]);
 });
 
+it('joined questions of different time limits all come to the next address', async () => {
+  const hanging = await scripted(() => {});
+  stops.push(hanging.stop);
+  const good = await before();
+  const client = new VerdictClient({ baseUrls: [hanging.url, good.url], batch: true });
+  const short = client.can(reading(1), { timeoutMs: 4_000 });
+  const long = client.can(reading(4), { timeoutMs: 1_000_000 });
+  expect(await Promise.all([short, long])).toEqual([true, true]);
+  expect([hanging.asked.length, good.sizes()]).toEqual([1, [2]]);
+});
+
+it('the last address has the whole time of the question that waits longest', async () => {
+  let answer: (() => void) | undefined;
+  const slow = await scripted((_, response) => {
+    answer = () =>
+      sendJson(response, {
+        decisions: [problem('too_costly', 422), problem('too_costly', 422)].map((each) => ({ problem: each })),
+      });
+  });
+  stops.push(slow.stop);
+  const client = new VerdictClient({ baseUrl: slow.url, batch: true, retries: 0 });
+  const short = client.can(reading(1), { timeoutMs: 300 });
+  const long = client.can(reading(4), { timeoutMs: 1_000_000 });
+  await expect(short).rejects.toMatchObject({ kind: 'timeout' });
+  await vi.waitUntil(() => answer !== undefined, patient);
+  answer!();
+  await expect(long).rejects.toMatchObject({ code: 'too_costly' });
+});
+
 it('a call without an answer is an error, or a deny, for each that is in it', async () => {
   const { options } = await before(() => ({ status: 503, body: problem('policy_set_unavailable', 503) }));
   const client = new VerdictClient({ ...options, batch: true, retries: 0 });

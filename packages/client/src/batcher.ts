@@ -108,7 +108,8 @@ export class Batcher {
       };
     }
     const longest = Math.max(...waiting.map(({ deadline }) => deadline.leftMs));
-    const deadline = new Deadline(Math.max(0, longest), call.signal);
+    const soonest = () => Math.min(...waiting.filter(({ hasLeft }) => !hasLeft).map(({ deadline }) => deadline.leftMs));
+    const deadline = new Deadline(Math.max(0, longest), call.signal, soonest);
     try {
       const outcomes = await this.askAll(waiting, traceparent, deadline);
       const isOpen = (index: number) => this.mayAskAgain && !isAgain && mayPass(outcomes[index] as Outcome);

@@ -9,15 +9,22 @@ import { VerdictUnavailable } from './errors.js';
 export class Deadline {
   private readonly endsAt: number;
 
+  /** @param soonestMs milliseconds left to the one whose time is over first, where several wait for the call */
   constructor(
     private readonly timeoutMs: number,
     private readonly signal?: AbortSignal | null,
+    private readonly soonestMs: () => number = () => Number.POSITIVE_INFINITY,
   ) {
     this.endsAt = performance.now() + timeoutMs;
   }
 
   get leftMs(): number {
     return this.endsAt - performance.now();
+  }
+
+  /** The time for one of `parts` that are still to come. The last has all that is left; the others leave some to everybody who waits. */
+  shareMs(parts: number): number {
+    return parts <= 1 ? this.leftMs : Math.max(0, Math.min(this.leftMs, this.soonestMs())) / parts;
   }
 
   /**

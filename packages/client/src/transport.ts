@@ -48,7 +48,7 @@ export class Transport {
       const host = hosts[tried % hosts.length] as Host;
       try {
         // One that is slow leaves time for those that were not asked yet.
-        const part = deadline.leftMs / Math.max(1, hosts.length - tried);
+        const part = deadline.shareMs(hosts.length - tried);
         const answer = await deadline.within(part, (signal) => this.attempt(host, call, signal));
         if (call.isLacking?.(answer) === true) host.failed();
         else host.answered();
