@@ -50,7 +50,7 @@ describe('docs/ci.md', () => {
     const command = text
       .replaceAll('npm ci', 'true')
       .replace('verdict diff', `verdict diff ${options}`)
-      .replaceAll('npx verdict', `"${process.execPath}" "${join(root, 'dist/cli.js')}"`);
+      .replaceAll('npx --no -- verdict', `"${process.execPath}" "${join(root, 'dist/cli.js')}"`);
     const { PATH, HOME } = process.env;
     const env = { PATH, HOME, GITHUB_STEP_SUMMARY: summary, CI_MERGE_REQUEST_DIFF_BASE_SHA: base };
     const args = [...(pipefail ? ['-eo', 'pipefail'] : ['-e']), '-c', command];
@@ -104,7 +104,7 @@ describe('docs/ci.md', () => {
       const simulate = (set: string) =>
         run(
           line
-            .replace('node .verdict/dist/cli.js', 'npx verdict')
+            .replace('node .verdict/dist/cli.js', 'npx --no -- verdict')
             .replace('--url "$PDP"', `--policy-set default --file log.ndjson`)
             .replaceAll('policies/invoices', set),
           true,

@@ -8,11 +8,14 @@ import { workFolder } from './run.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-/** A folder with `verdict`, and `npx verdict`, on the path. */
+/** A folder with `verdict`, and `npx --no -- verdict`, on the path. */
 function prepare(policies: boolean): { readonly cwd: string; readonly env: Record<string, string> } {
   const cwd = workFolder({ policies });
   const bin = workFolder({ policies: false });
-  const scripts = { verdict: `exec '${process.execPath}' '${root}dist/cli.js' "$@"`, npx: 'shift; exec verdict "$@"' };
+  const scripts = {
+    verdict: `exec '${process.execPath}' '${root}dist/cli.js' "$@"`,
+    npx: 'shift 3; exec verdict "$@"',
+  };
   for (const [name, script] of Object.entries(scripts)) {
     writeFileSync(join(bin, name), `#!/bin/sh\n${script}\n`);
     chmodSync(join(bin, name), 0o755);
