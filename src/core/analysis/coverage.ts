@@ -170,8 +170,10 @@ class ObservedSet {
   private readonly decided: number[] = [];
   private readonly matched: number[] = [];
   private readonly reasons = new Map<ReasonCode, number>();
-  /** Terms that the plan of the set looks up instead of asking them. */
-  private readonly lookedUp: readonly ObservedTerm[];
+  /** Terms that are asked of rules which the plan of the set does not come to. */
+  private readonly picking: readonly ObservedTerm[];
+  /** Whether a link may keep such a rule from matching, which counts in each test. */
+  private readonly picksByNegation: boolean;
   /** Of the rule that is asked. */
   private answers: RoleAnswer[] = [];
   /** Where the answers begin that belong to the last term of the matcher. */
@@ -199,7 +201,9 @@ class ObservedSet {
     this.program = programOf(expression, this.environment);
     const noted = ({ run, ...term }: Term): Term => ({ ...term, run: this.noteTerm(run) });
     this.terms = { pickers: this.program.pickers.map(noted), remaining: this.program.remaining.map(noted) };
-    this.lookedUp = this.termsLookedUp();
+    const picking = this.termsThatPick();
+    this.picking = picking.flatMap((term) => this.shared.get(term) ?? []);
+    this.picksByNegation = picking.some((term) => this.hasNegatedCall(term));
     if (main.readsRules) this.addConditions();
   }
 
@@ -232,8 +236,8 @@ class ObservedSet {
 
   private askRules(): void {
     const { main, scope } = this;
-    // Where the plan stands for terms that were seen true and false, asking them again shows nothing new.
-    const isSeen = this.lookedUp.every(({ seenTrue, seenFalse }) => seenTrue && seenFalse);
+    // Where the terms that pick candidates were all seen true and false, asking them of others shows nothing new.
+    const isSeen = !this.picksByNegation && this.picking.every(({ seenTrue, seenFalse }) => seenTrue && seenFalse);
     const found = isSeen ? main.plan.candidates(scope) : undefined;
     const [start, end] = found === undefined ? [0, main.rules.length] : [found.start, found.end];
     // The candidates lie in the state of a look-up, which the evaluation of rules leaves alone.
@@ -476,23 +480,26 @@ class ObservedSet {
     };
   }
 
-  private termsLookedUp(): readonly ObservedTerm[] {
+  /** Of the terms that pick candidates, and of those that the plan settles, each that is true or false by itself. */
+  private termsThatPick(): readonly Expression[] {
     const { plan, program } = this.main;
-    const isAsked = (term: Term): boolean => plan.pickers.includes(term) || plan.remaining.includes(term);
     const whole = conjunction(program.expression);
-    const settled = [...program.pickers, ...program.remaining].filter((term) => !isAsked(term));
+    const settled = program.remaining.filter((term) => !plan.remaining.includes(term) && !plan.pickers.includes(term));
     const observed = conjunction(this.program.expression);
-    const found: ObservedTerm[] = [];
-    for (const { expression } of settled) {
+    const found: Expression[] = [];
+    for (const { expression } of [...program.pickers, ...settled]) {
       const own = observed[whole.indexOf(expression)];
-      if (own !== undefined) {
-        forEachTerm(own, false, (term) => {
-          const seen = this.shared.get(term);
-          if (seen !== undefined) found.push(seen);
-        });
-      }
+      if (own !== undefined) forEachTerm(own, false, (term) => void found.push(term));
     }
     return found;
+  }
+
+  private hasNegatedCall(term: Expression): boolean {
+    let has = false;
+    walk(term, (part) => {
+      has ||= this.negatedCalls.has(part);
+    });
+    return has;
   }
 }
 

@@ -101,6 +101,30 @@ describe('rules', () => {
 });
 
 describe('terms', () => {
+  it.each([
+    'r.sub == r.own && r.obj == p.obj',
+    'r.obj == p.obj && r.sub == r.own',
+    'r.obj == p.obj && !g(r.sub, p.obj) && r.sub == r.own',
+  ])('and links are seen alike in every order of tests: %s', (matcher) => {
+    const model = roleModel
+      .replace('r = sub, obj, act', 'r = sub, obj, own')
+      .replace('p = sub, obj, act', 'p = obj')
+      .replace(/m = .*/, `m = ${matcher}`);
+    const rules = 'p, letter\np, memo\ng, bob, letter\ng, ann, memo\n';
+    const asked = ['ann', 'bob'].flatMap((subject) =>
+      ['letter', 'memo', 'none'].flatMap((resource) =>
+        ['ann', 'bob'].map((own) => ({ ...ask(subject, 'read', resource), attributes: { own } })),
+      ),
+    );
+    const manifest = 'request:\n  own: attributes.own\n';
+    for (let first = 0; first < asked.length; first++) {
+      const orders = [asked.slice(first), [...asked.slice(first)].reverse()].map((requests) =>
+        coverageOf({ model, rules, manifest }, requests),
+      );
+      expect(orders[0]).toEqual(orders[1]);
+    }
+  });
+
   it('are seen as the engine asks them: up to the first that does not hold', () => {
     const covered = coverageOf({ model: idModel, rules: 'p, ann, letter, read\n' }, [
       ask('ann', 'read', 'letter'),
