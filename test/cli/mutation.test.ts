@@ -49,7 +49,7 @@ describe('verdict test --mutate', () => {
     expect(ran.stdout).toBe(`✓ letters 4 of 4 tests passed
   mutation score 100 %
     8 mutants: 8 killed, 0 survived
-    not counted: 0 that decide nothing otherwise, 0 that do not load
+    not counted: 0 that answer nothing otherwise, 0 that do not load
 4 tests in 1 policy set, 0 failed
 `);
     expect(ran).toMatchObject({ code: 0, stderr: '' });
@@ -60,7 +60,7 @@ describe('verdict test --mutate', () => {
     const ran = await verdict(['test', 'letters', '--mutate', '--mutate-min', '88'], { cwd });
     expect(ran.stdout).toContain(`  mutation score 87.5 %
     8 mutants: 7 killed, 1 survived
-    not counted: 0 that decide nothing otherwise, 0 that do not load
+    not counted: 0 that answer nothing otherwise, 0 that do not load
   letters/model.conf:10:24: survived: term dropped: r.obj == p.obj
 `);
     expect(ran.stdout).toContain('letters has a mutation score of 87.5 % (7 of 8), which is less than 88 %\n');
@@ -108,23 +108,23 @@ describe('verdict test --mutate', () => {
       'survived rules.csv:1 term-negated adult → !adult',
       'survived rules.csv:1 term-dropped adult',
       'survived rules.csv:1 term-negated !(r.sub.id in ("eve", "a\\"b")) → r.sub.id in ("eve", "a\\"b")',
-      // The rule is about Ann alone.
-      'equivalent rules.csv:1 term-dropped r.sub.id in ("eve", "a\\"b")',
+      // The rule is about Ann alone; with what attributes another rule decides, and says so, is not known.
+      'survived rules.csv:1 term-dropped r.sub.id in ("eve", "a\\"b")',
       'survived rules.csv:1 effect-flipped allow → deny',
       "survived rules.csv:2 rule-dropped p, bob, /memos/*, *, r.env.x =~ '^a\\\\.b', allow",
       'survived rules.csv:2 pattern-widened /memos/* → /*',
       "survived rules.csv:2 term-dropped r.env.x =~ '^a\\\\.b'",
       'survived rules.csv:2 comparison-changed r.env.x =~ "^a\\\\.b" → r.env.x !~ "^a\\\\.b"',
       'survived rules.csv:2 effect-flipped allow → deny',
-      // Nothing is allowed to Kim that this rule would deny.
-      'equivalent rules.csv:3 rule-dropped p, kim, /x, go, true, deny',
-      'equivalent rules.csv:3 pattern-widened /x → /*',
-      'equivalent rules.csv:3 pattern-widened go → *',
+      // Nothing is allowed to Kim that this rule would deny: only the reason is another.
+      'survived rules.csv:3 rule-dropped p, kim, /x, go, true, deny',
+      'survived rules.csv:3 pattern-widened /x → /*',
+      'survived rules.csv:3 pattern-widened go → *',
       'survived rules.csv:3 effect-flipped deny → allow',
     ]);
   });
 
-  it('counts apart what decides nothing otherwise, and what does not load', async () => {
+  it('counts apart what answers nothing otherwise, and what does not load', async () => {
     const model = roleModel.replace(
       /m = .*/,
       'm = g(r.sub, p.sub) && r.obj == p.obj && r.act == p.act && r.sub != p.act',
@@ -146,6 +146,36 @@ describe('verdict test --mutate', () => {
     const alone = await mutate(setFolder({ 'rules.csv': 'p, ann, letter, read\n' }));
     expect(alone.mutation).toMatchObject({ killed: 6, survived: 0, equivalent: 0, unloadable: 1, score: 100 });
     expect(alone.mutation.mutants.map(told)).toContain('unloadable rules.csv:1 rule-dropped p, ann, letter, read');
+  });
+
+  it('does not call a mutant equivalent that takes away what only a rule adds to an allow', async () => {
+    const model = roleModel.replace('p = sub, obj, act', 'p = sub, obj, act, obligations');
+    const folder = setFolder({
+      'model.conf': model,
+      'rules.csv': 'p, ann, letter, read, watermark\np, reader, letter, read,\ng, ann, reader\n',
+    });
+    const { mutation, stdout } = await mutate(folder);
+    const dropped = mutation.mutants.find(({ before }: Told) => before.startsWith('p, ann'));
+    expect(dropped, stdout).toMatchObject({ outcome: 'survived', decidesAlike: true });
+    expect(mutation.score).toBeLessThan(100);
+    const text = await verdict(['test', 'letters', '--mutate', '--mutate-min', '100'], { cwd: folder });
+    expect(text.stdout).toMatch(/survived: rule dropped: p, ann.* \(the same decisions, maybe with another reason/);
+    expect(text.code).toBe(1);
+  });
+
+  it('has no score, and does not pass, where no mutant is there to find', async () => {
+    // A policy without rules does not load: the first mutant is the rule that is dropped.
+    const cwd = setFolder({
+      'model.conf': roleModel.replace(/m = .*/, 'm = true'),
+      'rules.csv': 'p, ann, letter, read\n',
+      'tests/a.yaml': 'tests: []\n',
+    });
+    const { mutation, stdout } = await mutate(cwd);
+    expect(mutation, stdout).toMatchObject({ killed: 0, survived: 0, score: null });
+    const text = await verdict(['test', 'letters', '--mutate', '--mutate-min', '0'], { cwd });
+    expect(text.stdout).toContain('  mutation score none: there is no mutant to find\n');
+    expect(text.stdout).toContain('letters has no mutation score, since no mutant is there to find: --mutate-min 0\n');
+    expect(text.code).toBe(1);
   });
 
   it('does not call a mutant equivalent where the clock decides', async () => {

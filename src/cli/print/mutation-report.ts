@@ -9,7 +9,10 @@ import type { Terminal } from './terminal.js';
 /** Lines of survivors of one set; `--output json` has all. */
 const maxListed = 100;
 
-/** Of the mutants that load and decide otherwise, those that a test has found. */
+/** Said of a survivor that only the reason, message, obligations or advice of an answer can tell. */
+const alike = ' (the same decisions, maybe with another reason or obligations)';
+
+/** Of the mutants that load and answer otherwise, those that a test has found. */
 function scoreOf(mutation: Mutation): CoveredCount {
   const { killed, survived } = countMutation(mutation);
   return { covered: killed, total: killed + survived };
@@ -23,13 +26,17 @@ export function printMutation(terminal: Terminal, path: string, mutation: Mutati
   const { killed, survived, equivalent, unloadable } = countMutation(mutation);
   const { tried, total } = mutation;
   const of = tried.length < total ? ` of ${total}, chosen alike in every run` : '';
-  terminal.print(`  mutation score ${terminal.style('bold', `${percentOf(scoreOf(mutation))} %`)}`);
+  const score = scoreOf(mutation);
+  const told = score.total === 0 ? 'none: there is no mutant to find' : `${percentOf(score)} %`;
+  terminal.print(`  mutation score ${terminal.style('bold', told)}`);
   terminal.print(`    ${count(tried.length, 'mutant')}${of}: ${killed} killed, ${survived} survived`);
-  terminal.print(`    not counted: ${equivalent} that decide nothing otherwise, ${unloadable} that do not load`);
-  const survivors = tried.filter(({ outcome }) => outcome === 'survived').map(({ mutant }) => mutant);
-  for (const mutant of survivors.slice(0, maxListed)) {
+  terminal.print(`    not counted: ${equivalent} that answer nothing otherwise, ${unloadable} that do not load`);
+  const survivors = tried.filter(({ outcome }) => outcome === 'survived');
+  for (const { mutant, decidesAlike } of survivors.slice(0, maxListed)) {
     const place = `${filePath(path, mutant.file)}:${mutant.line}:${mutant.column}`;
-    terminal.print(`  ${place}: ${terminal.style('yellow', 'survived')}: ${describeMutant(mutant)}`);
+    terminal.print(
+      `  ${place}: ${terminal.style('yellow', 'survived')}: ${describeMutant(mutant)}${decidesAlike === true ? alike : ''}`,
+    );
   }
   if (survivors.length > maxListed)
     terminal.print(`  and ${survivors.length - maxListed} more: --output json lists all`);
@@ -38,11 +45,11 @@ export function printMutation(terminal: Terminal, path: string, mutation: Mutati
 export function mutationJson(mutation: Mutation): object {
   const { tried, total } = mutation;
   return {
-    score: percentOf(scoreOf(mutation)),
+    score: scoreOf(mutation).total === 0 ? null : percentOf(scoreOf(mutation)),
     ...countMutation(mutation),
     tried: tried.length,
     total,
-    mutants: tried.map(({ mutant: { kind, before, after, file, line, column }, outcome, killedBy }) => ({
+    mutants: tried.map(({ mutant: { kind, before, after, file, line, column }, outcome, killedBy, decidesAlike }) => ({
       file,
       line,
       column,
@@ -51,6 +58,7 @@ export function mutationJson(mutation: Mutation): object {
       after,
       outcome,
       ...(killedBy !== undefined && { killedBy: testNameOf(killedBy) }),
+      ...(decidesAlike === true && { decidesAlike }),
     })),
   };
 }
@@ -64,6 +72,8 @@ export function mutationFindings(sets: readonly TestedSet[], least: number | und
       return fails ? [] : [`${path} has no mutants, since it runs on stock Casbin: --mutate-min ${least}`];
     }
     const score = scoreOf(mutation);
+    if (score.total === 0)
+      return [`${path} has no mutation score, since no mutant is there to find: --mutate-min ${least}`];
     if (percentOf(score) >= least) return [];
     return [
       `${path} has a mutation score of ${percentOf(score)} % (${score.covered} of ${score.total}), which is less than ${least} %`,

@@ -7,14 +7,18 @@ import { isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
 import { expressionsOf } from '../policy/expressions.js';
 import { PolicySet } from '../policy-set.js';
+import { questionsOf } from './access.js';
 import { diffAccessInSteps } from './access-diff.js';
+import { type Permission, requestOfPermission } from './examiner.js';
 import { chooseMutants, type Mutant, mutantsOf } from './mutants.js';
+import { asksForAttributes } from './name-group.js';
 import { judge } from './policy-tests.js';
 import type { PolicyTest } from './test-document.js';
+import { universeInSteps } from './universe.js';
 
 /**
- * `killed`: a test fails. `survived`: none does, although some request may be decided otherwise. `equivalent`: every request
- * is decided as before, so that no test could tell. `unloadable`: the set does not load, which needs no test.
+ * `killed`: a test fails. `survived`: none does, although some request may be answered otherwise. `equivalent`: every request
+ * is answered as before, so that no test could tell. `unloadable`: the set does not load, which needs no test.
  */
 export type MutantOutcome = 'killed' | 'survived' | 'equivalent' | 'unloadable';
 
@@ -23,6 +27,8 @@ export interface TriedMutant {
   readonly outcome: MutantOutcome;
   /** The first test that failed. */
   readonly killedBy?: PolicyTest;
+  /** A survivor that decides every request as before, and may do so for another reason or with other obligations or advice. */
+  readonly decidesAlike?: true;
 }
 
 export interface Mutation {
@@ -63,8 +69,9 @@ export function* mutateInSteps(set: CompiledPolicySet, options: MutationOptions)
       judge(test, own.evaluate(test.request, { now: test.now, explain: 'none' })).failures.length > 0;
     const killedBy = tests.find(isFailing);
     if (killedBy !== undefined) tried.push({ mutant, outcome: 'killed', killedBy });
-    else if (comparesAll && (yield* decidesAlike(set, changed))) tried.push({ mutant, outcome: 'equivalent' });
-    else tried.push({ mutant, outcome: 'survived' });
+    else if (!comparesAll || !(yield* decidesAlike(set, changed))) tried.push({ mutant, outcome: 'survived' });
+    else if (yield* answersAlike(set, changed)) tried.push({ mutant, outcome: 'equivalent' });
+    else tried.push({ mutant, outcome: 'survived', decidesAlike: true });
   }
   return { tried, total: mutants.length };
 }
@@ -73,6 +80,59 @@ function* decidesAlike(set: CompiledPolicySet, changed: CompiledPolicySet): Gene
   const bounds = { now: 0, maxQuestions: mostQuestions };
   const { gained, lost, limits } = yield* diffAccessInSteps(set, changed, bounds);
   return gained.length + lost.length + limits.length === 0;
+}
+
+/**
+ * Whether two sets that decide alike also give the same reasons, messages, obligations, advice and errors. Each question is
+ * asked with the attributes that are stored. With others, another rule may decide: that is told from the outside unless every
+ * allow and every deny is answered alike.
+ */
+function* answersAlike(set: CompiledPolicySet, changed: CompiledPolicySet): Generator<void, boolean> {
+  if ([set, changed].some((each) => readsAttributes(each) && rulesTell(each))) return false;
+  const universe = yield* universeInSteps([set, changed]);
+  const [old, current] = [new PolicySet(set), new PolicySet(changed)];
+  const told = (asked: PolicySet, question: Permission): string => {
+    const {
+      reason,
+      obligations,
+      advice = [],
+      errors,
+    } = asked.evaluate(requestOfPermission(question), {
+      now: 0,
+      explain: 'brief',
+    });
+    const codes = errors.map(({ code }) => code);
+    return JSON.stringify([reason.code, reason.message ?? null, obligations, advice, codes]);
+  };
+  let asked = 0;
+  for (const question of questionsOf(universe)) {
+    if (++asked % questionsPerStep === 0) yield;
+    if (told(old, question) !== told(current, question)) return false;
+  }
+  return true;
+}
+
+/** Questions between two pauses. */
+const questionsPerStep = 16;
+
+function readsAttributes({ main }: CompiledPolicySet): boolean {
+  if (!isCombination(main)) return false;
+  let reads = asksForAttributes(main);
+  for (const expression of expressionsOf(main)) {
+    walk(expression, ({ kind }) => {
+      reads ||= kind === 'attribute';
+    });
+  }
+  return reads;
+}
+
+/** Whether the answer shows more of the deciding rule than its effect. */
+function rulesTell({ main }: CompiledPolicySet): boolean {
+  if (!isCombination(main)) return false;
+  if (main.effect !== 'allow_override') return true;
+  return [...main.rules].some(({ answerColumns }) =>
+    Object.values(answerColumns ?? {}).some((column) => column !== undefined),
+  );
 }
 
 function readsClock({ main, roles }: CompiledPolicySet): boolean {
