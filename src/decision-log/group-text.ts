@@ -90,7 +90,9 @@ function* readAroundDamage<Made>(
 ): Generator<Made> {
   const common = parsed(commonLine, unreadable);
   const all = texts.map((line) => (common === undefined ? undefined : parsed(line, unreadable)));
-  const isFoundOut = common !== undefined && all.includes(undefined) && texts.length < count;
+  // Of several groups nobody can say which one a line is of.
+  const isOne = !texts.some((line) => line.startsWith(commonBeginning));
+  const isFoundOut = isOne && common !== undefined && all.includes(undefined) && texts.length < count;
   const before = isFoundOut ? all.indexOf(undefined) : 0;
   const behind = isFoundOut ? all.length - 1 - all.lastIndexOf(undefined) : 0;
   const ownTests = tests.filter((test) => !test(commonLine));
@@ -100,7 +102,9 @@ function* readAroundDamage<Made>(
       continue;
     }
     const at = place < before ? place : all.length - (count - place);
-    if (ownTests.every((test) => test(texts[at]!))) yield make(all[at], common, first + place);
+    if (!ownTests.every((test) => test(texts[at]!))) continue;
+    const made = madeOf(make, all[at], common, first + place, unreadable);
+    if (made !== undefined) yield made;
   }
 }
 
@@ -132,19 +136,40 @@ function* readLines<Made>(
       const line = lines[i]!;
       if (common !== undefined && !ownTests.every((test) => test(line))) continue;
       const own = common === undefined ? undefined : parsed(line, unreadable);
-      if (own === undefined) unreadable?.(sequence);
-      else yield make(own, common, sequence);
+      const made = own === undefined ? undefined : madeOf(make, own, common, sequence, unreadable);
+      if (made !== undefined) yield made;
+      else if (own === undefined) unreadable?.(sequence);
     }
     end = start;
   }
 }
 
-const commonBeginning = '{"policySet":';
+/** Undefined, and told of, for JSON that cannot be a record: its id was damaged, say, and holds no time. */
+function madeOf<Made>(
+  make: Make<Made>,
+  own: OwnMembers,
+  common: StoredCommon,
+  sequence: number,
+  unreadable: ((sequence: number) => void) | undefined,
+): Made | undefined {
+  try {
+    return make(own, common, sequence);
+  } catch (error) {
+    if (unreadable === undefined) throw error;
+    unreadable(sequence);
+    return undefined;
+  }
+}
+
+/** How a line of shared members begins. */
+export const commonBeginning = '{"policySet":';
 
 // biome-ignore lint/suspicious/noExplicitAny: what a line of a group is, its writer knows
 function parsed(line: string, unreadable: unknown): any {
   try {
-    return JSON.parse(line);
+    const value = JSON.parse(line);
+    if (value === null || typeof value !== 'object') throw new SyntaxError('a line of a group is no object');
+    return value;
   } catch (error) {
     if (unreadable === undefined) throw error;
     return undefined;

@@ -58,8 +58,8 @@ export async function* sharedGroups(
       });
       if (last === undefined) break;
       below = last;
-      const groups = texts.flatMap(({ writer, first, records }): StoredGroup[] =>
-        first <= (shipped.get(writer) ?? 0) ? [{ first, records }] : [],
+      const groups = texts.flatMap(({ writer, first, count, records }): StoredGroup[] =>
+        first <= (shipped.get(writer) ?? 0) ? [{ first, count, records }] : [],
       );
       if (groups.length > 0) yield { groups, gaps: [] };
       if (pauseMs > 0) await turns.next();

@@ -12,12 +12,12 @@ import type { DecisionRequest } from '../../core/request.js';
 import { isSemantics, semanticsBeforeNumbers } from '../../core/semantics.js';
 import type { DecisionRecord } from '../../decision-log/decision-record.js';
 import type { CommonMembers } from '../../decision-log/group-text.js';
-import { recordsOf, type StoredGroup } from '../../decision-log/group-text.js';
+import { commonBeginning, recordsOf, type StoredGroup } from '../../decision-log/group-text.js';
 import { isRecordLine, timeOfLine } from '../../decision-log/line-time.js';
 import type { LogGap } from '../../decision-log/log-gap.js';
 import { type ConditionOutcome, compileCondition, type RecordCondition } from '../../decision-log/record-condition.js';
 import { MaskedEntities } from '../../decision-log/recorded-entities.js';
-import { readCommonLine, readRecordLine } from '../../decision-log/recorded-lines.js';
+import { type RecordedLine, readCommonLine, readRecordLine } from '../../decision-log/recorded-lines.js';
 import { watchHidden } from './hidden-parts.js';
 import type { Assignment, Missing, SetContent } from './messages.js';
 import { SimulatedSet } from './simulated-set.js';
@@ -151,8 +151,7 @@ export class Simulator {
 
   private async takeGroup(group: StoredGroup): Promise<void> {
     const lines = group.records.split('\n');
-    const isAsWritten = group.count === undefined || lines.length === group.count + 1;
-    if (isRecordLine(lines[0]!) || !isAsWritten) return this.takeOddGroup(group);
+    if (!isAsWritten(lines, group.count)) return this.takeOddGroup(group);
     const { policySet, from = 0, to = Number.MAX_SAFE_INTEGER } = this.assignment;
     let common: ReturnType<typeof readCommonLine>;
     let asked: AskedVersion | undefined;
@@ -160,6 +159,8 @@ export class Simulator {
       // A text can hold several groups.
       if (!isRecordLine(line)) {
         common = readCommonLine(line);
+        if (typeof common?.members.policySet !== 'string' || typeof common.members.policyVersion !== 'string')
+          common = undefined;
         asked = undefined;
         continue;
       }
@@ -170,8 +171,12 @@ export class Simulator {
       const { members } = common;
       const isPlain = line.startsWith(requestMember, requestAt);
       if (isPlain && members.policySet !== policySet) continue;
-      const time = timeOfLine(line) ?? Number.NaN;
-      if (time < from || time >= to) continue;
+      const time = timeOfLine(line);
+      if (time === undefined || time < from || time >= to) {
+        // A damaged line can seem to be of another time.
+        if (questionOf(line, members) === undefined) this.tally.leave('unreadable');
+        continue;
+      }
       const end = isPlain ? line.lastIndexOf(',"requestId":"') : -1;
       if (end === -1) {
         await this.takeLine(line, members);
@@ -196,17 +201,20 @@ export class Simulator {
 
   /** A line whose version, set or time is its own. */
   private async takeLine(line: string, members: CommonMembers): Promise<void> {
-    const record = readRecordLine(line, members);
-    if (record === undefined) return this.tally.leave('unreadable');
-    if (record.policySet !== this.assignment.policySet) return;
-    this.tally.see(record.time);
-    const { semantics = semanticsBeforeNumbers } = record;
-    await this.answer({ ...record, semantics });
+    const question = questionOf(line, members);
+    if (question === undefined) return this.tally.leave('unreadable');
+    if (question.policySet !== this.assignment.policySet) return;
+    this.tally.see(question.time);
+    await this.answer(question);
   }
 
   /** A group of version 0.1, or one whose text is not as it was written. */
   private async takeOddGroup(group: StoredGroup): Promise<void> {
-    for (const record of recordsOf(group, [], () => this.tally.leave('unreadable'))) await this.takeRecord(record);
+    for (const record of recordsOf(group, [], () => this.tally.leave('unreadable'))) {
+      const isRecord = isQuestion(record) && typeof record.policySet === 'string';
+      if (isRecord && !Number.isNaN(Date.parse(record.time))) await this.takeRecord(record);
+      else this.tally.leave('unreadable');
+    }
   }
 
   private async answer(question: Question): Promise<void> {
@@ -308,9 +316,31 @@ const idAt = '{"id":"'.length;
 const idLength = 36;
 const requestAt = idAt + idLength + '",'.length;
 
-function questionOf(line: string, members: CommonMembers): Question | undefined {
+/**
+ * Whether lines are those of whole groups: lines of records, each behind a line of shared members, and `count` of them. What is
+ * not is read by those who know what damage does to a text.
+ */
+function isAsWritten(lines: readonly string[], count: number | undefined): boolean {
+  if (isRecordLine(lines[0]!)) return false;
+  let records = 0;
+  for (const line of lines) {
+    if (isRecordLine(line)) records++;
+    else if (!line.startsWith(commonBeginning)) return false;
+  }
+  return count === undefined || records === count;
+}
+
+/** Undefined for a line that no record has. */
+function questionOf(line: string, members: CommonMembers): (Question & RecordedLine) | undefined {
   const record = readRecordLine(line, members);
-  return record === undefined ? undefined : { ...record, semantics: record.semantics ?? semanticsBeforeNumbers };
+  // An id that is none has no time.
+  if (record === undefined || !isQuestion(record) || !Number.isFinite(record.time)) return undefined;
+  return { ...record, semantics: record.semantics ?? semanticsBeforeNumbers };
+}
+
+/** Whether damage has left what is asked and answered. */
+function isQuestion({ request, decision }: Partial<Pick<Question, 'request' | 'decision'>>): boolean {
+  return typeof request?.subject?.id === 'string' && (decision === 'allow' || decision === 'deny');
 }
 
 function compiled(content: SetContent): SimulatedSet | Missing {

@@ -1,8 +1,12 @@
 /** A simulation says what deciding one by one says, on a log in files, in PostgreSQL, and exported. */
+import { randomBytes } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { DecisionLog } from '../../../src/decision-log/decision-log.js';
 import type { NewDecisionRecord } from '../../../src/decision-log/decision-record.js';
+import { commonMembers, groupText, recordsOf } from '../../../src/decision-log/group-text.js';
 import { compileMask } from '../../../src/decision-log/mask.js';
+import { commonTexts, recordTexts } from '../../../src/decision-log/record-texts.js';
+import { EncryptionKeys } from '../../../src/encryption/encryption-keys.js';
 import type { Assignment, Missing, SetContent } from '../../../src/pdp/simulation/messages.js';
 import { portionsOfGroups, portionsOfLines } from '../../../src/pdp/simulation/portions.js';
 import { SimulatedSet } from '../../../src/pdp/simulation/simulated-set.js';
@@ -10,12 +14,12 @@ import { gateCount, resultOf, type SimulationResult } from '../../../src/pdp/sim
 import { runSimulation, type SimulationSource, UnreadableExport } from '../../../src/pdp/simulation/simulation-run.js';
 import { Simulator } from '../../../src/pdp/simulation/simulator.js';
 import { type PolicyFile, versionOf } from '../../../src/policy-store/policy-set-files.js';
-import { postgresForTests } from '../../database/postgres/databases.js';
+import { openDatabase, postgresForTests } from '../../database/postgres/databases.js';
 import { hasPostgres } from '../../database/postgres/postgres-server.js';
 import { exampleRecord, noon } from '../../decision-log/example-records.js';
 import type { LogHome } from '../../decision-log/log-home.js';
-import { sharedHome } from '../../decision-log/postgres/shared-home.js';
-import { sqliteHome } from '../../decision-log/temporary-log.js';
+import { sharedHome, startReplica } from '../../decision-log/postgres/shared-home.js';
+import { sqliteHome, temporaryDirectory } from '../../decision-log/temporary-log.js';
 import { Random, randomRequest, randomWorld } from './random-worlds.js';
 
 const server = postgresForTests();
@@ -190,6 +194,77 @@ describe.each(kinds)('a log in %s', (_, home, isThere) => {
     },
     120_000,
   );
+});
+
+/** P9. */
+describe('a damaged log', () => {
+  it('wherever a text is damaged, each of its records is answered or counted as unreadable', async () => {
+    const log = await logOf(() => []);
+    const records = ['ann', 'bob', 'ann', 'cy', 'ann', 'bob'].map((subject) => decided(log, subject));
+    const common = commonMembers(records[0]!);
+    const textOf = (some: typeof records) =>
+      groupText(
+        common,
+        7,
+        some.map((record) => recordTexts(record, commonTexts(common), true).line),
+      );
+    const one = textOf(records);
+    const several = [records.slice(0, 2), records.slice(2, 3), records.slice(3)].map(textOf).join('\n');
+    const assignment = { policySet: 'set', candidate: { files: after }, from: noon, to: noon + 1, filter: undefined };
+    for (const text of [one, several]) {
+      for (const bytes of [1, 40, 700]) {
+        for (let at = 0; at < text.length; at += bytes === 1 ? 1 : 7) {
+          const changed = `${text.slice(0, at)}${'\0'.repeat(bytes)}${text.slice(at + bytes)}`.slice(0, text.length);
+          const simulator = new Simulator(assignment, async () => ({ files: before }));
+          await simulator.takeGroups([{ first: 1, count: 6, records: changed }]);
+          const { answered, leftOut } = simulator.tally.parts;
+          const unreadable = leftOut.get('unreadable')?.count ?? 0;
+          expect(answered + unreadable, `${bytes} bytes at ${at}`).toBe(6);
+          const readable = [...recordsOf({ first: 1, count: 6, records: changed }, [], () => undefined)];
+          expect(answered, `${bytes} bytes at ${at}`).toBeGreaterThanOrEqual(readable.length);
+        }
+      }
+    }
+  });
+
+  it.each(['{"policySet":5}', 'null', '5', '', '{}', '{"policySet":"set"}'])(
+    'counts the records behind %j, which nobody can be said to share',
+    async (shared) => {
+      const log = await logOf(() => []);
+      const records = [decided(log, 'bob'), decided(log, 'ann')];
+      const common = commonMembers(records[0]!);
+      const lines = records.map((record) => recordTexts(record, commonTexts(common), true).line);
+      const assignment = { policySet: 'set', candidate: { files: after }, from: undefined, to: undefined };
+      for (const count of [2, undefined]) {
+        const simulator = new Simulator({ ...assignment, filter: undefined }, async () => ({ files: before }));
+        const group = { first: 1, ...(count !== undefined && { count }), records: [shared, ...lines].join('\n') };
+        await simulator.takeGroups([group]);
+        expect(simulator.tally.parts).toMatchObject({ answered: 0 });
+        expect(simulator.tally.parts.leftOut.get('unreadable')?.count).toBe(2);
+      }
+    },
+  );
+
+  it.skipIf(!hasPostgres)('counts the records of a row that cannot be decrypted', async () => {
+    const url = await server().createDatabase();
+    const encryption = EncryptionKeys.of(randomBytes(32).toString('base64'));
+    const log = await startReplica(url, temporaryDirectory(), { encryption });
+    await Promise.all(['bob', 'ann', 'cy'].map((subject) => log.append(decided(log, subject))));
+    await log.shipped();
+    const portions = () => portionsOfGroups(log.groups({ policySet: 'set' }, 0));
+    expect(await simulate(portions, after, known)).toMatchObject({ complete: true, answered: 3 });
+    await log.append(decided(log, 'bob'));
+    await log.shipped();
+    const database = openDatabase(url);
+    const table = database.table('decision_group');
+    await database.write(`UPDATE ${table} SET sealed = set_byte(sealed, 40, get_byte(sealed, 40) # 1) WHERE first = 1`);
+    const [row] = await database.query<{ count: number }>(`SELECT count FROM ${table} WHERE first = 1`);
+    expect(await simulate(portions, after, known)).toMatchObject({
+      complete: false,
+      answered: 4 - row!.count,
+      leftOut: [{ cause: 'unreadable', count: row!.count }],
+    });
+  });
 });
 
 const model = `[request_definition]
