@@ -89,22 +89,33 @@ export async function runSimulation(source: SimulationSource, options: Simulatio
   }
 }
 
-/** What is read until the signal says stop, also while the next one is waited for. */
-async function* until<Value>(signal: AbortSignal, values: AsyncIterable<Value>): AsyncGenerator<Value> {
+/**
+ * What is read until the signal says stop, also while the next one is waited for. Each read has a promise of its own to race
+ * against: one that all reads shared would keep what they gave for as long as it is not settled.
+ */
+export async function* until<Value>(signal: AbortSignal, values: AsyncIterable<Value>): AsyncGenerator<Value> {
   const iterator = values[Symbol.asyncIterator]();
-  const aborted = new Promise<undefined>((resolve) => {
-    if (signal.aborted) resolve(undefined);
-    signal.addEventListener('abort', () => resolve(undefined), { once: true });
-  });
   try {
     while (!signal.aborted) {
-      const next = await Promise.race([iterator.next(), aborted]);
+      const next = await unlessAborted(signal, iterator.next());
       if (next === undefined || next.done === true) return;
       yield next.value;
     }
   } finally {
     // A read that waits for more ends when the source is closed.
     iterator.return?.().catch(() => undefined);
+  }
+}
+
+/** Undefined when the signal says stop first. */
+async function unlessAborted<Value>(signal: AbortSignal, read: Promise<Value>): Promise<Value | undefined> {
+  const aborted = new Deferred<undefined>();
+  const stop = () => aborted.resolve(undefined);
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    return await Promise.race([read, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', stop);
   }
 }
 

@@ -1,5 +1,8 @@
 /** A simulation says what deciding one by one says, on a log in files, in PostgreSQL, and exported. */
 import { randomBytes } from 'node:crypto';
+import { getEventListeners } from 'node:events';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { DecisionLog } from '../../../src/decision-log/decision-log.js';
 import type { NewDecisionRecord } from '../../../src/decision-log/decision-record.js';
@@ -11,7 +14,12 @@ import type { Assignment, Missing, SetContent } from '../../../src/pdp/simulatio
 import { portionsOfGroups, portionsOfLines } from '../../../src/pdp/simulation/portions.js';
 import { SimulatedSet } from '../../../src/pdp/simulation/simulated-set.js';
 import { gateCount, resultOf, type SimulationResult } from '../../../src/pdp/simulation/simulation-result.js';
-import { runSimulation, type SimulationSource, UnreadableExport } from '../../../src/pdp/simulation/simulation-run.js';
+import {
+  runSimulation,
+  type SimulationSource,
+  UnreadableExport,
+  until,
+} from '../../../src/pdp/simulation/simulation-run.js';
 import { Simulator } from '../../../src/pdp/simulation/simulator.js';
 import { type PolicyFile, versionOf } from '../../../src/policy-store/policy-set-files.js';
 import { openDatabase, postgresForTests } from '../../database/postgres/databases.js';
@@ -525,6 +533,30 @@ describe('a simulation', () => {
     );
     const result = await running;
     expect(result).toMatchObject({ complete: false, cancelled: true, answered: 49, lost: 49 });
+  });
+
+  it('keeps nothing of the portions that it has read', async () => {
+    const read: WeakRef<object>[] = [];
+    async function* portions() {
+      for (let n = 0; n < 500; n++) {
+        const portion = { text: `portion ${n}` };
+        read.push(new WeakRef(portion));
+        yield portion;
+      }
+    }
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const { signal } = new AbortController();
+    let held = Number.NaN;
+    for await (const _ of until(signal, portions())) {
+      if (read.length < 500) continue;
+      await new Promise((resolve) => setImmediate(resolve));
+      collect();
+      held = read.filter((portion) => portion.deref() !== undefined).length;
+    }
+    // The one that is looked at, and what the loop and the generators have of the last ones.
+    expect(held).toBeLessThan(10);
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
   });
 
   it('names gaps, and is not complete with one', async () => {
