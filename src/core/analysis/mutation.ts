@@ -2,10 +2,10 @@
 
 import type { NamedText } from '../manifest/yaml-document.js';
 import { walk } from '../matcher/ast.js';
-import { clockFunctions } from '../matcher/functions/clock-functions.js';
 import { isCombination } from '../policy/combination.js';
 import type { CompiledPolicySet } from '../policy/compile.js';
 import { expressionsOf } from '../policy/expressions.js';
+import { readsClock } from '../policy/reads-clock.js';
 import { PolicySet } from '../policy-set.js';
 import { questionsOf } from './access.js';
 import { diffAccessInSteps } from './access-diff.js';
@@ -133,18 +133,6 @@ function rulesTell({ main }: CompiledPolicySet): boolean {
   return [...main.rules].some(({ answerColumns }) =>
     Object.values(answerColumns ?? {}).some((column) => column !== undefined),
   );
-}
-
-function readsClock({ main, roles }: CompiledPolicySet): boolean {
-  if ([...roles.values()].some(({ isConditional }) => isConditional)) return true;
-  const names = new Set(clockFunctions.map(({ name }) => name));
-  let reads = false;
-  for (const expression of isCombination(main) ? expressionsOf(main) : []) {
-    walk(expression, (part) => {
-      reads ||= part.kind === 'call' && (names.has(part.name) || part.name === 'timeMatch');
-    });
-  }
-  return reads;
 }
 
 /** Of the mutants that load and decide otherwise, how many were killed. */

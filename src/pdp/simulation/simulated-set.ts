@@ -3,25 +3,19 @@ import type { EngineDecision } from '../../core/decision.js';
 import { addDataInSteps } from '../../core/policy/change-data.js';
 import { isCombination } from '../../core/policy/combination.js';
 import { type CompiledPolicySet, compileInSteps } from '../../core/policy/compile.js';
+import { readsClock } from '../../core/policy/reads-clock.js';
 import { PolicySet } from '../../core/policy-set.js';
 import type { DecisionRequest } from '../../core/request.js';
 import { currentSemantics, isSemantics } from '../../core/semantics.js';
 import { finish } from '../../core/steps.js';
 import { sha256 } from '../../digest/sha-256.js';
 import type { StoredEntries } from '../../policy-store/data/entries.js';
-import { fileRole, versionOf } from '../../policy-store/policy-set-files.js';
-import { compileOptions, textsOf } from '../../policy-store/policy-set-texts.js';
+import { versionOf } from '../../policy-store/policy-set-files.js';
+import { compileOptions } from '../../policy-store/policy-set-texts.js';
 import type { SetContent } from './messages.js';
 
 const noData = LiveData.empty(sha256);
 const noEntries: StoredEntries = { roles: [], entities: [] };
-
-/** Functions that see the clock. A word in a comment is taken for one: then answers are not remembered, and are the same. */
-const clockWords = /\b(now|timeOfDay|weekday|betweenHours|timeMatch)\b/;
-/** A role definition with conditions: `g = _, _, (_, _)`. */
-const conditionalRoles = /^\s*g\d*\s*=.*\(/m;
-/** What a request brings is evaluated: it can call any function. */
-const evalOfRequest = /\beval\s*\(\s*r\d*\s*[._]/;
 
 /** A version that recorded questions are asked of, on Verdict's own engine and without tests. */
 export class SimulatedSet {
@@ -40,13 +34,7 @@ export class SimulatedSet {
     if (!isSemantics(semantics)) throw new Error(`semantics ${semantics} is not known`);
     const options = { ...compileOptions(files), strict, semantics };
     const compiled = finish(compileInSteps(options, () => versionOf(files), noData));
-    const texts = (['model', 'rules', 'manifest'] as const).flatMap((role) => textsOf(files, role));
-    const readsClock = texts.some(
-      ({ file, text }) =>
-        clockWords.test(text) ||
-        (fileRole(file) === 'model' && (conditionalRoles.test(text) || evalOfRequest.test(text))),
-    );
-    const ofFiles = new SimulatedSet(compiled, new PolicySet(compiled), readsClock);
+    const ofFiles = new SimulatedSet(compiled, new PolicySet(compiled), readsClock(compiled));
     return data === undefined ? ofFiles : ofFiles.with(data);
   }
 

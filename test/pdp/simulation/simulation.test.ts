@@ -496,6 +496,71 @@ describe('a simulation', () => {
     });
   });
 
+  const later = noon + 1_000;
+  const withCondition = model.replace('p = sub, obj, act', 'p = sub, obj, act, b, c');
+  const whenLater = (term: string, own = model) => own.replace(/^(m = .*)$/m, `$1 && ${term}`);
+  const roles = model.replace('r.sub == p.sub', 'g(r.sub, p.sub)');
+  const conditionalRoles = (definition: string) =>
+    roles.replace('[policy_effect]', `[role_definition]\n${definition}\n[policy_effect]`);
+  const [, ...window] = `p, ${new Date(later).toISOString().slice(0, 19).replace('T', ' ')}, _`.split(', ');
+  it.each<[string, readonly PolicyFile[]]>([
+    [
+      'a definition that escapes it',
+      filesOf('p, bob, doc, read\n', `define: { later: "n\\u006fw() >= ${later / 1_000}" }\n`, whenLater('later')),
+    ],
+    [
+      'a condition that is put together',
+      filesOf(
+        `p, bob, doc, read, w() >= ${later / 1_000}, x\n`,
+        undefined,
+        whenLater('eval("no" + p.b)', withCondition),
+      ),
+    ],
+    [
+      'a condition that evaluates another column',
+      filesOf(
+        `p, bob, doc, read, eval(p.c), now() >= ${later / 1_000}\n`,
+        undefined,
+        whenLater('eval(p.b)', withCondition),
+      ),
+    ],
+    [
+      'a condition that evaluates a text',
+      filesOf(
+        `p, bob, doc, read, "eval(""now() >= ${later / 1_000}"")", x\n`,
+        undefined,
+        whenLater('eval(p.b)', withCondition),
+      ),
+    ],
+    [
+      'roles with conditions, over two lines',
+      filesOf(
+        `p, reader, doc, read\ng, bob, reader, ${window.join(', ')}\n`,
+        undefined,
+        conditionalRoles('g = _, _, \\\n (_, _)'),
+      ),
+    ],
+  ])('remembers no answer for another time where the candidate reads the clock in %s', async (_, candidate) => {
+    const log = await logOf((to) => [decided(to, 'bob', {}, noon), decided(to, 'bob', {}, later + 1_000)]);
+    const set = SimulatedSet.of({ files: candidate });
+    const answers = [noon, later + 1_000].map((now) => set.decide(asked('bob'), now).decision);
+    expect(answers).toEqual(['deny', 'allow']);
+    expect(await simulate(() => portionsOfGroups(log.groups({ policySet: 'set' }, 0)), candidate, known)).toMatchObject(
+      {
+        answered: 2,
+        lost: 1,
+        complete: true,
+      },
+    );
+  });
+
+  it('remembers answers of sets that only speak of the clock', () => {
+    const manifest = 'description: it is now as it was\n';
+    const own = whenLater("r.obj != 'now()' && eval(p.b)", withCondition);
+    const set = SimulatedSet.of({ files: filesOf("p, bob, doc, read, r.act == 'read', now()\n", manifest, own) });
+    expect(set.readsClock).toBe(false);
+  });
+
   it('is the same on any number of threads', async () => {
     const log = await logOf((to) =>
       Array.from({ length: 300 }, (_, n) => decided(to, ['ann', 'bob', 'cy', 'dee'][n % 4]!, {}, noon + n)),
