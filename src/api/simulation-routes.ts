@@ -4,6 +4,7 @@ import { JSONSchema } from 'class-validator-jsonschema';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Part, TextsByName } from '../answers/members.js';
 import type { AuditLog } from '../audit/audit-log.js';
+import type { ScopeName } from '../auth/scopes.js';
 import { formatProblem } from '../core/problem.js';
 import { longestCondition } from '../decision-log/record-condition.js';
 import { policySetNotFound, VerdictError } from '../errors.js';
@@ -103,7 +104,10 @@ interface SimulationParams extends SetParams {
   readonly id: string;
 }
 
-/** Each route wants `policies:read` for the set, and `decisions:read` too: a result says what was decided. */
+/**
+ * Each route wants `policies:read` for the set, and `decisions:read` too: a result says what was decided. A candidate that is asked
+ * with live data wants `data:read`: its rules can be written to find out what is stored.
+ */
 export function registerSimulations(
   fastify: FastifyInstance,
   store: PolicyStore,
@@ -128,7 +132,13 @@ export function registerSimulations(
       requireSet(request, set);
       const { candidate, ...asked } = request.body;
       const { name: by } = request.caller;
-      const started = await simulations.start({ ...asked, policySet: set, candidate: candidateOf(set, candidate), by });
+      const started = await simulations.start({
+        ...asked,
+        policySet: set,
+        candidate: candidateOf(set, candidate),
+        by,
+        requireData: () => requireScope(request, audit, 'data:read', set),
+      });
       const location = `/v1/policy-sets/${encodeURIComponent(set)}/simulations/${started.id}`;
       return reply.code(202).header('location', location).send(started);
     },
@@ -161,12 +171,22 @@ export function registerSimulations(
 }
 
 /** @throws VerdictError `policy_set_not_found`, `forbidden` */
-function checkSet({ caller, ip: address, id }: FastifyRequest, store: PolicyStore, audit: AuditLog, set: string): void {
+function checkSet(request: FastifyRequest, store: PolicyStore, audit: AuditLog, set: string): void {
   if (!store.statuses().some(({ name }) => name === set)) throw policySetNotFound(set);
-  if (caller.grants.allows('decisions:read', set)) return;
+  requireScope(request, audit, 'decisions:read', set);
+}
+
+/** @throws VerdictError `forbidden` */
+function requireScope(
+  { caller, ip: address, id }: FastifyRequest,
+  audit: AuditLog,
+  scope: ScopeName,
+  set: string,
+): void {
+  if (caller.grants.allows(scope, set)) return;
   const { name: actor, method } = caller;
-  audit.note({ type: 'scope_refused', actor, method, address, detail: `decisions:read:${set}`, requestId: id });
-  throw new VerdictError('forbidden', 'The credential does not have the scope "decisions:read" for the policy set.');
+  audit.note({ type: 'scope_refused', actor, method, address, detail: `${scope}:${set}`, requestId: id });
+  throw new VerdictError('forbidden', `The credential does not have the scope "${scope}" for the policy set.`);
 }
 
 /** @throws VerdictError `invalid_request` for neither or both, `policy_set_invalid` for files that are none of a set */

@@ -1,6 +1,7 @@
 /** Simulations of a policy set over HTTP: begun, looked at, ended, and by whom. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { LiveDataStore } from '../../src/policy-store/data/live-data-store.js';
 import { idModel } from '../models.js';
 import { type KeyedService, startKeyedService } from '../security/keyed-service.js';
 
@@ -12,6 +13,7 @@ beforeAll(async () => {
   keyed = await startKeyedService({
     app: 'scopes: [decide]',
     analyst: 'scopes: ["policies:read:invoices", "decisions:read:invoices"]',
+    steward: 'scopes: ["policies:read:invoices", "decisions:read:invoices", "data:read:invoices"]',
     blind: 'scopes: ["policies:read", "decisions:read:salaries"]',
     reader: 'scopes: ["decisions:read"]',
     writer: 'scopes: ["policies:write", "policies:read", "decisions:read"]',
@@ -77,6 +79,26 @@ describe('POST /v1/policy-sets/{set}/simulations', () => {
     expect(result).toMatchObject({ candidate: version, answered: 2, changed: 0, complete: true });
     const none = await begin({ candidate: { version }, to: '2020-01-01T00:00:00Z' });
     expect((await ended(String(none.headers.location))).result).toMatchObject({ answered: 0, complete: false });
+  });
+
+  it('wants data:read too for a candidate that is asked with the live data of the set', async () => {
+    const data = keyed.service.app.get(LiveDataStore);
+    await data.write('invoices', {
+      added: { roles: [], entities: [{ type: 'user', id: 'ann', attributes: { ssn: '078-05-1120' } }] },
+      removed: { roles: [], entities: [] },
+      after: await data.revisions('invoices'),
+      by: 'carol',
+      at: Date.now(),
+      version: '',
+    });
+    const withData = { files: { ...candidate.files, 'policy-set.yaml': 'data: { entities: [user] }\n' } };
+    const refused = await begin({ candidate: withData });
+    expect(refused.statusCode, refused.body).toBe(403);
+    expect(refused.json().detail).toContain('"data:read"');
+    const { items } = (await keyed.as('reader', 'GET', '/v1/audit-events?type=scope_refused')).json();
+    expect(items[0]).toMatchObject({ actor: 'analyst', detail: 'data:read:invoices' });
+    expect((await begin({ candidate })).statusCode).toBe(202);
+    expect((await begin({ candidate: withData }, 'steward')).statusCode).toBe(202);
   });
 
   it('leaves no record of a decision, and an audit event', async () => {

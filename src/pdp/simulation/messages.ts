@@ -43,7 +43,7 @@ export type ToThread =
   | { readonly kind: 'finish' };
 
 export type FromThread =
-  | { readonly kind: 'ready' }
+  | { readonly kind: 'ready'; readonly hasLiveData: boolean }
   /** The candidate does not load. */
   | { readonly kind: 'refused'; readonly problems: readonly PolicyProblem[] }
   | { readonly kind: 'wanted'; readonly version: string }

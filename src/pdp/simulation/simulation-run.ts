@@ -19,8 +19,8 @@ export interface SimulationOptions extends Assignment {
   readonly memoryMb: number;
   /** Ends it with what was counted. */
   readonly signal: AbortSignal;
-  /** Called when the candidate has been compiled in all threads. */
-  readonly onReady?: () => void;
+  /** Called when the candidate has been compiled in all threads, before any decision is answered; nothing is answered if it throws. */
+  readonly onReady?: (candidate: { readonly hasLiveData: boolean }) => void;
   readonly onProgress?: (answered: number, changed: number) => void;
 }
 
@@ -74,7 +74,7 @@ export async function runSimulation(source: SimulationSource, options: Simulatio
   const threads = Array.from({ length: count }, () => new SimulationThread(source, assignment, memoryMb, told));
   try {
     await Promise.all(threads.map((thread) => thread.ready));
-    onReady?.();
+    onReady?.({ hasLiveData: threads.some(({ hasLiveData }) => hasLiveData) });
     for await (const { portion, gaps = [] } of until(signal, source.portions())) {
       for (const { lost } of gaps) tally.lose(lost);
       if (portion === undefined) continue;
@@ -136,6 +136,8 @@ class Deferred<Value> {
 class SimulationThread {
   answered = 0;
   changed = 0;
+  /** Whether its candidate is asked with live data; known when it is ready. */
+  hasLiveData = false;
   /** Portions that were given and are not done. */
   waiting = 0;
   readonly ready: Promise<void>;
@@ -192,6 +194,7 @@ class SimulationThread {
   private hear(message: FromThread): void {
     switch (message.kind) {
       case 'ready':
+        this.hasLiveData = message.hasLiveData;
         this.begun.resolve();
         break;
       case 'refused':

@@ -99,6 +99,8 @@ export interface SimulationRequest {
   readonly filter?: string | undefined;
   /** Who begins it. */
   readonly by: string;
+  /** Throws for a caller who may not read the live data of the set: it is called where the candidate is asked with some. */
+  readonly requireData: () => void;
 }
 
 interface Held {
@@ -132,7 +134,7 @@ export class Simulations {
   /**
    * Begins a simulation. Resolves when its candidate has been compiled.
    *
-   * @throws VerdictError `simulations_in_progress`, `policy_version_not_found`, `policy_set_invalid`, `invalid_request`
+   * @throws VerdictError and what `requireData` throws: `simulations_in_progress`, `policy_version_not_found`, `policy_set_invalid`, `invalid_request`
    */
   async start(request: SimulationRequest): Promise<SimulationStatus> {
     const { policySet, filter, by } = request;
@@ -227,6 +229,8 @@ export class Simulations {
     const files = await this.candidateOf(request, contents);
     const version = versionOf(files);
     held.status = { ...held.status, candidate: version };
+    // What it had counts, too: each decision is answered with the data of its time.
+    const hadData = (await data.revisions(policySet)).data > 0;
     const ready = new Promise<void>((resolve, reject) => {
       held.ending = runSimulation(this.source(request, contents, times), {
         policySet,
@@ -238,7 +242,10 @@ export class Simulations {
         memoryMb,
         isBackground: true,
         signal: held.stop.signal,
-        onReady: resolve,
+        onReady: ({ hasLiveData }) => {
+          if (hasLiveData && hadData) request.requireData();
+          resolve();
+        },
         onProgress: (answered, changed) => {
           held.status = { ...held.status, answered, changed };
         },

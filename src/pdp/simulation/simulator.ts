@@ -116,6 +116,11 @@ export class Simulator {
     if (assignment.filter !== undefined) this.condition = compileCondition(assignment.filter);
   }
 
+  /** Whether the candidate is asked with the live data of its set. */
+  get hasLiveData(): boolean {
+    return this.candidate.hasLiveData;
+  }
+
   /** Answers the records of groups, as the log stores them. */
   async takeGroups(groups: readonly StoredGroup[]): Promise<void> {
     for (const group of groups) await this.takeGroup(group);

@@ -33,7 +33,7 @@ if (simulator !== undefined) {
       throw error;
     });
   });
-  say({ kind: 'ready' });
+  say({ kind: 'ready', hasLiveData: simulator.hasLiveData });
 }
 
 function begin(): Simulator | undefined {

@@ -4,9 +4,11 @@ import { expect, it, onTestFinished } from 'vitest';
 import { currentSemantics } from '../../../src/core/semantics.js';
 import { noVersions } from '../../../src/decision-log/recorded-entities.js';
 import { compilePolicySet } from '../../../src/engine.js';
+import { VerdictError } from '../../../src/errors.js';
 import { mostRunning, Simulations } from '../../../src/pdp/simulation/simulations.js';
 import { SqlitePolicyArchive } from '../../../src/policy-store/archive/sqlite/sqlite-policy-archive.js';
 import { SqliteLiveDataStore } from '../../../src/policy-store/database/sqlite/sqlite-live-data-store.js';
+import type { PolicySetFiles } from '../../../src/policy-store/policy-set-files.js';
 import { exampleRecord } from '../../decision-log/example-records.js';
 import { startLog, temporaryDirectory } from '../../decision-log/temporary-log.js';
 import { idModel } from '../../models.js';
@@ -60,8 +62,8 @@ async function simulationsOf({ endless }: { endless: boolean }) {
     await data.close();
     await archive.close();
   });
-  const begin = () =>
-    simulations.start({ policySet: 'docs', candidate: { files: { name: 'docs', files: after } }, by: 'ann' });
+  const begin = (files: PolicySetFiles['files'] = after, requireData = () => {}) =>
+    simulations.start({ policySet: 'docs', candidate: { files: { name: 'docs', files } }, by: 'ann', requireData });
   const until = async (id: string, isThere: (status: ReturnType<Simulations['find']>) => boolean) => {
     for (;;) {
       const status = simulations.find('docs', id);
@@ -69,7 +71,7 @@ async function simulationsOf({ endless }: { endless: boolean }) {
       await delay(10);
     }
   };
-  return { simulations, begin, until };
+  return { simulations, begin, until, data };
 }
 
 it('runs two at a time, and refuses one more', async () => {
@@ -110,4 +112,28 @@ it('ends its threads when the process stops', async () => {
   const { id } = await begin();
   await simulations.stop();
   expect(simulations.find('docs', id).state).toBe('cancelled');
+});
+
+/** P7. */
+it('asks whether the caller may read live data before it answers anything with some', async () => {
+  const { simulations, begin, until, data } = await simulationsOf({ endless: false });
+  const withData = [...after, { path: 'policy-set.yaml', bytes: Buffer.from('data: { entities: [user] }\n') }];
+  const refuse = () => {
+    throw new VerdictError('forbidden', 'data:read');
+  };
+  // There are none of the set.
+  await until((await begin(withData, refuse)).id, ({ state }) => state === 'done');
+  await data.write('docs', {
+    added: { roles: [], entities: [{ type: 'user', id: 'ann', attributes: { ssn: '078-05-1120' } }] },
+    removed: { roles: [], entities: [] },
+    after: await data.revisions('docs'),
+    by: 'carol',
+    at: Date.now(),
+    version: '',
+  });
+  const known = simulations.list('docs').items.length;
+  await expect(begin(withData, refuse)).rejects.toMatchObject({ code: 'forbidden' });
+  expect(simulations.list('docs')).toMatchObject({ hasRoom: true, items: { length: known } });
+  for (const { id } of [await begin(withData), await begin(after, refuse)])
+    await until(id, ({ state }) => state === 'done');
 });
