@@ -1,13 +1,15 @@
 import type { PolicyProblem } from '../../core/problem.js';
-import type {
-  ChangeByRule,
-  ChangedEntity,
-  DecidingRule,
-  GateKind,
-  LeftOutDecisions,
-  NamedChanges,
-  SimulationResult,
-  UncheckedChanges,
+import {
+  type ChangeByRule,
+  type ChangedEntity,
+  type DecidingRule,
+  type GateKind,
+  gateCount,
+  type LeftOutDecisions,
+  type NamedChanges,
+  ofEachKind,
+  type SimulationResult,
+  type UncheckedChanges,
 } from '../../pdp/simulation/simulation-result.js';
 import { type CheckedSet, count } from './report.js';
 import type { Terminal } from './terminal.js';
@@ -69,7 +71,11 @@ function totals(result: SimulationResult): string {
 function printRules(terminal: Terminal, rules: readonly ChangeByRule[]): void {
   if (rules.length === 0) return;
   heading(terminal, 'By rule');
-  for (const { kind, before, after, error, count: times, examples } of rules.slice(0, mostLines)) {
+  for (const { kind, before, after, error, count: times, examples } of ofEachKind(
+    rules,
+    mostLines,
+    ({ kind }) => kind,
+  )) {
     const style = kind === 'gain' ? 'green' : kind === 'loss' || kind === 'error_appeared' ? 'red' : 'yellow';
     const what = error === undefined ? '' : `: ${error.code}${placeOf(error)}`;
     terminal.print(`  ${terminal.style(style, `${times} ${kindTexts[kind]}`)}${what}`);
@@ -101,7 +107,11 @@ function printNames(terminal: Terminal, title: string, names: readonly NamedChan
 function printAccess(terminal: Terminal, { access }: SimulationResult): void {
   if (access.length === 0) return;
   heading(terminal, 'Who and what');
-  for (const { kind, subject, action, resource, count: times, examples } of access.slice(0, mostLines)) {
+  for (const { kind, subject, action, resource, count: times, examples } of ofEachKind(
+    access,
+    mostLines,
+    ({ kind }) => kind,
+  )) {
     const sign = kind === 'gain' ? '+' : kind === 'loss' ? '-' : `${kindTexts[kind]}:`;
     const who = `${entityText(subject)} ${action} ${entityText(resource)}`;
     terminal.print(`  ${sign} ${who}  ${times}${terminal.style('dim', `  ${examples[0] ?? ''}`)}`);
@@ -162,7 +172,23 @@ export function changesAsProblems(result: SimulationResult, path: string, kinds:
       const hint = `for example ${examples.join(', ')}`;
       return { severity: 'error', code: `simulated_${kind}`, message, file, line, column: 1, hint };
     });
-  return { name: result.policySet, path, problems: [...problems, ...incompleteProblem(result)] };
+  return {
+    name: result.policySet,
+    path,
+    problems: [...problems, ...unlistedProblems(result, kinds), ...incompleteProblem(result)],
+  };
+}
+
+/** What a gate counts and no rule is listed for: a gate that is red always has a finding of its kind. */
+function unlistedProblems(result: SimulationResult, kinds: readonly GateKind[]): readonly PolicyProblem[] {
+  return kinds.flatMap((gate): PolicyProblem[] => {
+    const kind = kindOfGate[gate];
+    const listed = result.rules.reduce((sum, change) => sum + (change.kind === kind ? change.count : 0), 0);
+    const total = gateCount(result, [gate]);
+    if (listed >= total) return [];
+    const message = `${count(total, 'logged decision')} ${kindTexts[kind]} in all, ${total - listed} of them by rules that are not listed`;
+    return [{ severity: 'error', code: `simulated_${kind}`, message, file: 'model.conf', line: 1, column: 1 }];
+  });
 }
 
 function incompleteProblem(result: SimulationResult): readonly PolicyProblem[] {

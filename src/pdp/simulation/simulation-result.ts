@@ -201,10 +201,10 @@ export class SimulationResult {
   })
   readonly unchecked!: readonly UncheckedChanges[];
 
-  @Parts(() => ChangeByRule, { description: 'The most frequent first.' })
+  @Parts(() => ChangeByRule, { description: 'The most frequent first; some of each kind.' })
   readonly rules!: readonly ChangeByRule[];
 
-  @Parts(() => ChangedAccess, { description: 'The most frequent first.' })
+  @Parts(() => ChangedAccess, { description: 'The most frequent first; some of each kind.' })
   readonly access!: readonly ChangedAccess[];
 
   @Parts(() => NamedChanges)
@@ -275,11 +275,34 @@ export function resultOf(
 }
 
 /** In an order that does not depend on which thread counted first. */
-function mostFrequent<Named>({ counted }: CountedParts<Named>): Counted<Named>[] {
-  return [...counted]
+function mostFrequent<Named extends { readonly kind: ChangeKind }>({
+  counted,
+}: CountedParts<Named>): readonly Counted<Named>[] {
+  const sorted = [...counted]
     .sort(([a, one], [b, other]) => other.count - one.count || (a < b ? -1 : 1))
-    .slice(0, mostShown)
     .map(([, counter]) => counter);
+  return ofEachKind(sorted, mostShown, ({ named }) => named.kind);
+}
+
+/**
+ * Some of a list, in its order: of each kind of change the first ones, as many as its share, and the first of all in the rest of
+ * the room. A thousand frequent losses do not hide one gain.
+ */
+export function ofEachKind<Entry>(
+  entries: readonly Entry[],
+  most: number,
+  kindOf: (entry: Entry) => ChangeKind,
+): readonly Entry[] {
+  if (entries.length <= most) return entries;
+  const share = Math.floor(most / changeKinds.length);
+  const shown = new Set(
+    changeKinds.flatMap((kind) => entries.filter((entry) => kindOf(entry) === kind).slice(0, share)),
+  );
+  for (const entry of entries) {
+    if (shown.size >= most) break;
+    shown.add(entry);
+  }
+  return entries.filter((entry) => shown.has(entry));
 }
 
 function namesOf(
