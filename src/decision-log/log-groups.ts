@@ -14,4 +14,6 @@ export interface LogGroups {
   readonly groups: readonly StoredGroup[];
   /** Gaps of the time asked for that were not named before, whatever the set. */
   readonly gaps: readonly LogGap[];
+  /** Replicas that may have decided more in the time asked for than is here. The first piece names them. */
+  readonly unshipped?: readonly string[];
 }

@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { ExportQuery } from '../../decision-log/export-query.js';
 import type { GroupsQuery } from '../../decision-log/log-groups.js';
+import type { RecordedDecisions } from '../../decision-log/recorded-decisions.js';
 import type { Missing, SetContent } from '../../pdp/simulation/messages.js';
 import { portionsOfGroups, portionsOfLines } from '../../pdp/simulation/portions.js';
 import type { SimulationSource } from '../../pdp/simulation/simulation-run.js';
@@ -42,7 +43,7 @@ export async function logInDatabase(database: string, wanted: LookedAt): Promise
     portions: () =>
       wanted.filter === undefined
         ? portionsOfGroups(reader.groups(wanted, 0))
-        : portionsOfLines(log.export(exportQuery(wanted))),
+        : shippedLines(unshippedIn(reader, wanted), () => log.export(exportQuery(wanted))),
     version: (version) => contents.get(version),
     close: async () => {
       await log.close();
@@ -111,6 +112,29 @@ function common(log: LogSource, wanted: LookedAt): Pick<SimulatedLog, 'filter' |
       return incomplete.map(({ writer, instance }) => `${writer} (${instance})`);
     },
   };
+}
+
+/** Lines of an export that is begun when it is known who has not shipped all. */
+async function* shippedLines(
+  unshipped: Promise<readonly string[]>,
+  lines: () => AsyncIterable<string | Uint8Array>,
+): ReturnType<SimulationSource['portions']> {
+  yield { unshipped: await unshipped };
+  yield* portionsOfLines(lines());
+}
+
+/** The writers that may have decided more in the time asked for than is in a database: the first piece of its groups names them. */
+async function unshippedIn(
+  reader: Pick<RecordedDecisions, 'groups'>,
+  { policySet, to }: LookedAt,
+): Promise<readonly string[]> {
+  const end = endOf(to);
+  for await (const { unshipped = [] } of reader.groups({ policySet, from: end, to: end + 1 }, 0)) return unshipped;
+  return [];
+}
+
+function endOf(to: number | undefined): number {
+  return Math.min(to ?? Number.MAX_SAFE_INTEGER, Date.now());
 }
 
 function exportQuery(wanted: LookedAt): ExportQuery {

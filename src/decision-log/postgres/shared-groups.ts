@@ -2,10 +2,12 @@ import { Turns } from '../../turns/turns.js';
 import type { StoredGroup } from '../group-text.js';
 import { logGapOf } from '../log-gap.js';
 import type { GroupsQuery, LogGroups } from '../log-groups.js';
+import { untilShipped } from '../log-writers.js';
 import { inSnapshot, type SnapshotSource } from './log-snapshot.js';
 import { readDays } from './row-walk.js';
 import { readSharedGaps } from './shared-gaps.js';
 import type { CodedText } from './shared-keys.js';
+import { readWriters } from './writers.js';
 
 /** Rows of one statement: a row has 128 records or 256 KiB at most. */
 const rowsAtOnce = 32;
@@ -27,19 +29,22 @@ export async function* sharedGroups(
 ): AsyncGenerator<LogGroups> {
   const { from = 0, to = Number.MAX_SAFE_INTEGER } = query;
   const turns = new Turns(pauseMs);
-  const { days, shipped, gaps } = await inSnapshot(source, async (transaction) => {
-    const { client, table } = transaction;
-    const writers = await client.query<{ writer: number; shipped: number }>(
-      `SELECT writer, shipped FROM ${table('decision_writer')}`,
-    );
-    const range = { below: undefined, above: undefined, from: query.from, to: query.to };
-    return {
-      days: await readDays(transaction),
-      shipped: new Map(writers.map((writer) => [writer.writer, writer.shipped])),
-      gaps: await readSharedGaps(transaction, range, [], Number.MAX_SAFE_INTEGER),
-    };
-  });
-  if (gaps.length > 0) yield { groups: [], gaps: gaps.map(logGapOf) };
+  const end = Math.min(to, Date.now());
+  const read = () =>
+    inSnapshot(source, async (transaction) => {
+      const { client, table } = transaction;
+      const { writers } = await readWriters({ table }, client);
+      const range = { below: undefined, above: undefined, from: query.from, to: query.to };
+      return {
+        writers,
+        days: await readDays(transaction),
+        shipped: new Map(writers.map((writer) => [writer.writer, writer.shipped])),
+        gaps: await readSharedGaps(transaction, range, [], Number.MAX_SAFE_INTEGER),
+      };
+    });
+  const { state, late } = await untilShipped(end, read);
+  const { days, shipped, gaps } = state;
+  if (gaps.length > 0 || late.length > 0) yield { groups: [], gaps: gaps.map(logGapOf), unshipped: late };
   for (const day of days) {
     if (Date.parse(day) + dayMs <= from) continue;
     let below: Pick<Row, 'until' | 'writer' | 'first'> = top;

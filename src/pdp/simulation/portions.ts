@@ -11,9 +11,9 @@ type Portions = ReturnType<SimulationSource['portions']>;
 export async function* portionsOfGroups(read: AsyncIterable<LogGroups>): Portions {
   let groups: LogGroups['groups'][number][] = [];
   let length = 0;
-  for await (const { groups: more, gaps } of read) {
+  for await (const { groups: more, gaps, unshipped } of read) {
     // Also without gaps: a simulation that is cancelled ends here.
-    yield { gaps };
+    yield { gaps, unshipped };
     for (const group of more) {
       groups.push(group);
       length += group.records.length;

@@ -8,7 +8,12 @@ import { SimulationTally, type TallyParts } from './simulation-tally.js';
 /** What a simulation reads. */
 export interface SimulationSource {
   /** The log in portions, in any order; the reading ends when nobody asks for the next one. */
-  portions(): AsyncIterable<{ readonly portion?: Portion | undefined; readonly gaps?: readonly LogGap[] | undefined }>;
+  portions(): AsyncIterable<{
+    readonly portion?: Portion | undefined;
+    readonly gaps?: readonly LogGap[] | undefined;
+    /** Replicas that may have decided more in the time asked for than is read. */
+    readonly unshipped?: readonly string[] | undefined;
+  }>;
   /** A version of the set that records name. */
   version(version: string): Promise<SetContent | Missing>;
 }
@@ -26,6 +31,8 @@ export interface SimulationOptions extends Assignment {
 
 export interface SimulationRun {
   readonly tally: TallyParts;
+  /** Replicas that may have decided more than was read. */
+  readonly unshipped?: readonly string[];
   readonly isCancelled: boolean;
 }
 
@@ -74,16 +81,18 @@ export async function runSimulation(source: SimulationSource, options: Simulatio
   const threads = Array.from({ length: count }, () => new SimulationThread(source, assignment, memoryMb, told));
   try {
     await Promise.all(threads.map((thread) => thread.ready));
+    const late = new Set<string>();
     onReady?.({ hasLiveData: threads.some(({ hasLiveData }) => hasLiveData) });
-    for await (const { portion, gaps = [] } of until(signal, source.portions())) {
+    for await (const { portion, gaps = [], unshipped = [] } of until(signal, source.portions())) {
       for (const { lost } of gaps) tally.lose(lost);
+      for (const writer of unshipped) late.add(writer);
       if (portion === undefined) continue;
       await Promise.race(threads.map((thread) => thread.hasRoom));
       const free = threads.reduce((least, thread) => (thread.waiting < least.waiting ? thread : least));
       free.give(portion);
     }
     for (const parts of await Promise.all(threads.map((thread) => thread.finish()))) tally.add(parts);
-    return { tally: tally.parts, isCancelled: signal.aborted };
+    return { tally: tally.parts, unshipped: [...late], isCancelled: signal.aborted };
   } finally {
     await Promise.all(threads.map((thread) => thread.end()));
   }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Flag, Integer, OneOf, Part, Parts, Text, Time } from '../../answers/members.js';
 import { formatProblem } from '../../core/problem.js';
 import type { DecisionLog } from '../../decision-log/decision-log.js';
+import { untilShipped } from '../../decision-log/log-writers.js';
 import { compileCondition } from '../../decision-log/record-condition.js';
 import type { RecordedVersions } from '../../decision-log/recorded-entities.js';
 import { invalidParameter, VerdictError, versionNotFound } from '../../errors.js';
@@ -113,7 +114,7 @@ interface Held {
 }
 
 export interface SimulationsOptions {
-  readonly log: Pick<DecisionLog, 'groups' | 'export' | 'search'>;
+  readonly log: Pick<DecisionLog, 'groups' | 'export' | 'writers'>;
   readonly archive: PolicyArchive;
   readonly data: LiveDataStore;
   /** For conditions over what was stored. */
@@ -250,9 +251,8 @@ export class Simulations {
           held.status = { ...held.status, answered, changed };
         },
       })
-        .then(async (run) => {
-          const writers = await this.unshipped();
-          const result = resultOf(run, { policySet, candidate: version, writers });
+        .then((run) => {
+          const result = resultOf(run, { policySet, candidate: version, writers: [] });
           const { answered, changed } = result;
           this.end(held, { state: run.isCancelled ? 'cancelled' : 'done', answered, changed, result });
         })
@@ -294,14 +294,19 @@ export class Simulations {
       portions: () =>
         filter === undefined
           ? portionsOfGroups(log.groups({ policySet, ...times }, pauseMs))
-          : portionsOfLines(log.export({ ...query, filter }, { policySets: [policySet], versions })),
+          : this.shippedLines(times.to, () => log.export({ ...query, filter }, { policySets: [policySet], versions })),
       version: (version) => contents.get(version),
     };
   }
 
-  private async unshipped(): Promise<readonly string[]> {
-    const { incomplete = [] } = await this.options.log.search({ limit: 1 });
-    return incomplete.map(({ writer, instance }) => `${writer} (${instance})`);
+  /** Lines of an export that is begun when replicas have shipped what they decided before its end, as far as they do. */
+  private async *shippedLines(
+    to: number,
+    lines: () => AsyncIterable<string>,
+  ): ReturnType<SimulationSource['portions']> {
+    const { late } = await untilShipped(Math.min(to, Date.now()), () => this.options.log.writers());
+    yield { unshipped: late };
+    yield* portionsOfLines(lines());
   }
 
   private end(held: Held, more: Partial<Simulation>): void {

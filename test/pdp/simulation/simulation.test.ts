@@ -20,6 +20,7 @@ import {
   UnreadableExport,
   until,
 } from '../../../src/pdp/simulation/simulation-run.js';
+import { SimulationTally } from '../../../src/pdp/simulation/simulation-tally.js';
 import { Simulator } from '../../../src/pdp/simulation/simulator.js';
 import { type PolicyFile, versionOf } from '../../../src/policy-store/policy-set-files.js';
 import { openDatabase, postgresForTests } from '../../database/postgres/databases.js';
@@ -623,6 +624,40 @@ describe('a simulation', () => {
     expect(held).toBeLessThan(10);
     expect(getEventListeners(signal, 'abort')).toEqual([]);
   });
+
+  it.skipIf(!hasPostgres)(
+    'names replicas that have not shipped all that they decided in the time asked for',
+    async () => {
+      const url = await server().createDatabase();
+      const log = await startReplica(url);
+      const now = Date.now();
+      await log.append(decided(log, 'bob', {}, now));
+      const database = openDatabase(url);
+      const table = database.table('decision_writer');
+      const on = (times: { from?: number; to?: number } = {}) =>
+        simulate(() => portionsOfGroups(log.groups({ policySet: 'set', ...times }, 0)), after, known);
+      // It runs: what it decided before is waited for.
+      expect(await on()).toMatchObject({ complete: true, answered: 1, lost: 1 });
+      // Another one was not heard of for a minute, and had shipped what it decided until then.
+      await database.write(
+        `INSERT INTO ${table} (journal, id_writer, instance, state, beat, decided, shipped, complete_to)
+       SELECT reverse(journal), id_writer + 1, 'pdp-2', 'running', now() - interval '1 minute', 9, 9, $1 FROM ${table}`,
+        [now - 60_000],
+      );
+      const incomplete = await on();
+      expect(incomplete).toMatchObject({
+        complete: false,
+        answered: 1,
+        writers: [expect.stringMatching(/^\d+ \(pdp-2\)$/)],
+      });
+      expect(await on({ to: now - 60_000 })).not.toHaveProperty('writers');
+      const result = resultOf(
+        { tally: new SimulationTally().parts, unshipped: ['7 (a)'], isCancelled: false },
+        { policySet: 'set', candidate: '', writers: ['7 (a)', '8 (b)'] },
+      );
+      expect(result).toMatchObject({ complete: false, writers: ['7 (a)', '8 (b)'] });
+    },
+  );
 
   it('names gaps, and is not complete with one', async () => {
     const gap = {

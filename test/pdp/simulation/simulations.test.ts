@@ -44,7 +44,7 @@ async function simulationsOf({ endless }: { endless: boolean }) {
   }
   const simulations = new Simulations({
     log: {
-      search: (query, scope) => log.search(query, scope),
+      writers: () => log.writers(),
       export: (query, scope) => log.export(query, scope),
       // The same records again and again: a log that takes as long as the test wants.
       groups: async function* (query, pauseMs) {
