@@ -182,7 +182,7 @@ export function personStoresOfServer(server: ServerOptions): PersonStores {
     roles: (set) => all(ofSet(set, 'roles')),
     entities: (set) => all(ofSet(set, 'entities')),
     keys: async () => ((await get('/v1/api-keys')) as { items: readonly DescribedKey[] }).items,
-    holds: () => listHolds((path) => get(path)),
+    holds: () => listHolds((path) => askServer(server, 'GET', path)),
     close: async () => undefined,
   };
 }
