@@ -40,7 +40,7 @@ it('npx verdict makes a set, checks it and tests it', () => {
   expect(npxVerdict('--version')).toBe(`${JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version}\n`);
   for (const template of ['rbac', 'abac', 'tenants', 'gateway', 'rest']) {
     npxVerdict('init', `policies/${template}`, '--template', template);
-    expect(readdirSync(join(project, 'policies', template, '.schemas')).length).toBe(4);
+    expect(readdirSync(join(project, 'policies', template, '.schemas')).length).toBe(5);
   }
   expect(npxVerdict('lint')).toBe('0 errors, 0 warnings in 5 policy sets\n');
   expect(npxVerdict('test')).toContain(' in 5 policy sets, 0 failed\n');
