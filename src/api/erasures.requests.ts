@@ -1,9 +1,9 @@
-import { Transform } from 'class-transformer';
-import { IsInt, IsOptional, IsString, Max, MaxLength, Min, MinLength, ValidateBy } from 'class-validator';
+import { IsString, MaxLength, MinLength, ValidateBy } from 'class-validator';
 import { JSONSchema } from 'class-validator-jsonschema';
 import { faultInName, plainTextPattern } from '../core/names.js';
 import { mostReason } from '../decision-log/plain-text.js';
 import { IsId, Optional } from '../http/request-rules.js';
+import { OptionalCount } from '../query/query-number.js';
 import { OptionalText } from '../query/query-text.js';
 
 /** Whom an erasure is about. */
@@ -45,10 +45,6 @@ export class ErasuresQuery {
   @OptionalText(64)
   readonly cursor?: string;
 
-  @IsOptional()
-  @Transform(({ value }) => (typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : value))
-  @IsInt()
-  @Min(1)
-  @Max(1_000)
+  @OptionalCount(1_000)
   readonly limit?: number;
 }

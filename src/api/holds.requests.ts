@@ -1,21 +1,10 @@
 /** What `/v1/holds` takes: the class is the type and the validation. */
-import { Transform } from 'class-transformer';
-import {
-  ArrayMaxSize,
-  ArrayMinSize,
-  IsArray,
-  IsInt,
-  IsOptional,
-  IsString,
-  Max,
-  MaxLength,
-  Min,
-  MinLength,
-} from 'class-validator';
+import { ArrayMaxSize, ArrayMinSize, IsArray, IsString, MaxLength, MinLength } from 'class-validator';
 import { JSONSchema } from 'class-validator-jsonschema';
 import { faultInName, plainTextPattern } from '../core/names.js';
 import { mostReason } from '../decision-log/plain-text.js';
 import { Meets, Optional } from '../http/request-rules.js';
+import { OptionalCount } from '../query/query-number.js';
 import { OptionalText } from '../query/query-text.js';
 import { isTimeOrDay, timeOrDay } from '../query/time-range.js';
 import { TimeZone } from '../query/time-zone.js';
@@ -72,11 +61,7 @@ export class HoldsQuery {
   readonly cursor?: string;
 
   /** Most holds of a page (50). */
-  @IsOptional()
-  @Transform(({ value }) => (typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : value))
-  @IsInt()
-  @Min(1)
-  @Max(1_000)
+  @OptionalCount(1_000)
   readonly limit?: number;
 }
 

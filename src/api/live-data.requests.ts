@@ -1,11 +1,11 @@
-import { Transform } from 'class-transformer';
-import { IsArray, IsInt, IsObject, IsOptional, Max, Min } from 'class-validator';
+import { IsArray, IsObject } from 'class-validator';
 import { JSONSchema } from 'class-validator-jsonschema';
 import { Part, Parts } from '../answers/members.js';
 import { plainTextPattern } from '../core/names.js';
 import type { JsonObject } from '../core/request.js';
 import { IsId, Optional } from '../http/request-rules.js';
 import { maxChangedEntries } from '../policy-store/data/live-data-writing.js';
+import { OptionalCount } from '../query/query-number.js';
 import { OptionalName, OptionalText } from '../query/query-text.js';
 
 /** Most bytes of the columns of a role link, and of the type and id of an entity, in UTF-8: a cursor holds them. */
@@ -75,11 +75,7 @@ class ListQuery {
   readonly cursor?: string;
 
   /** Most entries on a page. */
-  @IsOptional()
-  @Transform(({ value }) => (typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : value))
-  @IsInt()
-  @Min(1)
-  @Max(1_000)
+  @OptionalCount(1_000)
   readonly limit: number = 100;
 }
 

@@ -1,7 +1,7 @@
 /** Audit events: who changed, read or exported what, and who was refused. */
-import { Transform } from 'class-transformer';
-import { IsIn, IsInt, IsOptional, Max, Min } from 'class-validator';
+import { IsIn, IsOptional } from 'class-validator';
 import { Integer, OneOf, Parts, Text, Time } from '../answers/members.js';
+import { OptionalCount } from '../query/query-number.js';
 import { OptionalName, OptionalText } from '../query/query-text.js';
 import { TimeRangeQuery } from '../query/time-range.js';
 
@@ -129,10 +129,6 @@ export class AuditQuery extends TimeRangeQuery {
   @OptionalText(256)
   readonly cursor?: string;
 
-  @IsOptional()
-  @Transform(({ value }) => (typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : value))
-  @IsInt()
-  @Min(1)
-  @Max(1_000)
+  @OptionalCount(1_000)
   readonly limit?: number;
 }

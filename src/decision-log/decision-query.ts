@@ -1,6 +1,6 @@
-import { Transform } from 'class-transformer';
-import { IsIn, IsInt, IsOptional, Max, Min } from 'class-validator';
+import { IsIn, IsOptional } from 'class-validator';
 import { invalidParameter } from '../errors.js';
+import { OptionalCount } from '../query/query-number.js';
 import { OptionalName, OptionalText } from '../query/query-text.js';
 import { TimeRangeQuery } from '../query/time-range.js';
 import { type Expansion, expansions } from './expansion.js';
@@ -94,11 +94,7 @@ export class DecisionQuery extends DecisionFilters {
   readonly cursor?: string;
 
   /** Most records of a page. */
-  @IsOptional()
-  @Transform(({ value }) => (typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : value))
-  @IsInt()
-  @Min(1)
-  @Max(maxLimit)
+  @OptionalCount(maxLimit)
   readonly limit?: number;
 
   /** As that of `ReadQuery`. */
