@@ -4,9 +4,9 @@ import { JSONSchema } from 'class-validator-jsonschema';
 import { isKeyName } from '../auth/api-key-file.js';
 import { knownScopes, parseScope } from '../auth/scopes.js';
 import { addressList, addressPattern } from '../config/address-list.js';
-import { controlCharacters, faultInName, plainTextPattern } from '../core/names.js';
+import { controlCharacters, plainTextPattern } from '../core/names.js';
 import { parseRfc3339 } from '../core/rfc3339.js';
-import { Meets, Optional } from '../http/request-rules.js';
+import { isPlain, Meets, Optional } from '../http/request-rules.js';
 
 const maxList = 100;
 export const defaultOverlapSeconds = 24 * 60 * 60;
@@ -71,10 +71,6 @@ export class RotateApiKeyRequest {
 
 function isTime(value: unknown): boolean {
   return typeof value === 'string' && parseRfc3339(value) !== undefined;
-}
-
-function isPlain(value: unknown): boolean {
-  return typeof value === 'string' && faultInName(value) === undefined;
 }
 
 function arePlain(value: unknown): boolean {

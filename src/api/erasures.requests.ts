@@ -1,8 +1,8 @@
-import { IsString, MaxLength, MinLength, ValidateBy } from 'class-validator';
+import { IsString, MaxLength, MinLength } from 'class-validator';
 import { JSONSchema } from 'class-validator-jsonschema';
-import { faultInName, plainTextPattern } from '../core/names.js';
+import { plainTextPattern } from '../core/names.js';
 import { mostReason } from '../decision-log/plain-text.js';
-import { IsId, Optional } from '../http/request-rules.js';
+import { IsId, isPlain, Meets, Optional } from '../http/request-rules.js';
 import { OptionalCount } from '../query/query-number.js';
 import { OptionalText } from '../query/query-text.js';
 
@@ -28,13 +28,7 @@ export class ErasureRequest extends PreviewErasureRequest {
   @IsString()
   @MinLength(1)
   @MaxLength(mostReason)
-  @ValidateBy({
-    name: 'isPlainText',
-    validator: {
-      validate: (value) => typeof value === 'string' && faultInName(value) === undefined,
-      defaultMessage: () => '$property must not hold control characters',
-    },
-  })
+  @Meets(isPlain, 'must not hold control characters')
   @JSONSchema({ pattern: plainTextPattern })
   readonly reason!: string;
 }

@@ -1,9 +1,9 @@
 /** What `/v1/holds` takes: the class is the type and the validation. */
 import { ArrayMaxSize, ArrayMinSize, IsArray, IsString, MaxLength, MinLength } from 'class-validator';
 import { JSONSchema } from 'class-validator-jsonschema';
-import { faultInName, plainTextPattern } from '../core/names.js';
+import { plainTextPattern } from '../core/names.js';
 import { mostReason } from '../decision-log/plain-text.js';
-import { Meets, Optional } from '../http/request-rules.js';
+import { isPlain, Meets, Optional } from '../http/request-rules.js';
 import { OptionalCount } from '../query/query-number.js';
 import { OptionalText } from '../query/query-text.js';
 import { isTimeOrDay, timeOrDay } from '../query/time-range.js';
@@ -63,10 +63,6 @@ export class HoldsQuery {
   /** Most holds of a page (50). */
   @OptionalCount(1_000)
   readonly limit?: number;
-}
-
-function isPlain(value: unknown): boolean {
-  return typeof value === 'string' && faultInName(value) === undefined;
 }
 
 function isZone(value: string): boolean {

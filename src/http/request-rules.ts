@@ -47,6 +47,11 @@ export function Meets(passes: (value: never) => boolean, otherwise: string): Pro
   });
 }
 
+/** Whether a value is a text without control characters. */
+export function isPlain(value: unknown): boolean {
+  return typeof value === 'string' && faultInName(value) === undefined;
+}
+
 /** A text that names something, without control characters. The empty text is a name like any other. */
 export function IsId(): PropertyDecorator {
   return ValidateBy({
