@@ -6,7 +6,7 @@ import { exitCodes } from '../exit-code.js';
 import { outputOption } from '../options.js';
 import { count } from '../print/report.js';
 import type { Terminal } from '../print/terminal.js';
-import type { LogSource } from '../sources/log-source.js';
+import { unshippedWriters } from '../sources/log-source.js';
 import { decisionsOfFile, decisionsOfLog, type LoggedLine } from '../sources/logged-decisions.js';
 import { type LoadedFolder, loadFolder } from '../sources/policy-folder.js';
 import { servedEngine } from '../sources/served-engine.js';
@@ -71,14 +71,9 @@ export function addUnusedCommand(program: Command, terminal: Terminal, readDatab
       }
       const source = { ...(url !== undefined && { url }), ...(database !== undefined && { database }) };
       await new LogReading(terminal, readDatabase).run(source, async (log) =>
-        report(await look(decisionsOfLog(log, filters), await unshippedOf(log)), options, terminal),
+        report(await look(decisionsOfLog(log, filters), await unshippedWriters(log)), options, terminal),
       );
     });
-}
-
-async function unshippedOf(log: LogSource): Promise<readonly string[]> {
-  const { incomplete = [] } = await log.search({ limit: 1 });
-  return incomplete.map(({ writer, instance }) => `${writer} (${instance})`);
 }
 
 interface Looked {

@@ -29,6 +29,12 @@ export interface LogSource {
   close(): Promise<void>;
 }
 
+/** Replicas that have not shipped all that they decided, in words. */
+export async function unshippedWriters(log: Pick<LogSource, 'search'>): Promise<readonly string[]> {
+  const { incomplete = [] } = await log.search({ limit: 1 });
+  return incomplete.map(({ writer, instance }) => `${writer} (${instance})`);
+}
+
 /** The log of a running service, which validates queries. */
 export function logOfServer(server: ServerOptions): LogSource {
   const get = (path: string, query: object) => askServer(server, 'GET', withQuery(path, query));

@@ -8,7 +8,7 @@ import type { Missing, SetContent } from '../../pdp/simulation/messages.js';
 import { portionsOfGroups, portionsOfLines } from '../../pdp/simulation/portions.js';
 import type { SimulationSource } from '../../pdp/simulation/simulation-run.js';
 import { UsageError } from '../exit-code.js';
-import { type LogSource, logOfServer } from './log-source.js';
+import { type LogSource, logOfServer, unshippedWriters } from './log-source.js';
 import { LiveDataUnread, versionsOfServer } from './policy-versions.js';
 import { ServerRefusal, streamFromServer, withQuery } from './server.js';
 
@@ -107,10 +107,7 @@ function common(log: LogSource, wanted: LookedAt): Pick<SimulatedLog, 'filter' |
   return {
     filter: undefined,
     total: async () => (wanted.filter === undefined ? (await log.stats({ policySet, ...times })).total : undefined),
-    writers: async () => {
-      const { incomplete = [] } = await log.search({ limit: 1 });
-      return incomplete.map(({ writer, instance }) => `${writer} (${instance})`);
-    },
+    writers: () => unshippedWriters(log),
   };
 }
 
