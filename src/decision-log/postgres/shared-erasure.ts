@@ -7,6 +7,7 @@ import { erasedValue } from '../erasure/erase-record.js';
 import { signErasure } from '../erasure/erasure-signature.js';
 import type { ErasingOrders } from '../erasure/erasures.js';
 import { groupOfText } from '../journal-group.js';
+import type { KeyedIndex } from '../keyed-index.js';
 import type { NoteSigner } from '../proof/signed-note.js';
 import { utcDayOf } from '../utc-day.js';
 import { type DayPartitions, dayName } from './day-partitions.js';
@@ -146,6 +147,9 @@ export class SharedErasure {
     const rewritten: RowName[] = [];
     const turns = new Turns();
     const reading = { client, table: this.table };
+    let index: Promise<KeyedIndex | undefined> | undefined;
+    // Read when the first row is rewritten, for all of the step.
+    const indexOf = () => (index ??= this.keys.indexOf(reading));
     for (const row of await this.keys.decoded(reading, coded, onMissing)) {
       if (row.since > orders.standing.latest) continue;
       if (turns.isOver) await turns.next();
@@ -166,7 +170,7 @@ export class SharedErasure {
         continue;
       }
       const salts = row.salts === null ? null : withoutSalts(row.salts, places);
-      await this.rewrite(client, day, row, text, salts);
+      await this.rewrite(client, day, row, text, salts, indexOf);
       rewritten.push({ writer, first });
     }
     return { counts, rewritten, last: coded.length < rowsAtOnce ? undefined : coded.at(-1) };
@@ -179,6 +183,7 @@ export class SharedErasure {
     row: Pick<ErasedRow, 'writer' | 'first' | 'count' | 'data_key'>,
     text: string,
     salts: Buffer | null,
+    indexOf: () => Promise<KeyedIndex | undefined>,
   ): Promise<void> {
     const { writer, first, count } = row;
     const reading = { client, table: this.table };
@@ -196,7 +201,7 @@ export class SharedErasure {
       return;
     }
     const sealer = await this.keys.sealerOf(reading, row);
-    const index = await this.keys.indexOf(reading);
+    const index = await indexOf();
     await client.write(`UPDATE ${this.table('decision_group')} SET sealed = $4, keys = $5 ${where}`, [
       day,
       writer,
