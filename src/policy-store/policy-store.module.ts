@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { Inject, Module, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { type FactoryProvider, Inject, Module, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { AuditModule } from '../audit/audit.module.js';
 import { AuditLog } from '../audit/audit-log.js';
@@ -11,6 +11,7 @@ import { DatabaseModule } from '../database/database.module.js';
 import { ChangeFeed, type Subscription } from '../database/postgres/change-feed.js';
 import { PostgresDatabase } from '../database/postgres/postgres-database.js';
 import { ServiceDatabase } from '../database/service-database.js';
+import type { SqliteConnection } from '../database/sqlite/sqlite-connection.js';
 import type { SqliteDatabase } from '../database/sqlite/sqlite-database.js';
 import { DecisionLog } from '../decision-log/decision-log.js';
 import { DecisionLogModule } from '../decision-log/decision-log.module.js';
@@ -55,6 +56,22 @@ import { SpoolCopy, type SpoolCopyOptions } from './spool-copy.js';
 /** In the folder of this replica. */
 const policiesCopyName = 'verdict.policies';
 const dataCopyName = 'verdict.data';
+
+/** A store in the database of the service, whichever it is. */
+function storeIn<Store>(
+  provide: abstract new (...args: never[]) => Store,
+  inPostgres: { open(database: PostgresDatabase, feed: ChangeFeed | undefined): Promise<Store> },
+  inSqlite: { open(path: string): Promise<Store & { readonly connection: SqliteConnection }> },
+): FactoryProvider<Store> {
+  return {
+    provide,
+    inject: [ServiceDatabase, ChangeFeed],
+    useFactory: (database: SqliteDatabase | PostgresDatabase, feed: ChangeFeed | undefined): Promise<Store> =>
+      database instanceof PostgresDatabase
+        ? inPostgres.open(database, feed)
+        : database.open((path) => inSqlite.open(path)),
+  };
+}
 
 function copyPlace(config: Config, name: string, log: Logger): SpoolCopyOptions {
   return {
@@ -111,17 +128,7 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
           : database.open((path) => SqlitePolicyRepository.open(path));
       },
     },
-    {
-      provide: LiveDataStore,
-      inject: [ServiceDatabase, ChangeFeed],
-      useFactory: (
-        database: SqliteDatabase | PostgresDatabase,
-        feed: ChangeFeed | undefined,
-      ): Promise<LiveDataStore> =>
-        database instanceof PostgresDatabase
-          ? PostgresLiveDataStore.open(database, feed)
-          : database.open((path) => SqliteLiveDataStore.open(path)),
-    },
+    storeIn(LiveDataStore, PostgresLiveDataStore, SqliteLiveDataStore),
     {
       provide: LiveDataWriting,
       inject: [LiveDataStore, PolicyStore],
@@ -159,17 +166,7 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
             });
       },
     },
-    {
-      provide: CandidateStore,
-      inject: [ServiceDatabase, ChangeFeed],
-      useFactory: (
-        database: SqliteDatabase | PostgresDatabase,
-        feed: ChangeFeed | undefined,
-      ): Promise<CandidateStore> =>
-        database instanceof PostgresDatabase
-          ? PostgresCandidateStore.open(database, feed)
-          : database.open((path) => SqliteCandidateStore.open(path)),
-    },
+    storeIn(CandidateStore, PostgresCandidateStore, SqliteCandidateStore),
     {
       provide: PolicyCandidates,
       inject: [
