@@ -35,6 +35,12 @@ export interface LiveDataRules {
   readonly entities: ReadonlySet<string>;
 }
 
+/** What clients get that decide in their own process (docs/local-decisions.md). */
+export interface LocalRules {
+  /** Stored attributes of entities that they do not get: `user.salary`, the type before the last dot. */
+  readonly omit: readonly string[];
+}
+
 export interface Manifest {
   readonly description: string;
   readonly engine: 'verdict' | 'casbin';
@@ -54,6 +60,8 @@ export interface Manifest {
   readonly schemaRequests: 'deny' | 'reject' | 'warn' | 'ignore';
   /** Undefined for a set that is its files alone. */
   readonly data: LiveDataRules | undefined;
+  /** Undefined for a set that only the service decides by. */
+  readonly local: LocalRules | undefined;
   readonly emptyPolicy: 'refused' | 'allowed';
   readonly clock: 'server' | 'request';
   readonly stepBudget: number | undefined;
@@ -87,6 +95,7 @@ export const defaultManifest: Manifest = Object.freeze({
   unknownDenied: undefined,
   schemaRequests: 'deny',
   data: undefined,
+  local: undefined,
   emptyPolicy: 'refused',
   clock: 'server',
   stepBudget: undefined,
@@ -113,6 +122,7 @@ const keys = [
   'entities',
   'schema',
   'data',
+  'local',
   'emptyPolicy',
   'clock',
   'stepBudget',
@@ -151,6 +161,7 @@ export function* readManifestInSteps(
     ...readEntityRules(node.entities, defaults),
     schemaRequests: node.schema === undefined ? defaults.schemaRequests : readSchemaRules(node.schema, defaults),
     data: node.data === undefined ? defaultManifest.data : readLiveDataRules(node.data, node.engine),
+    local: node.local === undefined ? defaultManifest.local : readLocalRules(node.local, node.engine),
     emptyPolicy: node.emptyPolicy?.oneOf('emptyPolicy', ['refused', 'allowed']) ?? defaultManifest.emptyPolicy,
     clock: node.clock?.oneOf('clock', ['server', 'request']) ?? defaultManifest.clock,
     stepBudget: node.stepBudget === undefined ? undefined : readStepBudget(node.stepBudget, semantics),
@@ -288,6 +299,30 @@ function readLiveDataRules(node: YamlNode, engine: YamlNode | undefined): LiveDa
     roles: roles === undefined ? new Set<string>() : readDistinct(roles, 'data.roles'),
     entities: entities === undefined ? new Set<string>() : readDistinct(entities, 'data.entities'),
   });
+}
+
+/** `allowed`, or `{ omit: [user.salary] }`. */
+function readLocalRules(node: YamlNode, engine: YamlNode | undefined): LocalRules | undefined {
+  if (engine?.isText('casbin') === true) {
+    node.refuse('unsupported_by_stock_casbin', 'clients decide with the engine of Verdict alone');
+  }
+  if (!node.isMapping) return node.oneOf('local', ['allowed']) && Object.freeze({ omit: Object.freeze([]) });
+  const { omit } = node.knownMembers('local', ['omit']) ?? {};
+  if (node.members('local')?.size === 0) return node.refuse('missing_value', 'local needs "omit", or is "allowed"');
+  if (omit === undefined) return undefined;
+  const names = readDistinct(omit, 'local.omit');
+  for (const item of omit.isList ? (omit.items('local.omit') ?? []) : []) {
+    const name = typeof item.json() === 'string' ? String(item.json()) : undefined;
+    if (name === undefined || isAttributeOfType(name)) continue;
+    item.refuse('wrong_value', `${quote(name)} names no attribute of a type`, 'for example user.salary');
+  }
+  return Object.freeze({ omit: Object.freeze([...names]) });
+}
+
+/** `user.salary`. A type may have dots, and the name of an attribute that is left out has none. */
+function isAttributeOfType(name: string): boolean {
+  const at = name.lastIndexOf('.');
+  return at > 0 && at < name.length - 1;
 }
 
 function readDistinct(node: YamlNode, what: string): ReadonlySet<string> {
