@@ -13,6 +13,8 @@ export interface TextFlaw {
   readonly hint?: string;
   readonly at: number;
   readonly of?: 'r' | 'p' | undefined;
+  /** As in `DocumentProblem`. */
+  readonly refusedByReference?: true;
 }
 
 /** Looks at each text of a column once, and tells what is wrong with it in every rule that has it. */

@@ -30,6 +30,7 @@ import { admissionOf } from './all-admissions.js';
 import { checkPolicySet } from './check.js';
 import { checkAttributes, checkEntities } from './check-attributes.js';
 import { checkNames } from './check-names.js';
+import { checkOmitted } from './check-omitted.js';
 import { checkTypes } from './check-types.js';
 import {
   type Combination,
@@ -202,6 +203,7 @@ export function* compileInSteps(
   if (isCombination(main)) {
     const checked = { model, manifest, main, schema, rules: sources.rules, report };
     yield* checkAttributes(checked);
+    yield* checkOmitted({ ...checked, schemaText: sources.schema, semantics });
     if (semantics !== 1) yield* checkTypes(checked);
   }
   const sorted = settleProblems(problems, manifest, options.strict === true);

@@ -192,6 +192,7 @@ const faults: readonly Fault[] = [
   inFile('unsupported_live_data', 'policy-set.yaml', 'data: { roles: [g] }', 1, {
     'model.conf': base['model.conf'].replace(/e = .*/, 'e = subjectPriority(p.eft) || deny'),
   }),
+  inFile('omitted_but_read', 'policy-set.yaml', 'local: { omit: [user.ward] }\nrequest: { sub: subject.ward }', 2),
   inFile('unsupported_by_stock_casbin', 'policy-set.yaml', 'engine: casbin', 1, {
     'rules.csv': 'p, nurse, chart, read, "hasRole(r.sub.roles, p.sub)"\ng, ann, nurse\n',
   }),
