@@ -16,6 +16,7 @@ import { PolicySet } from './core/policy-set.js';
 import { finish } from './core/steps.js';
 import { sha256 } from './digest/sha-256.js';
 
+export { faultInQuestion, type QuestionFault } from './core/asked/question-fault.js';
 export { LiveData, type RoleTuple } from './core/data/live-data.js';
 export type { Diagnostic, Effect, EngineDecision, Reason, ReasonCode } from './core/decision.js';
 export type { DecideOptions } from './core/engine/decide.js';
@@ -35,6 +36,7 @@ export { type ChangedPolicySet, PolicySet } from './core/policy-set.js';
 export type { PolicyProblem } from './core/problem.js';
 export { PolicyError } from './core/problem.js';
 export type { DecisionRequest, DecisionRequestInput, Json, JsonObject } from './core/request.js';
+export { parseRfc3339 } from './core/rfc3339.js';
 export type { SearchOptions, SearchResult } from './core/search/search.js';
 export type { SearchQuery, WhatQuery, WhoQuery } from './core/search/search-query.js';
 export { currentSemantics, type Semantics } from './core/semantics.js';

@@ -6,12 +6,12 @@ import { expiryOf, readApiKeyFile } from '../src/auth/api-key-file.js';
 import { UsageError } from '../src/cli/exit-code.js';
 import { clockOf } from '../src/cli/sources/request-options.js';
 import { readTests } from '../src/core/analysis/test-document.js';
+import { defaultRequestLimits } from '../src/core/asked/attribute-count.js';
 import { EntityStore } from '../src/core/manifest/entities.js';
 import { schemaFormats } from '../src/core/manifest/schema-formats.js';
 import { PolicyError } from '../src/core/problem.js';
 import { VerdictError } from '../src/errors.js';
 import { Validation } from '../src/http/json-schema.js';
-import { defaultRequestLimits } from '../src/http/request-rules.js';
 import { readTimeRange } from '../src/query/time-range.js';
 
 const decide = new Validation(decideShapes, defaultRequestLimits, 'refuse').of(DecideRequest);

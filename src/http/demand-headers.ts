@@ -3,11 +3,11 @@
  * standard's and has no member for it. On our own routes they say it for a body that does not.
  */
 import type { FastifyRequest } from 'fastify';
+import { isRevision, mostRevisions } from '../core/asked/question-fault.js';
 import { durationPattern, parseDuration } from '../core/duration.js';
 import { VerdictError } from '../errors.js';
 import type { Demand, RevisionsBySet } from '../pdp/demand.js';
 import type { Operation } from './operation.js';
-import { isRevision, mostRevisions } from './request-rules.js';
 
 const atLeastHeader = 'Verdict-At-Least';
 const maxStalenessHeader = 'Verdict-Max-Staleness';

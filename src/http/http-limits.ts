@@ -1,5 +1,5 @@
 import type { Config } from '../config/config.js';
-import type { RequestLimits } from './request-rules.js';
+import type { RequestLimits } from '../core/asked/attribute-count.js';
 
 export interface HttpLimits extends RequestLimits {
   readonly bodyBytes: number;

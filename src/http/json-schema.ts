@@ -2,12 +2,13 @@
 
 import { Ajv, type ErrorObject } from 'ajv';
 import { targetConstructorToSchema } from 'class-validator-jsonschema';
+import { AttributeCount, type RequestLimits } from '../core/asked/attribute-count.js';
+import { mostRevisions } from '../core/asked/question-fault.js';
 import { durationPattern } from '../core/duration.js';
 import { nameOfStep, pointerStep } from '../core/json-pointer.js';
 import { plainTextPattern } from '../core/names.js';
 import { parseRfc3339 } from '../core/rfc3339.js';
 import { type FieldError, VerdictError } from '../errors.js';
-import { AttributeCount, mostRevisions, type RequestLimits } from './request-rules.js';
 
 export type JsonSchema = Record<string, unknown>;
 type Shape = new () => object;

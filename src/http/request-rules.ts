@@ -1,31 +1,10 @@
 /** The rules that requests share, as class-validator decorators; json-schema.ts turns the same rules into JSON Schema. */
 
 import { isObject, Matches, ValidateBy, ValidateIf, validateSync } from 'class-validator';
+import { AttributeCount, defaultRequestLimits } from '../core/asked/attribute-count.js';
+import { isRevision, mostRevisions } from '../core/asked/question-fault.js';
 import { durationPattern } from '../core/duration.js';
-import { pointerStep } from '../core/json-pointer.js';
 import { faultInName } from '../core/names.js';
-import type { Json } from '../core/request.js';
-
-export interface RequestLimits {
-  /** Longest id, type or name, in code points (as JSON Schema counts). */
-  readonly idLength: number;
-  /** Deepest nesting of attributes; the attributes object itself is level 1. */
-  readonly attributeDepth: number;
-  /** Most members of objects in all attributes of one request, nested ones included. */
-  readonly attributeMembers: number;
-  /** Most elements of lists in all attributes of one request. */
-  readonly attributeElements: number;
-  readonly batchItems: number;
-}
-
-/** Defaults of the configuration, and the limits that class-validator alone checks. */
-export const defaultRequestLimits: RequestLimits = Object.freeze({
-  idLength: 1024,
-  attributeDepth: 16,
-  attributeMembers: 1_000,
-  attributeElements: 10_000,
-  batchItems: 10_000,
-});
 
 /** May be missing. Unlike `IsOptional` this does not let null pass, which a reader could take for a value. */
 export function Optional(): PropertyDecorator {
@@ -73,14 +52,6 @@ export function IsAttributes(): PropertyDecorator {
       defaultMessage: (args) => `$property ${new AttributeCount(defaultRequestLimits).faultIn(args?.value)?.detail}`,
     },
   });
-}
-
-/** Most policy sets that a demand names the revisions of. */
-export const mostRevisions = 100;
-
-/** A number that a source can have given to a policy set. */
-export function isRevision(value: unknown): boolean {
-  return Number.isSafeInteger(value) && (value as number) > 0;
 }
 
 /** A revision, or an object of revisions by policy set. */
@@ -158,64 +129,6 @@ function isAnyObject(name: string, meant: new () => object): PropertyDecorator {
       defaultMessage: () => '$property must be an object',
     },
   });
-}
-
-export interface AttributeFault {
-  /** A JSON pointer below the attributes. */
-  readonly pointer: string;
-  /** The end of a sentence that begins with the place. */
-  readonly detail: string;
-}
-
-/** Checks the attributes of one request and counts their members and elements. */
-export class AttributeCount {
-  private members = 0;
-  private elements = 0;
-
-  constructor(private readonly limits: RequestLimits) {}
-
-  /** What is wrong with attributes; undefined if nothing is. */
-  faultIn(value: unknown): AttributeFault | undefined {
-    if (!isObject(value) || Array.isArray(value)) return { pointer: '', detail: 'must be an object' };
-    return this.faultAt(value as Json, 1);
-  }
-
-  /** Recursion stops one level below the allowed depth. */
-  private faultAt(value: Json, depth: number): AttributeFault | undefined {
-    if (typeof value === 'number') return Number.isFinite(value) ? undefined : inexactNumber;
-    if (typeof value !== 'object' || value === null) return undefined;
-    const { attributeDepth, attributeMembers, attributeElements } = this.limits;
-    if (depth > attributeDepth) return whole(`is nested deeper than ${attributeDepth} levels`);
-    if (Array.isArray(value)) {
-      this.elements += value.length;
-      if (this.elements > attributeElements) return whole(`holds more than ${attributeElements} elements of lists`);
-      for (let index = 0; index < value.length; index++) {
-        const fault = this.faultAt(value[index]!, depth + 1);
-        if (fault !== undefined) return below(String(index), fault);
-      }
-      return undefined;
-    }
-    for (const name in value) {
-      if (++this.members > attributeMembers) return whole(`holds more than ${attributeMembers} members`);
-      const fault = this.faultAt(value[name]!, depth + 1);
-      if (fault !== undefined) return below(name, fault);
-    }
-    return undefined;
-  }
-}
-
-/** Infinity: beyond all numbers, or an integer that is not exact (`core/exact-json.ts`). */
-const inexactNumber: AttributeFault = { pointer: '', detail: 'is a number that is too large to be exact' };
-
-/** A fault of all attributes together, without a place of its own. */
-function whole(detail: string): AttributeFault {
-  return { pointer: '', detail };
-}
-
-/** Adds a step to the place of a fault; only faults of numbers have a place. */
-function below(name: string, fault: AttributeFault): AttributeFault {
-  if (fault.detail !== inexactNumber.detail) return fault;
-  return { ...fault, pointer: `/${pointerStep(name)}${fault.pointer}` };
 }
 
 function isId(value: unknown): boolean {

@@ -3,10 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { DecisionFault, DecisionReason } from '../../src/answers/decision-parts.js';
 import { DecisionExplanation, type RequestChange, type RoleChange } from '../../src/answers/explanation-parts.js';
 import { ListOfAnything, OneOf, OpenObject, Part, Parts, Text, TextsByName } from '../../src/answers/members.js';
+import { defaultRequestLimits } from '../../src/core/asked/attribute-count.js';
 import type { Diagnostic, Reason } from '../../src/core/decision.js';
 import type { Change, Explanation } from '../../src/core/explanation.js';
 import { jsonSchemas } from '../../src/http/json-schema.js';
-import { defaultRequestLimits } from '../../src/http/request-rules.js';
 
 const schemasOf = (...shapes: (new () => object)[]) =>
   jsonSchemas(shapes, defaultRequestLimits, { unknownFields: 'refuse', refPrefix: '#/' });

@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DecideRequest } from '../../src/api/decide-request.js';
 import { decideShapes } from '../../src/api/decide-routes.js';
 import { describedRequests } from '../../src/api/described-requests.js';
+import { defaultRequestLimits } from '../../src/core/asked/attribute-count.js';
 import { jsonSchemas } from '../../src/http/json-schema.js';
-import { defaultRequestLimits } from '../../src/http/request-rules.js';
 import { type Service, startService } from '../http/service.js';
 
 let service: Service;

@@ -6,8 +6,8 @@ import { DecideRequest } from '../../src/api/decide-request.js';
 import { decideShapes } from '../../src/api/decide-routes.js';
 import { evaluationShapes } from '../../src/authzen/authzen-request.js';
 import { searchShapes } from '../../src/authzen/search-request.js';
+import { defaultRequestLimits } from '../../src/core/asked/attribute-count.js';
 import { jsonSchemas, Validation } from '../../src/http/json-schema.js';
-import { defaultRequestLimits } from '../../src/http/request-rules.js';
 
 const validate = new Validation(decideShapes, defaultRequestLimits, 'refuse').of(DecideRequest);
 

@@ -9,6 +9,7 @@ import { MockVerdict } from '../../packages/client/src/mock.js';
 import { liveSets } from '../api/live-data-sets.js';
 import { type BuiltService, startBuiltService } from '../authzen/built-service.js';
 import { writePolicies } from '../http/service.js';
+import { idModel } from '../models.js';
 
 const policies = fileURLToPath(new URL('../../policies/', import.meta.url));
 const sets = readdirSync(policies, { withFileTypes: true }).filter((entry) => entry.isDirectory());
@@ -19,6 +20,11 @@ const files = Object.fromEntries(
       .map((entry) => [`${name}/${entry.name}`, readFileSync(join(policies, name, entry.name), 'utf8')]),
   ),
 );
+
+/** An object of that many levels. */
+function nested(levels: number): object {
+  return levels === 1 ? {} : { inner: nested(levels - 1) };
+}
 
 /** What is asked of each of the bundled sets: some of it allowed, some denied, some wrong. */
 const asked = [
@@ -40,13 +46,41 @@ const asked = [
   { subject: 'dana', action: 'read', resource: 'L-2231' },
   { subject: 'dana', action: 'read' },
   { subject: 'dana', action: 'read', resource: 'x', colour: 'red' },
+  ...[
+    { subject: { id: 'dana', role: 'admin' } },
+    { subject: { type: 'user' } },
+    { subject: { type: 'user', id: 7 } },
+    { subject: 'da\u0007na' },
+    { subject: 'd'.repeat(1_025) },
+    { resource: { id: '🙂'.repeat(1_024) } },
+    { action: { name: 'read', attributes: [] } },
+    { attributes: 'none' },
+    { attributes: nested(16) },
+    { attributes: nested(17) },
+    { attributes: Object.fromEntries(Array.from({ length: 1_001 }, (_, at) => [`a${at}`, at])) },
+    { at: 'yesterday' },
+    { at: '2026-02-30T00:00:00Z' },
+    { at: '2026-03-03 10:00:00z' },
+    { explain: 'all' },
+    { maxStaleness: '0' },
+    { maxStaleness: '1 s' },
+    { atLeast: 0 },
+    { atLeast: 1.5 },
+    { atLeast: { default: '1' } },
+    { atLeast: 1 },
+    { atLeast: { nowhere: 1 } },
+    { atLeast: { default: 1 } },
+    { policySet: 'desk', atLeast: 9 },
+    { policySet: 'desk', atLeast: { default: 9 } },
+    { policySet: '' },
+  ].map((part) => ({ subject: 'dana', action: 'read', resource: 'L-2231', ...part })),
 ];
 
 const folder = mkdtempSync(join(tmpdir(), 'verdict-mock-'));
 let service: BuiltService;
 let verdict: VerdictClient;
 beforeAll(async () => {
-  service = await startBuiltService({ ...files, ...liveSets }, {}, ['decide', 'data:write']);
+  service = await startBuiltService({ ...files, ...liveSets }, {}, ['decide', 'data:write', 'explain']);
   verdict = new VerdictClient({ baseUrl: service.url, apiKey: service.token, timeoutMs: 60_000 });
   writePolicies(folder, liveSets);
   cpSync(policies, folder, { recursive: true });
@@ -153,6 +187,14 @@ describe('MockVerdict', () => {
     );
     rmSync(broken, { recursive: true, force: true });
     expect(() => MockVerdict.load(join(policies, 'default/tests'))).toThrow('no policy set');
+    const stock = mkdtempSync(join(tmpdir(), 'verdict-stock-'));
+    writePolicies(stock, {
+      'old/model.conf': idModel,
+      'old/rules.csv': '',
+      'old/policy-set.yaml': 'engine: casbin\nemptyPolicy: allowed\n',
+    });
+    expect(() => MockVerdict.load(stock)).toThrow('engine: casbin');
+    rmSync(stock, { recursive: true, force: true });
   });
 
   it('refuses what it does not answer', async () => {

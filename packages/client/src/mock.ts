@@ -9,7 +9,8 @@
  *     verdict.isDown = true;                                                             // and what does the application do?
  *
  * It is a `VerdictClient` whose calls are answered here: what the client refuses, joins, retries or denies it does as ever. It
- * answers `decide`, `decideMany`, `can`, `evaluate`, `evaluateMany` and `changeData`; searches are refused (501).
+ * answers `decide`, `decideMany`, `can`, `evaluate`, `evaluateMany` and `changeData`, for a caller with all scopes; searches are
+ * refused (501). Questions have the limits that a service has by default.
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
@@ -18,9 +19,18 @@ import {
   compilePolicySet,
   DataError,
   type DecisionRequest,
+  faultInQuestion,
   type PolicySet,
+  parseRfc3339,
+  type QuestionFault,
 } from '@verdict/engine';
-import { type DecisionAnswer, type Problem, VerdictClient, type VerdictClientOptions } from './client.js';
+import {
+  type DecideRequest,
+  type DecisionAnswer,
+  type Problem,
+  VerdictClient,
+  type VerdictClientOptions,
+} from './client.js';
 
 export interface MockOptions extends Omit<VerdictClientOptions, 'baseUrl' | 'baseUrls' | 'fetch' | 'apiKey'> {
   /** The clock of decisions, in milliseconds; without it, that of the machine. */
@@ -72,6 +82,7 @@ export class MockVerdict extends VerdictClient {
   /**
    * @param folder of one policy set, which is then called by its folder's name, or of several
    * @throws PolicyError with every problem of the policies, as the service would find them
+   * @throws TypeError if there is no set, or one says `engine: casbin`
    */
   static load(folder: string, options: MockOptions = {}): MockVerdict {
     const isSet = (place: string) => readdirSync(place).includes('model.conf');
@@ -81,10 +92,12 @@ export class MockVerdict extends VerdictClient {
           .map((name) => resolve(folder, name))
           .filter((place) => statSync(place).isDirectory() && isSet(place));
     if (folders.length === 0) throw new TypeError(`no policy set is in ${folder}: there is no model.conf`);
-    const sets = folders.map((place): [string, Served] => [
-      basename(place),
-      { set: compilePolicySet(optionsIn(place)) },
-    ]);
+    const sets = folders.map((place): [string, Served] => {
+      const set = compilePolicySet(optionsIn(place));
+      if (set.manifest.engine === 'casbin')
+        throw new TypeError(`${place} says "engine: casbin": only the service has that`);
+      return [basename(place), { set }];
+    });
     return new MockVerdict(new Map(sets), options);
   }
 
@@ -112,14 +125,13 @@ export class MockVerdict extends VerdictClient {
   }
 
   private decided(body: Json): DecisionAnswer {
+    const fault = faultInQuestion(body);
+    if (fault !== undefined) throw invalid(fault);
     const { policySet, explain = 'brief', at, atLeast, maxStaleness, ...request } = body;
-    const unknown = Object.keys(request).find(
-      (name) => !['subject', 'action', 'resource', 'attributes'].includes(name),
-    );
-    if (unknown !== undefined) throw invalid(`/${unknown}`, 'is not a member of a request');
-    for (const name of ['subject', 'action', 'resource']) checkNamed(request, name);
-    const [name, { set, revision }] = this.served(policySet as string | undefined);
-    const now = at === undefined ? this.now() : Date.parse(String(at));
+    const [name, served] = this.served(policySet as string | undefined);
+    this.checkDemand(name, served, atLeast as DecideRequest['atLeast']);
+    const { set, revision } = served;
+    const now = at === undefined ? this.now() : parseRfc3339(at as string)!;
     const level = explain as 'none' | 'brief' | 'full';
     const decision = set.decide(request as unknown as DecisionRequest, { now, explain: level });
     const { reason, obligations, advice, errors, explanation } = decision;
@@ -207,6 +219,22 @@ export class MockVerdict extends VerdictClient {
     }
   }
 
+  /** What nobody can have served is refused as the service refuses it; what is served here is never old. */
+  private checkDemand(name: string, { revision }: Served, atLeast: DecideRequest['atLeast']): void {
+    if (atLeast === undefined) return;
+    const bySet = typeof atLeast === 'object';
+    const refused = (code: string, of: string, fault: string): Refusal =>
+      refusalAt(code, { pointer: bySet ? `/atLeast/${of}` : '/atLeast', detail: fault });
+    const missing = bySet ? Object.keys(atLeast).find((each) => !this.sets.has(each)) : undefined;
+    if (missing !== undefined) {
+      throw refused('unknown_revision', missing, `names the policy set "${missing}", which there is not`);
+    }
+    const demanded = bySet ? (Object.hasOwn(atLeast, name) ? atLeast[name] : undefined) : atLeast;
+    if (demanded === undefined || (revision ?? 0) >= demanded) return;
+    if (revision === undefined) throw refused('no_revision', name, `is ${demanded}, and "${name}" has no revisions`);
+    throw refused('unknown_revision', name, `is ${demanded}, and "${name}" is at ${revision}`);
+  }
+
   private served(name: string | undefined): [name: string, Served] {
     const [only] = this.sets.size === 1 ? this.sets.keys() : ['default'];
     const wanted = name ?? only;
@@ -240,11 +268,12 @@ function problemOf({ status, code, message, errors }: Refusal): Problem {
   return errors.length === 0 ? problem : { ...problem, errors };
 }
 
-function invalid(pointer: string, fault: string): Refusal {
-  const name = pointer.slice(1);
-  return new Refusal(400, 'invalid_request', `The request is not valid: ${name} ${fault}.`, [
-    { pointer, detail: fault },
-  ]);
+function invalid(fault: QuestionFault): Refusal {
+  return refusalAt('invalid_request', fault);
+}
+
+function refusalAt(code: string, { pointer, detail }: QuestionFault): Refusal {
+  return new Refusal(400, code, `The request is not valid: ${pointer} ${detail}.`, [{ pointer, detail }]);
 }
 
 /** As the service says it: not valid by itself, or not fit for what the set has. */
@@ -264,16 +293,6 @@ const conflicts: ReadonlySet<string> = new Set([
   'defined_in_files',
   'not_live_data',
 ]);
-
-/** A plain string, or an object with an id; an action has a name. */
-function checkNamed(request: Json, name: string): void {
-  const value = request[name];
-  const key = name === 'action' ? 'name' : 'id';
-  if (typeof value === 'string') return;
-  if (typeof value !== 'object' || value === null || typeof (value as Json)[key] !== 'string') {
-    throw invalid(`/${name}`, `is a text, or an object with ${key}`);
-  }
-}
 
 /** AuthZEN calls attributes properties. */
 function translate(part: unknown): unknown {
