@@ -6,6 +6,7 @@ import type { GroupsQuery } from '../../decision-log/log-groups.js';
 import type { RecordedDecisions } from '../../decision-log/recorded-decisions.js';
 import type { Missing, SetContent } from '../../pdp/simulation/messages.js';
 import { portionsOfGroups, portionsOfLines } from '../../pdp/simulation/portions.js';
+import { RecentContents } from '../../pdp/simulation/recent-contents.js';
 import type { SimulationSource } from '../../pdp/simulation/simulation-run.js';
 import { UsageError } from '../exit-code.js';
 import { type LogSource, logOfServer, unshippedWriters } from './log-source.js';
@@ -57,17 +58,13 @@ export async function logInDatabase(database: string, wanted: LookedAt): Promise
 export function logOfService(url: string, wanted: LookedAt): SimulatedLog {
   const log = logOfServer({ url });
   const versions = versionsOfServer({ url });
-  const kept = new Map<string, Promise<SetContent | Missing>>();
+  const contents = new RecentContents(contentOf);
   const end = new AbortController();
   const path = withQuery('/v1/decisions/export', exportQuery(wanted));
   return {
     ...common(log, wanted),
     portions: () => portionsOfLines(streamFromServer({ url }, path, {}, end.signal)),
-    version: (version) => {
-      const content = kept.get(version) ?? contentOf(version);
-      kept.set(version, content);
-      return content;
-    },
+    version: (version) => contents.get(version),
     close: async () => end.abort(),
   };
 

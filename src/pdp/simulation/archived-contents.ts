@@ -1,13 +1,11 @@
 import type { PolicyArchive } from '../../policy-store/archive/policy-archive.js';
 import type { LiveDataStore } from '../../policy-store/data/live-data-store.js';
 import type { Missing, SetContent } from './messages.js';
-
-/** Versions that are kept as they were read: each thread asks for those that it meets. */
-const keptVersions = 4;
+import { RecentContents } from './recent-contents.js';
 
 /** The versions of a policy set in an archive, with the live data that they served with. */
 export class ArchivedContents {
-  private readonly kept = new Map<string, Promise<SetContent | Missing>>();
+  private readonly recent = new RecentContents((version) => this.read(version));
 
   /** @param data undefined where no set has live data */
   constructor(
@@ -17,15 +15,7 @@ export class ArchivedContents {
   ) {}
 
   get(version: string): Promise<SetContent | Missing> {
-    const content = this.kept.get(version) ?? this.read(version);
-    this.kept.delete(version);
-    this.kept.set(version, content);
-    content.catch(() => this.kept.delete(version));
-    for (const oldest of this.kept.keys()) {
-      if (this.kept.size <= keptVersions) break;
-      this.kept.delete(oldest);
-    }
-    return content;
+    return this.recent.get(version);
   }
 
   /** The files of a version, whatever its live data; undefined where it is not kept. */

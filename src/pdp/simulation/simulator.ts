@@ -4,7 +4,6 @@
  * Most of a log is the same few thousand questions. So a record's line is not parsed at all where its question and answer, as they
  * are written, were met before: the outcome is remembered by that text. A set that reads the clock is asked each time.
  */
-import { BoundedCache } from '../../core/bounded-cache.js';
 import type { Diagnostic, EngineDecision } from '../../core/decision.js';
 import { DataError } from '../../core/policy/data-change.js';
 import { PolicyError } from '../../core/problem.js';
@@ -20,6 +19,7 @@ import { MaskedEntities } from '../../decision-log/recorded-entities.js';
 import { type RecordedLine, readCommonLine, readRecordLine } from '../../decision-log/recorded-lines.js';
 import { watchHidden } from './hidden-parts.js';
 import type { Assignment, Missing, SetContent } from './messages.js';
+import { RememberedOutcomes } from './remembered-outcomes.js';
 import { SimulatedSet } from './simulated-set.js';
 import {
   type AccessChange,
@@ -34,8 +34,6 @@ import {
   type UncheckedCause,
 } from './simulation-tally.js';
 
-/** Questions whose outcome is remembered, twice as many at most: some 20 MB of text. */
-const rememberedQuestions = 16_384;
 /** Versions that are kept compiled. A log names them one after the other. */
 const keptVersions = 4;
 
@@ -64,7 +62,7 @@ const left = (cause: LeftOutCause): Outcome => ({ kind: 'left', cause });
 interface AskedVersion {
   readonly version: string;
   readonly semantics: number;
-  readonly remembered: RememberedOutcomes;
+  readonly remembered: RememberedOutcomes<Outcome>;
   /** Fetched and compiled when it is needed: most answers are the same, and nothing is asked of the version that gave them. */
   recorded: SimulatedSet | Missing | undefined;
   /** With the live data of that version; undefined where they are not kept. */
@@ -73,30 +71,6 @@ interface AskedVersion {
 
 /** Where the versions are that records name. */
 export type FetchVersion = (version: string) => Promise<SetContent | Missing>;
-
-/**
- * Outcomes by the text of their questions and answers. Where questions hardly ever come again (each has an id of its own, say),
- * most are not noted: to note one takes as long as to answer it.
- */
-class RememberedOutcomes {
-  private readonly outcomes = new BoundedCache<Outcome>(rememberedQuestions);
-  private asked = 0;
-  private found = 0;
-
-  get(text: string): Outcome | undefined {
-    const outcome = this.outcomes.get(text);
-    this.asked++;
-    if (outcome !== undefined) this.found++;
-    return outcome;
-  }
-
-  note(text: string, outcome: Outcome): void {
-    const isRare = this.asked > rememberedQuestions && this.found * 16 < this.asked;
-    if (isRare && this.asked % 8 !== 0) return;
-    // A part of a text keeps all of it in memory; its copy does not.
-    this.outcomes.set(Buffer.from(text).toString(), outcome);
-  }
-}
 
 export class Simulator {
   readonly tally = new SimulationTally();
@@ -299,7 +273,7 @@ export class Simulator {
   }
 
   private async begin(version: string, semantics: number): Promise<AskedVersion> {
-    const remembered = new RememberedOutcomes();
+    const remembered = new RememberedOutcomes<Outcome>();
     const asked: AskedVersion = { version, semantics, remembered, recorded: undefined, candidate: this.candidate };
     if (this.candidate.hasLiveData) await this.load(asked);
     return asked;
