@@ -155,8 +155,11 @@ export function registerSimulations(
     `${path}/:id`,
     { config: { access: 'policies:read', operation: read } },
     async (request) => {
-      requireSet(request, request.params.set);
-      return simulations.find(request.params.set, request.params.id);
+      const { set, id } = request.params;
+      requireSet(request, set);
+      const simulation = await simulations.find(set, id);
+      if (simulation.result !== undefined) noteRead(request, audit, set);
+      return simulation;
     },
   );
   fastify.delete<{ Params: SimulationParams }>(
@@ -168,6 +171,16 @@ export function registerSimulations(
       return reply.code(204).send();
     },
   );
+}
+
+/** A result says who decided what, as records do. How far a simulation is says nothing of them, and is asked for again and again. */
+function noteRead(
+  { caller, ip: address, id: requestId, url }: FastifyRequest,
+  audit: AuditLog,
+  policySet: string,
+): void {
+  const { name: actor, method } = caller;
+  audit.note({ type: 'simulation_read', actor, method, address, policySet, detail: `GET ${url}`, requestId });
 }
 
 /** @throws VerdictError `policy_set_not_found`, `forbidden` */

@@ -32,6 +32,7 @@ export const auditEventTypes = [
   'decisions_exported',
   'decision_replayed',
   'simulation_started',
+  'simulation_read',
   'simulation_ended',
   'decision_writers_read',
   'decision_writer_retired',

@@ -112,7 +112,7 @@ function latestMsOf({ maxBatchSeconds }: Config): number {
         }),
     },
   ],
-  exports: [CommitObservers, DecisionLog, Erasures, Holds, ShippingObservers],
+  exports: [CommitObservers, DecisionLog, ErasureOrders, Erasures, Holds, ShippingObservers],
 })
 export class DecisionLogModule implements OnModuleInit, OnApplicationShutdown {
   constructor(

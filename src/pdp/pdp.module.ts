@@ -3,6 +3,7 @@ import { Config } from '../config/config.js';
 import { instanceOf } from '../config/data-folder.js';
 import { DecisionLog } from '../decision-log/decision-log.js';
 import { DecisionLogModule } from '../decision-log/decision-log.module.js';
+import { ErasureOrders } from '../decision-log/erasure/erasure-orders.js';
 import { RecordedVersions } from '../decision-log/recorded-entities.js';
 import { PolicyArchive } from '../policy-store/archive/policy-archive.js';
 import { PolicyCandidates } from '../policy-store/candidates/policy-candidates.js';
@@ -52,14 +53,15 @@ import { Simulations } from './simulation/simulations.js';
     },
     {
       provide: Simulations,
-      inject: [Config, DecisionLog, PolicyArchive, LiveDataStore, RecordedVersions],
+      inject: [Config, DecisionLog, ErasureOrders, PolicyArchive, LiveDataStore, RecordedVersions],
       useFactory: (
         config: Config,
         log: DecisionLog,
+        erasures: ErasureOrders,
         archive: PolicyArchive,
         data: LiveDataStore,
         versions: RecordedVersions,
-      ) => new Simulations({ log, archive, data, versions, replica: instanceOf(config) }),
+      ) => new Simulations({ log, erasures, archive, data, versions, replica: instanceOf(config) }),
     },
     {
       provide: PolicySearch,

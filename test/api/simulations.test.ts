@@ -101,6 +101,21 @@ describe('POST /v1/policy-sets/{set}/simulations', () => {
     expect((await begin({ candidate: withData }, 'steward')).statusCode).toBe(202);
   });
 
+  it('leaves an audit event of each read of a result, and none of how far it is', async () => {
+    const started = await begin({ candidate });
+    const { id } = started.json();
+    const reads = async () =>
+      (await keyed.as('reader', 'GET', '/v1/audit-events?type=simulation_read'))
+        .json()
+        .items.filter(({ detail }: { detail: string }) => detail === `GET ${path}/${id}`);
+    await ended(`${path}/${id}`);
+    expect((await keyed.as('steward', 'GET', `${path}/${id}`)).statusCode).toBe(200);
+    expect(await reads()).toMatchObject([
+      { actor: 'steward', policySet: 'invoices', count: 1 },
+      { actor: 'analyst', policySet: 'invoices', count: 1 },
+    ]);
+  });
+
   it('leaves no record of a decision, and an audit event', async () => {
     const before = (await keyed.as('reader', 'GET', '/v1/decisions?limit=1')).json().items[0].id;
     const started = await begin({ candidate });

@@ -39,6 +39,12 @@ export abstract class ErasureOrders {
   /** The newest first. `before`: the id of the last one of the page before. */
   abstract list(limit: number, before?: string): Promise<readonly StoredErasureOrder[]>;
 
+  /**
+   * When the last order was made or carried out, in milliseconds since 1970; undefined where there is none. What was copied out of the
+   * log before can name a person who is erased.
+   */
+  abstract newest(): Promise<number | undefined>;
+
   /** Those that this process has to carry out, the oldest first. */
   abstract open(): Promise<readonly ErasureOrder[]>;
 

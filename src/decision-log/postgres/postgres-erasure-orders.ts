@@ -61,6 +61,15 @@ export class PostgresErasureOrders extends ErasureOrders {
     return rows.map(stored);
   }
 
+  async newest(): Promise<number | undefined> {
+    const { tables } = this;
+    const [row] = await tables.query<{ time: number | null }>(
+      `SELECT greatest(max(time), max(shared), (SELECT max(time) FROM ${tables.name('erasure_done')})) AS time
+       FROM ${tables.name('erasure')}`,
+    );
+    return row?.time ?? undefined;
+  }
+
   open(): Promise<readonly ErasureOrder[]> {
     const { tables } = this;
     return tables.query(

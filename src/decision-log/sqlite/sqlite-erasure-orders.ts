@@ -42,6 +42,13 @@ export class SqliteErasureOrders extends ErasureOrders {
       : this.connection.query(`${selected} WHERE id < ? ORDER BY id DESC LIMIT ?`, [before, limit]);
   }
 
+  async newest(): Promise<number | undefined> {
+    const [row] = await this.connection.query<{ time: number | null }>(
+      'SELECT max(max(time, coalesce(finished, 0))) AS time FROM erasure',
+    );
+    return row?.time ?? undefined;
+  }
+
   open(): Promise<readonly ErasureOrder[]> {
     return this.connection.query('SELECT id, time, digest FROM erasure WHERE finished IS NULL ORDER BY id');
   }

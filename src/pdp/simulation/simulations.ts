@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Flag, Integer, OneOf, Part, Parts, Text, Time } from '../../answers/members.js';
 import { formatProblem } from '../../core/problem.js';
 import type { DecisionLog } from '../../decision-log/decision-log.js';
+import type { ErasureOrders } from '../../decision-log/erasure/erasure-orders.js';
 import { untilShipped } from '../../decision-log/log-writers.js';
 import { compileCondition } from '../../decision-log/record-condition.js';
 import type { RecordedVersions } from '../../decision-log/recorded-entities.js';
@@ -25,6 +26,8 @@ export const keptMs = 3_600_000;
 const memoryMb = 512;
 /** Between two reads of the log, in milliseconds: decisions have the time. */
 const pauseMs = 3;
+/** How often what ended is looked at, in milliseconds: it goes then, also where nobody asks for it. */
+const upkeepMs = 60_000;
 /** Most problems of a candidate that are named. */
 const mostProblems = 20;
 
@@ -106,15 +109,20 @@ export interface SimulationRequest {
 
 interface Held {
   status: Simulation;
+  /** Milliseconds since 1970. */
+  readonly startedAt: number;
   /** Resolves when its thread has ended. */
   ending: Promise<void>;
   readonly stop: AbortController;
   /** By the monotonic clock; undefined while it runs. */
   until: number | undefined;
+  /** A person was erased from the log since it was begun. */
+  isErased: boolean;
 }
 
 export interface SimulationsOptions {
   readonly log: Pick<DecisionLog, 'groups' | 'export' | 'writers'>;
+  readonly erasures: Pick<ErasureOrders, 'newest'>;
   readonly archive: PolicyArchive;
   readonly data: LiveDataStore;
   /** For conditions over what was stored. */
@@ -129,6 +137,7 @@ export interface SimulationsOptions {
 export class Simulations {
   /** The newest last. */
   private readonly held = new Map<string, Held>();
+  private upkeep: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: SimulationsOptions) {}
 
@@ -148,6 +157,7 @@ export class Simulations {
     }
     const id = `${randomUUID()}.${Buffer.from(this.options.replica).toString('base64url')}`;
     const stop = new AbortController();
+    const startedAt = Date.now();
     const held: Held = {
       status: {
         id,
@@ -156,18 +166,21 @@ export class Simulations {
         state: 'running',
         replica: this.options.replica,
         by,
-        startedAt: new Date().toISOString(),
+        startedAt: new Date(startedAt).toISOString(),
         ...(from !== undefined && { from: new Date(from).toISOString() }),
         to: new Date(to).toISOString(),
         ...(filter !== undefined && { filter }),
         answered: 0,
         changed: 0,
       },
+      startedAt,
       stop,
+      isErased: false,
       ending: Promise.resolve(),
       until: undefined,
     };
     this.held.set(id, held);
+    this.keepUp();
     try {
       await this.begin(held, request, { from, to });
     } catch (error) {
@@ -178,11 +191,13 @@ export class Simulations {
   }
 
   /** @throws VerdictError `simulation_not_found` */
-  find(policySet: string, id: string): Simulation {
+  async find(policySet: string, id: string): Promise<Simulation> {
+    await this.dropErased();
     return this.heldOf(policySet, id).status;
   }
 
-  list(policySet: string): SimulationList {
+  async list(policySet: string): Promise<SimulationList> {
+    await this.dropErased();
     this.forget();
     const items = [...this.held.values()].filter(({ status }) => status.policySet === policySet);
     return { items: items.map(({ status }) => statusOf(status)).reverse(), hasRoom: this.hasRoom };
@@ -201,6 +216,7 @@ export class Simulations {
 
   /** Ends all. Resolves when no thread runs any more. */
   async stop(): Promise<void> {
+    clearInterval(this.upkeep);
     for (const { stop } of this.held.values()) stop.abort();
     await Promise.all([...this.held.values()].map(({ ending }) => ending));
   }
@@ -314,7 +330,35 @@ export class Simulations {
     held.until = performance.now() + keptMs;
     const times = { endedAt: new Date(now).toISOString(), keptUntil: new Date(now + keptMs).toISOString() };
     held.status = { ...held.status, ...times, ...more };
+    if (held.isErased) held.status = withoutNames(held.status);
     this.forget();
+  }
+
+  /**
+   * Drops what simulations have of the log that were begun before a person was erased from it: their results, and the conditions
+   * that they were begun with, can name whom. One that runs is ended.
+   */
+  private async dropErased(): Promise<void> {
+    const held = [...this.held.values()].filter(({ isErased }) => !isErased);
+    if (held.length === 0) return;
+    const newest = await this.options.erasures.newest();
+    for (const one of held) {
+      if (newest === undefined || newest < one.startedAt) continue;
+      one.isErased = true;
+      one.stop.abort();
+      one.status = withoutNames(one.status);
+    }
+  }
+
+  private keepUp(): void {
+    this.upkeep ??= setInterval(() => {
+      this.forget();
+      // Tried again a minute later.
+      this.dropErased().catch(() => undefined);
+      if (this.held.size > 0) return;
+      clearInterval(this.upkeep);
+      this.upkeep = undefined;
+    }, upkeepMs).unref();
   }
 
   private forget(): void {
@@ -323,6 +367,13 @@ export class Simulations {
       if (until! < performance.now() || n < ended.length - mostEnded) this.held.delete(id);
     }
   }
+}
+
+/** One that was dropped. */
+function withoutNames({ result: _, filter: __, ...status }: Simulation): Simulation {
+  const failure =
+    'Its result was dropped: somebody was erased from the decision log since it was begun. Begin it again.';
+  return { ...status, state: 'failed', failure };
 }
 
 function statusOf({ result: _, ...status }: Simulation): SimulationStatus {

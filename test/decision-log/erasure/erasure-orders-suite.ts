@@ -54,6 +54,17 @@ export function describeErasureOrders(open: () => Promise<ErasureOrders>): void 
     await orders.close();
   });
 
+  it('says when the last one was made or carried out', async () => {
+    const orders = await open();
+    await orders.add(orderOf('0199-55', 1_000));
+    expect(await orders.newest()).toBe(1_000);
+    await orders.finish('0199-55', 2_000);
+    // One that carries nothing out has nothing to note.
+    const isOpen = (await orders.open()).some(({ id }) => id === '0199-55');
+    expect(await orders.newest()).toBe(isOpen ? 1_000 : 2_000);
+    await orders.close();
+  });
+
   it('has all of them carried out again where records came back', async () => {
     const orders = await open();
     await orders.add(orderOf('0199-6', 6));

@@ -5,7 +5,7 @@ import { currentSemantics } from '../../../src/core/semantics.js';
 import { noVersions } from '../../../src/decision-log/recorded-entities.js';
 import { compilePolicySet } from '../../../src/engine.js';
 import { VerdictError } from '../../../src/errors.js';
-import { mostRunning, Simulations } from '../../../src/pdp/simulation/simulations.js';
+import { mostRunning, type Simulation, Simulations } from '../../../src/pdp/simulation/simulations.js';
 import { SqlitePolicyArchive } from '../../../src/policy-store/archive/sqlite/sqlite-policy-archive.js';
 import { SqliteLiveDataStore } from '../../../src/policy-store/database/sqlite/sqlite-live-data-store.js';
 import type { PolicySetFiles } from '../../../src/policy-store/policy-set-files.js';
@@ -23,6 +23,7 @@ const after = filesOf('p, bob, doc, read\n');
 const request = { subject: { id: 'ann' }, action: { name: 'read' }, resource: { id: 'doc' } };
 
 async function simulationsOf({ endless }: { endless: boolean }) {
+  const erasures = { newest: undefined as number | undefined };
   const directory = temporaryDirectory();
   const log = await startLog(directory);
   const path = `${directory}/verdict.sqlite`;
@@ -52,6 +53,7 @@ async function simulationsOf({ endless }: { endless: boolean }) {
         while (endless);
       },
     },
+    erasures: { newest: async () => erasures.newest },
     archive,
     data,
     versions: noVersions,
@@ -62,16 +64,22 @@ async function simulationsOf({ endless }: { endless: boolean }) {
     await data.close();
     await archive.close();
   });
-  const begin = (files: PolicySetFiles['files'] = after, requireData = () => {}) =>
-    simulations.start({ policySet: 'docs', candidate: { files: { name: 'docs', files } }, by: 'ann', requireData });
-  const until = async (id: string, isThere: (status: ReturnType<Simulations['find']>) => boolean) => {
+  const begin = (files: PolicySetFiles['files'] = after, requireData = () => {}, filter?: string) =>
+    simulations.start({
+      policySet: 'docs',
+      candidate: { files: { name: 'docs', files } },
+      by: 'ann',
+      requireData,
+      filter,
+    });
+  const until = async (id: string, isThere: (status: Simulation) => boolean) => {
     for (;;) {
-      const status = simulations.find('docs', id);
+      const status = await simulations.find('docs', id);
       if (isThere(status)) return status;
       await delay(10);
     }
   };
-  return { simulations, begin, until, data };
+  return { simulations, begin, until, data, erasures };
 }
 
 it('runs two at a time, and refuses one more', async () => {
@@ -79,7 +87,7 @@ it('runs two at a time, and refuses one more', async () => {
   const ids: string[] = [];
   for (let n = 0; n < mostRunning; n++) ids.push((await begin()).id);
   await expect(begin()).rejects.toMatchObject({ code: 'simulations_in_progress', extra: { retryAfter: 10 } });
-  expect(simulations.list('docs')).toMatchObject({ hasRoom: false, items: [{ id: ids[1] }, { id: ids[0] }] });
+  expect(await simulations.list('docs')).toMatchObject({ hasRoom: false, items: [{ id: ids[1] }, { id: ids[0] }] });
   simulations.cancel('docs', ids[0]!);
   await until(ids[0]!, ({ state }) => state === 'cancelled');
   expect((await begin()).state).toBe('running');
@@ -94,7 +102,7 @@ it('keeps what was counted when it is cancelled, and forgets it when it is asked
   expect(result).toMatchObject({ complete: false, cancelled: true, answered, lost: answered });
   expect(answered).toBeGreaterThan(100);
   simulations.cancel('docs', id);
-  expect(() => simulations.find('docs', id)).toThrow('no such simulation');
+  await expect(simulations.find('docs', id)).rejects.toThrow('no such simulation');
 });
 
 it('is found under its own set alone', async () => {
@@ -103,15 +111,45 @@ it('is found under its own set alone', async () => {
   expect(await until(id, ({ state }) => state === 'done')).toMatchObject({
     result: { answered: 10, lost: 10, complete: true },
   });
-  expect(() => simulations.find('others', id)).toThrow('no such simulation');
-  expect(simulations.list('others').items).toEqual([]);
+  await expect(simulations.find('others', id)).rejects.toThrow('no such simulation');
+  expect((await simulations.list('others')).items).toEqual([]);
 });
 
 it('ends its threads when the process stops', async () => {
   const { simulations, begin } = await simulationsOf({ endless: true });
   const { id } = await begin();
   await simulations.stop();
-  expect(simulations.find('docs', id).state).toBe('cancelled');
+  expect((await simulations.find('docs', id)).state).toBe('cancelled');
+});
+
+it('drops what was begun before a person was erased: its result, and the condition that can name whom', async () => {
+  const { simulations, begin, until, erasures } = await simulationsOf({ endless: false });
+  const filter = "subject == 'ann'";
+  const { id } = await begin(after, undefined, filter);
+  expect(await until(id, ({ state }) => state === 'done')).toMatchObject({ filter, result: { lost: 10 } });
+  const { startedAt } = await simulations.find('docs', id);
+  erasures.newest = Date.parse(startedAt) - 1;
+  expect(await simulations.find('docs', id)).toHaveProperty('result');
+  erasures.newest = Date.parse(startedAt);
+  const dropped = await simulations.find('docs', id);
+  expect(dropped).toMatchObject({ state: 'failed', failure: expect.stringContaining('erased') });
+  expect(JSON.stringify([dropped, await simulations.list('docs')])).not.toContain(filter);
+  expect(dropped).not.toHaveProperty('result');
+  // One that is begun afterwards reads what is left.
+  await delay(2);
+  expect(await until((await begin()).id, ({ state }) => state === 'done')).toMatchObject({ result: { lost: 10 } });
+});
+
+it('ends one that runs when a person is erased', async () => {
+  const { simulations, begin, until, erasures } = await simulationsOf({ endless: true });
+  const { id } = await begin();
+  await until(id, ({ answered }) => answered > 0);
+  erasures.newest = Date.now();
+  const ended = await until(id, ({ endedAt }) => endedAt !== undefined);
+  expect(ended).toMatchObject({ state: 'failed', failure: expect.stringContaining('erased') });
+  expect(ended).not.toHaveProperty('result');
+  await delay(2);
+  expect((await simulations.list('docs')).hasRoom).toBe(true);
 });
 
 /** P7. */
@@ -131,9 +169,9 @@ it('asks whether the caller may read live data before it answers anything with s
     at: Date.now(),
     version: '',
   });
-  const known = simulations.list('docs').items.length;
+  const known = (await simulations.list('docs')).items.length;
   await expect(begin(withData, refuse)).rejects.toMatchObject({ code: 'forbidden' });
-  expect(simulations.list('docs')).toMatchObject({ hasRoom: true, items: { length: known } });
+  expect(await simulations.list('docs')).toMatchObject({ hasRoom: true, items: { length: known } });
   for (const { id } of [await begin(withData), await begin(after, refuse)])
     await until(id, ({ state }) => state === 'done');
 });
