@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { postgresForTests } from '../database/postgres/databases.js';
 import { hasPostgres } from '../database/postgres/postgres-server.js';
@@ -104,6 +104,34 @@ describe.skipIf(!hasPostgres)('workers (skipped where PostgreSQL is not installe
     expect(service.output.stdout.match(/verdict listening on/g)).toHaveLength(1);
     expect(await service.stop()).toBe(0);
     expect(service.output.stdout.trimEnd().split('\n').at(-1)).toContain('stopped');
+  }, 60_000);
+
+  it('have their journals in a backup that is made while they answer', async () => {
+    const directory = serviceFolder();
+    const service = await start(directory);
+    const ids: (string | undefined)[] = [];
+    for (let i = 0; i < 40; i++) ids.push(await decideOnce(service));
+    const copy = join(directory, 'copy');
+    const backup = ServiceProcess.run(directory, ['backup', copy], {
+      VERDICT_SPOOL_DIR: join(directory, 'spool'),
+      VERDICT_DATABASE_URL: 'postgres://verdict:x@127.0.0.1:1/nowhere',
+    });
+    expect(await backup.exit, backup.output.stderr).toBe(0);
+    const files = ['1', '2'].map((worker) => join(copy, worker, 'verdict.decisions.sqlite'));
+    expect(backup.output.stdout.trimEnd().split('\n').sort()).toEqual(files);
+    const copied = files.map((file) => {
+      const log = ServiceProcess.run(directory, ['log', 'export', '--database', join(dirname(file), 'verdict.sqlite')]);
+      return log.exit.then(() =>
+        log.output.stdout
+          .trimEnd()
+          .split('\n')
+          .map((line) => JSON.parse(line).id),
+      );
+    });
+    const [first, second] = await Promise.all(copied);
+    expect(first!.length * second!.length).toBeGreaterThan(0);
+    expect([...first!, ...second!].sort()).toEqual([...ids].sort());
+    expect(await service.stop()).toBe(0);
   }, 60_000);
 
   it('P4: killed under load lose no decision that was acknowledged, and others take their place', async () => {

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { UsageError } from '../exit-code.js';
 import type { Terminal } from '../print/terminal.js';
@@ -35,5 +35,5 @@ async function backUp(database: string, folder: string): Promise<string[]> {
   await mkdir(draft, { recursive: true, mode: 0o700 });
   const copies = await copyStores(database, draft);
   await rename(draft, folder);
-  return copies.map((path) => join(folder, basename(path)));
+  return copies.map((path) => join(folder, relative(draft, path)));
 }

@@ -3,7 +3,8 @@
  * which database that is; each driver is loaded when it is asked for.
  */
 import { existsSync, readdirSync, statSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { mkdir } from 'node:fs/promises';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import type { StoredAuditChain } from '../../audit/audit-chain.js';
 import type { AuditLog, AuditLogOptions } from '../../audit/audit-log.js';
 import type { ManagedKeys } from '../../auth/managed-keys.js';
@@ -587,8 +588,9 @@ function fileOf(database: string): string {
 }
 
 /**
- * Copies all that cannot be made again into a folder, while the service runs or not. The log comes first: a version is
- * archived before it serves, so the archive that is copied later has every version that the copied records name.
+ * Copies all that cannot be made again into a folder, while the service runs or not: the journals of its workers into folders
+ * of their numbers. The logs come first: a version is archived before it serves, so the archive that is copied later has every
+ * version that the copied records name.
  *
  * @returns the copies; none when there is nothing to copy
  */
@@ -596,7 +598,13 @@ export async function copyStores(database: string, folder: string): Promise<stri
   const { decisionLogPath } = await import('../../decision-log/sqlite/log-files.js');
   const { backUpJournal } = await import('../../decision-log/sqlite/journal-backup.js');
   const { copyDatabase } = await import('../../database/sqlite/copy-database.js');
-  const copies = await backUpJournal(decisionLogPath(database), folder);
+  const home = dirname(resolve(database));
+  const copies: string[] = [];
+  for (const file of await journalsOf(database)) {
+    const to = join(folder, relative(home, dirname(resolve(file))));
+    await mkdir(to, { recursive: true, mode: 0o700 });
+    copies.push(...(await backUpJournal(decisionLogPath(file), to)));
+  }
   if (existsSync(database)) {
     const copy = join(folder, basename(database));
     await copyDatabase(database, copy);
@@ -619,6 +627,5 @@ export async function journalsOf(database: string): Promise<string[]> {
 
 /** Whether there is anything to copy. */
 export async function hasStores(database: string): Promise<boolean> {
-  const { decisionLogPath } = await import('../../decision-log/sqlite/log-files.js');
-  return existsSync(decisionLogPath(database)) || existsSync(database);
+  return existsSync(database) || (await journalsOf(database)).length > 0;
 }
