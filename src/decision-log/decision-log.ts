@@ -85,7 +85,8 @@ export abstract class DecisionLog extends RecordedDecisions implements ErasableL
 
   /** Signs for the fleet, or where there is no key of it for this replica; undefined before the start and in mode `off`. */
   abstract readonly fleetSigner: NoteSigner | undefined;
-  abstract hasReturned: boolean;
+  abstract readonly hasReturned: boolean;
+  abstract forgetReturned(): Promise<void>;
   abstract erase(orders: ErasingOrders, signal: AbortSignal, onErased?: OnErased): Promise<ErasureCounts>;
 
   abstract erasable(orders: ErasingOrders, signal: AbortSignal): Promise<ErasureCounts>;

@@ -37,10 +37,13 @@ export type OnErased = (counts: ErasureCounts) => Promise<void>;
 /** A log that erases persons. */
 export interface ErasableLog {
   /**
-   * Whether files came to the log, at its start or later, that can have been away when persons were erased. Who has seen to it that all
-   * orders are carried out again sets it to false.
+   * Whether files came to the log, at its start or later, that can have been away when persons were erased. It stays so over restarts
+   * until `forgetReturned`.
    */
-  hasReturned: boolean;
+  readonly hasReturned: boolean;
+
+  /** For who has seen to it that all orders are carried out again. */
+  forgetReturned(): Promise<void>;
 
   /**
    * Erases persons from all that the log holds now, while records go on being appended. What was looked through for the same object of
@@ -180,7 +183,7 @@ export class Erasures {
   private async carryOut(): Promise<void> {
     const { orders, log, latestMs } = this.options;
     if (log.hasReturned && (await orders.reopen())) {
-      log.hasReturned = false;
+      await log.forgetReturned();
       this.current = undefined;
     }
     const open = await orders.open();

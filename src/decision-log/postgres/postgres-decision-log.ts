@@ -259,8 +259,8 @@ export class PostgresDecisionLog extends DecisionLog {
     return this.own?.hasReturned ?? false;
   }
 
-  set hasReturned(value: boolean) {
-    if (this.own !== undefined) this.own.hasReturned = value;
+  async forgetReturned(): Promise<void> {
+    await this.own?.forgetReturned();
   }
 
   async erase(orders: ErasingOrders, signal: AbortSignal, onErased?: OnErased): Promise<ErasureCounts> {

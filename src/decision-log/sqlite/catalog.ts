@@ -5,6 +5,7 @@ import type { Beginning, Extent, JournalFormat } from './journal-format.js';
 import { blockOf, type FilterBlock, filterBlocks, mayHoldKey } from './key-filter.js';
 import { Catalog1764300000001 } from './migrations/1764300000001-catalog.js';
 import { KeyFilter1764300000004 } from './migrations/1764300000004-key-filter.js';
+import { ReturnedFiles1764800000080 } from './migrations/1764800000080-returned-files.js';
 
 /** A closed file of the journal. */
 export interface ClosedUnit {
@@ -89,6 +90,22 @@ export class Catalog {
     );
   }
 
+  /** Adds a file that was away, or that nobody knew of. That it was is noted first: a crash in between leaves it to be found again. */
+  async addReturned(unit: ClosedUnit): Promise<void> {
+    await this.connection.query('INSERT OR IGNORE INTO returned (unit) VALUES (?)', [unit.first]);
+    await this.add(unit);
+  }
+
+  /** Whether a file returned since `forgetReturned`. */
+  async hasReturned(): Promise<boolean> {
+    const rows = await this.connection.query('SELECT unit FROM returned LIMIT 1');
+    return rows.length > 0;
+  }
+
+  async forgetReturned(): Promise<void> {
+    await this.connection.query('DELETE FROM returned');
+  }
+
   async markRemoving(first: number): Promise<void> {
     await this.connection.query('UPDATE unit SET removing = 1 WHERE first = ?', [first]);
   }
@@ -164,7 +181,7 @@ function openFile(path: string): Promise<SqliteConnection> {
   return SqliteConnection.open({
     path,
     pageSize,
-    migrations: [Catalog1764300000001, KeyFilter1764300000004],
+    migrations: [Catalog1764300000001, KeyFilter1764300000004, ReturnedFiles1764800000080],
     setup: ['PRAGMA synchronous = FULL'],
     busyTimeoutMs: 5_000,
   });

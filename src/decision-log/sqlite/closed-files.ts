@@ -195,6 +195,11 @@ export class ClosedFiles {
     }
   }
 
+  /** Those that came back are as any other. */
+  async forgetReturned(): Promise<void> {
+    await this.catalog?.forgetReturned();
+  }
+
   /** Closes the catalog and what is being built; the files themselves are read through the readers. */
   async close(): Promise<void> {
     await this.mending?.close();

@@ -156,6 +156,12 @@ export class JournalFiles {
     return this.returned;
   }
 
+  /** All erasures are to be carried out again, as was noted where they are. */
+  async forgetReturned(): Promise<void> {
+    await this.closedFiles.forgetReturned();
+    this.returned = false;
+  }
+
   /** Closes the open file, which was begun in clear, so that what comes is encrypted. */
   private async beginEncrypted(): Promise<void> {
     const until = performance.now() + encryptedPatienceMs;

@@ -43,7 +43,7 @@ export interface Recovered {
   readonly catalog: Catalog | undefined;
   /** In order. */
   readonly closed: readonly ClosedUnit[];
-  /** Whether the catalog did not know one of them: it was away when the log was opened before, or a crash came before it was noted. */
+  /** Whether the catalog did not know one of them, now or at an earlier start, and erasures were not carried out again since. */
   readonly hasReturned: boolean;
   /** Describes for people what is missing; undefined if nothing is. */
   readonly missing: string | undefined;
@@ -108,7 +108,7 @@ async function recover(recovery: Recovery, catalog: Catalog | undefined): Promis
     const { name } = journal.beginning;
     const closed = found.filter((unit) => unit.name === name && unit.first < journal.start);
     const unknown = closed.filter((unit) => !noted.units.includes(unit));
-    for (const unit of unknown) await catalog?.add(unit);
+    for (const unit of unknown) await catalog?.addReturned(unit);
     for (const { first } of found.filter((unit) => !closed.includes(unit))) {
       onProblem(`${closedPathOf(path, first)} is not of this decision log; its records are not found`, undefined);
     }
@@ -128,7 +128,7 @@ async function recover(recovery: Recovery, catalog: Catalog | undefined): Promis
     for (const { first } of noted.units.filter(({ first }) => !closed.some((unit) => unit.first === first)))
       await catalog?.remove(first);
     await catalog?.noteBegun(journal.beginning);
-    const hasReturned = unknown.length > 0;
+    const hasReturned = (await catalog?.hasReturned()) ?? false;
     return {
       journal,
       catalog,

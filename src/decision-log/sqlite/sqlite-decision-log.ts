@@ -110,7 +110,6 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
   private readonly losses = new Losses();
   /** The journal as it is shipped. */
   readonly journal: JournalTail;
-  hasReturned = false;
   private refused: string | undefined;
   private keys: LogKeys | undefined;
   /** The orders that were carried out last, and how far. */
@@ -159,12 +158,19 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
       encryption: options.encryption,
       settle: () => this.upkeep.inTurn(async () => undefined),
       reindex: () => void this.upkeep.indexNow().catch(() => undefined),
-      onOpened: ({ journal: { writer, end }, hasReturned }) => {
-        this.hasReturned ||= hasReturned;
+      onOpened: ({ journal: { writer, end } }) => {
         this.ids = new DecisionIds(writer, Math.max(this.ids.milliseconds, end.idUntil));
       },
       onProblem,
     });
+  }
+
+  get hasReturned(): boolean {
+    return this.files?.hasReturned ?? false;
+  }
+
+  async forgetReturned(): Promise<void> {
+    await this.files?.forgetReturned();
   }
 
   private get files(): JournalFiles | undefined {

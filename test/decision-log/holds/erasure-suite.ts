@@ -67,6 +67,7 @@ export function describeErasureBesideHolds(name: string, newHome: () => ErasureH
       let passes = 0;
       const slow: ErasableLog = {
         hasReturned: false,
+        forgetReturned: async () => undefined,
         erasable: (orders, signal) => log.erasable(orders, signal),
         erase: async (orders, signal, onErased) => {
           // What is held was asked for already.
