@@ -53,6 +53,12 @@ const noData = LiveData.empty(sha256);
 export interface PolicySetSources extends CompileOptions {
   /** Role links and entities of a set whose manifest has `data`: lists of them, or the data of another set. */
   readonly data?: LiveEntries | LiveData;
+  /**
+   * What `version` says of the set, instead of the digest of these texts: for texts from which was left out what no answer depends
+   * on, as the bundles of a service may be. Nothing holds it against the texts, so it must come from a source that is trusted. A set that
+   * `change` makes has the version of what is here again.
+   */
+  readonly version?: string;
 }
 
 /**
@@ -67,7 +73,8 @@ export function compilePolicySet(options: PolicySetSources): PolicySet {
 }
 
 /** As `compilePolicySet`, pausing every few milliseconds, so that a service can load a large set while it answers. */
-export function* compilePolicySetInSteps({ data, ...options }: PolicySetSources): Generator<void, PolicySet> {
+export function* compilePolicySetInSteps({ data, version, ...options }: PolicySetSources): Generator<void, PolicySet> {
   const ofFiles = yield* compileInSteps(options, identify, noData);
-  return new PolicySet(data === undefined ? ofFiles : yield* addDataInSteps(ofFiles, data));
+  const compiled = data === undefined ? ofFiles : yield* addDataInSteps(ofFiles, data);
+  return new PolicySet(version === undefined ? compiled : Object.freeze({ ...compiled, version }));
 }

@@ -47,6 +47,7 @@ import { registerFrontPage } from './front-page-route.js';
 import { HoldsController } from './holds.controller.js';
 import { LiveDataController } from './live-data.controller.js';
 import { registerLiveDataRoutes } from './live-data-routes.js';
+import { LocalBundlesController } from './local-bundles.controller.js';
 import { PolicySetsController } from './policy-sets.controller.js';
 import { registerPolicyWriting } from './policy-writing-routes.js';
 import { ReplayController } from './replay.controller.js';
@@ -65,6 +66,7 @@ import { registerSimulations } from './simulation-routes.js';
     DecisionReportsController,
     ReplayController,
     PolicySetsController,
+    LocalBundlesController,
     LiveDataController,
     ApiKeysController,
     AuditEventsController,

@@ -20,6 +20,17 @@ export class VersionsQuery {
   readonly cursor?: string;
 }
 
+/** The query string of `GET /v1/policy-sets/{set}/bundle`. */
+export class BundleQuery {
+  /** Longest wait for another bundle than that of `If-None-Match`, in seconds. */
+  @IsOptional()
+  @Transform(({ value }) => (/^\d{1,2}$/.test(value) ? Number(value) : value))
+  @IsInt()
+  @Min(0)
+  @Max(60)
+  readonly wait: number = 0;
+}
+
 /** The query string of `GET /v1/policy-sets/{set}/diff`. */
 export class DiffQuery {
   @Matches(versionFormat, { message })

@@ -22,6 +22,7 @@ export const auditEventTypes = [
   'policy_set_reloaded',
   'policy_set_rolled_back',
   'policy_set_data_changed',
+  'policy_set_fetched',
   'policy_candidate_set',
   'policy_candidate_changed',
   'policy_candidate_held',

@@ -9,6 +9,7 @@ export const knownScopes = [
   'policies:write',
   'data:read',
   'data:write',
+  'bundles:read',
   'keys:admin',
   'metrics:read',
 ] as const;

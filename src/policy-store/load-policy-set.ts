@@ -212,8 +212,15 @@ function describe(set: PolicySetFiles, inside: CompiledPolicySet, compiled: Poli
     view ??= new StockView(inside, stockTexts(set.files, inside.data));
     return view;
   };
-  const { name } = set;
-  return { name, version: inside.version, compiled, mask: compileMask(inside.manifest.decisionLog, hash), stockView };
+  const { name, files } = set;
+  return {
+    name,
+    version: inside.version,
+    compiled,
+    files,
+    mask: compileMask(inside.manifest.decisionLog, hash),
+    stockView,
+  };
 }
 
 /** With more rules than this the linter's warnings are left to `verdict lint`: they would take longer than the load. */

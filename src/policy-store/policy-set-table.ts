@@ -56,6 +56,8 @@ export class PolicySetTable {
   isStarted = false;
   /** Requests that wait for another version. */
   readonly waiters = new Waiters();
+  /** Called when requests are answered by another version of any set. */
+  readonly listeners: (() => void)[] = [];
   /** Why the source as a whole cannot be used. Sets that were served go on. */
   sourceProblem: PolicyProblem | undefined;
 
@@ -157,7 +159,8 @@ export class PolicySetTable {
   publish(): void {
     this.published = undefined;
     const serving = new Map(this.entries.map(({ name, loaded }) => [name, loaded?.served]));
-    if (!sameEntries(serving, this.serving)) this.serving = serving;
+    const isChange = !sameEntries(serving, this.serving);
+    if (isChange) this.serving = serving;
     for (const entry of this.entries) {
       if (entry.loaded !== undefined) entry.unproven = false;
       const state = this.stateOf(entry);
@@ -168,6 +171,7 @@ export class PolicySetTable {
       entry.shown = { state, version, since, servedSince: version === undefined ? undefined : servedSince };
     }
     this.waiters.look();
+    if (isChange) for (const listen of this.listeners) listen();
   }
 
   private stateOf(entry: Entry): PolicySetStatus['state'] {

@@ -22,10 +22,10 @@ export function compileOptions(files: readonly PolicyFile[]): CompileOptions {
 export function textsOf(files: readonly PolicyFile[], role: FileRole): readonly NamedText[] {
   return files
     .filter(({ path }) => fileRole(path) === role)
-    .map(({ path, bytes }) => ({ file: path, text: textOf(bytes) }));
+    .map(({ path, bytes }) => ({ file: path, text: fileText(bytes) }));
 }
 
 /** The text as it is, a byte order mark included: the version is of the bytes, wherever it is computed. */
-function textOf(bytes: Uint8Array): string {
+export function fileText(bytes: Uint8Array): string {
   return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
 }

@@ -47,6 +47,7 @@ import { SqliteLiveDataStore } from './database/sqlite/sqlite-live-data-store.js
 import { SqlitePolicyRepository } from './database/sqlite/sqlite-policy-repository.js';
 import { DirectorySource } from './directory/directory-source.js';
 import { LoadObservers } from './load-observers.js';
+import { LocalBundles } from './local/local-bundles.js';
 import { notePolicyLoad } from './policy-load-audit.js';
 import { PolicySetsNaming } from './policy-sets-naming.js';
 import { PolicySource } from './policy-source.js';
@@ -255,6 +256,11 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
       },
     },
     {
+      provide: LocalBundles,
+      inject: [PolicyStore, DecisionLog],
+      useFactory: (store: PolicyStore, log: DecisionLog) => new LocalBundles(store, () => log.fleetSigner),
+    },
+    {
       provide: PolicySetsNaming,
       inject: [PolicyStore, PolicyArchive, LiveDataStore],
       useFactory: (policySets: PolicyStore, archive: PolicyArchive, data: LiveDataStore) =>
@@ -300,6 +306,7 @@ function trustedKeysOf({ bundleKeys }: Config): (() => Promise<TrustedKeys>) | u
     LiveDataStore,
     LiveDataWriting,
     LoadObservers,
+    LocalBundles,
     PolicyArchive,
     PolicyCandidates,
     PolicySetsNaming,

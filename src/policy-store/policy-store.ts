@@ -193,6 +193,11 @@ export class PolicyStore {
     return this.sets.waiters.until(holds, ms);
   }
 
+  /** Calls `listen` whenever requests are answered by another version of any set, from then on. It must not throw. */
+  whenServed(listen: () => void): void {
+    this.sets.listeners.push(listen);
+  }
+
   /** When what the source said last stops counting, in milliseconds since 1970; undefined where it does not expire. */
   get sourceExpires(): number | undefined {
     return this.options.source.expiresAt;

@@ -3,6 +3,7 @@ import type { PolicySet } from '../core/policy-set.js';
 import type { DecisionRequest } from '../core/request.js';
 import type { Mask } from '../decision-log/mask.js';
 import type { StockView } from '../stock-casbin/stock-view.js';
+import type { PolicyFile } from './policy-set-files.js';
 
 export interface EvaluationOptions {
   /** The clock of this decision, in milliseconds since the epoch. */
@@ -26,6 +27,8 @@ export interface ServedPolicySet {
   /** Which engine evaluates it: Verdict's own, or stock Casbin in a thread of its own. */
   readonly engine: 'verdict' | 'casbin';
   readonly compiled: PolicySet;
+  /** What it was compiled from, with its tests. */
+  readonly files: readonly PolicyFile[];
   /** Gives a request as it may be stored or logged. */
   readonly mask: Mask;
   /** The set as stock Casbin would run it; made when it is first asked for. */

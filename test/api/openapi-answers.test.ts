@@ -1,5 +1,7 @@
 /** Each operation of the OpenAPI document is asked; what comes back is what the document says, and nothing beside it. */
 import { generateKeyPairSync } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -8,7 +10,7 @@ import { idModel } from '../models.js';
 import { type KeyedService, startKeyedService } from '../security/keyed-service.js';
 
 const scopes =
-  '[decide, explain, "decisions:read", "decisions:erase", "policies:read", "policies:write", "data:read", "data:write", "keys:admin", "metrics:read"]';
+  '[decide, explain, "decisions:read", "decisions:erase", "policies:read", "policies:write", "data:read", "data:write", "bundles:read", "keys:admin", "metrics:read"]';
 const ann = { subject: 'ann', action: 'pay', resource: 'invoice', policySet: 'invoices' };
 const authzen = {
   subject: { type: 'user', id: 'ann' },
@@ -37,6 +39,8 @@ beforeAll(async () => {
   const isTime = (text: string) => parseRfc3339(text) !== undefined;
   ajv = new Ajv2020({ strict: false, allErrors: true, formats: { 'date-time': isTime, date: true } });
   ajv.addSchema(document, 'document');
+  writeFileSync(join(keyed.service.directory, 'policies/invoices/policy-set.yaml'), 'local: allowed\n');
+  await keyed.as('admin', 'POST', '/v1/policy-sets/invoices/reload', {});
   decisionId = (await keyed.as('admin', 'POST', '/v1/decide', ann)).json().decisionId;
   version = (await keyed.as('admin', 'GET', '/v1/policy-sets/invoices')).json().version;
   holdId = (await keyed.as('admin', 'POST', '/v1/holds', { reason: 'case 6' })).json().id;
@@ -143,6 +147,10 @@ describe('what is answered is what the OpenAPI document says', () => {
     ['post /v1/policy-sets/{set}/rollback', 400, '/v1/policy-sets/invoices/rollback', {}],
     ['post /v1/policy-sets/{set}/rollback', 404, '/v1/policy-sets/invoices/rollback', { version: unknownVersion }],
     ['get /v1/policy-sets/{set}/diff', 200, () => `/v1/policy-sets/invoices/diff?from=${version}`],
+    ['get /v1/policy-sets/{set}/bundle', 200, '/v1/policy-sets/invoices/bundle?wait=1'],
+    ['get /v1/policy-sets/{set}/bundle', 400, '/v1/policy-sets/invoices/bundle?wait=61'],
+    ['get /v1/policy-sets/{set}/bundle', 403, '/v1/policy-sets/salaries/bundle'],
+    ['get /v1/policy-sets/{set}/bundle', 404, '/v1/policy-sets/none/bundle'],
     ['get /v1/policy-sets/{set}/diff', 400, '/v1/policy-sets/invoices/diff'],
     ['post /v1/policy-sets/{set}/who-can', 200, '/v1/policy-sets/invoices/who-can', { action: 'pay' }],
     ['post /v1/policy-sets/{set}/who-can', 400, '/v1/policy-sets/invoices/who-can', {}],

@@ -5,6 +5,7 @@ out, and what is fresher than the source is refused with 503. A filter is a cond
 made without them. A hold that begins at some time is asked for without an end, and none ends with the last day that can be written. The reason of an
 erasure may not name the person. A candidate is a version here, since
 no schema makes files that serve, and a canary alone has subjects and must be compared. An export with its proof has one form.
+A wait for a bundle is a second at most.
 """
 
 import schemathesis
@@ -20,6 +21,8 @@ def before_call(context, case, kwargs):
         if "proof" in case.query:
             case.query.pop("expand", None)
             case.query.pop("format", None)
+        if case.path.endswith("/bundle") and size(case.query.get("wait")) and case.query["wait"] <= 60:
+            case.query["wait"] = min(1, case.query["wait"])
         if case.path.endswith("/checkpoints/consistency"):
             sizes = {name: 0 for name, value in case.query.items() if name in ("from", "to") and size(value)}
             case.query.update(sizes)

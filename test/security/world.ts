@@ -135,6 +135,7 @@ export async function startWorld(): Promise<World> {
       'invoices/rules.csv': 'p, ann, invoice, pay\n',
       'salaries/model.conf': idModel,
       'salaries/rules.csv': 'p, eve, salary, read\n',
+      'salaries/policy-set.yaml': 'local: allowed\n',
     },
     {
       auth: 'required',
