@@ -19,6 +19,7 @@ const formats = ['esm', 'cjs'];
 
 await buildEngine();
 await buildClient();
+await buildNestjs();
 
 async function buildEngine() {
   const folder = cleared('engine');
@@ -46,17 +47,24 @@ async function buildEngine() {
 
 /** Its sources are few and small: a file stays a file. */
 async function buildClient() {
-  const folder = cleared('client');
+  const output = { preserveModules: true, preserveModulesRoot: join(root, 'packages/client/src') };
+  await buildFromSource('client', ['client', 'mock'], { external: [/^node:/, '@verdict/engine'], output });
+}
+
+/** After the client, whose types it names. */
+async function buildNestjs() {
+  await buildFromSource('nestjs', ['nestjs'], { external: [/^@nestjs\//, /^@verdict\//, 'reflect-metadata'] });
+}
+
+async function buildFromSource(name, entries, options) {
+  const folder = cleared(name);
   writeScope(folder, { type: 'commonjs' });
-  const source = join(root, 'packages/client/src');
-  await write(folder, {
-    input: { client: join(source, 'client.ts'), mock: join(source, 'mock.ts') },
-    external: [/^node:/, '@verdict/engine'],
-    output: { preserveModules: true, preserveModulesRoot: source },
-  });
+  const source = join(root, 'packages', name, 'src');
+  const input = Object.fromEntries(entries.map((entry) => [entry, join(source, `${entry}.ts`)]));
+  await write(folder, { input, ...options });
   for (const format of formats) {
-    const options = ['--declaration', '--emitDeclarationOnly', '--noEmit', 'false', '--outDir', join(folder, format)];
-    execFileSync(process.execPath, [compiler, '-p', join(root, 'packages/client'), ...options], { stdio: 'inherit' });
+    const flags = ['--declaration', '--emitDeclarationOnly', '--noEmit', 'false', '--outDir', join(folder, format)];
+    execFileSync(process.execPath, [compiler, '-p', join(root, 'packages', name), ...flags], { stdio: 'inherit' });
   }
 }
 

@@ -1,0 +1,177 @@
+import { type ExecutionContext, HttpStatus, Inject, Injectable, Logger } from '@nestjs/common';
+import { ModuleRef } from '@nestjs/core';
+import type { DecideRequest, Decision, Entity, VerdictProblem, VerdictUnavailable } from '@verdict/client';
+import { type Awaitable, isThenable, then } from './awaitable.js';
+import { type Call, transportOf } from './call.js';
+import { remember } from './decided.js';
+import type { QuestionSettings } from './options.js';
+import { Refusal, refusalFor } from './refusal.js';
+import type { Authorization } from './rules.js';
+import type { DecisionSource } from './source.js';
+import { settingsToken, sourceToken } from './tokens.js';
+
+/** Makes a call a question, asks it, and says whether the call may pass. Why it may not is for the log. */
+@Injectable()
+export class Authorizer {
+  private readonly logger = new Logger('VerdictGuard');
+
+  constructor(
+    @Inject(settingsToken) private readonly settings: QuestionSettings,
+    @Inject(sourceToken) private readonly source: DecisionSource,
+    @Inject(ModuleRef) private readonly moduleRef: ModuleRef,
+  ) {}
+
+  /**
+   * @returns true for an allow, false for a deny
+   * @throws what the transport makes 400 (no id), 401 (no user) and 503 (no answer) of
+   */
+  authorize(context: ExecutionContext, rule: Authorization): Awaitable<boolean> {
+    try {
+      const passed = then(this.question(context, rule), (question) => this.ask(context, question));
+      return passed instanceof Promise ? passed.catch((error) => this.refuse(context, error)) : passed;
+    } catch (error) {
+      return this.refuse(context, error);
+    }
+  }
+
+  private ask(context: ExecutionContext, question: DecideRequest): Awaitable<boolean> {
+    const traceparent = transportOf(context).request?.headers?.traceparent;
+    const options = typeof traceparent === 'string' ? { traceparent } : {};
+    return then(this.source.decide(question, options), (decision) => this.isPassed(context, question, decision));
+  }
+
+  private isPassed(context: ExecutionContext, question: DecideRequest, decision: Decision): boolean {
+    if (decision.allowed !== true) {
+      const asked = JSON.stringify({
+        ...question,
+        attributes: undefined,
+        resource: withoutAttributes(question.resource),
+      });
+      this.logger.warn(
+        `${nameOf(context)} is denied: ${decision.reason.code}, decision ${decision.decisionId ?? 'none'}, ${asked}`,
+      );
+      return false;
+    }
+    remember(context, { subject: question.subject, decision });
+    return true;
+  }
+
+  private question(context: ExecutionContext, rule: Authorization): Awaitable<DecideRequest> {
+    const transport = transportOf(context);
+    const get: Call['get'] = (token) => this.moduleRef.get(token, { strict: false });
+    const early: Call = { context, get, ...transport };
+    return then(this.settings.user === undefined ? transport.user : this.settings.user(early), (user) => {
+      if (user === undefined || user === null) {
+        throw new Refusal(HttpStatus.UNAUTHORIZED, 'nobody is signed in: no guard before this one found a user');
+      }
+      const call = { ...early, user };
+      const parts: Parts = [
+        this.settings.subject === undefined ? defaultSubject(user) : this.settings.subject(user, call),
+        idOf(rule, call),
+        rule.attributes?.(call.params, call),
+        this.settings.environment?.(call),
+        rule.environment?.(call.params, call),
+      ];
+      // Without a promise there is none to wait for: a decision in the process is made within the call.
+      return parts.some(isThenable)
+        ? Promise.all(parts).then((all) => written(rule, all as Parts))
+        : written(rule, parts);
+    });
+  }
+
+  private refuse(context: ExecutionContext, error: unknown): false | Promise<never> {
+    const { status, message, cause } = asRefusal(error);
+    const text = `${nameOf(context)} is refused (${status}): ${message}`;
+    if (status === HttpStatus.UNAUTHORIZED) this.logger.warn(text);
+    else this.logger.error(text, cause instanceof Error ? cause.stack : undefined);
+    return status === HttpStatus.FORBIDDEN ? false : refusalFor(context, status);
+  }
+}
+
+type Parts = readonly [subject: unknown, id: unknown, attributes: unknown, ...environment: unknown[]];
+
+function written(
+  { action, type, policySet }: Authorization,
+  [subject, id, attributes, ...environment]: Parts,
+): DecideRequest {
+  if (!isSubject(subject)) throw new Refusal(HttpStatus.FORBIDDEN, 'the subject is no text and has none as its id');
+  if (id !== '' && !isId(id)) {
+    throw new Refusal(HttpStatus.BAD_REQUEST, 'the id of the resource is missing, or is no text that an id can be');
+  }
+  const resource = { type, id, ...(attributes !== undefined && { attributes: members('attributes', attributes) }) };
+  const given = environment.filter((each) => each !== undefined).map((each) => members('environment', each));
+  return {
+    subject,
+    action,
+    resource,
+    ...(given.length > 0 && { attributes: Object.assign({}, ...given) }),
+    ...(policySet !== undefined && { policySet }),
+  };
+}
+
+/** The empty text is what a rule without an id asks about: no caller can name it. */
+function idOf({ id }: Authorization, call: Call): unknown {
+  if (id === undefined) return '';
+  const found = typeof id === 'string' ? call.params[id] : id(call.params, call);
+  return then(found, (value) => (value === '' ? undefined : value));
+}
+
+/** What an id can be, as the service has it: 1 to 1,024 characters, none of them a control character or half of a pair. */
+function isId(value: unknown): value is string {
+  return typeof value === 'string' && value.length > 0 && value.length <= 1_024 && !/[\p{Cc}\p{Cs}]/u.test(value);
+}
+
+function isSubject(value: unknown): value is Entity | string {
+  return isId(value) || (typeof value === 'object' && value !== null && 'id' in value && isId(value.id));
+}
+
+/** @throws Refusal where users have their id elsewhere, or not as a text: `subject` says then where it is */
+function defaultSubject(user: unknown): Entity {
+  const ids = ['id', 'sub', 'userId'].flatMap((name) => {
+    const isThere = typeof user === 'object' && user !== null && Object.hasOwn(user, name);
+    return isThere ? [Reflect.get(user, name)] : [];
+  });
+  const [id] = ids;
+  if (!isId(id) || ids.some((other) => other !== id)) {
+    throw new Refusal(
+      HttpStatus.FORBIDDEN,
+      'the user has no id, sub or userId that is a text, or two that differ: the option `subject` says who it is',
+    );
+  }
+  return { type: 'user', id };
+}
+
+function members(name: string, value: unknown): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new Refusal(HttpStatus.FORBIDDEN, `${name} are no object`);
+  }
+  return value as Record<string, unknown>;
+}
+
+/** What went wrong, as a refusal. Without an answer it is 503; what the application's own functions threw is a deny. */
+function asRefusal(error: unknown): Refusal {
+  if (error instanceof Refusal) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  if (isNamed<VerdictUnavailable>(error, 'VerdictUnavailable')) {
+    return new Refusal(HttpStatus.SERVICE_UNAVAILABLE, `no answer (${error.kind}): ${message}`);
+  }
+  if (isNamed<VerdictProblem>(error, 'VerdictProblem')) {
+    // What is not valid came with this call. A key, a scope or a set that is wrong is wrong for all calls.
+    const isOfCall = error.status === 400 || error.status === 413;
+    return new Refusal(isOfCall ? HttpStatus.FORBIDDEN : HttpStatus.SERVICE_UNAVAILABLE, message);
+  }
+  return new Refusal(HttpStatus.FORBIDDEN, `the question could not be made: ${message}`, error);
+}
+
+/** By its name: an application of modules may have made the client of the copy for `require`. */
+function isNamed<T extends Error>(error: unknown, name: T['name']): error is T {
+  return error instanceof Error && error.name === name;
+}
+
+function nameOf(context: ExecutionContext): string {
+  return `${context.getClass().name}.${context.getHandler().name}`;
+}
+
+function withoutAttributes(entity: DecideRequest['resource']): unknown {
+  return typeof entity === 'string' ? entity : { ...entity, attributes: undefined };
+}

@@ -1,0 +1,37 @@
+import type { Entity, VerdictClientOptions } from '@verdict/client';
+import type { Awaitable } from './awaitable.js';
+import type { Call } from './call.js';
+import type { DecisionSource } from './source.js';
+
+/** How calls become questions, whoever answers them. */
+export interface QuestionSettings {
+  /**
+   * Who called, as authentication left it. By default `request.user`, in GraphQL that of the context's `req`, in a message that of
+   * its context, in a gateway that of the client or its `data`. Nobody (undefined or null) is 401.
+   */
+  readonly user?: (call: Call) => unknown;
+  /**
+   * The subject of the questions that a user raises. By default `{ type: 'user', id }`, with the id from the user's `id`, `sub` or
+   * `userId`: a text, and the same in each of them that is there.
+   */
+  readonly subject?: (user: Untyped, call: Call) => Awaitable<Entity | string>;
+  /** Attributes of the situation that every question carries: the address, the tenant. Those of `@Authorize` come on top. */
+  readonly environment?: (call: Call) => Awaitable<object | undefined>;
+}
+
+/** Asks a service; all options of `VerdictClient` are here too. */
+export interface HttpOptions extends VerdictClientOptions, QuestionSettings {
+  readonly mode?: 'http';
+  readonly client?: undefined;
+}
+
+/** Asks what you made yourself: a `VerdictClient`, or in tests a `MockVerdict`. */
+export interface ClientOptions extends QuestionSettings {
+  readonly client: DecisionSource;
+  readonly mode?: undefined;
+}
+
+export type VerdictModuleOptions = HttpOptions | ClientOptions;
+
+// biome-ignore lint/suspicious/noExplicitAny: what the application has there only the application knows
+export type Untyped = any;
