@@ -30,6 +30,13 @@ export interface Assignment {
   readonly isBackground?: true | undefined;
 }
 
+/** What a thread is given. */
+export interface ThreadData {
+  readonly assignment: Assignment;
+  /** Not 0 when it shall end with what it has counted, also amid a portion. */
+  readonly stopped: Int32Array;
+}
+
 /** Some of the log. */
 export type Portion =
   | { readonly kind: 'groups'; readonly groups: readonly StoredGroup[] }
@@ -40,7 +47,9 @@ export type ToThread =
   | { readonly kind: 'portion'; readonly portion: Portion }
   /** The answer to `wanted`. */
   | { readonly kind: 'version'; readonly version: string; readonly content: SetContent | Missing }
-  | { readonly kind: 'finish' };
+  | { readonly kind: 'finish' }
+  /** `ThreadData.stopped` is set: what it waits for may never come. */
+  | { readonly kind: 'stop' };
 
 export type FromThread =
   | { readonly kind: 'ready'; readonly hasLiveData: boolean }

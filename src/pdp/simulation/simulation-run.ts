@@ -2,7 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import type { PolicyProblem } from '../../core/problem.js';
 import type { LogGap } from '../../decision-log/log-gap.js';
-import type { Assignment, FromThread, Missing, Portion, SetContent, ToThread } from './messages.js';
+import type { Assignment, FromThread, Missing, Portion, SetContent, ThreadData, ToThread } from './messages.js';
 import { SimulationTally, type TallyParts } from './simulation-tally.js';
 
 /** What a simulation reads. */
@@ -22,7 +22,7 @@ export interface SimulationOptions extends Assignment {
   readonly threads: number;
   /** Most memory of a thread, in MiB. */
   readonly memoryMb: number;
-  /** Ends it with what was counted. */
+  /** Ends it with what was counted: also while the candidate compiles, and while the last portions are answered. */
   readonly signal: AbortSignal;
   /** Called when the candidate has been compiled in all threads, before any decision is answered; nothing is answered if it throws. */
   readonly onReady?: (candidate: { readonly hasLiveData: boolean }) => void;
@@ -78,22 +78,32 @@ export async function runSimulation(source: SimulationSource, options: Simulatio
       threads.reduce((sum, { answered }) => sum + answered, 0),
       threads.reduce((sum, { changed }) => sum + changed, 0),
     );
-  const threads = Array.from({ length: count }, () => new SimulationThread(source, assignment, memoryMb, told));
+  const stopped = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+  const stop = () => {
+    Atomics.store(stopped, 0, 1);
+    for (const thread of threads) thread.stop();
+  };
+  signal.addEventListener('abort', stop, { once: true });
+  const data = { assignment, stopped };
+  const threads = Array.from({ length: count }, () => new SimulationThread(source, data, memoryMb, told));
   try {
-    await Promise.all(threads.map((thread) => thread.ready));
+    const begun = await unlessAborted(signal, Promise.all(threads.map((thread) => thread.ready)));
+    if (begun === undefined) return { tally: tally.parts, isCancelled: true };
     const late = new Set<string>();
     onReady?.({ hasLiveData: threads.some(({ hasLiveData }) => hasLiveData) });
     for await (const { portion, gaps = [], unshipped = [] } of until(signal, source.portions())) {
       for (const { lost } of gaps) tally.lose(lost);
       for (const writer of unshipped) late.add(writer);
       if (portion === undefined) continue;
-      await Promise.race(threads.map((thread) => thread.hasRoom));
+      await unlessAborted(signal, Promise.race(threads.map((thread) => thread.hasRoom)));
+      if (signal.aborted) break;
       const free = threads.reduce((least, thread) => (thread.waiting < least.waiting ? thread : least));
       free.give(portion);
     }
     for (const parts of await Promise.all(threads.map((thread) => thread.finish()))) tally.add(parts);
     return { tally: tally.parts, unshipped: [...late], isCancelled: signal.aborted };
   } finally {
+    signal.removeEventListener('abort', stop);
     await Promise.all(threads.map((thread) => thread.end()));
   }
 }
@@ -118,6 +128,11 @@ export async function* until<Value>(signal: AbortSignal, values: AsyncIterable<V
 
 /** Undefined when the signal says stop first. */
 async function unlessAborted<Value>(signal: AbortSignal, read: Promise<Value>): Promise<Value | undefined> {
+  if (signal.aborted) {
+    // Nobody else hears of it.
+    read.catch(() => undefined);
+    return undefined;
+  }
   const aborted = new Deferred<undefined>();
   const stop = () => aborted.resolve(undefined);
   signal.addEventListener('abort', stop, { once: true });
@@ -159,14 +174,14 @@ class SimulationThread {
 
   constructor(
     private readonly source: SimulationSource,
-    assignment: Assignment,
+    data: ThreadData,
     memoryMb: number,
     private readonly onProgress: () => void,
   ) {
     this.ready = this.begun.promise;
     this.room.resolve();
     this.worker = new Worker(workerUrl, {
-      workerData: assignment satisfies Assignment,
+      workerData: data,
       // It reads what others wrote, so it gets nothing of the process's environment.
       env: {},
       argv: [],
@@ -188,6 +203,11 @@ class SimulationThread {
     if (this.waiting >= portionsAhead) this.room = new Deferred<void>();
     if (this.failure !== undefined) this.room.reject(this.failure);
     this.say({ kind: 'portion', portion });
+  }
+
+  /** `ThreadData.stopped` is set. */
+  stop(): void {
+    this.say({ kind: 'stop' });
   }
 
   finish(): Promise<TallyParts> {

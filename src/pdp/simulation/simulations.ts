@@ -116,6 +116,8 @@ interface Held {
   readonly stop: AbortController;
   /** By the monotonic clock; undefined while it runs. */
   until: number | undefined;
+  /** Whether its candidate has been compiled: nothing of the log is read before. */
+  isBegun: boolean;
   /** A person was erased from the log since it was begun. */
   isErased: boolean;
 }
@@ -175,6 +177,7 @@ export class Simulations {
       },
       startedAt,
       stop,
+      isBegun: false,
       isErased: false,
       ending: Promise.resolve(),
       until: undefined,
@@ -261,6 +264,7 @@ export class Simulations {
         signal: held.stop.signal,
         onReady: ({ hasLiveData }) => {
           if (hasLiveData && hadData) request.requireData();
+          held.isBegun = true;
           resolve();
         },
         onProgress: (answered, changed) => {
@@ -268,6 +272,8 @@ export class Simulations {
         },
       })
         .then((run) => {
+          if (!held.isBegun)
+            throw new VerdictError('shutting_down', 'The simulation was ended before its candidate was compiled.');
           const result = resultOf(run, { policySet, candidate: version, writers: [] });
           const { answered, changed } = result;
           this.end(held, { state: run.isCancelled ? 'cancelled' : 'done', answered, changed, result });
@@ -339,7 +345,7 @@ export class Simulations {
    * that they were begun with, can name whom. One that runs is ended.
    */
   private async dropErased(): Promise<void> {
-    const held = [...this.held.values()].filter(({ isErased }) => !isErased);
+    const held = [...this.held.values()].filter(({ isBegun, isErased }) => isBegun && !isErased);
     if (held.length === 0) return;
     const newest = await this.options.erasures.newest();
     for (const one of held) {

@@ -85,6 +85,7 @@ export class Simulator {
   constructor(
     private readonly assignment: Assignment,
     private readonly fetchVersion: FetchVersion,
+    private readonly isStopped: () => boolean = () => false,
   ) {
     this.candidate = SimulatedSet.of({ ...assignment.candidate, data: undefined }, true);
     if (assignment.filter !== undefined) this.condition = compileCondition(assignment.filter);
@@ -95,9 +96,12 @@ export class Simulator {
     return this.candidate.hasLiveData;
   }
 
-  /** Answers the records of groups, as the log stores them. */
+  /** Answers the records of groups, as the log stores them; those that are left when it is told to stop it does not count. */
   async takeGroups(groups: readonly StoredGroup[]): Promise<void> {
-    for (const group of groups) await this.takeGroup(group);
+    for (const group of groups) {
+      if (this.isStopped()) return;
+      await this.takeGroup(group);
+    }
   }
 
   /** Answers a record of an export. */
@@ -135,6 +139,7 @@ export class Simulator {
     let common: ReturnType<typeof readCommonLine>;
     let asked: AskedVersion | undefined;
     for (const line of lines) {
+      if (this.isStopped()) return;
       // A text can hold several groups.
       if (!isRecordLine(line)) {
         common = readCommonLine(line);

@@ -4,11 +4,22 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { PolicyError } from '../../core/problem.js';
 import type { DecisionRecord } from '../../decision-log/decision-record.js';
 import type { LogGap } from '../../decision-log/log-gap.js';
-import type { Assignment, FromThread, Missing, Portion, SetContent, ToThread } from './messages.js';
+import type { FromThread, Missing, Portion, SetContent, ThreadData, ToThread } from './messages.js';
 import { Simulator } from './simulator.js';
 
 const port = parentPort!;
-const waiting = new Map<string, (content: SetContent | Missing) => void>();
+const { assignment, stopped } = workerData as ThreadData;
+const isStopped = () => Atomics.load(stopped, 0) !== 0;
+
+interface Waiting {
+  readonly resolve: (content: SetContent | Missing) => void;
+  readonly reject: (error: Stopped) => void;
+}
+
+/** It was told to end while it waited. */
+class Stopped extends Error {}
+
+const waiting = new Map<string, Waiting>();
 let work: Promise<void> = Promise.resolve();
 
 const simulator = begin();
@@ -16,7 +27,7 @@ if (simulator !== undefined) {
   port.on('message', (message: ToThread) => {
     switch (message.kind) {
       case 'version':
-        waiting.get(message.version)?.(message.content);
+        waiting.get(message.version)?.resolve(message.content);
         waiting.delete(message.version);
         break;
       case 'portion':
@@ -24,6 +35,9 @@ if (simulator !== undefined) {
         break;
       case 'finish':
         work = work.then(() => say({ kind: 'result', tally: simulator.tally.parts }));
+        break;
+      case 'stop':
+        for (const { reject } of waiting.values()) reject(new Stopped());
         break;
       default:
         message satisfies never;
@@ -37,11 +51,10 @@ if (simulator !== undefined) {
 }
 
 function begin(): Simulator | undefined {
-  const assignment = workerData as Assignment;
   try {
     // On Linux this is of the thread alone.
     if (assignment.isBackground && process.platform === 'linux') setPriority(constants.priority.PRIORITY_LOW);
-    return new Simulator(assignment, fetchVersion);
+    return new Simulator(assignment, fetchVersion, isStopped);
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error;
     say({ kind: 'refused', problems: error.problems });
@@ -50,14 +63,19 @@ function begin(): Simulator | undefined {
 }
 
 async function take(to: Simulator, portion: Portion): Promise<void> {
-  if (portion.kind === 'groups') await to.takeGroups(portion.groups);
-  else if (!(await takeLines(to, portion.text, portion.line))) return;
+  try {
+    if (portion.kind === 'groups') await to.takeGroups(portion.groups);
+    else if (!(await takeLines(to, portion.text, portion.line))) return;
+  } catch (error) {
+    if (!(error instanceof Stopped)) throw error;
+  }
   const { answered, changed } = to.tally;
   say({ kind: 'done', answered, changed });
 }
 
 async function takeLines(to: Simulator, text: string, first: number): Promise<boolean> {
   for (const [i, line] of text.split('\n').entries()) {
+    if (isStopped()) break;
     if (line === '' || line === '\r') continue;
     const read = readLine(line);
     if (typeof read === 'string') {
@@ -113,8 +131,9 @@ function isCount(value: unknown): boolean {
 }
 
 function fetchVersion(version: string): Promise<SetContent | Missing> {
-  return new Promise((resolve) => {
-    waiting.set(version, resolve);
+  if (isStopped()) return Promise.reject(new Stopped());
+  return new Promise((resolve, reject) => {
+    waiting.set(version, { resolve, reject });
     say({ kind: 'wanted', version });
   });
 }

@@ -152,6 +152,14 @@ it('ends one that runs when a person is erased', async () => {
   expect((await simulations.list('docs')).hasRoom).toBe(true);
 });
 
+it('is not begun when the process stops while its candidate compiles', async () => {
+  const { simulations, begin } = await simulationsOf({ endless: true });
+  const refused = expect(begin()).rejects.toMatchObject({ code: 'shutting_down' });
+  await simulations.stop();
+  await refused;
+  expect((await simulations.list('docs')).items).toEqual([]);
+});
+
 /** P7. */
 it('asks whether the caller may read live data before it answers anything with some', async () => {
   const { simulations, begin, until, data } = await simulationsOf({ endless: false });
