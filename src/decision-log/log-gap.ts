@@ -4,7 +4,8 @@ import { Integer, OneOf, Time } from '../answers/members.js';
  * `queue_full`: they came faster than they could be written. `unwritable`: the service stopped while the log could
  * not be written. `not_flushed`: the process ended without warning. `file_missing`, `file_damaged`: they were recorded,
  * and the file that held them is gone or cannot be read. In a log that replicas share, `retired`: the replica that has them
- * was given up; `expired`: they came when the retention had already removed their day.
+ * was given up; `expired`: they came when the retention had already removed their day. `removed`: the retention removed them
+ * while all was read; it is in what was read then, and stored nowhere.
  */
 const gapCauses = [
   'queue_full',
@@ -14,6 +15,7 @@ const gapCauses = [
   'file_damaged',
   'retired',
   'expired',
+  'removed',
 ] as const;
 export type GapCause = (typeof gapCauses)[number];
 

@@ -42,6 +42,40 @@ export function describeExports(newHome: MakeLogHome): void {
       }
     });
 
+    it('says when the retention removed records while all were read, and only of the times that are asked for', async () => {
+      const day = 86_400_000;
+      const home = newHome();
+      // Nothing is due before the test says so.
+      const log = await home.start({ retention: { maxAgeMs: 100 * day } });
+      const now = Date.now();
+      const from = new Date(now - day).toISOString();
+      const readings = [
+        [{}, 1],
+        [{ from }, 0],
+      ] as const;
+      for (const [times, removed] of readings) {
+        for (const age of [9, 7, 5, 0]) await log.append(exampleRecord(log, { now: now - age * day, policySet: 'a' }));
+        await home.index(log);
+        await home.shared(log);
+        const groups = log.groups({ policySet: 'a', ...('from' in times && { from: now - day }) }, 0);
+        const exported = log.export(times);
+        const found: unknown[] = (await groups.next()).value?.gaps ?? [];
+        let text = (await exported.next()).value;
+        await log.prune(now + 94 * day);
+        for await (const { gaps } of groups) found.push(...gaps);
+        for await (const piece of exported) text += piece;
+        const gap = { lost: null, cause: 'removed' };
+        expect(found).toMatchObject(Array(removed).fill(gap));
+        const lines = text
+          .split('\n')
+          .slice(0, -1)
+          .map((line: string) => JSON.parse(line));
+        expect(lines.flatMap(({ gap }: { gap?: object }) => gap ?? [])).toMatchObject(Array(removed).fill(gap));
+        // It is said once: what was removed before is not there.
+        expect(await textOf(log, {})).not.toContain('removed');
+      }
+    });
+
     it('says where records are missing, in their place among the others, and only within the times that are asked for', async () => {
       const home = newHome();
       for (const hour of [0, 1]) {

@@ -10,6 +10,8 @@ import { tailWriter } from './own-tail.js';
 import { type PageSources, pageWork } from './page-sources.js';
 import { comparePositions, type RecordPosition } from './record-position.js';
 import { type FoundRecords, findRecords } from './record-search.js';
+import { removedDays } from './removed-days.js';
+import { readDays } from './row-walk.js';
 import { placeOfGap, readSharedGaps, tailGaps, type WriterGap } from './shared-gaps.js';
 
 /** An export has time, decisions do not: it waits this long before each turn. */
@@ -35,21 +37,26 @@ export function exportShared(sources: PageSources, query: ExportQuery, scope: Se
   return pieces(sources, filter, query, scope, extent, condition);
 }
 
-/** The highest sequence of each writer that is exported. */
-type Extent = ReadonlyMap<number, number>;
+interface Extent {
+  /** The highest sequence of each writer that is exported. */
+  readonly sequences: ReadonlyMap<number, number>;
+  /** As `readDays` gives them. */
+  readonly days: readonly string[];
+}
 
 async function readExtent(sources: PageSources): Promise<Extent> {
   const { tail } = sources;
   // Taken at once: what is appended while PostgreSQL is asked comes later.
   const end = tail?.end;
-  const extent = await inSnapshot(sources, async ({ client, table }) => {
+  const { sequences, days } = await inSnapshot(sources, async ({ client, table }) => {
     const rows = await client.query<{ writer: number; shipped: number }>(
       `SELECT writer, shipped FROM ${table('decision_writer')}`,
     );
-    return new Map(rows.map(({ writer, shipped }) => [writer, shipped]));
+    const shipped = rows.map(({ writer, shipped }) => [writer, shipped] as const);
+    return { sequences: new Map(shipped), days: await readDays({ client, table }) };
   });
-  if (tail !== undefined && end !== undefined) extent.set(tailWriter(tail), end);
-  return extent;
+  if (tail !== undefined && end !== undefined) sequences.set(tailWriter(tail), end);
+  return { sequences, days };
 }
 
 async function* pieces(
@@ -62,7 +69,7 @@ async function* pieces(
 ): AsyncGenerator<string> {
   const texts = exportTextsOf(query, scope);
   if (texts.header !== '') yield texts.header;
-  const sequences = await extent;
+  const { sequences, days } = await extent;
   const upTo = (writer: number): number => sequences.get(writer) ?? 0;
   const turns = new Turns(pauseMs);
   let erred = 0;
@@ -90,6 +97,8 @@ async function* pieces(
     if (piece !== '') yield piece;
     position = found.end;
   } while (position !== undefined);
+  const removed = await removedDays(sources, days, filter);
+  if (removed.length > 0) yield removed.map(texts.gap).join('');
   if (erred > 0) yield texts.erred(erred);
 }
 

@@ -4,6 +4,7 @@ import { logGapOf } from '../log-gap.js';
 import type { GroupsQuery, LogGroups } from '../log-groups.js';
 import { untilShipped } from '../log-writers.js';
 import { inSnapshot, type SnapshotSource } from './log-snapshot.js';
+import { removedDays } from './removed-days.js';
 import { readDays } from './row-walk.js';
 import { readSharedGaps } from './shared-gaps.js';
 import type { CodedText } from './shared-keys.js';
@@ -70,6 +71,8 @@ export async function* sharedGroups(
       if (pauseMs > 0) await turns.next();
     }
   }
+  const removed = await removedDays(source, days, { from: query.from, to: query.to });
+  if (removed.length > 0) yield { groups: [], gaps: removed };
 }
 
 /** Above every row. */

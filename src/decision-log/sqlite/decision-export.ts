@@ -8,6 +8,7 @@ import { expandedRecord } from '../recorded-entities.js';
 import type { DamagedRange } from './damaged-rows.js';
 import { gapsOfDamage, scan } from './decision-search.js';
 import type { LogView } from './log-view.js';
+import { oldestRow, removedSince } from './removed-records.js';
 
 /** An export has time, decisions do not: it waits this long before each turn, of which most take a millisecond. */
 const pauseMs = 3;
@@ -44,10 +45,12 @@ async function* pieces(
   const view = await viewed;
   const turns = new Turns(pauseMs);
   let erred = 0;
-  const gaps = await view.gaps({ from: 0, before: view.end + 1, times: filter });
+  const range = { from: 0, before: view.end + 1, times: filter };
+  const oldest = await oldestRow(view);
+  const gaps = await view.gaps(range);
   for await (const { groups, before, unit, damaged } of scan(view, filter, undefined, groupsAtOnce)) {
     const note = (found: readonly DamagedRange[]) => {
-      gaps.push(...gapsWithin(gapsOfDamage(unit, found), { from: 0, before: view.end + 1, times: filter }));
+      gaps.push(...gapsWithin(gapsOfDamage(unit, found), range));
       gaps.sort((a, b) => b.after - a.after);
     };
     if (damaged !== undefined) note(damaged);
@@ -69,6 +72,7 @@ async function* pieces(
     const passed = takeGaps(gaps, before);
     if (passed.length > 0) yield passed.map(gapText).join('');
   }
+  gaps.push(...(await removedSince(view, oldest, range)));
   if (gaps.length > 0) yield gaps.map(gapText).join('');
   if (erred > 0) yield erredText(erred);
 }

@@ -4,6 +4,7 @@ import type { GroupsQuery, LogGroups } from '../log-groups.js';
 import { type RecordFilter, readFilter } from '../record-filter.js';
 import { gapsOfDamage, scan } from './decision-search.js';
 import type { LogView } from './log-view.js';
+import { oldestRow, removedSince } from './removed-records.js';
 
 /** Groups that one statement returns. */
 const groupsAtOnce = 32;
@@ -32,6 +33,7 @@ async function* groupsOf(
   const view = await viewed;
   const turns = new Turns(pauseMs);
   const range = { from: 0, before: view.end + 1, times: filter };
+  const oldest = await oldestRow(view);
   let gaps: LogGap[] = await view.gaps(range);
   for await (const { groups, unit, damaged } of scan(view, filter, undefined, groupsAtOnce)) {
     if (damaged !== undefined) gaps.push(...gapsWithin(gapsOfDamage(unit, damaged), range));
@@ -39,5 +41,6 @@ async function* groupsOf(
     gaps = [];
     if (pauseMs > 0) await turns.next();
   }
+  gaps.push(...(await removedSince(view, oldest, range)));
   if (gaps.length > 0) yield { groups: [], gaps };
 }
