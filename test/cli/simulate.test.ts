@@ -107,6 +107,30 @@ describe.each([
     const ran = await verdict(['simulate', version.slice(0, 15), ...args], { cwd: workFolder({ policies: false }) });
     expect(resultIn(ran)).toMatchObject({ candidate: version, answered: 4, changed: 0, complete: true });
   });
+
+  it.skipIf(!isThere || kind !== 'PostgreSQL')('names a replica that is silent, also through a service', async () => {
+    const table = `"${new URL(database).searchParams.get('schema') ?? 'verdict'}".decision_writer`;
+    await server().query(
+      `INSERT INTO ${table} (journal, id_writer, instance, state, beat, decided, shipped, complete_to)
+       SELECT reverse(journal), id_writer + 1, 'pdp-2', 'running', now() - interval '1 minute', 9, 9, ${Date.now() - 60_000} FROM ${table}`,
+      database,
+    );
+    const url = await service.app.getUrl();
+    for (const from of [
+      ['--database', database],
+      ['--url', url],
+    ]) {
+      const ran = await verdict(['simulate', 'docs', ...from, '--output', 'json'], { cwd: candidate() });
+      expect(resultIn(ran), ran.stderr).toMatchObject({
+        complete: false,
+        writers: [expect.stringMatching(/^\d+ \(pdp-2\)$/)],
+      });
+      const earlier = [...from, '--to', new Date(Date.now() - 120_000).toISOString(), '--output', 'json'];
+      expect(resultIn(await verdict(['simulate', 'docs', ...earlier], { cwd: candidate() }))).not.toHaveProperty(
+        'writers',
+      );
+    }
+  });
 });
 
 describe('verdict simulate on an export', () => {

@@ -17,7 +17,7 @@ function simulated(losses: number, kind: ChangeKind) {
   for (let n = 0; n < losses; n++) for (let times = 0; times < 2; times++) add('loss', `user${n}`);
   add(kind, 'rare');
   const run = { tally: tally.parts, isCancelled: false };
-  return resultOf(run, { policySet: 'docs', candidate: 'sha256:1', writers: [] });
+  return resultOf(run, { policySet: 'docs', candidate: 'sha256:1' });
 }
 
 it.each(['gain', 'error_appeared'] as const)('lists a rare %s beside a thousand frequent losses', (kind) => {

@@ -136,13 +136,7 @@ async function simulate(
       onProgress: progressOn(terminal, log),
     });
     terminal.progress('');
-    const writers = await log.writers();
-    return report(
-      resultOf(run, { policySet: folder.name, candidate: version, writers }),
-      folder.path,
-      options,
-      terminal,
-    );
+    return report(resultOf(run, { policySet: folder.name, candidate: version }), folder.path, options, terminal);
   } finally {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, cancel);
     await log.close();

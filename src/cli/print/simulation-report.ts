@@ -20,7 +20,9 @@ const mostLines = 20;
 const leftOutTexts: Readonly<Record<LeftOutDecisions['cause'], string>> = {
   masked: 'masked: the candidate could read what their masks hide',
   erased: 'erased: parts of them are gone',
-  drifted: 'drifted: the version that answered, or its live data, no longer give that answer',
+  drifted: 'drifted: the version that answered no longer gives that answer',
+  live_data_not_kept:
+    'without their live data, which are not kept, or which a service and a file do not give: ask the database (--database)',
   search: "searches, which are no decisions (--filter '!has(search)' leaves them out)",
   not_replayable: 'not replayable: this engine does not know what they were decided by',
   stock_engine: 'not answered: the candidate runs on stock Casbin',

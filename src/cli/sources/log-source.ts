@@ -1,14 +1,15 @@
 /** What the commands on the decision log read: a database, or a running service. */
-
+import { setTimeout as delay } from 'node:timers/promises';
 import type { DecisionPage } from '../../decision-log/decision-page.js';
 import type { DecisionFilters, DecisionQuery } from '../../decision-log/decision-query.js';
 import type { DecisionRecord } from '../../decision-log/decision-record.js';
 import type { DecisionStats } from '../../decision-log/decision-stats.js';
 import type { ExportQuery } from '../../decision-log/export-query.js';
+import { type LogWriters, untilShipped } from '../../decision-log/log-writers.js';
 import type { StatsQuery } from '../../decision-log/stats-query.js';
 import type { Replay } from '../../pdp/replay.js';
 import { followServer } from './follow-server.js';
-import { askServer, type ServerOptions, streamFromServer, withQuery } from './server.js';
+import { askServer, type ServerOptions, ServerRefusal, streamFromServer, withQuery } from './server.js';
 
 export interface LogSource {
   search(query: DecisionQuery): Promise<DecisionPage>;
@@ -33,6 +34,52 @@ export interface LogSource {
 export async function unshippedWriters(log: Pick<LogSource, 'search'>): Promise<readonly string[]> {
   const { incomplete = [] } = await log.search({ limit: 1 });
   return incomplete.map(({ writer, instance }) => `${writer} (${instance})`);
+}
+
+/** How long the log is waited for, in milliseconds: it is behind by the longest time of a batch and some seconds. */
+const completeMs = 60_000;
+/** How long to wait before the log is asked again, in milliseconds. */
+const againMs = 200;
+
+/**
+ * Replicas of which decisions that were answered before a time may be missing in the log of a service, in words. One that runs ships
+ * within a moment, and is waited for.
+ *
+ * @param end milliseconds since 1970, not later than now
+ */
+export async function unshippedOfServer(server: ServerOptions, end: number): Promise<readonly string[]> {
+  const writers = () => askServer(server, 'GET', '/v1/decisions/writers') as Promise<LogWriters>;
+  try {
+    return (await untilShipped(end, writers)).late;
+  } catch (error) {
+    // A key for some policy sets alone may not read them.
+    if (error instanceof ServerRefusal && error.status === 403) return unshippedBefore(logOfServer(server), end);
+    throw error;
+  }
+}
+
+/**
+ * The same by what pages say: how far the whole log is, and which writers are silent. Of one that runs they know only when nothing
+ * of that time can come any more.
+ */
+export async function unshippedBefore(
+  log: Pick<LogSource, 'search'>,
+  end: number,
+  patienceMs = completeMs,
+): Promise<readonly string[]> {
+  const patience = performance.now() + patienceMs;
+  let first: string | undefined;
+  for (;;) {
+    const { completeTo, incomplete = [] } = await log.search({ limit: 1 });
+    if (completeTo === undefined || Date.parse(completeTo) >= end) return [];
+    if (incomplete.length > 0) return incomplete.map(({ writer, instance }) => `${writer} (${instance})`);
+    if (performance.now() >= patience) {
+      // Where it stands still, no replica runs: what there is will not become more.
+      return completeTo === first ? [] : [`(one that runs, complete to ${completeTo})`];
+    }
+    first ??= completeTo;
+    await delay(againMs);
+  }
 }
 
 /** The log of a running service, which validates queries. */

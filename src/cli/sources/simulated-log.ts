@@ -9,7 +9,7 @@ import { portionsOfGroups, portionsOfLines } from '../../pdp/simulation/portions
 import { RecentContents } from '../../pdp/simulation/recent-contents.js';
 import type { SimulationSource } from '../../pdp/simulation/simulation-run.js';
 import { UsageError } from '../exit-code.js';
-import { type LogSource, logOfServer, unshippedWriters } from './log-source.js';
+import { type LogSource, logOfServer, unshippedOfServer } from './log-source.js';
 import { LiveDataUnread, versionsOfServer } from './policy-versions.js';
 import { ServerRefusal, streamFromServer, withQuery } from './server.js';
 
@@ -24,8 +24,6 @@ export interface SimulatedLog extends SimulationSource {
   readonly filter: string | undefined;
   /** Decisions that it has, about, where that is known. */
   total(): Promise<number | undefined>;
-  /** Replicas that have not shipped all that they decided. */
-  writers(): Promise<readonly string[]>;
   close(): Promise<void>;
 }
 
@@ -63,7 +61,8 @@ export function logOfService(url: string, wanted: LookedAt): SimulatedLog {
   const path = withQuery('/v1/decisions/export', exportQuery(wanted));
   return {
     ...common(log, wanted),
-    portions: () => portionsOfLines(streamFromServer({ url }, path, {}, end.signal)),
+    portions: () =>
+      shippedLines(unshippedOfServer({ url }, endOf(wanted.to)), () => streamFromServer({ url }, path, {}, end.signal)),
     version: (version) => contents.get(version),
     close: async () => end.abort(),
   };
@@ -93,18 +92,16 @@ export async function logInFile(path: string, wanted: LookedAt): Promise<Simulat
     // A file has no versions.
     version: async () => 'policy_version_not_found',
     total: async () => undefined,
-    writers: async () => [],
     close: async () => void file.destroy(),
   };
 }
 
-function common(log: LogSource, wanted: LookedAt): Pick<SimulatedLog, 'filter' | 'total' | 'writers'> {
+function common(log: LogSource, wanted: LookedAt): Pick<SimulatedLog, 'filter' | 'total'> {
   const { policySet } = wanted;
   const times = timesOf(wanted);
   return {
     filter: undefined,
     total: async () => (wanted.filter === undefined ? (await log.stats({ policySet, ...times })).total : undefined),
-    writers: () => unshippedWriters(log),
   };
 }
 

@@ -224,15 +224,12 @@ export interface Simulated {
   readonly policySet: string;
   /** The candidate's version, by its files. */
   readonly candidate: string;
-  /** Replicas that have not shipped all, beside those that the run found. */
-  readonly writers: readonly string[];
 }
 
 export function resultOf(
-  { tally, unshipped = [], isCancelled }: SimulationRun,
-  { policySet, candidate, writers: others }: Simulated,
+  { tally, unshipped: writers = [], isCancelled }: SimulationRun,
+  { policySet, candidate }: Simulated,
 ): SimulationResult {
-  const writers = [...new Set([...unshipped, ...others])];
   const { kinds, gaps, leftOut, unchecked, rules, access } = tally;
   const isSeen = tally.since <= tally.until;
   const left = [...leftOut].map(([cause, { count, examples }]) => ({ cause, count, examples }));

@@ -10,6 +10,7 @@ export const leftOutCauses = [
   'masked',
   'erased',
   'drifted',
+  'live_data_not_kept',
   'search',
   'not_replayable',
   'stock_engine',

@@ -274,7 +274,7 @@ export class Simulations {
         .then((run) => {
           if (!held.isBegun)
             throw new VerdictError('shutting_down', 'The simulation was ended before its candidate was compiled.');
-          const result = resultOf(run, { policySet, candidate: version, writers: [] });
+          const result = resultOf(run, { policySet, candidate: version });
           const { answered, changed } = result;
           this.end(held, { state: run.isCancelled ? 'cancelled' : 'done', answered, changed, result });
         })

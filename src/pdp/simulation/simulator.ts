@@ -237,7 +237,8 @@ export class Simulator {
     if (question.erased !== undefined) return left('erased');
     if (question.search !== undefined) return left('search');
     if (!isSemantics(semantics)) return left('not_replayable');
-    if (candidate === undefined) return left('drifted');
+    // Without the data of then, or with some that it could not have served with.
+    if (candidate === undefined) return left(typeof recorded === 'string' ? 'live_data_not_kept' : 'drifted');
     if (candidate.isStock) return left('stock_engine');
     let asked: DecisionRequest = request;
     let wasRead = () => false;

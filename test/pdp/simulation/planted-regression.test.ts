@@ -68,7 +68,7 @@ it(`finds what a changed rule does to ${planted} of ${records} decisions`, { tim
     memoryMb: 512,
     signal: new AbortController().signal,
   });
-  const result = resultOf(run, { policySet: 'set', candidate: versionOf(after), writers: [] });
+  const result = resultOf(run, { policySet: 'set', candidate: versionOf(after) });
   expect(result).toMatchObject({ complete: true, answered: records, changed: planted, gained: 0, lost: planted });
   expect(result.rules).toEqual([
     {
