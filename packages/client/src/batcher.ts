@@ -60,18 +60,17 @@ export class Batcher {
   }
 
   ask(question: WrittenQuestion, traceparent: string | undefined, deadline: Deadline): Promise<Outcome> {
-    return deadline.within(deadline.leftMs, (signal) => {
-      return new Promise<Outcome>((resolve, reject) => {
-        const one: Waiting = { ...question, deadline, resolve, reject, hasLeft: false, onLeave: () => {} };
-        signal.addEventListener('abort', () => {
-          one.hasLeft = true;
-          one.onLeave();
-        });
-        if (this.byTrace.size === 0) atEndOfTick(() => this.flush());
-        const waiting = this.byTrace.get(traceparent);
-        if (waiting === undefined) this.byTrace.set(traceparent, [one]);
-        else waiting.push(one);
+    return deadline.until<Outcome>(deadline.leftMs, (resolve, reject, onEnd) => {
+      const { body, wanted } = question;
+      const one: Waiting = { body, wanted, deadline, resolve, reject, hasLeft: false, onLeave: nothing };
+      onEnd(() => {
+        one.hasLeft = true;
+        one.onLeave();
       });
+      if (this.byTrace.size === 0) atEndOfTick(() => this.flush());
+      const waiting = this.byTrace.get(traceparent);
+      if (waiting === undefined) this.byTrace.set(traceparent, [one]);
+      else waiting.push(one);
     });
   }
 
@@ -131,6 +130,8 @@ export class Batcher {
     }
   }
 }
+
+function nothing(): void {}
 
 /** Whether the question may be answered in another call of several. */
 export function mayPass(outcome: Outcome): boolean {

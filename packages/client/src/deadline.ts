@@ -33,14 +33,35 @@ export class Deadline {
    * @throws VerdictUnavailable, `timeout` or `aborted`
    */
   within<T>(ms: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    return this.until<T>(ms, (resolve, reject, onEnd) => {
+      const controller = new AbortController();
+      onEnd((error) => controller.abort(error));
+      work(controller.signal).then(resolve, reject);
+    });
+  }
+
+  /**
+   * As `within`, for what answers by itself: a signal costs more than a question in a batch.
+   *
+   * @param work is given a function that takes what is to be called, once, when the deadline ends it
+   * @throws VerdictUnavailable, `timeout` or `aborted`
+   */
+  until<T>(
+    ms: number,
+    work: (
+      resolve: (value: T) => void,
+      reject: (error: unknown) => void,
+      onEnd: (listener: (error: VerdictUnavailable) => void) => void,
+    ) => void,
+  ): Promise<T> {
     const { signal, timeoutMs } = this;
     const part = Math.min(ms, this.leftMs);
     return new Promise<T>((resolve, reject) => {
-      const controller = new AbortController();
+      let listener: ((error: VerdictUnavailable) => void) | undefined;
       const end = (error: VerdictUnavailable) => {
         done();
         reject(error);
-        controller.abort(error);
+        listener?.(error);
       };
       const onAbort = () =>
         end(new VerdictUnavailable('aborted', 'the caller ended the call', { cause: signal?.reason }));
@@ -53,7 +74,19 @@ export class Deadline {
       };
       if (signal?.aborted === true) return onAbort();
       signal?.addEventListener('abort', onAbort);
-      work(controller.signal).then(resolve, reject).finally(done);
+      work(
+        (value) => {
+          done();
+          resolve(value);
+        },
+        (error) => {
+          done();
+          reject(error);
+        },
+        (onEnd) => {
+          listener = onEnd;
+        },
+      );
     });
   }
 
