@@ -4,7 +4,7 @@ import type { DecisionRequest, Json } from '../core/request.js';
 import { isInShare, subjectTypeOf } from '../policy-store/candidates/canary-share.js';
 import type { ComparedDecision, DifferenceKind } from '../policy-store/candidates/candidate.js';
 import type { PolicyCandidates } from '../policy-store/candidates/policy-candidates.js';
-import { isFor, type Trial, type Trials } from '../policy-store/candidates/trial.js';
+import { type Comparable, comparable, isFor, type Trial, type Trials } from '../policy-store/candidates/trial.js';
 import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
 import { Turns } from '../turns/turns.js';
 import { revisionOf } from './demand.js';
@@ -32,7 +32,8 @@ export interface AnsweredQuestion {
 export interface CanaryAnswer extends AnsweredQuestion {
   /** What the active version decides; undefined where the canary did not err, and nobody knows it yet. */
   readonly byActive: EngineDecision | undefined;
-  readonly tookMs: number;
+  /** Undefined where it says nothing of the canary: a full explanation takes its own time. */
+  readonly tookMs: number | undefined;
   /** False where the active version answered in its place. */
   readonly isAnswered: boolean;
 }
@@ -67,6 +68,8 @@ function isReady({ waiting, asked }: SetQueue): boolean {
 export class CandidateComparison {
   /** What waits, by set: sets are compared in turn, and none waits for the thread of another one. */
   private readonly queues = new Map<string, SetQueue>();
+  /** The active versions as they are compared with canaries. */
+  private readonly actives = new WeakMap<ServedPolicySet, Comparable>();
   private readonly stopping = new AbortController();
   private waitingText = 0;
   private comparing: Promise<void> | undefined;
@@ -207,7 +210,7 @@ export class CandidateComparison {
     const { trial, active, request, now, isByCandidate } = answered;
     const began = performance.now();
     try {
-      const evaluate = isByCandidate ? active.evaluate : trial.evaluate;
+      const { evaluate } = isByCandidate ? this.activeOf(active) : trial;
       const decided = evaluate(request, { now, explain: 'none' });
       if (decided instanceof Promise) {
         queue.asked = answered;
@@ -239,7 +242,10 @@ export class CandidateComparison {
   private noteOther(answered: Waiting, other: EngineDecision, tookMs: number): void {
     const { trial, decision, isByCandidate } = answered;
     if (isByCandidate) {
-      this.noteCompared(answered, other, decision);
+      // It would have had more steps than there are to compare.
+      const isUnknown = this.activeOf(answered.active).isCut && isEnded(other);
+      if (isUnknown) this.candidates.add(trial, 'skipped');
+      else this.noteCompared(answered, other, decision);
       return;
     }
     this.noteTime(trial, tookMs);
@@ -247,7 +253,16 @@ export class CandidateComparison {
     this.noteCompared(answered, decision, other);
   }
 
-  private noteTime(trial: Trial, tookMs: number): void {
+  private activeOf(active: ServedPolicySet): Comparable {
+    let known = this.actives.get(active);
+    if (known === undefined) {
+      known = comparable(active);
+      this.actives.set(active, known);
+    }
+    return known;
+  }
+
+  private noteTime(trial: Trial, tookMs = 0): void {
     this.candidates.add(trial, 'timed');
     if (tookMs > trial.candidate.gates.maxLatencyMs) this.candidates.add(trial, 'slow');
   }
@@ -283,6 +298,10 @@ function isInSample({ candidate: { sample } }: Trial): boolean {
 /** Whether live data that the canary reads have changed since: only the active version has the change. */
 function isBehind({ dataRevision }: ServedPolicySet, active: ServedPolicySet): boolean {
   return dataRevision !== undefined && active.dataRevision !== undefined && dataRevision < active.dataRevision;
+}
+
+function isEnded({ errors }: EngineDecision): boolean {
+  return errors.some(({ code }) => code === 'step_budget_exceeded');
 }
 
 /** An error that the active version has, too, is not the candidate's. */

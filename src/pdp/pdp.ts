@@ -189,7 +189,7 @@ export class Pdp {
     const began = performance.now();
     const evaluated = canary.evaluate(request, inquiry);
     const decision = evaluated instanceof Promise ? await evaluated : evaluated;
-    const tookMs = performance.now() - began;
+    const tookMs = inquiry.explain === 'full' ? undefined : performance.now() - began;
     const isAnswered = !isUnacceptable(canary, decision);
     const byActive = decision.errors.length === 0 ? undefined : await active.evaluate(request, inquiry);
     this.comparison.observeCanary(trials, active, { request, now, decision, byActive, tookMs, isAnswered });

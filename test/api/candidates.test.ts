@@ -308,6 +308,32 @@ describe('a canary', () => {
     expect(await until((body) => body.state === 'withdrawn')).toMatchObject({ reason: 'latency' });
   });
 
+  it('is compared within a bound of steps: where the active version would need more, nothing is said of it', async () => {
+    const looping = {
+      'model.conf': idModel.replace('r.obj == p.obj', 'regexMatch(r.obj, p.obj)'),
+      'rules.csv': Array.from({ length: 500 }, (_, n) => `p, ann, (${'ab'.repeat(500)}|x)*${n}, read`).join('\n'),
+    };
+    await start(setOf(looping));
+    const gates = { ...open, maxLatencyMs: 10_000 };
+    expect((await put({ files: base, mode: 'canary', subjects: 1, gates })).status).toBe(200);
+    expect(await decide('ann', { resource: 'ab'.repeat(400) })).toMatchObject({ candidate: 'canary' });
+    const { counts } = await until(({ counts }) => counts.skipped === 1);
+    expect(counts).toMatchObject({ answered: 1, compared: 0, gained: 0, lost: 0, errors: 0 });
+    // What takes few steps is compared.
+    await decide('bob', { action: 'write' });
+    await compared(1);
+  });
+
+  it('is not blamed for the time of an explanation', async () => {
+    await start();
+    const gates = { ...open, maxLatencyMs: 0.001, minCompared: 1 };
+    expect((await put({ files: other, mode: 'canary', subjects: 1, gates })).status).toBe(200);
+    await decide('ann', { explain: 'full' });
+    expect(await compared(1)).toMatchObject({ state: 'running', counts: { slow: 0 } });
+    await decide('ann');
+    expect(await until(({ state }) => state === 'withdrawn')).toMatchObject({ reason: 'latency' });
+  });
+
   it('is withdrawn by its errors and its time, also where next to nothing is compared', async () => {
     await start();
     const erring = { ...base, 'model.conf': idModel.replace('m = ', 'm = r.sub.age > 18 && ') };
