@@ -429,9 +429,29 @@ describe('a canary', () => {
     await decide('dan');
     await compared(1);
     await service.stop();
+    // Nobody waits for a candidate that is being loaded.
+    let load!: () => void;
+    const read = SqliteCandidateStore.prototype.files;
+    const files = vi.spyOn(SqliteCandidateStore.prototype, 'files').mockImplementation(async function (
+      this: SqliteCandidateStore,
+      id,
+    ) {
+      await new Promise<void>((resolve) => {
+        load = resolve;
+      });
+      return read.call(this, id);
+    });
     await start(setOf(base), { databaseUrl });
+    files.mockRestore();
+    const active = await decide('dan');
+    expect(active).toMatchObject({ allowed: false });
+    expect(active).not.toHaveProperty('candidate');
+    load();
+    await vi.waitFor(async () => expect(await decide('bob')).toMatchObject({ candidate: 'canary' }), {
+      timeout: 20_000,
+    });
     expect(await decide('dan')).toMatchObject({ allowed: true, candidate: 'canary' });
-    expect((await compared(2)).counts).toMatchObject({ answered: 2, gained: 2 });
+    expect((await until(({ counts }) => counts.gained === 2)).counts).toMatchObject({ gained: 2, lost: 0 });
     expect((await send('DELETE', 'candidate')).status).toBe(204);
     expect(await decide('dan')).toMatchObject({ allowed: false });
     expect(await send('GET', 'candidate')).toMatchObject({
