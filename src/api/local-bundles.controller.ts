@@ -128,7 +128,6 @@ export class LocalBundlesController implements OnModuleDestroy {
       throw new VerdictError('unauthenticated', 'A valid credential is required.');
     }
     reply.header('etag', `"${bundle.digest}"`);
-    reply.header('cache-control', 'private, no-cache');
     reply.header('verdict-waited', Math.floor(waitedMs));
     // One that was never confirmed has no age that a client could rely on.
     if (Number.isFinite(ageMs)) reply.header('verdict-source-age', Math.ceil(ageMs));

@@ -31,6 +31,7 @@ const readHeaders = [
   'verdict-at-least',
   'verdict-max-staleness',
   'if-match',
+  'if-none-match',
   'idempotency-key',
 ];
 const yearSeconds = 365 * 24 * 60 * 60;
@@ -49,7 +50,10 @@ export async function addWebHeaders(fastify: FastifyInstance, { corsOrigins, sec
     origin: [...corsOrigins],
     methods: ['GET', 'POST', 'DELETE'],
     allowedHeaders: [...readHeaders],
-    exposedHeaders: ['x-request-id', 'retry-after', 'ratelimit', 'ratelimit-policy', 'deprecation', 'sunset', 'link'],
+    exposedHeaders: [
+      ...['x-request-id', 'retry-after', 'ratelimit', 'ratelimit-policy', 'deprecation', 'sunset', 'link'],
+      ...['etag', 'verdict-bundle-signature', 'verdict-source-age', 'verdict-waited'],
+    ],
     maxAge: 600,
   });
 }

@@ -19,11 +19,14 @@ import {
   isWhoCan,
   type Wanted,
 } from './answers.js';
+import { authorization } from './authorization.js';
 import { Batcher, type BatchLimits, mayPass, type WrittenQuestion } from './batcher.js';
 import { Deadline } from './deadline.js';
+import { deny, reasonOf } from './deny.js';
 import { isOutOfTime, isPassing, messageOf, VerdictProblem, VerdictUnavailable } from './errors.js';
-import { hostAt } from './hosts.js';
+import { hostsOf } from './hosts.js';
 import { Revisions } from './revisions.js';
+import { isTraceparent } from './traceparent.js';
 import { type Call, Transport } from './transport.js';
 import type {
   ActionSearchAnswer,
@@ -43,7 +46,6 @@ import type {
   ResourceSearchRequest,
   RevisionsBySet,
   SubjectSearchRequest,
-  UnavailableDeny,
   WhoCanAnswer,
   WhoCanRequest,
 } from './types.js';
@@ -115,20 +117,17 @@ export class VerdictClient {
 
   /** @throws TypeError for options that cannot be meant */
   constructor(options: VerdictClientOptions) {
-    const { baseUrl, baseUrls, apiKey, retries = 2, batch = false, fetch } = options;
-    const urls = baseUrls ?? (baseUrl === undefined ? [] : [baseUrl]);
-    if (urls.length === 0 || (baseUrl !== undefined && baseUrls !== undefined)) {
-      throw new TypeError('either baseUrl or baseUrls says where the service is');
-    }
+    const { apiKey, retries = 2, batch = false, fetch } = options;
+    const hosts = hostsOf(options);
     if (!(Number.isInteger(retries) && retries >= 0)) throw new TypeError('retries is a whole number, 0 or more');
     const { timeoutMs = 2_000 } = options;
     this.options = { ...options, timeoutMs: checkTimeout(timeoutMs) };
     checkReaction(options.onUnavailable);
     // The platform's own is looked up when it is called: tests and tracing put another one there.
     const ask: typeof globalThis.fetch = fetch ?? ((input, init) => globalThis.fetch(input, init));
-    this.transport = new Transport(urls.map(hostAt), ask, authorization(apiKey), retries);
+    this.transport = new Transport(hosts, ask, authorization(apiKey), retries);
     if (batch !== false) {
-      const mayAskAgain = retries > 0 || urls.length > 1;
+      const mayAskAgain = retries > 0 || hosts.length > 1;
       this.batcher = new Batcher((...asked) => this.askAll(...asked), mayAskAgain, batch === true ? {} : batch);
     }
   }
@@ -342,7 +341,7 @@ export class VerdictClient {
   }
 
   private traceparentOf({ traceparent = this.currentTraceparent() }: CallOptions): string | undefined {
-    return /^[\da-f]{2}-[\da-f]{32}-[\da-f]{16}-[\da-f]{2}$/.test(traceparent ?? '') ? traceparent : undefined;
+    return isTraceparent(traceparent) ? traceparent : undefined;
   }
 
   /** A trace that fails spoils no question. */
@@ -370,16 +369,8 @@ export class VerdictClient {
   }
 }
 
-function deny(unavailable: VerdictUnavailable): UnavailableDeny {
-  return { allowed: false, decision: 'deny', reason: reasonOf(unavailable), obligations: [], errors: [], unavailable };
-}
-
 function denyEvaluation(unavailable: VerdictUnavailable): Evaluation {
   return { decision: false, context: { reason: reasonOf(unavailable) } };
-}
-
-function reasonOf({ message }: VerdictUnavailable): UnavailableDeny['reason'] {
-  return { code: 'unavailable', message };
 }
 
 /** @throws TypeError for what JSON cannot say, before anything is asked */
@@ -394,27 +385,8 @@ function checkTimeout(ms: number): number {
   return ms;
 }
 
-function checkReaction(onUnavailable: string | undefined): void {
+export function checkReaction(onUnavailable: string | undefined): void {
   if (onUnavailable !== undefined && onUnavailable !== 'throw' && onUnavailable !== 'deny') {
     throw new TypeError("onUnavailable is 'throw' or 'deny'");
   }
-}
-
-function authorization(apiKey: VerdictClientOptions['apiKey']): () => Promise<Record<string, string>> {
-  return async (): Promise<Record<string, string>> => {
-    if (typeof apiKey !== 'function') return bearer(apiKey);
-    try {
-      return bearer(await apiKey());
-    } catch (cause) {
-      // What it threw may have the key in it.
-      throw new VerdictUnavailable('no_key', 'the apiKey function gave no key', { cause });
-    }
-  };
-}
-
-function bearer(key: string | undefined): Record<string, string> {
-  if (key === undefined) return {};
-  // What a platform says of a header that it does not like has the key in it.
-  if (!/^[!-~]+$/.test(key)) throw new TypeError('apiKey has characters that no key has');
-  return { authorization: `Bearer ${key}` };
 }

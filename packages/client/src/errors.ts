@@ -38,9 +38,19 @@ export class VerdictProblem extends VerdictError {
  * - `aborted`: the caller's signal ended the call
  * - `malformed`: what came is no answer of the service: another status, content type or body, a body that was cut off, a redirect
  * - `refused`: the service says that it cannot answer now (429, 5xx); `problem` has its words
+ * - `too_old`: a client that decides by itself was not told for too long that its policy set is the one that serves
+ * - `unrecorded`: such a client has no room for another record, or was closed
  * - `no_key`: the `apiKey` function failed, or gave something that is no key; `cause` has its error. Nobody was asked
  */
-export type Unavailability = 'network' | 'timeout' | 'aborted' | 'malformed' | 'refused' | 'no_key';
+export type Unavailability =
+  | 'network'
+  | 'timeout'
+  | 'aborted'
+  | 'malformed'
+  | 'refused'
+  | 'too_old'
+  | 'unrecorded'
+  | 'no_key';
 
 /** One try to get an answer. */
 export interface Attempt {

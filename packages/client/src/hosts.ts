@@ -29,8 +29,23 @@ export function inOrder(hosts: readonly Host[]): readonly Host[] {
   return resting.length === 0 ? hosts : [...hosts.filter((host) => !resting.includes(host)), ...resting];
 }
 
+/** @throws TypeError unless one of the two says where the service is */
+export function hostsOf({
+  baseUrl,
+  baseUrls,
+}: {
+  readonly baseUrl?: string | URL;
+  readonly baseUrls?: readonly (string | URL)[];
+}): readonly Host[] {
+  const urls = baseUrls ?? (baseUrl === undefined ? [] : [baseUrl]);
+  if (urls.length === 0 || (baseUrl !== undefined && baseUrls !== undefined)) {
+    throw new TypeError('either baseUrl or baseUrls says where the service is');
+  }
+  return urls.map(hostAt);
+}
+
 /** @throws TypeError for what is no address of a service */
-export function hostAt(url: string | URL): Host {
+function hostAt(url: string | URL): Host {
   const { protocol, username, password, search, hash, href } = new URL(url);
   // Not quoted whole: what is wrong with it may be that it holds a password.
   if (protocol !== 'https:' && protocol !== 'http:')
