@@ -48,7 +48,10 @@ async function buildEngine() {
 /** Its sources are few and small: a file stays a file. */
 async function buildClient() {
   const output = { preserveModules: true, preserveModulesRoot: join(root, 'packages/client/src') };
-  await buildFromSource('client', ['client', 'mock', 'local/local-verdict'], { external: [/^node:/, '@verdict/engine'], output });
+  await buildFromSource('client', ['client', 'mock', 'local/local-verdict'], {
+    external: [/^node:/, '@verdict/engine'],
+    output,
+  });
 }
 
 /** After the client, whose types it names. */
