@@ -14,6 +14,7 @@ const now = Date.UTC(2024, 5, 1);
 describe(`coverage and mutants (seed ${seed})`, () => {
   it('of any policy count the rules that explanations show', { timeout }, () => {
     let compared = 0;
+    const mutants = { loaded: 0, refused: 0 };
     fc.assert(
       fc.property(world, ({ model, rules, roleMatching, asks }) => {
         const set = compilePolicySet({ model, rules, roleMatching });
@@ -50,14 +51,19 @@ describe(`coverage and mutants (seed ${seed})`, () => {
           const { file, text } = mutant.changed();
           try {
             compilePolicySet({ model, rules, roleMatching, [file === 'model.conf' ? 'model' : 'rules']: text });
+            mutants.loaded++;
           } catch (error) {
             if (!(error instanceof PolicyError)) throw error;
+            mutants.refused++;
           }
         }
       }),
       runs(150),
     );
     expect(compared).toBeGreaterThan(100);
+    // A change that no set survives would be no mutant.
+    expect(mutants.loaded).toBeGreaterThan(1_000);
+    expect(mutants.refused).toBeLessThan(mutants.loaded / 10);
   });
 });
 

@@ -335,7 +335,10 @@ function widened(use: ColumnUse, text: string): string | undefined {
   return widest === text || text === use.always ? undefined : widest;
 }
 
-/** `/docs/letters/:id` → `/docs/letters/*`, `/docs/letters/*` → `/docs/*`; of a network, 8 bits less; of an expression, all. */
+/**
+ * `/docs/letters/:id` → `/docs/letters/*`, `/docs/letters/*` → `/docs/*`; of a network, 8 bits less; of an expression, all. The star
+ * of a glob does not go over a slash: `/docs/*` → `/docs/**`, `/docs/letters/**` → `/docs/**`. Undefined where nothing is wider.
+ */
 function widerPattern(name: string, text: string): string | undefined {
   if (name === 'regexMatch') return '.*';
   if (name === 'ipMatch') {
@@ -343,10 +346,28 @@ function widerPattern(name: string, text: string): string | undefined {
     return bits === undefined || Number(bits) === 0 ? undefined : `${address}/${Math.max(0, Number(bits) - 8)}`;
   }
   if (!/^(keyMatch[2-5]?|globMatch)$/.test(name)) return undefined;
-  const segments = text.split('/');
-  if (segments.at(-1) === '*') segments.pop();
+  const segments = segmentsOf(text);
+  const last = segments.pop()!;
+  const stopsAtSlash = name === 'globMatch';
+  if (last !== '**' && (last !== '*' || stopsAtSlash)) {
+    const isDeep = stopsAtSlash && (last === '*' || last.includes('/'));
+    return [...segments, isDeep ? '**' : '*'].join('/');
+  }
   if (segments.length === 0 || (segments.length === 1 && segments[0] === '')) return undefined;
-  return [...segments.slice(0, -1), '*'].join('/');
+  return [...segments.slice(0, -1), last].join('/');
+}
+
+/** What stands between the slashes of a pattern; one within brackets is none: `/{a,b/c}` has the segment `{a,b/c}`. */
+function segmentsOf(pattern: string): string[] {
+  const segments: string[] = [''];
+  let depth = 0;
+  for (const character of pattern) {
+    if ('[{('.includes(character)) depth++;
+    else if (']})'.includes(character)) depth = Math.max(0, depth - 1);
+    if (character === '/' && depth === 0) segments.push('');
+    else segments[segments.length - 1] += character;
+  }
+  return segments;
 }
 
 function quotedField(field: string): string {
