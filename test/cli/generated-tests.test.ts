@@ -1,7 +1,11 @@
 /** `verdict test generate`: from a service that runs, its database, and an exported file. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { PostgresDecisionLog } from '../../src/decision-log/postgres/postgres-decision-log.js';
+import { postgresForTests } from '../database/postgres/databases.js';
+import { hasPostgres } from '../database/postgres/postgres-server.js';
 import { type Service, startService } from '../http/service.js';
 import { type Ran, verdict, workFolder } from './run.js';
 
@@ -37,20 +41,13 @@ interface Asked {
 }
 const letter = (attributes: object) => ({ type: 'letter', id: 'true', attributes });
 
-async function ask(asked: Asked, times = 1): Promise<void> {
-  for (let time = 0; time < times; time++) {
-    const { status } = await service.post('/v1/decide', asked);
-    expect(status).toBe(200);
-  }
-}
-
-beforeAll(async () => {
-  service = await startService(
-    Object.fromEntries(Object.entries(files).map(([name, text]) => [`letters/${name}`, text])),
-  );
-  await service.app.listen(0, '127.0.0.1');
-  url = await service.app.getUrl();
-  database = join(service.directory, 'data/verdict.sqlite');
+async function askAll(service: Service): Promise<void> {
+  const ask = async (asked: Asked, times = 1): Promise<void> => {
+    for (let time = 0; time < times; time++) {
+      const { status } = await service.post('/v1/decide', asked);
+      expect(status).toBe(200);
+    }
+  };
   await ask({ subject: 'ann', action: 'read', resource: letter({ secret: false }) }, 5);
   await ask({
     subject: 'ann',
@@ -72,6 +69,16 @@ beforeAll(async () => {
     action: 'read',
     resource: letter({ secret: false }),
   });
+}
+
+const policies = Object.fromEntries(Object.entries(files).map(([name, text]) => [`letters/${name}`, text]));
+
+beforeAll(async () => {
+  service = await startService(policies);
+  await service.app.listen(0, '127.0.0.1');
+  url = await service.app.getUrl();
+  database = join(service.directory, 'data/verdict.sqlite');
+  await askAll(service);
 }, 60_000);
 
 afterAll(() => service.stop());
@@ -166,6 +173,11 @@ describe('verdict test generate', () => {
     expect(ran.stdout).toContain('5 tests from 12 decisions, with 3 rules that decided');
     expect(ran.stdout).toContain('  left out: 1 further shapes of requests: --max\n');
     expect((await generate(cwd, '--database', database, '--max', '6', '--force')).stdout).not.toContain('--max');
+    // What no test that was written is decided by is named, also where --max left it out.
+    const one = await generate(cwd, '--database', database, '--max', '1', '--force');
+    expect(one.stdout).toContain('1 test from 12 decisions, with 1 rule that decided');
+    expect(one.stdout.split('\n').filter((line) => line.startsWith('  no test is decided by'))).toHaveLength(2);
+    expect(ran.stdout).not.toContain('no test is decided by');
   });
 
   it('never writes over a file without --force', async () => {
@@ -250,3 +262,43 @@ tests:
     at: TIME
     expect: { decision: allow, reason: rule_allowed }
 `;
+
+describe.skipIf(!hasPostgres)('verdict test generate with PostgreSQL as the log', () => {
+  const server = postgresForTests();
+
+  it('writes the same from all that replicas have shipped, whether a service runs or none', {
+    timeout: 120_000,
+  }, async () => {
+    const databaseUrl = await server().createDatabase();
+    const spoolDir = mkdtempSync(join(tmpdir(), 'verdict-spool-'));
+    const shared = await startService(policies, { databaseUrl, spoolDir });
+    try {
+      await askAll(shared);
+      await (shared.log as PostgresDecisionLog).shipped();
+      const cwd = folder();
+      const ran = await generate(cwd, '--database', databaseUrl);
+      expect(ran).toMatchObject({ code: 0, stderr: '' });
+      expect(ran.stdout).toContain(
+        '6 tests from 12 decisions, with 3 rules that decided\n  left out: 1 with masked values\n',
+      );
+      expect(withoutIds(written(cwd))).toBe(document);
+      const filtered = await generate(
+        cwd,
+        '--database',
+        databaseUrl,
+        '--force',
+        '--subject',
+        'eve',
+        '--decision',
+        'deny',
+      );
+      expect(filtered.stdout).toContain('2 tests from 3 decisions, with 1 rule that decided');
+    } finally {
+      await shared.stop();
+    }
+    const alone = folder();
+    expect(await generate(alone, '--database', databaseUrl)).toMatchObject({ code: 0, stderr: '' });
+    expect(withoutIds(written(alone))).toBe(document);
+    expect((await verdict(['test', 'letters'], { cwd: alone })).code).toBe(0);
+  });
+});

@@ -74,7 +74,7 @@ async function generateFrom(
     if (found.counts.decisions % 1_000 === 0) terminal.progress(`${found.counts.decisions} decisions`);
   }
   terminal.progress('');
-  const { text, tests, left, rules } = found.document(options.max);
+  const { text, tests, left, rules, uncovered } = found.document(options.max);
   const { counts } = found;
   if (tests === 0) {
     terminal.remark(`no test was written: of ${count(counts.decisions, 'decision')} none can be one`);
@@ -95,7 +95,7 @@ async function generateFrom(
   say(left, 'further shapes of requests: --max');
   say(erred, 'of which --filter could say nothing');
   say(gaps, 'gaps of the log');
-  for (const rule of found.uncovered) terminal.print(`  no test is decided by ${rule}`);
+  for (const rule of uncovered) terminal.print(`  no test is decided by ${rule}`);
   return tests === 0 ? exitCodes.findings : exitCodes.fine;
 }
 

@@ -108,12 +108,14 @@ export class LoggedTests {
     );
   }
 
-  /** The tests as a file; of each rule, and each other reason, one comes before a second of any. */
+  /** The tests as a file; of each rule, then of each other reason, one comes before a second of any. */
   document(most: number): {
     readonly text: string;
     readonly tests: number;
     readonly left: number;
     readonly rules: number;
+    /** Rules that decided, and that none of these tests is decided by. */
+    readonly uncovered: readonly string[];
   } {
     const seen = new Map<string, number>();
     const ranked = [...this.tests.values()].map((test) => {
@@ -121,7 +123,8 @@ export class LoggedTests {
       seen.set(test.by, rank + 1);
       return { test, rank };
     });
-    const chosen = ranked.sort((a, b) => a.rank - b.rank).slice(0, most);
+    const isOther = ({ test }: (typeof ranked)[number]) => Number(test.rule === undefined);
+    const chosen = ranked.sort((a, b) => a.rank - b.rank || isOther(a) - isOther(b)).slice(0, most);
     // By what decided, for a reader.
     const texts = chosen
       .map(({ test }) => test)
@@ -131,18 +134,14 @@ export class LoggedTests {
       '# Written by `verdict test generate`: what was decided, one of each rule, effect and shape of request.\n' +
       'description: Logged decisions.\n\ntests:\n';
     const rules = new Set(chosen.flatMap(({ test }) => test.rule ?? []));
+    const uncovered = [...this.rules].filter((rule) => !rules.has(rule)).sort();
     return {
       text: head + texts.join('\n'),
       tests: texts.length,
       left: ranked.length - texts.length,
       rules: rules.size,
+      uncovered,
     };
-  }
-
-  /** Rules that decided, and that no test is decided by. */
-  get uncovered(): readonly string[] {
-    const covered = new Set([...this.tests.values()].map(({ rule }) => rule));
-    return [...this.rules].filter((rule) => !covered.has(rule)).sort();
   }
 }
 
