@@ -114,6 +114,20 @@ end_of_record
     expect(again.code).toBe(0);
     expect(readdirSync(join(cwd, 'out/report'))).toHaveLength(3);
     expect((await verdict([...args, '--coverage-dir', 'out/report'], { cwd })).code).toBe(0);
+    // What somebody else wrote is not written over, and then nothing is written.
+    for (const [folder, file, text] of [
+      ['site', 'index.html', '<!doctype html><title>ours</title>'],
+      ['trace', 'lcov.info', 'ours'],
+    ] as const) {
+      mkdirSync(join(cwd, folder));
+      writeFileSync(join(cwd, folder, file), text);
+      expect(await verdict([...args, '--coverage-dir', folder], { cwd })).toMatchObject({
+        code: 2,
+        stderr: expect.stringContaining(`${folder}/${file} is not of an earlier report`),
+      });
+      expect(readdirSync(join(cwd, folder))).toEqual([file]);
+      expect(readFileSync(join(cwd, folder, file), 'utf8')).toBe(text);
+    }
     expect(await verdict([...args, '--coverage-dir', 'letters/model.conf'], { cwd })).toMatchObject({
       code: 2,
       stderr: expect.stringContaining('letters/model.conf cannot be written: EEXIST'),

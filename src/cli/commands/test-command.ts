@@ -8,7 +8,7 @@ import { PolicyError, type PolicyProblem } from '../../core/problem.js';
 import type { TestBudget } from '../../policy-store/run-tests.js';
 import { exitCodes, UsageError } from '../exit-code.js';
 import { namePattern, outputOption, percentage, positiveInteger } from '../options.js';
-import { coverageFiles, coverageFindings, coveredSets } from '../print/coverage-files.js';
+import { coverageFiles, coverageFindings, coveredSets, isCoverageFile } from '../print/coverage-files.js';
 import { coverageJson, printCoverage } from '../print/coverage-report.js';
 import { printWhy } from '../print/explanation-report.js';
 import { junitOf } from '../print/junit.js';
@@ -148,7 +148,7 @@ async function testFolders(paths: readonly string[], options: TestOptions, termi
     const textsOf = ({ path }: { readonly path: string }) =>
       allTexts(folders.find((folder) => folder.path === path)?.files ?? []);
     const files = coverageFiles(coveredSets(sets), options.coverageOutput, textsOf);
-    await writeReport(options.coverageDir ?? 'coverage', files);
+    await writeReport(options.coverageDir ?? 'coverage', files, isCoverageFile);
   }
   switch (options.output) {
     case 'json':

@@ -1,10 +1,15 @@
 /** The files of a coverage report, and what is wrong with coverage as a whole. */
 import { countCoverage, percentOf } from '../../core/analysis/coverage.js';
 import type { NamedText } from '../../core/manifest/yaml-document.js';
-import { htmlOf, type ReportPage } from './coverage-html.js';
+import { htmlOf, pageGenerator, type ReportPage } from './coverage-html.js';
 import { lcovOf } from './coverage-lcov.js';
 import { type CoveredSet, percentText } from './coverage-report.js';
 import type { TestedSet } from './report.js';
+
+/** Whether a file is one of an earlier report, which may be written over. */
+export function isCoverageFile(path: string, text: string): boolean {
+  return path.endsWith('.html') ? text.includes(pageGenerator) : /^(TN:|$)/.test(text);
+}
 
 export function coverageFiles(
   sets: readonly CoveredSet[],
@@ -30,6 +35,8 @@ export function coverageFindings(sets: readonly TestedSet[], least: number | und
         : [`${path} has no coverage, since it runs on stock Casbin: --coverage-min ${least}`];
     }
     const { all } = countCoverage(coverage);
-    return percentOf(all) >= least ? [] : [`${path} is covered by ${percentText(all)}, which is less than ${least} %`];
+    const percent = percentOf(all);
+    if (percent === null) return [`${path} has no coverage, since there is nothing to cover: --coverage-min ${least}`];
+    return percent >= least ? [] : [`${path} is covered by ${percentText(all)}, which is less than ${least} %`];
   });
 }

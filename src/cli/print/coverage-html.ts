@@ -12,6 +12,9 @@ export interface ReportPage {
   readonly text: string;
 }
 
+/** By this a page of an earlier report is known. */
+export const pageGenerator = '<meta name="generator" content="verdict test --coverage">';
+
 const style = `:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif }
 body { margin: 2rem auto; max-width: 75rem; padding: 0 1rem }
 table { border-collapse: collapse } td, th { padding: .2rem .8rem; text-align: left }
@@ -52,7 +55,8 @@ function freeName(name: string, taken: Set<string>): string {
 }
 
 function cellOf(counted: CoveredCount): string {
-  return `<td class="number">${counted.total === 0 ? '' : `${percentOf(counted)} %`}</td>`;
+  const percent = percentOf(counted);
+  return `<td class="number">${percent === null ? '' : `${percent} %`}</td>`;
 }
 
 function setPage({ path, coverage }: CoveredSet, texts: readonly NamedText[]): string {
@@ -101,7 +105,7 @@ function fileTable(path: string, file: string, coverage: Coverage, texts: readon
 }
 
 function pageOf(title: string, body: string): string {
-  const head = `<meta charset="utf-8">\n<meta name="viewport" content="width=device-width">\n<title>${escaped(title)}</title>`;
+  const head = `<meta charset="utf-8">\n${pageGenerator}\n<meta name="viewport" content="width=device-width">\n<title>${escaped(title)}</title>`;
   return `<!doctype html>\n<html lang="en">\n<head>\n${head}\n<style>\n${style}\n</style>\n</head>\n<body>\n<h1>${escaped(title)}</h1>\n${body}\n</body>\n</html>\n`;
 }
 

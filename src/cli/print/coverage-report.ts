@@ -55,7 +55,8 @@ function whatOfTerm(seenTrue: boolean, seenFalse: boolean, erred: boolean): stri
 
 /** `91.2 % (52 of 57)` */
 export function percentText(counted: CoveredCount): string {
-  return `${percentOf(counted)} % (${counted.covered} of ${counted.total})`;
+  const percent = percentOf(counted);
+  return percent === null ? 'none: there is nothing to cover' : `${percent} % (${counted.covered} of ${counted.total})`;
 }
 
 export function printCoverage(terminal: Terminal, path: string, coverage: Coverage): void {

@@ -27,7 +27,8 @@ export function printMutation(terminal: Terminal, path: string, mutation: Mutati
   const { tried, total } = mutation;
   const of = tried.length < total ? ` of ${total}, chosen alike in every run` : '';
   const score = scoreOf(mutation);
-  const told = score.total === 0 ? 'none: there is no mutant to find' : `${percentOf(score)} %`;
+  const percent = percentOf(score);
+  const told = percent === null ? 'none: there is no mutant to find' : `${percent} %`;
   terminal.print(`  mutation score ${terminal.style('bold', told)}`);
   terminal.print(`    ${count(tried.length, 'mutant')}${of}: ${killed} killed, ${survived} survived`);
   terminal.print(`    not counted: ${equivalent} that answer nothing otherwise, ${unloadable} that do not load`);
@@ -45,7 +46,7 @@ export function printMutation(terminal: Terminal, path: string, mutation: Mutati
 export function mutationJson(mutation: Mutation): object {
   const { tried, total } = mutation;
   return {
-    score: scoreOf(mutation).total === 0 ? null : percentOf(scoreOf(mutation)),
+    score: percentOf(scoreOf(mutation)),
     ...countMutation(mutation),
     tried: tried.length,
     total,
@@ -72,11 +73,12 @@ export function mutationFindings(sets: readonly TestedSet[], least: number | und
       return fails ? [] : [`${path} has no mutants, since it runs on stock Casbin: --mutate-min ${least}`];
     }
     const score = scoreOf(mutation);
-    if (score.total === 0)
+    const percent = percentOf(score);
+    if (percent === null)
       return [`${path} has no mutation score, since no mutant is there to find: --mutate-min ${least}`];
-    if (percentOf(score) >= least) return [];
+    if (percent >= least) return [];
     return [
-      `${path} has a mutation score of ${percentOf(score)} % (${score.covered} of ${score.total}), which is less than ${least} %`,
+      `${path} has a mutation score of ${percent} % (${score.covered} of ${score.total}), which is less than ${least} %`,
     ];
   });
 }

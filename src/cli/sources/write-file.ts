@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { chmod, mkdir, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { UsageError } from '../exit-code.js';
 
@@ -22,15 +22,30 @@ export async function replaceFile(path: string, text: string): Promise<void> {
   }
 }
 
-/** Writes the files of a report into a folder, over those of an earlier one. Other files stay. */
+/**
+ * Writes the files of a report into a folder, over those of an earlier one. Other files stay.
+ *
+ * @param isOwn whether a file that is there is one of an earlier report
+ * @throws UsageError for a folder that cannot be written, and where something else has the name of one of the files: nothing is written then
+ */
 export async function writeReport(
   folder: string,
   files: readonly { readonly path: string; readonly text: string }[],
+  isOwn: (path: string, text: string) => boolean,
 ): Promise<void> {
   try {
     await mkdir(folder, { recursive: true });
+    for (const { path } of files) {
+      const known = await readFile(join(folder, path), 'utf8').catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') return undefined;
+        throw error;
+      });
+      if (known !== undefined && !isOwn(path, known))
+        throw new UsageError(`${join(folder, path)} is not of an earlier report`, 'name another folder, or remove it');
+    }
     for (const { path, text } of files) await writeFile(join(folder, path), text);
   } catch (error) {
+    if (error instanceof UsageError) throw error;
     throw new UsageError(`${folder} cannot be written: ${(error as NodeJS.ErrnoException).code}`);
   }
 }

@@ -99,9 +99,9 @@ export function countCoverage({ rules, terms, roleLinks, effects }: Coverage): {
   return { ...counts, all };
 }
 
-/** In per cent, with one digit, rounded down: only all of it is 100. What is nothing is covered. */
-export function percentOf({ covered, total }: CoveredCount): number {
-  return total === 0 ? 100 : Math.floor((covered * 1_000) / total) / 10;
+/** In per cent, with one digit, rounded down: only all of it is 100. Null where there is nothing to cover. */
+export function percentOf({ covered, total }: CoveredCount): number | null {
+  return total === 0 ? null : Math.floor((covered * 1_000) / total) / 10;
 }
 
 /** A test, and how it was decided. */

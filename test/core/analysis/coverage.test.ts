@@ -274,6 +274,12 @@ describe('role links', () => {
   });
 });
 
+it('has no share of what is not there', () => {
+  expect(percentOf({ covered: 0, total: 0 })).toBeNull();
+  const nothing = { rules: [], terms: [], roleLinks: [], effects: [] };
+  expect(percentOf(countCoverage(nothing).all)).toBeNull();
+});
+
 it('does not depend on the order of the tests, nor on whether rules are looked up', () => {
   const subjects = ['ann', 'bob', 'eve', 'kim'];
   const resources = ['/a/1', '/a/b/2', '/c', '/'];
