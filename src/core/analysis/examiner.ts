@@ -371,13 +371,15 @@ export class Examiner {
   }
 
   private truthOfLeaf(expression: Expression, depth: number): Truth {
-    if (this.isKnown(expression, depth))
-      return truthOfValue(this.valueOf(expression), depth === 0 && this.isWhole(expression));
+    if (this.isKnown(expression, depth)) return truthOfValue(this.valueOf(expression), this.isWhole(expression));
     return { holds: this.term(expression, true, depth), fails: this.term(expression, false, depth) };
   }
 
+  /** Whether it is all that the matcher says, by itself or as the condition that the matcher runs and nothing else. */
   private isWhole(expression: Expression): boolean {
-    return this.main?.program.expression === expression;
+    let whole = this.main?.program.expression;
+    for (let depth = 0; whole !== undefined && whole !== expression; depth++) whole = this.conditionOf(whole, depth);
+    return whole !== undefined;
   }
 
   /** The condition that `eval(…)` runs, if it does. */

@@ -342,6 +342,16 @@ describe('a list holds what the rules name (P9)', () => {
     }
   });
 
+  it.each([
+    ['eval(p.sub)', '1, doc', ['* * *']],
+    ['eval(p.sub)', '0, doc', []],
+    ['eval(p.sub)', 'eval(p.obj), 1', ['* * *']],
+    ['eval(p.sub) && r.act == p.act', '1, doc', []],
+  ])('where a number is all that the matcher %s says: %s', (matcher, columns, expected) => {
+    const set = compileMatcher(matcher, `p, ${columns}, read`);
+    expect(listOf(set).list).toEqual(expected);
+  });
+
   it('without what a call that must fail would give', () => {
     const set = compileMatcher(
       'r.obj == p.obj && r.act == p.act && (r.sub == p.sub || g(0, r.sub))',
